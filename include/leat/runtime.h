@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// The runtime: load a PEF, bind tensors to its symbols, run its sections.
+//
+// A symbol is a named tensor in device memory. Inputs and outputs may be bound to caller memory, so that a run
+// copies nothing; everything else lives in one block that load allocates. Running allocates nothing.
+// Thread rule: a program is externally locked; two programs are independent.
+#ifndef LEAT_RUNTIME_H_
+#define LEAT_RUNTIME_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "leat/status.h"
+
+typedef struct leat_program_s leat_program_t;
+
+typedef struct leat_load_options_s {
+  uint32_t struct_bytes;   // sizeof(leat_load_options_t)
+  uint32_t thread_count;   // 0: what affinity mask and cgroup quota allow
+  const char *isa;         // "portable", "avx2", "avx512" caps the kernels; NULL: what the CPU has
+  uint32_t profile;        // 1: time every section
+} leat_load_options_t;
+
+leat_load_options_t leat_load_options_default(void);
+
+// Loads and validates the PEF at `path`. Everything a run can trip over is found here.
+leat_status_t leat_program_load(const char *path, const leat_load_options_t *options, leat_program_t **out_program);
+void leat_program_destroy(leat_program_t *program);
+
+enum {  // ORDER: the same numbers as in pef_format.h
+  LEAT_SYMBOL_INPUT = 0, LEAT_SYMBOL_OUTPUT = 1, LEAT_SYMBOL_PARAMETER = 2, LEAT_SYMBOL_BUFFER = 3,
+  LEAT_SYMBOL_GRADIENT = 4, LEAT_SYMBOL_STATE = 5, LEAT_SYMBOL_HYPERPARAMETER = 6, LEAT_SYMBOL_SEED = 7,
+  LEAT_SYMBOL_INTERNAL = 8
+};
+enum {  // ORDER: the same numbers as in ir/dtype.def and pef_format.h
+  LEAT_DTYPE_F32 = 0, LEAT_DTYPE_F64 = 1, LEAT_DTYPE_BF16 = 2, LEAT_DTYPE_F16 = 3, LEAT_DTYPE_I8 = 4,
+  LEAT_DTYPE_U8 = 5, LEAT_DTYPE_I16 = 6, LEAT_DTYPE_I32 = 7, LEAT_DTYPE_I64 = 8, LEAT_DTYPE_BOOL = 9
+};
+enum { LEAT_MAX_RANK = 8 };
+
+typedef struct leat_symbol_info_s {
+  const char *name;       // borrowed while the program lives
+  uint32_t kind;          // LEAT_SYMBOL_*
+  uint32_t dtype;         // LEAT_DTYPE_*
+  uint32_t rank;
+  int64_t dims[LEAT_MAX_RANK];
+  size_t data_bytes;
+} leat_symbol_info_t;
+
+uint32_t leat_program_symbol_count(const leat_program_t *program);
+leat_status_t leat_program_symbol_info(const leat_program_t *program, uint32_t symbol, leat_symbol_info_t *out_info);
+// LEAT_NOT_FOUND names the nearest existing symbols.
+leat_status_t leat_program_find_symbol(const leat_program_t *program, const char *name, uint32_t *out_symbol);
+
+// Binds an input, output or seed to caller memory: contiguous, the symbol's dtype and size, alive until rebound.
+// NULL goes back to the program's own memory. Unchecked on the run path but for `data_bytes`.
+leat_status_t leat_program_bind(leat_program_t *program, uint32_t symbol, void *data, size_t data_bytes);
+// Copies between caller memory (contiguous, row-major) and the symbol, whatever layout the device keeps.
+leat_status_t leat_program_write(leat_program_t *program, uint32_t symbol, const void *data, size_t data_bytes);
+leat_status_t leat_program_read(const leat_program_t *program, uint32_t symbol, void *data, size_t data_bytes);
+// Device memory of the symbol, for zero-copy readers; NULL if it is not contiguous row-major.
+void *leat_program_data(leat_program_t *program, uint32_t symbol);
+// Hyperparameters by symbol, as f64; sticky until set again.
+leat_status_t leat_program_set_hyperparameter(leat_program_t *program, uint32_t symbol, double value);
+// Reads weights by name from a .pt or .safetensors file into parameters and buffers.
+leat_status_t leat_program_load_weights(leat_program_t *program, const char *path);
+// Lets outputs that nobody fetches go unstored: bit i of `mask` enables the i-th symbol of kind OUTPUT.
+void leat_program_enable_outputs(leat_program_t *program, uint64_t mask);
+
+enum {  // section types, as bits; ORDER: bit n is section type n of pef_format.h
+  LEAT_SECTIONS_FWD = 1, LEAT_SECTIONS_BCKWD = 2, LEAT_SECTIONS_GRADNORM = 4, LEAT_SECTIONS_OPT = 8,
+  LEAT_SECTIONS_REDUCE = 16, LEAT_SECTIONS_GATHER = 32, LEAT_SECTIONS_ALL = 63
+};
+// Runs the sections whose type is in `types`, in file order. LEAT_INVALID_ARGUMENT if the file has none of them.
+leat_status_t leat_program_run(leat_program_t *program, uint32_t types);
+// Fast path of hosts that rebind on every step: bind `count` symbols, then run.
+leat_status_t leat_program_step(leat_program_t *program, const uint32_t *symbols, void *const *data, uint32_t count,
+                                uint32_t types);
+
+// Facts of the file. JSON, borrowed while the program lives.
+const char *leat_program_metadata(const leat_program_t *program);
+void leat_program_fingerprint(const leat_program_t *program, uint64_t out_fingerprint[3]);
+uint32_t leat_program_section_types(const leat_program_t *program);
+uint32_t leat_program_thread_count(const leat_program_t *program);
+// Report on sections, symbols and memory as JSON; free with leat_string_free.
+leat_status_t leat_program_report(const leat_program_t *program, char **out_json);
+
+#endif

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rebuild: the one way a pass changes a graph. It walks the old graph in order and writes a new one.
+#ifndef LEAT_IR_REBUILD_H_
+#define LEAT_IR_REBUILD_H_
+
+#include "ir/build.h"
+
+typedef struct leat_rebuild_s {
+  const leat_graph_t *from;
+  leat_builder_t b;             // writes to the new graph
+  leat_value_id_t *map;         // old value -> new value; LEAT_NONE: dropped
+  void *user;
+} leat_rebuild_t;
+
+// For each op of the old graph, in order: provenance of `b` is set from it, then `visit` is called. It either writes
+// replacement ops and sets r->map for every result, or calls leat_rebuild_copy. Blobs are shared (copied by reference
+// into the new graph's tables, which keeps the bytes alive by copying them once into its arena).
+typedef leat_status_t (*leat_rebuild_visit_t)(leat_rebuild_t *r, leat_op_id_t op);
+leat_status_t leat_rebuild(const leat_graph_t *from, leat_rebuild_visit_t visit, void *user, leat_graph_t **out_graph) LEAT_MUST_USE;
+// Copies the op with its inputs mapped.
+leat_status_t leat_rebuild_copy(leat_rebuild_t *r, leat_op_id_t op) LEAT_MUST_USE;
+static inline leat_value_id_t leat_rebuild_input(const leat_rebuild_t *r, const leat_op_t *op, uint32_t i) {
+  leat_value_id_t v = leat_op_input(r->from, op, i);
+  return v == LEAT_NONE ? LEAT_NONE : r->map[v];
+}
+
+#endif
