@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of compute kernels. Every kernel of kernel.def is one body, written once with vector extensions and
+// compiled once per ISA level (flags in meson.build); result bits are equal on all levels.
+//
+// Kernels include only this folder's headers (and the freestanding stdint.h, stddef.h): no libc, no globals, no
+// allocation; they cannot fail. Pointers need only the natural alignment of their elements unless a row says more.
+#ifndef LEAT_KERN_KERN_H_
+#define LEAT_KERN_KERN_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kern/kern_types.h"
+
+// Levels, ascending. A CPU that runs a level runs all before it.
+enum leat_isa { LEAT_ISA_PORTABLE = 0, LEAT_ISA_AVX2 = 1, LEAT_ISA_AVX512 = 2, LEAT_ISA_COUNT };
+
+typedef struct leat_kern_s {
+#define KERNEL(name, result, arguments) result(*name) arguments;
+#include "kern/kernel.def"
+#undef KERNEL
+} leat_kern_t;
+
+// The kernels of one level: one table per ISA build (table.c).
+extern const leat_kern_t leat_kern_portable, leat_kern_avx2, leat_kern_avx512;
+
+#endif

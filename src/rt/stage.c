@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table over stage kinds.
+#include "rt/stage.h"
+
+static const leat_rt_stage_kind_t kinds[PEF_STAGE_COUNT] = {
+#define STAGE(suffix, name) [PEF_STAGE_##suffix] = {#name, leat_rt_##name##_prepare, leat_rt_##name##_run},
+#include "rt/stage.def"
+#undef STAGE
+};
+
+const leat_rt_stage_kind_t *leat_rt_stage_kind(uint32_t kind) { return kind < PEF_STAGE_COUNT ? &kinds[kind] : NULL; }
