@@ -11,6 +11,8 @@
 
 #include "leat/status.h"
 
+#pragma GCC visibility push(default)
+
 typedef struct leat_graph_s leat_graph_t;
 
 // Parses `text` (copied). On error the message names line and column.
@@ -22,7 +24,6 @@ leat_status_t leat_graph_set_blob(leat_graph_t *graph, uint32_t index, const voi
 
 // The graph as text; free with leat_string_free.
 leat_status_t leat_graph_print(const leat_graph_t *graph, char **out_text);
-void leat_string_free(char *text);
 
 // One tensor given to or taken from leat_graph_eval. `data` is contiguous, row-major, `data_bytes` long.
 typedef struct leat_tensor_s {
@@ -37,4 +38,5 @@ typedef struct leat_tensor_s {
 leat_status_t leat_graph_eval(const leat_graph_t *graph, const leat_tensor_t *inputs, size_t input_count,
                               leat_tensor_t *outputs, size_t output_count);
 
+#pragma GCC visibility pop
 #endif

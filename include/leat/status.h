@@ -7,6 +7,8 @@
 #ifndef LEAT_STATUS_H_
 #define LEAT_STATUS_H_
 
+#pragma GCC visibility push(default)
+
 typedef struct leat_status_s *leat_status_t;
 
 // Codes are stable: they appear in exit codes of the command and choose the Python exception.
@@ -28,4 +30,8 @@ int leat_status_code(leat_status_t status);
 const char *leat_status_message(leat_status_t status);
 void leat_status_free(leat_status_t status);
 
+// Releases a string that a function of the library gave away; NULL is fine.
+void leat_string_free(char *text);
+
+#pragma GCC visibility pop
 #endif

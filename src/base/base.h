@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every folder above may use: status construction, allocation, arenas, growing arrays, checked sizes.
-// Knows nothing of graphs. Files: status.c, arena.c, array.c, bytes.c, text.c (string builder), json.c, file.c.
+// Knows nothing of graphs. Files: status.c, alloc.c, arena.c, array.c, text.c (string builder), file.c.
 #ifndef LEAT_BASE_H_
 #define LEAT_BASE_H_
 
@@ -16,8 +16,10 @@
 #if defined(__GNUC__)
 #define LEAT_MUST_USE __attribute__((warn_unused_result))
 #define LEAT_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#define LEAT_EXPORT __attribute__((visibility("default")))  // before the definition of a public function
 #else
 #define LEAT_MUST_USE
+#define LEAT_EXPORT
 #define LEAT_PRINTF(f, a)
 #endif
 
@@ -56,7 +58,8 @@ char *leat_arena_strdup(leat_arena_t *arena, const char *text, size_t length);
 
 // --- growing arrays of plain records -------------------------------------------------------------------------
 // struct { T *data; uint32_t count, capacity; }. leat_array_push makes room for one zeroed element and returns it,
-// NULL when out of memory. Pointers into the array do not survive a push: keep ids.
+// NULL when out of memory (the array is then as before). leat_array_push_n makes room for n and returns the first.
+// Pointers into the array do not survive a push: keep ids. A zeroed array struct is empty.
 #define LEAT_ARRAY(T) \
   struct {            \
     T *data;          \
@@ -71,6 +74,7 @@ void *leat_array_grow(void **data, uint32_t *count, uint32_t *capacity, uint32_t
 #define leat_array_free(array) (leat_free((array)->data), (array)->data = NULL, (array)->count = (array)->capacity = 0)
 
 // --- text builder --------------------------------------------------------------------------------------------
+// A zeroed struct is an empty text.
 typedef struct leat_text_s {
   char *data;       // NUL-terminated once anything was written
   size_t length, capacity;
@@ -80,7 +84,11 @@ void leat_text_deinit(leat_text_t *text);
 void leat_text_put(leat_text_t *text, const char *format, ...) LEAT_PRINTF(2, 3);
 void leat_text_put_bytes(leat_text_t *text, const char *bytes, size_t length);
 void leat_text_put_json_string(leat_text_t *text, const char *string);   // quoted and escaped
-void leat_text_put_double(leat_text_t *text, double value);               // shortest form that reads back equal
+// Shortest form that reads back equal, always recognisable as a float (`1.0`, `1e+30`); `inf`, `-inf`, `nan`.
+void leat_text_put_double(leat_text_t *text, double value);
+// Reads a C99 decimal or hexadecimal float (also `inf`, `nan`) with a point whatever the locale says. *out_end is set
+// past the last character read, to `text` if there is none.
+double leat_text_read_double(const char *text, const char **out_end);
 
 // --- files ---------------------------------------------------------------------------------------------------
 // A whole file, memory-mapped read-only.

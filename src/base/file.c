@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole files: mapped for reading; written aside, synced and renamed, so that a reader sees the old or the new bytes.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/base.h"
+
+// The message of the operating system for `error`; thread-safe (GNU strerror_r).
+#define ERROR_TEXT(error) strerror_r((error), (char[128]){0}, 128)
+
+static leat_status_t map_open_file(int file, const char *path, leat_mapping_t *out_mapping) {
+  struct stat facts;
+  if (fstat(file, &facts) != 0) LEAT_FAIL(LEAT_IO, "cannot read '%s': %s", path, ERROR_TEXT(errno));
+  if (!S_ISREG(facts.st_mode)) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "'%s' is not a regular file", path);
+  if (facts.st_size == 0) return NULL;  // an empty mapping: mmap refuses length 0
+  void *data = mmap(NULL, (size_t)facts.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+  if (data == MAP_FAILED) LEAT_FAIL(LEAT_IO, "cannot map '%s': %s", path, ERROR_TEXT(errno));
+  *out_mapping = (leat_mapping_t){data, (size_t)facts.st_size};
+  return NULL;
+}
+
+leat_status_t leat_file_map(const char *path, leat_mapping_t *out_mapping) {
+  *out_mapping = (leat_mapping_t){0};
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) {
+    int code = errno == ENOENT ? LEAT_NOT_FOUND : LEAT_IO;
+    LEAT_FAIL(code, "cannot open '%s': %s", path, ERROR_TEXT(errno));
+  }
+  leat_status_t status = map_open_file(file, path, out_mapping);
+  (void)close(file);
+  return status;
+}
+
+void leat_file_unmap(leat_mapping_t *mapping) {
+  if (mapping->data_bytes != 0) (void)munmap((void *)mapping->data, mapping->data_bytes);
+  *mapping = (leat_mapping_t){0};
+}
+
+// 0 or an errno.
+static int write_all(int file, const uint8_t *data, size_t bytes) {
+  while (bytes != 0) {
+    ssize_t written = write(file, data, bytes);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno;
+    data += written;
+    bytes -= (size_t)written;
+  }
+  return 0;
+}
+
+static int write_new_file(const char *path, const void *data, size_t bytes) {
+  int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (file < 0) return errno;
+  int error = write_all(file, data, bytes);
+  if (error == 0 && fsync(file) != 0) error = errno;
+  if (close(file) != 0 && error == 0) error = errno;
+  return error;
+}
+
+// Makes the rename itself durable. A file system that cannot sync folders (EINVAL) has nothing to make durable.
+static int sync_folder(char *path) {
+  char *slash = strrchr(path, '/');
+  if (slash != NULL) slash[slash == path ? 1 : 0] = '\0';
+  int folder = open(slash != NULL ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return errno;
+  int error = fsync(folder) == 0 || errno == EINVAL ? 0 : errno;
+  (void)close(folder);
+  return error;
+}
+
+leat_status_t leat_file_write_atomic(const char *path, const void *data, size_t data_bytes) {
+  leat_text_t aside = {0};
+  leat_text_put(&aside, "%s.tmp.%ld", path, (long)getpid());
+  if (aside.failed) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  int error = write_new_file(aside.data, data, data_bytes);
+  if (error == 0 && rename(aside.data, path) != 0) error = errno;
+  if (error != 0) {
+    (void)unlink(aside.data);
+  } else {
+    error = sync_folder(aside.data);
+  }
+  leat_text_deinit(&aside);
+  if (error != 0)
+    LEAT_FAIL(error == ENOENT ? LEAT_NOT_FOUND : LEAT_IO, "cannot write '%s': %s", path, ERROR_TEXT(error));
+  return NULL;
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Status objects: a code and an owned message. Running out of memory must be reportable without memory, so that
+// status is a constant of its own, which nobody frees.
+#include <stdio.h>
+
+#include "base/base.h"
+
+struct leat_status_s {
+  int code;
+  char *message;  // owned; allocated with the object
+};
+
+static char out_of_memory_message[] = "out of memory";
+static const struct leat_status_s out_of_memory = {LEAT_OUT_OF_MEMORY, out_of_memory_message};
+
+static leat_status_t static_status(void) { return (leat_status_t)&out_of_memory; }
+
+// A status with room for `length` characters, the message still empty; NULL when out of memory.
+static leat_status_t status_alloc(int code, size_t length) {
+  size_t bytes;
+  if (!leat_size_add(sizeof(struct leat_status_s) + 1, length, &bytes)) return NULL;
+  leat_status_t status = leat_alloc(bytes);
+  if (status == NULL) return NULL;
+  status->code = code;
+  status->message = (char *)(status + 1);
+  status->message[0] = '\0';
+  return status;
+}
+
+static size_t formatted_length(const char *format, va_list arguments) {
+  va_list copy;
+  va_copy(copy, arguments);
+  int length = vsnprintf(NULL, 0, format, copy);
+  va_end(copy);
+  return length < 0 ? 0 : (size_t)length;
+}
+
+leat_status_t leat_status_make(int code, const char *format, ...) {
+  assert(code != LEAT_OK);
+  if (code == LEAT_OUT_OF_MEMORY) return static_status();
+  va_list arguments;
+  va_start(arguments, format);
+  size_t length = formatted_length(format, arguments);
+  leat_status_t status = status_alloc(code, length);
+  if (status != NULL) (void)vsnprintf(status->message, length + 1, format, arguments);
+  va_end(arguments);
+  return status != NULL ? status : static_status();
+}
+
+leat_status_t leat_status_annotate(leat_status_t status, const char *format, ...) {
+  if (status == NULL) return NULL;
+  va_list arguments;
+  va_start(arguments, format);
+  size_t context = formatted_length(format, arguments);
+  size_t rest = strlen(status->message);
+  leat_status_t longer = status_alloc(status->code, context + 2 + rest);
+  if (longer != NULL) {
+    (void)vsnprintf(longer->message, context + 1, format, arguments);
+    memcpy(longer->message + context, ": ", 2);
+    memcpy(longer->message + context + 2, status->message, rest + 1);
+    leat_status_free(status);
+  }
+  va_end(arguments);
+  return longer != NULL ? longer : status;
+}
+
+LEAT_EXPORT int leat_status_code(leat_status_t status) { return status == NULL ? LEAT_OK : status->code; }
+
+LEAT_EXPORT const char *leat_status_message(leat_status_t status) { return status == NULL ? "" : status->message; }
+
+LEAT_EXPORT void leat_status_free(leat_status_t status) {
+  if (status != static_status()) leat_free(status);
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tests of src/base.
+#include "base/base.h"
+
+#include <cmocka.h>
+#include <locale.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void test_status_carries_code_and_message(void **state) {
+  (void)state;
+  assert_int_equal(leat_status_code(NULL), LEAT_OK);
+  assert_string_equal(leat_status_message(NULL), "");
+  leat_status_t status = leat_status_make(LEAT_CORRUPT, "byte %d of '%s'", 7, "x.pef");
+  status = leat_status_annotate(status, "load %s", "lenet");
+  assert_int_equal(leat_status_code(status), LEAT_CORRUPT);
+  assert_string_equal(leat_status_message(status), "load lenet: byte 7 of 'x.pef'");
+  leat_status_free(status);
+  assert_null(leat_status_annotate(NULL, "nothing"));
+}
+
+static void test_status_survives_out_of_memory(void **state) {
+  (void)state;
+  leat_alloc_fail_after(1);
+  leat_status_t status = leat_status_make(LEAT_IO, "lost");
+  assert_int_equal(leat_status_code(status), LEAT_OUT_OF_MEMORY);
+  leat_status_free(status);
+  status = leat_status_make(LEAT_IO, "kept");
+  leat_alloc_fail_after(1);
+  status = leat_status_annotate(status, "context");
+  leat_alloc_fail_after(0);
+  assert_string_equal(leat_status_message(status), "kept");
+  leat_status_free(status);
+}
+
+static void test_alloc_aligns_and_checks_overflow(void **state) {
+  (void)state;
+  for (size_t bytes = 0; bytes < 200; bytes += 13) {
+    void *block = leat_alloc(bytes);
+    assert_int_equal((uintptr_t)block % 64, 0);
+    leat_free(block);
+  }
+  assert_null(leat_alloc(SIZE_MAX));
+  assert_null(leat_alloc_zero(SIZE_MAX / 2, 3));
+  leat_alloc_fail_after(2);
+  void *first = leat_alloc(1), *second = leat_alloc(1), *third = leat_alloc(1);
+  assert_non_null(first);
+  assert_null(second);
+  assert_non_null(third);
+  leat_free(first);
+  leat_free(third);
+}
+
+static void test_arena_gives_zeroed_aligned_pieces(void **state) {
+  (void)state;
+  leat_arena_t arena;
+  leat_arena_init(&arena);
+  for (size_t i = 1; i < 2000; i++) {
+    uint8_t *piece = leat_arena_alloc(&arena, i % 97 == 0 ? 100000 : i);
+    assert_non_null(piece);
+    assert_int_equal((uintptr_t)piece % 16, 0);
+    assert_int_equal(piece[0] | piece[i - 1], 0);
+    memset(piece, 0xff, i);
+  }
+  assert_string_equal(leat_arena_strdup(&arena, "waterwheel", 5), "water");
+  assert_null(leat_arena_alloc(&arena, SIZE_MAX));
+  leat_arena_deinit(&arena);
+}
+
+static void test_array_grows(void **state) {
+  (void)state;
+  LEAT_ARRAY(int) array = {0};
+  for (int i = 0; i < 1000; i++) *(int *)leat_array_push(&array) = i;
+  for (int i = 0; i < 1000; i++) assert_int_equal(array.data[i], i);
+  int *more = leat_array_push_n(&array, 500);
+  assert_int_equal(more[0] | more[499], 0);
+  assert_int_equal(array.count, 1500);
+  uint32_t capacity = array.capacity;
+  leat_alloc_fail_after(1);
+  assert_null(leat_array_push_n(&array, capacity));
+  leat_alloc_fail_after(0);
+  assert_int_equal(array.count, 1500);
+  leat_array_free(&array);
+  assert_null(array.data);
+}
+
+static void test_text_escapes_json(void **state) {
+  (void)state;
+  leat_text_t text = {0};
+  leat_text_put_json_string(&text, "a\"b\\c\n\x01é");
+  assert_string_equal(text.data, "\"a\\\"b\\\\c\\n\\u0001é\"");
+  leat_text_put(&text, "%0500d", 7);
+  assert_int_equal(text.length, strlen(text.data));
+  leat_text_deinit(&text);
+  leat_alloc_fail_after(1);
+  leat_text_put(&text, "x");
+  leat_text_put(&text, "y");
+  assert_true(text.failed);
+  leat_text_deinit(&text);
+}
+
+static const char *double_text(double value, char *buffer, size_t bytes) {
+  leat_text_t text = {0};
+  leat_text_put_double(&text, value);
+  snprintf(buffer, bytes, "%s", text.data);
+  leat_text_deinit(&text);
+  return buffer;
+}
+
+static void test_doubles_are_short_and_exact(void **state) {
+  (void)state;
+  static const struct {
+    double value;
+    const char *text;
+  } cases[] = {{0.0, "0.0"},
+               {-0.0, "-0.0"},
+               {1.0, "1.0"},
+               {0.1, "0.1"},
+               {0.01f, "0.009999999776482582"},
+               {1e30, "1e+30"},
+               {5e-324, "5e-324"},
+               {INFINITY, "inf"},
+               {-INFINITY, "-inf"},
+               {NAN, "nan"},
+               {1.0 / 3, "0.3333333333333333"},
+               {123456789, "123456789.0"}};
+  char buffer[64];
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    assert_string_equal(double_text(cases[i].value, buffer, sizeof buffer), cases[i].text);
+    const char *end;
+    double back = leat_text_read_double(buffer, &end);
+    assert_int_equal(*end, 0);
+    assert_true(isnan(back) ? isnan(cases[i].value) : back == cases[i].value);
+  }
+  const char *end, *none = "x";
+  assert_true(leat_text_read_double("0x1.8p1,", &end) == 3.0 && *end == ',');
+  (void)leat_text_read_double(none, &end);
+  assert_ptr_equal(end, none);
+}
+
+static void test_files_are_written_whole(void **state) {
+  (void)state;
+  char folder[] = "/tmp/leat_base_test_XXXXXX", path[64];
+  assert_non_null(mkdtemp(folder));
+  snprintf(path, sizeof path, "%s/file", folder);
+  leat_mapping_t mapping;
+  leat_status_t status = leat_file_map(path, &mapping);
+  assert_int_equal(leat_status_code(status), LEAT_NOT_FOUND);
+  leat_status_free(status);
+  assert_null(leat_file_write_atomic(path, "old", 3));
+  assert_null(leat_file_write_atomic(path, "newer", 5));
+  assert_null(leat_file_map(path, &mapping));
+  assert_int_equal(mapping.data_bytes, 5);
+  assert_memory_equal(mapping.data, "newer", 5);
+  leat_file_unmap(&mapping);
+  assert_null(leat_file_write_atomic(path, "", 0));
+  assert_null(leat_file_map(path, &mapping));
+  assert_int_equal(mapping.data_bytes, 0);
+  leat_file_unmap(&mapping);
+  status = leat_file_map(folder, &mapping);
+  assert_int_equal(leat_status_code(status), LEAT_INVALID_ARGUMENT);
+  leat_status_free(status);
+  assert_int_equal(unlink(path), 0);
+  assert_int_equal(rmdir(folder), 0);
+  status = leat_file_write_atomic(path, "x", 1);
+  assert_int_equal(leat_status_code(status), LEAT_NOT_FOUND);
+  leat_status_free(status);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_status_carries_code_and_message),
+                                     cmocka_unit_test(test_status_survives_out_of_memory),
+                                     cmocka_unit_test(test_alloc_aligns_and_checks_overflow),
+                                     cmocka_unit_test(test_arena_gives_zeroed_aligned_pieces),
+                                     cmocka_unit_test(test_array_grows),
+                                     cmocka_unit_test(test_text_escapes_json),
+                                     cmocka_unit_test(test_doubles_are_short_and_exact),
+                                     cmocka_unit_test(test_files_are_written_whole)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
