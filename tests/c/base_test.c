@@ -2,13 +2,13 @@
 // Tests of src/base.
 #include "base/base.h"
 
-#include <cmocka.h>
 #include <locale.h>
 #include <math.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include "check.h"
 
 static void test_status_carries_code_and_message(void **state) {
   (void)state;
