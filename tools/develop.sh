@@ -3,25 +3,43 @@
 # Builds into BUILD_DIR and puts libleat.so and the extension into python/sambaflow, so that
 # `PYTHONPATH=python python ...` runs what was just built, without an install.
 #
-# usage: tools/develop.sh BUILD_DIR [meson setup options]
+# usage: tools/develop.sh BUILD_DIR [--quiet] [meson setup options]
 set -euo pipefail
 if [ $# -lt 1 ]; then
-  sed -n '3,6s/^# //p' "$0" >&2
+  sed -n '3,6s/^# \?//p' "$0" >&2
   exit 1
 fi
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$1
+quiet=0
 shift
-if [ -f "$build/build.ninja" ]; then
-  [ $# -eq 0 ] || meson configure "$build" "$@"
-else
-  meson setup "$build" "$root" -Dpython=enabled "$@"
+if [ "${1:-}" = --quiet ]; then
+  quiet=1
+  shift
 fi
+
+# Runs a command; with --quiet its output is shown only if it fails.
+run() {
+  if [ $quiet = 0 ]; then
+    "$@"
+  else
+    local log
+    log=$(mktemp)
+    "$@" >"$log" 2>&1 || { cat "$log" >&2; rm -f "$log"; return 1; }
+    rm -f "$log"
+  fi
+}
+
+[ -f "$build/build.ninja" ] || run meson setup "$build" "$root" -Dpython=enabled "$@"
 extension=$(ninja -C "$build" -t targets all | sed -n 's/^\(_leat\.[^:/]*\.so\): .*/\1/p')
-ninja -C "$build" -j2 libleat.so "$extension" leat
+run ninja -C "$build" -j "$(nproc)" libleat.so "$extension" leat
+
 # Renamed into place: a process that has the old library mapped keeps it.
 for file in libleat.so "$extension"; do
-  cp "$build/$file" "$root/python/sambaflow/.$file.new"
-  mv "$root/python/sambaflow/.$file.new" "$root/python/sambaflow/$file"
+  target="$root/python/sambaflow/$file"
+  if ! cmp -s "$build/$file" "$target"; then
+    cp "$build/$file" "$target.new"
+    mv "$target.new" "$target"
+  fi
 done
-echo "ready: PYTHONPATH=$root/python, command $build/leat"
+[ $quiet = 1 ] || echo "ready: PYTHONPATH=$root/python, command $build/leat"

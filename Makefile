@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every target sets itself up: system packages (installed when root, else named), Python packages in .venv, a build.
+SHELL := bash
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+BUILD := build/release
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONPATH := $(CURDIR)/python
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
+
+demo: build  ## compile, train, test and infer LeNet, timed against PyTorch; DATA_DIR=folder with MNIST's IDX files
+	@tools/demo.sh $(BUILD) $(DATA_DIR)
+
+test: build  ## every test and check; ends with "N passed, N failed"; ONLY="unit python" runs these suites
+	@$(PYTHON) tools/run_checks.py --build $(BUILD) $(ONLY)
+
+bench: build  ## training and inference against eager PyTorch and torch.compile, and GEMM speed
+	@$(PYTHON) bench/bench.py $(BENCH_ARGS)
+
+lint: build  ## the checks of the source alone: dependency table, shape, symbols, format, ruff
+	@$(PYTHON) tools/run_checks.py --build $(BUILD) lint
+
+build: .venv/ready-python  ## the library, the extension and the command, release build, into build/release
+	@tools/develop.sh $(BUILD) --quiet -Dbuildtype=release
+
+clean:  ## removes builds, results and .venv
+	rm -rf build out .venv .cache python/sambaflow/*.so
+
+.venv/ready-system: tools/system-packages.txt tools/setup.sh
+	@mkdir -p .venv
+	@tools/setup.sh system
+	@touch $@
+
+.venv/ready-python: requirements.txt requirements-dev.txt .venv/ready-system
+	@tools/setup.sh python
+	@touch $@
+
+.PHONY: help demo test bench lint build clean
