@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Builds a PEF: growing tables that mirror the segments of pef_format.h, then one deterministic file.
+//
+// Append functions return an index (or an offset) and cannot fail by themselves: a failure is remembered and returned
+// by leat_pef_write*, so that an emitter reads as a straight list of appends. Equal strings, constants and bodies are
+// stored once. Records are copied as given: zero-initialise them (reserved fields are checked by the reader).
+// Thread rule: externally locked.
+#ifndef LEAT_PEF_WRITE_H_
+#define LEAT_PEF_WRITE_H_
+
+#include "base/base.h"
+#include "pef/pef_format.h"
+
+typedef struct leat_pef_writer_s leat_pef_writer_t;
+
+// NULL when out of memory.
+leat_pef_writer_t *leat_pef_writer_create(void);
+void leat_pef_writer_destroy(leat_pef_writer_t *writer);
+
+// Offset of `text` in STRINGS; NULL and "" are offset 0.
+uint32_t leat_pef_add_string(leat_pef_writer_t *writer, const char *text);
+// Offset of the bytes in CONSTANTS, a multiple of PEF_ALIGN.
+uint64_t leat_pef_add_constant(leat_pef_writer_t *writer, const void *data, size_t data_bytes);
+uint32_t leat_pef_add_symbol(leat_pef_writer_t *writer, const pef_symbol_t *symbol);
+
+// A body as the emitter holds it. `stages[i].operand_first` and `.instruction_first` index into `operands` and
+// `instructions` here; the writer moves them to their place in the file. `body.stage_first` is ignored.
+typedef struct leat_pef_body_draft_s {
+  pef_body_t body;
+  const pef_stage_t *stages;            // body.stage_count of them
+  const pef_operand_t *operands;
+  const pef_instruction_t *instructions;
+} leat_pef_body_draft_t;
+// Index of an equal earlier body (origins of the stages do not count, the first ones stay), else of a new one.
+uint32_t leat_pef_add_body(leat_pef_writer_t *writer, const leat_pef_body_draft_t *draft);
+
+// `arguments`: call->argument_count of them; call->argument_first is ignored.
+uint32_t leat_pef_add_call(leat_pef_writer_t *writer, const pef_call_t *call, const pef_argument_t *arguments);
+
+void leat_pef_set_info(leat_pef_writer_t *writer, const pef_info_t *info);
+// `json`: one JSON object, stored compact with sorted keys; NULL is "{}".
+void leat_pef_set_metadata(leat_pef_writer_t *writer, const char *json);
+
+// What was added so far, for emitters that fill info.peak_bytes or report.
+uint64_t leat_pef_constant_bytes(const leat_pef_writer_t *writer);
+uint32_t leat_pef_body_count(const leat_pef_writer_t *writer);
+
+// Writes aside, syncs and renames; the same appends give the same bytes.
+leat_status_t leat_pef_write(const leat_pef_writer_t *writer, const char *path) LEAT_MUST_USE;
+// The same bytes in memory; release with leat_free.
+leat_status_t leat_pef_write_memory(const leat_pef_writer_t *writer, uint8_t **out_data,
+                                    size_t *out_bytes) LEAT_MUST_USE;
+
+#endif
