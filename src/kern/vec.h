@@ -25,7 +25,7 @@ enum { VF32_LANES = 16, VF64_LANES = 8 };
   typedef T name##_unaligned_t __attribute__((aligned(sizeof(element)), may_alias));    \
   VEC_INLINE T name##_load(const element *p) { return *(const name##_unaligned_t *)p; } \
   VEC_INLINE void name##_store(element *p, T v) { *(name##_unaligned_t *)p = v; }       \
-  VEC_INLINE T name##_splat(element x) { return (T){0} + x; }
+  VEC_INLINE T name##_splat(element x) { return x - (T){0}; } /* keeps -0.0 */
 VEC_DEFINE(vf32_t, float, vf32)
 VEC_DEFINE(vi32_t, int32_t, vi32)
 VEC_DEFINE(vu32_t, uint32_t, vu32)
