@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `test` command: plain PyTorch on the CPU against the PEF, with the worst element of every tensor named.
+
+Three things are compared with the same weights and the same random batch: the result of every layer (a model that
+returns them is compiled into a temporary PEF for that), the outputs and gradients of the PEF under test, and its
+parameters after one step.
+"""
+
+import copy
+import tempfile
+
+import torch
+
+from sambaflow import samba
+from sambaflow.samba import utils
+
+_STEP = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0}
+
+
+class Report:
+    """Prints one line a tensor and remembers the largest error."""
+
+    def __init__(self, rtol):
+        self.rtol, self.failed, self.worst = rtol, [], (0.0, "nothing")
+
+    def add(self, kind, name, expected, found):
+        expected, found = expected.detach().double(), found.detach().double()
+        if expected.shape != found.shape:
+            raise ValueError(f"{kind} {name}: PyTorch gives shape {tuple(expected.shape)}, the PEF {tuple(found.shape)}")
+        difference = (expected - found).abs()
+        difference[difference.isnan()] = torch.inf
+        scale = max(float(expected.abs().max()), 1e-30) if expected.numel() else 1.0
+        flat = int(difference.argmax()) if difference.numel() else 0
+        where = tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), difference.shape)) if difference.ndim else ()
+        error = float(difference[where]) / scale if difference.numel() else 0.0
+        ok = error <= self.rtol
+        if not ok:
+            self.failed.append(f"{kind} {name}")
+        if error > self.worst[0]:
+            self.worst = (error, f"{kind} {name} at {list(where)}")
+        print(
+            f"{'ok  ' if ok else 'FAIL'} {kind:9} {name:32} error {error:.1e}, worst at {list(where)}: "
+            f"CPU {float(expected[where]):.7g}, PEF {float(found[where]):.7g}"
+        )
+
+
+class LayerProbe(torch.nn.Module):
+    """A model that also returns what each of its leaf modules gave."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+        self.layers = [(name, module) for name, module in model.named_modules() if not list(module.children())]
+
+    def forward(self, *inputs):
+        seen = {}
+
+        def remember(name):
+            def hook(_module, _inputs, result):
+                seen.setdefault(name, result)
+
+            return hook
+
+        handles = [module.register_forward_hook(remember(name)) for name, module in self.layers]
+        try:
+            self.model(*inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        self.names = list(seen)
+        return tuple(seen.values())
+
+
+def _compare_layers(args, reference, inputs, plain_inputs, report):
+    expected_probe = LayerProbe(reference)
+    with torch.no_grad():
+        expected = expected_probe(*plain_inputs)
+    probe = LayerProbe(copy.deepcopy(reference))
+    samba.from_torch_model_(probe)
+    with tempfile.TemporaryDirectory() as folder:
+        config = {**vars(args), "output_folder": folder, "pef_name": "layers", "inference": True}
+        path = samba.session.compile(
+            probe, inputs, name="layers", config_dict=config, inference=True, init_output_grads=False
+        )
+        traced = utils.trace_graph(probe, inputs, pef=path, init_output_grads=False)
+        found = samba.session.run(input_tensors=inputs, output_tensors=traced, section_types=["fwd"])
+    for name, want, have in zip(expected_probe.names, expected, found):
+        report.add("layer", name, want, samba.to_torch(have))
+
+
+def _compare_step(args, model, reference, inputs, plain_inputs, optimizer, report):
+    traced = utils.trace_graph(model, inputs, optimizer, pef=args.pef, mapping=args.mapping)
+    found = samba.session.run(input_tensors=inputs, output_tensors=traced, hyperparam_dict=_STEP)
+    expected = reference(*plain_inputs)
+    for name, want, have in zip(("loss", "logits"), expected, found):
+        report.add("output", name, want, samba.to_torch(have))
+    expected[0].backward()
+    gold, converted = dict(reference.named_parameters()), dict(model.named_parameters())
+    for name, parameter in gold.items():
+        report.add("gradient", name, parameter.grad, samba.to_torch(converted[name].sn_grad))
+    samba.session.to_cpu(model)
+    for name, parameter in gold.items():
+        updated = parameter.detach() - _STEP["lr"] * parameter.grad
+        report.add("updated", name, updated, samba.to_torch(converted[name]))
+
+
+def compare(args, model, reference, inputs, optimizer):
+    """Runs all comparisons; raises ValueError if one is beyond `args.rtol`. `reference` is the model in plain PyTorch."""
+    plain_inputs = [samba.to_torch(tensor).clone() for tensor in inputs]
+    report = Report(args.rtol)
+    _compare_layers(args, reference, inputs, plain_inputs, report)
+    _compare_step(args, model, reference, inputs, plain_inputs, optimizer, report)
+    print(f"worst of all: {report.worst[1]}, {report.worst[0]:.1e} of the tensor's largest element")
+    if report.failed:
+        raise ValueError(f"PEF and PyTorch differ by more than {args.rtol:g} in: {', '.join(report.failed)}")
+    print("test passed")

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training, evaluation and inference of a traced image classifier `forward(image, label) -> (loss, logits)`."""
+
+import os
+
+import numpy as np
+import torch
+
+from sambaflow import samba
+
+from .data import batches_in_order, load_split, shuffled_batches
+from .files import save_checkpoint, write_array, write_json, write_whole
+from .progress import progress
+
+
+def hyperparameters(args):
+    """What SGD uses in a step. They are given at run time, so one PEF serves every schedule."""
+    return {"lr": args.lr, "momentum": args.momentum, "weight_decay": args.weight_decay}
+
+
+def as_inputs(images, labels, shape):
+    """The two named inputs of a step; `shape` is what the model takes for one image."""
+    images = images.reshape(len(images), *shape)
+    return [
+        samba.from_torch_tensor(images, name="image", batch_dim=0),
+        samba.from_torch_tensor(labels, name="label", batch_dim=0),
+    ]
+
+
+def train(args, model, optimizer, shape, first_epoch=0):
+    """Trains from `first_epoch` to `args.num_epochs`; prints loss and accuracy and writes a checkpoint every epoch."""
+    data, held_out = load_split(args.data_dir, train=True), load_split(args.data_dir, train=False)
+    steps_per_epoch = len(data) // args.batch_size
+    if not steps_per_epoch:
+        raise ValueError(f"{len(data)} images are fewer than one batch of {args.batch_size}: use a smaller --batch-size")
+    hyper, done = hyperparameters(args), 0
+    for epoch in range(first_epoch, args.num_epochs):
+        losses = []
+        batches = shuffled_batches(data, args.batch_size, args.seed, epoch)
+        label = f"epoch {epoch + 1}/{args.num_epochs}"
+        for images, labels in progress(batches, steps_per_epoch, label, lambda: f"loss {float(losses[-1]):.4f}"):
+            loss, _ = samba.session.run(
+                input_tensors=as_inputs(images, labels, shape),
+                output_tensors=model.output_tensors,
+                hyperparam_dict=hyper,
+            )
+            losses.append(samba.to_torch(loss))
+            done += 1
+            if done == args.num_steps:
+                break
+        mean_loss = float(torch.stack(losses).mean())
+        accuracy, test_loss = evaluate(args, model, held_out, shape)
+        print(f"{label}: loss {mean_loss:.4f}, test loss {test_loss:.4f}, test accuracy {accuracy:.2f} %", flush=True)
+        path = _save(args, model, optimizer, epoch + 1)
+        if done == args.num_steps:
+            break
+    if done:
+        print(f"checkpoint: {path}")
+    else:
+        print(f"nothing to train: the checkpoint has {first_epoch} epochs, --num-epochs is {args.num_epochs}")
+
+
+def _save(args, model, optimizer, epoch):
+    folder = args.ckpt_dir or os.path.join(os.path.dirname(os.path.abspath(args.pef)), "checkpoints")
+    path = os.path.join(folder, f"{type(model).__name__.lower()}-epoch-{epoch:04d}.pt")
+    samba.session.to_cpu(model)
+    save_checkpoint(path, model, optimizer, epoch)
+    return path
+
+
+def _forward(args, model, images, labels, shape):
+    loss, logits = samba.session.run(
+        input_tensors=as_inputs(images, labels, shape),
+        output_tensors=model.output_tensors,
+        section_types=["fwd"],
+    )
+    return samba.to_torch(loss), samba.to_torch(logits)
+
+
+def evaluate(args, model, data, shape):
+    """Accuracy in per cent and mean loss over `data`. Forward sections only: weights stay as they are."""
+    correct, loss_sum = 0, 0.0
+    for images, labels in batches_in_order(data, args.batch_size):
+        loss, logits = _forward(args, model, images, labels, shape)
+        correct += int((logits.argmax(dim=1) == labels).sum())
+        loss_sum += float(loss) * len(labels)
+    return 100.0 * correct / len(data), loss_sum / len(data)
+
+
+def test_accuracy(args, model, shape):
+    """`run --test`: the accuracy line, nothing else."""
+    accuracy, loss = evaluate(args, model, load_split(args.data_dir, train=False), shape)
+    print(f"test accuracy {accuracy:.2f} %, test loss {loss:.4f}")
+
+
+def infer(args, model, shape):
+    """`run --inference`: predictions of the test images into the results folder. Labels are only used for the summary."""
+    data = load_split(args.data_dir, train=False)
+    placeholder = torch.zeros(args.batch_size, dtype=torch.int64)
+    pieces = []
+    batches = batches_in_order(data, args.batch_size)
+    for images, _ in progress(batches, -(-len(data) // args.batch_size), "inference"):
+        _, logits = _forward(args, model, images, placeholder[: len(images)], shape)
+        pieces.append(logits.detach().float())
+    logits = torch.cat(pieces)
+    predictions = logits.argmax(dim=1)
+    accuracy = 100.0 * float((predictions == data.labels).double().mean())
+    folder = args.results_path or os.path.join(os.path.dirname(os.path.abspath(args.pef)), "results")
+    lines = "".join(f"{index},{int(digit)}\n" for index, digit in enumerate(predictions))
+    write_array(os.path.join(folder, "logits.npy"), logits.numpy().astype(np.float32))
+    write_whole(os.path.join(folder, "predictions.csv"), lambda stream: stream.write(f"image,class\n{lines}".encode()))
+    write_json(os.path.join(folder, "summary.json"), {"images": len(data), "accuracy": accuracy})
+    print(f"inference: {len(data)} images, accuracy {accuracy:.2f} %, results in {folder}")
