@@ -33,6 +33,8 @@ leat_value_id_t leat_b_symbol(leat_builder_t *b, const char *name, const char *k
 void leat_b_store(leat_builder_t *b, const char *name, const char *kind, leat_value_id_t v);
 leat_value_id_t leat_b_scalar(leat_builder_t *b, leat_dtype_t dtype, double value);              // 0-d splat
 leat_value_id_t leat_b_splat(leat_builder_t *b, leat_dtype_t dtype, uint32_t rank, const int64_t *dims, double value);
+// `data`: the bytes, row-major; copied into a blob
+leat_value_id_t leat_b_constant(leat_builder_t *b, leat_dtype_t dtype, uint32_t rank, const int64_t *dims, const void *data);
 leat_value_id_t leat_b_iota(leat_builder_t *b, leat_dtype_t dtype, uint32_t rank, const int64_t *dims, uint32_t dim);
 leat_value_id_t leat_b_random(leat_builder_t *b, const char *fn, int64_t stream, leat_value_id_t state, leat_dtype_t dtype,
                               uint32_t rank, const int64_t *dims);
@@ -53,7 +55,7 @@ static inline leat_value_id_t leat_b_muls(leat_builder_t *b, leat_value_id_t x, 
 static inline leat_value_id_t leat_b_adds(leat_builder_t *b, leat_value_id_t x, double s) { return leat_b_map2s(b, LEAT_SCALAR_ADD, x, s); }
 static inline leat_value_id_t leat_b_select(leat_builder_t *b, leat_value_id_t c, leat_value_id_t x, leat_value_id_t y) { return leat_b_map3(b, LEAT_SCALAR_SELECT, c, x, y); }
 
-// across elements. `dims` is a bit mask; reduced dims stay with extent 1 unless keepdim is false.
+// across elements. `dims` is a bit mask (0: x itself); reduced dims stay with extent 1 unless keepdim is false.
 leat_value_id_t leat_b_reduce(leat_builder_t *b, const char *fn, leat_value_id_t x, uint32_t dims, bool keepdim);
 leat_value_id_t leat_b_scan(leat_builder_t *b, const char *fn, leat_value_id_t x, uint32_t dim, bool reverse);
 leat_value_id_t leat_b_contract(leat_builder_t *b, const char *spec, leat_value_id_t x, leat_value_id_t y);
@@ -84,6 +86,8 @@ typedef struct leat_window_s {
   int64_t window[3], stride[3], low[3], high[3], dilation[3], base_dilation[3];
   int64_t groups;
 } leat_window_t;
+// The window of a CONV, CONV_WGRAD, POOL or POOL_GRAD op; what the op does not have is 1 (base_dilation, groups).
+void leat_window_of(const leat_graph_t *g, const leat_op_t *op, leat_window_t *out_window);
 leat_value_id_t leat_b_conv(leat_builder_t *b, leat_value_id_t x, leat_value_id_t w, const leat_window_t *window);
 leat_value_id_t leat_b_conv_wgrad(leat_builder_t *b, leat_value_id_t x, leat_value_id_t dy, const leat_window_t *window);
 leat_value_id_t leat_b_pool(leat_builder_t *b, const char *fn, leat_value_id_t x, const leat_window_t *window);

@@ -10,7 +10,8 @@
 #include "base/base.h"
 #include "leat/graph.h"
 
-enum { LEAT_RANK_MAX = 8 };
+enum { LEAT_RANK_MAX = 8, LEAT_BLOB_MAX = 1 << 20 };
+#define LEAT_ELEMENTS_MAX (INT64_MAX / 64)   // so that bytes, and sums of a few sizes, fit int64
 #define LEAT_NONE UINT32_MAX
 typedef uint32_t leat_value_id_t;
 typedef uint32_t leat_op_id_t;
@@ -63,13 +64,33 @@ typedef struct leat_op_info_s {
 } leat_op_info_t;
 const leat_op_info_t *leat_op_info(uint32_t kind);
 bool leat_op_is_primitive(uint32_t kind);
+bool leat_op_takes_attr(uint32_t kind, leat_attr_key_t key);                          // is the key in the op's schema?
+bool leat_op_find(const char *text, size_t length, uint32_t *out_kind);               // "linear", "prim.map"
+const char *leat_attr_name(leat_attr_key_t key);
+char leat_attr_kind(leat_attr_key_t key);                                             // 'I', 'L', 'F', 'S' or 'T'
+bool leat_attr_find(const char *text, size_t length, leat_attr_key_t *out_key);
+const char *leat_section_type_name(leat_section_type_t type);                         // "fwd", "bckwd", ...
 size_t leat_dtype_bytes(leat_dtype_t dtype);
 const char *leat_dtype_name(leat_dtype_t dtype);
+bool leat_dtype_find(const char *text, size_t length, leat_dtype_t *out_dtype);
 bool leat_dtype_is_float(leat_dtype_t dtype);
+// `number` as a value of `dtype`: rounded once to floats (nearest even), truncated and wrapped to integers.
+double leat_dtype_round(leat_dtype_t dtype, double number);
 const char *leat_scalar_name(leat_scalar_t fn);
 uint32_t leat_scalar_arity(leat_scalar_t fn);
 bool leat_scalar_is_predicate(leat_scalar_t fn);
+bool leat_scalar_is_defined(leat_scalar_t fn, leat_dtype_t operand);   // exp is not defined for integers, xor not for floats
 bool leat_scalar_find(const char *name, leat_scalar_t *out_fn);
+
+// A contraction's spec taken apart: the letters of x, y and the result, "ab,bc->ac".
+typedef struct leat_spec_s {
+  uint8_t rank[3];                // of x, y, result
+  char letters[3][LEAT_RANK_MAX];
+} leat_spec_t;
+// LEAT_INVALID_ARGUMENT: malformed, a letter twice in one tensor, or a letter in only one of the three.
+leat_status_t leat_spec_parse(const char *spec, leat_spec_t *out_spec) LEAT_MUST_USE;
+// Where `letter` stands in tensor `which` (0, 1, 2 = result); -1: not there.
+int leat_spec_find(const leat_spec_t *spec, uint32_t which, char letter);
 
 typedef struct leat_value_s {
   uint8_t dtype, rank;
@@ -84,10 +105,24 @@ typedef struct leat_attr_s {
   union {
     int64_t i;
     double f;
-    const char *s;         // interned in the graph's arena
+    const char *s;         // in the graph's arena; compare with strcmp
     const int64_t *l;      // in the graph's arena
   } v;
 } leat_attr_t;
+
+// Attributes as values: {leat_attr_s(LEAT_ATTR_FN, "sum"), leat_attr_i(LEAT_ATTR_DIM, 0)}. Lists and strings are borrowed.
+static inline leat_attr_t leat_attr_i(leat_attr_key_t key, int64_t i) {
+  return (leat_attr_t){.key = (uint16_t)key, .v.i = i};
+}
+static inline leat_attr_t leat_attr_f(leat_attr_key_t key, double f) {
+  return (leat_attr_t){.key = (uint16_t)key, .v.f = f};
+}
+static inline leat_attr_t leat_attr_s(leat_attr_key_t key, const char *s) {
+  return (leat_attr_t){.key = (uint16_t)key, .v.s = s};
+}
+static inline leat_attr_t leat_attr_l(leat_attr_key_t key, const int64_t *l, uint32_t count) {
+  return (leat_attr_t){.key = (uint16_t)key, .count = count, .v.l = l};
+}
 
 typedef struct leat_op_s {
   uint16_t kind;           // leat_op_kind_t
@@ -100,7 +135,7 @@ typedef struct leat_op_s {
   uint32_t origin;         // index into graph->origins; 0: unknown
 } leat_op_t;
 
-// Where an op comes from; strings in the arena.
+// Where an op comes from; strings in the arena, "" where unknown.
 typedef struct leat_origin_s {
   const char *module;      // "lenet.conv1"
   const char *source;      // "lenet.py:42"
@@ -122,6 +157,7 @@ struct leat_graph_s {
   LEAT_ARRAY(leat_blob_t) blobs;
 };
 
+// A graph with the unknown origin and nothing else; leat_graph_destroy releases it.
 leat_status_t leat_graph_create(leat_graph_t **out_graph) LEAT_MUST_USE;
 
 // Reading.
@@ -147,13 +183,15 @@ bool leat_attrs_equal(const leat_graph_t *a, const leat_op_t *x, const leat_grap
 
 int64_t leat_value_elements(const leat_value_t *v);   // product of dims; 1 for rank 0
 size_t leat_value_bytes(const leat_value_t *v);
+bool leat_value_fits(const leat_value_t *v);          // extents >= 0, at most LEAT_ELEMENTS_MAX elements
 bool leat_same_shape(const leat_value_t *a, const leat_value_t *b);
 // "32x784xf32" style for messages is `f32[32,784]`; into `buffer` of at least 160 bytes.
 const char *leat_value_text(const leat_value_t *v, char *buffer, size_t buffer_bytes);
 // "op 'linear' (module lenet.fc1, lenet.py:42)" for messages; into `buffer` of at least 256 bytes.
 const char *leat_op_text(const leat_graph_t *g, const leat_op_t *op, char *buffer, size_t buffer_bytes);
 
-// Appending. Inputs, dims and attributes are copied. Results get the given dtypes and shapes.
+// Appending. Inputs, dims and attributes are copied (they may point into the graph itself) and attributes sorted.
+// Results get the given dtypes and shapes. Inputs must exist already or be LEAT_NONE; nothing else is checked here.
 typedef struct leat_op_desc_s {
   uint32_t kind;
   uint8_t type, detached;
@@ -166,15 +204,21 @@ typedef struct leat_op_desc_s {
   uint32_t result_count;
 } leat_op_desc_t;
 leat_status_t leat_graph_append(leat_graph_t *g, const leat_op_desc_t *desc, leat_op_id_t *out_op) LEAT_MUST_USE;
+// Strings are copied, NULL counts as "". An origin equal to the last one added gets its index.
 leat_status_t leat_graph_add_origin(leat_graph_t *g, const leat_origin_t *origin, uint32_t *out_origin) LEAT_MUST_USE;
+// Appends a blob with a copy of the bytes: what a `constant` op with attribute `index` then names.
+leat_status_t leat_graph_add_blob(leat_graph_t *g, const void *data, size_t data_bytes, uint32_t *out_index) LEAT_MUST_USE;
 
 // Shape rule of a primitive (ir/shape.c): fills dtype, rank, dims of the results from the inputs and attributes.
-// SYMBOL, CONSTANT, IOTA, RANDOM and casts take theirs from `results` as given. Messages name what does not fit.
+// SYMBOL, CONSTANT, IOTA and RANDOM take dtype and shape from `results` as given, casts the dtype. A primitive states
+// every attribute of its row (CONSTANT: `value` or `index`; SYMBOL: `name` and `kind`): there are no defaults. `attrs` need not be sorted.
+// Messages name what does not fit.
 leat_status_t leat_shape_infer(const leat_graph_t *g, uint32_t kind, const leat_value_id_t *inputs, uint32_t input_count,
                                const leat_attr_t *attrs, uint32_t attr_count, leat_value_t *results) LEAT_MUST_USE;
 
 // Everything that must hold of a graph (ir/verify.c): ids, arities, attribute schemas, topological order, shapes of
-// primitives equal to their rule, unique symbol names, declared blobs set.
+// primitives equal to their rule, unique symbol names, declared blobs set. Traced ops may declare any shapes: what
+// they lower to is held to the rules.
 leat_status_t leat_graph_verify(const leat_graph_t *g) LEAT_MUST_USE;
 
 // Floating-point and integer operations a primitive costs, and the bytes it must move (ir/cost.c).
@@ -183,15 +227,17 @@ typedef struct leat_cost_s {
 } leat_cost_t;
 leat_cost_t leat_op_cost(const leat_graph_t *g, const leat_op_t *op);
 
-// The slow reference (ir/eval.c): runs every op of a primitive graph. `values[id]` receives contiguous storage in
-// `arena`. Symbols are read from and stored to `symbols` by name (missing: zeros).
+// The slow reference (ir/eval.c): runs every op of a verified primitive graph, which must outlive the eval. Symbols keep
+// their value from run to run; those that were never set are zeros. `get` reads what a `store` wrote or `set` gave.
+// Floats are computed in f64 and rounded to the dtype at each op's result; sums are accumulated in f64.
 typedef struct leat_eval_s leat_eval_t;
 leat_status_t leat_eval_create(const leat_graph_t *primitive_graph, leat_eval_t **out_eval) LEAT_MUST_USE;
 void leat_eval_destroy(leat_eval_t *eval);
 leat_status_t leat_eval_set(leat_eval_t *eval, const char *symbol, const void *data, size_t data_bytes) LEAT_MUST_USE;
 leat_status_t leat_eval_run(leat_eval_t *eval) LEAT_MUST_USE;    // all stores happen after all reads
 leat_status_t leat_eval_get(const leat_eval_t *eval, const char *symbol, void *data, size_t data_bytes) LEAT_MUST_USE;
-// Pass 1 constants: evaluates one op whose inputs are constant (used by folding). LEAT_UNSUPPORTED for leaves/effects.
+// Evaluates one primitive on contiguous operands into contiguous results (used by folding). Blobs of constants come
+// from `g`. LEAT_UNSUPPORTED for symbol and store.
 leat_status_t leat_eval_op(const leat_graph_t *g, const leat_op_t *op, const void *const *inputs, void *const *results)
     LEAT_MUST_USE;
 

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rebuilding a graph: the walk that every pass shares.
+#include "ir/rebuild.h"
+
+#include <inttypes.h>
+
+// Origins and blobs keep their indices, so that ops can be copied without translating them.
+static leat_status_t copy_tables(const leat_graph_t *from, leat_graph_t *to) {
+  uint32_t index;
+  for (uint32_t i = 1; i < from->origins.count; i++) {
+    LEAT_TRY(leat_graph_add_origin(to, &from->origins.data[i], &index));
+    assert(index == i);
+  }
+  for (uint32_t i = 0; i < from->blobs.count; i++) {
+    const leat_blob_t *blob = &from->blobs.data[i];
+    if (blob->data != NULL)
+      LEAT_TRY(leat_graph_add_blob(to, blob->data, blob->data_bytes, &index));
+    else if (leat_array_push(&to->blobs) == NULL)
+      LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  }
+  return NULL;
+}
+
+// The operands of an op in the new graph. `out_inputs` has room for all of them.
+static leat_status_t map_inputs(const leat_rebuild_t *r, const leat_op_t *op, leat_value_id_t *out_inputs) {
+  for (uint32_t i = 0; i < op->input_count; i++) {
+    out_inputs[i] = leat_rebuild_input(r, op, i);
+    if (out_inputs[i] == LEAT_NONE && leat_op_input(r->from, op, i) != LEAT_NONE)
+      LEAT_FAIL(LEAT_INTERNAL, "operand %" PRIu32 " was dropped by a rewrite but is still used", i);
+  }
+  return NULL;
+}
+
+static leat_status_t append_copy(leat_rebuild_t *r, const leat_op_t *op, const leat_value_id_t *inputs) {
+  const leat_op_desc_t desc = {.kind = op->kind,
+                               .type = r->b.type,
+                               .detached = r->b.detached,
+                               .group = r->b.group,
+                               .origin = r->b.origin,
+                               .inputs = inputs,
+                               .input_count = op->input_count,
+                               .attrs = r->from->attrs.data + op->attr_first,
+                               .attr_count = op->attr_count,
+                               .results = r->from->values.data + op->result_first,
+                               .result_count = op->result_count};
+  leat_op_id_t id;
+  LEAT_TRY(leat_graph_append(r->b.graph, &desc, &id));
+  uint32_t first = leat_graph_op(r->b.graph, id)->result_first;
+  for (uint32_t i = 0; i < op->result_count; i++) r->map[op->result_first + i] = first + i;
+  return NULL;
+}
+
+leat_status_t leat_rebuild_copy(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  enum { FEW = 16 };
+  leat_value_id_t few[FEW], *inputs = few;
+  if (op->input_count > FEW) {
+    inputs = leat_alloc_zero(op->input_count, sizeof *inputs);
+    if (inputs == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  }
+  leat_status_t status = map_inputs(r, op, inputs);
+  if (status == NULL) status = append_copy(r, op, inputs);
+  if (inputs != few) leat_free(inputs);
+  return status;
+}
+
+static leat_status_t visit_op(leat_rebuild_t *r, leat_rebuild_visit_t visit, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  r->b.type = op->type;
+  r->b.detached = op->detached;
+  r->b.group = op->group;
+  r->b.origin = op->origin;
+  leat_status_t status = visit(r, id), sticky = leat_builder_take_status(&r->b);
+  if (status == NULL)
+    status = sticky;
+  else
+    leat_status_free(sticky);
+  char text[256];
+  return status == NULL ? NULL : leat_status_annotate(status, "%s", leat_op_text(r->from, op, text, sizeof text));
+}
+
+static leat_status_t walk(leat_rebuild_t *r, leat_rebuild_visit_t visit) {
+  LEAT_TRY(copy_tables(r->from, r->b.graph));
+  for (leat_op_id_t id = 0; id < r->from->ops.count; id++) LEAT_TRY(visit_op(r, visit, id));
+  return NULL;
+}
+
+leat_status_t leat_rebuild(const leat_graph_t *from, leat_rebuild_visit_t visit, void *user, leat_graph_t **out_graph) {
+  *out_graph = NULL;
+  leat_graph_t *to;
+  LEAT_TRY(leat_graph_create(&to));
+  leat_rebuild_t r = {.from = from, .user = user};
+  leat_builder_init(&r.b, to);
+  r.map = leat_alloc(from->values.count * sizeof *r.map);
+  leat_status_t status = NULL;
+  if (r.map == NULL) {
+    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+  } else {
+    for (uint32_t i = 0; i < from->values.count; i++) r.map[i] = LEAT_NONE;
+    status = walk(&r, visit);
+  }
+  leat_free(r.map);
+  if (status != NULL)
+    leat_graph_destroy(to);
+  else
+    *out_graph = to;
+  return status;
+}

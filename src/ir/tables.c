@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tables of ops, attributes, dtypes and scalar functions, expanded from the .def files, and look-up in them.
+#include <math.h>
+
+#include "ir/element.h"
+#include "ir/graph.h"
+
+static_assert((int)LEAT_PRIM_COUNT <= (int)LEAT_TRACED_FIRST, "primitives run into the traced ops");
+
+static const leat_op_info_t op_table[LEAT_OP_KIND_COUNT] = {
+#define PRIM(e, n, lo, hi, r, a) [LEAT_PRIM_##e] = {n, lo, hi, r, a, false},
+#include "ir/op.def"
+#undef PRIM
+#define TRACED(e, n, lo, hi, r, a, g) [LEAT_TRACED_##e] = {n, lo, hi, r, a, g},
+#include "ir/traced.def"
+#undef TRACED
+};
+
+static const struct {
+  const char *name;
+  char kind;
+} attr_table[LEAT_ATTR_COUNT] = {
+#define ATTR(e, n, k) [LEAT_ATTR_##e] = {n, #k[0]},
+#include "ir/attr.def"
+#undef ATTR
+};
+
+static const struct {
+  const char *name;
+  uint8_t bytes;
+  leat_element_class_t class_;
+} dtype_table[LEAT_DTYPE_COUNT] = {
+#define DTYPE(e, n, b, c) [LEAT_##e] = {n, b, LEAT_ELEMENT_##c},
+#include "ir/dtype.def"
+#undef DTYPE
+};
+
+static const struct {
+  const char *name;
+  uint8_t arity;
+  char result;
+  const char *on_floats, *on_integers;  // the expressions as written: "NA" where there is none
+} scalar_table[LEAT_SCALAR_COUNT] = {
+#define SCALAR(e, n, a, r, f, i) [LEAT_SCALAR_##e] = {n, a, #r[0], #f, #i},
+#include "ir/scalar.def"
+#undef SCALAR
+};
+
+static const char *const section_type_names[LEAT_TYPE_COUNT] = {"fwd",    "bckwd",  "gradnorm", "opt",
+                                                                "reduce", "gather", "prepare"};
+
+// Is the name `text` (of `length` bytes)? The first character decides nearly always.
+static bool is_name(const char *name, const char *text, size_t length) {
+  return name != NULL && name[0] == text[0] && strncmp(name, text, length) == 0 && name[length] == '\0';
+}
+
+const leat_op_info_t *leat_op_info(uint32_t kind) {
+  assert(kind < LEAT_OP_KIND_COUNT && op_table[kind].name != NULL);
+  return &op_table[kind];
+}
+
+bool leat_op_is_primitive(uint32_t kind) { return kind < LEAT_PRIM_COUNT; }
+
+bool leat_op_takes_attr(uint32_t kind, leat_attr_key_t key) {
+  const char *name = leat_attr_name(key);
+  size_t length = strlen(name);
+  const char *at = leat_op_info(kind)->attrs;
+  while (*at != '\0') {
+    size_t token = strcspn(at, " ");
+    if (token == length && memcmp(at, name, length) == 0) return true;
+    at += token;
+    at += strspn(at, " ");
+  }
+  return false;
+}
+
+bool leat_op_find(const char *text, size_t length, uint32_t *out_kind) {
+  bool primitive = length > 5 && memcmp(text, "prim.", 5) == 0;
+  uint32_t first = primitive ? 0 : LEAT_TRACED_FIRST;
+  uint32_t end = primitive ? (uint32_t)LEAT_PRIM_COUNT : (uint32_t)LEAT_OP_KIND_COUNT;
+  if (length == 0) return false;
+  if (primitive) text += 5, length -= 5;
+  for (uint32_t kind = first; kind < end; kind++) {
+    if (!is_name(op_table[kind].name, text, length)) continue;
+    *out_kind = kind;
+    return true;
+  }
+  return false;
+}
+
+const char *leat_attr_name(leat_attr_key_t key) {
+  assert(key < LEAT_ATTR_COUNT);
+  return attr_table[key].name;
+}
+
+char leat_attr_kind(leat_attr_key_t key) {
+  assert(key < LEAT_ATTR_COUNT);
+  return attr_table[key].kind;
+}
+
+bool leat_attr_find(const char *text, size_t length, leat_attr_key_t *out_key) {
+  for (uint32_t key = 0; length != 0 && key < LEAT_ATTR_COUNT; key++) {
+    if (!is_name(attr_table[key].name, text, length)) continue;
+    *out_key = (leat_attr_key_t)key;
+    return true;
+  }
+  return false;
+}
+
+const char *leat_section_type_name(leat_section_type_t type) {
+  assert(type < LEAT_TYPE_COUNT);
+  return section_type_names[type];
+}
+
+size_t leat_dtype_bytes(leat_dtype_t dtype) {
+  assert(dtype < LEAT_DTYPE_COUNT);
+  return dtype_table[dtype].bytes;
+}
+
+const char *leat_dtype_name(leat_dtype_t dtype) {
+  assert(dtype < LEAT_DTYPE_COUNT);
+  return dtype_table[dtype].name;
+}
+
+bool leat_dtype_find(const char *text, size_t length, leat_dtype_t *out_dtype) {
+  for (uint32_t dtype = 0; length != 0 && dtype < LEAT_DTYPE_COUNT; dtype++) {
+    if (!is_name(dtype_table[dtype].name, text, length)) continue;
+    *out_dtype = (leat_dtype_t)dtype;
+    return true;
+  }
+  return false;
+}
+
+leat_element_class_t leat_dtype_class(leat_dtype_t dtype) {
+  assert(dtype < LEAT_DTYPE_COUNT);
+  return dtype_table[dtype].class_;
+}
+
+bool leat_dtype_is_float(leat_dtype_t dtype) { return leat_dtype_class(dtype) == LEAT_ELEMENT_F; }
+
+const char *leat_scalar_name(leat_scalar_t fn) {
+  assert(fn < LEAT_SCALAR_COUNT);
+  return scalar_table[fn].name;
+}
+
+uint32_t leat_scalar_arity(leat_scalar_t fn) {
+  assert(fn < LEAT_SCALAR_COUNT);
+  return scalar_table[fn].arity;
+}
+
+bool leat_scalar_is_predicate(leat_scalar_t fn) {
+  assert(fn < LEAT_SCALAR_COUNT);
+  return scalar_table[fn].result == 'P';
+}
+
+bool leat_scalar_is_defined(leat_scalar_t fn, leat_dtype_t operand) {
+  assert(fn < LEAT_SCALAR_COUNT);
+  const char *expression = leat_dtype_is_float(operand) ? scalar_table[fn].on_floats : scalar_table[fn].on_integers;
+  return strcmp(expression, "NA") != 0;
+}
+
+bool leat_scalar_find(const char *name, leat_scalar_t *out_fn) {
+  for (uint32_t fn = 0; fn < LEAT_SCALAR_COUNT; fn++) {
+    if (strcmp(scalar_table[fn].name, name) != 0) continue;
+    *out_fn = (leat_scalar_t)fn;
+    return true;
+  }
+  return false;
+}
