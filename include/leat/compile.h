@@ -8,8 +8,6 @@
 #include "leat/graph.h"
 #include "leat/status.h"
 
-#pragma GCC visibility push(default)
-
 typedef struct leat_compile_options_s {
   uint32_t struct_bytes;    // sizeof(leat_compile_options_t); set by leat_compile_options_default
   const char *arch;         // "native" or "native:<l1>,<l2>,<l3>" with cache sizes in bytes
@@ -28,5 +26,4 @@ leat_status_t leat_compile(const leat_graph_t *graph, const leat_compile_options
 // Fingerprints of `graph` (forward, seeds, optimizers), to be compared with leat_program_fingerprint.
 leat_status_t leat_graph_fingerprint(const leat_graph_t *graph, uint64_t out_fingerprint[3]);
 
-#pragma GCC visibility pop
 #endif

@@ -11,8 +11,6 @@
 
 #include "leat/status.h"
 
-#pragma GCC visibility push(default)
-
 typedef struct leat_graph_s leat_graph_t;
 
 // Parses `text` (copied). On error the message names line and column.
@@ -38,5 +36,4 @@ typedef struct leat_tensor_s {
 leat_status_t leat_graph_eval(const leat_graph_t *graph, const leat_tensor_t *inputs, size_t input_count,
                               leat_tensor_t *outputs, size_t output_count);
 
-#pragma GCC visibility pop
 #endif

@@ -12,8 +12,6 @@
 
 #include "leat/status.h"
 
-#pragma GCC visibility push(default)
-
 typedef struct leat_program_s leat_program_t;
 
 typedef struct leat_load_options_s {
@@ -87,5 +85,4 @@ uint32_t leat_program_thread_count(const leat_program_t *program);
 // Report on sections, symbols and memory as JSON; free with leat_string_free.
 leat_status_t leat_program_report(const leat_program_t *program, char **out_json);
 
-#pragma GCC visibility pop
 #endif

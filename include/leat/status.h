@@ -7,8 +7,6 @@
 #ifndef LEAT_STATUS_H_
 #define LEAT_STATUS_H_
 
-#pragma GCC visibility push(default)
-
 typedef struct leat_status_s *leat_status_t;
 
 // Codes are stable: they appear in exit codes of the command and choose the Python exception.
@@ -33,5 +31,4 @@ void leat_status_free(leat_status_t status);
 // Releases a string that a function of the library gave away; NULL is fine.
 void leat_string_free(char *text);
 
-#pragma GCC visibility pop
 #endif
