@@ -17,6 +17,11 @@
 // (r1-r0)*row_mult in that dim, and in space ARGUMENT starts r0*row_mult*strides[row_dim] elements further. All other
 // operands are the same for every tile. A body with row_count 1 is one tile. Stages of one tile see each other's
 // writes in order; tiles never read what other tiles of the same call write.
+// Dims that a stage needs equal are equal in every tile: such operands carry the same row dim and row_mult, but one
+// that is broadcast there (stride 0) may carry none; the extents of a tile are those of the stage's outputs. Rows never
+// run along a dim that the stage sums, scans, sorts, windows or looks up. When row_count > 1, an output in space
+// ARGUMENT has a row dim. Elements of an output do not overlap (REDUCE and CONTRACT: but for the dims they sum).
+// Every record of ARGUMENTS, STAGES, OPERANDS and INSTRUCTIONS has one owner; they lie in the order of their owners.
 //
 // Order of summation. Every contraction adds k ascending (lexicographic over its k dims) into one fma accumulator per
 // element. Every float REDUCE sum over dims whose innermost reduced dim is the operand's innermost dim with stride 1
@@ -170,7 +175,7 @@ enum pef_fn {                        // functions of REDUCE, SCAN, POOL*, SCATTE
 // REDUCE     in, out. Same rank; out has stride 0 on the reduced dims (and there its dims say the operand's extent).
 //            params[0]: bit mask of the reduced dims. fn: SUM..ARGMIN (arg*: one dim; out i64; first winner; NaN wins).
 // SCAN       in, out: same dims. params[0] dim, params[1] reverse. fn: SUM, PROD, MAX, MIN; inclusive.
-// CONTRACT   A, B, C. All operands have the stage's rank; stride 0 where an operand lacks the dim.
+// CONTRACT   A, B, C. All operands have the stage's rank and dims; stride 0 where an operand lacks the dim.
 //            params[0..rank-1]: role of each dim: 0 batch, 1 m (A and C), 2 n (B and C), 3 k (A and B).
 //            params[8]: n_block. 0: B is strided plainly. Else B is packed along its only n dim: element (k, n) lies at
 //            (n / n_block) * params[9] + k * (width of its block) + n % n_block elements, the last block being as wide
@@ -180,7 +185,8 @@ enum pef_fn {                        // functions of REDUCE, SCAN, POOL*, SCATTE
 //            [2..4] window, [5..7] stride, [8..10] low padding, [11..13] high padding, [14..16] dilation,
 //            [17..19] base dilation. Cross-correlation; k order: c, then window positions ascending.
 // CONV_WGRAD x[N,C,s..], dy[N,O,t..], dw[O,C/g,k..]. params as CONV (base dilation 1). Sum over n, then t ascending.
-// POOL       x, y: leading dims equal, the trailing params[0] dims are windowed. params as CONV. fn: MAX, SUM.
+// POOL       x, y: leading dims equal, the trailing params[0] dims are windowed. params as CONV, base dilation 1, groups
+//            unused (0 or 1). fn: MAX, SUM.
 // POOL_GRAD  x, dy, dx: params as POOL. fn MAX: the first maximum of a window takes the gradient; SUM: spread.
 // GATHER     x, index, out. params[0] dim, params[1] batch. Semantics as prim.gather.
 // SCATTER    index, updates, out (holds x already). params[0] dim, params[1] batch. fn: SET, SUM, MAX, MIN, PROD.
@@ -213,7 +219,8 @@ typedef struct pef_operand_s {
 } pef_operand_t;                     // 152 bytes
 
 // Strip programs of MAP stages. Registers hold strips of elements in one of three classes: values of f32, bf16, f16 are
-// computed in F32, f64 in F64, integers and bool in I64. A predicate yields 0 or 1 in the class it compares in.
+// computed in F32, f64 in F64, integers and bool in I64. A predicate yields 0 or 1 in the class it compares in. All
+// registers of an instruction are of its class (SELECT's condition as well: CONVERT it), but for CONVERT's source.
 enum pef_class { PEF_CLASS_F32 = 0, PEF_CLASS_F64 = 1, PEF_CLASS_I64 = 2 };
 enum pef_instruction_op {
   // 0..255: scalar functions, numbered as in src/ir/scalar.def (CAST does not occur)

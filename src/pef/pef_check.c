@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tables of the file: strings, info, symbols, calls with their arguments, bodies with their stages. Every record of
+// ARGUMENTS, STAGES, OPERANDS and INSTRUCTIONS belongs to exactly one owner, in the owners' order: so checking is
+// linear in the size of the file whatever it says.
+#include "pef/pef_check.h"
+
+#include <math.h>
+
+#include "pef/pef_index.h"
+
+#define EXTENT_LIMIT (UINT64_C(1) << 40)   // of rows; keeps every product with a record's size in range
+#define BYTES_LIMIT (UINT64_C(1) << 62)
+
+typedef struct pef_checker_s {
+  const leat_pef_t *pef;
+  pef_slot_use_t uses[PEF_MAX_ARGUMENTS];   // of the body under check
+  uint32_t *calls_by_body;                  // call indices, grouped by body
+  uint32_t *first_call;                     // body_count + 1 offsets into calls_by_body
+} pef_checker_t;
+
+static size_t file_offset(const leat_pef_t *pef, const void *record) {
+  return (size_t)((const char *)record - (const char *)pef->header);
+}
+
+static const char *text_of(const leat_pef_t *pef, uint32_t string) {
+  return string < pef->string_bytes ? pef->strings + string : "?";
+}
+
+// --- strings and info ------------------------------------------------------------------------------------------
+
+// Length of the UTF-8 sequence at `text` (NUL-terminated buffer), 0 when malformed. Rejects overlong forms,
+// surrogates and what is beyond U+10FFFF.
+static uint32_t utf8_length(const uint8_t *text) {
+  const uint8_t c = text[0];
+  if (c < 0x80) return 1;
+  const uint32_t length = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+  if (c < 0xc2 || c > 0xf4) return 0;
+  for (uint32_t i = 1; i < length; ++i) {
+    if ((text[i] & 0xc0) != 0x80) return 0;
+  }
+  const uint8_t low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+  const uint8_t high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+  return text[1] >= low && text[1] <= high ? length : 0;
+}
+
+static leat_status_t check_strings(const leat_pef_t *pef) {
+  if (pef->string_bytes == 0 || pef->strings[0] != '\0' || pef->strings[pef->string_bytes - 1] != '\0') {
+    return leat_pef_corrupt("segment 'strings' must start and end with a NUL");
+  }
+  for (uint32_t i = 0; i < pef->string_bytes;) {
+    const uint32_t length = utf8_length((const uint8_t *)pef->strings + i);
+    if (length == 0) return leat_pef_corrupt("string byte %u is not UTF-8", i);
+    i += length;
+  }
+  return NULL;
+}
+
+static leat_status_t check_string(const leat_pef_t *pef, uint32_t string, const char *what) {
+  if (string < pef->string_bytes) return NULL;
+  return leat_pef_corrupt("%s is string %u of %u bytes", what, string, pef->string_bytes);
+}
+
+static leat_status_t check_info(const leat_pef_t *pef) {
+  const pef_info_t *info = pef->info;
+  LEAT_TRY(check_string(pef, info->arch, "arch"));
+  LEAT_TRY(check_string(pef, info->compiler, "compiler"));
+  uint64_t total = info->arena_bytes;
+  for (uint32_t i = 0; i < pef->symbol_count && total < BYTES_LIMIT; ++i) total += pef->symbols[i].bytes + PEF_ALIGN;
+  if (total >= BYTES_LIMIT || info->scratch_bytes >= BYTES_LIMIT) {
+    return leat_pef_corrupt("sizes of arena, scratch and symbols do not fit an address space");
+  }
+  if (info->inference > 1) return leat_pef_corrupt("the inference mark is %u", info->inference);
+  if (!isfinite(info->run_flops) || !isfinite(info->run_bytes)) return leat_pef_corrupt("costs are not finite");
+  return NULL;
+}
+
+// --- symbols ---------------------------------------------------------------------------------------------------
+
+// Least and greatest value of each integer dtype that an f64 `init` may state exactly.
+static bool init_fits(uint8_t dtype, double value) {
+  static const struct {
+    double low, high;
+  } range[PEF_DTYPE_COUNT] = {
+      [PEF_I8] = {-128, 127},
+      [PEF_U8] = {0, 255},
+      [PEF_I16] = {-32768, 32767},
+      [PEF_I32] = {-2147483648.0, 2147483647.0},
+      [PEF_I64] = {-9007199254740992.0, 9007199254740992.0},
+      [PEF_BOOL] = {0, 1},
+  };
+  if (leat_pef_dtype_class(dtype) != PEF_CLASS_I64) return true;
+  return value >= range[dtype].low && value <= range[dtype].high && value == rint(value);
+}
+
+static leat_status_t check_symbol(const leat_pef_t *pef, const pef_symbol_t *symbol) {
+  LEAT_TRY(check_string(pef, symbol->name, "name"));
+  if (pef->strings[symbol->name] == '\0') return leat_pef_corrupt("the name is empty");
+  if (symbol->kind >= PEF_SYMBOL_KIND_COUNT) return leat_pef_corrupt("kind %u does not exist", symbol->kind);
+  if (symbol->dtype >= PEF_DTYPE_COUNT) return leat_pef_corrupt("dtype %u does not exist", symbol->dtype);
+  if (symbol->rank > PEF_MAX_RANK) return leat_pef_corrupt("rank %u is over %u", symbol->rank, PEF_MAX_RANK);
+  if ((symbol->reserved0 | symbol->reserved1) != 0) return leat_pef_corrupt("reserved bytes are not zero");
+  uint64_t bytes = leat_pef_dtype_bytes(symbol->dtype);
+  for (uint32_t i = 0; i < PEF_MAX_RANK; ++i) {
+    const int64_t dim = symbol->dims[i];
+    if (dim < 0 || (i >= symbol->rank && dim != 0)) return leat_pef_corrupt("dim %u is %lld", i, (long long)dim);
+    if (i < symbol->rank && (__builtin_mul_overflow(bytes, (uint64_t)dim, &bytes) || bytes >= BYTES_LIMIT)) {
+      return leat_pef_corrupt("its dims do not fit an address space");
+    }
+  }
+  if (symbol->bytes != bytes) {
+    return leat_pef_corrupt("its dims need %llu bytes, it states %llu", (unsigned long long)bytes,
+                            (unsigned long long)symbol->bytes);
+  }
+  const bool may_belong = symbol->kind == PEF_SYMBOL_GRADIENT || symbol->kind == PEF_SYMBOL_STATE ||
+                          symbol->kind == PEF_SYMBOL_SEED;
+  if (symbol->of != PEF_NONE && (!may_belong || symbol->of >= pef->symbol_count)) {
+    return leat_pef_corrupt("it cannot belong to symbol %u", symbol->of);
+  }
+  double init = 0;
+  memcpy(&init, &symbol->init, sizeof init);
+  if (!init_fits(symbol->dtype, init)) {
+    return leat_pef_corrupt("initial value %g does not fit %s", init, leat_pef_dtype_name(symbol->dtype));
+  }
+  return NULL;
+}
+
+typedef struct pef_name_query_s {
+  const leat_pef_t *pef;
+  const char *name;
+} pef_name_query_t;
+
+static bool name_equal(const void *context, uint64_t id) {
+  const pef_name_query_t *query = context;
+  return strcmp(query->pef->strings + query->pef->symbols[id].name, query->name) == 0;
+}
+
+static leat_status_t check_names_unique(const leat_pef_t *pef, pef_index_t *index) {
+  for (uint32_t i = 0; i < pef->symbol_count; ++i) {
+    const char *name = pef->strings + pef->symbols[i].name;
+    const uint64_t hash = leat_pef_hash(name, strlen(name));
+    uint64_t other = 0;
+    if (leat_pef_index_find(index, hash, name_equal, &(pef_name_query_t){pef, name}, &other)) {
+      return leat_pef_corrupt("symbols %u and %u are both called '%s'", (uint32_t)other, i, name);
+    }
+    if (!leat_pef_index_add(index, hash, i)) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  }
+  return NULL;
+}
+
+static leat_status_t check_symbols(const leat_pef_t *pef) {
+  for (uint32_t i = 0; i < pef->symbol_count; ++i) {
+    const pef_symbol_t *symbol = &pef->symbols[i];
+    LEAT_TRY(leat_status_annotate(check_symbol(pef, symbol), "symbol %u (%s, at byte %zu)", i,
+                                  text_of(pef, symbol->name), file_offset(pef, symbol)));
+  }
+  pef_index_t index = {0};
+  leat_status_t status = check_names_unique(pef, &index);
+  leat_pef_index_deinit(&index);
+  return status;
+}
+
+// --- calls and arguments ---------------------------------------------------------------------------------------
+
+static leat_status_t check_argument(const leat_pef_t *pef, const pef_argument_t *argument) {
+  if (argument->kind > PEF_PLACE_CONSTANT) return leat_pef_corrupt("place kind %u does not exist", argument->kind);
+  const bool in_symbol = argument->kind == PEF_PLACE_SYMBOL;
+  if (in_symbol ? argument->symbol >= pef->symbol_count : argument->symbol != 0) {
+    return leat_pef_corrupt("symbol %u of %u does not fit", argument->symbol, pef->symbol_count);
+  }
+  const uint64_t room = in_symbol                             ? pef->symbols[argument->symbol].bytes
+                        : argument->kind == PEF_PLACE_CONSTANT ? pef->constant_bytes
+                                                               : pef->info->arena_bytes;
+  if (argument->offset <= room && argument->bytes <= room - argument->offset) return NULL;
+  return leat_pef_corrupt("bytes %llu + %llu reach over the end of its place (%llu bytes)",
+                          (unsigned long long)argument->offset, (unsigned long long)argument->bytes,
+                          (unsigned long long)room);
+}
+
+static leat_status_t check_call(const leat_pef_t *pef, const pef_call_t *call, uint32_t argument_first) {
+  LEAT_TRY(check_string(pef, call->name, "name"));
+  LEAT_TRY(check_string(pef, call->why, "why"));
+  if (call->type >= PEF_TYPE_COUNT) return leat_pef_corrupt("section type %u does not exist", call->type);
+  if (call->barrier > 1 || call->reserved0 != 0) return leat_pef_corrupt("barrier or reserved bytes are wrong");
+  if (call->body >= pef->body_count) return leat_pef_corrupt("body %u of %u", call->body, pef->body_count);
+  if (!isfinite(call->flops) || !isfinite(call->bytes)) return leat_pef_corrupt("costs are not finite");
+  const uint32_t wanted = pef->bodies[call->body].argument_count;
+  if (call->argument_count != wanted) {
+    return leat_pef_corrupt("%u arguments for body %u, which takes %u", call->argument_count, call->body, wanted);
+  }
+  if (call->argument_first != argument_first || call->argument_count > pef->argument_count - argument_first) {
+    return leat_pef_corrupt("arguments %u + %u of %u are not its own", call->argument_first, call->argument_count,
+                            pef->argument_count);
+  }
+  for (uint32_t i = 0; i < call->argument_count; ++i) {
+    const pef_argument_t *argument = &pef->arguments[argument_first + i];
+    LEAT_TRY(leat_status_annotate(check_argument(pef, argument), "argument %u (at byte %zu)", i,
+                                  file_offset(pef, argument)));
+  }
+  return NULL;
+}
+
+static leat_status_t check_calls(const leat_pef_t *pef) {
+  uint32_t next_argument = 0;
+  for (uint32_t i = 0; i < pef->call_count; ++i) {
+    const pef_call_t *call = &pef->calls[i];
+    LEAT_TRY(leat_status_annotate(check_call(pef, call, next_argument), "call %u (%s, at byte %zu)", i,
+                                  text_of(pef, call->name), file_offset(pef, call)));
+    next_argument += call->argument_count;
+  }
+  if (next_argument != pef->argument_count) {
+    return leat_pef_corrupt("%u arguments, the calls own %u", pef->argument_count, next_argument);
+  }
+  return NULL;
+}
+
+// Does the argument hold what the body does with it?
+static leat_status_t check_use(const pef_argument_t *argument, const pef_slot_use_t *use) {
+  if (use->alignment == 0) return NULL;
+  if (use->bytes > argument->bytes) {
+    return leat_pef_corrupt("its operands reach byte %llu of %llu", (unsigned long long)use->bytes,
+                            (unsigned long long)argument->bytes);
+  }
+  if (argument->offset % use->alignment != 0) {
+    return leat_pef_corrupt("offset %llu is not a multiple of %u bytes", (unsigned long long)argument->offset,
+                            use->alignment);
+  }
+  if (use->written && argument->kind == PEF_PLACE_CONSTANT) return leat_pef_corrupt("it writes a constant");
+  return NULL;
+}
+
+static leat_status_t check_calls_of_body(const pef_checker_t *checker, uint32_t body) {
+  const leat_pef_t *pef = checker->pef;
+  for (uint32_t i = checker->first_call[body]; i < checker->first_call[body + 1]; ++i) {
+    const pef_call_t *call = &pef->calls[checker->calls_by_body[i]];
+    for (uint32_t slot = 0; slot < call->argument_count; ++slot) {
+      const pef_argument_t *argument = &pef->arguments[call->argument_first + slot];
+      LEAT_TRY(leat_status_annotate(check_use(argument, &checker->uses[slot]),
+                                    "call %u (%s): argument %u (at byte %zu)", checker->calls_by_body[i],
+                                    text_of(pef, call->name), slot, file_offset(pef, argument)));
+    }
+  }
+  return NULL;
+}
+
+// --- bodies and stages -----------------------------------------------------------------------------------------
+
+typedef struct pef_cursor_s {
+  uint32_t stage, operand, instruction;   // first record not owned yet
+  uint32_t output_count;                  // symbols of kind OUTPUT
+} pef_cursor_t;
+
+static leat_status_t check_stage_record(const leat_pef_t *pef, const pef_stage_t *stage, const pef_cursor_t *cursor) {
+  LEAT_TRY(check_string(pef, stage->origin, "origin"));
+  if (stage->kind >= PEF_STAGE_COUNT) return leat_pef_corrupt("stage kind %u does not exist", stage->kind);
+  if (stage->fn >= PEF_FN_COUNT) return leat_pef_corrupt("function %u does not exist", stage->fn);
+  if (stage->output_bit != 0xff && (stage->output_bit >= 64 || stage->output_bit >= cursor->output_count)) {
+    return leat_pef_corrupt("output bit %u, there are %u outputs", stage->output_bit, cursor->output_count);
+  }
+  if (stage->operand_first != cursor->operand || stage->operand_count > PEF_MAX_OPERANDS ||
+      stage->operand_count > pef->operand_count - cursor->operand) {
+    return leat_pef_corrupt("operands %u + %u of %u are not its own", stage->operand_first, stage->operand_count,
+                            pef->operand_count);
+  }
+  if (stage->instruction_first != cursor->instruction ||
+      stage->instruction_count > pef->instruction_count - cursor->instruction) {
+    return leat_pef_corrupt("instructions %u + %u of %u are not its own", stage->instruction_first,
+                            stage->instruction_count, pef->instruction_count);
+  }
+  const uint32_t wanted = leat_pef_stage_operand_count(stage->kind);
+  if (stage->kind != PEF_STAGE_MAP && (stage->operand_count != wanted || stage->instruction_count != 0)) {
+    return leat_pef_corrupt("%u operands and %u instructions, %s has %u and none", stage->operand_count,
+                            stage->instruction_count, leat_pef_stage_name(stage->kind), wanted);
+  }
+  return NULL;
+}
+
+static leat_status_t check_stage(pef_checker_t *checker, const pef_body_t *body, const pef_stage_t *stage,
+                                 const pef_cursor_t *cursor) {
+  const leat_pef_t *pef = checker->pef;
+  LEAT_TRY(check_stage_record(pef, stage, cursor));
+  const pef_stage_site_t site = {.stage = stage,
+                                 .operands = pef->operands + stage->operand_first,
+                                 .instructions = pef->instructions + stage->instruction_first,
+                                 .body = body,
+                                 .outputs = leat_pef_stage_outputs(pef, stage)};
+  for (uint32_t i = 0; i < stage->operand_count; ++i) {
+    LEAT_TRY(leat_status_annotate(leat_pef_check_operand(&site, i), "operand %u (at byte %zu)", i,
+                                  file_offset(pef, &site.operands[i])));
+  }
+  LEAT_TRY(stage->kind == PEF_STAGE_MAP ? leat_pef_check_map(&site) : leat_pef_check_stage(&site));
+  for (uint32_t i = 0; i < stage->operand_count; ++i) {
+    LEAT_TRY(leat_status_annotate(leat_pef_check_reach(&site, i, checker->uses), "operand %u (at byte %zu)", i,
+                                  file_offset(pef, &site.operands[i])));
+  }
+  return NULL;
+}
+
+static leat_status_t check_body_record(const leat_pef_t *pef, const pef_body_t *body, uint32_t next_stage) {
+  if (body->stage_count == 0 || body->stage_first != next_stage || body->stage_count > pef->stage_count - next_stage) {
+    return leat_pef_corrupt("stages %u + %u of %u are not its own", body->stage_first, body->stage_count,
+                            pef->stage_count);
+  }
+  if (body->argument_count > PEF_MAX_ARGUMENTS) return leat_pef_corrupt("%u arguments", body->argument_count);
+  if (body->row_count == 0 || body->row_count > EXTENT_LIMIT || body->tile_rows_max == 0 ||
+      body->tile_rows_max > EXTENT_LIMIT || body->tile_quantum == 0) {
+    return leat_pef_corrupt("rows, tile rows and tile quantum (%llu, %llu, %u) must be at least 1",
+                            (unsigned long long)body->row_count, (unsigned long long)body->tile_rows_max,
+                            body->tile_quantum);
+  }
+  if (body->scratch_bytes > pef->info->scratch_bytes) {
+    return leat_pef_corrupt("%llu bytes of scratch, info promises %llu", (unsigned long long)body->scratch_bytes,
+                            (unsigned long long)pef->info->scratch_bytes);
+  }
+  return NULL;
+}
+
+static leat_status_t check_body(pef_checker_t *checker, const pef_body_t *body, pef_cursor_t *cursor) {
+  const leat_pef_t *pef = checker->pef;
+  LEAT_TRY(check_body_record(pef, body, cursor->stage));
+  memset(checker->uses, 0, body->argument_count * sizeof *checker->uses);
+  for (uint32_t i = 0; i < body->stage_count; ++i) {
+    const pef_stage_t *stage = &pef->stages[body->stage_first + i];
+    LEAT_TRY(leat_status_annotate(check_stage(checker, body, stage, cursor), "stage %u (%s: %s, at byte %zu)",
+                                  body->stage_first + i, leat_pef_stage_name(stage->kind), text_of(pef, stage->origin),
+                                  file_offset(pef, stage)));
+    cursor->operand += stage->operand_count;
+    cursor->instruction += stage->instruction_count;
+  }
+  cursor->stage += body->stage_count;
+  return NULL;
+}
+
+static leat_status_t check_bodies(pef_checker_t *checker) {
+  const leat_pef_t *pef = checker->pef;
+  pef_cursor_t cursor = {0};
+  for (uint32_t i = 0; i < pef->symbol_count; ++i) cursor.output_count += pef->symbols[i].kind == PEF_SYMBOL_OUTPUT;
+  for (uint32_t i = 0; i < pef->body_count; ++i) {
+    LEAT_TRY(leat_status_annotate(check_body(checker, &pef->bodies[i], &cursor), "body %u (at byte %zu)", i,
+                                  file_offset(pef, &pef->bodies[i])));
+    LEAT_TRY(check_calls_of_body(checker, i));
+  }
+  if (cursor.stage != pef->stage_count || cursor.operand != pef->operand_count ||
+      cursor.instruction != pef->instruction_count) {
+    return leat_pef_corrupt("there are stages, operands or instructions that no body owns");
+  }
+  return NULL;
+}
+
+// --- the whole -------------------------------------------------------------------------------------------------
+
+// Counting sort of the calls by body.
+static void group_calls(pef_checker_t *checker) {
+  const leat_pef_t *pef = checker->pef;
+  uint32_t *first = checker->first_call;
+  for (uint32_t i = 0; i < pef->call_count; ++i) ++first[pef->calls[i].body + 1];
+  for (uint32_t i = 0; i < pef->body_count; ++i) first[i + 1] += first[i];
+  for (uint32_t i = pef->call_count; i-- > 0;) {
+    const uint32_t body = pef->calls[i].body;
+    checker->calls_by_body[--first[body + 1]] = i;
+  }
+  // Each first[b + 1] has come down to the start of body b: shift the row back into place.
+  for (uint32_t i = 0; i < pef->body_count; ++i) first[i] = first[i + 1];
+  first[pef->body_count] = pef->call_count;
+}
+
+static leat_status_t check_with_memory(pef_checker_t *checker) {
+  const leat_pef_t *pef = checker->pef;
+  checker->calls_by_body = leat_alloc_zero((size_t)pef->call_count + 1, sizeof(uint32_t));
+  checker->first_call = leat_alloc_zero((size_t)pef->body_count + 1, sizeof(uint32_t));
+  if (checker->calls_by_body == NULL || checker->first_call == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  group_calls(checker);
+  return check_bodies(checker);
+}
+
+leat_status_t leat_pef_check(const leat_pef_t *pef) {
+  LEAT_TRY(check_strings(pef));
+  LEAT_TRY(check_symbols(pef));
+  LEAT_TRY(leat_status_annotate(check_info(pef), "info (at byte %zu)", file_offset(pef, pef->info)));
+  LEAT_TRY(check_calls(pef));
+  pef_checker_t *checker = leat_alloc_zero(1, sizeof *checker);
+  if (checker == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  checker->pef = pef;
+  leat_status_t status = check_with_memory(checker);
+  leat_free(checker->calls_by_body);
+  leat_free(checker->first_call);
+  leat_free(checker);
+  return status;
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The validator behind leat_pef_open. Layers, each trusting the ones before it: pef_read.c (container), pef_check.c
+// (strings, symbols, calls, bodies), pef_check_operand.c (one operand: dims, rows, what it reaches), pef_check_stage.c
+// (rules of each stage kind), pef_check_map.c (instructions of MAP). Private to src/pef.
+#ifndef LEAT_PEF_CHECK_H_
+#define LEAT_PEF_CHECK_H_
+
+#include "pef/pef_read.h"
+
+// "<message>; the file is damaged, compile again" with code LEAT_CORRUPT.
+leat_status_t leat_pef_corrupt(const char *format, ...) LEAT_PRINTF(1, 2) LEAT_MUST_USE;
+
+// Everything behind the segment table; `pef` has its tables and counts.
+leat_status_t leat_pef_check(const leat_pef_t *pef) LEAT_MUST_USE;
+
+// A stage under check. `operands` and `instructions` are the stage's own.
+typedef struct pef_stage_site_s {
+  const pef_stage_t *stage;
+  const pef_operand_t *operands;
+  const pef_instruction_t *instructions;
+  const pef_body_t *body;
+  uint64_t outputs;   // bit i: operand i is written
+} pef_stage_site_t;
+
+enum { PEF_ROLE_BATCH = 0, PEF_ROLE_M = 1, PEF_ROLE_N = 2, PEF_ROLE_K = 3 };   // of the dims of CONTRACT
+
+
+// What the stages of a body ask of one argument slot.
+typedef struct pef_slot_use_s {
+  uint64_t bytes;       // reached from the argument's start
+  uint32_t alignment;   // 0: the slot is not used
+  bool written;
+} pef_slot_use_t;
+
+// In this order: the record of operand `index` (enums, dims, rows); the rules of the stage's kind; what the operand
+// reaches, added to `uses` (by slot), which may rely on both.
+leat_status_t leat_pef_check_operand(const pef_stage_site_t *site, uint32_t index) LEAT_MUST_USE;
+leat_status_t leat_pef_check_stage(const pef_stage_site_t *site) LEAT_MUST_USE;
+leat_status_t leat_pef_check_map(const pef_stage_site_t *site) LEAT_MUST_USE;
+leat_status_t leat_pef_check_reach(const pef_stage_site_t *site, uint32_t index, pef_slot_use_t *uses) LEAT_MUST_USE;
+
+uint32_t leat_pef_stage_operand_count(uint32_t kind);   // 0: any number (MAP)
+
+// Dims p[i] and q[j] have the same extent in every tile. A broadcast dim (stride 0) need not carry the row mark.
+bool leat_pef_same_extent(const pef_stage_site_t *site, uint32_t p, uint32_t i, uint32_t q, uint32_t j);
+
+#endif

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// One operand: its record, and the bytes that its extents and strides can reach. Every product of an extent with its
+// stride and element size stays under SPAN_LIMIT, so that sums over eight dims and an offset cannot overflow.
+#include "pef/pef_check.h"
+
+#define SPAN_LIMIT (INT64_C(1) << 59)
+#define OFFSET_LIMIT (UINT64_C(1) << 61)
+
+static bool is_output(const pef_stage_site_t *site, uint32_t index) { return (site->outputs >> index & 1) != 0; }
+
+// --- the record ------------------------------------------------------------------------------------------------
+
+static leat_status_t check_rows(const pef_stage_site_t *site, const pef_operand_t *operand) {
+  if (operand->row_dim == PEF_NO_ROW_DIM) {
+    return operand->row_mult == 0 ? NULL : leat_pef_corrupt("a row multiple without a row dim");
+  }
+  if (operand->row_dim >= operand->rank) return leat_pef_corrupt("row dim %u of rank %u", operand->row_dim, operand->rank);
+  uint64_t extent = 0;
+  if (operand->row_mult == 0 || __builtin_mul_overflow(operand->row_mult, site->body->row_count, &extent) ||
+      extent != (uint64_t)operand->dims[operand->row_dim]) {
+    return leat_pef_corrupt("dim %u is %lld, not %llu rows of %llu", operand->row_dim,
+                            (long long)operand->dims[operand->row_dim], (unsigned long long)site->body->row_count,
+                            (unsigned long long)operand->row_mult);
+  }
+  return NULL;
+}
+
+static leat_status_t check_dims(const pef_operand_t *operand) {
+  int64_t elements = 1;
+  for (uint32_t i = 0; i < PEF_MAX_RANK; ++i) {
+    const int64_t dim = operand->dims[i], stride = operand->strides[i];
+    if (dim < 0 || (i >= operand->rank && (dim != 0 || stride != 0))) {
+      return leat_pef_corrupt("dim %u is %lld with stride %lld in rank %u", i, (long long)dim, (long long)stride,
+                              operand->rank);
+    }
+    const int64_t extent = dim > 1 ? dim : 1;
+    int64_t span = 0;
+    if (__builtin_mul_overflow(extent, stride, &span) || __builtin_mul_overflow(span, INT64_C(8), &span) ||
+        span >= SPAN_LIMIT || span <= -SPAN_LIMIT || __builtin_mul_overflow(elements, extent, &elements) ||
+        elements >= SPAN_LIMIT) {
+      return leat_pef_corrupt("dim %u (%lld with stride %lld) is too large", i, (long long)dim, (long long)stride);
+    }
+  }
+  return NULL;
+}
+
+static leat_status_t check_absent(const pef_stage_site_t *site, const pef_operand_t *operand) {
+  const bool may_be_absent = site->stage->kind == PEF_STAGE_SORT && operand != &site->operands[0];
+  if (!may_be_absent) return leat_pef_corrupt("it is absent (space 0), which %s does not allow",
+                                              leat_pef_stage_name(site->stage->kind));
+  if (operand->rank != 0) return leat_pef_corrupt("it is absent but has rank %u", operand->rank);
+  return NULL;
+}
+
+leat_status_t leat_pef_check_operand(const pef_stage_site_t *site, uint32_t index) {
+  const pef_operand_t *operand = &site->operands[index];
+  if (operand->space > PEF_SPACE_SCRATCH) return leat_pef_corrupt("space %u does not exist", operand->space);
+  if (operand->dtype >= PEF_DTYPE_COUNT) return leat_pef_corrupt("dtype %u does not exist", operand->dtype);
+  if (operand->rank > PEF_MAX_RANK) return leat_pef_corrupt("rank %u is over %u", operand->rank, PEF_MAX_RANK);
+  if (operand->reserved0 != 0) return leat_pef_corrupt("reserved bytes are not zero");
+  if (operand->space == PEF_SPACE_NONE) return check_absent(site, operand);
+  if (operand->space == PEF_SPACE_ARGUMENT ? operand->slot >= site->body->argument_count : operand->slot != 0) {
+    return leat_pef_corrupt("slot %u, the body takes %u arguments", operand->slot, site->body->argument_count);
+  }
+  if (operand->offset >= OFFSET_LIMIT || operand->offset % leat_pef_dtype_bytes(operand->dtype) != 0) {
+    return leat_pef_corrupt("offset %llu does not fit %s", (unsigned long long)operand->offset,
+                            leat_pef_dtype_name(operand->dtype));
+  }
+  LEAT_TRY(check_dims(operand));
+  return check_rows(site, operand);
+}
+
+bool leat_pef_same_extent(const pef_stage_site_t *site, uint32_t p, uint32_t i, uint32_t q, uint32_t j) {
+  const pef_operand_t *a = &site->operands[p], *b = &site->operands[q];
+  if (a->dims[i] != b->dims[j]) return false;
+  const uint64_t a_mult = a->row_dim == i ? a->row_mult : 0, b_mult = b->row_dim == j ? b->row_mult : 0;
+  if (a_mult == b_mult || site->body->row_count == 1) return true;
+  return (a_mult == 0 && a->strides[i] == 0) || (b_mult == 0 && b->strides[j] == 0);
+}
+
+// --- reach -----------------------------------------------------------------------------------------------------
+
+// Extents of the largest piece that is addressed from one base: the whole body in an argument, one tile in scratch.
+static void extents_of(const pef_stage_site_t *site, const pef_operand_t *operand, int64_t extents[PEF_MAX_RANK]) {
+  memcpy(extents, operand->dims, sizeof operand->dims);
+  if (operand->space != PEF_SPACE_SCRATCH || operand->row_dim == PEF_NO_ROW_DIM) return;
+  const pef_body_t *body = site->body;
+  const uint64_t rows = body->tile_rows_max < body->row_count ? body->tile_rows_max : body->row_count;
+  extents[operand->row_dim] = (int64_t)(rows * operand->row_mult);
+}
+
+static bool is_empty(const pef_operand_t *operand, const int64_t *extents) {
+  for (uint32_t i = 0; i < operand->rank; ++i) {
+    if (extents[i] == 0) return true;
+  }
+  return false;
+}
+
+static bool is_packed(const pef_stage_site_t *site, uint32_t index) {
+  return site->stage->kind == PEF_STAGE_CONTRACT && index == 1 && site->stage->params[8] != 0;
+}
+
+// Greatest element index that the n and k dims of a packed B reach: the end of the last block or of the one before,
+// which is wider. False when it does not fit.
+static bool packed_last(const pef_stage_t *stage, const int64_t *extents, uint32_t rank, int64_t *out_last) {
+  int64_t n = 1, k = 1;
+  for (uint32_t i = 0; i < rank; ++i) {
+    if (stage->params[i] == PEF_ROLE_N) n = extents[i];
+    if (stage->params[i] == PEF_ROLE_K) k *= extents[i];   // a part of the operand's element count: fits
+  }
+  const int64_t n_block = stage->params[8], block_stride = stage->params[9];
+  const int64_t last = (n - 1) / n_block, width = n - last * n_block;
+  int64_t start = 0, end = 0, other = 0;
+  if (__builtin_mul_overflow(last, block_stride, &start) || __builtin_mul_overflow(k, width, &end) ||
+      __builtin_add_overflow(start, end, &end) || __builtin_mul_overflow(k, n_block, &other) ||
+      __builtin_add_overflow(start - block_stride, other, &other)) {
+    return false;
+  }
+  *out_last = (last > 0 && other > end ? other : end) - 1;
+  return *out_last < SPAN_LIMIT / 8;
+}
+
+// Byte range [low, high) around element 0 of `operand`.
+static leat_status_t range_of(const pef_stage_site_t *site, uint32_t index, const int64_t *extents, int64_t *out_low,
+                              int64_t *out_high) {
+  const pef_operand_t *operand = &site->operands[index];
+  const int64_t bytes = (int64_t)leat_pef_dtype_bytes(operand->dtype);
+  const bool packed = is_packed(site, index);
+  int64_t low = 0, high = bytes, last = 0;
+  for (uint32_t i = 0; i < operand->rank; ++i) {
+    const int64_t role = site->stage->params[i];
+    if (packed && (role == PEF_ROLE_N || role == PEF_ROLE_K)) continue;
+    const int64_t span = (extents[i] - 1) * operand->strides[i] * bytes;
+    *(span < 0 ? &low : &high) += span;
+  }
+  if (packed && !packed_last(site->stage, extents, operand->rank, &last)) {
+    return leat_pef_corrupt("blocks of %lld columns, %lld elements apart, are too large",
+                            (long long)site->stage->params[8], (long long)site->stage->params[9]);
+  }
+  *out_low = low;
+  *out_high = high + last * bytes;
+  return NULL;
+}
+
+// Dims along which the stage adds up into one element of its output, by its kind.
+static bool sums_over(const pef_stage_t *stage, uint32_t dim) {
+  if (stage->kind == PEF_STAGE_REDUCE) return (stage->params[0] >> dim & 1) != 0;
+  return stage->kind == PEF_STAGE_CONTRACT && stage->params[dim] == PEF_ROLE_K;
+}
+
+// Every element of an output has a place of its own: by ascending stride, each stride steps over all that lies below.
+static leat_status_t check_no_overlap(const pef_stage_site_t *site, const pef_operand_t *operand,
+                                      const int64_t *extents) {
+  uint32_t order[PEF_MAX_RANK], count = 0;
+  int64_t step[PEF_MAX_RANK];
+  for (uint32_t i = 0; i < operand->rank; ++i) {
+    if (extents[i] <= 1 || sums_over(site->stage, i)) continue;
+    step[i] = operand->strides[i] < 0 ? -operand->strides[i] : operand->strides[i];
+    uint32_t at = count++;
+    for (; at > 0 && step[order[at - 1]] > step[i]; --at) order[at] = order[at - 1];
+    order[at] = i;
+  }
+  int64_t below = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    if (step[order[i]] <= below) {
+      return leat_pef_corrupt("it is written, and stride %lld on dim %u lets its elements overlap",
+                              (long long)operand->strides[order[i]], order[i]);
+    }
+    below += (extents[order[i]] - 1) * step[order[i]];
+  }
+  return NULL;
+}
+
+static leat_status_t check_output(const pef_stage_site_t *site, const pef_operand_t *operand, const int64_t *extents) {
+  const bool tiled = operand->row_dim != PEF_NO_ROW_DIM || site->body->row_count == 1;
+  if (!tiled && operand->space == PEF_SPACE_ARGUMENT) {
+    return leat_pef_corrupt("it is written, but every tile would write the same place (no row dim)");
+  }
+  return check_no_overlap(site, operand, extents);
+}
+
+leat_status_t leat_pef_check_reach(const pef_stage_site_t *site, uint32_t index, pef_slot_use_t *uses) {
+  const pef_operand_t *operand = &site->operands[index];
+  if (operand->space == PEF_SPACE_NONE) return NULL;
+  int64_t extents[PEF_MAX_RANK], low = 0, high = 0;
+  extents_of(site, operand, extents);
+  if (is_output(site, index)) LEAT_TRY(check_output(site, operand, extents));
+  if (!is_empty(operand, extents)) LEAT_TRY(range_of(site, index, extents, &low, &high));
+  const int64_t offset = (int64_t)operand->offset;
+  if (low + offset < 0) return leat_pef_corrupt("it reaches byte %lld, before the start", (long long)(low + offset));
+  const uint64_t end = (uint64_t)(high + offset);
+  if (operand->space == PEF_SPACE_SCRATCH) {
+    if (end <= site->body->scratch_bytes) return NULL;
+    return leat_pef_corrupt("it reaches byte %llu of %llu in scratch", (unsigned long long)end,
+                            (unsigned long long)site->body->scratch_bytes);
+  }
+  pef_slot_use_t *use = &uses[operand->slot];
+  const uint32_t alignment = (uint32_t)leat_pef_dtype_bytes(operand->dtype);
+  if (end > use->bytes) use->bytes = end;
+  if (alignment > use->alignment) use->alignment = alignment;
+  use->written |= is_output(site, index);
+  return NULL;
+}
