@@ -11,7 +11,7 @@ help:  ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
 
 demo: build  ## compile, train, test and infer LeNet, timed against PyTorch; DATA_DIR=folder with MNIST's IDX files
-	@tools/demo.sh $(BUILD) $(DATA_DIR)
+	@$(PYTHON) examples/demo.py $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
 test: build  ## every test and check; ends with "N passed, N failed"; ONLY="unit python" runs these suites
 	@$(PYTHON) tools/run_checks.py --build $(BUILD) $(ONLY)

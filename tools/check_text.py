@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small promises about the text of the tree: licence lines, no paths of one machine, README and package list agree."""
+"""Small promises about the text of the tree: licence lines, no paths of one machine, tables in docs are current."""
 
 import re
 import subprocess
@@ -40,9 +40,15 @@ def check_readme():
             yield f"README.md: the system package {line} of tools/system-packages.txt is not named"
 
 
+def check_tolerances():
+    printed = subprocess.run([sys.executable, "tests/ops/tolerances.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+    if printed.stdout.strip() not in (ROOT / "docs" / "tolerances.md").read_text(encoding="utf-8"):
+        yield "docs/tolerances.md: its table is not what tests/ops/tolerances.py prints"
+
+
 def main():
     complaints = [complaint for path in tracked_files() for complaint in check_file(path)]
-    complaints += check_readme()
+    complaints += [*check_readme(), *check_tolerances()]
     print("\n".join(complaints) if complaints else "text: nothing to complain about")
     return 1 if complaints else 0
 
