@@ -18,4 +18,25 @@
 #include "kern/kernel.def"
 #undef KERNEL
 
+#define MAP_FN(name) void KERN(name)(void *out, const void *a, const void *b, const void *c, int64_t n);
+#define MAP_FN_FLOATS_YES(name) MAP_FN(map_f32_##name) MAP_FN(map_f64_##name)
+#define MAP_FN_FLOATS_NO(name)
+#define MAP_FN_INTS_YES(name) MAP_FN(map_i64_##name)
+#define MAP_FN_INTS_NO(name)
+#define SCALAR_FN(number, name, arity, floats, ints) MAP_FN_FLOATS_##floats(name) MAP_FN_INTS_##ints(name)
+#include "kern/scalar_fn.def"
+#undef SCALAR_FN
+
+#define MEMORY_FNS(class_, dtype)                                                               \
+  void KERN(load_##class_##_##dtype)(void *out, const void *in, int64_t stride, int64_t n);     \
+  void KERN(store_##class_##_##dtype)(void *out, int64_t stride, const void *in, int64_t n);    \
+  MAP_FN(wrap_##class_##_##dtype)
+#define DTYPE(dtype, T) MEMORY_FNS(f32, dtype) MEMORY_FNS(f64, dtype) MEMORY_FNS(i64, dtype)
+#include "kern/dtype.def"
+#undef DTYPE
+
+#define CONVERT_PAIR(to, C, from, F) MAP_FN(convert_##to##_##from)
+#include "kern/convert_pair.def"
+#undef CONVERT_PAIR
+
 #endif

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of compute kernels. Every kernel of kernel.def is one body, written once with vector extensions and
-// compiled once per ISA level (flags in meson.build); result bits are equal on all levels.
+// The table of compute kernels. Every kernel is one body, written once with vector extensions and compiled once per ISA
+// level (flags in meson.build); result bits are equal on all levels.
 //
 // Kernels include only this folder's headers (and the freestanding stdint.h, stddef.h): no libc, no globals, no
 // allocation; they cannot fail. Pointers need only the natural alignment of their elements unless a row says more.
 #ifndef LEAT_KERN_KERN_H_
 #define LEAT_KERN_KERN_H_
-
-#include <stddef.h>
-#include <stdint.h>
 
 #include "kern/kern_types.h"
 
@@ -19,6 +16,13 @@ typedef struct leat_kern_s {
 #define KERNEL(name, result, arguments) result(*name) arguments;
 #include "kern/kernel.def"
 #undef KERNEL
+  // Strips of MAP stages; indexed by class, then as named.
+  leat_kern_map_fn_t map[LEAT_KERN_CLASS_COUNT][LEAT_KERN_SCALAR_FN_COUNT];  // scalar_fn.def; NULL: not in the class
+  leat_kern_load_fn_t load[LEAT_KERN_CLASS_COUNT][LEAT_KERN_DTYPE_COUNT];
+  leat_kern_store_fn_t store[LEAT_KERN_CLASS_COUNT][LEAT_KERN_DTYPE_COUNT];
+  leat_kern_map_fn_t wrap[LEAT_KERN_CLASS_COUNT][LEAT_KERN_DTYPE_COUNT];     // the value as the dtype would store it
+  leat_kern_map_fn_t convert[LEAT_KERN_CLASS_COUNT][LEAT_KERN_CLASS_COUNT];  // [to][from]
+  leat_kern_iota_fn_t iota[LEAT_KERN_CLASS_COUNT];
 } leat_kern_t;
 
 // The kernels of one level: one table per ISA build (table.c).

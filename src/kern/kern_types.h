@@ -6,4 +6,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kern/index_types.h"
+#include "kern/window_types.h"
+
+// Classes in which values are computed, and dtypes; ORDER: the numbers of pef_format.h.
+enum { LEAT_KERN_F32 = 0, LEAT_KERN_F64 = 1, LEAT_KERN_I64 = 2, LEAT_KERN_CLASS_COUNT = 3, LEAT_KERN_DTYPE_COUNT = 10 };
+enum { LEAT_KERN_SCALAR_FN_COUNT = 56 };
+
+// out[i] = fn(a[i], b[i], c[i]) for i < n, all of one class; operands that fn lacks are ignored. out may equal a, b or c.
+typedef void (*leat_kern_map_fn_t)(void *out, const void *a, const void *b, const void *c, int64_t n);
+// Between class values at stride 1 and stored elements at any stride.
+typedef void (*leat_kern_load_fn_t)(void *out, const void *in, int64_t stride, int64_t n);
+typedef void (*leat_kern_store_fn_t)(void *out, int64_t stride, const void *in, int64_t n);
+// out[i] = first + i * step
+typedef void (*leat_kern_iota_fn_t)(void *out, int64_t first, int64_t step, int64_t n);
+
 #endif

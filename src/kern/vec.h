@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Vector types of 64 bytes (GCC and clang vector extensions) and the operations that the operators do not give:
-// unaligned loads and stores, splats, selects, fused multiply-add.
+// unaligned and partial loads and stores, splats, selects, widening, fused multiply-add.
 //
 // The compiler maps a vector to one, two or four registers of the ISA level it compiles for; the result bits do not
-// depend on that. Vectors never cross a function boundary that is not inlined.
+// depend on that. Vectors never cross a function boundary that is not inlined. Loops over lanes become vector code.
 #ifndef LEAT_KERN_VEC_H_
 #define LEAT_KERN_VEC_H_
 
@@ -11,21 +11,32 @@
 #include <stdint.h>
 
 #define VEC_INLINE static inline __attribute__((always_inline, unused))
-#define VEC_BYTES 64
 
-typedef float vf32_t __attribute__((vector_size(64)));      // 16 lanes
+typedef float vf32_t __attribute__((vector_size(64)));  // 16 lanes
 typedef int32_t vi32_t __attribute__((vector_size(64)));
 typedef uint32_t vu32_t __attribute__((vector_size(64)));
-typedef double vf64_t __attribute__((vector_size(64)));     // 8 lanes
+typedef double vf64_t __attribute__((vector_size(64)));  // 8 lanes
 typedef int64_t vi64_t __attribute__((vector_size(64)));
 typedef uint64_t vu64_t __attribute__((vector_size(64)));
-enum { VF32_LANES = 16, VF64_LANES = 8 };
+typedef float vf32h_t __attribute__((vector_size(32)));  // half of a vf32_t
+enum { VF32_LANES = 16, VF64_LANES = 8, VI64_LANES = 8 };
 
-#define VEC_DEFINE(T, element, name)                                                    \
-  typedef T name##_unaligned_t __attribute__((aligned(sizeof(element)), may_alias));    \
-  VEC_INLINE T name##_load(const element *p) { return *(const name##_unaligned_t *)p; } \
-  VEC_INLINE void name##_store(element *p, T v) { *(name##_unaligned_t *)p = v; }       \
-  VEC_INLINE T name##_splat(element x) { return x - (T){0}; } /* keeps -0.0 */
+// part: the first n < lanes elements; the other lanes load as zero and are not stored.
+#define VEC_DEFINE(T, element, name)                                                                       \
+  typedef T name##_unaligned_t __attribute__((aligned(sizeof(element)), may_alias));                       \
+  VEC_INLINE T name##_load(const element *p) { return *(const name##_unaligned_t *)p; }                    \
+  VEC_INLINE void name##_store(element *p, T v) { *(name##_unaligned_t *)p = v; }                          \
+  VEC_INLINE T name##_splat(element x) { return x - (T){0}; } /* keeps -0.0 */                             \
+  VEC_INLINE T name##_load_part(const element *p, int64_t n) {                                             \
+    element lanes[64 / sizeof(element)] = {0};                                                             \
+    for (int64_t i = 0; i < n; i++) lanes[i] = p[i];                                                       \
+    return name##_load(lanes);                                                                             \
+  }                                                                                                        \
+  VEC_INLINE void name##_store_part(element *p, T v, int64_t n) {                                          \
+    element lanes[64 / sizeof(element)];                                                                   \
+    name##_store(lanes, v);                                                                                \
+    for (int64_t i = 0; i < n; i++) p[i] = lanes[i];                                                       \
+  }
 VEC_DEFINE(vf32_t, float, vf32)
 VEC_DEFINE(vi32_t, int32_t, vi32)
 VEC_DEFINE(vu32_t, uint32_t, vu32)
@@ -41,5 +52,55 @@ VEC_INLINE vf64_t vf64_select(vi64_t mask, vf64_t yes, vf64_t no) {
   return (vf64_t)((mask & (vi64_t)yes) | (~mask & (vi64_t)no));
 }
 VEC_INLINE vi64_t vi64_select(vi64_t mask, vi64_t yes, vi64_t no) { return (mask & yes) | (~mask & no); }
+
+// 16 floats as two vectors of 8 doubles, and back (rounded once).
+VEC_INLINE vf64_t vf32_widen_low(vf32_t v) {
+  vf32h_t half = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7);
+  return __builtin_convertvector(half, vf64_t);
+}
+VEC_INLINE vf64_t vf32_widen_high(vf32_t v) {
+  vf32h_t half = __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+  return __builtin_convertvector(half, vf64_t);
+}
+VEC_INLINE vf32_t vf32_narrow(vf64_t low, vf64_t high) {
+  vf32h_t a = __builtin_convertvector(low, vf32h_t), b = __builtin_convertvector(high, vf32h_t);
+  return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+
+VEC_INLINE vf32_t vf32_sqrt(vf32_t v) {
+  vf32_t r = v;
+  for (int i = 0; i < VF32_LANES; i++) r[i] = __builtin_sqrtf(v[i]);
+  return r;
+}
+VEC_INLINE vf64_t vf64_sqrt(vf64_t v) {
+  vf64_t r = v;
+  for (int i = 0; i < VF64_LANES; i++) r[i] = __builtin_sqrt(v[i]);
+  return r;
+}
+
+#ifdef __FMA__
+VEC_INLINE vf32_t vf32_fma(vf32_t a, vf32_t b, vf32_t c) {
+  vf32_t r = a;
+  for (int i = 0; i < VF32_LANES; i++) r[i] = __builtin_fmaf(a[i], b[i], c[i]);
+  return r;
+}
+#else
+// The product of two floats is exact in double. The sum is rounded to odd there, so that rounding it once more to
+// float gives what a fused operation gives.
+VEC_INLINE vf64_t vec_fma_odd(vf64_t a, vf64_t b, vf64_t c) {
+  vf64_t product = a * b, sum = product + c;
+  vf64_t bc = sum - product;
+  vf64_t error = (product - (sum - bc)) + (c - bc);  // two-sum: sum + error is exact
+  vi64_t bits = (vi64_t)sum;
+  vi64_t inexact = (error != 0.0) & (error == error) & ((bits & 1) == 0);
+  vi64_t away = ((error > 0.0) == (sum > 0.0)) & inexact;  // the exact value is farther from zero than sum
+  vi64_t towards = ~away & inexact;
+  return (vf64_t)(bits - away + towards);
+}
+VEC_INLINE vf32_t vf32_fma(vf32_t a, vf32_t b, vf32_t c) {
+  return vf32_narrow(vec_fma_odd(vf32_widen_low(a), vf32_widen_low(b), vf32_widen_low(c)),
+                     vec_fma_odd(vf32_widen_high(a), vf32_widen_high(b), vf32_widen_high(c)));
+}
+#endif
 
 #endif

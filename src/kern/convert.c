@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Between memory (any dtype, any stride) and strips of one of the three classes, and between classes.
+#include "kern/half.h"
+#include "kern/isa.h"
+
+// Value of a stored element, and what a class value is stored as. Halves go through float.
+#define GET_f32(x) (x)
+#define GET_f64(x) (x)
+#define GET_bf16(x) bf16_to_f32(x)
+#define GET_f16(x) f16_to_f32(x)
+#define GET_i8(x) (x)
+#define GET_u8(x) (x)
+#define GET_i16(x) (x)
+#define GET_i32(x) (x)
+#define GET_i64(x) (x)
+#define GET_bool(x) ((x) != 0)
+
+#define TO_INT(T, x) ((T)(int64_t)(x))
+#define PUT_f32(x) (float)(x)
+#define PUT_f64(x) (double)(x)
+#define PUT_bf16(x) bf16_from_f32(AS_FLOAT(x))
+#define PUT_f16(x) f16_from_f32(AS_FLOAT(x))
+#define PUT_i8(x) TO_INT(int8_t, x)
+#define PUT_u8(x) TO_INT(uint8_t, x)
+#define PUT_i16(x) TO_INT(int16_t, x)
+#define PUT_i32(x) TO_INT(int32_t, x)
+#define PUT_i64(x) (int64_t)(x)
+#define PUT_bool(x) ((x) != 0)
+// Half of an int64 or double is rounded once.
+#define AS_FLOAT(x) _Generic((x), float: (x), double: f32_odd_from_f64((double)(x)), int64_t: f32_odd_from_i64((int64_t)(x)))
+static inline __attribute__((always_inline, unused)) float f32_odd_from_i64(int64_t x) {
+  // 54 bits suffice for the sticky bit of any rounding to 11 bits.
+  int64_t top = x >> 9 << 9;
+  double d = x == (int64_t)(double)x ? (double)x : (double)(top | (top != x ? 512 : 0));
+  return f32_odd_from_f64(d);
+}
+
+#define DEFINE_CLASS(class_, C, dtype, T)                                                                       \
+  void KERN(load_##class_##_##dtype)(void *out, const void *in, int64_t stride, int64_t n) {                    \
+    C *to = out;                                                                                                \
+    const T *from = in;                                                                                         \
+    if (stride == 1) {                                                                                          \
+      for (int64_t i = 0; i < n; i++) to[i] = (C)GET_##dtype(from[i]);                                          \
+    } else {                                                                                                    \
+      for (int64_t i = 0; i < n; i++) to[i] = (C)GET_##dtype(from[i * stride]);                                 \
+    }                                                                                                           \
+  }                                                                                                             \
+  void KERN(store_##class_##_##dtype)(void *out, int64_t stride, const void *in, int64_t n) {                   \
+    T *to = out;                                                                                                \
+    const C *from = in;                                                                                         \
+    if (stride == 1) {                                                                                          \
+      for (int64_t i = 0; i < n; i++) to[i] = PUT_##dtype(from[i]);                                             \
+    } else {                                                                                                    \
+      for (int64_t i = 0; i < n; i++) to[i * stride] = PUT_##dtype(from[i]);                                    \
+    }                                                                                                           \
+  }                                                                                                             \
+  void KERN(wrap_##class_##_##dtype)(void *out, const void *a, const void *b, const void *c, int64_t n) {       \
+    (void)b, (void)c;                                                                                           \
+    C *to = out;                                                                                                \
+    const C *from = a;                                                                                          \
+    for (int64_t i = 0; i < n; i++) {                                                                           \
+      T stored = PUT_##dtype(from[i]);                                                                          \
+      to[i] = (C)GET_##dtype(stored);                                                                           \
+    }                                                                                                           \
+  }
+#define DTYPE(dtype, T)                 \
+  DEFINE_CLASS(f32, float, dtype, T)    \
+  DEFINE_CLASS(f64, double, dtype, T)   \
+  DEFINE_CLASS(i64, int64_t, dtype, T)
+#include "kern/dtype.def"
+#undef DTYPE
+
+#define DEFINE_CONVERT(to_class, C, from_class, F)                                                                   \
+  void KERN(convert_##to_class##_##from_class)(void *out, const void *a, const void *b, const void *c, int64_t n) { \
+    (void)b, (void)c;                                                                                                \
+    C *to = out;                                                                                                     \
+    const F *from = a;                                                                                               \
+    for (int64_t i = 0; i < n; i++) to[i] = (C)from[i];                                                              \
+  }
+#define CONVERT_PAIR DEFINE_CONVERT
+#include "kern/convert_pair.def"
+#undef CONVERT_PAIR
+
+// out[i] = value
+void KERN(fill_b4)(void *out, uint32_t value, int64_t n) {
+  uint32_t *to = out;
+  for (int64_t i = 0; i < n; i++) to[i] = value;
+}
+void KERN(fill_b8)(void *out, uint64_t value, int64_t n) {
+  uint64_t *to = out;
+  for (int64_t i = 0; i < n; i++) to[i] = value;
+}
+// out[i] = first + i * step, in the class
+void KERN(iota_f32)(void *out, int64_t first, int64_t step, int64_t n) {
+  float *to = out;
+  for (int64_t i = 0; i < n; i++) to[i] = (float)(first + i * step);
+}
+void KERN(iota_f64)(void *out, int64_t first, int64_t step, int64_t n) {
+  double *to = out;
+  for (int64_t i = 0; i < n; i++) to[i] = (double)(first + i * step);
+}
+void KERN(iota_i64)(void *out, int64_t first, int64_t step, int64_t n) {
+  int64_t *to = out;
+  for (int64_t i = 0; i < n; i++) to[i] = first + i * step;
+}
