@@ -56,7 +56,8 @@ def forbidden(folder, target, is_system):
     """Why `folder` may not include `target`, or None."""
     if is_system or target in THIRD_PARTY:
         if folder in SEALED:
-            return None if target in SEALED[folder] else "is sealed: only its own headers and " + ", ".join(SEALED[folder])
+            allowed = sorted(SEALED[folder])
+            return None if target in allowed else "is sealed: only its own headers and " + ", ".join(allowed)
         if target in THIRD_PARTY and folder not in THIRD_PARTY[target]:
             return "does not use this library; " + ", ".join(sorted(THIRD_PARTY[target])) + " may"
         return None

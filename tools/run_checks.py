@@ -4,7 +4,8 @@
 usage: run_checks.py --build BUILD_DIR [SUITE...]
 
 A suite is a row of SUITES: what to run, and how to count what passed and failed from it. Output goes to
-build/logs/<suite>.log and is shown where something failed. The exit status is 0 only if something ran and nothing failed.
+build/logs/<suite>.log and is shown where something failed. The exit status is 0 only if something ran and nothing
+failed.
 """
 
 import argparse
@@ -146,12 +147,12 @@ def package(suite):
     """`pip install .` gives a library, an extension and a command that load and agree on the version."""
     target = ROOT / "build" / "package"
     shutil.rmtree(target, ignore_errors=True)
-    total = suite.check(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", target,
-                        ROOT)
+    total = suite.check(
+        sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", target, ROOT)
     if total.failed:
         return total
     total.add(suite.check(target / "bin" / "leat", "--version"))
-    program = "import sambaflow; from sambaflow import _leat; assert _leat.__file__.startswith(r'%s')" % target
+    program = f"from sambaflow import _leat; assert _leat.__file__.startswith({str(target)!r}), _leat.__file__"
     total.add(suite.check(sys.executable, "-c", program, env={"PYTHONPATH": str(target)}, cwd=target))
     return total
 
@@ -202,7 +203,8 @@ def main():
         print(f"{name:10} {count.passed:6} ok {count.failed:4} failed {count.skipped:4} skipped"
               f" {time.monotonic() - start:6.0f} s", flush=True)
         if count.failed:
-            print("\n".join("  | " + line for line in suite.log_path.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]))
+            lines = suite.log_path.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+            print("\n".join("  | " + line for line in lines))
     print(f"{total.passed} passed, {total.failed} failed", flush=True)
     return 0 if total.failed == 0 and total.passed > 0 else 1
 

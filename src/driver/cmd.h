@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command `leat`: every subcommand is one constant row (leat_cmd_t) whose options are a table, so that parsing,
+// --help and the messages for wrong usage exist once, in cmd_option.c. A subcommand returns a status; main.c prints its
+// message and makes its code the exit status. Only this command prints; the library never does.
+#ifndef LEAT_DRIVER_CMD_H_
+#define LEAT_DRIVER_CMD_H_
+
+#include "base/base.h"
+#include "leat/runtime.h"
+
+// Texts in the order they were given; they point into argv.
+typedef LEAT_ARRAY(const char *) leat_cmd_list_t;
+
+enum leat_cmd_option_kind {
+  LEAT_CMD_FLAG,   // bool
+  LEAT_CMD_TEXT,   // const char *; NULL when absent
+  LEAT_CMD_COUNT,  // uint32_t
+  LEAT_CMD_LIST    // leat_cmd_list_t; may be given several times
+};
+
+typedef struct leat_cmd_option_s {
+  const char *name;   // "--threads"
+  const char *value;  // "N" in the help; NULL for a flag
+  const char *help;
+  uint32_t kind;      // leat_cmd_option_kind
+  size_t offset;      // where the value goes in the subcommand's options
+} leat_cmd_option_t;
+
+typedef struct leat_cmd_s {
+  const char *name, *usage, *summary, *examples;
+  const leat_cmd_option_t *options;
+  uint32_t option_count;
+  uint32_t operand_count;  // arguments that are not options; exactly so many
+  size_t options_bytes;
+  leat_status_t (*run)(const void *options, const char *const *operands);
+} leat_cmd_t;
+
+extern const leat_cmd_t leat_cmd_info, leat_cmd_run, leat_cmd_compile;
+
+// Fills `options` (zeroed, cmd->options_bytes) and `operands` from the arguments after the subcommand's name.
+leat_status_t leat_cmd_parse(const leat_cmd_t *cmd, int argc, char **argv, void *options,
+                             leat_cmd_list_t *operands) LEAT_MUST_USE;
+void leat_cmd_free_options(const leat_cmd_t *cmd, void *options);
+void leat_cmd_print_help(const leat_cmd_t *cmd);
+
+// Splits "name=value" at the first '='; `out_name` is allocated. The message names `option`.
+leat_status_t leat_cmd_split(const char *option, const char *text, char **out_name, const char **out_value) LEAT_MUST_USE;
+
+// The symbol that `name` means: its exact name, the one name that ends with it at a word border, or a number n: the n-th
+// symbol of `kind`. Where several or none fit, the message lists the candidates of `kind`.
+leat_status_t leat_cmd_find_symbol(const leat_program_t *program, const char *name, uint32_t kind,
+                                   uint32_t *out_symbol) LEAT_MUST_USE;
+
+#endif
