@@ -36,9 +36,12 @@ static uint32_t rows_one_dim(const leat_graph_t *g, const leat_op_t *op, uint32_
 }
 
 static uint32_t rows_contract(const leat_graph_t *g, const leat_op_t *op, uint32_t dim, uint32_t input) {
-  leat_spec_t spec = leat_spec_parse(leat_op_string(g, op, LEAT_ATTR_SPEC, ""));
-  uint32_t position = leat_spec_find(&spec, input, spec.text[2][dim]);
-  return position == LEAT_NONE ? LEAT_ROWS_WHOLE : position;
+  leat_spec_t spec;
+  leat_status_t status = leat_spec_parse(leat_op_string(g, op, LEAT_ATTR_SPEC, ""), &spec);
+  assert(status == NULL);   // the verifier has parsed it before
+  leat_status_free(status);
+  int position = leat_spec_find(&spec, input, spec.letters[2][dim]);
+  return position < 0 ? LEAT_ROWS_WHOLE : (uint32_t)position;
 }
 
 static uint32_t rows_conv(const leat_graph_t *g, const leat_op_t *op, uint32_t dim, uint32_t input) {
@@ -122,23 +125,6 @@ uint32_t leat_rows_first(const leat_graph_t *g, const leat_op_t *op) {
   const leat_value_t *result = result_of(g, op);
   for (uint32_t dim = 0; dim < result->rank; ++dim) {
     if (result->dims[dim] > 1 && leat_rows_legal(g, op, dim)) return dim;
-  }
-  return LEAT_NONE;
-}
-
-leat_spec_t leat_spec_parse(const char *text) {
-  leat_spec_t spec;
-  const char *comma = strchr(text, ','), *arrow = strstr(text, "->");
-  assert(comma != NULL && arrow != NULL);
-  spec.text[0] = text, spec.length[0] = (uint32_t)(comma - text);
-  spec.text[1] = comma + 1, spec.length[1] = (uint32_t)(arrow - comma - 1);
-  spec.text[2] = arrow + 2, spec.length[2] = (uint32_t)strlen(arrow + 2);
-  return spec;
-}
-
-uint32_t leat_spec_find(const leat_spec_t *spec, uint32_t part, char letter) {
-  for (uint32_t i = 0; i < spec->length[part]; ++i) {
-    if (spec->text[part][i] == letter) return i;
   }
   return LEAT_NONE;
 }

@@ -17,13 +17,4 @@ bool leat_rows_legal(const leat_graph_t *g, const leat_op_t *op, uint32_t dim);
 // The first dim of extent > 1 along which the op may be cut, or LEAT_NONE.
 uint32_t leat_rows_first(const leat_graph_t *g, const leat_op_t *op);
 
-// The two operands and the result of a contract's spec: "bmk,bkn->bmn".
-typedef struct leat_spec_s {
-  const char *text[3];
-  uint32_t length[3];
-} leat_spec_t;
-leat_spec_t leat_spec_parse(const char *text);
-// Position of `letter` in part `part`, or LEAT_NONE.
-uint32_t leat_spec_find(const leat_spec_t *spec, uint32_t part, char letter);
-
 #endif

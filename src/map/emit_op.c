@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stages of the ops that are neither elementwise nor contractions: one short function a kind, in a table.
+#include "map/emit.h"
+
+typedef void (*emit_t)(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op);
+
+typedef struct fn_name_s {
+  const char *name;
+  uint8_t fn;
+} fn_name_t;
+
+static const fn_name_t fn_names[] = {
+    {"sum", PEF_FN_SUM},       {"add", PEF_FN_SUM},       {"prod", PEF_FN_PROD}, {"mul", PEF_FN_PROD},
+    {"max", PEF_FN_MAX},       {"min", PEF_FN_MIN},       {"set", PEF_FN_SET},   {"argmax", PEF_FN_ARGMAX},
+    {"argmin", PEF_FN_ARGMIN}, {"uniform", PEF_FN_UNIFORM}, {"normal", PEF_FN_NORMAL},
+};
+
+static uint8_t fn_of(leat_draft_t *d, const leat_op_t *op) {
+  const char *name = leat_op_string(d->m->g, op, LEAT_ATTR_FN, "");
+  for (size_t i = 0; i < sizeof fn_names / sizeof fn_names[0]; ++i) {
+    if (strcmp(fn_names[i].name, name) == 0) return fn_names[i].fn;
+  }
+  if (d->status == NULL) d->status = leat_status_make(LEAT_INTERNAL, "no stage function is called '%s'", name);
+  return PEF_FN_SUM;
+}
+
+static void emit_reduce(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  uint32_t count;
+  const int64_t *dims = leat_op_list(d->m->g, op, LEAT_ATTR_DIMS, &count);
+  uint8_t fn = fn_of(d, op);
+  pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_REDUCE, id);
+  stage->fn = fn;
+  for (uint32_t i = 0; i < count; ++i) stage->params[0] |= (int64_t)1 << dims[i];
+  leat_access_t in = leat_draft_access(d, leat_op_input(d->m->g, op, 0));
+  leat_draft_input(d, id, 0);
+  pef_operand_t *out = leat_draft_result(d, id, 0);
+  for (uint32_t i = 0; i < count; ++i) {
+    out->strides[dims[i]] = 0;
+    out->dims[dims[i]] = in.dims[dims[i]];
+  }
+}
+
+static void emit_scan(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  uint8_t fn = fn_of(d, op);
+  pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_SCAN, id);
+  stage->fn = fn;
+  stage->params[0] = leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
+  stage->params[1] = leat_op_int(d->m->g, op, LEAT_ATTR_REVERSE, 0);
+  leat_draft_input(d, id, 0);
+  leat_draft_result(d, id, 0);
+}
+
+static void emit_sort(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_SORT, id);
+  stage->params[0] = leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
+  stage->params[1] = leat_op_int(d->m->g, op, LEAT_ATTR_DESCENDING, 0);
+  leat_draft_input(d, id, 0);
+  leat_draft_result(d, id, 0);
+  leat_draft_result(d, id, 1);
+}
+
+// params of CONV, CONV_WGRAD, POOL and POOL_GRAD. `window` comes from the weights where the op has no such attribute.
+static void set_window(const leat_graph_t *g, const leat_op_t *op, const leat_value_t *weights, pef_stage_t *stage) {
+  static const struct {
+    leat_attr_key_t key;
+    uint32_t at;
+    int64_t otherwise;
+  } groups[] = {{LEAT_ATTR_WINDOW, 2, 1},    {LEAT_ATTR_STRIDE, 5, 1},    {LEAT_ATTR_LOW, 8, 0},
+                {LEAT_ATTR_HIGH, 11, 0},     {LEAT_ATTR_DILATION, 14, 1}, {LEAT_ATTR_BASE_DILATION, 17, 1}};
+  uint32_t spatial, count;
+  leat_op_list(g, op, LEAT_ATTR_STRIDE, &spatial);
+  stage->params[0] = spatial;
+  stage->params[1] = leat_op_int(g, op, LEAT_ATTR_GROUPS, 1);
+  for (size_t i = 0; i < sizeof groups / sizeof groups[0]; ++i) {
+    const int64_t *list = leat_op_list(g, op, groups[i].key, &count);
+    for (uint32_t k = 0; k < spatial; ++k) {
+      stage->params[groups[i].at + k] = list != NULL && k < count ? list[k] : groups[i].otherwise;
+    }
+  }
+  for (uint32_t k = 0; k < spatial && weights != NULL; ++k) stage->params[2 + k] = weights->dims[2 + k];
+}
+
+static void emit_window(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op, uint32_t kind, const leat_value_t *weights) {
+  bool pool = kind == PEF_STAGE_POOL || kind == PEF_STAGE_POOL_GRAD;
+  uint8_t fn = pool ? fn_of(d, op) : 0;
+  pef_stage_t *stage = leat_draft_stage(d, kind, id);
+  stage->fn = fn;
+  set_window(d->m->g, op, weights, stage);
+  for (uint32_t i = 0; i < op->input_count; ++i) leat_draft_input(d, id, i);
+  leat_draft_result(d, id, 0);
+}
+
+static void emit_conv(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  emit_window(d, id, op, PEF_STAGE_CONV, leat_graph_value(d->m->g, leat_op_input(d->m->g, op, 1)));
+}
+static void emit_conv_wgrad(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  emit_window(d, id, op, PEF_STAGE_CONV_WGRAD, NULL);
+}
+static void emit_pool(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  emit_window(d, id, op, PEF_STAGE_POOL, NULL);
+}
+static void emit_pool_grad(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  emit_window(d, id, op, PEF_STAGE_POOL_GRAD, NULL);
+}
+
+static void emit_gather(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_GATHER, id);
+  stage->params[0] = leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
+  stage->params[1] = leat_op_int(d->m->g, op, LEAT_ATTR_BATCH, 0);
+  leat_draft_input(d, id, 0);
+  leat_draft_input(d, id, 1);
+  leat_draft_result(d, id, 0);
+}
+
+// The result starts as a copy of the operand.
+static void emit_scatter(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  leat_draft_stage(d, PEF_STAGE_MAP, id);
+  leat_draft_input(d, id, 0);
+  leat_draft_result(d, id, 0);
+  leat_emit_copy_program(d, leat_graph_value(d->m->g, op->result_first)->dtype);
+  uint8_t fn = fn_of(d, op);
+  pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_SCATTER, id);
+  stage->fn = fn;
+  stage->params[0] = leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
+  stage->params[1] = leat_op_int(d->m->g, op, LEAT_ATTR_BATCH, 0);
+  leat_draft_input(d, id, 1);
+  leat_draft_input(d, id, 2);
+  leat_draft_result(d, id, 0);
+}
+
+static void emit_random(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  uint8_t fn = fn_of(d, op);
+  pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_RANDOM, id);
+  stage->fn = fn;
+  stage->params[0] = leat_op_int(d->m->g, op, LEAT_ATTR_STREAM, 0);
+  leat_draft_input(d, id, 0);
+  leat_draft_result(d, id, 0);
+}
+
+// A MAP stage that copies input `i` into the part of the result that `part` describes.
+static void emit_part(leat_draft_t *d, leat_op_id_t id, const leat_access_t *from, uint32_t input,
+                      const leat_access_t *part) {
+  const leat_op_t *op = leat_graph_op(d->m->g, id);
+  uint32_t dim = d->m->plan->row_dim[id];
+  leat_draft_stage(d, PEF_STAGE_MAP, id);
+  leat_draft_operand(d, from, dim == LEAT_ROWS_WHOLE ? dim : leat_rows_operand_dim(d->m->g, op, dim, input), false);
+  leat_draft_operand(d, part, dim, true);
+  leat_emit_copy_program(d, leat_graph_value(d->m->g, op->result_first)->dtype);
+}
+
+static void emit_concat(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  uint32_t dim = (uint32_t)leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
+  int64_t at = 0;
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    leat_access_t from = leat_draft_access(d, leat_op_input(d->m->g, op, i));
+    leat_access_t part = leat_draft_access(d, op->result_first);
+    part.offset = at * part.strides[dim];
+    part.dims[dim] = from.dims[dim];
+    at += from.dims[dim];
+    if (from.dims[dim] > 0) emit_part(d, id, &from, i, &part);
+  }
+}
+
+// Positions 0, i+1, 2(i+1), .. shifted by `low`; negative padding crops. Narrows both sides to the part that is kept.
+static bool place_padded(int64_t low, int64_t interior, int64_t result_extent, uint32_t dim, leat_access_t *from,
+                         leat_access_t *part) {
+  int64_t step = interior + 1, first = 0;
+  if (low < 0) first = (-low + step - 1) / step;
+  int64_t last = (result_extent - 1 - low) / step;
+  if (result_extent - 1 - low < 0) return false;
+  if (last > from->dims[dim] - 1) last = from->dims[dim] - 1;
+  if (last < first) return false;
+  from->offset += first * from->strides[dim];
+  part->offset += (low + first * step) * part->strides[dim];
+  from->dims[dim] = part->dims[dim] = last - first + 1;
+  part->strides[dim] *= step;
+  return true;
+}
+
+static void emit_pad(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  const leat_graph_t *g = d->m->g;
+  uint32_t count, interior_count;
+  const int64_t *low = leat_op_list(g, op, LEAT_ATTR_LOW, &count);
+  const int64_t *interior = leat_op_list(g, op, LEAT_ATTR_INTERIOR, &interior_count);
+  const leat_value_t *result = leat_graph_value(g, op->result_first);
+  leat_draft_stage(d, PEF_STAGE_MAP, id);
+  leat_draft_result(d, id, 0);
+  leat_emit_fill_program(d, result->dtype, leat_op_float(g, op, LEAT_ATTR_VALUE, 0.0));
+  leat_access_t from = leat_draft_access(d, leat_op_input(g, op, 0)), part = leat_draft_access(d, op->result_first);
+  for (uint32_t i = 0; i < result->rank; ++i) {
+    if (!place_padded(low[i], i < interior_count ? interior[i] : 0, result->dims[i], i, &from, &part)) return;
+  }
+  emit_part(d, id, &from, 0, &part);
+}
+
+static const emit_t emit_table[LEAT_PRIM_COUNT] = {
+    [LEAT_PRIM_REDUCE] = emit_reduce,         [LEAT_PRIM_SCAN] = emit_scan,
+    [LEAT_PRIM_SORT] = emit_sort,             [LEAT_PRIM_CONV] = emit_conv,
+    [LEAT_PRIM_CONV_WGRAD] = emit_conv_wgrad, [LEAT_PRIM_POOL] = emit_pool,
+    [LEAT_PRIM_POOL_GRAD] = emit_pool_grad,   [LEAT_PRIM_GATHER] = emit_gather,
+    [LEAT_PRIM_SCATTER] = emit_scatter,       [LEAT_PRIM_RANDOM] = emit_random,
+    [LEAT_PRIM_CONCAT] = emit_concat,         [LEAT_PRIM_PAD] = emit_pad,
+};
+
+void leat_emit_op(leat_draft_t *d, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(d->m->g, id);
+  emit_t emit = op->kind < LEAT_PRIM_COUNT ? emit_table[op->kind] : NULL;
+  if (emit != NULL) {
+    emit(d, id, op);
+  } else if (d->status == NULL) {
+    char text[256];
+    d->status = leat_status_make(LEAT_INTERNAL, "no stage for %s", leat_op_text(d->m->g, op, text, sizeof text));
+  }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where each value lives, and which stores need a copy.
+//
+// A value that only one MAP stage touches stays in strip registers; one that only its section touches lives in tile
+// scratch; a stored value is written straight to its symbol where that is safe; everything else goes to the arena.
+#include "map/mapper.h"
+
+static uint32_t section_of_value(const leat_mapper_t *m, leat_value_id_t v) {
+  return m->plan->section_of[leat_graph_value(m->g, v)->op];
+}
+
+static bool is_store(const leat_mapper_t *m, leat_op_id_t op) { return leat_graph_op(m->g, op)->kind == LEAT_PRIM_STORE; }
+
+static const char *store_kind(const leat_mapper_t *m, leat_op_id_t store) {
+  return leat_op_string(m->g, leat_graph_op(m->g, store), LEAT_ATTR_KIND, "");
+}
+
+static const char *store_name(const leat_mapper_t *m, leat_op_id_t store) {
+  return leat_op_string(m->g, leat_graph_op(m->g, store), LEAT_ATTR_NAME, "");
+}
+
+// An output may be bound to the caller's memory, which is gone when backward runs by itself.
+static bool read_by_other_types(const leat_mapper_t *m, leat_value_id_t v) {
+  uint8_t type = leat_mapper_producer(m, v)->type;
+  for (uint32_t i = m->use_first[v]; i < m->use_first[v + 1]; ++i) {
+    if (!is_store(m, m->uses[i].op) && leat_graph_op(m->g, m->uses[i].op)->type != type) return true;
+  }
+  return false;
+}
+
+// In-place update: within the section, every reader of the old value must come before the new one is written.
+static bool readers_come_first(const leat_mapper_t *m, leat_value_id_t v, const char *symbol) {
+  leat_op_id_t writer = leat_graph_value(m->g, v)->op;
+  uint32_t section = section_of_value(m, v);
+  for (leat_op_id_t id = 0; id < m->g->ops.count; ++id) {
+    const leat_op_t *leaf = leat_graph_op(m->g, id);
+    if (leaf->kind != LEAT_PRIM_SYMBOL || strcmp(leat_op_string(m->g, leaf, LEAT_ATTR_NAME, ""), symbol) != 0) continue;
+    for (uint32_t i = m->use_first[leaf->result_first]; i < m->use_first[leaf->result_first + 1]; ++i) {
+      leat_use_t use = m->uses[i];
+      if (is_store(m, use.op) || m->plan->section_of[use.op] != section) continue;
+      if (m->stage_of[use.op] > m->stage_of[writer]) return false;
+      if (m->stage_of[use.op] == m->stage_of[writer] &&
+          !leat_map_reads_in_step(m, leat_graph_op(m->g, use.op), use.input)) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+static bool store_may_be_direct(const leat_mapper_t *m, leat_value_id_t v, leat_op_id_t store) {
+  if (m->plan->section_of[store] != section_of_value(m, v)) return false;
+  if (strcmp(store_kind(m, store), "output") == 0) return !read_by_other_types(m, v);
+  if (strcmp(store_kind(m, store), "update") == 0) return readers_come_first(m, v, store_name(m, store));
+  return true;
+}
+
+static leat_op_id_t direct_store(const leat_mapper_t *m, leat_value_id_t v) {
+  for (uint32_t i = m->use_first[v]; i < m->use_first[v + 1]; ++i) {
+    if (is_store(m, m->uses[i].op) && store_may_be_direct(m, v, m->uses[i].op)) return m->uses[i].op;
+  }
+  return LEAT_NONE;
+}
+
+static bool stays_in_registers(const leat_mapper_t *m, leat_value_id_t v) {
+  leat_op_id_t producer = leat_graph_value(m->g, v)->op;
+  if (leat_graph_op(m->g, producer)->kind != LEAT_PRIM_MAP) return false;
+  for (uint32_t i = m->use_first[v]; i < m->use_first[v + 1]; ++i) {
+    leat_use_t use = m->uses[i];
+    const leat_op_t *op = leat_graph_op(m->g, use.op);
+    if (op->kind != LEAT_PRIM_MAP || m->plan->section_of[use.op] != m->plan->section_of[producer]) return false;
+    if (m->stage_of[use.op] != m->stage_of[producer] || !leat_map_reads_in_step(m, op, use.input)) return false;
+  }
+  return true;
+}
+
+static bool stays_in_section(const leat_mapper_t *m, leat_value_id_t v) {
+  for (uint32_t i = m->use_first[v]; i < m->use_first[v + 1]; ++i) {
+    if (m->plan->section_of[m->uses[i].op] != section_of_value(m, v)) return false;
+  }
+  return true;
+}
+
+// Tile scratch is laid out row-major with the rows outermost, so the cut dim must be the first of extent > 1.
+static bool rows_are_outermost(const leat_mapper_t *m, leat_value_id_t v) {
+  uint8_t row_dim = m->plan->row_dim[leat_graph_value(m->g, v)->op];
+  if (row_dim == LEAT_ROWS_WHOLE) return true;
+  for (uint32_t i = 0; i < row_dim; ++i) {
+    if (leat_graph_value(m->g, v)->dims[i] != 1) return false;
+  }
+  return true;
+}
+
+static leat_status_t add_copy_stage(leat_mapper_t *m, leat_op_id_t store) {
+  leat_section_map_t *section = &m->sections[m->plan->section_of[store]];
+  leat_stage_t *stage = leat_array_push(&section->stages);
+  if (stage == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  m->stage_of[store] = section->stages.count - 1;
+  stage->kind = LEAT_PRIM_MAP;
+  stage->copy_store = store;
+  return NULL;
+}
+
+static leat_status_t settle_value(leat_mapper_t *m, leat_value_id_t v) {
+  leat_home_t *home = &m->homes[v];
+  leat_op_id_t direct = direct_store(m, v);
+  if (direct != LEAT_NONE) {
+    home->kind = LEAT_HOME_SYMBOL;
+    home->symbol = leat_map_find_symbol(m, store_name(m, direct));
+    m->store_direct[direct] = 1;
+  } else if (stays_in_registers(m, v)) {
+    home->kind = LEAT_HOME_REGISTER;
+  } else {
+    home->kind = stays_in_section(m, v) && rows_are_outermost(m, v) ? LEAT_HOME_SCRATCH : LEAT_HOME_ARENA;
+  }
+  for (uint32_t i = m->use_first[v]; i < m->use_first[v + 1]; ++i) {
+    if (is_store(m, m->uses[i].op) && !m->store_direct[m->uses[i].op]) LEAT_TRY(add_copy_stage(m, m->uses[i].op));
+  }
+  return NULL;
+}
+
+static leat_status_t settle_leaf(leat_mapper_t *m, leat_value_id_t v, const leat_op_t *op) {
+  leat_home_t *home = &m->homes[v];
+  if (op->kind == LEAT_PRIM_SYMBOL) {
+    home->kind = LEAT_HOME_SYMBOL;
+    home->symbol = leat_map_find_symbol(m, leat_op_string(m->g, op, LEAT_ATTR_NAME, ""));
+  } else if (op->kind == LEAT_PRIM_CONSTANT && leat_op_attr(m->g, op, LEAT_ATTR_INDEX) != NULL) {
+    if (m->use_first[v] == m->use_first[v + 1]) return NULL;
+    int64_t index = leat_op_int(m->g, op, LEAT_ATTR_INDEX, 0);
+    if (index < 0 || index >= (int64_t)m->g->blobs.count || m->g->blobs.data[index].data == NULL) {
+      LEAT_FAIL(LEAT_INTERNAL, "constant #%lld has no bytes", (long long)index);
+    }
+    home->kind = LEAT_HOME_CONSTANT;
+    home->offset = leat_pef_add_constant(m->writer, m->g->blobs.data[index].data, m->g->blobs.data[index].data_bytes);
+  }
+  return NULL;
+}
+
+leat_status_t leat_map_homes(leat_mapper_t *m) {
+  for (leat_value_id_t v = 0; v < m->g->values.count; ++v) {
+    const leat_op_t *op = leat_mapper_producer(m, v);
+    if (leat_kind_computes(op->kind)) LEAT_TRY(settle_value(m, v));
+    if (leat_kind_is_leaf(op->kind)) LEAT_TRY(settle_leaf(m, v, op));
+  }
+  return NULL;
+}

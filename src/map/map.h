@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mapping for the native engine: from sections of ops to bodies of stages with tiles, places and a memory plan.
+#ifndef LEAT_MAP_MAP_H_
+#define LEAT_MAP_MAP_H_
+
+#include "fuse/cut.h"
+#include "pef/pef_write.h"
+
+typedef struct leat_map_options_s {
+  const leat_arch_t *arch;
+  uint32_t optim_level;
+  bool inference;
+  uint64_t fingerprint[3];
+} leat_map_options_t;
+
+// needs: a settled graph and its plan. gives: every table of the PEF but the metadata.
+leat_status_t leat_map_native(const leat_graph_t *g, const leat_plan_t *plan, const leat_map_options_t *options,
+                              leat_pef_writer_t *writer) LEAT_MUST_USE;
+
+#endif

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// The memory plan: offsets by lifetime, first fit. Scratch is planned per section over its stages, the arena over the
+// sections. What crosses a section type is never reused, because the types may run in separate calls.
+#include "map/mapper.h"
+
+typedef struct block_s {
+  leat_value_id_t value;
+  uint32_t begin, end;     // stages or sections, both inclusive
+  uint64_t bytes, offset;
+} block_t;
+
+typedef LEAT_ARRAY(block_t) blocks_t;
+
+static uint64_t align_up(uint64_t bytes) { return (bytes + PEF_ALIGN - 1) / PEF_ALIGN * PEF_ALIGN; }
+
+static bool alive_together(const block_t *a, const block_t *b) { return a->begin <= b->end && b->begin <= a->end; }
+
+// First fit in the order of `begin` (blocks come in that order); returns the height. Quadratic in blocks alive at once.
+static uint64_t fit(block_t *blocks, uint32_t count) {
+  uint64_t height = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    uint64_t offset = 0;
+    for (bool moved = true; moved;) {
+      moved = false;
+      for (uint32_t j = 0; j < i; ++j) {
+        if (!alive_together(&blocks[i], &blocks[j])) continue;
+        if (offset < blocks[j].offset + blocks[j].bytes && blocks[j].offset < offset + blocks[i].bytes) {
+          offset = blocks[j].offset + blocks[j].bytes;
+          moved = true;
+        }
+      }
+    }
+    blocks[i].offset = offset;
+    if (offset + blocks[i].bytes > height) height = offset + blocks[i].bytes;
+  }
+  return height;
+}
+
+static leat_status_t add_block(blocks_t *blocks, leat_value_id_t v, uint32_t begin, uint32_t end, uint64_t bytes) {
+  block_t *block = leat_array_push(blocks);
+  if (block == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  *block = (block_t){.value = v, .begin = begin, .end = end, .bytes = bytes};
+  return NULL;
+}
+
+// --- scratch ----------------------------------------------------------------------------------------------------------
+
+static uint32_t last_stage(const leat_mapper_t *m, leat_value_id_t v, uint32_t section) {
+  uint32_t last = m->stage_of[leat_graph_value(m->g, v)->op];
+  for (uint32_t i = m->use_first[v]; i < m->use_first[v + 1]; ++i) {
+    leat_op_id_t op = m->uses[i].op;
+    if (m->plan->section_of[op] != section) continue;
+    if (leat_graph_op(m->g, op)->kind == LEAT_PRIM_STORE && m->store_direct[op]) continue;
+    if (m->stage_of[op] > last) last = m->stage_of[op];
+  }
+  return last;
+}
+
+// Bytes per row that are alive at the fullest stage.
+static double peak_row_bytes(const block_t *blocks, uint32_t count, uint32_t stage_count, int64_t rows) {
+  double peak = 0;
+  for (uint32_t stage = 0; stage < stage_count; ++stage) {
+    double alive = 0;
+    for (uint32_t i = 0; i < count; ++i) {
+      if (blocks[i].begin <= stage && stage <= blocks[i].end) alive += (double)blocks[i].bytes / (double)rows;
+    }
+    if (alive > peak) peak = alive;
+  }
+  return peak;
+}
+
+// Contractions stream their weights once per tile: thinner tiles than this cost more than the cache misses they save.
+enum { CONTRACT_TILE_ROWS_MIN = 32 };
+
+static int64_t choose_tile_rows(const leat_mapper_t *m, const leat_section_map_t *s, int64_t rows, double row_bytes) {
+  double budget = (double)m->options->arch->l2_bytes / 2;
+  int64_t tile = row_bytes * (double)rows <= budget ? rows : (int64_t)(budget / row_bytes);
+  for (uint32_t i = 0; i < s->stages.count; ++i) {
+    if (s->stages.data[i].kind == LEAT_PRIM_CONTRACT && tile < CONTRACT_TILE_ROWS_MIN) tile = CONTRACT_TILE_ROWS_MIN;
+  }
+  if (tile > rows) tile = rows;
+  return tile < 1 ? 1 : tile;
+}
+
+// Tiles start on cache lines of every result, so that two cores never write the same line.
+static uint64_t choose_quantum(const block_t *blocks, uint32_t count, int64_t rows) {
+  uint64_t quantum = 1;
+  for (uint32_t i = 0; i < count; ++i) {
+    uint64_t row_bytes = blocks[i].bytes / (uint64_t)rows;
+    uint64_t needed = row_bytes == 0 || row_bytes >= PEF_ALIGN ? 1 : (PEF_ALIGN + row_bytes - 1) / row_bytes;
+    if (needed > quantum) quantum = needed;
+  }
+  return quantum > (uint64_t)rows ? (uint64_t)rows : quantum;
+}
+
+static leat_status_t gather_section_blocks(const leat_mapper_t *m, uint32_t section, blocks_t *blocks) {
+  const leat_section_map_t *s = &m->sections[section];
+  for (uint32_t i = 0; i < s->stages.count; ++i) {
+    for (uint32_t j = 0; j < s->stages.data[i].ops.count; ++j) {
+      const leat_op_t *op = leat_graph_op(m->g, s->stages.data[i].ops.data[j]);
+      for (uint32_t k = 0; k < op->result_count; ++k) {
+        leat_value_id_t v = op->result_first + k;
+        if (m->homes[v].kind == LEAT_HOME_REGISTER || m->homes[v].kind == LEAT_HOME_NONE) continue;
+        LEAT_TRY(add_block(blocks, v, i, last_stage(m, v, section), leat_value_bytes(leat_graph_value(m->g, v))));
+      }
+    }
+  }
+  return NULL;
+}
+
+static leat_status_t plan_section(leat_mapper_t *m, uint32_t section, blocks_t *blocks) {
+  leat_section_map_t *s = &m->sections[section];
+  int64_t rows = m->plan->sections.data[section].rows;
+  blocks->count = 0;
+  LEAT_TRY(gather_section_blocks(m, section, blocks));
+  s->tile_rows_max = choose_tile_rows(m, s, rows, peak_row_bytes(blocks->data, blocks->count, s->stages.count, rows));
+  s->tile_quantum = choose_quantum(blocks->data, blocks->count, rows);
+  if (s->tile_quantum > (uint64_t)s->tile_rows_max) s->tile_rows_max = (int64_t)s->tile_quantum;
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < blocks->count; ++i) {
+    if (m->homes[blocks->data[i].value].kind != LEAT_HOME_SCRATCH) continue;
+    blocks->data[kept] = blocks->data[i];
+    blocks->data[kept].bytes = align_up(blocks->data[i].bytes / (uint64_t)rows * (uint64_t)s->tile_rows_max);
+    ++kept;
+  }
+  s->scratch_bytes = fit(blocks->data, kept);
+  for (uint32_t i = 0; i < kept; ++i) m->homes[blocks->data[i].value].offset = blocks->data[i].offset;
+  return NULL;
+}
+
+// --- arena --------------------------------------------------------------------------------------------------------------
+
+static void arena_lifetime(const leat_mapper_t *m, leat_value_id_t v, uint32_t *out_begin, uint32_t *out_end) {
+  const leat_op_t *producer = leat_mapper_producer(m, v);
+  uint32_t begin = m->plan->section_of[leat_graph_value(m->g, v)->op], end = begin;
+  bool forever = producer->type == LEAT_TYPE_PREPARE;
+  for (uint32_t i = m->use_first[v]; i < m->use_first[v + 1]; ++i) {
+    leat_op_id_t op = m->uses[i].op;
+    if (m->plan->section_of[op] > end) end = m->plan->section_of[op];
+    if (leat_graph_op(m->g, op)->type != producer->type) forever = true;
+  }
+  *out_begin = forever ? 0 : begin;
+  *out_end = forever ? UINT32_MAX : end;
+}
+
+static int by_begin(const block_t *a, const block_t *b) {
+  if (a->begin != b->begin) return a->begin < b->begin ? -1 : 1;
+  return a->value < b->value ? -1 : 1;
+}
+
+// Insertion sort: blocks come nearly in order.
+static void sort_blocks(block_t *blocks, uint32_t count) {
+  for (uint32_t i = 1; i < count; ++i) {
+    block_t block = blocks[i];
+    uint32_t j = i;
+    for (; j > 0 && by_begin(&block, &blocks[j - 1]) < 0; --j) blocks[j] = blocks[j - 1];
+    blocks[j] = block;
+  }
+}
+
+// What is never reused is stacked at the bottom; the rest is fitted above it.
+static leat_status_t plan_arena(leat_mapper_t *m, blocks_t *blocks) {
+  blocks->count = 0;
+  for (leat_value_id_t v = 0; v < m->g->values.count; ++v) {
+    if (m->homes[v].kind != LEAT_HOME_ARENA) continue;
+    uint32_t begin, end;
+    arena_lifetime(m, v, &begin, &end);
+    uint64_t bytes = align_up(leat_value_bytes(leat_graph_value(m->g, v)));
+    if (end == UINT32_MAX) {
+      m->homes[v].offset = leat_map_reserve(m, bytes);
+    } else {
+      LEAT_TRY(add_block(blocks, v, begin, end, bytes));
+    }
+  }
+  sort_blocks(blocks->data, blocks->count);
+  uint64_t height = fit(blocks->data, blocks->count), bottom = leat_map_reserve(m, height);
+  for (uint32_t i = 0; i < blocks->count; ++i) m->homes[blocks->data[i].value].offset = bottom + blocks->data[i].offset;
+  return NULL;
+}
+
+uint64_t leat_map_reserve(leat_mapper_t *m, uint64_t bytes) {
+  uint64_t offset = m->arena_bytes;
+  m->arena_bytes += align_up(bytes);
+  return offset;
+}
+
+leat_status_t leat_map_memory(leat_mapper_t *m) {
+  blocks_t blocks = {0};
+  leat_status_t status = NULL;
+  for (uint32_t s = 0; s < m->plan->sections.count && status == NULL; ++s) status = plan_section(m, s, &blocks);
+  if (status == NULL) status = plan_arena(m, &blocks);
+  leat_array_free(&blocks);
+  return status;
+}
