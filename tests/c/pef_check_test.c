@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// The validator, rule by rule: a valid stage of every kind is accepted; the same stage with one field changed is
+// refused with the message of that rule.
+#include "pef/pef_read.h"
+#include "pef/pef_scalar.h"
+#include "pef_zoo.h"
+// cmocka wants these before it.
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+static leat_status_t open_zoo(const pef_zoo_t *zoo, uint32_t count) {
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  pef_zoo_build(writer, zoo, count);
+  uint8_t *data = NULL;
+  size_t bytes = 0;
+  leat_status_t status = leat_pef_write_memory(writer, &data, &bytes);
+  leat_pef_writer_destroy(writer);
+  if (status != NULL) return status;
+  leat_pef_t *pef = NULL;
+  status = leat_pef_open_memory(data, bytes, "zoo.pef", &pef);
+  leat_pef_close(pef);
+  leat_free(data);
+  return status;
+}
+
+static void every_kind_is_accepted(void **state) {
+  (void)state;
+  for (uint32_t kind = 0; kind < PEF_STAGE_COUNT; ++kind) {
+    const pef_zoo_t zoo = pef_zoo_stage(kind);
+    leat_status_t status = open_zoo(&zoo, 1);
+    if (status != NULL) fail_msg("%s", leat_status_message(status));
+  }
+}
+
+// Sets the field at `offset` (`bytes` long) to `value`.
+typedef struct edit_s {
+  uint32_t kind;
+  size_t offset, bytes;
+  int64_t value;
+  const char *message;
+} edit_t;
+#define EDIT(kind, field, value, message) \
+  {PEF_STAGE_##kind, offsetof(pef_zoo_t, field), sizeof(((pef_zoo_t *)0)->field), (value), (message)}
+
+static const edit_t edits[] = {
+    // bodies and stages
+    EDIT(MAP, body.row_count, 0, "must be at least 1"),
+    EDIT(MAP, body.tile_rows_max, 0, "must be at least 1"),
+    EDIT(MAP, body.tile_quantum, 0, "must be at least 1"),
+    EDIT(MAP, body.scratch_bytes, 1025, "info promises 1024"),
+    EDIT(MAP, body.argument_count, 5, "which takes 5"),
+    EDIT(MAP, stage.kind, 12, "stage kind 12 does not exist"),
+    EDIT(MAP, stage.fn, 9, "function 9 does not exist"),
+    EDIT(MAP, stage.output_bit, 1, "there are 1 outputs"),
+    EDIT(MAP, stage.origin, 1000, "origin is string 1000"),
+    EDIT(REDUCE, stage.operand_count, 3, "reduce has 2"),
+    // operands
+    EDIT(MAP, operands[0].space, 3, "space 3"),
+    EDIT(MAP, operands[0].space, 0, "absent"),
+    EDIT(MAP, operands[0].dtype, 10, "dtype 10"),
+    EDIT(MAP, operands[0].rank, 9, "rank 9"),
+    EDIT(MAP, operands[0].rank, 1, "in rank 1"),
+    EDIT(MAP, operands[0].slot, 4, "slot 4"),
+    EDIT(MAP, operands[0].row_dim, 2, "row dim 2"),
+    EDIT(MAP, operands[0].row_dim, 0xff, "row multiple without"),
+    EDIT(MAP, operands[0].row_mult, 2, "not 6 rows of 2"),
+    EDIT(MAP, operands[0].row_mult, 0, "not 6 rows of 0"),
+    EDIT(MAP, operands[0].dims[1], -1, "dim 1 is -1"),
+    EDIT(MAP, operands[0].dims[0], 7, "not 6 rows"),
+    EDIT(MAP, operands[0].strides[0], INT64_MAX, "too large"),
+    EDIT(MAP, operands[0].strides[0], INT64_MIN, "too large"),
+    EDIT(MAP, operands[0].offset, 8, "reaches byte -4, before the start"),
+    EDIT(MAP, operands[0].offset, 13, "offset 13 does not fit f32"),
+    EDIT(MAP, operands[0].offset, 4096, "reach byte 4180 of 4096"),
+    EDIT(MAP, operands[0].strides[0], 300, "of 4096"),
+    EDIT(MAP, operands[1].strides[1], 0, "elements overlap"),
+    EDIT(MAP, operands[1].strides[0], 3, "elements overlap"),
+    EDIT(MAP, operands[1].dims[1], 3, "differ in extent"),
+    // MAP
+    EDIT(MAP, instructions[0].op, 262, "operation 262"),
+    EDIT(MAP, instructions[0].op, PEF_SCALAR_COUNT, "does not exist"),
+    EDIT(MAP, instructions[0].class_, 3, "class 3"),
+    EDIT(MAP, instructions[0].dst, 64, "register 64"),
+    EDIT(MAP, instructions[0].dst, 9, "register 0 is read before"),
+    EDIT(MAP, instructions[0].a, 2, "operand 2 of 2"),
+    EDIT(MAP, instructions[1].a, 2, "iota along dim 2"),
+    EDIT(MAP, instructions[2].c, PEF_CLASS_F32, "holds class 2"),
+    EDIT(MAP, instructions[3].op, PEF_SCALAR_CAST, "does not exist"),
+    EDIT(MAP, instructions[3].op, PEF_SCALAR_XOR, "'xor' is not defined for floats"),
+    EDIT(MAP, instructions[3].b, 1, "holds class 2, class 0"),
+    EDIT(MAP, instructions[4].a, PEF_I8, "wrap to dtype 4"),
+    EDIT(MAP, instructions[5].b, 70, "register 70"),
+    EDIT(MAP, instructions[5].a, 3, "stores to none"),
+    // REDUCE, SCAN
+    EDIT(REDUCE, stage.fn, PEF_FN_SET, "does not fit reduce"),
+    EDIT(REDUCE, stage.params[0], 8, "parameter 0 is 8"),
+    EDIT(REDUCE, stage.params[0], 1, "reduced dim 0, should have 0"),
+    EDIT(REDUCE, stage.params[0], 2, "reduced dim 1, should have 0"),
+    EDIT(REDUCE, stage.params[0], 0, "elements overlap"),
+    EDIT(REDUCE, stage.fn, PEF_FN_ARGMAX, "write i64"),
+    EDIT(REDUCE, operands[1].dtype, PEF_F64, "different classes"),
+    EDIT(REDUCE, operands[1].dims[2], 1, "differ in extent"),
+    EDIT(SCAN, stage.params[0], 0, "run along dim 0, which scan cannot cut"),
+    EDIT(SCAN, stage.params[0], 2, "parameter 0 is 2"),
+    EDIT(SCAN, stage.params[1], 2, "parameter 1 is 2"),
+    EDIT(SCAN, stage.fn, PEF_FN_ARGMAX, "does not fit scan"),
+    // CONTRACT
+    EDIT(CONTRACT, stage.params[0], 4, "parameter 0 is 4"),
+    EDIT(CONTRACT, stage.params[0], PEF_NONE, "parameter 0"),
+    EDIT(CONTRACT, stage.params[3], 1, "stride 0 on dim 3"),
+    EDIT(CONTRACT, stage.params[8], -1, "parameter 8"),
+    EDIT(CONTRACT, stage.params[9], 512, "reach"),
+    EDIT(CONTRACT, stage.params[9], INT64_MAX / 8, "too large"),
+    EDIT(CONTRACT, stage.params[10], 2, "parameter 10"),
+    EDIT(CONTRACT, operands[1].strides[2], 2, "stride 1 on its n dim"),
+    EDIT(CONTRACT, operands[0].strides[2], 1, "which it lacks"),
+    EDIT(CONTRACT, operands[2].strides[3], 1, "which it lacks"),
+    EDIT(CONTRACT, operands[1].dims[3], 4, "differ in extent"),
+    EDIT(CONTRACT, operands[0].dtype, PEF_I32, "different classes"),
+    // CONV, CONV_WGRAD, POOL, POOL_GRAD
+    EDIT(CONV, stage.params[0], 4, "parameter 0 is 4"),
+    EDIT(CONV, stage.params[0], 1, "should have 3"),
+    EDIT(CONV, stage.params[1], 3, "in 3 groups"),
+    EDIT(CONV, stage.params[1], 1, "should be 4"),
+    EDIT(CONV, stage.params[2], 2, "the window is 2"),
+    EDIT(CONV, stage.params[5], 0, "parameter 5"),
+    EDIT(CONV, stage.params[5], 1, "5 positions"),
+    EDIT(CONV, stage.params[8], 3, "4 positions"),
+    EDIT(CONV, stage.params[14], 2, "2 positions"),
+    EDIT(CONV, stage.params[17], 2, "5 positions"),
+    EDIT(CONV, stage.params[17], 0, "parameter 17"),
+    EDIT(CONV, operands[1].dims[0], 4, "differ in extent"),
+    EDIT(CONV_WGRAD, stage.params[17], 2, "parameter 17"),
+    EDIT(CONV_WGRAD, operands[0].dims[1], 3, "should be 3"),
+    EDIT(CONV_WGRAD, operands[0].dims[0], 3, "differ in extent"),
+    EDIT(POOL, stage.fn, PEF_FN_MIN, "does not fit pool"),
+    EDIT(POOL, stage.params[2], 3, "1 positions"),
+    EDIT(POOL, operands[1].dims[1], 2, "differ in extent"),
+    EDIT(POOL_GRAD, operands[2].dims[2], 3, "differ in extent"),
+    EDIT(POOL_GRAD, operands[1].dtype, PEF_F64, "different classes"),
+    // GATHER, SCATTER, SORT, RANDOM
+    EDIT(GATHER, stage.params[0], 2, "parameter 0 is 2"),
+    EDIT(GATHER, stage.params[1], 1, "parameter 1 is 1"),
+    EDIT(GATHER, stage.params[0], 1, "differ in extent"),
+    EDIT(GATHER, operands[1].dtype, PEF_F32, "holds indices as f32"),
+    EDIT(GATHER, operands[2].dims[2], 4, "differ in extent"),
+    EDIT(SCATTER, stage.fn, PEF_FN_ARGMIN, "does not fit scatter"),
+    EDIT(SCATTER, stage.params[1], 0, "should have 4"),
+    EDIT(SCATTER, operands[1].dims[1], 3, "differ in extent"),
+    EDIT(SORT, stage.params[0], 0, "which sort cannot cut"),
+    EDIT(SORT, operands[2].dtype, PEF_I32, "indices are not i64"),
+    EDIT(SORT, operands[1].rank, 1, "absent but has rank 1"),
+    EDIT(RANDOM, operands[0].dtype, PEF_I32, "not i64[2]"),
+    EDIT(RANDOM, operands[1].dtype, PEF_F16, "neither f32 nor f64"),
+    EDIT(RANDOM, stage.params[0], -1, "parameter 0"),
+    EDIT(RANDOM, stage.fn, PEF_FN_SUM, "does not fit random"),
+};
+
+static void every_rule_refuses(void **state) {
+  (void)state;
+  uint32_t wrong = 0;
+  for (size_t i = 0; i < sizeof edits / sizeof *edits; ++i) {
+    pef_zoo_t zoo = pef_zoo_stage(edits[i].kind);
+    memcpy((char *)&zoo + edits[i].offset, &edits[i].value, edits[i].bytes);   // little-endian
+    leat_status_t status = open_zoo(&zoo, 1);
+    const char *message = leat_status_message(status);
+    if (leat_status_code(status) != LEAT_CORRUPT || strstr(message, edits[i].message) == NULL ||
+        strstr(message, "zoo.pef: ") != message) {
+      print_error("edit %zu should be refused with '%s', got '%s'\n", i, edits[i].message, message);
+      ++wrong;
+    }
+    leat_status_free(status);
+  }
+  assert_int_equal(wrong, 0);
+}
+
+// Scratch: extents are those of the largest tile.
+static void scratch_holds_one_tile(void **state) {
+  (void)state;
+  pef_zoo_t zoo = pef_zoo_stage(PEF_STAGE_SCAN);
+  zoo.operands[0].space = PEF_SPACE_SCRATCH;
+  zoo.body.scratch_bytes = 4 * 4 * 8;
+  assert_null(open_zoo(&zoo, 1));
+  zoo.body.scratch_bytes -= 1;
+  leat_status_t status = open_zoo(&zoo, 1);
+  assert_non_null(strstr(leat_status_message(status), "operand 0 (at byte"));
+  assert_non_null(strstr(leat_status_message(status), "reaches byte 128 of 127 in scratch"));
+  leat_status_free(status);
+}
+
+// A bias without a row mark is broadcast along the rows; a full operand needs the mark.
+static void broadcast_needs_no_row_mark(void **state) {
+  (void)state;
+  pef_zoo_t zoo = pef_zoo_stage(PEF_STAGE_MAP);
+  zoo.operands[0].row_dim = PEF_NO_ROW_DIM;
+  zoo.operands[0].row_mult = 0;
+  leat_status_t status = open_zoo(&zoo, 1);
+  assert_non_null(strstr(leat_status_message(status), "differ in extent or rows"));
+  leat_status_free(status);
+  zoo.operands[0].strides[0] = 0;
+  assert_null(open_zoo(&zoo, 1));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(every_kind_is_accepted),
+      cmocka_unit_test(every_rule_refuses),
+      cmocka_unit_test(scratch_holds_one_tile),
+      cmocka_unit_test(broadcast_needs_no_row_mark),
+  };
+  return cmocka_run_group_tests_name("pef_check", tests, NULL, NULL);
+}
