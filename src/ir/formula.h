@@ -53,6 +53,9 @@ leat_value_id_t leat_b_index_along(leat_builder_t *b, leat_value_id_t x, uint32_
 // x with dim `from` moved to place `to`.
 leat_value_id_t leat_b_move_dim(leat_builder_t *b, leat_value_id_t x, uint32_t from, uint32_t to);
 
+// Weights w[A, B/groups, k..] as [B, A/groups, k..]: what a convolution's gradient and a transposed one read.
+leat_value_id_t leat_b_swap_channels(leat_builder_t *b, leat_value_id_t w, int64_t groups);
+
 // torch.gather along `dim` where x and indices agree in all other dims, and its transpose: adds updates into zeros
 // of the shape of `like`.
 leat_value_id_t leat_b_take_along(leat_builder_t *b, leat_value_id_t x, leat_value_id_t indices, uint32_t dim);
