@@ -14,7 +14,6 @@ import sys
 
 import torch
 import torch.nn as nn
-
 from common.compare import compare
 from common.files import load_checkpoint
 from common.loops import infer, test_accuracy, train

@@ -72,9 +72,8 @@ class Host:
         self.logits = torch.zeros(32, 10)
         self.wrapped_image = self.image.as_subclass(Wrapped)
         self.wrapped_label = self.label.as_subclass(Wrapped)
-        for tensor, plain, name in ((self.wrapped_image, self.image, "image"), (self.wrapped_label, self.label, "label")):
-            tensor.sn_name = name
-            tensor._plain = plain
+        self.wrapped_image.sn_name, self.wrapped_image._plain = "image", self.image
+        self.wrapped_label.sn_name, self.wrapped_label._plain = "label", self.label
         self.index = {"image": 0, "label": 1}
         self.expected = {"image": (0, torch.float32, self.image.shape), "label": (1, torch.int64, self.label.shape)}
         self.outputs = ((2, self.loss), (3, self.logits))

@@ -10,7 +10,6 @@ import copy
 import tempfile
 
 import torch
-
 from sambaflow import samba
 from sambaflow.samba import utils
 
@@ -26,12 +25,12 @@ class Report:
     def add(self, kind, name, expected, found):
         expected, found = expected.detach().double(), found.detach().double()
         if expected.shape != found.shape:
-            raise ValueError(f"{kind} {name}: PyTorch gives shape {tuple(expected.shape)}, the PEF {tuple(found.shape)}")
+            raise ValueError(f"{kind} {name}: {tuple(expected.shape)} in PyTorch, {tuple(found.shape)} in the PEF")
         difference = (expected - found).abs()
         difference[difference.isnan()] = torch.inf
         scale = max(float(expected.abs().max()), 1e-30) if expected.numel() else 1.0
         flat = int(difference.argmax()) if difference.numel() else 0
-        where = tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), difference.shape)) if difference.ndim else ()
+        where = _place(flat, difference.shape)
         error = float(difference[where]) / scale if difference.numel() else 0.0
         ok = error <= self.rtol
         if not ok:
@@ -42,6 +41,11 @@ class Report:
             f"{'ok  ' if ok else 'FAIL'} {kind:9} {name:32} error {error:.1e}, worst at {list(where)}: "
             f"CPU {float(expected[where]):.7g}, PEF {float(found[where]):.7g}"
         )
+
+
+def _place(flat, shape):
+    """Index of the element number `flat` of a tensor of `shape`."""
+    return tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), shape)) if len(shape) else ()
 
 
 class LayerProbe(torch.nn.Module):
@@ -84,7 +88,7 @@ def _compare_layers(args, reference, inputs, plain_inputs, report):
         )
         traced = utils.trace_graph(probe, inputs, pef=path, init_output_grads=False)
         found = samba.session.run(input_tensors=inputs, output_tensors=traced, section_types=["fwd"])
-    for name, want, have in zip(expected_probe.names, expected, found):
+    for name, want, have in zip(expected_probe.names, expected, found, strict=True):
         report.add("layer", name, want, samba.to_torch(have))
 
 
@@ -92,7 +96,7 @@ def _compare_step(args, model, reference, inputs, plain_inputs, optimizer, repor
     traced = utils.trace_graph(model, inputs, optimizer, pef=args.pef, mapping=args.mapping)
     found = samba.session.run(input_tensors=inputs, output_tensors=traced, hyperparam_dict=_STEP)
     expected = reference(*plain_inputs)
-    for name, want, have in zip(("loss", "logits"), expected, found):
+    for name, want, have in zip(("loss", "logits"), expected, found, strict=True):
         report.add("output", name, want, samba.to_torch(have))
     expected[0].backward()
     gold, converted = dict(reference.named_parameters()), dict(model.named_parameters())
@@ -105,7 +109,7 @@ def _compare_step(args, model, reference, inputs, plain_inputs, optimizer, repor
 
 
 def compare(args, model, reference, inputs, optimizer):
-    """Runs all comparisons; raises ValueError if one is beyond `args.rtol`. `reference` is the model in plain PyTorch."""
+    """Runs all comparisons; ValueError if one is beyond `args.rtol`. `reference` is the model in plain PyTorch."""
     plain_inputs = [samba.to_torch(tensor).clone() for tensor in inputs]
     report = Report(args.rtol)
     _compare_layers(args, reference, inputs, plain_inputs, report)

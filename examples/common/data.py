@@ -45,7 +45,7 @@ def _load_idx(data_dir, prefix):
     if labels.ndim != 1 or len(labels) != len(pixels):
         raise IdxError(f"{labels_path}: expected {len(pixels)} labels, one an image, found shape {labels.shape}")
     if len(labels) and not 0 <= labels.min() <= labels.max() < NUM_CLASSES:
-        raise IdxError(f"{labels_path}: labels run from {labels.min()} to {labels.max()}; expected 0 to {NUM_CLASSES - 1}")
+        raise IdxError(f"{labels_path}: labels from {labels.min()} to {labels.max()}; expected 0 to {NUM_CLASSES - 1}")
     images = torch.from_numpy(pixels).unsqueeze(1).float().div_(255.0)
     return Images(_normalise(images), torch.from_numpy(labels).long())
 

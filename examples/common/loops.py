@@ -5,7 +5,6 @@ import os
 
 import numpy as np
 import torch
-
 from sambaflow import samba
 
 from .data import batches_in_order, load_split, shuffled_batches
@@ -32,13 +31,13 @@ def train(args, model, optimizer, shape, first_epoch=0):
     data, held_out = load_split(args.data_dir, train=True), load_split(args.data_dir, train=False)
     steps_per_epoch = len(data) // args.batch_size
     if not steps_per_epoch:
-        raise ValueError(f"{len(data)} images are fewer than one batch of {args.batch_size}: use a smaller --batch-size")
+        raise ValueError(f"{len(data)} images are less than a batch of {args.batch_size}: use a smaller --batch-size")
     hyper, done = hyperparameters(args), 0
     for epoch in range(first_epoch, args.num_epochs):
         losses = []
         batches = shuffled_batches(data, args.batch_size, args.seed, epoch)
         label = f"epoch {epoch + 1}/{args.num_epochs}"
-        for images, labels in progress(batches, steps_per_epoch, label, lambda: f"loss {float(losses[-1]):.4f}"):
+        for images, labels in progress(batches, steps_per_epoch, label, losses):
             loss, _ = samba.session.run(
                 input_tensors=as_inputs(images, labels, shape),
                 output_tensors=model.output_tensors,
@@ -94,7 +93,7 @@ def test_accuracy(args, model, shape):
 
 
 def infer(args, model, shape):
-    """`run --inference`: predictions of the test images into the results folder. Labels are only used for the summary."""
+    """`run --inference`: predictions of the test images into the results folder. Labels serve the summary alone."""
     data = load_split(args.data_dir, train=False)
     placeholder = torch.zeros(args.batch_size, dtype=torch.int64)
     pieces = []

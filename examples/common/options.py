@@ -35,4 +35,4 @@ def run_options(lr, momentum, num_epochs):
 
 def test_options(parser: argparse.ArgumentParser):
     """Options of `test`."""
-    parser.add_argument("--rtol", type=float, default=1e-4, help="allowed error, relative to each tensor's largest element")
+    parser.add_argument("--rtol", type=float, default=1e-4, help="allowed error over each tensor's largest element")

@@ -8,8 +8,8 @@ _WIDTH = 30
 _SECONDS_BETWEEN_DRAWS = 0.1
 
 
-def progress(items, total, label, status=lambda: ""):
-    """Yields `items` and draws how far it is, the rate and what `status()` says."""
+def progress(items, total, label, losses=()):
+    """Yields `items` and draws how far it is, the rate and the last of `losses`."""
     if not sys.stderr.isatty():
         yield from items
         return
@@ -22,7 +22,8 @@ def progress(items, total, label, status=lambda: ""):
             filled = _WIDTH * count // max(total, 1)
             bar = "#" * filled + "." * (_WIDTH - filled)
             rate = count / max(now - start, 1e-9)
-            sys.stderr.write(f"\r{label} [{bar}] {count}/{total} {rate:.0f}/s {status()}\x1b[K")
+            status = f", loss {float(losses[-1]):.4f}" if losses else ""
+            sys.stderr.write(f"\r{label} [{bar}] {count}/{total} {rate:.0f}/s{status}\x1b[K")
             sys.stderr.flush()
     sys.stderr.write("\r\x1b[K")
     sys.stderr.flush()

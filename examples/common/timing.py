@@ -5,7 +5,6 @@ import statistics
 import time
 
 import torch
-
 from sambaflow import samba
 from sambaflow.samba import utils
 
