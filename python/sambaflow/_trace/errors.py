@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tracing can raise. Every message says what, where, and what to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+
+class TraceError(RuntimeError):
+    """The program cannot be traced."""
+
+
+class BranchError(TraceError):
+    """Python asked a traced tensor for its value."""
+
+    def __init__(self, what: str, module: str, source: str) -> None:
+        super().__init__(
+            f"{source}: {what} needs the value of a traced tensor (in module {module or '<none>'}), which exists only "
+            "when the compiled program runs. Express the choice with tensors (torch.where, masks), decide from shapes "
+            "or Python arguments, or take this part out of forward"
+        )
+
+
+@dataclass(frozen=True, order=True)
+class Unsupported:
+    """One thing the compiler has no op for, and where it stands in the program."""
+
+    op: str
+    reason: str
+    module: str
+    source: str
+
+
+class UnsupportedOpsError(TraceError, NotImplementedError):
+    """Lists every unsupported op of the program at once."""
+
+    def __init__(self, found: Counter[Unsupported]) -> None:
+        lines = []
+        for item, count in sorted(found.items()):
+            times = "once" if count == 1 else f"{count} times"
+            reason = f": {item.reason}" if item.reason else ""
+            lines.append(f"  {item.op} in {item.module or '<no module>'} at {item.source}, {times}{reason}")
+        super().__init__(
+            f"{len(found)} use(s) of ops that cannot be compiled; rewrite them with supported ops or keep them outside "
+            "forward:\n" + "\n".join(lines)
+        )
+        self.found = found

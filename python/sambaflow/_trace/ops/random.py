@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random draws. Each is a stream of its own, seeded by the session and counted by the step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from sambaflow._trace.call import Call, handles, handles_random, type_of
+from sambaflow._trace.graph import Type, Value
+
+
+def _draw(c: Call, row: str, like: torch.Tensor | Type) -> Value:
+    dtype, shape = type_of(like)
+    compute = dtype if dtype.is_floating_point else torch.float32
+    return c.emit(row, [], {"stream": c.tracer.next_stream()}, (compute, shape))
+
+
+def _affine(c: Call, value: Value, scale: Any, offset: Any) -> Value:
+    if isinstance(scale, torch.Tensor) or scale != 1:
+        value = c.emit("mul", [value, c.operand(scale, value.dtype)], {}, value.type)
+    if isinstance(offset, torch.Tensor) or offset != 0:
+        value = c.emit("add", [value, c.operand(offset, value.dtype)], {}, value.type)
+    return value
+
+
+@handles_random("rand", "randn", "rand_like", "randn_like")
+def _rand(c: Call, **_: Any) -> Value:
+    return _draw(c, c.name.removesuffix("_like"), c.out)
+
+
+@handles_random("uniform_")
+def _uniform(c: Call, x: Any, low: float = 0.0, to: float = 1.0, **_: Any) -> Value:
+    return _affine(c, _draw(c, "rand", x), to - low, low)
+
+
+@handles_random("normal_")
+def _normal_in_place(c: Call, x: Any, mean: float = 0.0, std: float = 1.0, **_: Any) -> Value:
+    return _affine(c, _draw(c, "randn", x), std, mean)
+
+
+@handles_random("normal")
+def _normal(c: Call, mean: Any = 0.0, std: Any = 1.0, **_: Any) -> Value:
+    return _affine(c, _draw(c, "randn", c.out), std, mean)
+
+
+@handles_random("randint", "randint_like")
+def _randint(c: Call, high: int, low: int = 0, **_: Any) -> Value:
+    value = _affine(c, _draw(c, "rand", (torch.float32, tuple(c.out.shape))), high - low, low)
+    return c.cast(c.emit("floor", [value], {}, value.type), c.out.dtype)
+
+
+@handles_random("bernoulli", "bernoulli_")
+def _bernoulli(c: Call, x: Any, p: Any = None, **_: Any) -> Value:
+    chance = x if p is None else p
+    draw = _draw(c, "rand", (torch.float32, tuple(x.shape)))
+    hit = c.emit("lt", [draw, c.operand(chance, torch.float32)], {}, (torch.bool, tuple(x.shape)))
+    return c.cast(hit, x.dtype)
+
+
+@handles_random("exponential_")
+def _exponential(c: Call, x: Any, lambd: float = 1.0, **_: Any) -> Value:
+    draw = _draw(c, "rand", x)
+    negative = c.emit("neg", [draw], {}, draw.type)
+    return _affine(c, c.emit("log1p", [negative], {}, draw.type), -1.0 / lambd, 0)
+
+
+@handles("dropout", "native_dropout")
+def _dropout(c: Call, x: Any, p: float = 0.5, train: bool | None = True, **_: Any) -> Any:
+    if c.name == "native_dropout":
+        return NotImplemented
+    training = bool(train) and not c.tracer.inference
+    attrs = {"p": float(p), "training": training, "stream": c.tracer.next_stream()}
+    return c.emit("dropout", [c.value(x)], attrs, x)

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which outputs are losses, and what seeds their gradients.
+
+Losses are those of `loss_indices`; else the outputs of a loss op; else the floating 0-d outputs; else the first. A
+scalar loss is seeded with one at compile time. A loss of several elements gets a seed symbol, so that a program may
+scale each element (`output.sn_grad`); it holds ones until it is set. With `init_output_grads=False` every loss gets a
+symbol that the program sets itself. Other outputs pass no gradient back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sambaflow._trace.errors import TraceError
+from sambaflow._trace.graph import Value
+
+LOSS_ROWS = {
+    "cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "kl_div",
+}  # fmt: skip
+
+
+def choose_seeds(values: Sequence[Value], loss_indices: Sequence[Any] | None, init_output_grads: bool) -> list[str]:
+    """`one`, `zero` or `symbol` for each output."""
+    losses = _losses(values, loss_indices)
+    return [_seed(value, init_output_grads) if index in losses else "zero" for index, value in enumerate(values)]
+
+
+def _seed(value: Value, init_output_grads: bool) -> str:
+    return "one" if init_output_grads and value.shape == () else "symbol"
+
+
+def _losses(values: Sequence[Value], loss_indices: Sequence[Any] | None) -> set[int]:
+    floating = [index for index, value in enumerate(values) if value.dtype.is_floating_point]
+    if loss_indices is not None:
+        return _checked(loss_indices, values)
+    for chosen in (
+        {i for i in floating if values[i].op.name in LOSS_ROWS},
+        {i for i in floating if values[i].shape == ()},
+        set(floating[:1]),
+    ):
+        if chosen:
+            return chosen
+    return set()
+
+
+def _checked(loss_indices: Sequence[Any], values: Sequence[Value]) -> set[int]:
+    chosen: set[int] = set()
+    for item in loss_indices:
+        chosen.update(item if isinstance(item, (tuple, list)) else (item,))
+    for index in chosen:
+        if not -len(values) <= index < len(values):
+            raise TraceError(f"loss_indices names output {index}, but the model has {len(values)} outputs")
+        if not values[index].dtype.is_floating_point:
+            raise TraceError(f"loss_indices names output {index}, whose dtype {values[index].dtype} has no gradient")
+    return {index % len(values) for index in chosen}

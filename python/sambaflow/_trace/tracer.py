@@ -1,0 +1,434 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tracer: runs a model's forward on traced tensors and records what it computes.
+
+Two levels, both active only while tracing:
+
+- A `TorchFunctionMode` sees every torch function and method that the program calls. It replaces parameters, buffers
+  and other known tensors by their symbols, names the call, refuses to give out values, and runs the function below
+  autograd.
+- A `TorchDispatchMode` therefore sees ATen ops as the program meant them: `aten::linear`, not its decomposition. An
+  op with a handler in the op tables becomes a row of src/ir/traced.def; an in-place op becomes its functional form
+  and a write; anything else is taken apart by torch's own decompositions until handlers are met. What remains is
+  unsupported, and all of it is reported at once.
+
+Ops on plain tensors alone run for real: their results are constants where a traced op meets them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+
+from sambaflow._trace import indexing, views
+from sambaflow._trace.call import HANDLERS, RANDOM, Call, bind
+from sambaflow._trace.errors import BranchError, TraceError, Unsupported, UnsupportedOpsError
+from sambaflow._trace.graph import DTYPE_NAMES, Attr, Graph, Op, Type, Value
+from sambaflow._trace.scope import Scope
+from sambaflow._trace.tensor import Step, TracedTensor, View, same_memory
+
+_active: contextvars.ContextVar[Tracer | None] = contextvars.ContextVar("leat_tracer", default=None)
+
+# Functions that turn a tensor into something Python decides on.
+_VALUE_READS = {
+    "__array__", "__bool__", "__complex__", "__contains__", "__float__", "__index__", "__int__", "equal", "allclose",
+    "is_nonzero", "item", "numpy", "tolist",
+}  # fmt: skip
+_REFUSED = {"backward": "gradients are made by the compiler", "autograd.grad": "gradients are made by the compiler"}
+# Attributes of tensors that are tensors themselves; every other attribute is answered from shape and dtype.
+_TENSOR_ATTRIBUTES = {"T", "mT", "H", "mH", "data", "real", "imag"}
+# ATen ops whose result shape depends on values.
+_VALUE_SHAPES = {"aten::nonzero", "aten::masked_select", "aten::_unique2", "aten::unique_dim", "aten::unique_consecutive"}
+
+
+def current() -> Tracer | None:
+    """The tracer at work in this thread."""
+    return _active.get()
+
+
+def function_name(func: Callable[..., Any]) -> str:
+    """The name of a torch function as the user knows it: `add` for `__radd__`, `T` for the getter of `T`."""
+    name = getattr(func, "__name__", type(func).__name__)
+    if name in ("__get__", "__set__", "__delete__"):
+        return str(getattr(getattr(func, "__self__", None), "__name__", name))
+    return str(name)
+
+
+def public_name(name: str) -> str:
+    """`add` for `__iadd__`, `relu` for `relu_`: how a call is named in the SambaFlow scheme."""
+    stripped = name.strip("_")
+    if name.startswith("__") and stripped[:1] in ("r", "i") and f"__{stripped[1:]}__" in dir(torch.Tensor):
+        return stripped[1:]
+    return stripped
+
+
+def _writes_first(name: str) -> bool:
+    in_place_operator = name.startswith("__i") and f"__{name[3:]}" in dir(torch.Tensor)
+    return name == "__setitem__" or in_place_operator or (name.endswith("_") and not name.endswith("__"))
+
+
+class Tracer:
+    """Records one program into a graph."""
+
+    def __init__(self, graph: Graph, scope: Scope, *, inference: bool = False) -> None:
+        self.graph = graph
+        self.scope = scope
+        self.inference = inference
+        self._known: dict[int, tuple[torch.Tensor, TracedTensor]] = {}  # by identity; holds the key alive
+        self._unsupported: Counter[Unsupported] = Counter()
+        self._streams = 0
+        self._call_name: str | None = None
+        self._call: str = ""
+        self._depth = 0
+        self._dispatch_mode = _DispatchMode(self)
+        self._value_names: dict[int, tuple[str, Value]] = {}
+
+    # ---- life
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        """Traces everything that torch is asked for inside."""
+        token = _active.set(self)
+        try:
+            with (
+                self.scope,
+                torch.enable_grad(),
+                _without_onednn(),
+                self._dispatch_mode,
+                _FunctionMode(self),
+            ):
+                yield
+        finally:
+            _active.reset(token)
+
+    def check(self) -> None:
+        """Raises the list of everything unsupported that was met."""
+        if self._unsupported:
+            raise UnsupportedOpsError(self._unsupported)
+
+    # ---- tensors and values
+
+    def adopt(self, tensor: torch.Tensor, value: Value) -> TracedTensor:
+        """From now on `tensor` means `value`."""
+        traced = TracedTensor(_meta_like(tensor), value)
+        self._known[id(tensor)] = (tensor, traced)
+        return traced
+
+    def lookup(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The traced tensor that `tensor` stands for, or `tensor` itself."""
+        if isinstance(tensor, TracedTensor):
+            return tensor
+        known = self._known.get(id(tensor))
+        return known[1] if known else tensor
+
+    def named(self, tensor: Any, name: str | None) -> Any:
+        """`from_torch_tensor` inside forward: traced tensors stay themselves, others are constants."""
+        tensor = tensor if isinstance(tensor, torch.Tensor) else torch.as_tensor(tensor)
+        return self.lookup(tensor)
+
+    def read(self, tensor: TracedTensor) -> Value:
+        """The current value of `tensor`; a view is computed anew when its base was written."""
+        if tensor.view_of is not None and tensor.version != tensor.base.version:
+            tensor.value = views.replay(self, tensor.view_of)
+            tensor.version = tensor.base.version
+        return tensor.value
+
+    def write(self, tensor: TracedTensor, value: Value) -> None:
+        """`tensor` and everything that shares its memory take on `value`."""
+        if tensor.view_of is not None:
+            parent = tensor.view_of.parent
+            self.write(parent, views.scatter(self, tensor.view_of, value))
+            tensor.version = tensor.base.version
+        else:
+            tensor.version += 1
+        tensor.value = value
+
+    def constant(self, tensor: torch.Tensor) -> Value:
+        """The bytes of a plain tensor as a constant."""
+        if tensor.device.type == "meta":
+            raise TraceError(f"{self.scope.source()}: a constant of shape {tuple(tensor.shape)} has no data (device meta)")
+        if tensor.dtype not in DTYPE_NAMES or tensor.layout != torch.strided:
+            raise TraceError(f"{self.scope.source()}: a constant of type {tensor.dtype}, {tensor.layout} cannot be compiled")
+        with self.untraced():
+            return self.graph.constant(tensor.detach().cpu())
+
+    def value(self, tensor: torch.Tensor) -> Value:
+        tensor = self.lookup(tensor)
+        return self.read(tensor) if isinstance(tensor, TracedTensor) else self.constant(tensor)
+
+    @contextlib.contextmanager
+    def untraced(self) -> Iterator[None]:
+        """Runs torch for real, on real tensors."""
+        with (
+            torch._C._DisableTorchDispatch(),
+            torch._C.DisableTorchFunction(),
+            torch.utils._python_dispatch._disable_current_modes(),
+        ):
+            yield
+
+    # ---- recording
+
+    def emit(
+        self, row: str, operands: Sequence[Value | None], attrs: Mapping[str, Attr], types: Sequence[Type]
+    ) -> list[Value]:
+        """Records one traced op, with its place in the program."""
+        if self._call_name is None and self._call:
+            self._call_name = self.scope.call_name(self._call)
+        self._check_defined(operands)
+        detached = not torch.is_grad_enabled()
+        origin = (self.scope.module, self.scope.source())
+        return self.graph.add(row, operands, attrs, types, detached=detached, origin=origin)
+
+    def next_stream(self) -> int:
+        """A number for one random draw of the program."""
+        self._streams += 1
+        return self._streams - 1
+
+    def unsupported(self, op: str, reason: str = "") -> None:
+        self._unsupported[Unsupported(op, reason, self.scope.module, self.scope.source())] += 1
+
+    def undefined(self, types: Sequence[Type], op: str = "", reason: str = "") -> list[Value]:
+        """Stand-ins for results that cannot be had, so that tracing goes on and finds the others.
+
+        With `op`, the use of such a result is what is unsupported, and is reported where it happens.
+        """
+        attrs: dict[str, Attr] = {"op": op, "reason": reason} if op else {}
+        return Op("unsupported", (), attrs, results=[]).add_results(types)
+
+    def _check_defined(self, operands: Sequence[Value | None]) -> None:
+        for value in operands:
+            if value is not None and value.op.name == "unsupported" and value.op.attrs:
+                self.unsupported(str(value.op.attrs["op"]), str(value.op.attrs["reason"]))
+
+    def is_defined(self, value: Value) -> bool:
+        """False for stand-ins; notes the use of one."""
+        self._check_defined([value])
+        return value.op.name != "unsupported"
+
+    def call_name_of(self, value: Value) -> str | None:
+        """The name of the call that returned `value`: `lenet__conv1__conv2d__outputs__0`."""
+        found = self._value_names.get(id(value))
+        return found[0] if found else None
+
+    def wrap(self, value: Value) -> TracedTensor:
+        """A new tensor of the program that holds `value`."""
+        return TracedTensor(torch.empty(value.shape, dtype=value.dtype, device="meta"), value)
+
+    # ---- torch functions
+
+    def function(self, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """One call of a torch function by the program."""
+        name = function_name(func)
+        if getattr(func, "__name__", "") == "__get__" and name not in _TENSOR_ATTRIBUTES:
+            with torch._C.DisableTorchFunctionSubclass():
+                return func(*args, **kwargs)
+        (args, kwargs), traced = self._substitute((tuple(args), kwargs))
+        if not traced:
+            with torch._C.DisableTorchFunctionSubclass(), self._calling(name):
+                return func(*args, **kwargs)
+        if name in _VALUE_READS:
+            raise BranchError(f"{name.strip('_')}()", self.scope.module, self.scope.source())
+        if name in _REFUSED:
+            raise TraceError(f"{self.scope.source()}: {name} cannot be traced: {_REFUSED[name]}")
+        if kwargs.get("out") is not None:
+            raise TraceError(f"{self.scope.source()}: {name}(out=...) cannot be traced: assign the result instead")
+        if _writes_first(name) and args and not isinstance(args[0], TracedTensor):
+            args = (self._adopt_written(args[0], name), *args[1:])
+        with self._calling(name), torch._C.DisableTorchFunctionSubclass(), torch._C._AutoDispatchBelowAutograd():
+            if name == "__getitem__":
+                args = (args[0], indexing.static_index(args[1]))
+                if indexing.is_basic(args[1]):
+                    return self._name_results(indexing.getitem(self, args[0], args[1]))
+            return self._name_results(func(*args, **kwargs))
+
+    def _substitute(self, tree: Any) -> tuple[Any, bool]:
+        """`tree` with known tensors replaced, and whether it holds a traced tensor."""
+        leaves, spec = tree_flatten(tree)
+        leaves = [self.lookup(leaf) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+        return tree_unflatten(leaves, spec), any(isinstance(leaf, TracedTensor) for leaf in leaves)
+
+    def _adopt_written(self, tensor: Any, name: str) -> Any:
+        """A plain tensor that is about to be written with a traced value becomes traced."""
+        if not isinstance(tensor, torch.Tensor):
+            return tensor
+        if tensor._base is not None:
+            raise TraceError(
+                f"{self.scope.source()}: {name} writes a traced value into a view of an untraced tensor; write to the "
+                "tensor itself, or clone the view first"
+            )
+        return self.adopt(tensor, self.constant(tensor))
+
+    @contextlib.contextmanager
+    def _calling(self, name: str) -> Iterator[None]:
+        """Inside, ops belong to the call of the torch function `name`; inner calls belong to the outermost."""
+        self._depth += 1
+        if self._depth == 1:
+            self._call, self._call_name = public_name(name), None
+        try:
+            yield
+        finally:
+            self._depth -= 1
+
+    def _name_results(self, result: Any) -> Any:
+        """Remembers that the results of the outermost call go by its name."""
+        if self._depth == 1 and self._call_name is not None:
+            index = 0
+            for leaf in tree_flatten(result)[0]:
+                if isinstance(leaf, TracedTensor):
+                    name = f"{self._call_name}__outputs__{index}"
+                    self._value_names.setdefault(id(leaf.value), (name, leaf.value))
+                    index += 1
+        return result
+
+    # ---- ATen ops
+
+    def dispatch(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """One ATen op."""
+        (args, kwargs), traced = self._substitute((tuple(args), kwargs))
+        name = func._schema.name
+        if not traced and name not in RANDOM:
+            return func(*args, **kwargs)
+        if name == "aten::_local_scalar_dense":
+            raise BranchError("this", self.scope.module, self.scope.source())
+        arguments = bind(func._schema, args, kwargs)
+        if func._schema.is_mutable:
+            return self._write_op(func, args, kwargs)
+        handler = HANDLERS.get(name)
+        if handler is not None:
+            call = Call(self, func, args, kwargs)
+            result = handler(call, **arguments)
+            if result is not NotImplemented:
+                return self._results(call, result)
+        return self._decompose(func, args, kwargs)
+
+    def _results(self, call: Call, result: Any) -> Any:
+        """Wraps the values that a handler gave as the tensors that torch would return."""
+        if isinstance(result, Value):
+            return self._wrap(call, call.out, result)
+        if isinstance(result, (list, tuple)) and any(isinstance(item, Value) for item in result):
+            wrapped = [self._wrap(call, o, v) if isinstance(v, Value) else v for o, v in zip(call.out, result, strict=True)]
+            return type(call.out)(wrapped) if type(call.out) in (list, tuple) else tuple(wrapped)
+        return result
+
+    def _wrap(self, call: Call, meta: torch.Tensor, value: Value) -> TracedTensor:
+        for tensor in call.traced:
+            if same_memory(tensor.meta, meta):
+                return TracedTensor(meta, value, View(tensor, _steps(value, tensor.value)))
+        return TracedTensor(meta, value)
+
+    def _write_op(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """An in-place op: its functional form, then a write to the first argument."""
+        namespace, name = func._schema.name.split("::")
+        target = args[0] if args else None
+        packet = getattr(getattr(torch.ops, namespace), name[:-1], None) if name.endswith("_") else None
+        overload = getattr(packet, func._overloadname, None)
+        if isinstance(target, torch.Tensor) and not isinstance(target, TracedTensor):
+            target = self._adopt_written(target, name)
+            args = (target, *args[1:])
+        if not isinstance(target, TracedTensor):
+            return self._fail(func, args, kwargs, "writes to its arguments")
+        shape = tuple(target.shape)
+        handler = HANDLERS.get(func._schema.name)
+        if handler is not None:
+            result = handler(Call(self, func, args, kwargs), **bind(func._schema, args, kwargs))
+            value = result if isinstance(result, Value) else None
+        elif overload is not None:
+            result = self.dispatch(overload, args, kwargs)
+            value = self.value(result)
+        else:
+            return self._fail(func, args, kwargs, "in-place form")
+        if value is None or value.shape != shape:
+            return self._fail(func, args, kwargs, "in-place change of shape")
+        self.write(target, self.cast(value, target.dtype))
+        return target
+
+    def cast(self, value: Value, dtype: torch.dtype) -> Value:
+        if value.dtype == dtype:
+            return value
+        return self.emit("to", [value], {"dtype": dtype}, [(dtype, value.shape)])[0]
+
+    def _decompose(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Takes an op without a handler apart; its parts come back to `dispatch`."""
+        name = func._schema.name
+        if name in _VALUE_SHAPES:
+            self.unsupported(name, "the shape of its result depends on values")
+            self.check()
+        if func._can_decompose():
+            with self._dispatch_mode:
+                return func.decompose(*args, **kwargs)
+        decomposition = _decompositions().get(func)
+        if decomposition is None:
+            return self._fail(func, args, kwargs)
+        with self._dispatch_mode:
+            return decomposition(*args, **kwargs)
+
+    def _fail(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], reason: str = "") -> Any:
+        """Notes an unsupported op and goes on with undefined results of the right shape."""
+        self.unsupported(func._schema.name, reason)
+        try:
+            out = Call(self, func, args, kwargs).out
+        except Exception as error:
+            raise UnsupportedOpsError(self._unsupported) from error
+        return tree_map(
+            lambda t: TracedTensor(t, self.undefined([(t.dtype, tuple(t.shape))])[0]) if isinstance(t, torch.Tensor) else t,
+            out,
+        )
+
+
+@contextlib.contextmanager
+def _without_onednn() -> Iterator[None]:
+    """So that composite ops decompose instead of calling oneDNN's fused ones."""
+    enabled = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(enabled)
+
+
+def _meta_like(tensor: torch.Tensor) -> torch.Tensor:
+    with torch._C.DisableTorchFunction():
+        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+def _steps(value: Value, source: Value) -> tuple[Step, ...] | None:
+    """The ops from `source` to `value`, where they form a chain."""
+    steps: list[Step] = []
+    while value is not source:
+        op = value.op
+        if len(op.operands) != 1 or op.operands[0] is None:
+            return None
+        steps.append(Step(op.name, op.attrs, op.operands[0].type, value.type))
+        value = op.operands[0]
+    return tuple(reversed(steps))
+
+
+def _decompositions() -> Mapping[Any, Callable[..., Any]]:
+    from torch._decomp import decomposition_table
+
+    return decomposition_table
+
+
+class _FunctionMode(TorchFunctionMode):
+    def __init__(self, tracer: Tracer) -> None:
+        super().__init__()
+        self.tracer = tracer
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return self.tracer.function(func, args, kwargs or {})
+
+
+class _DispatchMode(TorchDispatchMode):
+    def __init__(self, tracer: Tracer) -> None:
+        super().__init__()
+        self.tracer = tracer
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return self.tracer.dispatch(func, args, kwargs or {})

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Views: computed anew from their base, and written back into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sambaflow._trace.errors import TraceError
+from sambaflow._trace.graph import Value
+from sambaflow._trace.tensor import Step, View
+
+if TYPE_CHECKING:
+    from sambaflow._trace.tracer import Tracer
+
+
+def replay(tracer: Tracer, view: View) -> Value:
+    """The view's value from the current value of its parent."""
+    return _forward(tracer, view)[-1]
+
+
+def scatter(tracer: Tracer, view: View, value: Value) -> Value:
+    """The parent's value once the view holds `value`."""
+    before = _forward(tracer, view, skip_last=True)
+    for step, source in zip(reversed(_steps(tracer, view)), reversed(before), strict=True):
+        inverse = _INVERSES.get(step.name)
+        if inverse is None:
+            raise TraceError(f"{tracer.scope.source()}: an in-place write through `{step.name}` cannot be traced")
+        value = inverse(tracer, step, source, value)
+    return value
+
+
+def _steps(tracer: Tracer, view: View) -> tuple[Step, ...]:
+    if view.steps is None:
+        raise TraceError(
+            f"{tracer.scope.source()}: a write through this view, or its use after its base was written in place, cannot "
+            "be traced; clone it first"
+        )
+    return view.steps
+
+
+def _forward(tracer: Tracer, view: View, skip_last: bool = False) -> list[Value]:
+    """The parent's value and the values after each step (without the last: what each step starts from)."""
+    values = [tracer.read(view.parent)]
+    steps = _steps(tracer, view)
+    for step in steps[:-1] if skip_last else steps:
+        values.append(tracer.emit(step.name, [values[-1]], step.attrs, [step.result])[0])
+    return values
+
+
+def _reshape_back(tracer: Tracer, step: Step, source: Value, value: Value) -> Value:
+    shape = step.source[1]
+    return tracer.emit("reshape", [value], {"shape": shape}, [(value.dtype, shape)])[0]
+
+
+def _permute_back(tracer: Tracer, step: Step, source: Value, value: Value) -> Value:
+    dims = list(step.attrs["dims"])  # type: ignore[arg-type]
+    inverse = [dims.index(i) for i in range(len(dims))]
+    return tracer.emit("permute", [value], {"dims": inverse}, [step.source])[0]
+
+
+def _slice_back(tracer: Tracer, step: Step, source: Value, value: Value) -> Value:
+    bounds = {key: list(step.attrs[key]) for key in ("start", "stop", "step")}  # type: ignore[arg-type]
+    return _slice_scatter(tracer, source, value, **bounds)
+
+
+def _select_back(tracer: Tracer, step: Step, source: Value, value: Value) -> Value:
+    dim, index = int(step.attrs["dim"]), int(step.attrs["index"])  # type: ignore[arg-type]
+    start, stop = [0] * len(source.shape), list(source.shape)
+    start[dim], stop[dim] = index, index + 1
+    return _slice_scatter(tracer, source, value, start, stop, [1] * len(source.shape))
+
+
+def _slice_scatter(
+    tracer: Tracer, source: Value, value: Value, start: list[int], stop: list[int], step: list[int]
+) -> Value:
+    shape = tuple(-(-(b - a) // s) for a, b, s in zip(start, stop, step, strict=True))
+    if value.shape != shape:
+        value = tracer.emit("reshape", [value], {"shape": shape}, [(value.dtype, shape)])[0]
+    if shape == source.shape:
+        return value
+    return tracer.emit("slice_scatter", [source, value], {"start": start, "stop": stop, "step": step}, [source.type])[0]
+
+
+def _same(tracer: Tracer, step: Step, source: Value, value: Value) -> Value:
+    return value
+
+
+_INVERSES: dict[str, Callable[[Tracer, Step, Value, Value], Value]] = {
+    "reshape": _reshape_back,
+    "view": _reshape_back,
+    "flatten": _reshape_back,
+    "squeeze": _reshape_back,
+    "unsqueeze": _reshape_back,
+    "permute": _permute_back,
+    "transpose": _permute_back,
+    "getitem": _slice_back,
+    "narrow": _slice_back,
+    "split": _slice_back,
+    "select": _select_back,
+    "detach": _same,
+    "contiguous": _same,
+}
