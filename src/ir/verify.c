@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verifier: everything that a pass may rely on. It trusts nothing, so that a graph from a hostile text, or from a
+// pass with a bug, is stopped here with a message that names the op.
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "ir/graph.h"
+
+// --- one op -------------------------------------------------------------------------------------------------------
+
+static leat_status_t check_operands(const leat_graph_t *g, const leat_op_t *op) {
+  const leat_op_info_t *info = leat_op_info(op->kind);
+  if (op->input_count < info->min_inputs || op->input_count > info->max_inputs)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "takes %u to %u operands, got %" PRIu32, info->min_inputs, info->max_inputs,
+              op->input_count);
+  for (uint32_t i = 0; i < op->input_count; i++) {
+    leat_value_id_t input = leat_op_input(g, op, i);
+    if (input != LEAT_NONE && input >= op->result_first)
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "operand %" PRIu32 " (%%%" PRIu32 ") is not defined by an earlier op", i, input);
+  }
+  return NULL;
+}
+
+static leat_status_t check_attrs(const leat_graph_t *g, const leat_op_t *op) {
+  const leat_attr_t *attrs = g->attrs.data + op->attr_first;
+  for (uint32_t i = 0; i < op->attr_count; i++) {
+    if (attrs[i].key >= LEAT_ATTR_COUNT)
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "attribute key %u does not exist", attrs[i].key);
+    leat_attr_key_t key = (leat_attr_key_t)attrs[i].key;
+    if (!leat_op_takes_attr(op->kind, key))
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "attribute '%s' is not in the schema of the op", leat_attr_name(key));
+    if (i != 0 && attrs[i - 1].key >= attrs[i].key)
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "attribute '%s' is given twice or out of order", leat_attr_name(key));
+  }
+  return NULL;
+}
+
+static leat_status_t check_results(const leat_graph_t *g, leat_op_id_t id, const leat_op_t *op) {
+  if (op->result_count != leat_op_info(op->kind)->result_count)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "has %" PRIu32 " results, expected %u", op->result_count,
+              leat_op_info(op->kind)->result_count);
+  for (uint32_t i = 0; i < op->result_count; i++) {
+    const leat_value_t *value = leat_graph_value(g, op->result_first + i);
+    bool sound = value->op == id && value->result_index == i && value->dtype < LEAT_DTYPE_COUNT &&
+                 value->rank <= LEAT_RANK_MAX && leat_value_fits(value);
+    if (!sound) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "result %" PRIu32 " has no legal type or owner", i);
+  }
+  return NULL;
+}
+
+// The declared types are those of the shape rule.
+static leat_status_t check_rule(const leat_graph_t *g, const leat_op_t *op) {
+  enum { RESULTS_MAX = 2 };
+  leat_value_t inferred[RESULTS_MAX];
+  assert(op->result_count <= RESULTS_MAX);
+  for (uint32_t i = 0; i < op->result_count; i++) inferred[i] = *leat_graph_value(g, op->result_first + i);
+  LEAT_TRY(leat_shape_infer(g, op->kind, g->inputs.data + op->input_first, op->input_count,
+                            g->attrs.data + op->attr_first, op->attr_count, inferred));
+  for (uint32_t i = 0; i < op->result_count; i++) {
+    const leat_value_t *declared = leat_graph_value(g, op->result_first + i);
+    if (declared->dtype == inferred[i].dtype && leat_same_shape(declared, &inferred[i])) continue;
+    char have[160], want[160];
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "result %" PRIu32 " is declared %s but the rule gives %s", i,
+              leat_value_text(declared, have, sizeof have), leat_value_text(&inferred[i], want, sizeof want));
+  }
+  return NULL;
+}
+
+// A constant names a blob that is there and has the size of its value.
+static leat_status_t check_blob(const leat_graph_t *g, const leat_op_t *op) {
+  bool constant = op->kind == LEAT_PRIM_CONSTANT || op->kind == LEAT_TRACED_CONST;
+  const leat_attr_t *attr = constant ? leat_op_attr(g, op, LEAT_ATTR_INDEX) : NULL;
+  if (constant && op->kind == LEAT_TRACED_CONST && attr == NULL)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "attribute 'index' is missing");
+  if (attr == NULL) return NULL;
+  if (attr->v.i < 0 || attr->v.i >= g->blobs.count || g->blobs.data[attr->v.i].data == NULL)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the bytes of constant %" PRId64 " were not set", attr->v.i);
+  size_t expected = leat_value_bytes(leat_graph_value(g, op->result_first));
+  if (g->blobs.data[attr->v.i].data_bytes != expected)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "constant %" PRId64 " has %zu bytes, its type takes %zu", attr->v.i,
+              g->blobs.data[attr->v.i].data_bytes, expected);
+  return NULL;
+}
+
+static leat_status_t check_op(const leat_graph_t *g, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(g, id);
+  if (op->type >= LEAT_TYPE_COUNT) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "section type %u does not exist", op->type);
+  LEAT_TRY(check_operands(g, op));
+  LEAT_TRY(check_attrs(g, op));
+  LEAT_TRY(check_results(g, id, op));
+  if (leat_op_is_primitive(op->kind)) LEAT_TRY(check_rule(g, op));
+  return check_blob(g, op);
+}
+
+// --- names --------------------------------------------------------------------------------------------------------
+
+typedef struct named_s {
+  const char *name;
+  leat_op_id_t op;
+  bool store;
+} named_t;
+
+typedef struct names_s {
+  LEAT_ARRAY(named_t) all;
+} names_t;
+
+static int compare_named(const void *a, const void *b) {
+  const named_t *x = a, *y = b;
+  int order = strcmp(x->name, y->name);
+  if (order != 0) return order;
+  if (x->store != y->store) return x->store ? 1 : -1;
+  return x->op < y->op ? -1 : x->op > y->op;
+}
+
+static leat_status_t collect_names(const leat_graph_t *g, names_t *names) {
+  for (leat_op_id_t id = 0; id < g->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(g, id);
+    bool store = op->kind == LEAT_PRIM_STORE || op->kind == LEAT_TRACED_OUTPUT;
+    if (!store && op->kind != LEAT_PRIM_SYMBOL && op->kind != LEAT_TRACED_SYM) continue;
+    const char *name = leat_op_string(g, op, LEAT_ATTR_NAME, "");
+    if (name[0] == '\0') LEAT_FAIL(LEAT_INVALID_ARGUMENT, "a %s has no name", store ? "store" : "symbol");
+    named_t *slot = leat_array_push(&names->all);
+    if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    *slot = (named_t){name, id, store};
+  }
+  return NULL;
+}
+
+static bool is_update(const leat_graph_t *g, const named_t *named) {
+  const leat_op_t *op = leat_graph_op(g, named->op);
+  return op->kind == LEAT_PRIM_STORE && strcmp(leat_op_string(g, op, LEAT_ATTR_KIND, ""), "update") == 0;
+}
+
+// Names are unique among symbols and among stores; an update, and nothing else, is stored to a symbol, of its type.
+static leat_status_t check_name(const leat_graph_t *g, const named_t *named, const named_t *before) {
+  bool same = before != NULL && strcmp(before->name, named->name) == 0;
+  if (same && before->store == named->store)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "two %s are named '%s'", named->store ? "stores" : "symbols", named->name);
+  if (!named->store || leat_graph_op(g, named->op)->kind != LEAT_PRIM_STORE) return NULL;
+  if (is_update(g, named) != same)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+              same ? "'%s' is a symbol: only an update may be stored to it"
+                   : "an update is stored to '%s', which is no symbol",
+              named->name);
+  if (!same) return NULL;
+  const leat_value_t *value = leat_graph_value(g, leat_op_input(g, leat_graph_op(g, named->op), 0));
+  const leat_value_t *symbol = leat_graph_value(g, leat_graph_op(g, before->op)->result_first);
+  if (value->dtype == symbol->dtype && leat_same_shape(value, symbol)) return NULL;
+  char have[160], want[160];
+  LEAT_FAIL(LEAT_INVALID_ARGUMENT, "symbol '%s' is %s but its update is %s", named->name,
+            leat_value_text(symbol, want, sizeof want), leat_value_text(value, have, sizeof have));
+}
+
+static leat_status_t check_names(const leat_graph_t *g) {
+  names_t names = {0};
+  leat_status_t status = collect_names(g, &names);
+  if (status == NULL && names.all.count != 0)
+    qsort(names.all.data, names.all.count, sizeof *names.all.data, compare_named);
+  for (uint32_t i = 0; status == NULL && i < names.all.count; i++)
+    status = check_name(g, &names.all.data[i], i == 0 ? NULL : &names.all.data[i - 1]);
+  leat_array_free(&names.all);
+  return status;
+}
+
+// --- the graph ----------------------------------------------------------------------------------------------------
+
+// The parts that messages and accessors need, before any of them is used.
+static leat_status_t check_ids(const leat_graph_t *g, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(g, id);
+  bool known = op->kind < LEAT_PRIM_COUNT || (op->kind >= LEAT_TRACED_FIRST && op->kind < LEAT_OP_KIND_COUNT);
+  bool inside = (uint64_t)op->input_first + op->input_count <= g->inputs.count &&
+                (uint64_t)op->attr_first + op->attr_count <= g->attrs.count &&
+                (uint64_t)op->result_first + op->result_count <= g->values.count && op->origin < g->origins.count;
+  if (known && inside) return NULL;
+  LEAT_FAIL(LEAT_INTERNAL, "op %" PRIu32 " is of no known kind or points outside of the graph", id);
+}
+
+leat_status_t leat_graph_verify(const leat_graph_t *g) {
+  for (leat_op_id_t id = 0; id < g->ops.count; id++) {
+    LEAT_TRY(check_ids(g, id));
+    leat_status_t status = check_op(g, id);
+    char text[256];
+    if (status != NULL)
+      return leat_status_annotate(status, "%s", leat_op_text(g, leat_graph_op(g, id), text, sizeof text));
+  }
+  return check_names(g);
+}
