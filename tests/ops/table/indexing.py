@@ -53,7 +53,7 @@ _index_add.add_layouts(lambda x, i, s: x.index_add(1, i, s), N(6, 10), I(10, 4),
 
 _index = row("index", "exact", "bfloat16", "int64")
 _index.add(lambda x, i: x[i], N(5), I(5, 3))
-_index.add(lambda x, i: x[i], N(5, 3), I(5, low=-5))
+_index.add(lambda x, i: x[i], N(5, 3), I(5, 1, low=-5))
 _index.add(lambda x, i: x[i], N(5, 3), I(5, 2, 4))
 _index.add(lambda x, i: x[:, i], N(5, 3), I(3, 4))
 _index.add(lambda x, i, j: x[i, j], N(5, 3), I(5, 4), I(3, 4))

@@ -99,11 +99,16 @@ for _function, _input in (
 ):
     _to.add(_function, _input, smooth=False, forward_only=True)
 
-for _name, _function in (("clone", torch.clone), ("contiguous", lambda x: x.contiguous())):
-    _new = row(_name, "exact", "bfloat16", "int64")
-    for _shape in SHAPES:
-        _new.add(lambda x, f=_function: f(x.flip(0) if x.dim() else x), N(*_shape))
-    _new.add_layouts(_function, N(6, 10))
+_clone = row("clone", "exact", "bfloat16", "int64")
+for _shape in SHAPES:
+    _clone.add(lambda x: x.clone() * 2, N(*_shape))
+_clone.add_layouts(torch.clone, N(6, 10))
+
+_contiguous = row("contiguous", "exact", "bfloat16", "int64")
+for _shape in ((1, 5), (3, 4), (2, 3, 5), (2, 7, 1), (17, 33), (3, 1031)):
+    _contiguous.add(lambda x: x.transpose(0, 1).contiguous(), N(*_shape))
+_contiguous.add(torch.Tensor.contiguous, N())
+_contiguous.add_layouts(torch.Tensor.contiguous, N(6, 10))
 
 _detach = row("detach", "exact")
 for _shape in SHAPES:
