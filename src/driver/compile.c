@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// The public API of the compiler: compile, evaluate, fingerprint.
+#include "leat/compile.h"
+
+#include "arch/arch.h"
+#include "driver/fingerprint.h"
+#include "driver/pipeline.h"
+#include "fuse/cut.h"
+#include "map/map.h"
+
+LEAT_EXPORT leat_compile_options_t leat_compile_options_default(void) {
+  return (leat_compile_options_t){.struct_bytes = sizeof(leat_compile_options_t), .arch = "native", .optim_level = 3};
+}
+
+static leat_status_t check_options(const leat_compile_options_t *options) {
+  if (options->struct_bytes != sizeof *options) {
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "compile options of %u bytes, expected %zu: start from leat_compile_options_default",
+              options->struct_bytes, sizeof *options);
+  }
+  if (options->optim_level == 1) LEAT_FAIL(LEAT_UNSUPPORTED, "o1 is not yet available: compile with -o3 or -o0");
+  if (options->optim_level != 0 && options->optim_level != 3) {
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "optimization level %u: 0, 1 and 3 exist", options->optim_level);
+  }
+  return NULL;
+}
+
+static leat_status_t map_and_write(const leat_graph_t *settled, const leat_compile_options_t *options,
+                                   const leat_map_options_t *map_options, leat_pef_writer_t *writer, const char *path) {
+  leat_cut_options_t cut = {.arch = map_options->arch, .optim_level = options->optim_level};
+  leat_plan_t plan;
+  LEAT_TRY(leat_cut(settled, &cut, &plan));
+  leat_status_t status = leat_map_native(settled, &plan, map_options, writer);
+  leat_plan_deinit(&plan);
+  if (status != NULL) return status;
+  leat_pef_set_metadata(writer, options->metadata);
+  return leat_pef_write(writer, path);
+}
+
+LEAT_EXPORT leat_status_t leat_compile(const leat_graph_t *graph, const leat_compile_options_t *options,
+                                       const char *path) {
+  leat_arch_t arch;
+  leat_map_options_t map_options = {.arch = &arch, .optim_level = options->optim_level, .inference = options->inference};
+  LEAT_TRY(check_options(options));
+  LEAT_TRY(leat_arch_parse(options->arch, &arch));
+  LEAT_TRY(leat_graph_fingerprint(graph, map_options.fingerprint));
+  leat_graph_t *settled = NULL;
+  LEAT_TRY(leat_pipeline_run(graph, options, true, &settled));
+  map_options.inference = !leat_pipeline_trains(graph, options);
+  leat_status_t status = NULL;
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  if (writer == NULL) {
+    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+  } else {
+    status = map_and_write(settled, options, &map_options, writer, path);
+    leat_pef_writer_destroy(writer);
+  }
+  leat_graph_destroy(settled);
+  return status;
+}
+
+static leat_status_t evaluate(leat_eval_t *eval, const leat_tensor_t *inputs, size_t input_count, leat_tensor_t *outputs,
+                              size_t output_count) {
+  for (size_t i = 0; i < input_count; ++i) {
+    LEAT_TRY(leat_eval_set(eval, inputs[i].name, inputs[i].data, inputs[i].data_bytes));
+  }
+  LEAT_TRY(leat_eval_run(eval));
+  for (size_t i = 0; i < output_count; ++i) {
+    LEAT_TRY(leat_eval_get(eval, outputs[i].name, outputs[i].data, outputs[i].data_bytes));
+  }
+  return NULL;
+}
+
+LEAT_EXPORT leat_status_t leat_graph_eval(const leat_graph_t *graph, const leat_tensor_t *inputs, size_t input_count,
+                                          leat_tensor_t *outputs, size_t output_count) {
+  leat_compile_options_t options = leat_compile_options_default();
+  leat_graph_t *primitive = NULL;
+  LEAT_TRY(leat_pipeline_run(graph, &options, false, &primitive));
+  leat_eval_t *eval = NULL;
+  leat_status_t status = leat_eval_create(primitive, &eval);
+  if (status == NULL) {
+    status = evaluate(eval, inputs, input_count, outputs, output_count);
+    leat_eval_destroy(eval);
+  }
+  leat_graph_destroy(primitive);
+  return status;
+}
+
+LEAT_EXPORT leat_status_t leat_graph_fingerprint(const leat_graph_t *graph, uint64_t out_fingerprint[3]) {
+  leat_fingerprint(graph, out_fingerprint);
+  return NULL;
+}

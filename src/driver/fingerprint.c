@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Feeds three hash streams op by op. Numbers are hashed by value, strings by their bytes with the NUL.
+#include "driver/fingerprint.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+enum { FORWARD, SEEDS, OPTIMIZERS, STREAMS };
+
+static void feed(uint64_t *hash, const void *data, size_t bytes) { *hash = XXH3_64bits_withSeed(data, bytes, *hash); }
+static void feed_int(uint64_t *hash, int64_t value) { feed(hash, &value, sizeof value); }
+static void feed_string(uint64_t *hash, const char *text) { feed(hash, text, strlen(text) + 1); }
+
+static bool lists_word(const char *list, const char *word) {
+  size_t length = strlen(word);
+  for (const char *at = list; (at = strstr(at, word)) != NULL; at += length) {
+    if ((at == list || at[-1] == ',') && (at[length] == ',' || at[length] == '\0')) return true;
+  }
+  return false;
+}
+
+static void feed_attr(uint64_t *hash, const leat_attr_t *attr) {
+  feed_int(hash, attr->key);
+  char kind = leat_attr_kind((leat_attr_key_t)attr->key);
+  if (kind == 'L') {
+    feed_int(hash, attr->count);
+    feed(hash, attr->v.l, attr->count * sizeof attr->v.l[0]);
+  } else if (kind == 'S') {
+    feed_string(hash, attr->v.s);
+  } else {
+    feed_int(hash, attr->v.i);   // integers, dtypes, and the bits of floats
+  }
+}
+
+// Which stream an attribute belongs to; STREAMS: none.
+static uint32_t stream_of(const leat_graph_t *g, const leat_op_t *op, const leat_attr_t *attr) {
+  if (op->kind == LEAT_TRACED_OPTIMIZER) {
+    const char *hyper = leat_op_string(g, op, LEAT_ATTR_HYPER, "");
+    return lists_word(hyper, leat_attr_name((leat_attr_key_t)attr->key)) ? STREAMS : OPTIMIZERS;
+  }
+  if (attr->key == LEAT_ATTR_SEED || attr->key == LEAT_ATTR_REQUIRES_GRAD) return SEEDS;
+  if (op->kind == LEAT_TRACED_DROPOUT && (attr->key == LEAT_ATTR_P || attr->key == LEAT_ATTR_TRAINING)) return STREAMS;
+  return FORWARD;
+}
+
+static void feed_op(const leat_graph_t *g, const leat_op_t *op, uint64_t *streams) {
+  uint64_t *main_stream = &streams[op->kind == LEAT_TRACED_OPTIMIZER ? OPTIMIZERS : FORWARD];
+  feed_string(main_stream, leat_op_info(op->kind)->name);
+  for (uint32_t i = 0; i < op->input_count; ++i) feed_int(main_stream, leat_op_input(g, op, i));
+  for (uint32_t i = 0; i < op->attr_count; ++i) {
+    const leat_attr_t *attr = &g->attrs.data[op->attr_first + i];
+    uint32_t stream = stream_of(g, op, attr);
+    if (stream != STREAMS) feed_attr(&streams[stream], attr);
+  }
+  for (uint32_t i = 0; i < op->result_count; ++i) {
+    const leat_value_t *v = leat_graph_value(g, op->result_first + i);
+    feed_int(main_stream, v->dtype);
+    feed(main_stream, v->dims, v->rank * sizeof v->dims[0]);
+  }
+}
+
+void leat_fingerprint(const leat_graph_t *graph, uint64_t out_fingerprint[3]) {
+  for (uint32_t i = 0; i < STREAMS; ++i) out_fingerprint[i] = i + 1;
+  for (leat_op_id_t id = 0; id < graph->ops.count; ++id) feed_op(graph, leat_graph_op(graph, id), out_fingerprint);
+}

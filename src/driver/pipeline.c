@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Order of the passes, and what each is for. Every pass rebuilds: graph in, graph out.
+#include "driver/pipeline.h"
+
+#include "fuse/settle.h"
+#include "grad/grad.h"
+#include "lower/lower.h"
+#include "opt/opt.h"
+
+typedef leat_status_t (*run_t)(const leat_graph_t *from, leat_graph_t **out_graph);
+
+typedef enum when_e { ALWAYS, TRAINING, COMPILING } when_t;
+
+typedef struct pass_s {
+  const char *name;
+  run_t run;
+  when_t when;
+  bool optional;       // may be named in options->disable
+} pass_t;
+
+static leat_status_t lower_for_grad(const leat_graph_t *from, leat_graph_t **out_graph) {
+  return leat_lower(from, true, out_graph);
+}
+static leat_status_t lower_rest(const leat_graph_t *from, leat_graph_t **out_graph) {
+  return leat_lower(from, false, out_graph);
+}
+static leat_status_t grad(const leat_graph_t *from, leat_graph_t **out_graph) {
+  return leat_grad(from, leat_lower_vjps(), out_graph);
+}
+
+static const pass_t passes[] = {
+    {"lower", lower_for_grad, TRAINING, false},  // rows that bring their own gradient stay
+    {"grad", grad, TRAINING, false},             // reverse mode, gradient norm, optimizers
+    {"lower-rest", lower_rest, ALWAYS, false},   // nothing traced is left
+    {"fold", leat_opt_fold, ALWAYS, true},
+    {"cse", leat_opt_cse, ALWAYS, true},
+    {"dce", leat_opt_dce, ALWAYS, true},
+    {"settle", leat_settle, COMPILING, false},   // copies where strides cannot express a view
+};
+
+static bool is_listed(const char *list, const char *name) {
+  size_t length = strlen(name);
+  for (const char *at = list; at != NULL && (at = strstr(at, name)) != NULL; at += length) {
+    if ((at == list || at[-1] == ',') && (at[length] == '\0' || at[length] == ',')) return true;
+  }
+  return false;
+}
+
+static leat_status_t check_disable(const char *list) {
+  size_t accepted = 0;
+  for (const char *at = list; at != NULL && *at != '\0'; at += accepted + (at[accepted] == ',')) {
+    accepted = strcspn(at, ",");
+    bool known = false;
+    for (size_t i = 0; i < sizeof passes / sizeof passes[0]; ++i) {
+      known |= passes[i].optional && strlen(passes[i].name) == accepted && strncmp(passes[i].name, at, accepted) == 0;
+    }
+    if (!known) {
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "pass '%.*s' cannot be disabled: fold, cse and dce can", (int)accepted, at);
+    }
+  }
+  return NULL;
+}
+
+bool leat_pipeline_trains(const leat_graph_t *graph, const leat_compile_options_t *options) {
+  if (options->inference) return false;
+  for (leat_op_id_t id = 0; id < graph->ops.count; ++id) {
+    const leat_op_t *op = leat_graph_op(graph, id);
+    if (op->kind == LEAT_TRACED_OPTIMIZER) return true;
+    if (op->kind == LEAT_TRACED_SYM && leat_op_int(graph, op, LEAT_ATTR_REQUIRES_GRAD, 0) != 0) return true;
+  }
+  return false;
+}
+
+static bool applies(const pass_t *pass, bool trains, bool settle, const leat_compile_options_t *options) {
+  if (pass->when == TRAINING && !trains) return false;
+  if (pass->when == COMPILING && !settle) return false;
+  return !(pass->optional && is_listed(options->disable, pass->name));
+}
+
+static leat_status_t run_pass(const pass_t *pass, const leat_compile_options_t *options, const leat_graph_t *from,
+                              leat_graph_t **out_graph) {
+  leat_status_t status = pass->run(from, out_graph);
+  if (status == NULL && options->verify_each) {
+    status = leat_graph_verify(*out_graph);
+    if (status != NULL) leat_graph_destroy(*out_graph);
+    return leat_status_annotate(status, "after pass %s", pass->name);
+  }
+  return status;
+}
+
+leat_status_t leat_pipeline_run(const leat_graph_t *from, const leat_compile_options_t *options, bool settle,
+                                leat_graph_t **out_graph) {
+  LEAT_TRY(check_disable(options->disable));
+  LEAT_TRY(leat_graph_verify(from));
+  bool trains = leat_pipeline_trains(from, options);
+  const leat_graph_t *graph = from;
+  for (size_t i = 0; i < sizeof passes / sizeof passes[0]; ++i) {
+    if (!applies(&passes[i], trains, settle, options)) continue;
+    leat_graph_t *next = NULL;
+    leat_status_t status = run_pass(&passes[i], options, graph, &next);
+    if (graph != from) leat_graph_destroy((leat_graph_t *)graph);
+    if (status != NULL) return status;
+    graph = next;
+  }
+  *out_graph = (leat_graph_t *)graph;
+  return NULL;
+}

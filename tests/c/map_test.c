@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Settle, cut and map on small primitive graphs: what sections come out, and that the PEF validates.
+#include "check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "fuse/settle.h"
+#include "map/map.h"
+#include "pef/pef_read.h"
+
+// The classifier of the documentation, forward only, written in primitives.
+static const char forward_text[] =
+    "leat.graph 1\n"
+    "%0 = prim.symbol() {kind=\"input\", name=\"image\"} : f32[64,784]\n"
+    "%1 = prim.symbol() {kind=\"param\", name=\"weight\"} : f32[100,784]\n"
+    "%2 = prim.symbol() {kind=\"param\", name=\"bias\"} : f32[100]\n"
+    "%3 = prim.contract(%0, %1) {spec=\"mk,nk->mn\"} : f32[64,100]\n"
+    "%4 = prim.reshape(%2) {shape=[1,100]} : f32[1,100]\n"
+    "%5 = prim.map(%3, %4) {fn=\"add\"} : f32[64,100]\n"
+    "%6 = prim.reduce(%5) {dims=[1], fn=\"max\"} : f32[64,1]\n"
+    "%7 = prim.map(%5, %6) {fn=\"sub\"} : f32[64,100]\n"
+    "%8 = prim.map(%7) {fn=\"exp\"} : f32[64,100]\n"
+    "%9 = prim.reduce(%8) {dims=[1], fn=\"sum\"} : f32[64,1]\n"
+    "%10 = prim.map(%8, %9) {fn=\"div\"} : f32[64,100]\n"
+    "prim.store(%10) {kind=\"output\", name=\"probability\"}\n"
+    "%11 = prim.reduce(%10) {dims=[0], fn=\"sum\"} : f32[1,100]\n"
+    "%12 = prim.reshape(%11) {shape=[100]} : f32[100]\n"
+    "prim.store(%12) {kind=\"output\", name=\"mass\"}\n";
+
+static leat_pef_t *compile(const char *text, uint32_t optim_level, uint8_t **out_bytes) {
+  leat_graph_t *graph = NULL, *settled = NULL;
+  assert_ok(leat_graph_parse(text, strlen(text), &graph));
+  assert_ok(leat_settle(graph, &settled));
+  leat_arch_t arch;
+  assert_ok(leat_arch_parse("native:32768,1048576,16777216", &arch));
+  leat_cut_options_t cut = {.arch = &arch, .optim_level = optim_level};
+  leat_plan_t plan;
+  assert_ok(leat_cut(settled, &cut, &plan));
+  leat_map_options_t options = {.arch = &arch, .optim_level = optim_level, .inference = true};
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  assert_ok(leat_map_native(settled, &plan, &options, writer));
+  size_t bytes = 0;
+  assert_ok(leat_pef_write_memory(writer, out_bytes, &bytes));
+  leat_pef_t *pef = NULL;
+  assert_ok(leat_pef_open_memory(*out_bytes, bytes, "test", &pef));
+  leat_pef_writer_destroy(writer);
+  leat_plan_deinit(&plan);
+  leat_graph_destroy(settled);
+  leat_graph_destroy(graph);
+  return pef;
+}
+
+static uint32_t count_calls(const leat_pef_t *pef, uint32_t type) {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < pef->call_count; ++i) count += pef->calls[i].type == type;
+  return count;
+}
+
+// The product, softmax and their maps share a section; the sum over the batch cannot.
+static void chain_shares_a_section(void **state) {
+  (void)state;
+  uint8_t *bytes = NULL;
+  leat_pef_t *pef = compile(forward_text, 3, &bytes);
+  assert_int_equal(count_calls(pef, PEF_FWD), 2);
+  assert_true(count_calls(pef, PEF_PREPARE) >= 1);   // the weight is packed once
+  leat_pef_close(pef);
+  leat_free(bytes);
+}
+
+static void o0_cuts_at_every_op(void **state) {
+  (void)state;
+  uint8_t *bytes = NULL;
+  leat_pef_t *pef = compile(forward_text, 0, &bytes);
+  assert_int_equal(count_calls(pef, PEF_FWD), 8);
+  leat_pef_close(pef);
+  leat_free(bytes);
+}
+
+// p <- p - g with a later reader of the old p: the store must wait for it.
+static const char late_reader_text[] =
+    "leat.graph 1\n"
+    "%0 = prim.symbol() {kind=\"param\", name=\"p\"} : f32[64,64]\n"
+    "%1 = prim.symbol() {kind=\"input\", name=\"g\"} : f32[64,64]\n"
+    "%2 = prim.map(%0, %1) {fn=\"sub\"} : f32[64,64] !type=opt\n"
+    "prim.store(%2) {kind=\"update\", name=\"p\"} !type=opt\n"
+    "%3 = prim.contract(%2, %0) {spec=\"mk,kn->mn\"} : f32[64,64] !type=opt\n"
+    "prim.store(%3) {kind=\"output\", name=\"y\"} !type=opt\n";
+
+static void store_waits_for_late_reader(void **state) {
+  (void)state;
+  uint8_t *bytes = NULL;
+  leat_pef_t *pef = compile(late_reader_text, 3, &bytes);
+  const pef_call_t *last = &pef->calls[pef->call_count - 1];
+  assert_int_equal(last->barrier, 1);
+  assert_int_equal(last->argument_count, 2);
+  leat_pef_close(pef);
+  leat_free(bytes);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(chain_shares_a_section),
+      cmocka_unit_test(o0_cuts_at_every_op),
+      cmocka_unit_test(store_waits_for_late_reader),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
