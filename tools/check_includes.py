@@ -30,7 +30,13 @@ MAY_INCLUDE = {
 # Folders that see no header of ours but their own, and of C only these.
 SEALED = {"kern": {"stdint.h", "stddef.h", "stdbool.h", "immintrin.h"}}
 # Data tables that others may expand: (including folder, file).
-DATA = {("pef", "ir/dtype.def"), ("pef", "ir/scalar.def"), ("map", "ir/scalar.def"), ("kern", "ir/scalar.def")}
+DATA = {
+    ("io", "ir/dtype.def"),
+    ("pef", "ir/dtype.def"),
+    ("pef", "ir/scalar.def"),
+    ("map", "ir/scalar.def"),
+    ("kern", "ir/scalar.def"),
+}
 # Headers of third parties -> the folders that know them.
 THIRD_PARTY = {
     "libxsmm.h": {"rt"},
