@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// The driver of reverse mode: which values need a gradient, seeds, the walk backwards, sums where a value is used more
+// than once, and the stores of what comes out.
+#include "grad/grad.h"
+
+#include <stdio.h>
+
+#include "grad/rules.h"
+#include "ir/rebuild.h"
+
+enum { OPERANDS_MAX = 256 };
+
+typedef struct reverse_s {
+  leat_builder_t b;
+  const leat_vjp_table_t *traced;
+  uint32_t op_count, value_count;   // of the forward graph
+  bool *needs;                      // per forward value: does a requires_grad symbol reach it?
+  leat_value_id_t *cotangents;      // per forward value
+} reverse_t;
+
+static leat_status_t copy_all_but_optimizers(leat_rebuild_t *r, leat_op_id_t id) {
+  return leat_graph_op(r->from, id)->kind == LEAT_TRACED_OPTIMIZER ? NULL : leat_rebuild_copy(r, id);
+}
+
+static void provenance(leat_builder_t *b, const leat_op_t *op) {
+  b->type = LEAT_TYPE_BCKWD;
+  b->detached = 0;
+  b->group = op->group;
+  b->origin = op->origin;
+}
+
+static bool is_trainable(const leat_graph_t *g, const leat_op_t *op) {
+  return op->kind == LEAT_PRIM_SYMBOL && leat_op_int(g, op, LEAT_ATTR_REQUIRES_GRAD, 0) != 0;
+}
+
+static void mark_needs(reverse_t *r) {
+  const leat_graph_t *g = r->b.graph;
+  for (leat_op_id_t id = 0; id < r->op_count; id++) {
+    const leat_op_t *op = leat_graph_op(g, id);
+    bool needs = is_trainable(g, op);
+    for (uint32_t i = 0; i < op->input_count && !needs; i++) {
+      leat_value_id_t x = leat_op_input(g, op, i);
+      needs = x != LEAT_NONE && r->needs[x] && !op->detached;
+    }
+    for (uint32_t i = 0; i < op->result_count; i++) {
+      leat_value_id_t y = op->result_first + i;
+      r->needs[y] = needs && leat_dtype_is_float((leat_dtype_t)leat_graph_value(g, y)->dtype);
+    }
+  }
+}
+
+// Adds a contribution to the cotangent of a forward value: brought to its shape and dtype, and summed with what other
+// uses contributed. The sum belongs to the op that produced the value.
+static void accumulate(reverse_t *r, leat_value_id_t value, leat_value_id_t contribution) {
+  leat_builder_t *b = &r->b;
+  leat_value_t v = *leat_graph_value(b->graph, value);
+  contribution = leat_b_sum_to(b, contribution, v.rank, v.dims);
+  contribution = leat_b_broadcast_to(b, contribution, v.rank, v.dims);
+  contribution = leat_b_cast(b, contribution, (leat_dtype_t)v.dtype);
+  if (r->cotangents[value] == LEAT_NONE) {
+    r->cotangents[value] = contribution;
+    return;
+  }
+  uint32_t group = b->group, origin = b->origin;
+  const leat_op_t *producer = leat_graph_op(b->graph, v.op);
+  b->group = producer->group;
+  b->origin = producer->origin;
+  r->cotangents[value] = leat_b_add(b, r->cotangents[value], contribution);
+  b->group = group;
+  b->origin = origin;
+}
+
+static leat_status_t seed_output(reverse_t *r, leat_op_t op) {
+  leat_builder_t *b = &r->b;
+  const leat_graph_t *g = b->graph;
+  leat_value_id_t value = leat_op_input(g, &op, 0);
+  const char *seed = leat_op_string(g, &op, LEAT_ATTR_SEED, "zero"), *name = leat_op_string(g, &op, LEAT_ATTR_NAME, "");
+  leat_value_t v = *leat_graph_value(g, value);
+  if (strcmp(seed, "zero") == 0 || !r->needs[value]) return NULL;
+  provenance(b, leat_graph_op(g, v.op));
+  leat_value_id_t cotangent = LEAT_NONE;
+  if (strcmp(seed, "one") == 0) {
+    cotangent = leat_b_splat(b, (leat_dtype_t)v.dtype, v.rank, v.dims, 1.0);
+  } else if (strcmp(seed, "symbol") == 0) {
+    char symbol[512];
+    if ((size_t)snprintf(symbol, sizeof symbol, "%s__seed", name) >= sizeof symbol)
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "output '%s': the name is too long", name);
+    cotangent = leat_b_symbol(b, symbol, "seed", (leat_dtype_t)v.dtype, v.rank, v.dims);
+  } else {
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "output '%s': seed '%s' is not one of one, zero, symbol", name, seed);
+  }
+  accumulate(r, value, cotangent);
+  return leat_builder_take_status(b);
+}
+
+static leat_status_t seed_outputs(reverse_t *r) {
+  for (leat_op_id_t id = 0; id < r->op_count; id++) {
+    leat_op_t op = *leat_graph_op(r->b.graph, id);
+    if (op.kind == LEAT_TRACED_OUTPUT) LEAT_TRY(seed_output(r, op));
+  }
+  return NULL;
+}
+
+static leat_status_t apply_rule(reverse_t *r, const leat_op_t *op) {
+  leat_builder_t *b = &r->b;
+  leat_value_id_t x[OPERANDS_MAX], dx[OPERANDS_MAX], y[LEAT_VJP_RESULT_MAX], dy[LEAT_VJP_RESULT_MAX];
+  bool wants[OPERANDS_MAX], reached = false, any = false;
+  if (op->result_count == 0 || op->input_count == 0 || op->detached) return NULL;
+  assert(op->input_count <= OPERANDS_MAX && op->result_count <= LEAT_VJP_RESULT_MAX);
+  for (uint32_t i = 0; i < op->result_count; i++) {
+    y[i] = op->result_first + i;
+    dy[i] = r->cotangents[y[i]];
+    reached = reached || dy[i] != LEAT_NONE;
+  }
+  for (uint32_t i = 0; i < op->input_count; i++) {
+    x[i] = leat_op_input(b->graph, op, i);
+    dx[i] = LEAT_NONE;
+    wants[i] = x[i] != LEAT_NONE && r->needs[x[i]];
+    any = any || wants[i];
+  }
+  if (!reached || !any) return NULL;
+  leat_vjp_rule_t rule = leat_vjp_rule(r->traced, op->kind);
+  if (rule == NULL) LEAT_FAIL(LEAT_INTERNAL, "a traced op without own gradient reached reverse mode");
+  provenance(b, op);
+  leat_vjp_t v = {.b = b, .op = *op, .x = x, .x_count = op->input_count, .y = y, .dy = dy, .wants = wants, .dx = dx};
+  rule(&v);
+  for (uint32_t i = 0; i < op->input_count; i++)
+    if (wants[i] && dx[i] != LEAT_NONE) accumulate(r, x[i], dx[i]);
+  return leat_builder_take_status(b);
+}
+
+static leat_status_t walk_back(reverse_t *r) {
+  for (leat_op_id_t id = r->op_count; id-- > 0;) {
+    leat_op_t op = *leat_graph_op(r->b.graph, id);
+    leat_status_t status = apply_rule(r, &op);
+    char where[256];
+    if (status != NULL)
+      return leat_status_annotate(status, "gradient of %s", leat_op_text(r->b.graph, &op, where, sizeof where));
+  }
+  return NULL;
+}
+
+static leat_status_t store_gradients(reverse_t *r) {
+  leat_builder_t *b = &r->b;
+  for (leat_op_id_t id = 0; id < r->op_count; id++) {
+    leat_op_t op = *leat_graph_op(b->graph, id);
+    if (!is_trainable(b->graph, &op) || r->cotangents[op.result_first] == LEAT_NONE) continue;
+    const char *symbol = leat_op_string(b->graph, &op, LEAT_ATTR_NAME, "");
+    char name[512];
+    if ((size_t)snprintf(name, sizeof name, "%s__grad", symbol) >= sizeof name)
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "symbol '%s': the name is too long", symbol);
+    provenance(b, &op);
+    leat_b_store(b, name, "grad", r->cotangents[op.result_first]);
+  }
+  return leat_builder_take_status(b);
+}
+
+static leat_status_t run(reverse_t *r, const leat_graph_t *from) {
+  mark_needs(r);
+  LEAT_TRY(seed_outputs(r));
+  LEAT_TRY(walk_back(r));
+  LEAT_TRY(store_gradients(r));
+  return leat_optimizer_append(&r->b, from, r->cotangents);
+}
+
+leat_status_t leat_grad(const leat_graph_t *from, const leat_vjp_table_t *traced_vjps, leat_graph_t **out_graph) {
+  leat_graph_t *graph = NULL;
+  LEAT_TRY(leat_rebuild(from, copy_all_but_optimizers, NULL, &graph));
+  assert(graph->values.count == from->values.count);  // only statements without results were left out
+  reverse_t r = {.traced = traced_vjps, .op_count = graph->ops.count, .value_count = graph->values.count};
+  leat_builder_init(&r.b, graph);
+  r.needs = leat_alloc_zero((size_t)r.value_count + 1u, sizeof *r.needs);
+  r.cotangents = leat_alloc_zero((size_t)r.value_count + 1u, sizeof *r.cotangents);
+  leat_status_t status;
+  if (r.needs == NULL || r.cotangents == NULL) {
+    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+  } else {
+    for (uint32_t i = 0; i < r.value_count; i++) r.cotangents[i] = LEAT_NONE;
+    status = run(&r, from);
+  }
+  leat_free(r.needs);
+  leat_free(r.cotangents);
+  if (status != NULL) {
+    leat_graph_destroy(graph);
+    return status;
+  }
+  *out_graph = graph;
+  return NULL;
+}

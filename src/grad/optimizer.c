@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+// Optimizers as graph: the update of each parameter from its gradient, its state and 0-d scalars.
+//
+// Scalars (rates, bias corrections) are computed once per run in f64 and cast once to the dtype of the parameter:
+// 1 - beta^t in f32 would be off by 7e-6. The order of operations is that of torch.optim. A parameter that no seeded
+// output depends on is left alone, as torch skips parameters without gradient.
+#include <math.h>
+#include <stdio.h>
+
+#include "grad/rules.h"
+
+enum { NAME_MAX = 512 };
+
+typedef struct optimizer_s {
+  leat_builder_t *b;
+  const leat_graph_t *from;
+  const leat_op_t *op;               // the statement
+  const leat_value_id_t *gradients;
+  uint32_t index;                    // which statement: names its step counter
+  leat_value_id_t step, next_step;   // 0-d f64; LEAT_NONE until asked for
+  leat_value_id_t clip;              // 0-d factor of all gradients, LEAT_NONE without max_grad_norm
+} optimizer_t;
+
+static double option(const optimizer_t *o, leat_attr_key_t key, double otherwise) {
+  return leat_op_float(o->from, o->op, key, otherwise);
+}
+static bool flag(const optimizer_t *o, leat_attr_key_t key) { return leat_op_int(o->from, o->op, key, 0) != 0; }
+static bool has(const optimizer_t *o, leat_attr_key_t key) { return leat_op_attr(o->from, o->op, key) != NULL; }
+
+// --- names ---------------------------------------------------------------------------------------------------------
+
+// `first` + `second` into `out_name`.
+static const char *join(leat_builder_t *b, const char *first, const char *second, char out_name[NAME_MAX]) {
+  if ((size_t)snprintf(out_name, NAME_MAX, "%s%s", first, second) >= NAME_MAX)
+    leat_b_fail(b, LEAT_INVALID_ARGUMENT, "the name '%s' is too long", first);
+  return out_name;
+}
+
+static bool in_list(const char *list, const char *name) {
+  size_t length = strlen(name);
+  for (const char *at = list; at != NULL; at = strchr(at, ',')) {
+    if (*at == ',') at++;
+    if (strncmp(at, name, length) == 0 && (at[length] == 0 || at[length] == ',')) return true;
+  }
+  return false;
+}
+
+static bool stays_symbol(const leat_graph_t *g, const leat_op_t *op, const char *name) {
+  return in_list(leat_op_string(g, op, LEAT_ATTR_HYPER, ""), name);
+}
+
+// The default that all optimizers agree on that let this name (with the same prefix) be set at run time, else NaN.
+static double shared_default(const optimizer_t *o, leat_attr_key_t key, const char *name, double otherwise) {
+  const char *prefix = leat_op_string(o->from, o->op, LEAT_ATTR_PREFIX, "");
+  double own = option(o, key, otherwise);
+  for (leat_op_id_t id = 0; id < o->from->ops.count; id++) {
+    const leat_op_t *other = leat_graph_op(o->from, id);
+    if (other->kind != LEAT_TRACED_OPTIMIZER || !stays_symbol(o->from, other, name)) continue;
+    if (strcmp(leat_op_string(o->from, other, LEAT_ATTR_PREFIX, ""), prefix) != 0) continue;
+    if (leat_op_float(o->from, other, key, otherwise) != own) return NAN;
+  }
+  return own;
+}
+
+// A hyperparameter as a 0-d f64 value: a symbol when the statement names it in `hyper`, else a constant.
+static leat_value_id_t hyper(optimizer_t *o, leat_attr_key_t key, const char *name, double otherwise) {
+  double own = option(o, key, otherwise);
+  char symbol[NAME_MAX];
+  if (!stays_symbol(o->from, o->op, name)) return leat_b_scalar(o->b, LEAT_F64, own);
+  join(o->b, leat_op_string(o->from, o->op, LEAT_ATTR_PREFIX, ""), name, symbol);
+  return leat_b_hyper(o->b, symbol, shared_default(o, key, name, otherwise), own);
+}
+
+// Is the hyperparameter certainly zero? Then what it scales is left out.
+static bool always_zero(const optimizer_t *o, leat_attr_key_t key, const char *name) {
+  return option(o, key, 0.0) == 0.0 && !stays_symbol(o->from, o->op, name);
+}
+
+// --- step counter and state ----------------------------------------------------------------------------------------
+
+// Steps done before this run; written back plus one.
+static leat_value_id_t step_of(optimizer_t *o) {
+  if (o->step != LEAT_NONE) return o->step;
+  char name[NAME_MAX];
+  snprintf(name, sizeof name, "optimizer_%u__step", o->index);
+  o->step = leat_b_symbol_once(o->b, name, "state", LEAT_F64, 0, NULL);
+  o->next_step = leat_b_adds(o->b, o->step, 1.0);
+  leat_b_store(o->b, name, "update", o->next_step);
+  return o->step;
+}
+
+static leat_value_id_t is_first_step(optimizer_t *o) { return leat_b_fn2s(o->b, EQ, step_of(o), 0.0); }
+
+typedef struct parameter_s {
+  const char *name;
+  leat_value_id_t symbol;     // as the model reads it
+  leat_value_id_t value;      // what the update works on: the symbol, or its f32 master copy
+  leat_value_id_t gradient;   // clipped, in the dtype of `value`
+} parameter_t;
+
+// State of the parameter's shape and of the dtype the update works in; zero at the start.
+static leat_value_id_t state(optimizer_t *o, const parameter_t *p, const char *suffix) {
+  leat_value_t v = *leat_b_value(o->b, p->value);
+  char name[NAME_MAX];
+  return leat_b_symbol(o->b, join(o->b, p->name, suffix, name), "state", (leat_dtype_t)v.dtype, v.rank, v.dims);
+}
+static void store_state(optimizer_t *o, const parameter_t *p, const char *suffix, leat_value_id_t value) {
+  char name[NAME_MAX];
+  leat_b_store(o->b, join(o->b, p->name, suffix, name), "update", value);
+}
+
+// The master copy of a half-precision parameter starts as the parameter itself.
+static leat_value_id_t master_copy(optimizer_t *o, const parameter_t *p) {
+  leat_value_t v = *leat_b_value(o->b, p->symbol);
+  char name[NAME_MAX];
+  leat_value_id_t kept = leat_b_symbol(o->b, join(o->b, p->name, "__master", name), "state", LEAT_F32, v.rank, v.dims);
+  return leat_b_select(o->b, is_first_step(o), leat_b_cast(o->b, p->symbol, LEAT_F32), kept);
+}
+
+static bool keeps_master(const optimizer_t *o, leat_value_id_t symbol) {
+  return flag(o, LEAT_ATTR_FP32_PARAMS) && leat_dtype_bytes(leat_b_dtype(o->b, symbol)) < 4;
+}
+
+static parameter_t read_parameter(optimizer_t *o, leat_value_id_t symbol) {
+  const leat_op_t *op = leat_graph_op(o->b->graph, leat_b_value(o->b, symbol)->op);
+  parameter_t p = {.name = leat_op_string(o->b->graph, op, LEAT_ATTR_NAME, ""), .symbol = symbol, .value = symbol};
+  if (keeps_master(o, symbol)) p.value = master_copy(o, &p);
+  p.gradient = leat_b_cast(o->b, o->gradients[symbol], leat_b_dtype(o->b, p.value));
+  if (o->clip != LEAT_NONE) p.gradient = leat_b_mul(o->b, p.gradient, leat_b_cast(o->b, o->clip, leat_b_dtype(o->b, p.value)));
+  if (flag(o, LEAT_ATTR_MAXIMIZE)) p.gradient = leat_b_fn1(o->b, NEG, p.gradient);
+  return p;
+}
+
+static void store_parameter(optimizer_t *o, const parameter_t *p, leat_value_id_t value) {
+  if (p->value != p->symbol) store_state(o, p, "__master", value);
+  leat_b_store(o->b, p->name, "update", leat_b_cast(o->b, value, leat_b_dtype(o->b, p->symbol)));
+}
+
+static leat_value_id_t cast_like(optimizer_t *o, leat_value_id_t scalar, const parameter_t *p) {
+  return leat_b_cast(o->b, scalar, leat_b_dtype(o->b, p->value));
+}
+// a * b + c with one rounding, as torch's vectorised add with alpha.
+static leat_value_id_t fma_of(optimizer_t *o, leat_value_id_t a, leat_value_id_t b, leat_value_id_t c) {
+  return leat_b_map3(o->b, LEAT_SCALAR_FMA, a, b, c);
+}
+
+// --- rules ---------------------------------------------------------------------------------------------------------
+
+// g += decay * p; buf = momentum * buf + (1 - dampening) * g, the first time g itself; p -= lr * buf
+// (nesterov: g + momentum * buf). The buffer exists even for momentum 0, which a run may change.
+static void sgd(optimizer_t *o, const parameter_t *p) {
+  leat_builder_t *b = o->b;
+  leat_value_id_t g = p->gradient, minus_lr = leat_b_fn1(b, NEG, hyper(o, LEAT_ATTR_LR, "lr", 1e-3));
+  leat_value_id_t momentum = cast_like(o, hyper(o, LEAT_ATTR_MOMENTUM, "momentum", 0.0), p);
+  if (!always_zero(o, LEAT_ATTR_WEIGHT_DECAY, "weight_decay"))
+    g = fma_of(o, p->value, cast_like(o, hyper(o, LEAT_ATTR_WEIGHT_DECAY, "weight_decay", 0.0), p), g);
+  leat_value_id_t fresh = g;
+  bool dampens = !always_zero(o, LEAT_ATTR_DAMPENING, "dampening");
+  if (dampens)
+    fresh = leat_b_mul(b, g, cast_like(o, leat_b_sub_from(b, 1.0, hyper(o, LEAT_ATTR_DAMPENING, "dampening", 0.0)), p));
+  leat_value_id_t buffer = fma_of(o, state(o, p, "__momentum"), momentum, fresh);
+  if (dampens) buffer = leat_b_select(b, is_first_step(o), g, buffer);
+  store_state(o, p, "__momentum", buffer);
+  leat_value_id_t direction = flag(o, LEAT_ATTR_NESTEROV) ? fma_of(o, buffer, momentum, g) : buffer;
+  store_parameter(o, p, fma_of(o, direction, cast_like(o, minus_lr, p), p->value));
+}
+
+// 1 - beta^t with t counted from 1.
+static leat_value_id_t bias_correction(optimizer_t *o, leat_value_id_t beta) {
+  step_of(o);
+  return leat_b_sub_from(o->b, 1.0, leat_b_fn2(o->b, POW, beta, o->next_step));
+}
+
+// p *= 1 - lr * decay; m += (1 - beta1) * (g - m); v = beta2 * v + (1 - beta2) * g^2;
+// p -= lr / c1 * m / (sqrt(v) / sqrt(c2) + eps), c: bias corrections; amsgrad: the largest v so far.
+static void adamw(optimizer_t *o, const parameter_t *p) {
+  leat_builder_t *b = o->b;
+  leat_value_id_t g = p->gradient, lr = hyper(o, LEAT_ATTR_LR, "lr", 1e-3);
+  leat_value_id_t beta1 = hyper(o, LEAT_ATTR_BETA1, "beta1", 0.9), beta2 = hyper(o, LEAT_ATTR_BETA2, "beta2", 0.999);
+  leat_value_id_t decay = hyper(o, LEAT_ATTR_WEIGHT_DECAY, "weight_decay", 0.0), eps = hyper(o, LEAT_ATTR_EPS, "eps", 1e-8);
+  leat_value_id_t shrink = leat_b_sub_from(b, 1.0, leat_b_mul(b, lr, decay));
+  leat_value_id_t step_size = leat_b_div(b, lr, bias_correction(o, beta1));
+  leat_value_id_t root_c2 = leat_b_fn1(b, SQRT, bias_correction(o, beta2));
+
+  leat_value_id_t m = state(o, p, "__exp_avg"), v = state(o, p, "__exp_avg_sq");
+  m = fma_of(o, leat_b_sub(b, g, m), cast_like(o, leat_b_sub_from(b, 1.0, beta1), p), m);
+  leat_value_id_t fresh = leat_b_mul(b, leat_b_square(b, g), cast_like(o, leat_b_sub_from(b, 1.0, beta2), p));
+  v = fma_of(o, v, cast_like(o, beta2, p), fresh);
+  store_state(o, p, "__exp_avg", m);
+  store_state(o, p, "__exp_avg_sq", v);
+  if (flag(o, LEAT_ATTR_AMSGRAD)) {
+    v = leat_b_fn2(b, MAX, state(o, p, "__max_exp_avg_sq"), v);
+    store_state(o, p, "__max_exp_avg_sq", v);
+  }
+  leat_value_id_t root = leat_b_div(b, leat_b_fn1(b, SQRT, v), cast_like(o, root_c2, p));
+  leat_value_id_t denominator = leat_b_add(b, root, cast_like(o, eps, p));
+  leat_value_id_t kept = leat_b_mul(b, p->value, cast_like(o, shrink, p));
+  leat_value_id_t move = leat_b_div(b, leat_b_mul(b, m, cast_like(o, step_size, p)), denominator);
+  store_parameter(o, p, leat_b_sub(b, kept, move));
+}
+
+typedef void (*update_rule_t)(optimizer_t *o, const parameter_t *p);
+static const struct {
+  const char *kind;
+  update_rule_t rule;
+} update_rules[] = {{"sgd", sgd}, {"adamw", adamw}};
+
+// --- gradient norm -------------------------------------------------------------------------------------------------
+
+// min(1, max_norm / (norm + 1e-6)), norm over all parameters of the statement (torch.nn.utils.clip_grad_norm_).
+static leat_value_id_t clip_factor(optimizer_t *o) {
+  leat_builder_t *b = o->b;
+  leat_value_id_t total = LEAT_NONE;
+  for (uint32_t i = 0; i < o->op->input_count; i++) {
+    leat_value_id_t g = o->gradients[leat_op_input(o->from, o->op, i)];
+    if (g == LEAT_NONE) continue;
+    leat_value_id_t squares = leat_b_square(b, leat_b_widen(b, g));
+    leat_value_id_t sum = leat_b_cast(b, leat_b_reduce(b, "sum", squares, leat_b_all_dims(b, g), false), LEAT_F64);
+    total = total == LEAT_NONE ? sum : leat_b_add(b, total, sum);
+  }
+  if (total == LEAT_NONE) return LEAT_NONE;
+  leat_value_id_t norm = leat_b_adds(b, leat_b_fn1(b, SQRT, total), 1e-6);
+  return leat_b_fn2s(b, MIN, leat_b_div(b, hyper(o, LEAT_ATTR_MAX_GRAD_NORM, "max_grad_norm", 0.0), norm), 1.0);
+}
+
+static leat_status_t append_statement(optimizer_t *o) {
+  leat_builder_t *b = o->b;
+  const char *kind = leat_op_string(o->from, o->op, LEAT_ATTR_KIND, "");
+  update_rule_t rule = NULL;
+  for (uint32_t i = 0; i < sizeof update_rules / sizeof *update_rules; i++)
+    if (strcmp(kind, update_rules[i].kind) == 0) rule = update_rules[i].rule;
+  if (rule == NULL) LEAT_FAIL(LEAT_UNSUPPORTED, "optimizer kind '%s': use sgd or adamw", kind);
+  *b = (leat_builder_t){.graph = b->graph, .type = LEAT_TYPE_GRADNORM, .origin = o->op->origin};
+  if (has(o, LEAT_ATTR_MAX_GRAD_NORM) || stays_symbol(o->from, o->op, "max_grad_norm")) o->clip = clip_factor(o);
+  b->type = LEAT_TYPE_OPT;
+  for (uint32_t i = 0; i < o->op->input_count; i++) {
+    leat_value_id_t symbol = leat_op_input(o->from, o->op, i);
+    if (leat_graph_op(b->graph, leat_b_value(b, symbol)->op)->kind != LEAT_PRIM_SYMBOL)
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "operand %u of an optimizer is not a parameter", i);
+    if (o->gradients[symbol] == LEAT_NONE) continue;
+    parameter_t p = read_parameter(o, symbol);
+    rule(o, &p);
+  }
+  return leat_builder_take_status(b);
+}
+
+leat_status_t leat_optimizer_append(leat_builder_t *b, const leat_graph_t *from, const leat_value_id_t *gradients) {
+  uint32_t index = 0;
+  for (leat_op_id_t id = 0; id < from->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(from, id);
+    if (op->kind != LEAT_TRACED_OPTIMIZER) continue;
+    optimizer_t o = {.b = b, .from = from, .op = op, .gradients = gradients, .index = index++,
+                     .step = LEAT_NONE, .next_step = LEAT_NONE, .clip = LEAT_NONE};
+    leat_status_t status = append_statement(&o);
+    if (status != NULL) return leat_status_annotate(status, "optimizer %u", o.index);
+  }
+  return NULL;
+}

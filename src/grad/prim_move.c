@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gradients of the primitives that move elements: the movement backwards.
+#include "grad/rules.h"
+
+#define LEAF(row) \
+  PRIM_VJP(row) { (void)v; }
+LEAF(SYMBOL)
+LEAF(STORE)
+LEAF(CONSTANT)
+LEAF(IOTA)
+LEAF(RANDOM)
+
+PRIM_VJP(RESHAPE) { v->dx[0] = leat_b_reshape_like(v->b, v->dy[0], v->x[0]); }
+
+PRIM_VJP(TRANSPOSE) {
+  uint32_t rank;
+  int64_t inverse[LEAT_RANK_MAX];
+  const int64_t *perm = leat_vjp_list(v, LEAT_ATTR_DIMS, &rank);
+  for (uint32_t d = 0; d < rank; d++) inverse[perm[d]] = d;
+  v->dx[0] = leat_b_transpose(v->b, v->dy[0], inverse);
+}
+
+PRIM_VJP(SLICE) {
+  leat_value_t x = *leat_b_value(v->b, v->x[0]), y = *leat_b_value(v->b, v->y[0]);
+  uint32_t rank, steps;
+  const int64_t *start = leat_vjp_list(v, LEAT_ATTR_START, &rank), *step = leat_vjp_list(v, LEAT_ATTR_STEP, &steps);
+  int64_t high[LEAT_RANK_MAX], interior[LEAT_RANK_MAX];
+  for (uint32_t d = 0; d < rank; d++) {
+    if (y.dims[d] == 0) return;  // nothing was read
+    interior[d] = d < steps ? step[d] - 1 : 0;
+    high[d] = x.dims[d] - start[d] - ((y.dims[d] - 1) * (interior[d] + 1) + 1);
+  }
+  v->dx[0] = leat_b_pad(v->b, v->dy[0], start, high, interior, 0.0);
+}
+
+PRIM_VJP(CONCAT) {
+  uint32_t dim = (uint32_t)leat_vjp_int(v, LEAT_ATTR_DIM, 0);
+  int64_t start = 0;
+  for (uint32_t i = 0; i < v->x_count; i++) {
+    int64_t extent = leat_b_value(v->b, v->x[i])->dims[dim];
+    if (v->wants[i]) v->dx[i] = leat_b_slice_dim(v->b, v->dy[0], dim, start, start + extent, 1);
+    start += extent;
+  }
+}
+
+// Padding negated takes padding off and puts cropped elements back as zeros; then the interior is skipped.
+PRIM_VJP(PAD) {
+  leat_builder_t *b = v->b;
+  uint32_t rank, count;
+  const int64_t *low = leat_vjp_list(v, LEAT_ATTR_LOW, &rank), *high = leat_vjp_list(v, LEAT_ATTR_HIGH, &count);
+  const int64_t *interior = leat_vjp_list(v, LEAT_ATTR_INTERIOR, &count);
+  int64_t minus_low[LEAT_RANK_MAX], minus_high[LEAT_RANK_MAX], start[LEAT_RANK_MAX] = {0}, step[LEAT_RANK_MAX];
+  for (uint32_t d = 0; d < rank; d++) {
+    minus_low[d] = -low[d];
+    minus_high[d] = -high[d];
+    step[d] = d < count ? interior[d] + 1 : 1;
+  }
+  leat_value_id_t inner = leat_b_pad(b, v->dy[0], minus_low, minus_high, NULL, 0.0);
+  leat_value_t stop = *leat_b_value(b, inner);
+  v->dx[0] = leat_b_slice(b, inner, start, stop.dims, step);
+}
+
+PRIM_VJP(BROADCAST) { v->dx[0] = v->dy[0]; }  // reverse mode sums it to the operand's shape
+
+PRIM_VJP(FLIP) {
+  uint32_t count, mask = 0;
+  const int64_t *dims = leat_vjp_list(v, LEAT_ATTR_DIMS, &count);
+  for (uint32_t i = 0; i < count; i++) mask |= 1u << dims[i];
+  v->dx[0] = leat_b_flip(v->b, v->dy[0], mask);
+}
+
+PRIM_VJP(GATHER) {
+  leat_value_id_t zeros = leat_b_full_like(v->b, v->x[0], 0.0);
+  v->dx[0] = leat_b_scatter(v->b, "add", zeros, v->x[1], v->dy[0], (uint32_t)leat_vjp_int(v, LEAT_ATTR_DIM, 0),
+                            (uint32_t)leat_vjp_int(v, LEAT_ATTR_BATCH, 0));
+}
+
+// set: what is overwritten has no gradient. mul, max and min as torch.scatter_reduce: ties share.
+PRIM_VJP(SCATTER) {
+  leat_builder_t *b = v->b;
+  uint32_t dim = (uint32_t)leat_vjp_int(v, LEAT_ATTR_DIM, 0), batch = (uint32_t)leat_vjp_int(v, LEAT_ATTR_BATCH, 0);
+  const char *fn = leat_vjp_string(v, LEAT_ATTR_FN, "set");
+  leat_value_id_t x = v->x[0], index = v->x[1], updates = v->x[2], y = v->y[0], dy = v->dy[0];
+  if (strcmp(fn, "set") == 0 || strcmp(fn, "add") == 0) {
+    leat_value_id_t zeros = leat_b_full_like(b, updates, 0.0);
+    v->dx[0] = strcmp(fn, "add") == 0 ? dy : leat_b_scatter(b, "set", dy, index, zeros, dim, batch);
+    v->dx[2] = leat_b_gather(b, dy, index, dim, batch);
+  } else if (strcmp(fn, "mul") == 0) {
+    leat_value_id_t product = leat_b_mul(b, dy, y);
+    v->dx[0] = leat_b_mul(b, dy, leat_b_scatter(b, "mul", leat_b_full_like(b, x, 1.0), index, updates, dim, batch));
+    v->dx[2] = leat_b_div(b, leat_b_gather(b, product, index, dim, batch), updates);
+  } else {
+    leat_value_id_t stays = leat_b_cast(b, leat_b_fn2(b, EQ, x, y), leat_b_dtype(b, x));
+    leat_value_id_t wins = leat_b_fn2(b, EQ, updates, leat_b_gather(b, y, index, dim, batch));
+    wins = leat_b_cast(b, wins, leat_b_dtype(b, x));
+    leat_value_id_t share = leat_b_div(b, dy, leat_b_scatter(b, "add", stays, index, wins, dim, batch));
+    v->dx[0] = leat_b_mul(b, stays, share);
+    v->dx[2] = leat_b_mul(b, wins, leat_b_gather(b, share, index, dim, batch));
+  }
+}
+
+PRIM_VJP(SORT) {
+  if (v->dy[0] == LEAT_NONE) return;
+  v->dx[0] = leat_b_put_along(v->b, v->x[0], v->y[1], v->dy[0], (uint32_t)leat_vjp_int(v, LEAT_ATTR_DIM, 0));
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gradients of contractions, convolutions and pooling.
+#include <stdio.h>
+
+#include "grad/rules.h"
+
+// "x,y->z": dx is "z,y->x", dy is "x,z->y"; a letter in two of the three stays in two of the three.
+PRIM_VJP(CONTRACT) {
+  const char *spec = leat_vjp_string(v, LEAT_ATTR_SPEC, ""), *comma = strchr(spec, ','), *arrow = strstr(spec, "->");
+  char turned[64];
+  if (comma == NULL || arrow == NULL || strlen(spec) + 1 > sizeof turned) {
+    leat_b_fail(v->b, LEAT_INTERNAL, "spec '%s'", spec);
+    return;
+  }
+  int x_length = (int)(comma - spec), y_length = (int)(arrow - comma - 1);
+  if (v->wants[0]) {
+    snprintf(turned, sizeof turned, "%s,%.*s->%.*s", arrow + 2, y_length, comma + 1, x_length, spec);
+    v->dx[0] = leat_b_contract(v->b, turned, v->dy[0], v->x[1]);
+  }
+  if (v->wants[1]) {
+    snprintf(turned, sizeof turned, "%.*s,%s->%.*s", x_length, spec, arrow + 2, y_length, comma + 1);
+    v->dx[1] = leat_b_contract(v->b, turned, v->x[0], v->dy[0]);
+  }
+}
+
+static leat_window_t read_window(const leat_vjp_t *v) {
+  leat_window_t w = {.groups = leat_vjp_int(v, LEAT_ATTR_GROUPS, 1)};
+  struct {
+    leat_attr_key_t key;
+    int64_t *to;
+  } const lists[] = {{LEAT_ATTR_WINDOW, w.window}, {LEAT_ATTR_STRIDE, w.stride}, {LEAT_ATTR_LOW, w.low},
+                     {LEAT_ATTR_HIGH, w.high}, {LEAT_ATTR_DILATION, w.dilation}, {LEAT_ATTR_BASE_DILATION, w.base_dilation}};
+  for (uint32_t d = 0; d < 3; d++) w.window[d] = w.stride[d] = w.dilation[d] = w.base_dilation[d] = 1;
+  for (uint32_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+    uint32_t count;
+    const int64_t *list = leat_vjp_list(v, lists[i].key, &count);
+    for (uint32_t d = 0; d < count && d < 3; d++) lists[i].to[d] = list[d];
+    if (count > w.rank) w.rank = count < 3 ? count : 3;
+  }
+  return w;
+}
+
+// dx is the convolution of dy, spread out by the stride, with the taps reversed and channels swapped; it yields every
+// base_dilation-th position. Its padding follows from that it must have x's extent.
+static leat_value_id_t conv_dx(leat_vjp_t *v, const leat_window_t *w) {
+  leat_builder_t *b = v->b;
+  leat_value_t x = *leat_b_value(b, v->x[0]), k = *leat_b_value(b, v->x[1]), y = *leat_b_value(b, v->y[0]);
+  leat_window_t back = *w;
+  for (uint32_t i = 0; i < w->rank; i++) {
+    int64_t reach = w->dilation[i] * (k.dims[2 + i] - 1);
+    back.stride[i] = w->base_dilation[i];
+    back.base_dilation[i] = w->stride[i];
+    back.low[i] = reach - w->low[i];
+    int64_t spread = (y.dims[2 + i] - 1) * w->stride[i] + 1;
+    back.high[i] = (x.dims[2 + i] - 1) * w->base_dilation[i] + reach + 1 - spread - back.low[i];
+  }
+  uint32_t spatial = ((1u << k.rank) - 1u) & ~3u;
+  return leat_b_conv(b, v->dy[0], leat_b_flip(b, leat_b_swap_channels(b, v->x[1], w->groups), spatial), &back);
+}
+
+// conv_wgrad reads x without base dilation: where there is one, x is spread out first.
+static leat_value_id_t conv_dw(leat_vjp_t *v, leat_window_t w) {
+  leat_builder_t *b = v->b;
+  leat_value_t x = *leat_b_value(b, v->x[0]), k = *leat_b_value(b, v->x[1]);
+  int64_t none[LEAT_RANK_MAX] = {0}, interior[LEAT_RANK_MAX] = {0};
+  bool spread = false;
+  for (uint32_t i = 0; i < w.rank; i++) {
+    w.window[i] = k.dims[2 + i];
+    interior[2 + i] = x.dims[2 + i] > 1 ? w.base_dilation[i] - 1 : 0;
+    spread = spread || interior[2 + i] != 0;
+    w.base_dilation[i] = 1;
+  }
+  leat_value_id_t operand = spread ? leat_b_pad(b, v->x[0], none, none, interior, 0.0) : v->x[0];
+  return leat_b_conv_wgrad(b, operand, v->dy[0], &w);
+}
+
+PRIM_VJP(CONV) {
+  leat_window_t w = read_window(v);
+  if (v->wants[0]) v->dx[0] = conv_dx(v, &w);
+  if (v->wants[1]) v->dx[1] = conv_dw(v, w);
+}
+
+PRIM_VJP(POOL) {
+  leat_window_t w = read_window(v);
+  v->dx[0] = leat_b_pool_grad(v->b, leat_vjp_string(v, LEAT_ATTR_FN, "max"), v->x[0], v->dy[0], &w);
+}
+
+// Only reverse mode itself writes these, and it runs once.
+static void second_derivative(leat_vjp_t *v) {
+  leat_b_fail(v->b, LEAT_UNSUPPORTED, "derivatives of derivatives are not available");
+}
+PRIM_VJP(CONV_WGRAD) { second_derivative(v); }
+PRIM_VJP(POOL_GRAD) { second_derivative(v); }

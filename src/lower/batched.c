@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Matrix products under batch dims that broadcast: a batch dim in which an operand has extent 1 is dropped from it, so
+// that nothing is repeated in memory.
+#include "lower/row.h"
+
+#include <stdio.h>
+
+// Letters of batch dims: away from m, k, n.
+static char batch_letter(uint32_t dim) { return "abcdefgh"[dim]; }
+
+// Writes the letters of one operand (batch dims that count, then `tail`) and returns the operand without the others.
+static leat_value_id_t drop_ones(leat_builder_t *b, leat_value_id_t x, const char *tail, uint32_t batch_rank, char *out_spec) {
+  leat_value_t v = *leat_b_value(b, x);
+  uint32_t own = v.rank - 2u, length = 0, drop = 0;
+  for (uint32_t d = 0; d < own; d++) {
+    if (v.dims[d] == 1)
+      drop |= 1u << d;
+    else
+      out_spec[length++] = batch_letter(batch_rank - own + d);
+  }
+  memcpy(out_spec + length, tail, 3);
+  return drop == 0 ? x : leat_b_squeeze(b, x, drop);
+}
+
+static int64_t batch_extent(const leat_value_t *v, uint32_t batch_rank, uint32_t dim) {
+  uint32_t missing = batch_rank - (v->rank - 2u);
+  return dim < missing ? 1 : v->dims[dim - missing];
+}
+
+// Operands with equal batch dims need one batch letter only.
+static leat_value_id_t flatten_batch(leat_builder_t *b, leat_value_id_t x) {
+  leat_value_t v = *leat_b_value(b, x);
+  int64_t batch = 1;
+  for (uint32_t d = 0; d + 2 < v.rank; d++) batch *= v.dims[d];
+  return leat_b_reshape(b, x, 3, (const int64_t[]){batch, v.dims[v.rank - 2], v.dims[v.rank - 1]});
+}
+
+static int64_t extent_of(char letter, const leat_value_t *v, const char *tail) {
+  if (tail[0] == letter) return v->dims[v->rank - 2];
+  return tail[1] == letter ? v->dims[v->rank - 1] : -1;
+}
+
+leat_value_id_t leat_row_batched(leat_builder_t *b, leat_value_id_t x, const char *x_spec, leat_value_id_t y,
+                                 const char *y_spec, const char *z_spec) {
+  leat_value_t xv = *leat_b_value(b, x), yv = *leat_b_value(b, y);
+  if (x == LEAT_NONE || y == LEAT_NONE) return LEAT_NONE;
+  if (xv.rank < 2 || yv.rank < 2) return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "needs operands of at least two dimensions");
+  leat_value_t z = {.rank = xv.rank > yv.rank ? xv.rank : yv.rank};
+  uint32_t batch_rank = z.rank - 2u, z_length = 0;
+  bool equal = xv.rank == yv.rank;
+  char left[16], right[16], result[16], spec[64];
+  for (uint32_t d = 0; d < batch_rank; d++) {
+    int64_t n = batch_extent(&xv, batch_rank, d), m = batch_extent(&yv, batch_rank, d);
+    equal = equal && n == m;
+    z.dims[d] = n == 1 ? m : n;
+    if (z.dims[d] != 1) result[z_length++] = batch_letter(d);
+  }
+  for (uint32_t i = 0; i < 2; i++) {
+    int64_t n = extent_of(z_spec[i], &xv, x_spec);
+    z.dims[batch_rank + i] = n >= 0 ? n : extent_of(z_spec[i], &yv, y_spec);
+  }
+  if (equal && batch_rank > 0) {
+    snprintf(spec, sizeof spec, "b%s,b%s->b%s", x_spec, y_spec, z_spec);
+    return leat_b_reshape(b, leat_b_contract(b, spec, flatten_batch(b, x), flatten_batch(b, y)), z.rank, z.dims);
+  }
+  memcpy(result + z_length, z_spec, 3);
+  x = drop_ones(b, x, x_spec, batch_rank, left);
+  y = drop_ones(b, y, y_spec, batch_rank, right);
+  snprintf(spec, sizeof spec, "%s,%s->%s", left, right, result);
+  return leat_b_reshape(b, leat_b_contract(b, spec, x, y), z.rank, z.dims);
+}

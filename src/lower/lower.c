@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// The driver of lowering: one table over traced.def, one visit per op, and the check that a row yields exactly the
+// dtype and shape that the tracer declared.
+#include "lower/lower.h"
+
+#include "ir/rebuild.h"
+#include "lower/row.h"
+
+typedef leat_value_id_t (*row_t)(leat_lower_t *c);
+
+#define TRACED(e, n, lo, hi, r, a, g) leat_value_id_t leat_lower_##e(leat_lower_t *c);
+#include "ir/traced.def"
+#undef TRACED
+
+static const row_t rows[] = {
+#define TRACED(e, n, lo, hi, r, a, g) leat_lower_##e,
+#include "ir/traced.def"
+#undef TRACED
+};
+
+#define VJP_OF_0(e)
+#define VJP_OF_1(e) void leat_vjp_##e(leat_vjp_t *v);
+#define TRACED(e, n, lo, hi, r, a, g) VJP_OF_##g(e)
+#include "ir/traced.def"
+#undef TRACED
+#undef VJP_OF_0
+#undef VJP_OF_1
+
+const leat_vjp_table_t *leat_lower_vjps(void) {
+#define VJP_OF_0(e) NULL
+#define VJP_OF_1(e) leat_vjp_##e
+  static const leat_vjp_table_t table = {{
+#define TRACED(e, n, lo, hi, r, a, g) VJP_OF_##g(e),
+#include "ir/traced.def"
+#undef TRACED
+  }};
+  return &table;
+}
+
+enum { OPERANDS_MAX = 256 };  // of rows that read them; optimizer statements, which may have more, are never lowered
+
+typedef struct pass_s {
+  bool keep_own_gradient;
+  double dropout_rate;
+} pass_t;
+
+static bool stays(const pass_t *pass, const leat_op_t *op) {
+  if (leat_op_is_primitive(op->kind)) return true;
+  bool statement = leat_op_info(op->kind)->result_count == 0;
+  return pass->keep_own_gradient && (statement || leat_op_info(op->kind)->own_gradient);
+}
+
+static leat_status_t check_result(const leat_lower_t *c, uint32_t result) {
+  const leat_value_t *declared = leat_lower_declared(c, result);
+  const leat_value_t *got = leat_b_value(c->b, c->out[result]);
+  if (got->dtype == declared->dtype && leat_same_shape(got, declared)) return NULL;
+  char want[160], have[160];
+  LEAT_FAIL(LEAT_MISMATCH, "result %u is declared %s but lowers to %s", result,
+            leat_value_text(declared, want, sizeof want), leat_value_text(got, have, sizeof have));
+}
+
+static leat_status_t lower_op(leat_rebuild_t *r, const leat_op_t *op) {
+  const pass_t *pass = r->user;
+  leat_value_id_t in[OPERANDS_MAX];
+  assert(op->input_count <= OPERANDS_MAX || op->kind == LEAT_TRACED_OPTIMIZER);
+  uint32_t count = op->input_count <= OPERANDS_MAX ? op->input_count : 0;
+  for (uint32_t i = 0; i < count; i++) in[i] = leat_rebuild_input(r, op, i);
+  leat_lower_t c = {.b = &r->b, .from = r->from, .op = op, .in = in, .in_count = count,
+                    .dropout_rate = pass->dropout_rate, .out = {LEAT_NONE, LEAT_NONE, LEAT_NONE}};
+  c.out[0] = rows[op->kind - LEAT_TRACED_FIRST](&c);
+  LEAT_TRY(leat_builder_take_status(&r->b));
+  for (uint32_t i = 0; i < op->result_count; i++) {
+    LEAT_TRY(check_result(&c, i));
+    r->map[op->result_first + i] = c.out[i];
+  }
+  return NULL;
+}
+
+static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  if (stays(r->user, op)) return leat_rebuild_copy(r, id);
+  return lower_op(r, op);
+}
+
+static bool stores_symbol(const leat_graph_t *g, const char *name) {
+  for (leat_op_id_t id = 0; id < g->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(g, id);
+    if (op->kind == LEAT_PRIM_STORE && strcmp(leat_op_string(g, op, LEAT_ATTR_NAME, ""), name) == 0) return true;
+  }
+  return false;
+}
+
+// Every run draws fresh numbers: the step of random__state counts runs.
+static leat_status_t advance_random_state(leat_graph_t *g) {
+  bool used = false;
+  for (leat_op_id_t id = 0; id < g->ops.count && !used; id++) used = leat_graph_op(g, id)->kind == LEAT_PRIM_RANDOM;
+  if (!used || stores_symbol(g, "random__state")) return NULL;
+  leat_builder_t b;
+  leat_builder_init(&b, g);
+  b.type = LEAT_TYPE_FWD;
+  leat_value_id_t one = leat_b_iota(&b, LEAT_I64, 1, (const int64_t[]){2}, 0);  // {0, 1}
+  leat_b_store(&b, "random__state", "update", leat_b_add(&b, leat_b_random_state(&b), one));
+  return leat_builder_take_status(&b);
+}
+
+leat_status_t leat_lower(const leat_graph_t *from, bool keep_own_gradient, leat_graph_t **out_graph) {
+  pass_t pass = {.keep_own_gradient = keep_own_gradient, .dropout_rate = leat_row_shared_rate(from)};
+  leat_graph_t *graph = NULL;
+  LEAT_TRY(leat_rebuild(from, visit, &pass, &graph));
+  leat_status_t status = advance_random_state(graph);
+  if (status != NULL) {
+    leat_graph_destroy(graph);
+    return status;
+  }
+  *out_graph = graph;
+  return NULL;
+}

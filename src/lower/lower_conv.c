@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolution and pooling over 1 to 3 spatial dims; inputs without a batch dim get one while they are computed.
+#include "lower/row.h"
+
+static int64_t item(const int64_t *list, uint32_t count, uint32_t i, int64_t otherwise) {
+  if (count == 0) return otherwise;
+  return list[i < count ? i : count - 1];
+}
+
+// Reads stride, padding, dilation for `rank` spatial dims; one number stands for all.
+static leat_window_t read_window(const leat_graph_t *g, const leat_op_t *op, uint32_t rank) {
+  leat_window_t w = {.rank = rank, .groups = leat_op_int(g, op, LEAT_ATTR_GROUPS, 1)};
+  uint32_t strides, paddings, dilations, windows;
+  const int64_t *stride = leat_op_list(g, op, LEAT_ATTR_STRIDE, &strides);
+  const int64_t *padding = leat_op_list(g, op, LEAT_ATTR_PADDING, &paddings);
+  const int64_t *dilation = leat_op_list(g, op, LEAT_ATTR_DILATION, &dilations);
+  const int64_t *window = leat_op_list(g, op, LEAT_ATTR_WINDOW, &windows);
+  for (uint32_t i = 0; i < rank; i++) {
+    w.window[i] = item(window, windows, i, 1);
+    w.stride[i] = item(stride, strides, i, windows != 0 ? w.window[i] : 1);
+    w.low[i] = w.high[i] = item(padding, paddings, i, 0);
+    w.dilation[i] = item(dilation, dilations, i, 1);
+    w.base_dilation[i] = 1;
+  }
+  return w;
+}
+
+// w[C, O/g, k..] of a transposed convolution as [O, C/g, k..] with the taps reversed.
+static leat_value_id_t transpose_weight(leat_builder_t *b, leat_value_id_t w, int64_t groups) {
+  uint32_t rank = leat_b_value(b, w)->rank;
+  uint32_t spatial = ((1u << rank) - 1u) & ~3u;
+  return leat_b_flip(b, leat_b_swap_channels(b, w, groups), spatial);
+}
+
+static leat_value_id_t transposed_conv(leat_lower_t *c, leat_value_id_t x, leat_window_t w) {
+  leat_value_t weight = *leat_b_value(c->b, c->in[1]);
+  uint32_t count;
+  const int64_t *extra = leat_lower_list(c, LEAT_ATTR_OUTPUT_PADDING, &count);
+  for (uint32_t i = 0; i < w.rank; i++) {
+    int64_t reach = w.dilation[i] * (weight.dims[2 + i] - 1);
+    w.base_dilation[i] = w.stride[i];
+    w.stride[i] = 1;
+    w.high[i] = reach - w.high[i] + item(extra, count, i, 0);
+    w.low[i] = reach - w.low[i];
+  }
+  return leat_b_conv(c->b, x, transpose_weight(c->b, c->in[1], w.groups), &w);
+}
+
+LOWER(CONV) {
+  leat_builder_t *b = c->b;
+  leat_value_t weight = *leat_b_value(b, c->in[1]);
+  if (weight.rank < 3 || weight.rank > 5) return leat_b_fail(b, LEAT_UNSUPPORTED, "convolution over 1 to 3 spatial dims only");
+  bool batched = leat_b_value(b, c->in[0])->rank == weight.rank;
+  leat_value_id_t x = batched ? c->in[0] : leat_b_unsqueeze(b, c->in[0], 1u);
+  leat_window_t w = read_window(c->from, c->op, weight.rank - 2u);
+  leat_value_id_t y = leat_lower_int(c, LEAT_ATTR_TRANSPOSED, 0) ? transposed_conv(c, x, w) : leat_b_conv(b, x, c->in[1], &w);
+  leat_value_id_t bias = leat_lower_in(c, 2);
+  if (bias != LEAT_NONE) y = leat_b_add(b, y, leat_row_channel(b, bias, y));
+  return batched ? y : leat_b_squeeze(b, y, 1u);
+}
+
+// Padding on the high side grows until the declared number of windows fits (ceil mode).
+leat_window_t leat_row_pool_window(const leat_graph_t *g, const leat_op_t *op, const leat_value_t *x, const leat_value_t *y) {
+  uint32_t rank = 0;
+  leat_op_list(g, op, LEAT_ATTR_WINDOW, &rank);
+  leat_window_t w = read_window(g, op, rank <= 3 ? rank : 3);
+  for (uint32_t i = 0; i < w.rank && w.rank <= x->rank && w.rank <= y->rank; i++) {
+    int64_t extent = x->dims[x->rank - w.rank + i], count = y->dims[y->rank - w.rank + i];
+    int64_t needed = (count - 1) * w.stride[i] + w.dilation[i] * (w.window[i] - 1) + 1 - extent - w.low[i];
+    if (needed > w.high[i]) w.high[i] = needed;
+  }
+  return w;
+}
+
+static leat_window_t pool_window(const leat_lower_t *c) {
+  leat_value_t x = *leat_b_value(c->b, c->in[0]);
+  return leat_row_pool_window(c->from, c->op, &x, leat_lower_declared(c, 0));
+}
+
+LOWER(MAX_POOL) {
+  leat_window_t w = pool_window(c);
+  return leat_b_pool(c->b, "max", c->in[0], &w);
+}
+
+LOWER(AVG_POOL) {
+  leat_window_t w = pool_window(c);
+  leat_value_t x = *leat_b_value(c->b, c->in[0]);
+  return leat_b_mul(c->b, leat_b_pool(c->b, "sum", c->in[0], &w),
+                    leat_row_pool_scale(c->b, c->from, c->op, &x, &w));
+}
+
+// Whole windows that tile the operand: the operand is an exact multiple of the result.
+static bool tiles_evenly(const leat_lower_t *c, leat_window_t *out_window) {
+  leat_value_t x = *leat_b_value(c->b, c->in[0]);
+  const leat_value_t *y = leat_lower_declared(c, 0);
+  uint32_t rank = 0;
+  leat_lower_list(c, LEAT_ATTR_SHAPE, &rank);
+  *out_window = (leat_window_t){.rank = rank <= 3 ? rank : 3, .groups = 1};
+  for (uint32_t i = 0; i < out_window->rank; i++) {
+    int64_t in = x.dims[x.rank - out_window->rank + i], out = y->dims[y->rank - out_window->rank + i];
+    if (out == 0 || in % out != 0) return false;
+    out_window->window[i] = out_window->stride[i] = in / out;
+    out_window->dilation[i] = out_window->base_dilation[i] = 1;
+  }
+  return true;
+}
+
+// Result i of an axis covers floor(i*in/out) up to ceil((i+1)*in/out): a matrix [out, in] of weights.
+static leat_value_id_t average_matrix(leat_builder_t *b, leat_dtype_t dtype, int64_t out, int64_t in) {
+  leat_value_id_t i = leat_b_iota(b, LEAT_I64, 2, (const int64_t[]){out, 1}, 0);
+  leat_value_id_t j = leat_b_iota(b, LEAT_I64, 2, (const int64_t[]){1, in}, 1);
+  leat_value_id_t low = leat_b_fn2s(b, FLOORDIV, leat_b_muls(b, i, (double)in), (double)out);
+  leat_value_id_t next = leat_b_muls(b, leat_b_adds(b, i, 1.0), (double)in);
+  leat_value_id_t high = leat_b_fn2s(b, FLOORDIV, leat_b_adds(b, next, (double)(out - 1)), (double)out);
+  leat_value_id_t inside = leat_b_fn2(b, AND, leat_b_fn2(b, GE, j, low), leat_b_fn2(b, LT, j, high));
+  leat_value_id_t weight = leat_b_fn1(b, RECIP, leat_b_cast(b, leat_b_sub(b, high, low), LEAT_F64));
+  return leat_b_cast(b, leat_b_select_or(b, inside, weight, 0.0), dtype);
+}
+
+LOWER(ADAPTIVE_AVG_POOL) {
+  leat_builder_t *b = c->b;
+  leat_value_id_t x = c->in[0];
+  leat_window_t w;
+  if (tiles_evenly(c, &w)) {
+    double size = 1.0;
+    for (uint32_t i = 0; i < w.rank; i++) size *= (double)w.window[i];
+    return leat_b_fn2s(b, DIV, leat_b_pool(b, "sum", x, &w), size);
+  }
+  leat_value_t v = *leat_b_value(b, x);
+  const leat_value_t *y = leat_lower_declared(c, 0);
+  for (uint32_t i = 0; i < w.rank; i++) {
+    uint32_t dim = v.rank - w.rank + i;
+    if (y->dims[dim] == v.dims[dim]) continue;
+    x = leat_row_resize_axis(b, x, dim, average_matrix(b, (leat_dtype_t)v.dtype, y->dims[dim], v.dims[dim]));
+  }
+  return x;
+}
+
+// Windows of unequal size: the maximum of each slice, axis by axis.
+static leat_value_id_t max_axis(leat_builder_t *b, leat_value_id_t x, uint32_t dim, int64_t out) {
+  enum { SLICES_MAX = 255 };
+  int64_t in = leat_b_value(b, x)->dims[dim];
+  leat_value_id_t parts[SLICES_MAX];
+  if (out > SLICES_MAX) return leat_b_fail(b, LEAT_UNSUPPORTED, "more than %d windows of unequal size", SLICES_MAX);
+  for (int64_t i = 0; i < out; i++) {
+    leat_value_id_t part = leat_b_slice_dim(b, x, dim, i * in / out, ((i + 1) * in + out - 1) / out, 1);
+    parts[i] = leat_b_reduce(b, "max", part, 1u << dim, true);
+  }
+  return leat_b_concat(b, parts, (uint32_t)out, dim);
+}
+
+LOWER(ADAPTIVE_MAX_POOL) {
+  leat_value_id_t x = c->in[0];
+  leat_window_t w;
+  if (tiles_evenly(c, &w)) return leat_b_pool(c->b, "max", x, &w);
+  const leat_value_t *y = leat_lower_declared(c, 0);
+  for (uint32_t dim = y->rank - w.rank; dim < y->rank; dim++) x = max_axis(c->b, x, dim, y->dims[dim]);
+  return x;
+}

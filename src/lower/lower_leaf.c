@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows without arithmetic: statements, symbols, constants, casts, copies.
+#include "lower/row.h"
+
+static leat_value_id_t declared_splat(leat_lower_t *c, double value) {
+  const leat_value_t *v = leat_lower_declared(c, 0);
+  return leat_b_splat(c->b, (leat_dtype_t)v->dtype, v->rank, v->dims, value);
+}
+
+LOWER(OUTPUT) {
+  leat_b_store(c->b, leat_lower_string(c, LEAT_ATTR_NAME, ""), "output", c->in[0]);
+  return LEAT_NONE;
+}
+
+// The operand is the value of a symbol: its name is the place to write to.
+LOWER(UPDATE) {
+  const leat_value_t *v = leat_graph_value(c->from, leat_op_input(c->from, c->op, 0));
+  const leat_op_t *symbol = leat_graph_op(c->from, v->op);
+  if (symbol->kind != LEAT_TRACED_SYM && symbol->kind != LEAT_PRIM_SYMBOL)
+    return leat_b_fail(c->b, LEAT_INVALID_ARGUMENT, "operand 0 must be a symbol");
+  leat_b_store(c->b, leat_op_string(c->from, symbol, LEAT_ATTR_NAME, ""), "update", c->in[1]);
+  return LEAT_NONE;
+}
+
+LOWER(OPTIMIZER) {
+  (void)c;
+  return LEAT_NONE;
+}
+
+LOWER(SYM) {
+  leat_attr_t attrs[] = {{.key = LEAT_ATTR_NAME, .v.s = leat_lower_string(c, LEAT_ATTR_NAME, "")},
+                         {.key = LEAT_ATTR_KIND, .v.s = leat_lower_string(c, LEAT_ATTR_KIND, "input")},
+                         {.key = LEAT_ATTR_REQUIRES_GRAD, .v.i = leat_lower_int(c, LEAT_ATTR_REQUIRES_GRAD, 0)}};
+  return leat_b_op(c->b, LEAT_PRIM_SYMBOL, NULL, 0, attrs, 3, leat_lower_declared(c, 0));
+}
+
+LOWER(CONST) {
+  leat_attr_t index = {.key = LEAT_ATTR_INDEX, .v.i = leat_lower_int(c, LEAT_ATTR_INDEX, 0)};
+  return leat_b_op(c->b, LEAT_PRIM_CONSTANT, NULL, 0, &index, 1, leat_lower_declared(c, 0));
+}
+
+LOWER(FULL) { return declared_splat(c, leat_lower_float(c, LEAT_ATTR_VALUE, 0.0)); }
+
+// value + scale * i, in f64 for floats (as torch) and in i64 for integers.
+LOWER(ARANGE) {
+  const leat_value_t *v = leat_lower_declared(c, 0);
+  leat_dtype_t dtype = leat_dtype_is_float((leat_dtype_t)v->dtype) ? LEAT_F64 : LEAT_I64;
+  leat_value_id_t i = leat_b_iota(c->b, dtype, v->rank, v->dims, 0);
+  leat_value_id_t scaled = leat_b_muls(c->b, i, leat_lower_float(c, LEAT_ATTR_SCALE, 1.0));
+  return leat_b_cast(c->b, leat_b_adds(c->b, scaled, leat_lower_float(c, LEAT_ATTR_VALUE, 0.0)), (leat_dtype_t)v->dtype);
+}
+
+LOWER(TO) { return leat_b_cast(c->b, c->in[0], leat_lower_dtype(c, 0)); }
+LOWER(CLONE) { return c->in[0]; }
+LOWER(CONTIGUOUS) { return c->in[0]; }
+LOWER(DETACH) { return leat_b_fn1(c->b, STOP, c->in[0]); }

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Steps that several rows and their gradients share.
+#include "lower/row.h"
+
+#include <math.h>
+
+uint32_t leat_row_dims(const leat_graph_t *g, const leat_op_t *op, uint32_t rank) {
+  uint32_t count = 0, mask = 0;
+  const int64_t *dims = leat_op_list(g, op, LEAT_ATTR_DIMS, &count);
+  for (uint32_t i = 0; i < count; i++) {
+    if (dims[i] >= 0 && dims[i] < rank) mask |= 1u << dims[i];
+  }
+  return count == 0 ? (1u << rank) - 1u : mask;
+}
+
+leat_value_id_t leat_row_reduce_loss(leat_builder_t *b, leat_value_id_t elements, const char *reduction) {
+  if (elements == LEAT_NONE || strcmp(reduction, "none") == 0) return elements;
+  uint32_t all = leat_b_all_dims(b, elements);
+  leat_value_id_t sum = leat_b_reduce(b, "sum", elements, all, false);
+  if (strcmp(reduction, "sum") == 0) return sum;
+  int64_t count = leat_b_extent(b, elements, strcmp(reduction, "batchmean") == 0 ? 1u : all);
+  return leat_b_fn2s(b, DIV, sum, (double)count);
+}
+
+leat_value_id_t leat_row_spread_loss(leat_builder_t *b, leat_value_id_t dy, leat_value_id_t elements, const char *reduction) {
+  if (strcmp(reduction, "mean") != 0) return dy;
+  return leat_b_fn2s(b, DIV, dy, (double)leat_b_extent(b, elements, leat_b_all_dims(b, elements)));
+}
+
+leat_softmax_t leat_row_softmax(leat_builder_t *b, leat_value_id_t x, uint32_t dims) {
+  leat_softmax_t s;
+  leat_value_id_t max = leat_b_reduce(b, "max", x, dims, true);
+  // Infinities would give inf - inf: shift by zero instead.
+  s.max = leat_b_number_or(b, leat_b_fn2s(b, EQ, leat_b_fn1(b, ABS, max), (double)INFINITY), 0.0, max);
+  s.shifted = leat_b_sub(b, x, s.max);
+  s.exp = leat_b_fn1(b, EXP, s.shifted);
+  s.sum = leat_b_sum(b, s.exp, dims);
+  return s;
+}
+
+leat_standard_t leat_row_standardize(leat_builder_t *b, leat_value_id_t x, uint32_t dims, double eps) {
+  leat_standard_t s;
+  s.mean = leat_b_mean(b, x, dims);
+  leat_value_id_t centred = leat_b_sub(b, x, s.mean);
+  s.variance = leat_b_mean(b, leat_b_square(b, centred), dims);
+  s.rstd = leat_b_fn1(b, RSQRT, leat_b_adds(b, s.variance, eps));
+  s.normal = leat_b_mul(b, centred, s.rstd);
+  return s;
+}
+
+leat_value_id_t leat_row_rms(leat_builder_t *b, leat_value_id_t x, uint32_t dims, double eps) {
+  return leat_b_fn1(b, RSQRT, leat_b_adds(b, leat_b_mean(b, leat_b_square(b, x), dims), eps));
+}
+
+leat_value_id_t leat_row_channel(leat_builder_t *b, leat_value_id_t v, leat_value_id_t x) {
+  if (v == LEAT_NONE) return LEAT_NONE;
+  leat_value_t like = *leat_b_value(b, x);
+  for (uint32_t d = 0; d < like.rank; d++)
+    if (d != 1) like.dims[d] = 1;
+  return leat_b_cast(b, leat_b_reshape(b, v, like.rank, like.dims), (leat_dtype_t)like.dtype);
+}
+
+leat_value_id_t leat_row_group_channels(leat_builder_t *b, leat_value_id_t x, int64_t groups) {
+  leat_value_t v = *leat_b_value(b, x);
+  int64_t rest = groups > 0 && v.dims[0] > 0 ? leat_value_elements(&v) / v.dims[0] / groups : 0;
+  return leat_b_reshape(b, x, 3, (const int64_t[]){v.dims[0], groups, rest});
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a row of the lowering table sees, and steps that several rows share.
+//
+// A row is one short function: LOWER(SOFTMAX) { ... } returns result 0 and puts further results into c->out.
+// Mistakes are sticky in the builder; a combination that is legal in torch but not lowered calls leat_b_fail with
+// LEAT_UNSUPPORTED and says what to do; where (op, module, source) is added by the driver.
+#ifndef LEAT_LOWER_ROW_H_
+#define LEAT_LOWER_ROW_H_
+
+#include "ir/formula.h"
+#include "ir/vjp.h"
+
+typedef struct leat_lower_s {
+  leat_builder_t *b;
+  const leat_graph_t *from;   // the graph that is being lowered
+  const leat_op_t *op;        // the op, in `from`
+  const leat_value_id_t *in;  // its operands in the new graph; LEAT_NONE: absent
+  uint32_t in_count;
+  double dropout_rate;        // shared by every dropout of the graph, or NaN
+  leat_value_id_t out[LEAT_VJP_RESULT_MAX];
+} leat_lower_t;
+
+#define LOWER(row)                                 \
+  leat_value_id_t leat_lower_##row(leat_lower_t *c); \
+  leat_value_id_t leat_lower_##row(leat_lower_t *c)
+#define VJP(row)                        \
+  void leat_vjp_##row(leat_vjp_t *v); \
+  void leat_vjp_##row(leat_vjp_t *v)
+
+static inline leat_value_id_t leat_lower_in(const leat_lower_t *c, uint32_t i) {
+  return i < c->in_count ? c->in[i] : LEAT_NONE;
+}
+static inline int64_t leat_lower_int(const leat_lower_t *c, leat_attr_key_t key, int64_t otherwise) {
+  return leat_op_int(c->from, c->op, key, otherwise);
+}
+static inline double leat_lower_float(const leat_lower_t *c, leat_attr_key_t key, double otherwise) {
+  return leat_op_float(c->from, c->op, key, otherwise);
+}
+static inline const char *leat_lower_string(const leat_lower_t *c, leat_attr_key_t key, const char *otherwise) {
+  return leat_op_string(c->from, c->op, key, otherwise);
+}
+static inline const int64_t *leat_lower_list(const leat_lower_t *c, leat_attr_key_t key, uint32_t *out_count) {
+  return leat_op_list(c->from, c->op, key, out_count);
+}
+// What the tracer declared for a result.
+static inline const leat_value_t *leat_lower_declared(const leat_lower_t *c, uint32_t result) {
+  return leat_graph_value(c->from, c->op->result_first + result);
+}
+static inline leat_dtype_t leat_lower_dtype(const leat_lower_t *c, uint32_t result) {
+  return (leat_dtype_t)leat_lower_declared(c, result)->dtype;
+}
+
+// --- shared by rows and their gradients -----------------------------------------------------------------------
+// The dims attribute as a mask; absent or empty: all dims of a value of this rank.
+uint32_t leat_row_dims(const leat_graph_t *g, const leat_op_t *op, uint32_t rank);
+// Value of a loss from its elements: "none", "sum", "mean" (over all elements).
+leat_value_id_t leat_row_reduce_loss(leat_builder_t *b, leat_value_id_t elements, const char *reduction);
+// Cotangent of each element of such a loss: broadcasts against the elements.
+leat_value_id_t leat_row_spread_loss(leat_builder_t *b, leat_value_id_t dy, leat_value_id_t elements, const char *reduction);
+
+// Product of the last two dims under batch dims that broadcast: specs over letters m, k, n, as
+// leat_row_batched(b, x, "mk", y, "nk", "mn").
+leat_value_id_t leat_row_batched(leat_builder_t *b, leat_value_id_t x, const char *x_spec, leat_value_id_t y,
+                                 const char *y_spec, const char *z_spec);
+
+// softmax over `dims` and the pieces it is made of; a row of -inf only gives `exp` zero and `sum` zero.
+typedef struct leat_softmax_s {
+  leat_value_id_t max, shifted, exp, sum;
+} leat_softmax_t;
+leat_softmax_t leat_row_softmax(leat_builder_t *b, leat_value_id_t x, uint32_t dims);
+
+// Mean-centred and scaled to unit variance over `dims`.
+typedef struct leat_standard_s {
+  leat_value_id_t mean, variance, rstd, normal;
+} leat_standard_t;
+leat_standard_t leat_row_standardize(leat_builder_t *b, leat_value_id_t x, uint32_t dims, double eps);
+
+// 1 / sqrt(mean(x^2) + eps) over `dims`.
+leat_value_id_t leat_row_rms(leat_builder_t *b, leat_value_id_t x, uint32_t dims, double eps);
+// One number a channel, shaped and cast to broadcast against x[N,C,..]; LEAT_NONE stays.
+leat_value_id_t leat_row_channel(leat_builder_t *b, leat_value_id_t v, leat_value_id_t x);
+// x[N,C,..] as [N, groups, everything else].
+leat_value_id_t leat_row_group_channels(leat_builder_t *b, leat_value_id_t x, int64_t groups);
+
+// Windows of conv and pool from window, stride, padding, dilation (and groups); x: [.., spatial], declared result size
+// decides how far a last window may reach out (ceil mode).
+leat_window_t leat_row_pool_window(const leat_graph_t *g, const leat_op_t *op, const leat_value_t *x, const leat_value_t *y);
+
+// What avg_pool multiplies its sums with: 1/window, or the number of elements that count, per position.
+leat_value_id_t leat_row_pool_scale(leat_builder_t *b, const leat_graph_t *g, const leat_op_t *op, const leat_value_t *x,
+                                    const leat_window_t *window);
+// x with axis `dim` multiplied by a matrix [out, in].
+leat_value_id_t leat_row_resize_axis(leat_builder_t *b, leat_value_id_t x, uint32_t dim, leat_value_id_t matrix);
+
+// Each element of axis `dim` `times` times in a row.
+leat_value_id_t leat_row_repeat_elements(leat_builder_t *b, leat_value_id_t x, uint32_t dim, int64_t times);
+
+// The dropout rate that all rows of the graph share, NaN when they differ; read from the symbol `p` once it exists.
+double leat_row_shared_rate(const leat_graph_t *g);
+// Mask of a dropout: 1/(1-p) where kept, else 0, in x's dtype.
+leat_value_id_t leat_row_dropout_scale(leat_builder_t *b, leat_value_id_t x, double shared_rate, double rate, int64_t stream);
+
+#endif

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gradients of losses. Those over classes recompute what their forward computed by the same steps, which CSE merges.
+#include "lower/class_loss.h"
+#include "lower/row.h"
+
+static const char *reduction_of(const leat_vjp_t *v) { return leat_vjp_string(v, LEAT_ATTR_REDUCTION, "mean"); }
+
+// Cotangent of each row's loss, with the class dim of extent 1; zero for ignored rows.
+static leat_value_id_t row_cotangent(leat_vjp_t *v, const leat_class_loss_t *l) {
+  leat_builder_t *b = v->b;
+  const char *reduction = reduction_of(v);
+  leat_value_id_t r = leat_b_cast(b, v->dy[0], leat_b_dtype(b, l->x));
+  if (strcmp(reduction, "none") == 0) r = leat_b_unsqueeze(b, r, 1u << l->dim);
+  if (strcmp(reduction, "mean") == 0) r = leat_b_div(b, r, l->denominator);
+  return l->ignored == LEAT_NONE ? r : leat_b_number_or(b, l->ignored, 0.0, r);
+}
+
+// The loss of a row is -sum_c q_c log softmax(x)_c, so dx = r * (softmax * sum(q) - q), with q = weight of the target
+// class when there is one.
+VJP(CROSS_ENTROPY) {
+  leat_builder_t *b = v->b;
+  leat_class_loss_t l = leat_row_class_loss(b, b->graph, &v->op, v->x, v->x_count);
+  leat_softmax_t s = leat_row_softmax(b, l.x, 1u << l.dim);
+  leat_value_id_t r = row_cotangent(v, &l);
+  if (v->wants[0] && l.q == LEAT_NONE) {
+    leat_value_id_t k = leat_b_mul(b, r, l.row_weight);
+    leat_value_id_t softmax = leat_b_mul(b, s.exp, leat_b_div(b, k, s.sum));
+    v->dx[0] = leat_b_sub(b, softmax, leat_b_select_or(b, l.hit, k, 0.0));
+  } else if (v->wants[0]) {
+    leat_value_id_t softmax = leat_b_div(b, s.exp, s.sum);
+    leat_value_id_t pull = leat_b_mul(b, softmax, leat_b_sum(b, l.q, 1u << l.dim));
+    v->dx[0] = leat_b_mul(b, r, leat_b_sub(b, pull, l.q));
+  }
+  if (!v->wants[1]) return;
+  leat_value_id_t loss = leat_b_sub(b, leat_b_fn1(b, LOG, s.sum), s.shifted);
+  if (v->x_count > 2 && v->x[2] != LEAT_NONE) loss = leat_b_mul(b, loss, leat_row_class_weights(b, v->x[2], &l));
+  loss = leat_b_muls(b, loss, 1.0 - leat_vjp_float(v, LEAT_ATTR_LABEL_SMOOTHING, 0.0));
+  v->dx[1] = leat_b_mul(b, r, loss);
+}
+
+VJP(NLL_LOSS) {
+  leat_builder_t *b = v->b;
+  leat_class_loss_t l = leat_row_class_loss(b, b->graph, &v->op, v->x, v->x_count);
+  leat_value_id_t k = leat_b_fn1(b, NEG, leat_b_mul(b, row_cotangent(v, &l), l.row_weight));
+  v->dx[0] = leat_b_select_or(b, l.hit, k, 0.0);
+}
+
+// Cotangent of each element of a loss without classes.
+static leat_value_id_t spread(leat_vjp_t *v, leat_value_id_t elements) {
+  return leat_row_spread_loss(v->b, v->dy[0], elements, reduction_of(v));
+}
+
+// Losses of the difference: dx = -dt.
+static void to_both(leat_vjp_t *v, leat_value_id_t d) {
+  if (v->wants[0]) v->dx[0] = d;
+  if (v->wants[1]) v->dx[1] = leat_b_fn1(v->b, NEG, d);
+}
+
+VJP(SMOOTH_L1_LOSS) {
+  leat_builder_t *b = v->b;
+  double beta = leat_vjp_float(v, LEAT_ATTR_BETA, 1.0);
+  leat_value_id_t z = leat_b_sub(b, v->x[0], v->x[1]), slope = leat_b_fn1(b, SIGN, z);
+  if (beta > 0.0) slope = leat_b_select(b, leat_b_fn2s(b, LT, leat_b_fn1(b, ABS, z), beta), leat_b_fn2s(b, DIV, z, beta), slope);
+  to_both(v, leat_b_mul(b, slope, spread(v, z)));
+}
+
+VJP(HUBER_LOSS) {
+  leat_builder_t *b = v->b;
+  double delta = leat_vjp_float(v, LEAT_ATTR_BETA, 1.0);
+  leat_value_id_t z = leat_b_sub(b, v->x[0], v->x[1]);
+  leat_value_id_t slope = leat_b_fn2s(b, MIN, leat_b_fn2s(b, MAX, z, -delta), delta);
+  to_both(v, leat_b_mul(b, slope, spread(v, z)));
+}
+
+static leat_value_id_t weigh(leat_vjp_t *v, leat_value_id_t d) {
+  return v->x_count > 2 && v->x[2] != LEAT_NONE ? leat_b_mul(v->b, d, v->x[2]) : d;
+}
+
+// (x - t) / max(x * (1 - x), 1e-12), as torch.
+VJP(BCE_LOSS) {
+  leat_builder_t *b = v->b;
+  leat_value_id_t x = v->x[0], t = v->x[1], rest = leat_b_sub_from(b, 1.0, x);
+  leat_value_id_t dy = weigh(v, spread(v, leat_b_sub(b, x, t)));
+  if (v->wants[0]) {
+    leat_value_id_t variance = leat_b_fn2s(b, MAX, leat_b_mul(b, rest, x), 1e-12);
+    v->dx[0] = leat_b_mul(b, dy, leat_b_div(b, leat_b_sub(b, x, t), variance));
+  }
+  if (v->wants[1]) v->dx[1] = leat_b_mul(b, dy, leat_b_sub(b, leat_b_fn1(b, LOG, rest), leat_b_fn1(b, LOG, x)));
+}
+
+// sigmoid(x) - t; with pos_weight p: (p t + 1 - t) sigmoid(x) - p t.
+VJP(BCE_LOGITS) {
+  leat_builder_t *b = v->b;
+  leat_value_id_t x = v->x[0], t = v->x[1], p = v->x_count > 3 ? v->x[3] : LEAT_NONE;
+  leat_value_id_t dy = weigh(v, spread(v, x)), sigmoid = leat_b_fn1(b, SIGMOID, x);
+  if (v->wants[0]) {
+    leat_value_id_t positive = p == LEAT_NONE ? t : leat_b_mul(b, p, t);
+    leat_value_id_t total = p == LEAT_NONE ? sigmoid : leat_b_mul(b, leat_b_adds(b, leat_b_sub(b, positive, t), 1.0), sigmoid);
+    v->dx[0] = leat_b_mul(b, dy, leat_b_sub(b, total, positive));
+  }
+  if (!v->wants[1]) return;
+  leat_value_id_t slope = leat_b_fn1(b, NEG, x);
+  if (p != LEAT_NONE) {
+    leat_value_id_t tail = leat_b_fn1(b, LOG1P, leat_b_fn1(b, EXP, leat_b_fn1(b, NEG, leat_b_fn1(b, ABS, x))));
+    leat_value_id_t softplus = leat_b_add(b, tail, leat_b_fn2s(b, MAX, leat_b_fn1(b, NEG, x), 0.0));
+    slope = leat_b_add(b, slope, leat_b_mul(b, leat_b_adds(b, p, -1.0), softplus));
+  }
+  v->dx[1] = leat_b_mul(b, dy, slope);
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gradient of attention from the recomputed weights P: with D = dropped P,
+// dv = D^T dy; dP = drop * (dy v^T); dS = P * (dP - sum(dP * P)); dq = scale * dS k; dk = scale * dS^T q.
+#include "lower/attention.h"
+#include "lower/row.h"
+
+// Sums what was broadcast, then drops the dim that grouped heads put in.
+static leat_value_id_t fold_to(leat_builder_t *b, leat_value_id_t d, leat_value_id_t like, leat_value_id_t operand) {
+  leat_value_t v = *leat_b_value(b, like);
+  return leat_b_reshape_like(b, leat_b_sum_to(b, d, v.rank, v.dims), operand);
+}
+
+VJP(SDPA) {
+  leat_builder_t *b = v->b;
+  // The shared rate is that of the symbol `p`, which forward has made.
+  leat_attention_t a = leat_row_attention(b, b->graph, &v->op, v->x, v->x_count, leat_row_shared_rate(b->graph));
+  leat_value_t shape = *leat_b_value(b, a.weights), values = *leat_b_value(b, a.v);
+  if (shape.rank < 2 || values.rank < 2) return;
+  shape.dims[shape.rank - 1] = values.dims[values.rank - 1];
+  leat_value_id_t dy = leat_b_reshape(b, leat_b_widen(b, v->dy[0]), shape.rank, shape.dims);
+  if (v->wants[2]) {
+    leat_value_id_t dropped = a.drop == LEAT_NONE ? a.weights : leat_b_mul(b, a.weights, a.drop);
+    v->dx[2] = fold_to(b, leat_row_batched(b, dropped, "km", dy, "kn", "mn"), a.v, v->x[2]);
+  }
+  leat_value_id_t dp = leat_row_batched(b, dy, "mk", a.v, "nk", "mn");
+  if (a.drop != LEAT_NONE) dp = leat_b_mul(b, dp, a.drop);
+  leat_value_id_t sum = leat_b_sum(b, leat_b_mul(b, dp, a.weights), 1u << (shape.rank - 1u));
+  leat_value_id_t ds = leat_b_mul(b, a.weights, leat_b_sub(b, dp, sum)), scaled = leat_b_muls(b, ds, a.scale);
+  if (v->wants[0]) v->dx[0] = fold_to(b, leat_row_batched(b, scaled, "mk", a.k, "kn", "mn"), a.q, v->x[0]);
+  if (v->wants[1]) v->dx[1] = fold_to(b, leat_row_batched(b, scaled, "km", a.q, "kn", "mn"), a.k, v->x[1]);
+  if (v->x_count > 3 && v->x[3] != LEAT_NONE && v->wants[3]) v->dx[3] = a.grouped ? leat_row_merge_heads(b, ds) : ds;
+}

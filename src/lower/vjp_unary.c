@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gradients from the result instead of the operand: cheaper, and what torch does.
+#include "lower/row.h"
+
+VJP(TANH) { v->dx[0] = leat_b_mul(v->b, v->dy[0], leat_b_sub_from(v->b, 1.0, leat_b_square(v->b, v->y[0]))); }
+
+VJP(SIGMOID) {
+  leat_value_id_t slope = leat_b_mul(v->b, v->y[0], leat_b_sub_from(v->b, 1.0, v->y[0]));
+  v->dx[0] = leat_b_mul(v->b, v->dy[0], slope);
+}
+
+VJP(RELU) { v->dx[0] = leat_b_select_or(v->b, leat_b_fn2s(v->b, GT, v->y[0], 0.0), v->dy[0], 0.0); }
