@@ -49,8 +49,16 @@ def leat_command():
 
 
 DTYPES = (
-    torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int8, torch.uint8, torch.int16, torch.int32,
-    torch.int64, torch.bool,
+    torch.float32,
+    torch.float64,
+    torch.bfloat16,
+    torch.float16,
+    torch.int8,
+    torch.uint8,
+    torch.int16,
+    torch.int32,
+    torch.int64,
+    torch.bool,
 )  # fmt: skip - the order of LEAT_DTYPE_*
 
 
@@ -66,9 +74,7 @@ class Native:
         self._isa = self.ffi.new("char[]", isa.encode()) if isa else self.ffi.NULL
         options.isa = self._isa
         out = self.ffi.new("leat_program_t **")
-        self._check(
-            self.lib.leat_program_load(str(path).encode(), self.ffi.new("leat_load_options_t *", options), out)
-        )
+        self._check(self.lib.leat_program_load(str(path).encode(), self.ffi.new("leat_load_options_t *", options), out))
         self.program = self.ffi.gc(out[0], self.lib.leat_program_destroy)
         self.symbols = dict(self._read_symbols())
 

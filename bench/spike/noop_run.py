@@ -252,10 +252,25 @@ def run_checked_set_class(host):
 
 
 VARIANTS = [
-    c_call, two_empty_sizes, two_empty_like, two_new_empty, four_pointers_plain, two_pointers_subclass,
-    two_pointers_disabled, two_shapes_plain, two_shapes_subclass, two_attributes_subclass, two_as_subclass,
-    two_make_subclass, two_set_class, write_pointers, new_pointer_array,
-    run_naive, run_plain_cached, run_checked, run_set_class,
+    c_call,
+    two_empty_sizes,
+    two_empty_like,
+    two_new_empty,
+    four_pointers_plain,
+    two_pointers_subclass,
+    two_pointers_disabled,
+    two_shapes_plain,
+    two_shapes_subclass,
+    two_attributes_subclass,
+    two_as_subclass,
+    two_make_subclass,
+    two_set_class,
+    write_pointers,
+    new_pointer_array,
+    run_naive,
+    run_plain_cached,
+    run_checked,
+    run_set_class,
     run_checked_set_class,
 ]
 

@@ -145,9 +145,7 @@ def _finite_differences(reference, traced, given, slow):
 
     for number in range(DIRECTIONS):
         generator = torch.Generator().manual_seed(zlib.crc32(f"{reference.case.id}/direction{number}".encode()))
-        direction = {
-            name: torch.randn(given[name].shape, generator=generator, dtype=torch.float64) for name in symbols
-        }
+        direction = {name: torch.randn(given[name].shape, generator=generator, dtype=torch.float64) for name in symbols}
         norm = math.sqrt(sum(float((vector**2).sum()) for vector in direction.values())) or 1.0
         direction = {name: vector / norm for name, vector in direction.items()}
         h = FINITE_DIFFERENCE_STEP

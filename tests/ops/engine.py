@@ -165,5 +165,3 @@ class Program:
 def scratch_folder():
     """Where PEFs of cases go: memory, if the machine has a file system for it."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-
-

@@ -58,9 +58,7 @@ def compile_only(name, folder, batch_size=32, inference=False, pef_name=None, **
     model, _, inputs, _ = build(name, batch_size)
     optimizer = None if inference else samba.optim.SGD(model.parameters(), lr=0.0)
     settings = {"output_folder": str(folder), "pef_name": pef_name or name, "inference": inference, **config}
-    return samba.session.compile(
-        model, inputs, optimizer, name=name, config_dict=settings, inference=inference
-    )
+    return samba.session.compile(model, inputs, optimizer, name=name, config_dict=settings, inference=inference)
 
 
 def traced(name, folder, batch_size=32, inference=False, **sgd):

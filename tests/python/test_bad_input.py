@@ -130,7 +130,8 @@ def test_wrong_dtype_of_an_input(dtype, at_work):
         images = torch.zeros(32, 784, dtype=dtype)
     with pytest.raises(Exception) as info:
         samba.session.run(
-            input_tensors=models.named_inputs(images, torch.zeros(32, dtype=torch.int64)), output_tensors=at_work.outputs
+            input_tensors=models.named_inputs(images, torch.zeros(32, dtype=torch.int64)),
+            output_tensors=at_work.outputs,
         )
     text = message_of(info)
     assert "image" in text and str(dtype).removeprefix("torch.") in text

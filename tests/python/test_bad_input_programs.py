@@ -34,7 +34,12 @@ def test_output_folder_does_not_exist(tmp_path):
 
 @pytest.mark.parametrize(
     "option, value, word",
-    [("-b", "16", "batch"), ("--batch-size", "64", "batch"), ("-mb", "7", "microbatch"), ("--mapping", "spatial", "mapping")],
+    [
+        ("-b", "16", "batch"),
+        ("--batch-size", "64", "batch"),
+        ("-mb", "7", "microbatch"),
+        ("--mapping", "spatial", "mapping"),
+    ],
 )
 def test_run_differs_from_the_pef(option, value, word, compiled):
     before = files_in(compiled)
@@ -127,7 +132,14 @@ def test_hostile_checkpoint(form, compiled, tmp_path):
     else:
         checkpoint.write_bytes(pickle.dumps(content))
     done = run_example(
-        "logreg", "run", "--pef", "out/logreg/logreg.pef", "--init-ckpt-path", checkpoint, cwd=compiled, expect_error=True
+        "logreg",
+        "run",
+        "--pef",
+        "out/logreg/logreg.pef",
+        "--init-ckpt-path",
+        checkpoint,
+        cwd=compiled,
+        expect_error=True,
     )
     assert "hostile.pt" in done.stderr
     assert not mark.exists()

@@ -44,7 +44,9 @@ def train_natively(pef, image_shape, batch_size, threads, isa, state):
     return found
 
 
-@pytest.mark.parametrize("name, batch_size", [("logreg", 32), ("resffn", 32), ("resffn", 256), ("lenet", 32), ("lenet", 256)])
+@pytest.mark.parametrize(
+    "name, batch_size", [("logreg", 32), ("resffn", 32), ("resffn", 256), ("lenet", 32), ("lenet", 256)]
+)
 def test_threads_and_isa_do_not_change_bits(name, batch_size, tmp_path):
     pef = models.compile_only(name, tmp_path, batch_size=batch_size)
     model, _, _, image_shape = models.build(name, batch_size)
@@ -117,7 +119,17 @@ def inferred(tmp_path_factory):
 def test_command_run_gives_the_same_bits(inferred):
     folder, at_work, loss, logits = inferred
     names = Native(at_work.pef).names(0x1)  # LEAT_SYMBOL_OUTPUT
-    command = [leat_command(), "run", at_work.pef, "--weights", "weights.pt", "--input", "image=image.npy", "--input", "label=label.npy"]
+    command = [
+        leat_command(),
+        "run",
+        at_work.pef,
+        "--weights",
+        "weights.pt",
+        "--input",
+        "image=image.npy",
+        "--input",
+        "label=label.npy",
+    ]
     for index, name in enumerate(names):
         command += ["--output", f"{name}=y{index}.npy"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
@@ -173,7 +185,9 @@ def test_c_program_trains_the_same(tmp_path):
         losses = []
         for first in range(0, 96, 32):
             batch = slice(first, first + 32)
-            losses.append(float(at_work.step(images[batch], labels[batch], hyperparam_dict={"lr": 0.05, "momentum": 0.0})[0]))
+            losses.append(
+                float(at_work.step(images[batch], labels[batch], hyperparam_dict={"lr": 0.05, "momentum": 0.0})[0])
+            )
         expected = re.search(r"loss ([\d.]+)", line).group(1)
         digits = len(expected.split(".")[1])
         assert f"{sum(losses) / len(losses):.{digits}f}" == expected

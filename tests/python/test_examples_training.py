@@ -63,7 +63,13 @@ def test_gradients_after_one_step(name, tmp_path, data):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"momentum": 0.5, "dampening": 0.3, "weight_decay": 0.1}]
+    "options",
+    [
+        {},
+        {"momentum": 0.9},
+        {"momentum": 0.9, "nesterov": True},
+        {"momentum": 0.5, "dampening": 0.3, "weight_decay": 0.1},
+    ],
 )
 def test_sgd_as_in_torch(options, tmp_path, data):
     """Weights after several steps with every option of SGD."""
@@ -121,7 +127,15 @@ def test_resumed_training_is_the_same_training(tmp_path):
     run_example("resffn", *common, "-e", 2, "--ckpt-dir", "whole", cwd=tmp_path)
     run_example("resffn", *common, "-e", 1, "--ckpt-dir", "parts", cwd=tmp_path)
     run_example(
-        "resffn", *common, "-e", 2, "--ckpt-dir", "parts", "--init-ckpt-path", "parts/resffn-epoch-0001.pt", cwd=tmp_path
+        "resffn",
+        *common,
+        "-e",
+        2,
+        "--ckpt-dir",
+        "parts",
+        "--init-ckpt-path",
+        "parts/resffn-epoch-0001.pt",
+        cwd=tmp_path,
     )
     whole = torch.load(tmp_path / "whole" / "resffn-epoch-0002.pt", weights_only=True)
     parts = torch.load(tmp_path / "parts" / "resffn-epoch-0002.pt", weights_only=True)
