@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// The slow reference: runs a primitive graph op by op on contiguous storage. What each op does is in eval_*.c.
+#include "ir/eval.h"
+
+#include <inttypes.h>
+
+typedef leat_status_t (*reference_t)(const leat_eval_call_t *call);
+
+// A row of op.def without a reference does not link.
+static const reference_t references[LEAT_PRIM_COUNT] = {
+#define PRIM(e, n, lo, hi, r, a) [LEAT_PRIM_##e] = leat_eval_##e,
+#include "ir/op.def"
+#undef PRIM
+};
+
+// Symbols live outside of any op: only a run knows them.
+leat_status_t leat_eval_SYMBOL(const leat_eval_call_t *call) {
+  (void)call;
+  LEAT_FAIL(LEAT_UNSUPPORTED, "a symbol has no value outside of a run");
+}
+leat_status_t leat_eval_STORE(const leat_eval_call_t *call) {
+  (void)call;
+  LEAT_FAIL(LEAT_UNSUPPORTED, "a store has no effect outside of a run");
+}
+
+leat_status_t leat_eval_op(const leat_graph_t *g, const leat_op_t *op, const void *const *inputs,
+                           void *const *results) {
+  assert(leat_op_is_primitive(op->kind));
+  const leat_eval_call_t call = {g, op, inputs, results};
+  return references[op->kind](&call);
+}
+
+typedef struct symbol_s {
+  const char *name;
+  const leat_value_t *type;
+  void *data;
+} symbol_t;
+
+struct leat_eval_s {
+  const leat_graph_t *graph;
+  leat_arena_t arena;
+  void **values;        // storage of every value
+  uint32_t *symbol_of;  // of each op: its symbol, LEAT_NONE for all but symbols and stores
+  const void **inputs;  // operands of the op at hand
+  LEAT_ARRAY(symbol_t) symbols;
+};
+
+// --- create -------------------------------------------------------------------------------------------------------
+
+static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
+
+static uint32_t find_symbol(const leat_eval_t *eval, const char *name) {
+  for (uint32_t i = 0; i < eval->symbols.count; i++) {
+    if (strcmp(eval->symbols.data[i].name, name) == 0) return i;
+  }
+  return LEAT_NONE;
+}
+
+// Fills the symbol that `op` declares with its default: the attribute `value`, else zeros.
+static void set_default(leat_eval_t *eval, const leat_op_t *op, symbol_t *symbol) {
+  leat_dtype_t dtype = (leat_dtype_t)symbol->type->dtype;
+  const leat_attr_t *value = op->kind == LEAT_PRIM_SYMBOL ? leat_op_attr(eval->graph, op, LEAT_ATTR_VALUE) : NULL;
+  for (int64_t at = 0; value != NULL && at < leat_value_elements(symbol->type); at++)
+    leat_element_store(dtype, symbol->data, at, leat_element_of(dtype, value->v.f));
+}
+
+// The symbol that a symbol or store op names, made on its first mention.
+static leat_status_t bind_symbol(leat_eval_t *eval, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(eval->graph, id);
+  const char *name = leat_op_string(eval->graph, op, LEAT_ATTR_NAME, "");
+  eval->symbol_of[id] = find_symbol(eval, name);
+  if (eval->symbol_of[id] != LEAT_NONE) return NULL;
+  leat_value_id_t value = op->kind == LEAT_PRIM_SYMBOL ? op->result_first : leat_op_input(eval->graph, op, 0);
+  symbol_t symbol = {.name = name, .type = leat_graph_value(eval->graph, value)};
+  symbol.data = leat_arena_alloc(&eval->arena, leat_value_bytes(symbol.type) + 1);
+  if (symbol.data == NULL) return out_of_memory();
+  set_default(eval, op, &symbol);
+  symbol_t *slot = leat_array_push(&eval->symbols);
+  if (slot == NULL) return out_of_memory();
+  *slot = symbol;
+  eval->symbol_of[id] = eval->symbols.count - 1;
+  return NULL;
+}
+
+static bool is_effect(const leat_op_t *op) { return op->kind == LEAT_PRIM_SYMBOL || op->kind == LEAT_PRIM_STORE; }
+
+static leat_status_t bind_ops(leat_eval_t *eval) {
+  for (leat_op_id_t id = 0; id < eval->graph->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(eval->graph, id);
+    char text[256];
+    if (!leat_op_is_primitive(op->kind))
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s is not lowered", leat_op_text(eval->graph, op, text, sizeof text));
+    eval->symbol_of[id] = LEAT_NONE;
+    if (is_effect(op)) LEAT_TRY(bind_symbol(eval, id));
+  }
+  return NULL;
+}
+
+static leat_status_t allocate_values(leat_eval_t *eval) {
+  const leat_graph_t *g = eval->graph;
+  uint32_t most_inputs = 0;
+  for (leat_op_id_t id = 0; id < g->ops.count; id++) {
+    uint32_t count = leat_graph_op(g, id)->input_count;
+    most_inputs = count > most_inputs ? count : most_inputs;
+  }
+  eval->values = leat_arena_alloc(&eval->arena, (g->values.count + 1) * sizeof *eval->values);
+  eval->symbol_of = leat_arena_alloc(&eval->arena, (g->ops.count + 1) * sizeof *eval->symbol_of);
+  eval->inputs = leat_arena_alloc(&eval->arena, (most_inputs + 1) * sizeof *eval->inputs);
+  if (eval->values == NULL || eval->symbol_of == NULL || eval->inputs == NULL) return out_of_memory();
+  for (leat_value_id_t v = 0; v < g->values.count; v++) {
+    eval->values[v] = leat_arena_alloc(&eval->arena, leat_value_bytes(leat_graph_value(g, v)) + 1);
+    if (eval->values[v] == NULL) return out_of_memory();
+  }
+  return NULL;
+}
+
+leat_status_t leat_eval_create(const leat_graph_t *primitive_graph, leat_eval_t **out_eval) {
+  *out_eval = NULL;
+  leat_eval_t *eval = leat_alloc_zero(1, sizeof *eval);
+  if (eval == NULL) return out_of_memory();
+  eval->graph = primitive_graph;
+  leat_arena_init(&eval->arena);
+  leat_status_t status = allocate_values(eval);
+  if (status == NULL) status = bind_ops(eval);
+  if (status != NULL)
+    leat_eval_destroy(eval);
+  else
+    *out_eval = eval;
+  return status;
+}
+
+void leat_eval_destroy(leat_eval_t *eval) {
+  if (eval == NULL) return;
+  leat_array_free(&eval->symbols);
+  leat_arena_deinit(&eval->arena);
+  leat_free(eval);
+}
+
+// --- symbols ------------------------------------------------------------------------------------------------------
+
+static leat_status_t symbol_named(const leat_eval_t *eval, const char *name, size_t data_bytes,
+                                  const symbol_t **out_symbol) {
+  uint32_t at = find_symbol(eval, name);
+  if (at == LEAT_NONE) LEAT_FAIL(LEAT_NOT_FOUND, "the graph has no symbol '%s'", name);
+  *out_symbol = &eval->symbols.data[at];
+  size_t expected = leat_value_bytes((*out_symbol)->type);
+  if (data_bytes == expected) return NULL;
+  char text[160];
+  LEAT_FAIL(LEAT_INVALID_ARGUMENT, "symbol '%s' is %s, which takes %zu bytes, but %zu were given", name,
+            leat_value_text((*out_symbol)->type, text, sizeof text), expected, data_bytes);
+}
+
+leat_status_t leat_eval_set(leat_eval_t *eval, const char *symbol, const void *data, size_t data_bytes) {
+  const symbol_t *found;
+  LEAT_TRY(symbol_named(eval, symbol, data_bytes, &found));
+  if (data_bytes != 0) memcpy(found->data, data, data_bytes);
+  return NULL;
+}
+
+leat_status_t leat_eval_get(const leat_eval_t *eval, const char *symbol, void *data, size_t data_bytes) {
+  const symbol_t *found;
+  LEAT_TRY(symbol_named(eval, symbol, data_bytes, &found));
+  if (data_bytes != 0) memcpy(data, found->data, data_bytes);
+  return NULL;
+}
+
+// --- run ----------------------------------------------------------------------------------------------------------
+
+static leat_status_t run_op(leat_eval_t *eval, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(eval->graph, id);
+  if (op->kind == LEAT_PRIM_STORE) return NULL;  // after everything was read
+  if (op->kind == LEAT_PRIM_SYMBOL) {
+    const symbol_t *symbol = &eval->symbols.data[eval->symbol_of[id]];
+    memcpy(eval->values[op->result_first], symbol->data, leat_value_bytes(symbol->type));
+    return NULL;
+  }
+  for (uint32_t i = 0; i < op->input_count; i++) eval->inputs[i] = eval->values[leat_op_input(eval->graph, op, i)];
+  leat_status_t status = leat_eval_op(eval->graph, op, eval->inputs, eval->values + op->result_first);
+  char text[256];
+  return status == NULL ? NULL : leat_status_annotate(status, "%s", leat_op_text(eval->graph, op, text, sizeof text));
+}
+
+static void run_store(leat_eval_t *eval, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(eval->graph, id);
+  if (op->kind != LEAT_PRIM_STORE) return;
+  const symbol_t *symbol = &eval->symbols.data[eval->symbol_of[id]];
+  memcpy(symbol->data, eval->values[leat_op_input(eval->graph, op, 0)], leat_value_bytes(symbol->type));
+}
+
+leat_status_t leat_eval_run(leat_eval_t *eval) {
+  for (leat_op_id_t id = 0; id < eval->graph->ops.count; id++) LEAT_TRY(run_op(eval, id));
+  for (leat_op_id_t id = 0; id < eval->graph->ops.count; id++) run_store(eval, id);
+  return NULL;
+}

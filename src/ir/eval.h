@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the slow reference share. Private to ir.
+//
+// One function per primitive, in plain nested loops over indices: written to be seen to be right, not to be fast. They
+// are called on verified ops only, and fail only when memory runs out.
+#ifndef LEAT_IR_EVAL_H_
+#define LEAT_IR_EVAL_H_
+
+#include "ir/element.h"
+#include "ir/graph.h"
+
+typedef struct leat_eval_call_s {
+  const leat_graph_t *graph;
+  const leat_op_t *op;
+  const void *const *inputs;  // contiguous
+  void *const *results;       // contiguous, uninitialised
+} leat_eval_call_t;
+
+#define PRIM(e, n, lo, hi, r, a) leat_status_t leat_eval_##e(const leat_eval_call_t *call) LEAT_MUST_USE;
+#include "ir/op.def"
+#undef PRIM
+
+static inline const leat_value_t *leat_eval_operand(const leat_eval_call_t *call, uint32_t i) {
+  return leat_graph_value(call->graph, leat_op_input(call->graph, call->op, i));
+}
+static inline const leat_value_t *leat_eval_result(const leat_eval_call_t *call, uint32_t i) {
+  return leat_graph_value(call->graph, call->op->result_first + i);
+}
+static inline leat_element_t leat_eval_load(const leat_eval_call_t *call, uint32_t i, int64_t offset) {
+  return leat_element_load((leat_dtype_t)leat_eval_operand(call, i)->dtype, call->inputs[i], offset);
+}
+static inline void leat_eval_store(const leat_eval_call_t *call, uint32_t i, int64_t offset, leat_element_t element) {
+  leat_element_store((leat_dtype_t)leat_eval_result(call, i)->dtype, call->results[i], offset, element);
+}
+static inline int64_t leat_eval_int(const leat_eval_call_t *call, leat_attr_key_t key) {
+  return leat_op_int(call->graph, call->op, key, 0);
+}
+static inline const int64_t *leat_eval_list(const leat_eval_call_t *call, leat_attr_key_t key) {
+  uint32_t count;
+  return leat_op_list(call->graph, call->op, key, &count);
+}
+
+// The next index in row-major order; false after the last. Starts from all zeros; an empty extent: check
+// leat_value_elements.
+static inline bool leat_index_next(uint32_t rank, const int64_t *dims, int64_t *index) {
+  for (uint32_t d = rank; d-- > 0;) {
+    if (++index[d] < dims[d]) return true;
+    index[d] = 0;
+  }
+  return false;
+}
+static inline int64_t leat_index_offset(uint32_t rank, const int64_t *index, const int64_t *strides) {
+  int64_t offset = 0;
+  for (uint32_t d = 0; d < rank; d++) offset += index[d] * strides[d];
+  return offset;
+}
+// Row-major strides in elements.
+static inline void leat_value_strides(const leat_value_t *v, int64_t *out_strides) {
+  int64_t stride = 1;
+  for (uint32_t d = v->rank; d-- > 0;) {
+    out_strides[d] = stride;
+    stride *= v->dims[d];
+  }
+}
+static inline int64_t leat_product(const int64_t *dims, uint32_t from, uint32_t to) {
+  int64_t product = 1;
+  for (uint32_t d = from; d < to; d++) product *= dims[d];
+  return product;
+}
+
+// Combining functions of reduce, scan, pool and scatter.
+typedef enum leat_fold_e { LEAT_FOLD_SUM, LEAT_FOLD_PROD, LEAT_FOLD_MAX, LEAT_FOLD_MIN, LEAT_FOLD_SET } leat_fold_t;
+leat_fold_t leat_fold_find(const char *fn);  // "sum", "add", "prod", "mul", "max", "min", "set"
+leat_element_t leat_fold_identity(leat_fold_t fold, leat_dtype_t dtype);
+leat_element_t leat_fold(leat_fold_t fold, leat_dtype_t dtype, leat_element_t so_far, leat_element_t next);
+leat_element_t leat_multiply_add(leat_dtype_t dtype, leat_element_t a, leat_element_t b, leat_element_t sum);
+// Does `next` beat `best` under argmax (argmin)? Only a strictly better one does, and the first NaN beats all.
+bool leat_fold_beats(bool greatest, leat_dtype_t dtype, leat_element_t next, leat_element_t best);
+
+// Operand `i` as elements, for loops that read it many times; free with leat_free.
+leat_status_t leat_eval_widen(const leat_eval_call_t *call, uint32_t i, leat_element_t **out_elements) LEAT_MUST_USE;
+
+#endif
