@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rewrites of the primitive graph. Every pass rebuilds: graph in, graph out; each may be left out, and the graph
+// computes the same. Floats: no pass changes the bits of a result.
+#ifndef LEAT_OPT_OPT_H_
+#define LEAT_OPT_OPT_H_
+
+#include "ir/graph.h"
+
+// Local rules and constant folding (fold.c, fold_rules.c).
+leat_status_t leat_opt_fold(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
+// Ops that compute the same in the same group become one (cse.c).
+leat_status_t leat_opt_cse(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
+// Ops that no store needs go; symbols stay, since they are the interface (dce.c).
+leat_status_t leat_opt_dce(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
+
+typedef struct leat_opt_pass_s {
+  const char *name;
+  leat_status_t (*run)(const leat_graph_t *from, leat_graph_t **out_graph);
+} leat_opt_pass_t;
+
+enum { LEAT_OPT_PASS_COUNT = 3 };
+extern const leat_opt_pass_t leat_opt_passes[LEAT_OPT_PASS_COUNT];  // in the order they are meant to run
+
+#endif
