@@ -130,7 +130,8 @@ def pytest(suite):
         return Count()
     report = LOGS / f"{suite.name}.xml"
     report.unlink(missing_ok=True)
-    status = suite.run(sys.executable, "-m", "pytest", f"--junitxml={report}", folder)
+    status = suite.run(
+        sys.executable, "-m", "pytest", f"--junitxml={report}", folder, env={"LEAT_COMMAND": str(suite.build / "leat")})
     if not report.exists():
         return Count(failed=1)
     total = Count()

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `leat`, on PEFs that it compiles itself from graph text: no tracing is involved."""
+
+import json
+import subprocess
+
+import numpy as np
+import pytest
+from support import leat_command
+
+# A classifier whose logits do not depend on the label; named so that suffixes are told apart.
+GRAPH = """leat.graph 1
+%0 = symbol() {kind="input", name="image", requires_grad=0} : f32[4,6]
+%1 = symbol() {kind="param", name="net__fc__weight", requires_grad=1} : f32[3,6]
+%2 = symbol() {kind="param", name="net__fc__bias", requires_grad=1} : f32[3]
+%3 = symbol() {kind="input", name="label", requires_grad=0} : i64[4]
+%4 = linear(%0, %1, %2) : f32[4,3] @ "net.fc" "net.py:3"
+%5 = cross_entropy(%4, %3, none) {ignore_index=-100, label_smoothing=0.0, reduction="mean"} : f32[] @ "net.loss" "net.py:4"
+output(%5) {name="net__loss", seed="one"}
+output(%4) {name="net__fc__logits", seed="zero"}
+optimizer(%1, %2) {kind="sgd", lr=0.5, momentum=0.0, weight_decay=0.0, hyper="lr,momentum,weight_decay"}
+"""  # noqa: E501
+CODES = {"invalid": 1, "not found": 2, "corrupt": 3}
+
+
+def leat(folder, *arguments, code=0):
+    """stdout of the command if `code` is 0, else its message."""
+    done = subprocess.run([leat_command(), *map(str, arguments)], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    if code:
+        assert done.stderr.startswith("leat: ") and done.stderr.count("\n") == 1, done.stderr
+    return done.stderr if code else done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Both PEFs of GRAPH, and its tensors as .npy files."""
+    folder = tmp_path_factory.mktemp("command")
+    (folder / "net.graph").write_text(GRAPH)
+    leat(folder, "compile", "net.graph", "-o", "train.pef")
+    leat(folder, "compile", "net.graph", "-o", "infer.pef", "--inference")
+    random = np.random.default_rng(3)
+    np.save(folder / "x.npy", random.standard_normal((4, 6), dtype=np.float32))
+    np.save(folder / "t.npy", np.array([0, 2, 1, 1]))
+    np.save(folder / "w.npy", random.standard_normal((3, 6), dtype=np.float32))
+    np.save(folder / "b.npy", random.standard_normal(3, dtype=np.float32))
+    return folder
+
+
+WEIGHTS = ["--input", "weight=w.npy", "--input", "bias=b.npy"]
+
+
+def loss_and_gradient(folder):
+    x, t, w, b = (np.load(folder / f"{name}.npy") for name in "xtwb")
+    logits = x.astype(np.float64) @ w.T + b
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    return logits, -np.log(p[np.arange(4), t]).mean(), (p - np.eye(3)[t]).T @ x / 4
+
+
+def test_run_forward(folder):
+    leat(folder, "run", "infer.pef", *WEIGHTS, "--input", "image=x.npy", "--input", "label=t.npy",
+         "--output", "logits=y.npy", "--output", "0=loss.npy")  # fmt: skip
+    logits, loss, _ = loss_and_gradient(folder)
+    np.testing.assert_allclose(np.load(folder / "y.npy"), logits, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.load(folder / "loss.npy"), loss, rtol=1e-5)
+
+
+@pytest.mark.parametrize("pef", ["infer.pef", "train.pef"])
+def test_an_input_that_no_asked_output_reads_may_be_missing(folder, pef):
+    leat(folder, "run", pef, *WEIGHTS, "--input", "image=x.npy", "--output", "logits=alone.npy")
+    np.testing.assert_allclose(np.load(folder / "alone.npy"), loss_and_gradient(folder)[0], rtol=1e-5, atol=1e-6)
+    message = leat(folder, "run", pef, *WEIGHTS, "--input", "image=x.npy", "--output", "loss=l.npy", code=1)
+    assert "input label is missing" in message
+    assert not (folder / "l.npy").exists()
+
+
+def test_run_trains(folder):
+    leat(folder, "run", "train.pef", *WEIGHTS, "--input", "image=x.npy", "--input", "label=t.npy", "--section", "all",
+         "--set", "lr=0.25", "--output", "weight=after.npy", "--output", "weight__grad=grad.npy")  # fmt: skip
+    gradient = loss_and_gradient(folder)[2]
+    np.testing.assert_allclose(np.load(folder / "grad.npy"), gradient, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(np.load(folder / "after.npy"), np.load(folder / "w.npy") - 0.25 * gradient, rtol=1e-5)
+
+
+def test_run_reports(folder):
+    printed = leat(folder, "run", "infer.pef", *WEIGHTS, "--input", "image=x.npy", "--output", "logits=y.npy",
+                   "--steps", "5", "--threads", "1", "--isa", "avx2", "--profile", "--json")  # fmt: skip
+    report = json.loads(printed)
+    assert report["steps"] == 5 and report["threads"] == 1 and report["median_us"] > 0 and report["report"]
+
+
+def test_info(folder):
+    facts = json.loads(leat(folder, "info", "train.pef", "--json"))
+    assert {symbol["name"] for symbol in facts["symbols"] if symbol["kind"] == "input"} == {"image", "label"}
+    assert {"fwd", "bckwd", "opt"} <= {section["type"] for section in facts["sections"]}
+    assert facts["memory"]["peak"] > 0 and not facts["inference"]
+    text = leat(folder, "info", "train.pef")
+    assert "net__fc__weight" in text and "training" in text
+    assert {section["type"] for section in json.loads(leat(folder, "info", "infer.pef", "--json"))["sections"]} <= {
+        "fwd",
+        "prepare",
+    }
+
+
+@pytest.mark.parametrize(
+    "arguments, code, words",
+    [
+        (["nonsense"], "invalid", ["no command 'nonsense'"]),
+        (["info"], "invalid", ["info takes 1 file"]),
+        (["info", "nothing.pef"], "not found", ["nothing.pef"]),
+        (["info", "x.npy"], "corrupt", ["x.npy", "not a PEF"]),
+        (["run", "train.pef", "--frobnicate"], "invalid", ["no option --frobnicate"]),
+        (["run", "train.pef", "--threads", "many"], "invalid", ["--threads takes a count"]),
+        (["run", "train.pef", "--section", "sideways"], "invalid", ["--section sideways"]),
+        (["run", "infer.pef", "--input", "image"], "invalid", ["name=value"]),
+        (["run", "infer.pef", "--input", "picture=x.npy"], "not found", ["picture", "image", "label"]),
+        (["run", "infer.pef", "--input", "image=t.npy"], "invalid", ["i64[4]", "f32[4,6]"]),
+        (["run", "infer.pef", "--input", "image=none.npy"], "not found", ["none.npy"]),
+        (["run", "infer.pef", "--input", "image=net.graph"], "corrupt", ["net.graph"]),
+        (["run", "infer.pef", "--weights", "none.pt"], "not found", ["none.pt"]),
+        (["run", "train.pef", "--set", "speed=1"], "not found", ["speed", "lr"]),
+        (["run", "train.pef", "--set", "lr=fast"], "invalid", ["not a number"]),
+        (["compile", "net.graph"], "invalid", ["-o FILE"]),
+        (["compile", "net.graph", "-o", "no/such/folder/x.pef"], "not found", ["no/such/folder"]),
+        (["compile", "x.npy", "-o", "x.pef"], "invalid", ["x.npy"]),
+    ],
+)
+def test_wrong_usage(folder, arguments, code, words):
+    message = leat(folder, *arguments, code=CODES[code])
+    assert all(word in message for word in words), message
+
+
+def test_section_that_is_not_there(folder):
+    inputs = ["--input", "image=x.npy", "--input", "label=t.npy"]
+    leat(folder, "run", "infer.pef", *inputs, "--section", "opt", code=CODES["invalid"])
+
+
+@pytest.mark.parametrize("command", [[], ["info"], ["run"], ["compile"]])
+def test_help_teaches(folder, command):
+    printed = leat(folder, *command, "--help")
+    assert "leat " in printed and (not command or "examples:" in printed)
+
+
+def test_version(folder):
+    assert leat(folder, "--version").startswith("leat 0.")
