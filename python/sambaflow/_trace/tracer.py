@@ -95,6 +95,8 @@ class Tracer:
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
         """Traces everything that torch is asked for inside."""
+        import sambaflow._trace.ops  # noqa: F401 - fills the tables
+
         token = _active.set(self)
         try:
             with (
@@ -185,6 +187,22 @@ class Tracer:
         detached = not torch.is_grad_enabled()
         origin = (self.scope.module, self.scope.source())
         return self.graph.add(row, operands, attrs, types, detached=detached, origin=origin)
+
+    def record_addmm(self, bias: Any, mat1: Any, mat2: Any, beta: float, alpha: float) -> TracedTensor:
+        """`samba.addmm` with a transposed second matrix, which torch has no op for."""
+        shape = (*mat1.shape[:-1], mat2.shape[-2])
+        operands = [self.value(t) for t in (bias, mat1, mat2)]
+        attrs: dict[str, Attr] = {"alpha": alpha, "beta": beta, "transposed": 1}
+        return self._record("addmm", operands, attrs, (operands[1].dtype, shape))
+
+    def record_triu_fill(self, tensor: Any, value: float) -> TracedTensor:
+        """`samba.triu_fill`."""
+        source = self.value(tensor)
+        return self._record("triu_fill", [source], {"value": value}, source.type)
+
+    def _record(self, row: str, operands: Sequence[Value], attrs: Mapping[str, Attr], result: Type) -> TracedTensor:
+        with self._calling(row), torch._C.DisableTorchFunctionSubclass():
+            return self._name_results(self.wrap(self.emit(row, operands, attrs, [result])[0]))
 
     def next_stream(self) -> int:
         """A number for one random draw of the program."""

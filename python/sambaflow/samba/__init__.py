@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SambaFlow API: `from sambaflow import samba`.
+
+`samba.session` is the session object. The module of the same name is in `sys.modules` under
+`sambaflow.samba.session`, so `from sambaflow.samba.session import SambaSession` works beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys as _sys
+from collections.abc import Iterator
+
+from sambaflow.samba.session import SambaSession
+
+session = SambaSession()
+
+from sambaflow.samba import (  # noqa: E402 - these modules refer to `session`
+    directives, env, functional, lazy_param, nn, optim, profiler, sambaloader, sambatensor, utils,
+)  # fmt: skip
+from sambaflow.samba.convert import *  # noqa: E402, F403
+from sambaflow.samba.functional import *  # noqa: E402, F403
+from sambaflow.samba.profiler import Profiler as _Profiler  # noqa: E402
+from sambaflow.samba.sambatensor import DimInfo, SambaTensor, from_torch_tensor, to_torch  # noqa: E402
+
+session.profiler = _Profiler()
+# `import sambaflow; sambaflow.samba.session` reads the attribute, which importing the submodule had set to the module.
+setattr(_sys.modules[__name__], "session", session)
+
+__all__ = [
+    "DimInfo", "SambaTensor", "directives", "env", "from_torch_tensor", "functional", "lazy_param", "nn", "optim",
+    "profiler", "sambaloader", "sambatensor", "session", "to_torch", "utils",
+]  # fmt: skip
+
+
+def is_internal() -> bool:
+    """Whether this is a build for its makers alone: no."""
+    return False
+
+
+@contextlib.contextmanager
+def patched_torch() -> Iterator[None]:
+    """Torch is never patched outside tracing, so a reference computed inside is plain torch."""
+    yield

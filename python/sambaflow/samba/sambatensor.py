@@ -185,6 +185,10 @@ class SambaTensor(torch.Tensor):
 
     @sn_grad.setter
     def sn_grad(self, grad: torch.Tensor | None) -> None:
+        from sambaflow.samba.session import check_output_seed
+
+        if grad is not None:
+            check_output_seed(self, grad)
         binding_of(self).grad = None if grad is None else plain_tensor(grad)
 
     @property

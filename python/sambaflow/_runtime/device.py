@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A loaded PEF: its symbols, read and written as torch tensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sambaflow._runtime.library import DTYPES, InvalidArgumentError, NotFoundError, check, library, thread_count
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A named tensor in device memory."""
+
+    index: int
+    name: str
+    kind: int
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    data_bytes: int
+
+
+class Device:
+    """One loaded PEF. Owns the C program."""
+
+    def __init__(self, path: str, *, profile: bool = False) -> None:
+        self.path = path
+        self._ffi, self._lib = library().ffi, library().lib
+        options = self._ffi.new("leat_load_options_t *", self._lib.leat_load_options_default())
+        options.thread_count = thread_count()
+        options.profile = int(profile)
+        out = self._ffi.new("leat_program_t **")
+        check(self._lib.leat_program_load(path.encode(), options, out))
+        self.handle = self._ffi.gc(out[0], self._lib.leat_program_destroy)
+        self.symbols: Mapping[str, Symbol] = self._read_symbols()
+
+    def _read_symbols(self) -> dict[str, Symbol]:
+        info = self._ffi.new("leat_symbol_info_t *")
+        symbols: dict[str, Symbol] = {}
+        for index in range(self._lib.leat_program_symbol_count(self.handle)):
+            check(self._lib.leat_program_symbol_info(self.handle, index, info))
+            name = self._ffi.string(info.name).decode()
+            shape = tuple(info.dims[axis] for axis in range(info.rank))
+            symbols[name] = Symbol(index, name, info.kind, DTYPES[info.dtype], shape, info.data_bytes)
+        return symbols
+
+    def of_kind(self, kind: str) -> list[Symbol]:
+        """Symbols of a kind (`INPUT`, `OUTPUT`, ...) in the order of the file."""
+        number = getattr(self._lib, f"LEAT_SYMBOL_{kind}")
+        return [symbol for symbol in self.symbols.values() if symbol.kind == number]
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        text = self._lib.leat_program_metadata(self.handle)
+        return dict(json.loads(self._ffi.string(text).decode())) if text != self._ffi.NULL else {}
+
+    @property
+    def fingerprint(self) -> tuple[int, int, int]:
+        out = self._ffi.new("uint64_t[3]")
+        self._lib.leat_program_fingerprint(self.handle, out)
+        return out[0], out[1], out[2]
+
+    @property
+    def section_types(self) -> int:
+        return int(self._lib.leat_program_section_types(self.handle))
+
+    @property
+    def threads(self) -> int:
+        return int(self._lib.leat_program_thread_count(self.handle))
+
+    def find(self, name: str) -> Symbol:
+        """The symbol `name`; the error names the nearest ones."""
+        if name not in self.symbols:
+            out = self._ffi.new("uint32_t *")
+            check(self._lib.leat_program_find_symbol(self.handle, name.encode(), out))
+            raise NotFoundError(f"{self.path} has no symbol {name!r}")
+        return self.symbols[name]
+
+    def read(self, symbol: Symbol) -> torch.Tensor:
+        """A copy of the symbol."""
+        tensor = torch.empty(symbol.shape, dtype=symbol.dtype)
+        self._copy(self._lib.leat_program_read, symbol, tensor)
+        return tensor
+
+    def read_into(self, symbol: Symbol, tensor: torch.Tensor) -> None:
+        """Copies the symbol over `tensor`, a plain one of its shape; its autograd version does not change."""
+        self._check_shape(symbol, tensor)
+        if tensor.dtype == symbol.dtype and tensor.is_contiguous():
+            self._copy(self._lib.leat_program_read, symbol, tensor)
+        else:
+            tensor.detach().copy_(self.read(symbol))
+
+    def write(self, symbol: Symbol, tensor: torch.Tensor) -> None:
+        """Copies `tensor` to the symbol, converted to its dtype."""
+        self._check_shape(symbol, tensor)
+        if tensor.device.type != "cpu":
+            raise InvalidArgumentError(f"{symbol.name}: the tensor has no data on the host (device {tensor.device})")
+        self._copy(self._lib.leat_program_write, symbol, tensor.detach().to(symbol.dtype).contiguous())
+
+    def _check_shape(self, symbol: Symbol, tensor: torch.Tensor) -> None:
+        if tuple(tensor.shape) != symbol.shape and tensor.numel() != _numel(symbol.shape):
+            raise InvalidArgumentError(
+                f"{symbol.name}: the tensor has shape {list(tensor.shape)}, the PEF has {list(symbol.shape)}"
+            )
+
+    def _copy(self, function: Any, symbol: Symbol, tensor: torch.Tensor) -> None:
+        pointer = self._ffi.cast("void *", tensor.data_ptr())
+        check(function(self.handle, symbol.index, pointer, symbol.data_bytes))
+
+    def set_hyperparameter(self, symbol: Symbol, value: float) -> None:
+        check(self._lib.leat_program_set_hyperparameter(self.handle, symbol.index, value))
+
+    def report(self) -> dict[str, Any]:
+        """Sections, symbols and memory."""
+        out = self._ffi.new("char **")
+        check(self._lib.leat_program_report(self.handle, out))
+        try:
+            return dict(json.loads(self._ffi.string(out[0]).decode()))
+        finally:
+            self._lib.leat_string_free(out[0])
+
+
+def _numel(shape: tuple[int, ...]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count

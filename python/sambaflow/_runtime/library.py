@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C library: loading it, and turning its statuses into exceptions."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Any
+
+import torch
+
+
+class LeatError(RuntimeError):
+    """libleat could not do what was asked."""
+
+
+class MismatchError(LeatError, ValueError):
+    """PEF and program do not belong together."""
+
+
+class CorruptFileError(LeatError, ValueError):
+    """A file is truncated, altered, or not what it says it is."""
+
+
+class InvalidArgumentError(LeatError, ValueError):
+    """A name, dtype, shape or option is wrong."""
+
+
+class NotFoundError(LeatError, FileNotFoundError):
+    """A file, symbol or hyperparameter does not exist."""
+
+    def __str__(self) -> str:  # FileNotFoundError would print (errno, text) pairs
+        return str(self.args[0]) if self.args else ""
+
+
+class UnsupportedError(LeatError, NotImplementedError):
+    """Legal, but this build does not do it."""
+
+
+class FileAccessError(LeatError, OSError):
+    """The operating system refused."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+@functools.cache
+def library() -> Any:
+    """The extension module `sambaflow._leat` (its `ffi` and `lib`)."""
+    try:
+        from sambaflow import _leat
+    except ImportError as error:
+        raise ImportError(
+            f"the compiled part of sambaflow cannot be loaded ({error}); install the package with `pip install .`"
+        ) from error
+    return _leat
+
+
+@functools.cache
+def _exceptions() -> dict[int, type[Exception]]:
+    lib = library().lib
+    return {
+        lib.LEAT_INVALID_ARGUMENT: InvalidArgumentError,
+        lib.LEAT_NOT_FOUND: NotFoundError,
+        lib.LEAT_CORRUPT: CorruptFileError,
+        lib.LEAT_UNSUPPORTED: UnsupportedError,
+        lib.LEAT_OUT_OF_MEMORY: MemoryError,
+        lib.LEAT_IO: FileAccessError,
+        lib.LEAT_MISMATCH: MismatchError,
+    }
+
+
+def check(status: Any) -> None:
+    """Raises the exception that stands for `status`, with its whole message; success returns."""
+    ffi, lib = library().ffi, library().lib
+    if status == ffi.NULL:
+        return
+    try:
+        message = ffi.string(lib.leat_status_message(status)).decode(errors="replace")
+        kind = _exceptions().get(lib.leat_status_code(status), LeatError)
+    finally:
+        lib.leat_status_free(status)
+    raise kind(message)
+
+
+# LEAT_DTYPE_* by number.
+DTYPES: tuple[torch.dtype, ...] = (
+    torch.float32,
+    torch.float64,
+    torch.bfloat16,
+    torch.float16,
+    torch.int8,
+    torch.uint8,
+    torch.int16,
+    torch.int32,
+    torch.int64,
+    torch.bool,
+)
+
+
+def thread_count() -> int:
+    """Threads from LEAT_NUM_THREADS, else OMP_NUM_THREADS, else 0: what the machine allows."""
+    for variable in ("LEAT_NUM_THREADS", "OMP_NUM_THREADS"):
+        text = os.environ.get(variable, "").split(",")[0].strip()
+        if text:
+            if not text.isdigit() or int(text) < 1:
+                raise ValueError(f"{variable}={text!r}: expected a positive number of threads")
+            return int(text)
+    return 0

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One step of a loaded program: bind inputs and fresh outputs, run sections.
+
+This is the path that every training step takes, so it touches nothing but plain tensors and small objects prepared
+at load: no attribute of a tensor subclass but `_binding`, no lookup in the library, one C call. What does not fit as
+it is (dtype, layout, shape, a smaller last batch) goes through `staging.convert`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from sambaflow._runtime.device import Device, Symbol
+from sambaflow._runtime.library import InvalidArgumentError, check, library
+from sambaflow._runtime.staging import convert
+from sambaflow._trace.optimizers import HYPERPARAMETERS
+from sambaflow._trace.program import Port
+from sambaflow.samba.sambatensor import Binding, SambaTensor, plain_tensor
+
+SECTION_TYPES = ("fwd", "bckwd", "gradnorm", "opt", "reduce", "gather")
+FWD = 1
+# Section types a program may ask for though the PEF has none of them.
+_LENIENT = {"gradnorm", "reduce", "gather"}
+
+_empty = torch.empty
+_make_subclass = torch.Tensor._make_subclass
+
+
+class OutputBinding(Binding):
+    """The binding of a traced output: it also knows how its gradient is seeded."""
+
+    __slots__ = ("seed",)
+
+    def __init__(self, plain: torch.Tensor, name: str, seed: str) -> None:
+        super().__init__(plain, name)
+        self.seed = seed
+
+
+class _Slot:
+    """An input or output, and its place in the arrays given to the library."""
+
+    __slots__ = ("bit", "dtype", "place", "port", "shape", "symbol")
+
+    def __init__(self, place: int, symbol: Symbol, port: Port) -> None:
+        self.place, self.symbol, self.port = place, symbol, port
+        self.bit, self.dtype, self.shape = 1 << place, symbol.dtype, torch.Size(symbol.shape)
+
+
+class Runner:
+    """Runs a loaded program on host tensors."""
+
+    def __init__(
+        self, device: Device, inputs: Sequence[Port], outputs: Sequence[Port], traced: Sequence[SambaTensor], types: int
+    ) -> None:
+        self.device = device
+        self.traced = tuple(traced)
+        self._ffi, self._lib = library().ffi, library().lib
+        self._default_types = types
+        self._available = device.section_types
+        self._type_masks: dict[Any, int] = {None: types}
+        self._inputs = self._make_slots(inputs, 0)
+        self._outputs = self._make_slots(outputs, len(inputs))
+        self._output_bits = self._bits_of_outputs()
+        self._enabled = -1
+        self._bound = 0
+        self._all_inputs = (1 << len(inputs)) - 1
+        self._alive: list[Any] = [None] * (len(inputs) + len(outputs))
+        slots = [*self._inputs.values(), *self._outputs.values()]
+        self._symbols = self._ffi.new("uint32_t[]", [slot.symbol.index for slot in slots] or [0])
+        self._pointers = self._ffi.new("void *[]", max(1, len(slots)))
+        self._addresses = self._ffi.cast("uintptr_t *", self._pointers)
+        self._count = len(slots)
+        self._hyper_values: dict[str, float] = {}
+        self._seeds = [t for t in self.traced if getattr(t._binding, "seed", "") == "symbol"]
+        self._seed_given: dict[int, torch.Tensor] = {}
+        self._warned = False
+        self._write_initial_seeds()
+
+    def _make_slots(self, ports: Sequence[Port], first: int) -> dict[str, _Slot]:
+        return {p.name: _Slot(first + i, self.device.find(p.name), p) for i, p in enumerate(ports)}
+
+    def _bits_of_outputs(self) -> dict[str, int]:
+        return {symbol.name: 1 << i for i, symbol in enumerate(self.device.of_kind("OUTPUT"))}
+
+    # ---- one step
+
+    def run(
+        self,
+        inputs: Any,
+        outputs: Any = None,
+        hyperparameters: Mapping[str, float] | None = None,
+        section_types: Iterable[str] | None = None,
+        grad_of_outputs: Sequence[torch.Tensor] | None = None,
+    ) -> tuple[SambaTensor, ...]:
+        """Runs the sections of `section_types` (all of them unless given); the values of `outputs`, in order."""
+        types = self._default_types if section_types is None else self._mask(section_types)
+        if hyperparameters:
+            self._set_hyperparameters(hyperparameters)
+        if self._seeds or grad_of_outputs is not None:
+            self._set_seeds(grad_of_outputs)
+        rows = self._bind_inputs(inputs, types)
+        if not types & FWD:
+            return self._run_rest(outputs, types)
+        results = self._bind_outputs(self.traced if outputs is None else outputs)
+        status = self._lib.leat_program_step(self.device.handle, self._symbols, self._pointers, self._count, types)
+        if status:
+            check(status)
+        return results if rows is None else self._cut(results, rows)
+
+    def _bind_inputs(self, inputs: Any, types: int) -> tuple[int, int] | None:
+        """Points the program at the inputs; (rows given, rows traced) where the batch is smaller than traced."""
+        slots, addresses, alive = self._inputs, self._addresses, self._alive
+        rows = None
+        bound = 0
+        for tensor in inputs if type(inputs) in (list, tuple) else _listed(inputs):
+            if tensor is None:
+                continue
+            binding = getattr(tensor, "_binding", None)
+            slot = slots.get(binding.region or binding.name) if binding is not None else None
+            if slot is None:
+                slot, plain = self._identify(tensor, inputs)
+            else:
+                plain = binding.plain
+            if plain.dtype is not slot.dtype or plain.shape != slot.shape or not plain.is_contiguous():
+                plain, short = convert(plain, slot.port, slot.dtype)
+                rows = short or rows
+            place = slot.place
+            addresses[place] = plain.data_ptr()
+            alive[place] = plain
+            bound |= slot.bit
+        self._bound |= bound
+        missing = self._all_inputs & ~(bound if types & FWD else self._bound)
+        if missing:
+            names = [slot.port.name for slot in slots.values() if slot.bit & missing]
+            raise InvalidArgumentError(f"missing input(s): {', '.join(names)}; the program takes {', '.join(slots)}")
+        return rows
+
+    def _identify(self, tensor: Any, inputs: Any) -> tuple[_Slot, torch.Tensor]:
+        """The slot of an input that has no name that the program knows."""
+        if not isinstance(tensor, torch.Tensor):
+            raise InvalidArgumentError(f"an input is a {type(tensor).__name__}; inputs must be named SambaTensors")
+        name = tensor.sn_region_name if isinstance(tensor, SambaTensor) else None
+        if name is not None and name in self._inputs:
+            return self._inputs[name], plain_tensor(tensor.detach())
+        if name is None and not isinstance(inputs, Mapping):
+            listed = [item for item in inputs if item is not None]
+            if len(listed) == len(self._inputs) and not any(getattr(t, "sn_name", None) for t in listed):
+                position = next(i for i, item in enumerate(listed) if item is tensor)
+                return list(self._inputs.values())[position], plain_tensor(tensor.detach())
+        known = ", ".join(self._inputs)
+        if name is None:
+            raise InvalidArgumentError(f"an input has no name; name it with samba.from_torch_tensor(t, name=...): {known}")
+        raise InvalidArgumentError(f"unknown input {name!r}; the program takes {known}")
+
+    def _bind_outputs(self, outputs: Any) -> tuple[SambaTensor, ...]:
+        """Fresh storage for each wanted output; the others are not stored."""
+        if isinstance(outputs, torch.Tensor):
+            outputs = (outputs,)
+        slots, addresses, alive, bits = self._outputs, self._addresses, self._alive, self._output_bits
+        enabled = 0
+        results = []
+        for traced in outputs:
+            name = traced._binding.name
+            slot = slots.get(name)
+            if slot is None:
+                raise InvalidArgumentError(f"unknown output {name!r}; the program has {', '.join(slots)}")
+            plain = _empty(slot.shape, dtype=slot.dtype)
+            place = slot.place
+            addresses[place] = plain.data_ptr()
+            alive[place] = plain
+            enabled |= bits[name]
+            results.append(_make_subclass(SambaTensor, plain))
+        if enabled != self._enabled:
+            self._enable(enabled)
+        return tuple(results)
+
+    def _enable(self, enabled: int) -> None:
+        """Tells the library which outputs to store; the others go to its own memory."""
+        self._enabled = enabled
+        self._lib.leat_program_enable_outputs(self.device.handle, enabled)
+        for name, slot in self._outputs.items():
+            if not enabled & self._output_bits[name]:
+                self._addresses[slot.place] = 0
+                self._alive[slot.place] = None
+
+    def _run_rest(self, outputs: Any, types: int) -> tuple[SambaTensor, ...]:
+        """Sections without the forward pass: outputs keep the storage of the last forward run."""
+        status = self._lib.leat_program_step(self.device.handle, self._symbols, self._pointers, self._count, types)
+        check(status)
+        wanted = (outputs,) if isinstance(outputs, torch.Tensor) else self.traced if outputs is None else outputs
+        results = []
+        for traced in wanted:
+            kept = self._alive[self._outputs[traced._binding.name].place]
+            if kept is None:
+                kept = self.device.read(self._outputs[traced._binding.name].symbol)
+            results.append(_make_subclass(SambaTensor, kept.clone()))
+        return tuple(results)
+
+    def _cut(self, results: tuple[SambaTensor, ...], rows: tuple[int, int]) -> tuple[SambaTensor, ...]:
+        """Outputs of a smaller batch, without the rows that filled it up."""
+        given, traced = rows
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"a batch of {given} rows was filled up to the {traced} rows of the PEF; outputs are cut to {given}",
+                stacklevel=4,
+            )
+        return tuple(r[:given] if r.dim() and r.shape[0] == traced else r for r in results)
+
+    # ---- what changes rarely
+
+    def _mask(self, section_types: Iterable[str]) -> int:
+        key = section_types if isinstance(section_types, str) else tuple(section_types)
+        if key not in self._type_masks:
+            self._type_masks[key] = self._make_mask((key,) if isinstance(key, str) else key)
+        return self._type_masks[key]
+
+    def _make_mask(self, names: Sequence[str]) -> int:
+        mask = 0
+        for name in names:
+            lower = str(name).lower()
+            if lower not in SECTION_TYPES:
+                raise InvalidArgumentError(f"unknown section type {name!r}; there are {', '.join(SECTION_TYPES)}")
+            bit = 1 << SECTION_TYPES.index(lower)
+            if bit & self._available:
+                mask |= bit
+            elif lower not in _LENIENT:
+                raise InvalidArgumentError(
+                    f"{self.device.path} has no section of type {lower}: it was compiled for inference or without an "
+                    "optimizer; compile it for training to run that"
+                )
+        if not mask:
+            raise InvalidArgumentError(f"{self.device.path} has no section of the types {', '.join(names)}")
+        return mask
+
+    def _set_hyperparameters(self, values: Mapping[str, float]) -> None:
+        known = self._hyper_values
+        for name, value in values.items():
+            if known.get(name) != value:
+                self._set_hyperparameter(name, value)
+                known[name] = value
+
+    def _set_hyperparameter(self, name: str, value: float) -> None:
+        symbols = {symbol.name: symbol for symbol in self.device.of_kind("HYPERPARAMETER")}
+        if name in symbols:
+            self.device.set_hyperparameter(symbols[name], float(value))
+        elif name not in HYPERPARAMETERS:
+            known = ", ".join(sorted({*symbols, *HYPERPARAMETERS}))
+            raise InvalidArgumentError(f"unknown hyperparameter {name!r}; there are {known}")
+
+    # ---- gradient seeds
+
+    def _seed_symbol(self, traced: SambaTensor) -> Symbol | None:
+        return self.device.symbols.get(f"{traced._binding.name}__seed")
+
+    def _write_initial_seeds(self) -> None:
+        for traced in self._seeds:
+            symbol = self._seed_symbol(traced)
+            if symbol is not None:
+                self.device.write(symbol, torch.ones(symbol.shape, dtype=symbol.dtype))
+
+    def _set_seeds(self, grad_of_outputs: Sequence[torch.Tensor] | None) -> None:
+        given = [t._binding.grad for t in self.traced] if grad_of_outputs is None else list(grad_of_outputs)
+        for traced, grad in zip(self.traced, given, strict=False):
+            if grad is None:
+                continue
+            if traced._binding.seed != "symbol":
+                check_fixed_seed(traced._binding, grad)
+                continue
+            symbol = self._seed_symbol(traced)
+            if symbol is not None and (grad_of_outputs is not None or self._seed_given.get(id(traced)) is not grad):
+                self.device.write(symbol, plain_tensor(grad).reshape(symbol.shape))
+                self._seed_given[id(traced)] = grad if grad_of_outputs is None else torch.empty(0)
+
+
+def check_fixed_seed(binding: OutputBinding, grad: torch.Tensor) -> None:
+    """An output whose seed was fixed at compile time takes no other one."""
+    if binding.seed == "one":
+        if bool((plain_tensor(grad) == 1).all()):
+            return
+        raise InvalidArgumentError(
+            f"the gradient of {binding.name} was fixed to one when the PEF was compiled; compile and trace with "
+            "init_output_grads=False to set it"
+        )
+    raise InvalidArgumentError(
+        f"{binding.name} is not a loss of this program, so no gradient flows from it; name it in loss_indices when "
+        "compiling and tracing"
+    )
+
+
+def _listed(inputs: Any) -> list[Any]:
+    """Inputs given as a dict, as a single tensor, or nested."""
+    if isinstance(inputs, torch.Tensor):
+        return [inputs]
+    if isinstance(inputs, Mapping):
+        return [leaf for value in inputs.values() for leaf in _listed(value)]
+    if isinstance(inputs, (list, tuple)):
+        return [leaf for value in inputs for leaf in _listed(value)]
+    return [] if inputs is None or isinstance(inputs, (bool, int, float, str)) else list(inputs)

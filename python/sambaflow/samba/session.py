@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The session: compile a model, load its PEF, run it, move weights between host and device.
+
+There is one session in a process, `samba.session`. (As an attribute of the package the name means that object; the
+module is still importable: `from sambaflow.samba.session import SambaSession`.)
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from sambaflow._runtime.compiler import compile_program, fingerprint
+from sambaflow._runtime.device import Device, Symbol
+from sambaflow._runtime.library import InvalidArgumentError, MismatchError, NotFoundError, UnsupportedError
+from sambaflow._runtime.runner import FWD, SECTION_TYPES, OutputBinding, Runner, check_fixed_seed
+from sambaflow._trace import current
+from sambaflow._trace.optimizers import Statement, statements
+from sambaflow._trace.program import Program, trace
+from sambaflow._trace.scope import root_name
+from sambaflow.samba import _artifacts as artifacts
+from sambaflow.samba import _state as state
+from sambaflow.samba.sambatensor import DimInfo, SambaTensor, binding_of, materialize, plain_tensor, wrap
+
+_OPT = 1 << SECTION_TYPES.index("opt")
+
+
+class SambaSession:
+    """Compiles, loads and runs programs."""
+
+    def __init__(self, pef_path: str = "") -> None:
+        self.args: argparse.Namespace | None = None
+        self.seed: int | None = None
+        self.optim_dict: dict[str, SambaTensor] = {}
+        self.buffer_dict: dict[str, SambaTensor] = {}
+        self.dynamic_dims: dict[str, DimInfo] = {}
+        self.profiler: Any = None
+        self._context_directives: dict[str, Any] = {}
+        self._aux: dict[str, torch.Tensor] = {}
+        self._converted: weakref.WeakValueDictionary[str, torch.Tensor] = weakref.WeakValueDictionary()
+        self._app_dir: str | None = None
+        self._device: Device | None = None
+        self._runner: Runner | None = None
+        self._program: Program | None = None
+        self._statements: list[Statement] = []
+        if pef_path:
+            self._device = Device(pef_path)
+
+    # ---- compile
+
+    def compile(
+        self,
+        model: nn.Module,
+        inputs: Any,
+        optimizers: Any = None,
+        name: str | None = None,
+        app_dir: str | None = None,
+        squeeze_bs_dim: bool = False,
+        config_dict: Mapping[str, Any] | None = None,
+        pef_metadata: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        init_output_grads: bool = True,
+        inference: bool | None = None,
+        loss_indices: Sequence[Any] | None = None,
+        **_: Any,
+    ) -> str:
+        """Traces `model` on `inputs`, compiles it with its optimizers, and returns the path of the PEF."""
+        config = artifacts.configuration(self.args, config_dict)
+        artifacts.check_supported(config)
+        forward_only = bool(config.get("inference")) if inference is None else inference
+        self._app_dir = app_dir or self._app_dir
+        chosen = [] if forward_only else statements(optimizers)
+        program = self._trace(model, inputs, chosen, forward_only, loss_indices, init_output_grads)
+        with artifacts.output_path(config) as path:
+            compile_program(
+                program,
+                path,
+                arch=str(config.get("arch") or "native"),
+                optim_level=artifacts.optim_level(config),
+                inference=forward_only,
+                metadata=artifacts.metadata(config, pef_metadata, forward_only, bool(chosen)),
+            )
+        print(f"[info ] compiled {name or root_name(model)}: {path}", flush=True)
+        return path
+
+    def _trace(
+        self,
+        model: nn.Module,
+        inputs: Any,
+        chosen: Sequence[Statement],
+        inference: bool,
+        loss_indices: Sequence[Any] | None,
+        init_output_grads: bool,
+    ) -> Program:
+        return trace(
+            model,
+            inputs,
+            chosen,
+            inference=inference,
+            app_dir=self._app_dir or artifacts.script_dir(),
+            loss_indices=loss_indices,
+            init_output_grads=init_output_grads,
+            aux=self._aux,
+        )
+
+    # ---- load
+
+    def load(
+        self,
+        model: nn.Module,
+        inputs: Any,
+        optimizers: Any = None,
+        *,
+        pef: str,
+        init_output_grads: bool = True,
+        loss_indices: Sequence[Any] | None = None,
+        mapping: str | None = None,
+        transfer_device: bool = True,
+    ) -> tuple[SambaTensor, ...]:
+        """What `utils.trace_graph` does: loads `pef`, traces again, compares, and moves the weights."""
+        if not pef:
+            raise InvalidArgumentError("no PEF was given: pass --pef (-p) or pef=...")
+        device = Device(os.fspath(pef))
+        compiled = device.metadata.get("leat", {})
+        artifacts.check_agreement(self.args, mapping, compiled, pef)
+        inference = bool(compiled.get("inference", False))
+        chosen = statements(optimizers)
+        if inference and chosen:
+            raise InvalidArgumentError(
+                f"{pef} was compiled for inference and cannot train: compile it without --inference, or pass no optimizer"
+            )
+        program = self._trace(model, inputs, chosen, inference, loss_indices, init_output_grads)
+        _check_fingerprint(fingerprint(program), device, pef, training=bool(chosen))
+        traced = tuple(_traced_output(port.name, port.dtype, port.shape, port.seed) for port in program.outputs)
+        types = device.section_types
+        if types & _OPT and not chosen:
+            types = FWD
+        self._device, self._program, self._statements = device, program, chosen
+        self._runner = Runner(device, program.inputs, program.outputs, traced, types)
+        self.buffer_dict = {name: wrap(plain_tensor(b), name) for name, b in program.buffers.items()}
+        self.optim_dict = state.state_tensors(device)
+        state.seed_random(device, self.seed)
+        if transfer_device:
+            state.write_tensors(device, {**program.parameters, **program.buffers})
+            state.write_optimizers(device, chosen)
+        model.output_tensors = traced  # type: ignore[assignment]
+        return traced
+
+    # ---- run
+
+    def run(
+        self,
+        input_tensors: Any = None,
+        output_tensors: Any = None,
+        hyperparam_dict: Mapping[str, float] | None = None,
+        section_types: Iterable[str] | None = None,
+        data_parallel: bool = False,
+        reduce_on_rdu: bool = False,
+        grad_of_outputs: Sequence[torch.Tensor] | None = None,
+        graph_name: str | None = None,
+        **_: Any,
+    ) -> tuple[SambaTensor, ...]:
+        """Runs one step and returns the values of `output_tensors` (all outputs unless given), in order."""
+        runner = self._runner
+        if runner is None:
+            raise RuntimeError("nothing is loaded: call samba.utils.trace_graph(model, inputs, ..., pef=...) first")
+        if data_parallel or graph_name is not None:
+            _refuse_transport(data_parallel)
+        return runner.run(
+            () if input_tensors is None else input_tensors, output_tensors, hyperparam_dict, section_types, grad_of_outputs
+        )
+
+    # ---- weights
+
+    def to_cpu(self, model: nn.Module) -> None:
+        """Copies parameters, buffers and optimizer state from the device over those of the host."""
+        device = self._bound_device()
+        state.read_tensors(device, self._named_tensors(model))
+        state.read_optimizers(device, self._statements)
+
+    def to_rdu(self, model: nn.Module) -> None:
+        """Copies parameters and buffers of `model` to the device."""
+        state.write_tensors(self._bound_device(), self._named_tensors(model))
+
+    def to_device(self) -> None:
+        """Copies all traced tensors to the device; parameters of a re-created model take the place of the old."""
+        device = self._bound_device()
+        assert self._program is not None
+        tensors = {**self._program.parameters, **self._program.buffers}
+        tensors.update({name: t for name, t in self._converted.items() if name in self._program.parameters})
+        for tensor in tensors.values():
+            if isinstance(tensor, SambaTensor):
+                materialize(tensor)
+        state.write_tensors(device, tensors)
+        state.write_optimizers(device, self._statements)
+
+    def get_tensors_by_name(self, names: Iterable[str]) -> list[SambaTensor]:
+        """Copies of the device's values of the named symbols."""
+        device = self._bound_device()
+        wanted = [names] if isinstance(names, str) else list(names)
+        return [wrap(self._value(device.find(name)), name) for name in wanted]
+
+    get_tensors = get_tensors_by_name
+
+    def _traced_tensors(self) -> list[SambaTensor]:
+        """The host tensors of the traced program."""
+        if self._program is None:
+            return []
+        program = self._program
+        tensors = [*program.input_tensors.values(), *program.parameters.values(), *self.buffer_dict.values()]
+        return [tensor for tensor in tensors if isinstance(tensor, SambaTensor)]
+
+    def _named_tensors(self, model: nn.Module) -> dict[str, torch.Tensor]:
+        root = root_name(model)
+        tensors = {p.sn_name: p for _, p in model.named_parameters() if isinstance(p, SambaTensor) and p.sn_name}
+        tensors.update({f"{root}__{path.replace('.', '__')}": b for path, b in model.named_buffers()})
+        known = self._bound_device().symbols
+        missing = [name for name in tensors if name not in known]
+        if not tensors or len(missing) == len(tensors):
+            raise AttributeError(f"{type(model).__name__} was never traced in this session: call trace_graph first")
+        return {name: tensor for name, tensor in tensors.items() if name in known}
+
+    def _bound_device(self) -> Device:
+        if self._device is None:
+            raise AttributeError("nothing is loaded on the device: call samba.utils.trace_graph first")
+        return self._device
+
+    def _value(self, symbol: Symbol) -> torch.Tensor:
+        assert self._device is not None
+        return self._device.read(symbol)
+
+    def optimizer_loaded(self, optimizer: torch.optim.Optimizer) -> None:
+        """After `optimizer.load_state_dict`: its state goes to the device, if it is in use there."""
+        if self._device is not None and any(s.optimizer is optimizer for s in self._statements):
+            state.write_optimizers(self._device, self._statements)
+
+    def optimizer_to_cpu(self, optimizer: torch.optim.Optimizer) -> None:
+        """Copies the state of one optimizer from the device."""
+        state.read_optimizers(self._bound_device(), self._statements, only=optimizer)
+
+    # ---- tracing and set-up
+
+    @property
+    def tracing(self) -> bool:
+        """Whether a model is being traced."""
+        return current() is not None
+
+    def use_static_functional(self) -> bool:
+        """True while functional ops are recorded instead of computed."""
+        return self.tracing
+
+    def setup(self, args: Any) -> None:
+        """Takes the arguments of an app that does not use `parse_app_args`."""
+        values = args.model_dump() if hasattr(args, "model_dump") else vars(args)
+        self.args = argparse.Namespace(**values)
+
+    def add_aux_tensor(self, tensor: torch.Tensor, name: str) -> None:
+        """Gives a constant tensor a name, under which it is kept on the device. Repeating it changes nothing."""
+        self._aux.setdefault(name, tensor)
+
+    def is_valid_aux_tensor_name(self, name: str) -> bool:
+        return name in self._aux
+
+    @contextlib.contextmanager
+    def _add_directives(self, directives: Mapping[str, Any] | None) -> Iterator[None]:
+        """Compile directives for the ops recorded inside."""
+        before = dict(self._context_directives)
+        self._context_directives.update(directives or {})
+        try:
+            yield
+        finally:
+            self._context_directives.clear()
+            self._context_directives.update(before)
+
+    @contextlib.contextmanager
+    def disable_graphamp(self) -> Iterator[None]:
+        """No precision is chosen for the program here, so there is nothing to disable."""
+        yield
+
+    def remember_converted(self, parameters: Mapping[str, torch.Tensor]) -> None:
+        """Called by `from_torch_model_`: the newest parameter of each name."""
+        self._converted.update(parameters)
+
+    def atexit_register(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        import atexit
+
+        atexit.register(function, *args, **kwargs)
+
+    # ---- single tensors
+
+    def gradient_of(self, tensor: SambaTensor) -> torch.Tensor | None:
+        if self._device is None or tensor.sn_name is None:
+            return None
+        symbol = self._device.symbols.get(f"{tensor.sn_name}__grad")
+        return None if symbol is None else wrap(self._value(symbol))
+
+    def device_symbol(self, tensor: SambaTensor) -> Symbol | None:
+        name = tensor.sn_region_name
+        return None if self._device is None or name is None else self._device.symbols.get(name)
+
+
+def _check_fingerprint(found: Sequence[int], device: Device, pef: str, *, training: bool) -> None:
+    expected = device.fingerprint
+    for index, part in enumerate(("forward pass", "losses", "optimizers")):
+        if found[index] != expected[index] and (index == 0 or training):
+            hint = {
+                0: "model, inputs (shapes, dtypes, names) and batch size must be those of the compile command",
+                1: "pass the same loss_indices and init_output_grads as when compiling",
+                2: "pass the same optimizers, over the same parameters, as when compiling",
+            }[index]
+            raise MismatchError(f"{pef} was compiled from another program: its {part} differ from this one's; {hint}")
+
+
+def _traced_output(name: str, dtype: torch.dtype, shape: Sequence[int], seed: str) -> SambaTensor:
+    """A stand-in for an output: name and shape, no data of its own."""
+    tensor = SambaTensor(shape=shape, dtype=dtype, name=name)
+    binding = OutputBinding(tensor._binding.plain, name, seed)
+    binding.has_data = False
+    tensor._binding = binding
+    return tensor
+
+
+def _refuse_transport(data_parallel: bool) -> None:
+    what = "data_parallel=True" if data_parallel else "graph_name (several graphs in one PEF)"
+    raise UnsupportedError(f"{what} is not supported yet; run a single process on a single graph")
+
+
+# ---- what SambaTensor asks of the session
+
+
+def _session() -> SambaSession:
+    return sys.modules["sambaflow.samba"].session  # type: ignore[attr-defined,no-any-return]
+
+
+def device_gradient(tensor: SambaTensor) -> torch.Tensor | None:
+    """The gradient of a parameter or input as the device has it; None where there is none."""
+    return _session().gradient_of(tensor)
+
+
+def check_output_seed(tensor: SambaTensor, grad: torch.Tensor) -> None:
+    """Raises where the gradient of an output was fixed at compile time."""
+    binding = binding_of(tensor)
+    if isinstance(binding, OutputBinding) and binding.seed != "symbol":
+        check_fixed_seed(binding, grad)
+
+
+def device_value(tensor: SambaTensor) -> torch.Tensor:
+    """A copy of the tensor's value on the device."""
+    symbol = _session().device_symbol(tensor)
+    if symbol is None:
+        raise NotFoundError(f"{tensor.sn_name or 'an unnamed tensor'} is not on the device: trace the model first")
+    return wrap(_session()._value(symbol), tensor.sn_name, tensor.batch_dim)
+
+
+def device_write(tensor: SambaTensor) -> None:
+    """Copies the tensor to its symbol."""
+    symbol = _session().device_symbol(tensor)
+    if symbol is None:
+        raise NotFoundError(f"{tensor.sn_name or 'an unnamed tensor'} is not on the device: trace the model first")
+    _session()._bound_device().write(symbol, plain_tensor(tensor))
+
+
+def on_device(tensor: SambaTensor) -> bool:
+    return _session().device_symbol(tensor) is not None

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tracing for a run, seeds, ranks, comparison."""
+
+from __future__ import annotations
+
+import enum
+import os
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sambaflow.samba.sambatensor import SambaTensor, plain_tensor, to_torch
+
+
+def trace_graph(
+    model: nn.Module,
+    inputs: Any,
+    optim: Any = None,
+    init_output_grads: bool = True,
+    loss_indices: Sequence[Any] | None = None,
+    pef: str = "",
+    mapping: str | None = None,
+    data_parallel_mode: str = "normal",
+    transfer_device: bool = True,
+    **_: Any,
+) -> tuple[SambaTensor, ...]:
+    """Loads `pef`, checks that it was compiled from this program, and moves the weights to the device.
+
+    Returns stand-ins for the outputs, in the order of forward; they are also stored as `model.output_tensors`.
+    """
+    from sambaflow import samba
+
+    return samba.session.load(
+        model,
+        inputs,
+        optim,
+        pef=pef,
+        init_output_grads=init_output_grads,
+        loss_indices=loss_indices,
+        mapping=mapping,
+        transfer_device=transfer_device,
+    )
+
+
+def set_seed(seed: int) -> None:
+    """Seeds Python, numpy, torch and the random streams of programs loaded later."""
+    from sambaflow import samba
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    samba.session.seed = seed
+
+
+def get_file_dir(path: str) -> str:
+    """The folder of `path` (usually `__file__`)."""
+    return os.path.dirname(os.path.abspath(path))
+
+
+def _distributed() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def get_rank() -> int:
+    return torch.distributed.get_rank() if _distributed() else 0
+
+
+def get_world_size() -> int:
+    return torch.distributed.get_world_size() if _distributed() else 1
+
+
+def is_main_process() -> bool:
+    return get_rank() == 0
+
+
+class SNType(enum.Enum):
+    """Element types of the device."""
+
+    BF16 = "bf16"
+    FP16 = "fp16"
+    FP32 = "fp32"
+    FP64 = "fp64"
+    INT8 = "int8"
+    UINT8 = "uint8"
+    INT16 = "int16"
+    UINT16 = "uint16"
+    INT32 = "int32"
+    INT64 = "int64"
+    BOOL = "bool"
+
+    @staticmethod
+    def to_torch_reference_type(kind: SNType | torch.dtype) -> torch.dtype:
+        """The torch dtype that holds every value of `kind`."""
+        return kind if isinstance(kind, torch.dtype) else _TORCH_TYPES[kind]
+
+
+_TORCH_TYPES = {
+    SNType.BF16: torch.bfloat16, SNType.FP16: torch.float16, SNType.FP32: torch.float32, SNType.FP64: torch.float64,
+    SNType.INT8: torch.int8, SNType.UINT8: torch.uint8, SNType.INT16: torch.int16, SNType.UINT16: torch.int32,
+    SNType.INT32: torch.int32, SNType.INT64: torch.int64, SNType.BOOL: torch.bool,
+}  # fmt: skip
+
+
+def assert_close(
+    actual: Any, expected: Any, name: str = "", threshold: float = 0.0, rtol: float = 1e-5, visualize: bool = False, **_: Any
+) -> None:
+    """Raises AssertionError, naming the worst element, unless |actual - expected| <= threshold + rtol * |expected|.
+
+    `visualize` prints the worst element of a comparison that passes, too.
+    """
+    a, b = (plain_tensor(torch.as_tensor(to_torch(t))).detach().double() for t in (actual, expected))
+    label = name or "tensors"
+    if a.shape != b.shape:
+        raise AssertionError(f"{label}: shapes differ, {list(a.shape)} and {list(b.shape)}")
+    if a.numel() == 0:
+        return
+    excess = ((a - b).abs() - (threshold + rtol * b.abs())).reshape(-1)
+    excess[excess.isnan()] = torch.inf
+    worst = int(excess.argmax())
+    place = [int(i) for i in torch.unravel_index(torch.tensor(worst), a.shape)] if a.dim() else []
+    text = f"{label}: worst at {place}: {float(a.reshape(-1)[worst]):.7g} against {float(b.reshape(-1)[worst]):.7g}"
+    if bool(excess[worst] > 0):
+        raise AssertionError(f"{text} (threshold {threshold:g}, rtol {rtol:g}, {int((excess > 0).sum())} beyond it)")
+    if visualize:
+        print(text)
