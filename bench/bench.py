@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Leat against eager PyTorch and torch.compile, and its GEMM against oneDNN, MKL and OpenBLAS.
+
+Every peer runs in a process of its own, under the settings that suit it; a peer that is not measured is stopped. The
+peers take turns (A B C A B C ...) in short rounds; medians count. `ratio` is the best peer's time over Leat's.
+
+usage: bench.py [--rows NAME...] [--threads 1 2] [--rounds N] [--json FILE] [--list]
+"""
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+from machine import environment, fma_peak
+from peers import OPENBLAS_CORES, SETTINGS, thread_settings
+from rows import ROOT, ROWS
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+MODEL_PEERS = ("leat", "eager", "compile")
+GEMM_PEERS = ("leat", "eager", "openblas")
+LEAST_ROUNDS = 5
+
+
+class PeerError(RuntimeError):
+    """A peer could not do a row."""
+
+
+class Process:
+    """A peer's process; asleep except while it answers."""
+
+    def __init__(self, peer, threads, **settings):
+        path = os.pathsep.join(filter(None, [str(ROOT / "python"), os.environ.get("PYTHONPATH")]))
+        cache = str(ROOT / ".cache" / "inductor")
+        variables = {**os.environ, "PYTHONPATH": path, "TORCHINDUCTOR_CACHE_DIR": cache}
+        variables.update(thread_settings(peer, threads))
+        variables.update(settings)
+        self.peer = peer
+        self.log = open(ROOT / ".cache" / f"bench-{peer}-{threads}.log", "w")  # noqa: SIM115 - closed with the process
+        self.process = subprocess.Popen(
+            [sys.executable, os.path.join(HERE, "worker.py"), peer, str(threads)],
+            env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
+        )  # fmt: skip
+
+    def ask(self, **command):
+        self.process.send_signal(signal.SIGCONT)
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        self.process.send_signal(signal.SIGSTOP)
+        answer = json.loads(line) if line else {"error": f"the process ended; see {self.log.name}"}
+        if "error" in answer:
+            raise PeerError(f"{self.peer}: {answer['error']}")
+        return answer
+
+    def close(self):
+        self.process.send_signal(signal.SIGCONT)
+        self.process.stdin.close()
+        self.process.wait()
+        self.log.close()
+
+
+def best_openblas_core(threads):
+    """The core type under which OpenBLAS is fastest here."""
+    found = {}
+    for core in OPENBLAS_CORES:
+        process = Process("openblas", threads, OPENBLAS_CORETYPE=core)
+        try:
+            found[core] = min(process.ask(prepare="gemm-1024x1024x1024")["variants"].values())
+        except PeerError:
+            pass
+        finally:
+            process.close()
+    return min(found, key=found.get)
+
+
+def measure(row, processes, rounds, seconds):
+    """Interleaved medians: {peer: {"variant", "seconds", "best"}} and the flops of the row."""
+    prepared, result, flops = {}, {}, None
+    for peer, process in processes.items():
+        try:
+            prepared[peer] = process.ask(prepare=row.name)
+            flops = flops or prepared[peer]["flops"]
+        except PeerError as error:
+            result[peer] = {"error": str(error)}
+    tasks = [(peer, variant) for peer, answer in prepared.items() for variant in _to_measure(peer, answer)]
+    samples = {task: [] for task in tasks}
+    for _ in range(rounds):
+        for peer, variant in tasks:
+            samples[peer, variant].append(processes[peer].ask(round=seconds, variant=variant)["samples"])
+    for (peer, variant), found in samples.items():
+        everything = [value for one in found for value in one]
+        entry = {"variant": variant, "seconds": statistics.median(everything), "best": min(everything)}
+        if peer == "leat" and variant == "C" and row.kind != "gemm":
+            result["leat C"] = entry
+        else:
+            result[peer] = entry
+    return result, flops
+
+
+def _to_measure(peer, answer):
+    """Leat: session.run, and the run from C. Others: the fastest variant."""
+    return list(answer["variants"]) if peer == "leat" else [answer["chosen"]]
+
+
+def bench_rows(rows, threads, rounds, peak, report):
+    """Measures `rows` with `threads` threads and prints each as it is done."""
+    peers = {peer for row in rows for peer in (GEMM_PEERS if row.kind == "gemm" else MODEL_PEERS)}
+    settings = {}
+    if "openblas" in peers:
+        settings["openblas"] = {"OPENBLAS_CORETYPE": best_openblas_core(threads)}
+    processes = {peer: Process(peer, threads, **settings.get(peer, {})) for peer in SETTINGS if peer in peers}
+    try:
+        for row in rows:
+            chosen = GEMM_PEERS if row.kind == "gemm" else MODEL_PEERS
+            slow = row.kind == "gemm" and row.flops > 1e10
+            found, flops = measure(
+                row,
+                {peer: processes[peer] for peer in chosen},
+                max(LEAST_ROUNDS, rounds // 2) if slow else rounds,
+                0.03,
+            )
+            record = {"row": row.name, "threads": threads, "peers": found, "flops": flops, "peak": peak}
+            report.append(record)
+            print(gemm_line(row, record) if row.kind == "gemm" else model_line(row, record), flush=True)
+    finally:
+        for process in processes.values():
+            process.close()
+
+
+def _others(record):
+    return {
+        peer: entry for peer, entry in record["peers"].items() if not peer.startswith("leat") and "seconds" in entry
+    }
+
+
+def model_line(row, record):
+    """`row threads leat eager compile best/leat expected overhead share-of-peak`"""
+    peers = record["peers"]
+    cells = [f"{row.name:22} {record['threads']}"]
+    for peer in MODEL_PEERS:
+        cells.append(f"{peers[peer]['seconds'] * 1e6:10.1f}" if "seconds" in peers[peer] else f"{'failed':>10}")
+    if "seconds" not in peers["leat"]:
+        return " ".join([*cells, peers["leat"]["error"]])
+    mine, others = peers["leat"]["seconds"], _others(record)
+    if others:
+        record["ratio"] = min(entry["seconds"] for entry in others.values()) / mine
+        cells.append(
+            f"{record['ratio']:7.2f} {row.expected:6.1f} {'ok' if record['ratio'] >= row.expected else 'BELOW':5}"
+        )
+    record["overhead"] = mine - peers["leat C"]["seconds"]
+    cells.append(f"{record['overhead'] * 1e6:8.2f}")
+    if record["flops"]:
+        cells.append(f"{100 * record['flops'] / mine / record['peak']:6.1f} %")
+    cells.append("  ".join(f"{peer}: {entry['variant']}" for peer, entry in others.items()))
+    return " ".join(cells)
+
+
+def gemm_line(row, record):
+    """GFLOP/s of each, share of the FMA peak, ratio to the best other."""
+    cells = [f"{row.name:22} {record['threads']}"]
+    rates = {peer: row.flops / entry["seconds"] for peer, entry in record["peers"].items() if "seconds" in entry}
+    for peer in GEMM_PEERS:
+        cells.append(f"{rates[peer] / 1e9:10.1f}" if peer in rates else f"{'failed':>10}")
+    if "leat" not in rates:
+        return " ".join([*cells, record["peers"]["leat"]["error"]])
+    record["share"] = rates["leat"] / record["peak"]
+    expected = row.expected_share(record["threads"])
+    verdict = "ok" if record["share"] >= expected else "BELOW"
+    others = [rate for peer, rate in rates.items() if peer != "leat"]
+    if others:
+        record["ratio"] = rates["leat"] / max(others)
+        verdict = verdict if record["ratio"] >= 1 else "BELOW"
+        cells.append(f"{record['ratio']:7.2f}")
+    cells.append(f"{100 * record['share']:6.1f} % {100 * expected:4.0f} % {verdict:5}")
+    cells.append("  ".join(f"{peer}: {entry['variant']}" for peer, entry in _others(record).items()))
+    return " ".join(cells)
+
+
+def print_environment(facts, peaks):
+    print("environment")
+    for name, value in facts.items():
+        print(f"  {name}: {value}")
+    for peer in SETTINGS:
+        shown = thread_settings(peer, max(peaks))
+        print(f"  {peer} runs with: {' '.join(f'{name}={value}' for name, value in shown.items())}")
+    for threads, peak in peaks.items():
+        print(f"  FMA peak, {threads} thread(s): {peak / 1e9:.1f} GFLOP/s")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="rows whose names contain one of these")
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=15, help="turns of every peer")
+    parser.add_argument("--json", help="file for all numbers")
+    parser.add_argument("--list", action="store_true", help="show the names of the rows")
+    args = parser.parse_args()
+    if args.list:
+        print("\n".join(ROWS))
+        return
+    rows = [row for row in ROWS.values() if not args.rows or any(part in row.name for part in args.rows)]
+    if not rows:
+        parser.error(f"no row contains {' or '.join(args.rows)}; see --list")
+    (ROOT / ".cache").mkdir(exist_ok=True)
+    counts = [count for count in args.threads if count <= len(os.sched_getaffinity(0))]
+    start, report = time.monotonic(), []
+    facts, peaks = environment(), {threads: fma_peak(threads) for threads in counts}
+    print_environment(facts, peaks)
+    for threads in counts:
+        models = [row for row in rows if row.kind != "gemm"]
+        gemms = [row for row in rows if row.kind == "gemm"]
+        if gemms:
+            print(
+                f"\n{'GFLOP/s':22} T {'leat':>10} {'torch':>10} {'openblas':>10} {'ratio':>7} {'of peak, expected':>22}"
+            )
+            bench_rows(gemms, threads, args.rounds, peaks[threads], report)
+        if models:
+            print(
+                f"\n{'us a step':22} T {'leat':>10} {'eager':>10} {'compile':>10} {'ratio':>7} {'expected':>12} "
+                f"{'over C':>8} {'of peak':>8}"
+            )
+            bench_rows(models, threads, args.rounds, peaks[threads], report)
+    print(f"\n{time.monotonic() - start:.0f} s")
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as stream:
+            json.dump({"environment": facts, "peaks": peaks, "rows": report}, stream, indent=2)
+
+
+if __name__ == "__main__":
+    main()

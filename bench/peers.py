@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is measured. A peer prepares a row and gives variants of the work: name to callable; the fastest one counts.
+
+A worker process holds one peer, so that each runs under the settings that suit it (SETTINGS) and none disturbs
+another. A callable may have an attribute `seconds`: then it returns the seconds of one piece of work, measured in C.
+"""
+
+import copy
+import os
+import tempfile
+from functools import partial
+
+from rows import batch_of, build_model
+
+HYPER = {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.0}
+# Variables of the peer's process, besides the number of threads. OpenMP workers that spin answer fastest; a peer that
+# is not measured is stopped, so they cost nobody else. OpenBLAS's own guess of the core is one of the candidates.
+OPENMP = {"OMP_WAIT_POLICY": "active", "OMP_DYNAMIC": "false"}
+SETTINGS = {
+    "leat": {},
+    "eager": OPENMP,
+    "compile": {**OPENMP, "TORCHINDUCTOR_FX_GRAPH_CACHE": "1"},
+    "openblas": {},
+}
+OPENBLAS_CORES = ("", "Zen", "Haswell", "SkylakeX", "Cooperlake", "SapphireRapids")
+
+
+def thread_settings(peer, threads):
+    """Environment of a worker of `peer` with `threads` threads."""
+    names = {"leat": ["LEAT_NUM_THREADS"], "openblas": ["OPENBLAS_NUM_THREADS"]}
+    count = {name: str(threads) for name in names.get(peer, ["OMP_NUM_THREADS", "MKL_NUM_THREADS"])}
+    if SETTINGS[peer].get("OMP_WAIT_POLICY") and threads > 1:
+        count["OMP_PROC_BIND"] = "true"
+    if peer == "leat":
+        count["OMP_NUM_THREADS"] = "1"  # PyTorch only holds its tensors
+    return {**SETTINGS[peer], **count}
+
+
+class Leat:
+    """The SDK, and the C interface below it."""
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory()
+
+    def _compile(self, model, inputs, optimizer, name):
+        from sambaflow import samba
+        from sambaflow.samba import utils
+
+        samba.from_torch_model_(model)
+        if optimizer:
+            optimizer = samba.optim.SGD(model.parameters(), lr=0.0, momentum=0.0)
+        settings = {"output_folder": self.folder.name, "pef_name": name, "inference": optimizer is None}
+        options = {"name": name, "config_dict": settings, "inference": optimizer is None}
+        pef = samba.session.compile(model, inputs, optimizer, **options)
+        return pef, utils.trace_graph(model, inputs, optimizer, pef=pef)
+
+    def model(self, row):
+        from sambaflow import samba
+
+        model, image_shape = build_model(row.model)
+        images, labels = batch_of(row, image_shape)
+        inputs = [samba.from_torch_tensor(images, name="image"), samba.from_torch_tensor(labels, name="label")]
+        training = row.kind == "training"
+        pef, traced = self._compile(model, inputs, training, row.name)
+        options = {"hyperparam_dict": HYPER} if training else {"section_types": ["fwd"]}
+        run = partial(samba.session.run, input_tensors=inputs, output_tensors=traced, **options)
+        return {"session.run": run, "C": self._in_c(pef, training)}
+
+    def gemm(self, row):
+        import torch
+        from sambaflow import samba
+
+        class Product(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.weight = torch.nn.Parameter(torch.randn(row.k, row.n))
+
+            def forward(self, x):
+                return torch.matmul(x, self.weight)
+
+        inputs = [samba.from_torch_tensor(torch.randn(row.m, row.k), name="x")]
+        pef, _ = self._compile(Product(), inputs, None, row.name)
+        return {"C": self._in_c(pef, training=False)}
+
+    def _in_c(self, pef, training):
+        """The same PEF loaded once more and run from C, without Python."""
+        from machine import timing_library
+        from sambaflow import _leat
+
+        ffi, lib = _leat.ffi, _leat.lib
+        out, options = ffi.new("leat_program_t **"), ffi.new("leat_load_options_t *", lib.leat_load_options_default())
+        status = lib.leat_program_load(os.fsencode(pef), options, out)
+        if status != ffi.NULL:
+            raise RuntimeError(ffi.string(lib.leat_status_message(status)).decode())
+        run = int(ffi.cast("uintptr_t", ffi.addressof(lib, "leat_program_run")))
+        program = int(ffi.cast("uintptr_t", out[0]))
+        types = lib.LEAT_SECTIONS_ALL if training else lib.LEAT_SECTIONS_FWD
+        time_runs, count = timing_library().time_runs, 1
+        single = max(time_runs(run, program, types, 3) / 3, 1e-7)
+        count = max(1, int(20e-6 / single))
+
+        def seconds():
+            return time_runs(run, program, types, count) / count
+
+        seconds.seconds = True
+        return seconds
+
+
+def _train(model, images, labels, optimizer):
+    optimizer.zero_grad(set_to_none=True)
+    loss, _ = model(images, labels)
+    loss.backward()
+    optimizer.step()
+
+
+def _infer(model, images, labels):
+    import torch
+
+    with torch.inference_mode():
+        model(images, labels)
+
+
+class Eager:
+    """PyTorch as it is: with the optimizer forms and memory layouts that it has."""
+
+    def model(self, row):
+        import torch
+
+        plain, image_shape = build_model(row.model)
+        images, labels = batch_of(row, image_shape)
+        layouts = {"": torch.contiguous_format}
+        if len(image_shape) == 3:
+            layouts[" channels-last"] = torch.channels_last
+        variants = {}
+        for suffix, layout in layouts.items():
+            if row.kind == "inference":
+                model = copy.deepcopy(plain).eval().to(memory_format=layout)
+                data = images.contiguous(memory_format=layout)
+                variants[f"inference_mode{suffix}"] = partial(_infer, model, data, labels)
+                continue
+            for form in ("fused", "foreach"):
+                model = copy.deepcopy(plain).to(memory_format=layout)
+                data = images.contiguous(memory_format=layout)
+                optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, **{form: True})
+                variants[f"{form} SGD{suffix}"] = partial(_train, model, data, labels, optimizer)
+        return variants
+
+    def gemm(self, row):
+        import torch
+
+        a, b, c = torch.randn(row.m, row.k), torch.randn(row.k, row.n), torch.empty(row.m, row.n)
+        variants = {"torch.mm": partial(torch.mm, a, b, out=c)}
+        weight = b.t().contiguous()
+        if torch.backends.mkldnn.is_available():
+            for hint, packed in (
+                ("", torch.ops.mkldnn._reorder_linear_weight(weight)),
+                (" for this m", torch.ops.mkldnn._reorder_linear_weight(weight, row.m)),
+            ):
+                product = torch.ops.mkldnn._linear_pointwise
+                variants[f"oneDNN packed{hint}"] = partial(product, a, packed, None, "none", [], "")
+        if torch.backends.mkl.is_available():
+            packed = torch.ops.mkl._mkl_reorder_linear_weight(weight, row.m)
+            variants["MKL packed"] = partial(torch.ops.mkl._mkl_linear, a, packed, weight, None, row.m)
+        return variants
+
+
+class Compile:
+    """torch.compile: the model for training with the fused optimizer; for inference with frozen weights."""
+
+    def model(self, row):
+        import torch
+        import torch._inductor.config as inductor
+
+        plain, image_shape = build_model(row.model)
+        images, labels = batch_of(row, image_shape)
+        inductor.cpp.threads = torch.get_num_threads()
+        if row.kind == "inference":
+            inductor.freezing = True
+            model = torch.compile(plain.eval())
+            return {"frozen": partial(_infer, model, images, labels)}
+        inductor.freezing = False
+        optimizer = torch.optim.SGD(plain.parameters(), lr=0.01, momentum=0.9, fused=True)
+        return {"fused SGD": partial(_train, torch.compile(plain), images, labels, optimizer)}
+
+
+class OpenBlas:
+    """OpenBLAS as it comes with numpy."""
+
+    def gemm(self, row):
+        import numpy as np
+
+        generator = np.random.default_rng(0)
+        a = generator.standard_normal((row.m, row.k), dtype=np.float32)
+        b = generator.standard_normal((row.k, row.n), dtype=np.float32)
+        c = np.empty((row.m, row.n), dtype=np.float32)
+        core = os.environ.get("OPENBLAS_CORETYPE") or "own guess"
+        return {f"numpy, {core}": partial(np.matmul, a, b, out=c)}
+
+
+PEERS = {"leat": Leat, "eager": Eager, "compile": Compile, "openblas": OpenBlas}
