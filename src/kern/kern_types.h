@@ -21,4 +21,11 @@ typedef void (*leat_kern_store_fn_t)(void *out, int64_t stride, const void *in, 
 // out[i] = first + i * step
 typedef void (*leat_kern_iota_fn_t)(void *out, int64_t first, int64_t step, int64_t n);
 
+// A matrix product of m x n x k; strides in elements, those of n in B and C are 1.
+typedef struct leat_kern_gemm_s {
+  int64_t m, n, k;
+  int64_t a_m, a_k, b_k, c_m;
+  int64_t add;                 // 1: C += A B, the accumulators start from C
+} leat_kern_gemm_t;
+
 #endif

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reductions of class values, in the orders that pef_format.h states. Maximum and minimum do not depend on the order
+// (NaN if any is; +0 above -0), so their folds may go by vectors.
+#include "kern/isa.h"
+#include "kern/math_f32.h"
+
+#define INLINE static inline __attribute__((always_inline, unused))
+
+// --- one step on scalars -----------------------------------------------------------------------------------------
+#define DEFINE_FLOAT_STEPS(T, class_, U, NOT_A_NUMBER)                                       \
+  INLINE T sum_##class_(T a, T b) { return a + b; }                                          \
+  INLINE T prod_##class_(T a, T b) { return a * b; }                                         \
+  INLINE T max_##class_(T a, T b) {                                                          \
+    union { T f; U u; } x = {.f = a}, y = {.f = b};                                          \
+    x.u = a == b ? x.u & y.u : a > b ? x.u : y.u;                                            \
+    return a == a && b == b ? x.f : NOT_A_NUMBER;                                            \
+  }                                                                                          \
+  INLINE T min_##class_(T a, T b) {                                                          \
+    union { T f; U u; } x = {.f = a}, y = {.f = b};                                          \
+    x.u = a == b ? x.u | y.u : a < b ? x.u : y.u;                                            \
+    return a == a && b == b ? x.f : NOT_A_NUMBER;                                            \
+  }
+DEFINE_FLOAT_STEPS(float, f32, uint32_t, F32_NAN)
+DEFINE_FLOAT_STEPS(double, f64, uint64_t, F64_NAN)
+INLINE int64_t sum_i64(int64_t a, int64_t b) { return (int64_t)((uint64_t)a + (uint64_t)b); }
+INLINE int64_t prod_i64(int64_t a, int64_t b) { return (int64_t)((uint64_t)a * (uint64_t)b); }
+INLINE int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
+INLINE int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// --- one step on vectors -----------------------------------------------------------------------------------------
+#define DEFINE_VECTOR_STEPS(V, VT, IT, class_, NOT_A_NUMBER)                                                  \
+  INLINE VT vsum_##class_(VT a, VT b) { return a + b; }                                                       \
+  INLINE VT vprod_##class_(VT a, VT b) { return a * b; }                                                      \
+  INLINE VT vmax_##class_(VT a, VT b) {                                                                       \
+    VT r = V##_select(a > b, a, V##_select(a == b, (VT)((IT)a & (IT)b), b));                                  \
+    return V##_select((a == a) & (b == b), r, V##_splat(NOT_A_NUMBER));                                       \
+  }                                                                                                           \
+  INLINE VT vmin_##class_(VT a, VT b) {                                                                       \
+    VT r = V##_select(a < b, a, V##_select(a == b, (VT)((IT)a | (IT)b), b));                                  \
+    return V##_select((a == a) & (b == b), r, V##_splat(NOT_A_NUMBER));                                       \
+  }
+DEFINE_VECTOR_STEPS(vf32, vf32_t, vi32_t, f32, F32_NAN)
+DEFINE_VECTOR_STEPS(vf64, vf64_t, vi64_t, f64, F64_NAN)
+INLINE vi64_t vsum_i64(vi64_t a, vi64_t b) { return (vi64_t)((vu64_t)a + (vu64_t)b); }
+INLINE vi64_t vprod_i64(vi64_t a, vi64_t b) { return (vi64_t)((vu64_t)a * (vu64_t)b); }
+INLINE vi64_t vmax_i64(vi64_t a, vi64_t b) { return vi64_select(a > b, a, b); }
+INLINE vi64_t vmin_i64(vi64_t a, vi64_t b) { return vi64_select(a < b, a, b); }
+
+// --- fold: *acc = fn(*acc, in[0], in[stride], ...), ascending ------------------------------------------------------
+#define DEFINE_FOLD(fn, class_, T)                                                           \
+  void KERN(fold_##fn##_##class_)(void *acc, const void *in, int64_t stride, int64_t n) {    \
+    const T *p = in;                                                                         \
+    T r = *(T *)acc;                                                                         \
+    for (int64_t i = 0; i < n; i++) r = fn##_##class_(r, p[i * stride]);                     \
+    *(T *)acc = r;                                                                           \
+  }
+// Any order gives the same bits: vectors when the elements are contiguous.
+#define DEFINE_FOLD_FREE(fn, class_, T, V, VT, LANES)                                        \
+  void KERN(fold_##fn##_##class_)(void *acc, const void *in, int64_t stride, int64_t n) {    \
+    const T *p = in;                                                                         \
+    T r = *(T *)acc;                                                                         \
+    int64_t i = 0;                                                                           \
+    if (stride == 1 && n >= LANES) {                                                         \
+      VT v = V##_load(p);                                                                    \
+      for (i = LANES; i + LANES <= n; i += LANES) v = v##fn##_##class_(v, V##_load(p + i));  \
+      T lanes[LANES];                                                                        \
+      V##_store(lanes, v);                                                                   \
+      for (int l = 0; l < LANES; l++) r = fn##_##class_(r, lanes[l]);                        \
+    }                                                                                        \
+    for (; i < n; i++) r = fn##_##class_(r, p[i * stride]);                                  \
+    *(T *)acc = r;                                                                           \
+  }
+DEFINE_FOLD(sum, f32, float)
+DEFINE_FOLD(prod, f32, float)
+DEFINE_FOLD(sum, f64, double)
+DEFINE_FOLD(prod, f64, double)
+DEFINE_FOLD_FREE(max, f32, float, vf32, vf32_t, 16)
+DEFINE_FOLD_FREE(min, f32, float, vf32, vf32_t, 16)
+DEFINE_FOLD_FREE(max, f64, double, vf64, vf64_t, 8)
+DEFINE_FOLD_FREE(min, f64, double, vf64, vf64_t, 8)
+DEFINE_FOLD_FREE(sum, i64, int64_t, vi64, vi64_t, 8)
+DEFINE_FOLD(prod, i64, int64_t)
+DEFINE_FOLD_FREE(max, i64, int64_t, vi64, vi64_t, 8)
+DEFINE_FOLD_FREE(min, i64, int64_t, vi64, vi64_t, 8)
+
+// --- columns: acc[j] = fn(acc[j], in[i * row_stride + j]), i ascending ---------------------------------------------
+// Four rows at a time per visit of acc; the order of each column's elements is kept.
+#define DEFINE_COLUMNS(fn, class_, T, V, VT, LANES)                                                                 \
+  void KERN(columns_##fn##_##class_)(void *acc, const void *in, int64_t row_stride, int64_t rows, int64_t cols) {   \
+    T *a = acc;                                                                                                     \
+    for (int64_t i = 0; i < rows;) {                                                                                \
+      const T *p = (const T *)in + i * row_stride;                                                                  \
+      int64_t j = 0;                                                                                                \
+      if (rows - i >= 4) {                                                                                          \
+        const T *q = p + row_stride, *r = q + row_stride, *s = r + row_stride;                                      \
+        for (; j + LANES <= cols; j += LANES) {                                                                     \
+          VT v = v##fn##_##class_(V##_load(a + j), V##_load(p + j));                                                \
+          v = v##fn##_##class_(v, V##_load(q + j));                                                                 \
+          v = v##fn##_##class_(v, V##_load(r + j));                                                                 \
+          V##_store(a + j, v##fn##_##class_(v, V##_load(s + j)));                                                   \
+        }                                                                                                           \
+        for (; j < cols; j++) {                                                                                     \
+          T x = fn##_##class_(fn##_##class_(a[j], p[j]), q[j]);                                                     \
+          a[j] = fn##_##class_(fn##_##class_(x, r[j]), s[j]);                                                       \
+        }                                                                                                           \
+        i += 4;                                                                                                     \
+      } else {                                                                                                      \
+        for (; j + LANES <= cols; j += LANES) V##_store(a + j, v##fn##_##class_(V##_load(a + j), V##_load(p + j))); \
+        for (; j < cols; j++) a[j] = fn##_##class_(a[j], p[j]);                                                     \
+        i++;                                                                                                        \
+      }                                                                                                             \
+    }                                                                                                               \
+  }
+#define DEFINE_COLUMNS_ALL(class_, T, V, VT, LANES)   \
+  DEFINE_COLUMNS(sum, class_, T, V, VT, LANES)        \
+  DEFINE_COLUMNS(prod, class_, T, V, VT, LANES)       \
+  DEFINE_COLUMNS(max, class_, T, V, VT, LANES)        \
+  DEFINE_COLUMNS(min, class_, T, V, VT, LANES)
+DEFINE_COLUMNS_ALL(f32, float, vf32, vf32_t, 16)
+DEFINE_COLUMNS_ALL(f64, double, vf64, vf64_t, 8)
+DEFINE_COLUMNS_ALL(i64, int64_t, vi64, vi64_t, 8)
+
+// --- float sums in 16 lanes ----------------------------------------------------------------------------------------
+INLINE float tree_f32(vf32_t v) {
+  v += __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15);
+  v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7);
+  v += __builtin_shufflevector(v, v, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3);
+  return v[0] + v[1];
+}
+INLINE double tree_f64(vf64_t low, vf64_t high) {
+  vf64_t v = low + high;
+  v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 4, 5, 6, 7);
+  v += __builtin_shufflevector(v, v, 2, 3, 2, 3, 2, 3, 2, 3);
+  return v[0] + v[1];
+}
+INLINE vf32_t add_run_f32(vf32_t v, const float *p, int64_t n) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) v += vf32_load(p + i);
+  // Lanes beyond n add -0, which changes nothing.
+  if (i < n) {
+    float rest[16];
+    for (int l = 0; l < 16; l++) rest[l] = -0.0f;
+    for (int64_t l = 0; i + l < n; l++) rest[l] = p[i + l];
+    v += vf32_load(rest);
+  }
+  return v;
+}
+INLINE void add_run_f64(vf64_t *low, vf64_t *high, const double *p, int64_t n) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) *low += vf64_load(p + i), *high += vf64_load(p + i + 8);
+  if (i < n) {
+    double rest[16];
+    for (int l = 0; l < 16; l++) rest[l] = -0.0;
+    for (int64_t l = 0; i + l < n; l++) rest[l] = p[i + l];
+    *low += vf64_load(rest), *high += vf64_load(rest + 8);
+  }
+}
+void KERN(lanes_add_f32)(void *lanes, const void *in, int64_t run_stride, int64_t runs, int64_t n) {
+  vf32_t v = vf32_load(lanes);
+  for (int64_t r = 0; r < runs; r++) v = add_run_f32(v, (const float *)in + r * run_stride, n);
+  vf32_store(lanes, v);
+}
+void KERN(lanes_add_f64)(void *lanes, const void *in, int64_t run_stride, int64_t runs, int64_t n) {
+  double *l = lanes;
+  vf64_t low = vf64_load(l), high = vf64_load(l + 8);
+  for (int64_t r = 0; r < runs; r++) add_run_f64(&low, &high, (const double *)in + r * run_stride, n);
+  vf64_store(l, low), vf64_store(l + 8, high);
+}
+void KERN(lanes_end_f32)(void *out, const void *lanes) { *(float *)out = tree_f32(vf32_load(lanes)); }
+void KERN(lanes_end_f64)(void *out, const void *lanes) {
+  *(double *)out = tree_f64(vf64_load(lanes), vf64_load((const double *)lanes + 8));
+}
+void KERN(rows_sum_f32)(void *out, const void *in, int64_t row_stride, int64_t rows, int64_t n) {
+  for (int64_t r = 0; r < rows; r++) {
+    ((float *)out)[r] = tree_f32(add_run_f32(vf32_splat(0), (const float *)in + r * row_stride, n));
+  }
+}
+void KERN(rows_sum_f64)(void *out, const void *in, int64_t row_stride, int64_t rows, int64_t n) {
+  for (int64_t r = 0; r < rows; r++) {
+    vf64_t low = vf64_splat(0), high = low;
+    add_run_f64(&low, &high, (const double *)in + r * row_stride, n);
+    ((double *)out)[r] = tree_f64(low, high);
+  }
+}
+
+// --- the first winner; a NaN wins over all -------------------------------------------------------------------------
+#define DEFINE_ARG(name, op, class_, T)                                                      \
+  int64_t KERN(name##_##class_)(const void *in, int64_t stride, int64_t n) {                 \
+    const T *p = in;                                                                         \
+    T best = p[0];                                                                           \
+    int64_t where = 0;                                                                       \
+    for (int64_t i = 1; i < n && best == best; i++) {                                        \
+      T x = p[i * stride];                                                                   \
+      if (x op best || x != x) best = x, where = i;                                          \
+    }                                                                                        \
+    return where;                                                                            \
+  }
+DEFINE_ARG(argmax, >, f32, float)
+DEFINE_ARG(argmin, <, f32, float)
+DEFINE_ARG(argmax, >, f64, double)
+DEFINE_ARG(argmin, <, f64, double)
+DEFINE_ARG(argmax, >, i64, int64_t)
+DEFINE_ARG(argmin, <, i64, int64_t)

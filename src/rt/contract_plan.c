@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// CONTRACT at load: dims by role, the matrix product inside, what must be packed.
+#include "pef/pef_read.h"
+#include "rt/contract_plan.h"
+
+enum { ROLE_BATCH = 0, ROLE_M = 1, ROLE_N = 2, ROLE_K = 3, ROLE_COUNT };
+
+typedef struct contract_roles_s {
+  uint32_t count[ROLE_COUNT];
+  contract_dim_t dims[ROLE_COUNT][8];
+} contract_roles_t;
+
+// A step over all of `inner` is one step of `outer` in every operand.
+static bool may_merge(const contract_dim_t *outer, const contract_dim_t *inner, bool packed) {
+  if (inner->is_rows) return false;
+  bool b = packed || outer->b == inner->b * inner->extent;
+  return outer->a == inner->a * inner->extent && b && outer->c == inner->c * inner->extent;
+}
+
+static void add_dim(contract_roles_t *roles, uint32_t role, contract_dim_t dim, bool packed) {
+  uint32_t *count = &roles->count[role];
+  contract_dim_t *last = *count > 0 ? &roles->dims[role][*count - 1] : NULL;
+  if (dim.extent == 1 && !dim.is_rows) return;
+  if (last != NULL && may_merge(last, &dim, packed && role == ROLE_K)) {
+    *last = (contract_dim_t){last->extent * dim.extent, dim.a, dim.b, dim.c, last->is_rows};
+  } else {
+    roles->dims[role][(*count)++] = dim;
+  }
+}
+
+static void sort_dims(contract_roles_t *roles, const leat_rt_stage_t *stage) {
+  const leat_rt_operand_t *a = &stage->operands[0], *b = &stage->operands[1], *c = &stage->operands[2];
+  for (uint32_t d = 0; d < c->rank; d++) {
+    uint32_t role = (uint32_t)stage->params[d] & 3;
+    const leat_rt_operand_t *owner = role == ROLE_N || role == ROLE_K ? b : a;   // has the dim's true extent
+    bool is_rows = a->row_dim == d || b->row_dim == d || c->row_dim == d;
+    int64_t mult = a->row_dim == d ? a->row_mult : b->row_dim == d ? b->row_mult : c->row_mult;
+    contract_dim_t dim = {is_rows ? mult : owner->dims[d], a->strides[d], b->strides[d], c->strides[d], is_rows};
+    add_dim(roles, role, dim, stage->params[8] > 0);
+  }
+}
+
+// Takes the dim of a role that makes the matrix product; the rest become outer loops.
+static contract_dim_t take_dim(contract_roles_t *roles, contract_plan_t *plan, uint32_t role, uint32_t which) {
+  contract_dim_t taken = {1, 0, 0, 0, false};
+  for (uint32_t d = 0; d < roles->count[role]; d++) {
+    if (d == which) {
+      taken = roles->dims[role][d];
+    } else {
+      plan->outer[plan->outer_count++] = roles->dims[role][d];
+    }
+  }
+  return taken;
+}
+
+static uint32_t best_m(const contract_roles_t *roles) {
+  uint32_t best = 0;
+  for (uint32_t d = 0; d < roles->count[ROLE_M]; d++) {
+    const contract_dim_t *dim = &roles->dims[ROLE_M][d];
+    if (dim->is_rows) return d;
+    if (dim->extent > roles->dims[ROLE_M][best].extent) best = d;
+  }
+  return best;
+}
+static uint32_t best_n(const contract_roles_t *roles) {
+  for (uint32_t d = 0; d < roles->count[ROLE_N]; d++) {
+    if (roles->dims[ROLE_N][d].c == 1) return d;
+  }
+  return roles->count[ROLE_N] > 0 ? roles->count[ROLE_N] - 1 : 0;
+}
+
+static bool has_unit_c(const contract_roles_t *roles, uint32_t role) {
+  for (uint32_t d = 0; d < roles->count[role]; d++) {
+    if (roles->dims[role][d].c == 1) return true;
+  }
+  return false;
+}
+
+// C^T = B^T A^T: every element is the same chain of the same products.
+static void swap_operands(contract_roles_t *roles) {
+  contract_roles_t old = *roles;
+  for (uint32_t role = 0; role < ROLE_COUNT; role++) {
+    uint32_t to = role == ROLE_M ? ROLE_N : role == ROLE_N ? ROLE_M : role;
+    roles->count[to] = old.count[role];
+    for (uint32_t d = 0; d < old.count[role]; d++) {
+      contract_dim_t dim = old.dims[role][d];
+      roles->dims[to][d] = (contract_dim_t){dim.extent, dim.b, dim.a, dim.c, dim.is_rows};
+    }
+  }
+}
+
+static void choose_dims(contract_plan_t *plan, const leat_rt_stage_t *stage) {
+  contract_roles_t roles = {0};
+  sort_dims(&roles, stage);
+  bool packed = stage->params[8] > 0;
+  plan->swapped = !packed && !has_unit_c(&roles, ROLE_N) && has_unit_c(&roles, ROLE_M);
+  if (plan->swapped) swap_operands(&roles);
+  for (uint32_t d = 0; d < roles.count[ROLE_BATCH]; d++) plan->outer[plan->outer_count++] = roles.dims[ROLE_BATCH][d];
+  plan->m = take_dim(&roles, plan, ROLE_M, best_m(&roles));
+  plan->n = take_dim(&roles, plan, ROLE_N, best_n(&roles));
+  plan->k = (contract_dim_t){1, 0, 0, 0, false};
+  plan->k_total = 1;
+  for (uint32_t d = 0; d < roles.count[ROLE_K]; d++) {   // the last is the innermost: order of summation
+    plan->k_total *= roles.dims[ROLE_K][d].extent;
+    if (d + 1 == roles.count[ROLE_K]) {
+      plan->k = roles.dims[ROLE_K][d];
+    } else {
+      plan->k_outer[plan->k_count++] = roles.dims[ROLE_K][d];
+    }
+  }
+}
+
+static void choose_kernels(contract_plan_t *plan, const leat_rt_stage_t *stage, const leat_kern_t *kern) {
+  const leat_rt_operand_t *a = &stage->operands[plan->swapped ? 1 : 0], *b = &stage->operands[plan->swapped ? 0 : 1];
+  const leat_rt_operand_t *c = &stage->operands[2];
+  static const uint8_t native[] = {PEF_F32, PEF_F64, PEF_I64};
+  plan->class_ = (uint8_t)leat_pef_dtype_class(c->dtype);
+  if (leat_pef_dtype_class(a->dtype) == PEF_CLASS_F64) plan->class_ = PEF_CLASS_F64;
+  uint8_t dtype = native[plan->class_];
+  plan->value_bytes = plan->class_ == PEF_CLASS_F32 ? 4 : 8;
+  plan->gemm = plan->class_ == PEF_CLASS_F32 ? kern->gemm_f32 : plan->class_ == PEF_CLASS_F64 ? kern->gemm_f64 : kern->gemm_i64;
+  plan->a_bytes = a->element_bytes, plan->b_bytes = b->element_bytes, plan->c_bytes = c->element_bytes;
+  plan->load_a = kern->load[plan->class_][a->dtype];
+  plan->load_b = kern->load[plan->class_][b->dtype];
+  plan->load_c = kern->load[plan->class_][c->dtype];
+  plan->store_c = kern->store[plan->class_][c->dtype];
+  plan->pack_a = a->dtype != dtype;
+  plan->pack_b = b->dtype != dtype || (plan->n_block == 0 && plan->n.b != 1 && plan->n.extent > 1);
+  plan->pack_c = c->dtype != dtype || (plan->n.c != 1 && plan->n.extent > 1);
+}
+
+static void layout_workspace(contract_plan_t *plan, leat_rt_stage_t *stage) {
+  int64_t bytes = plan->value_bytes;
+  plan->panel_b = plan->pack_b && plan->k_total * CONTRACT_N * bytes <= CONTRACT_PANEL_BYTES;
+  int64_t b_rows = plan->panel_b ? plan->k_total : CONTRACT_K;
+  size_t a = plan->pack_a ? (size_t)(CONTRACT_M * CONTRACT_K * bytes) : 0;
+  size_t b = plan->pack_b ? (size_t)(b_rows * CONTRACT_N * bytes) : 0;
+  size_t c = plan->pack_c ? (size_t)(CONTRACT_M * CONTRACT_N * bytes) : 0;
+  plan->b_offset = a;
+  plan->c_offset = a + b;
+  stage->workspace_bytes = a + b + c;
+}
+
+int64_t leat_rt_contract_a_m(const contract_plan_t *plan) { return plan->pack_a ? CONTRACT_K : plan->m.a; }
+int64_t leat_rt_contract_a_k(const contract_plan_t *plan) { return plan->pack_a ? 1 : plan->k.a; }
+int64_t leat_rt_contract_b_k(const contract_plan_t *plan, int64_t width) {
+  return plan->pack_b || plan->n_block > 0 ? width : plan->k.b;
+}
+int64_t leat_rt_contract_c_m(const contract_plan_t *plan) { return plan->pack_c ? CONTRACT_N : plan->m.c; }
+
+leat_status_t leat_rt_contract_prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *context) {
+  contract_plan_t *plan = leat_arena_alloc(context->arena, sizeof *plan);
+  if (plan == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a CONTRACT");
+  plan->n_block = stage->params[8];
+  plan->n_block_step = stage->params[9];
+  plan->add = stage->params[10] != 0;
+  choose_dims(plan, stage);
+  choose_kernels(plan, stage, context->kern);
+  layout_workspace(plan, stage);
+  stage->plan = plan;
+  return NULL;
+}

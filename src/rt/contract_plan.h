@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// A CONTRACT stage as it runs: loops over blocks of a plain matrix product.
+//
+// The dims are sorted by role; one m, one n and one k dim make the matrix product, all others are loops around it
+// (batch, further m and n dims: outer; further k dims: between the blocks of C and the chunks of k, in order). Blocks
+// whose operands do not lie as a block kernel wants them are packed into the workspace first, as class values.
+#ifndef LEAT_RT_CONTRACT_PLAN_H_
+#define LEAT_RT_CONTRACT_PLAN_H_
+
+#include "rt/stage.h"
+
+enum { CONTRACT_M = 64, CONTRACT_N = 64, CONTRACT_K = 256, CONTRACT_PANEL_BYTES = 1 << 20 };
+
+typedef struct contract_dim_s {
+  int64_t extent;               // per row if is_rows
+  int64_t a, b, c;              // strides
+  bool is_rows;
+} contract_dim_t;
+
+// A generated kernel: C[m,n] (+)= A[m,k] B[k,n] with sizes and strides fixed when it was made.
+typedef void (*contract_block_fn_t)(const void *b, const void *a, void *c);
+enum { CONTRACT_SIZES = 4 };
+
+typedef struct contract_plan_s {
+  uint8_t class_, value_bytes;
+  uint8_t a_bytes, b_bytes, c_bytes;
+  bool swapped;                 // A and B of the stage have changed places, so that C has stride 1 on n
+  bool pack_a, pack_b, pack_c;  // through the workspace
+  bool panel_b;                 // pack_b: all of k at once, shared by the blocks of m
+  bool add;
+  uint32_t outer_count, k_count;
+  contract_dim_t outer[8];
+  contract_dim_t k_outer[8];
+  contract_dim_t m, n, k;
+  int64_t n_block, n_block_step;   // packed B of the file; 0: plain
+  int64_t k_total;                 // product over all k dims
+  void (*gemm)(const leat_kern_gemm_t *g, const void *a, const void *b, void *c);
+  leat_kern_load_fn_t load_a, load_b, load_c;
+  leat_kern_store_fn_t store_c;
+  size_t a_offset, b_offset, c_offset;   // buffers in the workspace
+  // Generated kernels by the index of their sizes; NULL: gemm.
+  int64_t m_sizes[CONTRACT_SIZES], n_sizes[CONTRACT_SIZES], k_sizes[CONTRACT_SIZES];
+  contract_block_fn_t block[CONTRACT_SIZES][CONTRACT_SIZES][CONTRACT_SIZES][2];
+} contract_plan_t;
+
+// Strides of A, B and C as the block kernel sees them; `width` is that of the block of columns.
+int64_t leat_rt_contract_a_m(const contract_plan_t *plan);
+int64_t leat_rt_contract_a_k(const contract_plan_t *plan);
+int64_t leat_rt_contract_b_k(const contract_plan_t *plan, int64_t width);
+int64_t leat_rt_contract_c_m(const contract_plan_t *plan);
+
+#endif

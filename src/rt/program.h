@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// A loaded program: what load makes once and a run only reads.
+//
+// Memory: one block holds the arena and every symbol. `places` has the address of every argument of the file; binding
+// a symbol rewrites the places that refer to it, so a run follows one pointer per argument.
+#ifndef LEAT_RT_PROGRAM_H_
+#define LEAT_RT_PROGRAM_H_
+
+#include "leat/runtime.h"
+#include "pef/pef_read.h"
+#include "rt/cpu.h"
+#include "rt/stage.h"
+
+typedef struct leat_rt_body_s {
+  const leat_rt_stage_t *stages;
+  uint32_t stage_count;
+  int64_t row_count;
+  int64_t tile_rows;              // rows of every tile but the last
+  int64_t tile_count;
+} leat_rt_body_t;
+
+typedef struct leat_rt_call_s {
+  const leat_rt_body_t *body;
+  char *const *arguments;         // into places
+  uint8_t type;                   // enum pef_section_type
+  bool barrier;
+  double seconds;                 // estimate on one thread
+} leat_rt_call_t;
+
+typedef struct leat_rt_profile_s {
+  uint64_t runs;
+  double seconds;
+} leat_rt_profile_t;
+
+typedef struct leat_rt_symbol_s {
+  char *own, *data;               // in the block; where it is now
+  uint32_t place_first, place_count;   // into symbol_places: the places that refer to it
+} leat_rt_symbol_t;
+
+struct leat_program_s {
+  leat_pef_t *pef;
+  leat_arena_t arena;             // plans and tables
+  enum leat_isa isa;
+  const leat_kern_t *kern;
+  uint32_t thread_count;
+  struct leat_rt_pool_s *pool;    // NULL: the calling thread alone
+  struct leat_rt_jit_s *jit;      // NULL: not available
+  leat_rt_stage_t *stages;
+  leat_rt_body_t *bodies;
+  leat_rt_call_t *calls;
+  char **places;
+  leat_rt_symbol_t *symbols;
+  uint32_t *symbol_places;
+  char *block;
+  size_t block_bytes;
+  char *worker_block;             // scratch and workspace of every thread
+  size_t worker_bytes, scratch_bytes, worker_block_bytes;
+  uint64_t enabled_outputs;
+  uint32_t section_types;         // bits
+  bool has_prepare, stale;        // stale: PREPARE sections must run before the next other one
+  leat_rt_profile_t *profile;     // per call; NULL: off
+};
+
+// exec.c: runs calls whose type is in `types` (bits of 1 << type), in file order.
+void leat_rt_exec_run(leat_program_t *program, uint32_t types);
+
+// symbols.c
+leat_status_t leat_rt_symbols_place(leat_program_t *program) LEAT_MUST_USE;
+void leat_rt_symbols_init(leat_program_t *program);
+void leat_rt_symbol_set(leat_program_t *program, uint32_t symbol, char *data);
+
+// memory.c: pages from the system, zeroed and 64-byte aligned; large ones are hinted to be huge.
+void *leat_rt_pages_map(size_t bytes);
+void leat_rt_pages_unmap(void *pages, size_t bytes);
+
+#endif
