@@ -15,6 +15,7 @@ typedef struct reverse_s {
   const leat_vjp_table_t *traced;
   uint32_t op_count, value_count;   // of the forward graph
   bool *needs;                      // per forward value: does a requires_grad symbol reach it?
+  bool *reached;                    // per forward value: does it reach a seeded output, by ops that carry gradients?
   leat_value_id_t *cotangents;      // per forward value
 } reverse_t;
 
@@ -78,6 +79,7 @@ static leat_status_t seed_output(reverse_t *r, leat_op_t op) {
   leat_value_t v = *leat_graph_value(g, value);
   if (strcmp(seed, "zero") == 0 || !r->needs[value]) return NULL;
   provenance(b, leat_graph_op(g, v.op));
+  r->reached[value] = true;
   leat_value_id_t cotangent = LEAT_NONE;
   if (strcmp(seed, "one") == 0) {
     cotangent = leat_b_splat(b, (leat_dtype_t)v.dtype, v.rank, v.dims, 1.0);
@@ -99,6 +101,17 @@ static leat_status_t seed_outputs(reverse_t *r) {
     if (op.kind == LEAT_TRACED_OUTPUT) LEAT_TRY(seed_output(r, op));
   }
   return NULL;
+}
+
+// A symbol may be reached without a cotangent, as through floor: then its gradient is zero, not missing.
+static void spread_reach(reverse_t *r, const leat_op_t *op) {
+  bool reached = false;
+  for (uint32_t i = 0; i < op->result_count; i++) reached = reached || r->reached[op->result_first + i];
+  if (!reached || op->detached) return;
+  for (uint32_t i = 0; i < op->input_count; i++) {
+    leat_value_id_t x = leat_op_input(r->b.graph, op, i);
+    if (x != LEAT_NONE && r->needs[x]) r->reached[x] = true;
+  }
 }
 
 static leat_status_t apply_rule(reverse_t *r, const leat_op_t *op) {
@@ -132,6 +145,7 @@ static leat_status_t apply_rule(reverse_t *r, const leat_op_t *op) {
 static leat_status_t walk_back(reverse_t *r) {
   for (leat_op_id_t id = r->op_count; id-- > 0;) {
     leat_op_t op = *leat_graph_op(r->b.graph, id);
+    spread_reach(r, &op);
     leat_status_t status = apply_rule(r, &op);
     char where[256];
     if (status != NULL)
@@ -144,13 +158,15 @@ static leat_status_t store_gradients(reverse_t *r) {
   leat_builder_t *b = &r->b;
   for (leat_op_id_t id = 0; id < r->op_count; id++) {
     leat_op_t op = *leat_graph_op(b->graph, id);
-    if (!is_trainable(b->graph, &op) || r->cotangents[op.result_first] == LEAT_NONE) continue;
+    if (!is_trainable(b->graph, &op) || !r->reached[op.result_first]) continue;
     const char *symbol = leat_op_string(b->graph, &op, LEAT_ATTR_NAME, "");
     char name[512];
     if ((size_t)snprintf(name, sizeof name, "%s__grad", symbol) >= sizeof name)
       LEAT_FAIL(LEAT_INVALID_ARGUMENT, "symbol '%s': the name is too long", symbol);
     provenance(b, &op);
-    leat_b_store(b, name, "grad", r->cotangents[op.result_first]);
+    leat_value_id_t *gradient = &r->cotangents[op.result_first];
+    if (*gradient == LEAT_NONE) *gradient = leat_b_full_like(b, op.result_first, 0.0);
+    leat_b_store(b, name, "grad", *gradient);
   }
   return leat_builder_take_status(b);
 }
@@ -170,15 +186,17 @@ leat_status_t leat_grad(const leat_graph_t *from, const leat_vjp_table_t *traced
   reverse_t r = {.traced = traced_vjps, .op_count = graph->ops.count, .value_count = graph->values.count};
   leat_builder_init(&r.b, graph);
   r.needs = leat_alloc_zero((size_t)r.value_count + 1u, sizeof *r.needs);
+  r.reached = leat_alloc_zero((size_t)r.value_count + 1u, sizeof *r.reached);
   r.cotangents = leat_alloc_zero((size_t)r.value_count + 1u, sizeof *r.cotangents);
   leat_status_t status;
-  if (r.needs == NULL || r.cotangents == NULL) {
+  if (r.needs == NULL || r.reached == NULL || r.cotangents == NULL) {
     status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
   } else {
     for (uint32_t i = 0; i < r.value_count; i++) r.cotangents[i] = LEAT_NONE;
     status = run(&r, from);
   }
   leat_free(r.needs);
+  leat_free(r.reached);
   leat_free(r.cotangents);
   if (status != NULL) {
     leat_graph_destroy(graph);

@@ -124,8 +124,15 @@ leat_value_id_t leat_b_symbol_once(leat_builder_t *b, const char *name, const ch
                      name, leat_value_text(v, have, sizeof have), leat_value_text(&wanted, want, sizeof want));
 }
 
+static bool is_hyper(const leat_graph_t *g, leat_value_id_t symbol) {
+  const leat_op_t *op = leat_graph_op(g, leat_graph_value(g, symbol)->op);
+  return strcmp(leat_op_string(g, op, LEAT_ATTR_KIND, ""), "hyper") == 0;
+}
+
 leat_value_id_t leat_b_hyper(leat_builder_t *b, const char *name, double shared, double own) {
   leat_value_id_t symbol = find_symbol(b->graph, name);
+  if (symbol != LEAT_NONE && !is_hyper(b->graph, symbol))
+    return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "the name '%s' belongs to a hyperparameter, but the model has a tensor of that name: rename it", name);
   if (symbol == LEAT_NONE) {
     leat_attr_t attrs[] = {{.key = LEAT_ATTR_VALUE, .v.f = shared},
                            {.key = LEAT_ATTR_NAME, .v.s = name},

@@ -65,7 +65,7 @@ leat_attention_t leat_row_attention(leat_builder_t *b, const leat_graph_t *g, co
   }
   leat_value_id_t scores = leat_b_muls(b, leat_row_batched(b, a.q, "mk", a.k, "nk", "mn"), a.scale);
   scores = mask_scores(b, scores, mask, leat_op_int(g, op, LEAT_ATTR_CAUSAL, 0) != 0);
-  leat_softmax_t s = leat_row_softmax(b, scores, 1u << (leat_b_value(b, scores)->rank - 1u));
+  leat_softmax_t s = leat_row_safe_softmax(b, scores, 1u << (leat_b_value(b, scores)->rank - 1u));
   // A row that is masked everywhere attends to nothing.
   a.weights = leat_b_div(b, s.exp, leat_b_number_or(b, leat_b_fn2s(b, EQ, s.sum, 0.0), 1.0, s.sum));
   double rate = leat_op_float(g, op, LEAT_ATTR_P, 0.0);

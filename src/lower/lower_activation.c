@@ -5,10 +5,6 @@
 
 #include "lower/row.h"
 
-static leat_value_id_t clamp(leat_builder_t *b, leat_value_id_t x, double low, double high) {
-  return leat_b_fn2s(b, MIN, leat_b_fn2s(b, MAX, x, low), high);
-}
-
 // log(1 + exp(x)) without overflow
 static leat_value_id_t softplus(leat_builder_t *b, leat_value_id_t x) {
   leat_value_id_t tail = leat_b_fn1(b, LOG1P, leat_b_fn1(b, EXP, leat_b_fn1(b, NEG, leat_b_fn1(b, ABS, x))));

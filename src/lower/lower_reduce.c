@@ -84,8 +84,8 @@ LOWER(NORM) {
 LOWER(LOGSUMEXP) {
   leat_builder_t *b = c->b;
   uint32_t dims = dims_of(c);
-  leat_softmax_t s = leat_row_softmax(b, leat_b_widen(b, c->in[0]), dims);
-  leat_value_id_t y = leat_b_cast(b, leat_b_add(b, leat_b_fn1(b, LOG, s.sum), s.max), leat_lower_dtype(c, 0));
+  leat_softmax_t s = leat_row_safe_softmax(b, leat_b_widen(b, c->in[0]), dims);
+  leat_value_id_t y = leat_b_cast(b, leat_b_add(b, leat_b_fn1(b, LOG, s.sum), s.shift), leat_lower_dtype(c, 0));
   return keeps(c) ? y : leat_b_squeeze(b, y, dims);
 }
 

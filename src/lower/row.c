@@ -27,15 +27,21 @@ leat_value_id_t leat_row_spread_loss(leat_builder_t *b, leat_value_id_t dy, leat
   return leat_b_fn2s(b, DIV, dy, (double)leat_b_extent(b, elements, leat_b_all_dims(b, elements)));
 }
 
-leat_softmax_t leat_row_softmax(leat_builder_t *b, leat_value_id_t x, uint32_t dims) {
-  leat_softmax_t s;
-  leat_value_id_t max = leat_b_reduce(b, "max", x, dims, true);
-  // Infinities would give inf - inf: shift by zero instead.
-  s.max = leat_b_number_or(b, leat_b_fn2s(b, EQ, leat_b_fn1(b, ABS, max), (double)INFINITY), 0.0, max);
-  s.shifted = leat_b_sub(b, x, s.max);
+static leat_softmax_t softmax_with_shift(leat_builder_t *b, leat_value_id_t x, leat_value_id_t shift, uint32_t dims) {
+  leat_softmax_t s = {.shift = shift, .shifted = leat_b_sub(b, x, shift)};
   s.exp = leat_b_fn1(b, EXP, s.shifted);
   s.sum = leat_b_sum(b, s.exp, dims);
   return s;
+}
+
+leat_softmax_t leat_row_softmax(leat_builder_t *b, leat_value_id_t x, uint32_t dims) {
+  return softmax_with_shift(b, x, leat_b_reduce(b, "max", x, dims, true), dims);
+}
+
+leat_softmax_t leat_row_safe_softmax(leat_builder_t *b, leat_value_id_t x, uint32_t dims) {
+  leat_value_id_t max = leat_b_reduce(b, "max", x, dims, true);
+  leat_value_id_t infinite = leat_b_fn2s(b, EQ, leat_b_fn1(b, ABS, max), (double)INFINITY);
+  return softmax_with_shift(b, x, leat_b_number_or(b, infinite, 0.0, max), dims);
 }
 
 leat_standard_t leat_row_standardize(leat_builder_t *b, leat_value_id_t x, uint32_t dims, double eps) {

@@ -63,11 +63,13 @@ leat_value_id_t leat_row_spread_loss(leat_builder_t *b, leat_value_id_t dy, leat
 leat_value_id_t leat_row_batched(leat_builder_t *b, leat_value_id_t x, const char *x_spec, leat_value_id_t y,
                                  const char *y_spec, const char *z_spec);
 
-// softmax over `dims` and the pieces it is made of; a row of -inf only gives `exp` zero and `sum` zero.
+// The pieces of a softmax over `dims`: x minus the maximum, its exp, the sum. As in torch, a row without a finite
+// maximum gives NaN; the safe form shifts such a row by zero, so that its exp and sum are 0 or inf.
 typedef struct leat_softmax_s {
-  leat_value_id_t max, shifted, exp, sum;
+  leat_value_id_t shift, shifted, exp, sum;
 } leat_softmax_t;
 leat_softmax_t leat_row_softmax(leat_builder_t *b, leat_value_id_t x, uint32_t dims);
+leat_softmax_t leat_row_safe_softmax(leat_builder_t *b, leat_value_id_t x, uint32_t dims);
 
 // Mean-centred and scaled to unit variance over `dims`.
 typedef struct leat_standard_s {
