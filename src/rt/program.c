@@ -136,7 +136,7 @@ static leat_status_t read_options(leat_program_t *program, const leat_load_optio
 }
 
 static leat_status_t build(leat_program_t *program, const leat_load_options_t *options) {
-  bool profile;
+  bool profile = false;
   LEAT_TRY(read_options(program, options, &profile));
   program->enabled_outputs = UINT64_MAX;
   LEAT_TRY(leat_rt_symbols_place(program));

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine on hand-made programs: y = relu(x W + b) against a loop, on every ISA level, for any number of threads and
+// any tile; symbols, binding, errors.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "leat/runtime.h"
+#include "pef_demo.h"
+
+static const char *const isas[] = {"portable", "avx2", "avx512"};
+
+static void ok(leat_status_t status) {
+  if (status == NULL) return;
+  fail_msg("%s", leat_status_message(status));
+}
+
+static float noise(uint32_t i) {
+  i = i * 2654435761u ^ i >> 13;
+  return (float)((int32_t)(i * 2246822519u) >> 8) / 8388608.0f;
+}
+
+static leat_program_t *load_demo(const pef_demo_t *demo, const char *isa, uint32_t threads) {
+  char path[] = "/tmp/leat_rt_test_XXXXXX";
+  int file = mkstemp(path);
+  assert_true(file >= 0);
+  close(file);
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  pef_demo_build(writer, demo);
+  ok(leat_pef_write(writer, path));
+  leat_pef_writer_destroy(writer);
+  leat_load_options_t options = leat_load_options_default();
+  options.isa = isa;
+  options.thread_count = threads;
+  leat_program_t *program;
+  ok(leat_program_load(path, &options, &program));
+  unlink(path);
+  return program;
+}
+
+typedef struct tensors_s {
+  float *x, *w, *b, *y;
+} tensors_t;
+
+static tensors_t make_tensors(const pef_demo_t *demo) {
+  tensors_t t;
+  t.x = malloc(sizeof(float) * (size_t)(demo->rows * demo->in));
+  t.w = malloc(sizeof(float) * (size_t)(demo->in * demo->out));
+  t.b = malloc(sizeof(float) * (size_t)demo->out);
+  t.y = malloc(sizeof(float) * (size_t)(demo->rows * demo->out));
+  for (int64_t i = 0; i < demo->rows * demo->in; i++) t.x[i] = noise((uint32_t)i + 1);
+  for (int64_t i = 0; i < demo->in * demo->out; i++) t.w[i] = noise((uint32_t)i + 777);
+  for (int64_t i = 0; i < demo->out; i++) t.b[i] = noise((uint32_t)i + 99);
+  return t;
+}
+static void free_tensors(tensors_t *t) { free(t->x), free(t->w), free(t->b), free(t->y); }
+
+static void run_demo(const pef_demo_t *demo, const char *isa, uint32_t threads, tensors_t *t) {
+  leat_program_t *program = load_demo(demo, isa, threads);
+  size_t w_bytes = sizeof(float) * (size_t)(demo->in * demo->out), b_bytes = sizeof(float) * (size_t)demo->out;
+  ok(leat_program_write(program, PEF_DEMO_W, t->w, w_bytes));
+  ok(leat_program_write(program, PEF_DEMO_B, t->b, b_bytes));
+  ok(leat_program_bind(program, PEF_DEMO_X, t->x, sizeof(float) * (size_t)(demo->rows * demo->in)));
+  ok(leat_program_bind(program, PEF_DEMO_Y, t->y, sizeof(float) * (size_t)(demo->rows * demo->out)));
+  ok(leat_program_run(program, LEAT_SECTIONS_FWD));
+  leat_program_destroy(program);
+}
+
+// The contract of the format: k ascending, one fused accumulator.
+static float expected(const pef_demo_t *demo, const tensors_t *t, int64_t i, int64_t j) {
+  float sum = 0;
+  for (int64_t k = 0; k < demo->in; k++) sum = fmaf(t->x[i * demo->in + k], t->w[k * demo->out + j], sum);
+  sum += t->b[j];
+  return sum > 0 ? sum : 0;
+}
+
+static void check_demo(pef_demo_t demo) {
+  tensors_t t = make_tensors(&demo);
+  for (uint32_t i = 0; i < 3; i++) {
+    for (uint32_t threads = 1; threads <= 4; threads *= 2) {
+      memset(t.y, 0xff, sizeof(float) * (size_t)(demo.rows * demo.out));
+      run_demo(&demo, isas[i], threads, &t);
+      for (int64_t r = 0; r < demo.rows; r++) {
+        for (int64_t c = 0; c < demo.out; c++) {
+          float want = expected(&demo, &t, r, c), got = t.y[r * demo.out + c];
+          if (memcmp(&want, &got, 4) != 0) {
+            fail_msg("%s, %u threads, %ld x %ld x %ld, block %ld: [%ld,%ld] is %.9g, should be %.9g", isas[i], threads,
+                     demo.rows, demo.out, demo.in, demo.n_block, r, c, got, want);
+          }
+        }
+      }
+    }
+  }
+  free_tensors(&t);
+}
+
+static void test_demo_bits(void **state) {
+  (void)state;
+  check_demo((pef_demo_t){.rows = 1, .in = 1, .out = 1, .tile_rows_max = 1});
+  check_demo((pef_demo_t){.rows = 7, .in = 13, .out = 10, .tile_rows_max = 3});
+  check_demo((pef_demo_t){.rows = 100, .in = 300, .out = 70, .tile_rows_max = 64});
+  check_demo((pef_demo_t){.rows = 100, .in = 300, .out = 150, .tile_rows_max = 100, .n_block = 64});
+  check_demo((pef_demo_t){.rows = 33, .in = 40, .out = 90, .tile_rows_max = 16, .n_block = 48});
+}
+
+static void test_prepare_follows_write(void **state) {
+  (void)state;
+  pef_demo_t demo = {.rows = 4, .in = 8, .out = 20, .tile_rows_max = 4, .n_block = 16};
+  tensors_t t = make_tensors(&demo);
+  leat_program_t *program = load_demo(&demo, NULL, 1);
+  ok(leat_program_write(program, PEF_DEMO_X, t.x, 4 * 8 * 4));
+  ok(leat_program_run(program, LEAT_SECTIONS_FWD));   // zero weights
+  ok(leat_program_read(program, PEF_DEMO_Y, t.y, 4 * 20 * 4));
+  for (int i = 0; i < 80; i++) assert_true(t.y[i] == 0);
+  ok(leat_program_write(program, PEF_DEMO_W, t.w, 8 * 20 * 4));
+  ok(leat_program_write(program, PEF_DEMO_B, t.b, 20 * 4));
+  ok(leat_program_run(program, LEAT_SECTIONS_FWD));
+  ok(leat_program_read(program, PEF_DEMO_Y, t.y, 4 * 20 * 4));
+  assert_true(t.y[25] == expected(&demo, &t, 1, 5));
+  leat_program_destroy(program);
+  free_tensors(&t);
+}
+
+static void expect_error(leat_status_t status, int code, const char *part) {
+  assert_non_null(status);
+  assert_int_equal(leat_status_code(status), code);
+  if (strstr(leat_status_message(status), part) == NULL) fail_msg("\"%s\" lacks \"%s\"", leat_status_message(status), part);
+  leat_status_free(status);
+}
+
+static void test_errors(void **state) {
+  (void)state;
+  pef_demo_t demo = {.rows = 4, .in = 8, .out = 20, .tile_rows_max = 4};
+  leat_program_t *program = load_demo(&demo, NULL, 1);
+  uint32_t symbol;
+  float data[200] = {0};
+  expect_error(leat_program_find_symbol(program, "yy", &symbol), LEAT_NOT_FOUND, "\"y\"");
+  ok(leat_program_find_symbol(program, "w", &symbol));
+  assert_int_equal(symbol, PEF_DEMO_W);
+  expect_error(leat_program_write(program, PEF_DEMO_W, data, 12), LEAT_INVALID_ARGUMENT, "640");
+  expect_error(leat_program_bind(program, PEF_DEMO_W, data, 640), LEAT_INVALID_ARGUMENT, "leat_program_write");
+  expect_error(leat_program_bind(program, 9, data, 640), LEAT_INVALID_ARGUMENT, "no symbol 9");
+  expect_error(leat_program_run(program, LEAT_SECTIONS_OPT), LEAT_INVALID_ARGUMENT, "none of the section types");
+  expect_error(leat_program_set_hyperparameter(program, PEF_DEMO_W, 1), LEAT_INVALID_ARGUMENT, "hyperparameter");
+  leat_program_t *other;
+  expect_error(leat_program_load("/nonexistent.pef", NULL, &other), LEAT_NOT_FOUND, "nonexistent");
+  leat_program_destroy(program);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_demo_bits),
+      cmocka_unit_test(test_prepare_follows_write),
+      cmocka_unit_test(test_errors),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
