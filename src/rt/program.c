@@ -2,7 +2,7 @@
 // Loading: from the tables of a validated PEF to prepared stages, bodies and calls; and the facts of a program.
 #include "rt/program.h"
 
-leat_load_options_t leat_load_options_default(void) {
+LEAT_EXPORT leat_load_options_t leat_load_options_default(void) {
   return (leat_load_options_t){.struct_bytes = sizeof(leat_load_options_t)};
 }
 
@@ -150,7 +150,7 @@ static leat_status_t build(leat_program_t *program, const leat_load_options_t *o
   return NULL;
 }
 
-leat_status_t leat_program_load(const char *path, const leat_load_options_t *options, leat_program_t **out_program) {
+LEAT_EXPORT leat_status_t leat_program_load(const char *path, const leat_load_options_t *options, leat_program_t **out_program) {
   *out_program = NULL;
   leat_program_t *program = leat_alloc_zero(1, sizeof *program);
   if (program == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for a program");
@@ -165,7 +165,7 @@ leat_status_t leat_program_load(const char *path, const leat_load_options_t *opt
   return NULL;
 }
 
-void leat_program_destroy(leat_program_t *program) {
+LEAT_EXPORT void leat_program_destroy(leat_program_t *program) {
   if (program == NULL) return;
   leat_rt_pages_unmap(program->worker_block, program->worker_block_bytes);
   leat_rt_pages_unmap(program->block, program->block_bytes);
@@ -176,7 +176,7 @@ void leat_program_destroy(leat_program_t *program) {
 
 // --- run -------------------------------------------------------------------------------------------------------
 
-leat_status_t leat_program_run(leat_program_t *program, uint32_t types) {
+LEAT_EXPORT leat_status_t leat_program_run(leat_program_t *program, uint32_t types) {
   if ((types & program->section_types & LEAT_SECTIONS_ALL) == 0) {
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the file has none of the section types asked for (bits 0x%x, it has 0x%x); an "
               "inference PEF has forward sections only", types, program->section_types & LEAT_SECTIONS_ALL);
@@ -185,22 +185,22 @@ leat_status_t leat_program_run(leat_program_t *program, uint32_t types) {
   return NULL;
 }
 
-leat_status_t leat_program_step(leat_program_t *program, const uint32_t *symbols, void *const *data, uint32_t count,
+LEAT_EXPORT leat_status_t leat_program_step(leat_program_t *program, const uint32_t *symbols, void *const *data, uint32_t count,
                                 uint32_t types) {
   for (uint32_t i = 0; i < count; i++) leat_rt_symbol_set(program, symbols[i], data[i]);
   return leat_program_run(program, types);
 }
 
-void leat_program_enable_outputs(leat_program_t *program, uint64_t mask) { program->enabled_outputs = mask; }
+LEAT_EXPORT void leat_program_enable_outputs(leat_program_t *program, uint64_t mask) { program->enabled_outputs = mask; }
 
 // --- facts -----------------------------------------------------------------------------------------------------
 
-const char *leat_program_metadata(const leat_program_t *program) { return program->pef->metadata; }
+LEAT_EXPORT const char *leat_program_metadata(const leat_program_t *program) { return program->pef->metadata; }
 
-void leat_program_fingerprint(const leat_program_t *program, uint64_t out_fingerprint[3]) {
+LEAT_EXPORT void leat_program_fingerprint(const leat_program_t *program, uint64_t out_fingerprint[3]) {
   memcpy(out_fingerprint, program->pef->info->fingerprint, 3 * sizeof(uint64_t));
 }
 
-uint32_t leat_program_section_types(const leat_program_t *program) { return program->section_types & LEAT_SECTIONS_ALL; }
+LEAT_EXPORT uint32_t leat_program_section_types(const leat_program_t *program) { return program->section_types & LEAT_SECTIONS_ALL; }
 
-uint32_t leat_program_thread_count(const leat_program_t *program) { return program->thread_count; }
+LEAT_EXPORT uint32_t leat_program_thread_count(const leat_program_t *program) { return program->thread_count; }

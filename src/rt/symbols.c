@@ -112,7 +112,7 @@ static leat_status_t check_bytes(const leat_program_t *program, uint32_t symbol,
             (unsigned long long)file->bytes, data_bytes);
 }
 
-leat_status_t leat_program_bind(leat_program_t *program, uint32_t symbol, void *data, size_t data_bytes) {
+LEAT_EXPORT leat_status_t leat_program_bind(leat_program_t *program, uint32_t symbol, void *data, size_t data_bytes) {
   LEAT_TRY(data != NULL ? check_bytes(program, symbol, data_bytes) : check_symbol(program, symbol));
   uint8_t kind = program->pef->symbols[symbol].kind;
   if (kind != PEF_SYMBOL_INPUT && kind != PEF_SYMBOL_OUTPUT && kind != PEF_SYMBOL_SEED) {
@@ -123,24 +123,24 @@ leat_status_t leat_program_bind(leat_program_t *program, uint32_t symbol, void *
   return NULL;
 }
 
-leat_status_t leat_program_write(leat_program_t *program, uint32_t symbol, const void *data, size_t data_bytes) {
+LEAT_EXPORT leat_status_t leat_program_write(leat_program_t *program, uint32_t symbol, const void *data, size_t data_bytes) {
   LEAT_TRY(check_bytes(program, symbol, data_bytes));
   memcpy(program->symbols[symbol].data, data, data_bytes);
   if (feeds_prepare(program, symbol)) program->stale = true;
   return NULL;
 }
 
-leat_status_t leat_program_read(const leat_program_t *program, uint32_t symbol, void *data, size_t data_bytes) {
+LEAT_EXPORT leat_status_t leat_program_read(const leat_program_t *program, uint32_t symbol, void *data, size_t data_bytes) {
   LEAT_TRY(check_bytes(program, symbol, data_bytes));
   memcpy(data, program->symbols[symbol].data, data_bytes);
   return NULL;
 }
 
-void *leat_program_data(leat_program_t *program, uint32_t symbol) {
+LEAT_EXPORT void *leat_program_data(leat_program_t *program, uint32_t symbol) {
   return symbol < program->pef->symbol_count ? program->symbols[symbol].data : NULL;
 }
 
-leat_status_t leat_program_set_hyperparameter(leat_program_t *program, uint32_t symbol, double value) {
+LEAT_EXPORT leat_status_t leat_program_set_hyperparameter(leat_program_t *program, uint32_t symbol, double value) {
   LEAT_TRY(check_symbol(program, symbol));
   const pef_symbol_t *file = &program->pef->symbols[symbol];
   if (file->kind != PEF_SYMBOL_HYPERPARAMETER) {
@@ -152,9 +152,9 @@ leat_status_t leat_program_set_hyperparameter(leat_program_t *program, uint32_t 
 
 // --- names -----------------------------------------------------------------------------------------------------
 
-uint32_t leat_program_symbol_count(const leat_program_t *program) { return program->pef->symbol_count; }
+LEAT_EXPORT uint32_t leat_program_symbol_count(const leat_program_t *program) { return program->pef->symbol_count; }
 
-leat_status_t leat_program_symbol_info(const leat_program_t *program, uint32_t symbol, leat_symbol_info_t *out_info) {
+LEAT_EXPORT leat_status_t leat_program_symbol_info(const leat_program_t *program, uint32_t symbol, leat_symbol_info_t *out_info) {
   LEAT_TRY(check_symbol(program, symbol));
   const pef_symbol_t *file = &program->pef->symbols[symbol];
   *out_info = (leat_symbol_info_t){.name = program->pef->strings + file->name, .kind = file->kind, .dtype = file->dtype,
@@ -205,7 +205,7 @@ static leat_status_t not_found(const leat_program_t *program, const char *name) 
   return status;
 }
 
-leat_status_t leat_program_find_symbol(const leat_program_t *program, const char *name, uint32_t *out_symbol) {
+LEAT_EXPORT leat_status_t leat_program_find_symbol(const leat_program_t *program, const char *name, uint32_t *out_symbol) {
   for (uint32_t s = 0; s < program->pef->symbol_count; s++) {
     if (strcmp(program->pef->strings + program->pef->symbols[s].name, name) == 0) {
       *out_symbol = s;

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weights from a file into parameters and buffers, by name: all of them or none.
+//
+// A symbol carries the name that the SDK gave it (lenet__conv1__weight), a file of torch.save the key of the module
+// (conv1.weight). They match if they are equal, or if the key with "__" for "." is the symbol's name with or without
+// its first component.
+#include "io/weights.h"
+
+#include "rt/program.h"
+
+typedef struct weights_match_s {
+  const leat_program_t *program;
+  const leat_tensors_t *tensors;
+  uint32_t *tensor_of;          // per symbol; UINT32_MAX: none
+  bool *taken;                  // per tensor
+  leat_text_t missing, extra, wrong;
+} weights_match_t;
+
+static bool wants_weights(const pef_symbol_t *symbol) {
+  return symbol->kind == PEF_SYMBOL_PARAMETER || symbol->kind == PEF_SYMBOL_BUFFER;
+}
+
+// Compares a key with a name in which every '.' of the key is "__".
+static bool key_equals(const char *key, const char *name) {
+  for (; *key != '\0'; key++) {
+    if (*key == '.') {
+      if (name[0] != '_' || name[1] != '_') return false;
+      name += 2;
+    } else if (*name++ != *key) {
+      return false;
+    }
+  }
+  return *name == '\0';
+}
+
+static bool names_match(const char *key, const char *name) {
+  if (key_equals(key, name)) return true;
+  const char *rest = strstr(name, "__");
+  return rest != NULL && key_equals(key, rest + 2);
+}
+
+static uint32_t find_tensor(const leat_tensors_t *tensors, const char *name) {
+  for (uint32_t t = 0; t < tensors->items.count; t++) {
+    if (strcmp(tensors->items.data[t].name, name) == 0) return t;
+  }
+  for (uint32_t t = 0; t < tensors->items.count; t++) {
+    if (names_match(tensors->items.data[t].name, name)) return t;
+  }
+  return UINT32_MAX;
+}
+
+static void put_name(leat_text_t *list, const char *name) {
+  leat_text_put(list, "%s%s", list->length > 0 ? ", " : "", name);
+}
+
+static void put_shape(leat_text_t *text, uint32_t dtype, uint32_t rank, const int64_t *dims) {
+  leat_text_put(text, "%s[", leat_pef_dtype_name(dtype));
+  for (uint32_t d = 0; d < rank; d++) leat_text_put(text, "%s%lld", d > 0 ? "," : "", (long long)dims[d]);
+  leat_text_put(text, "]");
+}
+
+static bool is_float(uint32_t dtype) { return leat_pef_dtype_class(dtype) != PEF_CLASS_I64; }
+
+static void check_match(weights_match_t *match, const pef_symbol_t *symbol, const leat_io_tensor_t *tensor) {
+  bool same = symbol->rank == tensor->rank && is_float(symbol->dtype) == is_float(tensor->dtype);
+  for (uint32_t d = 0; same && d < symbol->rank; d++) same = symbol->dims[d] == tensor->dims[d];
+  if (same) return;
+  put_name(&match->wrong, match->program->pef->strings + symbol->name);
+  leat_text_put(&match->wrong, " is ");
+  put_shape(&match->wrong, symbol->dtype, symbol->rank, symbol->dims);
+  leat_text_put(&match->wrong, " but ");
+  put_shape(&match->wrong, tensor->dtype, tensor->rank, tensor->dims);
+  leat_text_put(&match->wrong, " in the file");
+}
+
+static void match_all(weights_match_t *match) {
+  const leat_pef_t *pef = match->program->pef;
+  for (uint32_t s = 0; s < pef->symbol_count; s++) {
+    match->tensor_of[s] = UINT32_MAX;
+    if (!wants_weights(&pef->symbols[s])) continue;
+    const char *name = pef->strings + pef->symbols[s].name;
+    uint32_t t = match->tensor_of[s] = find_tensor(match->tensors, name);
+    if (t == UINT32_MAX) {
+      put_name(&match->missing, name);
+    } else {
+      match->taken[t] = true;
+      check_match(match, &pef->symbols[s], &match->tensors->items.data[t]);
+    }
+  }
+  for (uint32_t t = 0; t < match->tensors->items.count; t++) {
+    if (!match->taken[t]) put_name(&match->extra, match->tensors->items.data[t].name);
+  }
+}
+
+static leat_status_t verdict(const weights_match_t *match) {
+  if (match->missing.length + match->extra.length + match->wrong.length == 0) return NULL;
+  const char *missing = match->missing.data, *extra = match->extra.data, *wrong = match->wrong.data;
+  LEAT_FAIL(LEAT_MISMATCH, "the file does not fit the program%s%s%s%s%s%s; nothing was loaded",
+            missing != NULL ? "; missing: " : "", missing != NULL ? missing : "",
+            extra != NULL ? "; not of the program: " : "", extra != NULL ? extra : "",
+            wrong != NULL ? "; of another shape: " : "", wrong != NULL ? wrong : "");
+}
+
+// Converts when the dtypes differ, one element at a time: floats through f64, integers through i64.
+static void copy_in(leat_program_t *program, uint32_t symbol, const leat_io_tensor_t *tensor) {
+  const pef_symbol_t *file = &program->pef->symbols[symbol];
+  char *to = program->symbols[symbol].data;
+  if (file->dtype == tensor->dtype) {
+    memcpy(to, tensor->data, tensor->data_bytes);
+    return;
+  }
+  uint32_t class_ = is_float(file->dtype) ? PEF_CLASS_F64 : PEF_CLASS_I64;
+  size_t from_bytes = leat_pef_dtype_bytes(tensor->dtype), to_bytes = leat_pef_dtype_bytes(file->dtype);
+  for (size_t i = 0; i < tensor->data_bytes / from_bytes; i++) {
+    uint64_t value;
+    program->kern->load[class_][tensor->dtype](&value, (const char *)tensor->data + i * from_bytes, 1, 1);
+    program->kern->store[class_][file->dtype](to + i * to_bytes, 1, &value, 1);
+  }
+}
+
+static leat_status_t load_matched(leat_program_t *program, const leat_tensors_t *tensors) {
+  weights_match_t match = {.program = program, .tensors = tensors};
+  match.tensor_of = leat_alloc_zero(program->pef->symbol_count + 1u, sizeof *match.tensor_of);
+  match.taken = leat_alloc_zero(tensors->items.count + 1u, sizeof *match.taken);
+  leat_status_t status = NULL;
+  if (match.tensor_of == NULL || match.taken == NULL) {
+    status = leat_status_make(LEAT_OUT_OF_MEMORY, "no memory to match %u weights", tensors->items.count);
+  } else {
+    match_all(&match);
+    status = verdict(&match);
+    for (uint32_t s = 0; status == NULL && s < program->pef->symbol_count; s++) {
+      if (match.tensor_of[s] != UINT32_MAX) copy_in(program, s, &tensors->items.data[match.tensor_of[s]]);
+    }
+    if (status == NULL) program->stale = true;
+  }
+  leat_text_deinit(&match.missing), leat_text_deinit(&match.extra), leat_text_deinit(&match.wrong);
+  leat_free(match.tensor_of), leat_free(match.taken);
+  return status;
+}
+
+LEAT_EXPORT leat_status_t leat_program_load_weights(leat_program_t *program, const char *path) {
+  leat_tensors_t *tensors;
+  LEAT_TRY(leat_weights_read(path, &tensors));
+  leat_status_t status = load_matched(program, tensors);
+  leat_tensors_destroy(tensors);
+  return leat_status_annotate(status, "weights %s", path);
+}
