@@ -7,55 +7,86 @@
 #include "kern/isa.h"
 #include "kern/reg.h"
 
-#define ROWS_MAX 8
-#define VECTORS_MAX (REG_COUNT >= 32 ? 4 : 2)
-// Accumulators that leave room for the input vectors and a broadcast.
-#define ACCUMULATORS_MAX (REG_COUNT >= 32 ? 24 : 12)
+enum {
+  ROWS_MAX = 8,
+  VECTORS_MAX = REG_COUNT >= 32 ? 4 : 2,
+  // Leaves room for the input vectors and a broadcast.
+  ACCUMULATORS_MAX = REG_COUNT >= 32 ? 24 : 12,
+};
 
-// `last`: lanes of the last vector.
+// One tile as named variables: GCC keeps an array of accumulators in memory as well. rows, vectors, whether a vector is the
+// last one (which has `last` lanes) are constants wherever tile() is inlined.
+#define EACH_ROW(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7)
+#define EACH_VECTOR(M, m) M(m, 0) M(m, 1) M(m, 2) M(m, 3)
+#define LOAD(from, v) \
+  (v == vectors - 1 ? reg_load_lanes((from) + v * REG_LANES, mask) : reg_load((from) + v * REG_LANES))
+#define START_ONE(m, v) \
+  reg_t a##m##v = t->accumulate != 0 && m < rows && v < vectors ? LOAD(out + m * out_row, v) : reg_zero();
+#define START(m) EACH_VECTOR(START_ONE, m)
+#define STEP_ONE(m, v) \
+  if (v < vectors) a##m##v = reg_fma(factor, x##v, a##m##v);
+#define STEP(m)                                  \
+  if (m < rows) {                                \
+    reg_t factor = reg_splat(w[m * w_row + k]);  \
+    EACH_VECTOR(STEP_ONE, m)                     \
+  }
+#define FINISH_ONE(m, v)                                                                              \
+  if (v < vectors - 1) reg_store(out + m * out_row + v * REG_LANES, a##m##v);                         \
+  if (v == vectors - 1) reg_store_lanes(out + m * out_row + v * REG_LANES, a##m##v, mask);
+#define FINISH(m) \
+  if (m < rows) { EACH_VECTOR(FINISH_ONE, m) }
+
 VEC_INLINE void tile(const int rows, const int vectors, const leat_kern_taps_t *t, const float *base, const float *w,
                      float *out, int64_t last) {
-  reg_t acc[ROWS_MAX][4], x[4];
+  if (rows * vectors > ACCUMULATORS_MAX) return;  // a shape that this level never asks for
   const reg_mask_t mask = reg_lanes(0, last);
   const int32_t *offsets = t->offsets;
   const int64_t taps = t->taps, w_row = t->w_row, out_row = t->out_row;
-  for (int m = 0; m < rows; m++) {
-    for (int v = 0; v < vectors; v++) acc[m][v] = reg_zero();
-  }
-  if (t->accumulate != 0) {
-    for (int m = 0; m < rows; m++) {
-      for (int v = 0; v < vectors - 1; v++) acc[m][v] = reg_load(out + m * out_row + v * REG_LANES);
-      acc[m][vectors - 1] = reg_load_lanes(out + m * out_row + (vectors - 1) * REG_LANES, mask);
-    }
-  }
+  EACH_ROW(START)
   for (int64_t k = 0; k < taps; k++) {
     const float *from = base + offsets[k];
-    for (int v = 0; v < vectors - 1; v++) x[v] = reg_load(from + v * REG_LANES);
-    x[vectors - 1] = reg_load_lanes(from + (vectors - 1) * REG_LANES, mask);
-    for (int m = 0; m < rows; m++) {
-      reg_t factor = reg_splat(w[m * w_row + k]);
-      for (int v = 0; v < vectors; v++) acc[m][v] = reg_fma(factor, x[v], acc[m][v]);
-    }
+    reg_t x0 = LOAD(from, 0), x1 = reg_zero(), x2 = x1, x3 = x1;
+    if (vectors > 1) x1 = LOAD(from, 1);
+    if (vectors > 2) x2 = LOAD(from, 2);
+    if (vectors > 3) x3 = LOAD(from, 3);
+    EACH_ROW(STEP)
   }
-  for (int m = 0; m < rows; m++) {
-    for (int v = 0; v < vectors - 1; v++) reg_store(out + m * out_row + v * REG_LANES, acc[m][v]);
-    reg_store_lanes(out + m * out_row + (vectors - 1) * REG_LANES, acc[m][vectors - 1], mask);
-  }
+  EACH_ROW(FINISH)
 }
 
-#define TILE(rows, vectors)                                                                                       \
-  static void tile_##rows##_##vectors(const leat_kern_taps_t *t, const float *base, const float *w, float *out, \
-                                      int64_t last) {                                                             \
-    tile(rows, vectors, t, base, w, out, last);                                                                   \
-  }
-#define TILES(vectors) \
-  TILE(1, vectors) TILE(2, vectors) TILE(3, vectors) TILE(4, vectors) TILE(5, vectors) TILE(6, vectors)
-#define NAMES(vectors) \
-  tile_1_##vectors, tile_2_##vectors, tile_3_##vectors, tile_4_##vectors, tile_5_##vectors, tile_6_##vectors
 typedef void tile_t(const leat_kern_taps_t *t, const float *base, const float *w, float *out, int64_t last);
-TILES(1)
-TILE(7, 1)
-TILE(8, 1)
-TILES(2)
-#if REG_COUNT_IS_32
-#endif
+#define TILE(rows, vectors)                                                                                     \
+  static void tile_##rows##_##vectors(const leat_kern_taps_t *t, const float *base, const float *w, float *out, \
+                                      int64_t last) {                                                           \
+    tile(rows, vectors, t, base, w, out, last);                                                                 \
+  }
+#define EACH_VECTORS(M, rows) M(rows, 1) M(rows, 2) M(rows, 3) M(rows, 4)
+#define EACH_TILE(M)                                                                                    \
+  EACH_VECTORS(M, 1) EACH_VECTORS(M, 2) EACH_VECTORS(M, 3) EACH_VECTORS(M, 4) EACH_VECTORS(M, 5)        \
+  EACH_VECTORS(M, 6) EACH_VECTORS(M, 7) EACH_VECTORS(M, 8)
+EACH_TILE(TILE)
+
+#define ENTRY(rows, vectors) tile_##rows##_##vectors,
+static tile_t *const tiles[ROWS_MAX * 4] = {EACH_TILE(ENTRY)};
+
+// The next of `left` units when they are cut into the fewest pieces of at most `most`, as even as can be.
+static int64_t next_piece(int64_t left, int64_t most) {
+  int64_t pieces = (left + most - 1) / most;
+  return (left + pieces - 1) / pieces;
+}
+
+void KERN(conv_taps)(const leat_kern_taps_t *t) {
+  int64_t vectors_left = (t->lanes + REG_LANES - 1) / REG_LANES, first = 0;
+  while (vectors_left > 0) {
+    int64_t vectors = next_piece(vectors_left, VECTORS_MAX);
+    int64_t most = ACCUMULATORS_MAX / vectors < ROWS_MAX ? ACCUMULATORS_MAX / vectors : ROWS_MAX;
+    int64_t end = t->lanes - first - (vectors - 1) * REG_LANES, last = end < REG_LANES ? end : REG_LANES;
+    for (int64_t m = 0; m < t->rows;) {
+      int64_t rows = next_piece(t->rows - m, most);
+      tiles[(rows - 1) * 4 + vectors - 1](t, t->base + first, t->w + m * t->w_row, t->out + m * t->out_row + first, last);
+      m += rows;
+    }
+    first += vectors * REG_LANES;
+    vectors_left -= vectors;
+  }
+}

@@ -115,3 +115,9 @@ DEFINE_SCATTER(uint8_t, uint32_t, u8)
 DEFINE_SCATTER(int16_t, uint32_t, i16)
 DEFINE_SCATTER(int32_t, uint32_t, i32)
 DEFINE_SCATTER(int64_t, uint64_t, i64)
+
+void KERN(scatter_bool)(const leat_kern_indexed_t *s, uint32_t fn, const void *index, const uint8_t *updates,
+                        uint8_t *table) {
+  const uint32_t either = fn == LEAT_KERN_SUM ? LEAT_KERN_MAX : fn;  // the sum of two truths is their or
+  KERN(scatter_u8)(s, either, index, updates, table);
+}

@@ -46,6 +46,49 @@ typedef struct leat_kern_taps_s {
   int32_t accumulate;                       // 1: adds to out
 } leat_kern_taps_t;
 
+// How a fast convolution reads x along one dim: output r of a phase takes input r * stride + shift[i] for window position
+// k[i], i < taps. Outputs r with low[i] <= r < high[i] read inside the input.
+typedef struct leat_kern_conv_reads_s {
+  int64_t taps, stride, in;
+  int64_t first, step, count;               // the phase's outputs: first, first + step, ...
+  const int32_t *k, *shift, *low, *high;
+} leat_kern_conv_reads_t;
+
+// One phase of a convolution with base dilation: the outputs that see the same window positions; without base dilation
+// there is one. The input is copied to image[channel][k0][k2][row][output column], zero-padded, so that the outputs of a
+// band of rows lie side by side for every window position: k1 only selects the first row.
+typedef struct leat_kern_conv_phase_s {
+  leat_kern_conv_reads_t dim[3];
+  int64_t image_rows;                       // rows of the copy for one band
+  const int32_t *image_row_in;              // input row of each, for the band that starts at output row 0
+  int64_t band;                             // output rows of a band
+  int64_t channel_block;                    // channels that are copied and summed at a time
+  const int32_t *offsets;                   // of the taps of a channel block, in the copy or (direct) in x
+  int32_t direct;                           // 1: x needs no copy
+  int32_t store;                            // 1: rows of y are not where the micro kernel writes: through workspace
+} leat_kern_conv_phase_t;
+
+typedef struct leat_kern_conv_plan_s {
+  const leat_kern_conv_phase_t *phases;
+  int64_t phase_count;
+  int32_t pack_w;                           // 1: w is not [o][c][k0][k1][k2] contiguous, or a phase needs a part of it
+  int64_t image_at, out_at;                 // floats into the workspace; packed weights are at 0
+} leat_kern_conv_plan_t;
+
+// Fast weight gradient. The input of a band of output rows (of `group` images when a band is a whole image) is copied,
+// zero-padded, to image[image][k0][row][column][channel]: a window row is then one run of `run` elements, and the offset
+// of a position the same for all of them. Short runs are gathered once more, to rows of whole windows (`gather`).
+typedef struct leat_kern_wgrad_plan_s {
+  int64_t band, group;
+  int64_t image_rows, image_columns;        // of the copy for one band
+  int64_t runs, run;                        // runs per window; elements of one
+  const int32_t *run_offsets;               // of the runs, in the copy of an image
+  const int32_t *offsets;                   // of the positions: in the copy, or in the gathered rows
+  int32_t gather;
+  int32_t pack_dy;                          // 1: positions of a band are not contiguous in dy
+  int64_t image_at, rows_at, dy_at;         // floats into the workspace; dw[o][k0][k1][k2][c] is at 0
+} leat_kern_wgrad_plan_t;
+
 // One plane of a pooling: strides of the spatial dims.
 typedef struct leat_kern_pool_s {
   leat_kern_window_t window;

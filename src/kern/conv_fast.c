@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fast forward convolution (and x gradient, which arrives as one): for every image, group and band of output rows, and
+// for every block of channels, the input is copied to where the micro kernel finds the outputs of the band side by side
+// for every tap; the micro kernel then sums over the taps of the block, channels and window positions ascending.
+#include "kern/isa.h"
+#include "kern/reg.h"
+
+// What one call works on: an image and a group of it.
+typedef struct job_s {
+  const leat_kern_conv_t *s;
+  const leat_kern_conv_phase_t *phase;
+  const float *x;                           // first channel of the group
+  const float *w;                           // [o][c][taps] with row length w_row
+  float *y;                                 // first output channel
+  float *image, *out;
+  int64_t w_row, rows;
+} job_t;
+
+static int64_t clamp(int64_t v, int64_t low, int64_t high) { return v < low ? low : v > high ? high : v; }
+
+// Columns [chunk, chunk + REG_LANES) of all rows of the copy, for one channel, k0 and k2. plane is NULL in the padding.
+static void copy_columns(const job_t *j, const float *plane, int64_t i, int64_t band_first, int64_t chunk, float *to) {
+  const leat_kern_conv_reads_t *rows = &j->phase->dim[1], *columns = &j->phase->dim[2];
+  const int64_t width = columns->count, row_step = j->s->x[3];
+  const reg_mask_t inside = reg_lanes(clamp(columns->low[i] - chunk, 0, REG_LANES),
+                                      clamp(columns->high[i] - chunk, 0, REG_LANES));
+  const reg_mask_t whole = reg_lanes(0, clamp(width - chunk, 0, REG_LANES));
+  for (int64_t r = 0; r < j->phase->image_rows; r++) {
+    int64_t in = j->phase->image_row_in[r] + band_first * rows->stride;
+    reg_t v = reg_zero();
+    if (plane && in >= 0 && in < rows->in) v = reg_load_lanes(plane + in * row_step + columns->shift[i] + chunk, inside);
+    reg_store_lanes(to + r * width + chunk, v, whole);
+  }
+}
+// The same, whole rows, with any stride.
+static void copy_strided(const job_t *j, const float *plane, int64_t i, int64_t band_first, float *to) {
+  const leat_kern_conv_reads_t *rows = &j->phase->dim[1], *columns = &j->phase->dim[2];
+  const int64_t width = columns->count, step = columns->stride * j->s->x[4];
+  for (int64_t r = 0; r < j->phase->image_rows; r++, to += width) {
+    int64_t in = j->phase->image_row_in[r] + band_first * rows->stride;
+    int64_t low = columns->low[i], high = columns->high[i], c = 0;
+    if (!plane || in < 0 || in >= rows->in) low = high = width;
+    for (; c < low; c++) to[c] = 0;
+    if (c < high) {
+      const float *from = plane + in * j->s->x[3] + columns->shift[i] * j->s->x[4];
+      for (; c < high; c++) to[c] = from[c * step];
+    }
+    for (; c < width; c++) to[c] = 0;
+  }
+}
+
+// The copy for `channels` channels of x, output plane `z` and the band from `band_first` on.
+static void copy_image(const job_t *j, const float *x, int64_t channels, int64_t z, int64_t band_first) {
+  const leat_kern_conv_reads_t *planes = &j->phase->dim[0], *columns = &j->phase->dim[2];
+  float *to = j->image;
+  int contiguous = columns->stride == 1 && j->s->x[4] == 1;
+  for (int64_t c = 0; c < channels; c++) {
+    for (int64_t k0 = 0; k0 < planes->taps; k0++) {
+      int64_t in = z * planes->stride + planes->shift[k0];
+      const float *plane = in >= 0 && in < planes->in ? x + c * j->s->x[1] + in * j->s->x[2] : NULL;
+      for (int64_t i = 0; i < columns->taps; i++, to += j->phase->image_rows * columns->count) {
+        if (!contiguous) copy_strided(j, plane, i, band_first, to);
+        for (int64_t chunk = 0; contiguous && chunk < columns->count; chunk += REG_LANES) {
+          copy_columns(j, plane, i, band_first, chunk, to);
+        }
+      }
+    }
+  }
+}
+
+// Moves the micro kernel's rows to y.
+static void store(const job_t *j, int64_t z, int64_t band_first, int64_t band_rows) {
+  const leat_kern_conv_reads_t *d = j->phase->dim;
+  const int64_t *strides = j->s->y, width = d[2].count, row = width * j->phase->band;
+  const int64_t step = d[2].step * strides[4];
+  for (int64_t o = 0; o < j->rows; o++) {
+    float *plane = j->y + o * strides[1] + (d[0].first + z * d[0].step) * strides[2] + d[2].first * strides[4];
+    for (int64_t r = 0; r < band_rows; r++) {
+      float *to = plane + (d[1].first + (band_first + r) * d[1].step) * strides[3];
+      const float *from = j->out + o * row + r * width;
+      for (int64_t c = 0; c < width; c++) to[c * step] = from[c];
+    }
+  }
+}
+
+static void run_band(const job_t *j, int64_t z, int64_t band_first, int64_t band_rows) {
+  const leat_kern_conv_phase_t *phase = j->phase;
+  const leat_kern_conv_reads_t *d = phase->dim;
+  const int64_t taps = d[0].taps * d[1].taps * d[2].taps;
+  leat_kern_taps_t t = {.base = j->image, .offsets = phase->offsets, .w_row = j->w_row, .rows = j->rows,
+                        .lanes = band_rows * d[2].count};
+  t.out = j->out;
+  t.out_row = d[2].count * phase->band;
+  if (phase->store == 0) {
+    t.out = j->y + z * j->s->y[2] + band_first * j->s->y[3];
+    t.out_row = j->s->y[1];
+  }
+  for (int64_t c = 0; c < j->s->channels; c += phase->channel_block) {
+    int64_t channels = clamp(j->s->channels - c, 0, phase->channel_block);
+    const float *x = j->x + c * j->s->x[1];
+    if (phase->direct != 0) t.base = x + z * j->s->x[2] + band_first * j->s->x[3];
+    else copy_image(j, x, channels, z, band_first);
+    t.taps = channels * taps;
+    t.w = j->w + c * taps;
+    t.accumulate = c > 0;
+    KERN(conv_taps)(&t);
+  }
+  if (phase->store != 0) store(j, z, band_first, band_rows);
+}
+
+// w[o][c][k0][k1][k2] of the phase's window positions.
+static void pack_w(const leat_kern_conv_t *s, const leat_kern_conv_phase_t *phase, const float *w, float *to) {
+  const leat_kern_conv_reads_t *d = phase->dim;
+  for (int64_t o = 0; o < s->outputs; o++) {
+    for (int64_t c = 0; c < s->channels; c++) {
+      const float *from = w + o * s->w[0] + c * s->w[1];
+      for (int64_t a = 0; a < d[0].taps; a++) {
+        for (int64_t b = 0; b < d[1].taps; b++) {
+          const float *row = from + d[0].k[a] * s->w[2] + d[1].k[b] * s->w[3];
+          for (int64_t e = 0; e < d[2].taps; e++) *to++ = row[d[2].k[e] * s->w[4]];
+        }
+      }
+    }
+  }
+}
+
+// One image: its groups, the part of them that this tile holds.
+static void run_image(job_t *j, const float *x, const float *w, float *y) {
+  const leat_kern_conv_t *s = j->s;
+  for (int64_t o = 0; o < s->outputs; o += j->rows) {
+    int64_t at = s->output_first + o, group = at / s->outputs_per_group;
+    j->rows = clamp((group + 1) * s->outputs_per_group - at, 0, s->outputs - o);
+    j->x = x + group * s->channels * s->x[1];
+    j->w = w + o * j->w_row;
+    j->y = y + o * s->y[1];
+    const leat_kern_conv_reads_t *d = j->phase->dim;
+    for (int64_t z = 0; z < d[0].count; z++) {
+      for (int64_t r = 0; r < d[1].count; r += j->phase->band) {
+        run_band(j, z, r, clamp(d[1].count - r, 0, j->phase->band));
+      }
+    }
+  }
+}
+
+void KERN(conv_fast)(const leat_kern_conv_plan_t *p, const leat_kern_conv_t *s, const float *x, const float *w, float *y,
+                     float *workspace) {
+  for (int64_t i = 0; i < p->phase_count; i++) {
+    const leat_kern_conv_phase_t *phase = &p->phases[i];
+    const leat_kern_conv_reads_t *d = phase->dim;
+    job_t j = {.s = s, .phase = phase, .image = workspace + p->image_at, .out = workspace + p->out_at};
+    j.w_row = s->channels * d[0].taps * d[1].taps * d[2].taps;
+    if (p->pack_w != 0) pack_w(s, phase, w, workspace);
+    for (int64_t n = 0; n < s->images; n++) {
+      run_image(&j, x + n * s->x[0], p->pack_w != 0 ? workspace : w, y + n * s->y[0]);
+    }
+  }
+}

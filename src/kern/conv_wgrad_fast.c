@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fast weight gradient of a convolution: dw[o][window, channel] += sum over positions of dy[o][position] * x there, one
+// call of the micro kernel for every run of neighbouring columns and channels. Images, planes and bands of rows follow
+// each other in ascending order and continue the same fma chains, so that an element is one chain over all positions.
+#include "kern/isa.h"
+#include "kern/reg.h"
+
+typedef struct job_s {
+  const leat_kern_wgrad_plan_t *p;
+  const leat_kern_conv_t *s;
+  const float *x, *dy;                      // first channel of the group, first output channel
+  float *sum;                               // [rows][window][channel]
+  float *image, *gathered, *packed_dy;
+  int64_t rows, row_length;
+} job_t;
+
+static int64_t clamp(int64_t v, int64_t low, int64_t high) { return v < low ? low : v > high ? high : v; }
+static void zero(float *to, int64_t n) {
+  for (int64_t i = 0; i < n; i++) to[i] = 0;
+}
+
+// Columns of one input row, all channels, with its padding; in NULL: all padding.
+static void copy_row(const job_t *j, const float *in, float *to) {
+  const leat_kern_conv_t *s = j->s;
+  const int64_t channels = s->channels, width = j->p->image_columns, low = s->window.low[2];
+  int64_t first = clamp(low, 0, width), last = in ? clamp(s->window.in[2] + low, first, width) : first;
+  zero(to, first * channels);
+  zero(to + last * channels, (width - last) * channels);
+  if (last == first) return;
+  uint32_t *out = (uint32_t *)(to + first * channels);
+  const uint32_t *from = (const uint32_t *)(in + (first - low) * s->x[4]);
+  if (channels == 1) KERN(copy2_b4)(out, 0, from, 0, s->x[4], 1, last - first);
+  else KERN(copy2_b4)(out, channels, from, s->x[4], s->x[1], last - first, channels);
+}
+
+// The copy of one image for output plane t0 and the band from output row `band_first` on.
+static void copy_image(const job_t *j, const float *x, int64_t t0, int64_t band_first, float *to) {
+  const leat_kern_window_t *w = &j->s->window;
+  for (int64_t k0 = 0; k0 < w->size[0]; k0++) {
+    int64_t plane = leat_kern_window_at(w, 0, t0, k0);
+    for (int64_t r = 0; r < j->p->image_rows; r++, to += j->p->image_columns * j->s->channels) {
+      int64_t row = band_first * w->stride[1] + r - w->low[1];
+      int inside = plane >= 0 && row >= 0 && row < w->in[1];
+      copy_row(j, inside ? x + plane * j->s->x[2] + row * j->s->x[3] : NULL, to);
+    }
+  }
+}
+
+// Whole windows, one row a position. Stores run past a run; what they spoil is written next.
+static void gather_rows(const job_t *j, int64_t positions) {
+  const leat_kern_wgrad_plan_t *p = j->p;
+  const leat_kern_window_t *w = &j->s->window;
+  const int64_t step = w->stride[2] * j->s->channels;
+  float *to = j->gathered;
+  for (int64_t t = 0; t < positions; t += w->out[2]) {
+    const float *row = j->image + t / w->out[2] * w->stride[1] * p->image_columns * j->s->channels;
+    for (int64_t c = 0; c < w->out[2]; c++, row += step) {
+      for (int64_t r = 0; r < p->runs; r++, to += p->run) {
+        const float *from = row + p->run_offsets[r];
+        for (int64_t i = 0; i < p->run; i += REG_LANES) reg_store(to + i, reg_load(from + i));
+      }
+    }
+  }
+}
+
+// dy of `images` images as [o][image][position].
+static void pack_dy(const job_t *j, const float *dy, int64_t images, int64_t band_rows) {
+  const int64_t *strides = j->s->y, width = j->s->window.out[2];
+  float *to = j->packed_dy;
+  for (int64_t o = 0; o < j->rows; o++) {
+    for (int64_t n = 0; n < images; n++) {
+      for (int64_t r = 0; r < band_rows; r++, to += width) {
+        const float *from = dy + n * strides[0] + o * strides[1] + r * strides[3];
+        for (int64_t c = 0; c < width; c++) to[c] = from[c * strides[4]];
+      }
+    }
+  }
+}
+
+static void run_band(const job_t *j, int64_t n, int64_t images, int64_t t0, int64_t band_first) {
+  const leat_kern_wgrad_plan_t *p = j->p;
+  const leat_kern_conv_t *s = j->s;
+  const int64_t band_rows = clamp(s->window.out[1] - band_first, 0, p->band);
+  const int64_t positions = band_rows * s->window.out[2];
+  const int64_t image_size = s->window.size[0] * p->image_rows * p->image_columns * s->channels;
+  const float *dy = j->dy + n * s->y[0] + t0 * s->y[2] + band_first * s->y[3];
+  for (int64_t i = 0; i < images; i++) copy_image(j, j->x + (n + i) * s->x[0], t0, band_first, j->image + i * image_size);
+  if (p->gather != 0) gather_rows(j, positions);
+  if (p->pack_dy != 0) pack_dy(j, dy, images, band_rows);
+  leat_kern_taps_t t = {.offsets = p->offsets, .taps = images * positions, .w = dy, .w_row = s->y[1], .rows = j->rows,
+                        .out_row = j->row_length, .accumulate = n > 0 || t0 > 0 || band_first > 0};
+  if (p->pack_dy != 0) t.w = j->packed_dy, t.w_row = t.taps;
+  t.lanes = p->gather != 0 ? j->row_length : p->run;
+  for (int64_t at = 0; at < j->row_length; at += t.lanes) {
+    t.base = p->gather != 0 ? j->gathered : j->image + p->run_offsets[at / t.lanes];
+    t.out = j->sum + at;
+    KERN(conv_taps)(&t);
+  }
+}
+
+// sum[o][k0][k1][k2][c] to dw.
+static void store(const job_t *j, float *dw) {
+  const leat_kern_conv_t *s = j->s;
+  const int64_t *size = s->window.size;
+  const float *from = j->sum;
+  for (int64_t o = 0; o < j->rows; o++) {
+    for (int64_t k = 0; k < size[0] * size[1] * size[2]; k++, from += s->channels) {
+      float *to = dw + o * s->w[0] + k / (size[1] * size[2]) * s->w[2] + k / size[2] % size[1] * s->w[3] + k % size[2] * s->w[4];
+      for (int64_t c = 0; c < s->channels; c++) to[c * s->w[1]] = from[c];
+    }
+  }
+}
+
+void KERN(conv_wgrad_fast)(const leat_kern_wgrad_plan_t *p, const leat_kern_conv_t *s, const float *x, const float *dy,
+                           float *dw, float *workspace) {
+  job_t j = {.p = p, .s = s, .sum = workspace, .image = workspace + p->image_at, .gathered = workspace + p->rows_at,
+             .packed_dy = workspace + p->dy_at, .row_length = p->runs * p->run};
+  for (int64_t o = 0; o < s->outputs; o += j.rows) {
+    int64_t at = s->output_first + o, group = at / s->outputs_per_group;
+    j.rows = clamp((group + 1) * s->outputs_per_group - at, 0, s->outputs - o);
+    j.x = x + group * s->channels * s->x[1];
+    j.dy = dy + o * s->y[1];
+    for (int64_t n = 0; n < s->images; n += p->group) {
+      int64_t images = clamp(s->images - n, 0, p->group);
+      for (int64_t t0 = 0; t0 < s->window.out[0]; t0++) {
+        for (int64_t r = 0; r < s->window.out[1]; r += p->band) run_band(&j, n, images, t0, r);
+      }
+    }
+    store(&j, dw + o * s->w[0]);
+  }
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pooling of planes whose rows are contiguous, 16 outputs of a row at a time; the bits of pool.c. For the gradient of a
+// maximum the winners of 16 windows are found together and then take their gradients one by one, in window order.
+#include "kern/isa.h"
+#include "kern/vec.h"
+
+enum { LANES = VF32_LANES };
+
+static const vi32_t lane_index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+// What one window position means for the outputs first .. first + LANES - 1 of a row: the lanes from <= i < to read
+// row[at + i * step]; the others lie in the padding or behind the last output.
+typedef struct reads_s {
+  int64_t at, from, to;
+} reads_t;
+static reads_t reads_of(const leat_kern_window_t *w, int64_t first, int64_t k) {
+  const int64_t step = w->stride[2];
+  reads_t r = {.at = first * step + k * w->dilation[2] - w->low[2], .to = w->out[2] - first};
+  if (r.at < 0) r.from = (-r.at + step - 1) / step;
+  int64_t inside = r.at < w->in[2] ? (w->in[2] - r.at + step - 1) / step : 0;
+  r.to = r.to < inside ? r.to : inside;
+  r.to = r.to < LANES ? r.to : LANES;
+  return r;
+}
+VEC_INLINE vi32_t lanes_of(reads_t r) { return (lane_index >= (int32_t)r.from) & (lane_index < (int32_t)r.to); }
+
+// The LANES inputs of a window position; lanes that do not read get `fill`. Memory in [begin, end) may be read.
+VEC_INLINE vf32_t load(const float *row, reads_t r, int64_t step, float fill, const float *begin, const float *end) {
+  const int64_t last = (LANES - 1) * step;
+  if (step <= 2 && row - begin + r.at >= 0 && end - row > r.at + last) {
+    const float *p = row + r.at;
+    vf32_t v = vf32_load(p), high = vf32_load(p + last - (LANES - 1));
+    if (step == 2) v = __builtin_shufflevector(v, high, 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
+    return vf32_select(lanes_of(r), v, vf32_splat(fill));
+  }
+  float lanes[LANES];
+  for (int64_t i = 0; i < LANES; i++) lanes[i] = i >= r.from && i < r.to ? row[r.at + i * step] : fill;
+  return vf32_load(lanes);
+}
+
+// Calls body(row, k) for every row of x that the windows of output row (t0, t1) read, k counting window rows.
+#define EACH_WINDOW_ROW(s, x, t0, t1, row, k)                                                                     \
+  for (int64_t k = 0, a_ = 0; a_ < (s)->window.size[0]; a_++)                                                     \
+    for (int64_t b_ = 0, at0_ = leat_kern_window_at(&(s)->window, 0, t0, a_); b_ < (s)->window.size[1]; b_++, k++) \
+      for (const float *row = window_row(s, x, at0_, leat_kern_window_at(&(s)->window, 1, t1, b_)); row; row = NULL)
+static const float *window_row(const leat_kern_pool_t *s, const float *x, int64_t at0, int64_t at1) {
+  return at0 >= 0 && at1 >= 0 ? x + at0 * s->x[0] + at1 * s->x[1] : NULL;
+}
+#define EACH_STRIP(s, t0, t1, first)                         \
+  for (int64_t t0 = 0; t0 < (s)->window.out[0]; t0++)        \
+    for (int64_t t1 = 0; t1 < (s)->window.out[1]; t1++)      \
+      for (int64_t first = 0; first < (s)->window.out[2]; first += LANES)
+
+// Where the plane's memory ends; rows are contiguous, and strides of the outer dims may be of any sign.
+static void bounds(const leat_kern_pool_t *s, const float *x, const float **out_begin, const float **out_end) {
+  *out_begin = x;
+  *out_end = x + s->window.in[2];
+  for (int d = 0; d < 2; d++) {
+    int64_t far = (s->window.in[d] - 1) * s->x[d];
+    if (far < 0) *out_begin += far;
+    else *out_end += far;
+  }
+}
+
+static void store(const leat_kern_pool_t *s, float *y, int64_t t0, int64_t t1, int64_t first, vf32_t v) {
+  float *to = y + t0 * s->y[0] + t1 * s->y[1] + first;
+  int64_t n = s->window.out[2] - first;
+  if (n >= LANES) vf32_store(to, v);
+  else vf32_store_part(to, v, n);
+}
+
+void KERN(pool_max_fast)(const leat_kern_pool_t *s, const float *x, float *y) {
+  const leat_kern_window_t *w = &s->window;
+  const float lowest = -__builtin_inff(), *begin, *end;
+  bounds(s, x, &begin, &end);
+  EACH_STRIP(s, t0, t1, first) {
+    vf32_t best = vf32_splat(lowest);
+    EACH_WINDOW_ROW(s, x, t0, t1, row, k) {
+      for (int64_t i = 0; i < w->size[2]; i++) {
+        vf32_t v = load(row, reads_of(w, first, i), w->stride[2], lowest, begin, end);
+        best = vf32_select((v > best) | (v != v), v, best);
+      }
+    }
+    store(s, y, t0, t1, first, best);
+  }
+}
+
+void KERN(pool_sum_fast)(const leat_kern_pool_t *s, const float *x, float *y) {
+  const leat_kern_window_t *w = &s->window;
+  const float *begin, *end;
+  bounds(s, x, &begin, &end);
+  EACH_STRIP(s, t0, t1, first) {
+    vf32_t sum = vf32_splat(0);
+    EACH_WINDOW_ROW(s, x, t0, t1, row, k) {
+      for (int64_t i = 0; i < w->size[2]; i++) {
+        sum += load(row, reads_of(w, first, i), w->stride[2], 0, begin, end);
+      }
+    }
+    store(s, y, t0, t1, first, sum);
+  }
+}
+
+// dx[input of window position winner[i]] += dy[i] for the strip's outputs.
+static void spread(const leat_kern_pool_t *s, int64_t t0, int64_t t1, int64_t first, vi32_t winner, const float *dy,
+                   float *dx) {
+  const leat_kern_window_t *w = &s->window;
+  int32_t k[LANES];
+  vi32_store(k, winner);
+  int64_t n = w->out[2] - first < LANES ? w->out[2] - first : LANES;
+  for (int64_t i = 0; i < n; i++) {
+    if (k[i] < 0) continue;
+    uint32_t rest = (uint32_t)k[i], size1 = (uint32_t)w->size[1], size2 = (uint32_t)w->size[2];
+    int64_t at0 = t0 * w->stride[0] + rest / (size1 * size2) * w->dilation[0] - w->low[0];
+    int64_t at1 = t1 * w->stride[1] + rest / size2 % size1 * w->dilation[1] - w->low[1];
+    int64_t at2 = (first + i) * w->stride[2] + rest % size2 * w->dilation[2] - w->low[2];
+    dx[at0 * s->dx[0] + at1 * s->dx[1] + at2] += dy[i];
+  }
+}
+
+void KERN(pool_grad_max_fast)(const leat_kern_pool_t *s, const float *x, const float *dy, float *dx) {
+  const leat_kern_window_t *w = &s->window;
+  const float lowest = -__builtin_inff(), *begin, *end;
+  bounds(s, x, &begin, &end);
+  for (int64_t a = 0; a < w->in[0]; a++) {
+    for (int64_t b = 0; b < w->in[1]; b++) {
+      for (int64_t c = 0; c < w->in[2]; c++) dx[a * s->dx[0] + b * s->dx[1] + c] = 0;
+    }
+  }
+  EACH_STRIP(s, t0, t1, first) {
+    vf32_t best = vf32_splat(lowest);
+    vi32_t winner = vi32_splat(-1);
+    EACH_WINDOW_ROW(s, x, t0, t1, row, k) {
+      for (int64_t i = 0; i < w->size[2]; i++) {
+        reads_t r = reads_of(w, first, i);
+        vf32_t v = load(row, r, w->stride[2], lowest, begin, end);
+        vi32_t take = lanes_of(r) & ((v > best) | (v != v) | (winner < 0));
+        best = vf32_select(take, v, best);
+        winner = (take & (int32_t)(k * w->size[2] + i)) | (~take & winner);
+      }
+    }
+    spread(s, t0, t1, first, winner, dy + t0 * s->y[0] + t1 * s->y[1] + first, dx);
+  }
+}

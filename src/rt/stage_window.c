@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// POOL and POOL_GRAD: plane by plane over the leading dims, which may hold the rows.
+#include "rt/stage_check.h"
+
+typedef struct pool_s {
+  leat_kern_pool_t shape;
+  uint32_t outer;                         // leading dims
+  bool contiguous;                        // f32, rows of the plane without gaps: the fast bodies
+} pool_t;
+
+// Every operand agrees with the first one in the leading dims.
+static leat_status_t prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *context, pool_t **out_pool) {
+  const leat_rt_operand_t *x = &stage->operands[0], *y = &stage->operands[1];
+  pool_t *p = leat_arena_alloc(context->arena, sizeof *p);
+  if (!p) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while preparing a pooling");
+  LEAT_TRY(leat_rt_window_read(stage, x, y, &p->shape.window));
+  const uint32_t spatial = (uint32_t)stage->params[0];
+  const int64_t *base = p->shape.window.base;
+  LEAT_RT_EXPECT(stage, base[0] == 1 && base[1] == 1 && base[2] == 1, "pooling has no base dilation");
+  p->outer = x->rank - spatial;
+  for (uint32_t i = 1; i < stage->operand_count; i++) {
+    const leat_rt_operand_t *o = &stage->operands[i];
+    LEAT_RT_EXPECT(stage, o->rank == x->rank, "operands of ranks %u and %u", x->rank, o->rank);
+    LEAT_RT_EXPECT(stage, o->dtype == x->dtype, "dtypes differ");
+    for (uint32_t d = 0; d < p->outer; d++) {
+      LEAT_RT_EXPECT(stage, leat_rt_same_dim(x, d, o, d), "operands differ in dim %u", d);
+    }
+  }
+  LEAT_RT_EXPECT(stage, stage->fn == PEF_FN_MAX || stage->fn == PEF_FN_SUM, "function %u is not MAX or SUM", stage->fn);
+  if (x->dtype != PEF_F32 && x->dtype != PEF_F64) {
+    return leat_rt_stage_error(stage, LEAT_UNSUPPORTED, "pooling is computed in f32 and f64 only");
+  }
+  leat_rt_spatial_strides(x, spatial, p->shape.x);
+  leat_rt_spatial_strides(y, spatial, p->shape.y);
+  p->contiguous = x->dtype == PEF_F32;
+  for (uint32_t i = 0; i < stage->operand_count; i++) p->contiguous &= stage->operands[i].strides[x->rank - 1] == 1;
+  stage->plan = p;
+  *out_pool = p;
+  return NULL;
+}
+
+leat_status_t leat_rt_pool_prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *context) {
+  pool_t *p;
+  LEAT_RT_EXPECT(stage, stage->operand_count == 2, "%u operands; 2 are needed", stage->operand_count);
+  return prepare(stage, context, &p);
+}
+
+leat_status_t leat_rt_pool_grad_prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *context) {
+  pool_t *p;
+  LEAT_RT_EXPECT(stage, stage->operand_count == 3, "%u operands; 3 are needed", stage->operand_count);
+  LEAT_TRY(prepare(stage, context, &p));
+  const leat_rt_operand_t *x = &stage->operands[0], *dx = &stage->operands[2];
+  LEAT_RT_EXPECT(stage, leat_rt_same_dims(x, dx), "dx does not have the dims of x");
+  leat_rt_spatial_strides(dx, (uint32_t)stage->params[0], p->shape.dx);
+  return NULL;
+}
+
+// Advances `at` over the leading dims, and the addresses of the operands with it; false after the last plane.
+static bool next_plane(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile, uint32_t outer, int64_t *at,
+                       char **address) {
+  for (uint32_t d = outer; d-- > 0;) {
+    int64_t extent = leat_rt_operand_extent(&stage->operands[0], d, tile);
+    bool carry = ++at[d] == extent;
+    for (uint32_t i = 0; i < stage->operand_count; i++) {
+      const leat_rt_operand_t *o = &stage->operands[i];
+      address[i] += (carry ? 1 - extent : 1) * o->strides[d] * o->element_bytes;
+    }
+    if (!carry) return true;
+    at[d] = 0;
+  }
+  return false;
+}
+
+static void run_plane(const leat_kern_t *kern, const pool_t *p, const leat_rt_stage_t *stage, char *const *address) {
+  const bool max = stage->fn == PEF_FN_MAX, f32 = stage->operands[0].dtype == PEF_F32;
+  const void *x = address[0];
+  void *y = address[1];
+  if (p->contiguous) (max ? kern->pool_max_fast : kern->pool_sum_fast)(&p->shape, x, y);
+  else if (f32) (max ? kern->pool_max_f32 : kern->pool_sum_f32)(&p->shape, x, y);
+  else (max ? kern->pool_max_f64 : kern->pool_sum_f64)(&p->shape, x, y);
+}
+
+static void run_grad_plane(const leat_kern_t *kern, const pool_t *p, const leat_rt_stage_t *stage, char *const *address) {
+  const bool max = stage->fn == PEF_FN_MAX, f32 = stage->operands[0].dtype == PEF_F32;
+  const void *x = address[0], *dy = address[1];
+  void *dx = address[2];
+  if (p->contiguous && max) kern->pool_grad_max_fast(&p->shape, x, dy, dx);
+  else if (f32) (max ? kern->pool_grad_max_f32 : kern->pool_grad_sum_f32)(&p->shape, x, dy, dx);
+  else (max ? kern->pool_grad_max_f64 : kern->pool_grad_sum_f64)(&p->shape, x, dy, dx);
+}
+
+void leat_rt_pool_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile) {
+  const pool_t *p = stage->plan;
+  int64_t at[8] = {0};
+  char *address[2];
+  for (uint32_t i = 0; i < 2; i++) address[i] = leat_rt_operand_at(&stage->operands[i], tile);
+  do run_plane(stage->kern, p, stage, address);
+  while (next_plane(stage, tile, p->outer, at, address));
+}
+
+void leat_rt_pool_grad_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile) {
+  const pool_t *p = stage->plan;
+  int64_t at[8] = {0};
+  char *address[3];
+  for (uint32_t i = 0; i < 3; i++) address[i] = leat_rt_operand_at(&stage->operands[i], tile);
+  do run_grad_plane(stage->kern, p, stage, address);
+  while (next_plane(stage, tile, p->outer, at, address));
+}
