@@ -72,13 +72,27 @@ static bool follows_rows(const cutter_t *c, const leat_op_t *op, uint32_t s, uin
   return true;
 }
 
-// The dim along which `op` can be cut to join section `s`, or LEAT_NONE.
+static bool reads_from(const cutter_t *c, const leat_op_t *op, uint32_t s) {
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    if (input_section(c, op, i) == s) return true;
+  }
+  return false;
+}
+
+// The dim along which `op` can be cut to join section `s`, or LEAT_NONE. An op that has no value in common with the
+// section joins only along its outermost dim, where a row is one piece of memory.
 static uint32_t joining_dim(const cutter_t *c, const leat_op_t *op, uint32_t s) {
   int64_t rows = c->plan->sections.data[s].rows;
   const leat_value_t *result = leat_graph_value(c->g, op->result_first);
+  bool any_dim = reads_from(c, op, s);
   for (uint32_t dim = 0; dim < result->rank; ++dim) {
-    if (result->dims[dim] < 2 || result->dims[dim] % rows != 0) continue;
+    if (result->dims[dim] < 2) continue;
+    if (result->dims[dim] % rows != 0) {
+      if (any_dim) continue;
+      return LEAT_NONE;
+    }
     if (leat_rows_legal(c->g, op, dim) && follows_rows(c, op, s, dim)) return dim;
+    if (!any_dim) return LEAT_NONE;
   }
   return LEAT_NONE;
 }

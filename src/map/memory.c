@@ -82,14 +82,19 @@ static int64_t choose_tile_rows(const leat_mapper_t *m, const leat_section_map_t
   return tile < 1 ? 1 : tile;
 }
 
-// Tiles start on cache lines of every result, so that two cores never write the same line.
-static uint64_t choose_quantum(const block_t *blocks, uint32_t count, int64_t rows) {
+// Tiles start on cache lines of the results in memory, so that two cores do not write the same line. Small results
+// are not worth the uneven tiles.
+enum { QUANTUM_MAX = PEF_ALIGN / 4, QUANTUM_MIN_BYTES = 16384 };
+
+static uint64_t choose_quantum(const leat_mapper_t *m, const block_t *blocks, uint32_t count, int64_t rows) {
   uint64_t quantum = 1;
   for (uint32_t i = 0; i < count; ++i) {
+    if (m->homes[blocks[i].value].kind == LEAT_HOME_SCRATCH || blocks[i].bytes < QUANTUM_MIN_BYTES) continue;
     uint64_t row_bytes = blocks[i].bytes / (uint64_t)rows;
     uint64_t needed = row_bytes == 0 || row_bytes >= PEF_ALIGN ? 1 : (PEF_ALIGN + row_bytes - 1) / row_bytes;
     if (needed > quantum) quantum = needed;
   }
+  if (quantum > QUANTUM_MAX) quantum = QUANTUM_MAX;
   return quantum > (uint64_t)rows ? (uint64_t)rows : quantum;
 }
 
@@ -114,7 +119,7 @@ static leat_status_t plan_section(leat_mapper_t *m, uint32_t section, blocks_t *
   blocks->count = 0;
   LEAT_TRY(gather_section_blocks(m, section, blocks));
   s->tile_rows_max = choose_tile_rows(m, s, rows, peak_row_bytes(blocks->data, blocks->count, s->stages.count, rows));
-  s->tile_quantum = choose_quantum(blocks->data, blocks->count, rows);
+  s->tile_quantum = choose_quantum(m, blocks->data, blocks->count, rows);
   if (s->tile_quantum > (uint64_t)s->tile_rows_max) s->tile_rows_max = (int64_t)s->tile_quantum;
   uint32_t kept = 0;
   for (uint32_t i = 0; i < blocks->count; ++i) {
