@@ -12,7 +12,7 @@
 enum { CANDIDATES = 16 };
 // A core's rough speed, to compare work with the price of a barrier; only the order of magnitude matters.
 static const double FLOPS_PER_SECOND = 20e9, BYTES_PER_SECOND = 10e9;
-static const double TINY_OP_SECONDS = 1e-6, TINY_SECTION_SECONDS = 3e-6;
+static const double TINY_OP_SECONDS = 1e-6, TINY_SECTION_SECONDS = 3e-6, SERIAL_SECTION_SECONDS = 10e-6;
 // Rows a tile should have before a contraction streams its weights for it.
 enum { CONTRACT_TILE_ROWS = 32 };
 
@@ -159,7 +159,9 @@ static bool try_join(cutter_t *c, leat_op_id_t id, uint32_t s, const char **why,
   bool tiny = section->seconds + seconds < TINY_SECTION_SECONDS;
   if (section->rows > 1 && !tiny) return false;
   bool serial = leat_rows_first(c->g, op) == LEAT_NONE;
-  if (section->rows == 1 && !tiny && !serial && seconds > TINY_OP_SECONDS) return false;
+  if (section->rows == 1 && !tiny && !serial) {
+    if (seconds > TINY_OP_SECONDS || section->seconds > SERIAL_SECTION_SECONDS) return false;
+  }
   if (section->rows > 1) make_one_row(c, section);
   add_to_section(c, id, s, LEAT_ROWS_WHOLE, status);
   return true;
