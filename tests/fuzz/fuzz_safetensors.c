@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fuzz target: the reader of .safetensors files.
+#include "io/safetensors.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
+  leat_tensors_t *tensors = NULL;
+  leat_status_t status = leat_safetensors_read_memory(data, bytes, "fuzz", &tensors);
+  leat_tensors_destroy(tensors);
+  leat_status_free(status);
+  return 0;
+}

@@ -1,0 +1,36 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Builds every fuzz target with clang (libFuzzer, ASan, UBSan) and runs each for some seconds:
+#   tests/fuzz/run.sh [seconds] [work folder] [target ...]
+# Seeds are the fixtures of tests/data and what seed_pef writes. A crash leaves its input in the work folder.
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+seconds=${1:-20}
+work=${2:-$root/build-fuzz}
+[ $# -ge 2 ] && shift 2 || set --
+[ $# -gt 0 ] || set -- pef pt pickle safetensors npy idx
+clang=${CLANG:-$(command -v clang-14 || command -v clang)}
+flags="-std=gnu17 -g -O1 -D_GNU_SOURCE -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -DLEAT_VERSION=\"fuzz\" -I$root/include -I$root/src -I$root/tests/c"
+sanitize="address,undefined -fno-sanitize-recover=all"
+sources="$root/src/base/*.c $root/src/pef/*.c $root/src/io/*.c"
+libraries="-lcjson -lz -lm"
+
+mkdir -p "$work/seeds_pef" "$work/seeds_io"
+# shellcheck disable=SC2086  # flags and sources are lists
+$clang $flags $root/tests/fuzz/seed_pef.c $root/tests/c/pef_demo.c $root/tests/c/pef_zoo.c $sources $libraries \
+  -o "$work/seed_pef"
+"$work/seed_pef" "$work/seeds_pef"
+cp "$root"/tests/data/*.* "$work/seeds_io"
+rm -f "$work/seeds_io/make.py"
+for target in "$@"; do
+  # shellcheck disable=SC2086
+  $clang $flags -fsanitize=fuzzer,$sanitize "$root/tests/fuzz/fuzz_$target.c" $sources $libraries -o "$work/fuzz_$target"
+  seeds=$work/seeds_io
+  [ "$target" = pef ] && seeds=$work/seeds_pef
+  mkdir -p "$work/corpus_$target"
+  echo "fuzz_$target: $seconds s"
+  "$work/fuzz_$target" -max_total_time="$seconds" -max_len=16384 -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 \
+    -artifact_prefix="$work/crash_${target}_" "$work/corpus_$target" "$seeds" >"$work/log_$target" 2>&1 ||
+    { tail -40 "$work/log_$target"; exit 1; }
+  grep -E "number_of_executed_units|peak_rss" "$work/log_$target"
+done
