@@ -41,6 +41,11 @@ def score(rows, target, traced, **options):
     return samba.to_torch(found[1])
 
 
+def inputs_of(named):
+    """Named tensors by name, whether they come as a list or as a dict."""
+    return {tensor.sn_name: tensor for tensor in (named.values() if isinstance(named, dict) else named)}
+
+
 def check(args, model, traced):
     weight, bias = (samba.to_torch(p).detach().double() for p in model.parameters())
     rows, target = torch.randn(args.bs, 6, dtype=torch.float64), torch.randn(args.bs)
@@ -57,8 +62,8 @@ def check(args, model, traced):
     named = samba.from_named_dict({"target": target, "rows": rows.float()})
     loss, out = samba.session.run(named, traced, section_types=["fwd"])
     assert torch.allclose(samba.to_torch(out).double(), expected, atol=1e-5)
-    first = samba.session.run(input_tensors={"rows": named[0], "target": named[1]} if isinstance(named, list) else named,
-                              output_tensors=traced[0], section_types=["fwd"])  # fmt: skip
+    in_dict = {"rows": samba.from_torch_tensor(rows.float(), name="rows"), "target": inputs_of(named)["target"]}
+    first = samba.session.run(input_tensors=in_dict, output_tensors=traced[0], section_types=["fwd"])
     assert len(first) == 1 and abs(float(first[0]) - float(loss)) < 1e-6
 
 
