@@ -14,7 +14,7 @@ static const struct {
 
 typedef struct idx_header_s {
   leat_io_tensor_t tensor;
-  size_t bytes;   // of the header
+  size_t bytes;  // of the header
 } idx_header_t;
 
 static bool find_dtype(uint8_t code, uint32_t *out_dtype) {

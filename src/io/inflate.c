@@ -19,7 +19,7 @@ static uInt take(size_t *left) {
 
 // Runs the stream until the output is full or the stream ends; true when it stands at its end.
 static bool pump(z_stream *stream, size_t in_left, size_t out_left, bool complete, bool *out_ended) {
-  uint8_t spare = 0;   // with a full output, zlib still has to read the end mark
+  uint8_t spare = 0;  // with a full output, zlib still has to read the end mark
   for (;;) {
     if (stream->avail_in == 0) stream->avail_in = take(&in_left);
     if (stream->avail_out == 0) stream->avail_out = take(&out_left);
@@ -31,7 +31,7 @@ static bool pump(z_stream *stream, size_t in_left, size_t out_left, bool complet
     }
     const int code = inflate(stream, Z_NO_FLUSH);
     *out_ended = code == Z_STREAM_END;
-    if (full && stream->avail_out == 0) return false;   // more data than was promised
+    if (full && stream->avail_out == 0) return false;  // more data than was promised
     if (full) stream->avail_out = 0;
     if (*out_ended) return stream->avail_out == 0 && out_left == 0;
     if (code != Z_OK) return false;

@@ -12,16 +12,16 @@ static const struct {
   const char *descr;
   uint32_t dtype;
 } descriptions[] = {
-    {"<f4", LEAT_DTYPE_F32}, {"<f8", LEAT_DTYPE_F64}, {"<f2", LEAT_DTYPE_F16}, {"|i1", LEAT_DTYPE_I8},
-    {"|u1", LEAT_DTYPE_U8},  {"<i2", LEAT_DTYPE_I16}, {"<i4", LEAT_DTYPE_I32}, {"<i8", LEAT_DTYPE_I64},
-    {"|b1", LEAT_DTYPE_BOOL},
+    {"<f4", LEAT_DTYPE_F32}, {"<f8", LEAT_DTYPE_F64}, {"<f2", LEAT_DTYPE_F16},
+    {"|i1", LEAT_DTYPE_I8},  {"|u1", LEAT_DTYPE_U8},  {"<i2", LEAT_DTYPE_I16},
+    {"<i4", LEAT_DTYPE_I32}, {"<i8", LEAT_DTYPE_I64}, {"|b1", LEAT_DTYPE_BOOL},
 };
 enum { DESCRIPTION_COUNT = sizeof descriptions / sizeof *descriptions };
 
 typedef struct npy_header_s {
   leat_io_tensor_t tensor;
   bool fortran;
-  uint32_t seen;   // bit per key
+  uint32_t seen;  // bit per key
 } npy_header_t;
 
 typedef struct npy_scanner_s {
@@ -209,7 +209,7 @@ leat_status_t leat_npy_read_memory(const void *data, size_t bytes, const char *n
 
 static void put_header(leat_text_t *text, const char *descr, const leat_io_tensor_t *tensor) {
   leat_text_put_bytes(text, magic, MAGIC_BYTES);
-  leat_text_put_bytes(text, "\x01\x00\x00\x00", PREFIX_V1 - MAGIC_BYTES);   // version 1.0; the length comes last
+  leat_text_put_bytes(text, "\x01\x00\x00\x00", PREFIX_V1 - MAGIC_BYTES);  // version 1.0; the length comes last
   leat_text_put(text, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr);
   for (uint32_t i = 0; i < tensor->rank; ++i) {
     leat_text_put(text, "%s%" PRId64 "%s", i == 0 ? "" : " ", tensor->dims[i],
@@ -219,7 +219,7 @@ static void put_header(leat_text_t *text, const char *descr, const leat_io_tenso
   while (!text->failed && (text->length + 1) % ALIGNMENT != 0) leat_text_put_bytes(text, " ", 1);
   leat_text_put_bytes(text, "\n", 1);
   if (text->failed) return;
-  const size_t length = text->length - PREFIX_V1;   // rank 8 stays far below 64 KiB
+  const size_t length = text->length - PREFIX_V1;  // rank 8 stays far below 64 KiB
   text->data[8] = (char)(length & 0xff);
   text->data[9] = (char)(length >> 8);
 }

@@ -10,8 +10,8 @@ enum { MARK = UINT32_MAX, TENSOR_ARGUMENTS_MIN = 5 };
 typedef struct pickle_vm_s {
   leat_pickle_t *pickle;
   const uint8_t *at, *end, *start;
-  LEAT_ARRAY(uint32_t) stack;         // value ids, MARK for marks
-  LEAT_ARRAY(uint32_t) memo;          // value id + 1 by memo index; 0: unset
+  LEAT_ARRAY(uint32_t) stack;  // value ids, MARK for marks
+  LEAT_ARRAY(uint32_t) memo;   // value id + 1 by memo index; 0: unset
   bool stopped;
 } pickle_vm_t;
 
@@ -21,29 +21,23 @@ typedef leat_status_t (*pickle_opcode_fn)(pickle_vm_t *vm);
 enum pickle_callable { CALL_ORDERED_DICT, CALL_TENSOR, CALL_PARAMETER, CALL_NONE };
 static const struct {
   const char *module, *name;
-  uint8_t callable;   // enum pickle_callable
-  uint8_t dtype;      // of a storage class
+  uint8_t callable;  // enum pickle_callable
+  uint8_t dtype;     // of a storage class
 } globals[] = {
-    {"collections", "OrderedDict", CALL_ORDERED_DICT, 0},
-    {"torch._utils", "_rebuild_tensor_v2", CALL_TENSOR, 0},
-    {"torch._utils", "_rebuild_parameter", CALL_PARAMETER, 0},
-    {"torch", "FloatStorage", CALL_NONE, LEAT_DTYPE_F32},
-    {"torch", "DoubleStorage", CALL_NONE, LEAT_DTYPE_F64},
-    {"torch", "BFloat16Storage", CALL_NONE, LEAT_DTYPE_BF16},
-    {"torch", "HalfStorage", CALL_NONE, LEAT_DTYPE_F16},
-    {"torch", "CharStorage", CALL_NONE, LEAT_DTYPE_I8},
-    {"torch", "ByteStorage", CALL_NONE, LEAT_DTYPE_U8},
-    {"torch", "ShortStorage", CALL_NONE, LEAT_DTYPE_I16},
-    {"torch", "IntStorage", CALL_NONE, LEAT_DTYPE_I32},
-    {"torch", "LongStorage", CALL_NONE, LEAT_DTYPE_I64},
+    {"collections", "OrderedDict", CALL_ORDERED_DICT, 0},      {"torch._utils", "_rebuild_tensor_v2", CALL_TENSOR, 0},
+    {"torch._utils", "_rebuild_parameter", CALL_PARAMETER, 0}, {"torch", "FloatStorage", CALL_NONE, LEAT_DTYPE_F32},
+    {"torch", "DoubleStorage", CALL_NONE, LEAT_DTYPE_F64},     {"torch", "BFloat16Storage", CALL_NONE, LEAT_DTYPE_BF16},
+    {"torch", "HalfStorage", CALL_NONE, LEAT_DTYPE_F16},       {"torch", "CharStorage", CALL_NONE, LEAT_DTYPE_I8},
+    {"torch", "ByteStorage", CALL_NONE, LEAT_DTYPE_U8},        {"torch", "ShortStorage", CALL_NONE, LEAT_DTYPE_I16},
+    {"torch", "IntStorage", CALL_NONE, LEAT_DTYPE_I32},        {"torch", "LongStorage", CALL_NONE, LEAT_DTYPE_I64},
     {"torch", "BoolStorage", CALL_NONE, LEAT_DTYPE_BOOL},
 };
 enum { GLOBAL_COUNT = sizeof globals / sizeof *globals };
 
 const char *leat_pickle_kind_name(uint32_t kind) {
-  static const char *const names[LEAT_PICKLE_KIND_COUNT] = {"None",       "a bool", "an int",       "a float",
-                                                            "a string",   "a tuple", "a list",      "a dictionary",
-                                                            "a class",    "a storage", "a tensor"};
+  static const char *const names[LEAT_PICKLE_KIND_COUNT] = {"None",     "a bool",    "an int",  "a float",
+                                                            "a string", "a tuple",   "a list",  "a dictionary",
+                                                            "a class",  "a storage", "a tensor"};
   return kind < LEAT_PICKLE_KIND_COUNT ? names[kind] : "?";
 }
 
@@ -148,7 +142,9 @@ static leat_status_t memo_get(pickle_vm_t *vm, uint64_t index) {
 
 // --- opcodes: constants ------------------------------------------------------------------------------------------
 
-static leat_status_t op_none(pickle_vm_t *vm) { return push_value(vm, &(leat_pickle_value_t){.kind = LEAT_PICKLE_NONE}); }
+static leat_status_t op_none(pickle_vm_t *vm) {
+  return push_value(vm, &(leat_pickle_value_t){.kind = LEAT_PICKLE_NONE});
+}
 
 static leat_status_t push_bool(pickle_vm_t *vm, bool value) {
   return push_value(vm, &(leat_pickle_value_t){.kind = LEAT_PICKLE_BOOL, .integer = value});
@@ -264,7 +260,7 @@ static leat_status_t append_marked(pickle_vm_t *vm, uint32_t kind) {
   LEAT_TRY(container_below(vm, first - 1, kind, &id));
   if (kind == LEAT_PICKLE_DICT && (vm->stack.count - first) % 2 != 0) return damaged(vm, "a key without a value");
   LEAT_TRY(move_items(vm, first, id));
-  --vm->stack.count;   // the mark
+  --vm->stack.count;  // the mark
   return NULL;
 }
 static leat_status_t op_appends(pickle_vm_t *vm) { return append_marked(vm, LEAT_PICKLE_LIST); }
@@ -386,11 +382,13 @@ static leat_status_t op_reduce(pickle_vm_t *vm) {
     case CALL_ORDERED_DICT:
       if (arguments->items.count != 0) return damaged(vm, "an OrderedDict made from values");
       return op_empty_dict(vm);
-    case CALL_TENSOR: return call_tensor(vm, arguments);
+    case CALL_TENSOR:
+      return call_tensor(vm, arguments);
     case CALL_PARAMETER:
       if (item(vm, arguments, 0, LEAT_PICKLE_TENSOR) == NULL) return damaged(vm, "a parameter without a tensor");
       return push(vm, arguments->items.data[0]);
-    case CALL_NONE: break;
+    case CALL_NONE:
+      break;
   }
   return damaged(vm, "a storage class is called");
 }
@@ -435,15 +433,15 @@ static leat_status_t op_get4(pickle_vm_t *vm) { return get_indexed(vm, 4); }
 static leat_status_t op_memoize(pickle_vm_t *vm) { return memo_put(vm, vm->memo.count); }
 
 static const pickle_opcode_fn opcodes[256] = {
-    [0x80] = op_proto,      [0x95] = op_frame,      ['.'] = op_stop,         ['('] = op_mark,
-    ['N'] = op_none,        [0x88] = op_true,       [0x89] = op_false,       ['K'] = op_int1,
-    ['M'] = op_int2,        ['J'] = op_int4,        [0x8a] = op_long1,       ['G'] = op_float,
-    [0x8c] = op_text1,      ['X'] = op_text4,       [0x8d] = op_text8,       [')'] = op_empty_tuple,
-    [']'] = op_empty_list,  ['}'] = op_empty_dict,  [0x85] = op_tuple1,      [0x86] = op_tuple2,
-    [0x87] = op_tuple3,     ['t'] = op_tuple,       ['a'] = op_append,       ['e'] = op_appends,
-    ['s'] = op_setitem,     ['u'] = op_setitems,    ['c'] = op_global,       [0x93] = op_stack_global,
-    ['Q'] = op_persistent_id, ['R'] = op_reduce,    ['b'] = op_build,        ['q'] = op_put1,
-    ['r'] = op_put4,        ['h'] = op_get1,        ['j'] = op_get4,         [0x94] = op_memoize,
+    [0x80] = op_proto,        [0x95] = op_frame,     ['.'] = op_stop,    ['('] = op_mark,
+    ['N'] = op_none,          [0x88] = op_true,      [0x89] = op_false,  ['K'] = op_int1,
+    ['M'] = op_int2,          ['J'] = op_int4,       [0x8a] = op_long1,  ['G'] = op_float,
+    [0x8c] = op_text1,        ['X'] = op_text4,      [0x8d] = op_text8,  [')'] = op_empty_tuple,
+    [']'] = op_empty_list,    ['}'] = op_empty_dict, [0x85] = op_tuple1, [0x86] = op_tuple2,
+    [0x87] = op_tuple3,       ['t'] = op_tuple,      ['a'] = op_append,  ['e'] = op_appends,
+    ['s'] = op_setitem,       ['u'] = op_setitems,   ['c'] = op_global,  [0x93] = op_stack_global,
+    ['Q'] = op_persistent_id, ['R'] = op_reduce,     ['b'] = op_build,   ['q'] = op_put1,
+    ['r'] = op_put4,          ['h'] = op_get1,       ['j'] = op_get4,    [0x94] = op_memoize,
 };
 
 static leat_status_t run(pickle_vm_t *vm) {
@@ -451,8 +449,10 @@ static leat_status_t run(pickle_vm_t *vm) {
     const uint8_t *opcode = NULL;
     LEAT_TRY(take(vm, 1, &opcode));
     if (opcodes[*opcode] == NULL) {
-      LEAT_FAIL(LEAT_UNSUPPORTED, "pickle, byte %zu: opcode 0x%02x has no place in a state dictionary: refused, nothing "
-                "was executed", (size_t)(opcode - vm->start), *opcode);
+      LEAT_FAIL(LEAT_UNSUPPORTED,
+                "pickle, byte %zu: opcode 0x%02x has no place in a state dictionary: refused, nothing "
+                "was executed",
+                (size_t)(opcode - vm->start), *opcode);
     }
     LEAT_TRY(opcodes[*opcode](vm));
   }
@@ -481,8 +481,8 @@ void leat_pickle_destroy(leat_pickle_t *pickle) {
   if (pickle == NULL) return;
   for (uint32_t i = 0; i < pickle->values.count; ++i) {
     leat_pickle_value_t *value = &pickle->values.data[i];
-    const bool container = value->kind == LEAT_PICKLE_TUPLE || value->kind == LEAT_PICKLE_LIST ||
-                           value->kind == LEAT_PICKLE_DICT;
+    const bool container =
+        value->kind == LEAT_PICKLE_TUPLE || value->kind == LEAT_PICKLE_LIST || value->kind == LEAT_PICKLE_DICT;
     if (container) leat_array_free(&value->items);
   }
   leat_array_free(&pickle->values);

@@ -10,27 +10,36 @@
 #include "leat/runtime.h"
 
 enum leat_pickle_kind {
-  LEAT_PICKLE_NONE, LEAT_PICKLE_BOOL, LEAT_PICKLE_INT, LEAT_PICKLE_FLOAT, LEAT_PICKLE_STRING, LEAT_PICKLE_TUPLE,
-  LEAT_PICKLE_LIST, LEAT_PICKLE_DICT, LEAT_PICKLE_GLOBAL, LEAT_PICKLE_STORAGE, LEAT_PICKLE_TENSOR,
+  LEAT_PICKLE_NONE,
+  LEAT_PICKLE_BOOL,
+  LEAT_PICKLE_INT,
+  LEAT_PICKLE_FLOAT,
+  LEAT_PICKLE_STRING,
+  LEAT_PICKLE_TUPLE,
+  LEAT_PICKLE_LIST,
+  LEAT_PICKLE_DICT,
+  LEAT_PICKLE_GLOBAL,
+  LEAT_PICKLE_STORAGE,
+  LEAT_PICKLE_TENSOR,
   LEAT_PICKLE_KIND_COUNT
 };
 
 typedef struct leat_pickle_tensor_s {
-  uint32_t storage;              // value id
+  uint32_t storage;  // value id
   uint32_t rank;
-  int64_t offset;                // in elements of the storage
-  int64_t dims[LEAT_MAX_RANK], strides[LEAT_MAX_RANK];   // not checked against the storage
+  int64_t offset;                                       // in elements of the storage
+  int64_t dims[LEAT_MAX_RANK], strides[LEAT_MAX_RANK];  // not checked against the storage
 } leat_pickle_tensor_t;
 
 typedef struct leat_pickle_value_s {
-  uint8_t kind;                  // enum leat_pickle_kind
-  uint8_t dtype;                 // STORAGE: LEAT_DTYPE_*
-  uint16_t global;               // GLOBAL: row of the table of names
+  uint8_t kind;     // enum leat_pickle_kind
+  uint8_t dtype;    // STORAGE: LEAT_DTYPE_*
+  uint16_t global;  // GLOBAL: row of the table of names
   union {
-    int64_t integer;             // BOOL, INT
+    int64_t integer;  // BOOL, INT
     double number;
     struct {
-      const char *data;          // borrowed from the stream, not NUL-terminated; STORAGE: its key
+      const char *data;  // borrowed from the stream, not NUL-terminated; STORAGE: its key
       size_t length;
     } text;
     LEAT_ARRAY(uint32_t) items;  // TUPLE, LIST: values; DICT: key, value, key, value, ...
@@ -41,7 +50,7 @@ typedef struct leat_pickle_value_s {
 typedef struct leat_pickle_s {
   LEAT_ARRAY(leat_pickle_value_t) values;
   leat_arena_t arena;
-  uint32_t root;                 // value id
+  uint32_t root;  // value id
 } leat_pickle_t;
 
 // `data` must outlive the result. Containers may contain each other, and themselves: bound every walk.

@@ -7,19 +7,19 @@
 
 enum {
   DEPTH_MAX = 64,
-  VISITS_MAX = 1 << 20,             // values: shared containers could unfold into endless names
-  COPY_ALLOWANCE = 64 << 20,        // bytes of copies besides COPY_FACTOR times the file
+  VISITS_MAX = 1 << 20,       // values: shared containers could unfold into endless names
+  COPY_ALLOWANCE = 64 << 20,  // bytes of copies besides COPY_FACTOR times the file
   COPY_FACTOR = 16,
 };
 
 typedef struct pt_reader_s {
   leat_zip_t zip;
-  const char *prefix;               // up to and with the "/"
+  const char *prefix;  // up to and with the "/"
   size_t prefix_bytes;
-  const uint8_t **contents;         // by zip entry: its content once read
+  const uint8_t **contents;  // by zip entry: its content once read
   leat_pickle_t *pickle;
   leat_tensors_t *tensors;
-  leat_text_t name;                 // of the value being walked
+  leat_text_t name;  // of the value being walked
   uint32_t visits;
 } pt_reader_t;
 
@@ -83,7 +83,7 @@ static leat_status_t check_byte_order(pt_reader_t *reader) {
   bool failed = false;
   const leat_zip_entry_t *entry = find_member(reader, "", "byteorder", strlen("byteorder"), &failed);
   if (failed) return out_of_memory();
-  if (entry == NULL) return NULL;   // older files: the writer's order, in practice little-endian
+  if (entry == NULL) return NULL;  // older files: the writer's order, in practice little-endian
   const uint8_t *content = NULL;
   LEAT_TRY(content_of(reader, entry, &content));
   if (entry->bytes == 6 && memcmp(content, "little", 6) == 0) return NULL;
@@ -192,7 +192,7 @@ static leat_status_t walk_named(pt_reader_t *reader, uint32_t id, uint32_t depth
 }
 
 static leat_status_t walk_numbered(pt_reader_t *reader, uint32_t id, uint32_t depth, int64_t number) {
-  char digits[24];   // of any int64
+  char digits[24];  // of any int64
   size_t at = sizeof digits;
   uint64_t rest = number < 0 ? 0 - (uint64_t)number : (uint64_t)number;
   do {
@@ -214,7 +214,8 @@ static leat_status_t walk_pair(pt_reader_t *reader, uint32_t key, uint32_t value
 static leat_status_t walk(pt_reader_t *reader, uint32_t id, uint32_t depth) {
   const leat_pickle_value_t *value = &reader->pickle->values.data[id];
   if (depth > DEPTH_MAX || ++reader->visits > VISITS_MAX) {
-    LEAT_FAIL(LEAT_CORRUPT, "nested deeper than %d levels or over %d values; the file is damaged", DEPTH_MAX, VISITS_MAX);
+    LEAT_FAIL(LEAT_CORRUPT, "nested deeper than %d levels or over %d values; the file is damaged", DEPTH_MAX,
+              VISITS_MAX);
   }
   if (value->kind == LEAT_PICKLE_TENSOR) {
     return leat_status_annotate(add_tensor(reader, value->tensor), "tensor '%s'",

@@ -11,14 +11,14 @@ static const struct {
   const char *name;
   uint32_t dtype;
 } dtype_names[] = {
-    {"F32", LEAT_DTYPE_F32}, {"F64", LEAT_DTYPE_F64}, {"BF16", LEAT_DTYPE_BF16}, {"F16", LEAT_DTYPE_F16},
-    {"I8", LEAT_DTYPE_I8},   {"U8", LEAT_DTYPE_U8},   {"I16", LEAT_DTYPE_I16},   {"I32", LEAT_DTYPE_I32},
+    {"F32", LEAT_DTYPE_F32}, {"F64", LEAT_DTYPE_F64},   {"BF16", LEAT_DTYPE_BF16}, {"F16", LEAT_DTYPE_F16},
+    {"I8", LEAT_DTYPE_I8},   {"U8", LEAT_DTYPE_U8},     {"I16", LEAT_DTYPE_I16},   {"I32", LEAT_DTYPE_I32},
     {"I64", LEAT_DTYPE_I64}, {"BOOL", LEAT_DTYPE_BOOL},
 };
 enum { DTYPE_NAME_COUNT = sizeof dtype_names / sizeof *dtype_names };
 
 typedef struct safetensors_body_s {
-  const uint8_t *data;   // behind the header
+  const uint8_t *data;  // behind the header
   size_t bytes;
 } safetensors_body_t;
 
@@ -29,7 +29,7 @@ static leat_status_t damaged(const char *what) {
 // --- one tensor --------------------------------------------------------------------------------------------------
 
 static bool to_integer(const cJSON *node, int64_t *out_value) {
-  const double limit = 9007199254740992.0;   // 2^53
+  const double limit = 9007199254740992.0;  // 2^53
   if (!cJSON_IsNumber(node) || !(node->valuedouble >= 0 && node->valuedouble <= limit)) return false;
   *out_value = (int64_t)node->valuedouble;
   return (double)*out_value == node->valuedouble;
@@ -97,7 +97,7 @@ static leat_status_t parse(const uint8_t *data, size_t bytes, leat_tensors_t *te
     return damaged("the header is longer than the file");
   }
   const safetensors_body_t body = {data + LENGTH_BYTES + header_bytes, bytes - LENGTH_BYTES - header_bytes};
-  tensors->copy_limit = bytes;   // ranges do not overlap in a sound file
+  tensors->copy_limit = bytes;  // ranges do not overlap in a sound file
   cJSON *root = cJSON_ParseWithLength((const char *)data + LENGTH_BYTES, header_bytes);
   leat_status_t status = parse_members(root, &body, tensors);
   cJSON_Delete(root);
@@ -130,7 +130,8 @@ static void put_header(leat_text_t *text, const leat_io_tensor_t *tensors, uint3
     if (i != 0) leat_text_put(text, ",");
     leat_text_put_json_string(text, tensors[i].name);
     leat_text_put(text, ":{\"dtype\":\"%s\",\"shape\":[", dtype_name(tensors[i].dtype));
-    for (uint32_t d = 0; d < tensors[i].rank; ++d) leat_text_put(text, "%s%" PRId64, d == 0 ? "" : ",", tensors[i].dims[d]);
+    for (uint32_t d = 0; d < tensors[i].rank; ++d)
+      leat_text_put(text, "%s%" PRId64, d == 0 ? "" : ",", tensors[i].dims[d]);
     leat_text_put(text, "],\"data_offsets\":[%zu,%zu]}", begin, begin + tensors[i].data_bytes);
     begin += tensors[i].data_bytes;
   }

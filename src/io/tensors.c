@@ -99,7 +99,8 @@ leat_status_t leat_tensors_check_unique(const leat_tensors_t *tensors) {
   qsort(names, count, sizeof *names, compare_names);
   leat_status_t status = NULL;
   for (uint32_t i = 1; i < count && status == NULL; ++i) {
-    if (strcmp(names[i - 1], names[i]) == 0) status = leat_status_make(LEAT_CORRUPT, "two tensors are called '%s'", names[i]);
+    if (strcmp(names[i - 1], names[i]) == 0)
+      status = leat_status_make(LEAT_CORRUPT, "two tensors are called '%s'", names[i]);
   }
   leat_free(names);
   return status;

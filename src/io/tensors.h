@@ -14,7 +14,7 @@
 
 typedef struct leat_io_tensor_s {
   const char *name;
-  uint32_t dtype;                 // LEAT_DTYPE_*
+  uint32_t dtype;  // LEAT_DTYPE_*
   uint32_t rank;
   int64_t dims[LEAT_MAX_RANK];
   const void *data;
@@ -24,10 +24,10 @@ typedef struct leat_io_tensor_s {
 typedef struct leat_tensors_s {
   LEAT_ARRAY(leat_io_tensor_t) items;
   leat_arena_t names;
-  LEAT_ARRAY(void *) buffers;     // owned data
-  leat_mapping_t mapping;         // of the file, if any
-  size_t copied_bytes;            // in buffers
-  size_t copy_limit;              // 0: none. A file with many views of one storage cannot ask for endless memory
+  LEAT_ARRAY(void *) buffers;  // owned data
+  leat_mapping_t mapping;      // of the file, if any
+  size_t copied_bytes;         // in buffers
+  size_t copy_limit;           // 0: none. A file with many views of one storage cannot ask for endless memory
 } leat_tensors_t;
 
 // NULL when out of memory.

@@ -9,10 +9,10 @@
 #include "io/tensors.h"
 
 enum {
-  END_BYTES = 22,            // end of central directory
-  END64_BYTES = 56,          // zip64 end of central directory
-  LOCATOR_BYTES = 20,        // zip64 locator, right before the end record
-  CENTRAL_BYTES = 46,        // one central header, before name, extra and comment
+  END_BYTES = 22,      // end of central directory
+  END64_BYTES = 56,    // zip64 end of central directory
+  LOCATOR_BYTES = 20,  // zip64 locator, right before the end record
+  CENTRAL_BYTES = 46,  // one central header, before name, extra and comment
   LOCAL_BYTES = 30,
   COMMENT_MAX = 65535,
   METHOD_STORED = 0,
@@ -57,7 +57,8 @@ static leat_status_t read_end64(const leat_zip_t *zip, const uint8_t *locator, z
 
 static leat_status_t read_directory_place(const leat_zip_t *zip, zip_directory_t *out_directory) {
   const uint8_t *end = find_end(zip);
-  if (end == NULL) LEAT_FAIL(LEAT_CORRUPT, "zip: no end of central directory; the file is cut off or not a zip archive");
+  if (end == NULL)
+    LEAT_FAIL(LEAT_CORRUPT, "zip: no end of central directory; the file is cut off or not a zip archive");
   if (u16(end + 4) != 0 || u16(end + 6) != 0) LEAT_FAIL(LEAT_UNSUPPORTED, "zip: the archive is split over disks");
   *out_directory = (zip_directory_t){.offset = u32(end + 16), .bytes = u32(end + 12), .count = u16(end + 10)};
   const size_t end_offset = (size_t)(end - zip->data);

@@ -7,9 +7,9 @@
 #include "base/base.h"
 
 typedef struct leat_zip_entry_s {
-  const char *name;          // not NUL-terminated, borrowed from the archive
+  const char *name;  // not NUL-terminated, borrowed from the archive
   size_t name_bytes;
-  uint64_t offset;           // of the local header
+  uint64_t offset;  // of the local header
   uint64_t packed_bytes, bytes;
   uint32_t crc;
   bool deflated;

@@ -8,14 +8,14 @@
 
 #include "pef/pef_index.h"
 
-#define EXTENT_LIMIT (UINT64_C(1) << 40)   // of rows; keeps every product with a record's size in range
+#define EXTENT_LIMIT (UINT64_C(1) << 40)  // of rows; keeps every product with a record's size in range
 #define BYTES_LIMIT (UINT64_C(1) << 62)
 
 typedef struct pef_checker_s {
   const leat_pef_t *pef;
-  pef_slot_use_t uses[PEF_MAX_ARGUMENTS];   // of the body under check
-  uint32_t *calls_by_body;                  // call indices, grouped by body
-  uint32_t *first_call;                     // body_count + 1 offsets into calls_by_body
+  pef_slot_use_t uses[PEF_MAX_ARGUMENTS];  // of the body under check
+  uint32_t *calls_by_body;                 // call indices, grouped by body
+  uint32_t *first_call;                    // body_count + 1 offsets into calls_by_body
 } pef_checker_t;
 
 static size_t file_offset(const leat_pef_t *pef, const void *record) {
@@ -111,8 +111,8 @@ static leat_status_t check_symbol(const leat_pef_t *pef, const pef_symbol_t *sym
     return leat_pef_corrupt("its dims need %llu bytes, it states %llu", (unsigned long long)bytes,
                             (unsigned long long)symbol->bytes);
   }
-  const bool may_belong = symbol->kind == PEF_SYMBOL_GRADIENT || symbol->kind == PEF_SYMBOL_STATE ||
-                          symbol->kind == PEF_SYMBOL_SEED;
+  const bool may_belong =
+      symbol->kind == PEF_SYMBOL_GRADIENT || symbol->kind == PEF_SYMBOL_STATE || symbol->kind == PEF_SYMBOL_SEED;
   if (symbol->of != PEF_NONE && (!may_belong || symbol->of >= pef->symbol_count)) {
     return leat_pef_corrupt("it cannot belong to symbol %u", symbol->of);
   }
@@ -167,7 +167,7 @@ static leat_status_t check_argument(const leat_pef_t *pef, const pef_argument_t 
   if (in_symbol ? argument->symbol >= pef->symbol_count : argument->symbol != 0) {
     return leat_pef_corrupt("symbol %u of %u does not fit", argument->symbol, pef->symbol_count);
   }
-  const uint64_t room = in_symbol                             ? pef->symbols[argument->symbol].bytes
+  const uint64_t room = in_symbol                              ? pef->symbols[argument->symbol].bytes
                         : argument->kind == PEF_PLACE_CONSTANT ? pef->constant_bytes
                                                                : pef->info->arena_bytes;
   if (argument->offset <= room && argument->bytes <= room - argument->offset) return NULL;
@@ -245,8 +245,8 @@ static leat_status_t check_calls_of_body(const pef_checker_t *checker, uint32_t 
 // --- bodies and stages -----------------------------------------------------------------------------------------
 
 typedef struct pef_cursor_s {
-  uint32_t stage, operand, instruction;   // first record not owned yet
-  uint32_t output_count;                  // symbols of kind OUTPUT
+  uint32_t stage, operand, instruction;  // first record not owned yet
+  uint32_t output_count;                 // symbols of kind OUTPUT
 } pef_cursor_t;
 
 static leat_status_t check_stage_record(const leat_pef_t *pef, const pef_stage_t *stage, const pef_cursor_t *cursor) {

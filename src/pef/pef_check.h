@@ -19,16 +19,15 @@ typedef struct pef_stage_site_s {
   const pef_operand_t *operands;
   const pef_instruction_t *instructions;
   const pef_body_t *body;
-  uint64_t outputs;   // bit i: operand i is written
+  uint64_t outputs;  // bit i: operand i is written
 } pef_stage_site_t;
 
-enum { PEF_ROLE_BATCH = 0, PEF_ROLE_M = 1, PEF_ROLE_N = 2, PEF_ROLE_K = 3 };   // of the dims of CONTRACT
-
+enum { PEF_ROLE_BATCH = 0, PEF_ROLE_M = 1, PEF_ROLE_N = 2, PEF_ROLE_K = 3 };  // of the dims of CONTRACT
 
 // What the stages of a body ask of one argument slot.
 typedef struct pef_slot_use_s {
-  uint64_t bytes;       // reached from the argument's start
-  uint32_t alignment;   // 0: the slot is not used
+  uint64_t bytes;      // reached from the argument's start
+  uint32_t alignment;  // 0: the slot is not used
   bool written;
 } pef_slot_use_t;
 
@@ -39,7 +38,7 @@ leat_status_t leat_pef_check_stage(const pef_stage_site_t *site) LEAT_MUST_USE;
 leat_status_t leat_pef_check_map(const pef_stage_site_t *site) LEAT_MUST_USE;
 leat_status_t leat_pef_check_reach(const pef_stage_site_t *site, uint32_t index, pef_slot_use_t *uses) LEAT_MUST_USE;
 
-uint32_t leat_pef_stage_operand_count(uint32_t kind);   // 0: any number (MAP)
+uint32_t leat_pef_stage_operand_count(uint32_t kind);  // 0: any number (MAP)
 
 // Dims p[i] and q[j] have the same extent in every tile. A broadcast dim (stride 0) need not carry the row mark.
 bool leat_pef_same_extent(const pef_stage_site_t *site, uint32_t p, uint32_t i, uint32_t q, uint32_t j);

@@ -9,7 +9,7 @@ enum { CLASS_NONE = 0xff, CLASS_END = PEF_CLASS_I64 + 1 };
 static const struct {
   const char *name;
   uint32_t arity;
-  const char *f64, *i64;   // expression; "NA": not defined for that class
+  const char *f64, *i64;  // expression; "NA": not defined for that class
 } scalars[PEF_SCALAR_COUNT] = {
 #define SCALAR(suffix, name, arity, result, f64, i64) {name, arity, #f64, #i64},
 #include "ir/scalar.def"
@@ -18,7 +18,7 @@ static const struct {
 
 typedef struct pef_map_state_s {
   const pef_stage_site_t *site;
-  uint8_t classes[PEF_MAX_REGISTERS];   // class of what each register holds, CLASS_NONE: nothing yet
+  uint8_t classes[PEF_MAX_REGISTERS];  // class of what each register holds, CLASS_NONE: nothing yet
 } pef_map_state_t;
 
 static leat_status_t read_register(const pef_map_state_t *state, uint32_t index, uint32_t class_) {
@@ -86,8 +86,8 @@ static leat_status_t rule_convert(pef_map_state_t *state, const pef_instruction_
 
 // The dtypes narrower than a class, plus bool; a class's own dtype wraps to itself.
 static leat_status_t rule_wrap(pef_map_state_t *state, const pef_instruction_t *instruction) {
-  if (instruction->a >= PEF_DTYPE_COUNT || (instruction->a != PEF_BOOL &&
-                                            leat_pef_dtype_class(instruction->a) != instruction->class_)) {
+  if (instruction->a >= PEF_DTYPE_COUNT ||
+      (instruction->a != PEF_BOOL && leat_pef_dtype_class(instruction->a) != instruction->class_)) {
     return leat_pef_corrupt("wrap to dtype %u does not fit class %u", instruction->a, instruction->class_);
   }
   LEAT_TRY(read_register(state, instruction->b, instruction->class_));
@@ -96,9 +96,9 @@ static leat_status_t rule_wrap(pef_map_state_t *state, const pef_instruction_t *
 
 typedef leat_status_t (*pef_instruction_rule_fn)(pef_map_state_t *state, const pef_instruction_t *instruction);
 static const pef_instruction_rule_fn rules[] = {
-    [PEF_OP_LOAD - PEF_OP_LOAD] = rule_load,       [PEF_OP_STORE - PEF_OP_LOAD] = rule_store,
+    [PEF_OP_LOAD - PEF_OP_LOAD] = rule_load,           [PEF_OP_STORE - PEF_OP_LOAD] = rule_store,
     [PEF_OP_IMMEDIATE - PEF_OP_LOAD] = rule_immediate, [PEF_OP_IOTA - PEF_OP_LOAD] = rule_iota,
-    [PEF_OP_CONVERT - PEF_OP_LOAD] = rule_convert, [PEF_OP_WRAP - PEF_OP_LOAD] = rule_wrap,
+    [PEF_OP_CONVERT - PEF_OP_LOAD] = rule_convert,     [PEF_OP_WRAP - PEF_OP_LOAD] = rule_wrap,
 };
 
 static leat_status_t check_instruction(pef_map_state_t *state, const pef_instruction_t *instruction) {

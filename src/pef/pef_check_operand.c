@@ -14,7 +14,8 @@ static leat_status_t check_rows(const pef_stage_site_t *site, const pef_operand_
   if (operand->row_dim == PEF_NO_ROW_DIM) {
     return operand->row_mult == 0 ? NULL : leat_pef_corrupt("a row multiple without a row dim");
   }
-  if (operand->row_dim >= operand->rank) return leat_pef_corrupt("row dim %u of rank %u", operand->row_dim, operand->rank);
+  if (operand->row_dim >= operand->rank)
+    return leat_pef_corrupt("row dim %u of rank %u", operand->row_dim, operand->rank);
   uint64_t extent = 0;
   if (operand->row_mult == 0 || __builtin_mul_overflow(operand->row_mult, site->body->row_count, &extent) ||
       extent != (uint64_t)operand->dims[operand->row_dim]) {
@@ -46,8 +47,8 @@ static leat_status_t check_dims(const pef_operand_t *operand) {
 
 static leat_status_t check_absent(const pef_stage_site_t *site, const pef_operand_t *operand) {
   const bool may_be_absent = site->stage->kind == PEF_STAGE_SORT && operand != &site->operands[0];
-  if (!may_be_absent) return leat_pef_corrupt("it is absent (space 0), which %s does not allow",
-                                              leat_pef_stage_name(site->stage->kind));
+  if (!may_be_absent)
+    return leat_pef_corrupt("it is absent (space 0), which %s does not allow", leat_pef_stage_name(site->stage->kind));
   if (operand->rank != 0) return leat_pef_corrupt("it is absent but has rank %u", operand->rank);
   return NULL;
 }
@@ -106,7 +107,7 @@ static bool packed_last(const pef_stage_t *stage, const int64_t *extents, uint32
   int64_t n = 1, k = 1;
   for (uint32_t i = 0; i < rank; ++i) {
     if (stage->params[i] == PEF_ROLE_N) n = extents[i];
-    if (stage->params[i] == PEF_ROLE_K) k *= extents[i];   // a part of the operand's element count: fits
+    if (stage->params[i] == PEF_ROLE_K) k *= extents[i];  // a part of the operand's element count: fits
   }
   const int64_t n_block = stage->params[8], block_stride = stage->params[9];
   const int64_t last = (n - 1) / n_block, width = n - last * n_block;

@@ -3,7 +3,7 @@
 // about rows is settled here: rows never run along a dim that a stage adds up, scans, sorts, windows or looks up.
 #include "pef/pef_check.h"
 
-#define PARAM_LIMIT (INT64_C(1) << 31)   // of window numbers: products of two fit int64
+#define PARAM_LIMIT (INT64_C(1) << 31)  // of window numbers: products of two fit int64
 
 typedef leat_status_t (*pef_rule_fn)(const pef_stage_site_t *site);
 
@@ -323,16 +323,11 @@ static leat_status_t rule_random(const pef_stage_site_t *site) {
 // --- the table ---------------------------------------------------------------------------------------------------
 
 static const pef_rule_fn rules[PEF_STAGE_COUNT] = {
-    [PEF_STAGE_REDUCE] = rule_reduce,
-    [PEF_STAGE_SCAN] = rule_scan,
-    [PEF_STAGE_CONTRACT] = rule_contract,
-    [PEF_STAGE_CONV] = rule_conv,
-    [PEF_STAGE_CONV_WGRAD] = rule_conv_wgrad,
-    [PEF_STAGE_POOL] = rule_pool,
-    [PEF_STAGE_POOL_GRAD] = rule_pool_grad,
-    [PEF_STAGE_GATHER] = rule_gather,
-    [PEF_STAGE_SCATTER] = rule_scatter,
-    [PEF_STAGE_SORT] = rule_sort,
+    [PEF_STAGE_REDUCE] = rule_reduce,         [PEF_STAGE_SCAN] = rule_scan,
+    [PEF_STAGE_CONTRACT] = rule_contract,     [PEF_STAGE_CONV] = rule_conv,
+    [PEF_STAGE_CONV_WGRAD] = rule_conv_wgrad, [PEF_STAGE_POOL] = rule_pool,
+    [PEF_STAGE_POOL_GRAD] = rule_pool_grad,   [PEF_STAGE_GATHER] = rule_gather,
+    [PEF_STAGE_SCATTER] = rule_scatter,       [PEF_STAGE_SORT] = rule_sort,
     [PEF_STAGE_RANDOM] = rule_random,
 };
 

@@ -17,7 +17,7 @@ _Static_assert(sizeof dtypes / sizeof *dtypes == PEF_DTYPE_COUNT, "pef_format.h 
 static const struct {
   const char *name;
   uint8_t operand_count;
-  uint8_t outputs;   // bit mask
+  uint8_t outputs;  // bit mask
 } stages[PEF_STAGE_COUNT] = {
     [PEF_STAGE_MAP] = {"map", 0, 0},
     [PEF_STAGE_REDUCE] = {"reduce", 2, 1u << 1},

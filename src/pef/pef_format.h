@@ -185,8 +185,8 @@ enum pef_fn {                        // functions of REDUCE, SCAN, POOL*, SCATTE
 //            [2..4] window, [5..7] stride, [8..10] low padding, [11..13] high padding, [14..16] dilation,
 //            [17..19] base dilation. Cross-correlation; k order: c, then window positions ascending.
 // CONV_WGRAD x[N,C,s..], dy[N,O,t..], dw[O,C/g,k..]. params as CONV (base dilation 1). Sum over n, then t ascending.
-// POOL       x, y: leading dims equal, the trailing params[0] dims are windowed. params as CONV, base dilation 1, groups
-//            unused (0 or 1). fn: MAX, SUM.
+// POOL       x, y: leading dims equal, the trailing params[0] dims are windowed. params as CONV, base dilation 1,
+//            groups unused (0 or 1). fn: MAX, SUM.
 // POOL_GRAD  x, dy, dx: params as POOL. fn MAX: the first maximum of a window takes the gradient; SUM: spread.
 // GATHER     x, index, out. params[0] dim, params[1] batch. Semantics as prim.gather.
 // SCATTER    index, updates, out (holds x already). params[0] dim, params[1] batch. fn: SET, SUM, MAX, MIN, PROD.
@@ -229,7 +229,8 @@ enum pef_instruction_op {
   PEF_OP_IMMEDIATE = 258,            // dst = imm (f64 bits, or i64 in class I64)
   PEF_OP_IOTA = 259,                 // dst = index along dim a of the whole iteration space (class I64, F32 or F64)
   PEF_OP_CONVERT = 260,              // dst (class) = register b (class c): float->int truncates, int->float rounds
-  PEF_OP_WRAP = 261,                 // dst = register b rounded or wrapped to dtype a (bf16, f16; i8..i32, u8; bool: != 0)
+  PEF_OP_WRAP = 261,                 // dst = register b rounded or wrapped to dtype a (bf16, f16; i8..i32, u8;
+                                     // bool: != 0)
 };
 typedef struct pef_instruction_s {
   uint16_t op;

@@ -8,12 +8,12 @@
 
 typedef struct pef_index_slot_s {
   uint64_t hash;
-  uint64_t id_plus_1;   // 0: free
+  uint64_t id_plus_1;  // 0: free
 } pef_index_slot_t;
 
 typedef struct pef_index_s {
   pef_index_slot_t *slots;
-  size_t capacity, count;   // capacity: a power of two, or 0
+  size_t capacity, count;  // capacity: a power of two, or 0
 } pef_index_t;
 
 // XXH3-64.

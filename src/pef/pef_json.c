@@ -29,7 +29,7 @@ static bool sort_object(cJSON *object) {
 static bool sort_tree(cJSON *node) {
   if (cJSON_IsObject(node) && !sort_object(node)) return false;
   for (cJSON *child = node->child; child != NULL; child = child->next) {
-    if (!sort_tree(child)) return false;   // depth is bounded by cJSON's nesting limit
+    if (!sort_tree(child)) return false;  // depth is bounded by cJSON's nesting limit
   }
   return true;
 }

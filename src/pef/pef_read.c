@@ -40,16 +40,16 @@ static const struct {
 };
 
 typedef struct pef_file_s {
-  leat_pef_t pef;           // first: a leat_pef_t * is the pef_file_t *
-  leat_mapping_t mapping;   // of leat_pef_open
-  void *copy;               // of leat_pef_open_memory
+  leat_pef_t pef;          // first: a leat_pef_t * is the pef_file_t *
+  leat_mapping_t mapping;  // of leat_pef_open
+  void *copy;              // of leat_pef_open_memory
   char *metadata;
 } pef_file_t;
 
 typedef struct pef_container_s {
   const uint8_t *data;
   size_t bytes;
-  const pef_segment_t *segments[KIND_END];   // by kind; NULL: absent
+  const pef_segment_t *segments[KIND_END];  // by kind; NULL: absent
 } pef_container_t;
 
 leat_status_t leat_pef_corrupt(const char *format, ...) {

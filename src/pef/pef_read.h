@@ -16,7 +16,7 @@
 typedef struct leat_pef_s {
   const pef_header_t *header;
   const pef_info_t *info;
-  const char *strings;                  // text of string s: strings + s
+  const char *strings;  // text of string s: strings + s
   const pef_symbol_t *symbols;
   const pef_call_t *calls;
   const pef_argument_t *arguments;
@@ -24,8 +24,8 @@ typedef struct leat_pef_s {
   const pef_stage_t *stages;
   const pef_operand_t *operands;
   const pef_instruction_t *instructions;
-  const uint8_t *constants;             // PEF_ALIGN-aligned
-  const char *metadata;                 // JSON object, NUL-terminated copy
+  const uint8_t *constants;  // PEF_ALIGN-aligned
+  const char *metadata;      // JSON object, NUL-terminated copy
   uint32_t string_bytes, symbol_count, call_count, argument_count, body_count, stage_count, operand_count,
       instruction_count;
   uint64_t constant_bytes;

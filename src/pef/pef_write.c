@@ -30,7 +30,7 @@ struct leat_pef_writer_s {
   char *metadata;
   pef_info_t info;
   pef_index_t string_index, constant_index, body_index;
-  leat_status_t failure;   // the first one; reported by leat_pef_write*
+  leat_status_t failure;  // the first one; reported by leat_pef_write*
 };
 
 leat_pef_writer_t *leat_pef_writer_create(void) {
@@ -78,7 +78,7 @@ static void fail_memory(leat_pef_writer_t *writer) {
 }
 
 // Appends `count` records to one of the writer's arrays; yields false after remembering the failure.
-#define APPEND(writer, array, source, count_)                                      \
+#define APPEND(writer, array, source, count_)                                       \
   append_records((writer), leat_array_push_n(&(writer)->array, (count_)), (source), \
                  (size_t)(count_) * sizeof *(writer)->array.data)
 static bool append_records(leat_pef_writer_t *writer, void *destination, const void *source, size_t bytes) {
@@ -213,8 +213,9 @@ static bool stage_equal(const leat_pef_writer_t *writer, const leat_pef_body_dra
                         const pef_stage_t *right) {
   const pef_stage_t a = stage_content(left), b = stage_content(right);
   if (memcmp(&a, &b, sizeof a) != 0) return false;
-  if (a.operand_count != 0 && memcmp(writer->operands.data + left->operand_first, draft->operands + right->operand_first,
-                                     a.operand_count * sizeof(pef_operand_t)) != 0) {
+  if (a.operand_count != 0 &&
+      memcmp(writer->operands.data + left->operand_first, draft->operands + right->operand_first,
+             a.operand_count * sizeof(pef_operand_t)) != 0) {
     return false;
   }
   return a.instruction_count == 0 ||
@@ -312,7 +313,7 @@ typedef struct pef_piece_s {
 } pef_piece_t;
 
 #define PIECE(kind, array) \
-  {(kind), sizeof *(array).data, (array).data, (size_t)(array).count * sizeof *(array).data}
+  { (kind), sizeof *(array).data, (array).data, (size_t)(array).count * sizeof *(array).data }
 
 static void collect_pieces(const leat_pef_writer_t *w, pef_piece_t pieces[SEGMENT_COUNT]) {
   const char *metadata = w->metadata == NULL ? "{}" : w->metadata;

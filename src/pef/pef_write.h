@@ -27,7 +27,7 @@ uint32_t leat_pef_add_symbol(leat_pef_writer_t *writer, const pef_symbol_t *symb
 // `instructions` here; the writer moves them to their place in the file. `body.stage_first` is ignored.
 typedef struct leat_pef_body_draft_s {
   pef_body_t body;
-  const pef_stage_t *stages;            // body.stage_count of them
+  const pef_stage_t *stages;  // body.stage_count of them
   const pef_operand_t *operands;
   const pef_instruction_t *instructions;
 } leat_pef_body_draft_t;

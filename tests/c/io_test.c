@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Readers and writers of tensor files, against fixtures of tests/data (made by make.py there), and what they refuse.
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "check.h"
 #include "io/idx.h"
 #include "io/npy.h"
 #include "io/pt.h"
 #include "io/safetensors.h"
 #include "io/weights.h"
-// cmocka wants these before it.
-#include <setjmp.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
 
 typedef leat_status_t (*read_fn)(const char *path, leat_tensors_t **out_tensors);
 
@@ -23,8 +21,7 @@ static const char *fixture(const char *name) {
 
 static leat_tensors_t *read_fixture(read_fn read, const char *name) {
   leat_tensors_t *tensors = NULL;
-  leat_status_t status = read(fixture(name), &tensors);
-  if (status != NULL) fail_msg("%s", leat_status_message(status));
+  assert_ok(read(fixture(name), &tensors));
   return tensors;
 }
 
@@ -52,7 +49,7 @@ static void assert_tensor(const leat_tensors_t *tensors, const char *name, uint3
 
 #define DIMS(...) ((const int64_t[]){__VA_ARGS__})
 static const float w[] = {0, 1, 2, 3, 4, 5};
-static const uint16_t half[] = {0x3f80, 0xc020};   // 1, -2.5 in bf16
+static const uint16_t half[] = {0x3f80, 0xc020};  // 1, -2.5 in bf16
 
 // --- .pt ---------------------------------------------------------------------------------------------------------
 
@@ -102,7 +99,7 @@ static void pt_refusals(void **state) {
 // Every prefix of the file, and every byte of it changed, is read or refused, never worse.
 static void damage(leat_status_t (*read)(const void *, size_t, const char *, leat_tensors_t **), const char *name) {
   leat_mapping_t file;
-  assert_null(leat_file_map(fixture(name), &file));
+  assert_ok(leat_file_map(fixture(name), &file));
   uint8_t *copy = leat_alloc(file.data_bytes);
   memcpy(copy, file.data, file.data_bytes);
   for (size_t i = 0; i < 2 * file.data_bytes; ++i) {
@@ -145,9 +142,9 @@ static void safetensors(void **state) {
   (void)state;
   leat_tensors_t *tensors = read_fixture(leat_weights_read, "small.safetensors");
   assert_safetensors(tensors);
-  assert_null(leat_safetensors_write("io_test.safetensors", tensors->items.data, tensors->items.count));
+  assert_ok(leat_safetensors_write("io_test.safetensors", tensors->items.data, tensors->items.count));
   leat_tensors_destroy(tensors);
-  assert_null(leat_safetensors_read("io_test.safetensors", &tensors));
+  assert_ok(leat_safetensors_read("io_test.safetensors", &tensors));
   assert_safetensors(tensors);
   leat_tensors_destroy(tensors);
   remove("io_test.safetensors");
@@ -165,7 +162,8 @@ static void safetensors_lies(void **state) {
       {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1e300],\"data_offsets\":[0,8]}}", "shape"},
       {"{\"a\":{\"dtype\":\"F8\",\"shape\":[2],\"data_offsets\":[0,8]}}", "dtype 'F8'"},
       {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
-       "\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}", "two tensors are called 'a'"},
+       "\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}",
+       "two tensors are called 'a'"},
       {"[1]", "not a JSON object"},
       {"{\"a\":", "not a JSON object"},
   };
@@ -206,16 +204,17 @@ static void npy(void **state) {
 static void npy_is_written_as_numpy_does(void **state) {
   (void)state;
   leat_tensors_t *tensors = read_fixture(leat_npy_read, "plain.npy");
-  assert_null(leat_npy_write("io_test.npy", &tensors->items.data[0]));
+  assert_ok(leat_npy_write("io_test.npy", &tensors->items.data[0]));
   leat_mapping_t written, expected;
-  assert_null(leat_file_map("io_test.npy", &written));
-  assert_null(leat_file_map(fixture("plain.npy"), &expected));
+  assert_ok(leat_file_map("io_test.npy", &written));
+  assert_ok(leat_file_map(fixture("plain.npy"), &expected));
   assert_int_equal(written.data_bytes, expected.data_bytes);
   assert_memory_equal(written.data, expected.data, expected.data_bytes);
   leat_file_unmap(&written);
   leat_file_unmap(&expected);
   leat_tensors_destroy(tensors);
-  const leat_io_tensor_t bf16 = {.name = "", .dtype = LEAT_DTYPE_BF16, .rank = 1, .dims = {2}, .data = half, .data_bytes = 4};
+  const leat_io_tensor_t bf16 = {
+      .name = "", .dtype = LEAT_DTYPE_BF16, .rank = 1, .dims = {2}, .data = half, .data_bytes = 4};
   leat_status_t status = leat_npy_write("io_test.npy", &bf16);
   assert_int_equal(leat_status_code(status), LEAT_UNSUPPORTED);
   leat_status_free(status);
@@ -235,14 +234,10 @@ static void idx(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(pt_nested),
-      cmocka_unit_test(pt_state_dict_of_a_module),
-      cmocka_unit_test(pt_refusals),
-      cmocka_unit_test(damaged_files),
-      cmocka_unit_test(safetensors),
-      cmocka_unit_test(safetensors_lies),
-      cmocka_unit_test(npy),
-      cmocka_unit_test(npy_is_written_as_numpy_does),
+      cmocka_unit_test(pt_nested),   cmocka_unit_test(pt_state_dict_of_a_module),
+      cmocka_unit_test(pt_refusals), cmocka_unit_test(damaged_files),
+      cmocka_unit_test(safetensors), cmocka_unit_test(safetensors_lies),
+      cmocka_unit_test(npy),         cmocka_unit_test(npy_is_written_as_numpy_does),
       cmocka_unit_test(idx),
   };
   return cmocka_run_group_tests_name("io", tests, NULL, NULL);

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The validator, rule by rule: a valid stage of every kind is accepted; the same stage with one field changed is
 // refused with the message of that rule.
+#include "check.h"
 #include "pef/pef_read.h"
 #include "pef/pef_scalar.h"
 #include "pef_zoo.h"
-// cmocka wants these before it.
-#include <setjmp.h>
-
-#include <cmocka.h>
 
 static leat_status_t open_zoo(const pef_zoo_t *zoo, uint32_t count) {
   leat_pef_writer_t *writer = leat_pef_writer_create();
@@ -41,7 +38,7 @@ typedef struct edit_s {
   const char *message;
 } edit_t;
 #define EDIT(kind, field, value, message) \
-  {PEF_STAGE_##kind, offsetof(pef_zoo_t, field), sizeof(((pef_zoo_t *)0)->field), (value), (message)}
+  { PEF_STAGE_##kind, offsetof(pef_zoo_t, field), sizeof(((pef_zoo_t *)0)->field), (value), (message) }
 
 static const edit_t edits[] = {
     // bodies and stages
@@ -162,7 +159,7 @@ static void every_rule_refuses(void **state) {
   uint32_t wrong = 0;
   for (size_t i = 0; i < sizeof edits / sizeof *edits; ++i) {
     pef_zoo_t zoo = pef_zoo_stage(edits[i].kind);
-    memcpy((char *)&zoo + edits[i].offset, &edits[i].value, edits[i].bytes);   // little-endian
+    memcpy((char *)&zoo + edits[i].offset, &edits[i].value, edits[i].bytes);  // little-endian
     leat_status_t status = open_zoo(&zoo, 1);
     const char *message = leat_status_message(status);
     if (leat_status_code(status) != LEAT_CORRUPT || strstr(message, edits[i].message) == NULL ||

@@ -2,7 +2,7 @@
 // See pef_demo.h.
 #include "pef_demo.h"
 
-enum { SCALAR_ADD = 32, SCALAR_MAX = 40 };   // rows of ir/scalar.def
+enum { SCALAR_ADD = 32, SCALAR_MAX = 40 };  // rows of ir/scalar.def
 enum { ROLE_M = 1, ROLE_N = 2, ROLE_K = 3 };
 
 static pef_symbol_t symbol_f32(leat_pef_writer_t *writer, const char *name, uint8_t kind, int64_t d0, int64_t d1) {
@@ -14,7 +14,8 @@ static pef_symbol_t symbol_f32(leat_pef_writer_t *writer, const char *name, uint
   return symbol;
 }
 
-static pef_operand_t operand_f32(uint8_t space, uint16_t slot, uint8_t rank, const int64_t *dims, const int64_t *strides) {
+static pef_operand_t operand_f32(uint8_t space, uint16_t slot, uint8_t rank, const int64_t *dims,
+                                 const int64_t *strides) {
   pef_operand_t operand = {.space = space, .dtype = PEF_F32, .rank = rank, .row_dim = PEF_NO_ROW_DIM, .slot = slot};
   for (uint32_t i = 0; i < rank; ++i) {
     operand.dims[i] = dims[i];
@@ -37,7 +38,8 @@ static pef_argument_t whole_symbol(uint32_t index, int64_t elements) {
 // One MAP stage a block: w_packed[block][k][j] = w[k][block * n_block + j].
 static void add_packing(leat_pef_writer_t *writer, const pef_demo_t *demo) {
   enum { BLOCKS_MAX = 64 };
-  static const pef_instruction_t copy[2] = {{.op = PEF_OP_LOAD, .dst = 0, .a = 0}, {.op = PEF_OP_STORE, .a = 1, .b = 0}};
+  static const pef_instruction_t copy[2] = {{.op = PEF_OP_LOAD, .dst = 0, .a = 0},
+                                            {.op = PEF_OP_STORE, .a = 1, .b = 0}};
   pef_stage_t stages[BLOCKS_MAX];
   pef_operand_t operands[2 * BLOCKS_MAX];
   uint32_t blocks = 0;
@@ -50,23 +52,31 @@ static void add_packing(leat_pef_writer_t *writer, const pef_demo_t *demo) {
     pair[0].offset = (uint64_t)n * 4;
     pair[1] = operand_f32(PEF_SPACE_ARGUMENT, 1, 2, dims, (int64_t[]){width, 1});
     pair[1].offset = (uint64_t)(blocks * demo->in * demo->n_block) * 4;
-    stages[blocks] = (pef_stage_t){.kind = PEF_STAGE_MAP, .output_bit = 0xff, .operand_first = 2 * blocks,
-                                   .operand_count = 2, .instruction_count = 2,
+    stages[blocks] = (pef_stage_t){.kind = PEF_STAGE_MAP,
+                                   .output_bit = 0xff,
+                                   .operand_first = 2 * blocks,
+                                   .operand_count = 2,
+                                   .instruction_count = 2,
                                    .origin = leat_pef_add_string(writer, "demo pack w")};
   }
   const leat_pef_body_draft_t draft = {
       .body = {.stage_count = blocks, .argument_count = 2, .tile_quantum = 1, .row_count = 1, .tile_rows_max = 1},
-      .stages = stages, .operands = operands, .instructions = copy};
+      .stages = stages,
+      .operands = operands,
+      .instructions = copy};
   const pef_argument_t arguments[2] = {whole_symbol(PEF_DEMO_W, demo->in * demo->out),
                                        {.kind = PEF_PLACE_ARENA, .bytes = (uint64_t)(demo->in * demo->out) * 4}};
-  const pef_call_t call = {.type = PEF_PREPARE, .barrier = 1, .argument_count = 2,
-                           .body = leat_pef_add_body(writer, &draft), .name = leat_pef_add_string(writer, "pack w")};
+  const pef_call_t call = {.type = PEF_PREPARE,
+                           .barrier = 1,
+                           .argument_count = 2,
+                           .body = leat_pef_add_body(writer, &draft),
+                           .name = leat_pef_add_string(writer, "pack w")};
   leat_pef_add_call(writer, &call, arguments);
 }
 
 // x W into scratch, then relu(. + b) to y.
 static void add_forward(leat_pef_writer_t *writer, const pef_demo_t *demo) {
-  const int64_t dims[3] = {demo->rows, demo->out, demo->in};   // m, n, k
+  const int64_t dims[3] = {demo->rows, demo->out, demo->in};  // m, n, k
   const bool packed = demo->n_block != 0;
   const pef_operand_t operands[] = {
       by_rows(operand_f32(PEF_SPACE_ARGUMENT, 0, 3, dims, (int64_t[]){demo->in, 0, 1})),
@@ -77,32 +87,42 @@ static void add_forward(leat_pef_writer_t *writer, const pef_demo_t *demo) {
       by_rows(operand_f32(PEF_SPACE_ARGUMENT, 3, 2, dims, (int64_t[]){demo->out, 1})),
   };
   static const pef_instruction_t relu[] = {
-      {.op = PEF_OP_LOAD, .dst = 0, .a = 0},
-      {.op = PEF_OP_LOAD, .dst = 1, .a = 1},
-      {.op = SCALAR_ADD, .dst = 0, .a = 0, .b = 1},
-      {.op = PEF_OP_IMMEDIATE, .dst = 1, .imm = 0},
-      {.op = SCALAR_MAX, .dst = 0, .a = 0, .b = 1},
-      {.op = PEF_OP_STORE, .a = 2, .b = 0},
+      {.op = PEF_OP_LOAD, .dst = 0, .a = 0},        {.op = PEF_OP_LOAD, .dst = 1, .a = 1},
+      {.op = SCALAR_ADD, .dst = 0, .a = 0, .b = 1}, {.op = PEF_OP_IMMEDIATE, .dst = 1, .imm = 0},
+      {.op = SCALAR_MAX, .dst = 0, .a = 0, .b = 1}, {.op = PEF_OP_STORE, .a = 2, .b = 0},
   };
   const pef_stage_t stages[] = {
-      {.kind = PEF_STAGE_CONTRACT, .output_bit = 0xff, .operand_first = 0, .operand_count = 3,
+      {.kind = PEF_STAGE_CONTRACT,
+       .output_bit = 0xff,
+       .operand_first = 0,
+       .operand_count = 3,
        .origin = leat_pef_add_string(writer, "demo linear"),
        .params = {ROLE_M, ROLE_N, ROLE_K, [8] = demo->n_block, [9] = demo->in * demo->n_block}},
-      {.kind = PEF_STAGE_MAP, .output_bit = 0xff, .operand_first = 3, .operand_count = 3, .instruction_count = 6,
+      {.kind = PEF_STAGE_MAP,
+       .output_bit = 0xff,
+       .operand_first = 3,
+       .operand_count = 3,
+       .instruction_count = 6,
        .origin = leat_pef_add_string(writer, "demo relu")},
   };
-  const leat_pef_body_draft_t draft = {
-      .body = {.stage_count = 2, .argument_count = 4, .tile_quantum = 1, .row_count = (uint64_t)demo->rows,
-               .tile_rows_max = (uint64_t)demo->tile_rows_max,
-               .scratch_bytes = (uint64_t)(demo->tile_rows_max * demo->out) * 4},
-      .stages = stages, .operands = operands, .instructions = relu};
-  const pef_argument_t weights = packed ? (pef_argument_t){.kind = PEF_PLACE_ARENA,
-                                                           .bytes = (uint64_t)(demo->in * demo->out) * 4}
-                                        : whole_symbol(PEF_DEMO_W, demo->in * demo->out);
+  const leat_pef_body_draft_t draft = {.body = {.stage_count = 2,
+                                                .argument_count = 4,
+                                                .tile_quantum = 1,
+                                                .row_count = (uint64_t)demo->rows,
+                                                .tile_rows_max = (uint64_t)demo->tile_rows_max,
+                                                .scratch_bytes = (uint64_t)(demo->tile_rows_max * demo->out) * 4},
+                                       .stages = stages,
+                                       .operands = operands,
+                                       .instructions = relu};
+  const pef_argument_t weights =
+      packed ? (pef_argument_t){.kind = PEF_PLACE_ARENA, .bytes = (uint64_t)(demo->in * demo->out) * 4}
+             : whole_symbol(PEF_DEMO_W, demo->in * demo->out);
   const pef_argument_t arguments[4] = {whole_symbol(PEF_DEMO_X, demo->rows * demo->in), weights,
                                        whole_symbol(PEF_DEMO_B, demo->out),
                                        whole_symbol(PEF_DEMO_Y, demo->rows * demo->out)};
-  const pef_call_t call = {.type = PEF_FWD, .barrier = 1, .argument_count = 4,
+  const pef_call_t call = {.type = PEF_FWD,
+                           .barrier = 1,
+                           .argument_count = 4,
                            .body = leat_pef_add_body(writer, &draft),
                            .name = leat_pef_add_string(writer, "demo forward"),
                            .flops = 2.0 * (double)(demo->rows * demo->in * demo->out)};

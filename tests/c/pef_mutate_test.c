@@ -2,18 +2,16 @@
 // Hostile files: thousands of random mutations of a file that has every stage kind. Each is refused, or it is valid:
 // then an independent walk (wide integers, element by element corners) finds every operand within its place. Half of
 // the mutations mend the checksums, so that they reach the validator.
+#include <stdlib.h>
+
+#include "check.h"
 #include "pef/pef_index.h"
 #include "pef/pef_read.h"
 #include "pef_zoo.h"
-// cmocka wants these before it.
-#include <setjmp.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
 
 typedef __int128 wide_t;
 
-static uint64_t random_next(uint64_t *state) {   // splitmix64
+static uint64_t random_next(uint64_t *state) {  // splitmix64
   uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
   z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
   z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
@@ -26,8 +24,7 @@ static uint8_t *sample(size_t *out_bytes) {
   for (uint32_t kind = 0; kind < PEF_STAGE_COUNT; ++kind) zoo[kind] = pef_zoo_stage(kind);
   pef_zoo_build(writer, zoo, PEF_STAGE_COUNT);
   uint8_t *data = NULL;
-  leat_status_t status = leat_pef_write_memory(writer, &data, out_bytes);
-  assert_null(status);
+  assert_ok(leat_pef_write_memory(writer, &data, out_bytes));
   leat_pef_writer_destroy(writer);
   return data;
 }
@@ -45,8 +42,25 @@ static void mend_checksums(uint8_t *data, size_t bytes) {
 
 // Replaces 1, 2, 4 or 8 aligned bytes by a random, small or extreme value.
 static void mutate_once(uint8_t *data, size_t bytes, uint64_t *state) {
-  static const uint64_t picks[] = {0, 1, 2, 3, 4, 8, 63, 64, 255, 256, 4096, 0x7fffffff, 0x80000000, 0xffffffff,
-                                   UINT64_C(1) << 40, INT64_MAX, UINT64_C(1) << 63, UINT64_MAX, UINT64_MAX - 3};
+  static const uint64_t picks[] = {0,
+                                   1,
+                                   2,
+                                   3,
+                                   4,
+                                   8,
+                                   63,
+                                   64,
+                                   255,
+                                   256,
+                                   4096,
+                                   0x7fffffff,
+                                   0x80000000,
+                                   0xffffffff,
+                                   UINT64_C(1) << 40,
+                                   INT64_MAX,
+                                   UINT64_C(1) << 63,
+                                   UINT64_MAX,
+                                   UINT64_MAX - 3};
   const size_t width = (size_t)1 << (random_next(state) % 4);
   const size_t at = random_next(state) % (bytes / width) * width;
   uint64_t value = random_next(state);
@@ -147,7 +161,7 @@ static uint32_t mutate_many(uint32_t rounds, bool mend) {
 
 static void mutations_with_mended_checksums(void **state) {
   (void)state;
-  assert_true(mutate_many(20000, true) > 1000);   // harmless fields (costs, names, origins) exist
+  assert_true(mutate_many(20000, true) > 1000);  // harmless fields (costs, names, origins) exist
 }
 
 static void mutations_as_they_are(void **state) {

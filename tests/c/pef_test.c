@@ -1,30 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // The PEF: what is written is read back, equal content is stored once, equal appends give equal bytes, and the
 // refusals that a user meets say what is wrong.
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "check.h"
 #include "pef/pef_read.h"
 #include "pef/pef_write.h"
 #include "pef_demo.h"
-// cmocka wants these before it.
-#include <setjmp.h>
-#include <stdlib.h>
-#include <stdio.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 static const pef_demo_t plain = {.rows = 64, .in = 24, .out = 40, .tile_rows_max = 16};
 static const pef_demo_t packed = {.rows = 64, .in = 24, .out = 40, .tile_rows_max = 16, .n_block = 16};
-
-static void assert_ok(leat_status_t status) {
-  if (status != NULL) print_error("%s\n", leat_status_message(status));
-  assert_null(status);
-}
-
-static void assert_refused(leat_status_t status, int code, const char *part) {
-  assert_int_equal(leat_status_code(status), code);
-  if (strstr(leat_status_message(status), part) == NULL) fail_msg("'%s' lacks '%s'", leat_status_message(status), part);
-  leat_status_free(status);
-}
 
 static uint8_t *demo_bytes(const pef_demo_t *demo, size_t *out_bytes) {
   leat_pef_writer_t *writer = leat_pef_writer_create();
@@ -84,7 +71,9 @@ static void equal_content_is_stored_once(void **state) {
   pef_stage_t stage = {.kind = PEF_STAGE_MAP, .output_bit = 0xff, .operand_count = 1, .instruction_count = 2};
   const leat_pef_body_draft_t draft = {
       .body = {.stage_count = 1, .argument_count = 1, .tile_quantum = 1, .row_count = 1, .tile_rows_max = 1},
-      .stages = &stage, .operands = &operand, .instructions = zero};
+      .stages = &stage,
+      .operands = &operand,
+      .instructions = zero};
   stage.origin = leat_pef_add_string(writer, "first");
   const uint32_t first = leat_pef_add_body(writer, &draft);
   stage.origin = leat_pef_add_string(writer, "second");
@@ -108,7 +97,7 @@ static void metadata_is_canonical(void **state) {
   leat_pef_close(pef);
   leat_free(data);
   leat_pef_set_metadata(writer, "[1]");
-  assert_refused(leat_pef_write_memory(writer, &data, &bytes), LEAT_INVALID_ARGUMENT, "not a JSON object");
+  assert_fails(leat_pef_write_memory(writer, &data, &bytes), LEAT_INVALID_ARGUMENT, "not a JSON object");
   leat_pef_writer_destroy(writer);
 }
 
@@ -124,11 +113,11 @@ static void files(void **state) {
   assert_int_equal((uintptr_t)pef->constants % PEF_ALIGN, 0);
   leat_pef_close(pef);
   assert_int_equal(truncate(path, 200), 0);
-  assert_refused(leat_pef_open(path, &pef), LEAT_CORRUPT, "the file has 200; the file is damaged, compile again");
+  assert_fails(leat_pef_open(path, &pef), LEAT_CORRUPT, "the file has 200; the file is damaged, compile again");
   assert_int_equal(truncate(path, 0), 0);
-  assert_refused(leat_pef_open(path, &pef), LEAT_CORRUPT, "not a PEF");
+  assert_fails(leat_pef_open(path, &pef), LEAT_CORRUPT, "not a PEF");
   remove(path);
-  assert_refused(leat_pef_open(path, &pef), LEAT_NOT_FOUND, path);
+  assert_fails(leat_pef_open(path, &pef), LEAT_NOT_FOUND, path);
   leat_pef_writer_destroy(writer);
 }
 
@@ -138,7 +127,7 @@ static void newer_versions_are_refused(void **state) {
   uint8_t *data = demo_bytes(&plain, &bytes);
   ((pef_header_t *)data)->version_major = 7;
   leat_pef_t *pef = NULL;
-  assert_refused(leat_pef_open_memory(data, bytes, "n", &pef), LEAT_UNSUPPORTED, "format version 7.0");
+  assert_fails(leat_pef_open_memory(data, bytes, "n", &pef), LEAT_UNSUPPORTED, "format version 7.0");
   assert_null(pef);
   leat_free(data);
 }
@@ -150,7 +139,7 @@ static void flipped_bits_are_found(void **state) {
   const pef_segment_t *table = (const pef_segment_t *)(data + sizeof(pef_header_t));
   leat_pef_t *pef = NULL;
   data[table[PEF_SEGMENT_OPERANDS - 1].offset + 40] ^= 1;
-  assert_refused(leat_pef_open_memory(data, bytes, "f", &pef), LEAT_CORRUPT, "(operands): checksum");
+  assert_fails(leat_pef_open_memory(data, bytes, "f", &pef), LEAT_CORRUPT, "(operands): checksum");
   leat_free(data);
 }
 

@@ -40,7 +40,7 @@ static void make_map(pef_zoo_t *zoo) {
   };
   zoo->operands[0] = dense(0, PEF_F32, true, DIMS(6, 4));
   zoo->operands[1] = dense(1, PEF_BF16, true, DIMS(6, 4));
-  zoo->operands[0].offset = 12;                        // columns from the last to the first
+  zoo->operands[0].offset = 12;  // columns from the last to the first
   set_strides(&zoo->operands[0], DIMS(4, -1));
   memcpy(zoo->instructions, program, sizeof program);
   zoo->stage.operand_count = 2;
@@ -145,35 +145,45 @@ static const struct {
   void (*make)(pef_zoo_t *zoo);
   uint32_t operand_count;
 } kinds[PEF_STAGE_COUNT] = {
-    [PEF_STAGE_MAP] = {make_map, 2},         [PEF_STAGE_REDUCE] = {make_reduce, 2},
-    [PEF_STAGE_SCAN] = {make_scan, 2},       [PEF_STAGE_CONTRACT] = {make_contract, 3},
-    [PEF_STAGE_CONV] = {make_conv, 3},       [PEF_STAGE_CONV_WGRAD] = {make_conv_wgrad, 3},
-    [PEF_STAGE_POOL] = {make_pool, 2},       [PEF_STAGE_POOL_GRAD] = {make_pool_grad, 3},
-    [PEF_STAGE_GATHER] = {make_gather, 3},   [PEF_STAGE_SCATTER] = {make_scatter, 3},
-    [PEF_STAGE_SORT] = {make_sort, 3},       [PEF_STAGE_RANDOM] = {make_random, 2},
+    [PEF_STAGE_MAP] = {make_map, 2},       [PEF_STAGE_REDUCE] = {make_reduce, 2},
+    [PEF_STAGE_SCAN] = {make_scan, 2},     [PEF_STAGE_CONTRACT] = {make_contract, 3},
+    [PEF_STAGE_CONV] = {make_conv, 3},     [PEF_STAGE_CONV_WGRAD] = {make_conv_wgrad, 3},
+    [PEF_STAGE_POOL] = {make_pool, 2},     [PEF_STAGE_POOL_GRAD] = {make_pool_grad, 3},
+    [PEF_STAGE_GATHER] = {make_gather, 3}, [PEF_STAGE_SCATTER] = {make_scatter, 3},
+    [PEF_STAGE_SORT] = {make_sort, 3},     [PEF_STAGE_RANDOM] = {make_random, 2},
 };
 
 pef_zoo_t pef_zoo_stage(uint32_t kind) {
-  pef_zoo_t zoo = {.body = {.stage_count = 1, .argument_count = PEF_ZOO_OPERANDS, .tile_quantum = 1, .row_count = 6,
-                            .tile_rows_max = 4, .scratch_bytes = 1024},
+  pef_zoo_t zoo = {.body = {.stage_count = 1,
+                            .argument_count = PEF_ZOO_OPERANDS,
+                            .tile_quantum = 1,
+                            .row_count = 6,
+                            .tile_rows_max = 4,
+                            .scratch_bytes = 1024},
                    .stage = {.kind = (uint16_t)kind, .output_bit = 0xff, .operand_count = kinds[kind].operand_count}};
   kinds[kind].make(&zoo);
   return zoo;
 }
 
 void pef_zoo_build(leat_pef_writer_t *writer, const pef_zoo_t *zoo, uint32_t count) {
-  const pef_symbol_t symbol = {.name = leat_pef_add_string(writer, "out"), .kind = PEF_SYMBOL_OUTPUT, .of = PEF_NONE,
-                               .rank = 1, .dims = {4}, .bytes = 16};
+  const pef_symbol_t symbol = {.name = leat_pef_add_string(writer, "out"),
+                               .kind = PEF_SYMBOL_OUTPUT,
+                               .of = PEF_NONE,
+                               .rank = 1,
+                               .dims = {4},
+                               .bytes = 16};
   leat_pef_add_symbol(writer, &symbol);
   pef_argument_t arguments[PEF_ZOO_OPERANDS];
   for (uint32_t i = 0; i < PEF_ZOO_OPERANDS; ++i) {
     arguments[i] = (pef_argument_t){.offset = i * PEF_ZOO_ARGUMENT_BYTES, .bytes = PEF_ZOO_ARGUMENT_BYTES};
   }
   for (uint32_t i = 0; i < count; ++i) {
-    const leat_pef_body_draft_t draft = {.body = zoo[i].body, .stages = &zoo[i].stage, .operands = zoo[i].operands,
-                                         .instructions = zoo[i].instructions};
-    const pef_call_t call = {.body = leat_pef_add_body(writer, &draft), .barrier = 1,
-                             .argument_count = PEF_ZOO_OPERANDS, .name = leat_pef_add_string(writer, "call")};
+    const leat_pef_body_draft_t draft = {
+        .body = zoo[i].body, .stages = &zoo[i].stage, .operands = zoo[i].operands, .instructions = zoo[i].instructions};
+    const pef_call_t call = {.body = leat_pef_add_body(writer, &draft),
+                             .barrier = 1,
+                             .argument_count = PEF_ZOO_OPERANDS,
+                             .name = leat_pef_add_string(writer, "call")};
     leat_pef_add_call(writer, &call, arguments);
   }
   leat_pef_add_constant(writer, "constant", 8);

@@ -10,7 +10,8 @@ work=${2:-$root/build-fuzz}
 [ $# -ge 2 ] && shift 2 || set --
 [ $# -gt 0 ] || set -- pef pt pickle safetensors npy idx
 clang=${CLANG:-$(command -v clang-14 || command -v clang)}
-flags="-std=gnu17 -g -O1 -D_GNU_SOURCE -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -DLEAT_VERSION=\"fuzz\" -I$root/include -I$root/src -I$root/tests/c"
+flags="-std=gnu17 -g -O1 -D_GNU_SOURCE -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -DLEAT_VERSION=\"fuzz\""
+flags="$flags -I$root/include -I$root/src -I$root/tests/c"
 sanitize="address,undefined -fno-sanitize-recover=all"
 sources="$root/src/base/*.c $root/src/pef/*.c $root/src/io/*.c"
 libraries="-lcjson -lz -lm"
@@ -24,7 +25,8 @@ cp "$root"/tests/data/*.* "$work/seeds_io"
 rm -f "$work/seeds_io/make.py"
 for target in "$@"; do
   # shellcheck disable=SC2086
-  $clang $flags -fsanitize=fuzzer,$sanitize "$root/tests/fuzz/fuzz_$target.c" $sources $libraries -o "$work/fuzz_$target"
+  $clang $flags -fsanitize=fuzzer,$sanitize "$root/tests/fuzz/fuzz_$target.c" $sources $libraries \
+    -o "$work/fuzz_$target"
   seeds=$work/seeds_io
   [ "$target" = pef ] && seeds=$work/seeds_pef
   mkdir -p "$work/corpus_$target"
