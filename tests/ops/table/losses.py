@@ -15,7 +15,7 @@ for _shape, _labels in (((3, 4), (3,)), ((1, 5), (1,)), ((4,), ()), ((2, 5, 3), 
     _classes = _shape[1] if len(_shape) > 1 else _shape[0]
     for _reduction in REDUCTIONS if len(_shape) == 2 and _shape[0] == 3 else ("mean",):
         _ce.add(lambda x, t, r=_reduction: F.cross_entropy(x, t, reduction=r), N(*_shape), I(_classes, *_labels))
-        _nll.add(lambda x, t, r=_reduction: F.nll_loss(x, t, reduction=r), N(*_shape), I(_classes, *_labels))
+        _nll.add(lambda x, t, r=_reduction: F.nll_loss(x, t, reduction=r), P(*_shape), I(_classes, *_labels))
 _ce.add(lambda x, t: F.cross_entropy(x, t, label_smoothing=0.1), N(4, 7), I(7, 4))
 _ce.add(lambda x, t: F.cross_entropy(x, t, ignore_index=2), N(9, 4), I(4, 9))
 _ce.add(lambda x, t: F.cross_entropy(x, t, ignore_index=-1, reduction="none"), N(9, 4), I(4, 9, low=-1))
@@ -23,8 +23,8 @@ _ce.add(lambda x, t, w: F.cross_entropy(x, t, w), N(9, 4), I(4, 9), P(4, grad=Fa
 _ce.add(lambda x, t, w: F.cross_entropy(x, t, w, label_smoothing=0.2), N(9, 4), I(4, 9), P(4, grad=False))
 _ce.add(lambda x, t: F.cross_entropy(x, t.softmax(1)), N(5, 4), N(5, 4))
 _ce.add_layouts(F.cross_entropy, N(6, 10), I(10, 6))
-_nll.add(lambda x, t, w: F.nll_loss(x, t, w, ignore_index=1), N(9, 4), I(4, 9), P(4, grad=False))
-_nll.add_layouts(F.nll_loss, N(6, 10), I(10, 6))
+_nll.add(lambda x, t, w: F.nll_loss(x, t, w, ignore_index=1), P(9, 4), I(4, 9), P(4, grad=False))
+_nll.add_layouts(F.nll_loss, P(6, 10), I(10, 6))
 
 PAIRED = {
     "mse_loss": (F.mse_loss, N, N, "reduction", {}),

@@ -115,7 +115,7 @@ _batch.add(lambda x: F.batch_norm(x, None, None, training=True, eps=0.1), N(4, 3
 _batch.add_layouts(lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), N(6, 10), P(10), N(10))
 
 _group = row("group_norm", "composite", "bfloat16")
-for _shape, _groups in (((2, 4), 2), ((2, 6, 5), 3), ((1, 4, 3, 3), 1), ((2, 4, 3, 3), 4), ((3, 6, 7), 2), ((2, 16, 5, 5), 8)):
+for _shape, _groups in (((2, 8), 2), ((2, 6, 5), 3), ((1, 4, 3, 3), 1), ((2, 4, 3, 3), 4), ((3, 6, 7), 2), ((2, 16, 5, 5), 8)):
     _group.add(lambda x, w, b, g=_groups: F.group_norm(x, g, w, b), N(*_shape), P(_shape[1]), N(_shape[1]))
 _group.add(lambda x: F.group_norm(x, 2), N(2, 4, 5))
 _group.add_layouts(lambda x, w, b: F.group_norm(x, 2, w, b), N(3, 4, 6), P(4), N(4))

@@ -141,10 +141,11 @@ _arange.add(lambda x: x + torch.arange(3, 11, 2, dtype=x.dtype), N(3, 4))
 _arange.add(lambda x: x + torch.arange(0.0, 1.0, 0.25, dtype=x.dtype), N(3, 4))
 _arange.add_layouts(lambda x: x * torch.arange(10), N(6, 10))
 
+DIGITS_OF_PI = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3]
 _constant = row("constant", "rounded")
-for _shape in ((), (1,), (5,), (3, 4), (2, 3, 5), (17, 33)):
-    _values = torch.linspace(-1.0, 1.0, max(1, torch.Size(_shape).numel())).reshape(_shape)
+for _shape in ((1,), (5,), (3, 4), (2, 3, 5), (5, 1, 2), (17, 33)):
+    _values = torch.arange(1.0, 1.0 + torch.Size(_shape).numel()).sqrt().reshape(_shape)
     _constant.add(lambda x, v=_values: x * v.to(x.dtype), N(*_shape))
 _constant.add(lambda x: x + torch.tensor([1.0, -2.0, 3.0, 0.5], dtype=x.dtype), N(3, 4))
 _constant.add(lambda x: x * torch.tensor(0.75, dtype=x.dtype), N(3, 4))
-_constant.add_layouts(lambda x: x * torch.linspace(0, 1, 10, dtype=x.dtype), N(6, 10))
+_constant.add_layouts(lambda x: x * torch.tensor(DIGITS_OF_PI, dtype=x.dtype), N(6, 10))

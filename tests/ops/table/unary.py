@@ -62,7 +62,7 @@ _nots.add_layouts(torch.bitwise_not, B(6, 10))
 
 elementwise("relu", "exact", torch.relu, W)
 elementwise("silu", "function", F.silu, N)
-elementwise("hardsigmoid", "rounded", F.hardsigmoid, W)
+elementwise("hardsigmoid", "single", F.hardsigmoid, W)
 elementwise("hardswish", "rounded", F.hardswish, W)
 elementwise("mish", "composite", F.mish, N)
 elementwise("logsigmoid", "function", F.logsigmoid, N)
@@ -75,7 +75,7 @@ _leaky = elementwise("leaky_relu", "rounded", F.leaky_relu, W)
 _leaky.add(lambda x: F.leaky_relu(x, 0.3), W(3, 9))
 
 _elu = elementwise("elu", "function", F.elu, W)
-for _function in (lambda x: F.elu(x, alpha=0.4), F.selu, lambda x: F.celu(x, alpha=1.7)):
+for _function in (lambda x: F.elu(x, alpha=0.4), F.selu, lambda x: F.celu(x, alpha=2.0)):
     _elu.add(_function, W(3, 9))
 
 _softplus = elementwise("softplus", "function", F.softplus, N)
