@@ -90,7 +90,11 @@ class Call:
             args, kwargs = tree_map(as_meta, (self.args, self.kwargs))
             if "device" in kwargs:
                 kwargs["device"] = torch.device("meta")
-            self._out = self.func(*args, **kwargs)
+            try:
+                self._out = self.func(*args, **kwargs)
+            except (RuntimeError, ValueError, IndexError, TypeError) as error:
+                text = _as_eager(error, [a for a in args if isinstance(a, torch.Tensor)])
+                raise type(error)(f"{self.tracer.scope.source()}: {self.name}: {text}") from error
             self._has_out = True
         return self._out
 
@@ -158,6 +162,20 @@ class Call:
 
     def argument(self, name: str) -> Any:
         return bind(self.func._schema, self.args, self.kwargs)[name]
+
+
+def _as_eager(error: Exception, tensors: Sequence[torch.Tensor]) -> str:
+    """The message of torch's shape functions; where they word a failed broadcast differently, eager torch's."""
+    if "broadcast" in str(error):
+        for b in tensors[1:]:
+            pairs = zip(reversed(tensors[0].shape), reversed(b.shape), strict=False)
+            for offset, (m, n) in enumerate(pairs):
+                if m != n and 1 not in (m, n):
+                    dim = max(tensors[0].dim(), b.dim()) - 1 - offset
+                    return (
+                        f"The size of tensor a ({m}) must match the size of tensor b ({n}) at non-singleton dimension {dim}"
+                    )
+    return str(error)
 
 
 def trim(operands: Sequence[Value | None]) -> list[Value | None]:

@@ -103,6 +103,7 @@ class Tracer:
                 self.scope,
                 torch.enable_grad(),
                 _without_onednn(),
+                _own_gradients(self),
                 self._dispatch_mode,
                 _FunctionMode(self),
             ):
@@ -398,6 +399,30 @@ class Tracer:
             lambda t: TracedTensor(t, self.undefined([(t.dtype, tuple(t.shape))])[0]) if isinstance(t, torch.Tensor) else t,
             out,
         )
+
+
+@contextlib.contextmanager
+def _own_gradients(tracer: Tracer) -> Iterator[None]:
+    """`autograd.Function`s with a backward of their own: refused in training, traced through in inference."""
+    original = torch.autograd.Function.__dict__["apply"]
+
+    def apply(cls: type[torch.autograd.Function], *args: Any, **kwargs: Any) -> Any:
+        if current() is None:
+            return original.__get__(None, cls)(*args, **kwargs)
+        if not tracer.inference:
+            raise TraceError(
+                f"{tracer.scope.source()}: autograd function {cls.__name__} has a backward of its own, which cannot be "
+                "compiled; write forward with ordinary torch functions"
+            )
+        if cls.setup_context is not torch.autograd.Function.setup_context:
+            return cls.forward(*args, **kwargs)
+        return cls.forward(torch.autograd.function.FunctionCtx(), *args, **kwargs)
+
+    torch.autograd.Function.apply = classmethod(apply)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.autograd.Function.apply = original
 
 
 @contextlib.contextmanager

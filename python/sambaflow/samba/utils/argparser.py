@@ -145,7 +145,7 @@ def _parser(command: str, hooks: Sequence[ParserHook | None]) -> argparse.Argume
 def _split_command(given: list[str], parsers: Mapping[str, argparse.ArgumentParser]) -> tuple[str, list[str]]:
     """The command, wherever it stands among the options, and the rest."""
     for index, word in enumerate(given):
-        if word in parsers and not (index and _takes_value(parsers[word], given[index - 1])):
+        if word in parsers and not (index and any(_takes_value(p, given[index - 1]) for p in parsers.values())):
             return word, given[:index] + given[index + 1 :]
     usage = argparse.ArgumentParser(usage=f"%(prog)s {{{','.join(COMMANDS)}}} [options]", allow_abbrev=False)
     usage.add_argument("command", choices=COMMANDS, help="what to do; `COMMAND --help` lists its options")
