@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loading: from the tables of a validated PEF to prepared stages, bodies and calls; and the facts of a program.
+#include "rt/threads.h"
 #include "rt/program.h"
 
 LEAT_EXPORT leat_load_options_t leat_load_options_default(void) {
@@ -111,6 +112,7 @@ static leat_status_t prepare_calls(leat_program_t *program) {
                                          .arguments = program->places + file->argument_first,
                                          .barrier = file->barrier != 0, .seconds = seconds};
     program->section_types |= 1u << file->type;
+    program->type_seconds[file->type] += seconds;
   }
   program->has_prepare = (program->section_types >> PEF_PREPARE & 1) != 0;
   program->stale = true;
@@ -147,6 +149,7 @@ static leat_status_t build(leat_program_t *program, const leat_load_options_t *o
     if (program->profile == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the profile");
   }
   leat_rt_symbols_init(program);
+  if (program->thread_count > 1) LEAT_TRY(leat_rt_threads_create(program->thread_count, &program->pool));
   return NULL;
 }
 
@@ -167,6 +170,7 @@ LEAT_EXPORT leat_status_t leat_program_load(const char *path, const leat_load_op
 
 LEAT_EXPORT void leat_program_destroy(leat_program_t *program) {
   if (program == NULL) return;
+  leat_rt_threads_destroy(program->pool);
   leat_rt_pages_unmap(program->worker_block, program->worker_block_bytes);
   leat_rt_pages_unmap(program->block, program->block_bytes);
   leat_arena_deinit(&program->arena);

@@ -43,7 +43,7 @@ struct leat_program_s {
   enum leat_isa isa;
   const leat_kern_t *kern;
   uint32_t thread_count;
-  struct leat_rt_pool_s *pool;    // NULL: the calling thread alone
+  struct leat_rt_threads_s *pool;    // NULL: the calling thread alone
   struct leat_rt_jit_s *jit;      // NULL: not available
   leat_rt_stage_t *stages;
   leat_rt_body_t *bodies;
@@ -57,6 +57,7 @@ struct leat_program_s {
   size_t worker_bytes, scratch_bytes, worker_block_bytes;
   uint64_t enabled_outputs;
   uint32_t section_types;         // bits
+  double type_seconds[PEF_TYPE_COUNT];   // estimates on one thread
   bool has_prepare, stale;        // stale: PREPARE sections must run before the next other one
   leat_rt_profile_t *profile;     // per call; NULL: off
 };
