@@ -129,6 +129,30 @@ static void damaged_files(void **state) {
   damage(leat_idx_read_memory, "floats.idx.gz");
 }
 
+static void out_of_memory_is_reported(void **state) {
+  (void)state;
+  static const struct {
+    read_fn read;
+    const char *name;
+  } files[] = {{leat_pt_read, "deflated.pt"},
+               {leat_safetensors_read, "small.safetensors"},
+               {leat_npy_read, "fortran.npy"},
+               {leat_idx_read, "floats.idx.gz"}};
+  for (size_t i = 0; i < sizeof files / sizeof *files; ++i) {
+    bool done = false;
+    for (uint64_t n = 1; !done; ++n) {
+      leat_tensors_t *tensors = NULL;
+      leat_alloc_fail_after(n);
+      leat_status_t status = files[i].read(fixture(files[i].name), &tensors);
+      leat_alloc_fail_after(0);
+      done = status == NULL;
+      if (!done) assert_int_equal(leat_status_code(status), LEAT_OUT_OF_MEMORY);
+      leat_status_free(status);
+      leat_tensors_destroy(tensors);
+    }
+  }
+}
+
 // --- safetensors, npy, IDX ---------------------------------------------------------------------------------------
 
 static void assert_safetensors(const leat_tensors_t *tensors) {
@@ -234,10 +258,15 @@ static void idx(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(pt_nested),   cmocka_unit_test(pt_state_dict_of_a_module),
-      cmocka_unit_test(pt_refusals), cmocka_unit_test(damaged_files),
-      cmocka_unit_test(safetensors), cmocka_unit_test(safetensors_lies),
-      cmocka_unit_test(npy),         cmocka_unit_test(npy_is_written_as_numpy_does),
+      cmocka_unit_test(pt_nested),
+      cmocka_unit_test(pt_state_dict_of_a_module),
+      cmocka_unit_test(pt_refusals),
+      cmocka_unit_test(damaged_files),
+      cmocka_unit_test(out_of_memory_is_reported),
+      cmocka_unit_test(safetensors),
+      cmocka_unit_test(safetensors_lies),
+      cmocka_unit_test(npy),
+      cmocka_unit_test(npy_is_written_as_numpy_does),
       cmocka_unit_test(idx),
   };
   return cmocka_run_group_tests_name("io", tests, NULL, NULL);

@@ -143,7 +143,27 @@ static void flipped_bits_are_found(void **state) {
   leat_free(data);
 }
 
-static void out_of_memory_is_reported(void **state) {
+static void writer_reports_out_of_memory(void **state) {
+  (void)state;
+  bool done = false;
+  for (uint64_t n = 1; !done; ++n) {
+    uint8_t *data = NULL;
+    size_t bytes = 0;
+    leat_alloc_fail_after(n);
+    leat_pef_writer_t *writer = leat_pef_writer_create();
+    if (writer == NULL) continue;
+    pef_demo_build(writer, &packed);
+    leat_status_t status = leat_pef_write_memory(writer, &data, &bytes);
+    leat_alloc_fail_after(0);
+    done = status == NULL;
+    if (!done) assert_int_equal(leat_status_code(status), LEAT_OUT_OF_MEMORY);
+    leat_status_free(status);
+    leat_free(data);
+    leat_pef_writer_destroy(writer);
+  }
+}
+
+static void reader_reports_out_of_memory(void **state) {
   (void)state;
   size_t bytes = 0;
   uint8_t *data = demo_bytes(&plain, &bytes);
@@ -170,7 +190,8 @@ int main(void) {
       cmocka_unit_test(files),
       cmocka_unit_test(newer_versions_are_refused),
       cmocka_unit_test(flipped_bits_are_found),
-      cmocka_unit_test(out_of_memory_is_reported),
+      cmocka_unit_test(writer_reports_out_of_memory),
+      cmocka_unit_test(reader_reports_out_of_memory),
   };
   return cmocka_run_group_tests_name("pef", tests, NULL, NULL);
 }
