@@ -46,7 +46,15 @@ static void copy_image(const job_t *j, const float *x, int64_t t0, int64_t band_
   }
 }
 
-// Whole windows, one row a position. Stores run past a run; what they spoil is written next.
+// Copies `runs` runs to one after the other. Moves run past the end of a run; what they spoil is written next.
+VEC_INLINE float *copy_runs(float *to, const float *row, const int32_t *offsets, int64_t runs, int64_t run, int64_t move) {
+  for (int64_t r = 0; r < runs; r++, to += run) {
+    for (int64_t i = 0; i < run; i += move) __builtin_memcpy(to + i, row + offsets[r] + i, (size_t)move * sizeof *to);
+  }
+  return to;
+}
+
+// Whole windows, one row a position.
 static void gather_rows(const job_t *j, int64_t positions) {
   const leat_kern_wgrad_plan_t *p = j->p;
   const leat_kern_window_t *w = &j->s->window;
@@ -55,10 +63,9 @@ static void gather_rows(const job_t *j, int64_t positions) {
   for (int64_t t = 0; t < positions; t += w->out[2]) {
     const float *row = j->image + t / w->out[2] * w->stride[1] * p->image_columns * j->s->channels;
     for (int64_t c = 0; c < w->out[2]; c++, row += step) {
-      for (int64_t r = 0; r < p->runs; r++, to += p->run) {
-        const float *from = row + p->run_offsets[r];
-        for (int64_t i = 0; i < p->run; i += REG_LANES) reg_store(to + i, reg_load(from + i));
-      }
+      if (p->run <= 4) to = copy_runs(to, row, p->run_offsets, p->runs, p->run, 4);
+      else if (p->run <= 8) to = copy_runs(to, row, p->run_offsets, p->runs, p->run, 8);
+      else to = copy_runs(to, row, p->run_offsets, p->runs, p->run, 16);
     }
   }
 }

@@ -4,7 +4,7 @@
 #include "kern/isa.h"
 #include "kern/vec.h"
 
-enum { LANES = VF32_LANES };
+enum { LANES = VF32_LANES, NO_WINNER = INT32_MIN };
 
 static const vi32_t lane_index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
@@ -13,11 +13,12 @@ static const vi32_t lane_index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 
 typedef struct reads_s {
   int64_t at, from, to;
 } reads_t;
+static int64_t steps_up(int64_t n, int64_t step) { return step == 1 ? n : step == 2 ? (n + 1) >> 1 : (n + step - 1) / step; }
 static reads_t reads_of(const leat_kern_window_t *w, int64_t first, int64_t k) {
   const int64_t step = w->stride[2];
   reads_t r = {.at = first * step + k * w->dilation[2] - w->low[2], .to = w->out[2] - first};
-  if (r.at < 0) r.from = (-r.at + step - 1) / step;
-  int64_t inside = r.at < w->in[2] ? (w->in[2] - r.at + step - 1) / step : 0;
+  if (r.at < 0) r.from = steps_up(-r.at, step);
+  int64_t inside = r.at < w->in[2] ? steps_up(w->in[2] - r.at, step) : 0;
   r.to = r.to < inside ? r.to : inside;
   r.to = r.to < LANES ? r.to : LANES;
   return r;
@@ -38,11 +39,11 @@ VEC_INLINE vf32_t load(const float *row, reads_t r, int64_t step, float fill, co
   return vf32_load(lanes);
 }
 
-// Calls body(row, k) for every row of x that the windows of output row (t0, t1) read, k counting window rows.
-#define EACH_WINDOW_ROW(s, x, t0, t1, row, k)                                                                     \
-  for (int64_t k = 0, a_ = 0; a_ < (s)->window.size[0]; a_++)                                                     \
-    for (int64_t b_ = 0, at0_ = leat_kern_window_at(&(s)->window, 0, t0, a_); b_ < (s)->window.size[1]; b_++, k++) \
-      for (const float *row = window_row(s, x, at0_, leat_kern_window_at(&(s)->window, 1, t1, b_)); row; row = NULL)
+// For every row of x, at (at0, at1), that the windows of output row (t0, t1) read.
+#define EACH_WINDOW_ROW(s, x, t0, t1, row, at0, at1)                                                                 \
+  for (int64_t a_ = 0, at0; a_ < (s)->window.size[0] && (at0 = leat_kern_window_at(&(s)->window, 0, t0, a_), 1); a_++) \
+    for (int64_t b_ = 0, at1; b_ < (s)->window.size[1] && (at1 = leat_kern_window_at(&(s)->window, 1, t1, b_), 1); b_++) \
+      for (const float *row = window_row(s, x, at0, at1); row; row = NULL)
 static const float *window_row(const leat_kern_pool_t *s, const float *x, int64_t at0, int64_t at1) {
   return at0 >= 0 && at1 >= 0 ? x + at0 * s->x[0] + at1 * s->x[1] : NULL;
 }
@@ -75,7 +76,7 @@ void KERN(pool_max_fast)(const leat_kern_pool_t *s, const float *x, float *y) {
   bounds(s, x, &begin, &end);
   EACH_STRIP(s, t0, t1, first) {
     vf32_t best = vf32_splat(lowest);
-    EACH_WINDOW_ROW(s, x, t0, t1, row, k) {
+    EACH_WINDOW_ROW(s, x, t0, t1, row, at0, at1) {
       for (int64_t i = 0; i < w->size[2]; i++) {
         vf32_t v = load(row, reads_of(w, first, i), w->stride[2], lowest, begin, end);
         best = vf32_select((v > best) | (v != v), v, best);
@@ -91,7 +92,7 @@ void KERN(pool_sum_fast)(const leat_kern_pool_t *s, const float *x, float *y) {
   bounds(s, x, &begin, &end);
   EACH_STRIP(s, t0, t1, first) {
     vf32_t sum = vf32_splat(0);
-    EACH_WINDOW_ROW(s, x, t0, t1, row, k) {
+    EACH_WINDOW_ROW(s, x, t0, t1, row, at0, at1) {
       for (int64_t i = 0; i < w->size[2]; i++) {
         sum += load(row, reads_of(w, first, i), w->stride[2], 0, begin, end);
       }
@@ -100,44 +101,45 @@ void KERN(pool_sum_fast)(const leat_kern_pool_t *s, const float *x, float *y) {
   }
 }
 
-// dx[input of window position winner[i]] += dy[i] for the strip's outputs.
-static void spread(const leat_kern_pool_t *s, int64_t t0, int64_t t1, int64_t first, vi32_t winner, const float *dy,
-                   float *dx) {
-  const leat_kern_window_t *w = &s->window;
-  int32_t k[LANES];
-  vi32_store(k, winner);
-  int64_t n = w->out[2] - first < LANES ? w->out[2] - first : LANES;
+// dx[winner[i]] += dy[i] for the strip's outputs.
+static void spread(const leat_kern_pool_t *s, int64_t first, vi32_t winner, const float *dy, float *dx) {
+  int32_t at[LANES];
+  vi32_store(at, winner);
+  int64_t n = s->window.out[2] - first < LANES ? s->window.out[2] - first : LANES;
   for (int64_t i = 0; i < n; i++) {
-    if (k[i] < 0) continue;
-    uint32_t rest = (uint32_t)k[i], size1 = (uint32_t)w->size[1], size2 = (uint32_t)w->size[2];
-    int64_t at0 = t0 * w->stride[0] + rest / (size1 * size2) * w->dilation[0] - w->low[0];
-    int64_t at1 = t1 * w->stride[1] + rest / size2 % size1 * w->dilation[1] - w->low[1];
-    int64_t at2 = (first + i) * w->stride[2] + rest % size2 * w->dilation[2] - w->low[2];
-    dx[at0 * s->dx[0] + at1 * s->dx[1] + at2] += dy[i];
+    if (at[i] != NO_WINNER) dx[at[i]] += dy[i];
   }
 }
 
+static void clear(const leat_kern_pool_t *s, float *dx) {
+  const int64_t *in = s->window.in;
+  for (int64_t a = 0; a < in[0]; a++) {
+    for (int64_t b = 0; b < in[1]; b++) {
+      float *row = dx + a * s->dx[0] + b * s->dx[1];
+      for (int64_t c = 0; c < in[2]; c++) row[c] = 0;
+    }
+  }
+}
+
+// Offsets in dx stand for window positions.
 void KERN(pool_grad_max_fast)(const leat_kern_pool_t *s, const float *x, const float *dy, float *dx) {
   const leat_kern_window_t *w = &s->window;
   const float lowest = -__builtin_inff(), *begin, *end;
   bounds(s, x, &begin, &end);
-  for (int64_t a = 0; a < w->in[0]; a++) {
-    for (int64_t b = 0; b < w->in[1]; b++) {
-      for (int64_t c = 0; c < w->in[2]; c++) dx[a * s->dx[0] + b * s->dx[1] + c] = 0;
-    }
-  }
+  clear(s, dx);
   EACH_STRIP(s, t0, t1, first) {
     vf32_t best = vf32_splat(lowest);
-    vi32_t winner = vi32_splat(-1);
-    EACH_WINDOW_ROW(s, x, t0, t1, row, k) {
+    vi32_t winner = vi32_splat(NO_WINNER);
+    EACH_WINDOW_ROW(s, x, t0, t1, row, at0, at1) {
       for (int64_t i = 0; i < w->size[2]; i++) {
         reads_t r = reads_of(w, first, i);
         vf32_t v = load(row, r, w->stride[2], lowest, begin, end);
-        vi32_t take = lanes_of(r) & ((v > best) | (v != v) | (winner < 0));
+        vi32_t take = lanes_of(r) & ((v > best) | (v != v) | (winner == NO_WINNER));
+        vi32_t here = (int32_t)(at0 * s->dx[0] + at1 * s->dx[1] + r.at) + lane_index * (int32_t)w->stride[2];
         best = vf32_select(take, v, best);
-        winner = (take & (int32_t)(k * w->size[2] + i)) | (~take & winner);
+        winner = (take & here) | (~take & winner);
       }
     }
-    spread(s, t0, t1, first, winner, dy + t0 * s->y[0] + t1 * s->y[1] + first, dx);
+    spread(s, first, winner, dy + t0 * s->y[0] + t1 * s->y[1] + first, dx);
   }
 }

@@ -8,6 +8,16 @@ typedef struct pool_s {
   bool contiguous;                        // f32, rows of the plane without gaps: the fast bodies
 } pool_t;
 
+// Distance between the first and the last element of a plane, as a bound: the fast bodies keep offsets in 32 bits.
+static double plane_floats(const leat_rt_operand_t *o, uint32_t spatial) {
+  double sum = 1;
+  for (uint32_t d = o->rank - spatial; d < o->rank; d++) {
+    double stride = (double)o->strides[d];
+    sum += (double)o->dims[d] * (stride < 0 ? -stride : stride);
+  }
+  return sum;
+}
+
 // Every operand agrees with the first one in the leading dims.
 static leat_status_t prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *context, pool_t **out_pool) {
   const leat_rt_operand_t *x = &stage->operands[0], *y = &stage->operands[1];
@@ -33,7 +43,10 @@ static leat_status_t prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *co
   leat_rt_spatial_strides(x, spatial, p->shape.x);
   leat_rt_spatial_strides(y, spatial, p->shape.y);
   p->contiguous = x->dtype == PEF_F32;
-  for (uint32_t i = 0; i < stage->operand_count; i++) p->contiguous &= stage->operands[i].strides[x->rank - 1] == 1;
+  for (uint32_t i = 0; i < stage->operand_count; i++) {
+    const leat_rt_operand_t *o = &stage->operands[i];
+    p->contiguous &= o->strides[x->rank - 1] == 1 && plane_floats(o, spatial) < INT32_MAX;
+  }
   stage->plan = p;
   *out_pool = p;
   return NULL;

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolutions and poolings: every fast body against the generic one, bit for bit, on every ISA level, in one tile and in
+// many, over a sweep of shapes; the generic one against sums written out here, in f64.
+#include "check.h"
+#include "stage_rig.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+// One shape: spatial extents, window, stride, padding, dilation, base dilation; unused dims are 0.
+typedef struct case_s {
+  int64_t spatial, images, channels, outputs, groups;
+  int64_t in[3], window[3], stride[3], low[3], high[3], dilation[3], base[3];
+} case_t;
+
+static const case_t cases[] = {
+    {2, 3, 1, 6, 1, {28, 28}, {5, 5}, {1, 1}, {2, 2}, {2, 2}, {1, 1}, {1, 1}},      // LeNet
+    {2, 3, 6, 16, 1, {14, 14}, {5, 5}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},
+    {2, 3, 16, 6, 1, {10, 10}, {5, 5}, {1, 1}, {4, 4}, {4, 4}, {1, 1}, {1, 1}},     // its x gradient
+    {2, 2, 3, 9, 1, {19, 17}, {7, 7}, {2, 2}, {3, 3}, {3, 3}, {1, 1}, {1, 1}},      // strided
+    {2, 2, 9, 3, 1, {10, 9}, {7, 7}, {1, 1}, {3, 3}, {3, 2}, {1, 1}, {2, 2}},       // its x gradient: phases
+    {2, 2, 4, 4, 1, {5, 6}, {2, 2}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {3, 3}},        // phases without a tap
+    {2, 2, 8, 12, 4, {9, 8}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},       // groups
+    {2, 2, 7, 7, 7, {12, 40}, {3, 3}, {2, 1}, {1, 1}, {1, 1}, {1, 2}, {1, 1}},      // depthwise, dilated
+    {2, 2, 24, 19, 1, {6, 7}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},      // 1x1: no copy
+    {2, 2, 5, 5, 1, {7, 9}, {1, 1}, {2, 2}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},
+    {2, 6, 33, 18, 1, {3, 2}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},      // small planes
+    {2, 5, 3, 2, 1, {4, 4}, {4, 4}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},        // one output
+    {2, 1, 40, 10, 1, {40, 41}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},    // bands and blocks of channels
+    {2, 2, 2, 3, 1, {8, 8}, {3, 3}, {1, 1}, {-1, -1}, {2, 0}, {1, 1}, {1, 1}},      // cropped
+    {2, 1, 2, 3, 1, {3, 3}, {3, 3}, {2, 2}, {9, 9}, {9, 9}, {1, 1}, {2, 2}},        // stride and base: generic
+    {1, 3, 5, 7, 1, {50}, {4}, {1}, {0}, {0}, {1}, {1}},                            // 1-D without padding: no copy
+    {1, 3, 4, 6, 2, {33}, {5}, {3}, {4}, {2}, {2}, {1}},
+    {3, 2, 3, 5, 1, {5, 6, 7}, {3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
+    {3, 2, 4, 6, 2, {6, 5, 9}, {2, 3, 1}, {2, 1, 2}, {0, 1, 0}, {1, 1, 0}, {2, 1, 1}, {1, 1, 1}},
+    {3, 1, 6, 4, 1, {3, 3, 4}, {3, 3, 3}, {1, 1, 1}, {1, 2, 1}, {1, 2, 1}, {1, 1, 1}, {2, 1, 2}},
+    {3, 2, 5, 6, 1, {4, 5, 6}, {1, 1, 1}, {1, 1, 1}, {0, 0, 0}, {0, 0, 0}, {1, 1, 1}, {1, 1, 1}},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+static int64_t out_extent(const case_t *c, int64_t d) {
+  int64_t padded = (c->in[d] - 1) * c->base[d] + 1 + c->low[d] + c->high[d];
+  return (padded - (c->window[d] - 1) * c->dilation[d] - 1) / c->stride[d] + 1;
+}
+
+// Operands of a case: x, w, y with dims and numbers of elements.
+typedef struct arrays_s {
+  int64_t x_dims[5], w_dims[5], y_dims[5];
+  size_t x_count, w_count, y_count;
+  float *x, *w, *y;
+} arrays_t;
+static size_t product(const int64_t *dims, int64_t rank) {
+  size_t n = 1;
+  for (int64_t i = 0; i < rank; i++) n *= (size_t)dims[i];
+  return n;
+}
+// Blocks of exactly the bytes needed, so that a sanitizer sees every byte too many.
+static float *filled(size_t count, uint32_t seed, int coarse) {
+  float *p = malloc(count * sizeof *p);
+  assert_non_null(p);
+  rig_fill_f32(p, count, seed, coarse);
+  return p;
+}
+static void arrays_init(const case_t *c, arrays_t *a) {
+  const int64_t leading[3][2] = {{c->images, c->channels}, {c->outputs, c->channels / c->groups}, {c->images, c->outputs}};
+  int64_t *const dims[3] = {a->x_dims, a->w_dims, a->y_dims};
+  for (int i = 0; i < 3; i++) {
+    dims[i][0] = leading[i][0], dims[i][1] = leading[i][1];
+    for (int64_t d = 0; d < c->spatial; d++) dims[i][2 + d] = i == 0 ? c->in[d] : i == 1 ? c->window[d] : out_extent(c, d);
+  }
+  a->x_count = product(a->x_dims, 2 + c->spatial);
+  a->w_count = product(a->w_dims, 2 + c->spatial);
+  a->y_count = product(a->y_dims, 2 + c->spatial);
+  a->x = filled(a->x_count, 1, 0);
+  a->w = filled(a->w_count, 2, 0);
+  a->y = filled(a->y_count, 3, 0);
+}
+static void arrays_deinit(arrays_t *a) { free(a->x), free(a->w), free(a->y); }
+
+static void set_params(rig_t *rig, const case_t *c) {
+  const int64_t *lists[6] = {c->window, c->stride, c->low, c->high, c->dilation, c->base};
+  rig->params[0] = c->spatial;
+  rig->params[1] = c->groups;
+  for (int i = 0; i < 6; i++) {
+    for (int64_t d = 0; d < c->spatial; d++) rig->params[2 + 3 * i + d] = lists[i][d];
+  }
+}
+
+// Runs CONV into `out`, rows along images (0), outputs (1) or not at all (-1).
+static void run_conv(const case_t *c, const arrays_t *a, const leat_kern_t *kern, int rows, int64_t tile_rows, float *out) {
+  rig_t rig;
+  const uint32_t rank = 2 + (uint32_t)c->spatial;
+  rig_init(&rig, PEF_STAGE_CONV, 0, kern);
+  set_params(&rig, c);
+  rig_operand(&rig, PEF_F32, a->x, rank, a->x_dims);
+  rig_operand(&rig, PEF_F32, a->w, rank, a->w_dims);
+  rig_operand(&rig, PEF_F32, out, rank, a->y_dims);
+  if (rows == 0) rig_rows(&rig, 0, 0), rig_rows(&rig, 2, 0);
+  if (rows == 1) rig_rows(&rig, 1, 0), rig_rows(&rig, 2, 1);
+  assert_ok(rig_run(&rig, tile_rows));
+  rig_deinit(&rig);
+}
+static void run_wgrad(const case_t *c, const arrays_t *a, const leat_kern_t *kern, int rows, int64_t tile_rows, float *out) {
+  rig_t rig;
+  const uint32_t rank = 2 + (uint32_t)c->spatial;
+  rig_init(&rig, PEF_STAGE_CONV_WGRAD, 0, kern);
+  set_params(&rig, c);
+  rig_operand(&rig, PEF_F32, a->x, rank, a->x_dims);
+  rig_operand(&rig, PEF_F32, a->y, rank, a->y_dims);
+  rig_operand(&rig, PEF_F32, out, rank, a->w_dims);
+  if (rows == 1) rig_rows(&rig, 1, 1), rig_rows(&rig, 2, 0);
+  assert_ok(rig_run(&rig, tile_rows));
+  rig_deinit(&rig);
+}
+
+static leat_kern_conv_t shape_of(const case_t *c, const arrays_t *a) {
+  leat_kern_conv_t s = {.images = c->images, .channels = c->channels / c->groups, .outputs = c->outputs,
+                        .outputs_per_group = c->outputs / c->groups};
+  const int64_t *dims[3] = {a->x_dims, a->w_dims, a->y_dims};
+  int64_t *strides[3] = {s.x, s.w, s.y};
+  const int64_t skip = 3 - c->spatial;
+  for (int d = 0; d < 3; d++) {
+    int64_t i = d - skip;
+    s.window.in[d] = i < 0 ? 1 : c->in[i], s.window.out[d] = i < 0 ? 1 : out_extent(c, i);
+    s.window.size[d] = i < 0 ? 1 : c->window[i], s.window.stride[d] = i < 0 ? 1 : c->stride[i];
+    s.window.low[d] = i < 0 ? 0 : c->low[i], s.window.dilation[d] = i < 0 ? 1 : c->dilation[i];
+    s.window.base[d] = i < 0 ? 1 : c->base[i];
+  }
+  for (int i = 0; i < 3; i++) {
+    int64_t stride = 1;
+    for (int64_t d = 1 + c->spatial; d >= 0; d--) {
+      strides[i][d < 2 ? d : d + skip] = stride;
+      stride *= dims[i][d];
+    }
+  }
+  return s;
+}
+
+static void assert_same_bits(const float *a, const float *b, size_t count, size_t which, const char *what) {
+  for (size_t i = 0; i < count; i++) {
+    if (memcmp(&a[i], &b[i], sizeof *a) != 0 && !(isnan(a[i]) && isnan(b[i]))) {
+      fail_msg("case %zu, %s: element %zu is %a, expected %a", which, what, i, (double)a[i], (double)b[i]);
+    }
+  }
+}
+
+static void test_conv(void **state) {
+  (void)state;
+  uint32_t levels;
+  const leat_kern_t *const *kern = rig_levels(&levels);
+  for (size_t i = 0; i < CASES; i++) {
+    arrays_t a;
+    arrays_init(&cases[i], &a);
+    const leat_kern_conv_t s = shape_of(&cases[i], &a);
+    float *expected = filled(a.y_count, 4, 0), *y = filled(a.y_count, 5, 0);
+    kern[0]->conv_f32(&s, a.x, a.w, expected);
+    for (uint32_t l = 0; l < levels; l++) {
+      kern[l]->conv_f32(&s, a.x, a.w, y);
+      assert_same_bits(y, expected, a.y_count, i, "generic level");
+      run_conv(&cases[i], &a, kern[l], -1, 0, y);
+      assert_same_bits(y, expected, a.y_count, i, "one tile");
+      rig_fill_f32(y, a.y_count, 6, 0);
+      run_conv(&cases[i], &a, kern[l], 0, 2, y);
+      assert_same_bits(y, expected, a.y_count, i, "tiles of images");
+      rig_fill_f32(y, a.y_count, 7, 0);
+      run_conv(&cases[i], &a, kern[l], 1, 5, y);
+      assert_same_bits(y, expected, a.y_count, i, "tiles of outputs");
+    }
+    free(expected), free(y);
+    arrays_deinit(&a);
+  }
+}
+
+static void test_wgrad(void **state) {
+  (void)state;
+  uint32_t levels;
+  const leat_kern_t *const *kern = rig_levels(&levels);
+  for (size_t i = 0; i < CASES; i++) {
+    const case_t *c = &cases[i];
+    if ((c->base[0] > 1) | (c->base[1] > 1) | (c->base[2] > 1)) continue;
+    arrays_t a;
+    arrays_init(c, &a);
+    const leat_kern_conv_t s = shape_of(c, &a);
+    float *expected = filled(a.w_count, 4, 0), *dw = filled(a.w_count, 5, 0);
+    kern[0]->conv_wgrad_f32(&s, a.x, a.y, expected);
+    for (uint32_t l = 0; l < levels; l++) {
+      run_wgrad(c, &a, kern[l], -1, 0, dw);
+      assert_same_bits(dw, expected, a.w_count, i, "one tile");
+      rig_fill_f32(dw, a.w_count, 6, 0);
+      run_wgrad(c, &a, kern[l], 1, 4, dw);
+      assert_same_bits(dw, expected, a.w_count, i, "tiles of outputs");
+    }
+    free(expected), free(dw);
+    arrays_deinit(&a);
+  }
+}
+
+// The sums of the format's text, in f64, over one 2-D case with everything in it.
+static void test_conv_f64(void **state) {
+  (void)state;
+  const case_t c = {2, 2, 4, 6, 2, {5, 6}, {3, 2}, {2, 1}, {1, 2}, {0, 1}, {1, 2}, {1, 2}};
+  arrays_t a;
+  arrays_init(&c, &a);
+  leat_kern_conv_t s = shape_of(&c, &a);
+  double *x = malloc(a.x_count * 8), *w = malloc(a.w_count * 8), *y = malloc(a.y_count * 8);
+  for (size_t i = 0; i < a.x_count; i++) x[i] = a.x[i];
+  for (size_t i = 0; i < a.w_count; i++) w[i] = a.w[i];
+  leat_kern_portable.conv_f64(&s, x, w, y);
+  for (int64_t i = 0; i < (int64_t)a.y_count; i++) {
+    int64_t ox = i % a.y_dims[3], oy = i / a.y_dims[3] % a.y_dims[2], o = i / a.y_dims[3] / a.y_dims[2] % 6;
+    int64_t n = i / a.y_dims[3] / a.y_dims[2] / 6;
+    double sum = 0;
+    for (int64_t ch = 0; ch < 2; ch++) {
+      for (int64_t ky = 0; ky < 3; ky++) {
+        for (int64_t kx = 0; kx < 2; kx++) {
+          int64_t py = oy * 2 + ky - 1, px = ox + kx * 2 - 2;
+          if (py < 0 || py >= 5 || px < 0 || px % 2 != 0 || px / 2 >= 6) continue;
+          sum += x[((n * 4 + o / 3 * 2 + ch) * 5 + py) * 6 + px / 2] * w[((o * 2 + ch) * 3 + ky) * 2 + kx];
+        }
+      }
+    }
+    assert_true(fabs(sum - y[i]) < 1e-14);
+  }
+  free(x), free(w), free(y);
+  arrays_deinit(&a);
+}
+
+// Strides that are not row-major: channels last in x and y, flipped windows in w.
+static void test_conv_strided(void **state) {
+  (void)state;
+  uint32_t levels;
+  const leat_kern_t *const *kern = rig_levels(&levels);
+  const case_t *c = &cases[1];
+  arrays_t a;
+  arrays_init(c, &a);
+  float *y = filled(a.y_count, 5, 0), *expected = filled(a.y_count, 6, 0);
+  for (uint32_t l = 0; l < levels; l++) {
+    rig_t rig;
+    rig_init(&rig, PEF_STAGE_CONV, 0, kern[l]);
+    set_params(&rig, c);
+    leat_rt_operand_t *x_o = rig_operand(&rig, PEF_F32, a.x, 4, a.x_dims), *w_o = rig_operand(&rig, PEF_F32, a.w, 4, a.w_dims);
+    leat_rt_operand_t *y_o = rig_operand(&rig, PEF_F32, y, 4, a.y_dims);
+    const int64_t x_strides[4] = {14 * 14 * 6, 1, 14 * 6, 6}, y_strides[4] = {10 * 10 * 16, 1, 10 * 16, 16};
+    memcpy(x_o->strides, x_strides, sizeof x_strides);
+    memcpy(y_o->strides, y_strides, sizeof y_strides);
+    w_o->strides[2] = -5, w_o->strides[3] = -1, w_o->offset = 24 * 4;
+    assert_ok(rig_run(&rig, 0));
+    rig_deinit(&rig);
+    leat_kern_conv_t s = shape_of(c, &a);
+    const int64_t x5[5] = {x_strides[0], 1, 0, x_strides[2], 6}, y5[5] = {y_strides[0], 1, 0, y_strides[2], 16};
+    memcpy(s.x, x5, sizeof x5);
+    memcpy(s.y, y5, sizeof y5);
+    s.w[3] = -5, s.w[4] = -1;
+    kern[0]->conv_f32(&s, a.x, a.w + 24, expected);
+    assert_same_bits(y, expected, a.y_count, 1, "strided");
+  }
+  free(y), free(expected);
+  arrays_deinit(&a);
+}
+
+// --- pooling ------------------------------------------------------------------------------------------------------
+
+static const case_t pools[] = {
+    {2, 3, 6, 6, 1, {28, 28}, {2, 2}, {2, 2}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},
+    {2, 3, 16, 16, 1, {10, 10}, {2, 2}, {2, 2}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},
+    {2, 2, 3, 3, 1, {33, 70}, {3, 3}, {2, 2}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
+    {2, 2, 3, 3, 1, {9, 40}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
+    {2, 2, 3, 3, 1, {9, 64}, {2, 4}, {3, 3}, {0, 1}, {1, 2}, {2, 1}, {1, 1}},
+    {1, 2, 3, 3, 1, {77}, {5}, {2}, {2}, {2}, {1}, {1}},
+    {3, 2, 2, 2, 1, {5, 6, 34}, {2, 3, 2}, {2, 1, 2}, {1, 1, 0}, {0, 1, 0}, {1, 1, 1}, {1, 1, 1}},
+    {2, 1, 2, 2, 1, {7, 7}, {7, 7}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},
+};
+
+static void run_pool(const case_t *c, const arrays_t *a, uint8_t fn, const leat_kern_t *kern, int64_t tile_rows, float *y,
+                     float *dx) {
+  rig_t rig;
+  const uint32_t rank = 2 + (uint32_t)c->spatial;
+  rig_init(&rig, dx ? PEF_STAGE_POOL_GRAD : PEF_STAGE_POOL, fn, kern);
+  set_params(&rig, c);
+  rig_operand(&rig, PEF_F32, a->x, rank, a->x_dims);
+  rig_operand(&rig, PEF_F32, y, rank, a->y_dims);
+  if (dx) rig_operand(&rig, PEF_F32, dx, rank, a->x_dims);
+  for (uint32_t i = 0; i < rig.stage.operand_count && tile_rows > 0; i++) rig_rows(&rig, i, 0);
+  assert_ok(rig_run(&rig, tile_rows));
+  rig_deinit(&rig);
+}
+
+static void generic_pool(const case_t *c, const arrays_t *a, uint8_t fn, float *y, float *dx) {
+  const leat_kern_conv_t s = shape_of(c, a);
+  leat_kern_pool_t p = {.window = s.window};
+  const leat_kern_t *k = &leat_kern_portable;
+  memcpy(p.x, s.x + 2, sizeof p.x);
+  memcpy(p.dx, s.x + 2, sizeof p.dx);
+  memcpy(p.y, s.y + 2, sizeof p.y);
+  for (int64_t i = 0; i < c->images * c->channels; i++) {
+    const float *x = a->x + i * s.x[1];
+    if (dx) (fn == PEF_FN_MAX ? k->pool_grad_max_f32 : k->pool_grad_sum_f32)(&p, x, y + i * s.y[1], dx + i * s.x[1]);
+    else (fn == PEF_FN_MAX ? k->pool_max_f32 : k->pool_sum_f32)(&p, x, y + i * s.y[1]);
+  }
+}
+
+static void test_pool(void **state) {
+  (void)state;
+  static const uint8_t fns[2] = {PEF_FN_MAX, PEF_FN_SUM};
+  uint32_t levels;
+  const leat_kern_t *const *kern = rig_levels(&levels);
+  for (size_t i = 0; i < 2 * sizeof pools / sizeof *pools; i++) {
+    const case_t *c = &pools[i / 2];
+    arrays_t a;
+    arrays_init(c, &a);
+    rig_fill_f32(a.x, a.x_count, 1, 1);  // many ties
+    a.x[5] = -0.0f, a.x[6] = 0.0f, a.x[a.x_count / 2] = NAN, a.x[a.x_count - 3] = -INFINITY;
+    float *y = filled(a.y_count, 4, 0), *y2 = filled(a.y_count, 5, 0);
+    float *dx = filled(a.x_count, 6, 0), *dx2 = filled(a.x_count, 7, 0);
+    generic_pool(c, &a, fns[i % 2], y, NULL);
+    generic_pool(c, &a, fns[i % 2], a.y, dx);
+    for (uint32_t l = 0; l < levels; l++) {
+      run_pool(c, &a, fns[i % 2], kern[l], l % 2, y2, NULL);
+      assert_same_bits(y2, y, a.y_count, i, "pool");
+      run_pool(c, &a, fns[i % 2], kern[l], l % 2, a.y, dx2);
+      assert_same_bits(dx2, dx, a.x_count, i, "pool gradient");
+    }
+    free(y), free(y2), free(dx), free(dx2);
+    arrays_deinit(&a);
+  }
+}
+
+// --- refusals -----------------------------------------------------------------------------------------------------
+
+static void test_refusals(void **state) {
+  (void)state;
+  const case_t *c = &cases[1];
+  arrays_t a;
+  arrays_init(c, &a);
+  rig_t rig;
+  rig_init(&rig, PEF_STAGE_CONV, 0, &leat_kern_portable);
+  set_params(&rig, c);
+  rig_operand(&rig, PEF_F32, a.x, 4, a.x_dims);
+  rig_operand(&rig, PEF_F32, a.w, 4, a.w_dims);
+  leat_rt_operand_t *y = rig_operand(&rig, PEF_F32, a.y, 4, a.y_dims);
+  y->dims[3]++;
+  assert_fails(rig_run(&rig, 0), LEAT_CORRUPT, "spatial dim 1");
+  y->dims[3]--;
+  rig.params[5] = 0;
+  assert_fails(rig_run(&rig, 0), LEAT_CORRUPT, "out of range");
+  rig.params[5] = 1;
+  rig.params[1] = 4;
+  assert_fails(rig_run(&rig, 0), LEAT_CORRUPT, "groups");
+  rig.params[1] = 1;
+  rig_rows(&rig, 0, 0);
+  assert_fails(rig_run(&rig, 0), LEAT_CORRUPT, "differ");
+  rig_deinit(&rig);
+  arrays_deinit(&a);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_conv),         cmocka_unit_test(test_wgrad), cmocka_unit_test(test_conv_f64),
+      cmocka_unit_test(test_conv_strided), cmocka_unit_test(test_pool),  cmocka_unit_test(test_refusals),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
