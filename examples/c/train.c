@@ -68,7 +68,8 @@ int main(int argc, char **argv) {
   size_t count, label_count;
   unsigned char *pixels = read_idx(argv[2], 3, pixel_count, &count);
   unsigned char *classes = read_idx(argv[3], 1, 1, &label_count);
-  if (label_count != count) return fprintf(stderr, "train: %zu images, %zu labels\n", count, label_count), LEAT_MISMATCH;
+  if (label_count != count)
+    return fprintf(stderr, "train: %zu images, %zu labels\n", count, label_count), LEAT_MISMATCH;
   float *images = malloc(image_info.data_bytes);
   int64_t *labels = malloc(batch * sizeof *labels);
   check(leat_program_bind(program, image, images, image_info.data_bytes));

@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "leat/runtime.h"
+#include "pef/pef_read.h"
 
 // Texts in the order they were given; they point into argv.
 typedef LEAT_ARRAY(const char *) leat_cmd_list_t;
@@ -22,8 +23,8 @@ typedef struct leat_cmd_option_s {
   const char *name;   // "--threads"
   const char *value;  // "N" in the help; NULL for a flag
   const char *help;
-  uint32_t kind;      // leat_cmd_option_kind
-  size_t offset;      // where the value goes in the subcommand's options
+  uint32_t kind;  // leat_cmd_option_kind
+  size_t offset;  // where the value goes in the subcommand's options
 } leat_cmd_option_t;
 
 typedef struct leat_cmd_s {
@@ -44,11 +45,16 @@ void leat_cmd_free_options(const leat_cmd_t *cmd, void *options);
 void leat_cmd_print_help(const leat_cmd_t *cmd);
 
 // Splits "name=value" at the first '='; `out_name` is allocated. The message names `option`.
-leat_status_t leat_cmd_split(const char *option, const char *text, char **out_name, const char **out_value) LEAT_MUST_USE;
+leat_status_t leat_cmd_split(const char *option, const char *text, char **out_name,
+                             const char **out_value) LEAT_MUST_USE;
 
-// The symbol that `name` means: its exact name, the one name that ends with it at a word border, or a number n: the n-th
-// symbol of `kind`. Where several or none fit, the message lists the candidates of `kind`.
+// The symbol that `name` means: its exact name, the one name that ends with it at a word border, or a number n: the
+// n-th symbol of `kind`. Where several or none fit, the message lists the candidates of `kind`.
 leat_status_t leat_cmd_find_symbol(const leat_program_t *program, const char *name, uint32_t kind,
                                    uint32_t *out_symbol) LEAT_MUST_USE;
+
+// Adds to `needed` (one flag a symbol, true for those that are asked for) every symbol that runs of the section types
+// `types` read, directly or through others, to compute the asked ones.
+leat_status_t leat_cmd_needs(const leat_pef_t *pef, uint32_t types, bool *needed) LEAT_MUST_USE;
 
 #endif

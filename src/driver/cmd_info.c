@@ -245,9 +245,10 @@ const leat_cmd_t leat_cmd_info = {
     .name = "info",
     .usage = "info FILE.pef [--json]",
     .summary = "shows sections, symbols, memory and metadata of a PEF",
-    .examples = "examples:\n"
-                "  leat info lenet.pef\n"
-                "  leat info lenet.pef --json | python3 -m json.tool\n",
+    .examples =
+        "examples:\n"
+        "  leat info lenet.pef\n"
+        "  leat info lenet.pef --json | python3 -m json.tool\n",
     .options = option_table,
     .option_count = sizeof option_table / sizeof *option_table,
     .operand_count = 1,

@@ -34,9 +34,13 @@ static leat_status_t set_count(const leat_cmd_option_t *option, const char *text
 static leat_status_t set_value(const leat_cmd_option_t *option, const char *text, void *options) {
   void *place = (char *)options + option->offset;
   switch (option->kind) {
-    case LEAT_CMD_TEXT: *(const char **)place = text; return NULL;
-    case LEAT_CMD_COUNT: return set_count(option, text, place);
-    default: return push_text(place, text);
+    case LEAT_CMD_TEXT:
+      *(const char **)place = text;
+      return NULL;
+    case LEAT_CMD_COUNT:
+      return set_count(option, text, place);
+    default:
+      return push_text(place, text);
   }
 }
 
@@ -49,7 +53,8 @@ leat_status_t leat_cmd_parse(const leat_cmd_t *cmd, int argc, char **argv, void 
     }
     const char *value = strchr(text, '=');
     const leat_cmd_option_t *option = find_option(cmd, text, value ? (size_t)(value - text) : strlen(text));
-    if (!option) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s has no option %s; see leat %s --help", cmd->name, text, cmd->name);
+    if (!option)
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s has no option %s; see leat %s --help", cmd->name, text, cmd->name);
     if (option->kind == LEAT_CMD_FLAG) {
       if (value) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s takes no value", option->name);
       *(bool *)((char *)options + option->offset) = true;

@@ -33,10 +33,9 @@ static void list_symbols(const leat_program_t *program, uint32_t kind, const cha
 static leat_status_t no_such_symbol(const leat_program_t *program, const char *name, uint32_t kind, bool ambiguous) {
   leat_text_t list = {0};
   list_symbols(program, kind, ambiguous ? name : NULL, &list);
-  leat_status_t status =
-      leat_status_make(ambiguous ? LEAT_INVALID_ARGUMENT : LEAT_NOT_FOUND, "%s '%s': %s",
-                       ambiguous ? "several symbols end with" : "no symbol is called, or ends with", name,
-                       list.data ? list.data : "there are none of this kind");
+  leat_status_t status = leat_status_make(ambiguous ? LEAT_INVALID_ARGUMENT : LEAT_NOT_FOUND, "%s '%s': %s",
+                                          ambiguous ? "several symbols end with" : "no symbol is called, or ends with",
+                                          name, list.data ? list.data : "there are none of this kind");
   leat_text_deinit(&list);
   return status;
 }

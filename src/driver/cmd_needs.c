@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which symbols must hold something before a run, so that the asked ones come out right: walks the calls of a PEF
+// backwards and marks what flows into what is asked. A label that only a loss reads need not be given when the loss is
+// not asked for.
+//
+// Nothing is ever taken off the marks, although a place may be reused for several values: the answer may name a symbol
+// too many, never one too few.
+#include "driver/cmd.h"
+#include "pef/pef_read.h"
+
+// Bytes [begin, end) of a symbol or the arena (places), or of tile scratch.
+typedef struct span_s {
+  uint32_t kind;  // pef_place_kind
+  uint32_t symbol;
+  uint64_t begin, end;
+} span_t;
+typedef LEAT_ARRAY(span_t) span_list_t;
+
+typedef struct walk_s {
+  const leat_pef_t *pef;
+  span_list_t live;     // places whose contents matter
+  span_list_t scratch;  // of the call being visited
+  bool failed;          // out of memory
+} walk_t;
+
+static bool overlap(const span_t *a, const span_t *b) {
+  return a->kind == b->kind && a->symbol == b->symbol && a->begin < b->end && b->begin < a->end;
+}
+
+static bool is_live(const span_list_t *list, const span_t *span) {
+  for (uint32_t i = 0; i < list->count; ++i)
+    if (overlap(&list->data[i], span)) return true;
+  return false;
+}
+
+static void mark(walk_t *walk, span_list_t *list, const span_t *span) {
+  for (uint32_t i = 0; i < list->count; ++i) {
+    const span_t *old = &list->data[i];
+    if (overlap(old, span) && old->begin <= span->begin && span->end <= old->end) return;
+  }
+  span_t *entry = leat_array_push(list);
+  if (entry)
+    *entry = *span;
+  else
+    walk->failed = true;
+}
+
+static span_t argument_span(const pef_argument_t *argument) {
+  return (span_t){argument->kind, argument->symbol, argument->offset, argument->offset + argument->bytes};
+}
+
+// What the operand touches of its body's scratch.
+static span_t scratch_span(const pef_body_t *body, const pef_operand_t *operand) {
+  const int64_t element_bytes = (int64_t)leat_pef_dtype_bytes(operand->dtype);
+  int64_t low = (int64_t)operand->offset, high = low + element_bytes;
+  for (uint32_t d = 0; d < operand->rank; ++d) {
+    const int64_t extent =
+        d == operand->row_dim ? (int64_t)(body->tile_rows_max * operand->row_mult) : operand->dims[d];
+    const int64_t reach = (extent - 1) * operand->strides[d] * element_bytes;
+    *(reach < 0 ? &low : &high) += reach;
+  }
+  return (span_t){0, 0, (uint64_t)low, (uint64_t)high};
+}
+
+// The list and the span that an operand of a call stands for; NULL for absent operands.
+static span_list_t *operand_place(walk_t *walk, const pef_call_t *call, const pef_operand_t *operand,
+                                  span_t *out_span) {
+  const leat_pef_t *pef = walk->pef;
+  if (operand->space == PEF_SPACE_ARGUMENT) {
+    *out_span = argument_span(&pef->arguments[call->argument_first + operand->slot]);
+    return &walk->live;
+  }
+  *out_span = scratch_span(&pef->bodies[call->body], operand);
+  return operand->space == PEF_SPACE_SCRATCH ? &walk->scratch : NULL;
+}
+
+static const uint8_t scalar_arity[] = {
+#define SCALAR(suffix, name, arity, result, f64, i64) arity,
+#include "ir/scalar.def"
+#undef SCALAR
+};
+
+// The operands that the outputs `live` of a MAP stage are computed from: registers are followed back from its stores.
+static uint64_t map_sources(const pef_instruction_t *instructions, uint32_t count, uint64_t live) {
+  bool wanted[PEF_MAX_REGISTERS] = {false};
+  uint64_t sources = 0;
+  for (const pef_instruction_t *in = instructions + count; in-- > instructions;) {
+    if (in->op == PEF_OP_STORE) {
+      if (live >> in->a & 1) wanted[in->b] = true;
+      continue;
+    }
+    if (!wanted[in->dst]) continue;
+    wanted[in->dst] = false;
+    if (in->op == PEF_OP_LOAD) sources |= UINT64_C(1) << in->a;
+    if (in->op == PEF_OP_CONVERT || in->op == PEF_OP_WRAP) wanted[in->b] = true;
+    if (in->op >= PEF_OP_LOAD) continue;
+    const uint16_t registers[] = {in->a, in->b, in->c};
+    for (uint32_t i = 0; i < scalar_arity[in->op]; ++i) wanted[registers[i]] = true;
+  }
+  return sources;
+}
+
+static void visit_stage(walk_t *walk, const pef_call_t *call, const pef_stage_t *stage) {
+  const uint64_t outputs = leat_pef_stage_outputs(walk->pef, stage);
+  const pef_operand_t *operands = &walk->pef->operands[stage->operand_first];
+  uint64_t live = 0;
+  span_t span;
+  for (uint32_t i = 0; i < stage->operand_count; ++i) {
+    if (!(outputs >> i & 1)) continue;
+    const span_list_t *list = operand_place(walk, call, &operands[i], &span);
+    if (list && is_live(list, &span)) live |= UINT64_C(1) << i;
+  }
+  if (!live) return;
+  const pef_instruction_t *instructions = &walk->pef->instructions[stage->instruction_first];
+  const uint64_t sources =
+      stage->kind == PEF_STAGE_MAP ? map_sources(instructions, stage->instruction_count, live) : ~outputs;
+  for (uint32_t i = 0; i < stage->operand_count; ++i) {
+    span_list_t *list = sources >> i & 1 ? operand_place(walk, call, &operands[i], &span) : NULL;
+    if (list) mark(walk, list, &span);
+  }
+}
+
+static void visit_calls(walk_t *walk, uint32_t types) {
+  for (uint32_t c = walk->pef->call_count; c-- > 0;) {
+    const pef_call_t *call = &walk->pef->calls[c];
+    if (call->type != PEF_PREPARE && !(types >> call->type & 1)) continue;
+    const pef_body_t *body = &walk->pef->bodies[call->body];
+    walk->scratch.count = 0;
+    for (uint32_t s = body->stage_count; s-- > 0;) visit_stage(walk, call, &walk->pef->stages[body->stage_first + s]);
+  }
+}
+
+// Only symbols live from one run to the next. True if a symbol was found live that was not in `needed`.
+static bool keep_symbols(walk_t *walk, bool *needed) {
+  bool grew = false;
+  for (uint32_t i = 0; i < walk->live.count; ++i) {
+    const span_t *span = &walk->live.data[i];
+    if (span->kind != PEF_PLACE_SYMBOL || needed[span->symbol]) continue;
+    needed[span->symbol] = grew = true;
+  }
+  return grew;
+}
+
+leat_status_t leat_cmd_needs(const leat_pef_t *pef, uint32_t types, bool *needed) {
+  walk_t walk = {.pef = pef};
+  do {
+    walk.live.count = 0;
+    for (uint32_t i = 0; i < pef->symbol_count; ++i)
+      if (needed[i]) mark(&walk, &walk.live, &(span_t){PEF_PLACE_SYMBOL, i, 0, pef->symbols[i].bytes});
+    visit_calls(&walk, types);
+  } while (!walk.failed && keep_symbols(&walk, needed));
+  leat_array_free(&walk.live);
+  leat_array_free(&walk.scratch);
+  if (walk.failed) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for the inputs that the outputs depend on");
+  return NULL;
+}
