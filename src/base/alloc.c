@@ -7,11 +7,11 @@
 enum { BLOCK_ALIGNMENT = 64 };
 
 // Allocations until the one that fails; 0: none fails. The only mutable state of the folder, and only for tests.
-static _Thread_local uint64_t allocations_until_failure;
+static _Thread_local uint64_t leat_alloc_fail_countdown;
 
-void leat_alloc_fail_after(uint64_t count) { allocations_until_failure = count; }
+void leat_alloc_fail_after(uint64_t count) { leat_alloc_fail_countdown = count; }
 
-static bool fails_by_request(void) { return allocations_until_failure != 0 && --allocations_until_failure == 0; }
+static bool fails_by_request(void) { return leat_alloc_fail_countdown != 0 && --leat_alloc_fail_countdown == 0; }
 
 void *leat_alloc(size_t bytes) {
   size_t padded;

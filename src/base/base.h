@@ -28,19 +28,19 @@
 leat_status_t leat_status_make(int code, const char *format, ...) LEAT_PRINTF(2, 3) LEAT_MUST_USE;
 // Puts "<text>: " before the message of a failed status; passes success through. Once per module boundary.
 leat_status_t leat_status_annotate(leat_status_t status, const char *format, ...) LEAT_PRINTF(2, 3) LEAT_MUST_USE;
-#define LEAT_TRY(expr)                          \
-  do {                                          \
-    leat_status_t status_ = (expr);             \
-    if (status_ != NULL) return status_;        \
+#define LEAT_TRY(expr)                   \
+  do {                                   \
+    leat_status_t status_ = (expr);      \
+    if (status_ != NULL) return status_; \
   } while (0)
 #define LEAT_FAIL(...) return leat_status_make(__VA_ARGS__)
 
 // --- allocation ---------------------------------------------------------------------------------------------
 // All heap memory of the library comes from here, so that a test can make the n-th allocation fail:
 // leat_alloc_fail_after(n) fails the n-th following allocation (0: never). Test hook, thread-local.
-void *leat_alloc(size_t bytes);                       // uninitialised; NULL when out of memory; 64-byte aligned
-void *leat_alloc_zero(size_t count, size_t bytes);    // overflow-checked
-void leat_free(void *pointer);                        // of leat_alloc*; NULL is fine
+void *leat_alloc(size_t bytes);                     // uninitialised; NULL when out of memory; 64-byte aligned
+void *leat_alloc_zero(size_t count, size_t bytes);  // overflow-checked
+void leat_free(void *pointer);                      // of leat_alloc*; NULL is fine
 void leat_alloc_fail_after(uint64_t count);
 // false when the product or sum does not fit.
 bool leat_size_mul(size_t a, size_t b, size_t *out);
@@ -53,17 +53,17 @@ typedef struct leat_arena_s {
 } leat_arena_t;
 void leat_arena_init(leat_arena_t *arena);
 void leat_arena_deinit(leat_arena_t *arena);
-void *leat_arena_alloc(leat_arena_t *arena, size_t bytes);            // zeroed, 16-byte aligned; NULL when out of memory
+void *leat_arena_alloc(leat_arena_t *arena, size_t bytes);  // zeroed, 16-byte aligned; NULL when out of memory
 char *leat_arena_strdup(leat_arena_t *arena, const char *text, size_t length);
 
 // --- growing arrays of plain records -------------------------------------------------------------------------
 // struct { T *data; uint32_t count, capacity; }. leat_array_push makes room for one zeroed element and returns it,
 // NULL when out of memory (the array is then as before). leat_array_push_n makes room for n and returns the first.
 // Pointers into the array do not survive a push: keep ids. A zeroed array struct is empty.
-#define LEAT_ARRAY(T) \
-  struct {            \
-    T *data;          \
-    uint32_t count;   \
+#define LEAT_ARRAY(T)  \
+  struct {             \
+    T *data;           \
+    uint32_t count;    \
     uint32_t capacity; \
   }
 void *leat_array_grow(void **data, uint32_t *count, uint32_t *capacity, uint32_t extra, size_t element_bytes);
@@ -76,14 +76,14 @@ void *leat_array_grow(void **data, uint32_t *count, uint32_t *capacity, uint32_t
 // --- text builder --------------------------------------------------------------------------------------------
 // A zeroed struct is an empty text.
 typedef struct leat_text_s {
-  char *data;       // NUL-terminated once anything was written
+  char *data;  // NUL-terminated once anything was written
   size_t length, capacity;
-  bool failed;      // sticky: out of memory
+  bool failed;  // sticky: out of memory
 } leat_text_t;
 void leat_text_deinit(leat_text_t *text);
 void leat_text_put(leat_text_t *text, const char *format, ...) LEAT_PRINTF(2, 3);
 void leat_text_put_bytes(leat_text_t *text, const char *bytes, size_t length);
-void leat_text_put_json_string(leat_text_t *text, const char *string);   // quoted and escaped
+void leat_text_put_json_string(leat_text_t *text, const char *string);  // quoted and escaped
 // Shortest form that reads back equal, always recognisable as a float (`1.0`, `1e+30`); `inf`, `-inf`, `nan`.
 void leat_text_put_double(leat_text_t *text, double value);
 // Reads a C99 decimal or hexadecimal float (also `inf`, `nan`) with a point whatever the locale says. *out_end is set

@@ -7,23 +7,21 @@
 
 struct leat_status_s {
   int code;
-  char *message;  // owned; allocated with the object
+  const char *message;  // allocated with the object
 };
 
-static char out_of_memory_message[] = "out of memory";
-static const struct leat_status_s out_of_memory = {LEAT_OUT_OF_MEMORY, out_of_memory_message};
+static const struct leat_status_s out_of_memory = {LEAT_OUT_OF_MEMORY, "out of memory"};
 
 static leat_status_t static_status(void) { return (leat_status_t)&out_of_memory; }
 
-// A status with room for `length` characters, the message still empty; NULL when out of memory.
-static leat_status_t status_alloc(int code, size_t length) {
+// A status with room for a message of `length` characters, which the caller writes; NULL when out of memory.
+static leat_status_t status_alloc(int code, size_t length, char **out_message) {
   size_t bytes;
   if (!leat_size_add(sizeof(struct leat_status_s) + 1, length, &bytes)) return NULL;
   leat_status_t status = leat_alloc(bytes);
   if (status == NULL) return NULL;
-  status->code = code;
-  status->message = (char *)(status + 1);
-  status->message[0] = '\0';
+  *out_message = (char *)(status + 1);
+  *status = (struct leat_status_s){code, *out_message};
   return status;
 }
 
@@ -41,8 +39,9 @@ leat_status_t leat_status_make(int code, const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
   size_t length = formatted_length(format, arguments);
-  leat_status_t status = status_alloc(code, length);
-  if (status != NULL) (void)vsnprintf(status->message, length + 1, format, arguments);
+  char *message;
+  leat_status_t status = status_alloc(code, length, &message);
+  if (status != NULL) (void)vsnprintf(message, length + 1, format, arguments);
   va_end(arguments);
   return status != NULL ? status : static_status();
 }
@@ -53,11 +52,12 @@ leat_status_t leat_status_annotate(leat_status_t status, const char *format, ...
   va_start(arguments, format);
   size_t context = formatted_length(format, arguments);
   size_t rest = strlen(status->message);
-  leat_status_t longer = status_alloc(status->code, context + 2 + rest);
+  char *message;
+  leat_status_t longer = status_alloc(status->code, context + 2 + rest, &message);
   if (longer != NULL) {
-    (void)vsnprintf(longer->message, context + 1, format, arguments);
-    memcpy(longer->message + context, ": ", 2);
-    memcpy(longer->message + context + 2, status->message, rest + 1);
+    (void)vsnprintf(message, context + 1, format, arguments);
+    memcpy(message + context, ": ", 2);
+    memcpy(message + context + 2, status->message, rest + 1);
     leat_status_free(status);
   }
   va_end(arguments);

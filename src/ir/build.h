@@ -10,9 +10,9 @@
 #include "ir/graph.h"
 
 typedef struct leat_builder_s {
-  leat_graph_t *graph;     // where ops go
-  leat_status_t status;    // first error; taken by leat_builder_take_status
-  uint8_t type;            // section type, detached, group and origin given to new ops
+  leat_graph_t *graph;   // where ops go
+  leat_status_t status;  // first error; taken by leat_builder_take_status
+  uint8_t type;          // section type, detached, group and origin given to new ops
   uint8_t detached;
   uint32_t group, origin;
 } leat_builder_t;
@@ -21,7 +21,7 @@ void leat_builder_init(leat_builder_t *b, leat_graph_t *graph);
 leat_status_t leat_builder_take_status(leat_builder_t *b) LEAT_MUST_USE;
 // Sets the sticky error (keeps the first). Returns LEAT_NONE, so that rows can `return leat_b_fail(...)`.
 leat_value_id_t leat_b_fail(leat_builder_t *b, int code, const char *format, ...) LEAT_PRINTF(3, 4);
-const leat_value_t *leat_b_value(const leat_builder_t *b, leat_value_id_t v);   // a dummy f32[] for LEAT_NONE
+const leat_value_t *leat_b_value(const leat_builder_t *b, leat_value_id_t v);  // a dummy f32[] for LEAT_NONE
 
 // Any primitive with explicit attributes; result 0 is returned, further results are consecutive ids.
 leat_value_id_t leat_b_op(leat_builder_t *b, uint32_t kind, const leat_value_id_t *inputs, uint32_t input_count,
@@ -31,29 +31,46 @@ leat_value_id_t leat_b_op(leat_builder_t *b, uint32_t kind, const leat_value_id_
 leat_value_id_t leat_b_symbol(leat_builder_t *b, const char *name, const char *kind, leat_dtype_t dtype, uint32_t rank,
                               const int64_t *dims);
 void leat_b_store(leat_builder_t *b, const char *name, const char *kind, leat_value_id_t v);
-leat_value_id_t leat_b_scalar(leat_builder_t *b, leat_dtype_t dtype, double value);              // 0-d splat
+leat_value_id_t leat_b_scalar(leat_builder_t *b, leat_dtype_t dtype, double value);  // 0-d splat
 leat_value_id_t leat_b_splat(leat_builder_t *b, leat_dtype_t dtype, uint32_t rank, const int64_t *dims, double value);
 // `data`: the bytes, row-major; copied into a blob
-leat_value_id_t leat_b_constant(leat_builder_t *b, leat_dtype_t dtype, uint32_t rank, const int64_t *dims, const void *data);
+leat_value_id_t leat_b_constant(leat_builder_t *b, leat_dtype_t dtype, uint32_t rank, const int64_t *dims,
+                                const void *data);
 leat_value_id_t leat_b_iota(leat_builder_t *b, leat_dtype_t dtype, uint32_t rank, const int64_t *dims, uint32_t dim);
-leat_value_id_t leat_b_random(leat_builder_t *b, const char *fn, int64_t stream, leat_value_id_t state, leat_dtype_t dtype,
-                              uint32_t rank, const int64_t *dims);
+leat_value_id_t leat_b_random(leat_builder_t *b, const char *fn, int64_t stream, leat_value_id_t state,
+                              leat_dtype_t dtype, uint32_t rank, const int64_t *dims);
 
 // elementwise; operands broadcast as in torch (ranks are equalised by leading 1s; nothing is materialised)
 leat_value_id_t leat_b_map1(leat_builder_t *b, leat_scalar_t fn, leat_value_id_t x);
 leat_value_id_t leat_b_map2(leat_builder_t *b, leat_scalar_t fn, leat_value_id_t x, leat_value_id_t y);
-leat_value_id_t leat_b_map3(leat_builder_t *b, leat_scalar_t fn, leat_value_id_t x, leat_value_id_t y, leat_value_id_t z);
-leat_value_id_t leat_b_cast(leat_builder_t *b, leat_value_id_t x, leat_dtype_t dtype);           // x itself if equal
+leat_value_id_t leat_b_map3(leat_builder_t *b, leat_scalar_t fn, leat_value_id_t x, leat_value_id_t y,
+                            leat_value_id_t z);
+leat_value_id_t leat_b_cast(leat_builder_t *b, leat_value_id_t x, leat_dtype_t dtype);  // x itself if equal
 // x fn number, the number rounded once to x's dtype
 leat_value_id_t leat_b_map2s(leat_builder_t *b, leat_scalar_t fn, leat_value_id_t x, double number);
-leat_value_id_t leat_b_sub_from(leat_builder_t *b, double number, leat_value_id_t x);            // number - x
-static inline leat_value_id_t leat_b_add(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y) { return leat_b_map2(b, LEAT_SCALAR_ADD, x, y); }
-static inline leat_value_id_t leat_b_sub(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y) { return leat_b_map2(b, LEAT_SCALAR_SUB, x, y); }
-static inline leat_value_id_t leat_b_mul(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y) { return leat_b_map2(b, LEAT_SCALAR_MUL, x, y); }
-static inline leat_value_id_t leat_b_div(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y) { return leat_b_map2(b, LEAT_SCALAR_DIV, x, y); }
-static inline leat_value_id_t leat_b_muls(leat_builder_t *b, leat_value_id_t x, double s) { return leat_b_map2s(b, LEAT_SCALAR_MUL, x, s); }
-static inline leat_value_id_t leat_b_adds(leat_builder_t *b, leat_value_id_t x, double s) { return leat_b_map2s(b, LEAT_SCALAR_ADD, x, s); }
-static inline leat_value_id_t leat_b_select(leat_builder_t *b, leat_value_id_t c, leat_value_id_t x, leat_value_id_t y) { return leat_b_map3(b, LEAT_SCALAR_SELECT, c, x, y); }
+leat_value_id_t leat_b_sub_from(leat_builder_t *b, double number, leat_value_id_t x);  // number - x
+static inline leat_value_id_t leat_b_add(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y) {
+  return leat_b_map2(b, LEAT_SCALAR_ADD, x, y);
+}
+static inline leat_value_id_t leat_b_sub(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y) {
+  return leat_b_map2(b, LEAT_SCALAR_SUB, x, y);
+}
+static inline leat_value_id_t leat_b_mul(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y) {
+  return leat_b_map2(b, LEAT_SCALAR_MUL, x, y);
+}
+static inline leat_value_id_t leat_b_div(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y) {
+  return leat_b_map2(b, LEAT_SCALAR_DIV, x, y);
+}
+static inline leat_value_id_t leat_b_muls(leat_builder_t *b, leat_value_id_t x, double s) {
+  return leat_b_map2s(b, LEAT_SCALAR_MUL, x, s);
+}
+static inline leat_value_id_t leat_b_adds(leat_builder_t *b, leat_value_id_t x, double s) {
+  return leat_b_map2s(b, LEAT_SCALAR_ADD, x, s);
+}
+static inline leat_value_id_t leat_b_select(leat_builder_t *b, leat_value_id_t c, leat_value_id_t x,
+                                            leat_value_id_t y) {
+  return leat_b_map3(b, LEAT_SCALAR_SELECT, c, x, y);
+}
 
 // across elements. `dims` is a bit mask (0: x itself); reduced dims stay with extent 1 unless keepdim is false.
 leat_value_id_t leat_b_reduce(leat_builder_t *b, const char *fn, leat_value_id_t x, uint32_t dims, bool keepdim);
@@ -64,21 +81,25 @@ leat_value_id_t leat_b_contract(leat_builder_t *b, const char *spec, leat_value_
 leat_value_id_t leat_b_reshape(leat_builder_t *b, leat_value_id_t x, uint32_t rank, const int64_t *dims);
 leat_value_id_t leat_b_transpose(leat_builder_t *b, leat_value_id_t x, const int64_t *perm);
 leat_value_id_t leat_b_swap(leat_builder_t *b, leat_value_id_t x, uint32_t dim_a, uint32_t dim_b);
-leat_value_id_t leat_b_slice(leat_builder_t *b, leat_value_id_t x, const int64_t *start, const int64_t *stop, const int64_t *step);
-leat_value_id_t leat_b_slice_dim(leat_builder_t *b, leat_value_id_t x, uint32_t dim, int64_t start, int64_t stop, int64_t step);
+leat_value_id_t leat_b_slice(leat_builder_t *b, leat_value_id_t x, const int64_t *start, const int64_t *stop,
+                             const int64_t *step);
+leat_value_id_t leat_b_slice_dim(leat_builder_t *b, leat_value_id_t x, uint32_t dim, int64_t start, int64_t stop,
+                                 int64_t step);
 leat_value_id_t leat_b_concat(leat_builder_t *b, const leat_value_id_t *xs, uint32_t count, uint32_t dim);
 leat_value_id_t leat_b_pad(leat_builder_t *b, leat_value_id_t x, const int64_t *low, const int64_t *high,
-                           const int64_t *interior, double value);                               // interior may be NULL
+                           const int64_t *interior, double value);  // interior may be NULL
 // torch's broadcast to a shape of equal or greater rank
 leat_value_id_t leat_b_broadcast_to(leat_builder_t *b, leat_value_id_t x, uint32_t rank, const int64_t *dims);
 // the reverse: sums x down to `dims`
 leat_value_id_t leat_b_sum_to(leat_builder_t *b, leat_value_id_t x, uint32_t rank, const int64_t *dims);
 leat_value_id_t leat_b_flip(leat_builder_t *b, leat_value_id_t x, uint32_t dims);
-leat_value_id_t leat_b_gather(leat_builder_t *b, leat_value_id_t x, leat_value_id_t indices, uint32_t dim, uint32_t batch);
+leat_value_id_t leat_b_gather(leat_builder_t *b, leat_value_id_t x, leat_value_id_t indices, uint32_t dim,
+                              uint32_t batch);
 leat_value_id_t leat_b_scatter(leat_builder_t *b, const char *fn, leat_value_id_t x, leat_value_id_t indices,
                                leat_value_id_t updates, uint32_t dim, uint32_t batch);
 // stable sort; *out_indices is i64
-leat_value_id_t leat_b_sort(leat_builder_t *b, leat_value_id_t x, uint32_t dim, bool descending, leat_value_id_t *out_indices);
+leat_value_id_t leat_b_sort(leat_builder_t *b, leat_value_id_t x, uint32_t dim, bool descending,
+                            leat_value_id_t *out_indices);
 
 // convolution and pooling over n spatial dims
 typedef struct leat_window_s {
@@ -89,8 +110,10 @@ typedef struct leat_window_s {
 // The window of a CONV, CONV_WGRAD, POOL or POOL_GRAD op; what the op does not have is 1 (base_dilation, groups).
 void leat_window_of(const leat_graph_t *g, const leat_op_t *op, leat_window_t *out_window);
 leat_value_id_t leat_b_conv(leat_builder_t *b, leat_value_id_t x, leat_value_id_t w, const leat_window_t *window);
-leat_value_id_t leat_b_conv_wgrad(leat_builder_t *b, leat_value_id_t x, leat_value_id_t dy, const leat_window_t *window);
+leat_value_id_t leat_b_conv_wgrad(leat_builder_t *b, leat_value_id_t x, leat_value_id_t dy,
+                                  const leat_window_t *window);
 leat_value_id_t leat_b_pool(leat_builder_t *b, const char *fn, leat_value_id_t x, const leat_window_t *window);
-leat_value_id_t leat_b_pool_grad(leat_builder_t *b, const char *fn, leat_value_id_t x, leat_value_id_t dy, const leat_window_t *window);
+leat_value_id_t leat_b_pool_grad(leat_builder_t *b, const char *fn, leat_value_id_t x, leat_value_id_t dy,
+                                 const leat_window_t *window);
 
 #endif

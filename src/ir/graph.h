@@ -11,7 +11,7 @@
 #include "leat/graph.h"
 
 enum { LEAT_RANK_MAX = 8, LEAT_BLOB_MAX = 1 << 20 };
-#define LEAT_ELEMENTS_MAX (INT64_MAX / 64)   // so that bytes, and sums of a few sizes, fit int64
+#define LEAT_ELEMENTS_MAX (INT64_MAX / 64)  // so that bytes, and sums of a few sizes, fit int64
 #define LEAT_NONE UINT32_MAX
 typedef uint32_t leat_value_id_t;
 typedef uint32_t leat_op_id_t;
@@ -51,25 +51,31 @@ typedef enum leat_attr_key_e {
 } leat_attr_key_t;
 
 typedef enum leat_section_type_e {  // ORDER: as in pef_format.h
-  LEAT_TYPE_FWD, LEAT_TYPE_BCKWD, LEAT_TYPE_GRADNORM, LEAT_TYPE_OPT, LEAT_TYPE_REDUCE, LEAT_TYPE_GATHER,
-  LEAT_TYPE_PREPARE, LEAT_TYPE_COUNT
+  LEAT_TYPE_FWD,
+  LEAT_TYPE_BCKWD,
+  LEAT_TYPE_GRADNORM,
+  LEAT_TYPE_OPT,
+  LEAT_TYPE_REDUCE,
+  LEAT_TYPE_GATHER,
+  LEAT_TYPE_PREPARE,
+  LEAT_TYPE_COUNT
 } leat_section_type_t;
 
 // Facts of the tables.
 typedef struct leat_op_info_s {
-  const char *name;        // primitives print as "prim.<name>"
+  const char *name;  // primitives print as "prim.<name>"
   uint16_t min_inputs, max_inputs, result_count;
-  const char *attrs;       // space-separated keys
-  bool own_gradient;       // traced only
+  const char *attrs;  // space-separated keys
+  bool own_gradient;  // traced only
 } leat_op_info_t;
 const leat_op_info_t *leat_op_info(uint32_t kind);
 bool leat_op_is_primitive(uint32_t kind);
-bool leat_op_takes_attr(uint32_t kind, leat_attr_key_t key);                          // is the key in the op's schema?
-bool leat_op_find(const char *text, size_t length, uint32_t *out_kind);               // "linear", "prim.map"
+bool leat_op_takes_attr(uint32_t kind, leat_attr_key_t key);             // is the key in the op's schema?
+bool leat_op_find(const char *text, size_t length, uint32_t *out_kind);  // "linear", "prim.map"
 const char *leat_attr_name(leat_attr_key_t key);
-char leat_attr_kind(leat_attr_key_t key);                                             // 'I', 'L', 'F', 'S' or 'T'
+char leat_attr_kind(leat_attr_key_t key);  // 'I', 'L', 'F', 'S' or 'T'
 bool leat_attr_find(const char *text, size_t length, leat_attr_key_t *out_key);
-const char *leat_section_type_name(leat_section_type_t type);                         // "fwd", "bckwd", ...
+const char *leat_section_type_name(leat_section_type_t type);  // "fwd", "bckwd", ...
 size_t leat_dtype_bytes(leat_dtype_t dtype);
 const char *leat_dtype_name(leat_dtype_t dtype);
 bool leat_dtype_find(const char *text, size_t length, leat_dtype_t *out_dtype);
@@ -79,12 +85,13 @@ double leat_dtype_round(leat_dtype_t dtype, double number);
 const char *leat_scalar_name(leat_scalar_t fn);
 uint32_t leat_scalar_arity(leat_scalar_t fn);
 bool leat_scalar_is_predicate(leat_scalar_t fn);
-bool leat_scalar_is_defined(leat_scalar_t fn, leat_dtype_t operand);   // exp is not defined for integers, xor not for floats
+bool leat_scalar_is_defined(leat_scalar_t fn,
+                            leat_dtype_t operand);  // exp is not defined for integers, xor not for floats
 bool leat_scalar_find(const char *name, leat_scalar_t *out_fn);
 
 // A contraction's spec taken apart: the letters of x, y and the result, "ab,bc->ac".
 typedef struct leat_spec_s {
-  uint8_t rank[3];                // of x, y, result
+  uint8_t rank[3];  // of x, y, result
   char letters[3][LEAT_RANK_MAX];
 } leat_spec_t;
 // LEAT_INVALID_ARGUMENT: malformed, a letter twice in one tensor, or a letter in only one of the three.
@@ -94,23 +101,24 @@ int leat_spec_find(const leat_spec_t *spec, uint32_t which, char letter);
 
 typedef struct leat_value_s {
   uint8_t dtype, rank;
-  uint16_t result_index;   // which result of `op`
+  uint16_t result_index;  // which result of `op`
   leat_op_id_t op;
   int64_t dims[LEAT_RANK_MAX];
 } leat_value_t;
 
 typedef struct leat_attr_s {
-  uint16_t key;            // leat_attr_key_t
-  uint32_t count;          // list length
+  uint16_t key;    // leat_attr_key_t
+  uint32_t count;  // list length
   union {
     int64_t i;
     double f;
-    const char *s;         // in the graph's arena; compare with strcmp
-    const int64_t *l;      // in the graph's arena
+    const char *s;     // in the graph's arena; compare with strcmp
+    const int64_t *l;  // in the graph's arena
   } v;
 } leat_attr_t;
 
-// Attributes as values: {leat_attr_s(LEAT_ATTR_FN, "sum"), leat_attr_i(LEAT_ATTR_DIM, 0)}. Lists and strings are borrowed.
+// Attributes as values: {leat_attr_s(LEAT_ATTR_FN, "sum"), leat_attr_i(LEAT_ATTR_DIM, 0)}. Lists and strings are
+// borrowed.
 static inline leat_attr_t leat_attr_i(leat_attr_key_t key, int64_t i) {
   return (leat_attr_t){.key = (uint16_t)key, .v.i = i};
 }
@@ -125,25 +133,25 @@ static inline leat_attr_t leat_attr_l(leat_attr_key_t key, const int64_t *l, uin
 }
 
 typedef struct leat_op_s {
-  uint16_t kind;           // leat_op_kind_t
-  uint8_t type;            // leat_section_type_t: the phase this op belongs to
-  uint8_t detached;        // 1: gradients do not flow through (torch.no_grad at trace time)
+  uint16_t kind;                        // leat_op_kind_t
+  uint8_t type;                         // leat_section_type_t: the phase this op belongs to
+  uint8_t detached;                     // 1: gradients do not flow through (torch.no_grad at trace time)
   uint32_t input_first, input_count;    // into graph->inputs
   uint32_t result_first, result_count;  // values are consecutive
   uint32_t attr_first, attr_count;      // into graph->attrs, sorted by key
-  uint32_t group;          // fusion group, 0: none
-  uint32_t origin;         // index into graph->origins; 0: unknown
+  uint32_t group;                       // fusion group, 0: none
+  uint32_t origin;                      // index into graph->origins; 0: unknown
 } leat_op_t;
 
 // Where an op comes from; strings in the arena, "" where unknown.
 typedef struct leat_origin_s {
-  const char *module;      // "lenet.conv1"
-  const char *source;      // "lenet.py:42"
-  const char *traced;      // name of the traced op
+  const char *module;  // "lenet.conv1"
+  const char *source;  // "lenet.py:42"
+  const char *traced;  // name of the traced op
 } leat_origin_t;
 
 typedef struct leat_blob_s {
-  const void *data;        // in the arena; NULL until set
+  const void *data;  // in the arena; NULL until set
   size_t data_bytes;
 } leat_blob_t;
 
@@ -153,7 +161,7 @@ struct leat_graph_s {
   LEAT_ARRAY(leat_value_t) values;
   LEAT_ARRAY(leat_value_id_t) inputs;
   LEAT_ARRAY(leat_attr_t) attrs;
-  LEAT_ARRAY(leat_origin_t) origins;   // [0] is the unknown origin
+  LEAT_ARRAY(leat_origin_t) origins;  // [0] is the unknown origin
   LEAT_ARRAY(leat_blob_t) blobs;
 };
 
@@ -181,9 +189,9 @@ const char *leat_op_string(const leat_graph_t *g, const leat_op_t *op, leat_attr
 const int64_t *leat_op_list(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t key, uint32_t *out_count);
 bool leat_attrs_equal(const leat_graph_t *a, const leat_op_t *x, const leat_graph_t *b, const leat_op_t *y);
 
-int64_t leat_value_elements(const leat_value_t *v);   // product of dims; 1 for rank 0
+int64_t leat_value_elements(const leat_value_t *v);  // product of dims; 1 for rank 0
 size_t leat_value_bytes(const leat_value_t *v);
-bool leat_value_fits(const leat_value_t *v);          // extents >= 0, at most LEAT_ELEMENTS_MAX elements
+bool leat_value_fits(const leat_value_t *v);  // extents >= 0, at most LEAT_ELEMENTS_MAX elements
 bool leat_same_shape(const leat_value_t *a, const leat_value_t *b);
 // "32x784xf32" style for messages is `f32[32,784]`; into `buffer` of at least 160 bytes.
 const char *leat_value_text(const leat_value_t *v, char *buffer, size_t buffer_bytes);
@@ -200,21 +208,23 @@ typedef struct leat_op_desc_s {
   uint32_t input_count;
   const leat_attr_t *attrs;
   uint32_t attr_count;
-  const leat_value_t *results;   // dtype, rank, dims are read
+  const leat_value_t *results;  // dtype, rank, dims are read
   uint32_t result_count;
 } leat_op_desc_t;
 leat_status_t leat_graph_append(leat_graph_t *g, const leat_op_desc_t *desc, leat_op_id_t *out_op) LEAT_MUST_USE;
 // Strings are copied, NULL counts as "". An origin equal to the last one added gets its index.
 leat_status_t leat_graph_add_origin(leat_graph_t *g, const leat_origin_t *origin, uint32_t *out_origin) LEAT_MUST_USE;
 // Appends a blob with a copy of the bytes: what a `constant` op with attribute `index` then names.
-leat_status_t leat_graph_add_blob(leat_graph_t *g, const void *data, size_t data_bytes, uint32_t *out_index) LEAT_MUST_USE;
+leat_status_t leat_graph_add_blob(leat_graph_t *g, const void *data, size_t data_bytes,
+                                  uint32_t *out_index) LEAT_MUST_USE;
 
 // Shape rule of a primitive (ir/shape.c): fills dtype, rank, dims of the results from the inputs and attributes.
 // SYMBOL, CONSTANT, IOTA and RANDOM take dtype and shape from `results` as given, casts the dtype. A primitive states
-// every attribute of its row (CONSTANT: `value` or `index`; SYMBOL: `name` and `kind`): there are no defaults. `attrs` need not be sorted.
-// Messages name what does not fit.
-leat_status_t leat_shape_infer(const leat_graph_t *g, uint32_t kind, const leat_value_id_t *inputs, uint32_t input_count,
-                               const leat_attr_t *attrs, uint32_t attr_count, leat_value_t *results) LEAT_MUST_USE;
+// every attribute of its row (CONSTANT: `value` or `index`; SYMBOL: `name` and `kind`): there are no defaults. `attrs`
+// need not be sorted. Messages name what does not fit.
+leat_status_t leat_shape_infer(const leat_graph_t *g, uint32_t kind, const leat_value_id_t *inputs,
+                               uint32_t input_count, const leat_attr_t *attrs, uint32_t attr_count,
+                               leat_value_t *results) LEAT_MUST_USE;
 
 // Everything that must hold of a graph (ir/verify.c): ids, arities, attribute schemas, topological order, shapes of
 // primitives equal to their rule, unique symbol names, declared blobs set. Traced ops may declare any shapes: what
@@ -227,18 +237,18 @@ typedef struct leat_cost_s {
 } leat_cost_t;
 leat_cost_t leat_op_cost(const leat_graph_t *g, const leat_op_t *op);
 
-// The slow reference (ir/eval.c): runs every op of a verified primitive graph, which must outlive the eval. Symbols keep
-// their value from run to run; those that were never set are zeros. `get` reads what a `store` wrote or `set` gave.
-// Floats are computed in f64 and rounded to the dtype at each op's result; sums are accumulated in f64.
+// The slow reference (ir/eval.c): runs every op of a verified primitive graph, which must outlive the eval. Symbols
+// keep their value from run to run; those that were never set are zeros. `get` reads what a `store` wrote or `set`
+// gave. Floats are computed in f64 and rounded to the dtype at each op's result; sums are accumulated in f64.
 typedef struct leat_eval_s leat_eval_t;
 leat_status_t leat_eval_create(const leat_graph_t *primitive_graph, leat_eval_t **out_eval) LEAT_MUST_USE;
 void leat_eval_destroy(leat_eval_t *eval);
 leat_status_t leat_eval_set(leat_eval_t *eval, const char *symbol, const void *data, size_t data_bytes) LEAT_MUST_USE;
-leat_status_t leat_eval_run(leat_eval_t *eval) LEAT_MUST_USE;    // all stores happen after all reads
+leat_status_t leat_eval_run(leat_eval_t *eval) LEAT_MUST_USE;  // all stores happen after all reads
 leat_status_t leat_eval_get(const leat_eval_t *eval, const char *symbol, void *data, size_t data_bytes) LEAT_MUST_USE;
 // Evaluates one primitive on contiguous operands into contiguous results (used by folding). Blobs of constants come
 // from `g`. LEAT_UNSUPPORTED for symbol and store.
-leat_status_t leat_eval_op(const leat_graph_t *g, const leat_op_t *op, const void *const *inputs, void *const *results)
-    LEAT_MUST_USE;
+leat_status_t leat_eval_op(const leat_graph_t *g, const leat_op_t *op, const void *const *inputs,
+                           void *const *results) LEAT_MUST_USE;
 
 #endif

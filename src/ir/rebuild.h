@@ -7,16 +7,17 @@
 
 typedef struct leat_rebuild_s {
   const leat_graph_t *from;
-  leat_builder_t b;             // writes to the new graph
-  leat_value_id_t *map;         // old value -> new value; LEAT_NONE: dropped
+  leat_builder_t b;      // writes to the new graph
+  leat_value_id_t *map;  // old value -> new value; LEAT_NONE: dropped
   void *user;
 } leat_rebuild_t;
 
 // For each op of the old graph, in order: provenance of `b` is set from it, then `visit` is called. It either writes
-// replacement ops and sets r->map for every result, or calls leat_rebuild_copy. Blobs are shared (copied by reference
-// into the new graph's tables, which keeps the bytes alive by copying them once into its arena).
+// replacement ops and sets r->map for every result, or calls leat_rebuild_copy. Origins and blobs are copied with their
+// indices before the walk. A failure, returned or left in `b`, is annotated with the op it happened at.
 typedef leat_status_t (*leat_rebuild_visit_t)(leat_rebuild_t *r, leat_op_id_t op);
-leat_status_t leat_rebuild(const leat_graph_t *from, leat_rebuild_visit_t visit, void *user, leat_graph_t **out_graph) LEAT_MUST_USE;
+leat_status_t leat_rebuild(const leat_graph_t *from, leat_rebuild_visit_t visit, void *user,
+                           leat_graph_t **out_graph) LEAT_MUST_USE;
 // Copies the op with its inputs mapped.
 leat_status_t leat_rebuild_copy(leat_rebuild_t *r, leat_op_id_t op) LEAT_MUST_USE;
 static inline leat_value_id_t leat_rebuild_input(const leat_rebuild_t *r, const leat_op_t *op, uint32_t i) {

@@ -353,6 +353,30 @@ static void test_one_op_is_evaluated_for_folding(void **state) {
   leat_graph_destroy(g);
 }
 
+// Every single allocation of making and running an eval fails once.
+static void test_every_allocation_may_fail(void **state) {
+  (void)state;
+  leat_graph_t *g = graph_of(A("f32[1,1,4]") B(
+      "f32[1,1,2]") "%2 = prim.conv(%0, %1) {stride=[1], low=[0], high=[0], "
+                    "dilation=[1], base_dilation=[1], groups=1} : f32[1,1,3]\n"
+                    "%3, %4 = prim.sort(%2) {dim=2, descending=1} : f32[1,1,3], i64[1,1,3]\n"
+                    "%5 = prim.contract(%3, %3) {spec=\"abk,abk->ab\"} : f32[1,1]\n"
+                    "prim.store(%5) {kind=\"output\", name=\"y\"}\n");
+  for (uint64_t n = 1;; n++) {
+    leat_eval_t *eval;
+    assert_true(n < 1000);
+    leat_alloc_fail_after(n);
+    leat_status_t status = leat_eval_create(g, &eval);
+    if (status == NULL) status = leat_eval_run(eval);
+    leat_alloc_fail_after(0);
+    leat_eval_destroy(eval);
+    if (status == NULL) break;
+    assert_int_equal(leat_status_code(status), LEAT_OUT_OF_MEMORY);
+    leat_status_free(status);
+  }
+  leat_graph_destroy(g);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_map),
@@ -368,6 +392,7 @@ int main(void) {
       cmocka_unit_test(test_gather_and_scatter),
       cmocka_unit_test(test_stores_happen_after_all_reads),
       cmocka_unit_test(test_one_op_is_evaluated_for_folding),
+      cmocka_unit_test(test_every_allocation_may_fail),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

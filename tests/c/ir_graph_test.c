@@ -261,6 +261,23 @@ static void test_every_allocation_may_fail(void **state) {
   }
 }
 
+static void test_rebuild_may_run_out_of_memory(void **state) {
+  (void)state;
+  leat_graph_t *g = parsed(negated);
+  for (uint64_t n = 1;; n++) {
+    leat_graph_t *out;
+    assert_true(n < 1000);
+    leat_alloc_fail_after(n);
+    leat_status_t status = leat_rebuild(g, replace_neg_by_abs, NULL, &out);
+    leat_alloc_fail_after(0);
+    leat_graph_destroy(out);
+    if (status == NULL) break;
+    assert_int_equal(leat_status_code(status), LEAT_OUT_OF_MEMORY);
+    leat_status_free(status);
+  }
+  leat_graph_destroy(g);
+}
+
 // --- cost ---------------------------------------------------------------------------------------------------------
 
 static void test_cost_counts_operations_and_bytes(void **state) {
@@ -299,6 +316,7 @@ int main(void) {
       cmocka_unit_test(test_verify_lets_traced_ops_declare_their_shapes),
       cmocka_unit_test(test_verify_stops_broken_ids),
       cmocka_unit_test(test_every_allocation_may_fail),
+      cmocka_unit_test(test_rebuild_may_run_out_of_memory),
       cmocka_unit_test(test_cost_counts_operations_and_bytes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
