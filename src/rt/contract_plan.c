@@ -141,12 +141,79 @@ static void layout_workspace(contract_plan_t *plan, leat_rt_stage_t *stage) {
   stage->workspace_bytes = a + b + c;
 }
 
-int64_t leat_rt_contract_a_m(const contract_plan_t *plan) { return plan->pack_a ? CONTRACT_K : plan->m.a; }
-int64_t leat_rt_contract_a_k(const contract_plan_t *plan) { return plan->pack_a ? 1 : plan->k.a; }
-int64_t leat_rt_contract_b_k(const contract_plan_t *plan, int64_t width) {
-  return plan->pack_b || plan->n_block > 0 ? width : plan->k.b;
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+
+leat_kern_gemm_t leat_rt_contract_gemm(const contract_plan_t *plan, int64_t m, int64_t n, int64_t k, int64_t b_k,
+                                       int add) {
+  return (leat_kern_gemm_t){.m = m, .n = n, .k = k,
+                            .a_m = plan->pack_a ? CONTRACT_K : plan->m.a, .a_k = plan->pack_a ? 1 : plan->k.a,
+                            .b_k = b_k, .c_m = plan->pack_c ? CONTRACT_N : plan->m.c, .add = add};
 }
-int64_t leat_rt_contract_c_m(const contract_plan_t *plan) { return plan->pack_c ? CONTRACT_N : plan->m.c; }
+
+// As wide as the kernels like, within one packed block of the file.
+contract_columns_t leat_rt_contract_columns(const contract_plan_t *plan, const char *b, int64_t first) {
+  contract_columns_t columns = {.first = first, .width = min64(CONTRACT_N, plan->n.extent - first)};
+  columns.b = b + first * plan->n.b * plan->b_bytes;
+  columns.memory_b_k = plan->k.b;
+  if (plan->n_block > 0) {
+    int64_t block = first / plan->n_block, inside = first % plan->n_block;
+    columns.memory_b_k = min64(plan->n_block, plan->n.extent - block * plan->n_block);
+    columns.width = min64(columns.width, columns.memory_b_k - inside);
+    columns.b = b + (block * plan->n_block_step + inside) * plan->b_bytes;
+  }
+  columns.b_k = plan->pack_b ? columns.width : columns.memory_b_k;
+  return columns;
+}
+
+// --- generated kernels -------------------------------------------------------------------------------------------
+
+// Full blocks and the rest of `extent`.
+static void add_sizes(int64_t *sizes, int64_t block, int64_t extent) {
+  const int64_t wanted[2] = {extent >= block ? block : 0, extent % block};
+  for (int w = 0; w < 2; w++) {
+    uint32_t i = 0;
+    while (i < CONTRACT_SIZES && sizes[i] != 0 && sizes[i] != wanted[w]) i++;
+    if (i < CONTRACT_SIZES) sizes[i] = wanted[w];
+  }
+}
+
+static void add_widths(contract_plan_t *plan) {
+  for (int64_t j = 0; j < plan->n.extent;) {
+    contract_columns_t columns = leat_rt_contract_columns(plan, NULL, j);
+    uint32_t i = 0;
+    while (i < CONTRACT_SIZES && plan->widths[i].width != 0 &&
+           (plan->widths[i].width != columns.width || plan->widths[i].b_k != columns.b_k)) {
+      i++;
+    }
+    if (i < CONTRACT_SIZES) plan->widths[i] = (contract_width_t){columns.width, columns.b_k};
+    j += columns.width;
+  }
+}
+
+static void request_blocks(contract_plan_t *plan, leat_rt_jit_t *jit, uint32_t m, uint32_t n, uint32_t k) {
+  if (plan->m_sizes[m] == 0 || plan->widths[n].width == 0 || plan->k_sizes[k] == 0) return;
+  bool one_chunk = plan->k_total <= CONTRACT_K && plan->k_count == 0;
+  for (int add = 0; add < 2; add++) {
+    if ((add == 0 && plan->add) || (add == 1 && one_chunk && !plan->add)) continue;
+    leat_kern_gemm_t g = leat_rt_contract_gemm(plan, plan->m_sizes[m], plan->widths[n].width, plan->k_sizes[k],
+                                               plan->widths[n].b_k, add);
+    plan->block[m][n][k][add] = leat_rt_jit_gemm(jit, &g);
+  }
+}
+
+static void generate(contract_plan_t *plan, const leat_rt_prepare_t *context) {
+  if (context->jit == NULL || plan->class_ != PEF_CLASS_F32) return;
+  int64_t tile = context->tile_rows_max, last = context->row_count % tile;
+  add_sizes(plan->m_sizes, CONTRACT_M, plan->m.extent * (plan->m.is_rows ? tile : 1));
+  if (plan->m.is_rows && last > 0) add_sizes(plan->m_sizes, CONTRACT_M, plan->m.extent * last);
+  add_sizes(plan->k_sizes, CONTRACT_K, plan->k.extent);
+  add_widths(plan);
+  for (uint32_t m = 0; m < CONTRACT_SIZES; m++) {
+    for (uint32_t n = 0; n < CONTRACT_SIZES; n++) {
+      for (uint32_t k = 0; k < CONTRACT_SIZES; k++) request_blocks(plan, context->jit, m, n, k);
+    }
+  }
+}
 
 leat_status_t leat_rt_contract_prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *context) {
   contract_plan_t *plan = leat_arena_alloc(context->arena, sizeof *plan);
@@ -157,6 +224,7 @@ leat_status_t leat_rt_contract_prepare(leat_rt_stage_t *stage, const leat_rt_pre
   choose_dims(plan, stage);
   choose_kernels(plan, stage, context->kern);
   layout_workspace(plan, stage);
+  generate(plan, context);
   stage->plan = plan;
   return NULL;
 }

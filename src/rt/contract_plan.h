@@ -7,6 +7,7 @@
 #ifndef LEAT_RT_CONTRACT_PLAN_H_
 #define LEAT_RT_CONTRACT_PLAN_H_
 
+#include "rt/jit.h"
 #include "rt/stage.h"
 
 enum { CONTRACT_M = 64, CONTRACT_N = 64, CONTRACT_K = 256, CONTRACT_PANEL_BYTES = 1 << 20 };
@@ -17,9 +18,11 @@ typedef struct contract_dim_s {
   bool is_rows;
 } contract_dim_t;
 
-// A generated kernel: C[m,n] (+)= A[m,k] B[k,n] with sizes and strides fixed when it was made.
-typedef void (*contract_block_fn_t)(const void *b, const void *a, void *c);
+// Sizes of blocks that generated kernels are made for; the rest goes to the kernel body.
 enum { CONTRACT_SIZES = 4 };
+typedef struct contract_width_s {
+  int64_t width, b_k;           // columns of a block, and the stride of k in B there
+} contract_width_t;
 
 typedef struct contract_plan_s {
   uint8_t class_, value_bytes;
@@ -39,14 +42,22 @@ typedef struct contract_plan_s {
   leat_kern_store_fn_t store_c;
   size_t a_offset, b_offset, c_offset;   // buffers in the workspace
   // Generated kernels by the index of their sizes; NULL: gemm.
-  int64_t m_sizes[CONTRACT_SIZES], n_sizes[CONTRACT_SIZES], k_sizes[CONTRACT_SIZES];
-  contract_block_fn_t block[CONTRACT_SIZES][CONTRACT_SIZES][CONTRACT_SIZES][2];
+  int64_t m_sizes[CONTRACT_SIZES], k_sizes[CONTRACT_SIZES];
+  contract_width_t widths[CONTRACT_SIZES];
+  leat_rt_jit_gemm_t block[CONTRACT_SIZES][CONTRACT_SIZES][CONTRACT_SIZES][2];   // m, width, k, add
 } contract_plan_t;
 
-// Strides of A, B and C as the block kernel sees them; `width` is that of the block of columns.
-int64_t leat_rt_contract_a_m(const contract_plan_t *plan);
-int64_t leat_rt_contract_a_k(const contract_plan_t *plan);
-int64_t leat_rt_contract_b_k(const contract_plan_t *plan, int64_t width);
-int64_t leat_rt_contract_c_m(const contract_plan_t *plan);
+// A block of columns: where B's first element lies, and how wide the block is.
+typedef struct contract_columns_s {
+  int64_t first, width;
+  const char *b;
+  int64_t memory_b_k;           // stride of k in B as it lies in memory
+  int64_t b_k;                  // and as the block kernel sees it
+} contract_columns_t;
+contract_columns_t leat_rt_contract_columns(const contract_plan_t *plan, const char *b, int64_t first);
+
+// The product of one block as the kernel sees it.
+leat_kern_gemm_t leat_rt_contract_gemm(const contract_plan_t *plan, int64_t m, int64_t n, int64_t k, int64_t b_k,
+                                       int add);
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loading: from the tables of a validated PEF to prepared stages, bodies and calls; and the facts of a program.
+#include "rt/jit.h"
 #include "rt/threads.h"
 #include "rt/program.h"
 
@@ -142,6 +143,10 @@ static leat_status_t build(leat_program_t *program, const leat_load_options_t *o
   LEAT_TRY(read_options(program, options, &profile));
   program->enabled_outputs = UINT64_MAX;
   LEAT_TRY(leat_rt_symbols_place(program));
+  // Generated kernels follow the CPU, so a cap on the ISA level does without.
+  enum leat_isa best;
+  LEAT_TRY(leat_rt_cpu_isa(NULL, &best));
+  if (program->isa == best && best != LEAT_ISA_PORTABLE) LEAT_TRY(leat_rt_jit_create(program->kern, &program->jit));
   LEAT_TRY(prepare_bodies(program));
   LEAT_TRY(prepare_calls(program));
   if (profile) {
@@ -171,6 +176,7 @@ LEAT_EXPORT leat_status_t leat_program_load(const char *path, const leat_load_op
 LEAT_EXPORT void leat_program_destroy(leat_program_t *program) {
   if (program == NULL) return;
   leat_rt_threads_destroy(program->pool);
+  leat_rt_jit_destroy(program->jit);
   leat_rt_pages_unmap(program->worker_block, program->worker_block_bytes);
   leat_rt_pages_unmap(program->block, program->block_bytes);
   leat_arena_deinit(&program->arena);

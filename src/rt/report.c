@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The report: sections with cost and measured time, symbols, memory; JSON.
+#include "rt/jit.h"
 #include "rt/program.h"
 
 static const char *const type_names[PEF_TYPE_COUNT] = {"fwd", "bckwd", "gradnorm", "opt", "reduce", "gather", "prepare"};
@@ -42,8 +43,13 @@ static void put_symbol(const leat_program_t *program, uint32_t index, leat_text_
 LEAT_EXPORT leat_status_t leat_program_report(const leat_program_t *program, char **out_json) {
   const leat_pef_t *pef = program->pef;
   leat_text_t text = {0};
-  leat_text_put(&text, "{\"isa\":\"%s\",\"threads\":%u,\"jit\":%s", leat_rt_cpu_isa_name(program->isa),
-                program->thread_count, program->jit != NULL ? "true" : "false");
+  leat_text_put(&text, "{\"isa\":\"%s\",\"threads\":%u", leat_rt_cpu_isa_name(program->isa),
+                program->thread_count);
+  if (program->jit != NULL) {
+    leat_rt_jit_counts_t counts = leat_rt_jit_counts(program->jit);
+    leat_text_put(&text, ",\"kernels\":{\"generated\":%u,\"unavailable\":%u,\"unequal\":%u}",
+                  counts.requested - counts.unavailable - counts.unequal, counts.unavailable, counts.unequal);
+  }
   leat_text_put(&text, ",\"memory\":{\"arena_bytes\":%llu,\"block_bytes\":%zu,\"tile_bytes\":%zu,\"constant_bytes\":%llu}",
                 (unsigned long long)pef->info->arena_bytes, program->block_bytes, program->worker_block_bytes,
                 (unsigned long long)pef->constant_bytes);

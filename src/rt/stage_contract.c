@@ -9,13 +9,6 @@ typedef struct contract_run_s {
   char *buffer_a, *buffer_b, *buffer_c;
 } contract_run_t;
 
-// A block of columns: where B's first element lies, and how wide the block is.
-typedef struct contract_columns_s {
-  int64_t first, width;
-  const char *b;
-  int64_t b_width;                            // packed B of the file: width of the whole block there
-} contract_columns_t;
-
 static bool next_index(int64_t *index, const int64_t *extents, uint32_t count) {
   for (uint32_t d = count; d-- > 0;) {
     if (++index[d] < extents[d]) return true;
@@ -49,39 +42,33 @@ static void pack_a(const contract_plan_t *plan, char *out, const char *a, int64_
   }
 }
 
-static contract_block_fn_t find_block(const contract_plan_t *plan, int64_t m, int64_t n, int64_t k, int add) {
+static leat_rt_jit_gemm_t find_block(const contract_plan_t *plan, const leat_kern_gemm_t *g) {
   uint32_t i = 0, j = 0, p = 0;
-  while (i < CONTRACT_SIZES - 1 && plan->m_sizes[i] != m) i++;
-  while (j < CONTRACT_SIZES - 1 && plan->n_sizes[j] != n) j++;
-  while (p < CONTRACT_SIZES - 1 && plan->k_sizes[p] != k) p++;
-  return plan->block[i][j][p][add];
+  while (i < CONTRACT_SIZES - 1 && plan->m_sizes[i] != g->m) i++;
+  while (j < CONTRACT_SIZES - 1 && (plan->widths[j].width != g->n || plan->widths[j].b_k != g->b_k)) j++;
+  while (p < CONTRACT_SIZES - 1 && plan->k_sizes[p] != g->k) p++;
+  bool found = plan->m_sizes[i] == g->m && plan->widths[j].width == g->n && plan->widths[j].b_k == g->b_k &&
+               plan->k_sizes[p] == g->k;
+  return found ? plan->block[i][j][p][g->add] : NULL;
 }
 
-static void multiply(const contract_plan_t *plan, const char *a, const char *b, char *c, int64_t m, int64_t n,
-                     int64_t k, int64_t b_k, int add) {
-  contract_block_fn_t block = find_block(plan, m, n, k, add);
+static void multiply(const contract_plan_t *plan, const leat_kern_gemm_t *g, const char *a, const char *b, char *c) {
+  leat_rt_jit_gemm_t block = find_block(plan, g);
   if (block != NULL) {
     block(b, a, c);
-    return;
+  } else {
+    plan->gemm(g, a, b, c);
   }
-  leat_kern_gemm_t g = {m, n, k, leat_rt_contract_a_m(plan), leat_rt_contract_a_k(plan), b_k,
-                        leat_rt_contract_c_m(plan), add};
-  plan->gemm(&g, a, b, c);
 }
 
 // B of chunk (k index `linear` of all k dims, address `b`) as the block kernel reads it.
 static const char *chunk_of_b(const contract_run_t *run, const leat_kern_t *kern, const contract_columns_t *columns,
-                              const char *b, int64_t linear, int64_t k, int64_t b_k) {
+                              const char *b, int64_t linear, int64_t k) {
   const contract_plan_t *plan = run->plan;
   if (!plan->pack_b) return b;
   if (plan->panel_b) return run->buffer_b + linear * columns->width * plan->value_bytes;
-  pack_b(plan, kern, run->buffer_b, b, k, columns->width, b_k);
+  pack_b(plan, kern, run->buffer_b, b, k, columns->width, columns->memory_b_k);
   return run->buffer_b;
-}
-
-// Stride of k in B as it lies in memory.
-static int64_t memory_b_k(const contract_plan_t *plan, const contract_columns_t *columns) {
-  return plan->n_block > 0 ? columns->b_width : plan->k.b;
 }
 
 typedef struct contract_k_s {
@@ -109,7 +96,7 @@ static bool next_k(const contract_plan_t *plan, contract_k_t *k) {
 // Address of B at inner index p of the outer k index.
 static const char *b_at(const contract_plan_t *plan, const contract_columns_t *columns, const contract_k_t *k,
                         int64_t p) {
-  int64_t offset = plan->n_block > 0 ? (k->linear + p) * columns->b_width : k->b + p * plan->k.b;
+  int64_t offset = plan->n_block > 0 ? (k->linear + p) * columns->memory_b_k : k->b + p * plan->k.b;
   return columns->b + offset * plan->b_bytes;
 }
 
@@ -118,7 +105,7 @@ static void pack_panel(const contract_run_t *run, const leat_kern_t *kern, const
   contract_k_t k = first_k(plan);
   do {
     pack_b(plan, kern, run->buffer_b + k.linear * columns->width * plan->value_bytes, b_at(plan, columns, &k, 0),
-           plan->k.extent, columns->width, memory_b_k(plan, columns));
+           plan->k.extent, columns->width, columns->memory_b_k);
   } while (next_k(plan, &k));
 }
 
@@ -133,18 +120,17 @@ static void run_block(const contract_run_t *run, const leat_kern_t *kern, const 
   }
   contract_k_t outer = first_k(plan);
   int add = plan->add;
-  int64_t b_k = plan->pack_b ? width : memory_b_k(plan, columns);
   do {
     for (int64_t p = 0; p < plan->k.extent; p += CONTRACT_K) {
       int64_t k = min64(CONTRACT_K, plan->k.extent - p);
       const char *block_a = a + (outer.a + p * plan->k.a) * plan->a_bytes;
-      const char *block_b = chunk_of_b(run, kern, columns, b_at(plan, columns, &outer, p), outer.linear + p, k,
-                                       memory_b_k(plan, columns));
+      const char *block_b = chunk_of_b(run, kern, columns, b_at(plan, columns, &outer, p), outer.linear + p, k);
       if (plan->pack_a) {
         pack_a(plan, run->buffer_a, block_a, m, k);
         block_a = run->buffer_a;
       }
-      multiply(plan, block_a, block_b, to, m, width, k, b_k, add);
+      leat_kern_gemm_t g = leat_rt_contract_gemm(plan, m, width, k, columns->b_k, add);
+      multiply(plan, &g, block_a, block_b, to);
       add = 1;
     }
   } while (next_k(plan, &outer));
@@ -153,22 +139,10 @@ static void run_block(const contract_run_t *run, const leat_kern_t *kern, const 
   }
 }
 
-// The next block of columns from `first`: as wide as the kernels like, within one packed block of the file.
-static contract_columns_t columns_from(const contract_plan_t *plan, const char *b, int64_t first) {
-  contract_columns_t columns = {first, min64(CONTRACT_N, plan->n.extent - first), b + first * plan->n.b * plan->b_bytes, 0};
-  if (plan->n_block > 0) {
-    int64_t block = first / plan->n_block, inside = first % plan->n_block;
-    columns.b_width = min64(plan->n_block, plan->n.extent - block * plan->n_block);
-    columns.width = min64(columns.width, columns.b_width - inside);
-    columns.b = b + (block * plan->n_block_step + inside) * plan->b_bytes;
-  }
-  return columns;
-}
-
 static void run_matrix(const contract_run_t *run, const leat_kern_t *kern, const char *a, const char *b, char *c) {
   const contract_plan_t *plan = run->plan;
   for (int64_t j = 0; j < plan->n.extent;) {
-    contract_columns_t columns = columns_from(plan, b, j);
+    contract_columns_t columns = leat_rt_contract_columns(plan, b, j);
     if (plan->panel_b) pack_panel(run, kern, &columns);
     for (int64_t i = 0; i < run->m; i += CONTRACT_M) {
       run_block(run, kern, &columns, a + i * plan->m.a * plan->a_bytes,

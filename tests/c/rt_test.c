@@ -105,6 +105,7 @@ static void test_demo_bits(void **state) {
   check_demo((pef_demo_t){.rows = 7, .in = 13, .out = 10, .tile_rows_max = 3});
   check_demo((pef_demo_t){.rows = 100, .in = 300, .out = 70, .tile_rows_max = 64});
   check_demo((pef_demo_t){.rows = 100, .in = 300, .out = 150, .tile_rows_max = 100, .n_block = 64});
+  check_demo((pef_demo_t){.rows = 256, .in = 128, .out = 128, .tile_rows_max = 64});   // worth several threads
   check_demo((pef_demo_t){.rows = 33, .in = 40, .out = 90, .tile_rows_max = 16, .n_block = 48});
 }
 
