@@ -21,7 +21,8 @@ for library in "$build"/src/*/libleat_*.a; do
     echo "$library: mutable global $name"
     found=1
   done < <(objdump -t "$library" 2>/dev/null |
-    awk -F '\t' '$1 ~ / O \.(data|bss|tdata|tbss)$/ || $1 ~ / \*COM\*$/ { sub(/^[0-9a-f]+ +(\.hidden +)?/, "", $2); print $2 }' |
+    awk -F '\t' '($1 ~ / \.(data|bss|tdata|tbss)$/ && $1 !~ / d +\./) || $1 ~ / \*COM\*$/ {
+      sub(/^[0-9a-f]+ +(\.hidden +)?/, "", $2); print $2 }' |
     sort -u)
 done
 [ $found = 0 ] && echo "globals: none that can change"
