@@ -66,14 +66,14 @@ static leat_status_t prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *co
 }
 
 leat_status_t leat_rt_conv_prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *context) {
-  conv_t *c;
+  conv_t *c = NULL;
   LEAT_TRY(prepare(stage, context, 1, 2, &c));
   if (c->x->dtype == PEF_F64) return NULL;
   return leat_rt_conv_plan(context->arena, &c->shape, &c->forward, &stage->workspace_bytes);
 }
 
 leat_status_t leat_rt_conv_wgrad_prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *context) {
-  conv_t *c;
+  conv_t *c = NULL;
   LEAT_TRY(prepare(stage, context, 2, 1, &c));
   LEAT_RT_EXPECT(stage, c->x->row_dim == PEF_NO_ROW_DIM, "rows run along the images of a weight gradient");
   const int64_t *base = c->shape.window.base;
