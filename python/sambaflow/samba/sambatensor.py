@@ -67,8 +67,12 @@ class DimInfo:
 
 
 def plain_tensor(tensor: torch.Tensor) -> torch.Tensor:
-    """`tensor` as an ordinary torch.Tensor that shares memory (and autograd history, if any)."""
+    """`tensor` as an ordinary torch.Tensor that shares memory, and autograd history if it has any."""
+    if type(tensor) is torch.Tensor:
+        return tensor
     with _plain_call():
+        if tensor.is_leaf:
+            return _make_subclass(torch.Tensor, tensor, tensor.requires_grad)
         return tensor.as_subclass(torch.Tensor)
 
 
@@ -242,7 +246,7 @@ class SambaTensor(torch.Tensor):
         with _plain_call():
             result = func(*args, **(kwargs or {}))
         if func in _NOT_WRAPPED:
-            if func is _SET_DATA:
+            if func == _SET_DATA:
                 _refresh(args[0])
             return result
         result = _mark(result)
