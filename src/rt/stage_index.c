@@ -59,12 +59,12 @@ static leat_status_t prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *co
 }
 
 leat_status_t leat_rt_gather_prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *context) {
-  indexed_t *s;
+  indexed_t *s = NULL;
   return prepare(stage, context, 0, 1, 2, &s);
 }
 
 leat_status_t leat_rt_scatter_prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *context) {
-  indexed_t *s;
+  indexed_t *s = NULL;
   LEAT_TRY(prepare(stage, context, 2, 0, 1, &s));
   const int64_t dim = stage->params[0], index_dims = s->index->rank - stage->params[1];
   LEAT_RT_EXPECT(stage, s->small->row_dim < dim || s->small->row_dim >= dim + index_dims, "rows run along the index");

@@ -53,13 +53,13 @@ static leat_status_t prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *co
 }
 
 leat_status_t leat_rt_pool_prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *context) {
-  pool_t *p;
+  pool_t *p = NULL;
   LEAT_RT_EXPECT(stage, stage->operand_count == 2, "%u operands; 2 are needed", stage->operand_count);
   return prepare(stage, context, &p);
 }
 
 leat_status_t leat_rt_pool_grad_prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *context) {
-  pool_t *p;
+  pool_t *p = NULL;
   LEAT_RT_EXPECT(stage, stage->operand_count == 3, "%u operands; 3 are needed", stage->operand_count);
   LEAT_TRY(prepare(stage, context, &p));
   const leat_rt_operand_t *x = &stage->operands[0], *dx = &stage->operands[2];
