@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix products of class F64.
+#include "kern/vec_native.h"
+
 #include "kern/fma.h"
 #include "kern/isa.h"
-#include "kern/vec.h"
 
 #define V(name) vf64_##name
 #define VT vf64_t
 #define ET double
 #define LANES VF64_LANES
 #define FN KERN(gemm_f64)
-// Accumulators that stay in registers: a vector is one register of AVX-512, two of AVX2.
+// Accumulators that stay in registers, of which AVX-512 has 32 and the others 16.
 #ifdef __AVX512F__
-#define ROWS 8
-#define WIDTH 2
+#define ROWS 6
+#define WIDTH 4
 #else
 #define ROWS 5
-#define WIDTH 1
+#define WIDTH 2
 #endif
 
 VEC_INLINE vf64_t vf64_fma(vf64_t a, vf64_t b, vf64_t c) {

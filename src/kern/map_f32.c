@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // MAP kernels of class F32.
+#include "kern/vec_native.h"
+
 #include "kern/isa.h"
 #include "kern/math_f32.h"
 

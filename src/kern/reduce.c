@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reductions of class values, in the orders that pef_format.h states. Maximum and minimum do not depend on the order
 // (NaN if any is; +0 above -0), so their folds may go by vectors.
+#include "kern/vec_native.h"
+
 #include "kern/isa.h"
 #include "kern/math_f32.h"
 
@@ -74,14 +76,14 @@ DEFINE_FOLD(sum, f32, float)
 DEFINE_FOLD(prod, f32, float)
 DEFINE_FOLD(sum, f64, double)
 DEFINE_FOLD(prod, f64, double)
-DEFINE_FOLD_FREE(max, f32, float, vf32, vf32_t, 16)
-DEFINE_FOLD_FREE(min, f32, float, vf32, vf32_t, 16)
-DEFINE_FOLD_FREE(max, f64, double, vf64, vf64_t, 8)
-DEFINE_FOLD_FREE(min, f64, double, vf64, vf64_t, 8)
-DEFINE_FOLD_FREE(sum, i64, int64_t, vi64, vi64_t, 8)
+DEFINE_FOLD_FREE(max, f32, float, vf32, vf32_t, VF32_LANES)
+DEFINE_FOLD_FREE(min, f32, float, vf32, vf32_t, VF32_LANES)
+DEFINE_FOLD_FREE(max, f64, double, vf64, vf64_t, VF64_LANES)
+DEFINE_FOLD_FREE(min, f64, double, vf64, vf64_t, VF64_LANES)
+DEFINE_FOLD_FREE(sum, i64, int64_t, vi64, vi64_t, VF64_LANES)
 DEFINE_FOLD(prod, i64, int64_t)
-DEFINE_FOLD_FREE(max, i64, int64_t, vi64, vi64_t, 8)
-DEFINE_FOLD_FREE(min, i64, int64_t, vi64, vi64_t, 8)
+DEFINE_FOLD_FREE(max, i64, int64_t, vi64, vi64_t, VF64_LANES)
+DEFINE_FOLD_FREE(min, i64, int64_t, vi64, vi64_t, VF64_LANES)
 
 // --- columns: acc[j] = fn(acc[j], in[i * row_stride + j]), i ascending ---------------------------------------------
 // Four rows at a time per visit of acc; the order of each column's elements is kept.
@@ -116,72 +118,60 @@ DEFINE_FOLD_FREE(min, i64, int64_t, vi64, vi64_t, 8)
   DEFINE_COLUMNS(prod, class_, T, V, VT, LANES)       \
   DEFINE_COLUMNS(max, class_, T, V, VT, LANES)        \
   DEFINE_COLUMNS(min, class_, T, V, VT, LANES)
-DEFINE_COLUMNS_ALL(f32, float, vf32, vf32_t, 16)
-DEFINE_COLUMNS_ALL(f64, double, vf64, vf64_t, 8)
-DEFINE_COLUMNS_ALL(i64, int64_t, vi64, vi64_t, 8)
+DEFINE_COLUMNS_ALL(f32, float, vf32, vf32_t, VF32_LANES)
+DEFINE_COLUMNS_ALL(f64, double, vf64, vf64_t, VF64_LANES)
+DEFINE_COLUMNS_ALL(i64, int64_t, vi64, vi64_t, VF64_LANES)
 
 // --- float sums in 16 lanes ----------------------------------------------------------------------------------------
-INLINE float tree_f32(vf32_t v) {
-  v += __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15);
-  v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7);
-  v += __builtin_shufflevector(v, v, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3);
-  return v[0] + v[1];
-}
-INLINE double tree_f64(vf64_t low, vf64_t high) {
-  vf64_t v = low + high;
-  v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 4, 5, 6, 7);
-  v += __builtin_shufflevector(v, v, 2, 3, 2, 3, 2, 3, 2, 3);
-  return v[0] + v[1];
-}
-INLINE vf32_t add_run_f32(vf32_t v, const float *p, int64_t n) {
-  int64_t i = 0;
-  for (; i + 16 <= n; i += 16) v += vf32_load(p + i);
-  // Lanes beyond n add -0, which changes nothing.
-  if (i < n) {
-    float rest[16];
-    for (int l = 0; l < 16; l++) rest[l] = -0.0f;
-    for (int64_t l = 0; i + l < n; l++) rest[l] = p[i + l];
-    v += vf32_load(rest);
+enum { SUMS = 16 };
+#define DEFINE_SUMS(class_, T, V, VT, LANES)                                                                       \
+  typedef struct sums_##class_##_s {                                                                               \
+    VT part[SUMS / LANES];                                                                                         \
+  } sums_##class_##_t;                                                                                             \
+  INLINE sums_##class_##_t zero_##class_(void) {                                                                   \
+    sums_##class_##_t s;                                                                                           \
+    for (int v = 0; v < SUMS / LANES; v++) s.part[v] = V##_splat(0);                                               \
+    return s;                                                                                                      \
+  }                                                                                                                \
+  INLINE sums_##class_##_t add_run_##class_(sums_##class_##_t s, const T *p, int64_t n) {                          \
+    int64_t i = 0;                                                                                                 \
+    for (; i + SUMS <= n; i += SUMS) {                                                                             \
+      for (int v = 0; v < SUMS / LANES; v++) s.part[v] += V##_load(p + i + v * LANES);                             \
+    }                                                                                                              \
+    if (i == n) return s;                                                                                          \
+    T rest[SUMS]; /* lanes beyond n add -0, which changes nothing */                                               \
+    for (int l = 0; l < SUMS; l++) rest[l] = (T)-0.0;                                                              \
+    for (int64_t l = 0; i + l < n; l++) rest[l] = p[i + l];                                                        \
+    for (int v = 0; v < SUMS / LANES; v++) s.part[v] += V##_load(rest + v * LANES);                                \
+    return s;                                                                                                      \
+  }                                                                                                                \
+  INLINE T tree_##class_(sums_##class_##_t s) {                                                                    \
+    T lane[SUMS];                                                                                                  \
+    for (int v = 0; v < SUMS / LANES; v++) V##_store(lane + v * LANES, s.part[v]);                                 \
+    for (int l = 0; l < 8; l++) lane[l] += lane[l + 8];                                                            \
+    for (int l = 0; l < 4; l++) lane[l] += lane[l + 4];                                                            \
+    for (int l = 0; l < 2; l++) lane[l] += lane[l + 2];                                                            \
+    return lane[0] + lane[1];                                                                                      \
+  }                                                                                                                \
+  void KERN(lanes_add_##class_)(void *lanes, const void *in, int64_t run_stride, int64_t runs, int64_t n) {        \
+    T *lane = lanes;                                                                                               \
+    sums_##class_##_t s;                                                                                           \
+    for (int v = 0; v < SUMS / LANES; v++) s.part[v] = V##_load(lane + v * LANES);                                 \
+    for (int64_t r = 0; r < runs; r++) s = add_run_##class_(s, (const T *)in + r * run_stride, n);                 \
+    for (int v = 0; v < SUMS / LANES; v++) V##_store(lane + v * LANES, s.part[v]);                                 \
+  }                                                                                                                \
+  void KERN(lanes_end_##class_)(void *out, const void *lanes) {                                                    \
+    sums_##class_##_t s;                                                                                           \
+    for (int v = 0; v < SUMS / LANES; v++) s.part[v] = V##_load((const T *)lanes + v * LANES);                     \
+    *(T *)out = tree_##class_(s);                                                                                  \
+  }                                                                                                                \
+  void KERN(rows_sum_##class_)(void *out, const void *in, int64_t row_stride, int64_t rows, int64_t n) {           \
+    for (int64_t r = 0; r < rows; r++) {                                                                           \
+      ((T *)out)[r] = tree_##class_(add_run_##class_(zero_##class_(), (const T *)in + r * row_stride, n));         \
+    }                                                                                                              \
   }
-  return v;
-}
-INLINE void add_run_f64(vf64_t *low, vf64_t *high, const double *p, int64_t n) {
-  int64_t i = 0;
-  for (; i + 16 <= n; i += 16) *low += vf64_load(p + i), *high += vf64_load(p + i + 8);
-  if (i < n) {
-    double rest[16];
-    for (int l = 0; l < 16; l++) rest[l] = -0.0;
-    for (int64_t l = 0; i + l < n; l++) rest[l] = p[i + l];
-    *low += vf64_load(rest), *high += vf64_load(rest + 8);
-  }
-}
-void KERN(lanes_add_f32)(void *lanes, const void *in, int64_t run_stride, int64_t runs, int64_t n) {
-  vf32_t v = vf32_load(lanes);
-  for (int64_t r = 0; r < runs; r++) v = add_run_f32(v, (const float *)in + r * run_stride, n);
-  vf32_store(lanes, v);
-}
-void KERN(lanes_add_f64)(void *lanes, const void *in, int64_t run_stride, int64_t runs, int64_t n) {
-  double *l = lanes;
-  vf64_t low = vf64_load(l), high = vf64_load(l + 8);
-  for (int64_t r = 0; r < runs; r++) add_run_f64(&low, &high, (const double *)in + r * run_stride, n);
-  vf64_store(l, low), vf64_store(l + 8, high);
-}
-void KERN(lanes_end_f32)(void *out, const void *lanes) { *(float *)out = tree_f32(vf32_load(lanes)); }
-void KERN(lanes_end_f64)(void *out, const void *lanes) {
-  *(double *)out = tree_f64(vf64_load(lanes), vf64_load((const double *)lanes + 8));
-}
-void KERN(rows_sum_f32)(void *out, const void *in, int64_t row_stride, int64_t rows, int64_t n) {
-  for (int64_t r = 0; r < rows; r++) {
-    ((float *)out)[r] = tree_f32(add_run_f32(vf32_splat(0), (const float *)in + r * row_stride, n));
-  }
-}
-void KERN(rows_sum_f64)(void *out, const void *in, int64_t row_stride, int64_t rows, int64_t n) {
-  for (int64_t r = 0; r < rows; r++) {
-    vf64_t low = vf64_splat(0), high = low;
-    add_run_f64(&low, &high, (const double *)in + r * row_stride, n);
-    ((double *)out)[r] = tree_f64(low, high);
-  }
-}
+DEFINE_SUMS(f32, float, vf32, vf32_t, VF32_LANES)
+DEFINE_SUMS(f64, double, vf64, vf64_t, VF64_LANES)
 
 // --- the first winner; a NaN wins over all -------------------------------------------------------------------------
 #define DEFINE_ARG(name, op, class_, T)                                                      \

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Vector types of 64 bytes (GCC and clang vector extensions) and the operations that the operators do not give:
-// unaligned and partial loads and stores, splats, selects, widening, fused multiply-add.
+// Vector types (GCC and clang vector extensions) and the operations that the operators do not give: unaligned and
+// partial loads and stores, splats, selects, widening, fused multiply-add.
 //
-// The compiler maps a vector to one, two or four registers of the ISA level it compiles for; the result bits do not
-// depend on that. Vectors never cross a function boundary that is not inlined. Loops over lanes become vector code.
+// A vector has 64 bytes, which the compiler maps to one, two or four registers; or, in a file that includes
+// vec_native.h first, it is one register of the ISA level. Bodies that work lane by lane give the same bits either way. Vectors never cross a function boundary that is not inlined. Loops over lanes become vector code.
 #ifndef LEAT_KERN_VEC_H_
 #define LEAT_KERN_VEC_H_
 
@@ -12,14 +12,17 @@
 
 #define VEC_INLINE static inline __attribute__((always_inline, unused))
 
-typedef float vf32_t __attribute__((vector_size(64)));  // 16 lanes
-typedef int32_t vi32_t __attribute__((vector_size(64)));
-typedef uint32_t vu32_t __attribute__((vector_size(64)));
-typedef double vf64_t __attribute__((vector_size(64)));  // 8 lanes
-typedef int64_t vi64_t __attribute__((vector_size(64)));
-typedef uint64_t vu64_t __attribute__((vector_size(64)));
-typedef float vf32h_t __attribute__((vector_size(32)));  // half of a vf32_t
-enum { VF32_LANES = 16, VF64_LANES = 8, VI64_LANES = 8 };
+#ifndef VEC_BYTES
+#define VEC_BYTES 64
+#endif
+typedef float vf32_t __attribute__((vector_size(VEC_BYTES)));
+typedef int32_t vi32_t __attribute__((vector_size(VEC_BYTES)));
+typedef uint32_t vu32_t __attribute__((vector_size(VEC_BYTES)));
+typedef double vf64_t __attribute__((vector_size(VEC_BYTES)));
+typedef int64_t vi64_t __attribute__((vector_size(VEC_BYTES)));
+typedef uint64_t vu64_t __attribute__((vector_size(VEC_BYTES)));
+typedef float vf32h_t __attribute__((vector_size(VEC_BYTES / 2)));  // half of a vf32_t
+enum { VF32_LANES = VEC_BYTES / 4, VF64_LANES = VEC_BYTES / 8, VI64_LANES = VEC_BYTES / 8 };
 
 // part: the first n < lanes elements; the other lanes load as zero and are not stored.
 #define VEC_DEFINE(T, element, name)                                                                       \
@@ -28,12 +31,12 @@ enum { VF32_LANES = 16, VF64_LANES = 8, VI64_LANES = 8 };
   VEC_INLINE void name##_store(element *p, T v) { *(name##_unaligned_t *)p = v; }                          \
   VEC_INLINE T name##_splat(element x) { return x - (T){0}; } /* keeps -0.0 */                             \
   VEC_INLINE T name##_load_part(const element *p, int64_t n) {                                             \
-    element lanes[64 / sizeof(element)] = {0};                                                             \
+    element lanes[VEC_BYTES / sizeof(element)] = {0};                                                             \
     for (int64_t i = 0; i < n; i++) lanes[i] = p[i];                                                       \
     return name##_load(lanes);                                                                             \
   }                                                                                                        \
   VEC_INLINE void name##_store_part(element *p, T v, int64_t n) {                                          \
-    element lanes[64 / sizeof(element)];                                                                   \
+    element lanes[VEC_BYTES / sizeof(element)];                                                                   \
     name##_store(lanes, v);                                                                                \
     for (int64_t i = 0; i < n; i++) p[i] = lanes[i];                                                       \
   }
@@ -53,18 +56,28 @@ VEC_INLINE vf64_t vf64_select(vi64_t mask, vf64_t yes, vf64_t no) {
 }
 VEC_INLINE vi64_t vi64_select(vi64_t mask, vi64_t yes, vi64_t no) { return (mask & yes) | (~mask & no); }
 
-// 16 floats as two vectors of 8 doubles, and back (rounded once).
+// The floats of a vector as two vectors of doubles, and back (rounded once).
+#if VEC_BYTES == 64
+#define VEC_LOW_HALF 0, 1, 2, 3, 4, 5, 6, 7
+#define VEC_HIGH_HALF 8, 9, 10, 11, 12, 13, 14, 15
+#elif VEC_BYTES == 32
+#define VEC_LOW_HALF 0, 1, 2, 3
+#define VEC_HIGH_HALF 4, 5, 6, 7
+#else
+#define VEC_LOW_HALF 0, 1
+#define VEC_HIGH_HALF 2, 3
+#endif
 VEC_INLINE vf64_t vf32_widen_low(vf32_t v) {
-  vf32h_t half = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7);
+  vf32h_t half = __builtin_shufflevector(v, v, VEC_LOW_HALF);
   return __builtin_convertvector(half, vf64_t);
 }
 VEC_INLINE vf64_t vf32_widen_high(vf32_t v) {
-  vf32h_t half = __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+  vf32h_t half = __builtin_shufflevector(v, v, VEC_HIGH_HALF);
   return __builtin_convertvector(half, vf64_t);
 }
 VEC_INLINE vf32_t vf32_narrow(vf64_t low, vf64_t high) {
   vf32h_t a = __builtin_convertvector(low, vf32h_t), b = __builtin_convertvector(high, vf32h_t);
-  return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  return __builtin_shufflevector(a, b, VEC_LOW_HALF, VEC_HIGH_HALF);
 }
 
 VEC_INLINE vf32_t vf32_sqrt(vf32_t v) {
