@@ -2,41 +2,73 @@
 // Pooling of planes whose rows are contiguous, 16 outputs of a row at a time; the bits of pool.c. For the gradient of a
 // maximum the winners of 16 windows are found together and then take their gradients one by one, in window order.
 #include "kern/isa.h"
-#include "kern/vec.h"
+#include "kern/reg.h"
 
 enum { LANES = VF32_LANES, NO_WINNER = INT32_MIN };
 
 static const vi32_t lane_index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
 // What one window position means for the outputs first .. first + LANES - 1 of a row: the lanes from <= i < to read
-// row[at + i * step]; the others lie in the padding or behind the last output.
+// row[at + i * step]; the others lie in the padding (then the position is `clipped`) or behind the last output.
 typedef struct reads_s {
   int64_t at, from, to;
+  int clipped;
 } reads_t;
-static int64_t steps_up(int64_t n, int64_t step) { return step == 1 ? n : step == 2 ? (n + 1) >> 1 : (n + step - 1) / step; }
+static int64_t steps_up(int64_t n, int64_t step) {
+  return step == 1 ? n : step == 2 ? (n + 1) >> 1 : (n + step - 1) / step;
+}
 static reads_t reads_of(const leat_kern_window_t *w, int64_t first, int64_t k) {
   const int64_t step = w->stride[2];
-  reads_t r = {.at = first * step + k * w->dilation[2] - w->low[2], .to = w->out[2] - first};
+  const int64_t outputs = w->out[2] - first < LANES ? w->out[2] - first : LANES;
+  reads_t r = {.at = first * step + k * w->dilation[2] - w->low[2]};
   if (r.at < 0) r.from = steps_up(-r.at, step);
   int64_t inside = r.at < w->in[2] ? steps_up(w->in[2] - r.at, step) : 0;
-  r.to = r.to < inside ? r.to : inside;
-  r.to = r.to < LANES ? r.to : LANES;
+  r.to = inside < outputs ? inside : outputs;
+  r.clipped = r.from > 0 || r.to < outputs;
   return r;
 }
 VEC_INLINE vi32_t lanes_of(reads_t r) { return (lane_index >= (int32_t)r.from) & (lane_index < (int32_t)r.to); }
 
-// The LANES inputs of a window position; lanes that do not read get `fill`. Memory in [begin, end) may be read.
+// The reads of all strips of a row, made once where there are few.
+enum { READS_MAX = 64 };
+typedef struct reads_table_s {
+  const leat_kern_window_t *w;
+  int made;
+  reads_t reads[READS_MAX];
+} reads_table_t;
+static void make_reads(const leat_kern_window_t *w, reads_table_t *t) {
+  int64_t strips = (w->out[2] + LANES - 1) / LANES, n = 0;
+  t->w = w;
+  t->made = strips <= READS_MAX && w->size[2] <= READS_MAX && strips * w->size[2] <= READS_MAX;
+  for (int64_t first = 0; t->made && first < w->out[2]; first += LANES) {
+    for (int64_t k = 0; k < w->size[2]; k++) t->reads[n++] = reads_of(w, first, k);
+  }
+}
+VEC_INLINE reads_t get_reads(const reads_table_t *t, int64_t first, int64_t k) {
+  return t->made ? t->reads[first / LANES * t->w->size[2] + k] : reads_of(t->w, first, k);
+}
+
+// The LANES inputs of a window position; lanes in the padding get `fill`, lanes behind the last output anything. Memory in
+// [begin, end) may be read.
 VEC_INLINE vf32_t load(const float *row, reads_t r, int64_t step, float fill, const float *begin, const float *end) {
   const int64_t last = (LANES - 1) * step;
-  if (step <= 2 && row - begin + r.at >= 0 && end - row > r.at + last) {
-    const float *p = row + r.at;
-    vf32_t v = vf32_load(p), high = vf32_load(p + last - (LANES - 1));
+  const float *p = row + r.at;
+  vf32_t v;
+  if (step <= 2) {
+    vf32_t high;  // ends with the input of the last lane
+    if (row - begin + r.at >= 0 && end - row > r.at + last) {
+      v = vf32_load(p), high = vf32_load(p + last - (LANES - 1));
+    } else {
+      const int64_t from = r.from * step, to = (r.to - 1) * step + 1, skip = last - (LANES - 1);
+      v = vf32_load_lanes(p, from, to), high = vf32_load_lanes(p + skip, from - skip, to - skip);
+    }
     if (step == 2) v = __builtin_shufflevector(v, high, 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
-    return vf32_select(lanes_of(r), v, vf32_splat(fill));
+  } else {
+    float lanes[LANES];
+    for (int64_t i = 0; i < LANES; i++) lanes[i] = i >= r.from && i < r.to ? p[i * step] : 0;
+    v = vf32_load(lanes);
   }
-  float lanes[LANES];
-  for (int64_t i = 0; i < LANES; i++) lanes[i] = i >= r.from && i < r.to ? row[r.at + i * step] : fill;
-  return vf32_load(lanes);
+  return r.clipped ? vf32_select(lanes_of(r), v, vf32_splat(fill)) : v;
 }
 
 // For every row of x, at (at0, at1), that the windows of output row (t0, t1) read.
@@ -67,18 +99,20 @@ static void store(const leat_kern_pool_t *s, float *y, int64_t t0, int64_t t1, i
   float *to = y + t0 * s->y[0] + t1 * s->y[1] + first;
   int64_t n = s->window.out[2] - first;
   if (n >= LANES) vf32_store(to, v);
-  else vf32_store_part(to, v, n);
+  else vf32_store_lanes(to, v, 0, n);
 }
 
 void KERN(pool_max_fast)(const leat_kern_pool_t *s, const float *x, float *y) {
   const leat_kern_window_t *w = &s->window;
   const float lowest = -__builtin_inff(), *begin, *end;
+  reads_table_t reads;
+  make_reads(w, &reads);
   bounds(s, x, &begin, &end);
   EACH_STRIP(s, t0, t1, first) {
     vf32_t best = vf32_splat(lowest);
     EACH_WINDOW_ROW(s, x, t0, t1, row, at0, at1) {
       for (int64_t i = 0; i < w->size[2]; i++) {
-        vf32_t v = load(row, reads_of(w, first, i), w->stride[2], lowest, begin, end);
+        vf32_t v = load(row, get_reads(&reads, first, i), w->stride[2], lowest, begin, end);
         best = vf32_select((v > best) | (v != v), v, best);
       }
     }
@@ -89,12 +123,14 @@ void KERN(pool_max_fast)(const leat_kern_pool_t *s, const float *x, float *y) {
 void KERN(pool_sum_fast)(const leat_kern_pool_t *s, const float *x, float *y) {
   const leat_kern_window_t *w = &s->window;
   const float *begin, *end;
+  reads_table_t reads;
+  make_reads(w, &reads);
   bounds(s, x, &begin, &end);
   EACH_STRIP(s, t0, t1, first) {
     vf32_t sum = vf32_splat(0);
     EACH_WINDOW_ROW(s, x, t0, t1, row, at0, at1) {
       for (int64_t i = 0; i < w->size[2]; i++) {
-        sum += load(row, reads_of(w, first, i), w->stride[2], 0, begin, end);
+        sum += load(row, get_reads(&reads, first, i), w->stride[2], 0, begin, end);
       }
     }
     store(s, y, t0, t1, first, sum);
@@ -125,6 +161,8 @@ static void clear(const leat_kern_pool_t *s, float *dx) {
 void KERN(pool_grad_max_fast)(const leat_kern_pool_t *s, const float *x, const float *dy, float *dx) {
   const leat_kern_window_t *w = &s->window;
   const float lowest = -__builtin_inff(), *begin, *end;
+  reads_table_t reads;
+  make_reads(w, &reads);
   bounds(s, x, &begin, &end);
   clear(s, dx);
   EACH_STRIP(s, t0, t1, first) {
@@ -132,9 +170,10 @@ void KERN(pool_grad_max_fast)(const leat_kern_pool_t *s, const float *x, const f
     vi32_t winner = vi32_splat(NO_WINNER);
     EACH_WINDOW_ROW(s, x, t0, t1, row, at0, at1) {
       for (int64_t i = 0; i < w->size[2]; i++) {
-        reads_t r = reads_of(w, first, i);
+        reads_t r = get_reads(&reads, first, i);
         vf32_t v = load(row, r, w->stride[2], lowest, begin, end);
-        vi32_t take = lanes_of(r) & ((v > best) | (v != v) | (winner == NO_WINNER));
+        vi32_t take = (v > best) | (v != v) | (winner == NO_WINNER);
+        if (r.clipped) take &= lanes_of(r);
         vi32_t here = (int32_t)(at0 * s->dx[0] + at1 * s->dx[1] + r.at) + lane_index * (int32_t)w->stride[2];
         best = vf32_select(take, v, best);
         winner = (take & here) | (~take & winner);

@@ -64,4 +64,26 @@ VEC_INLINE void reg_store_lanes(float *p, reg_t v, reg_mask_t m) {
 }
 #endif
 
+// The lanes from <= i < to of a 64-byte vector, for any from and to; the others load as zero and are not touched.
+VEC_INLINE int64_t reg_clamp(int64_t n) { return n < 0 ? 0 : n > REG_LANES ? REG_LANES : n; }
+VEC_INLINE reg_mask_t reg_part(int64_t from, int64_t to, int64_t at) {
+  int64_t a = reg_clamp(from - at), b = reg_clamp(to - at);
+  return reg_lanes(a < b ? a : b, b);
+}
+VEC_INLINE vf32_t vf32_load_lanes(const float *p, int64_t from, int64_t to) {
+  vf32_t v;
+  for (int i = 0; i < VF32_LANES; i += REG_LANES) {
+    reg_t part = reg_load_lanes(p + i, reg_part(from, to, i));
+    __builtin_memcpy((char *)&v + i * 4, &part, sizeof part);
+  }
+  return v;
+}
+VEC_INLINE void vf32_store_lanes(float *p, vf32_t v, int64_t from, int64_t to) {
+  for (int i = 0; i < VF32_LANES; i += REG_LANES) {
+    reg_t part;
+    __builtin_memcpy(&part, (const char *)&v + i * 4, sizeof part);
+    reg_store_lanes(p + i, part, reg_part(from, to, i));
+  }
+}
+
 #endif
