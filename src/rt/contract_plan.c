@@ -99,9 +99,7 @@ static void choose_dims(contract_plan_t *plan, const leat_rt_stage_t *stage) {
   plan->m = take_dim(&roles, plan, ROLE_M, best_m(&roles));
   plan->n = take_dim(&roles, plan, ROLE_N, best_n(&roles));
   plan->k = (contract_dim_t){1, 0, 0, 0, false};
-  plan->k_total = 1;
   for (uint32_t d = 0; d < roles.count[ROLE_K]; d++) {   // the last is the innermost: order of summation
-    plan->k_total *= roles.dims[ROLE_K][d].extent;
     if (d + 1 == roles.count[ROLE_K]) {
       plan->k = roles.dims[ROLE_K][d];
     } else {
@@ -125,17 +123,22 @@ static void choose_kernels(contract_plan_t *plan, const leat_rt_stage_t *stage, 
   plan->load_c = kern->load[plan->class_][c->dtype];
   plan->store_c = kern->store[plan->class_][c->dtype];
   plan->pack_a = a->dtype != dtype;
-  plan->pack_b = b->dtype != dtype || (plan->n_block == 0 && plan->n.b != 1 && plan->n.extent > 1);
+  plan->b_native = b->dtype == dtype;
+  plan->pack_b = !plan->b_native || (plan->n_block == 0 && plan->n.b != 1 && plan->n.extent > 1);
   plan->pack_c = c->dtype != dtype || (plan->n.c != 1 && plan->n.extent > 1);
 }
 
+// Whether B's rows lie so far apart that a copy of a chunk pays.
+static bool is_far(const contract_plan_t *plan, const leat_rt_prepare_t *context) {
+  int64_t rows = plan->m.extent * (plan->m.is_rows ? context->tile_rows_max : 1);
+  return plan->n_block == 0 && plan->k.b >= CONTRACT_FAR_STRIDE && plan->k.extent > 1 && rows >= CONTRACT_FAR_ROWS;
+}
+
 static void layout_workspace(contract_plan_t *plan, leat_rt_stage_t *stage) {
-  int64_t bytes = plan->value_bytes;
-  plan->panel_b = plan->pack_b && plan->k_total * CONTRACT_N * bytes <= CONTRACT_PANEL_BYTES;
-  int64_t b_rows = plan->panel_b ? plan->k_total : CONTRACT_K;
-  size_t a = plan->pack_a ? (size_t)(CONTRACT_M * CONTRACT_K * bytes) : 0;
-  size_t b = plan->pack_b ? (size_t)(b_rows * CONTRACT_N * bytes) : 0;
-  size_t c = plan->pack_c ? (size_t)(CONTRACT_M * CONTRACT_N * bytes) : 0;
+  size_t bytes = plan->value_bytes;
+  size_t a = plan->pack_a ? CONTRACT_ROWS * CONTRACT_K * bytes : 0;
+  size_t b = plan->pack_b ? CONTRACT_K * CONTRACT_N * bytes : 0;
+  size_t c = plan->pack_c ? CONTRACT_ROWS * CONTRACT_COLUMNS * bytes : 0;
   plan->b_offset = a;
   plan->c_offset = a + b;
   stage->workspace_bytes = a + b + c;
@@ -147,12 +150,12 @@ leat_kern_gemm_t leat_rt_contract_gemm(const contract_plan_t *plan, int64_t m, i
                                        int add) {
   return (leat_kern_gemm_t){.m = m, .n = n, .k = k,
                             .a_m = plan->pack_a ? CONTRACT_K : plan->m.a, .a_k = plan->pack_a ? 1 : plan->k.a,
-                            .b_k = b_k, .c_m = plan->pack_c ? CONTRACT_N : plan->m.c, .add = add};
+                            .b_k = b_k, .c_m = plan->pack_c ? CONTRACT_COLUMNS : plan->m.c, .add = add};
 }
 
 // As wide as the kernels like, within one packed block of the file.
-contract_columns_t leat_rt_contract_columns(const contract_plan_t *plan, const char *b, int64_t first) {
-  contract_columns_t columns = {.first = first, .width = min64(CONTRACT_N, plan->n.extent - first)};
+contract_columns_t leat_rt_contract_columns(const contract_plan_t *plan, const char *b, int64_t first, int64_t end) {
+  contract_columns_t columns = {.first = first, .width = min64(CONTRACT_N, end - first)};
   columns.b = b + first * plan->n.b * plan->b_bytes;
   columns.memory_b_k = plan->k.b;
   if (plan->n_block > 0) {
@@ -179,7 +182,7 @@ static void add_sizes(int64_t *sizes, int64_t block, int64_t extent) {
 
 static void add_widths(contract_plan_t *plan) {
   for (int64_t j = 0; j < plan->n.extent;) {
-    contract_columns_t columns = leat_rt_contract_columns(plan, NULL, j);
+    contract_columns_t columns = leat_rt_contract_columns(plan, NULL, j, plan->n.extent);
     uint32_t i = 0;
     while (i < CONTRACT_SIZES && plan->widths[i].width != 0 &&
            (plan->widths[i].width != columns.width || plan->widths[i].b_k != columns.b_k)) {
@@ -192,7 +195,7 @@ static void add_widths(contract_plan_t *plan) {
 
 static void request_blocks(contract_plan_t *plan, leat_rt_jit_t *jit, uint32_t m, uint32_t n, uint32_t k) {
   if (plan->m_sizes[m] == 0 || plan->widths[n].width == 0 || plan->k_sizes[k] == 0) return;
-  bool one_chunk = plan->k_total <= CONTRACT_K && plan->k_count == 0;
+  bool one_chunk = plan->k.extent <= CONTRACT_K && plan->k_count == 0;
   for (int add = 0; add < 2; add++) {
     if ((add == 0 && plan->add) || (add == 1 && one_chunk && !plan->add)) continue;
     leat_kern_gemm_t g = leat_rt_contract_gemm(plan, plan->m_sizes[m], plan->widths[n].width, plan->k_sizes[k],
@@ -223,6 +226,7 @@ leat_status_t leat_rt_contract_prepare(leat_rt_stage_t *stage, const leat_rt_pre
   plan->add = stage->params[10] != 0;
   choose_dims(plan, stage);
   choose_kernels(plan, stage, context->kern);
+  plan->pack_b |= is_far(plan, context);
   layout_workspace(plan, stage);
   generate(plan, context);
   stage->plan = plan;

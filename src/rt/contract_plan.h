@@ -2,15 +2,19 @@
 // A CONTRACT stage as it runs: loops over blocks of a plain matrix product.
 //
 // The dims are sorted by role; one m, one n and one k dim make the matrix product, all others are loops around it
-// (batch, further m and n dims: outer; further k dims: between the blocks of C and the chunks of k, in order). Blocks
-// whose operands do not lie as a block kernel wants them are packed into the workspace first, as class values.
+// (batch, further m and n dims: outer; further k dims: an odometer whose steps are chunks of k, in order). Operands that
+// do not lie as a block kernel wants them are packed into the workspace first, as class values.
 #ifndef LEAT_RT_CONTRACT_PLAN_H_
 #define LEAT_RT_CONTRACT_PLAN_H_
 
 #include "rt/jit.h"
 #include "rt/stage.h"
 
-enum { CONTRACT_M = 64, CONTRACT_N = 64, CONTRACT_K = 256, CONTRACT_PANEL_BYTES = 1 << 20 };
+// A block of C, a chunk of k; rows that go together through a chunk; columns of C that are worked on in the workspace.
+enum { CONTRACT_M = 64, CONTRACT_N = 64, CONTRACT_K = 256, CONTRACT_ROWS = 128, CONTRACT_COLUMNS = 256 };
+// B is copied chunk by chunk although it could be read in place when its rows are this far apart (the cache and the
+// page table suffer) and there are enough rows of A to pay for it.
+enum { CONTRACT_FAR_STRIDE = 512, CONTRACT_FAR_ROWS = 48 };
 
 typedef struct contract_dim_s {
   int64_t extent;               // per row if is_rows
@@ -29,14 +33,13 @@ typedef struct contract_plan_s {
   uint8_t a_bytes, b_bytes, c_bytes;
   bool swapped;                 // A and B of the stage have changed places, so that C has stride 1 on n
   bool pack_a, pack_b, pack_c;  // through the workspace
-  bool panel_b;                 // pack_b: all of k at once, shared by the blocks of m
+  bool b_native;                // B has the class's own dtype
   bool add;
   uint32_t outer_count, k_count;
   contract_dim_t outer[8];
   contract_dim_t k_outer[8];
   contract_dim_t m, n, k;
   int64_t n_block, n_block_step;   // packed B of the file; 0: plain
-  int64_t k_total;                 // product over all k dims
   void (*gemm)(const leat_kern_gemm_t *g, const void *a, const void *b, void *c);
   leat_kern_load_fn_t load_a, load_b, load_c;
   leat_kern_store_fn_t store_c;
@@ -54,7 +57,7 @@ typedef struct contract_columns_s {
   int64_t memory_b_k;           // stride of k in B as it lies in memory
   int64_t b_k;                  // and as the block kernel sees it
 } contract_columns_t;
-contract_columns_t leat_rt_contract_columns(const contract_plan_t *plan, const char *b, int64_t first);
+contract_columns_t leat_rt_contract_columns(const contract_plan_t *plan, const char *b, int64_t first, int64_t end);
 
 // The product of one block as the kernel sees it.
 leat_kern_gemm_t leat_rt_contract_gemm(const contract_plan_t *plan, int64_t m, int64_t n, int64_t k, int64_t b_k,

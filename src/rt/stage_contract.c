@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// CONTRACT on a tile: blocks of C, chunks of k ascending, so that every element is one chain of fused multiply-adds.
+// CONTRACT on a tile. Of a matrix product CONTRACT_ROWS rows at a time; of those, chunks of k ascending, so that every
+// element is one chain of fused multiply-adds; of a chunk, blocks of columns and rows. So a chunk of A stays in the
+// second-level cache while B streams by once, and packing is done once a chunk.
 #include "rt/contract_plan.h"
 
 typedef struct contract_run_s {
   const contract_plan_t *plan;
+  const leat_kern_t *kern;
   int64_t m;                                  // rows of the matrix product in this tile
   int64_t outer[8];                           // extents in this tile
   char *buffer_a, *buffer_b, *buffer_c;
@@ -19,28 +22,48 @@ static bool next_index(int64_t *index, const int64_t *extents, uint32_t count) {
 
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// out[k][n] = B[k][n] as class values: by rows where n has the shorter stride, else by columns, then transposed.
-static void pack_b(const contract_plan_t *plan, const leat_kern_t *kern, char *out, const char *b, int64_t k,
-                   int64_t width, int64_t b_k) {
-  int64_t b_n = plan->n_block > 0 ? 1 : plan->n.b;
-  if (plan->b_bytes == plan->value_bytes) {
-    if (plan->value_bytes == 4) {
-      kern->copy2_b4((uint32_t *)(void *)out, width, (const uint32_t *)(const void *)b, b_k, b_n, k, width);
-    } else {
-      kern->copy2_b8((uint64_t *)(void *)out, width, (const uint64_t *)(const void *)b, b_k, b_n, k, width);
+// --- packing -----------------------------------------------------------------------------------------------------
+
+// out[k][width] = B as class values.
+static void pack_b(const contract_run_t *run, const contract_columns_t *columns, const char *b, int64_t k) {
+  const contract_plan_t *plan = run->plan;
+  int64_t width = columns->width, b_k = columns->memory_b_k, b_n = plan->n_block > 0 ? 1 : plan->n.b;
+  void *out = run->buffer_b;
+  if (plan->b_bytes == 4 && plan->b_native) {
+    run->kern->copy2_b4(out, width, (const void *)b, b_k, b_n, k, width);
+  } else if (plan->b_native) {
+    run->kern->copy2_b8(out, width, (const void *)b, b_k, b_n, k, width);
+  } else {
+    for (int64_t p = 0; p < k; p++) {
+      plan->load_b(run->buffer_b + p * width * plan->value_bytes, b + p * b_k * plan->b_bytes, b_n, width);
     }
-    return;
-  }
-  for (int64_t p = 0; p < k; p++) {
-    plan->load_b(out + p * width * plan->value_bytes, b + p * b_k * plan->b_bytes, b_n, width);
   }
 }
 
-static void pack_a(const contract_plan_t *plan, char *out, const char *a, int64_t m, int64_t k) {
-  for (int64_t i = 0; i < m; i++) {
-    plan->load_a(out + i * CONTRACT_K * plan->value_bytes, a + i * plan->m.a * plan->a_bytes, plan->k.a, k);
+static void pack_a(const contract_run_t *run, const char *a, int64_t rows, int64_t k) {
+  const contract_plan_t *plan = run->plan;
+  for (int64_t i = 0; i < rows; i++) {
+    plan->load_a(run->buffer_a + i * CONTRACT_K * plan->value_bytes, a + i * plan->m.a * plan->a_bytes, plan->k.a, k);
   }
 }
+
+// The part of C in work, as class values, from and to its place.
+static void load_c(const contract_run_t *run, const char *c, int64_t rows, int64_t width) {
+  const contract_plan_t *plan = run->plan;
+  for (int64_t i = 0; i < rows; i++) {
+    plan->load_c(run->buffer_c + i * CONTRACT_COLUMNS * plan->value_bytes, c + i * plan->m.c * plan->c_bytes, plan->n.c,
+                 width);
+  }
+}
+static void store_c(const contract_run_t *run, char *c, int64_t rows, int64_t width) {
+  const contract_plan_t *plan = run->plan;
+  for (int64_t i = 0; i < rows; i++) {
+    plan->store_c(c + i * plan->m.c * plan->c_bytes, plan->n.c,
+                  run->buffer_c + i * CONTRACT_COLUMNS * plan->value_bytes, width);
+  }
+}
+
+// --- one block ---------------------------------------------------------------------------------------------------
 
 static leat_rt_jit_gemm_t find_block(const contract_plan_t *plan, const leat_kern_gemm_t *g) {
   uint32_t i = 0, j = 0, p = 0;
@@ -61,100 +84,104 @@ static void multiply(const contract_plan_t *plan, const leat_kern_gemm_t *g, con
   }
 }
 
-// B of chunk (k index `linear` of all k dims, address `b`) as the block kernel reads it.
-static const char *chunk_of_b(const contract_run_t *run, const leat_kern_t *kern, const contract_columns_t *columns,
-                              const char *b, int64_t linear, int64_t k) {
-  const contract_plan_t *plan = run->plan;
-  if (!plan->pack_b) return b;
-  if (plan->panel_b) return run->buffer_b + linear * columns->width * plan->value_bytes;
-  pack_b(plan, kern, run->buffer_b, b, k, columns->width, columns->memory_b_k);
-  return run->buffer_b;
-}
+// --- chunks of k -------------------------------------------------------------------------------------------------
 
+// Walks all k dims: the outer ones as an odometer, the innermost in chunks.
 typedef struct contract_k_s {
   int64_t index[8], extents[8];
   int64_t a, b;                // offsets of the outer k dims, elements
-  int64_t linear;
+  int64_t linear;              // k index of the chunk's outer position
+  int64_t p, count;            // chunk [p, p + count) of the innermost
 } contract_k_t;
 
-static contract_k_t first_k(const contract_plan_t *plan) {
-  contract_k_t k = {0};
+static contract_k_t first_chunk(const contract_plan_t *plan) {
+  contract_k_t k = {.count = min64(CONTRACT_K, plan->k.extent)};
   for (uint32_t d = 0; d < plan->k_count; d++) k.extents[d] = plan->k_outer[d].extent;
   return k;
 }
-static bool next_k(const contract_plan_t *plan, contract_k_t *k) {
-  if (!next_index(k->index, k->extents, plan->k_count)) return false;
-  k->a = k->b = 0;
-  for (uint32_t d = 0; d < plan->k_count; d++) {
-    k->a += plan->k_outer[d].a * k->index[d];
-    k->b += plan->k_outer[d].b * k->index[d];
+static bool next_chunk(const contract_plan_t *plan, contract_k_t *k) {
+  k->p += k->count;
+  if (k->p >= plan->k.extent) {
+    if (!next_index(k->index, k->extents, plan->k_count)) return false;
+    k->p = k->a = k->b = 0;
+    for (uint32_t d = 0; d < plan->k_count; d++) {
+      k->a += plan->k_outer[d].a * k->index[d];
+      k->b += plan->k_outer[d].b * k->index[d];
+    }
+    k->linear += plan->k.extent;
   }
-  k->linear += plan->k.extent;
+  k->count = min64(CONTRACT_K, plan->k.extent - k->p);
   return true;
 }
 
-// Address of B at inner index p of the outer k index.
-static const char *b_at(const contract_plan_t *plan, const contract_columns_t *columns, const contract_k_t *k,
-                        int64_t p) {
-  int64_t offset = plan->n_block > 0 ? (k->linear + p) * columns->memory_b_k : k->b + p * plan->k.b;
+static const char *b_of_chunk(const contract_plan_t *plan, const contract_columns_t *columns, const contract_k_t *k) {
+  int64_t offset = plan->n_block > 0 ? (k->linear + k->p) * columns->memory_b_k : k->b + k->p * plan->k.b;
   return columns->b + offset * plan->b_bytes;
 }
 
-static void pack_panel(const contract_run_t *run, const leat_kern_t *kern, const contract_columns_t *columns) {
-  const contract_plan_t *plan = run->plan;
-  contract_k_t k = first_k(plan);
-  do {
-    pack_b(plan, kern, run->buffer_b + k.linear * columns->width * plan->value_bytes, b_at(plan, columns, &k, 0),
-           plan->k.extent, columns->width, columns->memory_b_k);
-  } while (next_k(plan, &k));
-}
+// --- a part of C: rows x [first, end) columns --------------------------------------------------------------------
 
-// One block of C, all of k.
-static void run_block(const contract_run_t *run, const leat_kern_t *kern, const contract_columns_t *columns,
-                      const char *a, char *c, int64_t m) {
+typedef struct contract_part_s {
+  const char *a, *b;           // row 0 of A; B
+  char *c;                     // class values: element 0 of the part
+  int64_t rows, first, end;
+} contract_part_t;
+
+static void run_chunk(const contract_run_t *run, const contract_part_t *part, const contract_k_t *k, int add) {
   const contract_plan_t *plan = run->plan;
-  int64_t bytes = plan->value_bytes, width = columns->width;
-  char *to = plan->pack_c ? run->buffer_c : c;
-  for (int64_t i = 0; plan->pack_c && plan->add && i < m; i++) {
-    plan->load_c(to + i * CONTRACT_N * bytes, c + i * plan->m.c * plan->c_bytes, plan->n.c, width);
+  const char *a = part->a + (k->a + k->p * plan->k.a) * plan->a_bytes;
+  int64_t a_row = plan->m.a * plan->a_bytes, c_row = (plan->pack_c ? CONTRACT_COLUMNS : plan->m.c) * plan->value_bytes;
+  if (plan->pack_a) {
+    pack_a(run, a, part->rows, k->count);
+    a = run->buffer_a;
+    a_row = CONTRACT_K * plan->value_bytes;
   }
-  contract_k_t outer = first_k(plan);
-  int add = plan->add;
-  do {
-    for (int64_t p = 0; p < plan->k.extent; p += CONTRACT_K) {
-      int64_t k = min64(CONTRACT_K, plan->k.extent - p);
-      const char *block_a = a + (outer.a + p * plan->k.a) * plan->a_bytes;
-      const char *block_b = chunk_of_b(run, kern, columns, b_at(plan, columns, &outer, p), outer.linear + p, k);
-      if (plan->pack_a) {
-        pack_a(plan, run->buffer_a, block_a, m, k);
-        block_a = run->buffer_a;
-      }
-      leat_kern_gemm_t g = leat_rt_contract_gemm(plan, m, width, k, columns->b_k, add);
-      multiply(plan, &g, block_a, block_b, to);
-      add = 1;
+  for (int64_t j = part->first; j < part->end;) {
+    contract_columns_t columns = leat_rt_contract_columns(plan, part->b, j, part->end);
+    const char *b = b_of_chunk(plan, &columns, k);
+    if (plan->pack_b) {
+      pack_b(run, &columns, b, k->count);
+      b = run->buffer_b;
     }
-  } while (next_k(plan, &outer));
-  for (int64_t i = 0; plan->pack_c && i < m; i++) {
-    plan->store_c(c + i * plan->m.c * plan->c_bytes, plan->n.c, to + i * CONTRACT_N * bytes, width);
-  }
-}
-
-static void run_matrix(const contract_run_t *run, const leat_kern_t *kern, const char *a, const char *b, char *c) {
-  const contract_plan_t *plan = run->plan;
-  for (int64_t j = 0; j < plan->n.extent;) {
-    contract_columns_t columns = leat_rt_contract_columns(plan, b, j);
-    if (plan->panel_b) pack_panel(run, kern, &columns);
-    for (int64_t i = 0; i < run->m; i += CONTRACT_M) {
-      run_block(run, kern, &columns, a + i * plan->m.a * plan->a_bytes,
-                c + (i * plan->m.c + j * plan->n.c) * plan->c_bytes, min64(CONTRACT_M, run->m - i));
+    for (int64_t i = 0; i < part->rows; i += CONTRACT_M) {
+      leat_kern_gemm_t g = leat_rt_contract_gemm(plan, min64(CONTRACT_M, part->rows - i), columns.width, k->count,
+                                                 columns.b_k, add);
+      multiply(plan, &g, a + i * a_row, b, part->c + i * c_row + (j - part->first) * plan->value_bytes);
     }
     j += columns.width;
   }
 }
 
+static void run_part(const contract_run_t *run, contract_part_t part, char *c) {
+  const contract_plan_t *plan = run->plan;
+  int64_t width = part.end - part.first;
+  part.c = plan->pack_c ? run->buffer_c : c;
+  if (plan->pack_c && plan->add) load_c(run, c, part.rows, width);
+  contract_k_t k = first_chunk(plan);
+  int add = plan->add;
+  do {
+    run_chunk(run, &part, &k, add);
+    add = 1;
+  } while (next_chunk(plan, &k));
+  if (plan->pack_c) store_c(run, c, part.rows, width);
+}
+
+static void run_matrix(const contract_run_t *run, const char *a, const char *b, char *c) {
+  const contract_plan_t *plan = run->plan;
+  int64_t columns = plan->pack_c ? CONTRACT_COLUMNS : plan->n.extent;
+  for (int64_t i = 0; i < run->m; i += CONTRACT_ROWS) {
+    for (int64_t j = 0; j < plan->n.extent; j += columns) {
+      contract_part_t part = {.a = a + i * plan->m.a * plan->a_bytes, .b = b, .rows = min64(CONTRACT_ROWS, run->m - i),
+                              .first = j, .end = min64(plan->n.extent, j + columns)};
+      run_part(run, part, c + (i * plan->m.c + j * plan->n.c) * plan->c_bytes);
+    }
+  }
+}
+
 void leat_rt_contract_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile) {
   const contract_plan_t *plan = stage->plan;
-  contract_run_t run = {.plan = plan, .m = plan->m.extent * (plan->m.is_rows ? tile->rows : 1)};
+  contract_run_t run = {.plan = plan, .kern = stage->kern};
+  run.m = plan->m.extent * (plan->m.is_rows ? tile->rows : 1);
   run.buffer_a = tile->workspace;
   run.buffer_b = tile->workspace + plan->b_offset;
   run.buffer_c = tile->workspace + plan->c_offset;
@@ -172,6 +199,6 @@ void leat_rt_contract_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *ti
       at_b += plan->outer[d].b * index[d];
       at_c += plan->outer[d].c * index[d];
     }
-    run_matrix(&run, stage->kern, a + at_a * plan->a_bytes, b + at_b * plan->b_bytes, c + at_c * plan->c_bytes);
+    run_matrix(&run, a + at_a * plan->a_bytes, b + at_b * plan->b_bytes, c + at_c * plan->c_bytes);
   } while (next_index(index, run.outer, plan->outer_count));
 }
