@@ -13,10 +13,10 @@ enum { OPERANDS_MAX = 256 };
 typedef struct reverse_s {
   leat_builder_t b;
   const leat_vjp_table_t *traced;
-  uint32_t op_count, value_count;   // of the forward graph
-  bool *needs;                      // per forward value: does a requires_grad symbol reach it?
-  bool *reached;                    // per forward value: does it reach a seeded output, by ops that carry gradients?
-  leat_value_id_t *cotangents;      // per forward value
+  uint32_t op_count, value_count;  // of the forward graph
+  bool *needs;                     // per forward value: does a requires_grad symbol reach it?
+  bool *reached;                   // per forward value: does it reach a seeded output, by ops that carry gradients?
+  leat_value_id_t *cotangents;     // per forward value
 } reverse_t;
 
 static leat_status_t copy_all_but_optimizers(leat_rebuild_t *r, leat_op_id_t id) {

@@ -10,6 +10,7 @@
 //   "grad" named S__grad. Backward ops take group and origin of the forward op they belong to;
 // - type gradnorm and opt: the updates of the optimizer statements, which are consumed.
 // Nothing is added when no seeded output depends on a requires_grad symbol.
-leat_status_t leat_grad(const leat_graph_t *from, const leat_vjp_table_t *traced_vjps, leat_graph_t **out_graph) LEAT_MUST_USE;
+leat_status_t leat_grad(const leat_graph_t *from, const leat_vjp_table_t *traced_vjps,
+                        leat_graph_t **out_graph) LEAT_MUST_USE;
 
 #endif

@@ -14,11 +14,11 @@ enum { NAME_MAX = 512 };
 typedef struct optimizer_s {
   leat_builder_t *b;
   const leat_graph_t *from;
-  const leat_op_t *op;               // the statement
+  const leat_op_t *op;  // the statement
   const leat_value_id_t *gradients;
-  uint32_t index;                    // which statement: names its step counter
-  leat_value_id_t step, next_step;   // 0-d f64; LEAT_NONE until asked for
-  leat_value_id_t clip;              // 0-d factor of all gradients, LEAT_NONE without max_grad_norm
+  uint32_t index;                   // which statement: names its step counter
+  leat_value_id_t step, next_step;  // 0-d f64; LEAT_NONE until asked for
+  leat_value_id_t clip;             // 0-d factor of all gradients, LEAT_NONE without max_grad_norm
 } optimizer_t;
 
 static double option(const optimizer_t *o, leat_attr_key_t key, double otherwise) {
@@ -93,9 +93,9 @@ static leat_value_id_t is_first_step(optimizer_t *o) { return leat_b_fn2s(o->b, 
 
 typedef struct parameter_s {
   const char *name;
-  leat_value_id_t symbol;     // as the model reads it
-  leat_value_id_t value;      // what the update works on: the symbol, or its f32 master copy
-  leat_value_id_t gradient;   // clipped, in the dtype of `value`
+  leat_value_id_t symbol;    // as the model reads it
+  leat_value_id_t value;     // what the update works on: the symbol, or its f32 master copy
+  leat_value_id_t gradient;  // clipped, in the dtype of `value`
 } parameter_t;
 
 // State of the parameter's shape and of the dtype the update works in; zero at the start.
@@ -126,7 +126,8 @@ static parameter_t read_parameter(optimizer_t *o, leat_value_id_t symbol) {
   parameter_t p = {.name = leat_op_string(o->b->graph, op, LEAT_ATTR_NAME, ""), .symbol = symbol, .value = symbol};
   if (keeps_master(o, symbol)) p.value = master_copy(o, &p);
   p.gradient = leat_b_cast(o->b, o->gradients[symbol], leat_b_dtype(o->b, p.value));
-  if (o->clip != LEAT_NONE) p.gradient = leat_b_mul(o->b, p.gradient, leat_b_cast(o->b, o->clip, leat_b_dtype(o->b, p.value)));
+  if (o->clip != LEAT_NONE)
+    p.gradient = leat_b_mul(o->b, p.gradient, leat_b_cast(o->b, o->clip, leat_b_dtype(o->b, p.value)));
   if (flag(o, LEAT_ATTR_MAXIMIZE)) p.gradient = leat_b_fn1(o->b, NEG, p.gradient);
   return p;
 }
@@ -177,7 +178,8 @@ static void adamw(optimizer_t *o, const parameter_t *p) {
   leat_builder_t *b = o->b;
   leat_value_id_t g = p->gradient, lr = hyper(o, LEAT_ATTR_LR, "lr", 1e-3);
   leat_value_id_t beta1 = hyper(o, LEAT_ATTR_BETA1, "beta1", 0.9), beta2 = hyper(o, LEAT_ATTR_BETA2, "beta2", 0.999);
-  leat_value_id_t decay = hyper(o, LEAT_ATTR_WEIGHT_DECAY, "weight_decay", 0.0), eps = hyper(o, LEAT_ATTR_EPS, "eps", 1e-8);
+  leat_value_id_t decay = hyper(o, LEAT_ATTR_WEIGHT_DECAY, "weight_decay", 0.0),
+                  eps = hyper(o, LEAT_ATTR_EPS, "eps", 1e-8);
   leat_value_id_t shrink = leat_b_sub_from(b, 1.0, leat_b_mul(b, lr, decay));
   leat_value_id_t step_size = leat_b_div(b, lr, bias_correction(o, beta1));
   leat_value_id_t root_c2 = leat_b_fn1(b, SQRT, bias_correction(o, beta2));
@@ -249,8 +251,14 @@ leat_status_t leat_optimizer_append(leat_builder_t *b, const leat_graph_t *from,
   for (leat_op_id_t id = 0; id < from->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(from, id);
     if (op->kind != LEAT_TRACED_OPTIMIZER) continue;
-    optimizer_t o = {.b = b, .from = from, .op = op, .gradients = gradients, .index = index++,
-                     .step = LEAT_NONE, .next_step = LEAT_NONE, .clip = LEAT_NONE};
+    optimizer_t o = {.b = b,
+                     .from = from,
+                     .op = op,
+                     .gradients = gradients,
+                     .index = index++,
+                     .step = LEAT_NONE,
+                     .next_step = LEAT_NONE,
+                     .clip = LEAT_NONE};
     leat_status_t status = append_statement(&o);
     if (status != NULL) return leat_status_annotate(status, "optimizer %u", o.index);
   }

@@ -22,8 +22,8 @@ static bool starts_with(letters_t x, letters_t y, letters_t result) {
 
 // Contract with the operand first that holds the result's outermost dim, so that every product reads as rows times
 // columns.
-static leat_value_id_t contract(leat_builder_t *b, letters_t x_letters, leat_value_id_t x, letters_t y_letters, leat_value_id_t y,
-                                letters_t result) {
+static leat_value_id_t contract(leat_builder_t *b, letters_t x_letters, leat_value_id_t x, letters_t y_letters,
+                                leat_value_id_t y, letters_t result) {
   char spec[64];
   if (starts_with(x_letters, y_letters, result)) return contract(b, y_letters, y, x_letters, x, result);
   snprintf(spec, sizeof spec, "%.*s,%.*s->%.*s", x_letters.length, x_letters.text, y_letters.length, y_letters.text,
@@ -35,7 +35,8 @@ static leat_value_id_t contract(leat_builder_t *b, letters_t x_letters, leat_val
 PRIM_VJP(CONTRACT) {
   const char *spec = leat_vjp_string(v, LEAT_ATTR_SPEC, ""), *comma = strchr(spec, ','), *arrow = strstr(spec, "->");
   assert(comma != NULL && arrow != NULL);  // the shape rule has read it
-  letters_t x = {spec, (int)(comma - spec)}, y = {comma + 1, (int)(arrow - comma - 1)}, z = {arrow + 2, (int)strlen(arrow + 2)};
+  letters_t x = {spec, (int)(comma - spec)}, y = {comma + 1, (int)(arrow - comma - 1)},
+            z = {arrow + 2, (int)strlen(arrow + 2)};
   if (v->wants[0]) v->dx[0] = contract(v->b, z, v->dy[0], y, v->x[1], x);
   if (v->wants[1]) v->dx[1] = contract(v->b, x, v->x[0], z, v->dy[0], y);
 }
@@ -45,8 +46,9 @@ static leat_window_t read_window(const leat_vjp_t *v) {
   struct {
     leat_attr_key_t key;
     int64_t *to;
-  } const lists[] = {{LEAT_ATTR_WINDOW, w.window}, {LEAT_ATTR_STRIDE, w.stride}, {LEAT_ATTR_LOW, w.low},
-                     {LEAT_ATTR_HIGH, w.high}, {LEAT_ATTR_DILATION, w.dilation}, {LEAT_ATTR_BASE_DILATION, w.base_dilation}};
+  } const lists[] = {{LEAT_ATTR_WINDOW, w.window},     {LEAT_ATTR_STRIDE, w.stride},
+                     {LEAT_ATTR_LOW, w.low},           {LEAT_ATTR_HIGH, w.high},
+                     {LEAT_ATTR_DILATION, w.dilation}, {LEAT_ATTR_BASE_DILATION, w.base_dilation}};
   for (uint32_t d = 0; d < 3; d++) w.window[d] = w.stride[d] = w.dilation[d] = w.base_dilation[d] = 1;
   for (uint32_t i = 0; i < sizeof lists / sizeof *lists; i++) {
     uint32_t count;

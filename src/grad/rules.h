@@ -7,7 +7,7 @@
 #include "ir/vjp.h"
 
 // PRIM_VJP(SLICE) { .. }: the rule of a primitive, one a row of op.def.
-#define PRIM_VJP(row)                        \
+#define PRIM_VJP(row)                      \
   void leat_vjp_prim_##row(leat_vjp_t *v); \
   void leat_vjp_prim_##row(leat_vjp_t *v)
 
@@ -16,6 +16,7 @@ leat_vjp_rule_t leat_vjp_rule(const leat_vjp_table_t *traced, uint32_t kind);
 
 // Appends the updates of the optimizer statements of `from`. `gradients[v]` is the cotangent of value v, LEAT_NONE
 // where there is none; value ids of `from` hold in b->graph too.
-leat_status_t leat_optimizer_append(leat_builder_t *b, const leat_graph_t *from, const leat_value_id_t *gradients) LEAT_MUST_USE;
+leat_status_t leat_optimizer_append(leat_builder_t *b, const leat_graph_t *from,
+                                    const leat_value_id_t *gradients) LEAT_MUST_USE;
 
 #endif

@@ -69,7 +69,8 @@ leat_value_id_t leat_b_move_dim(leat_builder_t *b, leat_value_id_t x, uint32_t f
 
 leat_value_id_t leat_b_swap_channels(leat_builder_t *b, leat_value_id_t w, int64_t groups) {
   leat_value_t v = *leat_b_value(b, w);
-  if (v.rank < 2 || groups < 1) return leat_b_fail(b, LEAT_INTERNAL, "weights of rank %u with %d groups", v.rank, (int)groups);
+  if (v.rank < 2 || groups < 1)
+    return leat_b_fail(b, LEAT_INTERNAL, "weights of rank %u with %d groups", v.rank, (int)groups);
   if (groups == 1) return leat_b_swap(b, w, 0, 1);
   if (v.rank == LEAT_RANK_MAX) return leat_b_fail(b, LEAT_UNSUPPORTED, "more than %d dimensions", LEAT_RANK_MAX);
   int64_t split[LEAT_RANK_MAX] = {groups, v.dims[0] / groups, v.dims[1]};
@@ -88,8 +89,8 @@ leat_value_id_t leat_b_take_along(leat_builder_t *b, leat_value_id_t x, leat_val
   return leat_b_move_dim(b, taken, last, dim);
 }
 
-leat_value_id_t leat_b_put_along(leat_builder_t *b, leat_value_id_t like, leat_value_id_t indices, leat_value_id_t updates,
-                                 uint32_t dim) {
+leat_value_id_t leat_b_put_along(leat_builder_t *b, leat_value_id_t like, leat_value_id_t indices,
+                                 leat_value_id_t updates, uint32_t dim) {
   if (like == LEAT_NONE || indices == LEAT_NONE) return LEAT_NONE;
   uint32_t last = leat_b_value(b, like)->rank - 1u;
   leat_value_t v = *leat_b_value(b, like);
@@ -120,8 +121,9 @@ leat_value_id_t leat_b_symbol_once(leat_builder_t *b, const char *name, const ch
   const leat_value_t *v = leat_graph_value(b->graph, found);
   if (v->dtype == wanted.dtype && leat_same_shape(v, &wanted)) return found;
   char have[160], want[160];
-  return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "the name '%s' is taken by a symbol %s, but the compiler needs it for %s: rename it",
-                     name, leat_value_text(v, have, sizeof have), leat_value_text(&wanted, want, sizeof want));
+  return leat_b_fail(b, LEAT_INVALID_ARGUMENT,
+                     "the name '%s' is taken by a symbol %s, but the compiler needs it for %s: rename it", name,
+                     leat_value_text(v, have, sizeof have), leat_value_text(&wanted, want, sizeof want));
 }
 
 static bool is_hyper(const leat_graph_t *g, leat_value_id_t symbol) {
@@ -132,7 +134,9 @@ static bool is_hyper(const leat_graph_t *g, leat_value_id_t symbol) {
 leat_value_id_t leat_b_hyper(leat_builder_t *b, const char *name, double shared, double own) {
   leat_value_id_t symbol = find_symbol(b->graph, name);
   if (symbol != LEAT_NONE && !is_hyper(b->graph, symbol))
-    return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "the name '%s' belongs to a hyperparameter, but the model has a tensor of that name: rename it", name);
+    return leat_b_fail(b, LEAT_INVALID_ARGUMENT,
+                       "the name '%s' belongs to a hyperparameter, but the model has a tensor of that name: rename it",
+                       name);
   if (symbol == LEAT_NONE) {
     leat_attr_t attrs[] = {{.key = LEAT_ATTR_VALUE, .v.f = shared},
                            {.key = LEAT_ATTR_NAME, .v.s = name},

@@ -59,8 +59,8 @@ leat_value_id_t leat_b_swap_channels(leat_builder_t *b, leat_value_id_t w, int64
 // torch.gather along `dim` where x and indices agree in all other dims, and its transpose: adds updates into zeros
 // of the shape of `like`.
 leat_value_id_t leat_b_take_along(leat_builder_t *b, leat_value_id_t x, leat_value_id_t indices, uint32_t dim);
-leat_value_id_t leat_b_put_along(leat_builder_t *b, leat_value_id_t like, leat_value_id_t indices, leat_value_id_t updates,
-                                 uint32_t dim);
+leat_value_id_t leat_b_put_along(leat_builder_t *b, leat_value_id_t like, leat_value_id_t indices,
+                                 leat_value_id_t updates, uint32_t dim);
 
 // The symbol `name`, made on first use. Later uses must agree in dtype and shape.
 leat_value_id_t leat_b_symbol_once(leat_builder_t *b, const char *name, const char *kind, leat_dtype_t dtype,

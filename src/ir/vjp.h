@@ -12,9 +12,9 @@
 enum { LEAT_VJP_RESULT_MAX = 3 };
 
 typedef struct leat_vjp_s {
-  leat_builder_t *b;          // appends to the graph that holds `op`
-  leat_op_t op;               // a copy: the graph's arrays move while a rule writes
-  const leat_value_id_t *x;   // operands; LEAT_NONE: absent
+  leat_builder_t *b;         // appends to the graph that holds `op`
+  leat_op_t op;              // a copy: the graph's arrays move while a rule writes
+  const leat_value_id_t *x;  // operands; LEAT_NONE: absent
   uint32_t x_count;
   const leat_value_id_t *y;   // results
   const leat_value_id_t *dy;  // cotangents of the results; LEAT_NONE: zero; one at least is not

@@ -44,9 +44,10 @@ static leat_value_id_t mask_scores(leat_builder_t *b, leat_value_id_t scores, le
   return leat_b_add(b, scores, leat_b_cast(b, mask, leat_b_dtype(b, scores)));
 }
 
-leat_attention_t leat_row_attention(leat_builder_t *b, const leat_graph_t *g, const leat_op_t *op, const leat_value_id_t *in,
-                                    uint32_t in_count, double dropout_rate) {
-  leat_attention_t a = {.q = leat_b_widen(b, in[0]), .k = leat_b_widen(b, in[1]), .v = leat_b_widen(b, in[2]), .drop = LEAT_NONE};
+leat_attention_t leat_row_attention(leat_builder_t *b, const leat_graph_t *g, const leat_op_t *op,
+                                    const leat_value_id_t *in, uint32_t in_count, double dropout_rate) {
+  leat_attention_t a = {
+      .q = leat_b_widen(b, in[0]), .k = leat_b_widen(b, in[1]), .v = leat_b_widen(b, in[2]), .drop = LEAT_NONE};
   leat_value_id_t mask = in_count > 3 ? in[3] : LEAT_NONE;
   leat_value_t q = *leat_b_value(b, a.q), k = *leat_b_value(b, a.k);
   a.scale = leat_op_float(g, op, LEAT_ATTR_SCALE, 0.0);
@@ -69,6 +70,7 @@ leat_attention_t leat_row_attention(leat_builder_t *b, const leat_graph_t *g, co
   // A row that is masked everywhere attends to nothing.
   a.weights = leat_b_div(b, s.exp, leat_b_number_or(b, leat_b_fn2s(b, EQ, s.sum, 0.0), 1.0, s.sum));
   double rate = leat_op_float(g, op, LEAT_ATTR_P, 0.0);
-  if (rate > 0.0) a.drop = leat_row_dropout_scale(b, a.weights, dropout_rate, rate, leat_op_int(g, op, LEAT_ATTR_STREAM, 0));
+  if (rate > 0.0)
+    a.drop = leat_row_dropout_scale(b, a.weights, dropout_rate, rate, leat_op_int(g, op, LEAT_ATTR_STREAM, 0));
   return a;
 }

@@ -15,8 +15,8 @@ typedef struct leat_attention_s {
   bool grouped;
 } leat_attention_t;
 
-leat_attention_t leat_row_attention(leat_builder_t *b, const leat_graph_t *g, const leat_op_t *op, const leat_value_id_t *in,
-                                    uint32_t in_count, double dropout_rate);
+leat_attention_t leat_row_attention(leat_builder_t *b, const leat_graph_t *g, const leat_op_t *op,
+                                    const leat_value_id_t *in, uint32_t in_count, double dropout_rate);
 // [.., groups, queries a group, L, S] as [.., heads, L, S].
 leat_value_id_t leat_row_merge_heads(leat_builder_t *b, leat_value_id_t x);
 

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix products under batch dims that broadcast: a batch dim in which an operand has extent 1 is dropped from it, so
 // that nothing is repeated in memory.
-#include "lower/row.h"
-
 #include <stdio.h>
+
+#include "lower/row.h"
 
 // Letters of batch dims: away from m, k, n.
 static char batch_letter(uint32_t dim) { return "abcdefgh"[dim]; }
 
 // Writes the letters of one operand (batch dims that count, then `tail`) and returns the operand without the others.
-static leat_value_id_t drop_ones(leat_builder_t *b, leat_value_id_t x, const char *tail, uint32_t batch_rank, char *out_spec) {
+static leat_value_id_t drop_ones(leat_builder_t *b, leat_value_id_t x, const char *tail, uint32_t batch_rank,
+                                 char *out_spec) {
   leat_value_t v = *leat_b_value(b, x);
   uint32_t own = v.rank - 2u, length = 0, drop = 0;
   for (uint32_t d = 0; d < own; d++) {
@@ -44,7 +45,8 @@ leat_value_id_t leat_row_batched(leat_builder_t *b, leat_value_id_t x, const cha
                                  const char *y_spec, const char *z_spec) {
   leat_value_t xv = *leat_b_value(b, x), yv = *leat_b_value(b, y);
   if (x == LEAT_NONE || y == LEAT_NONE) return LEAT_NONE;
-  if (xv.rank < 2 || yv.rank < 2) return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "needs operands of at least two dimensions");
+  if (xv.rank < 2 || yv.rank < 2)
+    return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "needs operands of at least two dimensions");
   leat_value_t z = {.rank = xv.rank > yv.rank ? xv.rank : yv.rank};
   uint32_t batch_rank = z.rank - 2u, z_length = 0;
   bool equal = xv.rank == yv.rank;

@@ -10,7 +10,8 @@ leat_value_id_t leat_row_class_weights(leat_builder_t *b, leat_value_id_t weight
 }
 
 // Targets as probabilities: q = w * ((1-s) * t + s/C); mean divides by the number of rows.
-static void probability_targets(leat_class_loss_t *l, leat_builder_t *b, leat_value_id_t t, leat_value_id_t weights, double smoothing) {
+static void probability_targets(leat_class_loss_t *l, leat_builder_t *b, leat_value_id_t t, leat_value_id_t weights,
+                                double smoothing) {
   int64_t classes = leat_b_extent(b, l->x, 1u << l->dim);
   l->q = leat_b_cast(b, t, leat_b_dtype(b, l->x));
   if (smoothing != 0.0) l->q = leat_b_adds(b, leat_b_muls(b, l->q, 1.0 - smoothing), smoothing / (double)classes);
@@ -40,8 +41,12 @@ static void index_targets(leat_class_loss_t *l, leat_builder_t *b, leat_value_id
 
 leat_class_loss_t leat_row_class_loss(leat_builder_t *b, const leat_graph_t *g, const leat_op_t *op,
                                       const leat_value_id_t *in, uint32_t in_count) {
-  leat_class_loss_t l = {.x = leat_b_widen(b, in[0]), .hit = LEAT_NONE, .ignored = LEAT_NONE, .row_weight = LEAT_NONE,
-                         .q = LEAT_NONE, .denominator = LEAT_NONE};
+  leat_class_loss_t l = {.x = leat_b_widen(b, in[0]),
+                         .hit = LEAT_NONE,
+                         .ignored = LEAT_NONE,
+                         .row_weight = LEAT_NONE,
+                         .q = LEAT_NONE,
+                         .denominator = LEAT_NONE};
   l.dim = leat_b_value(b, in[0])->rank > 1 ? 1 : 0;
   leat_value_id_t weights = leat_row_class_weights(b, in_count > 2 ? in[2] : LEAT_NONE, &l);
   double smoothing = leat_op_float(g, op, LEAT_ATTR_LABEL_SMOOTHING, 0.0);

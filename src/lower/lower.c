@@ -65,8 +65,13 @@ static leat_status_t lower_op(leat_rebuild_t *r, const leat_op_t *op) {
   assert(op->input_count <= OPERANDS_MAX || op->kind == LEAT_TRACED_OPTIMIZER);
   uint32_t count = op->input_count <= OPERANDS_MAX ? op->input_count : 0;
   for (uint32_t i = 0; i < count; i++) in[i] = leat_rebuild_input(r, op, i);
-  leat_lower_t c = {.b = &r->b, .from = r->from, .op = op, .in = in, .in_count = count,
-                    .dropout_rate = pass->dropout_rate, .out = {LEAT_NONE, LEAT_NONE, LEAT_NONE}};
+  leat_lower_t c = {.b = &r->b,
+                    .from = r->from,
+                    .op = op,
+                    .in = in,
+                    .in_count = count,
+                    .dropout_rate = pass->dropout_rate,
+                    .out = {LEAT_NONE, LEAT_NONE, LEAT_NONE}};
   c.out[0] = rows[op->kind - LEAT_TRACED_FIRST](&c);
   LEAT_TRY(leat_builder_take_status(&r->b));
   for (uint32_t i = 0; i < op->result_count; i++) {

@@ -48,7 +48,8 @@ LOWER(PRELU) {
 LOWER(ELU) {
   leat_builder_t *b = c->b;
   leat_value_id_t x = c->in[0], positive = leat_b_fn2s(b, GT, x, 0.0);
-  leat_value_id_t negative = leat_b_muls(b, leat_b_number_or(b, positive, 0.0, x), leat_lower_float(c, LEAT_ATTR_BETA, 1.0));
+  leat_value_id_t negative =
+      leat_b_muls(b, leat_b_number_or(b, positive, 0.0, x), leat_lower_float(c, LEAT_ATTR_BETA, 1.0));
   leat_value_id_t curve = leat_b_muls(b, leat_b_fn1(b, EXPM1, negative), leat_lower_float(c, LEAT_ATTR_ALPHA, 1.0));
   leat_value_id_t y = leat_b_select(b, positive, x, curve);
   return leat_b_muls(b, y, leat_lower_float(c, LEAT_ATTR_SCALE, 1.0));

@@ -30,8 +30,8 @@ BINARY(SHIFT_LEFT, SHL)
 BINARY(SHIFT_RIGHT, SHR)
 #undef BINARY
 
-#define LOGICAL(row, fn)                                                                                       \
-  LOWER(row) {                                                                                                 \
+#define LOGICAL(row, fn)                                                                                         \
+  LOWER(row) {                                                                                                   \
     return leat_b_fn2(c->b, fn, leat_b_cast(c->b, c->in[0], LEAT_BOOL), leat_b_cast(c->b, c->in[1], LEAT_BOOL)); \
   }
 LOGICAL(LOGICAL_AND, AND)

@@ -49,18 +49,21 @@ static leat_value_id_t transposed_conv(leat_lower_t *c, leat_value_id_t x, leat_
 LOWER(CONV) {
   leat_builder_t *b = c->b;
   leat_value_t weight = *leat_b_value(b, c->in[1]);
-  if (weight.rank < 3 || weight.rank > 5) return leat_b_fail(b, LEAT_UNSUPPORTED, "convolution over 1 to 3 spatial dims only");
+  if (weight.rank < 3 || weight.rank > 5)
+    return leat_b_fail(b, LEAT_UNSUPPORTED, "convolution over 1 to 3 spatial dims only");
   bool batched = leat_b_value(b, c->in[0])->rank == weight.rank;
   leat_value_id_t x = batched ? c->in[0] : leat_b_unsqueeze(b, c->in[0], 1u);
   leat_window_t w = read_window(c->from, c->op, weight.rank - 2u);
-  leat_value_id_t y = leat_lower_int(c, LEAT_ATTR_TRANSPOSED, 0) ? transposed_conv(c, x, w) : leat_b_conv(b, x, c->in[1], &w);
+  leat_value_id_t y =
+      leat_lower_int(c, LEAT_ATTR_TRANSPOSED, 0) ? transposed_conv(c, x, w) : leat_b_conv(b, x, c->in[1], &w);
   leat_value_id_t bias = leat_lower_in(c, 2);
   if (bias != LEAT_NONE) y = leat_b_add(b, y, leat_row_channel(b, bias, y));
   return batched ? y : leat_b_squeeze(b, y, 1u);
 }
 
 // Padding on the high side grows until the declared number of windows fits (ceil mode).
-leat_window_t leat_row_pool_window(const leat_graph_t *g, const leat_op_t *op, const leat_value_t *x, const leat_value_t *y) {
+leat_window_t leat_row_pool_window(const leat_graph_t *g, const leat_op_t *op, const leat_value_t *x,
+                                   const leat_value_t *y) {
   uint32_t rank = 0;
   leat_op_list(g, op, LEAT_ATTR_WINDOW, &rank);
   leat_window_t w = read_window(g, op, rank <= 3 ? rank : 3);
@@ -85,8 +88,7 @@ LOWER(MAX_POOL) {
 LOWER(AVG_POOL) {
   leat_window_t w = pool_window(c);
   leat_value_t x = *leat_b_value(c->b, c->in[0]);
-  return leat_b_mul(c->b, leat_b_pool(c->b, "sum", c->in[0], &w),
-                    leat_row_pool_scale(c->b, c->from, c->op, &x, &w));
+  return leat_b_mul(c->b, leat_b_pool(c->b, "sum", c->in[0], &w), leat_row_pool_scale(c->b, c->from, c->op, &x, &w));
 }
 
 // Whole windows that tile the operand: the operand is an exact multiple of the result.

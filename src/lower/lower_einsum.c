@@ -2,9 +2,9 @@
 // einsum of one or two operands; the tracer has expanded the ellipsis. A letter that occurs twice in an operand takes
 // the diagonal, a letter that only one operand has and the result has not is summed out first; what is left is a
 // permutation or a contract.
-#include "lower/row.h"
-
 #include <stdio.h>
+
+#include "lower/row.h"
 
 typedef struct operand_s {
   leat_value_id_t value;
@@ -47,7 +47,8 @@ static leat_value_id_t permute_to(leat_builder_t *b, const operand_t *o, const c
   int64_t perm[LEAT_RANK_MAX];
   for (uint32_t d = 0; result[d] != 0 && d < LEAT_RANK_MAX; d++) {
     const char *at = strchr(o->letters, result[d]);
-    if (at == NULL) return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "letter '%c' of the result is in no operand", result[d]);
+    if (at == NULL)
+      return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "letter '%c' of the result is in no operand", result[d]);
     perm[d] = at - o->letters;
   }
   return leat_b_transpose(b, o->value, perm);
@@ -72,10 +73,13 @@ LOWER(EINSUM) {
   char result[LEAT_RANK_MAX + 1] = "";
   const char *at = read_letters(spec, o[0].letters);
   if (at != NULL && *at == ',') at = read_letters(at + 1, o[1].letters);
-  if (at != NULL && at[0] == '-' && at[1] == '>') at = read_letters(at + 2, result);
-  else at = NULL;
+  if (at != NULL && at[0] == '-' && at[1] == '>')
+    at = read_letters(at + 2, result);
+  else
+    at = NULL;
   if (at == NULL || *at != 0)
-    return leat_b_fail(b, LEAT_UNSUPPORTED, "spec '%s': needs one or two operands of at most %d letters and '->'", spec, LEAT_RANK_MAX);
+    return leat_b_fail(b, LEAT_UNSUPPORTED, "spec '%s': needs one or two operands of at most %d letters and '->'", spec,
+                       LEAT_RANK_MAX);
   for (uint32_t i = 0; i < c->in_count; i++) {
     if (strlen(o[i].letters) != leat_b_value(b, o[i].value)->rank)
       return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "spec '%s' does not fit the rank of operand %u", spec, i);

@@ -97,21 +97,24 @@ LOWER(INDEX_ADD) {
 // x[i0, i1, ..]: the indexed dims are brought together (in place if they already are, else in front) and flattened to
 // one dim that one combined index addresses.
 typedef struct multi_index_s {
-  leat_value_id_t x;       // dims permuted, the indexed ones flattened
+  leat_value_id_t x;  // dims permuted, the indexed ones flattened
   leat_value_id_t index;
-  uint32_t dim;            // where the flattened dim is
-  uint32_t rank;           // of the permuted x
+  uint32_t dim;   // where the flattened dim is
+  uint32_t rank;  // of the permuted x
   int64_t perm[LEAT_RANK_MAX];
   int64_t permuted[LEAT_RANK_MAX];
 } multi_index_t;
 
-static leat_value_id_t combine_indices(leat_builder_t *b, const leat_value_t *x, const leat_value_id_t *indices, uint32_t count) {
+static leat_value_id_t combine_indices(leat_builder_t *b, const leat_value_t *x, const leat_value_id_t *indices,
+                                       uint32_t count) {
   int64_t stride = 1;
   leat_value_id_t sum = LEAT_NONE;
   for (uint32_t d = count; d-- > 0;) {
     if (indices[d] == LEAT_NONE) continue;
     if (leat_b_dtype(b, indices[d]) == LEAT_BOOL)
-      return leat_b_fail(b, LEAT_UNSUPPORTED, "a mask as index gives a result whose size is not known at compile time: use where or masked_fill");
+      return leat_b_fail(
+          b, LEAT_UNSUPPORTED,
+          "a mask as index gives a result whose size is not known at compile time: use where or masked_fill");
     leat_value_id_t i = leat_b_cast(b, indices[d], LEAT_I64);
     leat_value_id_t wrapped = leat_b_select(b, leat_b_fn2s(b, LT, i, 0.0), leat_b_adds(b, i, (double)x->dims[d]), i);
     leat_value_id_t term = leat_b_muls(b, wrapped, (double)stride);
@@ -121,7 +124,8 @@ static leat_value_id_t combine_indices(leat_builder_t *b, const leat_value_t *x,
   return sum;
 }
 
-static multi_index_t read_indices(leat_builder_t *b, leat_value_id_t x, const leat_value_id_t *indices, uint32_t count) {
+static multi_index_t read_indices(leat_builder_t *b, leat_value_id_t x, const leat_value_id_t *indices,
+                                  uint32_t count) {
   leat_value_t v = *leat_b_value(b, x);
   multi_index_t m = {.x = LEAT_NONE, .index = LEAT_NONE, .rank = v.rank};
   uint32_t first = LEAT_RANK_MAX, last = 0, indexed = 0, next = 0;
@@ -165,7 +169,8 @@ LOWER(INDEX_PUT) {
   multi_index_t m = read_indices(b, c->in[0], c->in + 2, c->in_count - 2);
   leat_value_t x = *leat_b_value(b, m.x), index = *leat_b_value(b, m.index), updates = {0};
   if (m.x == LEAT_NONE || m.index == LEAT_NONE) return LEAT_NONE;
-  if (x.rank + index.rank > LEAT_RANK_MAX + 1u) return leat_b_fail(b, LEAT_UNSUPPORTED, "more than %d dimensions", LEAT_RANK_MAX);
+  if (x.rank + index.rank > LEAT_RANK_MAX + 1u)
+    return leat_b_fail(b, LEAT_UNSUPPORTED, "more than %d dimensions", LEAT_RANK_MAX);
   for (uint32_t d = 0; d < m.dim; d++) updates.dims[updates.rank++] = x.dims[d];
   for (uint32_t d = 0; d < index.rank; d++) updates.dims[updates.rank++] = index.dims[d];
   for (uint32_t d = m.dim + 1; d < x.rank; d++) updates.dims[updates.rank++] = x.dims[d];
@@ -192,8 +197,8 @@ LOWER(SLICE_SCATTER) {
     high[d] = x.dims[d] - start[d] - ((y.dims[d] - 1) * (interior[d] + 1) + 1);
   }
   leat_value_id_t here = leat_b_splat(b, LEAT_BOOL, y.rank, y.dims, 1.0);
-  return leat_b_select(b, leat_b_pad(b, here, start, high, interior, 0.0), leat_b_pad(b, c->in[1], start, high, interior, 0.0),
-                       c->in[0]);
+  return leat_b_select(b, leat_b_pad(b, here, start, high, interior, 0.0),
+                       leat_b_pad(b, c->in[1], start, high, interior, 0.0), c->in[0]);
 }
 
 LOWER(ONE_HOT) {

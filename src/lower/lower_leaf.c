@@ -47,7 +47,8 @@ LOWER(ARANGE) {
   leat_dtype_t dtype = leat_dtype_is_float((leat_dtype_t)v->dtype) ? LEAT_F64 : LEAT_I64;
   leat_value_id_t i = leat_b_iota(c->b, dtype, v->rank, v->dims, 0);
   leat_value_id_t scaled = leat_b_muls(c->b, i, leat_lower_float(c, LEAT_ATTR_SCALE, 1.0));
-  return leat_b_cast(c->b, leat_b_adds(c->b, scaled, leat_lower_float(c, LEAT_ATTR_VALUE, 0.0)), (leat_dtype_t)v->dtype);
+  return leat_b_cast(c->b, leat_b_adds(c->b, scaled, leat_lower_float(c, LEAT_ATTR_VALUE, 0.0)),
+                     (leat_dtype_t)v->dtype);
 }
 
 LOWER(TO) { return leat_b_cast(c->b, c->in[0], leat_lower_dtype(c, 0)); }

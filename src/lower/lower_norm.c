@@ -49,7 +49,8 @@ LOWER(BATCH_NORM) {
     leat_value_id_t unbiased = leat_b_muls(b, s.variance, count / (count - 1.0));
     const leat_value_t *declared = leat_lower_declared(c, 1);
     c->out[1] = mean != LEAT_NONE ? blend(c, mean, s.mean) : leat_b_reshape(b, s.mean, declared->rank, declared->dims);
-    c->out[2] = var != LEAT_NONE ? blend(c, var, unbiased) : leat_b_reshape(b, unbiased, declared->rank, declared->dims);
+    c->out[2] =
+        var != LEAT_NONE ? blend(c, var, unbiased) : leat_b_reshape(b, unbiased, declared->rank, declared->dims);
     normal = s.normal;
   } else {
     leat_value_id_t rstd = leat_b_fn1(b, RSQRT, leat_b_adds(b, leat_row_channel(b, var, x), eps));
@@ -57,7 +58,8 @@ LOWER(BATCH_NORM) {
     c->out[1] = mean;
     c->out[2] = var;
   }
-  leat_value_id_t y = affine(b, normal, leat_row_channel(b, leat_lower_in(c, 1), x), leat_row_channel(b, leat_lower_in(c, 2), x));
+  leat_value_id_t y =
+      affine(b, normal, leat_row_channel(b, leat_lower_in(c, 1), x), leat_row_channel(b, leat_lower_in(c, 2), x));
   return leat_b_cast(b, y, leat_lower_dtype(c, 0));
 }
 
@@ -65,9 +67,11 @@ LOWER(GROUP_NORM) {
   leat_builder_t *b = c->b;
   leat_value_id_t x = leat_b_widen(b, c->in[0]);
   leat_value_id_t grouped = leat_row_group_channels(b, x, leat_lower_int(c, LEAT_ATTR_NUM_GROUPS, 1));
-  leat_standard_t s = leat_row_standardize(b, grouped, leat_b_all_dims(b, grouped) & ~3u, leat_lower_float(c, LEAT_ATTR_EPS, 1e-5));
+  leat_standard_t s =
+      leat_row_standardize(b, grouped, leat_b_all_dims(b, grouped) & ~3u, leat_lower_float(c, LEAT_ATTR_EPS, 1e-5));
   leat_value_id_t normal = leat_b_reshape_like(b, s.normal, x);
-  leat_value_id_t y = affine(b, normal, leat_row_channel(b, leat_lower_in(c, 1), x), leat_row_channel(b, leat_lower_in(c, 2), x));
+  leat_value_id_t y =
+      affine(b, normal, leat_row_channel(b, leat_lower_in(c, 1), x), leat_row_channel(b, leat_lower_in(c, 2), x));
   return leat_b_cast(b, y, leat_lower_dtype(c, 0));
 }
 
@@ -75,6 +79,7 @@ LOWER(INSTANCE_NORM) {
   leat_builder_t *b = c->b;
   leat_value_id_t x = leat_b_widen(b, c->in[0]);
   leat_standard_t s = leat_row_standardize(b, x, leat_b_all_dims(b, x) & ~3u, leat_lower_float(c, LEAT_ATTR_EPS, 1e-5));
-  leat_value_id_t y = affine(b, s.normal, leat_row_channel(b, leat_lower_in(c, 1), x), leat_row_channel(b, leat_lower_in(c, 2), x));
+  leat_value_id_t y =
+      affine(b, s.normal, leat_row_channel(b, leat_lower_in(c, 1), x), leat_row_channel(b, leat_lower_in(c, 2), x));
   return leat_b_cast(b, y, leat_lower_dtype(c, 0));
 }

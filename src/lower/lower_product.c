@@ -15,7 +15,8 @@ static leat_value_id_t flatten_rows(leat_builder_t *b, leat_value_id_t x) {
 }
 
 // x[.., k] times y[k,n] or y[n,k] by `spec`: [.., n]
-static leat_value_id_t rows_times(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y, bool transposed, leat_value_id_t bias) {
+static leat_value_id_t rows_times(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y, bool transposed,
+                                  leat_value_id_t bias) {
   leat_value_t v = *leat_b_value(b, x), w = *leat_b_value(b, y);
   if (v.rank == 0 || w.rank != 2) return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "needs a matrix on the right");
   leat_value_id_t z = leat_b_contract(b, transposed ? "mk,nk->mn" : "mk,kn->mn", flatten_rows(b, x), y);
@@ -26,7 +27,8 @@ static leat_value_id_t rows_times(leat_builder_t *b, leat_value_id_t x, leat_val
 
 static leat_value_id_t matmul(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y) {
   uint32_t x_rank = leat_b_value(b, x)->rank, y_rank = leat_b_value(b, y)->rank;
-  if (x_rank == 0 || y_rank == 0) return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "needs operands of at least one dimension");
+  if (x_rank == 0 || y_rank == 0)
+    return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "needs operands of at least one dimension");
   if (x_rank == 1) x = leat_b_unsqueeze(b, x, 1u);
   if (y_rank == 1) y = leat_b_unsqueeze(b, y, 2u);
   leat_value_id_t z = y_rank <= 2 ? rows_times(b, x, y, false, LEAT_NONE) : leat_row_batched(b, x, "mk", y, "kn", "mn");
@@ -39,9 +41,7 @@ static leat_value_id_t matmul(leat_builder_t *b, leat_value_id_t x, leat_value_i
 
 LOWER(MATMUL) { return matmul(c->b, c->in[0], c->in[1]); }
 LOWER(BMM) { return leat_b_contract(c->b, "bmk,bkn->bmn", c->in[0], c->in[1]); }
-LOWER(OUTER) {
-  return leat_b_mul(c->b, leat_b_unsqueeze(c->b, c->in[0], 2u), leat_b_unsqueeze(c->b, c->in[1], 1u));
-}
+LOWER(OUTER) { return leat_b_mul(c->b, leat_b_unsqueeze(c->b, c->in[0], 2u), leat_b_unsqueeze(c->b, c->in[1], 1u)); }
 
 // The weight keeps torch's layout [out, in]; a 1-D weight is one row, whose result dim torch drops.
 LOWER(LINEAR) {
@@ -64,7 +64,8 @@ static leat_value_id_t add_product(leat_lower_t *c, leat_value_id_t product) {
 }
 
 LOWER(ADDMM) {
-  if (leat_lower_int(c, LEAT_ATTR_TRANSPOSED, 0)) return add_product(c, rows_times(c->b, c->in[1], c->in[2], true, LEAT_NONE));
+  if (leat_lower_int(c, LEAT_ATTR_TRANSPOSED, 0))
+    return add_product(c, rows_times(c->b, c->in[1], c->in[2], true, LEAT_NONE));
   return add_product(c, matmul(c->b, c->in[1], c->in[2]));
 }
 LOWER(BADDBMM) { return add_product(c, leat_b_contract(c->b, "bmk,bkn->bmn", c->in[1], c->in[2])); }

@@ -38,7 +38,8 @@ double leat_row_shared_rate(const leat_graph_t *g) {
 
 // Drawn in f32 so that the rate is kept exactly for half types too. 1/(1-p) of p = 1 would be infinite; then nothing
 // is kept and the scale is 0.
-leat_value_id_t leat_row_dropout_scale(leat_builder_t *b, leat_value_id_t x, double shared_rate, double rate, int64_t stream) {
+leat_value_id_t leat_row_dropout_scale(leat_builder_t *b, leat_value_id_t x, double shared_rate, double rate,
+                                       int64_t stream) {
   if (x == LEAT_NONE) return LEAT_NONE;
   leat_value_t v = *leat_b_value(b, x);
   leat_value_id_t p = leat_b_hyper(b, "p", shared_rate, rate);

@@ -17,8 +17,12 @@ LOWER(SUM) { return reduce(c, "sum", leat_b_cast(c->b, c->in[0], leat_lower_dtyp
 LOWER(PROD) { return reduce(c, "prod", leat_b_cast(c->b, c->in[0], leat_lower_dtype(c, 0))); }
 LOWER(AMAX) { return reduce(c, "max", c->in[0]); }
 LOWER(AMIN) { return reduce(c, "min", c->in[0]); }
-LOWER(ANY) { return leat_b_cast(c->b, reduce(c, "max", leat_b_cast(c->b, c->in[0], LEAT_BOOL)), leat_lower_dtype(c, 0)); }
-LOWER(ALL) { return leat_b_cast(c->b, reduce(c, "min", leat_b_cast(c->b, c->in[0], LEAT_BOOL)), leat_lower_dtype(c, 0)); }
+LOWER(ANY) {
+  return leat_b_cast(c->b, reduce(c, "max", leat_b_cast(c->b, c->in[0], LEAT_BOOL)), leat_lower_dtype(c, 0));
+}
+LOWER(ALL) {
+  return leat_b_cast(c->b, reduce(c, "min", leat_b_cast(c->b, c->in[0], LEAT_BOOL)), leat_lower_dtype(c, 0));
+}
 
 LOWER(MEAN) {
   leat_value_id_t x = leat_b_cast(c->b, c->in[0], leat_lower_dtype(c, 0));

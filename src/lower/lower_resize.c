@@ -19,7 +19,7 @@ typedef struct axis_s {
   leat_builder_t *b;
   leat_dtype_t dtype;  // of the positions: f32 as in torch, f64 for f64
   int64_t in, out;
-  double scale;        // operand steps per result step
+  double scale;  // operand steps per result step
   bool align_corners;
 } axis_t;
 
@@ -33,7 +33,9 @@ static leat_value_id_t clamp_index(const axis_t *a, leat_value_id_t index) {
   return leat_b_fn2s(a->b, MIN, leat_b_fn2s(a->b, MAX, index, 0.0), (double)(a->in - 1));
 }
 
-static leat_value_id_t steps(const axis_t *a) { return leat_b_iota(a->b, a->dtype, 2, (const int64_t[]){a->out, 1}, 0); }
+static leat_value_id_t steps(const axis_t *a) {
+  return leat_b_iota(a->b, a->dtype, 2, (const int64_t[]){a->out, 1}, 0);
+}
 
 static leat_value_id_t nearest_matrix(const axis_t *a, bool exact) {
   leat_value_id_t i = exact ? leat_b_adds(a->b, steps(a), 0.5) : steps(a);
@@ -83,8 +85,10 @@ static leat_value_id_t matrix_of(const axis_t *a, const char *mode) {
   if (strcmp(mode, "nearest") == 0) return nearest_matrix(a, false);
   if (strcmp(mode, "nearest-exact") == 0) return nearest_matrix(a, true);
   if (strcmp(mode, "bicubic") == 0) return cubic_matrix(a);
-  if (strcmp(mode, "linear") == 0 || strcmp(mode, "bilinear") == 0 || strcmp(mode, "trilinear") == 0) return linear_matrix(a);
-  return leat_b_fail(a->b, LEAT_UNSUPPORTED, "mode '%s': use nearest, nearest-exact, linear, bilinear, trilinear or bicubic", mode);
+  if (strcmp(mode, "linear") == 0 || strcmp(mode, "bilinear") == 0 || strcmp(mode, "trilinear") == 0)
+    return linear_matrix(a);
+  return leat_b_fail(a->b, LEAT_UNSUPPORTED,
+                     "mode '%s': use nearest, nearest-exact, linear, bilinear, trilinear or bicubic", mode);
 }
 
 static double axis_scale(const leat_lower_t *c, int64_t in, int64_t out) {
@@ -101,7 +105,11 @@ LOWER(INTERPOLATE) {
   leat_dtype_t dtype = v.dtype == LEAT_F64 ? LEAT_F64 : LEAT_F32;
   const leat_value_t *y = leat_lower_declared(c, 0);
   for (uint32_t dim = 2; dim < v.rank; dim++) {
-    axis_t a = {b, dtype, v.dims[dim], y->dims[dim], axis_scale(c, v.dims[dim], y->dims[dim]),
+    axis_t a = {b,
+                dtype,
+                v.dims[dim],
+                y->dims[dim],
+                axis_scale(c, v.dims[dim], y->dims[dim]),
                 leat_lower_int(c, LEAT_ATTR_ALIGN_CORNERS, 0) != 0};
     if (a.in == a.out && a.scale == 1.0) continue;
     bool repeats = strncmp(mode, "nearest", 7) == 0 && a.out % a.in == 0 && a.scale * (double)a.out == (double)a.in;

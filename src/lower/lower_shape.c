@@ -61,9 +61,7 @@ LOWER(FLIP) {
   return leat_b_flip(c->b, c->in[0], mask);
 }
 
-LOWER(CAT) {
-  return leat_b_concat(c->b, c->in, c->in_count, (uint32_t)leat_lower_int(c, LEAT_ATTR_DIM, 0));
-}
+LOWER(CAT) { return leat_b_concat(c->b, c->in, c->in_count, (uint32_t)leat_lower_int(c, LEAT_ATTR_DIM, 0)); }
 
 LOWER(STACK) {
   uint32_t dim = (uint32_t)leat_lower_int(c, LEAT_ATTR_DIM, 0);
@@ -106,11 +104,13 @@ leat_value_id_t leat_row_repeat_elements(leat_builder_t *b, leat_value_id_t x, u
 }
 
 LOWER(REPEAT_INTERLEAVE) {
-  return leat_row_repeat_elements(c->b, c->in[0], (uint32_t)leat_lower_int(c, LEAT_ATTR_DIM, 0), leat_lower_int(c, LEAT_ATTR_K, 1));
+  return leat_row_repeat_elements(c->b, c->in[0], (uint32_t)leat_lower_int(c, LEAT_ATTR_DIM, 0),
+                                  leat_lower_int(c, LEAT_ATTR_K, 1));
 }
 
 // Joins two parts of a dim, either of which may be empty.
-static leat_value_id_t join(leat_builder_t *b, leat_value_id_t x, uint32_t dim, const int64_t first[2], const int64_t second[2]) {
+static leat_value_id_t join(leat_builder_t *b, leat_value_id_t x, uint32_t dim, const int64_t first[2],
+                            const int64_t second[2]) {
   leat_value_id_t parts[2];
   uint32_t count = 0;
   if (first[0] < first[1]) parts[count++] = leat_b_slice_dim(b, x, dim, first[0], first[1], 1);
@@ -185,7 +185,8 @@ LOWER(UNFOLD) {
   int64_t size = leat_lower_int(c, LEAT_ATTR_K, 1);
   if (rank == 0) return reshape_to_declared(c, c->in[0]);
   int64_t windows = leat_lower_declared(c, 0)->dims[dim];
-  leat_value_id_t first = leat_b_muls(b, leat_b_iota(b, LEAT_I64, 2, (const int64_t[]){windows, 1}, 0), steps ? (double)step[0] : 1.0);
+  leat_value_id_t first =
+      leat_b_muls(b, leat_b_iota(b, LEAT_I64, 2, (const int64_t[]){windows, 1}, 0), steps ? (double)step[0] : 1.0);
   leat_value_id_t place = leat_b_iota(b, LEAT_I64, 2, (const int64_t[]){1, size}, 1);
   leat_value_id_t y = leat_b_gather(b, c->in[0], leat_b_add(b, first, place), dim, 0);
   return leat_b_move_dim(b, y, dim + 1u, rank);
@@ -198,6 +199,7 @@ LOWER(PIXEL_SHUFFLE) {
   int64_t k = leat_lower_int(c, LEAT_ATTR_K, 1), batch = 1;
   for (uint32_t d = 0; d + 3 < y->rank; d++) batch *= y->dims[d];
   const int64_t *last = y->dims + y->rank - 3;
-  leat_value_id_t split = leat_b_reshape(b, c->in[0], 6, (const int64_t[]){batch, last[0], k, k, last[1] / k, last[2] / k});
+  leat_value_id_t split =
+      leat_b_reshape(b, c->in[0], 6, (const int64_t[]){batch, last[0], k, k, last[1] / k, last[2] / k});
   return reshape_to_declared(c, leat_b_transpose(b, split, (const int64_t[]){0, 1, 4, 2, 5, 3}));
 }

@@ -31,8 +31,8 @@ static leat_value_id_t counts(leat_builder_t *b, const leat_value_t *x, const le
   return leat_b_pool(b, "sum", ones, &window);
 }
 
-leat_value_id_t leat_row_pool_scale(leat_builder_t *b, const leat_graph_t *g, const leat_op_t *op, const leat_value_t *x,
-                                    const leat_window_t *w) {
+leat_value_id_t leat_row_pool_scale(leat_builder_t *b, const leat_graph_t *g, const leat_op_t *op,
+                                    const leat_value_t *x, const leat_window_t *w) {
   leat_dtype_t dtype = (leat_dtype_t)x->dtype;
   bool with_padding = leat_op_int(g, op, LEAT_ATTR_COUNT_INCLUDE_PAD, 1) != 0;
   double size = (double)leat_op_int(g, op, LEAT_ATTR_DIVISOR, 0);

@@ -22,7 +22,8 @@ leat_value_id_t leat_row_reduce_loss(leat_builder_t *b, leat_value_id_t elements
   return leat_b_fn2s(b, DIV, sum, (double)count);
 }
 
-leat_value_id_t leat_row_spread_loss(leat_builder_t *b, leat_value_id_t dy, leat_value_id_t elements, const char *reduction) {
+leat_value_id_t leat_row_spread_loss(leat_builder_t *b, leat_value_id_t dy, leat_value_id_t elements,
+                                     const char *reduction) {
   if (strcmp(reduction, "mean") != 0) return dy;
   return leat_b_fn2s(b, DIV, dy, (double)leat_b_extent(b, elements, leat_b_all_dims(b, elements)));
 }

@@ -16,14 +16,14 @@ typedef struct leat_lower_s {
   const leat_op_t *op;        // the op, in `from`
   const leat_value_id_t *in;  // its operands in the new graph; LEAT_NONE: absent
   uint32_t in_count;
-  double dropout_rate;        // shared by every dropout of the graph, or NaN
+  double dropout_rate;  // shared by every dropout of the graph, or NaN
   leat_value_id_t out[LEAT_VJP_RESULT_MAX];
 } leat_lower_t;
 
-#define LOWER(row)                                 \
+#define LOWER(row)                                   \
   leat_value_id_t leat_lower_##row(leat_lower_t *c); \
   leat_value_id_t leat_lower_##row(leat_lower_t *c)
-#define VJP(row)                        \
+#define VJP(row)                      \
   void leat_vjp_##row(leat_vjp_t *v); \
   void leat_vjp_##row(leat_vjp_t *v)
 
@@ -56,7 +56,8 @@ uint32_t leat_row_dims(const leat_graph_t *g, const leat_op_t *op, uint32_t rank
 // Value of a loss from its elements: "none", "sum", "mean" (over all elements).
 leat_value_id_t leat_row_reduce_loss(leat_builder_t *b, leat_value_id_t elements, const char *reduction);
 // Cotangent of each element of such a loss: broadcasts against the elements.
-leat_value_id_t leat_row_spread_loss(leat_builder_t *b, leat_value_id_t dy, leat_value_id_t elements, const char *reduction);
+leat_value_id_t leat_row_spread_loss(leat_builder_t *b, leat_value_id_t dy, leat_value_id_t elements,
+                                     const char *reduction);
 
 // Product of the last two dims under batch dims that broadcast: specs over letters m, k, n, as
 // leat_row_batched(b, x, "mk", y, "nk", "mn").
@@ -86,11 +87,12 @@ leat_value_id_t leat_row_group_channels(leat_builder_t *b, leat_value_id_t x, in
 
 // Windows of conv and pool from window, stride, padding, dilation (and groups); x: [.., spatial], declared result size
 // decides how far a last window may reach out (ceil mode).
-leat_window_t leat_row_pool_window(const leat_graph_t *g, const leat_op_t *op, const leat_value_t *x, const leat_value_t *y);
+leat_window_t leat_row_pool_window(const leat_graph_t *g, const leat_op_t *op, const leat_value_t *x,
+                                   const leat_value_t *y);
 
 // What avg_pool multiplies its sums with: 1/window, or the number of elements that count, per position.
-leat_value_id_t leat_row_pool_scale(leat_builder_t *b, const leat_graph_t *g, const leat_op_t *op, const leat_value_t *x,
-                                    const leat_window_t *window);
+leat_value_id_t leat_row_pool_scale(leat_builder_t *b, const leat_graph_t *g, const leat_op_t *op,
+                                    const leat_value_t *x, const leat_window_t *window);
 // x with axis `dim` multiplied by a matrix [out, in].
 leat_value_id_t leat_row_resize_axis(leat_builder_t *b, leat_value_id_t x, uint32_t dim, leat_value_id_t matrix);
 
@@ -100,6 +102,7 @@ leat_value_id_t leat_row_repeat_elements(leat_builder_t *b, leat_value_id_t x, u
 // The dropout rate that all rows of the graph share, NaN when they differ; read from the symbol `p` once it exists.
 double leat_row_shared_rate(const leat_graph_t *g);
 // Mask of a dropout: 1/(1-p) where kept, else 0, in x's dtype.
-leat_value_id_t leat_row_dropout_scale(leat_builder_t *b, leat_value_id_t x, double shared_rate, double rate, int64_t stream);
+leat_value_id_t leat_row_dropout_scale(leat_builder_t *b, leat_value_id_t x, double shared_rate, double rate,
+                                       int64_t stream);
 
 #endif

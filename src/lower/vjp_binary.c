@@ -2,7 +2,9 @@
 // Gradients of choices between operands, with torch's conventions on ties, and of powers.
 #include "lower/row.h"
 
-static leat_value_id_t masked(leat_vjp_t *v, leat_value_id_t mask) { return leat_b_select_or(v->b, mask, v->dy[0], 0.0); }
+static leat_value_id_t masked(leat_vjp_t *v, leat_value_id_t mask) {
+  return leat_b_select_or(v->b, mask, v->dy[0], 0.0);
+}
 
 // Base: y' = e x^(e-1), zero where e is zero. Exponent: y' = y log x, zero where x is zero and e >= 0.
 VJP(POW) {

@@ -60,7 +60,8 @@ VJP(SMOOTH_L1_LOSS) {
   leat_builder_t *b = v->b;
   double beta = leat_vjp_float(v, LEAT_ATTR_BETA, 1.0);
   leat_value_id_t z = leat_b_sub(b, v->x[0], v->x[1]), slope = leat_b_fn1(b, SIGN, z);
-  if (beta > 0.0) slope = leat_b_select(b, leat_b_fn2s(b, LT, leat_b_fn1(b, ABS, z), beta), leat_b_fn2s(b, DIV, z, beta), slope);
+  if (beta > 0.0)
+    slope = leat_b_select(b, leat_b_fn2s(b, LT, leat_b_fn1(b, ABS, z), beta), leat_b_fn2s(b, DIV, z, beta), slope);
   to_both(v, leat_b_mul(b, slope, spread(v, z)));
 }
 
@@ -95,7 +96,8 @@ VJP(BCE_LOGITS) {
   leat_value_id_t dy = weigh(v, spread(v, x)), sigmoid = leat_b_fn1(b, SIGMOID, x);
   if (v->wants[0]) {
     leat_value_id_t positive = p == LEAT_NONE ? t : leat_b_mul(b, p, t);
-    leat_value_id_t total = p == LEAT_NONE ? sigmoid : leat_b_mul(b, leat_b_adds(b, leat_b_sub(b, positive, t), 1.0), sigmoid);
+    leat_value_id_t total =
+        p == LEAT_NONE ? sigmoid : leat_b_mul(b, leat_b_adds(b, leat_b_sub(b, positive, t), 1.0), sigmoid);
     v->dx[0] = leat_b_mul(b, dy, leat_b_sub(b, total, positive));
   }
   if (!v->wants[1]) return;

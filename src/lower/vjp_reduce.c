@@ -24,7 +24,8 @@ VJP(PROD) {
   leat_value_id_t product = leat_b_reduce(b, "prod", filled, dims, true);
   leat_value_id_t only = leat_b_fn2(b, AND, is_zero, leat_b_fn2s(b, EQ, zeros, 1.0));
   leat_value_id_t none = leat_b_fn2s(b, EQ, zeros, 0.0);
-  leat_value_id_t rest = leat_b_select(b, none, leat_b_div(b, product, filled), leat_b_select_or(b, only, product, 0.0));
+  leat_value_id_t rest =
+      leat_b_select(b, none, leat_b_div(b, product, filled), leat_b_select_or(b, only, product, 0.0));
   v->dx[0] = leat_b_mul(b, dy, rest);
 }
 
@@ -117,7 +118,8 @@ VJP(CUMPROD) {
   leat_value_id_t zeros = leat_b_scan(b, "sum", leat_b_cast(b, is_zero, LEAT_I64), dim, false);
   leat_value_id_t first = leat_b_fn2(b, AND, is_zero, leat_b_fn2s(b, EQ, zeros, 1.0));
   leat_value_id_t without = leat_b_scan(b, "prod", leat_b_number_or(b, first, 1.0, x), dim, false);
-  leat_value_id_t before = leat_b_div(b, leat_b_scan(b, "sum", leat_b_mul(b, dy, y), dim, true), leat_b_number_or(b, is_zero, 1.0, x));
+  leat_value_id_t before =
+      leat_b_div(b, leat_b_scan(b, "sum", leat_b_mul(b, dy, y), dim, true), leat_b_number_or(b, is_zero, 1.0, x));
   leat_value_id_t at = leat_b_select_or(b, first, leat_b_scan(b, "sum", leat_b_mul(b, dy, without), dim, true), 0.0);
   v->dx[0] = leat_b_select(b, leat_b_fn2s(b, EQ, zeros, 0.0), before, at);
 }

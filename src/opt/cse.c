@@ -10,10 +10,10 @@
 #include "opt/opt.h"
 
 typedef struct cse_s {
-  leat_value_id_t *number;   // per old value: the first old value with the same number
-  leat_op_id_t *buckets;     // hash -> most recent op; LEAT_NONE: empty
-  leat_op_id_t *next;        // per op: the one before it in the same bucket
-  uint32_t bucket_count;     // a power of two
+  leat_value_id_t *number;  // per old value: the first old value with the same number
+  leat_op_id_t *buckets;    // hash -> most recent op; LEAT_NONE: empty
+  leat_op_id_t *next;       // per op: the one before it in the same bucket
+  uint32_t bucket_count;    // a power of two
 } cse_t;
 
 static uint64_t mix(uint64_t hash, uint64_t word) {

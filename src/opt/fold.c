@@ -41,8 +41,12 @@ static bool is_candidate(const leat_op_t *op) {
 }
 
 static leat_candidate_t read_candidate(leat_rebuild_t *r, const leat_op_t *op) {
-  leat_candidate_t c = {.b = &r->b, .kind = op->kind, .in_count = op->input_count, .attr_count = op->attr_count,
-                        .y = *leat_graph_value(r->from, op->result_first), .value = LEAT_NONE};
+  leat_candidate_t c = {.b = &r->b,
+                        .kind = op->kind,
+                        .in_count = op->input_count,
+                        .attr_count = op->attr_count,
+                        .y = *leat_graph_value(r->from, op->result_first),
+                        .value = LEAT_NONE};
   for (uint32_t i = 0; i < op->input_count; i++) c.in[i] = leat_rebuild_input(r, op, i);
   for (uint32_t i = 0; i < op->attr_count; i++) c.attrs[i] = r->from->attrs.data[op->attr_first + i];
   return c;
@@ -62,8 +66,7 @@ static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   leat_candidate_t c = read_candidate(r, op);
   while (c.value == LEAT_NONE && r->b.status == NULL && apply_one(&c)) {
   }
-  if (c.value == LEAT_NONE)
-    c.value = leat_b_op(&r->b, c.kind, c.in, c.in_count, c.attrs, c.attr_count, &c.y);
+  if (c.value == LEAT_NONE) c.value = leat_b_op(&r->b, c.kind, c.in, c.in_count, c.attrs, c.attr_count, &c.y);
   LEAT_TRY(leat_builder_take_status(&r->b));
   r->map[op->result_first] = c.value;
   return NULL;

@@ -21,15 +21,15 @@ typedef struct leat_candidate_s {
   uint32_t in_count;
   leat_attr_t attrs[LEAT_FOLD_ATTRS_MAX];
   uint32_t attr_count;
-  leat_value_t y;          // dtype and shape of its result
-  leat_value_id_t value;   // set by a rule that ends the candidate
+  leat_value_t y;               // dtype and shape of its result
+  leat_value_id_t value;        // set by a rule that ends the candidate
   int64_t list[LEAT_RANK_MAX];  // room for a rewritten list attribute
 } leat_candidate_t;
 
 // Returns whether it fired.
 typedef bool (*leat_fold_rule_t)(leat_candidate_t *c);
 typedef struct leat_fold_entry_s {
-  uint32_t kind;           // LEAT_PRIM_COUNT: any
+  uint32_t kind;  // LEAT_PRIM_COUNT: any
   const char *name;
   leat_fold_rule_t rule;
 } leat_fold_entry_t;

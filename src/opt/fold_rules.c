@@ -11,12 +11,17 @@ static leat_scalar_t function_of(const leat_candidate_t *c) {
 }
 
 static bool is_map_of(const leat_candidate_t *c, const leat_op_t *op, leat_scalar_t fn) {
-  return op->kind == LEAT_PRIM_MAP && strcmp(leat_op_string(c->b->graph, op, LEAT_ATTR_FN, ""), leat_scalar_name(fn)) == 0;
+  return op->kind == LEAT_PRIM_MAP &&
+         strcmp(leat_op_string(c->b->graph, op, LEAT_ATTR_FN, ""), leat_scalar_name(fn)) == 0;
 }
 
-static leat_value_id_t operand_of(const leat_candidate_t *c, const leat_op_t *op) { return leat_op_input(c->b->graph, op, 0); }
+static leat_value_id_t operand_of(const leat_candidate_t *c, const leat_op_t *op) {
+  return leat_op_input(c->b->graph, op, 0);
+}
 
-static const leat_value_t *value(const leat_candidate_t *c, leat_value_id_t v) { return leat_graph_value(c->b->graph, v); }
+static const leat_value_t *value(const leat_candidate_t *c, leat_value_id_t v) {
+  return leat_graph_value(c->b->graph, v);
+}
 
 // --- map -----------------------------------------------------------------------------------------------------------
 
@@ -31,9 +36,10 @@ static bool drop_copy(leat_candidate_t *c) {
 static bool holds(leat_dtype_t wide, leat_dtype_t narrow) {
   static const struct {
     leat_dtype_t wide, narrow;
-  } pairs[] = {{LEAT_F32, LEAT_BF16}, {LEAT_F32, LEAT_F16}, {LEAT_F64, LEAT_F32}, {LEAT_F64, LEAT_BF16}, {LEAT_F64, LEAT_F16},
-               {LEAT_I16, LEAT_I8}, {LEAT_I16, LEAT_U8}, {LEAT_I32, LEAT_I8}, {LEAT_I32, LEAT_U8}, {LEAT_I32, LEAT_I16},
-               {LEAT_I64, LEAT_I8}, {LEAT_I64, LEAT_U8}, {LEAT_I64, LEAT_I16}, {LEAT_I64, LEAT_I32}, {LEAT_F64, LEAT_I32}};
+  } pairs[] = {{LEAT_F32, LEAT_BF16}, {LEAT_F32, LEAT_F16}, {LEAT_F64, LEAT_F32}, {LEAT_F64, LEAT_BF16},
+               {LEAT_F64, LEAT_F16},  {LEAT_I16, LEAT_I8},  {LEAT_I16, LEAT_U8},  {LEAT_I32, LEAT_I8},
+               {LEAT_I32, LEAT_U8},   {LEAT_I32, LEAT_I16}, {LEAT_I64, LEAT_I8},  {LEAT_I64, LEAT_U8},
+               {LEAT_I64, LEAT_I16},  {LEAT_I64, LEAT_I32}, {LEAT_F64, LEAT_I32}};
   if (narrow == LEAT_BOOL) return true;
   for (uint32_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
     if (pairs[i].wide == wide && pairs[i].narrow == narrow) return true;
@@ -55,12 +61,14 @@ static bool join_casts(leat_candidate_t *c) {
 static bool drop_neutral(leat_candidate_t *c) {
   leat_scalar_t fn = function_of(c);
   if (fn != LEAT_SCALAR_MUL && fn != LEAT_SCALAR_DIV && fn != LEAT_SCALAR_ADD && fn != LEAT_SCALAR_SUB) return false;
-  bool is_float = leat_dtype_is_float((leat_dtype_t)c->y.dtype), commutes = fn == LEAT_SCALAR_MUL || fn == LEAT_SCALAR_ADD;
+  bool is_float = leat_dtype_is_float((leat_dtype_t)c->y.dtype),
+       commutes = fn == LEAT_SCALAR_MUL || fn == LEAT_SCALAR_ADD;
   for (uint32_t i = commutes ? 0 : 1; i < 2; i++) {
     double number;
     if (!leat_fold_splat(c, c->in[i], &number)) continue;
-    bool neutral = fn == LEAT_SCALAR_MUL || fn == LEAT_SCALAR_DIV ? number == 1.0
-                                                                   : number == 0.0 && (!is_float || (signbit(number) != 0) == (fn == LEAT_SCALAR_ADD));
+    bool neutral = fn == LEAT_SCALAR_MUL || fn == LEAT_SCALAR_DIV
+                       ? number == 1.0
+                       : number == 0.0 && (!is_float || (signbit(number) != 0) == (fn == LEAT_SCALAR_ADD));
     if (neutral && leat_fold_end(c, c->in[1 - i])) return true;
   }
   return false;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests of src/grad and of the own gradients in src/lower: each rule against finite differences in f64, element by
 // element; seeds, reach, and the optimizer updates against their formulas.
-#include "check.h"
-
 #include <math.h>
 #include <stdio.h>
 
+#include "check.h"
 #include "op_bench.h"
 
 static const bench_op_t rules[] = {
@@ -36,11 +35,16 @@ static const bench_op_t rules[] = {
     {"f64[1,2,5] f64[3,2,3]",
      "prim.conv(%0, %1) {stride=[2], low=[1], high=[2], dilation=[1], base_dilation=[1], groups=1} : f64[1,3,3]", 0, 0},
     {"f64[1,4,5,4] f64[2,2,2,2]",
-     "prim.conv(%0, %1) {stride=[1,2], low=[2,0], high=[1,1], dilation=[2,1], base_dilation=[1,1], groups=2} : f64[1,2,6,2]", 0, 0},
+     "prim.conv(%0, %1) {stride=[1,2], low=[2,0], high=[1,1], dilation=[2,1], base_dilation=[1,1], groups=2} : "
+     "f64[1,2,6,2]",
+     0, 0},
     {"f64[1,2,4] f64[3,2,3]",
      "prim.conv(%0, %1) {stride=[1], low=[1], high=[2], dilation=[1], base_dilation=[2], groups=1} : f64[1,3,8]", 0, 0},
-    {"f64[1,2,6]", "prim.pool(%0) {fn=\"max\", window=[3], stride=[2], low=[1], high=[1], dilation=[1]} : f64[1,2,3]", 0, 0},
-    {"f64[1,5,6]", "prim.pool(%0) {fn=\"sum\", window=[2,3], stride=[1,2], low=[0,1], high=[0,0], dilation=[2,1]} : f64[1,3,3]", 0, 0},
+    {"f64[1,2,6]", "prim.pool(%0) {fn=\"max\", window=[3], stride=[2], low=[1], high=[1], dilation=[1]} : f64[1,2,3]",
+     0, 0},
+    {"f64[1,5,6]",
+     "prim.pool(%0) {fn=\"sum\", window=[2,3], stride=[1,2], low=[0,1], high=[0,0], dilation=[2,1]} : f64[1,3,3]", 0,
+     0},
     {"f64[2,3] f64[1,3] f64[2,1]", "prim.map(%0, %1, %2) {fn=\"fma\"} : f64[2,3]", 0, 0},
     {"bool[2,3] f64[1,3] f64[2,1]", "prim.map(%0, %1, %2) {fn=\"select\"} : f64[2,3]", 0, 0},
     // own gradients
@@ -85,12 +89,15 @@ static const bench_op_t rules[] = {
     {"f64[2,3] f64[2,3]", "smooth_l1_loss(%0, %1) {reduction=\"mean\", beta=0.7} : f64[]", 0, 0},
     {"f64[2,3] f64[2,3]", "huber_loss(%0, %1) {reduction=\"sum\", beta=0.7} : f64[]", 0, 0},
     {"f64[2,3] f64[2,3] f64[2,3]", "binary_cross_entropy(%0, %1, none) {reduction=\"mean\"} : f64[]", 0.1, 0.9},
-    {"f64[2,3] f64[2,3]", "binary_cross_entropy_with_logits(%0, %1, none, none) {reduction=\"none\"} : f64[2,3]", 0.1, 0.9},
+    {"f64[2,3] f64[2,3]", "binary_cross_entropy_with_logits(%0, %1, none, none) {reduction=\"none\"} : f64[2,3]", 0.1,
+     0.9},
     {"f64[2,3,4] f64[2,5,4] f64[2,5,3]", "scaled_dot_product_attention(%0, %1, %2) {causal=1} : f64[2,3,3]", 0, 0},
     {"f64[1,4,3,2] f64[1,2,5,2] f64[1,2,5,2] f64[3,5]",
      "scaled_dot_product_attention(%0, %1, %2, %3) {scale=0.7, causal=0} : f64[1,4,3,2]", 0, 0},
-    {"f64[1,2,6,6]", "max_pool(%0) {window=[3,2], stride=[2,2], padding=[1,0], dilation=[1,1], ceil_mode=1} : f64[1,2,4,3]", 0, 0},
-    {"f64[1,2,5]", "avg_pool(%0) {window=[3], stride=[2], padding=[1], ceil_mode=0, count_include_pad=0} : f64[1,2,3]", 0, 0},
+    {"f64[1,2,6,6]",
+     "max_pool(%0) {window=[3,2], stride=[2,2], padding=[1,0], dilation=[1,1], ceil_mode=1} : f64[1,2,4,3]", 0, 0},
+    {"f64[1,2,5]", "avg_pool(%0) {window=[3], stride=[2], padding=[1], ceil_mode=0, count_include_pad=0} : f64[1,2,3]",
+     0, 0},
     {"f64[2,5]", "topk(%0) {k=2, dim=1, descending=1} : f64[2,2], i64[2,2]", 0, 0},
     {"f64[5]", "sort(%0) {dim=0, descending=0} : f64[5], i64[5]", 0, 0},
 };
@@ -101,12 +108,13 @@ static const struct {
   uint32_t arity;
   double low, high;
 } scalars[] = {
-    {"copy", 1, 0, 0}, {"neg", 1, 0, 0}, {"abs", 1, 0, 0}, {"exp", 1, 0, 0}, {"expm1", 1, 0, 0}, {"log", 1, 0.5, 2},
-    {"log1p", 1, -0.5, 2}, {"log2", 1, 0.5, 2}, {"log10", 1, 0.5, 2}, {"sqrt", 1, 0.5, 2}, {"rsqrt", 1, 0.5, 2},
-    {"recip", 1, 0, 0}, {"sin", 1, 0, 0}, {"cos", 1, 0, 0}, {"tan", 1, -1, 1}, {"asin", 1, -0.8, 0.8}, {"acos", 1, -0.8, 0.8},
-    {"atan", 1, 0, 0}, {"sinh", 1, 0, 0}, {"cosh", 1, 0, 0}, {"tanh", 1, 0, 0}, {"sigmoid", 1, 0, 0}, {"erf", 1, 0, 0},
-    {"add", 2, 0, 0}, {"sub", 2, 0, 0}, {"mul", 2, 0, 0}, {"div", 2, 0, 0}, {"fmod", 2, 0, 0}, {"rem", 2, 0, 0},
-    {"pow", 2, 0.5, 2}, {"max", 2, 0, 0}, {"min", 2, 0, 0}, {"atan2", 2, 0, 0}, {"sign", 1, 0, 0}, {"floor", 1, 0.6, 0.9},
+    {"copy", 1, 0, 0},      {"neg", 1, 0, 0},       {"abs", 1, 0, 0},    {"exp", 1, 0, 0},     {"expm1", 1, 0, 0},
+    {"log", 1, 0.5, 2},     {"log1p", 1, -0.5, 2},  {"log2", 1, 0.5, 2}, {"log10", 1, 0.5, 2}, {"sqrt", 1, 0.5, 2},
+    {"rsqrt", 1, 0.5, 2},   {"recip", 1, 0, 0},     {"sin", 1, 0, 0},    {"cos", 1, 0, 0},     {"tan", 1, -1, 1},
+    {"asin", 1, -0.8, 0.8}, {"acos", 1, -0.8, 0.8}, {"atan", 1, 0, 0},   {"sinh", 1, 0, 0},    {"cosh", 1, 0, 0},
+    {"tanh", 1, 0, 0},      {"sigmoid", 1, 0, 0},   {"erf", 1, 0, 0},    {"add", 2, 0, 0},     {"sub", 2, 0, 0},
+    {"mul", 2, 0, 0},       {"div", 2, 0, 0},       {"fmod", 2, 0, 0},   {"rem", 2, 0, 0},     {"pow", 2, 0.5, 2},
+    {"max", 2, 0, 0},       {"min", 2, 0, 0},       {"atan2", 2, 0, 0},  {"sign", 1, 0, 0},    {"floor", 1, 0.6, 0.9},
 };
 
 // One graph under test, with the values of its symbols.
@@ -188,7 +196,8 @@ static void check_rule(const bench_op_t *op) {
     char name[8];
     snprintf(name, sizeof name, "x%u", i);
     const leat_value_t *x = bench_symbol(s.graph, name);
-    if (x != NULL && x->dtype == LEAT_F64 && bench_reaches(s.graph, name)) check_input(&s, name, (size_t)leat_value_elements(x));
+    if (x != NULL && x->dtype == LEAT_F64 && bench_reaches(s.graph, name))
+      check_input(&s, name, (size_t)leat_value_elements(x));
   }
   subject_destroy(&s);
 }
@@ -202,7 +211,8 @@ static void test_scalar_derivatives(void **state) {
   (void)state;
   for (size_t i = 0; i < sizeof scalars / sizeof *scalars; i++) {
     char text[96];
-    snprintf(text, sizeof text, "prim.map(%%0%s) {fn=\"%s\"} : f64[2,3]", scalars[i].arity == 2 ? ", %1" : "", scalars[i].fn);
+    snprintf(text, sizeof text, "prim.map(%%0%s) {fn=\"%s\"} : f64[2,3]", scalars[i].arity == 2 ? ", %1" : "",
+             scalars[i].fn);
     bench_op_t op = {scalars[i].arity == 2 ? "f64[2,3] f64[1,3]" : "f64[2,3]", text, scalars[i].low, scalars[i].high};
     check_rule(&op);
   }
@@ -251,15 +261,16 @@ static uint32_t count_stores(const leat_graph_t *g, const char *kind) {
   return count;
 }
 
-#define X_AND_W                                                           \
-  "leat.graph 1\n"                                                        \
+#define X_AND_W                                                            \
+  "leat.graph 1\n"                                                         \
   "%0 = symbol() {kind=\"input\", name=\"x\", requires_grad=0} : f64[3]\n" \
   "%1 = symbol() {kind=\"param\", name=\"w\", requires_grad=1} : f64[3]\n"
 
 static void test_zero_seed_adds_nothing(void **state) {
   (void)state;
-  leat_graph_t *g = lowered(X_AND_W "%2 = mul(%0, %1) : f64[3]\noutput(%2) {name=\"y\", seed=\"zero\"}\n"
-                                    "optimizer(%1) {kind=\"sgd\", lr=0.1}\n");
+  leat_graph_t *g = lowered(X_AND_W
+                            "%2 = mul(%0, %1) : f64[3]\noutput(%2) {name=\"y\", seed=\"zero\"}\n"
+                            "optimizer(%1) {kind=\"sgd\", lr=0.1}\n");
   assert_int_equal(g->ops.count, 4);  // two symbols, map, store
   leat_graph_destroy(g);
 }
@@ -267,7 +278,8 @@ static void test_zero_seed_adds_nothing(void **state) {
 // A symbol that is reached only through a flat function has a gradient of zeros; one behind detach has none.
 static void test_reach(void **state) {
   (void)state;
-  leat_graph_t *g = lowered(X_AND_W "%2 = floor(%1) : f64[3]\n%3 = mul(%0, %2) : f64[3]\noutput(%3) {name=\"y\", seed=\"one\"}\n");
+  leat_graph_t *g =
+      lowered(X_AND_W "%2 = floor(%1) : f64[3]\n%3 = mul(%0, %2) : f64[3]\noutput(%3) {name=\"y\", seed=\"one\"}\n");
   assert_int_equal(count_stores(g, "grad"), 1);
   leat_graph_destroy(g);
   g = lowered(X_AND_W "%2 = mul(%0, %1) : f64[3] !detached\noutput(%2) {name=\"y\", seed=\"one\"}\n");
@@ -278,12 +290,14 @@ static void test_reach(void **state) {
 // Backward ops belong to the group of their forward op.
 static void test_groups(void **state) {
   (void)state;
-  leat_graph_t *g = lowered(X_AND_W "%2 = mul(%0, %1) : f64[3] !group=7\n%3 = sin(%2) : f64[3] !group=9\n"
-                                    "output(%3) {name=\"y\", seed=\"one\"}\n");
+  leat_graph_t *g = lowered(X_AND_W
+                            "%2 = mul(%0, %1) : f64[3] !group=7\n%3 = sin(%2) : f64[3] !group=9\n"
+                            "output(%3) {name=\"y\", seed=\"one\"}\n");
   bool seen[2] = {false, false};
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
-    if (op->type == LEAT_TYPE_BCKWD && op->kind == LEAT_PRIM_MAP) seen[op->group == 9] = op->group == 7 || op->group == 9;
+    if (op->type == LEAT_TYPE_BCKWD && op->kind == LEAT_PRIM_MAP)
+      seen[op->group == 9] = op->group == 7 || op->group == 9;
   }
   assert_true(seen[0] && seen[1]);
   leat_graph_destroy(g);
@@ -293,7 +307,8 @@ static void test_groups(void **state) {
 static void check_steps(const char *optimizer, const char *const *states, double expected) {
   char text[1024];
   snprintf(text, sizeof text, "%s%s\n",
-           X_AND_W "%2 = mul(%0, %1) : f64[3]\n%3 = sum(%2) : f64[]\noutput(%3) {name=\"y\", seed=\"one\"}\noptimizer(%1) ",
+           X_AND_W
+           "%2 = mul(%0, %1) : f64[3]\n%3 = sum(%2) : f64[]\noutput(%3) {name=\"y\", seed=\"one\"}\noptimizer(%1) ",
            optimizer);
   leat_graph_t *g = lowered(text);
   leat_eval_t *eval;
@@ -319,7 +334,8 @@ static void check_steps(const char *optimizer, const char *const *states, double
 
 static void test_sgd(void **state) {
   (void)state;
-  static const char *const momentum[] = {"w__momentum", NULL}, *const dampened[] = {"w__momentum", "optimizer_0__step", NULL};
+  static const char *const momentum[] = {"w__momentum", NULL}, *const dampened[] = {"w__momentum", "optimizer_0__step",
+                                                                                    NULL};
   check_steps("{kind=\"sgd\", lr=0.1}", momentum, 1.0 - 0.1 * 2 * 3);
   check_steps("{kind=\"sgd\", lr=0.1, momentum=0.5, hyper=\"lr,momentum\"}", momentum, 1.0 - 0.1 * (2 + 3 + 3.5));
   check_steps("{kind=\"sgd\", lr=0.1, momentum=0.5, nesterov=1}", momentum, 1.0 - 0.1 * (3 + 3.5 + 3.75));
@@ -336,7 +352,8 @@ static void test_adamw(void **state) {
   check_steps("{kind=\"adamw\", lr=0.1, beta1=0.9, beta2=0.99, eps=0.0}", states, 1.0 - 0.3);
   double w = 1.0;
   for (int step = 0; step < 3; step++) w = w * (1 - 0.1 * 0.5) - 0.1;
-  check_steps("{kind=\"adamw\", lr=0.1, beta1=0.9, beta2=0.99, eps=0.0, weight_decay=0.5, hyper=\"lr,weight_decay\"}", states, w);
+  check_steps("{kind=\"adamw\", lr=0.1, beta1=0.9, beta2=0.99, eps=0.0, weight_decay=0.5, hyper=\"lr,weight_decay\"}",
+              states, w);
 }
 
 static void test_bad_input(void **state) {
@@ -345,15 +362,22 @@ static void test_bad_input(void **state) {
   assert_fails(bench_lower(X_AND_W "%2 = mul(%0, %1) : f64[3]\noutput(%2) {name=\"y\", seed=\"two\"}\n", &g),
                LEAT_INVALID_ARGUMENT, "seed 'two'");
   assert_fails(bench_lower(X_AND_W "%2 = mul(%0, %1) : f64[3]\noutput(%2) {name=\"y\", seed=\"one\"}\n"
-                                   "optimizer(%1) {kind=\"lion\"}\n", &g),
+                                   "optimizer(%1) {kind=\"lion\"}\n",
+                           &g),
                LEAT_UNSUPPORTED, "use sgd or adamw");
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_rules),  cmocka_unit_test(test_scalar_derivatives), cmocka_unit_test(test_products_with_zeros),
-      cmocka_unit_test(test_zero_seed_adds_nothing), cmocka_unit_test(test_reach), cmocka_unit_test(test_groups),
-      cmocka_unit_test(test_sgd),    cmocka_unit_test(test_adamw),              cmocka_unit_test(test_bad_input),
+      cmocka_unit_test(test_rules),
+      cmocka_unit_test(test_scalar_derivatives),
+      cmocka_unit_test(test_products_with_zeros),
+      cmocka_unit_test(test_zero_seed_adds_nothing),
+      cmocka_unit_test(test_reach),
+      cmocka_unit_test(test_groups),
+      cmocka_unit_test(test_sgd),
+      cmocka_unit_test(test_adamw),
+      cmocka_unit_test(test_bad_input),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests of src/lower: statements, symbols, checks of declared results, messages, random state. What the rows compute is
 // tested against PyTorch by tests/ops, their gradients by grad_test.c.
-#include "check.h"
-
 #include "lower/lower.h"
+
+#include "check.h"
 #include "op_bench.h"
 
 static leat_status_t lower(const char *text, bool keep_own_gradient, leat_graph_t **out_graph) {
@@ -34,7 +34,8 @@ static void test_statements(void **state) {
   (void)state;
   leat_graph_t *g;
   assert_ok(lower(X "%1 = neg(%0) : f32[2,3]\nupdate(%0, %1)\noutput(%1) {name=\"y\", seed=\"zero\"}\n"
-                    "optimizer(%0) {kind=\"sgd\", lr=0.1}\n", false, &g));
+                    "optimizer(%0) {kind=\"sgd\", lr=0.1}\n",
+                  false, &g));
   assert_int_equal(g->ops.count, 4);
   assert_string_equal(leat_op_string(g, find_op(g, LEAT_PRIM_STORE, "x"), LEAT_ATTR_KIND, ""), "update");
   assert_string_equal(leat_op_string(g, find_op(g, LEAT_PRIM_STORE, "y"), LEAT_ATTR_KIND, ""), "output");
@@ -46,7 +47,8 @@ static void test_statements(void **state) {
 
 static void test_own_gradients_stay(void **state) {
   (void)state;
-  static const char text[] = X "%1 = softmax(%0) {dim=1} : f32[2,3]\n%2 = neg(%1) : f32[2,3]\noutput(%2) {name=\"y\", seed=\"one\"}\n";
+  static const char text[] =
+      X "%1 = softmax(%0) {dim=1} : f32[2,3]\n%2 = neg(%1) : f32[2,3]\noutput(%2) {name=\"y\", seed=\"one\"}\n";
   leat_graph_t *g;
   assert_ok(lower(text, true, &g));
   assert_int_equal(count_ops(g, LEAT_TRACED_SOFTMAX), 1);
@@ -70,9 +72,11 @@ static void test_gradient_table(void **state) {
 static void test_linear(void **state) {
   (void)state;
   leat_graph_t *g;
-  assert_ok(lower(X "%1 = symbol() {kind=\"param\", name=\"w\"} : f32[5,3]\n%2 = symbol() {kind=\"param\", name=\"b\"} : f32[5]\n"
-                    "%3 = reshape(%0) {shape=[1,2,3]} : f32[1,2,3]\n%4 = linear(%3, %1, %2) : f32[1,2,5]\noutput(%4) {name=\"y\"}\n",
-                  false, &g));
+  assert_ok(lower(
+      X
+      "%1 = symbol() {kind=\"param\", name=\"w\"} : f32[5,3]\n%2 = symbol() {kind=\"param\", name=\"b\"} : f32[5]\n"
+      "%3 = reshape(%0) {shape=[1,2,3]} : f32[1,2,3]\n%4 = linear(%3, %1, %2) : f32[1,2,5]\noutput(%4) {name=\"y\"}\n",
+      false, &g));
   assert_int_equal(count_ops(g, LEAT_PRIM_CONTRACT), 1);
   assert_int_equal(count_ops(g, LEAT_PRIM_TRANSPOSE) + count_ops(g, LEAT_PRIM_BROADCAST), 0);
   leat_graph_destroy(g);
@@ -85,7 +89,8 @@ static void test_declared_result_is_checked(void **state) {
   assert_int_equal(leat_status_code(status), LEAT_MISMATCH);
   static const char *const parts[] = {"sum", "net.head", "net.py:7", "f32[3]", "f32[2]"};
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-    if (strstr(leat_status_message(status), parts[i]) == NULL) fail_msg("'%s' not in: %s", parts[i], leat_status_message(status));
+    if (strstr(leat_status_message(status), parts[i]) == NULL)
+      fail_msg("'%s' not in: %s", parts[i], leat_status_message(status));
   leat_status_free(status);
 }
 
@@ -93,10 +98,13 @@ static void test_unsupported(void **state) {
   (void)state;
   leat_graph_t *g;
   assert_fails(lower(X "%1 = symbol() {kind=\"input\", name=\"m\"} : bool[2]\n"
-                       "%2 = index(%0, %1) : f32[1,3] @ \"net\" \"net.py:9\"\n", false, &g),
+                       "%2 = index(%0, %1) : f32[1,3] @ \"net\" \"net.py:9\"\n",
+                     false, &g),
                LEAT_UNSUPPORTED, "net.py:9");
-  assert_fails(lower(X "%1 = pad(%0) {low=[0,1], high=[0,1], mode=\"fancy\"} : f32[2,5]\n", false, &g), LEAT_UNSUPPORTED, "use constant");
-  assert_fails(lower(X "%1 = pad(%0) {low=[0,3], high=[0,0], mode=\"reflect\"} : f32[2,6]\n", false, &g), LEAT_INVALID_ARGUMENT, "reflection");
+  assert_fails(lower(X "%1 = pad(%0) {low=[0,1], high=[0,1], mode=\"fancy\"} : f32[2,5]\n", false, &g),
+               LEAT_UNSUPPORTED, "use constant");
+  assert_fails(lower(X "%1 = pad(%0) {low=[0,3], high=[0,0], mode=\"reflect\"} : f32[2,6]\n", false, &g),
+               LEAT_INVALID_ARGUMENT, "reflection");
   assert_fails(lower(X "%1 = einsum(%0) {spec=\"ab\"} : f32[2,3]\n", false, &g), LEAT_UNSUPPORTED, "spec 'ab'");
 }
 
@@ -104,11 +112,13 @@ static void test_unsupported(void **state) {
 static void test_dropout(void **state) {
   (void)state;
   leat_graph_t *g;
-  assert_ok(lower(X "%1 = dropout(%0) {p=0.25, training=0, stream=0} : f32[2,3]\noutput(%1) {name=\"y\"}\n", false, &g));
+  assert_ok(
+      lower(X "%1 = dropout(%0) {p=0.25, training=0, stream=0} : f32[2,3]\noutput(%1) {name=\"y\"}\n", false, &g));
   assert_int_equal(g->ops.count, 2);
   leat_graph_destroy(g);
   assert_ok(lower(X "%1 = dropout(%0) {p=0.25, training=1, stream=0} : f32[2,3]\n"
-                    "%2 = dropout(%1) {p=0.25, training=1, stream=1} : f32[2,3]\noutput(%2) {name=\"y\"}\n", false, &g));
+                    "%2 = dropout(%1) {p=0.25, training=1, stream=1} : f32[2,3]\noutput(%2) {name=\"y\"}\n",
+                  false, &g));
   assert_int_equal(count_ops(g, LEAT_PRIM_RANDOM), 2);
   const leat_op_t *p = find_op(g, LEAT_PRIM_SYMBOL, "p");
   assert_string_equal(leat_op_string(g, p, LEAT_ATTR_KIND, ""), "hyper");
@@ -135,8 +145,10 @@ static void test_dropout_values(void **state) {
   (void)state;
   leat_graph_t *g;
   leat_eval_t *eval;
-  assert_ok(lower("leat.graph 1\n%0 = full() {value=3.0} : f32[64]\n%1 = dropout(%0) {p=0.25, training=1, stream=4} : f32[64]\n"
-                  "output(%1) {name=\"y\"}\n", false, &g));
+  assert_ok(lower(
+      "leat.graph 1\n%0 = full() {value=3.0} : f32[64]\n%1 = dropout(%0) {p=0.25, training=1, stream=4} : f32[64]\n"
+      "output(%1) {name=\"y\"}\n",
+      false, &g));
   assert_ok(leat_eval_create(g, &eval));
   float y[64], again[64], next[64];
   int64_t random_state[2] = {42, 0}, stepped[2];
@@ -162,7 +174,8 @@ static void test_dropouts_of_different_rates(void **state) {
   (void)state;
   leat_graph_t *g;
   assert_ok(lower(X "%1 = dropout(%0) {p=0.25, training=1, stream=0} : f32[2,3]\n"
-                    "%2 = dropout(%1) {p=0.5, training=1, stream=1} : f32[2,3]\noutput(%2) {name=\"y\"}\n", false, &g));
+                    "%2 = dropout(%1) {p=0.5, training=1, stream=1} : f32[2,3]\noutput(%2) {name=\"y\"}\n",
+                  false, &g));
   double shared = leat_op_float(g, find_op(g, LEAT_PRIM_SYMBOL, "p"), LEAT_ATTR_VALUE, 0.0);
   assert_true(shared != shared);
   leat_graph_destroy(g);
@@ -173,10 +186,13 @@ static void test_batch_norm_statistics(void **state) {
   (void)state;
   leat_graph_t *g;
   leat_eval_t *eval;
-  assert_ok(lower("leat.graph 1\n%0 = symbol() {kind=\"input\", name=\"x\"} : f64[4,1]\n"
-                  "%1 = symbol() {kind=\"buffer\", name=\"mean\"} : f64[1]\n%2 = symbol() {kind=\"buffer\", name=\"var\"} : f64[1]\n"
-                  "%3, %4, %5 = batch_norm(%0, none, none, %1, %2) {eps=0.0, momentum=0.1, training=1} : f64[4,1], f64[1], f64[1]\n"
-                  "update(%1, %4)\nupdate(%2, %5)\n", false, &g));
+  assert_ok(lower(
+      "leat.graph 1\n%0 = symbol() {kind=\"input\", name=\"x\"} : f64[4,1]\n"
+      "%1 = symbol() {kind=\"buffer\", name=\"mean\"} : f64[1]\n%2 = symbol() {kind=\"buffer\", name=\"var\"} : "
+      "f64[1]\n"
+      "%3, %4, %5 = batch_norm(%0, none, none, %1, %2) {eps=0.0, momentum=0.1, training=1} : f64[4,1], f64[1], f64[1]\n"
+      "update(%1, %4)\nupdate(%2, %5)\n",
+      false, &g));
   assert_ok(leat_eval_create(g, &eval));
   const double x[4] = {1, 2, 3, 6}, mean[1] = {10}, var[1] = {20};
   double found;
@@ -195,8 +211,9 @@ static void test_batch_norm_statistics(void **state) {
 // Every allocation fails once: a clean status each time, nothing leaks.
 static void test_out_of_memory(void **state) {
   (void)state;
-  static const char text[] = X "%1 = layer_norm(%0) {dims=[1], eps=0.001} : f32[2,3]\n%2 = einsum(%1, %0) {spec=\"ab,cb->ac\"} : f32[2,2]\n"
-                               "output(%2) {name=\"y\", seed=\"one\"}\n";
+  static const char text[] = X
+      "%1 = layer_norm(%0) {dims=[1], eps=0.001} : f32[2,3]\n%2 = einsum(%1, %0) {spec=\"ab,cb->ac\"} : f32[2,2]\n"
+      "output(%2) {name=\"y\", seed=\"one\"}\n";
   leat_graph_t *from, *g;
   assert_ok(leat_graph_parse(text, strlen(text), &from));
   for (uint64_t n = 1; n < 10000; n++) {
@@ -216,11 +233,15 @@ static void test_out_of_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_statements),     cmocka_unit_test(test_own_gradients_stay),
-      cmocka_unit_test(test_gradient_table), cmocka_unit_test(test_linear),
+      cmocka_unit_test(test_statements),
+      cmocka_unit_test(test_own_gradients_stay),
+      cmocka_unit_test(test_gradient_table),
+      cmocka_unit_test(test_linear),
       cmocka_unit_test(test_declared_result_is_checked),
-      cmocka_unit_test(test_unsupported),    cmocka_unit_test(test_dropout),
-      cmocka_unit_test(test_dropout_values), cmocka_unit_test(test_dropouts_of_different_rates),
+      cmocka_unit_test(test_unsupported),
+      cmocka_unit_test(test_dropout),
+      cmocka_unit_test(test_dropout_values),
+      cmocka_unit_test(test_dropouts_of_different_rates),
       cmocka_unit_test(test_batch_norm_statistics),
       cmocka_unit_test(test_out_of_memory),
   };

@@ -31,8 +31,12 @@ void bench_write(const bench_op_t *op, leat_text_t *out_text) {
 
 typedef leat_status_t (*pass_t)(const leat_graph_t *from, leat_graph_t **out_graph);
 
-static leat_status_t lower_first(const leat_graph_t *from, leat_graph_t **out_graph) { return leat_lower(from, true, out_graph); }
-static leat_status_t lower_rest(const leat_graph_t *from, leat_graph_t **out_graph) { return leat_lower(from, false, out_graph); }
+static leat_status_t lower_first(const leat_graph_t *from, leat_graph_t **out_graph) {
+  return leat_lower(from, true, out_graph);
+}
+static leat_status_t lower_rest(const leat_graph_t *from, leat_graph_t **out_graph) {
+  return leat_lower(from, false, out_graph);
+}
 static leat_status_t grad(const leat_graph_t *from, leat_graph_t **out_graph) {
   return leat_grad(from, leat_lower_vjps(), out_graph);
 }
@@ -76,9 +80,11 @@ void bench_numbers(const char *name, const bench_op_t *op, double *out_numbers, 
   size_t stride = (size_t)((double)count * 0.618) + 1u;
   while (common_divisor(count, stride) != 1) stride--;  // ends at 1
   for (size_t i = 0; i < count; i++) {
-    double at = ((double)((i * stride + seed) % count) + 0.3 + 0.4 * (double)(seed >> 32) / 4294967296.0) / (double)count;
+    double at =
+        ((double)((i * stride + seed) % count) + 0.3 + 0.4 * (double)(seed >> 32) / 4294967296.0) / (double)count;
     double spread = 0.4 + 1.3 * at;  // away from zero
-    out_numbers[i] = op->low == op->high ? ((i + seed) % 3 == 0 ? -spread : spread) : op->low + at * (op->high - op->low);
+    out_numbers[i] =
+        op->low == op->high ? ((i + seed) % 3 == 0 ? -spread : spread) : op->low + at * (op->high - op->low);
   }
 }
 
@@ -109,7 +115,8 @@ leat_status_t bench_fill(leat_eval_t *eval, const leat_graph_t *graph, const ben
     if (symbol->kind != LEAT_PRIM_SYMBOL) continue;
     const char *kind = leat_op_string(graph, symbol, LEAT_ATTR_KIND, "");
     if (strcmp(kind, "hyper") == 0) continue;
-    LEAT_TRY(fill(eval, leat_op_string(graph, symbol, LEAT_ATTR_NAME, ""), leat_graph_value(graph, symbol->result_first), op));
+    LEAT_TRY(fill(eval, leat_op_string(graph, symbol, LEAT_ATTR_NAME, ""),
+                  leat_graph_value(graph, symbol->result_first), op));
   }
   return NULL;
 }
@@ -128,7 +135,8 @@ bool bench_reaches(const leat_graph_t *graph, const char *name) {
   for (leat_op_id_t id = 0; id < graph->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(graph, id);
     const char *stored = leat_op_string(graph, op, LEAT_ATTR_NAME, "");
-    if (op->kind == LEAT_PRIM_STORE && strncmp(stored, name, length) == 0 && strcmp(stored + length, "__grad") == 0) return true;
+    if (op->kind == LEAT_PRIM_STORE && strncmp(stored, name, length) == 0 && strcmp(stored + length, "__grad") == 0)
+      return true;
   }
   return false;
 }

@@ -10,9 +10,9 @@ enum { BENCH_INPUTS_MAX = 8 };
 
 // Inputs are symbols x0, x1, ..; the first result is the output y with a seed symbol.
 typedef struct bench_op_s {
-  const char *inputs;   // "f64[2,3] i64[3]"; f64 ones require gradients, unless "!f64[3]"
-  const char *op;       // "softmax(%0) {dim=1} : f64[2,3]"
-  double low, high;     // range of f64 inputs; equal: values away from zero, all different
+  const char *inputs;  // "f64[2,3] i64[3]"; f64 ones require gradients, unless "!f64[3]"
+  const char *op;      // "softmax(%0) {dim=1} : f64[2,3]"
+  double low, high;    // range of f64 inputs; equal: values away from zero, all different
 } bench_op_t;
 
 // The text of the graph around the op. The caller frees it with leat_text_deinit.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests of src/opt: each rule fires on its example and leaves the result bits alone; passes on and off give the same.
-#include "check.h"
-
-#include "op_bench.h"
 #include "opt/opt.h"
+
+#include "check.h"
+#include "op_bench.h"
 
 static leat_graph_t *parsed(const char *text) {
   leat_graph_t *graph;
@@ -48,13 +48,13 @@ static size_t evaluated(const leat_graph_t *graph, uint8_t out_bytes[Y_BYTES_MAX
 }
 
 // x, z: f64[2,3]; r: f64[1,3]; c: bool[2,3]; i: i64[2,3]; h: bf16[2,3]
-#define INPUTS                                                      \
-  "leat.graph 1\n"                                                  \
-  "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f64[2,3]\n"    \
-  "%1 = prim.symbol() {kind=\"input\", name=\"z\"} : f64[2,3]\n"    \
-  "%2 = prim.symbol() {kind=\"input\", name=\"r\"} : f64[1,3]\n"    \
-  "%3 = prim.symbol() {kind=\"input\", name=\"c\"} : bool[2,3]\n"   \
-  "%4 = prim.symbol() {kind=\"input\", name=\"i\"} : i64[2,3]\n"    \
+#define INPUTS                                                    \
+  "leat.graph 1\n"                                                \
+  "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f64[2,3]\n"  \
+  "%1 = prim.symbol() {kind=\"input\", name=\"z\"} : f64[2,3]\n"  \
+  "%2 = prim.symbol() {kind=\"input\", name=\"r\"} : f64[1,3]\n"  \
+  "%3 = prim.symbol() {kind=\"input\", name=\"c\"} : bool[2,3]\n" \
+  "%4 = prim.symbol() {kind=\"input\", name=\"i\"} : i64[2,3]\n"  \
   "%5 = prim.symbol() {kind=\"input\", name=\"h\"} : bf16[2,3]\n"
 #define Y(value) "prim.store(%" #value ") {name=\"y\", kind=\"output\"}\n"
 enum { FRAME_OPS = 7 };  // the inputs and the store
@@ -69,49 +69,73 @@ static const struct {
     {"cast to own dtype", "%6 = prim.map(%0) {fn=\"cast\"} : f64[2,3]\n" Y(6), 0},
     {"casts that lose nothing",
      "%6 = prim.map(%5) {fn=\"cast\"} : f32[2,3]\n%7 = prim.map(%6) {fn=\"cast\"} : bf16[2,3]\n" Y(7), 0},
-    {"a cast that rounds stays", "%6 = prim.map(%0) {fn=\"cast\"} : f32[2,3]\n%7 = prim.map(%6) {fn=\"cast\"} : f64[2,3]\n" Y(7), 2},
+    {"a cast that rounds stays",
+     "%6 = prim.map(%0) {fn=\"cast\"} : f32[2,3]\n%7 = prim.map(%6) {fn=\"cast\"} : f64[2,3]\n" Y(7), 2},
     {"x*1", "%6 = prim.constant() {value=1.0} : f64[2,1]\n%7 = prim.map(%6, %0) {fn=\"mul\"} : f64[2,3]\n" Y(7), 0},
     {"x/1", "%6 = prim.constant() {value=1.0} : f64[1,1]\n%7 = prim.map(%0, %6) {fn=\"div\"} : f64[2,3]\n" Y(7), 0},
     {"x + -0", "%6 = prim.constant() {value=-0.0} : f64[1,1]\n%7 = prim.map(%0, %6) {fn=\"add\"} : f64[2,3]\n" Y(7), 0},
-    {"x + 0 stays: -0 + 0 is 0", "%6 = prim.constant() {value=0.0} : f64[1,1]\n%7 = prim.map(%0, %6) {fn=\"add\"} : f64[2,3]\n" Y(7), 2},
+    {"x + 0 stays: -0 + 0 is 0",
+     "%6 = prim.constant() {value=0.0} : f64[1,1]\n%7 = prim.map(%0, %6) {fn=\"add\"} : f64[2,3]\n" Y(7), 2},
     {"x - 0", "%6 = prim.constant() {value=0.0} : f64[1,1]\n%7 = prim.map(%0, %6) {fn=\"sub\"} : f64[2,3]\n" Y(7), 0},
     {"i + 0", "%6 = prim.constant() {value=0.0} : i64[1,1]\n%7 = prim.map(%6, %4) {fn=\"add\"} : i64[2,3]\n" Y(7), 0},
-    {"1*r broadcast stays", "%6 = prim.constant() {value=1.0} : f64[2,3]\n%7 = prim.map(%6, %2) {fn=\"mul\"} : f64[2,3]\n" Y(7), 2},
+    {"1*r broadcast stays",
+     "%6 = prim.constant() {value=1.0} : f64[2,3]\n%7 = prim.map(%6, %2) {fn=\"mul\"} : f64[2,3]\n" Y(7), 2},
     {"neg neg", "%6 = prim.map(%0) {fn=\"neg\"} : f64[2,3]\n%7 = prim.map(%6) {fn=\"neg\"} : f64[2,3]\n" Y(7), 0},
     {"select of one", "%6 = prim.map(%3, %0, %0) {fn=\"select\"} : f64[2,3]\n" Y(6), 0},
-    {"select by constant", "%6 = prim.constant() {value=0.0} : bool[2,3]\n%7 = prim.map(%6, %0, %1) {fn=\"select\"} : f64[2,3]\n" Y(7), 0},
-    {"map of broadcast", "%6 = prim.broadcast(%2) {shape=[2,3]} : f64[2,3]\n%7 = prim.map(%0, %6) {fn=\"add\"} : f64[2,3]\n" Y(7), 1},
-    {"map of broadcasts alone stays", "%6 = prim.broadcast(%2) {shape=[2,3]} : f64[2,3]\n%7 = prim.map(%6) {fn=\"exp\"} : f64[2,3]\n" Y(7), 2},
+    {"select by constant",
+     "%6 = prim.constant() {value=0.0} : bool[2,3]\n%7 = prim.map(%6, %0, %1) {fn=\"select\"} : f64[2,3]\n" Y(7), 0},
+    {"map of broadcast",
+     "%6 = prim.broadcast(%2) {shape=[2,3]} : f64[2,3]\n%7 = prim.map(%0, %6) {fn=\"add\"} : f64[2,3]\n" Y(7), 1},
+    {"map of broadcasts alone stays",
+     "%6 = prim.broadcast(%2) {shape=[2,3]} : f64[2,3]\n%7 = prim.map(%6) {fn=\"exp\"} : f64[2,3]\n" Y(7), 2},
     {"identity transpose", "%6 = prim.transpose(%0) {dims=[0,1]} : f64[2,3]\n" Y(6), 0},
-    {"transpose of transpose", "%6 = prim.transpose(%0) {dims=[1,0]} : f64[3,2]\n%7 = prim.transpose(%6) {dims=[1,0]} : f64[2,3]\n" Y(7), 0},
-    {"transpose of one row", "%6 = prim.transpose(%2) {dims=[1,0]} : f64[3,1]\n%7 = prim.reshape(%6) {shape=[1,3]} : f64[1,3]\n" Y(7), 0},
-    {"reshape of reshape", "%6 = prim.reshape(%0) {shape=[6]} : f64[6]\n%7 = prim.reshape(%6) {shape=[3,2]} : f64[3,2]\n" Y(7), 1},
-    {"reshape there and back", "%6 = prim.reshape(%0) {shape=[6]} : f64[6]\n%7 = prim.reshape(%6) {shape=[2,3]} : f64[2,3]\n" Y(7), 0},
+    {"transpose of transpose",
+     "%6 = prim.transpose(%0) {dims=[1,0]} : f64[3,2]\n%7 = prim.transpose(%6) {dims=[1,0]} : f64[2,3]\n" Y(7), 0},
+    {"transpose of one row",
+     "%6 = prim.transpose(%2) {dims=[1,0]} : f64[3,1]\n%7 = prim.reshape(%6) {shape=[1,3]} : f64[1,3]\n" Y(7), 0},
+    {"reshape of reshape",
+     "%6 = prim.reshape(%0) {shape=[6]} : f64[6]\n%7 = prim.reshape(%6) {shape=[3,2]} : f64[3,2]\n" Y(7), 1},
+    {"reshape there and back",
+     "%6 = prim.reshape(%0) {shape=[6]} : f64[6]\n%7 = prim.reshape(%6) {shape=[2,3]} : f64[2,3]\n" Y(7), 0},
     {"full slice", "%6 = prim.slice(%0) {start=[0,0], stop=[2,3], step=[1,1]} : f64[2,3]\n" Y(6), 0},
     {"empty pad", "%6 = prim.pad(%0) {low=[0,0], high=[0,0], interior=[0,0], value=0.0} : f64[2,3]\n" Y(6), 0},
-    {"pad that shifts stays", "%6 = prim.pad(%0) {low=[1,0], high=[-1,0], interior=[0,0], value=0.0} : f64[2,3]\n" Y(6), 1},
+    {"pad that shifts stays", "%6 = prim.pad(%0) {low=[1,0], high=[-1,0], interior=[0,0], value=0.0} : f64[2,3]\n" Y(6),
+     1},
     {"concat of one", "%6 = prim.concat(%0) {dim=0} : f64[2,3]\n" Y(6), 0},
     {"flip of one row", "%6 = prim.flip(%2) {dims=[0]} : f64[1,3]\n" Y(6), 0},
     {"broadcast of broadcast",
      "%6 = prim.reshape(%2) {shape=[1,3,1]} : f64[1,3,1]\n%7 = prim.broadcast(%6) {shape=[2,3,1]} : f64[2,3,1]\n"
-     "%8 = prim.broadcast(%7) {shape=[2,3,4]} : f64[2,3,4]\n" Y(8), 2},
+     "%8 = prim.broadcast(%7) {shape=[2,3,4]} : f64[2,3,4]\n" Y(8),
+     2},
     {"max of one element", "%6 = prim.reduce(%2) {fn=\"max\", dims=[0]} : f64[1,3]\n" Y(6), 0},
-    {"splats", "%6 = prim.constant() {value=3.0} : f64[]\n%7 = prim.map(%6) {fn=\"sqrt\"} : f64[]\n"
-               "%8 = prim.reshape(%7) {shape=[1,1]} : f64[1,1]\n%9 = prim.broadcast(%8) {shape=[2,3]} : f64[2,3]\n" Y(9), 1},
-    {"constants", "%6 = prim.iota() {dim=1} : i64[2,3]\n%7 = prim.map(%6, %6) {fn=\"mul\"} : i64[2,3]\n"
-                  "%8 = prim.reduce(%7) {fn=\"sum\", dims=[1]} : i64[2,1]\n" Y(8), 1},
-    {"twins", "%6 = prim.map(%0, %1) {fn=\"mul\"} : f64[2,3]\n%7 = prim.map(%0, %1) {fn=\"mul\"} : f64[2,3]\n"
-              "%8 = prim.map(%6, %7) {fn=\"add\"} : f64[2,3]\n" Y(8), 2},
-    {"twins with other attributes", "%6 = prim.reduce(%0) {fn=\"sum\", dims=[0]} : f64[1,3]\n%7 = prim.reduce(%0) {fn=\"max\", dims=[0]} : f64[1,3]\n"
-                                    "%8 = prim.map(%6, %7) {fn=\"add\"} : f64[1,3]\n" Y(8), 3},
-    {"twins in other groups", "%6 = prim.map(%0, %1) {fn=\"mul\"} : f64[2,3] !group=1\n%7 = prim.map(%0, %1) {fn=\"mul\"} : f64[2,3] !group=2\n"
-                              "%8 = prim.map(%6, %7) {fn=\"add\"} : f64[2,3]\n" Y(8), 3},
+    {"splats",
+     "%6 = prim.constant() {value=3.0} : f64[]\n%7 = prim.map(%6) {fn=\"sqrt\"} : f64[]\n"
+     "%8 = prim.reshape(%7) {shape=[1,1]} : f64[1,1]\n%9 = prim.broadcast(%8) {shape=[2,3]} : f64[2,3]\n" Y(9),
+     1},
+    {"constants",
+     "%6 = prim.iota() {dim=1} : i64[2,3]\n%7 = prim.map(%6, %6) {fn=\"mul\"} : i64[2,3]\n"
+     "%8 = prim.reduce(%7) {fn=\"sum\", dims=[1]} : i64[2,1]\n" Y(8),
+     1},
+    {"twins",
+     "%6 = prim.map(%0, %1) {fn=\"mul\"} : f64[2,3]\n%7 = prim.map(%0, %1) {fn=\"mul\"} : f64[2,3]\n"
+     "%8 = prim.map(%6, %7) {fn=\"add\"} : f64[2,3]\n" Y(8),
+     2},
+    {"twins with other attributes",
+     "%6 = prim.reduce(%0) {fn=\"sum\", dims=[0]} : f64[1,3]\n%7 = prim.reduce(%0) {fn=\"max\", dims=[0]} : f64[1,3]\n"
+     "%8 = prim.map(%6, %7) {fn=\"add\"} : f64[1,3]\n" Y(8),
+     3},
+    {"twins in other groups",
+     "%6 = prim.map(%0, %1) {fn=\"mul\"} : f64[2,3] !group=1\n%7 = prim.map(%0, %1) {fn=\"mul\"} : f64[2,3] !group=2\n"
+     "%8 = prim.map(%6, %7) {fn=\"add\"} : f64[2,3]\n" Y(8),
+     3},
     // Backward computes the exponentials again, but not their sum.
     {"twins across section types",
      "%6 = prim.map(%0) {fn=\"exp\"} : f64[2,3]\n%7 = prim.reduce(%6) {fn=\"sum\", dims=[1]} : f64[2,1]\n"
      "%8 = prim.map(%6, %7) {fn=\"div\"} : f64[2,3]\n%9 = prim.map(%0) {fn=\"exp\"} : f64[2,3] !type=bckwd\n"
-     "%10 = prim.reduce(%9) {fn=\"sum\", dims=[1]} : f64[2,1] !type=bckwd\n%11 = prim.map(%8, %10) {fn=\"add\"} : f64[2,3] !type=bckwd\n"
-     "%12 = prim.map(%9, %11) {fn=\"mul\"} : f64[2,3] !type=bckwd\n" Y(12), 6},
+     "%10 = prim.reduce(%9) {fn=\"sum\", dims=[1]} : f64[2,1] !type=bckwd\n%11 = prim.map(%8, %10) {fn=\"add\"} : "
+     "f64[2,3] !type=bckwd\n"
+     "%12 = prim.map(%9, %11) {fn=\"mul\"} : f64[2,3] !type=bckwd\n" Y(12),
+     6},
     {"dead code", "%6 = prim.map(%0) {fn=\"exp\"} : f64[2,3]\n%7 = prim.map(%6) {fn=\"neg\"} : f64[2,3]\n" Y(0), 0},
 };
 
@@ -124,7 +148,8 @@ static void test_rules(void **state) {
     memcpy(text, INPUTS, head);
     memcpy(text + head, rules[i].body, tail);
     leat_graph_t *plain = parsed(text), *made = optimized(text);
-    if (made->ops.count != FRAME_OPS + rules[i].left) fail_msg("%s: %u ops left", rules[i].what, made->ops.count - FRAME_OPS);
+    if (made->ops.count != FRAME_OPS + rules[i].left)
+      fail_msg("%s: %u ops left", rules[i].what, made->ops.count - FRAME_OPS);
     uint8_t before[Y_BYTES_MAX], after[Y_BYTES_MAX];
     size_t bytes = evaluated(plain, before);
     assert_int_equal(evaluated(made, after), bytes);
@@ -168,7 +193,8 @@ static void check_same_symbols(leat_eval_t *plain, leat_eval_t *made) {
   }
 }
 
-// Every subset of the passes gives the same bits; all of them take the statistics of layer norm and softmax from forward.
+// Every subset of the passes gives the same bits; all of them take the statistics of layer norm and softmax from
+// forward.
 static void test_network(void **state) {
   (void)state;
   const bench_op_t numbers = {"", "", 0, 0};
