@@ -29,13 +29,14 @@ static leat_status_t grad(const leat_graph_t *from, leat_graph_t **out_graph) {
 }
 
 static const pass_t passes[] = {
-    {"lower", lower_for_grad, TRAINING, false},  // rows that bring their own gradient stay
-    {"grad", grad, TRAINING, false},             // reverse mode, gradient norm, optimizers
-    {"lower-rest", lower_rest, ALWAYS, false},   // nothing traced is left
+    {"pool-first", leat_opt_pool_first, COMPILING, true},  // relus visit pooled elements only
+    {"lower", lower_for_grad, TRAINING, false},            // rows that bring their own gradient stay
+    {"grad", grad, TRAINING, false},                       // reverse mode, gradient norm, optimizers
+    {"lower-rest", lower_rest, ALWAYS, false},             // nothing traced is left
     {"fold", leat_opt_fold, ALWAYS, true},
     {"cse", leat_opt_cse, ALWAYS, true},
     {"dce", leat_opt_dce, ALWAYS, true},
-    {"settle", leat_settle, COMPILING, false},   // copies where strides cannot express a view
+    {"settle", leat_settle, COMPILING, false},             // copies where strides cannot express a view
 };
 
 static bool is_listed(const char *list, const char *name) {
@@ -55,7 +56,7 @@ static leat_status_t check_disable(const char *list) {
       known |= passes[i].optional && strlen(passes[i].name) == accepted && strncmp(passes[i].name, at, accepted) == 0;
     }
     if (!known) {
-      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "pass '%.*s' cannot be disabled: fold, cse and dce can", (int)accepted, at);
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "pass '%.*s' cannot be disabled: pool-first, fold, cse and dce can", (int)accepted, at);
     }
   }
   return NULL;
