@@ -59,8 +59,25 @@ static leat_status_t check_result(const leat_lower_t *c, uint32_t result) {
             leat_value_text(declared, want, sizeof want), leat_value_text(got, have, sizeof have));
 }
 
+// Dims that rows may use as indices and bits without looking: within the ranks that op 0 reads and writes.
+static leat_status_t check_dims(const leat_graph_t *g, const leat_op_t *op) {
+  leat_value_id_t x = leat_op_input(g, op, 0);
+  int64_t rank = x == LEAT_NONE ? 1 : leat_graph_value(g, x)->rank;
+  if (op->result_count > 0 && leat_graph_value(g, op->result_first)->rank > rank)
+    rank = leat_graph_value(g, op->result_first)->rank;
+  if (rank == 0) rank = 1;
+  int64_t dim = leat_op_int(g, op, LEAT_ATTR_DIM, 0);
+  uint32_t count = 0;
+  const int64_t *dims = leat_op_list(g, op, LEAT_ATTR_DIMS, &count);
+  bool fits = dim >= 0 && dim < rank && count <= LEAT_RANK_MAX;
+  for (uint32_t i = 0; i < count && fits; i++) fits = dims[i] >= 0 && dims[i] < rank;
+  if (!fits) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "dim and dims must be from 0 to %d", (int)rank - 1);
+  return NULL;
+}
+
 static leat_status_t lower_op(leat_rebuild_t *r, const leat_op_t *op) {
   const pass_t *pass = r->user;
+  LEAT_TRY(check_dims(r->from, op));
   leat_value_id_t in[OPERANDS_MAX];
   assert(op->input_count <= OPERANDS_MAX || op->kind == LEAT_TRACED_OPTIMIZER);
   uint32_t count = op->input_count <= OPERANDS_MAX ? op->input_count : 0;

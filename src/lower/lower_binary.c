@@ -16,7 +16,6 @@ BINARY(MINIMUM, MIN)
 BINARY(REMAINDER, REM)
 BINARY(FMOD, FMOD)
 BINARY(ATAN2, ATAN2)
-BINARY(POW, POW)
 BINARY(EQ, EQ)
 BINARY(NE, NE)
 BINARY(LT, LT)
@@ -63,6 +62,14 @@ LOWER(DIV) {
   if (strcmp(rounding, "floor") == 0) return floor_div(c->b, c->in[0], c->in[1]);
   leat_value_id_t quotient = leat_b_div(c->b, c->in[0], c->in[1]);
   return strcmp(rounding, "trunc") == 0 ? leat_b_fn1(c->b, TRUNC, quotient) : quotient;
+}
+
+// Exponents that torch computes without pow. The exponent of a number arrives as a splat.
+LOWER(POW) {
+  double exponent;
+  if (!leat_dtype_is_float(leat_b_dtype(c->b, c->in[0])) || !leat_row_splat(c->b, c->in[1], &exponent))
+    return leat_b_fn2(c->b, POW, c->in[0], c->in[1]);
+  return leat_row_power(c->b, c->in[0], exponent);
 }
 
 LOWER(WHERE) { return leat_b_select(c->b, leat_b_cast(c->b, c->in[0], LEAT_BOOL), c->in[1], c->in[2]); }

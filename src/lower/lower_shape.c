@@ -77,7 +77,8 @@ LOWER(REPEAT) {
   const int64_t *times = leat_lower_list(c, LEAT_ATTR_SHAPE, &count);
   leat_value_id_t x = c->in[0];
   uint32_t rank = leat_b_value(b, x)->rank;
-  if (count < rank) return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "shape needs at least %u repeats", rank);
+  if (count < rank || count > LEAT_RANK_MAX)
+    return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "shape needs %u to %d repeats", rank, LEAT_RANK_MAX);
   x = leat_b_unsqueeze(b, x, (1u << (count - rank)) - 1u);
   for (uint32_t d = 0; d < count; d++) {  // x as [.., 1, n, ..], the 1 repeated
     leat_value_t v = *leat_b_value(b, x);

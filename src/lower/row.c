@@ -72,3 +72,25 @@ leat_value_id_t leat_row_group_channels(leat_builder_t *b, leat_value_id_t x, in
   int64_t rest = groups > 0 && v.dims[0] > 0 ? leat_value_elements(&v) / v.dims[0] / groups : 0;
   return leat_b_reshape(b, x, 3, (const int64_t[]){v.dims[0], groups, rest});
 }
+
+bool leat_row_splat(const leat_builder_t *b, leat_value_id_t x, double *out_number) {
+  if (x == LEAT_NONE) return false;
+  const leat_op_t *op = leat_graph_op(b->graph, leat_b_value(b, x)->op);
+  const leat_attr_t *value = leat_op_attr(b->graph, op, LEAT_ATTR_VALUE);
+  bool is_cast = op->kind == LEAT_PRIM_MAP && strcmp(leat_op_string(b->graph, op, LEAT_ATTR_FN, ""), "cast") == 0;
+  if (is_cast) return leat_row_splat(b, leat_op_input(b->graph, op, 0), out_number);
+  if (op->kind != LEAT_PRIM_CONSTANT || value == NULL) return false;
+  *out_number = value->v.f;
+  return true;
+}
+
+leat_value_id_t leat_row_power(leat_builder_t *b, leat_value_id_t x, double exponent) {
+  if (exponent == 1.0) return x;
+  if (exponent == 2.0) return leat_b_square(b, x);
+  if (exponent == 3.0) return leat_b_mul(b, leat_b_square(b, x), x);
+  if (exponent == 0.5) return leat_b_fn1(b, SQRT, x);
+  if (exponent == -0.5) return leat_b_fn1(b, RSQRT, x);
+  if (exponent == -1.0) return leat_b_fn1(b, RECIP, x);
+  if (exponent == -2.0) return leat_b_fn1(b, RECIP, leat_b_square(b, x));
+  return leat_b_fn2s(b, POW, x, exponent);
+}

@@ -78,6 +78,10 @@ typedef struct leat_standard_s {
 } leat_standard_t;
 leat_standard_t leat_row_standardize(leat_builder_t *b, leat_value_id_t x, uint32_t dims, double eps);
 
+// Is x a splat (or a cast of one)? Its number then.
+bool leat_row_splat(const leat_builder_t *b, leat_value_id_t x, double *out_number);
+// x^exponent, by products and roots where torch does so.
+leat_value_id_t leat_row_power(leat_builder_t *b, leat_value_id_t x, double exponent);
 // 1 / sqrt(mean(x^2) + eps) over `dims`.
 leat_value_id_t leat_row_rms(leat_builder_t *b, leat_value_id_t x, uint32_t dims, double eps);
 // One number a channel, shaped and cast to broadcast against x[N,C,..]; LEAT_NONE stays.

@@ -6,11 +6,23 @@ static leat_value_id_t masked(leat_vjp_t *v, leat_value_id_t mask) {
   return leat_b_select_or(v->b, mask, v->dy[0], 0.0);
 }
 
+// y' = e x^(e-1) for a number e; zero for e = 0.
+static void power_of_number(leat_vjp_t *v, double e) {
+  leat_builder_t *b = v->b;
+  if (e == 0.0)
+    v->dx[0] = leat_b_full_like(b, v->x[0], 0.0);
+  else
+    v->dx[0] = leat_b_mul(b, v->dy[0], leat_b_muls(b, leat_row_power(b, v->x[0], e - 1.0), e));
+}
+
 // Base: y' = e x^(e-1), zero where e is zero. Exponent: y' = y log x, zero where x is zero and e >= 0.
 VJP(POW) {
   leat_builder_t *b = v->b;
   leat_value_id_t x = v->x[0], e = v->x[1];
-  if (v->wants[0]) {
+  double number;
+  if (v->wants[0] && leat_row_splat(b, e, &number)) {
+    power_of_number(v, number);
+  } else if (v->wants[0]) {
     leat_value_id_t slope = leat_b_mul(b, e, leat_b_fn2(b, POW, x, leat_b_adds(b, e, -1.0)));
     v->dx[0] = leat_b_number_or(b, leat_b_fn2s(b, EQ, e, 0.0), 0.0, leat_b_mul(b, v->dy[0], slope));
   }

@@ -47,6 +47,8 @@ static const bench_op_t rules[] = {
      0},
     {"f64[2,3] f64[1,3] f64[2,1]", "prim.map(%0, %1, %2) {fn=\"fma\"} : f64[2,3]", 0, 0},
     {"bool[2,3] f64[1,3] f64[2,1]", "prim.map(%0, %1, %2) {fn=\"select\"} : f64[2,3]", 0, 0},
+    {"f64[3,4]", "dropout(%0) {p=0.4, training=1, stream=3} : f64[3,4]", 0, 0},
+    {"f64[3,4] i64[3,1]", "gather(%0, %1) {dim=1} : f64[3,1]", 0, 0},
     // own gradients
     {"f64[2,3]", "tanh(%0) : f64[2,3]", 0, 0},
     {"f64[2,3]", "sigmoid(%0) : f64[2,3]", 0, 0},
@@ -92,6 +94,8 @@ static const bench_op_t rules[] = {
     {"f64[2,3] f64[2,3]", "binary_cross_entropy_with_logits(%0, %1, none, none) {reduction=\"none\"} : f64[2,3]", 0.1,
      0.9},
     {"f64[2,3,4] f64[2,5,4] f64[2,5,3]", "scaled_dot_product_attention(%0, %1, %2) {causal=1} : f64[2,3,3]", 0, 0},
+    {"f64[2,3,4] f64[2,5,4] f64[2,5,3]", "scaled_dot_product_attention(%0, %1, %2) {p=0.4, stream=2} : f64[2,3,3]", 0,
+     0},
     {"f64[1,4,3,2] f64[1,2,5,2] f64[1,2,5,2] f64[3,5]",
      "scaled_dot_product_attention(%0, %1, %2, %3) {scale=0.7, causal=0} : f64[1,4,3,2]", 0, 0},
     {"f64[1,2,6,6]",
@@ -155,9 +159,12 @@ static void subject_destroy(subject_t *s) {
   leat_graph_destroy(s->graph);
 }
 
-// sum(seed * y) for the symbols as they are set.
+// sum(seed * y) for the symbols as they are set; every call draws the same random numbers.
 static double loss(subject_t *s) {
+  const int64_t random_state[2] = {7, 0};
   double sum = 0.0;
+  if (bench_symbol(s->graph, "random__state") != NULL)
+    assert_ok(leat_eval_set(s->eval, "random__state", random_state, sizeof random_state));
   assert_ok(leat_eval_run(s->eval));
   assert_ok(leat_eval_get(s->eval, "y", s->y, s->y_count * sizeof *s->y));
   for (size_t i = 0; i < s->y_count; i++) sum += s->seed[i] * s->y[i];
