@@ -19,7 +19,7 @@ from sambaflow._runtime.library import InvalidArgumentError, check, library
 from sambaflow._runtime.staging import convert
 from sambaflow._trace.optimizers import HYPERPARAMETERS
 from sambaflow._trace.program import Port
-from sambaflow.samba.sambatensor import Binding, SambaTensor, plain_tensor, wrap
+from sambaflow._tensor import Binding, SambaTensor, plain_tensor, wrap
 
 SECTION_TYPES = ("fwd", "bckwd", "gradnorm", "opt", "reduce", "gather")
 FWD = 1

@@ -6,6 +6,7 @@ from __future__ import annotations
 import torch
 
 from sambaflow._runtime.library import InvalidArgumentError
+from sambaflow._trace.graph import DTYPE_NAMES
 from sambaflow._trace.program import Port
 
 
@@ -18,6 +19,8 @@ def convert(tensor: torch.Tensor, port: Port, dtype: torch.dtype) -> tuple[torch
     """
     if tensor.device.type != "cpu":
         raise InvalidArgumentError(f"input {port.name!r} has no data on the host (device {tensor.device})")
+    if tensor.dtype not in DTYPE_NAMES:
+        raise InvalidArgumentError(f"input {port.name!r} has dtype {tensor.dtype}, the program takes {dtype}")
     if tensor.is_floating_point() and not dtype.is_floating_point:
         raise InvalidArgumentError(f"input {port.name!r} has dtype {tensor.dtype}, the program takes {dtype}")
     rows = None

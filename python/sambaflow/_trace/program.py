@@ -24,7 +24,7 @@ from sambaflow._trace.scope import Scope, root_name
 from sambaflow._trace.seeds import choose_seeds
 from sambaflow._trace.tensor import TracedTensor
 from sambaflow._trace.tracer import Tracer
-from sambaflow.samba.sambatensor import SambaTensor
+from sambaflow._tensor import SambaTensor
 
 
 @dataclass(frozen=True)

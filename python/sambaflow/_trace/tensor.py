@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from sambaflow._trace.graph import Attr, Type, Value
-from sambaflow.samba.sambatensor import Binding, SambaTensor
+from sambaflow._tensor import Binding, SambaTensor
 
 
 @dataclass(frozen=True, slots=True)

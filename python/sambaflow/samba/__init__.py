@@ -21,7 +21,7 @@ from sambaflow.samba import (  # noqa: E402 - these modules refer to `session`
 from sambaflow.samba.convert import *  # noqa: E402, F403
 from sambaflow.samba.functional import *  # noqa: E402, F403
 from sambaflow.samba.profiler import Profiler as _Profiler  # noqa: E402
-from sambaflow.samba.sambatensor import DimInfo, SambaTensor, from_torch_tensor, to_torch  # noqa: E402
+from sambaflow._tensor import DimInfo, SambaTensor, from_torch_tensor, to_torch  # noqa: E402
 
 session.profiler = _Profiler()
 # `import sambaflow; sambaflow.samba.session` reads the attribute, which importing the submodule had set to the module.

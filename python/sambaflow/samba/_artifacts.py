@@ -81,8 +81,16 @@ def metadata(
     config: Mapping[str, Any], pef_metadata: Mapping[str, Any] | None, inference: bool, optimizers: bool
 ) -> dict[str, Any]:
     """What the PEF remembers. Nothing of names, folders or time: equal programs give equal files."""
-    options = {name: config[name] for name in _AGREED if config.get(name) is not None}
+    options = _agreed(config)
     return {"app": plain(pef_metadata or {}), "leat": {**options, "inference": inference, "optimizers": optimizers}}
+
+
+def _agreed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that compile and run must agree on; a micro-batch that was not asked for is the batch."""
+    options = {name: config[name] for name in _AGREED if config.get(name) is not None}
+    if "batch_size" in options:
+        options.setdefault("microbatch_size", options["batch_size"])
+    return options
 
 
 def plain(value: Any) -> Any:
@@ -100,11 +108,9 @@ def check_agreement(
     args: argparse.Namespace | None, mapping: str | None, compiled: Mapping[str, Any], pef: str
 ) -> None:
     """Options of the run that contradict those of the compile."""
-    asked = {name: getattr(args, name, None) for name in _AGREED}
-    if mapping is not None:
-        asked["mapping"] = mapping
+    asked = _agreed({**vars(args), **({"mapping": mapping} if mapping else {})} if args else {"mapping": mapping})
     for name, value in asked.items():
-        if value is not None and name in compiled and compiled[name] != value:
+        if name in compiled and compiled[name] != value:
             raise MismatchError(
                 f"{_OPTION_NAMES[name]} {value} differs from {pef}, which was compiled with {compiled[name]}: use the "
                 "same value, or compile again"

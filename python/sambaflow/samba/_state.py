@@ -9,7 +9,7 @@ import torch
 
 from sambaflow._runtime.device import Device
 from sambaflow._trace.optimizers import Statement
-from sambaflow.samba.sambatensor import SambaTensor, plain_tensor, wrap
+from sambaflow._tensor import SambaTensor, plain_tensor, wrap
 
 # Key of torch's optimizer state -> suffix of the symbol.
 _STATE_KEYS = {

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from sambaflow.samba.sambatensor import from_torch_tensor
+from sambaflow._tensor import from_torch_tensor
 
 
 class DataLoaderException(RuntimeError):

@@ -28,7 +28,7 @@ from sambaflow._trace.program import Program, trace
 from sambaflow._trace.scope import root_name
 from sambaflow.samba import _artifacts as artifacts
 from sambaflow.samba import _state as state
-from sambaflow.samba.sambatensor import DimInfo, SambaTensor, binding_of, materialize, plain_tensor, wrap
+from sambaflow._tensor import DimInfo, SambaTensor, binding_of, materialize, plain_tensor, wrap
 
 _OPT = 1 << SECTION_TYPES.index("opt")
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sambaflow.samba.sambatensor import SambaTensor, binding_of, plain_tensor, source_tensor, wrap
+from sambaflow._tensor import SambaTensor, binding_of, plain_tensor, source_tensor, wrap
 
 
 class SambaParameter(SambaTensor, nn.Parameter):

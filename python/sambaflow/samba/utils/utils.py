@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sambaflow.samba.sambatensor import SambaTensor, plain_tensor, to_torch
+from sambaflow._tensor import SambaTensor, plain_tensor, to_torch
 
 
 def trace_graph(
