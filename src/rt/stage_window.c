@@ -42,7 +42,8 @@ static leat_status_t prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *co
   }
   leat_rt_spatial_strides(x, spatial, p->shape.x);
   leat_rt_spatial_strides(y, spatial, p->shape.y);
-  p->contiguous = x->dtype == PEF_F32;
+  const int64_t *size = p->shape.window.size;
+  p->contiguous = x->dtype == PEF_F32 && size[0] <= LEAT_KERN_POOL_ROWS && size[1] <= LEAT_KERN_POOL_ROWS / size[0];
   for (uint32_t i = 0; i < stage->operand_count; i++) {
     const leat_rt_operand_t *o = &stage->operands[i];
     p->contiguous &= o->strides[x->rank - 1] == 1 && plane_floats(o, spatial) < INT32_MAX;
@@ -84,38 +85,59 @@ static bool next_plane(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile,
   return false;
 }
 
-static void run_plane(const leat_kern_t *kern, const pool_t *p, const leat_rt_stage_t *stage, char *const *address) {
+// The pooling of a tile: with the bounds of its input, which all its planes may read.
+static leat_kern_pool_t tile_shape(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile, const pool_t *p) {
+  const leat_rt_operand_t *x = &stage->operands[0];
+  leat_kern_pool_t s = p->shape;
+  if (!p->contiguous) return s;
+  s.x_begin = (const float *)(const void *)leat_rt_operand_at(x, tile);
+  s.x_end = s.x_begin + 1;
+  for (uint32_t d = 0; d < x->rank; d++) {
+    const int64_t far = (leat_rt_operand_extent(x, d, tile) - 1) * x->strides[d];
+    if (far < 0) s.x_begin += far;
+    else s.x_end += far;
+  }
+  return s;
+}
+
+static void run_plane(const leat_kern_pool_t *s, bool fast, const leat_rt_stage_t *stage, char *const *address) {
+  const leat_kern_t *kern = stage->kern;
   const bool max = stage->fn == PEF_FN_MAX, f32 = stage->operands[0].dtype == PEF_F32;
   const void *x = address[0];
   void *y = address[1];
-  if (p->contiguous) (max ? kern->pool_max_fast : kern->pool_sum_fast)(&p->shape, x, y);
-  else if (f32) (max ? kern->pool_max_f32 : kern->pool_sum_f32)(&p->shape, x, y);
-  else (max ? kern->pool_max_f64 : kern->pool_sum_f64)(&p->shape, x, y);
+  if (fast) (max ? kern->pool_max_fast : kern->pool_sum_fast)(s, x, y);
+  else if (f32) (max ? kern->pool_max_f32 : kern->pool_sum_f32)(s, x, y);
+  else (max ? kern->pool_max_f64 : kern->pool_sum_f64)(s, x, y);
 }
 
-static void run_grad_plane(const leat_kern_t *kern, const pool_t *p, const leat_rt_stage_t *stage, char *const *address) {
+static void run_grad_plane(const leat_kern_pool_t *s, bool fast, const leat_rt_stage_t *stage, char *const *address) {
+  const leat_kern_t *kern = stage->kern;
   const bool max = stage->fn == PEF_FN_MAX, f32 = stage->operands[0].dtype == PEF_F32;
   const void *x = address[0], *dy = address[1];
   void *dx = address[2];
-  if (p->contiguous && max) kern->pool_grad_max_fast(&p->shape, x, dy, dx);
-  else if (f32) (max ? kern->pool_grad_max_f32 : kern->pool_grad_sum_f32)(&p->shape, x, dy, dx);
-  else (max ? kern->pool_grad_max_f64 : kern->pool_grad_sum_f64)(&p->shape, x, dy, dx);
+  if (fast && max) kern->pool_grad_max_fast(s, x, dy, dx);
+  else if (f32) (max ? kern->pool_grad_max_f32 : kern->pool_grad_sum_f32)(s, x, dy, dx);
+  else (max ? kern->pool_grad_max_f64 : kern->pool_grad_sum_f64)(s, x, dy, dx);
 }
 
 void leat_rt_pool_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile) {
   const pool_t *p = stage->plan;
+  const leat_kern_pool_t s = tile_shape(stage, tile, p);
   int64_t at[8] = {0};
   char *address[2];
   for (uint32_t i = 0; i < 2; i++) address[i] = leat_rt_operand_at(&stage->operands[i], tile);
-  do run_plane(stage->kern, p, stage, address);
-  while (next_plane(stage, tile, p->outer, at, address));
+  do {
+    run_plane(&s, p->contiguous, stage, address);
+  } while (next_plane(stage, tile, p->outer, at, address));
 }
 
 void leat_rt_pool_grad_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile) {
   const pool_t *p = stage->plan;
+  const leat_kern_pool_t s = tile_shape(stage, tile, p);
   int64_t at[8] = {0};
   char *address[3];
   for (uint32_t i = 0; i < 3; i++) address[i] = leat_rt_operand_at(&stage->operands[i], tile);
-  do run_grad_plane(stage->kern, p, stage, address);
-  while (next_plane(stage, tile, p->outer, at, address));
+  do {
+    run_grad_plane(&s, p->contiguous, stage, address);
+  } while (next_plane(stage, tile, p->outer, at, address));
 }
