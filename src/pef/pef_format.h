@@ -184,10 +184,14 @@ enum pef_fn {                        // functions of REDUCE, SCAN, POOL*, SCATTE
 // CONV       x[N,C,s..], w[O,C/g,k..], y[N,O,t..]. params: [0] spatial rank 1..3, [1] groups, then 6 groups of 3:
 //            [2..4] window, [5..7] stride, [8..10] low padding, [11..13] high padding, [14..16] dilation,
 //            [17..19] base dilation. Cross-correlation; k order: c, then window positions ascending.
+//            Padding takes part as x = 0, the holes of a base dilation do not. Rows: images, or output channels.
 // CONV_WGRAD x[N,C,s..], dy[N,O,t..], dw[O,C/g,k..]. params as CONV (base dilation 1). Sum over n, then t ascending.
+//            Rows: output channels only, a sum is never split.
 // POOL       x, y: leading dims equal, the trailing params[0] dims are windowed. params as CONV, base dilation 1,
-//            groups unused (0 or 1). fn: MAX, SUM.
+//            groups unused (0 or 1). fn: MAX, SUM. Padding does not take part; window positions ascending; the
+//            maximum is the first one, a NaN wins over all before it.
 // POOL_GRAD  x, dy, dx: params as POOL. fn MAX: the first maximum of a window takes the gradient; SUM: spread.
+//            Windows add to dx in ascending order.
 // GATHER     x, index, out. params[0] dim, params[1] batch. Semantics as prim.gather.
 // SCATTER    index, updates, out (holds x already). params[0] dim, params[1] batch. fn: SET, SUM, MAX, MIN, PROD.
 //            index order ascending: duplicates are deterministic.
