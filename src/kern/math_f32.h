@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementary functions on vectors of floats. exp, log, tanh, sigmoid and erf have bodies of their own (error below
-// 2 ulp, written with explicit fused multiply-add); all others are computed in double and rounded once (below 0.51 ulp).
+// 2.5 ulp, written with explicit fused multiply-add); all others are computed in double and rounded once (below 0.51 ulp).
 // Limits, infinities, NaN and denormal results are exact.
 #ifndef LEAT_KERN_MATH_F32_H_
 #define LEAT_KERN_MATH_F32_H_

@@ -42,7 +42,7 @@ static __attribute__((unused)) double vec_scalar_reduce(double x, double *out_lo
   uint64_t fraction[3];       // top 192 bits below the point
   uint64_t quadrant;
   if (whole > 0) {
-    quadrant = product[0] >> (64 - whole);
+    quadrant = carry << whole | product[0] >> (64 - whole);
     for (int i = 0; i < 3; i++) fraction[i] = product[i] << whole | product[i + 1] >> (64 - whole);
   } else if (whole == 0) {
     quadrant = carry;
