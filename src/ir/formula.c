@@ -103,7 +103,8 @@ leat_value_id_t leat_b_put_along(leat_builder_t *b, leat_value_id_t like, leat_v
   return leat_b_move_dim(b, put, last, dim);
 }
 
-static leat_value_id_t find_symbol(const leat_graph_t *g, const char *name) {
+leat_value_id_t leat_b_find_symbol(const leat_builder_t *b, const char *name) {
+  const leat_graph_t *g = b->graph;
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
     if (op->kind == LEAT_PRIM_SYMBOL && strcmp(leat_op_string(g, op, LEAT_ATTR_NAME, ""), name) == 0)
@@ -114,7 +115,7 @@ static leat_value_id_t find_symbol(const leat_graph_t *g, const char *name) {
 
 leat_value_id_t leat_b_symbol_once(leat_builder_t *b, const char *name, const char *kind, leat_dtype_t dtype,
                                    uint32_t rank, const int64_t *dims) {
-  leat_value_id_t found = find_symbol(b->graph, name);
+  leat_value_id_t found = leat_b_find_symbol(b, name);
   if (found == LEAT_NONE) return leat_b_symbol(b, name, kind, dtype, rank, dims);
   leat_value_t wanted = {.dtype = (uint8_t)dtype, .rank = (uint8_t)rank};
   for (uint32_t d = 0; d < rank; d++) wanted.dims[d] = dims[d];
@@ -132,7 +133,7 @@ static bool is_hyper(const leat_graph_t *g, leat_value_id_t symbol) {
 }
 
 leat_value_id_t leat_b_hyper(leat_builder_t *b, const char *name, double shared, double own) {
-  leat_value_id_t symbol = find_symbol(b->graph, name);
+  leat_value_id_t symbol = leat_b_find_symbol(b, name);
   if (symbol != LEAT_NONE && !is_hyper(b->graph, symbol))
     return leat_b_fail(b, LEAT_INVALID_ARGUMENT,
                        "the name '%s' belongs to a hyperparameter, but the model has a tensor of that name: rename it",

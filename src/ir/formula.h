@@ -62,6 +62,8 @@ leat_value_id_t leat_b_take_along(leat_builder_t *b, leat_value_id_t x, leat_val
 leat_value_id_t leat_b_put_along(leat_builder_t *b, leat_value_id_t like, leat_value_id_t indices,
                                  leat_value_id_t updates, uint32_t dim);
 
+// The value of symbol `name`, LEAT_NONE if the graph has none yet.
+leat_value_id_t leat_b_find_symbol(const leat_builder_t *b, const char *name);
 // The symbol `name`, made on first use. Later uses must agree in dtype and shape.
 leat_value_id_t leat_b_symbol_once(leat_builder_t *b, const char *name, const char *kind, leat_dtype_t dtype,
                                    uint32_t rank, const int64_t *dims);

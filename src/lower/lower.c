@@ -98,8 +98,19 @@ static leat_status_t lower_op(leat_rebuild_t *r, const leat_op_t *op) {
   return NULL;
 }
 
+// A symbol that the compiler made for backward (a rate, the random state) may by now have been made for forward too.
+static bool merge_symbol(leat_rebuild_t *r, const leat_op_t *op) {
+  if (op->kind != LEAT_PRIM_SYMBOL) return false;
+  const char *kind = leat_op_string(r->from, op, LEAT_ATTR_KIND, "");
+  if (strcmp(kind, "hyper") != 0 && strcmp(kind, "state") != 0) return false;
+  leat_value_id_t found = leat_b_find_symbol(&r->b, leat_op_string(r->from, op, LEAT_ATTR_NAME, ""));
+  if (found != LEAT_NONE) r->map[op->result_first] = found;
+  return found != LEAT_NONE;
+}
+
 static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
+  if (merge_symbol(r, op)) return NULL;
   if (stays(r->user, op)) return leat_rebuild_copy(r, id);
   return lower_op(r, op);
 }
