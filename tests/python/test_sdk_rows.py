@@ -38,11 +38,12 @@ C = torch.rand(4)
 
 UNARY = {
     name: (getattr(torch, name), getattr(torch.Tensor, name))
-    for name in "neg abs sign floor ceil trunc round exp expm1 log log1p log2 log10 sqrt rsqrt reciprocal square sin cos "
-    "tan asin acos atan sinh cosh tanh sigmoid erf erfc logical_not isnan isinf isfinite relu".split()
+    for name in "neg abs sign floor ceil trunc round exp expm1 log log1p log2 log10 sqrt rsqrt reciprocal square sin "
+    "cos tan asin acos atan sinh cosh tanh sigmoid erf erfc logical_not isnan isinf isfinite relu".split()
 }
 BINARY = (
-    "add sub mul div pow maximum minimum remainder fmod atan2 eq ne lt le gt ge logical_and logical_or logical_xor outer"
+    "add sub mul div pow maximum minimum remainder fmod atan2 eq ne lt le gt ge logical_and logical_or "
+    "logical_xor outer"
 ).split()
 INTEGER_BINARY = "bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift".split()
 
@@ -58,8 +59,13 @@ CALLS |= {
     "rand": [(lambda x: x + torch.rand(6), (X,)), (torch.rand_like, (X,)), (torch.bernoulli, (X,))],
     "randn": [(lambda x: x + torch.randn(6), (X,)), (torch.randn_like, (X,)), (lambda x: x.clone().normal_(), (X,))],
     "dropout": [(F.dropout, (X,)), (nn.Dropout(0.3), (X,))],
-    "to": [(lambda x: x.to(torch.bfloat16), (X,)), (lambda x: x.double(), (X,)), (lambda x: x.int(), (X,)),
-           (lambda x, y: x.type_as(y), (INT, X)), (lambda x: x + 1.5, (INT,))],
+    "to": [
+        (lambda x: x.to(torch.bfloat16), (X,)),
+        (lambda x: x.double(), (X,)),
+        (lambda x: x.int(), (X,)),
+        (lambda x, y: x.type_as(y), (INT, X)),
+        (lambda x: x + 1.5, (INT,)),
+    ],
     "clone": [(torch.clone, (X,)), (lambda x: x.to(torch.float32, copy=True), (X,))],
     "contiguous": [(lambda x: x.t().contiguous(), (X,))],
     "detach": [(torch.detach, (X,)), (lambda x: x.data, (X,))],
@@ -77,7 +83,11 @@ CALLS |= {
     "logsigmoid": [(F.logsigmoid, (X,))],
     "rsub": [(lambda x: 2 - x, (X,)), (lambda x: torch.rsub(x, x), (X,))],
     "where": [(lambda b, x: torch.where(b, x, 0.0), (B, X)), (lambda x: F.threshold(x, 0.1, 0.0), (X,))],
-    "clamp": [(lambda x: x.clamp(0, 1), (X,)), (lambda x: x.clamp_min(0), (X,)), (lambda x, y: torch.clamp(x, y), (X, X))],
+    "clamp": [
+        (lambda x: x.clamp(0, 1), (X,)),
+        (lambda x: x.clamp_min(0), (X,)),
+        (lambda x, y: torch.clamp(x, y), (X, X)),
+    ],
     "masked_fill": [(lambda x, b: x.masked_fill(b, 0.0), (X, B)), (lambda x, b: _put_mask(x, b), (X, B))],
     "lerp": [(lambda x, y: torch.lerp(x, y, 0.5), (X, X))],
     "addcmul": [(lambda x: torch.addcmul(x, x, x, value=0.5), (X,))],
@@ -95,7 +105,12 @@ CALLS |= {
     "all": [(torch.all, (B,)), (lambda b: b.all(dim=0, keepdim=True), (B,))],
     "var": [(torch.var, (X,)), (lambda x: x.var(1, unbiased=False), (X,)), (lambda x: torch.var_mean(x, 1), (X,))],
     "std": [(torch.std, (X,)), (lambda x: x.std(1), (X,))],
-    "norm": [(torch.norm, (X,)), (lambda x: x.norm(p=1, dim=1), (X,)), (torch.linalg.vector_norm, (X,)), (F.normalize, (X,))],
+    "norm": [
+        (torch.norm, (X,)),
+        (lambda x: x.norm(p=1, dim=1), (X,)),
+        (torch.linalg.vector_norm, (X,)),
+        (F.normalize, (X,)),
+    ],
     "logsumexp": [(lambda x: torch.logsumexp(x, 1), (X,))],
     "cumsum": [(lambda x: x.cumsum(1), (X,))],
     "cumprod": [(lambda x: x.cumprod(1), (X,))],
@@ -113,47 +128,94 @@ CALLS |= {
     "smooth_l1_loss": [(F.smooth_l1_loss, (X, X))],
     "huber_loss": [(F.huber_loss, (X, X))],
     "binary_cross_entropy": [(F.binary_cross_entropy, (C, C))],
-    "binary_cross_entropy_with_logits": [(F.binary_cross_entropy_with_logits, (C, C)),
-                                         (lambda x, y: nn.BCEWithLogitsLoss(pos_weight=C)(x, y), (C, C))],
+    "binary_cross_entropy_with_logits": [
+        (F.binary_cross_entropy_with_logits, (C, C)),
+        (lambda x, y: nn.BCEWithLogitsLoss(pos_weight=C)(x, y), (C, C)),
+    ],
     "kl_div": [(lambda x, y: F.kl_div(x, y, reduction="batchmean"), (X, X))],
-    "matmul": [(torch.matmul, (X, M)), (lambda a, b: a @ b, (X, M)), (torch.mm, (X, M)), (torch.mv, (X, M[:, 0].clone()))],
+    "matmul": [
+        (torch.matmul, (X, M)),
+        (lambda a, b: a @ b, (X, M)),
+        (torch.mm, (X, M)),
+        (torch.mv, (X, M[:, 0].clone())),
+    ],
     "bmm": [(torch.bmm, (IMAGE[0], IMAGE[1]))],
     "linear": [(F.linear, (X, M.t().clone()))],
-    "addmm": [(lambda x, m: torch.addmm(torch.rand(5), x, m), (X, M)),
-              (lambda x, m: samba.addmm(torch.rand(5), x, m, is_transposed=True), (X, M.t().clone()))],
+    "addmm": [
+        (lambda x, m: torch.addmm(torch.rand(5), x, m), (X, M)),
+        (lambda x, m: samba.addmm(torch.rand(5), x, m, is_transposed=True), (X, M.t().clone())),
+    ],
     "baddbmm": [(torch.baddbmm, (IMAGE[0], IMAGE[0], IMAGE[1]))],
-    "einsum": [(lambda x, m: torch.einsum("ij,jk->ik", x, m), (X, M)), (lambda x, m: torch.einsum("...j,jk", x, m), (X, M))],
-    "scaled_dot_product_attention": [(F.scaled_dot_product_attention, (Q, Q, Q)),
-                                     (lambda q: F.scaled_dot_product_attention(q, q, q, is_causal=True), (Q,))],
-    "conv": [(lambda x: F.conv2d(x, W), (IMAGE,)), (lambda x: F.conv2d(x, W, padding="same"), (IMAGE,)),
-             (lambda x: F.conv_transpose2d(x, W.transpose(0, 1)), (IMAGE,)), (lambda x: F.conv2d(x, W), (IMAGE[0],)),
-             (lambda x: F.conv1d(x, W[:, :, 0], stride=2), (IMAGE[:, :, 0],))],
-    "max_pool": [(lambda x: F.max_pool2d(x, 2), (IMAGE,)), (nn.MaxPool1d(3, 2, 1), (IMAGE[0],)), (nn.MaxPool2d(2), (IMAGE[0],))],
+    "einsum": [
+        (lambda x, m: torch.einsum("ij,jk->ik", x, m), (X, M)),
+        (lambda x, m: torch.einsum("...j,jk", x, m), (X, M)),
+    ],
+    "scaled_dot_product_attention": [
+        (F.scaled_dot_product_attention, (Q, Q, Q)),
+        (lambda q: F.scaled_dot_product_attention(q, q, q, is_causal=True), (Q,)),
+    ],
+    "conv": [
+        (lambda x: F.conv2d(x, W), (IMAGE,)),
+        (lambda x: F.conv2d(x, W, padding="same"), (IMAGE,)),
+        (lambda x: F.conv_transpose2d(x, W.transpose(0, 1)), (IMAGE,)),
+        (lambda x: F.conv2d(x, W), (IMAGE[0],)),
+        (lambda x: F.conv1d(x, W[:, :, 0], stride=2), (IMAGE[:, :, 0],)),
+    ],
+    "max_pool": [
+        (lambda x: F.max_pool2d(x, 2), (IMAGE,)),
+        (nn.MaxPool1d(3, 2, 1), (IMAGE[0],)),
+        (nn.MaxPool2d(2), (IMAGE[0],)),
+    ],
     "avg_pool": [(lambda x: F.avg_pool2d(x, 2), (IMAGE,)), (nn.AvgPool1d(2), (IMAGE[0],))],
-    "adaptive_avg_pool": [(lambda x: F.adaptive_avg_pool2d(x, 1), (IMAGE,)), (nn.AdaptiveAvgPool2d((2, None)), (IMAGE,))],
+    "adaptive_avg_pool": [
+        (lambda x: F.adaptive_avg_pool2d(x, 1), (IMAGE,)),
+        (nn.AdaptiveAvgPool2d((2, None)), (IMAGE,)),
+    ],
     "adaptive_max_pool": [(lambda x: F.adaptive_max_pool2d(x, 2), (IMAGE,))],
-    "interpolate": [(lambda x: F.interpolate(x, scale_factor=2), (IMAGE,)), (nn.Upsample(16, mode="nearest-exact"), (IMAGE,)),
-                    (lambda x: F.interpolate(x, scale_factor=1.7, mode="bilinear", align_corners=True), (IMAGE,))],
+    "interpolate": [
+        (lambda x: F.interpolate(x, scale_factor=2), (IMAGE,)),
+        (nn.Upsample(16, mode="nearest-exact"), (IMAGE,)),
+        (lambda x: F.interpolate(x, scale_factor=1.7, mode="bilinear", align_corners=True), (IMAGE,)),
+    ],
     "pixel_shuffle": [(lambda x: F.pixel_shuffle(x, 2), (IMAGE,))],
-    "reshape": [(lambda x: torch.reshape(x, [x.shape[0], -1]), (IMAGE,)), (lambda x: x.reshape(-1), (X.t(),)),
-                (lambda x: x.unflatten(1, (2, 3)), (X,))],
+    "reshape": [
+        (lambda x: torch.reshape(x, [x.shape[0], -1]), (IMAGE,)),
+        (lambda x: x.reshape(-1), (X.t(),)),
+        (lambda x: x.unflatten(1, (2, 3)), (X,)),
+    ],
     "view": [(lambda x: x.view(-1, 2), (X,))],
     "flatten": [(lambda x: torch.flatten(x, 1), (IMAGE,)), (nn.Flatten(), (IMAGE,)), (lambda x: x.ravel(), (X,))],
     "permute": [(lambda x: x.permute(0, 2, 3, 1), (IMAGE,)), (lambda x: x.movedim(1, -1), (IMAGE,))],
-    "transpose": [(lambda x: x.transpose(0, 1), (X,)), (lambda x: x.T, (X,)), (lambda x: x.mT, (IMAGE,)), (torch.t, (X,)),
-                  (lambda x: x.swapaxes(0, 1), (X,))],
+    "transpose": [
+        (lambda x: x.transpose(0, 1), (X,)),
+        (lambda x: x.T, (X,)),
+        (lambda x: x.mT, (IMAGE,)),
+        (torch.t, (X,)),
+        (lambda x: x.swapaxes(0, 1), (X,)),
+    ],
     "expand": [(lambda x: x[None].expand(3, -1, -1), (X,)), (lambda x, y: x[0].expand_as(y), (X, X))],
     "squeeze": [(lambda x: x[None].squeeze(0), (X,)), (lambda x: x[None].squeeze(), (X,))],
     "unsqueeze": [(lambda x: x.unsqueeze(-1), (X,))],
     "getitem": [(lambda x: x[:, 1:3], (X,)), (lambda x: x[..., 0], (X,)), (lambda x: x[None, 1, ::2], (X,))],
-    "select": [(lambda x: x.select(1, 2), (X,)), (lambda x: torch.unbind(x, 1), (X,)), (lambda x: [r for r in x], (X,))],
+    "select": [
+        (lambda x: x.select(1, 2), (X,)),
+        (lambda x: torch.unbind(x, 1), (X,)),
+        (lambda x: [r for r in x], (X,)),
+    ],
     "narrow": [(lambda x: x.narrow(0, 1, 2), (X,))],
-    "split": [(lambda x: x.split(2, dim=1), (X,)), (lambda x: torch.chunk(x, 4, 1), (X,)), (lambda x: x.split([1, 3], 0), (X,))],
+    "split": [
+        (lambda x: x.split(2, dim=1), (X,)),
+        (lambda x: torch.chunk(x, 4, 1), (X,)),
+        (lambda x: x.split([1, 3], 0), (X,)),
+    ],
     "flip": [(lambda x: x.flip(0), (X,))],
     "cat": [(lambda x, y: torch.cat([x, y], -1), (X, X)), (lambda x: torch.cat([x, torch.ones(4, 1)], 1), (X,))],
     "stack": [(lambda x, y: torch.stack([x, y], 1), (X, X))],
-    "pad": [(lambda x: F.pad(x, (1, 2)), (X,)), (lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"), (IMAGE,)),
-            (lambda x: F.pad(x, (-1, 2)), (X,))],
+    "pad": [
+        (lambda x: F.pad(x, (1, 2)), (X,)),
+        (lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"), (IMAGE,)),
+        (lambda x: F.pad(x, (-1, 2)), (X,)),
+    ],
     "repeat": [(lambda x: x.repeat(2, 1, 3), (X,)), (lambda x: x.tile(2), (X,))],
     "repeat_interleave": [(lambda x: x.repeat_interleave(2, 0), (X,)), (lambda x: torch.repeat_interleave(x, 3), (X,))],
     "roll": [(lambda x: x.roll(1, 0), (X,)), (lambda x: x.roll(2), (X,))],
@@ -164,19 +226,30 @@ CALLS |= {
     "unfold": [(lambda x: x.unfold(1, 3, 2), (X,))],
     "embedding": [(lambda i, w: F.embedding(i, w), (I4, X)), (lambda i, w: F.embedding(i, w, padding_idx=0), (I4, X))],
     "index_select": [(lambda x, i: x.index_select(0, i), (X, I4))],
-    "gather": [(lambda x, i: x.gather(1, i[:, None]), (X, I4)), (lambda x, i: torch.take_along_dim(x, i[:, None], 1), (X, I4))],
-    "scatter": [(lambda x, i: x.scatter(1, i[:, None], 1.0), (X, I4)), (lambda x, i: x.scatter_add(1, i[:, None], x), (X, I4)),
-                (lambda x, i: x.scatter_reduce(1, i[:, None], x, "amax"), (X, I4))],
+    "gather": [
+        (lambda x, i: x.gather(1, i[:, None]), (X, I4)),
+        (lambda x, i: torch.take_along_dim(x, i[:, None], 1), (X, I4)),
+    ],
+    "scatter": [
+        (lambda x, i: x.scatter(1, i[:, None], 1.0), (X, I4)),
+        (lambda x, i: x.scatter_add(1, i[:, None], x), (X, I4)),
+        (lambda x, i: x.scatter_reduce(1, i[:, None], x, "amax"), (X, I4)),
+    ],
     "index_add": [(lambda x, i: x.index_add(0, i, x), (X, I4))],
-    "index": [(lambda x, i: x[i], (X, I4)), (lambda x, i: x[:, i], (X, I4)), (lambda x, i: x[i, i], (X, I4)),
-              (lambda x: x[torch.tensor([True, False, True, False])], (X,)), (lambda x: x[[0, 2]], (X,))],
+    "index": [
+        (lambda x, i: x[i], (X, I4)),
+        (lambda x, i: x[:, i], (X, I4)),
+        (lambda x, i: x[i, i], (X, I4)),
+        (lambda x: x[torch.tensor([True, False, True, False])], (X,)),
+        (lambda x: x[[0, 2]], (X,)),
+    ],
     "index_put": [(lambda x, i: x.index_put((i,), x), (X, I4)), (lambda x, i: _put(x, i), (X, I4))],
     "slice_scatter": [(lambda x: torch.slice_scatter(x, x[:, :2], 1, 2, 4), (X,)), (lambda x: _put_slice(x), (X,))],
     "one_hot": [(lambda i: F.one_hot(i, 5), (I4,))],
     "topk": [(lambda x: torch.topk(x, 2, dim=1, largest=True, sorted=True), (X,))],
     "sort": [(lambda x: x.sort(1, descending=True), (X,)), (lambda x: torch.sort(x, stable=True), (X,))],
     "argsort": [(lambda x: x.argsort(1), (X,))],
-}  # fmt: skip
+}
 STATEMENTS = {"output", "update", "optimizer"}
 
 
@@ -207,9 +280,7 @@ def test_every_row_has_a_call():
     assert rows_of_table() - STATEMENTS == set(CALLS)
 
 
-@pytest.mark.parametrize(
-    "row, number", [(row, number) for row, calls in CALLS.items() for number in range(len(calls))]
-)
+@pytest.mark.parametrize("row, number", [(row, number) for row, calls in CALLS.items() for number in range(len(calls))])
 def test_call_reaches_row(row, number):
     function, inputs = CALLS[row][number]
     assert row in traced_rows(function, *inputs)

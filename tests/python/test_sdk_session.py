@@ -294,7 +294,10 @@ def test_a_smaller_batch_is_exact_for_labels(tmp_path):
     "inputs, message",
     [
         (lambda i, y: (i,), "missing input.*label"),
-        (lambda i, y: (i, samba.from_torch_tensor(samba.to_torch(y), name="labels")), "unknown input 'labels'.*image, label"),
+        (
+            lambda i, y: (i, samba.from_torch_tensor(samba.to_torch(y), name="labels")),
+            "unknown input 'labels'.*image, label",
+        ),
         (lambda i, y: (i, samba.randn(4, name="label")), "label.*float32.*int64"),
         (lambda i, y: (samba.randn(4, 7, name="image"), y), r"image.*\[4, 7\].*\[4, 6\]"),
         (lambda i, y: (i, 3), "int; inputs must be named"),
@@ -377,9 +380,13 @@ def test_output_folder_must_exist_and_nothing_is_left(tmp_path):
     with pytest.raises(FileNotFoundError, match="does not exist"):
         samba.session.compile(model, inputs, config_dict={"output_folder": str(tmp_path / "none"), "pef_name": "x"})
     with pytest.raises(NotImplementedError):
-        samba.session.compile(model, inputs, config_dict={"output_folder": str(tmp_path), "pef_name": "x", "n_chips": 2})
+        samba.session.compile(
+            model, inputs, config_dict={"output_folder": str(tmp_path), "pef_name": "x", "n_chips": 2}
+        )
     with pytest.raises(Exception, match="arch"):
-        samba.session.compile(model, inputs, config_dict={"output_folder": str(tmp_path), "pef_name": "x", "arch": "sn99"})
+        samba.session.compile(
+            model, inputs, config_dict={"output_folder": str(tmp_path), "pef_name": "x", "arch": "sn99"}
+        )
     assert os.listdir(tmp_path) == []
 
 

@@ -35,7 +35,9 @@ def program_of(model, *inputs, optimizer=None, **options):
 def body(program):
     """The text without symbols, statements and origins."""
     lines = [line.split(" @ ")[0] for line in program.text.splitlines()[1:]]
-    return [line for line in lines if line and " = symbol(" not in line and not line.startswith(("output", "optimizer"))]
+    return [
+        line for line in lines if line and " = symbol(" not in line and not line.startswith(("output", "optimizer"))
+    ]
 
 
 class LogReg(nn.Module):
@@ -56,6 +58,9 @@ def test_text_of_a_training_program():
     optimizer = samba.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     program = trace(model, inputs, statements(optimizer), app_dir=samba.utils.get_file_dir(__file__))
     line = LogReg.forward.__code__.co_firstlineno
+    linear = f'@ "logreg.lin_layer" "test_sdk_tracer.py:{line + 1}"'
+    loss = f'@ "logreg.criterion" "test_sdk_tracer.py:{line + 2}"'
+    settings = "lr=0.01, momentum=0.9, dampening=0.0, weight_decay=0.0, nesterov=0, maximize=0"
     assert program.text == textwrap.dedent(
         f"""\
         leat.graph 1
@@ -63,11 +68,11 @@ def test_text_of_a_training_program():
         %1 = symbol() {{kind="input", name="label", requires_grad=0}} : i64[4]
         %2 = symbol() {{kind="param", name="logreg__lin_layer__weight", requires_grad=1}} : f32[3,6]
         %3 = symbol() {{kind="param", name="logreg__lin_layer__bias", requires_grad=1}} : f32[3]
-        %4 = linear(%0, %2, %3) : f32[4,3] @ "logreg.lin_layer" "test_sdk_tracer.py:{line + 1}"
-        %5 = cross_entropy(%4, %1) {{reduction="mean", ignore_index=-100, label_smoothing=0.0}} : f32[] @ "logreg.criterion" "test_sdk_tracer.py:{line + 2}"
+        %4 = linear(%0, %2, %3) : f32[4,3] {linear}
+        %5 = cross_entropy(%4, %1) {{reduction="mean", ignore_index=-100, label_smoothing=0.0}} : f32[] {loss}
         output(%5) {{name="logreg__criterion__cross_entropy__outputs__0", seed="one"}}
         output(%4) {{name="logreg__lin_layer__linear__outputs__0", seed="zero"}}
-        optimizer(%2, %3) {{kind="sgd", lr=0.01, momentum=0.9, dampening=0.0, weight_decay=0.0, nesterov=0, maximize=0, hyper="lr,momentum,weight_decay"}}
+        optimizer(%2, %3) {{kind="sgd", {settings}, hyper="lr,momentum,weight_decay"}}
         """
     )
     assert [port.ignored for port in program.inputs] == [None, -100]
@@ -76,7 +81,9 @@ def test_text_of_a_training_program():
 def test_text_is_the_same_every_time():
     def once():
         torch.manual_seed(0)
-        model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Dropout(), nn.Linear(72, 4))
+        model = nn.Sequential(
+            nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Dropout(), nn.Linear(72, 4)
+        )
         return program_of(model, torch.zeros(2, 1, 8, 8))
 
     first, second = once(), once()
@@ -218,7 +225,12 @@ def test_lstm_comes_apart_into_rows():
     lstm = nn.LSTM(5, 6, num_layers=2, batch_first=True, bidirectional=True)
     program = program_of(lambda x: lstm_of(x, lstm), torch.randn(2, 3, 5))
     assert program.outputs[0].shape == (2, 3, 12)
-    assert {line.split(" = ")[1].split("(")[0] for line in body(program) if " = " in line} >= {"linear", "sigmoid", "tanh", "split"}
+    assert {line.split(" = ")[1].split("(")[0] for line in body(program) if " = " in line} >= {
+        "linear",
+        "sigmoid",
+        "tanh",
+        "split",
+    }
 
 
 def lstm_of(x, lstm):
@@ -433,7 +445,9 @@ def test_tied_weights_are_one_symbol():
 def test_parameters_of_two_optimizers_may_not_overlap():
     model = nn.Linear(2, 2)
     with pytest.raises(TraceError, match="two optimizers"):
-        program_of(model, torch.ones(2), optimizer=[samba.optim.AdamW(model.parameters()), samba.optim.SGD(model.parameters())])
+        program_of(
+            model, torch.ones(2), optimizer=[samba.optim.AdamW(model.parameters()), samba.optim.SGD(model.parameters())]
+        )
 
 
 def test_hyperparameters_that_differ_between_groups_are_fixed():
@@ -450,7 +464,10 @@ def test_random_draws_have_streams_of_their_own():
 
 
 def test_addmm_transposed_is_one_row():
-    program = program_of(lambda x: addmm(torch.tensor([1.0, 5, 2, 4, 9]), x, torch.eye(5, 4), beta=0.5, is_transposed=True), torch.ones(2, 3, 4))
+    program = program_of(
+        lambda x: addmm(torch.tensor([1.0, 5, 2, 4, 9]), x, torch.eye(5, 4), beta=0.5, is_transposed=True),
+        torch.ones(2, 3, 4),
+    )
     assert body(program)[-1] == "%3 = addmm(%1, %0, %2) {alpha=1.0, beta=0.5, transposed=1} : f32[2,3,5]"
 
 

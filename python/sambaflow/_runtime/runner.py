@@ -17,9 +17,9 @@ import torch
 from sambaflow._runtime.device import Device, Symbol
 from sambaflow._runtime.library import InvalidArgumentError, check, library
 from sambaflow._runtime.staging import convert
+from sambaflow._tensor import Binding, SambaTensor, plain_tensor, wrap
 from sambaflow._trace.optimizers import HYPERPARAMETERS
 from sambaflow._trace.program import Port
-from sambaflow._tensor import Binding, SambaTensor, plain_tensor, wrap
 
 SECTION_TYPES = ("fwd", "bckwd", "gradnorm", "opt", "reduce", "gather")
 FWD = 1
@@ -153,7 +153,9 @@ class Runner:
                 return list(self._inputs.values())[position], plain_tensor(tensor.detach())
         known = ", ".join(self._inputs)
         if name is None:
-            raise InvalidArgumentError(f"an input has no name; name it with samba.from_torch_tensor(t, name=...): {known}")
+            raise InvalidArgumentError(
+                f"an input has no name; name it with samba.from_torch_tensor(t, name=...): {known}"
+            )
         raise InvalidArgumentError(f"unknown input {name!r}; the program takes {known}")
 
     def _bind_outputs(self, outputs: Any) -> tuple[SambaTensor, ...]:

@@ -49,6 +49,8 @@ def _reshaped(tensor: torch.Tensor, port: Port) -> tuple[torch.Tensor, tuple[int
 def _filled(tensor: torch.Tensor, port: Port, batch: int, given: int) -> torch.Tensor:
     total = port.shape[batch]
     if port.ignored is not None:
-        fill = torch.full((*port.shape[:batch], total - given, *port.shape[batch + 1 :]), port.ignored, dtype=tensor.dtype)
+        fill = torch.full(
+            (*port.shape[:batch], total - given, *port.shape[batch + 1 :]), port.ignored, dtype=tensor.dtype
+        )
         return torch.cat([tensor, fill], dim=batch)
     return tensor.index_select(batch, torch.arange(total) % given)

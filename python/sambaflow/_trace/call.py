@@ -135,7 +135,11 @@ class Call:
         return self.tracer.emit(row, trim(operands), attrs or {}, [type_of(self.out if like is None else like)])[0]
 
     def emit_many(
-        self, row: str, operands: Sequence[Value | None], attrs: Mapping[str, Attr], likes: Sequence[torch.Tensor | Type]
+        self,
+        row: str,
+        operands: Sequence[Value | None],
+        attrs: Mapping[str, Attr],
+        likes: Sequence[torch.Tensor | Type],
     ) -> list[Value]:
         return self.tracer.emit(row, trim(operands), attrs, [type_of(like) for like in likes])
 
@@ -171,10 +175,8 @@ def _as_eager(error: Exception, tensors: Sequence[torch.Tensor]) -> str:
             pairs = zip(reversed(tensors[0].shape), reversed(b.shape), strict=False)
             for offset, (m, n) in enumerate(pairs):
                 if m != n and 1 not in (m, n):
-                    dim = max(tensors[0].dim(), b.dim()) - 1 - offset
-                    return (
-                        f"The size of tensor a ({m}) must match the size of tensor b ({n}) at non-singleton dimension {dim}"
-                    )
+                    sizes = f"The size of tensor a ({m}) must match the size of tensor b ({n})"
+                    return f"{sizes} at non-singleton dimension {max(tensors[0].dim(), b.dim()) - 1 - offset}"
     return str(error)
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_flatten
 
+from sambaflow._tensor import SambaTensor
 from sambaflow._trace.errors import TraceError
 from sambaflow._trace.graph import DTYPE_NAMES, Attr, Graph, Value
 from sambaflow._trace.optimizers import Statement
@@ -24,7 +25,6 @@ from sambaflow._trace.scope import Scope, root_name
 from sambaflow._trace.seeds import choose_seeds
 from sambaflow._trace.tensor import TracedTensor
 from sambaflow._trace.tracer import Tracer
-from sambaflow._tensor import SambaTensor
 
 
 @dataclass(frozen=True)

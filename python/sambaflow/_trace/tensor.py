@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from sambaflow._trace.graph import Attr, Type, Value
 from sambaflow._tensor import Binding, SambaTensor
+from sambaflow._trace.graph import Attr, Type, Value
 
 
 @dataclass(frozen=True, slots=True)

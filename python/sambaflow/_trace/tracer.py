@@ -45,7 +45,13 @@ _REFUSED = {"backward": "gradients are made by the compiler", "autograd.grad": "
 # Attributes of tensors that are tensors themselves; every other attribute is answered from shape and dtype.
 _TENSOR_ATTRIBUTES = {"T", "mT", "H", "mH", "data", "real", "imag"}
 # ATen ops whose result shape depends on values.
-_VALUE_SHAPES = {"aten::nonzero", "aten::masked_select", "aten::_unique2", "aten::unique_dim", "aten::unique_consecutive"}
+_VALUE_SHAPES = {
+    "aten::nonzero",
+    "aten::masked_select",
+    "aten::_unique2",
+    "aten::unique_dim",
+    "aten::unique_consecutive",
+}
 
 
 def current() -> Tracer | None:
@@ -156,9 +162,13 @@ class Tracer:
     def constant(self, tensor: torch.Tensor) -> Value:
         """The bytes of a plain tensor as a constant."""
         if tensor.device.type == "meta":
-            raise TraceError(f"{self.scope.source()}: a constant of shape {tuple(tensor.shape)} has no data (device meta)")
+            raise TraceError(
+                f"{self.scope.source()}: a constant of shape {tuple(tensor.shape)} has no data (device meta)"
+            )
         if tensor.dtype not in DTYPE_NAMES or tensor.layout != torch.strided:
-            raise TraceError(f"{self.scope.source()}: a constant of type {tensor.dtype}, {tensor.layout} cannot be compiled")
+            raise TraceError(
+                f"{self.scope.source()}: a constant of type {tensor.dtype}, {tensor.layout} cannot be compiled"
+            )
         with self.untraced():
             return self.graph.constant(tensor.detach().cpu())
 
@@ -332,7 +342,9 @@ class Tracer:
         if isinstance(result, Value):
             return self._wrap(call, call.out, result)
         if isinstance(result, (list, tuple)) and any(isinstance(item, Value) for item in result):
-            wrapped = [self._wrap(call, o, v) if isinstance(v, Value) else v for o, v in zip(call.out, result, strict=True)]
+            wrapped = [
+                self._wrap(call, o, v) if isinstance(v, Value) else v for o, v in zip(call.out, result, strict=True)
+            ]
             return type(call.out)(wrapped) if type(call.out) in (list, tuple) else tuple(wrapped)
         return result
 
@@ -396,7 +408,9 @@ class Tracer:
         except Exception as error:
             raise UnsupportedOpsError(self._unsupported) from error
         return tree_map(
-            lambda t: TracedTensor(t, self.undefined([(t.dtype, tuple(t.shape))])[0]) if isinstance(t, torch.Tensor) else t,
+            lambda t: (
+                TracedTensor(t, self.undefined([(t.dtype, tuple(t.shape))])[0]) if isinstance(t, torch.Tensor) else t
+            ),
             out,
         )
 

@@ -33,8 +33,8 @@ def scatter(tracer: Tracer, view: View, value: Value) -> Value:
 def _steps(tracer: Tracer, view: View) -> tuple[Step, ...]:
     if view.steps is None:
         raise TraceError(
-            f"{tracer.scope.source()}: a write through this view, or its use after its base was written in place, cannot "
-            "be traced; clone it first"
+            f"{tracer.scope.source()}: a write through this view, or its use after its base was written in place, "
+            "cannot be traced; clone it first"
         )
     return view.steps
 

@@ -15,17 +15,26 @@ from sambaflow.samba.session import SambaSession
 
 session = SambaSession()
 
+from sambaflow._tensor import DimInfo, SambaTensor, from_torch_tensor, to_torch  # noqa: E402
 from sambaflow.samba import (  # noqa: E402 - these modules refer to `session`
-    directives, env, functional, lazy_param, nn, optim, profiler, sambaloader, sambatensor, utils,
+    directives,
+    env,
+    functional,
+    lazy_param,
+    nn,
+    optim,
+    profiler,
+    sambaloader,
+    sambatensor,
+    utils,
 )  # fmt: skip
 from sambaflow.samba.convert import *  # noqa: E402, F403
 from sambaflow.samba.functional import *  # noqa: E402, F403
 from sambaflow.samba.profiler import Profiler as _Profiler  # noqa: E402
-from sambaflow._tensor import DimInfo, SambaTensor, from_torch_tensor, to_torch  # noqa: E402
 
 session.profiler = _Profiler()
 # `import sambaflow; sambaflow.samba.session` reads the attribute, which importing the submodule had set to the module.
-setattr(_sys.modules[__name__], "session", session)
+_sys.modules[__name__].session = session
 
 __all__ = [
     "DimInfo", "SambaTensor", "directives", "env", "from_torch_tensor", "functional", "lazy_param", "nn", "optim",

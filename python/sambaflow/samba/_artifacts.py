@@ -38,7 +38,9 @@ def check_supported(config: Mapping[str, Any]) -> None:
         for option in ("n_chips", "world_size", "grad_accumulation_steps")
         if int(config.get(option) or 1) > 1
     ]
-    asked += [f"--{o.replace('_', '-')}" for o in ("data_parallel", "model_parallel", "tensor_parallel") if config.get(o)]
+    asked += [
+        f"--{o.replace('_', '-')}" for o in ("data_parallel", "model_parallel", "tensor_parallel") if config.get(o)
+    ]
     if asked:
         raise UnsupportedError(f"{', '.join(asked)}: not supported yet; compile for one chip and one process")
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from sambaflow._runtime.device import Device
-from sambaflow._trace.optimizers import Statement
 from sambaflow._tensor import SambaTensor, plain_tensor, wrap
+from sambaflow._trace.optimizers import Statement
 
 # Key of torch's optimizer state -> suffix of the symbol.
 _STATE_KEYS = {
@@ -67,9 +67,7 @@ def write_optimizers(device: Device, statements: Sequence[Statement]) -> None:
             device.write(counter, torch.full(counter.shape, max(steps), dtype=counter.dtype))
 
 
-def read_optimizers(
-    device: Device, statements: Sequence[Statement], only: torch.optim.Optimizer | None = None
-) -> None:
+def read_optimizers(device: Device, statements: Sequence[Statement], only: torch.optim.Optimizer | None = None) -> None:
     """The state on the device to the host optimizers (or to one of them), in torch's own form."""
     for number, statement in enumerate(statements):
         if only is not None and statement.optimizer is not only:

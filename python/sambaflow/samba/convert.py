@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from sambaflow._tensor import SambaTensor, from_torch_tensor, to_torch
 from sambaflow._trace.scope import root_name
 from sambaflow.samba.nn.parameter import convert_parameter
-from sambaflow._tensor import SambaTensor, from_torch_tensor, to_torch
 
 __all__ = [
     "arange", "full", "from_named_dict", "from_torch", "from_torch_", "from_torch_model", "from_torch_model_", "ones",

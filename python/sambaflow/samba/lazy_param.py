@@ -16,9 +16,7 @@ class MultithreadedRNG:
         self._generator = torch.Generator().manual_seed(seed)
         self._lock = threading.Lock()
 
-    def normal(
-        self, mean: float, std: float, shape: Iterable[int], dtype: torch.dtype = torch.float32
-    ) -> torch.Tensor:
+    def normal(self, mean: float, std: float, shape: Iterable[int], dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """Normally distributed numbers, drawn in float32 and rounded once."""
         with self._lock:
             drawn = torch.empty(tuple(shape)).normal_(mean, std, generator=self._generator)

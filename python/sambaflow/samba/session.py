@@ -22,13 +22,13 @@ from sambaflow._runtime.compiler import compile_program, fingerprint
 from sambaflow._runtime.device import Device, Symbol
 from sambaflow._runtime.library import InvalidArgumentError, MismatchError, NotFoundError, UnsupportedError
 from sambaflow._runtime.runner import FWD, SECTION_TYPES, OutputBinding, Runner, check_fixed_seed
+from sambaflow._tensor import DimInfo, SambaTensor, binding_of, materialize, plain_tensor, wrap
 from sambaflow._trace import current
 from sambaflow._trace.optimizers import Statement, statements
 from sambaflow._trace.program import Program, trace
 from sambaflow._trace.scope import root_name
 from sambaflow.samba import _artifacts as artifacts
 from sambaflow.samba import _state as state
-from sambaflow._tensor import DimInfo, SambaTensor, binding_of, materialize, plain_tensor, wrap
 
 _OPT = 1 << SECTION_TYPES.index("opt")
 
@@ -135,7 +135,8 @@ class SambaSession:
         chosen = statements(optimizers)
         if inference and chosen:
             raise InvalidArgumentError(
-                f"{pef} was compiled for inference and cannot train: compile it without --inference, or pass no optimizer"
+                f"{pef} was compiled for inference and cannot train: compile it without --inference, or pass no "
+                "optimizer"
             )
         program = self._trace(model, inputs, chosen, inference, loss_indices, init_output_grads)
         _check_fingerprint(fingerprint(program), device, pef, training=bool(chosen))
@@ -175,7 +176,11 @@ class SambaSession:
         if data_parallel or graph_name is not None:
             _refuse_transport(data_parallel)
         return runner.run(
-            () if input_tensors is None else input_tensors, output_tensors, hyperparam_dict, section_types, grad_of_outputs
+            () if input_tensors is None else input_tensors,
+            output_tensors,
+            hyperparam_dict,
+            section_types,
+            grad_of_outputs,
         )
 
     # ---- weights

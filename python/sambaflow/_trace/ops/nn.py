@@ -226,7 +226,13 @@ def _pixel_shuffle(c: Call, x: Any, upscale_factor: int, **_: Any) -> Any:
 
 @handles("layer_norm", "rms_norm")
 def _layer_norm(
-    c: Call, x: Any, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float | None = None, **_: Any
+    c: Call,
+    x: Any,
+    normalized_shape: Sequence[int],
+    weight: Any = None,
+    bias: Any = None,
+    eps: float | None = None,
+    **_: Any,
 ) -> Value:
     dims = list(range(x.dim() - len(normalized_shape), x.dim()))
     if eps is None:
@@ -247,9 +253,7 @@ def _batch_norm(
     statistics = (running_mean.dtype if running_mean is not None else dtype, (channels,))
     operands = [c.value(x), *[c.optional(t) for t in (weight, bias, running_mean, running_var)]]
     attrs: dict[str, Attr] = {"eps": float(eps), "momentum": float(momentum), "training": training}
-    y, mean, var = c.tracer.emit(
-        "batch_norm", operands, attrs, [(x.dtype, tuple(x.shape)), statistics, statistics]
-    )
+    y, mean, var = c.tracer.emit("batch_norm", operands, attrs, [(x.dtype, tuple(x.shape)), statistics, statistics])
     if training and running_mean is not None:
         c.again(torch.ops.aten.copy_.default, running_mean, c.tracer.wrap(mean))
         c.again(torch.ops.aten.copy_.default, running_var, c.tracer.wrap(var))
@@ -257,7 +261,9 @@ def _batch_norm(
 
 
 @handles("group_norm")
-def _group_norm(c: Call, x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, **_: Any) -> Value:
+def _group_norm(
+    c: Call, x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, **_: Any
+) -> Value:
     operands = [c.value(x), c.optional(weight, x.dtype), c.optional(bias, x.dtype)]
     return c.emit("group_norm", operands, {"num_groups": num_groups, "eps": float(eps)}, x)
 
@@ -269,7 +275,9 @@ def _instance_norm(
 ) -> Any:  # fmt: skip
     if running_mean is not None or not use_input_stats:
         return NotImplemented
-    return c.emit("instance_norm", [c.value(x), c.optional(weight, x.dtype), c.optional(bias, x.dtype)], {"eps": float(eps)}, x)
+    return c.emit(
+        "instance_norm", [c.value(x), c.optional(weight, x.dtype), c.optional(bias, x.dtype)], {"eps": float(eps)}, x
+    )
 
 
 # ---- losses
@@ -303,7 +311,9 @@ def _nll_loss(
 ) -> Value:
     shape = tuple(torch.nn.functional.nll_loss(x.meta, _long(target), reduction=REDUCTIONS[reduction]).shape)
     operands = [c.value(x), c.value(target), c.optional(weight, x.dtype)]
-    return c.emit("nll_loss", operands, {"reduction": REDUCTIONS[reduction], "ignore_index": ignore_index}, (x.dtype, shape))
+    return c.emit(
+        "nll_loss", operands, {"reduction": REDUCTIONS[reduction], "ignore_index": ignore_index}, (x.dtype, shape)
+    )
 
 
 @handles("mse_loss", "l1_loss")
@@ -312,7 +322,9 @@ def _difference_loss(c: Call, x: Any, target: Any, reduction: int = 1, **_: Any)
 
 
 @handles("smooth_l1_loss", "huber_loss")
-def _robust_loss(c: Call, x: Any, target: Any, reduction: int = 1, beta: float = 1.0, delta: float = 1.0, **_: Any) -> Value:
+def _robust_loss(
+    c: Call, x: Any, target: Any, reduction: int = 1, beta: float = 1.0, delta: float = 1.0, **_: Any
+) -> Value:
     return _loss(c, c.name, _pair(c, x, target), reduction, beta=float(delta if c.name == "huber_loss" else beta))
 
 

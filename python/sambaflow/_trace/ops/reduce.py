@@ -46,7 +46,13 @@ def _argument(c: Call, x: Any, dim: int | None = None, keepdim: bool = False, **
 
 @handles("var", "std")
 def _spread(
-    c: Call, x: Any, dim: Any = None, unbiased: bool | None = None, correction: Any = None, keepdim: bool = False, **_: Any
+    c: Call,
+    x: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    correction: Any = None,
+    keepdim: bool = False,
+    **_: Any,
 ) -> Value:
     if correction is None:
         correction = 0 if unbiased is False else 1
@@ -55,7 +61,13 @@ def _spread(
 
 @handles("var_mean", "std_mean")
 def _spread_mean(
-    c: Call, x: Any, dim: Any = None, unbiased: bool | None = None, correction: Any = None, keepdim: bool = False, **_: Any
+    c: Call,
+    x: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    correction: Any = None,
+    keepdim: bool = False,
+    **_: Any,
 ) -> list[Value]:
     if correction is None:
         correction = 0 if unbiased is False else 1

@@ -114,7 +114,9 @@ def _select(c: Call, x: Any, dim: int, index: int, **_: Any) -> Value:
     return c.emit("select", [c.value(x)], {"dim": dim, "index": int(index) % x.shape[dim]})
 
 
-@handles("split", "split_with_sizes", "chunk", "unsafe_split", "unsafe_chunk", "tensor_split", "unsafe_split_with_sizes")
+@handles(
+    "split", "split_with_sizes", "chunk", "unsafe_split", "unsafe_chunk", "tensor_split", "unsafe_split_with_sizes"
+)
 def _split(c: Call, x: Any, dim: int = 0, **rest: Any) -> Any:
     if any(isinstance(value, torch.Tensor) for value in rest.values()):
         return NotImplemented
@@ -140,7 +142,9 @@ def _slice_scatter(
     first, last, _step = slice(start, end, step).indices(x.shape[dim])
     starts, stops, steps = [0] * x.dim(), list(x.shape), [1] * x.dim()
     starts[dim], stops[dim], steps[dim] = first, max(first, last), step
-    return c.emit("slice_scatter", [c.value(x), c.operand(src, x.dtype)], {"start": starts, "stop": stops, "step": steps})
+    return c.emit(
+        "slice_scatter", [c.value(x), c.operand(src, x.dtype)], {"start": starts, "stop": stops, "step": steps}
+    )
 
 
 # ---- joining, repeating, padding
@@ -155,7 +159,9 @@ def _join(c: Call, tensors: Sequence[Any], dim: int = 0, **_: Any) -> Value:
 
 
 @handles("repeat", "tile")
-def _repeat(c: Call, x: Any, repeats: Sequence[int] | None = None, dims: Sequence[int] | None = None, **_: Any) -> Value:
+def _repeat(
+    c: Call, x: Any, repeats: Sequence[int] | None = None, dims: Sequence[int] | None = None, **_: Any
+) -> Value:
     counts = list(repeats if repeats is not None else dims or [])
     counts = [1] * (x.dim() - len(counts)) + counts
     return c.emit("repeat", [c.value(x)], {"shape": counts})

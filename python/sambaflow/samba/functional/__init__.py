@@ -16,10 +16,11 @@ from sambaflow._trace.tensor import TracedTensor
 
 # Names that are torch's own functions.
 TORCH_NAMES = tuple(
-    "abs add argmax argmin amax amin bitwise_and bitwise_not bitwise_or bmm cat chunk clamp cos cumsum div einsum eq erf "
-    "exp flatten floor gather ge gt index_select le log logical_and logical_not logical_or logical_xor lt masked_fill "
-    "matmul max maximum mean min minimum mul ne neg permute pow reciprocal repeat_interleave reshape round rsqrt scatter "
-    "sigmoid sign sin softmax split sqrt square squeeze stack sub sum tanh topk transpose tril triu unsqueeze where".split()
+    "abs add argmax argmin amax amin bitwise_and bitwise_not bitwise_or bmm cat chunk clamp cos cumsum div einsum eq "
+    "erf exp flatten floor gather ge gt index_select le log logical_and logical_not logical_or logical_xor lt "
+    "masked_fill matmul max maximum mean min minimum mul ne neg permute pow reciprocal repeat_interleave reshape round "
+    "rsqrt scatter sigmoid sign sin softmax split sqrt square squeeze stack sub sum tanh topk transpose tril triu "
+    "unsqueeze where".split()
 )
 FUNCTIONAL_NAMES = tuple(
     "binary_cross_entropy binary_cross_entropy_with_logits conv1d conv2d conv3d cross_entropy dropout embedding gelu "

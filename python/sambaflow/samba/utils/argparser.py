@@ -40,8 +40,12 @@ OPTIONS: tuple[tuple[Any, ...], ...] = (
     _option("--grad-accumulation-steps", type=int, default=1, help="steps that accumulate one gradient"),
     # files
     _option("-p", "--pef", commands=_RUNNING, help="the PEF to load"),
-    _option("--pef-name", commands=_COMPILE, help="name of the PEF and its folder (default: time stamp and process id)"),
-    _option("--output-folder", commands=_COMPILE, default="./out", help="folder of results; a folder of your own must exist"),
+    _option(
+        "--pef-name", commands=_COMPILE, help="name of the PEF and its folder (default: time stamp and process id)"
+    ),
+    _option(
+        "--output-folder", commands=_COMPILE, default="./out", help="folder of results; a folder of your own must exist"
+    ),
     _option("--log-dir", help="folder of logs"),
     # the compiler
     _option("--arch", commands=_COMPILE, default="native", help="native, or native:L1,L2,L3 (cache sizes in bytes)"),
@@ -67,7 +71,9 @@ OPTIONS: tuple[tuple[Any, ...], ...] = (
     _flag("--enable-conv-tiling", commands=_COMPILE, help="tiled convolution on a chip"),
     _flag("--enable-stoc-rounding", "--enable-stochastic-rounding", commands=_COMPILE, help="rounding mode of a chip"),
     _flag("--disable-strict-conversion", commands=_COMPILE, help="conversion checks of a chip"),
-    _option("--resources-scaling-factors", commands=_COMPILE, type=float, nargs="+", help="resources a section may use"),
+    _option(
+        "--resources-scaling-factors", commands=_COMPILE, type=float, nargs="+", help="resources a section may use"
+    ),
     _flag("--metapipe-disable", commands=_COMPILE, help="pipelining of a chip"),
     _option("--prism-jobs", commands=_COMPILE, type=int, help="parallel placement jobs"),
     _flag("--ndtest", commands=_COMPILE, help="compiler self test"),

@@ -15,8 +15,8 @@ from sambaflow.samba._artifacts import plain
 
 # Arguments that say where files are, not what the program is: equal programs give equal PEFs.
 _NOT_OF_THE_PROGRAM = {
-    "acc_report_json", "bench_report_json", "compiled_stats_json", "json", "log_dir", "output_folder", "pef", "pef_name",
-    "resource_report_path",
+    "acc_report_json", "bench_report_json", "compiled_stats_json", "json", "log_dir", "output_folder", "pef",
+    "pef_name", "resource_report_path",
 }  # fmt: skip
 
 
@@ -49,5 +49,7 @@ def get_pef_info(pef_path: str | os.PathLike[str], fields: Mapping[str, PefInfoS
     stored = Device(os.fspath(pef_path)).metadata.get("app", {})
     missing = [name for name in fields if name not in stored]
     if missing:
-        raise ValueError(f"{pef_path} does not hold {', '.join(missing)}; it holds {', '.join(sorted(stored)) or 'nothing'}")
+        raise ValueError(
+            f"{pef_path} does not hold {', '.join(missing)}; it holds {', '.join(sorted(stored)) or 'nothing'}"
+        )
     return {name: stored[name] for name in fields}

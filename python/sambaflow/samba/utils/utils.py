@@ -106,7 +106,13 @@ _TORCH_TYPES = {
 
 
 def assert_close(
-    actual: Any, expected: Any, name: str = "", threshold: float = 0.0, rtol: float = 1e-5, visualize: bool = False, **_: Any
+    actual: Any,
+    expected: Any,
+    name: str = "",
+    threshold: float = 0.0,
+    rtol: float = 1e-5,
+    visualize: bool = False,
+    **_: Any,
 ) -> None:
     """Raises AssertionError, naming the worst element, unless |actual - expected| <= threshold + rtol * |expected|.
 
