@@ -10,7 +10,7 @@ typedef struct job_s {
   const leat_kern_conv_t *s;
   const float *x, *dy;                      // first channel of the group, first output channel
   float *sum;                               // [rows][window][channel]
-  float *image, *gathered, *packed_dy;
+  float *image, *slides, *packed_dy;
   int64_t rows, row_length;
 } job_t;
 
@@ -46,26 +46,26 @@ static void copy_image(const job_t *j, const float *x, int64_t t0, int64_t band_
   }
 }
 
-// Copies `runs` runs to one after the other. Moves run past the end of a run; what they spoil is written next.
-VEC_INLINE float *copy_runs(float *to, const float *row, const int32_t *offsets, int64_t runs, int64_t run, int64_t move) {
-  for (int64_t r = 0; r < runs; r++, to += run) {
-    for (int64_t i = 0; i < run; i += move) __builtin_memcpy(to + i, row + offsets[r] + i, (size_t)move * sizeof *to);
+// Copies `rows` pieces of `piece` floats, row_step apart, to one after the other. Moves run past the end of a piece; what
+// they spoil is written next.
+VEC_INLINE float *copy_pieces(float *to, const float *from, int64_t row_step, int64_t rows, int64_t piece, int64_t move) {
+  for (int64_t r = 0; r < rows; r++, to += piece, from += row_step) {
+    for (int64_t i = 0; i < piece; i += move) __builtin_memcpy(to + i, from + i, (size_t)move * sizeof *to);
   }
   return to;
 }
 
-// Whole windows, one row a position.
-static void gather_rows(const job_t *j, int64_t positions) {
+// slides of one image from its copy.
+static void slide(const job_t *j, const float *image, float *to) {
   const leat_kern_wgrad_plan_t *p = j->p;
   const leat_kern_window_t *w = &j->s->window;
-  const int64_t step = w->stride[2] * j->s->channels;
-  float *to = j->gathered;
-  for (int64_t t = 0; t < positions; t += w->out[2]) {
-    const float *row = j->image + t / w->out[2] * w->stride[1] * p->image_columns * j->s->channels;
-    for (int64_t c = 0; c < w->out[2]; c++, row += step) {
-      if (p->run <= 4) to = copy_runs(to, row, p->run_offsets, p->runs, p->run, 4);
-      else if (p->run <= 8) to = copy_runs(to, row, p->run_offsets, p->runs, p->run, 8);
-      else to = copy_runs(to, row, p->run_offsets, p->runs, p->run, 16);
+  const int64_t piece = w->size[2] * j->s->channels, row_step = p->image_columns * j->s->channels;
+  for (int64_t k0 = 0; k0 < w->size[0]; k0++) {
+    for (int64_t c = 0; c < w->out[2]; c++) {
+      const float *from = image + k0 * p->image_rows * row_step + c * w->stride[2] * j->s->channels;
+      if (piece <= 4) to = copy_pieces(to, from, row_step, p->image_rows, piece, 4);
+      else if (piece <= 8) to = copy_pieces(to, from, row_step, p->image_rows, piece, 8);
+      else to = copy_pieces(to, from, row_step, p->image_rows, piece, 16);
     }
   }
 }
@@ -89,18 +89,19 @@ static void run_band(const job_t *j, int64_t n, int64_t images, int64_t t0, int6
   const leat_kern_conv_t *s = j->s;
   const int64_t band_rows = clamp(s->window.out[1] - band_first, 0, p->band);
   const int64_t positions = band_rows * s->window.out[2];
-  const int64_t image_size = s->window.size[0] * p->image_rows * p->image_columns * s->channels;
   const float *dy = j->dy + n * s->y[0] + t0 * s->y[2] + band_first * s->y[3];
-  for (int64_t i = 0; i < images; i++) copy_image(j, j->x + (n + i) * s->x[0], t0, band_first, j->image + i * image_size);
-  if (p->gather != 0) gather_rows(j, positions);
+  for (int64_t i = 0; i < images; i++) {
+    float *image = j->image + i * p->image_floats;
+    copy_image(j, j->x + (n + i) * s->x[0], t0, band_first, image);
+    if (p->slide != 0) slide(j, image, j->slides + i * p->slide_floats);
+  }
   if (p->pack_dy != 0) pack_dy(j, dy, images, band_rows);
   leat_kern_taps_t t = {.offsets = p->offsets, .taps = images * positions, .w = dy, .w_row = s->y[1], .rows = j->rows,
-                        .out_row = j->row_length, .accumulate = n > 0 || t0 > 0 || band_first > 0};
+                        .out_row = j->row_length, .lanes = p->run, .accumulate = n > 0 || t0 > 0 || band_first > 0};
   if (p->pack_dy != 0) t.w = j->packed_dy, t.w_row = t.taps;
-  t.lanes = p->gather != 0 ? j->row_length : p->run;
-  for (int64_t at = 0; at < j->row_length; at += t.lanes) {
-    t.base = p->gather != 0 ? j->gathered : j->image + p->run_offsets[at / t.lanes];
-    t.out = j->sum + at;
+  for (int64_t r = 0; r < p->runs; r++) {
+    t.base = (p->slide != 0 ? j->slides : j->image) + p->run_offsets[r];
+    t.out = j->sum + r * p->run;
     KERN(conv_taps)(&t);
   }
 }
@@ -120,7 +121,7 @@ static void store(const job_t *j, float *dw) {
 
 void KERN(conv_wgrad_fast)(const leat_kern_wgrad_plan_t *p, const leat_kern_conv_t *s, const float *x, const float *dy,
                            float *dw, float *workspace) {
-  job_t j = {.p = p, .s = s, .sum = workspace, .image = workspace + p->image_at, .gathered = workspace + p->rows_at,
+  job_t j = {.p = p, .s = s, .sum = workspace, .image = workspace + p->image_at, .slides = workspace + p->slides_at,
              .packed_dy = workspace + p->dy_at, .row_length = p->runs * p->run};
   for (int64_t o = 0; o < s->outputs; o += j.rows) {
     int64_t at = s->output_first + o, group = at / s->outputs_per_group;

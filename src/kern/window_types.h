@@ -76,17 +76,19 @@ typedef struct leat_kern_conv_plan_s {
 } leat_kern_conv_plan_t;
 
 // Fast weight gradient. The input of a band of output rows (of `group` images when a band is a whole image) is copied,
-// zero-padded, to image[image][k0][row][column][channel]: a window row is then one run of `run` elements, and the offset
-// of a position the same for all of them. Short runs are gathered once more, to rows of whole windows (`gather`).
+// zero-padded, to image[image][k0][row][column][channel]: a window row is then one run of elements, and the offset of a
+// position the same for all runs. Where runs are short (`slide`), the copy is copied once more, to
+// slides[image][k0][output column][row][k2][channel]: a whole window plane is one run there.
 typedef struct leat_kern_wgrad_plan_s {
   int64_t band, group;
   int64_t image_rows, image_columns;        // of the copy for one band
+  int64_t image_floats, slide_floats;       // of one image
   int64_t runs, run;                        // runs per window; elements of one
-  const int32_t *run_offsets;               // of the runs, in the copy of an image
-  const int32_t *offsets;                   // of the positions: in the copy, or in the gathered rows
-  int32_t gather;
+  const int32_t *run_offsets;               // of the runs, in image or slides
+  const int32_t *offsets;                   // of the positions, in image or slides
+  int32_t slide;
   int32_t pack_dy;                          // 1: positions of a band are not contiguous in dy
-  int64_t image_at, rows_at, dy_at;         // floats into the workspace; dw[o][k0][k1][k2][c] is at 0
+  int64_t image_at, slides_at, dy_at;       // floats into the workspace; dw[o][k0][k1][k2][c] is at 0
 } leat_kern_wgrad_plan_t;
 
 // One plane of a pooling: strides of the spatial dims.

@@ -4,7 +4,7 @@
 #include "rt/conv_plan.h"
 
 enum {
-  IMAGE_FLOATS = 64 * 1024,     // the copied input of a band, or the gathered windows: a part of L2
+  IMAGE_FLOATS = 64 * 1024,     // the copied input of a band: a part of L2
   ALIGN_FLOATS = 16,
   LANES = 16,                   // of the widest level
   POSITIONS_MIN = 256,          // positions in one call of the micro kernel that make its stores of dw cheap
@@ -18,24 +18,38 @@ static int64_t reach(const leat_kern_window_t *w, int d, int64_t count) {
 static int64_t image_floats(const leat_kern_conv_t *s, int64_t band) {
   return s->window.size[0] * reach(&s->window, 1, band) * reach(&s->window, 2, s->window.out[2]) * s->channels;
 }
+static int64_t slide_floats(const leat_kern_conv_t *s, int64_t band) {
+  return s->window.size[0] * reach(&s->window, 1, band) * s->window.out[2] * s->window.size[2] * s->channels;
+}
+
+// Runs as long as the copy has them, or whole planes of the window where that fills the vectors better.
+static void choose_runs(const leat_kern_conv_t *s, leat_kern_wgrad_plan_t *p) {
+  const leat_kern_window_t *w = &s->window;
+  const bool long_runs = w->dilation[2] == 1;
+  p->runs = w->size[0] * w->size[1] * (long_runs ? 1 : w->size[2]);
+  p->run = long_runs ? w->size[2] * s->channels : s->channels;
+  const int64_t plane = w->size[1] * w->size[2] * s->channels;
+  p->slide = long_runs && w->dilation[1] == 1 && 4 * p->runs * vectors(p->run) > 5 * w->size[0] * vectors(plane);
+  if (p->slide != 0) {
+    p->runs = w->size[0];
+    p->run = plane;
+  }
+}
 
 static void choose_blocks(const leat_kern_conv_t *s, leat_kern_wgrad_plan_t *p) {
   const leat_kern_window_t *w = &s->window;
-  const bool long_runs = w->dilation[2] == 1;
-  const int64_t planes = w->size[0] * w->size[1];
-  p->runs = long_runs ? planes : planes * w->size[2];
-  p->run = long_runs ? w->size[2] * s->channels : s->channels;
-  p->gather = 4 * p->runs * vectors(p->run) > 5 * vectors(p->runs * p->run);
-  int64_t floats_of_row = p->gather != 0 ? w->out[2] * p->runs * p->run : 0;
   p->band = w->out[1];
-  while (p->band > 1 && (image_floats(s, p->band) > IMAGE_FLOATS || p->band * floats_of_row > IMAGE_FLOATS)) {
+  for (;;) {
+    p->image_floats = image_floats(s, p->band);
+    p->slide_floats = p->slide != 0 ? slide_floats(s, p->band) : 0;
+    if (p->band == 1 || (p->image_floats <= IMAGE_FLOATS && p->slide_floats <= IMAGE_FLOATS)) break;
     p->band = (p->band + 1) / 2;
   }
   p->image_rows = reach(w, 1, p->band);
   p->image_columns = reach(w, 2, w->out[2]);
   p->group = 1;
-  if (w->out[0] == 1 && p->band == w->out[1] && p->gather == 0) {
-    int64_t positions = w->out[1] * w->out[2], most = IMAGE_FLOATS / image_floats(s, p->band);
+  if (w->out[0] == 1 && p->band == w->out[1]) {
+    int64_t positions = w->out[1] * w->out[2], most = IMAGE_FLOATS / (p->image_floats + p->slide_floats);
     p->group = (POSITIONS_MIN + positions - 1) / positions;
     p->group = p->group < most ? p->group : most;
     p->group = p->group < s->images ? p->group : s->images;
@@ -52,22 +66,23 @@ static void choose_blocks(const leat_kern_conv_t *s, leat_kern_wgrad_plan_t *p) 
 
 static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s, leat_kern_wgrad_plan_t *p) {
   const leat_kern_window_t *w = &s->window;
-  const int64_t image = image_floats(s, p->band), row = p->image_columns * s->channels;
+  const int64_t row = p->image_columns * s->channels, piece = w->size[2] * s->channels;
   int32_t *run_offsets, *offsets;
   TRY_ALLOC(run_offsets, arena, p->runs);
   TRY_ALLOC(offsets, arena, p->group * p->band * w->out[2]);
   p->run_offsets = run_offsets;
   p->offsets = offsets;
-  for (int64_t k0 = 0; k0 < w->size[0]; k0++) {
-    for (int64_t k1 = 0; k1 < w->size[1]; k1++) {
-      int64_t first = (k0 * p->image_rows + k1 * w->dilation[1]) * row, columns = p->runs / (w->size[0] * w->size[1]);
-      for (int64_t k2 = 0; k2 < columns; k2++) *run_offsets++ = (int32_t)(first + k2 * w->dilation[2] * s->channels);
-    }
+  for (int64_t i = 0; i < p->runs; i++) {
+    const int64_t in_plane = p->runs / w->size[0], in_row = in_plane / (p->slide != 0 ? 1 : w->size[1]);
+    const int64_t k0 = i / in_plane, k1 = i % in_plane / in_row, k2 = i % in_row;
+    const int64_t at = (k0 * p->image_rows + k1 * w->dilation[1]) * row + k2 * w->dilation[2] * s->channels;
+    run_offsets[i] = (int32_t)(p->slide != 0 ? k0 * w->out[2] * p->image_rows * piece : at);
   }
   for (int64_t i = 0; i < p->group * p->band * w->out[2]; i++) {
-    int64_t column = i % w->out[2], r = i / w->out[2] % p->band, n = i / (w->out[2] * p->band);
-    int64_t at = n * image + r * w->stride[1] * row + column * w->stride[2] * s->channels;
-    *offsets++ = (int32_t)(p->gather != 0 ? i * p->runs * p->run : at);
+    const int64_t c = i % w->out[2], r = i / w->out[2] % p->band * w->stride[1], n = i / (w->out[2] * p->band);
+    const int64_t in_image = n * p->image_floats + r * row + c * w->stride[2] * s->channels;
+    const int64_t in_slides = n * p->slide_floats + (c * p->image_rows + r) * piece;
+    offsets[i] = (int32_t)(p->slide != 0 ? in_slides : in_image);
   }
   return NULL;
 }
@@ -79,15 +94,14 @@ leat_status_t leat_rt_wgrad_plan(leat_arena_t *arena, const leat_kern_conv_t *s,
   *out_plan = NULL;
   if (!leat_rt_conv_is_ordinary(s) || w->base[0] * w->base[1] * w->base[2] > 1) return NULL;
   TRY_ALLOC(p, arena, 1);
+  choose_runs(s, p);
   choose_blocks(s, p);
-  const int64_t image = image_floats(s, p->band), positions = p->band * w->out[2];
-  const int64_t gathered = p->gather != 0 ? positions * p->runs * p->run : 0;
-  const int64_t packed = p->pack_dy != 0 ? s->outputs_per_group * p->group * positions : 0;
-  if (image * p->group > INT32_MAX || gathered > INT32_MAX) return NULL;
+  if (p->image_floats * p->group > INT32_MAX || p->slide_floats * p->group > INT32_MAX) return NULL;
   LEAT_TRY(plan_offsets(arena, s, p));
+  const int64_t packed = p->pack_dy != 0 ? s->outputs_per_group * p->group * p->band * w->out[2] : 0;
   p->image_at = round_up(s->outputs_per_group * p->runs * p->run);
-  p->rows_at = p->image_at + round_up(image * p->group);
-  p->dy_at = p->rows_at + round_up(gathered);
+  p->slides_at = p->image_at + round_up(p->image_floats * p->group);
+  p->dy_at = p->slides_at + round_up(p->slide_floats * p->group);
   *out_workspace_bytes = (size_t)(p->dy_at + round_up(packed)) * sizeof(float);
   *out_plan = p;
   return NULL;
