@@ -42,13 +42,12 @@ class Leat:
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory()
 
-    def _compile(self, model, inputs, optimizer, name):
+    def _compile(self, model, inputs, training, name):
         from sambaflow import samba
         from sambaflow.samba import utils
 
         samba.from_torch_model_(model)
-        if optimizer:
-            optimizer = samba.optim.SGD(model.parameters(), lr=0.0, momentum=0.0)
+        optimizer = samba.optim.SGD(model.parameters(), lr=0.0, momentum=0.0) if training else None
         settings = {"output_folder": self.folder.name, "pef_name": name, "inference": optimizer is None}
         options = {"name": name, "config_dict": settings, "inference": optimizer is None}
         pef = samba.session.compile(model, inputs, optimizer, **options)
@@ -79,7 +78,7 @@ class Leat:
                 return torch.matmul(x, self.weight)
 
         inputs = [samba.from_torch_tensor(torch.randn(row.m, row.k), name="x")]
-        pef, _ = self._compile(Product(), inputs, None, row.name)
+        pef, _ = self._compile(Product(), inputs, False, row.name)
         return {"C": self._in_c(pef, training=False)}
 
     def _in_c(self, pef, training):
