@@ -139,6 +139,19 @@ def test_write_through_a_view_reaches_the_base_and_other_views():
     ]
 
 
+def test_writes_to_other_pieces_do_not_matter():
+    def forward(x):
+        a, b = x.clone().chunk(2, 1)
+        a.sigmoid_()
+        b.tanh_()
+        return a * b
+
+    lines = body(program_of(forward, torch.ones(2, 4)))
+    sigmoid = next(line.split(" = ")[0] for line in lines if "sigmoid(" in line)
+    tanh = next(line.split(" = ")[0] for line in lines if "tanh(" in line)
+    assert f"mul({sigmoid}, {tanh})" in lines[-1]
+
+
 def test_write_through_a_transposed_view():
     def forward(x):
         y = x.clone()

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from sambaflow._trace.errors import TraceError
-from sambaflow._trace.graph import Value
+from sambaflow._trace.graph import Attr, Value
 from sambaflow._trace.tensor import Step, View
 
 if TYPE_CHECKING:
@@ -44,8 +44,45 @@ def _forward(tracer: Tracer, view: View, skip_last: bool = False) -> list[Value]
     values = [tracer.read(view.parent)]
     steps = _steps(tracer, view)
     for step in steps[:-1] if skip_last else steps:
-        values.append(tracer.emit(step.name, [values[-1]], step.attrs, [step.result])[0])
+        values.append(_viewed(tracer, step, values[-1]))
     return values
+
+
+def _viewed(tracer: Tracer, step: Step, source: Value) -> Value:
+    """One view op. A piece does not depend on writes to other pieces, and is what was last written to it."""
+    region = _region(step)
+    while region is not None and source.op.name == "slice_scatter":
+        written = _bounds(source.op.attrs)
+        if written == region and source.op.operands[1].shape == step.result[1]:  # type: ignore[union-attr]
+            return source.op.operands[1]  # type: ignore[return-value]
+        if not _disjoint(written, region):
+            break
+        source = source.op.operands[0]  # type: ignore[assignment]
+    return tracer.emit(step.name, [source], step.attrs, [step.result])[0]
+
+
+Bounds = list[tuple[int, int, int]]
+
+
+def _bounds(attrs: Mapping[str, Attr]) -> Bounds:
+    """(start, stop, step) of each dim."""
+    return list(zip(attrs["start"], attrs["stop"], attrs["step"], strict=True))  # type: ignore[arg-type]
+
+
+def _region(step: Step) -> Bounds | None:
+    """What a step reads of its source, where it reads a piece."""
+    if step.name in ("split", "narrow", "getitem"):
+        return _bounds(step.attrs)
+    if step.name == "select":
+        bounds = [(0, size, 1) for size in step.source[1]]
+        index = int(step.attrs["index"])  # type: ignore[arg-type]
+        bounds[int(step.attrs["dim"])] = (index, index + 1, 1)  # type: ignore[arg-type]
+        return bounds
+    return None
+
+
+def _disjoint(a: Bounds, b: Bounds) -> bool:
+    return any(x[1] <= y[0] or y[1] <= x[0] for x, y in zip(a, b, strict=True))
 
 
 def _reshape_back(tracer: Tracer, step: Step, source: Value, value: Value) -> Value:
