@@ -124,8 +124,8 @@ static void choose_kernels(contract_plan_t *plan, const leat_rt_stage_t *stage, 
   plan->store_c = kern->store[plan->class_][c->dtype];
   plan->pack_a = a->dtype != dtype;
   plan->b_native = b->dtype == dtype;
-  plan->pack_b = !plan->b_native || (plan->n_block == 0 && plan->n.b != 1 && plan->n.extent > 1);
-  plan->pack_c = c->dtype != dtype || (plan->n.c != 1 && plan->n.extent > 1);
+  plan->pack_b = !plan->b_native || (plan->n_block == 0 && plan->n.b != 1 && plan->n_total > 1);
+  plan->pack_c = c->dtype != dtype || (plan->n.c != 1 && plan->n_total > 1);
 }
 
 // Whether B's rows lie so far apart that a copy of a chunk pays.
@@ -160,7 +160,7 @@ contract_columns_t leat_rt_contract_columns(const contract_plan_t *plan, const c
   columns.memory_b_k = plan->k.b;
   if (plan->n_block > 0) {
     int64_t block = first / plan->n_block, inside = first % plan->n_block;
-    columns.memory_b_k = min64(plan->n_block, plan->n.extent - block * plan->n_block);
+    columns.memory_b_k = min64(plan->n_block, plan->n_total - block * plan->n_block);
     columns.width = min64(columns.width, columns.memory_b_k - inside);
     columns.b = b + (block * plan->n_block_step + inside) * plan->b_bytes;
   }
@@ -180,9 +180,9 @@ static void add_sizes(int64_t *sizes, int64_t block, int64_t extent) {
   }
 }
 
-static void add_widths(contract_plan_t *plan) {
-  for (int64_t j = 0; j < plan->n.extent;) {
-    contract_columns_t columns = leat_rt_contract_columns(plan, NULL, j, plan->n.extent);
+static void add_widths(contract_plan_t *plan, int64_t extent) {
+  for (int64_t j = 0; j < extent;) {
+    contract_columns_t columns = leat_rt_contract_columns(plan, NULL, j, extent);
     uint32_t i = 0;
     while (i < CONTRACT_SIZES && plan->widths[i].width != 0 &&
            (plan->widths[i].width != columns.width || plan->widths[i].b_k != columns.b_k)) {
@@ -210,7 +210,8 @@ static void generate(contract_plan_t *plan, const leat_rt_prepare_t *context) {
   add_sizes(plan->m_sizes, CONTRACT_M, plan->m.extent * (plan->m.is_rows ? tile : 1));
   if (plan->m.is_rows && last > 0) add_sizes(plan->m_sizes, CONTRACT_M, plan->m.extent * last);
   add_sizes(plan->k_sizes, CONTRACT_K, plan->k.extent);
-  add_widths(plan);
+  add_widths(plan, plan->n.extent * (plan->n.is_rows ? tile : 1));
+  if (plan->n.is_rows && last > 0) add_widths(plan, plan->n.extent * last);
   for (uint32_t m = 0; m < CONTRACT_SIZES; m++) {
     for (uint32_t n = 0; n < CONTRACT_SIZES; n++) {
       for (uint32_t k = 0; k < CONTRACT_SIZES; k++) request_blocks(plan, context->jit, m, n, k);
@@ -225,6 +226,7 @@ leat_status_t leat_rt_contract_prepare(leat_rt_stage_t *stage, const leat_rt_pre
   plan->n_block_step = stage->params[9];
   plan->add = stage->params[10] != 0;
   choose_dims(plan, stage);
+  plan->n_total = plan->n.extent * (plan->n.is_rows ? context->row_count : 1);
   choose_kernels(plan, stage, context->kern);
   plan->pack_b |= is_far(plan, context);
   layout_workspace(plan, stage);

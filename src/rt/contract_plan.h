@@ -40,6 +40,7 @@ typedef struct contract_plan_s {
   contract_dim_t k_outer[8];
   contract_dim_t m, n, k;
   int64_t n_block, n_block_step;   // packed B of the file; 0: plain
+  int64_t n_total;                 // extent of n in the whole body
   void (*gemm)(const leat_kern_gemm_t *g, const void *a, const void *b, void *c);
   leat_kern_load_fn_t load_a, load_b, load_c;
   leat_kern_store_fn_t store_c;
@@ -57,6 +58,7 @@ typedef struct contract_columns_s {
   int64_t memory_b_k;           // stride of k in B as it lies in memory
   int64_t b_k;                  // and as the block kernel sees it
 } contract_columns_t;
+// The block of columns that starts at `first` and ends at `end` at the latest; `b` is where column 0 lies.
 contract_columns_t leat_rt_contract_columns(const contract_plan_t *plan, const char *b, int64_t first, int64_t end);
 
 // The product of one block as the kernel sees it.

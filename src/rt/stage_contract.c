@@ -7,7 +7,8 @@
 typedef struct contract_run_s {
   const contract_plan_t *plan;
   const leat_kern_t *kern;
-  int64_t m;                                  // rows of the matrix product in this tile
+  int64_t m, n;                               // extents of the matrix product in this tile
+  int64_t n_first;                            // packed B of the file: the tile's first column there
   int64_t outer[8];                           // extents in this tile
   char *buffer_a, *buffer_b, *buffer_c;
 } contract_run_t;
@@ -168,12 +169,12 @@ static void run_part(const contract_run_t *run, contract_part_t part, char *c) {
 
 static void run_matrix(const contract_run_t *run, const char *a, const char *b, char *c) {
   const contract_plan_t *plan = run->plan;
-  int64_t columns = plan->pack_c ? CONTRACT_COLUMNS : plan->n.extent;
+  int64_t columns = plan->pack_c ? CONTRACT_COLUMNS : run->n, end = run->n_first + run->n;
   for (int64_t i = 0; i < run->m; i += CONTRACT_ROWS) {
-    for (int64_t j = 0; j < plan->n.extent; j += columns) {
+    for (int64_t j = run->n_first; j < end; j += columns) {
       contract_part_t part = {.a = a + i * plan->m.a * plan->a_bytes, .b = b, .rows = min64(CONTRACT_ROWS, run->m - i),
-                              .first = j, .end = min64(plan->n.extent, j + columns)};
-      run_part(run, part, c + (i * plan->m.c + j * plan->n.c) * plan->c_bytes);
+                              .first = j, .end = min64(end, j + columns)};
+      run_part(run, part, c + (i * plan->m.c + (j - run->n_first) * plan->n.c) * plan->c_bytes);
     }
   }
 }
@@ -182,6 +183,7 @@ void leat_rt_contract_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *ti
   const contract_plan_t *plan = stage->plan;
   contract_run_t run = {.plan = plan, .kern = stage->kern};
   run.m = plan->m.extent * (plan->m.is_rows ? tile->rows : 1);
+  run.n = plan->n.extent * (plan->n.is_rows ? tile->rows : 1);
   run.buffer_a = tile->workspace;
   run.buffer_b = tile->workspace + plan->b_offset;
   run.buffer_c = tile->workspace + plan->c_offset;
@@ -191,6 +193,10 @@ void leat_rt_contract_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *ti
   const char *a = leat_rt_operand_at(&stage->operands[plan->swapped ? 1 : 0], tile);
   const char *b = leat_rt_operand_at(&stage->operands[plan->swapped ? 0 : 1], tile);
   char *c = leat_rt_operand_at(&stage->operands[2], tile);
+  if (plan->n_block > 0 && plan->n.is_rows) {   // blocks are found by the column in the whole of B
+    run.n_first = tile->r0 * plan->n.extent;
+    b -= tile->r0 * stage->operands[1].row_bytes;
+  }
   int64_t index[8] = {0};
   do {
     int64_t at_a = 0, at_b = 0, at_c = 0;
