@@ -50,8 +50,13 @@ leat_attention_t leat_row_attention(leat_builder_t *b, const leat_graph_t *g, co
       .q = leat_b_widen(b, in[0]), .k = leat_b_widen(b, in[1]), .v = leat_b_widen(b, in[2]), .drop = LEAT_NONE};
   leat_value_id_t mask = in_count > 3 ? in[3] : LEAT_NONE;
   leat_value_t q = *leat_b_value(b, a.q), k = *leat_b_value(b, a.k);
+  a.weights = LEAT_NONE;
+  if (q.rank < 2 || k.rank < 2 || leat_b_value(b, a.v)->rank < 2) {
+    leat_b_fail(b, LEAT_INVALID_ARGUMENT, "query, key and value need at least two dimensions");
+    return a;
+  }
   a.scale = leat_op_float(g, op, LEAT_ATTR_SCALE, 0.0);
-  if (a.scale == 0.0 && q.rank > 0) a.scale = 1.0 / sqrt((double)q.dims[q.rank - 1]);
+  if (a.scale == 0.0) a.scale = 1.0 / sqrt((double)q.dims[q.rank - 1]);
   int64_t per = heads_per_group(&q, &k);
   a.grouped = per > 1;
   if (a.grouped) {
@@ -66,6 +71,7 @@ leat_attention_t leat_row_attention(leat_builder_t *b, const leat_graph_t *g, co
   }
   leat_value_id_t scores = leat_b_muls(b, leat_row_batched(b, a.q, "mk", a.k, "nk", "mn"), a.scale);
   scores = mask_scores(b, scores, mask, leat_op_int(g, op, LEAT_ATTR_CAUSAL, 0) != 0);
+  if (scores == LEAT_NONE) return a;
   leat_softmax_t s = leat_row_safe_softmax(b, scores, 1u << (leat_b_value(b, scores)->rank - 1u));
   // A row that is masked everywhere attends to nothing.
   a.weights = leat_b_div(b, s.exp, leat_b_number_or(b, leat_b_fn2s(b, EQ, s.sum, 0.0), 1.0, s.sum));

@@ -50,7 +50,10 @@ leat_class_loss_t leat_row_class_loss(leat_builder_t *b, const leat_graph_t *g, 
   l.dim = leat_b_value(b, in[0])->rank > 1 ? 1 : 0;
   leat_value_id_t weights = leat_row_class_weights(b, in_count > 2 ? in[2] : LEAT_NONE, &l);
   double smoothing = leat_op_float(g, op, LEAT_ATTR_LABEL_SMOOTHING, 0.0);
-  if (leat_dtype_is_float(leat_b_dtype(b, in[1])))
+  bool probabilities = leat_dtype_is_float(leat_b_dtype(b, in[1]));
+  if (probabilities && op->kind == LEAT_TRACED_NLL_LOSS)
+    leat_b_fail(b, LEAT_INVALID_ARGUMENT, "targets must be class indices, not probabilities");
+  if (probabilities)
     probability_targets(&l, b, in[1], weights, smoothing);
   else
     index_targets(&l, b, in[1], weights, smoothing, leat_op_int(g, op, LEAT_ATTR_IGNORE_INDEX, -100));

@@ -75,9 +75,21 @@ static leat_status_t check_dims(const leat_graph_t *g, const leat_op_t *op) {
   return NULL;
 }
 
+// Sizes and positions small enough that rows can compute with them without overflow.
+static leat_status_t check_lists(const leat_graph_t *g, const leat_op_t *op) {
+  const int64_t limit = INT64_C(1) << 31;
+  for (uint32_t i = 0; i < op->attr_count; i++) {
+    const leat_attr_t *attr = &g->attrs.data[op->attr_first + i];
+    if (leat_attr_kind((leat_attr_key_t)attr->key) != 'L') continue;
+    for (uint32_t k = 0; k < attr->count; k++)
+      if (attr->v.l[k] > limit || attr->v.l[k] < -limit)
+        LEAT_FAIL(LEAT_INVALID_ARGUMENT, "sizes and positions must lie within 2^31");
+  }
+  return NULL;
+}
+
 static leat_status_t lower_op(leat_rebuild_t *r, const leat_op_t *op) {
   const pass_t *pass = r->user;
-  LEAT_TRY(check_dims(r->from, op));
   leat_value_id_t in[OPERANDS_MAX];
   assert(op->input_count <= OPERANDS_MAX || op->kind == LEAT_TRACED_OPTIMIZER);
   uint32_t count = op->input_count <= OPERANDS_MAX ? op->input_count : 0;
@@ -111,6 +123,10 @@ static bool merge_symbol(leat_rebuild_t *r, const leat_op_t *op) {
 static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   if (merge_symbol(r, op)) return NULL;
+  if (!leat_op_is_primitive(op->kind)) {
+    LEAT_TRY(check_dims(r->from, op));
+    LEAT_TRY(check_lists(r->from, op));
+  }
   if (stays(r->user, op)) return leat_rebuild_copy(r, id);
   return lower_op(r, op);
 }

@@ -51,6 +51,8 @@ LOWER(CONV) {
   leat_value_t weight = *leat_b_value(b, c->in[1]);
   if (weight.rank < 3 || weight.rank > 5)
     return leat_b_fail(b, LEAT_UNSUPPORTED, "convolution over 1 to 3 spatial dims only");
+  if (leat_lower_int(c, LEAT_ATTR_GROUPS, 1) < 1)
+    return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "groups must be positive");
   bool batched = leat_b_value(b, c->in[0])->rank == weight.rank;
   leat_value_id_t x = batched ? c->in[0] : leat_b_unsqueeze(b, c->in[0], 1u);
   leat_window_t w = read_window(c->from, c->op, weight.rank - 2u);

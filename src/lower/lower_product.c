@@ -48,7 +48,7 @@ LOWER(LINEAR) {
   leat_builder_t *b = c->b;
   if (leat_b_value(b, c->in[1])->rank != 1) return rows_times(b, c->in[0], c->in[1], true, leat_lower_in(c, 2));
   leat_value_id_t y = rows_times(b, c->in[0], leat_b_unsqueeze(b, c->in[1], 1u), true, leat_lower_in(c, 2));
-  return leat_b_squeeze(b, y, 1u << (leat_b_value(b, y)->rank - 1u));
+  return y == LEAT_NONE ? y : leat_b_squeeze(b, y, 1u << (leat_b_value(b, y)->rank - 1u));
 }
 
 static leat_value_id_t scaled(leat_lower_t *c, leat_value_id_t x, leat_attr_key_t key) {
