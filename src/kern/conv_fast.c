@@ -18,18 +18,41 @@ typedef struct job_s {
 
 static int64_t clamp(int64_t v, int64_t low, int64_t high) { return v < low ? low : v > high ? high : v; }
 
+// `rows` rows of up to REG_LANES columns: copies of rows row_step apart, or zeros (from NULL). `tight`: one store covers a
+// row of the copy and may run into the next one, which is written after it.
+VEC_INLINE float *put_rows(float *to, int64_t width, const float *from, int64_t row_step, int64_t rows, reg_mask_t inside,
+                           reg_mask_t whole, const int tight) {
+  reg_t v = reg_zero();
+  for (int64_t r = 0; r < rows; r++, to += width) {
+    if (from) {
+      v = reg_load_lanes(from, inside);
+      from += row_step;
+    }
+    if (tight) reg_store(to, v);
+    else reg_store_lanes(to, v, whole);
+  }
+  return to;
+}
+
 // Columns [chunk, chunk + REG_LANES) of all rows of the copy, for one channel, k0 and k2. plane is NULL in the padding.
-static void copy_columns(const job_t *j, const float *plane, int64_t i, int64_t band_first, int64_t chunk, float *to) {
+VEC_INLINE void copy_columns(const job_t *j, const float *plane, int64_t i, int64_t band_first, int64_t chunk, float *to,
+                             const int tight) {
   const leat_kern_conv_reads_t *rows = &j->phase->dim[1], *columns = &j->phase->dim[2];
-  const int64_t width = columns->count, row_step = j->s->x[3];
+  const int64_t width = columns->count, row_step = j->s->x[3], n = j->phase->image_rows;
   const reg_mask_t inside = reg_lanes(clamp(columns->low[i] - chunk, 0, REG_LANES),
                                       clamp(columns->high[i] - chunk, 0, REG_LANES));
   const reg_mask_t whole = reg_lanes(0, clamp(width - chunk, 0, REG_LANES));
-  for (int64_t r = 0; r < j->phase->image_rows; r++) {
-    int64_t in = j->phase->image_row_in[r] + band_first * rows->stride;
-    reg_t v = reg_zero();
-    if (plane && in >= 0 && in < rows->in) v = reg_load_lanes(plane + in * row_step + columns->shift[i] + chunk, inside);
-    reg_store_lanes(to + r * width + chunk, v, whole);
+  const int64_t run = rows->stride == 1 ? n : 1;  // rows of the copy that follow each other in x
+  to += chunk;
+  for (int64_t r = 0; r < n; r += run) {
+    const int64_t in = j->phase->image_row_in[r] + band_first * rows->stride;
+    const int64_t first = clamp(-in, 0, run), last = plane ? clamp(rows->in - in, first, run) : first;
+    to = put_rows(to, width, NULL, 0, first, inside, whole, tight);
+    if (last > first) {
+      const float *from = plane + (in + first) * row_step + columns->shift[i] + chunk;
+      to = put_rows(to, width, from, row_step, last - first, inside, whole, tight);
+    }
+    to = put_rows(to, width, NULL, 0, run - last, inside, whole, tight);
   }
 }
 // The same, whole rows, with any stride.
@@ -60,8 +83,11 @@ static void copy_image(const job_t *j, const float *x, int64_t channels, int64_t
       const float *plane = in >= 0 && in < planes->in ? x + c * j->s->x[1] + in * j->s->x[2] : NULL;
       for (int64_t i = 0; i < columns->taps; i++, to += j->phase->image_rows * columns->count) {
         if (!contiguous) copy_strided(j, plane, i, band_first, to);
-        for (int64_t chunk = 0; contiguous && chunk < columns->count; chunk += REG_LANES) {
-          copy_columns(j, plane, i, band_first, chunk, to);
+        else if (columns->count <= REG_LANES) copy_columns(j, plane, i, band_first, 0, to, 1);
+        else {
+          for (int64_t chunk = 0; chunk < columns->count; chunk += REG_LANES) {
+            copy_columns(j, plane, i, band_first, chunk, to, 0);
+          }
         }
       }
     }

@@ -98,6 +98,8 @@ static void run_conv(const case_t *c, const arrays_t *a, const leat_kern_t *kern
   if (rows == 0) rig_rows(&rig, 0, 0), rig_rows(&rig, 2, 0);
   if (rows == 1) rig_rows(&rig, 1, 0), rig_rows(&rig, 2, 1);
   assert_ok(rig_run(&rig, tile_rows));
+  const bool generic = c->stride[0] > 1 && c->base[0] > 1;
+  assert_int_equal(rig.stage.workspace_bytes == 0, generic);  // only the fast body has a workspace
   rig_deinit(&rig);
 }
 static void run_wgrad(const case_t *c, const arrays_t *a, const leat_kern_t *kern, int rows, int64_t tile_rows, float *out) {
@@ -110,6 +112,7 @@ static void run_wgrad(const case_t *c, const arrays_t *a, const leat_kern_t *ker
   rig_operand(&rig, PEF_F32, out, rank, a->w_dims);
   if (rows == 1) rig_rows(&rig, 1, 1), rig_rows(&rig, 2, 0);
   assert_ok(rig_run(&rig, tile_rows));
+  assert_true(rig.stage.workspace_bytes > 0);
   rig_deinit(&rig);
 }
 
