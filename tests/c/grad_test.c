@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests of src/grad and of the own gradients in src/lower: each rule against finite differences in f64, element by
 // element; seeds, reach, and the optimizer updates against their formulas.
+#include "grad/grad.h"
+
 #include <math.h>
 #include <stdio.h>
 
 #include "check.h"
+#include "lower/lower.h"
 #include "op_bench.h"
 
 static const bench_op_t rules[] = {
@@ -363,6 +366,81 @@ static void test_adamw(void **state) {
               states, w);
 }
 
+// Steps too small for bf16 add up in the f32 master copy.
+static void test_master_copy(void **state) {
+  (void)state;
+  leat_graph_t *g = lowered(
+      "leat.graph 1\n%0 = symbol() {kind=\"param\", name=\"w\", requires_grad=1} : bf16[1]\n"
+      "%1 = sum(%0) : bf16[]\noutput(%1) {name=\"y\", seed=\"one\"}\n"
+      "optimizer(%0) {kind=\"sgd\", lr=0.0002, fp32_params=1}\n");
+  leat_eval_t *eval;
+  uint16_t w = 0x3f80;  // 1
+  float master = 0.0f;
+  assert_ok(leat_eval_create(g, &eval));
+  assert_ok(leat_eval_set(eval, "w", &w, sizeof w));
+  for (int step = 0; step < 40; step++) assert_ok(leat_eval_run(eval));
+  assert_ok(leat_eval_get(eval, "w__master", &master, sizeof master));
+  assert_ok(leat_eval_get(eval, "w", &w, sizeof w));
+  assert_true(master > 0.99199f && master < 0.99201f);
+  assert_int_equal(w, 0x3f7e);  // 0.9921875
+  leat_eval_destroy(eval);
+  leat_graph_destroy(g);
+}
+
+// Two optimizers with one name `lr`: each starts from its own default, a value that the host sets holds for both; a
+// prefix gives an optimizer a name of its own.
+static void test_shared_hyperparameters(void **state) {
+  (void)state;
+  static const char text[] =
+      "leat.graph 1\n%0 = symbol() {kind=\"param\", name=\"u\", requires_grad=1} : f64[]\n"
+      "%1 = symbol() {kind=\"param\", name=\"v\", requires_grad=1} : f64[]\n"
+      "%2 = symbol() {kind=\"param\", name=\"w\", requires_grad=1} : f64[]\n"
+      "%3 = add(%0, %1) : f64[]\n%4 = add(%3, %2) : f64[]\noutput(%4) {name=\"y\", seed=\"one\"}\n"
+      "optimizer(%0) {kind=\"sgd\", lr=0.5, hyper=\"lr\"}\noptimizer(%1) {kind=\"sgd\", lr=0.25, hyper=\"lr\"}\n"
+      "optimizer(%2) {kind=\"sgd\", lr=0.125, hyper=\"lr\", prefix=\"head_\"}\n";
+  static const double expected[2][3] = {{-0.5, -0.25, -0.125}, {-2.0, -2.0, -0.125}};
+  static const char *const names[] = {"u", "v", "w"};
+  for (int set = 0; set < 2; set++) {
+    leat_graph_t *g = lowered(text);
+    leat_eval_t *eval;
+    double lr = 2.0, found;
+    assert_ok(leat_eval_create(g, &eval));
+    if (set) assert_ok(leat_eval_set(eval, "lr", &lr, sizeof lr));
+    assert_ok(leat_eval_run(eval));
+    for (int i = 0; i < 3; i++) {
+      assert_ok(leat_eval_get(eval, names[i], &found, sizeof found));
+      assert_true(found == expected[set][i]);
+    }
+    leat_eval_destroy(eval);
+    leat_graph_destroy(g);
+  }
+}
+
+// Every allocation of reverse mode fails once: a clean status each time, nothing leaks.
+static void test_out_of_memory(void **state) {
+  (void)state;
+  static const char text[] = X_AND_W
+      "%2 = mul(%0, %1) : f64[3]\n%3 = softmax(%2) {dim=0} : f64[3]\n%4 = sum(%3) : f64[]\n"
+      "output(%4) {name=\"y\", seed=\"symbol\"}\noptimizer(%1) {kind=\"adamw\", lr=0.1, hyper=\"lr\", "
+      "max_grad_norm=1.0}\n";
+  leat_graph_t *traced, *from, *made = NULL;
+  assert_ok(leat_graph_parse(text, strlen(text), &traced));
+  assert_ok(leat_lower(traced, true, &from));
+  bool done = false;
+  for (uint64_t n = 1; !done && n < 100000; n++) {
+    leat_alloc_fail_after(n);
+    leat_status_t status = leat_grad(from, leat_lower_vjps(), &made);
+    leat_alloc_fail_after(0);
+    done = status == NULL;
+    if (!done) assert_int_equal(leat_status_code(status), LEAT_OUT_OF_MEMORY);
+    leat_status_free(status);
+  }
+  assert_true(done);
+  leat_graph_destroy(made);
+  leat_graph_destroy(from);
+  leat_graph_destroy(traced);
+}
+
 static void test_bad_input(void **state) {
   (void)state;
   leat_graph_t *g;
@@ -384,6 +462,9 @@ int main(void) {
       cmocka_unit_test(test_groups),
       cmocka_unit_test(test_sgd),
       cmocka_unit_test(test_adamw),
+      cmocka_unit_test(test_master_copy),
+      cmocka_unit_test(test_shared_hyperparameters),
+      cmocka_unit_test(test_out_of_memory),
       cmocka_unit_test(test_bad_input),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
