@@ -32,7 +32,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", help="folder of IDX files; without it scikit-learn's digits are used")
     parser.add_argument("--output-folder", default="out", help="where PEFs, checkpoints and results go")
-    parser.add_argument("-e", "--num-epochs", type=int, default=10)
+    parser.add_argument("-e", "--num-epochs", type=int, help="default: 5 with --data-dir, else 20 (the digits are few)")
     args = parser.parse_args()
 
     os.makedirs(args.output_folder, exist_ok=True)
@@ -40,6 +40,7 @@ def main():
     inference = os.path.join(args.output_folder, INFERENCE_PEF)
     training_pef = os.path.join(training, f"{TRAINING_PEF}.pef")
     inference_pef = os.path.join(inference, f"{INFERENCE_PEF}.pef")
+    epochs = args.num_epochs or (5 if args.data_dir else 20)
     where = ["--output-folder", args.output_folder]
     data = ["--data-dir", args.data_dir] if args.data_dir else []
     checkpoints, results = os.path.join(training, "checkpoints"), os.path.join(inference, "results")
@@ -47,7 +48,7 @@ def main():
 
     lenet("compile", "--pef-name", TRAINING_PEF, *where)
     lenet("compile", "--pef-name", INFERENCE_PEF, "--inference", *where)
-    lenet("run", "--pef", training_pef, "-e", str(args.num_epochs), "--ckpt-dir", checkpoints, *data)
+    lenet("run", "--pef", training_pef, "-e", str(epochs), "--ckpt-dir", checkpoints, *data)
     checkpoint = max(glob.glob(os.path.join(checkpoints, "*.pt")), key=os.path.getmtime)
     lenet("run", "--pef", training_pef, "--test", "--init-ckpt-path", checkpoint, *data)
     lenet(

@@ -68,7 +68,7 @@ def get_inputs(args):
 def main():
     args = parse_app_args(
         common_parser_fn=common_options(batch_size=32),
-        run_parser_fn=run_options(lr=0.03, momentum=0.9, num_epochs=5),
+        run_parser_fn=run_options(lr=0.01, momentum=0.9, num_epochs=5),
         test_parser_fn=test_options,
         dev_mode=True,
     )
