@@ -229,6 +229,8 @@ leat_status_t leat_rt_contract_prepare(leat_rt_stage_t *stage, const leat_rt_pre
   plan->n_total = plan->n.extent * (plan->n.is_rows ? context->row_count : 1);
   choose_kernels(plan, stage, context->kern);
   plan->pack_b |= is_far(plan, context);
+  // Block kernels walk A along one of its dims.
+  plan->pack_a |= plan->k.a != 1 && plan->m.a != 1 && plan->k.extent > 1 && plan->m.extent > 1;
   layout_workspace(plan, stage);
   generate(plan, context);
   stage->plan = plan;

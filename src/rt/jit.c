@@ -49,10 +49,12 @@ static leat_rt_jit_gemm_t generate(const leat_kern_gemm_t *g) {
   bool by_rows = g->a_k == 1, by_columns = g->a_m == 1;
   int64_t a_stride = by_rows ? g->a_m : g->a_k, a_least = by_rows ? g->k : g->m;
   if (!by_rows && !by_columns) return NULL;
-  if (g->m == 1 && by_rows) a_stride = g->k;   // a single row's stride is never used
-  if (!fits(g->m) || !fits(g->n) || !fits(g->k) || !fits(a_stride) || !fits(g->b_k) || !fits(g->c_m)) return NULL;
-  if (a_stride < a_least || g->b_k < g->n || g->c_m < g->n) return NULL;
-  libxsmm_blasint lda = (libxsmm_blasint)g->b_k, ldb = (libxsmm_blasint)a_stride, ldc = (libxsmm_blasint)g->c_m;
+  int64_t c_stride = g->c_m;
+  if (g->m == 1) c_stride = g->n;              // the strides of a single row are never used
+  if (g->m == 1 && by_rows) a_stride = g->k;
+  if (!fits(g->m) || !fits(g->n) || !fits(g->k) || !fits(a_stride) || !fits(g->b_k) || !fits(c_stride)) return NULL;
+  if (a_stride < a_least || g->b_k < g->n || c_stride < g->n) return NULL;
+  libxsmm_blasint lda = (libxsmm_blasint)g->b_k, ldb = (libxsmm_blasint)a_stride, ldc = (libxsmm_blasint)c_stride;
   float alpha = 1, beta = g->add ? 1 : 0;
   int flags = by_rows ? LIBXSMM_GEMM_FLAG_NONE : LIBXSMM_GEMM_FLAG_TRANS_B, prefetch = LIBXSMM_GEMM_PREFETCH_NONE;
   libxsmm_smmfunction kernel =

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kernel rows against plain loops and, bit for bit, against the portable level: conversions of every dtype, integer
+// functions, copies, matrix products. Elementary functions: kern_math_test. Reductions: rt_stage_test.
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kern/kern.h"
+
+enum { COUNT = 1037 };   // whole vectors of every level and a rest
+
+static const leat_kern_t *const levels[] = {&leat_kern_portable, &leat_kern_avx2, &leat_kern_avx512};
+static int level_count(void) {
+  __builtin_cpu_init();
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 1;
+  return __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") ? 3 : 2;
+}
+
+static uint64_t state = 1;
+static uint64_t random_bits(void) {
+  state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+  return state * 2685821657736338717u;
+}
+
+// --- halves ----------------------------------------------------------------------------------------------------------
+
+// The definition: the nearest of all representable values, ties to the even one. `value(bits)` grows with bits.
+static uint16_t nearest_half(double x, double (*value)(uint16_t), uint16_t infinity) {
+  uint16_t low = 0, high = infinity;
+  double a = fabs(x);
+  while (high - low > 1) {
+    uint16_t middle = (uint16_t)((low + high) / 2);
+    if (value(middle) <= a) low = middle; else high = middle;
+  }
+  double step_up = value((uint16_t)(low + 1)), below = value(low);
+  if (isinf(step_up)) step_up = 2 * below - value((uint16_t)(low - 1));
+  bool up = a - below > step_up - a || (a - below == step_up - a && (low & 1) != 0);
+  if (isinf(a)) low = infinity, up = false;
+  return (uint16_t)((low + up) | (signbit(x) ? 0x8000 : 0));
+}
+static double bf16_value(uint16_t h) {
+  uint32_t u = (uint32_t)h << 16;
+  float f;
+  memcpy(&f, &u, 4);
+  return f;
+}
+static double f16_value(uint16_t h) {
+  int e = h >> 10 & 31, m = h & 1023;
+  double v = e == 31 ? (m ? NAN : INFINITY) : e == 0 ? ldexp(m, -24) : ldexp(1024 + m, e - 25);
+  return h & 0x8000 ? -v : v;
+}
+
+static void check_half(int dtype, double (*value)(uint16_t), uint16_t infinity) {
+  const leat_kern_t *kern = levels[level_count() - 1];
+  for (uint32_t h = 0; h < 0x10000; h++) {
+    float f;
+    uint16_t stored = (uint16_t)h, back;
+    kern->load[LEAT_KERN_F32][dtype](&f, &stored, 1, 1);
+    double want = value(stored);
+    if (isnan(want)) { assert_true(isnan(f)); continue; }
+    assert_true((double)f == want && signbit(f) == signbit(want));
+    kern->store[LEAT_KERN_F32][dtype](&back, 1, &f, 1);
+    assert_int_equal(back, stored);
+  }
+  for (int i = 0; i < 20000; i++) {
+    double d = value((uint16_t)(random_bits() % infinity)) * (1 + ((double)(random_bits() >> 12) * 0x1p-52 - 0.5) * 0x1p-7);
+    if (i % 8 == 0) d = (value((uint16_t)(i % infinity)) + value((uint16_t)(i % infinity + 1))) / 2;   // ties
+    if (i % 16 == 8) d = nextafter(d, 0);   // a float would round to the tie
+    uint16_t got;
+    kern->store[LEAT_KERN_F64][dtype](&got, 1, &d, 1);
+    assert_int_equal(got, nearest_half(d, value, infinity));
+    float f = (float)d;
+    kern->store[LEAT_KERN_F32][dtype](&got, 1, &f, 1);
+    assert_int_equal(got, nearest_half((double)f, value, infinity));
+  }
+}
+static void test_halves(void **unused) {
+  (void)unused;
+  check_half(2, bf16_value, 0x7f80);
+  check_half(3, f16_value, 0x7c00);
+}
+
+// --- every conversion, equal on all levels -----------------------------------------------------------------------------
+
+static void fill_class(void *out, int class_) {
+  for (int i = 0; i < COUNT; i++) {
+    double d = ((double)(int64_t)random_bits()) * ldexp(1, (int)(random_bits() % 80) - 90);
+    if (i % 5 == 0) d = (double)((int64_t)(random_bits() % 600) - 300);
+    if (class_ == LEAT_KERN_F32) ((float *)out)[i] = (float)d;
+    else if (class_ == LEAT_KERN_F64) ((double *)out)[i] = d;
+    else ((int64_t *)out)[i] = (int64_t)random_bits() >> random_bits() % 64;
+  }
+}
+
+static void check_conversions(int class_, int dtype) {
+  static const size_t bytes[] = {4, 8, 2, 2, 1, 1, 2, 4, 8, 1}, class_bytes[] = {4, 8, 8};
+  double values[COUNT], wrapped[2][COUNT], loaded[2][COUNT];
+  char stored[2][COUNT * 8 * 3];
+  fill_class(values, class_);
+  for (int stride = 1; stride <= 3; stride += 2) {
+    for (int l = 0; l < level_count(); l++) {
+      int to = l > 0;
+      memset(stored[to], 0, sizeof stored[to]);
+      levels[l]->store[class_][dtype](stored[to], stride, values, COUNT);
+      levels[l]->load[class_][dtype](loaded[to], stored[to], stride, COUNT);
+      levels[l]->wrap[class_][dtype](wrapped[to], values, NULL, NULL, COUNT);
+      assert_memory_equal(stored[0], stored[to], bytes[dtype] * COUNT * (size_t)stride);
+      assert_memory_equal(loaded[0], loaded[to], class_bytes[class_] * COUNT);
+      assert_memory_equal(loaded[0], wrapped[to], class_bytes[class_] * COUNT);   // a wrap is a store and a load
+    }
+  }
+}
+static void test_conversions(void **unused) {
+  (void)unused;
+  for (int c = 0; c < LEAT_KERN_CLASS_COUNT; c++) {
+    for (int d = 0; d < LEAT_KERN_DTYPE_COUNT; d++) check_conversions(c, d);
+    for (int from = 0; from < LEAT_KERN_CLASS_COUNT; from++) {
+      double values[COUNT], out[2][COUNT];
+      fill_class(values, from);
+      for (int l = 0; l < level_count(); l++) {
+        levels[l]->convert[c][from](out[l > 0], values, NULL, NULL, COUNT);
+        assert_memory_equal(out[0], out[l > 0], (c == LEAT_KERN_F32 ? 4 : 8) * COUNT);
+      }
+    }
+  }
+}
+
+// --- the functions of MAP ----------------------------------------------------------------------------------------------
+
+// The table of kern repeats the numbers of the compiler's; this is where they meet.
+static void test_numbers(void **unused) {
+  (void)unused;
+  static const char *const names[] = {
+#define SCALAR(suffix, name, arity, result, f64, i64) name,
+#include "ir/scalar.def"
+#undef SCALAR
+  };
+  static const int arities[] = {
+#define SCALAR(suffix, name, arity, result, f64, i64) arity,
+#include "ir/scalar.def"
+#undef SCALAR
+  };
+  assert_int_equal(sizeof names / sizeof *names, LEAT_KERN_SCALAR_FN_COUNT);
+#define SCALAR_FN(number, name, arity, floats, ints) \
+  assert_string_equal(names[number], #name);         \
+  assert_int_equal(arities[number], arity);
+#include "kern/scalar_fn.def"
+#undef SCALAR_FN
+}
+
+static void test_map_levels(void **unused) {
+  (void)unused;
+  for (int c = 0; c < LEAT_KERN_CLASS_COUNT; c++) {
+    for (int f = 0; f < LEAT_KERN_SCALAR_FN_COUNT; f++) {
+      if (leat_kern_portable.map[c][f] == NULL) continue;
+      double a[COUNT], b[COUNT], d[COUNT], out[2][COUNT];
+      fill_class(a, c), fill_class(b, c), fill_class(d, c);
+      for (int l = 0; l < level_count(); l++) {
+        levels[l]->map[c][f](out[l > 0], a, b, d, COUNT);
+        for (int i = 0; i < COUNT; i++) {
+          bool nan = c == LEAT_KERN_F32 ? isnan(((float *)out[0])[i]) && isnan(((float *)out[l > 0])[i])
+                                        : c == LEAT_KERN_F64 && isnan(out[0][i]) && isnan(out[l > 0][i]);
+          size_t w = c == LEAT_KERN_F32 ? 4 : 8;
+          if (!nan) assert_memory_equal((char *)out[0] + (size_t)i * w, (char *)out[l > 0] + (size_t)i * w, w);
+        }
+      }
+    }
+  }
+}
+
+static int64_t apply(int fn, int64_t a, int64_t b) {
+  int64_t r;
+  levels[level_count() - 1]->map[LEAT_KERN_I64][fn](&r, &a, &b, &b, 1);
+  return r;
+}
+static void test_integers(void **unused) {
+  (void)unused;
+  enum { DIV = 35, FLOORDIV = 36, FMOD = 37, REM = 38, POW = 39, SHL = 52, SHR = 53 };
+  assert_int_equal(apply(DIV, -7, 2), -3);
+  assert_int_equal(apply(DIV, 7, 0), 0);
+  assert_true(apply(DIV, INT64_MIN, -1) == INT64_MIN);
+  assert_int_equal(apply(FLOORDIV, -7, 2), -4);
+  assert_int_equal(apply(FLOORDIV, 7, -2), -4);
+  assert_int_equal(apply(FLOORDIV, 6, -2), -3);
+  assert_int_equal(apply(FMOD, -7, 2), -1);
+  assert_int_equal(apply(REM, -7, 2), 1);
+  assert_int_equal(apply(REM, 7, -2), -1);
+  assert_int_equal(apply(POW, -3, 3), -27);
+  assert_int_equal(apply(POW, 2, -1), 0);
+  assert_int_equal(apply(SHL, 1, 64), 0);
+  assert_int_equal(apply(SHR, -8, 1), -4);
+  assert_int_equal(apply(SHR, -8, 99), -1);
+}
+
+// --- memory ------------------------------------------------------------------------------------------------------------
+
+static void test_copies(void **unused) {
+  (void)unused;
+  static const int64_t shapes[][2] = {{1, 1}, {3, 50}, {50, 3}, {16, 16}, {33, 47}, {64, 64}};
+  enum { SIDE = 80 };
+  uint32_t *in = calloc(SIDE * SIDE, 4), *out = calloc(SIDE * SIDE, 4);
+  for (uint32_t i = 0; i < SIDE * SIDE; i++) in[i] = i;
+  for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+    for (int l = 0; l < level_count(); l++) {
+      static const int64_t strides[][2] = {{SIDE, 1}, {1, SIDE}, {0, 1}, {1, 0}, {SIDE, 0}, {2, SIDE}};
+      for (int k = 0; k < 6; k++) {
+        memset(out, 0xff, SIDE * SIDE * 4);
+        levels[l]->copy2_b4(out, SIDE, in, strides[k][0], strides[k][1], shapes[s][0] / (k == 5 ? 2 : 1), shapes[s][1]);
+        for (int64_t i = 0; i < shapes[s][0] / (k == 5 ? 2 : 1); i++) {
+          for (int64_t j = 0; j < SIDE; j++) {
+            uint32_t want = j < shapes[s][1] ? in[i * strides[k][0] + j * strides[k][1]] : UINT32_MAX;
+            assert_int_equal(out[i * SIDE + j], want);
+          }
+        }
+      }
+    }
+  }
+  free(in), free(out);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_halves),     cmocka_unit_test(test_conversions), cmocka_unit_test(test_numbers),
+      cmocka_unit_test(test_map_levels), cmocka_unit_test(test_integers),    cmocka_unit_test(test_copies),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
