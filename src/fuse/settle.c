@@ -161,6 +161,30 @@ static leat_status_t visit_compute(leat_rebuild_t *r, leat_op_id_t id) {
   return mark(r->user, first, op->result_count, prepare);
 }
 
+// Kinds that engines compute in f32, f64 and i64 only.
+static bool wants_full_width(uint32_t kind) {
+  return kind == LEAT_PRIM_CONV || kind == LEAT_PRIM_CONV_WGRAD || kind == LEAT_PRIM_POOL ||
+         kind == LEAT_PRIM_POOL_GRAD || kind == LEAT_PRIM_SCAN;
+}
+
+static bool is_narrow(uint32_t dtype) { return dtype == LEAT_BF16 || dtype == LEAT_F16; }
+
+// The op on f32 copies of its operands, its result rounded to the narrow dtype: what PyTorch does, accumulating in f32.
+static leat_status_t visit_widened(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  leat_value_t result = *leat_graph_value(r->from, op->result_first);
+  leat_dtype_t narrow = (leat_dtype_t)result.dtype;
+  leat_value_id_t inputs[2];
+  assert(op->input_count <= 2 && op->result_count == 1);
+  for (uint32_t i = 0; i < op->input_count; ++i) inputs[i] = leat_b_cast(&r->b, leat_rebuild_input(r, op, i), LEAT_F32);
+  result.dtype = LEAT_F32;
+  leat_value_id_t wide = leat_b_op(&r->b, op->kind, inputs, op->input_count, &r->from->attrs.data[op->attr_first],
+                                   op->attr_count, &result);
+  r->map[op->result_first] = leat_b_cast(&r->b, wide, narrow);
+  LEAT_TRY(leat_builder_take_status(&r->b));
+  return mark(r->user, r->map[op->result_first], 1, false);
+}
+
 static leat_status_t visit_leaf(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   LEAT_TRY(leat_rebuild_copy(r, id));
@@ -187,7 +211,9 @@ static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   if (kind == LEAT_PRIM_STORE) return visit_store(r, id);
   if (leat_kind_is_leaf(kind)) return visit_leaf(r, id);
   if (leat_kind_is_view(kind)) return visit_view(r, id);
-  return visit_compute(r, id);
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  bool narrow = is_narrow(leat_graph_value(r->from, op->result_first)->dtype);
+  return narrow && wants_full_width(kind) ? visit_widened(r, id) : visit_compute(r, id);
 }
 
 leat_status_t leat_settle(const leat_graph_t *from, leat_graph_t **out_graph) {
