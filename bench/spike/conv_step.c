@@ -24,9 +24,10 @@ static double fma_peak(void) {
   for (int rep = 0; rep < 5; rep++) {
     double s = now();
     for (int i = 0; i < 50000; i++) {
-      __asm__ volatile("vpxord %%zmm31, %%zmm31, %%zmm31\n" FMA(0) FMA(1) FMA(2) FMA(3) FMA(4) FMA(5) FMA(6) FMA(7) FMA(8)
-                       FMA(9) FMA(10) FMA(11) FMA(12) FMA(13) FMA(14) FMA(15) ::: "xmm0", "xmm1", "xmm2", "xmm3", "xmm4",
-                       "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm31");
+      __asm__ volatile("vpxord %%zmm31, %%zmm31, %%zmm31\n" FMA(0) FMA(1) FMA(2) FMA(3) FMA(4) FMA(5) FMA(6) FMA(7)
+                           FMA(8) FMA(9) FMA(10) FMA(11) FMA(12) FMA(13) FMA(14) FMA(15)::
+                               : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
+                                 "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm31");
     }
     double f = 50000.0 * 16 * 32 / (now() - s);
     best = f > best ? f : best;
@@ -60,7 +61,8 @@ static void measure(const char *name, uint32_t kind, const int64_t *params, cons
     printf("%s\n", leat_status_message(status));
     exit(1);
   }
-  const leat_rt_tile_t tile = {.rows = 1, .arguments = rig.arguments, .workspace = leat_alloc(rig.stage.workspace_bytes + 64)};
+  const leat_rt_tile_t tile = {
+      .rows = 1, .arguments = rig.arguments, .workspace = leat_alloc(rig.stage.workspace_bytes + 64)};
   double peak = fma_peak();
   for (int i = 0; i < 32; i++) {
     double s = now();

@@ -19,16 +19,16 @@ static double now(void) {
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
-#define MEDIAN_OF(reps, out, code)                           \
-  do {                                                       \
-    double t_[64];                                           \
-    for (int r_ = 0; r_ < (reps); r_++) {                    \
-      double s_ = now();                                     \
-      code;                                                  \
-      t_[r_] = now() - s_;                                   \
-    }                                                        \
-    qsort(t_, (size_t)(reps), sizeof *t_, by_value);         \
-    (out) = t_[(reps) / 2];                                  \
+#define MEDIAN_OF(reps, out, code)                   \
+  do {                                               \
+    double t_[64];                                   \
+    for (int r_ = 0; r_ < (reps); r_++) {            \
+      double s_ = now();                             \
+      code;                                          \
+      t_[r_] = now() - s_;                           \
+    }                                                \
+    qsort(t_, (size_t)(reps), sizeof *t_, by_value); \
+    (out) = t_[(reps) / 2];                          \
   } while (0)
 static int by_value(const void *a, const void *b) { return (*(const double *)a > *(const double *)b) * 2 - 1; }
 
@@ -38,9 +38,10 @@ static double fma_peak(void) {  // flops a second of 16 independent register cha
   for (int rep = 0; rep < 5; rep++) {
     double s = now();
     for (int i = 0; i < 50000; i++) {
-      __asm__ volatile("vpxord %%zmm31, %%zmm31, %%zmm31\n" FMA(0) FMA(1) FMA(2) FMA(3) FMA(4) FMA(5) FMA(6) FMA(7) FMA(8)
-                       FMA(9) FMA(10) FMA(11) FMA(12) FMA(13) FMA(14) FMA(15) ::: "xmm0", "xmm1", "xmm2", "xmm3", "xmm4",
-                       "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm31");
+      __asm__ volatile("vpxord %%zmm31, %%zmm31, %%zmm31\n" FMA(0) FMA(1) FMA(2) FMA(3) FMA(4) FMA(5) FMA(6) FMA(7)
+                           FMA(8) FMA(9) FMA(10) FMA(11) FMA(12) FMA(13) FMA(14) FMA(15)::
+                               : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
+                                 "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm31");
     }
     double f = 50000.0 * 16 * 32 / (now() - s);
     best = f > best ? f : best;
@@ -49,13 +50,16 @@ static double fma_peak(void) {  // flops a second of 16 independent register cha
 }
 
 // C[m,n] (+)= A[m,k] B[k,n], all row-major; B strided by ldb or packed in panels of nb columns; A^T when ta (A[k,m]).
-typedef struct gemm_s { int m, n, k, lda, ldb, ldc, mb, nb, kb, ta, packed, beta; } gemm_t;
+typedef struct gemm_s {
+  int m, n, k, lda, ldb, ldc, mb, nb, kb, ta, packed, beta;
+} gemm_t;
 static void gemm(const gemm_t *g, const float *a, const float *b, float *c) {
   const float one = 1, zero = 0;
   for (int j = 0; j < g->n; j += g->nb) {
     for (int i = 0; i < g->m; i += g->mb) {
       int m = g->m - i < g->mb ? g->m - i : g->mb, n = g->n - j < g->nb ? g->n - j : g->nb;
-      int ldb = g->packed ? n : g->ldb, flags = g->ta ? LIBXSMM_GEMM_FLAG_TRANS_B : 0, none = LIBXSMM_GEMM_PREFETCH_NONE;
+      int ldb = g->packed ? n : g->ldb, flags = g->ta ? LIBXSMM_GEMM_FLAG_TRANS_B : 0,
+          none = LIBXSMM_GEMM_PREFETCH_NONE;
       for (int p = 0; p < g->k; p += g->kb) {
         int k = g->k - p < g->kb ? g->k - p : g->kb;
         const float *beta = p > 0 || g->beta ? &one : &zero;
@@ -67,7 +71,8 @@ static void gemm(const gemm_t *g, const float *a, const float *b, float *c) {
   }
 }
 static void transpose(const float *src, int rows, int cols, float *dst) {  // dst[cols][rows]
-  libxsmm_otrans(dst, src, sizeof(float), (libxsmm_blasint)cols, (libxsmm_blasint)rows, (libxsmm_blasint)cols, (libxsmm_blasint)rows);
+  libxsmm_otrans(dst, src, sizeof(float), (libxsmm_blasint)cols, (libxsmm_blasint)rows, (libxsmm_blasint)cols,
+                 (libxsmm_blasint)rows);
 }
 static void transpose_to_panels(const float *src, int rows, int cols, int nb, float *dst) {  // W[n][k] -> [n/nb][k][nb]
   for (int i = 0; i < rows; i += nb) {
@@ -84,12 +89,18 @@ static float *buffer(size_t n) {
 static inline float exp_fast(float x) {
   float n = __builtin_rintf(x * 1.44269504f), r = x - n * 0.693147181f, p = 1.0f / 720;
   p = p * r + 1.0f / 120, p = p * r + 1.0f / 24, p = p * r + 1.0f / 6, p = p * r + 0.5f, p = p * r + 1, p = p * r + 1;
-  union { int i; float f; } u = {((int)n + 127) << 23};
+  union {
+    int i;
+    float f;
+  } u = {((int)n + 127) << 23};
   return p * u.f;
 }
 static inline float tanh_fast(float x) { return 1 - 2 / (exp_fast(2 * x) + 1); }
 
-typedef struct layer_s { int in, out; float *w, *m, *dw, *wt, *b, *db; } layer_t;
+typedef struct layer_s {
+  int in, out;
+  float *w, *m, *dw, *wt, *b, *db;
+} layer_t;
 static float *g_t;  // scratch for a transposed dY
 static double g_flops, g_gemm_s;
 static int g_copy_each_step = 1;
@@ -109,14 +120,16 @@ static void backward(layer_t *l, int rows, const float *x, const float *dy, floa
   transpose(dy, rows, l->out, g_t);
   timed_gemm(&(gemm_t){l->out, l->in, rows, rows, l->in, l->in, 32, 64, 256, 0, 0, 0}, g_t, x, l->dw);
   for (int j = 0; j < l->out; j++) l->db[j] = 0;
-  for (int i = 0; i < rows; i++) for (int j = 0; j < l->out; j++) l->db[j] += dy[(size_t)i * l->out + j];
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < l->out; j++) l->db[j] += dy[(size_t)i * l->out + j];
 }
 static void sgd(layer_t *l, float lr) {
   size_t n = (size_t)l->in * l->out;
   for (size_t i = 0; i < n; i++) l->m[i] = 0.9f * l->m[i] + l->dw[i], l->w[i] -= lr * l->m[i];
   for (int j = 0; j < l->out; j++) l->b[j] -= lr * l->db[j];
 }
-static void norm(const float *x, int rows, float *xhat, float *rstd) {  // gain 1, shift 0: two more streams do not matter here
+static void norm(const float *x, int rows, float *xhat,
+                 float *rstd) {  // gain 1, shift 0: two more streams do not matter here
   for (int i = 0; i < rows; i++) {
     float s = 0, q = 0;
     for (int j = 0; j < H; j++) s += x[i * H + j];
@@ -133,7 +146,11 @@ static void norm_grad(const float *xhat, const float *rstd, int rows, float *d) 
   }
 }
 
-typedef struct net_s { layer_t l[3]; float *x, *y1, *n1, *a1, *y2, *n2, *a2, *z, *d1, *d2, *dz, *r1, *r2; int *label; } net_t;
+typedef struct net_s {
+  layer_t l[3];
+  float *x, *y1, *n1, *a1, *y2, *n2, *a2, *z, *d1, *d2, *dz, *r1, *r2;
+  int *label;
+} net_t;
 static float step(net_t *t, int rows) {
   float loss = 0;
   forward(&t->l[0], rows, t->x, t->y1), norm(t->y1, rows, t->n1, t->r1);
@@ -166,7 +183,8 @@ static void question(const char *what, const gemm_t *g, const float *a, const fl
   printf("  %-44s tile %3dx%3dx%3d  %.2f of peak\n", what, g->mb, g->nb, g->kb, 2.0 * g->m * g->n * g->k / t / peak);
 }
 static void questions(int rows, float *x, float *w, float *dy, float *y, float *dw, float *wt) {
-  static const int tiles[][3] = {{32, 64, 64}, {32, 64, 256}, {32, 64, 1024}, {64, 64, 256}, {32, 32, 256}, {32, 128, 256}, {16, 48, 256}, {28, 32, 256}};
+  static const int tiles[][3] = {{32, 64, 64},  {32, 64, 256},  {32, 64, 1024}, {64, 64, 256},
+                                 {32, 32, 256}, {32, 128, 256}, {16, 48, 256},  {28, 32, 256}};
   for (size_t i = 0; i < sizeof tiles / sizeof *tiles; i++) {
     int mb = tiles[i][0], nb = tiles[i][1], kb = tiles[i][2];
     transpose(w, H, IN, wt);
@@ -174,15 +192,18 @@ static void questions(int rows, float *x, float *w, float *dy, float *y, float *
     transpose_to_panels(w, H, IN, nb, wt);
     question("forward, W^T packed in panels", &(gemm_t){rows, H, IN, IN, 0, H, mb, nb, kb, 0, 1, 0}, x, wt, y);
     transpose(x, rows, IN, g_t);
-    question("forward, batch as vector axis: Y^T = W X^T", &(gemm_t){H, rows, IN, IN, rows, rows, mb, nb, kb, 0, 0, 0}, w, g_t, y);
+    question("forward, batch as vector axis: Y^T = W X^T", &(gemm_t){H, rows, IN, IN, rows, rows, mb, nb, kb, 0, 0, 0},
+             w, g_t, y);
     question("dX = dY W, W[out,in] plain", &(gemm_t){rows, IN, H, H, IN, IN, mb, nb, kb, 0, 0, 0}, dy, w, wt);
     question("dW = dY^T X, transposed by flag", &(gemm_t){H, IN, rows, H, IN, IN, mb, nb, kb, 1, 0, 0}, dy, x, dw);
     transpose(dy, rows, H, g_t);
-    question("dW = dY^T X, dY transposed before", &(gemm_t){H, IN, rows, rows, IN, IN, mb, nb, kb, 0, 0, 0}, g_t, x, dw);
+    question("dW = dY^T X, dY transposed before", &(gemm_t){H, IN, rows, rows, IN, IN, mb, nb, kb, 0, 0, 0}, g_t, x,
+             dw);
   }
   double t, peak = fma_peak();
   MEDIAN_OF(15, t, transpose_to_panels(w, H, IN, 64, wt));
-  printf("  packing W[512,784] into transposed panels: %.1f us = %.2f of the forward GEMM at peak\n", t * 1e6, t * peak / (2.0 * rows * H * IN));
+  printf("  packing W[512,784] into transposed panels: %.1f us = %.2f of the forward GEMM at peak\n", t * 1e6,
+         t * peak / (2.0 * rows * H * IN));
   MEDIAN_OF(15, t, transpose(dy, rows, H, g_t));
   printf("  transposing dY[%d,512]: %.1f us\n", rows, t * 1e6);
 }
@@ -214,8 +235,8 @@ int main(void) {
       double peak = fma_peak();
       MEDIAN_OF(31, s, loss = step(&t, rows));
       printf("  step, W^T %s: %.0f us, %.2f of peak; GEMMs %.2f of peak, %.0f %% of the time; loss %.4f\n",
-             mode ? "packed each step" : "kept (no copy counted)", s * 1e6, g_flops / 31 / s / peak, g_flops / g_gemm_s / peak,
-             100 * g_gemm_s / 31 / s, loss);
+             mode ? "packed each step" : "kept (no copy counted)", s * 1e6, g_flops / 31 / s / peak,
+             g_flops / g_gemm_s / peak, 100 * g_gemm_s / 31 / s, loss);
     }
   }
   return 0;

@@ -20,55 +20,55 @@ static int64_t offset3(const int64_t strides[3], const int64_t at[3]) {
   return strides[0] * at[0] + strides[1] * at[1] + strides[2] * at[2];
 }
 
-#define EACH3(at, extents)                              \
-  for (at[0] = 0; at[0] < (extents)[0]; at[0]++)        \
-    for (at[1] = 0; at[1] < (extents)[1]; at[1]++)      \
+#define EACH3(at, extents)                         \
+  for (at[0] = 0; at[0] < (extents)[0]; at[0]++)   \
+    for (at[1] = 0; at[1] < (extents)[1]; at[1]++) \
       for (at[2] = 0; at[2] < (extents)[2]; at[2]++)
 
-#define DEFINE_CONV(T, suffix)                                                                                       \
-  static T conv_element_##suffix(const leat_kern_conv_t *s, const T *x, const T *w, const int64_t t[3]) {            \
-    T sum = 0;                                                                                                       \
-    for (int64_t c = 0; c < s->channels; c++) {                                                                      \
-      int64_t k[3];                                                                                                  \
-      EACH3(k, s->window.size) {                                                                                     \
-        int64_t at = input_offset(s, t, k);                                                                          \
-        T value = at >= 0 ? x[c * s->x[1] + at] : 0;                                                                 \
-        if (at != LEAT_KERN_HOLE) sum = suffix##_fma(w[c * s->w[1] + offset3(s->w + 2, k)], value, sum);             \
-      }                                                                                                              \
-    }                                                                                                                \
-    return sum;                                                                                                      \
-  }                                                                                                                  \
-  void KERN(conv_##suffix)(const leat_kern_conv_t *s, const T *x, const T *w, T *y) {                                \
-    for (int64_t n = 0; n < s->images; n++) {                                                                        \
-      for (int64_t o = 0; o < s->outputs; o++) {                                                                     \
-        int64_t first = (s->output_first + o) / s->outputs_per_group * s->channels, t[3];                            \
-        const T *from = x + n * s->x[0] + first * s->x[1];                                                           \
-        T *to = y + n * s->y[0] + o * s->y[1];                                                                       \
-        EACH3(t, s->window.out) to[offset3(s->y + 2, t)] = conv_element_##suffix(s, from, w + o * s->w[0], t);       \
-      }                                                                                                              \
-    }                                                                                                                \
-  }                                                                                                                  \
-  static T wgrad_element_##suffix(const leat_kern_conv_t *s, const T *x, const T *dy, const int64_t k[3]) {          \
-    T sum = 0;                                                                                                       \
-    for (int64_t n = 0; n < s->images; n++) {                                                                        \
-      int64_t t[3];                                                                                                  \
-      EACH3(t, s->window.out) {                                                                                      \
-        int64_t at = input_offset(s, t, k);                                                                          \
-        T value = at >= 0 ? x[n * s->x[0] + at] : 0;                                                                 \
-        if (at != LEAT_KERN_HOLE) sum = suffix##_fma(dy[n * s->y[0] + offset3(s->y + 2, t)], value, sum);            \
-      }                                                                                                              \
-    }                                                                                                                \
-    return sum;                                                                                                      \
-  }                                                                                                                  \
-  void KERN(conv_wgrad_##suffix)(const leat_kern_conv_t *s, const T *x, const T *dy, T *dw) {                        \
-    for (int64_t o = 0; o < s->outputs; o++) {                                                                       \
-      int64_t first = (s->output_first + o) / s->outputs_per_group * s->channels, k[3];                              \
-      for (int64_t c = 0; c < s->channels; c++) {                                                                    \
-        const T *from = x + (first + c) * s->x[1];                                                                   \
-        T *to = dw + o * s->w[0] + c * s->w[1];                                                                      \
-        EACH3(k, s->window.size) to[offset3(s->w + 2, k)] = wgrad_element_##suffix(s, from, dy + o * s->y[1], k);    \
-      }                                                                                                              \
-    }                                                                                                                \
+#define DEFINE_CONV(T, suffix)                                                                                    \
+  static T conv_element_##suffix(const leat_kern_conv_t *s, const T *x, const T *w, const int64_t t[3]) {         \
+    T sum = 0;                                                                                                    \
+    for (int64_t c = 0; c < s->channels; c++) {                                                                   \
+      int64_t k[3];                                                                                               \
+      EACH3(k, s->window.size) {                                                                                  \
+        int64_t at = input_offset(s, t, k);                                                                       \
+        T value = at >= 0 ? x[c * s->x[1] + at] : 0;                                                              \
+        if (at != LEAT_KERN_HOLE) sum = suffix##_fma(w[c * s->w[1] + offset3(s->w + 2, k)], value, sum);          \
+      }                                                                                                           \
+    }                                                                                                             \
+    return sum;                                                                                                   \
+  }                                                                                                               \
+  void KERN(conv_##suffix)(const leat_kern_conv_t *s, const T *x, const T *w, T *y) {                             \
+    for (int64_t n = 0; n < s->images; n++) {                                                                     \
+      for (int64_t o = 0; o < s->outputs; o++) {                                                                  \
+        int64_t first = (s->output_first + o) / s->outputs_per_group * s->channels, t[3];                         \
+        const T *from = x + n * s->x[0] + first * s->x[1];                                                        \
+        T *to = y + n * s->y[0] + o * s->y[1];                                                                    \
+        EACH3(t, s->window.out) to[offset3(s->y + 2, t)] = conv_element_##suffix(s, from, w + o * s->w[0], t);    \
+      }                                                                                                           \
+    }                                                                                                             \
+  }                                                                                                               \
+  static T wgrad_element_##suffix(const leat_kern_conv_t *s, const T *x, const T *dy, const int64_t k[3]) {       \
+    T sum = 0;                                                                                                    \
+    for (int64_t n = 0; n < s->images; n++) {                                                                     \
+      int64_t t[3];                                                                                               \
+      EACH3(t, s->window.out) {                                                                                   \
+        int64_t at = input_offset(s, t, k);                                                                       \
+        T value = at >= 0 ? x[n * s->x[0] + at] : 0;                                                              \
+        if (at != LEAT_KERN_HOLE) sum = suffix##_fma(dy[n * s->y[0] + offset3(s->y + 2, t)], value, sum);         \
+      }                                                                                                           \
+    }                                                                                                             \
+    return sum;                                                                                                   \
+  }                                                                                                               \
+  void KERN(conv_wgrad_##suffix)(const leat_kern_conv_t *s, const T *x, const T *dy, T *dw) {                     \
+    for (int64_t o = 0; o < s->outputs; o++) {                                                                    \
+      int64_t first = (s->output_first + o) / s->outputs_per_group * s->channels, k[3];                           \
+      for (int64_t c = 0; c < s->channels; c++) {                                                                 \
+        const T *from = x + (first + c) * s->x[1];                                                                \
+        T *to = dw + o * s->w[0] + c * s->w[1];                                                                   \
+        EACH3(k, s->window.size) to[offset3(s->w + 2, k)] = wgrad_element_##suffix(s, from, dy + o * s->y[1], k); \
+      }                                                                                                           \
+    }                                                                                                             \
   }
 
 DEFINE_CONV(float, f32)

@@ -9,38 +9,40 @@
 typedef struct job_s {
   const leat_kern_conv_t *s;
   const leat_kern_conv_phase_t *phase;
-  const float *x;                           // first channel of the group
-  const float *w;                           // [o][c][taps] with row length w_row
-  float *y;                                 // first output channel
+  const float *x;  // first channel of the group
+  const float *w;  // [o][c][taps] with row length w_row
+  float *y;        // first output channel
   float *image, *out;
   int64_t w_row, rows;
 } job_t;
 
 static int64_t clamp(int64_t v, int64_t low, int64_t high) { return v < low ? low : v > high ? high : v; }
 
-// `rows` rows of up to REG_LANES columns: copies of rows row_step apart, or zeros (from NULL). `tight`: one store covers a
-// row of the copy and may run into the next one, which is written after it.
-VEC_INLINE float *put_rows(float *to, int64_t width, const float *from, int64_t row_step, int64_t rows, reg_mask_t inside,
-                           reg_mask_t whole, const int tight) {
+// `rows` rows of up to REG_LANES columns: copies of rows row_step apart, or zeros (from NULL). `tight`: one store
+// covers a row of the copy and may run into the next one, which is written after it.
+VEC_INLINE float *put_rows(float *to, int64_t width, const float *from, int64_t row_step, int64_t rows,
+                           reg_mask_t inside, reg_mask_t whole, const int tight) {
   reg_t v = reg_zero();
   for (int64_t r = 0; r < rows; r++, to += width) {
     if (from) {
       v = reg_load_lanes(from, inside);
       from += row_step;
     }
-    if (tight) reg_store(to, v);
-    else reg_store_lanes(to, v, whole);
+    if (tight)
+      reg_store(to, v);
+    else
+      reg_store_lanes(to, v, whole);
   }
   return to;
 }
 
 // Columns [chunk, chunk + REG_LANES) of all rows of the copy, for one channel, k0 and k2. plane is NULL in the padding.
-VEC_INLINE void copy_columns(const job_t *j, const float *plane, int64_t i, int64_t band_first, int64_t chunk, float *to,
-                             const int tight) {
+VEC_INLINE void copy_columns(const job_t *j, const float *plane, int64_t i, int64_t band_first, int64_t chunk,
+                             float *to, const int tight) {
   const leat_kern_conv_reads_t *rows = &j->phase->dim[1], *columns = &j->phase->dim[2];
   const int64_t width = columns->count, row_step = j->s->x[3], n = j->phase->image_rows;
-  const reg_mask_t inside = reg_lanes(clamp(columns->low[i] - chunk, 0, REG_LANES),
-                                      clamp(columns->high[i] - chunk, 0, REG_LANES));
+  const reg_mask_t inside =
+      reg_lanes(clamp(columns->low[i] - chunk, 0, REG_LANES), clamp(columns->high[i] - chunk, 0, REG_LANES));
   const reg_mask_t whole = reg_lanes(0, clamp(width - chunk, 0, REG_LANES));
   const int64_t run = rows->stride == 1 ? n : 1;  // rows of the copy that follow each other in x
   to += chunk;
@@ -82,8 +84,10 @@ static void copy_image(const job_t *j, const float *x, int64_t channels, int64_t
       int64_t in = z * planes->stride + planes->shift[k0];
       const float *plane = in >= 0 && in < planes->in ? x + c * j->s->x[1] + in * j->s->x[2] : NULL;
       for (int64_t i = 0; i < columns->taps; i++, to += j->phase->image_rows * columns->count) {
-        if (!contiguous) copy_strided(j, plane, i, band_first, to);
-        else if (columns->count <= REG_LANES) copy_columns(j, plane, i, band_first, 0, to, 1);
+        if (!contiguous)
+          copy_strided(j, plane, i, band_first, to);
+        else if (columns->count <= REG_LANES)
+          copy_columns(j, plane, i, band_first, 0, to, 1);
         else {
           for (int64_t chunk = 0; chunk < columns->count; chunk += REG_LANES) {
             copy_columns(j, plane, i, band_first, chunk, to, 0);
@@ -113,8 +117,8 @@ static void run_band(const job_t *j, int64_t z, int64_t band_first, int64_t band
   const leat_kern_conv_phase_t *phase = j->phase;
   const leat_kern_conv_reads_t *d = phase->dim;
   const int64_t taps = d[0].taps * d[1].taps * d[2].taps;
-  leat_kern_taps_t t = {.base = j->image, .offsets = phase->offsets, .w_row = j->w_row, .rows = j->rows,
-                        .lanes = band_rows * d[2].count};
+  leat_kern_taps_t t = {
+      .base = j->image, .offsets = phase->offsets, .w_row = j->w_row, .rows = j->rows, .lanes = band_rows * d[2].count};
   t.out = j->out;
   t.out_row = d[2].count * phase->band;
   if (phase->store == 0) {
@@ -124,8 +128,10 @@ static void run_band(const job_t *j, int64_t z, int64_t band_first, int64_t band
   for (int64_t c = 0; c < j->s->channels; c += phase->channel_block) {
     int64_t channels = clamp(j->s->channels - c, 0, phase->channel_block);
     const float *x = j->x + c * j->s->x[1];
-    if (phase->direct != 0) t.base = x + z * j->s->x[2] + band_first * j->s->x[3];
-    else copy_image(j, x, channels, z, band_first);
+    if (phase->direct != 0)
+      t.base = x + z * j->s->x[2] + band_first * j->s->x[3];
+    else
+      copy_image(j, x, channels, z, band_first);
     t.taps = channels * taps;
     t.w = j->w + c * taps;
     t.accumulate = c > 0;
@@ -168,8 +174,8 @@ static void run_image(job_t *j, const float *x, const float *w, float *y) {
   }
 }
 
-void KERN(conv_fast)(const leat_kern_conv_plan_t *p, const leat_kern_conv_t *s, const float *x, const float *w, float *y,
-                     float *workspace) {
+void KERN(conv_fast)(const leat_kern_conv_plan_t *p, const leat_kern_conv_t *s, const float *x, const float *w,
+                     float *y, float *workspace) {
   for (int64_t i = 0; i < p->phase_count; i++) {
     const leat_kern_conv_phase_t *phase = &p->phases[i];
     const leat_kern_conv_reads_t *d = phase->dim;

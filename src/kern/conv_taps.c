@@ -3,7 +3,8 @@
 // of it is the input, shifted by offsets[k].
 //
 // A tile of ROWS x VECTORS registers accumulates over all taps before it touches memory. Tile shapes fill the registers
-// of the ISA level; an element is one fma chain in any of them, so that the shape of the tile does not show in the bits.
+// of the ISA level; an element is one fma chain in any of them, so that the shape of the tile does not show in the
+// bits.
 #include "kern/isa.h"
 #include "kern/reg.h"
 
@@ -14,8 +15,8 @@ enum {
   ACCUMULATORS_MAX = REG_COUNT >= 32 ? 24 : 12,
 };
 
-// One tile as named variables: GCC keeps an array of accumulators in memory as well. rows, vectors, whether a vector is the
-// last one (which has `last` lanes) are constants wherever tile() is inlined.
+// One tile as named variables: GCC keeps an array of accumulators in memory as well. rows, vectors, whether a vector is
+// the last one (which has `last` lanes) are constants wherever tile() is inlined.
 #define EACH_ROW(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7)
 #define EACH_VECTOR(M, m) M(m, 0) M(m, 1) M(m, 2) M(m, 3)
 #define LOAD(from, v) \
@@ -25,16 +26,18 @@ enum {
 #define START(m) EACH_VECTOR(START_ONE, m)
 #define STEP_ONE(m, v) \
   if (v < vectors) a##m##v = reg_fma(factor, x##v, a##m##v);
-#define STEP(m)                                  \
-  if (m < rows) {                                \
-    reg_t factor = reg_splat(w[m * w_row + k]);  \
-    EACH_VECTOR(STEP_ONE, m)                     \
+#define STEP(m)                                 \
+  if (m < rows) {                               \
+    reg_t factor = reg_splat(w[m * w_row + k]); \
+    EACH_VECTOR(STEP_ONE, m)                    \
   }
-#define FINISH_ONE(m, v)                                                                              \
-  if (v < vectors - 1) reg_store(out + m * out_row + v * REG_LANES, a##m##v);                         \
+#define FINISH_ONE(m, v)                                                      \
+  if (v < vectors - 1) reg_store(out + m * out_row + v * REG_LANES, a##m##v); \
   if (v == vectors - 1) reg_store_lanes(out + m * out_row + v * REG_LANES, a##m##v, mask);
-#define FINISH(m) \
-  if (m < rows) { EACH_VECTOR(FINISH_ONE, m) }
+#define FINISH(m)              \
+  if (m < rows) {              \
+    EACH_VECTOR(FINISH_ONE, m) \
+  }
 
 VEC_INLINE void tile(const int rows, const int vectors, const leat_kern_taps_t *t, const float *base, const float *w,
                      float *out, int64_t last) {
@@ -61,9 +64,10 @@ typedef void tile_t(const leat_kern_taps_t *t, const float *base, const float *w
     tile(rows, vectors, t, base, w, out, last);                                                                 \
   }
 #define EACH_VECTORS(M, rows) M(rows, 1) M(rows, 2) M(rows, 3) M(rows, 4)
-#define EACH_TILE(M)                                                                                    \
-  EACH_VECTORS(M, 1) EACH_VECTORS(M, 2) EACH_VECTORS(M, 3) EACH_VECTORS(M, 4) EACH_VECTORS(M, 5)        \
-  EACH_VECTORS(M, 6) EACH_VECTORS(M, 7) EACH_VECTORS(M, 8)
+#define EACH_TILE(M)                                                                                                \
+  EACH_VECTORS(M, 1)                                                                                                \
+  EACH_VECTORS(M, 2) EACH_VECTORS(M, 3) EACH_VECTORS(M, 4) EACH_VECTORS(M, 5) EACH_VECTORS(M, 6) EACH_VECTORS(M, 7) \
+      EACH_VECTORS(M, 8)
 EACH_TILE(TILE)
 
 #define ENTRY(rows, vectors) tile_##rows##_##vectors,
@@ -83,7 +87,8 @@ void KERN(conv_taps)(const leat_kern_taps_t *t) {
     int64_t end = t->lanes - first - (vectors - 1) * REG_LANES, last = end < REG_LANES ? end : REG_LANES;
     for (int64_t m = 0; m < t->rows;) {
       int64_t rows = next_piece(t->rows - m, most);
-      tiles[(rows - 1) * 4 + vectors - 1](t, t->base + first, t->w + m * t->w_row, t->out + m * t->out_row + first, last);
+      tiles[(rows - 1) * 4 + vectors - 1](t, t->base + first, t->w + m * t->w_row, t->out + m * t->out_row + first,
+                                          last);
       m += rows;
     }
     first += vectors * REG_LANES;

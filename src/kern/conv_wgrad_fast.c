@@ -8,8 +8,8 @@
 typedef struct job_s {
   const leat_kern_wgrad_plan_t *p;
   const leat_kern_conv_t *s;
-  const float *x, *dy;                      // first channel of the group, first output channel
-  float *sum;                               // [rows][window][channel]
+  const float *x, *dy;  // first channel of the group, first output channel
+  float *sum;           // [rows][window][channel]
   float *image, *slides, *packed_dy;
   int64_t rows, row_length;
 } job_t;
@@ -29,8 +29,10 @@ static void copy_row(const job_t *j, const float *in, float *to) {
   if (last == first) return;
   uint32_t *out = (uint32_t *)(to + first * channels);
   const uint32_t *from = (const uint32_t *)(in + (first - low) * s->x[4]);
-  if (channels == 1) KERN(copy2_b4)(out, 0, from, 0, s->x[4], 1, last - first);
-  else KERN(copy2_b4)(out, channels, from, s->x[4], s->x[1], last - first, channels);
+  if (channels == 1)
+    KERN(copy2_b4)(out, 0, from, 0, s->x[4], 1, last - first);
+  else
+    KERN(copy2_b4)(out, channels, from, s->x[4], s->x[1], last - first, channels);
 }
 
 // The copy of one image for output plane t0 and the band from output row `band_first` on.
@@ -46,9 +48,10 @@ static void copy_image(const job_t *j, const float *x, int64_t t0, int64_t band_
   }
 }
 
-// Copies `rows` pieces of `piece` floats, row_step apart, to one after the other. Moves run past the end of a piece; what
-// they spoil is written next.
-VEC_INLINE float *copy_pieces(float *to, const float *from, int64_t row_step, int64_t rows, int64_t piece, int64_t move) {
+// Copies `rows` pieces of `piece` floats, row_step apart, to one after the other. Moves run past the end of a piece;
+// what they spoil is written next.
+VEC_INLINE float *copy_pieces(float *to, const float *from, int64_t row_step, int64_t rows, int64_t piece,
+                              int64_t move) {
   for (int64_t r = 0; r < rows; r++, to += piece, from += row_step) {
     for (int64_t i = 0; i < piece; i += move) __builtin_memcpy(to + i, from + i, (size_t)move * sizeof *to);
   }
@@ -63,9 +66,12 @@ static void slide(const job_t *j, const float *image, float *to) {
   for (int64_t k0 = 0; k0 < w->size[0]; k0++) {
     for (int64_t c = 0; c < w->out[2]; c++) {
       const float *from = image + k0 * p->image_rows * row_step + c * w->stride[2] * j->s->channels;
-      if (piece <= 4) to = copy_pieces(to, from, row_step, p->image_rows, piece, 4);
-      else if (piece <= 8) to = copy_pieces(to, from, row_step, p->image_rows, piece, 8);
-      else to = copy_pieces(to, from, row_step, p->image_rows, piece, 16);
+      if (piece <= 4)
+        to = copy_pieces(to, from, row_step, p->image_rows, piece, 4);
+      else if (piece <= 8)
+        to = copy_pieces(to, from, row_step, p->image_rows, piece, 8);
+      else
+        to = copy_pieces(to, from, row_step, p->image_rows, piece, 16);
     }
   }
 }
@@ -96,8 +102,14 @@ static void run_band(const job_t *j, int64_t n, int64_t images, int64_t t0, int6
     if (p->slide != 0) slide(j, image, j->slides + i * p->slide_floats);
   }
   if (p->pack_dy != 0) pack_dy(j, dy, images, band_rows);
-  leat_kern_taps_t t = {.offsets = p->offsets, .taps = images * positions, .w = dy, .w_row = s->y[1], .rows = j->rows,
-                        .out_row = j->row_length, .lanes = p->run, .accumulate = n > 0 || t0 > 0 || band_first > 0};
+  leat_kern_taps_t t = {.offsets = p->offsets,
+                        .taps = images * positions,
+                        .w = dy,
+                        .w_row = s->y[1],
+                        .rows = j->rows,
+                        .out_row = j->row_length,
+                        .lanes = p->run,
+                        .accumulate = n > 0 || t0 > 0 || band_first > 0};
   if (p->pack_dy != 0) t.w = j->packed_dy, t.w_row = t.taps;
   for (int64_t r = 0; r < p->runs; r++) {
     t.base = (p->slide != 0 ? j->slides : j->image) + p->run_offsets[r];
@@ -113,7 +125,8 @@ static void store(const job_t *j, float *dw) {
   const float *from = j->sum;
   for (int64_t o = 0; o < j->rows; o++) {
     for (int64_t k = 0; k < size[0] * size[1] * size[2]; k++, from += s->channels) {
-      float *to = dw + o * s->w[0] + k / (size[1] * size[2]) * s->w[2] + k / size[2] % size[1] * s->w[3] + k % size[2] * s->w[4];
+      float *to = dw + o * s->w[0] + k / (size[1] * size[2]) * s->w[2] + k / size[2] % size[1] * s->w[3] +
+                  k % size[2] * s->w[4];
       for (int64_t c = 0; c < s->channels; c++) to[c * s->w[1]] = from[c];
     }
   }
@@ -121,8 +134,13 @@ static void store(const job_t *j, float *dw) {
 
 void KERN(conv_wgrad_fast)(const leat_kern_wgrad_plan_t *p, const leat_kern_conv_t *s, const float *x, const float *dy,
                            float *dw, float *workspace) {
-  job_t j = {.p = p, .s = s, .sum = workspace, .image = workspace + p->image_at, .slides = workspace + p->slides_at,
-             .packed_dy = workspace + p->dy_at, .row_length = p->runs * p->run};
+  job_t j = {.p = p,
+             .s = s,
+             .sum = workspace,
+             .image = workspace + p->image_at,
+             .slides = workspace + p->slides_at,
+             .packed_dy = workspace + p->dy_at,
+             .row_length = p->runs * p->run};
   for (int64_t o = 0; o < s->outputs; o += j.rows) {
     int64_t at = s->output_first + o, group = at / s->outputs_per_group;
     j.rows = clamp((group + 1) * s->outputs_per_group - at, 0, s->outputs - o);

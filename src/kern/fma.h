@@ -54,8 +54,10 @@ VEC_INLINE double fma_round(unsigned __int128 mantissa, int exponent, uint64_t s
   int width = high != 0 ? 128 - __builtin_clzll(high) : 64 - __builtin_clzll((uint64_t)mantissa);
   int shift = width - 53;
   if (exponent + shift < -1074) shift = -1074 - exponent;  // subnormal: the last bit is 2^-1074
-  if (shift <= 0) mantissa <<= -shift;
-  else mantissa = fma_shift_sticky(mantissa << 2, shift);  // two bits below the last: half, and the rest
+  if (shift <= 0)
+    mantissa <<= -shift;
+  else
+    mantissa = fma_shift_sticky(mantissa << 2, shift);  // two bits below the last: half, and the rest
   uint64_t m = (uint64_t)mantissa;
   if (shift > 0) {
     uint64_t rest = m & 3;
@@ -65,9 +67,12 @@ VEC_INLINE double fma_round(unsigned __int128 mantissa, int exponent, uint64_t s
   exponent += shift;
   if (m >> 53 != 0) m >>= 1, exponent++;
   fma_f64_bits_t r = {.u = sign};
-  if (exponent > 971) r.u |= (uint64_t)0x7ff << 52;
-  else if (m >> 52 != 0) r.u |= (uint64_t)(exponent + 1075) << 52 | (m & 0xfffffffffffffu);
-  else r.u |= m;
+  if (exponent > 971)
+    r.u |= (uint64_t)0x7ff << 52;
+  else if (m >> 52 != 0)
+    r.u |= (uint64_t)(exponent + 1075) << 52 | (m & 0xfffffffffffffu);
+  else
+    r.u |= m;
   return r.d;
 }
 

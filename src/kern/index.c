@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gather and scatter: moves between a small operand and the rows of a table that an index names. Work goes in runs along
-// the innermost dim; where the index does not depend on that dim, a run is one row.
+// Gather and scatter: moves between a small operand and the rows of a table that an index names. Work goes in runs
+// along the innermost dim; where the index does not depend on that dim, a run is one row.
 #include "kern/isa.h"
 
 // The table row that the index at `offset` names, or -1.
@@ -25,46 +25,45 @@ static int walk_next(const leat_kern_indexed_t *s, walk_t *w) {
   return 0;
 }
 // Elements of the innermost dim that share an index; the other operand's run lengths follow from it.
-static inline int64_t run_length(const leat_kern_indexed_t *s) { return s->index[s->rank - 1] == 0 ? s->dims[s->rank - 1] : 1; }
+static inline int64_t run_length(const leat_kern_indexed_t *s) {
+  return s->index[s->rank - 1] == 0 ? s->dims[s->rank - 1] : 1;
+}
 
-#define DEFINE_GATHER(suffix, T)                                                                                        \
-  static void gather_run_##suffix(const leat_kern_indexed_t *s, const T *from, T *to,      \
-                                int64_t n) {                                                                       \
-    int64_t from_step = s->table[s->rank - 1], to_step = s->small[s->rank - 1];                                    \
-    if (from_step == 1 && to_step == 1) {                                                                          \
-      for (int64_t i = 0; i < n; i++) to[i] = from[i];                                                             \
-    } else {                                                                                                       \
-      for (int64_t i = 0; i < n; i++) to[i * to_step] = from[i * from_step];                                       \
-    }                                                                                                              \
-  }                                                                                                                \
-  void KERN(gather_##suffix)(const leat_kern_indexed_t *s, const T *table, const void *index,          \
-                            T *out) {                                                                 \
-    int64_t last = s->rank - 1, n = run_length(s);                                                                 \
-    walk_t w = {0};                                                                                                \
-    do {                                                                                                           \
-      for (int64_t j = 0; j < s->dims[last]; j += n) {                                                             \
-        int64_t row = row_at(s, index, w.index + j * s->index[last]);                                              \
-        T *to = out + w.small + j * s->small[last];                                                   \
-        if (row >= 0) {                                                                                            \
-          gather_run_##suffix(s, table + w.table + j * s->table[last] + row * s->step, to, n);                       \
-        } else {                                                                                                   \
-          for (int64_t i = 0; i < n; i++) to[i * s->small[last]] = 0;                                              \
-        }                                                                                                          \
-      }                                                                                                            \
-    } while (walk_next(s, &w));                                                                                    \
-  }                                                                                                                \
-  void KERN(scatter_set_##suffix)(const leat_kern_indexed_t *s, const void *index, const T *updates,   \
-                                 T *table) {                                                          \
-    int64_t last = s->rank - 1, n = run_length(s);                                                                 \
-    walk_t w = {0};                                                                                                \
-    do {                                                                                                           \
-      for (int64_t j = 0; j < s->dims[last]; j += n) {                                                             \
-        int64_t row = row_at(s, index, w.index + j * s->index[last]);                                              \
-        T *to = table + w.table + j * s->table[last] + row * s->step;                                 \
-        const T *from = updates + w.small + j * s->small[last];                                       \
-        for (int64_t i = 0; i < n && row >= 0; i++) to[i * s->table[last]] = from[i * s->small[last]];             \
-      }                                                                                                            \
-    } while (walk_next(s, &w));                                                                                    \
+#define DEFINE_GATHER(suffix, T)                                                                                 \
+  static void gather_run_##suffix(const leat_kern_indexed_t *s, const T *from, T *to, int64_t n) {               \
+    int64_t from_step = s->table[s->rank - 1], to_step = s->small[s->rank - 1];                                  \
+    if (from_step == 1 && to_step == 1) {                                                                        \
+      for (int64_t i = 0; i < n; i++) to[i] = from[i];                                                           \
+    } else {                                                                                                     \
+      for (int64_t i = 0; i < n; i++) to[i * to_step] = from[i * from_step];                                     \
+    }                                                                                                            \
+  }                                                                                                              \
+  void KERN(gather_##suffix)(const leat_kern_indexed_t *s, const T *table, const void *index, T *out) {          \
+    int64_t last = s->rank - 1, n = run_length(s);                                                               \
+    walk_t w = {0};                                                                                              \
+    do {                                                                                                         \
+      for (int64_t j = 0; j < s->dims[last]; j += n) {                                                           \
+        int64_t row = row_at(s, index, w.index + j * s->index[last]);                                            \
+        T *to = out + w.small + j * s->small[last];                                                              \
+        if (row >= 0) {                                                                                          \
+          gather_run_##suffix(s, table + w.table + j * s->table[last] + row * s->step, to, n);                   \
+        } else {                                                                                                 \
+          for (int64_t i = 0; i < n; i++) to[i * s->small[last]] = 0;                                            \
+        }                                                                                                        \
+      }                                                                                                          \
+    } while (walk_next(s, &w));                                                                                  \
+  }                                                                                                              \
+  void KERN(scatter_set_##suffix)(const leat_kern_indexed_t *s, const void *index, const T *updates, T *table) { \
+    int64_t last = s->rank - 1, n = run_length(s);                                                               \
+    walk_t w = {0};                                                                                              \
+    do {                                                                                                         \
+      for (int64_t j = 0; j < s->dims[last]; j += n) {                                                           \
+        int64_t row = row_at(s, index, w.index + j * s->index[last]);                                            \
+        T *to = table + w.table + j * s->table[last] + row * s->step;                                            \
+        const T *from = updates + w.small + j * s->small[last];                                                  \
+        for (int64_t i = 0; i < n && row >= 0; i++) to[i * s->table[last]] = from[i * s->small[last]];           \
+      }                                                                                                          \
+    } while (walk_next(s, &w));                                                                                  \
   }
 
 DEFINE_GATHER(b1, uint8_t)
@@ -77,35 +76,35 @@ DEFINE_GATHER(b8, uint64_t)
 #define FOLD_MIN(a, b) ((b) < (a) || (b) != (b) ? (b) : (a))
 
 // WIDE: unsigned for integers, so that sums and products wrap.
-#define DEFINE_SCATTER(T, WIDE, suffix)                                                                            \
-  static void scatter_run_##suffix(const leat_kern_indexed_t *s, uint32_t fn, const T *from, T *to, int64_t n) {   \
-    int64_t a = s->table[s->rank - 1], b = s->small[s->rank - 1];                                                  \
-    switch (fn) {                                                                                                  \
-      case LEAT_KERN_SUM:                                                                                          \
-        for (int64_t i = 0; i < n; i++) to[i * a] = (T)((WIDE)to[i * a] + (WIDE)from[i * b]);                      \
-        break;                                                                                                     \
-      case LEAT_KERN_PROD:                                                                                         \
-        for (int64_t i = 0; i < n; i++) to[i * a] = (T)((WIDE)to[i * a] * (WIDE)from[i * b]);                      \
-        break;                                                                                                     \
-      case LEAT_KERN_MAX:                                                                                          \
-        for (int64_t i = 0; i < n; i++) to[i * a] = FOLD_MAX(to[i * a], from[i * b]);                              \
-        break;                                                                                                     \
-      default:                                                                                                     \
-        for (int64_t i = 0; i < n; i++) to[i * a] = FOLD_MIN(to[i * a], from[i * b]);                              \
-    }                                                                                                              \
-  }                                                                                                                \
-  void KERN(scatter_##suffix)(const leat_kern_indexed_t *s, uint32_t fn, const void *index, const T *updates,      \
-                              T *table) {                                                                          \
-    int64_t last = s->rank - 1, n = run_length(s);                                                                 \
-    walk_t w = {0};                                                                                                \
-    do {                                                                                                           \
-      for (int64_t j = 0; j < s->dims[last]; j += n) {                                                             \
-        int64_t row = row_at(s, index, w.index + j * s->index[last]);                                              \
-        if (row < 0) continue;                                                                                     \
-        T *to = table + w.table + j * s->table[last] + row * s->step;                                              \
-        scatter_run_##suffix(s, fn, updates + w.small + j * s->small[last], to, n);                                \
-      }                                                                                                            \
-    } while (walk_next(s, &w));                                                                                    \
+#define DEFINE_SCATTER(T, WIDE, suffix)                                                                          \
+  static void scatter_run_##suffix(const leat_kern_indexed_t *s, uint32_t fn, const T *from, T *to, int64_t n) { \
+    int64_t a = s->table[s->rank - 1], b = s->small[s->rank - 1];                                                \
+    switch (fn) {                                                                                                \
+      case LEAT_KERN_SUM:                                                                                        \
+        for (int64_t i = 0; i < n; i++) to[i * a] = (T)((WIDE)to[i * a] + (WIDE)from[i * b]);                    \
+        break;                                                                                                   \
+      case LEAT_KERN_PROD:                                                                                       \
+        for (int64_t i = 0; i < n; i++) to[i * a] = (T)((WIDE)to[i * a] * (WIDE)from[i * b]);                    \
+        break;                                                                                                   \
+      case LEAT_KERN_MAX:                                                                                        \
+        for (int64_t i = 0; i < n; i++) to[i * a] = FOLD_MAX(to[i * a], from[i * b]);                            \
+        break;                                                                                                   \
+      default:                                                                                                   \
+        for (int64_t i = 0; i < n; i++) to[i * a] = FOLD_MIN(to[i * a], from[i * b]);                            \
+    }                                                                                                            \
+  }                                                                                                              \
+  void KERN(scatter_##suffix)(const leat_kern_indexed_t *s, uint32_t fn, const void *index, const T *updates,    \
+                              T *table) {                                                                        \
+    int64_t last = s->rank - 1, n = run_length(s);                                                               \
+    walk_t w = {0};                                                                                              \
+    do {                                                                                                         \
+      for (int64_t j = 0; j < s->dims[last]; j += n) {                                                           \
+        int64_t row = row_at(s, index, w.index + j * s->index[last]);                                            \
+        if (row < 0) continue;                                                                                   \
+        T *to = table + w.table + j * s->table[last] + row * s->step;                                            \
+        scatter_run_##suffix(s, fn, updates + w.small + j * s->small[last], to, n);                              \
+      }                                                                                                          \
+    } while (walk_next(s, &w));                                                                                  \
   }
 
 DEFINE_SCATTER(float, float, f32)

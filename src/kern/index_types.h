@@ -9,21 +9,26 @@
 // order, and a table whose dim `extent`, `step` is addressed by an index. Strides in elements, 0 where the table or the
 // index lacks the dim. An index below 0 counts from the end; one that is still out of range moves nothing.
 typedef struct leat_kern_indexed_s {
-  int64_t rank;                             // 1..8
+  int64_t rank;  // 1..8
   int64_t dims[8];
   int64_t small[8], table[8], index[8];
-  int64_t extent, step;                     // of the table's addressed dim
-  int32_t index_is_64;                      // else int32_t
+  int64_t extent, step;  // of the table's addressed dim
+  int32_t index_is_64;   // else int32_t
 } leat_kern_indexed_t;
 
-// `lines` scans side by side over `count` elements each. A reverse scan points at the last elements, with negative steps.
+// `lines` scans side by side over `count` elements each. A reverse scan points at the last elements, with negative
+// steps.
 typedef struct leat_kern_scan_s {
   int64_t count, in_step, out_step;
   int64_t lines, in_line, out_line;
 } leat_kern_scan_t;
 
-enum leat_kern_fn {                         // ORDER: = pef_fn, which the stages pass on
-  LEAT_KERN_SUM = 0, LEAT_KERN_PROD = 1, LEAT_KERN_MAX = 2, LEAT_KERN_MIN = 3, LEAT_KERN_SET = 6
+enum leat_kern_fn {  // ORDER: = pef_fn, which the stages pass on
+  LEAT_KERN_SUM = 0,
+  LEAT_KERN_PROD = 1,
+  LEAT_KERN_MAX = 2,
+  LEAT_KERN_MIN = 3,
+  LEAT_KERN_SET = 6
 };
 
 // What a sort moves: an unsigned key whose order is the order of the values, and where the value came from.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pooling of one plane and its gradient, any strides, padding and dilation. Padding is left out. The maximum of a window
-// is its first one in row-major order; a NaN wins over everything before it, as in PyTorch.
+// Pooling of one plane and its gradient, any strides, padding and dilation. Padding is left out. The maximum of a
+// window is its first one in row-major order; a NaN wins over everything before it, as in PyTorch.
 #include "kern/isa.h"
 
 static int64_t offset3(const int64_t strides[3], const int64_t at[3]) {
@@ -17,64 +17,64 @@ static int64_t input_offset(const leat_kern_window_t *w, const int64_t strides[3
   return offset3(strides, at);
 }
 
-#define EACH3(at, extents)                              \
-  for (at[0] = 0; at[0] < (extents)[0]; at[0]++)        \
-    for (at[1] = 0; at[1] < (extents)[1]; at[1]++)      \
+#define EACH3(at, extents)                         \
+  for (at[0] = 0; at[0] < (extents)[0]; at[0]++)   \
+    for (at[1] = 0; at[1] < (extents)[1]; at[1]++) \
       for (at[2] = 0; at[2] < (extents)[2]; at[2]++)
 
-#define DEFINE_POOL(T, suffix)                                                                                      \
-  void KERN(pool_max_##suffix)(const leat_kern_pool_t *s, const T *x, T *y) {                                       \
-    int64_t t[3], k[3];                                                                                             \
-    EACH3(t, s->window.out) {                                                                                       \
-      T best = -__builtin_inff();                                                                                   \
-      EACH3(k, s->window.size) {                                                                                    \
-        int64_t at = input_offset(&s->window, s->x, t, k);                                                          \
-        if (at >= 0 && (x[at] > best || x[at] != x[at])) best = x[at];                                              \
-      }                                                                                                             \
-      y[offset3(s->y, t)] = best;                                                                                   \
-    }                                                                                                               \
-  }                                                                                                                 \
-  void KERN(pool_sum_##suffix)(const leat_kern_pool_t *s, const T *x, T *y) {                                       \
-    int64_t t[3], k[3];                                                                                             \
-    EACH3(t, s->window.out) {                                                                                       \
-      T sum = 0;                                                                                                    \
-      EACH3(k, s->window.size) {                                                                                    \
-        int64_t at = input_offset(&s->window, s->x, t, k);                                                          \
-        if (at >= 0) sum += x[at];                                                                                  \
-      }                                                                                                             \
-      y[offset3(s->y, t)] = sum;                                                                                    \
-    }                                                                                                               \
-  }                                                                                                                 \
-  static void clear_##suffix(const leat_kern_pool_t *s, T *dx) {                                                    \
-    int64_t at[3];                                                                                                  \
-    EACH3(at, s->window.in) dx[offset3(s->dx, at)] = 0;                                                             \
-  }                                                                                                                 \
-  void KERN(pool_grad_max_##suffix)(const leat_kern_pool_t *s, const T *x, const T *dy, T *dx) {                    \
-    int64_t t[3], k[3];                                                                                             \
-    clear_##suffix(s, dx);                                                                                          \
-    EACH3(t, s->window.out) {                                                                                       \
-      T best = -__builtin_inff();                                                                                   \
-      int64_t winner = -1;                                                                                          \
-      EACH3(k, s->window.size) {                                                                                    \
-        int64_t at = input_offset(&s->window, s->x, t, k);                                                          \
-        if (at >= 0 && (winner < 0 || x[at] > best || x[at] != x[at])) {                                            \
-          best = x[at];                                                                                             \
-          winner = input_offset(&s->window, s->dx, t, k);                                                           \
-        }                                                                                                           \
-      }                                                                                                             \
-      if (winner >= 0) dx[winner] += dy[offset3(s->y, t)];                                                          \
-    }                                                                                                               \
-  }                                                                                                                 \
-  void KERN(pool_grad_sum_##suffix)(const leat_kern_pool_t *s, const T *x, const T *dy, T *dx) {                    \
-    int64_t t[3], k[3];                                                                                             \
-    (void)x;                                                                                                        \
-    clear_##suffix(s, dx);                                                                                          \
-    EACH3(t, s->window.out) {                                                                                       \
-      EACH3(k, s->window.size) {                                                                                    \
-        int64_t at = input_offset(&s->window, s->dx, t, k);                                                         \
-        if (at >= 0) dx[at] += dy[offset3(s->y, t)];                                                                \
-      }                                                                                                             \
-    }                                                                                                               \
+#define DEFINE_POOL(T, suffix)                                                                   \
+  void KERN(pool_max_##suffix)(const leat_kern_pool_t *s, const T *x, T *y) {                    \
+    int64_t t[3], k[3];                                                                          \
+    EACH3(t, s->window.out) {                                                                    \
+      T best = -__builtin_inff();                                                                \
+      EACH3(k, s->window.size) {                                                                 \
+        int64_t at = input_offset(&s->window, s->x, t, k);                                       \
+        if (at >= 0 && (x[at] > best || x[at] != x[at])) best = x[at];                           \
+      }                                                                                          \
+      y[offset3(s->y, t)] = best;                                                                \
+    }                                                                                            \
+  }                                                                                              \
+  void KERN(pool_sum_##suffix)(const leat_kern_pool_t *s, const T *x, T *y) {                    \
+    int64_t t[3], k[3];                                                                          \
+    EACH3(t, s->window.out) {                                                                    \
+      T sum = 0;                                                                                 \
+      EACH3(k, s->window.size) {                                                                 \
+        int64_t at = input_offset(&s->window, s->x, t, k);                                       \
+        if (at >= 0) sum += x[at];                                                               \
+      }                                                                                          \
+      y[offset3(s->y, t)] = sum;                                                                 \
+    }                                                                                            \
+  }                                                                                              \
+  static void clear_##suffix(const leat_kern_pool_t *s, T *dx) {                                 \
+    int64_t at[3];                                                                               \
+    EACH3(at, s->window.in) dx[offset3(s->dx, at)] = 0;                                          \
+  }                                                                                              \
+  void KERN(pool_grad_max_##suffix)(const leat_kern_pool_t *s, const T *x, const T *dy, T *dx) { \
+    int64_t t[3], k[3];                                                                          \
+    clear_##suffix(s, dx);                                                                       \
+    EACH3(t, s->window.out) {                                                                    \
+      T best = -__builtin_inff();                                                                \
+      int64_t winner = -1;                                                                       \
+      EACH3(k, s->window.size) {                                                                 \
+        int64_t at = input_offset(&s->window, s->x, t, k);                                       \
+        if (at >= 0 && (winner < 0 || x[at] > best || x[at] != x[at])) {                         \
+          best = x[at];                                                                          \
+          winner = input_offset(&s->window, s->dx, t, k);                                        \
+        }                                                                                        \
+      }                                                                                          \
+      if (winner >= 0) dx[winner] += dy[offset3(s->y, t)];                                       \
+    }                                                                                            \
+  }                                                                                              \
+  void KERN(pool_grad_sum_##suffix)(const leat_kern_pool_t *s, const T *x, const T *dy, T *dx) { \
+    int64_t t[3], k[3];                                                                          \
+    (void)x;                                                                                     \
+    clear_##suffix(s, dx);                                                                       \
+    EACH3(t, s->window.out) {                                                                    \
+      EACH3(k, s->window.size) {                                                                 \
+        int64_t at = input_offset(&s->window, s->dx, t, k);                                      \
+        if (at >= 0) dx[at] += dy[offset3(s->y, t)];                                             \
+      }                                                                                          \
+    }                                                                                            \
   }
 
 DEFINE_POOL(float, f32)

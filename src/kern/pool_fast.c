@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pooling of planes whose rows are contiguous, 16 outputs of a row (a strip) at a time; the bits of pool.c. For the
-// gradient of a maximum the winners of 16 windows are found together and then take their gradients one by one, in window
-// order.
+// gradient of a maximum the winners of 16 windows are found together and then take their gradients one by one, in
+// window order.
 #include "kern/isa.h"
 #include "kern/reg.h"
 
@@ -51,8 +51,8 @@ static int is_open(const leat_kern_window_t *w, strip_t s, const rows_t *rows) {
 // The inputs p[i * step] of all lanes, for a step of 1 or 2.
 VEC_INLINE vf32_t load(const float *p, int64_t step) {
   if (step == 1) return vf32_load(p);
-  return __builtin_shufflevector(vf32_load(p), vf32_load(p + LANES - 1), 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27,
-                                 29, 31);
+  return __builtin_shufflevector(vf32_load(p), vf32_load(p + LANES - 1), 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25,
+                                 27, 29, 31);
 }
 // The inputs of window position k; *out_lanes: those that lie in the row, the others get `fill`. Reads nothing else.
 static vf32_t load_clipped(const leat_kern_window_t *w, strip_t s, const float *row, int64_t k, float fill,
@@ -73,44 +73,46 @@ static vf32_t load_clipped(const leat_kern_window_t *w, strip_t s, const float *
 #define SUM_START 0.0f
 #define SUM_STEP(acc, v) ((acc) + (v))
 
-#define DEFINE_POOL(fn, START, STEP)                                                                                \
-  VEC_INLINE vf32_t fn##_open(const leat_kern_window_t *w, strip_t s, const rows_t *rows, int64_t step) {           \
-    vf32_t acc = vf32_splat(START);                                                                                 \
-    for (int64_t r = 0; r < rows->count; r++) {                                                                     \
-      const float *p = rows->row[r] + s.at;                                                                         \
-      for (int64_t k = 0; k < w->size[2]; k++, p += w->dilation[2]) {                                               \
-        vf32_t v = load(p, step);                                                                                   \
-        acc = STEP(acc, v);                                                                                         \
-      }                                                                                                             \
-    }                                                                                                               \
-    return acc;                                                                                                     \
-  }                                                                                                                 \
-  static vf32_t fn##_clipped(const leat_kern_window_t *w, strip_t s, const rows_t *rows) {                          \
-    vf32_t acc = vf32_splat(START);                                                                                 \
-    for (int64_t r = 0; r < rows->count; r++) {                                                                     \
-      for (int64_t k = 0; k < w->size[2]; k++) {                                                                    \
-        vi32_t lanes;                                                                                               \
-        vf32_t v = load_clipped(w, s, rows->row[r], k, START, &lanes);                                              \
-        acc = STEP(acc, v);                                                                                         \
-      }                                                                                                             \
-    }                                                                                                               \
-    return acc;                                                                                                     \
-  }                                                                                                                 \
-  void KERN(pool_##fn##_fast)(const leat_kern_pool_t *s, const float *x, float *y) {                                \
-    const leat_kern_window_t *w = &s->window;                                                                       \
-    rows_t rows;                                                                                                    \
-    for (int64_t t = 0; t < w->out[0] * w->out[1]; t++) {                                                           \
-      const int64_t t0 = t / w->out[1], t1 = t - t0 * w->out[1];                                                    \
-      float *to = y + t0 * s->y[0] + t1 * s->y[1];                                                                  \
-      find_rows(s, x, t0, t1, &rows);                                                                               \
-      for (int64_t first = 0; first < w->out[2]; first += LANES) {                                                  \
-        const strip_t strip = strip_of(w, first);                                                                   \
-        vf32_t acc;                                                                                                 \
-        if (!is_open(w, strip, &rows)) acc = fn##_clipped(w, strip, &rows);                                         \
-        else acc = w->stride[2] == 1 ? fn##_open(w, strip, &rows, 1) : fn##_open(w, strip, &rows, 2);               \
-        vf32_store_lanes(to + first, acc, 0, strip.outputs);                                                        \
-      }                                                                                                             \
-    }                                                                                                               \
+#define DEFINE_POOL(fn, START, STEP)                                                                      \
+  VEC_INLINE vf32_t fn##_open(const leat_kern_window_t *w, strip_t s, const rows_t *rows, int64_t step) { \
+    vf32_t acc = vf32_splat(START);                                                                       \
+    for (int64_t r = 0; r < rows->count; r++) {                                                           \
+      const float *p = rows->row[r] + s.at;                                                               \
+      for (int64_t k = 0; k < w->size[2]; k++, p += w->dilation[2]) {                                     \
+        vf32_t v = load(p, step);                                                                         \
+        acc = STEP(acc, v);                                                                               \
+      }                                                                                                   \
+    }                                                                                                     \
+    return acc;                                                                                           \
+  }                                                                                                       \
+  static vf32_t fn##_clipped(const leat_kern_window_t *w, strip_t s, const rows_t *rows) {                \
+    vf32_t acc = vf32_splat(START);                                                                       \
+    for (int64_t r = 0; r < rows->count; r++) {                                                           \
+      for (int64_t k = 0; k < w->size[2]; k++) {                                                          \
+        vi32_t lanes;                                                                                     \
+        vf32_t v = load_clipped(w, s, rows->row[r], k, START, &lanes);                                    \
+        acc = STEP(acc, v);                                                                               \
+      }                                                                                                   \
+    }                                                                                                     \
+    return acc;                                                                                           \
+  }                                                                                                       \
+  void KERN(pool_##fn##_fast)(const leat_kern_pool_t *s, const float *x, float *y) {                      \
+    const leat_kern_window_t *w = &s->window;                                                             \
+    rows_t rows;                                                                                          \
+    for (int64_t t = 0; t < w->out[0] * w->out[1]; t++) {                                                 \
+      const int64_t t0 = t / w->out[1], t1 = t - t0 * w->out[1];                                          \
+      float *to = y + t0 * s->y[0] + t1 * s->y[1];                                                        \
+      find_rows(s, x, t0, t1, &rows);                                                                     \
+      for (int64_t first = 0; first < w->out[2]; first += LANES) {                                        \
+        const strip_t strip = strip_of(w, first);                                                         \
+        vf32_t acc;                                                                                       \
+        if (!is_open(w, strip, &rows))                                                                    \
+          acc = fn##_clipped(w, strip, &rows);                                                            \
+        else                                                                                              \
+          acc = w->stride[2] == 1 ? fn##_open(w, strip, &rows, 1) : fn##_open(w, strip, &rows, 2);        \
+        vf32_store_lanes(to + first, acc, 0, strip.outputs);                                              \
+      }                                                                                                   \
+    }                                                                                                     \
   }
 
 DEFINE_POOL(max, MAX_START, MAX_STEP)
@@ -197,10 +199,14 @@ void KERN(pool_grad_max_fast)(const leat_kern_pool_t *s, const float *x, const f
       const strip_t strip = strip_of(w, first);
       const int open = is_open(w, strip, &rows);
       vi32_t winner;
-      if (!open) winner = winners_clipped(w, strip, &rows);
-      else winner = w->stride[2] == 1 ? winners_open(w, strip, &rows, 1) : winners_open(w, strip, &rows, 2);
-      if (open && pairs) store_pairs(strip, &rows, winner, from + first, dx);
-      else add_each(strip, winner, from + first, dx);
+      if (!open)
+        winner = winners_clipped(w, strip, &rows);
+      else
+        winner = w->stride[2] == 1 ? winners_open(w, strip, &rows, 1) : winners_open(w, strip, &rows, 2);
+      if (open && pairs)
+        store_pairs(strip, &rows, winner, from + first, dx);
+      else
+        add_each(strip, winner, from + first, dx);
     }
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counter-based random numbers: Philox 4x32-10 (Salmon et al., 2011). Element i is a function of (seed, step, stream, i)
-// alone; the conversions are those that src/ir/op.def states beside RANDOM.
+// Counter-based random numbers: Philox 4x32-10 (Salmon et al., 2011). Element i is a function of (seed, step, stream,
+// i) alone; the conversions are those that src/ir/op.def states beside RANDOM.
 //
 // LANES blocks of four words are made side by side, one block a lane.
 #include "kern/isa.h"
@@ -52,20 +52,20 @@ static void normal(const philox_t *p, double *out) {
   }
 }
 
-#define DEFINE_RANDOM(fn, T, suffix)                                                                               \
-  void KERN(random_##fn##_##suffix)(uint64_t seed, uint32_t step, uint32_t stream, int64_t first, int64_t count,   \
-                                    T *out, int64_t out_step) {                                                    \
-    double values[LANES * WORDS];                                                                                  \
-    philox_t p;                                                                                                    \
-    int64_t done = 0;                                                                                              \
-    while (done < count) {                                                                                         \
-      int64_t skip = (first + done) % WORDS, n = LANES * WORDS - skip;                                             \
-      n = count - done < n ? count - done : n;                                                                     \
-      philox(seed, step, stream, (uint64_t)(first + done) / WORDS, &p);                                            \
-      fn(&p, values);                                                                                              \
-      for (int64_t i = 0; i < n; i++) out[(done + i) * out_step] = (T)values[skip + i];                            \
-      done += n;                                                                                                   \
-    }                                                                                                              \
+#define DEFINE_RANDOM(fn, T, suffix)                                                                             \
+  void KERN(random_##fn##_##suffix)(uint64_t seed, uint32_t step, uint32_t stream, int64_t first, int64_t count, \
+                                    T * out, int64_t out_step) {                                                 \
+    double values[LANES * WORDS];                                                                                \
+    philox_t p;                                                                                                  \
+    int64_t done = 0;                                                                                            \
+    while (done < count) {                                                                                       \
+      int64_t skip = (first + done) % WORDS, n = LANES * WORDS - skip;                                           \
+      n = count - done < n ? count - done : n;                                                                   \
+      philox(seed, step, stream, (uint64_t)(first + done) / WORDS, &p);                                          \
+      fn(&p, values);                                                                                            \
+      for (int64_t i = 0; i < n; i++) out[(done + i) * out_step] = (T)values[skip + i];                          \
+      done += n;                                                                                                 \
+    }                                                                                                            \
   }
 
 DEFINE_RANDOM(uniform, float, f32)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One hardware register of floats: 16, 8 or 4 lanes by ISA level. For micro kernels that must hold their accumulators in
-// registers, where the 64-byte vectors of vec.h would be split and spilled below AVX-512. A body walks its positions in
-// steps of REG_LANES; lanes do not depend on each other, so the result bits are those of every other level.
+// One hardware register of floats: 16, 8 or 4 lanes by ISA level. For micro kernels that must hold their accumulators
+// in registers, where the 64-byte vectors of vec.h would be split and spilled below AVX-512. A body walks its positions
+// in steps of REG_LANES; lanes do not depend on each other, so the result bits are those of every other level.
 //
 // reg_lanes(from, to) masks the lanes from <= i < to, 0 <= from <= to <= REG_LANES; lanes that are masked out load as
 // zero and are not touched in memory.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Inclusive scans of lines side by side: element k of every line is made from element k - 1 of the same line, strictly in
-// order. Lines are independent, so neighbouring lines fill the vectors.
+// Inclusive scans of lines side by side: element k of every line is made from element k - 1 of the same line, strictly
+// in order. Lines are independent, so neighbouring lines fill the vectors.
 #include "kern/isa.h"
 
 // A NaN stays.
@@ -10,29 +10,29 @@
 #define SCAN_MIN(a, b) ((b) < (a) || (b) != (b) ? (b) : (a))
 
 // COMPUTE: unsigned for integer sums and products, so that they wrap.
-#define DEFINE_SCAN_FN(T, COMPUTE, suffix, OP)                                                                  \
-  static void scan_##OP##_##suffix(const leat_kern_scan_t *s, const T *in, T *out) {                            \
-    for (int64_t j = 0; j < s->lines; j++) out[j * s->out_line] = in[j * s->in_line];                           \
-    for (int64_t k = 1; k < s->count; k++) {                                                                    \
-      const T *from = in + k * s->in_step, *before = out + (k - 1) * s->out_step;                               \
-      T *to = out + k * s->out_step;                                                                            \
-      for (int64_t j = 0; j < s->lines; j++) {                                                                  \
-        COMPUTE a = (COMPUTE)before[j * s->out_line], b = (COMPUTE)from[j * s->in_line];                        \
-        to[j * s->out_line] = (T)OP(a, b);                                                                      \
-      }                                                                                                         \
-    }                                                                                                           \
+#define DEFINE_SCAN_FN(T, COMPUTE, suffix, OP)                                           \
+  static void scan_##OP##_##suffix(const leat_kern_scan_t *s, const T *in, T *out) {     \
+    for (int64_t j = 0; j < s->lines; j++) out[j * s->out_line] = in[j * s->in_line];    \
+    for (int64_t k = 1; k < s->count; k++) {                                             \
+      const T *from = in + k * s->in_step, *before = out + (k - 1) * s->out_step;        \
+      T *to = out + k * s->out_step;                                                     \
+      for (int64_t j = 0; j < s->lines; j++) {                                           \
+        COMPUTE a = (COMPUTE)before[j * s->out_line], b = (COMPUTE)from[j * s->in_line]; \
+        to[j * s->out_line] = (T)OP(a, b);                                               \
+      }                                                                                  \
+    }                                                                                    \
   }
-#define DEFINE_SCAN(T, WIDE, suffix)                                                                            \
-  DEFINE_SCAN_FN(T, WIDE, suffix, SCAN_SUM)                                                                     \
-  DEFINE_SCAN_FN(T, WIDE, suffix, SCAN_PROD)                                                                    \
-  DEFINE_SCAN_FN(T, T, suffix, SCAN_MAX)                                                                        \
-  DEFINE_SCAN_FN(T, T, suffix, SCAN_MIN)                                                                        \
-  void KERN(scan_##suffix)(const leat_kern_scan_t *s, uint32_t fn, const T *in, T *out) {                       \
-    if (s->count < 1) return;                                                                                   \
-    if (fn == LEAT_KERN_SUM) scan_SCAN_SUM_##suffix(s, in, out);                                                \
-    if (fn == LEAT_KERN_PROD) scan_SCAN_PROD_##suffix(s, in, out);                                              \
-    if (fn == LEAT_KERN_MAX) scan_SCAN_MAX_##suffix(s, in, out);                                                \
-    if (fn == LEAT_KERN_MIN) scan_SCAN_MIN_##suffix(s, in, out);                                                \
+#define DEFINE_SCAN(T, WIDE, suffix)                                                      \
+  DEFINE_SCAN_FN(T, WIDE, suffix, SCAN_SUM)                                               \
+  DEFINE_SCAN_FN(T, WIDE, suffix, SCAN_PROD)                                              \
+  DEFINE_SCAN_FN(T, T, suffix, SCAN_MAX)                                                  \
+  DEFINE_SCAN_FN(T, T, suffix, SCAN_MIN)                                                  \
+  void KERN(scan_##suffix)(const leat_kern_scan_t *s, uint32_t fn, const T *in, T *out) { \
+    if (s->count < 1) return;                                                             \
+    if (fn == LEAT_KERN_SUM) scan_SCAN_SUM_##suffix(s, in, out);                          \
+    if (fn == LEAT_KERN_PROD) scan_SCAN_PROD_##suffix(s, in, out);                        \
+    if (fn == LEAT_KERN_MAX) scan_SCAN_MAX_##suffix(s, in, out);                          \
+    if (fn == LEAT_KERN_MIN) scan_SCAN_MIN_##suffix(s, in, out);                          \
   }
 
 DEFINE_SCAN(float, float, f32)

@@ -16,13 +16,13 @@ static inline uint64_t double_key(uint64_t bits) {
   return (bits & (sign - 1)) > infinity ? ~(uint64_t)0 : float_key(bits, sign, infinity);
 }
 
-#define DEFINE_KEYS(name, T, expression)                                                                          \
+#define DEFINE_KEYS(name, T, expression)                                                                             \
   void KERN(sort_keys_##name)(const T *in, int64_t step, int64_t count, uint64_t flip, leat_kern_sort_item_t *out) { \
-    for (int64_t i = 0; i < count; i++) {                                                                         \
-      T v = in[i * step];                                                                                         \
-      out[i].key = (expression) ^ flip;                                                                           \
-      out[i].index = i;                                                                                           \
-    }                                                                                                             \
+    for (int64_t i = 0; i < count; i++) {                                                                            \
+      T v = in[i * step];                                                                                            \
+      out[i].key = (expression) ^ flip;                                                                              \
+      out[i].index = i;                                                                                              \
+    }                                                                                                                \
   }
 DEFINE_KEYS(f32, uint32_t, float_key(v, (uint64_t)1 << 31, (uint64_t)0xff << 23))
 DEFINE_KEYS(f64, uint64_t, double_key(v))
@@ -37,8 +37,10 @@ DEFINE_KEYS(u8, uint8_t, v)
 static void merge(const leat_kern_sort_item_t *a, int64_t a_count, const leat_kern_sort_item_t *b, int64_t b_count,
                   leat_kern_sort_item_t *out) {
   while (a_count > 0 && b_count > 0) {
-    if (b->key < a->key) *out++ = *b++, b_count--;
-    else *out++ = *a++, a_count--;
+    if (b->key < a->key)
+      *out++ = *b++, b_count--;
+    else
+      *out++ = *a++, a_count--;
   }
   for (; a_count > 0; a_count--) *out++ = *a++;
   for (; b_count > 0; b_count--) *out++ = *b++;

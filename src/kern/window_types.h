@@ -27,52 +27,52 @@ static inline int64_t leat_kern_window_at(const leat_kern_window_t *w, int d, in
 // A tile may hold a range of the outputs: `outputs` of them from `output_first` on, to which w and y point already.
 typedef struct leat_kern_conv_s {
   leat_kern_window_t window;
-  int64_t images, channels;                 // channels: of one group
+  int64_t images, channels;  // channels: of one group
   int64_t outputs, output_first, outputs_per_group;
   int64_t x[5], w[5], y[5];
 } leat_kern_conv_t;
 
-// out[m][n] (+)= sum over taps k, ascending, of w[m][k] * base[offsets[k] + n]: the one loop nest that fast convolutions
-// run on. Forward: n are output positions, k channels and window positions. Weight gradient: n are channels and window
-// positions, k output positions.
+// out[m][n] (+)= sum over taps k, ascending, of w[m][k] * base[offsets[k] + n]: the one loop nest that fast
+// convolutions run on. Forward: n are output positions, k channels and window positions. Weight gradient: n are
+// channels and window positions, k output positions.
 typedef struct leat_kern_taps_s {
   const float *base;
   const int32_t *offsets;
   int64_t taps;
   const float *w;
-  int64_t w_row, rows;                      // w[m][k] = w[m * w_row + k], m < rows
+  int64_t w_row, rows;  // w[m][k] = w[m * w_row + k], m < rows
   float *out;
-  int64_t out_row, lanes;                   // out[m][n] = out[m * out_row + n], n < lanes
-  int32_t accumulate;                       // 1: adds to out
+  int64_t out_row, lanes;  // out[m][n] = out[m * out_row + n], n < lanes
+  int32_t accumulate;      // 1: adds to out
 } leat_kern_taps_t;
 
-// How a fast convolution reads x along one dim: output r of a phase takes input r * stride + shift[i] for window position
-// k[i], i < taps. Outputs r with low[i] <= r < high[i] read inside the input.
+// How a fast convolution reads x along one dim: output r of a phase takes input r * stride + shift[i] for window
+// position k[i], i < taps. Outputs r with low[i] <= r < high[i] read inside the input.
 typedef struct leat_kern_conv_reads_s {
   int64_t taps, stride, in;
-  int64_t first, step, count;               // the phase's outputs: first, first + step, ...
+  int64_t first, step, count;  // the phase's outputs: first, first + step, ...
   const int32_t *k, *shift, *low, *high;
 } leat_kern_conv_reads_t;
 
 // One phase of a convolution with base dilation: the outputs that see the same window positions; without base dilation
-// there is one. The input is copied to image[channel][k0][k2][row][output column], zero-padded, so that the outputs of a
-// band of rows lie side by side for every window position: k1 only selects the first row.
+// there is one. The input is copied to image[channel][k0][k2][row][output column], zero-padded, so that the outputs of
+// a band of rows lie side by side for every window position: k1 only selects the first row.
 typedef struct leat_kern_conv_phase_s {
   leat_kern_conv_reads_t dim[3];
-  int64_t image_rows;                       // rows of the copy for one band
-  const int32_t *image_row_in;              // input row of each, for the band that starts at output row 0
-  int64_t band;                             // output rows of a band
-  int64_t channel_block;                    // channels that are copied and summed at a time
-  const int32_t *offsets;                   // of the taps of a channel block, in the copy or (direct) in x
-  int32_t direct;                           // 1: x needs no copy
-  int32_t store;                            // 1: rows of y are not where the micro kernel writes: through workspace
+  int64_t image_rows;           // rows of the copy for one band
+  const int32_t *image_row_in;  // input row of each, for the band that starts at output row 0
+  int64_t band;                 // output rows of a band
+  int64_t channel_block;        // channels that are copied and summed at a time
+  const int32_t *offsets;       // of the taps of a channel block, in the copy or (direct) in x
+  int32_t direct;               // 1: x needs no copy
+  int32_t store;                // 1: rows of y are not where the micro kernel writes: through workspace
 } leat_kern_conv_phase_t;
 
 typedef struct leat_kern_conv_plan_s {
   const leat_kern_conv_phase_t *phases;
   int64_t phase_count;
-  int32_t pack_w;                           // 1: w is not [o][c][k0][k1][k2] contiguous, or a phase needs a part of it
-  int64_t image_at, out_at;                 // floats into the workspace; packed weights are at 0
+  int32_t pack_w;            // 1: w is not [o][c][k0][k1][k2] contiguous, or a phase needs a part of it
+  int64_t image_at, out_at;  // floats into the workspace; packed weights are at 0
 } leat_kern_conv_plan_t;
 
 // Fast weight gradient. The input of a band of output rows (of `group` images when a band is a whole image) is copied,
@@ -81,22 +81,22 @@ typedef struct leat_kern_conv_plan_s {
 // slides[image][k0][output column][row][k2][channel]: a whole window plane is one run there.
 typedef struct leat_kern_wgrad_plan_s {
   int64_t band, group;
-  int64_t image_rows, image_columns;        // of the copy for one band
-  int64_t image_floats, slide_floats;       // of one image
-  int64_t runs, run;                        // runs per window; elements of one
-  const int32_t *run_offsets;               // of the runs, in image or slides
-  const int32_t *offsets;                   // of the positions, in image or slides
+  int64_t image_rows, image_columns;   // of the copy for one band
+  int64_t image_floats, slide_floats;  // of one image
+  int64_t runs, run;                   // runs per window; elements of one
+  const int32_t *run_offsets;          // of the runs, in image or slides
+  const int32_t *offsets;              // of the positions, in image or slides
   int32_t slide;
-  int32_t pack_dy;                          // 1: positions of a band are not contiguous in dy
-  int64_t image_at, slides_at, dy_at;       // floats into the workspace; dw[o][k0][k1][k2][c] is at 0
+  int32_t pack_dy;                     // 1: positions of a band are not contiguous in dy
+  int64_t image_at, slides_at, dy_at;  // floats into the workspace; dw[o][k0][k1][k2][c] is at 0
 } leat_kern_wgrad_plan_t;
 
 // One plane of a pooling: strides of the spatial dims.
-enum { LEAT_KERN_POOL_ROWS = 64 };          // rows of a window that the fast bodies take
+enum { LEAT_KERN_POOL_ROWS = 64 };  // rows of a window that the fast bodies take
 typedef struct leat_kern_pool_s {
   leat_kern_window_t window;
-  int64_t x[3], y[3], dx[3];                // POOL: x, y; POOL_GRAD: x, y = dy, dx
-  const float *x_begin, *x_end;             // fast bodies: what may be read around x, as long as it does not matter
+  int64_t x[3], y[3], dx[3];     // POOL: x, y; POOL_GRAD: x, y = dy, dx
+  const float *x_begin, *x_end;  // fast bodies: what may be read around x, as long as it does not matter
 } leat_kern_pool_t;
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plan of the fast forward convolution: phases, bands of rows, blocks of channels, offsets of the taps.
 //
-// The copied part of the input (one band, one block of channels) should stay in the L2 cache while the micro kernel reads
-// it once for every few output channels. No choice made here shows in the result bits.
+// The copied part of the input (one band, one block of channels) should stay in the L2 cache while the micro kernel
+// reads it once for every few output channels. No choice made here shows in the result bits.
 #include "rt/conv_plan.h"
 
 enum { IMAGE_FLOATS = 48 * 1024, ALIGN_FLOATS = 16, CHANNELS_MIN = 16 };
@@ -12,10 +12,10 @@ static int64_t clamp(int64_t v, int64_t low, int64_t high) { return v < low ? lo
 static int64_t divide_down(int64_t a, int64_t b) { return a / b - (a % b != 0 && a < 0); }
 static int64_t divide_up(int64_t a, int64_t b) { return -divide_down(-a, b); }
 
-#define TRY_ALLOC(pointer, arena, count)                                                                        \
-  do {                                                                                                          \
-    (pointer) = leat_arena_alloc((arena), (size_t)(count) * sizeof *(pointer));                                 \
-    if (!(pointer)) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while planning a convolution");                \
+#define TRY_ALLOC(pointer, arena, count)                                                         \
+  do {                                                                                           \
+    (pointer) = leat_arena_alloc((arena), (size_t)(count) * sizeof *(pointer));                  \
+    if (!(pointer)) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while planning a convolution"); \
   } while (0)
 
 // Window positions that the outputs of phase `first` see along dim d.
@@ -27,8 +27,14 @@ static leat_status_t plan_reads(leat_arena_t *arena, const leat_kern_window_t *w
   TRY_ALLOC(shift, arena, w->size[d]);
   TRY_ALLOC(low, arena, w->size[d]);
   TRY_ALLOC(high, arena, w->size[d]);
-  *out = (leat_kern_conv_reads_t){.stride = base > 1 ? 1 : w->stride[d], .in = w->in[d], .first = first, .step = base,
-                                  .count = (w->out[d] - first + base - 1) / base, .k = k, .shift = shift, .low = low,
+  *out = (leat_kern_conv_reads_t){.stride = base > 1 ? 1 : w->stride[d],
+                                  .in = w->in[d],
+                                  .first = first,
+                                  .step = base,
+                                  .count = (w->out[d] - first + base - 1) / base,
+                                  .k = k,
+                                  .shift = shift,
+                                  .low = low,
                                   .high = high};
   for (int64_t i = 0; i < w->size[d]; i++) {
     int64_t at = first + i * w->dilation[d] - w->low[d], n = out->taps;
@@ -42,8 +48,9 @@ static leat_status_t plan_reads(leat_arena_t *arena, const leat_kern_window_t *w
   return NULL;
 }
 
-// Rows of the copy: for every residue of input rows modulo the stride that a tap reads, the rows from the first tap's to
-// the last tap's, `band` longer. Writes the input row of each (NULL: only counts) and, per tap, where its rows start.
+// Rows of the copy: for every residue of input rows modulo the stride that a tap reads, the rows from the first tap's
+// to the last tap's, `band` longer. Writes the input row of each (NULL: only counts) and, per tap, where its rows
+// start.
 static int64_t lay_rows(const leat_kern_conv_reads_t *rows, int64_t band, int32_t *row_in, int32_t *row_of_tap) {
   int64_t count = 0;
   for (int64_t residue = 0; residue < rows->stride; residue++) {

@@ -6,14 +6,14 @@
 #include "base/base.h"
 #include "kern/kern.h"
 
-// The shape is one that the plans are made for: no dim with both stride and base dilation, few phases, and extents whose
-// products stay far inside 64 bits. Other shapes are computed by the generic bodies.
+// The shape is one that the plans are made for: no dim with both stride and base dilation, few phases, and extents
+// whose products stay far inside 64 bits. Other shapes are computed by the generic bodies.
 bool leat_rt_conv_is_ordinary(const leat_kern_conv_t *shape);
 
 // Plans a forward convolution of `shape` (all images and outputs). *out_plan is NULL when the fast body does not cover
 // the shape: not ordinary, or offsets beyond 32 bits.
-leat_status_t leat_rt_conv_plan(leat_arena_t *arena, const leat_kern_conv_t *shape, const leat_kern_conv_plan_t **out_plan,
-                                size_t *out_workspace_bytes) LEAT_MUST_USE;
+leat_status_t leat_rt_conv_plan(leat_arena_t *arena, const leat_kern_conv_t *shape,
+                                const leat_kern_conv_plan_t **out_plan, size_t *out_workspace_bytes) LEAT_MUST_USE;
 // Plans a weight gradient; NULL as above, or with a base dilation.
 leat_status_t leat_rt_wgrad_plan(leat_arena_t *arena, const leat_kern_conv_t *shape,
                                  const leat_kern_wgrad_plan_t **out_plan, size_t *out_workspace_bytes) LEAT_MUST_USE;

@@ -36,8 +36,9 @@ static bool small(int64_t v) { return v >= -limit && v <= limit; }
 static leat_status_t read_dim(const leat_rt_stage_t *stage, uint32_t i, int64_t in, int64_t out, leat_kern_window_t *w,
                               int d) {
   const int64_t *p = stage->params;
-  LEAT_RT_EXPECT(stage, positive(p[WINDOW + i]) && positive(p[STRIDE + i]) && positive(p[DILATION + i]) &&
-                            positive(p[BASE + i]) && small(p[LOW + i]) && small(p[HIGH + i]) && positive(in) && positive(out),
+  LEAT_RT_EXPECT(stage,
+                 positive(p[WINDOW + i]) && positive(p[STRIDE + i]) && positive(p[DILATION + i]) &&
+                     positive(p[BASE + i]) && small(p[LOW + i]) && small(p[HIGH + i]) && positive(in) && positive(out),
                  "window parameters of spatial dim %u are out of range", i);
   int64_t padded = (in - 1) * p[BASE + i] + 1 + p[LOW + i] + p[HIGH + i];
   int64_t reach = (p[WINDOW + i] - 1) * p[DILATION + i] + 1;

@@ -9,9 +9,9 @@
 leat_status_t leat_rt_stage_error(const leat_rt_stage_t *stage, int code, const char *format, ...)
     LEAT_PRINTF(3, 4) LEAT_MUST_USE;
 
-#define LEAT_RT_EXPECT(stage, condition, ...)                                              \
-  do {                                                                                     \
-    if (!(condition)) return leat_rt_stage_error((stage), LEAT_CORRUPT, __VA_ARGS__);      \
+#define LEAT_RT_EXPECT(stage, condition, ...)                                         \
+  do {                                                                                \
+    if (!(condition)) return leat_rt_stage_error((stage), LEAT_CORRUPT, __VA_ARGS__); \
   } while (0)
 
 // Dim da of a and dim db of b have the same extent in every tile.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// CONV and CONV_WGRAD. f32 runs on the fast bodies where they cover the shape, the rest on the generic one; the bits are
-// the same. Rows of CONV are images (x dim 0, y dim 0) or output channels (w dim 0, y dim 1); rows of CONV_WGRAD are
-// output channels only (dy dim 1, dw dim 0): a gradient is one chain over all images.
+// CONV and CONV_WGRAD. f32 runs on the fast bodies where they cover the shape, the rest on the generic one; the bits
+// are the same. Rows of CONV are images (x dim 0, y dim 0) or output channels (w dim 0, y dim 1); rows of CONV_WGRAD
+// are output channels only (dy dim 1, dw dim 0): a gradient is one chain over all images.
 #include "rt/conv_plan.h"
 #include "rt/stage_check.h"
 
@@ -9,7 +9,7 @@
 typedef struct conv_s {
   leat_kern_conv_t shape;
   const leat_rt_operand_t *x, *w, *y;
-  const leat_kern_conv_plan_t *forward;    // NULL: generic
+  const leat_kern_conv_plan_t *forward;  // NULL: generic
   const leat_kern_wgrad_plan_t *wgrad;
 } conv_t;
 
@@ -25,12 +25,12 @@ static leat_status_t read_shape(const leat_rt_stage_t *stage, conv_t *c) {
   LEAT_TRY(leat_rt_window_read(stage, x, y, &s->window));
   const uint32_t spatial = (uint32_t)stage->params[0];
   const int64_t groups = stage->params[1];
-  LEAT_RT_EXPECT(stage, x->rank == spatial + 2 && w->rank == x->rank, "operands of ranks %u, %u and %u", x->rank, w->rank,
-                 y->rank);
-  LEAT_RT_EXPECT(stage, groups >= 1 && x->dims[1] % groups == 0 && w->dims[0] % groups == 0 &&
-                            w->dims[1] == x->dims[1] / groups,
-                 "%lld groups do not divide %lld channels into %lld, or %lld outputs", (long long)groups,
-                 (long long)x->dims[1], (long long)w->dims[1], (long long)w->dims[0]);
+  LEAT_RT_EXPECT(stage, x->rank == spatial + 2 && w->rank == x->rank, "operands of ranks %u, %u and %u", x->rank,
+                 w->rank, y->rank);
+  LEAT_RT_EXPECT(
+      stage, groups >= 1 && x->dims[1] % groups == 0 && w->dims[0] % groups == 0 && w->dims[1] == x->dims[1] / groups,
+      "%lld groups do not divide %lld channels into %lld, or %lld outputs", (long long)groups, (long long)x->dims[1],
+      (long long)w->dims[1], (long long)w->dims[0]);
   LEAT_RT_EXPECT(stage, leat_rt_same_dim(x, 0, y, 0) && leat_rt_same_dim(w, 0, y, 1) && x->row_dim != 1,
                  "images or output channels differ between the operands");
   for (uint32_t i = 0; i < spatial; i++) {
@@ -96,9 +96,12 @@ void leat_rt_conv_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile) 
   const leat_kern_conv_t s = tile_shape(c, tile);
   const void *x = leat_rt_operand_at(c->x, tile), *w = leat_rt_operand_at(c->w, tile);
   void *y = leat_rt_operand_at(c->y, tile);
-  if (c->forward) stage->kern->conv_fast(c->forward, &s, x, w, y, (float *)(void *)tile->workspace);
-  else if (c->x->dtype == PEF_F32) stage->kern->conv_f32(&s, x, w, y);
-  else stage->kern->conv_f64(&s, x, w, y);
+  if (c->forward)
+    stage->kern->conv_fast(c->forward, &s, x, w, y, (float *)(void *)tile->workspace);
+  else if (c->x->dtype == PEF_F32)
+    stage->kern->conv_f32(&s, x, w, y);
+  else
+    stage->kern->conv_f64(&s, x, w, y);
 }
 
 void leat_rt_conv_wgrad_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile) {
@@ -106,7 +109,10 @@ void leat_rt_conv_wgrad_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *
   const leat_kern_conv_t s = tile_shape(c, tile);
   const void *x = leat_rt_operand_at(c->x, tile), *dy = leat_rt_operand_at(c->y, tile);
   void *dw = leat_rt_operand_at(c->w, tile);
-  if (c->wgrad) stage->kern->conv_wgrad_fast(c->wgrad, &s, x, dy, dw, (float *)(void *)tile->workspace);
-  else if (c->x->dtype == PEF_F32) stage->kern->conv_wgrad_f32(&s, x, dy, dw);
-  else stage->kern->conv_wgrad_f64(&s, x, dy, dw);
+  if (c->wgrad)
+    stage->kern->conv_wgrad_fast(c->wgrad, &s, x, dy, dw, (float *)(void *)tile->workspace);
+  else if (c->x->dtype == PEF_F32)
+    stage->kern->conv_wgrad_f32(&s, x, dy, dw);
+  else
+    stage->kern->conv_wgrad_f64(&s, x, dy, dw);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// GATHER and SCATTER. The table x is B++P++[D]++S, the index B++I, the small operand (result or updates) B++P++I++S; rows
-// may run along any dim but D and, in a scatter, I.
+// GATHER and SCATTER. The table x is B++P++[D]++S, the index B++I, the small operand (result or updates) B++P++I++S;
+// rows may run along any dim but D and, in a scatter, I.
 #include "rt/stage_check.h"
 
 typedef struct indexed_s {
@@ -17,8 +17,8 @@ static leat_status_t read_dims(const leat_rt_stage_t *stage, indexed_t *s) {
                  "dim %lld and batch %lld do not fit a table of rank %u and an index of rank %u", (long long)dim,
                  (long long)batch, table->rank, index->rank);
   const uint32_t index_dims = index->rank - (uint32_t)batch, first_s = (uint32_t)dim + index_dims;
-  LEAT_RT_EXPECT(stage, small->rank == table->rank - 1 + index_dims, "the moved operand has rank %u, not %u", small->rank,
-                 table->rank - 1 + index_dims);
+  LEAT_RT_EXPECT(stage, small->rank == table->rank - 1 + index_dims, "the moved operand has rank %u, not %u",
+                 small->rank, table->rank - 1 + index_dims);
   LEAT_RT_EXPECT(stage, table->row_dim != dim, "rows run along the indexed dim");
   leat_kern_indexed_t *k = &s->shape;
   k->rank = small->rank;
@@ -68,7 +68,8 @@ leat_status_t leat_rt_scatter_prepare(leat_rt_stage_t *stage, const leat_rt_prep
   LEAT_TRY(prepare(stage, context, 2, 0, 1, &s));
   const int64_t dim = stage->params[0], index_dims = s->index->rank - stage->params[1];
   LEAT_RT_EXPECT(stage, s->small->row_dim < dim || s->small->row_dim >= dim + index_dims, "rows run along the index");
-  LEAT_RT_EXPECT(stage, stage->fn <= PEF_FN_MIN || stage->fn == PEF_FN_SET, "function %u is not one of a scatter", stage->fn);
+  LEAT_RT_EXPECT(stage, stage->fn <= PEF_FN_MIN || stage->fn == PEF_FN_SET, "function %u is not one of a scatter",
+                 stage->fn);
   const bool half = s->table->dtype == PEF_BF16 || s->table->dtype == PEF_F16;
   if (half && stage->fn != PEF_FN_SET) {
     return leat_rt_stage_error(stage, LEAT_UNSUPPORTED, "a scatter that computes does so in f32, f64 or integers only");
@@ -89,20 +90,34 @@ void leat_rt_gather_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile
   const void *table = leat_rt_operand_at(s->table, tile), *index = leat_rt_operand_at(s->index, tile);
   void *out = leat_rt_operand_at(s->small, tile);
   switch (s->table->element_bytes) {
-    case 1: kern->gather_b1(&k, table, index, out); break;
-    case 2: kern->gather_b2(&k, table, index, out); break;
-    case 4: kern->gather_b4(&k, table, index, out); break;
-    default: kern->gather_b8(&k, table, index, out);
+    case 1:
+      kern->gather_b1(&k, table, index, out);
+      break;
+    case 2:
+      kern->gather_b2(&k, table, index, out);
+      break;
+    case 4:
+      kern->gather_b4(&k, table, index, out);
+      break;
+    default:
+      kern->gather_b8(&k, table, index, out);
   }
 }
 
 static void scatter_set(const leat_kern_t *kern, uint8_t element_bytes, const leat_kern_indexed_t *k, const void *index,
                         const void *updates, void *table) {
   switch (element_bytes) {
-    case 1: kern->scatter_set_b1(k, index, updates, table); break;
-    case 2: kern->scatter_set_b2(k, index, updates, table); break;
-    case 4: kern->scatter_set_b4(k, index, updates, table); break;
-    default: kern->scatter_set_b8(k, index, updates, table);
+    case 1:
+      kern->scatter_set_b1(k, index, updates, table);
+      break;
+    case 2:
+      kern->scatter_set_b2(k, index, updates, table);
+      break;
+    case 4:
+      kern->scatter_set_b4(k, index, updates, table);
+      break;
+    default:
+      kern->scatter_set_b8(k, index, updates, table);
   }
 }
 
@@ -117,13 +132,28 @@ void leat_rt_scatter_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *til
     return;
   }
   switch (s->table->dtype) {
-    case PEF_F32: kern->scatter_f32(&k, stage->fn, index, updates, table); break;
-    case PEF_F64: kern->scatter_f64(&k, stage->fn, index, updates, table); break;
-    case PEF_I8: kern->scatter_i8(&k, stage->fn, index, updates, table); break;
-    case PEF_U8: kern->scatter_u8(&k, stage->fn, index, updates, table); break;
-    case PEF_I16: kern->scatter_i16(&k, stage->fn, index, updates, table); break;
-    case PEF_I32: kern->scatter_i32(&k, stage->fn, index, updates, table); break;
-    case PEF_I64: kern->scatter_i64(&k, stage->fn, index, updates, table); break;
-    default: kern->scatter_bool(&k, stage->fn, index, updates, table);
+    case PEF_F32:
+      kern->scatter_f32(&k, stage->fn, index, updates, table);
+      break;
+    case PEF_F64:
+      kern->scatter_f64(&k, stage->fn, index, updates, table);
+      break;
+    case PEF_I8:
+      kern->scatter_i8(&k, stage->fn, index, updates, table);
+      break;
+    case PEF_U8:
+      kern->scatter_u8(&k, stage->fn, index, updates, table);
+      break;
+    case PEF_I16:
+      kern->scatter_i16(&k, stage->fn, index, updates, table);
+      break;
+    case PEF_I32:
+      kern->scatter_i32(&k, stage->fn, index, updates, table);
+      break;
+    case PEF_I64:
+      kern->scatter_i64(&k, stage->fn, index, updates, table);
+      break;
+    default:
+      kern->scatter_bool(&k, stage->fn, index, updates, table);
   }
 }

@@ -8,8 +8,8 @@ leat_status_t leat_rt_random_prepare(leat_rt_stage_t *stage, const leat_rt_prepa
   const leat_rt_operand_t *state = &stage->operands[0], *out = &stage->operands[1];
   LEAT_RT_EXPECT(stage, state->dtype == PEF_I64 && state->rank == 1 && state->dims[0] == 2, "the state is not i64[2]");
   LEAT_RT_EXPECT(stage, state->row_dim == PEF_NO_ROW_DIM, "the state has rows");
-  LEAT_RT_EXPECT(stage, stage->fn == PEF_FN_UNIFORM || stage->fn == PEF_FN_NORMAL, "function %u is not UNIFORM or NORMAL",
-                 stage->fn);
+  LEAT_RT_EXPECT(stage, stage->fn == PEF_FN_UNIFORM || stage->fn == PEF_FN_NORMAL,
+                 "function %u is not UNIFORM or NORMAL", stage->fn);
   if (out->dtype != PEF_F32 && out->dtype != PEF_F64) {
     return leat_rt_stage_error(stage, LEAT_UNSUPPORTED, "random numbers are made in f32 and f64 only");
   }
@@ -27,9 +27,11 @@ static void draw(const draw_t *d, int64_t first, int64_t count, void *out, int64
   const leat_kern_t *kern = d->stage->kern;
   const bool normal = d->stage->fn == PEF_FN_NORMAL;
   if (d->stage->operands[1].dtype == PEF_F32) {
-    (normal ? kern->random_normal_f32 : kern->random_uniform_f32)(d->seed, d->step, d->stream, first, count, out, out_step);
+    (normal ? kern->random_normal_f32 : kern->random_uniform_f32)(d->seed, d->step, d->stream, first, count, out,
+                                                                  out_step);
   } else {
-    (normal ? kern->random_normal_f64 : kern->random_uniform_f64)(d->seed, d->step, d->stream, first, count, out, out_step);
+    (normal ? kern->random_normal_f64 : kern->random_uniform_f64)(d->seed, d->step, d->stream, first, count, out,
+                                                                  out_step);
   }
 }
 
@@ -43,7 +45,9 @@ static uint32_t first_of_run(const leat_rt_operand_t *out) {
 void leat_rt_random_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile) {
   const leat_rt_operand_t *state = &stage->operands[0], *out = &stage->operands[1];
   const int64_t *words = (const int64_t *)(const void *)leat_rt_operand_at(state, tile);
-  const draw_t d = {.stage = stage, .seed = (uint64_t)words[0], .step = (uint32_t)words[state->strides[0]],
+  const draw_t d = {.stage = stage,
+                    .seed = (uint64_t)words[0],
+                    .step = (uint32_t)words[state->strides[0]],
                     .stream = (uint32_t)stage->params[0]};
   char *to = leat_rt_operand_at(out, tile);
   if (out->rank == 0) {
@@ -51,7 +55,8 @@ void leat_rt_random_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile
     return;
   }
   const uint32_t run = first_of_run(out);
-  int64_t count = 1, whole = 1, logical[8], at[8] = {0}, first = 0;  // logical: elements of the result per step of a dim
+  int64_t count = 1, whole = 1, logical[8], at[8] = {0},
+          first = 0;  // logical: elements of the result per step of a dim
   for (uint32_t i = out->rank; i-- > 0;) {
     logical[i] = whole;
     whole *= out->dims[i];

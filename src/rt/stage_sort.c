@@ -28,7 +28,8 @@ static bool next_line(walk_t *w, const leat_rt_operand_t *operands, const leat_r
 static leat_status_t check_dim(const leat_rt_stage_t *stage) {
   const leat_rt_operand_t *in = &stage->operands[0];
   const int64_t dim = stage->params[0];
-  LEAT_RT_EXPECT(stage, dim >= 0 && dim < (in->rank > 0 ? in->rank : 1), "dim %lld of rank %u", (long long)dim, in->rank);
+  LEAT_RT_EXPECT(stage, dim >= 0 && dim < (in->rank > 0 ? in->rank : 1), "dim %lld of rank %u", (long long)dim,
+                 in->rank);
   LEAT_RT_EXPECT(stage, in->row_dim != dim, "rows run along the dim");
   return NULL;
 }
@@ -51,13 +52,26 @@ leat_status_t leat_rt_scan_prepare(leat_rt_stage_t *stage, const leat_rt_prepare
 static void scan_lines(const leat_kern_t *kern, uint8_t dtype, uint32_t fn, const leat_kern_scan_t *s, const void *in,
                        void *out) {
   switch (dtype) {
-    case PEF_F32: kern->scan_f32(s, fn, in, out); break;
-    case PEF_F64: kern->scan_f64(s, fn, in, out); break;
-    case PEF_I8: kern->scan_i8(s, fn, in, out); break;
-    case PEF_I16: kern->scan_i16(s, fn, in, out); break;
-    case PEF_I32: kern->scan_i32(s, fn, in, out); break;
-    case PEF_I64: kern->scan_i64(s, fn, in, out); break;
-    default: kern->scan_u8(s, fn, in, out);  // u8; bool, whose 0 and 1 stay that in PROD, MAX and MIN
+    case PEF_F32:
+      kern->scan_f32(s, fn, in, out);
+      break;
+    case PEF_F64:
+      kern->scan_f64(s, fn, in, out);
+      break;
+    case PEF_I8:
+      kern->scan_i8(s, fn, in, out);
+      break;
+    case PEF_I16:
+      kern->scan_i16(s, fn, in, out);
+      break;
+    case PEF_I32:
+      kern->scan_i32(s, fn, in, out);
+      break;
+    case PEF_I64:
+      kern->scan_i64(s, fn, in, out);
+      break;
+    default:
+      kern->scan_u8(s, fn, in, out);  // u8; bool, whose 0 and 1 stay that in PROD, MAX and MIN
   }
 }
 
@@ -92,9 +106,11 @@ leat_status_t leat_rt_sort_prepare(leat_rt_stage_t *stage, const leat_rt_prepare
   LEAT_RT_EXPECT(stage, stage->operand_count == 3, "%u operands; 3 are needed", stage->operand_count);
   const leat_rt_operand_t *in = &stage->operands[0], *values = &stage->operands[1], *indices = &stage->operands[2];
   LEAT_TRY(check_dim(stage));
-  LEAT_RT_EXPECT(stage, values->space == PEF_SPACE_NONE || (leat_rt_same_dims(in, values) && values->dtype == in->dtype),
+  LEAT_RT_EXPECT(stage,
+                 values->space == PEF_SPACE_NONE || (leat_rt_same_dims(in, values) && values->dtype == in->dtype),
                  "the values differ from the input in dims or dtype");
-  LEAT_RT_EXPECT(stage, indices->space == PEF_SPACE_NONE || (leat_rt_same_dims(in, indices) && indices->dtype == PEF_I64),
+  LEAT_RT_EXPECT(stage,
+                 indices->space == PEF_SPACE_NONE || (leat_rt_same_dims(in, indices) && indices->dtype == PEF_I64),
                  "the indices differ from the input in dims or are not i64");
   size_t bytes;
   if (!leat_size_mul((size_t)in->dims[stage->params[0]], 2 * sizeof(leat_kern_sort_item_t), &bytes)) {
@@ -104,18 +120,35 @@ leat_status_t leat_rt_sort_prepare(leat_rt_stage_t *stage, const leat_rt_prepare
   return NULL;
 }
 
-static void make_keys(const leat_kern_t *kern, uint8_t dtype, const void *in, int64_t step, int64_t count, uint64_t flip,
-                      leat_kern_sort_item_t *out) {
+static void make_keys(const leat_kern_t *kern, uint8_t dtype, const void *in, int64_t step, int64_t count,
+                      uint64_t flip, leat_kern_sort_item_t *out) {
   switch (dtype) {
-    case PEF_F32: kern->sort_keys_f32(in, step, count, flip, out); break;
-    case PEF_F64: kern->sort_keys_f64(in, step, count, flip, out); break;
-    case PEF_BF16: kern->sort_keys_bf16(in, step, count, flip, out); break;
-    case PEF_F16: kern->sort_keys_f16(in, step, count, flip, out); break;
-    case PEF_I8: kern->sort_keys_i8(in, step, count, flip, out); break;
-    case PEF_I16: kern->sort_keys_i16(in, step, count, flip, out); break;
-    case PEF_I32: kern->sort_keys_i32(in, step, count, flip, out); break;
-    case PEF_I64: kern->sort_keys_i64(in, step, count, flip, out); break;
-    default: kern->sort_keys_u8(in, step, count, flip, out);
+    case PEF_F32:
+      kern->sort_keys_f32(in, step, count, flip, out);
+      break;
+    case PEF_F64:
+      kern->sort_keys_f64(in, step, count, flip, out);
+      break;
+    case PEF_BF16:
+      kern->sort_keys_bf16(in, step, count, flip, out);
+      break;
+    case PEF_F16:
+      kern->sort_keys_f16(in, step, count, flip, out);
+      break;
+    case PEF_I8:
+      kern->sort_keys_i8(in, step, count, flip, out);
+      break;
+    case PEF_I16:
+      kern->sort_keys_i16(in, step, count, flip, out);
+      break;
+    case PEF_I32:
+      kern->sort_keys_i32(in, step, count, flip, out);
+      break;
+    case PEF_I64:
+      kern->sort_keys_i64(in, step, count, flip, out);
+      break;
+    default:
+      kern->sort_keys_u8(in, step, count, flip, out);
   }
 }
 

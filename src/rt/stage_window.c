@@ -4,8 +4,8 @@
 
 typedef struct pool_s {
   leat_kern_pool_t shape;
-  uint32_t outer;                         // leading dims
-  bool contiguous;                        // f32, rows of the plane without gaps: the fast bodies
+  uint32_t outer;   // leading dims
+  bool contiguous;  // f32, rows of the plane without gaps: the fast bodies
 } pool_t;
 
 // Distance between the first and the last element of a plane, as a bound: the fast bodies keep offsets in 32 bits.
@@ -94,8 +94,10 @@ static leat_kern_pool_t tile_shape(const leat_rt_stage_t *stage, const leat_rt_t
   s.x_end = s.x_begin + 1;
   for (uint32_t d = 0; d < x->rank; d++) {
     const int64_t far = (leat_rt_operand_extent(x, d, tile) - 1) * x->strides[d];
-    if (far < 0) s.x_begin += far;
-    else s.x_end += far;
+    if (far < 0)
+      s.x_begin += far;
+    else
+      s.x_end += far;
   }
   return s;
 }
@@ -105,9 +107,12 @@ static void run_plane(const leat_kern_pool_t *s, bool fast, const leat_rt_stage_
   const bool max = stage->fn == PEF_FN_MAX, f32 = stage->operands[0].dtype == PEF_F32;
   const void *x = address[0];
   void *y = address[1];
-  if (fast) (max ? kern->pool_max_fast : kern->pool_sum_fast)(s, x, y);
-  else if (f32) (max ? kern->pool_max_f32 : kern->pool_sum_f32)(s, x, y);
-  else (max ? kern->pool_max_f64 : kern->pool_sum_f64)(s, x, y);
+  if (fast)
+    (max ? kern->pool_max_fast : kern->pool_sum_fast)(s, x, y);
+  else if (f32)
+    (max ? kern->pool_max_f32 : kern->pool_sum_f32)(s, x, y);
+  else
+    (max ? kern->pool_max_f64 : kern->pool_sum_f64)(s, x, y);
 }
 
 static void run_grad_plane(const leat_kern_pool_t *s, bool fast, const leat_rt_stage_t *stage, char *const *address) {
@@ -115,9 +120,12 @@ static void run_grad_plane(const leat_kern_pool_t *s, bool fast, const leat_rt_s
   const bool max = stage->fn == PEF_FN_MAX, f32 = stage->operands[0].dtype == PEF_F32;
   const void *x = address[0], *dy = address[1];
   void *dx = address[2];
-  if (fast && max) kern->pool_grad_max_fast(s, x, dy, dx);
-  else if (f32) (max ? kern->pool_grad_max_f32 : kern->pool_grad_sum_f32)(s, x, dy, dx);
-  else (max ? kern->pool_grad_max_f64 : kern->pool_grad_sum_f64)(s, x, dy, dx);
+  if (fast && max)
+    kern->pool_grad_max_fast(s, x, dy, dx);
+  else if (f32)
+    (max ? kern->pool_grad_max_f32 : kern->pool_grad_sum_f32)(s, x, dy, dx);
+  else
+    (max ? kern->pool_grad_max_f64 : kern->pool_grad_sum_f64)(s, x, dy, dx);
 }
 
 void leat_rt_pool_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile) {

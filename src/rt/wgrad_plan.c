@@ -4,10 +4,10 @@
 #include "rt/conv_plan.h"
 
 enum {
-  IMAGE_FLOATS = 64 * 1024,     // the copied input of a band: a part of L2
+  IMAGE_FLOATS = 64 * 1024,  // the copied input of a band: a part of L2
   ALIGN_FLOATS = 16,
-  LANES = 16,                   // of the widest level
-  POSITIONS_MIN = 256,          // positions in one call of the micro kernel that make its stores of dw cheap
+  LANES = 16,           // of the widest level
+  POSITIONS_MIN = 256,  // positions in one call of the micro kernel that make its stores of dw cheap
 };
 
 static int64_t round_up(int64_t floats) { return (floats / ALIGN_FLOATS + 2) * ALIGN_FLOATS; }  // with slack
@@ -58,10 +58,10 @@ static void choose_blocks(const leat_kern_conv_t *s, leat_kern_wgrad_plan_t *p) 
   p->pack_dy = p->group > 1 || s->y[4] != 1 || (w->out[1] > 1 && s->y[3] != w->out[2]);
 }
 
-#define TRY_ALLOC(pointer, arena, count)                                                                        \
-  do {                                                                                                          \
-    (pointer) = leat_arena_alloc((arena), (size_t)(count) * sizeof *(pointer));                                 \
-    if (!(pointer)) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while planning a weight gradient");            \
+#define TRY_ALLOC(pointer, arena, count)                                                             \
+  do {                                                                                               \
+    (pointer) = leat_arena_alloc((arena), (size_t)(count) * sizeof *(pointer));                      \
+    if (!(pointer)) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while planning a weight gradient"); \
   } while (0)
 
 static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s, leat_kern_wgrad_plan_t *p) {
@@ -87,8 +87,8 @@ static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s
   return NULL;
 }
 
-leat_status_t leat_rt_wgrad_plan(leat_arena_t *arena, const leat_kern_conv_t *s, const leat_kern_wgrad_plan_t **out_plan,
-                                 size_t *out_workspace_bytes) {
+leat_status_t leat_rt_wgrad_plan(leat_arena_t *arena, const leat_kern_conv_t *s,
+                                 const leat_kern_wgrad_plan_t **out_plan, size_t *out_workspace_bytes) {
   const leat_kern_window_t *w = &s->window;
   leat_kern_wgrad_plan_t *p;
   *out_plan = NULL;

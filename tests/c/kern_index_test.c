@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gather, scatter, scan, sort and random numbers against what their definitions say, written out element by element; on
 // every ISA level, in one tile and in many.
-#include "check.h"
-#include "stage_rig.h"
-
 #include <math.h>
 #include <stdlib.h>
+
+#include "check.h"
+#include "stage_rig.h"
 
 enum { MAX_ELEMENTS = 4096 };
 
@@ -36,14 +36,14 @@ typedef struct case_s {
   int row_table, row_index, row_small;  // dims that hold the rows; -1: none in that operand
 } case_t;
 static const case_t cases[] = {
-    {2, 1, 0, 0, {10, 33}, {7}, -1, 0, 0},           // embedding; rows along the index
-    {2, 1, 0, 0, {10, 33}, {7}, 1, -1, 1},           // rows along the columns
+    {2, 1, 0, 0, {10, 33}, {7}, -1, 0, 0},  // embedding; rows along the index
+    {2, 1, 0, 0, {10, 33}, {7}, 1, -1, 1},  // rows along the columns
     {2, 2, 0, 0, {10, 5}, {4, 6}, 1, -1, 2},
-    {2, 2, 1, 1, {6, 9}, {6, 4}, 0, 0, 0},           // batched: one row of indices a row
-    {2, 1, 1, 1, {6, 9}, {6}, 0, 0, 0},              // one index a row
+    {2, 2, 1, 1, {6, 9}, {6, 4}, 0, 0, 0},  // batched: one row of indices a row
+    {2, 1, 1, 1, {6, 9}, {6}, 0, 0, 0},     // one index a row
     {3, 1, 1, 0, {4, 8, 5}, {3}, 0, -1, 0},
     {4, 2, 2, 1, {3, 2, 7, 4}, {3, 5}, 0, 0, 0},
-    {1, 0, 0, 0, {5}, {0}, -1, -1, -1},              // a scalar
+    {1, 0, 0, 0, {5}, {0}, -1, -1, -1},  // a scalar
     {1, 3, 0, 0, {5}, {2, 3, 2}, -1, 1, 1},
 };
 enum { CASES = sizeof cases / sizeof *cases };
@@ -294,7 +294,8 @@ static void philox(const uint32_t counter[4], const uint32_t key[2], uint32_t ou
   memcpy(c, counter, sizeof c);
   for (int round = 0; round < 10; round++, k[0] += 0x9e3779b9u, k[1] += 0xbb67ae85u) {
     const uint64_t a = (uint64_t)0xd2511f53u * c[0], b = (uint64_t)0xcd9e8d57u * c[2];
-    const uint32_t n[4] = {(uint32_t)(b >> 32) ^ c[1] ^ k[0], (uint32_t)b, (uint32_t)(a >> 32) ^ c[3] ^ k[1], (uint32_t)a};
+    const uint32_t n[4] = {(uint32_t)(b >> 32) ^ c[1] ^ k[0], (uint32_t)b, (uint32_t)(a >> 32) ^ c[3] ^ k[1],
+                           (uint32_t)a};
     memcpy(c, n, sizeof c);
   }
   memcpy(out, c, sizeof c);

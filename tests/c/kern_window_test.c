@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions and poolings: every fast body against the generic one, bit for bit, on every ISA level, in one tile and in
-// many, over a sweep of shapes; the generic one against sums written out here, in f64.
-#include "check.h"
-#include "stage_rig.h"
-
+// Convolutions and poolings: every fast body against the generic one, bit for bit, on every ISA level, in one tile and
+// in many, over a sweep of shapes; the generic one against sums written out here, in f64.
 #include <math.h>
 #include <stdlib.h>
+
+#include "check.h"
+#include "stage_rig.h"
 
 // One shape: spatial extents, window, stride, padding, dilation, base dilation; unused dims are 0.
 typedef struct case_s {
@@ -14,22 +14,22 @@ typedef struct case_s {
 } case_t;
 
 static const case_t cases[] = {
-    {2, 3, 1, 6, 1, {28, 28}, {5, 5}, {1, 1}, {2, 2}, {2, 2}, {1, 1}, {1, 1}},      // LeNet
+    {2, 3, 1, 6, 1, {28, 28}, {5, 5}, {1, 1}, {2, 2}, {2, 2}, {1, 1}, {1, 1}},  // LeNet
     {2, 3, 6, 16, 1, {14, 14}, {5, 5}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},
-    {2, 3, 16, 6, 1, {10, 10}, {5, 5}, {1, 1}, {4, 4}, {4, 4}, {1, 1}, {1, 1}},     // its x gradient
-    {2, 2, 3, 9, 1, {19, 17}, {7, 7}, {2, 2}, {3, 3}, {3, 3}, {1, 1}, {1, 1}},      // strided
-    {2, 2, 9, 3, 1, {10, 9}, {7, 7}, {1, 1}, {3, 3}, {3, 2}, {1, 1}, {2, 2}},       // its x gradient: phases
-    {2, 2, 4, 4, 1, {5, 6}, {2, 2}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {3, 3}},        // phases without a tap
-    {2, 2, 8, 12, 4, {9, 8}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},       // groups
-    {2, 2, 7, 7, 7, {12, 40}, {3, 3}, {2, 1}, {1, 1}, {1, 1}, {1, 2}, {1, 1}},      // depthwise, dilated
-    {2, 2, 24, 19, 1, {6, 7}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},      // 1x1: no copy
+    {2, 3, 16, 6, 1, {10, 10}, {5, 5}, {1, 1}, {4, 4}, {4, 4}, {1, 1}, {1, 1}},  // its x gradient
+    {2, 2, 3, 9, 1, {19, 17}, {7, 7}, {2, 2}, {3, 3}, {3, 3}, {1, 1}, {1, 1}},   // strided
+    {2, 2, 9, 3, 1, {10, 9}, {7, 7}, {1, 1}, {3, 3}, {3, 2}, {1, 1}, {2, 2}},    // its x gradient: phases
+    {2, 2, 4, 4, 1, {5, 6}, {2, 2}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {3, 3}},     // phases without a tap
+    {2, 2, 8, 12, 4, {9, 8}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},    // groups
+    {2, 2, 7, 7, 7, {12, 40}, {3, 3}, {2, 1}, {1, 1}, {1, 1}, {1, 2}, {1, 1}},   // depthwise, dilated
+    {2, 2, 24, 19, 1, {6, 7}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},   // 1x1: no copy
     {2, 2, 5, 5, 1, {7, 9}, {1, 1}, {2, 2}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},
-    {2, 6, 33, 18, 1, {3, 2}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},      // small planes
-    {2, 5, 3, 2, 1, {4, 4}, {4, 4}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},        // one output
-    {2, 1, 40, 10, 1, {40, 41}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},    // bands and blocks of channels
-    {2, 2, 2, 3, 1, {8, 8}, {3, 3}, {1, 1}, {-1, -1}, {2, 0}, {1, 1}, {1, 1}},      // cropped
-    {2, 1, 2, 3, 1, {3, 3}, {3, 3}, {2, 2}, {9, 9}, {9, 9}, {1, 1}, {2, 2}},        // stride and base: generic
-    {1, 3, 5, 7, 1, {50}, {4}, {1}, {0}, {0}, {1}, {1}},                            // 1-D without padding: no copy
+    {2, 6, 33, 18, 1, {3, 2}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},    // small planes
+    {2, 5, 3, 2, 1, {4, 4}, {4, 4}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},      // one output
+    {2, 1, 40, 10, 1, {40, 41}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},  // bands and blocks of channels
+    {2, 2, 2, 3, 1, {8, 8}, {3, 3}, {1, 1}, {-1, -1}, {2, 0}, {1, 1}, {1, 1}},    // cropped
+    {2, 1, 2, 3, 1, {3, 3}, {3, 3}, {2, 2}, {9, 9}, {9, 9}, {1, 1}, {2, 2}},      // stride and base: generic
+    {1, 3, 5, 7, 1, {50}, {4}, {1}, {0}, {0}, {1}, {1}},                          // 1-D without padding: no copy
     {1, 3, 4, 6, 2, {33}, {5}, {3}, {4}, {2}, {2}, {1}},
     {3, 2, 3, 5, 1, {5, 6, 7}, {3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
     {3, 2, 4, 6, 2, {6, 5, 9}, {2, 3, 1}, {2, 1, 2}, {0, 1, 0}, {1, 1, 0}, {2, 1, 1}, {1, 1, 1}},
@@ -62,11 +62,13 @@ static float *filled(size_t count, uint32_t seed, int coarse) {
   return p;
 }
 static void arrays_init(const case_t *c, arrays_t *a) {
-  const int64_t leading[3][2] = {{c->images, c->channels}, {c->outputs, c->channels / c->groups}, {c->images, c->outputs}};
+  const int64_t leading[3][2] = {
+      {c->images, c->channels}, {c->outputs, c->channels / c->groups}, {c->images, c->outputs}};
   int64_t *const dims[3] = {a->x_dims, a->w_dims, a->y_dims};
   for (int i = 0; i < 3; i++) {
     dims[i][0] = leading[i][0], dims[i][1] = leading[i][1];
-    for (int64_t d = 0; d < c->spatial; d++) dims[i][2 + d] = i == 0 ? c->in[d] : i == 1 ? c->window[d] : out_extent(c, d);
+    for (int64_t d = 0; d < c->spatial; d++)
+      dims[i][2 + d] = i == 0 ? c->in[d] : i == 1 ? c->window[d] : out_extent(c, d);
   }
   a->x_count = product(a->x_dims, 2 + c->spatial);
   a->w_count = product(a->w_dims, 2 + c->spatial);
@@ -87,7 +89,8 @@ static void set_params(rig_t *rig, const case_t *c) {
 }
 
 // Runs CONV into `out`, rows along images (0), outputs (1) or not at all (-1).
-static void run_conv(const case_t *c, const arrays_t *a, const leat_kern_t *kern, int rows, int64_t tile_rows, float *out) {
+static void run_conv(const case_t *c, const arrays_t *a, const leat_kern_t *kern, int rows, int64_t tile_rows,
+                     float *out) {
   rig_t rig;
   const uint32_t rank = 2 + (uint32_t)c->spatial;
   rig_init(&rig, PEF_STAGE_CONV, 0, kern);
@@ -102,7 +105,8 @@ static void run_conv(const case_t *c, const arrays_t *a, const leat_kern_t *kern
   assert_int_equal(rig.stage.workspace_bytes == 0, generic);  // only the fast body has a workspace
   rig_deinit(&rig);
 }
-static void run_wgrad(const case_t *c, const arrays_t *a, const leat_kern_t *kern, int rows, int64_t tile_rows, float *out) {
+static void run_wgrad(const case_t *c, const arrays_t *a, const leat_kern_t *kern, int rows, int64_t tile_rows,
+                      float *out) {
   rig_t rig;
   const uint32_t rank = 2 + (uint32_t)c->spatial;
   rig_init(&rig, PEF_STAGE_CONV_WGRAD, 0, kern);
@@ -117,7 +121,9 @@ static void run_wgrad(const case_t *c, const arrays_t *a, const leat_kern_t *ker
 }
 
 static leat_kern_conv_t shape_of(const case_t *c, const arrays_t *a) {
-  leat_kern_conv_t s = {.images = c->images, .channels = c->channels / c->groups, .outputs = c->outputs,
+  leat_kern_conv_t s = {.images = c->images,
+                        .channels = c->channels / c->groups,
+                        .outputs = c->outputs,
                         .outputs_per_group = c->outputs / c->groups};
   const int64_t *dims[3] = {a->x_dims, a->w_dims, a->y_dims};
   int64_t *strides[3] = {s.x, s.w, s.y};
@@ -241,7 +247,8 @@ static void test_conv_strided(void **state) {
     rig_t rig;
     rig_init(&rig, PEF_STAGE_CONV, 0, kern[l]);
     set_params(&rig, c);
-    leat_rt_operand_t *x_o = rig_operand(&rig, PEF_F32, a.x, 4, a.x_dims), *w_o = rig_operand(&rig, PEF_F32, a.w, 4, a.w_dims);
+    leat_rt_operand_t *x_o = rig_operand(&rig, PEF_F32, a.x, 4, a.x_dims),
+                      *w_o = rig_operand(&rig, PEF_F32, a.w, 4, a.w_dims);
     leat_rt_operand_t *y_o = rig_operand(&rig, PEF_F32, y, 4, a.y_dims);
     const int64_t x_strides[4] = {14 * 14 * 6, 1, 14 * 6, 6}, y_strides[4] = {10 * 10 * 16, 1, 10 * 16, 16};
     memcpy(x_o->strides, x_strides, sizeof x_strides);
@@ -274,8 +281,8 @@ static const case_t pools[] = {
     {2, 1, 2, 2, 1, {7, 7}, {7, 7}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},
 };
 
-static void run_pool(const case_t *c, const arrays_t *a, uint8_t fn, const leat_kern_t *kern, int64_t tile_rows, float *y,
-                     float *dx) {
+static void run_pool(const case_t *c, const arrays_t *a, uint8_t fn, const leat_kern_t *kern, int64_t tile_rows,
+                     float *y, float *dx) {
   rig_t rig;
   const uint32_t rank = 2 + (uint32_t)c->spatial;
   rig_init(&rig, dx ? PEF_STAGE_POOL_GRAD : PEF_STAGE_POOL, fn, kern);
@@ -297,8 +304,10 @@ static void generic_pool(const case_t *c, const arrays_t *a, uint8_t fn, float *
   memcpy(p.y, s.y + 2, sizeof p.y);
   for (int64_t i = 0; i < c->images * c->channels; i++) {
     const float *x = a->x + i * s.x[1];
-    if (dx) (fn == PEF_FN_MAX ? k->pool_grad_max_f32 : k->pool_grad_sum_f32)(&p, x, y + i * s.y[1], dx + i * s.x[1]);
-    else (fn == PEF_FN_MAX ? k->pool_max_f32 : k->pool_sum_f32)(&p, x, y + i * s.y[1]);
+    if (dx)
+      (fn == PEF_FN_MAX ? k->pool_grad_max_f32 : k->pool_grad_sum_f32)(&p, x, y + i * s.y[1], dx + i * s.x[1]);
+    else
+      (fn == PEF_FN_MAX ? k->pool_max_f32 : k->pool_sum_f32)(&p, x, y + i * s.y[1]);
   }
 }
 

@@ -6,8 +6,13 @@ void rig_init(rig_t *rig, uint32_t kind, uint8_t fn, const leat_kern_t *kern) {
   memset(rig, 0, sizeof *rig);
   leat_arena_init(&rig->arena);
   rig->row_count = 1;
-  rig->stage = (leat_rt_stage_t){.kind = leat_rt_stage_kind(kind), .kern = kern, .operands = rig->operands, .fn = fn,
-                                 .output_bit = 0xff, .params = rig->params, .origin = "test"};
+  rig->stage = (leat_rt_stage_t){.kind = leat_rt_stage_kind(kind),
+                                 .kern = kern,
+                                 .operands = rig->operands,
+                                 .fn = fn,
+                                 .output_bit = 0xff,
+                                 .params = rig->params,
+                                 .origin = "test"};
 }
 
 void rig_deinit(rig_t *rig) { leat_arena_deinit(&rig->arena); }
@@ -16,8 +21,12 @@ leat_rt_operand_t *rig_operand(rig_t *rig, uint8_t dtype, void *data, uint32_t r
   static const uint8_t element_bytes[PEF_DTYPE_COUNT] = {4, 8, 2, 2, 1, 1, 2, 4, 8, 1};
   uint32_t i = rig->stage.operand_count++;
   leat_rt_operand_t *o = &rig->operands[i];
-  *o = (leat_rt_operand_t){.space = PEF_SPACE_ARGUMENT, .dtype = dtype, .element_bytes = element_bytes[dtype],
-                           .rank = (uint8_t)rank, .row_dim = PEF_NO_ROW_DIM, .slot = (uint16_t)i};
+  *o = (leat_rt_operand_t){.space = PEF_SPACE_ARGUMENT,
+                           .dtype = dtype,
+                           .element_bytes = element_bytes[dtype],
+                           .rank = (uint8_t)rank,
+                           .row_dim = PEF_NO_ROW_DIM,
+                           .slot = (uint16_t)i};
   int64_t stride = 1;
   for (uint32_t d = 0; d < 8; d++) o->dims[d] = d < rank ? dims[d] : 1;
   for (uint32_t d = rank; d-- > 0;) {
@@ -42,8 +51,8 @@ void rig_rows(rig_t *rig, uint32_t operand, uint32_t dim) {
 
 leat_status_t rig_run(rig_t *rig, int64_t tile_rows) {
   if (tile_rows == 0 || tile_rows > rig->row_count) tile_rows = rig->row_count;
-  const leat_rt_prepare_t context = {.arena = &rig->arena, .kern = rig->stage.kern, .row_count = rig->row_count,
-                                     .tile_rows_max = tile_rows};
+  const leat_rt_prepare_t context = {
+      .arena = &rig->arena, .kern = rig->stage.kern, .row_count = rig->row_count, .tile_rows_max = tile_rows};
   LEAT_TRY(rig->stage.kind->prepare(&rig->stage, &context));
   char *workspace = leat_alloc(rig->stage.workspace_bytes + 64);
   if (!workspace) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
