@@ -63,7 +63,7 @@ static void check_half(int dtype, double (*value)(uint16_t), uint16_t infinity) 
     kern->load[LEAT_KERN_F32][dtype](&f, &stored, 1, 1);
     double want = value(stored);
     if (isnan(want)) { assert_true(isnan(f)); continue; }
-    assert_true((double)f == want && signbit(f) == signbit(want));
+    if ((double)f != want || !signbit(f) != !signbit(want)) fail_msg("half %04x of dtype %d is %g, should be %g", h, dtype, (double)f, want);
     kern->store[LEAT_KERN_F32][dtype](&back, 1, &f, 1);
     assert_int_equal(back, stored);
   }
