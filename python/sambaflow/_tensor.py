@@ -293,16 +293,10 @@ def _mark(result: Any) -> Any:
         return result.as_subclass(SambaTensor)
     if isinstance(result, tuple) and any(isinstance(item, torch.Tensor) for item in result):
         marked = [_mark(item) for item in result]
-        return (
-            type(result)(marked) if type(result) is tuple or not hasattr(result, "_fields") else _renew(result, marked)
-        )
+        return type(result)(*marked) if hasattr(result, "_fields") else type(result)(marked)
     if isinstance(result, list):
         return [_mark(item) for item in result]
     return result
-
-
-def _renew(result: Any, items: list[Any]) -> Any:
-    return type(result)(*items)
 
 
 def _refresh(tensor: torch.Tensor) -> None:

@@ -9,7 +9,8 @@ from sambaflow.samba.utils.argparser import COMMANDS, parse_app_args, parse_yaml
 READ = (
     "command pef mapping inference reduce_on_rdu data_parallel batch_size min_duration num_iterations run_graph_only "
     "compiled_stats_json n_chips distlearn_config num_spatial_batches json visualize acc_report_json bench_report_json "
-    "mock_inference num_sections output_folder pef_name data_parallel_mode resource_report_path verbose_report world_size"
+    "mock_inference num_sections output_folder pef_name data_parallel_mode resource_report_path verbose_report "
+    "world_size"
 ).split()
 
 
@@ -87,7 +88,12 @@ def test_mistakes(argv, message, capsys):
 def test_optimisation_levels():
     from sambaflow.samba._artifacts import optim_level
 
-    assert [optim_level(vars(parse_app_args(["compile", *flag]))) for flag in ([], ["-o0"], ["-o1"], ["-o3"])] == [3, 0, 1, 3]
+    assert [optim_level(vars(parse_app_args(["compile", *flag]))) for flag in ([], ["-o0"], ["-o1"], ["-o3"])] == [
+        3,
+        0,
+        1,
+        3,
+    ]
 
 
 def test_yaml_is_added(tmp_path):

@@ -334,6 +334,8 @@ def test_shape_errors_are_those_of_torch():
 def test_gradients_inside_forward_are_refused():
     with pytest.raises(TraceError, match="gradients are made by the compiler"):
         program_of(lambda x: x.sum().backward(), torch.ones(2))
+    with pytest.raises(TraceError, match="gradients are made by the compiler"):
+        program_of(lambda x: torch.autograd.grad(x.sum(), x)[0], torch.ones(2))
 
 
 def test_a_traced_tensor_is_useless_after_tracing():

@@ -7,6 +7,7 @@ returns the value of its result, a list of values, or NotImplemented, which mean
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -157,9 +158,7 @@ class Call:
         dtypes = {t.dtype for t in tensors if t.is_floating_point()}
         if len(dtypes) < 2:
             return self
-        common = torch.float32
-        for index, dtype in enumerate(sorted(dtypes, key=str)):
-            common = dtype if index == 0 else torch.promote_types(common, dtype)
+        common = functools.reduce(torch.promote_types, dtypes)
         chosen = {id(t) for t in tensors if t.is_floating_point() and t.dtype != common}
         swap = lambda t: self.again(torch.ops.aten.to.dtype, t, common) if id(t) in chosen else t  # noqa: E731
         return Call(self.tracer, self.func, [swap(a) for a in self.args], {k: swap(v) for k, v in self.kwargs.items()})

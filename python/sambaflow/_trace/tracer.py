@@ -41,7 +41,7 @@ _VALUE_READS = {
     "__array__", "__bool__", "__complex__", "__contains__", "__float__", "__index__", "__int__", "equal", "allclose",
     "is_nonzero", "item", "numpy", "tolist",
 }  # fmt: skip
-_REFUSED = {"backward": "gradients are made by the compiler", "autograd.grad": "gradients are made by the compiler"}
+_REFUSED = {"backward": "gradients are made by the compiler", "grad": "gradients are made by the compiler"}
 # Attributes of tensors that are tensors themselves; every other attribute is answered from shape and dtype.
 _TENSOR_ATTRIBUTES = {"T", "mT", "H", "mH", "data", "real", "imag"}
 # ATen ops whose result shape depends on values.

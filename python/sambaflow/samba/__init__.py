@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SambaFlow API: `from sambaflow import samba`.
 
-`samba.session` is the session object. The module of the same name is in `sys.modules` under
-`sambaflow.samba.session`, so `from sambaflow.samba.session import SambaSession` works beside it.
+`samba.session` is the session object: importing the submodule of that name sets the attribute to the module, and the
+line after it rebinds the attribute. `from sambaflow.samba.session import SambaSession` still finds the module.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sys as _sys
 from collections.abc import Iterator
 
 from sambaflow.samba.session import SambaSession
@@ -33,9 +32,6 @@ from sambaflow.samba.functional import *  # noqa: E402, F403
 from sambaflow.samba.profiler import Profiler as _Profiler  # noqa: E402
 
 session.profiler = _Profiler()
-# `import sambaflow; sambaflow.samba.session` reads the attribute, which importing the submodule had set to the module.
-_sys.modules[__name__].session = session
-
 __all__ = [
     "DimInfo", "SambaTensor", "directives", "env", "from_torch_tensor", "functional", "lazy_param", "nn", "optim",
     "profiler", "sambaloader", "sambatensor", "session", "to_torch", "utils",

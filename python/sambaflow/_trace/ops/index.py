@@ -65,11 +65,6 @@ def _index_copy(c: Call, x: Any, dim: int, index: Any, source: Any, **_: Any) ->
     return c.emit("index_put", [c.value(x), moved, *keep, c.value(index)], {"fn": "set"})
 
 
-def _index_operands(c: Call, indices: Sequence[Any]) -> list[Value | None]:
-    fixed = static_index(tuple(indices))
-    return [None if i is None else c.value(i) for i in fixed]
-
-
 def _has_traced_mask(indices: Sequence[Any]) -> bool:
     return any(isinstance(i, TracedTensor) and i.dtype in (torch.bool, torch.uint8) for i in indices)
 
