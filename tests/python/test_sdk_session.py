@@ -495,3 +495,83 @@ def test_numpy_and_comparison_of_results(tmp_path):
     assert type(loss) is samba.SambaTensor and float(loss) == loss.item()
     assert np.asarray(logits.detach()).shape == (4, 3)
     assert (torch.max(logits, 1)[1] == app.inputs[1]).sum().item() >= 0
+
+
+# ---- optimizers and random numbers
+
+
+def test_gradient_clipping_follows_torch(tmp_path):
+    app = App(tmp_path, optimizer=lambda p: samba.optim.AdamW(p, lr=0.01, max_grad_norm=0.05))
+    reference = torch.optim.AdamW(app.reference.parameters(), lr=0.01, betas=(0.9, 0.997), weight_decay=0)
+    for _ in range(3):
+        app.run(section_types=["fwd", "bckwd", "gradnorm", "opt"])
+        reference.zero_grad()
+        app.reference(*app.plain())[0].backward()
+        torch.nn.utils.clip_grad_norm_(app.reference.parameters(), 0.05)
+        reference.step()
+    samba.session.to_cpu(app.model)
+    for p, q in zip(app.reference.parameters(), app.model.parameters(), strict=True):
+        close(q, p, rtol=1e-4)
+
+
+def test_several_optimizers_with_names_of_their_own(tmp_path):
+    torch.manual_seed(1)
+    model = Net()
+    reference = copy.deepcopy(model)
+    samba.from_torch_model_(model)
+    inputs = (samba.randn(4, 6, name="image"), samba.randint(3, (4,), name="label"))
+    optimizers = [
+        samba.optim.SGD(model.hidden.parameters(), lr=0.0, argin_region_name="body_"),
+        samba.optim.AdamW(model.out.parameters(), lr=0.0),
+    ]
+    pef = samba.session.compile(
+        model, inputs, optimizers, config_dict={"output_folder": str(tmp_path), "pef_name": "two"}
+    )
+    outputs = utils.trace_graph(model, inputs, optimizers, pef=pef)
+    samba.session.run(inputs, outputs, hyperparam_dict={"body_lr": 0.5, "lr": 0.0})
+    samba.session.to_cpu(model)
+    close(model.out.weight, reference.out.weight)
+    assert not torch.equal(samba.to_torch(model.hidden.weight), reference.hidden.weight)
+
+
+def test_dropout_follows_its_hyperparameter_and_the_seed(tmp_path):
+    class Dropped(nn.Module):
+        def forward(self, x):
+            return F.dropout(x, 0.5)
+
+    utils.set_seed(5)
+    x = samba.ones(1000, name="x")
+    app = App(tmp_path, model=Dropped(), inputs=(x,))
+
+    def draw(p):
+        return samba.to_torch(app.run(hyperparam_dict={"p": p}, section_types=["fwd"])[0]).clone()
+
+    first, second = draw(0.5), draw(0.5)
+    assert 350 < int((first == 0).sum()) < 650 and bool(((first == 0) | (first == 2)).all())
+    assert not torch.equal(first, second)
+    assert torch.equal(draw(0.0), torch.ones(1000))
+    app.outputs = utils.trace_graph(app.model, app.inputs, pef=app.pef)
+    samba.session.seed = 5
+    app.outputs = utils.trace_graph(app.model, app.inputs, pef=app.pef)
+    assert torch.equal(draw(0.5), first)
+
+
+def test_inference_drops_nothing(tmp_path):
+    app = App(tmp_path, model=nn.Sequential(nn.Dropout(0.5)), inputs=(samba.ones(100, name="x"),), inference=True)
+    assert torch.equal(samba.to_torch(app.run()[0]), torch.ones(100))
+
+
+def test_aux_tensors_are_named_constants(tmp_path):
+    table = torch.randn(6)
+    samba.session.add_aux_tensor(table, "aux_table")
+    samba.session.add_aux_tensor(table, "aux_table")
+    assert samba.session.is_valid_aux_tensor_name("aux_table")
+
+    class Model(nn.Module):
+        def forward(self, x):
+            return x * table
+
+    app = App(tmp_path, model=Model(), inputs=(samba.ones(6, name="x"),), inference=True)
+    samba.session._aux.clear()
+    assert torch.equal(samba.to_torch(app.run()[0]), table)
+    assert torch.equal(samba.session.get_tensors_by_name(["aux_table"])[0], table)
