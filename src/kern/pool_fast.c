@@ -153,10 +153,12 @@ static vi32_t winners_clipped(const leat_kern_window_t *w, strip_t s, const rows
 
 static void clear(const leat_kern_pool_t *s, float *dx) {
   const int64_t *in = s->window.in;
+  const int flat = s->dx[1] == in[2];  // rows without gaps: a plane is one run
+  const int64_t rows = flat ? 1 : in[1], run = flat ? in[1] * in[2] : in[2];
   for (int64_t a = 0; a < in[0]; a++) {
-    for (int64_t b = 0; b < in[1]; b++) {
+    for (int64_t b = 0; b < rows; b++) {
       float *row = dx + a * s->dx[0] + b * s->dx[1];
-      for (int64_t c = 0; c < in[2]; c++) row[c] = 0;
+      for (int64_t c = 0; c < run; c++) row[c] = 0;
     }
   }
 }
