@@ -48,8 +48,9 @@ void leat_cmd_print_help(const leat_cmd_t *cmd);
 leat_status_t leat_cmd_split(const char *option, const char *text, char **out_name,
                              const char **out_value) LEAT_MUST_USE;
 
-// The symbol that `name` means: its exact name, the one name that ends with it at a word border, or a number n: the
-// n-th symbol of `kind`. Where several or none fit, the message lists the candidates of `kind`.
+// The symbol that `name` means: its exact name; else the one whose name ends with these words; else the one of `kind`
+// with these words in its name; a number n is the n-th symbol of `kind`. Where several or none fit, the message lists
+// candidates.
 leat_status_t leat_cmd_find_symbol(const leat_program_t *program, const char *name, uint32_t kind,
                                    uint32_t *out_symbol) LEAT_MUST_USE;
 

@@ -283,12 +283,13 @@ const leat_cmd_t leat_cmd_run = {
     .usage = "run FILE.pef [options]",
     .summary = "runs a PEF on tensors from .npy files",
     .examples =
-        "A symbol is named by its name, by the last words of it, or by its number among the inputs or outputs.\n\n"
+        "A symbol is meant by its name, by words of its name, or by its number among the inputs or outputs;\n"
+        "leat info lists them.\n\n"
         "examples:\n"
-        "  leat run lenet.pef --weights lenet.pt --input image=x.npy --output logits=y.npy\n"
-        "  leat run lenet.pef --weights lenet.safetensors --input image=x.npy --output 0=y.npy --threads 2 --json\n"
+        "  leat run lenet.pef --weights lenet.pt --input image=x.npy --output fc3=y.npy\n"
+        "  leat run lenet.pef --weights lenet.safetensors --input image=x.npy --output 1=y.npy --threads 2\n"
         "  leat run train.pef --section all --steps 100 --set lr=0.1 --input image=x.npy --input label=t.npy \\\n"
-        "           --output fc.weight=w.npy\n",
+        "           --output fc3__weight=w.npy --profile\n",
     .options = option_table,
     .option_count = sizeof option_table / sizeof *option_table,
     .operand_count = 1,

@@ -3,7 +3,8 @@
 //
 // A symbol carries the name that the SDK gave it (lenet__conv1__weight), a file of torch.save the key of the module
 // (conv1.weight). They match if they are equal, or if the key with "__" for "." is the symbol's name with or without
-// its first component.
+// its first component. A checkpoint holds more than weights: then they are what lies under one key of it (model), the
+// one under which most symbols find their tensor, and what lies beside it does not count.
 #include "io/weights.h"
 
 #include "rt/program.h"
@@ -11,6 +12,8 @@
 typedef struct weights_match_s {
   const leat_program_t *program;
   const leat_tensors_t *tensors;
+  size_t container_length;      // of the part of all keys before the weights' own: 0, or 6 for "model."
+  const char *container;        // starts with that part
   uint32_t *tensor_of;          // per symbol; UINT32_MAX: none
   bool *taken;                  // per tensor
   leat_text_t missing, extra, wrong;
@@ -39,14 +42,49 @@ static bool names_match(const char *key, const char *name) {
   return rest != NULL && key_equals(key, rest + 2);
 }
 
-static uint32_t find_tensor(const leat_tensors_t *tensors, const char *name) {
-  for (uint32_t t = 0; t < tensors->items.count; t++) {
-    if (strcmp(tensors->items.data[t].name, name) == 0) return t;
+// The key of tensor `t` inside the container; NULL if it lies outside.
+static const char *key_in_container(const weights_match_t *match, uint32_t t) {
+  const char *name = match->tensors->items.data[t].name;
+  return strncmp(name, match->container, match->container_length) == 0 ? name + match->container_length : NULL;
+}
+
+static uint32_t find_tensor(const weights_match_t *match, const char *name) {
+  uint32_t found = UINT32_MAX;
+  for (uint32_t t = 0; t < match->tensors->items.count; t++) {
+    const char *key = key_in_container(match, t);
+    if (key == NULL) continue;
+    if (strcmp(key, name) == 0) return t;
+    if (found == UINT32_MAX && names_match(key, name)) found = t;
   }
-  for (uint32_t t = 0; t < tensors->items.count; t++) {
-    if (names_match(tensors->items.data[t].name, name)) return t;
+  return found;
+}
+
+static uint32_t count_found(const weights_match_t *match, uint32_t *out_wanted) {
+  const leat_pef_t *pef = match->program->pef;
+  uint32_t found = 0;
+  *out_wanted = 0;
+  for (uint32_t s = 0; s < pef->symbol_count; s++) {
+    if (!wants_weights(&pef->symbols[s])) continue;
+    *out_wanted += 1;
+    found += find_tensor(match, pef->strings + pef->symbols[s].name) != UINT32_MAX;
   }
-  return UINT32_MAX;
+  return found;
+}
+
+// The whole file if all symbols find their tensor there, else the first component of keys that serves most.
+static void choose_container(weights_match_t *match) {
+  uint32_t wanted, most = count_found(match, &wanted);
+  weights_match_t trial = *match;
+  for (uint32_t t = 0; t < match->tensors->items.count && most < wanted; t++) {
+    const char *name = match->tensors->items.data[t].name, *dot = strchr(name, '.');
+    if (dot == NULL || (trial.container_length > 0 && key_in_container(&trial, t) != NULL)) continue;
+    trial.container = name;
+    trial.container_length = (size_t)(dot - name) + 1;
+    const uint32_t found = count_found(&trial, &wanted);
+    if (found <= most) continue;
+    most = found;
+    *match = trial;
+  }
 }
 
 static void put_name(leat_text_t *list, const char *name) {
@@ -79,7 +117,7 @@ static void match_all(weights_match_t *match) {
     match->tensor_of[s] = UINT32_MAX;
     if (!wants_weights(&pef->symbols[s])) continue;
     const char *name = pef->strings + pef->symbols[s].name;
-    uint32_t t = match->tensor_of[s] = find_tensor(match->tensors, name);
+    uint32_t t = match->tensor_of[s] = find_tensor(match, name);
     if (t == UINT32_MAX) {
       put_name(&match->missing, name);
     } else {
@@ -88,7 +126,9 @@ static void match_all(weights_match_t *match) {
     }
   }
   for (uint32_t t = 0; t < match->tensors->items.count; t++) {
-    if (!match->taken[t]) put_name(&match->extra, match->tensors->items.data[t].name);
+    if (!match->taken[t] && key_in_container(match, t) != NULL) {
+      put_name(&match->extra, match->tensors->items.data[t].name);
+    }
   }
 }
 
@@ -119,13 +159,14 @@ static void copy_in(leat_program_t *program, uint32_t symbol, const leat_io_tens
 }
 
 static leat_status_t load_matched(leat_program_t *program, const leat_tensors_t *tensors) {
-  weights_match_t match = {.program = program, .tensors = tensors};
+  weights_match_t match = {.program = program, .tensors = tensors, .container = ""};
   match.tensor_of = leat_alloc_zero(program->pef->symbol_count + 1u, sizeof *match.tensor_of);
   match.taken = leat_alloc_zero(tensors->items.count + 1u, sizeof *match.taken);
   leat_status_t status = NULL;
   if (match.tensor_of == NULL || match.taken == NULL) {
     status = leat_status_make(LEAT_OUT_OF_MEMORY, "no memory to match %u weights", tensors->items.count);
   } else {
+    choose_container(&match);
     match_all(&match);
     status = verdict(&match);
     for (uint32_t s = 0; status == NULL && s < program->pef->symbol_count; s++) {

@@ -6,6 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
+import torch
 from support import leat_command
 
 # A classifier whose logits do not depend on the label; named so that suffixes are told apart.
@@ -75,6 +76,23 @@ def test_an_input_that_no_asked_output_reads_may_be_missing(folder, pef):
     assert not (folder / "l.npy").exists()
 
 
+@pytest.mark.parametrize("container", [None, "model", "state_dict"])
+def test_weights_of_a_checkpoint(folder, container):
+    """Plain or under one key, beside which a checkpoint may hold other tensors."""
+    weight, bias = (torch.from_numpy(np.load(folder / f"{name}.npy")) for name in "wb")
+    weights = {"fc.weight": weight, "fc.bias": bias}
+    momentum = {"fc.weight": torch.ones(3, 6)}
+    torch.save({container: weights, "momentum": momentum, "epoch": 3} if container else weights, folder / "weights.pt")
+    leat(folder, "run", "infer.pef", "--weights", "weights.pt", "--input", "image=x.npy", "--output", "logits=z.npy")
+    np.testing.assert_allclose(np.load(folder / "z.npy"), loss_and_gradient(folder)[0], rtol=1e-5, atol=1e-6)
+
+
+def test_weights_that_do_not_fit(folder):
+    torch.save({"fc.weight": torch.zeros(3, 6), "fc.scale": torch.zeros(3)}, folder / "wrong.pt")
+    message = leat(folder, "run", "infer.pef", "--weights", "wrong.pt", code=7)
+    assert "missing: net__fc__bias" in message and "not of the program: fc.scale" in message
+
+
 def test_run_trains(folder):
     leat(folder, "run", "train.pef", *WEIGHTS, "--input", "image=x.npy", "--input", "label=t.npy", "--section", "all",
          "--set", "lr=0.25", "--output", "weight=after.npy", "--output", "weight__grad=grad.npy")  # fmt: skip
@@ -114,6 +132,8 @@ def test_info(folder):
         (["run", "train.pef", "--threads", "many"], "invalid", ["--threads takes a count"]),
         (["run", "train.pef", "--section", "sideways"], "invalid", ["--section sideways"]),
         (["run", "infer.pef", "--input", "image"], "invalid", ["name=value"]),
+        (["run", "infer.pef", "--output", "net=y.npy"], "invalid", ["net__loss", "net__fc__logits"]),
+        (["run", "infer.pef", "--output", "7=y.npy"], "not found", ["no number 7"]),
         (["run", "infer.pef", "--input", "picture=x.npy"], "not found", ["picture", "image", "label"]),
         (["run", "infer.pef", "--input", "image=t.npy"], "invalid", ["i64[4]", "f32[4,6]"]),
         (["run", "infer.pef", "--input", "image=none.npy"], "not found", ["none.npy"]),
