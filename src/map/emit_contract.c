@@ -133,11 +133,13 @@ static bool is_fixed(const leat_mapper_t *m, leat_value_id_t base, uint8_t reade
   return producer->type == LEAT_TYPE_PREPARE && reader_type != LEAT_TYPE_PREPARE;
 }
 
+// In a training program every step would pack again; the engine then transposes what is smaller as it goes.
 static bool worth_packing(const leat_mapper_t *m, const product_t *p, uint8_t type) {
+  if (!m->options->inference) return false;
   const axis_t *n = only_axis(p, ROLE_N), *k = only_axis(p, ROLE_K);
   if (n == NULL || k == NULL || has_role(p, ROLE_BATCH) || !is_fixed(m, p->access[1].base, type)) return false;
   if (n->extent < PACK_MIN_COLUMNS || n->extent * k->extent < PACK_MIN_ELEMENTS) return false;
-  return n->strides[1] != 1 || (m->options->inference && n->extent > PANEL && !n->row);
+  return n->strides[1] != 1 || (n->extent > PANEL && !n->row);
 }
 
 // Emits `columns` columns from `first`, in panels `width` wide, to the arena at `offset`.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // CONTRACT at load: dims by role, the matrix product inside, what must be packed.
-#include "pef/pef_read.h"
 #include "rt/contract_plan.h"
+
+#include "pef/pef_read.h"
 
 enum { ROLE_BATCH = 0, ROLE_M = 1, ROLE_N = 2, ROLE_K = 3, ROLE_COUNT };
 
@@ -32,7 +33,7 @@ static void sort_dims(contract_roles_t *roles, const leat_rt_stage_t *stage) {
   const leat_rt_operand_t *a = &stage->operands[0], *b = &stage->operands[1], *c = &stage->operands[2];
   for (uint32_t d = 0; d < c->rank; d++) {
     uint32_t role = (uint32_t)stage->params[d] & 3;
-    const leat_rt_operand_t *owner = role == ROLE_N || role == ROLE_K ? b : a;   // has the dim's true extent
+    const leat_rt_operand_t *owner = role == ROLE_N || role == ROLE_K ? b : a;  // has the dim's true extent
     bool is_rows = a->row_dim == d || b->row_dim == d || c->row_dim == d;
     int64_t mult = a->row_dim == d ? a->row_mult : b->row_dim == d ? b->row_mult : c->row_mult;
     contract_dim_t dim = {is_rows ? mult : owner->dims[d], a->strides[d], b->strides[d], c->strides[d], is_rows};
@@ -89,17 +90,35 @@ static void swap_operands(contract_roles_t *roles) {
   }
 }
 
-static void choose_dims(contract_plan_t *plan, const leat_rt_stage_t *stage) {
+static int64_t most(const contract_dim_t *dim, const leat_rt_prepare_t *context) {
+  return dim->extent * (dim->is_rows ? context->tile_rows_max : 1);
+}
+
+// B lies [n, k], so its columns would have to be packed: with few rows it is cheaper to make these the columns, that
+// is, to transpose A and C instead, which is M(K + N) elements in place of NK.
+static bool swap_saves(const contract_roles_t *roles, const leat_rt_stage_t *stage, const leat_rt_prepare_t *context) {
+  for (uint32_t i = 0; i < 3; i++) {
+    if (stage->operands[i].dtype != PEF_F32) return false;
+  }
+  if (roles->count[ROLE_M] != 1 || roles->count[ROLE_N] != 1 || roles->count[ROLE_K] != 1) return false;
+  const contract_dim_t *m = &roles->dims[ROLE_M][0], *n = &roles->dims[ROLE_N][0], *k = &roles->dims[ROLE_K][0];
+  if (n->b == 1 || k->b != 1 || k->a != 1 || n->c != 1) return false;
+  int64_t rows = most(m, context), columns = most(n, context);
+  return rows >= CONTRACT_SWAP_ROWS && rows * (k->extent + columns) < k->extent * columns;
+}
+
+static void choose_dims(contract_plan_t *plan, const leat_rt_stage_t *stage, const leat_rt_prepare_t *context) {
   contract_roles_t roles = {0};
   sort_dims(&roles, stage);
   bool packed = stage->params[8] > 0;
-  plan->swapped = !packed && !has_unit_c(&roles, ROLE_N) && has_unit_c(&roles, ROLE_M);
+  plan->swapped =
+      !packed && ((!has_unit_c(&roles, ROLE_N) && has_unit_c(&roles, ROLE_M)) || swap_saves(&roles, stage, context));
   if (plan->swapped) swap_operands(&roles);
   for (uint32_t d = 0; d < roles.count[ROLE_BATCH]; d++) plan->outer[plan->outer_count++] = roles.dims[ROLE_BATCH][d];
   plan->m = take_dim(&roles, plan, ROLE_M, best_m(&roles));
   plan->n = take_dim(&roles, plan, ROLE_N, best_n(&roles));
   plan->k = (contract_dim_t){1, 0, 0, 0, false};
-  for (uint32_t d = 0; d < roles.count[ROLE_K]; d++) {   // the last is the innermost: order of summation
+  for (uint32_t d = 0; d < roles.count[ROLE_K]; d++) {  // the last is the innermost: order of summation
     if (d + 1 == roles.count[ROLE_K]) {
       plan->k = roles.dims[ROLE_K][d];
     } else {
@@ -116,7 +135,9 @@ static void choose_kernels(contract_plan_t *plan, const leat_rt_stage_t *stage, 
   if (leat_pef_dtype_class(a->dtype) == PEF_CLASS_F64) plan->class_ = PEF_CLASS_F64;
   uint8_t dtype = native[plan->class_];
   plan->value_bytes = plan->class_ == PEF_CLASS_F32 ? 4 : 8;
-  plan->gemm = plan->class_ == PEF_CLASS_F32 ? kern->gemm_f32 : plan->class_ == PEF_CLASS_F64 ? kern->gemm_f64 : kern->gemm_i64;
+  plan->gemm = plan->class_ == PEF_CLASS_F32   ? kern->gemm_f32
+               : plan->class_ == PEF_CLASS_F64 ? kern->gemm_f64
+                                               : kern->gemm_i64;
   plan->a_bytes = a->element_bytes, plan->b_bytes = b->element_bytes, plan->c_bytes = c->element_bytes;
   plan->load_a = kern->load[plan->class_][a->dtype];
   plan->load_b = kern->load[plan->class_][b->dtype];
@@ -134,6 +155,16 @@ static bool is_far(const contract_plan_t *plan, const leat_rt_prepare_t *context
   return plan->n_block == 0 && plan->k.b >= CONTRACT_FAR_STRIDE && plan->k.extent > 1 && rows >= CONTRACT_FAR_ROWS;
 }
 
+static void choose_part(contract_plan_t *plan, const leat_rt_prepare_t *context) {
+  plan->part_rows = CONTRACT_ROWS;
+  plan->part_columns = CONTRACT_COLUMNS;
+  if (!plan->pack_c || plan->pack_a) return;
+  int64_t columns = (most(&plan->n, context) + 15) / 16 * 16;
+  if (columns >= CONTRACT_COLUMNS) return;
+  plan->part_columns = columns;
+  plan->part_rows = CONTRACT_ROWS * CONTRACT_COLUMNS / columns;
+}
+
 static void layout_workspace(contract_plan_t *plan, leat_rt_stage_t *stage) {
   size_t bytes = plan->value_bytes;
   size_t a = plan->pack_a ? CONTRACT_ROWS * CONTRACT_K * bytes : 0;
@@ -148,9 +179,14 @@ static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 leat_kern_gemm_t leat_rt_contract_gemm(const contract_plan_t *plan, int64_t m, int64_t n, int64_t k, int64_t b_k,
                                        int add) {
-  return (leat_kern_gemm_t){.m = m, .n = n, .k = k,
-                            .a_m = plan->pack_a ? CONTRACT_K : plan->m.a, .a_k = plan->pack_a ? 1 : plan->k.a,
-                            .b_k = b_k, .c_m = plan->pack_c ? CONTRACT_COLUMNS : plan->m.c, .add = add};
+  return (leat_kern_gemm_t){.m = m,
+                            .n = n,
+                            .k = k,
+                            .a_m = plan->pack_a ? CONTRACT_K : plan->m.a,
+                            .a_k = plan->pack_a ? 1 : plan->k.a,
+                            .b_k = b_k,
+                            .c_m = plan->pack_c ? plan->part_columns : plan->m.c,
+                            .add = add};
 }
 
 // As wide as the kernels like, within one packed block of the file.
@@ -225,12 +261,13 @@ leat_status_t leat_rt_contract_prepare(leat_rt_stage_t *stage, const leat_rt_pre
   plan->n_block = stage->params[8];
   plan->n_block_step = stage->params[9];
   plan->add = stage->params[10] != 0;
-  choose_dims(plan, stage);
+  choose_dims(plan, stage, context);
   plan->n_total = plan->n.extent * (plan->n.is_rows ? context->row_count : 1);
   choose_kernels(plan, stage, context->kern);
   plan->pack_b |= is_far(plan, context);
   // Block kernels walk A along one of its dims.
   plan->pack_a |= plan->k.a != 1 && plan->m.a != 1 && plan->k.extent > 1 && plan->m.extent > 1;
+  choose_part(plan, context);
   layout_workspace(plan, stage);
   generate(plan, context);
   stage->plan = plan;

@@ -2,36 +2,39 @@
 // A CONTRACT stage as it runs: loops over blocks of a plain matrix product.
 //
 // The dims are sorted by role; one m, one n and one k dim make the matrix product, all others are loops around it
-// (batch, further m and n dims: outer; further k dims: an odometer whose steps are chunks of k, in order). Operands that
-// do not lie as a block kernel wants them are packed into the workspace first, as class values.
+// (batch, further m and n dims: outer; further k dims: an odometer whose steps are chunks of k, in order). Operands
+// that do not lie as a block kernel wants them are packed into the workspace first, as class values.
 #ifndef LEAT_RT_CONTRACT_PLAN_H_
 #define LEAT_RT_CONTRACT_PLAN_H_
 
 #include "rt/jit.h"
 #include "rt/stage.h"
 
-// A block of C, a chunk of k; rows that go together through a chunk; columns of C that are worked on in the workspace.
+// A block of C, a chunk of k; rows that go together through a chunk; columns of C that are worked on in the workspace
+// beside so many rows (fewer columns leave room for more rows).
 enum { CONTRACT_M = 64, CONTRACT_N = 64, CONTRACT_K = 256, CONTRACT_ROWS = 128, CONTRACT_COLUMNS = 256 };
 // B is copied chunk by chunk although it could be read in place when its rows are this far apart (the cache and the
 // page table suffer) and there are enough rows of A to pay for it.
 enum { CONTRACT_FAR_STRIDE = 512, CONTRACT_FAR_ROWS = 48 };
+// Fewer rows of A than this do not fill vectors when they become the columns.
+enum { CONTRACT_SWAP_ROWS = 8 };
 
 typedef struct contract_dim_s {
-  int64_t extent;               // per row if is_rows
-  int64_t a, b, c;              // strides
+  int64_t extent;   // per row if is_rows
+  int64_t a, b, c;  // strides
   bool is_rows;
 } contract_dim_t;
 
 // Sizes of blocks that generated kernels are made for; the rest goes to the kernel body.
 enum { CONTRACT_SIZES = 4 };
 typedef struct contract_width_s {
-  int64_t width, b_k;           // columns of a block, and the stride of k in B there
+  int64_t width, b_k;  // columns of a block, and the stride of k in B there
 } contract_width_t;
 
 typedef struct contract_plan_s {
   uint8_t class_, value_bytes;
   uint8_t a_bytes, b_bytes, c_bytes;
-  bool swapped;                 // A and B of the stage have changed places, so that C has stride 1 on n
+  bool swapped;                 // A and B of the stage have changed places (contract_plan.c says when)
   bool pack_a, pack_b, pack_c;  // through the workspace
   bool b_native;                // B has the class's own dtype
   bool add;
@@ -39,24 +42,26 @@ typedef struct contract_plan_s {
   contract_dim_t outer[8];
   contract_dim_t k_outer[8];
   contract_dim_t m, n, k;
-  int64_t n_block, n_block_step;   // packed B of the file; 0: plain
-  int64_t n_total;                 // extent of n in the whole body
+  int64_t n_block, n_block_step;  // packed B of the file; 0: plain
+  int64_t n_total;                // extent of n in the whole body
+  int64_t part_rows,
+      part_columns;  // the part of C that goes through all of k at once; pack_c: its size in the workspace
   void (*gemm)(const leat_kern_gemm_t *g, const void *a, const void *b, void *c);
   leat_kern_load_fn_t load_a, load_b, load_c;
   leat_kern_store_fn_t store_c;
-  size_t a_offset, b_offset, c_offset;   // buffers in the workspace
+  size_t a_offset, b_offset, c_offset;  // buffers in the workspace
   // Generated kernels by the index of their sizes; NULL: gemm.
   int64_t m_sizes[CONTRACT_SIZES], k_sizes[CONTRACT_SIZES];
   contract_width_t widths[CONTRACT_SIZES];
-  leat_rt_jit_gemm_t block[CONTRACT_SIZES][CONTRACT_SIZES][CONTRACT_SIZES][2];   // m, width, k, add
+  leat_rt_jit_gemm_t block[CONTRACT_SIZES][CONTRACT_SIZES][CONTRACT_SIZES][2];  // m, width, k, add
 } contract_plan_t;
 
 // A block of columns: where B's first element lies, and how wide the block is.
 typedef struct contract_columns_s {
   int64_t first, width;
   const char *b;
-  int64_t memory_b_k;           // stride of k in B as it lies in memory
-  int64_t b_k;                  // and as the block kernel sees it
+  int64_t memory_b_k;  // stride of k in B as it lies in memory
+  int64_t b_k;         // and as the block kernel sees it
 } contract_columns_t;
 // The block of columns that starts at `first` and ends at `end` at the latest; `b` is where column 0 lies.
 contract_columns_t leat_rt_contract_columns(const contract_plan_t *plan, const char *b, int64_t first, int64_t end);

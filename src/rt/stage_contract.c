@@ -7,9 +7,9 @@
 typedef struct contract_run_s {
   const contract_plan_t *plan;
   const leat_kern_t *kern;
-  int64_t m, n;                               // extents of the matrix product in this tile
-  int64_t n_first;                            // packed B of the file: the tile's first column there
-  int64_t outer[8];                           // extents in this tile
+  int64_t m, n;      // extents of the matrix product in this tile
+  int64_t n_first;   // packed B of the file: the tile's first column there
+  int64_t outer[8];  // extents in this tile
   char *buffer_a, *buffer_b, *buffer_c;
 } contract_run_t;
 
@@ -52,15 +52,19 @@ static void pack_a(const contract_run_t *run, const char *a, int64_t rows, int64
 static void load_c(const contract_run_t *run, const char *c, int64_t rows, int64_t width) {
   const contract_plan_t *plan = run->plan;
   for (int64_t i = 0; i < rows; i++) {
-    plan->load_c(run->buffer_c + i * CONTRACT_COLUMNS * plan->value_bytes, c + i * plan->m.c * plan->c_bytes, plan->n.c,
-                 width);
+    plan->load_c(run->buffer_c + i * plan->part_columns * plan->value_bytes, c + i * plan->m.c * plan->c_bytes,
+                 plan->n.c, width);
   }
 }
 static void store_c(const contract_run_t *run, char *c, int64_t rows, int64_t width) {
   const contract_plan_t *plan = run->plan;
+  if (plan->m.c == 1 && plan->c_bytes == 4 && plan->class_ == PEF_CLASS_F32) {  // C lies transposed
+    run->kern->copy2_b4((void *)c, plan->n.c, (const void *)run->buffer_c, 1, plan->part_columns, width, rows);
+    return;
+  }
   for (int64_t i = 0; i < rows; i++) {
     plan->store_c(c + i * plan->m.c * plan->c_bytes, plan->n.c,
-                  run->buffer_c + i * CONTRACT_COLUMNS * plan->value_bytes, width);
+                  run->buffer_c + i * plan->part_columns * plan->value_bytes, width);
   }
 }
 
@@ -90,9 +94,9 @@ static void multiply(const contract_plan_t *plan, const leat_kern_gemm_t *g, con
 // Walks all k dims: the outer ones as an odometer, the innermost in chunks.
 typedef struct contract_k_s {
   int64_t index[8], extents[8];
-  int64_t a, b;                // offsets of the outer k dims, elements
-  int64_t linear;              // k index of the chunk's outer position
-  int64_t p, count;            // chunk [p, p + count) of the innermost
+  int64_t a, b;      // offsets of the outer k dims, elements
+  int64_t linear;    // k index of the chunk's outer position
+  int64_t p, count;  // chunk [p, p + count) of the innermost
 } contract_k_t;
 
 static contract_k_t first_chunk(const contract_plan_t *plan) {
@@ -123,15 +127,16 @@ static const char *b_of_chunk(const contract_plan_t *plan, const contract_column
 // --- a part of C: rows x [first, end) columns --------------------------------------------------------------------
 
 typedef struct contract_part_s {
-  const char *a, *b;           // row 0 of A; B
-  char *c;                     // class values: element 0 of the part
+  const char *a, *b;  // row 0 of A; B
+  char *c;            // class values: element 0 of the part
   int64_t rows, first, end;
 } contract_part_t;
 
 static void run_chunk(const contract_run_t *run, const contract_part_t *part, const contract_k_t *k, int add) {
   const contract_plan_t *plan = run->plan;
   const char *a = part->a + (k->a + k->p * plan->k.a) * plan->a_bytes;
-  int64_t a_row = plan->m.a * plan->a_bytes, c_row = (plan->pack_c ? CONTRACT_COLUMNS : plan->m.c) * plan->value_bytes;
+  int64_t a_row = plan->m.a * plan->a_bytes,
+          c_row = (plan->pack_c ? plan->part_columns : plan->m.c) * plan->value_bytes;
   if (plan->pack_a) {
     pack_a(run, a, part->rows, k->count);
     a = run->buffer_a;
@@ -145,8 +150,8 @@ static void run_chunk(const contract_run_t *run, const contract_part_t *part, co
       b = run->buffer_b;
     }
     for (int64_t i = 0; i < part->rows; i += CONTRACT_M) {
-      leat_kern_gemm_t g = leat_rt_contract_gemm(plan, min64(CONTRACT_M, part->rows - i), columns.width, k->count,
-                                                 columns.b_k, add);
+      leat_kern_gemm_t g =
+          leat_rt_contract_gemm(plan, min64(CONTRACT_M, part->rows - i), columns.width, k->count, columns.b_k, add);
       multiply(plan, &g, a + i * a_row, b, part->c + i * c_row + (j - part->first) * plan->value_bytes);
     }
     j += columns.width;
@@ -169,11 +174,14 @@ static void run_part(const contract_run_t *run, contract_part_t part, char *c) {
 
 static void run_matrix(const contract_run_t *run, const char *a, const char *b, char *c) {
   const contract_plan_t *plan = run->plan;
-  int64_t columns = plan->pack_c ? CONTRACT_COLUMNS : run->n, end = run->n_first + run->n;
-  for (int64_t i = 0; i < run->m; i += CONTRACT_ROWS) {
+  int64_t columns = plan->pack_c ? plan->part_columns : run->n, end = run->n_first + run->n;
+  for (int64_t i = 0; i < run->m; i += plan->part_rows) {
     for (int64_t j = run->n_first; j < end; j += columns) {
-      contract_part_t part = {.a = a + i * plan->m.a * plan->a_bytes, .b = b, .rows = min64(CONTRACT_ROWS, run->m - i),
-                              .first = j, .end = min64(end, j + columns)};
+      contract_part_t part = {.a = a + i * plan->m.a * plan->a_bytes,
+                              .b = b,
+                              .rows = min64(plan->part_rows, run->m - i),
+                              .first = j,
+                              .end = min64(end, j + columns)};
       run_part(run, part, c + (i * plan->m.c + (j - run->n_first) * plan->n.c) * plan->c_bytes);
     }
   }
@@ -193,7 +201,7 @@ void leat_rt_contract_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *ti
   const char *a = leat_rt_operand_at(&stage->operands[plan->swapped ? 1 : 0], tile);
   const char *b = leat_rt_operand_at(&stage->operands[plan->swapped ? 0 : 1], tile);
   char *c = leat_rt_operand_at(&stage->operands[2], tile);
-  if (plan->n_block > 0 && plan->n.is_rows) {   // blocks are found by the column in the whole of B
+  if (plan->n_block > 0 && plan->n.is_rows) {  // blocks are found by the column in the whole of B
     run.n_first = tile->r0 * plan->n.extent;
     b -= tile->r0 * stage->operands[1].row_bytes;
   }
