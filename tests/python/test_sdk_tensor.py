@@ -3,6 +3,7 @@
 
 import copy
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -41,7 +42,8 @@ def named(*shape):
     ],
 )
 def test_import_paths(statement):
-    done = subprocess.run([sys.executable, "-c", statement], capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", statement], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
 
 
