@@ -35,8 +35,9 @@ leat_status_t leat_arch_parse(const char *text, leat_arch_t *out_arch) {
               parse_size(&cursor, &out_arch->l2_bytes) && *cursor++ == ',' &&
               parse_size(&cursor, &out_arch->l3_bytes) && *cursor == '\0';
     if (!ok) {
-      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "arch '%s': write native:<l1>,<l2>,<l3> with cache sizes in bytes, each at least %d",
-                text, CACHE_MIN_BYTES);
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+                "arch '%s': write native:<l1>,<l2>,<l3> with cache sizes in bytes, each at least %d", text,
+                CACHE_MIN_BYTES);
     }
   } else if (strcmp(text, "sn10") == 0 || strcmp(text, "sn20") == 0 || strcmp(text, "sn30") == 0) {
     LEAT_FAIL(LEAT_UNSUPPORTED, "arch '%s' is not yet available: compile with --arch native", text);

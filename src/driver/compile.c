@@ -14,7 +14,8 @@ LEAT_EXPORT leat_compile_options_t leat_compile_options_default(void) {
 
 static leat_status_t check_options(const leat_compile_options_t *options) {
   if (options->struct_bytes != sizeof *options) {
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "compile options of %u bytes, expected %zu: start from leat_compile_options_default",
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+              "compile options of %u bytes, expected %zu: start from leat_compile_options_default",
               options->struct_bytes, sizeof *options);
   }
   if (options->optim_level == 1) LEAT_FAIL(LEAT_UNSUPPORTED, "o1 is not yet available: compile with -o3 or -o0");
@@ -39,7 +40,8 @@ static leat_status_t map_and_write(const leat_graph_t *settled, const leat_compi
 LEAT_EXPORT leat_status_t leat_compile(const leat_graph_t *graph, const leat_compile_options_t *options,
                                        const char *path) {
   leat_arch_t arch;
-  leat_map_options_t map_options = {.arch = &arch, .optim_level = options->optim_level, .inference = options->inference};
+  leat_map_options_t map_options = {
+      .arch = &arch, .optim_level = options->optim_level, .inference = options->inference};
   LEAT_TRY(check_options(options));
   LEAT_TRY(leat_arch_parse(options->arch, &arch));
   LEAT_TRY(leat_graph_fingerprint(graph, map_options.fingerprint));
@@ -58,8 +60,8 @@ LEAT_EXPORT leat_status_t leat_compile(const leat_graph_t *graph, const leat_com
   return status;
 }
 
-static leat_status_t evaluate(leat_eval_t *eval, const leat_tensor_t *inputs, size_t input_count, leat_tensor_t *outputs,
-                              size_t output_count) {
+static leat_status_t evaluate(leat_eval_t *eval, const leat_tensor_t *inputs, size_t input_count,
+                              leat_tensor_t *outputs, size_t output_count) {
   for (size_t i = 0; i < input_count; ++i) {
     LEAT_TRY(leat_eval_set(eval, inputs[i].name, inputs[i].data, inputs[i].data_bytes));
   }

@@ -28,7 +28,7 @@ static void feed_attr(uint64_t *hash, const leat_attr_t *attr) {
   } else if (kind == 'S') {
     feed_string(hash, attr->v.s);
   } else {
-    feed_int(hash, attr->v.i);   // integers, dtypes, and the bits of floats
+    feed_int(hash, attr->v.i);  // integers, dtypes, and the bits of floats
   }
 }
 

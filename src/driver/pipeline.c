@@ -15,7 +15,7 @@ typedef struct pass_s {
   const char *name;
   run_t run;
   when_t when;
-  bool optional;       // may be named in options->disable
+  bool optional;  // may be named in options->disable
 } pass_t;
 
 static leat_status_t lower_for_grad(const leat_graph_t *from, leat_graph_t **out_graph) {
@@ -36,7 +36,7 @@ static const pass_t passes[] = {
     {"fold", leat_opt_fold, ALWAYS, true},
     {"cse", leat_opt_cse, ALWAYS, true},
     {"dce", leat_opt_dce, ALWAYS, true},
-    {"settle", leat_settle, COMPILING, false},             // copies where strides cannot express a view
+    {"settle", leat_settle, COMPILING, false},  // copies where strides cannot express a view
 };
 
 static bool is_listed(const char *list, const char *name) {
@@ -56,7 +56,8 @@ static leat_status_t check_disable(const char *list) {
       known |= passes[i].optional && strlen(passes[i].name) == accepted && strncmp(passes[i].name, at, accepted) == 0;
     }
     if (!known) {
-      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "pass '%.*s' cannot be disabled: pool-first, fold, cse and dce can", (int)accepted, at);
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "pass '%.*s' cannot be disabled: pool-first, fold, cse and dce can",
+                (int)accepted, at);
     }
   }
   return NULL;

@@ -41,7 +41,7 @@ static bool apply_reshape(const leat_graph_t *g, const leat_op_t *op, const leat
   }
   a->rank = result->rank;
   memcpy(a->dims, result->dims, sizeof a->dims);
-  memcpy(a->strides, out, sizeof out);   // trailing extents of 1 keep stride 0
+  memcpy(a->strides, out, sizeof out);  // trailing extents of 1 keep stride 0
   return i == n;
 }
 
@@ -123,7 +123,8 @@ bool leat_access_resolve(const leat_graph_t *g, leat_value_id_t v, leat_access_t
   const leat_value_t *value = leat_graph_value(g, v);
   const leat_op_t *op = leat_graph_op(g, value->op);
   if (leat_kind_is_view(op->kind)) {
-    return leat_access_resolve(g, leat_op_input(g, op, 0), out_access) && view_table[op->kind](g, op, value, out_access);
+    return leat_access_resolve(g, leat_op_input(g, op, 0), out_access) &&
+           view_table[op->kind](g, op, value, out_access);
   }
   memset(out_access, 0, sizeof *out_access);
   out_access->base = v;

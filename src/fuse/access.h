@@ -12,8 +12,8 @@ typedef struct leat_access_s {
   leat_value_id_t base;
   uint32_t rank;
   int64_t dims[LEAT_RANK_MAX];
-  int64_t strides[LEAT_RANK_MAX];   // elements of the base; 0 for broadcast
-  int64_t offset;                   // elements from the base's first
+  int64_t strides[LEAT_RANK_MAX];  // elements of the base; 0 for broadcast
+  int64_t offset;                  // elements from the base's first
 } leat_access_t;
 
 bool leat_kind_is_view(uint32_t kind);

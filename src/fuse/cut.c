@@ -110,7 +110,7 @@ static double weight_bytes(const leat_graph_t *g, const leat_op_t *op) {
 static bool too_thin(const cutter_t *c, const leat_op_t *op, const leat_section_t *s) {
   if (op->kind != LEAT_PRIM_CONTRACT || s->rows == 1) return false;
   const leat_value_t *result = leat_graph_value(c->g, op->result_first);
-  double row_bytes = (s->row_bytes + (double)leat_value_bytes(result) / (double)s->rows) / 2;   // half is alive at once
+  double row_bytes = (s->row_bytes + (double)leat_value_bytes(result) / (double)s->rows) / 2;  // half is alive at once
   double l2 = (double)c->options->arch->l2_bytes;
   double tile_rows = l2 / 2 / row_bytes;
   double wanted = s->rows < CONTRACT_TILE_ROWS ? (double)s->rows : CONTRACT_TILE_ROWS;
@@ -202,12 +202,13 @@ static leat_status_t place(cutter_t *c, leat_op_id_t id) {
 
 // A store overwrites the symbol in the section that computes the value, unless someone reads the old value later, or
 // in the same section but not element by element in step with it: then it waits in a section of its own.
-static bool reader_allows(const cutter_t *c, leat_op_id_t reader, uint32_t input, uint32_t section, leat_op_id_t writer) {
+static bool reader_allows(const cutter_t *c, leat_op_id_t reader, uint32_t input, uint32_t section,
+                          leat_op_id_t writer) {
   const leat_op_t *op = leat_graph_op(c->g, reader), *w = leat_graph_op(c->g, writer);
   uint32_t s = c->plan->section_of[reader];
   if (op->type == LEAT_TYPE_PREPARE || s < section) return true;
   if (s > section) return false;
-  if (c->plan->sections.data[s].rows == 1) return true;   // stages are in order; the mapper looks at them
+  if (c->plan->sections.data[s].rows == 1) return true;  // stages are in order; the mapper looks at them
   leat_access_t access;
   const leat_value_t *result = leat_graph_value(c->g, w->result_first);
   leat_value_id_t v = leat_op_input(c->g, op, input);
@@ -260,7 +261,7 @@ static leat_status_t cut_all(cutter_t *c) {
 
 leat_status_t leat_cut(const leat_graph_t *g, const leat_cut_options_t *options, leat_plan_t *out_plan) {
   memset(out_plan, 0, sizeof *out_plan);
-  uint32_t count = g->ops.count + 1;   // never zero bytes
+  uint32_t count = g->ops.count + 1;  // never zero bytes
   out_plan->section_of = leat_alloc_zero(count, sizeof *out_plan->section_of);
   out_plan->row_dim = leat_alloc_zero(count, sizeof *out_plan->row_dim);
   leat_status_t status = NULL;

@@ -12,25 +12,25 @@
 #include "ir/graph.h"
 
 typedef struct leat_section_s {
-  uint8_t type;                    // leat_section_type_t
+  uint8_t type;  // leat_section_type_t
   int64_t rows;
-  LEAT_ARRAY(leat_op_id_t) ops;    // computing ops, in graph order
-  LEAT_ARRAY(leat_op_id_t) stores; // stores that happen here; the stored value may come from an earlier section
-  const char *why;                 // why a new section began here
-  double seconds;                  // estimate, one core
+  LEAT_ARRAY(leat_op_id_t) ops;     // computing ops, in graph order
+  LEAT_ARRAY(leat_op_id_t) stores;  // stores that happen here; the stored value may come from an earlier section
+  const char *why;                  // why a new section began here
+  double seconds;                   // estimate, one core
   double flops, bytes;
-  double row_bytes;                // results of all ops, per row
+  double row_bytes;  // results of all ops, per row
 } leat_section_t;
 
 typedef struct leat_plan_s {
   LEAT_ARRAY(leat_section_t) sections;
-  uint32_t *section_of;            // per op; LEAT_NONE for views and leaves
-  uint8_t *row_dim;                // per op: the dim of its results that is cut; LEAT_ROWS_WHOLE in one-row sections
+  uint32_t *section_of;  // per op; LEAT_NONE for views and leaves
+  uint8_t *row_dim;      // per op: the dim of its results that is cut; LEAT_ROWS_WHOLE in one-row sections
 } leat_plan_t;
 
 typedef struct leat_cut_options_s {
   const leat_arch_t *arch;
-  uint32_t optim_level;            // 0: one op, one section; 3: by cost
+  uint32_t optim_level;  // 0: one op, one section; 3: by cost
 } leat_cut_options_t;
 
 // needs: a settled graph (settle.h). worst case: ops times a constant number of candidate sections.

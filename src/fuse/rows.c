@@ -38,7 +38,7 @@ static uint32_t rows_one_dim(const leat_graph_t *g, const leat_op_t *op, uint32_
 static uint32_t rows_contract(const leat_graph_t *g, const leat_op_t *op, uint32_t dim, uint32_t input) {
   leat_spec_t spec;
   leat_status_t status = leat_spec_parse(leat_op_string(g, op, LEAT_ATTR_SPEC, ""), &spec);
-  assert(status == NULL);   // the verifier has parsed it before
+  assert(status == NULL);  // the verifier has parsed it before
   leat_status_free(status);
   int position = leat_spec_find(&spec, input, spec.letters[2][dim]);
   return position < 0 ? LEAT_ROWS_WHOLE : (uint32_t)position;
@@ -46,7 +46,7 @@ static uint32_t rows_contract(const leat_graph_t *g, const leat_op_t *op, uint32
 
 static uint32_t rows_conv(const leat_graph_t *g, const leat_op_t *op, uint32_t dim, uint32_t input) {
   (void)g, (void)op;
-  if (dim != 0) return LEAT_ROWS_ILLEGAL;   // images only
+  if (dim != 0) return LEAT_ROWS_ILLEGAL;  // images only
   return input == 0 ? 0 : LEAT_ROWS_WHOLE;
 }
 
@@ -96,17 +96,17 @@ static uint32_t rows_random(const leat_graph_t *g, const leat_op_t *op, uint32_t
   (void)input;
   const leat_value_t *result = result_of(g, op);
   for (uint32_t i = 0; i < dim; ++i) {
-    if (result->dims[i] != 1) return LEAT_ROWS_ILLEGAL;   // a tile must be one run of elements
+    if (result->dims[i] != 1) return LEAT_ROWS_ILLEGAL;  // a tile must be one run of elements
   }
   return LEAT_ROWS_WHOLE;
 }
 
 static const relation_t relation_table[LEAT_PRIM_COUNT] = {
-    [LEAT_PRIM_MAP] = rows_map,           [LEAT_PRIM_REDUCE] = rows_reduce,   [LEAT_PRIM_SCAN] = rows_one_dim,
-    [LEAT_PRIM_SORT] = rows_one_dim,      [LEAT_PRIM_CONCAT] = rows_one_dim,  [LEAT_PRIM_CONTRACT] = rows_contract,
-    [LEAT_PRIM_CONV] = rows_conv,         [LEAT_PRIM_POOL] = rows_pool,       [LEAT_PRIM_CONV_WGRAD] = rows_conv_wgrad,
-    [LEAT_PRIM_POOL_GRAD] = rows_pool,    [LEAT_PRIM_GATHER] = rows_gather,   [LEAT_PRIM_SCATTER] = rows_scatter,
-    [LEAT_PRIM_PAD] = rows_pad,           [LEAT_PRIM_RANDOM] = rows_random,
+    [LEAT_PRIM_MAP] = rows_map,        [LEAT_PRIM_REDUCE] = rows_reduce,  [LEAT_PRIM_SCAN] = rows_one_dim,
+    [LEAT_PRIM_SORT] = rows_one_dim,   [LEAT_PRIM_CONCAT] = rows_one_dim, [LEAT_PRIM_CONTRACT] = rows_contract,
+    [LEAT_PRIM_CONV] = rows_conv,      [LEAT_PRIM_POOL] = rows_pool,      [LEAT_PRIM_CONV_WGRAD] = rows_conv_wgrad,
+    [LEAT_PRIM_POOL_GRAD] = rows_pool, [LEAT_PRIM_GATHER] = rows_gather,  [LEAT_PRIM_SCATTER] = rows_scatter,
+    [LEAT_PRIM_PAD] = rows_pad,        [LEAT_PRIM_RANDOM] = rows_random,
 };
 
 uint32_t leat_rows_operand_dim(const leat_graph_t *g, const leat_op_t *op, uint32_t dim, uint32_t input) {

@@ -9,7 +9,7 @@
 enum { PREPARE_GROWTH = 2, PREPARE_FREE_ELEMENTS = 4096 };
 
 typedef struct settle_s {
-  LEAT_ARRAY(bool) fixed;   // new value -> depends on parameters, unchanging buffers and constants only
+  LEAT_ARRAY(bool) fixed;  // new value -> depends on parameters, unchanging buffers and constants only
 } settle_t;
 
 static const leat_op_t *defining_op(const leat_graph_t *g, leat_value_id_t v) {
@@ -131,7 +131,8 @@ static leat_status_t visit_view(leat_rebuild_t *r, leat_op_id_t id) {
   return append_view(r, id, input);
 }
 
-// --- computing ops, leaves and stores ---------------------------------------------------------------------------------
+// --- computing ops, leaves and stores
+// ---------------------------------------------------------------------------------
 
 static bool worth_preparing(const leat_rebuild_t *r, const leat_op_t *op) {
   if (op->type != LEAT_TYPE_FWD || op->input_count == 0 || op->kind == LEAT_PRIM_RANDOM) return false;
@@ -139,9 +140,11 @@ static bool worth_preparing(const leat_rebuild_t *r, const leat_op_t *op) {
   for (uint32_t i = 0; i < op->input_count; ++i) {
     leat_value_id_t v = leat_rebuild_input(r, op, i);
     if (!value_is_fixed(r->user, v)) return false;
-    if (!is_splat(r->b.graph, v)) in += leat_value_elements(leat_graph_value(r->b.graph, leat_access_base(r->b.graph, v)));
+    if (!is_splat(r->b.graph, v))
+      in += leat_value_elements(leat_graph_value(r->b.graph, leat_access_base(r->b.graph, v)));
   }
-  return leat_value_elements(leat_graph_value(r->from, op->result_first)) <= PREPARE_GROWTH * in + PREPARE_FREE_ELEMENTS;
+  return leat_value_elements(leat_graph_value(r->from, op->result_first)) <=
+         PREPARE_GROWTH * in + PREPARE_FREE_ELEMENTS;
 }
 
 static leat_status_t visit_compute(leat_rebuild_t *r, leat_op_id_t id) {
@@ -155,7 +158,8 @@ static leat_status_t visit_compute(leat_rebuild_t *r, leat_op_id_t id) {
   }
   LEAT_TRY(leat_builder_take_status(&r->b));
   LEAT_TRY(leat_rebuild_copy(r, id));
-  for (uint32_t i = op->input_count; i-- > 0 && op->kind != LEAT_PRIM_MAP;) r->map[leat_op_input(r->from, op, i)] = saved[i];
+  for (uint32_t i = op->input_count; i-- > 0 && op->kind != LEAT_PRIM_MAP;)
+    r->map[leat_op_input(r->from, op, i)] = saved[i];
   leat_value_id_t first = r->map[op->result_first];
   if (prepare) r->b.graph->ops.data[leat_graph_value(r->b.graph, first)->op].type = LEAT_TYPE_PREPARE;
   return mark(r->user, first, op->result_count, prepare);

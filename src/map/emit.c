@@ -7,7 +7,8 @@
 
 enum { ORIGIN_MAX = 512 };
 
-// --- stages and instructions --------------------------------------------------------------------------------------------
+// --- stages and instructions
+// --------------------------------------------------------------------------------------------
 
 static void *draft_push(leat_draft_t *d, void *slot) {
   if (slot == NULL && d->status == NULL) d->status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
@@ -42,7 +43,8 @@ pef_instruction_t *leat_draft_instruction(leat_draft_t *d) {
   return instruction;
 }
 
-// --- arguments --------------------------------------------------------------------------------------------------------
+// --- arguments
+// --------------------------------------------------------------------------------------------------------
 
 static uint16_t argument_slot(leat_draft_t *d, uint32_t kind, uint32_t symbol, uint64_t offset, uint64_t bytes) {
   for (uint32_t i = 0; i < d->arguments.count; ++i) {
@@ -53,7 +55,8 @@ static uint16_t argument_slot(leat_draft_t *d, uint32_t kind, uint32_t symbol, u
   if (a == NULL) return 0;
   *a = (pef_argument_t){.kind = kind, .symbol = symbol, .offset = offset, .bytes = bytes};
   if (d->arguments.count > PEF_MAX_ARGUMENTS && d->status == NULL) {
-    d->status = leat_status_make(LEAT_UNSUPPORTED, "a section touches more than %u tensors: compile with -o0", PEF_MAX_ARGUMENTS);
+    d->status = leat_status_make(LEAT_UNSUPPORTED, "a section touches more than %u tensors: compile with -o0",
+                                 PEF_MAX_ARGUMENTS);
   }
   return (uint16_t)(d->arguments.count - 1);
 }
@@ -64,7 +67,8 @@ static void touch(leat_draft_t *d, uint32_t kind, uint32_t symbol, uint64_t offs
   if (t != NULL) *t = (leat_touch_t){kind, symbol, offset, offset + bytes, written};
 }
 
-// --- operands ---------------------------------------------------------------------------------------------------------
+// --- operands
+// ---------------------------------------------------------------------------------------------------------
 
 static pef_operand_t *new_operand(leat_draft_t *d, uint32_t dtype, const leat_access_t *shape, uint32_t row_dim) {
   pef_operand_t *operand = draft_push(d, leat_array_push(&d->operands));
@@ -109,8 +113,10 @@ pef_operand_t *leat_draft_operand(leat_draft_t *d, const leat_access_t *access, 
   const leat_home_t *home = &d->m->homes[access->base];
   uint64_t bytes = leat_value_bytes(base);
   switch ((leat_home_kind_t)home->kind) {
-    case LEAT_HOME_ARENA: return leat_draft_arena_operand(d, home->offset, bytes, base->dtype, access, row_dim, written);
-    case LEAT_HOME_SYMBOL: return leat_draft_symbol_operand(d, home->symbol, access, row_dim, written);
+    case LEAT_HOME_ARENA:
+      return leat_draft_arena_operand(d, home->offset, bytes, base->dtype, access, row_dim, written);
+    case LEAT_HOME_SYMBOL:
+      return leat_draft_symbol_operand(d, home->symbol, access, row_dim, written);
     case LEAT_HOME_CONSTANT:
       return place_operand(d, PEF_PLACE_CONSTANT, 0, home->offset, bytes, base->dtype, access, row_dim, written);
     case LEAT_HOME_SCRATCH: {
@@ -120,7 +126,8 @@ pef_operand_t *leat_draft_operand(leat_draft_t *d, const leat_access_t *access, 
       return operand;
     }
     case LEAT_HOME_NONE:
-    case LEAT_HOME_REGISTER: break;
+    case LEAT_HOME_REGISTER:
+      break;
   }
   if (d->status == NULL) d->status = leat_status_make(LEAT_INTERNAL, "value %%%u has no storage", access->base);
   return &d->nowhere.operand;
@@ -147,10 +154,12 @@ pef_operand_t *leat_draft_result(leat_draft_t *d, leat_op_id_t id, uint32_t i) {
   return leat_draft_operand(d, &access, d->m->plan->row_dim[id], true);
 }
 
-// --- calls --------------------------------------------------------------------------------------------------------------
+// --- calls
+// --------------------------------------------------------------------------------------------------------------
 
 static bool overlap(const leat_touch_t *a, const leat_touch_t *b) {
-  return (a->written || b->written) && a->kind == b->kind && a->symbol == b->symbol && a->begin < b->end && b->begin < a->end;
+  return (a->written || b->written) && a->kind == b->kind && a->symbol == b->symbol && a->begin < b->end &&
+         b->begin < a->end;
 }
 
 // True if this draft must wait for calls since the last barrier; updates the list of what is in flight. Prepare
@@ -186,8 +195,11 @@ void leat_draft_finish(leat_draft_t *d, const leat_draft_call_t *call) {
       .operands = d->operands.data,
       .instructions = d->instructions.data,
   };
-  pef_call_t record = {.type = (uint8_t)call->type, .barrier = barrier, .argument_count = d->arguments.count,
-                       .flops = call->flops, .bytes = call->bytes};
+  pef_call_t record = {.type = (uint8_t)call->type,
+                       .barrier = barrier,
+                       .argument_count = d->arguments.count,
+                       .flops = call->flops,
+                       .bytes = call->bytes};
   record.body = leat_pef_add_body(d->m->writer, &body);
   record.name = leat_pef_add_string(d->m->writer, call->name);
   record.why = leat_pef_add_string(d->m->writer, call->why);
@@ -210,7 +222,8 @@ leat_status_t leat_draft_deinit(leat_draft_t *d) {
   return d->status;
 }
 
-// --- sections -----------------------------------------------------------------------------------------------------------
+// --- sections
+// -----------------------------------------------------------------------------------------------------------
 
 static void emit_stage(leat_draft_t *d, const leat_stage_t *stage) {
   if (stage->copy_store != LEAT_NONE) {
@@ -231,7 +244,9 @@ static void section_name(const leat_mapper_t *m, const leat_section_t *section, 
   for (uint32_t i = 0; i < 2 && section->ops.count > 0; ++i) {
     const leat_op_t *op = leat_graph_op(g, section->ops.data[i == 0 ? 0 : section->ops.count - 1]);
     const leat_origin_t *origin = &g->origins.data[op->origin];
-    text[i] = origin->module && *origin->module ? origin->module : origin->traced ? origin->traced : leat_op_info(op->kind)->name;
+    text[i] = origin->module && *origin->module ? origin->module
+              : origin->traced                  ? origin->traced
+                                                : leat_op_info(op->kind)->name;
   }
   if (strcmp(text[0], text[1]) == 0) {
     snprintf(buffer, buffer_bytes, "%s", text[0]);
@@ -249,8 +264,9 @@ static leat_status_t emit_section(leat_mapper_t *m, uint32_t index) {
   leat_draft_t d;
   leat_draft_init(&d, m, section->rows);
   for (uint32_t i = 0; i < s->stages.count && d.status == NULL; ++i) emit_stage(&d, &s->stages.data[i]);
-  leat_draft_call_t call = {section->type, (uint64_t)s->tile_rows_max, s->tile_quantum, s->scratch_bytes,
-                            name, section->why, section->flops, section->bytes};
+  leat_draft_call_t call = {
+      section->type, (uint64_t)s->tile_rows_max, s->tile_quantum, s->scratch_bytes, name, section->why, section->flops,
+      section->bytes};
   if (d.status == NULL) leat_draft_finish(&d, &call);
   return leat_status_annotate(leat_draft_deinit(&d), "section %u (%s)", index, name);
 }

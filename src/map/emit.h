@@ -7,14 +7,14 @@
 
 typedef struct leat_draft_s {
   leat_mapper_t *m;
-  leat_status_t status;           // first error; leat_draft_deinit hands it over
+  leat_status_t status;  // first error; leat_draft_deinit hands it over
   int64_t rows;
   LEAT_ARRAY(pef_argument_t) arguments;
   LEAT_ARRAY(pef_stage_t) stages;
   LEAT_ARRAY(pef_operand_t) operands;
   LEAT_ARRAY(pef_instruction_t) instructions;
   LEAT_ARRAY(leat_touch_t) touches;
-  struct {                        // what an append returns once memory is out
+  struct {  // what an append returns once memory is out
     pef_stage_t stage;
     pef_operand_t operand;
     pef_instruction_t instruction;
@@ -22,7 +22,7 @@ typedef struct leat_draft_s {
 } leat_draft_t;
 
 typedef struct leat_draft_call_s {
-  uint32_t type;                  // leat_section_type_t
+  uint32_t type;  // leat_section_type_t
   uint64_t tile_rows_max, tile_quantum, scratch_bytes;
   const char *name, *why;
   double flops, bytes;

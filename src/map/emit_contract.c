@@ -12,16 +12,16 @@ enum { PANEL = 64, PACK_MIN_COLUMNS = 16, PACK_MIN_ELEMENTS = 2048 };
 
 typedef struct axis_s {
   int64_t extent;
-  int64_t strides[3];          // A, B, C
+  int64_t strides[3];  // A, B, C
   uint8_t role;
-  bool row;                    // the section's rows run along this axis
+  bool row;  // the section's rows run along this axis
 } axis_t;
 
 typedef struct product_s {
   axis_t axes[MAX_AXES];
   uint32_t count;
-  leat_access_t access[3];     // A, B, C
-  bool swapped;                // A is the op's second input
+  leat_access_t access[3];  // A, B, C
+  bool swapped;             // A is the op's second input
 } product_t;
 
 static uint8_t role_of(bool in_a, bool in_b, bool in_c) {
@@ -42,7 +42,8 @@ static bool must_swap(const leat_spec_t *spec, const leat_access_t *c) {
 
 static void add_axis(product_t *p, const leat_spec_t *spec, char letter, int row_position) {
   uint32_t first = p->swapped ? 1 : 0;
-  int at[3] = {leat_spec_find(spec, first, letter), leat_spec_find(spec, 1 - first, letter), leat_spec_find(spec, 2, letter)};
+  int at[3] = {leat_spec_find(spec, first, letter), leat_spec_find(spec, 1 - first, letter),
+               leat_spec_find(spec, 2, letter)};
   axis_t axis = {.extent = 1, .role = role_of(at[0] >= 0, at[1] >= 0, at[2] >= 0)};
   for (uint32_t i = 0; i < 3; ++i) {
     if (at[i] < 0) continue;
@@ -107,7 +108,8 @@ static leat_status_t read_product(leat_draft_t *d, leat_op_id_t id, product_t *p
   return NULL;
 }
 
-// --- packing ------------------------------------------------------------------------------------------------------------
+// --- packing
+// ------------------------------------------------------------------------------------------------------------
 
 static const axis_t *only_axis(const product_t *p, uint8_t role) {
   const axis_t *found = NULL;
@@ -128,7 +130,8 @@ static bool has_role(const product_t *p, uint8_t role) {
 
 static bool is_fixed(const leat_mapper_t *m, leat_value_id_t base, uint8_t reader_type) {
   const leat_op_t *producer = leat_mapper_producer(m, base);
-  if (producer->kind == LEAT_PRIM_SYMBOL) return strcmp(leat_op_string(m->g, producer, LEAT_ATTR_KIND, ""), "param") == 0;
+  if (producer->kind == LEAT_PRIM_SYMBOL)
+    return strcmp(leat_op_string(m->g, producer, LEAT_ATTR_KIND, ""), "param") == 0;
   if (producer->kind == LEAT_PRIM_CONSTANT) return true;
   return producer->type == LEAT_TYPE_PREPARE && reader_type != LEAT_TYPE_PREPARE;
 }
@@ -147,10 +150,14 @@ static void emit_panels(leat_draft_t *d, leat_op_id_t id, const leat_access_t *k
                         int64_t width, const leat_pack_t *pack, uint64_t skip_elements) {
   uint32_t dtype = leat_graph_value(d->m->g, kn->base)->dtype;
   int64_t k = kn->dims[0];
-  leat_access_t from = {.base = kn->base, .rank = 3, .offset = kn->offset + first * kn->strides[1],
+  leat_access_t from = {.base = kn->base,
+                        .rank = 3,
+                        .offset = kn->offset + first * kn->strides[1],
                         .dims = {columns / width, k, width},
                         .strides = {width * kn->strides[1], kn->strides[0], kn->strides[1]}};
-  leat_access_t to = {.rank = 3, .offset = (int64_t)skip_elements, .dims = {columns / width, k, width},
+  leat_access_t to = {.rank = 3,
+                      .offset = (int64_t)skip_elements,
+                      .dims = {columns / width, k, width},
                       .strides = {k * width, width, 1}};
   leat_draft_stage(d, PEF_STAGE_MAP, id);
   uint32_t row_dim = d->rows > 1 ? 0 : LEAT_ROWS_WHOLE;
@@ -165,8 +172,8 @@ static leat_status_t emit_pack_call(leat_mapper_t *m, leat_op_id_t id, const lea
   leat_draft_init(&d, m, columns / width);
   emit_panels(&d, id, &pack->access, first, columns, width, pack, (uint64_t)(first * pack->access.dims[0]));
   double bytes = 8.0 * (double)columns * (double)pack->access.dims[0];
-  leat_draft_call_t call = {LEAT_TYPE_PREPARE, (uint64_t)d.rows, 1, 0, "pack", "a product reads its columns side by side",
-                            0, bytes};
+  leat_draft_call_t call = {
+      LEAT_TYPE_PREPARE, (uint64_t)d.rows, 1, 0, "pack", "a product reads its columns side by side", 0, bytes};
   if (d.status == NULL) leat_draft_finish(&d, &call);
   return leat_draft_deinit(&d);
 }
@@ -174,8 +181,11 @@ static leat_status_t emit_pack_call(leat_mapper_t *m, leat_op_id_t id, const lea
 // The packed copy of B, made once however many products read it.
 static leat_status_t pack(leat_mapper_t *m, leat_op_id_t id, const product_t *p, leat_pack_t *out_pack) {
   const axis_t *n = only_axis(p, ROLE_N), *k = only_axis(p, ROLE_K);
-  leat_access_t kn = {.base = p->access[1].base, .rank = 2, .offset = p->access[1].offset,
-                      .dims = {k->extent, n->extent}, .strides = {k->strides[1], n->strides[1]}};
+  leat_access_t kn = {.base = p->access[1].base,
+                      .rank = 2,
+                      .offset = p->access[1].offset,
+                      .dims = {k->extent, n->extent},
+                      .strides = {k->strides[1], n->strides[1]}};
   int64_t block = n->row || n->extent <= PANEL ? 0 : PANEL;
   for (uint32_t i = 0; i < m->packs.count; ++i) {
     *out_pack = m->packs.data[i];
@@ -191,7 +201,8 @@ static leat_status_t pack(leat_mapper_t *m, leat_op_id_t id, const product_t *p,
   return whole == n->extent ? NULL : emit_pack_call(m, id, out_pack, whole, n->extent - whole, n->extent - whole);
 }
 
-// --- the stage ------------------------------------------------------------------------------------------------------------
+// --- the stage
+// ------------------------------------------------------------------------------------------------------------
 
 static leat_access_t operand_access(const product_t *p, uint32_t which, uint32_t *out_row_dim) {
   leat_access_t a = {.base = p->access[which].base, .rank = p->count, .offset = p->access[which].offset};
@@ -223,8 +234,10 @@ void leat_emit_contract(leat_draft_t *d, leat_op_id_t id) {
   bool use_pack = status == NULL && worth_packing(d->m, &p, type);
   if (use_pack) status = pack(d->m, id, &p, &packed);
   if (status != NULL || d->status != NULL) {
-    if (d->status == NULL) d->status = status;
-    else leat_status_free(status);
+    if (d->status == NULL)
+      d->status = status;
+    else
+      leat_status_free(status);
     return;
   }
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_CONTRACT, id);

@@ -8,13 +8,13 @@ enum { CLASS_COUNT = 3, NO_REGISTER = 0xff };
 
 // Where a value (or an immediate) is in registers, per class.
 typedef struct entry_s {
-  leat_value_id_t value;            // LEAT_NONE: an immediate
-  uint64_t bits;                    // immediate
-  leat_access_t access;             // loads: which operand it is
-  uint32_t operand;                 // index among the stage's operands, or LEAT_NONE
+  leat_value_id_t value;  // LEAT_NONE: an immediate
+  uint64_t bits;          // immediate
+  leat_access_t access;   // loads: which operand it is
+  uint32_t operand;       // index among the stage's operands, or LEAT_NONE
   uint8_t registers[CLASS_COUNT];
-  uint8_t natural;                  // class it was made in
-  uint32_t last_use;                // index into the stage's ops; UINT32_MAX: until the stores
+  uint8_t natural;    // class it was made in
+  uint32_t last_use;  // index into the stage's ops; UINT32_MAX: until the stores
 } entry_t;
 
 typedef struct strip_s {
@@ -22,7 +22,7 @@ typedef struct strip_s {
   const leat_stage_t *stage;
   uint32_t first_operand;
   LEAT_ARRAY(entry_t) entries;
-  uint64_t busy;                    // bit r: register r is taken
+  uint64_t busy;  // bit r: register r is taken
 } strip_t;
 
 uint32_t leat_map_class_of(uint32_t dtype) {
@@ -34,7 +34,8 @@ static void fail(strip_t *s, const char *what) {
   if (s->d->status == NULL) s->d->status = leat_status_make(LEAT_INTERNAL, "strip program: %s", what);
 }
 
-// --- registers --------------------------------------------------------------------------------------------------------
+// --- registers
+// --------------------------------------------------------------------------------------------------------
 
 static uint8_t take_register(strip_t *s) {
   for (uint8_t r = 0; r < PEF_MAX_REGISTERS; ++r) {
@@ -84,12 +85,18 @@ static uint8_t take_last_register(strip_t *s) {
 static uint8_t emit(strip_t *s, uint32_t op, uint32_t class, uint32_t a, uint32_t b, uint32_t c, uint64_t imm) {
   uint8_t dst = take_register(s);
   pef_instruction_t *i = leat_draft_instruction(s->d);
-  *i = (pef_instruction_t){.op = (uint16_t)op, .class_ = (uint8_t)class, .dst = dst, .a = (uint16_t)a,
-                           .b = (uint16_t)b, .c = (uint16_t)c, .imm = imm};
+  *i = (pef_instruction_t){.op = (uint16_t)op,
+                           .class_ = (uint8_t) class,
+                           .dst = dst,
+                           .a = (uint16_t)a,
+                           .b = (uint16_t)b,
+                           .c = (uint16_t)c,
+                           .imm = imm};
   return dst;
 }
 
-// --- operands of the program ------------------------------------------------------------------------------------------
+// --- operands of the program
+// ------------------------------------------------------------------------------------------
 
 static bool same_access(const leat_access_t *a, const leat_access_t *b) {
   return a->base == b->base && a->offset == b->offset && a->rank == b->rank &&
@@ -115,7 +122,8 @@ static entry_t *find_value(strip_t *s, leat_value_id_t v) {
 
 static entry_t *find_load(strip_t *s, const leat_access_t *access) {
   for (uint32_t i = 0; i < s->entries.count; ++i) {
-    if (s->entries.data[i].operand != LEAT_NONE && same_access(&s->entries.data[i].access, access)) return &s->entries.data[i];
+    if (s->entries.data[i].operand != LEAT_NONE && same_access(&s->entries.data[i].access, access))
+      return &s->entries.data[i];
   }
   return NULL;
 }
@@ -145,7 +153,7 @@ static uint8_t immediate(strip_t *s, uint32_t class, uint32_t dtype, double numb
   uint8_t r = take_last_register(s);
   e->registers[class] = r;
   *leat_draft_instruction(s->d) =
-      (pef_instruction_t){.op = PEF_OP_IMMEDIATE, .class_ = (uint8_t)class, .dst = r, .imm = bits};
+      (pef_instruction_t){.op = PEF_OP_IMMEDIATE, .class_ = (uint8_t) class, .dst = r, .imm = bits};
   return r;
 }
 
@@ -216,7 +224,8 @@ static uint8_t operand_register(strip_t *s, leat_op_id_t id, uint32_t input, uin
   return e->registers[class];
 }
 
-// --- instructions -----------------------------------------------------------------------------------------------------
+// --- instructions
+// -----------------------------------------------------------------------------------------------------
 
 // Results of narrow dtypes are rounded or wrapped after every op, as PyTorch rounds each result it stores.
 static uint8_t wrap(strip_t *s, uint8_t r, uint32_t class, uint32_t dtype) {
@@ -276,7 +285,7 @@ static void emit_map_op(strip_t *s, uint32_t index) {
   uint8_t r = emit_scalar(s, id, fn, &class);
   entry_t *e = new_entry(s, op->result_first);
   if (e == NULL) return;
-  e->natural = (uint8_t)class;
+  e->natural = (uint8_t) class;
   e->registers[class] = r;
   bool stored = s->d->m->homes[op->result_first].kind != LEAT_HOME_REGISTER;
   e->last_use = stored ? UINT32_MAX : last_use(s, op->result_first);
@@ -318,7 +327,8 @@ void leat_emit_map_stage(leat_draft_t *d, const leat_stage_t *stage) {
   leat_array_free(&s.entries);
 }
 
-// --- small programs of other stages -----------------------------------------------------------------------------------
+// --- small programs of other stages
+// -----------------------------------------------------------------------------------
 
 void leat_emit_copy_program(leat_draft_t *d, uint32_t dtype) {
   uint8_t class = (uint8_t)leat_map_class_of(dtype);
@@ -329,8 +339,8 @@ void leat_emit_copy_program(leat_draft_t *d, uint32_t dtype) {
 void leat_emit_fill_program(leat_draft_t *d, uint32_t dtype, double number) {
   uint32_t class = leat_map_class_of(dtype);
   *leat_draft_instruction(d) = (pef_instruction_t){
-      .op = PEF_OP_IMMEDIATE, .class_ = (uint8_t)class, .dst = 0, .imm = immediate_bits(class, dtype, number)};
-  *leat_draft_instruction(d) = (pef_instruction_t){.op = PEF_OP_STORE, .class_ = (uint8_t)class, .a = 0, .b = 0};
+      .op = PEF_OP_IMMEDIATE, .class_ = (uint8_t) class, .dst = 0, .imm = immediate_bits(class, dtype, number)};
+  *leat_draft_instruction(d) = (pef_instruction_t){.op = PEF_OP_STORE, .class_ = (uint8_t) class, .a = 0, .b = 0};
 }
 
 // The stored value may come from another section; its rows are then the symbol's first dim.

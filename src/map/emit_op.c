@@ -10,8 +10,8 @@ typedef struct fn_name_s {
 } fn_name_t;
 
 static const fn_name_t fn_names[] = {
-    {"sum", PEF_FN_SUM},       {"add", PEF_FN_SUM},       {"prod", PEF_FN_PROD}, {"mul", PEF_FN_PROD},
-    {"max", PEF_FN_MAX},       {"min", PEF_FN_MIN},       {"set", PEF_FN_SET},   {"argmax", PEF_FN_ARGMAX},
+    {"sum", PEF_FN_SUM},       {"add", PEF_FN_SUM},         {"prod", PEF_FN_PROD},     {"mul", PEF_FN_PROD},
+    {"max", PEF_FN_MAX},       {"min", PEF_FN_MIN},         {"set", PEF_FN_SET},       {"argmax", PEF_FN_ARGMAX},
     {"argmin", PEF_FN_ARGMIN}, {"uniform", PEF_FN_UNIFORM}, {"normal", PEF_FN_NORMAL},
 };
 
@@ -65,8 +65,8 @@ static void set_window(const leat_graph_t *g, const leat_op_t *op, const leat_va
     leat_attr_key_t key;
     uint32_t at;
     int64_t otherwise;
-  } groups[] = {{LEAT_ATTR_WINDOW, 2, 1},    {LEAT_ATTR_STRIDE, 5, 1},    {LEAT_ATTR_LOW, 8, 0},
-                {LEAT_ATTR_HIGH, 11, 0},     {LEAT_ATTR_DILATION, 14, 1}, {LEAT_ATTR_BASE_DILATION, 17, 1}};
+  } groups[] = {{LEAT_ATTR_WINDOW, 2, 1}, {LEAT_ATTR_STRIDE, 5, 1},    {LEAT_ATTR_LOW, 8, 0},
+                {LEAT_ATTR_HIGH, 11, 0},  {LEAT_ATTR_DILATION, 14, 1}, {LEAT_ATTR_BASE_DILATION, 17, 1}};
   uint32_t spatial, count;
   leat_op_list(g, op, LEAT_ATTR_STRIDE, &spatial);
   stage->params[0] = spatial;
@@ -80,7 +80,8 @@ static void set_window(const leat_graph_t *g, const leat_op_t *op, const leat_va
   for (uint32_t k = 0; k < spatial && weights != NULL; ++k) stage->params[2 + k] = weights->dims[2 + k];
 }
 
-static void emit_window(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op, uint32_t kind, const leat_value_t *weights) {
+static void emit_window(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op, uint32_t kind,
+                        const leat_value_t *weights) {
   bool pool = kind == PEF_STAGE_POOL || kind == PEF_STAGE_POOL_GRAD;
   uint8_t fn = pool ? fn_of(d, op) : 0;
   pef_stage_t *stage = leat_draft_stage(d, kind, id);
@@ -194,12 +195,18 @@ static void emit_pad(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
 }
 
 static const emit_t emit_table[LEAT_PRIM_COUNT] = {
-    [LEAT_PRIM_REDUCE] = emit_reduce,         [LEAT_PRIM_SCAN] = emit_scan,
-    [LEAT_PRIM_SORT] = emit_sort,             [LEAT_PRIM_CONV] = emit_conv,
-    [LEAT_PRIM_CONV_WGRAD] = emit_conv_wgrad, [LEAT_PRIM_POOL] = emit_pool,
-    [LEAT_PRIM_POOL_GRAD] = emit_pool_grad,   [LEAT_PRIM_GATHER] = emit_gather,
-    [LEAT_PRIM_SCATTER] = emit_scatter,       [LEAT_PRIM_RANDOM] = emit_random,
-    [LEAT_PRIM_CONCAT] = emit_concat,         [LEAT_PRIM_PAD] = emit_pad,
+    [LEAT_PRIM_REDUCE] = emit_reduce,
+    [LEAT_PRIM_SCAN] = emit_scan,
+    [LEAT_PRIM_SORT] = emit_sort,
+    [LEAT_PRIM_CONV] = emit_conv,
+    [LEAT_PRIM_CONV_WGRAD] = emit_conv_wgrad,
+    [LEAT_PRIM_POOL] = emit_pool,
+    [LEAT_PRIM_POOL_GRAD] = emit_pool_grad,
+    [LEAT_PRIM_GATHER] = emit_gather,
+    [LEAT_PRIM_SCATTER] = emit_scatter,
+    [LEAT_PRIM_RANDOM] = emit_random,
+    [LEAT_PRIM_CONCAT] = emit_concat,
+    [LEAT_PRIM_PAD] = emit_pad,
 };
 
 void leat_emit_op(leat_draft_t *d, leat_op_id_t id) {

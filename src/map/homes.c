@@ -9,7 +9,9 @@ static uint32_t section_of_value(const leat_mapper_t *m, leat_value_id_t v) {
   return m->plan->section_of[leat_graph_value(m->g, v)->op];
 }
 
-static bool is_store(const leat_mapper_t *m, leat_op_id_t op) { return leat_graph_op(m->g, op)->kind == LEAT_PRIM_STORE; }
+static bool is_store(const leat_mapper_t *m, leat_op_id_t op) {
+  return leat_graph_op(m->g, op)->kind == LEAT_PRIM_STORE;
+}
 
 static const char *store_kind(const leat_mapper_t *m, leat_op_id_t store) {
   return leat_op_string(m->g, leat_graph_op(m->g, store), LEAT_ATTR_KIND, "");

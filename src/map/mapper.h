@@ -15,12 +15,12 @@
 #include "map/map.h"
 
 typedef enum leat_home_kind_e {
-  LEAT_HOME_NONE,       // not computed (views), or nobody reads it
-  LEAT_HOME_REGISTER,   // only inside one MAP stage
-  LEAT_HOME_SCRATCH,    // only inside one section: offset into the tile scratch
-  LEAT_HOME_ARENA,      // offset into the arena
-  LEAT_HOME_SYMBOL,     // the symbol's own storage
-  LEAT_HOME_CONSTANT,   // offset into the constants
+  LEAT_HOME_NONE,      // not computed (views), or nobody reads it
+  LEAT_HOME_REGISTER,  // only inside one MAP stage
+  LEAT_HOME_SCRATCH,   // only inside one section: offset into the tile scratch
+  LEAT_HOME_ARENA,     // offset into the arena
+  LEAT_HOME_SYMBOL,    // the symbol's own storage
+  LEAT_HOME_CONSTANT,  // offset into the constants
 } leat_home_kind_t;
 
 typedef struct leat_home_s {
@@ -36,13 +36,13 @@ typedef struct leat_use_s {
 } leat_use_t;
 
 typedef struct leat_stage_s {
-  uint32_t kind;                  // primitive kind of its ops
-  uint8_t row_dim;                // of its results
-  uint32_t rank;                  // MAP: iteration space
+  uint32_t kind;    // primitive kind of its ops
+  uint8_t row_dim;  // of its results
+  uint32_t rank;    // MAP: iteration space
   int64_t dims[LEAT_RANK_MAX];
-  uint32_t weight;                // MAP: operands and ops so far, against the register file
+  uint32_t weight;  // MAP: operands and ops so far, against the register file
   LEAT_ARRAY(leat_op_id_t) ops;
-  leat_op_id_t copy_store;        // a stage that copies a value into the symbol of this store; else LEAT_NONE
+  leat_op_id_t copy_store;  // a stage that copies a value into the symbol of this store; else LEAT_NONE
 } leat_stage_t;
 
 typedef struct leat_section_map_s {
@@ -54,16 +54,16 @@ typedef struct leat_section_map_s {
 
 // A range of memory that a call reads or writes.
 typedef struct leat_touch_s {
-  uint32_t kind, symbol;          // pef_place_kind
+  uint32_t kind, symbol;  // pef_place_kind
   uint64_t begin, end;
   bool written;
 } leat_touch_t;
 
 // A packed copy of a fixed contraction operand, made by a prepare section (emit_contract.c).
 typedef struct leat_pack_s {
-  leat_access_t access;           // what was packed, as [k, n] with dims 0 and 1
-  int64_t block;                  // width of the panels; 0: plain [k, n]
-  uint64_t offset, bytes;         // in the arena
+  leat_access_t access;    // what was packed, as [k, n] with dims 0 and 1
+  int64_t block;           // width of the panels; 0: plain [k, n]
+  uint64_t offset, bytes;  // in the arena
 } leat_pack_t;
 
 typedef struct leat_mapper_s {
@@ -71,12 +71,12 @@ typedef struct leat_mapper_s {
   const leat_plan_t *plan;
   const leat_map_options_t *options;
   leat_pef_writer_t *writer;
-  leat_arena_t arena;             // everything below lives here
-  uint32_t *use_first;            // per value (+1): into uses
+  leat_arena_t arena;   // everything below lives here
+  uint32_t *use_first;  // per value (+1): into uses
   leat_use_t *uses;
-  uint32_t *stage_of;             // per op: index in its section's stages
-  leat_home_t *homes;             // per value
-  uint8_t *store_direct;          // per op: this store needs no copy
+  uint32_t *stage_of;     // per op: index in its section's stages
+  leat_home_t *homes;     // per value
+  uint8_t *store_direct;  // per op: this store needs no copy
   leat_section_map_t *sections;
   uint64_t arena_bytes;
   uint32_t symbol_count;
@@ -84,8 +84,8 @@ typedef struct leat_mapper_s {
   LEAT_ARRAY(pef_symbol_t) symbols;
   LEAT_ARRAY(const char *) symbol_names;
   LEAT_ARRAY(leat_pack_t) packs;
-  LEAT_ARRAY(leat_touch_t) in_flight;   // what calls since the last barrier touch
-  uint64_t scratch_bytes;         // maximum over bodies
+  LEAT_ARRAY(leat_touch_t) in_flight;  // what calls since the last barrier touch
+  uint64_t scratch_bytes;              // maximum over bodies
 } leat_mapper_t;
 
 static inline const leat_op_t *leat_mapper_producer(const leat_mapper_t *m, leat_value_id_t v) {
@@ -104,7 +104,7 @@ uint64_t leat_map_reserve(leat_mapper_t *m, uint64_t bytes);
 // True if input `input` of `op` reads its base element by element in the op's own iteration order.
 bool leat_map_reads_in_step(const leat_mapper_t *m, const leat_op_t *op, uint32_t input);
 
-uint32_t leat_map_class_of(uint32_t dtype);                              // pef_class
+uint32_t leat_map_class_of(uint32_t dtype);  // pef_class
 // Bit of an output symbol in the mask of enabled outputs; 0xff beyond the 64th.
 uint8_t leat_map_output_bit(const leat_mapper_t *m, uint32_t symbol);
 

@@ -5,7 +5,7 @@
 
 typedef struct block_s {
   leat_value_id_t value;
-  uint32_t begin, end;     // stages or sections, both inclusive
+  uint32_t begin, end;  // stages or sections, both inclusive
   uint64_t bytes, offset;
 } block_t;
 
@@ -43,7 +43,8 @@ static leat_status_t add_block(blocks_t *blocks, leat_value_id_t v, uint32_t beg
   return NULL;
 }
 
-// --- scratch ----------------------------------------------------------------------------------------------------------
+// --- scratch
+// ----------------------------------------------------------------------------------------------------------
 
 static uint32_t last_stage(const leat_mapper_t *m, leat_value_id_t v, uint32_t section) {
   uint32_t last = m->stage_of[leat_graph_value(m->g, v)->op];
@@ -133,7 +134,8 @@ static leat_status_t plan_section(leat_mapper_t *m, uint32_t section, blocks_t *
   return NULL;
 }
 
-// --- arena --------------------------------------------------------------------------------------------------------------
+// --- arena
+// --------------------------------------------------------------------------------------------------------------
 
 static void arena_lifetime(const leat_mapper_t *m, leat_value_id_t v, uint32_t *out_begin, uint32_t *out_end) {
   const leat_op_t *producer = leat_mapper_producer(m, v);

@@ -64,12 +64,13 @@ static leat_status_t add_op(leat_mapper_t *m, const leat_op_t *op) {
   const char *kind_name = leat_op_string(m->g, op, LEAT_ATTR_KIND, "");
   uint8_t kind;
   if (op->kind == LEAT_PRIM_SYMBOL) {
-    if (!find_kind(kind_name, &kind)) LEAT_FAIL(LEAT_INTERNAL, "symbol '%s' has the unknown kind '%s'", name, kind_name);
+    if (!find_kind(kind_name, &kind))
+      LEAT_FAIL(LEAT_INTERNAL, "symbol '%s' has the unknown kind '%s'", name, kind_name);
     return add(m, name, kind, leat_graph_value(m->g, op->result_first), leat_op_float(m->g, op, LEAT_ATTR_VALUE, 0.0));
   }
   const leat_value_t *v = leat_graph_value(m->g, leat_op_input(m->g, op, 0));
   if (strcmp(kind_name, "update") == 0) {
-    if (find(m, name) == PEF_NONE) return add(m, name, PEF_SYMBOL_STATE, v, 0.0);   // state that nobody reads yet
+    if (find(m, name) == PEF_NONE) return add(m, name, PEF_SYMBOL_STATE, v, 0.0);  // state that nobody reads yet
     return NULL;
   }
   if (!find_kind(kind_name, &kind)) LEAT_FAIL(LEAT_INTERNAL, "store '%s' has the unknown kind '%s'", name, kind_name);
@@ -85,7 +86,8 @@ static void link_owners(leat_mapper_t *m) {
     for (uint32_t j = 0; j < m->symbols.count; ++j) {
       size_t length = strlen(m->symbol_names.data[j]);
       const char *name = m->symbol_names.data[i];
-      if (j == i || strncmp(name, m->symbol_names.data[j], length) != 0 || strncmp(name + length, "__", 2) != 0) continue;
+      if (j == i || strncmp(name, m->symbol_names.data[j], length) != 0 || strncmp(name + length, "__", 2) != 0)
+        continue;
       if (length > best) {
         best = length;
         m->symbols.data[i].of = j;

@@ -30,8 +30,15 @@ static const leat_op_t *swappable_relu(const leat_graph_t *g, const leat_op_t *o
 static leat_status_t append_relu(leat_graph_t *g, leat_op_id_t like, leat_value_id_t x, leat_value_id_t *out_value) {
   const leat_op_t *op = leat_graph_op(g, like);
   leat_value_t type = *leat_graph_value(g, x);
-  leat_op_desc_t desc = {.kind = op->kind, .type = op->type, .detached = op->detached, .group = op->group,
-                         .origin = op->origin, .inputs = &x, .input_count = 1, .results = &type, .result_count = 1};
+  leat_op_desc_t desc = {.kind = op->kind,
+                         .type = op->type,
+                         .detached = op->detached,
+                         .group = op->group,
+                         .origin = op->origin,
+                         .inputs = &x,
+                         .input_count = 1,
+                         .results = &type,
+                         .result_count = 1};
   leat_op_id_t id;
   LEAT_TRY(leat_graph_append(g, &desc, &id));
   *out_value = leat_graph_op(g, id)->result_first;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Settle, cut and map on small primitive graphs: what sections come out, and that the PEF validates.
-#include "check.h"
+#include "map/map.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "check.h"
 #include "fuse/settle.h"
-#include "map/map.h"
 #include "pef/pef_read.h"
 
 // The classifier of the documentation, forward only, written in primitives.
@@ -63,7 +63,7 @@ static void chain_shares_a_section(void **state) {
   uint8_t *bytes = NULL;
   leat_pef_t *pef = compile(forward_text, 3, &bytes);
   assert_int_equal(count_calls(pef, PEF_FWD), 2);
-  assert_true(count_calls(pef, PEF_PREPARE) >= 1);   // the weight is packed once
+  assert_true(count_calls(pef, PEF_PREPARE) >= 1);  // the weight is packed once
   leat_pef_close(pef);
   leat_free(bytes);
 }
