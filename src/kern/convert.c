@@ -27,7 +27,8 @@
 #define PUT_i64(x) (int64_t)(x)
 #define PUT_bool(x) ((x) != 0)
 // Half of an int64 or double is rounded once.
-#define AS_FLOAT(x) _Generic((x), float: (x), double: f32_odd_from_f64((double)(x)), int64_t: f32_odd_from_i64((int64_t)(x)))
+#define AS_FLOAT(x) \
+  _Generic((x), float : (x), double : f32_odd_from_f64((double)(x)), int64_t : f32_odd_from_i64((int64_t)(x)))
 static inline __attribute__((always_inline, unused)) float f32_odd_from_i64(int64_t x) {
   // 54 bits suffice for the sticky bit of any rounding to 11 bits.
   int64_t top = x >> 9 << 9;
@@ -35,47 +36,47 @@ static inline __attribute__((always_inline, unused)) float f32_odd_from_i64(int6
   return f32_odd_from_f64(d);
 }
 
-#define DEFINE_CLASS(class_, C, dtype, T)                                                                       \
-  void KERN(load_##class_##_##dtype)(void *out, const void *in, int64_t stride, int64_t n) {                    \
-    C *to = out;                                                                                                \
-    const T *from = in;                                                                                         \
-    if (stride == 1) {                                                                                          \
-      for (int64_t i = 0; i < n; i++) to[i] = (C)GET_##dtype(from[i]);                                          \
-    } else {                                                                                                    \
-      for (int64_t i = 0; i < n; i++) to[i] = (C)GET_##dtype(from[i * stride]);                                 \
-    }                                                                                                           \
-  }                                                                                                             \
-  void KERN(store_##class_##_##dtype)(void *out, int64_t stride, const void *in, int64_t n) {                   \
-    T *to = out;                                                                                                \
-    const C *from = in;                                                                                         \
-    if (stride == 1) {                                                                                          \
-      for (int64_t i = 0; i < n; i++) to[i] = PUT_##dtype(from[i]);                                             \
-    } else {                                                                                                    \
-      for (int64_t i = 0; i < n; i++) to[i * stride] = PUT_##dtype(from[i]);                                    \
-    }                                                                                                           \
-  }                                                                                                             \
-  void KERN(wrap_##class_##_##dtype)(void *out, const void *a, const void *b, const void *c, int64_t n) {       \
-    (void)b, (void)c;                                                                                           \
-    C *to = out;                                                                                                \
-    const C *from = a;                                                                                          \
-    for (int64_t i = 0; i < n; i++) {                                                                           \
-      T stored = PUT_##dtype(from[i]);                                                                          \
-      to[i] = (C)GET_##dtype(stored);                                                                           \
-    }                                                                                                           \
+#define DEFINE_CLASS(class_, C, dtype, T)                                                                 \
+  void KERN(load_##class_##_##dtype)(void *out, const void *in, int64_t stride, int64_t n) {              \
+    C *to = out;                                                                                          \
+    const T *from = in;                                                                                   \
+    if (stride == 1) {                                                                                    \
+      for (int64_t i = 0; i < n; i++) to[i] = (C)GET_##dtype(from[i]);                                    \
+    } else {                                                                                              \
+      for (int64_t i = 0; i < n; i++) to[i] = (C)GET_##dtype(from[i * stride]);                           \
+    }                                                                                                     \
+  }                                                                                                       \
+  void KERN(store_##class_##_##dtype)(void *out, int64_t stride, const void *in, int64_t n) {             \
+    T *to = out;                                                                                          \
+    const C *from = in;                                                                                   \
+    if (stride == 1) {                                                                                    \
+      for (int64_t i = 0; i < n; i++) to[i] = PUT_##dtype(from[i]);                                       \
+    } else {                                                                                              \
+      for (int64_t i = 0; i < n; i++) to[i * stride] = PUT_##dtype(from[i]);                              \
+    }                                                                                                     \
+  }                                                                                                       \
+  void KERN(wrap_##class_##_##dtype)(void *out, const void *a, const void *b, const void *c, int64_t n) { \
+    (void)b, (void)c;                                                                                     \
+    C *to = out;                                                                                          \
+    const C *from = a;                                                                                    \
+    for (int64_t i = 0; i < n; i++) {                                                                     \
+      T stored = PUT_##dtype(from[i]);                                                                    \
+      to[i] = (C)GET_##dtype(stored);                                                                     \
+    }                                                                                                     \
   }
-#define DTYPE(dtype, T)                 \
-  DEFINE_CLASS(f32, float, dtype, T)    \
-  DEFINE_CLASS(f64, double, dtype, T)   \
+#define DTYPE(dtype, T)               \
+  DEFINE_CLASS(f32, float, dtype, T)  \
+  DEFINE_CLASS(f64, double, dtype, T) \
   DEFINE_CLASS(i64, int64_t, dtype, T)
 #include "kern/dtype.def"
 #undef DTYPE
 
-#define DEFINE_CONVERT(to_class, C, from_class, F)                                                                   \
+#define DEFINE_CONVERT(to_class, C, from_class, F)                                                                  \
   void KERN(convert_##to_class##_##from_class)(void *out, const void *a, const void *b, const void *c, int64_t n) { \
-    (void)b, (void)c;                                                                                                \
-    C *to = out;                                                                                                     \
-    const F *from = a;                                                                                               \
-    for (int64_t i = 0; i < n; i++) to[i] = (C)from[i];                                                              \
+    (void)b, (void)c;                                                                                               \
+    C *to = out;                                                                                                    \
+    const F *from = a;                                                                                              \
+    for (int64_t i = 0; i < n; i++) to[i] = (C)from[i];                                                             \
   }
 #define CONVERT_PAIR DEFINE_CONVERT
 #include "kern/convert_pair.def"

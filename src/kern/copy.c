@@ -27,7 +27,7 @@ enum { BLOCK = 16 };
       }                                                                                                                \
     }                                                                                                                  \
   }                                                                                                                    \
-  void KERN(copy2_##suffix)(T *out, int64_t ld_out, const T *in, int64_t in_i, int64_t in_j, int64_t rows,             \
+  void KERN(copy2_##suffix)(T * out, int64_t ld_out, const T *in, int64_t in_i, int64_t in_j, int64_t rows,            \
                             int64_t cols) {                                                                            \
     if (in_j == 1) {                                                                                                   \
       for (int64_t i = 0; i < rows; i++) __builtin_memmove(out + i * ld_out, in + i * in_i, (size_t)cols * sizeof(T)); \

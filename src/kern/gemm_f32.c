@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix products of class F32.
-#include "kern/vec_native.h"
+#define VEC_NATIVE
 
 #include "kern/isa.h"
+#include "kern/vec.h"
 
 #define V(name) vf32_##name
 #define VT vf32_t

@@ -6,7 +6,10 @@
 
 #include <stdint.h>
 
-typedef union half_bits_u { float f; uint32_t u; } half_bits_t;
+typedef union half_bits_u {
+  float f;
+  uint32_t u;
+} half_bits_t;
 #define HALF_INLINE static inline __attribute__((always_inline, unused))
 
 HALF_INLINE float bf16_to_f32(uint16_t h) { return (half_bits_t){.u = (uint32_t)h << 16}.f; }

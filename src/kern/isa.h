@@ -27,9 +27,9 @@
 #include "kern/scalar_fn.def"
 #undef SCALAR_FN
 
-#define MEMORY_FNS(class_, dtype)                                                               \
-  void KERN(load_##class_##_##dtype)(void *out, const void *in, int64_t stride, int64_t n);     \
-  void KERN(store_##class_##_##dtype)(void *out, int64_t stride, const void *in, int64_t n);    \
+#define MEMORY_FNS(class_, dtype)                                                            \
+  void KERN(load_##class_##_##dtype)(void *out, const void *in, int64_t stride, int64_t n);  \
+  void KERN(store_##class_##_##dtype)(void *out, int64_t stride, const void *in, int64_t n); \
   MAP_FN(wrap_##class_##_##dtype)
 #define DTYPE(dtype, T) MEMORY_FNS(f32, dtype) MEMORY_FNS(f64, dtype) MEMORY_FNS(i64, dtype)
 #include "kern/dtype.def"

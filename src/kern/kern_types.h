@@ -13,7 +13,8 @@
 enum { LEAT_KERN_F32 = 0, LEAT_KERN_F64 = 1, LEAT_KERN_I64 = 2, LEAT_KERN_CLASS_COUNT = 3, LEAT_KERN_DTYPE_COUNT = 10 };
 enum { LEAT_KERN_SCALAR_FN_COUNT = 56 };
 
-// out[i] = fn(a[i], b[i], c[i]) for i < n, all of one class; operands that fn lacks are ignored. out may equal a, b or c.
+// out[i] = fn(a[i], b[i], c[i]) for i < n, all of one class; operands that fn lacks are ignored. out may equal a, b or
+// c.
 typedef void (*leat_kern_map_fn_t)(void *out, const void *a, const void *b, const void *c, int64_t n);
 // Between class values at stride 1 and stored elements at any stride.
 typedef void (*leat_kern_load_fn_t)(void *out, const void *in, int64_t stride, int64_t n);
@@ -25,7 +26,7 @@ typedef void (*leat_kern_iota_fn_t)(void *out, int64_t first, int64_t step, int6
 typedef struct leat_kern_gemm_s {
   int64_t m, n, k;
   int64_t a_m, a_k, b_k, c_m;
-  int64_t add;                 // 1: C += A B, the accumulators start from C
+  int64_t add;  // 1: C += A B, the accumulators start from C
 } leat_kern_gemm_t;
 
 #endif

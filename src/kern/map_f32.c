@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // MAP kernels of class F32.
-#include "kern/vec_native.h"
+#define VEC_NATIVE
 
 #include "kern/isa.h"
 #include "kern/math_f32.h"

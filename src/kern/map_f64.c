@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // MAP kernels of class F64.
-#include "kern/vec_native.h"
+#define VEC_NATIVE
 
 #include "kern/fma.h"
 #include "kern/isa.h"

@@ -65,39 +65,39 @@ VEC_INLINE VT op_ge(VT a, VT b) { return BOOL_OF(a >= b); }
 VEC_INLINE VT op_select(VT a, VT b, VT c) { return V(select)(a != 0, b, c); }
 VEC_INLINE VT op_fma(VT a, VT b, VT c) { return V(fma)(a, b, c); }
 
-#define KERNEL_1(name)                                                                                             \
-  void FN(name)(void *out, const void *a, const void *b, const void *c, int64_t n) {                              \
-    (void)b, (void)c;                                                                                              \
-    ET *po = out;                                                                                                  \
-    const ET *pa = a;                                                                                              \
-    int64_t i = 0;                                                                                                 \
-    for (; i + LANES <= n; i += LANES) V(store)(po + i, op_##name(V(load)(pa + i)));                               \
-    if (i < n) V(store_part)(po + i, op_##name(V(load_part)(pa + i, n - i)), n - i);                               \
+#define KERNEL_1(name)                                                               \
+  void FN(name)(void *out, const void *a, const void *b, const void *c, int64_t n) { \
+    (void)b, (void)c;                                                                \
+    ET *po = out;                                                                    \
+    const ET *pa = a;                                                                \
+    int64_t i = 0;                                                                   \
+    for (; i + LANES <= n; i += LANES) V(store)(po + i, op_##name(V(load)(pa + i))); \
+    if (i < n) V(store_part)(po + i, op_##name(V(load_part)(pa + i, n - i)), n - i); \
   }
-#define KERNEL_2(name)                                                                                             \
-  void FN(name)(void *out, const void *a, const void *b, const void *c, int64_t n) {                              \
-    (void)c;                                                                                                       \
-    ET *po = out;                                                                                                  \
-    const ET *pa = a, *pb = b;                                                                                     \
-    int64_t i = 0;                                                                                                 \
-    for (; i + LANES <= n; i += LANES) V(store)(po + i, op_##name(V(load)(pa + i), V(load)(pb + i)));              \
-    if (i < n) {                                                                                                   \
-      V(store_part)(po + i, op_##name(V(load_part)(pa + i, n - i), V(load_part)(pb + i, n - i)), n - i);           \
-    }                                                                                                              \
+#define KERNEL_2(name)                                                                                   \
+  void FN(name)(void *out, const void *a, const void *b, const void *c, int64_t n) {                     \
+    (void)c;                                                                                             \
+    ET *po = out;                                                                                        \
+    const ET *pa = a, *pb = b;                                                                           \
+    int64_t i = 0;                                                                                       \
+    for (; i + LANES <= n; i += LANES) V(store)(po + i, op_##name(V(load)(pa + i), V(load)(pb + i)));    \
+    if (i < n) {                                                                                         \
+      V(store_part)(po + i, op_##name(V(load_part)(pa + i, n - i), V(load_part)(pb + i, n - i)), n - i); \
+    }                                                                                                    \
   }
-#define KERNEL_3(name)                                                                                             \
-  void FN(name)(void *out, const void *a, const void *b, const void *c, int64_t n) {                              \
-    ET *po = out;                                                                                                  \
-    const ET *pa = a, *pb = b, *pc = c;                                                                            \
-    int64_t i = 0;                                                                                                 \
-    for (; i + LANES <= n; i += LANES) {                                                                           \
-      V(store)(po + i, op_##name(V(load)(pa + i), V(load)(pb + i), V(load)(pc + i)));                              \
-    }                                                                                                              \
-    if (i < n) {                                                                                                   \
-      int64_t r = n - i;                                                                                           \
-      V(store_part)                                                                                                \
-      (po + i, op_##name(V(load_part)(pa + i, r), V(load_part)(pb + i, r), V(load_part)(pc + i, r)), r);           \
-    }                                                                                                              \
+#define KERNEL_3(name)                                                                                   \
+  void FN(name)(void *out, const void *a, const void *b, const void *c, int64_t n) {                     \
+    ET *po = out;                                                                                        \
+    const ET *pa = a, *pb = b, *pc = c;                                                                  \
+    int64_t i = 0;                                                                                       \
+    for (; i + LANES <= n; i += LANES) {                                                                 \
+      V(store)(po + i, op_##name(V(load)(pa + i), V(load)(pb + i), V(load)(pc + i)));                    \
+    }                                                                                                    \
+    if (i < n) {                                                                                         \
+      int64_t r = n - i;                                                                                 \
+      V(store_part)                                                                                      \
+      (po + i, op_##name(V(load_part)(pa + i, r), V(load_part)(pb + i, r), V(load_part)(pc + i, r)), r); \
+    }                                                                                                    \
   }
 #define DEFINE_YES(name, arity) KERNEL_##arity(name)
 #define DEFINE_NO(name, arity)

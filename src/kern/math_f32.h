@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementary functions on vectors of floats. exp, log, tanh, sigmoid and erf have bodies of their own (error below
-// 2.5 ulp, written with explicit fused multiply-add); all others are computed in double and rounded once (below 0.51 ulp).
-// Limits, infinities, NaN and denormal results are exact.
+// 2.5 ulp, written with explicit fused multiply-add); all others are computed in double and rounded once (below 0.51
+// ulp). Limits, infinities, NaN and denormal results are exact.
 #ifndef LEAT_KERN_MATH_F32_H_
 #define LEAT_KERN_MATH_F32_H_
 
@@ -98,14 +98,14 @@ VEC_INLINE vf32_t vf32_erf(vf32_t x) {
   return vf32_select(x == x, vf32_select(a < 1.0f, small, large), x);
 }
 
-#define VF32_THROUGH_F64_1(name)                                                                    \
-  VEC_INLINE vf32_t vf32_##name(vf32_t a) {                                                         \
-    return vf32_narrow(vf64_##name(vf32_widen_low(a)), vf64_##name(vf32_widen_high(a)));            \
+#define VF32_THROUGH_F64_1(name)                                                         \
+  VEC_INLINE vf32_t vf32_##name(vf32_t a) {                                              \
+    return vf32_narrow(vf64_##name(vf32_widen_low(a)), vf64_##name(vf32_widen_high(a))); \
   }
-#define VF32_THROUGH_F64_2(name)                                                                    \
-  VEC_INLINE vf32_t vf32_##name(vf32_t a, vf32_t b) {                                               \
-    return vf32_narrow(vf64_##name(vf32_widen_low(a), vf32_widen_low(b)),                           \
-                       vf64_##name(vf32_widen_high(a), vf32_widen_high(b)));                        \
+#define VF32_THROUGH_F64_2(name)                                             \
+  VEC_INLINE vf32_t vf32_##name(vf32_t a, vf32_t b) {                        \
+    return vf32_narrow(vf64_##name(vf32_widen_low(a), vf32_widen_low(b)),    \
+                       vf64_##name(vf32_widen_high(a), vf32_widen_high(b))); \
   }
 VF32_THROUGH_F64_1(expm1)
 VF32_THROUGH_F64_1(log1p)

@@ -63,7 +63,10 @@ VEC_INLINE vf64_t vf64_pow(vf64_t x, vf64_t y) {
 
 // Exact, by long division on the mantissas.
 static __attribute__((unused)) double vec_scalar_fmod(double x, double y) {
-  union { double d; uint64_t u; } a = {.d = x}, b = {.d = y};
+  union {
+    double d;
+    uint64_t u;
+  } a = {.d = x}, b = {.d = y};
   uint64_t sign = a.u & (uint64_t)1 << 63;
   a.u ^= sign;
   b.u &= ~((uint64_t)1 << 63);

@@ -14,14 +14,17 @@ static __attribute__((unused)) double vec_scalar_reduce(double x, double *out_lo
       0x06492eea09d1921cu, 0xfe1deb1cb129a73eu, 0xe88235f52ebb4484u, 0xe99c7026b45f7e41u, 0x3991d639835339f4u,
       0x9c845f8bbdf9283bu, 0x1ff897ffde05980fu, 0xef2f118b5a0a6d1fu, 0x6d367ecf27cb09b7u, 0x4f463f669e5fea2du,
       0x7527bac7ebe5f17bu, 0x3d0739f78a5292eau, 0x6bfb5fb11f8d5d08u, 0x56033046fc7b6babu, 0xf0cfbc209af4361du};
-  union { double d; uint64_t u; } bits = {.d = x};
+  union {
+    double d;
+    uint64_t u;
+  } bits = {.d = x};
   int exponent = (int)(bits.u >> 52 & 0x7ff);
   if (exponent == 0x7ff) {
     *out_low = 0.0, *out_quadrant = 0;
     return x - x;
   }
   uint64_t mantissa = (bits.u & 0xfffffffffffffu) | 0x10000000000000u;
-  int shift = exponent - 1075;  // |x| = mantissa * 2^shift
+  int shift = exponent - 1075;            // |x| = mantissa * 2^shift
   int first = shift > 2 ? shift - 2 : 0;  // bits of 2/pi before this one give multiples of 4
   uint64_t window[4];
   for (int i = 0; i < 4; i++) {

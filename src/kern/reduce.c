@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reductions of class values, in the orders that pef_format.h states. Maximum and minimum do not depend on the order
 // (NaN if any is; +0 above -0), so their folds may go by vectors.
-#include "kern/vec_native.h"
+#define VEC_NATIVE
 
 #include "kern/isa.h"
 #include "kern/math_f32.h"
@@ -9,18 +9,24 @@
 #define INLINE static inline __attribute__((always_inline, unused))
 
 // --- one step on scalars -----------------------------------------------------------------------------------------
-#define DEFINE_FLOAT_STEPS(T, class_, U, NOT_A_NUMBER)                                       \
-  INLINE T sum_##class_(T a, T b) { return a + b; }                                          \
-  INLINE T prod_##class_(T a, T b) { return a * b; }                                         \
-  INLINE T max_##class_(T a, T b) {                                                          \
-    union { T f; U u; } x = {.f = a}, y = {.f = b};                                          \
-    x.u = a == b ? x.u & y.u : a > b ? x.u : y.u;                                            \
-    return a == a && b == b ? x.f : NOT_A_NUMBER;                                            \
-  }                                                                                          \
-  INLINE T min_##class_(T a, T b) {                                                          \
-    union { T f; U u; } x = {.f = a}, y = {.f = b};                                          \
-    x.u = a == b ? x.u | y.u : a < b ? x.u : y.u;                                            \
-    return a == a && b == b ? x.f : NOT_A_NUMBER;                                            \
+#define DEFINE_FLOAT_STEPS(T, class_, U, NOT_A_NUMBER) \
+  INLINE T sum_##class_(T a, T b) { return a + b; }    \
+  INLINE T prod_##class_(T a, T b) { return a * b; }   \
+  INLINE T max_##class_(T a, T b) {                    \
+    union {                                            \
+      T f;                                             \
+      U u;                                             \
+    } x = {.f = a}, y = {.f = b};                      \
+    x.u = a == b ? x.u & y.u : a > b ? x.u : y.u;      \
+    return a == a && b == b ? x.f : NOT_A_NUMBER;      \
+  }                                                    \
+  INLINE T min_##class_(T a, T b) {                    \
+    union {                                            \
+      T f;                                             \
+      U u;                                             \
+    } x = {.f = a}, y = {.f = b};                      \
+    x.u = a == b ? x.u | y.u : a < b ? x.u : y.u;      \
+    return a == a && b == b ? x.f : NOT_A_NUMBER;      \
   }
 DEFINE_FLOAT_STEPS(float, f32, uint32_t, F32_NAN)
 DEFINE_FLOAT_STEPS(double, f64, uint64_t, F64_NAN)
@@ -30,16 +36,16 @@ INLINE int64_t max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
 INLINE int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // --- one step on vectors -----------------------------------------------------------------------------------------
-#define DEFINE_VECTOR_STEPS(V, VT, IT, class_, NOT_A_NUMBER)                                                  \
-  INLINE VT vsum_##class_(VT a, VT b) { return a + b; }                                                       \
-  INLINE VT vprod_##class_(VT a, VT b) { return a * b; }                                                      \
-  INLINE VT vmax_##class_(VT a, VT b) {                                                                       \
-    VT r = V##_select(a > b, a, V##_select(a == b, (VT)((IT)a & (IT)b), b));                                  \
-    return V##_select((a == a) & (b == b), r, V##_splat(NOT_A_NUMBER));                                       \
-  }                                                                                                           \
-  INLINE VT vmin_##class_(VT a, VT b) {                                                                       \
-    VT r = V##_select(a < b, a, V##_select(a == b, (VT)((IT)a | (IT)b), b));                                  \
-    return V##_select((a == a) & (b == b), r, V##_splat(NOT_A_NUMBER));                                       \
+#define DEFINE_VECTOR_STEPS(V, VT, IT, class_, NOT_A_NUMBER)                 \
+  INLINE VT vsum_##class_(VT a, VT b) { return a + b; }                      \
+  INLINE VT vprod_##class_(VT a, VT b) { return a * b; }                     \
+  INLINE VT vmax_##class_(VT a, VT b) {                                      \
+    VT r = V##_select(a > b, a, V##_select(a == b, (VT)((IT)a & (IT)b), b)); \
+    return V##_select((a == a) & (b == b), r, V##_splat(NOT_A_NUMBER));      \
+  }                                                                          \
+  INLINE VT vmin_##class_(VT a, VT b) {                                      \
+    VT r = V##_select(a < b, a, V##_select(a == b, (VT)((IT)a | (IT)b), b)); \
+    return V##_select((a == a) & (b == b), r, V##_splat(NOT_A_NUMBER));      \
   }
 DEFINE_VECTOR_STEPS(vf32, vf32_t, vi32_t, f32, F32_NAN)
 DEFINE_VECTOR_STEPS(vf64, vf64_t, vi64_t, f64, F64_NAN)
@@ -49,28 +55,28 @@ INLINE vi64_t vmax_i64(vi64_t a, vi64_t b) { return vi64_select(a > b, a, b); }
 INLINE vi64_t vmin_i64(vi64_t a, vi64_t b) { return vi64_select(a < b, a, b); }
 
 // --- fold: *acc = fn(*acc, in[0], in[stride], ...), ascending ------------------------------------------------------
-#define DEFINE_FOLD(fn, class_, T)                                                           \
-  void KERN(fold_##fn##_##class_)(void *acc, const void *in, int64_t stride, int64_t n) {    \
-    const T *p = in;                                                                         \
-    T r = *(T *)acc;                                                                         \
-    for (int64_t i = 0; i < n; i++) r = fn##_##class_(r, p[i * stride]);                     \
-    *(T *)acc = r;                                                                           \
+#define DEFINE_FOLD(fn, class_, T)                                                        \
+  void KERN(fold_##fn##_##class_)(void *acc, const void *in, int64_t stride, int64_t n) { \
+    const T *p = in;                                                                      \
+    T r = *(T *)acc;                                                                      \
+    for (int64_t i = 0; i < n; i++) r = fn##_##class_(r, p[i * stride]);                  \
+    *(T *)acc = r;                                                                        \
   }
 // Any order gives the same bits: vectors when the elements are contiguous.
-#define DEFINE_FOLD_FREE(fn, class_, T, V, VT, LANES)                                        \
-  void KERN(fold_##fn##_##class_)(void *acc, const void *in, int64_t stride, int64_t n) {    \
-    const T *p = in;                                                                         \
-    T r = *(T *)acc;                                                                         \
-    int64_t i = 0;                                                                           \
-    if (stride == 1 && n >= LANES) {                                                         \
-      VT v = V##_load(p);                                                                    \
-      for (i = LANES; i + LANES <= n; i += LANES) v = v##fn##_##class_(v, V##_load(p + i));  \
-      T lanes[LANES];                                                                        \
-      V##_store(lanes, v);                                                                   \
-      for (int l = 0; l < LANES; l++) r = fn##_##class_(r, lanes[l]);                        \
-    }                                                                                        \
-    for (; i < n; i++) r = fn##_##class_(r, p[i * stride]);                                  \
-    *(T *)acc = r;                                                                           \
+#define DEFINE_FOLD_FREE(fn, class_, T, V, VT, LANES)                                       \
+  void KERN(fold_##fn##_##class_)(void *acc, const void *in, int64_t stride, int64_t n) {   \
+    const T *p = in;                                                                        \
+    T r = *(T *)acc;                                                                        \
+    int64_t i = 0;                                                                          \
+    if (stride == 1 && n >= LANES) {                                                        \
+      VT v = V##_load(p);                                                                   \
+      for (i = LANES; i + LANES <= n; i += LANES) v = v##fn##_##class_(v, V##_load(p + i)); \
+      T lanes[LANES];                                                                       \
+      V##_store(lanes, v);                                                                  \
+      for (int l = 0; l < LANES; l++) r = fn##_##class_(r, lanes[l]);                       \
+    }                                                                                       \
+    for (; i < n; i++) r = fn##_##class_(r, p[i * stride]);                                 \
+    *(T *)acc = r;                                                                          \
   }
 DEFINE_FOLD(sum, f32, float)
 DEFINE_FOLD(prod, f32, float)
@@ -113,10 +119,10 @@ DEFINE_FOLD_FREE(min, i64, int64_t, vi64, vi64_t, VF64_LANES)
       }                                                                                                             \
     }                                                                                                               \
   }
-#define DEFINE_COLUMNS_ALL(class_, T, V, VT, LANES)   \
-  DEFINE_COLUMNS(sum, class_, T, V, VT, LANES)        \
-  DEFINE_COLUMNS(prod, class_, T, V, VT, LANES)       \
-  DEFINE_COLUMNS(max, class_, T, V, VT, LANES)        \
+#define DEFINE_COLUMNS_ALL(class_, T, V, VT, LANES) \
+  DEFINE_COLUMNS(sum, class_, T, V, VT, LANES)      \
+  DEFINE_COLUMNS(prod, class_, T, V, VT, LANES)     \
+  DEFINE_COLUMNS(max, class_, T, V, VT, LANES)      \
   DEFINE_COLUMNS(min, class_, T, V, VT, LANES)
 DEFINE_COLUMNS_ALL(f32, float, vf32, vf32_t, VF32_LANES)
 DEFINE_COLUMNS_ALL(f64, double, vf64, vf64_t, VF64_LANES)
@@ -124,66 +130,66 @@ DEFINE_COLUMNS_ALL(i64, int64_t, vi64, vi64_t, VF64_LANES)
 
 // --- float sums in 16 lanes ----------------------------------------------------------------------------------------
 enum { SUMS = 16 };
-#define DEFINE_SUMS(class_, T, V, VT, LANES)                                                                       \
-  typedef struct sums_##class_##_s {                                                                               \
-    VT part[SUMS / LANES];                                                                                         \
-  } sums_##class_##_t;                                                                                             \
-  INLINE sums_##class_##_t zero_##class_(void) {                                                                   \
-    sums_##class_##_t s;                                                                                           \
-    for (int v = 0; v < SUMS / LANES; v++) s.part[v] = V##_splat(0);                                               \
-    return s;                                                                                                      \
-  }                                                                                                                \
-  INLINE sums_##class_##_t add_run_##class_(sums_##class_##_t s, const T *p, int64_t n) {                          \
-    int64_t i = 0;                                                                                                 \
-    for (; i + SUMS <= n; i += SUMS) {                                                                             \
-      for (int v = 0; v < SUMS / LANES; v++) s.part[v] += V##_load(p + i + v * LANES);                             \
-    }                                                                                                              \
-    if (i == n) return s;                                                                                          \
-    T rest[SUMS]; /* lanes beyond n add -0, which changes nothing */                                               \
-    for (int l = 0; l < SUMS; l++) rest[l] = (T)-0.0;                                                              \
-    for (int64_t l = 0; i + l < n; l++) rest[l] = p[i + l];                                                        \
-    for (int v = 0; v < SUMS / LANES; v++) s.part[v] += V##_load(rest + v * LANES);                                \
-    return s;                                                                                                      \
-  }                                                                                                                \
-  INLINE T tree_##class_(sums_##class_##_t s) {                                                                    \
-    T lane[SUMS];                                                                                                  \
-    for (int v = 0; v < SUMS / LANES; v++) V##_store(lane + v * LANES, s.part[v]);                                 \
-    for (int l = 0; l < 8; l++) lane[l] += lane[l + 8];                                                            \
-    for (int l = 0; l < 4; l++) lane[l] += lane[l + 4];                                                            \
-    for (int l = 0; l < 2; l++) lane[l] += lane[l + 2];                                                            \
-    return lane[0] + lane[1];                                                                                      \
-  }                                                                                                                \
-  void KERN(lanes_add_##class_)(void *lanes, const void *in, int64_t run_stride, int64_t runs, int64_t n) {        \
-    T *lane = lanes;                                                                                               \
-    sums_##class_##_t s;                                                                                           \
-    for (int v = 0; v < SUMS / LANES; v++) s.part[v] = V##_load(lane + v * LANES);                                 \
-    for (int64_t r = 0; r < runs; r++) s = add_run_##class_(s, (const T *)in + r * run_stride, n);                 \
-    for (int v = 0; v < SUMS / LANES; v++) V##_store(lane + v * LANES, s.part[v]);                                 \
-  }                                                                                                                \
-  void KERN(lanes_end_##class_)(void *out, const void *lanes) {                                                    \
-    sums_##class_##_t s;                                                                                           \
-    for (int v = 0; v < SUMS / LANES; v++) s.part[v] = V##_load((const T *)lanes + v * LANES);                     \
-    *(T *)out = tree_##class_(s);                                                                                  \
-  }                                                                                                                \
-  void KERN(rows_sum_##class_)(void *out, const void *in, int64_t row_stride, int64_t rows, int64_t n) {           \
-    for (int64_t r = 0; r < rows; r++) {                                                                           \
-      ((T *)out)[r] = tree_##class_(add_run_##class_(zero_##class_(), (const T *)in + r * row_stride, n));         \
-    }                                                                                                              \
+#define DEFINE_SUMS(class_, T, V, VT, LANES)                                                                \
+  typedef struct sums_##class_##_s {                                                                        \
+    VT part[SUMS / LANES];                                                                                  \
+  } sums_##class_##_t;                                                                                      \
+  INLINE sums_##class_##_t zero_##class_(void) {                                                            \
+    sums_##class_##_t s;                                                                                    \
+    for (int v = 0; v < SUMS / LANES; v++) s.part[v] = V##_splat(0);                                        \
+    return s;                                                                                               \
+  }                                                                                                         \
+  INLINE sums_##class_##_t add_run_##class_(sums_##class_##_t s, const T *p, int64_t n) {                   \
+    int64_t i = 0;                                                                                          \
+    for (; i + SUMS <= n; i += SUMS) {                                                                      \
+      for (int v = 0; v < SUMS / LANES; v++) s.part[v] += V##_load(p + i + v * LANES);                      \
+    }                                                                                                       \
+    if (i == n) return s;                                                                                   \
+    T rest[SUMS]; /* lanes beyond n add -0, which changes nothing */                                        \
+    for (int l = 0; l < SUMS; l++) rest[l] = (T)-0.0;                                                       \
+    for (int64_t l = 0; i + l < n; l++) rest[l] = p[i + l];                                                 \
+    for (int v = 0; v < SUMS / LANES; v++) s.part[v] += V##_load(rest + v * LANES);                         \
+    return s;                                                                                               \
+  }                                                                                                         \
+  INLINE T tree_##class_(sums_##class_##_t s) {                                                             \
+    T lane[SUMS];                                                                                           \
+    for (int v = 0; v < SUMS / LANES; v++) V##_store(lane + v * LANES, s.part[v]);                          \
+    for (int l = 0; l < 8; l++) lane[l] += lane[l + 8];                                                     \
+    for (int l = 0; l < 4; l++) lane[l] += lane[l + 4];                                                     \
+    for (int l = 0; l < 2; l++) lane[l] += lane[l + 2];                                                     \
+    return lane[0] + lane[1];                                                                               \
+  }                                                                                                         \
+  void KERN(lanes_add_##class_)(void *lanes, const void *in, int64_t run_stride, int64_t runs, int64_t n) { \
+    T *lane = lanes;                                                                                        \
+    sums_##class_##_t s;                                                                                    \
+    for (int v = 0; v < SUMS / LANES; v++) s.part[v] = V##_load(lane + v * LANES);                          \
+    for (int64_t r = 0; r < runs; r++) s = add_run_##class_(s, (const T *)in + r * run_stride, n);          \
+    for (int v = 0; v < SUMS / LANES; v++) V##_store(lane + v * LANES, s.part[v]);                          \
+  }                                                                                                         \
+  void KERN(lanes_end_##class_)(void *out, const void *lanes) {                                             \
+    sums_##class_##_t s;                                                                                    \
+    for (int v = 0; v < SUMS / LANES; v++) s.part[v] = V##_load((const T *)lanes + v * LANES);              \
+    *(T *)out = tree_##class_(s);                                                                           \
+  }                                                                                                         \
+  void KERN(rows_sum_##class_)(void *out, const void *in, int64_t row_stride, int64_t rows, int64_t n) {    \
+    for (int64_t r = 0; r < rows; r++) {                                                                    \
+      ((T *)out)[r] = tree_##class_(add_run_##class_(zero_##class_(), (const T *)in + r * row_stride, n));  \
+    }                                                                                                       \
   }
 DEFINE_SUMS(f32, float, vf32, vf32_t, VF32_LANES)
 DEFINE_SUMS(f64, double, vf64, vf64_t, VF64_LANES)
 
 // --- the first winner; a NaN wins over all -------------------------------------------------------------------------
-#define DEFINE_ARG(name, op, class_, T)                                                      \
-  int64_t KERN(name##_##class_)(const void *in, int64_t stride, int64_t n) {                 \
-    const T *p = in;                                                                         \
-    T best = p[0];                                                                           \
-    int64_t where = 0;                                                                       \
-    for (int64_t i = 1; i < n && best == best; i++) {                                        \
-      T x = p[i * stride];                                                                   \
-      if (x op best || x != x) best = x, where = i;                                          \
-    }                                                                                        \
-    return where;                                                                            \
+#define DEFINE_ARG(name, op, class_, T)                                      \
+  int64_t KERN(name##_##class_)(const void *in, int64_t stride, int64_t n) { \
+    const T *p = in;                                                         \
+    T best = p[0];                                                           \
+    int64_t where = 0;                                                       \
+    for (int64_t i = 1; i < n && best == best; i++) {                        \
+      T x = p[i * stride];                                                   \
+      if (x op best || x != x) best = x, where = i;                          \
+    }                                                                        \
+    return where;                                                            \
   }
 DEFINE_ARG(argmax, >, f32, float)
 DEFINE_ARG(argmin, <, f32, float)

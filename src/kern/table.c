@@ -26,9 +26,9 @@ const leat_kern_t LEAT_KERN_TABLE(LEAT_KERN_ISA) = {
 #include "kern/scalar_fn.def"
 #undef SCALAR_FN
 
-#define ENTRY_MEMORY(class_, dtype)                                           \
-  .load[ROW_##class_][COLUMN_##dtype] = KERN(load_##class_##_##dtype),        \
-  .store[ROW_##class_][COLUMN_##dtype] = KERN(store_##class_##_##dtype),      \
+#define ENTRY_MEMORY(class_, dtype)                                      \
+  .load[ROW_##class_][COLUMN_##dtype] = KERN(load_##class_##_##dtype),   \
+  .store[ROW_##class_][COLUMN_##dtype] = KERN(store_##class_##_##dtype), \
   .wrap[ROW_##class_][COLUMN_##dtype] = KERN(wrap_##class_##_##dtype),
 #define DTYPE(dtype, T) ENTRY_MEMORY(f32, dtype) ENTRY_MEMORY(f64, dtype) ENTRY_MEMORY(i64, dtype)
 #include "kern/dtype.def"
@@ -37,5 +37,5 @@ const leat_kern_t LEAT_KERN_TABLE(LEAT_KERN_ISA) = {
 #define CONVERT_PAIR(to, C, from, F) .convert[ROW_##to][ROW_##from] = KERN(convert_##to##_##from),
 #include "kern/convert_pair.def"
 #undef CONVERT_PAIR
-  .iota = {KERN(iota_f32), KERN(iota_f64), KERN(iota_i64)},
+    .iota = {KERN(iota_f32), KERN(iota_f64), KERN(iota_i64)},
 };

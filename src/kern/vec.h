@@ -2,8 +2,9 @@
 // Vector types (GCC and clang vector extensions) and the operations that the operators do not give: unaligned and
 // partial loads and stores, splats, selects, widening, fused multiply-add.
 //
-// A vector has 64 bytes, which the compiler maps to one, two or four registers; or, in a file that includes
-// vec_native.h first, it is one register of the ISA level. Bodies that work lane by lane give the same bits either way. Vectors never cross a function boundary that is not inlined. Loops over lanes become vector code.
+// A vector has 64 bytes, which the compiler maps to one, two or four registers; or, in a file that defines VEC_NATIVE
+// before it includes anything, it is one register of the ISA level. Bodies that work lane by lane give the same bits
+// either way. Vectors never cross a function boundary that is not inlined. Loops over lanes become vector code.
 #ifndef LEAT_KERN_VEC_H_
 #define LEAT_KERN_VEC_H_
 
@@ -12,8 +13,12 @@
 
 #define VEC_INLINE static inline __attribute__((always_inline, unused))
 
-#ifndef VEC_BYTES
+#if !defined(VEC_NATIVE) || defined(__AVX512F__)
 #define VEC_BYTES 64
+#elif defined(__AVX2__)
+#define VEC_BYTES 32
+#else
+#define VEC_BYTES 16
 #endif
 typedef float vf32_t __attribute__((vector_size(VEC_BYTES)));
 typedef int32_t vi32_t __attribute__((vector_size(VEC_BYTES)));
@@ -25,20 +30,20 @@ typedef float vf32h_t __attribute__((vector_size(VEC_BYTES / 2)));  // half of a
 enum { VF32_LANES = VEC_BYTES / 4, VF64_LANES = VEC_BYTES / 8, VI64_LANES = VEC_BYTES / 8 };
 
 // part: the first n < lanes elements; the other lanes load as zero and are not stored.
-#define VEC_DEFINE(T, element, name)                                                                       \
-  typedef T name##_unaligned_t __attribute__((aligned(sizeof(element)), may_alias));                       \
-  VEC_INLINE T name##_load(const element *p) { return *(const name##_unaligned_t *)p; }                    \
-  VEC_INLINE void name##_store(element *p, T v) { *(name##_unaligned_t *)p = v; }                          \
-  VEC_INLINE T name##_splat(element x) { return x - (T){0}; } /* keeps -0.0 */                             \
-  VEC_INLINE T name##_load_part(const element *p, int64_t n) {                                             \
-    element lanes[VEC_BYTES / sizeof(element)] = {0};                                                             \
-    for (int64_t i = 0; i < n; i++) lanes[i] = p[i];                                                       \
-    return name##_load(lanes);                                                                             \
-  }                                                                                                        \
-  VEC_INLINE void name##_store_part(element *p, T v, int64_t n) {                                          \
-    element lanes[VEC_BYTES / sizeof(element)];                                                                   \
-    name##_store(lanes, v);                                                                                \
-    for (int64_t i = 0; i < n; i++) p[i] = lanes[i];                                                       \
+#define VEC_DEFINE(T, element, name)                                                    \
+  typedef T name##_unaligned_t __attribute__((aligned(sizeof(element)), may_alias));    \
+  VEC_INLINE T name##_load(const element *p) { return *(const name##_unaligned_t *)p; } \
+  VEC_INLINE void name##_store(element *p, T v) { *(name##_unaligned_t *)p = v; }       \
+  VEC_INLINE T name##_splat(element x) { return x - (T){0}; } /* keeps -0.0 */          \
+  VEC_INLINE T name##_load_part(const element *p, int64_t n) {                          \
+    element lanes[VEC_BYTES / sizeof(element)] = {0};                                   \
+    for (int64_t i = 0; i < n; i++) lanes[i] = p[i];                                    \
+    return name##_load(lanes);                                                          \
+  }                                                                                     \
+  VEC_INLINE void name##_store_part(element *p, T v, int64_t n) {                       \
+    element lanes[VEC_BYTES / sizeof(element)];                                         \
+    name##_store(lanes, v);                                                             \
+    for (int64_t i = 0; i < n; i++) p[i] = lanes[i];                                    \
   }
 VEC_DEFINE(vf32_t, float, vf32)
 VEC_DEFINE(vi32_t, int32_t, vi32)

@@ -65,7 +65,7 @@ static uint32_t folder_quota(const char *group) {
   if (read_line(path, line, sizeof line)) {
     char *end;
     double quota = strtod(line, &end);
-    return end != line ? quota_count(quota, strtod(end, NULL)) : UINT32_MAX;   // "max 100000" has no number first
+    return end != line ? quota_count(quota, strtod(end, NULL)) : UINT32_MAX;  // "max 100000" has no number first
   }
   snprintf(path, sizeof path, "/sys/fs/cgroup/cpu%s/cpu.cfs_quota_us", group);
   if (!read_line(path, line, sizeof line)) return UINT32_MAX;
@@ -91,7 +91,7 @@ static uint32_t cgroup_count(void) {
   FILE *file = fopen("/proc/self/cgroup", "re");
   if (file == NULL) return least;
   char line[512];
-  while (fgets(line, sizeof line, file) != NULL) {   // number:controllers:path
+  while (fgets(line, sizeof line, file) != NULL) {  // number:controllers:path
     char *controllers = strchr(line, ':'), *group = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
     if (group == NULL) continue;
     *group++ = '\0';

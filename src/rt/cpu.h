@@ -6,8 +6,8 @@
 #include "base/base.h"
 #include "kern/kern.h"
 
-// The best level that this CPU and the operating system run, but not above `cap` ("portable", "avx2", "avx512"; NULL: no
-// cap). LEAT_INVALID_ARGUMENT for another word.
+// The best level that this CPU and the operating system run, but not above `cap` ("portable", "avx2", "avx512"; NULL:
+// no cap). LEAT_INVALID_ARGUMENT for another word.
 leat_status_t leat_rt_cpu_isa(const char *cap, enum leat_isa *out_isa) LEAT_MUST_USE;
 const char *leat_rt_cpu_isa_name(enum leat_isa isa);
 const leat_kern_t *leat_rt_cpu_kernels(enum leat_isa isa);

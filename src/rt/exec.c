@@ -5,8 +5,8 @@
 // call is worker 0's alone. Workers meet only where the file's barriers demand it of calls on different workers.
 #include <time.h>
 
-#include "rt/threads.h"
 #include "rt/program.h"
+#include "rt/threads.h"
 
 // Below these estimates waking or meeting the other workers costs more than it gains.
 static const double call_worth_seconds = 20e-6, run_worth_seconds = 100e-6;
@@ -14,7 +14,7 @@ static const double call_worth_seconds = 20e-6, run_worth_seconds = 100e-6;
 typedef struct exec_job_s {
   leat_program_t *program;
   uint32_t types;
-  uint32_t first, end;        // calls
+  uint32_t first, end;  // calls
   uint32_t workers;
 } exec_job_t;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Generated kernels: asking libxsmm, comparing with the kernel body, remembering the answers.
 //
-// libxsmm thinks in columns: its M is our n, its N our m, its A our B. So B and C need stride 1 on n, and A stride 1 on k,
-// or on m with the flag TRANS_B.
+// libxsmm thinks in columns: its M is our n, its N our m, its A our B. So B and C need stride 1 on n, and A stride 1 on
+// k, or on m with the flag TRANS_B.
 #include "rt/jit.h"
 
 #ifdef LEAT_HAVE_XSMM
@@ -50,17 +50,19 @@ static leat_rt_jit_gemm_t generate(const leat_kern_gemm_t *g) {
   int64_t a_stride = by_rows ? g->a_m : g->a_k, a_least = by_rows ? g->k : g->m;
   if (!by_rows && !by_columns) return NULL;
   int64_t c_stride = g->c_m;
-  if (g->m == 1) c_stride = g->n;              // the strides of a single row are never used
+  if (g->m == 1) c_stride = g->n;  // the strides of a single row are never used
   if (g->m == 1 && by_rows) a_stride = g->k;
   if (!fits(g->m) || !fits(g->n) || !fits(g->k) || !fits(a_stride) || !fits(g->b_k) || !fits(c_stride)) return NULL;
   if (a_stride < a_least || g->b_k < g->n || c_stride < g->n) return NULL;
   libxsmm_blasint lda = (libxsmm_blasint)g->b_k, ldb = (libxsmm_blasint)a_stride, ldc = (libxsmm_blasint)c_stride;
   float alpha = 1, beta = g->add ? 1 : 0;
   int flags = by_rows ? LIBXSMM_GEMM_FLAG_NONE : LIBXSMM_GEMM_FLAG_TRANS_B, prefetch = LIBXSMM_GEMM_PREFETCH_NONE;
-  libxsmm_smmfunction kernel =
-      libxsmm_smmdispatch((libxsmm_blasint)g->n, (libxsmm_blasint)g->m, (libxsmm_blasint)g->k, &lda, &ldb, &ldc, &alpha,
-                          &beta, &flags, &prefetch);
-  union { libxsmm_smmfunction from; leat_rt_jit_gemm_t to; } cast = {.from = kernel};
+  libxsmm_smmfunction kernel = libxsmm_smmdispatch((libxsmm_blasint)g->n, (libxsmm_blasint)g->m, (libxsmm_blasint)g->k,
+                                                   &lda, &ldb, &ldc, &alpha, &beta, &flags, &prefetch);
+  union {
+    libxsmm_smmfunction from;
+    leat_rt_jit_gemm_t to;
+  } cast = {.from = kernel};
   return cast.to;
 }
 
@@ -100,7 +102,7 @@ static bool same_bits(const leat_kern_t *kern, const leat_kern_gemm_t *g, leat_r
 static bool is_equal(const leat_kern_t *kern, const leat_kern_gemm_t *g, leat_rt_jit_gemm_t kernel) {
   size_t a = span(g->m, g->a_m, g->k, g->a_k), b = span(g->k, g->b_k, g->n, 1), c = span(g->m, g->c_m, g->n, 1);
   float *memory = leat_alloc((a + b + 2 * c) * sizeof(float));
-  if (memory == NULL) return false;   // without a comparison there is no kernel
+  if (memory == NULL) return false;  // without a comparison there is no kernel
   jit_data_t data = {.a = memory, .b = memory + a, .c = {memory + a + b, memory + a + b + c}};
   bool equal = same_bits(kern, g, kernel, &data);
   leat_free(memory);

@@ -4,7 +4,7 @@
 
 typedef struct map_value_s {
   uint8_t class_;
-  uint32_t last_use;     // step index; UINT32_MAX: needed by a store at the end
+  uint32_t last_use;  // step index; UINT32_MAX: needed by a store at the end
   bool used;
 } map_value_t;
 
@@ -13,8 +13,8 @@ typedef struct map_builder_s {
   const leat_rt_prepare_t *context;
   map_plan_t *plan;
   map_value_t *values;
-  uint16_t current[256];            // register of the file -> value
-  bool wide;                        // some value has 8 bytes an element
+  uint16_t current[256];  // register of the file -> value
+  bool wide;              // some value has 8 bytes an element
 } map_builder_t;
 
 static uint8_t native_dtype(uint8_t class_) {
@@ -98,9 +98,14 @@ static leat_status_t build_program(map_builder_t *b) {
     switch (in->op) {
       case PEF_OP_LOAD:
       case PEF_OP_IMMEDIATE:
-      case PEF_OP_IOTA: add_leaf(b, in); break;
-      case PEF_OP_STORE: add_store(b, in); break;
-      default: LEAT_TRY(add_step(b, in));
+      case PEF_OP_IOTA:
+        add_leaf(b, in);
+        break;
+      case PEF_OP_STORE:
+        add_store(b, in);
+        break;
+      default:
+        LEAT_TRY(add_step(b, in));
     }
   }
   return NULL;
@@ -138,7 +143,7 @@ static void find_last_uses(map_builder_t *b) {
 typedef struct map_space_s {
   uint32_t rank, row_dim;
   int64_t dims[8];
-  int64_t (*strides)[8];   // of leaves, then of stores
+  int64_t (*strides)[8];  // of leaves, then of stores
 } map_space_t;
 
 static const int64_t no_strides[8];
@@ -270,7 +275,7 @@ static void classify_leaf(const map_plan_t *plan, map_leaf_t *leaf) {
 // that is read in place (and may be the same memory) is needed after the step.
 static void place_stores(map_builder_t *b) {
   map_plan_t *plan = b->plan;
-  uint32_t needed = 0;   // the last step that reads memory in place
+  uint32_t needed = 0;  // the last step that reads memory in place
   for (uint32_t i = 0; i < plan->leaf_count; i++) {
     const map_value_t *value = &b->values[plan->leaves[i].value];
     if (plan->leaves[i].kind == MAP_LEAF_ALIAS && value->last_use > needed) needed = value->last_use;
@@ -325,7 +330,7 @@ static leat_status_t assign_slots(map_builder_t *b, uint32_t *out_slots, uint32_
       plan->value_offset[leaf->value] = -1;
     } else {
       slot_of[leaf->value] = slots.count;
-      slots.count += leaf->kind == MAP_LEAF_PERIODIC ? 2 : 1;   // period + strip elements
+      slots.count += leaf->kind == MAP_LEAF_PERIODIC ? 2 : 1;  // period + strip elements
     }
   }
   for (uint32_t s = 0; s < plan->step_count; s++) {
@@ -375,7 +380,8 @@ leat_status_t leat_rt_map_prepare(leat_rt_stage_t *stage, const leat_rt_prepare_
   map_space_t space = {.strides = leat_arena_alloc(arena, n * sizeof *space.strides)};
   map_builder_t b = {.stage = stage, .context = context, .plan = plan};
   b.values = leat_arena_alloc(arena, n * sizeof *b.values);
-  if (plan == NULL || space.strides == NULL || b.values == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
+  if (plan == NULL || space.strides == NULL || b.values == NULL)
+    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
   plan->leaves = leat_arena_alloc(arena, n * sizeof *plan->leaves);
   plan->steps = leat_arena_alloc(arena, n * sizeof *plan->steps);
   plan->stores = leat_arena_alloc(arena, n * sizeof *plan->stores);

@@ -9,7 +9,7 @@ enum { HUGE_PAGE = 2 << 20 };
 void *leat_rt_pages_map(size_t bytes) {
   void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pages == MAP_FAILED) return NULL;
-  if (bytes >= HUGE_PAGE) (void)madvise(pages, bytes, MADV_HUGEPAGE);   // a hint: failing costs only speed
+  if (bytes >= HUGE_PAGE) (void)madvise(pages, bytes, MADV_HUGEPAGE);  // a hint: failing costs only speed
   return pages;
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loading: from the tables of a validated PEF to prepared stages, bodies and calls; and the facts of a program.
+#include "rt/program.h"
+
 #include "rt/jit.h"
 #include "rt/threads.h"
-#include "rt/program.h"
 
 LEAT_EXPORT leat_load_options_t leat_load_options_default(void) {
   return (leat_load_options_t){.struct_bytes = sizeof(leat_load_options_t)};
@@ -17,8 +18,12 @@ static void *table(leat_program_t *program, size_t count, size_t bytes) {
 // --- stages ----------------------------------------------------------------------------------------------------
 
 static void resolve_operand(const pef_operand_t *file, leat_rt_operand_t *out) {
-  *out = (leat_rt_operand_t){.space = file->space, .dtype = file->dtype, .rank = file->rank, .row_dim = file->row_dim,
-                             .slot = file->slot, .offset = (int64_t)file->offset};
+  *out = (leat_rt_operand_t){.space = file->space,
+                             .dtype = file->dtype,
+                             .rank = file->rank,
+                             .row_dim = file->row_dim,
+                             .slot = file->slot,
+                             .offset = (int64_t)file->offset};
   out->element_bytes = (uint8_t)leat_pef_dtype_bytes(file->dtype);
   for (uint32_t d = 0; d < PEF_MAX_RANK; d++) {
     out->dims[d] = d < file->rank ? file->dims[d] : 1;
@@ -35,9 +40,13 @@ static leat_status_t prepare_stage(leat_program_t *program, uint32_t index, cons
                                    const leat_rt_operand_t *operands) {
   const pef_stage_t *file = &program->pef->stages[index];
   leat_rt_stage_t *stage = &program->stages[index];
-  *stage = (leat_rt_stage_t){.kind = leat_rt_stage_kind(file->kind), .kern = program->kern, .fn = file->fn,
-                             .operands = operands + file->operand_first, .operand_count = file->operand_count,
-                             .output_bit = file->output_bit, .params = file->params,
+  *stage = (leat_rt_stage_t){.kind = leat_rt_stage_kind(file->kind),
+                             .kern = program->kern,
+                             .fn = file->fn,
+                             .operands = operands + file->operand_first,
+                             .operand_count = file->operand_count,
+                             .output_bit = file->output_bit,
+                             .params = file->params,
                              .instructions = program->pef->instructions + file->instruction_first,
                              .instruction_count = file->instruction_count,
                              .origin = program->pef->strings + file->origin};
@@ -69,8 +78,11 @@ static leat_status_t prepare_body(leat_program_t *program, uint32_t index, const
   body->row_count = (int64_t)file->row_count;
   body->tile_rows = choose_tile_rows(file, program->thread_count);
   body->tile_count = (body->row_count + body->tile_rows - 1) / body->tile_rows;
-  leat_rt_prepare_t context = {.arena = &program->arena, .kern = program->kern, .jit = program->jit,
-                               .row_count = body->row_count, .tile_rows_max = body->tile_rows};
+  leat_rt_prepare_t context = {.arena = &program->arena,
+                               .kern = program->kern,
+                               .jit = program->jit,
+                               .row_count = body->row_count,
+                               .tile_rows_max = body->tile_rows};
   for (uint32_t s = 0; s < file->stage_count; s++) {
     LEAT_TRY(prepare_stage(program, file->stage_first + s, &context, operands));
     size_t bytes = round64(body->stages[s].workspace_bytes);
@@ -92,7 +104,7 @@ static leat_status_t prepare_bodies(leat_program_t *program) {
   for (uint32_t o = 0; o < pef->operand_count; o++) resolve_operand(&pef->operands[o], &operands[o]);
   size_t workspace = 64;
   for (uint32_t b = 0; b < pef->body_count; b++) LEAT_TRY(prepare_body(program, b, operands, &workspace));
-  program->worker_bytes = program->scratch_bytes + workspace + 64;   // apart by a line, against false sharing
+  program->worker_bytes = program->scratch_bytes + workspace + 64;  // apart by a line, against false sharing
   program->worker_block_bytes = program->worker_bytes * program->thread_count;
   program->worker_block = leat_rt_pages_map(program->worker_block_bytes);
   if (program->worker_block == NULL) {
@@ -109,9 +121,11 @@ static leat_status_t prepare_calls(leat_program_t *program) {
     const pef_call_t *file = &pef->calls[c];
     // One thread does very roughly this much a second; only the order of magnitude matters.
     double seconds = file->flops / 40e9 + file->bytes / 10e9;
-    program->calls[c] = (leat_rt_call_t){.body = &program->bodies[file->body], .type = file->type,
+    program->calls[c] = (leat_rt_call_t){.body = &program->bodies[file->body],
+                                         .type = file->type,
                                          .arguments = program->places + file->argument_first,
-                                         .barrier = file->barrier != 0, .seconds = seconds};
+                                         .barrier = file->barrier != 0,
+                                         .seconds = seconds};
     program->section_types |= 1u << file->type;
     program->type_seconds[file->type] += seconds;
   }
@@ -126,8 +140,10 @@ static leat_status_t read_options(leat_program_t *program, const leat_load_optio
   leat_load_options_t used = leat_load_options_default();
   if (options != NULL) {
     if (options->struct_bytes == 0 || options->struct_bytes > sizeof used) {
-      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "leat_load_options_t has %u bytes, this library knows %zu; start from "
-                "leat_load_options_default()", options->struct_bytes, sizeof used);
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+                "leat_load_options_t has %u bytes, this library knows %zu; start from "
+                "leat_load_options_default()",
+                options->struct_bytes, sizeof used);
     }
     memcpy(&used, options, options->struct_bytes);
   }
@@ -158,7 +174,8 @@ static leat_status_t build(leat_program_t *program, const leat_load_options_t *o
   return NULL;
 }
 
-LEAT_EXPORT leat_status_t leat_program_load(const char *path, const leat_load_options_t *options, leat_program_t **out_program) {
+LEAT_EXPORT leat_status_t leat_program_load(const char *path, const leat_load_options_t *options,
+                                            leat_program_t **out_program) {
   *out_program = NULL;
   leat_program_t *program = leat_alloc_zero(1, sizeof *program);
   if (program == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for a program");
@@ -188,20 +205,24 @@ LEAT_EXPORT void leat_program_destroy(leat_program_t *program) {
 
 LEAT_EXPORT leat_status_t leat_program_run(leat_program_t *program, uint32_t types) {
   if ((types & program->section_types & LEAT_SECTIONS_ALL) == 0) {
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the file has none of the section types asked for (bits 0x%x, it has 0x%x); an "
-              "inference PEF has forward sections only", types, program->section_types & LEAT_SECTIONS_ALL);
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+              "the file has none of the section types asked for (bits 0x%x, it has 0x%x); an "
+              "inference PEF has forward sections only",
+              types, program->section_types & LEAT_SECTIONS_ALL);
   }
   leat_rt_exec_run(program, types & LEAT_SECTIONS_ALL);
   return NULL;
 }
 
-LEAT_EXPORT leat_status_t leat_program_step(leat_program_t *program, const uint32_t *symbols, void *const *data, uint32_t count,
-                                uint32_t types) {
+LEAT_EXPORT leat_status_t leat_program_step(leat_program_t *program, const uint32_t *symbols, void *const *data,
+                                            uint32_t count, uint32_t types) {
   for (uint32_t i = 0; i < count; i++) leat_rt_symbol_set(program, symbols[i], data[i]);
   return leat_program_run(program, types);
 }
 
-LEAT_EXPORT void leat_program_enable_outputs(leat_program_t *program, uint64_t mask) { program->enabled_outputs = mask; }
+LEAT_EXPORT void leat_program_enable_outputs(leat_program_t *program, uint64_t mask) {
+  program->enabled_outputs = mask;
+}
 
 // --- facts -----------------------------------------------------------------------------------------------------
 
@@ -211,6 +232,8 @@ LEAT_EXPORT void leat_program_fingerprint(const leat_program_t *program, uint64_
   memcpy(out_fingerprint, program->pef->info->fingerprint, 3 * sizeof(uint64_t));
 }
 
-LEAT_EXPORT uint32_t leat_program_section_types(const leat_program_t *program) { return program->section_types & LEAT_SECTIONS_ALL; }
+LEAT_EXPORT uint32_t leat_program_section_types(const leat_program_t *program) {
+  return program->section_types & LEAT_SECTIONS_ALL;
+}
 
 LEAT_EXPORT uint32_t leat_program_thread_count(const leat_program_t *program) { return program->thread_count; }

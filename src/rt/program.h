@@ -15,16 +15,16 @@ typedef struct leat_rt_body_s {
   const leat_rt_stage_t *stages;
   uint32_t stage_count;
   int64_t row_count;
-  int64_t tile_rows;              // rows of every tile but the last
+  int64_t tile_rows;  // rows of every tile but the last
   int64_t tile_count;
 } leat_rt_body_t;
 
 typedef struct leat_rt_call_s {
   const leat_rt_body_t *body;
-  char *const *arguments;         // into places
-  uint8_t type;                   // enum pef_section_type
+  char *const *arguments;  // into places
+  uint8_t type;            // enum pef_section_type
   bool barrier;
-  double seconds;                 // estimate on one thread
+  double seconds;  // estimate on one thread
 } leat_rt_call_t;
 
 typedef struct leat_rt_profile_s {
@@ -33,18 +33,18 @@ typedef struct leat_rt_profile_s {
 } leat_rt_profile_t;
 
 typedef struct leat_rt_symbol_s {
-  char *own, *data;               // in the block; where it is now
-  uint32_t place_first, place_count;   // into symbol_places: the places that refer to it
+  char *own, *data;                   // in the block; where it is now
+  uint32_t place_first, place_count;  // into symbol_places: the places that refer to it
 } leat_rt_symbol_t;
 
 struct leat_program_s {
   leat_pef_t *pef;
-  leat_arena_t arena;             // plans and tables
+  leat_arena_t arena;  // plans and tables
   enum leat_isa isa;
   const leat_kern_t *kern;
   uint32_t thread_count;
-  struct leat_rt_threads_s *pool;    // NULL: the calling thread alone
-  struct leat_rt_jit_s *jit;      // NULL: not available
+  struct leat_rt_threads_s *pool;  // NULL: the calling thread alone
+  struct leat_rt_jit_s *jit;       // NULL: not available
   leat_rt_stage_t *stages;
   leat_rt_body_t *bodies;
   leat_rt_call_t *calls;
@@ -53,13 +53,13 @@ struct leat_program_s {
   uint32_t *symbol_places;
   char *block;
   size_t block_bytes;
-  char *worker_block;             // scratch and workspace of every thread
+  char *worker_block;  // scratch and workspace of every thread
   size_t worker_bytes, scratch_bytes, worker_block_bytes;
   uint64_t enabled_outputs;
-  uint32_t section_types;         // bits
-  double type_seconds[PEF_TYPE_COUNT];   // estimates on one thread
-  bool has_prepare, stale;        // stale: PREPARE sections must run before the next other one
-  leat_rt_profile_t *profile;     // per call; NULL: off
+  uint32_t section_types;               // bits
+  double type_seconds[PEF_TYPE_COUNT];  // estimates on one thread
+  bool has_prepare, stale;              // stale: PREPARE sections must run before the next other one
+  leat_rt_profile_t *profile;           // per call; NULL: off
 };
 
 // exec.c: runs calls whose type is in `types` (bits of 1 << type), in file order.

@@ -3,9 +3,10 @@
 #include "rt/jit.h"
 #include "rt/program.h"
 
-static const char *const type_names[PEF_TYPE_COUNT] = {"fwd", "bckwd", "gradnorm", "opt", "reduce", "gather", "prepare"};
-static const char *const kind_names[PEF_SYMBOL_KIND_COUNT] = {"input", "output", "parameter", "buffer", "gradient",
-                                                              "state", "hyperparameter", "seed", "internal"};
+static const char *const type_names[PEF_TYPE_COUNT] = {"fwd",    "bckwd",  "gradnorm", "opt",
+                                                       "reduce", "gather", "prepare"};
+static const char *const kind_names[PEF_SYMBOL_KIND_COUNT] = {
+    "input", "output", "parameter", "buffer", "gradient", "state", "hyperparameter", "seed", "internal"};
 
 static void put_field(leat_text_t *text, const char *name, double value) {
   leat_text_put(text, ",\"%s\":", name);
@@ -36,21 +37,22 @@ static void put_symbol(const leat_program_t *program, uint32_t index, leat_text_
   leat_text_put_json_string(text, program->pef->strings + symbol->name);
   leat_text_put(text, ",\"kind\":\"%s\",\"dtype\":\"%s\",\"shape\":[", kind_names[symbol->kind],
                 leat_pef_dtype_name(symbol->dtype));
-  for (uint32_t d = 0; d < symbol->rank; d++) leat_text_put(text, "%s%lld", d > 0 ? "," : "", (long long)symbol->dims[d]);
+  for (uint32_t d = 0; d < symbol->rank; d++)
+    leat_text_put(text, "%s%lld", d > 0 ? "," : "", (long long)symbol->dims[d]);
   leat_text_put(text, "],\"bytes\":%llu}", (unsigned long long)symbol->bytes);
 }
 
 LEAT_EXPORT leat_status_t leat_program_report(const leat_program_t *program, char **out_json) {
   const leat_pef_t *pef = program->pef;
   leat_text_t text = {0};
-  leat_text_put(&text, "{\"isa\":\"%s\",\"threads\":%u", leat_rt_cpu_isa_name(program->isa),
-                program->thread_count);
+  leat_text_put(&text, "{\"isa\":\"%s\",\"threads\":%u", leat_rt_cpu_isa_name(program->isa), program->thread_count);
   if (program->jit != NULL) {
     leat_rt_jit_counts_t counts = leat_rt_jit_counts(program->jit);
     leat_text_put(&text, ",\"kernels\":{\"generated\":%u,\"unavailable\":%u,\"unequal\":%u}",
                   counts.requested - counts.unavailable - counts.unequal, counts.unavailable, counts.unequal);
   }
-  leat_text_put(&text, ",\"memory\":{\"arena_bytes\":%llu,\"block_bytes\":%zu,\"tile_bytes\":%zu,\"constant_bytes\":%llu}",
+  leat_text_put(&text,
+                ",\"memory\":{\"arena_bytes\":%llu,\"block_bytes\":%zu,\"tile_bytes\":%zu,\"constant_bytes\":%llu}",
                 (unsigned long long)pef->info->arena_bytes, program->block_bytes, program->worker_block_bytes,
                 (unsigned long long)pef->constant_bytes);
   put_field(&text, "run_flops", pef->info->run_flops);

@@ -6,11 +6,11 @@ typedef struct map_run_s {
   const map_plan_t *plan;
   const leat_rt_tile_t *tile;
   const leat_kern_t *kern;
-  int64_t dims[8];                          // merged, of this tile
+  int64_t dims[8];  // merged, of this tile
   // In the workspace, as map_plan.c lays it out:
-  void **value;                             // strip of every value
-  char **leaf_at, **store_at;               // element 0 of the tile
-  int64_t *leaf_offset, *store_offset;      // row mode: element 0 of the row
+  void **value;                         // strip of every value
+  char **leaf_at, **store_at;           // element 0 of the tile
+  int64_t *leaf_offset, *store_offset;  // row mode: element 0 of the row
 } map_run_t;
 
 static uint32_t shift_of(uint8_t element_bytes) { return (uint32_t)__builtin_ctz(element_bytes); }
@@ -29,8 +29,14 @@ static void load_run(const map_run_t *run, uint32_t leaf_index, void *out, int64
 
 static void fill_immediate(const map_run_t *run, const map_leaf_t *leaf, void *out) {
   if (leaf->class_ == PEF_CLASS_F32) {
-    union { uint64_t u; double d; } wide = {.u = leaf->immediate};
-    union { float f; uint32_t u; } narrow = {.f = (float)wide.d};
+    union {
+      uint64_t u;
+      double d;
+    } wide = {.u = leaf->immediate};
+    union {
+      float f;
+      uint32_t u;
+    } narrow = {.f = (float)wide.d};
     run->kern->fill_b4(out, narrow.u, run->plan->strip);
   } else {
     run->kern->fill_b8(out, leaf->immediate, run->plan->strip);
@@ -247,10 +253,17 @@ static void run_linear(map_run_t *run) {
 static void copy_block(const leat_kern_t *kern, uint8_t bytes, char *out, int64_t ld_out, const char *in, int64_t in_i,
                        int64_t in_j, int64_t rows, int64_t cols) {
   switch (bytes) {
-    case 1: kern->copy2_b1((uint8_t *)out, ld_out, (const uint8_t *)in, in_i, in_j, rows, cols); break;
-    case 2: kern->copy2_b2((void *)out, ld_out, (const void *)in, in_i, in_j, rows, cols); break;
-    case 4: kern->copy2_b4((void *)out, ld_out, (const void *)in, in_i, in_j, rows, cols); break;
-    default: kern->copy2_b8((void *)out, ld_out, (const void *)in, in_i, in_j, rows, cols);
+    case 1:
+      kern->copy2_b1((uint8_t *)out, ld_out, (const uint8_t *)in, in_i, in_j, rows, cols);
+      break;
+    case 2:
+      kern->copy2_b2((void *)out, ld_out, (const void *)in, in_i, in_j, rows, cols);
+      break;
+    case 4:
+      kern->copy2_b4((void *)out, ld_out, (const void *)in, in_i, in_j, rows, cols);
+      break;
+    default:
+      kern->copy2_b8((void *)out, ld_out, (const void *)in, in_i, in_j, rows, cols);
   }
 }
 

@@ -16,18 +16,18 @@ typedef void (*reduce_columns_fn_t)(void *acc, const void *in, int64_t row_strid
 typedef int64_t (*reduce_arg_fn_t)(const void *in, int64_t stride, int64_t n);
 
 typedef struct reduce_dim_s {
-  int64_t extent;                 // per row if it is the row dim
-  int64_t in, out;                // strides
+  int64_t extent;   // per row if it is the row dim
+  int64_t in, out;  // strides
   bool is_rows;
 } reduce_dim_t;
 
 typedef struct reduce_plan_s {
   reduce_mode_t mode;
   uint8_t class_, in_bytes, out_bytes, value_bytes;
-  bool native;                               // the operand lies in memory as the class computes
-  uint32_t kept_count, reduced_count;        // outermost first
+  bool native;                         // the operand lies in memory as the class computes
+  uint32_t kept_count, reduced_count;  // outermost first
   reduce_dim_t kept[8], reduced[8];
-  uint64_t start;                            // bits of the neutral element
+  uint64_t start;  // bits of the neutral element
   reduce_fold_fn_t fold;
   reduce_columns_fn_t columns;
   reduce_columns_fn_t lanes_add, rows_sum;
@@ -40,8 +40,10 @@ typedef struct reduce_plan_s {
 // --- load ------------------------------------------------------------------------------------------------------
 
 static void choose_kernels(reduce_plan_t *plan, const leat_kern_t *kern, uint8_t fn) {
-#define FOLDS(name) {kern->fold_##name##_f32, kern->fold_##name##_f64, kern->fold_##name##_i64}
-#define COLUMNS(name) {kern->columns_##name##_f32, kern->columns_##name##_f64, kern->columns_##name##_i64}
+#define FOLDS(name) \
+  { kern->fold_##name##_f32, kern->fold_##name##_f64, kern->fold_##name##_i64 }
+#define COLUMNS(name) \
+  { kern->columns_##name##_f32, kern->columns_##name##_f64, kern->columns_##name##_i64 }
   const reduce_fold_fn_t folds[4][3] = {FOLDS(sum), FOLDS(prod), FOLDS(max), FOLDS(min)};
   const reduce_columns_fn_t columns[4][3] = {COLUMNS(sum), COLUMNS(prod), COLUMNS(max), COLUMNS(min)};
   const reduce_arg_fn_t args[2][3] = {{kern->argmax_f32, kern->argmax_f64, kern->argmax_i64},
@@ -138,7 +140,7 @@ leat_status_t leat_rt_reduce_prepare(leat_rt_stage_t *stage, const leat_rt_prepa
   build_dims(plan, stage);
   choose_mode(plan);
   stage->plan = plan;
-  stage->workspace_bytes = (2 * STRIP + 16) * 8;   // results of a strip; a converted piece; lanes
+  stage->workspace_bytes = (2 * STRIP + 16) * 8;  // results of a strip; a converted piece; lanes
   return NULL;
 }
 
@@ -146,7 +148,7 @@ leat_status_t leat_rt_reduce_prepare(leat_rt_stage_t *stage, const leat_rt_prepa
 
 typedef struct reduce_run_s {
   const reduce_plan_t *plan;
-  int64_t kept[8], reduced[8];   // extents in this tile
+  int64_t kept[8], reduced[8];  // extents in this tile
   char *results, *piece, *lanes;
 } reduce_run_t;
 
@@ -186,7 +188,7 @@ static void lanes_one(const reduce_run_t *run, const char *in, char *out) {
       continue;
     }
     for (int64_t r = 0; r < runs; r++) {
-      for (int64_t i = 0; i < n; i += STRIP) {   // a multiple of 16: lanes stay
+      for (int64_t i = 0; i < n; i += STRIP) {  // a multiple of 16: lanes stay
         int64_t count = n - i < STRIP ? n - i : STRIP;
         plan->load(run->piece, at + (r * run_stride + i) * plan->in_bytes, 1, count);
         plan->lanes_add(run->lanes, run->piece, 0, 1, count);

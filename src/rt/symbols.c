@@ -10,7 +10,7 @@ static leat_status_t plan_block(leat_program_t *program) {
   bool ok = leat_size_add(total, 63, &total);
   total = total / 64 * 64;
   for (uint32_t s = 0; ok && s < pef->symbol_count; s++) {
-    program->symbols[s].own = (char *)(uintptr_t)total;   // offset until the block exists
+    program->symbols[s].own = (char *)(uintptr_t)total;  // offset until the block exists
     ok = leat_size_add(total, ((size_t)pef->symbols[s].bytes + 63) / 64 * 64, &total);
   }
   ok = ok && leat_size_add(total, 64, &program->block_bytes);
@@ -77,8 +77,11 @@ static void fill(const leat_program_t *program, uint32_t symbol, double value) {
 
 void leat_rt_symbols_init(leat_program_t *program) {
   for (uint32_t s = 0; s < program->pef->symbol_count; s++) {
-    union { uint64_t u; double d; } init = {.u = program->pef->symbols[s].init};
-    if (init.u != 0) fill(program, s, init.d);   // the block is zeroed
+    union {
+      uint64_t u;
+      double d;
+    } init = {.u = program->pef->symbols[s].init};
+    if (init.u != 0) fill(program, s, init.d);  // the block is zeroed
   }
 }
 
@@ -107,30 +110,36 @@ static leat_status_t check_bytes(const leat_program_t *program, uint32_t symbol,
   LEAT_TRY(check_symbol(program, symbol));
   const pef_symbol_t *file = &program->pef->symbols[symbol];
   if (file->bytes == data_bytes) return NULL;
-  LEAT_FAIL(LEAT_INVALID_ARGUMENT, "symbol \"%s\" (%s) has %llu bytes, the data %zu; pass a contiguous tensor of its "
-            "dtype and shape", program->pef->strings + file->name, leat_pef_dtype_name(file->dtype),
-            (unsigned long long)file->bytes, data_bytes);
+  LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+            "symbol \"%s\" (%s) has %llu bytes, the data %zu; pass a contiguous tensor of its "
+            "dtype and shape",
+            program->pef->strings + file->name, leat_pef_dtype_name(file->dtype), (unsigned long long)file->bytes,
+            data_bytes);
 }
 
 LEAT_EXPORT leat_status_t leat_program_bind(leat_program_t *program, uint32_t symbol, void *data, size_t data_bytes) {
   LEAT_TRY(data != NULL ? check_bytes(program, symbol, data_bytes) : check_symbol(program, symbol));
   uint8_t kind = program->pef->symbols[symbol].kind;
   if (kind != PEF_SYMBOL_INPUT && kind != PEF_SYMBOL_OUTPUT && kind != PEF_SYMBOL_SEED) {
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "symbol \"%s\" is neither input, output nor seed; copy its value with "
-              "leat_program_write", program->pef->strings + program->pef->symbols[symbol].name);
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+              "symbol \"%s\" is neither input, output nor seed; copy its value with "
+              "leat_program_write",
+              program->pef->strings + program->pef->symbols[symbol].name);
   }
   leat_rt_symbol_set(program, symbol, data);
   return NULL;
 }
 
-LEAT_EXPORT leat_status_t leat_program_write(leat_program_t *program, uint32_t symbol, const void *data, size_t data_bytes) {
+LEAT_EXPORT leat_status_t leat_program_write(leat_program_t *program, uint32_t symbol, const void *data,
+                                             size_t data_bytes) {
   LEAT_TRY(check_bytes(program, symbol, data_bytes));
   memcpy(program->symbols[symbol].data, data, data_bytes);
   if (feeds_prepare(program, symbol)) program->stale = true;
   return NULL;
 }
 
-LEAT_EXPORT leat_status_t leat_program_read(const leat_program_t *program, uint32_t symbol, void *data, size_t data_bytes) {
+LEAT_EXPORT leat_status_t leat_program_read(const leat_program_t *program, uint32_t symbol, void *data,
+                                            size_t data_bytes) {
   LEAT_TRY(check_bytes(program, symbol, data_bytes));
   memcpy(data, program->symbols[symbol].data, data_bytes);
   return NULL;
@@ -154,11 +163,15 @@ LEAT_EXPORT leat_status_t leat_program_set_hyperparameter(leat_program_t *progra
 
 LEAT_EXPORT uint32_t leat_program_symbol_count(const leat_program_t *program) { return program->pef->symbol_count; }
 
-LEAT_EXPORT leat_status_t leat_program_symbol_info(const leat_program_t *program, uint32_t symbol, leat_symbol_info_t *out_info) {
+LEAT_EXPORT leat_status_t leat_program_symbol_info(const leat_program_t *program, uint32_t symbol,
+                                                   leat_symbol_info_t *out_info) {
   LEAT_TRY(check_symbol(program, symbol));
   const pef_symbol_t *file = &program->pef->symbols[symbol];
-  *out_info = (leat_symbol_info_t){.name = program->pef->strings + file->name, .kind = file->kind, .dtype = file->dtype,
-                                   .rank = file->rank, .data_bytes = (size_t)file->bytes};
+  *out_info = (leat_symbol_info_t){.name = program->pef->strings + file->name,
+                                   .kind = file->kind,
+                                   .dtype = file->dtype,
+                                   .rank = file->rank,
+                                   .data_bytes = (size_t)file->bytes};
   memcpy(out_info->dims, file->dims, sizeof out_info->dims);
   return NULL;
 }
@@ -205,7 +218,8 @@ static leat_status_t not_found(const leat_program_t *program, const char *name) 
   return status;
 }
 
-LEAT_EXPORT leat_status_t leat_program_find_symbol(const leat_program_t *program, const char *name, uint32_t *out_symbol) {
+LEAT_EXPORT leat_status_t leat_program_find_symbol(const leat_program_t *program, const char *name,
+                                                   uint32_t *out_symbol) {
   for (uint32_t s = 0; s < program->pef->symbol_count; s++) {
     if (strcmp(program->pef->strings + program->pef->symbols[s].name, name) == 0) {
       *out_symbol = s;

@@ -25,16 +25,16 @@ typedef struct thread_worker_s {
 } thread_worker_t;
 
 struct leat_rt_threads_s {
-  thread_word_t epoch;         // one up: there is a job (or `stop`)
-  thread_word_t done;          // workers that have ended the job
-  thread_word_t generation;    // of the barrier
+  thread_word_t epoch;       // one up: there is a job (or `stop`)
+  thread_word_t done;        // workers that have ended the job
+  thread_word_t generation;  // of the barrier
   _Alignas(LINE) _Atomic uint32_t arrived;
   leat_rt_job_t job;
   void *context;
   bool stop;
   uint32_t wanted, count;    // workers with the caller
   pid_t owner;               // process whose threads these are
-  thread_worker_t *workers;    // wanted - 1
+  thread_worker_t *workers;  // wanted - 1
 };
 
 static void pause_briefly(void) { __builtin_ia32_pause(); }
@@ -47,7 +47,7 @@ static void wait_change(thread_word_t *word, uint32_t old) {
   }
   atomic_fetch_add(&word->sleepers, 1);
   while (atomic_load(&word->value) == old) {
-    syscall(SYS_futex, &word->value, FUTEX_WAIT_PRIVATE, old, NULL, NULL, 0);   // returns at once if it has changed
+    syscall(SYS_futex, &word->value, FUTEX_WAIT_PRIVATE, old, NULL, NULL, 0);  // returns at once if it has changed
   }
   atomic_fetch_sub(&word->sleepers, 1);
 }
@@ -113,7 +113,7 @@ leat_status_t leat_rt_threads_create(uint32_t count, leat_rt_threads_t **out_poo
 
 void leat_rt_threads_destroy(leat_rt_threads_t *pool) {
   if (pool == NULL) return;
-  if (pool->owner == getpid()) {   // after a fork the threads are the parent's
+  if (pool->owner == getpid()) {  // after a fork the threads are the parent's
     pool->stop = true;
     add_and_wake(&pool->epoch);
     for (uint32_t w = 0; w + 1 < pool->count; w++) pthread_join(pool->workers[w].thread, NULL);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A pool of threads that run one job together. Waiting spins a while, then sleeps in the kernel, so that a barrier inside
-// a job costs a fraction of a microsecond and an idle program costs nothing.
+// A pool of threads that run one job together. Waiting spins a while, then sleeps in the kernel, so that a barrier
+// inside a job costs a fraction of a microsecond and an idle program costs nothing.
 //
 // Thread rule: one job at a time, from one thread at a time. After a fork the child's first job starts new threads.
 #ifndef LEAT_RT_THREADS_H_

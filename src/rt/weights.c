@@ -12,10 +12,10 @@
 typedef struct weights_match_s {
   const leat_program_t *program;
   const leat_tensors_t *tensors;
-  size_t container_length;      // of the part of all keys before the weights' own: 0, or 6 for "model."
-  const char *container;        // starts with that part
-  uint32_t *tensor_of;          // per symbol; UINT32_MAX: none
-  bool *taken;                  // per tensor
+  size_t container_length;  // of the part of all keys before the weights' own: 0, or 6 for "model."
+  const char *container;    // starts with that part
+  uint32_t *tensor_of;      // per symbol; UINT32_MAX: none
+  bool *taken;              // per tensor
   leat_text_t missing, extra, wrong;
 } weights_match_t;
 

@@ -2,15 +2,12 @@
 // The elementary functions of src/kern against libm: stated error bounds, limits, and equal bits on every ISA level.
 #include <float.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
+#include "check.h"
 #include "kern/kern.h"
 
 enum { COUNT = 40000, SPECIALS = 40 };
@@ -20,8 +17,8 @@ typedef struct case_s {
   const char *name;
   int arity;
   long double (*reference)(long double a, long double b);
-  double low, high;          // range of the uniform samples; the rest are random bit patterns
-  double ulp_f32, ulp_f64;   // bounds
+  double low, high;         // range of the uniform samples; the rest are random bit patterns
+  double ulp_f32, ulp_f64;  // bounds
 } case_t;
 
 static long double r_exp(long double a, long double b) { return (void)b, expl(a); }
@@ -42,7 +39,9 @@ static long double r_atan(long double a, long double b) { return (void)b, atanl(
 static long double r_sinh(long double a, long double b) { return (void)b, sinhl(a); }
 static long double r_cosh(long double a, long double b) { return (void)b, coshl(a); }
 static long double r_tanh(long double a, long double b) { return (void)b, tanhl(a); }
-static long double r_sigmoid(long double a, long double b) { return (void)b, a < 0 ? expl(a) / (1 + expl(a)) : 1 / (1 + expl(-a)); }
+static long double r_sigmoid(long double a, long double b) {
+  return (void)b, a < 0 ? expl(a) / (1 + expl(a)) : 1 / (1 + expl(-a));
+}
 static long double r_erf(long double a, long double b) { return (void)b, erfl(a); }
 static long double r_floor(long double a, long double b) { return (void)b, floorl(a); }
 static long double r_ceil(long double a, long double b) { return (void)b, ceill(a); }
@@ -53,19 +52,32 @@ static long double r_atan2(long double a, long double b) { return atan2l(a, b); 
 static long double r_fmod(long double a, long double b) { return fmodl(a, b); }
 
 static const case_t cases[] = {
-    {10, "exp", 1, r_exp, -110, 110, 1.5, 2},        {11, "expm1", 1, r_expm1, -5, 5, 0.51, 3},
-    {12, "log", 1, r_log, 0, 4, 2, 2},             {13, "log1p", 1, r_log1p, -1, 3, 0.51, 4},
-    {14, "log2", 1, r_log2, 0, 4, 0.51, 4},        {15, "log10", 1, r_log10, 0, 4, 0.51, 4},
-    {16, "sqrt", 1, r_sqrt, 0, 9, 0.51, 0.51},     {17, "rsqrt", 1, r_rsqrt, 0, 9, 1.5, 1.5},
-    {18, "recip", 1, r_recip, -9, 9, 0.51, 0.51},  {19, "sin", 1, r_sin, -20, 20, 0.51, 1.5},
-    {20, "cos", 1, r_cos, -20, 20, 0.51, 1.5},     {21, "tan", 1, r_tan, -20, 20, 0.51, 4},
-    {22, "asin", 1, r_asin, -1, 1, 0.51, 6},       {23, "acos", 1, r_acos, -1, 1, 0.51, 6},
-    {24, "atan", 1, r_atan, -9, 9, 0.51, 2},       {25, "sinh", 1, r_sinh, -9, 9, 0.51, 8},
-    {26, "cosh", 1, r_cosh, -9, 9, 0.51, 8},       {27, "tanh", 1, r_tanh, -9, 9, 2, 4},
-    {28, "sigmoid", 1, r_sigmoid, -30, 30, 2.5, 4},  {29, "erf", 1, r_erf, -5, 5, 2.5, 4},
-    {6, "floor", 1, r_floor, -99, 99, 0, 0},       {7, "ceil", 1, r_ceil, -99, 99, 0, 0},
-    {8, "trunc", 1, r_trunc, -99, 99, 0, 0},       {9, "round", 1, r_round, -99, 99, 0, 0},
-    {39, "pow", 2, r_pow, 0, 20, 0.51, 8},         {42, "atan2", 2, r_atan2, -9, 9, 0.51, 4},
+    {10, "exp", 1, r_exp, -110, 110, 1.5, 2},
+    {11, "expm1", 1, r_expm1, -5, 5, 0.51, 3},
+    {12, "log", 1, r_log, 0, 4, 2, 2},
+    {13, "log1p", 1, r_log1p, -1, 3, 0.51, 4},
+    {14, "log2", 1, r_log2, 0, 4, 0.51, 4},
+    {15, "log10", 1, r_log10, 0, 4, 0.51, 4},
+    {16, "sqrt", 1, r_sqrt, 0, 9, 0.51, 0.51},
+    {17, "rsqrt", 1, r_rsqrt, 0, 9, 1.5, 1.5},
+    {18, "recip", 1, r_recip, -9, 9, 0.51, 0.51},
+    {19, "sin", 1, r_sin, -20, 20, 0.51, 1.5},
+    {20, "cos", 1, r_cos, -20, 20, 0.51, 1.5},
+    {21, "tan", 1, r_tan, -20, 20, 0.51, 4},
+    {22, "asin", 1, r_asin, -1, 1, 0.51, 6},
+    {23, "acos", 1, r_acos, -1, 1, 0.51, 6},
+    {24, "atan", 1, r_atan, -9, 9, 0.51, 2},
+    {25, "sinh", 1, r_sinh, -9, 9, 0.51, 8},
+    {26, "cosh", 1, r_cosh, -9, 9, 0.51, 8},
+    {27, "tanh", 1, r_tanh, -9, 9, 2, 4},
+    {28, "sigmoid", 1, r_sigmoid, -30, 30, 2.5, 4},
+    {29, "erf", 1, r_erf, -5, 5, 2.5, 4},
+    {6, "floor", 1, r_floor, -99, 99, 0, 0},
+    {7, "ceil", 1, r_ceil, -99, 99, 0, 0},
+    {8, "trunc", 1, r_trunc, -99, 99, 0, 0},
+    {9, "round", 1, r_round, -99, 99, 0, 0},
+    {39, "pow", 2, r_pow, 0, 20, 0.51, 8},
+    {42, "atan2", 2, r_atan2, -9, 9, 0.51, 4},
     {37, "fmod", 2, r_fmod, -99, 99, 0, 0},
 };
 
@@ -82,12 +94,30 @@ static uint64_t random_bits(void) {
   state ^= state << 13, state ^= state >> 7, state ^= state << 17;
   return state * 2685821657736338717u;
 }
-static double uniform(double low, double high) { return low + (high - low) * ((double)(random_bits() >> 11) * 0x1p-53); }
+static double uniform(double low, double high) {
+  return low + (high - low) * ((double)(random_bits() >> 11) * 0x1p-53);
+}
 
-static const double specials[SPECIALS] = {
-    0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, -3.0, INFINITY, -INFINITY, NAN, 1e-40, -1e-40, 1e-310, -1e-310,
-    1e30, -1e30, 1e300, -1e300, 88.72283, 88.8, -87.5, -103.9, -104.5, 709.78, 709.8, -745.1, -746, 1e-20, -1e-20,
-    0x1p20, 1e6, -1e6, 1e15, 8388607.5, -4503599627370495.5, 0.9999999, 1.0000001};
+static const double specials[SPECIALS] = {0.0,       -0.0,
+                                          1.0,       -1.0,
+                                          0.5,       -0.5,
+                                          2.0,       -2.0,
+                                          3.0,       -3.0,
+                                          INFINITY,  -INFINITY,
+                                          NAN,       1e-40,
+                                          -1e-40,    1e-310,
+                                          -1e-310,   1e30,
+                                          -1e30,     1e300,
+                                          -1e300,    88.72283,
+                                          88.8,      -87.5,
+                                          -103.9,    -104.5,
+                                          709.78,    709.8,
+                                          -745.1,    -746,
+                                          1e-20,     -1e-20,
+                                          0x1p20,    1e6,
+                                          -1e6,      1e15,
+                                          8388607.5, -4503599627370495.5,
+                                          0.9999999, 1.0000001};
 
 static double sample(const case_t *c, int i, bool narrow) {
   if (i < SPECIALS) return specials[i];
@@ -122,37 +152,37 @@ static double ulps(long double exact, double got, int mantissa_bits, int least_e
   return (double)(fabsl((long double)got - exact) / ldexpl(1, e - mantissa_bits));
 }
 
-#define DEFINE_CHECK(T, class_, bits, least, rounded, bound)                                                      \
-  static void check_##class_(const case_t *c) {                                                                   \
-    T *a = malloc(COUNT * sizeof(T)), *b = malloc(COUNT * sizeof(T)), *out[3];                                    \
-    for (int l = 0; l < 3; l++) out[l] = malloc(COUNT * sizeof(T));                                               \
-    for (int i = 0; i < COUNT; i++) {                                                                             \
-      a[i] = (T)sample(c, i, sizeof(T) == 4);                                                                     \
-      b[i] = (T)sample(c, i < SPECIALS * SPECIALS ? i / SPECIALS : i, sizeof(T) == 4);                            \
-      if (c->arity == 2 && i < SPECIALS * SPECIALS) a[i] = (T)specials[i % SPECIALS];                             \
-    }                                                                                                             \
-    for (int l = 0; l < level_count(); l++) levels[l]->map[class_##_index][c->number](out[l], a, b, b, COUNT);    \
-    double worst = 0;                                                                                             \
-    for (int i = 0; i < COUNT; i++) {                                                                             \
-      long double exact = c->reference(a[i], b[i]);                                                               \
-      if (fabsl(exact) > rounded) exact = exact > 0 ? INFINITY : -INFINITY;                                       \
-      double error = ulps(exact, out[0][i], bits, least);                                                         \
-      if (error > worst) worst = error;                                                                           \
-      if (error > c->bound) {                                                                                     \
-        complain("%s %s(%.17g, %.17g) is %.17g, should be %.17Lg: %.2f ulp", #class_, c->name, (double)a[i],      \
-                 (double)b[i], (double)out[0][i], exact, error);                                                  \
-      }                                                                                                           \
-      for (int l = 1; l < level_count(); l++) {                                                                   \
-        bool same = memcmp(&out[0][i], &out[l][i], sizeof(T)) == 0 || (isnan(out[0][i]) && isnan(out[l][i]));     \
-        if (!same) {                                                                                              \
-          complain("%s %s(%.17g, %.17g): level %d gives %.17g, portable %.17g", #class_, c->name, (double)a[i],   \
-                   (double)b[i], l, (double)out[l][i], (double)out[0][i]);                                        \
-        }                                                                                                         \
-      }                                                                                                           \
-    }                                                                                                             \
-    print_message("%s %-8s worst %.3f ulp\n", #class_, c->name, worst);                                           \
-    free(a), free(b);                                                                                             \
-    for (int l = 0; l < 3; l++) free(out[l]);                                                                     \
+#define DEFINE_CHECK(T, class_, bits, least, rounded, bound)                                                    \
+  static void check_##class_(const case_t *c) {                                                                 \
+    T *a = malloc(COUNT * sizeof(T)), *b = malloc(COUNT * sizeof(T)), *out[3];                                  \
+    for (int l = 0; l < 3; l++) out[l] = malloc(COUNT * sizeof(T));                                             \
+    for (int i = 0; i < COUNT; i++) {                                                                           \
+      a[i] = (T)sample(c, i, sizeof(T) == 4);                                                                   \
+      b[i] = (T)sample(c, i < SPECIALS * SPECIALS ? i / SPECIALS : i, sizeof(T) == 4);                          \
+      if (c->arity == 2 && i < SPECIALS * SPECIALS) a[i] = (T)specials[i % SPECIALS];                           \
+    }                                                                                                           \
+    for (int l = 0; l < level_count(); l++) levels[l]->map[class_##_index][c->number](out[l], a, b, b, COUNT);  \
+    double worst = 0;                                                                                           \
+    for (int i = 0; i < COUNT; i++) {                                                                           \
+      long double exact = c->reference(a[i], b[i]);                                                             \
+      if (fabsl(exact) > rounded) exact = exact > 0 ? INFINITY : -INFINITY;                                     \
+      double error = ulps(exact, out[0][i], bits, least);                                                       \
+      if (error > worst) worst = error;                                                                         \
+      if (error > c->bound) {                                                                                   \
+        complain("%s %s(%.17g, %.17g) is %.17g, should be %.17Lg: %.2f ulp", #class_, c->name, (double)a[i],    \
+                 (double)b[i], (double)out[0][i], exact, error);                                                \
+      }                                                                                                         \
+      for (int l = 1; l < level_count(); l++) {                                                                 \
+        bool same = memcmp(&out[0][i], &out[l][i], sizeof(T)) == 0 || (isnan(out[0][i]) && isnan(out[l][i]));   \
+        if (!same) {                                                                                            \
+          complain("%s %s(%.17g, %.17g): level %d gives %.17g, portable %.17g", #class_, c->name, (double)a[i], \
+                   (double)b[i], l, (double)out[l][i], (double)out[0][i]);                                      \
+        }                                                                                                       \
+      }                                                                                                         \
+    }                                                                                                           \
+    print_message("%s %-8s worst %.3f ulp\n", #class_, c->name, worst);                                         \
+    free(a), free(b);                                                                                           \
+    for (int l = 0; l < 3; l++) free(out[l]);                                                                   \
   }
 enum { f32_index = LEAT_KERN_F32, f64_index = LEAT_KERN_F64 };
 DEFINE_CHECK(float, f32, 24, -125, (long double)FLT_MAX + 0x1p103L, ulp_f32)

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kernel rows against plain loops and, bit for bit, against the portable level: conversions of every dtype, integer
 // functions, copies, matrix products. Elementary functions: kern_math_test. Reductions: rt_stage_test.
+#include "kern/kern.h"
+
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
+#include "check.h"
 
-#include "kern/kern.h"
-
-enum { COUNT = 1037 };   // whole vectors of every level and a rest
+enum { COUNT = 1037 };  // whole vectors of every level and a rest
 
 static const leat_kern_t *const levels[] = {&leat_kern_portable, &leat_kern_avx2, &leat_kern_avx512};
 static int level_count(void) {
@@ -35,7 +33,10 @@ static uint16_t nearest_half(double x, double (*value)(uint16_t), uint16_t infin
   double a = fabs(x);
   while (high - low > 1) {
     uint16_t middle = (uint16_t)((low + high) / 2);
-    if (value(middle) <= a) low = middle; else high = middle;
+    if (value(middle) <= a)
+      low = middle;
+    else
+      high = middle;
   }
   double step_up = value((uint16_t)(low + 1)), below = value(low);
   if (isinf(step_up)) step_up = 2 * below - value((uint16_t)(low - 1));
@@ -62,15 +63,20 @@ static void check_half(int dtype, double (*value)(uint16_t), uint16_t infinity) 
     uint16_t stored = (uint16_t)h, back;
     kern->load[LEAT_KERN_F32][dtype](&f, &stored, 1, 1);
     double want = value(stored);
-    if (isnan(want)) { assert_true(isnan(f)); continue; }
-    if ((double)f != want || !signbit(f) != !signbit(want)) fail_msg("half %04x of dtype %d is %g, should be %g", h, dtype, (double)f, want);
+    if (isnan(want)) {
+      assert_true(isnan(f));
+      continue;
+    }
+    if ((double)f != want || !signbit(f) != !signbit(want))
+      fail_msg("half %04x of dtype %d is %g, should be %g", h, dtype, (double)f, want);
     kern->store[LEAT_KERN_F32][dtype](&back, 1, &f, 1);
     assert_int_equal(back, stored);
   }
   for (int i = 0; i < 20000; i++) {
-    double d = value((uint16_t)(random_bits() % infinity)) * (1 + ((double)(random_bits() >> 12) * 0x1p-52 - 0.5) * 0x1p-7);
-    if (i % 8 == 0) d = (value((uint16_t)(i % infinity)) + value((uint16_t)(i % infinity + 1))) / 2;   // ties
-    if (i % 16 == 8) d = nextafter(d, 0);   // a float would round to the tie
+    double d =
+        value((uint16_t)(random_bits() % infinity)) * (1 + ((double)(random_bits() >> 12) * 0x1p-52 - 0.5) * 0x1p-7);
+    if (i % 8 == 0) d = (value((uint16_t)(i % infinity)) + value((uint16_t)(i % infinity + 1))) / 2;  // ties
+    if (i % 16 == 8) d = nextafter(d, 0);  // a float would round to the tie
     uint16_t got;
     kern->store[LEAT_KERN_F64][dtype](&got, 1, &d, 1);
     assert_int_equal(got, nearest_half(d, value, infinity));
@@ -85,15 +91,19 @@ static void test_halves(void **unused) {
   check_half(3, f16_value, 0x7c00);
 }
 
-// --- every conversion, equal on all levels -----------------------------------------------------------------------------
+// --- every conversion, equal on all levels
+// -----------------------------------------------------------------------------
 
 static void fill_class(void *out, int class_) {
   for (int i = 0; i < COUNT; i++) {
     double d = ((double)(int64_t)random_bits()) * ldexp(1, (int)(random_bits() % 80) - 90);
     if (i % 5 == 0) d = (double)((int64_t)(random_bits() % 600) - 300);
-    if (class_ == LEAT_KERN_F32) ((float *)out)[i] = (float)d;
-    else if (class_ == LEAT_KERN_F64) ((double *)out)[i] = d;
-    else ((int64_t *)out)[i] = (int64_t)random_bits() >> random_bits() % 64;
+    if (class_ == LEAT_KERN_F32)
+      ((float *)out)[i] = (float)d;
+    else if (class_ == LEAT_KERN_F64)
+      ((double *)out)[i] = d;
+    else
+      ((int64_t *)out)[i] = (int64_t)random_bits() >> random_bits() % 64;
   }
 }
 
@@ -111,7 +121,7 @@ static void check_conversions(int class_, int dtype) {
       levels[l]->wrap[class_][dtype](wrapped[to], values, NULL, NULL, COUNT);
       assert_memory_equal(stored[0], stored[to], bytes[dtype] * COUNT * (size_t)stride);
       assert_memory_equal(loaded[0], loaded[to], class_bytes[class_] * COUNT);
-      assert_memory_equal(loaded[0], wrapped[to], class_bytes[class_] * COUNT);   // a wrap is a store and a load
+      assert_memory_equal(loaded[0], wrapped[to], class_bytes[class_] * COUNT);  // a wrap is a store and a load
     }
   }
 }
@@ -130,7 +140,8 @@ static void test_conversions(void **unused) {
   }
 }
 
-// --- the functions of MAP ----------------------------------------------------------------------------------------------
+// --- the functions of MAP
+// ----------------------------------------------------------------------------------------------
 
 // The table of kern repeats the numbers of the compiler's; this is where they meet.
 static void test_numbers(void **unused) {
@@ -197,7 +208,8 @@ static void test_integers(void **unused) {
   assert_int_equal(apply(SHR, -8, 99), -1);
 }
 
-// --- memory ------------------------------------------------------------------------------------------------------------
+// --- memory
+// ------------------------------------------------------------------------------------------------------------
 
 static void test_copies(void **unused) {
   (void)unused;

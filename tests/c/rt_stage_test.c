@@ -2,13 +2,10 @@
 // MAP, REDUCE and CONTRACT stages on random shapes, strides, dtypes and tiles, bit for bit against plain loops that
 // follow the order of summation of pef_format.h, on every ISA level.
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
+#include "check.h"
 #include "pef/pef_read.h"
 #include "rt/cpu.h"
 #include "rt/jit.h"
@@ -20,15 +17,15 @@ enum { MAX_OPERANDS = 6, BUFFER_BYTES = 4 << 20, ROUNDS = 400 };
 
 typedef struct bench_s {
   leat_rt_operand_t operands[MAX_OPERANDS];
-  char *memory[MAX_OPERANDS];        // operand i in argument i
+  char *memory[MAX_OPERANDS];  // operand i in argument i
   pef_instruction_t code[32];
   int64_t params[24];
-  int64_t rows, tile_rows;           // of the body
+  int64_t rows, tile_rows;  // of the body
   leat_rt_stage_t stage;
 } bench_t;
 
 static uint64_t state;
-static uint32_t chance(uint32_t n) {   // below n
+static uint32_t chance(uint32_t n) {  // below n
   state ^= state << 13, state ^= state >> 7, state ^= state << 17;
   return (uint32_t)(state >> 33) % n;
 }
@@ -37,8 +34,13 @@ static bench_t *bench_new(uint32_t kind, uint32_t operand_count) {
   bench_t *b = calloc(1, sizeof *b);
   for (int i = 0; i < MAX_OPERANDS; i++) b->memory[i] = calloc(1, BUFFER_BYTES);
   b->rows = b->tile_rows = 1;
-  b->stage = (leat_rt_stage_t){.kind = leat_rt_stage_kind(kind), .operands = b->operands, .operand_count = operand_count,
-                               .output_bit = 0xff, .params = b->params, .instructions = b->code, .origin = "test"};
+  b->stage = (leat_rt_stage_t){.kind = leat_rt_stage_kind(kind),
+                               .operands = b->operands,
+                               .operand_count = operand_count,
+                               .output_bit = 0xff,
+                               .params = b->params,
+                               .instructions = b->code,
+                               .origin = "test"};
   return b;
 }
 static void bench_free(bench_t *b) {
@@ -50,8 +52,12 @@ static void bench_free(bench_t *b) {
 static void set_operand(bench_t *b, uint32_t index, uint8_t dtype, uint32_t rank, const int64_t *dims, uint32_t absent,
                         bool shuffle) {
   leat_rt_operand_t *o = &b->operands[index];
-  *o = (leat_rt_operand_t){.space = PEF_SPACE_ARGUMENT, .dtype = dtype, .rank = (uint8_t)rank, .slot = (uint16_t)index,
-                           .element_bytes = (uint8_t)leat_pef_dtype_bytes(dtype), .row_dim = PEF_NO_ROW_DIM};
+  *o = (leat_rt_operand_t){.space = PEF_SPACE_ARGUMENT,
+                           .dtype = dtype,
+                           .rank = (uint8_t)rank,
+                           .slot = (uint16_t)index,
+                           .element_bytes = (uint8_t)leat_pef_dtype_bytes(dtype),
+                           .row_dim = PEF_NO_ROW_DIM};
   uint32_t order[8];
   for (uint32_t d = 0; d < rank; d++) order[d] = d;
   for (uint32_t d = rank; shuffle && d > 1; d--) {
@@ -85,15 +91,17 @@ static void run_level(bench_t *b, const leat_kern_t *kern, leat_rt_jit_t *jit) {
   leat_arena_t arena;
   leat_arena_init(&arena);
   b->stage.kern = kern;
-  leat_rt_prepare_t context = {.arena = &arena, .kern = kern, .jit = jit, .row_count = b->rows,
-                               .tile_rows_max = b->tile_rows};
+  leat_rt_prepare_t context = {
+      .arena = &arena, .kern = kern, .jit = jit, .row_count = b->rows, .tile_rows_max = b->tile_rows};
   leat_status_t status = b->stage.kind->prepare(&b->stage, &context);
   if (status != NULL) fail_msg("%s", leat_status_message(status));
   char *workspace = leat_alloc(b->stage.workspace_bytes + 64);
   memset(workspace, 0x7f, b->stage.workspace_bytes);
   for (int64_t r = 0; r < b->rows; r += b->tile_rows) {
-    leat_rt_tile_t tile = {.r0 = r, .rows = b->rows - r < b->tile_rows ? b->rows - r : b->tile_rows,
-                           .arguments = b->memory, .workspace = workspace};
+    leat_rt_tile_t tile = {.r0 = r,
+                           .rows = b->rows - r < b->tile_rows ? b->rows - r : b->tile_rows,
+                           .arguments = b->memory,
+                           .workspace = workspace};
     b->stage.kind->run(&b->stage, &tile);
   }
   leat_free(workspace);
@@ -125,7 +133,8 @@ static bool next(int64_t *index, const int64_t *dims, uint32_t rank) {
 static double get(const bench_t *b, uint32_t operand, const int64_t *index) {
   const leat_rt_operand_t *o = &b->operands[operand];
   double value;
-  leat_kern_portable.load[LEAT_KERN_F64][o->dtype](&value, b->memory[operand] + offset_of(o, index) * o->element_bytes, 1, 1);
+  leat_kern_portable.load[LEAT_KERN_F64][o->dtype](&value, b->memory[operand] + offset_of(o, index) * o->element_bytes,
+                                                   1, 1);
   return value;
 }
 static void fill_noise(bench_t *b, uint32_t operand) {
@@ -135,7 +144,8 @@ static void fill_noise(bench_t *b, uint32_t operand) {
     double value = o->dtype >= PEF_I8 ? (double)chance(100) - (o->dtype == PEF_U8 ? 0 : 50)
                                       : ((double)chance(1 << 20) - (1 << 19)) / (1 << 17);
     if (o->dtype == PEF_BOOL) value = chance(2);
-    leat_kern_portable.store[LEAT_KERN_F64][o->dtype](b->memory[operand] + offset_of(o, index) * o->element_bytes, 1, &value, 1);
+    leat_kern_portable.store[LEAT_KERN_F64][o->dtype](b->memory[operand] + offset_of(o, index) * o->element_bytes, 1,
+                                                      &value, 1);
   } while (next(index, o->dims, o->rank));
 }
 
@@ -143,7 +153,8 @@ static void expect(const bench_t *b, uint32_t operand, const int64_t *index, dou
   double got = get(b, operand, index);
   if (got == want || (got != got && want != want)) return;
   char text[600];
-  int n = snprintf(text, sizeof text, "%s, level %d, tile %lld of %lld rows:", what, level, (long long)b->tile_rows, (long long)b->rows);
+  int n = snprintf(text, sizeof text, "%s, level %d, tile %lld of %lld rows:", what, level, (long long)b->tile_rows,
+                   (long long)b->rows);
   for (uint32_t i = 0; i < b->stage.operand_count && n < 500; i++) {
     n += snprintf(text + n, sizeof text - (size_t)n, " op%u dtype %u", i, b->operands[i].dtype);
     for (uint32_t d = 0; d < b->operands[i].rank; d++) {
@@ -185,15 +196,20 @@ static void one_map(uint32_t seed) {
     set_operand(b, i, i == 2 ? PEF_F32 : dtypes[chance(8)], rank, dims, absent, shuffle);
   }
   set_operand(b, 3, chance(3) ? PEF_F32 : PEF_BF16, rank, dims, 0, shuffle);
-  b->operands[4] = b->operands[2];   // in place
+  b->operands[4] = b->operands[2];  // in place
   bool by_rows = chance(2);
   if (by_rows) set_rows(b, chance(rank), 31);
   pef_instruction_t code[] = {
-      {.op = PEF_OP_LOAD, .dst = 0, .a = 0},       {.op = PEF_OP_LOAD, .dst = 1, .a = 1},
-      {.op = MUL, .dst = 2, .a = 0, .b = 1},       {.op = PEF_OP_LOAD, .dst = 3, .a = 2},
-      {.op = ADD, .dst = 0, .a = 2, .b = 3},       {.op = PEF_OP_STORE, .a = 4, .b = 0},
-      {.op = PEF_OP_IMMEDIATE, .dst = 4},          {.op = ADD, .dst = 2, .a = 2, .b = 4},
-      {.op = PEF_OP_IOTA, .dst = 1, .a = (uint16_t)iota}, {.op = MAXIMUM, .dst = 2, .a = 2, .b = 1},
+      {.op = PEF_OP_LOAD, .dst = 0, .a = 0},
+      {.op = PEF_OP_LOAD, .dst = 1, .a = 1},
+      {.op = MUL, .dst = 2, .a = 0, .b = 1},
+      {.op = PEF_OP_LOAD, .dst = 3, .a = 2},
+      {.op = ADD, .dst = 0, .a = 2, .b = 3},
+      {.op = PEF_OP_STORE, .a = 4, .b = 0},
+      {.op = PEF_OP_IMMEDIATE, .dst = 4},
+      {.op = ADD, .dst = 2, .a = 2, .b = 4},
+      {.op = PEF_OP_IOTA, .dst = 1, .a = (uint16_t)iota},
+      {.op = MAXIMUM, .dst = 2, .a = 2, .b = 1},
       {.op = PEF_OP_STORE, .a = 3, .b = 2},
   };
   double three = 3;
@@ -281,7 +297,12 @@ static double reduce_at(const bench_t *b, const int64_t *kept, uint32_t mask) {
     if (reduced) innermost = d;
   }
   bool lanes = fn == PEF_FN_SUM && class_ != PEF_CLASS_I64 && innermost == in->rank - 1u && in->strides[innermost] == 1;
-  double lane[16] = {0}, acc = fn == PEF_FN_PROD ? 1 : fn == PEF_FN_MAX ? -INFINITY : fn == PEF_FN_MIN ? INFINITY : 0, best = 0;
+  double lane[16] = {0},
+         acc = fn == PEF_FN_PROD  ? 1
+               : fn == PEF_FN_MAX ? -INFINITY
+               : fn == PEF_FN_MIN ? INFINITY
+                                  : 0,
+         best = 0;
   int64_t where = 0, position[8] = {0};
   bool first = true;
   do {
@@ -304,7 +325,8 @@ static void one_reduce(uint32_t seed) {
   state = seed * 2654435761u + 5;
   for (int i = 0; i < 8; i++) chance(2);
   static const uint8_t dtypes[] = {PEF_F32, PEF_F32, PEF_F64, PEF_BF16, PEF_I64, PEF_I32};
-  static const uint8_t fns[] = {PEF_FN_SUM, PEF_FN_SUM, PEF_FN_SUM, PEF_FN_PROD, PEF_FN_MAX, PEF_FN_MIN, PEF_FN_ARGMAX, PEF_FN_ARGMIN};
+  static const uint8_t fns[] = {PEF_FN_SUM, PEF_FN_SUM, PEF_FN_SUM,    PEF_FN_PROD,
+                                PEF_FN_MAX, PEF_FN_MIN, PEF_FN_ARGMAX, PEF_FN_ARGMIN};
   bench_t *b = bench_new(PEF_STAGE_REDUCE, 2);
   int64_t dims[8];
   uint32_t rank = random_dims(dims, 4, 20000);
@@ -314,7 +336,10 @@ static void one_reduce(uint32_t seed) {
   b->params[0] = mask;
   bool small = fn == PEF_FN_PROD && dtype >= PEF_I8;
   set_operand(b, 0, dtype, rank, dims, 0, chance(2));
-  uint8_t out = fn >= PEF_FN_ARGMAX || small ? PEF_I64 : dtype == PEF_BF16 ? PEF_F32 : dtype == PEF_I32 ? PEF_I64 : dtype;
+  uint8_t out = fn >= PEF_FN_ARGMAX || small ? PEF_I64
+                : dtype == PEF_BF16          ? PEF_F32
+                : dtype == PEF_I32           ? PEF_I64
+                                             : dtype;
   set_operand(b, 1, out, rank, dims, mask, chance(2));
   uint32_t row = chance(rank);
   if (!(mask >> row & 1)) set_rows(b, row, 3);
@@ -343,7 +368,8 @@ static double contract_at(const bench_t *b, const int64_t *at, const char *old_c
   bool wide = c->dtype == PEF_F64;
   for (uint32_t d = 0; d < c->rank; d++) dims[d] = b->params[d] == 3 ? b->operands[0].dims[d] : 1;
   double acc = 0;
-  if (b->params[10]) leat_kern_portable.load[LEAT_KERN_F64][c->dtype](&acc, old_c + offset_of(c, at) * c->element_bytes, 1, 1);
+  if (b->params[10])
+    leat_kern_portable.load[LEAT_KERN_F64][c->dtype](&acc, old_c + offset_of(c, at) * c->element_bytes, 1, 1);
   do {
     for (uint32_t d = 0; d < c->rank; d++) index[d] = at[d] + k[d];
     double x = get(b, 0, index), y = get(b, 1, index);

@@ -2,14 +2,11 @@
 // The engine on hand-made programs: y = relu(x W + b) against a loop, on every ISA level, for any number of threads and
 // any tile; symbols, binding, errors.
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
+#include "check.h"
 #include "leat/runtime.h"
 #include "pef_demo.h"
 
@@ -105,7 +102,7 @@ static void test_demo_bits(void **state) {
   check_demo((pef_demo_t){.rows = 7, .in = 13, .out = 10, .tile_rows_max = 3});
   check_demo((pef_demo_t){.rows = 100, .in = 300, .out = 70, .tile_rows_max = 64});
   check_demo((pef_demo_t){.rows = 100, .in = 300, .out = 150, .tile_rows_max = 100, .n_block = 64});
-  check_demo((pef_demo_t){.rows = 256, .in = 128, .out = 128, .tile_rows_max = 64});   // worth several threads
+  check_demo((pef_demo_t){.rows = 256, .in = 128, .out = 128, .tile_rows_max = 64});  // worth several threads
   check_demo((pef_demo_t){.rows = 33, .in = 40, .out = 90, .tile_rows_max = 16, .n_block = 48});
 }
 
@@ -115,7 +112,7 @@ static void test_prepare_follows_write(void **state) {
   tensors_t t = make_tensors(&demo);
   leat_program_t *program = load_demo(&demo, NULL, 1);
   ok(leat_program_write(program, PEF_DEMO_X, t.x, 4 * 8 * 4));
-  ok(leat_program_run(program, LEAT_SECTIONS_FWD));   // zero weights
+  ok(leat_program_run(program, LEAT_SECTIONS_FWD));  // zero weights
   ok(leat_program_read(program, PEF_DEMO_Y, t.y, 4 * 20 * 4));
   for (int i = 0; i < 80; i++) assert_true(t.y[i] == 0);
   ok(leat_program_write(program, PEF_DEMO_W, t.w, 8 * 20 * 4));
@@ -130,7 +127,8 @@ static void test_prepare_follows_write(void **state) {
 static void expect_error(leat_status_t status, int code, const char *part) {
   assert_non_null(status);
   assert_int_equal(leat_status_code(status), code);
-  if (strstr(leat_status_message(status), part) == NULL) fail_msg("\"%s\" lacks \"%s\"", leat_status_message(status), part);
+  if (strstr(leat_status_message(status), part) == NULL)
+    fail_msg("\"%s\" lacks \"%s\"", leat_status_message(status), part);
   leat_status_free(status);
 }
 

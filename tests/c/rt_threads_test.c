@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The thread pool: every worker runs a job once, barriers order writes, a child of fork gets its own threads. Meant to
 // be run under the thread sanitizer as well.
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
+#include "check.h"
 #include "rt/threads.h"
 
 enum { WORKERS = 4, ROUNDS = 200 };
@@ -17,7 +14,7 @@ enum { WORKERS = 4, ROUNDS = 200 };
 typedef struct counters_s {
   leat_rt_threads_t *pool;
   uint32_t workers;
-  uint64_t value[WORKERS][8];   // one cache line each; written by its worker alone
+  uint64_t value[WORKERS][8];  // one cache line each; written by its worker alone
   uint64_t failures[WORKERS];
 } counters_t;
 
@@ -58,7 +55,7 @@ static void test_wakes_from_sleep(void **state) {
   leat_rt_threads_t *pool;
   assert_null(leat_rt_threads_create(WORKERS, &pool));
   for (int i = 0; i < 3; i++) {
-    nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);   // long enough for the workers to sleep
+    nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);  // long enough for the workers to sleep
     assert_int_equal(run_rounds(pool, 1), 0);
   }
   leat_rt_threads_destroy(pool);
@@ -87,7 +84,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_rounds),
       cmocka_unit_test(test_wakes_from_sleep),
-#ifndef __SANITIZE_THREAD__   // it does not support threads after a fork
+#ifndef __SANITIZE_THREAD__  // it does not support threads after a fork
       cmocka_unit_test(test_fork),
 #endif
   };
