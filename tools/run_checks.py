@@ -84,8 +84,9 @@ def count_cmocka(folder):
     return total
 
 
-def c_tests(suite, folder, *, setup=(), compiler="gcc", wrapper=None, env=None):
-    """Builds everything into `folder` with `setup` options and runs the C tests there. One more check: the build."""
+def c_tests(suite, folder, *, setup=(), compiler="gcc", under=(), env=None):
+    """Builds everything into `folder` with `setup` options and runs the C tests there, by the command `under` if given.
+    One more check: the build."""
     folder = ROOT / "build" / folder
     if not (folder / "build.ninja").exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -96,9 +97,8 @@ def c_tests(suite, folder, *, setup=(), compiler="gcc", wrapper=None, env=None):
         return built
     log = folder / "meson-logs" / "testlog.json"
     log.unlink(missing_ok=True)
-    wrapped = ("--wrapper", wrapper) if wrapper else ()
-    suite.run("meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs", "-t", "10", "--num-processes", "2",
-              *wrapped, env=env)
+    suite.run(*under, "meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs", "-t", "10",
+              "--num-processes", "2", env=env)
     built.add(count_cmocka(folder))
     return built
 
@@ -115,7 +115,7 @@ def asan(suite):
 
 def tsan(suite):
     # Address randomisation off: gcc's ThreadSanitizer does not know the layouts of newer kernels.
-    return c_tests(suite, "tsan", setup=["-Db_sanitize=thread", "-Dpython=disabled"], wrapper="setarch -R",
+    return c_tests(suite, "tsan", setup=["-Db_sanitize=thread", "-Dpython=disabled"], under=["setarch", "-R"],
                    env={"TSAN_OPTIONS": "halt_on_error=1"})
 
 

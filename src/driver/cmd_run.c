@@ -25,8 +25,8 @@ static const leat_cmd_option_t option_table[] = {
      offsetof(run_options_t, sections)},
     {"--set", "NAME=NUMBER", "set a hyperparameter", LEAT_CMD_LIST, offsetof(run_options_t, settings)},
     {"--steps", "N", "run so many times (1)", LEAT_CMD_COUNT, offsetof(run_options_t, steps)},
-    {"--threads", "N", "use so many threads (what affinity and quota allow)", LEAT_CMD_COUNT,
-     offsetof(run_options_t, threads)},
+    {"--threads", "N", "use so many threads (LEAT_NUM_THREADS, OMP_NUM_THREADS, what the machine allows)",
+     LEAT_CMD_COUNT, offsetof(run_options_t, threads)},
     {"--isa", "LEVEL", "use no more than portable, avx2 or avx512", LEAT_CMD_TEXT, offsetof(run_options_t, isa)},
     {"--profile", NULL, "time every section", LEAT_CMD_FLAG, offsetof(run_options_t, profile)},
     {"--json", NULL, "report as one JSON object", LEAT_CMD_FLAG, offsetof(run_options_t, json)},
@@ -262,10 +262,27 @@ static leat_status_t run_loaded(leat_program_t *program, const leat_pef_t *pef, 
   return status;
 }
 
+// --threads, else LEAT_NUM_THREADS, else OMP_NUM_THREADS, else 0: what the machine allows.
+static leat_status_t choose_threads(uint32_t asked, uint32_t *out_count) {
+  static const char *const variables[] = {"LEAT_NUM_THREADS", "OMP_NUM_THREADS"};
+  *out_count = asked;
+  for (size_t i = 0; i < sizeof variables / sizeof *variables && *out_count == 0; ++i) {
+    const char *text = getenv(variables[i]);
+    if (!text || !*text) continue;
+    char *end;
+    const unsigned long count = strtoul(text, &end, 10);
+    // OpenMP's variable may hold a list, one count a nesting level: the first counts.
+    if (end == text || (*end && *end != ',') || count == 0 || count > UINT32_MAX)
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s is '%s', not a number of threads", variables[i], text);
+    *out_count = (uint32_t)count;
+  }
+  return NULL;
+}
+
 static leat_status_t run(const void *opaque, const char *const *operands) {
   const run_options_t *options = opaque;
   leat_load_options_t load = leat_load_options_default();
-  load.thread_count = options->threads;
+  LEAT_TRY(choose_threads(options->threads, &load.thread_count));
   load.isa = options->isa;
   load.profile = options->profile;
   leat_program_t *program = NULL;
