@@ -243,6 +243,66 @@ static void test_fixed_point(void **state) {
   leat_graph_destroy(graph);
 }
 
+// relu(x) has one reader, the pooling; relu(z) has two, so it must stay where it is.
+static const char pooled_network[] =
+    "leat.graph 1\n"
+    "%0 = symbol() {kind=\"input\", name=\"x\", requires_grad=1} : f64[1,2,4,4]\n"
+    "%1 = symbol() {kind=\"input\", name=\"z\", requires_grad=1} : f64[1,2,4,4]\n"
+    "%2 = relu(%0) : f64[1,2,4,4]\n"
+    "%3 = max_pool(%2) {window=[2,2], stride=[2,2], padding=[0,0], dilation=[1,1], ceil_mode=0} : f64[1,2,2,2]\n"
+    "%4 = relu(%1) : f64[1,2,4,4]\n"
+    "%5 = max_pool(%4) {window=[2,2], stride=[2,2], padding=[0,0], dilation=[1,1], ceil_mode=0} : f64[1,2,2,2]\n"
+    "%6 = mul(%3, %5) : f64[1,2,2,2]\n"
+    "%7 = sum(%4) {dims=[]} : f64[]\n"
+    "%8 = add(%6, %7) : f64[1,2,2,2]\n"
+    "output(%8) {name=\"y\", seed=\"symbol\"}\n";
+
+static uint32_t pools_of_relu(const leat_graph_t *graph) {
+  uint32_t count = 0;
+  for (leat_op_id_t id = 0; id < graph->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(graph, id);
+    if (op->kind != LEAT_TRACED_MAX_POOL) continue;
+    leat_value_id_t x = leat_op_input(graph, op, 0);
+    count += leat_graph_op(graph, leat_graph_value(graph, x)->op)->kind == LEAT_TRACED_RELU;
+  }
+  return count;
+}
+
+// The result and the gradients keep their bits when pooling goes first.
+static void test_pool_first(void **state) {
+  (void)state;
+  const bench_op_t numbers = {"", "", -1, 1};
+  char *text;
+  leat_graph_t *graph = parsed(pooled_network), *plain, *pooled;
+  leat_eval_t *expected, *actual;
+  assert_int_equal(pools_of_relu(graph), 2);
+  graph = run(leat_opt_pool_first, graph);
+  assert_int_equal(pools_of_relu(graph), 1);
+  assert_ok(leat_graph_print(graph, &text));
+  assert_ok(bench_lower(pooled_network, &plain));
+  assert_ok(bench_lower(text, &pooled));
+  assert_ok(leat_eval_create(plain, &expected));
+  assert_ok(leat_eval_create(pooled, &actual));
+  assert_ok(bench_fill(expected, plain, &numbers));
+  assert_ok(bench_fill(actual, pooled, &numbers));
+  assert_ok(leat_eval_run(expected));
+  assert_ok(leat_eval_run(actual));
+  static const char *const stored[] = {"y", "x__grad", "z__grad"};
+  for (size_t i = 0; i < sizeof stored / sizeof stored[0]; i++) {
+    double a[32], b[32];
+    size_t bytes = i == 0 ? 8 * sizeof a[0] : sizeof a;
+    assert_ok(leat_eval_get(expected, stored[i], a, bytes));
+    assert_ok(leat_eval_get(actual, stored[i], b, bytes));
+    assert_memory_equal(a, b, bytes);
+  }
+  leat_eval_destroy(expected);
+  leat_eval_destroy(actual);
+  leat_graph_destroy(plain);
+  leat_graph_destroy(pooled);
+  leat_graph_destroy(graph);
+  leat_string_free(text);
+}
+
 // Every allocation of every pass fails once: a clean status each time.
 static void test_out_of_memory(void **state) {
   (void)state;
@@ -272,6 +332,7 @@ int main(void) {
       cmocka_unit_test(test_rules),
       cmocka_unit_test(test_network),
       cmocka_unit_test(test_fixed_point),
+      cmocka_unit_test(test_pool_first),
       cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
