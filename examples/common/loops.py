@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from sambaflow import samba
 
 from .data import batches_in_order, load_split, shuffled_batches
@@ -67,22 +68,23 @@ def _save(args, model, optimizer, epoch):
     return path
 
 
-def _forward(args, model, images, labels, shape):
-    loss, logits = samba.session.run(
+def _logits(model, images, labels, shape):
+    """Forward sections only. A last batch that is smaller than the PEF's gives as many rows as it has."""
+    _, logits = samba.session.run(
         input_tensors=as_inputs(images, labels, shape),
         output_tensors=model.output_tensors,
         section_types=["fwd"],
     )
-    return samba.to_torch(loss), samba.to_torch(logits)
+    return samba.to_torch(logits)
 
 
 def evaluate(args, model, data, shape):
-    """Accuracy in per cent and mean loss over `data`. Forward sections only: weights stay as they are."""
+    """Accuracy in per cent and mean loss over `data`; weights stay as they are."""
     correct, loss_sum = 0, 0.0
     for images, labels in batches_in_order(data, args.batch_size):
-        loss, logits = _forward(args, model, images, labels, shape)
+        logits = _logits(model, images, labels, shape)
         correct += int((logits.argmax(dim=1) == labels).sum())
-        loss_sum += float(loss) * len(labels)
+        loss_sum += float(F.cross_entropy(logits, labels, reduction="sum"))
     return 100.0 * correct / len(data), loss_sum / len(data)
 
 
@@ -99,8 +101,7 @@ def infer(args, model, shape):
     pieces = []
     batches = batches_in_order(data, args.batch_size)
     for images, _ in progress(batches, -(-len(data) // args.batch_size), "inference"):
-        _, logits = _forward(args, model, images, placeholder[: len(images)], shape)
-        pieces.append(logits.detach().float())
+        pieces.append(_logits(model, images, placeholder[: len(images)], shape))
     logits = torch.cat(pieces)
     predictions = logits.argmax(dim=1)
     accuracy = 100.0 * float((predictions == data.labels).double().mean())

@@ -15,6 +15,7 @@ import models
 import numpy as np
 import pytest
 import torch
+from common.files import save_checkpoint
 from sambaflow import samba
 from support import EXAMPLES, ROOT, Native, leat_command, run_python, same_bits
 
@@ -107,7 +108,8 @@ def inferred(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inference")
     at_work = models.traced("lenet", folder, inference=True)
     images, labels = models.random_batch(32, at_work.image_shape, seed=5)
-    torch.save(at_work.reference.state_dict(), folder / "weights.pt")
+    optimizer = torch.optim.SGD(at_work.reference.parameters(), lr=0.1)
+    save_checkpoint(folder / "weights.pt", at_work.reference, optimizer, epoch=1)
     loss, logits = at_work.step(images, labels, section_types=["fwd"])
     np.save(folder / "image.npy", images.numpy())
     np.save(folder / "label.npy", labels.numpy())
