@@ -75,6 +75,9 @@ static leat_status_t check_header(const pef_container_t *file) {
               "format version %u.%u, but this library reads up to %u.x: update the library, or compile again with it",
               header->version_major, header->version_minor, PEF_VERSION_MAJOR);
   }
+  for (size_t i = 0; i < sizeof header->reserved; ++i) {
+    if (header->reserved[i] != 0) return leat_pef_corrupt("header: reserved bytes are not zero");
+  }
   if (header->version_major == 0) return leat_pef_corrupt("header: format version 0 does not exist");
   if (header->file_bytes != file->bytes) {
     return leat_pef_corrupt("header states %llu bytes, the file has %zu", (unsigned long long)header->file_bytes,
@@ -114,6 +117,14 @@ static leat_status_t check_segment(const pef_container_t *file, const pef_segmen
   return NULL;
 }
 
+// What no checksum covers holds zeros, so that no byte of a file can change unseen.
+static leat_status_t check_gap(const pef_container_t *file, uint64_t begin, uint64_t end) {
+  for (uint64_t at = begin; at < end; ++at) {
+    if (file->data[at] != 0) return leat_pef_corrupt("byte %llu between segments is not zero", (unsigned long long)at);
+  }
+  return NULL;
+}
+
 static leat_status_t check_segments(pef_container_t *file) {
   const pef_header_t *header = (const pef_header_t *)file->data;
   const pef_segment_t *table = (const pef_segment_t *)(header + 1);
@@ -124,10 +135,12 @@ static leat_status_t check_segments(pef_container_t *file) {
     const char *name = segment->kind < KIND_END ? segment_facts[segment->kind].name : "unknown kind";
     if (segment->kind <= last_kind) return leat_pef_corrupt("segment %u (%s) is out of order", i, name);
     LEAT_TRY(leat_status_annotate(check_segment(file, segment, end), "segment %u (%s)", i, name ? name : "?"));
+    LEAT_TRY(check_gap(file, end, segment->offset));
     last_kind = segment->kind;
     end = segment->offset + segment->bytes;
     if (segment->kind < KIND_END) file->segments[segment->kind] = segment;
   }
+  LEAT_TRY(check_gap(file, end, file->bytes));
   for (uint32_t kind = PEF_SEGMENT_STRINGS; kind < KIND_END; ++kind) {
     if (file->segments[kind] == NULL) return leat_pef_corrupt("segment '%s' is missing", segment_facts[kind].name);
   }
