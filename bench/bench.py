@@ -17,7 +17,7 @@ import sys
 import time
 
 from machine import environment, fma_peak
-from peers import OPENBLAS_CORES, SETTINGS, thread_settings
+from peers import CANDIDATES, SETTINGS, thread_settings
 from rows import ROOT, ROWS
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -64,18 +64,19 @@ class Process:
         self.log.close()
 
 
-def best_openblas_core(threads):
-    """The core type under which OpenBLAS is fastest here."""
-    found = {}
-    for core in OPENBLAS_CORES:
-        process = Process("openblas", threads, OPENBLAS_CORETYPE=core)
+def best_settings(peer, threads):
+    """Of the candidates for the environment of `peer`, the one under which its probe row is fastest here."""
+    row, candidates = CANDIDATES[peer]
+    found = []
+    for settings in candidates if threads > 1 or peer == "openblas" else candidates[:1]:
+        process = Process(peer, threads, **settings)
         try:
-            found[core] = min(process.ask(prepare="gemm-1024x1024x1024")["variants"].values())
+            found.append((min(process.ask(prepare=row)["variants"].values()), settings))
         except PeerError:
             pass
         finally:
             process.close()
-    return min(found, key=found.get)
+    return min(found, key=lambda one: one[0])[1] if found else {}
 
 
 def measure(row, processes, rounds, seconds):
@@ -110,9 +111,11 @@ def _to_measure(peer, answer):
 def bench_rows(rows, threads, rounds, peaks, report):
     """Measures `rows` with `threads` threads and prints each as it is done. The peak is looked for before every row."""
     peers = {peer for row in rows for peer in (GEMM_PEERS if row.kind == "gemm" else MODEL_PEERS)}
-    settings = {}
-    if "openblas" in peers:
-        settings["openblas"] = {"OPENBLAS_CORETYPE": best_openblas_core(threads)}
+    settings = {peer: best_settings(peer, threads) for peer in CANDIDATES if peer in peers}
+    if "eager" in settings:
+        settings["compile"] = settings["eager"]
+    for peer, chosen in settings.items():
+        print(f"  {peer}: {' '.join(f'{name}={value}' for name, value in chosen.items()) or 'no more set'}")
     processes = {peer: Process(peer, threads, **settings.get(peer, {})) for peer in SETTINGS if peer in peers}
     try:
         for row in rows:

@@ -13,24 +13,31 @@ from functools import partial
 from rows import batch_of, build_model
 
 HYPER = {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.0}
-# Variables of the peer's process, besides the number of threads. OpenMP workers that spin answer fastest; a peer that
-# is not measured is stopped, so they cost nobody else. OpenBLAS's own guess of the core is one of the candidates.
-OPENMP = {"OMP_WAIT_POLICY": "active", "OMP_DYNAMIC": "false"}
+# Variables of the peer's process, besides the number of threads.
 SETTINGS = {
     "leat": {},
-    "eager": OPENMP,
-    "compile": {**OPENMP, "TORCHINDUCTOR_FX_GRAPH_CACHE": "1"},
+    "eager": {"OMP_DYNAMIC": "false"},
+    "compile": {"OMP_DYNAMIC": "false", "TORCHINDUCTOR_FX_GRAPH_CACHE": "1"},
     "openblas": {},
 }
-OPENBLAS_CORES = ("", "Zen", "Haswell", "SkylakeX", "Cooperlake", "SapphireRapids")
+# Settings whose effect depends on the machine: (row to try them on, candidates). OpenMP workers that spin answer
+# fastest where nothing else runs (a peer that is not measured is stopped); OpenBLAS may guess the core wrongly.
+CANDIDATES = {
+    "eager": (
+        "resffn-32-training",
+        [{}, {"OMP_WAIT_POLICY": "active", "OMP_PROC_BIND": "true"}, {"OMP_WAIT_POLICY": "active"}],
+    ),
+    "openblas": (
+        "gemm-1024x1024x1024",
+        [{"OPENBLAS_CORETYPE": core} for core in ("", "Zen", "Haswell", "SkylakeX", "Cooperlake", "SapphireRapids")],
+    ),
+}
 
 
 def thread_settings(peer, threads):
     """Environment of a worker of `peer` with `threads` threads."""
     names = {"leat": ["LEAT_NUM_THREADS"], "openblas": ["OPENBLAS_NUM_THREADS"]}
     count = {name: str(threads) for name in names.get(peer, ["OMP_NUM_THREADS", "MKL_NUM_THREADS"])}
-    if SETTINGS[peer].get("OMP_WAIT_POLICY") and threads > 1:
-        count["OMP_PROC_BIND"] = "true"
     if peer == "leat":
         count["OMP_NUM_THREADS"] = "1"  # PyTorch only holds its tensors
     return {**SETTINGS[peer], **count}

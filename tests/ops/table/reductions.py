@@ -63,6 +63,7 @@ for _name in ("var", "std"):
     for _shape, _dim, _keepdim in DIMS[2:]:
         _new.add(_bind(spread(_function, 1), _dim, _keepdim), A(*_shape))
     _new.add(_bind(spread(_function, 0), 1, False), A(4, 7))
+    _new.add(_bind(spread(_function, 1), 1, True), A(2, 7, 1))
     _new.add_layouts(_bind(spread(_function, 1), 1, False), A(6, 10))
 
 _norm = row("norm", "composite", "bfloat16")
