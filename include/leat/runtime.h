@@ -15,10 +15,10 @@
 typedef struct leat_program_s leat_program_t;
 
 typedef struct leat_load_options_s {
-  uint32_t struct_bytes;   // sizeof(leat_load_options_t)
-  uint32_t thread_count;   // 0: what affinity mask and cgroup quota allow
-  const char *isa;         // "portable", "avx2", "avx512" caps the kernels; NULL: what the CPU has
-  uint32_t profile;        // 1: time every section
+  uint32_t struct_bytes;  // sizeof(leat_load_options_t)
+  uint32_t thread_count;  // 0: what affinity mask and cgroup quota allow
+  const char *isa;        // "portable", "avx2", "avx512" caps the kernels; NULL: what the CPU has
+  uint32_t profile;       // 1: time every section
 } leat_load_options_t;
 
 leat_load_options_t leat_load_options_default(void);
@@ -28,20 +28,34 @@ leat_status_t leat_program_load(const char *path, const leat_load_options_t *opt
 void leat_program_destroy(leat_program_t *program);
 
 enum {  // ORDER: the same numbers as in pef_format.h
-  LEAT_SYMBOL_INPUT = 0, LEAT_SYMBOL_OUTPUT = 1, LEAT_SYMBOL_PARAMETER = 2, LEAT_SYMBOL_BUFFER = 3,
-  LEAT_SYMBOL_GRADIENT = 4, LEAT_SYMBOL_STATE = 5, LEAT_SYMBOL_HYPERPARAMETER = 6, LEAT_SYMBOL_SEED = 7,
+  LEAT_SYMBOL_INPUT = 0,
+  LEAT_SYMBOL_OUTPUT = 1,
+  LEAT_SYMBOL_PARAMETER = 2,
+  LEAT_SYMBOL_BUFFER = 3,
+  LEAT_SYMBOL_GRADIENT = 4,
+  LEAT_SYMBOL_STATE = 5,
+  LEAT_SYMBOL_HYPERPARAMETER = 6,
+  LEAT_SYMBOL_SEED = 7,
   LEAT_SYMBOL_INTERNAL = 8
 };
 enum {  // ORDER: the same numbers as in ir/dtype.def and pef_format.h
-  LEAT_DTYPE_F32 = 0, LEAT_DTYPE_F64 = 1, LEAT_DTYPE_BF16 = 2, LEAT_DTYPE_F16 = 3, LEAT_DTYPE_I8 = 4,
-  LEAT_DTYPE_U8 = 5, LEAT_DTYPE_I16 = 6, LEAT_DTYPE_I32 = 7, LEAT_DTYPE_I64 = 8, LEAT_DTYPE_BOOL = 9
+  LEAT_DTYPE_F32 = 0,
+  LEAT_DTYPE_F64 = 1,
+  LEAT_DTYPE_BF16 = 2,
+  LEAT_DTYPE_F16 = 3,
+  LEAT_DTYPE_I8 = 4,
+  LEAT_DTYPE_U8 = 5,
+  LEAT_DTYPE_I16 = 6,
+  LEAT_DTYPE_I32 = 7,
+  LEAT_DTYPE_I64 = 8,
+  LEAT_DTYPE_BOOL = 9
 };
 enum { LEAT_MAX_RANK = 8 };
 
 typedef struct leat_symbol_info_s {
-  const char *name;       // borrowed while the program lives
-  uint32_t kind;          // LEAT_SYMBOL_*
-  uint32_t dtype;         // LEAT_DTYPE_*
+  const char *name;  // borrowed while the program lives
+  uint32_t kind;     // LEAT_SYMBOL_*
+  uint32_t dtype;    // LEAT_DTYPE_*
   uint32_t rank;
   int64_t dims[LEAT_MAX_RANK];
   size_t data_bytes;
@@ -68,8 +82,13 @@ leat_status_t leat_program_load_weights(leat_program_t *program, const char *pat
 void leat_program_enable_outputs(leat_program_t *program, uint64_t mask);
 
 enum {  // section types, as bits; ORDER: bit n is section type n of pef_format.h
-  LEAT_SECTIONS_FWD = 1, LEAT_SECTIONS_BCKWD = 2, LEAT_SECTIONS_GRADNORM = 4, LEAT_SECTIONS_OPT = 8,
-  LEAT_SECTIONS_REDUCE = 16, LEAT_SECTIONS_GATHER = 32, LEAT_SECTIONS_ALL = 63
+  LEAT_SECTIONS_FWD = 1,
+  LEAT_SECTIONS_BCKWD = 2,
+  LEAT_SECTIONS_GRADNORM = 4,
+  LEAT_SECTIONS_OPT = 8,
+  LEAT_SECTIONS_REDUCE = 16,
+  LEAT_SECTIONS_GATHER = 32,
+  LEAT_SECTIONS_ALL = 63
 };
 // Runs the sections whose type is in `types`, in file order. LEAT_INVALID_ARGUMENT if the file has none of them.
 leat_status_t leat_program_run(leat_program_t *program, uint32_t types);

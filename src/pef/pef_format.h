@@ -35,31 +35,31 @@
 
 #include <stdint.h>
 
-#define PEF_MAGIC "LEATPEF"          // 8 bytes with the NUL
+#define PEF_MAGIC "LEATPEF"  // 8 bytes with the NUL
 #define PEF_VERSION_MAJOR 1u
 #define PEF_VERSION_MINOR 0u
 #define PEF_ENDIAN_MARK 0x01020304u
-#define PEF_FLOAT_MARK 370.5         // f64: catches foreign float formats
+#define PEF_FLOAT_MARK 370.5  // f64: catches foreign float formats
 #define PEF_ALIGN 64u
 #define PEF_MAX_RANK 8u
 #define PEF_NO_ROW_DIM 0xffu
 #define PEF_NONE 0xffffffffu
-#define PEF_MAX_REGISTERS 64u        // strip registers of a MAP stage
+#define PEF_MAX_REGISTERS 64u  // strip registers of a MAP stage
 #define PEF_MAX_ARGUMENTS 4096u
-#define PEF_MAX_OPERANDS 64u         // per stage
+#define PEF_MAX_OPERANDS 64u  // per stage
 
-enum pef_segment_kind {              // ORDER: file numbers; append only
-  PEF_SEGMENT_STRINGS = 1,           // NUL-terminated UTF-8, offset 0 is ""
-  PEF_SEGMENT_SYMBOLS = 2,           // pef_symbol_t[]
-  PEF_SEGMENT_CALLS = 3,             // pef_call_t[]
-  PEF_SEGMENT_ARGUMENTS = 4,         // pef_argument_t[]
-  PEF_SEGMENT_BODIES = 5,            // pef_body_t[]
-  PEF_SEGMENT_STAGES = 6,            // pef_stage_t[]
-  PEF_SEGMENT_OPERANDS = 7,          // pef_operand_t[]
-  PEF_SEGMENT_INSTRUCTIONS = 8,      // pef_instruction_t[]
-  PEF_SEGMENT_CONSTANTS = 9,         // bytes
-  PEF_SEGMENT_METADATA = 10,         // JSON object, keys sorted, no NUL at the end
-  PEF_SEGMENT_INFO = 11,             // pef_info_t, exactly one
+enum pef_segment_kind {          // ORDER: file numbers; append only
+  PEF_SEGMENT_STRINGS = 1,       // NUL-terminated UTF-8, offset 0 is ""
+  PEF_SEGMENT_SYMBOLS = 2,       // pef_symbol_t[]
+  PEF_SEGMENT_CALLS = 3,         // pef_call_t[]
+  PEF_SEGMENT_ARGUMENTS = 4,     // pef_argument_t[]
+  PEF_SEGMENT_BODIES = 5,        // pef_body_t[]
+  PEF_SEGMENT_STAGES = 6,        // pef_stage_t[]
+  PEF_SEGMENT_OPERANDS = 7,      // pef_operand_t[]
+  PEF_SEGMENT_INSTRUCTIONS = 8,  // pef_instruction_t[]
+  PEF_SEGMENT_CONSTANTS = 9,     // bytes
+  PEF_SEGMENT_METADATA = 10,     // JSON object, keys sorted, no NUL at the end
+  PEF_SEGMENT_INFO = 11,         // pef_info_t, exactly one
 };
 
 typedef struct pef_header_s {
@@ -68,85 +68,106 @@ typedef struct pef_header_s {
   uint32_t endian_mark, segment_count;
   double float_mark;
   uint64_t file_bytes;
-  uint64_t table_hash;               // XXH3-64 of the segment table
+  uint64_t table_hash;  // XXH3-64 of the segment table
   uint8_t reserved[16];
-} pef_header_t;                      // 64 bytes
+} pef_header_t;  // 64 bytes
 
 typedef struct pef_segment_s {
-  uint32_t kind, record_bytes;       // record_bytes: size of one record as the writer knew it; 1 for byte segments
-  uint64_t offset, bytes, hash;      // XXH3-64 of the segment's bytes
-} pef_segment_t;                     // 32 bytes
+  uint32_t kind, record_bytes;   // record_bytes: size of one record as the writer knew it; 1 for byte segments
+  uint64_t offset, bytes, hash;  // XXH3-64 of the segment's bytes
+} pef_segment_t;                 // 32 bytes
 
 typedef struct pef_info_s {
-  uint64_t fingerprint[3];           // forward, seeds, optimizers
-  uint64_t arena_bytes;              // temporaries and values between sections; symbols not counted
-  uint64_t scratch_bytes;            // tile scratch per thread: maximum over bodies
-  uint64_t peak_bytes;               // arena + symbols + constants
-  uint32_t arch;                     // string
+  uint64_t fingerprint[3];  // forward, seeds, optimizers
+  uint64_t arena_bytes;     // temporaries and values between sections; symbols not counted
+  uint64_t scratch_bytes;   // tile scratch per thread: maximum over bodies
+  uint64_t peak_bytes;      // arena + symbols + constants
+  uint32_t arch;            // string
   uint32_t optim_level;
   uint32_t inference;
-  uint32_t compiler;                 // string: version of the compiler
-  double run_flops, run_bytes;       // of one run of all sections
-} pef_info_t;                        // 80 bytes
+  uint32_t compiler;            // string: version of the compiler
+  double run_flops, run_bytes;  // of one run of all sections
+} pef_info_t;                   // 80 bytes
 
-enum pef_dtype {                     // ORDER: = src/ir/dtype.def
-  PEF_F32 = 0, PEF_F64 = 1, PEF_BF16 = 2, PEF_F16 = 3, PEF_I8 = 4, PEF_U8 = 5, PEF_I16 = 6, PEF_I32 = 7, PEF_I64 = 8,
-  PEF_BOOL = 9, PEF_DTYPE_COUNT
+enum pef_dtype {  // ORDER: = src/ir/dtype.def
+  PEF_F32 = 0,
+  PEF_F64 = 1,
+  PEF_BF16 = 2,
+  PEF_F16 = 3,
+  PEF_I8 = 4,
+  PEF_U8 = 5,
+  PEF_I16 = 6,
+  PEF_I32 = 7,
+  PEF_I64 = 8,
+  PEF_BOOL = 9,
+  PEF_DTYPE_COUNT
 };
 
 enum pef_symbol_kind {
-  PEF_SYMBOL_INPUT = 0, PEF_SYMBOL_OUTPUT = 1, PEF_SYMBOL_PARAMETER = 2, PEF_SYMBOL_BUFFER = 3, PEF_SYMBOL_GRADIENT = 4,
-  PEF_SYMBOL_STATE = 5, PEF_SYMBOL_HYPERPARAMETER = 6, PEF_SYMBOL_SEED = 7, PEF_SYMBOL_INTERNAL = 8,
+  PEF_SYMBOL_INPUT = 0,
+  PEF_SYMBOL_OUTPUT = 1,
+  PEF_SYMBOL_PARAMETER = 2,
+  PEF_SYMBOL_BUFFER = 3,
+  PEF_SYMBOL_GRADIENT = 4,
+  PEF_SYMBOL_STATE = 5,
+  PEF_SYMBOL_HYPERPARAMETER = 6,
+  PEF_SYMBOL_SEED = 7,
+  PEF_SYMBOL_INTERNAL = 8,
   PEF_SYMBOL_KIND_COUNT
 };
 
 typedef struct pef_symbol_s {
-  uint32_t name;                     // string, unique
+  uint32_t name;  // string, unique
   uint8_t kind, dtype, rank, reserved0;
-  uint32_t of;                       // gradient, state, seed: the symbol it belongs to, else PEF_NONE
+  uint32_t of;  // gradient, state, seed: the symbol it belongs to, else PEF_NONE
   uint32_t reserved1;
-  uint64_t bytes;                    // elements * dtype size; row-major, contiguous, 64-byte aligned
-  uint64_t init;                     // f64 bits: every element at load (hyperparameters: the default)
+  uint64_t bytes;  // elements * dtype size; row-major, contiguous, 64-byte aligned
+  uint64_t init;   // f64 bits: every element at load (hyperparameters: the default)
   int64_t dims[8];
-} pef_symbol_t;                      // 96 bytes
+} pef_symbol_t;  // 96 bytes
 
-enum pef_section_type {              // ORDER: = leat_section_type_t
-  PEF_FWD = 0, PEF_BCKWD = 1, PEF_GRADNORM = 2, PEF_OPT = 3, PEF_REDUCE = 4, PEF_GATHER = 5,
-  PEF_PREPARE = 6,                   // depends on parameters, buffers and constants only: run before the first other
-                                     // section after any of them changed (write, load, an OPT section)
+enum pef_section_type {  // ORDER: = leat_section_type_t
+  PEF_FWD = 0,
+  PEF_BCKWD = 1,
+  PEF_GRADNORM = 2,
+  PEF_OPT = 3,
+  PEF_REDUCE = 4,
+  PEF_GATHER = 5,
+  PEF_PREPARE = 6,  // depends on parameters, buffers and constants only: run before the first other
+                    // section after any of them changed (write, load, an OPT section)
   PEF_TYPE_COUNT
 };
 
 enum pef_place_kind { PEF_PLACE_ARENA = 0, PEF_PLACE_SYMBOL = 1, PEF_PLACE_CONSTANT = 2 };
 
 typedef struct pef_argument_s {
-  uint32_t kind;                     // pef_place_kind
-  uint32_t symbol;                   // PLACE_SYMBOL: index; else 0
-  uint64_t offset;                   // bytes into the arena, the symbol or the constants; multiple of the dtype size
-  uint64_t bytes;                    // bytes that may be touched from there
-} pef_argument_t;                    // 24 bytes
+  uint32_t kind;    // pef_place_kind
+  uint32_t symbol;  // PLACE_SYMBOL: index; else 0
+  uint64_t offset;  // bytes into the arena, the symbol or the constants; multiple of the dtype size
+  uint64_t bytes;   // bytes that may be touched from there
+} pef_argument_t;   // 24 bytes
 
 typedef struct pef_call_s {
-  uint8_t type;                      // pef_section_type
-  uint8_t barrier;                   // 1: all earlier calls must have ended before this one starts
+  uint8_t type;     // pef_section_type
+  uint8_t barrier;  // 1: all earlier calls must have ended before this one starts
   uint16_t reserved0;
   uint32_t body;
   uint32_t argument_first, argument_count;
-  uint32_t name;                     // string: for reports
-  uint32_t why;                      // string: why the section was cut here
-  double flops, bytes;               // cost estimate
-} pef_call_t;                        // 40 bytes
+  uint32_t name;        // string: for reports
+  uint32_t why;         // string: why the section was cut here
+  double flops, bytes;  // cost estimate
+} pef_call_t;           // 40 bytes
 
 typedef struct pef_body_s {
   uint32_t stage_first, stage_count;
   uint32_t argument_count;
-  uint32_t tile_quantum;             // tiles should start at multiples of this many rows
+  uint32_t tile_quantum;  // tiles should start at multiples of this many rows
   uint64_t row_count;
-  uint64_t tile_rows_max;            // scratch offsets are laid out for this many rows
-  uint64_t scratch_bytes;            // tile buffers for tile_rows_max rows
-} pef_body_t;                        // 40 bytes
+  uint64_t tile_rows_max;  // scratch offsets are laid out for this many rows
+  uint64_t scratch_bytes;  // tile buffers for tile_rows_max rows
+} pef_body_t;              // 40 bytes
 
-enum pef_stage_kind {                // ORDER: file numbers; append only
+enum pef_stage_kind {  // ORDER: file numbers; append only
   PEF_STAGE_MAP = 0,
   PEF_STAGE_REDUCE = 1,
   PEF_STAGE_SCAN = 2,
@@ -162,9 +183,17 @@ enum pef_stage_kind {                // ORDER: file numbers; append only
   PEF_STAGE_COUNT
 };
 
-enum pef_fn {                        // functions of REDUCE, SCAN, POOL*, SCATTER, RANDOM
-  PEF_FN_SUM = 0, PEF_FN_PROD = 1, PEF_FN_MAX = 2, PEF_FN_MIN = 3, PEF_FN_ARGMAX = 4, PEF_FN_ARGMIN = 5,
-  PEF_FN_SET = 6, PEF_FN_UNIFORM = 7, PEF_FN_NORMAL = 8, PEF_FN_COUNT
+enum pef_fn {  // functions of REDUCE, SCAN, POOL*, SCATTER, RANDOM
+  PEF_FN_SUM = 0,
+  PEF_FN_PROD = 1,
+  PEF_FN_MAX = 2,
+  PEF_FN_MIN = 3,
+  PEF_FN_ARGMAX = 4,
+  PEF_FN_ARGMIN = 5,
+  PEF_FN_SET = 6,
+  PEF_FN_UNIFORM = 7,
+  PEF_FN_NORMAL = 8,
+  PEF_FN_COUNT
 };
 
 // Stages, their operands (in this order) and parameters (params[]):
@@ -202,25 +231,25 @@ enum pef_fn {                        // functions of REDUCE, SCAN, POOL*, SCATTE
 //            key = seed, counter = (i / 4, step, stream), word i % 4.
 typedef struct pef_stage_s {
   uint16_t kind;
-  uint8_t fn;                        // pef_fn
-  uint8_t output_bit;                // 0xff: always run; else run only if that output is enabled
-  uint32_t origin;                   // string: "module op source" for messages and profiles
+  uint8_t fn;          // pef_fn
+  uint8_t output_bit;  // 0xff: always run; else run only if that output is enabled
+  uint32_t origin;     // string: "module op source" for messages and profiles
   uint32_t operand_first, operand_count;
   uint32_t instruction_first, instruction_count;
   int64_t params[24];
-} pef_stage_t;                       // 216 bytes
+} pef_stage_t;  // 216 bytes
 
 enum pef_space { PEF_SPACE_NONE = 0, PEF_SPACE_ARGUMENT = 1, PEF_SPACE_SCRATCH = 2 };
 
 typedef struct pef_operand_s {
   uint8_t space, dtype, rank, row_dim;
-  uint16_t slot;                     // ARGUMENT: which argument of the call
+  uint16_t slot;  // ARGUMENT: which argument of the call
   uint16_t reserved0;
-  uint64_t row_mult;                 // extent of row_dim per row; 0 when row_dim is PEF_NO_ROW_DIM
-  uint64_t offset;                   // bytes from the argument's or the scratch block's start
-  int64_t dims[8];                   // extents for the whole body (dims[row_dim] = row_count * row_mult)
-  int64_t strides[8];                // elements; may be 0 or negative (offset then points at element 0)
-} pef_operand_t;                     // 152 bytes
+  uint64_t row_mult;   // extent of row_dim per row; 0 when row_dim is PEF_NO_ROW_DIM
+  uint64_t offset;     // bytes from the argument's or the scratch block's start
+  int64_t dims[8];     // extents for the whole body (dims[row_dim] = row_count * row_mult)
+  int64_t strides[8];  // elements; may be 0 or negative (offset then points at element 0)
+} pef_operand_t;       // 152 bytes
 
 // Strip programs of MAP stages. Registers hold strips of elements in one of three classes: values of f32, bf16, f16 are
 // computed in F32, f64 in F64, integers and bool in I64. A predicate yields 0 or 1 in the class it compares in. All
@@ -228,21 +257,21 @@ typedef struct pef_operand_s {
 enum pef_class { PEF_CLASS_F32 = 0, PEF_CLASS_F64 = 1, PEF_CLASS_I64 = 2 };
 enum pef_instruction_op {
   // 0..255: scalar functions, numbered as in src/ir/scalar.def (CAST does not occur)
-  PEF_OP_LOAD = 256,                 // dst = operand a, converted to class
-  PEF_OP_STORE = 257,                // operand a = register b, converted to the operand's dtype
-  PEF_OP_IMMEDIATE = 258,            // dst = imm (f64 bits, or i64 in class I64)
-  PEF_OP_IOTA = 259,                 // dst = index along dim a of the whole iteration space (class I64, F32 or F64)
-  PEF_OP_CONVERT = 260,              // dst (class) = register b (class c): float->int truncates, int->float rounds
-  PEF_OP_WRAP = 261,                 // dst = register b rounded or wrapped to dtype a (bf16, f16; i8..i32, u8;
-                                     // bool: != 0)
+  PEF_OP_LOAD = 256,       // dst = operand a, converted to class
+  PEF_OP_STORE = 257,      // operand a = register b, converted to the operand's dtype
+  PEF_OP_IMMEDIATE = 258,  // dst = imm (f64 bits, or i64 in class I64)
+  PEF_OP_IOTA = 259,       // dst = index along dim a of the whole iteration space (class I64, F32 or F64)
+  PEF_OP_CONVERT = 260,    // dst (class) = register b (class c): float->int truncates, int->float rounds
+  PEF_OP_WRAP = 261,       // dst = register b rounded or wrapped to dtype a (bf16, f16; i8..i32, u8;
+                           // bool: != 0)
 };
 typedef struct pef_instruction_s {
   uint16_t op;
-  uint8_t class_;                    // pef_class
-  uint8_t dst;                       // register
-  uint16_t a, b, c;                  // registers, operand index, dim, dtype or class: see op
+  uint8_t class_;    // pef_class
+  uint8_t dst;       // register
+  uint16_t a, b, c;  // registers, operand index, dim, dtype or class: see op
   uint16_t reserved0[3];
   uint64_t imm;
-} pef_instruction_t;                 // 24 bytes
+} pef_instruction_t;  // 24 bytes
 
 #endif
