@@ -30,10 +30,10 @@
 #define AS_FLOAT(x) \
   _Generic((x), float : (x), double : f32_odd_from_f64((double)(x)), int64_t : f32_odd_from_i64((int64_t)(x)))
 static inline __attribute__((always_inline, unused)) float f32_odd_from_i64(int64_t x) {
-  // 54 bits suffice for the sticky bit of any rounding to 11 bits.
-  int64_t top = x >> 9 << 9;
-  double d = x == (int64_t)(double)x ? (double)x : (double)(top | (top != x ? 512 : 0));
-  return f32_odd_from_f64(d);
+  // Beyond 53 bits the lowest nine become one sticky bit, far below the last bit of a half.
+  int exact = x >= -(INT64_C(1) << 53) && x <= INT64_C(1) << 53;
+  int64_t top = x & ~INT64_C(511);
+  return f32_odd_from_f64((double)(exact ? x : top | (top != x ? 512 : 0)));
 }
 
 #define DEFINE_CLASS(class_, C, dtype, T)                                                                 \

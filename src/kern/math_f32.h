@@ -63,7 +63,7 @@ VEC_INLINE vf32_t vf32_exp(vf32_t x) { return vf32_select(x == x, vf32_exp_finit
 VEC_INLINE vf32_t vf32_log(vf32_t x) {
   vi32_t tiny = x < 0x1p-126f;
   vf32_t scaled = vf32_select(tiny, x * 0x1p24f, x);
-  vi32_t bits = (vi32_t)scaled - 0x3f3504f3;  // of sqrt(1/2)
+  vi32_t bits = (vi32_t)((vu32_t)scaled - 0x3f3504f3u);  // of sqrt(1/2)
   vf32_t e = __builtin_convertvector((bits >> 23) - (tiny & 24), vf32_t);
   vf32_t f = (vf32_t)((bits & 0x7fffff) + 0x3f3504f3) - 1.0f, z = f * f;
   vf32_t p = VF32_POLY(f, 0.3333333f, -0.24999997f, 0.20000716f, -0.16667803f, 0.14249058f, -0.12425687f, 0.1168542f,

@@ -83,7 +83,7 @@ VEC_INLINE vf64_t vf64_expm1(vf64_t x) {
 VEC_INLINE vf64_t vf64_split(vf64_t x, vf64_t *out_e) {
   vi64_t tiny = x < 0x1p-1022;
   x = vf64_select(tiny, x * 0x1p54, x);
-  vi64_t bits = (vi64_t)x - 0x3fe6a09e667f3bcd;  // of sqrt(1/2)
+  vi64_t bits = (vi64_t)((vu64_t)x - 0x3fe6a09e667f3bcdu);  // of sqrt(1/2)
   vi64_t e = bits >> 52;
   *out_e = __builtin_convertvector(e, vf64_t) - vf64_select(tiny, vf64_splat(54.0), vf64_splat(0.0));
   return (vf64_t)((bits & 0x000fffffffffffff) + 0x3fe6a09e667f3bcd);
