@@ -33,6 +33,3 @@ DOCUMENTED = {
         "conv_transpose2d": ["conv"], "dtype casts": ["to"],
     }.items()
 }  # fmt: skip
-
-# Rows where a dim of size 1 or a 0-d tensor means nothing.
-WITHOUT_SIZE_ONE: set[str] = set()

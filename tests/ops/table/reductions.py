@@ -95,6 +95,7 @@ _layer = row("layer_norm", "composite", "bfloat16")
 for _shape, _normal in (((5,), 1), ((3, 4), 1), ((3, 4), 2), ((2, 3, 5), 1), ((2, 3, 5), 2), ((17, 33), 1), ((4, 512), 1), ((2, 1031), 1)):
     _layer.add(lambda x, w, b: F.layer_norm(x, w.shape, w, b), N(*_shape), P(*_shape[-_normal:]), N(*_shape[-_normal:]))
 _layer.add(lambda x: F.layer_norm(x, (7,)), N(4, 7))
+_layer.add(lambda x, w, b: F.layer_norm(x, (9,), w, b), N(1, 9), P(9), N(9))
 _layer.add(lambda x, w: F.layer_norm(x, (7,), w, None, eps=0.1), N(4, 7), P(7))
 _layer.add_layouts(lambda x, w, b: F.layer_norm(x, (10,), w, b), N(6, 10), P(10), N(10))
 
@@ -102,6 +103,7 @@ _rms = row("rms_norm", "composite", "bfloat16")
 for _shape, _normal in (((5,), 1), ((3, 4), 1), ((3, 4), 2), ((2, 3, 5), 1), ((2, 3, 5), 2), ((17, 33), 1), ((4, 512), 1)):
     _rms.add(lambda x, w: F.rms_norm(x, w.shape, w, eps=1e-5), N(*_shape), P(*_shape[-_normal:]))
 _rms.add(lambda x: F.rms_norm(x, (7,)), N(4, 7))
+_rms.add(lambda x, w: F.rms_norm(x, (9,), w), N(1, 9), P(9))
 _rms.add_layouts(lambda x, w: F.rms_norm(x, (10,), w), N(6, 10), P(10))
 
 _batch = row("batch_norm", "composite")

@@ -99,6 +99,8 @@ for _function, _input in (
 ):
     _to.add(_function, _input, smooth=False, forward_only=True)
 
+_to.add_layouts(lambda x: x.to(torch.bfloat16).float(), N(6, 10), smooth=False)
+
 _clone = row("clone", "exact", "bfloat16", "int64")
 for _shape in SHAPES:
     _clone.add(lambda x: x.clone() * 2, N(*_shape))
