@@ -64,10 +64,10 @@ typedef void tile_t(const leat_kern_taps_t *t, const float *base, const float *w
     tile(rows, vectors, t, base, w, out, last);                                                                 \
   }
 #define EACH_VECTORS(M, rows) M(rows, 1) M(rows, 2) M(rows, 3) M(rows, 4)
-#define EACH_TILE(M)                                                                                                \
-  EACH_VECTORS(M, 1)                                                                                                \
-  EACH_VECTORS(M, 2) EACH_VECTORS(M, 3) EACH_VECTORS(M, 4) EACH_VECTORS(M, 5) EACH_VECTORS(M, 6) EACH_VECTORS(M, 7) \
-      EACH_VECTORS(M, 8)
+#define EACH_TILE(M) \
+  EACH_VECTORS(M, 1) \
+  EACH_VECTORS(M, 2) \
+  EACH_VECTORS(M, 3) EACH_VECTORS(M, 4) EACH_VECTORS(M, 5) EACH_VECTORS(M, 6) EACH_VECTORS(M, 7) EACH_VECTORS(M, 8)
 EACH_TILE(TILE)
 
 #define ENTRY(rows, vectors) tile_##rows##_##vectors,

@@ -329,11 +329,8 @@ static void test_out_of_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_rules),
-      cmocka_unit_test(test_network),
-      cmocka_unit_test(test_fixed_point),
-      cmocka_unit_test(test_pool_first),
-      cmocka_unit_test(test_out_of_memory),
+      cmocka_unit_test(test_rules),      cmocka_unit_test(test_network),       cmocka_unit_test(test_fixed_point),
+      cmocka_unit_test(test_pool_first), cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
