@@ -179,7 +179,6 @@ SUITES = {
     "unit": unit,
     "python": pytest,
     "ops": pytest,
-    "programs": pytest,
     "clang": clang,
     "asan": asan,
     "tsan": tsan,
