@@ -48,7 +48,7 @@ def statements(optimizers: Any) -> list[Statement]:
     ]
     _check_disjoint(result)
     for statement in result:
-        statement.attrs["hyper"] = ",".join(_variable(statement, result))
+        statement.attrs["hyper"] = ",".join(_variable(statement))
     return result
 
 
@@ -96,14 +96,12 @@ def _clipping(group: Mapping[str, Any]) -> dict[str, Attr]:
     return {} if limit is None else {"max_grad_norm": float(limit)}
 
 
-def _variable(statement: Statement, among: Sequence[Statement]) -> list[str]:
-    """The hyperparameters of `statement` that one symbol can stand for."""
-    peers = [s for s in among if s.attrs.get("prefix") == statement.attrs.get("prefix")]
-    return [
-        name
-        for name in HYPERPARAMETERS
-        if name in statement.attrs and len({s.attrs[name] for s in peers if name in s.attrs}) == 1
-    ]
+def _variable(statement: Statement) -> list[str]:
+    """The hyperparameters of `statement` that a run may change.
+
+    Optimizers of one prefix share them: where their values differ, each keeps its own until a run sets the name.
+    """
+    return [name for name in HYPERPARAMETERS if name in statement.attrs]
 
 
 def _check_disjoint(found: Sequence[Statement]) -> None:

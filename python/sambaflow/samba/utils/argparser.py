@@ -145,7 +145,16 @@ def _parser(command: str, hooks: Sequence[ParserHook | None]) -> argparse.Argume
     for hook in hooks:
         if hook is not None:
             hook(parser)
+    _let_last_default_win(parser)
     return parser
+
+
+def _let_last_default_win(parser: argparse.ArgumentParser) -> None:
+    """A program that redefines an option sets its default, although a short form of ours is left over."""
+    last = {action.dest: action for action in parser._actions}
+    for action in parser._actions:
+        if last[action.dest] is not action:
+            action.default = argparse.SUPPRESS
 
 
 def _split_command(given: list[str], parsers: Mapping[str, argparse.ArgumentParser]) -> tuple[str, list[str]]:
