@@ -95,6 +95,7 @@ class Leat:
 
         ffi, lib = _leat.ffi, _leat.lib
         out, options = ffi.new("leat_program_t **"), ffi.new("leat_load_options_t *", lib.leat_load_options_default())
+        options.thread_count = int(os.environ["LEAT_NUM_THREADS"])
         status = lib.leat_program_load(os.fsencode(pef), options, out)
         if status != ffi.NULL:
             raise RuntimeError(ffi.string(lib.leat_status_message(status)).decode())

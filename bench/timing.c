@@ -13,19 +13,20 @@ static double now(void) {
 
 // Sixteen independent chains of fused multiply-add: enough to fill the pipes of any core that has them.
 #define CHAINS 16
-#define PEAK(name, isa, vector, lanes, set, fma)                               \
-  __attribute__((target(isa))) static double name(long count) {                \
-    vector chain[CHAINS], factor = set(0.5f), term = set(0.5f);                \
-    for (int c = 0; c < CHAINS; ++c) chain[c] = set((float)c);                 \
-    const double start = now();                                                \
-    for (long i = 0; i < count; ++i) {                                         \
-      for (int c = 0; c < CHAINS; ++c) chain[c] = fma(chain[c], factor, term); \
-      __asm__ volatile("" : "+m"(*(char *)&count));                            \
-    }                                                                          \
-    const double seconds = now() - start;                                      \
-    volatile float sink = 0;                                                   \
-    for (int c = 0; c < CHAINS; ++c) sink += ((float *)&chain[c])[0];          \
-    return 2.0 * lanes * CHAINS * (double)count / seconds;                     \
+#define UNROLL _Pragma("GCC unroll 16")  // the chains must be registers
+#define PEAK(name, isa, vector, lanes, set, fma)                      \
+  __attribute__((target(isa))) static double name(long count) {       \
+    vector chain[CHAINS], factor = set(0.5f), term = set(0.5f);       \
+    UNROLL for (int c = 0; c < CHAINS; ++c) chain[c] = set((float)c); \
+    const double start = now();                                       \
+    for (long i = 0; i < count; ++i) {                                \
+      UNROLL for (int c = 0; c < CHAINS; ++c) {                       \
+        chain[c] = fma(chain[c], factor, term);                       \
+        __asm__ volatile("" : "+v"(chain[c]));                        \
+      }                                                               \
+    }                                                                 \
+    const double seconds = now() - start;                             \
+    return 2.0 * lanes * CHAINS * (double)count / seconds;            \
   }
 PEAK(peak_avx512, "avx512f", __m512, 16, _mm512_set1_ps, _mm512_fmadd_ps)
 PEAK(peak_avx2, "avx2,fma", __m256, 8, _mm256_set1_ps, _mm256_fmadd_ps)

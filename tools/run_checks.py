@@ -179,6 +179,7 @@ SUITES = {
     "unit": unit,
     "python": pytest,
     "ops": pytest,
+    "programs": pytest,
     "clang": clang,
     "asan": asan,
     "tsan": tsan,

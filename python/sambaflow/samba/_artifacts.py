@@ -31,12 +31,17 @@ def configuration(args: argparse.Namespace | None, config: Mapping[str, Any] | N
     return {**(vars(args) if args is not None else {}), **(config or {})}
 
 
+def _count(value: Any) -> int:
+    """A number of chips, ranks or steps; what is no number is an option of the program's own under the same name."""
+    return value if isinstance(value, int) else 1
+
+
 def check_supported(config: Mapping[str, Any]) -> None:
     """Refuses what would change the program and is not built yet."""
     asked = [
         f"--{option.replace('_', '-')} {config[option]}"
         for option in ("n_chips", "world_size", "grad_accumulation_steps")
-        if int(config.get(option) or 1) > 1
+        if _count(config.get(option)) > 1
     ]
     asked += [
         f"--{o.replace('_', '-')}" for o in ("data_parallel", "model_parallel", "tensor_parallel") if config.get(o)
