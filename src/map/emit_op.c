@@ -24,20 +24,46 @@ static uint8_t fn_of(leat_draft_t *d, const leat_op_t *op) {
   return PEF_FN_SUM;
 }
 
+// Neighbouring dims that are both reduced or both kept, and contiguous on both sides, become one: longer runs.
+// Returns where `row_dim` went.
+static uint32_t merge_reduced(leat_access_t *in, leat_access_t *out, uint32_t *mask, uint32_t row_dim) {
+  uint32_t kept = 0, merged_mask = 0, merged_row = LEAT_ROWS_WHOLE;
+  for (uint32_t i = 0; i < in->rank; ++i) {
+    uint32_t reduced = *mask >> i & 1, last = kept - 1;
+    int64_t extent = in->dims[i];
+    bool merge = kept > 0 && i != row_dim && (merged_mask >> last & 1) == reduced &&
+                 in->strides[last] == in->strides[i] * extent && out->strides[last] == out->strides[i] * extent;
+    if (!merge) {
+      last = kept++;
+      in->dims[last] = 1;
+      merged_mask |= reduced << last;
+    }
+    if (i == row_dim) merged_row = last;
+    in->dims[last] *= extent;
+    in->strides[last] = in->strides[i];
+    out->strides[last] = out->strides[i];
+  }
+  in->rank = out->rank = kept;
+  memcpy(out->dims, in->dims, sizeof out->dims);
+  *mask = merged_mask;
+  return merged_row;
+}
+
 static void emit_reduce(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
-  uint32_t count;
+  uint32_t count, mask = 0;
   const int64_t *dims = leat_op_list(d->m->g, op, LEAT_ATTR_DIMS, &count);
   uint8_t fn = fn_of(d, op);
+  leat_access_t in = leat_draft_access(d, leat_op_input(d->m->g, op, 0)), out = leat_draft_access(d, op->result_first);
+  for (uint32_t i = 0; i < count; ++i) {
+    mask |= 1u << dims[i];
+    out.strides[dims[i]] = 0;
+  }
+  uint32_t row_dim = merge_reduced(&in, &out, &mask, d->m->plan->row_dim[id]);
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_REDUCE, id);
   stage->fn = fn;
-  for (uint32_t i = 0; i < count; ++i) stage->params[0] |= (int64_t)1 << dims[i];
-  leat_access_t in = leat_draft_access(d, leat_op_input(d->m->g, op, 0));
-  leat_draft_input(d, id, 0);
-  pef_operand_t *out = leat_draft_result(d, id, 0);
-  for (uint32_t i = 0; i < count; ++i) {
-    out->strides[dims[i]] = 0;
-    out->dims[dims[i]] = in.dims[dims[i]];
-  }
+  stage->params[0] = mask;
+  leat_draft_operand(d, &in, row_dim, false);
+  leat_draft_operand(d, &out, row_dim, true);
 }
 
 static void emit_scan(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {

@@ -71,7 +71,18 @@ static double peak_row_bytes(const block_t *blocks, uint32_t count, uint32_t sta
 }
 
 // Contractions stream their weights once per tile: thinner tiles than this cost more than the cache misses they save.
-enum { CONTRACT_TILE_ROWS_MIN = 32 };
+enum { CONTRACT_TILE_ROWS_MIN = 16 };
+
+// Tiles of nearly the same height, in whole vectors of rows where that costs little.
+enum { ROW_VECTOR = 16, ROW_VECTOR_MIN = 12 };
+
+static int64_t even_tiles(int64_t rows, int64_t tile) {
+  if (tile >= rows) return rows;
+  int64_t count = (rows + tile - 1) / tile;
+  tile = (rows + count - 1) / count;
+  if (tile >= ROW_VECTOR_MIN) tile = (tile + ROW_VECTOR - 1) / ROW_VECTOR * ROW_VECTOR;
+  return tile < rows ? tile : rows;
+}
 
 static int64_t choose_tile_rows(const leat_mapper_t *m, const leat_section_map_t *s, int64_t rows, double row_bytes) {
   double budget = (double)m->options->arch->l2_bytes / 2;
@@ -79,8 +90,7 @@ static int64_t choose_tile_rows(const leat_mapper_t *m, const leat_section_map_t
   for (uint32_t i = 0; i < s->stages.count; ++i) {
     if (s->stages.data[i].kind == LEAT_PRIM_CONTRACT && tile < CONTRACT_TILE_ROWS_MIN) tile = CONTRACT_TILE_ROWS_MIN;
   }
-  if (tile > rows) tile = rows;
-  return tile < 1 ? 1 : tile;
+  return even_tiles(rows, tile < 1 ? 1 : tile);
 }
 
 // Tiles start on cache lines of the results in memory, so that two cores do not write the same line. Small results
