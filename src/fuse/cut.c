@@ -184,9 +184,8 @@ static leat_status_t place(cutter_t *c, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(c->g, id);
   const char *why = c->options->optim_level == 0 ? WHY_MODE : WHY_ROWS;
   leat_status_t status = NULL;
-  uint32_t count = c->plan->sections.count, first = latest_input_section(c, op);
-  if (first == LEAT_NONE || count > CANDIDATES + first) first = count > CANDIDATES ? count - CANDIDATES : 0;
-  uint32_t latest = latest_input_section(c, op);
+  uint32_t count = c->plan->sections.count, latest = latest_input_section(c, op);
+  uint32_t first = count > CANDIDATES ? count - CANDIDATES : 0;
   if (latest != LEAT_NONE && latest > first) first = latest;
   for (uint32_t s = first; s < count && c->options->optim_level != 0; ++s) {
     if (try_join(c, id, s, &why, &status)) return status;
