@@ -53,12 +53,12 @@ typedef struct exec_pending_s {
   bool shared, alone, owed;
 } exec_pending_t;
 
-static bool must_meet(exec_pending_t *pending, const leat_rt_call_t *call) {
+static bool must_meet(exec_pending_t *pending, const leat_rt_call_t *call, bool barrier) {
   bool shared = is_shared(call);
-  bool meet = call->barrier ? pending->shared || (shared && pending->alone) : shared && pending->owed;
+  bool meet = barrier ? pending->shared || (shared && pending->alone) : shared && pending->owed;
   if (meet) {
     *pending = (exec_pending_t){0};
-  } else if (call->barrier && pending->alone) {
+  } else if (barrier && pending->alone) {
     pending->owed = true;
   }
   if (shared) {
@@ -72,10 +72,13 @@ static bool must_meet(exec_pending_t *pending, const leat_rt_call_t *call) {
 static void run_worker(void *context, uint32_t worker) {
   const exec_job_t *job = context;
   exec_pending_t pending = {0};
+  bool barrier = false;  // of this call and of those left out before it: later calls rely on them as well
   for (uint32_t c = job->first; c < job->end; c++) {
     const leat_rt_call_t *call = &job->program->calls[c];
+    barrier |= call->barrier;
     if ((job->types >> call->type & 1) == 0) continue;
-    if (must_meet(&pending, call) && job->workers > 1) leat_rt_threads_sync(job->program->pool);
+    if (must_meet(&pending, call, barrier) && job->workers > 1) leat_rt_threads_sync(job->program->pool);
+    barrier = false;
     if (is_shared(call)) {
       run_share(job, call, worker, job->workers);
     } else if (worker == 0) {
