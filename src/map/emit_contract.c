@@ -8,7 +8,7 @@
 enum { ROLE_BATCH = 0, ROLE_M = 1, ROLE_N = 2, ROLE_K = 3, ROLE_COUNT = 4 };
 enum { MAX_AXES = 2 * LEAT_RANK_MAX };
 // Panels are one tile kernel wide. Narrow products are not worth the copy.
-enum { PANEL = 64, PACK_MIN_COLUMNS = 16, PACK_MIN_ELEMENTS = 2048 };
+enum { PANEL = 64, PACK_MIN_COLUMNS = 2, PACK_MIN_ELEMENTS = 2048 };
 
 typedef struct axis_s {
   int64_t extent;
