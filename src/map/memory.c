@@ -57,13 +57,14 @@ static uint32_t last_stage(const leat_mapper_t *m, leat_value_id_t v, uint32_t s
   return last;
 }
 
-// Bytes per row that are alive at the fullest stage.
+// Bytes per row that later stages of the section read again, at the fullest stage. What is only written passes by.
 static double peak_row_bytes(const block_t *blocks, uint32_t count, uint32_t stage_count, int64_t rows) {
   double peak = 0;
   for (uint32_t stage = 0; stage < stage_count; ++stage) {
     double alive = 0;
     for (uint32_t i = 0; i < count; ++i) {
-      if (blocks[i].begin <= stage && stage <= blocks[i].end) alive += (double)blocks[i].bytes / (double)rows;
+      bool read_again = blocks[i].end > blocks[i].begin;
+      if (read_again && blocks[i].begin <= stage && stage <= blocks[i].end) alive += (double)blocks[i].bytes / (double)rows;
     }
     if (alive > peak) peak = alive;
   }

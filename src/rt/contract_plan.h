@@ -10,9 +10,10 @@
 #include "rt/jit.h"
 #include "rt/stage.h"
 
-// A block of C, a chunk of k; rows that go together through a chunk; columns of C that are worked on in the workspace
+// A block of C, a chunk of k (as long as a panel of A still fits half of a second-level cache: C is read and written
+// once a chunk); rows that go together through a chunk; columns of C that are worked on in the workspace
 // beside so many rows (fewer columns leave room for more rows).
-enum { CONTRACT_M = 64, CONTRACT_N = 64, CONTRACT_K = 256, CONTRACT_ROWS = 128, CONTRACT_COLUMNS = 256 };
+enum { CONTRACT_M = 64, CONTRACT_N = 64, CONTRACT_K = 1024, CONTRACT_ROWS = 128, CONTRACT_COLUMNS = 256 };
 // B is copied chunk by chunk although it could be read in place when its rows are this far apart (the cache and the
 // page table suffer) and there are enough rows of A to pay for it.
 enum { CONTRACT_FAR_STRIDE = 512, CONTRACT_FAR_ROWS = 48 };
