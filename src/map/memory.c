@@ -64,7 +64,8 @@ static double peak_row_bytes(const block_t *blocks, uint32_t count, uint32_t sta
     double alive = 0;
     for (uint32_t i = 0; i < count; ++i) {
       bool read_again = blocks[i].end > blocks[i].begin;
-      if (read_again && blocks[i].begin <= stage && stage <= blocks[i].end) alive += (double)blocks[i].bytes / (double)rows;
+      if (read_again && blocks[i].begin <= stage && stage <= blocks[i].end)
+        alive += (double)blocks[i].bytes / (double)rows;
     }
     if (alive > peak) peak = alive;
   }
