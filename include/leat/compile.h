@@ -8,6 +8,15 @@
 #include "leat/graph.h"
 #include "leat/status.h"
 
+// Severity of a message of the compiler.
+enum { LEAT_LOG_DEBUG, LEAT_LOG_INFO, LEAT_LOG_WARNING, LEAT_LOG_ERROR };
+
+// A message: `layer` is "samba" (about the program) or "mac" (about its mapping), `text` one line without line break.
+typedef void (*leat_log_t)(void *user, uint32_t level, const char *layer, const char *text);
+// Before step `done` of `total` of a compile, and at its end with done = total; `what` names the step.
+typedef void (*leat_progress_t)(void *user, uint32_t done, uint32_t total, const char *what);
+
+// Every field has a default that leat_compile_options_default sets; leat_compile checks every range.
 typedef struct leat_compile_options_s {
   uint32_t struct_bytes;  // sizeof(leat_compile_options_t); set by leat_compile_options_default
   const char *arch;       // "native" or "native:<l1>,<l2>,<l3>" with cache sizes in bytes
@@ -16,6 +25,30 @@ typedef struct leat_compile_options_s {
   uint32_t verify_each;   // 1: verify the graph after every pass
   const char *metadata;   // JSON object stored in the file, or NULL; keys are sorted on writing
   const char *disable;    // comma-separated names of passes to leave out, or NULL
+
+  const char *rule_list;       // o1: built-in fusion rules: default, nlp, gpt2, bloom, gpt_neox_inference, ...
+  const char *rules;           // o1: text of the user's rule file (YAML), or NULL
+  const char *rules_name;      // its path, for messages
+  uint32_t use_default_rules;  // o1: 1: the built-in rules too where the user gives a file
+  uint32_t o1_experimental;    // o1: 1: more fusion
+  uint32_t nlp;                // 1: repeated blocks are not searched each again
+  uint32_t hypersections;      // o3: 1: equal modules are compiled once and replayed
+  double scaling[4];           // share of caches and cores for fwd, bckwd, gradnorm, opt; (0, 16]
+  uint32_t greedy_cutter;      // 1: the simple cutter
+  uint32_t spatial;            // 1: one section, or an error that says what does not fit
+  uint32_t spatial_batches;    // batches in one run, >= 1
+  uint32_t microbatch;         // rows of a micro-batch, 0: the whole batch
+  const char *precision;       // "mp0", "mp1", "mp4", or NULL: as the program says
+  uint32_t retry;              // 1: a section that does not fit is tried again with fewer resources
+  uint32_t grad_accumulation;  // batches of one optimizer step, >= 1
+  const char *decisions;       // JSON text of mapping decisions, or NULL
+  uint32_t write_decisions;    // 1: the decisions made are written to report_dir
+  const char *report_dir;      // folder that exists, for reports; NULL: none
+
+  leat_log_t log;  // NULL: silent
+  void *log_user;
+  leat_progress_t progress;  // NULL: none
+  void *progress_user;
 } leat_compile_options_t;
 
 leat_compile_options_t leat_compile_options_default(void);

@@ -4,26 +4,10 @@
 
 #include "arch/arch.h"
 #include "driver/fingerprint.h"
+#include "driver/options.h"
 #include "driver/pipeline.h"
 #include "fuse/cut.h"
 #include "map/map.h"
-
-LEAT_EXPORT leat_compile_options_t leat_compile_options_default(void) {
-  return (leat_compile_options_t){.struct_bytes = sizeof(leat_compile_options_t), .arch = "native", .optim_level = 3};
-}
-
-static leat_status_t check_options(const leat_compile_options_t *options) {
-  if (options->struct_bytes != sizeof *options) {
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT,
-              "compile options of %u bytes, expected %zu: start from leat_compile_options_default",
-              options->struct_bytes, sizeof *options);
-  }
-  if (options->optim_level == 1) LEAT_FAIL(LEAT_UNSUPPORTED, "o1 is not yet available: compile with -o3 or -o0");
-  if (options->optim_level != 0 && options->optim_level != 3) {
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "optimization level %u: 0, 1 and 3 exist", options->optim_level);
-  }
-  return NULL;
-}
 
 static leat_status_t map_and_write(const leat_graph_t *settled, const leat_compile_options_t *options,
                                    const leat_map_options_t *map_options, leat_pef_writer_t *writer, const char *path) {
@@ -42,7 +26,7 @@ LEAT_EXPORT leat_status_t leat_compile(const leat_graph_t *graph, const leat_com
   leat_arch_t arch;
   leat_map_options_t map_options = {
       .arch = &arch, .optim_level = options->optim_level, .inference = options->inference};
-  LEAT_TRY(check_options(options));
+  LEAT_TRY(leat_options_check(options));
   LEAT_TRY(leat_arch_parse(options->arch, &arch));
   LEAT_TRY(leat_graph_fingerprint(graph, map_options.fingerprint));
   leat_graph_t *settled = NULL;

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checks of leat_compile_options_t. A field that nothing consumes yet has its row in `refused`; whoever makes it work
+// removes the row.
+#include "driver/options.h"
+
+#include <math.h>
+
+#define PLACE(field) offsetof(leat_compile_options_t, field)
+
+LEAT_EXPORT leat_compile_options_t leat_compile_options_default(void) {
+  return (leat_compile_options_t){
+      .struct_bytes = sizeof(leat_compile_options_t),
+      .arch = "native",
+      .optim_level = 3,
+      .rule_list = "default",
+      .use_default_rules = 1,
+      .scaling = {1.0, 1.0, 1.0, 1.0},
+      .spatial_batches = 1,
+      .retry = 1,
+      .grad_accumulation = 1,
+  };
+}
+
+typedef struct range_s {
+  const char *name;
+  size_t place;
+  uint32_t min, max;
+} range_t;
+
+enum { BATCHES_MAX = 1u << 20 };
+
+static const range_t ranges[] = {
+    {"inference", PLACE(inference), 0, 1},
+    {"verify_each", PLACE(verify_each), 0, 1},
+    {"use_default_rules", PLACE(use_default_rules), 0, 1},
+    {"o1_experimental", PLACE(o1_experimental), 0, 1},
+    {"nlp", PLACE(nlp), 0, 1},
+    {"hypersections", PLACE(hypersections), 0, 1},
+    {"greedy_cutter", PLACE(greedy_cutter), 0, 1},
+    {"spatial", PLACE(spatial), 0, 1},
+    {"spatial_batches", PLACE(spatial_batches), 1, BATCHES_MAX},
+    {"microbatch", PLACE(microbatch), 0, INT32_MAX},
+    {"retry", PLACE(retry), 0, 1},
+    {"grad_accumulation", PLACE(grad_accumulation), 1, BATCHES_MAX},
+    {"write_decisions", PLACE(write_decisions), 0, 1},
+};
+
+// What is refused: `place` is a uint32_t that differs from `idle`.
+typedef struct refusal_s {
+  const char *name;
+  size_t place;
+  uint32_t idle;
+} refusal_t;
+
+static const refusal_t refused[] = {
+    {"--o1-experimental-opts", PLACE(o1_experimental), 0},
+    {"--compiler-mode nlp", PLACE(nlp), 0},
+    {"--enable-hypersection", PLACE(hypersections), 0},
+    {"--mac-v1 and --mac-v2 (the greedy cutter)", PLACE(greedy_cutter), 0},
+    {"--mapping spatial", PLACE(spatial), 0},
+    {"--num-spatial-batches", PLACE(spatial_batches), 1},
+    {"--microbatch-size", PLACE(microbatch), 0},
+    {"--grad-accumulation-steps", PLACE(grad_accumulation), 1},
+    {"--generate-mapping-decisions", PLACE(write_decisions), 0},
+};
+
+// The same for texts: refused unless NULL.
+typedef struct text_refusal_s {
+  const char *name;
+  size_t place;
+} text_refusal_t;
+
+static const text_refusal_t refused_texts[] = {
+    {"--optimization-rules", PLACE(rules)},
+    {"--mac-human-decision", PLACE(decisions)},
+    {"reports", PLACE(report_dir)},
+};
+
+static uint32_t number_at(const leat_compile_options_t *options, size_t place) {
+  uint32_t number;
+  memcpy(&number, (const char *)options + place, sizeof number);
+  return number;
+}
+
+static leat_status_t check_ranges(const leat_compile_options_t *options) {
+  for (size_t i = 0; i < sizeof ranges / sizeof *ranges; ++i) {
+    const range_t *range = &ranges[i];
+    const uint32_t value = number_at(options, range->place);
+    if (value >= range->min && value <= range->max) continue;
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s %u: %u to %u is legal", range->name, value, range->min, range->max);
+  }
+  for (size_t i = 0; i < 4; ++i) {
+    const double share = options->scaling[i];
+    if (!(isfinite(share) && share > 0 && share <= 16))
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "scaling factor %g: above 0, up to 16 is legal", share);
+  }
+  return NULL;
+}
+
+static bool is_one_of(const char *text, const char *const *names) {
+  for (; *names != NULL; ++names)
+    if (strcmp(*names, text) == 0) return true;
+  return false;
+}
+
+static leat_status_t check_names(const leat_compile_options_t *options) {
+  static const char *const lists[] = {"default", "nlp", "gpt2", "bloom", "gpt_neox_inference", "gpt-neox-training",
+                                      NULL};
+  static const char *const presets[] = {"mp0", "mp1", "mp4", NULL};
+  if (options->rule_list == NULL || !is_one_of(options->rule_list, lists)) {
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+              "rule list '%s': default, nlp, gpt2, bloom, gpt_neox_inference and gpt-neox-training exist",
+              options->rule_list == NULL ? "" : options->rule_list);
+  }
+  if (options->precision != NULL && !is_one_of(options->precision, presets))
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "precision preset '%s': mp0, mp1 and mp4 exist", options->precision);
+  return NULL;
+}
+
+static leat_status_t check_available(const leat_compile_options_t *options) {
+  if (options->optim_level == 1) LEAT_FAIL(LEAT_UNSUPPORTED, "not yet available: -o1; compile with -o3 or -o0");
+  for (size_t i = 0; i < sizeof refused / sizeof *refused; ++i) {
+    if (number_at(options, refused[i].place) != refused[i].idle)
+      LEAT_FAIL(LEAT_UNSUPPORTED, "not yet available: %s", refused[i].name);
+  }
+  for (size_t i = 0; i < sizeof refused_texts / sizeof *refused_texts; ++i) {
+    const char *text;
+    memcpy(&text, (const char *)options + refused_texts[i].place, sizeof text);
+    if (text != NULL) LEAT_FAIL(LEAT_UNSUPPORTED, "not yet available: %s", refused_texts[i].name);
+  }
+  for (size_t i = 0; i < 4; ++i) {
+    if (options->scaling[i] != 1.0) LEAT_FAIL(LEAT_UNSUPPORTED, "not yet available: --resources-scaling-factors");
+  }
+  if (options->precision != NULL && strcmp(options->precision, "mp0") != 0)
+    LEAT_FAIL(LEAT_UNSUPPORTED, "not yet available: --graphamp-preset %s; mp0 computes as the program says",
+              options->precision);
+  return NULL;
+}
+
+leat_status_t leat_options_check(const leat_compile_options_t *options) {
+  if (options->struct_bytes != sizeof *options) {
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+              "compile options of %u bytes, expected %zu: start from leat_compile_options_default",
+              options->struct_bytes, sizeof *options);
+  }
+  if (options->optim_level != 0 && options->optim_level != 1 && options->optim_level != 3)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "optimization level %u: 0, 1 and 3 exist", options->optim_level);
+  LEAT_TRY(check_ranges(options));
+  LEAT_TRY(check_names(options));
+  return check_available(options);
+}
