@@ -1,24 +1,109 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole programs in the ways that SambaFlow programs are written; each checks itself and ends with `passed`."""
+"""Whole programs in the ways that SambaFlow programs are written, through the commands that they have.
 
+A program of PROGRAMS is compiled, tested and measured; its `run` is started from the PEF and again on plain PyTorch
+(eager.py): what it printed and the checkpoints that it wrote must agree. Those of SELF_CHECKED compare by themselves.
+"""
+
+import re
 from pathlib import Path
 
 import pytest
-from support import run_python
+import torch
+from launch import launch
 
 HERE = Path(__file__).resolve().parent
-# Program, and options of its own that both commands get.
-PROGRAMS = {"outputs_first": ["-b", "24"], "host_backward": [], "odd_inputs": ["--h", "9", "-bs", "100"]}
+RTOL = 2e-4  # of printed numbers, and of each tensor's largest element
+# Program, and the options of its own that all its commands get.
+PROGRAMS = {
+    "lenet_digits": ["-b", "24"],
+    "volume_regressor": ["-bs", "3"],
+    "lstm_prices": ["--yaml-config", HERE / "lstm_prices.yaml"],
+    "gpt_pretrain": ["-b", "4"],
+}
+SELF_CHECKED = {"outputs_first": ["-b", "24"], "host_backward": [], "odd_inputs": ["--h", "9", "-bs", "100"]}
+NUMBER = re.compile(r"[-+]?\d+\.\d+(?:e[-+]?\d+)?")
+
+
+def start(name, command, *options, cwd, eager=False):
+    done = launch(HERE / f"{name}.py", command, *options, *{**PROGRAMS, **SELF_CHECKED}[name], cwd=cwd, eager=eager)
+    assert done.returncode == 0, done.output + done.errors
+    return done
+
+
+@pytest.fixture(scope="module")
+def pef_of(tmp_path_factory):
+    """The PEF of a program, compiled when first asked for; a PEF name that ends in .pef loses that ending."""
+    made = {}
+
+    def compiled(name):
+        if name not in made:
+            folder = tmp_path_factory.mktemp(name)
+            (folder / "results").mkdir()
+            start(name, "compile", "--output-folder", "results", "--pef-name", f"{name}.pef", cwd=folder)
+            made[name] = folder / "results" / name / f"{name}.pef"
+        assert made[name].is_file()
+        return made[name]
+
+    return compiled
 
 
 @pytest.mark.parametrize("name", list(PROGRAMS))
-def test_program(name, tmp_path):
-    (tmp_path / "results").mkdir()
-    options = ["--output-folder", "results", "--pef-name", f"{name}.pef"]
-    compiled = run_python(HERE / f"{name}.py", "compile", *options, *PROGRAMS[name], cwd=tmp_path)
-    assert compiled.returncode == 0, compiled.stdout + compiled.stderr
-    pef = tmp_path / "results" / name / f"{name}.pef"
-    assert pef.is_file(), "a PEF name that ends in .pef loses that ending"
-    done = run_python(HERE / f"{name}.py", "run", "--pef", pef, *PROGRAMS[name], cwd=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.rstrip().endswith("passed")
+def test_command_test(name, pef_of, tmp_path):
+    start(name, "test", "--pef", pef_of(name), cwd=tmp_path)
+
+
+@pytest.mark.parametrize("name", list(PROGRAMS))
+def test_command_measure_performance(name, pef_of, tmp_path):
+    options = [] if "-n" in PROGRAMS[name] else ["--num-iterations", "5"]
+    done = start(name, "measure-performance", "--pef", pef_of(name), *options, cwd=tmp_path)
+    assert re.search(r"throughput:? +[\d.]+", done.output), done.output
+
+
+@pytest.mark.parametrize("name", list(PROGRAMS))
+def test_run_against_plain_pytorch(name, pef_of, tmp_path):
+    folders = [tmp_path / "pef", tmp_path / "eager"]
+    for folder in folders:
+        folder.mkdir()
+    found, expected = (
+        start(name, "run", "--pef", pef_of(name), cwd=folder, eager=folder.name == "eager") for folder in folders
+    )
+    compare_text(expected.output, found.output)
+    written = [sorted(path.relative_to(folder) for path in folder.glob("**/*.pt")) for folder in folders]
+    assert written[0] == written[1]
+    for path in written[0]:
+        compare_values(str(path), *(torch.load(folder / path, weights_only=False) for folder in reversed(folders)))
+    assert written[0] or NUMBER.search(found.output), "the program shows nothing that could be compared"
+
+
+def compare_text(expected, found):
+    """The same lines, with numbers that are equal within RTOL; the SDK's own messages are left out."""
+    lines = [[line for line in text.splitlines() if not line.startswith("[")] for text in (expected, found)]
+    for want, have in zip(*lines, strict=True):
+        assert NUMBER.sub("#", want) == NUMBER.sub("#", have)
+        for a, b in zip(NUMBER.findall(want), NUMBER.findall(have), strict=True):
+            assert abs(float(a) - float(b)) <= 2e-5 + RTOL * abs(float(a)), f"plain PyTorch: {want}\nPEF: {have}"
+
+
+def compare_values(path, expected, found):
+    """Nested state dicts, or models."""
+    if isinstance(expected, torch.nn.Module):
+        expected, found = expected.state_dict(), found.state_dict()
+    if isinstance(expected, dict):
+        assert list(expected) == list(found), path
+        for key, value in expected.items():
+            compare_values(f"{path} {key}", value, found[key])
+    elif isinstance(expected, (list, tuple)):
+        for index, (a, b) in enumerate(zip(expected, found, strict=True)):
+            compare_values(f"{path} {index}", a, b)
+    elif not isinstance(expected, torch.Tensor):
+        assert expected == found, path
+    else:
+        error = float((expected.double() - found.double()).abs().max() / expected.double().abs().max().clamp(min=1e-12))
+        assert error <= RTOL, f"{path}: {error:.2e} of the largest element"
+
+
+@pytest.mark.parametrize("name", list(SELF_CHECKED))
+def test_program_that_checks_itself(name, pef_of, tmp_path):
+    done = start(name, "run", "--pef", pef_of(name), cwd=tmp_path)
+    assert done.output.rstrip().endswith("passed")
