@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// sections.csv and memory.json.
+#include "report/report.h"
+#include "report/units.h"
+
+static const double CORE_FLOPS_PER_SECOND = 100e9, CORE_BYTES_PER_SECOND = 10e9;
+
+double leat_report_roofline_seconds(const leat_flow_t *flow, uint32_t call, bool *out_memory_bound) {
+  const leat_flow_totals_t *totals = &flow->totals[call];
+  const double compute = flow->pef->calls[call].flops / CORE_FLOPS_PER_SECOND;
+  const double memory = (double)(totals->bytes_in + totals->bytes_out) / CORE_BYTES_PER_SECOND;
+  *out_memory_bound = memory > compute;
+  return memory > compute ? memory : compute;
+}
+
+// A field of RFC 4180: quoted, quotes doubled.
+static void put_field(leat_text_t *out, const char *text) {
+  leat_text_put(out, "\"");
+  for (; *text; ++text) leat_text_put(out, *text == '"' ? "\"\"" : "%c", *text);
+  leat_text_put(out, "\"");
+}
+
+static void put_modules_field(leat_text_t *out, const leat_pef_t *pef, const pef_body_t *body) {
+  leat_text_t modules = {0};
+  leat_put_modules(&modules, pef, body, UINT32_MAX);
+  put_field(out, modules.data != NULL ? modules.data : "");
+  out->failed |= modules.failed;
+  leat_text_deinit(&modules);
+}
+
+static void put_ops_field(leat_text_t *out, const leat_pef_t *pef, const pef_body_t *body) {
+  leat_text_put(out, "\"");
+  leat_put_stage_kinds(out, pef, body);
+  leat_text_put(out, "\"");
+}
+
+void leat_report_sections(const leat_flow_t *flow, leat_text_t *out) {
+  const leat_pef_t *pef = flow->pef;
+  leat_text_put(out,
+                "section,type,name,why,body,rows,tile_rows,stages,ops,modules,flops,bytes_in,parameter_bytes,bytes_out,"
+                "buffers,scratch_bytes,roofline_us,bound\r\n");
+  for (uint32_t c = 0; c < pef->call_count; ++c) {
+    const pef_call_t *call = &pef->calls[c];
+    const pef_body_t *body = &pef->bodies[call->body];
+    const leat_flow_totals_t *totals = &flow->totals[c];
+    bool memory_bound;
+    const double seconds = leat_report_roofline_seconds(flow, c, &memory_bound);
+    leat_text_put(out, "%u,%s,", c, leat_section_type_text(call->type));
+    put_field(out, pef->strings + call->name);
+    leat_text_put(out, ",");
+    put_field(out, pef->strings + call->why);
+    leat_text_put(out, ",%u,%llu,%llu,%u,", call->body, (unsigned long long)body->row_count,
+                  (unsigned long long)body->tile_rows_max, body->stage_count);
+    put_ops_field(out, pef, body);
+    leat_text_put(out, ",");
+    put_modules_field(out, pef, body);
+    leat_text_put(out, ",%.0f,%llu,%llu,%llu,%u,%llu,%.3f,%s\r\n", call->flops, (unsigned long long)totals->bytes_in,
+                  (unsigned long long)totals->parameter_bytes, (unsigned long long)totals->bytes_out, totals->buffers,
+                  (unsigned long long)body->scratch_bytes, seconds * 1e6, memory_bound ? "memory" : "compute");
+  }
+}
+
+// --- memory.json ---------------------------------------------------------------------------------------------
+
+static uint64_t kind_bytes(const leat_pef_t *pef, uint32_t kind) {
+  uint64_t bytes = 0;
+  for (uint32_t s = 0; s < pef->symbol_count; ++s) bytes += pef->symbols[s].kind == kind ? pef->symbols[s].bytes : 0;
+  return bytes;
+}
+
+static void put_kinds(const leat_pef_t *pef, leat_text_t *out) {
+  leat_text_put(out, "  \"by_kind\": {");
+  for (uint32_t kind = 0; kind < PEF_SYMBOL_KIND_COUNT; ++kind)
+    leat_text_put(out, "%s\"%s\": %llu", kind > 0 ? ", " : "", leat_symbol_kind_text(kind),
+                  (unsigned long long)kind_bytes(pef, kind));
+  leat_text_put(out, "},\n");
+}
+
+static void put_symbols(const leat_pef_t *pef, leat_text_t *out) {
+  leat_text_put(out, "  \"symbols\": [");
+  for (uint32_t s = 0; s < pef->symbol_count; ++s) {
+    const pef_symbol_t *symbol = &pef->symbols[s];
+    leat_text_put(out, "%s\n    {\"name\": ", s > 0 ? "," : "");
+    leat_text_put_json_string(out, pef->strings + symbol->name);
+    leat_text_put(out, ", \"kind\": \"%s\", \"dtype\": \"%s\", \"shape\": [", leat_symbol_kind_text(symbol->kind),
+                  leat_pef_dtype_name(symbol->dtype));
+    for (uint32_t d = 0; d < symbol->rank; ++d)
+      leat_text_put(out, "%s%lld", d > 0 ? ", " : "", (long long)symbol->dims[d]);
+    leat_text_put(out, "], \"bytes\": %llu}", (unsigned long long)symbol->bytes);
+  }
+  leat_text_put(out, "\n  ],\n");
+}
+
+static void put_buffers(const leat_flow_t *flow, leat_text_t *out) {
+  leat_text_put(out, "  \"buffers\": [");
+  for (uint32_t b = 0; b < flow->buffers.count; ++b) {
+    const leat_flow_buffer_t *buffer = &flow->buffers.data[b];
+    leat_text_put(out,
+                  "%s\n    {\"offset\": %llu, \"bytes\": %llu, \"written_by\": %u, \"last_read_by\": %u, \"shape\": \"",
+                  b > 0 ? "," : "", (unsigned long long)buffer->begin,
+                  (unsigned long long)(buffer->end - buffer->begin), buffer->first, buffer->last);
+    leat_put_operand_shape(out, buffer->operand);
+    leat_text_put(out, "\"}");
+  }
+  leat_text_put(out, "\n  ]\n");
+}
+
+void leat_report_memory(const leat_flow_t *flow, leat_text_t *out) {
+  const leat_pef_t *pef = flow->pef;
+  uint64_t symbols = 0;
+  for (uint32_t s = 0; s < pef->symbol_count; ++s) symbols += pef->symbols[s].bytes;
+  leat_text_put(out,
+                "{\n  \"peak_bytes\": %llu,\n  \"symbol_bytes\": %llu,\n  \"arena_bytes\": %llu,\n"
+                "  \"constant_bytes\": %llu,\n  \"scratch_bytes_per_thread\": %llu,\n",
+                (unsigned long long)pef->info->peak_bytes, (unsigned long long)symbols,
+                (unsigned long long)pef->info->arena_bytes, (unsigned long long)pef->constant_bytes,
+                (unsigned long long)pef->info->scratch_bytes);
+  put_kinds(pef, out);
+  put_symbols(pef, out);
+  put_buffers(flow, out);
+  leat_text_put(out, "}\n");
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Numbers, names and shapes as people read them, shared by the reports and `leat info`.
+#ifndef LEAT_REPORT_UNITS_H_
+#define LEAT_REPORT_UNITS_H_
+
+#include "pef/pef_read.h"
+
+void leat_put_bytes(leat_text_t *out, double bytes);      // "1.18 MiB"
+void leat_put_flops(leat_text_t *out, double flops);      // "2.04 Mflop"
+void leat_put_seconds(leat_text_t *out, double seconds);  // "12.3 us"
+// "f32[32,784]": what one tile after the other touches of the operand; broadcast dims count once.
+void leat_put_operand_shape(leat_text_t *out, const pef_operand_t *operand);
+// "contract map*3": runs of equal kinds are counted.
+void leat_put_stage_kinds(leat_text_t *out, const leat_pef_t *pef, const pef_body_t *body);
+// The module paths of a body's stages, each once, separated by ", ", at most `limit` of them, then "...".
+void leat_put_modules(leat_text_t *out, const leat_pef_t *pef, const pef_body_t *body, uint32_t limit);
+const char *leat_section_type_text(uint32_t type);  // pef_section_type: "fwd"
+const char *leat_symbol_kind_text(uint32_t kind);   // pef_symbol_kind: "parameter"
+
+#endif
