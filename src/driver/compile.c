@@ -8,6 +8,26 @@
 #include "driver/pipeline.h"
 #include "fuse/cut.h"
 #include "map/map.h"
+#include "report/report.h"
+
+// Reports come first: once the PEF is there, everything about the compile has succeeded.
+static leat_status_t write_reports(const uint8_t *data, size_t bytes, const char *path, const char *folder) {
+  leat_pef_t *pef = NULL;
+  LEAT_TRY(leat_pef_open_memory(data, bytes, path, &pef));
+  leat_status_t status = leat_report_write(pef, folder);
+  leat_pef_close(pef);
+  return leat_status_annotate(status, "reports");
+}
+
+static leat_status_t write_with_reports(const leat_pef_writer_t *writer, const char *path, const char *folder) {
+  uint8_t *data = NULL;
+  size_t bytes = 0;
+  LEAT_TRY(leat_pef_write_memory(writer, &data, &bytes));
+  leat_status_t status = write_reports(data, bytes, path, folder);
+  if (status == NULL) status = leat_file_write_atomic(path, data, bytes);
+  leat_free(data);
+  return status;
+}
 
 static leat_status_t map_and_write(const leat_graph_t *settled, const leat_compile_options_t *options,
                                    const leat_map_options_t *map_options, leat_pef_writer_t *writer, const char *path) {
@@ -18,6 +38,7 @@ static leat_status_t map_and_write(const leat_graph_t *settled, const leat_compi
   leat_plan_deinit(&plan);
   if (status != NULL) return status;
   leat_pef_set_metadata(writer, options->metadata);
+  if (options->report_dir != NULL) return write_with_reports(writer, path, options->report_dir);
   return leat_pef_write(writer, path);
 }
 

@@ -73,7 +73,6 @@ typedef struct text_refusal_s {
 static const text_refusal_t refused_texts[] = {
     {"--optimization-rules", PLACE(rules)},
     {"--mac-human-decision", PLACE(decisions)},
-    {"reports", PLACE(report_dir)},
 };
 
 static uint32_t number_at(const leat_compile_options_t *options, size_t place) {
