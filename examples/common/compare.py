@@ -13,7 +13,7 @@ import torch
 from sambaflow import samba
 from sambaflow.samba import utils
 
-_STEP = {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0}
+from .rule import sgd_rule
 
 
 class Report:
@@ -92,9 +92,9 @@ def _compare_layers(args, reference, inputs, plain_inputs, report):
         report.add("layer", name, want, samba.to_torch(have))
 
 
-def _compare_step(args, model, reference, inputs, plain_inputs, optimizer, report):
+def _compare_step(args, model, reference, inputs, plain_inputs, optimizer, rule, report):
     traced = utils.trace_graph(model, inputs, optimizer, pef=args.pef, mapping=args.mapping)
-    found = samba.session.run(input_tensors=inputs, output_tensors=traced, hyperparam_dict=_STEP)
+    found = samba.session.run(input_tensors=inputs, output_tensors=traced, hyperparam_dict=rule.hyper)
     expected = reference(*plain_inputs)
     for name, want, have in zip(("loss", "logits"), expected, found, strict=True):
         report.add("output", name, want, samba.to_torch(have))
@@ -102,18 +102,19 @@ def _compare_step(args, model, reference, inputs, plain_inputs, optimizer, repor
     gold, converted = dict(reference.named_parameters()), dict(model.named_parameters())
     for name, parameter in gold.items():
         report.add("gradient", name, parameter.grad, samba.to_torch(converted[name].sn_grad))
+    rule.clip(gold.values())
+    rule.make(gold.values()).step()
     samba.session.to_cpu(model)
     for name, parameter in gold.items():
-        updated = parameter.detach() - _STEP["lr"] * parameter.grad
-        report.add("updated", name, updated, samba.to_torch(converted[name]))
+        report.add("updated", name, parameter, samba.to_torch(converted[name]))
 
 
-def compare(args, model, reference, inputs, optimizer):
+def compare(args, model, reference, inputs, optimizer, rule=None):
     """Runs all comparisons; ValueError if one is beyond `args.rtol`. `reference` is the model in plain PyTorch."""
     plain_inputs = [samba.to_torch(tensor).clone() for tensor in inputs]
     report = Report(args.rtol)
     _compare_layers(args, reference, inputs, plain_inputs, report)
-    _compare_step(args, model, reference, inputs, plain_inputs, optimizer, report)
+    _compare_step(args, model, reference, inputs, plain_inputs, optimizer, rule or sgd_rule(0.1), report)
     print(f"worst of all: {report.worst[1]}, {report.worst[0]:.1e} of the tensor's largest element")
     if report.failed:
         raise ValueError(f"PEF and PyTorch differ by more than {args.rtol:g} in: {', '.join(report.failed)}")

@@ -9,18 +9,18 @@ from sambaflow import samba
 from sambaflow.samba import utils
 
 from .files import write_json
+from .rule import sgd_rule
 
-_TRAIN = {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.0}
 _ROUND_SECONDS = 0.02
 
 
-def _pef_step(inputs, traced, inference):
+def _pef_step(inputs, traced, inference, rule):
     if inference:
         return lambda: samba.session.run(input_tensors=inputs, output_tensors=traced, section_types=["fwd"])
-    return lambda: samba.session.run(input_tensors=inputs, output_tensors=traced, hyperparam_dict=_TRAIN)
+    return lambda: samba.session.run(input_tensors=inputs, output_tensors=traced, hyperparam_dict=rule.hyper)
 
 
-def _torch_step(reference, plain_inputs, inference):
+def _torch_step(reference, plain_inputs, inference, rule):
     if inference:
         reference.eval()
 
@@ -29,12 +29,13 @@ def _torch_step(reference, plain_inputs, inference):
                 reference(*plain_inputs)
 
         return forward
-    optimizer = torch.optim.SGD(reference.parameters(), lr=_TRAIN["lr"], momentum=_TRAIN["momentum"], fused=True)
+    optimizer = rule.make(reference.parameters())
 
     def train():
         optimizer.zero_grad(set_to_none=True)
         loss, _ = reference(*plain_inputs)
         loss.backward()
+        rule.clip(reference.parameters())
         optimizer.step()
 
     return train
@@ -60,19 +61,20 @@ def interleaved_medians(steps, seconds):
     return {name: statistics.median(values) for name, values in samples.items()}
 
 
-def measure_performance(args, model, reference, inputs, optimizer):
-    """Prints microseconds a step and images a second; `--json FILE` gets the numbers."""
+def measure_performance(args, model, reference, inputs, optimizer, rule=None):
+    """Prints microseconds a step and images (or what `rule` counts) a second; `--json FILE` gets the numbers."""
+    rule = rule or sgd_rule(0.01)
     plain_inputs = [samba.to_torch(tensor).clone() for tensor in inputs]
     traced = utils.trace_graph(model, inputs, optimizer, pef=args.pef, mapping=args.mapping)
     steps = {
-        "pef": _pef_step(inputs, traced, args.inference),
-        "pytorch": _torch_step(reference, plain_inputs, args.inference),
+        "pef": _pef_step(inputs, traced, args.inference, rule),
+        "pytorch": _torch_step(reference, plain_inputs, args.inference, rule),
     }
     medians = interleaved_medians(steps, seconds=float(getattr(args, "min_duration", 0) or 3.0))
     kind = "inference" if args.inference else "training"
     for name, seconds in medians.items():
-        rate = args.batch_size / seconds
-        print(f"{name:8} {kind} step {seconds * 1e6:10.1f} us, {rate:10.0f} images/s (batch {args.batch_size})")
+        rate = args.batch_size * rule.units / seconds
+        print(f"{name:8} {kind} step {seconds * 1e6:10.1f} us, {rate:10.0f} {rule.unit}/s (batch {args.batch_size})")
     if getattr(args, "json", None):
         record = {f"{name}_us": seconds * 1e6 for name, seconds in medians.items()}
         write_json(args.json, {**record, "batch_size": args.batch_size, "kind": kind})
