@@ -53,6 +53,17 @@ typedef struct leat_compile_options_s {
 
 leat_compile_options_t leat_compile_options_default(void);
 
+// Sets what the command-line option `name` ("--batch-size", "-o0") means to `value` (NULL for a flag). Texts are not
+// copied; options that name a file set its name, the caller puts the file's text in its place. LEAT_UNSUPPORTED: not
+// yet available. An option without effect on native is said so through options->log.
+leat_status_t leat_compile_options_set(leat_compile_options_t *options, const char *name, const char *value);
+// LEAT_INVALID_ARGUMENT says what is legal for the option.
+leat_status_t leat_option_check(const char *name, const char *value);
+// Whether these options may be given together to compile.
+leat_status_t leat_option_check_together(const char *const *names, size_t name_count);
+// The table of all options as JSON: {"options": [...], "together": [...]}; free with leat_string_free.
+leat_status_t leat_option_table(char **out_json);
+
 // Compiles `graph` and writes the PEF to `path` (aside, synced, renamed: a failure leaves no file there).
 leat_status_t leat_compile(const leat_graph_t *graph, const leat_compile_options_t *options, const char *path);
 

@@ -6,6 +6,7 @@
 #define LEAT_DRIVER_CMD_H_
 
 #include "base/base.h"
+#include "driver/option.h"
 #include "leat/runtime.h"
 #include "pef/pef_read.h"
 
@@ -27,11 +28,21 @@ typedef struct leat_cmd_option_s {
   size_t offset;  // where the value goes in the subcommand's options
 } leat_cmd_option_t;
 
+// An option of option.def on the command line.
+typedef struct leat_cmd_given_s {
+  const leat_option_t *option;
+  const char *name;   // as option.def has it, where another name was written
+  leat_text_t value;  // data is NULL where none was given
+} leat_cmd_given_t;
+typedef LEAT_ARRAY(leat_cmd_given_t) leat_cmd_given_list_t;
+
 typedef struct leat_cmd_s {
   const char *name, *usage, *summary, *examples;
   const leat_cmd_option_t *options;
   uint32_t option_count;
-  uint32_t operand_count;  // arguments that are not options; exactly so many
+  uint32_t table_commands;  // takes the options of option.def under these commands, too; 0: none
+  size_t given_offset;      // where they go: a leat_cmd_given_list_t
+  uint32_t operand_count;   // arguments that are not options; exactly so many
   size_t options_bytes;
   leat_status_t (*run)(const void *options, const char *const *operands);
 } leat_cmd_t;
@@ -42,7 +53,8 @@ extern const leat_cmd_t leat_cmd_info, leat_cmd_run, leat_cmd_compile;
 leat_status_t leat_cmd_parse(const leat_cmd_t *cmd, int argc, char **argv, void *options,
                              leat_cmd_list_t *operands) LEAT_MUST_USE;
 void leat_cmd_free_options(const leat_cmd_t *cmd, void *options);
-void leat_cmd_print_help(const leat_cmd_t *cmd);
+// `all`: the options for experts, too.
+void leat_cmd_print_help(const leat_cmd_t *cmd, bool all);
 
 // Splits "name=value" at the first '='; `out_name` is allocated. The message names `option`.
 leat_status_t leat_cmd_split(const char *option, const char *text, char **out_name,

@@ -44,6 +44,62 @@ static leat_status_t set_value(const leat_cmd_option_t *option, const char *text
   }
 }
 
+// --- options of option.def
+
+static bool is_number(const char *text) {
+  const char *end;
+  (void)leat_text_read_double(text, &end);
+  return end != text && *end == '\0';
+}
+
+// Takes the value of `given` from behind '=' or from the following words; *index stands on the option and is moved.
+static leat_status_t take_table_value(leat_cmd_given_t *given, const char *value, int argc, char **argv, int *index) {
+  const uint32_t type = given->option->type;
+  if (value != NULL) {
+    leat_text_put(&given->value, "%s", value);
+  } else if (type == LEAT_OPTION_NUMBERS) {
+    while (*index + 1 < argc && is_number(argv[*index + 1])) leat_text_put(&given->value, "%s ", argv[++*index]);
+  } else if (type == LEAT_OPTION_BOOL) {
+    const char *next = *index + 1 < argc ? argv[*index + 1] : "";
+    if (strcmp(next, "true") == 0 || strcmp(next, "false") == 0) leat_text_put(&given->value, "%s", argv[++*index]);
+  } else if (type != LEAT_OPTION_FLAG && *index + 1 < argc) {
+    leat_text_put(&given->value, "%s", argv[++*index]);
+  }
+  if (given->value.failed) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for the command line");
+  return leat_option_check_value(given->option, given->value.data);
+}
+
+static leat_status_t take_table_option(const leat_cmd_t *cmd, int argc, char **argv, int *index, void *options) {
+  const char *text = argv[*index], *value = strchr(text, '=');
+  const size_t length = value != NULL ? (size_t)(value - text) : strlen(text);
+  const leat_option_t *option = leat_option_find(text, length, cmd->table_commands);
+  if (option == NULL) {
+    char guess[96] = "";
+    if (cmd->table_commands != 0) (void)leat_option_suggest(text, length, cmd->table_commands, guess, sizeof guess);
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s has no option %s%s; see leat %s --help", cmd->name, text, guess, cmd->name);
+  }
+  leat_cmd_given_list_t *list = (leat_cmd_given_list_t *)(void *)((char *)options + cmd->given_offset);
+  leat_cmd_given_t *given = leat_array_push(list);
+  if (given == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for the command line");
+  if (option->same_as != NULL) option = leat_option_find(option->same_as, strlen(option->same_as), cmd->table_commands);
+  given->option = option;
+  given->name = option->names;
+  return take_table_value(given, value != NULL ? value + 1 : NULL, argc, argv, index);
+}
+
+static leat_status_t take_own_option(const leat_cmd_option_t *option, int argc, char **argv, int *index,
+                                     void *options) {
+  const char *value = strchr(argv[*index], '=');
+  if (option->kind == LEAT_CMD_FLAG) {
+    if (value) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s takes no value", option->name);
+    *(bool *)((char *)options + option->offset) = true;
+    return NULL;
+  }
+  if (value) return set_value(option, value + 1, options);
+  if (*index + 1 == argc) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s needs a value: %s", option->name, option->value);
+  return set_value(option, argv[++*index], options);
+}
+
 leat_status_t leat_cmd_parse(const leat_cmd_t *cmd, int argc, char **argv, void *options, leat_cmd_list_t *operands) {
   for (int i = 0; i < argc; ++i) {
     const char *text = argv[i];
@@ -51,27 +107,22 @@ leat_status_t leat_cmd_parse(const leat_cmd_t *cmd, int argc, char **argv, void 
       LEAT_TRY(push_text(operands, text));
       continue;
     }
-    const char *value = strchr(text, '=');
-    const leat_cmd_option_t *option = find_option(cmd, text, value ? (size_t)(value - text) : strlen(text));
-    if (!option)
-      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s has no option %s; see leat %s --help", cmd->name, text, cmd->name);
-    if (option->kind == LEAT_CMD_FLAG) {
-      if (value) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s takes no value", option->name);
-      *(bool *)((char *)options + option->offset) = true;
-      continue;
-    }
-    if (value) {
-      ++value;
+    const leat_cmd_option_t *option = find_option(cmd, text, strcspn(text, "="));
+    if (option) {
+      LEAT_TRY(take_own_option(option, argc, argv, &i, options));
     } else {
-      if (i + 1 == argc) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s needs a value: %s", option->name, option->value);
-      value = argv[++i];
+      LEAT_TRY(take_table_option(cmd, argc, argv, &i, options));
     }
-    LEAT_TRY(set_value(option, value, options));
   }
   if (operands->count != cmd->operand_count)
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s takes %u file, not %u; usage: leat %s", cmd->name, cmd->operand_count,
               operands->count, cmd->usage);
   return NULL;
+}
+
+static void free_given(leat_cmd_given_list_t *list) {
+  for (uint32_t i = 0; i < list->count; ++i) leat_text_deinit(&list->data[i].value);
+  leat_array_free(list);
 }
 
 void leat_cmd_free_options(const leat_cmd_t *cmd, void *options) {
@@ -80,15 +131,44 @@ void leat_cmd_free_options(const leat_cmd_t *cmd, void *options) {
     leat_cmd_list_t *list = (leat_cmd_list_t *)(void *)((char *)options + cmd->options[i].offset);
     leat_array_free(list);
   }
+  if (cmd->table_commands != 0) free_given((leat_cmd_given_list_t *)(void *)((char *)options + cmd->given_offset));
 }
 
-void leat_cmd_print_help(const leat_cmd_t *cmd) {
+static void print_row(const leat_option_t *option) {
+  static const char *const values[] = {"", " [true|false]", " N", " X", " X X X [X]", " TEXT", " ARCH"};
+  int width = 2;
+  const char *cursor = option->names, *comma = "  ";
+  size_t length = 0;
+  for (const char *name; (name = leat_option_next_name(&cursor, &length)) != NULL; comma = ", ")
+    width += printf("%s%.*s", comma, (int)length, name);
+  width += option->choices != NULL ? printf(" {%s}", option->choices) : printf("%s", values[option->type]);
+  if (width >= 40) width = printf("\n") - 1;
+  printf("%*s%s\n", 40 - width, "", option->help);
+}
+
+static void print_table(uint32_t commands, bool all) {
+  const leat_option_table_t table = leat_option_rows();
+  for (uint32_t group = 0; group < LEAT_OPTION_GROUP_COUNT; ++group) {
+    bool titled = false;
+    for (uint32_t i = 0; i < table.count; ++i) {
+      const leat_option_t *option = &table.rows[i];
+      if (option->group != group || (option->commands & commands) == 0 || !(option->common || all)) continue;
+      if (!titled) printf("\n%s:\n", leat_option_groups[group]);
+      titled = true;
+      print_row(option);
+    }
+  }
+  if (!all) printf("\n--debug --help shows the options for experts, too.\n");
+}
+
+void leat_cmd_print_help(const leat_cmd_t *cmd, bool all) {
   printf("usage: leat %s\n\n%s\n\n", cmd->usage, cmd->summary);
   for (uint32_t i = 0; i < cmd->option_count; ++i) {
     const leat_cmd_option_t *option = &cmd->options[i];
     int width = printf("  %s %s", option->name, option->value ? option->value : "");
     printf("%*s%s\n", width < 28 ? 28 - width : 1, "", option->help);
   }
+  if (cmd->table_commands != 0) print_table(cmd->table_commands, all);
   printf("\n%s", cmd->examples);
 }
 

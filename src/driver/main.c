@@ -37,10 +37,14 @@ static leat_status_t run_command(const leat_cmd_t *cmd, int argc, char **argv) {
   return status;
 }
 
-static bool asks_for_help(int argc, char **argv) {
+static bool has_word(int argc, char **argv, const char *word) {
   for (int i = 0; i < argc; ++i)
-    if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
+    if (strcmp(argv[i], word) == 0) return true;
   return false;
+}
+
+static bool asks_for_help(int argc, char **argv) {
+  return has_word(argc, argv, "--help") || has_word(argc, argv, "-h");
 }
 
 int main(int argc, char **argv) {
@@ -52,7 +56,7 @@ int main(int argc, char **argv) {
   for (size_t i = 0; i < COMMAND_COUNT; ++i) {
     if (strcmp(argv[1], commands[i]->name) != 0) continue;
     if (!asks_for_help(argc - 2, argv + 2)) return report(run_command(commands[i], argc - 2, argv + 2));
-    leat_cmd_print_help(commands[i]);
+    leat_cmd_print_help(commands[i], has_word(argc - 2, argv + 2, "--debug"));
     return LEAT_OK;
   }
   if (asks_for_help(1, argv + 1)) {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks of leat_compile_options_t. A field that nothing consumes yet has its row in `refused`; whoever makes it work
-// removes the row.
+// Checks of leat_compile_options_t. What option.def marks as LATER is refused; whoever makes it work marks it WORKS.
 #include "driver/options.h"
 
 #include <math.h>
+
+#include "driver/option.h"
 
 #define PLACE(field) offsetof(leat_compile_options_t, field)
 
@@ -45,36 +46,6 @@ static const range_t ranges[] = {
     {"write_decisions", PLACE(write_decisions), 0, 1},
 };
 
-// What is refused: `place` is a uint32_t that differs from `idle`.
-typedef struct refusal_s {
-  const char *name;
-  size_t place;
-  uint32_t idle;
-} refusal_t;
-
-static const refusal_t refused[] = {
-    {"--o1-experimental-opts", PLACE(o1_experimental), 0},
-    {"--compiler-mode nlp", PLACE(nlp), 0},
-    {"--enable-hypersection", PLACE(hypersections), 0},
-    {"--mac-v1 and --mac-v2 (the greedy cutter)", PLACE(greedy_cutter), 0},
-    {"--mapping spatial", PLACE(spatial), 0},
-    {"--num-spatial-batches", PLACE(spatial_batches), 1},
-    {"--microbatch-size", PLACE(microbatch), 0},
-    {"--grad-accumulation-steps", PLACE(grad_accumulation), 1},
-    {"--generate-mapping-decisions", PLACE(write_decisions), 0},
-};
-
-// The same for texts: refused unless NULL.
-typedef struct text_refusal_s {
-  const char *name;
-  size_t place;
-} text_refusal_t;
-
-static const text_refusal_t refused_texts[] = {
-    {"--optimization-rules", PLACE(rules)},
-    {"--mac-human-decision", PLACE(decisions)},
-};
-
 static uint32_t number_at(const leat_compile_options_t *options, size_t place) {
   uint32_t number;
   memcpy(&number, (const char *)options + place, sizeof number);
@@ -103,8 +74,8 @@ static bool is_one_of(const char *text, const char *const *names) {
 }
 
 static leat_status_t check_names(const leat_compile_options_t *options) {
-  static const char *const lists[] = {"default", "nlp", "gpt2", "bloom", "gpt_neox_inference", "gpt-neox-training",
-                                      NULL};
+  static const char *const lists[] = {"default",           "nlp", "gpt2", "bloom", "gpt_neox_inference",
+                                      "gpt-neox-training", NULL};
   static const char *const presets[] = {"mp0", "mp1", "mp4", NULL};
   if (options->rule_list == NULL || !is_one_of(options->rule_list, lists)) {
     LEAT_FAIL(LEAT_INVALID_ARGUMENT,
@@ -117,19 +88,7 @@ static leat_status_t check_names(const leat_compile_options_t *options) {
 }
 
 static leat_status_t check_available(const leat_compile_options_t *options) {
-  if (options->optim_level == 1) LEAT_FAIL(LEAT_UNSUPPORTED, "not yet available: -o1; compile with -o3 or -o0");
-  for (size_t i = 0; i < sizeof refused / sizeof *refused; ++i) {
-    if (number_at(options, refused[i].place) != refused[i].idle)
-      LEAT_FAIL(LEAT_UNSUPPORTED, "not yet available: %s", refused[i].name);
-  }
-  for (size_t i = 0; i < sizeof refused_texts / sizeof *refused_texts; ++i) {
-    const char *text;
-    memcpy(&text, (const char *)options + refused_texts[i].place, sizeof text);
-    if (text != NULL) LEAT_FAIL(LEAT_UNSUPPORTED, "not yet available: %s", refused_texts[i].name);
-  }
-  for (size_t i = 0; i < 4; ++i) {
-    if (options->scaling[i] != 1.0) LEAT_FAIL(LEAT_UNSUPPORTED, "not yet available: --resources-scaling-factors");
-  }
+  LEAT_TRY(leat_option_refuse_later(options));
   if (options->precision != NULL && strcmp(options->precision, "mp0") != 0)
     LEAT_FAIL(LEAT_UNSUPPORTED, "not yet available: --graphamp-preset %s; mp0 computes as the program says",
               options->precision);

@@ -72,3 +72,12 @@ const char *leat_suggest_attr(uint32_t kind, const char *text, size_t length, ch
   (void)snprintf(buffer, buffer_bytes, "; it takes %s%s", keys[0] == '\0' ? "none" : "", keys);
   return buffer;
 }
+
+const char *leat_suggest_name(const char *const *names, size_t name_count, const char *text, size_t length,
+                              char *buffer, size_t buffer_bytes) {
+  search_t search = search_for(text, length);
+  for (size_t i = 0; i < name_count; i++) {
+    if (names[i] != NULL) consider(&search, "", names[i]);
+  }
+  return answer(&search, buffer, buffer_bytes);
+}
