@@ -25,7 +25,7 @@ static leat_status_t map_open_file(int file, const char *path, leat_mapping_t *o
 
 leat_status_t leat_file_map(const char *path, leat_mapping_t *out_mapping) {
   *out_mapping = (leat_mapping_t){0};
-  int file = open(path, O_RDONLY | O_CLOEXEC);
+  int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe without a writer would be waited for
   if (file < 0) {
     int code = errno == ENOENT ? LEAT_NOT_FOUND : LEAT_IO;
     LEAT_FAIL(code, "cannot open '%s': %s", path, ERROR_TEXT(errno));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Status objects: a code and an owned message. Running out of memory must be reportable without memory, so that
-// status is a constant of its own, which nobody frees.
+// Status objects: a code and an owned message. Running out of memory must be reportable without memory: where there is
+// none for a message, the status is a constant that nobody frees.
 #include <stdio.h>
 
 #include "base/base.h"
@@ -35,7 +35,6 @@ static size_t formatted_length(const char *format, va_list arguments) {
 
 leat_status_t leat_status_make(int code, const char *format, ...) {
   assert(code != LEAT_OK);
-  if (code == LEAT_OUT_OF_MEMORY) return static_status();
   va_list arguments;
   va_start(arguments, format);
   size_t length = formatted_length(format, arguments);

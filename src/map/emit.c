@@ -36,10 +36,15 @@ pef_stage_t *leat_draft_stage(leat_draft_t *d, uint32_t kind, leat_op_id_t op) {
   return stage;
 }
 
+// The one that appends belong to; without memory for any stage, nowhere.
+static pef_stage_t *current_stage(leat_draft_t *d) {
+  return d->stages.count != 0 ? &d->stages.data[d->stages.count - 1] : &d->nowhere.stage;
+}
+
 pef_instruction_t *leat_draft_instruction(leat_draft_t *d) {
   pef_instruction_t *instruction = draft_push(d, leat_array_push(&d->instructions));
   if (instruction == NULL) return &d->nowhere.instruction;
-  d->stages.data[d->stages.count - 1].instruction_count++;
+  current_stage(d)->instruction_count++;
   return instruction;
 }
 
@@ -73,7 +78,7 @@ static void touch(leat_draft_t *d, uint32_t kind, uint32_t symbol, uint64_t offs
 static pef_operand_t *new_operand(leat_draft_t *d, uint32_t dtype, const leat_access_t *shape, uint32_t row_dim) {
   pef_operand_t *operand = draft_push(d, leat_array_push(&d->operands));
   if (operand == NULL) return &d->nowhere.operand;
-  d->stages.data[d->stages.count - 1].operand_count++;
+  current_stage(d)->operand_count++;
   operand->dtype = (uint8_t)dtype;
   operand->rank = (uint8_t)shape->rank;
   operand->row_dim = PEF_NO_ROW_DIM;

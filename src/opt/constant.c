@@ -17,6 +17,13 @@ static bool all_constant(const leat_candidate_t *c) {
   return c->in_count > 0;
 }
 
+// Memory for `bytes` bytes; NULL: out of memory, which the builder then reports.
+static void *buffer(const leat_candidate_t *c, size_t bytes) {
+  void *data = leat_alloc(bytes + 1u);
+  if (data == NULL) (void)leat_b_fail(c->b, LEAT_OUT_OF_MEMORY, "out of memory");
+  return data;
+}
+
 // The elements of a constant or iota, in memory that the caller frees; NULL: out of memory or without bytes.
 static void *materialise(const leat_candidate_t *c, leat_value_id_t v) {
   const leat_graph_t *g = c->b->graph;
@@ -24,7 +31,7 @@ static void *materialise(const leat_candidate_t *c, leat_value_id_t v) {
   leat_value_t x = *leat_graph_value(g, v);
   leat_dtype_t dtype = (leat_dtype_t)x.dtype;
   size_t bytes = leat_value_bytes(&x);
-  char *data = leat_alloc(bytes + 1u);
+  char *data = buffer(c, bytes);
   if (data == NULL) return NULL;
   const leat_attr_t *index = leat_op_attr(g, op, LEAT_ATTR_INDEX);
   if (op->kind == LEAT_PRIM_CONSTANT && index != NULL) {
@@ -43,16 +50,17 @@ static void *materialise(const leat_candidate_t *c, leat_value_id_t v) {
   return data;
 }
 
-// Writes the candidate, lets the evaluator compute it from `inputs` and returns the elements, or NULL if it cannot.
-// The op it wrote is dead when the candidate ends otherwise.
+// Writes the candidate, lets the evaluator compute it from `inputs` and returns the elements, or NULL if it cannot:
+// that is no error, but running out of memory is. The op it wrote is dead when the candidate ends otherwise.
 static void *evaluate(leat_candidate_t *c, const void *const *inputs) {
   leat_value_id_t v = leat_b_op(c->b, c->kind, c->in, c->in_count, c->attrs, c->attr_count, &c->y);
   if (v == LEAT_NONE) return NULL;
-  void *data = leat_alloc(leat_value_bytes(&c->y) + 1u);
+  void *data = buffer(c, leat_value_bytes(&c->y));
   if (data == NULL) return NULL;
   leat_status_t status = leat_eval_op(c->b->graph, leat_fold_producer(c, v), inputs, &data);
   if (status == NULL) return data;
-  leat_status_free(status);  // not foldable is no error
+  if (leat_status_code(status) == LEAT_OUT_OF_MEMORY) (void)leat_b_fail(c->b, LEAT_OUT_OF_MEMORY, "out of memory");
+  leat_status_free(status);
   leat_free(data);
   return NULL;
 }

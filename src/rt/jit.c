@@ -13,6 +13,8 @@
 #include <libxsmm.h>
 #pragma GCC diagnostic pop
 
+#include "rt/program.h"
+
 typedef struct jit_entry_s {
   leat_kern_gemm_t request;
   leat_rt_jit_gemm_t kernel;
@@ -62,8 +64,10 @@ static leat_rt_jit_gemm_t generate(const leat_kern_gemm_t *g) {
   union {
     libxsmm_smmfunction from;
     leat_rt_jit_gemm_t to;
+    const void *code;
   } cast = {.from = kernel};
-  return cast.to;
+  // Without executable memory libxsmm may put code where it cannot run.
+  return cast.to != NULL && leat_rt_is_executable(cast.code) ? cast.to : NULL;
 }
 
 // --- comparison --------------------------------------------------------------------------------------------------

@@ -73,5 +73,7 @@ void leat_rt_symbol_set(leat_program_t *program, uint32_t symbol, char *data);
 // memory.c: pages from the system, zeroed and 64-byte aligned; large ones are hinted to be huge.
 void *leat_rt_pages_map(size_t bytes);
 void leat_rt_pages_unmap(void *pages, size_t bytes);
+// Whether `code` lies in executable memory; true where the system does not tell.
+bool leat_rt_is_executable(const void *code);
 
 #endif

@@ -13,7 +13,10 @@ typedef struct map_run_s {
   int64_t *leaf_offset, *store_offset;  // row mode: element 0 of the row
 } map_run_t;
 
-static uint32_t shift_of(uint8_t element_bytes) { return (uint32_t)__builtin_ctz(element_bytes); }
+// Bytes of `elements`, which may be negative.
+static int64_t bytes_of(int64_t elements, uint8_t element_bytes) {
+  return (int64_t)((uint64_t)elements << __builtin_ctz(element_bytes));
+}
 static int64_t class_bytes(uint8_t class_) { return class_ == PEF_CLASS_F32 ? 4 : 8; }
 
 // One run of a leaf: n elements from `offset` (elements, or index of an iota) at the stride of the innermost dim.
@@ -23,7 +26,7 @@ static void load_run(const map_run_t *run, uint32_t leaf_index, void *out, int64
   if (leaf->is_iota) {
     leaf->iota(out, leaf->iota_row_mult * run->tile->r0 + offset, stride, n);
   } else {
-    leaf->load(out, run->leaf_at[leaf_index] + (offset << shift_of(leaf->operand->element_bytes)), stride, n);
+    leaf->load(out, run->leaf_at[leaf_index] + bytes_of(offset, leaf->operand->element_bytes), stride, n);
   }
 }
 
@@ -131,7 +134,7 @@ static void strip_of_row(map_run_t *run, int64_t i, int64_t n) {
   for (uint32_t l = 0; l < plan->leaf_count; l++) {
     const map_leaf_t *leaf = &plan->leaves[l];
     if (leaf->kind == MAP_LEAF_ALIAS) {
-      run->value[leaf->value] = run->leaf_at[l] + ((run->leaf_offset[l] + i) << shift_of(leaf->operand->element_bytes));
+      run->value[leaf->value] = run->leaf_at[l] + bytes_of(run->leaf_offset[l] + i, leaf->operand->element_bytes);
     } else if (leaf->kind == MAP_LEAF_LOAD) {
       load_run(run, l, run->value[leaf->value], run->leaf_offset[l] + i * leaf->strides[inner], n);
     }
@@ -139,14 +142,14 @@ static void strip_of_row(map_run_t *run, int64_t i, int64_t n) {
   for (uint32_t s = 0; s < plan->store_count; s++) {
     const map_store_t *store = &plan->stores[s];
     if (!store->in_place) continue;
-    run->value[store->value] = run->store_at[s] + ((run->store_offset[s] + i) << shift_of(store->element_bytes));
+    run->value[store->value] = run->store_at[s] + bytes_of(run->store_offset[s] + i, store->element_bytes);
   }
   run_steps(run, n);
   for (uint32_t s = 0; s < plan->store_count; s++) {
     const map_store_t *store = &plan->stores[s];
     if (store->in_place) continue;
     int64_t offset = run->store_offset[s] + i * store->strides[inner];
-    store->store(run->store_at[s] + (offset << shift_of(store->element_bytes)), store->strides[inner],
+    store->store(run->store_at[s] + bytes_of(offset, store->element_bytes), store->strides[inner],
                  run->value[store->value], n);
   }
 }
@@ -181,8 +184,8 @@ static void visit_load(const map_run_t *run, uint32_t which, int64_t offset, int
 static void visit_store(const map_run_t *run, uint32_t which, int64_t offset, int64_t done, int64_t n) {
   const map_store_t *store = &run->plan->stores[which];
   const char *from = (const char *)run->value[store->value] + done * store->value_bytes;
-  store->store(run->store_at[which] + (offset << shift_of(store->element_bytes)), store->strides[run->plan->rank - 1],
-               from, n);
+  store->store(run->store_at[which] + bytes_of(offset, store->element_bytes), store->strides[run->plan->rank - 1], from,
+               n);
 }
 
 // Visits the runs of the innermost dim that elements [0, n) after `index` consist of.
@@ -205,7 +208,7 @@ static void strip_across_rows(map_run_t *run, const int64_t index[8], int64_t i,
   for (uint32_t l = 0; l < plan->leaf_count; l++) {
     const map_leaf_t *leaf = &plan->leaves[l];
     if (leaf->kind == MAP_LEAF_ALIAS) {
-      run->value[leaf->value] = run->leaf_at[l] + (i << shift_of(leaf->operand->element_bytes));
+      run->value[leaf->value] = run->leaf_at[l] + bytes_of(i, leaf->operand->element_bytes);
     } else if (leaf->kind == MAP_LEAF_PERIODIC) {
       run->value[leaf->value] =
           run->tile->workspace + plan->value_offset[leaf->value] + i % leaf->period * class_bytes(leaf->class_);
@@ -215,14 +218,14 @@ static void strip_across_rows(map_run_t *run, const int64_t index[8], int64_t i,
   }
   for (uint32_t s = 0; s < plan->store_count; s++) {
     const map_store_t *store = &plan->stores[s];
-    if (store->in_place) run->value[store->value] = run->store_at[s] + (i << shift_of(store->element_bytes));
+    if (store->in_place) run->value[store->value] = run->store_at[s] + bytes_of(i, store->element_bytes);
   }
   run_steps(run, n);
   for (uint32_t s = 0; s < plan->store_count; s++) {
     const map_store_t *store = &plan->stores[s];
     if (store->in_place) continue;
     if (store->contiguous) {
-      store->store(run->store_at[s] + (i << shift_of(store->element_bytes)), 1, run->value[store->value], n);
+      store->store(run->store_at[s] + bytes_of(i, store->element_bytes), 1, run->value[store->value], n);
     } else {
       visit_runs(run, store->strides, index, n, visit_store, s);
     }
