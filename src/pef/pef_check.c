@@ -22,8 +22,23 @@ static size_t file_offset(const leat_pef_t *pef, const void *record) {
   return (size_t)((const char *)record - (const char *)pef->header);
 }
 
-static const char *text_of(const leat_pef_t *pef, uint32_t string) {
-  return string < pef->string_bytes ? pef->strings + string : "?";
+// A string of the file as it may appear in a message: no control characters, at most 96 bytes.
+typedef struct pef_shown_s {
+  char text[97];
+} pef_shown_t;
+
+static pef_shown_t shown(const char *text) {
+  pef_shown_t out = {{0}};
+  size_t length = strnlen(text, sizeof out.text);
+  if (length == sizeof out.text) {
+    for (--length; length > 0 && (text[length] & 0xc0) == 0x80;) --length;  // not within a character
+  }
+  for (size_t i = 0; i < length; ++i) out.text[i] = (unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i];
+  return out;
+}
+
+static pef_shown_t text_of(const leat_pef_t *pef, uint32_t string) {
+  return shown(string < pef->string_bytes ? pef->strings + string : "?");
 }
 
 // --- strings and info ------------------------------------------------------------------------------------------
@@ -140,7 +155,7 @@ static leat_status_t check_names_unique(const leat_pef_t *pef, pef_index_t *inde
     const uint64_t hash = leat_pef_hash(name, strlen(name));
     uint64_t other = 0;
     if (leat_pef_index_find(index, hash, name_equal, &(pef_name_query_t){pef, name}, &other)) {
-      return leat_pef_corrupt("symbols %u and %u are both called '%s'", (uint32_t)other, i, name);
+      return leat_pef_corrupt("symbols %u and %u are both called '%s'", (uint32_t)other, i, shown(name).text);
     }
     if (!leat_pef_index_add(index, hash, i)) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   }
@@ -151,7 +166,7 @@ static leat_status_t check_symbols(const leat_pef_t *pef) {
   for (uint32_t i = 0; i < pef->symbol_count; ++i) {
     const pef_symbol_t *symbol = &pef->symbols[i];
     LEAT_TRY(leat_status_annotate(check_symbol(pef, symbol), "symbol %u (%s, at byte %zu)", i,
-                                  text_of(pef, symbol->name), file_offset(pef, symbol)));
+                                  text_of(pef, symbol->name).text, file_offset(pef, symbol)));
   }
   pef_index_t index = {0};
   leat_status_t status = check_names_unique(pef, &index);
@@ -204,7 +219,7 @@ static leat_status_t check_calls(const leat_pef_t *pef) {
   for (uint32_t i = 0; i < pef->call_count; ++i) {
     const pef_call_t *call = &pef->calls[i];
     LEAT_TRY(leat_status_annotate(check_call(pef, call, next_argument), "call %u (%s, at byte %zu)", i,
-                                  text_of(pef, call->name), file_offset(pef, call)));
+                                  text_of(pef, call->name).text, file_offset(pef, call)));
     next_argument += call->argument_count;
   }
   if (next_argument != pef->argument_count) {
@@ -236,7 +251,7 @@ static leat_status_t check_calls_of_body(const pef_checker_t *checker, uint32_t 
       const pef_argument_t *argument = &pef->arguments[call->argument_first + slot];
       LEAT_TRY(leat_status_annotate(check_use(argument, &checker->uses[slot]),
                                     "call %u (%s): argument %u (at byte %zu)", checker->calls_by_body[i],
-                                    text_of(pef, call->name), slot, file_offset(pef, argument)));
+                                    text_of(pef, call->name).text, slot, file_offset(pef, argument)));
     }
   }
   return NULL;
@@ -321,8 +336,8 @@ static leat_status_t check_body(pef_checker_t *checker, const pef_body_t *body, 
   for (uint32_t i = 0; i < body->stage_count; ++i) {
     const pef_stage_t *stage = &pef->stages[body->stage_first + i];
     LEAT_TRY(leat_status_annotate(check_stage(checker, body, stage, cursor), "stage %u (%s: %s, at byte %zu)",
-                                  body->stage_first + i, leat_pef_stage_name(stage->kind), text_of(pef, stage->origin),
-                                  file_offset(pef, stage)));
+                                  body->stage_first + i, leat_pef_stage_name(stage->kind),
+                                  text_of(pef, stage->origin).text, file_offset(pef, stage)));
     cursor->operand += stage->operand_count;
     cursor->instruction += stage->instruction_count;
   }
