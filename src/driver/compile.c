@@ -31,7 +31,7 @@ static leat_status_t write_with_reports(const leat_pef_writer_t *writer, const c
 
 static leat_status_t map_and_write(const leat_graph_t *settled, const leat_compile_options_t *options,
                                    const leat_map_options_t *map_options, leat_pef_writer_t *writer, const char *path) {
-  leat_cut_options_t cut = {.arch = map_options->arch, .optim_level = options->optim_level};
+  leat_cut_options_t cut = {.arch = map_options->arch};
   leat_plan_t plan;
   LEAT_TRY(leat_cut(settled, &cut, &plan));
   leat_status_t status = leat_map_native(settled, &plan, map_options, writer);

@@ -2,12 +2,14 @@
 // Order of the passes, and what each is for. Every pass rebuilds: graph in, graph out.
 #include "driver/pipeline.h"
 
+#include "fuse/group.h"
 #include "fuse/settle.h"
 #include "grad/grad.h"
 #include "lower/lower.h"
 #include "opt/opt.h"
 
-typedef leat_status_t (*run_t)(const leat_graph_t *from, leat_graph_t **out_graph);
+typedef leat_status_t (*run_t)(const leat_graph_t *from, const leat_compile_options_t *options,
+                               leat_graph_t **out_graph);
 
 typedef enum when_e { ALWAYS, TRAINING, COMPILING } when_t;
 
@@ -18,25 +20,51 @@ typedef struct pass_s {
   bool optional;  // may be named in options->disable
 } pass_t;
 
-static leat_status_t lower_for_grad(const leat_graph_t *from, leat_graph_t **out_graph) {
+static leat_status_t group(const leat_graph_t *from, const leat_compile_options_t *options, leat_graph_t **out_graph) {
+  leat_group_options_t group_options = {.optim_level = options->optim_level,
+                                        .keep_annotated = options->hypersections != 0,
+                                        .log = options->log,
+                                        .log_user = options->log_user};
+  return leat_group(from, &group_options, out_graph);
+}
+static leat_status_t lower_for_grad(const leat_graph_t *from, const leat_compile_options_t *options,
+                                    leat_graph_t **out_graph) {
+  (void)options;
   return leat_lower(from, true, out_graph);
 }
-static leat_status_t lower_rest(const leat_graph_t *from, leat_graph_t **out_graph) {
+static leat_status_t lower_rest(const leat_graph_t *from, const leat_compile_options_t *options,
+                                leat_graph_t **out_graph) {
+  (void)options;
   return leat_lower(from, false, out_graph);
 }
-static leat_status_t grad(const leat_graph_t *from, leat_graph_t **out_graph) {
+static leat_status_t grad(const leat_graph_t *from, const leat_compile_options_t *options, leat_graph_t **out_graph) {
+  (void)options;
   return leat_grad(from, leat_lower_vjps(), out_graph);
 }
 
+// A pass that no option steers.
+#define PLAIN(name, pass)                                                                    \
+  static leat_status_t name(const leat_graph_t *from, const leat_compile_options_t *options, \
+                            leat_graph_t **out_graph) {                                      \
+    (void)options;                                                                           \
+    return pass(from, out_graph);                                                            \
+  }
+PLAIN(pool_first, leat_opt_pool_first)
+PLAIN(fold, leat_opt_fold)
+PLAIN(cse, leat_opt_cse)
+PLAIN(dce, leat_opt_dce)
+PLAIN(settle, leat_settle)
+
 static const pass_t passes[] = {
-    {"pool-first", leat_opt_pool_first, COMPILING, true},  // relus visit pooled elements only
-    {"lower", lower_for_grad, TRAINING, false},            // rows that bring their own gradient stay
-    {"grad", grad, TRAINING, false},                       // reverse mode, gradient norm, optimizers
-    {"lower-rest", lower_rest, ALWAYS, false},             // nothing traced is left
-    {"fold", leat_opt_fold, ALWAYS, true},
-    {"cse", leat_opt_cse, ALWAYS, true},
-    {"dce", leat_opt_dce, ALWAYS, true},
-    {"settle", leat_settle, COMPILING, false},  // copies where strides cannot express a view
+    {"group", group, COMPILING, false},           // which ops are fused
+    {"pool-first", pool_first, COMPILING, true},  // relus visit pooled elements only
+    {"lower", lower_for_grad, TRAINING, false},   // rows that bring their own gradient stay
+    {"grad", grad, TRAINING, false},              // reverse mode, gradient norm, optimizers
+    {"lower-rest", lower_rest, ALWAYS, false},    // nothing traced is left
+    {"fold", fold, ALWAYS, true},
+    {"cse", cse, ALWAYS, true},
+    {"dce", dce, ALWAYS, true},
+    {"settle", settle, COMPILING, false},  // copies where strides cannot express a view
 };
 
 static bool is_listed(const char *list, const char *name) {
@@ -73,15 +101,15 @@ bool leat_pipeline_trains(const leat_graph_t *graph, const leat_compile_options_
   return false;
 }
 
-static bool applies(const pass_t *pass, bool trains, bool settle, const leat_compile_options_t *options) {
+static bool applies(const pass_t *pass, bool trains, bool compiling, const leat_compile_options_t *options) {
   if (pass->when == TRAINING && !trains) return false;
-  if (pass->when == COMPILING && !settle) return false;
+  if (pass->when == COMPILING && !compiling) return false;
   return !(pass->optional && is_listed(options->disable, pass->name));
 }
 
 static leat_status_t run_pass(const pass_t *pass, const leat_compile_options_t *options, const leat_graph_t *from,
                               leat_graph_t **out_graph) {
-  leat_status_t status = pass->run(from, out_graph);
+  leat_status_t status = pass->run(from, options, out_graph);
   if (status == NULL && options->verify_each) {
     status = leat_graph_verify(*out_graph);
     if (status != NULL) leat_graph_destroy(*out_graph);
@@ -90,14 +118,14 @@ static leat_status_t run_pass(const pass_t *pass, const leat_compile_options_t *
   return status;
 }
 
-leat_status_t leat_pipeline_run(const leat_graph_t *from, const leat_compile_options_t *options, bool settle,
+leat_status_t leat_pipeline_run(const leat_graph_t *from, const leat_compile_options_t *options, bool compiling,
                                 leat_graph_t **out_graph) {
   LEAT_TRY(check_disable(options->disable));
   LEAT_TRY(leat_graph_verify(from));
   bool trains = leat_pipeline_trains(from, options);
   const leat_graph_t *graph = from;
   for (size_t i = 0; i < sizeof passes / sizeof passes[0]; ++i) {
-    if (!applies(&passes[i], trains, settle, options)) continue;
+    if (!applies(&passes[i], trains, compiling, options)) continue;
     leat_graph_t *next = NULL;
     leat_status_t status = run_pass(&passes[i], options, graph, &next);
     if (graph != from) leat_graph_destroy((leat_graph_t *)graph);

@@ -22,7 +22,17 @@ typedef struct leat_section_s {
   double row_bytes;  // results of all ops, per row
 } leat_section_t;
 
+// Ops of one group and one type that run without anything between them.
+typedef struct leat_plan_piece_s {
+  uint32_t group;                         // 0: none
+  uint8_t type;                           // leat_section_type_t
+  uint32_t op_first, op_count;            // into the plan's order
+  uint32_t section_first, section_count;  // sections of stores alone come after all pieces
+} leat_plan_piece_t;
+
 typedef struct leat_plan_s {
+  LEAT_ARRAY(leat_plan_piece_t) pieces;  // in the order in which they run
+  leat_op_id_t *order;                   // computing ops, piece by piece
   LEAT_ARRAY(leat_section_t) sections;
   uint32_t *section_of;  // per op; LEAT_NONE for views and leaves
   uint8_t *row_dim;      // per op: the dim of its results that is cut; LEAT_ROWS_WHOLE in one-row sections
@@ -30,7 +40,6 @@ typedef struct leat_plan_s {
 
 typedef struct leat_cut_options_s {
   const leat_arch_t *arch;
-  uint32_t optim_level;  // 0: one op, one section; 3: by cost
 } leat_cut_options_t;
 
 // needs: a settled graph (settle.h). worst case: ops times a constant number of candidate sections.

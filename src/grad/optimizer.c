@@ -16,6 +16,7 @@ typedef struct optimizer_s {
   const leat_graph_t *from;
   const leat_op_t *op;  // the statement
   const leat_value_id_t *gradients;
+  const uint32_t *groups;           // per value of `from`: the group of the first op that reads it
   uint32_t index;                   // which statement: names its step counter
   leat_value_id_t step, next_step;  // 0-d f64; LEAT_NONE until asked for
   leat_value_id_t clip;             // 0-d factor of all gradients, LEAT_NONE without max_grad_norm
@@ -225,6 +226,14 @@ static leat_value_id_t clip_factor(optimizer_t *o) {
   return leat_b_fn2s(b, MIN, leat_b_div(b, hyper(o, LEAT_ATTR_MAX_GRAD_NORM, "max_grad_norm", 0.0), norm), 1.0);
 }
 
+// Scalars computed since op `first` serve every parameter: they are in no group.
+static void ungroup_scalars(leat_graph_t *g, leat_op_id_t first) {
+  for (leat_op_id_t id = first; id < g->ops.count; id++) {
+    leat_op_t *op = &g->ops.data[id];
+    if (op->result_count == 1 && leat_graph_value(g, op->result_first)->rank == 0) op->group = 0;
+  }
+}
+
 static leat_status_t append_statement(optimizer_t *o) {
   leat_builder_t *b = o->b;
   const char *kind = leat_op_string(o->from, o->op, LEAT_ATTR_KIND, "");
@@ -240,27 +249,52 @@ static leat_status_t append_statement(optimizer_t *o) {
     if (leat_graph_op(b->graph, leat_b_value(b, symbol)->op)->kind != LEAT_PRIM_SYMBOL)
       LEAT_FAIL(LEAT_INVALID_ARGUMENT, "operand %u of an optimizer is not a parameter", i);
     if (o->gradients[symbol] == LEAT_NONE) continue;
+    leat_op_id_t first = b->graph->ops.count;
+    b->group = o->groups[symbol];
     parameter_t p = read_parameter(o, symbol);
     rule(o, &p);
+    ungroup_scalars(b->graph, first);
   }
   return leat_builder_take_status(b);
 }
 
-leat_status_t leat_optimizer_append(leat_builder_t *b, const leat_graph_t *from, const leat_value_id_t *gradients) {
+static leat_status_t append_all(optimizer_t *shared) {
   uint32_t index = 0;
-  for (leat_op_id_t id = 0; id < from->ops.count; id++) {
-    const leat_op_t *op = leat_graph_op(from, id);
-    if (op->kind != LEAT_TRACED_OPTIMIZER) continue;
-    optimizer_t o = {.b = b,
-                     .from = from,
-                     .op = op,
-                     .gradients = gradients,
-                     .index = index++,
-                     .step = LEAT_NONE,
-                     .next_step = LEAT_NONE,
-                     .clip = LEAT_NONE};
+  for (leat_op_id_t id = 0; id < shared->from->ops.count; id++) {
+    optimizer_t o = *shared;
+    o.op = leat_graph_op(shared->from, id);
+    o.index = index;
+    if (o.op->kind != LEAT_TRACED_OPTIMIZER) continue;
+    index++;
     leat_status_t status = append_statement(&o);
     if (status != NULL) return leat_status_annotate(status, "optimizer %u", o.index);
   }
   return NULL;
+}
+
+// The update of a parameter belongs to the group that reads it first.
+static void mark_groups(const leat_graph_t *from, uint32_t *groups) {
+  for (leat_op_id_t id = 0; id < from->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(from, id);
+    for (uint32_t i = 0; i < op->input_count && op->group != 0; i++) {
+      leat_value_id_t x = leat_op_input(from, op, i);
+      if (x != LEAT_NONE && groups[x] == 0) groups[x] = op->group;
+    }
+  }
+}
+
+leat_status_t leat_optimizer_append(leat_builder_t *b, const leat_graph_t *from, const leat_value_id_t *gradients) {
+  uint32_t *groups = leat_alloc_zero((size_t)from->values.count + 1u, sizeof *groups);
+  if (groups == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  mark_groups(from, groups);
+  optimizer_t shared = {.b = b,
+                        .from = from,
+                        .gradients = gradients,
+                        .groups = groups,
+                        .step = LEAT_NONE,
+                        .next_step = LEAT_NONE,
+                        .clip = LEAT_NONE};
+  leat_status_t status = append_all(&shared);
+  leat_free(groups);
+  return status;
 }

@@ -28,6 +28,7 @@ LEAT_EXPORT void leat_graph_destroy(leat_graph_t *g) {
   leat_array_free(&g->attrs);
   leat_array_free(&g->origins);
   leat_array_free(&g->blobs);
+  leat_array_free(&g->groups);
   leat_arena_deinit(&g->arena);
   leat_free(g);
 }
@@ -157,6 +158,32 @@ leat_status_t leat_graph_add_origin(leat_graph_t *g, const leat_origin_t *origin
   if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   *slot = copy;
   *out_origin = g->origins.count - 1;
+  return NULL;
+}
+
+// --- groups -----------------------------------------------------------------------------------------------------
+
+const leat_group_t *leat_graph_group(const leat_graph_t *g, uint32_t id) {
+  uint32_t low = 0, high = g->groups.count;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    if (g->groups.data[middle].id == id) return &g->groups.data[middle];
+    if (g->groups.data[middle].id < id)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return NULL;
+}
+
+leat_status_t leat_graph_add_group(leat_graph_t *g, const leat_group_t *group) {
+  assert(g->groups.count == 0 || g->groups.data[g->groups.count - 1].id < group->id);
+  leat_group_t copy = {group->id, copy_text(g, group->name), copy_text(g, group->heuristic),
+                       copy_text(g, group->parameters)};
+  leat_group_t *slot = leat_array_push(&g->groups);
+  if (slot == NULL || copy.name == NULL || copy.heuristic == NULL || copy.parameters == NULL)
+    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  *slot = copy;
   return NULL;
 }
 

@@ -150,6 +150,14 @@ typedef struct leat_origin_s {
   const char *traced;  // name of the traced op
 } leat_origin_t;
 
+// What is known of a fusion group; strings in the arena, "" where unknown.
+typedef struct leat_group_s {
+  uint32_t id;             // what ops carry
+  const char *name;        // what it is: groups of equal name mark equal pieces of the program
+  const char *heuristic;   // how to lay it out, by name
+  const char *parameters;  // of the heuristic: a JSON object
+} leat_group_t;
+
 typedef struct leat_blob_s {
   const void *data;  // in the arena; NULL until set
   size_t data_bytes;
@@ -163,6 +171,7 @@ struct leat_graph_s {
   LEAT_ARRAY(leat_attr_t) attrs;
   LEAT_ARRAY(leat_origin_t) origins;  // [0] is the unknown origin
   LEAT_ARRAY(leat_blob_t) blobs;
+  LEAT_ARRAY(leat_group_t) groups;  // by id, ascending; ops may carry ids without an entry
 };
 
 // A graph with the unknown origin and nothing else; leat_graph_destroy releases it.
@@ -214,6 +223,10 @@ typedef struct leat_op_desc_s {
 leat_status_t leat_graph_append(leat_graph_t *g, const leat_op_desc_t *desc, leat_op_id_t *out_op) LEAT_MUST_USE;
 // Strings are copied, NULL counts as "". An origin equal to the last one added gets its index.
 leat_status_t leat_graph_add_origin(leat_graph_t *g, const leat_origin_t *origin, uint32_t *out_origin) LEAT_MUST_USE;
+// The entry of group `id`; NULL: it has none.
+const leat_group_t *leat_graph_group(const leat_graph_t *g, uint32_t id);
+// Adds the entry of group `group->id`, which has none yet and is above those that have. Strings as for origins.
+leat_status_t leat_graph_add_group(leat_graph_t *g, const leat_group_t *group) LEAT_MUST_USE;
 // Appends a blob with a copy of the bytes: what a `constant` op with attribute `index` then names.
 leat_status_t leat_graph_add_blob(leat_graph_t *g, const void *data, size_t data_bytes,
                                   uint32_t *out_index) LEAT_MUST_USE;

@@ -375,6 +375,23 @@ static leat_status_t parse_statement(parser_t *p) {
   return append_statement(p);
 }
 
+// group 3 "ffn" "GEMM" "{}": what is known of the ops that carry !group=3. Ids ascend.
+static leat_status_t parse_group_line(parser_t *p) {
+  leat_group_t group = {0};
+  LEAT_TRY(advance(p));
+  LEAT_TRY(expect_kind(p, LEAT_TOKEN_INTEGER, "the number of a group"));
+  int64_t id = p->lexer.token.integer;
+  uint32_t last = p->graph->groups.count == 0 ? 0 : p->graph->groups.data[p->graph->groups.count - 1].id;
+  if (id <= last || id >= UINT32_MAX) FAIL_HERE(p, "groups are numbered upwards from 1, below 2^32 - 1");
+  group.id = (uint32_t)id;
+  LEAT_TRY(advance(p));
+  LEAT_TRY(parse_string(p, &group.name));
+  if (at_kind(p, LEAT_TOKEN_STRING)) LEAT_TRY(parse_string(p, &group.heuristic));
+  if (at_kind(p, LEAT_TOKEN_STRING)) LEAT_TRY(parse_string(p, &group.parameters));
+  if (!at_kind(p, LEAT_TOKEN_NEWLINE) && !at_kind(p, LEAT_TOKEN_END)) FAIL_HERE(p, "expected the end of the line");
+  return leat_graph_add_group(p->graph, &group);
+}
+
 static leat_status_t skip_newlines(parser_t *p) {
   while (at_kind(p, LEAT_TOKEN_NEWLINE)) LEAT_TRY(advance(p));
   return NULL;
@@ -400,7 +417,8 @@ static leat_status_t parse_graph(parser_t *p, const char *text, size_t length) {
   while (!at_kind(p, LEAT_TOKEN_END)) {
     if (!at_kind(p, LEAT_TOKEN_NEWLINE)) FAIL_HERE(p, "expected the end of the line");
     LEAT_TRY(skip_newlines(p));
-    if (!at_kind(p, LEAT_TOKEN_END)) LEAT_TRY(parse_statement(p));
+    if (at_kind(p, LEAT_TOKEN_END)) break;
+    LEAT_TRY(at_name(p, "group") ? parse_group_line(p) : parse_statement(p));
   }
   return NULL;
 }

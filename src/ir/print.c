@@ -82,6 +82,21 @@ static void print_origin(leat_text_t *text, const leat_origin_t *origin) {
   leat_text_put_json_string(text, origin->source);
 }
 
+static void print_group(leat_text_t *text, const leat_group_t *group) {
+  leat_text_put(text, "group %" PRIu32 " ", group->id);
+  leat_text_put_json_string(text, group->name);
+  bool parameters = group->parameters[0] != '\0';
+  if (parameters || group->heuristic[0] != '\0') {
+    leat_text_put(text, " ");
+    leat_text_put_json_string(text, group->heuristic);
+  }
+  if (parameters) {
+    leat_text_put(text, " ");
+    leat_text_put_json_string(text, group->parameters);
+  }
+  leat_text_put(text, "\n");
+}
+
 static void print_op(leat_text_t *text, const leat_graph_t *g, const leat_op_t *op) {
   print_results(text, op);
   leat_text_put(text, "%s%s", leat_op_is_primitive(op->kind) ? "prim." : "", leat_op_info(op->kind)->name);
@@ -97,6 +112,7 @@ LEAT_EXPORT leat_status_t leat_graph_print(const leat_graph_t *g, char **out_tex
   leat_text_t text = {0};
   *out_text = NULL;
   leat_text_put(&text, "leat.graph 1\n");
+  for (uint32_t i = 0; i < g->groups.count; i++) print_group(&text, &g->groups.data[i]);
   for (leat_op_id_t id = 0; id < g->ops.count; id++) print_op(&text, g, leat_graph_op(g, id));
   if (text.failed) {
     leat_text_deinit(&text);

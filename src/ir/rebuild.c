@@ -4,13 +4,14 @@
 
 #include <inttypes.h>
 
-// Origins and blobs keep their indices, so that ops can be copied without translating them.
+// Origins, groups and blobs keep their indices, so that ops can be copied without translating them.
 static leat_status_t copy_tables(const leat_graph_t *from, leat_graph_t *to) {
   uint32_t index;
   for (uint32_t i = 1; i < from->origins.count; i++) {
     LEAT_TRY(leat_graph_add_origin(to, &from->origins.data[i], &index));
     assert(index == i);
   }
+  for (uint32_t i = 0; i < from->groups.count; i++) LEAT_TRY(leat_graph_add_group(to, &from->groups.data[i]));
   for (uint32_t i = 0; i < from->blobs.count; i++) {
     const leat_blob_t *blob = &from->blobs.data[i];
     if (blob->data != NULL)

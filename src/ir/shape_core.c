@@ -19,8 +19,11 @@ leat_status_t leat_shape_SYMBOL(const leat_shape_call_t *call) {
 leat_status_t leat_shape_STORE(const leat_shape_call_t *call) {
   if (leat_shape_string(call, LEAT_ATTR_NAME)[0] == '\0') LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the name is empty");
   const char *kind = leat_shape_string(call, LEAT_ATTR_KIND);
-  if (strcmp(kind, "output") == 0 || strcmp(kind, "update") == 0 || strcmp(kind, "grad") == 0) return NULL;
-  LEAT_FAIL(LEAT_INVALID_ARGUMENT, "kind '%s' is none of output|update|grad", kind);
+  static const char *const kinds[] = {"output", "update", "grad", "internal"};
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    if (strcmp(kind, kinds[i]) == 0) return NULL;
+  }
+  LEAT_FAIL(LEAT_INVALID_ARGUMENT, "kind '%s' is none of output|update|grad|internal", kind);
 }
 
 leat_status_t leat_shape_CONSTANT(const leat_shape_call_t *call) {

@@ -24,8 +24,8 @@ static const char *store_name(const leat_mapper_t *m, leat_op_id_t store) {
 // An output may be bound to the caller's memory, which is gone when backward runs by itself.
 static bool read_by_other_types(const leat_mapper_t *m, leat_value_id_t v) {
   uint8_t type = leat_mapper_producer(m, v)->type;
-  for (uint32_t i = m->use_first[v]; i < m->use_first[v + 1]; ++i) {
-    if (!is_store(m, m->uses[i].op) && leat_graph_op(m->g, m->uses[i].op)->type != type) return true;
+  for (uint32_t i = m->uses.first[v]; i < m->uses.first[v + 1]; ++i) {
+    if (!is_store(m, m->uses.all[i].op) && leat_graph_op(m->g, m->uses.all[i].op)->type != type) return true;
   }
   return false;
 }
@@ -34,17 +34,16 @@ static bool read_by_other_types(const leat_mapper_t *m, leat_value_id_t v) {
 static bool readers_come_first(const leat_mapper_t *m, leat_value_id_t v, const char *symbol) {
   leat_op_id_t writer = leat_graph_value(m->g, v)->op;
   uint32_t section = section_of_value(m, v);
-  for (leat_op_id_t id = 0; id < m->g->ops.count; ++id) {
-    const leat_op_t *leaf = leat_graph_op(m->g, id);
-    if (leaf->kind != LEAT_PRIM_SYMBOL || strcmp(leat_op_string(m->g, leaf, LEAT_ATTR_NAME, ""), symbol) != 0) continue;
-    for (uint32_t i = m->use_first[leaf->result_first]; i < m->use_first[leaf->result_first + 1]; ++i) {
-      leat_use_t use = m->uses[i];
-      if (is_store(m, use.op) || m->plan->section_of[use.op] != section) continue;
-      if (m->stage_of[use.op] > m->stage_of[writer]) return false;
-      if (m->stage_of[use.op] == m->stage_of[writer] &&
-          !leat_map_reads_in_step(m, leat_graph_op(m->g, use.op), use.input)) {
-        return false;
-      }
+  uint32_t leaf = leat_names_find(&m->uses.symbols, symbol, strlen(symbol));
+  if (leaf == LEAT_NAME_ABSENT) return true;
+  leat_value_id_t old = leat_graph_op(m->g, leaf)->result_first;
+  for (uint32_t i = m->uses.first[old]; i < m->uses.first[old + 1]; ++i) {
+    leat_use_t use = m->uses.all[i];
+    if (is_store(m, use.op) || m->plan->section_of[use.op] != section) continue;
+    if (m->stage_of[use.op] > m->stage_of[writer]) return false;
+    if (m->stage_of[use.op] == m->stage_of[writer] &&
+        !leat_map_reads_in_step(m, leat_graph_op(m->g, use.op), use.input)) {
+      return false;
     }
   }
   return true;
@@ -58,8 +57,8 @@ static bool store_may_be_direct(const leat_mapper_t *m, leat_value_id_t v, leat_
 }
 
 static leat_op_id_t direct_store(const leat_mapper_t *m, leat_value_id_t v) {
-  for (uint32_t i = m->use_first[v]; i < m->use_first[v + 1]; ++i) {
-    if (is_store(m, m->uses[i].op) && store_may_be_direct(m, v, m->uses[i].op)) return m->uses[i].op;
+  for (uint32_t i = m->uses.first[v]; i < m->uses.first[v + 1]; ++i) {
+    if (is_store(m, m->uses.all[i].op) && store_may_be_direct(m, v, m->uses.all[i].op)) return m->uses.all[i].op;
   }
   return LEAT_NONE;
 }
@@ -67,8 +66,8 @@ static leat_op_id_t direct_store(const leat_mapper_t *m, leat_value_id_t v) {
 static bool stays_in_registers(const leat_mapper_t *m, leat_value_id_t v) {
   leat_op_id_t producer = leat_graph_value(m->g, v)->op;
   if (leat_graph_op(m->g, producer)->kind != LEAT_PRIM_MAP) return false;
-  for (uint32_t i = m->use_first[v]; i < m->use_first[v + 1]; ++i) {
-    leat_use_t use = m->uses[i];
+  for (uint32_t i = m->uses.first[v]; i < m->uses.first[v + 1]; ++i) {
+    leat_use_t use = m->uses.all[i];
     const leat_op_t *op = leat_graph_op(m->g, use.op);
     if (op->kind != LEAT_PRIM_MAP || m->plan->section_of[use.op] != m->plan->section_of[producer]) return false;
     if (m->stage_of[use.op] != m->stage_of[producer] || !leat_map_reads_in_step(m, op, use.input)) return false;
@@ -77,8 +76,8 @@ static bool stays_in_registers(const leat_mapper_t *m, leat_value_id_t v) {
 }
 
 static bool stays_in_section(const leat_mapper_t *m, leat_value_id_t v) {
-  for (uint32_t i = m->use_first[v]; i < m->use_first[v + 1]; ++i) {
-    if (m->plan->section_of[m->uses[i].op] != section_of_value(m, v)) return false;
+  for (uint32_t i = m->uses.first[v]; i < m->uses.first[v + 1]; ++i) {
+    if (m->plan->section_of[m->uses.all[i].op] != section_of_value(m, v)) return false;
   }
   return true;
 }
@@ -115,8 +114,9 @@ static leat_status_t settle_value(leat_mapper_t *m, leat_value_id_t v) {
   } else {
     home->kind = stays_in_section(m, v) && rows_are_outermost(m, v) ? LEAT_HOME_SCRATCH : LEAT_HOME_ARENA;
   }
-  for (uint32_t i = m->use_first[v]; i < m->use_first[v + 1]; ++i) {
-    if (is_store(m, m->uses[i].op) && !m->store_direct[m->uses[i].op]) LEAT_TRY(add_copy_stage(m, m->uses[i].op));
+  for (uint32_t i = m->uses.first[v]; i < m->uses.first[v + 1]; ++i) {
+    if (is_store(m, m->uses.all[i].op) && !m->store_direct[m->uses.all[i].op])
+      LEAT_TRY(add_copy_stage(m, m->uses.all[i].op));
   }
   return NULL;
 }
@@ -127,7 +127,7 @@ static leat_status_t settle_leaf(leat_mapper_t *m, leat_value_id_t v, const leat
     home->kind = LEAT_HOME_SYMBOL;
     home->symbol = leat_map_find_symbol(m, leat_op_string(m->g, op, LEAT_ATTR_NAME, ""));
   } else if (op->kind == LEAT_PRIM_CONSTANT && leat_op_attr(m->g, op, LEAT_ATTR_INDEX) != NULL) {
-    if (m->use_first[v] == m->use_first[v + 1]) return NULL;
+    if (m->uses.first[v] == m->uses.first[v + 1]) return NULL;
     int64_t index = leat_op_int(m->g, op, LEAT_ATTR_INDEX, 0);
     if (index < 0 || index >= (int64_t)m->g->blobs.count || m->g->blobs.data[index].data == NULL) {
       LEAT_FAIL(LEAT_INTERNAL, "constant #%lld has no bytes", (long long)index);

@@ -4,29 +4,7 @@
 
 #include "map/mapper.h"
 
-// Readers of every base value, in graph order: a count pass and a fill pass.
-static leat_status_t collect_uses(leat_mapper_t *m) {
-  const leat_graph_t *g = m->g;
-  m->use_first = leat_arena_alloc(&m->arena, (g->values.count + 2) * sizeof *m->use_first);
-  m->uses = leat_arena_alloc(&m->arena, (g->inputs.count + 1) * sizeof *m->uses);
-  if (m->use_first == NULL || m->uses == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
-  for (uint32_t pass = 0; pass < 2; ++pass) {
-    for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
-      const leat_op_t *op = leat_graph_op(g, id);
-      if (!leat_kind_computes(op->kind) && op->kind != LEAT_PRIM_STORE) continue;
-      for (uint32_t i = 0; i < op->input_count; ++i) {
-        leat_value_id_t base = leat_access_base(g, leat_op_input(g, op, i));
-        if (pass == 0) {
-          m->use_first[base + 2]++;
-        } else {
-          m->uses[m->use_first[base + 1]++] = (leat_use_t){id, i};
-        }
-      }
-    }
-    for (uint32_t v = 0; v < g->values.count && pass == 0; ++v) m->use_first[v + 2] += m->use_first[v + 1];
-  }
-  return NULL;
-}
+static leat_status_t collect_uses(leat_mapper_t *m) { return leat_uses_collect(m->g, &m->uses); }
 
 static leat_status_t allocate(leat_mapper_t *m) {
   const leat_graph_t *g = m->g;
@@ -66,6 +44,8 @@ static void deinit(leat_mapper_t *m) {
     for (uint32_t i = 0; i < section->stages.count; ++i) leat_array_free(&section->stages.data[i].ops);
     leat_array_free(&section->stages);
   }
+  leat_uses_deinit(&m->uses);
+  leat_names_deinit(&m->symbol_index);
   leat_array_free(&m->symbols);
   leat_array_free(&m->symbol_names);
   leat_array_free(&m->packs);

@@ -12,6 +12,7 @@
 
 #include "fuse/access.h"
 #include "fuse/rows.h"
+#include "fuse/uses.h"
 #include "map/map.h"
 
 typedef enum leat_home_kind_e {
@@ -28,12 +29,6 @@ typedef struct leat_home_s {
   uint32_t symbol;
   uint64_t offset;
 } leat_home_t;
-
-// One reader of a base value.
-typedef struct leat_use_s {
-  leat_op_id_t op;
-  uint32_t input;
-} leat_use_t;
 
 typedef struct leat_stage_s {
   uint32_t kind;    // primitive kind of its ops
@@ -71,9 +66,8 @@ typedef struct leat_mapper_s {
   const leat_plan_t *plan;
   const leat_map_options_t *options;
   leat_pef_writer_t *writer;
-  leat_arena_t arena;   // everything below lives here
-  uint32_t *use_first;  // per value (+1): into uses
-  leat_use_t *uses;
+  leat_arena_t arena;  // everything below lives here
+  leat_uses_t uses;
   uint32_t *stage_of;     // per op: index in its section's stages
   leat_home_t *homes;     // per value
   uint8_t *store_direct;  // per op: this store needs no copy
@@ -83,6 +77,7 @@ typedef struct leat_mapper_s {
   uint64_t symbol_bytes;
   LEAT_ARRAY(pef_symbol_t) symbols;
   LEAT_ARRAY(const char *) symbol_names;
+  leat_names_t symbol_index;  // name -> index in symbols
   LEAT_ARRAY(leat_pack_t) packs;
   LEAT_ARRAY(leat_touch_t) in_flight;  // what calls since the last barrier touch
   uint64_t scratch_bytes;              // maximum over bodies

@@ -48,8 +48,8 @@ static leat_status_t add_block(blocks_t *blocks, leat_value_id_t v, uint32_t beg
 
 static uint32_t last_stage(const leat_mapper_t *m, leat_value_id_t v, uint32_t section) {
   uint32_t last = m->stage_of[leat_graph_value(m->g, v)->op];
-  for (uint32_t i = m->use_first[v]; i < m->use_first[v + 1]; ++i) {
-    leat_op_id_t op = m->uses[i].op;
+  for (uint32_t i = m->uses.first[v]; i < m->uses.first[v + 1]; ++i) {
+    leat_op_id_t op = m->uses.all[i].op;
     if (m->plan->section_of[op] != section) continue;
     if (leat_graph_op(m->g, op)->kind == LEAT_PRIM_STORE && m->store_direct[op]) continue;
     if (m->stage_of[op] > last) last = m->stage_of[op];
@@ -153,8 +153,8 @@ static void arena_lifetime(const leat_mapper_t *m, leat_value_id_t v, uint32_t *
   const leat_op_t *producer = leat_mapper_producer(m, v);
   uint32_t begin = m->plan->section_of[leat_graph_value(m->g, v)->op], end = begin;
   bool forever = producer->type == LEAT_TYPE_PREPARE;
-  for (uint32_t i = m->use_first[v]; i < m->use_first[v + 1]; ++i) {
-    leat_op_id_t op = m->uses[i].op;
+  for (uint32_t i = m->uses.first[v]; i < m->uses.first[v + 1]; ++i) {
+    leat_op_id_t op = m->uses.all[i].op;
     if (m->plan->section_of[op] > end) end = m->plan->section_of[op];
     if (leat_graph_op(m->g, op)->type != producer->type) forever = true;
   }

@@ -11,7 +11,7 @@ typedef struct kind_name_s {
 static const kind_name_t symbol_kinds[] = {
     {"input", PEF_SYMBOL_INPUT},   {"param", PEF_SYMBOL_PARAMETER},      {"buffer", PEF_SYMBOL_BUFFER},
     {"state", PEF_SYMBOL_STATE},   {"hyper", PEF_SYMBOL_HYPERPARAMETER}, {"seed", PEF_SYMBOL_SEED},
-    {"output", PEF_SYMBOL_OUTPUT}, {"grad", PEF_SYMBOL_GRADIENT},
+    {"output", PEF_SYMBOL_OUTPUT}, {"grad", PEF_SYMBOL_GRADIENT},        {"internal", PEF_SYMBOL_INTERNAL},
 };
 
 static bool find_kind(const char *name, uint8_t *out_kind) {
@@ -25,10 +25,8 @@ static bool find_kind(const char *name, uint8_t *out_kind) {
 }
 
 static uint32_t find(const leat_mapper_t *m, const char *name) {
-  for (uint32_t i = 0; i < m->symbols.count; ++i) {
-    if (strcmp(m->symbol_names.data[i], name) == 0) return i;
-  }
-  return PEF_NONE;
+  uint32_t found = leat_names_find(&m->symbol_index, name, strlen(name));
+  return found == LEAT_NAME_ABSENT ? PEF_NONE : found;
 }
 
 uint32_t leat_map_find_symbol(const leat_mapper_t *m, const char *name) {
@@ -45,7 +43,8 @@ static leat_status_t add(leat_mapper_t *m, const char *name, uint8_t kind, const
   }
   pef_symbol_t *symbol = leat_array_push(&m->symbols);
   const char **slot = leat_array_push(&m->symbol_names);
-  if (symbol == NULL || slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (symbol == NULL || slot == NULL || !leat_names_add(&m->symbol_index, name, m->symbols.count - 1))
+    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   *slot = name;
   symbol->name = leat_pef_add_string(m->writer, name);
   symbol->kind = kind;
@@ -82,16 +81,10 @@ static void link_owners(leat_mapper_t *m) {
   for (uint32_t i = 0; i < m->symbols.count; ++i) {
     uint8_t kind = m->symbols.data[i].kind;
     if (kind != PEF_SYMBOL_GRADIENT && kind != PEF_SYMBOL_STATE && kind != PEF_SYMBOL_SEED) continue;
-    size_t best = 0;
-    for (uint32_t j = 0; j < m->symbols.count; ++j) {
-      size_t length = strlen(m->symbol_names.data[j]);
-      const char *name = m->symbol_names.data[i];
-      if (j == i || strncmp(name, m->symbol_names.data[j], length) != 0 || strncmp(name + length, "__", 2) != 0)
-        continue;
-      if (length > best) {
-        best = length;
-        m->symbols.data[i].of = j;
-      }
+    const char *name = m->symbol_names.data[i];
+    for (const char *end = strstr(name, "__"); end != NULL; end = strstr(end + 1, "__")) {
+      uint32_t owner = leat_names_find(&m->symbol_index, name, (size_t)(end - name));
+      if (owner != LEAT_NAME_ABSENT) m->symbols.data[i].of = owner;  // the longest name wins
     }
   }
 }

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+// Greedy cutter of one piece: each op, in order, joins the first section that has all its inputs and whose rows it can
+// follow.
+//
+// The decision is cost-driven in three places: ops too small to be worth a barrier may turn their section into a
+// one-row section; a contraction with large weights does not join a section whose tiles have become so thin that the
+// weights would be streamed too often; and sections are only joined among the last CANDIDATES ones.
+#include "fuse/cutter.h"
+
+enum { CANDIDATES = 16 };
+// A core's rough speed, to compare work with the price of a barrier; only the order of magnitude matters.
+static const double FLOPS_PER_SECOND = 20e9, BYTES_PER_SECOND = 10e9;
+static const double TINY_OP_SECONDS = 1e-6, TINY_SECTION_SECONDS = 3e-6, SERIAL_SECTION_SECONDS = 10e-6;
+// Rows a tile should have before a contraction streams its weights for it.
+enum { CONTRACT_TILE_ROWS = 32 };
+
+static const char WHY_FIRST[] = "first of its type";
+static const char WHY_WHOLE[] = "needs all rows of an earlier value";
+static const char WHY_ROWS[] = "iterates over other rows";
+static const char WHY_CACHE[] = "tiles would be too thin for its weights";
+static const char WHY_GROUP[] = "a group of its own";
+
+static double op_seconds(const leat_graph_t *g, const leat_op_t *op, leat_cost_t *out_cost) {
+  *out_cost = leat_op_cost(g, op);
+  return out_cost->flops / FLOPS_PER_SECOND + out_cost->bytes / BYTES_PER_SECOND;
+}
+
+// The section that computes input `i` of `op`, or LEAT_NONE for leaves and for values prepared before the run.
+static uint32_t input_section(const leat_cutter_t *c, const leat_op_t *op, uint32_t i) {
+  leat_op_id_t producer;
+  const leat_op_t *p = leat_cutter_base_op(c->g, leat_op_input(c->g, op, i), &producer);
+  if (!leat_kind_computes(p->kind)) return LEAT_NONE;
+  if (p->type == LEAT_TYPE_PREPARE && op->type != LEAT_TYPE_PREPARE) return LEAT_NONE;
+  return c->plan->section_of[producer];
+}
+
+static uint32_t latest_input_section(const leat_cutter_t *c, const leat_op_t *op) {
+  uint32_t latest = LEAT_NONE;
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    uint32_t s = input_section(c, op, i);
+    if (s != LEAT_NONE && (latest == LEAT_NONE || s > latest)) latest = s;
+  }
+  return latest;
+}
+
+// True if row r of the result along `dim` needs only row r of every input that section `s` computes.
+static bool follows_rows(const leat_cutter_t *c, const leat_op_t *op, uint32_t s, uint32_t dim) {
+  int64_t rows = c->plan->sections.data[s].rows;
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    if (input_section(c, op, i) != s) continue;
+    leat_op_id_t producer;
+    leat_value_id_t v = leat_op_input(c->g, op, i);
+    leat_cutter_base_op(c->g, v, &producer);
+    uint32_t needed = leat_rows_operand_dim(c->g, op, dim, i);
+    if (needed == LEAT_ROWS_WHOLE) return false;
+    if (leat_access_row_dim(c->g, v, c->plan->row_dim[producer], rows) != needed) return false;
+  }
+  return true;
+}
+
+static bool reads_from(const leat_cutter_t *c, const leat_op_t *op, uint32_t s) {
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    if (input_section(c, op, i) == s) return true;
+  }
+  return false;
+}
+
+// The dim along which `op` can be cut to join section `s`, or LEAT_NONE. An op that has no value in common with the
+// section joins only along its outermost dim, where a row is one piece of memory.
+static uint32_t joining_dim(const leat_cutter_t *c, const leat_op_t *op, uint32_t s) {
+  int64_t rows = c->plan->sections.data[s].rows;
+  const leat_value_t *result = leat_graph_value(c->g, op->result_first);
+  bool any_dim = reads_from(c, op, s);
+  for (uint32_t dim = 0; dim < result->rank; ++dim) {
+    if (result->dims[dim] < 2) continue;
+    if (result->dims[dim] % rows != 0) {
+      if (any_dim) continue;
+      return LEAT_NONE;
+    }
+    if (leat_rows_legal(c->g, op, dim) && follows_rows(c, op, s, dim)) return dim;
+    if (!any_dim) return LEAT_NONE;
+  }
+  return LEAT_NONE;
+}
+
+static double weight_bytes(const leat_graph_t *g, const leat_op_t *op) {
+  double bytes = 0;
+  for (uint32_t i = 0; i < 2; ++i) {
+    leat_op_id_t producer;
+    const leat_op_t *p = leat_cutter_base_op(g, leat_op_input(g, op, i), &producer);
+    if (!leat_kind_computes(p->kind)) bytes += (double)leat_value_bytes(leat_graph_value(g, leat_op_input(g, op, i)));
+  }
+  return bytes;
+}
+
+static bool too_thin(const leat_cutter_t *c, const leat_op_t *op, const leat_section_t *s) {
+  if (op->kind != LEAT_PRIM_CONTRACT || s->rows == 1) return false;
+  const leat_value_t *result = leat_graph_value(c->g, op->result_first);
+  double row_bytes = (s->row_bytes + (double)leat_value_bytes(result) / (double)s->rows) / 2;  // half is alive at once
+  double l2 = (double)c->options->arch->l2_bytes;
+  double tile_rows = l2 / 2 / row_bytes;
+  double wanted = s->rows < CONTRACT_TILE_ROWS ? (double)s->rows : CONTRACT_TILE_ROWS;
+  return tile_rows < wanted && weight_bytes(c->g, op) > l2 / 4;
+}
+
+static void add_to_section(leat_cutter_t *c, leat_op_id_t id, uint32_t s, uint32_t dim, leat_status_t *status) {
+  leat_section_t *section = &c->plan->sections.data[s];
+  const leat_op_t *op = leat_graph_op(c->g, id);
+  leat_op_id_t *slot = leat_array_push(&section->ops);
+  if (slot == NULL) {
+    *status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+    return;
+  }
+  *slot = id;
+  leat_cost_t cost;
+  section->seconds += op_seconds(c->g, op, &cost);
+  section->flops += cost.flops;
+  section->bytes += cost.bytes;
+  section->row_bytes += (double)leat_value_bytes(leat_graph_value(c->g, op->result_first)) / (double)section->rows;
+  c->plan->section_of[id] = s;
+  c->plan->row_dim[id] = (uint8_t)dim;
+}
+
+static void make_one_row(leat_cutter_t *c, leat_section_t *section) {
+  section->row_bytes *= (double)section->rows;
+  section->rows = 1;
+  for (uint32_t i = 0; i < section->ops.count; ++i) c->plan->row_dim[section->ops.data[i]] = LEAT_ROWS_WHOLE;
+}
+
+// Tries to put the op into section `s`; on refusal *why says what stood against it.
+static bool try_join(leat_cutter_t *c, leat_op_id_t id, uint32_t s, const char **why, leat_status_t *status) {
+  const leat_op_t *op = leat_graph_op(c->g, id);
+  leat_section_t *section = &c->plan->sections.data[s];
+  if (section->type != op->type || section->ops.count == 0) return false;
+  leat_cost_t cost;
+  double seconds = op_seconds(c->g, op, &cost);
+  uint32_t dim = section->rows > 1 ? joining_dim(c, op, s) : LEAT_NONE;
+  if (dim != LEAT_NONE) {
+    *why = WHY_CACHE;
+    if (too_thin(c, op, section)) return false;
+    add_to_section(c, id, s, dim, status);
+    return true;
+  }
+  *why = latest_input_section(c, op) == s ? WHY_WHOLE : WHY_ROWS;
+  bool tiny = section->seconds + seconds < TINY_SECTION_SECONDS;
+  if (section->rows > 1 && !tiny) return false;
+  bool serial = leat_rows_first(c->g, op) == LEAT_NONE;
+  if (section->rows == 1 && !tiny && !serial) {
+    if (seconds > TINY_OP_SECONDS || section->seconds > SERIAL_SECTION_SECONDS) return false;
+  }
+  if (section->rows > 1) make_one_row(c, section);
+  add_to_section(c, id, s, LEAT_ROWS_WHOLE, status);
+  return true;
+}
+
+leat_status_t leat_cut_new_section(leat_cutter_t *c, uint8_t type, int64_t rows, const char *why) {
+  leat_section_t *section = leat_array_push(&c->plan->sections);
+  if (section == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  section->type = type;
+  section->rows = rows;
+  section->why = why;
+  return NULL;
+}
+
+static leat_status_t place(leat_cutter_t *c, leat_op_id_t id, const leat_plan_piece_t *piece, const char *why) {
+  const leat_op_t *op = leat_graph_op(c->g, id);
+  leat_status_t status = NULL;
+  uint32_t count = c->plan->sections.count, latest = latest_input_section(c, op), first = piece->section_first;
+  if (count - first > CANDIDATES) first = count - CANDIDATES;
+  if (latest != LEAT_NONE && latest > first) first = latest;
+  for (uint32_t s = first; s < count; ++s) {
+    if (try_join(c, id, s, &why, &status)) return status;
+  }
+  uint32_t dim = leat_rows_first(c->g, op);
+  int64_t rows = dim == LEAT_NONE ? 1 : leat_graph_value(c->g, op->result_first)->dims[dim];
+  LEAT_TRY(leat_cut_new_section(c, op->type, rows, why));
+  add_to_section(c, id, count, dim == LEAT_NONE ? LEAT_ROWS_WHOLE : dim, &status);
+  return status;
+}
+
+static bool is_first_of_type(const leat_plan_t *plan, uint8_t type) {
+  for (uint32_t i = 0; i < plan->pieces.count; ++i) {
+    const leat_plan_piece_t *piece = &plan->pieces.data[i];
+    if (piece->type == type) return piece->section_count == 0;
+  }
+  return true;
+}
+
+leat_status_t leat_cut_piece(leat_cutter_t *c, leat_plan_piece_t *piece) {
+  const char *why = is_first_of_type(c->plan, piece->type) ? WHY_FIRST : piece->group != 0 ? WHY_GROUP : WHY_ROWS;
+  piece->section_first = c->plan->sections.count;
+  for (uint32_t i = 0; i < piece->op_count; ++i) {
+    LEAT_TRY(place(c, c->plan->order[piece->op_first + i], piece, why));
+    why = WHY_ROWS;
+  }
+  piece->section_count = c->plan->sections.count - piece->section_first;
+  return NULL;
+}
