@@ -96,6 +96,9 @@ leat_status_t leat_program_run(leat_program_t *program, uint32_t types);
 leat_status_t leat_program_step(leat_program_t *program, const uint32_t *symbols, void *const *data, uint32_t count,
                                 uint32_t types);
 
+// Starts timing every section from zero (`on` 1) or stops (0). While it is on, sections run one by one.
+leat_status_t leat_program_set_profile(leat_program_t *program, uint32_t on);
+
 // Facts of the file. JSON, borrowed while the program lives.
 const char *leat_program_metadata(const leat_program_t *program);
 void leat_program_fingerprint(const leat_program_t *program, uint64_t out_fingerprint[3]);

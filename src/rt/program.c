@@ -2,6 +2,8 @@
 // Loading: from the tables of a validated PEF to prepared stages, bodies and calls; and the facts of a program.
 #include "rt/program.h"
 
+#include <string.h>
+
 #include "rt/jit.h"
 #include "rt/threads.h"
 
@@ -154,6 +156,17 @@ static leat_status_t read_options(leat_program_t *program, const leat_load_optio
   return NULL;
 }
 
+LEAT_EXPORT leat_status_t leat_program_set_profile(leat_program_t *program, uint32_t on) {
+  const uint32_t count = program->pef->call_count;
+  program->profile = NULL;
+  if (on == 0) return NULL;
+  if (program->times == NULL) program->times = table(program, count, sizeof *program->times);
+  if (program->times == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the profile");
+  memset(program->times, 0, count * sizeof *program->times);
+  program->profile = program->times;
+  return NULL;
+}
+
 static leat_status_t build(leat_program_t *program, const leat_load_options_t *options) {
   bool profile = false;
   LEAT_TRY(read_options(program, options, &profile));
@@ -165,10 +178,7 @@ static leat_status_t build(leat_program_t *program, const leat_load_options_t *o
   if (program->isa == best && best != LEAT_ISA_PORTABLE) LEAT_TRY(leat_rt_jit_create(program->kern, &program->jit));
   LEAT_TRY(prepare_bodies(program));
   LEAT_TRY(prepare_calls(program));
-  if (profile) {
-    program->profile = table(program, program->pef->call_count, sizeof *program->profile);
-    if (program->profile == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the profile");
-  }
+  LEAT_TRY(leat_program_set_profile(program, profile));
   leat_rt_symbols_init(program);
   if (program->thread_count > 1) LEAT_TRY(leat_rt_threads_create(program->thread_count, &program->pool));
   return NULL;

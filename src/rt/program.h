@@ -60,6 +60,7 @@ struct leat_program_s {
   double type_seconds[PEF_TYPE_COUNT];  // estimates on one thread
   bool has_prepare, stale;              // stale: PREPARE sections must run before the next other one
   leat_rt_profile_t *profile;           // per call; NULL: off
+  leat_rt_profile_t *times;             // what `profile` points at while it is on; NULL until it was
 };
 
 // exec.c: runs calls whose type is in `types` (bits of 1 << type), in file order.

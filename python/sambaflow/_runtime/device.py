@@ -115,6 +115,10 @@ class Device:
     def set_hyperparameter(self, symbol: Symbol, value: float) -> None:
         check(self._lib.leat_program_set_hyperparameter(self.handle, symbol.index, value))
 
+    def set_profile(self, on: bool) -> None:
+        """Starts timing every section from zero, or stops; the times are in `report`."""
+        check(self._lib.leat_program_set_profile(self.handle, int(on)))
+
     def report(self) -> dict[str, Any]:
         """Sections, symbols and memory."""
         out = self._ffi.new("char **")

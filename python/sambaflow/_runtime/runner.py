@@ -111,6 +111,20 @@ class Runner:
             check(status)
         return results if rows is None else self._cut(results, rows)
 
+    @property
+    def section_names(self) -> list[str]:
+        """The section types that a run without `section_types` runs."""
+        return [name for bit, name in enumerate(SECTION_TYPES) if self._default_types >> bit & 1]
+
+    def set_hyperparameters(self, values: Mapping[str, float]) -> None:
+        """Sets hyperparameters for this and later runs."""
+        self._set_hyperparameters(values)
+
+    def run_again(self, section_types: Iterable[str] | None = None) -> None:
+        """Repeats sections on the inputs and outputs that the last run bound."""
+        types = self._default_types if section_types is None else self._mask(section_types)
+        check(self._lib.leat_program_run(self.device.handle, types))
+
     def _bind_inputs(self, inputs: Any, types: int) -> tuple[int, int] | None:
         """Points the program at the inputs; (rows given, rows traced) where the batch is smaller than traced."""
         slots, addresses, alive = self._inputs, self._addresses, self._alive

@@ -19,12 +19,17 @@ from sambaflow.samba import (  # noqa: E402 - these modules refer to `session`
     directives,
     env,
     functional,
+    graph,
     lazy_param,
+    materialize,
     nn,
     optim,
+    parallel_patterns,
     profiler,
     sambaloader,
     sambatensor,
+    sn_private,
+    test,
     utils,
 )  # fmt: skip
 from sambaflow.samba.convert import *  # noqa: E402, F403
@@ -33,8 +38,9 @@ from sambaflow.samba.profiler import Profiler as _Profiler  # noqa: E402
 
 session.profiler = _Profiler()
 __all__ = [
-    "DimInfo", "SambaTensor", "directives", "env", "from_torch_tensor", "functional", "lazy_param", "nn", "optim",
-    "profiler", "sambaloader", "sambatensor", "session", "to_torch", "utils",
+    "DimInfo", "SambaTensor", "directives", "env", "from_torch_tensor", "functional", "graph", "lazy_param",
+    "materialize", "nn", "optim", "parallel_patterns", "profiler", "sambaloader", "sambatensor", "session",
+    "sn_private", "test", "to_torch", "utils",
 ]  # fmt: skip
 
 

@@ -1,12 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random numbers for parameters that are made late."""
+
+"""Models whose parameters get their data late.
+
+Inside `lazy_param()` modules are made without data: parameters are empty SambaParameters, each with a materializer
+that computes what the module would have put there. `materialize(model)`, `parameter.rdu()` and `session.to_device()`
+call it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
+from torch import nn
+
+from sambaflow._runtime.library import UnsupportedError
+from sambaflow._tensor import SambaTensor
+from sambaflow.samba._deferred import OnMeta, Recorder
+from sambaflow.samba.nn.parameter import SambaParameter
+
+__all__ = ["MultithreadedRNG", "RNGProvider", "RNGProviderFactory", "lazy_param"]
 
 
 class MultithreadedRNG:
@@ -20,6 +35,14 @@ class MultithreadedRNG:
         """Normally distributed numbers, drawn in float32 and rounded once."""
         with self._lock:
             drawn = torch.empty(tuple(shape)).normal_(mean, std, generator=self._generator)
+        return drawn.to(dtype)
+
+    def uniform(
+        self, low: float, high: float, shape: Iterable[int], dtype: torch.dtype = torch.float32
+    ) -> torch.Tensor:
+        """Uniformly distributed numbers in [low, high), drawn in float32 and rounded once."""
+        with self._lock:
+            drawn = torch.empty(tuple(shape)).uniform_(low, high, generator=self._generator)
         return drawn.to(dtype)
 
 
@@ -40,6 +63,80 @@ class RNGProviderFactory:
     _built = 0
 
     def build_provider(self) -> RNGProvider:
+        """The next provider."""
         with RNGProviderFactory._lock:
             RNGProviderFactory._built += 1
             return RNGProvider((torch.initial_seed() + 0x9E3779B9 * RNGProviderFactory._built) % 2**63)
+
+
+# ---- lazy parameters
+
+_disabled = False
+
+
+def disable() -> None:
+    """From here on `lazy_param()` changes nothing: modules are made with data."""
+    global _disabled
+    _disabled = True
+
+
+@contextlib.contextmanager
+def lazy_param(quantized: bool = False) -> Iterator[None]:
+    """Modules made inside have parameters without data; buffers have theirs.
+
+    Each parameter's random numbers come from a stream of its own, seeded from torch's generator, so they do not depend
+    on the order in which parameters are materialized (and are not those of the same model made with data).
+    """
+    if quantized:
+        raise UnsupportedError(
+            "lazy_param(quantized=True): quantised parameters are not supported; make the model with "
+            "lazy_param(), or use frameworks.quantized.quantized_linear.QuantizedLinear for inference"
+        )
+    if _disabled:
+        yield
+        return
+    recorder = Recorder()
+    owners: list[nn.Module] = []
+
+    def registered(module: nn.Module, name: str, value: object) -> None:
+        if not owners or owners[-1] is not module:
+            owners.append(module)
+
+    hooks = [
+        nn.modules.module.register_module_parameter_registration_hook(registered),
+        nn.modules.module.register_module_buffer_registration_hook(registered),
+    ]
+    try:
+        with OnMeta(), recorder:
+            yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+    _replace(list(dict.fromkeys(owners)), recorder)
+
+
+def _replace(modules: list[nn.Module], recorder: Recorder) -> None:
+    """Puts empty SambaParameters, and buffers with data, in place of meta tensors; tied ones stay tied."""
+    made: dict[int, SambaParameter] = {}
+    for module in modules:
+        for name, parameter in list(module._parameters.items()):
+            if parameter is None or not recorder.made(parameter):
+                continue
+            if id(parameter) not in made:
+                made[id(parameter)] = _lazy(parameter, recorder)
+            setattr(module, name, made[id(parameter)])  # not _parameters: nn.LSTM keeps a list beside it
+        for name, buffer in list(module._buffers.items()):
+            if buffer is not None and recorder.made(buffer):
+                module._buffers[name] = recorder.replay(buffer)
+
+
+def _lazy(parameter: torch.Tensor, recorder: Recorder) -> SambaParameter:
+    template = parameter.detach()
+    template.requires_grad_(False)
+
+    def materializer(_: SambaTensor) -> torch.Tensor:
+        return recorder.replay(template)
+
+    return SambaParameter(
+        shape=parameter.shape, dtype=parameter.dtype, requires_grad=parameter.requires_grad, materializer=materializer
+    )

@@ -29,11 +29,12 @@ from sambaflow._trace.program import Program, trace
 from sambaflow._trace.scope import root_name
 from sambaflow.samba import _artifacts as artifacts
 from sambaflow.samba import _state as state
+from sambaflow.samba._extras import SessionExtras
 
 _OPT = 1 << SECTION_TYPES.index("opt")
 
 
-class SambaSession:
+class SambaSession(SessionExtras):
     """Compiles, loads and runs programs."""
 
     def __init__(self, pef_path: str = "") -> None:

@@ -1,4 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The operators of `samba.functional` under the module name that SambaFlow gives this group."""
 
-from sambaflow.samba.functional import *  # noqa: F403
+"""Comparisons and logic."""
+
+from __future__ import annotations
+
+import torch
+
+from sambaflow.samba.functional._names import export
+
+__all__ = export(
+    globals(),
+    torch,
+    "bitwise_and bitwise_not bitwise_or bitwise_xor eq ge gt isfinite isinf isnan le logical_and logical_not "
+    "logical_or logical_xor lt ne where",
+)

@@ -1,12 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command driver of older programs."""
+"""The command driver of older programs, and the compile call of utils."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
+
+from sambaflow._runtime.library import InvalidArgumentError
+
+
+def compile(
+    model: nn.Module,
+    inputs: Any,
+    optimizers: Any = None,
+    name: str | None = None,
+    app_dir: str | None = None,
+    **kwargs: Any,
+) -> str:
+    """`samba.session.compile` under its older name; returns the path of the PEF."""
+    from sambaflow import samba
+
+    return samba.session.compile(model, inputs, optimizers, name=name, app_dir=app_dir, **kwargs)
 
 
 def common_app_driver(
@@ -18,22 +36,73 @@ def common_app_driver(
     app_dir: str | None = None,
     squeeze_bs_dim: bool = False,
     init_output_grads: bool = True,
-    get_output_grads: Any = None,
+    get_output_grads: Callable[..., Any] | None = None,
+    metadata: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> None:
-    """Does `compile` and `measure-performance`; returns quietly for commands that a program handles itself."""
+    """Does what `args.command` asks for where it is compile, test, measure-performance or measure-sections.
+
+    Other commands are the program's own: nothing happens, so a program may call this for every command. `test`
+    compares outputs and gradients with the host (`samba.test.compare_with_host`) and leaves the device as it was.
+    `get_output_grads(outputs)` gives the gradients of the outputs (one tensor an output, None for those without),
+    which the measured steps then start backward from; it implies `init_output_grads=False`.
+    """
+    command = getattr(args, "command", None)
+    own_grads = get_output_grads is not None
+    options = {"init_output_grads": init_output_grads and not own_grads}
+    if command == "compile":
+        _compile(args, model, inputs, optim, name=name, app_dir=app_dir, squeeze_bs_dim=squeeze_bs_dim,
+                 metadata=metadata, **options, **kwargs)  # fmt: skip
+    elif command in ("test", "measure-performance", "measure-sections"):
+        _run(args, model, inputs, optim, get_output_grads, options)
+
+
+def _compile(args: argparse.Namespace, model: nn.Module, inputs: Any, optim: Any, **options: Any) -> None:
     from sambaflow import samba
-    from sambaflow.samba.utils import measure_performance, trace_graph
     from sambaflow.samba.utils.pef_utils import get_pefmeta
 
-    if args.command == "compile":
-        samba.session.compile(
-            model, inputs, optim, name=name, app_dir=app_dir, squeeze_bs_dim=squeeze_bs_dim, config_dict=vars(args),
-            pef_metadata=get_pefmeta(args, model), init_output_grads=init_output_grads, **kwargs,
-        )  # fmt: skip
-    elif args.command == "measure-performance":
-        trace_graph(model, inputs, optim, init_output_grads=init_output_grads, pef=args.pef)
+    samba.session.compile(
+        model, inputs, optim, config_dict=vars(args), pef_metadata=get_pefmeta(args, model), **options
+    )
+
+
+def _run(
+    args: argparse.Namespace,
+    model: nn.Module,
+    inputs: Any,
+    optim: Any,
+    get_output_grads: Callable[..., Any] | None,
+    options: Mapping[str, Any],
+) -> None:
+    from sambaflow.samba.test import compare_with_host
+    from sambaflow.samba.utils import measure_performance, measure_sections, trace_graph
+
+    optim = None if args.inference else optim
+    outputs = trace_graph(model, inputs, optim, pef=args.pef, mapping=args.mapping, **options)
+    if get_output_grads is not None:
+        set_output_grads(outputs, get_output_grads(outputs))
+    if args.command == "test":
+        rtol, threshold = (getattr(args, f"{kind}_numeric_threshold", None) for kind in ("relative", "absolute"))
+        print("\n".join(map(str, compare_with_host(model, inputs, outputs, rtol, threshold))), flush=True)
+        return
+    shared = {
+        "batch_size": args.batch_size, "n_iterations": args.num_iterations, "json": args.json,
+        "min_duration": args.min_duration, "data_parallel": args.data_parallel, "reduce_on_rdu": args.reduce_on_rdu,
+    }  # fmt: skip
+    if args.command == "measure-sections":
+        measure_sections(model, inputs, num_sections=args.num_sections, **shared)
+    else:
         measure_performance(
-            model, inputs, batch_size=args.batch_size, inference=args.inference, n_iterations=args.num_iterations,
-            json=args.json, min_duration=args.min_duration,
+            model, inputs, n_chips=args.n_chips, inference=args.inference, run_graph_only=args.run_graph_only,
+            compiled_stats_json=args.compiled_stats_json, **shared,
         )  # fmt: skip
+
+
+def set_output_grads(outputs: Any, grads: Any) -> None:
+    """Gives each output its gradient (`sn_grad`): one a output, None for those without."""
+    listed = [grads] if isinstance(grads, torch.Tensor) else list(grads)
+    if len(listed) != len(outputs):
+        raise InvalidArgumentError(f"{len(listed)} gradients were given for {len(outputs)} outputs: use None for none")
+    for output, grad in zip(outputs, listed, strict=True):
+        if grad is not None:
+            output.sn_grad = grad

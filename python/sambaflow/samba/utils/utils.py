@@ -6,14 +6,16 @@ from __future__ import annotations
 import enum
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from sambaflow._runtime.library import UnsupportedError
 from sambaflow._tensor import SambaTensor, plain_tensor, to_torch
+from sambaflow.samba._extras import refuse_multigraph
 
 
 def trace_graph(
@@ -56,6 +58,37 @@ def set_seed(seed: int) -> None:
     samba.session.seed = seed
 
 
+def trace_multigraph(model: nn.Module, inputs: Any, trace_prefix: str = "") -> tuple[SambaTensor, ...]:
+    """Not supported yet: several graphs in one PEF."""
+    refuse_multigraph("utils.trace_multigraph")
+
+
+def init_output_grads(
+    output_tensors: Sequence[str],
+    unspecified_tensor_grad: Sequence[str] = (),
+    customized_tensors_dict: Mapping[str, torch.Tensor] | None = None,
+    is_variable_batch_size: bool = False,
+) -> None:
+    """Sets the gradient seeds (`sn_grad`) of the traced outputs named in `output_tensors`.
+
+    An output gets its tensor of `customized_tensors_dict`; those in `unspecified_tensor_grad` are left alone; all
+    others get ones. Trace with `init_output_grads=False`, so that every output has a seed to set.
+    """
+    from sambaflow import samba
+
+    traced = {tensor.sn_name: tensor for tensor in samba.session.traced_outputs()}
+    custom = customized_tensors_dict or {}
+    unknown = [name for name in (*output_tensors, *custom) if name not in traced]
+    if unknown:
+        raise ValueError(f"init_output_grads: no output {', '.join(unknown)}; there are {', '.join(map(str, traced))}")
+    for name in output_tensors:
+        tensor = traced[name]
+        if name in custom:
+            tensor.sn_grad = custom[name]
+        elif name not in unspecified_tensor_grad:
+            tensor.sn_grad = torch.ones(tensor.shape, dtype=tensor.dtype)
+
+
 def get_file_dir(path: str) -> str:
     """The folder of `path` (usually `__file__`)."""
     return os.path.dirname(os.path.abspath(path))
@@ -75,6 +108,28 @@ def get_world_size() -> int:
 
 def is_main_process() -> bool:
     return get_rank() == 0
+
+
+def fix_rdu_affinity() -> None:
+    """Gives each rank of this machine its own share of the CPUs that the process may use; one rank keeps them all."""
+    cpus = sorted(os.sched_getaffinity(0))
+    ranks = min(int(os.environ.get("LOCAL_WORLD_SIZE") or get_world_size()), len(cpus))
+    if ranks > 1:
+        rank = int(os.environ.get("LOCAL_RANK") or get_rank()) % ranks
+        os.sched_setaffinity(0, cpus[rank * len(cpus) // ranks : (rank + 1) * len(cpus) // ranks])
+
+
+def create_mac_resource_report(
+    compile_report_file_path: str | None = None,
+    mac_resource_file_path: str | None = None,
+    output_file_path: str | None = None,
+    prism_node_reports_dir: str | None = None,
+) -> None:
+    """Refused: it summarises which units of a chip a program takes, and a program for CPUs takes none."""
+    raise UnsupportedError(
+        "create_mac_resource_report is not supported: a program for CPUs takes no units of a chip; sections, memory "
+        "and floating-point operations are in `leat info PEF` and in measure_performance(compiled_stats_json=...)"
+    )
 
 
 class SNType(enum.Enum):

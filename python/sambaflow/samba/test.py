@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: Apache-2.0
+
+"""Tests of a traced program: device against host, gradients included, and device against itself.
+
+The gold of a comparison is the model in plain PyTorch on the host, with the weights that the device has and without
+dropout. An error is the largest difference in a tensor, relative to the largest element that was expected.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_flatten
+
+from sambaflow._tensor import SambaTensor, plain_tensor, to_torch
+from sambaflow.samba import _state as state
+
+TestFunction = Callable[..., Sequence[tuple[str, torch.Tensor]]]
+
+# Largest error that passes, by dtype of the device's tensor.
+_RELATIVE = {torch.bfloat16: 2e-2, torch.float16: 4e-3, torch.float32: 2e-4, torch.float64: 1e-9}
+
+
+# ---- the gold
+
+
+class _WithoutDropout(TorchFunctionMode):
+    """Inside, dropout drops nothing, as on the device with hyperparameter p = 0."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if "dropout" in name and isinstance(args[0] if args else None, torch.Tensor):
+            return args[0]
+        if name == "scaled_dot_product_attention":
+            kwargs = {**(kwargs or {}), "dropout_p": 0.0}
+        return func(*args, **(kwargs or {}))
+
+
+def host_gold(model: nn.Module, inputs: Any, outputs: Sequence[SambaTensor]) -> dict[str, torch.Tensor]:
+    """What PyTorch on the host makes of `inputs` with the device's weights.
+
+    Keys: the names of `outputs`, and `<parameter>.grad` for each parameter where the program trains. Gradients start
+    from the outputs that are losses, with their `sn_grad` where that is set, else ones.
+    """
+    host = _host_copy(model)
+    named = isinstance(inputs, Mapping)
+    plain = {k: _plain(v) for k, v in inputs.items()} if named else [_plain(v) for v in inputs]
+    with _WithoutDropout():
+        result = host(**plain) if named else host(*plain)
+    found = [leaf for leaf in tree_flatten(result)[0] if isinstance(leaf, torch.Tensor)]
+    if len(found) != len(outputs):
+        raise ValueError(f"the model returns {len(found)} tensors on the host, {len(outputs)} when traced")
+    gold = {str(t.sn_name): to_torch(value).detach() for t, value in zip(outputs, found, strict=True)}
+    if _trains():
+        losses = [(value, t) for value, t in zip(found, outputs, strict=True) if _seed(t) is not None]
+        torch.autograd.backward([value for value, _ in losses], [_seed(t).to(v.dtype) for v, t in losses])  # type: ignore[union-attr]
+        for name, parameter in host.named_parameters():
+            if parameter.grad is not None:
+                gold[f"{name}.grad"] = to_torch(parameter.grad)
+    return gold
+
+
+def _host_copy(model: nn.Module) -> nn.Module:
+    """`model` with the device's weights and buffers, in the mode that it was compiled for."""
+    from sambaflow import samba
+
+    outputs = model.__dict__.pop("output_tensors", None)
+    try:
+        host = copy.deepcopy(model)
+    finally:
+        if outputs is not None:
+            model.output_tensors = outputs  # type: ignore[assignment]
+    device = samba.session._bound_device()
+    state.read_tensors(device, samba.session._named_tensors(host))
+    if device.metadata.get("leat", {}).get("inference"):
+        return host.eval()
+    return host
+
+
+def _plain(value: Any) -> Any:
+    return to_torch(value).detach().clone() if isinstance(value, torch.Tensor) else value
+
+
+def _seed(output: SambaTensor) -> torch.Tensor | None:
+    """The gradient that backward starts from at `output`; None where none flows."""
+    binding = output._binding
+    if getattr(binding, "seed", "zero") == "zero":
+        return None
+    return torch.ones(output.shape) if binding.grad is None else plain_tensor(binding.grad).reshape(output.shape)
+
+
+def _trains() -> bool:
+    """Whether the loaded program has a backward pass to compare."""
+    from sambaflow import samba
+
+    return bool(samba.session._runner is not None and "bckwd" in samba.session._runner.section_names)
+
+
+@contextlib.contextmanager
+def kept_device_state() -> Iterator[None]:
+    """Parameters, buffers, optimizer and random state, and hyperparameters are afterwards what they were before."""
+    from sambaflow import samba
+
+    device, runner = samba.session._bound_device(), samba.session._runner
+    hyperparameters = {s.name: float(device.read(s)) for s in device.of_kind("HYPERPARAMETER")}
+    kept = [(s, device.read(s)) for kind in ("PARAMETER", "BUFFER", "STATE") for s in device.of_kind(kind)]
+    try:
+        yield
+    finally:
+        for symbol, value in kept:
+            device.write(symbol, value)
+        if runner is not None:
+            runner.set_hyperparameters(hyperparameters)
+
+
+# ---- comparisons
+
+
+@dataclass
+class Comparison:
+    """One tensor against its gold. `error` is relative to the largest expected element."""
+
+    name: str
+    error: float
+    allowed: float
+    place: tuple[int, ...]
+    found: float
+    expected: float
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= self.allowed
+
+    def __str__(self) -> str:
+        verdict = "ok  " if self.passed else "FAIL"
+        return (
+            f"{verdict} {self.name:40} error {self.error:.2e} (allowed {self.allowed:.0e}), worst at "
+            f"{list(self.place)}: samba {self.found:.7g}, gold {self.expected:.7g}"
+        )
+
+
+def compare(
+    name: str, found: Any, expected: Any, rtol: float | None = None, threshold: float | None = None
+) -> Comparison:
+    """`found` against `expected`. `rtol` is the relative error that passes, `threshold` an absolute difference."""
+    a, b = to_torch(found).detach(), to_torch(expected).detach()
+    if a.numel() != b.numel():
+        raise AssertionError(f"{name}: samba has shape {list(a.shape)}, gold has {list(b.shape)}")
+    allowed = _RELATIVE.get(a.dtype, 0.0) if rtol is None else rtol
+    if a.numel() == 0:
+        return Comparison(name, 0.0, allowed, (), 0.0, 0.0)
+    a64, b64 = a.double().reshape(b.shape), b.double()
+    difference = (a64 - b64).abs()
+    difference[difference.isnan() & ~(a64.isnan() & b64.isnan())] = torch.inf
+    difference[a64.isnan() & b64.isnan()] = 0.0
+    difference[(a64 == b64)] = 0.0
+    worst = int(difference.argmax())
+    scale = max(float(b64.abs().nan_to_num(0, 0, 0).max()), 1e-30)
+    largest = float(difference.reshape(-1)[worst])
+    error = 0.0 if threshold is not None and largest <= threshold else largest / scale
+    place = tuple(int(i) for i in torch.unravel_index(torch.tensor(worst), b.shape)) if b.dim() else ()
+    return Comparison(name, error, allowed, place, float(a64.reshape(-1)[worst]), float(b64.reshape(-1)[worst]))
+
+
+def compare_with_host(
+    model: nn.Module,
+    inputs: Any,
+    outputs: Sequence[SambaTensor] | None = None,
+    rtol: float | None = None,
+    threshold: float | None = None,
+) -> list[Comparison]:
+    """Runs one step on the device and on the host: outputs, and gradients where the program trains.
+
+    The device's state is the same afterwards. Raises AssertionError with all tensors that differ too much.
+    """
+    from sambaflow import samba
+
+    traced = list(model.output_tensors if outputs is None else outputs)  # type: ignore[arg-type]
+    gold = host_gold(model, inputs, traced)
+    types = ["fwd", "bckwd"] if _trains() else ["fwd"]
+    with kept_device_state():
+        found = samba.session.run(inputs, traced, hyperparam_dict={"p": 0.0}, section_types=types)
+        results = {str(t.sn_name): value for t, value in zip(traced, found, strict=True)}
+        for name, parameter in model.named_parameters():
+            gradient = parameter.sn_grad if isinstance(parameter, SambaTensor) and f"{name}.grad" in gold else None
+            if gradient is not None:
+                results[f"{name}.grad"] = gradient
+    comparisons = [compare(name, value, gold[name], rtol, threshold) for name, value in results.items()]
+    check(comparisons)
+    return comparisons
+
+
+def check(comparisons: Sequence[Comparison]) -> None:
+    """AssertionError that lists the comparisons that failed, if any."""
+    failed = [str(c) for c in comparisons if not c.passed]
+    if failed:
+        lines = "\n".join(failed)
+        raise AssertionError(f"{len(failed)} of {len(comparisons)} tensors differ from the gold:\n{lines}")
+
+
+# ---- decorators
+
+
+def consistency_test(rtol: float = 0.0, threshold: float = 0.0) -> Callable[[TestFunction], TestFunction]:
+    """Decorates `test(args, model, inputs, outputs)`, which returns [(name, tensor), ...].
+
+    The test runs twice from the same state of the device and must give the same tensors (the same bits, unless
+    tolerances are given). With `args.gold_file_path` they are also compared with that file, which is written if it
+    does not exist.
+    """
+
+    def decorate(test: TestFunction) -> TestFunction:
+        @functools.wraps(test)
+        def run(args: Any, model: nn.Module, inputs: Any, outputs: Any) -> Sequence[tuple[str, torch.Tensor]]:
+            with kept_device_state():
+                first = _copies(test(args, model, inputs, outputs))
+            second = dict(_copies(test(args, model, inputs, outputs)))
+            if set(dict(first)) != set(second):
+                raise AssertionError(f"the test returned {list(dict(first))} at first and {list(second)} then")
+            check([compare(name, second[name], value, rtol, threshold) for name, value in first])
+            path = getattr(args, "gold_file_path", None)
+            if path:
+                check_gold_file(path, dict(first), rtol, threshold)
+            return first
+
+        return run
+
+    return decorate
+
+
+def check_gold_file(
+    path: str | os.PathLike[str], results: Mapping[str, torch.Tensor], rtol: float = 0.0, threshold: float = 0.0
+) -> None:
+    """Compares `results` with the gold file at `path`, or writes it where there is none."""
+    if not os.path.exists(path):
+        aside = f"{os.fspath(path)}.tmp"
+        torch.save({name: to_torch(t) for name, t in results.items()}, aside)
+        os.replace(aside, path)
+        return
+    gold = torch.load(path, weights_only=True)
+    missing = sorted(set(results) ^ set(gold))
+    if missing:
+        raise AssertionError(f"{os.fspath(path)} and the results do not have the same names: {', '.join(missing)}")
+    check([compare(name, value, gold[name], rtol, threshold) for name, value in results.items()])
+
+
+class TestWithGold:
+    """Decorates `test(args, model, inputs, outputs)`, which returns [(name, tensor), ...], to compare with a gold.
+
+    The gold is `gold(model, inputs)`, a dict of tensors by name or a sequence in the order of the results; without
+    that, the host's outputs by their names or places, and gradients as `<parameter>.grad`. Tolerances are `rtol` and
+    `threshold`, else `args.relative_numeric_threshold` and `args.absolute_numeric_threshold`.
+    """
+
+    __test__ = False  # not a test case for pytest
+
+    def __init__(
+        self, gold: Callable[..., Any] | None = None, rtol: float | None = None, threshold: float | None = None
+    ) -> None:
+        self.gold, self.rtol, self.threshold = gold, rtol, threshold
+
+    def __call__(self, test: TestFunction) -> TestFunction:
+        @functools.wraps(test)
+        def run(args: Any, model: nn.Module, inputs: Any, outputs: Any) -> Sequence[tuple[str, torch.Tensor]]:
+            gold = self._gold_of(model, inputs, outputs)
+            results = _copies(test(args, model, inputs, outputs))
+            rtol = self._tolerance(args, self.rtol, "relative_numeric_threshold")
+            threshold = self._tolerance(args, self.threshold, "absolute_numeric_threshold")
+            comparisons = [
+                compare(name, value, _expected(gold, name, index), rtol, threshold)
+                for index, (name, value) in enumerate(results)
+            ]
+            print("\n".join(str(c) for c in comparisons), flush=True)
+            check(comparisons)
+            return results
+
+        return run
+
+    def _gold_of(self, model: nn.Module, inputs: Any, outputs: Sequence[SambaTensor]) -> Any:
+        if self.gold is None:
+            return host_gold(model, inputs, outputs)
+        given = self.gold(model, inputs)
+        return given if isinstance(given, Mapping) else {i: tensor for i, tensor in enumerate(given)}
+
+    @staticmethod
+    def _tolerance(args: Any, own: float | None, option: str) -> float | None:
+        value = getattr(args, option, None) if own is None else own
+        return None if value is None else float(value)
+
+
+def _expected(gold: Mapping[Any, torch.Tensor], name: str, index: int) -> torch.Tensor:
+    """The gold called `name`, else the one in the place `index`."""
+    if name in gold:
+        return gold[name]
+    listed = list(gold.values())
+    if index < len(listed):
+        return listed[index]
+    raise AssertionError(f"there is no gold for {name}; there is {', '.join(map(str, gold))}")
+
+
+def _copies(results: Sequence[tuple[str, torch.Tensor]]) -> list[tuple[str, torch.Tensor]]:
+    """The results of a test, safe from later runs."""
+    return [(name, to_torch(tensor).detach().clone()) for name, tensor in results]
