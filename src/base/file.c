@@ -2,7 +2,9 @@
 // Whole files: mapped for reading; written aside, synced and renamed, so that a reader sees the old or the new bytes.
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -52,13 +54,25 @@ static int write_all(int file, const uint8_t *data, size_t bytes) {
   return 0;
 }
 
-static int write_new_file(const char *path, const void *data, size_t bytes) {
-  int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (file < 0) return errno;
+static int write_and_close(int file, const void *data, size_t bytes) {
   int error = write_all(file, data, bytes);
   if (error == 0 && fsync(file) != 0) error = errno;
   if (close(file) != 0 && error == 0) error = errno;
   return error;
+}
+
+// Opens a new file beside `path`, whose name goes to `aside`: neither one that a killed process left nor one that
+// another thread is writing, and no link. A descriptor, or -1 with errno set.
+static int open_aside(const char *path, leat_text_t *aside) {
+  enum { TRIES = 1000 };
+  for (int i = 0; i < TRIES; ++i) {
+    aside->length = 0;
+    leat_text_put(aside, "%s.tmp.%ld.%d", path, (long)getpid(), i);
+    if (aside->failed) return errno = ENOMEM, -1;
+    const int file = open(aside->data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (file >= 0 || errno != EEXIST) return file;
+  }
+  return -1;
 }
 
 // Makes the rename itself durable. A file system that cannot sync folders (EINVAL) has nothing to make durable.
@@ -72,18 +86,27 @@ static int sync_folder(char *path) {
   return error;
 }
 
+// Writes aside and renames; 0 or an errno.
+static int replace_file(const char *path, leat_text_t *aside, const void *data, size_t data_bytes) {
+  const int file = open_aside(path, aside);
+  if (file < 0) return errno;
+  int error = write_and_close(file, data, data_bytes);
+  if (error == 0 && rename(aside->data, path) != 0) error = errno;
+  if (error == 0) return sync_folder(aside->data);
+  (void)unlink(aside->data);
+  return error;
+}
+
 leat_status_t leat_file_write_atomic(const char *path, const void *data, size_t data_bytes) {
-  leat_text_t aside = {0};
-  leat_text_put(&aside, "%s.tmp.%ld", path, (long)getpid());
-  if (aside.failed) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
-  int error = write_new_file(aside.data, data, data_bytes);
-  if (error == 0 && rename(aside.data, path) != 0) error = errno;
-  if (error != 0) {
-    (void)unlink(aside.data);
-  } else {
-    error = sync_folder(aside.data);
+  char target[PATH_MAX];
+  struct stat facts;
+  if (stat(path, &facts) == 0 && !S_ISREG(facts.st_mode)) {
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "cannot write '%s': it exists and is not a regular file", path);
   }
+  leat_text_t aside = {0};
+  const int error = replace_file(realpath(path, target) != NULL ? target : path, &aside, data, data_bytes);
   leat_text_deinit(&aside);
+  if (error == ENOMEM) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "cannot write '%s': out of memory", path);
   if (error != 0)
     LEAT_FAIL(error == ENOENT ? LEAT_NOT_FOUND : LEAT_IO, "cannot write '%s': %s", path, ERROR_TEXT(error));
   return NULL;
