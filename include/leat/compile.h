@@ -37,7 +37,6 @@ typedef struct leat_compile_options_s {
   uint32_t greedy_cutter;      // 1: the simple cutter
   uint32_t spatial;            // 1: one section, or an error that says what does not fit
   uint32_t spatial_batches;    // batches in one run, >= 1
-  uint32_t microbatch;         // rows of a micro-batch, 0: the whole batch
   const char *precision;       // "mp0", "mp1", "mp4", or NULL: as the program says
   uint32_t retry;              // 1: a section that does not fit is tried again with fewer resources
   uint32_t grad_accumulation;  // batches of one optimizer step, >= 1
@@ -66,6 +65,12 @@ leat_status_t leat_option_table(char **out_json);
 
 // Compiles `graph` and writes the PEF to `path` (aside, synced, renamed: a failure leaves no file there).
 leat_status_t leat_compile(const leat_graph_t *graph, const leat_compile_options_t *options, const char *path);
+
+// The program `whole` computed in micro-batches. `part` is the same program traced on one micro-batch: the batch dim of
+// its inputs is an equal part, at most 1/2 and at least 1/255, of that of `whole`. Outputs and gradients are those of
+// the whole batch but for the order of sums. LEAT_UNSUPPORTED names the op that makes this impossible (batch
+// statistics, ops along the batch dim). What is compiled, and fingerprinted, is then *out_graph.
+leat_status_t leat_graph_microbatch(const leat_graph_t *whole, const leat_graph_t *part, leat_graph_t **out_graph);
 
 // Fingerprints of `graph` (forward, seeds, optimizers), to be compared with leat_program_fingerprint.
 leat_status_t leat_graph_fingerprint(const leat_graph_t *graph, uint64_t out_fingerprint[3]);

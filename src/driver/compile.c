@@ -8,6 +8,7 @@
 #include "driver/pipeline.h"
 #include "fuse/cut.h"
 #include "map/map.h"
+#include "opt/microbatch.h"
 #include "report/report.h"
 
 // Reports come first: once the PEF is there, everything about the compile has succeeded.
@@ -90,6 +91,13 @@ LEAT_EXPORT leat_status_t leat_graph_eval(const leat_graph_t *graph, const leat_
   }
   leat_graph_destroy(primitive);
   return status;
+}
+
+LEAT_EXPORT leat_status_t leat_graph_microbatch(const leat_graph_t *whole, const leat_graph_t *part,
+                                                leat_graph_t **out_graph) {
+  LEAT_TRY(leat_graph_verify(whole));
+  LEAT_TRY(leat_graph_verify(part));
+  return leat_opt_microbatch(whole, part, out_graph);
 }
 
 LEAT_EXPORT leat_status_t leat_graph_fingerprint(const leat_graph_t *graph, uint64_t out_fingerprint[3]) {

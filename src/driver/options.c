@@ -40,7 +40,6 @@ static const range_t ranges[] = {
     {"greedy_cutter", PLACE(greedy_cutter), 0, 1},
     {"spatial", PLACE(spatial), 0, 1},
     {"spatial_batches", PLACE(spatial_batches), 1, BATCHES_MAX},
-    {"microbatch", PLACE(microbatch), 0, INT32_MAX},
     {"retry", PLACE(retry), 0, 1},
     {"grad_accumulation", PLACE(grad_accumulation), 1, BATCHES_MAX},
     {"write_decisions", PLACE(write_decisions), 0, 1},
@@ -87,14 +86,6 @@ static leat_status_t check_names(const leat_compile_options_t *options) {
   return NULL;
 }
 
-static leat_status_t check_available(const leat_compile_options_t *options) {
-  LEAT_TRY(leat_option_refuse_later(options));
-  if (options->precision != NULL && strcmp(options->precision, "mp0") != 0)
-    LEAT_FAIL(LEAT_UNSUPPORTED, "not yet available: --graphamp-preset %s; mp0 computes as the program says",
-              options->precision);
-  return NULL;
-}
-
 leat_status_t leat_options_check(const leat_compile_options_t *options) {
   if (options->struct_bytes != sizeof *options) {
     LEAT_FAIL(LEAT_INVALID_ARGUMENT,
@@ -105,5 +96,5 @@ leat_status_t leat_options_check(const leat_compile_options_t *options) {
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "optimization level %u: 0, 1 and 3 exist", options->optim_level);
   LEAT_TRY(check_ranges(options));
   LEAT_TRY(check_names(options));
-  return check_available(options);
+  return leat_option_refuse_later(options);
 }

@@ -14,7 +14,23 @@ from sambaflow._trace.program import Program
 
 @contextlib.contextmanager
 def parsed(program: Program) -> Iterator[Any]:
-    """The program as a graph of libleat."""
+    """The program as a graph of libleat: what is compiled, and fingerprinted."""
+    with _parsed_text(program) as whole:
+        if program.part is None:
+            yield whole
+            return
+        ffi, lib = library().ffi, library().lib
+        out = ffi.new("leat_graph_t **")
+        with _parsed_text(program.part) as part:
+            check(lib.leat_graph_microbatch(whole, part, out))
+        try:
+            yield out[0]
+        finally:
+            lib.leat_graph_destroy(out[0])
+
+
+@contextlib.contextmanager
+def _parsed_text(program: Program) -> Iterator[Any]:
     ffi, lib = library().ffi, library().lib
     text = program.text.encode()
     out = ffi.new("leat_graph_t **")

@@ -50,6 +50,7 @@ class Program:
     parameters: dict[str, torch.Tensor] = field(default_factory=dict)
     buffers: dict[str, torch.Tensor] = field(default_factory=dict)
     input_tensors: dict[str, torch.Tensor] = field(default_factory=dict)
+    part: Program | None = None  # the same program on one micro-batch, if it is computed in micro-batches
 
 
 def trace(

@@ -24,6 +24,7 @@ from sambaflow._runtime.library import InvalidArgumentError, MismatchError, NotF
 from sambaflow._runtime.runner import FWD, SECTION_TYPES, OutputBinding, Runner, check_fixed_seed
 from sambaflow._tensor import DimInfo, SambaTensor, binding_of, materialize, plain_tensor, wrap
 from sambaflow._trace import current
+from sambaflow._trace.microbatch import batch_of, first_rows
 from sambaflow._trace.optimizers import Statement, statements
 from sambaflow._trace.program import Program, trace
 from sambaflow._trace.scope import root_name
@@ -79,7 +80,8 @@ class SambaSession(SessionExtras):
         forward_only = bool(config.get("inference")) if inference is None else inference
         self._app_dir = app_dir or self._app_dir
         chosen = [] if forward_only else statements(optimizers)
-        program = self._trace(model, inputs, chosen, forward_only, loss_indices, init_output_grads)
+        microbatch = config.get("microbatch_size")
+        program = self._trace(model, inputs, chosen, forward_only, loss_indices, init_output_grads, microbatch)
         with artifacts.output_path(config) as path:
             compile_program(
                 program,
@@ -100,17 +102,24 @@ class SambaSession(SessionExtras):
         inference: bool,
         loss_indices: Sequence[Any] | None,
         init_output_grads: bool,
+        microbatch: int | None = None,
     ) -> Program:
-        return trace(
-            model,
-            inputs,
-            chosen,
-            inference=inference,
-            app_dir=self._app_dir or artifacts.script_dir(),
-            loss_indices=loss_indices,
-            init_output_grads=init_output_grads,
-            aux=self._aux,
-        )
+        def traced(taken: Any) -> Program:
+            return trace(
+                model,
+                taken,
+                chosen,
+                inference=inference,
+                app_dir=self._app_dir or artifacts.script_dir(),
+                loss_indices=loss_indices,
+                init_output_grads=init_output_grads,
+                aux=self._aux,
+            )
+
+        program = traced(inputs)
+        if microbatch and microbatch != batch_of(inputs):
+            program.part = traced(first_rows(inputs, microbatch))
+        return program
 
     # ---- load
 
@@ -139,7 +148,8 @@ class SambaSession(SessionExtras):
                 f"{pef} was compiled for inference and cannot train: compile it without --inference, or pass no "
                 "optimizer"
             )
-        program = self._trace(model, inputs, chosen, inference, loss_indices, init_output_grads)
+        microbatch = compiled.get("microbatch_size")
+        program = self._trace(model, inputs, chosen, inference, loss_indices, init_output_grads, microbatch)
         _check_fingerprint(fingerprint(program), device, pef, training=bool(chosen))
         traced = tuple(_traced_output(port.name, port.dtype, port.shape, port.seed) for port in program.outputs)
         types = device.section_types

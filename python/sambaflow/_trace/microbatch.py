@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The inputs of one micro-batch, cut from those of the whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from sambaflow._runtime.library import InvalidArgumentError
+from sambaflow._tensor import SambaTensor, binding_of, plain_tensor, wrap
+
+
+def _batch_dim(tensor: torch.Tensor) -> int:
+    dim = tensor.batch_dim if isinstance(tensor, SambaTensor) else None
+    return (dim or 0) % max(tensor.dim(), 1)
+
+
+def _tensors(inputs: Any) -> list[torch.Tensor]:
+    if isinstance(inputs, torch.Tensor):
+        return [inputs]
+    items = inputs.values() if isinstance(inputs, Mapping) else inputs if isinstance(inputs, (list, tuple)) else ()
+    return [tensor for item in items for tensor in _tensors(item)]
+
+
+def batch_of(inputs: Any) -> int:
+    """The extent of the batch: that of the first input that says which dim it is, else the first dim of the first."""
+    tensors = [tensor for tensor in _tensors(inputs) if tensor.dim() > 0]
+    if not tensors:
+        raise InvalidArgumentError("--microbatch-size: the model has no input with a batch dim")
+    named = [t for t in tensors if isinstance(t, SambaTensor) and t.batch_dim is not None]
+    first = (named or tensors)[0]
+    return first.shape[_batch_dim(first)]
+
+
+def first_rows(inputs: Any, size: int) -> Any:
+    """`inputs` with the first `size` rows of each batch; inputs without a batch stay whole."""
+    batch = batch_of(inputs)
+    if batch % size != 0:
+        raise InvalidArgumentError(f"--microbatch-size {size} does not divide the batch size {batch}")
+    return _cut(inputs, batch, size)
+
+
+def _cut(item: Any, batch: int, size: int) -> Any:
+    if isinstance(item, torch.Tensor):
+        dim = _batch_dim(item)
+        if item.dim() == 0 or item.shape[dim] != batch:
+            return item
+        plain = plain_tensor(item).narrow(dim, 0, size)
+        if not isinstance(item, SambaTensor):
+            return plain
+        cut = wrap(plain)
+        cut._binding = binding_of(item).copy_names(plain)
+        return cut
+    if isinstance(item, Mapping):
+        return {key: _cut(value, batch, size) for key, value in item.items()}
+    if isinstance(item, (list, tuple)):
+        items = [_cut(value, batch, size) for value in item]
+        return type(item)(*items) if hasattr(item, "_fields") else type(item)(items)
+    return item

@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: Apache-2.0
+// See microbatch.h. Both graphs have the same ops and value ids, so one walk sees both.
+#include "opt/microbatch.h"
+
+#include "opt/batch_rules.h"
+
+enum { PARTS_MAX = 255 };  // operands of a `cat`
+
+// What became of a value: one value of the new graph, or one for every part with the batch in dim `dim`. `before`
+// counts the indices that run slower than the batch within that dim (1: the batch is what runs slowest in it).
+typedef struct slot_s {
+  bool split;
+  uint8_t dim;
+  int64_t before;
+  uint32_t first;         // into ids
+  leat_value_id_t whole;  // the value on the whole batch, where it exists; else LEAT_NONE
+} slot_t;
+
+typedef struct splitter_s {
+  const leat_graph_t *whole, *part;
+  leat_graph_t *to;
+  slot_t *slots;  // per value
+  LEAT_ARRAY(leat_value_id_t) ids;
+  uint32_t parts;
+  int64_t streams;  // random streams of one part
+} splitter_t;
+
+static leat_status_t out_of_memory(void) { LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for micro-batches"); }
+
+static leat_status_t refuse(const splitter_t *s, const leat_op_t *op, const char *why) {
+  char text[256];
+  LEAT_FAIL(LEAT_UNSUPPORTED,
+            "micro-batches: %s %s, so parts of the batch do not give the result of the whole; compile without -mb",
+            leat_op_text(s->whole, op, text, sizeof text), why);
+}
+
+// --- comparing both graphs -------------------------------------------------------------------------------------
+
+// The dim in which the value of the whole batch is `parts` times that of a part; *out_split false: they are equal.
+static bool find_batch(const splitter_t *s, leat_value_id_t v, bool *out_split, uint8_t *out_dim) {
+  const leat_value_t *whole = leat_graph_value(s->whole, v), *part = leat_graph_value(s->part, v);
+  *out_split = false;
+  if (whole->rank != part->rank || whole->dtype != part->dtype) return false;
+  for (uint32_t d = 0; d < whole->rank; ++d) {
+    if (whole->dims[d] == part->dims[d]) continue;
+    if (*out_split || whole->dims[d] != part->dims[d] * s->parts) return false;
+    *out_split = true;
+    *out_dim = (uint8_t)d;
+  }
+  return true;
+}
+
+static bool same_ops(const leat_graph_t *a, const leat_graph_t *b, leat_op_id_t *out_first) {
+  for (leat_op_id_t id = 0; id < a->ops.count && id < b->ops.count; ++id) {
+    const leat_op_t *x = leat_graph_op(a, id), *y = leat_graph_op(b, id);
+    *out_first = id;
+    const bool leaves = x->input_count == 0 && y->input_count == 0;  // constants come from the whole batch alone
+    if ((x->kind != y->kind && !leaves) || x->input_count != y->input_count || x->result_count != y->result_count)
+      return false;
+    for (uint32_t i = 0; i < x->input_count; ++i) {
+      if (leat_op_input(a, x, i) != leat_op_input(b, y, i)) return false;
+    }
+  }
+  return a->ops.count == b->ops.count;
+}
+
+// The number of parts: how much longer one dim of some input is.
+static uint32_t count_parts(const leat_graph_t *whole, const leat_graph_t *part) {
+  for (leat_op_id_t id = 0; id < whole->ops.count; ++id) {
+    const leat_op_t *op = leat_graph_op(whole, id);
+    if (op->kind != LEAT_TRACED_SYM) continue;
+    const leat_value_t *x = leat_graph_value(whole, op->result_first), *y = leat_graph_value(part, op->result_first);
+    for (uint32_t d = 0; d < x->rank && d < y->rank; ++d) {
+      if (x->dims[d] != y->dims[d] && y->dims[d] > 0 && x->dims[d] % y->dims[d] == 0 &&
+          x->dims[d] / y->dims[d] <= PARTS_MAX)
+        return (uint32_t)(x->dims[d] / y->dims[d]);
+    }
+  }
+  return 1;
+}
+
+// --- writing the new graph -------------------------------------------------------------------------------------
+
+static leat_value_id_t input_of(const splitter_t *s, leat_value_id_t v, uint32_t part) {
+  if (v == LEAT_NONE) return LEAT_NONE;
+  const slot_t *slot = &s->slots[v];
+  return s->ids.data[slot->first + (slot->split ? part : 0)];
+}
+
+// A new op beside `like` (its place in the program).
+static leat_status_t append(splitter_t *s, const leat_op_t *like, uint32_t kind, const leat_value_id_t *inputs,
+                            uint32_t input_count, const leat_attr_t *attrs, uint32_t attr_count,
+                            const leat_value_t *results, uint32_t result_count, leat_value_id_t *out_first) {
+  const leat_op_desc_t desc = {.kind = kind,
+                               .type = like->type,
+                               .detached = like->detached,
+                               .group = like->group,
+                               .origin = like->origin,
+                               .inputs = inputs,
+                               .input_count = input_count,
+                               .attrs = attrs,
+                               .attr_count = attr_count,
+                               .results = results,
+                               .result_count = result_count};
+  leat_op_id_t id;
+  LEAT_TRY(leat_graph_append(s->to, &desc, &id));
+  if (out_first != NULL) *out_first = leat_graph_op(s->to, id)->result_first;
+  return NULL;
+}
+
+static leat_status_t append_simple(splitter_t *s, const leat_op_t *like, uint32_t kind, leat_value_id_t x,
+                                   leat_value_id_t y, const leat_value_t *result, leat_value_id_t *out_value) {
+  const leat_value_id_t inputs[] = {x, y};
+  return append(s, like, kind, inputs, y == LEAT_NONE ? 1 : 2, NULL, 0, result, 1, out_value);
+}
+
+static leat_status_t append_full(splitter_t *s, const leat_op_t *like, uint32_t dtype, double number,
+                                 leat_value_id_t *out_value) {
+  const leat_attr_t attr = leat_attr_f(LEAT_ATTR_VALUE, number);
+  const leat_value_t result = {.dtype = (uint8_t)dtype};
+  return append(s, like, LEAT_TRACED_FULL, NULL, 0, &attr, 1, &result, 1, out_value);
+}
+
+// Random draws of different parts come from different streams.
+static void shift_stream(const splitter_t *s, leat_attr_t *attrs, uint32_t count, uint32_t part) {
+  for (uint32_t i = 0; i < count; ++i) {
+    if (attrs[i].key == LEAT_ATTR_STREAM) attrs[i].v.i += s->streams * part;
+  }
+}
+
+// arange() as an index of the batch dim names every row of its own part.
+static leat_status_t own_rows(splitter_t *s, const leat_op_t *op, uint32_t position, leat_value_id_t *out_value) {
+  const leat_value_id_t v = leat_op_input(s->whole, op, position);
+  const leat_op_t *arange = leat_graph_op(s->whole, leat_graph_value(s->whole, v)->op);
+  return append(s, op, arange->kind, NULL, 0, &s->whole->attrs.data[arange->attr_first], arange->attr_count,
+                leat_graph_value(s->part, v), 1, out_value);
+}
+
+static leat_status_t replace_row_index(splitter_t *s, leat_op_id_t id, leat_value_id_t *inputs) {
+  const leat_op_t *op = leat_graph_op(s->whole, id);
+  const uint32_t first = op->kind == LEAT_TRACED_INDEX_PUT ? 2 : 1;
+  if (op->kind != LEAT_TRACED_INDEX && op->kind != LEAT_TRACED_INDEX_PUT) return NULL;
+  const slot_t *x = &s->slots[leat_op_input(s->whole, op, 0)];
+  const uint32_t position = first + x->dim;
+  if (!x->split || position >= op->input_count || inputs[position] == LEAT_NONE) return NULL;
+  return own_rows(s, op, position, &inputs[position]);
+}
+
+enum { ATTRS_MAX = 32, INPUTS_MAX = 256 };
+
+// The op of `from` (either graph) on the operands of `part`.
+static leat_status_t append_copy(splitter_t *s, const leat_graph_t *from, leat_op_id_t id, uint32_t part,
+                                 const leat_attr_t *changed, leat_value_id_t *out_first) {
+  const leat_op_t *op = leat_graph_op(from, id), *like = leat_graph_op(s->whole, id);
+  leat_value_id_t inputs[INPUTS_MAX];
+  leat_attr_t attrs[ATTRS_MAX];
+  if (op->input_count > INPUTS_MAX || op->attr_count > ATTRS_MAX) return refuse(s, like, "has too many operands");
+  for (uint32_t i = 0; i < op->input_count; ++i) inputs[i] = input_of(s, leat_op_input(from, op, i), part);
+  for (uint32_t i = 0; i < op->attr_count; ++i) {
+    attrs[i] = from->attrs.data[op->attr_first + i];
+    if (changed != NULL && attrs[i].key == changed->key) attrs[i] = *changed;
+  }
+  shift_stream(s, attrs, op->attr_count, part);
+  if (from == s->part) LEAT_TRY(replace_row_index(s, id, inputs));
+  return append(s, like, op->kind, inputs, op->input_count, attrs, op->attr_count, &from->values.data[op->result_first],
+                op->result_count, out_first);
+}
+
+static leat_status_t set_slot(splitter_t *s, leat_value_id_t v, const leat_value_id_t *ids, uint32_t count) {
+  slot_t *slot = &s->slots[v];
+  slot->first = s->ids.count;
+  slot->whole = count == 1 ? ids[0] : LEAT_NONE;
+  leat_value_id_t *room = leat_array_push_n(&s->ids, count);
+  if (room == NULL) return out_of_memory();
+  memcpy(room, ids, count * sizeof *ids);
+  return NULL;
+}
+
+// --- ops -------------------------------------------------------------------------------------------------------
+
+static bool reads_split(const splitter_t *s, const leat_op_t *op) {
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    const leat_value_id_t v = leat_op_input(s->whole, op, i);
+    if (v != LEAT_NONE && s->slots[v].split) return true;
+  }
+  return false;
+}
+
+// A value on the whole batch that no split value leads to (an input, a constant, random numbers): made once, and each
+// part takes its rows.
+static leat_status_t cut_rows(splitter_t *s, const leat_op_t *like, leat_value_id_t v, leat_value_id_t whole_id) {
+  slot_t *slot = &s->slots[v];
+  const leat_value_t *part = leat_graph_value(s->part, v);
+  int64_t start[LEAT_RANK_MAX] = {0}, stop[LEAT_RANK_MAX], step[LEAT_RANK_MAX];
+  leat_value_id_t ids[PARTS_MAX];
+  for (uint32_t d = 0; d < part->rank; ++d) {
+    stop[d] = part->dims[d];
+    step[d] = 1;
+  }
+  for (uint32_t p = 0; p < s->parts; ++p) {
+    start[slot->dim] = p * part->dims[slot->dim];
+    stop[slot->dim] = start[slot->dim] + part->dims[slot->dim];
+    const leat_attr_t attrs[] = {leat_attr_l(LEAT_ATTR_START, start, part->rank),
+                                 leat_attr_l(LEAT_ATTR_STOP, stop, part->rank),
+                                 leat_attr_l(LEAT_ATTR_STEP, step, part->rank)};
+    LEAT_TRY(append(s, like, LEAT_TRACED_NARROW, &whole_id, 1, attrs, 3, part, 1, &ids[p]));
+  }
+  LEAT_TRY(set_slot(s, v, ids, s->parts));
+  slot->whole = whole_id;
+  return NULL;
+}
+
+static leat_status_t visit_whole(splitter_t *s, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(s->whole, id);
+  leat_value_id_t first;
+  LEAT_TRY(append_copy(s, s->whole, id, 0, NULL, &first));
+  for (uint32_t i = 0; i < op->result_count; ++i) {
+    const leat_value_id_t v = op->result_first + i, id_in_new = first + i;
+    slot_t *slot = &s->slots[v];
+    slot->before = 1;
+    if (!find_batch(s, v, &slot->split, &slot->dim)) return refuse(s, op, "has the batch in more than one dim");
+    LEAT_TRY(slot->split ? cut_rows(s, op, v, id_in_new) : set_slot(s, v, &id_in_new, 1));
+  }
+  return NULL;
+}
+
+// All split operands must have their rows in the same order.
+static leat_status_t check_rows(splitter_t *s, const leat_op_t *op, int64_t *out_before) {
+  *out_before = 0;
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    const leat_value_id_t v = leat_op_input(s->whole, op, i);
+    if (v == LEAT_NONE || !s->slots[v].split) continue;
+    const slot_t *slot = &s->slots[v];
+    const char *why = leat_batch_couples(s->whole, op, i, slot->dim);
+    if (why == NULL && *out_before != 0 && *out_before != slot->before)
+      why = "meets two operands with the rows of the batch in different orders";
+    if (why != NULL) return refuse(s, op, why);
+    *out_before = slot->before;
+  }
+  return NULL;
+}
+
+static int64_t extent_before(const leat_value_t *v, uint32_t dim) {
+  int64_t product = 1;
+  for (uint32_t d = 0; d < dim; ++d) product *= v->dims[d];
+  return product;
+}
+
+// A reshape keeps the order of elements, so as many indices run slower than the batch after it as before.
+static bool reshape_before(const splitter_t *s, const leat_op_t *op, uint32_t dim, int64_t *before) {
+  const leat_value_id_t x = leat_op_input(s->part, op, 0);
+  const int64_t slower = extent_before(leat_graph_value(s->part, x), s->slots[x].dim) * *before;
+  const int64_t outside = extent_before(leat_graph_value(s->part, op->result_first), dim);
+  if (outside == 0 || slower % outside != 0) return false;
+  *before = slower / outside;
+  return true;
+}
+
+static leat_status_t visit_rows(splitter_t *s, leat_op_id_t id, int64_t before) {
+  const leat_op_t *op = leat_graph_op(s->part, id);
+  leat_value_id_t firsts[PARTS_MAX], ids[PARTS_MAX];
+  for (uint32_t p = 0; p < s->parts; ++p) LEAT_TRY(append_copy(s, s->part, id, p, NULL, &firsts[p]));
+  for (uint32_t i = 0; i < op->result_count; ++i) {
+    slot_t *slot = &s->slots[op->result_first + i];
+    if (!find_batch(s, op->result_first + i, &slot->split, &slot->dim))
+      return refuse(s, op, "combines rows of the batch");
+    if (!slot->split && op->kind != LEAT_TRACED_BATCH_NORM) return refuse(s, op, "combines rows of the batch");
+    slot->before = before;
+    if (!slot->split) {  // running statistics that pass through: the same for every part
+      const leat_value_id_t shared = firsts[0] + i;
+      LEAT_TRY(set_slot(s, op->result_first + i, &shared, 1));
+      continue;
+    }
+    if (leat_batch_reshapes(op->kind) && !reshape_before(s, op, slot->dim, &slot->before))
+      return refuse(s, op, "splits the batch across dims");
+    for (uint32_t p = 0; p < s->parts; ++p) ids[p] = firsts[p] + i;
+    LEAT_TRY(set_slot(s, op->result_first + i, ids, s->parts));
+  }
+  return NULL;
+}
+
+// --- results that sum over the batch ---------------------------------------------------------------------------
+
+static leat_status_t fold(splitter_t *s, const leat_op_t *like, uint32_t kind, const leat_value_id_t *values,
+                          leat_value_id_t *out_value) {
+  *out_value = values[0];
+  for (uint32_t p = 1; p < s->parts; ++p) {
+    const leat_value_t result = *leat_graph_value(s->to, *out_value);
+    LEAT_TRY(append_simple(s, like, kind, *out_value, values[p], &result, out_value));
+  }
+  return NULL;
+}
+
+static leat_status_t divide(splitter_t *s, const leat_op_t *like, leat_value_id_t x, leat_value_id_t by,
+                            leat_value_id_t *out_value) {
+  const leat_value_t result = *leat_graph_value(s->to, x);
+  return append_simple(s, like, LEAT_TRACED_DIV, x, by, &result, out_value);
+}
+
+// How much the labels of a part weigh in a mean loss: the number that is not ignored, or the sum of their weights.
+static leat_status_t weigh_labels(splitter_t *s, const leat_op_t *op, uint32_t part, leat_value_id_t *out_value) {
+  const leat_value_id_t labels = input_of(s, leat_op_input(s->part, op, 1), part);
+  const leat_value_id_t weights = input_of(s, leat_op_input(s->part, op, 2), part);
+  const uint32_t dtype = leat_graph_value(s->part, op->result_first)->dtype;
+  leat_value_t shape = *leat_graph_value(s->to, labels), scalar = {.dtype = (uint8_t)dtype};
+  const uint32_t label_dtype = shape.dtype;
+  leat_value_id_t ignored, counts, zero, index, weight;
+  LEAT_TRY(append_full(s, op, label_dtype, (double)leat_op_int(s->part, op, LEAT_ATTR_IGNORE_INDEX, -100), &ignored));
+  shape.dtype = LEAT_BOOL;
+  LEAT_TRY(append_simple(s, op, LEAT_TRACED_NE, labels, ignored, &shape, &counts));
+  const leat_value_id_t mask = counts;
+  const leat_attr_t to = leat_attr_i(LEAT_ATTR_DTYPE, dtype);
+  shape.dtype = (uint8_t)dtype;
+  LEAT_TRY(append(s, op, LEAT_TRACED_TO, &counts, 1, &to, 1, &shape, 1, &counts));
+  if (weights != LEAT_NONE) {
+    LEAT_TRY(append_full(s, op, label_dtype, 0, &zero));
+    leat_value_t index_shape = shape;
+    index_shape.dtype = (uint8_t)label_dtype;
+    LEAT_TRY(append(s, op, LEAT_TRACED_WHERE, (const leat_value_id_t[]){mask, labels, zero}, 3, NULL, 0, &index_shape,
+                    1, &index));
+    LEAT_TRY(append_simple(s, op, LEAT_TRACED_INDEX, weights, index, &shape, &weight));
+    LEAT_TRY(append_simple(s, op, LEAT_TRACED_MUL, counts, weight, &shape, &counts));
+  }
+  const leat_attr_t sum[] = {leat_attr_l(LEAT_ATTR_DIMS, NULL, 0), leat_attr_i(LEAT_ATTR_KEEPDIM, 0)};
+  return append(s, op, LEAT_TRACED_SUM, &counts, 1, sum, 2, &scalar, 1, out_value);
+}
+
+static leat_status_t join_weighted(splitter_t *s, leat_op_id_t id, leat_value_id_t *out_value) {
+  const leat_op_t *op = leat_graph_op(s->part, id);
+  const leat_attr_t sum = leat_attr_s(LEAT_ATTR_REDUCTION, "sum");
+  leat_value_id_t losses[PARTS_MAX], counts[PARTS_MAX], loss, count;
+  for (uint32_t p = 0; p < s->parts; ++p) {
+    LEAT_TRY(append_copy(s, s->part, id, p, &sum, &losses[p]));
+    LEAT_TRY(weigh_labels(s, op, p, &counts[p]));
+  }
+  LEAT_TRY(fold(s, op, LEAT_TRACED_ADD, losses, &loss));
+  LEAT_TRY(fold(s, op, LEAT_TRACED_ADD, counts, &count));
+  return divide(s, op, loss, count, out_value);
+}
+
+static leat_status_t join_plain(splitter_t *s, leat_op_id_t id, leat_batch_join_t join, uint32_t kind,
+                                leat_value_id_t *out_value) {
+  const leat_op_t *op = leat_graph_op(s->part, id);
+  leat_value_id_t values[PARTS_MAX], count;
+  for (uint32_t p = 0; p < s->parts; ++p) LEAT_TRY(append_copy(s, s->part, id, p, NULL, &values[p]));
+  LEAT_TRY(fold(s, op, join == LEAT_JOIN_AVERAGE ? LEAT_TRACED_ADD : kind, values, out_value));
+  if (join != LEAT_JOIN_AVERAGE) return NULL;
+  LEAT_TRY(append_full(s, op, leat_graph_value(s->part, op->result_first)->dtype, s->parts, &count));
+  return divide(s, op, *out_value, count, out_value);
+}
+
+static leat_status_t visit_join(splitter_t *s, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(s->part, id);
+  uint32_t kind = 0;
+  const leat_batch_join_t join = leat_batch_join(s->part, op, &kind);
+  if (join == LEAT_JOIN_NONE || op->result_count != 1) return refuse(s, op, "combines rows of the batch");
+  leat_value_id_t value;
+  LEAT_TRY(join == LEAT_JOIN_WEIGHTED ? join_weighted(s, id, &value) : join_plain(s, id, join, kind, &value));
+  return set_slot(s, op->result_first, &value, 1);
+}
+
+// --- statements ------------------------------------------------------------------------------------------------
+
+static leat_status_t whole_of(splitter_t *s, const leat_op_t *op, leat_value_id_t v, leat_value_id_t *out_value) {
+  const slot_t *slot = &s->slots[v];
+  *out_value = slot->whole;
+  if (slot->whole != LEAT_NONE) return NULL;
+  if (slot->before != 1) return refuse(s, op, "takes a value that has the batch behind another dim");
+  const leat_attr_t dim = leat_attr_i(LEAT_ATTR_DIM, slot->dim);
+  return append(s, op, LEAT_TRACED_CAT, &s->ids.data[slot->first], s->parts, &dim, 1, leat_graph_value(s->whole, v), 1,
+                out_value);
+}
+
+static leat_status_t visit_statement(splitter_t *s, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(s->whole, id);
+  leat_value_id_t *inputs = leat_alloc_zero((size_t)op->input_count + 1, sizeof *inputs);
+  if (inputs == NULL) return out_of_memory();
+  leat_status_t status = NULL;
+  for (uint32_t i = 0; i < op->input_count && status == NULL; ++i)
+    status = whole_of(s, op, leat_op_input(s->whole, op, i), &inputs[i]);
+  if (status == NULL) {
+    status = append(s, op, op->kind, inputs, op->input_count, &s->whole->attrs.data[op->attr_first], op->attr_count,
+                    NULL, 0, NULL);
+  }
+  leat_free(inputs);
+  return status;
+}
+
+static leat_status_t visit(splitter_t *s, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(s->whole, id);
+  if (op->result_count == 0) return visit_statement(s, id);
+  if (!reads_split(s, op)) return visit_whole(s, id);
+  int64_t before;
+  LEAT_TRY(check_rows(s, op, &before));
+  bool split;
+  uint8_t dim;
+  if (!find_batch(s, op->result_first, &split, &dim)) return refuse(s, op, "has the batch in more than one dim");
+  return split ? visit_rows(s, id, before) : visit_join(s, id);
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+
+static leat_status_t copy_tables(splitter_t *s) {
+  uint32_t index;
+  for (uint32_t i = 1; i < s->whole->origins.count; ++i)
+    LEAT_TRY(leat_graph_add_origin(s->to, &s->whole->origins.data[i], &index));
+  for (uint32_t i = 0; i < s->whole->blobs.count; ++i)
+    LEAT_TRY(leat_graph_add_blob(s->to, s->whole->blobs.data[i].data, s->whole->blobs.data[i].data_bytes, &index));
+  for (leat_op_id_t id = 0; id < s->whole->ops.count; ++id) {
+    const int64_t stream = leat_op_int(s->whole, leat_graph_op(s->whole, id), LEAT_ATTR_STREAM, 0);
+    if (stream >= s->streams) s->streams = stream + 1;
+  }
+  return NULL;
+}
+
+static leat_status_t split(splitter_t *s) {
+  LEAT_TRY(copy_tables(s));
+  for (leat_op_id_t id = 0; id < s->whole->ops.count; ++id) LEAT_TRY(visit(s, id));
+  return NULL;
+}
+
+leat_status_t leat_opt_microbatch(const leat_graph_t *whole, const leat_graph_t *part, leat_graph_t **out_graph) {
+  leat_op_id_t differs = 0;
+  if (!same_ops(whole, part, &differs)) {
+    char text[256];
+    LEAT_FAIL(
+        LEAT_UNSUPPORTED,
+        "micro-batches: the program does other things on a micro-batch than on the whole batch, first at %s; compile "
+        "without -mb",
+        whole->ops.count > 0 ? leat_op_text(whole, leat_graph_op(whole, differs), text, sizeof text) : "its start");
+  }
+  splitter_t s = {.whole = whole, .part = part, .parts = count_parts(whole, part)};
+  if (s.parts == 1)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "micro-batches: the batch is not 2 to %d times a micro-batch", PARTS_MAX);
+  LEAT_TRY(leat_graph_create(&s.to));
+  s.slots = leat_alloc_zero((size_t)whole->values.count + 1, sizeof *s.slots);
+  leat_status_t status = s.slots == NULL ? out_of_memory() : split(&s);
+  leat_free(s.slots);
+  leat_array_free(&s.ids);
+  if (status != NULL)
+    leat_graph_destroy(s.to);
+  else
+    *out_graph = s.to;
+  return status;
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// See precision.h. Works on the traced graph, before gradients: reverse mode then yields the gradients of what is
+// really computed, and a converted parameter gets its gradient back in its own dtype.
+#include "opt/precision.h"
+
+#include "ir/rebuild.h"
+
+typedef struct precision_s {
+  leat_precision_report_t *report;
+  uint8_t *narrowed;  // per value of the old graph: its stand-in in the new one is bf16 though it was f32
+} precision_t;
+
+// Products, and which of their operands are multiplied (the others are added).
+static const struct {
+  uint16_t kind;
+  uint32_t operands;  // bit mask
+} products[] = {
+    {LEAT_TRACED_LINEAR, 3}, {LEAT_TRACED_MATMUL, 3},  {LEAT_TRACED_BMM, 3},
+    {LEAT_TRACED_OUTER, 3},  {LEAT_TRACED_EINSUM, 3},  {LEAT_TRACED_CONV, 3},
+    {LEAT_TRACED_ADDMM, 6},  {LEAT_TRACED_BADDBMM, 6}, {LEAT_TRACED_SDPA, 7},
+};
+
+static uint32_t product_operands(uint32_t kind) {
+  for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
+    if (products[i].kind == kind) return products[i].operands;
+  }
+  return 0;
+}
+
+static bool is_f32(const leat_graph_t *g, leat_value_id_t v) {
+  return v != LEAT_NONE && leat_graph_value(g, v)->dtype == LEAT_F32;
+}
+
+static void note(leat_rebuild_t *r, const leat_op_t *op, const char *what, uint32_t index, const char *from,
+                 const char *to) {
+  const precision_t *p = r->user;
+  const leat_origin_t *origin = &r->from->origins.data[op->origin];
+  leat_text_t *json = &p->report->json;
+  leat_text_put(json, "%s{\"op\": ", json->length > 0 ? ",\n  " : "");
+  leat_text_put_json_string(json, leat_op_info(op->kind)->name);
+  leat_text_put(json, ", \"module\": ");
+  leat_text_put_json_string(json, origin->module != NULL ? origin->module : "");
+  leat_text_put(json, ", \"source\": ");
+  leat_text_put_json_string(json, origin->source != NULL ? origin->source : "");
+  leat_text_put(json, ", \"%s\": %u, \"from\": \"%s\", \"to\": \"%s\"}", what, index, from, to);
+}
+
+// `v` of the new graph as `dtype`, by an op `to` with the place of the op that is being visited.
+static leat_status_t append_to(leat_rebuild_t *r, leat_value_id_t v, leat_dtype_t dtype, leat_value_id_t *out_value) {
+  leat_value_t result = *leat_graph_value(r->b.graph, v);
+  result.dtype = (uint8_t)dtype;
+  const leat_attr_t attr = leat_attr_i(LEAT_ATTR_DTYPE, dtype);
+  const leat_op_desc_t desc = {.kind = LEAT_TRACED_TO,
+                               .type = r->b.type,
+                               .detached = r->b.detached,
+                               .group = r->b.group,
+                               .origin = r->b.origin,
+                               .inputs = &v,
+                               .input_count = 1,
+                               .attrs = &attr,
+                               .attr_count = 1,
+                               .results = &result,
+                               .result_count = 1};
+  leat_op_id_t id;
+  LEAT_TRY(leat_graph_append(r->b.graph, &desc, &id));
+  *out_value = leat_graph_op(r->b.graph, id)->result_first;
+  return NULL;
+}
+
+// Copies the op with the operands of `mask` replaced by what `convert` makes of them.
+typedef leat_status_t (*convert_t)(leat_rebuild_t *r, leat_value_id_t v, leat_value_id_t *out_value);
+
+static leat_status_t copy_converted(leat_rebuild_t *r, leat_op_id_t id, uint64_t mask, convert_t convert) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  enum { MOST = 64 };
+  leat_value_id_t saved[MOST];
+  leat_status_t status = NULL;
+  uint32_t i = 0;
+  for (; i < op->input_count && i < MOST && status == NULL; i++) {
+    const leat_value_id_t v = leat_op_input(r->from, op, i);
+    saved[i] = v == LEAT_NONE ? LEAT_NONE : r->map[v];
+    if (v != LEAT_NONE && mask >> i & 1) status = convert(r, saved[i], &r->map[v]);
+  }
+  if (status == NULL) status = leat_rebuild_copy(r, id);
+  while (i-- > 0) {
+    const leat_value_id_t v = leat_op_input(r->from, op, i);
+    if (v != LEAT_NONE) r->map[v] = saved[i];
+  }
+  return status;
+}
+
+// --- mp1 -------------------------------------------------------------------------------------------------------
+
+// The value rounded to bf16, as f32: products of such values are exact in f32.
+static leat_status_t round_value(leat_rebuild_t *r, leat_value_id_t v, leat_value_id_t *out_value) {
+  LEAT_TRY(append_to(r, v, LEAT_BF16, out_value));
+  return append_to(r, *out_value, LEAT_F32, out_value);
+}
+
+static leat_status_t visit_products(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  precision_t *p = r->user;
+  uint64_t mask = 0;
+  for (uint32_t i = 0, operands = product_operands(op->kind); i < op->input_count; i++) {
+    const leat_value_id_t v = leat_op_input(r->from, op, i);
+    if (!(operands >> i & 1) || !is_f32(r->from, v)) continue;
+    bool again = false;  // x @ x: rounded by its first occurrence
+    for (uint32_t j = 0; j < i; j++) again |= leat_op_input(r->from, op, j) == v;
+    if (!again) mask |= UINT64_C(1) << i;
+    p->report->inputs++;
+    note(r, op, "input", i, "f32", "bf16");
+  }
+  return copy_converted(r, id, mask, round_value);
+}
+
+// --- mp4 -------------------------------------------------------------------------------------------------------
+
+static leat_status_t to_bf16(leat_rebuild_t *r, leat_value_id_t v, leat_value_id_t *out_value) {
+  return leat_graph_value(r->b.graph, v)->dtype == LEAT_BF16 ? NULL : append_to(r, v, LEAT_BF16, out_value);
+}
+static leat_status_t to_f32(leat_rebuild_t *r, leat_value_id_t v, leat_value_id_t *out_value) {
+  return leat_graph_value(r->b.graph, v)->dtype == LEAT_F32 ? NULL : append_to(r, v, LEAT_F32, out_value);
+}
+
+// Symbols keep their dtype; each reader converts what it reads.
+static leat_status_t visit_symbol(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  precision_t *p = r->user;
+  p->narrowed[op->result_first] = is_f32(r->from, op->result_first);
+  return leat_rebuild_copy(r, id);
+}
+
+// What leaves the graph has the dtype that the program gave it.
+static leat_status_t visit_statement(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  const precision_t *p = r->user;
+  uint64_t mask = 0;
+  for (uint32_t i = 0; i < op->input_count && i < 64; i++) {
+    if (p->narrowed[leat_op_input(r->from, op, i)]) mask |= UINT64_C(1) << i;
+  }
+  return copy_converted(r, id, mask, to_f32);
+}
+
+static bool reads_narrowed(const leat_rebuild_t *r, const leat_op_t *op) {
+  const precision_t *p = r->user;
+  for (uint32_t i = 0; i < op->input_count; i++) {
+    const leat_value_id_t v = leat_op_input(r->from, op, i);
+    if (v != LEAT_NONE && p->narrowed[v]) return true;
+  }
+  return false;
+}
+
+// Its f32 results become bf16, in the copy that has just been appended.
+static void narrow_results(leat_rebuild_t *r, const leat_op_t *op) {
+  precision_t *p = r->user;
+  for (uint32_t i = 0; i < op->result_count; i++) {
+    if (!is_f32(r->from, op->result_first + i)) continue;
+    r->b.graph->values.data[r->map[op->result_first + i]].dtype = LEAT_BF16;
+    p->narrowed[op->result_first + i] = 1;
+    p->report->results++;
+    note(r, op, "result", i, "f32", "bf16");
+  }
+}
+
+// A conversion to float is one to bf16 here.
+static leat_status_t visit_conversion(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  precision_t *p = r->user;
+  if (!is_f32(r->from, op->result_first)) return leat_rebuild_copy(r, id);
+  p->narrowed[op->result_first] = 1;
+  p->report->results++;
+  note(r, op, "result", 0, "f32", "bf16");
+  return append_to(r, leat_rebuild_input(r, op, 0), LEAT_BF16, &r->map[op->result_first]);
+}
+
+static leat_status_t visit_all(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  if (op->kind == LEAT_TRACED_SYM) return visit_symbol(r, id);
+  if (op->kind == LEAT_TRACED_OPTIMIZER) return leat_rebuild_copy(r, id);
+  if (op->kind == LEAT_TRACED_OUTPUT || op->kind == LEAT_TRACED_UPDATE) return visit_statement(r, id);
+  if (op->kind == LEAT_TRACED_TO) return visit_conversion(r, id);
+  if (!reads_narrowed(r, op)) return leat_rebuild_copy(r, id);
+  uint64_t mask = 0;
+  for (uint32_t i = 0; i < op->input_count && i < 64; i++) {
+    if (is_f32(r->from, leat_op_input(r->from, op, i))) mask |= UINT64_C(1) << i;
+  }
+  LEAT_TRY(copy_converted(r, id, mask, to_bf16));
+  narrow_results(r, op);
+  return NULL;
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+
+static const struct {
+  const char *name;
+  leat_rebuild_visit_t visit;
+} presets[] = {{"mp0", leat_rebuild_copy}, {"mp1", visit_products}, {"mp4", visit_all}};
+
+leat_status_t leat_opt_precision(const leat_graph_t *from, const char *preset, leat_precision_report_t *report,
+                                 leat_graph_t **out_graph) {
+  leat_rebuild_visit_t visit = preset == NULL ? leat_rebuild_copy : NULL;
+  for (size_t i = 0; i < sizeof presets / sizeof *presets && visit == NULL; i++) {
+    if (strcmp(presets[i].name, preset) == 0) visit = presets[i].visit;
+  }
+  if (visit == NULL) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "precision preset '%s': mp0, mp1 and mp4 exist", preset);
+  precision_t p = {.report = report, .narrowed = leat_alloc_zero((size_t)from->values.count + 1u, 1)};
+  if (p.narrowed == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  leat_status_t status = leat_rebuild(from, visit, &p, out_graph);
+  leat_free(p.narrowed);
+  if (status == NULL && report->json.failed) {
+    leat_graph_destroy(*out_graph);
+    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for the report");
+  }
+  return leat_status_annotate(status, "precision");
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mixed precision: what each preset rounds, that the graph stays whole, and that the report says all of it.
+#include "opt/precision.h"
+
+#include <stdlib.h>
+
+#include "check.h"
+#include "grad/grad.h"
+#include "lower/lower.h"
+
+// A training graph: product, an elementwise op, a constant table, a user's conversion, a loss, an optimizer.
+static const char text[] =
+    "leat.graph 1\n"
+    "%0 = symbol() {kind=\"input\", name=\"x\", requires_grad=0} : f32[4,6]\n"
+    "%1 = symbol() {kind=\"param\", name=\"w\", requires_grad=1} : f32[3,6]\n"
+    "%2 = symbol() {kind=\"param\", name=\"b\", requires_grad=1} : f32[3]\n"
+    "%3 = symbol() {kind=\"input\", name=\"t\", requires_grad=0} : i64[4]\n"
+    "%4 = linear(%0, %1, %2) : f32[4,3] @ \"net.fc\" \"net.py:3\"\n"
+    "%5 = arange() {value=0.0, scale=1.0} : f32[3]\n"
+    "%6 = square(%5) : f32[3]\n"
+    "%7 = add(%4, %6) : f32[4,3] @ \"net\" \"net.py:5\"\n"
+    "%8 = to(%7) {dtype=f32} : f32[4,3] @ \"net\" \"net.py:6\"\n"
+    "%9 = cross_entropy(%8, %3, none) {ignore_index=-100, label_smoothing=0.0, reduction=\"mean\"} : f32[] @ \"net\" "
+    "\"net.py:7\"\n"
+    "output(%9) {name=\"loss\", seed=\"one\"}\n"
+    "output(%4) {name=\"logits\", seed=\"zero\"}\n"
+    "optimizer(%1, %2) {kind=\"sgd\", lr=0.5, momentum=0.0, weight_decay=0.0, hyper=\"lr\"}\n";
+
+// The graph after the preset, as text; every later pass of the compiler must take it.
+static char *rewritten(const char *preset, leat_precision_report_t *report) {
+  leat_graph_t *graph, *made, *half, *differentiated, *primitive;
+  assert_ok(leat_graph_parse(text, strlen(text), &graph));
+  assert_ok(leat_opt_precision(graph, preset, report, &made));
+  assert_ok(leat_graph_verify(made));
+  assert_ok(leat_lower(made, true, &half));
+  assert_ok(leat_grad(half, leat_lower_vjps(), &differentiated));
+  assert_ok(leat_lower(differentiated, false, &primitive));
+  assert_ok(leat_graph_verify(primitive));
+  char *printed;
+  assert_ok(leat_graph_print(made, &printed));
+  leat_graph_destroy(primitive);
+  leat_graph_destroy(differentiated);
+  leat_graph_destroy(half);
+  leat_graph_destroy(made);
+  leat_graph_destroy(graph);
+  return printed;
+}
+
+static uint32_t count(const char *in, const char *part) {
+  uint32_t found = 0;
+  for (const char *at = in; (at = strstr(at, part)) != NULL; at += strlen(part)) ++found;
+  return found;
+}
+
+static void nothing_changes_without_a_preset(void **state) {
+  (void)state;
+  const char *const presets[] = {NULL, "mp0"};
+  for (size_t i = 0; i < 2; ++i) {
+    leat_precision_report_t report = {0};
+    char *printed = rewritten(presets[i], &report);
+    assert_int_equal(count(printed, "bf16"), 0);
+    assert_int_equal(report.inputs + report.results, 0);
+    leat_string_free(printed);
+    leat_text_deinit(&report.json);
+  }
+}
+
+static void mp1_rounds_operands_of_products(void **state) {
+  (void)state;
+  leat_precision_report_t report = {0};
+  char *printed = rewritten("mp1", &report);
+  assert_int_equal(report.inputs, 2);  // x and w, not the bias
+  assert_int_equal(report.results, 0);
+  assert_int_equal(count(printed, ": bf16"), 2);
+  assert_non_null(strstr(printed, "linear(%5, %7, %2) : f32[4,3]"));
+  assert_int_equal(count(report.json.data, "\"source\": \"net.py:3\""), 2);
+  leat_string_free(printed);
+  leat_text_deinit(&report.json);
+}
+
+static void mp4_leaves_only_symbols_and_constants_in_f32(void **state) {
+  (void)state;
+  leat_precision_report_t report = {0};
+  char *printed = rewritten("mp4", &report);
+  assert_int_equal(report.results, 4);  // linear, add, to, cross_entropy
+  assert_int_equal(count(printed, "kind=\"param\", requires_grad=1} : f32["), 2);
+  assert_int_equal(count(printed, "square("), 1);
+  assert_non_null(strstr(printed, ") : f32[3]\n"));  // the table of constants
+  assert_int_equal(count(printed, "linear("), 1);
+  assert_int_equal(strncmp(strchr(strstr(printed, "linear("), ':'), ": bf16[4,3]", 11), 0);
+  assert_non_null(strstr(printed, "optimizer(%1, %2)"));
+  assert_non_null(strstr(printed, "{dtype=f32} : f32[]"));  // the loss leaves in its own dtype
+  leat_string_free(printed);
+  leat_text_deinit(&report.json);
+}
+
+static void an_unknown_preset_names_the_known(void **state) {
+  (void)state;
+  leat_graph_t *graph, *made;
+  leat_precision_report_t report = {0};
+  assert_ok(leat_graph_parse(text, strlen(text), &graph));
+  assert_fails(leat_opt_precision(graph, "mp3", &report, &made), LEAT_INVALID_ARGUMENT, "mp0, mp1 and mp4");
+  leat_graph_destroy(graph);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(nothing_changes_without_a_preset),
+      cmocka_unit_test(mp1_rounds_operands_of_products),
+      cmocka_unit_test(mp4_leaves_only_symbols_and_constants_in_f32),
+      cmocka_unit_test(an_unknown_preset_names_the_known),
+  };
+  return cmocka_run_group_tests_name("precision", tests, NULL, NULL);
+}
