@@ -7,7 +7,7 @@
 #include "fuse/match_search.h"
 
 // Steps that one place, one rule and the whole of a match may take. A large transformer needs a thousandth of them.
-enum { PLACE_WORK = 1 << 18, RULE_WORK = 1 << 26 };
+enum { PLACE_WORK = 1 << 18, RULE_WORK = 1 << 26, HOPELESS_PLACES = 16 };
 static const uint64_t FUSION_WORK = (uint64_t)1 << 29;
 
 typedef struct matcher_s {
@@ -57,19 +57,27 @@ static leat_status_t take_annotated(matcher_t *m) {
 
 // --- one rule -------------------------------------------------------------------------------------------------------
 
-// The entry to begin with: required, included, and of the rarest ops. Fills *out_count with how many nodes it accepts.
-static uint16_t choose_anchor(matcher_t *m, uint32_t *out_count) {
+static uint32_t count_accepted(const leat_search_t *s, uint32_t e, uint32_t enough) {
+  uint32_t count = 0;
+  for (leat_node_id_t n = 0; n < s->nodes->count && count < enough; ++n)
+    count += leat_entry_accepts(&s->rule->entries[e], s->nodes, n);
+  return count;
+}
+
+// The entry to begin with: required, included, and of the rarest ops. *out_hopeless: an entry has no op in the program,
+// so that there is no match; the search then only finds out how near the program comes.
+static uint16_t choose_anchor(matcher_t *m, bool *out_hopeless) {
   const leat_search_t *s = &m->search;
-  uint16_t anchor = 0;
-  *out_count = UINT32_MAX;
+  uint16_t anchor = s->pattern->order[0];
+  uint32_t least = UINT32_MAX;
+  *out_hopeless = false;
   for (uint16_t i = 0; i < s->pattern->count; ++i) {
     uint16_t e = s->pattern->order[i];
-    if (!s->pattern->required[e] || !s->pattern->included[e]) continue;
-    uint32_t count = 0;
-    for (leat_node_id_t n = 0; n < s->nodes->count && count < *out_count; ++n)
-      count += leat_entry_accepts(&s->rule->entries[e], s->nodes, n);
+    if (!s->pattern->required[e]) continue;
+    uint32_t count = count_accepted(s, e, least);
     m->work += s->nodes->count;
-    if (count < *out_count) *out_count = count, anchor = e;
+    *out_hopeless |= count == 0;
+    if (count != 0 && count < least && s->pattern->included[e]) least = count, anchor = e;
   }
   return anchor;
 }
@@ -104,11 +112,12 @@ static void keep_miss(leat_rule_result_t *result, const leat_miss_t *miss) {
 
 static leat_status_t match_pattern(matcher_t *m, leat_rule_result_t *result, uint64_t work_max) {
   leat_search_t *s = &m->search;
-  uint32_t candidates;
-  uint16_t anchor = choose_anchor(m, &candidates);
-  for (leat_node_id_t n = 0; n < s->nodes->count && candidates > 0; ++n) {
+  bool hopeless;
+  uint16_t anchor = choose_anchor(m, &hopeless);
+  uint32_t left = hopeless ? HOPELESS_PLACES : UINT32_MAX;
+  for (leat_node_id_t n = 0; n < s->nodes->count && left > 0; ++n) {
     if (!leat_entry_accepts(&s->rule->entries[anchor], s->nodes, n)) continue;
-    --candidates;
+    --left;
     if (m->order.group_of[n] != 0) {
       result->taken_places++;
       continue;

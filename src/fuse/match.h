@@ -21,23 +21,24 @@ typedef struct leat_occurrence_s {
 } leat_occurrence_t;
 
 typedef enum leat_miss_reason_e {  // ORDER: the later ones tell more
-  LEAT_MISS_NO_NODE,     // nothing reads (is read by) the node where the entry should follow
-  LEAT_MISS_OP,          // what is there is another op
-  LEAT_MISS_USED,        // it stands for another entry already
-  LEAT_MISS_EDGE,        // it is not connected with another entry as the pattern says
-  LEAT_MISS_TAKEN,       // another group has it
-  LEAT_MISS_NOT_CONVEX,  // a path leaves the group and comes back
+  LEAT_MISS_NO_NODE,               // nothing reads (is read by) the node where the entry should follow
+  LEAT_MISS_OP,                    // what is there is another op
+  LEAT_MISS_USED,                  // it stands for another entry already
+  LEAT_MISS_EDGE,                  // it is not connected with another entry as the pattern says
+  LEAT_MISS_TAKEN,                 // another group has it
+  LEAT_MISS_NOT_CONVEX,            // a path leaves the group and comes back
 } leat_miss_reason_t;
 
 // How far a rule got at a place where it did not match.
 typedef struct leat_miss_s {
   const leat_rule_pattern_t *pattern;
   leat_miss_reason_t reason;
-  uint32_t found;            // entries that had their node
-  uint16_t anchor, entry, from, other;  // entries: where the search began; what failed; next to which; LEAT_MISS_EDGE: towards which
-  bool down;                 // the entry should read `from`'s node, else be read by it
+  uint32_t found;  // entries that had their node
+  uint16_t anchor, entry, from,
+      other;  // entries: where the search began; what failed; next to which; LEAT_MISS_EDGE: towards which
+  bool down;  // the entry should read `from`'s node, else be read by it
   leat_node_id_t anchor_node, from_node, node;  // node: the candidate that failed, LEAT_NONE if there was none
-  uint32_t taken_by;         // LEAT_MISS_TAKEN: group number
+  uint32_t taken_by;                            // LEAT_MISS_TAKEN: group number
 } leat_miss_t;
 
 enum { LEAT_MISSES_KEPT = 3 };
@@ -45,17 +46,17 @@ enum { LEAT_MISSES_KEPT = 3 };
 typedef struct leat_rule_result_s {
   const leat_rule_t *rule;
   uint32_t match_count, first_match;  // occurrences of a rule are consecutive
-  uint32_t taken_places;    // places where the rule could not begin, as another group has the op
+  uint32_t taken_places;              // places where the rule could not begin, as another group has the op
   uint32_t miss_count;
   leat_miss_t misses[LEAT_MISSES_KEPT];  // the nearest first
-  bool gave_up;             // the search became too long
+  bool gave_up;                          // the search became too long
 } leat_rule_result_t;
 
 typedef struct leat_fusion_s {
   leat_arena_t arena;
   leat_nodes_t nodes;
   const leat_rules_t *rules;
-  uint32_t annotated;  // groups that the graph brought; numbers from 1. Occurrence i is group annotated + 1 + i.
+  uint32_t annotated;      // groups that the graph brought; numbers from 1. Occurrence i is group annotated + 1 + i.
   uint32_t *annotated_id;  // per group of those, from 1: the id that the graph gives it
   LEAT_ARRAY(leat_occurrence_t) occurrences;
   leat_rule_result_t *results;  // one a rule

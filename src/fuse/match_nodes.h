@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The traced graph as fusion rules see it: one node for each call of the program that computes, and who reads whom.
 //
-// Leaves and statements are no nodes. The pieces of one split are one node, as they are one call. Copies, detachments and
-// casts that the program did not ask for are nodes, but an edge also leads past them: x.contiguous() does not come
+// Leaves and statements are no nodes. The pieces of one split are one node, as they are one call. Copies, detachments
+// and casts that the program did not ask for are nodes, but an edge also leads past them: x.contiguous() does not come
 // between x and its reader.
 #ifndef LEAT_FUSE_MATCH_NODES_H_
 #define LEAT_FUSE_MATCH_NODES_H_

@@ -8,12 +8,12 @@
 
 typedef struct leat_order_s {
   const leat_nodes_t *nodes;
-  uint32_t *group_of;  // per node; 0: free
+  uint32_t *group_of;   // per node; 0: free
   leat_node_id_t *end;  // per node i: the last node of any group that begins at or before i and is not over there
   leat_node_id_t *stack;
   uint32_t *seen;  // per node: the check that saw it
   uint32_t check;
-  LEAT_ARRAY(uint32_t) first;             // per group, from 1: its nodes are members[first[g] .. first[g + 1])
+  LEAT_ARRAY(uint32_t) first;  // per group, from 1: its nodes are members[first[g] .. first[g + 1])
   LEAT_ARRAY(leat_node_id_t) members;
   uint64_t work;  // nodes visited so far
 } leat_order_t;

@@ -229,8 +229,12 @@ static void search(leat_search_t *s) {
   }
   leat_node_id_t from = step.link == LEAT_NONE ? LEAT_NONE : s->state[step.link];
   if (step.count == 0 && s->pattern->required[step.entry])
-    note_miss(s, &(leat_miss_t){.reason = LEAT_MISS_NO_NODE, .entry = (uint16_t)step.entry,
-                                .from = (uint16_t)step.link, .down = step.down, .from_node = from, .node = LEAT_NONE});
+    note_miss(s, &(leat_miss_t){.reason = LEAT_MISS_NO_NODE,
+                                .entry = (uint16_t)step.entry,
+                                .from = (uint16_t)step.link,
+                                .down = step.down,
+                                .from_node = from,
+                                .node = LEAT_NONE});
   const leat_node_lists_t *lists = step.down ? &s->nodes->outs : &s->nodes->ins;
   for (uint32_t i = 0; i < step.count && !done(s); ++i)
     try_node(s, &step, from == LEAT_NONE ? i : lists->at[lists->first[from] + i]);

@@ -13,10 +13,10 @@ typedef struct leat_search_s {
   leat_order_t *order;
   const leat_rule_t *rule;
   const leat_rule_pattern_t *pattern;
-  leat_node_id_t *state;    // per entry: its node, LEAT_ENTRY_OPEN or LEAT_ENTRY_ABSENT
-  leat_node_id_t *best;     // the best whole assignment so far
-  uint16_t *entry_of;       // per node: 1 + the entry that it stands for; 0: none
-  leat_node_id_t *set;      // room for one group
+  leat_node_id_t *state;  // per entry: its node, LEAT_ENTRY_OPEN or LEAT_ENTRY_ABSENT
+  leat_node_id_t *best;   // the best whole assignment so far
+  uint16_t *entry_of;     // per node: 1 + the entry that it stands for; 0: none
+  leat_node_id_t *set;    // room for one group
   uint32_t present, optional_used, optional_open, best_used;
   bool has_best;
   uint16_t anchor;

@@ -101,8 +101,8 @@ static void put_occurrence(const leat_fusion_t *f, const leat_occurrence_t *o, u
 }
 
 static void put_miss(const leat_fusion_t *f, const leat_rule_t *rule, const leat_miss_t *miss, leat_text_t *out) {
-  leat_text_put(out, "  miss: %u of %u required entries from '%s' = ", miss->found,
-                required_count(miss->pattern), entry_name(rule, miss->anchor));
+  leat_text_put(out, "  miss: %u of %u required entries from '%s' = ", miss->found, required_count(miss->pattern),
+                entry_name(rule, miss->anchor));
   put_node(f, miss->anchor_node, out);
   leat_text_put(out, "\n    ");
   put_reason(f, rule, miss, out);
@@ -112,8 +112,8 @@ static void put_miss(const leat_fusion_t *f, const leat_rule_t *rule, const leat
 static void put_header(const leat_rule_result_t *result, leat_text_t *out) {
   const leat_rule_t *rule = result->rule;
   const char *heuristic = leat_heuristic_name(rule->heuristic.heuristic);
-  leat_text_put(out, "rule %s (priority %d%s%s; %s:%u): ", rule->name, rule->priority,
-                heuristic[0] != '\0' ? ", " : "", heuristic, rule->file, rule->line);
+  leat_text_put(out, "rule %s (priority %d%s%s; %s:%u): ", rule->name, rule->priority, heuristic[0] != '\0' ? ", " : "",
+                heuristic, rule->file, rule->line);
   if (result->match_count == 1)
     leat_text_put(out, "1 match\n");
   else

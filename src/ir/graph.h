@@ -147,7 +147,7 @@ typedef struct leat_op_s {
 typedef struct leat_origin_s {
   const char *module;  // "lenet.conv1"
   const char *source;  // "lenet.py:42"
-  const char *traced;  // name of the traced op
+  const char *traced;  // what the program called: the torch function, or else the traced op
 } leat_origin_t;
 
 // What is known of a fusion group; strings in the arena, "" where unknown.

@@ -341,6 +341,7 @@ static leat_status_t parse_origin(parser_t *p) {
     LEAT_TRY(advance(p));
     LEAT_TRY(parse_string(p, &origin.module));
     LEAT_TRY(parse_string(p, &origin.source));
+    if (at_kind(p, LEAT_TOKEN_STRING)) LEAT_TRY(parse_string(p, &origin.traced));
   }
   return leat_graph_add_origin(p->graph, &origin, &p->desc.origin);
 }

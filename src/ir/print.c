@@ -74,12 +74,15 @@ static void print_flags(leat_text_t *text, const leat_op_t *op) {
     leat_text_put(text, " !type=%s", leat_section_type_name((leat_section_type_t)op->type));
 }
 
-static void print_origin(leat_text_t *text, const leat_origin_t *origin) {
+static void print_origin(leat_text_t *text, const leat_op_t *op, const leat_origin_t *origin) {
   if (origin->module[0] == '\0' && origin->source[0] == '\0') return;
   leat_text_put(text, " @ ");
   leat_text_put_json_string(text, origin->module);
   leat_text_put(text, " ");
   leat_text_put_json_string(text, origin->source);
+  if (leat_op_is_primitive(op->kind) || strcmp(origin->traced, leat_op_info(op->kind)->name) == 0) return;
+  leat_text_put(text, " ");
+  leat_text_put_json_string(text, origin->traced);
 }
 
 static void print_group(leat_text_t *text, const leat_group_t *group) {
@@ -104,7 +107,7 @@ static void print_op(leat_text_t *text, const leat_graph_t *g, const leat_op_t *
   print_attrs(text, g, op);
   print_types(text, g, op);
   print_flags(text, op);
-  print_origin(text, &g->origins.data[op->origin]);
+  print_origin(text, op, &g->origins.data[op->origin]);
   leat_text_put(text, "\n");
 }
 

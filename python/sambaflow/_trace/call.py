@@ -188,9 +188,11 @@ def trim(operands: Sequence[Value | None]) -> list[Value | None]:
 
 
 def as_meta(item: Any) -> Any:
-    """A tensor as torch's shape functions see it."""
+    """A tensor, or the device that a tensor goes to, as torch's shape functions see it."""
     if isinstance(item, TracedTensor):
         return item.meta
+    if isinstance(item, torch.device):
+        return torch.device("meta")
     if isinstance(item, torch.Tensor) and item.device.type != "meta":
         return torch.empty_strided(item.shape, item.stride(), dtype=item.dtype, device="meta")
     return item

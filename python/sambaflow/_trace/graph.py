@@ -33,7 +33,7 @@ EXACT_INTEGER = 2**53
 
 Attr = int | float | str | bool | Sequence[int] | torch.dtype
 Type = tuple[torch.dtype, tuple[int, ...]]
-Origin = tuple[str, str]
+Origin = tuple[str, str, str]  # module path, source line, torch function
 
 
 @dataclass(eq=False, slots=True)
@@ -160,7 +160,10 @@ def _format_op(op: Op) -> str:
     if op.detached:
         text += " !detached"
     if op.origin:
-        text += f" @ {json.dumps(op.origin[0])} {json.dumps(op.origin[1])}"
+        module, source, call = op.origin
+        text += f" @ {json.dumps(module)} {json.dumps(source)}"
+        if call and call != op.name:
+            text += f" {json.dumps(call)}"
     return text
 
 

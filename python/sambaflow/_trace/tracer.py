@@ -196,7 +196,7 @@ class Tracer:
             self._call_name = self.scope.call_name(self._call)
         self._check_defined(operands)
         detached = not torch.is_grad_enabled()
-        origin = (self.scope.module, self.scope.source())
+        origin = (self.scope.module, self.scope.source(), self._call if self._depth else "")
         return self.graph.add(row, operands, attrs, types, detached=detached, origin=origin)
 
     def record_addmm(self, bias: Any, mat1: Any, mat2: Any, beta: float, alpha: float) -> TracedTensor:
