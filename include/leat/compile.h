@@ -30,6 +30,7 @@ typedef struct leat_compile_options_s {
   const char *rules;           // o1: text of the user's rule file (YAML), or NULL
   const char *rules_name;      // its path, for messages
   uint32_t use_default_rules;  // o1: 1: the built-in rules too where the user gives a file
+  const char *why;             // "fusion": o1: where rules matched and nearly matched, to the log; NULL: nothing
   uint32_t o1_experimental;    // o1: 1: more fusion
   uint32_t nlp;                // 1: repeated blocks are not searched each again
   uint32_t hypersections;      // o3: 1: equal modules are compiled once and replayed

@@ -2,7 +2,7 @@
 // Order of the passes, and what each is for. Every pass rebuilds: graph in, graph out.
 #include "driver/pipeline.h"
 
-#include "fuse/group.h"
+#include "driver/fusion.h"
 #include "fuse/settle.h"
 #include "grad/grad.h"
 #include "lower/lower.h"
@@ -21,13 +21,6 @@ typedef struct pass_s {
   bool optional;  // may be named in options->disable
 } pass_t;
 
-static leat_status_t group(const leat_graph_t *from, const leat_compile_options_t *options, leat_graph_t **out_graph) {
-  leat_group_options_t group_options = {.optim_level = options->optim_level,
-                                        .keep_annotated = options->hypersections != 0,
-                                        .log = options->log,
-                                        .log_user = options->log_user};
-  return leat_group(from, &group_options, out_graph);
-}
 static leat_status_t lower_for_grad(const leat_graph_t *from, const leat_compile_options_t *options,
                                     leat_graph_t **out_graph) {
   (void)options;
@@ -91,12 +84,12 @@ PLAIN(dce, leat_opt_dce)
 PLAIN(settle, leat_settle)
 
 static const pass_t passes[] = {
-    {"group", group, COMPILING, false},           // which ops are fused
-    {"precision", precision, COMPILING, false},   // what is stored as bf16
-    {"pool-first", pool_first, COMPILING, true},  // relus visit pooled elements only
-    {"lower", lower_for_grad, TRAINING, false},   // rows that bring their own gradient stay
-    {"grad", grad, TRAINING, false},              // reverse mode, gradient norm, optimizers
-    {"lower-rest", lower_rest, ALWAYS, false},    // nothing traced is left
+    {"group", leat_fusion_group, COMPILING, false},  // which ops are fused
+    {"precision", precision, COMPILING, false},      // what is stored as bf16
+    {"pool-first", pool_first, COMPILING, true},     // relus visit pooled elements only
+    {"lower", lower_for_grad, TRAINING, false},      // rows that bring their own gradient stay
+    {"grad", grad, TRAINING, false},                 // reverse mode, gradient norm, optimizers
+    {"lower-rest", lower_rest, ALWAYS, false},       // nothing traced is left
     {"fold", fold, ALWAYS, true},
     {"cse", cse, ALWAYS, true},
     {"dce", dce, ALWAYS, true},
