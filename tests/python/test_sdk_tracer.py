@@ -345,20 +345,43 @@ def test_a_traced_tensor_is_useless_after_tracing():
         kept[0] + 1
 
 
-def test_custom_autograd_function_is_refused_in_training_and_traced_through_in_inference():
-    class Double(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            ctx.save_for_backward(x)
-            return x * 2
+class Double(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * 2
 
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * 3
+
+
+def test_custom_autograd_function_brings_its_backward_in_training():
+    early = Double.apply  # a reference taken before tracing leads to the tracer too
+    lines = body(program_of(early, torch.ones(2)))
+    stand_in = next(line.split(" ")[0] for line in lines if "cotangent" in line)
+    gradient = next(line.split(" ")[0] for line in lines if f"mul({stand_in}," in line)
+    assert any(f"custom_gradient(%2, {stand_in}, %0, {gradient})" in line for line in lines), lines
+    assert body(program_of(early, torch.ones(2), inference=True))[-1] == "%2 = mul(%0, %1) : f32[2] !detached"
+    assert torch.equal(Double.apply(torch.ones(2)), torch.full((2,), 2.0))
+
+
+def test_custom_autograd_function_that_asks_for_values_or_writes_is_refused():
+    class Values(Double):
         @staticmethod
         def backward(ctx, grad):
-            return grad * 3
+            return grad * float(ctx.saved_tensors[0].sum())
 
-    with pytest.raises(TraceError, match="Double"):
-        program_of(lambda x: Double.apply(x), torch.ones(2))
-    assert body(program_of(lambda x: Double.apply(x), torch.ones(2), inference=True))[-1] == "%2 = mul(%0, %1) : f32[2]"
+    class Writes(Double):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.mark_dirty(x)
+            return x.mul_(2)
+
+    with pytest.raises(TraceError, match="float"):
+        program_of(Values.apply, torch.ones(2))
+    with pytest.raises(TraceError, match="Writes"):
+        program_of(Writes.apply, torch.ones(2))
 
 
 def test_autocast_inserts_casts():

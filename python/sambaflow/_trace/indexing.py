@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`x[...]` with integers, slices, None and Ellipsis: one `getitem` row. Other indices go to ATen."""
+"""`x[...]` with integers, slices, None and Ellipsis: one `getitem` row. Other indices go to ATen.
+
+A traced integer of rank 0 counts as an integer, as in torch: it reads or writes one piece whose place is known only
+when the program runs.
+"""
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +18,10 @@ from sambaflow._trace.tensor import Step, TracedTensor, View, same_memory
 
 if TYPE_CHECKING:
     from sambaflow._trace.tracer import Tracer
+
+
+# What to write in place of an index whose number of elements depends on values.
+INSTEAD = "use torch.where or multiply by the mask, or take a fixed number of places with topk or sort"
 
 
 def static_index(index: Any) -> Any:
@@ -26,6 +35,66 @@ def static_index(index: Any) -> Any:
         else:
             result.append(item)
     return tuple(result)
+
+
+def read(tracer: Tracer, func: Callable[..., Any], tensor: torch.Tensor, index: Any) -> Any:
+    """`tensor[index]`; `func` is torch's own, for indices that are tensors."""
+    items = static_index(index)
+    found = _traced_integer(items)
+    while found is not None and isinstance(tensor, torch.Tensor):
+        place, dim, number = found[0], _dim_of(items, found[0], tensor.dim()), found[1]
+        tensor = tensor.index_select(dim, _as_place(number, tensor.shape[dim]))
+        items = (*items[:place], 0, *items[place + 1 :])
+        found = _traced_integer(items)
+    if is_basic(items) and isinstance(tensor, TracedTensor):
+        return getitem(tracer, tensor, items)
+    return func(tensor, items)
+
+
+def write(tracer: Tracer, func: Callable[..., Any], tensor: torch.Tensor, index: Any, value: Any) -> None:
+    """`tensor[index] = value`."""
+    items = index if isinstance(index, tuple) else (index,)
+    found = _traced_integer(items)
+    if found is None:
+        func(tensor, index, value)
+        return
+    place, number = found
+    dim = _dim_of(items, place, tensor.dim())
+    where = _as_place(number, tensor.shape[dim])
+    piece = tensor.index_select(dim, where)
+    write(tracer, torch.Tensor.__setitem__, piece, (*items[:place], 0, *items[place + 1 :]), value)
+    tensor.index_copy_(dim, where, piece)
+
+
+def _traced_integer(items: tuple[Any, ...]) -> tuple[int, TracedTensor] | None:
+    """The first traced integer of rank 0 in an index, with its place."""
+    for place, item in enumerate(items):
+        is_integer = isinstance(item, TracedTensor) and item.dim() == 0 and item.dtype in _INTEGERS
+        if is_integer:
+            return place, item
+    return None
+
+
+_INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+def _as_place(number: torch.Tensor, size: int) -> torch.Tensor:
+    """An index of shape [1]; negative numbers count from the end."""
+    return torch.where(number < 0, number + size, number).long().reshape(1)
+
+
+def _dims_taken(item: Any) -> int:
+    if item is None or item is Ellipsis or isinstance(item, bool):
+        return 0
+    return item.dim() if isinstance(item, torch.Tensor) and item.dtype in (torch.bool, torch.uint8) else 1
+
+
+def _dim_of(items: tuple[Any, ...], place: int, rank: int) -> int:
+    """The dim of the tensor that the item at `place` of an index takes."""
+    before = sum(_dims_taken(item) for item in items[:place])
+    if any(item is Ellipsis for item in items[:place]):
+        return rank - sum(_dims_taken(item) for item in items[place:])
+    return before
 
 
 def is_basic(index: tuple[Any, ...]) -> bool:

@@ -9,7 +9,7 @@ value of the parent, up to the base, and views are computed anew from the base w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,7 @@ class TracedTensor(SambaTensor):
     meta: torch.Tensor
     value: Value
     view_of: View | None
+    has_views: bool  # whether a view was ever made of it
     version: int  # of a base: number of writes; of a view: the base's version that `value` belongs to
 
     @staticmethod
@@ -54,6 +55,9 @@ class TracedTensor(SambaTensor):
         self.value = value
         self.view_of = view_of
         self.version = 0 if view_of is None else view_of.parent.base.version
+        self.has_views = False
+        if view_of is not None:
+            view_of.parent.has_views = True
         self._binding = Binding(meta)
         return self
 
@@ -66,6 +70,17 @@ class TracedTensor(SambaTensor):
         while tensor.view_of is not None:
             tensor = tensor.view_of.parent
         return tensor
+
+    def become(self, view: TracedTensor, resize: Callable[[], Any]) -> TracedTensor:
+        """Turns this tensor, of which there are no other views, into `view`; `resize` is torch's in-place op."""
+        before = TracedTensor(self.meta, self.value, self.view_of)
+        before.version = self.version
+        with torch._C._DisableTorchDispatch():
+            resize()
+        self.meta, self.value = view.meta, view.value
+        self.view_of = View(before, view.view_of.steps if view.view_of is not None else ())
+        self.version, self.has_views = before.base.version, False
+        return self
 
     def torch(self) -> TracedTensor:  # type: ignore[override]
         return self

@@ -27,10 +27,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from sambaflow._trace import indexing, views
+from sambaflow._trace import custom, indexing, views
 from sambaflow._trace.call import HANDLERS, RANDOM, Call, bind
 from sambaflow._trace.errors import BranchError, TraceError, Unsupported, UnsupportedOpsError
 from sambaflow._trace.graph import DTYPE_NAMES, Attr, Graph, Op, Type, Value
+from sambaflow._trace.ops.composed import COMPOSED
 from sambaflow._trace.scope import Scope
 from sambaflow._trace.tensor import Step, TracedTensor, View, same_memory
 
@@ -44,6 +45,10 @@ _VALUE_READS = {
 _REFUSED = {"backward": "gradients are made by the compiler", "grad": "gradients are made by the compiler"}
 # Attributes of tensors that are tensors themselves; every other attribute is answered from shape and dtype.
 _TENSOR_ATTRIBUTES = {"T", "mT", "H", "mH", "data", "real", "imag"}
+# Functional forms that go by another overload name.
+_FUNCTIONAL = {"aten::transpose_": torch.ops.aten.transpose.int}
+# In-place ops that change the shape of a tensor and not its elements.
+_IN_PLACE_VIEWS = {"squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "swapdims_"}
 # ATen ops whose result shape depends on values.
 _VALUE_SHAPES = {
     "aten::nonzero",
@@ -90,6 +95,7 @@ class Tracer:
         self._known: dict[int, tuple[torch.Tensor, TracedTensor]] = {}  # by identity; holds the key alive
         self._unsupported: Counter[Unsupported] = Counter()
         self._streams = 0
+        self._stand_ins = 0
         self._call_name: str | None = None
         self._call: str = ""
         self._depth = 0
@@ -215,6 +221,12 @@ class Tracer:
         with self._calling(row), torch._C.DisableTorchFunctionSubclass():
             return self._name_results(self.wrap(self.emit(row, operands, attrs, [result])[0]))
 
+    def stand_in(self, like: torch.Tensor) -> TracedTensor:
+        """A tensor that stands for the gradient of `like` in a backward that is traced."""
+        self._stand_ins += 1
+        kind = (like.dtype, tuple(like.shape))
+        return self.wrap(self.emit("cotangent", [], {"index": self._stand_ins - 1}, [kind])[0])
+
     def next_stream(self) -> int:
         """A number for one random draw of the program."""
         self._streams += 1
@@ -272,9 +284,9 @@ class Tracer:
             args = (self._adopt_written(args[0], name), *args[1:])
         with self._calling(name), torch._C.DisableTorchFunctionSubclass(), torch._C._AutoDispatchBelowAutograd():
             if name == "__getitem__":
-                args = (args[0], indexing.static_index(args[1]))
-                if indexing.is_basic(args[1]):
-                    return self._name_results(indexing.getitem(self, args[0], args[1]))
+                return self._name_results(indexing.read(self, func, args[0], args[1]))
+            if name == "__setitem__":
+                return indexing.write(self, func, *args)
             return self._name_results(func(*args, **kwargs))
 
     def _substitute(self, tree: Any) -> tuple[Any, bool]:
@@ -359,13 +371,20 @@ class Tracer:
         namespace, name = func._schema.name.split("::")
         target = args[0] if args else None
         packet = getattr(getattr(torch.ops, namespace), name[:-1], None) if name.endswith("_") else None
-        overload = getattr(packet, func._overloadname, None)
+        overload = _FUNCTIONAL.get(func._schema.name) or getattr(packet, func._overloadname, None)
         if isinstance(target, torch.Tensor) and not isinstance(target, TracedTensor):
             target = self._adopt_written(target, name)
             args = (target, *args[1:])
         if not isinstance(target, TracedTensor):
             return self._fail(func, args, kwargs, "writes to its arguments")
         shape = tuple(target.shape)
+        if func._schema.name in COMPOSED:
+            self.composed(COMPOSED[func._schema.name], *args, **kwargs)
+            return target
+        if name in _IN_PLACE_VIEWS and overload is not None:
+            if target.has_views:
+                return self._fail(func, args, kwargs, "in-place change of shape of a tensor that others view")
+            return target.become(self.dispatch(overload, args, kwargs), lambda: func(*args, **kwargs))
         handler = HANDLERS.get(func._schema.name)
         if handler is not None:
             result = handler(Call(self, func, args, kwargs), **bind(func._schema, args, kwargs))
@@ -389,16 +408,23 @@ class Tracer:
         """Takes an op without a handler apart; its parts come back to `dispatch`."""
         name = func._schema.name
         if name in _VALUE_SHAPES:
-            self.unsupported(name, "the shape of its result depends on values")
+            self.unsupported(name, f"the shape of its result depends on values; {indexing.INSTEAD}")
             self.check()
+        composed = COMPOSED.get(name)
+        if composed is not None:
+            return self.composed(composed, *args, **kwargs)
         if func._can_decompose():
-            with self._dispatch_mode:
-                return func.decompose(*args, **kwargs)
+            return self.composed(func.decompose, *args, **kwargs)
         decomposition = _decompositions().get(func)
         if decomposition is None:
-            return self._fail(func, args, kwargs)
+            complex_numbers = "fft" in name or "complex" in name
+            return self._fail(func, args, kwargs, "complex numbers cannot be compiled" if complex_numbers else "")
+        return self.composed(decomposition, *args, **kwargs)
+
+    def composed(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Calls a function made of torch functions; what it does is recorded as part of the op at hand."""
         with self._dispatch_mode:
-            return decomposition(*args, **kwargs)
+            return function(*args, **kwargs)
 
     def _fail(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], reason: str = "") -> Any:
         """Notes an unsupported op and goes on with undefined results of the right shape."""
@@ -417,26 +443,23 @@ class Tracer:
 
 @contextlib.contextmanager
 def _own_gradients(tracer: Tracer) -> Iterator[None]:
-    """`autograd.Function`s with a backward of their own: refused in training, traced through in inference."""
-    original = torch.autograd.Function.__dict__["apply"]
+    """`autograd.Function`s: recorded with the backward that they bring.
 
-    def apply(cls: type[torch.autograd.Function], *args: Any, **kwargs: Any) -> Any:
-        if current() is None:
-            return original.__get__(None, cls)(*args, **kwargs)
-        if not tracer.inference:
-            raise TraceError(
-                f"{tracer.scope.source()}: autograd function {cls.__name__} has a backward of its own, which cannot be "
-                "compiled; write forward with ordinary torch functions"
-            )
-        if cls.setup_context is not torch.autograd.Function.setup_context:
-            return cls.forward(*args, **kwargs)
-        return cls.forward(torch.autograd.function.FunctionCtx(), *args, **kwargs)
+    Their `apply` asks the base class, and there this steps in: references to `apply` that a program took before
+    lead here too.
+    """
+    base = torch.autograd.function._SingleLevelFunction
 
-    torch.autograd.Function.apply = classmethod(apply)  # type: ignore[assignment]
+    def apply(cls: type[torch.autograd.Function], *args: Any) -> Any:
+        if current() is None:  # another thread
+            return super(base, cls).apply(*args)  # type: ignore[misc]
+        return custom.apply(tracer, cls, args)
+
+    base.apply = classmethod(apply)
     try:
         yield
     finally:
-        torch.autograd.Function.apply = original
+        del base.apply
 
 
 @contextlib.contextmanager

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from sambaflow._trace.errors import TraceError
 from sambaflow._trace.graph import Attr, Value
@@ -123,6 +125,24 @@ def _same(tracer: Tracer, step: Step, source: Value, value: Value) -> Value:
     return value
 
 
+def _places_back(tracer: Tracer, step: Step, source: Value, value: Value) -> Value:
+    """A view whose elements lie anywhere in its source: written one by one, at places known from the shapes."""
+    shape, count = step.source[1], torch.Size(step.source[1]).numel()
+    with tracer.untraced():
+        places = tracer.graph.constant(_VIEWED[step.name](torch.arange(count).view(shape), step.attrs).reshape(-1))
+    flat = tracer.emit("reshape", [source], {"shape": [count]}, [(source.dtype, (count,))])[0]
+    size = torch.Size(value.shape).numel()
+    values = tracer.emit("reshape", [value], {"shape": [size]}, [(value.dtype, (size,))])[0]
+    written = tracer.emit("scatter", [flat, places, values], {"dim": 0, "fn": "set"}, [flat.type])[0]
+    return tracer.emit("reshape", [written], {"shape": shape}, [step.source])[0]
+
+
+# The rows that take such views, on a tensor of places.
+_VIEWED: dict[str, Callable[[torch.Tensor, Mapping[str, Any]], torch.Tensor]] = {
+    "diagonal": lambda places, attrs: places.diagonal(attrs["diagonal"], *attrs["dims"]),
+    "unfold": lambda places, attrs: places.unfold(attrs["dim"], attrs["k"], attrs["step"][0]),
+}
+
 _INVERSES: dict[str, Callable[[Tracer, Step, Value, Value], Value]] = {
     "reshape": _reshape_back,
     "view": _reshape_back,
@@ -137,4 +157,6 @@ _INVERSES: dict[str, Callable[[Tracer, Step, Value, Value], Value]] = {
     "select": _select_back,
     "detach": _same,
     "contiguous": _same,
+    "diagonal": _places_back,
+    "unfold": _places_back,
 }

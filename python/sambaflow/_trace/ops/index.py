@@ -10,7 +10,7 @@ import torch
 
 from sambaflow._trace.call import Call, axis, handles
 from sambaflow._trace.graph import Attr, Value
-from sambaflow._trace.indexing import static_index
+from sambaflow._trace.indexing import INSTEAD, static_index
 from sambaflow._trace.tensor import TracedTensor
 
 _SCATTER_FN = {"sum": "add", "add": "add", "multiply": "mul", "prod": "mul", "amax": "max", "amin": "min"}
@@ -77,7 +77,7 @@ def _constant_masks(c: Call, indices: Sequence[Any]) -> list[Any]:
 @handles("index")
 def _index(c: Call, x: Any, indices: Sequence[Any], **_: Any) -> Any:
     if _has_traced_mask(indices):
-        c.tracer.unsupported("index", "the shape of x[mask] depends on values; use torch.where or multiply by the mask")
+        c.tracer.unsupported("index", f"the shape of x[mask] depends on values; {INSTEAD}")
         c.tracer.check()
     fixed = _constant_masks(c, indices)
     if len(fixed) != len(indices):

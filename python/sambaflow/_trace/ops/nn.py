@@ -11,6 +11,7 @@ import torch
 
 from sambaflow._trace.call import REDUCTIONS, Call, handles
 from sambaflow._trace.graph import Attr, Value
+from sambaflow._trace.ops.composed import adaptive_indices, pooled_indices
 
 # ---- products
 
@@ -150,13 +151,15 @@ def _max_pool(
         "ceil_mode": ceil_mode,
     }
     if c.name.endswith("_with_indices"):
-        return [_pooled(c, "max_pool", x, rank, attrs, c.out[0]), _no_indices(c, c.out[1])]
+        indices = c.tracer.composed(pooled_indices, x, tuple(c.out[0].shape[-rank:]), attrs)
+        return [_pooled(c, "max_pool", x, rank, attrs, c.out[0]), c.value(indices)]
     return _pooled(c, "max_pool", x, rank, attrs, c.out)
 
 
 def _no_indices(c: Call, out: torch.Tensor) -> Value:
     """The indices are part of torch's result; only their use is unsupported."""
-    return c.tracer.undefined([(out.dtype, tuple(out.shape))], c.name, "the indices of pooling cannot be used")[0]
+    reason = "the indices can be used only where the sizes are multiples of the output's"
+    return c.tracer.undefined([(out.dtype, tuple(out.shape))], c.name, reason)[0]
 
 
 @handles("avg_pool1d", "avg_pool2d", "avg_pool3d")
@@ -189,7 +192,8 @@ def _adaptive_max_pool(c: Call, x: Any, output_size: Any, **_: Any) -> list[Valu
     rank = int(c.name[17])
     out, indices = c.out
     value = _pooled(c, "adaptive_max_pool", x, rank, {"shape": tuple(out.shape[-rank:])}, out)
-    return [value, _no_indices(c, indices)]
+    found = c.tracer.composed(adaptive_indices, x, tuple(out.shape[-rank:]))
+    return [value, _no_indices(c, indices) if found is None else c.value(found)]
 
 
 _UPSAMPLE = {

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`autograd.Function`s of a program: forward is recorded, and backward too, as the gradient of what forward returned.
+
+Backward is traced on stand-ins for the gradients of the outputs (`cotangent`). The row `custom_gradient` says which
+gradients it made of them, and the compiler puts the real ones in their place.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sambaflow._trace.errors import TraceError
+from sambaflow._trace.graph import Value
+from sambaflow._trace.tensor import TracedTensor
+
+if TYPE_CHECKING:
+    from sambaflow._trace.tracer import Tracer
+
+Function = type[torch.autograd.Function]
+
+
+class _Context(torch.autograd.function.FunctionCtx):
+    """What forward and backward are given as `ctx`."""
+
+    to_save: Sequence[Any] = ()
+    non_differentiable: Sequence[Any] = ()
+    dirty_tensors: Sequence[Any] = ()
+    materialize_grads: bool = True
+
+    def __init__(self, needs: Sequence[bool]) -> None:
+        self.needs_input_grad = tuple(needs)
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        return tuple(self.to_save)
+
+
+def apply(tracer: Tracer, function: Function, args: Sequence[Any]) -> Any:
+    """`function.apply(*args)` while a model is traced."""
+    args = [tracer.lookup(item) if isinstance(item, torch.Tensor) else item for item in args]
+    ctx = _Context([isinstance(item, TracedTensor) and item.is_floating_point() for item in args])
+    given = [tracer.read(item) for item, needed in zip(args, ctx.needs_input_grad, strict=True) if needed]
+    with torch.no_grad():
+        result = _forward(function, ctx, args)
+    if ctx.dirty_tensors:
+        raise TraceError(f"{tracer.scope.source()}: {function.__name__} writes to its arguments (mark_dirty), which "
+                         "cannot be compiled; return new tensors instead")  # fmt: skip
+    results = list(result) if isinstance(result, tuple) else [result]
+    places = [index for index, item in enumerate(results) if _is_differentiable(item, ctx)]
+    if tracer.inference or not given or not places or not torch.is_grad_enabled():
+        return result
+    with torch.no_grad():
+        joined = _flat([results[index] for index in places])
+        stand_in = tracer.stand_in(joined)
+        pieces = _apart(stand_in, results, places)
+        gradients = _backward(tracer, function, ctx, results, dict(zip(places, pieces, strict=True)))
+        operands = [tracer.value(joined), tracer.read(stand_in), *given, *gradients]
+    output = tracer.wrap(tracer.emit("custom_gradient", operands, {}, [operands[0].type])[0])
+    for index, piece in zip(places, _apart(output, results, places), strict=True):
+        results[index] = piece
+    return tuple(results) if isinstance(result, tuple) else results[0]
+
+
+def _is_differentiable(item: Any, ctx: _Context) -> bool:
+    if not isinstance(item, torch.Tensor) or not item.is_floating_point():
+        return False
+    return not any(item is other for other in ctx.non_differentiable)
+
+
+def _flat(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """One tensor that holds all: itself, or the elements of several in a row."""
+    return tensors[0] if len(tensors) == 1 else torch.cat([tensor.flatten() for tensor in tensors])
+
+
+def _apart(joined: torch.Tensor, results: Sequence[Any], places: Sequence[int]) -> list[torch.Tensor]:
+    """The pieces of what `_flat` joined."""
+    if len(places) == 1:
+        return [joined]
+    wanted = [results[index] for index in places]
+    pieces = joined.split([tensor.numel() for tensor in wanted])
+    return [piece.view(tensor.shape).to(tensor.dtype) for piece, tensor in zip(pieces, wanted, strict=True)]
+
+
+def _backward(
+    tracer: Tracer, function: Function, ctx: _Context, results: Sequence[Any], cotangents: Mapping[int, torch.Tensor]
+) -> list[Value | None]:
+    """What the program's backward makes of `cotangents`, for each argument that needs a gradient."""
+    missing = torch.zeros_like if ctx.materialize_grads else lambda _: None
+    wanted = [cotangents.get(i, missing(r) if isinstance(r, torch.Tensor) else None) for i, r in enumerate(results)]
+    made = function.backward(ctx, *wanted)
+    made = made if isinstance(made, tuple) else (made,)
+    gradients: list[Value | None] = []
+    for item, needed in itertools.zip_longest(made, ctx.needs_input_grad):
+        if needed:
+            gradients.append(None if item is None else tracer.value(item))
+    return gradients
+
+
+def _forward(function: Function, ctx: _Context, args: Sequence[Any]) -> Any:
+    if function.setup_context is torch.autograd.Function.setup_context:
+        return function.forward(ctx, *args)
+    result = function.forward(*args)
+    function.setup_context(ctx, tuple(args), result)
+    return result

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ATen ops written in other torch ops, where torch has no decomposition of its own.
+
+Each function takes the arguments of the op's schema and computes with torch functions, which are recorded as they
+run. Shapes are static; everything else may depend on values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from sambaflow._trace.errors import TraceError
+from sambaflow._trace.tensor import TracedTensor
+
+COMPOSED: dict[str, Callable[..., Any]] = {}
+_MINUS_INFINITY = -1e30  # of log probabilities: finite, so that gradients at impossible places are 0 and not NaN
+
+
+def composes(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Registers a decomposition for all overloads of the ATen ops `names`."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name in names:
+            COMPOSED[f"aten::{name}"] = function
+        return function
+
+    return register
+
+
+# ---- order statistics
+
+
+def _of_rank(x: torch.Tensor, rank: int, dim: int, keepdim: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """The element number `rank` along `dim` in ascending order, and its index."""
+    if x.dim() == 0:
+        return x, torch.zeros((), dtype=torch.int64)
+    values, indices = torch.sort(x, dim)
+    pair = (values.select(dim, rank), indices.select(dim, rank))
+    return (pair[0].unsqueeze(dim), pair[1].unsqueeze(dim)) if keepdim else pair
+
+
+@composes("kthvalue")
+def _kthvalue(x: torch.Tensor, k: int, dim: int = -1, keepdim: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    return _of_rank(x, k - 1, dim, keepdim)
+
+
+@composes("median")
+def _median(x: torch.Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The lower median; NaN where there is one, as torch has it."""
+    flat, along = (x.flatten(), 0) if dim is None else (x, dim)
+    values, indices = _of_rank(flat, (flat.shape[along] - 1) // 2 if flat.dim() else 0, along, keepdim)
+    if x.is_floating_point() and flat.dim():
+        values = torch.where(flat.isnan().any(along, keepdim), torch.nan, values)
+    return values if dim is None else (values, indices)
+
+
+# ---- scatter
+
+
+@composes("scatter_reduce")
+def _scatter_reduce(
+    x: torch.Tensor, dim: int, index: torch.Tensor, src: torch.Tensor, reduce: str, *, include_self: bool = True
+) -> torch.Tensor:
+    """The forms that no row has: a mean, and results without the elements of `x` that are written."""
+    if not include_self:
+        x = x.scatter(dim, index, _neutral(reduce, x.dtype))
+    if reduce != "mean":
+        return x.scatter_reduce(dim, index, src, reduce)
+    start = torch.ones_like(x) if include_self else torch.ones_like(x).scatter(dim, index, 0)
+    count = start.scatter_add(dim, index, torch.ones_like(src)).clamp(min=1)
+    total = x.scatter_add(dim, index, src)
+    return total / count if x.is_floating_point() else total.div(count, rounding_mode="floor")
+
+
+def _neutral(reduce: str, dtype: torch.dtype) -> float:
+    if reduce in ("sum", "mean", "prod"):
+        return float(reduce == "prod")
+    if dtype.is_floating_point:
+        return -torch.inf if reduce == "amax" else torch.inf
+    limits = torch.iinfo(dtype)
+    return limits.min if reduce == "amax" else limits.max
+
+
+@composes("fill_diagonal_")
+def _fill_diagonal_(x: torch.Tensor, fill_value: float, wrap: bool = False) -> None:
+    if x.dim() != 2 or (wrap and x.shape[0] > x.shape[1]):
+        raise TraceError("fill_diagonal_: only matrices, without wrapping; write through torch.diagonal instead")
+    x.diagonal().fill_(fill_value)
+
+
+# ---- bags of embeddings
+
+
+@composes("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only")
+def _embedding_bag(
+    weight: torch.Tensor, indices: torch.Tensor, offsets: torch.Tensor, scale_grad_by_freq: bool = False, mode: int = 0,
+    sparse: bool = False, per_sample_weights: torch.Tensor | None = None, include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> tuple[torch.Tensor, ...]:  # fmt: skip
+    """Sum (0), mean (1) or max (2) of the rows of each bag; bag i starts at offsets[i]."""
+    if scale_grad_by_freq:
+        raise TraceError("embedding_bag: scale_grad_by_freq=True changes gradients in a way that cannot be compiled")
+    if include_last_offset:
+        offsets = offsets[:-1]
+    rows = torch.nn.functional.embedding(indices, weight)
+    counted = torch.ones(indices.shape, dtype=weight.dtype)
+    if padding_idx is not None and padding_idx >= 0:
+        counted = (indices != padding_idx).to(weight.dtype)
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights.unsqueeze(1)
+    bag = (torch.arange(indices.shape[0]).unsqueeze(1) >= offsets).sum(1) - 1
+    count = torch.zeros(offsets.shape[0], dtype=weight.dtype).index_add(0, bag, counted).unsqueeze(1)
+    result = torch.zeros(offsets.shape[0], weight.shape[1], dtype=weight.dtype)
+    if mode == 2:
+        rows = torch.where(counted.unsqueeze(1) > 0, rows, -torch.inf)
+        result = torch.full_like(result, -torch.inf).scatter_reduce(0, bag.unsqueeze(1).expand_as(rows), rows, "amax")
+        result = torch.where(count > 0, result, 0.0)
+    else:
+        result = result.index_add(0, bag, rows * counted.unsqueeze(1))
+        result = result / count.clamp(min=1) if mode == 1 else result
+    return result, bag, count.squeeze(1).to(torch.int64), torch.zeros(0, dtype=torch.int64)
+
+
+# ---- pooling with indices
+
+
+def _window_indices(x: torch.Tensor, out: Sequence[int], window: Sequence[int], stride: Sequence[int],
+                    padding: Sequence[int], dilation: Sequence[int]) -> torch.Tensor:  # fmt: skip
+    """For each window of x[.., spatial], the flat index of its largest element in the unpadded spatial dims."""
+    rank, spatial = len(window), x.shape[-len(window) :]
+    extents = [d * (k - 1) + 1 for d, k in zip(dilation, window, strict=True)]
+    high = [(o - 1) * s + e - n - p for o, s, e, n, p in zip(out, stride, extents, spatial, padding, strict=True)]
+    pads = [amount for low_high in reversed(list(zip(padding, high, strict=True))) for amount in low_high]
+    pieces = torch.nn.functional.pad(x, pads, value=-torch.inf)
+    for axis in range(rank):
+        pieces = pieces.unfold(x.dim() - rank + axis, extents[axis], stride[axis])
+    pieces = pieces[(..., *[slice(None, None, d) for d in dilation])]
+    place = pieces.flatten(-rank).argmax(-1)
+    index = torch.zeros((), dtype=torch.int64)
+    for axis in range(rank):
+        within = place.div(int(torch.Size(window[axis + 1 :]).numel()), rounding_mode="floor") % window[axis]
+        start = (torch.arange(out[axis]) * stride[axis] - padding[axis]).view(-1, *[1] * (rank - 1 - axis))
+        index = index * spatial[axis] + start + within * dilation[axis]
+    return index
+
+
+def pooled_indices(x: torch.Tensor, out: Sequence[int], attrs: dict[str, Any]) -> torch.Tensor:
+    """The indices of a max pooling row with these attributes, whose result has the spatial dims `out`."""
+    return _window_indices(x, out, attrs["window"], attrs["stride"], attrs["padding"], attrs["dilation"])
+
+
+def adaptive_indices(x: torch.Tensor, out: Sequence[int]) -> torch.Tensor | None:
+    """The indices of adaptive max pooling, where its windows are all alike; else None."""
+    spatial = x.shape[-len(out) :]
+    if any(n % o for n, o in zip(spatial, out, strict=True)):
+        return None
+    window = [n // o for n, o in zip(spatial, out, strict=True)]
+    return _window_indices(x, out, window, window, [0] * len(out), [1] * len(out))
+
+
+@composes("max_unpool2d", "max_unpool3d")
+def _max_unpool(x: torch.Tensor, indices: torch.Tensor, output_size: Sequence[int], *_: Any) -> torch.Tensor:
+    lead = x.shape[: x.dim() - len(output_size)]
+    flat = torch.zeros(*lead, torch.Size(output_size).numel(), dtype=x.dtype)
+    flat = flat.scatter(-1, indices.flatten(len(lead)), x.flatten(len(lead)))
+    return flat.unflatten(-1, list(output_size))
+
+
+# ---- connectionist temporal classification
+
+
+@composes("ctc_loss")
+def _ctc_loss(
+    log_probs: torch.Tensor, targets: torch.Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0,
+    reduction: int = 1, zero_infinity: bool = False,
+) -> torch.Tensor:  # fmt: skip
+    """The forward recursion over time; log_probs [T, N, C], or [T, C] without batch."""
+    batched = log_probs.dim() == 3
+    log_probs = log_probs if batched else log_probs.unsqueeze(1)
+    steps, batch = log_probs.shape[:2]
+    lengths = (n if isinstance(n, torch.Tensor) else torch.tensor(n) for n in (input_lengths, target_lengths))
+    input_lengths, target_lengths = (n.reshape(-1) for n in lengths)
+    targets = _padded_targets(targets, target_lengths, batch)
+    blanks = torch.full((batch, targets.shape[1]), blank, dtype=targets.dtype)
+    labels = torch.cat([torch.stack([blanks, targets], 2).flatten(1), blanks[:, :1]], 1)  # blanks around each target
+    scores = log_probs.gather(2, labels.expand(steps, -1, -1))
+    skips = (labels[:, 2:] != blank) & (labels[:, 2:] != labels[:, :-2])
+    never = torch.full((batch, labels.shape[1]), _MINUS_INFINITY, dtype=log_probs.dtype)
+    alpha = torch.cat([scores[0, :, :2], never[:, 2:]], 1)
+    for step in range(1, steps):
+        one = torch.cat([never[:, :1], alpha[:, :-1]], 1)
+        two = torch.cat([never[:, :2], torch.where(skips, alpha[:, :-2], _MINUS_INFINITY)], 1)
+        moved = torch.logsumexp(torch.stack([alpha, one, two]), 0) + scores[step]
+        alpha = torch.where((input_lengths > step).unsqueeze(1), moved, alpha)
+    last = 2 * target_lengths.long().unsqueeze(1)
+    ends = torch.cat([alpha.gather(1, last), alpha.gather(1, (last - 1).clamp(min=0))], 1)
+    ends = torch.where(torch.cat([last >= 0, last > 0], 1), ends, _MINUS_INFINITY)
+    loss = -torch.logsumexp(ends, 1)
+    loss = torch.where(loss > -_MINUS_INFINITY / 2, 0.0 if zero_infinity else torch.inf, loss)
+    if reduction == 1:
+        return (loss / target_lengths.clamp(min=1)).mean()
+    return loss.sum() if reduction == 2 else loss if batched else loss.squeeze(0)
+
+
+def _padded_targets(targets: torch.Tensor, lengths: torch.Tensor, batch: int) -> torch.Tensor:
+    """Targets as [N, S]; joined ones are taken apart by their lengths, which then must be known."""
+    if targets.dim() == 2:
+        return targets
+    if isinstance(lengths, TracedTensor):
+        raise TraceError("ctc_loss: joined targets need lengths that are constants; pass targets as [N, S] instead")
+    width = int(lengths.max()) if len(lengths) else 0
+    starts = lengths.cumsum(0) - lengths
+    places = (starts.unsqueeze(1) + torch.arange(width)).clamp(max=max(0, targets.shape[0] - 1))
+    return targets[places.reshape(-1)].view(batch, width)

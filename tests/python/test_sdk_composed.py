@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ops that are recorded as several rows, traced indices, writes through views: against PyTorch, with gradients."""
+
+import pytest
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from sambaflow import samba
+from sambaflow._trace.errors import TraceError
+from sambaflow.samba import utils
+
+X = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+AT = torch.tensor([[0, 3, 1, 9, 9, 2]]).expand(4, 6).contiguous()
+TWO, MINUS = torch.tensor(2), torch.tensor(-1)
+
+
+class Product(nn.Module):
+    """`function(x @ w, *inputs)`: gradients of everything recorded end in w."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.w = nn.Parameter(torch.linspace(-1, 1, 36).reshape(6, 6).sin())
+        self.function = function
+
+    def forward(self, x, *inputs):
+        return self.function(x @ self.w, *inputs)
+
+
+def written(function):
+    """`function` as a write to a copy."""
+
+    def apply(x, *inputs):
+        x = x.clone()
+        function(x, *inputs)
+        return x
+
+    return apply
+
+
+def set_at(x, i):
+    x[i] = 0.0
+    x[:, i] = x[:, 0] * 2
+    x[i, 1] += 1
+
+
+def unpooled(x):
+    pooled, places = F.max_pool2d(x.view(1, 4, 6), 2, return_indices=True)
+    return F.max_unpool2d(pooled, places, 2), places
+
+
+def squeezed(x):
+    y = (x * 2).unsqueeze_(0).transpose_(1, 2)
+    y.mul_(3)
+    return y.squeeze_(0) + 1
+
+
+def bags(mode, **options):
+    ids, offsets = torch.tensor([1, 3, 3, 0, 2]), torch.tensor([0, 2, 4])
+    return lambda x: F.embedding_bag(ids, x, offsets, mode=mode, **options)
+
+
+def ctc(x, lengths, **options):
+    scores = x.view(6, 2, 2).repeat(1, 1, 2)[..., :3].log_softmax(2)
+    return F.ctc_loss(
+        scores, torch.tensor([[1, 2], [2, 2]]), lengths, torch.tensor([2, 2]), reduction="none", **options
+    )
+
+
+CALLS = {
+    "x[i]": (lambda x, i: x[i], TWO),
+    "x[i] from the end": (lambda x, i: x[i], MINUS),
+    "x[:, i]": (lambda x, i: x[:, i], TWO),
+    "x[i, i + 1]": (lambda x, i: x[i, i + 1], TWO),
+    "x[..., i, None]": (lambda x, i: x[..., i, None], TWO),
+    "x[i, slice]": (lambda x, i: x[i, 1:3], TWO),
+    "x[argmax]": (lambda x: x[x.sum(1).argmax()],),
+    "x[i] = y": (written(set_at), TWO),
+    "diagonal written": (written(lambda x: x.diagonal(1).mul_(2)),),
+    "unfold written": (written(lambda x: x.unfold(1, 2, 2).mul_(2)),),
+    "fill_diagonal_": (written(lambda x: x.fill_diagonal_(0.5)),),
+    "views in place": (squeezed,),
+    "kthvalue": (lambda x: x.kthvalue(2, 1),),
+    "median": (torch.median,),
+    "median of rows": (lambda x: x.median(1, keepdim=True),),
+    "quantile": (lambda x: x.quantile(0.3, dim=1),),
+    "mean of scattered": (lambda x, i: torch.ones(4, 10).scatter_reduce(1, i, x, "mean"), AT),
+    "sum without self": (lambda x, i: torch.ones(4, 10).scatter_reduce(1, i, x, "sum", include_self=False), AT),
+    "amin without self": (lambda x, i: torch.ones(4, 10).scatter_reduce(1, i, x, "amin", include_self=False), AT),
+    "bag sum": (bags("sum"),),
+    "bag mean": (bags("mean", padding_idx=3),),
+    "bag max": (bags("max"),),
+    "bag weights": (bags("sum", per_sample_weights=torch.arange(5.0)),),
+    "bag of rows": (lambda x: F.embedding_bag(torch.tensor([[0, 1], [2, 2]]), x, mode="mean"),),
+    "max_pool2d indices": (unpooled,),
+    "overlapping indices": (lambda x: F.max_pool2d(x.view(1, 1, 4, 6), 3, 2, padding=1, return_indices=True),),
+    "dilated indices": (lambda x: F.max_pool1d(x, 2, 1, dilation=2, return_indices=True),),
+    "ceil_mode indices": (lambda x: F.max_pool1d(x, 4, 4, ceil_mode=True, return_indices=True),),
+    "adaptive indices": (lambda x: F.adaptive_max_pool2d(x.view(1, 4, 6), (2, 3), return_indices=True),),
+    "ctc_loss": (ctc, torch.tensor([6, 5])),
+    "ctc_loss without a path": (lambda x, n: ctc(x, n, zero_infinity=True), torch.tensor([6, 2])),
+}
+
+
+@pytest.mark.parametrize("name", list(CALLS))
+def test_values_and_gradients(name, tmp_path):
+    function, *inputs = CALLS[name]
+    expected_model, model = Product(function), Product(function)
+    expected = leaves(expected_model(X, *inputs))
+    samba.from_torch_model_(model)
+    fed = [samba.from_torch_tensor(t, name=f"input{i}") for i, t in enumerate((X, *inputs))]
+    optimizer = samba.optim.SGD(model.parameters(), lr=0.1)
+    config = {"output_folder": str(tmp_path), "pef_name": "p"}
+    path = samba.session.compile(model, fed, optimizer, config_dict=config, loss_indices=[0])
+    traced = utils.trace_graph(model, fed, optimizer, pef=path, loss_indices=[0])
+    for want, have in zip(expected, samba.session.run(fed, traced), strict=True):
+        assert want.dtype == have.dtype and torch.allclose(want, samba.to_torch(have), rtol=1e-5, atol=1e-6)
+    expected[0].sum().backward()
+    assert torch.allclose(expected_model.w.grad, samba.to_torch(model.w.sn_grad), rtol=1e-4, atol=1e-5)
+
+
+def leaves(result):
+    return [result] if isinstance(result, torch.Tensor) else list(result)
+
+
+@pytest.mark.parametrize(
+    "function, message",
+    [
+        (lambda x: x[x > 0], "torch.where"),
+        (lambda x: x.nonzero(), "torch.where"),
+        (lambda x: torch.fft.rfft(x), "complex numbers"),
+        (lambda x: F.adaptive_max_pool2d(x.view(1, 4, 6), (3, 4), return_indices=True)[1], "multiples"),
+        (lambda x: x.t().clone().fill_diagonal_(1.0, wrap=True), "wrapping"),
+    ],
+)
+def test_what_cannot_be_compiled_says_what_to_write_instead(function, message):
+    model = Product(function)
+    samba.from_torch_model_(model)
+    with pytest.raises(TraceError, match=message):
+        samba.session.compile(model, [samba.from_torch_tensor(X, name="x")], inference=True)
