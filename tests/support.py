@@ -109,6 +109,9 @@ class Native:
         self._check(self.lib.leat_program_read(self.program, index, pointer, tensor.nbytes))
         return tensor
 
+    def load_weights(self, path):
+        self._check(self.lib.leat_program_load_weights(self.program, str(path).encode()))
+
     def set(self, name, value):
         self._check(self.lib.leat_program_set_hyperparameter(self.program, self.symbols[name][0], value))
 

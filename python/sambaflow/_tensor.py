@@ -32,6 +32,7 @@ class Binding:
         "named_dims",
         "plain",
         "region",
+        "session",
         "sized_dims",
     )
 
@@ -44,6 +45,7 @@ class Binding:
         self.sized_dims: tuple[str | None, ...] | None = None
         self.materializer: Callable[..., torch.Tensor] | None = None
         self.grad: torch.Tensor | None = None
+        self.session: Callable[[], Any] | None = None  # weak reference to the session that traced it
         self.has_data = True
         self.host_memory = True
 
@@ -52,7 +54,7 @@ class Binding:
         new = Binding(plain, self.name)
         new.region, new.batch_dim = self.region, self.batch_dim
         new.named_dims, new.sized_dims = self.named_dims, self.sized_dims
-        new.host_memory = self.host_memory
+        new.host_memory, new.session = self.host_memory, self.session
         return new
 
 

@@ -90,6 +90,7 @@ class Device:
     def read_into(self, symbol: Symbol, tensor: torch.Tensor) -> None:
         """Copies the symbol over `tensor`, a plain one of its shape; its autograd version does not change."""
         self._check_shape(symbol, tensor)
+        self._check_host(symbol, tensor)
         if tensor.dtype == symbol.dtype and tensor.is_contiguous():
             self._copy(self._lib.leat_program_read, symbol, tensor)
         else:
@@ -98,9 +99,12 @@ class Device:
     def write(self, symbol: Symbol, tensor: torch.Tensor) -> None:
         """Copies `tensor` to the symbol, converted to its dtype."""
         self._check_shape(symbol, tensor)
+        self._check_host(symbol, tensor)
+        self._copy(self._lib.leat_program_write, symbol, tensor.detach().to(symbol.dtype).contiguous())
+
+    def _check_host(self, symbol: Symbol, tensor: torch.Tensor) -> None:
         if tensor.device.type != "cpu":
             raise InvalidArgumentError(f"{symbol.name}: the tensor has no data on the host (device {tensor.device})")
-        self._copy(self._lib.leat_program_write, symbol, tensor.detach().to(symbol.dtype).contiguous())
 
     def _check_shape(self, symbol: Symbol, tensor: torch.Tensor) -> None:
         if tuple(tensor.shape) != symbol.shape and tensor.numel() != _numel(symbol.shape):

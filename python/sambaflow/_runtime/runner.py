@@ -50,6 +50,13 @@ class _Slot:
         self.template = torch.empty(self.shape, dtype=self.dtype)  # never written: costs address space only
 
 
+def ports_of(device: Device) -> tuple[list[Port], list[Port]]:
+    """Inputs and outputs of a PEF as the file itself describes them."""
+    inputs = [Port(s.name, s.dtype, s.shape) for s in device.of_kind("INPUT")]
+    seeds = {s.name: "symbol" if f"{s.name}__seed" in device.symbols else "one" for s in device.of_kind("OUTPUT")}
+    return inputs, [Port(s.name, s.dtype, s.shape, seed=seeds[s.name]) for s in device.of_kind("OUTPUT")]
+
+
 class Runner:
     """Runs a loaded program on host tensors."""
 
@@ -74,7 +81,7 @@ class Runner:
         self._pointers = self._ffi.new("void *[]", max(1, len(slots)))
         self._addresses = self._ffi.cast("uintptr_t *", self._pointers)
         self._count = len(slots)
-        self._hyper_values: dict[str, float] = {}
+        self.hyperparameters: dict[str, float] = {}  # as runs have set them
         self._seeds = [t for t in self.traced if getattr(t._binding, "seed", "") == "symbol"]
         self._seed_given: dict[int, torch.Tensor] = {}
         self._warned = False
@@ -99,7 +106,7 @@ class Runner:
         """Runs the sections of `section_types` (all of them unless given); the values of `outputs`, in order."""
         types = self._default_types if section_types is None else self._mask(section_types)
         if hyperparameters:
-            self._set_hyperparameters(hyperparameters)
+            self.set_hyperparameters(hyperparameters)
         if self._seeds or grad_of_outputs is not None:
             self._set_seeds(grad_of_outputs)
         rows = self._bind_inputs(inputs, types)
@@ -254,8 +261,8 @@ class Runner:
             raise InvalidArgumentError(f"{self.device.path} has no section of the types {', '.join(names)}")
         return mask
 
-    def _set_hyperparameters(self, values: Mapping[str, float]) -> None:
-        known = self._hyper_values
+    def set_hyperparameters(self, values: Mapping[str, float]) -> None:
+        known = self.hyperparameters
         for name, value in values.items():
             if known.get(name) != value:
                 self._set_hyperparameter(name, value)

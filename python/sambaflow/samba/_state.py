@@ -4,19 +4,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+from torch import nn
 
-from sambaflow._runtime.device import Device
-from sambaflow._tensor import SambaTensor, plain_tensor, wrap
+from sambaflow._runtime.device import Device, Symbol
+from sambaflow._tensor import SambaTensor, binding_of, plain_tensor, wrap
 from sambaflow._trace.optimizers import Statement
 
+_MASTER = "master"  # fp32 copy of a half-precision parameter, where the optimizer keeps one
 # Key of torch's optimizer state -> suffix of the symbol.
 _STATE_KEYS = {
     "sgd": {"momentum_buffer": "momentum"},
-    "adamw": {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq", "max_exp_avg_sq": "max_exp_avg_sq"},
+    "adamw": {
+        "exp_avg": "exp_avg",
+        "exp_avg_sq": "exp_avg_sq",
+        "max_exp_avg_sq": "max_exp_avg_sq",
+        "master": _MASTER,
+    },
 }
 _RANDOM_STATE = "random__state"
+
+
+@dataclass
+class RunState:
+    """What runs carry on beside parameters, buffers and optimizer state."""
+
+    random: torch.Tensor | None = None
+    hyperparameters: dict[str, float] = field(default_factory=dict)
 
 
 def write_tensors(device: Device, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -25,7 +42,15 @@ def write_tensors(device: Device, tensors: Mapping[str, torch.Tensor]) -> None:
         if isinstance(tensor, SambaTensor) and not tensor.has_data:
             continue
         if tensor.device.type != "meta":
-            device.write(device.find(name), plain_tensor(tensor))
+            write_value(device, device.find(name), plain_tensor(tensor))
+
+
+def write_value(device: Device, symbol: Symbol, tensor: torch.Tensor) -> None:
+    """Writes `symbol`; the master copy of a parameter follows its new value."""
+    device.write(symbol, tensor)
+    master = device.symbols.get(f"{symbol.name}__{_MASTER}")
+    if master is not None:
+        device.write(master, tensor)
 
 
 def read_tensors(device: Device, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -35,6 +60,42 @@ def read_tensors(device: Device, tensors: Mapping[str, torch.Tensor]) -> None:
             tensor.data = device.read(device.find(name))
         else:
             device.read_into(device.find(name), plain_tensor(tensor).detach())
+
+
+def replace_meta(model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> dict[int, torch.Tensor]:
+    """Puts tensors with memory in place of those on the device meta; new ones by the id of the old.
+
+    Shared ones stay shared, and the optimizers follow.
+    """
+    replaced: dict[int, torch.Tensor] = {}
+    keep = []  # the old ones, so that no id is given twice
+    for module in model.modules():
+        for held in (module._parameters, module._buffers):
+            for name, tensor in held.items():
+                if tensor is None or tensor.device.type != "meta":
+                    continue
+                keep.append(tensor)
+                if id(tensor) not in replaced:
+                    replaced[id(tensor)] = _with_memory(tensor)
+                held[name] = replaced[id(tensor)]  # type: ignore[assignment]
+        if isinstance(module, nn.RNNBase):
+            module._init_flat_weights()
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["params"] = [replaced.get(id(p), p) for p in group["params"]]
+        for old in keep:
+            if old in optimizer.state:
+                optimizer.state[replaced[id(old)]] = optimizer.state.pop(old)
+    return replaced
+
+
+def _with_memory(tensor: torch.Tensor) -> torch.Tensor:
+    plain = torch.zeros(tensor.shape, dtype=tensor.dtype)
+    if not isinstance(tensor, SambaTensor):
+        return plain
+    new = wrap(plain, cls=type(tensor), requires_grad=tensor.requires_grad)
+    new._binding = binding_of(tensor).copy_names(binding_of(new).plain)
+    return new
 
 
 def state_tensors(device: Device) -> dict[str, SambaTensor]:
@@ -50,21 +111,39 @@ def _symbol_name(parameter: torch.Tensor, suffix: str) -> str:
     return f"{getattr(parameter, 'sn_name', None)}__{suffix}"
 
 
-def write_optimizers(device: Device, statements: Sequence[Statement]) -> None:
-    """The state that host optimizers have (from a checkpoint) to the device."""
+def write_optimizers(
+    device: Device, statements: Sequence[Statement], only: torch.optim.Optimizer | None = None
+) -> None:
+    """The state that host optimizers have (from a checkpoint) to the device.
+
+    With `only`, the state of that optimizer takes the place of the device's as a whole: what it lacks starts anew.
+    """
     for number, statement in enumerate(statements):
-        steps = []
-        for parameter in statement.parameters:
-            entry = statement.optimizer.state.get(parameter, {})
-            for key, suffix in _STATE_KEYS[statement.kind].items():
-                symbol = device.symbols.get(_symbol_name(parameter, suffix))
-                if symbol is not None and isinstance(entry.get(key), torch.Tensor):
-                    device.write(symbol, plain_tensor(entry[key]))
-            if "step" in entry:
-                steps.append(int(entry["step"]))
+        if only is not None and statement.optimizer is not only:
+            continue
+        states = [statement.optimizer.state.get(p, {}) for p in statement.parameters]
+        for parameter, entry in zip(statement.parameters, states, strict=True):
+            _write_entry(device, statement.kind, parameter, entry, reset=only is not None)
         counter = device.symbols.get(f"optimizer_{number}__step")
-        if counter is not None and steps:
-            device.write(counter, torch.full(counter.shape, max(steps), dtype=counter.dtype))
+        steps = max((_steps(entry) for entry in states), default=0)
+        if counter is not None and (steps or only is not None):
+            device.write(counter, torch.full(counter.shape, steps, dtype=counter.dtype))
+
+
+def _write_entry(device: Device, kind: str, parameter: torch.Tensor, entry: Mapping[str, Any], *, reset: bool) -> None:
+    for key, suffix in _STATE_KEYS[kind].items():
+        symbol = device.symbols.get(_symbol_name(parameter, suffix))
+        if symbol is None:
+            continue
+        if isinstance(entry.get(key), torch.Tensor):
+            device.write(symbol, plain_tensor(entry[key]))
+        elif reset and suffix != _MASTER:
+            device.write(symbol, torch.zeros(symbol.shape, dtype=symbol.dtype))
+
+
+def _steps(entry: Mapping[str, Any]) -> int:
+    """Steps done so far. torch's SGD counts none: a momentum buffer means at least one."""
+    return int(entry["step"]) if "step" in entry else int(isinstance(entry.get("momentum_buffer"), torch.Tensor))
 
 
 def read_optimizers(device: Device, statements: Sequence[Statement], only: torch.optim.Optimizer | None = None) -> None:
@@ -89,3 +168,15 @@ def seed_random(device: Device, seed: int | None) -> None:
     symbol = device.symbols.get(_RANDOM_STATE)
     if symbol is not None:
         device.write(symbol, torch.tensor([seed if seed is not None else torch.initial_seed() % 2**63, 0]))
+
+
+def random_state(device: Device) -> torch.Tensor | None:
+    """Seed and step counter of the device's random streams; None where the program draws nothing."""
+    symbol = device.symbols.get(_RANDOM_STATE)
+    return None if symbol is None else device.read(symbol)
+
+
+def write_random_state(device: Device, value: torch.Tensor | None) -> None:
+    symbol = device.symbols.get(_RANDOM_STATE)
+    if symbol is not None and value is not None:
+        device.write(symbol, value)

@@ -32,6 +32,7 @@ def from_torch_model_(model: nn.Module, parent_module_prefix: str | None = None)
     for path, parameter in model.named_parameters():
         sample = convert_parameter(parameter, _joined(root, path))
         converted[str(sample.sn_name)] = sample
+    converted.update({_joined(root, path): buffer for path, buffer in model.named_buffers()})
     for path, module in model.named_modules():
         if not hasattr(module, "name") or "_samba_named" in module.__dict__:
             module.__dict__.setdefault("name", _joined(root, path))

@@ -21,12 +21,12 @@ from torch import nn
 from sambaflow._runtime.compiler import compile_program, fingerprint
 from sambaflow._runtime.device import Device, Symbol
 from sambaflow._runtime.library import InvalidArgumentError, MismatchError, NotFoundError, UnsupportedError
-from sambaflow._runtime.runner import FWD, SECTION_TYPES, OutputBinding, Runner, check_fixed_seed
+from sambaflow._runtime.runner import FWD, SECTION_TYPES, OutputBinding, Runner, check_fixed_seed, ports_of
 from sambaflow._tensor import DimInfo, SambaTensor, binding_of, materialize, plain_tensor, wrap
 from sambaflow._trace import current
 from sambaflow._trace.microbatch import batch_of, first_rows
 from sambaflow._trace.optimizers import Statement, statements
-from sambaflow._trace.program import Program, trace
+from sambaflow._trace.program import Port, Program, trace
 from sambaflow._trace.scope import root_name
 from sambaflow.samba import _artifacts as artifacts
 from sambaflow.samba import _state as state
@@ -53,8 +53,18 @@ class SambaSession(SessionExtras):
         self._runner: Runner | None = None
         self._program: Program | None = None
         self._statements: list[Statement] = []
+        self._pending = state.RunState()  # from a checkpoint that was loaded before trace_graph
         if pef_path:
-            self._device = Device(pef_path)
+            self._open(pef_path)
+
+    def _open(self, pef: str) -> None:
+        """Loads a PEF without the program that it was compiled from; parameters are zeros until they are written."""
+        device = Device(os.fspath(pef))
+        inputs, outputs = ports_of(device)
+        traced = tuple(self._traced_output(port) for port in outputs)
+        self._device, self._runner = device, Runner(device, inputs, outputs, traced, device.section_types)
+        self.optim_dict = state.state_tensors(device)
+        state.seed_random(device, self.seed)
 
     # ---- compile
 
@@ -151,7 +161,7 @@ class SambaSession(SessionExtras):
         microbatch = compiled.get("microbatch_size")
         program = self._trace(model, inputs, chosen, inference, loss_indices, init_output_grads, microbatch)
         _check_fingerprint(fingerprint(program), device, pef, training=bool(chosen))
-        traced = tuple(_traced_output(port.name, port.dtype, port.shape, port.seed) for port in program.outputs)
+        traced = tuple(self._traced_output(port) for port in program.outputs)
         types = device.section_types
         if types & _OPT and not chosen:
             types = FWD
@@ -160,11 +170,32 @@ class SambaSession(SessionExtras):
         self.buffer_dict = {name: wrap(plain_tensor(b), name) for name, b in program.buffers.items()}
         self.optim_dict = state.state_tensors(device)
         state.seed_random(device, self.seed)
+        self._own(program)
+        self._apply(self._pending)
+        self._pending = state.RunState()
         if transfer_device:
             state.write_tensors(device, {**program.parameters, **program.buffers})
             state.write_optimizers(device, chosen)
         model.output_tensors = traced  # type: ignore[assignment]
         return traced
+
+    def _traced_output(self, port: Port) -> SambaTensor:
+        """A stand-in for an output: name and shape, no data of its own."""
+        tensor = SambaTensor(shape=port.shape, dtype=port.dtype, name=port.name)
+        binding = OutputBinding(tensor._binding.plain, port.name, port.seed)
+        binding.has_data = False
+        binding.session = weakref.ref(self)
+        tensor._binding = binding
+        return tensor
+
+    def _own(self, program: Program) -> None:
+        """The tensors of `program` ask this session for what the device holds of them."""
+        me = weakref.ref(self)
+        for tensor in (*program.parameters.values(), *program.input_tensors.values(), *self.buffer_dict.values()):
+            if isinstance(tensor, SambaTensor):
+                binding_of(tensor).session = me
+        for tensor in self.optim_dict.values():
+            binding_of(tensor).session = me
 
     # ---- run
 
@@ -197,10 +228,25 @@ class SambaSession(SessionExtras):
     # ---- weights
 
     def to_cpu(self, model: nn.Module) -> None:
-        """Copies parameters, buffers and optimizer state from the device over those of the host."""
+        """Copies parameters, buffers and optimizer state from the device over those of the host.
+
+        Tensors on the device meta cannot get memory: new ones take their place in `model` and in its optimizers.
+        """
         device = self._bound_device()
-        state.read_tensors(device, self._named_tensors(model))
+        tensors = self._named_tensors(model)
+        if any(tensor.device.type == "meta" for tensor in tensors.values()):
+            self._replace_meta(model)
+            tensors = self._named_tensors(model)
+        state.read_tensors(device, tensors)
         state.read_optimizers(device, self._statements)
+
+    def _replace_meta(self, model: nn.Module) -> None:
+        replaced = state.replace_meta(model, [s.optimizer for s in self._statements])
+        for statement in self._statements:
+            statement.parameters = [replaced.get(id(p), p) for p in statement.parameters]
+        assert self._program is not None
+        for tensors in (self._program.parameters, self._program.buffers):
+            tensors.update({name: replaced.get(id(t), t) for name, t in tensors.items()})
 
     def to_rdu(self, model: nn.Module) -> None:
         """Copies parameters and buffers of `model` to the device."""
@@ -211,7 +257,7 @@ class SambaSession(SessionExtras):
         device = self._bound_device()
         assert self._program is not None
         tensors = {**self._program.parameters, **self._program.buffers}
-        tensors.update({name: t for name, t in self._converted.items() if name in self._program.parameters})
+        tensors.update({name: t for name, t in self._converted.items() if name in tensors})
         for tensor in tensors.values():
             if isinstance(tensor, SambaTensor):
                 materialize(tensor)
@@ -235,13 +281,19 @@ class SambaSession(SessionExtras):
         return [tensor for tensor in tensors if isinstance(tensor, SambaTensor)]
 
     def _named_tensors(self, model: nn.Module) -> dict[str, torch.Tensor]:
-        root = root_name(model)
-        tensors = {p.sn_name: p for _, p in model.named_parameters() if isinstance(p, SambaTensor) and p.sn_name}
-        tensors.update({f"{root}__{path.replace('.', '__')}": b for path, b in model.named_buffers()})
-        known = self._bound_device().symbols
-        missing = [name for name in tensors if name not in known]
-        if not tensors or len(missing) == len(tensors):
+        self._bound_device()
+        known = self._known_tensors(model)
+        if not known:
             raise AttributeError(f"{type(model).__name__} was never traced in this session: call trace_graph first")
+        return known
+
+    def _known_tensors(self, model: nn.Module) -> dict[str, torch.Tensor]:
+        """Parameters and buffers of `model` that the device has, by symbol."""
+        root, known = root_name(model), self._bound_device().symbols
+        tensors = {p.sn_name: p for _, p in model.named_parameters() if isinstance(p, SambaTensor) and p.sn_name}
+        if not tensors and next(model.parameters(), None) is not None:
+            return {}  # never converted: equal names of buffers mean nothing
+        tensors.update({f"{root}__{path.replace('.', '__')}": b for path, b in model.named_buffers()})
         return {name: tensor for name, tensor in tensors.items() if name in known}
 
     def _bound_device(self) -> Device:
@@ -256,11 +308,47 @@ class SambaSession(SessionExtras):
     def optimizer_loaded(self, optimizer: torch.optim.Optimizer) -> None:
         """After `optimizer.load_state_dict`: its state goes to the device, if it is in use there."""
         if self._device is not None and any(s.optimizer is optimizer for s in self._statements):
-            state.write_optimizers(self._device, self._statements)
+            state.write_optimizers(self._device, self._statements, only=optimizer)
 
     def optimizer_to_cpu(self, optimizer: torch.optim.Optimizer) -> None:
         """Copies the state of one optimizer from the device."""
         state.read_optimizers(self._bound_device(), self._statements, only=optimizer)
+
+    # ---- checkpoints
+
+    def has_traced(self, model: nn.Module) -> bool:
+        """Whether tensors of `model` are on the device of this session."""
+        return self._device is not None and bool(self._known_tensors(model))
+
+    def random_state(self) -> torch.Tensor | None:
+        """i64[2], seed and step counter of the device's random streams; None where the program draws nothing."""
+        return self._pending.random if self._device is None else state.random_state(self._device)
+
+    def hyperparameters(self) -> dict[str, float]:
+        """The values that runs have set so far."""
+        return dict(self._pending.hyperparameters if self._runner is None else self._runner.hyperparameters)
+
+    def resume(self, random: torch.Tensor | None, hyperparameters: Mapping[str, float]) -> None:
+        """Puts random state and hyperparameters back: at once, and when a program is traced next."""
+        self._pending = state.RunState(random, dict(hyperparameters))
+        self._apply(self._pending)
+
+    def _apply(self, kept: state.RunState) -> None:
+        if self._device is not None and self._runner is not None:
+            state.write_random_state(self._device, kept.random)
+            self._runner.set_hyperparameters(kept.hyperparameters)
+
+    def writer_of(self, model: nn.Module) -> Callable[[str, torch.Tensor, torch.Tensor], None]:
+        """write(key, target, value) for the entries of a state dict: to the device where `model` is traced."""
+        if not self.has_traced(model):
+            return _write_to_host
+        device, root = self._bound_device(), root_name(model)
+
+        def write(key: str, target: torch.Tensor, value: torch.Tensor) -> None:
+            name = target.sn_name if isinstance(target, SambaTensor) else f"{root}__{key.replace('.', '__')}"
+            state.write_value(device, device.find(str(name)), value)
+
+        return write
 
     # ---- tracing and set-up
 
@@ -301,9 +389,9 @@ class SambaSession(SessionExtras):
         """No precision is chosen for the program here, so there is nothing to disable."""
         yield
 
-    def remember_converted(self, parameters: Mapping[str, torch.Tensor]) -> None:
-        """Called by `from_torch_model_`: the newest parameter of each name."""
-        self._converted.update(parameters)
+    def remember_converted(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Called by `from_torch_model_`: the newest parameter or buffer of each name."""
+        self._converted.update(tensors)
 
     def atexit_register(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         import atexit
@@ -322,6 +410,13 @@ class SambaSession(SessionExtras):
         name = tensor.sn_region_name
         return None if self._device is None or name is None else self._device.symbols.get(name)
 
+    def symbol_of(self, tensor: SambaTensor) -> Symbol:
+        """As `device_symbol`; NotFoundError where there is none."""
+        symbol = self.device_symbol(tensor)
+        if symbol is None:
+            raise NotFoundError(f"{tensor.sn_name or 'an unnamed tensor'} is not on the device: trace the model first")
+        return symbol
+
 
 def _check_fingerprint(found: Sequence[int], device: Device, pef: str, *, training: bool) -> None:
     expected = device.fingerprint
@@ -335,15 +430,6 @@ def _check_fingerprint(found: Sequence[int], device: Device, pef: str, *, traini
             raise MismatchError(f"{pef} was compiled from another program: its {part} differ from this one's; {hint}")
 
 
-def _traced_output(name: str, dtype: torch.dtype, shape: Sequence[int], seed: str) -> SambaTensor:
-    """A stand-in for an output: name and shape, no data of its own."""
-    tensor = SambaTensor(shape=shape, dtype=dtype, name=name)
-    binding = OutputBinding(tensor._binding.plain, name, seed)
-    binding.has_data = False
-    tensor._binding = binding
-    return tensor
-
-
 def _refuse_transport(data_parallel: bool) -> None:
     what = "data_parallel=True" if data_parallel else "graph_name (several graphs in one PEF)"
     raise UnsupportedError(f"{what} is not supported yet; run a single process on a single graph")
@@ -352,13 +438,26 @@ def _refuse_transport(data_parallel: bool) -> None:
 # ---- what SambaTensor asks of the session
 
 
-def _session() -> SambaSession:
-    return sys.modules["sambaflow.samba"].session  # type: ignore[attr-defined,no-any-return]
+def _session(tensor: SambaTensor) -> SambaSession:
+    """The session that traced `tensor` last, else the process's."""
+    owner = binding_of(tensor).session
+    found = owner() if owner is not None else None
+    return found or sys.modules["sambaflow.samba"].session  # type: ignore[attr-defined,no-any-return]
 
 
 def device_gradient(tensor: SambaTensor) -> torch.Tensor | None:
     """The gradient of a parameter or input as the device has it; None where there is none."""
-    return _session().gradient_of(tensor)
+    return _session(tensor).gradient_of(tensor)
+
+
+def _write_to_host(key: str, target: torch.Tensor, value: torch.Tensor) -> None:
+    plain = plain_tensor(target).detach()
+    if plain.device.type == "meta" or (isinstance(target, SambaTensor) and not target.has_data):
+        if not isinstance(target, SambaTensor):
+            raise InvalidArgumentError(f"{key} has no memory on the host (device meta): trace the model first")
+        target.data = value.to(plain.dtype).clone()
+    else:
+        plain.copy_(value)
 
 
 def check_output_seed(tensor: SambaTensor, grad: torch.Tensor) -> None:
@@ -370,19 +469,15 @@ def check_output_seed(tensor: SambaTensor, grad: torch.Tensor) -> None:
 
 def device_value(tensor: SambaTensor) -> torch.Tensor:
     """A copy of the tensor's value on the device."""
-    symbol = _session().device_symbol(tensor)
-    if symbol is None:
-        raise NotFoundError(f"{tensor.sn_name or 'an unnamed tensor'} is not on the device: trace the model first")
-    return wrap(_session()._value(symbol), tensor.sn_name, tensor.batch_dim)
+    session = _session(tensor)
+    return wrap(session._value(session.symbol_of(tensor)), tensor.sn_name, tensor.batch_dim)
 
 
 def device_write(tensor: SambaTensor) -> None:
     """Copies the tensor to its symbol."""
-    symbol = _session().device_symbol(tensor)
-    if symbol is None:
-        raise NotFoundError(f"{tensor.sn_name or 'an unnamed tensor'} is not on the device: trace the model first")
-    _session()._bound_device().write(symbol, plain_tensor(tensor))
+    session = _session(tensor)
+    state.write_value(session._bound_device(), session.symbol_of(tensor), plain_tensor(tensor))
 
 
 def on_device(tensor: SambaTensor) -> bool:
-    return _session().device_symbol(tensor) is not None
+    return _session(tensor).device_symbol(tensor) is not None

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import torch
+import torch
 
+if TYPE_CHECKING:
     _Base = torch.optim.Optimizer
 else:
     _Base = object
@@ -25,7 +25,18 @@ class DeviceOptimizer(_Base):
         from sambaflow import samba
 
         super().load_state_dict(state_dict)
+        self._keep_dtypes(state_dict)
         samba.session.optimizer_loaded(self)
+
+    def _keep_dtypes(self, state_dict: dict[str, Any]) -> None:
+        """torch casts state to the dtype of its parameter; the state of a bf16 parameter may be fp32."""
+        indices = [index for group in state_dict["param_groups"] for index in group["params"]]
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        for index, parameter in zip(indices, parameters, strict=True):
+            for key, value in state_dict["state"].get(index, {}).items():
+                kept = self.state[parameter].get(key)
+                if isinstance(value, torch.Tensor) and kept is not None and kept.dtype != value.dtype:
+                    self.state[parameter][key] = value.detach().clone()
 
     def cpu(self) -> None:
         """Brings the state of this optimizer from the device."""
