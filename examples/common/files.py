@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are whole or not there: written aside, synced, renamed. And checkpoints made of that."""
+"""Files that are whole or not there: written aside, synced, renamed. And checkpoints, which the SDK writes."""
 
 import json
 import os
 import tempfile
 
 import numpy as np
-import torch
+from sambaflow.samba.utils import checkpoint
 
 
 def write_whole(path, write):
@@ -34,26 +34,10 @@ def write_array(path, array):
 
 
 def save_checkpoint(path, model, optimizer, epoch):
-    """Writes model, optimizer state and the number of finished epochs. The host model must be up to date."""
-    checkpoint = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch}
-    write_whole(path, lambda stream: torch.save(checkpoint, stream))
+    """Writes model, optimizer state, random state and how many epochs (or steps) are finished."""
+    checkpoint.save_checkpoint(path, model, optimizer, epoch=epoch)
 
 
 def load_checkpoint(path, model, optimizer=None):
-    """Fills `model` (and `optimizer`) from a checkpoint and returns its number of finished epochs.
-
-    The file is read as data only: a pickle that would run code is refused.
-    """
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"--init-ckpt-path {path}: no such file")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"{path}: not a checkpoint that can be read safely ({first_line})") from error
-    if not isinstance(checkpoint, dict) or "model" not in checkpoint:
-        raise ValueError(f"{path}: not a checkpoint of these programs (it has no entry 'model')")
-    model.load_state_dict(checkpoint["model"])
-    if optimizer is not None and "optimizer" in checkpoint:
-        optimizer.load_state_dict(checkpoint["optimizer"])
-    return int(checkpoint.get("epoch", 0))
+    """Fills `model` (and `optimizer`) from a checkpoint and returns the number of finished epochs (or steps)."""
+    return checkpoint.load_checkpoint(path, model, optimizer).epoch

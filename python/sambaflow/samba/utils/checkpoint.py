@@ -126,18 +126,17 @@ def load_checkpoint(
 
     Call it before or after `trace_graph`; what is on the device already is replaced there. The file is read as data
     alone, and all of it is checked before anything changes. MismatchError (a ValueError) names every tensor that is
-    missing, extra or of another shape. A file with a model's state dict alone loads the model.
+    missing, extra or of another shape. Without optimizer and loader the weights alone are taken, and random state and
+    hyperparameters stay. A file with a model's state dict alone loads the model.
     """
     content = _read(path)
     listed = list(optimizer) if isinstance(optimizer, (list, tuple)) else [] if optimizer is None else [optimizer]
-    states = _optimizer_states(content, len(listed), path)
-    problems = shards.differences(content["model"], model.state_dict())
-    for number, (one, state) in enumerate(zip(listed, states, strict=True)):
-        problems += _optimizer_differences(one, state, f"optimizer {number}" if len(listed) > 1 else "optimizer")
+    states = _optimizer_states(content)
+    problems = shards.differences(content["model"], model.state_dict()) + _optimizers_differences(listed, states)
+    if loader is not None and "loader" not in content:
+        problems.append("no data position: it was saved without loader=")
     if problems:
         raise MismatchError(f"{path} is a checkpoint of another program:\n  " + "\n  ".join(problems))
-    if loader is not None and "loader" not in content:
-        raise MismatchError(f"{path} has no data position: it was saved without loader=")
     _restore(content, model, listed, states, loader)
     return Progress(int(content.get("step", 0)), int(content.get("epoch", 0)), dict(content.get("extra", {})))
 
@@ -156,9 +155,9 @@ def _restore(
     model.load_state_dict(content["model"])
     if samba.session.has_traced(model):
         samba.session.to_rdu(model)
-    for one, state in zip(optimizers, states, strict=True):
+    for one, state in zip(optimizers, states, strict=False):  # without optimizers, of none
         one.load_state_dict(state)
-    if "random" in content:
+    if "random" in content and (optimizers or loader is not None):
         set_host_random_state(content["random"]["host"])
         samba.session.resume(content["random"]["device"], content.get("hyperparameters", {}))
 
@@ -177,15 +176,23 @@ def _read(path: str) -> dict[str, Any]:
     return content
 
 
-def _optimizer_states(content: Mapping[str, Any], count: int, path: str) -> list[Any]:
-    if not count:
+def _optimizer_states(content: Mapping[str, Any]) -> list[Any]:
+    found = content.get("optimizer", [])
+    return found if isinstance(found, list) else [found]
+
+
+def _optimizers_differences(optimizers: Sequence[torch.optim.Optimizer], states: Sequence[Any]) -> list[str]:
+    """What keeps `states` from being those of `optimizers`; a program without optimizer takes none of them."""
+    if not optimizers:
         return []
-    if "optimizer" not in content:
-        raise MismatchError(f"{path} has no optimizer state: load it without an optimizer, or start from its weights")
-    found = content["optimizer"] if isinstance(content["optimizer"], list) else [content["optimizer"]]
-    if len(found) != count:
-        raise MismatchError(f"{path} has the state of {len(found)} optimizer(s), the program has {count}")
-    return found
+    if not states:
+        return ["no optimizer state: load its weights alone, without an optimizer"]
+    if len(states) != len(optimizers):
+        return [f"state of {len(states)} optimizer(s), the program has {len(optimizers)}"]
+    lines = []
+    for number, (one, state) in enumerate(zip(optimizers, states, strict=True)):
+        lines += _optimizer_differences(one, state, f"optimizer {number}" if len(states) > 1 else "optimizer")
+    return lines
 
 
 def _optimizer_differences(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], name: str) -> list[str]:
