@@ -123,10 +123,6 @@ class Runner:
         """The section types that a run without `section_types` runs."""
         return [name for bit, name in enumerate(SECTION_TYPES) if self._default_types >> bit & 1]
 
-    def set_hyperparameters(self, values: Mapping[str, float]) -> None:
-        """Sets hyperparameters for this and later runs."""
-        self._set_hyperparameters(values)
-
     def run_again(self, section_types: Iterable[str] | None = None) -> None:
         """Repeats sections on the inputs and outputs that the last run bound."""
         types = self._default_types if section_types is None else self._mask(section_types)
@@ -262,6 +258,7 @@ class Runner:
         return mask
 
     def set_hyperparameters(self, values: Mapping[str, float]) -> None:
+        """Sets hyperparameters for this and later runs."""
         known = self.hyperparameters
         for name, value in values.items():
             if known.get(name) != value:
