@@ -35,6 +35,7 @@ from sambaflow.samba.utils.weight_norm import weight_norm_
 __all__ = [
     "AccuracyReport", "SNType", "argparser", "assert_close", "benchmark_acc", "checkpoint", "common",
     "common_app_driver", "compile", "create_mac_resource_report", "dataset", "fix_rdu_affinity", "get_file_dir",
-    "get_rank", "get_world_size", "init_output_grads", "is_main_process", "load_dataset", "measure_performance", "measure_sections", "pef_utils",
-    "set_output_grads", "set_seed", "tensorboard_debug", "trace_graph", "trace_multigraph", "trainer", "weight_norm_",
+    "get_rank", "get_world_size", "init_output_grads", "is_main_process", "load_dataset", "measure_performance",
+    "measure_sections", "pef_utils", "set_output_grads", "set_seed", "tensorboard_debug", "trace_graph",
+    "trace_multigraph", "trainer", "weight_norm_",
 ]  # fmt: skip
