@@ -57,6 +57,8 @@ leat_compile_options_t leat_compile_options_default(void);
 // copied; options that name a file set its name, the caller puts the file's text in its place. LEAT_UNSUPPORTED: not
 // yet available. An option without effect on native is said so through options->log.
 leat_status_t leat_compile_options_set(leat_compile_options_t *options, const char *name, const char *value);
+// LEAT_INVALID_ARGUMENT says what is legal for a field; LEAT_UNSUPPORTED what is not yet available.
+leat_status_t leat_compile_options_check(const leat_compile_options_t *options);
 // LEAT_INVALID_ARGUMENT says what is legal for the option.
 leat_status_t leat_option_check(const char *name, const char *value);
 // Whether these options may be given together to compile.

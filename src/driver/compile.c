@@ -4,7 +4,6 @@
 
 #include "arch/arch.h"
 #include "driver/fingerprint.h"
-#include "driver/options.h"
 #include "driver/pipeline.h"
 #include "fuse/cut.h"
 #include "map/map.h"
@@ -48,7 +47,7 @@ LEAT_EXPORT leat_status_t leat_compile(const leat_graph_t *graph, const leat_com
   leat_arch_t arch;
   leat_map_options_t map_options = {
       .arch = &arch, .optim_level = options->optim_level, .inference = options->inference};
-  LEAT_TRY(leat_options_check(options));
+  LEAT_TRY(leat_compile_options_check(options));
   LEAT_TRY(leat_arch_parse(options->arch, &arch));
   LEAT_TRY(leat_graph_fingerprint(graph, map_options.fingerprint));
   leat_graph_t *settled = NULL;

@@ -55,6 +55,7 @@ static void put_row(leat_text_t *text, const leat_option_t *option) {
   put_field(text, "group", leat_option_groups[option->group]);
   leat_text_put(text, ",\"common\":%s", option->common ? "true" : "false");
   put_field(text, "state", states[option->state]);
+  leat_text_put(text, ",\"compiles\":%s", option->set.how != LEAT_SET_NOTHING ? "true" : "false");
   put_field(text, "help", option->help);
   put_field(text, "effect", option->effect);
   if (option->same_as != NULL) put_field(text, "same_as", option->same_as);

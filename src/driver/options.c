@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Checks of leat_compile_options_t. What option.def marks as LATER is refused; whoever makes it work marks it WORKS.
-#include "driver/options.h"
-
 #include <math.h>
 
+#include "arch/arch.h"
 #include "driver/option.h"
+#include "leat/compile.h"
 
 #define PLACE(field) offsetof(leat_compile_options_t, field)
 
@@ -86,7 +86,7 @@ static leat_status_t check_names(const leat_compile_options_t *options) {
   return NULL;
 }
 
-leat_status_t leat_options_check(const leat_compile_options_t *options) {
+LEAT_EXPORT leat_status_t leat_compile_options_check(const leat_compile_options_t *options) {
   if (options->struct_bytes != sizeof *options) {
     LEAT_FAIL(LEAT_INVALID_ARGUMENT,
               "compile options of %u bytes, expected %zu: start from leat_compile_options_default",
@@ -96,5 +96,7 @@ leat_status_t leat_options_check(const leat_compile_options_t *options) {
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "optimization level %u: 0, 1 and 3 exist", options->optim_level);
   LEAT_TRY(check_ranges(options));
   LEAT_TRY(check_names(options));
+  leat_arch_t arch;
+  LEAT_TRY(leat_arch_parse(options->arch, &arch));
   return leat_option_refuse_later(options);
 }

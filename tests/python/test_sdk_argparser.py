@@ -76,24 +76,13 @@ def test_test_hook_is_for_test_alone():
         (["fly"], "invalid choice"),
         (["run", "-p", "a", "-ws", "2"], "-ws"),
         (["compile", "--batch", "3"], "--batch"),
-        (["compile", "-b", "many"], "invalid int"),
+        (["compile", "-b", "many"], "whole number"),
     ],
 )
 def test_mistakes(argv, message, capsys):
     with pytest.raises(SystemExit):
         parse_app_args(argv)
     assert message in capsys.readouterr().err
-
-
-def test_optimisation_levels():
-    from sambaflow.samba._artifacts import optim_level
-
-    assert [optim_level(vars(parse_app_args(["compile", *flag]))) for flag in ([], ["-o0"], ["-o1"], ["-o3"])] == [
-        3,
-        0,
-        1,
-        3,
-    ]
 
 
 def test_yaml_is_added(tmp_path):

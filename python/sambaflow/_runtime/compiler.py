@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sambaflow._runtime.library import check, library
+from sambaflow._runtime.messages import Messages
+from sambaflow._runtime.options import Option, text_of
 from sambaflow._trace.program import Program
 
 
@@ -47,22 +49,76 @@ def compile_program(
     program: Program,
     path: str,
     *,
-    arch: str = "native",
-    optim_level: int = 3,
+    given: Mapping[Option, Any] | None = None,
     inference: bool = False,
     metadata: Mapping[str, Any] | None = None,
-    verify_each: bool = False,
+    report_dir: str | None = None,
+    messages: Messages | None = None,
 ) -> None:
-    """Compiles `program` and writes the PEF to `path`."""
+    """Compiles `program` and writes the PEF to `path`. `given` are options with their values (options.py)."""
     ffi, lib = library().ffi, library().lib
-    options = ffi.new("leat_compile_options_t *", lib.leat_compile_options_default())
-    keep = [ffi.new("char[]", arch.encode()), ffi.new("char[]", json.dumps(metadata or {}, sort_keys=True).encode())]
-    options.arch, options.metadata = keep
-    options.optim_level = optim_level
+    options, keep = _options(given or {}, messages)
+    keep.append(ffi.new("char[]", json.dumps(metadata or {}, sort_keys=True).encode()))
+    options.metadata = keep[-1]
     options.inference = int(inference)
-    options.verify_each = int(verify_each)
+    if report_dir:
+        keep.append(ffi.new("char[]", report_dir.encode()))
+        options.report_dir = keep[-1]
     with parsed(program) as graph:
         check(lib.leat_compile(graph, options, path.encode()))
+
+
+def check_options(given: Mapping[Option, Any]) -> None:
+    """Raises InvalidArgumentError, which says what is legal, or UnsupportedError."""
+    check(library().lib.leat_compile_options_check(_options(given, None)[0]))
+
+
+def _options(given: Mapping[Option, Any], messages: Messages | None) -> tuple[Any, list[Any]]:
+    """The C options, and what must outlive them."""
+    ffi, lib = library().ffi, library().lib
+    options = ffi.new("leat_compile_options_t *", lib.leat_compile_options_default())
+    keep: list[Any] = []
+
+    def text(value: str | bytes) -> Any:
+        keep.append(ffi.new("char[]", value.encode() if isinstance(value, str) else value))
+        return keep[-1]
+
+    if messages is not None:
+        keep += _callbacks(options, messages)
+    for option, value in given.items():
+        shown = text_of(option, value)
+        check(lib.leat_compile_options_set(options, text(option.name), ffi.NULL if shown is None else text(shown)))
+    _read_files(options, text)
+    return options, keep
+
+
+def _callbacks(options: Any, messages: Messages) -> list[Any]:
+    """Leads the compiler's messages to `messages`; what is returned must outlive the compile."""
+    ffi = library().ffi
+
+    @ffi.callback("leat_log_t")
+    def log(_user: Any, level: int, layer: Any, line: Any) -> None:
+        messages.say(level, ffi.string(layer).decode(), ffi.string(line).decode(errors="replace"))
+
+    @ffi.callback("leat_progress_t")
+    def progress(_user: Any, done: int, total: int, what: Any) -> None:
+        messages.progress(done, total, ffi.string(what).decode())
+
+    options.log, options.progress = log, progress
+    return [log, progress]
+
+
+def _read_files(options: Any, text: Callable[[str | bytes], Any]) -> None:
+    """Options that name a file get its text."""
+    ffi = library().ffi
+    for field in ("rules", "decisions"):
+        name = getattr(options, field)
+        if name != ffi.NULL:
+            path = ffi.string(name).decode()
+            with open(path, "rb") as file:
+                setattr(options, field, text(file.read()))
+            if field == "rules":
+                options.rules_name = name
 
 
 def fingerprint(program: Program) -> tuple[int, int, int]:

@@ -11,14 +11,14 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sambaflow._runtime.library import InvalidArgumentError, MismatchError, UnsupportedError
+from sambaflow._runtime import options
+from sambaflow._runtime.compiler import check_options, compile_program
+from sambaflow._runtime.library import InvalidArgumentError, MismatchError
+from sambaflow._runtime.messages import INFO, Messages, messages_of
+from sambaflow._runtime.options import Option, by_dest
+from sambaflow._trace.program import Program
 
 DEFAULT_OUTPUT_FOLDER = "./out"
-
-# Options that a PEF remembers, so that a run that asks for something else can say so.
-_AGREED = ("batch_size", "microbatch_size", "mapping")
-_OPTION_NAMES = {"batch_size": "-b/--batch-size", "microbatch_size": "-mb/--microbatch-size", "mapping": "--mapping"}
-
 
 def script_dir() -> str | None:
     """The folder of the program that was started."""
@@ -31,34 +31,47 @@ def configuration(args: argparse.Namespace | None, config: Mapping[str, Any] | N
     return {**(vars(args) if args is not None else {}), **(config or {})}
 
 
-def _count(value: Any) -> int:
-    """A number of chips, ranks or steps; what is no number is an option of the program's own under the same name."""
-    return value if isinstance(value, int) else 1
+def given_options(args: argparse.Namespace | None, config: Mapping[str, Any]) -> dict[Option, Any]:
+    """The options of a compile that differ from their defaults, checked one by one and together.
+
+    Options that the program defined anew are the program's own. Raises InvalidArgumentError and UnsupportedError.
+    """
+    values = {name: value for name, value in config.items() if name != "inference"}
+    given = options.given_options(values, "compile", getattr(args, "program_options", ()))
+    options.check_together(given)
+    check_options(given)
+    return given
 
 
-def check_supported(config: Mapping[str, Any]) -> None:
-    """Refuses what would change the program and is not built yet."""
-    asked = [
-        f"--{option.replace('_', '-')} {config[option]}"
-        for option in ("n_chips", "world_size", "grad_accumulation_steps")
-        if _count(config.get(option)) > 1
-    ]
-    asked += [
-        f"--{o.replace('_', '-')}" for o in ("data_parallel", "model_parallel", "tensor_parallel") if config.get(o)
-    ]
-    if asked:
-        raise UnsupportedError(f"{', '.join(asked)}: not supported yet; compile for one chip and one process")
+class Job:
+    """A compile in its folder: its PEF, its messages, its reports."""
+
+    def __init__(self, path: str, messages: Messages, given: Mapping[Option, Any]) -> None:
+        self.path, self._messages, self.given = path, messages, given
+        self._start = time.perf_counter()
+
+    def compile(self, program: Program, *, inference: bool, metadata: Mapping[str, Any]) -> None:
+        """Makes the PEF; its line is the last one unless more was asked for."""
+        verbose = any(o.dest in ("verbose", "debug") for o in self.given)
+        compile_program(
+            program, self.path, given=self.given, inference=inference, metadata=metadata,
+            report_dir=os.path.dirname(self.path), messages=self._messages,
+        )  # fmt: skip
+        self._messages.say(INFO, "samba", f"PEF file {self.path} created")
+        if verbose:
+            seconds = time.perf_counter() - self._start
+            self._messages.say(INFO, "samba", f"{os.path.getsize(self.path)} bytes, compiled in {seconds:.2f} s")
 
 
-def optim_level(config: Mapping[str, Any]) -> int:
-    """0, 1 or 3, from the flags -o0, -o1, -o3 or the option optim_level."""
-    for level in (0, 1):
-        if config.get(f"o{level}"):
-            return level
-    text = str(config.get("optim_level") or "o3").lower().removeprefix("o")
-    if text not in ("0", "1", "3"):
-        raise InvalidArgumentError(f"optim_level {text!r}: expected o0, o1 or o3")
-    return int(text)
+@contextlib.contextmanager
+def compile_job(args: argparse.Namespace | None, config: Mapping[str, Any]) -> Iterator[Job]:
+    """Checks options, makes the folder and opens the logs."""
+    given = given_options(args, config)
+    log_dir = config.get("log_dir")
+    if log_dir and not os.path.isdir(log_dir):
+        raise FileNotFoundError(f"--log-dir {log_dir} does not exist: create it first")
+    with output_path(config) as path, messages_of(path.removesuffix(".pef"), config) as messages:
+        yield Job(path, messages, given)
 
 
 @contextlib.contextmanager
@@ -84,20 +97,34 @@ def output_path(config: Mapping[str, Any]) -> Iterator[str]:
         raise
 
 
+# Options that do not change the program: equal programs give equal files.
+_NOT_STORED = ("files", "messages and reports", "measuring")
+
+
 def metadata(
-    config: Mapping[str, Any], pef_metadata: Mapping[str, Any] | None, inference: bool, optimizers: bool
+    config: Mapping[str, Any],
+    given: Mapping[Option, Any],
+    pef_metadata: Mapping[str, Any] | None,
+    inference: bool,
+    optimizers: bool,
 ) -> dict[str, Any]:
-    """What the PEF remembers. Nothing of names, folders or time: equal programs give equal files."""
-    options = _agreed(config)
-    return {"app": plain(pef_metadata or {}), "leat": {**options, "inference": inference, "optimizers": optimizers}}
+    """What the PEF remembers: options that differ from their defaults, but nothing of names, folders or time."""
+    arguments = {o.dest: plain(value) for o, value in given.items() if o.group not in _NOT_STORED}
+    facts = {**_agreed(config), "inference": inference, "optimizers": optimizers, "arguments": arguments}
+    return {"app": plain(pef_metadata or {}), "leat": facts}
+
+
+# Options that compile and run must agree on.
+_AGREED = ("batch_size", "microbatch_size", "mapping", "num_spatial_batches", "grad_accumulation_steps")
 
 
 def _agreed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that compile and run must agree on; a micro-batch that was not asked for is the batch."""
-    options = {name: config[name] for name in _AGREED if config.get(name) is not None}
-    if "batch_size" in options:
-        options.setdefault("microbatch_size", options["batch_size"])
-    return options
+    """Their values; a micro-batch that was not asked for is the batch, and a count of one is not worth a word."""
+    agreed = {name: config[name] for name in _AGREED[:3] if config.get(name) is not None}
+    agreed.update({name: config[name] for name in _AGREED[3:] if config.get(name) not in (None, 1)})
+    if "batch_size" in agreed:
+        agreed.setdefault("microbatch_size", agreed["batch_size"])
+    return agreed
 
 
 def plain(value: Any) -> Any:
@@ -117,8 +144,9 @@ def check_agreement(
     """Options of the run that contradict those of the compile."""
     asked = _agreed({**vars(args), **({"mapping": mapping} if mapping else {})} if args else {"mapping": mapping})
     for name, value in asked.items():
-        if name in compiled and compiled[name] != value:
+        known = compiled.get(name, 1 if name in _AGREED[3:] else value)
+        if known != value:
             raise MismatchError(
-                f"{_OPTION_NAMES[name]} {value} differs from {pef}, which was compiled with {compiled[name]}: use the "
-                "same value, or compile again"
+                f"{'/'.join(by_dest()[name].names)} {value} differs from {pef}, which was compiled with {known}: use "
+                "the same value, or compile again"
             )

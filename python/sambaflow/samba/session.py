@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sambaflow._runtime.compiler import compile_program, fingerprint
+from sambaflow._runtime.compiler import fingerprint
 from sambaflow._runtime.device import Device, Symbol
 from sambaflow._runtime.library import InvalidArgumentError, MismatchError, NotFoundError, UnsupportedError
 from sambaflow._runtime.runner import FWD, SECTION_TYPES, OutputBinding, Runner, check_fixed_seed, ports_of
@@ -86,23 +86,15 @@ class SambaSession(SessionExtras):
     ) -> str:
         """Traces `model` on `inputs`, compiles it with its optimizers, and returns the path of the PEF."""
         config = artifacts.configuration(self.args, config_dict)
-        artifacts.check_supported(config)
         forward_only = bool(config.get("inference")) if inference is None else inference
         self._app_dir = app_dir or self._app_dir
         chosen = [] if forward_only else statements(optimizers)
         microbatch = config.get("microbatch_size")
-        program = self._trace(model, inputs, chosen, forward_only, loss_indices, init_output_grads, microbatch)
-        with artifacts.output_path(config) as path:
-            compile_program(
-                program,
-                path,
-                arch=str(config.get("arch") or "native"),
-                optim_level=artifacts.optim_level(config),
-                inference=forward_only,
-                metadata=artifacts.metadata(config, pef_metadata, forward_only, bool(chosen)),
-            )
-        print(f"[info ] compiled {name or root_name(model)}: {path}", flush=True)
-        return path
+        with artifacts.compile_job(self.args, config) as job:
+            program = self._trace(model, inputs, chosen, forward_only, loss_indices, init_output_grads, microbatch)
+            remembered = artifacts.metadata(config, job.given, pef_metadata, forward_only, bool(chosen))
+            job.compile(program, inference=forward_only, metadata=remembered)
+        return job.path
 
     def _trace(
         self,

@@ -1,108 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line of SambaFlow programs: `app.py COMMAND [options]`.
 
-Standard options are a table. Programs add their own through hooks and may define a standard one anew: the later
-definition wins. Every attribute of the table exists for every command, with its default.
+Standard options are the table of the library (`sambaflow._runtime.options`, docs/options.md). Programs add their own
+through hooks and may define a standard one anew: the later definition wins, and what it means is then the program's.
+Every attribute of the table exists for every command, with its default.
 """
 
 from __future__ import annotations
 
 import argparse
+import difflib
+import os
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
-COMMANDS = ("compile", "run", "test", "measure-performance", "measure-sections")
-_RUNNING = COMMANDS[1:]
-_MEASURING = COMMANDS[3:]
-_COMPILE = ("compile",)
+from sambaflow._runtime import options as table
+from sambaflow._runtime.library import InvalidArgumentError
+from sambaflow._runtime.options import COMMANDS, Option
 
 ParserHook = Callable[[argparse.ArgumentParser], Any]
 
-
-def _flag(*names: str, commands: Sequence[str] = COMMANDS, help: str) -> tuple[Any, ...]:
-    return names, commands, {"action": "store_true", "help": help}
-
-
-def _option(
-    *names: str, commands: Sequence[str] = COMMANDS, type: Any = str, default: Any = None, help: str, **more: Any
-) -> tuple[Any, ...]:
-    return names, commands, {"type": type, "default": default, "help": help, **more}
+_EPILOG = {
+    "compile": "example: %(prog)s -b 32 --pef-name lenet-b32    makes ./out/lenet-b32/lenet-b32.pef",
+    "run": "example: %(prog)s --pef ./out/lenet-b32/lenet-b32.pef",
+}
+_NUMBER = re.compile(r"-\d+$|-\d*\.\d+([eE][-+]?\d+)?$|-\d+(\.\d*)?[eE][-+]?\d+$")
+_ATTACHED = re.compile(r"(-[A-Za-z]+)(\d+)$")
 
 
-OPTIONS: tuple[tuple[Any, ...], ...] = (
-    # what the program is
-    _option("-b", "--batch-size", type=int, default=1, help="samples a step"),
-    _option("-mb", "--microbatch-size", type=int, help="samples a micro-batch"),
-    _flag("--inference", help="forward pass only"),
-    _option("--mapping", default="section", choices=("section", "spatial"), help="how sections are scheduled"),
-    _option("--num-spatial-batches", type=int, default=1, help="batches in flight in spatial mapping"),
-    _option("--grad-accumulation-steps", type=int, default=1, help="steps that accumulate one gradient"),
-    # files
-    _option("-p", "--pef", commands=_RUNNING, help="the PEF to load"),
-    _option(
-        "--pef-name", commands=_COMPILE, help="name of the PEF and its folder (default: time stamp and process id)"
-    ),
-    _option(
-        "--output-folder", commands=_COMPILE, default="./out", help="folder of results; a folder of your own must exist"
-    ),
-    _option("--log-dir", help="folder of logs"),
-    # the compiler
-    _option("--arch", commands=_COMPILE, default="native", help="native, or native:L1,L2,L3 (cache sizes in bytes)"),
-    _flag("-o0", commands=_COMPILE, help="each op a section of its own"),
-    _flag("-o1", commands=_COMPILE, help="sections by fusion rules"),
-    _flag("-o3", commands=_COMPILE, help="sections by cost over the whole graph (the default)"),
-    _option("--optim-level", commands=_COMPILE, choices=("o0", "o1", "o3"), help="the same as -o0, -o1, -o3"),
-    _option("--n-chips", commands=("compile", *_MEASURING), type=int, default=1, help="chips to compile for"),
-    _option("--num-tiles", commands=_COMPILE, type=int, default=4, help="tiles of a chip"),
-    _option("--tensor-parallel", commands=_COMPILE, choices=("batch", "weight"), help="shard over chips"),
-    _flag("--model-parallel", commands=_COMPILE, help="split the model over chips"),
-    _option("--graphamp-preset", commands=_COMPILE, help="precision preset of a chip"),
-    _option("--compiler-configs-file", commands=_COMPILE, help="compiler settings of a chip"),
-    _option("--compiler-mode", commands=_COMPILE, help="optimisation preset of a chip"),
-    _option("--mac-human-decision", commands=_COMPILE, help="mapping decisions of a chip"),
-    _flag("--mac-v1", commands=_COMPILE, help="older chip compiler"),
-    _flag("--mac-v2", commands=_COMPILE, help="older chip compiler"),
-    _option("--o1-rule-list", commands=_COMPILE, help="fusion rules of -o1"),
-    _flag("--o1-experimental-opts", commands=_COMPILE, help="more fusion in -o1"),
-    _option("--optimization-rules", commands=_COMPILE, help="file of fusion rules"),
-    _flag("--enable-hypersection", commands=_COMPILE, help="compile equal subgraphs once"),
-    _flag("--hypersection-arc", commands=_COMPILE, help="annotated subgraphs"),
-    _flag("--enable-conv-tiling", commands=_COMPILE, help="tiled convolution on a chip"),
-    _flag("--enable-stoc-rounding", "--enable-stochastic-rounding", commands=_COMPILE, help="rounding mode of a chip"),
-    _flag("--disable-strict-conversion", commands=_COMPILE, help="conversion checks of a chip"),
-    _option(
-        "--resources-scaling-factors", commands=_COMPILE, type=float, nargs="+", help="resources a section may use"
-    ),
-    _flag("--metapipe-disable", commands=_COMPILE, help="pipelining of a chip"),
-    _option("--prism-jobs", commands=_COMPILE, type=int, help="parallel placement jobs"),
-    _flag("--ndtest", commands=_COMPILE, help="compiler self test"),
-    # several processes
-    _flag("--data-parallel", help="one replica a process, gradients reduced"),
-    _option("-ws", "--world-size", commands=_COMPILE, type=int, default=1, help="replicas to compile for"),
-    _flag("--reduce-on-rdu", commands=_RUNNING, help="reduce gradients on the device"),
-    _option("--data-parallel-mode", commands=_RUNNING, default="normal", help="how replicas are scheduled"),
-    _flag("--distributed-run", help="several processes"),
-    _flag("--host-fifo", help="transport of a chip"),
-    _option("--distlearn-config", help="settings of distributed training"),
-    # reports
-    _flag("--debug", help="messages for debugging"),
-    _flag("-v", "--verbose", help="more messages"),
-    _flag("--verbose-report", help="longer reports"),
-    _option("--log-level", help="least severe message to show"),
-    _option("--compiled-stats-json", help="file of compile statistics"),
-    _option("--resource-report-path", help="file of the resource report"),
-    _option("--acc-report-json", commands=_RUNNING, help="file of the accuracy report"),
-    _option("--bench-report-json", commands=_RUNNING, help="file of the benchmark report"),
-    _flag("--visualize", commands=_RUNNING, help="show comparisons"),
-    _flag("--mock-inference", commands=_RUNNING, help="inference without device"),
-    # measuring
-    _option("--num-iterations", commands=_MEASURING, type=int, default=100, help="steps to measure"),
-    _option("--num-sections", commands=_MEASURING, type=int, default=1, help="sections to measure"),
-    _option("--min-duration", commands=_MEASURING, type=float, default=0.0, help="seconds to measure at least"),
-    _flag("--run-graph-only", commands=_MEASURING, help="without moving inputs and outputs"),
-    _option("--json", commands=_MEASURING, help="file of the measured numbers"),
-)
+class Arguments(argparse.Namespace):
+    """What was parsed. `program_options` are the standard options that the program defined anew."""
+
+    __slots__ = ("program_options",)
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+        self.program_options: frozenset[str] = frozenset()
 
 
 def parse_app_args(
@@ -113,40 +48,106 @@ def parse_app_args(
     test_parser_fn: ParserHook | None = None,
     dev_mode: bool = False,
     measure_performance_parser_fn: ParserHook | None = None,
+    measure_sections_parser_fn: ParserHook | None = None,
     **_: Any,
 ) -> argparse.Namespace:
-    """Parses `argv` (sys.argv unless given). The session remembers the result."""
+    """Parses `argv` (sys.argv[1:] unless given). The session remembers the result.
+
+    Each `..._parser_fn(parser)` adds options of the program: `common_parser_fn` to every command, the others to their
+    own. `dev_mode`, like `--debug`, shows all options in the help. A mistake ends the program with one message.
+    """
     hooks = {
         "compile": compile_parser_fn,
         "run": run_parser_fn,
         "test": test_parser_fn,
         "measure-performance": measure_performance_parser_fn,
+        "measure-sections": measure_sections_parser_fn,
     }
     given = list(sys.argv[1:] if argv is None else argv)
-    parsers = {command: _parser(command, [common_parser_fn, hooks.get(command)]) for command in COMMANDS}
-    command, rest = _split_command(given, parsers)
-    args = parsers[command].parse_args(rest)
+    experts = dev_mode or "--debug" in given
+    command, rest, parser = _choose(given, lambda name: _parser(name, [common_parser_fn, hooks[name]], experts))
+    args = parser.parse_args(_checked_words(parser, rest), Arguments())
     args.command = command
-    for name, value in _defaults().items():
-        if not hasattr(args, name):
-            setattr(args, name, value)
+    args.program_options = frozenset(_redefined(parser, command))
+    _complete(args)
+    if args.yaml_config and "yaml_config" not in args.program_options:
+        parse_yaml_to_args(args.yaml_config, args)
+    _check(parser, args)
     _remember(args)
     return args
 
 
-def _parser(command: str, hooks: Sequence[ParserHook | None]) -> argparse.ArgumentParser:
-    """The parser of one command: standard options, then those of the program."""
-    prog = f"{sys.argv[0].rsplit('/', 1)[-1]} {command}"
-    parser = argparse.ArgumentParser(prog=prog, allow_abbrev=False, conflict_handler="resolve")
-    for names, commands, settings in OPTIONS:
-        if command in commands:
-            required = {"required": True} if "--pef" in names and command == "run" else {}
-            parser.add_argument(*names, **settings, **required)
+# ---- the parser of one command
+
+
+def _parser(command: str, hooks: Iterable[ParserHook | None], experts: bool) -> argparse.ArgumentParser:
+    """Standard options in their groups, then those of the program."""
+    parser = argparse.ArgumentParser(
+        prog=f"{_program()} {command}", allow_abbrev=False, conflict_handler="resolve", epilog=_EPILOG.get(command)
+    )
+    groups: dict[str, Any] = {}
+    for option in table.options():
+        if command in option.commands:
+            group = groups.get(option.group) or groups.setdefault(option.group, parser.add_argument_group(option.group))
+            group.add_argument(*option.names, **_settings(option, command, experts))
+    parser._standard = {name: a for name, a in parser._option_string_actions.items()}  # type: ignore[attr-defined]
     for hook in hooks:
         if hook is not None:
             hook(parser)
     _let_last_default_win(parser)
     return parser
+
+
+def _program() -> str:
+    return os.path.basename(sys.argv[0]) or "program"
+
+
+def _settings(option: Option, command: str, experts: bool) -> dict[str, Any]:
+    """How argparse takes one standard option."""
+    help_text = option.help.replace("%", "%%") + (f" (default: {option.default})" if option.default else "")
+    shared: dict[str, Any] = {
+        "dest": option.dest,
+        "help": help_text if option.common or experts else argparse.SUPPRESS,
+    }
+    if option.type == "flag":
+        return {**shared, "action": "store_true"}
+    shared["default"] = option.default
+    shared["metavar"] = "{" + ",".join(option.choices) + "}" if option.choices else option.name.strip("-").upper()
+    match option.type:
+        case "numbers":
+            return {**shared, "action": _Numbers, "nargs": "+"}
+        case "bool":
+            return {**shared, "type": _converter(option), "nargs": "?", "const": True}
+    required = {"required": True} if option.dest == "pef" and command == "run" else {}
+    return {**shared, "type": _converter(option), **required}
+
+
+def _converter(option: Option) -> Callable[[str], Any]:
+    def convert(text: str) -> Any:
+        try:
+            table.check_value(option, text)
+        except InvalidArgumentError as error:
+            raise argparse.ArgumentTypeError(_without_name(option, str(error))) from None
+        return option.value(text)
+
+    return convert
+
+
+def _without_name(option: Option, message: str) -> str:
+    """argparse writes the option before the message, so the message need not."""
+    return message.removeprefix("/".join(option.names)).lstrip(": ")
+
+
+class _Numbers(argparse.Action):
+    """Several numbers, written apart or as one word."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, name: str | None = None) -> None:
+        option, text = table.by_dest()[self.dest], " ".join(values)
+        try:
+            table.check_value(option, text)
+        except InvalidArgumentError as error:
+            raise argparse.ArgumentError(self, _without_name(option, str(error))) from None
+        setattr(namespace, self.dest, option.value(text))
 
 
 def _let_last_default_win(parser: argparse.ArgumentParser) -> None:
@@ -157,13 +158,33 @@ def _let_last_default_win(parser: argparse.ArgumentParser) -> None:
             action.default = argparse.SUPPRESS
 
 
-def _split_command(given: list[str], parsers: Mapping[str, argparse.ArgumentParser]) -> tuple[str, list[str]]:
-    """The command, wherever it stands among the options, and the rest."""
+def _redefined(parser: argparse.ArgumentParser, command: str) -> Iterable[str]:
+    """Attributes of standard options that the program took over."""
+    ours = set(map(id, parser._standard.values()))  # type: ignore[attr-defined]
+    return {action.dest for action in parser._actions if id(action) not in ours}
+
+
+# ---- words
+
+
+def _choose(
+    given: list[str], parser_of: Callable[[str], argparse.ArgumentParser]
+) -> tuple[str, list[str], argparse.ArgumentParser]:
+    """The command, wherever it stands among the options, the rest, and the parser of the command."""
+    if given and given[0] in COMMANDS:
+        return given[0], given[1:], parser_of(given[0])
+    parsers = {command: parser_of(command) for command in COMMANDS}
     for index, word in enumerate(given):
         if word in parsers and not (index and any(_takes_value(p, given[index - 1]) for p in parsers.values())):
-            return word, given[:index] + given[index + 1 :]
-    usage = argparse.ArgumentParser(usage=f"%(prog)s {{{','.join(COMMANDS)}}} [options]", allow_abbrev=False)
-    usage.add_argument("command", choices=COMMANDS, help="what to do; `COMMAND --help` lists its options")
+            return word, given[:index] + given[index + 1 :], parsers[word]
+    _refuse_without_command(given)
+
+
+def _refuse_without_command(given: list[str]) -> NoReturn:
+    usage = argparse.ArgumentParser(
+        prog=_program(), usage=f"%(prog)s [-h] {{{','.join(COMMANDS)}}} ...", allow_abbrev=False
+    )
+    usage.add_argument("command", choices=COMMANDS, help="different modes of operation; COMMAND --help lists options")
     usage.parse_known_args(given)
     usage.error(f"which command? one of {', '.join(COMMANDS)}")
 
@@ -173,13 +194,63 @@ def _takes_value(parser: argparse.ArgumentParser, word: str) -> bool:
     return action is not None and action.nargs != 0
 
 
-def _defaults() -> dict[str, Any]:
-    """The attributes of all standard options."""
-    result: dict[str, Any] = {}
-    for names, _, settings in OPTIONS:
-        name = next((n for n in names if n.startswith("--")), names[0]).lstrip("-").replace("-", "_")
-        result[name] = settings.get("default", False)
+def _checked_words(parser: argparse.ArgumentParser, words: list[str]) -> list[str]:
+    """`words`, with `-b4` written as `-b=4`; an option that nobody defined ends the program.
+
+    argparse itself would take `-psz` for `-p` with the value `sz`.
+    """
+    known = parser._option_string_actions
+    result: list[str] = []
+    for index, word in enumerate(words):
+        if word == "--":
+            return [*result, *words[index:]]
+        name = word.split("=", 1)[0]
+        if not word.startswith("-") or word == "-" or name in known or " " in name or _NUMBER.match(word):
+            result.append(word)
+            continue
+        attached = _ATTACHED.match(word)
+        if not attached or attached[1] not in known:
+            parser.error(f"unrecognized arguments: {word}{_suggestion(name, known)}")
+        result.append(f"{attached[1]}={attached[2]}")
     return result
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), 1, 0.6)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+# ---- after parsing
+
+
+def _complete(args: Arguments) -> None:
+    for name, value in table.defaults().items():
+        if not hasattr(args, name):
+            setattr(args, name, value)
+
+
+def _check(parser: argparse.ArgumentParser, args: Arguments) -> None:
+    """Combinations, what is not available yet, and a line for each option that changes nothing."""
+    given = table.given_options(vars(args), args.command, args.program_options)
+    try:
+        if args.command == "compile":
+            table.check_together(given)
+        check_microbatch(args)
+    except InvalidArgumentError as error:
+        parser.error(str(error))
+    for option, value in given.items():
+        shown = "/".join(option.names) + ("" if option.type == "flag" else f" {table.text_of(option, value)}")
+        if option.state == "later" and (args.command == "compile" or not option.compiles):
+            parser.error(f"not yet available: {shown} (it waits for {option.effect})")
+        if option.state == "idle" and args.command != "compile":
+            print(f"[warning samba] {shown} has no effect on native: {option.effect}", flush=True)
+
+
+def check_microbatch(args: argparse.Namespace) -> None:
+    """A micro-batch divides the batch."""
+    batch, piece = args.batch_size, args.microbatch_size
+    if isinstance(batch, int) and isinstance(piece, int) and (piece < 1 or batch % piece):
+        raise InvalidArgumentError(f"-mb/--microbatch-size {piece} does not divide -b/--batch-size {batch}")
 
 
 def _remember(args: argparse.Namespace) -> None:
@@ -188,15 +259,61 @@ def _remember(args: argparse.Namespace) -> None:
     samba.session.args = args
 
 
-def parse_yaml_to_args(yaml_path: str, args: argparse.Namespace) -> argparse.Namespace:
-    """`args` with the values of a YAML mapping added; the file wins."""
-    import yaml
+# ---- YAML
 
-    with open(yaml_path, encoding="utf-8") as file:
-        values = yaml.safe_load(file) or {}
-    if not isinstance(values, Mapping):
-        raise ValueError(f"{yaml_path}: expected a mapping of option names to values")
-    for name, value in values.items():
-        setattr(args, str(name).replace("-", "_"), value)
+
+def parse_yaml_to_args(yaml_path: str, args: argparse.Namespace) -> argparse.Namespace:
+    """`args` with the values of a YAML mapping (option name to value) added; the file wins.
+
+    Values of standard options are checked as on the command line. Raises ValueError with file, line and column,
+    FileNotFoundError if there is no such file.
+    """
+    own = getattr(args, "program_options", frozenset())
+    for name, value, place in _yaml_entries(os.fspath(yaml_path)):
+        option = table.by_dest().get(name)
+        if option is not None and option.dest not in own:
+            value = _checked_yaml(option, value, place)
+            name = option.dest
+        setattr(args, name, value)
     _remember(args)
     return args
+
+
+def _yaml_entries(path: str) -> Iterable[tuple[str, Any, str]]:
+    """Attribute, value, and "file:line:column" of the value of each entry."""
+    import yaml
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            loader = yaml.SafeLoader(file)
+            node = loader.get_single_node()
+            if node is None:
+                return
+            if not isinstance(node, yaml.MappingNode):
+                raise ValueError(f"{_place(path, node)}: expected a mapping of option names to values")
+            for key, item in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise ValueError(f"{_place(path, key)}: expected the name of an option")
+                name = key.value.lstrip("-").replace("-", "_")
+                yield name, loader.construct_object(item, deep=True), _place(path, item)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
+        raise ValueError(f"{where}: {error.problem or error.context}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path}: not a YAML file: {error}") from None
+
+
+def _place(path: str, node: Any) -> str:
+    return f"{path}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+
+
+def _checked_yaml(option: Option, value: Any, place: str) -> Any:
+    if value is None or (option.type == "flag" and value is False):
+        return option.default
+    try:
+        text = table.text_of(option, value)
+        table.check_value(option, text)
+    except InvalidArgumentError as error:
+        raise ValueError(f"{place}: {error}") from None
+    return True if text is None else option.value(text)
