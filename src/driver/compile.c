@@ -5,6 +5,7 @@
 #include "arch/arch.h"
 #include "driver/fingerprint.h"
 #include "driver/pipeline.h"
+#include "driver/say.h"
 #include "fuse/cut.h"
 #include "map/map.h"
 #include "opt/microbatch.h"
@@ -29,14 +30,26 @@ static leat_status_t write_with_reports(const leat_pef_writer_t *writer, const c
   return status;
 }
 
+// A section is a partition of the one chip that this machine is; the last one stands for all.
+static void say_sections(const leat_compile_options_t *options, const leat_plan_t *plan) {
+  for (uint32_t i = 0; i < plan->sections.count; ++i) {
+    const bool last = i + 1 == plan->sections.count;
+    leat_say(options, last ? LEAT_LOG_INFO : LEAT_LOG_DEBUG, "mac", "Compilation succeeded for partition_0_%u", i);
+  }
+}
+
 static leat_status_t map_and_write(const leat_graph_t *settled, const leat_compile_options_t *options,
                                    const leat_map_options_t *map_options, leat_pef_writer_t *writer, const char *path) {
   leat_cut_options_t cut = {.arch = map_options->arch};
   leat_plan_t plan;
+  leat_say_step(options, LEAT_PIPELINE_STEPS - 3, LEAT_PIPELINE_STEPS, "cut");
   LEAT_TRY(leat_cut(settled, &cut, &plan));
+  leat_say_step(options, LEAT_PIPELINE_STEPS - 2, LEAT_PIPELINE_STEPS, "map");
   leat_status_t status = leat_map_native(settled, &plan, map_options, writer);
+  if (status == NULL) say_sections(options, &plan);
   leat_plan_deinit(&plan);
   if (status != NULL) return status;
+  leat_say_step(options, LEAT_PIPELINE_STEPS - 1, LEAT_PIPELINE_STEPS, "write");
   leat_pef_set_metadata(writer, options->metadata);
   if (options->report_dir != NULL) return write_with_reports(writer, path, options->report_dir);
   return leat_pef_write(writer, path);
@@ -61,6 +74,7 @@ LEAT_EXPORT leat_status_t leat_compile(const leat_graph_t *graph, const leat_com
     status = map_and_write(settled, options, &map_options, writer, path);
     leat_pef_writer_destroy(writer);
   }
+  leat_say_step(options, LEAT_PIPELINE_STEPS, LEAT_PIPELINE_STEPS, status == NULL ? "done" : "failed");
   leat_graph_destroy(settled);
   return status;
 }

@@ -3,6 +3,7 @@
 #include "driver/pipeline.h"
 
 #include "driver/fusion.h"
+#include "driver/say.h"
 #include "fuse/settle.h"
 #include "grad/grad.h"
 #include "lower/lower.h"
@@ -96,6 +97,9 @@ static const pass_t passes[] = {
     {"settle", settle, COMPILING, false},  // copies where strides cannot express a view
 };
 
+enum { PASS_COUNT = sizeof passes / sizeof *passes };
+static_assert(PASS_COUNT + 3 == LEAT_PIPELINE_STEPS, "the bar of a compile: every pass, cut, map, write");
+
 static bool is_listed(const char *list, const char *name) {
   size_t length = strlen(name);
   for (const char *at = list; at != NULL && (at = strstr(at, name)) != NULL; at += length) {
@@ -156,7 +160,12 @@ leat_status_t leat_pipeline_run(const leat_graph_t *from, const leat_compile_opt
   for (size_t i = 0; i < sizeof passes / sizeof passes[0]; ++i) {
     if (!applies(&passes[i], trains, compiling, options)) continue;
     leat_graph_t *next = NULL;
+    if (compiling) leat_say_step(options, (uint32_t)i, LEAT_PIPELINE_STEPS, passes[i].name);
     leat_status_t status = run_pass(&passes[i], options, graph, &next);
+    if (compiling && status == NULL) {
+      leat_say(options, LEAT_LOG_DEBUG, "mac", "pass %s: %u ops, then %u", passes[i].name, graph->ops.count,
+               next->ops.count);
+    }
     if (graph != from) leat_graph_destroy((leat_graph_t *)graph);
     if (status != NULL) return status;
     graph = next;

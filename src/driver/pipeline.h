@@ -6,6 +6,9 @@
 #include "ir/graph.h"
 #include "leat/compile.h"
 
+// Steps of a whole compile: the passes, then cut, map and write.
+enum { LEAT_PIPELINE_STEPS = 12 };
+
 // Runs the passes from a traced graph to a settled primitive graph (`compiling`) or to what eval reads.
 // `from` is not changed. Passes named in options->disable are left out where leaving them out is legal.
 leat_status_t leat_pipeline_run(const leat_graph_t *from, const leat_compile_options_t *options, bool compiling,
