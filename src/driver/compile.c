@@ -42,14 +42,15 @@ static leat_status_t map_and_write(const leat_graph_t *settled, const leat_compi
                                    const leat_map_options_t *map_options, leat_pef_writer_t *writer, const char *path) {
   leat_cut_options_t cut = {.arch = map_options->arch};
   leat_plan_t plan;
-  leat_say_step(options, LEAT_PIPELINE_STEPS - 3, LEAT_PIPELINE_STEPS, "cut");
+  const uint32_t steps = leat_pipeline_steps();
+  leat_say_step(options, steps - 3, steps, "cut");
   LEAT_TRY(leat_cut(settled, &cut, &plan));
-  leat_say_step(options, LEAT_PIPELINE_STEPS - 2, LEAT_PIPELINE_STEPS, "map");
+  leat_say_step(options, steps - 2, steps, "map");
   leat_status_t status = leat_map_native(settled, &plan, map_options, writer);
   if (status == NULL) say_sections(options, &plan);
   leat_plan_deinit(&plan);
   if (status != NULL) return status;
-  leat_say_step(options, LEAT_PIPELINE_STEPS - 1, LEAT_PIPELINE_STEPS, "write");
+  leat_say_step(options, steps - 1, steps, "write");
   leat_pef_set_metadata(writer, options->metadata);
   if (options->report_dir != NULL) return write_with_reports(writer, path, options->report_dir);
   return leat_pef_write(writer, path);
@@ -74,7 +75,7 @@ LEAT_EXPORT leat_status_t leat_compile(const leat_graph_t *graph, const leat_com
     status = map_and_write(settled, options, &map_options, writer, path);
     leat_pef_writer_destroy(writer);
   }
-  leat_say_step(options, LEAT_PIPELINE_STEPS, LEAT_PIPELINE_STEPS, status == NULL ? "done" : "failed");
+  leat_say_step(options, leat_pipeline_steps(), leat_pipeline_steps(), status == NULL ? "done" : "failed");
   leat_graph_destroy(settled);
   return status;
 }

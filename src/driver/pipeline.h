@@ -7,7 +7,7 @@
 #include "leat/compile.h"
 
 // Steps of a whole compile: the passes, then cut, map and write.
-enum { LEAT_PIPELINE_STEPS = 12 };
+uint32_t leat_pipeline_steps(void);
 
 // Runs the passes from a traced graph to a settled primitive graph (`compiling`) or to what eval reads.
 // `from` is not changed. Passes named in options->disable are left out where leaving them out is legal.

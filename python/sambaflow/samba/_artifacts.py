@@ -20,6 +20,7 @@ from sambaflow._trace.program import Program
 
 DEFAULT_OUTPUT_FOLDER = "./out"
 
+
 def script_dir() -> str | None:
     """The folder of the program that was started."""
     path = getattr(sys.modules.get("__main__"), "__file__", None)
