@@ -150,7 +150,7 @@ class SambaSession(SessionExtras):
                 f"{pef} was compiled for inference and cannot train: compile it without --inference, or pass no "
                 "optimizer"
             )
-        microbatch = compiled.get("microbatch_size")
+        microbatch = compiled.get("arguments", {}).get("microbatch_size")
         program = self._trace(model, inputs, chosen, inference, loss_indices, init_output_grads, microbatch)
         _check_fingerprint(fingerprint(program), device, pef, training=bool(chosen))
         traced = tuple(self._traced_output(port) for port in program.outputs)
