@@ -4,9 +4,15 @@
 
 enum { MATCHES_SHOWN = 64 };
 
+// What a rule would call the op: the torch function of the program where that is a name of the row, else the row's.
 static const char *call_name(const leat_graph_t *g, const leat_op_t *op) {
-  const char *name = g->origins.data[op->origin].traced;
-  return name[0] != '\0' ? name : leat_op_info(op->kind)->name;
+  const char *call = g->origins.data[op->origin].traced;
+  leat_rule_op_t ops[LEAT_RULE_OP_KINDS_MAX];
+  uint32_t count = leat_rule_op_find(call, ops);
+  for (uint32_t i = 0; i < count; ++i) {
+    if (leat_rule_op_matches(&ops[i], g, op)) return call;
+  }
+  return leat_op_info(op->kind)->name;
 }
 
 // "linear (llama.layers.0.q_proj, llama.py:24)"

@@ -1,20 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
-// Built-in rule lists by name.
+// Built-in rule lists: each is made of files of src/fuse/rules.
 #include "fuse/rule_builtin.h"
 
 #include <stdio.h>
 
 #include "fuse/rule.h"
 
+enum { FILES_MAX = 8 };
+
+static const struct {
+  const char *name;
+  const char *files[FILES_MAX];
+} lists[] = {
+    {"default", {"attention", "gemm"}},
+    {"nlp", {"embedding", "qkv", "rotary", "attention", "ffn", "loss", "gemm"}},
+    {"gpt2", {"embedding", "qkv", "attention", "ffn", "loss", "gemm"}},
+    {"bloom", {"embedding", "bloom_attention", "attention", "ffn", "loss", "gemm"}},
+    {"gpt_neox_inference", {"embedding", "neox_attention", "attention", "ffn", "loss", "gemm"}},
+    {"gpt-neox-training", {"embedding", "neox_attention", "attention", "ffn", "loss", "gemm"}},
+};
+enum { LISTS = sizeof lists / sizeof *lists };
+
+static const char *find_text(const char *file) {
+  const leat_embedded_t *row = leat_rule_files;
+  while (row->name != NULL && strcmp(row->name, file) != 0) ++row;
+  assert(row->name != NULL);
+  return row->text;
+}
+
 leat_status_t leat_rules_add_builtin(leat_rules_t *rules, const char *name) {
   char known[160] = "", file[64];
-  for (const leat_embedded_t *list = leat_rule_lists; list->name != NULL; ++list) {
-    if (strcmp(list->name, name) == 0) {
-      (void)snprintf(file, sizeof file, "built-in rule list %s", name);
-      return leat_rules_add(rules, list->text, strlen(list->text), file);
+  for (uint32_t i = 0; i < LISTS; ++i) {
+    (void)snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i == 0 ? "" : ", ", lists[i].name);
+    if (strcmp(lists[i].name, name) != 0) continue;
+    for (uint32_t k = 0; k < FILES_MAX && lists[i].files[k] != NULL; ++k) {
+      const char *text = find_text(lists[i].files[k]);
+      (void)snprintf(file, sizeof file, "built-in %s.yaml", lists[i].files[k]);
+      LEAT_TRY(leat_rules_add(rules, text, strlen(text), file));
     }
-    (void)snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", known[0] == '\0' ? "" : ", ",
-                   list->name);
+    return NULL;
   }
   LEAT_FAIL(LEAT_INVALID_ARGUMENT, "there is no rule list '%.64s'; these are built in: %s", name, known);
 }

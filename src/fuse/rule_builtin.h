@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The built-in rule lists: the files of src/fuse/rules, embedded at build time (tools/embed_text.py).
+// The files of built-in rules, those of src/fuse/rules, embedded at build time (tools/embed_text.py).
 #ifndef LEAT_FUSE_RULE_BUILTIN_H_
 #define LEAT_FUSE_RULE_BUILTIN_H_
 
 typedef struct leat_embedded_s {
   const char *name, *text;
 } leat_embedded_t;
-extern const leat_embedded_t leat_rule_lists[];  // ended by a NULL name
+extern const leat_embedded_t leat_rule_files[];  // ended by a NULL name
 
 #endif

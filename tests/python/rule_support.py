@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiling a traced program with -o1, for tests of fusion rules."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sambaflow._runtime.compiler import parsed
+from sambaflow._runtime.library import check, library
+from sambaflow._trace.program import Program
+
+
+def compile_o1(
+    program: Program, folder: Path, *, rules: str | None = None, rule_list: str = "default", inference: bool = False
+) -> dict[str, Any]:
+    """Compiles to `folder`/o1.pef with `rules` alone, else with the built-in list; what fusion.json says."""
+    ffi, lib = library().ffi, library().lib
+    options = ffi.new("leat_compile_options_t *", lib.leat_compile_options_default())
+    texts = [ffi.new("char[]", text.encode()) for text in (rule_list, str(folder), rules or "", "rules.yaml")]
+    options.rule_list, options.report_dir = texts[:2]
+    options.optim_level, options.inference = 1, int(inference)
+    if rules is not None:
+        options.rules, options.rules_name, options.use_default_rules = texts[2], texts[3], 0
+    with parsed(program) as graph:
+        check(lib.leat_compile(graph, options, str(folder / "o1.pef").encode()))
+    return json.loads((folder / "fusion.json").read_text())
