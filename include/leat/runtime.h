@@ -99,6 +99,23 @@ leat_status_t leat_program_step(leat_program_t *program, const uint32_t *symbols
 // Starts timing every section from zero (`on` 1) or stops (0). While it is on, sections run one by one.
 leat_status_t leat_program_set_profile(leat_program_t *program, uint32_t on);
 
+// Sections one by one, in the order of the file and of the report. What a section reads must have been made before, by
+// a run of the sections ahead of it; what passes between sections is kept from call to call.
+uint32_t leat_program_section_count(const leat_program_t *program);
+leat_status_t leat_program_run_section(leat_program_t *program, uint32_t section);
+
+// Where a NaN or an infinity came from first. Strings are borrowed while the program lives; NULL: there was none.
+enum { LEAT_FAULT_NAN = 0, LEAT_FAULT_INFINITY = 1 };
+typedef struct leat_fault_s {
+  const char *origin;      // "module op source" of the stage
+  const char *section;     // name of the section
+  uint32_t from_infinity;  // 1: the stage had read infinities
+} leat_fault_t;
+// Runs the sections of `types` on the calling thread, looks at what every stage reads and makes, and reports the first
+// stage that made a NaN out of none and the first that made an infinity out of finite numbers. Equal bodies share the
+// origins of one of them: compile with separate_bodies to have each its own.
+leat_status_t leat_program_find_faults(leat_program_t *program, uint32_t types, leat_fault_t out_faults[2]);
+
 // Facts of the file. JSON, borrowed while the program lives.
 const char *leat_program_metadata(const leat_program_t *program);
 void leat_program_fingerprint(const leat_program_t *program, uint64_t out_fingerprint[3]);

@@ -72,6 +72,7 @@ LEAT_EXPORT leat_status_t leat_compile(const leat_graph_t *graph, const leat_com
   if (writer == NULL) {
     status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
   } else {
+    leat_pef_share_bodies(writer, options->separate_bodies == 0);
     status = map_and_write(settled, options, &map_options, writer, path);
     leat_pef_writer_destroy(writer);
   }

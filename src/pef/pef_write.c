@@ -30,6 +30,7 @@ struct leat_pef_writer_s {
   char *metadata;
   pef_info_t info;
   pef_index_t string_index, constant_index, body_index;
+  bool keeps_bodies_apart;
   leat_status_t failure;  // the first one; reported by leat_pef_write*
 };
 
@@ -268,11 +269,14 @@ static bool append_stage(leat_pef_writer_t *writer, const leat_pef_body_draft_t 
          APPEND(writer, instructions, draft->instructions + stage->instruction_first, stage->instruction_count);
 }
 
+void leat_pef_share_bodies(leat_pef_writer_t *writer, bool share) { writer->keeps_bodies_apart = !share; }
+
 uint32_t leat_pef_add_body(leat_pef_writer_t *writer, const leat_pef_body_draft_t *draft) {
   if (writer->failure != NULL) return 0;
   const uint64_t hash = body_hash(draft);
   uint64_t id = 0;
-  if (leat_pef_index_find(&writer->body_index, hash, body_equal, &(pef_body_query_t){writer, draft}, &id)) {
+  if (!writer->keeps_bodies_apart &&
+      leat_pef_index_find(&writer->body_index, hash, body_equal, &(pef_body_query_t){writer, draft}, &id)) {
     return (uint32_t)id;
   }
   pef_body_t placed = draft->body;

@@ -31,6 +31,8 @@ typedef struct leat_pef_body_draft_s {
   const pef_operand_t *operands;
   const pef_instruction_t *instructions;
 } leat_pef_body_draft_t;
+// Whether equal bodies are stored once, which is how a writer starts.
+void leat_pef_share_bodies(leat_pef_writer_t *writer, bool share);
 // Index of an equal earlier body (origins of the stages do not count, the first ones stay), else of a new one.
 uint32_t leat_pef_add_body(leat_pef_writer_t *writer, const leat_pef_body_draft_t *draft);
 

@@ -18,22 +18,12 @@ typedef struct exec_job_s {
   uint32_t workers;
 } exec_job_t;
 
-static bool stage_enabled(const leat_program_t *program, const leat_rt_stage_t *stage) {
-  return stage->output_bit >= 64 || (program->enabled_outputs >> stage->output_bit & 1) != 0;
-}
-
 static void run_tile(const leat_program_t *program, const leat_rt_call_t *call, int64_t index, uint32_t worker) {
   const leat_rt_body_t *body = call->body;
-  int64_t r0 = index * body->tile_rows, left = body->row_count - r0;
-  char *memory = program->worker_block + worker * program->worker_bytes;
-  leat_rt_tile_t tile = {.r0 = r0,
-                         .rows = left < body->tile_rows ? left : body->tile_rows,
-                         .arguments = call->arguments,
-                         .scratch = memory,
-                         .workspace = memory + program->scratch_bytes};
+  leat_rt_tile_t tile = leat_rt_tile_of(program, call, index, worker);
   for (uint32_t s = 0; s < body->stage_count; s++) {
     const leat_rt_stage_t *stage = &body->stages[s];
-    if (stage_enabled(program, stage)) stage->kind->run(stage, &tile);
+    if (leat_rt_stage_enabled(program, stage)) stage->kind->run(stage, &tile);
   }
 }
 
@@ -131,11 +121,22 @@ static void run_types(leat_program_t *program, uint32_t types) {
   }
 }
 
+static void prepare_if_stale(leat_program_t *program) {
+  if (!program->stale || !program->has_prepare) return;
+  run_types(program, 1u << PEF_PREPARE);
+  program->stale = false;
+}
+
 void leat_rt_exec_run(leat_program_t *program, uint32_t types) {
-  if (program->stale && program->has_prepare && (types & ~(1u << PEF_OPT)) != 0) {
-    run_types(program, 1u << PEF_PREPARE);
-    program->stale = false;
-  }
+  if ((types & ~(1u << PEF_OPT)) != 0) prepare_if_stale(program);
   run_types(program, types);
   if ((types & program->section_types & (1u << PEF_OPT)) != 0) program->stale = true;
+}
+
+void leat_rt_exec_call(leat_program_t *program, uint32_t call) {
+  uint32_t type = 1u << program->calls[call].type;
+  if ((type & (1u << PEF_OPT | 1u << PEF_PREPARE)) == 0) prepare_if_stale(program);
+  exec_job_t job = {.program = program, .types = type, .first = call, .end = call + 1};
+  run_job(&job);
+  if (type == 1u << PEF_OPT) program->stale = true;
 }

@@ -224,6 +224,16 @@ LEAT_EXPORT leat_status_t leat_program_run(leat_program_t *program, uint32_t typ
   return NULL;
 }
 
+LEAT_EXPORT uint32_t leat_program_section_count(const leat_program_t *program) { return program->pef->call_count; }
+
+LEAT_EXPORT leat_status_t leat_program_run_section(leat_program_t *program, uint32_t section) {
+  if (section >= program->pef->call_count) {
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "there is no section %u; the program has %u", section, program->pef->call_count);
+  }
+  leat_rt_exec_call(program, section);
+  return NULL;
+}
+
 LEAT_EXPORT leat_status_t leat_program_step(leat_program_t *program, const uint32_t *symbols, void *const *data,
                                             uint32_t count, uint32_t types) {
   for (uint32_t i = 0; i < count; i++) leat_rt_symbol_set(program, symbols[i], data[i]);

@@ -65,6 +65,25 @@ struct leat_program_s {
 
 // exec.c: runs calls whose type is in `types` (bits of 1 << type), in file order.
 void leat_rt_exec_run(leat_program_t *program, uint32_t types);
+// One call; sections of type PREPARE run first where it reads what they make.
+void leat_rt_exec_call(leat_program_t *program, uint32_t call);
+
+static inline bool leat_rt_stage_enabled(const leat_program_t *program, const leat_rt_stage_t *stage) {
+  return stage->output_bit >= 64 || (program->enabled_outputs >> stage->output_bit & 1) != 0;
+}
+
+// Tile `index` of a call as worker `worker` runs it.
+static inline leat_rt_tile_t leat_rt_tile_of(const leat_program_t *program, const leat_rt_call_t *call, int64_t index,
+                                             uint32_t worker) {
+  const leat_rt_body_t *body = call->body;
+  int64_t r0 = index * body->tile_rows, left = body->row_count - r0;
+  char *memory = program->worker_block + worker * program->worker_bytes;
+  return (leat_rt_tile_t){.r0 = r0,
+                          .rows = left < body->tile_rows ? left : body->tile_rows,
+                          .arguments = call->arguments,
+                          .scratch = memory,
+                          .workspace = memory + program->scratch_bytes};
+}
 
 // symbols.c
 leat_status_t leat_rt_symbols_place(leat_program_t *program) LEAT_MUST_USE;

@@ -54,13 +54,19 @@ def compile_program(
     metadata: Mapping[str, Any] | None = None,
     report_dir: str | None = None,
     messages: Messages | None = None,
+    single_ops: bool = False,
 ) -> None:
-    """Compiles `program` and writes the PEF to `path`. `given` are options with their values (options.py)."""
+    """Compiles `program` and writes the PEF to `path`. `given` are options with their values (options.py).
+
+    With `single_ops` every op is a section of its own, and equal ones are not shared: each stage names its op.
+    """
     ffi, lib = library().ffi, library().lib
     options, keep = _options(given or {}, messages)
     keep.append(ffi.new("char[]", json.dumps(metadata or {}, sort_keys=True).encode()))
     options.metadata = keep[-1]
     options.inference = int(inference)
+    if single_ops:
+        options.optim_level, options.separate_bodies = 0, 1
     if report_dir:
         keep.append(ffi.new("char[]", report_dir.encode()))
         options.report_dir = keep[-1]

@@ -25,6 +25,14 @@ class Symbol:
     data_bytes: int
 
 
+@dataclass(frozen=True)
+class Fault:
+    """Where a NaN or an infinity came from: "module op source", and whether infinities had been read."""
+
+    origin: str
+    from_infinity: bool
+
+
 class Device:
     """One loaded PEF. Owns the C program."""
 
@@ -102,6 +110,11 @@ class Device:
         self._check_host(symbol, tensor)
         self._copy(self._lib.leat_program_write, symbol, tensor.detach().to(symbol.dtype).contiguous())
 
+    def bind(self, symbol: Symbol, address: int) -> None:
+        """Points an input or output at host memory of its size, which must stay alive; 0: the device's own."""
+        pointer = self._ffi.cast("void *", address)
+        check(self._lib.leat_program_bind(self.handle, symbol.index, pointer, symbol.data_bytes))
+
     def _check_host(self, symbol: Symbol, tensor: torch.Tensor) -> None:
         if tensor.device.type != "cpu":
             raise InvalidArgumentError(f"{symbol.name}: the tensor has no data on the host (device {tensor.device})")
@@ -122,6 +135,24 @@ class Device:
     def set_profile(self, on: bool) -> None:
         """Starts timing every section from zero, or stops; the times are in `report`."""
         check(self._lib.leat_program_set_profile(self.handle, int(on)))
+
+    @property
+    def section_count(self) -> int:
+        return int(self._lib.leat_program_section_count(self.handle))
+
+    def run_section(self, index: int) -> None:
+        check(self._lib.leat_program_run_section(self.handle, index))
+
+    def find_faults(self, types: int) -> tuple[Fault | None, Fault | None]:
+        """Runs sections and tells what made the first NaN and the first infinity."""
+        found = self._ffi.new("leat_fault_t[2]")
+        check(self._lib.leat_program_find_faults(self.handle, types, found))
+        return self._fault(found[self._lib.LEAT_FAULT_NAN]), self._fault(found[self._lib.LEAT_FAULT_INFINITY])
+
+    def _fault(self, found: Any) -> Fault | None:
+        if found.origin == self._ffi.NULL:
+            return None
+        return Fault(self._ffi.string(found.origin).decode(errors="replace"), bool(found.from_infinity))
 
     def report(self) -> dict[str, Any]:
         """Sections, symbols and memory."""

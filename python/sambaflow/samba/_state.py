@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from sambaflow._runtime.device import Device, Symbol
-from sambaflow._tensor import SambaTensor, binding_of, plain_tensor, wrap
+from sambaflow._tensor import SambaTensor, binding_of, materialize, plain_tensor, wrap
 from sambaflow._trace.optimizers import Statement
 
 _MASTER = "master"  # fp32 copy of a half-precision parameter, where the optimizer keeps one
@@ -37,10 +37,12 @@ class RunState:
 
 
 def write_tensors(device: Device, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Host to device. Tensors without data (made from a shape alone) are left as they are on the device."""
+    """Host to device. Tensors without data are materialised; where nothing makes them the device keeps its values."""
     for name, tensor in tensors.items():
-        if isinstance(tensor, SambaTensor) and not tensor.has_data:
-            continue
+        if isinstance(tensor, SambaTensor):
+            materialize(tensor)
+            if not tensor.has_data:
+                continue
         if tensor.device.type != "meta":
             write_value(device, device.find(name), plain_tensor(tensor))
 

@@ -22,7 +22,7 @@ from sambaflow._runtime.compiler import fingerprint
 from sambaflow._runtime.device import Device, Symbol
 from sambaflow._runtime.library import InvalidArgumentError, MismatchError, NotFoundError, UnsupportedError
 from sambaflow._runtime.runner import FWD, SECTION_TYPES, OutputBinding, Runner, check_fixed_seed, ports_of
-from sambaflow._tensor import DimInfo, SambaTensor, binding_of, materialize, plain_tensor, wrap
+from sambaflow._tensor import DimInfo, SambaTensor, binding_of, plain_tensor, wrap
 from sambaflow._trace import current
 from sambaflow._trace.microbatch import batch_of, first_rows
 from sambaflow._trace.optimizers import Statement, statements
@@ -31,6 +31,7 @@ from sambaflow._trace.scope import root_name
 from sambaflow.samba import _artifacts as artifacts
 from sambaflow.samba import _state as state
 from sambaflow.samba._extras import SessionExtras
+from sambaflow.samba._finite import FiniteGuard
 
 _OPT = 1 << SECTION_TYPES.index("opt")
 
@@ -52,6 +53,7 @@ class SambaSession(SessionExtras):
         self._device: Device | None = None
         self._runner: Runner | None = None
         self._program: Program | None = None
+        self._finite: FiniteGuard | None = None  # made by the first run that asks for it
         self._statements: list[Statement] = []
         self._pending = state.RunState()  # from a checkpoint that was loaded before trace_graph
         if pef_path:
@@ -159,6 +161,7 @@ class SambaSession(SessionExtras):
             types = FWD
         self._device, self._program, self._statements = device, program, chosen
         self._runner = Runner(device, program.inputs, program.outputs, traced, types)
+        self._finite = None
         self.buffer_dict = {name: wrap(plain_tensor(b), name) for name, b in program.buffers.items()}
         self.optim_dict = state.state_tensors(device)
         state.seed_random(device, self.seed)
@@ -201,21 +204,40 @@ class SambaSession(SessionExtras):
         reduce_on_rdu: bool = False,
         grad_of_outputs: Sequence[torch.Tensor] | None = None,
         graph_name: str | None = None,
+        section_ids: Iterable[int] | None = None,
+        stop_on_nan: bool | None = None,
         **_: Any,
     ) -> tuple[SambaTensor, ...]:
-        """Runs one step and returns the values of `output_tensors` (all outputs unless given), in order."""
+        """Runs one step and returns the values of `output_tensors` (all outputs unless given), in order.
+
+        `section_ids` runs single sections by their number (`leat info --sections`) instead of types. `stop_on_nan`
+        (the option --stop-on-nan unless given): a loss or gradient that is NaN or infinite raises NotFiniteError, which
+        names the op that made it, before anything is updated.
+        """
         runner = self._runner
         if runner is None:
             raise RuntimeError("nothing is loaded: call samba.utils.trace_graph(model, inputs, ..., pef=...) first")
         if data_parallel or graph_name is not None:
             _refuse_transport(data_parallel)
-        return runner.run(
+        if section_ids is not None:
+            inputs = () if input_tensors is None else input_tensors
+            return runner.run_sections(inputs, output_tensors, hyperparam_dict, section_ids, grad_of_outputs)
+        run = runner.run
+        if stop_on_nan or (stop_on_nan is None and getattr(self.args, "stop_on_nan", False)):
+            run = self._guard().run
+        return run(
             () if input_tensors is None else input_tensors,
             output_tensors,
             hyperparam_dict,
             section_types,
             grad_of_outputs,
         )
+
+    def _guard(self) -> FiniteGuard:
+        if self._finite is None:
+            assert self._device is not None and self._runner is not None
+            self._finite = FiniteGuard(self._device, self._runner, self._program)
+        return self._finite
 
     # ---- weights
 
@@ -250,9 +272,6 @@ class SambaSession(SessionExtras):
         assert self._program is not None
         tensors = {**self._program.parameters, **self._program.buffers}
         tensors.update({name: t for name, t in self._converted.items() if name in tensors})
-        for tensor in tensors.values():
-            if isinstance(tensor, SambaTensor):
-                materialize(tensor)
         state.write_tensors(device, tensors)
         state.write_optimizers(device, self._statements)
 
@@ -285,7 +304,9 @@ class SambaSession(SessionExtras):
         tensors = {p.sn_name: p for _, p in model.named_parameters() if isinstance(p, SambaTensor) and p.sn_name}
         if not tensors and next(model.parameters(), None) is not None:
             return {}  # never converted: equal names of buffers mean nothing
-        tensors.update({f"{root}__{path.replace('.', '__')}": b for path, b in model.named_buffers()})
+        traced = {id(b): name for name, b in self._program.buffers.items()} if self._program is not None else {}
+        for path, buffer in model.named_buffers():
+            tensors[traced.get(id(buffer), f"{root}__{path.replace('.', '__')}")] = buffer
         return {name: tensor for name, tensor in tensors.items() if name in known}
 
     def _bound_device(self) -> Device:

@@ -36,3 +36,11 @@ class AdamW(DeviceOptimizer, torch.optim.AdamW):
             group.setdefault("max_grad_norm", max_grad_norm)
             group.setdefault("fp32_params", fp32_params)
             group.setdefault("argin_region_name", argin_region_name)
+
+
+class SparseAdamW(AdamW):
+    """AdamW for embedding tables. Rows without a gradient decay and move by their moments as all others do."""
+
+
+class Adam(AdamW):
+    """The name that some programs use for AdamW: with weight decay it is decoupled, unlike torch.optim.Adam's."""
