@@ -20,6 +20,11 @@ PROGRAMS = {
     "volume_regressor": ["-bs", "3"],
     "lstm_prices": ["--yaml-config", HERE / "lstm_prices.yaml"],
     "gpt_pretrain": ["-b", "4"],
+    "gru_sensor": ["--h", "10", "--world-size", "3"],
+    "vit_pets": ["-b=8"],
+    "rbf_physics": [],
+    "unet_cells": ["-mbsize", "3", "-lr", "0.02"],
+    "generate_text": ["--prompt", "5", "9"],
 }
 SELF_CHECKED = {"outputs_first": ["-b", "24"], "host_backward": [], "odd_inputs": ["--h", "9", "-bs", "100"]}
 NUMBER = re.compile(r"[-+]?\d+\.\d+(?:e[-+]?\d+)?")
