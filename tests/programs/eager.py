@@ -88,9 +88,10 @@ class EagerSession(SambaSession):
             grad_of_outputs=None, **_):  # fmt: skip
         sections = [s.lower() for s in section_types or ("fwd", "bckwd", "opt")]
         self._apply(hyperparam_dict or {})
-        self._bind(input_tensors or ())
         if "fwd" in sections:
-            self._outputs = _leaves(self._forward(self._model))
+            self._bind(input_tensors or ())
+            with torch.enable_grad():
+                self._outputs = _leaves(self._forward(self._model))
         if "bckwd" in sections and self._optimizers:
             self._backward(grad_of_outputs)
         if "opt" in sections:
@@ -104,6 +105,8 @@ class EagerSession(SambaSession):
         for module in self._model.modules():
             if isinstance(module, torch.nn.modules.dropout._DropoutNd) and "p" in hyperparameters:
                 module.p = hyperparameters["p"]
+            if isinstance(module, torch.nn.MultiheadAttention) and "p" in hyperparameters:
+                module.dropout = hyperparameters["p"]
         for group in [g for optimizer in self._optimizers for g in optimizer.param_groups]:
             group.update({key: value for key, value in hyperparameters.items() if key in group})
 

@@ -27,7 +27,9 @@ class Decoder(nn.Module):
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(5)])
         self.qkv = nn.ModuleList([nn.Linear(width, 3 * width) for _ in range(2)])
         self.out = nn.ModuleList([nn.Linear(width, width) for _ in range(2)])
-        self.mlp = nn.ModuleList([nn.Sequential(nn.Linear(width, 64), nn.SiLU(), nn.Linear(64, width)) for _ in range(2)])
+        self.mlp = nn.ModuleList(
+            [nn.Sequential(nn.Linear(width, 64), nn.SiLU(), nn.Linear(64, width)) for _ in range(2)]
+        )
 
     def forward(self, input_ids):
         batch, length = input_ids.shape

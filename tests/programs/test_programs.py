@@ -20,7 +20,7 @@ PROGRAMS = {
     "volume_regressor": ["-bs", "3"],
     "lstm_prices": ["--yaml-config", HERE / "lstm_prices.yaml"],
     "gpt_pretrain": ["-b", "4"],
-    "gru_sensor": ["--h", "10", "--world-size", "3"],
+    "gru_sensor": ["--h", "10"],
     "vit_pets": ["-b=8"],
     "rbf_physics": [],
     "unet_cells": ["-mbsize", "3", "-lr", "0.02"],

@@ -18,7 +18,7 @@ from sambaflow.samba.utils.pef_utils import get_pefmeta
 
 def double_conv(inputs, outputs):
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1),
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
         nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
