@@ -28,7 +28,7 @@ class Sensor(nn.Module):
     def __init__(self, hidden=12, classes=3):
         super().__init__()
         self.front = nn.Sequential(
-            nn.Conv1d(2, 6, 5, stride=2, padding=2), nn.BatchNorm1d(6), nn.Tanh(), nn.AvgPool1d(2)
+            nn.Conv1d(2, 6, 5, stride=2, padding=2), nn.GroupNorm(2, 6), nn.Tanh(), nn.AvgPool1d(2)
         )
         self.cell = Cell(6, hidden)
         self.hidden = hidden
