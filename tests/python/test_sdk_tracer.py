@@ -513,3 +513,32 @@ def test_addmm_transposed_is_one_row():
 def test_constants_without_data_are_refused():
     with pytest.raises(TraceError, match="no data"):
         program_of(lambda x: x + torch.empty(2, device="meta"), torch.ones(2))
+
+
+def test_all_unsupported_ops_are_listed_whatever_follows_them():
+    class Net(nn.Module):
+        def forward(self, x):
+            places = torch.nonzero(x)
+            kept = torch.masked_select(x, x > 0)
+            values, inverse = torch.unique(x, return_inverse=True)
+            for _ in range(2):
+                x = x + torch.lgamma(x)
+            x = x + kept.sum() + values.sum() + inverse.sum() + places.sum()
+            return x.sum() + (1.0 if x.sum() > 0 else 0.0)
+
+    with pytest.raises(NotImplementedError) as caught:
+        trace(Net(), (samba.randn(3, 4, name="x"),))
+    text = str(caught.value)
+    for part in ("aten::nonzero in net at", "aten::masked_select in net at", "aten::_unique2 in net at", ", 2 times",
+                 "lgamma in net at", "maybe for want of their results", "needs the value of a traced"):  # fmt: skip
+        assert part in text
+    assert text.count("test_sdk_tracer.py:") >= 5
+
+
+def test_an_error_of_the_program_alone_stays_itself():
+    class Net(nn.Module):
+        def forward(self, x):
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        trace(Net(), (samba.randn(3, name="x"),))

@@ -35,12 +35,14 @@ class Unsupported:
 class UnsupportedOpsError(TraceError, NotImplementedError):
     """Lists every unsupported op of the program at once."""
 
-    def __init__(self, found: Counter[Unsupported]) -> None:
+    def __init__(self, found: Counter[Unsupported], after: Exception | None = None) -> None:
         lines = []
         for item, count in sorted(found.items()):
             times = "once" if count == 1 else f"{count} times"
             reason = f": {item.reason}" if item.reason else ""
             lines.append(f"  {item.op} in {item.module or '<no module>'} at {item.source}, {times}{reason}")
+        if after is not None:
+            lines.append(f"and then, maybe for want of their results: {after}")
         super().__init__(
             f"{len(found)} use(s) of ops that cannot be compiled; rewrite them with supported ops or keep them outside "
             "forward:\n" + "\n".join(lines)

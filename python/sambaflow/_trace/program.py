@@ -72,7 +72,11 @@ def trace(
     symbols.add_model(model, statements)
     symbols.add_aux(aux or {})
     with _mode(model, inference), tracer.active():
-        result = model(*args, **kwargs)
+        try:
+            result = model(*args, **kwargs)
+        except Exception as error:
+            tracer.check(error)
+            raise
     outputs = _outputs(tracer, result)
     tracer.check()
     for traced, symbol in symbols.states:

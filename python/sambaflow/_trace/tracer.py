@@ -50,12 +50,12 @@ _FUNCTIONAL = {"aten::transpose_": torch.ops.aten.transpose.int}
 # In-place ops that change the shape of a tensor and not its elements.
 _IN_PLACE_VIEWS = {"squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "swapdims_"}
 # ATen ops whose result shape depends on values.
-_VALUE_SHAPES = {
-    "aten::nonzero",
-    "aten::masked_select",
-    "aten::_unique2",
-    "aten::unique_dim",
-    "aten::unique_consecutive",
+_VALUE_SHAPES: dict[str, Callable[..., Any]] = {  # and the largest result that the arguments allow
+    "aten::nonzero": lambda x: _meta((x.numel(), x.dim()), torch.int64),
+    "aten::masked_select": lambda x, mask: _meta((torch.broadcast_shapes(x.shape, mask.shape).numel(),), x.dtype),
+    "aten::_unique2": lambda x, *_: _unique_results(x, x.numel()),
+    "aten::unique_dim": lambda x, dim, *_: (_meta(x.shape, x.dtype), *_unique_results(x, x.shape[dim])[1:]),
+    "aten::unique_consecutive": lambda x, *_: _unique_results(x, x.numel()),
 }
 
 
@@ -123,10 +123,13 @@ class Tracer:
         finally:
             _active.reset(token)
 
-    def check(self) -> None:
-        """Raises the list of everything unsupported that was met."""
-        if self._unsupported:
-            raise UnsupportedOpsError(self._unsupported)
+    def check(self, error: Exception | None = None) -> None:
+        """Raises the list of everything unsupported that was met.
+
+        `error` is what ended the program meanwhile: with results that cannot be had it may be of no account.
+        """
+        if self._unsupported and not isinstance(error, UnsupportedOpsError):
+            raise UnsupportedOpsError(self._unsupported, error) from error
 
     # ---- tensors and values
 
@@ -409,7 +412,7 @@ class Tracer:
         name = func._schema.name
         if name in _VALUE_SHAPES:
             self.unsupported(name, f"the shape of its result depends on values; {indexing.INSTEAD}")
-            self.check()
+            return self._undefined_like(_VALUE_SHAPES[name](*args))
         composed = COMPOSED.get(name)
         if composed is not None:
             return self.composed(composed, *args, **kwargs)
@@ -433,6 +436,10 @@ class Tracer:
             out = Call(self, func, args, kwargs).out
         except Exception as error:
             raise UnsupportedOpsError(self._unsupported) from error
+        return self._undefined_like(out)
+
+    def _undefined_like(self, out: Any) -> Any:
+        """Traced tensors without a value, of the shapes of the meta tensors in `out`."""
         return tree_map(
             lambda t: (
                 TracedTensor(t, self.undefined([(t.dtype, tuple(t.shape))])[0]) if isinstance(t, torch.Tensor) else t
@@ -471,6 +478,15 @@ def _without_onednn() -> Iterator[None]:
         yield
     finally:
         torch._C._set_mkldnn_enabled(enabled)
+
+
+def _meta(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+    with torch._C.DisableTorchFunction():
+        return torch.empty(tuple(shape), dtype=dtype, device="meta")
+
+
+def _unique_results(x: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return _meta((count,), x.dtype), _meta(x.shape, torch.int64), _meta((count,), torch.int64)
 
 
 def _meta_like(tensor: torch.Tensor) -> torch.Tensor:
