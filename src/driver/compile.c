@@ -4,6 +4,7 @@
 
 #include "arch/arch.h"
 #include "driver/fingerprint.h"
+#include "driver/option.h"
 #include "driver/pipeline.h"
 #include "driver/say.h"
 #include "fuse/cut.h"
@@ -62,6 +63,7 @@ LEAT_EXPORT leat_status_t leat_compile(const leat_graph_t *graph, const leat_com
   leat_map_options_t map_options = {
       .arch = &arch, .optim_level = options->optim_level, .inference = options->inference};
   LEAT_TRY(leat_compile_options_check(options));
+  leat_option_say_unused(options);
   LEAT_TRY(leat_arch_parse(options->arch, &arch));
   LEAT_TRY(leat_graph_fingerprint(graph, map_options.fingerprint));
   leat_graph_t *settled = NULL;

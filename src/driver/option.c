@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "arch/arch.h"
+#include "driver/say.h"
 #include "ir/suggest.h"
 
 const char *const leat_option_commands[] = {"compile", "run", "test", "measure-performance", "measure-sections"};
@@ -308,11 +309,8 @@ static leat_status_t refuse(const leat_option_t *option, const char *value) {
 }
 
 static void say_idle(const leat_option_t *option, const char *value, const leat_compile_options_t *options) {
-  leat_text_t text = {0};
-  leat_text_put(&text, "%s%s%s has no effect on native: %s", title_of(option).text, value == NULL ? "" : " ",
-                value == NULL ? "" : value, option->effect);
-  if (!text.failed) options->log(options->log_user, LEAT_LOG_WARNING, "samba", text.data);
-  leat_text_deinit(&text);
+  leat_say(options, LEAT_LOG_WARNING, "samba", "%s%s%s has no effect on native: %s", title_of(option).text,
+           value == NULL ? "" : " ", value == NULL ? "" : value, option->effect);
 }
 
 LEAT_EXPORT leat_status_t leat_compile_options_set(leat_compile_options_t *options, const char *name,
@@ -321,8 +319,7 @@ LEAT_EXPORT leat_status_t leat_compile_options_set(leat_compile_options_t *optio
   if (option == NULL) return unknown_option(name);
   LEAT_TRY(leat_option_check_value(option, value));
   if (option->state == LEAT_OPTION_LATER && !is_initial(option, value)) return refuse(option, value);
-  if (option->state == LEAT_OPTION_IDLE && options->log != NULL && !is_initial(option, value))
-    say_idle(option, value, options);
+  if (option->state == LEAT_OPTION_IDLE && !is_initial(option, value)) say_idle(option, value, options);
   set_field(option, value, options);
   return NULL;
 }
@@ -358,4 +355,13 @@ leat_status_t leat_option_refuse_later(const leat_compile_options_t *options) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i)
     if (rows[i].state == LEAT_OPTION_LATER && is_used(&rows[i], options, &initial)) return refuse(&rows[i], NULL);
   return NULL;
+}
+
+void leat_option_say_unused(const leat_compile_options_t *options) {
+  const leat_compile_options_t initial = leat_compile_options_default();
+  if (options->optim_level == 1) return;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) {
+    if (rows[i].group == FUSION && is_used(&rows[i], options, &initial))
+      leat_say(options, LEAT_LOG_WARNING, "samba", "%s has no effect without -o1", title_of(&rows[i]).text);
+  }
 }

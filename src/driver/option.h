@@ -75,5 +75,7 @@ const char *leat_option_suggest(const char *text, size_t length, uint32_t comman
 leat_status_t leat_option_check_value(const leat_option_t *option, const char *value) LEAT_MUST_USE;
 // LEAT_UNSUPPORTED where a field is set by an option whose state is LATER.
 leat_status_t leat_option_refuse_later(const leat_compile_options_t *options) LEAT_MUST_USE;
+// Warns of options for fusion rules where nothing is fused by rules.
+void leat_option_say_unused(const leat_compile_options_t *options);
 
 #endif

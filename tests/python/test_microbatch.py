@@ -57,6 +57,7 @@ def images(name):
     }
 
 
+@pytest.mark.shows("--microbatch-size")
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("size", [2, 4])
 def test_models(name, size, tmp_path):

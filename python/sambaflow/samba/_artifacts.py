@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import csv
+import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -58,10 +61,26 @@ class Job:
             program, self.path, given=self.given, inference=inference, metadata=metadata,
             report_dir=os.path.dirname(self.path), messages=self._messages,
         )  # fmt: skip
+        self._write_statistics()
         self._messages.say(INFO, "samba", f"PEF file {self.path} created")
         if verbose:
             seconds = time.perf_counter() - self._start
             self._messages.say(INFO, "samba", f"{os.path.getsize(self.path)} bytes, compiled in {seconds:.2f} s")
+
+
+    def _write_statistics(self) -> None:
+        """--compiled-stats-json: sections and memory as JSON; --resource-report-path: the table of sections."""
+        named = {option.dest: value for option, value in self.given.items()}
+        folder = os.path.dirname(self.path)
+        if "compiled_stats_json" in named:
+            with open(os.path.join(folder, "sections.csv"), encoding="utf-8", newline="") as file:
+                sections = list(csv.DictReader(file))
+            with open(os.path.join(folder, "memory.json"), encoding="utf-8") as file:
+                memory = json.load(file)
+            with open(named["compiled_stats_json"], "w", encoding="utf-8") as file:
+                json.dump({"pef_bytes": os.path.getsize(self.path), "sections": sections, "memory": memory}, file)
+        if "resource_report_path" in named:
+            shutil.copyfile(os.path.join(folder, "sections.csv"), named["resource_report_path"])
 
 
 @contextlib.contextmanager

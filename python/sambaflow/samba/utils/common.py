@@ -86,7 +86,7 @@ def _run(
         print("\n".join(map(str, compare_with_host(model, inputs, outputs, rtol, threshold))), flush=True)
         return
     shared = {
-        "batch_size": args.batch_size, "n_iterations": args.num_iterations, "json": args.json,
+        "batch_size": args.batch_size, "n_iterations": args.num_iterations, "json": args.json or args.bench_report_json,
         "min_duration": args.min_duration, "data_parallel": args.data_parallel, "reduce_on_rdu": args.reduce_on_rdu,
     }  # fmt: skip
     if args.command == "measure-sections":
@@ -94,7 +94,8 @@ def _run(
     else:
         measure_performance(
             model, inputs, n_chips=args.n_chips, inference=args.inference, run_graph_only=args.run_graph_only,
-            compiled_stats_json=args.compiled_stats_json, **shared,
+            compiled_stats_json=args.compiled_stats_json, min_throughput=args.min_throughput,
+            max_throughput=args.max_throughput, **shared,
         )  # fmt: skip
 
 
