@@ -20,16 +20,19 @@ from sambaflow._runtime import options as table  # noqa: E402
 
 HEAD = """# Options
 
-Options of programs, `app.py COMMAND [options]`; those of `compile` are options of `leat compile` too. This page is generated from
-`src/driver/option.def` by `tools/gen_options.py`; a test holds it against the table and checks that every test named here exists.
+Options of programs, `app.py COMMAND [options]`; those of `compile` are options of `leat compile` too. This page is
+generated from `src/driver/option.def` by `tools/gen_options.py`; a test holds it against the table and checks that
+every row has a test.
 
-Options stand before or after the command, as `--name value`, `--name=value`, `-b 4`, `-b=4` or `-b4`. A program may define an option anew; then it is the
-program's own. Every option is an attribute of what `parse_app_args` returns, for every command. *c* compile, *r* run, *t* test, *p* measure-performance,
-*s* measure-sections. Options in *italics* are in the help only with `--debug` or `dev_mode`.
+Options stand before or after the command, as `--name value`, `--name=value`, `-b 4`, `-b=4` or `-b4`. A program may
+define an option anew; then it is the program's own. Every option is an attribute of what `parse_app_args` returns, for
+every command. *c* compile, *r* run, *t* test, *p* measure-performance, *s* measure-sections. Options in *italics* are
+in the help only with `--debug` or `dev_mode`.
 
-An option that changes nothing on native is accepted with one `[warning samba]` line that gives the reason below. One whose effect is not built yet
-stops the command with "not yet available" unless it has its default.
+An option that changes nothing on native is accepted with one `[warning samba]` line that gives the reason below. One
+whose effect is not built yet stops the command with "not yet available" unless it has its default.
 """
+COLUMNS = ["option", "value", "default", "commands", "meaning", "effect on native", "shown by"]
 LETTERS = dict(zip(table.COMMANDS, "crtps", strict=True))
 
 
@@ -91,7 +94,7 @@ def page():
         groups[option.group].append(option)
     for group, rows in groups.items():
         lines += [f"## {group[0].upper()}{group[1:]}\n"]
-        lines += ["| option | value | default | commands | meaning | effect on native | shown by |", "|---|---|---|---|---|---|---|"]
+        lines += ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
         lines += [row(option, found) for option in rows] + [""]
     lines += ["## Together\n"]
     lines += [f"- `{pair['option']}` {pair['kind']} `{pair['other']}`: {pair['why']}." for pair in table.together()]
