@@ -43,11 +43,12 @@ typedef struct leat_cmd_s {
   uint32_t table_commands;  // takes the options of option.def under these commands, too; 0: none
   size_t given_offset;      // where they go: a leat_cmd_given_list_t
   uint32_t operand_count;   // arguments that are not options; exactly so many
+  bool operands_optional;   // or none at all
   size_t options_bytes;
   leat_status_t (*run)(const void *options, const char *const *operands);
 } leat_cmd_t;
 
-extern const leat_cmd_t leat_cmd_info, leat_cmd_run, leat_cmd_compile;
+extern const leat_cmd_t leat_cmd_info, leat_cmd_run, leat_cmd_compile, leat_cmd_opt;
 
 // Fills `options` (zeroed, cmd->options_bytes) and `operands` from the arguments after the subcommand's name.
 leat_status_t leat_cmd_parse(const leat_cmd_t *cmd, int argc, char **argv, void *options,

@@ -114,7 +114,7 @@ leat_status_t leat_cmd_parse(const leat_cmd_t *cmd, int argc, char **argv, void 
       LEAT_TRY(take_table_option(cmd, argc, argv, &i, options));
     }
   }
-  if (operands->count != cmd->operand_count)
+  if (operands->count != cmd->operand_count && !(operands->count == 0 && cmd->operands_optional))
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s takes %u file, not %u; usage: leat %s", cmd->name, cmd->operand_count,
               operands->count, cmd->usage);
   return NULL;

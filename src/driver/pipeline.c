@@ -2,10 +2,13 @@
 // Order of the passes, and what each is for. Every pass rebuilds: graph in, graph out.
 #include "driver/pipeline.h"
 
+#include <stdio.h>
+
 #include "driver/fusion.h"
 #include "driver/say.h"
 #include "fuse/settle.h"
 #include "grad/grad.h"
+#include "ir/rebuild.h"
 #include "lower/lower.h"
 #include "opt/opt.h"
 #include "opt/precision.h"
@@ -20,6 +23,7 @@ typedef struct pass_s {
   run_t run;
   when_t when;
   bool optional;  // may be named in options->disable
+  const char *purpose;
 } pass_t;
 
 static leat_status_t lower_for_grad(const leat_graph_t *from, const leat_compile_options_t *options,
@@ -85,19 +89,21 @@ PLAIN(dce, leat_opt_dce)
 PLAIN(settle, leat_settle)
 
 static const pass_t passes[] = {
-    {"group", leat_fusion_group, COMPILING, false},  // which ops are fused
-    {"precision", precision, COMPILING, false},      // what is stored as bf16
-    {"pool-first", pool_first, COMPILING, true},     // relus visit pooled elements only
-    {"lower", lower_for_grad, TRAINING, false},      // rows that bring their own gradient stay
-    {"grad", grad, TRAINING, false},                 // reverse mode, gradient norm, optimizers
-    {"lower-rest", lower_rest, ALWAYS, false},       // nothing traced is left
-    {"fold", fold, ALWAYS, true},
-    {"cse", cse, ALWAYS, true},
-    {"dce", dce, ALWAYS, true},
-    {"settle", settle, COMPILING, false},  // copies where strides cannot express a view
+    {"group", leat_fusion_group, COMPILING, false, "which ops are fused"},
+    {"precision", precision, COMPILING, false, "what is stored as bf16"},
+    {"pool-first", pool_first, COMPILING, true, "relus visit pooled elements only"},
+    {"lower", lower_for_grad, TRAINING, false, "traced ops become primitives; rows that bring their own gradient stay"},
+    {"grad", grad, TRAINING, false, "reverse mode, gradient norm, optimizers"},
+    {"lower-rest", lower_rest, ALWAYS, false, "nothing traced is left"},
+    {"fold", fold, ALWAYS, true, "constants and identities"},
+    {"cse", cse, ALWAYS, true, "what is computed twice in a group is computed once"},
+    {"dce", dce, ALWAYS, true, "what no output needs goes"},
+    {"settle", settle, COMPILING, false, "copies where strides cannot express a view"},
 };
 
-uint32_t leat_pipeline_steps(void) { return sizeof passes / sizeof *passes + 3; }
+enum { PASS_COUNT = sizeof passes / sizeof *passes };
+
+uint32_t leat_pipeline_steps(void) { return PASS_COUNT + 3; }
 
 static bool is_listed(const char *list, const char *name) {
   size_t length = strlen(name);
@@ -112,7 +118,7 @@ static leat_status_t check_disable(const char *list) {
   for (const char *at = list; at != NULL && *at != '\0'; at += accepted + (at[accepted] == ',')) {
     accepted = strcspn(at, ",");
     bool known = false;
-    for (size_t i = 0; i < sizeof passes / sizeof passes[0]; ++i) {
+    for (size_t i = 0; i < PASS_COUNT; ++i) {
       known |= passes[i].optional && strlen(passes[i].name) == accepted && strncmp(passes[i].name, at, accepted) == 0;
     }
     if (!known) {
@@ -150,25 +156,100 @@ static leat_status_t run_pass(const pass_t *pass, const leat_compile_options_t *
   return status;
 }
 
+// A graph on its way through passes. Graphs in between are destroyed; `from` is the caller's.
+typedef struct walk_s {
+  const leat_graph_t *from, *graph;
+  const leat_compile_options_t *options;
+} walk_t;
+
+static leat_status_t step(walk_t *walk, const pass_t *pass) {
+  leat_graph_t *next = NULL;
+  LEAT_TRY(run_pass(pass, walk->options, walk->graph, &next));
+  if (walk->graph != walk->from) leat_graph_destroy((leat_graph_t *)walk->graph);
+  walk->graph = next;
+  return NULL;
+}
+
+static leat_status_t end_walk(walk_t *walk, leat_status_t status, leat_graph_t **out_graph) {
+  if (status == NULL && walk->graph == walk->from)
+    status = leat_rebuild(walk->from, leat_rebuild_copy, NULL, out_graph);
+  if (walk->graph == walk->from) return status;
+  if (status == NULL)
+    *out_graph = (leat_graph_t *)walk->graph;
+  else
+    leat_graph_destroy((leat_graph_t *)walk->graph);
+  return status;
+}
+
+static leat_status_t compile_step(walk_t *walk, const pass_t *pass, bool compiling) {
+  if (!compiling) return step(walk, pass);
+  const uint32_t before = walk->graph->ops.count;
+  leat_say_step(walk->options, (uint32_t)(pass - passes), leat_pipeline_steps(), pass->name);
+  LEAT_TRY(step(walk, pass));
+  leat_say(walk->options, LEAT_LOG_DEBUG, "mac", "pass %s: %u ops, then %u", pass->name, before,
+           walk->graph->ops.count);
+  return NULL;
+}
+
 leat_status_t leat_pipeline_run(const leat_graph_t *from, const leat_compile_options_t *options, bool compiling,
                                 leat_graph_t **out_graph) {
   LEAT_TRY(check_disable(options->disable));
   LEAT_TRY(leat_graph_verify(from));
-  bool trains = leat_pipeline_trains(from, options);
-  const leat_graph_t *graph = from;
-  for (size_t i = 0; i < sizeof passes / sizeof passes[0]; ++i) {
-    if (!applies(&passes[i], trains, compiling, options)) continue;
-    leat_graph_t *next = NULL;
-    if (compiling) leat_say_step(options, (uint32_t)i, leat_pipeline_steps(), passes[i].name);
-    leat_status_t status = run_pass(&passes[i], options, graph, &next);
-    if (compiling && status == NULL) {
-      leat_say(options, LEAT_LOG_DEBUG, "mac", "pass %s: %u ops, then %u", passes[i].name, graph->ops.count,
-               next->ops.count);
-    }
-    if (graph != from) leat_graph_destroy((leat_graph_t *)graph);
-    if (status != NULL) return status;
-    graph = next;
+  const bool trains = leat_pipeline_trains(from, options);
+  walk_t walk = {from, from, options};
+  leat_status_t status = NULL;
+  for (size_t i = 0; i < PASS_COUNT && status == NULL; ++i) {
+    if (applies(&passes[i], trains, compiling, options)) status = compile_step(&walk, &passes[i], compiling);
   }
-  *out_graph = (leat_graph_t *)graph;
+  return end_walk(&walk, status, out_graph);
+}
+
+// --- passes by name --------------------------------------------------------------------------------------------
+
+static leat_status_t find_pass(const char *name, size_t length, const pass_t **out_pass) {
+  for (size_t i = 0; i < PASS_COUNT; ++i) {
+    *out_pass = &passes[i];
+    if (strlen(passes[i].name) == length && memcmp(passes[i].name, name, length) == 0) return NULL;
+  }
+  char known[256] = "";
+  for (size_t i = 0, at = 0; i < PASS_COUNT && at < sizeof known; ++i)
+    at += (size_t)snprintf(known + at, sizeof known - at, "%s%s", i > 0 ? ", " : "", passes[i].name);
+  LEAT_FAIL(LEAT_INVALID_ARGUMENT, "no pass '%.*s'; there are %s", (int)length, name, known);
+}
+
+static leat_status_t watched_step(walk_t *walk, const pass_t *pass, leat_pipeline_watch_t watch, void *context) {
+  LEAT_TRY(step(walk, pass));
+  return watch == NULL ? NULL : watch(context, pass->name, walk->graph);
+}
+
+static leat_status_t run_listed(walk_t *walk, const char *names, leat_pipeline_watch_t watch, void *context) {
+  while (*names != '\0') {
+    const size_t length = strcspn(names, ",");
+    const pass_t *pass;
+    LEAT_TRY(find_pass(names, length, &pass));
+    LEAT_TRY(watched_step(walk, pass, watch, context));
+    names += length + (names[length] == ',');
+  }
   return NULL;
+}
+
+leat_status_t leat_pipeline_run_named(const leat_graph_t *from, const char *names,
+                                      const leat_compile_options_t *options, leat_pipeline_watch_t watch, void *context,
+                                      leat_graph_t **out_graph) {
+  LEAT_TRY(check_disable(options->disable));
+  LEAT_TRY(leat_graph_verify(from));
+  walk_t walk = {from, from, options};
+  if (names != NULL) return end_walk(&walk, run_listed(&walk, names, watch, context), out_graph);
+  const bool trains = leat_pipeline_trains(from, options);
+  leat_status_t status = NULL;
+  for (size_t i = 0; i < PASS_COUNT && status == NULL; ++i) {
+    if (applies(&passes[i], trains, true, options)) status = watched_step(&walk, &passes[i], watch, context);
+  }
+  return end_walk(&walk, status, out_graph);
+}
+
+const char *leat_pipeline_pass(size_t index, const char **out_purpose) {
+  if (index >= PASS_COUNT) return NULL;
+  *out_purpose = passes[index].purpose;
+  return passes[index].name;
 }

@@ -13,6 +13,15 @@ uint32_t leat_pipeline_steps(void);
 // `from` is not changed. Passes named in options->disable are left out where leaving them out is legal.
 leat_status_t leat_pipeline_run(const leat_graph_t *from, const leat_compile_options_t *options, bool compiling,
                                 leat_graph_t **out_graph) LEAT_MUST_USE;
+// Shown the graph that a pass made.
+typedef leat_status_t (*leat_pipeline_watch_t)(void *context, const char *pass, const leat_graph_t *graph);
+// Runs the passes that `names` lists, separated by commas, in that order and each as often as it is named; NULL: those
+// of a compile. LEAT_INVALID_ARGUMENT lists the passes there are.
+leat_status_t leat_pipeline_run_named(const leat_graph_t *from, const char *names,
+                                      const leat_compile_options_t *options, leat_pipeline_watch_t watch, void *context,
+                                      leat_graph_t **out_graph) LEAT_MUST_USE;
+// Name of pass `index` in the order of a compile, and what it is for; NULL beyond the last.
+const char *leat_pipeline_pass(size_t index, const char **out_purpose);
 // True if the graph asks for gradients: it has optimizers, or a symbol that requires one and a seeded output.
 bool leat_pipeline_trains(const leat_graph_t *graph, const leat_compile_options_t *options);
 

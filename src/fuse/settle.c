@@ -165,10 +165,11 @@ static leat_status_t visit_compute(leat_rebuild_t *r, leat_op_id_t id) {
   return mark(r->user, first, op->result_count, prepare);
 }
 
-// Kinds that engines compute in f32, f64 and i64 only.
-static bool wants_full_width(uint32_t kind) {
-  return kind == LEAT_PRIM_CONV || kind == LEAT_PRIM_CONV_WGRAD || kind == LEAT_PRIM_POOL ||
-         kind == LEAT_PRIM_POOL_GRAD || kind == LEAT_PRIM_SCAN;
+// Ops that engines compute in f32, f64 and i64 only. A scatter that sets computes nothing.
+static bool wants_full_width(const leat_graph_t *g, const leat_op_t *op) {
+  if (op->kind == LEAT_PRIM_SCATTER) return strcmp(leat_op_string(g, op, LEAT_ATTR_FN, ""), "set") != 0;
+  return op->kind == LEAT_PRIM_CONV || op->kind == LEAT_PRIM_CONV_WGRAD || op->kind == LEAT_PRIM_POOL ||
+         op->kind == LEAT_PRIM_POOL_GRAD || op->kind == LEAT_PRIM_SCAN;
 }
 
 static bool is_narrow(uint32_t dtype) { return dtype == LEAT_BF16 || dtype == LEAT_F16; }
@@ -178,9 +179,15 @@ static leat_status_t visit_widened(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   leat_value_t result = *leat_graph_value(r->from, op->result_first);
   leat_dtype_t narrow = (leat_dtype_t)result.dtype;
-  leat_value_id_t inputs[2];
-  assert(op->input_count <= 2 && op->result_count == 1);
-  for (uint32_t i = 0; i < op->input_count; ++i) inputs[i] = leat_b_cast(&r->b, leat_rebuild_input(r, op, i), LEAT_F32);
+  leat_value_id_t inputs[3];
+  assert(op->input_count <= 3 && op->result_count == 1);
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    inputs[i] = leat_rebuild_input(r, op, i);
+    if (is_narrow(leat_graph_value(r->b.graph, inputs[i])->dtype))
+      inputs[i] = leat_b_cast(&r->b, inputs[i], LEAT_F32);
+    else if (is_splat(r->b.graph, inputs[i]) || is_iota(r->b.graph, inputs[i]))
+      inputs[i] = copy_of(r, inputs[i], true);
+  }
   result.dtype = LEAT_F32;
   leat_value_id_t wide = leat_b_op(&r->b, op->kind, inputs, op->input_count, &r->from->attrs.data[op->attr_first],
                                    op->attr_count, &result);
@@ -217,7 +224,7 @@ static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   if (leat_kind_is_view(kind)) return visit_view(r, id);
   const leat_op_t *op = leat_graph_op(r->from, id);
   bool narrow = is_narrow(leat_graph_value(r->from, op->result_first)->dtype);
-  return narrow && wants_full_width(kind) ? visit_widened(r, id) : visit_compute(r, id);
+  return narrow && wants_full_width(r->from, op) ? visit_widened(r, id) : visit_compute(r, id);
 }
 
 leat_status_t leat_settle(const leat_graph_t *from, leat_graph_t **out_graph) {

@@ -10,7 +10,7 @@
 //   - every view resolves to an access (access.h);
 //   - splat constants and iotas are read by maps only, directly;
 //   - every store reads the whole of a computing op's result, computed in a section that runs with the store;
-//   - convolutions, pooling and scans of bf16 and f16 run on f32 copies;
+//   - convolutions, pooling, scans and adding scatters of bf16 and f16 run on f32 copies;
 //   - forward ops whose inputs are all parameters, unchanging buffers or constants have type PREPARE.
 // keeps: order, groups, origins, values of all stores. worst case: linear in ops.
 leat_status_t leat_settle(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;

@@ -168,3 +168,40 @@ def test_help_teaches(folder, command):
 
 def test_version(folder):
     assert leat(folder, "--version").startswith("leat 0.")
+
+
+def test_opt_runs_the_named_passes(folder):
+    listed = leat(folder, "opt", "--list")
+    passes = [line.split()[0] for line in listed.splitlines()]
+    assert passes.index("lower") < passes.index("grad") < passes.index("dce")
+    lowered = leat(folder, "opt", "net.graph", "--passes", "lower-rest,fold,dce", "--verify=each")
+    assert lowered.startswith("leat.graph 1\n") and "linear(" not in lowered and "prim.contract" in lowered
+    again = folder / "lowered.graph"
+    again.write_text(lowered)
+    assert leat(folder, "opt", again, "--passes", "dce") == lowered  # nothing is left to remove, printing is canonical
+
+
+def test_opt_dumps_every_pass_of_a_compile(folder):
+    dumped = leat(folder, "opt", "net.graph", "--dump", "--disable", "cse")
+    seen = [line.split()[2].rstrip(":") for line in dumped.splitlines() if line.startswith("# after")]
+    assert seen[-1] == "settle" and "grad" in seen and "cse" not in seen
+    rounded = leat(folder, "opt", "net.graph", "--passes", "precision", "--graphamp-preset", "mp1")
+    assert rounded.count(": bf16[") == 2
+    leat(folder, "opt", "net.graph", "--passes", "lower,grad", "--output", "grad.graph")
+    assert "net__fc__weight__grad" in (folder / "grad.graph").read_text()
+
+
+def test_opt_refusals(folder):
+    assert "lower-rest" in leat(folder, "opt", "net.graph", "--passes", "lowe", code=1)
+    assert "each or end" in leat(folder, "opt", "net.graph", "--verify", "never", code=1)
+    assert "needs a file" in leat(folder, "opt", code=1)
+
+
+def test_info_draws_and_tabulates(folder):
+    leat(folder, "info", "train.pef", "--graph", "train.svg")
+    assert (folder / "train.svg").read_text().startswith("<svg ")
+    rows = leat(folder, "info", "train.pef", "--sections").splitlines()
+    sections = json.loads(leat(folder, "info", "train.pef", "--json"))["sections"]
+    assert len(rows) == len(sections) + 1 and rows[0].startswith("section,type,name,why,")
+    assert len(leat(folder, "info", "train.pef", "--why").splitlines()) >= len(sections)
+    assert ".svg or a .dot" in leat(folder, "info", "train.pef", "--graph", "train.png", code=1)

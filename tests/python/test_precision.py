@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mixed precision presets: near PyTorch in fp32 by the rounding of bf16, in every mode, with a report of what changed."""
+
+import copy
+import json
+
+import pytest
+import torch
+from language_models import Gpt2, Llama
+from models import MODELS
+from sambaflow import samba
+from sambaflow.samba import utils
+
+pytest.importorskip("sambaflow._leat")
+
+BATCH, STEPS = 4, 4
+# bf16 has 8 bits: a value is off by 2^-9 at most when rounded once. Errors of a few layers add up in the loss, and
+# where roundings change the winner of a pooling window, its gradient goes elsewhere.
+LOSS = {"mp0": 1e-5, "mp1": 2e-2, "mp4": 6e-2}
+GRADIENT = {"mp0": 1e-4, "mp1": 8e-2, "mp4": 1.2e-1}
+
+
+def language():
+    generator = torch.Generator().manual_seed(5)
+    return {name: torch.randint(64, (BATCH, 16), generator=generator) for name in ("tokens", "targets")}
+
+
+def images(name):
+    generator = torch.Generator().manual_seed(5)
+    shape = MODELS[name][1]
+    label = torch.randint(10, (BATCH,), generator=generator)
+    return {"image": torch.randn(BATCH, *shape, generator=generator), "label": label}
+
+
+PROGRAMS = {
+    **{name: (MODELS[name][0], lambda name=name: images(name)) for name in MODELS},
+    "gpt2": (Gpt2, language),
+    "llama": (Llama, language),
+}
+
+
+def tensors_of(inputs):
+    return tuple(samba.from_torch_tensor(value, name=name, batch_dim=0) for name, value in inputs.items())
+
+
+def train(model, inputs, folder, **config):
+    """Losses of some steps, the first gradients by name, and the folder of the reports."""
+    model = copy.deepcopy(model)
+    samba.from_torch_model_(model)
+    optimizer = samba.optim.SGD(model.parameters(), lr=0.05)
+    settings = {"output_folder": str(folder), "pef_name": "p", **config}
+    pef = samba.session.compile(model, tensors_of(inputs), optimizer, config_dict=settings)
+    outputs = utils.trace_graph(model, tensors_of(inputs), optimizer, pef=pef)
+    losses, gradients = [], {}
+    for _ in range(STEPS):
+        loss = samba.session.run(input_tensors=tensors_of(inputs), output_tensors=outputs)[0]
+        losses.append(samba.to_torch(loss).float().mean().item())
+        gradients = gradients or {n: samba.to_torch(p.sn_grad).clone() for n, p in model.named_parameters()}
+    return losses, gradients, folder / "p"
+
+
+def reference(model, inputs):
+    model = copy.deepcopy(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    losses, gradients = [], {}
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        loss = model(*inputs.values())[0].mean()
+        loss.backward()
+        gradients = gradients or {n: p.grad.clone() for n, p in model.named_parameters()}
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, gradients
+
+
+@pytest.mark.parametrize("preset", ["mp0", "mp1", "mp4"])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_presets_stay_near_fp32(name, preset, tmp_path):
+    make, make_inputs = PROGRAMS[name]
+    torch.manual_seed(7)
+    model, inputs = make(), make_inputs()
+    level = {"mp0": "o3", "mp1": "o1", "mp4": "o3"}[preset]
+    losses, gradients, _ = train(model, inputs, tmp_path, graphamp_preset=preset, optim_level=level)
+    expected_losses, expected = reference(model, inputs)
+    for found, wanted in zip(losses, expected_losses, strict=True):
+        assert abs(found - wanted) <= LOSS[preset] * max(1.0, abs(wanted))
+    for key, gradient in gradients.items():
+        error = (gradient - expected[key]).norm() / expected[key].norm().clamp_min(1e-3)
+        assert error <= GRADIENT[preset], (key, float(error))
+
+
+@pytest.mark.parametrize("preset", ["mp1", "mp4"])
+def test_modes_round_alike(preset, tmp_path):
+    """What is rounded is decided before sections are cut: all modes train to nearly the same losses."""
+    torch.manual_seed(7)
+    model, inputs = Gpt2(), language()
+    runs = [
+        train(model, inputs, tmp_path, graphamp_preset=preset, optim_level=level)[0] for level in ("o0", "o1", "o3")
+    ]
+    for losses in runs[1:]:
+        torch.testing.assert_close(torch.tensor(losses), torch.tensor(runs[0]), rtol=2e-3, atol=2e-3)
+
+
+def test_presets_change_what_they_say(tmp_path):
+    torch.manual_seed(7)
+    model, inputs = Gpt2(), language()
+    losses = {p: train(model, inputs, tmp_path, graphamp_preset=p)[0] for p in ("mp0", "mp1", "mp4")}
+    assert losses["mp0"] != losses["mp1"] != losses["mp4"]
+    _, _, folder = train(model, inputs, tmp_path, graphamp_preset="mp1")
+    entries = json.loads((folder / "precision.json").read_text())
+    assert {entry["op"] for entry in entries} <= {"linear", "matmul", "addmm", "bmm", "scaled_dot_product_attention"}
+    assert all(entry["from"] == "f32" and entry["to"] == "bf16" and ".py:" in entry["source"] for entry in entries)
+
+
+def test_bf16_values_between_sections_take_half_the_memory(tmp_path):
+    torch.manual_seed(7)
+    model, inputs = Llama(), language()
+    arena = {}
+    for preset in ("mp0", "mp4"):
+        _, _, folder = train(model, inputs, tmp_path, graphamp_preset=preset, optim_level="o0")
+        arena[preset] = json.loads((folder / "memory.json").read_text())["arena_bytes"]
+    assert arena["mp4"] < 0.8 * arena["mp0"], arena
