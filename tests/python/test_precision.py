@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mixed precision presets: near PyTorch in fp32 by the rounding of bf16, in every mode, with a report of what changed."""
+"""Mixed precision presets: near fp32 by the rounding of bf16, in every mode, with a report of what changed."""
 
 import copy
 import json
