@@ -47,8 +47,8 @@ static unsigned look_at(const leat_rt_stage_t *stage, uint32_t index, const leat
   for (;;) {
     int64_t offset = 0;
     for (uint32_t d = 0; d < last; d++) offset += position[d] * operand->strides[d];
-    seen |= look_at_run(stage->kern, operand, base + offset * operand->element_bytes, operand->strides[last],
-                        extent[last]);
+    seen |=
+        look_at_run(stage->kern, operand, base + offset * operand->element_bytes, operand->strides[last], extent[last]);
     uint32_t d = last;
     while (d > 0 && ++position[d - 1] == extent[d - 1]) position[--d] = 0;
     if (d == 0) return seen;

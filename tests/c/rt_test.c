@@ -151,11 +151,77 @@ static void test_errors(void **state) {
   leat_program_destroy(program);
 }
 
+// Section by section (PREPARE, then FWD) is a run; FWD alone prepares what is stale.
+static void test_single_sections(void **state) {
+  (void)state;
+  pef_demo_t demo = {.rows = 33, .in = 40, .out = 90, .tile_rows_max = 16, .n_block = 48};
+  tensors_t t = make_tensors(&demo);
+  run_demo(&demo, NULL, 1, &t);
+  for (uint32_t first = 0; first < 2; first++) {
+    leat_program_t *program = load_demo(&demo, NULL, 2);
+    assert_int_equal(leat_program_section_count(program), 2);
+    float *y = malloc(sizeof(float) * 33 * 90);
+    ok(leat_program_write(program, PEF_DEMO_W, t.w, 40 * 90 * 4));
+    ok(leat_program_write(program, PEF_DEMO_B, t.b, 90 * 4));
+    ok(leat_program_write(program, PEF_DEMO_X, t.x, 33 * 40 * 4));
+    for (uint32_t section = first; section < 2; section++) ok(leat_program_run_section(program, section));
+    ok(leat_program_read(program, PEF_DEMO_Y, y, 33 * 90 * 4));
+    assert_memory_equal(y, t.y, 33 * 90 * 4);
+    expect_error(leat_program_run_section(program, 2), LEAT_INVALID_ARGUMENT, "the program has 2");
+    leat_program_destroy(program);
+    free(y);
+  }
+  free_tensors(&t);
+}
+
+static void check_faults(leat_program_t *program, const char *nan, const char *infinity) {
+  leat_fault_t faults[2];
+  ok(leat_program_find_faults(program, LEAT_SECTIONS_FWD, faults));
+  const char *const wanted[2] = {nan, infinity};
+  for (int i = 0; i < 2; i++) {
+    if (wanted[i] == NULL) {
+      assert_null(faults[i].origin);
+    } else {
+      assert_non_null(faults[i].origin);
+      assert_string_equal(faults[i].origin, wanted[i]);
+    }
+  }
+}
+
+static void test_faults(void **state) {
+  (void)state;
+  for (int64_t block = 0; block <= 16; block += 16) {
+    pef_demo_t demo = {.rows = 4, .in = 8, .out = 20, .tile_rows_max = 2, .n_block = block};
+    tensors_t t = make_tensors(&demo);
+    leat_program_t *program = load_demo(&demo, NULL, 2);
+    ok(leat_program_write(program, PEF_DEMO_W, t.w, 8 * 20 * 4));
+    ok(leat_program_write(program, PEF_DEMO_B, t.b, 20 * 4));
+    ok(leat_program_bind(program, PEF_DEMO_X, t.x, 4 * 8 * 4));
+    ok(leat_program_bind(program, PEF_DEMO_Y, t.y, 4 * 20 * 4));
+    check_faults(program, NULL, NULL);
+    assert_true(t.y[25] == expected(&demo, &t, 1, 5));
+    for (int k = 0; k < 8; k++) t.x[3 * 8 + k] = 3e38f;  // the last row overflows
+    for (int k = 0; k < 8; k++) t.w[k * 20] = 2.0f;
+    ok(leat_program_write(program, PEF_DEMO_W, t.w, 8 * 20 * 4));
+    check_faults(program, NULL, "demo linear");
+    t.b[0] = -INFINITY;  // inf - inf
+    ok(leat_program_write(program, PEF_DEMO_B, t.b, 20 * 4));
+    check_faults(program, "demo relu", "demo linear");
+    t.x[0] = NAN;  // given, so nobody made it
+    for (int k = 0; k < 8; k++) t.x[3 * 8 + k] = 1.0f;
+    check_faults(program, NULL, NULL);
+    expect_error(leat_program_find_faults(program, LEAT_SECTIONS_OPT, (leat_fault_t[2]){{0}}), LEAT_INVALID_ARGUMENT,
+                 "none of the section types");
+    leat_program_destroy(program);
+    free_tensors(&t);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_demo_bits),
-      cmocka_unit_test(test_prepare_follows_write),
-      cmocka_unit_test(test_errors),
+      cmocka_unit_test(test_demo_bits), cmocka_unit_test(test_prepare_follows_write),
+      cmocka_unit_test(test_errors),    cmocka_unit_test(test_single_sections),
+      cmocka_unit_test(test_faults),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
