@@ -18,7 +18,7 @@ typedef struct leat_load_options_s {
   uint32_t struct_bytes;  // sizeof(leat_load_options_t)
   uint32_t thread_count;  // 0: what affinity mask and cgroup quota allow
   const char *isa;        // "portable", "avx2", "avx512" caps the kernels; NULL: what the CPU has
-  uint32_t profile;       // 1: time every section
+  uint32_t profile;       // 1: time every section and stage
 } leat_load_options_t;
 
 leat_load_options_t leat_load_options_default(void);

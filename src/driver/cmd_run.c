@@ -28,7 +28,7 @@ static const leat_cmd_option_t option_table[] = {
     {"--threads", "N", "use so many threads (LEAT_NUM_THREADS, OMP_NUM_THREADS, what the machine allows)",
      LEAT_CMD_COUNT, offsetof(run_options_t, threads)},
     {"--isa", "LEVEL", "use no more than portable, avx2 or avx512", LEAT_CMD_TEXT, offsetof(run_options_t, isa)},
-    {"--profile", NULL, "time every section", LEAT_CMD_FLAG, offsetof(run_options_t, profile)},
+    {"--profile", NULL, "time every section and stage", LEAT_CMD_FLAG, offsetof(run_options_t, profile)},
     {"--json", NULL, "report as one JSON object", LEAT_CMD_FLAG, offsetof(run_options_t, json)},
 };
 

@@ -18,12 +18,40 @@ typedef struct exec_job_s {
   uint32_t workers;
 } exec_job_t;
 
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void run_stages(const leat_program_t *program, const leat_rt_body_t *body, const leat_rt_tile_t *tile) {
+  for (uint32_t s = 0; s < body->stage_count; s++) {
+    const leat_rt_stage_t *stage = &body->stages[s];
+    if (leat_rt_stage_enabled(program, stage)) stage->kind->run(stage, tile);
+  }
+}
+
+// Adds the time of every stage to `seconds`, a table of this thread's own.
+static void run_stages_timed(const leat_program_t *program, const leat_rt_body_t *body, const leat_rt_tile_t *tile,
+                             double *seconds) {
+  double before = now();
+  for (uint32_t s = 0; s < body->stage_count; s++) {
+    const leat_rt_stage_t *stage = &body->stages[s];
+    if (leat_rt_stage_enabled(program, stage)) stage->kind->run(stage, tile);
+    double after = now();
+    seconds[s] += after - before;
+    before = after;
+  }
+}
+
 static void run_tile(const leat_program_t *program, const leat_rt_call_t *call, int64_t index, uint32_t worker) {
   const leat_rt_body_t *body = call->body;
   leat_rt_tile_t tile = leat_rt_tile_of(program, call, index, worker);
-  for (uint32_t s = 0; s < body->stage_count; s++) {
-    const leat_rt_stage_t *stage = &body->stages[s];
-    if (leat_rt_stage_enabled(program, stage)) stage->kind->run(stage, &tile);
+  if (program->profile == NULL) {
+    run_stages(program, body, &tile);
+  } else {
+    leat_rt_profile_t *profile = &program->profile[call - program->calls];
+    run_stages_timed(program, body, &tile, profile->stage_seconds + worker * body->stage_count);
   }
 }
 
@@ -92,12 +120,6 @@ static void run_job(exec_job_t *job) {
   }
   job->workers = leat_rt_threads_count(program->pool);
   leat_rt_threads_run(program->pool, run_worker, job);
-}
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 // One job a call, so that its time is its own.

@@ -156,13 +156,34 @@ static leat_status_t read_options(leat_program_t *program, const leat_load_optio
   return NULL;
 }
 
-LEAT_EXPORT leat_status_t leat_program_set_profile(leat_program_t *program, uint32_t on) {
+// Room for the times of every call, and of its stages on every thread.
+static leat_rt_profile_t *profile_table(leat_program_t *program) {
   const uint32_t count = program->pef->call_count;
+  leat_rt_profile_t *times = table(program, count, sizeof *times);
+  for (uint32_t c = 0; c < count && times != NULL; c++) {
+    size_t stages = (size_t)program->calls[c].body->stage_count * program->thread_count;
+    times[c].stage_seconds = table(program, stages, sizeof *times->stage_seconds);
+    if (times[c].stage_seconds == NULL) return NULL;
+  }
+  return times;
+}
+
+static void clear_profile(leat_program_t *program) {
+  for (uint32_t c = 0; c < program->pef->call_count; c++) {
+    leat_rt_profile_t *time = &program->times[c];
+    size_t stages = (size_t)program->calls[c].body->stage_count * program->thread_count;
+    time->runs = 0;
+    time->seconds = 0;
+    memset(time->stage_seconds, 0, stages * sizeof *time->stage_seconds);
+  }
+}
+
+LEAT_EXPORT leat_status_t leat_program_set_profile(leat_program_t *program, uint32_t on) {
   program->profile = NULL;
   if (on == 0) return NULL;
-  if (program->times == NULL) program->times = table(program, count, sizeof *program->times);
+  if (program->times == NULL) program->times = profile_table(program);
   if (program->times == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the profile");
-  memset(program->times, 0, count * sizeof *program->times);
+  clear_profile(program);
   program->profile = program->times;
   return NULL;
 }

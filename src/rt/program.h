@@ -30,6 +30,7 @@ typedef struct leat_rt_call_s {
 typedef struct leat_rt_profile_s {
   uint64_t runs;
   double seconds;
+  double *stage_seconds;  // [thread][stage of the body]
 } leat_rt_profile_t;
 
 typedef struct leat_rt_symbol_s {

@@ -13,6 +13,22 @@ static void put_field(leat_text_t *text, const char *name, double value) {
   leat_text_put_double(text, value);
 }
 
+// The time of each stage, of all threads together.
+static void put_stages(const leat_program_t *program, uint32_t index, leat_text_t *text) {
+  const leat_rt_body_t *body = program->calls[index].body;
+  leat_text_put(text, ",\"stage_times\":[");
+  for (uint32_t s = 0; s < body->stage_count; s++) {
+    double seconds = 0;
+    for (uint32_t t = 0; t < program->thread_count; t++)
+      seconds += program->profile[index].stage_seconds[t * body->stage_count + s];
+    leat_text_put(text, "%s{\"kind\":\"%s\",\"origin\":", s > 0 ? "," : "", body->stages[s].kind->name);
+    leat_text_put_json_string(text, body->stages[s].origin);
+    put_field(text, "thread_seconds", seconds);
+    leat_text_put(text, "}");
+  }
+  leat_text_put(text, "]");
+}
+
 static void put_section(const leat_program_t *program, uint32_t index, leat_text_t *text) {
   const pef_call_t *call = &program->pef->calls[index];
   const leat_rt_body_t *body = program->calls[index].body;
@@ -27,6 +43,7 @@ static void put_section(const leat_program_t *program, uint32_t index, leat_text
   if (program->profile != NULL) {
     leat_text_put(text, ",\"runs\":%llu", (unsigned long long)program->profile[index].runs);
     put_field(text, "seconds", program->profile[index].seconds);
+    put_stages(program, index, text);
   }
   leat_text_put(text, "}");
 }
