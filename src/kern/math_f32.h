@@ -20,6 +20,7 @@ VEC_INLINE vf32_t vf32_copysign(vf32_t x, vf32_t sign) {
 #define VF32_POLY(x, ...) vf32_poly(x, (const float[]){__VA_ARGS__}, sizeof((float[]){__VA_ARGS__}) / sizeof(float))
 VEC_INLINE vf32_t vf32_poly(vf32_t x, const float *c, size_t n) {
   vf32_t r = vf32_splat(c[n - 1]);
+#pragma GCC unroll 16  // coefficients become operands: without it they are loaded and branched over one by one
   for (size_t i = n - 1; i-- > 0;) r = vf32_fma(r, x, vf32_splat(c[i]));
   return r;
 }

@@ -19,6 +19,7 @@ VEC_INLINE vf64_t vf64_copysign(vf64_t x, vf64_t sign) {
 #define VF64_POLY(x, ...) vf64_poly(x, (const double[]){__VA_ARGS__}, sizeof((double[]){__VA_ARGS__}) / sizeof(double))
 VEC_INLINE vf64_t vf64_poly(vf64_t x, const double *c, size_t n) {
   vf64_t r = vf64_splat(c[n - 1]);
+#pragma GCC unroll 16  // coefficients become operands: without it they are loaded and branched over one by one
   for (size_t i = n - 1; i-- > 0;) r = r * x + c[i];
   return r;
 }
