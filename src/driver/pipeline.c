@@ -6,6 +6,7 @@
 
 #include "driver/fusion.h"
 #include "driver/say.h"
+#include "fuse/merge.h"
 #include "fuse/settle.h"
 #include "grad/grad.h"
 #include "ir/rebuild.h"
@@ -86,6 +87,7 @@ PLAIN(pool_first, leat_opt_pool_first)
 PLAIN(fold, leat_opt_fold)
 PLAIN(cse, leat_opt_cse)
 PLAIN(dce, leat_opt_dce)
+PLAIN(merge, leat_merge_dims)
 PLAIN(settle, leat_settle)
 
 static const pass_t passes[] = {
@@ -98,6 +100,7 @@ static const pass_t passes[] = {
     {"fold", fold, ALWAYS, true, "constants and identities"},
     {"cse", cse, ALWAYS, true, "what is computed twice in a group is computed once"},
     {"dce", dce, ALWAYS, true, "what no output needs goes"},
+    {"merge", merge, COMPILING, true, "elementwise ops get the rows of the products beside them"},
     {"settle", settle, COMPILING, false, "copies where strides cannot express a view"},
 };
 
@@ -122,7 +125,7 @@ static leat_status_t check_disable(const char *list) {
       known |= passes[i].optional && strlen(passes[i].name) == accepted && strncmp(passes[i].name, at, accepted) == 0;
     }
     if (!known) {
-      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "pass '%.*s' cannot be disabled: pool-first, fold, cse and dce can",
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "pass '%.*s' cannot be disabled: pool-first, fold, cse, dce and merge can",
                 (int)accepted, at);
     }
   }

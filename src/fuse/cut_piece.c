@@ -66,14 +66,15 @@ static bool reads_from(const leat_cutter_t *c, const leat_op_t *op, uint32_t s) 
 }
 
 // The dim along which `op` can be cut to join section `s`, or LEAT_NONE. An op that has no value in common with the
-// section joins only along its outermost dim, where a row is one piece of memory.
+// section joins only along its outermost dim, where a row is one piece of memory; in passes over the batch only if
+// its rows are as many, since what follows it would else run in pieces of several rows for no gain.
 static uint32_t joining_dim(const leat_cutter_t *c, const leat_op_t *op, uint32_t s) {
   int64_t rows = c->plan->sections.data[s].rows;
   const leat_value_t *result = leat_graph_value(c->g, op->result_first);
-  bool any_dim = reads_from(c, op, s);
+  bool any_dim = reads_from(c, op, s), over_batch = op->type == LEAT_TYPE_FWD || op->type == LEAT_TYPE_BCKWD;
   for (uint32_t dim = 0; dim < result->rank; ++dim) {
     if (result->dims[dim] < 2) continue;
-    if (result->dims[dim] % rows != 0) {
+    if (result->dims[dim] % rows != 0 || (over_batch && !any_dim && result->dims[dim] != rows)) {
       if (any_dim) continue;
       return LEAT_NONE;
     }
@@ -162,14 +163,21 @@ leat_status_t leat_cut_new_section(leat_cutter_t *c, uint8_t type, int64_t rows,
   return NULL;
 }
 
+// Of the backward pass, an op that reads only what forward left. Done early, its result would wait in memory; it goes
+// to the latest section that takes it, which is where what needs it has just begun.
+static bool can_wait(const leat_cutter_t *c, const leat_op_t *op, uint32_t latest) {
+  return op->type == LEAT_TYPE_BCKWD && (latest == LEAT_NONE || c->plan->sections.data[latest].type != op->type);
+}
+
 static leat_status_t place(leat_cutter_t *c, leat_op_id_t id, const leat_plan_piece_t *piece, const char *why) {
   const leat_op_t *op = leat_graph_op(c->g, id);
   leat_status_t status = NULL;
   uint32_t count = c->plan->sections.count, latest = latest_input_section(c, op), first = piece->section_first;
   if (count - first > CANDIDATES) first = count - CANDIDATES;
   if (latest != LEAT_NONE && latest > first) first = latest;
-  for (uint32_t s = first; s < count; ++s) {
-    if (try_join(c, id, s, &why, &status)) return status;
+  bool last_first = can_wait(c, op, latest);
+  for (uint32_t i = first; i < count; ++i) {
+    if (try_join(c, id, last_first ? count - 1 - (i - first) : i, &why, &status)) return status;
   }
   uint32_t dim = leat_rows_first(c->g, op);
   int64_t rows = dim == LEAT_NONE ? 1 : leat_graph_value(c->g, op->result_first)->dims[dim];
