@@ -28,14 +28,6 @@ static int64_t batch_extent(const leat_value_t *v, uint32_t batch_rank, uint32_t
   return dim < missing ? 1 : v->dims[dim - missing];
 }
 
-// Operands with equal batch dims need one batch letter only.
-static leat_value_id_t flatten_batch(leat_builder_t *b, leat_value_id_t x) {
-  leat_value_t v = *leat_b_value(b, x);
-  int64_t batch = 1;
-  for (uint32_t d = 0; d + 2 < v.rank; d++) batch *= v.dims[d];
-  return leat_b_reshape(b, x, 3, (const int64_t[]){batch, v.dims[v.rank - 2], v.dims[v.rank - 1]});
-}
-
 static int64_t extent_of(char letter, const leat_value_t *v, const char *tail) {
   if (tail[0] == letter) return v->dims[v->rank - 2];
   return tail[1] == letter ? v->dims[v->rank - 1] : -1;
@@ -49,21 +41,15 @@ leat_value_id_t leat_row_batched(leat_builder_t *b, leat_value_id_t x, const cha
     return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "needs operands of at least two dimensions");
   leat_value_t z = {.rank = xv.rank > yv.rank ? xv.rank : yv.rank};
   uint32_t batch_rank = z.rank - 2u, z_length = 0;
-  bool equal = xv.rank == yv.rank;
   char left[16], right[16], result[16], spec[64];
   for (uint32_t d = 0; d < batch_rank; d++) {
     int64_t n = batch_extent(&xv, batch_rank, d), m = batch_extent(&yv, batch_rank, d);
-    equal = equal && n == m;
     z.dims[d] = n == 1 ? m : n;
     if (z.dims[d] != 1) result[z_length++] = batch_letter(d);
   }
   for (uint32_t i = 0; i < 2; i++) {
     int64_t n = extent_of(z_spec[i], &xv, x_spec);
     z.dims[batch_rank + i] = n >= 0 ? n : extent_of(z_spec[i], &yv, y_spec);
-  }
-  if (equal && batch_rank > 0) {
-    snprintf(spec, sizeof spec, "b%s,b%s->b%s", x_spec, y_spec, z_spec);
-    return leat_b_reshape(b, leat_b_contract(b, spec, flatten_batch(b, x), flatten_batch(b, y)), z.rank, z.dims);
   }
   memcpy(result + z_length, z_spec, 3);
   x = drop_ones(b, x, x_spec, batch_rank, left);

@@ -9,6 +9,8 @@ enum { ROLE_BATCH = 0, ROLE_M = 1, ROLE_N = 2, ROLE_K = 3, ROLE_COUNT = 4 };
 enum { MAX_AXES = 2 * LEAT_RANK_MAX };
 // Panels are one tile kernel wide. Narrow products are not worth the copy.
 enum { PANEL = 64, PACK_MIN_COLUMNS = 2, PACK_MIN_ELEMENTS = 2048 };
+// A training step packs again after each update: so many rows pay for the copy.
+enum { PACK_TRAINING_ROWS = 256 };
 
 typedef struct axis_s {
   int64_t extent;
@@ -136,9 +138,15 @@ static bool is_fixed(const leat_mapper_t *m, leat_value_id_t base, uint8_t reade
   return producer->type == LEAT_TYPE_PREPARE && reader_type != LEAT_TYPE_PREPARE;
 }
 
-// In a training program every step would pack again; the engine then transposes what is smaller as it goes.
+static int64_t rows_of(const product_t *p) {
+  int64_t rows = 1;
+  for (uint32_t i = 0; i < p->count; ++i) rows *= p->axes[i].role == ROLE_M ? p->axes[i].extent : 1;
+  return rows;
+}
+
+// Of a training step with few rows, the engine transposes what is smaller as it goes.
 static bool worth_packing(const leat_mapper_t *m, const product_t *p, uint8_t type) {
-  if (!m->options->inference) return false;
+  if (!m->options->inference && rows_of(p) < PACK_TRAINING_ROWS) return false;
   const axis_t *n = only_axis(p, ROLE_N), *k = only_axis(p, ROLE_K);
   if (n == NULL || k == NULL || has_role(p, ROLE_BATCH) || !is_fixed(m, p->access[1].base, type)) return false;
   if (n->extent < PACK_MIN_COLUMNS || n->extent * k->extent < PACK_MIN_ELEMENTS) return false;

@@ -151,12 +151,18 @@ static void choose_kernels(contract_plan_t *plan, const leat_rt_stage_t *stage, 
 
 // Whether B's rows lie so far apart that a copy of a chunk pays.
 static bool is_far(const contract_plan_t *plan, const leat_rt_prepare_t *context) {
-  int64_t rows = plan->m.extent * (plan->m.is_rows ? context->tile_rows_max : 1);
-  return plan->n_block == 0 && plan->k.b >= CONTRACT_FAR_STRIDE && plan->k.extent > 1 && rows >= CONTRACT_FAR_ROWS;
+  return plan->n_block == 0 && plan->k.b >= CONTRACT_FAR_STRIDE && plan->k.extent > 1 &&
+         plan->k.b * most(&plan->m, context) >= CONTRACT_FAR_PRODUCT;
+}
+
+static bool is_far_a(const contract_plan_t *plan, const leat_rt_prepare_t *context) {
+  return !plan->pack_a && plan->a_bytes == 4 && plan->class_ == PEF_CLASS_F32 && plan->m.a == 1 &&
+         plan->k.a >= CONTRACT_FAR_STRIDE && plan->k.extent > 1 && most(&plan->m, context) > 1 &&
+         most(&plan->n, context) >= CONTRACT_FAR_COLUMNS;
 }
 
 static void choose_part(contract_plan_t *plan, const leat_rt_prepare_t *context) {
-  plan->part_rows = CONTRACT_ROWS;
+  plan->part_rows = plan->pack_b && !plan->pack_c ? CONTRACT_COPIED_ROWS : CONTRACT_ROWS;
   plan->part_columns = CONTRACT_COLUMNS;
   if (!plan->pack_c || plan->pack_a) return;
   int64_t columns = (most(&plan->n, context) + 15) / 16 * 16;
@@ -167,7 +173,7 @@ static void choose_part(contract_plan_t *plan, const leat_rt_prepare_t *context)
 
 static void layout_workspace(contract_plan_t *plan, leat_rt_stage_t *stage) {
   size_t bytes = plan->value_bytes;
-  size_t a = plan->pack_a ? CONTRACT_ROWS * CONTRACT_K * bytes : 0;
+  size_t a = plan->pack_a ? (size_t)plan->part_rows * CONTRACT_K * bytes : 0;
   size_t b = plan->pack_b ? CONTRACT_K * CONTRACT_N * bytes : 0;
   size_t c = plan->pack_c ? CONTRACT_ROWS * CONTRACT_COLUMNS * bytes : 0;
   plan->b_offset = a;
@@ -182,8 +188,8 @@ leat_kern_gemm_t leat_rt_contract_gemm(const contract_plan_t *plan, int64_t m, i
   return (leat_kern_gemm_t){.m = m,
                             .n = n,
                             .k = k,
-                            .a_m = plan->pack_a ? CONTRACT_K : plan->m.a,
-                            .a_k = plan->pack_a ? 1 : plan->k.a,
+                            .a_m = plan->a_columns ? 1 : plan->pack_a ? CONTRACT_K : plan->m.a,
+                            .a_k = plan->a_columns ? CONTRACT_M : plan->pack_a ? 1 : plan->k.a,
                             .b_k = b_k,
                             .c_m = plan->pack_c ? plan->part_columns : plan->m.c,
                             .add = add};
@@ -267,6 +273,8 @@ leat_status_t leat_rt_contract_prepare(leat_rt_stage_t *stage, const leat_rt_pre
   plan->pack_b |= is_far(plan, context);
   // Block kernels walk A along one of its dims.
   plan->pack_a |= plan->k.a != 1 && plan->m.a != 1 && plan->k.extent > 1 && plan->m.extent > 1;
+  plan->a_columns = is_far_a(plan, context);
+  plan->pack_a |= plan->a_columns;
   choose_part(plan, context);
   layout_workspace(plan, stage);
   generate(plan, context);

@@ -14,9 +14,13 @@
 // once a chunk); rows that go together through a chunk; columns of C that are worked on in the workspace
 // beside so many rows (fewer columns leave room for more rows).
 enum { CONTRACT_M = 64, CONTRACT_N = 64, CONTRACT_K = 1024, CONTRACT_ROWS = 128, CONTRACT_COLUMNS = 256 };
-// B is copied chunk by chunk although it could be read in place when its rows are this far apart (the cache and the
-// page table suffer) and there are enough rows of A to pay for it.
-enum { CONTRACT_FAR_STRIDE = 512, CONTRACT_FAR_ROWS = 48 };
+// B is copied chunk by chunk although it could be read in place when its rows are far apart (the cache and the page
+// table suffer) and there are enough rows of A to pay for it: from this product of both on, and this stride.
+enum { CONTRACT_FAR_STRIDE = 128, CONTRACT_FAR_PRODUCT = 24 * 1024 };
+// A whose columns are adjacent is copied for the same reason, block by block, when this many columns of C share it.
+enum { CONTRACT_FAR_COLUMNS = 64 };
+// Rows that share a chunk of B that has been copied: A then streams by from further away.
+enum { CONTRACT_COPIED_ROWS = 512 };
 // Fewer rows of A than this do not fill vectors when they become the columns.
 enum { CONTRACT_SWAP_ROWS = 8 };
 
@@ -37,6 +41,7 @@ typedef struct contract_plan_s {
   uint8_t a_bytes, b_bytes, c_bytes;
   bool swapped;                 // A and B of the stage have changed places (contract_plan.c says when)
   bool pack_a, pack_b, pack_c;  // through the workspace
+  bool a_columns;               // pack_a: blocks of [k][CONTRACT_M] in place of rows of CONTRACT_K
   bool b_native;                // B has the class's own dtype
   bool add;
   uint32_t outer_count, k_count;

@@ -43,7 +43,11 @@ static void pack_b(const contract_run_t *run, const contract_columns_t *columns,
 
 static void pack_a(const contract_run_t *run, const char *a, int64_t rows, int64_t k) {
   const contract_plan_t *plan = run->plan;
-  for (int64_t i = 0; i < rows; i++) {
+  for (int64_t i = 0; plan->a_columns && i < rows; i += CONTRACT_M) {
+    run->kern->copy2_b4((void *)(run->buffer_a + i * CONTRACT_K * plan->value_bytes), CONTRACT_M,
+                        (const void *)(a + i * plan->a_bytes), plan->k.a, 1, k, min64(CONTRACT_M, rows - i));
+  }
+  for (int64_t i = 0; !plan->a_columns && i < rows; i++) {
     plan->load_a(run->buffer_a + i * CONTRACT_K * plan->value_bytes, a + i * plan->m.a * plan->a_bytes, plan->k.a, k);
   }
 }
