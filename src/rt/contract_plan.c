@@ -188,8 +188,12 @@ leat_kern_gemm_t leat_rt_contract_gemm(const contract_plan_t *plan, int64_t m, i
   return (leat_kern_gemm_t){.m = m,
                             .n = n,
                             .k = k,
-                            .a_m = plan->a_columns ? 1 : plan->pack_a ? CONTRACT_K : plan->m.a,
-                            .a_k = plan->a_columns ? CONTRACT_M : plan->pack_a ? 1 : plan->k.a,
+                            .a_m = plan->a_columns ? 1
+                                   : plan->pack_a  ? CONTRACT_K
+                                                   : plan->m.a,
+                            .a_k = plan->a_columns ? CONTRACT_M
+                                   : plan->pack_a  ? 1
+                                                   : plan->k.a,
                             .b_k = b_k,
                             .c_m = plan->pack_c ? plan->part_columns : plan->m.c,
                             .add = add};
