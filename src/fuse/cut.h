@@ -19,7 +19,8 @@ typedef struct leat_section_s {
   const char *why;                  // why a new section began here
   double seconds;                   // estimate, one core
   double flops, bytes;
-  double row_bytes;  // results of all ops, per row
+  double row_bytes;                   // results of all ops, per row
+  uint32_t tile_rows_max, tiles_min;  // what the group's heuristic asks for; 0: nothing
 } leat_section_t;
 
 // Ops of one group and one type that run without anything between them.

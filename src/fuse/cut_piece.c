@@ -18,6 +18,7 @@ static const char WHY_FIRST[] = "first of its type";
 static const char WHY_WHOLE[] = "needs all rows of an earlier value";
 static const char WHY_ROWS[] = "iterates over other rows";
 static const char WHY_CACHE[] = "tiles would be too thin for its weights";
+static const char WHY_PART[] = "fwd_num_sections: the group is cut here";
 static const char WHY_GROUP[] = "a group of its own";
 
 static double op_seconds(const leat_graph_t *g, const leat_op_t *op, leat_cost_t *out_cost) {
@@ -95,7 +96,7 @@ static double weight_bytes(const leat_graph_t *g, const leat_op_t *op) {
 }
 
 static bool too_thin(const leat_cutter_t *c, const leat_op_t *op, const leat_section_t *s) {
-  if (op->kind != LEAT_PRIM_CONTRACT || s->rows == 1) return false;
+  if (op->kind != LEAT_PRIM_CONTRACT || s->rows == 1 || c->strategy.products_together) return false;
   const leat_value_t *result = leat_graph_value(c->g, op->result_first);
   double row_bytes = (s->row_bytes + (double)leat_value_bytes(result) / (double)s->rows) / 2;  // half is alive at once
   double l2 = (double)c->options->arch->l2_bytes;
@@ -169,10 +170,10 @@ static bool can_wait(const leat_cutter_t *c, const leat_op_t *op, uint32_t lates
   return op->type == LEAT_TYPE_BCKWD && (latest == LEAT_NONE || c->plan->sections.data[latest].type != op->type);
 }
 
-static leat_status_t place(leat_cutter_t *c, leat_op_id_t id, const leat_plan_piece_t *piece, const char *why) {
+static leat_status_t place(leat_cutter_t *c, leat_op_id_t id, const char *why) {
   const leat_op_t *op = leat_graph_op(c->g, id);
   leat_status_t status = NULL;
-  uint32_t count = c->plan->sections.count, latest = latest_input_section(c, op), first = piece->section_first;
+  uint32_t count = c->plan->sections.count, latest = latest_input_section(c, op), first = c->part_first;
   if (count - first > CANDIDATES) first = count - CANDIDATES;
   if (latest != LEAT_NONE && latest > first) first = latest;
   bool last_first = can_wait(c, op, latest);
@@ -182,6 +183,8 @@ static leat_status_t place(leat_cutter_t *c, leat_op_id_t id, const leat_plan_pi
   uint32_t dim = leat_rows_first(c->g, op);
   int64_t rows = dim == LEAT_NONE ? 1 : leat_graph_value(c->g, op->result_first)->dims[dim];
   LEAT_TRY(leat_cut_new_section(c, op->type, rows, why));
+  c->plan->sections.data[count].tile_rows_max = c->strategy.tile_rows_max;
+  c->plan->sections.data[count].tiles_min = c->strategy.tiles_min;
   add_to_section(c, id, count, dim == LEAT_NONE ? LEAT_ROWS_WHOLE : dim, &status);
   return status;
 }
@@ -194,12 +197,45 @@ static bool is_first_of_type(const leat_plan_t *plan, uint8_t type) {
   return true;
 }
 
+static leat_status_t find_strategy(leat_cutter_t *c, uint32_t group) {
+  const leat_group_t *known = leat_graph_group(c->g, group);
+  leat_heuristic_use_t use = {0};
+  if (known != NULL) LEAT_TRY(leat_heuristic_from_json(known->heuristic, known->parameters, &use));
+  c->strategy = leat_heuristic_strategy(&use);
+  return NULL;
+}
+
+// Cuts a piece that is to have several sections into parts of about equal cost; no section holds ops of two of them.
+static bool starts_part(const leat_cutter_t *c, const leat_plan_piece_t *piece, double done, double all,
+                        uint32_t part) {
+  if (piece->type != LEAT_TYPE_FWD || part >= c->strategy.forward_sections) return false;
+  return done * c->strategy.forward_sections >= all * part;
+}
+
+static double piece_seconds(const leat_cutter_t *c, const leat_plan_piece_t *piece) {
+  double seconds = 0;
+  leat_cost_t cost;
+  for (uint32_t i = 0; i < piece->op_count; ++i)
+    seconds += op_seconds(c->g, leat_graph_op(c->g, c->plan->order[piece->op_first + i]), &cost);
+  return seconds;
+}
+
 leat_status_t leat_cut_piece(leat_cutter_t *c, leat_plan_piece_t *piece) {
   const char *why = is_first_of_type(c->plan, piece->type) ? WHY_FIRST : piece->group != 0 ? WHY_GROUP : WHY_ROWS;
-  piece->section_first = c->plan->sections.count;
-  for (uint32_t i = 0; i < piece->op_count; ++i) {
-    LEAT_TRY(place(c, c->plan->order[piece->op_first + i], piece, why));
+  LEAT_TRY(find_strategy(c, piece->group));
+  piece->section_first = c->part_first = c->plan->sections.count;
+  double all = piece_seconds(c, piece), done = 0;
+  for (uint32_t i = 0, part = 1; i < piece->op_count; ++i) {
+    leat_op_id_t id = c->plan->order[piece->op_first + i];
+    leat_cost_t cost;
+    if (i > 0 && starts_part(c, piece, done, all, part)) {
+      c->part_first = c->plan->sections.count;
+      why = WHY_PART;
+      ++part;
+    }
+    LEAT_TRY(place(c, id, why));
     why = WHY_ROWS;
+    done += op_seconds(c->g, leat_graph_op(c->g, id), &cost);
   }
   piece->section_count = c->plan->sections.count - piece->section_first;
   return NULL;

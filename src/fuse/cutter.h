@@ -9,6 +9,7 @@
 
 #include "fuse/access.h"
 #include "fuse/cut.h"
+#include "fuse/heuristic.h"
 #include "fuse/rows.h"
 #include "fuse/uses.h"
 
@@ -17,6 +18,8 @@ typedef struct leat_cutter_s {
   const leat_cut_options_t *options;
   leat_plan_t *plan;
   leat_uses_t uses;
+  leat_strategy_t strategy;  // of the piece that is being cut
+  uint32_t part_first;       // forward_sections: the first section of the part that is being cut
 } leat_cutter_t;
 
 // The op behind all views of `v`.

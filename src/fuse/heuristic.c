@@ -29,8 +29,8 @@ enum {
 };
 
 static const heuristic_row_t heuristics[LEAT_HEURISTIC_COUNT] = {
-    {"", 0, {.forward_sections = 1}},
-#define HEURISTIC(e, n, p, t, g, f, s) {n, p, {t, g, f, LEAT_TP_##s}},
+    {"", 0, {0, false, 1, 1}},
+#define HEURISTIC(e, n, p, t, g) {n, p, {t, g, 1, 1}},
 #include "fuse/heuristic.def"
 };
 
@@ -167,10 +167,13 @@ leat_status_t leat_heuristic_from_json(const char *name, const char *parameters,
   return status;
 }
 
+static uint32_t given_or(const leat_heuristic_use_t *use, leat_heuristic_param_t param, uint32_t otherwise) {
+  return (use->given >> param & 1) != 0 ? (uint32_t)use->value[param] : otherwise;
+}
+
 leat_strategy_t leat_heuristic_strategy(const leat_heuristic_use_t *use) {
   leat_strategy_t strategy = heuristics[use->heuristic].strategy;
-  if (use->given >> LEAT_PARAM_TP_DIM & 1) strategy.stream = (leat_tp_dim_t)use->value[LEAT_PARAM_TP_DIM];
-  if (use->given >> LEAT_PARAM_FWD_SECTIONS & 1)
-    strategy.forward_sections = (uint32_t)use->value[LEAT_PARAM_FWD_SECTIONS];
+  strategy.tiles_min = given_or(use, LEAT_PARAM_SPATIAL_SPLIT, strategy.tiles_min);
+  strategy.forward_sections = given_or(use, LEAT_PARAM_FWD_SECTIONS, strategy.forward_sections);
   return strategy;
 }

@@ -7,7 +7,7 @@
 
 typedef enum leat_heuristic_e {
   LEAT_HEURISTIC_NONE,  // the default mapping
-#define HEURISTIC(e, n, p, t, g, f, s) LEAT_HEURISTIC_##e,
+#define HEURISTIC(e, n, p, t, g) LEAT_HEURISTIC_##e,
 #include "fuse/heuristic.def"
   LEAT_HEURISTIC_COUNT
 } leat_heuristic_t;
@@ -31,8 +31,8 @@ typedef struct leat_heuristic_use_s {
 typedef struct leat_strategy_s {
   uint32_t tile_rows_max;     // 0: what the caches allow
   bool products_together;     // products of the group share a section although tiles become thin
-  uint32_t forward_sections;  // into how many sections the forward is cut; at least 1
-  leat_tp_dim_t stream;  // M: rows of a product are rows of its activations; K: columns of the result; AUTO: cheapest
+  uint32_t tiles_min;         // at least so many tiles, where there are as many rows
+  uint32_t forward_sections;  // into at least how many sections the forward is cut
 } leat_strategy_t;
 
 const char *leat_heuristic_name(leat_heuristic_t heuristic);  // "" for none

@@ -118,6 +118,7 @@ leat_status_t leat_graph_append(leat_graph_t *g, const leat_op_desc_t *desc, lea
   leat_op_t op = {.kind = (uint16_t)desc->kind,
                   .type = desc->type,
                   .detached = desc->detached,
+                  .exact = desc->exact,
                   .input_first = g->inputs.count,
                   .input_count = desc->input_count,
                   .result_first = g->values.count,

@@ -139,6 +139,7 @@ typedef struct leat_op_s {
   uint32_t input_first, input_count;    // into graph->inputs
   uint32_t result_first, result_count;  // values are consecutive
   uint32_t attr_first, attr_count;      // into graph->attrs, sorted by key
+  uint8_t exact;                        // 1: keeps the dtypes of the program, whatever the precision preset
   uint32_t group;                       // fusion group, 0: none
   uint32_t origin;                      // index into graph->origins; 0: unknown
 } leat_op_t;
@@ -211,7 +212,7 @@ const char *leat_op_text(const leat_graph_t *g, const leat_op_t *op, char *buffe
 // Results get the given dtypes and shapes. Inputs must exist already or be LEAT_NONE; nothing else is checked here.
 typedef struct leat_op_desc_s {
   uint32_t kind;
-  uint8_t type, detached;
+  uint8_t type, detached, exact;
   uint32_t group, origin;
   const leat_value_id_t *inputs;
   uint32_t input_count;

@@ -325,10 +325,12 @@ static leat_status_t parse_section_type(parser_t *p) {
 static leat_status_t parse_flags(parser_t *p) {
   while (at_mark(p, '!')) {
     LEAT_TRY(advance(p));
-    bool detached = at_name(p, "detached"), group = at_name(p, "group"), type = at_name(p, "type");
-    if (!detached && !group && !type) FAIL_HERE(p, "expected a flag: detached, group or type");
+    bool detached = at_name(p, "detached"), exact = at_name(p, "exact");
+    bool group = at_name(p, "group"), type = at_name(p, "type");
+    if (!detached && !exact && !group && !type) FAIL_HERE(p, "expected a flag: detached, exact, group or type");
     LEAT_TRY(advance(p));
     if (detached) p->desc.detached = 1;
+    if (exact) p->desc.exact = 1;
     if (group) LEAT_TRY(parse_group(p));
     if (type) LEAT_TRY(parse_section_type(p));
   }

@@ -69,6 +69,7 @@ static void print_types(leat_text_t *text, const leat_graph_t *g, const leat_op_
 
 static void print_flags(leat_text_t *text, const leat_op_t *op) {
   if (op->detached != 0) leat_text_put(text, " !detached");
+  if (op->exact != 0) leat_text_put(text, " !exact");
   if (op->group != 0) leat_text_put(text, " !group=%" PRIu32, op->group);
   if (op->type != LEAT_TYPE_FWD)
     leat_text_put(text, " !type=%s", leat_section_type_name((leat_section_type_t)op->type));

@@ -36,6 +36,7 @@ static leat_status_t append_copy(leat_rebuild_t *r, const leat_op_t *op, const l
   const leat_op_desc_t desc = {.kind = op->kind,
                                .type = r->b.type,
                                .detached = r->b.detached,
+                               .exact = op->exact,
                                .group = r->b.group,
                                .origin = r->b.origin,
                                .inputs = inputs,

@@ -86,13 +86,21 @@ static int64_t even_tiles(int64_t rows, int64_t tile) {
   return tile < rows ? tile : rows;
 }
 
-static int64_t choose_tile_rows(const leat_mapper_t *m, const leat_section_map_t *s, int64_t rows, double row_bytes) {
+// What the heuristic of the section's group asks for.
+static int64_t obey(const leat_section_t *asked, int64_t rows, int64_t tile) {
+  if (asked->tile_rows_max != 0 && tile > asked->tile_rows_max) tile = asked->tile_rows_max;
+  if (asked->tiles_min > 1 && tile > rows / asked->tiles_min) tile = rows / asked->tiles_min;
+  return tile < 1 ? 1 : tile;
+}
+
+static int64_t choose_tile_rows(const leat_mapper_t *m, uint32_t section, int64_t rows, double row_bytes) {
+  const leat_section_map_t *s = &m->sections[section];
   double budget = (double)m->options->arch->l2_bytes / 2;
   int64_t tile = row_bytes * (double)rows <= budget ? rows : (int64_t)(budget / row_bytes);
   for (uint32_t i = 0; i < s->stages.count; ++i) {
     if (s->stages.data[i].kind == LEAT_PRIM_CONTRACT && tile < CONTRACT_TILE_ROWS_MIN) tile = CONTRACT_TILE_ROWS_MIN;
   }
-  return even_tiles(rows, tile < 1 ? 1 : tile);
+  return even_tiles(rows, obey(&m->plan->sections.data[section], rows, tile));
 }
 
 // Tiles start on cache lines of the results in memory, so that two cores do not write the same line. Small results
@@ -131,7 +139,8 @@ static leat_status_t plan_section(leat_mapper_t *m, uint32_t section, blocks_t *
   int64_t rows = m->plan->sections.data[section].rows;
   blocks->count = 0;
   LEAT_TRY(gather_section_blocks(m, section, blocks));
-  s->tile_rows_max = choose_tile_rows(m, s, rows, peak_row_bytes(blocks->data, blocks->count, s->stages.count, rows));
+  s->tile_rows_max =
+      choose_tile_rows(m, section, rows, peak_row_bytes(blocks->data, blocks->count, s->stages.count, rows));
   s->tile_quantum = choose_quantum(m, blocks->data, blocks->count, rows);
   if (s->tile_quantum > (uint64_t)s->tile_rows_max) s->tile_rows_max = (int64_t)s->tile_quantum;
   uint32_t kept = 0;

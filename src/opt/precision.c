@@ -101,6 +101,7 @@ static leat_status_t visit_products(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   precision_t *p = r->user;
   uint64_t mask = 0;
+  if (op->exact) return leat_rebuild_copy(r, id);
   for (uint32_t i = 0, operands = product_operands(op->kind); i < op->input_count; i++) {
     const leat_value_id_t v = leat_op_input(r->from, op, i);
     if (!(operands >> i & 1) || !is_f32(r->from, v)) continue;
@@ -130,15 +131,26 @@ static leat_status_t visit_symbol(leat_rebuild_t *r, leat_op_id_t id) {
   return leat_rebuild_copy(r, id);
 }
 
-// What leaves the graph has the dtype that the program gave it.
+// What leaves the graph has the dtype that the program gave it, and so have ops that are exact.
 static leat_status_t visit_statement(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   const precision_t *p = r->user;
   uint64_t mask = 0;
   for (uint32_t i = 0; i < op->input_count && i < 64; i++) {
-    if (p->narrowed[leat_op_input(r->from, op, i)]) mask |= UINT64_C(1) << i;
+    const leat_value_id_t v = leat_op_input(r->from, op, i);
+    if (v != LEAT_NONE && p->narrowed[v]) mask |= UINT64_C(1) << i;
   }
   return copy_converted(r, id, mask, to_f32);
+}
+
+// Its results stay f32; who reads them converts them, as if they were symbols.
+static leat_status_t visit_exact(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  precision_t *p = r->user;
+  LEAT_TRY(visit_statement(r, id));
+  for (uint32_t i = 0; i < op->result_count; i++)
+    p->narrowed[op->result_first + i] = is_f32(r->from, op->result_first + i);
+  return NULL;
 }
 
 static bool reads_narrowed(const leat_rebuild_t *r, const leat_op_t *op) {
@@ -178,6 +190,7 @@ static leat_status_t visit_all(leat_rebuild_t *r, leat_op_id_t id) {
   if (op->kind == LEAT_TRACED_SYM) return visit_symbol(r, id);
   if (op->kind == LEAT_TRACED_OPTIMIZER) return leat_rebuild_copy(r, id);
   if (op->kind == LEAT_TRACED_OUTPUT || op->kind == LEAT_TRACED_UPDATE) return visit_statement(r, id);
+  if (op->exact) return visit_exact(r, id);
   if (op->kind == LEAT_TRACED_TO) return visit_conversion(r, id);
   if (!reads_narrowed(r, op)) return leat_rebuild_copy(r, id);
   uint64_t mask = 0;

@@ -94,6 +94,38 @@ static void mp4_leaves_only_symbols_and_constants_in_f32(void **state) {
   leat_text_deinit(&report.json);
 }
 
+// Ops that the program keeps out: they read f32, and their results are read as f32 or converted.
+static void exact_ops_keep_their_dtypes(void **state) {
+  (void)state;
+  static const char exact[] =
+      "leat.graph 1\n"
+      "%0 = symbol() {kind=\"input\", name=\"x\"} : f32[4,4]\n"
+      "%1 = exp(%0) : f32[4,4]\n"
+      "%2 = matmul(%1, %1) : f32[4,4] !exact\n"
+      "%3 = exp(%2) : f32[4,4]\n"
+      "output(%3) {name=\"y\", seed=\"zero\"}\n";
+  static const struct {
+    const char *preset, *has;
+    uint32_t rounded;
+  } cases[] = {{"mp1", "matmul(%1, %1) : f32[4,4] !exact", 0}, {"mp4", ": f32[4,4] !exact", 0}};
+  for (size_t i = 0; i < 2; ++i) {
+    leat_graph_t *graph, *made;
+    leat_precision_report_t report = {0};
+    char *printed;
+    assert_ok(leat_graph_parse(exact, strlen(exact), &graph));
+    assert_ok(leat_opt_precision(graph, cases[i].preset, &report, &made));
+    assert_ok(leat_graph_verify(made));
+    assert_ok(leat_graph_print(made, &printed));
+    assert_non_null(strstr(printed, cases[i].has));
+    assert_int_equal(report.inputs, cases[i].rounded);
+    assert_int_equal(report.results, i == 0 ? 0 : 2);  // mp4: both exp
+    leat_string_free(printed);
+    leat_text_deinit(&report.json);
+    leat_graph_destroy(made);
+    leat_graph_destroy(graph);
+  }
+}
+
 static void an_unknown_preset_names_the_known(void **state) {
   (void)state;
   leat_graph_t *graph, *made;
@@ -108,6 +140,7 @@ int main(void) {
       cmocka_unit_test(nothing_changes_without_a_preset),
       cmocka_unit_test(mp1_rounds_operands_of_products),
       cmocka_unit_test(mp4_leaves_only_symbols_and_constants_in_f32),
+      cmocka_unit_test(exact_ops_keep_their_dtypes),
       cmocka_unit_test(an_unknown_preset_names_the_known),
   };
   return cmocka_run_group_tests_name("precision", tests, NULL, NULL);

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from sambaflow._trace.regions import Group, Regions
+
 # dtype of torch -> name in text (src/ir/dtype.def).
 DTYPE_NAMES: dict[torch.dtype, str] = {
     torch.float32: "f32",
@@ -59,6 +61,8 @@ class Op:
     attrs: Mapping[str, Attr]
     detached: bool = False
     origin: Origin | None = None
+    group: int = 0
+    exact: bool = False
     results: list[Value] = field(default_factory=list)
 
     def add_results(self, types: Sequence[Type], first: int = -1) -> list[Value]:
@@ -96,6 +100,7 @@ class Graph:
     def __init__(self) -> None:
         self.ops: list[Op] = []
         self.blobs: list[bytes] = []
+        self.regions = Regions()
         self._constants: dict[object, Value] = {}
         self._count = 0
 
@@ -108,9 +113,11 @@ class Graph:
         *,
         detached: bool = False,
         origin: Origin | None = None,
+        group: int = 0,
+        exact: bool = False,
     ) -> list[Value]:
         """Records one op with results of `types`."""
-        op = Op(name, tuple(operands), dict(attrs or {}), detached, origin)
+        op = Op(name, tuple(operands), dict(attrs or {}), detached, origin, group, exact)
         op.add_results(types, self._count)
         self._count += len(types)
         self.ops.append(op)
@@ -146,7 +153,9 @@ class Graph:
 
     def text(self) -> str:
         """The graph as text; deterministic."""
-        return "\n".join(["leat.graph 1", *map(_format_op, self.ops), ""])
+        used = {op.group for op in self.ops}
+        groups = [_format_group(group) for group in self.regions.groups if group.number in used]
+        return "\n".join(["leat.graph 1", *groups, *map(_format_op, self.ops), ""])
 
 
 def _format_op(op: Op) -> str:
@@ -159,11 +168,24 @@ def _format_op(op: Op) -> str:
         text += " : " + ", ".join(format_type(*v.type) for v in op.results)
     if op.detached:
         text += " !detached"
+    if op.exact:
+        text += " !exact"
+    if op.group:
+        text += f" !group={op.group}"
     if op.origin:
         module, source, call = op.origin
         text += f" @ {json.dumps(module)} {json.dumps(source)}"
         if call and call != op.name:
             text += f" {json.dumps(call)}"
+    return text
+
+
+def _format_group(group: Group) -> str:
+    text = f"group {group.number} {json.dumps(group.name)}"
+    if group.heuristic or group.parameters:
+        text += f" {json.dumps(group.heuristic)}"
+    if group.parameters:
+        text += f" {json.dumps(group.parameters)}"
     return text
 
 

@@ -113,6 +113,7 @@ class Tracer:
         try:
             with (
                 self.scope,
+                self.graph.regions.following_marks(),
                 torch.enable_grad(),
                 _without_onednn(),
                 _own_gradients(self),
@@ -206,7 +207,10 @@ class Tracer:
         self._check_defined(operands)
         detached = not torch.is_grad_enabled()
         origin = (self.scope.module, self.scope.source(), self._call if self._depth else "")
-        return self.graph.add(row, operands, attrs, types, detached=detached, origin=origin)
+        regions = self.graph.regions
+        return self.graph.add(
+            row, operands, attrs, types, detached=detached, origin=origin, group=regions.group, exact=regions.exact
+        )
 
     def record_addmm(self, bias: Any, mat1: Any, mat2: Any, beta: float, alpha: float) -> TracedTensor:
         """`samba.addmm` with a transposed second matrix, which torch has no op for."""

@@ -391,16 +391,19 @@ class SambaSession(SessionExtras):
         """Compile directives for the ops recorded inside."""
         before = dict(self._context_directives)
         self._context_directives.update(directives or {})
+        tracer = current()
         try:
-            yield
+            with tracer.graph.regions.entered(directives or {}) if tracer else contextlib.nullcontext():
+                yield
         finally:
             self._context_directives.clear()
             self._context_directives.update(before)
 
     @contextlib.contextmanager
     def disable_graphamp(self) -> Iterator[None]:
-        """No precision is chosen for the program here, so there is nothing to disable."""
-        yield
+        """Ops recorded inside keep the dtypes that the program gave them, whatever preset it is compiled with."""
+        with self._add_directives({"graphamp": False}):
+            yield
 
     def remember_converted(self, tensors: Mapping[str, torch.Tensor]) -> None:
         """Called by `from_torch_model_`: the newest parameter or buffer of each name."""
