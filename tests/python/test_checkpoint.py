@@ -133,6 +133,21 @@ def test_loaders_go_on_where_they_were(tmp_path, kind, stop):
     assert parts == whole
 
 
+@pytest.mark.parametrize("kind", ["shuffled", "generator", "replacement"])
+def test_between_two_epochs(tmp_path, kind):
+    make = loaders()[kind]
+    model = nn.Linear(1, 1)
+    samba.from_torch_model_(model)
+    first = ResumableLoader(make())
+    list(first)
+    save_checkpoint(str(tmp_path / "c.pt"), model, loader=first)
+    expected = [flat(batch) for batch in first]
+    second = ResumableLoader(make())
+    load_checkpoint(str(tmp_path / "c.pt"), model, loader=second)
+    assert (second.epoch, second.position) == (1, 0)
+    assert [flat(batch) for batch in second] == expected
+
+
 def test_an_epoch_left_early_counts(tmp_path):
     loader = ResumableLoader(DataLoader(TensorDataset(torch.arange(6)), batch_size=2))
     for _ in loader:
