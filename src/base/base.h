@@ -101,5 +101,7 @@ void leat_file_unmap(leat_mapping_t *mapping);
 // Writes aside (`path` + ".tmp.<pid>.<n>"), syncs file and folder, renames. A failure leaves the old file whole. A link
 // is followed; what is not a regular file (a device, a folder) is refused.
 leat_status_t leat_file_write_atomic(const char *path, const void *data, size_t data_bytes) LEAT_MUST_USE;
+// The same without syncing, for what can be made again: a sync takes longer than a small compile.
+leat_status_t leat_file_write_report(const char *path, const void *data, size_t data_bytes) LEAT_MUST_USE;
 
 #endif

@@ -54,9 +54,9 @@ static int write_all(int file, const uint8_t *data, size_t bytes) {
   return 0;
 }
 
-static int write_and_close(int file, const void *data, size_t bytes) {
+static int write_and_close(int file, const void *data, size_t bytes, bool durable) {
   int error = write_all(file, data, bytes);
-  if (error == 0 && fsync(file) != 0) error = errno;
+  if (error == 0 && durable && fsync(file) != 0) error = errno;
   if (close(file) != 0 && error == 0) error = errno;
   return error;
 }
@@ -87,27 +87,35 @@ static int sync_folder(char *path) {
 }
 
 // Writes aside and renames; 0 or an errno.
-static int replace_file(const char *path, leat_text_t *aside, const void *data, size_t data_bytes) {
+static int replace_file(const char *path, leat_text_t *aside, const void *data, size_t data_bytes, bool durable) {
   const int file = open_aside(path, aside);
   if (file < 0) return errno;
-  int error = write_and_close(file, data, data_bytes);
+  int error = write_and_close(file, data, data_bytes, durable);
   if (error == 0 && rename(aside->data, path) != 0) error = errno;
-  if (error == 0) return sync_folder(aside->data);
+  if (error == 0) return durable ? sync_folder(aside->data) : 0;
   (void)unlink(aside->data);
   return error;
 }
 
-leat_status_t leat_file_write_atomic(const char *path, const void *data, size_t data_bytes) {
+static leat_status_t write_file(const char *path, const void *data, size_t data_bytes, bool durable) {
   char target[PATH_MAX];
   struct stat facts;
   if (stat(path, &facts) == 0 && !S_ISREG(facts.st_mode)) {
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "cannot write '%s': it exists and is not a regular file", path);
   }
   leat_text_t aside = {0};
-  const int error = replace_file(realpath(path, target) != NULL ? target : path, &aside, data, data_bytes);
+  const int error = replace_file(realpath(path, target) != NULL ? target : path, &aside, data, data_bytes, durable);
   leat_text_deinit(&aside);
   if (error == ENOMEM) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "cannot write '%s': out of memory", path);
   if (error != 0)
     LEAT_FAIL(error == ENOENT ? LEAT_NOT_FOUND : LEAT_IO, "cannot write '%s': %s", path, ERROR_TEXT(error));
   return NULL;
+}
+
+leat_status_t leat_file_write_atomic(const char *path, const void *data, size_t data_bytes) {
+  return write_file(path, data, data_bytes, true);
+}
+
+leat_status_t leat_file_write_report(const char *path, const void *data, size_t data_bytes) {
+  return write_file(path, data, data_bytes, false);
 }

@@ -54,7 +54,7 @@ static leat_status_t write_account(const leat_fusion_t *fusion, put_t put, const
   if (path.failed || text.failed)
     status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for %s", file);
   else
-    status = leat_file_write_atomic(path.data, text.data, text.length);
+    status = leat_file_write_report(path.data, text.data, text.length);
   leat_text_deinit(&path);
   leat_text_deinit(&text);
   return status;

@@ -58,7 +58,7 @@ static leat_status_t tell_precision(const leat_compile_options_t *options, const
   if (path.failed || text.failed)
     status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for the report");
   else
-    status = leat_file_write_atomic(path.data, text.data, text.length);
+    status = leat_file_write_report(path.data, text.data, text.length);
   leat_text_deinit(&path);
   leat_text_deinit(&text);
   return status;

@@ -32,7 +32,7 @@ static leat_status_t write_one(const leat_flow_t *flow, make_t make, const char 
   leat_text_t text = {0};
   leat_status_t status = make(flow, &text);
   if (status == NULL && text.failed) status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for %s", path);
-  if (status == NULL) status = leat_file_write_atomic(path, text.data, text.length);
+  if (status == NULL) status = leat_file_write_report(path, text.data, text.length);
   leat_text_deinit(&text);
   return status;
 }

@@ -2,19 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds every fuzz target with clang (libFuzzer, ASan, UBSan) and runs each for some seconds:
 #   tests/fuzz/run.sh [seconds] [work folder] [target ...]
-# Seeds are the fixtures of tests/data and what seed_pef writes. A crash leaves its input in the work folder.
+# Seeds are the fixtures of tests/data, tests/fuzz/corpus_* and what seed_pef writes. A crash leaves its input in the work folder.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 seconds=${1:-20}
 work=${2:-$root/build-fuzz}
 [ $# -ge 2 ] && shift 2 || set --
-[ $# -gt 0 ] || set -- pef pt pickle safetensors npy idx rules
+[ $# -gt 0 ] || set -- pef pt pickle safetensors npy idx rules options
 clang=${CLANG:-$(command -v clang-14 || command -v clang)}
 flags="-std=gnu17 -g -O1 -D_GNU_SOURCE -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION -DLEAT_VERSION=\"fuzz\""
 flags="$flags -I$root/include -I$root/src -I$root/tests/c"
 sanitize="address,undefined -fno-sanitize-recover=all"
 sources="$root/src/base/*.c $root/src/pef/*.c $root/src/io/*.c"
 libraries="-lcjson -lz -lm"
+options="$root/src/ir/*.c $root/src/arch/*.c $root/src/driver/option*.c $root/src/driver/say.c"
+options="$options $root/src/driver/cmd_option.c"
 compiler="$root/src/ir/*.c $root/src/arch/*.c $root/src/fuse/*.c $work/rule_files.c"
 
 mkdir -p "$work/seeds_pef" "$work/seeds_io" "$work/seeds_rules"
@@ -30,6 +32,7 @@ for target in "$@"; do
   more="" seeds=$work/seeds_io
   case $target in
     pef) seeds=$work/seeds_pef ;;
+    options) seeds=$root/tests/fuzz/corpus_options more="$options" ;;
     rules) seeds=$work/seeds_rules more="$compiler -lyaml" ;;
   esac
   # shellcheck disable=SC2086
