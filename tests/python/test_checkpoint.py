@@ -339,6 +339,32 @@ def test_damaged_checkpoints(tmp_path, damage):
         load_checkpoint(str(path), model)
 
 
+@pytest.mark.parametrize(
+    "entry, value",
+    [
+        ("random", 3),
+        ("random", {"host": {"torch": torch.zeros(2, dtype=torch.uint8)}}),
+        ("loader", {"epoch": 1}),
+        ("loader", {"epoch": 0, "position": 7, "start": None, "own": {}}),
+        ("optimizer", {"state": {}}),
+        ("optimizer", 5),
+    ],
+)
+def test_malformed_entries_change_nothing(tmp_path, entry, value):
+    model, path = Net(), tmp_path / "c.pt"
+    samba.from_torch_model_(model)
+    optimizer, loader = OPTIMIZERS["sgd"](model), ResumableLoader([1, 2])
+    save_checkpoint(str(path), model, optimizer, loader=loader)
+    torch.save({**torch.load(path, weights_only=True), entry: value}, path)
+    with torch.no_grad():
+        model.a.weight.fill_(7)
+    before = torch.get_rng_state()
+    with pytest.raises(ValueError, match=r"c\.pt is not a whole checkpoint"):
+        load_checkpoint(str(path), model, optimizer, loader=loader)
+    assert (model.a.weight == 7).all() and loader.position == 0
+    assert torch.equal(before, torch.get_rng_state())
+
+
 def test_a_loader_without_saved_position(tmp_path):
     model = Net()
     samba.from_torch_model_(model)

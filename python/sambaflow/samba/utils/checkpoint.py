@@ -131,14 +131,36 @@ def load_checkpoint(
     """
     content = _read(path)
     listed = list(optimizer) if isinstance(optimizer, (list, tuple)) else [] if optimizer is None else [optimizer]
-    states = _optimizer_states(content)
-    problems = shards.differences(content["model"], model.state_dict()) + _optimizers_differences(listed, states)
-    if loader is not None and "loader" not in content:
-        problems.append("no data position: it was saved without loader=")
+    resumes = bool(listed) or loader is not None
+    before = host_random_state()
+    try:
+        states = _optimizer_states(content)
+        problems = _problems(content, model, listed, states, loader)
+        if not problems and resumes and "random" in content:
+            set_host_random_state(content["random"]["host"])
+        if not problems and loader is not None:
+            loader.load_state_dict(content["loader"])
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        set_host_random_state(before)
+        raise CorruptFileError(f"{path} is not a whole checkpoint ({type(error).__name__}: {error})") from error
     if problems:
         raise MismatchError(f"{path} is a checkpoint of another program:\n  " + "\n  ".join(problems))
-    _restore(content, model, listed, states, loader)
+    _restore(content, model, listed, states, resumes)
     return Progress(int(content.get("step", 0)), int(content.get("epoch", 0)), dict(content.get("extra", {})))
+
+
+def _problems(
+    content: Mapping[str, Any],
+    model: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    states: Sequence[Any],
+    loader: ResumableLoader | None,
+) -> list[str]:
+    """Everything in which the checkpoint differs from the program."""
+    lines = shards.differences(content["model"], model.state_dict()) + _optimizers_differences(optimizers, states)
+    if loader is not None and "loader" not in content:
+        lines.append("no data position: it was saved without loader=")
+    return lines
 
 
 def _restore(
@@ -146,20 +168,17 @@ def _restore(
     model: nn.Module,
     optimizers: Sequence[torch.optim.Optimizer],
     states: Sequence[Any],
-    loader: ResumableLoader | None,
+    resumes: bool,
 ) -> None:
     from sambaflow import samba
 
-    if loader is not None:
-        loader.load_state_dict(content["loader"])
     model.load_state_dict(content["model"])
     if samba.session.has_traced(model):
         samba.session.to_rdu(model)
     for one, state in zip(optimizers, states, strict=False):  # without optimizers, of none
         one.load_state_dict(state)
-    if "random" in content and (optimizers or loader is not None):
-        set_host_random_state(content["random"]["host"])
-        samba.session.resume(content["random"]["device"], content.get("hyperparameters", {}))
+    if resumes and "random" in content:
+        samba.session.resume(content["random"].get("device"), content.get("hyperparameters", {}))
 
 
 def _read(path: str) -> dict[str, Any]:
