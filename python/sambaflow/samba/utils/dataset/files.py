@@ -7,10 +7,13 @@ from __future__ import annotations
 import gzip
 import os
 import struct
+import zlib
 from typing import Any
 
 import numpy as np
 import torch
+
+from sambaflow._runtime.reading import reading
 
 _IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 _SUFFIXES = (".idx", "-ubyte", ".gz", ".npy", ".npz", ".pt")
@@ -29,6 +32,11 @@ def load_dataset(path: str | os.PathLike[str], **_: Any) -> Any:
         return {_stem(f): load_dataset(os.path.join(name, f)) for f in files}
     if not os.path.exists(name):
         raise FileNotFoundError(f"{name} does not exist; data sets are read from disk, nothing is downloaded")
+    with reading(name, "a data set"):
+        return _load_file(name)
+
+
+def _load_file(name: str) -> Any:
     if name.endswith(".pt"):
         return torch.load(name, weights_only=True)
     if name.endswith(".npz"):
@@ -51,7 +59,7 @@ def read_idx(path: str | os.PathLike[str]) -> torch.Tensor:
     try:
         with gzip.open(name) if name.endswith(".gz") else open(name, "rb") as file:
             data = file.read()
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{name}: not a whole gzip file: {error}") from error
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_TYPES:
         raise ValueError(f"{name}: not an IDX file: it starts with {data[:4].hex(' ') or 'nothing'}")
