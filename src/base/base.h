@@ -90,6 +90,12 @@ void leat_text_put_double(leat_text_t *text, double value);
 // past the last character read, to `text` if there is none.
 double leat_text_read_double(const char *text, const char **out_end);
 
+// Length of the UTF-8 character at `text` (NUL-terminated), 0 when malformed: overlong forms, surrogates and what is
+// beyond U+10FFFF are.
+uint32_t leat_utf8_length(const char *text);
+// Ends `text` before its first malformed character, such as one that a buffer cut through.
+void leat_utf8_trim(char *text);
+
 // --- files ---------------------------------------------------------------------------------------------------
 // A whole file, memory-mapped read-only.
 typedef struct leat_mapping_s {

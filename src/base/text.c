@@ -126,3 +126,22 @@ double leat_text_read_double(const char *text, const char **out_end) {
   *out_end = text + (end - number);
   return value;
 }
+
+uint32_t leat_utf8_length(const char *text) {
+  const uint8_t *at = (const uint8_t *)text, c = at[0];
+  if (c < 0x80) return 1;
+  const uint32_t length = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+  if (c < 0xc2 || c > 0xf4) return 0;
+  for (uint32_t i = 1; i < length; ++i) {
+    if ((at[i] & 0xc0) != 0x80) return 0;
+  }
+  const uint8_t low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+  const uint8_t high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+  return at[1] >= low && at[1] <= high ? length : 0;
+}
+
+void leat_utf8_trim(char *text) {
+  size_t end = 0;
+  for (uint32_t length; text[end] != '\0' && (length = leat_utf8_length(text + end)) != 0;) end += length;
+  text[end] = '\0';
+}

@@ -185,6 +185,11 @@ leat_status_t leat_lexer_string(const leat_lexer_t *lexer, leat_arena_t *arena, 
     at = decode_escape(at + 1, end, &to);
     if (at == NULL) return fail_at(lexer, escape, LEAT_INVALID_ARGUMENT, "this is no escape of a JSON string");
   }
+  for (const char *c = decoded; *c != '\0';) {
+    const uint32_t length = leat_utf8_length(c);
+    if (length == 0) return fail_at(lexer, lexer->token.start, LEAT_INVALID_ARGUMENT, "this string is not UTF-8");
+    c += length;
+  }
   *out_string = decoded;
   return NULL;
 }

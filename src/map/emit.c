@@ -22,6 +22,7 @@ static uint32_t origin_string(const leat_mapper_t *m, leat_op_id_t id) {
   const char *module = origin->module ? origin->module : "", *source = origin->source ? origin->source : "";
   const char *traced = origin->traced ? origin->traced : leat_op_info(op->kind)->name;
   snprintf(text, sizeof text, "%s%s%s%s%s", module, *module ? " " : "", traced, *source ? " " : "", source);
+  leat_utf8_trim(text);
   return leat_pef_add_string(m->writer, text);
 }
 
@@ -258,6 +259,7 @@ static void section_name(const leat_mapper_t *m, const leat_section_t *section, 
   } else {
     snprintf(buffer, buffer_bytes, "%s .. %s", text[0], text[1]);
   }
+  leat_utf8_trim(buffer);
 }
 
 static leat_status_t emit_section(leat_mapper_t *m, uint32_t index) {

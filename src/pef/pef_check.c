@@ -43,27 +43,12 @@ static pef_shown_t text_of(const leat_pef_t *pef, uint32_t string) {
 
 // --- strings and info ------------------------------------------------------------------------------------------
 
-// Length of the UTF-8 sequence at `text` (NUL-terminated buffer), 0 when malformed. Rejects overlong forms,
-// surrogates and what is beyond U+10FFFF.
-static uint32_t utf8_length(const uint8_t *text) {
-  const uint8_t c = text[0];
-  if (c < 0x80) return 1;
-  const uint32_t length = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-  if (c < 0xc2 || c > 0xf4) return 0;
-  for (uint32_t i = 1; i < length; ++i) {
-    if ((text[i] & 0xc0) != 0x80) return 0;
-  }
-  const uint8_t low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-  const uint8_t high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-  return text[1] >= low && text[1] <= high ? length : 0;
-}
-
 static leat_status_t check_strings(const leat_pef_t *pef) {
   if (pef->string_bytes == 0 || pef->strings[0] != '\0' || pef->strings[pef->string_bytes - 1] != '\0') {
     return leat_pef_corrupt("segment 'strings' must start and end with a NUL");
   }
   for (uint32_t i = 0; i < pef->string_bytes;) {
-    const uint32_t length = utf8_length((const uint8_t *)pef->strings + i);
+    const uint32_t length = leat_utf8_length(pef->strings + i);
     if (length == 0) return leat_pef_corrupt("string byte %u is not UTF-8", i);
     i += length;
   }

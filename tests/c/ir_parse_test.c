@@ -120,6 +120,8 @@ static void test_errors_name_the_place(void **state) {
       {"leat.graph 1\n%0 = full() : f32[] !type=up", LEAT_INVALID_ARGUMENT, "expected a section type"},
       {"leat.graph 1\n%0 = full() : f32[] @ \"a", LEAT_INVALID_ARGUMENT, "column 23: the string does not end"},
       {"leat.graph 1\n%0 = full() : f32[] @ \"\\q\" \"\"", LEAT_INVALID_ARGUMENT, "column 24: this is no escape"},
+      {"leat.graph 1\n%0 = full() : f32[] @ \"a\xff\" \"\"", LEAT_INVALID_ARGUMENT,
+       "column 23: this string is not UTF-8"},
       {"leat.graph 1\n%0 = full() : f32[] @ \"\\ud800\" \"\"", LEAT_INVALID_ARGUMENT, "no escape"},
       {"leat.graph 1\n$", LEAT_INVALID_ARGUMENT, "line 2, column 1: this character"},
       {"leat.graph 1\n%x = full() : f32[]", LEAT_INVALID_ARGUMENT, "%<number>"},

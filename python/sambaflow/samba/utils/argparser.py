@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from sambaflow._runtime import options as table
 from sambaflow._runtime.library import InvalidArgumentError
 from sambaflow._runtime.options import COMMANDS, Option
+from sambaflow._runtime.reading import reading
 
 ParserHook = Callable[[argparse.ArgumentParser], Any]
 
@@ -281,6 +282,11 @@ def parse_yaml_to_args(yaml_path: str, args: argparse.Namespace) -> argparse.Nam
 
 def _yaml_entries(path: str) -> Iterable[tuple[str, Any, str]]:
     """Attribute, value, and "file:line:column" of the value of each entry."""
+    with reading(path, "a YAML file"):
+        yield from _parse_yaml(path)
+
+
+def _parse_yaml(path: str) -> Iterable[tuple[str, Any, str]]:
     import yaml
 
     try:
@@ -300,8 +306,6 @@ def _yaml_entries(path: str) -> Iterable[tuple[str, Any, str]]:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
         raise ValueError(f"{where}: {error.problem or error.context}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: not a YAML file: {error}") from None
 
 
 def _place(path: str, node: Any) -> str:
