@@ -5,6 +5,7 @@ A mark `shows` names the options whose effect a test shows; docs/options.md is m
 """
 
 import csv
+import io
 import json
 import sys
 from pathlib import Path
@@ -357,6 +358,21 @@ def test_lines_on_the_screen_and_in_the_logs(tmp_path, capsys):
     assert len(lines) == 1 and lines[0].startswith("[warning samba] --enable-conv-tiling")
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_bar_on_a_terminal_only(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    compiled(tmp_path)
+    shown = sys.stderr.getvalue()
+    assert "] 0/" in shown and "cut" in shown and shown.endswith("\r\x1b[K")
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    compiled(tmp_path)
+    assert sys.stderr.getvalue() == ""
+
+
 @pytest.mark.shows("--log-dir")
 def test_logs_with_warnings_go_to_a_folder_of_their_own(tmp_path):
     (tmp_path / "logs").mkdir()
@@ -384,17 +400,32 @@ def test_statistics_of_a_compile(tmp_path):
     assert stats["memory"]["peak_bytes"] > 0 and (tmp_path / "r.csv").read_text().startswith("section,type")
 
 
+@pytest.mark.shows("--stop-on-nan")
+def test_a_run_stops_at_nan(tmp_path):
+    pef = compiled(tmp_path)
+    model, inputs, optimizer = program()
+    for words, stops in (["--stop-on-nan"], True), ([], False):
+        args = parse_app_args(["run", "-p", str(pef), "-b", "4", *words])
+        outputs = utils.trace_graph(model, inputs, optimizer, pef=args.pef)
+        wrong = [samba.from_torch_tensor(torch.full((4, 12), float("nan")), name="image"), inputs[1]]
+        if stops:
+            with pytest.raises(FloatingPointError):
+                samba.session.run(wrong, outputs)
+        else:
+            assert samba.to_torch(samba.session.run(wrong, outputs)[0]).isnan()
+
+
 @pytest.mark.shows(
     "--data-parallel-mode", "--acc-report-json", "--visualize", "--mock-inference", "--samba_runtime_profile",
-    "--enable-profiler", "--stop-on-nan",
+    "--enable-profiler",
 )  # fmt: skip
 def test_values_that_the_program_reads():
     args = parse_app_args(
         "run -p x --data-parallel-mode normal --acc-report-json a.json --visualize --mock-inference "
-        "--samba_runtime_profile --enable-profiler --stop-on-nan".split()
+        "--samba_runtime_profile --enable-profiler".split()
     )
     assert (args.data_parallel_mode, args.acc_report_json, args.visualize) == ("normal", "a.json", True)
-    assert (args.mock_inference, args.samba_runtime_profile, args.enable_profiler, args.stop_on_nan) == (True,) * 4
+    assert (args.mock_inference, args.samba_runtime_profile, args.enable_profiler) == (True,) * 3
 
 
 # ---- measuring

@@ -321,3 +321,12 @@ def _checked_yaml(option: Option, value: Any, place: str) -> Any:
     except InvalidArgumentError as error:
         raise ValueError(f"{place}: {error}") from None
     return True if text is None else option.value(text)
+
+
+def __getattr__(name: str) -> Any:
+    """`SambaConfig` is imported when a program asks for it: its schema needs pydantic."""
+    if name == "SambaConfig":
+        from sambaflow.samba.schema.snconfig import SambaConfig
+
+        return SambaConfig
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
