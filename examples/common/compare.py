@@ -76,7 +76,7 @@ class LayerProbe(torch.nn.Module):
 
 
 def _compare_layers(args, reference, inputs, plain_inputs, report):
-    expected_probe = LayerProbe(reference)
+    expected_probe = LayerProbe(copy.deepcopy(reference)).eval()  # as the probe, which is compiled for inference
     with torch.no_grad():
         expected = expected_probe(*plain_inputs)
     probe = LayerProbe(copy.deepcopy(reference))
