@@ -75,7 +75,7 @@ def read_series(path):
 
 
 def windows(args, train):
-    """Normalised windows and the value after each, f32 [N, length] and [N]: of the first four fifths, or of the rest."""
+    """Scaled windows and the value after each, f32 [N, length] and [N]: of the first four fifths, or of the rest."""
     series = read_series(args.data_file) if args.data_file else generated_series()
     cut = len(series) * 4 // 5
     mean, std = series[:cut].mean(), max(float(series[:cut].std()), 1e-6)
