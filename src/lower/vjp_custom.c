@@ -18,9 +18,9 @@ LOWER(CUSTOM_GRADIENT) { return c->in[0]; }
 
 typedef struct copy_s {
   leat_builder_t *b;
-  leat_op_id_t first;        // the op of the stand-in
-  leat_value_id_t base;      // its value: the map starts there
-  leat_value_id_t *map;      // value -> its copy; LEAT_NONE: does not depend on the stand-in
+  leat_op_id_t first;         // the op of the stand-in
+  leat_value_id_t base;       // its value: the map starts there
+  leat_value_id_t *map;       // value -> its copy; LEAT_NONE: does not depend on the stand-in
   leat_value_id_t *operands;  // room for those of any op
 } copy_t;
 
