@@ -204,6 +204,16 @@ class SambaTensor(torch.Tensor):
 
         return device_value(self)
 
+    @property
+    def dsts(self) -> Any:
+        """Not supported: a traced graph cannot be rewired (programs do that to join several graphs in one PEF)."""
+        from sambaflow.samba._extras import UnsupportedAttributeError
+
+        raise UnsupportedAttributeError(
+            "SambaTensor.dsts: a traced graph cannot be rewired, since several graphs in one PEF are not supported "
+            "yet; compile each graph into a PEF of its own"
+        )
+
     def torch(self) -> torch.Tensor:
         """The plain torch tensor of the same memory."""
         return plain_tensor(self)

@@ -186,6 +186,8 @@ class Runner:
             binding = getattr(tensor, "_binding", None)
             slot = slots.get(binding.region or binding.name) if binding is not None else None
             if slot is None:
+                if isinstance(tensor, (list, tuple, Mapping)):
+                    return self._bind_inputs(_listed(inputs), types)
                 slot, plain = self._identify(tensor, inputs)
             else:
                 plain = binding.plain

@@ -154,14 +154,17 @@ class Call:
         SambaFlow programs mix precisions (a bf16 activation and an fp32 weight) where torch insists on one.
         """
         arguments = bind(self.func._schema, self.args, self.kwargs)
-        tensors = [arguments[n] for n in names if isinstance(arguments.get(n), torch.Tensor)]
+        given = [arguments.get(_RENAMED.get(name, name)) for name in names]
+        tensors = [item for item in given if isinstance(item, torch.Tensor)]
         dtypes = {t.dtype for t in tensors if t.is_floating_point()}
         if len(dtypes) < 2:
             return self
         common = functools.reduce(torch.promote_types, dtypes)
         chosen = {id(t) for t in tensors if t.is_floating_point() and t.dtype != common}
         swap = lambda t: self.again(torch.ops.aten.to.dtype, t, common) if id(t) in chosen else t  # noqa: E731
-        return Call(self.tracer, self.func, [swap(a) for a in self.args], {k: swap(v) for k, v in self.kwargs.items()})
+        call = Call(self.tracer, self.func, [swap(a) for a in self.args], {k: swap(v) for k, v in self.kwargs.items()})
+        self._out, self._has_out = call.out, True  # torch has no result for the operands as they were
+        return call
 
     def argument(self, name: str) -> Any:
         return bind(self.func._schema, self.args, self.kwargs)[name]

@@ -113,6 +113,10 @@ class SessionExtras:
         lazy_param.disable()
 
 
+class UnsupportedAttributeError(UnsupportedError, AttributeError):
+    """An attribute that SambaFlow has and this implementation has not; `hasattr` says False."""
+
+
 def refuse_multigraph(what: str) -> NoReturn:
     raise UnsupportedError(
         f"{what}: several graphs in one PEF are not supported yet; compile each graph into a PEF of its own with "

@@ -215,3 +215,26 @@ def _padded_targets(targets: torch.Tensor, lengths: torch.Tensor, batch: int) ->
     starts = lengths.cumsum(0) - lengths
     places = (starts.unsqueeze(1) + torch.arange(width)).clamp(max=max(0, targets.shape[0] - 1))
     return targets[places.reshape(-1)].view(batch, width)
+
+
+# ---- products of three
+
+
+@composes("_trilinear")
+def _trilinear(
+    i1: torch.Tensor,
+    i2: torch.Tensor,
+    i3: torch.Tensor,
+    expand1: Sequence[int],
+    expand2: Sequence[int],
+    expand3: Sequence[int],
+    sumdim: Sequence[int],
+    unroll_dim: int = 1,
+) -> torch.Tensor:
+    """What F.bilinear is made of: a product over shared axes, each factor spread along axes of its own, then a sum."""
+    factors = []
+    for factor, axes in ((i1, expand1), (i2, expand2), (i3, expand3)):
+        for axis in axes:
+            factor = torch.unsqueeze(factor, axis)
+        factors.append(factor)
+    return torch.sum(factors[0] * factors[1] * factors[2], list(sumdim))
