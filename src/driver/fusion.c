@@ -38,7 +38,11 @@ static leat_status_t read_rules(const leat_compile_options_t *options, leat_rule
     const char *name = options->rules_name != NULL ? options->rules_name : "rules";
     LEAT_TRY(leat_rules_add(rules, options->rules, strlen(options->rules), name));
   }
-  if (options->rules == NULL || options->use_default_rules) LEAT_TRY(leat_rules_add_builtin(rules, options->rule_list));
+  if (options->optim_level == 1) {
+    if (options->rules == NULL || options->use_default_rules)
+      LEAT_TRY(leat_rules_add_builtin(rules, options->rule_list));
+    if (options->o1_experimental) LEAT_TRY(leat_rules_add_experimental(rules));
+  }
   return log_lines(options, LEAT_LOG_WARNING, rules->warnings.data);
 }
 

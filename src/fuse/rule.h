@@ -60,5 +60,7 @@ void leat_rules_destroy(leat_rules_t *rules);
 leat_status_t leat_rules_add(leat_rules_t *rules, const char *text, size_t text_bytes, const char *file) LEAT_MUST_USE;
 // Adds the built-in list `name`. LEAT_INVALID_ARGUMENT: there is none of that name; the message lists them.
 leat_status_t leat_rules_add_builtin(leat_rules_t *rules, const char *name) LEAT_MUST_USE;
+// Adds rules of low priority that fuse what others leave over.
+leat_status_t leat_rules_add_experimental(leat_rules_t *rules) LEAT_MUST_USE;
 
 #endif

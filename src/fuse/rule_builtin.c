@@ -19,6 +19,8 @@ static const struct {
     {"gpt_neox_inference", {"embedding", "neox_attention", "attention", "ffn", "loss", "gemm"}},
     {"gpt-neox-training", {"embedding", "neox_attention", "attention", "ffn", "loss", "gemm"}},
 };
+// Not for --o1-rule-list: what --o1-experimental-opts adds.
+static const char EXPERIMENTAL[] = "experimental";
 enum { LISTS = sizeof lists / sizeof *lists };
 
 static const char *find_text(const char *file) {
@@ -28,16 +30,21 @@ static const char *find_text(const char *file) {
   return row->text;
 }
 
+static leat_status_t add_file(leat_rules_t *rules, const char *name) {
+  char file[64];
+  const char *text = find_text(name);
+  (void)snprintf(file, sizeof file, "built-in %s.yaml", name);
+  return leat_rules_add(rules, text, strlen(text), file);
+}
+
+leat_status_t leat_rules_add_experimental(leat_rules_t *rules) { return add_file(rules, EXPERIMENTAL); }
+
 leat_status_t leat_rules_add_builtin(leat_rules_t *rules, const char *name) {
-  char known[160] = "", file[64];
+  char known[160] = "";
   for (uint32_t i = 0; i < LISTS; ++i) {
     (void)snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i == 0 ? "" : ", ", lists[i].name);
     if (strcmp(lists[i].name, name) != 0) continue;
-    for (uint32_t k = 0; k < FILES_MAX && lists[i].files[k] != NULL; ++k) {
-      const char *text = find_text(lists[i].files[k]);
-      (void)snprintf(file, sizeof file, "built-in %s.yaml", lists[i].files[k]);
-      LEAT_TRY(leat_rules_add(rules, text, strlen(text), file));
-    }
+    for (uint32_t k = 0; k < FILES_MAX && lists[i].files[k] != NULL; ++k) LEAT_TRY(add_file(rules, lists[i].files[k]));
     return NULL;
   }
   LEAT_FAIL(LEAT_INVALID_ARGUMENT, "there is no rule list '%.64s'; these are built in: %s", name, known);

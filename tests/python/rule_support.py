@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from sambaflow._runtime.compiler import parsed
+from sambaflow._runtime.device import Device
 from sambaflow._runtime.library import check, library
 from sambaflow._trace.program import Program
 
@@ -26,3 +28,12 @@ def compile_o1(
     with parsed(program) as graph:
         check(lib.leat_compile(graph, options, str(folder / "o1.pef").encode()))
     return json.loads((folder / "fusion.json").read_text())
+
+
+def run_forward(program: Program, folder: Path) -> list[torch.Tensor]:
+    """The outputs of `folder`/o1.pef for the tensors that `program` was traced with."""
+    device = Device(str(folder / "o1.pef"))
+    for name, tensor in {**program.input_tensors, **program.parameters, **program.buffers}.items():
+        device.write(device.find(name), tensor.detach().as_subclass(torch.Tensor))
+    check(library().lib.leat_program_run(device.handle, device.section_types))
+    return [device.read(device.find(port.name)).clone() for port in program.outputs]

@@ -307,6 +307,13 @@ def test_fusion_rules(tmp_path, capsys):
         compiled(tmp_path, "-o1", "--optimization-rules", str(tmp_path / "absent.yaml"), name="absent")
 
 
+@pytest.mark.shows("--o1-experimental-opts")
+def test_experimental_rules_fuse_what_is_left_over(tmp_path):
+    pefs = [compiled(tmp_path, "-o1", *more, name=str(len(more))) for more in ([], ["--o1-experimental-opts"])]
+    plain, more = (json.loads((pef.parent / "fusion.json").read_text())["rules"] for pef in pefs)
+    assert {rule["name"] for rule in more} - {rule["name"] for rule in plain} == {"elementwise_chain", "moves"}
+
+
 @pytest.mark.shows("--arch")
 def test_targets(tmp_path, capsys):
     small, large = (compiled(tmp_path, "--arch", f"native:32768,{l2},33554432", name=str(l2)) for l2 in (4096, 1 << 22))

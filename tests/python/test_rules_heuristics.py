@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from rule_support import compile_o1
+from rule_support import compile_o1, run_forward
 from sambaflow import samba
-from sambaflow._runtime.device import Device
-from sambaflow._runtime.library import check, library
 from sambaflow._trace.program import Program, trace
 from torch import nn
 
@@ -70,14 +68,5 @@ def test_results_are_those_of_the_default_mapping(tmp_path: Path, heuristic: str
     program, results = _program(rows=100), []
     for chosen in ("GEMM", heuristic):
         _sections(tmp_path, chosen, program)
-        device = Device(str(tmp_path / "o1.pef"))
-        results.append(_run(device, program))
+        results.append(run_forward(program, tmp_path)[0])
     assert torch.equal(*results)
-
-
-def _run(device: Device, program: Program) -> torch.Tensor:
-    """The output of `program` for its traced input."""
-    for name, tensor in {**program.input_tensors, **program.parameters}.items():
-        device.write(device.find(name), tensor.detach().as_subclass(torch.Tensor))
-    check(library().lib.leat_program_run(device.handle, device.section_types))
-    return device.read(device.find(program.outputs[0].name)).clone()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from rule_support import compile_o1
+from rule_support import compile_o1, run_forward
 from sambaflow import samba
 from sambaflow._trace.program import Program, trace
 
@@ -115,3 +115,17 @@ def test_default_list_finds_attention(tmp_path: Path) -> None:
     report = compile_o1(traced(_gpt2("eager"), True), tmp_path, inference=True)
     assert matches(report)["mha"] == LAYERS
     assert json.loads((tmp_path / "fusion.json").read_text()) == report
+
+
+@pytest.mark.parametrize(
+    ("rule_list", "build", "attention"),
+    [("gpt2", _gpt2, "eager"), ("gpt2", _gpt2, "sdpa"), ("bloom", _bloom, "eager"), ("nlp", _llama, "eager"),
+     ("gpt_neox_inference", _neox, "eager"), ("nlp", _bert, "sdpa")],
+)  # fmt: skip
+def test_groups_compute_what_the_model_computes(tmp_path: Path, rule_list: str, build: Any, attention: str) -> None:
+    torch.manual_seed(0)
+    model = build(attention).eval()
+    expected = model(input_ids=torch.zeros(2, 8, dtype=torch.long)).logits.detach()
+    program = traced(model, True)
+    compile_o1(program, tmp_path, rule_list=rule_list, inference=True)
+    torch.testing.assert_close(run_forward(program, tmp_path)[0], expected, rtol=1e-4, atol=1e-4)
