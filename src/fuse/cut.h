@@ -21,6 +21,7 @@ typedef struct leat_section_s {
   double flops, bytes;
   double row_bytes;                   // results of all ops, per row
   uint32_t tile_rows_max, tiles_min;  // what the group's heuristic asks for; 0: nothing
+  bool alone;                         // a large product of its own rows: only what reads it joins
 } leat_section_t;
 
 // Ops of one group and one type that run without anything between them.

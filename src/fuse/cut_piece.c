@@ -11,6 +11,7 @@ enum { CANDIDATES = 16 };
 // A core's rough speed, to compare work with the price of a barrier; only the order of magnitude matters.
 static const double FLOPS_PER_SECOND = 20e9, BYTES_PER_SECOND = 10e9;
 static const double TINY_OP_SECONDS = 1e-6, TINY_SECTION_SECONDS = 3e-6, SERIAL_SECTION_SECONDS = 10e-6;
+static const double LARGE_PRODUCT_SECONDS = 2e-3;
 // Rows a tile should have before a contraction streams its weights for it.
 enum { CONTRACT_TILE_ROWS = 32 };
 
@@ -19,6 +20,7 @@ static const char WHY_WHOLE[] = "needs all rows of an earlier value";
 static const char WHY_ROWS[] = "iterates over other rows";
 static const char WHY_CACHE[] = "tiles would be too thin for its weights";
 static const char WHY_PART[] = "fwd_num_sections: the group is cut here";
+static const char WHY_APART[] = "a large product of other values";
 static const char WHY_GROUP[] = "a group of its own";
 
 static double op_seconds(const leat_graph_t *g, const leat_op_t *op, leat_cost_t *out_cost) {
@@ -105,6 +107,22 @@ static bool too_thin(const leat_cutter_t *c, const leat_op_t *op, const leat_sec
   return tile_rows < wanted && weight_bytes(c->g, op) > l2 / 4;
 }
 
+// A product too large for a barrier to matter: beside work that it shares no value with it would be cut into tiles that
+// suit the other.
+static bool is_large_product(const leat_cutter_t *c, const leat_op_t *op) {
+  leat_cost_t cost;
+  return op->kind == LEAT_PRIM_CONTRACT && op_seconds(c->g, op, &cost) > LARGE_PRODUCT_SECONDS;
+}
+
+// A sum over the rows of two computed values, such as a weight gradient.
+static bool sums_activations(const leat_cutter_t *c, const leat_op_t *op) {
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    leat_op_id_t producer;
+    if (!leat_kind_computes(leat_cutter_base_op(c->g, leat_op_input(c->g, op, i), &producer)->kind)) return false;
+  }
+  return is_large_product(c, op);
+}
+
 static void add_to_section(leat_cutter_t *c, leat_op_id_t id, uint32_t s, uint32_t dim, leat_status_t *status) {
   leat_section_t *section = &c->plan->sections.data[s];
   const leat_op_t *op = leat_graph_op(c->g, id);
@@ -140,6 +158,8 @@ static bool try_join(leat_cutter_t *c, leat_op_id_t id, uint32_t s, const char *
   if (dim != LEAT_NONE) {
     *why = WHY_CACHE;
     if (too_thin(c, op, section)) return false;
+    *why = WHY_APART;
+    if ((section->alone || is_large_product(c, op)) && !reads_from(c, op, s)) return false;
     add_to_section(c, id, s, dim, status);
     return true;
   }
@@ -185,6 +205,7 @@ static leat_status_t place(leat_cutter_t *c, leat_op_id_t id, const char *why) {
   LEAT_TRY(leat_cut_new_section(c, op->type, rows, why));
   c->plan->sections.data[count].tile_rows_max = c->strategy.tile_rows_max;
   c->plan->sections.data[count].tiles_min = c->strategy.tiles_min;
+  c->plan->sections.data[count].alone = sums_activations(c, op);
   add_to_section(c, id, count, dim == LEAT_NONE ? LEAT_ROWS_WHOLE : dim, &status);
   return status;
 }
