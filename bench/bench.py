@@ -121,11 +121,10 @@ def bench_rows(rows, threads, rounds, peaks, report):
         for row in rows:
             chosen = GEMM_PEERS if row.kind == "gemm" else MODEL_PEERS
             peaks[threads] = max(peaks[threads], fma_peak(threads))
-            slow = row.kind == "gemm" and row.flops > 1e10
             found, flops = measure(
                 row,
                 {peer: processes[peer] for peer in chosen},
-                max(LEAST_ROUNDS, rounds // 2) if slow else rounds,
+                max(LEAST_ROUNDS, rounds // 2) if row.slow else rounds,
                 0.03,
             )
             record = {"row": row.name, "threads": threads, "peers": found, "flops": flops, "peak": peaks[threads]}

@@ -10,9 +10,8 @@ import os
 import tempfile
 from functools import partial
 
-from rows import batch_of, build_model
+from rows import batch_of, build_model, rule_of
 
-HYPER = {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.0}
 # Variables of the peer's process, besides the number of threads.
 SETTINGS = {
     "leat": {},
@@ -49,12 +48,19 @@ class Leat:
     def __init__(self):
         self.folder = tempfile.TemporaryDirectory()
 
-    def _compile(self, model, inputs, training, name):
+    def _optimizer(self, model, rule):
+        """The SDK's optimizer of the same name as PyTorch's."""
+        from sambaflow import samba
+
+        kind = getattr(samba.optim, type(rule.make(model.parameters())).__name__)
+        return kind(model.parameters(), lr=0.0, max_grad_norm=rule.max_grad_norm)
+
+    def _compile(self, model, inputs, rule, name):
         from sambaflow import samba
         from sambaflow.samba import utils
 
         samba.from_torch_model_(model)
-        optimizer = samba.optim.SGD(model.parameters(), lr=0.0, momentum=0.0) if training else None
+        optimizer = self._optimizer(model, rule) if rule else None
         settings = {"output_folder": self.folder.name, "pef_name": name, "inference": optimizer is None}
         options = {"name": name, "config_dict": settings, "inference": optimizer is None}
         pef = samba.session.compile(model, inputs, optimizer, **options)
@@ -63,14 +69,14 @@ class Leat:
     def model(self, row):
         from sambaflow import samba
 
-        model, image_shape = build_model(row.model)
-        images, labels = batch_of(row, image_shape)
-        inputs = [samba.from_torch_tensor(images, name="image"), samba.from_torch_tensor(labels, name="label")]
-        training = row.kind == "training"
-        pef, traced = self._compile(model, inputs, training, row.name)
-        options = {"hyperparam_dict": HYPER} if training else {"section_types": ["fwd"]}
+        model, shape = build_model(row.model)
+        data, labels = batch_of(row, shape)
+        inputs = [samba.from_torch_tensor(data, name="data"), samba.from_torch_tensor(labels, name="label")]
+        rule = rule_of(row) if row.kind == "training" else None
+        pef, traced = self._compile(model, inputs, rule, row.name)
+        options = {"hyperparam_dict": rule.hyper} if rule else {"section_types": ["fwd"]}
         run = partial(samba.session.run, input_tensors=inputs, output_tensors=traced, **options)
-        return {"session.run": run, "C": self._in_c(pef, training)}
+        return {"session.run": run, "C": self._in_c(pef, training=rule is not None)}
 
     def gemm(self, row):
         import torch
@@ -85,7 +91,7 @@ class Leat:
                 return torch.matmul(x, self.weight)
 
         inputs = [samba.from_torch_tensor(torch.randn(row.m, row.k), name="x")]
-        pef, _ = self._compile(Product(), inputs, False, row.name)
+        pef, _ = self._compile(Product(), inputs, None, row.name)
         return {"C": self._in_c(pef, training=False)}
 
     def _in_c(self, pef, training):
@@ -113,10 +119,11 @@ class Leat:
         return seconds
 
 
-def _train(model, images, labels, optimizer):
+def _train(model, images, labels, optimizer, rule):
     optimizer.zero_grad(set_to_none=True)
     loss, _ = model(images, labels)
     loss.backward()
+    rule.clip([parameter for group in optimizer.param_groups for parameter in group["params"]])
     optimizer.step()
 
 
@@ -148,8 +155,9 @@ class Eager:
             for form in ("fused", "foreach"):
                 model = copy.deepcopy(plain).to(memory_format=layout)
                 data = images.contiguous(memory_format=layout)
-                optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, **{form: True})
-                variants[f"{form} SGD{suffix}"] = partial(_train, model, data, labels, optimizer)
+                optimizer = rule_of(row).make(model.parameters(), form)
+                name = f"{form} {type(optimizer).__name__}{suffix}"
+                variants[name] = partial(_train, model, data, labels, optimizer, rule_of(row))
         return variants
 
     def gemm(self, row):
@@ -186,8 +194,9 @@ class Compile:
             model = torch.compile(plain.eval())
             return {"frozen": partial(_infer, model, images, labels)}
         inductor.freezing = False
-        optimizer = torch.optim.SGD(plain.parameters(), lr=0.01, momentum=0.9, fused=True)
-        return {"fused SGD": partial(_train, torch.compile(plain), images, labels, optimizer)}
+        optimizer = rule_of(row).make(plain.parameters())
+        name = f"fused {type(optimizer).__name__}"
+        return {name: partial(_train, torch.compile(plain), images, labels, optimizer, rule_of(row))}
 
 
 class OpenBlas:

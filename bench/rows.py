@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+WINDOW_SHAPE = (128,)  # of tinygpt
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,11 @@ class ModelRow:
     def name(self):
         return f"{self.model}-{self.batch}-{self.kind}"
 
+    @property
+    def slow(self):
+        """Whether fewer turns must do."""
+        return self.model == "tinygpt"
+
 
 @dataclass(frozen=True)
 class GemmRow:
@@ -35,6 +41,10 @@ class GemmRow:
     @property
     def name(self):
         return f"gemm-{self.m}x{self.k}x{self.n}"
+
+    @property
+    def slow(self):
+        return self.flops > 1e10
 
     @property
     def flops(self):
@@ -60,6 +70,7 @@ MODEL_ROWS = [
     for kind in ("training", "inference")
     for (model, batch), expected in _EXPECTED.items()
 ]
+MODEL_ROWS.append(ModelRow("tinygpt", 8, "training", 1.2))
 GEMM_ROWS = [GemmRow(128, 768, 768), GemmRow(512, 768, 3072), GemmRow(1024, 1024, 1024), GemmRow(2048, 2048, 2048)]
 ROWS = {row.name: row for row in (*MODEL_ROWS, *GEMM_ROWS)}
 
@@ -72,7 +83,7 @@ def add_paths():
 
 
 def build_model(name):
-    """(model in plain PyTorch, shape of one image)"""
+    """(model in plain PyTorch, shape of one image or window)"""
     import torch
 
     add_paths()
@@ -85,15 +96,33 @@ def build_model(name):
         from resffn import ResFFN
 
         return ResFFN(784, 512, 10), (784,)
+    if name == "tinygpt":
+        from tinygpt import TinyGpt
+
+        return TinyGpt(), WINDOW_SHAPE
     from lenet import IMAGE_SHAPE, LeNet
 
     return LeNet(10), IMAGE_SHAPE
 
 
-def batch_of(row, image_shape):
-    """One random batch: images, labels."""
+def batch_of(row, shape):
+    """One random batch: images and labels, or windows of bytes and their targets."""
     import torch
 
     generator = torch.Generator().manual_seed(1)
-    images = torch.randn(row.batch, *image_shape, generator=generator)
+    if row.model == "tinygpt":
+        return tuple(torch.randint(256, (row.batch, *shape), generator=generator) for _ in range(2))
+    images = torch.randn(row.batch, *shape, generator=generator)
     return images, torch.randint(10, (row.batch,), generator=generator)
+
+
+def rule_of(row):
+    """How a training step of the row updates parameters (examples/common/rule.py)."""
+    add_paths()
+    if row.model == "tinygpt":
+        from tinygpt import update_rule
+
+        return update_rule(max_grad_norm=1.0, length=WINDOW_SHAPE[0])
+    from common.rule import sgd_rule
+
+    return sgd_rule(0.01)

@@ -113,17 +113,17 @@ def get_inputs(args):
     return tokens, targets
 
 
-def update_rule(args):
+def update_rule(max_grad_norm, length):
     """AdamW with gradient clipping, for the program and for plain PyTorch.
 
     Its eps is large: with a small one the first step is the sign of each gradient, however close to zero that is.
     """
     hyper = {"lr": 0.001, "eps": 1e-3, "weight_decay": 0.0}
 
-    def make(parameters):
-        return torch.optim.AdamW(parameters, betas=BETAS, fused=True, **hyper)
+    def make(parameters, form="fused"):
+        return torch.optim.AdamW(parameters, betas=BETAS, **hyper, **{form: True})
 
-    return Rule(make=make, hyper=hyper, max_grad_norm=args.max_grad_norm, unit="tokens", units=args.length)
+    return Rule(make=make, hyper=hyper, max_grad_norm=max_grad_norm, unit="tokens", units=length)
 
 
 def main():
@@ -163,9 +163,9 @@ def main():
         else:
             train_text(args, model, optimizer, first_step)
     elif args.command == "test":
-        compare(args, model, reference, inputs, optimizer, update_rule(args))
+        compare(args, model, reference, inputs, optimizer, update_rule(args.max_grad_norm, args.length))
     elif args.command == "measure-performance":
-        measure_performance(args, model, reference, inputs, optimizer, update_rule(args))
+        measure_performance(args, model, reference, inputs, optimizer, update_rule(args.max_grad_norm, args.length))
 
 
 if __name__ == "__main__":

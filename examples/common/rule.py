@@ -11,6 +11,7 @@ import torch
 class Rule:
     """One update: `make` gives PyTorch's optimizer of parameters, `hyper` is what session.run gets for the same step.
 
+    `make` has a second parameter, the form in which PyTorch runs the update: "fused" (the default) or "foreach".
     `unit` and `units` say what a step works on and how many of it there are in one element of the batch.
     """
 
@@ -29,6 +30,6 @@ class Rule:
 def sgd_rule(lr):
     """SGD with momentum 0.9, the rule of the image programs."""
     return Rule(
-        make=lambda parameters: torch.optim.SGD(parameters, lr=lr, momentum=0.9, fused=True),
+        make=lambda parameters, form="fused": torch.optim.SGD(parameters, lr=lr, momentum=0.9, **{form: True}),
         hyper={"lr": lr, "momentum": 0.9, "weight_decay": 0.0},
     )
