@@ -46,6 +46,11 @@ leat_status_t leat_rule_read_keys(leat_rule_reader_t *r, leat_yaml_t *node, cons
   return NULL;
 }
 
+// A value as messages show it.
+static const char *shown(const leat_yaml_t *value) {
+  return value->kind == LEAT_YAML_SCALAR && value->length != 0 ? value->text : leat_yaml_kind_name(value);
+}
+
 leat_status_t leat_rule_read_bool(leat_rule_reader_t *r, const leat_yaml_t *value, const char *key, bool *out_value) {
   static const char *const words[][2] = {{"false", "true"}, {"False", "True"}, {"FALSE", "TRUE"},
                                          {"no", "yes"},     {"No", "Yes"},     {"NO", "YES"},
@@ -57,9 +62,7 @@ leat_status_t leat_rule_read_bool(leat_rule_reader_t *r, const leat_yaml_t *valu
       return NULL;
     }
   }
-  RULE_FAIL(r, value, "%s is true or false, not %s%.64s%s", key, value->kind == LEAT_YAML_SCALAR ? "'" : "",
-            value->kind == LEAT_YAML_SCALAR ? value->text : leat_yaml_kind_name(value),
-            value->kind == LEAT_YAML_SCALAR ? "'" : "");
+  RULE_FAIL(r, value, "%s is true or false, not %.64s", key, shown(value));
 }
 
 // --- heuristic ------------------------------------------------------------------------------------------------------
@@ -79,10 +82,9 @@ static leat_status_t find_heuristic(leat_rule_reader_t *r, const leat_yaml_t *na
 static leat_status_t fail_range(leat_rule_reader_t *r, const leat_yaml_t *value, leat_heuristic_param_t param) {
   leat_text_t range = {0};
   leat_heuristic_put_range(param, &range);
-  leat_status_t status = leat_rule_fail(
-      r, value->line, value->column, "%s is %s, not %s%.64s", leat_heuristic_param_name(param),
-      range.data != NULL ? range.data : "", value->kind == LEAT_YAML_SCALAR && value->length != 0 ? "" : "",
-      value->kind == LEAT_YAML_SCALAR && value->length != 0 ? value->text : leat_yaml_kind_name(value));
+  leat_status_t status =
+      leat_rule_fail(r, value->line, value->column, "%s is %s, not %.64s", leat_heuristic_param_name(param),
+                     range.data != NULL ? range.data : "", shown(value));
   leat_text_deinit(&range);
   return status;
 }
@@ -152,8 +154,7 @@ static leat_status_t take_priority(leat_rule_reader_t *r, void *into, leat_yaml_
   errno = 0;
   long long number = value->kind == LEAT_YAML_SCALAR && !value->quoted ? strtoll(value->text, &end, 10) : 0;
   if (end == NULL || end == value->text || *end != '\0')
-    RULE_FAIL(r, value, "priority is an integer, not %.64s",
-              value->kind == LEAT_YAML_SCALAR && value->length != 0 ? value->text : leat_yaml_kind_name(value));
+    RULE_FAIL(r, value, "priority is an integer, not %.64s", shown(value));
   if (errno != 0 || number < -1000000 || number > 1000000)
     RULE_FAIL(r, value, "priority %.32s is not between -1000000 and 1000000", value->text);
   draft->rule.priority = (int32_t)number;

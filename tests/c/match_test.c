@@ -252,11 +252,34 @@ static void test_the_search_is_bounded(void **state) {
   leat_text_deinit(&program);
 }
 
+static void test_out_of_memory_is_survived(void **state) {
+  (void)state;
+  leat_graph_t *g =
+      graph_of("n = layer_norm(x, g); f = linear(n, w); a = gelu(f); l = linear(a, v)!group=4; s = add(l, x)");
+  leat_rules_t *rules;
+  assert_ok(leat_rules_create(&rules));
+  assert_ok(leat_rules_add(rules, NORM_THEN_GEMM, strlen(NORM_THEN_GEMM), "f.yaml"));
+  bool done = false;
+  for (uint64_t n = 1; !done; ++n) {
+    leat_fusion_t *fusion = NULL;
+    leat_alloc_fail_after(n);
+    leat_status_t status = leat_fusion_create(g, rules, &fusion);
+    leat_alloc_fail_after(0);
+    done = status == NULL;
+    if (!done) assert_int_equal(leat_status_code(status), LEAT_OUT_OF_MEMORY);
+    leat_status_free(status);
+    leat_fusion_destroy(fusion);
+  }
+  leat_rules_destroy(rules);
+  leat_graph_destroy(g);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_meaning),
       cmocka_unit_test(test_misses_are_explained),
       cmocka_unit_test(test_the_search_is_bounded),
+      cmocka_unit_test(test_out_of_memory_is_survived),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

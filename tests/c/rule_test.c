@@ -50,7 +50,7 @@ static const struct {
     {RULE "    a: {op_type: add, child: b}\n    b: {op_type: mul, child: a}\n", "f.yaml:4:5", "no cycles"},
     {RULE "    a: {op_type: add}\n    b: {op_type: mul}\n", "f.yaml:5:5", "not connected"},
     {RULE "    a: {op_type: add}\n    a: {op_type: mul}\n", "f.yaml:5:5", "it is in line 4 already"},
-    {RULE "    a: {op_type: add, required: maybe}\n", "f.yaml:4:33", "true or false, not 'maybe'"},
+    {RULE "    a: {op_type: add, required: maybe}\n", "f.yaml:4:33", "true or false, not maybe"},
     {RULE "    a: {op_type: add, included: [true]}\n", "f.yaml:4:33", "true or false, not a list"},
     {RULE "    a: {op_type: add, required: false}\n", "f.yaml:4:5", "nothing is sure to be fused"},
     {RULE "    a: {op_type: add, included: false}\n", "f.yaml:4:5", "nothing is sure to be fused"},
