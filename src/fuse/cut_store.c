@@ -21,8 +21,8 @@ static bool reader_allows(const leat_cutter_t *c, leat_op_id_t reader, uint32_t 
 }
 
 static bool all_readers_allow(const leat_cutter_t *c, const char *symbol, uint32_t section, leat_op_id_t writer) {
-  uint32_t leaf = leat_names_find(&c->uses.symbols, symbol, strlen(symbol));
-  if (leaf == LEAT_NAME_ABSENT) return true;
+  leat_op_id_t leaf = leat_graph_find_symbol(c->g, symbol);
+  if (leaf == LEAT_NONE) return true;
   leat_value_id_t v = leat_graph_op(c->g, leaf)->result_first;
   for (uint32_t i = c->uses.first[v]; i < c->uses.first[v + 1]; ++i) {
     leat_use_t use = c->uses.all[i];

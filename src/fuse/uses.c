@@ -19,15 +19,6 @@ static void count_or_fill(const leat_graph_t *g, leat_uses_t *u, bool fill) {
   }
 }
 
-static bool name_symbols(const leat_graph_t *g, leat_names_t *names) {
-  for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
-    const leat_op_t *op = leat_graph_op(g, id);
-    if (op->kind != LEAT_PRIM_SYMBOL) continue;
-    if (!leat_names_add(names, leat_op_string(g, op, LEAT_ATTR_NAME, ""), id)) return false;
-  }
-  return true;
-}
-
 leat_status_t leat_uses_collect(const leat_graph_t *g, leat_uses_t *out_uses) {
   leat_uses_t u = {.first = leat_alloc_zero((size_t)g->values.count + 3u, sizeof *u.first),
                    .all = leat_alloc_zero((size_t)g->inputs.count + 1u, sizeof *u.all)};
@@ -36,7 +27,6 @@ leat_status_t leat_uses_collect(const leat_graph_t *g, leat_uses_t *out_uses) {
     count_or_fill(g, &u, false);
     for (uint32_t v = 2; v < g->values.count + 2u; ++v) u.first[v] += u.first[v - 1];
     count_or_fill(g, &u, true);
-    fits = name_symbols(g, &u.symbols);
   }
   *out_uses = u;
   if (fits) return NULL;
@@ -47,6 +37,5 @@ leat_status_t leat_uses_collect(const leat_graph_t *g, leat_uses_t *out_uses) {
 void leat_uses_deinit(leat_uses_t *uses) {
   leat_free(uses->first);
   leat_free(uses->all);
-  leat_names_deinit(&uses->symbols);
   memset(uses, 0, sizeof *uses);
 }

@@ -3,7 +3,6 @@
 #ifndef LEAT_FUSE_USES_H_
 #define LEAT_FUSE_USES_H_
 
-#include "base/names.h"
 #include "ir/graph.h"
 
 // One reader of a base value.
@@ -15,10 +14,8 @@ typedef struct leat_use_s {
 typedef struct leat_uses_s {
   uint32_t *first;       // per value, and one more: the readers of v are all[first[v]] up to all[first[v + 1]]
   leat_use_t *all;       // in the order of the graph
-  leat_names_t symbols;  // name -> symbol op
 } leat_uses_t;
 
-// `g` must outlive the uses.
 leat_status_t leat_uses_collect(const leat_graph_t *g, leat_uses_t *out_uses) LEAT_MUST_USE;
 void leat_uses_deinit(leat_uses_t *uses);
 

@@ -104,13 +104,8 @@ leat_value_id_t leat_b_put_along(leat_builder_t *b, leat_value_id_t like, leat_v
 }
 
 leat_value_id_t leat_b_find_symbol(const leat_builder_t *b, const char *name) {
-  const leat_graph_t *g = b->graph;
-  for (leat_op_id_t id = 0; id < g->ops.count; id++) {
-    const leat_op_t *op = leat_graph_op(g, id);
-    if (op->kind == LEAT_PRIM_SYMBOL && strcmp(leat_op_string(g, op, LEAT_ATTR_NAME, ""), name) == 0)
-      return op->result_first;
-  }
-  return LEAT_NONE;
+  leat_op_id_t op = leat_graph_find_symbol(b->graph, name);
+  return op == LEAT_NONE ? LEAT_NONE : leat_graph_op(b->graph, op)->result_first;
 }
 
 leat_value_id_t leat_b_symbol_once(leat_builder_t *b, const char *name, const char *kind, leat_dtype_t dtype,

@@ -29,6 +29,7 @@ LEAT_EXPORT void leat_graph_destroy(leat_graph_t *g) {
   leat_array_free(&g->origins);
   leat_array_free(&g->blobs);
   leat_array_free(&g->groups);
+  leat_names_deinit(&g->symbols);
   leat_arena_deinit(&g->arena);
   leat_free(g);
 }
@@ -137,6 +138,9 @@ leat_status_t leat_graph_append(leat_graph_t *g, const leat_op_desc_t *desc, lea
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   }
   *slot = op;
+  bool symbol = op.kind == LEAT_PRIM_SYMBOL;
+  if (symbol && !leat_names_add(&g->symbols, leat_op_string(g, slot, LEAT_ATTR_NAME, ""), g->ops.count - 1))
+    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   if (out_op != NULL) *out_op = g->ops.count - 1;
   return NULL;
 }
@@ -162,7 +166,12 @@ leat_status_t leat_graph_add_origin(leat_graph_t *g, const leat_origin_t *origin
   return NULL;
 }
 
-// --- groups -----------------------------------------------------------------------------------------------------
+// --- symbols and groups -----------------------------------------------------------------------------------------------------
+
+leat_op_id_t leat_graph_find_symbol(const leat_graph_t *g, const char *name) {
+  uint32_t found = leat_names_find(&g->symbols, name, strlen(name));
+  return found == LEAT_NAME_ABSENT ? LEAT_NONE : found;
+}
 
 const leat_group_t *leat_graph_group(const leat_graph_t *g, uint32_t id) {
   uint32_t low = 0, high = g->groups.count;

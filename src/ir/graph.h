@@ -8,6 +8,7 @@
 #define LEAT_IR_GRAPH_H_
 
 #include "base/base.h"
+#include "base/names.h"
 #include "leat/graph.h"
 
 enum { LEAT_RANK_MAX = 8, LEAT_BLOB_MAX = 1 << 20 };
@@ -173,6 +174,7 @@ struct leat_graph_s {
   LEAT_ARRAY(leat_origin_t) origins;  // [0] is the unknown origin
   LEAT_ARRAY(leat_blob_t) blobs;
   LEAT_ARRAY(leat_group_t) groups;  // by id, ascending; ops may carry ids without an entry
+  leat_names_t symbols;             // name -> the primitive `symbol` of that name, the first if there are more
 };
 
 // A graph with the unknown origin and nothing else; leat_graph_destroy releases it.
@@ -224,6 +226,8 @@ typedef struct leat_op_desc_s {
 leat_status_t leat_graph_append(leat_graph_t *g, const leat_op_desc_t *desc, leat_op_id_t *out_op) LEAT_MUST_USE;
 // Strings are copied, NULL counts as "". An origin equal to the last one added gets its index.
 leat_status_t leat_graph_add_origin(leat_graph_t *g, const leat_origin_t *origin, uint32_t *out_origin) LEAT_MUST_USE;
+// The primitive `symbol` of that name, or LEAT_NONE.
+leat_op_id_t leat_graph_find_symbol(const leat_graph_t *g, const char *name);
 // The entry of group `id`; NULL: it has none.
 const leat_group_t *leat_graph_group(const leat_graph_t *g, uint32_t id);
 // Adds the entry of group `group->id`, which has none yet and is above those that have. Strings as for origins.

@@ -121,8 +121,16 @@ static bool is_optional(uint32_t kind, leat_attr_key_t key) {
   return kind == LEAT_PRIM_CONSTANT || (kind == LEAT_PRIM_SYMBOL && fact);
 }
 
+static uint32_t count_words(const char *text) {
+  uint32_t count = text[0] != '\0';
+  for (; *text != '\0'; ++text) count += *text == ' ';
+  return count;
+}
+
+// An attribute is never there twice, so that the right number of them is all of them.
 static leat_status_t check_attrs(const leat_shape_call_t *call) {
-  for (uint32_t i = 0; i < LEAT_ATTR_COUNT; i++) {
+  bool complete = call->attr_count == count_words(leat_op_info(call->kind)->attrs);
+  for (uint32_t i = 0; i < LEAT_ATTR_COUNT && !complete; i++) {
     leat_attr_key_t key = (leat_attr_key_t)i;
     if (find_attr(call, key) != NULL || !leat_op_takes_attr(call->kind, key) || is_optional(call->kind, key)) continue;
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "attribute '%s' is missing: a primitive states all of its attributes",

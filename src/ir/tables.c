@@ -161,7 +161,7 @@ bool leat_scalar_is_defined(leat_scalar_t fn, leat_dtype_t operand) {
 
 bool leat_scalar_find(const char *name, leat_scalar_t *out_fn) {
   for (uint32_t fn = 0; fn < LEAT_SCALAR_COUNT; fn++) {
-    if (strcmp(scalar_table[fn].name, name) != 0) continue;
+    if (scalar_table[fn].name[0] != name[0] || strcmp(scalar_table[fn].name, name) != 0) continue;
     *out_fn = (leat_scalar_t)fn;
     return true;
   }

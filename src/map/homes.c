@@ -34,8 +34,8 @@ static bool read_by_other_types(const leat_mapper_t *m, leat_value_id_t v) {
 static bool readers_come_first(const leat_mapper_t *m, leat_value_id_t v, const char *symbol) {
   leat_op_id_t writer = leat_graph_value(m->g, v)->op;
   uint32_t section = section_of_value(m, v);
-  uint32_t leaf = leat_names_find(&m->uses.symbols, symbol, strlen(symbol));
-  if (leaf == LEAT_NAME_ABSENT) return true;
+  leat_op_id_t leaf = leat_graph_find_symbol(m->g, symbol);
+  if (leaf == LEAT_NONE) return true;
   leat_value_id_t old = leat_graph_op(m->g, leaf)->result_first;
   for (uint32_t i = m->uses.first[old]; i < m->uses.first[old + 1]; ++i) {
     leat_use_t use = m->uses.all[i];
