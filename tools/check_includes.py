@@ -23,10 +23,11 @@ MAY_INCLUDE = {
     "opt": ["base", "ir"],
     "fuse": ["base", "ir", "arch"],
     "map": ["base", "ir", "fuse", "arch", "pef"],
+    "link": ["base", "pef"],
     "report": ["base", "pef"],
     "rt": ["base", "pef", "io", "kern"],
     "sim": ["base", "pef", "arch", "kern"],
-    "driver": ["base", "ir", "lower", "grad", "opt", "arch", "fuse", "map", "pef", "report", "io", "rt", "sim"],
+    "driver": ["base", "ir", "lower", "grad", "opt", "arch", "fuse", "map", "link", "pef", "report", "io", "rt", "sim"],
 }
 # Folders that see no header of ours but their own, and of C only these.
 SEALED = {"kern": {"stdint.h", "stddef.h", "stdbool.h", "immintrin.h"}}

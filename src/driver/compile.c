@@ -7,6 +7,7 @@
 #include "driver/option.h"
 #include "driver/pipeline.h"
 #include "driver/say.h"
+#include "driver/separate.h"
 #include "fuse/cut.h"
 #include "map/map.h"
 #include "opt/microbatch.h"
@@ -32,54 +33,65 @@ static leat_status_t write_with_reports(const leat_pef_writer_t *writer, const c
 }
 
 // A section is a partition of the one chip that this machine is; the last one stands for all.
-static void say_sections(const leat_compile_options_t *options, const leat_plan_t *plan) {
-  for (uint32_t i = 0; i < plan->sections.count; ++i) {
-    const bool last = i + 1 == plan->sections.count;
+static void say_sections(const leat_compile_options_t *options, uint32_t count) {
+  for (uint32_t i = 0; i < count; ++i) {
+    const bool last = i + 1 == count;
     leat_say(options, last ? LEAT_LOG_INFO : LEAT_LOG_DEBUG, "mac", "Compilation succeeded for partition_0_%u", i);
   }
 }
 
-static leat_status_t map_and_write(const leat_graph_t *settled, const leat_compile_options_t *options,
-                                   const leat_map_options_t *map_options, leat_pef_writer_t *writer, const char *path) {
+static leat_status_t compile_whole(const leat_graph_t *graph, const leat_compile_options_t *options,
+                                   const leat_map_options_t *map_options, leat_pef_writer_t *writer) {
+  const uint32_t steps = leat_pipeline_steps();
+  leat_graph_t *settled = NULL;
+  LEAT_TRY(leat_pipeline_run(graph, options, LEAT_PIPELINE_WHOLE, &settled));
   leat_cut_options_t cut = {.arch = map_options->arch};
   leat_plan_t plan;
-  const uint32_t steps = leat_pipeline_steps();
   leat_say_step(options, steps - 3, steps, "cut");
-  LEAT_TRY(leat_cut(settled, &cut, &plan));
-  leat_say_step(options, steps - 2, steps, "map");
-  leat_status_t status = leat_map_native(settled, &plan, map_options, writer);
-  if (status == NULL) say_sections(options, &plan);
-  leat_plan_deinit(&plan);
-  if (status != NULL) return status;
-  leat_say_step(options, steps - 1, steps, "write");
+  leat_status_t status = leat_cut(settled, &cut, &plan);
+  if (status == NULL) {
+    leat_say_step(options, steps - 2, steps, "map");
+    status = leat_map_native(settled, &plan, map_options, writer);
+    leat_plan_deinit(&plan);
+  }
+  leat_graph_destroy(settled);
+  return status;
+}
+
+static leat_status_t write_file(leat_pef_writer_t *writer, const leat_compile_options_t *options, const char *path) {
+  say_sections(options, leat_pef_call_count(writer));
+  leat_say_step(options, leat_pipeline_steps() - 1, leat_pipeline_steps(), "write");
   leat_pef_set_metadata(writer, options->metadata);
   if (options->report_dir != NULL) return write_with_reports(writer, path, options->report_dir);
   return leat_pef_write(writer, path);
 }
 
+static leat_status_t compile_program(const leat_graph_t *program, const leat_compile_options_t *options,
+                                     const leat_map_options_t *map_options, const char *path) {
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  if (writer == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  leat_pef_share_bodies(writer, options->separate_bodies == 0);
+  leat_status_t status = program->groups.count != 0 ? leat_compile_separately(program, options, map_options, writer)
+                                                    : compile_whole(program, options, map_options, writer);
+  if (status == NULL) status = write_file(writer, options, path);
+  leat_pef_writer_destroy(writer);
+  return status;
+}
+
 LEAT_EXPORT leat_status_t leat_compile(const leat_graph_t *graph, const leat_compile_options_t *options,
                                        const char *path) {
   leat_arch_t arch;
-  leat_map_options_t map_options = {
-      .arch = &arch, .optim_level = options->optim_level, .inference = options->inference};
   LEAT_TRY(leat_compile_options_check(options));
   leat_option_say_unused(options);
   LEAT_TRY(leat_arch_parse(options->arch, &arch));
+  leat_map_options_t map_options = {
+      .arch = &arch, .optim_level = options->optim_level, .inference = !leat_pipeline_trains(graph, options)};
   LEAT_TRY(leat_graph_fingerprint(graph, map_options.fingerprint));
-  leat_graph_t *settled = NULL;
-  LEAT_TRY(leat_pipeline_run(graph, options, true, &settled));
-  map_options.inference = !leat_pipeline_trains(graph, options);
-  leat_status_t status = NULL;
-  leat_pef_writer_t *writer = leat_pef_writer_create();
-  if (writer == NULL) {
-    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
-  } else {
-    leat_pef_share_bodies(writer, options->separate_bodies == 0);
-    status = map_and_write(settled, options, &map_options, writer, path);
-    leat_pef_writer_destroy(writer);
-  }
+  leat_graph_t *program = NULL;
+  LEAT_TRY(leat_pipeline_run(graph, options, LEAT_PIPELINE_PROGRAM, &program));
+  leat_status_t status = compile_program(program, options, &map_options, path);
   leat_say_step(options, leat_pipeline_steps(), leat_pipeline_steps(), status == NULL ? "done" : "failed");
-  leat_graph_destroy(settled);
+  leat_graph_destroy(program);
   return status;
 }
 
@@ -99,7 +111,7 @@ LEAT_EXPORT leat_status_t leat_graph_eval(const leat_graph_t *graph, const leat_
                                           leat_tensor_t *outputs, size_t output_count) {
   leat_compile_options_t options = leat_compile_options_default();
   leat_graph_t *primitive = NULL;
-  LEAT_TRY(leat_pipeline_run(graph, &options, false, &primitive));
+  LEAT_TRY(leat_pipeline_run(graph, &options, LEAT_PIPELINE_EVAL, &primitive));
   leat_eval_t *eval = NULL;
   leat_status_t status = leat_eval_create(primitive, &eval);
   if (status == NULL) {

@@ -8,6 +8,7 @@
 #include "driver/say.h"
 #include "fuse/merge.h"
 #include "fuse/settle.h"
+#include "fuse/unit.h"
 #include "grad/grad.h"
 #include "ir/rebuild.h"
 #include "lower/lower.h"
@@ -17,7 +18,7 @@
 typedef leat_status_t (*run_t)(const leat_graph_t *from, const leat_compile_options_t *options,
                                leat_graph_t **out_graph);
 
-typedef enum when_e { ALWAYS, TRAINING, COMPILING } when_t;
+typedef enum when_e { ALWAYS, TRAINING, COMPILING, PROGRAM, UNIT } when_t;
 
 typedef struct pass_s {
   const char *name;
@@ -89,14 +90,16 @@ PLAIN(cse, leat_opt_cse)
 PLAIN(dce, leat_opt_dce)
 PLAIN(merge, leat_merge_dims)
 PLAIN(settle, leat_settle)
+PLAIN(trim, leat_unit_trim)
 
 static const pass_t passes[] = {
-    {"group", leat_fusion_group, COMPILING, false, "which ops are fused"},
-    {"precision", precision, COMPILING, false, "what is stored as bf16"},
+    {"group", leat_fusion_group, PROGRAM, false, "which ops are fused"},
+    {"precision", precision, PROGRAM, false, "what is stored as bf16"},
     {"pool-first", pool_first, COMPILING, true, "relus visit pooled elements only"},
     {"lower", lower_for_grad, TRAINING, false, "traced ops become primitives; rows that bring their own gradient stay"},
     {"grad", grad, TRAINING, false, "reverse mode, gradient norm, optimizers"},
     {"lower-rest", lower_rest, ALWAYS, false, "nothing traced is left"},
+    {"trim", trim, UNIT, false, "stores that serve no unit go"},
     {"fold", fold, ALWAYS, true, "constants and identities"},
     {"cse", cse, ALWAYS, true, "what is computed twice in a group is computed once"},
     {"dce", dce, ALWAYS, true, "what no output needs goes"},
@@ -142,9 +145,16 @@ bool leat_pipeline_trains(const leat_graph_t *graph, const leat_compile_options_
   return false;
 }
 
-static bool applies(const pass_t *pass, bool trains, bool compiling, const leat_compile_options_t *options) {
-  if (pass->when == TRAINING && !trains) return false;
-  if (pass->when == COMPILING && !compiling) return false;
+// Which passes each part of a compile runs; those that train only where there is something to train.
+static const uint32_t passes_of[] = {
+    [LEAT_PIPELINE_PROGRAM] = 1u << PROGRAM,
+    [LEAT_PIPELINE_WHOLE] = 1u << ALWAYS | 1u << TRAINING | 1u << COMPILING,
+    [LEAT_PIPELINE_UNIT] = 1u << ALWAYS | 1u << TRAINING | 1u << COMPILING | 1u << UNIT,
+    [LEAT_PIPELINE_EVAL] = 1u << ALWAYS | 1u << TRAINING,
+};
+
+static bool applies(const pass_t *pass, bool trains, leat_pipeline_t part, const leat_compile_options_t *options) {
+  if ((passes_of[part] >> pass->when & 1u) == 0 || (pass->when == TRAINING && !trains)) return false;
   return !(pass->optional && is_listed(options->disable, pass->name));
 }
 
@@ -184,8 +194,9 @@ static leat_status_t end_walk(walk_t *walk, leat_status_t status, leat_graph_t *
   return status;
 }
 
-static leat_status_t compile_step(walk_t *walk, const pass_t *pass, bool compiling) {
-  if (!compiling) return step(walk, pass);
+// Progress and messages are about the program; what goes on within a unit is not told.
+static leat_status_t told_step(walk_t *walk, const pass_t *pass, leat_pipeline_t part) {
+  if (part == LEAT_PIPELINE_EVAL || part == LEAT_PIPELINE_UNIT) return step(walk, pass);
   const uint32_t before = walk->graph->ops.count;
   leat_say_step(walk->options, (uint32_t)(pass - passes), leat_pipeline_steps(), pass->name);
   LEAT_TRY(step(walk, pass));
@@ -194,7 +205,7 @@ static leat_status_t compile_step(walk_t *walk, const pass_t *pass, bool compili
   return NULL;
 }
 
-leat_status_t leat_pipeline_run(const leat_graph_t *from, const leat_compile_options_t *options, bool compiling,
+leat_status_t leat_pipeline_run(const leat_graph_t *from, const leat_compile_options_t *options, leat_pipeline_t part,
                                 leat_graph_t **out_graph) {
   LEAT_TRY(check_disable(options->disable));
   LEAT_TRY(leat_graph_verify(from));
@@ -202,7 +213,7 @@ leat_status_t leat_pipeline_run(const leat_graph_t *from, const leat_compile_opt
   walk_t walk = {from, from, options};
   leat_status_t status = NULL;
   for (size_t i = 0; i < PASS_COUNT && status == NULL; ++i) {
-    if (applies(&passes[i], trains, compiling, options)) status = compile_step(&walk, &passes[i], compiling);
+    if (applies(&passes[i], trains, part, options)) status = told_step(&walk, &passes[i], part);
   }
   return end_walk(&walk, status, out_graph);
 }
@@ -246,7 +257,8 @@ leat_status_t leat_pipeline_run_named(const leat_graph_t *from, const char *name
   const bool trains = leat_pipeline_trains(from, options);
   leat_status_t status = NULL;
   for (size_t i = 0; i < PASS_COUNT && status == NULL; ++i) {
-    if (applies(&passes[i], trains, true, options)) status = watched_step(&walk, &passes[i], watch, context);
+    bool whole = applies(&passes[i], trains, LEAT_PIPELINE_WHOLE, options) || passes[i].when == PROGRAM;
+    if (whole) status = watched_step(&walk, &passes[i], watch, context);
   }
   return end_walk(&walk, status, out_graph);
 }

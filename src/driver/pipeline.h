@@ -9,14 +9,21 @@
 // Steps of a whole compile: the passes, then cut, map and write.
 uint32_t leat_pipeline_steps(void);
 
-// Runs the passes from a traced graph to a settled primitive graph (`compiling`) or to what eval reads.
-// `from` is not changed. Passes named in options->disable are left out where leaving them out is legal.
-leat_status_t leat_pipeline_run(const leat_graph_t *from, const leat_compile_options_t *options, bool compiling,
+typedef enum leat_pipeline_e {
+  LEAT_PIPELINE_PROGRAM,  // a traced program: groups and dtypes; it stays traced
+  LEAT_PIPELINE_WHOLE,    // what came out of that, as one: to a settled primitive graph
+  LEAT_PIPELINE_UNIT,     // the graph of a unit (fuse/unit.h): to a settled primitive graph
+  LEAT_PIPELINE_EVAL,     // a traced program: to what eval reads
+} leat_pipeline_t;
+
+// Runs the passes of one part of a compile. `from` is not changed. Passes named in options->disable are left out where
+// leaving them out is legal.
+leat_status_t leat_pipeline_run(const leat_graph_t *from, const leat_compile_options_t *options, leat_pipeline_t part,
                                 leat_graph_t **out_graph) LEAT_MUST_USE;
 // Shown the graph that a pass made.
 typedef leat_status_t (*leat_pipeline_watch_t)(void *context, const char *pass, const leat_graph_t *graph);
 // Runs the passes that `names` lists, separated by commas, in that order and each as often as it is named; NULL: those
-// of a compile. LEAT_INVALID_ARGUMENT lists the passes there are.
+// of a compile as one. LEAT_INVALID_ARGUMENT lists the passes there are.
 leat_status_t leat_pipeline_run_named(const leat_graph_t *from, const char *names,
                                       const leat_compile_options_t *options, leat_pipeline_watch_t watch, void *context,
                                       leat_graph_t **out_graph) LEAT_MUST_USE;

@@ -42,6 +42,7 @@ typedef struct leat_plan_s {
 
 typedef struct leat_cut_options_s {
   const leat_arch_t *arch;
+  const char *why_first;  // why the first section of a type begins; NULL: because it is the first
 } leat_cut_options_t;
 
 // needs: a settled graph (settle.h). worst case: ops times a constant number of candidate sections.

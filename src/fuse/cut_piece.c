@@ -242,7 +242,8 @@ static double piece_seconds(const leat_cutter_t *c, const leat_plan_piece_t *pie
 }
 
 leat_status_t leat_cut_piece(leat_cutter_t *c, leat_plan_piece_t *piece) {
-  const char *why = is_first_of_type(c->plan, piece->type) ? WHY_FIRST : piece->group != 0 ? WHY_GROUP : WHY_ROWS;
+  const char *first = c->options->why_first != NULL ? c->options->why_first : WHY_FIRST;
+  const char *why = is_first_of_type(c->plan, piece->type) ? first : WHY_GROUP;
   LEAT_TRY(find_strategy(c, piece->group));
   piece->section_first = c->part_first = c->plan->sections.count;
   double all = piece_seconds(c, piece), done = 0;

@@ -161,15 +161,19 @@ static leat_status_t add_to_pieces(grouping_t *s, leat_op_id_t id) {
 
 // --- the copy -----------------------------------------------------------------------------------------------------
 
-// Numbers the pieces in the order of their first ops.
+// Numbers the pieces in the order of their first ops. What stands between annotated groups in o3 is a group as well.
 static leat_status_t number_groups(grouping_t *s, leat_graph_t *to) {
   uint32_t next = 1;
   s->group_of = leat_alloc_zero(s->pieces.all.count + 1u, sizeof *s->group_of);
   if (s->group_of == NULL) return out_of_memory();
+  if (s->labels.count == 0) return NULL;
   for (leat_op_id_t id = 0; id < s->from->ops.count; ++id) {
-    if (s->label_of[id] == 0 || s->group_of[s->piece_of[id]] != 0) continue;
-    const label_t *label = &s->labels.data[s->label_of[id] - 1];
-    leat_group_t group = {next, label->name, label->heuristic, label->parameters};
+    if (s->piece_of[id] == LEAT_NONE || s->group_of[s->piece_of[id]] != 0) continue;
+    leat_group_t group = {.id = next};
+    if (s->label_of[id] != 0) {
+      const label_t *label = &s->labels.data[s->label_of[id] - 1];
+      group = (leat_group_t){next, label->name, label->heuristic, label->parameters};
+    }
     s->group_of[s->piece_of[id]] = next++;
     LEAT_TRY(leat_graph_add_group(to, &group));
   }
@@ -182,7 +186,7 @@ static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
     r->b.graph->groups.count = 0;  // those of the text; their strings stay in its arena
     LEAT_TRY(number_groups(r->user, r->b.graph));
   }
-  r->b.group = s->label_of[id] == 0 ? 0 : s->group_of[s->piece_of[id]];
+  r->b.group = s->piece_of[id] == LEAT_NONE ? 0 : s->group_of[s->piece_of[id]];
   return leat_rebuild_copy(r, id);
 }
 

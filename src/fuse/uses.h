@@ -12,8 +12,8 @@ typedef struct leat_use_s {
 } leat_use_t;
 
 typedef struct leat_uses_s {
-  uint32_t *first;       // per value, and one more: the readers of v are all[first[v]] up to all[first[v + 1]]
-  leat_use_t *all;       // in the order of the graph
+  uint32_t *first;  // per value, and one more: the readers of v are all[first[v]] up to all[first[v + 1]]
+  leat_use_t *all;  // in the order of the graph
 } leat_uses_t;
 
 leat_status_t leat_uses_collect(const leat_graph_t *g, leat_uses_t *out_uses) LEAT_MUST_USE;

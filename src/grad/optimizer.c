@@ -69,7 +69,11 @@ static leat_value_id_t hyper(optimizer_t *o, leat_attr_key_t key, const char *na
   char symbol[NAME_MAX];
   if (!stays_symbol(o->from, o->op, name)) return leat_b_scalar(o->b, LEAT_F64, own);
   join(o->b, leat_op_string(o->from, o->op, LEAT_ATTR_PREFIX, ""), name, symbol);
-  return leat_b_hyper(o->b, symbol, shared_default(o, key, name, otherwise), own);
+  leat_op_id_t known = leat_graph_find_symbol(o->b->graph, symbol);
+  double shared = known == LEAT_NONE
+                      ? shared_default(o, key, name, otherwise)
+                      : leat_op_float(o->b->graph, leat_graph_op(o->b->graph, known), LEAT_ATTR_VALUE, 0.0);
+  return leat_b_hyper(o->b, symbol, shared, own);
 }
 
 // Is the hyperparameter certainly zero? Then what it scales is left out.
@@ -244,6 +248,8 @@ static leat_status_t append_statement(optimizer_t *o) {
   *b = (leat_builder_t){.graph = b->graph, .type = LEAT_TYPE_GRADNORM, .origin = o->op->origin};
   if (has(o, LEAT_ATTR_MAX_GRAD_NORM) || stays_symbol(o->from, o->op, "max_grad_norm")) o->clip = clip_factor(o);
   b->type = LEAT_TYPE_OPT;
+  const char *clip = leat_op_string(o->from, o->op, LEAT_ATTR_CLIP, "");
+  if (clip[0] != '\0') o->clip = leat_b_symbol_once(b, clip, "input", LEAT_F64, 0, NULL);
   for (uint32_t i = 0; i < o->op->input_count; i++) {
     leat_value_id_t symbol = leat_op_input(o->from, o->op, i);
     if (leat_graph_op(b->graph, leat_b_value(b, symbol)->op)->kind != LEAT_PRIM_SYMBOL)

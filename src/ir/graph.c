@@ -20,6 +20,8 @@ leat_status_t leat_graph_create(leat_graph_t **out_graph) {
   return NULL;
 }
 
+static void release_blob(leat_blob_t *blob);
+
 LEAT_EXPORT void leat_graph_destroy(leat_graph_t *g) {
   if (g == NULL) return;
   leat_array_free(&g->ops);
@@ -27,6 +29,7 @@ LEAT_EXPORT void leat_graph_destroy(leat_graph_t *g) {
   leat_array_free(&g->inputs);
   leat_array_free(&g->attrs);
   leat_array_free(&g->origins);
+  for (uint32_t i = 0; i < g->blobs.count; i++) release_blob(&g->blobs.data[i]);
   leat_array_free(&g->blobs);
   leat_array_free(&g->groups);
   leat_names_deinit(&g->symbols);
@@ -166,7 +169,8 @@ leat_status_t leat_graph_add_origin(leat_graph_t *g, const leat_origin_t *origin
   return NULL;
 }
 
-// --- symbols and groups -----------------------------------------------------------------------------------------------------
+// --- symbols and groups
+// -----------------------------------------------------------------------------------------------------
 
 leat_op_id_t leat_graph_find_symbol(const leat_graph_t *g, const char *name) {
   uint32_t found = leat_names_find(&g->symbols, name, strlen(name));
@@ -199,11 +203,29 @@ leat_status_t leat_graph_add_group(leat_graph_t *g, const leat_group_t *group) {
 
 // --- blobs ------------------------------------------------------------------------------------------------------
 
-static leat_status_t copy_blob(leat_graph_t *g, const void *data, size_t data_bytes, leat_blob_t *out_blob) {
-  void *copy = leat_arena_alloc(&g->arena, data_bytes == 0 ? 1 : data_bytes);
-  if (copy == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
-  if (data_bytes != 0) memcpy(copy, data, data_bytes);
-  *out_blob = (leat_blob_t){copy, data_bytes};
+enum { BLOB_HEADER = 64 };  // keeps the bytes aligned
+
+static leat_status_t copy_blob(const void *data, size_t data_bytes, leat_blob_t *out_blob) {
+  size_t bytes;
+  uint8_t *block = leat_size_add(data_bytes, BLOB_HEADER, &bytes) ? leat_alloc(bytes) : NULL;
+  if (block == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (data_bytes != 0) memcpy(block + BLOB_HEADER, data, data_bytes);
+  *(uint32_t *)block = 1;
+  *out_blob = (leat_blob_t){block + BLOB_HEADER, data_bytes, (uint32_t *)block};
+  return NULL;
+}
+
+static void release_blob(leat_blob_t *blob) {
+  if (blob->references != NULL && --*blob->references == 0) leat_free(blob->references);
+  *blob = (leat_blob_t){0};
+}
+
+leat_status_t leat_graph_share_blob(leat_graph_t *g, const leat_blob_t *blob, uint32_t *out_index) {
+  leat_blob_t *slot = leat_array_push(&g->blobs);
+  if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  *slot = *blob;
+  if (blob->references != NULL) ++*blob->references;
+  *out_index = g->blobs.count - 1;
   return NULL;
 }
 
@@ -211,7 +233,7 @@ leat_status_t leat_graph_add_blob(leat_graph_t *g, const void *data, size_t data
   leat_blob_t *slot = leat_array_push(&g->blobs);
   if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   *out_index = g->blobs.count - 1;
-  return copy_blob(g, data, data_bytes, slot);
+  return copy_blob(data, data_bytes, slot);
 }
 
 // The op that declares constant `index`; NULL: none does.
@@ -236,7 +258,8 @@ LEAT_EXPORT leat_status_t leat_graph_set_blob(leat_graph_t *g, uint32_t index, c
   }
   if (index >= g->blobs.count && leat_array_push_n(&g->blobs, index + 1 - g->blobs.count) == NULL)
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
-  return copy_blob(g, data, data_bytes, &g->blobs.data[index]);
+  release_blob(&g->blobs.data[index]);
+  return copy_blob(data, data_bytes, &g->blobs.data[index]);
 }
 
 // --- reading ----------------------------------------------------------------------------------------------------

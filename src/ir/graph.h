@@ -160,9 +160,11 @@ typedef struct leat_group_s {
   const char *parameters;  // of the heuristic: a JSON object
 } leat_group_t;
 
+// Bytes of a constant: written once, then shared by the graphs that passes make of each other.
 typedef struct leat_blob_s {
-  const void *data;  // in the arena; NULL until set
+  const void *data;  // NULL until set
   size_t data_bytes;
+  uint32_t *references;  // graphs that hold the bytes; the last one frees them
 } leat_blob_t;
 
 struct leat_graph_s {
@@ -235,6 +237,9 @@ leat_status_t leat_graph_add_group(leat_graph_t *g, const leat_group_t *group) L
 // Appends a blob with a copy of the bytes: what a `constant` op with attribute `index` then names.
 leat_status_t leat_graph_add_blob(leat_graph_t *g, const void *data, size_t data_bytes,
                                   uint32_t *out_index) LEAT_MUST_USE;
+// Appends a blob that shares the bytes of one of another graph (which may have none yet). Graphs that share are
+// externally locked together.
+leat_status_t leat_graph_share_blob(leat_graph_t *g, const leat_blob_t *blob, uint32_t *out_index) LEAT_MUST_USE;
 
 // Shape rule of a primitive (ir/shape.c): fills dtype, rank, dims of the results from the inputs and attributes.
 // SYMBOL, CONSTANT, IOTA and RANDOM take dtype and shape from `results` as given, casts the dtype. A primitive states

@@ -12,13 +12,7 @@ static leat_status_t copy_tables(const leat_graph_t *from, leat_graph_t *to) {
     assert(index == i);
   }
   for (uint32_t i = 0; i < from->groups.count; i++) LEAT_TRY(leat_graph_add_group(to, &from->groups.data[i]));
-  for (uint32_t i = 0; i < from->blobs.count; i++) {
-    const leat_blob_t *blob = &from->blobs.data[i];
-    if (blob->data != NULL)
-      LEAT_TRY(leat_graph_add_blob(to, blob->data, blob->data_bytes, &index));
-    else if (leat_array_push(&to->blobs) == NULL)
-      LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
-  }
+  for (uint32_t i = 0; i < from->blobs.count; i++) LEAT_TRY(leat_graph_share_blob(to, &from->blobs.data[i], &index));
   return NULL;
 }
 

@@ -163,27 +163,11 @@ pef_operand_t *leat_draft_result(leat_draft_t *d, leat_op_id_t id, uint32_t i) {
 // --- calls
 // --------------------------------------------------------------------------------------------------------------
 
-static bool overlap(const leat_touch_t *a, const leat_touch_t *b) {
-  return (a->written || b->written) && a->kind == b->kind && a->symbol == b->symbol && a->begin < b->end &&
-         b->begin < a->end;
-}
-
-// True if this draft must wait for calls since the last barrier; updates the list of what is in flight. Prepare
-// sections run apart from the others, so each waits for the one before.
+// Prepare sections run apart from the others, so each waits for the one before.
 static bool needs_barrier(leat_draft_t *d, uint32_t type) {
-  leat_mapper_t *m = d->m;
-  bool barrier = false;
-  if (type == LEAT_TYPE_PREPARE) return true;
-  for (uint32_t i = 0; i < d->touches.count && !barrier; ++i) {
-    for (uint32_t j = 0; j < m->in_flight.count && !barrier; ++j) {
-      barrier = overlap(&d->touches.data[i], &m->in_flight.data[j]);
-    }
-  }
-  if (barrier) m->in_flight.count = 0;
-  for (uint32_t i = 0; i < d->touches.count; ++i) {
-    leat_touch_t *t = draft_push(d, leat_array_push(&m->in_flight));
-    if (t != NULL) *t = d->touches.data[i];
-  }
+  bool barrier = true;
+  if (type == LEAT_TYPE_PREPARE || d->status != NULL) return true;
+  d->status = leat_flight_add(&d->m->flight, d->touches.data, d->touches.count, &barrier);
   return barrier;
 }
 
@@ -279,6 +263,7 @@ static leat_status_t emit_section(leat_mapper_t *m, uint32_t index) {
 }
 
 leat_status_t leat_map_emit(leat_mapper_t *m) {
+  LEAT_TRY(leat_flight_init(&m->flight, m->symbols.count));
   // Prepare sections are emitted first: the packing of prepared values follows them.
   for (uint32_t pass = 0; pass < 2; ++pass) {
     for (uint32_t s = 0; s < m->plan->sections.count; ++s) {

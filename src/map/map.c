@@ -49,7 +49,7 @@ static void deinit(leat_mapper_t *m) {
   leat_array_free(&m->symbols);
   leat_array_free(&m->symbol_names);
   leat_array_free(&m->packs);
-  leat_array_free(&m->in_flight);
+  leat_flight_deinit(&m->flight);
   leat_arena_deinit(&m->arena);
 }
 

@@ -14,6 +14,7 @@
 #include "fuse/rows.h"
 #include "fuse/uses.h"
 #include "map/map.h"
+#include "pef/pef_flight.h"
 
 typedef enum leat_home_kind_e {
   LEAT_HOME_NONE,      // not computed (views), or nobody reads it
@@ -47,13 +48,6 @@ typedef struct leat_section_map_s {
   uint64_t scratch_bytes;
 } leat_section_map_t;
 
-// A range of memory that a call reads or writes.
-typedef struct leat_touch_s {
-  uint32_t kind, symbol;  // pef_place_kind
-  uint64_t begin, end;
-  bool written;
-} leat_touch_t;
-
 // A packed copy of a fixed contraction operand, made by a prepare section (emit_contract.c).
 typedef struct leat_pack_s {
   leat_access_t access;    // what was packed, as [k, n] with dims 0 and 1
@@ -79,8 +73,8 @@ typedef struct leat_mapper_s {
   LEAT_ARRAY(const char *) symbol_names;
   leat_names_t symbol_index;  // name -> index in symbols
   LEAT_ARRAY(leat_pack_t) packs;
-  LEAT_ARRAY(leat_touch_t) in_flight;  // what calls since the last barrier touch
-  uint64_t scratch_bytes;              // maximum over bodies
+  leat_flight_t flight;    // calls since the last barrier
+  uint64_t scratch_bytes;  // maximum over bodies
 } leat_mapper_t;
 
 static inline const leat_op_t *leat_mapper_producer(const leat_mapper_t *m, leat_value_id_t v) {

@@ -273,7 +273,7 @@ void leat_pef_share_bodies(leat_pef_writer_t *writer, bool share) { writer->keep
 
 uint32_t leat_pef_add_body(leat_pef_writer_t *writer, const leat_pef_body_draft_t *draft) {
   if (writer->failure != NULL) return 0;
-  const uint64_t hash = body_hash(draft);
+  const uint64_t hash = writer->keeps_bodies_apart ? 0 : body_hash(draft);
   uint64_t id = 0;
   if (!writer->keeps_bodies_apart &&
       leat_pef_index_find(&writer->body_index, hash, body_equal, &(pef_body_query_t){writer, draft}, &id)) {
@@ -286,7 +286,7 @@ uint32_t leat_pef_add_body(leat_pef_writer_t *writer, const leat_pef_body_draft_
   for (uint32_t i = 0; i < placed.stage_count; ++i) {
     if (!append_stage(writer, draft, &draft->stages[i])) return 0;
   }
-  if (!leat_pef_index_add(&writer->body_index, hash, id)) fail_memory(writer);
+  if (!writer->keeps_bodies_apart && !leat_pef_index_add(&writer->body_index, hash, id)) fail_memory(writer);
   return (uint32_t)id;
 }
 
@@ -305,6 +305,7 @@ void leat_pef_set_metadata(leat_pef_writer_t *writer, const char *json) {
 
 uint64_t leat_pef_constant_bytes(const leat_pef_writer_t *writer) { return writer->blob.bytes; }
 uint32_t leat_pef_body_count(const leat_pef_writer_t *writer) { return writer->bodies.count; }
+uint32_t leat_pef_call_count(const leat_pef_writer_t *writer) { return writer->calls.count; }
 
 // --- layout ----------------------------------------------------------------------------------------------------
 

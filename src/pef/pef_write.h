@@ -46,6 +46,7 @@ void leat_pef_set_metadata(leat_pef_writer_t *writer, const char *json);
 // What was added so far, for emitters that fill info.peak_bytes or report.
 uint64_t leat_pef_constant_bytes(const leat_pef_writer_t *writer);
 uint32_t leat_pef_body_count(const leat_pef_writer_t *writer);
+uint32_t leat_pef_call_count(const leat_pef_writer_t *writer);
 
 // Writes aside, syncs and renames; the same appends give the same bytes.
 leat_status_t leat_pef_write(const leat_pef_writer_t *writer, const char *path) LEAT_MUST_USE;

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// Implementation of link.h: the order of the calls, then each with its own arguments.
+#include "link/link.h"
+
+#include "link/linker.h"
+#include "pef/pef_flight.h"
+
+static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
+
+// --- order ----------------------------------------------------------------------------------------------------------
+
+static leat_status_t add_calls(leat_linker_t *l, uint32_t unit, uint32_t types) {
+  const leat_pef_t *pef = l->program->units[unit].pef;
+  for (uint32_t i = 0; i < pef->call_count; ++i) {
+    if ((types >> pef->calls[i].type & 1u) == 0) continue;
+    leat_linked_call_t *slot = leat_array_push(&l->calls);
+    if (slot == NULL) return out_of_memory();
+    *slot = (leat_linked_call_t){unit, i};
+  }
+  return NULL;
+}
+
+static leat_status_t order_calls(leat_linker_t *l) {
+  const leat_link_program_t *p = l->program;
+  const uint32_t prepare = 1u << PEF_PREPARE;
+  for (uint32_t u = 0; u < p->unit_count; ++u) LEAT_TRY(add_calls(l, u, prepare));
+  for (uint32_t type = 0; type < PEF_PREPARE; ++type) {
+    for (uint32_t i = 0; i < p->unit_count; ++i) {
+      uint32_t u = type == PEF_BCKWD ? p->unit_count - 1 - i : i;
+      if (!p->units[u].late) LEAT_TRY(add_calls(l, u, 1u << type));
+    }
+  }
+  for (uint32_t u = 0; u < p->unit_count; ++u) {
+    if (p->units[u].late) LEAT_TRY(add_calls(l, u, ~prepare));
+  }
+  return NULL;
+}
+
+// --- bodies ---------------------------------------------------------------------------------------------------------
+
+// A body that was added, and which of its arguments it writes.
+typedef struct added_s {
+  bool known;
+  uint32_t index;
+  bool *written;  // in the arena
+} added_t;
+
+typedef struct emitter_s {
+  leat_linker_t *l;
+  leat_pef_writer_t *writer;
+  leat_flight_t flight;
+  uint32_t *output_bit;  // per symbol of the program
+  LEAT_ARRAY(pef_stage_t) stages;
+  LEAT_ARRAY(leat_touch_t) touches;
+  LEAT_ARRAY(pef_argument_t) arguments;
+  leat_arena_t arena;
+  added_t **added;  // per unit that others are like: its bodies
+  pef_info_t *info;
+} emitter_t;
+
+// The bit of a unit's output is that of the symbol it stands for.
+static uint8_t program_bit(const emitter_t *e, const leat_link_unit_t *unit, uint8_t bit) {
+  uint32_t seen = 0;
+  for (uint32_t s = 0; s < unit->pef->symbol_count && bit != 0xff; ++s) {
+    if (unit->pef->symbols[s].kind != PEF_SYMBOL_OUTPUT || seen++ != bit) continue;
+    const leat_link_target_t *target = &unit->targets[s];
+    uint32_t found = target->kind == LEAT_LINK_SYMBOL ? e->output_bit[target->index] : UINT32_MAX;
+    return found < 64 ? (uint8_t)found : 0xff;
+  }
+  return 0xff;
+}
+
+static leat_status_t find_written(emitter_t *e, const leat_pef_t *pef, const pef_body_t *body, added_t *added) {
+  added->written = leat_arena_alloc(&e->arena, body->argument_count + 1u);
+  if (added->written == NULL) return out_of_memory();
+  for (uint32_t i = 0; i < body->stage_count; ++i) {
+    const pef_stage_t *stage = &pef->stages[body->stage_first + i];
+    uint64_t outputs = leat_pef_stage_outputs(pef, stage);
+    for (uint32_t k = 0; k < stage->operand_count; ++k) {
+      const pef_operand_t *operand = &pef->operands[stage->operand_first + k];
+      if (operand->space == PEF_SPACE_ARGUMENT && (outputs >> k & 1) != 0) added->written[operand->slot] = true;
+    }
+  }
+  return NULL;
+}
+
+static leat_status_t add_body(emitter_t *e, const leat_link_unit_t *unit, uint32_t index, added_t *added) {
+  const leat_pef_t *pef = unit->pef;
+  const pef_body_t *body = &pef->bodies[index];
+  e->stages.count = 0;
+  pef_stage_t *stages = leat_array_push_n(&e->stages, body->stage_count);
+  if (stages == NULL) return out_of_memory();
+  for (uint32_t i = 0; i < body->stage_count; ++i) {
+    stages[i] = pef->stages[body->stage_first + i];
+    stages[i].origin = leat_pef_add_string(e->writer, pef->strings + stages[i].origin);
+    stages[i].output_bit = program_bit(e, unit, stages[i].output_bit);
+  }
+  leat_pef_body_draft_t draft = {*body, stages, pef->operands, pef->instructions};
+  added->index = leat_pef_add_body(e->writer, &draft);
+  added->known = true;
+  if (body->scratch_bytes > e->info->scratch_bytes) e->info->scratch_bytes = body->scratch_bytes;
+  return find_written(e, pef, body, added);
+}
+
+// The body, which the first unit of its like has added.
+static leat_status_t body_of(emitter_t *e, uint32_t unit_index, uint32_t index, const added_t **out_added) {
+  const leat_link_unit_t *unit = &e->l->program->units[unit_index];
+  if (e->added[unit->like] == NULL)
+    e->added[unit->like] = leat_arena_alloc(&e->arena, (unit->pef->body_count + 1u) * sizeof(added_t));
+  if (e->added[unit->like] == NULL) return out_of_memory();
+  added_t *added = &e->added[unit->like][index];
+  *out_added = added;
+  return added->known ? NULL : add_body(e, unit, index, added);
+}
+
+// --- calls ----------------------------------------------------------------------------------------------------------
+
+static pef_argument_t resolve(const emitter_t *e, uint32_t unit_index, const pef_argument_t *a) {
+  const leat_linker_t *l = e->l;
+  const leat_link_unit_t *unit = &l->program->units[unit_index];
+  pef_argument_t out = *a;
+  if (a->kind == PEF_PLACE_CONSTANT) {
+    out.offset = leat_pef_add_constant(e->writer, unit->pef->constants + a->offset, a->bytes);
+  } else if (a->kind == PEF_PLACE_ARENA) {
+    uint64_t kept = l->unit_kept[unit_index];
+    out.offset = a->offset < kept ? l->unit_offset[unit_index] + a->offset : l->shared_offset + a->offset - kept;
+  } else if (unit->targets[a->symbol].kind == LEAT_LINK_SYMBOL) {
+    out.symbol = unit->targets[a->symbol].index;
+  } else {
+    assert(unit->targets[a->symbol].kind == LEAT_LINK_VALUE);
+    out = (pef_argument_t){PEF_PLACE_ARENA, 0, l->value_offset[unit->targets[a->symbol].index] + a->offset, a->bytes};
+  }
+  return out;
+}
+
+static leat_status_t resolve_arguments(emitter_t *e, uint32_t unit, const pef_call_t *call, const bool *written) {
+  const leat_pef_t *pef = e->l->program->units[unit].pef;
+  e->arguments.count = e->touches.count = 0;
+  for (uint32_t i = 0; i < call->argument_count; ++i) {
+    pef_argument_t *argument = leat_array_push(&e->arguments);
+    leat_touch_t *touch = leat_array_push(&e->touches);
+    if (argument == NULL || touch == NULL) return out_of_memory();
+    *argument = resolve(e, unit, &pef->arguments[call->argument_first + i]);
+    *touch = (leat_touch_t){argument->kind, argument->symbol, argument->offset, argument->offset + argument->bytes,
+                            written[i]};
+  }
+  return NULL;
+}
+
+static leat_status_t emit_call(emitter_t *e, uint32_t index) {
+  const leat_linked_call_t *at = &e->l->calls.data[index];
+  const leat_pef_t *pef = e->l->program->units[at->unit].pef;
+  const added_t *added = NULL;
+  pef_call_t call = pef->calls[at->call];
+  LEAT_TRY(body_of(e, at->unit, call.body, &added));
+  LEAT_TRY(resolve_arguments(e, at->unit, &call, added->written));
+  bool barrier = true;
+  if (call.type != PEF_PREPARE) LEAT_TRY(leat_flight_add(&e->flight, e->touches.data, e->touches.count, &barrier));
+  call.body = added->index;
+  char buffer[512];
+  call.barrier = barrier;
+  call.name = leat_pef_add_string(e->writer, e->l->program->call_name(e->l->program->user, at->unit,
+                                                                      pef->strings + call.name, buffer, sizeof buffer));
+  call.why = leat_pef_add_string(e->writer, pef->strings + call.why);
+  leat_pef_add_call(e->writer, &call, e->arguments.data);
+  e->info->run_flops += call.flops;
+  e->info->run_bytes += call.bytes;
+  return NULL;
+}
+
+static leat_status_t emit(emitter_t *e) {
+  const leat_link_program_t *p = e->l->program;
+  uint32_t outputs = 0;
+  e->output_bit = leat_alloc_zero(p->symbol_count + 1u, sizeof *e->output_bit);
+  e->added = leat_alloc_zero(p->unit_count + 1u, sizeof *e->added);
+  if (e->output_bit == NULL || e->added == NULL) return out_of_memory();
+  LEAT_TRY(leat_flight_init(&e->flight, p->symbol_count));
+  for (uint32_t s = 0; s < p->symbol_count; ++s) {
+    e->output_bit[s] = outputs;
+    outputs += p->symbols[s].kind == PEF_SYMBOL_OUTPUT;
+    e->info->peak_bytes += (p->symbols[s].bytes + PEF_ALIGN - 1) / PEF_ALIGN * PEF_ALIGN;
+  }
+  for (uint32_t i = 0; i < e->l->calls.count; ++i) LEAT_TRY(emit_call(e, i));
+  e->info->arena_bytes = e->l->arena_bytes;
+  e->info->peak_bytes += e->l->arena_bytes + leat_pef_constant_bytes(e->writer);
+  return NULL;
+}
+
+leat_status_t leat_link(const leat_link_program_t *program, leat_pef_writer_t *writer, pef_info_t *info) {
+  leat_linker_t l = {.program = program};
+  emitter_t e = {.l = &l, .writer = writer, .info = info};
+  leat_arena_init(&e.arena);
+  leat_status_t status = order_calls(&l);
+  if (status == NULL) status = leat_link_memory(&l);
+  if (status == NULL) status = emit(&e);
+  leat_array_free(&l.calls);
+  leat_free(l.value_offset);
+  leat_free(l.unit_offset);
+  leat_free(l.unit_kept);
+  leat_free(e.output_bit);
+  leat_array_free(&e.stages);
+  leat_array_free(&e.touches);
+  leat_array_free(&e.arguments);
+  leat_free(e.added);
+  leat_arena_deinit(&e.arena);
+  leat_flight_deinit(&e.flight);
+  return leat_status_annotate(status, "linking");
+}

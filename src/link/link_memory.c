@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory of a linked program. What calls of several types touch lives for ever, since the types may run apart: values
+// between units one by one, and the part of a unit's arena that its types share. Values of one type are placed by
+// lifetime. What a unit uses within one type only is shared by all units, which run one after another.
+#include <stdlib.h>
+
+#include "link/linker.h"
+
+typedef struct life_s {
+  uint32_t first, last;  // calls
+  uint32_t types;        // bits
+} life_t;
+
+typedef struct block_s {
+  uint32_t value, first, last;
+  uint64_t bytes, offset;
+} block_t;
+
+typedef struct range_s {
+  uint64_t offset, end;
+  uint32_t type;
+} range_t;
+
+static uint64_t align_up(uint64_t bytes) { return (bytes + PEF_ALIGN - 1) / PEF_ALIGN * PEF_ALIGN; }
+
+static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
+
+// --- the arena of a unit --------------------------------------------------------------------------------------------
+
+static int by_place(const void *a, const void *b) {
+  const range_t *x = a, *y = b;
+  if (x->offset != y->offset) return x->offset < y->offset ? -1 : 1;
+  return x->end < y->end ? -1 : x->end > y->end;
+}
+
+// The mapper stacks what crosses types at the bottom: the end of the last range that two types touch, moved up until
+// no range reaches across it.
+static leat_status_t kept_bytes(const leat_pef_t *pef, uint64_t *out_bytes) {
+  LEAT_ARRAY(range_t) ranges = {0};
+  for (uint32_t c = 0; c < pef->call_count; ++c) {
+    for (uint32_t i = 0; i < pef->calls[c].argument_count; ++i) {
+      const pef_argument_t *a = &pef->arguments[pef->calls[c].argument_first + i];
+      if (a->kind != PEF_PLACE_ARENA) continue;
+      range_t *slot = leat_array_push(&ranges);
+      if (slot == NULL) {
+        leat_array_free(&ranges);
+        return out_of_memory();
+      }
+      *slot = (range_t){a->offset, a->offset + a->bytes, pef->calls[c].type};
+    }
+  }
+  if (ranges.count != 0) qsort(ranges.data, ranges.count, sizeof *ranges.data, by_place);
+  uint64_t kept = 0;
+  for (uint32_t i = 0; i < ranges.count; ++i) {
+    const range_t *range = &ranges.data[i], *before = i == 0 ? NULL : range - 1;
+    bool crosses = before != NULL && before->offset == range->offset && before->type != range->type;
+    if ((crosses || range->type == PEF_PREPARE) && range->end > kept) kept = range->end;
+  }
+  for (uint32_t i = 0; i < ranges.count; ++i) {
+    if (ranges.data[i].offset < kept && ranges.data[i].end > kept) kept = ranges.data[i].end;
+  }
+  leat_array_free(&ranges);
+  *out_bytes = align_up(kept);
+  return NULL;
+}
+
+static leat_status_t place_units(leat_linker_t *l) {
+  const leat_link_program_t *p = l->program;
+  const leat_pef_t *last = NULL;
+  uint64_t kept = 0, shared = 0;
+  for (uint32_t u = 0; u < p->unit_count; ++u) {
+    if (p->units[u].pef != last) LEAT_TRY(kept_bytes(p->units[u].pef, &kept));
+    last = p->units[u].pef;
+    l->unit_offset[u] = l->arena_bytes;
+    l->unit_kept[u] = kept;
+    l->arena_bytes += kept;
+    if (last->info->arena_bytes > kept && last->info->arena_bytes - kept > shared)
+      shared = last->info->arena_bytes - kept;
+  }
+  l->shared_offset = l->arena_bytes;
+  l->arena_bytes += align_up(shared);
+  return NULL;
+}
+
+// --- values between units -------------------------------------------------------------------------------------------
+
+static void find_lives(const leat_linker_t *l, life_t *lives) {
+  for (uint32_t c = 0; c < l->calls.count; ++c) {
+    const leat_link_unit_t *unit = &l->program->units[l->calls.data[c].unit];
+    const pef_call_t *call = leat_linker_call(l, c);
+    for (uint32_t i = 0; i < call->argument_count; ++i) {
+      const pef_argument_t *a = &unit->pef->arguments[call->argument_first + i];
+      if (a->kind != PEF_PLACE_SYMBOL || unit->targets[a->symbol].kind != LEAT_LINK_VALUE) continue;
+      life_t *life = &lives[unit->targets[a->symbol].index];
+      if (life->types == 0) life->first = c;
+      life->last = c;
+      life->types |= 1u << call->type;
+    }
+  }
+}
+
+static int by_first(const void *a, const void *b) {
+  const block_t *x = a, *y = b;
+  if (x->first != y->first) return x->first < y->first ? -1 : 1;
+  return x->value < y->value ? -1 : x->value > y->value;
+}
+
+// First fit among those alive, which are kept sorted by offset.
+static leat_status_t fit(block_t *blocks, uint32_t count, uint64_t *out_height) {
+  LEAT_ARRAY(uint32_t) alive = {0};
+  *out_height = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    uint32_t kept = 0, at = 0;
+    for (uint32_t j = 0; j < alive.count; ++j) {
+      if (blocks[alive.data[j]].last >= blocks[i].first) alive.data[kept++] = alive.data[j];
+    }
+    alive.count = kept;
+    uint64_t offset = 0;
+    for (; at < kept && blocks[alive.data[at]].offset < offset + blocks[i].bytes; ++at)
+      offset = blocks[alive.data[at]].offset + blocks[alive.data[at]].bytes;
+    blocks[i].offset = offset;
+    if (leat_array_push(&alive) == NULL) {
+      leat_array_free(&alive);
+      return out_of_memory();
+    }
+    memmove(&alive.data[at + 1], &alive.data[at], (kept - at) * sizeof *alive.data);
+    alive.data[at] = i;
+    if (offset + blocks[i].bytes > *out_height) *out_height = offset + blocks[i].bytes;
+  }
+  leat_array_free(&alive);
+  return NULL;
+}
+
+// A value that is only read is zero: it has a place that nothing else writes.
+static bool lives_forever(const life_t *life) {
+  return (life->types & (life->types - 1)) != 0 || life->types == 1u << PEF_PREPARE || life->first == life->last;
+}
+
+static leat_status_t place_values(leat_linker_t *l, const life_t *lives, block_t *blocks) {
+  uint32_t count = 0;
+  for (uint32_t v = 0; v < l->program->value_count; ++v) {
+    uint64_t bytes = align_up(l->program->value_bytes[v]);
+    if (lives[v].types == 0) continue;
+    if (lives_forever(&lives[v])) {
+      l->value_offset[v] = l->arena_bytes;
+      l->arena_bytes += bytes;
+    } else {
+      blocks[count++] = (block_t){.value = v, .first = lives[v].first, .last = lives[v].last, .bytes = bytes};
+    }
+  }
+  if (count != 0) qsort(blocks, count, sizeof *blocks, by_first);
+  uint64_t height;
+  LEAT_TRY(fit(blocks, count, &height));
+  for (uint32_t i = 0; i < count; ++i) l->value_offset[blocks[i].value] = l->arena_bytes + blocks[i].offset;
+  l->arena_bytes += height;
+  return NULL;
+}
+
+leat_status_t leat_link_memory(leat_linker_t *l) {
+  const leat_link_program_t *p = l->program;
+  l->value_offset = leat_alloc_zero(p->value_count + 1u, sizeof *l->value_offset);
+  l->unit_offset = leat_alloc_zero(p->unit_count + 1u, sizeof *l->unit_offset);
+  l->unit_kept = leat_alloc_zero(p->unit_count + 1u, sizeof *l->unit_kept);
+  life_t *lives = leat_alloc_zero(p->value_count + 1u, sizeof *lives);
+  block_t *blocks = leat_alloc_zero(p->value_count + 1u, sizeof *blocks);
+  leat_status_t status = out_of_memory();
+  if (l->value_offset != NULL && l->unit_offset != NULL && l->unit_kept != NULL && lives != NULL && blocks != NULL) {
+    leat_status_free(status);
+    find_lives(l, lives);
+    status = place_units(l);
+    if (status == NULL) status = place_values(l, lives, blocks);
+  }
+  leat_free(lives);
+  leat_free(blocks);
+  return status;
+}
