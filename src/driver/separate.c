@@ -44,6 +44,7 @@ static leat_status_t map_unit(separate_t *s, const leat_graph_t *settled, leat_p
   uint8_t *data = NULL;
   size_t bytes = 0;
   leat_status_t status = writer == NULL ? out_of_memory() : NULL;
+  if (writer != NULL) leat_pef_share_bodies(writer, s->options->separate_bodies == 0);
   if (status == NULL) status = leat_map_native(settled, &plan, s->map_options, writer);
   if (status == NULL) status = leat_pef_write_memory(writer, &data, &bytes);
   if (status == NULL) status = leat_pef_open_memory(data, bytes, "unit", out_pef);
@@ -187,7 +188,10 @@ static const char *call_name(void *user, uint32_t unit, const char *name, char *
   const char *a = own_word(s, unit, name, length), *b = NULL;
   if (second != NULL) b = own_word(s, unit, second + 4, strlen(second + 4));
   (void)snprintf(buffer, buffer_bytes, "%.*s%s%s", a != NULL ? (int)strlen(a) : (int)length, a != NULL ? a : name,
-                 second != NULL ? between : "", second == NULL ? "" : b != NULL ? b : second + 4);
+                 second != NULL ? between : "",
+                 second == NULL ? ""
+                 : b != NULL    ? b
+                                : second + 4);
   return buffer;
 }
 

@@ -6,8 +6,8 @@
 
 #include "fuse/unit.h"
 #include "leat/compile.h"
-#include "map/map.h"
 #include "link/link.h"
+#include "map/map.h"
 
 // Compiles `grouped` into `writer`; metadata and file are left to the caller. With options->separate_bodies every
 // unit is compiled and stored by itself.

@@ -13,7 +13,8 @@ static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_M
 // --- tables ---------------------------------------------------------------------------------------------------------
 
 // The symbol of that name; made like `like` if it is new.
-static leat_status_t find_or_add(leat_unit_names_t *n, const char *name, const pef_symbol_t *like, uint32_t *out_index) {
+static leat_status_t find_or_add(leat_unit_names_t *n, const char *name, const pef_symbol_t *like,
+                                 uint32_t *out_index) {
   *out_index = leat_names_find(&n->index, name, strlen(name));
   if (*out_index != LEAT_NAME_ABSENT) return NULL;
   pef_symbol_t *symbol = leat_array_push(&n->symbols);

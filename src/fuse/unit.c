@@ -9,11 +9,11 @@ typedef struct maker_s {
   const leat_graph_t *g;
   leat_units_t *u;
   bool trains;
-  bool *lives;     // per op: something that is kept depends on it
-  bool *needs;     // per value: a symbol that wants a gradient reaches it
-  bool *reached;   // per value: it reaches a seeded output
-  uint32_t *port;  // per value: port of the unit at hand, valid where `seen` says so
-  uint32_t *seen;  // per value: unit + 1 that was at hand
+  bool *lives;       // per op: something that is kept depends on it
+  bool *needs;       // per value: a symbol that wants a gradient reaches it
+  bool *reached;     // per value: it reaches a seeded output
+  uint32_t *port;    // per value: port of the unit at hand, valid where `seen` says so
+  uint32_t *seen;    // per value: unit + 1 that was at hand
   uint32_t *reader;  // per value of a symbol: 0, the only unit that reads it + 1, or MANY
   leat_pieces_t pieces;
   uint32_t *piece_of;  // per op
@@ -69,7 +69,8 @@ static bool any_reached(const maker_t *m, const leat_op_t *op) {
 static void mark_reached(maker_t *m) {
   for (leat_op_id_t id = 0; id < m->g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(m->g, id);
-    bool seeded = op->kind == LEAT_TRACED_OUTPUT && strcmp(leat_op_string(m->g, op, LEAT_ATTR_SEED, "zero"), "zero") != 0;
+    bool seeded =
+        op->kind == LEAT_TRACED_OUTPUT && strcmp(leat_op_string(m->g, op, LEAT_ATTR_SEED, "zero"), "zero") != 0;
     if (seeded && m->needs[leat_op_input(m->g, op, 0)]) m->reached[leat_op_input(m->g, op, 0)] = true;
   }
   for (leat_op_id_t id = m->g->ops.count; id-- > 0;) {
@@ -209,7 +210,8 @@ static leat_status_t add_port(maker_t *m, uint32_t unit_index, leat_value_id_t v
   leat_unit_t *unit = &m->u->all.data[unit_index];
   const leat_op_t *op = producer(m->g, v);
   bool symbol = op->kind == LEAT_TRACED_SYM;
-  if (!symbol && (!leat_group_takes(op->kind) || m->u->unit_of[leat_graph_value(m->g, v)->op] == unit_index)) return NULL;
+  if (!symbol && (!leat_group_takes(op->kind) || m->u->unit_of[leat_graph_value(m->g, v)->op] == unit_index))
+    return NULL;
   if (m->seen[v] != unit_index + 1) {
     leat_unit_port_t *port = symbol ? leat_array_push(&unit->symbols) : leat_array_push(&unit->ins);
     if (port == NULL) return out_of_memory();

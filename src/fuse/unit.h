@@ -56,11 +56,11 @@ typedef struct leat_unit_s {
 
 typedef struct leat_units_s {
   const leat_graph_t *g;
-  LEAT_ARRAY(leat_unit_t) all;  // in the order of forward
-  leat_op_id_t *order;          // computing ops, unit by unit
-  uint32_t *unit_of;            // per op; LEAT_NONE: leaves, dead ops
+  LEAT_ARRAY(leat_unit_t) all;          // in the order of forward
+  leat_op_id_t *order;                  // computing ops, unit by unit
+  uint32_t *unit_of;                    // per op; LEAT_NONE: leaves, dead ops
   LEAT_ARRAY(leat_op_id_t) optimizers;  // statements
-  uint32_t *kept_by;            // per value: internal store of the program + 1; 0: none
+  uint32_t *kept_by;                    // per value: internal store of the program + 1; 0: none
 } leat_units_t;
 
 // needs: a verified traced graph after leat_group in which every computing op has a group; `trains`: its gradients
@@ -72,7 +72,8 @@ void leat_units_deinit(leat_units_t *units);
 bool leat_unit_clips(const leat_graph_t *g, const leat_op_t *optimizer);
 
 // The graph of one unit. `dropout_rate`: the default that all dropouts of the program share (row.h); `map`: room for
-// every value of the program, all LEAT_NONE, and so again afterwards. Its heuristic, if its group has one, is the entry of group 0.
+// every value of the program, all LEAT_NONE, and so again afterwards. Its heuristic, if its group has one, is the entry
+// of group 0.
 leat_status_t leat_unit_graph(const leat_units_t *units, uint32_t unit, double dropout_rate, leat_value_id_t *map,
                               leat_graph_t **out_graph) LEAT_MUST_USE;
 // The graph that counts a draw of the random state (`draws`) and a step of the optimizers by number.

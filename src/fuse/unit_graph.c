@@ -246,7 +246,9 @@ static leat_status_t add_optimizer(writer_t *w, uint32_t number) {
   if (inputs == NULL) return out_of_memory();
   for (uint32_t i = 0; i < op->input_count; ++i) {
     leat_value_id_t v = leat_op_input(g, op, i);
-    bool here = w->map[v] != LEAT_NONE && leat_op_int(w->to, leat_graph_op(w->to, leat_graph_value(w->to, w->map[v])->op), LEAT_ATTR_REQUIRES_GRAD, 0) != 0;
+    bool here =
+        w->map[v] != LEAT_NONE && leat_op_int(w->to, leat_graph_op(w->to, leat_graph_value(w->to, w->map[v])->op),
+                                              LEAT_ATTR_REQUIRES_GRAD, 0) != 0;
     if (here) inputs[kept++] = w->map[v];
   }
   leat_op_desc_t desc = {.kind = op->kind, .inputs = inputs, .input_count = kept, .attrs = attrs, .attr_count = count};
@@ -301,7 +303,8 @@ static leat_status_t write_unit(writer_t *w, double dropout_rate) {
   if (w->unit->role == LEAT_UNIT_NORM) return add_norm(w);
   LEAT_TRY(add_heuristic(w));
   if (w->unit->role == LEAT_UNIT_PARAMETER) {  // sections go by the name of the symbol
-    const leat_op_t *symbol = leat_graph_op(w->units->g, leat_graph_value(w->units->g, w->unit->symbols.data[0].value)->op);
+    const leat_op_t *symbol =
+        leat_graph_op(w->units->g, leat_graph_value(w->units->g, w->unit->symbols.data[0].value)->op);
     const leat_origin_t origin = {leat_op_string(w->units->g, symbol, LEAT_ATTR_NAME, ""), "", "symbol"};
     LEAT_TRY(leat_graph_add_origin(w->to, &origin, &w->b.origin));
   }
@@ -405,7 +408,8 @@ static bool groups_equal(const leat_group_t *x, const leat_group_t *y) {
 }
 
 bool leat_unit_graphs_equal(const leat_graph_t *a, const leat_graph_t *b) {
-  if (a->ops.count != b->ops.count || a->blobs.count != b->blobs.count || a->groups.count != b->groups.count) return false;
+  if (a->ops.count != b->ops.count || a->blobs.count != b->blobs.count || a->groups.count != b->groups.count)
+    return false;
   for (leat_op_id_t id = 0; id < a->ops.count; ++id) {
     if (!ops_equal(a, leat_graph_op(a, id), b, leat_graph_op(b, id))) return false;
   }

@@ -74,6 +74,10 @@ def section_count(pef):
     return len(Device(pef).report()["sections"])
 
 
+def body_count(pef):
+    return len({section["body"] for section in Device(pef).report()["sections"]})
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_modes_equal_torch_and_each_other(name, tmp_path):
     found = {level: compile_and_train(name, level, tmp_path) for level in ("o0", "o1", "o3")}
@@ -117,3 +121,112 @@ def test_o0_keeps_what_every_op_computes(tmp_path):
     torch.testing.assert_close(first, reference.first(x))
     torch.testing.assert_close(relu, torch.relu(reference.first(x)))
     torch.testing.assert_close(relu_1, torch.relu(reference.second(torch.relu(reference.first(x)))))
+
+
+@pytest.mark.shows("--disable-hypersections")
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_replayed_groups_compute_what_compiled_ones_do(name, tmp_path):
+    """With and without sharing: the same bits, and a body for every section without it."""
+    on = compile_and_train(name, "o1", tmp_path)
+    off = compile_and_train(name, "o1", tmp_path, pef_name="off", disable_hypersections=True)
+    assert on[0] == off[0] and torch.equal(on[1], off[1])
+    assert all(torch.equal(on[2][key], off[2][key]) for key in on[2])
+    assert section_count(on[3]) == section_count(off[3]) == body_count(off[3])
+    assert body_count(on[3]) < body_count(off[3])
+
+
+def compile_gpt2(layers, level, folder, optimizer=samba.optim.AdamW, **config):
+    model = Gpt2(layers=layers)
+    samba.from_torch_model_(model)
+    settings = {"output_folder": str(folder), "pef_name": f"gpt2_{layers}", "optim_level": level, **config}
+    inputs = tuple(tensors_of(language_inputs()))
+    return samba.session.compile(model, inputs, optimizer(model.parameters(), lr=0.1), config_dict=settings)
+
+
+@pytest.mark.parametrize("level", ["o0", "o1"])
+def test_more_layers_need_no_more_bodies(level, tmp_path):
+    few, many = (compile_gpt2(layers, level, tmp_path) for layers in (3, 9))
+    assert section_count(many) > section_count(few)
+    assert body_count(many) == body_count(few)
+
+
+class Marked(torch.nn.Module):
+    """Equal blocks, each marked as one function; the last result of a block is read twice."""
+
+    def __init__(self, blocks):
+        super().__init__()
+        self.blocks = torch.nn.ModuleList(torch.nn.Linear(6, 6) for _ in range(blocks))
+        self.head = torch.nn.Linear(6, 4)
+
+    def forward(self, x, label):
+        for block in self.blocks:
+            with samba.directives.op_fusion(func_name="block"):
+                x = x + torch.tanh(block(x))
+        return torch.nn.functional.cross_entropy(self.head(x), label)
+
+
+def train_marked(blocks, folder, **config):
+    torch.manual_seed(1)
+    model = Marked(blocks)
+    reference = copy.deepcopy(model)
+    samba.from_torch_model_(model)
+    x, label = torch.randn(5, 6), torch.tensor([0, 3, 1, 1, 2])
+    inputs = (
+        samba.from_torch_tensor(x, name="x", batch_dim=0),
+        samba.from_torch_tensor(label, name="label", batch_dim=0),
+    )
+    optimizer = samba.optim.SGD(model.parameters(), lr=0.1)
+    settings = {"output_folder": str(folder), "pef_name": f"marked_{blocks}_{len(config)}", **config}
+    pef = samba.session.compile(model, inputs, optimizer, config_dict=settings)
+    utils.trace_graph(model, inputs, optimizer, pef=pef)
+    samba.session.run(input_tensors=inputs)
+    samba.session.to_cpu(model)
+    plain = torch.optim.SGD(reference.parameters(), lr=0.1)
+    reference(x, label).backward()
+    plain.step()
+    for (name, own), other in zip(model.named_parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(samba.to_torch(own), other.detach(), rtol=1e-4, atol=1e-6, msg=name)
+    return pef
+
+
+@pytest.mark.shows("--enable-hypersection")
+def test_marked_modules_share_bodies_in_o3(tmp_path):
+    few, many = (train_marked(blocks, tmp_path, enable_hypersection=True) for blocks in (3, 9))
+    assert body_count(few) == body_count(many) and section_count(few) < section_count(many)
+    assert section_count(train_marked(9, tmp_path)) < section_count(many)  # without the option o3 sees one graph
+
+
+@pytest.mark.parametrize("level", ["o0", "o1"])
+def test_clipping_two_optimizers_and_shared_parameters(level, tmp_path):
+    """The norm spans all groups, each optimizer its own parameters, and tied weights add up their gradients."""
+    torch.manual_seed(3)
+    model = Gpt2(layers=1)
+    reference = copy.deepcopy(model)
+    samba.from_torch_model_(model)
+    inputs = language_inputs()
+
+    def halves(m):
+        parameters = list(m.parameters())
+        return parameters[:5], parameters[5:]
+
+    first, second = halves(model)
+    optimizers = [
+        samba.optim.AdamW(first, lr=0.01, max_grad_norm=0.5),
+        samba.optim.SGD(second, lr=0.05, momentum=0.9),
+    ]
+    settings = {"output_folder": str(tmp_path), "pef_name": "two", "optim_level": level}
+    pef = samba.session.compile(model, tuple(tensors_of(inputs)), optimizers, config_dict=settings)
+    utils.trace_graph(model, tuple(tensors_of(inputs)), optimizers, pef=pef)
+    plain_first, plain_second = halves(reference)
+    plain = [torch.optim.AdamW(plain_first, lr=0.01), torch.optim.SGD(plain_second, lr=0.05, momentum=0.9)]
+    for _ in range(3):
+        samba.session.run(input_tensors=tensors_of(inputs))
+        for optimizer in plain:
+            optimizer.zero_grad()
+        reference(*inputs.values())[0].backward()
+        torch.nn.utils.clip_grad_norm_(plain_first, 0.5)
+        for optimizer in plain:
+            optimizer.step()
+    samba.session.to_cpu(model)
+    for (name, own), other in zip(model.named_parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(samba.to_torch(own), other.detach(), rtol=1e-3, atol=1e-4, msg=name)
