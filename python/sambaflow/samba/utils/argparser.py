@@ -84,8 +84,10 @@ def parse_app_args(
 def _parser(command: str, hooks: Iterable[ParserHook | None], experts: bool) -> argparse.ArgumentParser:
     """Standard options in their groups, then those of the program."""
     parser = argparse.ArgumentParser(
-        prog=f"{_program()} {command}", allow_abbrev=False, conflict_handler="resolve", epilog=_EPILOG.get(command)
-    )
+        prog=f"{_program()} {command}", usage="%(prog)s [options]; --help lists them", allow_abbrev=False,
+        conflict_handler="resolve", epilog=_EPILOG.get(command),
+    )  # fmt: skip
+    parser._optionals.title = "options of this program"
     groups: dict[str, Any] = {}
     for option in table.options():
         if command in option.commands:
