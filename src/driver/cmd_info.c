@@ -17,7 +17,8 @@ static const leat_cmd_option_t option_table[] = {
     {"--json", NULL, "one JSON object, for programs", LEAT_CMD_FLAG, offsetof(info_options_t, json)},
     {"--sections", NULL, "one line a section as CSV: work, traffic, buffers, roofline time", LEAT_CMD_FLAG,
      offsetof(info_options_t, sections)},
-    {"--why", NULL, "why each section was cut off where it begins", LEAT_CMD_FLAG, offsetof(info_options_t, why)},
+    {"--why", NULL, "why each section was cut off where it begins, and where fusion rules matched (o1)", LEAT_CMD_FLAG,
+     offsetof(info_options_t, why)},
     {"--graph", "FILE", "draws the sections and what flows between them: FILE.svg or FILE.dot", LEAT_CMD_TEXT,
      offsetof(info_options_t, graph)},
 };
@@ -197,6 +198,23 @@ static void put_why(const leat_pef_t *pef, leat_text_t *out) {
   }
 }
 
+// What the compiler said of fusion rules lies beside the PEF; a PEF that was moved alone has lost it.
+static void put_fusion(const char *pef_path, leat_text_t *out) {
+  const char *slash = strrchr(pef_path, '/');
+  leat_text_t path = {0};
+  if (slash != NULL) leat_text_put_bytes(&path, pef_path, (size_t)(slash + 1 - pef_path));
+  leat_text_put(&path, "fusion.txt");
+  leat_mapping_t file;
+  leat_status_t status = path.failed ? NULL : leat_file_map(path.data, &file);
+  if (!path.failed && status == NULL) {
+    leat_text_put(out, "\n");
+    leat_text_put_bytes(out, (const char *)file.data, file.data_bytes);
+    leat_file_unmap(&file);
+  }
+  leat_status_free(status);
+  leat_text_deinit(&path);
+}
+
 static leat_status_t put_sections(const leat_pef_t *pef, leat_text_t *out) {
   leat_flow_t flow;
   LEAT_TRY(leat_flow_find(pef, &flow));
@@ -212,12 +230,14 @@ static leat_status_t describe(const info_options_t *options, const leat_pef_t *p
     if (!options->json && !options->sections && !options->why) return NULL;
   }
   if (options->sections) return put_sections(pef, out);
-  if (options->why)
+  if (options->why) {
     put_why(pef, out);
-  else if (options->json)
+    put_fusion(path, out);
+  } else if (options->json) {
     put_json(pef, out);
-  else
+  } else {
     put_text(pef, path, out);
+  }
   return NULL;
 }
 

@@ -205,3 +205,10 @@ def test_info_draws_and_tabulates(folder):
     assert len(rows) == len(sections) + 1 and rows[0].startswith("section,type,name,why,")
     assert len(leat(folder, "info", "train.pef", "--why").splitlines()) >= len(sections)
     assert ".svg or a .dot" in leat(folder, "info", "train.pef", "--graph", "train.png", code=1)
+
+
+def test_info_tells_where_rules_matched(folder):
+    leat(folder, "compile", "net.graph", "-o1", "--pef-name", "grouped", "--output-folder", ".")
+    told = leat(folder / "grouped", "info", "grouped.pef", "--why")
+    assert "needs all rows" in told or "first of its type" in told
+    assert "rule gemm" in told and "net.fc, net.py:3" in told
