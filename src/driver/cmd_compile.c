@@ -121,8 +121,8 @@ static leat_status_t make_folder(const char *path) {
   LEAT_FAIL(LEAT_IO, "folder %s cannot be made: %s", path, strerror(errno));
 }
 
-// <output-folder>/<pef-name>/<pef-name>.pef, with its folders made.
-static leat_status_t default_path(const compile_options_t *options, leat_text_t *path) {
+// <output-folder>/<pef-name>/<pef-name>.pef, with its folders made; the first *out_folder_length bytes are the folder.
+static leat_status_t default_path(const compile_options_t *options, leat_text_t *path, size_t *out_folder_length) {
   const char *root = given_text(options, "--output-folder", NULL), *name = given_text(options, "--pef-name", NULL);
   char stamp[64];
   if (name == NULL) {
@@ -146,20 +146,32 @@ static leat_status_t default_path(const compile_options_t *options, leat_text_t 
   leat_text_put(path, "%s/%.*s", root, (int)length, name);
   if (path->failed) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for a path");
   LEAT_TRY(make_folder(path->data));
+  *out_folder_length = path->length;
   leat_text_put(path, "/%.*s.pef", (int)length, name);
   if (path->failed) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for a path");
   return NULL;
 }
 
-static leat_status_t write_pef(const compile_options_t *options, const leat_graph_t *graph,
-                               const leat_compile_options_t *compile) {
-  if (options->output != NULL) return leat_compile(graph, compile, options->output);
-  leat_text_t path = {0};
-  leat_status_t status = default_path(options, &path);
+// Where no file is named, the PEF gets a folder of its own, with the reports beside it.
+static leat_status_t write_in_folder(const compile_options_t *options, const leat_graph_t *graph,
+                                     leat_compile_options_t *compile) {
+  leat_text_t path = {0}, folder = {0};
+  size_t folder_length = 0;
+  leat_status_t status = default_path(options, &path, &folder_length);
+  if (status == NULL) leat_text_put_bytes(&folder, path.data, folder_length);
+  if (status == NULL && folder.failed) status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for a path");
+  compile->report_dir = folder.data;
   if (status == NULL) status = leat_compile(graph, compile, path.data);
   if (status == NULL) fprintf(stderr, "[info ] PEF file %s created\n", path.data);
   leat_text_deinit(&path);
+  leat_text_deinit(&folder);
   return status;
+}
+
+static leat_status_t write_pef(const compile_options_t *options, const leat_graph_t *graph,
+                               leat_compile_options_t *compile) {
+  if (options->output == NULL) return write_in_folder(options, graph, compile);
+  return leat_compile(graph, compile, options->output);
 }
 
 static leat_status_t compile_graph(const compile_options_t *options, leat_graph_t *graph) {
