@@ -158,12 +158,7 @@ static const char *module_of(const separate_t *s, leat_op_id_t id) {
   return s->g->origins.data[leat_graph_op(s->g, id)->origin].module;
 }
 
-static const char *symbol_of(const separate_t *s, const leat_unit_t *unit) {
-  const leat_op_t *op = leat_graph_op(s->g, leat_graph_value(s->g, unit->symbols.data[0].value)->op);
-  return leat_op_string(s->g, op, LEAT_ATTR_NAME, "");
-}
-
-// A module or symbol of the unit that was compiled, as this unit has it.
+// A module of the unit that was compiled, as this unit has it.
 static const char *own_word(const separate_t *s, uint32_t unit_index, const char *word, size_t length) {
   const leat_unit_t *unit = &s->units.all.data[unit_index];
   const leat_unit_t *like = &s->units.all.data[s->linked.data[unit_index].like];
@@ -171,10 +166,6 @@ static const char *own_word(const separate_t *s, uint32_t unit_index, const char
     const char *module = module_of(s, s->units.order[like->op_first + i]);
     if (strlen(module) == length && strncmp(module, word, length) == 0)
       return module_of(s, s->units.order[unit->op_first + i]);
-  }
-  if (unit->role == LEAT_UNIT_PARAMETER && strlen(symbol_of(s, like)) == length &&
-      strncmp(symbol_of(s, like), word, length) == 0) {
-    return symbol_of(s, unit);
   }
   return NULL;
 }
@@ -213,9 +204,15 @@ static leat_status_t add_units(separate_t *s) {
 
 static void report(const separate_t *s) {
   char line[160];
+  uint32_t groups = 0, compiled = 0;
   if (s->options->log == NULL) return;
+  for (uint32_t i = 0; i < s->units.all.count; ++i) {
+    if (s->units.all.data[i].role != LEAT_UNIT_GROUP) continue;
+    groups++;
+    compiled += s->linked.data[i].like == i;
+  }
   (void)snprintf(line, sizeof line, "hypersections: %" PRIu32 " groups, %" PRIu32 " compiled, %" PRIu32 " replayed",
-                 s->linked.count, s->compiled.count, s->linked.count - s->compiled.count);
+                 groups, compiled, groups - compiled);
   s->options->log(s->options->log_user, LEAT_LOG_INFO, "mac", line);
 }
 

@@ -125,6 +125,10 @@ static leat_link_target_t cotangent_target(leat_unit_names_t *n, uint32_t unit, 
   return value_target(n, n->units->g->values.count + at, like);
 }
 
+static leat_link_target_t given_target(leat_unit_names_t *n, const leat_unit_given_t *given, const pef_symbol_t *like) {
+  return cotangent_target(n, given->unit, given->port, given->symbol, like);
+}
+
 static leat_link_target_t clip_target(leat_unit_names_t *n, uint32_t optimizer, const pef_symbol_t *like) {
   return value_target(n, n->units->g->values.count + n->given_count + optimizer, like);
 }
@@ -169,8 +173,11 @@ leat_status_t leat_unit_name_target(leat_unit_names_t *n, uint32_t unit_index, c
   } else if (read_name(name, "@out", &k, &rest)) {
     return result_target(n, unit->outs.data[k].value, symbol, out_target);
   } else if (read_name(name, "@seed", &k, &rest)) {
-    const leat_unit_seed_t *seed = &unit->outs.data[k].seeds.data[strtoul(rest + 1, NULL, 10)];
-    *out_target = cotangent_target(n, seed->unit, seed->port, seed->symbol, symbol);
+    *out_target = given_target(n, &unit->outs.data[k].seed, symbol);
+  } else if (read_name(name, "@seedin", &k, &rest)) {
+    *out_target = given_target(n, &unit->ins.data[k].before, symbol);
+  } else if (read_name(name, "@seedsym", &k, &rest)) {
+    *out_target = given_target(n, &unit->symbols.data[k].before, symbol);
   } else if (read_name(name, "@sym", &k, &rest)) {
     return owned_target(n, unit_index, k, rest, symbol, out_target);
   } else if (read_name(name, "@grad", &k, &rest)) {

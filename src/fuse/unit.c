@@ -9,17 +9,15 @@ typedef struct maker_s {
   const leat_graph_t *g;
   leat_units_t *u;
   bool trains;
-  bool *lives;       // per op: something that is kept depends on it
-  bool *needs;       // per value: a symbol that wants a gradient reaches it
-  bool *reached;     // per value: it reaches a seeded output
-  uint32_t *port;    // per value: port of the unit at hand, valid where `seen` says so
-  uint32_t *seen;    // per value: unit + 1 that was at hand
-  uint32_t *reader;  // per value of a symbol: 0, the only unit that reads it + 1, or MANY
+  bool *lives;               // per op: something that is kept depends on it
+  bool *needs;               // per value: a symbol that wants a gradient reaches it
+  bool *reached;             // per value: it reaches a seeded output
+  uint32_t *port;            // per value: port of the unit at hand, valid where `seen` says so
+  uint32_t *seen;            // per value: unit + 1 that was at hand
+  leat_unit_given_t *given;  // per value: the cotangent that the unit at hand finds
   leat_pieces_t pieces;
   uint32_t *piece_of;  // per op
 } maker_t;
-
-#define MANY UINT32_MAX
 
 static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
 
@@ -107,61 +105,25 @@ static leat_unit_t *add_unit(maker_t *m, leat_unit_role_t role) {
   return unit;
 }
 
-// Does a unit of its own add up the gradients of this symbol?
-static bool is_shared(const maker_t *m, leat_value_id_t v) { return m->reached[v] && m->reader[v] == MANY; }
-
-static void note_reader(maker_t *m, leat_value_id_t v, uint32_t unit_or_rest) {
-  if (producer(m->g, v)->kind != LEAT_TRACED_SYM) return;
-  if (m->reader[v] == 0) m->reader[v] = unit_or_rest + 1;
-  if (m->reader[v] != unit_or_rest + 1) m->reader[v] = MANY;
-}
-
-static bool is_rest(const maker_t *m, const leat_op_t *op) {
-  return op->kind == LEAT_TRACED_OUTPUT && !leat_group_takes(producer(m->g, leat_op_input(m->g, op, 0))->kind);
-}
-
-// Pieces stand for units here, as their number comes after that of the shared symbols.
 static leat_status_t find_pieces(maker_t *m) {
   memset(m->piece_of, 0xff, (m->g->ops.count + 1u) * sizeof *m->piece_of);
   for (leat_op_id_t id = 0; id < m->g->ops.count; ++id) {
-    const leat_op_t *op = leat_graph_op(m->g, id);
-    if (leat_group_takes(op->kind) && m->lives[id]) LEAT_TRY(add_to_pieces(m, id));
-    bool reads = m->piece_of[id] != LEAT_NONE || is_rest(m, op);
-    uint32_t reader = m->piece_of[id] != LEAT_NONE ? m->piece_of[id] : MANY - 2;
-    for (uint32_t i = 0; reads && i < op->input_count; ++i) {
-      leat_value_id_t v = leat_op_input(m->g, op, i);
-      if (v != LEAT_NONE) note_reader(m, v, reader);
-    }
-  }
-  return NULL;
-}
-
-static leat_status_t list_parameters(maker_t *m) {
-  for (leat_value_id_t v = 0; v < m->g->values.count; ++v) {
-    if (producer(m->g, v)->kind != LEAT_TRACED_SYM || !is_shared(m, v)) continue;
-    leat_unit_t *unit = add_unit(m, LEAT_UNIT_PARAMETER);
-    if (unit == NULL) return out_of_memory();
-    leat_unit_out_t *out = leat_array_push(&unit->outs);
-    leat_unit_port_t *symbol = leat_array_push(&unit->symbols);
-    if (out == NULL || symbol == NULL) return out_of_memory();
-    out->value = symbol->value = v;
-    symbol->gives = true;
+    if (leat_group_takes(leat_graph_op(m->g, id)->kind) && m->lives[id]) LEAT_TRY(add_to_pieces(m, id));
   }
   return NULL;
 }
 
 static leat_status_t list_groups(maker_t *m) {
-  uint32_t first = m->u->all.count, count = m->pieces.all.count, at = 0;
+  uint32_t count = m->pieces.all.count, at = 0;
   if (count == 0) return NULL;
   leat_unit_t *units = leat_array_push_n(&m->u->all, count);
   if (units == NULL) return out_of_memory();
-  units = m->u->all.data + first;
   for (uint32_t i = 0; i < count; ++i) units[m->pieces.all.data[i].order].group = m->pieces.all.data[i].label;
   for (uint32_t pass = 0; pass < 2; ++pass) {
     for (leat_op_id_t id = 0; id < m->g->ops.count; ++id) {
       if (m->piece_of[id] == LEAT_NONE) continue;
       uint32_t place = m->pieces.all.data[m->piece_of[id]].order;
-      m->u->unit_of[id] = first + place;
+      m->u->unit_of[id] = place;
       if (pass == 1) m->u->order[units[place].op_first + units[place].op_count] = id;
       units[place].op_count++;
     }
@@ -257,32 +219,29 @@ static leat_status_t find_out(leat_unit_t *unit, leat_value_id_t v, leat_unit_ou
   return NULL;
 }
 
-static leat_status_t add_seed(leat_unit_out_t *out, uint32_t unit, uint32_t port, bool symbol) {
-  leat_unit_seed_t *seed = leat_array_push(&out->seeds);
-  if (seed == NULL) return out_of_memory();
-  *seed = (leat_unit_seed_t){unit, port, symbol};
-  return NULL;
+// Reverse mode meets the readers of a value from the last to the first. Each adds to what it finds and passes it on;
+// the unit that computes the value, or the first that reads a symbol, gets the whole.
+static void pass_on(maker_t *m, uint32_t unit, leat_unit_port_t *port, uint32_t index, bool symbol) {
+  leat_unit_given_t *given = &m->given[port->value];
+  port->before = (leat_unit_given_t){.unit = LEAT_NONE};
+  if (!port->gives) return;
+  port->before = *given;
+  if (symbol && given->unit != LEAT_NONE) m->u->all.data[given->unit].symbols.data[given->port].partial = true;
+  *given = (leat_unit_given_t){unit, index, symbol};
 }
 
-// What the unit reads of others is an out of theirs; cotangents are added from the last reader to the first, as
-// reverse mode meets them.
 static leat_status_t answer_ports(maker_t *m, uint32_t index) {
+  for (uint32_t i = 0; i < m->u->all.data[index].symbols.count; ++i)
+    pass_on(m, index, &m->u->all.data[index].symbols.data[i], i, true);
   for (uint32_t i = 0; i < m->u->all.data[index].ins.count; ++i) {
-    leat_unit_port_t port = m->u->all.data[index].ins.data[i];
-    leat_unit_t *giver = &m->u->all.data[m->u->unit_of[leat_graph_value(m->g, port.value)->op]];
+    leat_unit_port_t *port = &m->u->all.data[index].ins.data[i];
     leat_unit_out_t *out;
-    LEAT_TRY(find_out(giver, port.value, &out));
-    if (port.gives) LEAT_TRY(add_seed(out, index, i, false));
+    pass_on(m, index, port, i, false);
+    LEAT_TRY(find_out(&m->u->all.data[m->u->unit_of[leat_graph_value(m->g, port->value)->op]], port->value, &out));
   }
-  for (uint32_t i = 0; i < m->u->all.data[index].symbols.count; ++i) {
-    leat_unit_port_t port = m->u->all.data[index].symbols.data[i];
-    if (m->u->all.data[index].role == LEAT_UNIT_PARAMETER || !port.gives || !is_shared(m, port.value)) continue;
-    for (uint32_t k = 0; m->u->all.data[k].role == LEAT_UNIT_PARAMETER; ++k) {
-      leat_unit_out_t *out = &m->u->all.data[k].outs.data[0];
-      if (out->value != port.value) continue;
-      m->u->all.data[index].symbols.data[i].partial = true;
-      LEAT_TRY(add_seed(out, index, i, true));
-    }
+  for (uint32_t i = 0; i < m->u->all.data[index].outs.count; ++i) {
+    leat_unit_out_t *out = &m->u->all.data[index].outs.data[i];
+    out->seed = m->given[out->value];
   }
   return NULL;
 }
@@ -299,25 +258,6 @@ static leat_status_t add_kept(maker_t *m) {
 
 // --- optimizers -----------------------------------------------------------------------------------------------------
 
-static leat_unit_t *owner_of(maker_t *m, leat_value_id_t symbol) {
-  for (uint32_t i = 0; i < m->u->all.count; ++i) {
-    leat_unit_t *unit = &m->u->all.data[i];
-    if (unit->role == LEAT_UNIT_PARAMETER && unit->symbols.data[0].value == symbol) return unit;
-    if (unit->role != LEAT_UNIT_PARAMETER) break;
-  }
-  if (m->reader[symbol] == 0 || m->reader[symbol] == MANY) return NULL;
-  uint32_t piece = m->reader[symbol] - 1;
-  if (piece < m->pieces.all.count) {
-    uint32_t first = 0;
-    while (m->u->all.data[first].role == LEAT_UNIT_PARAMETER) ++first;
-    return &m->u->all.data[first + m->pieces.all.data[piece].order];
-  }
-  for (uint32_t i = 0; i < m->u->all.count; ++i) {
-    if (m->u->all.data[i].role == LEAT_UNIT_REST) return &m->u->all.data[i];
-  }
-  return NULL;
-}
-
 static leat_status_t deal_out_optimizers(maker_t *m) {
   for (leat_op_id_t id = 0; id < m->g->ops.count && m->trains; ++id) {
     const leat_op_t *op = leat_graph_op(m->g, id);
@@ -328,8 +268,8 @@ static leat_status_t deal_out_optimizers(maker_t *m) {
     uint32_t number = m->u->optimizers.count - 1;
     for (uint32_t i = 0; i < op->input_count; ++i) {
       leat_value_id_t v = leat_op_input(m->g, op, i);
-      leat_unit_t *unit = m->reached[v] ? owner_of(m, v) : NULL;
-      if (unit == NULL) continue;
+      if (m->given[v].unit == LEAT_NONE) continue;
+      leat_unit_t *unit = &m->u->all.data[m->given[v].unit];
       if (unit->optimizers.count != 0 && unit->optimizers.data[unit->optimizers.count - 1] == number) continue;
       uint32_t *slot = leat_array_push(&unit->optimizers);
       if (slot == NULL) return out_of_memory();
@@ -349,7 +289,7 @@ static leat_status_t list_norms(maker_t *m) {
     *slot = i;
     for (uint32_t k = 0; k < op->input_count; ++k) {
       leat_value_id_t v = leat_op_input(m->g, op, k);
-      if (!m->reached[v]) continue;
+      if (m->given[v].unit == LEAT_NONE) continue;
       leat_unit_port_t *port = leat_array_push(&unit->symbols);
       if (port == NULL) return out_of_memory();
       port->value = v;
@@ -371,26 +311,26 @@ static leat_status_t make(maker_t *m) {
   m->reached = leat_alloc_zero(values, sizeof *m->reached);
   m->port = leat_alloc_zero(values, sizeof *m->port);
   m->seen = leat_alloc_zero(values, sizeof *m->seen);
-  m->reader = leat_alloc_zero(values, sizeof *m->reader);
+  m->given = leat_alloc_zero(values, sizeof *m->given);
   if (m->u->order == NULL || m->u->unit_of == NULL || m->u->kept_by == NULL || m->lives == NULL ||
       m->piece_of == NULL || m->needs == NULL || m->reached == NULL || m->port == NULL || m->seen == NULL ||
-      m->reader == NULL) {
+      m->given == NULL) {
     return out_of_memory();
   }
   memset(m->u->unit_of, 0xff, ops * sizeof *m->u->unit_of);
+  for (size_t v = 0; v < values; ++v) m->given[v].unit = LEAT_NONE;
   mark_living(m);
   if (m->trains) {
     mark_needs(m);
     mark_reached(m);
   }
   LEAT_TRY(find_pieces(m));
-  LEAT_TRY(list_parameters(m));
   LEAT_TRY(list_groups(m));
   LEAT_TRY(list_statements(m));
-  LEAT_TRY(deal_out_optimizers(m));
   for (uint32_t i = 0; i < m->u->all.count; ++i) LEAT_TRY(find_ports(m, i));
   LEAT_TRY(add_kept(m));
   for (uint32_t i = m->u->all.count; i-- > 0;) LEAT_TRY(answer_ports(m, i));
+  LEAT_TRY(deal_out_optimizers(m));
   return list_norms(m);
 }
 
@@ -404,7 +344,7 @@ leat_status_t leat_units_make(const leat_graph_t *g, bool trains, leat_units_t *
   leat_free(m.reached);
   leat_free(m.port);
   leat_free(m.seen);
-  leat_free(m.reader);
+  leat_free(m.given);
   leat_pieces_deinit(&m.pieces);
   if (status != NULL) leat_units_deinit(out_units);
   return status;
@@ -413,7 +353,6 @@ leat_status_t leat_units_make(const leat_graph_t *g, bool trains, leat_units_t *
 void leat_units_deinit(leat_units_t *units) {
   for (uint32_t i = 0; i < units->all.count; ++i) {
     leat_unit_t *unit = &units->all.data[i];
-    for (uint32_t k = 0; k < unit->outs.count; ++k) leat_array_free(&unit->outs.data[k].seeds);
     leat_array_free(&unit->ins);
     leat_array_free(&unit->symbols);
     leat_array_free(&unit->outs);

@@ -7,40 +7,44 @@
 //   @in<k>          a value that another unit computes; @in<k>__grad: its cotangent, given back
 //   @sym<k>         a symbol of the program; @sym<k>__grad, @sym<k>__exp_avg, ...: what belongs to it
 //   @out<k>         a result that other units read
-//   @seed<k>_<j>    the j-th cotangent of a result (as an output of that name, whose seed symbol it is)
+//   @seed<k>        the cotangent of a result (an output of that name, whose seed symbol it is)
+//   @seedin<k>, @seedsym<k>   what units that come later gave for the same value: this one adds its own
 //   @grad<k>, @clip<k>   gradients the norm is made of, and the factor that follows, of the k-th optimizer
 //
-// Program outputs, hyperparameters and the random state keep their names. Further units, without a group: one for
-// every parameter that several units read (it adds up the gradients), one for outputs that nobody computes, one for
-// each update of a buffer, one a gradient norm, and one that counts steps and draws.
+// Program outputs, hyperparameters and the random state keep their names. Where several units read a value, its
+// cotangent goes from the last of them to the first, each adding its own. Further units, without a group: one for
+// outputs that nobody computes, one for each update of a buffer, one a gradient norm.
 #ifndef LEAT_FUSE_UNIT_H_
 #define LEAT_FUSE_UNIT_H_
 
 #include "ir/graph.h"
 
+// A cotangent that a unit gives: @in<port>__grad or @sym<port>__grad.
+typedef struct leat_unit_given_s {
+  uint32_t unit;  // LEAT_NONE: there is none
+  uint32_t port;
+  bool symbol;  // @sym
+} leat_unit_given_t;
+
 // What @in or @sym stands for: a value of the traced program.
 typedef struct leat_unit_port_s {
   leat_value_id_t value;
-  bool gives;    // its cotangent is given back
-  bool partial;  // a symbol that other units read too: another unit adds up what they give back
+  bool gives;                // its cotangent is given back
+  bool partial;              // of a symbol: a unit that runs later in backward gives the whole
+  leat_unit_given_t before;  // what later readers of the value gave: the unit adds its own to it
 } leat_unit_port_t;
 
-typedef struct leat_unit_seed_s {
-  uint32_t unit, port;  // who gives the cotangent: @in<port> or @sym<port> of that unit
-  bool symbol;          // @sym
-} leat_unit_seed_t;
-
+// What others read of a unit.
 typedef struct leat_unit_out_s {
   leat_value_id_t value;
-  LEAT_ARRAY(leat_unit_seed_t) seeds;  // in the order in which they are added
+  leat_unit_given_t seed;  // its cotangent
 } leat_unit_out_t;
 
 typedef enum leat_unit_role_e {
   LEAT_UNIT_GROUP,
-  LEAT_UNIT_PARAMETER,  // one symbol, whose gradients it adds
-  LEAT_UNIT_REST,       // outputs that are symbols or constants
-  LEAT_UNIT_NORM,       // of one optimizer
-  LEAT_UNIT_LATE,       // runs when everything else has: updates, counters
+  LEAT_UNIT_REST,  // outputs that are symbols or constants
+  LEAT_UNIT_NORM,  // of one optimizer
+  LEAT_UNIT_LATE,  // runs when everything else has: updates, counters
 } leat_unit_role_t;
 
 typedef struct leat_unit_s {

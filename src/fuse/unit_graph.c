@@ -145,11 +145,20 @@ static leat_status_t add_outs(writer_t *w) {
   for (uint32_t i = 0; i < w->unit->outs.count; ++i) {
     const leat_unit_out_t *out = &w->unit->outs.data[i];
     (void)snprintf(name, sizeof name, "@out%" PRIu32, i);
-    if (w->unit->role == LEAT_UNIT_GROUP) LEAT_TRY(add_output(w, w->map[out->value], name, "zero"));
-    for (uint32_t k = 0; k < out->seeds.count; ++k) {
-      (void)snprintf(name, sizeof name, "@seed%" PRIu32 "_%" PRIu32, i, k);
-      LEAT_TRY(add_output(w, w->map[out->value], name, "symbol"));
-    }
+    LEAT_TRY(add_output(w, w->map[out->value], name, "zero"));
+    if (out->seed.unit == LEAT_NONE) continue;
+    (void)snprintf(name, sizeof name, "@seed%" PRIu32, i);
+    LEAT_TRY(add_output(w, w->map[out->value], name, "symbol"));
+  }
+  return NULL;
+}
+
+static leat_status_t add_seeds(writer_t *w, const leat_unit_port_t *ports, uint32_t count, const char *prefix) {
+  char name[64];
+  for (uint32_t i = 0; i < count; ++i) {
+    if (ports[i].before.unit == LEAT_NONE) continue;
+    (void)snprintf(name, sizeof name, "%s%" PRIu32, prefix, i);
+    LEAT_TRY(add_output(w, w->map[ports[i].value], name, "symbol"));
   }
   return NULL;
 }
@@ -302,12 +311,6 @@ static leat_status_t add_heuristic(writer_t *w) {
 static leat_status_t write_unit(writer_t *w, double dropout_rate) {
   if (w->unit->role == LEAT_UNIT_NORM) return add_norm(w);
   LEAT_TRY(add_heuristic(w));
-  if (w->unit->role == LEAT_UNIT_PARAMETER) {  // sections go by the name of the symbol
-    const leat_op_t *symbol =
-        leat_graph_op(w->units->g, leat_graph_value(w->units->g, w->unit->symbols.data[0].value)->op);
-    const leat_origin_t origin = {leat_op_string(w->units->g, symbol, LEAT_ATTR_NAME, ""), "", "symbol"};
-    LEAT_TRY(leat_graph_add_origin(w->to, &origin, &w->b.origin));
-  }
   LEAT_TRY(add_ports(w));
   for (uint32_t i = 0; i < w->unit->op_count; ++i) LEAT_TRY(copy_op(w, w->units->order[w->unit->op_first + i]));
   if (draws(w->to) && dropout_rate != -1.0) {
@@ -315,6 +318,8 @@ static leat_status_t write_unit(writer_t *w, double dropout_rate) {
     LEAT_TRY(leat_builder_take_status(&w->b));
   }
   LEAT_TRY(add_outs(w));
+  LEAT_TRY(add_seeds(w, w->unit->ins.data, w->unit->ins.count, "@seedin"));
+  LEAT_TRY(add_seeds(w, w->unit->symbols.data, w->unit->symbols.count, "@seedsym"));
   for (uint32_t i = 0; i < w->unit->statements.count; ++i) LEAT_TRY(copy_op(w, w->unit->statements.data[i]));
   for (uint32_t i = 0; i < w->unit->optimizers.count; ++i) LEAT_TRY(add_optimizer(w, w->unit->optimizers.data[i]));
   return NULL;

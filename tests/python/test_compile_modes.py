@@ -2,6 +2,9 @@
 """o0, o1 and o3: the same numbers, fewer sections; what o0 keeps for debugging."""
 
 import copy
+import os
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -230,3 +233,15 @@ def test_clipping_two_optimizers_and_shared_parameters(level, tmp_path):
     samba.session.to_cpu(model)
     for (name, own), other in zip(model.named_parameters(), reference.parameters(), strict=True):
         torch.testing.assert_close(samba.to_torch(own), other.detach(), rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_forty_eight_layers_compile_eight_groups(tmp_path):
+    """A deep GPT-2, for training: what is compiled is each distinct group, and the file holds it once."""
+    on = compile_gpt2(48, "o1", tmp_path, o1_rule_list="gpt2")
+    off = compile_gpt2(48, "o1", tmp_path, o1_rule_list="gpt2", pef_name="off", disable_hypersections=True)
+    counts = [
+        tuple(map(int, re.search(r"hypersections: (\d+) groups, (\d+) compiled", log.read_text()).groups()))
+        for log in (next(Path(pef).parent.glob("*.mac.log")) for pef in (on, off))
+    ]
+    assert counts[0][0] == counts[1][0] == counts[1][1] and counts[0][1] <= 8, counts
+    assert os.path.getsize(on) * 5 <= os.path.getsize(off)
