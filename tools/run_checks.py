@@ -124,6 +124,15 @@ def clang(suite):
     return c_tests(suite, "clang", compiler="clang", setup=["-Dpython=disabled", "-Dxsmm=disabled"])
 
 
+def fuzz(suite):
+    """How much of the PEF reader the tests run; every fuzz target over its corpus, then for two seconds."""
+    total = suite.check(sys.executable, "tools/check_coverage.py")
+    for target in sorted(ROOT.glob("tests/fuzz/fuzz_*.c")):
+        name = target.stem.removeprefix("fuzz_")
+        total.add(suite.check("tests/fuzz/run.sh", "2", ROOT / "build" / "fuzz", name))
+    return total
+
+
 def pytest(suite):
     folder = ROOT / "tests" / suite.name
     if not any(folder.rglob("test_*.py")):
@@ -183,6 +192,7 @@ SUITES = {
     "clang": clang,
     "asan": asan,
     "tsan": tsan,
+    "fuzz": fuzz,
     "package": package,
 }
 
