@@ -242,7 +242,7 @@ static bool body_equal(const void *context, uint64_t id) {
 }
 
 static uint64_t hash_combine(uint64_t hash, const void *data, size_t bytes) {
-  const uint64_t pair[2] = {hash, bytes == 0 ? 0 : leat_pef_hash(data, bytes)};
+  const uint64_t pair[2] = {hash, leat_pef_hash(data, bytes)};
   return leat_pef_hash(pair, sizeof pair);
 }
 
@@ -253,9 +253,13 @@ static uint64_t body_hash(const leat_pef_body_draft_t *draft) {
     const pef_stage_t *stage = &draft->stages[i];
     const pef_stage_t content = stage_content(stage);
     hash = hash_combine(hash, &content, sizeof content);
-    hash = hash_combine(hash, draft->operands + stage->operand_first, stage->operand_count * sizeof(pef_operand_t));
-    hash = hash_combine(hash, draft->instructions + stage->instruction_first,
-                        stage->instruction_count * sizeof(pef_instruction_t));
+    if (stage->operand_count != 0) {
+      hash = hash_combine(hash, draft->operands + stage->operand_first, stage->operand_count * sizeof(pef_operand_t));
+    }
+    if (stage->instruction_count != 0) {
+      hash = hash_combine(hash, draft->instructions + stage->instruction_first,
+                          stage->instruction_count * sizeof(pef_instruction_t));
+    }
   }
   return hash;
 }

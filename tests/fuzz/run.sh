@@ -36,7 +36,7 @@ for target in "$@"; do
   mkdir -p "$work/corpus_$target"
   # shellcheck disable=SC2086  # seeds is a list of folders
   "$build/tests/fuzz/fuzz_$target" -max_total_time="$seconds" -max_len=16384 -rss_limit_mb=2048 -timeout=20 \
-    -print_final_stats=1 -artifact_prefix="$work/crash_${target}_" "$work/corpus_$target" $seeds \
+    -print_final_stats=1 -print_funcs=0 -artifact_prefix="$work/crash_${target}_" "$work/corpus_$target" $seeds \
     >"$work/log_$target" 2>&1 || { tail -60 "$work/log_$target"; exit 1; }
   units=$(sed -n 's/^stat::number_of_executed_units: *//p' "$work/log_$target")
   echo "fuzz_$target: $seconds s, $units inputs"
