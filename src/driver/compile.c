@@ -45,7 +45,10 @@ static leat_status_t compile_whole(const leat_graph_t *graph, const leat_compile
   const uint32_t steps = leat_pipeline_steps();
   leat_graph_t *settled = NULL;
   LEAT_TRY(leat_pipeline_run(graph, options, LEAT_PIPELINE_WHOLE, &settled));
-  leat_cut_options_t cut = {.arch = map_options->arch};
+  leat_cut_options_t cut = {.arch = map_options->arch,
+                            .shares = options->scaling,
+                            .greedy = options->greedy_cutter != 0 || options->spatial != 0,
+                            .spatial = options->spatial != 0};
   leat_plan_t plan;
   leat_say_step(options, steps - 3, steps, "cut");
   leat_status_t status = leat_cut(settled, &cut, &plan);
@@ -71,6 +74,10 @@ static leat_status_t compile_program(const leat_graph_t *program, const leat_com
   leat_pef_writer_t *writer = leat_pef_writer_create();
   if (writer == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   leat_pef_share_bodies(writer, options->separate_bodies == 0);
+  if (options->spatial != 0 && program->groups.count != 0) {
+    leat_pef_writer_destroy(writer);
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "--mapping spatial is one section, groups are one each: compile with -o3");
+  }
   leat_status_t status = program->groups.count != 0 ? leat_compile_separately(program, options, map_options, writer)
                                                     : compile_whole(program, options, map_options, writer);
   if (status == NULL) status = write_file(writer, options, path);

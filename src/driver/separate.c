@@ -37,7 +37,10 @@ static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_M
 // --- one unit -------------------------------------------------------------------------------------------------------
 
 static leat_status_t map_unit(separate_t *s, const leat_graph_t *settled, leat_pef_t **out_pef) {
-  leat_cut_options_t cut = {.arch = s->map_options->arch, .why_first = "a group of its own"};
+  leat_cut_options_t cut = {.arch = s->map_options->arch,
+                            .shares = s->options->scaling,
+                            .greedy = s->options->greedy_cutter != 0,
+                            .why_first = "a group of its own"};
   leat_plan_t plan;
   LEAT_TRY(leat_cut(settled, &cut, &plan));
   leat_pef_writer_t *writer = leat_pef_writer_create();

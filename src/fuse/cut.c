@@ -4,11 +4,33 @@
 
 #include "fuse/cutter.h"
 
+// Spatial mapping: every type in one section. Prepare sections do not count, they are not part of a run.
+static leat_status_t check_spatial(const leat_cutter_t *c) {
+  uint32_t count[LEAT_TYPE_COUNT] = {0}, second[LEAT_TYPE_COUNT] = {0};
+  for (uint32_t i = 0; i < c->plan->sections.count; ++i) {
+    uint8_t type = c->plan->sections.data[i].type;
+    if (++count[type] == 2) second[type] = i;
+  }
+  for (uint8_t type = 0; type < LEAT_TYPE_PREPARE; ++type) {
+    if (count[type] < 2) continue;
+    const leat_section_t *section = &c->plan->sections.data[second[type]];
+    char text[256] = "a store";
+    if (section->ops.count != 0) leat_op_text(c->g, leat_graph_op(c->g, section->ops.data[0]), text, sizeof text);
+    LEAT_FAIL(
+        LEAT_UNSUPPORTED,
+        "--mapping spatial: %s does not fit one section, it takes %u: the second begins at %s, which %s; change the "
+        "model there or compile with --mapping section",
+        leat_section_type_name(type), count[type], text, section->why);
+  }
+  return NULL;
+}
+
 static leat_status_t cut_all(leat_cutter_t *c) {
   LEAT_TRY(leat_uses_collect(c->g, &c->uses));
   LEAT_TRY(leat_cut_order(c));
   for (uint32_t i = 0; i < c->plan->pieces.count; ++i) LEAT_TRY(leat_cut_piece(c, &c->plan->pieces.data[i]));
-  return leat_cut_stores(c);
+  LEAT_TRY(leat_cut_stores(c));
+  return c->options->spatial ? check_spatial(c) : NULL;
 }
 
 leat_status_t leat_cut(const leat_graph_t *g, const leat_cut_options_t *options, leat_plan_t *out_plan) {

@@ -19,6 +19,7 @@ typedef struct leat_section_s {
   const char *why;                  // why a new section began here
   double seconds;                   // estimate, one core
   double flops, bytes;
+  double cache_bytes;                 // what its tiles may take of L2
   double row_bytes;                   // results of all ops, per row
   uint32_t tile_rows_max, tiles_min;  // what the group's heuristic asks for; 0: nothing
   bool alone;                         // a large product of its own rows: only what reads it joins
@@ -42,6 +43,9 @@ typedef struct leat_plan_s {
 
 typedef struct leat_cut_options_s {
   const leat_arch_t *arch;
+  const double *shares;   // of L2 for fwd, bckwd, gradnorm, opt; NULL: all of it
+  bool greedy;            // ops join wherever rows allow, whatever it costs
+  bool spatial;           // one section a type, or LEAT_UNSUPPORTED with the reason
   const char *why_first;  // why the first section of a type begins; NULL: because it is the first
 } leat_cut_options_t;
 

@@ -98,10 +98,11 @@ static double weight_bytes(const leat_graph_t *g, const leat_op_t *op) {
 }
 
 static bool too_thin(const leat_cutter_t *c, const leat_op_t *op, const leat_section_t *s) {
-  if (op->kind != LEAT_PRIM_CONTRACT || s->rows == 1 || c->strategy.products_together) return false;
+  bool any = c->strategy.products_together || c->options->greedy;
+  if (op->kind != LEAT_PRIM_CONTRACT || s->rows == 1 || any) return false;
   const leat_value_t *result = leat_graph_value(c->g, op->result_first);
   double row_bytes = (s->row_bytes + (double)leat_value_bytes(result) / (double)s->rows) / 2;  // half is alive at once
-  double l2 = (double)c->options->arch->l2_bytes;
+  double l2 = s->cache_bytes;
   double tile_rows = l2 / 2 / row_bytes;
   double wanted = s->rows < CONTRACT_TILE_ROWS ? (double)s->rows : CONTRACT_TILE_ROWS;
   return tile_rows < wanted && weight_bytes(c->g, op) > l2 / 4;
@@ -111,6 +112,7 @@ static bool too_thin(const leat_cutter_t *c, const leat_op_t *op, const leat_sec
 // suit the other.
 static bool is_large_product(const leat_cutter_t *c, const leat_op_t *op) {
   leat_cost_t cost;
+  if (c->options->greedy) return false;
   return op->kind == LEAT_PRIM_CONTRACT && op_seconds(c->g, op, &cost) > LARGE_PRODUCT_SECONDS;
 }
 
@@ -181,12 +183,15 @@ leat_status_t leat_cut_new_section(leat_cutter_t *c, uint8_t type, int64_t rows,
   section->type = type;
   section->rows = rows;
   section->why = why;
+  bool shared = c->options->shares != NULL && type <= LEAT_TYPE_OPT;
+  section->cache_bytes = (double)c->options->arch->l2_bytes * (shared ? c->options->shares[type] : 1.0);
   return NULL;
 }
 
 // Of the backward pass, an op that reads only what forward left. Done early, its result would wait in memory; it goes
 // to the latest section that takes it, which is where what needs it has just begun.
 static bool can_wait(const leat_cutter_t *c, const leat_op_t *op, uint32_t latest) {
+  if (c->options->greedy) return false;
   return op->type == LEAT_TYPE_BCKWD && (latest == LEAT_NONE || c->plan->sections.data[latest].type != op->type);
 }
 

@@ -95,7 +95,7 @@ static int64_t obey(const leat_section_t *asked, int64_t rows, int64_t tile) {
 
 static int64_t choose_tile_rows(const leat_mapper_t *m, uint32_t section, int64_t rows, double row_bytes) {
   const leat_section_map_t *s = &m->sections[section];
-  double budget = (double)m->options->arch->l2_bytes / 2;
+  double budget = m->plan->sections.data[section].cache_bytes / 2;
   int64_t tile = row_bytes * (double)rows <= budget ? rows : (int64_t)(budget / row_bytes);
   for (uint32_t i = 0; i < s->stages.count; ++i) {
     if (s->stages.data[i].kind == LEAT_PRIM_CONTRACT && tile < CONTRACT_TILE_ROWS_MIN) tile = CONTRACT_TILE_ROWS_MIN;

@@ -245,3 +245,58 @@ def test_forty_eight_layers_compile_eight_groups(tmp_path):
     ]
     assert counts[0][0] == counts[1][0] == counts[1][1] and counts[0][1] <= 8, counts
     assert os.path.getsize(on) * 5 <= os.path.getsize(off)
+
+
+def sections_of(pef, kind="fwd"):
+    return [section for section in Device(pef).report()["sections"] if section["type"] == kind]
+
+
+class Deep(torch.nn.Module):
+    """Wide rows and large weights: what fits a cache decides about tiles and sections."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.Sequential(*(torch.nn.Linear(512, 512) for _ in range(3)))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+def compile_deep(folder, name, model=None, x=None, **config):
+    model = Deep() if model is None else model
+    samba.from_torch_model_(model)
+    inputs = (samba.from_torch_tensor(torch.zeros(4096, 512) if x is None else x, name="x", batch_dim=0),)
+    settings = {"output_folder": str(folder), "pef_name": name, "inference": True, **config}
+    return samba.session.compile(model, inputs, inference=True, config_dict=settings)
+
+
+@pytest.mark.shows("--resources-scaling-factors")
+def test_shares_of_the_cache_are_shares_of_tiles(tmp_path):
+    whole = sections_of(compile_deep(tmp_path, "whole", mac_v2=True))
+    part = sections_of(compile_deep(tmp_path, "part", mac_v2=True, resources_scaling_factors=[0.1, 1.0, 1.0]))
+    other = sections_of(compile_deep(tmp_path, "other", mac_v2=True, resources_scaling_factors=[1.0, 0.1, 0.1]))
+    assert part[0]["tiles"] > whole[0]["tiles"] == other[0]["tiles"]
+
+
+@pytest.mark.shows("--mac-v1", "--mac-v2")
+def test_the_greedy_cutter_joins_what_cost_keeps_apart(tmp_path):
+    small = [0.02, 1.0, 1.0]  # tiles so thin that weights would be read too often
+    by_cost = sections_of(compile_deep(tmp_path, "cost", resources_scaling_factors=small))
+    for option in ("mac_v1", "mac_v2"):
+        greedy = sections_of(compile_deep(tmp_path, option, resources_scaling_factors=small, **{option: True}))
+        assert len(greedy) == 1 < len(by_cost)
+
+
+@pytest.mark.shows("--mapping")
+def test_spatial_mapping_is_one_section_or_says_why_not(tmp_path):
+    assert len(sections_of(compile_deep(tmp_path, "spatial", mapping="spatial"))) == 1
+
+    class Centred(Deep):
+        def forward(self, x):
+            y = self.layers(x)
+            return self.layers(y - y.mean(0, keepdim=True))
+
+    with pytest.raises(Exception, match=r"spatial: fwd does not fit one section.*'mean'.*needs all rows"):
+        compile_deep(tmp_path, "centred", Centred(), mapping="spatial")
+    with pytest.raises(Exception, match="compile with -o3"):
+        compile_deep(tmp_path, "grouped", mapping="spatial", optim_level="o1")

@@ -174,8 +174,8 @@ def test_forms_of_one_value():
     for form in (["-b", "4"], ["-b=4"], ["-b4"], ["--batch-size=4"], ["--batch-size", "4"]):
         assert parse_app_args(["compile", *form]).batch_size == 4
     for form in (["1", "0.8", "0.8"], ["1 0.8 0.8"]):
-        with pytest.raises(SystemExit):  # legal, and not yet there
-            parse_app_args(["compile", "--resources-scaling-factors", *form])
+        args = parse_app_args(["compile", "--resources-scaling-factors", *form])
+        assert args.resources_scaling_factors == [1.0, 0.8, 0.8]
 
 
 def test_help_shows_common_options_and_with_debug_all(capsys):
