@@ -92,11 +92,14 @@ VEC_INLINE vf32_t vf32_erf(vf32_t x) {
   vf32_t a = vf32_abs(x), z = x * x;
   vf32_t small = x * VF32_POLY(z, 1.1283791f, -0.37612626f, 0.11283594f, -0.026854211f, 0.0051890872f, -0.00080168643f,
                                7.875875e-05f);
-  vf32_t b = vf32_clamp(a, 1.0f, 4.0f) - 2.0f;  // log(erfc) is a polynomial on [1, 4]
-  vf32_t l = VF32_POLY(b, -5.364941f, -4.418161f, -0.923751f, -0.016465103f, 0.003571269f, -0.0007327206f,
-                       0.00013473279f, -2.0070462e-05f, 1.9568017e-06f, -7.582682e-08f);
-  vf32_t large = vf32_copysign(1.0f - vf32_exp_finite(l), x);
-  return vf32_select(x == x, vf32_select(a < 1.0f, small, large), x);
+  vf32_t b = vf32_select(a < 4.0f, a, vf32_splat(4.0f));  // log2(erfc) is a polynomial on [1, 4]
+  vf32_t l = VF32_POLY(b, -0.000510305945f, -1.62597508f, -0.920764998f, -0.148651519f, 0.0314584328f, -0.00424095884f,
+                       0.000267726896f);
+  const float magic = 0x1.8p23f;
+  vf32_t shifted = l + magic, r = l - (shifted - magic);
+  vf32_t p = VF32_POLY(r, 1.0f, 0.693146978f, 0.240222421f, 0.0555073374f, 0.00967151283f, 0.00132647273f);
+  vf32_t erfc = (vf32_t)((vi32_t)p + ((vi32_t)shifted << 23));  // p 2^n, no denormal: n >= -26
+  return vf32_select(a >= 1.0f, vf32_copysign(1.0f - erfc, x), small);
 }
 
 #define VF32_THROUGH_F64_1(name)                                                         \

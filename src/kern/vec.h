@@ -54,7 +54,9 @@ VEC_DEFINE(vu64_t, uint64_t, vu64)
 
 // mask lanes are 0 or -1, as comparisons yield them.
 VEC_INLINE vf32_t vf32_select(vi32_t mask, vf32_t yes, vf32_t no) {
-  return (vf32_t)((mask & (vi32_t)yes) | (~mask & (vi32_t)no));
+  vf32_t r = no;
+  for (int i = 0; i < VF32_LANES; i++) r[i] = mask[i] ? yes[i] : no[i];
+  return r;
 }
 VEC_INLINE vf64_t vf64_select(vi64_t mask, vf64_t yes, vf64_t no) {
   return (vf64_t)((mask & (vi64_t)yes) | (~mask & (vi64_t)no));
