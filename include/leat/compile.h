@@ -37,10 +37,8 @@ typedef struct leat_compile_options_s {
   double scaling[4];           // share of caches and cores for fwd, bckwd, gradnorm, opt; (0, 16]
   uint32_t greedy_cutter;      // 1: the simple cutter
   uint32_t spatial;            // 1: one section, or an error that says what does not fit
-  uint32_t spatial_batches;    // batches in one run, >= 1
   const char *precision;       // "mp0", "mp1", "mp4", or NULL: as the program says
   uint32_t retry;              // 1: a section that does not fit is tried again with fewer resources
-  uint32_t grad_accumulation;  // batches of one optimizer step, >= 1
   const char *decisions;       // JSON text of mapping decisions, or NULL
   uint32_t write_decisions;    // 1: the decisions made are written to report_dir
   const char *report_dir;      // folder that exists, for reports; NULL: none

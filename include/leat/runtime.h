@@ -95,6 +95,14 @@ leat_status_t leat_program_run(leat_program_t *program, uint32_t types);
 // Fast path of hosts that rebind on every step: bind `count` symbols, then run.
 leat_status_t leat_program_step(leat_program_t *program, const uint32_t *symbols, void *const *data, uint32_t count,
                                 uint32_t types);
+// As leat_program_step `runs` times, on batches that lie one behind the other: run r binds symbols[i] to
+// data[i] + r * step_bytes[i]. A step of 0 shares the memory among the runs.
+leat_status_t leat_program_repeat(leat_program_t *program, const uint32_t *symbols, void *const *data,
+                                  const size_t *step_bytes, uint32_t count, uint32_t types, uint32_t runs);
+// Gradients of `steps` batches for one update: after the backward pass of batch `index` (from 0) this adds the
+// gradients of all parameters to sums beside the program; with the last one the gradients become their mean. The first
+// call allocates the sums. LEAT_INVALID_ARGUMENT where the program has no gradients.
+leat_status_t leat_program_accumulate(leat_program_t *program, uint32_t index, uint32_t steps);
 
 // Starts timing every section from zero (`on` 1) or stops (0). While it is on, sections run one by one.
 leat_status_t leat_program_set_profile(leat_program_t *program, uint32_t on);

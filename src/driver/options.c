@@ -16,9 +16,7 @@ LEAT_EXPORT leat_compile_options_t leat_compile_options_default(void) {
       .rule_list = "default",
       .use_default_rules = 1,
       .scaling = {1.0, 1.0, 1.0, 1.0},
-      .spatial_batches = 1,
       .retry = 1,
-      .grad_accumulation = 1,
   };
 }
 
@@ -27,8 +25,6 @@ typedef struct range_s {
   size_t place;
   uint32_t min, max;
 } range_t;
-
-enum { BATCHES_MAX = 1u << 20 };
 
 static const range_t ranges[] = {
     {"inference", PLACE(inference), 0, 1},
@@ -39,9 +35,7 @@ static const range_t ranges[] = {
     {"hypersections", PLACE(hypersections), 0, 1},
     {"greedy_cutter", PLACE(greedy_cutter), 0, 1},
     {"spatial", PLACE(spatial), 0, 1},
-    {"spatial_batches", PLACE(spatial_batches), 1, BATCHES_MAX},
     {"retry", PLACE(retry), 0, 1},
-    {"grad_accumulation", PLACE(grad_accumulation), 1, BATCHES_MAX},
     {"write_decisions", PLACE(write_decisions), 0, 1},
 };
 

@@ -227,6 +227,7 @@ LEAT_EXPORT void leat_program_destroy(leat_program_t *program) {
   leat_rt_jit_destroy(program->jit);
   leat_rt_pages_unmap(program->worker_block, program->worker_block_bytes);
   leat_rt_pages_unmap(program->block, program->block_bytes);
+  leat_rt_pages_unmap(program->sums, program->sum_bytes);
   leat_arena_deinit(&program->arena);
   leat_pef_close(program->pef);
   leat_free(program);
@@ -259,6 +260,18 @@ LEAT_EXPORT leat_status_t leat_program_step(leat_program_t *program, const uint3
                                             uint32_t count, uint32_t types) {
   for (uint32_t i = 0; i < count; i++) leat_rt_symbol_set(program, symbols[i], data[i]);
   return leat_program_run(program, types);
+}
+
+LEAT_EXPORT leat_status_t leat_program_repeat(leat_program_t *program, const uint32_t *symbols, void *const *data,
+                                              const size_t *step_bytes, uint32_t count, uint32_t types, uint32_t runs) {
+  for (uint32_t run = 0; run < runs; run++) {
+    for (uint32_t i = 0; i < count; i++) {
+      char *first = data[i];
+      leat_rt_symbol_set(program, symbols[i], first == NULL ? NULL : first + run * step_bytes[i]);
+    }
+    LEAT_TRY(leat_program_run(program, types));
+  }
+  return NULL;
 }
 
 LEAT_EXPORT void leat_program_enable_outputs(leat_program_t *program, uint64_t mask) {

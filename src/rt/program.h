@@ -35,6 +35,7 @@ typedef struct leat_rt_profile_s {
 
 typedef struct leat_rt_symbol_s {
   char *own, *data;                   // in the block; where it is now
+  char *sum;                          // of a parameter's gradient over batches (accumulate.c); NULL: none
   uint32_t place_first, place_count;  // into symbol_places: the places that refer to it
 } leat_rt_symbol_t;
 
@@ -54,6 +55,8 @@ struct leat_program_s {
   uint32_t *symbol_places;
   char *block;
   size_t block_bytes;
+  char *sums;  // accumulated gradients; NULL until they are asked for
+  size_t sum_bytes;
   char *worker_block;  // scratch and workspace of every thread
   size_t worker_bytes, scratch_bytes, worker_block_bytes;
   uint64_t enabled_outputs;

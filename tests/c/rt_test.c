@@ -22,13 +22,12 @@ static float noise(uint32_t i) {
   return (float)((int32_t)(i * 2246822519u) >> 8) / 8388608.0f;
 }
 
-static leat_program_t *load_demo(const pef_demo_t *demo, const char *isa, uint32_t threads) {
+// Loads what was written, and destroys the writer.
+static leat_program_t *load_writer(leat_pef_writer_t *writer, const char *isa, uint32_t threads) {
   char path[] = "/tmp/leat_rt_test_XXXXXX";
   int file = mkstemp(path);
   assert_true(file >= 0);
   close(file);
-  leat_pef_writer_t *writer = leat_pef_writer_create();
-  pef_demo_build(writer, demo);
   ok(leat_pef_write(writer, path));
   leat_pef_writer_destroy(writer);
   leat_load_options_t options = leat_load_options_default();
@@ -38,6 +37,12 @@ static leat_program_t *load_demo(const pef_demo_t *demo, const char *isa, uint32
   ok(leat_program_load(path, &options, &program));
   unlink(path);
   return program;
+}
+
+static leat_program_t *load_demo(const pef_demo_t *demo, const char *isa, uint32_t threads) {
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  pef_demo_build(writer, demo);
+  return load_writer(writer, isa, threads);
 }
 
 typedef struct tensors_s {
@@ -217,11 +222,103 @@ static void test_faults(void **state) {
   }
 }
 
+// Runs one behind the other are those one by one; memory that is shared stays where it is.
+static void test_repeat(void **state) {
+  (void)state;
+  pef_demo_t demo = {.rows = 12, .in = 8, .out = 20, .tile_rows_max = 4};
+  tensors_t t = make_tensors(&demo);
+  run_demo(&demo, NULL, 1, &t);
+  demo.rows = 3;
+  leat_program_t *program = load_demo(&demo, NULL, 1);
+  ok(leat_program_write(program, PEF_DEMO_W, t.w, 8 * 20 * 4));
+  ok(leat_program_write(program, PEF_DEMO_B, t.b, 20 * 4));
+  float y[12 * 20], last[3 * 20];
+  const uint32_t symbols[2] = {PEF_DEMO_X, PEF_DEMO_Y};
+  ok(leat_program_repeat(program, symbols, (void *[2]){t.x, y}, (size_t[2]){3 * 8 * 4, 3 * 20 * 4}, 2,
+                         LEAT_SECTIONS_FWD, 4));
+  assert_memory_equal(y, t.y, sizeof y);
+  ok(leat_program_repeat(program, symbols, (void *[2]){t.x, last}, (size_t[2]){3 * 8 * 4, 0}, 2, LEAT_SECTIONS_FWD, 4));
+  assert_memory_equal(last, t.y + 9 * 20, sizeof last);
+  expect_error(leat_program_repeat(program, symbols, (void *[2]){t.x, y}, (size_t[2]){0}, 2, LEAT_SECTIONS_OPT, 2),
+               LEAT_INVALID_ARGUMENT, "none of the section types");
+  leat_program_destroy(program);
+  free_tensors(&t);
+}
+
+enum { GRAD_IN = 300, GRAD_OUT = 400, GRAD_COUNT = GRAD_IN * GRAD_OUT };  // worth several threads
+enum { W_GRAD = PEF_DEMO_Y + 1, B_GRAD, X_GRAD };
+
+// The demo with gradients: of w in f32, of b in f64, and of the input x.
+static leat_program_t *load_gradients(uint32_t threads) {
+  static const struct {
+    const char *name;
+    uint32_t of, dtype;
+    int64_t count;
+  } gradients[] = {{"w__grad", PEF_DEMO_W, PEF_F32, GRAD_COUNT},
+                   {"b__grad", PEF_DEMO_B, PEF_F64, GRAD_OUT},
+                   {"x__grad", PEF_DEMO_X, PEF_F32, GRAD_IN}};
+  const pef_demo_t demo = {.rows = 1, .in = GRAD_IN, .out = GRAD_OUT, .tile_rows_max = 1};
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  pef_demo_build(writer, &demo);
+  for (uint32_t i = 0; i < 3; i++) {
+    const uint64_t bytes = gradients[i].dtype == PEF_F64 ? 8 : 4;
+    leat_pef_add_symbol(writer, &(pef_symbol_t){.name = leat_pef_add_string(writer, gradients[i].name),
+                                                .kind = PEF_SYMBOL_GRADIENT,
+                                                .dtype = (uint8_t)gradients[i].dtype,
+                                                .of = gradients[i].of,
+                                                .rank = 1,
+                                                .dims = {gradients[i].count},
+                                                .bytes = (uint64_t)gradients[i].count * bytes});
+  }
+  return load_writer(writer, NULL, threads);
+}
+
+static void check_accumulation(uint32_t threads) {
+  enum { STEPS = 3 };
+  static float w[GRAD_COUNT], sum[GRAD_COUNT], mean[GRAD_COUNT];
+  double b[GRAD_OUT], b_sum[GRAD_OUT];
+  float x[GRAD_IN] = {0};
+  leat_program_t *program = load_gradients(threads);
+  for (uint32_t turn = 0; turn < 2; turn++) {  // the second starts from nothing
+    for (uint32_t step = 0; step < STEPS; step++) {
+      for (uint32_t i = 0; i < GRAD_COUNT; i++) w[i] = noise(i + 7 * step + turn);
+      for (uint32_t i = 0; i < GRAD_COUNT; i++) sum[i] = step == 0 ? w[i] : sum[i] + w[i];
+      for (uint32_t i = 0; i < GRAD_OUT; i++) b[i] = (double)noise(i + step) * 1e40;
+      for (uint32_t i = 0; i < GRAD_OUT; i++) b_sum[i] = step == 0 ? b[i] : b_sum[i] + b[i];
+      x[0] = (float)(step + 1);
+      ok(leat_program_write(program, W_GRAD, w, sizeof w));
+      ok(leat_program_write(program, B_GRAD, b, sizeof b));
+      ok(leat_program_write(program, X_GRAD, x, sizeof x));
+      ok(leat_program_accumulate(program, step, STEPS));
+      ok(leat_program_read(program, W_GRAD, mean, sizeof mean));
+      if (step + 1 < STEPS) assert_memory_equal(mean, w, sizeof w);
+    }
+    for (uint32_t i = 0; i < GRAD_COUNT; i++) assert_true(mean[i] == sum[i] / STEPS);
+    ok(leat_program_read(program, B_GRAD, b, sizeof b));
+    for (uint32_t i = 0; i < GRAD_OUT; i++) assert_true(b[i] == b_sum[i] / STEPS);
+    ok(leat_program_read(program, X_GRAD, x, sizeof x));
+    assert_true(x[0] == STEPS);  // the gradient of an input belongs to its batch
+  }
+  expect_error(leat_program_accumulate(program, 3, 3), LEAT_INVALID_ARGUMENT, "step 3 of 3");
+  leat_program_destroy(program);
+}
+
+static void test_accumulation(void **state) {
+  (void)state;
+  check_accumulation(1);
+  check_accumulation(3);
+  pef_demo_t demo = {.rows = 1, .in = 2, .out = 2, .tile_rows_max = 1};
+  leat_program_t *program = load_demo(&demo, NULL, 1);
+  expect_error(leat_program_accumulate(program, 0, 2), LEAT_INVALID_ARGUMENT, "no gradients");
+  leat_program_destroy(program);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_demo_bits), cmocka_unit_test(test_prepare_follows_write),
-      cmocka_unit_test(test_errors),    cmocka_unit_test(test_single_sections),
-      cmocka_unit_test(test_faults),
+      cmocka_unit_test(test_demo_bits),    cmocka_unit_test(test_prepare_follows_write),
+      cmocka_unit_test(test_errors),       cmocka_unit_test(test_single_sections),
+      cmocka_unit_test(test_faults),       cmocka_unit_test(test_repeat),
+      cmocka_unit_test(test_accumulation),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

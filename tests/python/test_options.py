@@ -7,6 +7,7 @@ A mark `shows` names the options whose effect a test shows; docs/options.md is m
 import csv
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from sambaflow._runtime.device import Device
 from sambaflow._runtime.library import UnsupportedError
 from sambaflow.logging import samba_logger
 from sambaflow.samba import utils
+from sambaflow.samba.utils import benchmark_acc
 from sambaflow.samba.utils.argparser import parse_app_args
 from support import ROOT
 from torch import nn
@@ -422,17 +424,71 @@ def test_a_run_stops_at_nan(tmp_path):
             assert samba.to_torch(samba.session.run(wrong, outputs)[0]).isnan()
 
 
-@pytest.mark.shows(
-    "--data-parallel-mode", "--acc-report-json", "--visualize", "--mock-inference", "--samba_runtime_profile",
-    "--enable-profiler",
-)  # fmt: skip
-def test_values_that_the_program_reads():
-    args = parse_app_args(
-        "run -p x --data-parallel-mode normal --acc-report-json a.json --visualize --mock-inference "
-        "--samba_runtime_profile --enable-profiler".split()
-    )
-    assert (args.data_parallel_mode, args.acc_report_json, args.visualize) == ("normal", "a.json", True)
-    assert (args.mock_inference, args.samba_runtime_profile, args.enable_profiler) == (True,) * 3
+@pytest.mark.shows("--data-parallel-mode")
+def test_there_is_one_mode_of_replicas(tmp_path, capsys):
+    assert parse_app_args("run -p x --data-parallel-mode normal".split()).data_parallel_mode == "normal"
+    with pytest.raises(SystemExit):
+        parse_app_args("run -p x --data-parallel-mode pipelined".split())
+    assert "normal" in capsys.readouterr().err
+    pef = compiled(tmp_path)
+    model, inputs, optimizer = program()
+    with pytest.raises(ValueError, match="data-parallel-mode.*normal"):
+        utils.trace_graph(model, inputs, optimizer, pef=str(pef), data_parallel_mode="pipelined")
+
+
+@pytest.mark.shows("--visualize")
+def test_pictures_and_comparisons_are_shown(tmp_path, capsys):
+    def own_visualize(parser):
+        parser.add_argument("--visualize", action="store_true")
+
+    pef = compiled(tmp_path, "--visualize")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == [f"[info ] picture of the graph: {pef.parent}/graph.svg", f"[info ] PEF file {pef} created"]
+    assert "<svg" in (pef.parent / "graph.svg").read_text()
+    for words, shown in ((["--visualize"], "same: worst at []: 1 against 1\n"), ([], "")):
+        parse_app_args(["run", "-p", str(pef), *words])
+        utils.assert_close(torch.ones(()), torch.ones(()), "same")
+        assert capsys.readouterr().out == shown
+    parse_app_args(["run", "-p", str(pef), "--visualize"], run_parser_fn=own_visualize)
+    utils.assert_close(torch.ones(()), torch.ones(()), "same")
+    assert capsys.readouterr().out == ""  # the program's own option
+
+
+@pytest.mark.shows("--acc-report-json")
+def test_accuracy_reports_are_saved(tmp_path):
+    path = tmp_path / "acc.json"
+    parse_app_args(["run", "-p", "x", "--acc-report-json", str(path)])
+    for accuracy in (0.25, 0.75):
+        benchmark_acc.AccuracyReport(val_accuracy=accuracy, batch_size=4)
+        assert json.loads(path.read_text())["val_accuracy"] == accuracy
+
+
+AT_THE_END = """
+import sys
+sys.path[:0] = sys.argv.pop(1).split(":")
+from test_options import parse_app_args, program, samba, utils
+args = parse_app_args()
+model, inputs, optimizer = program()
+outputs = utils.trace_graph(model, inputs, optimizer, pef=args.pef)
+for _ in range(3):
+    samba.session.run(inputs, outputs)
+"""
+
+
+@pytest.mark.shows("--samba_runtime_profile", "--enable-profiler", "--acc-report-json")
+def test_profiles_are_written_when_the_program_ends(tmp_path):
+    pef = compiled(tmp_path)
+    folders = ":".join(sys.path)
+    words = ["--samba_runtime_profile", "--enable-profiler", "--acc-report-json", "acc.json"]
+    done = subprocess.run([sys.executable, "-c", AT_THE_END, folders, "run", "-p", str(pef), "-b", "4", *words],
+                          cwd=tmp_path, capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "[info ] runtime profile written to runtime_profile.log" in done.stdout
+    assert "[warning samba] --acc-report-json: acc.json was not written" in done.stdout
+    table = [line.split() for line in (tmp_path / "runtime_profile.log").read_text().splitlines()[2:]]
+    assert table and all(line[2] == "3" for line in table)  # runs
+    events = json.loads((tmp_path / "samba_profile.json").read_text())["traceEvents"]
+    assert [event["name"] for event in events] == ["session.run"] * 3
 
 
 # ---- measuring

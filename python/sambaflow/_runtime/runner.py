@@ -39,7 +39,7 @@ class OutputBinding(Binding):
         self.seed = seed
 
 
-class _Slot:
+class Slot:
     """An input or output, and its place in the arrays given to the library."""
 
     __slots__ = ("bit", "dtype", "place", "port", "shape", "symbol", "template")
@@ -87,8 +87,8 @@ class Runner:
         self._warned = False
         self._write_initial_seeds()
 
-    def _make_slots(self, ports: Sequence[Port], first: int) -> dict[str, _Slot]:
-        return {p.name: _Slot(first + i, self.device.find(p.name), p) for i, p in enumerate(ports)}
+    def _make_slots(self, ports: Sequence[Port], first: int) -> dict[str, Slot]:
+        return {p.name: Slot(first + i, self.device.find(p.name), p) for i, p in enumerate(ports)}
 
     def _bits_of_outputs(self) -> dict[str, int]:
         return {symbol.name: 1 << i for i, symbol in enumerate(self.device.of_kind("OUTPUT"))}
@@ -119,10 +119,7 @@ class Runner:
         grad_of_outputs: Sequence[torch.Tensor] | None = None,
     ) -> tuple[SambaTensor, ...]:
         """As `run`, with section types as bits."""
-        if hyperparameters:
-            self.set_hyperparameters(hyperparameters)
-        if self._seeds or grad_of_outputs is not None:
-            self._set_seeds(grad_of_outputs)
+        self._prepare(hyperparameters, grad_of_outputs)
         rows = self._bind_inputs(inputs, types)
         if not types & FWD:
             return self._run_rest(outputs, types)
@@ -131,6 +128,14 @@ class Runner:
         if status:
             check(status)
         return results if rows is None else self._cut(results, rows)
+
+    def _prepare(
+        self, hyperparameters: Mapping[str, float] | None, grad_of_outputs: Sequence[torch.Tensor] | None
+    ) -> None:
+        if hyperparameters:
+            self.set_hyperparameters(hyperparameters)
+        if self._seeds or grad_of_outputs is not None:
+            self._set_seeds(grad_of_outputs)
 
     def run_sections(
         self,
@@ -149,10 +154,7 @@ class Runner:
         wrong = [index for index in chosen if not 0 <= index < count]
         if wrong:
             raise InvalidArgumentError(f"there is no section {wrong[0]}: {self.device.path} has {count}")
-        if hyperparameters:
-            self.set_hyperparameters(hyperparameters)
-        if self._seeds or grad_of_outputs is not None:
-            self._set_seeds(grad_of_outputs)
+        self._prepare(hyperparameters, grad_of_outputs)
         self._bind_inputs(inputs, 0)
         self._enable(sum(self._output_bits[name] for name in self._outputs))
         for slot in self._outputs.values():
@@ -175,6 +177,26 @@ class Runner:
         types = self._default_types if section_types is None else self._mask(section_types)
         check(self._lib.leat_program_run(self.device.handle, types))
 
+    # ---- several batches (batches.py)
+
+    @property
+    def pending_batches(self) -> tuple[int, int]:
+        """(batches whose gradients wait for an update, batches of an update)."""
+        return 0, 1
+
+    def discard(self) -> None:
+        """Forgets gradients that wait for an update."""
+
+    def separate(self, inputs: Any) -> list[Any]:
+        """The inputs of each batch that `inputs` hold."""
+        return [inputs]
+
+    def merge(self, results: Sequence[tuple[SambaTensor, ...]], outputs: Any) -> tuple[SambaTensor, ...]:
+        """What one run of all batches returns, from the results of each."""
+        return results[0]
+
+    # ---- binding
+
     def _bind_inputs(self, inputs: Any, types: int) -> tuple[int, int] | None:
         """Points the program at the inputs; (rows given, rows traced) where the batch is smaller than traced."""
         slots, addresses, alive = self._inputs, self._addresses, self._alive
@@ -192,7 +214,7 @@ class Runner:
             else:
                 plain = binding.plain
             if plain.dtype is not slot.dtype or plain.shape != slot.shape or not plain.is_contiguous():
-                plain, short = convert(plain, slot.port, slot.dtype)
+                plain, short = self._fit(plain, slot)
                 rows = short or rows
             place = slot.place
             addresses[place] = plain.data_ptr()
@@ -205,7 +227,11 @@ class Runner:
             raise InvalidArgumentError(f"missing input(s): {', '.join(names)}; the program takes {', '.join(slots)}")
         return rows
 
-    def _identify(self, tensor: Any, inputs: Any) -> tuple[_Slot, torch.Tensor]:
+    def _fit(self, tensor: torch.Tensor, slot: Slot) -> tuple[torch.Tensor, tuple[int, int] | None]:
+        """`tensor` as the slot takes it, and (rows given, rows traced) of a smaller batch."""
+        return convert(tensor, slot.port, slot.dtype)
+
+    def _identify(self, tensor: Any, inputs: Any) -> tuple[Slot, torch.Tensor]:
         """The slot of an input that has no name that the program knows."""
         if not isinstance(tensor, torch.Tensor):
             raise InvalidArgumentError(f"an input is a {type(tensor).__name__}; inputs must be named SambaTensors")
@@ -260,9 +286,10 @@ class Runner:
                 self._alive[slot.place] = None
 
     def _run_rest(self, outputs: Any, types: int) -> tuple[SambaTensor, ...]:
-        """Sections without the forward pass: outputs keep the storage of the last forward run."""
-        status = self._lib.leat_program_step(self.device.handle, self._symbols, self._pointers, self._count, types)
-        check(status)
+        """Sections without the forward pass, or none: outputs keep the storage of the last forward run."""
+        if types:
+            status = self._lib.leat_program_step(self.device.handle, self._symbols, self._pointers, self._count, types)
+            check(status)
         wanted = (outputs,) if isinstance(outputs, torch.Tensor) else self.traced if outputs is None else outputs
         results = []
         for traced in wanted:

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sambaflow._runtime import options
@@ -62,6 +62,9 @@ class Job:
             report_dir=os.path.dirname(self.path), messages=self._messages,
         )  # fmt: skip
         self._write_statistics()
+        if any(o.dest == "visualize" for o in self.given):
+            picture = os.path.join(os.path.dirname(self.path), "graph.svg")
+            self._messages.say(INFO, "samba", f"picture of the graph: {picture}")
         self._messages.say(INFO, "samba", f"PEF file {self.path} created")
         if verbose:
             seconds = time.perf_counter() - self._start
@@ -130,18 +133,23 @@ def metadata(
 ) -> dict[str, Any]:
     """What the PEF remembers: options that differ from their defaults, but nothing of names, folders or time."""
     arguments = {o.dest: plain(value) for o, value in given.items() if o.group not in _NOT_STORED}
-    facts = {**_agreed(config), "inference": inference, "optimizers": optimizers, "arguments": arguments}
+    own = {name for name in _COUNTS if name not in arguments}  # those that the program defined anew
+    facts = {**_agreed(config, own), "inference": inference, "optimizers": optimizers, "arguments": arguments}
     return {"app": plain(pef_metadata or {}), "leat": facts}
 
 
 # Options that compile and run must agree on.
-_AGREED = ("batch_size", "microbatch_size", "mapping", "num_spatial_batches", "grad_accumulation_steps")
+_AGREED = ("batch_size", "microbatch_size", "mapping")
+_COUNTS = ("num_spatial_batches", "grad_accumulation_steps")
 
 
-def _agreed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Their values; a micro-batch that was not asked for is the batch, and a count of one is not worth a word."""
-    agreed = {name: config[name] for name in _AGREED[:3] if config.get(name) is not None}
-    agreed.update({name: config[name] for name in _AGREED[3:] if config.get(name) not in (None, 1)})
+def _agreed(config: Mapping[str, Any], own: Iterable[str]) -> dict[str, Any]:
+    """Their values; a micro-batch that was not asked for is the batch, and a count of one is not worth a word.
+
+    `own` are options that the program defined anew: a count among them is the program's business.
+    """
+    agreed = {name: config[name] for name in _AGREED if config.get(name) is not None}
+    agreed.update({name: config[name] for name in _COUNTS if config.get(name) not in (None, 1) and name not in own})
     if "batch_size" in agreed:
         agreed.setdefault("microbatch_size", agreed["batch_size"])
     return agreed
@@ -162,9 +170,9 @@ def check_agreement(
     args: argparse.Namespace | None, mapping: str | None, compiled: Mapping[str, Any], pef: str
 ) -> None:
     """Options of the run that contradict those of the compile."""
-    asked = _agreed({**vars(args), **({"mapping": mapping} if mapping else {})} if args else {"mapping": mapping})
-    for name, value in asked.items():
-        known = compiled.get(name, 1 if name in _AGREED[3:] else value)
+    given = {**vars(args), **({"mapping": mapping} if mapping else {})} if args else {"mapping": mapping}
+    for name, value in _agreed(given, getattr(args, "program_options", ())).items():
+        known = compiled.get(name, 1 if name in _COUNTS else value)
         if known != value:
             raise MismatchError(
                 f"{'/'.join(by_dest()[name].names)} {value} differs from {pef}, which was compiled with {known}: use "

@@ -59,6 +59,16 @@ class SessionExtras:
         finally:
             device.set_profile(False)
 
+    @property
+    def is_runtime_profiled(self) -> bool:
+        """Whether a runtime profile is being taken."""
+        return self._profiled is not None
+
+    @property
+    def is_host_profiled(self) -> bool:
+        """Whether a samba profile is being taken."""
+        return self._host_profile is not None
+
     def start_samba_profile(self) -> None:
         """From here on every `session.run` and every event of `session.profiler` is recorded with its time."""
         if self._host_profile is None:

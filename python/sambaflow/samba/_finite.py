@@ -52,9 +52,21 @@ class FiniteGuard:
         section_types: Any,
         grad_of_outputs: Sequence[torch.Tensor] | None,
     ) -> tuple[SambaTensor, ...]:
-        """As Runner.run; NotFiniteError before anything is updated."""
-        self._runs += 1
+        """As Runner.run; NotFiniteError before anything is updated. Several batches run one by one."""
         types = self._runner.types_of(section_types)
+        batches = self._runner.separate(inputs)
+        results = [self._run_batch(b, outputs, hyperparameters, types, grad_of_outputs) for b in batches]
+        return self._runner.merge(results, outputs)
+
+    def _run_batch(
+        self,
+        inputs: Any,
+        outputs: Any,
+        hyperparameters: Mapping[str, float] | None,
+        types: int,
+        grad_of_outputs: Sequence[torch.Tensor] | None,
+    ) -> tuple[SambaTensor, ...]:
+        self._runs += 1
         before = {s.name: self._device.read(s) for s in self._buffers}
         random = state.random_state(self._device)
         results = None
@@ -99,6 +111,7 @@ class FiniteGuard:
         for symbol in self._buffers:
             self._device.write(symbol, buffers[symbol.name])
         state.write_random_state(self._device, random)
+        self._runner.discard()
         raise NotFiniteError(
             f"run {self._runs}: {bad[0]}{more}; {self._origin(types)}. Parameters, buffers and optimizer state are as "
             "before this run"

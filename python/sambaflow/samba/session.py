@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sambaflow._runtime.batches import make_runner
 from sambaflow._runtime.compiler import fingerprint
 from sambaflow._runtime.device import Device, Symbol
 from sambaflow._runtime.library import InvalidArgumentError, MismatchError, NotFoundError, UnsupportedError
@@ -29,6 +30,7 @@ from sambaflow._trace.optimizers import Statement, statements
 from sambaflow._trace.program import Port, Program, trace
 from sambaflow._trace.scope import root_name
 from sambaflow.samba import _artifacts as artifacts
+from sambaflow.samba import _at_end
 from sambaflow.samba import _state as state
 from sambaflow.samba._extras import SessionExtras
 from sambaflow.samba._finite import FiniteGuard
@@ -64,7 +66,7 @@ class SambaSession(SessionExtras):
         device = Device(os.fspath(pef))
         inputs, outputs = ports_of(device)
         traced = tuple(self._traced_output(port) for port in outputs)
-        self._device, self._runner = device, Runner(device, inputs, outputs, traced, device.section_types)
+        self._device, self._runner = device, make_runner(device, inputs, outputs, traced, device.section_types)
         self.optim_dict = state.state_tensors(device)
         state.seed_random(device, self.seed)
 
@@ -160,7 +162,7 @@ class SambaSession(SessionExtras):
         if types & _OPT and not chosen:
             types = FWD
         self._device, self._program, self._statements = device, program, chosen
-        self._runner = Runner(device, program.inputs, program.outputs, traced, types)
+        self._runner = make_runner(device, program.inputs, program.outputs, traced, types)
         self._finite = None
         self.buffer_dict = {name: wrap(plain_tensor(b), name) for name, b in program.buffers.items()}
         self.optim_dict = state.state_tensors(device)
@@ -172,6 +174,7 @@ class SambaSession(SessionExtras):
             state.write_tensors(device, {**program.parameters, **program.buffers})
             state.write_optimizers(device, chosen)
         model.output_tensors = traced  # type: ignore[assignment]
+        _at_end.begin(self)
         return traced
 
     def _traced_output(self, port: Port) -> SambaTensor:
@@ -341,6 +344,15 @@ class SambaSession(SessionExtras):
         """The values that runs have set so far."""
         return dict(self._pending.hyperparameters if self._runner is None else self._runner.hyperparameters)
 
+    def check_updated(self) -> None:
+        """Raises InvalidArgumentError while gradients of some batches wait for an update (a checkpoint lacks them)."""
+        done, of = (0, 1) if self._runner is None else self._runner.pending_batches
+        if done:
+            raise InvalidArgumentError(
+                f"the gradients of {done} of {of} batches wait for their update (--grad-accumulation-steps {of}), which "
+                f"a checkpoint does not keep: save after {of - done} more run(s)"
+            )
+
     def resume(self, random: torch.Tensor | None, hyperparameters: Mapping[str, float]) -> None:
         """Puts random state and hyperparameters back: at once, and when a program is traced next."""
         self._pending = state.RunState(random, dict(hyperparameters))
@@ -350,6 +362,7 @@ class SambaSession(SessionExtras):
         if self._device is not None and self._runner is not None:
             state.write_random_state(self._device, kept.random)
             self._runner.set_hyperparameters(kept.hyperparameters)
+            self._runner.discard()
 
     def writer_of(self, model: nn.Module) -> Callable[[str, torch.Tensor, torch.Tensor], None]:
         """write(key, target, value) for the entries of a state dict: to the device where `model` is traced."""

@@ -14,7 +14,12 @@ from sambaflow.samba.profiles import write_json
 
 
 class AccuracyReport:
-    """Accuracy of a validation, to be saved as JSON (usually to `args.acc_report_json`)."""
+    """Accuracy of a validation, to be saved as JSON.
+
+    With the option --acc-report-json a report is saved to that file when it is made; the last one stays.
+    """
+
+    _made = False
 
     def __init__(
         self,
@@ -34,6 +39,10 @@ class AccuracyReport:
         self.val_accuracy = self.val_metrics.get("acc")
         self.batch_size, self.num_iterations = batch_size, num_iterations
         self.more = {name: _number(value) for name, value in more.items()}
+        AccuracyReport._made = True
+        path = _asked_path()
+        if path:
+            self.save(path)
 
     def to_dict(self) -> dict[str, Any]:
         """What `save` writes: val_metrics, val_accuracy, batch_size, num_iterations, and the further arguments."""
@@ -45,6 +54,19 @@ class AccuracyReport:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the report as JSON."""
         write_json(path, self.to_dict())
+
+
+def was_made() -> bool:
+    """Whether the program has made a report."""
+    return AccuracyReport._made
+
+
+def _asked_path() -> str | None:
+    """The file of --acc-report-json, unless the program defined that option anew."""
+    from sambaflow import samba
+
+    args = samba.session.args
+    return None if "acc_report_json" in getattr(args, "program_options", ()) else getattr(args, "acc_report_json", None)
 
 
 def _number(value: Any) -> Any:

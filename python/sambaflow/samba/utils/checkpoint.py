@@ -78,6 +78,7 @@ def save_checkpoint(
     from sambaflow import samba
 
     if samba.session.has_traced(model):
+        samba.session.check_updated()
         samba.session.to_cpu(model)
     content: dict[str, Any] = {
         "format": FORMAT,

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sambaflow._runtime import options
 from sambaflow._runtime.library import UnsupportedError
 from sambaflow._tensor import SambaTensor, plain_tensor, to_torch
 from sambaflow.samba._extras import refuse_multigraph
@@ -32,10 +33,12 @@ def trace_graph(
 ) -> tuple[SambaTensor, ...]:
     """Loads `pef`, checks that it was compiled from this program, and moves the weights to the device.
 
-    Returns stand-ins for the outputs, in the order of forward; they are also stored as `model.output_tensors`.
+    Returns stand-ins for the outputs, in the order of forward; they are also stored as `model.output_tensors`. Of
+    `data_parallel_mode` there is "normal".
     """
     from sambaflow import samba
 
+    options.check_value(options.by_dest()["data_parallel_mode"], data_parallel_mode)
     return samba.session.load(
         model,
         inputs,
@@ -166,12 +169,12 @@ def assert_close(
     name: str = "",
     threshold: float = 0.0,
     rtol: float = 1e-5,
-    visualize: bool = False,
+    visualize: bool | None = None,
     **_: Any,
 ) -> None:
     """Raises AssertionError, naming the worst element, unless |actual - expected| <= threshold + rtol * |expected|.
 
-    `visualize` prints the worst element of a comparison that passes, too.
+    `visualize` (the option --visualize unless given) prints the worst element of a comparison that passes, too.
     """
     a, b = (plain_tensor(torch.as_tensor(to_torch(t))).detach().double() for t in (actual, expected))
     label = name or "tensors"
@@ -186,5 +189,12 @@ def assert_close(
     text = f"{label}: worst at {place}: {float(a.reshape(-1)[worst]):.7g} against {float(b.reshape(-1)[worst]):.7g}"
     if bool(excess[worst] > 0):
         raise AssertionError(f"{text} (threshold {threshold:g}, rtol {rtol:g}, {int((excess > 0).sum())} beyond it)")
-    if visualize:
+    if _is_shown() if visualize is None else visualize:
         print(text)
+
+
+def _is_shown() -> bool:
+    from sambaflow import samba
+    from sambaflow.samba._at_end import is_asked
+
+    return is_asked(samba.session.args, "visualize")
