@@ -67,7 +67,7 @@ static uint32_t read_seeds(const kind_t *kind, seed_t seeds[SEEDS_MAX]) {
   return count;
 }
 
-// The sample programs as pipelines and as single ops, and a file with a stage of every kind.
+// The sample programs as pipelines and as single ops, one linked from groups, and a file with a stage of every kind.
 static uint32_t compile_seeds(const char *path, seed_t seeds[SEEDS_MAX]) {
   uint32_t count = 0;
   for (uint32_t i = 0; sample_names[i] != NULL; ++i) {
@@ -76,6 +76,8 @@ static uint32_t compile_seeds(const char *path, seed_t seeds[SEEDS_MAX]) {
       seeds[count++] = read_seed(path);
     }
   }
+  assert_ok(sample_compile("blocks", 1, path));
+  seeds[count++] = read_seed(path);
   pef_zoo_t zoo[PEF_STAGE_COUNT];
   for (uint32_t stage = 0; stage < PEF_STAGE_COUNT; ++stage) zoo[stage] = pef_zoo_stage(stage);
   leat_pef_writer_t *writer = leat_pef_writer_create();
@@ -184,7 +186,7 @@ static bool graph_is_small(const leat_graph_t *graph) {
 
 static leat_status_t compile_graph(leat_graph_t *graph, uint64_t round) {
   leat_compile_options_t options = leat_compile_options_default();
-  options.optim_level = round % 4 == 0 ? 0 : 3;
+  options.optim_level = round % 4 < 2 ? (uint32_t)round % 4 : 3;
   options.inference = round % 3 == 0;
   leat_status_t status = sample_fill_constants(graph);
   if (status == NULL) status = leat_compile(graph, &options, "mutate_test.out");

@@ -103,8 +103,9 @@ static leat_status_t compile(const void *argument, bytes_t *out) {
 
 static void compiling(void **state) {
   (void)state;
-  static const compile_t samples[] = {{"losses", 0},  {"losses", 3},  {"convolutions", 3}, {"attention", 3},
-                                      {"indices", 3}, {"numbers", 0}, {"dropout", 3},      {"volumes", 3}};
+  static const compile_t samples[] = {{"losses", 0},    {"losses", 3},  {"convolutions", 3},
+                                      {"attention", 3}, {"indices", 3}, {"numbers", 3},
+                                      {"dropout", 3},   {"volumes", 3}, {"blocks", 1}};
   for (size_t i = 0; i < sizeof samples / sizeof *samples; ++i) exhaust(samples[i].name, compile, &samples[i]);
   unlink(pef_path);
 }
@@ -200,6 +201,8 @@ static void loading_and_running(void **state) {
     assert_ok(sample_compile(sample_names[i], 3, pef_path));
     exhaust(sample_names[i], load_and_run, &one);
   }
+  assert_ok(sample_compile("blocks", 1, pef_path));
+  exhaust("blocks, linked", load_and_run, &one);
   write_demo();  // enough work for all threads
   exhaust("four threads", load_and_run, &four);
   unlink(pef_path);

@@ -113,6 +113,24 @@ class Losses(nn.Module):
         return F.mse_loss(z, y), F.smooth_l1_loss(z, y), z
 
 
+class Blocks(nn.Module):
+    """Equal blocks, each marked as one function, and one of another width; the head is tied to the first block."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Linear(6, 6) for _ in range(3))
+        self.wide = nn.Linear(6, 8)
+
+    def forward(self, x, label):
+        for block in self.blocks:
+            with samba.directives.op_fusion(func_name="block"):
+                x = x + F.dropout(torch.tanh(block(x)), 0.25, self.training)
+        with samba.directives.op_fusion(func_name="block"):
+            y = torch.tanh(self.wide(x))
+        logits = x @ self.blocks[0].weight.t() + y.sum(1, keepdim=True)
+        return F.cross_entropy(logits, label), logits
+
+
 def token(name, high, *shape):
     return samba.randint(high, shape, name=name)
 
@@ -133,6 +151,7 @@ def programs():
     yield "indices", Indices(), (number("x", 4, 6), token("index", 6, 4, 3)), None, {}
     yield "numbers", Numbers(), (number("x", 4, 6), token("n", 9, 4, 3)), None, {}
     yield "volumes", Volumes().eval(), (number("x", 2, 1, 3, 5, 5),), None, {}
+    yield "blocks", Blocks(), (number("x", 4, 6), token("label", 6, 4)), samba.optim.AdamW, {"max_grad_norm": 1.0}
     yield "inference", Convolutions().eval(), (number("image", 4, 1, 10, 10), token("label", 3, 4)), None, {}
 
 
@@ -142,7 +161,7 @@ def save(name, model, inputs, optimizer, options):
 
     samba.from_torch_model_(model)
     made = optimizer(model.parameters(), lr=0.01, **options) if optimizer else None
-    sys.modules["sambaflow.samba.session"].compile_program = keep
+    sys.modules["sambaflow.samba._artifacts"].compile_program = keep
     with tempfile.TemporaryDirectory() as folder:
         config = {"output_folder": folder, "pef_name": name}
         samba.session.compile(model, inputs, made, name=name, config_dict=config, inference=made is None)
