@@ -76,7 +76,9 @@ static leat_status_t compile_program(const leat_graph_t *program, const leat_com
   leat_pef_share_bodies(writer, options->separate_bodies == 0);
   if (options->spatial != 0 && program->groups.count != 0) {
     leat_pef_writer_destroy(writer);
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "--mapping spatial is one section, groups are one each: compile with -o3");
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+              "--mapping spatial is one section, groups are one each: compile with -o3, without --enable-hypersection "
+              "or --compiler-mode nlp");
   }
   leat_status_t status = program->groups.count != 0 ? leat_compile_separately(program, options, map_options, writer)
                                                     : compile_whole(program, options, map_options, writer);

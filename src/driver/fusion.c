@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "driver/fusion.h"
 
+#include "fuse/blocks.h"
 #include "fuse/group.h"
 #include "fuse/match.h"
 
@@ -102,7 +103,9 @@ static leat_status_t add_match(session_t *s, const leat_fusion_t *fusion, const 
   return NULL;
 }
 
-static leat_status_t find_matches(void *user, const leat_graph_t *traced, leat_group_matches_t *out_matches) {
+static leat_status_t find_matches(void *user, const leat_graph_t *traced, const bool *taken,
+                                  leat_group_matches_t *out_matches) {
+  (void)taken;  // the matcher looks at the groups of the ops
   session_t *s = user;
   leat_fusion_t *fusion = NULL;
   LEAT_TRY(leat_fusion_create(traced, s->rules, &fusion));
@@ -111,6 +114,21 @@ static leat_status_t find_matches(void *user, const leat_graph_t *traced, leat_g
     status = add_match(s, fusion, &fusion->occurrences.data[i], out_matches);
   leat_fusion_destroy(fusion);
   return status;
+}
+
+// --compiler-mode nlp with -o3.
+static leat_status_t find_blocks(void *user, const leat_graph_t *traced, const bool *taken,
+                                 leat_group_matches_t *out_matches) {
+  session_t *s = user;
+  LEAT_TRY(leat_blocks_find(traced, taken, &s->strings, out_matches));
+  if (out_matches->count == 0)
+    log_line(s->options, LEAT_LOG_WARNING, "--compiler-mode nlp: no module is repeated, the graph is compiled as one");
+  return NULL;
+}
+
+static leat_group_matcher_t matcher_of(const leat_compile_options_t *options) {
+  if (options->optim_level == 1) return find_matches;
+  return options->optim_level == 3 && options->nlp != 0 ? find_blocks : NULL;
 }
 
 // Heuristics that the program brings (directives) are names of the table, with legal parameters.
@@ -128,7 +146,7 @@ static leat_status_t group_with_rules(session_t *s, const leat_graph_t *from, le
   const leat_compile_options_t *options = s->options;
   leat_group_options_t group_options = {.optim_level = options->optim_level,
                                         .keep_annotated = options->hypersections != 0,
-                                        .matcher = find_matches,
+                                        .matcher = matcher_of(options),
                                         .matcher_user = s,
                                         .log = options->log,
                                         .log_user = options->log_user};
@@ -136,6 +154,9 @@ static leat_status_t group_with_rules(session_t *s, const leat_graph_t *from, le
   LEAT_TRY(read_rules(options, s->rules));
   if (options->rules != NULL && options->optim_level != 1)
     log_line(options, LEAT_LOG_WARNING, "fusion rules steer -o1 alone: those of the file are read but change nothing");
+  if (options->nlp != 0 && options->optim_level != 3)
+    log_line(options, LEAT_LOG_WARNING,
+             "--compiler-mode nlp steers -o3 alone: -o0 and -o1 compile equal groups once anyway");
   return leat_group(from, &group_options, out_graph);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Separate compilation: a grouped program unit by unit (fuse/unit.h), equal units once, linked into one file. That is
-// how o0 and o1 compile, and o3 where the program marks groups.
+// how o0 and o1 compile, and o3 where the program marks groups or blocks are repeated (--compiler-mode nlp).
 #ifndef LEAT_DRIVER_SEPARATE_H_
 #define LEAT_DRIVER_SEPARATE_H_
 

@@ -106,16 +106,20 @@ static leat_status_t take_match(grouping_t *s, const leat_group_match_t *match) 
 
 static leat_status_t label_matches(grouping_t *s) {
   leat_group_matches_t matches = {0};
-  leat_status_t status = s->options->matcher(s->options->matcher_user, s->from, &matches);
+  bool *taken = leat_alloc_zero(s->from->ops.count + 1u, sizeof *taken);
+  if (taken == NULL) return out_of_memory();
+  for (leat_op_id_t id = 0; id < s->from->ops.count; ++id) taken[id] = s->label_of[id] != 0;
+  leat_status_t status = s->options->matcher(s->options->matcher_user, s->from, taken, &matches);
   for (uint32_t i = 0; i < matches.count && status == NULL; ++i) status = take_match(s, &matches.data[i]);
   leat_group_matches_deinit(&matches);
+  leat_free(taken);
   return status;
 }
 
 static leat_status_t label_ops(grouping_t *s) {
   uint32_t level = s->options->optim_level;
   if (level == 1 || (level == 3 && s->options->keep_annotated)) LEAT_TRY(label_annotated(s));
-  if (level == 1 && s->options->matcher != NULL) LEAT_TRY(label_matches(s));
+  if (level != 0 && s->options->matcher != NULL) LEAT_TRY(label_matches(s));
   for (leat_op_id_t id = 0; id < s->from->ops.count && level != 3; ++id) {
     const leat_op_t *op = leat_graph_op(s->from, id);
     if (s->label_of[id] != 0 || !leat_group_takes(op->kind)) continue;

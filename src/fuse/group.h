@@ -2,9 +2,10 @@
 // Groups: which traced ops are fused, decided on the traced graph before anything is lowered.
 //
 // o0: every op is a group. o1: groups come from the program (ops that carry a group in the text) and from a matcher
-// (fusion rules); what is left is a group each, as in o0. o3: none, but for those of the program if `keep_annotated`.
-// A group can run as a whole only if nothing leaves it and comes back: where that does not hold it is split, with a
-// message that says where.
+// (fusion rules); what is left is a group each, as in o0. o3: none, but for those of the program if `keep_annotated`,
+// and of a matcher if there is one (repeated blocks); what is left between them are groups as well. A group can run as
+// a whole only if nothing leaves it and comes back: where that does not hold it is split, with a message that says
+// where.
 #ifndef LEAT_FUSE_GROUP_H_
 #define LEAT_FUSE_GROUP_H_
 
@@ -19,14 +20,14 @@ typedef struct leat_group_match_s {
 typedef LEAT_ARRAY(leat_group_match_t) leat_group_matches_t;
 void leat_group_matches_deinit(leat_group_matches_t *matches);
 
-// Finds what to put together. Ops with a group (`op->group != 0`) are taken.
-typedef leat_status_t (*leat_group_matcher_t)(void *user, const leat_graph_t *traced,
+// Finds what to put together. `taken`, a flag an op, says what the program has put into groups itself.
+typedef leat_status_t (*leat_group_matcher_t)(void *user, const leat_graph_t *traced, const bool *taken,
                                               leat_group_matches_t *out_matches);
 
 typedef struct leat_group_options_s {
   uint32_t optim_level;
   bool keep_annotated;           // o3: groups of the program stay
-  leat_group_matcher_t matcher;  // o1; NULL: no rules
+  leat_group_matcher_t matcher;  // o1, o3; NULL: what the program says alone
   void *matcher_user;
   leat_log_t log;  // NULL: silent
   void *log_user;

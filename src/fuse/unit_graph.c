@@ -234,6 +234,17 @@ static void leave_out(char *list, const char *word) {
   }
 }
 
+// Does the unit end up with the gradient of the symbol? One that a unit further on in backward adds to is updated
+// there.
+static bool has_whole_gradient(const writer_t *w, leat_value_id_t v) {
+  if (w->map[v] == LEAT_NONE) return false;
+  const leat_op_t *symbol = leat_graph_op(w->to, leat_graph_value(w->to, w->map[v])->op);
+  if (leat_op_int(w->to, symbol, LEAT_ATTR_REQUIRES_GRAD, 0) == 0) return false;
+  for (uint32_t i = 0; i < w->unit->symbols.count; ++i)
+    if (w->unit->symbols.data[i].value == v) return !w->unit->symbols.data[i].partial;
+  return false;
+}
+
 // The statement for those of its parameters that the unit has. The norm spans units: its factor comes from outside.
 static leat_status_t add_optimizer(writer_t *w, uint32_t number) {
   const leat_graph_t *g = w->units->g;
@@ -255,10 +266,7 @@ static leat_status_t add_optimizer(writer_t *w, uint32_t number) {
   if (inputs == NULL) return out_of_memory();
   for (uint32_t i = 0; i < op->input_count; ++i) {
     leat_value_id_t v = leat_op_input(g, op, i);
-    bool here =
-        w->map[v] != LEAT_NONE && leat_op_int(w->to, leat_graph_op(w->to, leat_graph_value(w->to, w->map[v])->op),
-                                              LEAT_ATTR_REQUIRES_GRAD, 0) != 0;
-    if (here) inputs[kept++] = w->map[v];
+    if (has_whole_gradient(w, v)) inputs[kept++] = w->map[v];
   }
   leat_op_desc_t desc = {.kind = op->kind, .inputs = inputs, .input_count = kept, .attrs = attrs, .attr_count = count};
   leat_status_t status = add_hypers(w, op);

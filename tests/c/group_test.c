@@ -86,8 +86,10 @@ static void o3_keeps_annotations_only_on_request(void **state) {
   leat_graph_destroy(g);
 }
 
-static leat_status_t match_gelu(void *user, const leat_graph_t *g, leat_group_matches_t *out_matches) {
+static leat_status_t match_gelu(void *user, const leat_graph_t *g, const bool *taken,
+                                leat_group_matches_t *out_matches) {
   (void)user;
+  (void)taken;
   leat_group_match_t *match = leat_array_push(out_matches);
   assert_non_null(match);
   *match = (leat_group_match_t){.name = "tail", .heuristic = "SAFE_GEMM"};

@@ -199,6 +199,44 @@ def test_marked_modules_share_bodies_in_o3(tmp_path):
     assert section_count(train_marked(9, tmp_path)) < section_count(many)  # without the option o3 sees one graph
 
 
+@pytest.mark.shows("--compiler-mode")
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_repeated_blocks_compute_what_the_whole_graph_does(name, tmp_path):
+    whole = compile_and_train(name, "o3", tmp_path)
+    blocks = compile_and_train(name, "o3", tmp_path, pef_name="blocks", compiler_mode="nlp")
+    torch.testing.assert_close(torch.tensor(blocks[0]), torch.tensor(whole[0]), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(blocks[1], whole[1], rtol=1e-3, atol=1e-4)
+    for key, weight in blocks[2].items():
+        torch.testing.assert_close(weight, whole[2][key], rtol=1e-3, atol=1e-4, msg=key)
+    assert body_count(blocks[3]) < section_count(blocks[3])  # the blocks share bodies
+    assert body_count(whole[3]) <= section_count(whole[3])
+
+
+def hypersections(pef):
+    """Groups, and how many of them were compiled."""
+    log = next(Path(pef).parent.glob("*.mac.log")).read_text()
+    return tuple(map(int, re.search(r"hypersections: (\d+) groups, (\d+) compiled", log).groups()))
+
+
+def test_repeated_blocks_are_compiled_once(tmp_path):
+    few, many = (compile_gpt2(layers, "o3", tmp_path, compiler_mode="nlp") for layers in (3, 48))
+    assert hypersections(few)[1] == hypersections(many)[1] == 3  # what comes before, a block, what comes after
+    assert hypersections(many)[0] == 48 + 2
+    assert body_count(few) == body_count(many)
+    whole = compile_gpt2(48, "o3", tmp_path, pef_name="whole")
+    assert os.path.getsize(many) * 3 < os.path.getsize(whole)
+
+
+def test_modules_that_differ_are_not_blocks(tmp_path):
+    """Entries of a list that hold other ops or shapes, or one op, stay in the graph as a whole; so does a lone one."""
+    layers = [torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 4), torch.nn.Linear(4, 4)]
+    blocks = [torch.nn.Sequential(torch.nn.Linear(4, n), torch.nn.Tanh(), torch.nn.Linear(n, 4)) for n in (5, 6)]
+    model = torch.nn.Sequential(*layers, *blocks)
+    compile_deep(tmp_path, "differ", model, torch.zeros(6, 8), compiler_mode="nlp")
+    log = (tmp_path / "differ" / "differ.mac.log").read_text()
+    assert "--compiler-mode nlp: no module is repeated" in log and "hypersections" not in log
+
+
 @pytest.mark.parametrize("level", ["o0", "o1"])
 def test_clipping_two_optimizers_and_shared_parameters(level, tmp_path):
     """The norm spans all groups, each optimizer its own parameters, and tied weights add up their gradients."""
