@@ -260,8 +260,9 @@ def test_interrupted_compile(folder):
 
 
 INTERRUPTED = """
-import sys, models, torch
+import signal, sys, models, torch
 from sambaflow import samba
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background hands it down ignored
 work = models.traced("logreg", sys.argv[1])
 images, labels = models.random_batch(32, (784,), 0)
 print("running", flush=True)
@@ -284,10 +285,13 @@ def test_interrupted_run(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    for line in process.stdout:
-        if line.startswith("running"):
-            break
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    try:
+        for line in process.stdout:
+            if line.startswith("running"):
+                break
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert out == "interrupted True\n", (out, err)

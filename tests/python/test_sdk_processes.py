@@ -74,6 +74,8 @@ for count, batch in enumerate(SambaLoader(DataLoader(data, batch_size=256), ["x"
 """
 
 LOOPS = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background hands it down ignored
 print("looping", flush=True)
 while True:
     step()
