@@ -88,6 +88,7 @@ PLAIN(pool_first, leat_opt_pool_first)
 PLAIN(fold, leat_opt_fold)
 PLAIN(cse, leat_opt_cse)
 PLAIN(dce, leat_opt_dce)
+PLAIN(recompute, leat_opt_recompute)
 PLAIN(merge, leat_merge_dims)
 PLAIN(settle, leat_settle)
 PLAIN(trim, leat_unit_trim)
@@ -103,6 +104,7 @@ static const pass_t passes[] = {
     {"fold", fold, ALWAYS, true, "constants and identities"},
     {"cse", cse, ALWAYS, true, "what is computed twice in a group is computed once"},
     {"dce", dce, ALWAYS, true, "what no output needs goes"},
+    {"recompute", recompute, COMPILING, true, "backward computes again what is dearer to keep"},
     {"merge", merge, COMPILING, true, "elementwise ops get the rows of the products beside them"},
     {"settle", settle, COMPILING, false, "copies where strides cannot express a view"},
 };
@@ -128,8 +130,9 @@ static leat_status_t check_disable(const char *list) {
       known |= passes[i].optional && strlen(passes[i].name) == accepted && strncmp(passes[i].name, at, accepted) == 0;
     }
     if (!known) {
-      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "pass '%.*s' cannot be disabled: pool-first, fold, cse, dce and merge can",
-                (int)accepted, at);
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+                "pass '%.*s' cannot be disabled: pool-first, fold, cse, dce, recompute and merge can", (int)accepted,
+                at);
     }
   }
   return NULL;

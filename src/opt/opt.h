@@ -13,6 +13,9 @@ leat_status_t leat_opt_cse(const leat_graph_t *from, leat_graph_t **out_graph) L
 // Ops that no store needs go; symbols stay, since they are the interface (dce.c).
 leat_status_t leat_opt_dce(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
 
+// Backward computes elementwise values again where that keeps fewer bytes from forward (recompute.c).
+leat_status_t leat_opt_recompute(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
+
 // Max pooling before relu, on the traced graph (pool_first.c).
 leat_status_t leat_opt_pool_first(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
 

@@ -2,6 +2,8 @@
 // Tests of src/opt: each rule fires on its example and leaves the result bits alone; passes on and off give the same.
 #include "opt/opt.h"
 
+#include <stdio.h>
+
 #include "check.h"
 #include "op_bench.h"
 
@@ -303,6 +305,79 @@ static void test_pool_first(void **state) {
   leat_string_free(text);
 }
 
+// gelu of x + w, and what its gradient reads: three children of the sum. %s: dims.
+static const char recomputed_body[] =
+    "leat.graph 1\n"
+    "%%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[%s]\n"
+    "%%1 = prim.symbol() {kind=\"input\", name=\"w\"} : f32[%s]\n"
+    "%%2 = prim.constant() {value=0.75} : f32[1,1]\n"
+    "%%3 = prim.map(%%0, %%1) {fn=\"add\"} : f32[%s]\n"
+    "%%4 = prim.map(%%3, %%2) {fn=\"mul\"} : f32[%s]\n"
+    "%%5 = prim.map(%%4) {fn=\"erf\"} : f32[%s]\n"
+    "%%6 = prim.map(%%5, %%2) {fn=\"add\"} : f32[%s]\n"
+    "%%7 = prim.map(%%3, %%6) {fn=\"mul\"} : f32[%s]\n"
+    "prim.store(%%7) {name=\"y\", kind=\"output\"}\n"
+    "%%8 = prim.map(%%4, %%4) {fn=\"mul\"} : f32[%s] !type=bckwd\n"
+    "%%9 = prim.map(%%8, %%6) {fn=\"add\"} : f32[%s] !type=bckwd\n"
+    "%%10 = prim.map(%%9, %%7) {fn=\"mul\"} : f32[%s] !type=bckwd\n"
+    "prim.store(%%10) {name=\"z\", kind=\"output\"} !type=bckwd\n";
+
+static leat_graph_t *recomputed_graph(const char *dims) {
+  char text[2048];
+  const char *d = dims;
+  snprintf(text, sizeof text, recomputed_body, d, d, d, d, d, d, d, d, d, d);
+  return parsed(text);
+}
+
+// Values of forward maps that backward reads.
+static uint32_t crossings(const leat_graph_t *g) {
+  bool crosses[64] = {0};
+  uint32_t count = 0;
+  for (leat_op_id_t id = 0; id < g->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(g, id);
+    for (uint32_t i = 0; op->type == LEAT_TYPE_BCKWD && i < op->input_count; i++) {
+      leat_value_id_t x = leat_op_input(g, op, i);
+      const leat_op_t *from = leat_graph_op(g, leat_graph_value(g, x)->op);
+      if (from->kind != LEAT_PRIM_MAP || from->type != LEAT_TYPE_FWD || crosses[x]) continue;
+      crosses[x] = true;
+      count++;
+    }
+  }
+  return count;
+}
+
+// Large children are computed from the sum in backward, but for the output, which is kept anyway; small ones stay.
+static void test_recompute(void **state) {
+  (void)state;
+  const bench_op_t numbers = {"", "", -3, 3};
+  leat_graph_t *small = run(leat_opt_recompute, recomputed_graph("4,4"));
+  assert_int_equal(crossings(small), 3);
+  leat_graph_destroy(small);
+  leat_graph_t *plain = recomputed_graph("512,1024"), *made = run(leat_opt_recompute, recomputed_graph("512,1024"));
+  assert_int_equal(crossings(plain), 3);
+  assert_int_equal(crossings(made), 2);
+  leat_eval_t *expected, *actual;
+  assert_ok(leat_eval_create(plain, &expected));
+  assert_ok(leat_eval_create(made, &actual));
+  assert_ok(bench_fill(expected, plain, &numbers));
+  assert_ok(bench_fill(actual, made, &numbers));
+  assert_ok(leat_eval_run(expected));
+  assert_ok(leat_eval_run(actual));
+  enum { BYTES = 512 * 1024 * 4 };
+  float *a = leat_alloc(BYTES), *b = leat_alloc(BYTES);
+  assert_non_null(a);
+  assert_non_null(b);
+  assert_ok(leat_eval_get(expected, "z", a, BYTES));
+  assert_ok(leat_eval_get(actual, "z", b, BYTES));
+  assert_memory_equal(a, b, BYTES);
+  leat_free(a);
+  leat_free(b);
+  leat_eval_destroy(expected);
+  leat_eval_destroy(actual);
+  leat_graph_destroy(plain);
+  leat_graph_destroy(made);
+}
+
 // Every allocation of every pass fails once: a clean status each time.
 static void test_out_of_memory(void **state) {
   (void)state;
@@ -329,8 +404,8 @@ static void test_out_of_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_rules),      cmocka_unit_test(test_network),       cmocka_unit_test(test_fixed_point),
-      cmocka_unit_test(test_pool_first), cmocka_unit_test(test_out_of_memory),
+      cmocka_unit_test(test_rules),      cmocka_unit_test(test_network),   cmocka_unit_test(test_fixed_point),
+      cmocka_unit_test(test_pool_first), cmocka_unit_test(test_recompute), cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
