@@ -109,6 +109,7 @@ static leat_status_t link_unit(separate_t *s, uint32_t unit, const compiled_t *c
   *kept = leat_alloc_zero(c->pef->symbol_count + 1u, sizeof **kept);
   if (*kept == NULL) return out_of_memory();
   *linked = (leat_link_unit_t){.pef = c->pef, .like = c->unit, .targets = *kept};
+  linked->stream = unit == LEAT_NONE ? 0 : (uint32_t)s->units.all.data[unit].stream;
   linked->late = unit == LEAT_NONE || s->units.all.data[unit].role == LEAT_UNIT_LATE;
   for (uint32_t i = 0; i < c->pef->symbol_count; ++i)
     LEAT_TRY(leat_unit_name_target(&s->names, unit, c->pef, i, &(*kept)[i]));

@@ -256,6 +256,18 @@ static leat_status_t add_kept(maker_t *m) {
   return NULL;
 }
 
+// --- random streams -------------------------------------------------------------------------------------------------
+
+static void find_stream(maker_t *m, leat_unit_t *unit) {
+  bool found = false;
+  for (uint32_t i = 0; i < unit->op_count; ++i) {
+    const leat_attr_t *attr =
+        leat_op_attr(m->g, leat_graph_op(m->g, m->u->order[unit->op_first + i]), LEAT_ATTR_STREAM);
+    if (attr != NULL && (!found || attr->v.i < unit->stream)) unit->stream = attr->v.i;
+    found = found || attr != NULL;
+  }
+}
+
 // --- optimizers -----------------------------------------------------------------------------------------------------
 
 static leat_status_t deal_out_optimizers(maker_t *m) {
@@ -327,7 +339,10 @@ static leat_status_t make(maker_t *m) {
   LEAT_TRY(find_pieces(m));
   LEAT_TRY(list_groups(m));
   LEAT_TRY(list_statements(m));
-  for (uint32_t i = 0; i < m->u->all.count; ++i) LEAT_TRY(find_ports(m, i));
+  for (uint32_t i = 0; i < m->u->all.count; ++i) {
+    LEAT_TRY(find_ports(m, i));
+    find_stream(m, &m->u->all.data[i]);
+  }
   LEAT_TRY(add_kept(m));
   for (uint32_t i = m->u->all.count; i-- > 0;) LEAT_TRY(answer_ports(m, i));
   LEAT_TRY(deal_out_optimizers(m));

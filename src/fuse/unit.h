@@ -11,9 +11,9 @@
 //   @seedin<k>, @seedsym<k>   what units that come later gave for the same value: this one adds its own
 //   @grad<k>, @clip<k>   gradients the norm is made of, and the factor that follows, of the k-th optimizer
 //
-// Program outputs, hyperparameters and the random state keep their names. Where several units read a value, its
-// cotangent goes from the last of them to the first, each adding its own. Further units, without a group: one for
-// outputs that nobody computes, one for each update of a buffer, one a gradient norm.
+// Program outputs, hyperparameters and the random state keep their names; random streams count from zero in each unit.
+// Where several units read a value, its cotangent goes from the last of them to the first, each adding its own. Further
+// units, without a group: one for outputs that nobody computes, one for each update of a buffer, one a gradient norm.
 #ifndef LEAT_FUSE_UNIT_H_
 #define LEAT_FUSE_UNIT_H_
 
@@ -51,6 +51,7 @@ typedef struct leat_unit_s {
   leat_unit_role_t role;
   uint32_t group;
   uint32_t op_first, op_count;           // into leat_units_t.order
+  int64_t stream;                        // the smallest of its ops' random streams: its graph counts from there
   LEAT_ARRAY(leat_unit_port_t) ins;      // @in
   LEAT_ARRAY(leat_unit_port_t) symbols;  // @sym
   LEAT_ARRAY(leat_unit_out_t) outs;      // @out, @seed

@@ -70,6 +70,7 @@ static leat_status_t copy_op(writer_t *w, leat_op_id_t id) {
   assert(op->attr_count <= ATTRS_MAX);
   memcpy(attrs, &g->attrs.data[op->attr_first], op->attr_count * sizeof *attrs);
   for (uint32_t i = 0; i < op->attr_count; ++i) {
+    if (attrs[i].key == LEAT_ATTR_STREAM) attrs[i].v.i = (int64_t)((uint64_t)attrs[i].v.i - (uint64_t)w->unit->stream);
     bool blob = attrs[i].key == LEAT_ATTR_INDEX && (op->kind == LEAT_TRACED_CONST || op->kind == LEAT_PRIM_CONSTANT);
     if (!blob) continue;
     LEAT_TRY(leat_graph_share_blob(w->to, &g->blobs.data[attrs[i].v.i], &index));

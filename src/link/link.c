@@ -157,6 +157,7 @@ static leat_status_t emit_call(emitter_t *e, uint32_t index) {
   bool barrier = true;
   if (call.type != PEF_PREPARE) LEAT_TRY(leat_flight_add(&e->flight, e->touches.data, e->touches.count, &barrier));
   call.body = added->index;
+  call.stream += e->l->program->units[at->unit].stream;
   char buffer[512];
   call.barrier = barrier;
   call.name = leat_pef_add_string(e->writer, e->l->program->call_name(e->l->program->user, at->unit,

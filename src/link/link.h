@@ -28,6 +28,7 @@ typedef struct leat_link_unit_s {
   uint32_t like;                      // the first unit with this very `pef`: this one replays it; itself
   const leat_link_target_t *targets;  // one per symbol of `pef`
   bool late;                          // its calls come after all others
+  uint32_t stream;                    // where its random streams begin: added to those of its stages
 } leat_link_unit_t;
 
 typedef struct leat_link_program_s {

@@ -153,10 +153,12 @@ typedef struct pef_call_s {
   uint16_t reserved0;
   uint32_t body;
   uint32_t argument_first, argument_count;
-  uint32_t name;        // string: for reports
-  uint32_t why;         // string: why the section was cut here
+  uint32_t name;    // string: for reports
+  uint32_t why;     // string: why the section was cut here
+  uint32_t stream;  // added to the streams of the body's RANDOM stages
+  uint32_t reserved1;
   double flops, bytes;  // cost estimate
-} pef_call_t;           // 40 bytes
+} pef_call_t;           // 48 bytes
 
 typedef struct pef_body_s {
   uint32_t stage_first, stage_count;
@@ -226,9 +228,10 @@ enum pef_fn {  // functions of REDUCE, SCAN, POOL*, SCATTER, RANDOM
 //            index order ascending: duplicates are deterministic.
 // SORT       in, values, indices (i64): same dims; either output may be absent (space NONE). params[0] dim,
 //            params[1] descending. Stable. NaN is greatest.
-// RANDOM     state i64[2] (seed, step), out f32/f64. params[0] stream. fn UNIFORM, NORMAL. Element i of the whole
-//            (un-tiled, row-major contiguous) result is a function of (seed, step, stream, i) alone: Philox 4x32-10,
-//            key = seed, counter = (i / 4, step, stream), word i % 4.
+// RANDOM     state i64[2] (seed, step), out f32/f64. params[0] stream; that of the call is added to it (modulo 2^32).
+// fn
+//            UNIFORM, NORMAL. Element i of the whole (un-tiled, row-major contiguous) result is a function of (seed,
+//            step, stream, i) alone: Philox 4x32-10, key = seed, counter = (i / 4, step, stream), word i % 4.
 typedef struct pef_stage_s {
   uint16_t kind;
   uint8_t fn;          // pef_fn

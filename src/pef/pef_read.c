@@ -14,7 +14,7 @@ RECORD_SIZE(pef_segment_t, 32);
 RECORD_SIZE(pef_info_t, 80);
 RECORD_SIZE(pef_symbol_t, 96);
 RECORD_SIZE(pef_argument_t, 24);
-RECORD_SIZE(pef_call_t, 40);
+RECORD_SIZE(pef_call_t, 48);
 RECORD_SIZE(pef_body_t, 40);
 RECORD_SIZE(pef_stage_t, 216);
 RECORD_SIZE(pef_operand_t, 152);

@@ -127,6 +127,7 @@ static leat_status_t prepare_calls(leat_program_t *program) {
                                          .type = file->type,
                                          .arguments = program->places + file->argument_first,
                                          .barrier = file->barrier != 0,
+                                         .stream = file->stream,
                                          .seconds = seconds};
     program->section_types |= 1u << file->type;
     program->type_seconds[file->type] += seconds;

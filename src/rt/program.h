@@ -24,7 +24,8 @@ typedef struct leat_rt_call_s {
   char *const *arguments;  // into places
   uint8_t type;            // enum pef_section_type
   bool barrier;
-  double seconds;  // estimate on one thread
+  uint32_t stream;  // of its random draws, added to those of the stages
+  double seconds;   // estimate on one thread
 } leat_rt_call_t;
 
 typedef struct leat_rt_profile_s {
@@ -84,6 +85,7 @@ static inline leat_rt_tile_t leat_rt_tile_of(const leat_program_t *program, cons
   char *memory = program->worker_block + worker * program->worker_bytes;
   return (leat_rt_tile_t){.r0 = r0,
                           .rows = left < body->tile_rows ? left : body->tile_rows,
+                          .stream = call->stream,
                           .arguments = call->arguments,
                           .scratch = memory,
                           .workspace = memory + program->scratch_bytes};

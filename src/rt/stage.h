@@ -67,6 +67,7 @@ struct leat_rt_stage_s {
 
 struct leat_rt_tile_s {
   int64_t r0, rows;        // rows [r0, r0 + rows) of the body; rows >= 1
+  uint32_t stream;         // of the call: added to those of RANDOM
   char *const *arguments;  // the call's places, resolved
   char *scratch;           // this thread's tile buffers, 64-byte aligned
   char *workspace;         // this thread's workspace, 64-byte aligned

@@ -48,7 +48,7 @@ void leat_rt_random_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile
   const draw_t d = {.stage = stage,
                     .seed = (uint64_t)words[0],
                     .step = (uint32_t)words[state->strides[0]],
-                    .stream = (uint32_t)stage->params[0]};
+                    .stream = (uint32_t)stage->params[0] + tile->stream};
   char *to = leat_rt_operand_at(out, tile);
   if (out->rank == 0) {
     draw(&d, 0, 1, to, 1);

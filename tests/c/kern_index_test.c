@@ -341,7 +341,8 @@ static void test_random(void **state) {
     for (int round = 0; round < 2; round++) {
       rig_t rig;
       rig_init(&rig, PEF_STAGE_RANDOM, fn, kern[round == 0 ? level : 0]);
-      rig.params[0] = 5;
+      rig.params[0] = 2;
+      rig.stream = 3;
       rig_operand(&rig, PEF_I64, random_state, 1, (const int64_t[]){2});
       leat_rt_operand_t *o = rig_operand(&rig, dtype, out, 3, dims);
       if (how == 3) o->strides[0] = 13, o->strides[1] = 6 * 13;  // a transposed result

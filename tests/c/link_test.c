@@ -204,6 +204,27 @@ static void without_sharing_each_call_has_a_body(void **state) {
   leat_pef_close(shared);
 }
 
+// Equal blocks that draw random numbers are one body; each call says where its streams begin.
+static void draws_are_those_of_the_call(void **state) {
+  (void)state;
+  leat_graph_t *graph = NULL;
+  assert_ok(sample_graph("blocks", &graph));
+  leat_pef_t *pef = compiled(graph, 1, true);
+  const pef_call_t *first = &pef->calls[forward_call(pef, "blocks.blocks.1 .. blocks")],
+                   *second = &pef->calls[forward_call(pef, "blocks.blocks.2 .. blocks")];
+  assert_int_equal(first->body, second->body);
+  assert_int_equal(first->stream, 1);
+  assert_int_equal(second->stream, 2);
+  uint32_t draws = 0;
+  for (uint32_t s = 0; s < pef->bodies[first->body].stage_count; ++s) {
+    const pef_stage_t *stage = &pef->stages[pef->bodies[first->body].stage_first + s];
+    if (stage->kind == PEF_STAGE_RANDOM) assert_int_equal(stage->params[0], 0);
+    draws += stage->kind == PEF_STAGE_RANDOM;
+  }
+  assert_int_equal(draws, 1);
+  leat_pef_close(pef);
+}
+
 // Each group's own symbols: the weight of one block is no argument of the other's call.
 static void symbols_are_those_of_the_group(void **state) {
   (void)state;
@@ -313,6 +334,7 @@ int main(void) {
       cmocka_unit_test(calls_have_arguments_of_their_own),
       cmocka_unit_test(other_shapes_and_functions_share_nothing),
       cmocka_unit_test(without_sharing_each_call_has_a_body),
+      cmocka_unit_test(draws_are_those_of_the_call),
       cmocka_unit_test(symbols_are_those_of_the_group),
       cmocka_unit_test(tied_weights_add_up_their_gradients),
       cmocka_unit_test(cotangents_of_several_readers_add_up),

@@ -59,7 +59,8 @@ leat_status_t rig_run(rig_t *rig, int64_t tile_rows) {
   memset(workspace, 0xff, rig->stage.workspace_bytes);  // NaN in every float
   for (int64_t r1 = rig->row_count; r1 > 0; r1 -= tile_rows) {
     int64_t r0 = r1 > tile_rows ? r1 - tile_rows : 0;
-    const leat_rt_tile_t tile = {.r0 = r0, .rows = r1 - r0, .arguments = rig->arguments, .workspace = workspace};
+    const leat_rt_tile_t tile = {
+        .r0 = r0, .rows = r1 - r0, .stream = rig->stream, .arguments = rig->arguments, .workspace = workspace};
     rig->stage.kind->run(&rig->stage, &tile);
   }
   leat_free(workspace);

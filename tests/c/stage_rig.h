@@ -13,6 +13,7 @@ typedef struct rig_s {
   int64_t params[24];
   char *arguments[RIG_OPERANDS];
   int64_t row_count;
+  uint32_t stream;  // of the call
   leat_arena_t arena;
 } rig_t;
 

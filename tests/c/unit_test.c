@@ -165,6 +165,27 @@ static void a_graph_names_its_ends(void **state) {
   drop(&f);
 }
 
+// Streams count from the smallest of the unit: what is drawn twice stays one, what is drawn apart stays apart.
+static void streams_count_from_zero(void **state) {
+  (void)state;
+  static const char text[] = HEAD
+      "%4 = dropout(%3) {p=0.5, training=1, stream=2} : f32[4,6] !group=2 @ \"net\" \"net.py:4\"\n"
+      "%5 = dropout(%4) {p=0.5, training=1, stream=1} : f32[4,6] !group=2 @ \"net\" \"net.py:4\"\n"
+      "%6 = dropout(%5) {p=0.5, training=1, stream=8} : f32[4,6] !group=3 @ \"net\" \"net.py:5\"\n"
+      "%7 = dropout(%6) {p=0.5, training=1, stream=7} : f32[4,6] !group=3 @ \"net\" \"net.py:5\"\n"
+      "%8 = dropout(%7) {p=0.5, training=1, stream=9} : f32[4,6] !group=4 @ \"net\" \"net.py:6\"\n"
+      "%9 = dropout(%8) {p=0.5, training=1, stream=9} : f32[4,6] !group=4 @ \"net\" \"net.py:6\"\n"
+      "output(%9) {name=\"y\", seed=\"zero\"}\n";
+  fixture_t f = make(text, false);
+  assert_int_equal(unit(&f, 0)->stream, 0);
+  assert_int_equal(unit(&f, 1)->stream, 1);
+  assert_int_equal(unit(&f, 2)->stream, 7);
+  assert_int_equal(unit(&f, 3)->stream, 9);
+  assert_true(equal(&f, 1, 2));
+  assert_false(equal(&f, 2, 3));
+  drop(&f);
+}
+
 // Without training nothing is given back and nothing is updated.
 static void inference_gives_nothing_back(void **state) {
   (void)state;
@@ -205,6 +226,7 @@ int main(void) {
       cmocka_unit_test(readers_add_to_what_later_ones_gave),
       cmocka_unit_test(equal_groups_have_equal_graphs),
       cmocka_unit_test(a_graph_names_its_ends),
+      cmocka_unit_test(streams_count_from_zero),
       cmocka_unit_test(inference_gives_nothing_back),
       cmocka_unit_test(what_belongs_to_no_group),
   };
