@@ -13,6 +13,7 @@ from models import MODELS
 from sambaflow import samba
 from sambaflow._runtime.device import Device
 from sambaflow.samba import utils
+from sambaflow.samba.lazy_param import lazy_param
 
 pytest.importorskip("sambaflow._leat")
 
@@ -95,6 +96,22 @@ def test_modes_equal_torch_and_each_other(name, tmp_path):
     assert counts["o0"] >= counts["o1"] >= counts["o3"], counts
 
 
+@pytest.mark.parametrize(("name", "rule_list"), [("gpt2", "gpt2"), ("llama", "nlp")])
+def test_each_mode_fuses_more_than_the_one_before(name, rule_list, tmp_path):
+    """Two layers: one op, the general rules, those made for the model, the whole graph."""
+    modes = [{"optim_level": "o0"}, {"optim_level": "o1"}]
+    modes += [{"optim_level": "o1", "o1_rule_list": rule_list}, {"optim_level": "o3"}]
+    make, make_inputs = PROGRAMS[name]
+    inputs, counts = tuple(tensors_of(make_inputs())), []
+    for number, mode in enumerate(modes):
+        model = make()
+        samba.from_torch_model_(model)
+        config = {"output_folder": str(tmp_path), "pef_name": f"{name}_{number}", **mode}
+        optimizer = samba.optim.SGD(model.parameters(), lr=0.1)
+        counts.append(section_count(samba.session.compile(model, inputs, optimizer, config_dict=config)))
+    assert counts[0] > counts[1] > counts[2] > counts[3], counts
+
+
 def test_o0_keeps_what_every_op_computes(tmp_path):
     """Intermediate results are symbols named after module and op; the k-th further call of an op is numbered."""
 
@@ -139,11 +156,15 @@ def test_replayed_groups_compute_what_compiled_ones_do(name, tmp_path):
 
 
 def compile_gpt2(layers, level, folder, optimizer=samba.optim.AdamW, **config):
-    model = Gpt2(layers=layers)
+    """A compile needs no weights: they are of device meta."""
+    with lazy_param():
+        model = Gpt2(layers=layers)
     samba.from_torch_model_(model)
     settings = {"output_folder": str(folder), "pef_name": f"gpt2_{layers}", "optim_level": level, **config}
     inputs = tuple(tensors_of(language_inputs()))
-    return samba.session.compile(model, inputs, optimizer(model.parameters(), lr=0.1), config_dict=settings)
+    pef = samba.session.compile(model, inputs, optimizer(model.parameters(), lr=0.1), config_dict=settings)
+    assert not any(parameter.has_data for parameter in model.parameters())
+    return pef
 
 
 @pytest.mark.parametrize("level", ["o0", "o1"])
@@ -156,15 +177,15 @@ def test_more_layers_need_no_more_bodies(level, tmp_path):
 class Marked(torch.nn.Module):
     """Equal blocks, each marked as one function; the last result of a block is read twice."""
 
-    def __init__(self, blocks):
+    def __init__(self, blocks, dropout=0.0):
         super().__init__()
         self.blocks = torch.nn.ModuleList(torch.nn.Linear(6, 6) for _ in range(blocks))
-        self.head = torch.nn.Linear(6, 4)
+        self.head, self.dropout = torch.nn.Linear(6, 4), torch.nn.Dropout(dropout)
 
     def forward(self, x, label):
         for block in self.blocks:
             with samba.directives.op_fusion(func_name="block"):
-                x = x + torch.tanh(block(x))
+                x = x + self.dropout(torch.tanh(block(x)))
         return torch.nn.functional.cross_entropy(self.head(x), label)
 
 
@@ -235,6 +256,38 @@ def test_modules_that_differ_are_not_blocks(tmp_path):
     compile_deep(tmp_path, "differ", model, torch.zeros(6, 8), compiler_mode="nlp")
     log = (tmp_path / "differ" / "differ.mac.log").read_text()
     assert "--compiler-mode nlp: no module is repeated" in log and "hypersections" not in log
+
+
+def run_dropped(blocks, folder, **config):
+    """Losses of three steps and the trained weights, with dropout in every block."""
+    torch.manual_seed(1)
+    model = Marked(blocks, dropout=0.5)
+    samba.from_torch_model_(model)
+    inputs = tuple(
+        samba.from_torch_tensor(value, name=name, batch_dim=0)
+        for name, value in (("x", torch.ones(5, 6)), ("label", torch.tensor([0, 3, 1, 1, 2])))
+    )
+    optimizer = samba.optim.SGD(model.parameters(), lr=0.1)
+    settings = {"output_folder": str(folder), "pef_name": f"dropped_{blocks}_{len(config)}", **config}
+    pef = samba.session.compile(model, inputs, optimizer, config_dict=settings)
+    outputs = utils.trace_graph(model, inputs, optimizer, pef=pef)
+    losses = [
+        samba.to_torch(samba.session.run(input_tensors=inputs, output_tensors=outputs)[0]).clone() for _ in range(3)
+    ]
+    samba.session.to_cpu(model)
+    return losses, [samba.to_torch(parameter).clone() for parameter in model.parameters()], pef
+
+
+def test_equal_blocks_with_dropout_share_bodies(tmp_path):
+    """A block's draws are its own, with and without sharing and in a program compiled as a whole."""
+    on = run_dropped(9, tmp_path, optim_level="o1")
+    off = run_dropped(9, tmp_path, optim_level="o1", disable_hypersections=True)
+    whole = run_dropped(9, tmp_path)
+    assert body_count(on[2]) == body_count(run_dropped(3, tmp_path, optim_level="o1")[2]) < body_count(off[2])
+    for own, other, third in zip([*on[0], *on[1]], [*off[0], *off[1]], [*whole[0], *whole[1]], strict=True):
+        assert torch.equal(own, other)
+        torch.testing.assert_close(own, third, rtol=1e-4, atol=1e-5)
+    assert not torch.equal(on[0][0], on[0][1])
 
 
 @pytest.mark.parametrize("level", ["o0", "o1"])
