@@ -349,8 +349,8 @@ class SambaSession(SessionExtras):
         done, of = (0, 1) if self._runner is None else self._runner.pending_batches
         if done:
             raise InvalidArgumentError(
-                f"the gradients of {done} of {of} batches wait for their update (--grad-accumulation-steps {of}), which "
-                f"a checkpoint does not keep: save after {of - done} more run(s)"
+                f"the gradients of {done} of {of} batches wait for their update (--grad-accumulation-steps {of}), "
+                f"which a checkpoint does not keep: save after {of - done} more run(s)"
             )
 
     def resume(self, random: torch.Tensor | None, hyperparameters: Mapping[str, float]) -> None:
