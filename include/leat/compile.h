@@ -40,6 +40,7 @@ typedef struct leat_compile_options_s {
   const char *precision;       // "mp0", "mp1", "mp4", or NULL: as the program says
   uint32_t retry;              // 1: a section that does not fit is tried again with fewer resources
   const char *decisions;       // JSON text of mapping decisions, or NULL
+  const char *decisions_name;  // its path, for messages
   uint32_t write_decisions;    // 1: the decisions made are written to report_dir
   const char *report_dir;      // folder that exists, for reports; NULL: none
 

@@ -183,6 +183,7 @@ static leat_status_t compile_graph(const compile_options_t *options, leat_graph_
   compile.log_user = &level;
   LEAT_TRY(set_table_options(options, &compile));
   compile.rules_name = compile.rules;
+  compile.decisions_name = compile.decisions;
   char *rules = NULL, *decisions = NULL;
   leat_status_t status = load_text(&compile.rules, &rules);
   if (status == NULL) status = load_text(&compile.decisions, &decisions);

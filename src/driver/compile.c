@@ -9,6 +9,7 @@
 #include "driver/say.h"
 #include "driver/separate.h"
 #include "fuse/cut.h"
+#include "fuse/decision.h"
 #include "map/map.h"
 #include "opt/microbatch.h"
 #include "report/report.h"
@@ -40,6 +41,33 @@ static void say_sections(const leat_compile_options_t *options, uint32_t count) 
   }
 }
 
+// decisions.json in the folder of the reports.
+static leat_status_t write_decisions(const leat_graph_t *settled, const leat_plan_t *plan,
+                                     const leat_compile_options_t *options) {
+  leat_text_t text = {0}, path = {0};
+  leat_text_put(&path, "%s/decisions.json", options->report_dir);
+  leat_status_t status = leat_decision_put(settled, plan, &text);
+  if (status == NULL && path.failed) status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for a path");
+  if (status == NULL) status = leat_file_write_report(path.data, text.data, text.length);
+  leat_text_deinit(&path);
+  leat_text_deinit(&text);
+  return leat_status_annotate(status, "mapping decisions");
+}
+
+// Decisions are about one graph that is cut as a whole, and need a folder to be written to.
+static leat_status_t check_decisions(const leat_graph_t *program, const leat_compile_options_t *options) {
+  if (options->decisions == NULL && options->write_decisions == 0) return NULL;
+  if (program->groups.count != 0) {
+    LEAT_FAIL(
+        LEAT_UNSUPPORTED,
+        "mapping decisions say where the whole graph is cut, groups are compiled apart: compile with -o3, without "
+        "--enable-hypersection or --compiler-mode nlp");
+  }
+  if (options->write_decisions != 0 && options->report_dir == NULL)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "mapping decisions go to the folder of the reports, and there is none");
+  return NULL;
+}
+
 static leat_status_t compile_whole(const leat_graph_t *graph, const leat_compile_options_t *options,
                                    const leat_map_options_t *map_options, leat_pef_writer_t *writer) {
   const uint32_t steps = leat_pipeline_steps();
@@ -48,13 +76,16 @@ static leat_status_t compile_whole(const leat_graph_t *graph, const leat_compile
   leat_cut_options_t cut = {.arch = map_options->arch,
                             .shares = options->scaling,
                             .greedy = options->greedy_cutter != 0 || options->spatial != 0,
-                            .spatial = options->spatial != 0};
+                            .spatial = options->spatial != 0,
+                            .decisions = options->decisions,
+                            .decisions_name = options->decisions_name};
   leat_plan_t plan;
   leat_say_step(options, steps - 3, steps, "cut");
   leat_status_t status = leat_cut(settled, &cut, &plan);
   if (status == NULL) {
     leat_say_step(options, steps - 2, steps, "map");
     status = leat_map_native(settled, &plan, map_options, writer);
+    if (status == NULL && options->write_decisions != 0) status = write_decisions(settled, &plan, options);
     leat_plan_deinit(&plan);
   }
   leat_graph_destroy(settled);
@@ -71,6 +102,7 @@ static leat_status_t write_file(leat_pef_writer_t *writer, const leat_compile_op
 
 static leat_status_t compile_program(const leat_graph_t *program, const leat_compile_options_t *options,
                                      const leat_map_options_t *map_options, const char *path) {
+  LEAT_TRY(check_decisions(program, options));
   leat_pef_writer_t *writer = leat_pef_writer_create();
   if (writer == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   leat_pef_share_bodies(writer, options->separate_bodies == 0);

@@ -3,6 +3,7 @@
 #include "fuse/cut.h"
 
 #include "fuse/cutter.h"
+#include "fuse/decision.h"
 
 // Spatial mapping: every type in one section. Prepare sections do not count, they are not part of a run.
 static leat_status_t check_spatial(const leat_cutter_t *c) {
@@ -27,14 +28,19 @@ static leat_status_t check_spatial(const leat_cutter_t *c) {
 
 static leat_status_t cut_all(leat_cutter_t *c) {
   LEAT_TRY(leat_uses_collect(c->g, &c->uses));
-  LEAT_TRY(leat_cut_order(c));
-  for (uint32_t i = 0; i < c->plan->pieces.count; ++i) LEAT_TRY(leat_cut_piece(c, &c->plan->pieces.data[i]));
+  if (c->options->decisions != NULL) {
+    LEAT_TRY(leat_cut_decided(c));
+  } else {
+    LEAT_TRY(leat_cut_order(c));
+    for (uint32_t i = 0; i < c->plan->pieces.count; ++i) LEAT_TRY(leat_cut_piece(c, &c->plan->pieces.data[i]));
+  }
   LEAT_TRY(leat_cut_stores(c));
   return c->options->spatial ? check_spatial(c) : NULL;
 }
 
 leat_status_t leat_cut(const leat_graph_t *g, const leat_cut_options_t *options, leat_plan_t *out_plan) {
   memset(out_plan, 0, sizeof *out_plan);
+  leat_arena_init(&out_plan->strings);
   uint32_t count = g->ops.count + 1;  // never zero bytes
   out_plan->section_of = leat_alloc_zero(count, sizeof *out_plan->section_of);
   out_plan->row_dim = leat_alloc_zero(count, sizeof *out_plan->row_dim);
@@ -63,5 +69,6 @@ void leat_plan_deinit(leat_plan_t *plan) {
   leat_free(plan->section_of);
   leat_free(plan->row_dim);
   leat_free(plan->order);
+  leat_arena_deinit(&plan->strings);
   memset(plan, 0, sizeof *plan);
 }

@@ -34,19 +34,22 @@ typedef struct leat_plan_piece_s {
 } leat_plan_piece_t;
 
 typedef struct leat_plan_s {
-  LEAT_ARRAY(leat_plan_piece_t) pieces;  // in the order in which they run
-  leat_op_id_t *order;                   // computing ops, piece by piece
+  LEAT_ARRAY(leat_plan_piece_t) pieces;  // in the order in which they run; none where decisions said where to cut
+  leat_op_id_t *order;                   // computing ops, piece by piece (section by section)
   LEAT_ARRAY(leat_section_t) sections;
   uint32_t *section_of;  // per op; LEAT_NONE for views and leaves
   uint8_t *row_dim;      // per op: the dim of its results that is cut; LEAT_ROWS_WHOLE in one-row sections
+  leat_arena_t strings;  // reasons that came from outside
 } leat_plan_t;
 
 typedef struct leat_cut_options_s {
   const leat_arch_t *arch;
-  const double *shares;   // of L2 for fwd, bckwd, gradnorm, opt; NULL: all of it
-  bool greedy;            // ops join wherever rows allow, whatever it costs
-  bool spatial;           // one section a type, or LEAT_UNSUPPORTED with the reason
-  const char *why_first;  // why the first section of a type begins; NULL: because it is the first
+  const double *shares;        // of L2 for fwd, bckwd, gradnorm, opt; NULL: all of it
+  bool greedy;                 // ops join wherever rows allow, whatever it costs
+  bool spatial;                // one section a type, or LEAT_UNSUPPORTED with the reason
+  const char *decisions;       // JSON that says where to cut (decision.h), or NULL
+  const char *decisions_name;  // its file, for messages
+  const char *why_first;       // why the first section of a type begins; NULL: because it is the first
 } leat_cut_options_t;
 
 // needs: a settled graph (settle.h). worst case: ops times a constant number of candidate sections.

@@ -177,6 +177,32 @@ static bool try_join(leat_cutter_t *c, leat_op_id_t id, uint32_t s, const char *
   return true;
 }
 
+// The dim that makes `rows` of the op when it opens a section: as the cutter would choose, else any that does.
+static uint32_t opening_dim(const leat_cutter_t *c, const leat_op_t *op, int64_t rows) {
+  const leat_value_t *result = leat_graph_value(c->g, op->result_first);
+  uint32_t first = leat_rows_first(c->g, op);
+  if (first != LEAT_NONE && result->dims[first] == rows) return first;
+  for (uint32_t dim = 0; dim < result->rank; ++dim)
+    if (result->dims[dim] == rows && leat_rows_legal(c->g, op, dim)) return dim;
+  return LEAT_NONE;
+}
+
+leat_status_t leat_cut_put(leat_cutter_t *c, leat_op_id_t id, uint32_t section) {
+  const leat_op_t *op = leat_graph_op(c->g, id);
+  const leat_section_t *s = &c->plan->sections.data[section];
+  uint32_t dim = LEAT_ROWS_WHOLE;
+  if (s->rows > 1) dim = s->ops.count == 0 ? opening_dim(c, op, s->rows) : joining_dim(c, op, section);
+  if (dim == LEAT_NONE) {
+    char text[256];
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+              "%s cannot go through the %lld rows of its section one by one: put it elsewhere, or set \"rows\": 1",
+              leat_op_text(c->g, op, text, sizeof text), (long long)s->rows);
+  }
+  leat_status_t status = NULL;
+  add_to_section(c, id, section, dim, &status);
+  return status;
+}
+
 leat_status_t leat_cut_new_section(leat_cutter_t *c, uint8_t type, int64_t rows, const char *why) {
   leat_section_t *section = leat_array_push(&c->plan->sections);
   if (section == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");

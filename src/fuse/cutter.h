@@ -32,6 +32,9 @@ static inline const leat_op_t *leat_cutter_base_op(const leat_graph_t *g, leat_v
 leat_status_t leat_cut_order(leat_cutter_t *c) LEAT_MUST_USE;
 // Cuts the piece into sections, which are appended to the plan.
 leat_status_t leat_cut_piece(leat_cutter_t *c, leat_plan_piece_t *piece) LEAT_MUST_USE;
+// Puts the op, whose inputs have their sections, into section `section`. LEAT_INVALID_ARGUMENT: it cannot be cut into
+// the rows of the section, or does not follow them.
+leat_status_t leat_cut_put(leat_cutter_t *c, leat_op_id_t id, uint32_t section) LEAT_MUST_USE;
 // Gives every store its section; all ops have theirs.
 leat_status_t leat_cut_stores(leat_cutter_t *c) LEAT_MUST_USE;
 leat_status_t leat_cut_new_section(leat_cutter_t *c, uint8_t type, int64_t rows, const char *why) LEAT_MUST_USE;

@@ -123,8 +123,7 @@ def _read_files(options: Any, text: Callable[[str | bytes], Any]) -> None:
             path = ffi.string(name).decode()
             with open(path, "rb") as file:
                 setattr(options, field, text(file.read()))
-            if field == "rules":
-                options.rules_name = name
+            setattr(options, f"{field}_name", name)
 
 
 def fingerprint(program: Program) -> tuple[int, int, int]:
