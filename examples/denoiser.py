@@ -130,7 +130,7 @@ def restore(args, model):
 
 def main():
     args = parse_app_args(
-        common_parser_fn=common_options, run_parser_fn=run_options, test_parser_fn=test_options, dev_mode=True
+        common_parser_fn=common_options, run_parser_fn=run_options, test_parser_fn=test_options
     )
     utils.set_seed(args.seed)
     model = Denoiser(args.width)

@@ -129,7 +129,7 @@ def compare(model, inputs, traced):
 
 
 def main():
-    args = parse_app_args(common_parser_fn=common_options, run_parser_fn=run_options, dev_mode=True)
+    args = parse_app_args(common_parser_fn=common_options, run_parser_fn=run_options)
     utils.set_seed(args.seed)
     model = Forecaster(args.hidden)
     samba.from_torch_model_(model)

@@ -70,7 +70,6 @@ def main():
         common_parser_fn=common_options(batch_size=32),
         run_parser_fn=run_options(lr=0.01, momentum=0.9, num_epochs=5),
         test_parser_fn=test_options,
-        dev_mode=True,
     )
     utils.set_seed(args.seed)
     model = LeNet(args.num_classes)

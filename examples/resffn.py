@@ -67,7 +67,6 @@ def main():
         common_parser_fn=add_common_options,
         run_parser_fn=run_options(lr=0.01, momentum=0.9, num_epochs=5),
         test_parser_fn=test_options,
-        dev_mode=True,
     )
     utils.set_seed(args.seed)
     model = ResFFN(NUM_FEATURES, args.hidden_size, args.num_classes)

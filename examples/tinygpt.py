@@ -131,7 +131,6 @@ def main():
         common_parser_fn=model_options(batch_size=8, length=128),
         run_parser_fn=data_options(default_text(__file__)),
         test_parser_fn=test_options,
-        dev_mode=True,
     )
     utils.set_seed(args.seed)
     model = build_model(args)

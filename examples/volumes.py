@@ -109,7 +109,7 @@ def evaluate(args, model):
 
 
 def main():
-    args = parse_app_args(common_parser_fn=common_options, run_parser_fn=run_options, dev_mode=True)
+    args = parse_app_args(common_parser_fn=common_options, run_parser_fn=run_options)
     utils.set_seed(args.seed)
     model = ClipNet(args.num_classes)
     samba.from_torch_model_(model)

@@ -20,9 +20,9 @@ from sambaflow._runtime import options as table  # noqa: E402
 
 HEAD = """# Options
 
-Options of programs, `app.py COMMAND [options]`; those of `compile` are options of `leat compile` too. This page is
-generated from `src/driver/option.def` by `tools/gen_options.py`; a test holds it against the table and checks that
-every row has a test.
+Options of programs, `app.py COMMAND [options]`; those of `compile` that ask nothing of a program in Python are options
+of `leat compile` too. This page is generated from `src/driver/option.def` by `tools/gen_options.py`; a test holds it
+against the table and checks that every row has a test.
 
 Options stand before or after the command, as `--name value`, `--name=value`, `-b 4`, `-b=4` or `-b4`. A program may
 define an option anew; then it is the program's own. Every option is an attribute of what `parse_app_args` returns, for

@@ -40,10 +40,11 @@ typedef struct leat_cmd_s {
   const char *name, *usage, *summary, *examples;
   const leat_cmd_option_t *options;
   uint32_t option_count;
-  uint32_t table_commands;  // takes the options of option.def under these commands, too; 0: none
-  size_t given_offset;      // where they go: a leat_cmd_given_list_t
-  uint32_t operand_count;   // arguments that are not options; exactly so many
-  bool operands_optional;   // or none at all
+  uint32_t table_commands;                     // takes the options of option.def under these commands, too; 0: none
+  bool (*takes)(const leat_option_t *option);  // which of them, where not all
+  size_t given_offset;                         // where they go: a leat_cmd_given_list_t
+  uint32_t operand_count;                      // arguments that are not options; exactly so many
+  bool operands_optional;                      // or none at all
   size_t options_bytes;
   leat_status_t (*run)(const void *options, const char *const *operands);
 } leat_cmd_t;

@@ -70,13 +70,17 @@ static uint32_t least_level(const compile_options_t *options) {
   return find_given(options, "--verbose") != NULL ? LEAT_LOG_INFO : LEAT_LOG_WARNING;
 }
 
-// Options of the table that the SDK acts on and this command does not.
-static leat_status_t refuse_foreign(const leat_cmd_given_t *given) {
-  static const char *const ours[] = {"--verbose", "--debug", "--log-level", "--pef-name", "--output-folder"};
-  const leat_option_t *option = given->option;
-  if (option->set.how != LEAT_SET_NOTHING || option->state != LEAT_OPTION_WORKS) return NULL;
+// All options of the table but those that the SDK acts on and this command does not.
+static bool takes(const leat_option_t *option) {
+  static const char *const ours[] = {"--verbose", "--debug", "--log-level", "--pef-name", "--output-folder", "--pef"};
+  if (option->set.how != LEAT_SET_NOTHING || option->state != LEAT_OPTION_WORKS) return true;
   for (size_t i = 0; i < sizeof ours / sizeof *ours; ++i)
-    if (option == leat_option_find(ours[i], strlen(ours[i]), LEAT_OPTION_COMPILE)) return NULL;
+    if (option == leat_option_find(ours[i], strlen(ours[i]), LEAT_OPTION_COMPILE)) return true;
+  return false;
+}
+
+static leat_status_t refuse_foreign(const leat_cmd_given_t *given) {
+  if (takes(given->option)) return NULL;
   LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%.*s is for programs in Python; leat compile takes the program from its graph text",
             (int)strcspn(given->name, " "), given->name);
 }
@@ -216,6 +220,7 @@ const leat_cmd_t leat_cmd_compile = {
         "  leat compile lenet.graph -o0 --pef-name lenet-o0 -v\n",
     .options = option_table,
     .option_count = sizeof option_table / sizeof *option_table,
+    .takes = takes,
     .table_commands = LEAT_OPTION_COMPILE,
     .given_offset = offsetof(compile_options_t, given),
     .operand_count = 1,

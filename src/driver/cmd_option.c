@@ -136,6 +136,7 @@ void leat_cmd_free_options(const leat_cmd_t *cmd, void *options) {
 
 static void print_row(const leat_option_t *option) {
   static const char *const values[] = {"", " [true|false]", " N", " X", " X X X [X]", " TEXT", " ARCH"};
+  static const char *const states[] = {"", " [no effect on native]", " [not yet available]"};
   int width = 2;
   const char *cursor = option->names, *comma = "  ";
   size_t length = 0;
@@ -143,16 +144,21 @@ static void print_row(const leat_option_t *option) {
     width += printf("%s%.*s", comma, (int)length, name);
   width += option->choices != NULL ? printf(" {%s}", option->choices) : printf("%s", values[option->type]);
   if (width >= 40) width = printf("\n") - 1;
-  printf("%*s%s\n", 40 - width, "", option->help);
+  printf("%*s%s%s\n", 40 - width, "", option->help, states[option->state]);
 }
 
-static void print_table(uint32_t commands, bool all) {
+static bool is_listed(const leat_cmd_t *cmd, const leat_option_t *option, bool all) {
+  if ((option->commands & cmd->table_commands) == 0 || !(option->common || all)) return false;
+  return cmd->takes == NULL || cmd->takes(option);
+}
+
+static void print_table(const leat_cmd_t *cmd, bool all) {
   const leat_option_table_t table = leat_option_rows();
   for (uint32_t group = 0; group < LEAT_OPTION_GROUP_COUNT; ++group) {
     bool titled = false;
     for (uint32_t i = 0; i < table.count; ++i) {
       const leat_option_t *option = &table.rows[i];
-      if (option->group != group || (option->commands & commands) == 0 || !(option->common || all)) continue;
+      if (option->group != group || !is_listed(cmd, option, all)) continue;
       if (!titled) printf("\n%s:\n", leat_option_groups[group]);
       titled = true;
       print_row(option);
@@ -168,7 +174,7 @@ void leat_cmd_print_help(const leat_cmd_t *cmd, bool all) {
     int width = printf("  %s %s", option->name, option->value ? option->value : "");
     printf("%*s%s\n", width < 28 ? 28 - width : 1, "", option->help);
   }
-  if (cmd->table_commands != 0) print_table(cmd->table_commands, all);
+  if (cmd->table_commands != 0) print_table(cmd, all);
   printf("\n%s", cmd->examples);
 }
 

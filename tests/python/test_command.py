@@ -7,6 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 import torch
+from sambaflow._runtime import options as table
 from support import leat_command
 
 # A classifier whose logits do not depend on the label; named so that suffixes are told apart.
@@ -164,6 +165,18 @@ def test_section_that_is_not_there(folder):
 def test_help_teaches(folder, command):
     printed = leat(folder, *command, "--help")
     assert "leat " in printed and (not command or "examples:" in printed)
+
+
+def test_help_lists_what_the_command_takes(folder):
+    printed = leat(folder, "compile", "--debug", "--help")
+    named = {word.strip(",") for line in printed.splitlines() for word in line.split() if line.startswith("  -")}
+    options = [o for o in table.options() if "compile" in o.commands and o.same_as is None and o.state == "works"]
+    assert any(o.name in named for o in options) and any(o.name not in named for o in options)
+    for option in options:
+        value = [] if option.type == "flag" else ["1"]
+        done = subprocess.run([leat_command(), "compile", "net.graph", option.name, *value], cwd=folder,
+                              capture_output=True, text=True)  # fmt: skip
+        assert ("for programs in Python" in done.stderr) == (option.name not in named), (option.name, done.stderr)
 
 
 def test_version(folder):

@@ -192,6 +192,25 @@ def test_help_shows_common_options_and_with_debug_all(capsys):
     assert missing == []
 
 
+def test_help_tells_values_states_and_the_way_to_more(capsys):
+    def hook(parser):
+        parser.add_argument("--data", help="of the program")
+
+    texts = {}
+    for words in ("compile", "run", ""):
+        with pytest.raises(SystemExit) as done:
+            parse_app_args([*words.split(), "--help"], common_parser_fn=hook)
+        assert done.value.code == 0
+        texts[words] = capsys.readouterr().out
+    lines = [" ".join(line.split()) for line in texts["compile"].splitlines()]
+    assert "--microbatch-size N" in texts["compile"] and "--output-folder FOLDER" in texts["compile"]
+    assert "MICROBATCH" not in texts["compile"] and "-b N" not in texts["compile"]  # one value after all names
+    assert any(line.startswith("-b, --batch-size N ") for line in lines)
+    assert "[not yet available]" in texts["compile"] and "[no effect on native]" in texts["compile"]
+    assert "--debug --help" in texts["compile"] and "of the program" in texts["run"]
+    assert all(command in texts[""] and "COMMAND --help" in texts[""] for command in table.COMMANDS)
+
+
 # ---- what is compiled
 
 

@@ -20,13 +20,10 @@ from sambaflow._runtime import options as table
 from sambaflow._runtime.library import InvalidArgumentError
 from sambaflow._runtime.options import COMMANDS, Option
 from sambaflow._runtime.reading import reading
+from sambaflow.samba.utils._help import Parser, commands_parser, program_name, texts
 
 ParserHook = Callable[[argparse.ArgumentParser], Any]
 
-_EPILOG = {
-    "compile": "example: %(prog)s -b 32 --pef-name lenet-b32    makes ./out/lenet-b32/lenet-b32.pef",
-    "run": "example: %(prog)s --pef ./out/lenet-b32/lenet-b32.pef",
-}
 _NUMBER = re.compile(r"-\d+$|-\d*\.\d+([eE][-+]?\d+)?$|-\d+(\.\d*)?[eE][-+]?\d+$")
 _ATTACHED = re.compile(r"(-[A-Za-z]+)(\d+)$")
 
@@ -83,11 +80,7 @@ def parse_app_args(
 
 def _parser(command: str, hooks: Iterable[ParserHook | None], experts: bool) -> argparse.ArgumentParser:
     """Standard options in their groups, then those of the program."""
-    parser = argparse.ArgumentParser(
-        prog=f"{_program()} {command}", usage="%(prog)s [options]; --help lists them", allow_abbrev=False,
-        conflict_handler="resolve", epilog=_EPILOG.get(command),
-    )  # fmt: skip
-    parser._optionals.title = "options of this program"
+    parser = Parser(program_name(sys.argv[0]), command, experts=experts)
     groups: dict[str, Any] = {}
     for option in table.options():
         if command in option.commands:
@@ -101,21 +94,12 @@ def _parser(command: str, hooks: Iterable[ParserHook | None], experts: bool) -> 
     return parser
 
 
-def _program() -> str:
-    return os.path.basename(sys.argv[0]) or "program"
-
-
 def _settings(option: Option, command: str, experts: bool) -> dict[str, Any]:
     """How argparse takes one standard option."""
-    help_text = option.help.replace("%", "%%") + (f" (default: {option.default})" if option.default else "")
-    shared: dict[str, Any] = {
-        "dest": option.dest,
-        "help": help_text if option.common or experts else argparse.SUPPRESS,
-    }
+    shared: dict[str, Any] = {"dest": option.dest, **texts(option, shown=option.common or experts)}
     if option.type == "flag":
         return {**shared, "action": "store_true"}
     shared["default"] = option.default
-    shared["metavar"] = "{" + ",".join(option.choices) + "}" if option.choices else option.name.strip("-").upper()
     match option.type:
         case "numbers":
             return {**shared, "action": _Numbers, "nargs": "+"}
@@ -184,10 +168,7 @@ def _choose(
 
 
 def _refuse_without_command(given: list[str]) -> NoReturn:
-    usage = argparse.ArgumentParser(
-        prog=_program(), usage=f"%(prog)s [-h] {{{','.join(COMMANDS)}}} ...", allow_abbrev=False
-    )
-    usage.add_argument("command", choices=COMMANDS, help="different modes of operation; COMMAND --help lists options")
+    usage = commands_parser(program_name(sys.argv[0]), COMMANDS)
     usage.parse_known_args(given)
     usage.error(f"which command? one of {', '.join(COMMANDS)}")
 
