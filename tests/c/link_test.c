@@ -328,6 +328,24 @@ static void blocks_train_as_the_whole_does(void **state) {
   expect_the_same(graph);
 }
 
+// Sections of one type may run again: what they read of the others is still there.
+static void backward_may_run_twice(void **state) {
+  (void)state;
+  leat_graph_t *graph = NULL;
+  assert_ok(sample_graph("blocks", &graph));
+  leat_program_t *once = trained(graph, 1, true), *twice = trained(graph, 1, true);
+  for (uint32_t step = 0; step < 2; ++step) {
+    for (uint32_t i = 0; i < 2; ++i) assert_ok(leat_program_run(i == 0 ? once : twice, LEAT_SECTIONS_FWD));
+    for (uint32_t i = 0; i < 3; ++i) assert_ok(leat_program_run(i == 0 ? once : twice, LEAT_SECTIONS_BCKWD));
+    for (uint32_t i = 0; i < 2; ++i)
+      assert_ok(leat_program_run(i == 0 ? once : twice, LEAT_SECTIONS_GRADNORM | LEAT_SECTIONS_OPT));
+  }
+  assert_int_equal(compare(once, twice, true), leat_program_symbol_count(once));
+  leat_program_destroy(once);
+  leat_program_destroy(twice);
+  leat_graph_destroy(graph);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(equal_units_are_one_body),
@@ -339,6 +357,7 @@ int main(void) {
       cmocka_unit_test(tied_weights_add_up_their_gradients),
       cmocka_unit_test(cotangents_of_several_readers_add_up),
       cmocka_unit_test(blocks_train_as_the_whole_does),
+      cmocka_unit_test(backward_may_run_twice),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -149,6 +149,54 @@ static void equal_groups_have_equal_graphs(void **state) {
   drop(&f);
 }
 
+// The graph of a unit: a function, its attributes, a cast, a constant that nobody reads; the last is a source line.
+#define GRAPH(dims, fn, attrs, dtype, heuristic, line)                       \
+  "leat.graph 1\n"                                                           \
+  "group 1 \"block\" \"" heuristic                                           \
+  "\"\n"                                                                     \
+  "%0 = symbol() {name=\"@in0\", kind=\"input\"} : f32" dims                 \
+  "\n"                                                                       \
+  "%1 = constant() {index=0} : f32[2]\n"                                     \
+  "%2 = " fn "(%0)" attrs " : f32" dims " !group=1 @ \"net\" \"net.py:" line \
+  "\"\n"                                                                     \
+  "%3 = to(%2) : " dtype dims                                                \
+  "\n"                                                                       \
+  "output(%3) {name=\"@out0\", seed=\"zero\"}\n"
+
+static leat_graph_t *with_constant(const char *text, float value) {
+  leat_graph_t *graph = NULL;
+  const float bytes[2] = {1, value};
+  assert_ok(leat_graph_parse(text, strlen(text), &graph));
+  assert_ok(leat_graph_set_blob(graph, 0, bytes, sizeof bytes));
+  return graph;
+}
+
+static void all_but_origins_makes_graphs_differ(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    float constant;
+    bool equal;
+  } others[] = {
+      {GRAPH("[4,6]", "gelu", " {approximate=\"none\"}", "f64", "GEMM", "3"), 2, true},
+      {GRAPH("[4,6]", "gelu", " {approximate=\"none\"}", "f64", "GEMM", "9"), 2, true},
+      {GRAPH("[6,4]", "gelu", " {approximate=\"none\"}", "f64", "GEMM", "3"), 2, false},
+      {GRAPH("[4,6]", "relu", "", "f64", "GEMM", "3"), 2, false},
+      {GRAPH("[4,6]", "gelu", " {approximate=\"tanh\"}", "f64", "GEMM", "3"), 2, false},
+      {GRAPH("[4,6]", "gelu", " {approximate=\"none\"}", "bf16", "GEMM", "3"), 2, false},
+      {GRAPH("[4,6]", "gelu", " {approximate=\"none\"}", "f64", "SAFE_GEMM", "3"), 2, false},
+      {GRAPH("[4,6]", "gelu", " {approximate=\"none\"}", "f64", "GEMM", "3"), 3, false},
+  };
+  leat_graph_t *graph = with_constant(others[0].text, 2);
+  for (size_t i = 0; i < sizeof others / sizeof *others; ++i) {
+    leat_graph_t *other = with_constant(others[i].text, others[i].constant);
+    if (leat_unit_graphs_equal(graph, other) != others[i].equal) fail_msg("graph %zu", i);
+    if (others[i].equal) assert_true(leat_unit_graph_hash(graph) == leat_unit_graph_hash(other));
+    leat_graph_destroy(other);
+  }
+  leat_graph_destroy(graph);
+}
+
 static void a_graph_names_its_ends(void **state) {
   (void)state;
   fixture_t f = make(chain_text, true);
@@ -225,6 +273,7 @@ int main(void) {
       cmocka_unit_test(tied_weights_are_passed_on),
       cmocka_unit_test(readers_add_to_what_later_ones_gave),
       cmocka_unit_test(equal_groups_have_equal_graphs),
+      cmocka_unit_test(all_but_origins_makes_graphs_differ),
       cmocka_unit_test(a_graph_names_its_ends),
       cmocka_unit_test(streams_count_from_zero),
       cmocka_unit_test(inference_gives_nothing_back),
