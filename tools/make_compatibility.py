@@ -37,6 +37,7 @@ class Entry:
     args: list = field(default_factory=list)
     idle: list = field(default_factory=list)
     also: list = field(default_factory=list)
+    without: list = field(default_factory=list)
     why: str = ""
     probe: object = None
     refused: str = ""
@@ -198,6 +199,8 @@ def remark(entry):
         parts.append(entry.why)
     if entry.also:
         parts.append(f"ignored: {', '.join(f'`{a}`' for a in entry.also)}, of older releases")
+    if entry.without:
+        parts.append(f"refused: {', '.join(f'`{a}`' for a in entry.without)}")
     return "; ".join(parts).replace("|", "\\|")
 
 

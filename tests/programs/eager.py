@@ -10,6 +10,7 @@ import copy
 
 import torch
 from sambaflow import samba
+from sambaflow._tensor import materialize
 from sambaflow.samba.session import SambaSession
 
 
@@ -62,7 +63,12 @@ class EagerSession(SambaSession):
         listed = optimizers if isinstance(optimizers, (list, tuple)) else [optimizers]
         self._given = [optimizer for optimizer in listed if optimizer is not None]
         self._optimizers = [_torch_optimizer(optimizer, parameter_of) for optimizer in self._given]
+        for given, at_work in zip(self._given, self._optimizers, strict=True):
+            for host, kept in given.state.items():
+                at_work.state[parameter_of[id(host)]] = copy.deepcopy(kept)
         self._named = {p.sn_name: parameter_of[id(p)] for p in model.parameters()}
+        paths = [f"{model.name}__{path.replace('.', '__')}" for path, _ in model.named_buffers()]
+        self._named_buffers = dict(zip(paths, self._model.buffers(), strict=True))
         rehearsal = copy.deepcopy(self._model)
         outputs = [samba.SambaTensor(shape=o.shape, dtype=o.dtype, name=f"output_{i}")
                    for i, o in enumerate(_leaves(self._forward(rehearsal)))]  # fmt: skip
@@ -143,6 +149,25 @@ class EagerSession(SambaSession):
 
     def to_rdu(self, model):
         self._exchange(model, lambda host, device: device.copy_(host))
+
+    def to_device(self):
+        for name in self._named:
+            materialize(self._converted[name])
+            self.write_tensor(self._converted[name])
+        for name, buffer in self._named_buffers.items():
+            buffer.copy_(self._converted[name])
+
+    def write_tensor(self, tensor):
+        with torch.no_grad():
+            self._named[tensor.sn_name].copy_(_plain(tensor))
+
+    def _traced_tensors(self):
+        return [self._converted[name] for name in self._named]
+
+    def get_tensors_by_name(self, names):
+        outputs = {t.sn_name: i for i, t in enumerate(self._traced)}
+        held = {**self._named, **self._inputs}
+        return [samba.from_torch_tensor(_plain(self._outputs[outputs[n]] if n in outputs else held[n])) for n in names]
 
     def _exchange(self, model, copy_one):
         with torch.no_grad():

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -42,6 +44,19 @@ class FileAccessError(LeatError, OSError):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
+
+
+@contextlib.contextmanager
+def from_command_line() -> Iterator[None]:
+    """Errors raised inside come of what the user gave to the program: a file, a folder, an option.
+
+    A program that calls `parse_app_args` ends on them with their message alone, without a traceback.
+    """
+    try:
+        yield
+    except (LeatError, OSError, ValueError) as error:
+        error.from_command_line = True  # type: ignore[union-attr]
+        raise
 
 
 @functools.cache

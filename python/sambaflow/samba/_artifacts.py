@@ -11,12 +11,12 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sambaflow._runtime import options
 from sambaflow._runtime.compiler import check_options, compile_program
-from sambaflow._runtime.library import InvalidArgumentError, MismatchError
+from sambaflow._runtime.library import InvalidArgumentError, MismatchError, from_command_line
 from sambaflow._runtime.messages import INFO, Messages, messages_of
 from sambaflow._runtime.options import Option, by_dest
 from sambaflow._trace.program import Program
@@ -30,9 +30,26 @@ def script_dir() -> str | None:
     return os.path.dirname(os.path.abspath(path)) if path else None
 
 
+# Options that keep their meaning where a program defines them anew.
+_KEPT = {"batch_size", "inference", "output_folder", "pef", "pef_name"}
+
+
+def _taken_over(args: argparse.Namespace | None) -> set[str]:
+    """Standard options that the program defined anew: what they hold means nothing here."""
+    return set(getattr(args, "program_options", ())) - _KEPT
+
+
 def configuration(args: argparse.Namespace | None, config: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Options of a compile: those given, else those of the command line."""
-    return {**(vars(args) if args is not None else {}), **(config or {})}
+    """Options of a compile: those given, else those of the command line, without those that are the program's."""
+    merged = {**(vars(args) if args is not None else {}), **(config or {})}
+    own = _taken_over(args)
+    return {name: value for name, value in merged.items() if name not in own}
+
+
+def standard_value(args: argparse.Namespace | None, name: str) -> Any:
+    """The value of a standard option: its default where the program took it over, or parsed nothing."""
+    default = by_dest()[name].default
+    return default if name in _taken_over(args) else getattr(args, name, default)
 
 
 def given_options(args: argparse.Namespace | None, config: Mapping[str, Any]) -> dict[Option, Any]:
@@ -70,7 +87,6 @@ class Job:
             seconds = time.perf_counter() - self._start
             self._messages.say(INFO, "samba", f"{os.path.getsize(self.path)} bytes, compiled in {seconds:.2f} s")
 
-
     def _write_statistics(self) -> None:
         """--compiled-stats-json: sections and memory as JSON; --resource-report-path: the table of sections."""
         named = {option.dest: value for option, value in self.given.items()}
@@ -89,10 +105,11 @@ class Job:
 @contextlib.contextmanager
 def compile_job(args: argparse.Namespace | None, config: Mapping[str, Any]) -> Iterator[Job]:
     """Checks options, makes the folder and opens the logs."""
-    given = given_options(args, config)
-    log_dir = config.get("log_dir")
-    if log_dir and not os.path.isdir(log_dir):
-        raise FileNotFoundError(f"--log-dir {log_dir} does not exist: create it first")
+    with from_command_line():
+        given = given_options(args, config)
+        log_dir = config.get("log_dir")
+        if log_dir and not os.path.isdir(log_dir):
+            raise FileNotFoundError(f"--log-dir {log_dir} does not exist: create it first")
     with output_path(config) as path, messages_of(path.removesuffix(".pef"), config) as messages:
         yield Job(path, messages, given)
 
@@ -100,6 +117,21 @@ def compile_job(args: argparse.Namespace | None, config: Mapping[str, Any]) -> I
 @contextlib.contextmanager
 def output_path(config: Mapping[str, Any]) -> Iterator[str]:
     """The path of the PEF, in a folder that exists; a failed compile leaves no empty folder behind."""
+    with from_command_line():
+        root, name = _folder_and_name(config)
+        folder = os.path.join(root, name)
+        made = not os.path.isdir(folder)
+        os.makedirs(folder, exist_ok=True)
+    try:
+        yield os.path.join(folder, f"{name}.pef")
+    except BaseException:
+        if made:
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+        raise
+
+
+def _folder_and_name(config: Mapping[str, Any]) -> tuple[str, str]:
     name = str(config.get("pef_name") or f"{time.strftime('%Y%m%d_%H%M%S')}_{os.getpid()}").removesuffix(".pef")
     if not name or os.path.basename(name) != name or name in (".", ".."):
         raise InvalidArgumentError(f"--pef-name {name!r} is not a file name")
@@ -108,16 +140,7 @@ def output_path(config: Mapping[str, Any]) -> Iterator[str]:
         os.makedirs(root, exist_ok=True)
     elif not os.path.isdir(root):
         raise FileNotFoundError(f"the output folder {root} does not exist: create it first")
-    folder = os.path.join(root, name)
-    made = not os.path.isdir(folder)
-    os.makedirs(folder, exist_ok=True)
-    try:
-        yield os.path.join(folder, f"{name}.pef")
-    except BaseException:
-        if made:
-            with contextlib.suppress(OSError):
-                os.rmdir(folder)
-        raise
+    return root, name
 
 
 # Options that do not change the program: equal programs give equal files.
@@ -133,8 +156,7 @@ def metadata(
 ) -> dict[str, Any]:
     """What the PEF remembers: options that differ from their defaults, but nothing of names, folders or time."""
     arguments = {o.dest: plain(value) for o, value in given.items() if o.group not in _NOT_STORED}
-    own = {name for name in _COUNTS if name not in arguments}  # those that the program defined anew
-    facts = {**_agreed(config, own), "inference": inference, "optimizers": optimizers, "arguments": arguments}
+    facts = {**_agreed(config), "inference": inference, "optimizers": optimizers, "arguments": arguments}
     return {"app": plain(pef_metadata or {}), "leat": facts}
 
 
@@ -143,13 +165,10 @@ _AGREED = ("batch_size", "microbatch_size", "mapping")
 _COUNTS = ("num_spatial_batches", "grad_accumulation_steps")
 
 
-def _agreed(config: Mapping[str, Any], own: Iterable[str]) -> dict[str, Any]:
-    """Their values; a micro-batch that was not asked for is the batch, and a count of one is not worth a word.
-
-    `own` are options that the program defined anew: a count among them is the program's business.
-    """
+def _agreed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Their values; a micro-batch that was not asked for is the batch, and a count of one is not worth a word."""
     agreed = {name: config[name] for name in _AGREED if config.get(name) is not None}
-    agreed.update({name: config[name] for name in _COUNTS if config.get(name) not in (None, 1) and name not in own})
+    agreed.update({name: config[name] for name in _COUNTS if config.get(name) not in (None, 1)})
     if "batch_size" in agreed:
         agreed.setdefault("microbatch_size", agreed["batch_size"])
     return agreed
@@ -170,8 +189,8 @@ def check_agreement(
     args: argparse.Namespace | None, mapping: str | None, compiled: Mapping[str, Any], pef: str
 ) -> None:
     """Options of the run that contradict those of the compile."""
-    given = {**vars(args), **({"mapping": mapping} if mapping else {})} if args else {"mapping": mapping}
-    for name, value in _agreed(given, getattr(args, "program_options", ())).items():
+    passed = {"mapping": mapping} if mapping and "mapping" not in _taken_over(args) else {}
+    for name, value in _agreed({**configuration(args, None), **passed}).items():
         known = compiled.get(name, 1 if name in _COUNTS else value)
         if known != value:
             raise MismatchError(

@@ -21,7 +21,13 @@ from torch import nn
 from sambaflow._runtime.batches import make_runner
 from sambaflow._runtime.compiler import fingerprint
 from sambaflow._runtime.device import Device, Symbol
-from sambaflow._runtime.library import InvalidArgumentError, MismatchError, NotFoundError, UnsupportedError
+from sambaflow._runtime.library import (
+    InvalidArgumentError,
+    MismatchError,
+    NotFoundError,
+    UnsupportedError,
+    from_command_line,
+)
 from sambaflow._runtime.runner import FWD, SECTION_TYPES, OutputBinding, Runner, check_fixed_seed, ports_of
 from sambaflow._tensor import DimInfo, SambaTensor, binding_of, plain_tensor, wrap
 from sambaflow._trace import current
@@ -34,6 +40,7 @@ from sambaflow.samba import _at_end
 from sambaflow.samba import _state as state
 from sambaflow.samba._extras import SessionExtras
 from sambaflow.samba._finite import FiniteGuard
+from sambaflow.samba._keywords import check_keywords
 
 _OPT = 1 << SECTION_TYPES.index("opt")
 
@@ -86,9 +93,13 @@ class SambaSession(SessionExtras):
         init_output_grads: bool = True,
         inference: bool | None = None,
         loss_indices: Sequence[Any] | None = None,
-        **_: Any,
+        **others: Any,
     ) -> str:
-        """Traces `model` on `inputs`, compiles it with its optimizers, and returns the path of the PEF."""
+        """Traces `model` on `inputs`, compiles it with its optimizers, and returns the path of the PEF.
+
+        `others` are keywords of other releases: see `_keywords`.
+        """
+        check_keywords("session.compile", others)
         config = artifacts.configuration(self.args, config_dict)
         forward_only = bool(config.get("inference")) if inference is None else inference
         self._app_dir = app_dir or self._app_dir
@@ -142,11 +153,12 @@ class SambaSession(SessionExtras):
         transfer_device: bool = True,
     ) -> tuple[SambaTensor, ...]:
         """What `utils.trace_graph` does: loads `pef`, traces again, compares, and moves the weights."""
-        if not pef:
-            raise InvalidArgumentError("no PEF was given: pass --pef (-p) or pef=...")
-        device = Device(os.fspath(pef))
-        compiled = device.metadata.get("leat", {})
-        artifacts.check_agreement(self.args, mapping, compiled, pef)
+        with from_command_line():
+            if not pef:
+                raise InvalidArgumentError("no PEF was given: pass --pef (-p) or pef=...")
+            device = Device(os.fspath(pef))
+            compiled = device.metadata.get("leat", {})
+            artifacts.check_agreement(self.args, mapping, compiled, pef)
         inference = bool(compiled.get("inference", False))
         chosen = statements(optimizers)
         if inference and chosen:
@@ -156,7 +168,8 @@ class SambaSession(SessionExtras):
             )
         microbatch = compiled.get("arguments", {}).get("microbatch_size")
         program = self._trace(model, inputs, chosen, inference, loss_indices, init_output_grads, microbatch)
-        _check_fingerprint(fingerprint(program), device, pef, training=bool(chosen))
+        with from_command_line():
+            _check_fingerprint(fingerprint(program), device, pef, training=bool(chosen))
         traced = tuple(self._traced_output(port) for port in program.outputs)
         types = device.section_types
         if types & _OPT and not chosen:
@@ -209,14 +222,16 @@ class SambaSession(SessionExtras):
         graph_name: str | None = None,
         section_ids: Iterable[int] | None = None,
         stop_on_nan: bool | None = None,
-        **_: Any,
+        **others: Any,
     ) -> tuple[SambaTensor, ...]:
         """Runs one step and returns the values of `output_tensors` (all outputs unless given), in order.
 
         `section_ids` runs single sections by their number (`leat info --sections`) instead of types. `stop_on_nan`
         (the option --stop-on-nan unless given): a loss or gradient that is NaN or infinite raises NotFiniteError, which
-        names the op that made it, before anything is updated.
+        names the op that made it, before anything is updated. `others` are keywords of other releases: see `_keywords`.
         """
+        if others:
+            check_keywords("session.run", others)
         runner = self._runner
         if runner is None:
             raise RuntimeError("nothing is loaded: call samba.utils.trace_graph(model, inputs, ..., pef=...) first")
@@ -226,7 +241,7 @@ class SambaSession(SessionExtras):
             inputs = () if input_tensors is None else input_tensors
             return runner.run_sections(inputs, output_tensors, hyperparam_dict, section_ids, grad_of_outputs)
         run = runner.run
-        if stop_on_nan or (stop_on_nan is None and getattr(self.args, "stop_on_nan", False)):
+        if stop_on_nan or (stop_on_nan is None and artifacts.standard_value(self.args, "stop_on_nan")):
             run = self._guard().run
         return run(
             () if input_tensors is None else input_tensors,
@@ -439,6 +454,10 @@ class SambaSession(SessionExtras):
         name = tensor.sn_region_name
         return None if self._device is None or name is None else self._device.symbols.get(name)
 
+    def write_tensor(self, tensor: SambaTensor) -> None:
+        """Copies the host's value of one tensor to its symbol."""
+        state.write_value(self._bound_device(), self.symbol_of(tensor), plain_tensor(tensor))
+
     def symbol_of(self, tensor: SambaTensor) -> Symbol:
         """As `device_symbol`; NotFoundError where there is none."""
         symbol = self.device_symbol(tensor)
@@ -449,14 +468,14 @@ class SambaSession(SessionExtras):
 
 def _check_fingerprint(found: Sequence[int], device: Device, pef: str, *, training: bool) -> None:
     expected = device.fingerprint
-    for index, part in enumerate(("forward pass", "losses", "optimizers")):
+    for index, part in enumerate(("forward pass differs", "losses differ", "optimizers differ")):
         if found[index] != expected[index] and (index == 0 or training):
             hint = {
                 0: "model, inputs (shapes, dtypes, names) and batch size must be those of the compile command",
                 1: "pass the same loss_indices and init_output_grads as when compiling",
                 2: "pass the same optimizers, over the same parameters, as when compiling",
             }[index]
-            raise MismatchError(f"{pef} was compiled from another program: its {part} differ from this one's; {hint}")
+            raise MismatchError(f"{pef} was compiled from another program: its {part} from this one's; {hint}")
 
 
 def _refuse_transport(data_parallel: bool) -> None:
@@ -504,8 +523,7 @@ def device_value(tensor: SambaTensor) -> torch.Tensor:
 
 def device_write(tensor: SambaTensor) -> None:
     """Copies the tensor to its symbol."""
-    session = _session(tensor)
-    state.write_value(session._bound_device(), session.symbol_of(tensor), plain_tensor(tensor))
+    _session(tensor).write_tensor(tensor)
 
 
 def on_device(tensor: SambaTensor) -> bool:

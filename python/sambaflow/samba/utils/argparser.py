@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from sambaflow._runtime import options as table
-from sambaflow._runtime.library import InvalidArgumentError
+from sambaflow._runtime.library import InvalidArgumentError, from_command_line
 from sambaflow._runtime.options import COMMANDS, Option
 from sambaflow._runtime.reading import reading
+from sambaflow.samba._mistakes import show_mistakes_plainly
 from sambaflow.samba.utils._help import Parser, commands_parser, program_name, texts
 
 ParserHook = Callable[[argparse.ArgumentParser], Any]
@@ -61,6 +62,7 @@ def parse_app_args(
         "measure-performance": measure_performance_parser_fn,
         "measure-sections": measure_sections_parser_fn,
     }
+    show_mistakes_plainly()
     given = list(sys.argv[1:] if argv is None else argv)
     experts = dev_mode or "--debug" in given
     command, rest, parser = _choose(given, lambda name: _parser(name, [common_parser_fn, hooks[name]], experts))
@@ -232,8 +234,14 @@ def _check(parser: argparse.ArgumentParser, args: Arguments) -> None:
 
 def check_microbatch(args: argparse.Namespace) -> None:
     """A micro-batch divides the batch."""
+    own = getattr(args, "program_options", ())
     batch, piece = args.batch_size, args.microbatch_size
-    if isinstance(batch, int) and isinstance(piece, int) and (piece < 1 or batch % piece):
+    if (
+        "microbatch_size" not in own
+        and isinstance(batch, int)
+        and isinstance(piece, int)
+        and (piece < 1 or batch % piece)
+    ):
         raise InvalidArgumentError(f"-mb/--microbatch-size {piece} does not divide -b/--batch-size {batch}")
 
 
@@ -265,7 +273,7 @@ def parse_yaml_to_args(yaml_path: str, args: argparse.Namespace) -> argparse.Nam
 
 def _yaml_entries(path: str) -> Iterable[tuple[str, Any, str]]:
     """Attribute, value, and "file:line:column" of the value of each entry."""
-    with reading(path, "a YAML file"):
+    with from_command_line(), reading(path, "a YAML file"):
         yield from _parse_yaml(path)
 
 

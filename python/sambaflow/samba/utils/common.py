@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from sambaflow._runtime.library import InvalidArgumentError
+from sambaflow.samba._artifacts import standard_value
 
 
 def compile(
@@ -78,7 +79,10 @@ def _run(
     from sambaflow.samba.utils import measure_performance, measure_sections, trace_graph
 
     optim = None if args.inference else optim
-    outputs = trace_graph(model, inputs, optim, pef=args.pef, mapping=args.mapping, **options)
+    mapping, data_parallel, reduce_on_rdu = (
+        standard_value(args, name) for name in ("mapping", "data_parallel", "reduce_on_rdu")
+    )
+    outputs = trace_graph(model, inputs, optim, pef=args.pef, mapping=mapping, **options)
     if get_output_grads is not None:
         set_output_grads(outputs, get_output_grads(outputs))
     if args.command == "test":
@@ -87,7 +91,7 @@ def _run(
         return
     shared = {
         "batch_size": args.batch_size, "n_iterations": args.num_iterations, "json": args.json or args.bench_report_json,
-        "min_duration": args.min_duration, "data_parallel": args.data_parallel, "reduce_on_rdu": args.reduce_on_rdu,
+        "min_duration": args.min_duration, "data_parallel": data_parallel, "reduce_on_rdu": reduce_on_rdu,
     }  # fmt: skip
     if args.command == "measure-sections":
         measure_sections(model, inputs, num_sections=args.num_sections, **shared)

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from sambaflow._runtime.library import from_command_line
 from sambaflow.samba._artifacts import plain
 
 # Arguments that say where files are, not what the program is: equal programs give equal PEFs.
@@ -46,7 +47,8 @@ def get_pef_info(pef_path: str | os.PathLike[str], fields: Mapping[str, PefInfoS
 
     if use_mock_samba_runtime():
         return {name: field.mock_value for name, field in fields.items()}
-    stored = Device(os.fspath(pef_path)).metadata.get("app", {})
+    with from_command_line():
+        stored = Device(os.fspath(pef_path)).metadata.get("app", {})
     missing = [name for name in fields if name not in stored]
     if missing:
         raise ValueError(
