@@ -25,6 +25,7 @@ static bool parse_size(const char **cursor, uint64_t *out_bytes) {
 
 leat_status_t leat_arch_parse(const char *text, leat_arch_t *out_arch) {
   memset(out_arch, 0, sizeof *out_arch);
+  out_arch->scratch_bytes = UINT64_MAX;
   if (text == NULL || strcmp(text, "native") == 0) {
     out_arch->l1_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32u << 10);
     out_arch->l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1u << 20);
@@ -39,6 +40,7 @@ leat_status_t leat_arch_parse(const char *text, leat_arch_t *out_arch) {
                 "arch '%s': write native:<l1>,<l2>,<l3> with cache sizes in bytes, each at least %d", text,
                 CACHE_MIN_BYTES);
     }
+    out_arch->scratch_bytes = out_arch->l3_bytes;
   } else if (strcmp(text, "sn10") == 0 || strcmp(text, "sn20") == 0 || strcmp(text, "sn30") == 0) {
     LEAT_FAIL(LEAT_UNSUPPORTED, "arch '%s' is not yet available: compile with --arch native", text);
   } else {

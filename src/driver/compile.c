@@ -100,21 +100,63 @@ static leat_status_t write_file(leat_pef_writer_t *writer, const leat_compile_op
   return leat_pef_write(writer, path);
 }
 
-static leat_status_t compile_program(const leat_graph_t *program, const leat_compile_options_t *options,
-                                     const leat_map_options_t *map_options, const char *path) {
-  LEAT_TRY(check_decisions(program, options));
+static leat_status_t compile_once(const leat_graph_t *program, const leat_compile_options_t *options,
+                                  const leat_map_options_t *map_options, leat_pef_writer_t **out_writer) {
   leat_pef_writer_t *writer = leat_pef_writer_create();
   if (writer == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   leat_pef_share_bodies(writer, options->separate_bodies == 0);
+  leat_status_t status = program->groups.count != 0 ? leat_compile_separately(program, options, map_options, writer)
+                                                    : compile_whole(program, options, map_options, writer);
+  *out_writer = writer;
+  if (status != NULL) leat_pef_writer_destroy(writer);
+  return status;
+}
+
+static void say_factors(const leat_compile_options_t *options, const char *what) {
+  const double *f = options->scaling;
+  leat_say(options, LEAT_LOG_WARNING, "mac", "%s --resources-scaling-factors %g %g %g %g", what, f[LEAT_TYPE_FWD],
+           f[LEAT_TYPE_BCKWD], f[LEAT_TYPE_GRADNORM], f[LEAT_TYPE_OPT]);
+}
+
+// A section that is short of scratch: its type gets half the share, so that the cutter cuts earlier. Decisions leave
+// the cutter no choice, and prepare sections have no share.
+static bool may_retry(const leat_compile_options_t *options, const leat_map_shortage_t *shortage) {
+  return shortage->found && options->retry != 0 && options->decisions == NULL && shortage->type <= LEAT_TYPE_OPT;
+}
+
+enum { RETRIES_MAX = 6 };
+
+static leat_status_t compile_retrying(const leat_graph_t *program, const leat_compile_options_t *options,
+                                      leat_map_options_t *map_options, leat_pef_writer_t **out_writer) {
+  leat_compile_options_t lowered = *options;
+  leat_map_shortage_t shortage = {0};
+  map_options->shortage = &shortage;
+  leat_status_t status = compile_once(program, &lowered, map_options, out_writer);
+  uint32_t retries = 0;
+  for (; status != NULL && retries < RETRIES_MAX && may_retry(options, &shortage); ++retries) {
+    leat_say(options, LEAT_LOG_WARNING, "mac", "%s", leat_status_message(status));
+    leat_status_free(status);
+    lowered.scaling[shortage.type] /= 2;
+    shortage.found = false;
+    say_factors(&lowered, "that section does not fit: compiling again with");
+    status = compile_once(program, &lowered, map_options, out_writer);
+  }
+  map_options->shortage = NULL;
+  if (status == NULL && retries != 0) say_factors(&lowered, "every section fits with");
+  return status;
+}
+
+static leat_status_t compile_program(const leat_graph_t *program, const leat_compile_options_t *options,
+                                     leat_map_options_t *map_options, const char *path) {
+  LEAT_TRY(check_decisions(program, options));
   if (options->spatial != 0 && program->groups.count != 0) {
-    leat_pef_writer_destroy(writer);
     LEAT_FAIL(LEAT_INVALID_ARGUMENT,
               "--mapping spatial is one section, groups are one each: compile with -o3, without --enable-hypersection "
               "or --compiler-mode nlp");
   }
-  leat_status_t status = program->groups.count != 0 ? leat_compile_separately(program, options, map_options, writer)
-                                                    : compile_whole(program, options, map_options, writer);
-  if (status == NULL) status = write_file(writer, options, path);
+  leat_pef_writer_t *writer = NULL;
+  LEAT_TRY(compile_retrying(program, options, map_options, &writer));
+  leat_status_t status = write_file(writer, options, path);
   leat_pef_writer_destroy(writer);
   return status;
 }

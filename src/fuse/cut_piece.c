@@ -19,6 +19,7 @@ static const char WHY_FIRST[] = "first of its type";
 static const char WHY_WHOLE[] = "needs all rows of an earlier value";
 static const char WHY_ROWS[] = "iterates over other rows";
 static const char WHY_CACHE[] = "tiles would be too thin for its weights";
+static const char WHY_SCRATCH[] = "one row would take more scratch than the target has";
 static const char WHY_PART[] = "fwd_num_sections: the group is cut here";
 static const char WHY_APART[] = "a large product of other values";
 static const char WHY_GROUP[] = "a group of its own";
@@ -108,6 +109,16 @@ static bool too_thin(const leat_cutter_t *c, const leat_op_t *op, const leat_sec
   return tile_rows < wanted && weight_bytes(c->g, op) > l2 / 4;
 }
 
+// Would a tile of one of `rows` rows overflow the scratch of the target, if the op joined? About half of what a section
+// computes is alive at once; where that is too good a guess the mapper says so, and a smaller share makes up for it.
+static bool too_large(const leat_cutter_t *c, const leat_op_t *op, const leat_section_t *s, int64_t rows) {
+  if (c->options->arch->scratch_bytes == UINT64_MAX) return false;
+  double all = s->row_bytes * (double)s->rows + (double)leat_value_bytes(leat_graph_value(c->g, op->result_first));
+  bool shared = c->options->shares != NULL && s->type <= LEAT_TYPE_OPT;
+  double limit = (double)c->options->arch->scratch_bytes * (shared ? c->options->shares[s->type] : 1.0);
+  return all / (double)rows / 2 > limit;
+}
+
 // A product too large for a barrier to matter: beside work that it shares no value with it would be cut into tiles that
 // suit the other.
 static bool is_large_product(const leat_cutter_t *c, const leat_op_t *op) {
@@ -160,6 +171,8 @@ static bool try_join(leat_cutter_t *c, leat_op_id_t id, uint32_t s, const char *
   if (dim != LEAT_NONE) {
     *why = WHY_CACHE;
     if (too_thin(c, op, section)) return false;
+    *why = WHY_SCRATCH;
+    if (too_large(c, op, section, section->rows)) return false;
     *why = WHY_APART;
     if ((section->alone || is_large_product(c, op)) && !reads_from(c, op, s)) return false;
     add_to_section(c, id, s, dim, status);
@@ -171,6 +184,10 @@ static bool try_join(leat_cutter_t *c, leat_op_id_t id, uint32_t s, const char *
   bool serial = leat_rows_first(c->g, op) == LEAT_NONE;
   if (section->rows == 1 && !tiny && !serial) {
     if (seconds > TINY_OP_SECONDS || section->seconds > SERIAL_SECTION_SECONDS) return false;
+  }
+  if (too_large(c, op, section, 1)) {
+    *why = WHY_SCRATCH;
+    return false;
   }
   if (section->rows > 1) make_one_row(c, section);
   add_to_section(c, id, s, LEAT_ROWS_WHOLE, status);

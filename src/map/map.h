@@ -6,14 +6,22 @@
 #include "fuse/cut.h"
 #include "pef/pef_write.h"
 
+// A section whose scratch does not fit the target even with tiles of one row.
+typedef struct leat_map_shortage_s {
+  bool found;
+  uint8_t type;  // leat_section_type_t
+} leat_map_shortage_t;
+
 typedef struct leat_map_options_s {
   const leat_arch_t *arch;
   uint32_t optim_level;
   bool inference;
   uint64_t fingerprint[3];
+  leat_map_shortage_t *shortage;  // NULL: not asked for
 } leat_map_options_t;
 
-// needs: a settled graph and its plan. gives: every table of the PEF but the metadata.
+// needs: a settled graph and its plan. gives: every table of the PEF but the metadata. LEAT_UNSUPPORTED with
+// options->shortage filled: a section does not fit.
 leat_status_t leat_map_native(const leat_graph_t *g, const leat_plan_t *plan, const leat_map_options_t *options,
                               leat_pef_writer_t *writer) LEAT_MUST_USE;
 

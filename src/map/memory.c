@@ -7,6 +7,7 @@ typedef struct block_s {
   leat_value_id_t value;
   uint32_t begin, end;  // stages or sections, both inclusive
   uint64_t bytes, offset;
+  uint64_t whole_bytes;  // of all rows
 } block_t;
 
 typedef LEAT_ARRAY(block_t) blocks_t;
@@ -39,7 +40,7 @@ static uint64_t fit(block_t *blocks, uint32_t count) {
 static leat_status_t add_block(blocks_t *blocks, leat_value_id_t v, uint32_t begin, uint32_t end, uint64_t bytes) {
   block_t *block = leat_array_push(blocks);
   if (block == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
-  *block = (block_t){.value = v, .begin = begin, .end = end, .bytes = bytes};
+  *block = (block_t){.value = v, .begin = begin, .end = end, .bytes = bytes, .whole_bytes = bytes};
   return NULL;
 }
 
@@ -134,6 +135,38 @@ static leat_status_t gather_section_blocks(const leat_mapper_t *m, uint32_t sect
   return NULL;
 }
 
+static void keep_scratch(const leat_mapper_t *m, blocks_t *blocks) {
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < blocks->count; ++i)
+    if (m->homes[blocks->data[i].value].kind == LEAT_HOME_SCRATCH) blocks->data[kept++] = blocks->data[i];
+  blocks->count = kept;
+}
+
+// Lays out the scratch of a tile of s->tile_rows_max rows.
+static uint64_t fit_scratch(leat_section_map_t *s, blocks_t *blocks, int64_t rows) {
+  for (uint32_t i = 0; i < blocks->count; ++i) {
+    const uint64_t whole = blocks->data[i].whole_bytes;
+    blocks->data[i].bytes = align_up(whole / (uint64_t)rows * (uint64_t)s->tile_rows_max);
+  }
+  s->scratch_bytes = fit(blocks->data, blocks->count);
+  return s->scratch_bytes;
+}
+
+static leat_status_t refuse_section(const leat_mapper_t *m, uint32_t section) {
+  const leat_section_t *s = &m->plan->sections.data[section];
+  const char *type = leat_section_type_name((leat_section_type_t)s->type);
+  char first[256], last[256];
+  if (m->options->shortage != NULL) *m->options->shortage = (leat_map_shortage_t){true, s->type};
+  LEAT_FAIL(
+      LEAT_UNSUPPORTED,
+      "section %u (%s, from %s to %s): a tile of one row takes %llu bytes of scratch, L3 of %s has %llu: lower the "
+      "factor of %s in --resources-scaling-factors, then sections are cut earlier, or give a larger L3",
+      section, type, leat_op_text(m->g, leat_graph_op(m->g, s->ops.data[0]), first, sizeof first),
+      leat_op_text(m->g, leat_graph_op(m->g, s->ops.data[s->ops.count - 1]), last, sizeof last),
+      (unsigned long long)m->sections[section].scratch_bytes, m->options->arch->text,
+      (unsigned long long)m->options->arch->scratch_bytes, type);
+}
+
 static leat_status_t plan_section(leat_mapper_t *m, uint32_t section, blocks_t *blocks) {
   leat_section_map_t *s = &m->sections[section];
   int64_t rows = m->plan->sections.data[section].rows;
@@ -143,15 +176,13 @@ static leat_status_t plan_section(leat_mapper_t *m, uint32_t section, blocks_t *
       choose_tile_rows(m, section, rows, peak_row_bytes(blocks->data, blocks->count, s->stages.count, rows));
   s->tile_quantum = choose_quantum(m, blocks->data, blocks->count, rows);
   if (s->tile_quantum > (uint64_t)s->tile_rows_max) s->tile_rows_max = (int64_t)s->tile_quantum;
-  uint32_t kept = 0;
-  for (uint32_t i = 0; i < blocks->count; ++i) {
-    if (m->homes[blocks->data[i].value].kind != LEAT_HOME_SCRATCH) continue;
-    blocks->data[kept] = blocks->data[i];
-    blocks->data[kept].bytes = align_up(blocks->data[i].bytes / (uint64_t)rows * (uint64_t)s->tile_rows_max);
-    ++kept;
+  keep_scratch(m, blocks);
+  while (fit_scratch(s, blocks, rows) > m->options->arch->scratch_bytes && s->tile_rows_max > 1) {
+    s->tile_rows_max /= 2;
+    if (s->tile_quantum > (uint64_t)s->tile_rows_max) s->tile_quantum = (uint64_t)s->tile_rows_max;
   }
-  s->scratch_bytes = fit(blocks->data, kept);
-  for (uint32_t i = 0; i < kept; ++i) m->homes[blocks->data[i].value].offset = blocks->data[i].offset;
+  if (s->scratch_bytes > m->options->arch->scratch_bytes) return refuse_section(m, section);
+  for (uint32_t i = 0; i < blocks->count; ++i) m->homes[blocks->data[i].value].offset = blocks->data[i].offset;
   return NULL;
 }
 
