@@ -326,3 +326,26 @@ def test_a_second_session_is_independent(tmp_path):
     assert not twin.b.weight.sn_data.any() and model.b.weight.sn_data.any()
     assert torch.equal(plain(samba.session.run(inputs, outputs)[1]), plain(want[1]))
     assert not torch.equal(plain(other.run(inputs, traced)[1]), plain(want[1]))
+
+
+def test_outputs_that_are_asked_for(tmp_path):
+    """Nested lists of outputs are taken apart; what is no output is named, with what there is."""
+    model = torch.nn.Linear(3, 2)
+    samba.from_torch_model_(model)
+    inputs = (samba.randn(4, 3, name="x"),)
+    pef = samba.session.compile(model, inputs, inference=True, config_dict={"output_folder": str(tmp_path)})
+    outputs = samba.utils.trace_graph(model, inputs, pef=pef)
+    nested = samba.session.run(input_tensors=inputs, output_tensors=[outputs])
+    assert torch.equal(samba.to_torch(nested[0]), samba.to_torch(samba.session.run(inputs, outputs)[0]))
+    for wrong in ("linear", torch.zeros(2), inputs[0]):
+        with pytest.raises(Exception, match="no output of the program, which has linear__"):
+            samba.session.run(input_tensors=inputs, output_tensors=[wrong])
+
+
+def test_an_input_without_elements_is_refused(tmp_path):
+    model = torch.nn.Linear(3, 2)
+    samba.from_torch_model_(model)
+    with pytest.raises(Exception, match="input 'x' has no elements .* is the batch size 0"):
+        config = {"output_folder": str(tmp_path)}
+        samba.session.compile(model, (samba.randn(0, 3, name="x"),), inference=True, config_dict=config)
+    assert not list(tmp_path.rglob("*.pef"))

@@ -164,8 +164,7 @@ class Runner:
             self.device.bind(slot.symbol, int(self._addresses[slot.place]))
         for index in chosen:
             self.device.run_section(index)
-        wanted = (outputs,) if isinstance(outputs, torch.Tensor) else self.traced if outputs is None else outputs
-        return tuple(wrap(self.device.read(self._outputs[t._binding.name].symbol)) for t in wanted)
+        return tuple(wrap(self.device.read(self._outputs[t._binding.name].symbol)) for t in self._wanted(outputs))
 
     @property
     def section_names(self) -> list[str]:
@@ -258,10 +257,13 @@ class Runner:
         enabled = 0
         results = []
         for traced in outputs:
-            name = traced._binding.name
-            slot = slots.get(name)
+            binding = getattr(traced, "_binding", None)
+            slot = slots.get(binding.name) if binding is not None else None
             if slot is None:
-                raise InvalidArgumentError(f"unknown output {name!r}; the program has {', '.join(slots)}")
+                if isinstance(traced, (list, tuple)):
+                    return self._bind_outputs(self._wanted(outputs))
+                raise self._unknown_output(traced)
+            name = binding.name
             place = slot.place
             if enabled & bits[name]:  # asked for twice
                 results.append(alive[place])
@@ -275,6 +277,24 @@ class Runner:
         if enabled != self._enabled:
             self._enable(enabled)
         return tuple(results)
+
+    def _wanted(self, outputs: Any) -> list[SambaTensor]:
+        """The outputs that are asked for, out of nested lists too; all where none is named."""
+        if outputs is None:
+            return list(self.traced)
+        if isinstance(outputs, (list, tuple)):
+            return [tensor for item in outputs for tensor in self._wanted(item)]
+        if getattr(getattr(outputs, "_binding", None), "name", None) not in self._outputs:
+            raise self._unknown_output(outputs)
+        return [outputs]
+
+    def _unknown_output(self, item: Any) -> InvalidArgumentError:
+        name = getattr(getattr(item, "_binding", None), "name", None)
+        shown = f"{name!r}" if name is not None else f"a {type(item).__name__} without a name"
+        return InvalidArgumentError(
+            f"output_tensors: {shown} is no output of the program, which has {', '.join(self._outputs)}; "
+            "pass what trace_graph returned, or model.output_tensors"
+        )
 
     def _enable(self, enabled: int) -> None:
         """Tells the library which outputs to store; the others go to its own memory."""
@@ -290,9 +310,8 @@ class Runner:
         if types:
             status = self._lib.leat_program_step(self.device.handle, self._symbols, self._pointers, self._count, types)
             check(status)
-        wanted = (outputs,) if isinstance(outputs, torch.Tensor) else self.traced if outputs is None else outputs
         results = []
-        for traced in wanted:
+        for traced in self._wanted(outputs):
             kept = self._alive[self._outputs[traced._binding.name].place]
             if kept is None:
                 kept = self.device.read(self._outputs[traced._binding.name].symbol)
