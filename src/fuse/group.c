@@ -89,6 +89,35 @@ static leat_status_t label_annotated(grouping_t *s) {
   return NULL;
 }
 
+// Ops that follow from a cotangent are the backward of an autograd function of the program: they are compiled together
+// with the op whose gradient they are. root[id]: 0, or the cotangent op + 1 whose group the op shares.
+static uint32_t cotangent_root(const leat_graph_t *g, const uint32_t *root, const leat_op_t *op, leat_op_id_t id) {
+  if (op->kind == LEAT_TRACED_COTANGENT) return id + 1;
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    leat_value_id_t v = leat_op_input(g, op, i);
+    leat_op_id_t producer = v == LEAT_NONE ? LEAT_NONE : leat_graph_value(g, v)->op;
+    bool ends = producer == LEAT_NONE || leat_graph_op(g, producer)->kind == LEAT_TRACED_CUSTOM_GRADIENT;
+    if (!ends && root[producer] != 0) return root[producer];
+  }
+  return 0;
+}
+
+static leat_status_t label_custom_gradients(grouping_t *s) {
+  uint32_t *root = leat_alloc_zero(s->from->ops.count + 1u, sizeof *root);
+  if (root == NULL) return out_of_memory();
+  leat_status_t status = NULL;
+  for (leat_op_id_t id = 0; id < s->from->ops.count && status == NULL; ++id) {
+    root[id] = cotangent_root(s->from, root, leat_graph_op(s->from, id), id);
+    if (root[id] == 0 || s->label_of[id] != 0) continue;
+    if (root[id] == id + 1)
+      status = add_label(s, &(label_t){.name = "custom_gradient"}, &s->label_of[id]);
+    else
+      s->label_of[id] = s->label_of[root[id] - 1];
+  }
+  leat_free(root);
+  return status;
+}
+
 static leat_status_t take_match(grouping_t *s, const leat_group_match_t *match) {
   uint32_t index = 0;
   LEAT_TRY(add_label(s, &(label_t){match->name, match->heuristic, match->parameters}, &index));
@@ -119,6 +148,7 @@ static leat_status_t label_matches(grouping_t *s) {
 static leat_status_t label_ops(grouping_t *s) {
   uint32_t level = s->options->optim_level;
   if (level == 1 || (level == 3 && s->options->keep_annotated)) LEAT_TRY(label_annotated(s));
+  if (level != 3) LEAT_TRY(label_custom_gradients(s));
   if (level != 0 && s->options->matcher != NULL) LEAT_TRY(label_matches(s));
   for (leat_op_id_t id = 0; id < s->from->ops.count && level != 3; ++id) {
     const leat_op_t *op = leat_graph_op(s->from, id);
