@@ -23,6 +23,10 @@ def reading(path: str | os.PathLike[str], kind: str) -> Iterator[None]:
     except Exception as error:
         if name in str(error) and isinstance(error, (OSError, ValueError)):
             raise
-        words = " ".join(str(error).split()) or type(error).__name__
-        shown = "".join(c if c.isprintable() else "?" for c in words[:300])
-        raise ValueError(f"{name}: not {kind} that can be read: {shown}; write it again") from error
+        raise ValueError(f"{name}: not {kind} that can be read: {shown(error)}; write it again") from error
+
+
+def shown(error: Exception) -> str:
+    """What a parser said, as one line that can be printed: it may quote bytes of the file."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    return "".join(c if c.isprintable() else "?" for c in words[:300])

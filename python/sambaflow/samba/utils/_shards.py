@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from sambaflow._runtime.library import CorruptFileError, NotFoundError, UnsupportedError
+from sambaflow._runtime.reading import shown
 
 # What a folder is searched for, in this order.
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -25,9 +26,7 @@ def read_torch_file(path: str, *, mmap: bool = False) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap and zipfile.is_zipfile(path))
     except Exception as error:
-        text = str(error).strip()
-        reason = text.splitlines()[0] if text else type(error).__name__
-        raise CorruptFileError(f"{path} cannot be read as a checkpoint ({reason})") from error
+        raise CorruptFileError(f"{path} cannot be read as a checkpoint ({shown(error)})") from error
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any], *, dtypes: bool = False) -> list[str]:
