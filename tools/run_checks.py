@@ -134,14 +134,24 @@ def fuzz(suite):
     return total
 
 
-def pytest(suite):
-    folder = ROOT / "tests" / suite.name
-    if not any(folder.rglob("test_*.py")):
-        return Count()
+EXAMPLES = "test_examples_*.py"  # of tests/python: they train, which takes as long as all the others
+
+
+def python(suite):
+    return pytest(suite, ROOT / "tests/python", f"--ignore-glob=*/{EXAMPLES}")
+
+
+def examples(suite):
+    return pytest(suite, *sorted(ROOT.glob(f"tests/python/{EXAMPLES}")))
+
+
+def pytest(suite, *arguments):
+    """Runs tests/<name of the suite>, or what the arguments name."""
     report = LOGS / f"{suite.name}.xml"
     report.unlink(missing_ok=True)
     status = suite.run(
-        sys.executable, "-m", "pytest", f"--junitxml={report}", folder, env={"LEAT_COMMAND": str(suite.build / "leat")})
+        sys.executable, "-m", "pytest", f"--junitxml={report}", *(arguments or [ROOT / "tests" / suite.name]),
+        env={"LEAT_COMMAND": str(suite.build / "leat")})
     if not report.exists():
         return Count(failed=1)
     total = Count()
@@ -185,7 +195,8 @@ def lint(suite):
 
 
 SUITES = {
-    "python": pytest,  # the longest first: suites run two at a time
+    "python": python,  # the longest first: suites run two at a time
+    "examples": examples,
     "lint": lint,
     "unit": unit,
     "ops": pytest,
