@@ -20,6 +20,8 @@ static void put_xml(leat_text_t *out, const char *text) {
     const char c = *text;
     if (c == '&' || c == '<' || c == '>' || c == '"')
       leat_text_put(out, "&#%d;", c);
+    else if ((unsigned char)c < ' ' && c != '\n')
+      leat_text_put(out, "?");  // XML has no such characters
     else
       leat_text_put_bytes(out, text, 1);
   }
@@ -72,8 +74,13 @@ static void put_box_line(const leat_flow_t *flow, uint32_t index, uint32_t line,
   put_line(flow, index, line, &text);
   out->failed |= text.failed;
   if (text.data != NULL) {
-    if (text.length > limit) memcpy(text.data + limit - 3, "...", 4);
+    const bool is_long = text.length > limit;
+    if (is_long) {
+      text.data[limit - 3] = '\0';
+      leat_utf8_trim(text.data);
+    }
     escape(out, text.data);
+    if (is_long) leat_text_put(out, "...");
   }
   leat_text_deinit(&text);
 }

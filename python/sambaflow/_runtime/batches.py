@@ -165,10 +165,7 @@ class BatchesRunner(Runner):
 
     # ---- outputs
 
-    def _wanted(self, outputs: Any) -> tuple[SambaTensor, ...]:
-        return (outputs,) if isinstance(outputs, torch.Tensor) else tuple(self.traced if outputs is None else outputs)
-
-    def _bind_stacked(self, wanted: tuple[SambaTensor, ...], batches: int) -> tuple[SambaTensor, ...]:
+    def _bind_stacked(self, wanted: Sequence[SambaTensor], batches: int) -> tuple[SambaTensor, ...]:
         """Fresh storage of all batches for each wanted output; how far each symbol moves from step to step."""
         slots = list(self._outputs.values())
         single = [slot.template for slot in slots]
