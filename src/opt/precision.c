@@ -67,25 +67,27 @@ static leat_status_t append_to(leat_rebuild_t *r, leat_value_id_t v, leat_dtype_
   return NULL;
 }
 
-// Copies the op with the operands of `mask` replaced by what `convert` makes of them.
+// Copies the op with the operands that `wants` names replaced by what `convert` makes of them.
+typedef bool (*wants_t)(const leat_rebuild_t *r, const leat_op_t *op, uint32_t input);
 typedef leat_status_t (*convert_t)(leat_rebuild_t *r, leat_value_id_t v, leat_value_id_t *out_value);
 
-static leat_status_t copy_converted(leat_rebuild_t *r, leat_op_id_t id, uint64_t mask, convert_t convert) {
+static leat_status_t copy_converted(leat_rebuild_t *r, leat_op_id_t id, wants_t wants, convert_t convert) {
   const leat_op_t *op = leat_graph_op(r->from, id);
-  enum { MOST = 64 };
-  leat_value_id_t saved[MOST];
+  leat_value_id_t *saved = leat_alloc((op->input_count + 1u) * sizeof *saved);
+  if (saved == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   leat_status_t status = NULL;
   uint32_t i = 0;
-  for (; i < op->input_count && i < MOST && status == NULL; i++) {
+  for (; i < op->input_count && status == NULL; i++) {
     const leat_value_id_t v = leat_op_input(r->from, op, i);
     saved[i] = v == LEAT_NONE ? LEAT_NONE : r->map[v];
-    if (v != LEAT_NONE && mask >> i & 1) status = convert(r, saved[i], &r->map[v]);
+    if (v != LEAT_NONE && wants(r, op, i)) status = convert(r, saved[i], &r->map[v]);
   }
   if (status == NULL) status = leat_rebuild_copy(r, id);
   while (i-- > 0) {
     const leat_value_id_t v = leat_op_input(r->from, op, i);
     if (v != LEAT_NONE) r->map[v] = saved[i];
   }
+  leat_free(saved);
   return status;
 }
 
@@ -97,21 +99,28 @@ static leat_status_t round_value(leat_rebuild_t *r, leat_value_id_t v, leat_valu
   return append_to(r, *out_value, LEAT_F32, out_value);
 }
 
+static bool is_product_operand(const leat_rebuild_t *r, const leat_op_t *op, uint32_t input) {
+  return input < 32 && (product_operands(op->kind) >> input & 1) && is_f32(r->from, leat_op_input(r->from, op, input));
+}
+
+// x @ x: rounded by its first occurrence.
+static bool wants_rounding(const leat_rebuild_t *r, const leat_op_t *op, uint32_t input) {
+  for (uint32_t j = 0; j < input; j++) {
+    if (leat_op_input(r->from, op, j) == leat_op_input(r->from, op, input) && is_product_operand(r, op, j))
+      return false;
+  }
+  return is_product_operand(r, op, input);
+}
+
 static leat_status_t visit_products(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   precision_t *p = r->user;
-  uint64_t mask = 0;
-  if (op->exact) return leat_rebuild_copy(r, id);
-  for (uint32_t i = 0, operands = product_operands(op->kind); i < op->input_count; i++) {
-    const leat_value_id_t v = leat_op_input(r->from, op, i);
-    if (!(operands >> i & 1) || !is_f32(r->from, v)) continue;
-    bool again = false;  // x @ x: rounded by its first occurrence
-    for (uint32_t j = 0; j < i; j++) again |= leat_op_input(r->from, op, j) == v;
-    if (!again) mask |= UINT64_C(1) << i;
+  for (uint32_t i = 0; i < op->input_count && !op->exact; i++) {
+    if (!is_product_operand(r, op, i)) continue;
     p->report->inputs++;
     note(r, op, "input", i, "f32", "bf16");
   }
-  return copy_converted(r, id, mask, round_value);
+  return op->exact ? leat_rebuild_copy(r, id) : copy_converted(r, id, wants_rounding, round_value);
 }
 
 // --- mp4 -------------------------------------------------------------------------------------------------------
@@ -131,16 +140,18 @@ static leat_status_t visit_symbol(leat_rebuild_t *r, leat_op_id_t id) {
   return leat_rebuild_copy(r, id);
 }
 
+static bool is_narrowed(const leat_rebuild_t *r, const leat_op_t *op, uint32_t input) {
+  const precision_t *p = r->user;
+  const leat_value_id_t v = leat_op_input(r->from, op, input);
+  return v != LEAT_NONE && p->narrowed[v];
+}
+static bool was_f32(const leat_rebuild_t *r, const leat_op_t *op, uint32_t input) {
+  return is_f32(r->from, leat_op_input(r->from, op, input));
+}
+
 // What leaves the graph has the dtype that the program gave it, and so have ops that are exact.
 static leat_status_t visit_statement(leat_rebuild_t *r, leat_op_id_t id) {
-  const leat_op_t *op = leat_graph_op(r->from, id);
-  const precision_t *p = r->user;
-  uint64_t mask = 0;
-  for (uint32_t i = 0; i < op->input_count && i < 64; i++) {
-    const leat_value_id_t v = leat_op_input(r->from, op, i);
-    if (v != LEAT_NONE && p->narrowed[v]) mask |= UINT64_C(1) << i;
-  }
-  return copy_converted(r, id, mask, to_f32);
+  return copy_converted(r, id, is_narrowed, to_f32);
 }
 
 // Its results stay f32; who reads them converts them, as if they were symbols.
@@ -153,13 +164,12 @@ static leat_status_t visit_exact(leat_rebuild_t *r, leat_op_id_t id) {
   return NULL;
 }
 
-static bool reads_narrowed(const leat_rebuild_t *r, const leat_op_t *op) {
-  const precision_t *p = r->user;
+// A cotangent reads nothing, but stands for the gradient of a value that is narrowed.
+static bool depends_on_narrowed(const leat_rebuild_t *r, const leat_op_t *op) {
   for (uint32_t i = 0; i < op->input_count; i++) {
-    const leat_value_id_t v = leat_op_input(r->from, op, i);
-    if (v != LEAT_NONE && p->narrowed[v]) return true;
+    if (is_narrowed(r, op, i)) return true;
   }
-  return false;
+  return op->kind == LEAT_TRACED_COTANGENT;
 }
 
 // Its f32 results become bf16, in the copy that has just been appended.
@@ -192,12 +202,8 @@ static leat_status_t visit_all(leat_rebuild_t *r, leat_op_id_t id) {
   if (op->kind == LEAT_TRACED_OUTPUT || op->kind == LEAT_TRACED_UPDATE) return visit_statement(r, id);
   if (op->exact) return visit_exact(r, id);
   if (op->kind == LEAT_TRACED_TO) return visit_conversion(r, id);
-  if (!reads_narrowed(r, op)) return leat_rebuild_copy(r, id);
-  uint64_t mask = 0;
-  for (uint32_t i = 0; i < op->input_count && i < 64; i++) {
-    if (is_f32(r->from, leat_op_input(r->from, op, i))) mask |= UINT64_C(1) << i;
-  }
-  LEAT_TRY(copy_converted(r, id, mask, to_bf16));
+  if (!depends_on_narrowed(r, op)) return leat_rebuild_copy(r, id);
+  LEAT_TRY(copy_converted(r, id, was_f32, to_bf16));
   narrow_results(r, op);
   return NULL;
 }

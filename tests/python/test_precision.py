@@ -120,3 +120,38 @@ def test_bf16_values_between_sections_take_half_the_memory(tmp_path):
         _, _, folder = train(model, inputs, tmp_path, graphamp_preset=preset, optim_level="o3")
         arena[preset] = json.loads((folder / "memory.json").read_text())["arena_bytes"]
     assert arena["mp4"] < 0.8 * arena["mp0"], arena
+
+
+class Tripled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 3 * gradient * ctx.saved_tensors[0]
+
+
+class OwnGradient(torch.nn.Module):
+    """A function with its own backward, and more parameters in one op than fit a word of bits."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = torch.nn.ParameterList([torch.nn.Parameter(torch.randn(1, 5)) for _ in range(70)])
+
+    def forward(self, image, label):
+        hidden = Tripled.apply(image @ torch.cat(list(self.parts)).t())
+        return torch.nn.functional.cross_entropy(hidden, label), hidden
+
+
+@pytest.mark.parametrize("level", ["o0", "o3"])
+def test_every_operand_and_own_gradients(level, tmp_path):
+    torch.manual_seed(7)
+    model = OwnGradient()
+    inputs = {"image": torch.randn(BATCH, 5) * 0.3, "label": torch.randint(70, (BATCH,))}
+    losses, gradients, _ = train(model, inputs, tmp_path, graphamp_preset="mp4", optim_level=level)
+    expected_losses, expected = reference(model, inputs)
+    torch.testing.assert_close(torch.tensor(losses), torch.tensor(expected_losses), rtol=LOSS["mp4"], atol=0)
+    found, wanted = (torch.cat([g[key] for key in expected]) for g in (gradients, expected))
+    assert (found - wanted).norm() / wanted.norm() <= GRADIENT["mp4"]
