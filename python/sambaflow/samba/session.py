@@ -241,7 +241,9 @@ class SambaSession(SessionExtras):
             inputs = () if input_tensors is None else input_tensors
             return runner.run_sections(inputs, output_tensors, hyperparam_dict, section_ids, grad_of_outputs)
         run = runner.run
-        if stop_on_nan or (stop_on_nan is None and artifacts.standard_value(self.args, "stop_on_nan")):
+        if stop_on_nan is None:  # the attribute first: nearly every run ends there
+            stop_on_nan = getattr(self.args, "stop_on_nan", False) and artifacts.standard_value(self.args, "stop_on_nan")
+        if stop_on_nan:
             run = self._guard().run
         return run(
             () if input_tensors is None else input_tensors,
