@@ -47,7 +47,6 @@ trap leave EXIT
   tail -20 "$root.log" >&2
   exit 1
 }
-mkdir -p "$root/root/leat"
 for place in proc sys dev dev/shm dev/pts; do mount_into "/$place" "$root/$place" rw; done
 for path in "${with[@]}"; do
   if [ -d "$path" ]; then mkdir -p "$root$path"; else install -D /dev/null "$root$path"; fi
@@ -55,7 +54,8 @@ for path in "${with[@]}"; do
 done
 # Names are resolved as here; nothing else of this machine is seen.
 cp --remove-destination -L /etc/resolv.conf /etc/hosts "$root/etc/"
-git -C "$repository" archive --format=tar HEAD | tar -x -C "$root/root/leat"
+rm -rf "$root/root/leat"
+git clone -q --no-hardlinks "$repository" "$root/root/leat"
 
 passed_on=$(env | grep -iE '^(pip_[a-z_]+|https?_proxy|no_proxy|ssl_cert_file|leat_torch_index)=' || true)
 enter() {
