@@ -31,6 +31,7 @@ from sambaflow._trace import custom, indexing, views
 from sambaflow._trace.call import HANDLERS, RANDOM, Call, bind
 from sambaflow._trace.errors import BranchError, TraceError, Unsupported, UnsupportedOpsError
 from sambaflow._trace.graph import DTYPE_NAMES, Attr, Graph, Op, Type, Value
+from sambaflow._trace.imports import without_dynamo
 from sambaflow._trace.ops.composed import COMPOSED
 from sambaflow._trace.scope import Scope
 from sambaflow._trace.tensor import Step, TracedTensor, View, same_memory
@@ -115,6 +116,7 @@ class Tracer:
                 self.scope,
                 self.graph.regions.following_marks(),
                 torch.enable_grad(),
+                without_dynamo(),
                 _without_onednn(),
                 _own_gradients(self),
                 self._dispatch_mode,
@@ -526,6 +528,10 @@ class _FunctionMode(TorchFunctionMode):
 
 
 class _DispatchMode(TorchDispatchMode):
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch wraps the method below so that its first call imports torch._dynamo: a second
+
     def __init__(self, tracer: Tracer) -> None:
         super().__init__()
         self.tracer = tracer

@@ -7,6 +7,7 @@ program runs on the device; `session.to_cpu` brings the state here, `load_state_
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +20,9 @@ else:
 
 class DeviceOptimizer(_Base):
     """Mixed into torch's optimizers."""
+
+    # torch's own is wrapped: its first call imports torch._dynamo, which takes a second.
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As torch's; state in use on the device is replaced there too."""
