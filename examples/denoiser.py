@@ -17,18 +17,44 @@ import copy
 import os
 import sys
 
+from common.options import test_options
+from common.program import help_at_once, run_program
+from sambaflow.samba.utils.argparser import parse_app_args
+
+
+def common_options(parser):
+    parser.add_argument("-b", "--batch-size", type=int, default=32, help="images a step")
+    parser.add_argument("--width", type=int, default=8, help="channels of the widest level")
+    parser.add_argument("--seed", type=int, default=256, help="seed of weights, order and noise")
+
+
+def run_options(parser):
+    parser.add_argument("--data-dir", help="folder of IDX files; without it scikit-learn's digits are used")
+    parser.add_argument("-n", "--num-steps", type=int, default=300, help="steps to train in all")
+    parser.add_argument("--lr", type=float, default=0.01, help="learning rate")
+    parser.add_argument("--noise", type=float, default=0.8, help="standard deviation of the noise")
+    parser.add_argument("--ckpt-path", help="checkpoint to write (default: denoiser.pt beside the PEF)")
+    parser.add_argument("--init-ckpt-path", help="checkpoint to start from")
+    parser.add_argument("--results-path", help="file of restored images (default: restored.npy beside the PEF)")
+
+
+OPTIONS = {
+    "common_parser_fn": common_options,
+    "run_parser_fn": run_options,
+    "test_parser_fn": test_options,
+}
+if __name__ == "__main__":
+    help_at_once(**OPTIONS)
+
 import torch
 import torch.nn as nn
 from common.compare import compare
 from common.data import load_split
 from common.files import load_checkpoint, save_checkpoint, write_array
-from common.options import test_options
-from common.program import run_program
 from common.progress import progress
 from common.timing import measure_performance
 from sambaflow import samba
 from sambaflow.samba import utils
-from sambaflow.samba.utils.argparser import parse_app_args
 from sambaflow.samba.utils.pef_utils import get_pefmeta
 
 SHAPE = (1, 28, 28)
@@ -64,22 +90,6 @@ class Denoiser(nn.Module):
         x = self.join2(torch.cat([self.up2(x), wide], dim=1))
         restored = noisy - self.leave(x)
         return self.criterion(restored, clean), restored
-
-
-def common_options(parser):
-    parser.add_argument("-b", "--batch-size", type=int, default=32, help="images a step")
-    parser.add_argument("--width", type=int, default=8, help="channels of the widest level")
-    parser.add_argument("--seed", type=int, default=256, help="seed of weights, order and noise")
-
-
-def run_options(parser):
-    parser.add_argument("--data-dir", help="folder of IDX files; without it scikit-learn's digits are used")
-    parser.add_argument("-n", "--num-steps", type=int, default=300, help="steps to train in all")
-    parser.add_argument("--lr", type=float, default=0.01, help="learning rate")
-    parser.add_argument("--noise", type=float, default=0.8, help="standard deviation of the noise")
-    parser.add_argument("--ckpt-path", help="checkpoint to write (default: denoiser.pt beside the PEF)")
-    parser.add_argument("--init-ckpt-path", help="checkpoint to start from")
-    parser.add_argument("--results-path", help="file of restored images (default: restored.npy beside the PEF)")
 
 
 def batch_of(args, images, step):
@@ -129,9 +139,7 @@ def restore(args, model):
 
 
 def main():
-    args = parse_app_args(
-        common_parser_fn=common_options, run_parser_fn=run_options, test_parser_fn=test_options
-    )
+    args = parse_app_args(**OPTIONS)
     utils.set_seed(args.seed)
     model = Denoiser(args.width)
     reference = copy.deepcopy(model)

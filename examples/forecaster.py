@@ -15,15 +15,40 @@ waves whose periods share no multiple, with a little noise from a seed. The last
 import os
 import sys
 
+from common.program import help_at_once, run_program
+from sambaflow.samba.utils.argparser import parse_app_args
+
+
+def common_options(parser):
+    parser.add_argument("-b", "--batch-size", type=int, default=32, help="windows a step")
+    parser.add_argument("--length", type=int, default=24, help="values in a window")
+    parser.add_argument("--hidden", type=int, default=32, help="width of the LSTM")
+    parser.add_argument("--seed", type=int, default=256, help="seed of weights and of the order of windows")
+
+
+def run_options(parser):
+    parser.add_argument("--data-file", help="CSV file; its last column is forecast (default: a generated series)")
+    parser.add_argument("-e", "--num-epochs", type=int, default=6, help="epochs to train in all")
+    parser.add_argument("--lr", type=float, default=0.005, help="learning rate")
+    parser.add_argument("--ckpt-path", help="checkpoint to write (default: forecaster.pt beside the PEF)")
+    parser.add_argument("--init-ckpt-path", help="checkpoint to start from")
+    parser.add_argument("--test", action="store_true", help="measure the error on held-out windows only")
+
+
+OPTIONS = {
+    "common_parser_fn": common_options,
+    "run_parser_fn": run_options,
+}
+if __name__ == "__main__":
+    help_at_once(**OPTIONS)
+
 import numpy as np
 import torch
 import torch.nn as nn
 from common.files import load_checkpoint, save_checkpoint
-from common.program import run_program
 from sambaflow import samba
 from sambaflow.samba import utils
 from sambaflow.samba.sambaloader import SambaLoader
-from sambaflow.samba.utils.argparser import parse_app_args
 from sambaflow.samba.utils.pef_utils import get_pefmeta
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -43,22 +68,6 @@ class Forecaster(nn.Module):
         states, _ = self.lstm(window.unsqueeze(-1))
         forecast = self.head(states[:, -1]).squeeze(-1)
         return self.criterion(forecast, following), forecast
-
-
-def common_options(parser):
-    parser.add_argument("-b", "--batch-size", type=int, default=32, help="windows a step")
-    parser.add_argument("--length", type=int, default=24, help="values in a window")
-    parser.add_argument("--hidden", type=int, default=32, help="width of the LSTM")
-    parser.add_argument("--seed", type=int, default=256, help="seed of weights and of the order of windows")
-
-
-def run_options(parser):
-    parser.add_argument("--data-file", help="CSV file; its last column is forecast (default: a generated series)")
-    parser.add_argument("-e", "--num-epochs", type=int, default=6, help="epochs to train in all")
-    parser.add_argument("--lr", type=float, default=0.005, help="learning rate")
-    parser.add_argument("--ckpt-path", help="checkpoint to write (default: forecaster.pt beside the PEF)")
-    parser.add_argument("--init-ckpt-path", help="checkpoint to start from")
-    parser.add_argument("--test", action="store_true", help="measure the error on held-out windows only")
 
 
 def generated_series(count=3000):
@@ -129,7 +138,7 @@ def compare(model, inputs, traced):
 
 
 def main():
-    args = parse_app_args(common_parser_fn=common_options, run_parser_fn=run_options)
+    args = parse_app_args(**OPTIONS)
     utils.set_seed(args.seed)
     model = Forecaster(args.hidden)
     samba.from_torch_model_(model)

@@ -14,17 +14,26 @@ Without --data-dir the images are scikit-learn's handwritten digits, scaled to 2
 import copy
 import sys
 
+from common.options import common_options, run_options, test_options
+from common.program import help_at_once, run_program
+from sambaflow.samba.utils.argparser import parse_app_args
+
+OPTIONS = {
+    "common_parser_fn": common_options(batch_size=32),
+    "run_parser_fn": run_options(lr=0.01, momentum=0.9, num_epochs=5),
+    "test_parser_fn": test_options,
+}
+if __name__ == "__main__":
+    help_at_once(**OPTIONS)
+
 import torch
 import torch.nn as nn
 from common.compare import compare
 from common.files import load_checkpoint
 from common.loops import infer, test_accuracy, train
-from common.options import common_options, run_options, test_options
-from common.program import run_program
 from common.timing import measure_performance
 from sambaflow import samba
 from sambaflow.samba import utils
-from sambaflow.samba.utils.argparser import parse_app_args
 from sambaflow.samba.utils.pef_utils import get_pefmeta
 
 IMAGE_SHAPE = (1, 28, 28)
@@ -66,11 +75,7 @@ def get_inputs(args):
 
 
 def main():
-    args = parse_app_args(
-        common_parser_fn=common_options(batch_size=32),
-        run_parser_fn=run_options(lr=0.01, momentum=0.9, num_epochs=5),
-        test_parser_fn=test_options,
-    )
+    args = parse_app_args(**OPTIONS)
     utils.set_seed(args.seed)
     model = LeNet(args.num_classes)
     reference = copy.deepcopy(model)

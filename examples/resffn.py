@@ -12,17 +12,33 @@ Without --data-dir the images are scikit-learn's handwritten digits, scaled to 2
 import copy
 import sys
 
+from common.options import common_options, run_options, test_options
+from common.program import help_at_once, run_program
+from sambaflow.samba.utils.argparser import parse_app_args
+
+
+def add_common_options(parser):
+    """Options of every command: those of all image programs, and the width of this model."""
+    common_options(batch_size=32)(parser)
+    parser.add_argument("--hidden-size", type=int, default=512, help="width of the hidden layers")
+
+
+OPTIONS = {
+    "common_parser_fn": add_common_options,
+    "run_parser_fn": run_options(lr=0.01, momentum=0.9, num_epochs=5),
+    "test_parser_fn": test_options,
+}
+if __name__ == "__main__":
+    help_at_once(**OPTIONS)
+
 import torch
 import torch.nn as nn
 from common.compare import compare
 from common.files import load_checkpoint
 from common.loops import infer, test_accuracy, train
-from common.options import common_options, run_options, test_options
-from common.program import run_program
 from common.timing import measure_performance
 from sambaflow import samba
 from sambaflow.samba import utils
-from sambaflow.samba.utils.argparser import parse_app_args
 from sambaflow.samba.utils.pef_utils import get_pefmeta
 
 NUM_FEATURES = 28 * 28
@@ -49,12 +65,6 @@ class ResFFN(nn.Module):
         return self.criterion(logits, label), logits
 
 
-def add_common_options(parser):
-    """Options of every command: those of all image programs, and the width of this model."""
-    common_options(batch_size=32)(parser)
-    parser.add_argument("--hidden-size", type=int, default=512, help="width of the hidden layers")
-
-
 def get_inputs(args):
     """Named stand-ins of the shapes that every step will have."""
     image = samba.randn(args.batch_size, NUM_FEATURES, name="image", batch_dim=0)
@@ -63,11 +73,7 @@ def get_inputs(args):
 
 
 def main():
-    args = parse_app_args(
-        common_parser_fn=add_common_options,
-        run_parser_fn=run_options(lr=0.01, momentum=0.9, num_epochs=5),
-        test_parser_fn=test_options,
-    )
+    args = parse_app_args(**OPTIONS)
     utils.set_seed(args.seed)
     model = ResFFN(NUM_FEATURES, args.hidden_size, args.num_classes)
     reference = copy.deepcopy(model)

@@ -17,19 +17,28 @@ import copy
 import math
 import sys
 
+from common.options import data_options, default_text, model_options, test_options
+from common.program import help_at_once, run_program
+from sambaflow.samba.utils.argparser import parse_app_args
+
+OPTIONS = {
+    "common_parser_fn": model_options(batch_size=8, length=128),
+    "run_parser_fn": data_options(default_text(__file__)),
+    "test_parser_fn": test_options,
+}
+if __name__ == "__main__":
+    help_at_once(**OPTIONS)
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from common.compare import compare
 from common.files import load_checkpoint
-from common.language import data_options, default_text, evaluate_text, model_options, sample, train_text
-from common.options import test_options
-from common.program import run_program
+from common.language import evaluate_text, sample, train_text
 from common.rule import Rule
 from common.timing import measure_performance
 from sambaflow import samba
 from sambaflow.samba import utils
-from sambaflow.samba.utils.argparser import parse_app_args
 from sambaflow.samba.utils.pef_utils import get_pefmeta
 
 VOCABULARY = 256
@@ -127,11 +136,7 @@ def update_rule(max_grad_norm, length):
 
 
 def main():
-    args = parse_app_args(
-        common_parser_fn=model_options(batch_size=8, length=128),
-        run_parser_fn=data_options(default_text(__file__)),
-        test_parser_fn=test_options,
-    )
+    args = parse_app_args(**OPTIONS)
     utils.set_seed(args.seed)
     model = build_model(args)
     reference = copy.deepcopy(model)

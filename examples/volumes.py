@@ -15,16 +15,42 @@ to the right in every frame. Without --data-dir the images are scikit-learn's ha
 import os
 import sys
 
+from common.program import help_at_once, run_program
+from sambaflow.samba.utils.argparser import parse_app_args
+
+
+def common_options(parser):
+    parser.add_argument("-b", "--batch-size", type=int, default=32, help="clips a step")
+    parser.add_argument("--num-classes", type=int, default=10, help="classes of the data")
+    parser.add_argument("--seed", type=int, default=256, help="seed of weights and of the order of clips")
+
+
+def run_options(parser):
+    parser.add_argument("--data-dir", help="folder of IDX files; without it scikit-learn's digits are used")
+    parser.add_argument("-e", "--num-epochs", type=int, default=3, help="epochs to train in all")
+    parser.add_argument("-n", "--num-images", type=int, help="use that many training images only")
+    parser.add_argument("--lr", type=float, default=0.02, help="learning rate")
+    parser.add_argument("--momentum", type=float, default=0.9, help="momentum of SGD")
+    parser.add_argument("--ckpt-path", help="checkpoint to write (default: volumes.pt beside the PEF)")
+    parser.add_argument("--init-ckpt-path", help="checkpoint to start from")
+    parser.add_argument("--test", action="store_true", help="measure accuracy only")
+
+
+OPTIONS = {
+    "common_parser_fn": common_options,
+    "run_parser_fn": run_options,
+}
+if __name__ == "__main__":
+    help_at_once(**OPTIONS)
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from common.data import Images, batches_in_order, load_split, shuffled_batches
 from common.files import load_checkpoint, save_checkpoint
-from common.program import run_program
 from common.progress import progress
 from sambaflow import samba
 from sambaflow.samba import utils
-from sambaflow.samba.utils.argparser import parse_app_args
 from sambaflow.samba.utils.common import common_app_driver
 
 FRAMES, SIZE = 8, 14
@@ -48,23 +74,6 @@ class ClipNet(nn.Module):
         x = self.pool2(F.leaky_relu(self.conv2(x), 0.1))
         logits = self.fc2(F.leaky_relu(self.fc1(x.flatten(1)), 0.1))
         return self.criterion(logits, label), logits
-
-
-def common_options(parser):
-    parser.add_argument("-b", "--batch-size", type=int, default=32, help="clips a step")
-    parser.add_argument("--num-classes", type=int, default=10, help="classes of the data")
-    parser.add_argument("--seed", type=int, default=256, help="seed of weights and of the order of clips")
-
-
-def run_options(parser):
-    parser.add_argument("--data-dir", help="folder of IDX files; without it scikit-learn's digits are used")
-    parser.add_argument("-e", "--num-epochs", type=int, default=3, help="epochs to train in all")
-    parser.add_argument("-n", "--num-images", type=int, help="use that many training images only")
-    parser.add_argument("--lr", type=float, default=0.02, help="learning rate")
-    parser.add_argument("--momentum", type=float, default=0.9, help="momentum of SGD")
-    parser.add_argument("--ckpt-path", help="checkpoint to write (default: volumes.pt beside the PEF)")
-    parser.add_argument("--init-ckpt-path", help="checkpoint to start from")
-    parser.add_argument("--test", action="store_true", help="measure accuracy only")
 
 
 def clips_of(images):
@@ -109,7 +118,7 @@ def evaluate(args, model):
 
 
 def main():
-    args = parse_app_args(common_parser_fn=common_options, run_parser_fn=run_options)
+    args = parse_app_args(**OPTIONS)
     utils.set_seed(args.seed)
     model = ClipNet(args.num_classes)
     samba.from_torch_model_(model)

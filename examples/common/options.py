@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Command-line options of the image programs, as hooks for `parse_app_args`."""
+"""Command-line options of the programs, as hooks for `parse_app_args`."""
 
 import argparse
+import os
+
+_TEXTS = ("../../shared/data/tinyshakespeare.txt", "../README.md")  # of language models, from the folder of the program
 
 
 def common_options(batch_size):
@@ -36,3 +39,44 @@ def run_options(lr, momentum, num_epochs):
 def test_options(parser: argparse.ArgumentParser):
     """Options of `test`."""
     parser.add_argument("--rtol", type=float, default=1e-4, help="allowed error over each tensor's largest element")
+
+
+def default_text(program):
+    """The first text beside the folder of `program` that is there, or None."""
+    folder = os.path.dirname(os.path.abspath(program))
+    paths = (os.path.normpath(os.path.join(folder, text)) for text in _TEXTS)
+    return next((path for path in paths if os.path.isfile(path)), None)
+
+
+def model_options(batch_size, length):
+    """Options of every command: the shape of the model and of a step."""
+
+    def add(parser: argparse.ArgumentParser):
+        parser.add_argument("-b", "--batch-size", type=int, default=batch_size, help="windows a step")
+        parser.add_argument("--length", type=int, default=length, help="bytes in a window")
+        parser.add_argument("--num-layers", type=int, default=4, help="blocks")
+        parser.add_argument("--width", type=int, default=256, help="width of the model")
+        parser.add_argument("--num-heads", type=int, default=4, help="heads of attention")
+        parser.add_argument("--max-grad-norm", type=float, default=1.0, help="norm to which gradients are clipped")
+        parser.add_argument("--seed", type=int, default=256, help="seed of weights, windows and samples")
+
+    return add
+
+
+def data_options(text):
+    """Options of `run`; `text` is the file that is read unless another is named."""
+
+    def add(parser: argparse.ArgumentParser):
+        parser.add_argument("--data-file", default=text, help="any file; its last tenth is held out")
+        parser.add_argument("-n", "--num-steps", type=int, default=1000, help="steps to train in all")
+        parser.add_argument("--lr", type=float, default=0.001, help="learning rate")
+        parser.add_argument("--weight-decay", type=float, default=0.01, help="weight decay of AdamW")
+        parser.add_argument("--ckpt-dir", help="folder of checkpoints (default: checkpoints beside the PEF)")
+        parser.add_argument("--ckpt-interval", type=int, default=500, help="steps between checkpoints")
+        parser.add_argument("--init-ckpt-path", help="checkpoint to start from: weights, optimizer state, step")
+        parser.add_argument("--test", action="store_true", help="measure the held-out loss only, without training")
+        parser.add_argument("--prompt", default="\n", help="text that a sample goes on from")
+        parser.add_argument("--num-tokens", type=int, default=400, help="bytes to sample")
+        parser.add_argument("--temperature", type=float, default=0.8, help="0 takes the most likely byte")
+
+    return add

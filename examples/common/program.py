@@ -1,7 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a program ends: one line of message for what a user can mend, a traceback only with --debug."""
+"""How a program starts and ends: help before anything slow is imported; one line of message for what a user can mend,
+a traceback only with --debug."""
 
 import sys
+
+from sambaflow.samba.utils.argparser import parse_app_args
+
+
+def help_at_once(**hooks):
+    """Shows the help and ends the program if that was asked for. Called ahead of `import torch`, which takes seconds.
+
+    `hooks` are those of `parse_app_args`."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        parse_app_args(**hooks)
 
 
 def run_program(main):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A PEF and a checkpoint of an earlier release resume through the SDK, bit for bit; all files: tests/c/golden_test.c."""
+"""A PEF and a checkpoint of an earlier release resume through the SDK, bit for bit; the rest: tests/c/golden_test.c."""
 
 import sys
 from pathlib import Path

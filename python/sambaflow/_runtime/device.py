@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from sambaflow._runtime.library import DTYPES, InvalidArgumentError, NotFoundError, check, library, thread_count
+from sambaflow._runtime.library import InvalidArgumentError, NotFoundError, check, dtypes, library, thread_count
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Device:
             check(self._lib.leat_program_symbol_info(self.handle, index, info))
             name = self._ffi.string(info.name).decode()
             shape = tuple(info.dims[axis] for axis in range(info.rank))
-            symbols[name] = Symbol(index, name, info.kind, DTYPES[info.dtype], shape, info.data_bytes)
+            symbols[name] = Symbol(index, name, info.kind, dtypes()[info.dtype], shape, info.data_bytes)
         return symbols
 
     def of_kind(self, kind: str) -> list[Symbol]:

@@ -7,9 +7,10 @@ import contextlib
 import functools
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 class LeatError(RuntimeError):
@@ -98,19 +99,23 @@ def check(status: Any) -> None:
     raise kind(message)
 
 
-# LEAT_DTYPE_* by number.
-DTYPES: tuple[torch.dtype, ...] = (
-    torch.float32,
-    torch.float64,
-    torch.bfloat16,
-    torch.float16,
-    torch.int8,
-    torch.uint8,
-    torch.int16,
-    torch.int32,
-    torch.int64,
-    torch.bool,
-)
+@functools.cache
+def dtypes() -> tuple[torch.dtype, ...]:
+    """LEAT_DTYPE_* by number."""
+    import torch
+
+    return (
+        torch.float32,
+        torch.float64,
+        torch.bfloat16,
+        torch.float16,
+        torch.int8,
+        torch.uint8,
+        torch.int16,
+        torch.int32,
+        torch.int64,
+        torch.bool,
+    )
 
 
 def thread_count() -> int:

@@ -1,55 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """The SambaFlow API: `from sambaflow import samba`.
 
-`samba.session` is the session object: importing the submodule of that name sets the attribute to the module, and the
-line after it rebinds the attribute. `from sambaflow.samba.session import SambaSession` still finds the module.
+Its contents (`_contents.py`) need torch and are loaded when one of their names is first asked for: a program that only
+shows its help (`sambaflow.samba.utils.argparser`) does not wait for torch.
+
+`samba.session` is the session object; `from sambaflow.samba.session import SambaSession` finds the module.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+import types
+from typing import Any
 
-from sambaflow.samba.session import SambaSession
-
-session = SambaSession()
-
-from sambaflow._tensor import DimInfo, SambaTensor, from_torch_tensor, to_torch  # noqa: E402
-from sambaflow.samba import (  # noqa: E402 - these modules refer to `session`
-    directives,
-    env,
-    functional,
-    graph,
-    lazy_param,
-    materialize,
-    nn,
-    optim,
-    parallel_patterns,
-    profiler,
-    sambaloader,
-    sambatensor,
-    sn_private,
-    test,
-    utils,
-)  # fmt: skip
-from sambaflow.samba.convert import *  # noqa: E402, F403
-from sambaflow.samba.functional import *  # noqa: E402, F403
-from sambaflow.samba.profiler import Profiler as _Profiler  # noqa: E402
-
-session.profiler = _Profiler()
-__all__ = [
-    "DimInfo", "SambaTensor", "directives", "env", "from_torch_tensor", "functional", "graph", "lazy_param",
-    "materialize", "nn", "optim", "parallel_patterns", "profiler", "sambaloader", "sambatensor", "session",
-    "sn_private", "test", "to_torch", "utils",
-]  # fmt: skip
+from sambaflow._lazy import lazy_package
 
 
-def is_internal() -> bool:
-    """Whether this is a build for its makers alone: no."""
-    return False
+class _Samba(types.ModuleType):
+    """The package as a module whose `session` stays the object when the submodule of that name is imported."""
+
+    @property
+    def session(self) -> Any:
+        return _load().session
+
+    @session.setter
+    def session(self, value: Any) -> None:
+        if not isinstance(value, types.ModuleType):
+            _load().session = value
 
 
-@contextlib.contextmanager
-def patched_torch() -> Iterator[None]:
-    """Torch is never patched outside tracing, so a reference computed inside is plain torch."""
-    yield
+_load = lazy_package(__name__, _Samba)

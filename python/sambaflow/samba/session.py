@@ -242,7 +242,8 @@ class SambaSession(SessionExtras):
             return runner.run_sections(inputs, output_tensors, hyperparam_dict, section_ids, grad_of_outputs)
         run = runner.run
         if stop_on_nan is None:  # the attribute first: nearly every run ends there
-            stop_on_nan = getattr(self.args, "stop_on_nan", False) and artifacts.standard_value(self.args, "stop_on_nan")
+            given = getattr(self.args, "stop_on_nan", False)
+            stop_on_nan = given and artifacts.standard_value(self.args, "stop_on_nan")
         if stop_on_nan:
             run = self._guard().run
         return run(
