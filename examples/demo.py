@@ -12,6 +12,7 @@ import glob
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -21,7 +22,9 @@ TRAINING_PEF, INFERENCE_PEF = "lenet-demo", "lenet-demo-inference"
 
 def lenet(*arguments):
     """Runs one command of lenet.py; leaves with its exit status if it fails."""
-    shown = ["python", os.path.relpath(os.path.join(HERE, "lenet.py")), *arguments]
+    # As it can be typed again, by name where that is this python.
+    python = "python" if shutil.which("python") == sys.executable else os.path.relpath(sys.executable)
+    shown = [python, os.path.relpath(os.path.join(HERE, "lenet.py")), *arguments]
     print(f"\n$ {shlex.join(shown)}", flush=True)
     status = subprocess.run([sys.executable, os.path.join(HERE, "lenet.py"), *arguments]).returncode
     if status:

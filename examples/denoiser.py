@@ -35,6 +35,7 @@ def run_options(parser):
     parser.add_argument("--noise", type=float, default=0.8, help="standard deviation of the noise")
     parser.add_argument("--ckpt-path", help="checkpoint to write (default: denoiser.pt beside the PEF)")
     parser.add_argument("--init-ckpt-path", help="checkpoint to start from")
+    parser.add_argument("--noisy", action="store_true", help="--inference: the images are noisy already, restore them")
     parser.add_argument("--results-path", help="file of restored images (default: restored.npy beside the PEF)")
 
 
@@ -49,7 +50,7 @@ if __name__ == "__main__":
 import torch
 import torch.nn as nn
 from common.compare import compare
-from common.data import load_split
+from common.data import batches_in_order, load_split
 from common.files import load_checkpoint, save_checkpoint, write_array
 from common.progress import progress
 from common.timing import measure_performance
@@ -122,18 +123,27 @@ def train(args, model, optimizer, first_step):
     print(f"checkpoint: {path}")
 
 
+def restore_batch(model, noisy, clean):
+    _, restored = samba.session.run(named_inputs(noisy, clean), model.output_tensors, section_types=["fwd"])
+    return samba.to_torch(restored)
+
+
 def restore(args, model):
-    """Restores noisy test images and says what is left of the noise."""
-    images = load_split(args.data_dir, train=False).images
+    """Restores noisy test images: with --noisy all of them as they are, else some with noise that is put on them."""
+    path = args.results_path or os.path.join(os.path.dirname(os.path.abspath(args.pef)), "restored.npy")
+    data = load_split(args.data_dir, train=False, need_labels=False)
+    if args.noisy:
+        pieces = [restore_batch(model, noisy, noisy) for noisy, _ in batches_in_order(data, args.batch_size)]
+        write_array(path, torch.cat(pieces).numpy())
+        print(f"restored {len(data)} images in {path}")
+        return
     pieces, before, after = [], 0.0, 0.0
-    steps = range(min(8, len(images) // args.batch_size))
+    steps = range(min(8, len(data) // args.batch_size))
     for step in steps:
-        noisy, clean = batch_of(args, images, step)
-        _, restored = samba.session.run(named_inputs(noisy, clean), model.output_tensors, section_types=["fwd"])
-        pieces.append(samba.to_torch(restored))
+        noisy, clean = batch_of(args, data.images, step)
+        pieces.append(restore_batch(model, noisy, clean))
         before += float((noisy - clean).square().mean()) / len(steps)
         after += float((pieces[-1] - clean).square().mean()) / len(steps)
-    path = args.results_path or os.path.join(os.path.dirname(os.path.abspath(args.pef)), "restored.npy")
     write_array(path, torch.cat(pieces).numpy())
     print(f"mean squared error: noisy {before:.4f}, restored {after:.4f}; images in {path}")
 

@@ -5,6 +5,7 @@
     python forecaster.py run --pef out/forecaster/forecaster.pef -e 6
     python forecaster.py run --pef out/forecaster/forecaster.pef --data-file TABLE.csv -e 6
     python forecaster.py run --pef out/forecaster/forecaster.pef --test --init-ckpt-path CHECKPOINT
+    python forecaster.py run --pef out/forecaster/forecaster.pef --inference --init-ckpt-path CHECKPOINT
     python forecaster.py test --pef out/forecaster/forecaster.pef
     python forecaster.py measure-performance --pef out/forecaster/forecaster.pef
 
@@ -33,6 +34,7 @@ def run_options(parser):
     parser.add_argument("--ckpt-path", help="checkpoint to write (default: forecaster.pt beside the PEF)")
     parser.add_argument("--init-ckpt-path", help="checkpoint to start from")
     parser.add_argument("--test", action="store_true", help="measure the error on held-out windows only")
+    parser.add_argument("--results-path", help="file of --inference (default: forecasts.csv beside the PEF)")
 
 
 OPTIONS = {
@@ -45,7 +47,7 @@ if __name__ == "__main__":
 import numpy as np
 import torch
 import torch.nn as nn
-from common.files import load_checkpoint, save_checkpoint
+from common.files import load_checkpoint, save_checkpoint, write_whole
 from sambaflow import samba
 from sambaflow.samba import utils
 from sambaflow.samba.sambaloader import SambaLoader
@@ -83,12 +85,19 @@ def read_series(path):
     return table[:, -1]
 
 
-def windows(args, train):
-    """Scaled windows and the value after each, f32 [N, length] and [N]: of the first four fifths, or of the rest."""
+def scaled_series(args):
+    """The series with mean 0 and deviation 1 over its first four fifths, f32 [N]; that mean and deviation."""
     series = read_series(args.data_file) if args.data_file else generated_series()
+    known = series[: len(series) * 4 // 5]
+    mean, std = float(known.mean()), max(float(known.std()), 1e-6)
+    return torch.from_numpy((series - mean) / std).float(), mean, std
+
+
+def windows(args, train):
+    """Windows and the value after each, f32 [N, length] and [N]: of the first four fifths, or of the rest."""
+    series, _, _ = scaled_series(args)
     cut = len(series) * 4 // 5
-    mean, std = series[:cut].mean(), max(float(series[:cut].std()), 1e-6)
-    part = torch.from_numpy((series[:cut] if train else series[cut:]) - mean).float() / std
+    part = series[:cut] if train else series[cut:]
     if len(part) < args.length + args.batch_size:
         raise ValueError(f"{len(part)} values are too few for windows of {args.length} in batches of {args.batch_size}")
     pieces = part.unfold(0, args.length + 1, 1)
@@ -125,6 +134,23 @@ def evaluate(args, model):
     print(f"held out: mean squared error {error / count:.4f}, of the naive forecast {naive / count:.4f}")
 
 
+def infer(args, model):
+    """The value that follows each window of the whole series, also the last, whose following value nobody knows yet."""
+    series, mean, std = scaled_series(args)
+    if len(series) < args.length:
+        raise ValueError(f"{len(series)} values are too few for a window of {args.length}")
+    data = series.unfold(0, args.length, 1)
+    pieces = []
+    for window, following in SambaLoader(DataLoader(TensorDataset(data, data[:, -1]), args.batch_size), NAMES):
+        _, forecast = samba.session.run([window, following], model.output_tensors, section_types=["fwd"])
+        pieces.append(samba.to_torch(forecast))
+    forecasts = torch.cat(pieces) * std + mean
+    path = args.results_path or os.path.join(os.path.dirname(os.path.abspath(args.pef)), "forecasts.csv")
+    lines = "".join(f"{index},{float(value):.6g}\n" for index, value in enumerate(forecasts, args.length))
+    write_whole(path, lambda stream: stream.write(f"row,forecast\n{lines}".encode()))
+    print(f"next value: {float(forecasts[-1]):.4f}; {len(forecasts)} forecasts in {path}")
+
+
 def compare(model, inputs, traced):
     """Outputs and gradients of the PEF against the model on the host."""
     gold = model(*inputs)
@@ -154,7 +180,9 @@ def main():
     start = args.init_ckpt_path if args.command == "run" else None
     first_epoch = load_checkpoint(start, model, optimizer) if start else 0
     traced = utils.trace_graph(model, inputs, optimizer, pef=args.pef, mapping=args.mapping)
-    if args.command == "run":
+    if args.command == "run" and args.inference:
+        infer(args, model)
+    elif args.command == "run":
         if not args.test:
             train(args, model, optimizer, first_epoch)
         evaluate(args, model)

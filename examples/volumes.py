@@ -4,6 +4,7 @@
     python volumes.py compile --pef-name volumes
     python volumes.py run --pef out/volumes/volumes.pef --data-dir DIR -e 3
     python volumes.py run --pef out/volumes/volumes.pef --data-dir DIR --test --init-ckpt-path CHECKPOINT
+    python volumes.py run --pef out/volumes/volumes.pef --data-dir DIR --inference --init-ckpt-path CHECKPOINT
     python volumes.py test --pef out/volumes/volumes.pef
     python volumes.py measure-performance --pef out/volumes/volumes.pef
 
@@ -34,6 +35,7 @@ def run_options(parser):
     parser.add_argument("--ckpt-path", help="checkpoint to write (default: volumes.pt beside the PEF)")
     parser.add_argument("--init-ckpt-path", help="checkpoint to start from")
     parser.add_argument("--test", action="store_true", help="measure accuracy only")
+    parser.add_argument("--results-path", help="folder of results of --inference (default: results beside the PEF)")
 
 
 OPTIONS = {
@@ -48,6 +50,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from common.data import Images, batches_in_order, load_split, shuffled_batches
 from common.files import load_checkpoint, save_checkpoint
+from common.loops import write_predictions
 from common.progress import progress
 from sambaflow import samba
 from sambaflow.samba import utils
@@ -108,13 +111,23 @@ def train(args, model, optimizer, first_epoch):
     print(f"checkpoint: {path}")
 
 
-def evaluate(args, model):
-    data, correct = load_split(args.data_dir, train=False), 0
+def logits_of(args, model, data):
+    pieces = []
     for images, labels in batches_in_order(data, args.batch_size):
-        inputs = named_inputs(images, labels)
-        _, logits = samba.session.run(inputs, model.output_tensors, section_types=["fwd"])
-        correct += int((samba.to_torch(logits).argmax(dim=1) == labels).sum())
-    print(f"test accuracy {100.0 * correct / len(data):.2f} %")
+        _, logits = samba.session.run(named_inputs(images, labels), model.output_tensors, section_types=["fwd"])
+        pieces.append(samba.to_torch(logits))
+    return torch.cat(pieces)
+
+
+def evaluate(args, model):
+    data = load_split(args.data_dir, train=False)
+    correct = logits_of(args, model, data).argmax(dim=1) == data.labels
+    print(f"test accuracy {100.0 * float(correct.double().mean()):.2f} %")
+
+
+def infer(args, model):
+    data = load_split(args.data_dir, train=False, need_labels=False)
+    write_predictions(args, logits_of(args, model, data), data.labels)
 
 
 def main():
@@ -129,6 +142,9 @@ def main():
     if args.command == "run":
         first_epoch = load_checkpoint(args.init_ckpt_path, model, optimizer) if args.init_ckpt_path else 0
         utils.trace_graph(model, (clip, label), optimizer, pef=args.pef, mapping=args.mapping)
+        if args.inference:
+            infer(args, model)
+            return
         if not args.test:
             train(args, model, optimizer, first_epoch)
         evaluate(args, model)

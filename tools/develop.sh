@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Builds into BUILD_DIR and puts libleat.so and the extension into python/sambaflow, so that
-# `PYTHONPATH=python python ...` runs what was just built, without an install.
+# `PYTHONPATH=python python ...` runs what was just built, without an install; so does `.venv/bin/python ...`.
 #
 # usage: tools/develop.sh BUILD_DIR [--quiet] [meson setup options]
 set -euo pipefail
@@ -42,4 +42,11 @@ for file in libleat.so "$extension"; do
     mv "$target.new" "$target"
   fi
 done
+
+# What is built is also what .venv has installed: its python finds the package, its bin the command.
+if [ -x "$root/.venv/bin/python" ]; then
+  site=$("$root/.venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  echo "$root/python" >"$site/leat-develop.pth"
+  ln -sfn "$(realpath "$build")/leat" "$root/.venv/bin/leat"
+fi
 [ $quiet = 1 ] || echo "ready: PYTHONPATH=$root/python, command $build/leat"

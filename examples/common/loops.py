@@ -96,18 +96,23 @@ def test_accuracy(args, model, shape):
 
 def infer(args, model, shape):
     """`run --inference`: predictions of the test images into the results folder. Labels serve the summary alone."""
-    data = load_split(args.data_dir, train=False)
+    data = load_split(args.data_dir, train=False, need_labels=False)
     placeholder = torch.zeros(args.batch_size, dtype=torch.int64)
-    pieces = []
-    batches = batches_in_order(data, args.batch_size)
-    for images, _ in progress(batches, -(-len(data) // args.batch_size), "inference"):
-        pieces.append(_logits(model, images, placeholder[: len(images)], shape))
-    logits = torch.cat(pieces)
+    batches = progress(batches_in_order(data, args.batch_size), -(-len(data) // args.batch_size), "inference")
+    pieces = [_logits(model, images, placeholder[: len(images)], shape) for images, _ in batches]
+    write_predictions(args, torch.cat(pieces), data.labels)
+
+
+def write_predictions(args, logits, labels):
+    """Logits, the class of each image and a summary into the results folder; accuracy where `labels` are not None."""
     predictions = logits.argmax(dim=1)
-    accuracy = 100.0 * float((predictions == data.labels).double().mean())
     folder = args.results_path or os.path.join(os.path.dirname(os.path.abspath(args.pef)), "results")
     lines = "".join(f"{index},{int(digit)}\n" for index, digit in enumerate(predictions))
     write_array(os.path.join(folder, "logits.npy"), logits.numpy().astype(np.float32))
     write_whole(os.path.join(folder, "predictions.csv"), lambda stream: stream.write(f"image,class\n{lines}".encode()))
-    write_json(os.path.join(folder, "summary.json"), {"images": len(data), "accuracy": accuracy})
-    print(f"inference: {len(data)} images, accuracy {accuracy:.2f} %, results in {folder}")
+    summary, shown = {"images": len(logits)}, "no labels"
+    if labels is not None:
+        summary["accuracy"] = 100.0 * float((predictions == labels).double().mean())
+        shown = f"accuracy {summary['accuracy']:.2f} %"
+    write_json(os.path.join(folder, "summary.json"), summary)
+    print(f"inference: {len(logits)} images, {shown}, results in {folder}")

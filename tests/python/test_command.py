@@ -225,3 +225,13 @@ def test_info_tells_where_rules_matched(folder):
     told = leat(folder / "grouped", "info", "grouped.pef", "--why")
     assert "fwd       net.fc: a group of its own" in told
     assert "rule gemm" in told and "net.fc, net.py:3" in told
+
+
+def test_examples_are_listed_and_copied(tmp_path):
+    listed = leat(tmp_path, "examples")
+    assert "lenet.py" in listed and "tinygpt.py" in listed and "LeNet" in listed
+    leat(tmp_path, "examples", "--copy", "mine")
+    assert (tmp_path / "mine/lenet.py").is_file() and (tmp_path / "mine/common/loops.py").is_file()
+    assert not list(tmp_path.glob("mine/**/__pycache__"))
+    assert "mine exists already" in leat(tmp_path, "examples", "--copy", "mine", code=CODES["invalid"])
+    leat(tmp_path, "examples", "--copy", "no/such/folder", code=6)

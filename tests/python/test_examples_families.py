@@ -2,10 +2,12 @@
 """Examples in other styles of program (forecaster, volumes, denoiser): against eager PyTorch, and what they learn."""
 
 import copy
+import math
 import re
 
 import denoiser
 import forecaster
+import numpy as np
 import pytest
 import torch
 import volumes
@@ -130,3 +132,34 @@ def test_measure_performance(name, folder):
     options = ["--num-iterations", 5, "--min-duration", 0.1, "--json", f"{name}.json"]
     run_example(name, "measure-performance", *pef(name), *options, cwd=folder)
     assert (folder / f"{name}.json").stat().st_size > 0
+
+
+def write_idx(path, pixels):
+    """Images as an IDX file, without labels beside it."""
+    header = bytes([0, 0, 8, 3]) + b"".join(size.to_bytes(4, "big") for size in pixels.shape)
+    path.write_bytes(header + pixels.numpy().tobytes())
+
+
+def test_unlabelled_images_are_classified_and_restored(folder, tmp_path):
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randint(256, (45, 28, 28), dtype=torch.uint8, generator=generator)
+    write_idx(tmp_path / "t10k-images-idx3-ubyte", pixels)
+    data = ["--data-dir", tmp_path, "--inference"]
+    done = run_example("volumes", "run", *pef("volumes"), *data, "--results-path", tmp_path / "classes", cwd=folder)
+    assert "45 images, no labels" in done.stdout
+    lines = (tmp_path / "classes" / "predictions.csv").read_text().splitlines()
+    assert len(lines) == 46 and all(0 <= int(line.split(",")[1]) < 10 for line in lines[1:])
+    restored = tmp_path / "restored.npy"
+    done = run_example("denoiser", "run", *pef("denoiser"), *data, "--noisy", "--results-path", restored, cwd=folder)
+    assert "restored 45 images" in done.stdout
+    assert torch.from_numpy(np.load(restored)).isfinite().all() and np.load(restored).shape == (45, 1, 28, 28)
+
+
+def test_forecasts_reach_beyond_the_series(folder, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("value\n" + "".join(f"{math.sin(i / 4.0):.5f}\n" for i in range(50)))
+    options = ["--inference", "--data-file", table, "--results-path", tmp_path / "next.csv"]
+    run_example("forecaster", "run", *pef("forecaster"), *options, cwd=folder)
+    rows = [line.split(",") for line in (tmp_path / "next.csv").read_text().splitlines()[1:]]
+    assert [int(row) for row, _ in rows] == list(range(24, 51))  # row 50 follows the last
+    assert all(math.isfinite(float(value)) for _, value in rows)
