@@ -73,13 +73,24 @@ static uint32_t rows_gather(const leat_graph_t *g, const leat_op_t *op, uint32_t
   return input == 0 ? dim - index_rank + 1 : LEAT_ROWS_WHOLE;
 }
 
+// Elements that one index moves at least, for rows to run along the table: every tile looks at all indices.
+enum { SCATTER_RUN_MIN = 8 };
+
+static bool scatter_by_table_rows(const leat_graph_t *g, const leat_op_t *op, uint32_t axis) {
+  const leat_value_t *table = result_of(g, op);
+  int64_t run = 1;
+  for (uint32_t dim = axis + 1; dim < table->rank; ++dim) run *= table->dims[dim];
+  return leat_op_int(g, op, LEAT_ATTR_BATCH, 0) == 0 && run >= SCATTER_RUN_MIN;
+}
+
 // x (and the result): B++P++[D]++S; index: B++I; updates: B++P++I++S.
 static uint32_t rows_scatter(const leat_graph_t *g, const leat_op_t *op, uint32_t dim, uint32_t input) {
   uint32_t axis = (uint32_t)leat_op_int(g, op, LEAT_ATTR_DIM, 0);
   uint32_t batch = (uint32_t)leat_op_int(g, op, LEAT_ATTR_BATCH, 0);
   uint32_t index_rank = input_of(g, op, 1)->rank - batch;
-  if (dim == axis) return LEAT_ROWS_ILLEGAL;
+  if (dim == axis && !scatter_by_table_rows(g, op, axis)) return LEAT_ROWS_ILLEGAL;
   if (input == 0) return dim;
+  if (dim == axis) return LEAT_ROWS_WHOLE;
   if (dim < batch) return dim;
   if (input == 1) return LEAT_ROWS_WHOLE;
   return dim < axis ? dim : dim - 1 + index_rank;

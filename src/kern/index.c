@@ -3,11 +3,40 @@
 // along the innermost dim; where the index does not depend on that dim, a run is one row.
 #include "kern/isa.h"
 
-// The table row that the index at `offset` names, or -1.
+// The row of `table` that the index at `offset` names, or -1.
 static inline int64_t row_at(const leat_kern_indexed_t *s, const void *index, int64_t offset) {
   int64_t row = s->index_is_64 != 0 ? ((const int64_t *)index)[offset] : ((const int32_t *)index)[offset];
   if (row < 0) row += s->extent;
-  return row >= 0 && row < s->extent ? row : -1;
+  row -= s->first;
+  return row >= 0 && row < s->count ? row : -1;
+}
+
+#define DEFINE_NAMES_ANY(T)                                                                         \
+  static int names_any_##T(const leat_kern_indexed_t *s, const T *index, int64_t step, int64_t n) { \
+    const int64_t extent = s->extent, first = s->first;                                             \
+    const uint64_t count = (uint64_t)s->count;                                                      \
+    uint64_t any = 0;                                                                               \
+    for (int64_t i = 0; i < n; i++) {                                                               \
+      const int64_t row = index[i * step];                                                          \
+      any |= (uint64_t)((row < 0 ? row + extent : row) - first) < count;                            \
+    }                                                                                               \
+    return any != 0;                                                                                \
+  }
+DEFINE_NAMES_ANY(int64_t)
+DEFINE_NAMES_ANY(int32_t)
+
+static int names_any(const leat_kern_indexed_t *s, const void *index, int64_t at, int64_t step, int64_t n) {
+  if (s->index_is_64 == 0) return names_any_int32_t(s, (const int32_t *)index + at * step, step, n);
+  const int64_t *from = (const int64_t *)index + at * step;
+  return step == 1 ? names_any_int64_t(s, from, 1, n) : names_any_int64_t(s, from, step, n);
+}
+
+int64_t KERN(index_seek)(const leat_kern_indexed_t *s, const void *index, int64_t from) {
+  enum { BLOCK = 64 };
+  const int64_t step = s->index[0], end = s->dims[0];
+  while (end - from >= BLOCK && !names_any(s, index, from, step, BLOCK)) from += BLOCK;
+  while (from < end && row_at(s, index, from * step) < 0) from++;
+  return from;
 }
 
 // Offsets of the current run in the three operands, advanced in row-major order over all dims but the innermost.

@@ -7,12 +7,14 @@
 
 // Moves between a small operand (the gathered result or the scattered updates), whose dims are walked in row-major
 // order, and a table whose dim `extent`, `step` is addressed by an index. Strides in elements, 0 where the table or the
-// index lacks the dim. An index below 0 counts from the end; one that is still out of range moves nothing.
+// index lacks the dim. An index below 0 counts from the end; one that is still out of range moves nothing. Of a scatter
+// the table may be a part, its rows `first` .. `first + count - 1`: other rows move nothing.
 typedef struct leat_kern_indexed_s {
   int64_t rank;  // 1..8
   int64_t dims[8];
   int64_t small[8], table[8], index[8];
   int64_t extent, step;  // of the table's addressed dim
+  int64_t first, count;  // its rows that `table` points at
   int32_t index_is_64;   // else int32_t
 } leat_kern_indexed_t;
 

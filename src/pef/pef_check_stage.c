@@ -281,7 +281,7 @@ static leat_status_t rule_pool_grad(const pef_stage_site_t *site) {
 
 // --- gather, scatter, random -------------------------------------------------------------------------------------
 
-// table: B++P++[D]++S, index: B++I, picked: B++P++I++S, given by operand index.
+// table: B++P++[D]++S, index: B++I, picked: B++P++I++S, given by operand index. Rows of the table: its caller checks.
 static leat_status_t check_lookup(const pef_stage_site_t *site, uint32_t table, uint32_t index, uint32_t picked) {
   const uint32_t table_rank = site->operands[table].rank, index_rank = site->operands[index].rank;
   LEAT_TRY(check_param(site, 0, 0, (int64_t)table_rank - 1));
@@ -293,14 +293,17 @@ static leat_status_t check_lookup(const pef_stage_site_t *site, uint32_t table, 
   LEAT_TRY(check_extents(site, index, 0, picked, 0, batch));
   LEAT_TRY(check_extents(site, index, batch, picked, dim, looked_up));
   LEAT_TRY(check_extents(site, table, dim + 1, picked, dim + looked_up, table_rank - dim - 1));
-  LEAT_TRY(check_row_dims(site, table, ~(1u << dim)));
   LEAT_TRY(check_integers(site, index));
   return check_class(site, table, picked);
 }
 
-static leat_status_t rule_gather(const pef_stage_site_t *site) { return check_lookup(site, 0, 1, 2); }
+static leat_status_t rule_gather(const pef_stage_site_t *site) {
+  LEAT_TRY(check_lookup(site, 0, 1, 2));
+  return check_row_dims(site, 0, ~(1u << site->stage->params[0]));
+}
 
-// Rows may not run along the looked-up dims I: all tiles would write the same rows of the table.
+// Rows may not run along the looked-up dims I: all tiles would write the same rows of the table. They may run along D,
+// where a tile looks at all indices.
 static leat_status_t rule_scatter(const pef_stage_site_t *site) {
   LEAT_TRY(check_fn(site, FN(SET) | FN(SUM) | FN(MAX) | FN(MIN) | FN(PROD)));
   LEAT_TRY(check_lookup(site, 2, 0, 1));

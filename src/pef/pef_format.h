@@ -19,9 +19,10 @@
 // writes in order; tiles never read what other tiles of the same call write.
 // Dims that a stage needs equal are equal in every tile: such operands carry the same row dim and row_mult, but one
 // that is broadcast there (stride 0) may carry none; the extents of a tile are those of the stage's outputs. Rows never
-// run along a dim that the stage sums, scans, sorts, windows or looks up. When row_count > 1, an output in space
-// ARGUMENT has a row dim. Elements of an output do not overlap (REDUCE and CONTRACT: but for the dims they sum).
-// Every record of ARGUMENTS, STAGES, OPERANDS and INSTRUCTIONS has one owner; they lie in the order of their owners.
+// run along a dim that the stage sums, scans, sorts, windows or looks up (but see SCATTER). When row_count > 1, an
+// output in space ARGUMENT has a row dim. Elements of an output do not overlap (REDUCE and CONTRACT: but for the dims
+// they sum). Every record of ARGUMENTS, STAGES, OPERANDS and INSTRUCTIONS has one owner; they lie in the order of their
+// owners.
 //
 // Order of summation. Every contraction adds k ascending (lexicographic over its k dims) into one fma accumulator per
 // element. Every float REDUCE sum over dims whose innermost reduced dim is the operand's innermost dim with stride 1
@@ -225,7 +226,8 @@ enum pef_fn {  // functions of REDUCE, SCAN, POOL*, SCATTER, RANDOM
 //            Windows add to dx in ascending order.
 // GATHER     x, index, out. params[0] dim, params[1] batch. Semantics as prim.gather.
 // SCATTER    index, updates, out (holds x already). params[0] dim, params[1] batch. fn: SET, SUM, MAX, MIN, PROD.
-//            index order ascending: duplicates are deterministic.
+//            index order ascending: duplicates are deterministic. Rows may run along dim of out: a tile then takes
+//            the updates of its rows.
 // SORT       in, values, indices (i64): same dims; either output may be absent (space NONE). params[0] dim,
 //            params[1] descending. Stable. NaN is greatest.
 // RANDOM     state i64[2] (seed, step), out f32/f64. params[0] stream; that of the call is added to it (modulo 2^32).

@@ -1,12 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-// GATHER and SCATTER. The table x is B++P++[D]++S, the index B++I, the small operand (result or updates) B++P++I++S;
-// rows may run along any dim but D and, in a scatter, I.
+// GATHER and SCATTER. The table x is B++P++[D]++S, the index B++I, the small operand (result or updates) B++P++I++S.
+// Rows may run along any dim but I in a scatter and D in a gather. Where they run along the D of a scatter, a tile
+// takes the updates whose index names one of its rows.
 #include "rt/stage_check.h"
 
 typedef struct indexed_s {
   leat_kern_indexed_t shape;
   const leat_rt_operand_t *table, *index, *small;
+  uint32_t row_dim;  // of the shape's dims; PEF_NO_ROW_DIM: all tiles move alike, or rows are those of the table
+  bool table_rows;
 } indexed_t;
+
+// Neighbouring dims that all three operands go through in one step become one.
+static void merge_dims(leat_kern_indexed_t *k, uint32_t *row_dim) {
+  int64_t kept = 0;
+  uint32_t merged_row = PEF_NO_ROW_DIM;
+  for (int64_t d = 0; d < k->rank; d++) {
+    const int64_t extent = k->dims[d], last = kept - 1;
+    const bool merge = kept > 0 && d != *row_dim && last != merged_row && k->small[last] == k->small[d] * extent &&
+                       k->table[last] == k->table[d] * extent && k->index[last] == k->index[d] * extent;
+    if (!merge) k->dims[kept++] = 1;
+    k->dims[kept - 1] *= extent;
+    k->small[kept - 1] = k->small[d], k->table[kept - 1] = k->table[d], k->index[kept - 1] = k->index[d];
+    if (d == *row_dim) merged_row = (uint32_t)kept - 1;
+  }
+  k->rank = kept;
+  *row_dim = merged_row;
+}
 
 // Dims of the small operand: [0, batch) of all three, [batch, dim) of the table, [dim, dim + index dims) of the index,
 // the rest of the table after D.
@@ -19,7 +39,6 @@ static leat_status_t read_dims(const leat_rt_stage_t *stage, indexed_t *s) {
   const uint32_t index_dims = index->rank - (uint32_t)batch, first_s = (uint32_t)dim + index_dims;
   LEAT_RT_EXPECT(stage, small->rank == table->rank - 1 + index_dims, "the moved operand has rank %u, not %u",
                  small->rank, table->rank - 1 + index_dims);
-  LEAT_RT_EXPECT(stage, table->row_dim != dim, "rows run along the indexed dim");
   leat_kern_indexed_t *k = &s->shape;
   k->rank = small->rank;
   for (uint32_t d = 0; d < small->rank; d++) {
@@ -32,8 +51,11 @@ static leat_status_t read_dims(const leat_rt_stage_t *stage, indexed_t *s) {
     k->index[d] = of_index ? index->strides[i] : 0;
     k->table[d] = of_table ? table->strides[t] : 0;
   }
-  k->extent = table->dims[dim];
+  k->extent = k->count = table->dims[dim];
   k->step = table->strides[dim];
+  s->table_rows = table->row_dim == dim;
+  s->row_dim = small->row_dim;
+  merge_dims(k, &s->row_dim);
   return NULL;
 }
 
@@ -60,7 +82,9 @@ static leat_status_t prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *co
 
 leat_status_t leat_rt_gather_prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *context) {
   indexed_t *s = NULL;
-  return prepare(stage, context, 0, 1, 2, &s);
+  LEAT_TRY(prepare(stage, context, 0, 1, 2, &s));
+  LEAT_RT_EXPECT(stage, !s->table_rows, "rows run along the indexed dim");
+  return NULL;
 }
 
 leat_status_t leat_rt_scatter_prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *context) {
@@ -79,7 +103,11 @@ leat_status_t leat_rt_scatter_prepare(leat_rt_stage_t *stage, const leat_rt_prep
 
 static leat_kern_indexed_t tile_shape(const indexed_t *s, const leat_rt_tile_t *tile) {
   leat_kern_indexed_t k = s->shape;
-  if (s->small->row_dim != PEF_NO_ROW_DIM) k.dims[s->small->row_dim] = tile->rows * s->small->row_mult;
+  if (s->row_dim != PEF_NO_ROW_DIM) k.dims[s->row_dim] = tile->rows * s->small->row_mult;
+  if (s->table_rows) {
+    k.first = tile->r0 * s->table->row_mult;
+    k.count = tile->rows * s->table->row_mult;
+  }
   return k;
 }
 
@@ -121,39 +149,61 @@ static void scatter_set(const leat_kern_t *kern, uint8_t element_bytes, const le
   }
 }
 
-void leat_rt_scatter_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile) {
+static void scatter(const leat_rt_stage_t *stage, const leat_kern_indexed_t *shape, const void *index,
+                    const void *updates, void *table) {
   const indexed_t *s = stage->plan;
   const leat_kern_t *kern = stage->kern;
-  const leat_kern_indexed_t k = tile_shape(s, tile);
-  const void *index = leat_rt_operand_at(s->index, tile), *updates = leat_rt_operand_at(s->small, tile);
-  void *table = leat_rt_operand_at(s->table, tile);
   if (stage->fn == PEF_FN_SET) {
-    scatter_set(kern, s->table->element_bytes, &k, index, updates, table);
+    scatter_set(kern, s->table->element_bytes, shape, index, updates, table);
     return;
   }
   switch (s->table->dtype) {
     case PEF_F32:
-      kern->scatter_f32(&k, stage->fn, index, updates, table);
+      kern->scatter_f32(shape, stage->fn, index, updates, table);
       break;
     case PEF_F64:
-      kern->scatter_f64(&k, stage->fn, index, updates, table);
+      kern->scatter_f64(shape, stage->fn, index, updates, table);
       break;
     case PEF_I8:
-      kern->scatter_i8(&k, stage->fn, index, updates, table);
+      kern->scatter_i8(shape, stage->fn, index, updates, table);
       break;
     case PEF_U8:
-      kern->scatter_u8(&k, stage->fn, index, updates, table);
+      kern->scatter_u8(shape, stage->fn, index, updates, table);
       break;
     case PEF_I16:
-      kern->scatter_i16(&k, stage->fn, index, updates, table);
+      kern->scatter_i16(shape, stage->fn, index, updates, table);
       break;
     case PEF_I32:
-      kern->scatter_i32(&k, stage->fn, index, updates, table);
+      kern->scatter_i32(shape, stage->fn, index, updates, table);
       break;
     case PEF_I64:
-      kern->scatter_i64(&k, stage->fn, index, updates, table);
+      kern->scatter_i64(shape, stage->fn, index, updates, table);
       break;
     default:
-      kern->scatter_bool(&k, stage->fn, index, updates, table);
+      kern->scatter_bool(shape, stage->fn, index, updates, table);
   }
+}
+
+// Of a list of indices those that name rows of the tile, in their order.
+static void scatter_rows(const leat_rt_stage_t *stage, leat_kern_indexed_t k, const char *index, const char *updates,
+                         void *table) {
+  const indexed_t *s = stage->plan;
+  const int64_t count = k.dims[0];
+  leat_kern_indexed_t one = k;
+  one.dims[0] = 1;
+  for (int64_t i = stage->kern->index_seek(&k, index, 0); i < count; i = stage->kern->index_seek(&k, index, i + 1)) {
+    scatter(stage, &one, index + i * k.index[0] * s->index->element_bytes,
+            updates + i * k.small[0] * s->small->element_bytes, table);
+  }
+}
+
+void leat_rt_scatter_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile) {
+  const indexed_t *s = stage->plan;
+  const leat_kern_indexed_t k = tile_shape(s, tile);
+  const void *index = leat_rt_operand_at(s->index, tile), *updates = leat_rt_operand_at(s->small, tile);
+  void *table = leat_rt_operand_at(s->table, tile);
+  if (s->table_rows && k.rank == 2 && k.index[1] == 0 && k.table[0] == 0)
+    scatter_rows(stage, k, index, updates, table);
+  else
+    scatter(stage, &k, index, updates, table);
 }

@@ -181,6 +181,58 @@ static void test_scatter_refuses_rows_along_the_index(void **state) {
   rig_deinit(&rig);
 }
 
+enum { LIST_ROWS = 40, LIST_WIDTH = 9, LIST_INDICES = 130 };
+
+static void scatter_a_list(const leat_kern_t *kern, uint8_t fn, int wide, uint32_t seed) {
+  float table[LIST_ROWS * LIST_WIDTH], expected[LIST_ROWS * LIST_WIDTH], updates[LIST_INDICES * LIST_WIDTH];
+  int64_t index[LIST_INDICES];
+  int32_t narrow[LIST_INDICES];
+  rig_fill_f32(table, LIST_ROWS * LIST_WIDTH, seed, 0);
+  rig_fill_f32(updates, LIST_INDICES * LIST_WIDTH, seed + 1, 0);
+  memcpy(expected, table, sizeof expected);
+  for (int64_t i = 0; i < LIST_INDICES; i++) {
+    index[i] = (int64_t)(next_random(&seed) % (2 * LIST_ROWS + 4)) - LIST_ROWS - 2;
+    if (i < 70) index[i] = LIST_ROWS - 1 - i % 3;  // long runs that name none of the first tiles' rows
+    narrow[i] = (int32_t)index[i];
+    const int64_t row = index[i] < 0 ? index[i] + LIST_ROWS : index[i];
+    for (int64_t j = 0; row >= 0 && row < LIST_ROWS && j < LIST_WIDTH; j++) {
+      float *to = &expected[row * LIST_WIDTH + j], update = updates[i * LIST_WIDTH + j];
+      *to = fn == PEF_FN_SUM ? *to + update : (float)fold(fn, (double)*to, (double)update);
+    }
+  }
+  rig_t rig;
+  rig_init(&rig, PEF_STAGE_SCATTER, fn, kern);
+  rig_operand(&rig, wide ? PEF_I64 : PEF_I32, wide ? (void *)index : narrow, 1, (const int64_t[]){LIST_INDICES});
+  rig_operand(&rig, PEF_F32, updates, 2, (const int64_t[]){LIST_INDICES, LIST_WIDTH});
+  rig_operand(&rig, PEF_F32, table, 2, (const int64_t[]){LIST_ROWS, LIST_WIDTH});
+  rig_rows(&rig, 2, 0);
+  assert_ok(rig_run(&rig, 7));
+  rig_deinit(&rig);
+  assert_memory_equal(table, expected, sizeof table);
+}
+
+static void tiles_of_table_rows_take_their_updates_in_index_order(void **state) {
+  (void)state;
+  static const uint8_t fns[] = {PEF_FN_SET, PEF_FN_SUM, PEF_FN_MAX, PEF_FN_MIN};
+  uint32_t levels;
+  const leat_kern_t *const *kern = rig_levels(&levels);
+  for (uint32_t i = 0; i < 4 * 2 * levels; i++) scatter_a_list(kern[i / 8], fns[i % 4], i / 4 % 2, i + 1);
+}
+
+static void test_gather_refuses_rows_along_the_table(void **state) {
+  (void)state;
+  float table[6] = {0}, out[6] = {0};
+  int64_t index[2] = {0, 0};
+  rig_t rig;
+  rig_init(&rig, PEF_STAGE_GATHER, 0, &leat_kern_portable);
+  rig_operand(&rig, PEF_F32, table, 2, (const int64_t[]){2, 3});
+  rig_operand(&rig, PEF_I64, index, 1, (const int64_t[]){2});
+  rig_operand(&rig, PEF_F32, out, 2, (const int64_t[]){2, 3});
+  rig_rows(&rig, 0, 0);
+  assert_fails(rig_run(&rig, 1), LEAT_CORRUPT, "rows run along the indexed dim");
+  rig_deinit(&rig);
+}
+
 // --- scan and sort ------------------------------------------------------------------------------------------------
 
 static const int64_t shapes[][3] = {{5, 7, 18}, {3, 100, 1}, {1, 1, 65}, {33, 2, 3}};
@@ -369,6 +421,8 @@ int main(void) {
       cmocka_unit_test(test_gather),
       cmocka_unit_test(test_scatter),
       cmocka_unit_test(test_scatter_refuses_rows_along_the_index),
+      cmocka_unit_test(tiles_of_table_rows_take_their_updates_in_index_order),
+      cmocka_unit_test(test_gather_refuses_rows_along_the_table),
       cmocka_unit_test(test_scan),
       cmocka_unit_test(test_sort),
       cmocka_unit_test(test_sort_integers_without_values),

@@ -11,6 +11,7 @@ _embedding = row("embedding", "exact")
 for _table, _ids in (((5, 3), ()), ((5, 3), (4,)), ((1, 1), (1,)), ((9, 4), (2, 3)), ((9, 4), (2, 3, 2)), ((33, 17), (40,)), ((100, 64), (8, 16))):
     _embedding.add(lambda w, i: F.embedding(i, w), N(*_table), I(_table[0], *_ids))
 _embedding.add(lambda w, i: F.embedding(i, w, padding_idx=2), N(5, 3), I(5, 9), smooth=False)
+_embedding.add(lambda w, i: F.embedding(i, w), N(300, 16), I(300, 20, 9))  # the gradient goes by rows of the table
 _embedding.add_layouts(lambda w, i: F.embedding(i, w), N(6, 10), I(6, 4, 4))
 
 _select = row("index_select", "exact", "bfloat16", "int64")
