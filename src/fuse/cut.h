@@ -21,6 +21,7 @@ typedef struct leat_section_s {
   double flops, bytes;
   double cache_bytes;                 // what its tiles may take of L2
   double row_bytes;                   // results of all ops, per row
+  double whole_bytes;                 // activations that every tile reads from end to end
   uint32_t tile_rows_max, tiles_min;  // what the group's heuristic asks for; 0: nothing
   bool alone;                         // a large product of its own rows: only what reads it joins
 } leat_section_t;

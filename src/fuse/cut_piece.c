@@ -5,6 +5,8 @@
 // The decision is cost-driven in three places: ops too small to be worth a barrier may turn their section into a
 // one-row section; a contraction with large weights does not join a section whose tiles have become so thin that the
 // weights would be streamed too often; and sections are only joined among the last CANDIDATES ones.
+#include <math.h>
+
 #include "fuse/cutter.h"
 
 enum { CANDIDATES = 16 };
@@ -21,6 +23,7 @@ static const char WHY_ROWS[] = "iterates over other rows";
 static const char WHY_CACHE[] = "tiles would be too thin for its weights";
 static const char WHY_SCRATCH[] = "one row would take more scratch than the target has";
 static const char WHY_PART[] = "fwd_num_sections: the group is cut here";
+static const char WHY_REREAD[] = "every tile would read an activation from end to end";
 static const char WHY_APART[] = "a large product of other values";
 static const char WHY_GROUP[] = "a group of its own";
 
@@ -109,6 +112,46 @@ static bool too_thin(const leat_cutter_t *c, const leat_op_t *op, const leat_sec
   return tile_rows < wanted && weight_bytes(c->g, op) > l2 / 4;
 }
 
+static bool is_activation(const leat_cutter_t *c, leat_value_id_t v) {
+  leat_op_id_t producer;
+  const leat_op_t *p = leat_cutter_base_op(c->g, v, &producer);
+  if (leat_kind_computes(p->kind)) return p->type != LEAT_TYPE_PREPARE;
+  return p->kind == LEAT_PRIM_SYMBOL && strcmp(leat_op_string(c->g, p, LEAT_ATTR_KIND, ""), "input") == 0;
+}
+
+// Bytes of the activations that a product cut along `dim` reads whole in every tile: both sides of a weight gradient
+// hold the batch, and only one of them is cut.
+static double reads_whole(const leat_cutter_t *c, const leat_op_t *op, uint32_t dim) {
+  double bytes = 0;
+  if (op->kind != LEAT_PRIM_CONTRACT && op->kind != LEAT_PRIM_CONV && op->kind != LEAT_PRIM_CONV_WGRAD) return 0;
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    leat_value_id_t v = leat_op_input(c->g, op, i);
+    if (leat_rows_operand_dim(c->g, op, dim, i) == LEAT_ROWS_WHOLE && is_activation(c, v))
+      bytes += (double)leat_value_bytes(leat_graph_value(c->g, v));
+  }
+  return bytes;
+}
+
+// What tiles after the first read again, when half of the rows' bytes is alive at once and tiles take half of the cache.
+static double reread_bytes(const leat_section_t *s, double row_bytes, double whole_bytes) {
+  double tiles = ceil((double)s->rows * row_bytes / s->cache_bytes);
+  return tiles > 1 ? (tiles - 1) * whole_bytes : 0;
+}
+
+// Would it cost more than it saves if the op joined? Apart, what it reads of the section is written and read again.
+static bool rereads(const leat_cutter_t *c, const leat_op_t *op, uint32_t section, uint32_t dim) {
+  const leat_section_t *s = &c->plan->sections.data[section];
+  double whole = s->whole_bytes + reads_whole(c, op, dim), saved = 0;
+  if (whole == 0 || c->options->greedy) return false;
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    if (input_section(c, op, i) == section)
+      saved += 2 * (double)leat_value_bytes(leat_graph_value(c->g, leat_op_input(c->g, op, i)));
+  }
+  double row_bytes = s->row_bytes + (double)leat_value_bytes(leat_graph_value(c->g, op->result_first)) / (double)s->rows;
+  double more = reread_bytes(s, row_bytes, whole) - reread_bytes(s, s->row_bytes, s->whole_bytes);
+  return more - saved > SERIAL_SECTION_SECONDS * BYTES_PER_SECOND;
+}
+
 // Would a tile of one of `rows` rows overflow the scratch of the target, if the op joined? About half of what a section
 // computes is alive at once; where that is too good a guess the mapper says so, and a smaller share makes up for it.
 static bool too_large(const leat_cutter_t *c, const leat_op_t *op, const leat_section_t *s, int64_t rows) {
@@ -124,14 +167,14 @@ static bool too_large(const leat_cutter_t *c, const leat_op_t *op, const leat_se
 static bool is_large_product(const leat_cutter_t *c, const leat_op_t *op) {
   leat_cost_t cost;
   if (c->options->greedy) return false;
-  return op->kind == LEAT_PRIM_CONTRACT && op_seconds(c->g, op, &cost) > LARGE_PRODUCT_SECONDS;
+  bool product = op->kind == LEAT_PRIM_CONTRACT || op->kind == LEAT_PRIM_CONV_WGRAD;
+  return product && op_seconds(c->g, op, &cost) > LARGE_PRODUCT_SECONDS;
 }
 
-// A sum over the rows of two computed values, such as a weight gradient.
+// A sum over the rows of two activations, such as a weight gradient.
 static bool sums_activations(const leat_cutter_t *c, const leat_op_t *op) {
   for (uint32_t i = 0; i < op->input_count; ++i) {
-    leat_op_id_t producer;
-    if (!leat_kind_computes(leat_cutter_base_op(c->g, leat_op_input(c->g, op, i), &producer)->kind)) return false;
+    if (!is_activation(c, leat_op_input(c->g, op, i))) return false;
   }
   return is_large_product(c, op);
 }
@@ -150,12 +193,14 @@ static void add_to_section(leat_cutter_t *c, leat_op_id_t id, uint32_t s, uint32
   section->flops += cost.flops;
   section->bytes += cost.bytes;
   section->row_bytes += (double)leat_value_bytes(leat_graph_value(c->g, op->result_first)) / (double)section->rows;
+  if (dim != LEAT_ROWS_WHOLE) section->whole_bytes += reads_whole(c, op, dim);
   c->plan->section_of[id] = s;
   c->plan->row_dim[id] = (uint8_t)dim;
 }
 
 static void make_one_row(leat_cutter_t *c, leat_section_t *section) {
   section->row_bytes *= (double)section->rows;
+  section->whole_bytes = 0;
   section->rows = 1;
   for (uint32_t i = 0; i < section->ops.count; ++i) c->plan->row_dim[section->ops.data[i]] = LEAT_ROWS_WHOLE;
 }
@@ -171,6 +216,8 @@ static bool try_join(leat_cutter_t *c, leat_op_id_t id, uint32_t s, const char *
   if (dim != LEAT_NONE) {
     *why = WHY_CACHE;
     if (too_thin(c, op, section)) return false;
+    *why = WHY_REREAD;
+    if (rereads(c, op, s, dim)) return false;
     *why = WHY_SCRATCH;
     if (too_large(c, op, section, section->rows)) return false;
     *why = WHY_APART;
