@@ -29,4 +29,14 @@ typedef struct leat_kern_gemm_s {
   int64_t add;  // 1: C += A B, the accumulators start from C
 } leat_kern_gemm_t;
 
+// A sum in blocks whose sums are added pairwise as they come, for `width` results side by side. Row 0 of `rows` is the
+// open block's sum; row 1 + l holds the sum of 2^l blocks where bit l of `count` is set.
+typedef struct leat_kern_pairs_s {
+  void *rows;
+  int64_t width;  // elements of a row
+  int64_t block;  // terms of a block
+  int64_t open;   // terms in the open block
+  int64_t count;  // blocks that are closed
+} leat_kern_pairs_t;
+
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reductions of class values, in the orders that pef_format.h states. Maximum and minimum do not depend on the order
-// (NaN if any is; +0 above -0), so their folds may go by vectors.
+// Reductions of class values, in the orders that pef_format.h states; sums in lanes and blocks: sums_float.h. Maximum
+// and minimum do not depend on the order (NaN if any is; +0 above -0), so their folds may go by vectors.
 #define VEC_NATIVE
 
 #include "kern/isa.h"
@@ -127,57 +127,6 @@ DEFINE_FOLD_FREE(min, i64, int64_t, vi64, vi64_t, VF64_LANES)
 DEFINE_COLUMNS_ALL(f32, float, vf32, vf32_t, VF32_LANES)
 DEFINE_COLUMNS_ALL(f64, double, vf64, vf64_t, VF64_LANES)
 DEFINE_COLUMNS_ALL(i64, int64_t, vi64, vi64_t, VF64_LANES)
-
-// --- float sums in 16 lanes ----------------------------------------------------------------------------------------
-enum { SUMS = 16 };
-#define DEFINE_SUMS(class_, T, V, VT, LANES)                                                                \
-  typedef struct sums_##class_##_s {                                                                        \
-    VT part[SUMS / LANES];                                                                                  \
-  } sums_##class_##_t;                                                                                      \
-  INLINE sums_##class_##_t zero_##class_(void) {                                                            \
-    sums_##class_##_t s;                                                                                    \
-    for (int v = 0; v < SUMS / LANES; v++) s.part[v] = V##_splat(0);                                        \
-    return s;                                                                                               \
-  }                                                                                                         \
-  INLINE sums_##class_##_t add_run_##class_(sums_##class_##_t s, const T *p, int64_t n) {                   \
-    int64_t i = 0;                                                                                          \
-    for (; i + SUMS <= n; i += SUMS) {                                                                      \
-      for (int v = 0; v < SUMS / LANES; v++) s.part[v] += V##_load(p + i + v * LANES);                      \
-    }                                                                                                       \
-    if (i == n) return s;                                                                                   \
-    T rest[SUMS]; /* lanes beyond n add -0, which changes nothing */                                        \
-    for (int l = 0; l < SUMS; l++) rest[l] = (T)-0.0;                                                       \
-    for (int64_t l = 0; i + l < n; l++) rest[l] = p[i + l];                                                 \
-    for (int v = 0; v < SUMS / LANES; v++) s.part[v] += V##_load(rest + v * LANES);                         \
-    return s;                                                                                               \
-  }                                                                                                         \
-  INLINE T tree_##class_(sums_##class_##_t s) {                                                             \
-    T lane[SUMS];                                                                                           \
-    for (int v = 0; v < SUMS / LANES; v++) V##_store(lane + v * LANES, s.part[v]);                          \
-    for (int l = 0; l < 8; l++) lane[l] += lane[l + 8];                                                     \
-    for (int l = 0; l < 4; l++) lane[l] += lane[l + 4];                                                     \
-    for (int l = 0; l < 2; l++) lane[l] += lane[l + 2];                                                     \
-    return lane[0] + lane[1];                                                                               \
-  }                                                                                                         \
-  void KERN(lanes_add_##class_)(void *lanes, const void *in, int64_t run_stride, int64_t runs, int64_t n) { \
-    T *lane = lanes;                                                                                        \
-    sums_##class_##_t s;                                                                                    \
-    for (int v = 0; v < SUMS / LANES; v++) s.part[v] = V##_load(lane + v * LANES);                          \
-    for (int64_t r = 0; r < runs; r++) s = add_run_##class_(s, (const T *)in + r * run_stride, n);          \
-    for (int v = 0; v < SUMS / LANES; v++) V##_store(lane + v * LANES, s.part[v]);                          \
-  }                                                                                                         \
-  void KERN(lanes_end_##class_)(void *out, const void *lanes) {                                             \
-    sums_##class_##_t s;                                                                                    \
-    for (int v = 0; v < SUMS / LANES; v++) s.part[v] = V##_load((const T *)lanes + v * LANES);              \
-    *(T *)out = tree_##class_(s);                                                                           \
-  }                                                                                                         \
-  void KERN(rows_sum_##class_)(void *out, const void *in, int64_t row_stride, int64_t rows, int64_t n) {    \
-    for (int64_t r = 0; r < rows; r++) {                                                                    \
-      ((T *)out)[r] = tree_##class_(add_run_##class_(zero_##class_(), (const T *)in + r * row_stride, n));  \
-    }                                                                                                       \
-  }
-DEFINE_SUMS(f32, float, vf32, vf32_t, VF32_LANES)
-DEFINE_SUMS(f64, double, vf64, vf64_t, VF64_LANES)
 
 // --- the first winner; a NaN wins over all -------------------------------------------------------------------------
 #define DEFINE_ARG(name, op, class_, T)                                      \

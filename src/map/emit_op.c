@@ -53,6 +53,7 @@ static void emit_reduce(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
   uint32_t count, mask = 0;
   const int64_t *dims = leat_op_list(d->m->g, op, LEAT_ATTR_DIMS, &count);
   uint8_t fn = fn_of(d, op);
+  leat_dtype_t dtype = (leat_dtype_t)leat_graph_value(d->m->g, leat_op_input(d->m->g, op, 0))->dtype;
   leat_access_t in = leat_draft_access(d, leat_op_input(d->m->g, op, 0)), out = leat_draft_access(d, op->result_first);
   for (uint32_t i = 0; i < count; ++i) {
     mask |= 1u << dims[i];
@@ -62,6 +63,7 @@ static void emit_reduce(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_REDUCE, id);
   stage->fn = fn;
   stage->params[0] = mask;
+  if (fn == PEF_FN_SUM && leat_dtype_is_float(dtype)) stage->params[PEF_PARAM_CHAIN] = PEF_CHAIN_SUM;
   leat_draft_operand(d, &in, row_dim, false);
   leat_draft_operand(d, &out, row_dim, true);
 }

@@ -29,8 +29,16 @@
 // keeps 16 partial sums, lane i taking elements i, i+16, ... of each run of that dim (all runs into the same lanes),
 // then adds lanes i and i+8, i+4, i+2, i+1 in that order; every other REDUCE goes sequentially in lexicographic order.
 //
+// Long sums (since 1.1). params[23] = L > 0 says that no accumulator takes more than L terms: the terms, in the order
+// above, are cut into blocks, each is summed from 0 as above, and the sums of the m blocks are added pairwise: those of
+// the first h, h being the greatest power of two below m, plus those of the rest, each made the same way. Blocks are
+//   REDUCE SUM   L terms; in lanes, of which there are 64 then: 64 L elements of a run and what is left of it, or, of
+//                runs that are not longer, floor(L / ceil(run / 64)) whole runs. At the end of a block lanes i and
+//                i+32, i+16 are added; blocks are added lane by lane, then lanes i and i+8, i+4, i+2, i+1.
+// L = 0, as in every file of 1.0: one block, however long. L is for sums in floats; PEF_CHAIN_* are what is written.
+//
 // Versions. A reader refuses a file whose version_major is greater than its own, reads every older one, and ignores
-// segments of unknown kind.
+// segments of unknown kind. 1.1: params[23].
 #ifndef LEAT_PEF_FORMAT_H_
 #define LEAT_PEF_FORMAT_H_
 
@@ -38,7 +46,7 @@
 
 #define PEF_MAGIC "LEATPEF"  // 8 bytes with the NUL
 #define PEF_VERSION_MAJOR 1u
-#define PEF_VERSION_MINOR 0u
+#define PEF_VERSION_MINOR 1u
 #define PEF_ENDIAN_MARK 0x01020304u
 #define PEF_FLOAT_MARK 370.5  // f64: catches foreign float formats
 #define PEF_ALIGN 64u
@@ -48,6 +56,9 @@
 #define PEF_MAX_REGISTERS 64u  // strip registers of a MAP stage
 #define PEF_MAX_ARGUMENTS 4096u
 #define PEF_MAX_OPERANDS 64u  // per stage
+#define PEF_PARAM_CHAIN 23u   // of params[]: L of long sums
+#define PEF_CHAIN_MAX 65536
+#define PEF_CHAIN_SUM 16  // of what is only added: as short as costs nothing
 
 enum pef_segment_kind {          // ORDER: file numbers; append only
   PEF_SEGMENT_STRINGS = 1,       // NUL-terminated UTF-8, offset 0 is ""

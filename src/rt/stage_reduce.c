@@ -4,6 +4,7 @@
 //   columns  a kept dim has stride 1: vectors of columns, each summed sequentially
 //   fold     anything else, element by element of the result
 //   arg      argmax and argmin: the only reduced dim, element by element of the result
+// Long sums of the first three go in blocks, whose sums are added pairwise (params[23]; leat_kern_pairs_t).
 // Operands of other dtypes than the classes' own are converted piece by piece into the workspace.
 #include "pef/pef_read.h"
 #include "rt/stage.h"
@@ -14,6 +15,16 @@ typedef enum reduce_mode_e { REDUCE_LANES, REDUCE_COLUMNS, REDUCE_FOLD, REDUCE_A
 typedef void (*reduce_fold_fn_t)(void *acc, const void *in, int64_t stride, int64_t n);
 typedef void (*reduce_columns_fn_t)(void *acc, const void *in, int64_t row_stride, int64_t rows, int64_t cols);
 typedef int64_t (*reduce_arg_fn_t)(const void *in, int64_t stride, int64_t n);
+
+// The kernels that sum in blocks, of a class.
+typedef struct reduce_pairs_fns_s {
+  void (*fold)(leat_kern_pairs_t *p, const void *in, int64_t stride, int64_t n);
+  void (*columns)(leat_kern_pairs_t *p, const void *in, int64_t row_stride, int64_t rows, int64_t cols);
+  void (*lanes)(leat_kern_pairs_t *p, const void *in, int64_t run_stride, int64_t runs, int64_t n, int64_t close);
+  void (*close)(void *rows, int64_t width, int64_t count, int64_t cols);
+  void (*end)(void *out, const void *rows, int64_t width, int64_t count, int64_t cols);
+  void (*rows)(void *out, const void *in, int64_t row_stride, int64_t rows, int64_t n, int64_t block);
+} reduce_pairs_fns_t;
 
 typedef struct reduce_dim_s {
   int64_t extent;   // per row if it is the row dim
@@ -32,6 +43,10 @@ typedef struct reduce_plan_s {
   reduce_columns_fn_t columns;
   reduce_columns_fn_t lanes_add, rows_sum;
   void (*lanes_end)(void *out, const void *lanes);
+  reduce_pairs_fns_t pairs;
+  int64_t block;       // terms of a block (of all lanes together); 0: the sum is one block
+  bool close_runs;     // a block ends with each run of lanes
+  uint32_t pair_rows;  // of leat_kern_pairs_t
   reduce_arg_fn_t arg;
   leat_kern_load_fn_t load;
   leat_kern_store_fn_t store;
@@ -58,6 +73,10 @@ static void choose_kernels(reduce_plan_t *plan, const leat_kern_t *kern, uint8_t
   plan->lanes_add = wide ? kern->lanes_add_f64 : kern->lanes_add_f32;
   plan->lanes_end = wide ? kern->lanes_end_f64 : kern->lanes_end_f32;
   plan->rows_sum = wide ? kern->rows_sum_f64 : kern->rows_sum_f32;
+  plan->pairs = (reduce_pairs_fns_t){
+      wide ? kern->pairs_fold_f64 : kern->pairs_fold_f32,   wide ? kern->pairs_columns_f64 : kern->pairs_columns_f32,
+      wide ? kern->pairs_lanes_f64 : kern->pairs_lanes_f32, wide ? kern->pairs_close_f64 : kern->pairs_close_f32,
+      wide ? kern->pairs_end_f64 : kern->pairs_end_f32,     wide ? kern->pairs_rows_f64 : kern->pairs_rows_f32};
 }
 
 static uint64_t neutral_element(uint8_t fn, uint8_t class_) {
@@ -123,6 +142,35 @@ static void choose_mode(reduce_plan_t *plan) {
   }
 }
 
+static int64_t pair_width(const reduce_plan_t *plan) {
+  return plan->mode == REDUCE_COLUMNS ? STRIP : plan->mode == REDUCE_LANES ? 64 : 1;
+}
+
+static int64_t times(int64_t a, int64_t b) {
+  int64_t product;
+  return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
+}
+
+// Blocks of the sum, from shape and chain alone. A sequential sum of one block is made without.
+static void choose_block(reduce_plan_t *plan, int64_t chain) {
+  const int64_t n = plan->reduced[plan->reduced_count - 1].extent, steps = (n + 63) / 64;  // of a run of lanes
+  int64_t runs = 1;
+  if (chain == 0 || plan->mode == REDUCE_ARG || n == 0) return;
+  for (uint32_t d = 0; d + 1 < plan->reduced_count; d++) runs = times(runs, plan->reduced[d].extent);
+  int64_t blocks = times(runs, n) / chain + 1;
+  plan->block = chain;
+  if (plan->mode == REDUCE_LANES) {
+    plan->close_runs = steps > chain;
+    plan->block = plan->close_runs ? 64 * chain : chain / steps * n;
+    blocks = plan->close_runs ? times(runs, steps / chain + 1) : runs / (chain / steps) + 1;
+  } else if (times(runs, n) <= chain) {
+    plan->block = 0;
+  }
+  plan->pair_rows = 1;
+  while (blocks >> plan->pair_rows != 0) plan->pair_rows++;
+  plan->pair_rows++;
+}
+
 leat_status_t leat_rt_reduce_prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *context) {
   const leat_rt_operand_t *in = &stage->operands[0], *out = &stage->operands[1];
   reduce_plan_t *plan = leat_arena_alloc(context->arena, sizeof *plan);
@@ -139,8 +187,10 @@ leat_status_t leat_rt_reduce_prepare(leat_rt_stage_t *stage, const leat_rt_prepa
   plan->store = context->kern->store[plan->arg != NULL ? PEF_CLASS_I64 : plan->class_][out->dtype];
   build_dims(plan, stage);
   choose_mode(plan);
+  choose_block(plan, stage->params[PEF_PARAM_CHAIN]);
   stage->plan = plan;
   stage->workspace_bytes = (2 * STRIP + 16) * 8;  // results of a strip; a converted piece; lanes
+  stage->workspace_bytes += (size_t)plan->pair_rows * (size_t)pair_width(plan) * plan->value_bytes;
   return NULL;
 }
 
@@ -149,7 +199,7 @@ leat_status_t leat_rt_reduce_prepare(leat_rt_stage_t *stage, const leat_rt_prepa
 typedef struct reduce_run_s {
   const reduce_plan_t *plan;
   int64_t kept[8], reduced[8];  // extents in this tile
-  char *results, *piece, *lanes;
+  char *results, *piece, *lanes, *pairs;
 } reduce_run_t;
 
 static bool next_index(int64_t *index, const int64_t *extents, uint32_t count) {
@@ -174,47 +224,82 @@ static void set_neutral(const reduce_plan_t *plan, const leat_kern_t *kern, char
   }
 }
 
+static leat_kern_pairs_t start_pairs(const reduce_run_t *run) {
+  return (leat_kern_pairs_t){.rows = run->pairs, .width = pair_width(run->plan), .block = run->plan->block};
+}
+
+// Leaves the `cols` sums in `out`.
+static void end_pairs(const reduce_run_t *run, leat_kern_pairs_t *p, void *out, int64_t cols) {
+  if (p->open > 0 && run->plan->mode == REDUCE_LANES) run->plan->pairs.lanes(p, p->rows, 0, 1, 0, true);
+  if (p->open > 0) run->plan->pairs.close(p->rows, p->width, p->count++, cols);
+  run->plan->pairs.end(out, p->rows, p->width, p->count, cols);
+}
+
+// `runs` runs of n elements, to the lanes of the result at hand.
+static void add_runs(const reduce_run_t *run, leat_kern_pairs_t *pairs, const char *at, int64_t run_stride,
+                     int64_t runs, int64_t n, bool close) {
+  const reduce_plan_t *plan = run->plan;
+  if (plan->block > 0) {
+    plan->pairs.lanes(pairs, at, run_stride, runs, n, close);
+  } else {
+    plan->lanes_add(run->lanes, at, run_stride, runs, n);
+  }
+}
+
 // 16 lanes over all runs of one result.
 static void lanes_one(const reduce_run_t *run, const char *in, char *out) {
   const reduce_plan_t *plan = run->plan;
   uint32_t inner = plan->reduced_count - 1, outer = inner > 0 ? inner - 1 : 0;
   int64_t n = run->reduced[inner], index[8] = {0};
   int64_t runs = inner > 0 ? run->reduced[outer] : 1, run_stride = inner > 0 ? plan->reduced[outer].in : 0;
+  leat_kern_pairs_t pairs = start_pairs(run);
   memset(run->lanes, 0, 16u * plan->value_bytes);
   do {
     const char *at = in + in_offset(plan->reduced, index, outer) * plan->in_bytes;
     if (plan->native) {
-      plan->lanes_add(run->lanes, at, run_stride, runs, n);
+      add_runs(run, &pairs, at, run_stride, runs, n, plan->close_runs);
       continue;
     }
     for (int64_t r = 0; r < runs; r++) {
       for (int64_t i = 0; i < n; i += STRIP) {  // a multiple of 16: lanes stay
         int64_t count = n - i < STRIP ? n - i : STRIP;
         plan->load(run->piece, at + (r * run_stride + i) * plan->in_bytes, 1, count);
-        plan->lanes_add(run->lanes, run->piece, 0, 1, count);
+        add_runs(run, &pairs, run->piece, 0, 1, count, plan->close_runs && i + count == n);
       }
     }
   } while (next_index(index, run->reduced, outer));
+  if (plan->block > 0) end_pairs(run, &pairs, run->lanes, 16);
   plan->lanes_end(out, run->lanes);
+}
+
+static void fold_run(const reduce_plan_t *plan, leat_kern_pairs_t *pairs, char *out, const char *at, int64_t stride,
+                     int64_t n) {
+  if (plan->block > 0) {
+    plan->pairs.fold(pairs, at, stride, n);
+  } else {
+    plan->fold(out, at, stride, n);
+  }
 }
 
 static void fold_one(const reduce_run_t *run, const leat_kern_t *kern, const char *in, char *out) {
   const reduce_plan_t *plan = run->plan;
   uint32_t inner = plan->reduced_count - 1;
   int64_t n = run->reduced[inner], stride = plan->reduced[inner].in, index[8] = {0};
+  leat_kern_pairs_t pairs = start_pairs(run);
   set_neutral(plan, kern, out, 1);
   do {
     const char *at = in + in_offset(plan->reduced, index, inner) * plan->in_bytes;
     if (plan->native) {
-      plan->fold(out, at, stride, n);
+      fold_run(plan, &pairs, out, at, stride, n);
       continue;
     }
     for (int64_t i = 0; i < n; i += STRIP) {
       int64_t count = n - i < STRIP ? n - i : STRIP;
       plan->load(run->piece, at + i * stride * plan->in_bytes, stride, count);
-      plan->fold(out, run->piece, 1, count);
+      fold_run(plan, &pairs, out, run->piece, 1, count);
     }
   } while (next_index(index, run->reduced, inner));
+  if (plan->block > 0) end_pairs(run, &pairs, out, 1);
 }
 
 // The reduced dim as one run of class values: in place, or piece by piece with the winner carried over.
@@ -243,7 +328,11 @@ static void strip_by_element(const reduce_run_t *run, const leat_kern_t *kern, c
   const reduce_plan_t *plan = run->plan;
   int64_t stride = plan->kept[plan->kept_count - 1].in;
   if (plan->mode == REDUCE_LANES && plan->native && plan->reduced_count == 1) {
-    plan->rows_sum(run->results, in, stride, n, run->reduced[0]);
+    if (plan->block > 0) {
+      plan->pairs.rows(run->results, in, stride, n, run->reduced[0], plan->block);
+    } else {
+      plan->rows_sum(run->results, in, stride, n, run->reduced[0]);
+    }
     return;
   }
   int64_t bytes = plan->mode == REDUCE_ARG ? 8 : plan->value_bytes;
@@ -260,22 +349,34 @@ static void strip_by_element(const reduce_run_t *run, const leat_kern_t *kern, c
   }
 }
 
+static void add_rows(const reduce_run_t *run, leat_kern_pairs_t *pairs, const char *at, int64_t stride, int64_t rows,
+                     int64_t n) {
+  const reduce_plan_t *plan = run->plan;
+  if (plan->block > 0) {
+    plan->pairs.columns(pairs, at, stride, rows, n);
+  } else {
+    plan->columns(run->results, at, stride, rows, n);
+  }
+}
+
 static void strip_by_columns(const reduce_run_t *run, const leat_kern_t *kern, const char *in, int64_t n) {
   const reduce_plan_t *plan = run->plan;
   uint32_t inner = plan->reduced_count - 1;
   int64_t rows = run->reduced[inner], stride = plan->reduced[inner].in, index[8] = {0};
+  leat_kern_pairs_t pairs = start_pairs(run);
   set_neutral(plan, kern, run->results, n);
   do {
     const char *at = in + in_offset(plan->reduced, index, inner) * plan->in_bytes;
     if (plan->native) {
-      plan->columns(run->results, at, stride, rows, n);
+      add_rows(run, &pairs, at, stride, rows, n);
       continue;
     }
     for (int64_t r = 0; r < rows; r++) {
       plan->load(run->piece, at + r * stride * plan->in_bytes, 1, n);
-      plan->columns(run->results, run->piece, 0, 1, n);
+      add_rows(run, &pairs, run->piece, 0, 1, n);
     }
   } while (next_index(index, run->reduced, inner));
+  if (plan->block > 0) end_pairs(run, &pairs, run->results, n);
 }
 
 void leat_rt_reduce_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile) {
@@ -283,6 +384,7 @@ void leat_rt_reduce_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile
   reduce_run_t run = {.plan = plan, .results = tile->workspace};
   run.piece = run.results + STRIP * 8;
   run.lanes = run.piece + STRIP * 8;
+  run.pairs = run.lanes + 16 * 8;
   for (uint32_t d = 0; d < plan->kept_count; d++) {
     run.kept[d] = plan->kept[d].extent * (plan->kept[d].is_rows ? tile->rows : 1);
   }

@@ -6,7 +6,7 @@
 #include "pef/pef_scalar.h"
 #include "pef_zoo.h"
 
-static leat_status_t open_zoo(const pef_zoo_t *zoo, uint32_t count) {
+static leat_status_t open_zoo_of(const pef_zoo_t *zoo, uint32_t count, uint32_t version_minor) {
   leat_pef_writer_t *writer = leat_pef_writer_create();
   pef_zoo_build(writer, zoo, count);
   uint8_t *data = NULL;
@@ -15,10 +15,15 @@ static leat_status_t open_zoo(const pef_zoo_t *zoo, uint32_t count) {
   leat_pef_writer_destroy(writer);
   if (status != NULL) return status;
   leat_pef_t *pef = NULL;
+  ((pef_header_t *)data)->version_minor = version_minor;
   status = leat_pef_open_memory(data, bytes, "zoo.pef", &pef);
   leat_pef_close(pef);
   leat_free(data);
   return status;
+}
+
+static leat_status_t open_zoo(const pef_zoo_t *zoo, uint32_t count) {
+  return open_zoo_of(zoo, count, PEF_VERSION_MINOR);
 }
 
 static void every_kind_is_accepted(void **state) {
@@ -96,6 +101,8 @@ static const edit_t edits[] = {
     EDIT(REDUCE, stage.params[0], 2, "reduced dim 1, should have 0"),
     EDIT(REDUCE, stage.params[0], 0, "elements overlap"),
     EDIT(REDUCE, stage.fn, PEF_FN_ARGMAX, "write i64"),
+    EDIT(REDUCE, stage.params[PEF_PARAM_CHAIN], -1, "parameter 23 is -1"),
+    EDIT(REDUCE, stage.params[PEF_PARAM_CHAIN], PEF_CHAIN_MAX + 1, "should be 0 to 65536"),
     EDIT(REDUCE, operands[1].dtype, PEF_F64, "different classes"),
     EDIT(REDUCE, operands[1].dims[2], 1, "differ in extent"),
     EDIT(SCAN, stage.params[0], 0, "run along dim 0, which scan cannot cut"),
@@ -199,12 +206,30 @@ static void broadcast_needs_no_row_mark(void **state) {
   assert_null(open_zoo(&zoo, 1));
 }
 
+// Files of 1.0 know one order of summation; only what sums floats has another.
+static void long_sums_are_of_format_1_1(void **state) {
+  (void)state;
+  for (uint32_t kind = 0; kind < PEF_STAGE_COUNT; ++kind) {
+    pef_zoo_t zoo = pef_zoo_stage(kind);
+    zoo.stage.params[PEF_PARAM_CHAIN] = 16;
+    leat_status_t status = open_zoo(&zoo, 1);
+    const bool sums = kind == PEF_STAGE_REDUCE && zoo.stage.fn == PEF_FN_SUM;
+    if (sums) {
+      assert_null(status);
+      status = open_zoo_of(&zoo, 1, 0);
+      assert_non_null(strstr(leat_status_message(status), "format 1.0 has no long sums"));
+    } else if (kind != PEF_STAGE_MAP) {
+      assert_non_null(strstr(leat_status_message(status), "parameter 23 is 16, should be 0 to 0"));
+    }
+    leat_status_free(status);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(every_kind_is_accepted),
-      cmocka_unit_test(every_rule_refuses),
-      cmocka_unit_test(scratch_holds_one_tile),
-      cmocka_unit_test(broadcast_needs_no_row_mark),
+      cmocka_unit_test(every_kind_is_accepted),      cmocka_unit_test(every_rule_refuses),
+      cmocka_unit_test(scratch_holds_one_tile),      cmocka_unit_test(broadcast_needs_no_row_mark),
+      cmocka_unit_test(long_sums_are_of_format_1_1),
   };
   return cmocka_run_group_tests_name("pef_check", tests, NULL, NULL);
 }

@@ -127,7 +127,7 @@ static void newer_versions_are_refused(void **state) {
   uint8_t *data = demo_bytes(&plain, &bytes);
   ((pef_header_t *)data)->version_major = 7;
   leat_pef_t *pef = NULL;
-  assert_fails(leat_pef_open_memory(data, bytes, "n", &pef), LEAT_UNSUPPORTED, "format version 7.0");
+  assert_fails(leat_pef_open_memory(data, bytes, "n", &pef), LEAT_UNSUPPORTED, "format version 7.1");
   assert_null(pef);
   leat_free(data);
 }

@@ -286,6 +286,52 @@ static double tree(uint8_t class_, double *lane) {
   return lane[0];
 }
 
+// Sums of blocks side by side in `width` lanes, added pairwise into the first: the greatest power of two of them below
+// their number, and the rest.
+static void add_pairwise(uint8_t class_, double *sums, int64_t count, int64_t width) {
+  int64_t half = 1;
+  if (count < 2) return;
+  while (2 * half < count) half *= 2;
+  add_pairwise(class_, sums, half, width);
+  add_pairwise(class_, sums + half * width, count - half, width);
+  for (int64_t i = 0; i < width; i++) sums[i] = step(PEF_FN_SUM, class_, sums[i], sums[half * width + i]);
+}
+
+// Does a block of a sum end before the term at place `at` of run `run` (of lanes) or of the whole?
+static bool starts_block(int64_t chain, bool lanes, int64_t run, int64_t n, int64_t at) {
+  int64_t steps = (n + 63) / 64;
+  if (chain == 0) return run == 0 && at == 0;
+  if (!lanes) return (run * n + at) % chain == 0;
+  return steps > chain ? at % (64 * chain) == 0 : at == 0 && run % (chain / steps) == 0;
+}
+
+static double sum_at(const bench_t *b, const int64_t *kept, const int64_t *dims, uint32_t innermost) {
+  const leat_rt_operand_t *in = &b->operands[0];
+  uint8_t class_ = (uint8_t)leat_pef_dtype_class(in->dtype);
+  bool lanes = class_ != PEF_CLASS_I64 && innermost == in->rank - 1u && in->strides[innermost] == 1;
+  int64_t index[8], position[8] = {0}, chain = b->params[PEF_PARAM_CHAIN], blocks = 0, run = 0, terms = 1;
+  int64_t width = !lanes ? 1 : chain > 0 ? 64 : 16;
+  for (uint32_t d = 0; d < in->rank; d++) terms *= dims[d];
+  double *sums = calloc((size_t)(terms * width), sizeof *sums);
+  do {
+    int64_t at = position[innermost];
+    if (starts_block(chain, lanes, run, dims[innermost], at)) blocks++;
+    for (uint32_t d = 0; d < in->rank; d++) index[d] = kept[d] + position[d];
+    double *to = &sums[(blocks - 1) * width + at % width];
+    *to = step(PEF_FN_SUM, class_, *to, get(b, 0, index));
+    run += at + 1 == dims[innermost];
+  } while (next(position, dims, in->rank));
+  for (int64_t k = 0; k < blocks && width == 64; k++) {  // 64 sums of a block become 16
+    for (int w = 32; w >= 16; w /= 2) {
+      for (int i = 0; i < w; i++) sums[k * 64 + i] = step(PEF_FN_SUM, class_, sums[k * 64 + i], sums[k * 64 + i + w]);
+    }
+  }
+  add_pairwise(class_, sums, blocks, width);
+  double sum = lanes ? tree(class_, sums) : sums[0];
+  free(sums);
+  return sum;
+}
+
 static double reduce_at(const bench_t *b, const int64_t *kept, uint32_t mask) {
   const leat_rt_operand_t *in = &b->operands[0];
   uint8_t fn = b->stage.fn, class_ = (uint8_t)leat_pef_dtype_class(in->dtype);
@@ -296,13 +342,8 @@ static double reduce_at(const bench_t *b, const int64_t *kept, uint32_t mask) {
     dims[d] = reduced ? in->dims[d] : 1;
     if (reduced) innermost = d;
   }
-  bool lanes = fn == PEF_FN_SUM && class_ != PEF_CLASS_I64 && innermost == in->rank - 1u && in->strides[innermost] == 1;
-  double lane[16] = {0},
-         acc = fn == PEF_FN_PROD  ? 1
-               : fn == PEF_FN_MAX ? -INFINITY
-               : fn == PEF_FN_MIN ? INFINITY
-                                  : 0,
-         best = 0;
+  if (fn == PEF_FN_SUM) return sum_at(b, kept, dims, innermost);
+  double acc = fn == PEF_FN_PROD ? 1 : fn == PEF_FN_MAX ? -INFINITY : INFINITY, best = 0;
   int64_t where = 0, position[8] = {0};
   bool first = true;
   do {
@@ -310,15 +351,12 @@ static double reduce_at(const bench_t *b, const int64_t *kept, uint32_t mask) {
     double x = get(b, 0, index);
     if (fn >= PEF_FN_ARGMAX) {
       if (first || (fn == PEF_FN_ARGMAX ? x > best : x < best)) best = x, where = position[innermost];
-    } else if (lanes) {
-      double *to = &lane[position[innermost] % 16];
-      *to = step(PEF_FN_SUM, class_, *to, x);
     } else {
       acc = step(fn, class_, acc, x);
     }
     first = false;
   } while (next(position, dims, in->rank));
-  return fn >= PEF_FN_ARGMAX ? (double)where : lanes ? tree(class_, lane) : acc;
+  return fn >= PEF_FN_ARGMAX ? (double)where : acc;
 }
 
 static void one_reduce(uint32_t seed) {
@@ -334,6 +372,8 @@ static void one_reduce(uint32_t seed) {
   uint32_t mask = fn >= PEF_FN_ARGMAX ? 1u << chance(rank) : 1 + chance((1u << rank) - 1);
   b->stage.fn = fn;
   b->params[0] = mask;
+  static const int64_t chains[] = {0, 1, 3, 4, 16};
+  if (fn == PEF_FN_SUM && dtype != PEF_I64 && dtype != PEF_I32) b->params[PEF_PARAM_CHAIN] = chains[chance(5)];
   bool small = fn == PEF_FN_PROD && dtype >= PEF_I8;
   set_operand(b, 0, dtype, rank, dims, 0, chance(2));
   uint8_t out = fn >= PEF_FN_ARGMAX || small ? PEF_I64
