@@ -358,7 +358,7 @@ class Double(torch.autograd.Function):
 
 def test_custom_autograd_function_brings_its_backward_in_training():
     early = Double.apply  # a reference taken before tracing leads to the tracer too
-    lines = body(program_of(early, torch.ones(2)))
+    lines = body(program_of(early, torch.ones(2, requires_grad=True)))
     stand_in = next(line.split(" ")[0] for line in lines if "cotangent" in line)
     gradient = next(line.split(" ")[0] for line in lines if f"mul({stand_in}," in line)
     assert any(f"custom_gradient(%2, {stand_in}, %0, {gradient})" in line for line in lines), lines
@@ -379,7 +379,7 @@ def test_custom_autograd_function_that_asks_for_values_or_writes_is_refused():
             return x.mul_(2)
 
     with pytest.raises(TraceError, match="float"):
-        program_of(Values.apply, torch.ones(2))
+        program_of(Values.apply, torch.ones(2, requires_grad=True))
     with pytest.raises(TraceError, match="Writes"):
         program_of(Writes.apply, torch.ones(2))
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sambaflow._trace.tracer import Tracer
 
 Function = type[torch.autograd.Function]
+_CHECKPOINT = ("torch.utils.checkpoint", "CheckpointFunction")
 
 
 class _Context(torch.autograd.function.FunctionCtx):
@@ -38,11 +39,15 @@ class _Context(torch.autograd.function.FunctionCtx):
     def saved_tensors(self) -> tuple[Any, ...]:
         return tuple(self.to_save)
 
+    saved_variables = saved_tensors  # the name of older releases
+
 
 def apply(tracer: Tracer, function: Function, args: Sequence[Any]) -> Any:
     """`function.apply(*args)` while a model is traced."""
     args = [tracer.lookup(item) if isinstance(item, torch.Tensor) else item for item in args]
-    ctx = _Context([isinstance(item, TracedTensor) and item.is_floating_point() for item in args])
+    if (function.__module__, function.__name__) == _CHECKPOINT:
+        return _checkpointed(args[0], args[2:])
+    ctx = _Context([isinstance(item, TracedTensor) and item.requires_grad for item in args])
     given = [tracer.read(item) for item, needed in zip(args, ctx.needs_input_grad, strict=True) if needed]
     with torch.no_grad():
         result = _forward(function, ctx, args)
@@ -54,15 +59,23 @@ def apply(tracer: Tracer, function: Function, args: Sequence[Any]) -> Any:
     if tracer.inference or not given or not places or not torch.is_grad_enabled():
         return result
     with torch.no_grad():
-        joined = _flat([results[index] for index in places])
+        joined = flat([results[index] for index in places])
         stand_in = tracer.stand_in(joined)
-        pieces = _apart(stand_in, results, places)
+        pieces = apart(stand_in, results, places)
         gradients = _backward(tracer, function, ctx, results, dict(zip(places, pieces, strict=True)))
         operands = [tracer.value(joined), tracer.read(stand_in), *given, *gradients]
     output = tracer.wrap(tracer.emit("custom_gradient", operands, {}, [operands[0].type])[0])
-    for index, piece in zip(places, _apart(output, results, places), strict=True):
+    for index, piece in zip(places, apart(output, results, places), strict=True):
         results[index] = piece
     return tuple(results) if isinstance(result, tuple) else results[0]
+
+
+def _checkpointed(function: Any, args: Sequence[Any]) -> Any:
+    """Reentrant torch.utils.checkpoint: what is kept for backward is for the compiler to decide. Without an argument
+    that requires a gradient nothing inside gets one, as in eager mode."""
+    wants = any(isinstance(item, torch.Tensor) and item.requires_grad for item in args)
+    with torch.set_grad_enabled(torch.is_grad_enabled() and wants):
+        return function(*args)
 
 
 def _is_differentiable(item: Any, ctx: _Context) -> bool:
@@ -71,13 +84,13 @@ def _is_differentiable(item: Any, ctx: _Context) -> bool:
     return not any(item is other for other in ctx.non_differentiable)
 
 
-def _flat(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+def flat(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """One tensor that holds all: itself, or the elements of several in a row."""
     return tensors[0] if len(tensors) == 1 else torch.cat([tensor.flatten() for tensor in tensors])
 
 
-def _apart(joined: torch.Tensor, results: Sequence[Any], places: Sequence[int]) -> list[torch.Tensor]:
-    """The pieces of what `_flat` joined."""
+def apart(joined: torch.Tensor, results: Sequence[Any], places: Sequence[int]) -> list[torch.Tensor]:
+    """The pieces of what `flat` joined."""
     if len(places) == 1:
         return [joined]
     wanted = [results[index] for index in places]

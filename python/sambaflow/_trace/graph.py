@@ -46,6 +46,7 @@ class Value:
     dtype: torch.dtype
     shape: tuple[int, ...]
     op: Op
+    needs_gradient: bool = False  # as eager training has it
 
     @property
     def type(self) -> Type:
@@ -119,6 +120,7 @@ class Graph:
         """Records one op with results of `types`."""
         op = Op(name, tuple(operands), dict(attrs or {}), detached, origin, group, exact)
         op.add_results(types, self._count)
+        _mark_needs(op)
         self._count += len(types)
         self.ops.append(op)
         return op.results
@@ -156,6 +158,14 @@ class Graph:
         used = {op.group for op in self.ops}
         groups = [_format_group(group) for group in self.regions.groups if group.number in used]
         return "\n".join(["leat.graph 1", *groups, *map(_format_op, self.ops), ""])
+
+
+def _mark_needs(op: Op) -> None:
+    """A result requires a gradient where an operand does and nothing cuts it, and where a symbol asks for one."""
+    operands = () if op.detached or op.name == "detach" else op.operands
+    needs = bool(op.attrs.get("requires_grad")) or any(v is not None and v.needs_gradient for v in operands)
+    for result in op.results:
+        result.needs_gradient = needs and result.dtype.is_floating_point
 
 
 def _format_op(op: Op) -> str:

@@ -77,7 +77,8 @@ def trace(
         except Exception as error:
             tracer.check(error)
             raise
-    outputs = _outputs(tracer, result)
+        outputs = _outputs(tracer, result)
+        tracer.hooks.finish()
     tracer.check()
     for traced, symbol in symbols.states:
         if tracer.read(traced) is not symbol:
@@ -105,7 +106,7 @@ def _with_ignored(graph: Graph, port: Port, value: Value) -> Port:
 @contextlib.contextmanager
 def _mode(model: nn.Module, inference: bool) -> Iterator[None]:
     """For inference the model is traced in eval mode, and put back."""
-    training = [m for m in model.modules() if m.training] if inference else []
+    training = [m for m in model.modules() if getattr(m, "training", False)] if inference else []  # frozen: no mode
     for module in training:
         module.training = False
     try:
@@ -200,6 +201,7 @@ class _Symbols:
         attrs: dict[str, Attr] = {"kind": kind, "name": name, "requires_grad": wants}
         value = self._graph.add("symbol", (), attrs, [(tensor.dtype, tuple(tensor.shape))])[0]
         self._values[id(tensor)] = value
+        self._tracer.hooks.take_over(tensor, value, name)
         return self._tracer.adopt(tensor, value)
 
 
@@ -239,6 +241,6 @@ def _add_outputs(
         if name in taken:
             name = next(f"{name}_{i}" for i in range(1, len(values) + 1) if f"{name}_{i}" not in taken)
         taken.add(name)
-        graph.add("output", [value], {"name": name, "seed": seed})
+        graph.add("output", [tracer.hooks.final(value)], {"name": name, "seed": seed})
         ports.append(Port(name, value.dtype, value.shape, seed=seed))
     return ports

@@ -27,11 +27,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from sambaflow._trace import custom, indexing, views
+from sambaflow._trace import hooks, indexing, surroundings, views
 from sambaflow._trace.call import HANDLERS, RANDOM, Call, bind
 from sambaflow._trace.errors import BranchError, TraceError, Unsupported, UnsupportedOpsError
 from sambaflow._trace.graph import DTYPE_NAMES, Attr, Graph, Op, Type, Value
-from sambaflow._trace.imports import without_dynamo
 from sambaflow._trace.ops.composed import COMPOSED
 from sambaflow._trace.scope import Scope
 from sambaflow._trace.tensor import Step, TracedTensor, View, same_memory
@@ -43,7 +42,12 @@ _VALUE_READS = {
     "__array__", "__bool__", "__complex__", "__contains__", "__float__", "__index__", "__int__", "equal", "allclose",
     "is_nonzero", "item", "numpy", "tolist",
 }  # fmt: skip
-_REFUSED = {"backward": "gradients are made by the compiler", "grad": "gradients are made by the compiler"}
+_REFUSED = {
+    "backward": "gradients are made by the compiler",
+    "grad": "gradients are made by the compiler",
+    "register_post_accumulate_grad_hook": "gradients are used by the compiled optimizer; see Tensor.register_hook",
+    "retain_grad": "only gradients of parameters and inputs are kept; return what you need as an output",
+}
 # Attributes of tensors that are tensors themselves; every other attribute is answered from shape and dtype.
 _TENSOR_ATTRIBUTES = {"T", "mT", "H", "mH", "data", "real", "imag"}
 # Functional forms that go by another overload name.
@@ -102,6 +106,7 @@ class Tracer:
         self._depth = 0
         self._dispatch_mode = _DispatchMode(self)
         self._value_names: dict[int, tuple[str, Value]] = {}
+        self.hooks = hooks.Hooks(self)
 
     # ---- life
 
@@ -116,15 +121,18 @@ class Tracer:
                 self.scope,
                 self.graph.regions.following_marks(),
                 torch.enable_grad(),
-                without_dynamo(),
-                _without_onednn(),
-                _own_gradients(self),
+                surroundings.traced(self),
                 self._dispatch_mode,
                 _FunctionMode(self),
             ):
                 yield
         finally:
             _active.reset(token)
+
+    @property
+    def is_current(self) -> bool:
+        """False in other threads than that which traces."""
+        return current() is self
 
     def check(self, error: Exception | None = None) -> None:
         """Raises the list of everything unsupported that was met.
@@ -277,6 +285,8 @@ class Tracer:
         """One call of a torch function by the program."""
         name = function_name(func)
         if getattr(func, "__name__", "") == "__get__" and name not in _TENSOR_ATTRIBUTES:
+            if name in hooks.ATTRIBUTES and isinstance(args[0], TracedTensor):
+                return hooks.attribute(self, args[0], name)
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **kwargs)
         (args, kwargs), traced = self._substitute((tuple(args), kwargs))
@@ -285,6 +295,8 @@ class Tracer:
                 return func(*args, **kwargs)
         if name in _VALUE_READS:
             raise BranchError(f"{name.strip('_')}()", self.scope.module, self.scope.source())
+        if name == "register_hook":
+            return self.hooks.register(*args, **kwargs)
         if name in _REFUSED:
             raise TraceError(f"{self.scope.source()}: {name} cannot be traced: {_REFUSED[name]}")
         if kwargs.get("out") is not None:
@@ -452,38 +464,6 @@ class Tracer:
             ),
             out,
         )
-
-
-@contextlib.contextmanager
-def _own_gradients(tracer: Tracer) -> Iterator[None]:
-    """`autograd.Function`s: recorded with the backward that they bring.
-
-    Their `apply` asks the base class, and there this steps in: references to `apply` that a program took before
-    lead here too.
-    """
-    base = torch.autograd.function._SingleLevelFunction
-
-    def apply(cls: type[torch.autograd.Function], *args: Any) -> Any:
-        if current() is None:  # another thread
-            return super(base, cls).apply(*args)  # type: ignore[misc]
-        return custom.apply(tracer, cls, args)
-
-    base.apply = classmethod(apply)
-    try:
-        yield
-    finally:
-        del base.apply
-
-
-@contextlib.contextmanager
-def _without_onednn() -> Iterator[None]:
-    """So that composite ops decompose instead of calling oneDNN's fused ones."""
-    enabled = torch._C._get_mkldnn_enabled()
-    torch._C._set_mkldnn_enabled(False)
-    try:
-        yield
-    finally:
-        torch._C._set_mkldnn_enabled(enabled)
 
 
 def _meta(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:

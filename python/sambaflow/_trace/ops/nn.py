@@ -91,7 +91,8 @@ def _attention(
 # ---- convolution
 
 
-@handles("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution")
+@handles("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution",
+         "_convolution")  # fmt: skip
 def _conv(
     c: Call, x: Any, weight: Any, bias: Any = None, stride: Sequence[int] = (1,), padding: Any = (0,),
     dilation: Sequence[int] = (1,), groups: int = 1, output_padding: Sequence[int] = (0,), transposed: bool = False,

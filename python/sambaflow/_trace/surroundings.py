@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What torch does differently while a program is traced: process-wide switches, set on entry and put back.
+
+- Composite ops decompose instead of calling oneDNN's fused ones.
+- `apply` of `autograd.Function` records forward with the backward that the function brings (custom.py).
+- Scripted and traced functions and modules (`torch.jit`) run op by op, below autograd, as plain functions do; those of
+  `torch.compile` run as they were written.
+- A program that asks whether it is being traced hears yes; torch's own modules go on as in eager mode.
+- Module hooks on gradients, and what else happens in backward alone, lead to hooks.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sambaflow._trace import custom, hooks
+from sambaflow._trace.imports import without_dynamo
+
+if TYPE_CHECKING:
+    from sambaflow._trace.tracer import Tracer
+
+# Modules of torch that are told the truth: they would otherwise ask for values.
+_TOLD = {"torch.nn.modules.transformer"}
+
+
+@contextlib.contextmanager
+def traced(tracer: Tracer) -> Iterator[None]:
+    """All of it."""
+    with contextlib.ExitStack() as stack:
+        for entered in (
+            without_dynamo(),
+            _without_onednn(),
+            _own_gradients(tracer),
+            _scripted_op_by_op(tracer),
+            _compiled_as_written(),
+            _answering(),
+            hooks.following(tracer),
+        ):
+            stack.enter_context(entered)
+        yield
+
+
+@contextlib.contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Inside, `owner.name` is `value`."""
+    is_own = name in vars(owner)
+    before = vars(owner).get(name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        if is_own:
+            setattr(owner, name, before)
+        else:
+            delattr(owner, name)
+
+
+@contextlib.contextmanager
+def _without_onednn() -> Iterator[None]:
+    enabled = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(enabled)
+
+
+@contextlib.contextmanager
+def _own_gradients(tracer: Tracer) -> Iterator[None]:
+    """`apply` asks the base class, and there this steps in: references that a program took before lead here too."""
+    base = torch.autograd.function._SingleLevelFunction
+
+    def apply(cls: type[torch.autograd.Function], *args: Any) -> Any:
+        if not tracer.is_current:  # another thread
+            return super(base, cls).apply(*args)  # type: ignore[misc]
+        return custom.apply(tracer, cls, args)
+
+    with replaced(base, "apply", classmethod(apply)):
+        yield
+
+
+@contextlib.contextmanager
+def _scripted_op_by_op(tracer: Tracer) -> Iterator[None]:
+    """Without the optimizer of torch.jit, which detaches what it differentiates and writes another graph at the second
+    call than at the first."""
+
+    def traced_call(call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def run(script: Any, *args: Any, **kwargs: Any) -> Any:
+            if not tracer.is_current:
+                return call(script, *args, **kwargs)
+            named = functools.partial(call, script)
+            named.__name__ = script.name  # type: ignore[attr-defined]
+            return tracer.function(named, args, kwargs)
+
+        return run
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.jit.optimized_execution(False))
+        for kind in (torch._C.ScriptFunction, torch._C.ScriptMethod):
+            stack.enter_context(replaced(kind, "__call__", traced_call(kind.__call__)))
+        yield
+
+
+@contextlib.contextmanager
+def _compiled_as_written() -> Iterator[None]:
+    """torch._dynamo is slow to import: where nothing did yet, nothing is compiled by it."""
+    if "torch._dynamo" not in sys.modules:
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+def _is_told() -> bool:
+    """Whether who asks is to know that it is traced."""
+    name = str(sys._getframe(2).f_globals.get("__name__", ""))
+    return name in _TOLD or not (name == "torch" or name.startswith("torch."))
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[None]:
+    """References to the functions of torch that a program took before read what the first and the last line set."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(replaced(torch._C, "_is_tracing", lambda: True))
+        for owner in (torch.jit, torch.jit._trace):
+            stack.enter_context(replaced(owner, "is_tracing", lambda: _is_told()))
+        stack.enter_context(replaced(torch.compiler, "is_compiling", lambda: _is_told()))
+        stack.enter_context(replaced(torch.compiler, "_is_compiling_flag", True))
+        yield
