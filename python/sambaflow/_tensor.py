@@ -272,6 +272,11 @@ class SambaTensor(torch.Tensor):
         return plain_tensor(self).__reduce_ex__(protocol)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SambaTensor:
+        from sambaflow._trace import current
+
+        tracer = current()
+        if tracer is not None:
+            return tracer.lookup(self).detach().clone()
         if id(self) not in memo:
             new = wrap(plain_tensor(self).detach().clone(), cls=type(self), requires_grad=self.requires_grad)
             if self._binding is not None:

@@ -111,9 +111,7 @@ class Call:
         item = self.tracer.lookup(item)
         if isinstance(item, TracedTensor):
             return self.cast(self.tracer.read(item), dtype)
-        with self.tracer.untraced():
-            item = item.detach().to(dtype)
-        return self.tracer.constant(item)
+        return self.tracer.constant(item, dtype)
 
     def optional(self, item: torch.Tensor | None, dtype: torch.dtype | None = None) -> Value | None:
         if item is None:

@@ -201,6 +201,7 @@ class _Symbols:
         attrs: dict[str, Attr] = {"kind": kind, "name": name, "requires_grad": wants}
         value = self._graph.add("symbol", (), attrs, [(tensor.dtype, tuple(tensor.shape))])[0]
         self._values[id(tensor)] = value
+        self._tracer.origins.declare(tensor, name)
         self._tracer.hooks.take_over(tensor, value, name)
         return self._tracer.adopt(tensor, value)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sambaflow._tensor import SambaTensor
 from sambaflow._trace import custom, hooks
 from sambaflow._trace.imports import without_dynamo
 
@@ -39,6 +40,7 @@ def traced(tracer: Tracer) -> Iterator[None]:
             _own_gradients(tracer),
             _scripted_op_by_op(tracer),
             _compiled_as_written(),
+            _in_one_thread(tracer),
             _answering(),
             hooks.following(tracer),
         ):
@@ -115,6 +117,21 @@ def _compiled_as_written() -> Iterator[None]:
         yield
         return
     with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+@contextlib.contextmanager
+def _in_one_thread(tracer: Tracer) -> Iterator[None]:
+    """What another thread computes of a parameter is not traced: it is refused."""
+    run = SambaTensor.__torch_function__.__func__  # type: ignore[attr-defined]
+
+    def watched(cls: type, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if not tracer.is_current and any(tracer.knows(item) for item in args):
+            name = str(getattr(func, "__name__", func))
+            tracer.unsupported(name, "called in another thread, where nothing is traced")
+        return run(cls, func, types, args, kwargs)
+
+    with replaced(SambaTensor, "__torch_function__", classmethod(watched)):
         yield
 
 

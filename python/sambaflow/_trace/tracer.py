@@ -32,6 +32,7 @@ from sambaflow._trace.call import HANDLERS, RANDOM, Call, bind
 from sambaflow._trace.errors import BranchError, TraceError, Unsupported, UnsupportedOpsError
 from sambaflow._trace.graph import DTYPE_NAMES, Attr, Graph, Op, Type, Value
 from sambaflow._trace.ops.composed import COMPOSED
+from sambaflow._trace.origins import Origins
 from sambaflow._trace.scope import Scope
 from sambaflow._trace.tensor import Step, TracedTensor, View, same_memory
 
@@ -107,6 +108,7 @@ class Tracer:
         self._dispatch_mode = _DispatchMode(self)
         self._value_names: dict[int, tuple[str, Value]] = {}
         self.hooks = hooks.Hooks(self)
+        self.origins = Origins()
 
     # ---- life
 
@@ -150,12 +152,25 @@ class Tracer:
         self._known[id(tensor)] = (tensor, traced)
         return traced
 
+    def knows(self, item: Any) -> bool:
+        """Whether `item` is a tensor of the program that is traced."""
+        return isinstance(item, TracedTensor) or id(item) in self._known
+
     def lookup(self, tensor: torch.Tensor) -> torch.Tensor:
         """The traced tensor that `tensor` stands for, or `tensor` itself."""
         if isinstance(tensor, TracedTensor):
             return tensor
         known = self._known.get(id(tensor))
-        return known[1] if known else tensor
+        if known is not None:
+            return known[1]
+        symbol = self.origins.same_as(tensor)
+        return tensor if symbol is None else self.detached(self._known[id(symbol)][1])
+
+    def detached(self, tensor: TracedTensor) -> TracedTensor:
+        """Another tensor of the same memory, without a gradient."""
+        source = self.read(tensor)
+        value = self.emit("detach", [source], {}, [source.type])[0]
+        return TracedTensor(tensor.meta.detach(), value, View(tensor, _steps(value, source)))
 
     def named(self, tensor: Any, name: str | None) -> Any:
         """`from_torch_tensor` inside forward: traced tensors stay themselves, others are constants."""
@@ -179,8 +194,8 @@ class Tracer:
             tensor.version += 1
         tensor.value = value
 
-    def constant(self, tensor: torch.Tensor) -> Value:
-        """The bytes of a plain tensor as a constant."""
+    def constant(self, tensor: torch.Tensor, dtype: torch.dtype | None = None) -> Value:
+        """The elements of a plain tensor as a constant of `dtype`, that of the tensor unless given."""
         if tensor.device.type == "meta":
             raise TraceError(
                 f"{self.scope.source()}: a constant of shape {tuple(tensor.shape)} has no data (device meta)"
@@ -189,8 +204,15 @@ class Tracer:
             raise TraceError(
                 f"{self.scope.source()}: a constant of type {tensor.dtype}, {tensor.layout} cannot be compiled"
             )
+        name = self.origins.of(tensor) or (None if self.inference else self.origins.differentiated(tensor))
+        if name is not None:
+            raise TraceError(
+                f"{self.scope.source()}: a tensor of shape {tuple(tensor.shape)} was computed from {name!r} where it "
+                "was not traced (before forward, through a view made there, or in another thread), and would become a "
+                "constant: compute it in forward, from the tensor itself"
+            )
         with self.untraced():
-            return self.graph.constant(tensor.detach().cpu())
+            return self.graph.constant(tensor.detach().cpu().to(dtype or tensor.dtype))
 
     def value(self, tensor: torch.Tensor) -> Value:
         tensor = self.lookup(tensor)
@@ -291,6 +313,8 @@ class Tracer:
                 return func(*args, **kwargs)
         (args, kwargs), traced = self._substitute((tuple(args), kwargs))
         if not traced:
+            if name in _VALUE_READS and self.origins.among(args):
+                raise BranchError(f"{name.strip('_')}()", self.scope.module, self.scope.source())
             with torch._C.DisableTorchFunctionSubclass(), self._calling(name):
                 return func(*args, **kwargs)
         if name in _VALUE_READS:
@@ -355,10 +379,12 @@ class Tracer:
         """One ATen op."""
         (args, kwargs), traced = self._substitute((tuple(args), kwargs))
         name = func._schema.name
-        if not traced and name not in RANDOM:
-            return func(*args, **kwargs)
-        if name == "aten::_local_scalar_dense":
+        if name == "aten::_local_scalar_dense" and (traced or self.origins.among(args)):
             raise BranchError("this", self.scope.module, self.scope.source())
+        if not traced and name not in RANDOM:
+            result = func(*args, **kwargs)
+            self.origins.follow(name, (args, kwargs), result)
+            return result
         arguments = bind(func._schema, args, kwargs)
         if func._schema.is_mutable:
             return self._write_op(func, args, kwargs)
