@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 from sambaflow._trace.tensor import TracedTensor
 
 if TYPE_CHECKING:
-    from sambaflow._trace.graph import Value
+    pass
 
 
 class Origins:
