@@ -132,7 +132,8 @@ static double reads_whole(const leat_cutter_t *c, const leat_op_t *op, uint32_t 
   return bytes;
 }
 
-// What tiles after the first read again, when half of the rows' bytes is alive at once and tiles take half of the cache.
+// What tiles after the first read again, when half of the rows' bytes is alive at once and tiles take half of the
+// cache.
 static double reread_bytes(const leat_section_t *s, double row_bytes, double whole_bytes) {
   double tiles = ceil((double)s->rows * row_bytes / s->cache_bytes);
   return tiles > 1 ? (tiles - 1) * whole_bytes : 0;
@@ -147,7 +148,8 @@ static bool rereads(const leat_cutter_t *c, const leat_op_t *op, uint32_t sectio
     if (input_section(c, op, i) == section)
       saved += 2 * (double)leat_value_bytes(leat_graph_value(c->g, leat_op_input(c->g, op, i)));
   }
-  double row_bytes = s->row_bytes + (double)leat_value_bytes(leat_graph_value(c->g, op->result_first)) / (double)s->rows;
+  double row_bytes =
+      s->row_bytes + (double)leat_value_bytes(leat_graph_value(c->g, op->result_first)) / (double)s->rows;
   double more = reread_bytes(s, row_bytes, whole) - reread_bytes(s, s->row_bytes, s->whole_bytes);
   return more - saved > SERIAL_SECTION_SECONDS * BYTES_PER_SECOND;
 }

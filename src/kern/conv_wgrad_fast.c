@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fast weight gradient of a convolution: dw[o][window, channel] += sum over positions of dy[o][position] * x there, one
-// call of the micro kernel for every run of neighbouring columns and channels. Images, planes and bands of rows follow
-// each other in ascending order and continue the same fma chains, so that an element is one chain over all positions.
+// call of the micro kernel for every run of neighbouring columns and channels, one block of channels after the other
+// (few enough for a copy that holds many positions, so that dw is seldom read and written). Images, planes and bands of
+// rows follow each other in ascending order and continue the same fma chains, so that an element is one chain over all
+// positions.
 #include "kern/isa.h"
 #include "kern/reg.h"
 
@@ -132,10 +134,24 @@ static void store(const job_t *j, float *dw) {
   }
 }
 
+// The gradient of j's rows for its block of channels.
+static void run_block(const job_t *j, float *dw) {
+  const leat_kern_conv_t *s = j->s;
+  for (int64_t n = 0; n < s->images; n += j->p->group) {
+    int64_t images = clamp(s->images - n, 0, j->p->group);
+    for (int64_t t0 = 0; t0 < s->window.out[0]; t0++) {
+      for (int64_t r = 0; r < s->window.out[1]; r += j->p->band) run_band(j, n, images, t0, r);
+    }
+  }
+  store(j, dw);
+}
+
 void KERN(conv_wgrad_fast)(const leat_kern_wgrad_plan_t *p, const leat_kern_conv_t *s, const float *x, const float *dy,
                            float *dw, float *workspace) {
+  leat_kern_conv_t part = *s;
+  part.channels = p->channels;
   job_t j = {.p = p,
-             .s = s,
+             .s = &part,
              .sum = workspace,
              .image = workspace + p->image_at,
              .slides = workspace + p->slides_at,
@@ -144,14 +160,10 @@ void KERN(conv_wgrad_fast)(const leat_kern_wgrad_plan_t *p, const leat_kern_conv
   for (int64_t o = 0; o < s->outputs; o += j.rows) {
     int64_t at = s->output_first + o, group = at / s->outputs_per_group;
     j.rows = clamp((group + 1) * s->outputs_per_group - at, 0, s->outputs - o);
-    j.x = x + group * s->channels * s->x[1];
     j.dy = dy + o * s->y[1];
-    for (int64_t n = 0; n < s->images; n += p->group) {
-      int64_t images = clamp(s->images - n, 0, p->group);
-      for (int64_t t0 = 0; t0 < s->window.out[0]; t0++) {
-        for (int64_t r = 0; r < s->window.out[1]; r += p->band) run_band(&j, n, images, t0, r);
-      }
+    for (int64_t c = 0; c < s->channels; c += p->channels) {
+      j.x = x + (group * s->channels + c) * s->x[1];
+      run_block(&j, dw + o * s->w[0] + c * s->w[1]);
     }
-    store(&j, dw + o * s->w[0]);
   }
 }

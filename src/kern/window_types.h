@@ -79,7 +79,9 @@ typedef struct leat_kern_conv_plan_s {
 // zero-padded, to image[image][k0][row][column][channel]: a window row is then one run of elements, and the offset of a
 // position the same for all runs. Where runs are short (`slide`), the copy is copied once more, to
 // slides[image][k0][output column][row][k2][channel]: a whole window plane is one run there.
+// All of this goes for `channels` channels of a group at a time.
 typedef struct leat_kern_wgrad_plan_s {
+  int64_t channels;  // divides those of a group
   int64_t band, group;
   int64_t image_rows, image_columns;   // of the copy for one band
   int64_t image_floats, slide_floats;  // of one image
@@ -88,7 +90,7 @@ typedef struct leat_kern_wgrad_plan_s {
   const int32_t *offsets;              // of the positions, in image or slides
   int32_t slide;
   int32_t pack_dy;                     // 1: positions of a band are not contiguous in dy
-  int64_t image_at, slides_at, dy_at;  // floats into the workspace; dw[o][k0][k1][k2][c] is at 0
+  int64_t image_at, slides_at, dy_at;  // floats into the workspace; dw[o][k0][k1][k2][c] of these channels is at 0
 } leat_kern_wgrad_plan_t;
 
 // One plane of a pooling: strides of the spatial dims.

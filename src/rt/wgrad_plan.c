@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plan of the fast weight gradient of a convolution: bands of rows, groups of images, runs of a window, offsets of the
-// positions. No choice made here shows in the result bits.
+// Plan of the fast weight gradient of a convolution: blocks of channels, bands of rows, groups of images, runs of a
+// window, offsets of the positions. No choice made here shows in the result bits.
 #include "rt/conv_plan.h"
 
 enum {
@@ -8,6 +8,7 @@ enum {
   ALIGN_FLOATS = 16,
   LANES = 16,           // of the widest level
   POSITIONS_MIN = 256,  // positions in one call of the micro kernel that make its stores of dw cheap
+  CHANNELS_MIN = 64,    // a block of channels has no fewer
 };
 
 static int64_t round_up(int64_t floats) { return (floats / ALIGN_FLOATS + 2) * ALIGN_FLOATS; }  // with slack
@@ -58,6 +59,20 @@ static void choose_blocks(const leat_kern_conv_t *s, leat_kern_wgrad_plan_t *p) 
   p->pack_dy = p->group > 1 || s->y[4] != 1 || (w->out[1] > 1 && s->y[3] != w->out[2]);
 }
 
+// Half of the channels as long as a call of the micro kernel would see few of the positions that there are.
+static leat_kern_conv_t choose_channels(const leat_kern_conv_t *s, leat_kern_wgrad_plan_t *p) {
+  leat_kern_conv_t part = *s;
+  const int64_t *out = s->window.out, all = s->images * out[0] * out[1] * out[2];
+  const int64_t wanted = all < POSITIONS_MIN ? all : POSITIONS_MIN;
+  for (;; part.channels /= 2) {
+    choose_runs(&part, p);
+    choose_blocks(&part, p);
+    if (p->group * p->band * out[2] >= wanted || part.channels % 2 != 0 || part.channels < 2 * CHANNELS_MIN) break;
+  }
+  p->channels = part.channels;
+  return part;
+}
+
 #define TRY_ALLOC(pointer, arena, count)                                                             \
   do {                                                                                               \
     (pointer) = leat_arena_alloc((arena), (size_t)(count) * sizeof *(pointer));                      \
@@ -87,15 +102,14 @@ static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s
   return NULL;
 }
 
-leat_status_t leat_rt_wgrad_plan(leat_arena_t *arena, const leat_kern_conv_t *s,
+leat_status_t leat_rt_wgrad_plan(leat_arena_t *arena, const leat_kern_conv_t *shape,
                                  const leat_kern_wgrad_plan_t **out_plan, size_t *out_workspace_bytes) {
-  const leat_kern_window_t *w = &s->window;
+  const leat_kern_window_t *w = &shape->window;
   leat_kern_wgrad_plan_t *p;
   *out_plan = NULL;
-  if (!leat_rt_conv_is_ordinary(s) || w->base[0] * w->base[1] * w->base[2] > 1) return NULL;
+  if (!leat_rt_conv_is_ordinary(shape) || w->base[0] * w->base[1] * w->base[2] > 1) return NULL;
   TRY_ALLOC(p, arena, 1);
-  choose_runs(s, p);
-  choose_blocks(s, p);
+  const leat_kern_conv_t part = choose_channels(shape, p), *s = &part;
   if (p->image_floats * p->group > INT32_MAX || p->slide_floats * p->group > INT32_MAX) return NULL;
   LEAT_TRY(plan_offsets(arena, s, p));
   const int64_t packed = p->pack_dy != 0 ? s->outputs_per_group * p->group * p->band * w->out[2] : 0;

@@ -101,11 +101,62 @@ static void store_waits_for_late_reader(void **state) {
   leat_free(bytes);
 }
 
+// A gradient normalised over the batch, then the gradient of a weight: both go along the features, but every tile of
+// the product reads all of x. "%s" are the extents: of the picture, or the batch.
+static const char conv_gradient_text[] =
+    "leat.graph 1\n"
+    "%%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[4,512,%s]\n"
+    "%%1 = prim.symbol() {kind=\"input\", name=\"dy\"} : f32[4,64,%s]\n"
+    "%%2 = prim.reduce(%%1) {dims=[0,2,3], fn=\"sum\"} : f32[1,64,1,1]\n"
+    "%%3 = prim.map(%%1, %%2) {fn=\"sub\"} : f32[4,64,%s]\n"
+    "%%4 = prim.map(%%3, %%3) {fn=\"mul\"} : f32[4,64,%s]\n"
+    "%%5 = prim.reduce(%%4) {dims=[0,2,3], fn=\"sum\"} : f32[1,64,1,1]\n"
+    "%%6 = prim.map(%%3, %%5) {fn=\"mul\"} : f32[4,64,%s]\n"
+    "%%7 = prim.conv_wgrad(%%0, %%6) {window=[1,1], stride=[1,1], low=[0,0], high=[0,0], dilation=[1,1], groups=1} : "
+    "f32[64,512,1,1]\n"
+    "prim.store(%%7) {kind=\"output\", name=\"dw\"}\n";
+static const char linear_gradient_text[] =
+    "leat.graph 1\n"
+    "%%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[%s,512]\n"
+    "%%1 = prim.symbol() {kind=\"input\", name=\"dy\"} : f32[%s,64]\n"
+    "%%2 = prim.reduce(%%1) {dims=[0], fn=\"sum\"} : f32[1,64]\n"
+    "%%3 = prim.map(%%1, %%2) {fn=\"sub\"} : f32[%s,64]\n"
+    "%%4 = prim.map(%%3, %%3) {fn=\"mul\"} : f32[%s,64]\n"
+    "%%5 = prim.reduce(%%4) {dims=[0], fn=\"sum\"} : f32[1,64]\n"
+    "%%6 = prim.map(%%3, %%5) {fn=\"mul\"} : f32[%s,64]\n"
+    "%%7 = prim.contract(%%6, %%0) {spec=\"bn,bk->nk\"} : f32[64,512]\n"
+    "prim.store(%%7) {kind=\"output\", name=\"dw\"}\n";
+
+// Whether the gradient of the weight has a section, and so tiles, of its own.
+static bool is_apart(const char *format, const char *e) {
+  char text[2048];
+  uint8_t *bytes = NULL;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+  snprintf(text, sizeof text, format, e, e, e, e, e);
+#pragma GCC diagnostic pop
+  leat_pef_t *pef = compile(text, 3, &bytes);
+  const pef_body_t *last = &pef->bodies[pef->calls[pef->call_count - 1].body];
+  const bool apart = last->stage_count == 1;
+  leat_pef_close(pef);
+  leat_free(bytes);
+  return apart;
+}
+
+static void weight_gradients_stay_out_of_sections_that_read_their_activation_for_every_tile(void **state) {
+  (void)state;
+  assert_false(is_apart(conv_gradient_text, "4,4"));
+  assert_true(is_apart(conv_gradient_text, "64,64"));
+  assert_false(is_apart(linear_gradient_text, "64"));
+  assert_true(is_apart(linear_gradient_text, "16384"));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(chain_shares_a_section),
       cmocka_unit_test(o0_cuts_at_every_op),
       cmocka_unit_test(store_waits_for_late_reader),
+      cmocka_unit_test(weight_gradients_stay_out_of_sections_that_read_their_activation_for_every_tile),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
