@@ -255,9 +255,15 @@ static leat_status_t emit_section(leat_mapper_t *m, uint32_t index) {
   leat_draft_t d;
   leat_draft_init(&d, m, section->rows);
   for (uint32_t i = 0; i < s->stages.count && d.status == NULL; ++i) emit_stage(&d, &s->stages.data[i]);
-  leat_draft_call_t call = {
-      section->type, (uint64_t)s->tile_rows_max, s->tile_quantum, s->scratch_bytes, name, section->why, section->flops,
-      section->bytes};
+  bool whole = d.quantum > s->tile_quantum && d.quantum <= (uint64_t)s->tile_rows_max;
+  leat_draft_call_t call = {section->type,
+                            (uint64_t)s->tile_rows_max,
+                            whole ? d.quantum : s->tile_quantum,
+                            s->scratch_bytes,
+                            name,
+                            section->why,
+                            section->flops,
+                            section->bytes};
   if (d.status == NULL) leat_draft_finish(&d, &call);
   return leat_status_annotate(leat_draft_deinit(&d), "section %u (%s)", index, name);
 }

@@ -9,6 +9,7 @@ typedef struct leat_draft_s {
   leat_mapper_t *m;
   leat_status_t status;  // first error; leat_draft_deinit hands it over
   int64_t rows;
+  uint64_t quantum;  // of rows, that stages like tiles to start at; 0: none asks
   LEAT_ARRAY(pef_argument_t) arguments;
   LEAT_ARRAY(pef_stage_t) stages;
   LEAT_ARRAY(pef_operand_t) operands;

@@ -150,7 +150,7 @@ static bool worth_packing(const leat_mapper_t *m, const product_t *p, uint8_t ty
   const axis_t *n = only_axis(p, ROLE_N), *k = only_axis(p, ROLE_K);
   if (n == NULL || k == NULL || has_role(p, ROLE_BATCH) || !is_fixed(m, p->access[1].base, type)) return false;
   if (n->extent < PACK_MIN_COLUMNS || n->extent * k->extent < PACK_MIN_ELEMENTS) return false;
-  return n->strides[1] != 1 || (n->extent > PANEL && !n->row);
+  return n->strides[1] != 1 || n->extent > PANEL;
 }
 
 // Emits `columns` columns from `first`, in panels `width` wide, to the arena at `offset`.
@@ -194,7 +194,7 @@ static leat_status_t pack(leat_mapper_t *m, leat_op_id_t id, const product_t *p,
                       .offset = p->access[1].offset,
                       .dims = {k->extent, n->extent},
                       .strides = {k->strides[1], n->strides[1]}};
-  int64_t block = n->row || n->extent <= PANEL ? 0 : PANEL;
+  int64_t block = n->extent <= PANEL ? 0 : PANEL;
   for (uint32_t i = 0; i < m->packs.count; ++i) {
     *out_pack = m->packs.data[i];
     if (out_pack->block == block && memcmp(&out_pack->access, &kn, sizeof kn) == 0) return NULL;
@@ -253,6 +253,7 @@ void leat_emit_contract(leat_draft_t *d, leat_op_id_t id) {
   if (use_pack && packed.block != 0) {
     stage->params[8] = packed.block;
     stage->params[9] = packed.block * packed.access.dims[0];
+    if (only_axis(&p, ROLE_N)->row && only_axis(&p, ROLE_N)->extent == d->rows) d->quantum = PANEL;
   }
   for (uint32_t which = 0; which < 3; ++which) {
     uint32_t row_dim;

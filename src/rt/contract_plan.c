@@ -149,10 +149,11 @@ static void choose_kernels(contract_plan_t *plan, const leat_rt_stage_t *stage, 
   plan->pack_c = c->dtype != dtype || (plan->n.c != 1 && plan->n_total > 1);
 }
 
-// Whether B's rows lie so far apart that a copy of a chunk pays.
+// Whether B's rows lie so far apart that a copy of a chunk pays. One row of A reads all of B once: nothing pays.
 static bool is_far(const contract_plan_t *plan, const leat_rt_prepare_t *context) {
-  return plan->n_block == 0 && plan->k.b >= CONTRACT_FAR_STRIDE && plan->k.extent > 1 &&
-         plan->k.b * most(&plan->m, context) >= CONTRACT_FAR_PRODUCT;
+  int64_t rows = most(&plan->m, context);
+  return plan->n_block == 0 && plan->k.b >= CONTRACT_FAR_STRIDE && plan->k.extent > 1 && rows > 1 &&
+         plan->k.b * rows >= CONTRACT_FAR_PRODUCT;
 }
 
 static bool is_far_a(const contract_plan_t *plan, const leat_rt_prepare_t *context) {

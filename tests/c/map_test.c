@@ -151,11 +151,33 @@ static void weight_gradients_stay_out_of_sections_that_read_their_activation_for
   assert_true(is_apart(linear_gradient_text, "16384"));
 }
 
+static const char one_row_text[] =
+    "leat.graph 1\n"
+    "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[1,768]\n"
+    "%1 = prim.symbol() {kind=\"param\", name=\"w\"} : f32[768,3000]\n"
+    "%2 = prim.contract(%0, %1) {spec=\"mk,kn->mn\"} : f32[1,3000]\n"
+    "prim.store(%2) {kind=\"output\", name=\"y\"}\n";
+
+static void one_row_reads_panels_and_tiles_are_whole_ones(void **state) {
+  (void)state;
+  uint8_t *bytes = NULL;
+  leat_pef_t *pef = compile(one_row_text, 3, &bytes);
+  const pef_body_t *last = &pef->bodies[pef->calls[pef->call_count - 1].body];
+  const pef_stage_t *product = &pef->stages[last->stage_first];
+  assert_int_equal(product->kind, PEF_STAGE_CONTRACT);
+  assert_int_equal(last->row_count, 3000);
+  assert_int_equal(product->params[8], 64);
+  assert_int_equal(last->tile_quantum, 64);
+  leat_pef_close(pef);
+  leat_free(bytes);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(chain_shares_a_section),
       cmocka_unit_test(o0_cuts_at_every_op),
       cmocka_unit_test(store_waits_for_late_reader),
+      cmocka_unit_test(one_row_reads_panels_and_tiles_are_whole_ones),
       cmocka_unit_test(weight_gradients_stay_out_of_sections_that_read_their_activation_for_every_tile),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs of one row or one image: work is cut along columns and channels. Values are PyTorch's, and the bits are the
+same for any number of threads and every ISA level."""
+
+import pytest
+import torch
+from sambaflow import samba
+from sambaflow._runtime.device import Device
+from support import Native, same_bits
+from torch import nn
+
+pytest.importorskip("sambaflow._leat")
+
+# (threads, isa): the first is what the others are compared with.
+SETTINGS = [(1, None), (2, None), (2, "avx2"), (2, "portable")]
+
+
+def infer(model, x, folder):
+    """(path of the PEF, result of a run through the SDK)"""
+    samba.from_torch_model_(model)
+    inputs = (samba.from_torch_tensor(x, name="x"),)
+    settings = {"output_folder": str(folder), "pef_name": "once", "inference": True}
+    pef = samba.session.compile(model, inputs, config_dict=settings, inference=True)
+    outputs = samba.utils.trace_graph(model, inputs, pef=pef)
+    (result,) = samba.session.run(input_tensors=inputs, output_tensors=outputs, section_types=["fwd"])
+    return pef, samba.to_torch(result)
+
+
+def same_with_any_threads(pef, model, x, result):
+    for threads, isa in SETTINGS:
+        program = Native(pef, threads=threads, isa=isa)
+        for parameter in (*model.parameters(), *model.buffers()):
+            if parameter.sn_name in program.symbols:
+                program.write(parameter.sn_name, samba.to_torch(parameter))
+        program.write("x", x)
+        program.run()
+        (name,) = program.names(program.lib.LEAT_SYMBOL_OUTPUT)
+        assert same_bits(program.read(name).reshape(result.shape), result), (threads, isa)
+
+
+class Flat(nn.Module):
+    """A product whose weight lies [inputs, outputs]."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(inputs, outputs))
+
+    def forward(self, x):
+        return x @ self.weight
+
+
+@pytest.mark.parametrize("make", [lambda: nn.Linear(96, 1000), lambda: Flat(1500, 200), lambda: nn.Linear(70, 65)])
+def test_products_of_one_row_read_their_weights_in_panels(make, tmp_path):
+    torch.manual_seed(1)
+    model = make()
+    x = torch.randn(1, next(iter(model.parameters())).shape[0 if isinstance(model, Flat) else 1])
+    expected = model(x).detach()
+    pef, result = infer(model, x, tmp_path)
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)
+    assert any(section["type"] == "prepare" for section in Device(pef).report()["sections"])
+    same_with_any_threads(pef, model, x, result)
