@@ -250,6 +250,8 @@ void leat_emit_contract(leat_draft_t *d, leat_op_id_t id) {
   }
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_CONTRACT, id);
   for (uint32_t i = 0; i < p.count; ++i) stage->params[i] = p.axes[i].role;
+  if (leat_dtype_is_float((leat_dtype_t)leat_graph_value(d->m->g, p.access[2].base)->dtype))
+    stage->params[PEF_PARAM_CHAIN] = PEF_CHAIN_PRODUCT;
   if (use_pack && packed.block != 0) {
     stage->params[8] = packed.block;
     stage->params[9] = packed.block * packed.access.dims[0];

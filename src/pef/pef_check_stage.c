@@ -338,7 +338,7 @@ static const pef_rule_fn rules[PEF_STAGE_COUNT] = {
 static leat_status_t check_chain(const pef_stage_site_t *site) {
   const pef_stage_t *stage = site->stage;
   const uint32_t class_ = leat_pef_dtype_class(site->operands[0].dtype);
-  const bool sums = stage->kind == PEF_STAGE_REDUCE && stage->fn == PEF_FN_SUM;
+  const bool sums = stage->kind == PEF_STAGE_CONTRACT || (stage->kind == PEF_STAGE_REDUCE && stage->fn == PEF_FN_SUM);
   return check_param(site, PEF_PARAM_CHAIN, 0, sums && class_ != PEF_CLASS_I64 ? PEF_CHAIN_MAX : 0);
 }
 

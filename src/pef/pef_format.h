@@ -35,6 +35,7 @@
 //   REDUCE SUM   L terms; in lanes, of which there are 64 then: 64 L elements of a run and what is left of it, or, of
 //                runs that are not longer, floor(L / ceil(run / 64)) whole runs. At the end of a block lanes i and
 //                i+32, i+16 are added; blocks are added lane by lane, then lanes i and i+8, i+4, i+2, i+1.
+//   CONTRACT     L terms of k. C += A B: the first block starts from C.
 // L = 0, as in every file of 1.0: one block, however long. L is for sums in floats; PEF_CHAIN_* are what is written.
 //
 // Versions. A reader refuses a file whose version_major is greater than its own, reads every older one, and ignores
@@ -58,7 +59,8 @@
 #define PEF_MAX_OPERANDS 64u  // per stage
 #define PEF_PARAM_CHAIN 23u   // of params[]: L of long sums
 #define PEF_CHAIN_MAX 65536
-#define PEF_CHAIN_SUM 16  // of what is only added: as short as costs nothing
+#define PEF_CHAIN_PRODUCT 4096  // of products, whose accumulators are worth keeping in registers
+#define PEF_CHAIN_SUM 16        // of what is only added: as short as costs nothing
 
 enum pef_segment_kind {          // ORDER: file numbers; append only
   PEF_SEGMENT_STRINGS = 1,       // NUL-terminated UTF-8, offset 0 is ""

@@ -162,9 +162,39 @@ static bool is_far_a(const contract_plan_t *plan, const leat_rt_prepare_t *conte
          most(&plan->n, context) >= CONTRACT_FAR_COLUMNS;
 }
 
+// Blocks of k, from the shape and the chain of the file alone.
+static void choose_k_block(contract_plan_t *plan, int64_t chain, const leat_kern_t *kern) {
+  int64_t terms = plan->k.extent;
+  for (uint32_t d = 0; d < plan->k_count; d++) {
+    if (__builtin_mul_overflow(terms, plan->k_outer[d].extent, &terms)) terms = INT64_MAX;
+  }
+  if (chain == 0 || terms <= chain) return;
+  const bool wide = plan->class_ == PEF_CLASS_F64;
+  plan->k_block = chain;
+  plan->close = wide ? kern->pairs_close_f64 : kern->pairs_close_f32;
+  plan->end = wide ? kern->pairs_end_f64 : kern->pairs_end_f32;
+  plan->pair_rows = 2;
+  while (((terms - 1) / chain + 1) >> (plan->pair_rows - 1) != 0) plan->pair_rows++;
+}
+
+// As many rows as without blocks, and columns as far as they fit.
+static void choose_part_of_sums(contract_plan_t *plan, const leat_rt_prepare_t *context) {
+  int64_t rows = most(&plan->m, context),
+          columns = (most(&plan->n, context) + CONTRACT_N - 1) / CONTRACT_N * CONTRACT_N;
+  if (plan->part_rows > rows && rows > 0) plan->part_rows = rows;
+  int64_t room = CONTRACT_SUMS / plan->part_rows / CONTRACT_N * CONTRACT_N;
+  plan->part_columns = columns < CONTRACT_N ? CONTRACT_N : columns < room ? columns : room;
+  plan->pair_width = plan->part_rows * plan->part_columns;
+  plan->pack_c = true;
+}
+
 static void choose_part(contract_plan_t *plan, const leat_rt_prepare_t *context) {
   plan->part_rows = plan->pack_b && !plan->pack_c ? CONTRACT_COPIED_ROWS : CONTRACT_ROWS;
   plan->part_columns = CONTRACT_COLUMNS;
+  if (plan->k_block > 0) {
+    choose_part_of_sums(plan, context);
+    return;
+  }
   if (!plan->pack_c || plan->pack_a) return;
   int64_t columns = (most(&plan->n, context) + 15) / 16 * 16;
   if (columns >= CONTRACT_COLUMNS) return;
@@ -177,6 +207,7 @@ static void layout_workspace(contract_plan_t *plan, leat_rt_stage_t *stage) {
   size_t a = plan->pack_a ? (size_t)plan->part_rows * CONTRACT_K * bytes : 0;
   size_t b = plan->pack_b ? CONTRACT_K * CONTRACT_N * bytes : 0;
   size_t c = plan->pack_c ? CONTRACT_ROWS * CONTRACT_COLUMNS * bytes : 0;
+  if (plan->k_block > 0) c = (size_t)(plan->pair_rows * plan->pair_width) * bytes;
   plan->b_offset = a;
   plan->c_offset = a + b;
   stage->workspace_bytes = a + b + c;
@@ -244,7 +275,7 @@ static void request_blocks(contract_plan_t *plan, leat_rt_jit_t *jit, uint32_t m
   if (plan->m_sizes[m] == 0 || plan->widths[n].width == 0 || plan->k_sizes[k] == 0) return;
   bool one_chunk = plan->k.extent <= CONTRACT_K && plan->k_count == 0;
   for (int add = 0; add < 2; add++) {
-    if ((add == 0 && plan->add) || (add == 1 && one_chunk && !plan->add)) continue;
+    if ((add == 0 && plan->add && plan->k_block == 0) || (add == 1 && one_chunk && !plan->add)) continue;
     leat_kern_gemm_t g = leat_rt_contract_gemm(plan, plan->m_sizes[m], plan->widths[n].width, plan->k_sizes[k],
                                                plan->widths[n].b_k, add);
     plan->block[m][n][k][add] = leat_rt_jit_gemm(jit, &g);
@@ -280,6 +311,7 @@ leat_status_t leat_rt_contract_prepare(leat_rt_stage_t *stage, const leat_rt_pre
   plan->pack_a |= plan->k.a != 1 && plan->m.a != 1 && plan->k.extent > 1 && plan->m.extent > 1;
   plan->a_columns = is_far_a(plan, context);
   plan->pack_a |= plan->a_columns;
+  choose_k_block(plan, stage->params[PEF_PARAM_CHAIN], context->kern);
   choose_part(plan, context);
   layout_workspace(plan, stage);
   generate(plan, context);

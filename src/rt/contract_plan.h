@@ -30,6 +30,10 @@ typedef struct contract_dim_s {
   bool is_rows;
 } contract_dim_t;
 
+// Elements of C in work where k goes in blocks: their sums lie in the workspace, one such part a level. A smaller part
+// would have A copied again and again.
+enum { CONTRACT_SUMS = 512 * 1024 };
+
 // Sizes of blocks that generated kernels are made for; the rest goes to the kernel body.
 enum { CONTRACT_SIZES = 4 };
 typedef struct contract_width_s {
@@ -55,6 +59,11 @@ typedef struct contract_plan_s {
   void (*gemm)(const leat_kern_gemm_t *g, const void *a, const void *b, void *c);
   leat_kern_load_fn_t load_a, load_b, load_c;
   leat_kern_store_fn_t store_c;
+  int64_t k_block;                // terms of a block of k, where there is more than one (C then goes through the
+                                  // workspace, too); 0: k is one block
+  int64_t pair_width, pair_rows;  // of leat_kern_pairs_t; row 0 is the part of C in work
+  void (*close)(void *rows, int64_t width, int64_t count, int64_t cols);
+  void (*end)(void *out, const void *rows, int64_t width, int64_t count, int64_t cols);
   size_t a_offset, b_offset, c_offset;  // buffers in the workspace
   // Generated kernels by the index of their sizes; NULL: gemm.
   int64_t m_sizes[CONTRACT_SIZES], k_sizes[CONTRACT_SIZES];

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // CONTRACT on a tile. Of a matrix product CONTRACT_ROWS rows at a time; of those, chunks of k ascending, so that every
 // element is one chain of fused multiply-adds; of a chunk, blocks of columns and rows. So a chunk of A stays in the
-// second-level cache while B streams by once, and packing is done once a chunk.
+// second-level cache while B streams by once, and packing is done once a chunk. A long k goes in blocks of its own
+// (params[23]): chains end there, and their sums are added pairwise (leat_kern_pairs_t).
 #include "rt/contract_plan.h"
 
 typedef struct contract_run_s {
@@ -103,8 +104,14 @@ typedef struct contract_k_s {
   int64_t p, count;  // chunk [p, p + count) of the innermost
 } contract_k_t;
 
+// Of `left` steps: up to the end of a block of k at most.
+static int64_t chunk_at(const contract_plan_t *plan, int64_t linear, int64_t left) {
+  int64_t count = min64(CONTRACT_K, left);
+  return plan->k_block > 0 ? min64(count, plan->k_block - linear % plan->k_block) : count;
+}
+
 static contract_k_t first_chunk(const contract_plan_t *plan) {
-  contract_k_t k = {.count = min64(CONTRACT_K, plan->k.extent)};
+  contract_k_t k = {.count = chunk_at(plan, 0, plan->k.extent)};
   for (uint32_t d = 0; d < plan->k_count; d++) k.extents[d] = plan->k_outer[d].extent;
   return k;
 }
@@ -119,7 +126,7 @@ static bool next_chunk(const contract_plan_t *plan, contract_k_t *k) {
     }
     k->linear += plan->k.extent;
   }
-  k->count = min64(CONTRACT_K, plan->k.extent - k->p);
+  k->count = chunk_at(plan, k->linear + k->p, plan->k.extent - k->p);
   return true;
 }
 
@@ -162,17 +169,47 @@ static void run_chunk(const contract_run_t *run, const contract_part_t *part, co
   }
 }
 
+// The sum of block `count` of k, which is in work, goes to the others.
+static void close_block(const contract_run_t *run, const contract_part_t *part, int64_t count) {
+  const contract_plan_t *plan = run->plan;
+  for (int64_t i = 0; i < part->rows; i++) {
+    char *row = part->c + i * plan->part_columns * plan->value_bytes;
+    plan->close(row, plan->pair_width, count, part->end - part->first);
+  }
+}
+// Back in the part in work: the sum of all.
+static void end_blocks(const contract_run_t *run, const contract_part_t *part, int64_t count) {
+  const contract_plan_t *plan = run->plan;
+  for (int64_t i = 0; i < part->rows; i++) {
+    char *row = part->c + i * plan->part_columns * plan->value_bytes;
+    plan->end(row, row, plan->pair_width, count, part->end - part->first);
+  }
+}
+
+static void run_chunks(const contract_run_t *run, const contract_part_t *part) {
+  const contract_plan_t *plan = run->plan;
+  contract_k_t k = first_chunk(plan);
+  int add = plan->add;
+  int64_t blocks = 0;
+  bool more = true;
+  while (more) {
+    run_chunk(run, part, &k, add);
+    int64_t done = k.linear + k.p + k.count;
+    more = next_chunk(plan, &k);
+    add = 1;
+    if (plan->k_block == 0 || (more && done % plan->k_block != 0)) continue;
+    close_block(run, part, blocks++);
+    add = 0;
+  }
+  if (plan->k_block > 0) end_blocks(run, part, blocks);
+}
+
 static void run_part(const contract_run_t *run, contract_part_t part, char *c) {
   const contract_plan_t *plan = run->plan;
   int64_t width = part.end - part.first;
   part.c = plan->pack_c ? run->buffer_c : c;
   if (plan->pack_c && plan->add) load_c(run, c, part.rows, width);
-  contract_k_t k = first_chunk(plan);
-  int add = plan->add;
-  do {
-    run_chunk(run, &part, &k, add);
-    add = 1;
-  } while (next_chunk(plan, &k));
+  run_chunks(run, &part);
   if (plan->pack_c) store_c(run, c, part.rows, width);
 }
 

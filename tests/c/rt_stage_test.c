@@ -404,17 +404,23 @@ static void test_reduce(void **unused) {
 
 static double contract_at(const bench_t *b, const int64_t *at, const char *old_c) {
   const leat_rt_operand_t *c = &b->operands[2];
-  int64_t dims[8], k[8] = {0}, index[8];
+  int64_t dims[8], k[8] = {0}, index[8], terms = 1, chain = b->params[PEF_PARAM_CHAIN], term = 0, blocks = 0;
   bool wide = c->dtype == PEF_F64;
-  for (uint32_t d = 0; d < c->rank; d++) dims[d] = b->params[d] == 3 ? b->operands[0].dims[d] : 1;
-  double acc = 0;
+  for (uint32_t d = 0; d < c->rank; d++) dims[d] = b->params[d] == 3 ? b->operands[0].dims[d] : 1, terms *= dims[d];
+  double *sums = calloc((size_t)terms, sizeof *sums);
   if (b->params[10])
-    leat_kern_portable.load[LEAT_KERN_F64][c->dtype](&acc, old_c + offset_of(c, at) * c->element_bytes, 1, 1);
+    leat_kern_portable.load[LEAT_KERN_F64][c->dtype](&sums[0], old_c + offset_of(c, at) * c->element_bytes, 1, 1);
   do {
     for (uint32_t d = 0; d < c->rank; d++) index[d] = at[d] + k[d];
-    double x = get(b, 0, index), y = get(b, 1, index);
-    acc = wide ? fma(x, y, acc) : (double)fmaf((float)x, (float)y, (float)acc);
+    double x = get(b, 0, index), y = get(b, 1, index), *acc = &sums[blocks];
+    *acc = wide ? fma(x, y, *acc) : (double)fmaf((float)x, (float)y, (float)*acc);
+    term++;
+    if (chain > 0 && term % chain == 0) blocks++;
   } while (next(k, dims, c->rank));
+  if (chain == 0 || term % chain != 0) blocks++;
+  add_pairwise(wide ? PEF_CLASS_F64 : PEF_CLASS_F32, sums, blocks, 1);
+  double acc = sums[0];
+  free(sums);
   if (c->dtype == PEF_BF16) {
     float f = (float)acc;
     leat_kern_portable.wrap[LEAT_KERN_F32][PEF_BF16](&f, &f, NULL, NULL, 1);
@@ -447,7 +453,9 @@ static void one_contract(uint32_t seed, leat_rt_jit_t *jit) {
   uint8_t *kind = kinds[chance(4)];
   uint8_t c = kind[0] == PEF_BF16 && chance(2) ? PEF_BF16 : kind[1];
   bool shuffle = chance(3) > 0;
+  static const int64_t chains[] = {0, 0, 1, 7, 32, 100, 2048};
   b->params[10] = chance(3) == 0;
+  b->params[PEF_PARAM_CHAIN] = chains[chance(7)];
   set_operand(b, 0, kind[0], rank, dims, lacking(b, rank, 2), shuffle);
   set_operand(b, 1, kind[0], rank, dims, lacking(b, rank, 1), shuffle);
   set_operand(b, 2, c, rank, dims, lacking(b, rank, 3), shuffle);
