@@ -67,6 +67,11 @@ D(ERF) {
   chain(v, leat_b_muls(v->b, bell, M_2_SQRTPI));
 }
 
+D(ERFC) {
+  leat_value_id_t bell = leat_b_fn1(v->b, EXP, leat_b_fn1(v->b, NEG, leat_b_square(v->b, v->x[0])));
+  chain(v, leat_b_muls(v->b, bell, -M_2_SQRTPI));
+}
+
 D(ADD) { v->dx[0] = v->dx[1] = DY; }
 D(SUB) {
   v->dx[0] = DY;
@@ -85,7 +90,8 @@ D(DIV) {
 static void remainder_of(leat_vjp_t *v, leat_scalar_t rounding) {
   v->dx[0] = DY;
   if (!v->wants[1]) return;
-  leat_value_id_t n = leat_b_map1(v->b, rounding, leat_b_div(v->b, v->x[0], v->x[1]));
+  leat_value_id_t n = rounding == LEAT_SCALAR_FLOOR ? leat_b_floor_div(v->b, v->x[0], v->x[1])
+                                                    : leat_b_fn1(v->b, TRUNC, leat_b_div(v->b, v->x[0], v->x[1]));
   v->dx[1] = leat_b_fn1(v->b, NEG, leat_b_mul(v->b, DY, n));
 }
 D(FMOD) { remainder_of(v, LEAT_SCALAR_TRUNC); }
@@ -99,7 +105,7 @@ D(POW) {
   }
   if (v->wants[1]) {
     leat_value_id_t slope = leat_b_mul(b, v->y[0], leat_b_fn1(b, LOG, v->x[0]));
-    v->dx[1] = leat_b_number_or(b, leat_b_fn2s(b, EQ, v->x[0], 0.0), 0.0, leat_b_mul(b, DY, slope));
+    v->dx[1] = leat_b_mul(b, DY, leat_b_number_or(b, leat_b_fn2s(b, EQ, v->x[0], 0.0), 0.0, slope));
   }
 }
 
@@ -116,9 +122,10 @@ D(MIN) { extreme(v, LEAT_SCALAR_GT); }
 
 D(ATAN2) {
   leat_builder_t *b = v->b;
-  leat_value_id_t r = leat_b_div(b, DY, leat_b_add(b, leat_b_square(b, v->x[0]), leat_b_square(b, v->x[1])));
-  if (v->wants[0]) v->dx[0] = leat_b_mul(b, r, v->x[1]);
-  if (v->wants[1]) v->dx[1] = leat_b_fn1(b, NEG, leat_b_mul(b, r, v->x[0]));
+  leat_value_id_t square = leat_b_add(b, leat_b_square(b, v->x[0]), leat_b_square(b, v->x[1]));
+  leat_value_id_t r = leat_b_number_or(b, leat_b_fn2s(b, EQ, square, 0.0), 0.0, leat_b_fn1(b, RECIP, square));
+  if (v->wants[0]) v->dx[0] = leat_b_mul(b, leat_b_mul(b, DY, v->x[1]), r);
+  if (v->wants[1]) v->dx[1] = leat_b_mul(b, leat_b_mul(b, DY, leat_b_fn1(b, NEG, v->x[0])), r);
 }
 
 D(SELECT) {

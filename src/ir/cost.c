@@ -32,7 +32,7 @@ static double map_flops(const leat_graph_t *g, const leat_op_t *op) {
   } runs[] = {{LEAT_SCALAR_COPY, LEAT_SCALAR_STOP, 0},  {LEAT_SCALAR_EXP, LEAT_SCALAR_LOG10, 15},
               {LEAT_SCALAR_SQRT, LEAT_SCALAR_RECIP, 4}, {LEAT_SCALAR_SIN, LEAT_SCALAR_ERF, 20},
               {LEAT_SCALAR_DIV, LEAT_SCALAR_DIV, 4},    {LEAT_SCALAR_POW, LEAT_SCALAR_POW, 30},
-              {LEAT_SCALAR_FMA, LEAT_SCALAR_FMA, 2}};
+              {LEAT_SCALAR_FMA, LEAT_SCALAR_FMA, 2},    {LEAT_SCALAR_ERFC, LEAT_SCALAR_ERFC, 40}};
   leat_scalar_t fn;
   double steps = 1;
   if (!leat_scalar_find(leat_op_string(g, op, LEAT_ATTR_FN, ""), &fn)) return 0;

@@ -11,6 +11,18 @@ leat_value_id_t leat_b_full_like(leat_builder_t *b, leat_value_id_t x, double nu
   return leat_b_splat(b, (leat_dtype_t)v.dtype, v.rank, v.dims, number);
 }
 
+leat_value_id_t leat_b_floor_div(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y) {
+  if (!leat_dtype_is_float(leat_b_dtype(b, x))) return leat_b_fn2(b, FLOORDIV, x, y);
+  leat_value_id_t rest = leat_b_fn2(b, FMOD, x, y), plain = leat_b_div(b, x, y);
+  leat_value_id_t whole = leat_b_div(b, leat_b_sub(b, x, rest), y);
+  leat_value_id_t apart = leat_b_fn2(b, NE, leat_b_fn2s(b, LT, rest, 0.0), leat_b_fn2s(b, LT, y, 0.0));
+  leat_value_id_t low = leat_b_fn2(b, AND, leat_b_fn2s(b, NE, rest, 0.0), apart);
+  whole = leat_b_select(b, low, leat_b_adds(b, whole, -1.0), whole);
+  leat_value_id_t zero = leat_b_muls(b, plain, 0.0);  // with the sign of the quotient
+  whole = leat_b_select(b, leat_b_fn2s(b, EQ, whole, 0.0), zero, leat_b_fn1(b, ROUND, whole));
+  return leat_b_select(b, leat_b_fn2s(b, EQ, y, 0.0), plain, whole);
+}
+
 leat_value_id_t leat_b_widen(leat_builder_t *b, leat_value_id_t x) {
   leat_dtype_t dtype = leat_b_dtype(b, x);
   return dtype == LEAT_BF16 || dtype == LEAT_F16 ? leat_b_cast(b, x, LEAT_F32) : x;

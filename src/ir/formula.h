@@ -46,6 +46,8 @@ static inline leat_value_id_t leat_b_mean(leat_builder_t *b, leat_value_id_t x, 
 leat_value_id_t leat_b_unsqueeze(leat_builder_t *b, leat_value_id_t x, uint32_t dims);
 // Drops the dims of the mask; they have extent 1.
 leat_value_id_t leat_b_squeeze(leat_builder_t *b, leat_value_id_t x, uint32_t dims);
+// Python's floor division: the remainder is taken off first, so that 0.6 // 0.2 is 2, as torch has it.
+leat_value_id_t leat_b_floor_div(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y);
 // x reshaped to the dims of `like` (same element count).
 leat_value_id_t leat_b_reshape_like(leat_builder_t *b, leat_value_id_t x, leat_value_id_t like);
 // i64 index along `dim` of x, of extent 1 in every other dim: broadcasts against x.

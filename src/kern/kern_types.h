@@ -11,7 +11,7 @@
 
 // Classes in which values are computed, and dtypes; ORDER: the numbers of pef_format.h.
 enum { LEAT_KERN_F32 = 0, LEAT_KERN_F64 = 1, LEAT_KERN_I64 = 2, LEAT_KERN_CLASS_COUNT = 3, LEAT_KERN_DTYPE_COUNT = 10 };
-enum { LEAT_KERN_SCALAR_FN_COUNT = 56 };
+enum { LEAT_KERN_SCALAR_FN_COUNT = 57 };
 
 // out[i] = fn(a[i], b[i], c[i]) for i < n, all of one class; operands that fn lacks are ignored. out may equal a, b or
 // c.

@@ -2,8 +2,8 @@
 // Body of map_f32.c and map_f64.c: the scalar functions on strips of one float class. The includer defines
 //   V(name) -> vf32_name, VT vector, IT integer vector of equal width, ET element, LANES, FN(name) -> kernel name,
 //   FNAN the quiet NaN.
-// Predicates yield 0 or 1 in the class. max and min: NaN if either is; of two zeros max takes +0 and min -0, so that
-// the result does not depend on the order of a reduction.
+// Predicates yield 0 or 1 in the class. max and min: NaN if either is, the first of equal operands (zeros of either
+// sign are equal), so that relu and clamp leave -0 alone.
 
 #define BOOL_OF(mask) V(select)(mask, V(splat)(1), V(splat)(0))
 
@@ -12,7 +12,7 @@ VEC_INLINE VT op_stop(VT a) { return a; }
 VEC_INLINE VT op_neg(VT a) { return -a; }
 VEC_INLINE VT op_abs(VT a) { return V(abs)(a); }
 VEC_INLINE VT op_sign(VT a) {
-  return V(select)(a > 0, V(splat)(1), V(select)(a < 0, V(splat)(-1), V(select)(a == a, V(splat)(0), a)));
+  return V(select)(a > 0, V(splat)(1), V(select)(a < 0, V(splat)(-1), V(splat)(0)));  // NaN: 0, as in torch
 }
 VEC_INLINE VT op_floor(VT a) { return V(floor)(a); }
 VEC_INLINE VT op_ceil(VT a) { return V(ceil)(a); }
@@ -38,6 +38,7 @@ VEC_INLINE VT op_cosh(VT a) { return V(cosh)(a); }
 VEC_INLINE VT op_tanh(VT a) { return V(tanh)(a); }
 VEC_INLINE VT op_sigmoid(VT a) { return V(sigmoid)(a); }
 VEC_INLINE VT op_erf(VT a) { return V(erf)(a); }
+VEC_INLINE VT op_erfc(VT a) { return V(erfc)(a); }
 VEC_INLINE VT op_isnan(VT a) { return BOOL_OF(a != a); }
 VEC_INLINE VT op_add(VT a, VT b) { return a + b; }
 VEC_INLINE VT op_sub(VT a, VT b) { return a - b; }
@@ -47,14 +48,8 @@ VEC_INLINE VT op_floordiv(VT a, VT b) { return V(floor)(a / b); }
 VEC_INLINE VT op_fmod(VT a, VT b) { return V(fmod)(a, b); }
 VEC_INLINE VT op_rem(VT a, VT b) { return V(rem)(a, b); }
 VEC_INLINE VT op_pow(VT a, VT b) { return V(pow)(a, b); }
-VEC_INLINE VT op_max(VT a, VT b) {
-  VT r = V(select)(a > b, a, V(select)(a == b, (VT)((IT)a & (IT)b), b));
-  return V(select)((a == a) & (b == b), r, V(splat)(FNAN));
-}
-VEC_INLINE VT op_min(VT a, VT b) {
-  VT r = V(select)(a < b, a, V(select)(a == b, (VT)((IT)a | (IT)b), b));
-  return V(select)((a == a) & (b == b), r, V(splat)(FNAN));
-}
+VEC_INLINE VT op_max(VT a, VT b) { return V(select)((a == a) & (b == b), V(select)(b > a, b, a), V(splat)(FNAN)); }
+VEC_INLINE VT op_min(VT a, VT b) { return V(select)((a == a) & (b == b), V(select)(b < a, b, a), V(splat)(FNAN)); }
 VEC_INLINE VT op_atan2(VT a, VT b) { return V(atan2)(a, b); }
 VEC_INLINE VT op_eq(VT a, VT b) { return BOOL_OF(a == b); }
 VEC_INLINE VT op_ne(VT a, VT b) { return BOOL_OF(a != b); }

@@ -81,7 +81,7 @@ VEC_INLINE vf32_t vf32_tanh(vf32_t x) {
   vf32_t p = VF32_POLY(z, -0.33333334f, 0.13333304f, -0.05395925f, 0.021768834f, -0.0083436705f, 0.0022924328f);
   vf32_t small = vf32_fma(x * z, p, x);
   vf32_t large = 1.0f - 2.0f / (vf32_exp_finite(a + a) + 1.0f);
-  vf32_t r = vf32_select(a < 0.625f, small, vf32_copysign(large, x));
+  vf32_t r = vf32_copysign(vf32_select(a < 0.625f, small, large), x);
   return vf32_select(x == x, r, x);
 }
 VEC_INLINE vf32_t vf32_sigmoid(vf32_t x) {
@@ -115,6 +115,7 @@ VF32_THROUGH_F64_1(expm1)
 VF32_THROUGH_F64_1(log1p)
 VF32_THROUGH_F64_1(log2)
 VF32_THROUGH_F64_1(log10)
+VF32_THROUGH_F64_1(erfc)
 VF32_THROUGH_F64_1(sin)
 VF32_THROUGH_F64_1(cos)
 VF32_THROUGH_F64_1(tan)

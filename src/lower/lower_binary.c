@@ -11,8 +11,6 @@ static leat_value_id_t times_attr(leat_lower_t *c, leat_value_id_t x, leat_attr_
 
 #define BINARY(row, fn) \
   LOWER(row) { return leat_b_fn2(c->b, fn, c->in[0], c->in[1]); }
-BINARY(MAXIMUM, MAX)
-BINARY(MINIMUM, MIN)
 BINARY(REMAINDER, REM)
 BINARY(FMOD, FMOD)
 BINARY(ATAN2, ATAN2)
@@ -28,6 +26,10 @@ BINARY(BITWISE_XOR, XOR)
 BINARY(SHIFT_LEFT, SHL)
 BINARY(SHIFT_RIGHT, SHR)
 #undef BINARY
+
+// Of equal operands (zeros of either sign) torch's vector code takes the second.
+LOWER(MAXIMUM) { return leat_b_fn2(c->b, MAX, c->in[1], c->in[0]); }
+LOWER(MINIMUM) { return leat_b_fn2(c->b, MIN, c->in[1], c->in[0]); }
 
 #define LOGICAL(row, fn)                                                                                         \
   LOWER(row) {                                                                                                   \
@@ -50,16 +52,10 @@ LOWER(MUL) {
 LOWER(SUB) { return leat_b_sub(c->b, c->in[0], times_attr(c, c->in[1], LEAT_ATTR_ALPHA)); }
 LOWER(RSUB) { return leat_b_sub(c->b, c->in[1], times_attr(c, c->in[0], LEAT_ATTR_ALPHA)); }
 
-// torch's floor division of floats takes the remainder off first, so that 0.6 // 0.2 is 2 as in Python.
-static leat_value_id_t floor_div(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y) {
-  if (!leat_dtype_is_float(leat_b_dtype(b, x))) return leat_b_fn2(b, FLOORDIV, x, y);
-  leat_value_id_t whole = leat_b_div(b, leat_b_sub(b, x, leat_b_fn2(b, REM, x, y)), y);
-  return leat_b_select(b, leat_b_fn2s(b, EQ, y, 0.0), leat_b_div(b, x, y), leat_b_fn1(b, ROUND, whole));
-}
-
 LOWER(DIV) {
   const char *rounding = leat_lower_string(c, LEAT_ATTR_ROUNDING, "none");
-  if (strcmp(rounding, "floor") == 0) return floor_div(c->b, c->in[0], c->in[1]);
+  if (strcmp(rounding, "floor") == 0)  // constant in pieces
+    return leat_b_fn1(c->b, STOP, leat_b_floor_div(c->b, c->in[0], c->in[1]));
   leat_value_id_t quotient = leat_b_div(c->b, c->in[0], c->in[1]);
   return strcmp(rounding, "trunc") == 0 ? leat_b_fn1(c->b, TRUNC, quotient) : quotient;
 }
@@ -78,7 +74,8 @@ LOWER(MASKED_FILL) {
   return leat_b_select(c->b, c->in[1], leat_b_cast(c->b, c->in[2], leat_b_dtype(c->b, c->in[0])), c->in[0]);
 }
 
-// First the lower border, then the upper: with min > max everything is max.
+// First the lower border, then the upper: with min > max everything is max. Of equal zeros x stays, but for a tensor
+// that is the only border.
 LOWER(CLAMP) {
   const leat_attr_key_t keys[2] = {LEAT_ATTR_MIN, LEAT_ATTR_MAX};
   const leat_scalar_t fns[2] = {LEAT_SCALAR_MAX, LEAT_SCALAR_MIN};
@@ -86,27 +83,29 @@ LOWER(CLAMP) {
   for (uint32_t side = 0; side < 2; side++) {
     leat_value_id_t border = leat_lower_in(c, side + 1);
     const leat_attr_t *number = leat_op_attr(c->from, c->op, keys[side]);
+    bool alone = leat_lower_in(c, 2 - side) == LEAT_NONE;
     if (border != LEAT_NONE)
-      y = leat_b_map2(c->b, fns[side], y, border);
+      y = alone ? leat_b_map2(c->b, fns[side], border, y) : leat_b_map2(c->b, fns[side], y, border);
     else if (number != NULL)
       y = leat_b_map2s(c->b, fns[side], y, number->v.f);
   }
   return y;
 }
 
-// torch keeps the end exact: from weight 1/2 on it counts back from `end`.
+// torch keeps the end exact: from weight 1/2 on it counts back from `end`. It rounds the product and the sum at once.
 LOWER(LERP) {
   leat_builder_t *b = c->b;
-  leat_value_id_t start = c->in[0], end = c->in[1], weight = c->in[2];
-  leat_value_id_t span = leat_b_sub(b, end, start);
-  leat_value_id_t near_start = leat_b_add(b, start, leat_b_mul(b, weight, span));
-  leat_value_id_t near_end = leat_b_sub(b, end, leat_b_mul(b, span, leat_b_sub_from(b, 1.0, weight)));
-  return leat_b_select(b, leat_b_fn2s(b, LT, leat_b_fn1(b, ABS, weight), 0.5), near_start, near_end);
+  leat_value_id_t start = leat_b_widen(b, c->in[0]), end = leat_b_widen(b, c->in[1]),
+                  weight = leat_b_widen(b, c->in[2]);
+  leat_value_id_t small = leat_b_fn2s(b, LT, leat_b_fn1(b, ABS, weight), 0.5);
+  leat_value_id_t factor = leat_b_select(b, small, weight, leat_b_adds(b, weight, -1.0));
+  leat_value_id_t base = leat_b_select(b, small, start, end);
+  leat_value_id_t y = leat_b_map3(b, LEAT_SCALAR_FMA, factor, leat_b_sub(b, end, start), base);
+  return leat_b_cast(b, y, leat_lower_dtype(c, 0));
 }
 
-LOWER(ADDCMUL) {
-  leat_value_id_t product = leat_b_mul(c->b, times_attr(c, c->in[1], LEAT_ATTR_VALUE), c->in[2]);
-  return leat_b_add(c->b, c->in[0], product);
+LOWER(ADDCMUL) {  // one rounding, as torch's vector code
+  return leat_b_map3(c->b, LEAT_SCALAR_FMA, times_attr(c, c->in[1], LEAT_ATTR_VALUE), c->in[2], c->in[0]);
 }
 LOWER(ADDCDIV) {
   leat_value_id_t quotient = leat_b_div(c->b, times_attr(c, c->in[1], LEAT_ATTR_VALUE), c->in[2]);

@@ -51,7 +51,21 @@ LOWER(ARANGE) {
                      (leat_dtype_t)v->dtype);
 }
 
-LOWER(TO) { return leat_b_cast(c->b, c->in[0], leat_lower_dtype(c, 0)); }
+// What no i32 holds (NaN too) becomes the least one, as by the processors' conversion that torch uses; i16 and i8 take
+// its low bits. Into i64, and from there into u8, the conversion itself does so.
+LOWER(TO) {
+  leat_builder_t *b = c->b;
+  leat_value_id_t x = c->in[0];
+  leat_dtype_t to = leat_lower_dtype(c, 0);
+  bool narrows = !leat_dtype_is_float(to) && to != LEAT_I64 && to != LEAT_U8 && to != LEAT_BOOL;
+  if (narrows && leat_dtype_is_float(leat_b_dtype(b, x))) {
+    x = leat_b_widen(b, x);
+    leat_value_id_t whole = leat_b_fn1(b, TRUNC, x);
+    leat_value_id_t above = leat_b_fn2s(b, GE, whole, -0x1p31), below = leat_b_fn2s(b, LT, whole, 0x1p31);
+    x = leat_b_select_or(b, leat_b_fn2(b, AND, above, below), whole, -0x1p31);
+  }
+  return leat_b_cast(b, x, to);
+}
 LOWER(CLONE) { return c->in[0]; }
 LOWER(CONTIGUOUS) { return c->in[0]; }
 LOWER(DETACH) { return leat_b_fn1(c->b, STOP, c->in[0]); }

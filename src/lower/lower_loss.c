@@ -86,8 +86,7 @@ LOWER(BCE_LOGITS) {
   leat_builder_t *b = c->b;
   leat_value_id_t x = c->in[0], t = c->in[1], weight = leat_lower_in(c, 2), pos_weight = leat_lower_in(c, 3);
   leat_value_id_t minus_x = leat_b_fn1(b, NEG, x);
-  leat_value_id_t tail = leat_b_fn1(b, LOG1P, leat_b_fn1(b, EXP, leat_b_fn1(b, NEG, leat_b_fn1(b, ABS, x))));
-  leat_value_id_t softplus = leat_b_add(b, tail, leat_b_fn2s(b, MAX, minus_x, 0.0));
+  leat_value_id_t softplus = leat_b_cast(b, leat_row_softplus(b, leat_b_widen(b, minus_x)), leat_b_dtype(b, x));
   if (pos_weight != LEAT_NONE) {
     leat_value_id_t w = leat_b_adds(b, leat_b_mul(b, leat_b_adds(b, pos_weight, -1.0), t), 1.0);
     softplus = leat_b_mul(b, softplus, w);
@@ -102,7 +101,5 @@ LOWER(KL_DIV) {
   leat_value_id_t x = c->in[0], t = c->in[1];
   if (strcmp(leat_lower_string(c, LEAT_ATTR_MODE, ""), "log_target") == 0)
     return finish(c, leat_b_mul(b, leat_b_fn1(b, EXP, t), leat_b_sub(b, t, x)));
-  leat_value_id_t is_zero = leat_b_fn2s(b, EQ, t, 0.0);
-  leat_value_id_t entropy = leat_b_mul(b, t, leat_b_fn1(b, LOG, leat_b_number_or(b, is_zero, 1.0, t)));
-  return finish(c, leat_b_sub(b, entropy, leat_b_mul(b, t, x)));
+  return finish(c, leat_b_sub(b, leat_row_xlogy(b, t, t), leat_b_mul(b, t, x)));
 }

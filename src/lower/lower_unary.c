@@ -33,12 +33,12 @@ UNARY(COSH, COSH)
 UNARY(TANH, TANH)
 UNARY(SIGMOID, SIGMOID)
 UNARY(ERF, ERF)
+UNARY(ERFC, ERFC)
 UNARY(BITWISE_NOT, NOT)
 UNARY(ISNAN, ISNAN)
 #undef UNARY
 
 LOWER(SQUARE) { return leat_b_square(c->b, c->in[0]); }
-LOWER(ERFC) { return leat_b_sub_from(c->b, 1.0, leat_b_fn1(c->b, ERF, c->in[0])); }
 LOWER(LOGICAL_NOT) { return leat_b_fn1(c->b, NOT, leat_b_cast(c->b, c->in[0], LEAT_BOOL)); }
 
 // x - x is zero for finite numbers only, and NaN for the rest.

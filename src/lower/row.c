@@ -73,6 +73,21 @@ leat_value_id_t leat_row_group_channels(leat_builder_t *b, leat_value_id_t x, in
   return leat_b_reshape(b, x, 3, (const int64_t[]){v.dims[0], groups, rest});
 }
 
+leat_value_id_t leat_row_softplus(leat_builder_t *b, leat_value_id_t x) {
+  leat_value_id_t tail = leat_b_fn1(b, LOG1P, leat_b_fn1(b, EXP, leat_b_fn1(b, NEG, leat_b_fn1(b, ABS, x))));
+  return leat_b_add(b, leat_b_fn2s(b, MAX, x, 0.0), tail);
+}
+
+leat_value_id_t leat_row_gelu_tanh(leat_builder_t *b, leat_value_id_t x) {
+  leat_value_id_t cubic = leat_b_muls(b, leat_b_mul(b, leat_b_square(b, x), x), 0.044715);
+  return leat_b_fn1(b, TANH, leat_b_muls(b, leat_b_add(b, x, cubic), M_2_SQRTPI * M_SQRT1_2));
+}
+
+leat_value_id_t leat_row_xlogy(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y) {
+  leat_value_id_t known = leat_b_fn2(b, EQ, y, y), flat = leat_b_fn2(b, AND, leat_b_fn2s(b, EQ, x, 0.0), known);
+  return leat_b_number_or(b, flat, 0.0, leat_b_mul(b, x, leat_b_fn1(b, LOG, y)));
+}
+
 bool leat_row_splat(const leat_builder_t *b, leat_value_id_t x, double *out_number) {
   if (x == LEAT_NONE) return false;
   const leat_op_t *op = leat_graph_op(b->graph, leat_b_value(b, x)->op);
@@ -86,6 +101,7 @@ bool leat_row_splat(const leat_builder_t *b, leat_value_id_t x, double *out_numb
 
 leat_value_id_t leat_row_power(leat_builder_t *b, leat_value_id_t x, double exponent) {
   if (exponent == 1.0) return x;
+  if (leat_b_dtype(b, x) == LEAT_F16) return leat_b_fn2s(b, POW, x, exponent);
   if (exponent == 2.0) return leat_b_square(b, x);
   if (exponent == 3.0) return leat_b_mul(b, leat_b_square(b, x), x);
   if (exponent == 0.5) return leat_b_fn1(b, SQRT, x);

@@ -80,8 +80,13 @@ leat_standard_t leat_row_standardize(leat_builder_t *b, leat_value_id_t x, uint3
 
 // Is x a splat (or a cast of one)? Its number then.
 bool leat_row_splat(const leat_builder_t *b, leat_value_id_t x, double *out_number);
-// x^exponent, by products and roots where torch does so.
+// x^exponent, by products and roots where torch does so (never in f16).
 leat_value_id_t leat_row_power(leat_builder_t *b, leat_value_id_t x, double exponent);
+// log(1 + exp(x)) without overflow, and the tanh of gelu's approximation.
+leat_value_id_t leat_row_softplus(leat_builder_t *b, leat_value_id_t x);
+leat_value_id_t leat_row_gelu_tanh(leat_builder_t *b, leat_value_id_t x);
+// x log y, zero where x is unless y is NaN.
+leat_value_id_t leat_row_xlogy(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y);
 // 1 / sqrt(mean(x^2) + eps) over `dims`.
 leat_value_id_t leat_row_rms(leat_builder_t *b, leat_value_id_t x, uint32_t dims, double eps);
 // One number a channel, shaped and cast to broadcast against x[N,C,..]; LEAT_NONE stays.

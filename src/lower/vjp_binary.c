@@ -29,7 +29,25 @@ VJP(POW) {
   if (v->wants[1]) {
     leat_value_id_t flat = leat_b_fn2(b, AND, leat_b_fn2s(b, EQ, x, 0.0), leat_b_fn2s(b, GE, e, 0.0));
     leat_value_id_t slope = leat_b_mul(b, v->y[0], leat_b_fn1(b, LOG, x));
-    v->dx[1] = leat_b_number_or(b, flat, 0.0, leat_b_mul(b, v->dy[0], slope));
+    v->dx[1] = leat_b_mul(b, v->dy[0], leat_b_number_or(b, flat, 0.0, slope));
+  }
+}
+
+VJP(LERP) {
+  leat_builder_t *b = v->b;
+  if (v->wants[0]) v->dx[0] = leat_b_mul(b, v->dy[0], leat_b_sub_from(b, 1.0, v->x[2]));
+  if (v->wants[1]) v->dx[1] = leat_b_mul(b, v->dy[0], v->x[2]);
+  if (v->wants[2]) v->dx[2] = leat_b_mul(b, v->dy[0], leat_b_sub(b, v->x[1], v->x[0]));
+}
+
+VJP(ADDCDIV) {
+  leat_builder_t *b = v->b;
+  double value = leat_vjp_float(v, LEAT_ATTR_VALUE, 1.0);
+  if (v->wants[0]) v->dx[0] = v->dy[0];
+  if (v->wants[1]) v->dx[1] = leat_b_mul(b, v->dy[0], leat_b_div(b, leat_b_number_like(b, v->x[2], value), v->x[2]));
+  if (v->wants[2]) {
+    leat_value_id_t slope = leat_b_div(b, leat_b_muls(b, v->x[1], value), leat_b_square(b, v->x[2]));
+    v->dx[2] = leat_b_mul(b, leat_b_fn1(b, NEG, v->dy[0]), slope);
   }
 }
 

@@ -50,43 +50,50 @@ static leat_value_id_t spread(leat_vjp_t *v, leat_value_id_t elements) {
   return leat_row_spread_loss(v->b, v->dy[0], elements, reduction_of(v));
 }
 
-// Losses of the difference: dx = -dt.
-static void to_both(leat_vjp_t *v, leat_value_id_t d) {
-  if (v->wants[0]) v->dx[0] = d;
-  if (v->wants[1]) v->dx[1] = leat_b_fn1(v->b, NEG, d);
+// Losses of the difference: the gradient of the target is that of the prediction with both exchanged, signs of zeros
+// included.
+static void to_both(leat_vjp_t *v, leat_value_id_t (*slope)(leat_vjp_t *v, leat_value_id_t z)) {
+  for (uint32_t i = 0; i < 2; i++) {
+    if (!v->wants[i]) continue;
+    leat_value_id_t z = leat_b_sub(v->b, v->x[i], v->x[1 - i]);
+    v->dx[i] = leat_b_mul(v->b, slope(v, z), spread(v, z));
+  }
 }
 
-VJP(SMOOTH_L1_LOSS) {
+static leat_value_id_t smooth_l1_slope(leat_vjp_t *v, leat_value_id_t z) {
   leat_builder_t *b = v->b;
   double beta = leat_vjp_float(v, LEAT_ATTR_BETA, 1.0);
-  leat_value_id_t z = leat_b_sub(b, v->x[0], v->x[1]), slope = leat_b_fn1(b, SIGN, z);
-  if (beta > 0.0)
-    slope = leat_b_select(b, leat_b_fn2s(b, LT, leat_b_fn1(b, ABS, z), beta), leat_b_fn2s(b, DIV, z, beta), slope);
-  to_both(v, leat_b_mul(b, slope, spread(v, z)));
+  if (beta == 0.0) return leat_b_fn1(b, SIGN, z);
+  return leat_b_fn2s(b, DIV, leat_b_fn2s(b, MIN, leat_b_fn2s(b, MAX, z, -beta), beta), beta);
 }
+VJP(SMOOTH_L1_LOSS) { to_both(v, smooth_l1_slope); }
 
-VJP(HUBER_LOSS) {
-  leat_builder_t *b = v->b;
+static leat_value_id_t huber_slope(leat_vjp_t *v, leat_value_id_t z) {
   double delta = leat_vjp_float(v, LEAT_ATTR_BETA, 1.0);
-  leat_value_id_t z = leat_b_sub(b, v->x[0], v->x[1]);
-  leat_value_id_t slope = leat_b_fn2s(b, MIN, leat_b_fn2s(b, MAX, z, -delta), delta);
-  to_both(v, leat_b_mul(b, slope, spread(v, z)));
+  return leat_b_fn2s(v->b, MIN, leat_b_fn2s(v->b, MAX, z, -delta), delta);
 }
+VJP(HUBER_LOSS) { to_both(v, huber_slope); }
+
+static leat_value_id_t square_slope(leat_vjp_t *v, leat_value_id_t z) { return leat_b_muls(v->b, z, 2.0); }
+VJP(MSE_LOSS) { to_both(v, square_slope); }
 
 static leat_value_id_t weigh(leat_vjp_t *v, leat_value_id_t d) {
   return v->x_count > 2 && v->x[2] != LEAT_NONE ? leat_b_mul(v->b, d, v->x[2]) : d;
 }
 
-// (x - t) / max(x * (1 - x), 1e-12), as torch.
+// (x - t) / max(x * (1 - x), 1e-12f), as torch, which has the constant in single precision.
 VJP(BCE_LOSS) {
   leat_builder_t *b = v->b;
   leat_value_id_t x = v->x[0], t = v->x[1], rest = leat_b_sub_from(b, 1.0, x);
   leat_value_id_t dy = weigh(v, spread(v, leat_b_sub(b, x, t)));
   if (v->wants[0]) {
-    leat_value_id_t variance = leat_b_fn2s(b, MAX, leat_b_mul(b, rest, x), 1e-12);
+    leat_value_id_t variance = leat_b_fn2s(b, MAX, leat_b_mul(b, rest, x), (double)1e-12f);
     v->dx[0] = leat_b_mul(b, dy, leat_b_div(b, leat_b_sub(b, x, t), variance));
   }
-  if (v->wants[1]) v->dx[1] = leat_b_mul(b, dy, leat_b_sub(b, leat_b_fn1(b, LOG, rest), leat_b_fn1(b, LOG, x)));
+  if (v->wants[1]) {  // -logit(x)
+    leat_value_id_t logit = leat_b_fn1(b, LOG, leat_b_div(b, x, rest));
+    v->dx[1] = leat_b_mul(b, dy, leat_b_fn1(b, NEG, logit));
+  }
 }
 
 // sigmoid(x) - t; with pos_weight p: (p t + 1 - t) sigmoid(x) - p t.
@@ -103,9 +110,29 @@ VJP(BCE_LOGITS) {
   if (!v->wants[1]) return;
   leat_value_id_t slope = leat_b_fn1(b, NEG, x);
   if (p != LEAT_NONE) {
-    leat_value_id_t tail = leat_b_fn1(b, LOG1P, leat_b_fn1(b, EXP, leat_b_fn1(b, NEG, leat_b_fn1(b, ABS, x))));
-    leat_value_id_t softplus = leat_b_add(b, tail, leat_b_fn2s(b, MAX, leat_b_fn1(b, NEG, x), 0.0));
+    leat_value_id_t softplus = leat_row_softplus(b, leat_b_fn1(b, NEG, x));
     slope = leat_b_add(b, slope, leat_b_mul(b, leat_b_adds(b, p, -1.0), softplus));
   }
   v->dx[1] = leat_b_mul(b, dy, slope);
+}
+
+// Of t log t - t x: torch differentiates x log y in each of its operands, so that t = 0 has no gradient (0/0).
+VJP(KL_DIV) {
+  leat_builder_t *b = v->b;
+  leat_value_id_t x = v->x[0], t = v->x[1], dy = spread(v, leat_b_sub(b, x, t)), minus = leat_b_fn1(b, NEG, dy);
+  if (strcmp(leat_vjp_string(v, LEAT_ATTR_MODE, ""), "log_target") == 0) {
+    leat_value_id_t p = leat_b_fn1(b, EXP, t);
+    if (v->wants[0]) v->dx[0] = leat_b_mul(b, minus, p);
+    if (v->wants[1]) {
+      leat_value_id_t share = leat_b_mul(b, leat_b_mul(b, dy, leat_b_sub(b, t, x)), p);
+      v->dx[1] = leat_b_add(b, leat_b_mul(b, dy, p), share);
+    }
+    return;
+  }
+  if (v->wants[0]) v->dx[0] = leat_b_mul(b, minus, t);
+  if (v->wants[1]) {
+    leat_value_id_t first = leat_b_number_or(b, leat_b_fn2s(b, EQ, t, 0.0), 0.0, leat_row_xlogy(b, dy, t));
+    leat_value_id_t entropy = leat_b_add(b, first, leat_b_div(b, leat_b_mul(b, dy, t), t));
+    v->dx[1] = leat_b_add(b, leat_b_mul(b, minus, x), entropy);
+  }
 }

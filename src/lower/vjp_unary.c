@@ -9,4 +9,4 @@ VJP(SIGMOID) {
   v->dx[0] = leat_b_mul(v->b, v->dy[0], slope);
 }
 
-VJP(RELU) { v->dx[0] = leat_b_select_or(v->b, leat_b_fn2s(v->b, GT, v->y[0], 0.0), v->dy[0], 0.0); }
+VJP(RELU) { v->dx[0] = leat_b_number_or(v->b, leat_b_fn2s(v->b, LE, v->y[0], 0.0), 0.0, v->dy[0]); }  // NaN passes
