@@ -175,8 +175,8 @@ def _log_sigmoid(c: Call, x: Any, **_: Any) -> Value:
 
 @handles("threshold")
 def _threshold(c: Call, x: Any, threshold: float, value: float, **_: Any) -> Value:
-    over = c.emit("gt", [c.value(x), c.operand(threshold, x.dtype)], like=(torch.bool, tuple(x.shape)))
-    return c.emit("where", [over, c.value(x), c.operand(value, x.dtype)])
+    under = c.emit("le", [c.value(x), c.operand(threshold, x.dtype)], like=(torch.bool, tuple(x.shape)))
+    return c.emit("where", [under, c.operand(value, x.dtype), c.value(x)])
 
 
 # ---- in-place ops without a functional form of the same name

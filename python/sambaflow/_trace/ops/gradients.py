@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions whose gradient in PyTorch is not that of the pieces that PyTorch takes them apart into.
+
+The pieces meet 0/0 and infinity times 0 where the function itself has a value: log x at x = 0, sin x / x at 0. Each is an
+`autograd.Function` with PyTorch's own formula, recorded as those of programs are.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from sambaflow._trace.ops.composed import composes
+
+Number = int | float
+
+
+def _operands(*items: torch.Tensor | Number) -> list[torch.Tensor]:
+    """All as tensors of the floating dtype of the result."""
+    dtype = torch.result_type(items[0], items[1]) if len(items) > 1 else items[0].dtype  # type: ignore[union-attr]
+    dtype = dtype if dtype.is_floating_point else torch.get_default_dtype()
+    return [item.to(dtype) if isinstance(item, torch.Tensor) else torch.tensor(item, dtype=dtype) for item in items]
+
+
+def _wide(x: torch.Tensor) -> torch.Tensor:
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
+class _OfSaved(torch.autograd.Function):
+    """`value` of tensors, and `slopes`: for each of them, its gradient for the cotangent `grad`.
+
+    As in PyTorch, a value of a narrow dtype is computed in float32 and rounded once; slopes are rounded op by op.
+    """
+
+    @classmethod
+    def forward(cls, ctx: Any, *tensors: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(*tensors)
+        return cls.value(*[_wide(tensor) for tensor in tensors]).to(tensors[0].dtype)  # type: ignore[attr-defined]
+
+    @classmethod
+    def backward(cls, ctx: Any, grad: torch.Tensor) -> Any:
+        return cls.slopes(grad, *ctx.saved_tensors)  # type: ignore[attr-defined]
+
+
+def _times_log(x: torch.Tensor, y: torch.Tensor, log: torch.Tensor) -> torch.Tensor:
+    """x log y, zero where x is, unless y is NaN."""
+    return torch.where((x == 0) & (y == y), 0.0, x * log)
+
+
+class _XLogY(_OfSaved):
+    @staticmethod
+    def value(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return _times_log(x, y, y.log())
+
+    @staticmethod
+    def slopes(grad: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return torch.where((x == 0) & (y <= 0), 0.0, _times_log(grad, y, y.log())), grad * x / y
+
+
+class _XLog1PY(_OfSaved):
+    @staticmethod
+    def value(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return _times_log(x, y, y.log1p())
+
+    @staticmethod
+    def slopes(grad: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return torch.where((x == 0) & (y <= -1), 0.0, _times_log(grad, y, y.log1p())), grad * x / (y + 1)
+
+
+class _LogAddExp(_OfSaved):
+    @staticmethod
+    def value(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        same_infinity = (x == y) & (x.abs() == math.inf)
+        return torch.where(same_infinity, x, torch.maximum(x, y) + torch.exp(-(x - y).abs()).log1p())
+
+    @staticmethod
+    def slopes(grad: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return grad / (1 + torch.exp(y - x)), grad / (1 + torch.exp(x - y))
+
+
+class _Ldexp(_OfSaved):
+    @classmethod
+    def forward(cls, ctx: Any, x: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        ctx.save_for_backward(x, exponent)
+        return x * torch.pow(2.0, exponent)  # two ops in PyTorch, too
+
+    @staticmethod
+    def slopes(grad: torch.Tensor, x: torch.Tensor, exponent: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        power = torch.pow(2.0, exponent)
+        return grad * power, grad * (x * power) * math.log(2) if exponent.is_floating_point() else None
+
+
+class _Logit(_OfSaved):
+    @staticmethod
+    def value(x: torch.Tensor) -> torch.Tensor:
+        return (x / (1 - x)).log()
+
+    @staticmethod
+    def slopes(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return torch.where((x < 0) | (x > 1), math.nan, grad / (x * (1 - x)))
+
+
+class _Sinc(_OfSaved):
+    @staticmethod
+    def value(x: torch.Tensor) -> torch.Tensor:
+        turned = x * math.pi
+        return torch.where(x == 0, 1.0, turned.sin() / turned)
+
+    @staticmethod
+    def slopes(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        turned, scale = (_wide(x) * math.pi).to(x.dtype), (_wide(x * x) * math.pi).to(x.dtype)
+        return torch.where(scale == 0, 0.0, grad * ((turned * turned.cos() - turned.sin()) / scale))
+
+
+class _Entropy(_OfSaved):
+    @staticmethod
+    def value(x: torch.Tensor) -> torch.Tensor:
+        known = torch.where(x < 0, -math.inf, -_times_log(x, x, x.log()))
+        return torch.where(x == 0, 0.0, known)
+
+    @staticmethod
+    def slopes(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return grad * -(1 + x.log())
+
+
+@composes("xlogy")
+def _xlogy(x: torch.Tensor | Number, other: torch.Tensor | Number) -> torch.Tensor:
+    return _XLogY.apply(*_operands(x, other))
+
+
+@composes("special_xlog1py")
+def _xlog1py(x: torch.Tensor | Number, other: torch.Tensor | Number) -> torch.Tensor:
+    return _XLog1PY.apply(*_operands(x, other))
+
+
+@composes("logaddexp")
+def _logaddexp(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    return _LogAddExp.apply(*_operands(x, other))
+
+
+@composes("ldexp")
+def _ldexp(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    dtype = torch.result_type(x, other)
+    x = x.to(dtype if dtype.is_floating_point else torch.get_default_dtype())
+    return _Ldexp.apply(x, other.to(x.dtype) if other.is_floating_point() else other)
+
+
+@composes("logit")
+def _logit(x: torch.Tensor, eps: float | None = None) -> torch.Tensor:
+    (x,) = _operands(x)
+    return _Logit.apply(x if eps is None or eps < 0 else x.clamp(eps, 1 - eps))
+
+
+@composes("sinc")
+def _sinc(x: torch.Tensor) -> torch.Tensor:
+    return _Sinc.apply(*_operands(x))
+
+
+@composes("special_entr")
+def _entropy(x: torch.Tensor) -> torch.Tensor:
+    return _Entropy.apply(*_operands(x))
+
+
+@composes("softshrink")
+def _softshrink(x: torch.Tensor, lambd: float = 0.5) -> torch.Tensor:
+    return torch.where(x.abs() <= lambd, 0.0, x - x.sign() * lambd)
