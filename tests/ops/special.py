@@ -203,7 +203,7 @@ class Difference:
 
 
 def compare(cases, evaluator, results, tolerances):
-    """Differences between PyTorch and `results`. `tolerances(case)`: of the value, of the gradient, scale of the value."""
+    """Differences between PyTorch and `results`. `tolerances(case)`: of value and gradient, and the value's scale."""
     for number, case in enumerate(cases):
         value, gradient, value_scale = tolerances(case)
         for name, want in case.expected(number).items():

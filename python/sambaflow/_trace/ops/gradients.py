@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Functions whose gradient in PyTorch is not that of the pieces that PyTorch takes them apart into.
 
-The pieces meet 0/0 and infinity times 0 where the function itself has a value: log x at x = 0, sin x / x at 0. Each is an
-`autograd.Function` with PyTorch's own formula, recorded as those of programs are.
+The pieces meet 0/0 and infinity times 0 where the function itself has a slope: x log y at x = 0, sin x / x at 0. Each
+is an `autograd.Function` with PyTorch's own formula, recorded as those of programs are.
 """
 
 from __future__ import annotations
