@@ -43,6 +43,7 @@ static long double r_sigmoid(long double a, long double b) {
   return (void)b, a < 0 ? expl(a) / (1 + expl(a)) : 1 / (1 + expl(-a));
 }
 static long double r_erf(long double a, long double b) { return (void)b, erfl(a); }
+static long double r_erfc(long double a, long double b) { return (void)b, erfcl(a); }
 static long double r_floor(long double a, long double b) { return (void)b, floorl(a); }
 static long double r_ceil(long double a, long double b) { return (void)b, ceill(a); }
 static long double r_trunc(long double a, long double b) { return (void)b, truncl(a); }
@@ -72,6 +73,7 @@ static const case_t cases[] = {
     {27, "tanh", 1, r_tanh, -9, 9, 2, 4},
     {28, "sigmoid", 1, r_sigmoid, -30, 30, 2.5, 4},
     {29, "erf", 1, r_erf, -5, 5, 2.5, 4},
+    {56, "erfc", 1, r_erfc, -7, 27, 0.51, 8},
     {6, "floor", 1, r_floor, -99, 99, 0, 0},
     {7, "ceil", 1, r_ceil, -99, 99, 0, 0},
     {8, "trunc", 1, r_trunc, -99, 99, 0, 0},
