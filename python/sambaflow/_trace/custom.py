@@ -46,8 +46,8 @@ def apply(tracer: Tracer, function: Function, args: Sequence[Any]) -> Any:
     """`function.apply(*args)` while a model is traced."""
     args = [tracer.lookup(item) if isinstance(item, torch.Tensor) else item for item in args]
     if (function.__module__, function.__name__) == _CHECKPOINT:
-        return _checkpointed(args[0], args[2:])
-    ctx = _Context([isinstance(item, TracedTensor) and item.requires_grad for item in args])
+        return _checkpointed(tracer, args[0], args[2:])
+    ctx = _Context([_needs_gradient(tracer, item) for item in args])
     given = [tracer.read(item) for item, needed in zip(args, ctx.needs_input_grad, strict=True) if needed]
     with torch.no_grad():
         result = _forward(function, ctx, args)
@@ -70,10 +70,14 @@ def apply(tracer: Tracer, function: Function, args: Sequence[Any]) -> Any:
     return tuple(results) if isinstance(result, tuple) else results[0]
 
 
-def _checkpointed(function: Any, args: Sequence[Any]) -> Any:
+def _needs_gradient(tracer: Tracer, item: Any) -> bool:
+    return isinstance(item, TracedTensor) and tracer.read(item).needs_gradient
+
+
+def _checkpointed(tracer: Tracer, function: Any, args: Sequence[Any]) -> Any:
     """Reentrant torch.utils.checkpoint: what is kept for backward is for the compiler to decide. Without an argument
     that requires a gradient nothing inside gets one, as in eager mode."""
-    wants = any(isinstance(item, torch.Tensor) and item.requires_grad for item in args)
+    wants = any(_needs_gradient(tracer, item) for item in args)
     with torch.set_grad_enabled(torch.is_grad_enabled() and wants):
         return function(*args)
 

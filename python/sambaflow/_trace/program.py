@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_flatten
 
 from sambaflow._tensor import SambaTensor
+from sambaflow._trace.containers import holds_tensors, tensors_in
 from sambaflow._trace.errors import TraceError
 from sambaflow._trace.graph import DTYPE_NAMES, Attr, Graph, Value
 from sambaflow._trace.optimizers import Statement
@@ -150,6 +150,11 @@ class _Symbols:
         if isinstance(item, (list, tuple)):
             items = [self._traced(value, f"{default}_{i}") for i, value in enumerate(item)]
             return type(item)(*items) if hasattr(item, "_fields") else type(item)(items)
+        if holds_tensors(item):
+            raise TraceError(
+                f"input {default!r} is a {type(item).__name__}, which holds tensors: pass tensors, or lists, tuples and "
+                "dicts of them"
+            )
         return item
 
     def _input(self, tensor: torch.Tensor, default: str) -> torch.Tensor:
@@ -208,15 +213,10 @@ class _Symbols:
 
 def _outputs(tracer: Tracer, result: Any) -> list[TracedTensor]:
     """The tensors in what forward returned, in order; numbers, None and the like are left out."""
-    if dataclasses.is_dataclass(result) and not isinstance(result, (Mapping, type)):
-        result = [getattr(result, f.name) for f in dataclasses.fields(result)]
-    elif isinstance(result, Mapping):
-        result = list(result.values())
     outputs: list[TracedTensor] = []
-    for leaf in [result] if isinstance(result, torch.Tensor) else tree_flatten(result)[0]:
-        if isinstance(leaf, torch.Tensor):
-            known = tracer.lookup(leaf)
-            outputs.append(known if isinstance(known, TracedTensor) else tracer.wrap(tracer.constant(leaf)))
+    for tensor in tensors_in(result):
+        known = tracer.lookup(tensor)
+        outputs.append(known if isinstance(known, TracedTensor) else tracer.wrap(tracer.constant(tensor)))
     if not outputs:
         raise TraceError("forward returned no tensor: there is nothing to compile")
     for output in outputs:

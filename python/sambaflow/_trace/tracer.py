@@ -415,10 +415,9 @@ class Tracer:
 
     def _write_op(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """An in-place op: its functional form, then a write to the first argument."""
-        namespace, name = func._schema.name.split("::")
+        name = func._schema.name.split("::")[1]
         target = args[0] if args else None
-        packet = getattr(getattr(torch.ops, namespace), name[:-1], None) if name.endswith("_") else None
-        overload = _FUNCTIONAL.get(func._schema.name) or getattr(packet, func._overloadname, None)
+        overload = functional_form(func)
         if isinstance(target, torch.Tensor) and not isinstance(target, TracedTensor):
             target = self._adopt_written(target, name)
             args = (target, *args[1:])
@@ -490,6 +489,26 @@ class Tracer:
             ),
             out,
         )
+
+
+def functional_form(func: Any) -> Any:
+    """The op that computes what the in-place op `func` writes, with the same arguments; None where there is none."""
+    if func._schema.name in _FUNCTIONAL:
+        return _FUNCTIONAL[func._schema.name]
+    namespace, name = func._schema.name.split("::")
+    name = f"__{name[3:]}" if name.startswith("__i") else name.removesuffix("_")
+    packet = getattr(getattr(torch.ops, namespace), name, None)
+    if packet is None:
+        return None
+    for overload in sorted(packet.overloads(), key=lambda other: other != func._overloadname):
+        form = getattr(packet, overload)
+        if _arguments(form) == _arguments(func) and not form._schema.is_mutable:
+            return form
+    return None
+
+
+def _arguments(func: Any) -> list[str]:
+    return ["self" if argument.name == "input" else argument.name for argument in func._schema.arguments]
 
 
 def _meta(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:

@@ -12,11 +12,19 @@ from typing import Any
 
 import torch
 
+from sambaflow._trace import current, custom
 from sambaflow._trace.errors import TraceError
 from sambaflow._trace.tensor import TracedTensor
 
 COMPOSED: dict[str, Callable[..., Any]] = {}
 _MINUS_INFINITY = -1e30  # of log probabilities: finite, so that gradients at impossible places are 0 and not NaN
+
+
+def apply_own(function: type[torch.autograd.Function], *args: Any) -> Any:
+    """`function.apply(*args)` inside an op."""
+    tracer = current()
+    assert tracer is not None
+    return custom.apply(tracer, function, args)
 
 
 def composes(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -64,9 +72,12 @@ def _median(x: torch.Tensor, dim: int | None = None, keepdim: bool = False) -> A
 def _scatter_reduce(
     x: torch.Tensor, dim: int, index: torch.Tensor, src: torch.Tensor, reduce: str, *, include_self: bool = True
 ) -> torch.Tensor:
-    """The forms that no row has: a mean, and results without the elements of `x` that are written."""
+    """The forms that no row has: a mean, results without the elements of `x` that are written, and products whose
+    gradient is wanted."""
     if not include_self:
         x = x.scatter(dim, index, _neutral(reduce, x.dtype))
+    if reduce == "prod" and x.is_floating_point():
+        return apply_own(_ScatteredProduct, x, dim, index, src)
     if reduce != "mean":
         return x.scatter_reduce(dim, index, src, reduce)
     start = torch.ones_like(x) if include_self else torch.ones_like(x).scatter(dim, index, 0)
@@ -75,13 +86,65 @@ def _scatter_reduce(
     return total / count if x.is_floating_point() else total.div(count, rounding_mode="floor")
 
 
+class _ScatteredProduct(torch.autograd.Function):
+    """A product with the gradient of torch, which is finite where factors are 0."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, dim: int, index: torch.Tensor, src: torch.Tensor) -> torch.Tensor:
+        result = x.scatter_reduce(dim, index, src, "prod")
+        ctx.dim = dim
+        ctx.save_for_backward(x, index, src, result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
+        x, index, src, result = ctx.saved_tensors
+        dim = ctx.dim
+        src = src[tuple(slice(0, size) for size in index.shape)]  # torch reads the leading part
+        others = torch.where(x == 0, 1.0, x)
+        grad_x = grad * others.scatter_reduce(dim, index, src, "prod") / others
+        is_zero = src == 0
+        zeros = torch.zeros_like(x).scatter_add(dim, index, is_zero.to(x.dtype)).gather(dim, index)
+        alone = is_zero & (zeros == 1)
+        product = x.scatter_reduce(dim, index, torch.where(alone, 1.0, src), "prod")
+        grad_src = (grad * result).gather(dim, index) / torch.where(is_zero, 1.0, src)
+        return grad_x, None, None, torch.where(alone, (grad * product).gather(dim, index), grad_src)
+
+
 def _neutral(reduce: str, dtype: torch.dtype) -> float:
     if reduce in ("sum", "mean", "prod"):
         return float(reduce == "prod")
+    if dtype == torch.bool:
+        return float(reduce == "amin")
     if dtype.is_floating_point:
         return -torch.inf if reduce == "amax" else torch.inf
     limits = torch.iinfo(dtype)
     return limits.min if reduce == "amax" else limits.max
+
+
+@composes("repeat_interleave")
+def _repeat_interleave(
+    x: torch.Tensor, repeats: torch.Tensor | None = None, dim: int | None = None, *, output_size: int | None = None
+) -> torch.Tensor:
+    """Each piece along `dim` as often as `repeats` says; how many there are in all must be known."""
+    if repeats is None:  # repeat_interleave(repeats): the places themselves
+        x, repeats = torch.arange(x.shape[0]), x
+    if isinstance(repeats, TracedTensor):
+        if output_size is None:
+            raise TraceError("repeat_interleave: the shape of its result depends on values; pass output_size")
+        count = output_size
+    else:
+        count = int(repeats.sum()) * (1 if repeats.numel() > 1 else x.numel() if dim is None else x.shape[dim])
+    flat, along = (x.flatten(), 0) if dim is None else (x, dim)
+    ends = repeats.reshape(-1).expand(flat.shape[along]).cumsum(0)
+    return flat.index_select(along, (torch.arange(count).unsqueeze(1) >= ends).sum(1))
+
+
+@composes("index_fill")
+def _index_fill(x: torch.Tensor, dim: int, index: torch.Tensor, value: Any) -> torch.Tensor:
+    hit = torch.zeros(x.shape[dim] if x.dim() else 1, dtype=torch.int64).index_add(0, index, torch.ones_like(index)) > 0
+    shape = [-1 if axis == dim % max(x.dim(), 1) else 1 for axis in range(x.dim())]
+    return torch.where(hit.view(shape), torch.as_tensor(value, dtype=x.dtype), x)
 
 
 @composes("fill_diagonal_")
@@ -91,23 +154,66 @@ def _fill_diagonal_(x: torch.Tensor, fill_value: float, wrap: bool = False) -> N
     x.diagonal().fill_(fill_value)
 
 
-# ---- bags of embeddings
+# ---- embeddings
 
 
-@composes("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only")
+class _ByFrequency(torch.autograd.Function):
+    """Rows of an embedding whose gradient is divided by how often their index occurs."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: torch.Tensor, indices: torch.Tensor, count: int) -> torch.Tensor:
+        ctx.count = count
+        ctx.save_for_backward(indices)
+        return rows.view_as(rows)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
+        (indices,) = ctx.saved_tensors
+        flat = indices.reshape(-1)
+        often = torch.zeros(ctx.count, dtype=grad.dtype).index_add(0, flat, torch.ones(flat.shape, dtype=grad.dtype))
+        return grad / often[flat].view(*indices.shape, 1), None, None
+
+
+def scaled_by_frequency(rows: torch.Tensor, indices: torch.Tensor, count: int) -> torch.Tensor:
+    """`rows` [.., E] of an embedding of `count` rows at `indices` [..], with scale_grad_by_freq."""
+    return apply_own(_ByFrequency, rows, indices, count)
+
+
+@composes("embedding_renorm_")
+def _embedding_renorm_(weight: torch.Tensor, indices: torch.Tensor, max_norm: float, norm_type: float) -> None:
+    """The rows of `weight` that are asked for, scaled down to `max_norm` where they are longer."""
+    norms = weight.norm(norm_type, dim=1, keepdim=True)
+    flat = indices.reshape(-1)
+    asked = torch.zeros(weight.shape[0], dtype=torch.int64).index_add(0, flat, torch.ones_like(flat)) > 0
+    long = asked.unsqueeze(1) & (norms > max_norm)
+    weight.copy_(torch.where(long, weight * (max_norm / (norms + 1e-7)), weight))
+
+
+
+
+@composes("embedding_bag")
+def _embedding_bag_from_end(weight: torch.Tensor, *arguments: Any, padding_idx: int | None = None, **rest: Any) -> Any:
+    """A negative `padding_idx` counts from the end here; in the ops that torch makes of this one it means none."""
+    if len(arguments) == 8:
+        *arguments, padding_idx = arguments  # type: ignore[assignment]
+    place = -1 if padding_idx is None else padding_idx % weight.shape[0]
+    return _embedding_bag(weight, *arguments, padding_idx=place, **rest)
+
+
+@composes("_embedding_bag", "_embedding_bag_forward_only")
 def _embedding_bag(
     weight: torch.Tensor, indices: torch.Tensor, offsets: torch.Tensor, scale_grad_by_freq: bool = False, mode: int = 0,
     sparse: bool = False, per_sample_weights: torch.Tensor | None = None, include_last_offset: bool = False,
-    padding_idx: int | None = None,
+    padding_idx: int = -1,
 ) -> tuple[torch.Tensor, ...]:  # fmt: skip
     """Sum (0), mean (1) or max (2) of the rows of each bag; bag i starts at offsets[i]."""
-    if scale_grad_by_freq:
-        raise TraceError("embedding_bag: scale_grad_by_freq=True changes gradients in a way that cannot be compiled")
+    if scale_grad_by_freq:  # torch on a CPU divides by the frequency of another index
+        raise TraceError("embedding_bag: scale_grad_by_freq=True cannot be compiled; use nn.Embedding and a sum")
     if include_last_offset:
         offsets = offsets[:-1]
     rows = torch.nn.functional.embedding(indices, weight)
     counted = torch.ones(indices.shape, dtype=weight.dtype)
-    if padding_idx is not None and padding_idx >= 0:
+    if padding_idx >= 0:
         counted = (indices != padding_idx).to(weight.dtype)
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.unsqueeze(1)
@@ -198,11 +304,18 @@ def _ctc_loss(
     last = 2 * target_lengths.long().unsqueeze(1)
     ends = torch.cat([alpha.gather(1, last), alpha.gather(1, (last - 1).clamp(min=0))], 1)
     ends = torch.where(torch.cat([last >= 0, last > 0], 1), ends, _MINUS_INFINITY)
-    loss = -torch.logsumexp(ends, 1)
+    loss = -torch.logsumexp(ends, 1) + _mass_gradient(log_probs, input_lengths)
     loss = torch.where(loss > -_MINUS_INFINITY / 2, 0.0 if zero_infinity else torch.inf, loss)
     if reduction == 1:
         return (loss / target_lengths.clamp(min=1)).mean()
     return loss.sum() if reduction == 2 else loss if batched else loss.squeeze(0)
+
+
+def _mass_gradient(log_probs: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Zeros [N] with the gradient exp(log_probs): torch's gradient is that of probabilities which sum to one."""
+    within = (torch.arange(log_probs.shape[0]).unsqueeze(1) < lengths).unsqueeze(2)
+    mass = torch.where(within, log_probs.exp(), 0.0).sum((0, 2))
+    return mass - mass.detach()
 
 
 def _padded_targets(targets: torch.Tensor, lengths: torch.Tensor, batch: int) -> torch.Tensor:
@@ -215,6 +328,41 @@ def _padded_targets(targets: torch.Tensor, lengths: torch.Tensor, batch: int) ->
     starts = lengths.cumsum(0) - lengths
     places = (starts.unsqueeze(1) + torch.arange(width)).clamp(max=max(0, targets.shape[0] - 1))
     return targets[places.reshape(-1)].view(batch, width)
+
+
+# ---- where torch's own decomposition differs from what it decomposes
+
+
+@composes("_safe_softmax")
+def _safe_softmax(x: torch.Tensor, dim: int, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """Rows that are -inf throughout give 0, and get a gradient of 0."""
+    x = x if dtype is None else x.to(dtype)
+    hidden = (x == -torch.inf).all(dim, keepdim=True)
+    return torch.where(hidden, 0.0, torch.softmax(torch.where(hidden, 0.0, x), dim))
+
+
+@composes("multilabel_margin_loss")
+def _multilabel_margin_loss(x: torch.Tensor, target: torch.Tensor, reduction: int = 1) -> Any:
+    """Targets end at the first -1 of a row."""
+    rows, labels = torch.atleast_2d(x), torch.atleast_2d(target)
+    counted = (labels < 0).cumsum(1) == 0
+    places = torch.where(counted, labels, 0)
+    is_target = torch.zeros_like(rows).scatter_add(1, places, counted.to(rows.dtype)) > 0
+    chosen = rows.gather(1, places)
+    margins = (1 - chosen.unsqueeze(2) + rows.unsqueeze(1)).clamp(min=0)
+    counts = counted.unsqueeze(2) & ~is_target.unsqueeze(1)
+    loss = torch.where(counts, margins, 0.0).sum((1, 2)) / rows.shape[1]
+    return loss.mean() if reduction == 1 else loss.sum() if reduction == 2 else loss.reshape(x.shape[:-1])
+
+
+# ---- random
+
+
+@composes("rrelu")
+def _rrelu(x: torch.Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, *_: Any) -> torch.Tensor:
+    if not training:
+        return torch.nn.functional.leaky_relu(x, (lower + upper) / 2)
+    return torch.where(x <= 0, x * (torch.rand_like(x) * (upper - lower) + lower), x)
 
 
 # ---- products of three

@@ -71,8 +71,11 @@ handles(*_LOGICAL)(_logical)
 
 @handles("add", "sub", "rsub")
 def _add(c: Call, x: Any, other: Any, alpha: float = 1, **_: Any) -> Value:
+    second = c.operand(other, c.out.dtype)
+    if c.out.dtype == torch.bool and not alpha:
+        second = c.tracer.graph.full(False, torch.bool, second.shape)
     attrs = {} if alpha == 1 else {"alpha": float(alpha)}
-    return c.emit(c.name, [c.operand(x, c.out.dtype), c.operand(other, c.out.dtype)], attrs)
+    return c.emit(c.name, [c.operand(x, c.out.dtype), second], {} if c.out.dtype == torch.bool else attrs)
 
 
 @handles("div", "floor_divide")

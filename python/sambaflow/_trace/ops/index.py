@@ -11,15 +11,21 @@ import torch
 from sambaflow._trace.call import Call, axis, handles
 from sambaflow._trace.graph import Attr, Value
 from sambaflow._trace.indexing import INSTEAD, static_index
+from sambaflow._trace.ops.composed import scaled_by_frequency
 from sambaflow._trace.tensor import TracedTensor
 
 _SCATTER_FN = {"sum": "add", "add": "add", "multiply": "mul", "prod": "mul", "amax": "max", "amin": "min"}
 
 
 @handles("embedding")
-def _embedding(c: Call, weight: Any, indices: Any, padding_idx: int = -1, **_: Any) -> Value:
+def _embedding(
+    c: Call, weight: Any, indices: Any, padding_idx: int = -1, scale_grad_by_freq: bool = False, **_: Any
+) -> Value:
     index = padding_idx % weight.shape[0] if padding_idx != -1 else -1
-    return c.emit("embedding", [c.value(weight), c.value(indices)], {"index": index})
+    value = c.emit("embedding", [c.value(weight), c.value(indices)], {"index": index})
+    if not scale_grad_by_freq:
+        return value
+    return c.value(c.tracer.composed(scaled_by_frequency, c.tracer.wrap(value), indices, weight.shape[0]))
 
 
 @handles("index_select")
@@ -38,7 +44,8 @@ def _scatter(
     include_self: bool = True, **_: Any,
 ) -> Any:  # fmt: skip
     fn = "add" if c.name == "scatter_add" else "set" if reduce is None else _SCATTER_FN.get(reduce)
-    if fn is None or not include_self:
+    wants_gradient = torch.is_grad_enabled() and any(t.value.needs_gradient for t in c.traced)
+    if fn is None or not include_self or (fn == "mul" and c.name == "scatter_reduce" and wants_gradient):
         return NotImplemented
     shape = tuple(index.shape)
     if src is None:

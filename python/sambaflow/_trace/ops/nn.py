@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from sambaflow._trace.call import REDUCTIONS, Call, handles
+from sambaflow._trace.call import REDUCTIONS, Call, as_meta, handles
 from sambaflow._trace.graph import Attr, Value
 from sambaflow._trace.ops.composed import adaptive_indices, pooled_indices
 
@@ -78,7 +78,7 @@ def _attention(
         "causal": is_causal,
         "scale": 1.0 / math.sqrt(query.shape[-1]) if scale is None else float(scale),
     }
-    if dropout_p and not c.tracer.inference:
+    if dropout_p:
         attrs |= {"p": float(dropout_p), "stream": c.tracer.next_stream()}
     mask = None
     if attn_mask is not None:
@@ -297,7 +297,7 @@ def _cross_entropy(
     c: Call, x: Any, target: Any, weight: Any = None, reduction: int = 1, ignore_index: int = -100,
     label_smoothing: float = 0.0, **_: Any,
 ) -> Value:  # fmt: skip
-    shape = tuple(torch.nn.functional.cross_entropy(x.meta, _long(target), reduction=REDUCTIONS[reduction]).shape)
+    shape = tuple(torch.nn.functional.cross_entropy(as_meta(x), _long(target), reduction=REDUCTIONS[reduction]).shape)
     goal = c.operand(target, x.dtype) if target.is_floating_point() else c.value(target)
     operands = [c.value(x), goal, c.optional(weight, x.dtype)]
     attrs: dict[str, Attr] = {"ignore_index": ignore_index, "label_smoothing": float(label_smoothing)}
@@ -314,7 +314,7 @@ def _long(target: Any) -> torch.Tensor:
 def _nll_loss(
     c: Call, x: Any, target: Any, weight: Any = None, reduction: int = 1, ignore_index: int = -100, **_: Any
 ) -> Value:
-    shape = tuple(torch.nn.functional.nll_loss(x.meta, _long(target), reduction=REDUCTIONS[reduction]).shape)
+    shape = tuple(torch.nn.functional.nll_loss(as_meta(x), _long(target), reduction=REDUCTIONS[reduction]).shape)
     operands = [c.value(x), c.value(target), c.optional(weight, x.dtype)]
     return c.emit(
         "nll_loss", operands, {"reduction": REDUCTIONS[reduction], "ignore_index": ignore_index}, (x.dtype, shape)

@@ -70,6 +70,5 @@ def _exponential(c: Call, x: Any, lambd: float = 1.0, **_: Any) -> Value:
 def _dropout(c: Call, x: Any, p: float = 0.5, train: bool | None = True, **_: Any) -> Any:
     if c.name == "native_dropout":
         return NotImplemented
-    training = bool(train) and not c.tracer.inference
-    attrs = {"p": float(p), "training": training, "stream": c.tracer.next_stream()}
+    attrs = {"p": float(p), "training": bool(train), "stream": c.tracer.next_stream()}
     return c.emit("dropout", [c.value(x)], attrs, x)

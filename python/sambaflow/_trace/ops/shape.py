@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from sambaflow._trace.call import Call, axis, handles
 from sambaflow._trace.graph import Attr, Value
+from sambaflow._trace.tensor import TracedTensor
 
 # ATen name -> row: the result's shape says it all.
 _RESHAPES = {
@@ -22,9 +23,19 @@ _RESHAPES = {
 def _reshape(c: Call, x: Any, dtype: torch.dtype | None = None, **_: Any) -> Any:
     if c.name == "view" and c.overload == "dtype":
         return _reinterpreted(c)
+    if not isinstance(x, TracedTensor):
+        return _plain(c, lambda: x.reshape(c.out.shape))
     if c.out.numel() == x.numel() and tuple(c.out.shape) == tuple(x.shape) and c.out is x.meta:
         return x
     return c.emit(_RESHAPES[c.name], [c.value(x)], {"shape": tuple(c.out.shape)})
+
+
+def _plain(c: Call, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
+    """The result for a plain tensor, where the traced argument gives its shape or dtype alone."""
+    with c.tracer.untraced():
+        result = compute()
+    c.tracer.origins.follow(c.name, c.args, result)
+    return result
 
 
 def _reinterpreted(c: Call) -> Value:
@@ -34,6 +45,8 @@ def _reinterpreted(c: Call) -> Value:
 
 @handles("to", "_to_copy", "type_as")
 def _to(c: Call, x: Any, **_: Any) -> Any:
+    if not isinstance(x, TracedTensor):
+        return _plain(c, lambda: x.to(c.out.dtype))
     if c.out is x.meta:
         return x
     if c.out.dtype == x.dtype:
@@ -74,7 +87,9 @@ def _transpose(
 
 
 @handles("expand", "expand_as", "broadcast_to")
-def _expand(c: Call, x: Any, **_: Any) -> Value:
+def _expand(c: Call, x: Any, **_: Any) -> Any:
+    if not isinstance(x, TracedTensor):
+        return _plain(c, lambda: x.expand(c.out.shape))
     return c.emit("expand", [c.value(x)], {"shape": tuple(c.out.shape)})
 
 

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ops whose decomposition in torch differs from the op, or was wrong here: values and gradients beside eager PyTorch."""
+
+import eager
+import pytest
+import torch
+import torch.nn.functional as F
+from eager import Function
+from sambaflow._trace.errors import TraceError
+from torch import nn
+
+INF = torch.inf
+
+
+def weighted(t):
+    """A loss that tells every element of `t` apart."""
+    return (t * torch.linspace(0.5, 1.5, t.numel()).view(t.shape)).sum()
+
+
+def safe_softmax(self, x):
+    return weighted(torch.ops.aten._safe_softmax(self.w + x, 1))
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_rows_of_minus_infinity_give_a_safe_softmax_of_0_and_its_gradient(tmp_path, inference):
+    x = torch.tensor([[0.0, 1.0, 2.0], [-INF, -INF, -INF], [-INF, 0.0, 1.0]])
+    eager.check(tmp_path, Function(safe_softmax, 3, 3), x, inference=inference)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_multilabel_margin_loss_ends_at_the_first_minus_one(tmp_path, reduction):
+    target = torch.tensor([[3, 0, -1, 1], [-1, 0, 1, 2], [0, 1, 2, 3]])
+
+    def function(self, x, target):
+        return weighted(F.multilabel_margin_loss(self.w * x, target, reduction=reduction))
+
+    eager.check(tmp_path, Function(function, 3, 4), torch.randn(3, 4), target)
+    eager.check(tmp_path, Function(function, 4), torch.randn(4), target[0])
+
+
+@pytest.mark.parametrize("include_self", [True, False])
+def test_scattered_products_of_zeros_have_finite_gradients(tmp_path, include_self):
+    x = torch.tensor([[0.0, 2.0, 3.0], [1.0, 0.0, 5.0]])
+    index = torch.tensor([[0, 0, 1, 2], [1, 1, 0, 0]])
+    src = torch.tensor([[0.0, 3.0, 0.0, 2.0], [0.0, 0.0, 4.0, 5.0]])
+
+    def function(self, x, index, src):
+        x, src = x * self.w[0], src * self.w
+        return weighted(x.scatter_reduce(1, index, src, "prod", include_self=include_self))
+
+    eager.check(tmp_path, Function(function, 4), x, index, src)
+
+
+@pytest.mark.parametrize("reduce", ["amax", "amin"])
+def test_scattered_extremes_of_bools(tmp_path, reduce):
+    x, index = torch.tensor([True, False, False]), torch.tensor([0, 1, 1, 0])
+    src = torch.tensor([False, True, False, False])
+
+    def function(self, x, index, src):
+        both = [x.scatter_reduce(0, index, src, reduce, include_self=flag) for flag in (True, False)]
+        return self.w, *both
+
+    eager.check(tmp_path, Function(function, 1), x, index, src, inference=True)
+
+
+def test_index_fill_takes_repeated_indices(tmp_path):
+    def function(self, x, index):
+        y = (self.w * x).index_fill(1, index, 3.0)
+        return weighted(y) + weighted((self.w * x).index_fill(0, index[:1], 2.0))
+
+    eager.check(tmp_path, Function(function, 4), torch.randn(3, 4), torch.tensor([1, 1, 2, 1]))
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_sums_of_bools_with_alpha(tmp_path, alpha):
+    a, b = torch.tensor([False, False, True]), torch.tensor([True, False, True])
+    eager.check(tmp_path, Function(lambda self, a, b: torch.add(a, b, alpha=alpha), 1), a, b, inference=True)
+
+
+def test_the_gradient_of_ctc_loss_is_that_of_torch_for_any_log_probabilities(tmp_path):
+    def function(self, x, target):
+        lengths = torch.tensor([5, 4]), torch.tensor([2, 3])
+        loss = F.ctc_loss(self.w * x, target, *lengths, reduction="none")
+        return weighted(loss)
+
+    eager.check(tmp_path, Function(function, 5, 2, 4), torch.randn(5, 2, 4), torch.tensor([[1, 2, 0], [3, 3, 1]]))
+
+
+def test_repeats_that_are_an_input_with_output_size(tmp_path):
+    def function(self, x, repeats):
+        rows = (self.w * x).repeat_interleave(repeats, dim=1, output_size=5)
+        return weighted(rows) + weighted((self.w * x)[0].repeat_interleave(repeats, output_size=5))
+
+    eager.check(tmp_path, Function(function, 4), torch.randn(3, 4), torch.tensor([2, 0, 1, 2]))
+    constant = Function(lambda self, x: weighted((self.w * x).repeat_interleave(torch.tensor([2, 0, 1, 2]), 1)), 4)
+    eager.check(tmp_path, constant, torch.randn(3, 4))
+
+
+def test_repeats_that_are_an_input_without_output_size_are_refused():
+    with pytest.raises(TraceError, match="pass output_size"):
+        eager.traced(Function(lambda self, x, r: x.repeat_interleave(r), 1), torch.randn(3), torch.tensor([1, 2, 1]))
+
+
+def in_place(function):
+    def forward(self, x, mask):
+        y = self.w * x
+        function(y, mask)
+        return weighted(y)
+
+    return forward
+
+
+def logical(x, m):
+    flags = m.clone()
+    flags &= x.detach() > 0
+    flags |= x.detach() < -1
+    flags ^= m
+    x.mul_(flags)
+
+
+IN_PLACE = {
+    "ldexp_": lambda x, m: x.ldexp_(torch.tensor(2)),
+    "logical operators": logical,
+    "xlogy_": lambda x, m: x.xlogy_(m + 2.0),
+    "addr_": lambda x, m: x.addr_(torch.arange(3.0), torch.arange(4.0), alpha=0.5),
+    "masked_fill_": lambda x, m: x.masked_fill_(m, 2.0),
+    "index_fill_": lambda x, m: x.index_fill_(1, torch.tensor([1, 1]), 0.5),
+    "clamp_": lambda x, m: x.clamp_(max=0.3),
+    "relu_": lambda x, m: F.relu_(x),
+    "hardtanh_": lambda x, m: F.hardtanh_(x, -0.5, 0.5),
+    "dropout_ of nothing": lambda x, m: F.dropout(x, 0.0, inplace=True),
+}
+
+
+@pytest.mark.parametrize("kind", IN_PLACE)
+def test_in_place_ops_take_the_form_with_the_same_arguments(tmp_path, kind):
+    torch.manual_seed(3)
+    eager.check(tmp_path, Function(in_place(IN_PLACE[kind]), 4), torch.randn(3, 4), torch.rand(3, 4) > 0.5)
+
+
+# ---- embeddings
+
+
+class Looked(nn.Module):
+    def __init__(self, kind, **options):
+        super().__init__()
+        torch.manual_seed(5)
+        self.table = kind(6, 3, **options)
+
+    def forward(self, indices):
+        return weighted(self.table(indices))
+
+
+@pytest.mark.parametrize("padding", [None, 1, -2])
+def test_gradients_scaled_by_frequency(tmp_path, padding):
+    indices = torch.tensor([[1, 4, 4, 0], [4, 1, 5, 1]])
+    eager.check(tmp_path, Looked(nn.Embedding, scale_grad_by_freq=True, padding_idx=padding), indices)
+
+
+def test_gradients_of_bags_scaled_by_frequency_are_refused():
+    with pytest.raises(TraceError, match="scale_grad_by_freq"):
+        eager.traced(Looked(nn.EmbeddingBag, scale_grad_by_freq=True), torch.tensor([[1, 4], [4, 1]]))
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+@pytest.mark.parametrize("padding", [None, 4, -1, -6])
+def test_a_negative_padding_index_of_a_bag_counts_from_the_end(tmp_path, mode, padding):
+    def function(self, indices, offsets):
+        return weighted(F.embedding_bag(indices, self.w, offsets, mode=mode, padding_idx=padding))
+
+    eager.check(tmp_path, Function(function, 6, 3), torch.tensor([1, 4, 5, 0, 5, 5, 2]), torch.tensor([0, 3, 5]))
