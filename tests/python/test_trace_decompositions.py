@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ops whose decomposition in torch differs from the op, or was wrong here: values and gradients beside eager PyTorch."""
+"""Ops whose decomposition in torch differs from the op, or was wrong here: values and gradients beside eager mode."""
 
 import eager
 import pytest

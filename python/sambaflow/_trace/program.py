@@ -152,8 +152,8 @@ class _Symbols:
             return type(item)(*items) if hasattr(item, "_fields") else type(item)(items)
         if holds_tensors(item):
             raise TraceError(
-                f"input {default!r} is a {type(item).__name__}, which holds tensors: pass tensors, or lists, tuples and "
-                "dicts of them"
+                f"input {default!r} is a {type(item).__name__}, which holds tensors: pass tensors, or lists, tuples "
+                "and dicts of them"
             )
         return item
 

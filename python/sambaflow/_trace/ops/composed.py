@@ -359,7 +359,7 @@ def _multilabel_margin_loss(x: torch.Tensor, target: torch.Tensor, reduction: in
 
 
 @composes("rrelu")
-def _rrelu(x: torch.Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, *_: Any) -> torch.Tensor:
+def _rrelu(x: torch.Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, *_: Any) -> Any:
     if not training:
         return torch.nn.functional.leaky_relu(x, (lower + upper) / 2)
     return torch.where(x <= 0, x * (torch.rand_like(x) * (upper - lower) + lower), x)
