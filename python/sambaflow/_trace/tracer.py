@@ -20,16 +20,17 @@ import contextlib
 import contextvars
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Complex, Real
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from sambaflow._trace import hooks, indexing, surroundings, views
 from sambaflow._trace.call import HANDLERS, RANDOM, Call, bind
-from sambaflow._trace.errors import BranchError, TraceError, Unsupported, UnsupportedOpsError
+from sambaflow._trace.errors import BranchError, ComplexError, TraceError, Unsupported, UnsupportedOpsError
 from sambaflow._trace.graph import DTYPE_NAMES, Attr, Graph, Op, Type, Value
 from sambaflow._trace.ops.composed import COMPOSED
 from sambaflow._trace.origins import Origins
@@ -200,6 +201,8 @@ class Tracer:
             raise TraceError(
                 f"{self.scope.source()}: a constant of shape {tuple(tensor.shape)} has no data (device meta)"
             )
+        if tensor.is_complex():
+            self.refuse_complex("a constant")
         if tensor.dtype not in DTYPE_NAMES or tensor.layout != torch.strided:
             raise TraceError(
                 f"{self.scope.source()}: a constant of type {tensor.dtype}, {tensor.layout} cannot be compiled"
@@ -234,6 +237,8 @@ class Tracer:
         self, row: str, operands: Sequence[Value | None], attrs: Mapping[str, Attr], types: Sequence[Type]
     ) -> list[Value]:
         """Records one traced op, with its place in the program."""
+        if any(dtype.is_complex for dtype, _ in types):
+            self.refuse_complex(self._call or row)
         if self._call_name is None and self._call:
             self._call_name = self.scope.call_name(self._call)
         self._check_defined(operands)
@@ -270,6 +275,9 @@ class Tracer:
         """A number for one random draw of the program."""
         self._streams += 1
         return self._streams - 1
+
+    def refuse_complex(self, what: str) -> None:
+        raise ComplexError(what, self.scope.module, self.scope.source())
 
     def unsupported(self, op: str, reason: str = "") -> None:
         self._unsupported[Unsupported(op, reason, self.scope.module, self.scope.source())] += 1
@@ -319,6 +327,8 @@ class Tracer:
                 return func(*args, **kwargs)
         if name in _VALUE_READS:
             raise BranchError(f"{name.strip('_')}()", self.scope.module, self.scope.source())
+        if any(isinstance(leaf, Complex) and not isinstance(leaf, Real) for leaf in tree_leaves((args, kwargs))):
+            self.refuse_complex(public_name(name))
         if name == "register_hook":
             return self.hooks.register(*args, **kwargs)
         if name in _REFUSED:
@@ -461,10 +471,11 @@ class Tracer:
             return self.composed(composed, *args, **kwargs)
         if func._can_decompose():
             return self.composed(func.decompose, *args, **kwargs)
+        if _makes_complex(Call(self, func, args, kwargs)):
+            self.refuse_complex(self._call or name)
         decomposition = _decompositions().get(func)
         if decomposition is None:
-            complex_numbers = "fft" in name or "complex" in name
-            return self._fail(func, args, kwargs, "complex numbers cannot be compiled" if complex_numbers else "")
+            return self._fail(func, args, kwargs)
         return self.composed(decomposition, *args, **kwargs)
 
     def composed(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -523,6 +534,14 @@ def _unique_results(x: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Te
 def _meta_like(tensor: torch.Tensor) -> torch.Tensor:
     with torch._C.DisableTorchFunction():
         return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+def _makes_complex(call: Call) -> bool:
+    try:
+        leaves = tree_leaves(call.out)
+    except Exception:  # no shape function, or wrong arguments: the decomposition says so
+        return False
+    return any(isinstance(leaf, torch.Tensor) and leaf.is_complex() for leaf in leaves)
 
 
 def _steps(value: Value, source: Value) -> tuple[Step, ...] | None:
