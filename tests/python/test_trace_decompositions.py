@@ -169,3 +169,22 @@ def test_a_negative_padding_index_of_a_bag_counts_from_the_end(tmp_path, mode, p
         return weighted(F.embedding_bag(indices, self.w, offsets, mode=mode, padding_idx=padding))
 
     eager.check(tmp_path, Function(function, 6, 3), torch.tensor([1, 4, 5, 0, 5, 5, 2]), torch.tensor([0, 3, 5]))
+
+
+# ---- counts and grouped products
+
+
+@pytest.mark.parametrize("low, high", [(0, 3), (-1.5, 2.0), (0, 0)])
+def test_histc(tmp_path, low, high):
+    def function(self, x):
+        return self.w, torch.histc(x, 4, low, high), torch.histc(x[:1], 5)
+
+    eager.check(tmp_path, Function(function, 1), torch.tensor([0.0, 1, 1, 3, 2, 3, -1, 2.5, 7]), inference=True)
+
+
+@pytest.mark.parametrize("offsets", [[2, 2, 5, 7], [0, 7, 7, 7], [1, 2, 3, 7]])
+def test_products_of_groups_of_rows(tmp_path, offsets):
+    def function(self, x, offsets):
+        return weighted(F.grouped_mm(self.w[0, :, 0] * x, self.w, offs=offsets))
+
+    eager.check(tmp_path, Function(function, 4, 8, 16), torch.randn(7, 8), torch.tensor(offsets, dtype=torch.int32))

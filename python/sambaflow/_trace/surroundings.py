@@ -6,7 +6,8 @@
 - Scripted and traced functions and modules (`torch.jit`) run op by op, below autograd, as plain functions do; those of
   `torch.compile` run as they were written.
 - A program that asks whether it is being traced hears yes; torch's own modules go on as in eager mode.
-- Module hooks on gradients, and what else happens in backward alone, lead to hooks.py.
+- Module hooks on gradients, and what else happens in backward alone, lead to hooks.py; encoders that would compute on
+  nested tensors to nested.py.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sambaflow._tensor import SambaTensor
-from sambaflow._trace import custom, hooks
+from sambaflow._trace import custom, hooks, nested
 from sambaflow._trace.imports import without_dynamo
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def traced(tracer: Tracer) -> Iterator[None]:
             _in_one_thread(tracer),
             _answering(),
             hooks.following(tracer),
+            nested.padded_with_zeros(tracer),
         ):
             stack.enter_context(entered)
         yield

@@ -28,11 +28,11 @@ def apply_own(function: type[torch.autograd.Function], *args: Any) -> Any:
 
 
 def composes(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Registers a decomposition for all overloads of the ATen ops `names`."""
+    """Registers a decomposition for all overloads of the ops `names`, which are ATen's unless they say otherwise."""
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         for name in names:
-            COMPOSED[f"aten::{name}"] = function
+            COMPOSED[name if "::" in name else f"aten::{name}"] = function
         return function
 
     return register
@@ -187,8 +187,6 @@ def _embedding_renorm_(weight: torch.Tensor, indices: torch.Tensor, max_norm: fl
     asked = torch.zeros(weight.shape[0], dtype=torch.int64).index_add(0, flat, torch.ones_like(flat)) > 0
     long = asked.unsqueeze(1) & (norms > max_norm)
     weight.copy_(torch.where(long, weight * (max_norm / (norms + 1e-7)), weight))
-
-
 
 
 @composes("embedding_bag")
@@ -365,7 +363,43 @@ def _rrelu(x: torch.Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training
     return torch.where(x <= 0, x * (torch.rand_like(x) * (upper - lower) + lower), x)
 
 
-# ---- products of three
+# ---- counts
+
+
+@composes("histc")
+def _histc(x: torch.Tensor, bins: int = 100, min: float = 0, max: float = 0) -> torch.Tensor:
+    """How many elements lie in each of `bins` equal parts of [min, max]; both 0 (or equal): those of the elements."""
+    low, high = (
+        (x.min(), x.max()) if min == max else (torch.tensor(min, dtype=x.dtype), torch.tensor(max, dtype=x.dtype))
+    )
+    if min == max:
+        alike = low == high
+        low, high = torch.where(alike, low - 1, low), torch.where(alike, high + 1, high)
+    within = ((x >= low) & (x <= high)).flatten()
+    place = torch.where(within, ((x - low) * bins / (high - low)).flatten(), 0).long().clamp(max=bins - 1)
+    return torch.zeros(bins, dtype=x.dtype).index_add(0, place, within.to(x.dtype))
+
+
+# ---- products of several
+
+
+@composes("_grouped_mm", "transformers::grouped_mm_fallback")
+def _grouped_mm(
+    x: torch.Tensor, weights: torch.Tensor, offs: torch.Tensor | None = None, bias: torch.Tensor | None = None,
+    out_dtype: torch.dtype | None = None,
+) -> torch.Tensor:  # fmt: skip
+    """x [S, K] times weights [G, K, N]: the rows up to offs[0] by the first, up to offs[1] by the second, ..."""
+    if x.dim() == weights.dim() == 3 and offs is None:
+        result = torch.bmm(x, weights)
+    elif x.dim() != 2 or weights.dim() != 3 or offs is None:
+        raise TraceError("grouped_mm: only a matrix by a stack of matrices, with offsets")
+    else:
+        group = (torch.arange(x.shape[0]).unsqueeze(1) >= offs).sum(1, keepdim=True)
+        result = torch.zeros(x.shape[0], weights.shape[2], dtype=x.dtype)
+        for index in range(weights.shape[0]):
+            result = torch.where(group == index, x @ weights[index], result)
+    result = result if bias is None else result + bias
+    return result if out_dtype is None else result.to(out_dtype)
 
 
 @composes("_trilinear")
