@@ -27,8 +27,8 @@ class ComplexError(TraceError):
 
     def __init__(self, what: str, module: str, source: str) -> None:
         super().__init__(
-            f"{source}: {what} makes complex numbers (in module {module or '<none>'}), which cannot be compiled; compute "
-            "with real and imaginary parts instead, each a real tensor"
+            f"{source}: {what} makes complex numbers (in module {module or '<none>'}), which cannot be compiled; "
+            "compute with real and imaginary parts instead, each a real tensor"
         )
 
 
