@@ -82,6 +82,72 @@ while True:
     save_checkpoint("c.pt", model, optimizer)
 """
 
+LEAVES_LOADER = """
+import sys
+data = TensorDataset(torch.randn(100000, 64), torch.randint(3, (100000,)))
+batches = iter(SambaLoader(DataLoader(data, batch_size=64), ["x", "y"], maxsize=2))  # kept: nobody closes it
+for count, batch in enumerate(batches):
+    if count == 3:
+        break
+HOW
+"""
+
+THREADS = """
+x = [torch.randn(256, 64) for _ in range(3)]
+y = torch.randint(3, (256,))
+named = [(samba.from_torch_tensor(t, name="x"), samba.from_torch_tensor(y, name="y")) for t in x]
+forward = lambda i: float(samba.session.run(named[i], outputs, hyperparam_dict={"p": 0.0}, section_types=["fwd"])[0])
+alone = [forward(i) for i in range(3)]
+found = [set() for _ in range(3)]
+threads = [threading.Thread(target=lambda i=i: found[i].update(forward(i) for _ in range(100))) for i in range(3)]
+for thread in threads:
+    thread.start()
+for _ in range(3):
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        os._exit(0 if forward(0) == alone[0] else 1)
+    print("child", os.waitpid(child, 0)[1])
+for thread in threads:
+    thread.join()
+print("same", found == [{value} for value in alone])
+"""
+
+WITHIN = """
+def late():
+    samba.session.run(inputs, outputs)
+    yield from inputs
+
+try:
+    samba.session.run(late(), outputs)
+except ValueError as error:
+    print("refused", error)
+print("then", step() > 0)
+"""
+
+COMPILES = """
+errors, files = [], []
+
+def compile_one(width):
+    try:
+        net = nn.Sequential(nn.Linear(64, width), nn.GELU(), nn.Linear(width, 3))
+        samba.from_torch_model_(net)
+        for _ in range(2):
+            files.append(samba.session.compile(net, (samba.randn(4, 64, name="x"),), inference=True,
+                                               config_dict={"output_folder": ".", "pef_name": f"w{width}"}))
+    except Exception as error:
+        errors.append(error)
+
+threads = [threading.Thread(target=compile_one, args=(width,)) for width in (8, 16, 24)]
+for thread in threads:
+    thread.start()
+for _ in range(50):
+    step()
+for thread in threads:
+    thread.join()
+print("errors", errors, "files", len(files))
+"""
+
 
 def script(tmp_path, rest):
     path = tmp_path / "program.py"
@@ -99,6 +165,33 @@ def test_children_of_a_fork_run(tmp_path, threads):
     assert len(children) == 2 and children[0] == children[1] == values["parent"]
     assert [words[1] for words in lines if words[0] == "status"] == ["0", "0"]
     assert "workers" in values
+
+
+@pytest.mark.parametrize("how, status", [("", 0), ("raise KeyError('x')", 1), ("sys.exit(3)", 3)])
+def test_a_loader_that_is_left_early_does_not_abort_the_program(tmp_path, how, status):
+    done = run_python(script(tmp_path, LEAVES_LOADER.replace("HOW", how)), cwd=tmp_path)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert "terminate" not in done.stderr
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_threads_that_run_one_program_wait_for_each_other(tmp_path, threads):
+    done = run_python(script(tmp_path, THREADS), cwd=tmp_path, env={"LEAT_NUM_THREADS": threads})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("child 0") == 3 and "same True" in done.stdout
+
+
+def test_a_run_inside_a_run_is_refused(tmp_path):
+    done = run_python(script(tmp_path, WITHIN), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "refused session.run was called while a run of the same program is under way" in done.stdout
+    assert "then True" in done.stdout
+
+
+def test_threads_compile_one_after_the_other_while_another_runs(tmp_path):
+    done = run_python(script(tmp_path, COMPILES), cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "errors [] files 6" in done.stdout
 
 
 def test_an_exception_in_the_middle_ends_the_program(tmp_path):

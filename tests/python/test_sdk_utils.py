@@ -96,6 +96,26 @@ def test_loader_reports_what_its_loader_raised():
     assert len(list(SambaLoader(failing(2), ["x"], ignore_dataloader_exception=True))) == 2
 
 
+def test_loader_takes_its_names_from_a_dict_and_the_loader_by_either_keyword():
+    batch = {"label": torch.ones(2), "image": torch.zeros(2), "unused": 1}
+    for keyword in ("dataloader", "torch_loader"):
+        (found,) = SambaLoader(**{keyword: [batch]}, names=["image", "label"])
+        assert [t.sn_name for t in found] == ["image", "label"] and torch.equal(samba.to_torch(found[1]), torch.ones(2))
+    with pytest.raises(DataLoaderException, match="no entry mask"):
+        list(SambaLoader([batch], ["mask"]))
+    with pytest.raises(TypeError, match="one argument under two names"):
+        SambaLoader([batch], ["image"], torch_loader=[batch])
+
+
+def test_an_exit_in_the_loader_reaches_the_loop():
+    def leaving():
+        yield (torch.zeros(1),)
+        raise SystemExit
+
+    with pytest.raises(DataLoaderException, match="SystemExit"):
+        list(SambaLoader(leaving(), ["x"], timeout=30))
+
+
 def test_loader_gives_up_waiting():
     def slow():
         time.sleep(5)

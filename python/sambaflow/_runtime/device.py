@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from sambaflow._runtime.library import InvalidArgumentError, NotFoundError, check, dtypes, library, thread_count
+from sambaflow._runtime.turns import Turn
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,11 @@ class Fault:
 
 
 class Device:
-    """One loaded PEF. Owns the C program."""
+    """One loaded PEF. Owns the C program, which one thread at a time may use: see `turns`."""
 
     def __init__(self, path: str, *, profile: bool = False) -> None:
         self.path = path
+        self.turn = Turn()
         self._ffi, self._lib = library().ffi, library().lib
         options = self._ffi.new("leat_load_options_t *", self._lib.leat_load_options_default())
         options.thread_count = thread_count()
@@ -113,7 +115,8 @@ class Device:
     def bind(self, symbol: Symbol, address: int) -> None:
         """Points an input or output at host memory of its size, which must stay alive; 0: the device's own."""
         pointer = self._ffi.cast("void *", address)
-        check(self._lib.leat_program_bind(self.handle, symbol.index, pointer, symbol.data_bytes))
+        with self.turn.lock:
+            check(self._lib.leat_program_bind(self.handle, symbol.index, pointer, symbol.data_bytes))
 
     def _check_host(self, symbol: Symbol, tensor: torch.Tensor) -> None:
         if tensor.device.type != "cpu":
@@ -127,26 +130,31 @@ class Device:
 
     def _copy(self, function: Any, symbol: Symbol, tensor: torch.Tensor) -> None:
         pointer = self._ffi.cast("void *", tensor.data_ptr())
-        check(function(self.handle, symbol.index, pointer, symbol.data_bytes))
+        with self.turn.lock:
+            check(function(self.handle, symbol.index, pointer, symbol.data_bytes))
 
     def set_hyperparameter(self, symbol: Symbol, value: float) -> None:
-        check(self._lib.leat_program_set_hyperparameter(self.handle, symbol.index, value))
+        with self.turn.lock:
+            check(self._lib.leat_program_set_hyperparameter(self.handle, symbol.index, value))
 
     def set_profile(self, on: bool) -> None:
         """Starts timing every section from zero, or stops; the times are in `report`."""
-        check(self._lib.leat_program_set_profile(self.handle, int(on)))
+        with self.turn.lock:
+            check(self._lib.leat_program_set_profile(self.handle, int(on)))
 
     @property
     def section_count(self) -> int:
         return int(self._lib.leat_program_section_count(self.handle))
 
     def run_section(self, index: int) -> None:
-        check(self._lib.leat_program_run_section(self.handle, index))
+        with self.turn.lock:
+            check(self._lib.leat_program_run_section(self.handle, index))
 
     def find_faults(self, types: int) -> tuple[Fault | None, Fault | None]:
         """Runs sections and tells what made the first NaN and the first infinity."""
         found = self._ffi.new("leat_fault_t[2]")
-        check(self._lib.leat_program_find_faults(self.handle, types, found))
+        with self.turn.lock:
+            check(self._lib.leat_program_find_faults(self.handle, types, found))
         return self._fault(found[self._lib.LEAT_FAULT_NAN]), self._fault(found[self._lib.LEAT_FAULT_INFINITY])
 
     def _fault(self, found: Any) -> Fault | None:
@@ -157,7 +165,8 @@ class Device:
     def report(self) -> dict[str, Any]:
         """Sections, symbols and memory."""
         out = self._ffi.new("char **")
-        check(self._lib.leat_program_report(self.handle, out))
+        with self.turn.lock:
+            check(self._lib.leat_program_report(self.handle, out))
         try:
             return dict(json.loads(self._ffi.string(out[0]).decode()))
         finally:

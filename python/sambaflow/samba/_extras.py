@@ -31,7 +31,8 @@ class SessionExtras:
         """Repeats the sections of `section_types` on the memory that the last `run` bound: the graph alone."""
         if self._runner is None:
             raise RuntimeError("nothing has run yet: call session.run first")
-        self._runner.run_again(section_types)
+        with self._runner.device.turn:
+            self._runner.run_again(section_types)
 
     def traced_outputs(self) -> tuple[SambaTensor, ...]:
         """The stand-ins for the outputs that `trace_graph` gave; none before."""

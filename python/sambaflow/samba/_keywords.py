@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keywords of `session.compile` and `session.run` that other releases have: taken without effect, or refused.
+"""Keywords that other releases have: another name of ours, taken without effect, or refused.
 
 A keyword that no release has is a mistake of the program: a TypeError, as Python itself would raise.
 """
@@ -46,3 +46,14 @@ def check_keywords(call: str, given: Mapping[str, Any]) -> None:
         if name in refused:
             raise UnsupportedError(f"{call}({name}=...) is not supported: {refused[name]}")
         samba_logger.warning(f"{call}({name}=...) has no effect on native: {idle[name]}", log_limit=1)
+
+
+def one_of(call: str, given: Mapping[str, Any]) -> Any:
+    """The value of an argument that goes by several names; None where none of them was used.
+
+    TypeError where two were.
+    """
+    used = [name for name, value in given.items() if value is not None]
+    if len(used) > 1:
+        raise TypeError(f"{call}() got {' and '.join(used)}, which are one argument under two names")
+    return given[used[0]] if used else None

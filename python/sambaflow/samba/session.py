@@ -29,6 +29,7 @@ from sambaflow._runtime.library import (
     from_command_line,
 )
 from sambaflow._runtime.runner import FWD, SECTION_TYPES, OutputBinding, Runner, check_fixed_seed, ports_of
+from sambaflow._runtime.turns import tracing
 from sambaflow._tensor import DimInfo, SambaTensor, binding_of, plain_tensor, wrap
 from sambaflow._trace import current
 from sambaflow._trace.microbatch import batch_of, first_rows
@@ -105,7 +106,7 @@ class SambaSession(SessionExtras):
         self._app_dir = app_dir or self._app_dir
         chosen = [] if forward_only else statements(optimizers)
         microbatch = config.get("microbatch_size")
-        with artifacts.compile_job(self.args, config) as job:
+        with tracing(), artifacts.compile_job(self.args, config) as job:
             program = self._trace(model, inputs, chosen, forward_only, loss_indices, init_output_grads, microbatch)
             remembered = artifacts.metadata(config, job.given, pef_metadata, forward_only, bool(chosen))
             job.compile(program, inference=forward_only, metadata=remembered)
@@ -167,7 +168,8 @@ class SambaSession(SessionExtras):
                 "optimizer"
             )
         microbatch = compiled.get("arguments", {}).get("microbatch_size")
-        program = self._trace(model, inputs, chosen, inference, loss_indices, init_output_grads, microbatch)
+        with tracing():
+            program = self._trace(model, inputs, chosen, inference, loss_indices, init_output_grads, microbatch)
         with from_command_line():
             _check_fingerprint(fingerprint(program), device, pef, training=bool(chosen))
         traced = tuple(self._traced_output(port) for port in program.outputs)
@@ -237,22 +239,17 @@ class SambaSession(SessionExtras):
             raise RuntimeError("nothing is loaded: call samba.utils.trace_graph(model, inputs, ..., pef=...) first")
         if data_parallel or graph_name is not None:
             _refuse_transport(data_parallel)
-        if section_ids is not None:
-            inputs = () if input_tensors is None else input_tensors
-            return runner.run_sections(inputs, output_tensors, hyperparam_dict, section_ids, grad_of_outputs)
-        run = runner.run
-        if stop_on_nan is None:  # the attribute first: nearly every run ends there
-            given = getattr(self.args, "stop_on_nan", False)
-            stop_on_nan = given and artifacts.standard_value(self.args, "stop_on_nan")
-        if stop_on_nan:
-            run = self._guard().run
-        return run(
-            () if input_tensors is None else input_tensors,
-            output_tensors,
-            hyperparam_dict,
-            section_types,
-            grad_of_outputs,
-        )
+        inputs = () if input_tensors is None else input_tensors
+        with runner.device.turn:
+            if section_ids is not None:
+                return runner.run_sections(inputs, output_tensors, hyperparam_dict, section_ids, grad_of_outputs)
+            run = runner.run
+            if stop_on_nan is None:  # the attribute first: nearly every run ends there
+                given = getattr(self.args, "stop_on_nan", False)
+                stop_on_nan = given and artifacts.standard_value(self.args, "stop_on_nan")
+            if stop_on_nan:
+                run = self._guard().run
+            return run(inputs, output_tensors, hyperparam_dict, section_types, grad_of_outputs)
 
     def _guard(self) -> FiniteGuard:
         if self._finite is None:
