@@ -119,7 +119,7 @@ class SambaLoader:
                 if item is _END:
                     return
                 if isinstance(item, BaseException):
-                    raise DataLoaderException(f"the data loader failed: {item or type(item).__name__}") from item
+                    raise DataLoaderException(f"the data loader failed: {str(item) or type(item).__name__}") from item
                 yield item
         finally:
             producer.stop.set()
