@@ -28,6 +28,7 @@ class Binding:
         "has_data",
         "host_memory",
         "materializer",
+        "model",
         "name",
         "named_dims",
         "plain",
@@ -45,7 +46,8 @@ class Binding:
         self.sized_dims: tuple[str | None, ...] | None = None
         self.materializer: Callable[..., torch.Tensor] | None = None
         self.grad: torch.Tensor | None = None
-        self.session: Callable[[], Any] | None = None  # weak reference to the session that traced it
+        self.session: Callable[[], Any] | None = None  # weak references to the session that traced it last,
+        self.model: Callable[[], Any] | None = None  # and to the model that it was traced with
         self.has_data = True
         self.host_memory = True
 
@@ -54,7 +56,7 @@ class Binding:
         new = Binding(plain, self.name)
         new.region, new.batch_dim = self.region, self.batch_dim
         new.named_dims, new.sized_dims = self.named_dims, self.sized_dims
-        new.host_memory, new.session = self.host_memory, self.session
+        new.host_memory, new.session, new.model = self.host_memory, self.session, self.model
         return new
 
 

@@ -8,6 +8,7 @@ A line is about the program (layer `samba`) or its mapping (layer `mac`). Files 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -86,24 +87,24 @@ class Messages:
                 file.writelines(f"{text}\n" for text in lines)
 
 
-_running: list[Messages] = []
+_running: contextvars.ContextVar[Messages | None] = contextvars.ContextVar("leat_messages", default=None)
 
 
 @contextlib.contextmanager
 def messages_of(stem: str, config: Mapping[str, Any]) -> Iterator[Messages]:
     """The messages of a compile; what the program logs meanwhile goes to them."""
     messages = Messages(stem, config)
-    _running.append(messages)
+    token = _running.set(messages)
     try:
         yield messages
     except Exception as error:
         messages.say(ERROR, "samba", " ".join(str(error).split()) or type(error).__name__)
         raise
     finally:
-        _running.remove(messages)
+        _running.reset(token)
         messages.close()
 
 
 def running() -> Messages | None:
-    """Those of the compile that is going on."""
-    return _running[-1] if _running else None
+    """Those of the compile that is going on in this thread."""
+    return _running.get()

@@ -75,20 +75,20 @@ def tracing() -> Iterator[None]:
 
 
 def _before_fork() -> None:
-    _tracing.acquire()
     with _turns_lock:
         turns = sorted(_turns, key=lambda turn: turn.number)
     for turn in turns:  # who holds two took the older one first
         turn.lock.acquire()
         _held_for_fork.append(turn)
+    _tracing.acquire()  # a run may trace, a trace does not run
     _turns_lock.acquire()  # last: who holds a turn may be making another
 
 
 def _after_fork() -> None:
     _turns_lock.release()
+    _tracing.release()
     while _held_for_fork:
         _held_for_fork.pop().lock.release()
-    _tracing.release()
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sambaflow._runtime.turns import tracing
 from sambaflow._tensor import SambaTensor
 from sambaflow._trace.containers import holds_tensors, tensors_in
 from sambaflow._trace.errors import TraceError
@@ -64,13 +65,27 @@ def trace(
     init_output_grads: bool = True,
     aux: Mapping[str, torch.Tensor] | None = None,
 ) -> Program:
-    """Traces `model(*inputs)` (or `model(**inputs)`)."""
+    """Traces `model(*inputs)` (or `model(**inputs)`); one at a time, since functions of torch are replaced meanwhile."""
+    with tracing():
+        return _trace(model, inputs, statements, inference, app_dir, loss_indices, init_output_grads, aux or {})
+
+
+def _trace(
+    model: nn.Module,
+    inputs: Any,
+    statements: Sequence[Statement],
+    inference: bool,
+    app_dir: str | None,
+    loss_indices: Sequence[Any] | None,
+    init_output_grads: bool,
+    aux: Mapping[str, torch.Tensor],
+) -> Program:
     graph = Graph()
     tracer = Tracer(graph, Scope(model, app_dir), inference=inference)
     symbols = _Symbols(graph, tracer, inference)
     args, kwargs = symbols.add_inputs(inputs)
     symbols.add_model(model, statements)
-    symbols.add_aux(aux or {})
+    symbols.add_aux(aux)
     with _mode(model, inference), tracer.active():
         try:
             result = model(*args, **kwargs)

@@ -29,7 +29,6 @@ from sambaflow._runtime.library import (
     from_command_line,
 )
 from sambaflow._runtime.runner import FWD, SECTION_TYPES, OutputBinding, Runner, check_fixed_seed, ports_of
-from sambaflow._runtime.turns import tracing
 from sambaflow._tensor import DimInfo, SambaTensor, binding_of, plain_tensor, wrap
 from sambaflow._trace import current
 from sambaflow._trace.microbatch import batch_of, first_rows
@@ -106,7 +105,7 @@ class SambaSession(SessionExtras):
         self._app_dir = app_dir or self._app_dir
         chosen = [] if forward_only else statements(optimizers)
         microbatch = config.get("microbatch_size")
-        with tracing(), artifacts.compile_job(self.args, config) as job:
+        with artifacts.compile_job(self.args, config) as job:
             program = self._trace(model, inputs, chosen, forward_only, loss_indices, init_output_grads, microbatch)
             remembered = artifacts.metadata(config, job.given, pef_metadata, forward_only, bool(chosen))
             job.compile(program, inference=forward_only, metadata=remembered)
@@ -168,8 +167,7 @@ class SambaSession(SessionExtras):
                 "optimizer"
             )
         microbatch = compiled.get("arguments", {}).get("microbatch_size")
-        with tracing():
-            program = self._trace(model, inputs, chosen, inference, loss_indices, init_output_grads, microbatch)
+        program = self._trace(model, inputs, chosen, inference, loss_indices, init_output_grads, microbatch)
         with from_command_line():
             _check_fingerprint(fingerprint(program), device, pef, training=bool(chosen))
         traced = tuple(self._traced_output(port) for port in program.outputs)
