@@ -129,16 +129,23 @@ leat_value_id_t leat_b_flip(leat_builder_t *b, leat_value_id_t x, uint32_t dims)
   return leat_b_op(b, LEAT_PRIM_FLIP, &x, 1, &attr, 1, NULL);
 }
 
+// Places as gather and scatter take them: narrow integers become i64.
+static leat_value_id_t as_places(leat_builder_t *b, leat_value_id_t indices) {
+  uint8_t dtype = leat_b_value(b, indices)->dtype;
+  bool narrow = dtype == LEAT_I8 || dtype == LEAT_U8 || dtype == LEAT_I16;
+  return narrow ? leat_b_cast(b, indices, LEAT_I64) : indices;
+}
+
 leat_value_id_t leat_b_gather(leat_builder_t *b, leat_value_id_t x, leat_value_id_t indices, uint32_t dim,
                               uint32_t batch) {
-  const leat_value_id_t operands[] = {x, indices};
+  const leat_value_id_t operands[] = {x, as_places(b, indices)};
   const leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_DIM, dim), leat_attr_i(LEAT_ATTR_BATCH, batch)};
   return leat_b_op(b, LEAT_PRIM_GATHER, operands, 2, attrs, 2, NULL);
 }
 
 leat_value_id_t leat_b_scatter(leat_builder_t *b, const char *fn, leat_value_id_t x, leat_value_id_t indices,
                                leat_value_id_t updates, uint32_t dim, uint32_t batch) {
-  const leat_value_id_t operands[] = {x, indices, updates};
+  const leat_value_id_t operands[] = {x, as_places(b, indices), updates};
   const leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_DIM, dim), leat_attr_i(LEAT_ATTR_BATCH, batch),
                                leat_attr_s(LEAT_ATTR_FN, fn)};
   return leat_b_op(b, LEAT_PRIM_SCATTER, operands, 3, attrs, 3, NULL);

@@ -126,8 +126,8 @@ static leat_status_t gathered(const leat_shape_call_t *call, leat_value_t *out) 
   int64_t batch = leat_shape_int(call, LEAT_ATTR_BATCH);
   if (batch < 0 || batch > dim || batch > index->rank)
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "batch %" PRId64 " exceeds dim %" PRIu32 " or the rank of the index", batch, dim);
-  if (index->dtype == LEAT_BOOL || leat_dtype_is_float((leat_dtype_t)index->dtype))
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the index is %s, it must be an integer",
+  if (index->dtype != LEAT_I32 && index->dtype != LEAT_I64)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the index is %s, it must be i32 or i64",
               leat_dtype_name((leat_dtype_t)index->dtype));
   for (int64_t d = 0; d < batch; d++) {
     if (x->dims[d] != index->dims[d])

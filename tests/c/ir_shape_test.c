@@ -156,7 +156,7 @@ static void test_moves(void **state) {
       {"f32[2,3]", NULL, NULL, "flip(%0) {dims=[1]}", "f32[2,3]", NULL},
       {"f32[7,5,3]", "i64[7,2,4]", NULL, "gather(%0, %1) {dim=1, batch=1}", "f32[7,2,4,3]", NULL},
       {"f32[7,5,3]", "i64[6,2]", NULL, "gather(%0, %1) {dim=1, batch=1}", "f32[7,2,3]", "batch dim 0"},
-      {"f32[7,5,3]", "f32[2]", NULL, "gather(%0, %1) {dim=1, batch=0}", "f32[7,2,3]", "must be an integer"},
+      {"f32[7,5,3]", "f32[2]", NULL, "gather(%0, %1) {dim=1, batch=0}", "f32[7,2,3]", "must be i32 or i64"},
       {"f32[7,5,3]", "i64[2]", NULL, "gather(%0, %1) {dim=1, batch=2}", "f32[7,2,3]", "batch 2 exceeds"},
       {"f32[5,3]", "i64[2]", "f32[2,3]", "scatter(%0, %1, %2) {dim=0, batch=0, fn=\"add\"}", "f32[5,3]", NULL},
       {"f32[5,3]", "i64[2]", "f32[3,3]", "scatter(%0, %1, %2) {dim=0, batch=0, fn=\"add\"}", "f32[5,3]", "gather"},

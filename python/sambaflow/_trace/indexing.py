@@ -23,6 +23,41 @@ if TYPE_CHECKING:
 # What to write in place of an index whose number of elements depends on values.
 INSTEAD = "use torch.where or multiply by the mask, or take a fixed number of places with topk or sort"
 
+# Ops that read a tensor by places or classes, and their arguments that hold them. SambaFlow takes any integers there,
+# torch some dtypes only.
+INDICES = {
+    "aten::cross_entropy_loss": ("target",), "aten::embedding": ("indices",),
+    "aten::embedding_bag": ("indices", "offsets"), "aten::gather": ("index",), "aten::index_add": ("index",),
+    "aten::index_copy": ("index",), "aten::index_fill": ("index",), "aten::index_select": ("index",),
+    "aten::multi_margin_loss": ("target",), "aten::nll_loss": ("target",), "aten::nll_loss2d": ("target",),
+    "aten::nll_loss_nd": ("target",), "aten::one_hot": ("self",), "aten::put": ("index",), "aten::scatter": ("index",),
+    "aten::scatter_add": ("index",), "aten::scatter_reduce": ("index",), "aten::take": ("index",),
+    "aten::take_along_dim": ("indices",), "aten::index": ("indices",), "aten::index_put": ("indices",),
+}  # fmt: skip
+_LISTS = {"aten::index", "aten::index_put"}  # of tensors; uint8 is a mask there
+_NARROW = {torch.int8, torch.int16, torch.uint8}
+_ONLY_INT64 = {"aten::one_hot", "aten::take", "aten::take_along_dim", "aten::put"}
+
+
+def widen(tracer: Tracer, schema: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """The arguments of an op of `INDICES` with narrow integers as int64."""
+    dtypes = _NARROW - {torch.uint8} if schema.name in _LISTS else _NARROW
+    if schema.name in _ONLY_INT64:
+        dtypes = dtypes | {torch.int32}
+
+    def wide(item: Any) -> Any:
+        if isinstance(item, (list, tuple)):
+            return type(item)(wide(part) for part in item)
+        if not isinstance(item, torch.Tensor) or item.dtype not in dtypes:
+            return item
+        return tracer.dispatch(torch.ops.aten.to.dtype, (item, torch.int64), {})
+
+    names, listed = INDICES[schema.name], list(args)
+    for position, argument in enumerate(schema.arguments):
+        if argument.name in names and position < len(listed):
+            listed[position] = wide(listed[position])
+    return tuple(listed), {name: wide(value) if name in names else value for name, value in kwargs.items()}
+
 
 def static_index(index: Any) -> Any:
     """`index` with boolean constants as index tensors, whose size is known."""

@@ -395,6 +395,8 @@ class Tracer:
             result = func(*args, **kwargs)
             self.origins.follow(name, (args, kwargs), result)
             return result
+        if name in indexing.INDICES:
+            args, kwargs = indexing.widen(self, func._schema, args, kwargs)
         arguments = bind(func._schema, args, kwargs)
         if func._schema.is_mutable:
             return self._write_op(func, args, kwargs)
