@@ -262,7 +262,7 @@ class SambaTensor(torch.Tensor):
         if func in _NOT_WRAPPED:
             if func == _SET_DATA:
                 _refresh(args[0])
-            return result
+            return plain_tensor(result) if func == _GET_DATA else result
         result = _mark(result)
         if func in _KEEPS_NAME and isinstance(result, SambaTensor) and result is not args[0]:
             binding = getattr(args[0], "_binding", None)
@@ -303,7 +303,8 @@ _KEEPS_NAME = {
     torch.Tensor.type,
 }
 _SET_DATA = torch.Tensor.data.__set__  # type: ignore[attr-defined]
-_NOT_WRAPPED = torch.overrides.get_default_nowrap_functions() | {_SET_DATA}
+_GET_DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]
+_NOT_WRAPPED = torch.overrides.get_default_nowrap_functions() | {_SET_DATA, _GET_DATA}
 
 
 def _mark(result: Any) -> Any:

@@ -106,6 +106,12 @@ class Runner:
         """Runs the sections of `section_types` (all of them unless given); the values of `outputs`, in order."""
         return self.run_types(inputs, outputs, hyperparameters, self.types_of(section_types), grad_of_outputs)
 
+    def run_aside(
+        self, inputs: Any, outputs: Any, hyperparameters: Mapping[str, float] | None, section_types: Iterable[str]
+    ) -> tuple[SambaTensor, ...]:
+        """As `run`, for a look at one batch: it takes no part in a sum of gradients (batches.py)."""
+        return Runner.run_types(self, inputs, outputs, hyperparameters, self.types_of(section_types))
+
     def types_of(self, section_types: Iterable[str] | None) -> int:
         """Section types as bits; None: what a run without section types runs."""
         return self._default_types if section_types is None else self._mask(section_types)

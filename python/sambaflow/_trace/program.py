@@ -65,7 +65,7 @@ def trace(
     init_output_grads: bool = True,
     aux: Mapping[str, torch.Tensor] | None = None,
 ) -> Program:
-    """Traces `model(*inputs)` (or `model(**inputs)`); one at a time, since functions of torch are replaced meanwhile."""
+    """Traces `model(*inputs)` (or `model(**inputs)`); one at a time, since functions of torch are replaced."""
     with tracing():
         return _trace(model, inputs, statements, inference, app_dir, loss_indices, init_output_grads, aux or {})
 

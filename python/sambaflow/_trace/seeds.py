@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which outputs are losses, and what seeds their gradients.
 
-Losses are those of `loss_indices`; else the outputs of a loss op; else the floating 0-d outputs; else the first. A
-scalar loss is seeded with one at compile time. A loss of several elements gets a seed symbol, so that a program may
+Losses are those of `loss_indices`; else the outputs of a loss op; else the floating 0-d outputs; else the first. Where
+a 0-d output is computed from the results of loss ops, it is the loss and they are its parts, which programs return for
+their reports; of 0-d outputs that are computed from one another the first is the loss.
+
+A scalar loss is seeded with one at compile time. A loss of several elements gets a seed symbol, so that a program may
 scale each element (`output.sn_grad`); it holds ones until it is set. With `init_output_grads=False` every loss gets a
 symbol that the program sets itself. Other outputs pass no gradient back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sambaflow._trace.errors import TraceError
@@ -35,14 +38,38 @@ def _losses(values: Sequence[Value], loss_indices: Sequence[Any] | None) -> set[
     floating = [index for index, value in enumerate(values) if value.dtype.is_floating_point]
     if loss_indices is not None:
         return _checked(loss_indices, values)
+    scalars = [i for i in floating if values[i].shape == ()]
+    sources = {i: _sources(values[i]) for i in floating}
     for chosen in (
+        _independent([i for i in scalars if any(value.op.name in LOSS_ROWS for value in sources[i])], values, sources),
         {i for i in floating if values[i].op.name in LOSS_ROWS},
-        {i for i in floating if values[i].shape == ()},
+        set(scalars),
         set(floating[:1]),
     ):
         if chosen:
             return chosen
     return set()
+
+
+def _sources(value: Value) -> set[Value]:
+    """`value` and everything that its gradient reaches."""
+    found, waiting = {value}, [value]
+    while waiting:
+        op = waiting.pop().op
+        for operand in () if op.detached or op.name == "detach" else op.operands:
+            if operand is not None and operand not in found:
+                found.add(operand)
+                waiting.append(operand)
+    return found
+
+
+def _independent(scalars: Sequence[int], values: Sequence[Value], sources: Mapping[int, set[Value]]) -> set[int]:
+    """The first of `scalars`, and each further one that neither is computed from those taken nor they from it."""
+    taken: list[int] = []
+    for i in scalars:
+        if not any(values[i] in sources[j] or values[j] in sources[i] for j in taken):
+            taken.append(i)
+    return set(taken)
 
 
 def _checked(loss_indices: Sequence[Any], values: Sequence[Value]) -> set[int]:

@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sambaflow._runtime.library import UnsupportedError
 from sambaflow.samba import profiles
 
 if TYPE_CHECKING:
+    import torch
+
     from sambaflow._runtime.device import Device
     from sambaflow._runtime.runner import Runner
     from sambaflow._tensor import SambaTensor
+    from sambaflow._trace.program import Program
 
 
 class SessionExtras:
@@ -24,6 +27,9 @@ class SessionExtras:
 
     if TYPE_CHECKING:
         _runner: Runner | None
+        _program: Program | None
+
+        def _runner_of(self, outputs: Any) -> Runner | None: ...
 
         def _bound_device(self) -> Device: ...
 
@@ -33,6 +39,20 @@ class SessionExtras:
             raise RuntimeError("nothing has run yet: call session.run first")
         with self._runner.device.turn:
             self._runner.run_again(section_types)
+
+    def run_aside(
+        self, inputs: Any, outputs: Any, hyperparameters: Mapping[str, float], section_types: Iterable[str]
+    ) -> tuple[SambaTensor, ...]:
+        """As `run`, but gradients that are summed up for an update stay as they are."""
+        runner = self._runner_of(outputs)
+        if runner is None:
+            raise RuntimeError("nothing is loaded: call samba.utils.trace_graph first")
+        with runner.device.turn:
+            return runner.run_aside(inputs, outputs, hyperparameters, section_types)
+
+    def traced_inputs(self) -> tuple[torch.Tensor, ...]:
+        """The inputs that `trace_graph` was given, in the order of the program."""
+        return () if self._program is None else tuple(self._program.input_tensors.values())
 
     def traced_outputs(self) -> tuple[SambaTensor, ...]:
         """The stand-ins for the outputs that `trace_graph` gave; none before."""

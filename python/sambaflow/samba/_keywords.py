@@ -12,7 +12,13 @@ from typing import Any
 from sambaflow._runtime.library import UnsupportedError
 from sambaflow.logging import samba_logger
 
+# Call, keyword, and our name of that argument.
+_NAMES = {
+    "session.compile": {"optim": "optimizers"},
+    "utils.trace_graph": {"optimizers": "optim"},
+}
 _ONE_MEMORY = "host and device memory are one"
+_IN_THE_PEF = "it was settled when the PEF was compiled"
 # Call, keyword, and why it changes nothing.
 _IDLE = {
     "session.compile": {
@@ -22,6 +28,11 @@ _IDLE = {
     "session.run": {
         "data_parallel_mode": "one process runs the program",
     },
+    "utils.trace_graph": {
+        **dict.fromkeys(("config_dict", "inference", "metadata", "pef_metadata", "squeeze_bs_dim"), _IN_THE_PEF),
+        **dict.fromkeys(("app_dir", "name"), "the PEF has its place and name"),
+        "dev_mode": "it shows more options in the help of a program",
+    },
 }
 # Call, keyword, and what to do in its place: it would change the program.
 _REFUSED = {
@@ -30,7 +41,16 @@ _REFUSED = {
         "of it, before session.compile",
     },
     "session.run": {},
+    "utils.trace_graph": {
+        "distlearn_config": "several processes are not supported yet; run one process without it",
+    },
 }
+
+
+def other_name(call: str, name: str, value: Any, given: dict[str, Any]) -> Any:
+    """The argument `name` of `call`, which may have been given under another name; that one is taken out of `given`."""
+    aliases = [alias for alias, own in _NAMES[call].items() if own == name and alias in given]
+    return one_of(call, {name: value, **{alias: given.pop(alias) for alias in aliases}})
 
 
 def check_keywords(call: str, given: Mapping[str, Any]) -> None:

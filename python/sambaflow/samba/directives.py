@@ -61,9 +61,9 @@ def op_fusion(
         regions.mark(func_name, marked.values)
         return marked
     name = more.pop("id", None)
-    values = {"opfusion_id": func_name or name, "func_name": func_name, "heuristic": heuristic,
-              "heuristic_params": heuristic_params, "plugins": plugins, "reuse_last_id": reuse_last_id,
-              "user_annotated": user_annotated, **more}  # fmt: skip
+    # No key "opfusion_id": programs set that inside, after they saw that nobody did (session._context_directives).
+    values = {"func_name": func_name, "heuristic": heuristic, "heuristic_params": heuristic_params,
+              "plugins": plugins, "reuse_last_id": reuse_last_id, "user_annotated": user_annotated, **more}  # fmt: skip
     return _Directive(values if name is None else {**values, "id": name})
 
 

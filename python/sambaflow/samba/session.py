@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -40,9 +42,11 @@ from sambaflow.samba import _at_end
 from sambaflow.samba import _state as state
 from sambaflow.samba._extras import SessionExtras
 from sambaflow.samba._finite import FiniteGuard
-from sambaflow.samba._keywords import check_keywords
+from sambaflow.samba._keywords import check_keywords, other_name
 
 _OPT = 1 << SECTION_TYPES.index("opt")
+# What a session holds of the model in use; those of others are put aside.
+_OF_A_MODEL = ("_device", "_runner", "_program", "_statements", "_finite", "optim_dict", "buffer_dict")
 
 
 class SambaSession(SessionExtras):
@@ -65,6 +69,9 @@ class SambaSession(SessionExtras):
         self._finite: FiniteGuard | None = None  # made by the first run that asks for it
         self._statements: list[Statement] = []
         self._pending = state.RunState()  # from a checkpoint that was loaded before trace_graph
+        self._model: weakref.ref[nn.Module] | None = None  # the one that the attributes above belong to
+        self._others: weakref.WeakKeyDictionary[nn.Module, dict[str, Any]] = weakref.WeakKeyDictionary()
+        self._switching = threading.RLock()
         if pef_path:
             self._open(pef_path)
 
@@ -99,6 +106,7 @@ class SambaSession(SessionExtras):
 
         `others` are keywords of other releases: see `_keywords`.
         """
+        optimizers = other_name("session.compile", "optimizers", optimizers, others)
         check_keywords("session.compile", others)
         config = artifacts.configuration(self.args, config_dict)
         forward_only = bool(config.get("inference")) if inference is None else inference
@@ -160,7 +168,8 @@ class SambaSession(SessionExtras):
             compiled = device.metadata.get("leat", {})
             artifacts.check_agreement(self.args, mapping, compiled, pef)
         inference = bool(compiled.get("inference", False))
-        chosen = statements(optimizers)
+        asked = bool(artifacts.configuration(self.args, None).get("inference"))
+        chosen = [] if inference and asked else statements(optimizers)
         if inference and chosen:
             raise InvalidArgumentError(
                 f"{pef} was compiled for inference and cannot train: compile it without --inference, or pass no "
@@ -170,6 +179,7 @@ class SambaSession(SessionExtras):
         program = self._trace(model, inputs, chosen, inference, loss_indices, init_output_grads, microbatch)
         with from_command_line():
             _check_fingerprint(fingerprint(program), device, pef, training=bool(chosen))
+        self._put_aside(model)
         traced = tuple(self._traced_output(port) for port in program.outputs)
         types = device.section_types
         if types & _OPT and not chosen:
@@ -195,18 +205,75 @@ class SambaSession(SessionExtras):
         tensor = SambaTensor(shape=port.shape, dtype=port.dtype, name=port.name)
         binding = OutputBinding(tensor._binding.plain, port.name, port.seed)
         binding.has_data = False
-        binding.session = weakref.ref(self)
+        binding.session, binding.model = weakref.ref(self), self._model
         tensor._binding = binding
         return tensor
 
     def _own(self, program: Program) -> None:
         """The tensors of `program` ask this session for what the device holds of them."""
         me = weakref.ref(self)
-        for tensor in (*program.parameters.values(), *program.input_tensors.values(), *self.buffer_dict.values()):
+        tensors = (*program.parameters.values(), *program.input_tensors.values(), *self.buffer_dict.values())
+        for tensor in (*tensors, *self.optim_dict.values()):
             if isinstance(tensor, SambaTensor):
-                binding_of(tensor).session = me
-        for tensor in self.optim_dict.values():
-            binding_of(tensor).session = me
+                binding_of(tensor).session, binding_of(tensor).model = me, self._model
+
+    # ---- several models
+
+    def _put_aside(self, model: nn.Module) -> None:
+        """Begins to load `model`: what is loaded of another one stays, and is used when that one is asked for."""
+        with self._switching:
+            self._keep()
+            self._others.pop(model, None)
+            self._model = weakref.ref(model)
+
+    def _keep(self) -> None:
+        current = None if self._model is None else self._model()
+        if current is not None and self._device is not None:
+            self._others[current] = {name: getattr(self, name) for name in _OF_A_MODEL}
+
+    def _use(self, model: nn.Module | None) -> None:
+        """From here on `model` is the one that is loaded; nothing changes where it never was."""
+        with self._switching:
+            kept = None if model is None else self._others.get(model)
+            if kept is None or model is None:
+                return
+            self._keep()
+            del self._others[model]
+            self._model = weakref.ref(model)
+            for name, value in kept.items():
+                setattr(self, name, value)
+
+    @contextlib.contextmanager
+    def using(self, model: nn.Module) -> Iterator[None]:
+        """Inside, `model` is the one that is loaded, if it was traced."""
+        before = None if self._model is None else self._model()
+        self._use(model)
+        try:
+            yield
+        finally:
+            self._use(before)
+
+    def _using_optimizer(self, optimizer: torch.optim.Optimizer) -> contextlib.AbstractContextManager[None]:
+        """Inside, the model that `optimizer` was traced with is the one that is loaded."""
+        for model, kept in list(self._others.items()):
+            if any(statement.optimizer is optimizer for statement in kept["_statements"]):
+                return self.using(model)
+        return contextlib.nullcontext()
+
+    def _runner_of(self, outputs: Any) -> Runner | None:
+        """The runner of the model that `outputs` were traced with, which is the one in use from here on."""
+        first = outputs[0] if type(outputs) in (tuple, list) and outputs else outputs
+        model = getattr(getattr(first, "_binding", None), "model", None)
+        if model is not None and model is not self._model:
+            self._use(model())
+        return self._runner
+
+    def _device_of(self, tensor: SambaTensor) -> Device | None:
+        """Where `tensor` was traced last."""
+        model = binding_of(tensor).model
+        if model is None or model is self._model:
+            return self._device
+        return self._others.get(model(), {}).get("_device", self._device) if model() is not None else self._device
 
     # ---- run
 
@@ -232,7 +299,7 @@ class SambaSession(SessionExtras):
         """
         if others:
             check_keywords("session.run", others)
-        runner = self._runner
+        runner = self._runner_of(output_tensors)
         if runner is None:
             raise RuntimeError("nothing is loaded: call samba.utils.trace_graph(model, inputs, ..., pef=...) first")
         if data_parallel or graph_name is not None:
@@ -262,13 +329,13 @@ class SambaSession(SessionExtras):
 
         Tensors on the device meta cannot get memory: new ones take their place in `model` and in its optimizers.
         """
-        device = self._bound_device()
-        tensors = self._named_tensors(model)
-        if any(tensor.device.type == "meta" for tensor in tensors.values()):
-            self._replace_meta(model)
+        with self.using(model):
             tensors = self._named_tensors(model)
-        state.read_tensors(device, tensors)
-        state.read_optimizers(device, self._statements)
+            if any(tensor.device.type == "meta" for tensor in tensors.values()):
+                self._replace_meta(model)
+                tensors = self._named_tensors(model)
+            state.read_tensors(self._bound_device(), tensors)
+            state.read_optimizers(self._bound_device(), self._statements)
 
     def _replace_meta(self, model: nn.Module) -> None:
         replaced = state.replace_meta(model, [s.optimizer for s in self._statements])
@@ -280,7 +347,8 @@ class SambaSession(SessionExtras):
 
     def to_rdu(self, model: nn.Module) -> None:
         """Copies parameters and buffers of `model` to the device."""
-        state.write_tensors(self._bound_device(), self._named_tensors(model))
+        with self.using(model):
+            state.write_tensors(self._bound_device(), self._named_tensors(model))
 
     def to_device(self) -> None:
         """Copies all traced tensors to the device; parameters of a re-created model take the place of the old."""
@@ -310,7 +378,7 @@ class SambaSession(SessionExtras):
     def _named_tensors(self, model: nn.Module) -> dict[str, torch.Tensor]:
         self._bound_device()
         known = self._known_tensors(model)
-        if not known:
+        if not known and next(itertools.chain(model.parameters(), model.buffers()), None) is not None:
             raise AttributeError(f"{type(model).__name__} was never traced in this session: call trace_graph first")
         return known
 
@@ -330,24 +398,26 @@ class SambaSession(SessionExtras):
             raise AttributeError("nothing is loaded on the device: call samba.utils.trace_graph first")
         return self._device
 
-    def _value(self, symbol: Symbol) -> torch.Tensor:
-        assert self._device is not None
-        return self._device.read(symbol)
+    def _value(self, symbol: Symbol, device: Device | None = None) -> torch.Tensor:
+        return (device or self._bound_device()).read(symbol)
 
     def optimizer_loaded(self, optimizer: torch.optim.Optimizer) -> None:
         """After `optimizer.load_state_dict`: its state goes to the device, if it is in use there."""
-        if self._device is not None and any(s.optimizer is optimizer for s in self._statements):
-            state.write_optimizers(self._device, self._statements, only=optimizer)
+        with self._using_optimizer(optimizer):
+            if self._device is not None and any(s.optimizer is optimizer for s in self._statements):
+                state.write_optimizers(self._device, self._statements, only=optimizer)
 
     def optimizer_to_cpu(self, optimizer: torch.optim.Optimizer) -> None:
         """Copies the state of one optimizer from the device."""
-        state.read_optimizers(self._bound_device(), self._statements, only=optimizer)
+        with self._using_optimizer(optimizer):
+            state.read_optimizers(self._bound_device(), self._statements, only=optimizer)
 
     # ---- checkpoints
 
     def has_traced(self, model: nn.Module) -> bool:
         """Whether tensors of `model` are on the device of this session."""
-        return self._device is not None and bool(self._known_tensors(model))
+        with self.using(model):
+            return self._device is not None and bool(self._known_tensors(model))
 
     def random_state(self) -> torch.Tensor | None:
         """i64[2], seed and step counter of the device's random streams; None where the program draws nothing."""
@@ -393,8 +463,18 @@ class SambaSession(SessionExtras):
 
     @property
     def tracing(self) -> bool:
-        """Whether a model is being traced."""
+        """Whether a model is being traced. Programs that leave tracing by hand may set what it is already."""
         return current() is not None
+
+    @tracing.setter
+    def tracing(self, value: bool) -> None:
+        if bool(value) and not self.tracing:
+            raise UnsupportedError("session.tracing = True: tracing is begun by session.compile and utils.trace_graph")
+        if self.tracing and not value:
+            raise UnsupportedError(
+                "session.tracing = False inside forward: the model is being traced, so its tensors have no values yet; "
+                "compute with plain torch tensors, or after the trace"
+            )
 
     def use_static_functional(self) -> bool:
         """True while functional ops are recorded instead of computed."""
@@ -443,18 +523,25 @@ class SambaSession(SessionExtras):
     # ---- single tensors
 
     def gradient_of(self, tensor: SambaTensor) -> torch.Tensor | None:
-        if self._device is None or tensor.sn_name is None:
+        device = self._device_of(tensor)
+        if device is None or tensor.sn_name is None:
             return None
-        symbol = self._device.symbols.get(f"{tensor.sn_name}__grad")
-        return None if symbol is None else wrap(self._value(symbol))
+        symbol = device.symbols.get(f"{tensor.sn_name}__grad")
+        return None if symbol is None else wrap(self._value(symbol, device))
 
     def device_symbol(self, tensor: SambaTensor) -> Symbol | None:
-        name = tensor.sn_region_name
-        return None if self._device is None or name is None else self._device.symbols.get(name)
+        name, device = tensor.sn_region_name, self._device_of(tensor)
+        return None if device is None or name is None else device.symbols.get(name)
 
     def write_tensor(self, tensor: SambaTensor) -> None:
         """Copies the host's value of one tensor to its symbol."""
-        state.write_value(self._bound_device(), self.symbol_of(tensor), plain_tensor(tensor))
+        symbol = self.symbol_of(tensor)
+        state.write_value(self._device_of(tensor) or self._bound_device(), symbol, plain_tensor(tensor))
+
+    def read_tensor(self, tensor: SambaTensor) -> torch.Tensor:
+        """A copy of the device's value of one tensor."""
+        symbol = self.symbol_of(tensor)
+        return self._value(symbol, self._device_of(tensor))
 
     def symbol_of(self, tensor: SambaTensor) -> Symbol:
         """As `device_symbol`; NotFoundError where there is none."""
@@ -516,7 +603,7 @@ def check_output_seed(tensor: SambaTensor, grad: torch.Tensor) -> None:
 def device_value(tensor: SambaTensor) -> torch.Tensor:
     """A copy of the tensor's value on the device."""
     session = _session(tensor)
-    return wrap(session._value(session.symbol_of(tensor)), tensor.sn_name, tensor.batch_dim)
+    return wrap(session.read_tensor(tensor), tensor.sn_name, tensor.batch_dim)
 
 
 def device_write(tensor: SambaTensor) -> None:

@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_flatten
+from torch.utils._pytree import tree_flatten, tree_map
 
+from sambaflow._runtime.files import write_whole
 from sambaflow._tensor import SambaTensor, plain_tensor, to_torch
 from sambaflow.samba import _state as state
 
@@ -30,14 +31,23 @@ TestFunction = Callable[..., Sequence[tuple[str, torch.Tensor]]]
 _RELATIVE = {torch.bfloat16: 2e-2, torch.float16: 4e-3, torch.float32: 2e-4, torch.float64: 1e-9}
 
 
+def rounding(expected: torch.Tensor, *dtypes: torch.dtype) -> float:
+    """The largest difference from `expected` that passes between values of `dtypes`: that of the coarsest."""
+    return max((_RELATIVE.get(dtype, 0.0) for dtype in dtypes), default=0.0) * _largest(expected)
+
+
 # ---- the gold
 
 
 _MHA_DROPOUT = 10  # place of dropout_p among the arguments of F.multi_head_attention_forward
 
 
-class _WithoutDropout(TorchFunctionMode):
-    """Inside, dropout drops nothing, as on the device with hyperparameter p = 0."""
+class _AsOnTheDevice(TorchFunctionMode):
+    """Inside, dropout drops nothing, as on the device with hyperparameter p = 0, and dtypes may be mixed as there.
+
+    What torch refuses for its dtypes is tried once more with floating tensors in their common dtype and integers as
+    int64.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
@@ -47,7 +57,29 @@ class _WithoutDropout(TorchFunctionMode):
             kwargs = {**(kwargs or {}), "dropout_p": 0.0}
         elif name == "multi_head_attention_forward":  # what it calls is not seen here
             args = (*args[:_MHA_DROPOUT], 0.0, *args[_MHA_DROPOUT + 1 :])
-        return func(*args, **(kwargs or {}))
+        try:
+            return func(*args, **(kwargs or {}))
+        except (RuntimeError, IndexError):
+            alike = _alike((args, kwargs or {}))
+            if alike is None:
+                raise
+            return func(*alike[0], **alike[1])
+
+
+def _alike(tree: Any) -> Any:
+    """`tree` with floating tensors in their common dtype and integers as int64; None where they are so already."""
+    tensors = [leaf for leaf in tree_flatten(tree)[0] if isinstance(leaf, torch.Tensor)]
+    floating = {t.dtype for t in tensors if t.is_floating_point()}
+    common = functools.reduce(torch.promote_types, floating) if floating else torch.float32
+
+    def dtype_of(tensor: torch.Tensor) -> torch.dtype:
+        if tensor.is_floating_point():
+            return common
+        return tensor.dtype if tensor.dtype == torch.bool or tensor.is_complex() else torch.int64
+
+    if all(t.dtype == dtype_of(t) for t in tensors):
+        return None
+    return tree_map(lambda leaf: leaf.to(dtype_of(leaf)) if isinstance(leaf, torch.Tensor) else leaf, tree)
 
 
 def host_gold(model: nn.Module, inputs: Any, outputs: Sequence[SambaTensor]) -> dict[str, torch.Tensor]:
@@ -59,7 +91,7 @@ def host_gold(model: nn.Module, inputs: Any, outputs: Sequence[SambaTensor]) -> 
     host = _host_copy(model)
     named = isinstance(inputs, Mapping)
     plain = {k: _plain(v) for k, v in inputs.items()} if named else [_plain(v) for v in inputs]
-    with _WithoutDropout():
+    with _AsOnTheDevice():
         result = host(**plain) if named else host(*plain)
     found = [leaf for leaf in tree_flatten(result)[0] if isinstance(leaf, torch.Tensor)]
     if len(found) != len(outputs):
@@ -112,12 +144,12 @@ def _trains() -> bool:
 
 @contextlib.contextmanager
 def kept_device_state() -> Iterator[None]:
-    """Parameters, buffers, optimizer and random state, and hyperparameters are afterwards what they were before."""
+    """Parameters, buffers, optimizer and random state, gradients and hyperparameters are afterwards as before."""
     from sambaflow import samba
 
     device, runner = samba.session._bound_device(), samba.session._runner
     hyperparameters = {s.name: float(device.read(s)) for s in device.of_kind("HYPERPARAMETER")}
-    kept = [(s, device.read(s)) for kind in ("PARAMETER", "BUFFER", "STATE") for s in device.of_kind(kind)]
+    kept = [(s, device.read(s)) for kind in ("PARAMETER", "BUFFER", "STATE", "GRADIENT") for s in device.of_kind(kind)]
     try:
         yield
     finally:
@@ -205,23 +237,41 @@ def compare_with_host(
 
     The device's state is the same afterwards. Raises AssertionError with all tensors that differ too much.
     """
-    from sambaflow import samba
-
     traced = list(model.output_tensors if outputs is None else outputs)  # type: ignore[arg-type]
     gold = host_gold(model, inputs, traced)
-    types = ["fwd", "bckwd"] if _trains() else ["fwd"]
-    with kept_device_state():
-        found = samba.session.run(inputs, traced, hyperparam_dict={"p": 0.0}, section_types=types)
-        results = {str(t.sn_name): value for t, value in zip(traced, found, strict=True)}
-        for name, parameter in model.named_parameters():
-            gradient = parameter.sn_grad if isinstance(parameter, SambaTensor) and f"{name}.grad" in gold else None
-            if gradient is not None:
-                results[f"{name}.grad"] = gradient
-    floor = _GRADIENT_SHARE * max([_largest(value) for name, value in gold.items() if name.endswith(".grad")] + [0.0])
-    floors = {name: floor if name.endswith(".grad") else 1e-30 for name in results}
-    comparisons = [compare(name, value, gold[name], rtol, threshold, floors[name]) for name, value in results.items()]
+    found = {name: value for name, value in device_results(model, inputs, traced).items() if name in gold}
+    comparisons = compare_all(found, gold, rtol, threshold)
     check(comparisons)
     return comparisons
+
+
+def device_results(model: nn.Module, inputs: Any, outputs: Sequence[SambaTensor]) -> dict[str, torch.Tensor]:
+    """Outputs of one step on the device, and gradients where the program trains, by the names of `host_gold`.
+
+    The device's state is the same afterwards; so are gradients that wait for their update.
+    """
+    from sambaflow import samba
+
+    with kept_device_state():
+        found = samba.session.run_aside(inputs, outputs, {"p": 0.0}, ["fwd", "bckwd"] if _trains() else ["fwd"])
+        results = {str(t.sn_name): value for t, value in zip(outputs, found, strict=True)}
+        for name, parameter in model.named_parameters() if _trains() else ():
+            gradient = parameter.sn_grad if isinstance(parameter, SambaTensor) else None
+            if gradient is not None:
+                results[f"{name}.grad"] = gradient
+    return results
+
+
+def compare_all(
+    results: Mapping[str, torch.Tensor],
+    gold: Mapping[str, torch.Tensor],
+    rtol: float | None = None,
+    threshold: float | None = None,
+) -> list[Comparison]:
+    """Each of `results` against the gold of its name."""
+    floor = _GRADIENT_SHARE * max([_largest(value) for name, value in gold.items() if name.endswith(".grad")] + [0.0])
+    floors = {name: floor if name.endswith(".grad") else 1e-30 for name in results}
+    return [compare(name, value, gold[name], rtol, threshold, floors[name]) for name, value in results.items()]
 
 
 def check(comparisons: Sequence[Comparison]) -> None:
@@ -267,31 +317,93 @@ def check_gold_file(
 ) -> None:
     """Compares `results` with the gold file at `path`, or writes it where there is none."""
     if not os.path.exists(path):
-        aside = f"{os.fspath(path)}.tmp"
-        torch.save({name: to_torch(t) for name, t in results.items()}, aside)
-        os.replace(aside, path)
+        write_whole(os.fspath(path), lambda file: torch.save({name: to_torch(t) for name, t in results.items()}, file))
         return
-    gold = torch.load(path, weights_only=True)
-    missing = sorted(set(results) ^ set(gold))
-    if missing:
-        raise AssertionError(f"{os.fspath(path)} and the results do not have the same names: {', '.join(missing)}")
+    gold = read_gold_file(path, results)
     check([compare(name, value, gold[name], rtol, threshold) for name, value in results.items()])
 
 
-class TestWithGold:
-    """Decorates `test(args, model, inputs, outputs)`, which returns [(name, tensor), ...], to compare with a gold.
+def read_gold_file(path: str | os.PathLike[str], results: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of a gold file; AssertionError where their names are not those of `results`."""
+    gold: dict[str, torch.Tensor] = torch.load(path, weights_only=True)
+    missing = sorted(set(results) ^ set(gold))
+    if missing:
+        raise AssertionError(f"{os.fspath(path)} and the results do not have the same names: {', '.join(missing)}")
+    return gold
 
-    The gold is `gold(model, inputs)`, a dict of tensors by name or a sequence in the order of the results; without
-    that, the host's outputs by their names or places, and gradients as `<parameter>.grad`. Tolerances are `rtol` and
-    `threshold`, else `args.relative_numeric_threshold` and `args.absolute_numeric_threshold`.
+
+class TestWithGold:
+    """Compares a traced program with a gold, in one of two forms.
+
+    `TestWithGold(args, name, model, inputs, optimizer).test()` compares outputs and gradients of one step. The gold is
+    the file `args.gold_file_path` (`<name>.pt` in it where that is a folder), which is written by the first test, else
+    PyTorch on the host. `inputs` are those of the trace unless given; a model that was not traced yet is traced with
+    `args.pef`. A program whose weights or inputs are random seeds them, so that they equal those of the file.
+
+    `@TestWithGold(gold=...)` decorates `test(args, model, inputs, outputs)`, which returns [(name, tensor), ...]. The
+    gold is `gold(model, inputs)`, a dict of tensors by name or a sequence in the order of the results; without that,
+    the host's outputs by their names or places, and gradients as `<parameter>.grad`.
+
+    Tolerances are `rtol` and `threshold`, else `args.relative_numeric_threshold` and `args.absolute_numeric_threshold`.
     """
 
     __test__ = False  # not a test case for pytest
 
     def __init__(
-        self, gold: Callable[..., Any] | None = None, rtol: float | None = None, threshold: float | None = None
+        self,
+        args: Any = None,
+        name: str | None = None,
+        model: nn.Module | None = None,
+        inputs: Any = None,
+        optimizer: Any = None,
+        *,
+        gold: Callable[..., Any] | None = None,
+        rtol: float | None = None,
+        threshold: float | None = None,
     ) -> None:
+        if callable(args):
+            args, gold = None, args
+        self.args, self.name, self.model, self.inputs, self.optimizer = args, name, model, inputs, optimizer
         self.gold, self.rtol, self.threshold = gold, rtol, threshold
+
+    def test(self) -> list[Comparison]:
+        """Compares, prints a line for each tensor, and raises AssertionError where one differs too much."""
+        from sambaflow import samba
+
+        if self.model is None:
+            raise TypeError("TestWithGold(args, name, model, ...).test() needs the model")
+        if not samba.session.has_traced(self.model):
+            optimizer = None if getattr(self.args, "inference", False) else self.optimizer
+            samba.utils.trace_graph(self.model, self.inputs, optimizer, pef=self.args.pef)
+        with samba.session.using(self.model):
+            inputs = samba.session.traced_inputs() if self.inputs is None else self.inputs
+            comparisons = self._compared(self.model, inputs, list(self.model.output_tensors))  # type: ignore[arg-type]
+        print("\n".join(map(str, comparisons)), flush=True)
+        check(comparisons)
+        return comparisons
+
+    def _compared(self, model: nn.Module, inputs: Any, outputs: list[SambaTensor]) -> list[Comparison]:
+        rtol = self._tolerance(self.args, self.rtol, "relative_numeric_threshold")
+        threshold = self._tolerance(self.args, self.threshold, "absolute_numeric_threshold")
+        results = device_results(model, inputs, outputs)
+        path = self._gold_file()
+        if path is not None and os.path.exists(path):
+            return compare_all(results, read_gold_file(path, results), rtol, threshold)
+        gold = host_gold(model, inputs, outputs)
+        comparisons = compare_all({name: results[name] for name in gold if name in results}, gold, rtol, threshold)
+        check(comparisons)
+        if path is not None:
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            check_gold_file(path, results)
+            print(f"[info ] gold file {path} written", flush=True)
+        return comparisons
+
+    def _gold_file(self) -> str | None:
+        path = getattr(self.args, "gold_file_path", None)
+        if not path:
+            return None
+        is_folder = os.path.isdir(path) or not os.path.splitext(path)[1]
+        return os.path.join(path, f"{self.name or 'gold'}.pt") if is_folder else os.fspath(path)
 
     def __call__(self, test: TestFunction) -> TestFunction:
         @functools.wraps(test)

@@ -77,15 +77,17 @@ def save_checkpoint(
     """
     from sambaflow import samba
 
-    if samba.session.has_traced(model):
-        samba.session.check_updated()
-        samba.session.to_cpu(model)
+    with samba.session.using(model):
+        if samba.session.has_traced(model):
+            samba.session.check_updated()
+            samba.session.to_cpu(model)
+        random, hyperparameters = samba.session.random_state(), samba.session.hyperparameters()
     content: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "model": model.state_dict(),
-        "random": {"host": host_random_state(), "device": samba.session.random_state()},
-        "hyperparameters": samba.session.hyperparameters(),
+        "random": {"host": host_random_state(), "device": random},
+        "hyperparameters": hyperparameters,
         "step": int(step),
         "epoch": int(epoch if epoch is not None else loader.epoch if loader is not None else 0),
         "extra": dict(extra or {}),
@@ -179,7 +181,8 @@ def _restore(
     for one, state in zip(optimizers, states, strict=False):  # without optimizers, of none
         one.load_state_dict(state)
     if resumes and "random" in content:
-        samba.session.resume(content["random"].get("device"), content.get("hyperparameters", {}))
+        with samba.session.using(model):
+            samba.session.resume(content["random"].get("device"), content.get("hyperparameters", {}))
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -250,7 +253,8 @@ def load_sharded_checkpoint(model: nn.Module, path: str, ignore_dtype_mismatch: 
     problems = shards.differences(shards.shapes(files), targets, dtypes=not ignore_dtype_mismatch)
     if problems:
         raise MismatchError(f"{path} is a checkpoint of another model:\n  " + "\n  ".join(problems))
-    write = samba.session.writer_of(model)
+    with samba.session.using(model):
+        write = samba.session.writer_of(model)
     for key, tensor in shards.tensors(files):
         write(key, targets[key], tensor)
 

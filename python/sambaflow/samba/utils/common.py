@@ -37,7 +37,7 @@ def common_app_driver(
     app_dir: str | None = None,
     squeeze_bs_dim: bool = False,
     init_output_grads: bool = True,
-    get_output_grads: Callable[..., Any] | None = None,
+    get_output_grads: Callable[..., Any] | bool | None = None,
     metadata: Mapping[str, Any] | None = None,
     **kwargs: Any,
 ) -> None:
@@ -46,16 +46,20 @@ def common_app_driver(
     Other commands are the program's own: nothing happens, so a program may call this for every command. `test`
     compares outputs and gradients with the host (`samba.test.compare_with_host`) and leaves the device as it was.
     `get_output_grads(outputs)` gives the gradients of the outputs (one tensor an output, None for those without),
-    which the measured steps then start backward from; it implies `init_output_grads=False`.
+    which the measured steps then start backward from; it implies `init_output_grads=False`. False means none. `test`
+    compares with the gold file of --gold-file-path where that is given (`samba.test.TestWithGold`).
     """
     command = getattr(args, "command", None)
-    own_grads = get_output_grads is not None
-    options = {"init_output_grads": init_output_grads and not own_grads}
+    if isinstance(get_output_grads, bool):
+        if get_output_grads:
+            raise InvalidArgumentError("common_app_driver(get_output_grads=True): pass the function that makes them")
+        get_output_grads = None
+    options = {"init_output_grads": init_output_grads and get_output_grads is None}
     if command == "compile":
         _compile(args, model, inputs, optim, name=name, app_dir=app_dir, squeeze_bs_dim=squeeze_bs_dim,
                  metadata=metadata, **options, **kwargs)  # fmt: skip
     elif command in ("test", "measure-performance", "measure-sections"):
-        _run(args, model, inputs, optim, get_output_grads, options)
+        _run(args, name or type(model).__name__.lower(), model, inputs, optim, get_output_grads, options)
 
 
 def _compile(args: argparse.Namespace, model: nn.Module, inputs: Any, optim: Any, **options: Any) -> None:
@@ -69,25 +73,25 @@ def _compile(args: argparse.Namespace, model: nn.Module, inputs: Any, optim: Any
 
 def _run(
     args: argparse.Namespace,
+    name: str,
     model: nn.Module,
     inputs: Any,
     optim: Any,
     get_output_grads: Callable[..., Any] | None,
     options: Mapping[str, Any],
 ) -> None:
-    from sambaflow.samba.test import compare_with_host
+    from sambaflow.samba.test import TestWithGold
     from sambaflow.samba.utils import measure_performance, measure_sections, trace_graph
 
     optim = None if args.inference else optim
     mapping, data_parallel, reduce_on_rdu = (
-        standard_value(args, name) for name in ("mapping", "data_parallel", "reduce_on_rdu")
+        standard_value(args, option) for option in ("mapping", "data_parallel", "reduce_on_rdu")
     )
     outputs = trace_graph(model, inputs, optim, pef=args.pef, mapping=mapping, **options)
     if get_output_grads is not None:
         set_output_grads(outputs, get_output_grads(outputs))
     if args.command == "test":
-        rtol, threshold = (getattr(args, f"{kind}_numeric_threshold", None) for kind in ("relative", "absolute"))
-        print("\n".join(map(str, compare_with_host(model, inputs, outputs, rtol, threshold))), flush=True)
+        TestWithGold(args, name, model, inputs, optim).test()
         return
     shared = {
         "batch_size": args.batch_size, "n_iterations": args.num_iterations, "json": args.json or args.bench_report_json,

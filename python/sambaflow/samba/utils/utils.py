@@ -17,6 +17,7 @@ from sambaflow._runtime import options
 from sambaflow._runtime.library import UnsupportedError
 from sambaflow._tensor import SambaTensor, plain_tensor, to_torch
 from sambaflow.samba._extras import refuse_multigraph
+from sambaflow.samba._keywords import check_keywords, other_name
 
 
 def trace_graph(
@@ -29,15 +30,17 @@ def trace_graph(
     mapping: str | None = None,
     data_parallel_mode: str = "normal",
     transfer_device: bool = True,
-    **_: Any,
+    **others: Any,
 ) -> tuple[SambaTensor, ...]:
     """Loads `pef`, checks that it was compiled from this program, and moves the weights to the device.
 
     Returns stand-ins for the outputs, in the order of forward; they are also stored as `model.output_tensors`. Of
-    `data_parallel_mode` there is "normal".
+    `data_parallel_mode` there is "normal". `others` are keywords of other releases: see `samba._keywords`.
     """
     from sambaflow import samba
 
+    optim = other_name("utils.trace_graph", "optim", optim, others)
+    check_keywords("utils.trace_graph", others)
     options.check_value(options.by_dest()["data_parallel_mode"], data_parallel_mode)
     return samba.session.load(
         model,
@@ -167,17 +170,25 @@ def assert_close(
     actual: Any,
     expected: Any,
     name: str = "",
-    threshold: float = 0.0,
-    rtol: float = 1e-5,
+    threshold: float | None = None,
+    rtol: float | None = None,
     visualize: bool | None = None,
     **_: Any,
 ) -> None:
     """Raises AssertionError, naming the worst element, unless |actual - expected| <= threshold + rtol * |expected|.
 
+    `threshold` is 0 unless given and `rtol` 1e-5. With neither, differences pass that rounding makes: up to a part of
+    the largest expected element that depends on the dtype (2e-4 of it for float32, 2e-2 for bfloat16).
+
     `visualize` (the option --visualize unless given) prints the worst element of a comparison that passes, too.
     """
     a, b = (plain_tensor(torch.as_tensor(to_torch(t))).detach().double() for t in (actual, expected))
     label = name or "tensors"
+    if threshold is None and rtol is None:
+        from sambaflow.samba.test import rounding
+
+        threshold, rtol = rounding(b, *(t.dtype for t in (actual, expected) if isinstance(t, torch.Tensor))), 0.0
+    threshold, rtol = threshold or 0.0, 1e-5 if rtol is None else rtol
     if a.shape != b.shape:
         raise AssertionError(f"{label}: shapes differ, {list(a.shape)} and {list(b.shape)}")
     if a.numel() == 0:

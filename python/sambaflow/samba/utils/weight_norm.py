@@ -10,13 +10,17 @@ from typing import Any
 import torch
 from torch import nn
 
+from sambaflow._tensor import SambaTensor, plain_tensor
+from sambaflow.samba.nn.parameter import convert_parameter
+
 
 def weight_norm_(module: nn.Module, name: str = "weight", dim: int = 0) -> nn.Module:
     """Replaces the parameter `name` of `module` in place by `name`_magnitude and `name`_direction; returns `module`.
 
     The weight is magnitude * direction / |direction|, where norms are taken over all dims but `dim`, and is computed
-    whenever it is read. The module computes the same as before until it is trained. Call it before `from_torch_model_`
-    and before the optimizer is made. A module without such a parameter of its own is searched for those that have one.
+    whenever it is read. The module computes the same as before until it is trained. Call it before the optimizer is
+    made; the parts of a weight that was converted already go by its name (`<weight>_magnitude`). A module without such
+    a parameter of its own is searched for those that have one.
     """
     weight = module._parameters.get(name)
     if weight is None:
@@ -26,10 +30,14 @@ def weight_norm_(module: nn.Module, name: str = "weight", dim: int = 0) -> nn.Mo
         for owner in owners:
             weight_norm_(owner, name, dim)
         return module
-    direction = weight.detach()
+    direction = plain_tensor(weight).detach()
+    parts = {f"{name}_magnitude": _norm(direction, dim), f"{name}_direction": direction}
     del module._parameters[name]
-    module.register_parameter(f"{name}_magnitude", nn.Parameter(_norm(direction, dim).clone()))
-    module.register_parameter(f"{name}_direction", nn.Parameter(direction.clone()))
+    for part, value in parts.items():
+        parameter = nn.Parameter(value.clone(), weight.requires_grad)
+        if isinstance(weight, SambaTensor) and weight.sn_name is not None:
+            convert_parameter(parameter, weight.sn_name.removesuffix(name) + part)
+        module.register_parameter(part, parameter)
     module.__class__ = _normed(type(module), name, dim)
     return module
 
