@@ -14,7 +14,7 @@
 set -euo pipefail
 repository=$(cd "$(dirname "$0")/.." && pwd)
 mirror=http://deb.debian.org/debian
-root= keep=0 with=()
+root= keep=0 with=() clone=srv/leat
 while [ $# -gt 0 ]; do
   case "$1" in
     --root) root=$2; shift 2 ;;
@@ -54,8 +54,8 @@ for path in "${with[@]}"; do
 done
 # Names are resolved as here; nothing else of this machine is seen.
 cp --remove-destination -L /etc/resolv.conf /etc/hosts "$root/etc/"
-rm -rf "$root/root/leat"
-git clone -q --no-hardlinks "$repository" "$root/root/leat"
+rm -rf "$root/$clone"
+git clone -q --no-hardlinks "$repository" "$root/$clone"
 
 passed_on=$(env | grep -iE '^(pip_[a-z_]+|https?_proxy|no_proxy|ssl_cert_file|leat_torch_index)=' || true)
 enter() {
@@ -63,7 +63,7 @@ enter() {
   mapfile -t settings <<<"$passed_on"
   chroot "$root" /usr/bin/env -i HOME=/root TERM="${TERM:-dumb}" LANG=C.UTF-8 \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin ${passed_on:+"${settings[@]}"} \
-    bash -c "cd /root/leat && $1"
+    bash -c "cd /$clone && $1"
 }
 enter "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends make" >/dev/null
 for line in "$@"; do
