@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolution and its weight gradient on any strides, padding, dilation and groups: one fma chain an element, written
-// for clarity. The fast bodies (conv_taps.c and what prepares its operands) give the same bits.
+// Convolution and its weight gradient on any strides, padding, dilation and groups: one fma chain an element (of a long
+// gradient: one a block), written for clarity. The fast bodies (conv_taps.c and what prepares its operands) give the
+// same bits.
 //
 // Padding is multiplied as x = 0; the holes of a base dilation are left out.
 #include "kern/fma.h"
 #include "kern/isa.h"
+#include "kern/pairs.h"
 
 // Input offset of (t, k) over the three dims, or LEAT_KERN_PADDING, or LEAT_KERN_HOLE.
 static int64_t input_offset(const leat_kern_conv_t *s, const int64_t t[3], const int64_t k[3]) {
@@ -49,16 +51,21 @@ static int64_t offset3(const int64_t strides[3], const int64_t at[3]) {
     }                                                                                                             \
   }                                                                                                               \
   static T wgrad_element_##suffix(const leat_kern_conv_t *s, const T *x, const T *dy, const int64_t k[3]) {       \
+    pairs_##suffix##_t blocks;                                                                                    \
     T sum = 0;                                                                                                    \
+    int64_t terms = 0;                                                                                            \
+    blocks.count = 0;                                                                                             \
     for (int64_t n = 0; n < s->images; n++) {                                                                     \
       int64_t t[3];                                                                                               \
       EACH3(t, s->window.out) {                                                                                   \
         int64_t at = input_offset(s, t, k);                                                                       \
         T value = at >= 0 ? x[n * s->x[0] + at] : 0;                                                              \
+        if (terms == s->chain && terms > 0) pairs_add_##suffix(&blocks, sum), sum = 0, terms = 0;                 \
         if (at != LEAT_KERN_HOLE) sum = suffix##_fma(dy[n * s->y[0] + offset3(s->y + 2, t)], value, sum);         \
+        terms++;                                                                                                  \
       }                                                                                                           \
     }                                                                                                             \
-    return sum;                                                                                                   \
+    return pairs_sum_##suffix(&blocks, sum);                                                                      \
   }                                                                                                               \
   void KERN(conv_wgrad_##suffix)(const leat_kern_conv_t *s, const T *x, const T *dy, T *dw) {                     \
     for (int64_t o = 0; o < s->outputs; o++) {                                                                    \
@@ -71,5 +78,7 @@ static int64_t offset3(const int64_t strides[3], const int64_t at[3]) {
     }                                                                                                             \
   }
 
+DEFINE_PAIRS(float, f32)
+DEFINE_PAIRS(double, f64)
 DEFINE_CONV(float, f32)
 DEFINE_CONV(double, f64)

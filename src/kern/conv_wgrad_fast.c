@@ -3,7 +3,7 @@
 // call of the micro kernel for every run of neighbouring columns and channels, one block of channels after the other
 // (few enough for a copy that holds many positions, so that dw is seldom read and written). Images, planes and bands of
 // rows follow each other in ascending order and continue the same fma chains, so that an element is one chain over all
-// positions.
+// positions; or, where the shape has a chain length, one a block of so many positions, and blocks are added pairwise.
 #include "kern/isa.h"
 #include "kern/reg.h"
 
@@ -14,6 +14,7 @@ typedef struct job_s {
   float *sum;           // [rows][window][channel]
   float *image, *slides, *packed_dy;
   int64_t rows, row_length;
+  int64_t open, blocks;  // positions in the chains at hand; blocks that are closed
 } job_t;
 
 static int64_t clamp(int64_t v, int64_t low, int64_t high) { return v < low ? low : v > high ? high : v; }
@@ -92,7 +93,32 @@ static void pack_dy(const job_t *j, const float *dy, int64_t images, int64_t ban
   }
 }
 
-static void run_band(const job_t *j, int64_t n, int64_t images, int64_t t0, int64_t band_first) {
+// Ends the chains at hand.
+static void close_block(job_t *j) {
+  KERN(pairs_close_f32)(j->sum, j->p->sum_floats, j->blocks++, j->rows * j->row_length);
+  j->open = 0;
+}
+
+// All runs over `count` positions; dy[o * dy_row + position].
+static void run_positions(job_t *j, const float *dy, int64_t dy_row, int64_t count) {
+  const leat_kern_wgrad_plan_t *p = j->p;
+  leat_kern_taps_t t = {.w_row = dy_row, .rows = j->rows, .out_row = j->row_length, .lanes = p->run};
+  for (int64_t i = 0; i < count; i += t.taps) {
+    t.offsets = p->offsets + i;
+    t.taps = j->s->chain > 0 ? clamp(j->s->chain - j->open, 0, count - i) : count;
+    t.w = dy + i;
+    t.accumulate = j->open > 0;
+    for (int64_t r = 0; r < p->runs; r++) {
+      t.base = (p->slide != 0 ? j->slides : j->image) + p->run_offsets[r];
+      t.out = j->sum + r * p->run;
+      KERN(conv_taps)(&t);
+    }
+    j->open += t.taps;
+    if (j->open == j->s->chain) close_block(j);
+  }
+}
+
+static void run_band(job_t *j, int64_t n, int64_t images, int64_t t0, int64_t band_first) {
   const leat_kern_wgrad_plan_t *p = j->p;
   const leat_kern_conv_t *s = j->s;
   const int64_t band_rows = clamp(s->window.out[1] - band_first, 0, p->band);
@@ -104,20 +130,10 @@ static void run_band(const job_t *j, int64_t n, int64_t images, int64_t t0, int6
     if (p->slide != 0) slide(j, image, j->slides + i * p->slide_floats);
   }
   if (p->pack_dy != 0) pack_dy(j, dy, images, band_rows);
-  leat_kern_taps_t t = {.offsets = p->offsets,
-                        .taps = images * positions,
-                        .w = dy,
-                        .w_row = s->y[1],
-                        .rows = j->rows,
-                        .out_row = j->row_length,
-                        .lanes = p->run,
-                        .accumulate = n > 0 || t0 > 0 || band_first > 0};
-  if (p->pack_dy != 0) t.w = j->packed_dy, t.w_row = t.taps;
-  for (int64_t r = 0; r < p->runs; r++) {
-    t.base = (p->slide != 0 ? j->slides : j->image) + p->run_offsets[r];
-    t.out = j->sum + r * p->run;
-    KERN(conv_taps)(&t);
-  }
+  if (p->pack_dy != 0)
+    run_positions(j, j->packed_dy, images * positions, images * positions);
+  else
+    run_positions(j, dy, s->y[1], positions);
 }
 
 // sum[o][k0][k1][k2][c] to dw.
@@ -135,14 +151,17 @@ static void store(const job_t *j, float *dw) {
 }
 
 // The gradient of j's rows for its block of channels.
-static void run_block(const job_t *j, float *dw) {
+static void run_block(job_t *j, float *dw) {
   const leat_kern_conv_t *s = j->s;
+  j->open = j->blocks = 0;
   for (int64_t n = 0; n < s->images; n += j->p->group) {
     int64_t images = clamp(s->images - n, 0, j->p->group);
     for (int64_t t0 = 0; t0 < s->window.out[0]; t0++) {
       for (int64_t r = 0; r < s->window.out[1]; r += j->p->band) run_band(j, n, images, t0, r);
     }
   }
+  if (s->chain > 0 && j->open > 0) close_block(j);
+  if (s->chain > 0) KERN(pairs_end_f32)(j->sum, j->sum, j->p->sum_floats, j->blocks, j->rows * j->row_length);
   store(j, dw);
 }
 

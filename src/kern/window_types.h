@@ -29,6 +29,7 @@ typedef struct leat_kern_conv_s {
   leat_kern_window_t window;
   int64_t images, channels;  // channels: of one group
   int64_t outputs, output_first, outputs_per_group;
+  int64_t chain;  // weight gradient: positions of a block, whose sums are added pairwise; 0: one block
   int64_t x[5], w[5], y[5];
 } leat_kern_conv_t;
 
@@ -90,7 +91,9 @@ typedef struct leat_kern_wgrad_plan_s {
   const int32_t *offsets;              // of the positions, in image or slides
   int32_t slide;
   int32_t pack_dy;                     // 1: positions of a band are not contiguous in dy
-  int64_t image_at, slides_at, dy_at;  // floats into the workspace; dw[o][k0][k1][k2][c] of these channels is at 0
+  int64_t sum_floats;                  // of dw[o][k0][k1][k2][c] of these channels, which is at 0 of the workspace;
+                                       // further sums follow it where positions go in blocks: leat_kern_pairs_t
+  int64_t image_at, slides_at, dy_at;  // floats into the workspace
 } leat_kern_wgrad_plan_t;
 
 // One plane of a pooling: strides of the spatial dims.

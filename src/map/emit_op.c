@@ -115,6 +115,7 @@ static void emit_window(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op, u
   pef_stage_t *stage = leat_draft_stage(d, kind, id);
   stage->fn = fn;
   set_window(d->m->g, op, weights, stage);
+  if (kind == PEF_STAGE_CONV_WGRAD) stage->params[PEF_PARAM_CHAIN] = PEF_CHAIN_PRODUCT;
   for (uint32_t i = 0; i < op->input_count; ++i) leat_draft_input(d, id, i);
   leat_draft_result(d, id, 0);
 }

@@ -336,10 +336,11 @@ static const pef_rule_fn rules[PEF_STAGE_COUNT] = {
 
 // The chain of a long sum: only where floats are summed.
 static leat_status_t check_chain(const pef_stage_site_t *site) {
-  const pef_stage_t *stage = site->stage;
-  const uint32_t class_ = leat_pef_dtype_class(site->operands[0].dtype);
-  const bool sums = stage->kind == PEF_STAGE_CONTRACT || (stage->kind == PEF_STAGE_REDUCE && stage->fn == PEF_FN_SUM);
-  return check_param(site, PEF_PARAM_CHAIN, 0, sums && class_ != PEF_CLASS_I64 ? PEF_CHAIN_MAX : 0);
+  const uint32_t kind = site->stage->kind;
+  bool sums = kind == PEF_STAGE_CONTRACT || kind == PEF_STAGE_CONV_WGRAD;
+  sums |= kind == PEF_STAGE_REDUCE && site->stage->fn == PEF_FN_SUM;
+  sums &= leat_pef_dtype_class(site->operands[0].dtype) != PEF_CLASS_I64;
+  return check_param(site, PEF_PARAM_CHAIN, 0, sums ? PEF_CHAIN_MAX : 0);
 }
 
 leat_status_t leat_pef_check_stage(const pef_stage_site_t *site) {

@@ -36,6 +36,7 @@
 //                runs that are not longer, floor(L / ceil(run / 64)) whole runs. At the end of a block lanes i and
 //                i+32, i+16 are added; blocks are added lane by lane, then lanes i and i+8, i+4, i+2, i+1.
 //   CONTRACT     L terms of k. C += A B: the first block starts from C.
+//   CONV_WGRAD   L positions (n, t), those in the padding counted.
 // L = 0, as in every file of 1.0: one block, however long. L is for sums in floats; PEF_CHAIN_* are what is written.
 //
 // Versions. A reader refuses a file whose version_major is greater than its own, reads every older one, and ignores

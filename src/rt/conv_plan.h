@@ -14,6 +14,8 @@ bool leat_rt_conv_is_ordinary(const leat_kern_conv_t *shape);
 // the shape: not ordinary, or offsets beyond 32 bits.
 leat_status_t leat_rt_conv_plan(leat_arena_t *arena, const leat_kern_conv_t *shape,
                                 const leat_kern_conv_plan_t **out_plan, size_t *out_workspace_bytes) LEAT_MUST_USE;
+// Positions that a weight gradient sums over, INT64_MAX beyond that.
+int64_t leat_rt_conv_positions(const leat_kern_conv_t *shape);
 // Plans a weight gradient; NULL as above, or with a base dilation.
 leat_status_t leat_rt_wgrad_plan(leat_arena_t *arena, const leat_kern_conv_t *shape,
                                  const leat_kern_wgrad_plan_t **out_plan, size_t *out_workspace_bytes) LEAT_MUST_USE;

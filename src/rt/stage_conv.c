@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // CONV and CONV_WGRAD. f32 runs on the fast bodies where they cover the shape, the rest on the generic one; the bits
 // are the same. Rows of CONV are images (x dim 0, y dim 0) or output channels (w dim 0, y dim 1); rows of CONV_WGRAD
-// are output channels only (dy dim 1, dw dim 0): a gradient is one chain over all images.
+// are output channels only (dy dim 1, dw dim 0): a gradient is one sum over all images.
 #include "rt/conv_plan.h"
 #include "rt/stage_check.h"
 
@@ -78,6 +78,8 @@ leat_status_t leat_rt_conv_wgrad_prepare(leat_rt_stage_t *stage, const leat_rt_p
   LEAT_RT_EXPECT(stage, c->x->row_dim == PEF_NO_ROW_DIM, "rows run along the images of a weight gradient");
   const int64_t *base = c->shape.window.base;
   LEAT_RT_EXPECT(stage, base[0] == 1 && base[1] == 1 && base[2] == 1, "a weight gradient has no base dilation");
+  const int64_t chain = stage->params[PEF_PARAM_CHAIN];
+  c->shape.chain = leat_rt_conv_positions(&c->shape) > chain ? chain : 0;  // else it is one block
   if (c->x->dtype == PEF_F64) return NULL;
   return leat_rt_wgrad_plan(context->arena, &c->shape, &c->wgrad, &stage->workspace_bytes);
 }

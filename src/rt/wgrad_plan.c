@@ -73,6 +73,22 @@ static leat_kern_conv_t choose_channels(const leat_kern_conv_t *s, leat_kern_wgr
   return part;
 }
 
+int64_t leat_rt_conv_positions(const leat_kern_conv_t *s) {
+  int64_t positions = s->images;
+  for (int d = 0; d < 3; d++) {
+    if (__builtin_mul_overflow(positions, s->window.out[d], &positions)) positions = INT64_MAX;
+  }
+  return positions;
+}
+
+// Of dw in the workspace: one, or with blocks of positions the open one and those of their pairs.
+static int64_t sum_rows(const leat_kern_conv_t *s) {
+  int64_t rows = 1;
+  if (s->chain == 0) return rows;
+  for (int64_t blocks = leat_rt_conv_positions(s) / s->chain + 1; blocks != 0; blocks /= 2) rows++;
+  return rows;
+}
+
 #define TRY_ALLOC(pointer, arena, count)                                                             \
   do {                                                                                               \
     (pointer) = leat_arena_alloc((arena), (size_t)(count) * sizeof *(pointer));                      \
@@ -113,7 +129,8 @@ leat_status_t leat_rt_wgrad_plan(leat_arena_t *arena, const leat_kern_conv_t *sh
   if (p->image_floats * p->group > INT32_MAX || p->slide_floats * p->group > INT32_MAX) return NULL;
   LEAT_TRY(plan_offsets(arena, s, p));
   const int64_t packed = p->pack_dy != 0 ? s->outputs_per_group * p->group * p->band * w->out[2] : 0;
-  p->image_at = round_up(s->outputs_per_group * p->runs * p->run);
+  p->sum_floats = round_up(s->outputs_per_group * p->runs * p->run);
+  p->image_at = p->sum_floats * sum_rows(s);
   p->slides_at = p->image_at + round_up(p->image_floats * p->group);
   p->dy_at = p->slides_at + round_up(p->slide_floats * p->group);
   *out_workspace_bytes = (size_t)(p->dy_at + round_up(packed)) * sizeof(float);

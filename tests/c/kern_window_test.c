@@ -108,11 +108,12 @@ static void run_conv(const case_t *c, const arrays_t *a, const leat_kern_t *kern
   rig_deinit(&rig);
 }
 static void run_wgrad(const case_t *c, const arrays_t *a, const leat_kern_t *kern, int rows, int64_t tile_rows,
-                      float *out) {
+                      int64_t chain, float *out) {
   rig_t rig;
   const uint32_t rank = 2 + (uint32_t)c->spatial;
   rig_init(&rig, PEF_STAGE_CONV_WGRAD, 0, kern);
   set_params(&rig, c);
+  rig.params[PEF_PARAM_CHAIN] = chain;
   rig_operand(&rig, PEF_F32, a->x, rank, a->x_dims);
   rig_operand(&rig, PEF_F32, a->y, rank, a->y_dims);
   rig_operand(&rig, PEF_F32, out, rank, a->w_dims);
@@ -182,26 +183,65 @@ static void test_conv(void **state) {
   }
 }
 
+static bool has_gradient(const case_t *c) { return c->base[0] <= 1 && c->base[1] <= 1 && c->base[2] <= 1; }
+static int64_t positions_of(const leat_kern_conv_t *s) {
+  return s->window.out[0] * s->window.out[1] * s->window.out[2];
+}
+
+// Blocks of so many positions, none, an odd number, some rows, one image.
 static void test_wgrad(void **state) {
   (void)state;
   uint32_t levels;
   const leat_kern_t *const *kern = rig_levels(&levels);
-  for (size_t i = 0; i < CASES; i++) {
-    const case_t *c = &cases[i];
-    if ((c->base[0] > 1) | (c->base[1] > 1) | (c->base[2] > 1)) continue;
+  for (size_t i = 0; i < CASES * 4; i++) {
+    const case_t *c = &cases[i / 4];
+    if (!has_gradient(c)) continue;
     arrays_t a;
     arrays_init(c, &a);
-    const leat_kern_conv_t s = shape_of(c, &a);
+    leat_kern_conv_t s = shape_of(c, &a);
+    const int64_t chain = (const int64_t[]){0, 7, 100, positions_of(&s)}[i % 4];
+    s.chain = chain;
     float *expected = filled(a.w_count, 4, 0), *dw = filled(a.w_count, 5, 0);
     kern[0]->conv_wgrad_f32(&s, a.x, a.y, expected);
     for (uint32_t l = 0; l < levels; l++) {
-      run_wgrad(c, &a, kern[l], -1, 0, dw);
+      run_wgrad(c, &a, kern[l], -1, 0, chain, dw);
       assert_same_bits(dw, expected, a.w_count, i, "one tile");
       rig_fill_f32(dw, a.w_count, 6, 0);
-      run_wgrad(c, &a, kern[l], 1, 4, dw);
+      run_wgrad(c, &a, kern[l], 1, 4, chain, dw);
       assert_same_bits(dw, expected, a.w_count, i, "tiles of outputs");
     }
     free(expected), free(dw);
+    arrays_deinit(&a);
+  }
+}
+
+// With blocks of an image's positions, a gradient is the gradients of the images, added pairwise.
+static void test_wgrad_blocks(void **state) {
+  (void)state;
+  for (size_t i = 0; i < CASES; i++) {
+    const case_t *c = &cases[i];
+    if (!has_gradient(c)) continue;
+    arrays_t a;
+    arrays_init(c, &a);
+    leat_kern_conv_t one = shape_of(c, &a), all = one;
+    const size_t images = (size_t)c->images;
+    float *sums = filled(a.w_count * (images + 1), 4, 0), *dw = filled(a.w_count, 5, 0);
+    one.images = 1;
+    all.chain = positions_of(&all);
+    for (size_t n = 0; n < images; n++)
+      leat_kern_portable.conv_wgrad_f32(&one, a.x + n * a.x_count / images, a.y + n * a.y_count / images,
+                                        sums + n * a.w_count);
+    for (size_t at = 0; at < a.w_count; at++) {
+      float *g = sums + at;
+      const size_t w = a.w_count;
+      if (images == 2) g[0] = g[0] + g[w];
+      if (images == 3) g[0] = (g[0] + g[w]) + g[2 * w];
+      if (images == 5) g[0] = ((g[0] + g[w]) + (g[2 * w] + g[3 * w])) + g[4 * w];
+      if (images == 6) g[0] = ((g[0] + g[w]) + (g[2 * w] + g[3 * w])) + (g[4 * w] + g[5 * w]);
+    }
+    leat_kern_portable.conv_wgrad_f32(&all, a.x, a.y, dw);
+    assert_same_bits(dw, sums, a.w_count, i, "blocks of images");
+    free(sums), free(dw);
     arrays_deinit(&a);
   }
 }
@@ -369,8 +409,9 @@ static void test_refusals(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_conv),         cmocka_unit_test(test_wgrad), cmocka_unit_test(test_conv_f64),
-      cmocka_unit_test(test_conv_strided), cmocka_unit_test(test_pool),  cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_conv),     cmocka_unit_test(test_wgrad),        cmocka_unit_test(test_wgrad_blocks),
+      cmocka_unit_test(test_conv_f64), cmocka_unit_test(test_conv_strided), cmocka_unit_test(test_pool),
+      cmocka_unit_test(test_refusals),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
