@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Inclusive scans of lines side by side: element k of every line is made from element k - 1 of the same line, strictly
-// in order. Lines are independent, so neighbouring lines fill the vectors.
+// in order. Lines are independent, so neighbouring lines fill the vectors. scan_wide carries f64 along the lines.
 #include "kern/isa.h"
 
 // A NaN stays.
@@ -42,3 +42,23 @@ DEFINE_SCAN(uint8_t, uint32_t, u8)
 DEFINE_SCAN(int16_t, uint32_t, i16)
 DEFINE_SCAN(int32_t, uint32_t, i32)
 DEFINE_SCAN(int64_t, uint64_t, i64)
+
+enum { WIDE_LINES = 128 };  // side by side
+
+void KERN(scan_wide)(const leat_kern_scan_t *s, uint32_t fn, const float *in, float *out) {
+  double so_far[WIDE_LINES];
+  const double start = fn == LEAT_KERN_PROD ? 1.0 : 0.0;
+  for (int64_t first = 0; first < s->lines; first += WIDE_LINES) {
+    const int64_t lines = s->lines - first < WIDE_LINES ? s->lines - first : WIDE_LINES;
+    for (int64_t j = 0; j < lines; j++) so_far[j] = start;
+    for (int64_t k = 0; k < s->count; k++) {
+      const float *from = in + first * s->in_line + k * s->in_step;
+      float *to = out + first * s->out_line + k * s->out_step;
+      for (int64_t j = 0; j < lines; j++) {
+        const double x = from[j * s->in_line];
+        so_far[j] = fn == LEAT_KERN_PROD ? so_far[j] * x : so_far[j] + x;
+        to[j * s->out_line] = (float)so_far[j];
+      }
+    }
+  }
+}

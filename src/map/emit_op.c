@@ -74,6 +74,8 @@ static void emit_scan(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
   stage->fn = fn;
   stage->params[0] = leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
   stage->params[1] = leat_op_int(d->m->g, op, LEAT_ATTR_REVERSE, 0);
+  const bool wide = leat_graph_value(d->m->g, op->result_first)->dtype == LEAT_F32 && fn <= PEF_FN_PROD;
+  stage->params[PEF_PARAM_CHAIN] = wide;  // as PyTorch does
   leat_draft_input(d, id, 0);
   leat_draft_result(d, id, 0);
 }

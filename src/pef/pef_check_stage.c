@@ -340,6 +340,8 @@ static leat_status_t check_chain(const pef_stage_site_t *site) {
   bool sums = kind == PEF_STAGE_CONTRACT || kind == PEF_STAGE_CONV_WGRAD;
   sums |= kind == PEF_STAGE_REDUCE && site->stage->fn == PEF_FN_SUM;
   sums &= leat_pef_dtype_class(site->operands[0].dtype) != PEF_CLASS_I64;
+  if (kind == PEF_STAGE_SCAN && site->operands[0].dtype == PEF_F32 && site->stage->fn <= PEF_FN_PROD)
+    return check_param(site, PEF_PARAM_CHAIN, 0, 1);
   return check_param(site, PEF_PARAM_CHAIN, 0, sums ? PEF_CHAIN_MAX : 0);
 }
 

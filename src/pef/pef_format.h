@@ -38,6 +38,8 @@
 //   CONTRACT     L terms of k. C += A B: the first block starts from C.
 //   CONV_WGRAD   L positions (n, t), those in the padding counted.
 // L = 0, as in every file of 1.0: one block, however long. L is for sums in floats; PEF_CHAIN_* are what is written.
+// SCAN SUM and PROD of f32 with params[23] = 1: the running value starts from 0 or 1 and is carried on in f64, and each
+// element is rounded from it.
 //
 // Versions. A reader refuses a file whose version_major is greater than its own, reads every older one, and ignores
 // segments of unknown kind. 1.1: params[23].

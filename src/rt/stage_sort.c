@@ -95,7 +95,11 @@ void leat_rt_scan_run(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile) 
     s.out_step = -s.out_step;
   }
   do {
-    scan_lines(stage->kern, in->dtype, stage->fn, &s, address[0], address[1]);
+    if (stage->params[PEF_PARAM_CHAIN] != 0) {
+      stage->kern->scan_wide(&s, stage->fn, (const void *)address[0], (void *)address[1]);
+    } else {
+      scan_lines(stage->kern, in->dtype, stage->fn, &s, address[0], address[1]);
+    }
   } while (next_line(&w, stage->operands, tile, 2, address));
 }
 

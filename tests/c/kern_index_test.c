@@ -282,6 +282,38 @@ static void test_scan(void **state) {
   }
 }
 
+// Carried on in f64, over few and many lines, both ways.
+static void test_scan_wide(void **state) {
+  (void)state;
+  enum { LONG = 260, SHORT = 7, COUNT = LONG * SHORT };
+  uint32_t levels;
+  const leat_kern_t *const *kern = rig_levels(&levels);
+  for (uint32_t i = 0; i < 2 * 2 * 2 * levels; i++) {
+    const uint32_t dim = i % 2, reverse = i / 2 % 2, level = i / 8;
+    const uint8_t fn = i / 4 % 2 ? PEF_FN_PROD : PEF_FN_SUM;
+    const int64_t dims[2] = {SHORT, LONG}, step = dim == 0 ? LONG : 1, lines = dim == 0 ? LONG : SHORT;
+    float in[COUNT], out[COUNT];
+    rig_t rig;
+    rig_fill_f32(in, COUNT, i, 0);
+    for (int64_t e = 0; e < COUNT && fn == PEF_FN_PROD; e++) in[e] = 1 + in[e] / 16;
+    rig_init(&rig, PEF_STAGE_SCAN, fn, kern[level]);
+    rig.params[0] = dim, rig.params[1] = reverse, rig.params[PEF_PARAM_CHAIN] = 1;
+    rig_operand(&rig, PEF_F32, in, 2, dims);
+    rig_operand(&rig, PEF_F32, out, 2, dims);
+    rig_rows(&rig, 0, 1 - dim), rig_rows(&rig, 1, 1 - dim);
+    assert_ok(rig_run(&rig, 150));
+    rig_deinit(&rig);
+    for (int64_t line = 0; line < lines; line++) {
+      double so_far = fn == PEF_FN_PROD;
+      for (int64_t k = 0; k < dims[dim]; k++) {
+        const int64_t at = line * (dim == 0 ? 1 : LONG) + (reverse ? dims[dim] - 1 - k : k) * step;
+        so_far = fold(fn, so_far, (double)in[at]);
+        assert_true(out[at] == (float)so_far);
+      }
+    }
+  }
+}
+
 // a comes before b among values.
 static bool before(double a, double b, bool descending) {
   if (isnan(a) || isnan(b)) return descending ? isnan(a) && !isnan(b) : !isnan(a) && isnan(b);
@@ -424,6 +456,7 @@ int main(void) {
       cmocka_unit_test(tiles_of_table_rows_take_their_updates_in_index_order),
       cmocka_unit_test(test_gather_refuses_rows_along_the_table),
       cmocka_unit_test(test_scan),
+      cmocka_unit_test(test_scan_wide),
       cmocka_unit_test(test_sort),
       cmocka_unit_test(test_sort_integers_without_values),
       cmocka_unit_test(test_philox_known_answers),

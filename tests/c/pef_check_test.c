@@ -220,7 +220,7 @@ static void long_sums_are_of_format_1_1(void **state) {
       status = open_zoo_of(&zoo, 1, 0);
       assert_non_null(strstr(leat_status_message(status), "format 1.0 has no long sums"));
     } else if (kind != PEF_STAGE_MAP) {
-      assert_non_null(strstr(leat_status_message(status), "parameter 23 is 16, should be 0 to 0"));
+      assert_non_null(strstr(leat_status_message(status), "parameter 23 is 16, should be 0 to"));
     }
     leat_status_free(status);
   }
