@@ -109,6 +109,17 @@ static bool tiles_evenly(const leat_lower_t *c, leat_window_t *out_window) {
   return true;
 }
 
+// The dims of the windows, where one window is all of them: 0 where there are more.
+static uint32_t whole_dims(const leat_lower_t *c, const leat_window_t *w) {
+  const leat_value_t *y = leat_lower_declared(c, 0);
+  uint32_t dims = 0;
+  for (uint32_t dim = y->rank - w->rank; dim < y->rank; dim++) {
+    if (y->dims[dim] != 1) return 0;
+    dims |= 1u << dim;
+  }
+  return dims;
+}
+
 // Result i of an axis covers floor(i*in/out) up to ceil((i+1)*in/out): a matrix [out, in] of weights.
 static leat_value_id_t average_matrix(leat_builder_t *b, leat_dtype_t dtype, int64_t out, int64_t in) {
   leat_value_id_t i = leat_b_iota(b, LEAT_I64, 2, (const int64_t[]){out, 1}, 0);
@@ -126,6 +137,8 @@ LOWER(ADAPTIVE_AVG_POOL) {
   leat_value_id_t x = c->in[0];
   leat_window_t w;
   if (tiles_evenly(c, &w)) {
+    uint32_t dims = whole_dims(c, &w);
+    if (dims != 0) return leat_b_mean(b, x, dims);
     double size = 1.0;
     for (uint32_t i = 0; i < w.rank; i++) size *= (double)w.window[i];
     return leat_b_fn2s(b, DIV, leat_b_pool(b, "sum", x, &w), size);
