@@ -64,6 +64,6 @@ def check(folder, model, *inputs, inference=False, reference=None, rtol=1e-4, at
         return
     for (name, eager), mine in zip(reference.named_parameters(), model.parameters(), strict=True):
         gradient = torch.zeros_like(mine) if mine.sn_grad is None else samba.to_torch(mine.sn_grad)
-        wanted = torch.zeros_like(eager) if eager.grad is None else eager.grad
+        wanted = torch.zeros_like(eager) if eager.grad is None else eager.grad.to_dense()
         message = f"gradient of {name}: {gradient} and not {wanted}"
         assert torch.allclose(gradient, wanted, rtol=rtol, atol=atol, equal_nan=True), message

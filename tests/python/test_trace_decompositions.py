@@ -188,3 +188,17 @@ def test_products_of_groups_of_rows(tmp_path, offsets):
         return weighted(F.grouped_mm(self.w[0, :, 0] * x, self.w, offs=offsets))
 
     eager.check(tmp_path, Function(function, 4, 8, 16), torch.randn(7, 8), torch.tensor(offsets, dtype=torch.int32))
+
+
+def test_the_variance_of_a_gaussian_loss_is_clamped_as_in_torch(tmp_path):
+    def function(self, x, target, var):
+        small = F.gaussian_nll_loss(x, target, self.w * var, full=True, eps=0.2, reduction="none")
+        return weighted(small) + F.gaussian_nll_loss(x, target, self.w[:, :1].abs(), reduction="sum")
+
+    eager.check(tmp_path, Function(function, 3, 4), torch.randn(3, 4), torch.randn(3, 4), torch.rand(3, 4))
+
+
+def test_a_negative_variance_shows(tmp_path):
+    model = Function(lambda self, x: F.gaussian_nll_loss(x, x, self.w - 1), 3)
+    (got,) = eager.compiled_outputs(tmp_path, model, torch.randn(3), inference=True)
+    assert bool(got.isnan())

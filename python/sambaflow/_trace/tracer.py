@@ -32,7 +32,7 @@ from sambaflow._trace import hooks, indexing, surroundings, views
 from sambaflow._trace.call import HANDLERS, RANDOM, Call, bind
 from sambaflow._trace.errors import BranchError, ComplexError, TraceError, Unsupported, UnsupportedOpsError
 from sambaflow._trace.graph import DTYPE_NAMES, Attr, Graph, Op, Type, Value
-from sambaflow._trace.ops.composed import COMPOSED
+from sambaflow._trace.ops.composed import COMPOSED, FUNCTIONS
 from sambaflow._trace.origins import Origins
 from sambaflow._trace.scope import Scope
 from sambaflow._trace.tensor import Step, TracedTensor, View, same_memory
@@ -337,6 +337,7 @@ class Tracer:
             raise TraceError(f"{self.scope.source()}: {name}(out=...) cannot be traced: assign the result instead")
         if _writes_first(name) and args and not isinstance(args[0], TracedTensor):
             args = (self._adopt_written(args[0], name), *args[1:])
+        func = FUNCTIONS.get(func, func)
         with self._calling(name), torch._C.DisableTorchFunctionSubclass(), torch._C._AutoDispatchBelowAutograd():
             if name == "__getitem__":
                 return self._name_results(indexing.read(self, func, args[0], args[1]))

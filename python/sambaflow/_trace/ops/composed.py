@@ -7,6 +7,7 @@ run. Shapes are static; everything else may depend on values.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from sambaflow._trace.errors import TraceError
 from sambaflow._trace.tensor import TracedTensor
 
 COMPOSED: dict[str, Callable[..., Any]] = {}
+# Functions of torch that look at values, by the function itself: called in place of it.
+FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
 _MINUS_INFINITY = -1e30  # of log probabilities: finite, so that gradients at impossible places are 0 and not NaN
 
 
@@ -182,6 +185,12 @@ def scaled_by_frequency(rows: torch.Tensor, indices: torch.Tensor, count: int) -
 @composes("embedding_renorm_")
 def _embedding_renorm_(weight: torch.Tensor, indices: torch.Tensor, max_norm: float, norm_type: float) -> None:
     """The rows of `weight` that are asked for, scaled down to `max_norm` where they are longer."""
+    tracer = current()
+    if tracer is not None and not tracer.inference:
+        raise TraceError(
+            "embedding: max_norm=... changes weights in forward, which cannot be compiled for training; bound their "
+            "norm after the optimizer's step, or where they are used"
+        )
     norms = weight.norm(norm_type, dim=1, keepdim=True)
     flat = indices.reshape(-1)
     asked = torch.zeros(weight.shape[0], dtype=torch.int64).index_add(0, flat, torch.ones_like(flat)) > 0
@@ -351,6 +360,29 @@ def _multilabel_margin_loss(x: torch.Tensor, target: torch.Tensor, reduction: in
     counts = counted.unsqueeze(2) & ~is_target.unsqueeze(1)
     loss = torch.where(counts, margins, 0.0).sum((1, 2)) / rows.shape[1]
     return loss.mean() if reduction == 1 else loss.sum() if reduction == 2 else loss.reshape(x.shape[:-1])
+
+
+# ---- losses
+
+
+def _gaussian_nll_loss(
+    input: torch.Tensor, target: torch.Tensor, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+) -> torch.Tensor:
+    """As torch's; where a variance is negative, at which torch stops, it is NaN."""
+    if not isinstance(var, torch.Tensor):
+        var = torch.full_like(input, var)
+    elif var.dim() == input.dim() - 1 and var.shape == input.shape[:-1]:
+        var = var.unsqueeze(-1)
+    fixed = var.detach()
+    held = var + (fixed.clamp(min=eps) - fixed)  # the gradient goes past the clamp
+    loss = 0.5 * (torch.log(held) + (input - target) ** 2 / held)
+    if full:
+        loss = loss + 0.5 * math.log(2 * math.pi)
+    loss = torch.where((fixed < 0).any(), torch.nan, loss)
+    return loss.mean() if reduction == "mean" else loss.sum() if reduction == "sum" else loss
+
+
+FUNCTIONS[torch.nn.functional.gaussian_nll_loss] = _gaussian_nll_loss
 
 
 # ---- random
