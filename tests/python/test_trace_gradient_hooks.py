@@ -217,7 +217,17 @@ def refused_programs():
         y.retain_grad()
         return y.sum()
 
+    def frozen(self, x):
+        self.w.requires_grad_(False)
+        return (self.w * x).sum()
+
+    def frozen_by_attribute(self, x):
+        self.w.requires_grad = False
+        return (self.w * x).sum()
+
     return [
+        (frozen, "requires_grad of parameter function__w"),
+        (frozen_by_attribute, "requires_grad of parameter function__w"),
         (after_accumulation, "register_post_accumulate_grad_hook"),
         (parameter_in_forward, "register_hook of parameter"),
         (of_a_node, "grad_fn.register_hook"),
@@ -256,3 +266,14 @@ def test_the_switches_of_torch_are_put_back():
     assert nn.modules.module.BackwardHook is torch.utils.hooks.BackwardHook
     with torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
         (torch.ones(2, requires_grad=True) * 2).sum().backward()
+
+
+def test_requires_grad_may_be_set_where_it_changes_nothing(tmp_path):
+    def function(self, x):
+        self.w.requires_grad_(True)
+        self.w.requires_grad = True
+        x.requires_grad_()
+        y = (self.w * x).detach().requires_grad_()
+        return (self.w * x * y).sum()
+
+    eager.check(tmp_path, Function(function, 3), X)

@@ -268,6 +268,18 @@ def attribute(tracer: Tracer, tensor: TracedTensor, name: str) -> Any:
     return not has_function if name == "is_leaf" else _Backward(tracer) if has_function else None
 
 
+def set_requires_grad(tracer: Tracer, tensor: TracedTensor, requires_grad: bool = True) -> TracedTensor:
+    """`tensor.requires_grad_(..)`: which parameters get a gradient is settled before a program is traced."""
+    value = tracer.read(tensor)
+    is_parameter = value.op.name == "symbol" and value.op.attrs["kind"] == "param"
+    if is_parameter and not tracer.inference and bool(requires_grad) != value.needs_gradient:
+        raise TraceError(
+            f"{tracer.scope.source()}: requires_grad of parameter {value.op.attrs['name']} is changed in forward: set it "
+            "before the model is compiled"
+        )
+    return tensor
+
+
 ATTRIBUTES = {"requires_grad", "is_leaf", "grad_fn"}
 
 

@@ -329,6 +329,8 @@ class Tracer:
             raise BranchError(f"{name.strip('_')}()", self.scope.module, self.scope.source())
         if any(isinstance(leaf, Complex) and not isinstance(leaf, Real) for leaf in tree_leaves((args, kwargs))):
             self.refuse_complex(public_name(name))
+        if name in ("requires_grad_", "requires_grad") and isinstance(args[0], TracedTensor):
+            return hooks.set_requires_grad(self, *args, **kwargs)
         if name == "register_hook":
             return self.hooks.register(*args, **kwargs)
         if name in _REFUSED:
