@@ -257,8 +257,18 @@ static bool reshape_before(const splitter_t *s, const leat_op_t *op, uint32_t di
   return true;
 }
 
+// A gradient that the program made itself of the whole batch need not be the sum of those of its parts.
+static leat_status_t check_own_gradients(const splitter_t *s, const leat_op_t *op) {
+  for (uint32_t i = 2; op->kind == LEAT_TRACED_CUSTOM_GRADIENT && i < op->input_count; ++i) {
+    const leat_value_id_t v = leat_op_input(s->part, op, i);
+    if (v != LEAT_NONE && !s->slots[v].split) return refuse(s, op, "has a gradient that sums over the batch");
+  }
+  return NULL;
+}
+
 static leat_status_t visit_rows(splitter_t *s, leat_op_id_t id, int64_t before) {
   const leat_op_t *op = leat_graph_op(s->part, id);
+  LEAT_TRY(check_own_gradients(s, op));
   leat_value_id_t firsts[PARTS_MAX], ids[PARTS_MAX];
   for (uint32_t p = 0; p < s->parts; ++p) LEAT_TRY(append_copy(s, s->part, id, p, NULL, &firsts[p]));
   for (uint32_t i = 0; i < op->result_count; ++i) {
@@ -389,12 +399,15 @@ static leat_status_t visit_statement(splitter_t *s, leat_op_id_t id) {
 
 static leat_status_t visit(splitter_t *s, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(s->whole, id);
-  if (op->result_count == 0) return visit_statement(s, id);
-  if (!reads_split(s, op)) return visit_whole(s, id);
-  int64_t before;
-  LEAT_TRY(check_rows(s, op, &before));
   bool split;
   uint8_t dim;
+  if (op->result_count == 0) return visit_statement(s, id);
+  if (!reads_split(s, op)) {
+    const bool stands_in = op->kind == LEAT_TRACED_COTANGENT && find_batch(s, op->result_first, &split, &dim) && split;
+    return stands_in ? visit_rows(s, id, 1) : visit_whole(s, id);  // each part has a gradient of its own
+  }
+  int64_t before;
+  LEAT_TRY(check_rows(s, op, &before));
   if (!find_batch(s, op->result_first, &split, &dim)) return refuse(s, op, "has the batch in more than one dim");
   return split ? visit_rows(s, id, before) : visit_join(s, id);
 }

@@ -171,3 +171,54 @@ def test_dropout_draws_other_masks_for_every_part(tmp_path):
     y = train(Dropped(), {"x": torch.ones(4, 4).repeat(BATCH // 4, 1)}, tmp_path, microbatch_size=2)[1]
     masks = [part == 0 for part in y.split(2)]
     assert any(not torch.equal(masks[0], mask) for mask in masks[1:])
+
+
+class Tripled(torch.autograd.Function):
+    """Doubles, with a gradient that is clamped and tripled."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad.clamp(max=0.01) * 3
+
+
+class Weighed(torch.autograd.Function):
+    """A product whose weight gradient is clamped: that of the batch is not the sum of those of its parts."""
+
+    @staticmethod
+    def forward(ctx, x, weight):
+        ctx.save_for_backward(x, weight)
+        return x @ weight
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, weight = ctx.saved_tensors
+        return grad @ weight.T, (x.T @ grad).clamp(max=0.01)
+
+
+class OwnGradients(nn.Module):
+    def __init__(self, weighed=False):
+        super().__init__()
+        self.a, self.b, self.w = nn.Linear(3, 8), nn.Linear(8, 2), nn.Parameter(torch.eye(8))
+        self.b.register_full_backward_hook(lambda m, gi, go: (gi[0] * 0.5,))
+        self.a.register_full_backward_pre_hook(lambda m, go: (go[0].clamp(-0.02, 0.02),))
+        self.weighed = weighed
+
+    def forward(self, x):
+        hidden = Tripled.apply(self.a(x).tanh())
+        hidden.register_hook(lambda grad: grad + 0.001)
+        hidden = Weighed.apply(hidden, self.w) if self.weighed else hidden @ self.w
+        return self.b(hidden).square().mean()
+
+
+def test_gradients_of_the_program_s_own_are_those_of_the_whole_batch(tmp_path):
+    torch.manual_seed(8)
+    check(OwnGradients(), {"x": torch.randn(BATCH, 3)}, tmp_path, 2)
+
+
+def test_a_gradient_of_the_program_s_own_that_sums_over_the_batch_is_refused(tmp_path):
+    with pytest.raises(NotImplementedError, match="a gradient that sums over the batch"):
+        check(OwnGradients(weighed=True), {"x": torch.randn(BATCH, 3)}, tmp_path, 2)
