@@ -3,7 +3,7 @@
 
 import copy
 
-import eager
+import beside_eager as eager
 import module_arguments as table
 import pytest
 import torch

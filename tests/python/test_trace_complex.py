@@ -3,11 +3,11 @@
 
 import cmath
 
-import eager
+import beside_eager as eager
 import numpy as np
 import pytest
 import torch
-from eager import Function
+from beside_eager import Function
 from sambaflow import samba
 from sambaflow._trace.errors import ComplexError, TraceError
 from sambaflow._trace.program import trace

@@ -5,10 +5,10 @@ import collections
 import dataclasses
 from typing import NamedTuple
 
-import eager
+import beside_eager as eager
 import pytest
 import torch
-from eager import Function
+from beside_eager import Function
 from sambaflow import samba
 from sambaflow._trace.errors import TraceError
 from sambaflow._trace.program import trace

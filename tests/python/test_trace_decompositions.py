@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ops whose decomposition in torch differs from the op, or was wrong here: values and gradients beside eager mode."""
 
-import eager
+import beside_eager as eager
 import pytest
 import torch
 import torch.nn.functional as F
-from eager import Function
+from beside_eager import Function
 from sambaflow._trace.errors import TraceError
 from torch import nn
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encoders of transformers with a padding mask: in inference padded places are 0 where eager mode makes them so."""
 
-import eager
+import beside_eager as eager
 import pytest
 import torch
 from torch import nn

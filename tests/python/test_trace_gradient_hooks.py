@@ -3,10 +3,10 @@
 
 import copy
 
-import eager
+import beside_eager as eager
 import pytest
 import torch
-from eager import Function
+from beside_eager import Function
 from sambaflow._trace.errors import TraceError
 from torch import nn
 

@@ -4,10 +4,10 @@
 import copy
 import threading
 
-import eager
+import beside_eager as eager
 import pytest
 import torch
-from eager import Function
+from beside_eager import Function
 from sambaflow import samba
 from sambaflow._trace.errors import BranchError, TraceError
 from sambaflow._trace.program import trace

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plain tensors made in forward beside traced ones, and dropout outside of modules."""
 
-import eager
+import beside_eager as eager
 import pytest
 import torch
 import torch.nn.functional as F
-from eager import Function
+from beside_eager import Function
 from torch import nn
 
 X = torch.tensor([[1.0, -2.0, 3.0, 0.5]])

@@ -3,11 +3,11 @@
 
 import sys
 
-import eager
+import beside_eager as eager
 import pytest
 import torch
 import torch.utils.checkpoint as cp
-from eager import Function
+from beside_eager import Function
 from sambaflow import samba
 from sambaflow._trace.program import trace
 from torch import nn

@@ -274,8 +274,8 @@ def set_requires_grad(tracer: Tracer, tensor: TracedTensor, requires_grad: bool 
     is_parameter = value.op.name == "symbol" and value.op.attrs["kind"] == "param"
     if is_parameter and not tracer.inference and bool(requires_grad) != value.needs_gradient:
         raise TraceError(
-            f"{tracer.scope.source()}: requires_grad of parameter {value.op.attrs['name']} is changed in forward: set it "
-            "before the model is compiled"
+            f"{tracer.scope.source()}: requires_grad of parameter {value.op.attrs['name']} is changed in forward: set "
+            "it before the model is compiled"
         )
     return tensor
 

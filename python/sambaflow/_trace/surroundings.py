@@ -152,4 +152,19 @@ def _answering() -> Iterator[None]:
             stack.enter_context(replaced(owner, "is_tracing", lambda: _is_told()))
         stack.enter_context(replaced(torch.compiler, "is_compiling", lambda: _is_told()))
         stack.enter_context(replaced(torch.compiler, "_is_compiling_flag", True))
+        for name in _OF_SIZES:
+            stack.enter_context(replaced(torch, name, _of_number(getattr(torch, name))))
         yield
+
+
+# Under torch.jit.trace sizes are tensors: who hears that it is traced may pass them to these.
+_OF_SIZES = ("ceil", "floor", "round", "sqrt")
+
+
+def _of_number(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def called(item: Any, *args: Any, **kwargs: Any) -> Any:
+        is_number = isinstance(item, (int, float)) and not isinstance(item, bool)
+        return function(torch.tensor(float(item)) if is_number else item, *args, **kwargs)
+
+    return called
