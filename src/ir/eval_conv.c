@@ -188,7 +188,7 @@ leat_status_t leat_eval_POOL(const leat_eval_call_t *call) {
   return NULL;
 }
 
-// The element under the window at `t` that is its first maximum; -1: all padding.
+// The element under the window at `t` that is its first maximum, or the last NaN; -1: all padding.
 static int64_t first_maximum(const leat_eval_call_t *call, const slide_t *slide, int64_t plane, const int64_t *t) {
   leat_dtype_t dtype = (leat_dtype_t)leat_eval_operand(call, 0)->dtype;
   leat_element_t best = {0};
@@ -197,7 +197,8 @@ static int64_t first_maximum(const leat_eval_call_t *call, const slide_t *slide,
     int64_t at = tap_offset(slide, t, k);
     if (at < 0) continue;
     leat_element_t next = leat_eval_load(call, 0, plane * volume(slide->in) + at);
-    if (winner >= 0 && !leat_fold_beats(true, dtype, next, best)) continue;
+    bool is_nan = leat_dtype_is_float(dtype) && isnan(next.f);
+    if (winner >= 0 && !is_nan && !leat_fold_beats(true, dtype, next, best)) continue;
     best = next;
     winner = at;
   } while (leat_index_next(SPATIAL, slide->window, k));

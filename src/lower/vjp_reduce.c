@@ -14,29 +14,49 @@ static leat_value_id_t with_dims(const leat_vjp_t *v, leat_value_id_t y, uint32_
   return leat_b_widen(v->b, kept ? y : leat_b_unsqueeze(v->b, y, dims));
 }
 
-// The product without an element is y/x where nothing is zero; with one zero only that element has a gradient.
-VJP(PROD) {
-  leat_builder_t *b = v->b;
-  uint32_t dims = dims_of(v);
-  leat_value_id_t x = leat_b_widen(b, v->x[0]), dy = with_dims(v, v->dy[0], dims);
-  leat_value_id_t is_zero = leat_b_fn2s(b, EQ, x, 0.0), filled = leat_b_number_or(b, is_zero, 1.0, x);
-  leat_value_id_t zeros = leat_b_sum(b, leat_b_cast(b, is_zero, LEAT_I64), dims);
-  leat_value_id_t product = leat_b_reduce(b, "prod", filled, dims, true);
-  leat_value_id_t only = leat_b_fn2(b, AND, is_zero, leat_b_fn2s(b, EQ, zeros, 1.0));
-  leat_value_id_t none = leat_b_fn2s(b, EQ, zeros, 0.0);
-  leat_value_id_t rest =
-      leat_b_select(b, none, leat_b_div(b, product, filled), leat_b_select_or(b, only, product, 0.0));
-  v->dx[0] = leat_b_mul(b, dy, rest);
+// The product of all elements before (or behind, if `reverse`) each, along dim.
+static leat_value_id_t product_of_others(leat_builder_t *b, leat_value_id_t x, uint32_t dim, bool reverse) {
+  int64_t low[LEAT_RANK_MAX] = {0}, high[LEAT_RANK_MAX] = {0};
+  low[dim] = reverse ? -1 : 1, high[dim] = -low[dim];
+  return leat_b_scan(b, "prod", leat_b_pad(b, x, low, high, NULL, 1.0), dim, reverse);
 }
 
-// Elements that equal the result share its gradient.
+// With a zero anywhere, torch multiplies what is before and behind each element; else it divides the product by it. In
+// a product of everything two zeros leave nothing.
+VJP(PROD) {
+  leat_builder_t *b = v->b;
+  leat_value_id_t x = leat_b_widen(b, v->x[0]);
+  leat_value_t shape = *leat_b_value(b, x);
+  uint32_t dims = dims_of(v), dim = 0;
+  leat_value_id_t dy = with_dims(v, v->dy[0], dims), y = with_dims(v, v->y[0], dims);
+  leat_value_id_t is_zero = leat_b_cast(b, leat_b_fn2s(b, EQ, x, 0.0), LEAT_I64);
+  leat_value_id_t zeros = leat_b_sum(b, is_zero, leat_b_all_dims(b, x)), flat = x;
+  bool one_dim = dims != 0 && (dims & (dims - 1u)) == 0;
+  if (one_dim)
+    while (!(dims >> dim & 1u)) dim++;
+  else
+    flat = leat_b_reshape(b, x, 1, (const int64_t[]){leat_value_elements(&shape)});
+  leat_value_id_t others = leat_b_mul(b, product_of_others(b, flat, dim, false), product_of_others(b, flat, dim, true));
+  if (!one_dim || shape.rank == 1)
+    others =
+        leat_b_number_or(b, leat_b_fn2s(b, GT, leat_b_reshape(b, zeros, 1, (const int64_t[]){1}), 1.0), 0.0, others);
+  others = leat_b_reshape(b, others, shape.rank, shape.dims);
+  leat_value_id_t quotient = leat_b_div(b, leat_b_mul(b, dy, y), x);
+  v->dx[0] = leat_b_select(b, leat_b_fn2s(b, EQ, zeros, 0.0), quotient, leat_b_mul(b, dy, others));
+}
+
+// Elements that equal the result share its gradient. A NaN equals nothing, and 0/0 is NaN; under mode "even" (the
+// extreme of a whole tensor) those that are NaN share it.
 static void share_among_winners(leat_vjp_t *v) {
   leat_builder_t *b = v->b;
   uint32_t dims = dims_of(v);
-  leat_value_id_t x = leat_b_widen(b, v->x[0]);
-  leat_value_id_t wins = leat_b_fn2(b, EQ, x, with_dims(v, v->y[0], dims));
-  leat_value_id_t count = leat_b_sum(b, leat_b_cast(b, wins, leat_b_dtype(b, x)), dims);
-  v->dx[0] = leat_b_select_or(b, wins, leat_b_div(b, with_dims(v, v->dy[0], dims), count), 0.0);
+  leat_value_id_t x = leat_b_widen(b, v->x[0]), y = with_dims(v, v->y[0], dims), dy = with_dims(v, v->dy[0], dims);
+  leat_value_id_t wins = leat_b_fn2(b, EQ, x, y);
+  bool even = strcmp(leat_vjp_string(v, LEAT_ATTR_MODE, ""), "even") == 0;
+  if (even && leat_dtype_is_float(leat_b_dtype(b, x)))
+    wins = leat_b_select(b, leat_b_fn1(b, ISNAN, y), leat_b_fn1(b, ISNAN, x), wins);
+  leat_value_id_t share = leat_b_cast(b, wins, leat_b_dtype(b, x)), count = leat_b_sum(b, share, dims);
+  v->dx[0] = even ? leat_b_mul(b, share, leat_b_div(b, dy, count)) : leat_b_div(b, leat_b_mul(b, dy, share), count);
 }
 VJP(AMAX) { share_among_winners(v); }
 VJP(AMIN) { share_among_winners(v); }
@@ -85,7 +105,7 @@ VJP(NORM) {
   } else if (p == 1.0) {
     v->dx[0] = leat_b_mul(b, leat_b_fn1(b, SIGN, x), dy);
   } else if (p == 2.0) {
-    v->dx[0] = leat_b_mul(b, x, leat_b_number_or(b, leat_b_fn2s(b, EQ, y, 0.0), 0.0, leat_b_div(b, dy, y)));
+    v->dx[0] = leat_b_mul(b, dy, leat_b_number_or(b, leat_b_fn2s(b, EQ, y, 0.0), 0.0, leat_b_div(b, x, y)));
   } else if (isinf(p)) {
     leat_value_id_t wins = leat_b_fn2(b, EQ, leat_b_fn1(b, ABS, x), y);
     leat_value_id_t count = leat_b_sum(b, leat_b_cast(b, wins, leat_b_dtype(b, x)), dims);
@@ -99,8 +119,7 @@ VJP(LOGSUMEXP) {
   leat_builder_t *b = v->b;
   uint32_t dims = dims_of(v);
   leat_value_id_t y = with_dims(v, v->y[0], dims);
-  leat_value_id_t finite = leat_b_number_or(b, leat_b_fn2s(b, EQ, y, -(double)INFINITY), 0.0, y);
-  leat_value_id_t share = leat_b_fn1(b, EXP, leat_b_sub(b, leat_b_widen(b, v->x[0]), finite));
+  leat_value_id_t share = leat_b_fn1(b, EXP, leat_b_sub(b, leat_b_widen(b, v->x[0]), y));
   v->dx[0] = leat_b_mul(b, with_dims(v, v->dy[0], dims), share);
 }
 
@@ -118,10 +137,15 @@ VJP(CUMPROD) {
   leat_value_id_t zeros = leat_b_scan(b, "sum", leat_b_cast(b, is_zero, LEAT_I64), dim, false);
   leat_value_id_t first = leat_b_fn2(b, AND, is_zero, leat_b_fn2s(b, EQ, zeros, 1.0));
   leat_value_id_t without = leat_b_scan(b, "prod", leat_b_number_or(b, first, 1.0, x), dim, false);
+  // Only results up to the first zero count for `before`, only those up to the second for `at`: others may be 0 times
+  // inf.
+  leat_value_id_t none = leat_b_fn2s(b, EQ, zeros, 0.0), one = leat_b_fn2s(b, EQ, zeros, 1.0);
+  leat_value_id_t shares = leat_b_select_or(b, none, leat_b_mul(b, dy, y), 0.0);
   leat_value_id_t before =
-      leat_b_div(b, leat_b_scan(b, "sum", leat_b_mul(b, dy, y), dim, true), leat_b_number_or(b, is_zero, 1.0, x));
-  leat_value_id_t at = leat_b_select_or(b, first, leat_b_scan(b, "sum", leat_b_mul(b, dy, without), dim, true), 0.0);
-  v->dx[0] = leat_b_select(b, leat_b_fn2s(b, EQ, zeros, 0.0), before, at);
+      leat_b_div(b, leat_b_scan(b, "sum", shares, dim, true), leat_b_number_or(b, is_zero, 1.0, x));
+  leat_value_id_t behind = leat_b_select_or(b, one, leat_b_mul(b, dy, without), 0.0);
+  leat_value_id_t at = leat_b_select_or(b, first, leat_b_scan(b, "sum", behind, dim, true), 0.0);
+  v->dx[0] = leat_b_select(b, none, before, at);
 }
 
 static uint32_t row_dim(const leat_vjp_t *v) {

@@ -44,7 +44,7 @@ def composes(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 # ---- order statistics
 
 
-def _of_rank(x: torch.Tensor, rank: int, dim: int, keepdim: bool) -> tuple[torch.Tensor, torch.Tensor]:
+def of_rank(x: torch.Tensor, rank: int, dim: int, keepdim: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """The element number `rank` along `dim` in ascending order, and its index."""
     if x.dim() == 0:
         return x, torch.zeros((), dtype=torch.int64)
@@ -55,17 +55,7 @@ def _of_rank(x: torch.Tensor, rank: int, dim: int, keepdim: bool) -> tuple[torch
 
 @composes("kthvalue")
 def _kthvalue(x: torch.Tensor, k: int, dim: int = -1, keepdim: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
-    return _of_rank(x, k - 1, dim, keepdim)
-
-
-@composes("median")
-def _median(x: torch.Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The lower median; NaN where there is one, as torch has it."""
-    flat, along = (x.flatten(), 0) if dim is None else (x, dim)
-    values, indices = _of_rank(flat, (flat.shape[along] - 1) // 2 if flat.dim() else 0, along, keepdim)
-    if x.is_floating_point() and flat.dim():
-        values = torch.where(flat.isnan().any(along, keepdim), torch.nan, values)
-    return values if dim is None else (values, indices)
+    return of_rank(x, k - 1, dim, keepdim)
 
 
 # ---- scatter
@@ -348,6 +338,21 @@ def _safe_softmax(x: torch.Tensor, dim: int, dtype: torch.dtype | None = None) -
     return torch.where(hidden, 0.0, torch.softmax(torch.where(hidden, 0.0, x), dim))
 
 
+@composes("multi_margin_loss")
+def _multi_margin_loss(
+    x: torch.Tensor, target: torch.Tensor, p: float = 1, margin: float = 1, weight: torch.Tensor | None = None,
+    reduction: int = 1,
+) -> torch.Tensor:  # fmt: skip
+    """Margins that are not positive, NaN among them, count for nothing and have no gradient."""
+    rows, labels = torch.atleast_2d(x), target.reshape(-1, 1)
+    margins = margin - rows.gather(1, labels) + rows
+    counts = (margins > 0) & (torch.arange(rows.shape[1]) != labels)
+    powers = margins if p == 1 else margins * margins
+    powers = powers if weight is None else powers * weight[labels]
+    loss = torch.where(counts, powers, 0.0).sum(1) / rows.shape[1]
+    return loss.mean() if reduction == 1 else loss.sum() if reduction == 2 else loss.reshape(x.shape[:-1])
+
+
 @composes("multilabel_margin_loss")
 def _multilabel_margin_loss(x: torch.Tensor, target: torch.Tensor, reduction: int = 1) -> Any:
     """Targets end at the first -1 of a row."""
@@ -356,8 +361,8 @@ def _multilabel_margin_loss(x: torch.Tensor, target: torch.Tensor, reduction: in
     places = torch.where(counted, labels, 0)
     is_target = torch.zeros_like(rows).scatter_add(1, places, counted.to(rows.dtype)) > 0
     chosen = rows.gather(1, places)
-    margins = (1 - chosen.unsqueeze(2) + rows.unsqueeze(1)).clamp(min=0)
-    counts = counted.unsqueeze(2) & ~is_target.unsqueeze(1)
+    margins = 1 - chosen.unsqueeze(2) + rows.unsqueeze(1)
+    counts = (margins > 0) & counted.unsqueeze(2) & ~is_target.unsqueeze(1)
     loss = torch.where(counts, margins, 0.0).sum((1, 2)) / rows.shape[1]
     return loss.mean() if reduction == 1 else loss.sum() if reduction == 2 else loss.reshape(x.shape[:-1])
 

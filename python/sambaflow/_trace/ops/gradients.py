@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from sambaflow._trace.ops.composed import composes
+from sambaflow._trace.ops.composed import composes, of_rank
 
 Number = int | float
 
@@ -123,6 +123,67 @@ class _Entropy(_OfSaved):
     @staticmethod
     def slopes(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         return grad * -(1 + x.log())
+
+
+class _Even(_OfSaved):
+    """`value`, an element of x, with a gradient that all elements equal to it share (NaN equals NaN)."""
+
+    @staticmethod
+    def value(x: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        return value.clone()
+
+    @staticmethod
+    def slopes(grad: torch.Tensor, x: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        equal = ((x == value) | (x.isnan() & value.isnan())).to(x.dtype)
+        return equal * (grad / equal.sum()), None
+
+
+class _Masked(_OfSaved):
+    """`value` where `keep` is false. The gradient is multiplied by `keep`, so that NaN stays NaN."""
+
+    @staticmethod
+    def value(x: torch.Tensor, keep: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        return torch.where(keep != 0, x, value)
+
+    @staticmethod
+    def slopes(grad: torch.Tensor, x: torch.Tensor, keep: torch.Tensor, value: Any) -> tuple[Any, ...]:
+        return grad * keep, None, None
+
+
+@composes("median")
+def _median(x: torch.Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The lower median; the first NaN where there is one."""
+    flat, along = (x.flatten(), 0) if dim is None else (x, dim)
+    if x.dim() == 0:
+        return x.clone() if dim is None else (x.clone(), torch.zeros((), dtype=torch.int64))
+    _, indices = of_rank(flat, (flat.shape[along] - 1) // 2, along, True)
+    if x.is_floating_point():
+        nans = flat.isnan()
+        indices = torch.where(nans.any(along, True), nans.to(torch.int32).argmax(along, True), indices)
+    values = flat.gather(along, indices)
+    if dim is None:
+        return _Even.apply(x, values.detach().squeeze(0)) if x.is_floating_point() else values.squeeze(0)
+    return (values, indices) if keepdim else (values.squeeze(dim), indices.squeeze(dim))
+
+
+@composes("nan_to_num")
+def _nan_to_num(
+    x: torch.Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
+) -> torch.Tensor:
+    if not x.is_floating_point():
+        return x.clone()
+    limits = torch.finfo(x.dtype)
+    low, high = limits.min if neginf is None else neginf, limits.max if posinf is None else posinf
+    known = torch.where(x.isnan(), 0.0 if nan is None else nan, torch.where(x > 0, high, low))
+    return _Masked.apply(x, x.isfinite().to(x.dtype), known.to(x.dtype))
+
+
+@composes("nansum")
+def _nansum(x: torch.Tensor, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
+    known = x
+    if x.is_floating_point():
+        known = _Masked.apply(x, x.isnan().logical_not().to(x.dtype), torch.zeros((), dtype=x.dtype))
+    return torch.sum(known, dim, keepdim, dtype=dtype)
 
 
 @composes("xlogy")

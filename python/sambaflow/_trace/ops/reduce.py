@@ -34,7 +34,7 @@ def _extreme(c: Call, x: Any, dim: int | None = None, keepdim: bool = False, oth
         row = {"max": "maximum", "min": "minimum"}[c.name]
         return c.emit(row, [c.operand(x, c.out.dtype), c.operand(other, c.out.dtype)])
     if dim is None:
-        return c.emit("a" + c.name, [c.value(x)], _over(x, None))
+        return c.emit("a" + c.name, [c.value(x)], _over(x, None) | {"mode": "even"})
     attrs: dict[str, Attr] = {"dim": axis(dim, x.dim())} | ({"keepdim": 1} if keepdim else {})
     return c.emit_many(c.name, [c.value(x)], attrs, list(c.out))
 
