@@ -173,14 +173,14 @@ def trace(cases):
         return engine.trace(_Packed(cases), symbols, [case.seed is not None for case in cases])
 
 
-def wrong(expected, found, tolerance, scale=0.0, lost=None):
+def wrong(expected, found, tolerance, scale=0.0, lost=None, signed_zero=True):
     """Places where `found` is not what PyTorch has: NaN, infinity and the sign of zero exactly."""
     if expected.dtype != found.dtype or expected.shape != found.shape:
         raise AssertionError(f"expected {expected.dtype} {expected.shape}, found {found.dtype} {found.shape}")
     if not expected.is_floating_point():
         return expected != found
     a, b, lost = expected.double(), found.double(), LOST[expected.dtype] if lost is None else lost
-    same = (a == b) & ((a != 0) | (a.signbit() == b.signbit()))
+    same = (a == b) & ((a != 0) | (a.signbit() == b.signbit()) | (not signed_zero))
     near = a.isfinite() & b.isfinite() & ((a - b).abs() <= tolerance * (a.abs() + scale) + lost) & (a != b)
     return ~(same | near | (a.isnan() & b.isnan()))
 
@@ -202,7 +202,7 @@ class Difference:
         return f"{self.evaluator}: {self.part} of {at}{seed}: PyTorch {self.want!r}, here {self.got!r}"
 
 
-def compare(cases, evaluator, results, tolerances):
+def compare(cases, evaluator, results, tolerances, signed_zero=True):
     """Differences between PyTorch and `results`. `tolerances(case)`: of value and gradient, and the value's scale."""
     for number, case in enumerate(cases):
         value, gradient, value_scale = tolerances(case)
@@ -210,13 +210,14 @@ def compare(cases, evaluator, results, tolerances):
             is_gradient = name.endswith("__grad")
             part = f"dx{name.split('_')[1]}" if is_gradient else "y"
             scale = case.seed.double().abs().max() if is_gradient else value_scale
-            places = wrong(want, results[name], gradient if is_gradient else value, scale).nonzero().tolist()
+            allowed = gradient if is_gradient else value
+            places = wrong(want, results[name], allowed, scale, signed_zero=signed_zero).nonzero().tolist()
             for place in places:
                 where = place[0] if case.each else tuple(place)
                 yield Difference(case, evaluator, part, where, want[where].item(), results[name][where].item())
 
 
-def check(cases, folder, tolerances, isa=None):
+def check(cases, folder, tolerances, isa=None, signed_zero=True):
     """Differences of the cases, as one program, run by the engine and by the reference evaluation.
 
     With `isa`, the engine's results on that level must be the same, too.
@@ -230,5 +231,5 @@ def check(cases, folder, tolerances, isa=None):
             assert not wrong(native[name], found, 0.0, lost=0.0).any(), (
                 f"{name} differs on {isa}: {[case.name for case in cases]}"
             )
-    yield from compare(cases, "engine", native, tolerances)
-    yield from compare(cases, "eval", engine.evaluate(traced, given), tolerances)
+    yield from compare(cases, "engine", native, tolerances, signed_zero)
+    yield from compare(cases, "eval", engine.evaluate(traced, given), tolerances, signed_zero)
