@@ -120,10 +120,11 @@ static bool is_activation(const leat_cutter_t *c, leat_value_id_t v) {
 }
 
 // Bytes of the activations that a product cut along `dim` reads whole in every tile: both sides of a weight gradient
-// hold the batch, and only one of them is cut.
+// hold the batch, and only one of them is cut. Of a convolution in groups a tile reads those that it makes.
 static double reads_whole(const leat_cutter_t *c, const leat_op_t *op, uint32_t dim) {
   double bytes = 0;
   if (op->kind != LEAT_PRIM_CONTRACT && op->kind != LEAT_PRIM_CONV && op->kind != LEAT_PRIM_CONV_WGRAD) return 0;
+  if (op->kind == LEAT_PRIM_CONV && leat_op_int(c->g, op, LEAT_ATTR_GROUPS, 1) > 1) return 0;
   for (uint32_t i = 0; i < op->input_count; ++i) {
     leat_value_id_t v = leat_op_input(c->g, op, i);
     if (leat_rows_operand_dim(c->g, op, dim, i) == LEAT_ROWS_WHOLE && is_activation(c, v))

@@ -44,10 +44,11 @@ static uint32_t rows_contract(const leat_graph_t *g, const leat_op_t *op, uint32
   return position < 0 ? LEAT_ROWS_WHOLE : (uint32_t)position;
 }
 
+// Images, or output channels.
 static uint32_t rows_conv(const leat_graph_t *g, const leat_op_t *op, uint32_t dim, uint32_t input) {
   (void)g, (void)op;
-  if (dim != 0) return LEAT_ROWS_ILLEGAL;  // images only
-  return input == 0 ? 0 : LEAT_ROWS_WHOLE;
+  if (dim > 1) return LEAT_ROWS_ILLEGAL;
+  return (input == 0) == (dim == 0) ? 0 : LEAT_ROWS_WHOLE;
 }
 
 static uint32_t rows_conv_wgrad(const leat_graph_t *g, const leat_op_t *op, uint32_t dim, uint32_t input) {

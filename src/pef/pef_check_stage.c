@@ -232,14 +232,13 @@ static leat_status_t check_conv_shapes(const pef_stage_site_t *site, uint32_t x,
   return check_class(site, 1, 2);
 }
 
-// Rows: images, or output features when there is one group.
+// Rows: images, or output features.
 static leat_status_t rule_conv(const pef_stage_site_t *site) {
   LEAT_TRY(check_window_params(site, PARAM_LIMIT - 1));
   LEAT_TRY(check_conv_shapes(site, 0, 1, 2));
-  const bool one_group = site->stage->params[1] == 1;
   LEAT_TRY(check_row_dims(site, 0, dims_mask(0, 1)));
-  LEAT_TRY(check_row_dims(site, 1, one_group ? dims_mask(0, 1) : 0));
-  return check_row_dims(site, 2, one_group ? dims_mask(0, 2) : dims_mask(0, 1));
+  LEAT_TRY(check_row_dims(site, 1, dims_mask(0, 1)));
+  return check_row_dims(site, 2, dims_mask(0, 2));
 }
 
 // Rows: features or channels of dw when there is one group; images are summed.

@@ -29,9 +29,10 @@ def infer(model, x, folder):
 def same_with_any_threads(pef, model, x, result):
     for threads, isa in SETTINGS:
         program = Native(pef, threads=threads, isa=isa)
-        for parameter in (*model.parameters(), *model.buffers()):
-            if parameter.sn_name in program.symbols:
-                program.write(parameter.sn_name, samba.to_torch(parameter))
+        for name, value in model.state_dict().items():
+            symbol = f"{type(model).__name__}__{name.replace('.', '__')}".lower()
+            if symbol in program.symbols:
+                program.write(symbol, samba.to_torch(value))
         program.write("x", x)
         program.run()
         (name,) = program.names(program.lib.LEAT_SYMBOL_OUTPUT)
@@ -58,4 +59,36 @@ def test_products_of_one_row_read_their_weights_in_panels(make, tmp_path):
     pef, result = infer(model, x, tmp_path)
     torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)
     assert any(section["type"] == "prepare" for section in Device(pef).report()["sections"])
+    same_with_any_threads(pef, model, x, result)
+
+
+class Picture(nn.Module):
+    """Convolutions with norm, activation and pooling, a product of pictures and one in groups."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 24, 7, 2, padding=3, bias=False), nn.BatchNorm2d(24), nn.ReLU())
+        self.pool = nn.MaxPool2d(3, 2, 1)
+        self.body = nn.Sequential(
+            nn.Conv2d(24, 40, 1), nn.ReLU(), nn.Conv2d(40, 24, 3, padding=1), nn.BatchNorm2d(24)
+        )
+        self.groups = nn.Conv2d(24, 48, 3, padding=1, groups=4)
+        self.up = nn.ConvTranspose2d(48, 5, 2, stride=2)
+
+    def forward(self, x):
+        x = self.pool(self.stem(x))
+        x = torch.relu(x + self.body(x))
+        return self.up(self.groups(x))
+
+
+def test_convolutions_of_one_image_go_along_output_channels(tmp_path):
+    torch.manual_seed(2)
+    model, x = Picture().eval(), torch.randn(1, 3, 50, 62)
+    expected = model(x).detach()
+    pef, result = infer(model, x, tmp_path)
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)
+    rows = {section["name"]: section["rows"] for section in Device(pef).report()["sections"]}
+    assert rows["picture.stem.0 .. picture.stem.2"] == 24  # with norm, activation and pooling
+    assert "picture.pool" not in rows
+    assert rows["picture.groups"] == 48 and rows["picture.up"] == 5
     same_with_any_threads(pef, model, x, result)
