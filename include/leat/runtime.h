@@ -15,11 +15,17 @@
 typedef struct leat_program_s leat_program_t;
 
 typedef struct leat_load_options_s {
-  uint32_t struct_bytes;  // sizeof(leat_load_options_t)
-  uint32_t thread_count;  // 0: what affinity mask and cgroup quota allow
-  const char *isa;        // "portable", "avx2", "avx512" caps the kernels; NULL: what the CPU has
-  uint32_t profile;       // 1: time every section and stage
+  uint32_t struct_bytes;   // sizeof(leat_load_options_t)
+  uint32_t thread_count;   // 0: what affinity mask and cgroup quota allow
+  const char *isa;         // "portable", "avx2", "avx512" caps the kernels; NULL: what the CPU has
+  uint32_t profile;        // 1: time every section and stage
+  leat_program_t *beside;  // NULL, or a program that outlives this one: see below
 } leat_load_options_t;
+
+// A program loaded `beside` another works on that one's memory: parameters, buffers, state, hyperparameters and
+// gradients of parameters are one for both, whichever runs. Inputs, outputs and values between sections stay its own.
+// LEAT_MISMATCH where the other lacks a parameter, buffer or state of the same name, dtype and shape. The two are
+// externally locked together.
 
 leat_load_options_t leat_load_options_default(void);
 

@@ -144,15 +144,15 @@ static void run_types(leat_program_t *program, uint32_t types) {
 }
 
 static void prepare_if_stale(leat_program_t *program) {
-  if (!program->stale || !program->has_prepare) return;
+  if (!leat_rt_is_stale(program) || !program->has_prepare) return;
   run_types(program, 1u << PEF_PREPARE);
-  program->stale = false;
+  program->prepared = *program->changes;
 }
 
 void leat_rt_exec_run(leat_program_t *program, uint32_t types) {
   if ((types & ~(1u << PEF_OPT)) != 0) prepare_if_stale(program);
   run_types(program, types);
-  if ((types & program->section_types & (1u << PEF_OPT)) != 0) program->stale = true;
+  if ((types & program->section_types & (1u << PEF_OPT)) != 0) ++*program->changes;
 }
 
 void leat_rt_exec_call(leat_program_t *program, uint32_t call) {
@@ -160,5 +160,5 @@ void leat_rt_exec_call(leat_program_t *program, uint32_t call) {
   if ((type & (1u << PEF_OPT | 1u << PEF_PREPARE)) == 0) prepare_if_stale(program);
   exec_job_t job = {.program = program, .types = type, .first = call, .end = call + 1};
   run_job(&job);
-  if (type == 1u << PEF_OPT) program->stale = true;
+  if (type == 1u << PEF_OPT) ++*program->changes;
 }

@@ -136,7 +136,7 @@ LEAT_EXPORT leat_status_t leat_program_find_faults(leat_program_t *program, uint
   }
   for (uint32_t c = 0; c < pef->call_count; c++) {
     const leat_rt_call_t *call = &program->calls[c];
-    bool prepares = call->type == PEF_PREPARE && program->stale;
+    bool prepares = call->type == PEF_PREPARE && leat_rt_is_stale(program);
     if ((types >> call->type & 1) == 0 && !prepares) continue;
     fault_walk_t walk = {.program = program,
                          .file_stages = pef->stages + pef->bodies[pef->calls[c].body].stage_first,
@@ -144,6 +144,7 @@ LEAT_EXPORT leat_status_t leat_program_find_faults(leat_program_t *program, uint
                          .faults = out_faults};
     run_call(&walk, call);
   }
-  program->stale = (types & program->section_types & (1u << PEF_OPT)) != 0;
+  program->prepared = *program->changes;
+  if ((types & program->section_types & (1u << PEF_OPT)) != 0) ++*program->changes;
   return NULL;
 }

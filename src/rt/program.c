@@ -133,13 +133,14 @@ static leat_status_t prepare_calls(leat_program_t *program) {
     program->type_seconds[file->type] += seconds;
   }
   program->has_prepare = (program->section_types >> PEF_PREPARE & 1) != 0;
-  program->stale = true;
+  program->prepared = *program->changes - 1;
   return NULL;
 }
 
 // --- load ------------------------------------------------------------------------------------------------------
 
-static leat_status_t read_options(leat_program_t *program, const leat_load_options_t *options, bool *out_profile) {
+static leat_status_t read_options(leat_program_t *program, const leat_load_options_t *options, bool *out_profile,
+                                  const leat_program_t **out_beside) {
   leat_load_options_t used = leat_load_options_default();
   if (options != NULL) {
     if (options->struct_bytes == 0 || options->struct_bytes > sizeof used) {
@@ -151,6 +152,7 @@ static leat_status_t read_options(leat_program_t *program, const leat_load_optio
     memcpy(&used, options, options->struct_bytes);
   }
   *out_profile = used.profile != 0;
+  *out_beside = used.beside;
   program->thread_count = used.thread_count != 0 ? used.thread_count : leat_rt_cpu_count();
   LEAT_TRY(leat_rt_cpu_isa(used.isa, &program->isa));
   program->kern = leat_rt_cpu_kernels(program->isa);
@@ -191,9 +193,10 @@ LEAT_EXPORT leat_status_t leat_program_set_profile(leat_program_t *program, uint
 
 static leat_status_t build(leat_program_t *program, const leat_load_options_t *options) {
   bool profile = false;
-  LEAT_TRY(read_options(program, options, &profile));
+  const leat_program_t *beside = NULL;
+  LEAT_TRY(read_options(program, options, &profile, &beside));
   program->enabled_outputs = UINT64_MAX;
-  LEAT_TRY(leat_rt_symbols_place(program));
+  LEAT_TRY(leat_rt_symbols_place(program, beside));
   // Generated kernels follow the CPU, so a cap on the ISA level does without.
   enum leat_isa best;
   LEAT_TRY(leat_rt_cpu_isa(NULL, &best));

@@ -38,6 +38,7 @@ typedef struct leat_rt_symbol_s {
   char *own, *data;                   // in the block; where it is now
   char *sum;                          // of a parameter's gradient over batches (accumulate.c); NULL: none
   uint32_t place_first, place_count;  // into symbol_places: the places that refer to it
+  bool shared;                        // lies in the memory of the program beside
 } leat_rt_symbol_t;
 
 struct leat_program_s {
@@ -63,10 +64,15 @@ struct leat_program_s {
   uint64_t enabled_outputs;
   uint32_t section_types;               // bits
   double type_seconds[PEF_TYPE_COUNT];  // estimates on one thread
-  bool has_prepare, stale;              // stale: PREPARE sections must run before the next other one
-  leat_rt_profile_t *profile;           // per call; NULL: off
-  leat_rt_profile_t *times;             // what `profile` points at while it is on; NULL until it was
+  bool has_prepare;
+  uint64_t own_changes, *changes;  // how often what PREPARE sections read has changed; that of the program beside
+  uint64_t prepared;               // the count when they last ran
+  leat_rt_profile_t *profile;      // per call; NULL: off
+  leat_rt_profile_t *times;        // what `profile` points at while it is on; NULL until it was
 };
+
+// Whether PREPARE sections must run before the next other one.
+static inline bool leat_rt_is_stale(const leat_program_t *program) { return program->prepared != *program->changes; }
 
 // exec.c: runs calls whose type is in `types` (bits of 1 << type), in file order.
 void leat_rt_exec_run(leat_program_t *program, uint32_t types);
@@ -92,7 +98,7 @@ static inline leat_rt_tile_t leat_rt_tile_of(const leat_program_t *program, cons
 }
 
 // symbols.c
-leat_status_t leat_rt_symbols_place(leat_program_t *program) LEAT_MUST_USE;
+leat_status_t leat_rt_symbols_place(leat_program_t *program, const leat_program_t *beside) LEAT_MUST_USE;
 void leat_rt_symbols_init(leat_program_t *program);
 void leat_rt_symbol_set(leat_program_t *program, uint32_t symbol, char *data);
 

@@ -1,8 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
 // Symbols: one planned block, binding, reading and writing, hyperparameters, lookup by name.
+#include "base/names.h"
 #include "rt/program.h"
 
 // --- placing ---------------------------------------------------------------------------------------------------
+
+// Whether programs side by side have one memory for this symbol, and whether one cannot be without the other's.
+static bool is_shareable(const leat_pef_t *pef, const pef_symbol_t *symbol, bool *out_needed) {
+  *out_needed =
+      symbol->kind == PEF_SYMBOL_PARAMETER || symbol->kind == PEF_SYMBOL_BUFFER || symbol->kind == PEF_SYMBOL_STATE;
+  const bool of_parameter = symbol->of != PEF_NONE && pef->symbols[symbol->of].kind == PEF_SYMBOL_PARAMETER;
+  return *out_needed || symbol->kind == PEF_SYMBOL_HYPERPARAMETER ||
+         (symbol->kind == PEF_SYMBOL_GRADIENT && of_parameter);
+}
+
+static bool are_alike(const pef_symbol_t *a, const pef_symbol_t *b) {
+  return a->kind == b->kind && a->dtype == b->dtype && a->rank == b->rank &&
+         memcmp(a->dims, b->dims, sizeof a->dims) == 0;
+}
+
+// Names of symbols to their numbers.
+static leat_status_t index_names(const leat_pef_t *pef, leat_names_t *out_names) {
+  for (uint32_t s = 0; s < pef->symbol_count; s++) {
+    if (!leat_names_add(out_names, pef->strings + pef->symbols[s].name, s))
+      LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the names of %u symbols", pef->symbol_count);
+  }
+  return NULL;
+}
+
+static leat_status_t share(leat_program_t *program, const leat_program_t *beside, const leat_names_t *names) {
+  const leat_pef_t *pef = program->pef;
+  for (uint32_t s = 0; s < pef->symbol_count; s++) {
+    const char *name = pef->strings + pef->symbols[s].name;
+    bool needed;
+    if (!is_shareable(pef, &pef->symbols[s], &needed)) continue;
+    const uint32_t other = leat_names_find(names, name, strlen(name));
+    const bool found = other != LEAT_NAME_ABSENT && are_alike(&pef->symbols[s], &beside->pef->symbols[other]);
+    if (!found && needed) {
+      LEAT_FAIL(LEAT_MISMATCH, "the program beside has no \"%s\" of the same kind, dtype and shape", name);
+    }
+    program->symbols[s].shared = found;
+    if (found) program->symbols[s].own = beside->symbols[other].data;
+  }
+  return NULL;
+}
+
+static leat_status_t share_symbols(leat_program_t *program, const leat_program_t *beside) {
+  program->changes = beside != NULL ? beside->changes : &program->own_changes;
+  if (beside == NULL) return NULL;
+  leat_names_t names = {0};
+  leat_status_t status = index_names(beside->pef, &names);
+  if (status == NULL) status = share(program, beside, &names);
+  leat_names_deinit(&names);
+  return status;
+}
 
 static leat_status_t plan_block(leat_program_t *program) {
   const leat_pef_t *pef = program->pef;
@@ -10,6 +61,7 @@ static leat_status_t plan_block(leat_program_t *program) {
   bool ok = leat_size_add(total, 63, &total);
   total = total / 64 * 64;
   for (uint32_t s = 0; ok && s < pef->symbol_count; s++) {
+    if (program->symbols[s].shared) continue;
     program->symbols[s].own = (char *)(uintptr_t)total;  // offset until the block exists
     ok = leat_size_add(total, ((size_t)pef->symbols[s].bytes + 63) / 64 * 64, &total);
   }
@@ -20,7 +72,7 @@ static leat_status_t plan_block(leat_program_t *program) {
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for symbols and temporaries (%zu bytes)", total);
   }
   for (uint32_t s = 0; s < pef->symbol_count; s++) {
-    program->symbols[s].own = program->block + (uintptr_t)program->symbols[s].own;
+    if (!program->symbols[s].shared) program->symbols[s].own = program->block + (uintptr_t)program->symbols[s].own;
     program->symbols[s].data = program->symbols[s].own;
   }
   return NULL;
@@ -45,7 +97,7 @@ static void index_places(leat_program_t *program) {
   }
 }
 
-leat_status_t leat_rt_symbols_place(leat_program_t *program) {
+leat_status_t leat_rt_symbols_place(leat_program_t *program, const leat_program_t *beside) {
   const leat_pef_t *pef = program->pef;
   program->symbols = leat_arena_alloc(&program->arena, (pef->symbol_count + 1u) * sizeof *program->symbols);
   program->places = leat_arena_alloc(&program->arena, (pef->argument_count + 1u) * sizeof *program->places);
@@ -53,6 +105,7 @@ leat_status_t leat_rt_symbols_place(leat_program_t *program) {
   if (program->symbols == NULL || program->places == NULL || program->symbol_places == NULL) {
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the tables of %u symbols", pef->symbol_count);
   }
+  LEAT_TRY(share_symbols(program, beside));
   LEAT_TRY(plan_block(program));
   index_places(program);
   for (uint32_t a = 0; a < pef->argument_count; a++) {
@@ -81,7 +134,7 @@ void leat_rt_symbols_init(leat_program_t *program) {
       uint64_t u;
       double d;
     } init = {.u = program->pef->symbols[s].init};
-    if (init.u != 0) fill(program, s, init.d);  // the block is zeroed
+    if (init.u != 0 && !program->symbols[s].shared) fill(program, s, init.d);  // the block is zeroed
   }
 }
 
@@ -134,7 +187,7 @@ LEAT_EXPORT leat_status_t leat_program_write(leat_program_t *program, uint32_t s
                                              size_t data_bytes) {
   LEAT_TRY(check_bytes(program, symbol, data_bytes));
   memcpy(program->symbols[symbol].data, data, data_bytes);
-  if (feeds_prepare(program, symbol)) program->stale = true;
+  if (feeds_prepare(program, symbol)) ++*program->changes;
   return NULL;
 }
 

@@ -172,7 +172,7 @@ static leat_status_t load_matched(leat_program_t *program, const leat_tensors_t 
     for (uint32_t s = 0; status == NULL && s < program->pef->symbol_count; s++) {
       if (match.tensor_of[s] != UINT32_MAX) copy_in(program, s, &tensors->items.data[match.tensor_of[s]]);
     }
-    if (status == NULL) program->stale = true;
+    if (status == NULL) ++*program->changes;
   }
   leat_text_deinit(&match.missing), leat_text_deinit(&match.extra), leat_text_deinit(&match.wrong);
   leat_free(match.tensor_of), leat_free(match.taken);

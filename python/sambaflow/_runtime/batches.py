@@ -12,7 +12,7 @@ import torch
 from sambaflow._runtime.device import Device
 from sambaflow._runtime.library import InvalidArgumentError, check
 from sambaflow._runtime.runner import BCKWD, FWD, Runner, Slot
-from sambaflow._runtime.staging import convert
+from sambaflow._runtime.staging import batch_axis, convert, rows_of, with_rows
 from sambaflow._tensor import SambaTensor, plain_tensor, wrap
 from sambaflow._trace.program import Port
 
@@ -36,9 +36,9 @@ def make_runner(
 class BatchesRunner(Runner):
     """Takes up to `batches` batches in one run and makes as many steps of them, in one call of the library.
 
-    Inputs then have whole multiples of the traced rows along their batch dim (`batch_dim`, else dim 0); inputs without
-    batch are shared by all steps. Results are those of separate runs: along the batch dim one behind the other; of
-    outputs without batch the mean (of integers the sum, of booleans whether any is true).
+    Inputs then have several times the traced rows along their batch dim (`batch_dim`, else dim 0); inputs without
+    batch are shared by all steps. The last batch may be smaller. Results are those of separate runs: along the batch
+    dim one behind the other; of outputs without batch the mean (of integers the sum, of booleans whether any is true).
     """
 
     def __init__(
@@ -54,9 +54,9 @@ class BatchesRunner(Runner):
         self._most = batches
         shaped = [p for p in inputs if p.shape]
         first = next((p for p in shaped if p.batch_dim is not None), shaped[0] if shaped else None)
-        self._axis = _axis_of(first) if first is not None else 0
+        self._axis = batch_axis(first) if first is not None else 0
         self._rows = first.shape[self._axis] if first is not None else 0
-        self._batched = {p.name for p in shaped if p.shape[_axis_of(p)] == self._rows}
+        self._batched = {p.name for p in shaped if p.shape[batch_axis(p)] == self._rows}
         self._taken: dict[str, int] = {}  # batches of each input of the present run that has several
         self._partial = False  # the last forward run was of several batches
         self._steps = self._ffi.new("size_t[]", max(1, self._count))
@@ -71,6 +71,8 @@ class BatchesRunner(Runner):
     ) -> tuple[SambaTensor, ...]:
         """As `Runner.run_types`, with inputs of one or several batches."""
         batches = self._batches_of(inputs, types)
+        if batches is None:
+            return self._run_uneven(inputs, outputs, hyperparameters, types, grad_of_outputs)
         if batches > 1 or (self._partial and not types & FWD):
             self._check_whole(types)
         self._partial = batches > 1
@@ -78,22 +80,56 @@ class BatchesRunner(Runner):
             return super().run_types(inputs, outputs, hyperparameters, types, grad_of_outputs)
         self._prepare(hyperparameters, grad_of_outputs)
         wanted = self._wanted(outputs)
+        stacked = self._run_stacked(wanted, batches, types)
+        return tuple(self._joined(t._binding.name, s) for t, s in zip(wanted, stacked, strict=True))
+
+    def _run_stacked(self, wanted: Sequence[SambaTensor], batches: int, types: int) -> list[torch.Tensor]:
+        """Runs the bound batches; [batches, *traced shape] of each wanted output."""
+        self._latest = None
         stacked = self._bind_stacked(wanted, batches)
         status = self._lib.leat_program_repeat(
             self.device.handle, self._symbols, self._pointers, self._steps, self._count, types, batches
         )
         check(status)
-        return tuple(self._merged(t._binding.name, plain_tensor(s)) for t, s in zip(wanted, stacked, strict=True))
+        return [plain_tensor(tensor) for tensor in stacked]
+
+    def _run_uneven(
+        self,
+        inputs: Any,
+        outputs: Any,
+        hyperparameters: Mapping[str, float] | None,
+        types: int,
+        grad_of_outputs: Sequence[torch.Tensor] | None,
+    ) -> tuple[SambaTensor, ...]:
+        """As `run_types`, where the last batch, or the only one, is smaller."""
+        whole, rest = self._split(inputs)
+        if whole is None:
+            self._partial = False
+            return self._run_smaller(rest, outputs, hyperparameters, types, grad_of_outputs)
+        self._check_whole(types)
+        wanted = self._wanted(outputs)
+        self._runner_of(rest)  # whether it can be run is known before anything is updated
+        batches = self._batches_of(whole, types)
+        assert batches is not None
+        self._prepare(hyperparameters, grad_of_outputs)
+        stacked = self._run_stacked(wanted, batches, types)
+        last = self._run_smaller(rest, wanted, hyperparameters, types, grad_of_outputs)
+        self._partial = True
+        named = zip(wanted, stacked, last, strict=True)
+        return tuple(self._joined(t._binding.name, s, plain_tensor(r)) for t, s, r in named)
 
     def run_sections(self, inputs: Any, *arguments: Any, **more: Any) -> tuple[SambaTensor, ...]:
         """Single sections run on one batch."""
-        if self._batches_of(inputs, 0) > 1:
+        if self._batches_of(inputs, 0) != 1:
             raise InvalidArgumentError("section_ids runs sections on one batch: give inputs with the traced rows")
         return super().run_sections(inputs, *arguments, **more)
 
     def separate(self, inputs: Any) -> list[Any]:
         """The inputs of each batch."""
         batches = self._batches_of(inputs, FWD)
+        if batches is None:
+            whole, rest = self._split(inputs)
+            return [rest] if whole is None else [*self.separate(whole), rest]
         if batches == 1:
             return [inputs]
         bound = {name: self._alive[slot.place] for name, slot in self._inputs.items()}
@@ -106,15 +142,20 @@ class BatchesRunner(Runner):
         """What one run of all batches returns, from the results of each."""
         if len(results) == 1:
             return results[0]
-        stacked = [torch.stack([plain_tensor(tensor) for tensor in each]) for each in zip(*results, strict=True)]
-        return tuple(self._merged(t._binding.name, s) for t, s in zip(self._wanted(outputs), stacked, strict=True))
+        merged = []
+        for traced, each in zip(self._wanted(outputs), zip(*results, strict=True), strict=True):
+            parts = [plain_tensor(tensor) for tensor in each]
+            last = parts.pop() if parts[-1].shape != parts[0].shape else None
+            merged.append(self._joined(traced._binding.name, torch.stack(parts), last))
+        return tuple(merged)
 
     # ---- inputs
 
-    def _batches_of(self, inputs: Any, types: int) -> int:
-        """Binds the inputs; how many batches they hold."""
+    def _batches_of(self, inputs: Any, types: int) -> int | None:
+        """Binds the inputs; how many batches they hold, None where the last of them is smaller."""
         self._taken.clear()
-        self._bind_inputs(inputs, types)
+        if not self._bind_inputs(inputs, types):
+            return None
         if not self._taken:
             return 1
         counts = {name: self._taken.get(name, 1) for name in self._batched}
@@ -123,37 +164,50 @@ class BatchesRunner(Runner):
             raise InvalidArgumentError(f"the inputs hold different numbers of batches: {listed}")
         return max(counts.values())
 
-    def _fit(self, tensor: torch.Tensor, slot: Slot) -> tuple[torch.Tensor, tuple[int, int] | None]:
+    def _fit(self, tensor: torch.Tensor, slot: Slot) -> torch.Tensor | None:
         """Several batches as [batches, *traced shape]."""
-        port, batches = slot.port, self._count_batches(tensor, slot.port)
-        if batches == 1:
+        port = slot.port
+        rows = rows_of(tensor.shape, port) if port.name in self._batched else None
+        if rows is None or rows <= self._rows:
             return super()._fit(tensor, slot)
-        axis = _axis_of(port)
-        tensor, _ = convert(tensor, dataclasses.replace(port, shape=tuple(tensor.shape)), slot.dtype)
+        self._check_count(port, rows)
+        if rows % self._rows:
+            return None
+        axis, batches = batch_axis(port), rows // self._rows
+        tensor = convert(tensor, dataclasses.replace(port, shape=with_rows(port, rows)), slot.dtype)
         if axis == 0:
             stacked = tensor.reshape(batches, *port.shape)
         else:
             stacked = tensor.unflatten(axis, (batches, self._rows)).movedim(axis, 0).contiguous()
         self._taken[port.name] = batches
-        return stacked, None
+        return stacked
 
-    def _count_batches(self, tensor: torch.Tensor, port: Port) -> int:
-        """1 where the tensor is not several batches; raises where it holds more than a run takes, or a part of one."""
-        if port.name not in self._batched or not tensor.dim():
-            return 1
-        axis = _axis_of(port)
-        given, others = list(tensor.shape), list(port.shape)
-        rows = given.pop(axis) if len(given) == len(others) else given.pop(0)
-        others.pop(axis)
-        same = given == others or (axis == 0 and torch.Size(given).numel() == torch.Size(others).numel())
-        if not same or rows <= self._rows or tensor.numel() == torch.Size(port.shape).numel():
-            return 1
-        if rows % self._rows or rows > self._rows * self._most:
+    def _check_count(self, port: Port, rows: int) -> None:
+        if rows > self._rows * self._most:
             raise InvalidArgumentError(
                 f"input {port.name!r} has {rows} rows; the program takes {self._rows} a batch, and with "
-                f"--num-spatial-batches {self._most} up to {self._most} whole batches in a run"
+                f"--num-spatial-batches {self._most} up to {self._most} batches in a run"
             )
-        return rows // self._rows
+
+    def _split(self, inputs: Any) -> tuple[list[SambaTensor] | None, Any]:
+        """The whole batches of inputs whose last one is smaller, and that one; (None, inputs) where it is the only."""
+        given = [(slot.port, plain, rows_of(plain.shape, slot.port)) for slot, plain in self._pairs(inputs)]
+        counts = {port.name: rows for port, _, rows in given if port.name in self._batched}
+        if not any(rows is not None and rows > self._rows for rows in counts.values()):
+            return None, inputs
+        if len(set(counts.values())) > 1:
+            listed = ", ".join(f"{name} {rows}" for name, rows in counts.items())
+            raise InvalidArgumentError(f"the inputs have different numbers of rows: {listed}")
+        whole, rest = [], []
+        for port, plain, rows in given:
+            first = last = plain
+            if port.name in counts and rows is not None:
+                axis, left = batch_axis(port), rows % self._rows
+                both = plain.reshape(with_rows(port, rows))
+                first, last = both.narrow(axis, 0, rows - left), both.narrow(axis, rows - left, left)
+            whole.append(wrap(first, port.name))
+            rest.append(wrap(last, port.name))
+        return whole, rest
 
     def _check_whole(self, types: int) -> None:
         """Values between sections are those of the last batch, so backward cannot follow in a call of its own."""
@@ -181,11 +235,14 @@ class BatchesRunner(Runner):
             self._steps[slot.place] = slot.symbol.data_bytes if moves else 0
         return results
 
-    def _merged(self, name: str, stacked: torch.Tensor) -> SambaTensor:
-        """The results [batches, *traced shape] of an output as one."""
+    def _joined(self, name: str, stacked: torch.Tensor, last: torch.Tensor | None = None) -> SambaTensor:
+        """The results [batches, *traced shape] of an output, and that of a smaller last batch, as one."""
         axis = self._output_axis(stacked.shape[1:])
         if axis is not None:
-            return wrap(stacked.movedim(0, axis).flatten(axis, axis + 1), name)
+            joined = stacked.movedim(0, axis).flatten(axis, axis + 1)
+            return wrap(joined if last is None else torch.cat([joined, last], axis), name)
+        if last is not None:
+            stacked = torch.cat([stacked, last[None]])
         if stacked.is_floating_point():
             return wrap(stacked.mean(0), name)
         return wrap(stacked.any(0) if stacked.dtype == torch.bool else stacked.sum(0, dtype=stacked.dtype), name)
@@ -197,10 +254,6 @@ class BatchesRunner(Runner):
         if shape and self._rows and shape[0] % self._rows == 0:
             return 0
         return next((axis for axis, size in enumerate(shape) if size == self._rows), None)
-
-
-def _axis_of(port: Port) -> int:
-    return (port.batch_dim or 0) % len(port.shape)
 
 
 class AccumulatingRunner(Runner):
@@ -250,7 +303,7 @@ class AccumulatingRunner(Runner):
         """As `Runner.run_again`; sections of the update run with the last batch alone."""
         types = self.types_of(section_types)
         if types & (FWD | BCKWD):
-            check(self._lib.leat_program_run(self.device.handle, types & (FWD | BCKWD)))
+            check(self._lib.leat_program_run(self.latest.device.handle, types & (FWD | BCKWD)))
         self._finish(types & BCKWD, types & ~(FWD | BCKWD))
 
     def _finish(self, backward: int, update: int) -> None:

@@ -35,15 +35,23 @@ class Fault:
 
 
 class Device:
-    """One loaded PEF. Owns the C program, which one thread at a time may use: see `turns`."""
+    """One loaded PEF. Owns the C program, which one thread at a time may use: see `turns`.
 
-    def __init__(self, path: str, *, profile: bool = False) -> None:
+    `beside`: another device, whose parameters, buffers, state, hyperparameters and gradients it works on; the two take
+    turns together. `latest`: this device, or the one beside it that ran forward last.
+    """
+
+    def __init__(self, path: str, *, profile: bool = False, beside: Device | None = None) -> None:
         self.path = path
-        self.turn = Turn()
+        self.turn = Turn() if beside is None else beside.turn
+        self._beside = beside  # lives as long as this one
+        self.latest: Device = self
         self._ffi, self._lib = library().ffi, library().lib
         options = self._ffi.new("leat_load_options_t *", self._lib.leat_load_options_default())
         options.thread_count = thread_count()
         options.profile = int(profile)
+        if beside is not None:
+            options.beside = beside.handle
         out = self._ffi.new("leat_program_t **")
         check(self._lib.leat_program_load(path.encode(), options, out))
         self.handle = self._ffi.gc(out[0], self._lib.leat_program_destroy)

@@ -3,20 +3,19 @@
 
 This is the path that every training step takes, so it touches nothing but plain tensors and small objects prepared
 at load: no attribute of a tensor subclass but `_binding`, no lookup in the library, one C call. What does not fit as
-it is (dtype, layout, shape, a smaller last batch) goes through `staging.convert`.
+it is (dtype, layout, shape) goes through `staging.convert`; a smaller batch goes to a runner of its own.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from sambaflow._runtime.device import Device, Symbol
 from sambaflow._runtime.library import InvalidArgumentError, check, library
-from sambaflow._runtime.staging import convert
+from sambaflow._runtime.staging import batch_rows, check_dtype, convert, rows_of, smaller_batch
 from sambaflow._tensor import Binding, SambaTensor, plain_tensor, wrap
 from sambaflow._trace.optimizers import HYPERPARAMETERS
 from sambaflow._trace.program import Port
@@ -84,7 +83,8 @@ class Runner:
         self.hyperparameters: dict[str, float] = {}  # as runs have set them
         self._seeds = [t for t in self.traced if getattr(t._binding, "seed", "") == "symbol"]
         self._seed_given: dict[int, torch.Tensor] = {}
-        self._warned = False
+        self.smaller: Callable[[Mapping[str, int]], Runner] = self._refuse_smaller  # the runner of a smaller batch
+        self._latest: Runner | None = None  # that of the last forward pass, where it was of a smaller batch
         self._write_initial_seeds()
 
     def _make_slots(self, ports: Sequence[Port], first: int) -> dict[str, Slot]:
@@ -125,15 +125,19 @@ class Runner:
         grad_of_outputs: Sequence[torch.Tensor] | None = None,
     ) -> tuple[SambaTensor, ...]:
         """As `run`, with section types as bits."""
+        if not self._bind_inputs(inputs, types):
+            return self._run_smaller(inputs, outputs, hyperparameters, types, grad_of_outputs)
+        if self._latest is not None and not types & FWD:
+            return self._continue_smaller(inputs, outputs, hyperparameters, types, grad_of_outputs)
         self._prepare(hyperparameters, grad_of_outputs)
-        rows = self._bind_inputs(inputs, types)
         if not types & FWD:
             return self._run_rest(outputs, types)
+        self._latest = None
         results = self._bind_outputs(self.traced if outputs is None else outputs)
         status = self._lib.leat_program_step(self.device.handle, self._symbols, self._pointers, self._count, types)
         if status:
             check(status)
-        return results if rows is None else self._cut(results, rows)
+        return results
 
     def _prepare(
         self, hyperparameters: Mapping[str, float] | None, grad_of_outputs: Sequence[torch.Tensor] | None
@@ -160,8 +164,10 @@ class Runner:
         wrong = [index for index in chosen if not 0 <= index < count]
         if wrong:
             raise InvalidArgumentError(f"there is no section {wrong[0]}: {self.device.path} has {count}")
+        if not self._bind_inputs(inputs, 0):
+            raise InvalidArgumentError("section_ids runs sections on one whole batch: give inputs with the traced rows")
         self._prepare(hyperparameters, grad_of_outputs)
-        self._bind_inputs(inputs, 0)
+        self._latest = None
         self._enable(sum(self._output_bits[name] for name in self._outputs))
         for slot in self._outputs.values():
             self._addresses[slot.place] = 0
@@ -179,8 +185,68 @@ class Runner:
 
     def run_again(self, section_types: Iterable[str] | None = None) -> None:
         """Repeats sections on the inputs and outputs that the last run bound."""
+        if self._latest is not None:
+            return self._latest.run_again(section_types)
         types = self._default_types if section_types is None else self._mask(section_types)
         check(self._lib.leat_program_run(self.device.handle, types))
+
+    # ---- a smaller batch
+
+    @property
+    def latest(self) -> Runner:
+        """The runner of the last forward pass: this one, or that of a smaller batch."""
+        return self if self._latest is None else self._latest
+
+    def _refuse_smaller(self, rows: Mapping[str, int]) -> Runner:
+        listed = ", ".join(f"{n} has {count} of {batch_rows(self._inputs[n].port)} rows" for n, count in rows.items())
+        raise InvalidArgumentError(
+            f"{listed}; {self.device.path} was loaded without its model, which another number of rows needs: give "
+            "whole batches (DataLoader(drop_last=True)), or load it with samba.utils.trace_graph"
+        )
+
+    def _run_smaller(self, inputs: Any, outputs: Any, *arguments: Any) -> tuple[SambaTensor, ...]:
+        """As `run_types`, on a batch with fewer rows than were traced."""
+        runner = self._runner_of(inputs)
+        if runner is not self._latest and not arguments[1] & FWD:
+            raise InvalidArgumentError(
+                "the inputs have other rows than those of the last forward pass, which must be first"
+            )
+        results = runner.run_types(inputs, self.traced if outputs is None else outputs, *arguments)
+        self._latest = runner
+        return results
+
+    def _runner_of(self, inputs: Any) -> Runner:
+        """The runner for the rows that `inputs` have."""
+        shapes = {}
+        for slot, plain in self._pairs(inputs):
+            check_dtype(plain, slot.port, slot.dtype)
+            shapes[slot.port] = plain.shape
+        return self.smaller(smaller_batch(shapes))
+
+    def _continue_smaller(self, inputs: Any, outputs: Any, *arguments: Any) -> tuple[SambaTensor, ...]:
+        """Sections after the forward pass of a smaller batch."""
+        assert self._latest is not None
+        if any(True for _ in self._pairs(inputs)):
+            raise InvalidArgumentError(
+                "the last forward pass was of a smaller batch: run forward with these inputs first"
+            )
+        return self._latest.run_types((), self.traced if outputs is None else outputs, *arguments)
+
+    def _pairs(self, inputs: Any) -> Iterator[tuple[Slot, torch.Tensor]]:
+        """The inputs with their slots."""
+        listed = inputs if type(inputs) in (list, tuple) else _listed(inputs)
+        for tensor in listed:
+            if tensor is None:
+                continue
+            binding = getattr(tensor, "_binding", None)
+            slot = self._inputs.get(binding.region or binding.name) if binding is not None else None
+            if slot is not None:
+                yield slot, binding.plain
+            elif isinstance(tensor, (list, tuple, Mapping)):
+                yield from self._pairs(_listed(inputs))
+                return
+            else:
+                yield self._identify(tensor, inputs)
 
     # ---- several batches (batches.py)
 
@@ -202,10 +268,10 @@ class Runner:
 
     # ---- binding
 
-    def _bind_inputs(self, inputs: Any, types: int) -> tuple[int, int] | None:
-        """Points the program at the inputs; (rows given, rows traced) where the batch is smaller than traced."""
+    def _bind_inputs(self, inputs: Any, types: int) -> bool:
+        """Points the program at the inputs; False where they are a smaller batch, which this program cannot run."""
         slots, addresses, alive = self._inputs, self._addresses, self._alive
-        rows = None
+        whole = True
         bound = 0
         for tensor in inputs if type(inputs) in (list, tuple) else _listed(inputs):
             if tensor is None:
@@ -219,21 +285,27 @@ class Runner:
             else:
                 plain = binding.plain
             if plain.dtype is not slot.dtype or plain.shape != slot.shape or not plain.is_contiguous():
-                plain, short = self._fit(plain, slot)
-                rows = short or rows
+                plain = self._fit(plain, slot)
+            bound |= slot.bit
+            if plain is None:
+                whole = False
+                continue
             place = slot.place
             addresses[place] = plain.data_ptr()
             alive[place] = plain
-            bound |= slot.bit
         self._bound |= bound
         missing = self._all_inputs & ~(bound if types & FWD else self._bound)
         if missing:
             names = [slot.port.name for slot in slots.values() if slot.bit & missing]
             raise InvalidArgumentError(f"missing input(s): {', '.join(names)}; the program takes {', '.join(slots)}")
-        return rows
+        return whole
 
-    def _fit(self, tensor: torch.Tensor, slot: Slot) -> tuple[torch.Tensor, tuple[int, int] | None]:
-        """`tensor` as the slot takes it, and (rows given, rows traced) of a smaller batch."""
+    def _fit(self, tensor: torch.Tensor, slot: Slot) -> torch.Tensor | None:
+        """`tensor` as the slot takes it; None where it has fewer rows."""
+        if tuple(tensor.shape) != slot.port.shape and (rows_of(tensor.shape, slot.port) or 0) in range(
+            1, batch_rows(slot.port)
+        ):
+            return None
         return convert(tensor, slot.port, slot.dtype)
 
     def _identify(self, tensor: Any, inputs: Any) -> tuple[Slot, torch.Tensor]:
@@ -324,17 +396,6 @@ class Runner:
             results.append(wrap(plain_tensor(kept).clone()))
         return tuple(results)
 
-    def _cut(self, results: tuple[SambaTensor, ...], rows: tuple[int, int]) -> tuple[SambaTensor, ...]:
-        """Outputs of a smaller batch, without the rows that filled it up."""
-        given, traced = rows
-        if not self._warned:
-            self._warned = True
-            warnings.warn(
-                f"a batch of {given} rows was filled up to the {traced} rows of the PEF; outputs are cut to {given}",
-                stacklevel=4,
-            )
-        return tuple(r[:given] if r.dim() and r.shape[0] == traced else r for r in results)
-
     # ---- what changes rarely
 
     def _mask(self, section_types: Iterable[str]) -> int:
@@ -398,8 +459,15 @@ class Runner:
                 continue
             symbol = self._seed_symbol(traced)
             if symbol is not None and (grad_of_outputs is not None or self._seed_given.get(id(traced)) is not grad):
-                self.device.write(symbol, plain_tensor(grad).reshape(symbol.shape))
+                self.device.write(symbol, _first_rows(plain_tensor(grad), symbol.shape))
                 self._seed_given[id(traced)] = grad if grad_of_outputs is None else torch.empty(0)
+
+
+def _first_rows(grad: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """A gradient given for the traced rows, as a smaller batch takes it."""
+    if grad.dim() == len(shape) and grad.numel() != torch.Size(shape).numel():
+        grad = grad[tuple(slice(size) for size in shape)]
+    return grad.reshape(shape)
 
 
 def check_fixed_seed(binding: OutputBinding, grad: torch.Tensor) -> None:

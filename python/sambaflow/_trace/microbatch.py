@@ -34,6 +34,11 @@ def batch_of(inputs: Any) -> int:
     return first.shape[_batch_dim(first)]
 
 
+def micro_batch(inputs: Any, size: int | None) -> Any:
+    """The inputs of one micro-batch of `size` rows; None where that is the batch, or no size is given."""
+    return first_rows(inputs, size) if size and size != batch_of(inputs) else None
+
+
 def first_rows(inputs: Any, size: int) -> Any:
     """`inputs` with the first `size` rows of each batch; inputs without a batch stay whole."""
     batch = batch_of(inputs)

@@ -37,7 +37,6 @@ class Port:
     shape: tuple[int, ...]
     batch_dim: int | None = None
     seed: str = ""  # of an output: one, zero or symbol
-    ignored: int | None = None  # of an input used as class labels alone: the label that adds nothing to the loss
 
 
 @dataclass
@@ -102,20 +101,9 @@ def _trace(
     if not inference:
         for statement in statements:
             graph.add("optimizer", [symbols.value_of(p) for p in statement.parameters], statement.attrs)
-    inputs_seen = [_with_ignored(graph, port, symbols.input_value(port.name)) for port in symbols.inputs]
     return Program(
-        graph.text(), graph.blobs, inputs_seen, ports, symbols.parameters, symbols.buffers, symbols.input_tensors
+        graph.text(), graph.blobs, symbols.inputs, ports, symbols.parameters, symbols.buffers, symbols.input_tensors
     )
-
-
-def _with_ignored(graph: Graph, port: Port, value: Value) -> Port:
-    """`port` with the label that its loss ignores, where the input serves as class labels and nothing else."""
-    uses = [op for op in graph.ops if value in op.operands]
-    labels = [op for op in uses if op.name in ("cross_entropy", "nll_loss") and op.operands[1] is value]
-    ignored = {op.attrs["ignore_index"] for op in labels if op.operands[0] is not value}
-    if uses != labels or len(ignored) != 1 or value.dtype not in (torch.int8, torch.int16, torch.int32, torch.int64):
-        return port
-    return dataclasses.replace(port, ignored=int(ignored.pop()))  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager
@@ -145,9 +133,6 @@ class _Symbols:
 
     def value_of(self, parameter: torch.Tensor) -> Value:
         return self._values[id(parameter)]
-
-    def input_value(self, name: str) -> Value:
-        return self._values[id(self.input_tensors[name])]
 
     def add_inputs(self, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of forward with traced tensors in place of the given ones."""

@@ -36,13 +36,18 @@ _READ = ("INPUT", "PARAMETER", "BUFFER", "STATE", "SEED", "HYPERPARAMETER")
 class FiniteGuard:
     """Runs a loaded program and stops where its losses or gradients are not finite."""
 
-    def __init__(self, device: Device, runner: Runner, program: Program | None) -> None:
-        self._device, self._runner, self._program = device, runner, program
+    def __init__(self, runner: Runner, programs: Mapping[Device, Program]) -> None:
+        """`programs`: what devices were compiled from, where that is known."""
+        self._main, self._runner, self._programs = runner.device, runner, programs
         self._losses = [t for t in runner.traced if getattr(t._binding, "seed", "zero") != "zero"]
         self._losses = self._losses or [t for t in runner.traced if t.dtype.is_floating_point]
-        self._gradients = [s for s in device.of_kind("GRADIENT") if s.dtype.is_floating_point]
-        self._buffers = device.of_kind("BUFFER")
+        self._buffers = self._main.of_kind("BUFFER")
         self._runs = 0
+
+    @property
+    def _device(self) -> Device:
+        """The device of the last forward pass."""
+        return self._runner.latest.device
 
     def run(
         self,
@@ -67,8 +72,8 @@ class FiniteGuard:
         grad_of_outputs: Sequence[torch.Tensor] | None,
     ) -> tuple[SambaTensor, ...]:
         self._runs += 1
-        before = {s.name: self._device.read(s) for s in self._buffers}
-        random = state.random_state(self._device)
+        before = {s.name: self._main.read(s) for s in self._buffers}
+        random = state.random_state(self._main)
         results = None
         for part in (FWD, BCKWD, types & ~(FWD | BCKWD)):
             if not types & part:
@@ -96,9 +101,10 @@ class FiniteGuard:
 
     def _bad_gradients(self) -> list[str]:
         bad = []
-        for symbol in self._gradients:
-            value = self._device.read(symbol)
-            if not bool(torch.isfinite(value).all()):
+        device = self._device
+        for symbol in device.of_kind("GRADIENT"):
+            value = device.read(symbol)
+            if symbol.dtype.is_floating_point and not bool(torch.isfinite(value).all()):
                 bad.append(f"the gradient {symbol.name} is {_kind(value)}")
         return bad
 
@@ -109,8 +115,8 @@ class FiniteGuard:
             return
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
         for symbol in self._buffers:
-            self._device.write(symbol, buffers[symbol.name])
-        state.write_random_state(self._device, random)
+            self._main.write(symbol, buffers[symbol.name])
+        state.write_random_state(self._main, random)
         self._runner.discard()
         raise NotFiniteError(
             f"run {self._runs}: {bad[0]}{more}; {self._origin(types)}. Parameters, buffers and optimizer state are as "
@@ -145,12 +151,13 @@ class FiniteGuard:
 
     def _faults(self, types: int) -> tuple[Fault | None, Fault | None]:
         """The first op that makes a NaN out of none, and the first that makes an infinity out of finite numbers."""
-        if self._program is None:  # loaded from a PEF alone: sections as they are
+        program = self._programs.get(self._device)
+        if program is None:  # loaded from a PEF alone: sections as they are
             return self._device.find_faults(types)
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "single-ops.pef")
             inference = not self._device.section_types & BCKWD
-            compile_program(self._program, path, inference=inference, single_ops=True)
+            compile_program(program, path, inference=inference, single_ops=True)
             single = Device(path)
             for symbol in self._copied():
                 if symbol.name in single.symbols:

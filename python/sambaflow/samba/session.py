@@ -33,7 +33,7 @@ from sambaflow._runtime.library import (
 from sambaflow._runtime.runner import FWD, SECTION_TYPES, OutputBinding, Runner, check_fixed_seed, ports_of
 from sambaflow._tensor import DimInfo, SambaTensor, binding_of, plain_tensor, wrap
 from sambaflow._trace import current
-from sambaflow._trace.microbatch import batch_of, first_rows
+from sambaflow._trace.microbatch import micro_batch
 from sambaflow._trace.optimizers import Statement, statements
 from sambaflow._trace.program import Port, Program, trace
 from sambaflow._trace.scope import root_name
@@ -43,10 +43,11 @@ from sambaflow.samba import _state as state
 from sambaflow.samba._extras import SessionExtras
 from sambaflow.samba._finite import FiniteGuard
 from sambaflow.samba._keywords import check_keywords, other_name
+from sambaflow.samba._smaller import SmallerBatches
 
 _OPT = 1 << SECTION_TYPES.index("opt")
 # What a session holds of the model in use; those of others are put aside.
-_OF_A_MODEL = ("_device", "_runner", "_program", "_statements", "_finite", "optim_dict", "buffer_dict")
+_OF_A_MODEL = ("_device", "_runner", "_smaller", "_program", "_statements", "_finite", "optim_dict", "buffer_dict")
 
 
 class SambaSession(SessionExtras):
@@ -66,6 +67,7 @@ class SambaSession(SessionExtras):
         self._device: Device | None = None
         self._runner: Runner | None = None
         self._program: Program | None = None
+        self._smaller: SmallerBatches | None = None
         self._finite: FiniteGuard | None = None  # made by the first run that asks for it
         self._statements: list[Statement] = []
         self._pending = state.RunState()  # from a checkpoint that was loaded before trace_graph
@@ -81,6 +83,7 @@ class SambaSession(SessionExtras):
         inputs, outputs = ports_of(device)
         traced = tuple(self._traced_output(port) for port in outputs)
         self._device, self._runner = device, make_runner(device, inputs, outputs, traced, device.section_types)
+        self._smaller = None
         self.optim_dict = state.state_tensors(device)
         state.seed_random(device, self.seed)
 
@@ -129,6 +132,20 @@ class SambaSession(SessionExtras):
         init_output_grads: bool,
         microbatch: int | None = None,
     ) -> Program:
+        traced = self._tracing(model, chosen, inference, loss_indices, init_output_grads)
+        return traced(inputs, micro_batch(inputs, microbatch))
+
+    def _tracing(
+        self,
+        model: nn.Module,
+        chosen: Sequence[Statement],
+        inference: bool,
+        loss_indices: Sequence[Any] | None,
+        init_output_grads: bool,
+    ) -> Callable[[Any, Any], Program]:
+        """The program on inputs, and on those of a micro-batch where they are not None."""
+        aux = dict(self._aux)
+
         def traced(taken: Any) -> Program:
             return trace(
                 model,
@@ -138,13 +155,15 @@ class SambaSession(SessionExtras):
                 app_dir=self._app_dir or artifacts.script_dir(),
                 loss_indices=loss_indices,
                 init_output_grads=init_output_grads,
-                aux=self._aux,
+                aux=aux,
             )
 
-        program = traced(inputs)
-        if microbatch and microbatch != batch_of(inputs):
-            program.part = traced(first_rows(inputs, microbatch))
-        return program
+        def whole(inputs: Any, part: Any) -> Program:
+            program = traced(inputs)
+            program.part = None if part is None else traced(part)
+            return program
+
+        return whole
 
     # ---- load
 
@@ -176,7 +195,8 @@ class SambaSession(SessionExtras):
                 "optimizer"
             )
         microbatch = compiled.get("arguments", {}).get("microbatch_size")
-        program = self._trace(model, inputs, chosen, inference, loss_indices, init_output_grads, microbatch)
+        tracing = self._tracing(model, chosen, inference, loss_indices, init_output_grads)
+        program = tracing(inputs, micro_batch(inputs, microbatch))
         with from_command_line():
             _check_fingerprint(fingerprint(program), device, pef, training=bool(chosen))
         self._put_aside(model)
@@ -187,6 +207,8 @@ class SambaSession(SessionExtras):
         self._device, self._program, self._statements = device, program, chosen
         self._runner = make_runner(device, program.inputs, program.outputs, traced, types)
         self._finite = None
+        self._smaller = SmallerBatches(device, self._runner, model, inputs, program, tracing)
+        self._runner.smaller = self._smaller.runner
         self.buffer_dict = {name: wrap(plain_tensor(b), name) for name, b in program.buffers.items()}
         self.optim_dict = state.state_tensors(device)
         state.seed_random(device, self.seed)
@@ -319,7 +341,8 @@ class SambaSession(SessionExtras):
     def _guard(self) -> FiniteGuard:
         if self._finite is None:
             assert self._device is not None and self._runner is not None
-            self._finite = FiniteGuard(self._device, self._runner, self._program)
+            programs = {} if self._smaller is None else self._smaller.programs
+            self._finite = FiniteGuard(self._runner, programs)
         return self._finite
 
     # ---- weights
@@ -399,7 +422,9 @@ class SambaSession(SessionExtras):
         return self._device
 
     def _value(self, symbol: Symbol, device: Device | None = None) -> torch.Tensor:
-        return (device or self._bound_device()).read(symbol)
+        """A copy of a symbol; of what depends on the rows, that of the last run."""
+        latest = (device or self._bound_device()).latest
+        return latest.read(latest.symbols.get(symbol.name, symbol))
 
     def optimizer_loaded(self, optimizer: torch.optim.Optimizer) -> None:
         """After `optimizer.load_state_dict`: its state goes to the device, if it is in use there."""

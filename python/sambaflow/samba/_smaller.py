@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The smaller batch, which usually is the last of an epoch.
+
+Its rows are those that were given and no others: nothing is filled up, so there is nothing to leave out of losses,
+gradients, statistics and metrics. The model is traced again on that number of rows and compiled with the options of
+the PEF, and the second program is loaded beside the first, on the same parameters, buffers, state and hyperparameters.
+Every result is therefore what eager PyTorch gives, whatever the model does with its rows.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from sambaflow._runtime import options
+from sambaflow._runtime.compiler import compile_program, fingerprint
+from sambaflow._runtime.device import Device
+from sambaflow._runtime.library import InvalidArgumentError
+from sambaflow._runtime.runner import BCKWD, Runner
+from sambaflow._runtime.staging import batch_axis, batch_rows
+from sambaflow._tensor import SambaTensor, binding_of, plain_tensor, wrap
+from sambaflow._trace.microbatch import batch_of, first_rows
+from sambaflow._trace.program import Port, Program
+from sambaflow.logging import samba_logger
+
+# Options of the compile that say where sections are cut, of one number of rows: the cutter decides for the others.
+_OF_ONE_SIZE = (
+    "mapping", "mac_human_decision", "generate_mapping_decisions", "optimization_rules", "use_o1_default_rules",
+)  # fmt: skip
+_KEPT = 4  # programs; the one that was used longest ago goes first
+
+Retrace = Callable[[Any, Any], Program]  # the program of (inputs, inputs of a micro-batch or None)
+
+
+class SmallerBatches:
+    """Runners of a loaded program for other numbers of rows, made when they are first needed.
+
+    `programs`: what each device, the loaded one too, was compiled from.
+    """
+
+    def __init__(
+        self, device: Device, runner: Runner, model: nn.Module, inputs: Any, program: Program, retrace: Retrace
+    ):
+        self._device, self._runner, self._model, self._inputs = device, runner, model, inputs
+        self._program, self._retrace = program, retrace
+        self._modes = [(module, module.training) for module in model.modules()]
+        self._made: OrderedDict[tuple[tuple[str, int], ...], Runner] = OrderedDict()
+        self.programs: dict[Device, Program] = {device: program}
+
+    def runner(self, rows: Mapping[str, int]) -> Runner:
+        """The runner where the inputs named in `rows` have so many; InvalidArgumentError says why there can be none."""
+        key = tuple(sorted(rows.items()))
+        if key not in self._made:
+            self._made[key] = self._make(rows)
+            if len(self._made) > _KEPT:
+                del self.programs[self._made.popitem(last=False)[1].device]
+        self._made.move_to_end(key)
+        return self._made[key]
+
+    def _make(self, rows: Mapping[str, int]) -> Runner:
+        count, whole = next((n, batch_rows(p)) for p in self._program.inputs for n in [rows.get(p.name)] if n)
+        samba_logger.info(f"{self._device.path}: compiling a second program for a batch of {count} of {whole} rows")
+        try:
+            program = self._traced(rows)
+            self._check_alike(program)
+            device = self._compiled(program)
+        except Exception as error:
+            raise InvalidArgumentError(
+                f"a batch of {count} rows was given, the program takes {whole}, and the model cannot be compiled for "
+                f"{count}: {error}; give whole batches (DataLoader(drop_last=True))"
+            ) from error
+        self.programs[device] = program
+        runner = Runner(device, program.inputs, program.outputs, self._runner.traced, self._runner.types_of(None))
+        runner.hyperparameters = self._runner.hyperparameters
+        return runner
+
+    # ---- tracing
+
+    def _traced(self, rows: Mapping[str, int]) -> Program:
+        now = [(module, module.training) for module, _ in self._modes]
+        try:
+            for module, training in self._modes:
+                module.training = training
+            self._check_unchanged()
+            inputs = self._cut(rows)
+            return self._retrace(inputs, self._part(inputs))
+        finally:
+            for module, training in now:
+                module.training = training
+
+    def _check_unchanged(self) -> None:
+        """What is traced now must be what was traced at load, or the other rows would see another model."""
+        part = self._part(self._inputs)
+        if fingerprint(self._retrace(self._inputs, part)) != fingerprint(self._program):
+            raise InvalidArgumentError("the model has changed since trace_graph: trace it again")
+
+    def _cut(self, rows: Mapping[str, int]) -> Any:
+        """The traced inputs with fewer rows; only their shapes matter."""
+        ports = {id(self._program.input_tensors[p.name]): p for p in self._program.inputs if p.name in rows}
+        return _mapped(self._inputs, lambda tensor: _narrowed(tensor, ports.get(id(tensor)), rows))
+
+    def _part(self, inputs: Any) -> Any:
+        """The inputs of one micro-batch; None where the rows are no whole number of them, or just one."""
+        size = self._device.metadata.get("leat", {}).get("arguments", {}).get("microbatch_size")
+        rows = batch_of(inputs) if size else 0
+        return first_rows(inputs, size) if size and rows > size and rows % size == 0 else None
+
+    def _check_alike(self, program: Program) -> None:
+        for ports, others in ((program.inputs, self._program.inputs), (program.outputs, self._program.outputs)):
+            if [(p.name, p.dtype, p.seed) for p in ports] != [(p.name, p.dtype, p.seed) for p in others]:
+                listed = ", ".join(p.name for p in ports)
+                raise InvalidArgumentError(f"it has other inputs or outputs for that number of rows ({listed})")
+
+    # ---- compiling
+
+    def _compiled(self, program: Program) -> Device:
+        compiled = self._device.metadata.get("leat", {})
+        arguments = {k: v for k, v in compiled.get("arguments", {}).items() if k not in _OF_ONE_SIZE}
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "smaller.pef")
+            given = options.given_options(arguments, "compile")
+            inference = not self._device.section_types & BCKWD
+            compile_program(program, path, given=given, inference=inference)
+            return Device(path, beside=self._device)
+
+
+def _mapped(item: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """`item`, inputs in any nesting, with every tensor changed."""
+    if isinstance(item, torch.Tensor):
+        return change(item)
+    if isinstance(item, Mapping):
+        return {key: _mapped(value, change) for key, value in item.items()}
+    if isinstance(item, (list, tuple)):
+        items = [_mapped(value, change) for value in item]
+        return type(item)(*items) if hasattr(item, "_fields") else type(item)(items)
+    return item
+
+
+def _narrowed(tensor: torch.Tensor, port: Port | None, rows: Mapping[str, int]) -> torch.Tensor:
+    if port is None:
+        return tensor
+    plain = plain_tensor(tensor).detach().narrow(batch_axis(port), 0, rows[port.name])
+    if not isinstance(tensor, SambaTensor):
+        return plain.requires_grad_(tensor.requires_grad)
+    cut = wrap(plain, requires_grad=tensor.requires_grad)
+    cut._binding = binding_of(tensor).copy_names(plain)
+    return cut
