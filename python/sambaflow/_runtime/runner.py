@@ -208,9 +208,7 @@ class Runner:
         """As `run_types`, on a batch with fewer rows than were traced."""
         runner = self._runner_of(inputs)
         if runner is not self._latest and not arguments[1] & FWD:
-            raise InvalidArgumentError(
-                "the inputs have other rows than those of the last forward pass, which must be first"
-            )
+            raise InvalidArgumentError("the last forward pass had other rows: run forward with these inputs first")
         results = runner.run_types(inputs, self.traced if outputs is None else outputs, *arguments)
         self._latest = runner
         return results
@@ -227,9 +225,7 @@ class Runner:
         """Sections after the forward pass of a smaller batch."""
         assert self._latest is not None
         if any(True for _ in self._pairs(inputs)):
-            raise InvalidArgumentError(
-                "the last forward pass was of a smaller batch: run forward with these inputs first"
-            )
+            raise InvalidArgumentError("the last forward pass had other rows: run forward with these inputs first")
         return self._latest.run_types((), self.traced if outputs is None else outputs, *arguments)
 
     def _pairs(self, inputs: Any) -> Iterator[tuple[Slot, torch.Tensor]]:
