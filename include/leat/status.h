@@ -17,9 +17,10 @@ enum {
   LEAT_CORRUPT = 3,           // a file is truncated, mutated or not what it says it is
   LEAT_UNSUPPORTED = 4,       // legal, but this build does not do it (op, dtype, format version)
   LEAT_OUT_OF_MEMORY = 5,
-  LEAT_IO = 6,        // the operating system refused (errno text is in the message)
-  LEAT_MISMATCH = 7,  // PEF and program do not belong together
-  LEAT_INTERNAL = 8   // an invariant of libleat itself does not hold: please report
+  LEAT_IO = 6,            // the operating system refused (errno text is in the message)
+  LEAT_MISMATCH = 7,      // PEF and program do not belong together
+  LEAT_OUT_OF_RANGE = 9,  // an index or a class label that a run met is not legal; nothing was updated
+  LEAT_INTERNAL = 8       // an invariant of libleat itself does not hold: please report
 };
 
 // The code of `status`; LEAT_OK for NULL.

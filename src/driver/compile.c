@@ -11,6 +11,7 @@
 #include "fuse/cut.h"
 #include "fuse/decision.h"
 #include "map/map.h"
+#include "opt/bounds.h"
 #include "opt/microbatch.h"
 #include "report/report.h"
 
@@ -146,8 +147,40 @@ static leat_status_t compile_retrying(const leat_graph_t *program, const leat_co
   return status;
 }
 
-static leat_status_t compile_program(const leat_graph_t *program, const leat_compile_options_t *options,
-                                     leat_map_options_t *map_options, const char *path) {
+static leat_status_t put_bound(const leat_graph_t *program, const leat_bound_t *bound, leat_pef_writer_t *writer) {
+  const leat_op_t *op = leat_graph_op(program, bound->op);
+  const leat_origin_t *origin = &program->origins.data[op->origin];
+  const char *name = origin->traced != NULL && *origin->traced ? origin->traced : leat_op_info(op->kind)->name;
+  leat_text_t text = {0};
+  leat_text_put(&text, "%s", name);
+  if (origin->module != NULL && *origin->module) leat_text_put(&text, " at %s", origin->module);
+  if (origin->source != NULL && *origin->source) leat_text_put(&text, " (%s)", origin->source);
+  pef_bound_t record = {.symbol = leat_pef_find_symbol(writer, bound->symbol),
+                        .origin = leat_pef_add_string(writer, text.data),
+                        .low = bound->low,
+                        .high = bound->high,
+                        .ignored = bound->ignored,
+                        .rank = bound->rank,
+                        .has_ignored = bound->has_ignored,
+                        .offset = (uint64_t)bound->offset};
+  memcpy(record.dims, bound->dims, bound->rank * sizeof *bound->dims);
+  memcpy(record.strides, bound->strides, bound->rank * sizeof *bound->strides);
+  const bool failed = text.failed;
+  leat_text_deinit(&text);
+  if (failed) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (record.symbol == PEF_NONE) LEAT_FAIL(LEAT_INTERNAL, "the index of %s has no symbol '%s'", name, bound->symbol);
+  leat_pef_add_bound(writer, &record);
+  return NULL;
+}
+
+static leat_status_t put_bounds(const leat_graph_t *program, const leat_bounds_t *bounds, leat_pef_writer_t *writer) {
+  for (uint32_t i = 0; i < bounds->count; ++i) LEAT_TRY(put_bound(program, &bounds->data[i], writer));
+  return NULL;
+}
+
+static leat_status_t compile_program(const leat_graph_t *program, const leat_bounds_t *bounds,
+                                     const leat_compile_options_t *options, leat_map_options_t *map_options,
+                                     const char *path) {
   LEAT_TRY(check_decisions(program, options));
   if (options->spatial != 0 && program->groups.count != 0) {
     LEAT_FAIL(LEAT_INVALID_ARGUMENT,
@@ -156,7 +189,8 @@ static leat_status_t compile_program(const leat_graph_t *program, const leat_com
   }
   leat_pef_writer_t *writer = NULL;
   LEAT_TRY(compile_retrying(program, options, map_options, &writer));
-  leat_status_t status = write_file(writer, options, path);
+  leat_status_t status = put_bounds(program, bounds, writer);
+  if (status == NULL) status = write_file(writer, options, path);
   leat_pef_writer_destroy(writer);
   return status;
 }
@@ -172,7 +206,10 @@ LEAT_EXPORT leat_status_t leat_compile(const leat_graph_t *graph, const leat_com
   LEAT_TRY(leat_graph_fingerprint(graph, map_options.fingerprint));
   leat_graph_t *program = NULL;
   LEAT_TRY(leat_pipeline_run(graph, options, LEAT_PIPELINE_PROGRAM, &program));
-  leat_status_t status = compile_program(program, options, &map_options, path);
+  leat_bounds_t bounds = {0};
+  leat_status_t status = leat_opt_bounds(program, &bounds);
+  if (status == NULL) status = compile_program(program, &bounds, options, &map_options, path);
+  leat_array_free(&bounds);
   leat_say_step(options, leat_pipeline_steps(), leat_pipeline_steps(), status == NULL ? "done" : "failed");
   leat_graph_destroy(program);
   return status;

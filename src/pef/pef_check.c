@@ -382,6 +382,7 @@ leat_status_t leat_pef_check(const leat_pef_t *pef) {
   LEAT_TRY(check_symbols(pef));
   LEAT_TRY(leat_status_annotate(check_info(pef), "info (at byte %zu)", file_offset(pef, pef->info)));
   LEAT_TRY(check_calls(pef));
+  LEAT_TRY(leat_pef_check_bounds(pef));
   pef_checker_t *checker = leat_alloc_zero(1, sizeof *checker);
   if (checker == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   checker->pef = pef;

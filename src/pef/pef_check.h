@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The validator behind leat_pef_open. Layers, each trusting the ones before it: pef_read.c (container), pef_check.c
 // (strings, symbols, calls, bodies), pef_check_operand.c (one operand: dims, rows, what it reaches), pef_check_stage.c
-// (rules of each stage kind), pef_check_map.c (instructions of MAP). Private to src/pef.
+// (rules of each stage kind), pef_check_map.c (instructions of MAP), pef_check_bounds.c (bounds of indices). Private to
+// src/pef.
 #ifndef LEAT_PEF_CHECK_H_
 #define LEAT_PEF_CHECK_H_
 
@@ -35,6 +36,7 @@ typedef struct pef_slot_use_s {
 // reaches, added to `uses` (by slot), which may rely on both.
 leat_status_t leat_pef_check_operand(const pef_stage_site_t *site, uint32_t index) LEAT_MUST_USE;
 leat_status_t leat_pef_check_stage(const pef_stage_site_t *site) LEAT_MUST_USE;
+leat_status_t leat_pef_check_bounds(const leat_pef_t *pef) LEAT_MUST_USE;
 leat_status_t leat_pef_check_map(const pef_stage_site_t *site) LEAT_MUST_USE;
 leat_status_t leat_pef_check_reach(const pef_stage_site_t *site, uint32_t index, pef_slot_use_t *uses) LEAT_MUST_USE;
 

@@ -77,6 +77,7 @@ enum pef_segment_kind {          // ORDER: file numbers; append only
   PEF_SEGMENT_CONSTANTS = 9,     // bytes
   PEF_SEGMENT_METADATA = 10,     // JSON object, keys sorted, no NUL at the end
   PEF_SEGMENT_INFO = 11,         // pef_info_t, exactly one
+  PEF_SEGMENT_BOUNDS = 12,       // pef_bound_t[]; absent where there are none, as in files written before it was known
 };
 
 typedef struct pef_header_s {
@@ -142,6 +143,17 @@ typedef struct pef_symbol_s {
   uint64_t init;   // f64 bits: every element at load (hyperparameters: the default)
   int64_t dims[8];
 } pef_symbol_t;  // 96 bytes
+
+// A bound of indices: elements of a symbol of integers that must be low..high, or `ignored` where has_ignored is 1. Of
+// a symbol of kind INTERNAL forward sections write the elements, and they are checked after these; of others before a
+// run. A run ends where a bound does not hold: parameters, buffers and state are as before it.
+typedef struct pef_bound_s {
+  uint32_t symbol, origin;  // origin: string, "op at module (source)": what demands it
+  int64_t low, high, ignored;
+  uint8_t rank, has_ignored, reserved0[6];
+  uint64_t offset;              // of the first element, in elements
+  int64_t dims[8], strides[8];  // elements; strides >= 0, no more elements than the symbol has
+} pef_bound_t;                  // 176 bytes
 
 enum pef_section_type {  // ORDER: = leat_section_type_t
   PEF_FWD = 0,

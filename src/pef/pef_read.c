@@ -19,8 +19,9 @@ RECORD_SIZE(pef_body_t, 40);
 RECORD_SIZE(pef_stage_t, 216);
 RECORD_SIZE(pef_operand_t, 152);
 RECORD_SIZE(pef_instruction_t, 24);
+RECORD_SIZE(pef_bound_t, 176);
 
-enum { KIND_END = PEF_SEGMENT_INFO + 1 };
+enum { KIND_END = PEF_SEGMENT_BOUNDS + 1 };
 
 static const struct {
   const char *name;
@@ -37,6 +38,7 @@ static const struct {
     [PEF_SEGMENT_CONSTANTS] = {"constants", 1},
     [PEF_SEGMENT_METADATA] = {"metadata", 1},
     [PEF_SEGMENT_INFO] = {"info", sizeof(pef_info_t)},
+    [PEF_SEGMENT_BOUNDS] = {"bounds", sizeof(pef_bound_t)},
 };
 
 typedef struct pef_file_s {
@@ -141,7 +143,7 @@ static leat_status_t check_segments(pef_container_t *file) {
     if (segment->kind < KIND_END) file->segments[segment->kind] = segment;
   }
   LEAT_TRY(check_gap(file, end, file->bytes));
-  for (uint32_t kind = PEF_SEGMENT_STRINGS; kind < KIND_END; ++kind) {
+  for (uint32_t kind = PEF_SEGMENT_STRINGS; kind <= PEF_SEGMENT_INFO; ++kind) {
     if (file->segments[kind] == NULL) return leat_pef_corrupt("segment '%s' is missing", segment_facts[kind].name);
   }
   if (file->segments[PEF_SEGMENT_INFO]->bytes != sizeof(pef_info_t)) {
@@ -178,6 +180,9 @@ static void bind_tables(const pef_container_t *file, leat_pef_t *pef) {
   pef->stage_count = segment_count(file, PEF_SEGMENT_STAGES);
   pef->operand_count = segment_count(file, PEF_SEGMENT_OPERANDS);
   pef->instruction_count = segment_count(file, PEF_SEGMENT_INSTRUCTIONS);
+  if (file->segments[PEF_SEGMENT_BOUNDS] == NULL) return;
+  pef->bounds = segment_data(file, PEF_SEGMENT_BOUNDS);
+  pef->bound_count = segment_count(file, PEF_SEGMENT_BOUNDS);
 }
 
 static leat_status_t bind_metadata(const pef_container_t *file, pef_file_t *out) {

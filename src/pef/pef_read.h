@@ -24,10 +24,11 @@ typedef struct leat_pef_s {
   const pef_stage_t *stages;
   const pef_operand_t *operands;
   const pef_instruction_t *instructions;
+  const pef_bound_t *bounds;
   const uint8_t *constants;  // PEF_ALIGN-aligned
   const char *metadata;      // JSON object, NUL-terminated copy
   uint32_t string_bytes, symbol_count, call_count, argument_count, body_count, stage_count, operand_count,
-      instruction_count;
+      instruction_count, bound_count;
   uint64_t constant_bytes;
 } leat_pef_t;
 

@@ -26,6 +26,7 @@ struct leat_pef_writer_s {
   LEAT_ARRAY(pef_operand_t) operands;
   LEAT_ARRAY(pef_instruction_t) instructions;
   LEAT_ARRAY(pef_constant_t) constants;
+  LEAT_ARRAY(pef_bound_t) bounds;
   pef_blob_t blob;
   char *metadata;
   pef_info_t info;
@@ -56,6 +57,7 @@ void leat_pef_writer_destroy(leat_pef_writer_t *writer) {
   leat_array_free(&writer->operands);
   leat_array_free(&writer->instructions);
   leat_array_free(&writer->constants);
+  leat_array_free(&writer->bounds);
   leat_free(writer->blob.data);
   leat_free(writer->metadata);
   leat_pef_index_deinit(&writer->string_index);
@@ -186,6 +188,17 @@ uint32_t leat_pef_add_symbol(leat_pef_writer_t *writer, const pef_symbol_t *symb
   return APPEND(writer, symbols, symbol, 1) ? id : 0;
 }
 
+uint32_t leat_pef_find_symbol(const leat_pef_writer_t *writer, const char *name) {
+  for (uint32_t i = 0; i < writer->symbols.count; ++i) {
+    if (strcmp(writer->strings.data + writer->symbols.data[i].name, name) == 0) return i;
+  }
+  return PEF_NONE;
+}
+
+void leat_pef_add_bound(leat_pef_writer_t *writer, const pef_bound_t *bound) {
+  if (writer->failure == NULL) (void)APPEND(writer, bounds, bound, 1);
+}
+
 uint32_t leat_pef_add_call(leat_pef_writer_t *writer, const pef_call_t *call, const pef_argument_t *arguments) {
   if (writer->failure != NULL) return 0;
   const uint32_t id = writer->calls.count;
@@ -313,7 +326,7 @@ uint32_t leat_pef_call_count(const leat_pef_writer_t *writer) { return writer->c
 
 // --- layout ----------------------------------------------------------------------------------------------------
 
-enum { SEGMENT_COUNT = 11 };
+enum { SEGMENT_MAX = 12 };
 
 typedef struct pef_piece_s {
   uint32_t kind, record_bytes;
@@ -324,9 +337,10 @@ typedef struct pef_piece_s {
 #define PIECE(kind, array) \
   { (kind), sizeof *(array).data, (array).data, (size_t)(array).count * sizeof *(array).data }
 
-static void collect_pieces(const leat_pef_writer_t *w, pef_piece_t pieces[SEGMENT_COUNT]) {
+// Returns how many there are: all but the bounds, where there are none.
+static uint32_t collect_pieces(const leat_pef_writer_t *w, pef_piece_t pieces[SEGMENT_MAX]) {
   const char *metadata = w->metadata == NULL ? "{}" : w->metadata;
-  const pef_piece_t all[SEGMENT_COUNT] = {
+  const pef_piece_t all[SEGMENT_MAX] = {
       PIECE(PEF_SEGMENT_STRINGS, w->strings),
       PIECE(PEF_SEGMENT_SYMBOLS, w->symbols),
       PIECE(PEF_SEGMENT_CALLS, w->calls),
@@ -338,15 +352,17 @@ static void collect_pieces(const leat_pef_writer_t *w, pef_piece_t pieces[SEGMEN
       {PEF_SEGMENT_CONSTANTS, 1, w->blob.data, w->blob.bytes},
       {PEF_SEGMENT_METADATA, 1, metadata, strlen(metadata)},
       {PEF_SEGMENT_INFO, sizeof w->info, &w->info, sizeof w->info},
+      PIECE(PEF_SEGMENT_BOUNDS, w->bounds),
   };
   memcpy(pieces, all, sizeof all);
+  return w->bounds.count == 0 ? SEGMENT_MAX - 1 : SEGMENT_MAX;
 }
 
 static size_t align_up(size_t bytes) { return (bytes + PEF_ALIGN - 1) & ~(size_t)(PEF_ALIGN - 1); }
 
-static size_t place_segments(const pef_piece_t pieces[SEGMENT_COUNT], pef_segment_t table[SEGMENT_COUNT]) {
-  size_t end = align_up(sizeof(pef_header_t) + SEGMENT_COUNT * sizeof(pef_segment_t));
-  for (int i = 0; i < SEGMENT_COUNT; ++i) {
+static size_t place_segments(const pef_piece_t *pieces, uint32_t count, pef_segment_t *table) {
+  size_t end = align_up(sizeof(pef_header_t) + count * sizeof(pef_segment_t));
+  for (uint32_t i = 0; i < count; ++i) {
     const pef_piece_t *piece = &pieces[i];
     table[i] = (pef_segment_t){.kind = piece->kind,
                                .record_bytes = piece->record_bytes,
@@ -362,23 +378,23 @@ leat_status_t leat_pef_write_memory(const leat_pef_writer_t *writer, uint8_t **o
   if (writer->failure != NULL) {
     LEAT_FAIL(leat_status_code(writer->failure), "%s", leat_status_message(writer->failure));
   }
-  pef_piece_t pieces[SEGMENT_COUNT];
-  pef_segment_t table[SEGMENT_COUNT];
-  collect_pieces(writer, pieces);
-  const size_t bytes = place_segments(pieces, table);
+  pef_piece_t pieces[SEGMENT_MAX];
+  pef_segment_t table[SEGMENT_MAX];
+  const uint32_t count = collect_pieces(writer, pieces);
+  const size_t bytes = place_segments(pieces, count, table);
   const pef_header_t header = {.magic = PEF_MAGIC,
                                .version_major = PEF_VERSION_MAJOR,
                                .version_minor = PEF_VERSION_MINOR,
                                .endian_mark = PEF_ENDIAN_MARK,
-                               .segment_count = SEGMENT_COUNT,
+                               .segment_count = count,
                                .float_mark = PEF_FLOAT_MARK,
                                .file_bytes = bytes,
-                               .table_hash = leat_pef_hash(table, sizeof table)};
+                               .table_hash = leat_pef_hash(table, count * sizeof *table)};
   uint8_t *data = leat_alloc_zero(1, bytes);
   if (data == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for a PEF of %zu bytes", bytes);
   memcpy(data, &header, sizeof header);
-  memcpy(data + sizeof header, table, sizeof table);
-  for (int i = 0; i < SEGMENT_COUNT; ++i) {
+  memcpy(data + sizeof header, table, count * sizeof *table);
+  for (uint32_t i = 0; i < count; ++i) {
     if (pieces[i].bytes != 0) memcpy(data + table[i].offset, pieces[i].data, pieces[i].bytes);
   }
   *out_data = data;

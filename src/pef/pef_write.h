@@ -36,6 +36,10 @@ void leat_pef_share_bodies(leat_pef_writer_t *writer, bool share);
 // Index of an equal earlier body (origins of the stages do not count, the first ones stay), else of a new one.
 uint32_t leat_pef_add_body(leat_pef_writer_t *writer, const leat_pef_body_draft_t *draft);
 
+// The symbol of that name, or PEF_NONE.
+uint32_t leat_pef_find_symbol(const leat_pef_writer_t *writer, const char *name);
+void leat_pef_add_bound(leat_pef_writer_t *writer, const pef_bound_t *bound);
+
 // `arguments`: call->argument_count of them; call->argument_first is ignored.
 uint32_t leat_pef_add_call(leat_pef_writer_t *writer, const pef_call_t *call, const pef_argument_t *arguments);
 

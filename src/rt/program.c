@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "rt/bounds.h"
 #include "rt/jit.h"
 #include "rt/threads.h"
 
@@ -203,6 +204,7 @@ static leat_status_t build(leat_program_t *program, const leat_load_options_t *o
   if (program->isa == best && best != LEAT_ISA_PORTABLE) LEAT_TRY(leat_rt_jit_create(program->kern, &program->jit));
   LEAT_TRY(prepare_bodies(program));
   LEAT_TRY(prepare_calls(program));
+  LEAT_TRY(leat_rt_bounds_prepare(program));
   LEAT_TRY(leat_program_set_profile(program, profile));
   leat_rt_symbols_init(program);
   if (program->thread_count > 1) LEAT_TRY(leat_rt_threads_create(program->thread_count, &program->pool));
@@ -246,8 +248,7 @@ LEAT_EXPORT leat_status_t leat_program_run(leat_program_t *program, uint32_t typ
               "inference PEF has forward sections only",
               types, program->section_types & LEAT_SECTIONS_ALL);
   }
-  leat_rt_exec_run(program, types & LEAT_SECTIONS_ALL);
-  return NULL;
+  return leat_rt_bounds_run(program, types & LEAT_SECTIONS_ALL);
 }
 
 LEAT_EXPORT uint32_t leat_program_section_count(const leat_program_t *program) { return program->pef->call_count; }
@@ -256,8 +257,7 @@ LEAT_EXPORT leat_status_t leat_program_run_section(leat_program_t *program, uint
   if (section >= program->pef->call_count) {
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "there is no section %u; the program has %u", section, program->pef->call_count);
   }
-  leat_rt_exec_call(program, section);
-  return NULL;
+  return leat_rt_bounds_run_call(program, section);
 }
 
 LEAT_EXPORT leat_status_t leat_program_step(leat_program_t *program, const uint32_t *symbols, void *const *data,
@@ -266,13 +266,22 @@ LEAT_EXPORT leat_status_t leat_program_step(leat_program_t *program, const uint3
   return leat_program_run(program, types);
 }
 
+static void bind_batch(leat_program_t *program, const uint32_t *symbols, void *const *data, const size_t *step_bytes,
+                       uint32_t count, uint32_t run) {
+  for (uint32_t i = 0; i < count; i++) {
+    char *first = data[i];
+    leat_rt_symbol_set(program, symbols[i], first == NULL ? NULL : first + run * step_bytes[i]);
+  }
+}
+
 LEAT_EXPORT leat_status_t leat_program_repeat(leat_program_t *program, const uint32_t *symbols, void *const *data,
                                               const size_t *step_bytes, uint32_t count, uint32_t types, uint32_t runs) {
+  for (uint32_t run = 0; run < runs; run++) {  // all of them before the first, which may update
+    bind_batch(program, symbols, data, step_bytes, count, run);
+    LEAT_TRY(leat_status_annotate(leat_rt_bounds_before(program, types), "batch %u of %u", run + 1, runs));
+  }
   for (uint32_t run = 0; run < runs; run++) {
-    for (uint32_t i = 0; i < count; i++) {
-      char *first = data[i];
-      leat_rt_symbol_set(program, symbols[i], first == NULL ? NULL : first + run * step_bytes[i]);
-    }
+    bind_batch(program, symbols, data, step_bytes, count, run);
     LEAT_TRY(leat_program_run(program, types));
   }
   return NULL;

@@ -39,6 +39,7 @@ typedef struct leat_rt_symbol_s {
   char *sum;                          // of a parameter's gradient over batches (accumulate.c); NULL: none
   uint32_t place_first, place_count;  // into symbol_places: the places that refer to it
   bool shared;                        // lies in the memory of the program beside
+  char *kept;                         // where bounds.c keeps what forward may have to take back; NULL: nowhere
 } leat_rt_symbol_t;
 
 struct leat_program_s {
@@ -65,6 +66,7 @@ struct leat_program_s {
   uint32_t section_types;               // bits
   double type_seconds[PEF_TYPE_COUNT];  // estimates on one thread
   bool has_prepare;
+  bool checks_after;               // indices that forward computes have bounds
   uint64_t own_changes, *changes;  // how often what PREPARE sections read has changed; that of the program beside
   uint64_t prepared;               // the count when they last ran
   leat_rt_profile_t *profile;      // per call; NULL: off

@@ -29,6 +29,10 @@ class InvalidArgumentError(LeatError, ValueError):
     """A name, dtype, shape or option is wrong."""
 
 
+class OutOfRangeError(InvalidArgumentError, IndexError):
+    """An index or a class label is not legal for the op that takes it; nothing was updated."""
+
+
 class NotFoundError(LeatError, FileNotFoundError):
     """A file, symbol or hyperparameter does not exist."""
 
@@ -83,6 +87,7 @@ def _exceptions() -> dict[int, type[Exception]]:
         lib.LEAT_OUT_OF_MEMORY: MemoryError,
         lib.LEAT_IO: FileAccessError,
         lib.LEAT_MISMATCH: MismatchError,
+        lib.LEAT_OUT_OF_RANGE: OutOfRangeError,
     }
 
 

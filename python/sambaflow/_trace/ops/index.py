@@ -69,7 +69,7 @@ def _index_add(c: Call, x: Any, dim: int, index: Any, source: Any, alpha: float 
 def _index_copy(c: Call, x: Any, dim: int, index: Any, source: Any, **_: Any) -> Value:
     keep: list[Value | None] = [None] * axis(dim, x.dim())
     moved = c.operand(source, x.dtype)
-    return c.emit("index_put", [c.value(x), moved, *keep, c.value(index)], {"fn": "set"})
+    return c.emit("index_put", [c.value(x), moved, *keep, c.value(index)], {"fn": "set", "wraps": False})
 
 
 def _has_traced_mask(indices: Sequence[Any]) -> bool:

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+// See bounds.h.
+#include "opt/bounds.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "ir/build.h"
+#include "opt/ranges.h"
+
+// --- what ops demand -----------------------------------------------------------------------------------------------
+
+typedef enum extent_e { FIRST_DIM, DIM_ATTRIBUTE, PLACE, CLASSES, COUNT_ATTRIBUTE } extent_t;
+
+// Operands from `first` on (one, unless the extent is of its PLACE) are indices below the extent of operand 0 that
+// `extent` says; negative ones count from the end where `wraps` says so.
+typedef struct demand_s {
+  uint16_t kind;
+  uint8_t first;
+  extent_t extent;
+  bool wraps;
+} demand_t;
+
+static const demand_t demands[] = {
+    {LEAT_TRACED_EMBEDDING, 1, FIRST_DIM, false},   {LEAT_TRACED_INDEX_SELECT, 1, DIM_ATTRIBUTE, false},
+    {LEAT_TRACED_GATHER, 1, DIM_ATTRIBUTE, false},  {LEAT_TRACED_SCATTER, 1, DIM_ATTRIBUTE, false},
+    {LEAT_TRACED_INDEX_ADD, 1, DIM_ATTRIBUTE, false}, {LEAT_TRACED_INDEX, 1, PLACE, true},
+    {LEAT_TRACED_INDEX_PUT, 2, PLACE, true},        {LEAT_TRACED_CROSS_ENTROPY, 1, CLASSES, false},
+    {LEAT_TRACED_NLL_LOSS, 1, CLASSES, false},      {LEAT_TRACED_ONE_HOT, 0, COUNT_ATTRIBUTE, false},
+};
+
+static const demand_t *demand_of(uint32_t kind) {
+  for (size_t i = 0; i < sizeof demands / sizeof *demands; i++) {
+    if (demands[i].kind == kind) return &demands[i];
+  }
+  return NULL;
+}
+
+static int64_t extent_of(const leat_graph_t *g, const leat_op_t *op, const demand_t *demand, uint32_t input) {
+  const leat_value_t *x = leat_graph_value(g, leat_op_input(g, op, 0));
+  int64_t dim = 0;
+  switch (demand->extent) {
+    case DIM_ATTRIBUTE:
+      dim = leat_op_int(g, op, LEAT_ATTR_DIM, 0);
+      break;
+    case PLACE:
+      dim = input - demand->first;
+      break;
+    case CLASSES:
+      dim = x->rank > 1 ? 1 : 0;
+      break;
+    case COUNT_ATTRIBUTE:
+      return leat_op_int(g, op, LEAT_ATTR_K, 0);
+    default:
+      break;
+  }
+  return dim >= 0 && dim < x->rank ? x->dims[dim] : 1;
+}
+
+// --- where an index comes from -------------------------------------------------------------------------------------
+
+// Elements of a value: a strided part of it, of the value's own shape while `shaped`.
+typedef struct part_s {
+  uint32_t rank;
+  bool shaped;
+  int64_t offset, dims[LEAT_RANK_MAX], strides[LEAT_RANK_MAX];
+} part_t;
+
+static part_t whole(const leat_value_t *v) {
+  part_t p = {.rank = v->rank, .shaped = true};
+  int64_t stride = 1;
+  for (uint32_t d = v->rank; d-- > 0;) {
+    p.dims[d] = v->dims[d];
+    p.strides[d] = stride;
+    stride *= v->dims[d];
+  }
+  return p;
+}
+
+// Ops whose result has the elements of operand 0, each at least once.
+static bool only_moves(uint32_t kind) {
+  static const uint16_t kinds[] = {LEAT_TRACED_CLONE,   LEAT_TRACED_CONTIGUOUS, LEAT_TRACED_DETACH,
+                                   LEAT_TRACED_RESHAPE, LEAT_TRACED_VIEW,       LEAT_TRACED_FLATTEN,
+                                   LEAT_TRACED_PERMUTE, LEAT_TRACED_TRANSPOSE,  LEAT_TRACED_EXPAND,
+                                   LEAT_TRACED_SQUEEZE, LEAT_TRACED_UNSQUEEZE,  LEAT_TRACED_FLIP,
+                                   LEAT_TRACED_ROLL,    LEAT_TRACED_REPEAT,     LEAT_TRACED_REPEAT_INTERLEAVE};
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    if (kinds[i] == kind) return true;
+  }
+  return false;
+}
+
+// Ops whose result has some of the elements of operand 0.
+static bool cuts(uint32_t kind) {
+  return kind == LEAT_TRACED_GETITEM || kind == LEAT_TRACED_SELECT || kind == LEAT_TRACED_NARROW ||
+         kind == LEAT_TRACED_SPLIT;
+}
+
+// Integers that keep their value, but for those that are beyond every legal index.
+static bool keeps_values(const leat_graph_t *g, const leat_op_t *op, const leat_range_t *ranges) {
+  if (op->kind != LEAT_TRACED_TO) return false;
+  const leat_value_id_t x = leat_op_input(g, op, 0);
+  const leat_dtype_t from = (leat_dtype_t)leat_graph_value(g, x)->dtype;
+  const leat_dtype_t to = (leat_dtype_t)leat_graph_value(g, op->result_first)->dtype;
+  if (leat_dtype_is_float(from) || leat_dtype_is_float(to) || to == LEAT_BOOL) return false;
+  const leat_range_t all = leat_range_of_dtype(to);
+  return (ranges[x].low >= all.low && ranges[x].high <= all.high) || leat_dtype_bytes(to) >= 4;
+}
+
+static bool same_dims(const part_t *p, const leat_value_t *v) {
+  return p->rank == v->rank && memcmp(p->dims, v->dims, v->rank * sizeof *v->dims) == 0;
+}
+
+// After a move: the part keeps the shape of the value where that is plain to see.
+static void move_part(part_t *p, const leat_graph_t *g, const leat_op_t *op) {
+  const leat_value_t *y = leat_graph_value(g, op->result_first);
+  const leat_value_t *x = leat_graph_value(g, leat_op_input(g, op, 0));
+  const part_t all = whole(x), result = whole(y);
+  uint32_t count;
+  const int64_t *dims = leat_op_list(g, op, LEAT_ATTR_DIMS, &count);
+  const bool permutes = op->kind == LEAT_TRACED_PERMUTE || op->kind == LEAT_TRACED_TRANSPOSE;
+  const bool is_whole = p->shaped && p->offset == 0 && memcmp(p->strides, all.strides, sizeof all.strides) == 0;
+  if (permutes && p->shaped && count == p->rank) {
+    const part_t before = *p;
+    for (uint32_t d = 0; d < count; d++) {
+      p->dims[d] = before.dims[dims[d]];
+      p->strides[d] = before.strides[dims[d]];
+    }
+  } else if (same_dims(p, y) && op->kind != LEAT_TRACED_FLIP && op->kind != LEAT_TRACED_ROLL) {
+    return;
+  } else if (is_whole && leat_value_elements(x) == leat_value_elements(y) && op->kind != LEAT_TRACED_FLIP &&
+             op->kind != LEAT_TRACED_ROLL) {
+    *p = result;
+  } else {
+    p->shaped = false;
+  }
+}
+
+// The bounds of a cut in each dim of x; false where they cannot be told.
+static bool cut_of(const leat_graph_t *g, const leat_op_t *op, const leat_value_t *x, int64_t *start, int64_t *stop,
+                   int64_t *step) {
+  for (uint32_t d = 0; d < x->rank; d++) start[d] = 0, stop[d] = x->dims[d], step[d] = 1;
+  if (op->kind == LEAT_TRACED_SELECT) {
+    const int64_t dim = leat_op_int(g, op, LEAT_ATTR_DIM, 0), index = leat_op_int(g, op, LEAT_ATTR_INDEX, 0);
+    if (dim < 0 || dim >= x->rank) return false;
+    start[dim] = index < 0 ? index + x->dims[dim] : index;
+    stop[dim] = start[dim] + 1;
+    return true;
+  }
+  uint32_t starts, stops, steps;
+  const int64_t *from = leat_op_list(g, op, LEAT_ATTR_START, &starts), *to = leat_op_list(g, op, LEAT_ATTR_STOP, &stops);
+  const int64_t *by = leat_op_list(g, op, LEAT_ATTR_STEP, &steps);
+  if (starts != x->rank || stops != x->rank || (steps != 0 && steps != x->rank)) return false;
+  for (uint32_t d = 0; d < x->rank; d++) {
+    start[d] = from[d], stop[d] = to[d], step[d] = steps == 0 ? 1 : by[d];
+    if (step[d] <= 0) return false;
+  }
+  return true;
+}
+
+// False where the part cannot be cut: it no longer has the shape of the value.
+static bool cut_part(part_t *p, const leat_graph_t *g, const leat_op_t *op) {
+  const leat_value_t *x = leat_graph_value(g, leat_op_input(g, op, 0)), *y = leat_graph_value(g, op->result_first);
+  int64_t start[LEAT_RANK_MAX], stop[LEAT_RANK_MAX], step[LEAT_RANK_MAX];
+  if (!p->shaped || !same_dims(p, x) || !cut_of(g, op, x, start, stop, step)) return false;
+  for (uint32_t d = 0; d < p->rank; d++) {
+    p->offset += start[d] * p->strides[d];
+    p->dims[d] = stop[d] > start[d] ? (stop[d] - start[d] + step[d] - 1) / step[d] : 0;
+    p->strides[d] *= step[d];
+  }
+  if (!same_dims(p, y)) {  // dims of one element are gone
+    uint32_t rank = 0;
+    for (uint32_t d = 0; d < p->rank; d++) {
+      if (p->dims[d] == 1 && (rank >= y->rank || y->dims[rank] != 1)) continue;
+      p->dims[rank] = p->dims[d];
+      p->strides[rank++] = p->strides[d];
+    }
+    p->rank = rank;
+    p->shaped = same_dims(p, y);
+  }
+  return true;
+}
+
+typedef struct finder_s {
+  leat_graph_t *g;
+  leat_range_t *ranges;
+  const char **stored;  // per value: the name of its internal store; NULL: none
+  leat_bounds_t *bounds;
+  uint32_t computed;
+} finder_t;
+
+enum { STEPS_MAX = 256 };  // of a way back
+
+// The first value on the way back from `v` that is not just moved from another; what of it becomes `v`.
+static leat_value_id_t source_of(const finder_t *f, leat_value_id_t v, uint32_t steps, part_t *out_part) {
+  const leat_op_t *op = leat_graph_op(f->g, leat_graph_value(f->g, v)->op);
+  const bool moves = only_moves(op->kind), keeps = keeps_values(f->g, op, f->ranges), cut = cuts(op->kind);
+  if ((moves || keeps || cut) && steps < STEPS_MAX) {
+    part_t part;
+    const leat_value_id_t source = source_of(f, leat_op_input(f->g, op, 0), steps + 1, &part);
+    if (moves) move_part(&part, f->g, op);
+    if (!cut || cut_part(&part, f->g, op)) {
+      *out_part = part;
+      return source;
+    }
+  }
+  *out_part = whole(leat_graph_value(f->g, v));
+  return v;
+}
+
+// --- bounds --------------------------------------------------------------------------------------------------------
+
+// The symbol that holds a computed value after forward.
+static leat_status_t store_of(finder_t *f, leat_value_id_t v, const leat_op_t *reader, const char **out_name) {
+  *out_name = f->stored[v];
+  if (*out_name != NULL) return NULL;
+  char name[32];
+  (void)snprintf(name, sizeof name, "index_%" PRIu32 "__checked", f->computed++);
+  const leat_op_t *maker = leat_graph_op(f->g, leat_graph_value(f->g, v)->op);
+  leat_builder_t b;
+  leat_builder_init(&b, f->g);
+  b.group = maker->group != 0 ? maker->group : reader->group;
+  b.origin = reader->origin;
+  leat_b_store(&b, name, "internal", v);
+  LEAT_TRY(leat_builder_take_status(&b));
+  const leat_op_t *store = leat_graph_op(f->g, f->g->ops.count - 1);
+  *out_name = f->stored[v] = leat_op_string(f->g, store, LEAT_ATTR_NAME, "");
+  return NULL;
+}
+
+static bool is_legal(leat_range_t range, const leat_bound_t *bound) {
+  return range.low >= (double)bound->low && range.high <= (double)bound->high;
+}
+
+static leat_status_t add_bound(finder_t *f, leat_op_id_t reader, leat_value_id_t v, leat_bound_t bound) {
+  if (is_legal(f->ranges[v], &bound) || leat_value_elements(leat_graph_value(f->g, v)) == 0) return NULL;
+  part_t part;
+  const leat_value_id_t source = source_of(f, v, 0, &part);
+  const leat_op_t *maker = leat_graph_op(f->g, leat_graph_value(f->g, source)->op);
+  const leat_op_t op = *leat_graph_op(f->g, reader);
+  if (is_legal(f->ranges[source], &bound)) return NULL;
+  bound.op = reader;
+  bound.rank = (uint8_t)part.rank;
+  bound.offset = part.offset;
+  memcpy(bound.dims, part.dims, sizeof bound.dims);
+  memcpy(bound.strides, part.strides, sizeof bound.strides);
+  if (maker->kind == LEAT_TRACED_SYM)
+    bound.symbol = leat_op_string(f->g, maker, LEAT_ATTR_NAME, "");
+  else
+    LEAT_TRY(store_of(f, source, &op, &bound.symbol));
+  leat_bound_t *slot = leat_array_push(f->bounds);
+  if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  *slot = bound;
+  return NULL;
+}
+
+static leat_status_t visit(finder_t *f, leat_op_id_t id) {
+  const leat_op_t op = *leat_graph_op(f->g, id);  // a copy: stores are added meanwhile
+  const demand_t *demand = demand_of(op.kind);
+  if (demand == NULL) return NULL;
+  const uint32_t end = demand->extent == PLACE ? op.input_count : demand->first + 1u;
+  for (uint32_t i = demand->first; i < end && i < op.input_count; i++) {
+    const leat_value_id_t v = leat_op_input(f->g, &op, i);
+    if (v == LEAT_NONE) continue;
+    const leat_dtype_t dtype = (leat_dtype_t)leat_graph_value(f->g, v)->dtype;
+    if (leat_dtype_is_float(dtype) || dtype == LEAT_BOOL) continue;  // probabilities, masks
+    const int64_t extent = extent_of(f->g, &op, demand, i);
+    const bool wraps = demand->wraps && leat_op_int(f->g, &op, LEAT_ATTR_WRAPS, 1) != 0;
+    leat_bound_t bound = {.low = wraps ? -extent : 0, .high = extent - 1, .has_ignored = demand->extent == CLASSES};
+    if (bound.has_ignored) bound.ignored = leat_op_int(f->g, &op, LEAT_ATTR_IGNORE_INDEX, -100);
+    LEAT_TRY(add_bound(f, id, v, bound));
+  }
+  return NULL;
+}
+
+static void note_stores(finder_t *f) {
+  for (leat_op_id_t id = 0; id < f->g->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(f->g, id);
+    if (op->kind != LEAT_PRIM_STORE || strcmp(leat_op_string(f->g, op, LEAT_ATTR_KIND, ""), "internal") != 0) continue;
+    f->stored[leat_op_input(f->g, op, 0)] = leat_op_string(f->g, op, LEAT_ATTR_NAME, "");
+  }
+}
+
+leat_status_t leat_opt_bounds(leat_graph_t *g, leat_bounds_t *out_bounds) {
+  finder_t f = {.g = g, .bounds = out_bounds};
+  f.ranges = leat_alloc_zero((size_t)g->values.count + 1u, sizeof *f.ranges);
+  f.stored = leat_alloc_zero((size_t)g->values.count + 1u, sizeof *f.stored);
+  leat_status_t status = NULL;
+  if (f.ranges == NULL || f.stored == NULL) {
+    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+  } else {
+    leat_opt_ranges(g, f.ranges);
+    note_stores(&f);
+    const leat_op_id_t count = g->ops.count;
+    for (leat_op_id_t id = 0; id < count && status == NULL; id++) status = visit(&f, id);
+  }
+  leat_free(f.ranges);
+  leat_free(f.stored);
+  return status;
+}
