@@ -42,7 +42,7 @@
 // element is rounded from it.
 //
 // Versions. A reader refuses a file whose version_major is greater than its own, reads every older one, and ignores
-// segments of unknown kind. 1.1: params[23].
+// segments of unknown kind. 1.1: params[23], BOUNDS.
 #ifndef LEAT_PEF_FORMAT_H_
 #define LEAT_PEF_FORMAT_H_
 

@@ -189,6 +189,7 @@ uint32_t leat_pef_add_symbol(leat_pef_writer_t *writer, const pef_symbol_t *symb
 }
 
 uint32_t leat_pef_find_symbol(const leat_pef_writer_t *writer, const char *name) {
+  if (writer->failure != NULL) return 0;
   for (uint32_t i = 0; i < writer->symbols.count; ++i) {
     if (strcmp(writer->strings.data + writer->symbols.data[i].name, name) == 0) return i;
   }

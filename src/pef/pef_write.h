@@ -36,7 +36,7 @@ void leat_pef_share_bodies(leat_pef_writer_t *writer, bool share);
 // Index of an equal earlier body (origins of the stages do not count, the first ones stay), else of a new one.
 uint32_t leat_pef_add_body(leat_pef_writer_t *writer, const leat_pef_body_draft_t *draft);
 
-// The symbol of that name, or PEF_NONE.
+// The symbol of that name, or PEF_NONE; any after a failure.
 uint32_t leat_pef_find_symbol(const leat_pef_writer_t *writer, const char *name);
 void leat_pef_add_bound(leat_pef_writer_t *writer, const pef_bound_t *bound);
 
