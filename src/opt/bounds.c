@@ -22,11 +22,11 @@ typedef struct demand_s {
 } demand_t;
 
 static const demand_t demands[] = {
-    {LEAT_TRACED_EMBEDDING, 1, FIRST_DIM, false},   {LEAT_TRACED_INDEX_SELECT, 1, DIM_ATTRIBUTE, false},
-    {LEAT_TRACED_GATHER, 1, DIM_ATTRIBUTE, false},  {LEAT_TRACED_SCATTER, 1, DIM_ATTRIBUTE, false},
+    {LEAT_TRACED_EMBEDDING, 1, FIRST_DIM, false},     {LEAT_TRACED_INDEX_SELECT, 1, DIM_ATTRIBUTE, false},
+    {LEAT_TRACED_GATHER, 1, DIM_ATTRIBUTE, false},    {LEAT_TRACED_SCATTER, 1, DIM_ATTRIBUTE, false},
     {LEAT_TRACED_INDEX_ADD, 1, DIM_ATTRIBUTE, false}, {LEAT_TRACED_INDEX, 1, PLACE, true},
-    {LEAT_TRACED_INDEX_PUT, 2, PLACE, true},        {LEAT_TRACED_CROSS_ENTROPY, 1, CLASSES, false},
-    {LEAT_TRACED_NLL_LOSS, 1, CLASSES, false},      {LEAT_TRACED_ONE_HOT, 0, COUNT_ATTRIBUTE, false},
+    {LEAT_TRACED_INDEX_PUT, 2, PLACE, true},          {LEAT_TRACED_CROSS_ENTROPY, 1, CLASSES, false},
+    {LEAT_TRACED_NLL_LOSS, 1, CLASSES, false},        {LEAT_TRACED_ONE_HOT, 0, COUNT_ATTRIBUTE, false},
 };
 
 static const demand_t *demand_of(uint32_t kind) {
@@ -148,7 +148,8 @@ static bool cut_of(const leat_graph_t *g, const leat_op_t *op, const leat_value_
     return true;
   }
   uint32_t starts, stops, steps;
-  const int64_t *from = leat_op_list(g, op, LEAT_ATTR_START, &starts), *to = leat_op_list(g, op, LEAT_ATTR_STOP, &stops);
+  const int64_t *from = leat_op_list(g, op, LEAT_ATTR_START, &starts),
+                *to = leat_op_list(g, op, LEAT_ATTR_STOP, &stops);
   const int64_t *by = leat_op_list(g, op, LEAT_ATTR_STEP, &steps);
   if (starts != x->rank || stops != x->rank || (steps != 0 && steps != x->rank)) return false;
   for (uint32_t d = 0; d < x->rank; d++) {

@@ -71,7 +71,8 @@ RULE(full) {
 
 RULE(arange) {
   const int64_t count = leat_graph_value(r->g, op->result_first + result)->dims[0];
-  const double first = leat_op_float(r->g, op, LEAT_ATTR_VALUE, 0.0), step = leat_op_float(r->g, op, LEAT_ATTR_SCALE, 1);
+  const double first = leat_op_float(r->g, op, LEAT_ATTR_VALUE, 0.0),
+               step = leat_op_float(r->g, op, LEAT_ATTR_SCALE, 1);
   const double last = first + step * (double)(count > 0 ? count - 1 : 0);
   return (leat_range_t){fmin(first, last), fmax(first, last)};
 }
@@ -94,9 +95,66 @@ RULE(any_of) {
   return range;
 }
 
+// x as compared: the value itself, or the float that was truncated to it.
+static leat_value_id_t before_truncation(const ranges_t *r, leat_value_id_t x) {
+  const leat_op_t *op = leat_graph_op(r->g, leat_graph_value(r->g, x)->op);
+  if (op->kind != LEAT_TRACED_TO || !leat_dtype_is_float((leat_dtype_t)value_in(r, op, 0)->dtype)) return x;
+  return leat_op_input(r->g, op, 0);
+}
+
+// What is left of the range of an integer x where `x < limit` holds (x <= limit: not `strict`); the same for >.
+static void keep_below(leat_range_t *range, double limit, bool strict) {
+  range->high = fmin(range->high, strict && limit > 0 ? ceil(limit) - 1 : floor(limit < 0 ? trunc(limit) : limit));
+}
+static void keep_above(leat_range_t *range, double limit, bool strict) {
+  range->low = fmax(range->low, strict && limit < 0 ? floor(limit) + 1 : ceil(limit > 0 ? trunc(limit) : limit));
+}
+
+static void narrow_by_comparison(const ranges_t *r, const leat_op_t *c, leat_value_id_t x, bool truth,
+                                 leat_range_t *range) {
+  const leat_value_id_t a = leat_op_input(r->g, c, 0), b = leat_op_input(r->g, c, 1), base = before_truncation(r, x);
+  const bool left = a == x || a == base, right = b == x || b == base;
+  if (left == right) return;
+  const leat_range_t other = r->known[left ? b : a];
+  // Not below is at least, unless there is a NaN: only what holds is used of floats.
+  if (!truth && leat_dtype_is_float((leat_dtype_t)leat_graph_value(r->g, left ? a : b)->dtype)) return;
+  const bool less = c->kind == LEAT_TRACED_LT || c->kind == LEAT_TRACED_LE;
+  const bool strict = c->kind == LEAT_TRACED_LT || c->kind == LEAT_TRACED_GT;
+  const bool below = (less == left) == truth;
+  if (below)
+    keep_below(range, other.high, strict == truth);
+  else
+    keep_above(range, other.low, strict == truth);
+}
+
+// The range of x where the condition is `truth`.
+static void narrow_by(const ranges_t *r, leat_value_id_t condition, leat_value_id_t x, bool truth, uint32_t depth,
+                      leat_range_t *range) {
+  const leat_op_t *c = leat_graph_op(r->g, leat_graph_value(r->g, condition)->op);
+  const bool both = c->kind == LEAT_TRACED_LOGICAL_AND || c->kind == LEAT_TRACED_BITWISE_AND;
+  const bool either = c->kind == LEAT_TRACED_LOGICAL_OR || c->kind == LEAT_TRACED_BITWISE_OR;
+  if (depth == 0 || leat_graph_value(r->g, condition)->dtype != LEAT_BOOL) return;
+  if (c->kind == LEAT_TRACED_LT || c->kind == LEAT_TRACED_LE || c->kind == LEAT_TRACED_GT ||
+      c->kind == LEAT_TRACED_GE) {
+    narrow_by_comparison(r, c, x, truth, range);
+  } else if (c->kind == LEAT_TRACED_LOGICAL_NOT || c->kind == LEAT_TRACED_BITWISE_NOT) {
+    narrow_by(r, leat_op_input(r->g, c, 0), x, !truth, depth - 1, range);
+  } else if (truth ? both : either) {
+    narrow_by(r, leat_op_input(r->g, c, 0), x, truth, depth - 1, range);
+    narrow_by(r, leat_op_input(r->g, c, 1), x, truth, depth - 1, range);
+  }
+}
+
+enum { CONDITION_DEPTH = 8 };
+
 RULE(chosen) {  // where(c, x, y)
-  (void)result;
-  return hull(in(r, op, 1), in(r, op, 2));
+  const leat_dtype_t dtype = (leat_dtype_t)leat_graph_value(r->g, op->result_first + result)->dtype;
+  leat_range_t x = in(r, op, 1), y = in(r, op, 2);
+  if (!leat_dtype_is_float(dtype)) {
+    narrow_by(r, leat_op_input(r->g, op, 0), leat_op_input(r->g, op, 1), true, CONDITION_DEPTH, &x);
+    narrow_by(r, leat_op_input(r->g, op, 0), leat_op_input(r->g, op, 2), false, CONDITION_DEPTH, &y);
+  }
+  return hull(x, y);
 }
 
 RULE(filled) {  // masked_fill(x, mask, value)
@@ -266,42 +324,76 @@ RULE(converted) {
 
 typedef leat_range_t (*rule_t)(const ranges_t *r, const leat_op_t *op, uint32_t result);
 static const rule_t rules[LEAT_OP_KIND_COUNT] = {
-    [LEAT_TRACED_CONST] = constant,     [LEAT_TRACED_FULL] = full,
-    [LEAT_TRACED_ARANGE] = arange,      [LEAT_TRACED_RAND] = unit,
-    [LEAT_TRACED_TO] = converted,       [LEAT_TRACED_CLONE] = same,
-    [LEAT_TRACED_CONTIGUOUS] = same,    [LEAT_TRACED_DETACH] = same,
-    [LEAT_TRACED_RESHAPE] = same,       [LEAT_TRACED_VIEW] = same,
-    [LEAT_TRACED_FLATTEN] = same,       [LEAT_TRACED_PERMUTE] = same,
-    [LEAT_TRACED_TRANSPOSE] = same,     [LEAT_TRACED_EXPAND] = same,
-    [LEAT_TRACED_SQUEEZE] = same,       [LEAT_TRACED_UNSQUEEZE] = same,
-    [LEAT_TRACED_GETITEM] = same,       [LEAT_TRACED_SELECT] = same,
-    [LEAT_TRACED_NARROW] = same,        [LEAT_TRACED_SPLIT] = same,
-    [LEAT_TRACED_FLIP] = same,          [LEAT_TRACED_REPEAT] = same,
-    [LEAT_TRACED_ROLL] = same,          [LEAT_TRACED_DIAGONAL] = same,
-    [LEAT_TRACED_UNFOLD] = same,        [LEAT_TRACED_REPEAT_INTERLEAVE] = same,
-    [LEAT_TRACED_EMBEDDING] = same,     [LEAT_TRACED_INDEX_SELECT] = same,
-    [LEAT_TRACED_GATHER] = same,        [LEAT_TRACED_INDEX] = same,
-    [LEAT_TRACED_AMAX] = same,          [LEAT_TRACED_AMIN] = same,
-    [LEAT_TRACED_CAT] = any_of,         [LEAT_TRACED_STACK] = any_of,
+    [LEAT_TRACED_CONST] = constant,
+    [LEAT_TRACED_FULL] = full,
+    [LEAT_TRACED_ARANGE] = arange,
+    [LEAT_TRACED_RAND] = unit,
+    [LEAT_TRACED_TO] = converted,
+    [LEAT_TRACED_CLONE] = same,
+    [LEAT_TRACED_CONTIGUOUS] = same,
+    [LEAT_TRACED_DETACH] = same,
+    [LEAT_TRACED_RESHAPE] = same,
+    [LEAT_TRACED_VIEW] = same,
+    [LEAT_TRACED_FLATTEN] = same,
+    [LEAT_TRACED_PERMUTE] = same,
+    [LEAT_TRACED_TRANSPOSE] = same,
+    [LEAT_TRACED_EXPAND] = same,
+    [LEAT_TRACED_SQUEEZE] = same,
+    [LEAT_TRACED_UNSQUEEZE] = same,
+    [LEAT_TRACED_GETITEM] = same,
+    [LEAT_TRACED_SELECT] = same,
+    [LEAT_TRACED_NARROW] = same,
+    [LEAT_TRACED_SPLIT] = same,
+    [LEAT_TRACED_FLIP] = same,
+    [LEAT_TRACED_REPEAT] = same,
+    [LEAT_TRACED_ROLL] = same,
+    [LEAT_TRACED_DIAGONAL] = same,
+    [LEAT_TRACED_UNFOLD] = same,
+    [LEAT_TRACED_REPEAT_INTERLEAVE] = same,
+    [LEAT_TRACED_EMBEDDING] = same,
+    [LEAT_TRACED_INDEX_SELECT] = same,
+    [LEAT_TRACED_GATHER] = same,
+    [LEAT_TRACED_INDEX] = same,
+    [LEAT_TRACED_AMAX] = same,
+    [LEAT_TRACED_AMIN] = same,
+    [LEAT_TRACED_CAT] = any_of,
+    [LEAT_TRACED_STACK] = any_of,
     [LEAT_TRACED_SLICE_SCATTER] = any_of,
-    [LEAT_TRACED_WHERE] = chosen,       [LEAT_TRACED_MASKED_FILL] = filled,
-    [LEAT_TRACED_TRIL] = or_zero,       [LEAT_TRACED_TRIU] = or_zero,
-    [LEAT_TRACED_PAD] = padded,         [LEAT_TRACED_SCATTER] = scattered,
+    [LEAT_TRACED_WHERE] = chosen,
+    [LEAT_TRACED_MASKED_FILL] = filled,
+    [LEAT_TRACED_TRIL] = or_zero,
+    [LEAT_TRACED_TRIU] = or_zero,
+    [LEAT_TRACED_PAD] = padded,
+    [LEAT_TRACED_SCATTER] = scattered,
     [LEAT_TRACED_INDEX_PUT] = index_put,
-    [LEAT_TRACED_ARGMAX] = arg,         [LEAT_TRACED_ARGMIN] = arg,
-    [LEAT_TRACED_MAX] = found,          [LEAT_TRACED_MIN] = found,
-    [LEAT_TRACED_SORT] = found,         [LEAT_TRACED_TOPK] = found,
-    [LEAT_TRACED_ARGSORT] = found,      [LEAT_TRACED_ONE_HOT] = unit,
-    [LEAT_TRACED_ANY] = unit,           [LEAT_TRACED_ALL] = unit,
-    [LEAT_TRACED_SUM] = summed,         [LEAT_TRACED_CUMSUM] = prefix_sum,
-    [LEAT_TRACED_ADD] = added,          [LEAT_TRACED_SUB] = added,
-    [LEAT_TRACED_RSUB] = added,         [LEAT_TRACED_MUL] = multiplied,
-    [LEAT_TRACED_DIV] = divided,        [LEAT_TRACED_REMAINDER] = remainder_of,
-    [LEAT_TRACED_FMOD] = remainder_of,  [LEAT_TRACED_MAXIMUM] = greater,
-    [LEAT_TRACED_MINIMUM] = lesser,     [LEAT_TRACED_CLAMP] = clamped,
-    [LEAT_TRACED_ABS] = absolute,       [LEAT_TRACED_NEG] = negative,
-    [LEAT_TRACED_FLOOR] = rounded,      [LEAT_TRACED_CEIL] = rounded,
-    [LEAT_TRACED_ROUND] = rounded,      [LEAT_TRACED_TRUNC] = rounded,
+    [LEAT_TRACED_ARGMAX] = arg,
+    [LEAT_TRACED_ARGMIN] = arg,
+    [LEAT_TRACED_MAX] = found,
+    [LEAT_TRACED_MIN] = found,
+    [LEAT_TRACED_SORT] = found,
+    [LEAT_TRACED_TOPK] = found,
+    [LEAT_TRACED_ARGSORT] = found,
+    [LEAT_TRACED_ONE_HOT] = unit,
+    [LEAT_TRACED_ANY] = unit,
+    [LEAT_TRACED_ALL] = unit,
+    [LEAT_TRACED_SUM] = summed,
+    [LEAT_TRACED_CUMSUM] = prefix_sum,
+    [LEAT_TRACED_ADD] = added,
+    [LEAT_TRACED_SUB] = added,
+    [LEAT_TRACED_RSUB] = added,
+    [LEAT_TRACED_MUL] = multiplied,
+    [LEAT_TRACED_DIV] = divided,
+    [LEAT_TRACED_REMAINDER] = remainder_of,
+    [LEAT_TRACED_FMOD] = remainder_of,
+    [LEAT_TRACED_MAXIMUM] = greater,
+    [LEAT_TRACED_MINIMUM] = lesser,
+    [LEAT_TRACED_CLAMP] = clamped,
+    [LEAT_TRACED_ABS] = absolute,
+    [LEAT_TRACED_NEG] = negative,
+    [LEAT_TRACED_FLOOR] = rounded,
+    [LEAT_TRACED_CEIL] = rounded,
+    [LEAT_TRACED_ROUND] = rounded,
+    [LEAT_TRACED_TRUNC] = rounded,
     [LEAT_TRACED_BITWISE_AND] = masked,
 };
 
@@ -319,8 +411,7 @@ void leat_opt_ranges(const leat_graph_t *g, leat_range_t *out_ranges) {
     for (uint32_t i = 0; i < op->result_count; i++) {
       const leat_dtype_t dtype = (leat_dtype_t)leat_graph_value(g, op->result_first + i)->dtype;
       const rule_t rule = rules[op->kind];
-      out_ranges[op->result_first + i] =
-          rule == NULL ? leat_range_of_dtype(dtype) : fitted(rule(&r, op, i), dtype);
+      out_ranges[op->result_first + i] = rule == NULL ? leat_range_of_dtype(dtype) : fitted(rule(&r, op, i), dtype);
     }
   }
 }

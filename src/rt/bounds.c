@@ -34,7 +34,8 @@ static leat_status_t place_copies(leat_program_t *program, const bool *written) 
     if (written[s]) ok = leat_size_add(total, (size_t)pef->symbols[s].bytes, &total);
   }
   char *next = ok && total != 0 ? leat_arena_alloc(&program->arena, total) : NULL;
-  if (!ok || (total != 0 && next == NULL)) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for copies of what forward updates");
+  if (!ok || (total != 0 && next == NULL))
+    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for copies of what forward updates");
   for (uint32_t s = 0; s < pef->symbol_count; s++) {
     if (!written[s]) continue;
     program->symbols[s].kept = next;
@@ -94,21 +95,19 @@ static legal_t legal_of(const pef_bound_t *b) {
   return (legal_t){empty ? ignored : b->low, empty ? ignored : b->high, ignored};
 }
 
-static bool is_legal(legal_t legal, int64_t x) {
-  return (x >= legal.low && x <= legal.high) || x == legal.ignored;
-}
+static bool is_legal(legal_t legal, int64_t x) { return (x >= legal.low && x <= legal.high) || x == legal.ignored; }
 
 // Whether all of `count` elements are legal. Without branches, so that it costs a pass over memory.
-#define DEFINE_RUN(type)                                                                             \
-  static bool run_is_legal_##type(legal_t legal, const void *data, int64_t count, int64_t step) {    \
-    const type##_t *x = data;                                                                        \
-    const uint64_t low = (uint64_t)legal.low, width = (uint64_t)legal.high - low;                    \
-    uint64_t bad = 0;                                                                                \
-    for (int64_t i = 0; i < count; i++) {                                                            \
-      const int64_t v = x[i * step];                                                                 \
-      bad |= (uint64_t)((uint64_t)v - low > width) & (uint64_t)(v != legal.ignored);                 \
-    }                                                                                                \
-    return bad == 0;                                                                                 \
+#define DEFINE_RUN(type)                                                                          \
+  static bool run_is_legal_##type(legal_t legal, const void *data, int64_t count, int64_t step) { \
+    const type##_t *x = data;                                                                     \
+    const uint64_t low = (uint64_t)legal.low, width = (uint64_t)legal.high - low;                 \
+    uint64_t bad = 0;                                                                             \
+    for (int64_t i = 0; i < count; i++) {                                                         \
+      const int64_t v = x[i * step];                                                              \
+      bad |= (uint64_t)((uint64_t)v - low > width) & (uint64_t)(v != legal.ignored);              \
+    }                                                                                             \
+    return bad == 0;                                                                              \
   }
 DEFINE_RUN(int8)
 DEFINE_RUN(uint8)
@@ -179,7 +178,9 @@ static leat_status_t tell(const leat_program_t *program, const pef_bound_t *b, u
   const bool computed = symbol->kind == PEF_SYMBOL_INTERNAL;
   leat_status_t status = leat_status_make(
       LEAT_OUT_OF_RANGE, "%s%s%s is %lld%s, out of range for %s, which takes %s. Nothing was updated",
-      computed ? "an index that the program computes" : symbol->kind == PEF_SYMBOL_INPUT ? "input \"" : "symbol \"",
+      computed                           ? "an index that the program computes"
+      : symbol->kind == PEF_SYMBOL_INPUT ? "input \""
+                                         : "symbol \"",
       computed ? "" : pef->strings + symbol->name, computed ? "" : "\"", (long long)value,
       place.data != NULL ? place.data : "", pef->strings + b->origin, legal.data != NULL ? legal.data : "");
   leat_text_deinit(&place);

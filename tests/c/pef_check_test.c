@@ -226,11 +226,78 @@ static void long_sums_are_of_format_1_1(void **state) {
   }
 }
 
+// --- bounds of indices -----------------------------------------------------------------------------------------------
+
+static leat_status_t open_bound(const pef_bound_t *bound) {
+  const pef_zoo_t zoo = pef_zoo_stage(PEF_STAGE_MAP);
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  pef_zoo_build(writer, &zoo, 1);
+  pef_symbol_t symbol = {.kind = PEF_SYMBOL_INPUT, .dtype = PEF_I32, .rank = 2, .of = PEF_NONE, .bytes = 48};
+  symbol.name = leat_pef_add_string(writer, "ids");
+  symbol.dims[0] = 4, symbol.dims[1] = 3;
+  pef_bound_t added = *bound;
+  const uint32_t ids = leat_pef_add_symbol(writer, &symbol);
+  added.symbol += ids;
+  leat_pef_add_bound(writer, &added);
+  uint8_t *data = NULL;
+  size_t bytes = 0;
+  assert_null(leat_pef_write_memory(writer, &data, &bytes));
+  assert_int_equal(leat_pef_find_symbol(writer, "ids"), ids);
+  assert_int_equal(leat_pef_find_symbol(writer, "idz"), PEF_NONE);
+  leat_pef_writer_destroy(writer);
+  leat_pef_t *pef = NULL;
+  leat_status_t status = leat_pef_open_memory(data, bytes, "zoo.pef", &pef);
+  if (status == NULL) assert_int_equal(pef->bound_count, 1);
+  leat_pef_close(pef);
+  leat_free(data);
+  return status;
+}
+
+// Every second row, but for its first column.
+static const pef_bound_t part = {.high = 4, .rank = 2, .offset = 1, .dims = {2, 2}, .strides = {6, 1}};
+
+#define BOUND(field, value, message) \
+  { 0, offsetof(pef_bound_t, field), sizeof(((pef_bound_t *)0)->field), (value), (message) }
+static const edit_t bound_edits[] = {
+    BOUND(symbol, 1, "there is no symbol"),
+    BOUND(symbol, -1, "is none of indices"),  // of floats
+    BOUND(origin, 100000, "there is no string 100000"),
+    BOUND(rank, 9, "its rank, its mark"),
+    BOUND(rank, 1, "dim 1 has 2 elements 1 apart"),
+    BOUND(has_ignored, 2, "its rank, its mark"),
+    BOUND(reserved0[5], 1, "reserved bytes"),
+    BOUND(dims[0], -1, "dim 0 has -1"),
+    BOUND(dims[0], 7, "more than the symbol has"),
+    BOUND(dims[0], INT64_MAX, "more than the symbol has"),
+    BOUND(dims[0], 3, "over the end"),
+    BOUND(strides[0], -6, "-6 apart"),
+    BOUND(strides[0], 10, "over the end"),
+    BOUND(strides[0], INT64_MAX, "over the end"),
+    BOUND(offset, 5, "over the end"),
+    BOUND(offset, -1, "more than the symbol has"),
+};
+
+static void bounds_stay_inside_their_symbol(void **state) {
+  (void)state;
+  assert_null(open_bound(&part));
+  assert_null(open_bound(&(pef_bound_t){.low = 1, .dims = {0}}));
+  assert_null(open_bound(&(pef_bound_t){.rank = 2, .offset = 1000, .dims = {0, 3}, .strides = {3, 1}}));
+  for (size_t i = 0; i < sizeof bound_edits / sizeof *bound_edits; ++i) {
+    pef_bound_t bound = part;
+    memcpy((char *)&bound + bound_edits[i].offset, &bound_edits[i].value, bound_edits[i].bytes);
+    leat_status_t status = open_bound(&bound);
+    assert_int_equal(leat_status_code(status), LEAT_CORRUPT);
+    if (strstr(leat_status_message(status), bound_edits[i].message) == NULL)
+      fail_msg("edit %zu: \"%s\" lacks \"%s\"", i, leat_status_message(status), bound_edits[i].message);
+    leat_status_free(status);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_kind_is_accepted),      cmocka_unit_test(every_rule_refuses),
       cmocka_unit_test(scratch_holds_one_tile),      cmocka_unit_test(broadcast_needs_no_row_mark),
-      cmocka_unit_test(long_sums_are_of_format_1_1),
+      cmocka_unit_test(long_sums_are_of_format_1_1), cmocka_unit_test(bounds_stay_inside_their_symbol),
   };
   return cmocka_run_group_tests_name("pef_check", tests, NULL, NULL);
 }

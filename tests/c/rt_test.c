@@ -137,6 +137,50 @@ static void expect_error(leat_status_t status, int code, const char *part) {
   leat_status_free(status);
 }
 
+// Two numbers of rows on the same weights; what is packed of them is packed anew by both when they change.
+static void test_beside_shares_weights(void **state) {
+  (void)state;
+  pef_demo_t demo = {.rows = 4, .in = 8, .out = 20, .tile_rows_max = 4, .n_block = 16}, fewer = demo, other = demo;
+  fewer.rows = 3;
+  other.out = 16;
+  tensors_t t = make_tensors(&demo);
+  leat_program_t *whole = load_demo(&demo, NULL, 1), *program = NULL;
+  for (uint32_t round = 0; round < 2; round++) {
+    leat_load_options_t options = leat_load_options_default();
+    options.thread_count = 1;
+    options.beside = whole;
+    const char *path = "rt_test_beside.pef";
+    leat_pef_writer_t *writer = leat_pef_writer_create();
+    pef_demo_build(writer, round == 0 ? &fewer : &other);
+    ok(leat_pef_write(writer, path));
+    leat_pef_writer_destroy(writer);
+    leat_status_t status = leat_program_load(path, &options, round == 0 ? &program : &(leat_program_t *){NULL});
+    remove(path);
+    if (round == 0)
+      ok(status);
+    else
+      expect_error(status, LEAT_MISMATCH, "no \"w\" of the same kind, dtype and shape");
+  }
+  for (uint32_t change = 0; change < 3; change++) {
+    t.w[7] += 1;
+    leat_program_t *writer = change == 1 ? program : whole;
+    ok(leat_program_write(writer, PEF_DEMO_W, t.w, 8 * 20 * 4));
+    ok(leat_program_write(writer, PEF_DEMO_B, t.b, 20 * 4));
+    for (uint32_t side = 0; side < 2; side++) {
+      leat_program_t *runs = side == 0 ? program : whole;
+      const size_t rows = side == 0 ? 3 : 4;
+      ok(leat_program_write(runs, PEF_DEMO_X, t.x, rows * 8 * 4));
+      ok(leat_program_run(runs, LEAT_SECTIONS_FWD));
+      ok(leat_program_read(runs, PEF_DEMO_Y, t.y, rows * 20 * 4));
+      for (int64_t r = 0; r < (int64_t)rows; r++)
+        for (int64_t c = 0; c < 20; c++) assert_true(t.y[r * 20 + c] == expected(&demo, &t, r, c));
+    }
+  }
+  leat_program_destroy(program);
+  leat_program_destroy(whole);
+  free_tensors(&t);
+}
+
 static void test_errors(void **state) {
   (void)state;
   pef_demo_t demo = {.rows = 4, .in = 8, .out = 20, .tile_rows_max = 4};
@@ -315,10 +359,10 @@ static void test_accumulation(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_demo_bits),    cmocka_unit_test(test_prepare_follows_write),
-      cmocka_unit_test(test_errors),       cmocka_unit_test(test_single_sections),
-      cmocka_unit_test(test_faults),       cmocka_unit_test(test_repeat),
-      cmocka_unit_test(test_accumulation),
+      cmocka_unit_test(test_demo_bits),       cmocka_unit_test(test_prepare_follows_write),
+      cmocka_unit_test(test_errors),          cmocka_unit_test(test_beside_shares_weights),
+      cmocka_unit_test(test_single_sections), cmocka_unit_test(test_faults),
+      cmocka_unit_test(test_repeat),          cmocka_unit_test(test_accumulation),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
