@@ -2,7 +2,10 @@
 """A batch with fewer rows than the PEF was compiled for gives what eager PyTorch gives on those rows."""
 
 import copy
+import gc
+import threading
 import warnings
+import weakref
 
 import pytest
 import torch
@@ -430,3 +433,43 @@ def test_a_pef_without_its_model_takes_whole_batches_only(tmp_path):
     named = [samba.from_torch_tensor(t, name=n) for t, n in zip(data(LEFT), "xy", strict=True)]
     with pytest.raises(InvalidArgumentError, match="x has 5 of 8 rows, y has 5 of 8 rows; .* without its model"):
         session.run(named, session.traced_outputs())
+
+
+# ---- with others
+
+
+def test_two_models_have_smaller_batches_of_their_own(tmp_path):
+    apps = [classifier(tmp_path, make=make, pef_name=name) for name, make in (("a", sgd), ("b", adamw))]
+    for count in (LEFT, ROWS, LEFT):
+        for app in apps:
+            app.step(*data(count, seed=count))
+    for app in apps:
+        app.check_state()
+
+
+def test_two_threads_may_run_batches_of_different_sizes(tmp_path):
+    app = classifier(tmp_path, make=None)
+    expected = {count: app.step(*data(count)) for count in (ROWS, LEFT)}
+    wrong = []
+
+    def run(count):
+        for _ in range(20):
+            found = app.run(*data(count))
+            wrong.extend(count for a, b in zip(found, expected[count], strict=True) if not torch.equal(a, b))
+
+    threads = [threading.Thread(target=run, args=(count,)) for count in (ROWS, LEFT, ROWS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_model_that_is_put_aside_is_not_kept_alive(tmp_path):
+    app = classifier(tmp_path, pef_name="a")
+    app.step(*data(LEFT))
+    alive = weakref.ref(app.model)
+    classifier(tmp_path, pef_name="b")
+    del app
+    gc.collect()
+    assert alive() is None

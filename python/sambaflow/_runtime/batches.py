@@ -85,7 +85,7 @@ class BatchesRunner(Runner):
 
     def _run_stacked(self, wanted: Sequence[SambaTensor], batches: int, types: int) -> list[torch.Tensor]:
         """Runs the bound batches; [batches, *traced shape] of each wanted output."""
-        self._latest = None
+        self._ran_forward(self)
         stacked = self._bind_stacked(wanted, batches)
         status = self._lib.leat_program_repeat(
             self.device.handle, self._symbols, self._pointers, self._steps, self._count, types, batches

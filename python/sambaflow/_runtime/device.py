@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +46,7 @@ class Device:
         self.path = path
         self.turn = Turn() if beside is None else beside.turn
         self._beside = beside  # lives as long as this one
-        self.latest: Device = self
+        self._latest: weakref.ref[Device] | None = None
         self._ffi, self._lib = library().ffi, library().lib
         options = self._ffi.new("leat_load_options_t *", self._lib.leat_load_options_default())
         options.thread_count = thread_count()
@@ -56,6 +57,15 @@ class Device:
         check(self._lib.leat_program_load(path.encode(), options, out))
         self.handle = self._ffi.gc(out[0], self._lib.leat_program_destroy)
         self.symbols: Mapping[str, Symbol] = self._read_symbols()
+
+    @property
+    def latest(self) -> Device:
+        found = None if self._latest is None else self._latest()
+        return self if found is None else found
+
+    @latest.setter
+    def latest(self, device: Device) -> None:
+        self._latest = None if device is self else weakref.ref(device)
 
     def _read_symbols(self) -> dict[str, Symbol]:
         info = self._ffi.new("leat_symbol_info_t *")

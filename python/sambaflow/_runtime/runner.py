@@ -9,7 +9,7 @@ it is (dtype, layout, shape) goes through `staging.convert`; a smaller batch goe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -83,7 +83,7 @@ class Runner:
         self.hyperparameters: dict[str, float] = {}  # as runs have set them
         self._seeds = [t for t in self.traced if getattr(t._binding, "seed", "") == "symbol"]
         self._seed_given: dict[int, torch.Tensor] = {}
-        self.smaller: Callable[[Mapping[str, int]], Runner] = self._refuse_smaller  # the runner of a smaller batch
+        self.smaller: Callable[[Runner, Mapping[str, int]], Runner] | None = None  # the runner of a smaller batch
         self._latest: Runner | None = None  # that of the last forward pass, where it was of a smaller batch
         self._write_initial_seeds()
 
@@ -132,7 +132,8 @@ class Runner:
         self._prepare(hyperparameters, grad_of_outputs)
         if not types & FWD:
             return self._run_rest(outputs, types)
-        self._latest = None
+        if self._latest is not None:
+            self._ran_forward(self)
         results = self._bind_outputs(self.traced if outputs is None else outputs)
         status = self._lib.leat_program_step(self.device.handle, self._symbols, self._pointers, self._count, types)
         if status:
@@ -167,7 +168,7 @@ class Runner:
         if not self._bind_inputs(inputs, 0):
             raise InvalidArgumentError("section_ids runs sections on one whole batch: give inputs with the traced rows")
         self._prepare(hyperparameters, grad_of_outputs)
-        self._latest = None
+        self._ran_forward(self)
         self._enable(sum(self._output_bits[name] for name in self._outputs))
         for slot in self._outputs.values():
             self._addresses[slot.place] = 0
@@ -197,7 +198,11 @@ class Runner:
         """The runner of the last forward pass: this one, or that of a smaller batch."""
         return self if self._latest is None else self._latest
 
-    def _refuse_smaller(self, rows: Mapping[str, int]) -> Runner:
+    def _ran_forward(self, runner: Runner) -> None:
+        self._latest = None if runner is self else runner
+        self.device.latest = runner.device
+
+    def _refuse_smaller(self, rows: Mapping[str, int]) -> NoReturn:
         listed = ", ".join(f"{n} has {count} of {batch_rows(self._inputs[n].port)} rows" for n, count in rows.items())
         raise InvalidArgumentError(
             f"{listed}; {self.device.path} was loaded without its model, which another number of rows needs: give "
@@ -210,7 +215,7 @@ class Runner:
         if runner is not self._latest and not arguments[1] & FWD:
             raise InvalidArgumentError("the last forward pass had other rows: run forward with these inputs first")
         results = runner.run_types(inputs, self.traced if outputs is None else outputs, *arguments)
-        self._latest = runner
+        self._ran_forward(runner)
         return results
 
     def _runner_of(self, inputs: Any) -> Runner:
@@ -219,7 +224,10 @@ class Runner:
         for slot, plain in self._pairs(inputs):
             check_dtype(plain, slot.port, slot.dtype)
             shapes[slot.port] = plain.shape
-        return self.smaller(smaller_batch(shapes))
+        rows = smaller_batch(shapes)
+        if self.smaller is None:
+            self._refuse_smaller(rows)
+        return self.smaller(self, rows)
 
     def _continue_smaller(self, inputs: Any, outputs: Any, *arguments: Any) -> tuple[SambaTensor, ...]:
         """Sections after the forward pass of a smaller batch."""

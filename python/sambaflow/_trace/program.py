@@ -8,7 +8,6 @@ tensors as they were registered. Then the ops in order of execution, updates of 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

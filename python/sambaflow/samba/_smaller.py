@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -35,35 +36,36 @@ _OF_ONE_SIZE = (
 )  # fmt: skip
 _KEPT = 4  # programs; the one that was used longest ago goes first
 
-Retrace = Callable[[Any, Any], Program]  # the program of (inputs, inputs of a micro-batch or None)
+Retrace = Callable[[nn.Module, Any, Any], Program]  # the program of (model, inputs, those of a micro-batch or None)
 
 
 class SmallerBatches:
     """Runners of a loaded program for other numbers of rows, made when they are first needed.
 
-    `programs`: what each device, the loaded one too, was compiled from.
+    `programs`: what each device, the loaded one too, was compiled from. The model is not kept alive.
     """
 
-    def __init__(
-        self, device: Device, runner: Runner, model: nn.Module, inputs: Any, program: Program, retrace: Retrace
-    ):
-        self._device, self._runner, self._model, self._inputs = device, runner, model, inputs
-        self._program, self._retrace = program, retrace
-        self._modes = [(module, module.training) for module in model.modules()]
+    def __init__(self, device: Device, model: nn.Module, inputs: Any, program: Program, retrace: Retrace) -> None:
+        self._device, self._inputs, self._program, self._retrace = device, inputs, program, retrace
+        self._model = weakref.ref(model)
+        self._modes = {path: module.training for path, module in model.named_modules()}
         self._made: OrderedDict[tuple[tuple[str, int], ...], Runner] = OrderedDict()
         self.programs: dict[Device, Program] = {device: program}
 
-    def runner(self, rows: Mapping[str, int]) -> Runner:
-        """The runner where the inputs named in `rows` have so many; InvalidArgumentError says why there can be none."""
+    def runner(self, whole: Runner, rows: Mapping[str, int]) -> Runner:
+        """The runner beside `whole` where the inputs named in `rows` have so many.
+
+        InvalidArgumentError says why there can be none.
+        """
         key = tuple(sorted(rows.items()))
         if key not in self._made:
-            self._made[key] = self._make(rows)
+            self._made[key] = self._make(whole, rows)
             if len(self._made) > _KEPT:
                 del self.programs[self._made.popitem(last=False)[1].device]
         self._made.move_to_end(key)
         return self._made[key]
 
-    def _make(self, rows: Mapping[str, int]) -> Runner:
+    def _make(self, beside: Runner, rows: Mapping[str, int]) -> Runner:
         count, whole = next((n, batch_rows(p)) for p in self._program.inputs for n in [rows.get(p.name)] if n)
         samba_logger.info(f"{self._device.path}: compiling a second program for a batch of {count} of {whole} rows")
         try:
@@ -76,28 +78,31 @@ class SmallerBatches:
                 f"{count}: {error}; give whole batches (DataLoader(drop_last=True))"
             ) from error
         self.programs[device] = program
-        runner = Runner(device, program.inputs, program.outputs, self._runner.traced, self._runner.types_of(None))
-        runner.hyperparameters = self._runner.hyperparameters
+        runner = Runner(device, program.inputs, program.outputs, beside.traced, beside.types_of(None))
+        runner.hyperparameters = beside.hyperparameters
         return runner
 
     # ---- tracing
 
     def _traced(self, rows: Mapping[str, int]) -> Program:
-        now = [(module, module.training) for module, _ in self._modes]
+        model = self._model()
+        if model is None:
+            raise InvalidArgumentError("the model that was traced is no more")
+        now = [(module, module.training) for module in model.modules()]
         try:
-            for module, training in self._modes:
-                module.training = training
-            self._check_unchanged()
+            for path, module in model.named_modules():
+                module.training = self._modes.get(path, module.training)
+            self._check_unchanged(model)
             inputs = self._cut(rows)
-            return self._retrace(inputs, self._part(inputs))
+            return self._retrace(model, inputs, self._part(inputs))
         finally:
             for module, training in now:
                 module.training = training
 
-    def _check_unchanged(self) -> None:
+    def _check_unchanged(self, model: nn.Module) -> None:
         """What is traced now must be what was traced at load, or the other rows would see another model."""
         part = self._part(self._inputs)
-        if fingerprint(self._retrace(self._inputs, part)) != fingerprint(self._program):
+        if fingerprint(self._retrace(model, self._inputs, part)) != fingerprint(self._program):
             raise InvalidArgumentError("the model has changed since trace_graph: trace it again")
 
     def _cut(self, rows: Mapping[str, int]) -> Any:

@@ -72,6 +72,7 @@ class SambaSession(SessionExtras):
         self._statements: list[Statement] = []
         self._pending = state.RunState()  # from a checkpoint that was loaded before trace_graph
         self._model: weakref.ref[nn.Module] | None = None  # the one that the attributes above belong to
+        self._in_use: nn.Module | None = None  # the same: it is traced again for a smaller batch
         self._others: weakref.WeakKeyDictionary[nn.Module, dict[str, Any]] = weakref.WeakKeyDictionary()
         self._switching = threading.RLock()
         if pef_path:
@@ -132,21 +133,20 @@ class SambaSession(SessionExtras):
         init_output_grads: bool,
         microbatch: int | None = None,
     ) -> Program:
-        traced = self._tracing(model, chosen, inference, loss_indices, init_output_grads)
-        return traced(inputs, micro_batch(inputs, microbatch))
+        traced = self._tracing(chosen, inference, loss_indices, init_output_grads)
+        return traced(model, inputs, micro_batch(inputs, microbatch))
 
     def _tracing(
         self,
-        model: nn.Module,
         chosen: Sequence[Statement],
         inference: bool,
         loss_indices: Sequence[Any] | None,
         init_output_grads: bool,
-    ) -> Callable[[Any, Any], Program]:
-        """The program on inputs, and on those of a micro-batch where they are not None."""
+    ) -> Callable[[nn.Module, Any, Any], Program]:
+        """The program of a model on inputs, and on those of a micro-batch where they are not None."""
         aux = dict(self._aux)
 
-        def traced(taken: Any) -> Program:
+        def traced(model: nn.Module, taken: Any) -> Program:
             return trace(
                 model,
                 taken,
@@ -158,9 +158,9 @@ class SambaSession(SessionExtras):
                 aux=aux,
             )
 
-        def whole(inputs: Any, part: Any) -> Program:
-            program = traced(inputs)
-            program.part = None if part is None else traced(part)
+        def whole(model: nn.Module, inputs: Any, part: Any) -> Program:
+            program = traced(model, inputs)
+            program.part = None if part is None else traced(model, part)
             return program
 
         return whole
@@ -195,8 +195,8 @@ class SambaSession(SessionExtras):
                 "optimizer"
             )
         microbatch = compiled.get("arguments", {}).get("microbatch_size")
-        tracing = self._tracing(model, chosen, inference, loss_indices, init_output_grads)
-        program = tracing(inputs, micro_batch(inputs, microbatch))
+        tracing = self._tracing(chosen, inference, loss_indices, init_output_grads)
+        program = tracing(model, inputs, micro_batch(inputs, microbatch))
         with from_command_line():
             _check_fingerprint(fingerprint(program), device, pef, training=bool(chosen))
         self._put_aside(model)
@@ -207,7 +207,7 @@ class SambaSession(SessionExtras):
         self._device, self._program, self._statements = device, program, chosen
         self._runner = make_runner(device, program.inputs, program.outputs, traced, types)
         self._finite = None
-        self._smaller = SmallerBatches(device, self._runner, model, inputs, program, tracing)
+        self._smaller = SmallerBatches(device, model, inputs, program, tracing)
         self._runner.smaller = self._smaller.runner
         self.buffer_dict = {name: wrap(plain_tensor(b), name) for name, b in program.buffers.items()}
         self.optim_dict = state.state_tensors(device)
@@ -246,7 +246,7 @@ class SambaSession(SessionExtras):
         with self._switching:
             self._keep()
             self._others.pop(model, None)
-            self._model = weakref.ref(model)
+            self._model, self._in_use = weakref.ref(model), model
 
     def _keep(self) -> None:
         current = None if self._model is None else self._model()
@@ -261,7 +261,7 @@ class SambaSession(SessionExtras):
                 return
             self._keep()
             del self._others[model]
-            self._model = weakref.ref(model)
+            self._model, self._in_use = weakref.ref(model), model
             for name, value in kept.items():
                 setattr(self, name, value)
 
