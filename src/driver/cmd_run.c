@@ -78,12 +78,28 @@ static void put_type(leat_text_t *out, uint32_t dtype, uint32_t rank, const int6
   leat_text_put(out, "]");
 }
 
+// One dim has fewer elements, as in the last batch of a data set.
+static bool has_fewer_rows(const leat_symbol_info_t *info, const leat_io_tensor_t *array) {
+  uint32_t smaller = 0, others = 0;
+  if (array->dtype != info->dtype || array->rank != info->rank) return false;
+  for (uint32_t d = 0; d < info->rank; ++d) {
+    smaller += array->dims[d] < info->dims[d];
+    others += array->dims[d] > info->dims[d];
+  }
+  return smaller == 1 && others == 0;
+}
+
 static leat_status_t wrong_type(const leat_symbol_info_t *info, const leat_io_tensor_t *array) {
   leat_text_t text = {0};
   leat_text_put(&text, "the file holds ");
   put_type(&text, array->dtype, array->rank, array->dims);
   leat_text_put(&text, ", symbol %s is ", info->name);
   put_type(&text, info->dtype, info->rank, info->dims);
+  if (has_fewer_rows(info, array)) {
+    leat_text_put(&text,
+                  "; a PEF alone runs whole batches, since rows that fill one up would count in its statistics and "
+                  "losses: compile another for that number of rows");
+  }
   leat_status_t status = leat_status_make(LEAT_INVALID_ARGUMENT, "%s", text.data ? text.data : "wrong dtype or shape");
   leat_text_deinit(&text);
   return status;

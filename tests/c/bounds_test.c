@@ -24,10 +24,10 @@ static void put_bound(leat_text_t *out, const leat_bound_t *b) {
 }
 
 // x: f32[5,3]; i: i64[4,2]; n: i8[2]
-#define INPUTS                                               \
-  "leat.graph 1\n"                                           \
-  "%0 = symbol() {kind=\"input\", name=\"x\"} : f32[5,3]\n"  \
-  "%1 = symbol() {kind=\"input\", name=\"i\"} : i64[4,2]\n"  \
+#define INPUTS                                              \
+  "leat.graph 1\n"                                          \
+  "%0 = symbol() {kind=\"input\", name=\"x\"} : f32[5,3]\n" \
+  "%1 = symbol() {kind=\"input\", name=\"i\"} : i64[4,2]\n" \
   "%2 = symbol() {kind=\"buffer\", name=\"n\"} : i8[2]\n"
 
 static const struct {
