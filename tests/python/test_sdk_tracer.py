@@ -75,7 +75,6 @@ def test_text_of_a_training_program():
         optimizer(%2, %3) {{kind="sgd", {settings}, hyper="lr,momentum,weight_decay"}}
         """
     )
-    assert [port.ignored for port in program.inputs] == [None, -100]
 
 
 def test_text_is_the_same_every_time():
