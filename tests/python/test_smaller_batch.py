@@ -15,6 +15,7 @@ from sambaflow._runtime.library import InvalidArgumentError
 from sambaflow.samba import utils
 from sambaflow.samba.sambaloader import SambaLoader
 from sambaflow.samba.session import SambaSession
+from sambaflow.samba.test import compare_with_host
 from sambaflow.samba.utils.checkpoint import load_checkpoint, save_checkpoint
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -281,6 +282,14 @@ def test_weights_that_are_written_are_seen_by_both(tmp_path):
     samba.session.to_rdu(app.model)
     for count in (LEFT, ROWS, LEFT):
         app.step(*data(count))
+
+
+def test_the_comparison_with_the_host_takes_a_smaller_batch(tmp_path):
+    app = classifier(tmp_path, nn.CrossEntropyLoss(reduction="none"), init_output_grads=False, loss_indices=[0])
+    app.outputs[0].sn_grad = torch.linspace(1, 2, ROWS, dtype=torch.float64)
+    for count in (ROWS, LEFT):
+        named = [samba.from_torch_tensor(t, name=n) for t, n in zip(data(count), "xy", strict=True)]
+        assert any(c.name.endswith(".grad") for c in compare_with_host(app.model, named, app.outputs))
 
 
 # ---- with other options

@@ -463,11 +463,11 @@ class Runner:
                 continue
             symbol = self._seed_symbol(traced)
             if symbol is not None and (grad_of_outputs is not None or self._seed_given.get(id(traced)) is not grad):
-                self.device.write(symbol, _first_rows(plain_tensor(grad), symbol.shape))
+                self.device.write(symbol, seed_of_rows(plain_tensor(grad), symbol.shape))
                 self._seed_given[id(traced)] = grad if grad_of_outputs is None else torch.empty(0)
 
 
-def _first_rows(grad: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+def seed_of_rows(grad: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     """A gradient given for the traced rows, as a smaller batch takes it."""
     if grad.dim() == len(shape) and grad.numel() != torch.Size(shape).numel():
         grad = grad[tuple(slice(size) for size in shape)]

@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 from sambaflow._runtime.files import write_whole
+from sambaflow._runtime.runner import seed_of_rows
 from sambaflow._tensor import SambaTensor, plain_tensor, to_torch
 from sambaflow.samba import _state as state
 
@@ -98,8 +99,8 @@ def host_gold(model: nn.Module, inputs: Any, outputs: Sequence[SambaTensor]) -> 
         raise ValueError(f"the model returns {len(found)} tensors on the host, {len(outputs)} when traced")
     gold = {str(t.sn_name): to_torch(value).detach() for t, value in zip(outputs, found, strict=True)}
     if _trains():
-        losses = [(value, t) for value, t in zip(found, outputs, strict=True) if _seed(t) is not None]
-        torch.autograd.backward([value for value, _ in losses], [_seed(t).to(v.dtype) for v, t in losses])  # type: ignore[union-attr]
+        losses = [(value, t) for value, t in zip(found, outputs, strict=True) if _is_loss(t)]
+        torch.autograd.backward([value for value, _ in losses], [_seed(t, v) for v, t in losses])
         for name, parameter in host.named_parameters():
             if parameter.grad is not None:
                 gold[f"{name}.grad"] = to_torch(parameter.grad)
@@ -127,12 +128,15 @@ def _plain(value: Any) -> Any:
     return to_torch(value).detach().clone() if isinstance(value, torch.Tensor) else value
 
 
-def _seed(output: SambaTensor) -> torch.Tensor | None:
-    """The gradient that backward starts from at `output`; None where none flows."""
-    binding = output._binding
-    if getattr(binding, "seed", "zero") == "zero":
-        return None
-    return torch.ones(output.shape) if binding.grad is None else plain_tensor(binding.grad).reshape(output.shape)
+def _is_loss(output: SambaTensor) -> bool:
+    """Whether backward starts from `output`."""
+    return getattr(output._binding, "seed", "zero") != "zero"
+
+
+def _seed(output: SambaTensor, value: torch.Tensor) -> torch.Tensor:
+    """The gradient that backward starts from at `output`, of which this run made `value`."""
+    grad = output._binding.grad
+    return torch.ones_like(value) if grad is None else seed_of_rows(plain_tensor(grad), value.shape).to(value.dtype)
 
 
 def _trains() -> bool:
