@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One program in eager mode and in Leat: are all numbers the same, or is there a message?
+
+Numbers are equal within what rounding may do: eager mode runs again with its inputs and parameters changed by a few
+units in the last place, and what it changes by then is allowed, several times over. NaN and infinities are where eager
+mode has them, unless those come and go with the last place, too.
+"""
+
+import contextlib
+import dataclasses
+import io
+import linecache
+import re
+import shutil
+import tempfile
+import warnings
+import zlib
+
+import torch
+
+STEPS, RATE = 3, 0.05
+LAST_PLACE, FACTOR = 3e-7, 30.0
+RELATIVE, ABSOLUTE = {torch.bfloat16: (3e-2, 1e-2), torch.float16: (4e-3, 1e-3)}, (2e-4, 2e-5)
+
+
+@dataclasses.dataclass
+class Verdict:
+    """`kind`: equal, refused, WRONG, CRASH, or INTERNAL for a message that no user could act on; eager: eager mode itself
+    fails, nothing is compared."""
+
+    kind: str
+    text: str = ""
+
+
+def flat(item):
+    """The tensors of a result, in order."""
+    if isinstance(item, torch.Tensor):
+        return [item]
+    if dataclasses.is_dataclass(item):
+        return [t for f in dataclasses.fields(item) for t in flat(getattr(item, f.name))]
+    if isinstance(item, dict):
+        return [t for value in item.values() for t in flat(value)]
+    return [t for value in item for t in flat(value)] if isinstance(item, (list, tuple)) else []
+
+
+def load(source):
+    """The names of a program. Its text is a file, so that messages can name lines."""
+    name = f"program_{zlib.crc32(source.encode()):08x}.py"
+    linecache.cache[name] = (len(source), None, source.splitlines(True), name)
+    space = {"__name__": "program"}
+    exec(compile(source, name, "exec"), space)
+    return space
+
+
+def named_results(outputs, model, gradients):
+    found = {f"output {i}": tensor for i, tensor in enumerate(outputs)}
+    for name, gradient in gradients.items():
+        found[f"gradient of {name}"] = gradient
+    return found
+
+
+def eager(source, noise=0):
+    """A dict of results for each step."""
+    space = load(source)
+    torch.manual_seed(0)
+    model = space["Program"]().train(space["TRAINING"])
+    generator = torch.Generator().manual_seed(noise)
+    shake = (lambda t: t * (1 + LAST_PLACE * torch.randn(t.shape, generator=generator)).to(t.dtype)) if noise else torch.clone
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(shake(parameter))
+    optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
+    steps = []
+    for step in range(STEPS):
+        inputs = [shake(t) if t.is_floating_point() else t for t in space["inputs"](step)]
+        with contextlib.nullcontext() if space["TRAINING"] else torch.no_grad():
+            outputs = flat(model(*inputs))
+        gradients = {}
+        if space["TRAINING"]:
+            optimizer.zero_grad(set_to_none=True)
+            outputs[0].backward()
+            gradients = {n: torch.zeros_like(p) if p.grad is None else p.grad.clone() for n, p in model.named_parameters()}
+        steps.append(named_results([t.detach().clone() for t in outputs], model, gradients))
+        if space["TRAINING"]:
+            optimizer.step()
+    return steps
+
+
+def leat(source):
+    """The same from Leat."""
+    from sambaflow import samba
+
+    space = load(source)
+    torch.manual_seed(0)
+    training = space["TRAINING"]
+    model = space["Program"]().train(training)
+    samba.from_torch_model_(model)
+
+    def named(step):
+        return [samba.from_torch_tensor(t, name=f"x{i}") for i, t in enumerate(space["inputs"](step))]
+
+    optimizer = samba.optim.SGD(model.parameters(), lr=RATE) if training else None
+    folder = tempfile.mkdtemp()
+    try:
+        config = {"output_folder": folder, "pef_name": "p", "inference": not training, "log_level": "error"}
+        pef = samba.session.compile(model, named(0), optimizer, name="p", inference=not training, config_dict=config)
+        outputs = samba.utils.trace_graph(model, named(0), optimizer, pef=pef)
+        options = {"hyperparam_dict": {"lr": RATE}} if training else {"section_types": ["fwd"]}
+        steps = []
+        for step in range(STEPS):
+            found = samba.session.run(input_tensors=named(step), output_tensors=outputs, **options)
+            found = [samba.to_torch(t).clone() for t in (found if isinstance(found, (list, tuple)) else [found])]
+            gradients = {}
+            if training:
+                for name, parameter in model.named_parameters():
+                    own = parameter.sn_grad
+                    gradients[name] = torch.zeros(parameter.shape) if own is None else samba.to_torch(own).clone()
+            steps.append(named_results(found, model, gradients))
+        return steps
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+INSIDE = ("graph text:", "was not settled", "damaged", "internal", "was compiled from another program")
+
+
+def kind_of(error):
+    """Whether an error was meant for the user."""
+    if not any(kind.__module__.startswith("sambaflow") for kind in type(error).__mro__):
+        return "CRASH"
+    return "INTERNAL" if any(text in str(error) for text in INSIDE) else "refused"
+
+
+def judge(source):
+    """The verdict on a program."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            expected = eager(source)
+            shaken = [eager(source, noise) for noise in (1, 2)]
+        except Exception as error:
+            return Verdict("eager", f"{type(error).__name__}: {error}")
+        try:
+            found = leat(source)
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            return Verdict(kind_of(error), text)
+    for step in range(STEPS):
+        for difference in differences(expected[step], found[step], [s[step] for s in shaken]):
+            return Verdict("WRONG", f"step {step}: {difference}")
+    return Verdict("equal")
+
+
+def differences(expected, found, shaken):
+    """What is wrong in one step, a line each."""
+    if list(expected) != list(found):
+        yield f"results {list(found)} and not {list(expected)}"
+        return
+    for name, right in expected.items():
+        mine = found[name]
+        if mine.shape != right.shape or mine.dtype != right.dtype:
+            yield f"{name}: {mine.dtype}{list(mine.shape)} and not {right.dtype}{list(right.shape)}"
+            continue
+        others = [s[name] for s in shaken]
+        bad = wrong_places(right, mine, others)
+        if bad.any():
+            place = tuple(int(i) for i in bad.nonzero()[0])
+            yield f"{name}{list(place)}: {mine[place].item()} and not {right[place].item()} ({int(bad.sum())} of {bad.numel()})"
+
+
+def wrong_places(right, mine, others):
+    if not right.is_floating_point():
+        steady = torch.ones(right.shape, dtype=torch.bool)
+        for other in others:
+            steady &= other == right
+        return (mine != right) & steady
+    a, b = right.double(), mine.double()
+    spread = torch.zeros(right.shape, dtype=torch.float64)
+    steady = torch.ones(right.shape, dtype=torch.bool)  # special values stay what they are
+    for other in others:
+        other = other.double()
+        steady &= (other.isnan() == a.isnan()) & (other.isinf() == a.isinf())
+        spread = torch.maximum(spread, (other - a).abs().nan_to_num(0.0, 0.0, 0.0))
+    relative, absolute = RELATIVE.get(right.dtype, ABSOLUTE)
+    scale = a[a.isfinite()].abs().max() if a.isfinite().any() else torch.tensor(0.0)
+    allowed = FACTOR * spread + relative * a.abs().nan_to_num(0, 0, 0) + absolute * (1 + scale)
+    finite = a.isfinite() & b.isfinite()
+    same = (finite & ((a - b).abs() <= allowed)) | (a.isnan() & b.isnan()) | (a.isinf() & (a == b))
+    return ~same & steady & ~((a - b).abs() <= allowed)
+
+
+def reduced(source):
+    """The program without the lines of forward that its verdict does not need."""
+    kind = judge(source).kind
+    lines = source.splitlines(True)
+    first = next(i for i, line in enumerate(lines) if "def forward" in line) + 1
+    at = len(lines) - 2
+    while at >= first:
+        shorter = "".join(lines[:at] + lines[at + 1 :])
+        if judge(shorter).kind == kind:
+            lines = shorter.splitlines(True)
+        at -= 1
+    while (shorter := _without_a_result(lines, kind)) is not None:
+        lines = shorter.splitlines(True)
+    return "".join(lines)
+
+
+def _without_a_result(lines, kind):
+    """The source without one of the values that loss or return name, if the verdict stays."""
+    for at in (-1, -2):
+        for part in re.findall(r"v\d+\.float\(\)\.sum\(\) \* 0\.1 \+ |\bv\d+, ", lines[at]):
+            shorter = "".join([*lines[: len(lines) + at], lines[at].replace(part, "", 1), *lines[len(lines) + at + 1 :]])
+            if judge(shorter).kind == kind:
+                return shorter
+    return None

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What random programs use besides torch."""
+
+import collections
+import dataclasses
+
+import torch
+
+Named = collections.namedtuple("Named", "first rest")
+
+
+@dataclasses.dataclass
+class Output:
+    first: torch.Tensor
+    rest: tuple
+
+
+@torch.jit.script
+def scripted(a, b):
+    return torch.exp(a * 0.1) * b
+
+
+def once_more(x):
+    return torch.compile(torch.sin, backend="eager")(x)
+
+
+class Tripled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 3 * gradient * ctx.saved_tensors[0]
