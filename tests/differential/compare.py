@@ -103,8 +103,9 @@ def leat(source):
     folder = tempfile.mkdtemp()
     try:
         config = {"output_folder": folder, "pef_name": "p", "inference": not training, "log_level": "error"}
-        pef = samba.session.compile(model, named(0), optimizer, name="p", inference=not training, config_dict=config)
-        outputs = samba.utils.trace_graph(model, named(0), optimizer, pef=pef)
+        pef = samba.session.compile(model, named(0), optimizer, name="p", inference=not training, loss_indices=[0] if training else None,
+                                    config_dict=config)
+        outputs = samba.utils.trace_graph(model, named(0), optimizer, pef=pef, **({"loss_indices": [0]} if training else {}))
         options = {"hyperparam_dict": {"lr": RATE}} if training else {"section_types": ["fwd"]}
         steps = []
         for step in range(STEPS):
@@ -190,19 +191,24 @@ def wrong_places(right, mine, others):
 
 
 def reduced(source):
-    """The program without the lines of forward that its verdict does not need."""
-    kind = judge(source).kind
+    """The program without the lines of forward and the results that its verdict does not need."""
+    kind, before = judge(source).kind, None
     lines = source.splitlines(True)
-    first = next(i for i, line in enumerate(lines) if "def forward" in line) + 1
-    at = len(lines) - 2
-    while at >= first:
-        shorter = "".join(lines[:at] + lines[at + 1 :])
-        if judge(shorter).kind == kind:
+    while lines != before:
+        before = lines
+        while (shorter := _without_a_result(lines, kind)) is not None:
             lines = shorter.splitlines(True)
-        at -= 1
-    while (shorter := _without_a_result(lines, kind)) is not None:
-        lines = shorter.splitlines(True)
+        lines = _without_lines(lines, kind)
     return "".join(lines)
+
+
+def _without_lines(lines, kind):
+    first = next(i for i, line in enumerate(lines) if "def forward" in line) + 1
+    for at in range(len(lines) - 3, first - 1, -1):
+        shorter = lines[:at] + lines[at + 1 :]
+        if judge("".join(shorter)).kind == kind:
+            lines = shorter
+    return lines
 
 
 def _without_a_result(lines, kind):
