@@ -31,8 +31,10 @@ def report(what, sizes, budget):
         return []
     counts = sorted(size for size, _ in sizes)
     p95 = counts[min(len(counts) - 1, len(counts) * 95 // 100)]
-    print(f"{what}: {len(counts)}, median {statistics.median(counts):.0f} (budget {budget[0]}), "
-          f"95 % {p95} ({budget[1]}), largest {counts[-1]} (limit {budget[2]})")
+    print(
+        f"{what}: {len(counts)}, median {statistics.median(counts):.0f} (budget {budget[0]}), "
+        f"95 % {p95} ({budget[1]}), largest {counts[-1]} (limit {budget[2]})"
+    )
     for size, place in sorted(sizes, reverse=True)[:5]:
         if size > budget[1]:
             print(f"  {size:5} {place}")

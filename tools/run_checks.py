@@ -55,8 +55,14 @@ class Suite:
             log.flush()
             try:
                 result = subprocess.run(
-                    [str(part) for part in command], cwd=cwd, env={**os.environ, **(env or {})},
-                    stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=SECONDS_MAX)
+                    [str(part) for part in command],
+                    cwd=cwd,
+                    env={**os.environ, **(env or {})},
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    stdin=subprocess.DEVNULL,
+                    timeout=SECONDS_MAX,
+                )
             except subprocess.TimeoutExpired:
                 log.write(f"ended after {SECONDS_MAX} seconds\n")
                 return 124
@@ -98,8 +104,20 @@ def c_tests(suite, folder, *, setup=(), compiler="gcc", under=(), env=None):
         return built
     log = folder / "meson-logs" / "testlog.json"
     log.unlink(missing_ok=True)
-    suite.run(*under, "meson", "test", "-C", folder, "--no-rebuild", "--print-errorlogs", "-t", "10",
-              "--num-processes", "2", env=env)
+    suite.run(
+        *under,
+        "meson",
+        "test",
+        "-C",
+        folder,
+        "--no-rebuild",
+        "--print-errorlogs",
+        "-t",
+        "10",
+        "--num-processes",
+        "2",
+        env=env,
+    )
     built.add(count_cmocka(folder))
     return built
 
@@ -109,15 +127,23 @@ def unit(suite):
 
 
 def asan(suite):
-    return c_tests(suite, "asan", setup=["-Db_sanitize=address,undefined", "-Dpython=disabled"],
-                   env={"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1",
-                        "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"})
+    return c_tests(
+        suite,
+        "asan",
+        setup=["-Db_sanitize=address,undefined", "-Dpython=disabled"],
+        env={"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"},
+    )
 
 
 def tsan(suite):
     # Address randomisation off: gcc's ThreadSanitizer does not know the layouts of newer kernels.
-    return c_tests(suite, "tsan", setup=["-Db_sanitize=thread", "-Dpython=disabled"], under=["setarch", "-R"],
-                   env={"TSAN_OPTIONS": "halt_on_error=1"})
+    return c_tests(
+        suite,
+        "tsan",
+        setup=["-Db_sanitize=thread", "-Dpython=disabled"],
+        under=["setarch", "-R"],
+        env={"TSAN_OPTIONS": "halt_on_error=1"},
+    )
 
 
 def clang(suite):
@@ -150,8 +176,13 @@ def pytest(suite, *arguments):
     report = LOGS / f"{suite.name}.xml"
     report.unlink(missing_ok=True)
     status = suite.run(
-        sys.executable, "-m", "pytest", f"--junitxml={report}", *(arguments or [ROOT / "tests" / suite.name]),
-        env={"LEAT_COMMAND": str(suite.build / "leat")})
+        sys.executable,
+        "-m",
+        "pytest",
+        f"--junitxml={report}",
+        *(arguments or [ROOT / "tests" / suite.name]),
+        env={"LEAT_COMMAND": str(suite.build / "leat")},
+    )
     if not report.exists():
         return Count(failed=1)
     total = Count()
@@ -169,7 +200,8 @@ def package(suite):
     target = ROOT / "build" / "package"
     shutil.rmtree(target, ignore_errors=True)
     total = suite.check(
-        sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", target, ROOT)
+        sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", target, ROOT
+    )
     if total.failed:
         return total
     total.add(suite.check(target / "bin" / "leat", "--version"))
@@ -214,8 +246,10 @@ def run_suite(name, build):
     suite = Suite(name, build)
     start = time.monotonic()
     count = SUITES[name](suite)
-    lines = [f"{name:10} {count.passed:6} ok {count.failed:4} failed {count.skipped:4} skipped"
-             f" {time.monotonic() - start:6.0f} s"]
+    lines = [
+        f"{name:10} {count.passed:6} ok {count.failed:4} failed {count.skipped:4} skipped"
+        f" {time.monotonic() - start:6.0f} s"
+    ]
     if count.failed:
         tail = suite.log_path.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
         lines += ["  | " + line for line in tail]

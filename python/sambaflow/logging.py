@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The logger of programs.
 
-Its lines look like those of the compiler and go to the log of a compile that is going on. They pass through Python's
+Its lines look like those of the compiler and go to the log of a compile that is going on. Those of other commands go
+to a file in the folder of --log-dir, from the first warning on with what was said before. All pass through Python's
 logger `sambaflow`, so a program may add handlers, or set a level, of its own.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Mapping
 from typing import Any
 
 from sambaflow._runtime import messages
@@ -20,20 +23,50 @@ _LEVELS = {logging.DEBUG: messages.DEBUG, logging.INFO: messages.INFO, logging.W
 class _Lines(logging.Handler):
     """Prints lines as the compiler does; --log-level says from which level on."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._before: deque[str] = deque(maxlen=1000)  # lines, until a warning makes them worth a file
+        self._path: str | None = None
+
     def emit(self, record: logging.LogRecord) -> None:
         level, text = _LEVELS.get(record.levelno, messages.ERROR), record.getMessage()
         compiling = messages.running()
         if compiling is not None:
             compiling.say(level, "samba", text)
-        elif level >= messages.screen_level(_arguments()):
+            return
+        options = _arguments()
+        if level >= messages.screen_level(options):
             print(messages.line(level, "samba", text), flush=True)
+        if options.get("log_dir") and (level > messages.DEBUG or messages.is_detailed(options)):
+            self._keep(level, messages.line(level, "samba", text), options)
+
+    def _keep(self, level: int, line: str, options: Mapping[str, Any]) -> None:
+        self._before.append(line)
+        if self._path is None and level < messages.WARNING:
+            return
+        if self._path is None:
+            name = os.path.basename(options.get("pef") or sys.argv[0]).removesuffix(".pef").removesuffix(".py")
+            os.makedirs(options["log_dir"], exist_ok=True)
+            self._path = os.path.join(options["log_dir"], f"{name or 'program'}.{options.get('command')}.log")
+            with open(self._path, "w", encoding="utf-8"):
+                pass
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.writelines(f"{kept}\n" for kept in self._before)
+        self._before.clear()
 
 
 def _arguments() -> dict[str, Any]:
-    """The parsed options of the program."""
+    """The parsed options of the program, without those that it defined anew."""
     package = sys.modules.get("sambaflow.samba")
     args = getattr(getattr(package, "session", None), "args", None)
-    return vars(args) if args is not None else {}
+    own = getattr(args, "program_options", ())
+    return {name: value for name, value in vars(args).items() if name not in own} if args is not None else {}
+
+
+def is_verbose() -> bool:
+    """Whether lines of level debug are shown, or kept."""
+    options = _arguments()
+    return messages.is_detailed(options) or messages.screen_level(options) == messages.DEBUG
 
 
 def _logger() -> logging.Logger:

@@ -23,6 +23,13 @@ static bool parse_size(const char **cursor, uint64_t *out_bytes) {
   return true;
 }
 
+bool leat_arch_is_chip(const char *text) {
+  static const char *const chips[] = {"sn10", "sn20", "sn30", "sn40", "sn40l"};
+  for (size_t i = 0; text != NULL && i < sizeof chips / sizeof *chips; ++i)
+    if (strcmp(text, chips[i]) == 0) return true;
+  return false;
+}
+
 leat_status_t leat_arch_parse(const char *text, leat_arch_t *out_arch) {
   memset(out_arch, 0, sizeof *out_arch);
   out_arch->scratch_bytes = UINT64_MAX;
@@ -41,8 +48,8 @@ leat_status_t leat_arch_parse(const char *text, leat_arch_t *out_arch) {
                 CACHE_MIN_BYTES);
     }
     out_arch->scratch_bytes = out_arch->l3_bytes;
-  } else if (strcmp(text, "sn10") == 0 || strcmp(text, "sn20") == 0 || strcmp(text, "sn30") == 0) {
-    LEAT_FAIL(LEAT_UNSUPPORTED, "arch '%s' is not yet available: compile with --arch native", text);
+  } else if (leat_arch_is_chip(text)) {
+    return leat_arch_parse("native", out_arch);
   } else {
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "arch '%s' is unknown: use native, sn10, sn20 or sn30 (lower case)", text);
   }

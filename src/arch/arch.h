@@ -15,7 +15,9 @@ typedef struct leat_arch_s {
 
 // "native" (cache sizes of this machine, or 32 KiB, 1 MiB, 16 MiB where it does not tell) or "native:l1,l2,l3" in
 // bytes. Sizes that are given are a target: tiles have to fit its L3. NULL means "native". LEAT_INVALID_ARGUMENT names
-// the legal forms; LEAT_UNSUPPORTED for chips that come later.
+// the legal forms. Until chips are there their names mean "native".
 leat_status_t leat_arch_parse(const char *text, leat_arch_t *out_arch) LEAT_MUST_USE;
+// Whether `text` names a chip; false for NULL.
+bool leat_arch_is_chip(const char *text);
 
 #endif

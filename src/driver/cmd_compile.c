@@ -125,6 +125,20 @@ static leat_status_t make_folder(const char *path) {
   LEAT_FAIL(LEAT_IO, "folder %s cannot be made: %s", path, strerror(errno));
 }
 
+// Makes the folders that `path` lies in.
+static leat_status_t make_parents(const char *path) {
+  leat_text_t folder = {0};
+  leat_status_t status = NULL;
+  for (const char *slash = strchr(path + (*path == '/'), '/'); status == NULL && slash != NULL;
+       slash = strchr(slash + 1, '/')) {
+    leat_text_deinit(&folder);
+    leat_text_put_bytes(&folder, path, (size_t)(slash - path));
+    status = folder.failed ? leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for a path") : make_folder(folder.data);
+  }
+  leat_text_deinit(&folder);
+  return status;
+}
+
 // <output-folder>/<pef-name>/<pef-name>.pef, with its folders made; the first *out_folder_length bytes are the folder.
 static leat_status_t default_path(const compile_options_t *options, leat_text_t *path, size_t *out_folder_length) {
   const char *root = given_text(options, "--output-folder", NULL), *name = given_text(options, "--pef-name", NULL);
@@ -141,19 +155,11 @@ static leat_status_t default_path(const compile_options_t *options, leat_text_t 
   if (length > 4 && strcmp(name + length - 4, ".pef") == 0) length -= 4;
   if (length == 0 || *name == '.' || memchr(name, '/', length) != NULL)
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "--pef-name '%s' is not a file name", name);
-  if (root == NULL) {
-    root = "./out";
-    LEAT_TRY(make_folder(root));
-  } else if (access(root, F_OK) != 0) {
-    LEAT_FAIL(LEAT_NOT_FOUND, "the output folder %s does not exist: create it first", root);
-  }
-  leat_text_put(path, "%s/%.*s", root, (int)length, name);
-  if (path->failed) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for a path");
-  LEAT_TRY(make_folder(path->data));
+  leat_text_put(path, "%s/%.*s", root == NULL ? "./out" : root, (int)length, name);
   *out_folder_length = path->length;
   leat_text_put(path, "/%.*s.pef", (int)length, name);
   if (path->failed) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for a path");
-  return NULL;
+  return make_parents(path->data);
 }
 
 // Where no file is named, the PEF gets a folder of its own, with the reports beside it.
@@ -174,8 +180,11 @@ static leat_status_t write_in_folder(const compile_options_t *options, const lea
 
 static leat_status_t write_pef(const compile_options_t *options, const leat_graph_t *graph,
                                leat_compile_options_t *compile) {
-  if (options->output == NULL) return write_in_folder(options, graph, compile);
-  return leat_compile(graph, compile, options->output);
+  if (options->output != NULL) return leat_compile(graph, compile, options->output);
+  const char *path = given_text(options, "--pef", NULL);
+  if (path == NULL) return write_in_folder(options, graph, compile);
+  LEAT_TRY(make_parents(path));
+  return leat_compile(graph, compile, path);
 }
 
 static leat_status_t compile_graph(const compile_options_t *options, leat_graph_t *graph) {

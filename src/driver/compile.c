@@ -200,6 +200,11 @@ LEAT_EXPORT leat_status_t leat_compile(const leat_graph_t *graph, const leat_com
   leat_arch_t arch;
   LEAT_TRY(leat_compile_options_check(options));
   leat_option_say_unused(options);
+  if (leat_arch_is_chip(options->arch)) {
+    leat_say(options, LEAT_LOG_WARNING, "samba",
+             "--arch %s: this target is not available yet, so the PEF is for native, the CPU of this machine",
+             options->arch);
+  }
   LEAT_TRY(leat_arch_parse(options->arch, &arch));
   leat_map_options_t map_options = {
       .arch = &arch, .optim_level = options->optim_level, .inference = !leat_pipeline_trains(graph, options)};

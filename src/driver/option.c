@@ -184,12 +184,7 @@ static leat_status_t check_numbers(const leat_option_t *option, const char *valu
 
 static leat_status_t check_arch(const leat_option_t *option, const char *value) {
   leat_arch_t arch;
-  leat_status_t status = leat_arch_parse(value, &arch);
-  if (leat_status_code(status) == LEAT_UNSUPPORTED) {  // legal; the compile says that it is not there yet
-    leat_status_free(status);
-    return NULL;
-  }
-  return leat_status_annotate(status, "%s", title_of(option).text);
+  return leat_status_annotate(leat_arch_parse(value, &arch), "%s", title_of(option).text);
 }
 
 leat_status_t leat_option_check_value(const leat_option_t *option, const char *value) {

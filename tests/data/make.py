@@ -3,6 +3,7 @@
 
 They are committed, so that the tests need none of these; run this again only to add one.
 """
+
 import collections
 import gzip
 import os

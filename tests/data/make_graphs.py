@@ -4,6 +4,7 @@
 They are committed, so that the tests need no PyTorch; run this again only to add one:
     PYTHONPATH=python python tests/data/make_graphs.py
 """
+
 import sys
 import tempfile
 from pathlib import Path
@@ -143,9 +144,13 @@ def programs():
     """Name, model, inputs, optimizer."""
     model = Convolutions()
     yield "convolutions", model, (number("image", 4, 1, 10, 10), token("label", 3, 4)), samba.optim.AdamW, {}
-    yield "attention", Attention(), (token("token", 11, 2, 5), token("target", 11, 2, 5)), samba.optim.AdamW, {
-        "max_grad_norm": 1.0
-    }
+    yield (
+        "attention",
+        Attention(),
+        (token("token", 11, 2, 5), token("target", 11, 2, 5)),
+        samba.optim.AdamW,
+        {"max_grad_norm": 1.0},
+    )
     yield "dropout", Dropout(), (number("x", 4, 6),), samba.optim.SGD, {}
     yield "losses", Losses(), (number("x", 3, 5), number("y", 3, 5)), samba.optim.SGD, {"momentum": 0.9}
     yield "indices", Indices(), (number("x", 4, 6), token("index", 6, 4, 3)), None, {}

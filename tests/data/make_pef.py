@@ -253,10 +253,16 @@ def load(name, pef=None, seed=1):
     optimizer = make_optimizer(model) if make_optimizer else None
     inference = optimizer is None
     if pef is None:
-        settings = {"output_folder": tempfile.mkdtemp(), "pef_name": "program", "arch": ARCH, "inference": inference,
-                    **options}
+        settings = {
+            "output_folder": tempfile.mkdtemp(),
+            "pef_name": "program",
+            "arch": ARCH,
+            "inference": inference,
+            **options,
+        }
         pef = samba.session.compile(
-            model, named(inputs), optimizer, name=name, config_dict=settings, inference=inference)
+            model, named(inputs), optimizer, name=name, config_dict=settings, inference=inference
+        )
     utils.trace_graph(model, named(inputs), optimizer, pef=pef)
     return model, optimizer, inputs, pef
 
@@ -302,8 +308,10 @@ def record(name, folder):
     values = {key: value.contiguous() for key, value in values.items()}
     safetensors.torch.save_file(values, folder / "values.safetensors")
     finite = all(v.isfinite().all() for v in values.values() if v.is_floating_point())
-    print(f"{name:22} {(folder / 'program.pef').stat().st_size:7} {(folder / 'values.safetensors').stat().st_size:7}"
-          f"{'' if finite else '  NOT FINITE'}")
+    print(
+        f"{name:22} {(folder / 'program.pef').stat().st_size:7} {(folder / 'values.safetensors').stat().st_size:7}"
+        f"{'' if finite else '  NOT FINITE'}"
+    )
 
 
 def _run(device, types):

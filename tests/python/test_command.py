@@ -142,7 +142,7 @@ def test_info(folder):
         (["run", "infer.pef", "--weights", "none.pt"], "not found", ["none.pt"]),
         (["run", "train.pef", "--set", "speed=1"], "not found", ["speed", "lr"]),
         (["run", "train.pef", "--set", "lr=fast"], "invalid", ["not a number"]),
-        (["compile", "net.graph", "--output-folder", "absent"], "not found", ["absent does not exist"]),
+        (["compile", "net.graph", "--pef", "a.pef", "--pef-name", "a"], "invalid", ["--pef excludes --pef-name"]),
         (["compile", "net.graph", "-o", "x.pef", "-b", "8"], "invalid", ["-b", "graph text"]),
         (["compile", "net.graph", "-o", "x.pef", "--compilr-mode", "nlp"], "invalid", ["mean '--compiler-mode'"]),
         (["compile", "net.graph", "-o", "x.pef", "--num-tiles", "3"], "invalid", ["1, 2, 4 or 8 is legal"]),

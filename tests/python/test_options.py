@@ -7,12 +7,15 @@ A mark `shows` names the options whose effect a test shows; docs/options.md is m
 import csv
 import io
 import json
+import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from sambaflow import logging as sambaflow_logging
 from sambaflow import samba
 from sambaflow._runtime import options as table
 from sambaflow._runtime.device import Device
@@ -187,7 +190,7 @@ def test_help_shows_common_options_and_with_debug_all(capsys):
             parse_app_args(argv)
         assert done.value.code == 0
         texts.append(capsys.readouterr().out)
-    assert "--pef-name" in texts[0] and "how it is compiled" in texts[0] and "--mac-v2" not in texts[0]
+    assert "--pef-name" in texts[0] and "how it is compiled" in texts[0] and "--mac-v1" not in texts[0]
     missing = [o.name for o in table.options() if "compile" in o.commands and o.name not in texts[1]]
     assert missing == []
 
@@ -237,15 +240,33 @@ def test_inference(tmp_path):
 def test_names_and_folders(tmp_path, monkeypatch):
     assert compiled(tmp_path, name="a.pef") == tmp_path / "a" / "a.pef"
     monkeypatch.chdir(tmp_path)
-    args = parse_app_args(["compile", "-p", "b.pef"])
-    assert (args.pef_name, args.pef) == ("b.pef", None)
+    parse_app_args(["compile", "--pef-name", "b.pef"])
     model, inputs, optimizer = program()
     assert samba.session.compile(model, inputs, optimizer) == "./out/b/b.pef" and Path("out/b/b.pef").exists()
-    with pytest.raises(FileNotFoundError, match="create it first"):
-        compiled(tmp_path / "absent")
+    assert compiled(tmp_path / "new" / "folder") == tmp_path / "new/folder/net/net.pef"
 
 
 @pytest.mark.shows("--pef")
+def test_the_pef_is_one_path_for_every_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    model, inputs, optimizer = program()
+    for path in ("app.pef", "some/where/app.pef", "plain"):
+        parse_app_args(["compile", "-b=4", "-mb=2", "-p", path])
+        assert samba.session.compile(model, inputs, optimizer) == path
+        args = parse_app_args(["run", "-b=4", "-mb=2", "-p", path])
+        outputs = utils.trace_graph(model, inputs, optimizer, pef=args.pef)
+        assert samba.session.run(inputs, outputs)[1].shape == (4, 4)
+    assert sorted(p.name for p in Path("some/where").iterdir())[:3] == ["app.mac.log", "app.pef", "app.samba.log"]
+    assert samba.session.compile(model, inputs, optimizer, config_dict={"pef_name": "own"}) == "./out/own/own.pef"
+    for other in ("--pef-name", "--output-folder"):
+        with pytest.raises(SystemExit):
+            parse_app_args(["compile", "-p", "x.pef", other, "y"])
+        assert f"--pef excludes {other}" in capsys.readouterr().err
+    parse_app_args(["compile", "-p", "some"])
+    with pytest.raises(ValueError, match="some is a folder"):
+        samba.session.compile(model, inputs, optimizer)
+
+
 def test_run_needs_a_pef(capsys):
     with pytest.raises(SystemExit):
         parse_app_args(["run"])
@@ -339,10 +360,12 @@ def test_experimental_rules_fuse_what_is_left_over(tmp_path):
 def test_targets(tmp_path, capsys):
     small, large = (compiled(tmp_path, "--arch", f"native:32768,{l2},33554432", name=str(l2)) for l2 in (4096, 1 << 22))
     assert small.read_bytes() != large.read_bytes()
+    native = compiled(tmp_path, name="native").read_bytes()
     for chip in ("sn10", "sn20", "sn30"):
-        with pytest.raises(UnsupportedError, match="not yet available"):
-            compiled(tmp_path, "--arch", chip, name=chip)
-        assert not (tmp_path / chip).exists()
+        capsys.readouterr()
+        pef = compiled(tmp_path, "--arch", chip, name=chip)
+        assert capsys.readouterr().out.count(f"[warning samba] --arch {chip}: this target is not available yet") == 1
+        assert rows_of(pef) == rows_of(tmp_path / "native" / "native.pef") and len(pef.read_bytes()) == len(native)
 
 
 def test_the_pef_remembers_its_arguments(tmp_path):
@@ -359,6 +382,50 @@ def test_options_of_the_program_mean_what_it_says(tmp_path):
 
     pef = compiled(tmp_path, "--world-size", "9", common_parser_fn=hook)
     assert samba.session.args.world_size == 9 and leat_facts(pef)["arguments"] == {"batch_size": 4}
+
+
+@pytest.mark.shows("--compiler-configs-file")
+def test_settings_of_the_compiler_come_from_a_file(tmp_path, capsys):
+    def with_file(content, *argv):
+        (tmp_path / "c.json").write_text(content if isinstance(content, str) else json.dumps(content))
+        return compiled(tmp_path, "--compiler-configs-file", str(tmp_path / "c.json"), *argv)
+
+    plain = rows_of(compiled(tmp_path, "-o0", name="o0"))
+    assert [r["ops"] for r in rows_of(with_file({"o0": True}))] == [r["ops"] for r in plain]
+    assert [r["ops"] for r in rows_of(with_file({"--optim-level": "o0"}))] == [r["ops"] for r in plain]
+    assert [r["ops"] for r in rows_of(with_file({"optim_level": "o0"}, "--optim-level", "o3"))] != [
+        r["ops"] for r in plain
+    ]
+    capsys.readouterr()
+    with_file({"mac_flags": ["-x"], "prism_flags": {}, "graphamp-preset": "mp1"})
+    assert "c.json: mac_flags, prism_flags have no effect on native" in capsys.readouterr().out
+    for content, words in (
+        ({"mac_flag": 1}, "no setting 'mac_flag'; did you mean 'mac_flags'"),
+        ({"batch_size": 4}, "'batch_size' is no setting of the compiler"),
+        ({"optim_level": "o7"}, "c.json: --optim-level 'o7'"),
+        ({"n_chips": 2}, "not yet available"),
+        ([], "expected an object"),
+        ("{", "this is not JSON"),
+    ):
+        with pytest.raises(RuntimeError, match=re.escape(words)):
+            with_file(content)
+    with pytest.raises(FileNotFoundError):
+        compiled(tmp_path, "--compiler-configs-file", str(tmp_path / "absent.json"))
+
+
+@pytest.mark.parametrize("word", ["compile", "run"])
+def test_help_lists_what_the_reference_lists(word, capsys):
+    with pytest.raises(SystemExit):
+        parse_app_args([word, "--help"])
+    shown = capsys.readouterr().out
+    named = ["--batch-size", "--inference", "--pef", "--verbose", "--debug", "--log-dir", "--num-spatial-batches",
+             "--grad-accumulation-steps"]  # fmt: skip
+    if word == "compile":
+        named += ["--pef-name", "--output-folder", "-o0", "-o1", "-o3", "--o1-experimental-opts", "--o1-rule-list",
+                  "--compiler-mode", "--enable-hypersection", "--resources-scaling-factors", "--mac-v2", "--arch",
+                  "--n-chips", "--data-parallel", "--world-size", "--compiler-configs-file", "--mac-human-decision",
+                  "--model-parallel"]  # fmt: skip
+    assert not [name for name in named if name not in shown]
 
 
 # ---- messages
@@ -403,12 +470,39 @@ def test_a_bar_on_a_terminal_only(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.shows("--log-dir")
 def test_logs_with_warnings_go_to_a_folder_of_their_own(tmp_path):
-    (tmp_path / "logs").mkdir()
     pef = compiled(tmp_path, "--log-dir", str(tmp_path / "logs"), "--enable-conv-tiling")
     assert "conv-tiling" in (tmp_path / "logs" / "net.samba.log").read_text()
     assert (pef.parent / "net.mac.log").exists() and not (pef.parent / "net.samba.log").exists()
-    with pytest.raises(FileNotFoundError, match="--log-dir"):
-        compiled(tmp_path, "--log-dir", str(tmp_path / "absent"))
+
+
+@pytest.mark.shows("--log-dir", "--verbose", "--debug")
+def test_a_run_tells_what_it_loads_and_keeps_its_warnings(tmp_path, capsys, monkeypatch):
+    pef, (model, inputs, optimizer) = compiled(tmp_path), program()
+
+    def run(*argv):
+        monkeypatch.setattr(logging.getLogger("sambaflow"), "handlers", [])
+        monkeypatch.setattr("sambaflow.logging.samba_logger._logger", sambaflow_logging._logger())
+        capsys.readouterr()
+        args = parse_app_args(["run", "-b", "4", "--pef", str(pef), "--log-dir", str(tmp_path / "logs/run"), *argv])
+        samba.session.run(inputs, utils.trace_graph(model, inputs, optimizer, pef=args.pef), section_types=["fwd"])
+        return capsys.readouterr().out
+
+    assert run() == "" and not (tmp_path / "logs").exists()
+    for option in ("-v", "--debug"):
+        shown = run(option)
+        assert f"[debug] loaded {pef}: 3 sections" in shown and "parameter" in shown and "[debug] run" in shown
+    assert not (tmp_path / "logs").exists()
+    shown = run("-v", "--verbose-report")
+    assert (tmp_path / "logs/run/net.run.log").read_text() == shown and shown.startswith("[warning samba]")
+    assert "[debug] loaded" not in run("--verbose-report")
+
+
+def test_an_error_is_written_once(tmp_path, capsys):
+    model, inputs, optimizer = program()
+    wrong, config = (inputs[0], samba.randn(3, 3, name="label")), {"output_folder": str(tmp_path), "pef_name": "net"}
+    with pytest.raises((RuntimeError, ValueError)):
+        samba.session.compile(model, wrong, optimizer, config_dict=config)
+    assert "[error ]" not in capsys.readouterr().out
 
 
 def test_the_logger_of_programs_speaks_like_the_compiler(capsys):

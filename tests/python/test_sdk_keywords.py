@@ -104,7 +104,8 @@ def test_mistakes_of_the_user_are_one_line(tmp_path):
         (["run"], 2, "required: -p/--pef"),
         (["run", "-p", "missing.pef"], 1, "missing.pef"),
         (["run", "-p", "out/net/net.pef", "-w", "5"], 1, "compiled from another program: its forward pass differs"),
-        (["compile", "--output-folder", "missing"], 1, "missing does not exist"),
+        (["compile", "--output-folder", "program.py"], 1, "program.py/"),
+        (["compile", "-p", "x.pef", "--pef-name", "y"], 2, "--pef excludes --pef-name"),
         (["compile", "-o1", "--optimization-rules", "missing.yaml"], 1, "missing.yaml: No such file"),
     ):
         done = start(tmp_path, *options)

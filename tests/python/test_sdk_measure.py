@@ -171,11 +171,13 @@ def test_profiles_that_were_not_begun(tmp_path):
         samba.session.end_samba_profile("x")
 
 
-def test_a_profile_into_a_folder_that_does_not_exist(traced, tmp_path):
+def test_the_folder_of_a_profile_is_made(traced, tmp_path):
     samba.session.start_runtime_profile()
-    with pytest.raises(ValueError, match="does not exist: create it first"):
-        samba.session.end_runtime_profile(tmp_path / "no" / "run.log")
-    samba.session.end_runtime_profile(tmp_path / "run.log")  # the profile is still there
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        samba.session.end_runtime_profile(tmp_path / "file" / "run.log")
+    samba.session.end_runtime_profile(tmp_path / "new" / "run.log")  # the profile is still there
+    assert (tmp_path / "new" / "run.log").exists()
 
 
 def test_profiler_reads_events_of_the_session():

@@ -169,9 +169,9 @@ def path_of_the_pef(world):
     with world.quiet():
         path = samba.session.compile(model, world.inputs(), inference=True, config_dict=world.config("my.pef"))
         assert path == world.path("my/my.pef")
-        missing = {"output_folder": world.path("none"), "pef_name": "x"}
-        call = lambda: samba.session.compile(model, world.inputs(), inference=True, config_dict=missing)  # noqa: E731
-        assert "does not exist" in raises(FileNotFoundError, call)
+        new = {"output_folder": world.path("new/folder"), "pef_name": "x"}
+        path = samba.session.compile(model, world.inputs(), inference=True, config_dict=new)
+        assert path == world.path("new/folder/x/x.pef") and os.path.exists(path)
 
 
 def evaluation_keeps_weights(world):

@@ -77,6 +77,18 @@ class Device:
             symbols[name] = Symbol(index, name, info.kind, dtypes()[info.dtype], shape, info.data_bytes)
         return symbols
 
+    def description(self) -> list[str]:
+        """What was loaded, a line each: the file, and its symbols by kind."""
+        kinds = ("INPUT", "OUTPUT", "PARAMETER", "BUFFER", "STATE")
+        lines = [f"loaded {self.path}: {self.section_count} sections, {self.threads} threads"]
+        for kind in kinds:
+            found = self.of_kind(kind)
+            if found:
+                total = sum(symbol.data_bytes for symbol in found)
+                names = ", ".join(f"{s.name} {list(s.shape)}" for s in found)
+                lines.append(f"{len(found)} of kind {kind.lower()} ({total} bytes): {names}")
+        return lines
+
     def of_kind(self, kind: str) -> list[Symbol]:
         """Symbols of a kind (`INPUT`, `OUTPUT`, ...) in the order of the file."""
         number = getattr(self._lib, f"LEAT_SYMBOL_{kind}")

@@ -48,6 +48,17 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], Any]) 
         ) from error
 
 
+def make_parent(path: str | os.PathLike[str]) -> list[str]:
+    """Makes the folder of `path` with its parents; those that were made, the innermost first."""
+    folder, missing = os.path.dirname(os.path.abspath(path)), []
+    while not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    if missing:
+        os.makedirs(missing[0], exist_ok=True)
+    return missing
+
+
 def _left(path: str) -> str:
     return "the file of that name is as it was before" if os.path.exists(path) else "there is no file of that name"
 

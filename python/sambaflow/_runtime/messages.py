@@ -31,7 +31,12 @@ def screen_level(config: Mapping[str, Any]) -> int:
     """The least severe level that is shown."""
     if config.get("log_level") in LEVELS:
         return LEVELS.index(config["log_level"])
-    return DEBUG if config.get("verbose") or config.get("debug") else INFO
+    return DEBUG if is_detailed(config) else INFO
+
+
+def is_detailed(config: Mapping[str, Any]) -> bool:
+    """Whether logs hold the lines of level debug, too."""
+    return bool(config.get("verbose") or config.get("debug"))
 
 
 class Messages:
@@ -40,7 +45,7 @@ class Messages:
     def __init__(self, stem: str, config: Mapping[str, Any]) -> None:
         self._stem = stem
         self._level = screen_level(config)
-        self._detailed = bool(config.get("verbose") or config.get("debug"))
+        self._detailed = is_detailed(config)
         self._log_dir = config.get("log_dir") or None
         self._lines: dict[str, list[str]] = {layer: [] for layer in LAYERS}
         self._warned: set[str] = set()
@@ -54,9 +59,13 @@ class Messages:
         if level >= self._level:
             self._clear_bar()
             print(shown, flush=True)
+        self.log(level, layer, text)
+
+    def log(self, level: int, layer: str, text: str) -> None:
+        """One message for the layer's log alone."""
         if level > DEBUG or self._detailed:
-            self._lines[layer].append(shown)
-        if level == WARNING:
+            self._lines[layer].append(line(level, layer, text))
+        if level >= WARNING:
             self._warned.add(layer)
 
     def progress(self, done: int, total: int, what: str) -> None:
@@ -80,6 +89,7 @@ class Messages:
         for layer, lines in self._lines.items():
             path = f"{self._stem}.{layer}.log"
             if layer in self._warned and self._log_dir:
+                os.makedirs(self._log_dir, exist_ok=True)
                 path = os.path.join(self._log_dir, os.path.basename(path))
                 if self._level <= INFO:
                     print(line(INFO, "samba", f"Logs with warnings are generated in {path}"), flush=True)
@@ -97,8 +107,8 @@ def messages_of(stem: str, config: Mapping[str, Any]) -> Iterator[Messages]:
     token = _running.set(messages)
     try:
         yield messages
-    except Exception as error:
-        messages.say(ERROR, "samba", " ".join(str(error).split()) or type(error).__name__)
+    except Exception as error:  # the screen shows it where it ends the program
+        messages.log(ERROR, "samba", " ".join(str(error).split()) or type(error).__name__)
         raise
     finally:
         _running.reset(token)

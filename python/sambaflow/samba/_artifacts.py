@@ -14,10 +14,11 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sambaflow._runtime import options
+from sambaflow._runtime import configs, options
 from sambaflow._runtime.compiler import check_options, compile_program
+from sambaflow._runtime.files import make_parent
 from sambaflow._runtime.library import InvalidArgumentError, MismatchError, from_command_line
-from sambaflow._runtime.messages import INFO, Messages, messages_of
+from sambaflow._runtime.messages import INFO, WARNING, Messages, messages_of
 from sambaflow._runtime.options import Option, by_dest
 from sambaflow._trace.program import Program
 
@@ -31,7 +32,8 @@ def script_dir() -> str | None:
 
 
 # Options that keep their meaning where a program defines them anew.
-_KEPT = {"batch_size", "inference", "output_folder", "pef", "pef_name"}
+_PLACES = ("output_folder", "pef", "pef_name")
+_KEPT = {"batch_size", "inference", *_PLACES}
 
 
 def _taken_over(args: argparse.Namespace | None) -> set[str]:
@@ -40,8 +42,18 @@ def _taken_over(args: argparse.Namespace | None) -> set[str]:
 
 
 def configuration(args: argparse.Namespace | None, config: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Options of a compile: those given, else those of the command line, without those that are the program's."""
-    merged = {**(vars(args) if args is not None else {}), **(config or {})}
+    """Options of a compile: those given, else those of the command line, without those that are the program's.
+
+    A place of the PEF that is given takes the place of the command line's, and --pef of other commands is what they
+    load.
+    """
+    parsed, given = dict(vars(args)) if args is not None else {}, config or {}
+    for one, others in ((("pef",), ("pef_name", "output_folder")), (("pef_name", "output_folder"), ("pef",))):
+        if any(given.get(name) is not None for name in one):
+            parsed = {name: value for name, value in parsed.items() if name not in others}
+    merged = {**parsed, **given}
+    if merged.get("command", "compile") != "compile":
+        merged.pop("pef", None)
     own = _taken_over(args)
     return {name: value for name, value in merged.items() if name not in own}
 
@@ -69,6 +81,7 @@ class Job:
 
     def __init__(self, path: str, messages: Messages, given: Mapping[Option, Any]) -> None:
         self.path, self._messages, self.given = path, messages, given
+        self._folder = os.path.dirname(path) or "."
         self._start = time.perf_counter()
 
     def compile(self, program: Program, *, inference: bool, metadata: Mapping[str, Any]) -> None:
@@ -76,11 +89,11 @@ class Job:
         verbose = any(o.dest in ("verbose", "debug") for o in self.given)
         compile_program(
             program, self.path, given=self.given, inference=inference, metadata=metadata,
-            report_dir=os.path.dirname(self.path), messages=self._messages,
+            report_dir=self._folder, messages=self._messages,
         )  # fmt: skip
         self._write_statistics()
         if any(o.dest == "visualize" for o in self.given):
-            picture = os.path.join(os.path.dirname(self.path), "graph.svg")
+            picture = os.path.join(self._folder, "graph.svg")
             self._messages.say(INFO, "samba", f"picture of the graph: {picture}")
         self._messages.say(INFO, "samba", f"PEF file {self.path} created")
         if verbose:
@@ -90,7 +103,7 @@ class Job:
     def _write_statistics(self) -> None:
         """--compiled-stats-json: sections and memory as JSON; --resource-report-path: the table of sections."""
         named = {option.dest: value for option, value in self.given.items()}
-        folder = os.path.dirname(self.path)
+        folder = self._folder
         if "compiled_stats_json" in named:
             with open(os.path.join(folder, "sections.csv"), encoding="utf-8", newline="") as file:
                 sections = list(csv.DictReader(file))
@@ -106,11 +119,15 @@ class Job:
 def compile_job(args: argparse.Namespace | None, config: Mapping[str, Any]) -> Iterator[Job]:
     """Checks options, makes the folder and opens the logs."""
     with from_command_line():
+        config, idle = configs.merged(config)
         given = given_options(args, config)
-        log_dir = config.get("log_dir")
-        if log_dir and not os.path.isdir(log_dir):
-            raise FileNotFoundError(f"--log-dir {log_dir} does not exist: create it first")
+        for option, value in given.items():
+            if option.dest in ("compiled_stats_json", "resource_report_path"):
+                make_parent(value)
     with output_path(config) as path, messages_of(path.removesuffix(".pef"), config) as messages:
+        if idle:
+            where = config["compiler_configs_file"]
+            messages.say(WARNING, "samba", f"{where}: {', '.join(idle)} have no effect on native: {configs.IDLE}")
         yield Job(path, messages, given)
 
 
@@ -118,29 +135,29 @@ def compile_job(args: argparse.Namespace | None, config: Mapping[str, Any]) -> I
 def output_path(config: Mapping[str, Any]) -> Iterator[str]:
     """The path of the PEF, in a folder that exists; a failed compile leaves no empty folder behind."""
     with from_command_line():
-        root, name = _folder_and_name(config)
-        folder = os.path.join(root, name)
-        made = not os.path.isdir(folder)
-        os.makedirs(folder, exist_ok=True)
+        path = _pef_path(config)
+        made = make_parent(path)
     try:
-        yield os.path.join(folder, f"{name}.pef")
+        yield path
     except BaseException:
-        if made:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            for folder in made:
                 os.rmdir(folder)
         raise
 
 
-def _folder_and_name(config: Mapping[str, Any]) -> tuple[str, str]:
+def _pef_path(config: Mapping[str, Any]) -> str:
+    """Where the PEF goes: --pef, else <output-folder>/<pef-name>/<pef-name>.pef."""
+    if config.get("pef"):
+        path = os.fspath(config["pef"])
+        if os.path.isdir(path) or not os.path.basename(path):
+            raise InvalidArgumentError(f"-p/--pef {path} is a folder: name the file to write")
+        return path
     name = str(config.get("pef_name") or f"{time.strftime('%Y%m%d_%H%M%S')}_{os.getpid()}").removesuffix(".pef")
     if not name or os.path.basename(name) != name or name in (".", ".."):
         raise InvalidArgumentError(f"--pef-name {name!r} is not a file name")
     root = str(config["output_folder"] or ".") if "output_folder" in config else DEFAULT_OUTPUT_FOLDER
-    if root == DEFAULT_OUTPUT_FOLDER:
-        os.makedirs(root, exist_ok=True)
-    elif not os.path.isdir(root):
-        raise FileNotFoundError(f"the output folder {root} does not exist: create it first")
-    return root, name
+    return os.path.join(root, name, f"{name}.pef")
 
 
 # Options that do not change the program: equal programs give equal files.

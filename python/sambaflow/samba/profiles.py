@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sambaflow._runtime.library import InvalidArgumentError
+from sambaflow._runtime.files import make_parent
 
 if TYPE_CHECKING:
     from sambaflow._runtime.device import Device
@@ -117,9 +117,7 @@ class HostProfile:
 
 
 def require_file(path: str | os.PathLike[str] | None, default: str) -> str:
-    """The file of a profile; its folder must exist before the program has run for an hour."""
+    """The file of a profile; its folder is made."""
     chosen = os.fspath(path) if path else default
-    folder = os.path.dirname(os.path.abspath(chosen))
-    if not os.path.isdir(folder):
-        raise InvalidArgumentError(f"{chosen}: the folder {folder} does not exist: create it first")
+    make_parent(chosen)
     return chosen

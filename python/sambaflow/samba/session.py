@@ -37,6 +37,7 @@ from sambaflow._trace.microbatch import micro_batch
 from sambaflow._trace.optimizers import Statement, statements
 from sambaflow._trace.program import Port, Program, trace
 from sambaflow._trace.scope import root_name
+from sambaflow.logging import is_verbose, samba_logger
 from sambaflow.samba import _artifacts as artifacts
 from sambaflow.samba import _at_end
 from sambaflow.samba import _state as state
@@ -70,6 +71,7 @@ class SambaSession(SessionExtras):
         self._smaller: SmallerBatches | None = None
         self._finite: FiniteGuard | None = None  # made by the first run that asks for it
         self._statements: list[Statement] = []
+        self._verbose, self._runs = False, 0  # whether runs are told, and how many were
         self._pending = state.RunState()  # from a checkpoint that was loaded before trace_graph
         self._model: weakref.ref[nn.Module] | None = None  # the one that the attributes above belong to
         self._in_use: nn.Module | None = None  # the same: it is traced again for a smaller batch
@@ -220,6 +222,10 @@ class SambaSession(SessionExtras):
             state.write_optimizers(device, chosen)
         model.output_tensors = traced  # type: ignore[assignment]
         _at_end.begin(self)
+        self._verbose = is_verbose()
+        if self._verbose:
+            for line in device.description():
+                samba_logger.debug(line)
         return traced
 
     def _traced_output(self, port: Port) -> SambaTensor:
@@ -327,6 +333,8 @@ class SambaSession(SessionExtras):
         if data_parallel or graph_name is not None:
             _refuse_transport(data_parallel)
         inputs = () if input_tensors is None else input_tensors
+        if self._verbose:
+            self._say_run(runner, section_types, section_ids)
         with runner.device.turn:
             if section_ids is not None:
                 return runner.run_sections(inputs, output_tensors, hyperparam_dict, section_ids, grad_of_outputs)
@@ -337,6 +345,14 @@ class SambaSession(SessionExtras):
             if stop_on_nan:
                 run = self._guard().run
             return run(inputs, output_tensors, hyperparam_dict, section_types, grad_of_outputs)
+
+    def _say_run(self, runner: Runner, section_types: Any, section_ids: Any) -> None:
+        self._runs += 1
+        what = runner.section_names if section_types is None else section_types
+        what = (
+            [what] if isinstance(what, str) else what if section_ids is None else [f"section {i}" for i in section_ids]
+        )
+        samba_logger.debug(f"run {self._runs}: {', '.join(what)}")
 
     def _guard(self) -> FiniteGuard:
         if self._finite is None:

@@ -6,7 +6,16 @@ import torch
 
 from ..cases import B, I, N, O, P, T, U, W, row
 
-PAIRS = [((), ()), ((1,), (5,)), ((5,), ()), ((3, 4), (4,)), ((3, 1), (1, 4)), ((2, 3, 5), (3, 1)), ((17, 33), (17, 33)), ((2, 517), (2, 517))]
+PAIRS = [
+    ((), ()),
+    ((1,), (5,)),
+    ((5,), ()),
+    ((3, 4), (4,)),
+    ((3, 1), (1, 4)),
+    ((2, 3, 5), (3, 1)),
+    ((17, 33), (17, 33)),
+    ((2, 517), (2, 517)),
+]
 TRIPLES = [
     ((), (), ()), ((5,), (5,), (5,)), ((3, 4), (4,), ()), ((3, 1), (1, 4), (3, 4)), ((2, 3, 5), (3, 1), (5,)),
     ((1,), (7,), (1,)), ((17, 33), (17, 33), (17, 33)), ((2, 517), (1, 517), (2, 1)),
@@ -60,9 +69,15 @@ for _exponent in (2, 3, 0.5, -1, -0.5, 2.5, 1, 0):
 _pow.add(lambda x: x**3, N(3, 5))
 _pow.add(lambda x: 2**x, N(3, 5))
 
-pairwise("maximum", "exact", torch.maximum, N, N, "bfloat16", "int32").add(torch.maximum, T(4, 9), T(4, 9), smooth=False)
-pairwise("minimum", "exact", torch.minimum, N, N, "bfloat16", "int32").add(torch.minimum, T(4, 9), T(4, 9), smooth=False)
-pairwise("remainder", "rounded", torch.remainder, O, lambda *s: W(*s), smooth=False).add(torch.remainder, ints(4, 5), counts(5))
+pairwise("maximum", "exact", torch.maximum, N, N, "bfloat16", "int32").add(
+    torch.maximum, T(4, 9), T(4, 9), smooth=False
+)
+pairwise("minimum", "exact", torch.minimum, N, N, "bfloat16", "int32").add(
+    torch.minimum, T(4, 9), T(4, 9), smooth=False
+)
+pairwise("remainder", "rounded", torch.remainder, O, lambda *s: W(*s), smooth=False).add(
+    torch.remainder, ints(4, 5), counts(5)
+)
 pairwise("fmod", "rounded", torch.fmod, O, lambda *s: W(*s), smooth=False).add(torch.fmod, ints(4, 5), counts(5))
 pairwise("atan2", "function", torch.atan2, W)
 
@@ -96,7 +111,15 @@ _addcmul.add_layouts(torch.addcmul, N(6, 10), N(6, 10), N(6, 10))
 _addcdiv.add(lambda x, y, z: torch.addcdiv(x, y, z, value=-0.7), N(3, 4), N(3, 4), W(4))
 _addcdiv.add_layouts(torch.addcdiv, N(6, 10), N(6, 10), W(6, 10))
 
-for _x, _m in (((), ()), ((5,), (5,)), ((3, 4), (4,)), ((2, 3, 5), (3, 1)), ((1, 7), (1, 1)), ((17, 33), (17, 33)), ((2, 517), (2, 517))):
+for _x, _m in (
+    ((), ()),
+    ((5,), (5,)),
+    ((3, 4), (4,)),
+    ((2, 3, 5), (3, 1)),
+    ((1, 7), (1, 1)),
+    ((17, 33), (17, 33)),
+    ((2, 517), (2, 517)),
+):
     _fill.add(lambda x, m: x.masked_fill(m, -1.5), N(*_x), B(*_m))
 _fill.add(lambda x, m, v: x.masked_fill(m, v), N(3, 4), B(3, 4), N())
 _fill.add_layouts(lambda x, m: x.masked_fill(m, 2.0), N(6, 10), B(6, 10))

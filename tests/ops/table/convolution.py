@@ -73,7 +73,15 @@ _average.add_layouts(lambda x: F.avg_pool2d(x, 2), N(6, 4, 4, 6))
 
 _adaptive = row("adaptive_avg_pool", "reduction", "bfloat16")
 _adaptive_max = row("adaptive_max_pool", "exact")
-for _x, _size in (((2, 3, 4, 4), 1), ((2, 3, 6, 6), 2), ((1, 2, 7, 5), (3, 2)), ((1, 1, 1, 1), 1), ((2, 4, 9, 9), (4, 4)), ((3, 5, 5), 2), ((1, 2, 4, 6), (4, 6))):
+for _x, _size in (
+    ((2, 3, 4, 4), 1),
+    ((2, 3, 6, 6), 2),
+    ((1, 2, 7, 5), (3, 2)),
+    ((1, 1, 1, 1), 1),
+    ((2, 4, 9, 9), (4, 4)),
+    ((3, 5, 5), 2),
+    ((1, 2, 4, 6), (4, 6)),
+):
     _adaptive.add(lambda x, s=_size: F.adaptive_avg_pool2d(x, s), N(*_x))
     _adaptive_max.add(lambda x, s=_size: F.adaptive_max_pool2d(x, s), A(*_x))
 _adaptive.add(lambda x: F.adaptive_avg_pool1d(x, 3), N(2, 3, 7))
@@ -99,6 +107,14 @@ for _x, _options in (
 _resize.add_layouts(lambda x: F.interpolate(x, scale_factor=2), N(6, 4, 4, 6))
 
 _shuffle = row("pixel_shuffle", "exact", "bfloat16")
-for _x, _factor in (((1, 4, 1, 1), 2), ((2, 4, 3, 3), 2), ((4, 2, 5), 2), ((1, 9, 2, 2), 3), ((2, 8, 3, 5), 2), ((2, 3, 4, 4), 1), ((2, 16, 3, 2), 4)):
+for _x, _factor in (
+    ((1, 4, 1, 1), 2),
+    ((2, 4, 3, 3), 2),
+    ((4, 2, 5), 2),
+    ((1, 9, 2, 2), 3),
+    ((2, 8, 3, 5), 2),
+    ((2, 3, 4, 4), 1),
+    ((2, 16, 3, 2), 4),
+):
     _shuffle.add(lambda x, f=_factor: F.pixel_shuffle(x, f), N(*_x))
 _shuffle.add_layouts(lambda x: F.pixel_shuffle(x, 2), N(6, 4, 4, 6))

@@ -8,19 +8,43 @@ import torch.nn.functional as F
 from ..cases import A, I, N, row
 
 _embedding = row("embedding", "exact")
-for _table, _ids in (((5, 3), ()), ((5, 3), (4,)), ((1, 1), (1,)), ((9, 4), (2, 3)), ((9, 4), (2, 3, 2)), ((33, 17), (40,)), ((100, 64), (8, 16))):
+for _table, _ids in (
+    ((5, 3), ()),
+    ((5, 3), (4,)),
+    ((1, 1), (1,)),
+    ((9, 4), (2, 3)),
+    ((9, 4), (2, 3, 2)),
+    ((33, 17), (40,)),
+    ((100, 64), (8, 16)),
+):
     _embedding.add(lambda w, i: F.embedding(i, w), N(*_table), I(_table[0], *_ids))
 _embedding.add(lambda w, i: F.embedding(i, w, padding_idx=2), N(5, 3), I(5, 9), smooth=False)
 _embedding.add(lambda w, i: F.embedding(i, w), N(300, 16), I(300, 20, 9))  # the gradient goes by rows of the table
 _embedding.add_layouts(lambda w, i: F.embedding(i, w), N(6, 10), I(6, 4, 4))
 
 _select = row("index_select", "exact", "bfloat16", "int64")
-for _shape, _dim, _count in (((5,), 0, 3), ((3, 4), 0, 5), ((3, 4), 1, 2), ((3, 4), -1, 7), ((2, 3, 5), 1, 3), ((1, 7, 1), 1, 4), ((17, 33), 0, 20)):
+for _shape, _dim, _count in (
+    ((5,), 0, 3),
+    ((3, 4), 0, 5),
+    ((3, 4), 1, 2),
+    ((3, 4), -1, 7),
+    ((2, 3, 5), 1, 3),
+    ((1, 7, 1), 1, 4),
+    ((17, 33), 0, 20),
+):
     _select.add(lambda x, i, d=_dim: torch.index_select(x, d, i), N(*_shape), I(_shape[_dim], _count))
 _select.add_layouts(lambda x, i: x.index_select(1, i), N(6, 10), I(10, 4))
 
 _gather = row("gather", "exact", "bfloat16", "int64")
-for _shape, _dim, _index in (((5,), 0, (3,)), ((3, 4), 0, (2, 4)), ((3, 4), 1, (3, 2)), ((3, 4), -1, (3, 9)), ((2, 3, 5), 1, (2, 4, 5)), ((1, 1), 1, (1, 1)), ((17, 33), 1, (17, 5))):
+for _shape, _dim, _index in (
+    ((5,), 0, (3,)),
+    ((3, 4), 0, (2, 4)),
+    ((3, 4), 1, (3, 2)),
+    ((3, 4), -1, (3, 9)),
+    ((2, 3, 5), 1, (2, 4, 5)),
+    ((1, 1), 1, (1, 1)),
+    ((17, 33), 1, (17, 5)),
+):
     _gather.add(lambda x, i, d=_dim: torch.gather(x, d, i), N(*_shape), I(_shape[_dim], *_index))
 _gather.add_layouts(lambda x, i: x.gather(1, i), N(6, 10), I(10, 6, 4))
 
@@ -34,7 +58,14 @@ def distinct(index, size, dim):
 
 
 _scatter = row("scatter", "rounded", "int64")
-for _shape, _dim, _index in (((5,), 0, (3,)), ((3, 4), 0, (2, 4)), ((3, 4), 1, (3, 2)), ((2, 3, 5), -2, (2, 2, 5)), ((1, 1), 1, (1, 1)), ((17, 33), 1, (17, 5))):
+for _shape, _dim, _index in (
+    ((5,), 0, (3,)),
+    ((3, 4), 0, (2, 4)),
+    ((3, 4), 1, (3, 2)),
+    ((2, 3, 5), -2, (2, 2, 5)),
+    ((1, 1), 1, (1, 1)),
+    ((17, 33), 1, (17, 5)),
+):
     _scatter.add(
         lambda x, i, s, d=_dim: x.scatter(d, distinct(i, x.shape[d], d % x.dim()), s),
         N(*_shape), I(_shape[_dim], *_index), N(*_index),
@@ -46,7 +77,15 @@ _scatter.add(lambda x, i, s: x.scatter_reduce(1, i, s, "prod"), N(3, 4), I(4, 3,
 _scatter.add_layouts(lambda x, i, s: x.scatter_add(1, i, s), N(6, 10), I(10, 6, 4), N(6, 4))
 
 _index_add = row("index_add", "rounded", "int64")
-for _shape, _dim, _count in (((5,), 0, 3), ((3, 4), 0, 5), ((3, 4), 1, 2), ((3, 4), -1, 7), ((2, 3, 5), 1, 3), ((1, 1), 0, 1), ((17, 33), 0, 20)):
+for _shape, _dim, _count in (
+    ((5,), 0, 3),
+    ((3, 4), 0, 5),
+    ((3, 4), 1, 2),
+    ((3, 4), -1, 7),
+    ((2, 3, 5), 1, 3),
+    ((1, 1), 0, 1),
+    ((17, 33), 0, 20),
+):
     _source = tuple(_count if axis == _dim % len(_shape) else size for axis, size in enumerate(_shape))
     _index_add.add(lambda x, i, s, d=_dim: x.index_add(d, i, s), N(*_shape), I(_shape[_dim], _count), N(*_source))
 _index_add.add(lambda x, i, s: x.index_add(0, i, s, alpha=-0.5), N(3, 4), I(3, 2), N(2, 4))
@@ -72,7 +111,9 @@ def put(accumulate):
 _put = row("index_put", "rounded", "int64")
 for _shape, _count in (((5,), 3), ((5, 3), 4), ((1, 1), 1), ((17, 9), 20)):
     _put.add(put(True), N(*_shape), N(_count, *_shape[1:]), I(_shape[0], _count))
-    _put.add(lambda x, v: x.index_put((torch.arange(v.shape[0]),), v), N(*_shape), N(min(_count, _shape[0]), *_shape[1:]))
+    _put.add(
+        lambda x, v: x.index_put((torch.arange(v.shape[0]),), v), N(*_shape), N(min(_count, _shape[0]), *_shape[1:])
+    )
 _put.add(lambda x, v, i, j: x.index_put((i, j), v, accumulate=True), N(5, 3), N(4), I(5, 4), I(3, 4))
 _put.add(lambda x, v, i: x.index_put((i,), v, accumulate=True), N(5, 3), N(), I(5, 4))
 _put.add_layouts(put(True), N(6, 10), N(4, 10), I(6, 4))
@@ -101,12 +142,29 @@ _assign.add(assigned((slice(3, 9), slice(5, 20))), N(17, 33), N(6, 15))
 _assign.add_layouts(lambda x, y: torch.slice_scatter(x, y, 1, 2, 6), N(6, 10), N(6, 4))
 
 _one_hot = row("one_hot", "exact")
-for _shape, _classes in (((), 3), ((1,), 1), ((5,), 4), ((3, 4), 7), ((2, 3, 2), 5), ((17,), 33), ((40,), 10), ((1, 7), 9)):
+for _shape, _classes in (
+    ((), 3),
+    ((1,), 1),
+    ((5,), 4),
+    ((3, 4), 7),
+    ((2, 3, 2), 5),
+    ((17,), 33),
+    ((40,), 10),
+    ((1, 7), 9),
+):
     _one_hot.add(lambda i, k=_classes: F.one_hot(i, k), I(_classes, *_shape))
 _one_hot.add_layouts(lambda i: F.one_hot(i, 5), I(5, 6, 10))
 
 _topk = row("topk", "exact")
-for _shape, _k, _dim in (((5,), 2, -1), ((3, 4), 1, 1), ((3, 4), 4, -1), ((3, 4), 2, 0), ((2, 3, 5), 2, -2), ((1, 1), 1, 1), ((3, 61), 7, 1)):
+for _shape, _k, _dim in (
+    ((5,), 2, -1),
+    ((3, 4), 1, 1),
+    ((3, 4), 4, -1),
+    ((3, 4), 2, 0),
+    ((2, 3, 5), 2, -2),
+    ((1, 1), 1, 1),
+    ((3, 61), 7, 1),
+):
     _topk.add(lambda x, k=_k, d=_dim: tuple(torch.topk(x, k, dim=d)), A(*_shape))
 _topk.add(lambda x: tuple(torch.topk(x, 3, largest=False)), A(4, 9))
 _topk.add_layouts(lambda x: tuple(x.topk(3, dim=1)), A(6, 10))

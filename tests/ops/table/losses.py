@@ -11,7 +11,15 @@ REDUCTIONS = ("mean", "sum", "none")
 
 _ce = row("cross_entropy", "composite", "bfloat16")
 _nll = row("nll_loss", "composite")
-for _shape, _labels in (((3, 4), (3,)), ((1, 5), (1,)), ((4,), ()), ((2, 5, 3), (2, 3)), ((17, 33), (17,)), ((32, 10), (32,)), ((3, 1031), (3,))):
+for _shape, _labels in (
+    ((3, 4), (3,)),
+    ((1, 5), (1,)),
+    ((4,), ()),
+    ((2, 5, 3), (2, 3)),
+    ((17, 33), (17,)),
+    ((32, 10), (32,)),
+    ((3, 1031), (3,)),
+):
     _classes = _shape[1] if len(_shape) > 1 else _shape[0]
     for _reduction in REDUCTIONS if len(_shape) == 2 and _shape[0] == 3 else ("mean",):
         _ce.add(lambda x, t, r=_reduction: F.cross_entropy(x, t, reduction=r), N(*_shape), I(_classes, *_labels))

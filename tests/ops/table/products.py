@@ -18,25 +18,56 @@ _matmul.add_layouts(torch.matmul, N(6, 10), N(10, 6))
 _matmul.add(lambda x, y: x @ y.t(), N(6, 10), N(7, 10))
 
 _bmm = row("bmm", "product", "bfloat16")
-for _b, _m, _k, _n in ((1, 1, 1, 1), (2, 3, 4, 5), (3, 1, 7, 2), (4, 8, 16, 8), (2, 33, 17, 9), (5, 2, 1, 3), (2, 64, 65, 32)):
+for _b, _m, _k, _n in (
+    (1, 1, 1, 1),
+    (2, 3, 4, 5),
+    (3, 1, 7, 2),
+    (4, 8, 16, 8),
+    (2, 33, 17, 9),
+    (5, 2, 1, 3),
+    (2, 64, 65, 32),
+):
     _bmm.add(torch.bmm, N(_b, _m, _k), N(_b, _k, _n))
 _bmm.add_layouts(torch.bmm, N(4, 6, 10), N(4, 10, 3))
 
 _linear = row("linear", "product", "bfloat16")
-for _shape, _out in (((4,), 3), ((1, 1), 1), ((3, 4), 5), ((2, 3, 4), 5), ((32, 784), 10), ((17, 33), 65), ((64, 128), 96), ((2, 3, 4, 9), 2)):
+for _shape, _out in (
+    ((4,), 3),
+    ((1, 1), 1),
+    ((3, 4), 5),
+    ((2, 3, 4), 5),
+    ((32, 784), 10),
+    ((17, 33), 65),
+    ((64, 128), 96),
+    ((2, 3, 4, 9), 2),
+):
     _linear.add(F.linear, N(*_shape), N(_out, _shape[-1]), N(_out))
     _linear.add(F.linear, N(*_shape), N(_out, _shape[-1]))
 _linear.add_layouts(F.linear, N(6, 10), N(3, 10))
 
 _addmm = row("addmm", "product", "bfloat16")
-for _bias, _m, _k, _n in (((5,), 3, 4, 5), ((3, 5), 3, 4, 5), ((1, 1), 1, 1, 1), ((3, 1), 3, 7, 2), ((17,), 33, 65, 17), ((), 2, 3, 4)):
+for _bias, _m, _k, _n in (
+    ((5,), 3, 4, 5),
+    ((3, 5), 3, 4, 5),
+    ((1, 1), 1, 1, 1),
+    ((3, 1), 3, 7, 2),
+    ((17,), 33, 65, 17),
+    ((), 2, 3, 4),
+):
     _addmm.add(torch.addmm, N(*_bias), N(_m, _k), N(_k, _n))
 _addmm.add(lambda c, x, y: torch.addmm(c, x, y, beta=0.5, alpha=-2.0), N(5), N(3, 4), N(4, 5))
 _addmm.add(lambda c, x, y: samba.addmm(c, x, y, is_transposed=True), N(5), N(2, 3, 4), N(5, 4))
 _addmm.add_layouts(torch.addmm, N(6, 10), N(6, 4), N(4, 10))
 
 _baddbmm = row("baddbmm", "product")
-for _bias, _b, _m, _k, _n in (((2, 3, 5), 2, 3, 4, 5), ((5,), 2, 3, 4, 5), ((1, 1, 1), 1, 1, 1, 1), ((3, 1), 2, 3, 7, 2), ((4, 1, 9), 4, 8, 16, 9), ((2, 33, 9), 2, 33, 17, 9)):
+for _bias, _b, _m, _k, _n in (
+    ((2, 3, 5), 2, 3, 4, 5),
+    ((5,), 2, 3, 4, 5),
+    ((1, 1, 1), 1, 1, 1, 1),
+    ((3, 1), 2, 3, 7, 2),
+    ((4, 1, 9), 4, 8, 16, 9),
+    ((2, 33, 9), 2, 33, 17, 9),
+):
     _baddbmm.add(torch.baddbmm, N(*_bias), N(_b, _m, _k), N(_b, _k, _n))
 _baddbmm.add(lambda c, x, y: torch.baddbmm(c, x, y, beta=0.5, alpha=-2.0), N(2, 3, 5), N(2, 3, 4), N(2, 4, 5))
 _baddbmm.add_layouts(torch.baddbmm, N(4, 6, 3), N(4, 6, 10), N(4, 10, 3))
@@ -64,6 +95,12 @@ for _b, _h, _q, _k, _d in ((1, 1, 1, 1, 1), (2, 2, 3, 3, 4), (2, 2, 3, 5, 4), (1
 _sdpa.add(lambda q, k, v: _attend(q, k, v, is_causal=True), N(2, 2, 9, 4), N(2, 2, 9, 4), N(2, 2, 9, 4))
 _sdpa.add(lambda q, k, v: _attend(q, k, v, scale=0.3), N(2, 5, 4), N(2, 5, 4), N(2, 5, 4))
 _sdpa.add(lambda q, k, v, m: _attend(q, k, v, attn_mask=m), N(2, 2, 5, 4), N(2, 2, 6, 4), N(2, 2, 6, 3), N(5, 6))
-_sdpa.add(lambda q, k, v, m: _attend(q, k, v, attn_mask=m | (m.logical_not().all(-1, keepdim=True))), N(2, 2, 5, 4), N(2, 2, 6, 4), N(2, 2, 6, 4), B(5, 6))
+_sdpa.add(
+    lambda q, k, v, m: _attend(q, k, v, attn_mask=m | (m.logical_not().all(-1, keepdim=True))),
+    N(2, 2, 5, 4),
+    N(2, 2, 6, 4),
+    N(2, 2, 6, 4),
+    B(5, 6),
+)
 _sdpa.add(lambda q, k, v: _attend(q, k, v, enable_gqa=True), N(2, 4, 5, 4), N(2, 2, 5, 4), N(2, 2, 5, 4))
 _sdpa.add_layouts(_attend, N(2, 4, 6), N(2, 4, 6), N(2, 4, 6))

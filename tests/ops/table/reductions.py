@@ -46,7 +46,13 @@ for _function in (torch.amax, torch.amin):
     _new = over_dims(_function.__name__, "exact", some(_function), A, "bfloat16")
     _new.add(lambda x, f=_function: f(x, dim=1), T(4, 9), smooth=False)
 for _function in (torch.max, torch.min):
-    over_dims(_function.__name__, "exact", lambda x, d, k, f=_function: tuple(f(x, dim=-1 if d is None else d, keepdim=k)), A, several=False)
+    over_dims(
+        _function.__name__,
+        "exact",
+        lambda x, d, k, f=_function: tuple(f(x, dim=-1 if d is None else d, keepdim=k)),
+        A,
+        several=False,
+    )
 for _name in ("argmax", "argmin"):
     over_dims(_name, "exact", plain(getattr(torch, _name)), A, several=False)
 for _name in ("any", "all"):
@@ -80,19 +86,47 @@ over_dims("logsumexp", "function", some(torch.logsumexp), N, "bfloat16")
 for _name, _make, _klass in (("cumsum", N, "reduction"), ("cumprod", P, "reduction")):
     _function = getattr(torch, _name)
     _new = row(_name, _klass, *(("bfloat16", "int64") if _name == "cumsum" else ()))
-    for _shape, _dim in (((1,), 0), ((5,), -1), ((3, 4), 0), ((3, 4), 1), ((2, 3, 5), 1), ((1, 7, 1), -2), ((17, 9), 0), ((3, 61), -1)):
+    for _shape, _dim in (
+        ((1,), 0),
+        ((5,), -1),
+        ((3, 4), 0),
+        ((3, 4), 1),
+        ((2, 3, 5), 1),
+        ((1, 7, 1), -2),
+        ((17, 9), 0),
+        ((3, 61), -1),
+    ):
         _new.add(lambda x, f=_function, d=_dim: f(x, dim=d), _make(*_shape))
     _new.add(lambda x, f=_function: f(x, dim=0), _make())
     _new.add_layouts(lambda x, f=_function: f(x, dim=1), _make(6, 10))
 
 for _name, _function in (("softmax", torch.softmax), ("log_softmax", torch.log_softmax)):
     _new = row(_name, "function", "bfloat16")
-    for _shape, _dim in (((), 0), ((1,), 0), ((5,), -1), ((3, 4), 0), ((3, 4), 1), ((2, 3, 5), -2), ((1, 7, 1), 1), ((17, 33), -1), ((3, 1031), 1)):
+    for _shape, _dim in (
+        ((), 0),
+        ((1,), 0),
+        ((5,), -1),
+        ((3, 4), 0),
+        ((3, 4), 1),
+        ((2, 3, 5), -2),
+        ((1, 7, 1), 1),
+        ((17, 33), -1),
+        ((3, 1031), 1),
+    ):
         _new.add(lambda x, f=_function, d=_dim: f(x, dim=d), N(*_shape))
     _new.add_layouts(lambda x, f=_function: f(x, dim=1), N(6, 10))
 
 _layer = row("layer_norm", "composite", "bfloat16")
-for _shape, _normal in (((5,), 1), ((3, 4), 1), ((3, 4), 2), ((2, 3, 5), 1), ((2, 3, 5), 2), ((17, 33), 1), ((4, 512), 1), ((2, 1031), 1)):
+for _shape, _normal in (
+    ((5,), 1),
+    ((3, 4), 1),
+    ((3, 4), 2),
+    ((2, 3, 5), 1),
+    ((2, 3, 5), 2),
+    ((17, 33), 1),
+    ((4, 512), 1),
+    ((2, 1031), 1),
+):
     _layer.add(lambda x, w, b: F.layer_norm(x, w.shape, w, b), N(*_shape), P(*_shape[-_normal:]), N(*_shape[-_normal:]))
 _layer.add(lambda x: F.layer_norm(x, (7,)), N(4, 7))
 _layer.add(lambda x, w, b: F.layer_norm(x, (9,), w, b), N(1, 9), P(9), N(9))
@@ -100,7 +134,15 @@ _layer.add(lambda x, w: F.layer_norm(x, (7,), w, None, eps=0.1), N(4, 7), P(7))
 _layer.add_layouts(lambda x, w, b: F.layer_norm(x, (10,), w, b), N(6, 10), P(10), N(10))
 
 _rms = row("rms_norm", "composite", "bfloat16")
-for _shape, _normal in (((5,), 1), ((3, 4), 1), ((3, 4), 2), ((2, 3, 5), 1), ((2, 3, 5), 2), ((17, 33), 1), ((4, 512), 1)):
+for _shape, _normal in (
+    ((5,), 1),
+    ((3, 4), 1),
+    ((3, 4), 2),
+    ((2, 3, 5), 1),
+    ((2, 3, 5), 2),
+    ((17, 33), 1),
+    ((4, 512), 1),
+):
     _rms.add(lambda x, w: F.rms_norm(x, w.shape, w, eps=1e-5), N(*_shape), P(*_shape[-_normal:]))
 _rms.add(lambda x: F.rms_norm(x, (7,)), N(4, 7))
 _rms.add(lambda x, w: F.rms_norm(x, (9,), w), N(1, 9), P(9))
@@ -118,7 +160,14 @@ _batch.add(lambda x: F.batch_norm(x, None, None, training=True, eps=0.1), N(4, 3
 _batch.add_layouts(lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), N(6, 10), P(10), N(10))
 
 _group = row("group_norm", "composite", "bfloat16")
-for _shape, _groups in (((2, 8), 2), ((2, 6, 5), 3), ((1, 4, 3, 3), 1), ((2, 4, 3, 3), 4), ((3, 6, 7), 2), ((2, 16, 5, 5), 8)):
+for _shape, _groups in (
+    ((2, 8), 2),
+    ((2, 6, 5), 3),
+    ((1, 4, 3, 3), 1),
+    ((2, 4, 3, 3), 4),
+    ((3, 6, 7), 2),
+    ((2, 16, 5, 5), 8),
+):
     _group.add(lambda x, w, b, g=_groups: F.group_norm(x, g, w, b), N(*_shape), P(_shape[1]), N(_shape[1]))
 _group.add(lambda x: F.group_norm(x, 2), N(2, 4, 5))
 _group.add_layouts(lambda x, w, b: F.group_norm(x, 2, w, b), N(3, 4, 6), P(4), N(4))

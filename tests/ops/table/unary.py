@@ -118,7 +118,15 @@ for _shape in SHAPES:
 _detach.add_layouts(lambda x: x * x.detach(), N(6, 10), smooth=False)
 
 _prelu = row("prelu", "rounded", "bfloat16")
-for _shape, _channels in (((5,), 1), ((3, 4), 1), ((3, 4), 4), ((2, 3, 5), 3), ((2, 3, 4, 5), 3), ((1, 1), 1), ((4, 17, 9), 17)):
+for _shape, _channels in (
+    ((5,), 1),
+    ((3, 4), 1),
+    ((3, 4), 4),
+    ((2, 3, 5), 3),
+    ((2, 3, 4, 5), 3),
+    ((1, 1), 1),
+    ((4, 17, 9), 17),
+):
     _prelu.add(F.prelu, W(*_shape), P(_channels))
 _prelu.add_layouts(F.prelu, W(6, 10), P(10))
 

@@ -20,6 +20,7 @@ from sambaflow._runtime import options as table
 from sambaflow._runtime.library import InvalidArgumentError, from_command_line
 from sambaflow._runtime.options import COMMANDS, Option
 from sambaflow._runtime.reading import reading
+from sambaflow.logging import samba_logger
 from sambaflow.samba._mistakes import show_mistakes_plainly
 from sambaflow.samba.utils._help import Parser, commands_parser, program_name, texts
 
@@ -74,6 +75,7 @@ def parse_app_args(
         parse_yaml_to_args(args.yaml_config, args)
     _check(parser, args)
     _remember(args)
+    _say_idle(args)
     return args
 
 
@@ -216,7 +218,7 @@ def _complete(args: Arguments) -> None:
 
 
 def _check(parser: argparse.ArgumentParser, args: Arguments) -> None:
-    """Combinations, what is not available yet, and a line for each option that changes nothing."""
+    """Combinations, and what is not available yet."""
     given = table.given_options(vars(args), args.command, args.program_options)
     try:
         if args.command == "compile":
@@ -225,11 +227,21 @@ def _check(parser: argparse.ArgumentParser, args: Arguments) -> None:
     except InvalidArgumentError as error:
         parser.error(str(error))
     for option, value in given.items():
-        shown = "/".join(option.names) + ("" if option.type == "flag" else f" {table.text_of(option, value)}")
         if option.state == "later" and (args.command == "compile" or not option.compiles):
-            parser.error(f"not yet available: {shown} (it waits for {option.effect})")
-        if option.state == "idle" and args.command != "compile":
-            print(f"[warning samba] {shown} has no effect on native: {option.effect}", flush=True)
+            parser.error(f"not yet available: {_shown(option, value)} (it waits for {option.effect})")
+
+
+def _say_idle(args: Arguments) -> None:
+    """A line for each option that changes nothing; those of compile are the compiler's to say."""
+    if args.command == "compile":
+        return
+    for option, value in table.given_options(vars(args), args.command, args.program_options).items():
+        if option.state == "idle":
+            samba_logger.warning(f"{_shown(option, value)} has no effect on native: {option.effect}")
+
+
+def _shown(option: Option, value: Any) -> str:
+    return "/".join(option.names) + ("" if option.type == "flag" else f" {table.text_of(option, value)}")
 
 
 def check_microbatch(args: argparse.Namespace) -> None:
