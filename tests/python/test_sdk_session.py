@@ -4,6 +4,7 @@
 import copy
 import io
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -379,6 +380,8 @@ def test_a_compile_that_fails_leaves_nothing(tmp_path):
     wrong, config = (inputs[0], samba.randn(3, 3, name="label")), {"output_folder": f"{tmp_path}/a/b", "pef_name": "x"}
     with pytest.raises((RuntimeError, ValueError)):
         samba.session.compile(model, wrong, config_dict=config)
+    assert sorted(p.name for p in (tmp_path / "a/b/x").iterdir()) == ["x.mac.log", "x.samba.log"]  # they say why
+    shutil.rmtree(tmp_path / "a")
     with pytest.raises(NotImplementedError):
         samba.session.compile(
             model, inputs, config_dict={"output_folder": str(tmp_path), "pef_name": "x", "n_chips": 2}
