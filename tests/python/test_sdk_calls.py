@@ -367,3 +367,37 @@ def test_weights_may_be_normed_after_conversion(config):
     gold.backward()
     utils.assert_close(loss, gold.detach())
     utils.assert_close(model.fc.weight_direction.sn_grad, model.fc.weight_direction.grad)
+
+
+def test_weights_that_are_not_there_are_named_before_a_run(config):
+    model = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4, device="meta"), nn.Linear(4, 2, device="meta"))
+    given = (samba.randn(3, 6, name="x"),)
+    samba.from_torch_model_(model)
+    pef = samba.session.compile(model, given, None, inference=True, config_dict=config)
+    traced = utils.trace_graph(model, given, pef=pef)
+    for section_types in (None, ["fwd"]):
+        with pytest.raises(
+            ValueError, match=r"sequential__1__bias, .*running_var, .*sequential__2__bias, .*__2__weight"
+        ):
+            samba.session.run(given, traced, section_types=section_types)
+    for index, missing in ((2, r"^sequential__1__bias, sequential__1__num_batches_tracked, "), (1, None)):
+        made = [nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)][index]
+        model[index].load_state_dict(made.state_dict(), assign=True)
+        samba.from_torch_model_(model)
+        samba.session.to_rdu(model)
+        if missing:
+            with pytest.raises(ValueError, match=missing):
+                samba.session.run(given, traced)
+    utils.assert_close(samba.session.run(given, traced)[0], model.eval()(*given))
+
+
+def test_weights_that_were_not_moved_are_named(config):
+    model, given, optimizer, pef = built(config)
+    traced = utils.trace_graph(model, given, optimizer, pef=pef, transfer_device=False)
+    with pytest.raises(ValueError, match="^net__fc__bias, net__fc__weight: no values on the device"):
+        samba.session.run(given, traced)
+    model.fc.weight.rdu()
+    with pytest.raises(ValueError, match="^net__fc__bias: no values on the device"):
+        samba.session.run(given, traced)
+    samba.session.to_device()
+    utils.assert_close(samba.session.run(given, traced)[1], model(*given)[1])

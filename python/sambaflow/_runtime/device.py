@@ -47,6 +47,7 @@ class Device:
         self.turn = Turn() if beside is None else beside.turn
         self._beside = beside  # lives as long as this one
         self._latest: weakref.ref[Device] | None = None
+        self.unwritten: set[str] = set()  # symbols that must be written before a run: weights that are not there yet
         self._ffi, self._lib = library().ffi, library().lib
         options = self._ffi.new("leat_load_options_t *", self._lib.leat_load_options_default())
         options.thread_count = thread_count()
@@ -141,6 +142,18 @@ class Device:
         self._check_shape(symbol, tensor)
         self._check_host(symbol, tensor)
         self._copy(self._lib.leat_program_write, symbol, tensor.detach().to(symbol.dtype).contiguous())
+        self.unwritten.discard(symbol.name)
+
+    def check_written(self) -> None:
+        """Raises InvalidArgumentError with the names of weights that have no values."""
+        missing = sorted(self.unwritten)
+        if missing:
+            shown = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
+            raise InvalidArgumentError(
+                f"{shown}: no values on the device. A tensor of device meta is enough to compile; to run, load a "
+                "checkpoint (utils.checkpoint.load_sharded_checkpoint), or give the tensors data and call "
+                "session.to_rdu(model) or tensor.rdu()"
+            )
 
     def bind(self, symbol: Symbol, address: int) -> None:
         """Points an input or output at host memory of its size, which must stay alive; 0: the device's own."""

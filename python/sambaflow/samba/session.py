@@ -217,6 +217,7 @@ class SambaSession(SessionExtras):
         self._own(program)
         self._apply(self._pending)
         self._pending = state.RunState()
+        device.unwritten = {*program.parameters, *program.buffers}
         if transfer_device:
             state.write_tensors(device, {**program.parameters, **program.buffers})
             state.write_optimizers(device, chosen)
@@ -333,6 +334,8 @@ class SambaSession(SessionExtras):
         if data_parallel or graph_name is not None:
             _refuse_transport(data_parallel)
         inputs = () if input_tensors is None else input_tensors
+        if runner.device.unwritten:
+            runner.device.check_written()
         if self._verbose:
             self._say_run(runner, section_types, section_ids)
         with runner.device.turn:
