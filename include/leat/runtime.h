@@ -84,6 +84,9 @@ void *leat_program_data(leat_program_t *program, uint32_t symbol);
 leat_status_t leat_program_set_hyperparameter(leat_program_t *program, uint32_t symbol, double value);
 // Reads weights by name from a .pt or .safetensors file into parameters and buffers.
 leat_status_t leat_program_load_weights(leat_program_t *program, const char *path);
+// As leat_program_load_weights from a file that holds more: what the program does not use is let through, and named in
+// *out_unused (NULL: nothing; free with leat_string_free).
+leat_status_t leat_program_load_weights_of(leat_program_t *program, const char *path, char **out_unused);
 // Lets outputs that nobody fetches go unstored: bit i of `mask` enables the i-th symbol of kind OUTPUT.
 void leat_program_enable_outputs(leat_program_t *program, uint64_t mask);
 

@@ -133,7 +133,8 @@ static leat_status_t make_parents(const char *path) {
        slash = strchr(slash + 1, '/')) {
     leat_text_deinit(&folder);
     leat_text_put_bytes(&folder, path, (size_t)(slash - path));
-    status = folder.failed ? leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for a path") : make_folder(folder.data);
+    status =
+        folder.failed ? leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for a path") : make_folder(folder.data);
   }
   leat_text_deinit(&folder);
   return status;

@@ -11,12 +11,14 @@ typedef struct run_options_s {
   const char *weights, *isa;
   leat_cmd_list_t inputs, outputs, sections, settings;
   uint32_t threads, steps;
-  bool profile, json;
+  bool profile, json, allow_unused;
 } run_options_t;
 
 static const leat_cmd_option_t option_table[] = {
     {"--weights", "FILE", "parameters and buffers, from a .pt or .safetensors file", LEAT_CMD_TEXT,
      offsetof(run_options_t, weights)},
+    {"--allow-unused", NULL, "let entries of --weights through that the program does not use; they are named",
+     LEAT_CMD_FLAG, offsetof(run_options_t, allow_unused)},
     {"--input", "NAME=FILE", "fill symbol NAME from a .npy file: every input that outputs need", LEAT_CMD_LIST,
      offsetof(run_options_t, inputs)},
     {"--output", "NAME=FILE", "write symbol NAME to a .npy file after the last step", LEAT_CMD_LIST,
@@ -240,11 +242,20 @@ static leat_status_t print_report(const leat_program_t *program, const run_optio
   return NULL;
 }
 
+static leat_status_t load_weights(leat_program_t *program, const run_options_t *options) {
+  if (!options->allow_unused) return leat_program_load_weights(program, options->weights);
+  char *unused = NULL;
+  LEAT_TRY(leat_program_load_weights_of(program, options->weights, &unused));
+  if (unused != NULL) fprintf(stderr, "[warning samba] %s: not used by the program: %s\n", options->weights, unused);
+  leat_string_free(unused);
+  return NULL;
+}
+
 static leat_status_t fill(const job_t *job, const leat_pef_t *pef, bool *needed) {
   const run_options_t *options = job->options;
   for (uint32_t i = 0; i < options->outputs.count; ++i)
     LEAT_TRY(resolve(job->program, "--output", options->outputs.data[i], LEAT_SYMBOL_OUTPUT, &job->targets[i]));
-  if (options->weights) LEAT_TRY(leat_program_load_weights(job->program, options->weights));
+  if (options->weights) LEAT_TRY(load_weights(job->program, options));
   for (uint32_t i = 0; i < options->settings.count; ++i)
     LEAT_TRY(set_hyperparameter(job->program, options->settings.data[i]));
   LEAT_TRY(write_inputs(job));

@@ -326,7 +326,7 @@ static const leat_pickle_value_t *item(const pickle_vm_t *vm, const leat_pickle_
   return value->kind == kind ? value : NULL;
 }
 
-// ("storage", class, key, location, element count) -> STORAGE
+// ("storage", class, key, location, element count[, view]) -> STORAGE; torch before 1.6 writes None as view
 static leat_status_t op_persistent_id(pickle_vm_t *vm) {
   leat_pickle_value_t *tuple = NULL;
   LEAT_TRY(pop_kind(vm, LEAT_PICKLE_TUPLE, &tuple));
@@ -336,6 +336,10 @@ static leat_status_t op_persistent_id(pickle_vm_t *vm) {
   if (tag == NULL || !text_is(tag->text.data, tag->text.length, "storage") || class_ == NULL || key == NULL ||
       globals[class_->global].callable != CALL_NONE) {
     return damaged(vm, "a persistent id that is not a storage");
+  }
+  if (item(vm, tuple, 5, LEAT_PICKLE_TUPLE) != NULL) {
+    LEAT_FAIL(LEAT_UNSUPPORTED,
+              "a storage is a view of another one (torch before 0.4); load it there and save it again");
   }
   return push_value(vm, &(leat_pickle_value_t){.kind = LEAT_PICKLE_STORAGE,
                                                .dtype = globals[class_->global].dtype,
@@ -473,6 +477,7 @@ leat_status_t leat_pickle_read(const uint8_t *data, size_t bytes, leat_pickle_t 
     leat_pickle_destroy(pickle);
     return status;
   }
+  pickle->bytes = (size_t)(vm.at - vm.start);
   *out_pickle = pickle;
   return NULL;
 }

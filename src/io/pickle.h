@@ -51,9 +51,11 @@ typedef struct leat_pickle_s {
   LEAT_ARRAY(leat_pickle_value_t) values;
   leat_arena_t arena;
   uint32_t root;  // value id
+  size_t bytes;   // that it takes of the stream
 } leat_pickle_t;
 
-// `data` must outlive the result. Containers may contain each other, and themselves: bound every walk.
+// `data` must outlive the result, and may go on behind the pickle. Containers may contain each other, and themselves:
+// bound every walk.
 leat_status_t leat_pickle_read(const uint8_t *data, size_t bytes, leat_pickle_t **out_pickle) LEAT_MUST_USE;
 void leat_pickle_destroy(leat_pickle_t *pickle);
 const char *leat_pickle_kind_name(uint32_t kind);

@@ -3,6 +3,7 @@
 #include "io/pt.h"
 
 #include "io/pickle.h"
+#include "io/pt_legacy.h"
 #include "io/zip.h"
 
 enum {
@@ -17,6 +18,7 @@ typedef struct pt_reader_s {
   const char *prefix;  // up to and with the "/"
   size_t prefix_bytes;
   const uint8_t **contents;  // by zip entry: its content once read
+  leat_pt_legacy_t legacy;   // in place of the archive; `object` is NULL otherwise
   leat_pickle_t *pickle;
   leat_tensors_t *tensors;
   leat_text_t name;  // of the value being walked
@@ -28,11 +30,7 @@ static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_M
 // --- archive -----------------------------------------------------------------------------------------------------
 
 static leat_status_t check_magic(const uint8_t *data, size_t bytes) {
-  static const uint8_t legacy[] = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46};
   if (bytes >= 4 && memcmp(data, "PK\x03\x04", 4) == 0) return NULL;
-  if (bytes >= sizeof legacy && memcmp(data, legacy, sizeof legacy) == 0) {
-    LEAT_FAIL(LEAT_UNSUPPORTED, "written by torch before 1.6; load it there and save it again");
-  }
   LEAT_FAIL(LEAT_CORRUPT, "not a file of torch.save (it is not a zip archive)");
 }
 
@@ -133,15 +131,24 @@ static void copy_strided(const leat_pickle_tensor_t *tensor, const uint8_t *stor
   }
 }
 
+static leat_status_t storage_is_missing(const leat_pickle_value_t *storage) {
+  LEAT_FAIL(LEAT_CORRUPT, "storage '%s' is missing from the file, which is damaged",
+            leat_io_shown(storage->text.data, storage->text.length).text);
+}
+
 static leat_status_t storage_content(pt_reader_t *reader, const leat_pickle_value_t *storage, const uint8_t **out_data,
                                      int64_t *out_count) {
+  if (reader->legacy.object != NULL) {
+    const leat_pt_storage_t *found = leat_pt_legacy_find(&reader->legacy, storage->text.data, storage->text.length);
+    if (found == NULL || found->data == NULL) return storage_is_missing(storage);
+    *out_data = found->data;
+    *out_count = found->count;
+    return NULL;
+  }
   bool failed = false;
   const leat_zip_entry_t *entry = find_member(reader, "data/", storage->text.data, storage->text.length, &failed);
   if (failed) return out_of_memory();
-  if (entry == NULL) {
-    LEAT_FAIL(LEAT_CORRUPT, "storage '%s' is missing from the archive; the file is damaged",
-              leat_io_shown(storage->text.data, storage->text.length).text);
-  }
+  if (entry == NULL) return storage_is_missing(storage);
   LEAT_TRY(content_of(reader, entry, out_data));
   *out_count = (int64_t)(entry->bytes / leat_io_dtype_bytes(storage->dtype));
   return NULL;
@@ -245,14 +252,28 @@ static leat_status_t read_archive(pt_reader_t *reader) {
   return walk(reader, reader->pickle->root, 0);
 }
 
+static leat_status_t parse_legacy(const uint8_t *data, size_t bytes, leat_tensors_t *tensors) {
+  pt_reader_t reader = {.tensors = tensors};
+  leat_status_t status = leat_pt_legacy_open(data, bytes, &reader.legacy);
+  if (status == NULL) {
+    reader.pickle = reader.legacy.object;
+    status = walk(&reader, reader.pickle->root, 0);
+  }
+  leat_pt_legacy_close(&reader.legacy);
+  leat_text_deinit(&reader.name);
+  return status;
+}
+
 static leat_status_t parse(const uint8_t *data, size_t bytes, leat_tensors_t *tensors) {
   pt_reader_t reader = {.tensors = tensors};
-  LEAT_TRY(check_magic(data, bytes));
-  LEAT_TRY(leat_zip_open(data, bytes, &reader.zip));
+  const bool legacy = leat_pt_legacy_is(data, bytes);
+  if (!legacy) LEAT_TRY(check_magic(data, bytes));
+  if (!legacy) LEAT_TRY(leat_zip_open(data, bytes, &reader.zip));
   if (!leat_size_mul(bytes, COPY_FACTOR, &tensors->copy_limit) ||
       !leat_size_add(tensors->copy_limit, COPY_ALLOWANCE, &tensors->copy_limit)) {
     tensors->copy_limit = SIZE_MAX;
   }
+  if (legacy) return parse_legacy(data, bytes, tensors);
   leat_status_t status = read_archive(&reader);
   leat_pickle_destroy(reader.pickle);
   leat_text_deinit(&reader.name);

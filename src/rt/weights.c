@@ -3,8 +3,10 @@
 //
 // A symbol carries the name that the SDK gave it (lenet__conv1__weight), a file of torch.save the key of the module
 // (conv1.weight). They match if they are equal, or if the key with "__" for "." is the symbol's name with or without
-// its first component. A checkpoint holds more than weights: then they are what lies under one key of it (model), the
-// one under which most symbols find their tensor, and what lies beside it does not count.
+// its first component. A checkpoint holds more than weights: then they are what lies under one key of it (model), or
+// under keys in keys (model.module), those under which most symbols find their tensor, and what lies beside does not
+// count. As load_state_dict does, this takes the names that weight norm had before it was a parametrization (weight_g,
+// weight_v), and batch norms without a count of batches, which older files lack.
 #include "io/weights.h"
 
 #include "rt/program.h"
@@ -14,6 +16,7 @@ typedef struct weights_match_s {
   const leat_tensors_t *tensors;
   size_t container_length;  // of the part of all keys before the weights' own: 0, or 6 for "model."
   const char *container;    // starts with that part
+  leat_text_t old_name;     // of the symbol that is looked for
   uint32_t *tensor_of;      // per symbol; UINT32_MAX: none
   bool *taken;              // per tensor
   leat_text_t missing, extra, wrong;
@@ -48,7 +51,7 @@ static const char *key_in_container(const weights_match_t *match, uint32_t t) {
   return strncmp(name, match->container, match->container_length) == 0 ? name + match->container_length : NULL;
 }
 
-static uint32_t find_tensor(const weights_match_t *match, const char *name) {
+static uint32_t find_named(const weights_match_t *match, const char *name) {
   uint32_t found = UINT32_MAX;
   for (uint32_t t = 0; t < match->tensors->items.count; t++) {
     const char *key = key_in_container(match, t);
@@ -59,7 +62,32 @@ static uint32_t find_tensor(const weights_match_t *match, const char *name) {
   return found;
 }
 
-static uint32_t count_found(const weights_match_t *match, uint32_t *out_wanted) {
+// a__parametrizations__weight__original0 was a__weight_g, ...1 was a__weight_v; false for other names.
+static bool put_old_name(const char *name, leat_text_t *out_old) {
+  static const char marker[] = "parametrizations__", ending[] = "__original";
+  const char *at = strstr(name, marker);
+  const size_t length = strlen(name), end = sizeof ending - 1;
+  if (at == NULL || length < end + 1) return false;
+  const char *last = name + length - 1 - end, *rest = at + sizeof marker - 1;
+  if (last <= rest || strncmp(last, ending, end) != 0 || (last[end] != '0' && last[end] != '1')) return false;
+  leat_text_deinit(out_old);
+  leat_text_put(out_old, "%.*s%.*s_%c", (int)(at - name), name, (int)(last - rest), rest, last[end] == '0' ? 'g' : 'v');
+  return !out_old->failed;
+}
+
+static uint32_t find_tensor(weights_match_t *match, const char *name) {
+  const uint32_t found = find_named(match, name);
+  if (found != UINT32_MAX || !put_old_name(name, &match->old_name)) return found;
+  return find_named(match, match->old_name.data);
+}
+
+static bool may_be_missing(const char *name) {
+  static const char count[] = "__num_batches_tracked";
+  const size_t length = strlen(name);
+  return length >= sizeof count - 1 && strcmp(name + length - (sizeof count - 1), count) == 0;
+}
+
+static uint32_t count_found(weights_match_t *match, uint32_t *out_wanted) {
   const leat_pef_t *pef = match->program->pef;
   uint32_t found = 0;
   *out_wanted = 0;
@@ -71,20 +99,36 @@ static uint32_t count_found(const weights_match_t *match, uint32_t *out_wanted) 
   return found;
 }
 
-// The whole file if all symbols find their tensor there, else the first component of keys that serves most.
-static void choose_container(weights_match_t *match) {
-  uint32_t wanted, most = count_found(match, &wanted);
-  weights_match_t trial = *match;
-  for (uint32_t t = 0; t < match->tensors->items.count && most < wanted; t++) {
-    const char *name = match->tensors->items.data[t].name, *dot = strchr(name, '.');
-    if (dot == NULL || (trial.container_length > 0 && key_in_container(&trial, t) != NULL)) continue;
-    trial.container = name;
-    trial.container_length = (size_t)(dot - name) + 1;
-    const uint32_t found = count_found(&trial, &wanted);
-    if (found <= most) continue;
-    most = found;
-    *match = trial;
+// Length of the first `parts` parts of a key with their dots; 0 where it has no more parts than these.
+static size_t prefix_length(const char *key, uint32_t parts) {
+  const char *dot = key - 1;
+  for (uint32_t i = 0; i < parts; i++) {
+    dot = strchr(dot + 1, '.');
+    if (dot == NULL) return 0;
   }
+  return (size_t)(dot - key) + 1;
+}
+
+enum { PARTS_MAX = 4, TRIALS_MAX = 256 };
+
+// The whole file if all symbols find their tensor there, else the prefix of keys that serves most, the shortest first.
+static void choose_container(weights_match_t *match) {
+  uint32_t wanted, trials = 0, most = count_found(match, &wanted);
+  const char *best = "";
+  size_t best_length = 0;
+  for (uint32_t parts = 1; parts <= PARTS_MAX; parts++) {
+    match->container_length = 0;
+    for (uint32_t t = 0; t < match->tensors->items.count && most < wanted && trials < TRIALS_MAX; t++) {
+      const char *name = match->tensors->items.data[t].name;
+      const size_t length = prefix_length(name, parts);
+      if (length == 0 || (match->container_length > 0 && key_in_container(match, t) != NULL)) continue;
+      match->container = name, match->container_length = length;
+      trials++;
+      const uint32_t found = count_found(match, &wanted);
+      if (found > most) most = found, best = name, best_length = length;
+    }
+  }
+  match->container = best, match->container_length = best_length;
 }
 
 static void put_name(leat_text_t *list, const char *name) {
@@ -119,7 +163,7 @@ static void match_all(weights_match_t *match) {
     const char *name = pef->strings + pef->symbols[s].name;
     uint32_t t = match->tensor_of[s] = find_tensor(match, name);
     if (t == UINT32_MAX) {
-      put_name(&match->missing, name);
+      if (!may_be_missing(name)) put_name(&match->missing, name);
     } else {
       match->taken[t] = true;
       check_match(match, &pef->symbols[s], &match->tensors->items.data[t]);
@@ -132,9 +176,11 @@ static void match_all(weights_match_t *match) {
   }
 }
 
-static leat_status_t verdict(const weights_match_t *match) {
-  if (match->missing.length + match->extra.length + match->wrong.length == 0) return NULL;
-  const char *missing = match->missing.data, *extra = match->extra.data, *wrong = match->wrong.data;
+static leat_status_t verdict(const weights_match_t *match, bool lets_extra_through) {
+  const bool too_many = match->extra.length != 0 && !lets_extra_through;
+  if (match->missing.length + match->wrong.length == 0 && !too_many) return NULL;
+  const char *missing = match->missing.data, *wrong = match->wrong.data;
+  const char *extra = too_many ? match->extra.data : NULL;
   LEAT_FAIL(LEAT_MISMATCH, "the file does not fit the program%s%s%s%s%s%s; nothing was loaded",
             missing != NULL ? "; missing: " : "", missing != NULL ? missing : "",
             extra != NULL ? "; not of the program: " : "", extra != NULL ? extra : "",
@@ -158,7 +204,8 @@ static void copy_in(leat_program_t *program, uint32_t symbol, const leat_io_tens
   }
 }
 
-static leat_status_t load_matched(leat_program_t *program, const leat_tensors_t *tensors) {
+// `out_unused`: NULL where every tensor has to be used; else gets the names of those that are not, or NULL.
+static leat_status_t load_matched(leat_program_t *program, const leat_tensors_t *tensors, char **out_unused) {
   weights_match_t match = {.program = program, .tensors = tensors, .container = ""};
   match.tensor_of = leat_alloc_zero(program->pef->symbol_count + 1u, sizeof *match.tensor_of);
   match.taken = leat_alloc_zero(tensors->items.count + 1u, sizeof *match.taken);
@@ -168,21 +215,35 @@ static leat_status_t load_matched(leat_program_t *program, const leat_tensors_t 
   } else {
     choose_container(&match);
     match_all(&match);
-    status = verdict(&match);
+    status = verdict(&match, out_unused != NULL);
     for (uint32_t s = 0; status == NULL && s < program->pef->symbol_count; s++) {
       if (match.tensor_of[s] != UINT32_MAX) copy_in(program, s, &tensors->items.data[match.tensor_of[s]]);
     }
     if (status == NULL) ++*program->changes;
   }
-  leat_text_deinit(&match.missing), leat_text_deinit(&match.extra), leat_text_deinit(&match.wrong);
+  if (status == NULL && out_unused != NULL && match.extra.length != 0) {
+    *out_unused = match.extra.data;
+    match.extra = (leat_text_t){0};
+  }
+  leat_text_deinit(&match.old_name), leat_text_deinit(&match.missing), leat_text_deinit(&match.extra),
+      leat_text_deinit(&match.wrong);
   leat_free(match.tensor_of), leat_free(match.taken);
   return status;
 }
 
-LEAT_EXPORT leat_status_t leat_program_load_weights(leat_program_t *program, const char *path) {
+static leat_status_t load_weights(leat_program_t *program, const char *path, char **out_unused) {
   leat_tensors_t *tensors;
   LEAT_TRY(leat_weights_read(path, &tensors));
-  leat_status_t status = load_matched(program, tensors);
+  leat_status_t status = load_matched(program, tensors, out_unused);
   leat_tensors_destroy(tensors);
   return leat_status_annotate(status, "weights %s", path);
+}
+
+LEAT_EXPORT leat_status_t leat_program_load_weights(leat_program_t *program, const char *path) {
+  return load_weights(program, path, NULL);
+}
+
+LEAT_EXPORT leat_status_t leat_program_load_weights_of(leat_program_t *program, const char *path, char **out_unused) {
+  *out_unused = NULL;
+  return load_weights(program, path, out_unused);
 }

@@ -74,6 +74,7 @@ static void pt_nested(void **state) {
   assert_nested("nested.pt");
   assert_nested("deflated.pt");
   assert_nested("protocol4.pt");
+  assert_nested("legacy.pt");  // of torch before 1.6
 }
 
 static void pt_state_dict_of_a_module(void **state) {
@@ -91,7 +92,6 @@ static void pt_refusals(void **state) {
   assert_refused(leat_pt_read, "hostile.pt", LEAT_UNSUPPORTED, "nothing was executed");
   assert_refused(leat_pt_read, "object.pt", LEAT_UNSUPPORTED, "'torch.nn.modules.activation.ReLU'");
   assert_refused(leat_pt_read, "expanded.pt", LEAT_UNSUPPORTED, "tensor 'wide': it is expanded");
-  assert_refused(leat_pt_read, "legacy.pt", LEAT_UNSUPPORTED, "torch before 1.6");
   assert_refused(leat_pt_read, "plain.npy", LEAT_CORRUPT, "not a file of torch.save");
   assert_refused(leat_pt_read, "no_such_file.pt", LEAT_NOT_FOUND, "no_such_file.pt");
 }
@@ -123,6 +123,7 @@ static void damaged_files(void **state) {
   (void)state;
   damage(leat_pt_read_memory, "nested.pt");
   damage(leat_pt_read_memory, "deflated.pt");
+  damage(leat_pt_read_memory, "legacy.pt");
   damage(leat_safetensors_read_memory, "small.safetensors");
   damage(leat_npy_read_memory, "plain.npy");
   damage(leat_idx_read_memory, "bytes.idx");
@@ -135,6 +136,7 @@ static void out_of_memory_is_reported(void **state) {
     read_fn read;
     const char *name;
   } files[] = {{leat_pt_read, "deflated.pt"},
+               {leat_pt_read, "legacy.pt"},
                {leat_safetensors_read, "small.safetensors"},
                {leat_npy_read, "fortran.npy"},
                {leat_idx_read, "floats.idx.gz"}};

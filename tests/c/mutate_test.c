@@ -294,8 +294,8 @@ static void mutate_any(mutant_t *mutant) { mutate_bytes(mutant); }
 static const kind_t kinds[] = {
     {"pef", "mutate_test.pef", NULL, mutate_pef, mend_pef, feed_pef},
     {"checkpoint", "mutate_test.pt",
-     (const char *const[]){"nested.pt", "module.pt", "protocol4.pt", "deflated.pt", "expanded.pt", NULL}, mutate_any,
-     mend_zip, feed_weights},
+     (const char *const[]){"nested.pt", "module.pt", "protocol4.pt", "legacy.pt", "deflated.pt", "expanded.pt", NULL},
+     mutate_any, mend_zip, feed_weights},
     {"safetensors", "mutate_test.safetensors", (const char *const[]){"small.safetensors", NULL}, mutate_text,
      mend_safetensors, feed_weights},
     {"npy", "mutate_test.npy",

@@ -283,10 +283,11 @@ static leat_status_t read_tensors(const void *argument, bytes_t *out) {
 
 static void reading(void **state) {
   (void)state;
-  static const read_t files[] = {{"nested.pt", leat_weights_read}, {"deflated.pt", leat_weights_read},
-                                 {"module.pt", leat_weights_read}, {"small.safetensors", leat_weights_read},
-                                 {"plain.npy", leat_npy_read},     {"fortran.npy", leat_npy_read},
-                                 {"bytes.idx", leat_idx_read},     {"floats.idx.gz", leat_idx_read}};
+  static const read_t files[] = {{"nested.pt", leat_weights_read},         {"deflated.pt", leat_weights_read},
+                                 {"module.pt", leat_weights_read},         {"legacy.pt", leat_weights_read},
+                                 {"small.safetensors", leat_weights_read}, {"plain.npy", leat_npy_read},
+                                 {"fortran.npy", leat_npy_read},           {"bytes.idx", leat_idx_read},
+                                 {"floats.idx.gz", leat_idx_read}};
   for (size_t i = 0; i < sizeof files / sizeof *files; ++i) exhaust(files[i].name, read_tensors, &files[i]);
 }
 

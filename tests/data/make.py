@@ -50,6 +50,7 @@ def save_nested():
     }
     torch.save(saved, HERE / "nested.pt")
     torch.save(saved, HERE / "protocol4.pt", pickle_protocol=4)
+    torch.save(saved, HERE / "legacy.pt", _use_new_zipfile_serialization=False)
     with zipfile.ZipFile(HERE / "nested.pt") as plain, zipfile.ZipFile(HERE / "deflated.pt", "w") as packed:
         for entry in plain.infolist():
             packed.writestr(entry.filename, plain.read(entry), zipfile.ZIP_DEFLATED)
@@ -65,7 +66,6 @@ def save_others():
     torch.save({"w": torch.ones(2), "x": torch.nn.ReLU()}, HERE / "object.pt")
     with zipfile.ZipFile(HERE / "hostile.pt", "w") as archive:
         archive.writestr("hostile/data.pkl", pickle.dumps({"w": Command()}, protocol=2))
-    torch.save({"w": torch.ones(2)}, HERE / "legacy.pt", _use_new_zipfile_serialization=False)
 
 
 def save_safetensors():

@@ -7,8 +7,10 @@ import subprocess
 import numpy as np
 import pytest
 import torch
+from sambaflow import samba
 from sambaflow._runtime import options as table
 from support import leat_command
+from torch import nn
 
 # A classifier whose logits do not depend on the label; named so that suffixes are told apart.
 GRAPH = """leat.graph 1
@@ -77,13 +79,23 @@ def test_an_input_that_no_asked_output_reads_may_be_missing(folder, pef):
     assert not (folder / "l.npy").exists()
 
 
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "before-1.6"])
+@pytest.mark.parametrize("prefix", ["", "module.", "a.b."])
 @pytest.mark.parametrize("container", [None, "model", "state_dict"])
-def test_weights_of_a_checkpoint(folder, container):
-    """Plain or under one key, beside which a checkpoint may hold other tensors."""
+def test_weights_of_a_checkpoint(folder, container, prefix, legacy):
+    """Plain or under one key, beside which a checkpoint may hold other tensors; of a model that others wrap."""
     weight, bias = (torch.from_numpy(np.load(folder / f"{name}.npy")) for name in "wb")
-    weights = {"fc.weight": weight, "fc.bias": bias}
-    momentum = {"fc.weight": torch.ones(3, 6)}
-    torch.save({container: weights, "momentum": momentum, "epoch": 3} if container else weights, folder / "weights.pt")
+    weights = {f"{prefix}fc.weight": weight, f"{prefix}fc.bias": bias}
+    saved = weights
+    if container:
+        state = {i: {"exp_avg": torch.ones(3, 6)} for i in range(9)}
+        saved = {
+            "optimizer": {"state": state},
+            container: weights,
+            "momentum": {"fc.weight": torch.ones(3, 6)},
+            "epoch": 3,
+        }
+    torch.save(saved, folder / "weights.pt", _use_new_zipfile_serialization=not legacy)
     leat(folder, "run", "infer.pef", "--weights", "weights.pt", "--input", "image=x.npy", "--output", "logits=z.npy")
     np.testing.assert_allclose(np.load(folder / "z.npy"), loss_and_gradient(folder)[0], rtol=1e-5, atol=1e-6)
 
@@ -92,6 +104,39 @@ def test_weights_that_do_not_fit(folder):
     torch.save({"fc.weight": torch.zeros(3, 6), "fc.scale": torch.zeros(3)}, folder / "wrong.pt")
     message = leat(folder, "run", "infer.pef", "--weights", "wrong.pt", code=7)
     assert "missing: net__fc__bias" in message and "not of the program: fc.scale" in message
+
+
+def test_unused_entries_of_weights_may_be_let_through(folder):
+    weight, bias = (torch.from_numpy(np.load(folder / f"{name}.npy")) for name in "wb")
+    torch.save({"fc.weight": weight, "window": torch.ones(3), "fc.bias": bias, "fc.scale": bias}, folder / "more.pt")
+    arguments = ["run", "infer.pef", "--weights", "more.pt", "--input", "image=x.npy", "--output", "logits=z.npy"]
+    assert "not of the program: window, fc.scale" in leat(folder, *arguments, code=7)
+    done = subprocess.run(
+        [leat_command(), *arguments, "--allow-unused"], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "[warning samba] more.pt: not used by the program: window, fc.scale\n"
+    np.testing.assert_allclose(np.load(folder / "z.npy"), loss_and_gradient(folder)[0], rtol=1e-5, atol=1e-6)
+    torch.save({"fc.weight": weight, "window": torch.ones(3)}, folder / "less.pt")
+    message = leat(folder, "run", "infer.pef", "--weights", "less.pt", "--allow-unused", code=7)
+    assert "missing: net__fc__bias" in message and "window" not in message
+
+
+def test_old_names_of_weight_norm_and_old_batch_norms_fit(folder, tmp_path):
+    norm = nn.utils.parametrizations.weight_norm
+    model = nn.Sequential(norm(nn.Linear(3, 4)), nn.BatchNorm1d(4), norm(nn.Linear(4, 2), dim=None)).eval()
+    state = {key: value.detach().clone() for key, value in model.state_dict().items()}
+    old = {key.replace("parametrizations.weight.original0", "weight_g").replace(
+        "parametrizations.weight.original1", "weight_v"): value for key, value in state.items()
+        if "num_batches" not in key}  # fmt: skip
+    x = torch.randn(5, 3)
+    want = model(x).detach()
+    torch.save(old, tmp_path / "old.pt")
+    np.save(tmp_path / "x.npy", x.numpy())
+    samba.from_torch_model_(model)
+    samba.session.compile(model, (samba.from_torch_tensor(x, name="x"),), inference=True,
+                          config_dict={"output_folder": str(tmp_path), "pef_name": "n"})  # fmt: skip
+    leat(tmp_path, "run", "n/n.pef", "--weights", "old.pt", "--input", "x=x.npy", "--output", "0=y.npy")
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), want, rtol=1e-5, atol=1e-6)
 
 
 def test_run_trains(folder):
