@@ -5,8 +5,21 @@
 #include "fuse/cutter.h"
 #include "fuse/decision.h"
 
-// Spatial mapping: every type in one section. Prepare sections do not count, they are not part of a run.
-static leat_status_t check_spatial(const leat_cutter_t *c) {
+// Most that the values of a section of one row may take: they stay in the scratch of a tile.
+static const double ONE_ROW_BYTES_MAX = 64 << 20;
+
+static double value_bytes(const leat_cutter_t *c, uint8_t type) {
+  double bytes = 0;
+  for (uint32_t i = 0; i < c->plan->sections.count; ++i) {
+    const leat_section_t *section = &c->plan->sections.data[i];
+    if (section->type == type) bytes += section->row_bytes * (double)section->rows;
+  }
+  return bytes;
+}
+
+// Spatial mapping: every type in one section. Prepare sections do not count, they are not part of a run. A type that
+// rows do not carry through becomes one row, where that is small enough: then *out_again.
+static leat_status_t check_spatial(leat_cutter_t *c, bool *out_again) {
   uint32_t count[LEAT_TYPE_COUNT] = {0}, second[LEAT_TYPE_COUNT] = {0};
   for (uint32_t i = 0; i < c->plan->sections.count; ++i) {
     uint8_t type = c->plan->sections.data[i].type;
@@ -14,6 +27,10 @@ static leat_status_t check_spatial(const leat_cutter_t *c) {
   }
   for (uint8_t type = 0; type < LEAT_TYPE_PREPARE; ++type) {
     if (count[type] < 2) continue;
+    if (!c->one_row[type] && value_bytes(c, type) <= ONE_ROW_BYTES_MAX) {
+      c->one_row[type] = *out_again = true;
+      continue;
+    }
     const leat_section_t *section = &c->plan->sections.data[second[type]];
     char text[256] = "a store";
     if (section->ops.count != 0) leat_op_text(c->g, leat_graph_op(c->g, section->ops.data[0]), text, sizeof text);
@@ -26,16 +43,38 @@ static leat_status_t check_spatial(const leat_cutter_t *c) {
   return NULL;
 }
 
-static leat_status_t cut_all(leat_cutter_t *c) {
-  LEAT_TRY(leat_uses_collect(c->g, &c->uses));
+static void forget_sections(leat_plan_t *plan) {
+  for (uint32_t i = 0; i < plan->sections.count; ++i) {
+    leat_array_free(&plan->sections.data[i].ops);
+    leat_array_free(&plan->sections.data[i].stores);
+  }
+  leat_array_free(&plan->sections);
+  leat_array_free(&plan->pieces);
+}
+
+static leat_status_t cut_once(leat_cutter_t *c) {
   if (c->options->decisions != NULL) {
     LEAT_TRY(leat_cut_decided(c));
   } else {
     LEAT_TRY(leat_cut_order(c));
     for (uint32_t i = 0; i < c->plan->pieces.count; ++i) LEAT_TRY(leat_cut_piece(c, &c->plan->pieces.data[i]));
   }
-  LEAT_TRY(leat_cut_stores(c));
-  return c->options->spatial ? check_spatial(c) : NULL;
+  return leat_cut_stores(c);
+}
+
+static leat_status_t cut_all(leat_cutter_t *c) {
+  LEAT_TRY(leat_uses_collect(c->g, &c->uses));
+  bool again = true;
+  while (again) {
+    again = false;
+    LEAT_TRY(cut_once(c));
+    if (c->options->spatial) LEAT_TRY(check_spatial(c, &again));
+    if (!again) break;
+    forget_sections(c->plan);
+    memset(c->plan->section_of, 0xff, (c->g->ops.count + 1) * sizeof *c->plan->section_of);
+    memset(c->plan->row_dim, LEAT_ROWS_WHOLE, c->g->ops.count + 1);
+  }
+  return NULL;
 }
 
 leat_status_t leat_cut(const leat_graph_t *g, const leat_cut_options_t *options, leat_plan_t *out_plan) {
@@ -60,12 +99,7 @@ leat_status_t leat_cut(const leat_graph_t *g, const leat_cut_options_t *options,
 }
 
 void leat_plan_deinit(leat_plan_t *plan) {
-  for (uint32_t i = 0; i < plan->sections.count; ++i) {
-    leat_array_free(&plan->sections.data[i].ops);
-    leat_array_free(&plan->sections.data[i].stores);
-  }
-  leat_array_free(&plan->sections);
-  leat_array_free(&plan->pieces);
+  forget_sections(plan);
   leat_free(plan->section_of);
   leat_free(plan->row_dim);
   leat_free(plan->order);

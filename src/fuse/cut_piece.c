@@ -288,8 +288,17 @@ static bool can_wait(const leat_cutter_t *c, const leat_op_t *op, uint32_t lates
   return op->type == LEAT_TYPE_BCKWD && (latest == LEAT_NONE || c->plan->sections.data[latest].type != op->type);
 }
 
+static leat_status_t place_in_one_row(leat_cutter_t *c, leat_op_id_t id, const char *why) {
+  leat_status_t status = NULL;
+  if (c->plan->sections.count == c->part_first)
+    LEAT_TRY(leat_cut_new_section(c, leat_graph_op(c->g, id)->type, 1, why));
+  add_to_section(c, id, c->part_first, LEAT_ROWS_WHOLE, &status);
+  return status;
+}
+
 static leat_status_t place(leat_cutter_t *c, leat_op_id_t id, const char *why) {
   const leat_op_t *op = leat_graph_op(c->g, id);
+  if (c->one_row[op->type]) return place_in_one_row(c, id, why);
   leat_status_t status = NULL;
   uint32_t count = c->plan->sections.count, latest = latest_input_section(c, op), first = c->part_first;
   if (count - first > CANDIDATES) first = count - CANDIDATES;

@@ -18,8 +18,9 @@ typedef struct leat_cutter_s {
   const leat_cut_options_t *options;
   leat_plan_t *plan;
   leat_uses_t uses;
-  leat_strategy_t strategy;  // of the piece that is being cut
-  uint32_t part_first;       // forward_sections: the first section of the part that is being cut
+  leat_strategy_t strategy;       // of the piece that is being cut
+  uint32_t part_first;            // forward_sections: the first section of the part that is being cut
+  bool one_row[LEAT_TYPE_COUNT];  // spatial: the type is one section of one row, in which anything follows anything
 } leat_cutter_t;
 
 // The op behind all views of `v`.

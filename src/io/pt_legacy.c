@@ -18,9 +18,8 @@ bool leat_pt_legacy_is(const uint8_t *data, size_t bytes) {
 static leat_status_t next_pickle(const uint8_t *data, size_t bytes, size_t *at, const char *what,
                                  leat_pickle_t **out_pickle) {
   const size_t left = bytes - *at;
-  LEAT_TRY(leat_status_annotate(
-      leat_pickle_read(data + *at, left < UINT32_MAX ? left : UINT32_MAX - 1, out_pickle), "%s, at byte %zu", what,
-      *at));
+  LEAT_TRY(leat_status_annotate(leat_pickle_read(data + *at, left < UINT32_MAX ? left : UINT32_MAX - 1, out_pickle),
+                                "%s, at byte %zu", what, *at));
   *at += (*out_pickle)->bytes;
   return NULL;
 }
@@ -68,8 +67,7 @@ static leat_status_t collect_storages(leat_pt_legacy_t *file) {
     if (value->kind != LEAT_PICKLE_STORAGE) continue;
     leat_pt_storage_t *storage = leat_array_push(&file->storages);
     if (storage == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
-    *storage =
-        (leat_pt_storage_t){.key = value->text.data, .key_bytes = value->text.length, .dtype = value->dtype};
+    *storage = (leat_pt_storage_t){.key = value->text.data, .key_bytes = value->text.length, .dtype = value->dtype};
   }
   if (file->storages.count == 0) return NULL;
   qsort(file->storages.data, file->storages.count, sizeof *file->storages.data, compare_storages);
@@ -111,8 +109,7 @@ static leat_status_t place_storages(leat_pt_legacy_t *file, const leat_pickle_t 
   for (uint32_t i = 0; i < list->items.count; ++i) {
     const leat_pickle_value_t *key = &keys->values.data[list->items.data[i]];
     const bool is_string = key->kind == LEAT_PICKLE_STRING;
-    const leat_pt_storage_t *storage =
-        is_string ? leat_pt_legacy_find(file, key->text.data, key->text.length) : NULL;
+    const leat_pt_storage_t *storage = is_string ? leat_pt_legacy_find(file, key->text.data, key->text.length) : NULL;
     if (storage == NULL) LEAT_FAIL(LEAT_CORRUPT, "key %u of the storages belongs to no tensor", i);
     LEAT_TRY(place_storage(&file->storages.data[storage - file->storages.data], data, bytes, &at));
   }

@@ -401,3 +401,39 @@ def test_weights_that_were_not_moved_are_named(config):
         samba.session.run(given, traced)
     samba.session.to_device()
     utils.assert_close(samba.session.run(given, traced)[1], model(*given)[1])
+
+
+@pytest.mark.parametrize("normed", [False, True])
+def test_spatial_mapping_takes_a_loss_into_its_one_section(tmp_path, normed):
+    class Classifier(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.norm = nn.Linear(784, 10, bias=False), nn.BatchNorm1d(10) if normed else nn.Identity()
+
+        def forward(self, x, y):
+            logits = self.norm(self.fc(x))
+            return F.cross_entropy(logits, y), logits
+
+    torch.manual_seed(0)
+    model = Classifier()
+    reference = copy.deepcopy(model)
+    samba.from_torch_model_(model)
+    args = parse_app_args(["compile", "--mapping", "spatial", "--num-spatial-batches", "2", "-b", "8",
+                           "--pef-name", "net", "--output-folder", str(tmp_path)])  # fmt: skip
+    given = samba.randn(8, 784, name="x", batch_dim=0), samba.randint(10, (8,), name="y", batch_dim=0)
+    optimizer = samba.optim.SGD(model.parameters(), lr=0.1)
+    pef = samba.session.compile(model, given, optimizer, config_dict=vars(args))
+    traced = utils.trace_graph(model, given, optimizer, pef=pef, mapping="spatial")
+    types = [section["type"] for section in samba.session._device.report()["sections"]]
+    assert sorted(types) == ["bckwd", "fwd", "opt"]
+    step, (x, y) = torch.optim.SGD(reference.parameters(), lr=0.1), (samba.to_torch(t) for t in given)
+    for _ in range(3):
+        loss, logits = samba.session.run(given, traced)
+        step.zero_grad()
+        gold = reference(x, y)
+        gold[0].backward()
+        step.step()
+        utils.assert_close(loss, gold[0])
+        utils.assert_close(logits, gold[1])
+    samba.session.to_cpu(model)
+    utils.assert_close(model.fc.weight, reference.fc.weight)
