@@ -82,7 +82,7 @@ def plain_tensor(tensor: torch.Tensor) -> torch.Tensor:
 
 def _empty(shape: Iterable[int], dtype: torch.dtype | None) -> torch.Tensor:
     """A tensor of `shape` that occupies one element: readable, but without data of its own."""
-    return torch.zeros((), dtype=dtype or torch.get_default_dtype()).expand(tuple(int(s) for s in shape))
+    return torch.zeros((), dtype=dtype or torch.get_default_dtype(), device="cpu").expand(tuple(int(s) for s in shape))
 
 
 def source_tensor(tensor: Any, shape: Iterable[int] | None, dtype: torch.dtype | None) -> tuple[torch.Tensor, bool]:

@@ -6,6 +6,7 @@ import copy
 import pytest
 import torch
 from sambaflow import samba
+from sambaflow.frameworks.quantized.quantized_linear import QuantizedLinear
 from sambaflow.samba import utils
 from sambaflow.samba.lazy_param import RNGProvider, RNGProviderFactory, lazy_param
 from sambaflow.samba.materialize import materialize
@@ -101,9 +102,26 @@ def test_a_lazy_model_compiles_and_gets_its_data_on_the_device(tmp_path):
     )
 
 
-def test_quantized_is_refused():
-    with pytest.raises(NotImplementedError, match="QuantizedLinear"), lazy_param(quantized=True):
-        pass
+def test_quantized_layers_know_shape_dtype_and_scale_until_they_are_run(tmp_path):
+    torch.manual_seed(0)
+    linear, x = nn.Linear(6, 4), torch.randn(3, 6)
+    with lazy_param(quantized=True):
+        model = nn.Sequential(QuantizedLinear.from_float(linear), nn.Linear(4, 2))
+    assert not model[0].int_weight.has_data and not model[1].weight.has_data
+    assert model[0].int_weight.shape == (4, 6) and model[0].int_weight.dtype == torch.int8
+    torch.testing.assert_close(model[0].scale, linear.weight.detach().abs().amax(1) / 127)
+    samba.from_torch_model_(model)
+    inputs = (samba.from_torch_tensor(x, name="x"),)
+    config = {"output_folder": str(tmp_path), "pef_name": "net"}
+    pef = samba.session.compile(model, inputs, None, inference=True, config_dict=config)
+    assert not model[0].int_weight.has_data
+    found = samba.session.run(inputs, utils.trace_graph(model, inputs, pef=pef))[0]
+    torch.testing.assert_close(samba.to_torch(found), model(x).torch().detach(), atol=1e-5, rtol=1e-5)
+    expected = QuantizedLinear.from_float(linear).weight.dequantize()
+    (weight,) = samba.session.get_tensors_by_name(["sequential__0__dequantize__outputs__0"])
+    assert torch.equal(samba.to_torch(weight), expected)
+    with pytest.raises(FileNotFoundError, match="dequantize"):
+        samba.session.get_tensors_by_name(["sequential__1__dequantize__outputs__0"])
 
 
 def test_disabled_lazy_parameters_have_data(monkeypatch):

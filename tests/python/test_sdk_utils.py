@@ -2,6 +2,7 @@
 """Helpers of programs: loader, reports, data sets, trainers, switches, schemas, quantised and normed layers."""
 
 import argparse
+import copy
 import gzip
 import io
 import json
@@ -294,7 +295,8 @@ def test_quantized_linear_is_near_its_origin_and_compiles(tmp_path):
     linear = nn.Linear(16, 8)
     quantized = QuantizedLinear.from_float(linear)
     step = linear.weight.detach().abs().amax(1, keepdim=True) / 127
-    error = (quantized.weight * quantized.scale[:, None] - linear.weight.detach()).abs()
+    assert quantized.weight.is_quantized and quantized.weight.dtype == torch.qint8
+    error = (quantized.weight.dequantize() - linear.weight.detach()).abs()
     assert bool((error <= step * 0.5001).all())
     x = torch.randn(4, 16)
     expected = quantized(x).detach()
@@ -302,7 +304,29 @@ def test_quantized_linear_is_near_its_origin_and_compiles(tmp_path):
     inputs = (samba.from_torch_tensor(x, name="x"),)
     found = samba.session.run(inputs, compiled(quantized, inputs, tmp_path))[0]
     torch.testing.assert_close(samba.to_torch(found), expected, rtol=1e-5, atol=1e-6)
-    assert quantized.state_dict()["weight"].dtype == torch.int8
+
+
+def test_the_weights_of_a_quantized_linear_come_from_every_form_of_state():
+    linear, x = nn.Linear(6, 4), torch.randn(3, 6)
+    quantized = QuantizedLinear.from_float(linear)
+    state = quantized.state_dict()
+    assert set(state) == {"weight", "bias"} and state["weight"].is_quantized
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    per_tensor = torch.quantize_per_tensor(linear.weight.detach(), 0.01, 0, torch.qint8)
+    integers = {"weight": state["weight"].int_repr(), "scale": state["weight"].q_per_channel_scales().float()}
+    for saved, tolerance in ((torch.load(file, weights_only=True), 0), (linear.state_dict(), 0),
+                             ({**integers, "bias": state["bias"]}, 0),
+                             ({"weight": per_tensor, "bias": state["bias"]}, 0.1)):  # fmt: skip
+        other = QuantizedLinear(6, 4)
+        other.load_state_dict(saved)
+        torch.testing.assert_close(other(x), quantized(x), rtol=0, atol=tolerance)
+    with pytest.raises(ValueError, match="zero point"):
+        quantized.weight = torch.quantize_per_tensor(linear.weight.detach(), 0.01, 3, torch.qint8)
+    again = copy.deepcopy(quantized)
+    again.weight = per_tensor
+    assert torch.equal(again.weight.dequantize(), per_tensor.dequantize())
 
 
 # ---- arguments

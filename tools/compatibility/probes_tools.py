@@ -333,7 +333,8 @@ def lazy_parameters(world):
 
 def lazy_quantized(world):
     with lazy_param(quantized=True):
-        nn.Linear(3, 2)
+        model = QuantizedLinear.from_float(nn.Linear(3, 2))
+    assert not model.int_weight.has_data and model.weight.is_quantized
 
 
 def random_providers(world):

@@ -261,6 +261,14 @@ class Tracer:
         source = self.value(tensor)
         return self._record("triu_fill", [source], {"value": value}, source.type)
 
+    def record_dequantize(self, weight: Any, scale: Any) -> TracedTensor:
+        """Integers [n, k] times their scale [n], under the name `dequantize`."""
+        with self._calling("dequantize"), torch._C.DisableTorchFunctionSubclass():
+            factor = self.value(scale)
+            integers = self.cast(self.value(weight), factor.dtype)
+            column = self.emit("reshape", [factor], {"shape": (*factor.shape, 1)}, [(factor.dtype, (*factor.shape, 1))])
+            return self._name_results(self.wrap(self.emit("mul", [integers, column[0]], {}, [integers.type])[0]))
+
     def _record(self, row: str, operands: Sequence[Value], attrs: Mapping[str, Attr], result: Type) -> TracedTensor:
         with self._calling(row), torch._C.DisableTorchFunctionSubclass():
             return self._name_results(self.wrap(self.emit(row, operands, attrs, [result])[0]))

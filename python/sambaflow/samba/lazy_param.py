@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import nn
 
-from sambaflow._runtime.library import UnsupportedError
 from sambaflow._tensor import SambaTensor
 from sambaflow.samba._deferred import OnMeta, Recorder
 from sambaflow.samba.nn.parameter import SambaParameter
@@ -72,6 +71,12 @@ class RNGProviderFactory:
 # ---- lazy parameters
 
 _disabled = False
+_quantized = 0  # depth of lazy_param(quantized=True)
+
+
+def is_quantized() -> bool:
+    """Whether layers with quantised weights are made without their integers now."""
+    return _quantized > 0 and not _disabled
 
 
 def disable() -> None:
@@ -85,16 +90,24 @@ def lazy_param(quantized: bool = False) -> Iterator[None]:
     """Modules made inside have parameters without data; buffers have theirs.
 
     Each parameter's random numbers come from a stream of its own, seeded from torch's generator, so they do not depend
-    on the order in which parameters are materialized (and are not those of the same model made with data).
+    on the order in which parameters are materialized (and are not those of the same model made with data). With
+    `quantized`, layers with quantised weights (frameworks.quantized) made inside know shape, dtype and scale of their
+    weights, and compute the integers when they are needed.
     """
-    if quantized:
-        raise UnsupportedError(
-            "lazy_param(quantized=True): quantised parameters are not supported; make the model with "
-            "lazy_param(), or use frameworks.quantized.quantized_linear.QuantizedLinear for inference"
-        )
+    global _quantized
     if _disabled:
         yield
         return
+    _quantized += quantized
+    try:
+        with _without_data():
+            yield
+    finally:
+        _quantized -= quantized
+
+
+@contextlib.contextmanager
+def _without_data() -> Iterator[None]:
     recorder = Recorder()
     owners: list[nn.Module] = []
 

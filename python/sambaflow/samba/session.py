@@ -46,6 +46,7 @@ from sambaflow.samba._finite import FiniteGuard
 from sambaflow.samba._keywords import check_keywords, other_name
 from sambaflow.samba._smaller import SmallerBatches
 
+_DEQUANTIZED = "__dequantize__outputs__0"
 _OPT = 1 << SECTION_TYPES.index("opt")
 # What a session holds of the model in use; those of others are put aside.
 _OF_A_MODEL = ("_device", "_runner", "_smaller", "_program", "_statements", "_finite", "optim_dict", "buffer_dict")
@@ -405,7 +406,16 @@ class SambaSession(SessionExtras):
         """Copies of the device's values of the named symbols."""
         device = self._bound_device()
         wanted = [names] if isinstance(names, str) else list(names)
-        return [wrap(self._value(device.find(name)), name) for name in wanted]
+        return [wrap(self._named_value(device, name), name) for name in wanted]
+
+    def _named_value(self, device: Device, name: str) -> torch.Tensor:
+        """The value of a symbol, or of the weights that a QuantizedLinear multiplies with."""
+        layer = name.removesuffix(_DEQUANTIZED)
+        parts = [device.symbols.get(f"{layer}__{part}") for part in ("int_weight", "scale")]
+        if name in device.symbols or name == layer or None in parts:
+            return self._value(device.find(name))
+        integers, scale = (self._value(part) for part in parts if part is not None)
+        return integers.to(scale.dtype) * scale[:, None]
 
     get_tensors = get_tensors_by_name
 
