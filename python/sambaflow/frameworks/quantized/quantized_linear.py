@@ -40,7 +40,7 @@ class QuantizedLinear(nn.Module):
         self = cls(linear.in_features, linear.out_features, linear.bias is not None)
         weight = plain_tensor(linear.weight).detach()
         self.scale = _scale(weight)
-        if lazy_param.is_quantized():
+        if lazy_param.is_quantized() and weight.device.type != "meta":  # meta ones are recorded like any other
             self.int_weight = _later(weight, self.scale)
         else:
             self.int_weight = _rounded(weight, self.scale)
