@@ -29,7 +29,8 @@ static const leat_cmd_option_t option_table[] = {
     {"--steps", "N", "run so many times (1)", LEAT_CMD_COUNT, offsetof(run_options_t, steps)},
     {"--threads", "N", "use so many threads (LEAT_NUM_THREADS, OMP_NUM_THREADS, what the machine allows)",
      LEAT_CMD_COUNT, offsetof(run_options_t, threads)},
-    {"--isa", "LEVEL", "use no more than portable, avx2 or avx512", LEAT_CMD_TEXT, offsetof(run_options_t, isa)},
+    {"--isa", "LEVEL", "use no more than portable, avx2 or avx512 (LEAT_ISA)", LEAT_CMD_TEXT,
+     offsetof(run_options_t, isa)},
     {"--profile", NULL, "time every section and stage", LEAT_CMD_FLAG, offsetof(run_options_t, profile)},
     {"--json", NULL, "report as one JSON object", LEAT_CMD_FLAG, offsetof(run_options_t, json)},
 };
@@ -310,7 +311,8 @@ static leat_status_t run(const void *opaque, const char *const *operands) {
   const run_options_t *options = opaque;
   leat_load_options_t load = leat_load_options_default();
   LEAT_TRY(choose_threads(options->threads, &load.thread_count));
-  load.isa = options->isa;
+  const char *cap = getenv("LEAT_ISA");
+  load.isa = options->isa ? options->isa : cap && *cap ? cap : NULL;
   load.profile = options->profile;
   leat_program_t *program = NULL;
   leat_pef_t *pef = NULL;

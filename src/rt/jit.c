@@ -26,10 +26,27 @@ struct leat_rt_jit_s {
   LEAT_ARRAY(jit_entry_t) entries;
 };
 
-leat_status_t leat_rt_jit_create(const leat_kern_t *kern, leat_rt_jit_t **out_jit) {
-  *out_jit = NULL;
+static enum leat_isa level_of(int archid) {
+  if (archid < LIBXSMM_X86_AVX2) return LEAT_ISA_PORTABLE;
+  return archid < LIBXSMM_X86_AVX512 ? LEAT_ISA_AVX2 : LEAT_ISA_AVX512;
+}
+
+// libxsmm has one target a process and answers a request that it knows from its cache, for whatever target that was
+// made: so the target may be lowered before the first kernel, and stays.
+static bool take_level(enum leat_isa isa) {
   libxsmm_init();
-  if (libxsmm_get_target_archid() < LIBXSMM_X86_AVX2) return NULL;
+  enum leat_isa level = level_of(libxsmm_get_target_archid());
+  libxsmm_registry_info made;
+  if (level > isa && isa == LEAT_ISA_AVX2 && libxsmm_get_registry_info(&made) == EXIT_SUCCESS && made.size == 0) {
+    libxsmm_set_target_archid(LIBXSMM_X86_AVX2);
+    level = level_of(libxsmm_get_target_archid());
+  }
+  return level == isa && isa != LEAT_ISA_PORTABLE;
+}
+
+leat_status_t leat_rt_jit_create(const leat_kern_t *kern, enum leat_isa isa, leat_rt_jit_t **out_jit) {
+  *out_jit = NULL;
+  if (!take_level(isa)) return NULL;
   leat_rt_jit_t *jit = leat_alloc_zero(1, sizeof *jit);
   if (jit == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for generated kernels");
   jit->kern = kern;
@@ -131,8 +148,8 @@ leat_rt_jit_gemm_t leat_rt_jit_gemm(leat_rt_jit_t *jit, const leat_kern_gemm_t *
 
 #else
 
-leat_status_t leat_rt_jit_create(const leat_kern_t *kern, leat_rt_jit_t **out_jit) {
-  (void)kern;
+leat_status_t leat_rt_jit_create(const leat_kern_t *kern, enum leat_isa isa, leat_rt_jit_t **out_jit) {
+  (void)kern, (void)isa;
   *out_jit = NULL;
   return NULL;
 }

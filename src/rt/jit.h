@@ -15,8 +15,10 @@ typedef struct leat_rt_jit_s leat_rt_jit_t;
 // C (+)= A B in f32; sizes and strides are in the code.
 typedef void (*leat_rt_jit_gemm_t)(const void *b, const void *a, void *c);
 
-// *out_jit is NULL, and that is no failure, where this build or this CPU has no generator.
-leat_status_t leat_rt_jit_create(const leat_kern_t *kern, leat_rt_jit_t **out_jit) LEAT_MUST_USE;
+// Kernels of level `isa`, compared with `kern`. All generated kernels of a process are of one level, that of the first
+// program that got some. *out_jit is NULL, and that is no failure, where this build or this CPU has no generator, at
+// the level portable, and where the process generates for another level.
+leat_status_t leat_rt_jit_create(const leat_kern_t *kern, enum leat_isa isa, leat_rt_jit_t **out_jit) LEAT_MUST_USE;
 void leat_rt_jit_destroy(leat_rt_jit_t *jit);
 
 // The kernel for this product; NULL if there is none (strides that it cannot walk, executable memory denied, other

@@ -198,10 +198,7 @@ static leat_status_t build(leat_program_t *program, const leat_load_options_t *o
   LEAT_TRY(read_options(program, options, &profile, &beside));
   program->enabled_outputs = UINT64_MAX;
   LEAT_TRY(leat_rt_symbols_place(program, beside));
-  // Generated kernels follow the CPU, so a cap on the ISA level does without.
-  enum leat_isa best;
-  LEAT_TRY(leat_rt_cpu_isa(NULL, &best));
-  if (program->isa == best && best != LEAT_ISA_PORTABLE) LEAT_TRY(leat_rt_jit_create(program->kern, &program->jit));
+  LEAT_TRY(leat_rt_jit_create(program->kern, program->isa, &program->jit));
   LEAT_TRY(prepare_bodies(program));
   LEAT_TRY(prepare_calls(program));
   LEAT_TRY(leat_rt_bounds_prepare(program));

@@ -480,7 +480,7 @@ static void one_contract(uint32_t seed, leat_rt_jit_t *jit) {
 static void test_contract(void **unused) {
   (void)unused;
   leat_rt_jit_t *jit;
-  assert_null(leat_rt_jit_create(levels[level_count() - 1], &jit));
+  assert_null(leat_rt_jit_create(levels[level_count() - 1], (enum leat_isa)(level_count() - 1), &jit));
   for (uint32_t i = 0; i < ROUNDS; i++) one_contract(i, jit);
   if (jit != NULL) {
     leat_rt_jit_counts_t n = leat_rt_jit_counts(jit);

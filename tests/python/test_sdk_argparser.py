@@ -107,6 +107,15 @@ def test_default_pef_name_and_its_folder(tmp_path, monkeypatch):
     assert not (tmp_path / "out" / "failed").exists()
 
 
+def test_isa_level_from_the_environment(monkeypatch):
+    from sambaflow._runtime.library import isa_level
+
+    monkeypatch.delenv("LEAT_ISA", raising=False)
+    assert isa_level() is None
+    monkeypatch.setenv("LEAT_ISA", "avx2")
+    assert isa_level() == "avx2"
+
+
 def test_threads_from_the_environment(monkeypatch):
     from sambaflow._runtime.library import thread_count
 

@@ -11,7 +11,15 @@ from typing import Any
 
 import torch
 
-from sambaflow._runtime.library import InvalidArgumentError, NotFoundError, check, dtypes, library, thread_count
+from sambaflow._runtime.library import (
+    InvalidArgumentError,
+    NotFoundError,
+    check,
+    dtypes,
+    isa_level,
+    library,
+    thread_count,
+)
 from sambaflow._runtime.turns import Turn
 
 
@@ -54,6 +62,9 @@ class Device:
         options.profile = int(profile)
         if beside is not None:
             options.beside = beside.handle
+        level = isa_level()
+        cap = self._ffi.NULL if level is None else self._ffi.new("char[]", level.encode())
+        options.isa = cap
         out = self._ffi.new("leat_program_t **")
         check(self._lib.leat_program_load(path.encode(), options, out))
         self.handle = self._ffi.gc(out[0], self._lib.leat_program_destroy)

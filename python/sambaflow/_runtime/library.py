@@ -123,6 +123,11 @@ def dtypes() -> tuple[torch.dtype, ...]:
     )
 
 
+def isa_level() -> str | None:
+    """LEAT_ISA caps the kernels: portable, avx2 or avx512; None without it."""
+    return os.environ.get("LEAT_ISA", "").strip() or None
+
+
 def thread_count() -> int:
     """Threads from LEAT_NUM_THREADS, else OMP_NUM_THREADS, else 0: what the machine allows."""
     for variable in ("LEAT_NUM_THREADS", "OMP_NUM_THREADS"):
