@@ -57,6 +57,15 @@ VEC_INLINE void copy_columns(const job_t *j, const float *plane, int64_t i, int6
     to = put_rows(to, width, NULL, 0, run - last, inside, whole, tight);
   }
 }
+// Columns low <= c < high of a row: from[2 c]. Reads nothing behind from[2 (high - 1)].
+static void copy_even(const float *from, int64_t low, int64_t high, float *to) {
+  int64_t c = low;
+  for (; c + REG_LANES <= high; c += REG_LANES) {
+    const float *p = from + 2 * c;
+    reg_store(to + c, reg_evens(reg_load(p), reg_load(p + REG_LANES - 1)));
+  }
+  for (; c < high; c++) to[c] = from[2 * c];
+}
 // The same, whole rows, with any stride.
 static void copy_strided(const job_t *j, const float *plane, int64_t i, int64_t band_first, float *to) {
   const leat_kern_conv_reads_t *rows = &j->phase->dim[1], *columns = &j->phase->dim[2];
@@ -68,6 +77,10 @@ static void copy_strided(const job_t *j, const float *plane, int64_t i, int64_t 
     for (; c < low; c++) to[c] = 0;
     if (c < high) {
       const float *from = plane + in * j->s->x[3] + columns->shift[i] * j->s->x[4];
+      if (step == 2) {
+        copy_even(from, c, high, to);
+        c = high;
+      }
       for (; c < high; c++) to[c] = from[c * step];
     }
     for (; c < width; c++) to[c] = 0;

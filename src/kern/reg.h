@@ -4,7 +4,8 @@
 // in steps of REG_LANES; lanes do not depend on each other, so the result bits are those of every other level.
 //
 // reg_lanes(from, to) masks the lanes from <= i < to, 0 <= from <= to <= REG_LANES; lanes that are masked out load as
-// zero and are not touched in memory.
+// zero and are not touched in memory. reg_beats masks the lanes where v is greater or a NaN; reg_pick takes those of a
+// mask from a. reg_evens: a0 a2 .. and then b1 b3 ..; reg_interleave: a0 b0 a1 b1 .., the second half in *out_high.
 #ifndef LEAT_KERN_REG_H_
 #define LEAT_KERN_REG_H_
 
@@ -23,6 +24,21 @@ VEC_INLINE reg_t reg_fma(reg_t a, reg_t b, reg_t c) { return _mm512_fmadd_ps(a, 
 VEC_INLINE reg_mask_t reg_lanes(int64_t from, int64_t to) { return (reg_mask_t)((1u << to) - (1u << from)); }
 VEC_INLINE reg_t reg_load_lanes(const float *p, reg_mask_t m) { return _mm512_maskz_loadu_ps(m, p); }
 VEC_INLINE void reg_store_lanes(float *p, reg_t v, reg_mask_t m) { _mm512_mask_storeu_ps(p, m, v); }
+VEC_INLINE reg_mask_t reg_beats(reg_t v, reg_t best) {
+  return (reg_mask_t)(_mm512_cmp_ps_mask(v, best, _CMP_GT_OQ) | _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q));
+}
+VEC_INLINE reg_mask_t reg_equals(reg_t a, reg_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+VEC_INLINE reg_t reg_pick(reg_mask_t m, reg_t a, reg_t b) { return _mm512_mask_blend_ps(m, b, a); }
+VEC_INLINE reg_t reg_evens(reg_t a, reg_t b) {
+  const __m512i from = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
+  return _mm512_permutex2var_ps(a, from, b);
+}
+VEC_INLINE reg_t reg_interleave(reg_t a, reg_t b, reg_t *out_high) {
+  const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const __m512i high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  *out_high = _mm512_permutex2var_ps(a, high, b);
+  return _mm512_permutex2var_ps(a, low, b);
+}
 #elif defined(__AVX2__)
 #include <immintrin.h>
 enum { REG_LANES = 8, REG_COUNT = 16 };
@@ -40,11 +56,25 @@ VEC_INLINE reg_mask_t reg_lanes(int64_t from, int64_t to) {
 }
 VEC_INLINE reg_t reg_load_lanes(const float *p, reg_mask_t m) { return _mm256_maskload_ps(p, m); }
 VEC_INLINE void reg_store_lanes(float *p, reg_t v, reg_mask_t m) { _mm256_maskstore_ps(p, m, v); }
+VEC_INLINE reg_mask_t reg_beats(reg_t v, reg_t best) {
+  return _mm256_castps_si256(_mm256_or_ps(_mm256_cmp_ps(v, best, _CMP_GT_OQ), _mm256_cmp_ps(v, v, _CMP_UNORD_Q)));
+}
+VEC_INLINE reg_mask_t reg_equals(reg_t a, reg_t b) { return _mm256_castps_si256(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)); }
+VEC_INLINE reg_t reg_pick(reg_mask_t m, reg_t a, reg_t b) { return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(m)); }
+VEC_INLINE reg_t reg_evens(reg_t a, reg_t b) {
+  __m256d pairs = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xd8));  // a0 a2 b1 b3, a4 a6 b5 b7
+  return _mm256_castpd_ps(_mm256_permute4x64_pd(pairs, 0xd8));
+}
+VEC_INLINE reg_t reg_interleave(reg_t a, reg_t b, reg_t *out_high) {
+  reg_t low = _mm256_unpacklo_ps(a, b), high = _mm256_unpackhi_ps(a, b);  // 0 1 4 5, 2 3 6 7
+  *out_high = _mm256_permute2f128_ps(low, high, 0x31);
+  return _mm256_permute2f128_ps(low, high, 0x20);
+}
 #else
 enum { REG_LANES = 4, REG_COUNT = 16 };
 typedef float reg_t __attribute__((vector_size(16)));
 typedef float reg_unaligned_t __attribute__((vector_size(16), aligned(4), may_alias));
-typedef unsigned reg_mask_t;
+typedef int32_t reg_mask_t __attribute__((vector_size(16)));
 VEC_INLINE reg_t reg_zero(void) { return (reg_t){0}; }
 VEC_INLINE reg_t reg_splat(float x) { return (reg_t){x, x, x, x}; }
 VEC_INLINE reg_t reg_load(const float *p) { return *(const reg_unaligned_t *)p; }
@@ -53,37 +83,35 @@ VEC_INLINE reg_t reg_fma(reg_t a, reg_t b, reg_t c) {
   return (reg_t){f32_fma(a[0], b[0], c[0]), f32_fma(a[1], b[1], c[1]), f32_fma(a[2], b[2], c[2]),
                  f32_fma(a[3], b[3], c[3])};
 }
-VEC_INLINE reg_mask_t reg_lanes(int64_t from, int64_t to) { return (reg_mask_t)((1u << to) - (1u << from)); }
+VEC_INLINE reg_mask_t reg_lanes(int64_t from, int64_t to) {
+  const reg_mask_t lane = {0, 1, 2, 3};
+  return (lane >= (int32_t)from) & (lane < (int32_t)to);
+}
 VEC_INLINE reg_t reg_load_lanes(const float *p, reg_mask_t m) {
-  return (reg_t){m & 1 ? p[0] : 0, m & 2 ? p[1] : 0, m & 4 ? p[2] : 0, m & 8 ? p[3] : 0};
+  return (reg_t){m[0] ? p[0] : 0, m[1] ? p[1] : 0, m[2] ? p[2] : 0, m[3] ? p[3] : 0};
 }
 VEC_INLINE void reg_store_lanes(float *p, reg_t v, reg_mask_t m) {
   for (int i = 0; i < REG_LANES; i++) {
-    if ((m >> i & 1) != 0) p[i] = v[i];
+    if (m[i] != 0) p[i] = v[i];
   }
+}
+VEC_INLINE reg_mask_t reg_beats(reg_t v, reg_t best) { return (v > best) | (v != v); }
+VEC_INLINE reg_mask_t reg_equals(reg_t a, reg_t b) { return a == b; }
+VEC_INLINE reg_t reg_pick(reg_mask_t m, reg_t a, reg_t b) {
+  return (reg_t)(((reg_mask_t)a & m) | ((reg_mask_t)b & ~m));
+}
+VEC_INLINE reg_t reg_evens(reg_t a, reg_t b) { return (reg_t){a[0], a[2], b[1], b[3]}; }
+VEC_INLINE reg_t reg_interleave(reg_t a, reg_t b, reg_t *out_high) {
+  *out_high = (reg_t){a[2], b[2], a[3], b[3]};
+  return (reg_t){a[0], b[0], a[1], b[1]};
 }
 #endif
 
-// The lanes from <= i < to of a 64-byte vector, for any from and to; the others load as zero and are not touched.
+// The lanes from <= at + i < to, for any from and to.
 VEC_INLINE int64_t reg_clamp(int64_t n) { return n < 0 ? 0 : n > REG_LANES ? REG_LANES : n; }
 VEC_INLINE reg_mask_t reg_part(int64_t from, int64_t to, int64_t at) {
   int64_t a = reg_clamp(from - at), b = reg_clamp(to - at);
   return reg_lanes(a < b ? a : b, b);
-}
-VEC_INLINE vf32_t vf32_load_lanes(const float *p, int64_t from, int64_t to) {
-  vf32_t v;
-  for (int i = 0; i < VF32_LANES; i += REG_LANES) {
-    reg_t part = reg_load_lanes(p + i, reg_part(from, to, i));
-    __builtin_memcpy((char *)&v + i * 4, &part, sizeof part);
-  }
-  return v;
-}
-VEC_INLINE void vf32_store_lanes(float *p, vf32_t v, int64_t from, int64_t to) {
-  for (int i = 0; i < VF32_LANES; i += REG_LANES) {
-    reg_t part;
-    __builtin_memcpy(&part, (const char *)&v + i * 4, sizeof part);
-    reg_store_lanes(p + i, part, reg_part(from, to, i));
-  }
 }
 
 #endif

@@ -5,7 +5,7 @@
 typedef struct pool_s {
   leat_kern_pool_t shape;
   uint32_t outer;   // leading dims
-  bool contiguous;  // f32, rows of the plane without gaps: the fast bodies
+  bool contiguous;  // f32, rows of the plane without gaps, windows whose places a float counts: the fast bodies
 } pool_t;
 
 // Distance between the first and the last element of a plane, as a bound: the fast bodies keep offsets in 32 bits.
@@ -43,7 +43,8 @@ static leat_status_t prepare(leat_rt_stage_t *stage, const leat_rt_prepare_t *co
   leat_rt_spatial_strides(x, spatial, p->shape.x);
   leat_rt_spatial_strides(y, spatial, p->shape.y);
   const int64_t *size = p->shape.window.size;
-  p->contiguous = x->dtype == PEF_F32 && size[0] <= LEAT_KERN_POOL_ROWS && size[1] <= LEAT_KERN_POOL_ROWS / size[0];
+  p->contiguous = x->dtype == PEF_F32 && size[0] <= LEAT_KERN_POOL_ROWS && size[1] <= LEAT_KERN_POOL_ROWS / size[0] &&
+                  size[2] <= (1 << 24) / LEAT_KERN_POOL_ROWS;
   for (uint32_t i = 0; i < stage->operand_count; i++) {
     const leat_rt_operand_t *o = &stage->operands[i];
     p->contiguous &= o->strides[x->rank - 1] == 1 && plane_floats(o, spatial) < INT32_MAX;
