@@ -19,7 +19,8 @@ from .test_ops import TRACED_OPS
 from .tolerances import CLASSES
 
 # Without vector code PyTorch does not fuse multiplications and additions (lerp, addcmul), which shows at infinities.
-pytestmark = pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() == "DEFAULT", reason="no vector code in PyTorch")
+NO_VECTORS = torch.backends.cpu.get_cpu_capability() == "DEFAULT"
+pytestmark = pytest.mark.skipif(NO_VECTORS, reason="PyTorch has no vector code")
 
 # No functions of their operands' values, random, or (gcd, lcm: not traced) deadly in eager PyTorch.
 NO_FUNCTIONS = ("binomial", "rrelu", "empty_like", "ones_like", "zeros_like", "full_like", "fill", "zero", "copy",
