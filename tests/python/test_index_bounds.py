@@ -46,7 +46,7 @@ CASES = {
     "x[i] = y": (_put, (3, 4), (0, 1), (0, 3), (0, -1), (0, -4)),
     "index_add": (lambda x, i: x.index_add(0, i, torch.ones(2, 4)), (3, 4), (0, 1), (0, 3), (0, -1)),
     "index_copy": (lambda x, i: x.index_copy(0, i, torch.ones(2, 4)), (3, 4), (0, 1), (0, 3), (0, -1)),
-    "index_fill": (lambda x, i: x.index_fill(0, i, 2.0), (3, 4), (0, 1), (0, 3), (0, -4)),
+    "index_fill": (lambda x, i: x.index_fill(0, i, 2.0), (3, 4), (0, 1), (0, 3), (0, -1), (0, -4)),
     "scatter": (lambda x, i: x.scatter(1, i.view(3, 1), 2.0), (3, 4), (0, 1, 3), (0, 4, 1), (0, -1, 1)),
     "scatter_add": (
         lambda x, i: x.scatter_add(1, i.view(3, 1), torch.ones(3, 1)), (3, 4), (0, 1, 3), (0, 4, 1), (0, -1, 1),
@@ -60,6 +60,10 @@ CASES = {
     "nll_loss": (lambda x, i: F.nll_loss(x, i), (3, 4), (0, 1, 3), (0, 4, 1), (0, -1, 1), (0, -100, 1)),
     "one_hot": (lambda x, i: F.one_hot(i, 4) + x, (3, 4), (0, 1, 3), (0, 4, 1), (0, -1, 1)),
     "multi_margin_loss": (F.multi_margin_loss, (3, 4), (0, 1, 3), (0, 4, 1), (0, -1, 1)),
+    "multilabel_margin_loss": (
+        lambda x, i: F.multilabel_margin_loss(x, i.view(2, 3)), (2, 3), (0, 2, -1, 1, -1, -1), (0, -1, 1, 2, 1, 0),
+        (0, 3, -1, 1, 1, 1), (0, -1, -2, 1, 1, 1), (0, -1, 3, 1, 1, 1),
+    ),
     # part of an input
     "a slice": (lambda x, i: F.cross_entropy(x, i[1:]), (2, 4), (-55, 1, 3), (0, 4, 1)),
     "every second": (lambda x, i: F.cross_entropy(x, i[::2]), (2, 4), (1, -55, 3), (1, 0, 4)),

@@ -135,7 +135,7 @@ def _repeat_interleave(
 
 @composes("index_fill")
 def _index_fill(x: torch.Tensor, dim: int, index: torch.Tensor, value: Any) -> torch.Tensor:
-    hit = torch.zeros(x.shape[dim] if x.dim() else 1, dtype=torch.int64).index_add(0, index, torch.ones_like(index)) > 0
+    hit = torch.zeros(x.shape[dim] if x.dim() else 1, dtype=torch.bool).index_put((index,), torch.tensor(True))
     shape = [-1 if axis == dim % max(x.dim(), 1) else 1 for axis in range(x.dim())]
     return torch.where(hit.view(shape), torch.as_tensor(value, dtype=x.dtype), x)
 
@@ -358,7 +358,7 @@ def _multilabel_margin_loss(x: torch.Tensor, target: torch.Tensor, reduction: in
     """Targets end at the first -1 of a row."""
     rows, labels = torch.atleast_2d(x), torch.atleast_2d(target)
     counted = (labels < 0).cumsum(1) == 0
-    places = torch.where(counted, labels, 0)
+    places = torch.where(labels == -1, 0, labels)  # all of them must be legal, as in torch
     is_target = torch.zeros_like(rows).scatter_add(1, places, counted.to(rows.dtype)) > 0
     chosen = rows.gather(1, places)
     margins = 1 - chosen.unsqueeze(2) + rows.unsqueeze(1)
