@@ -138,15 +138,16 @@ static bool is_fixed(const leat_mapper_t *m, leat_value_id_t base, uint8_t reade
   return producer->type == LEAT_TYPE_PREPARE && reader_type != LEAT_TYPE_PREPARE;
 }
 
-static int64_t rows_of(const product_t *p) {
-  int64_t rows = 1;
-  for (uint32_t i = 0; i < p->count; ++i) rows *= p->axes[i].role == ROLE_M ? p->axes[i].extent : 1;
-  return rows;
+// Of all axes of a role together.
+static int64_t extent_of(const product_t *p, uint8_t role) {
+  int64_t extent = 1;
+  for (uint32_t i = 0; i < p->count; ++i) extent *= p->axes[i].role == role ? p->axes[i].extent : 1;
+  return extent;
 }
 
 // Of a training step with few rows, the engine transposes what is smaller as it goes.
 static bool worth_packing(const leat_mapper_t *m, const product_t *p, uint8_t type) {
-  if (!m->options->inference && rows_of(p) < PACK_TRAINING_ROWS) return false;
+  if (!m->options->inference && extent_of(p, ROLE_M) < PACK_TRAINING_ROWS) return false;
   const axis_t *n = only_axis(p, ROLE_N), *k = only_axis(p, ROLE_K);
   if (n == NULL || k == NULL || has_role(p, ROLE_BATCH) || !is_fixed(m, p->access[1].base, type)) return false;
   if (n->extent < PACK_MIN_COLUMNS || n->extent * k->extent < PACK_MIN_ELEMENTS) return false;
@@ -251,7 +252,8 @@ void leat_emit_contract(leat_draft_t *d, leat_op_id_t id) {
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_CONTRACT, id);
   for (uint32_t i = 0; i < p.count; ++i) stage->params[i] = p.axes[i].role;
   if (leat_dtype_is_float((leat_dtype_t)leat_graph_value(d->m->g, p.access[2].base)->dtype))
-    stage->params[PEF_PARAM_CHAIN] = PEF_CHAIN_PRODUCT;
+    stage->params[PEF_PARAM_CHAIN] =
+        extent_of(&p, ROLE_K) > PEF_CHAIN_PRODUCT ? PEF_CHAIN_LONG_PRODUCT : PEF_CHAIN_PRODUCT;
   if (use_pack && packed.block != 0) {
     stage->params[8] = packed.block;
     stage->params[9] = packed.block * packed.access.dims[0];

@@ -62,8 +62,9 @@
 #define PEF_MAX_OPERANDS 64u  // per stage
 #define PEF_PARAM_CHAIN 23u   // of params[]: L of long sums
 #define PEF_CHAIN_MAX 65536
-#define PEF_CHAIN_PRODUCT 4096  // of products, whose accumulators are worth keeping in registers
-#define PEF_CHAIN_SUM 16        // of what is only added: as short as costs nothing
+#define PEF_CHAIN_PRODUCT 4096       // of products: fewer terms are one chain, as they always were
+#define PEF_CHAIN_LONG_PRODUCT 1024  // of a CONTRACT over more terms than that
+#define PEF_CHAIN_SUM 16             // of what is only added: as short as costs nothing
 
 enum pef_segment_kind {          // ORDER: file numbers; append only
   PEF_SEGMENT_STRINGS = 1,       // NUL-terminated UTF-8, offset 0 is ""
