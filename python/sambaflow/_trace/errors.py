@@ -22,13 +22,16 @@ class BranchError(TraceError):
         )
 
 
+COMPLEX_INSTEAD = "compute with real and imaginary parts instead, each a real tensor"
+
+
 class ComplexError(TraceError):
     """The program made a complex number."""
 
     def __init__(self, what: str, module: str, source: str) -> None:
         super().__init__(
             f"{source}: {what} makes complex numbers (in module {module or '<none>'}), which cannot be compiled; "
-            "compute with real and imaginary parts instead, each a real tensor"
+            f"{COMPLEX_INSTEAD}"
         )
 
 

@@ -30,7 +30,14 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflat
 
 from sambaflow._trace import hooks, indexing, surroundings, views
 from sambaflow._trace.call import HANDLERS, RANDOM, Call, bind
-from sambaflow._trace.errors import BranchError, ComplexError, TraceError, Unsupported, UnsupportedOpsError
+from sambaflow._trace.errors import (
+    COMPLEX_INSTEAD,
+    BranchError,
+    ComplexError,
+    TraceError,
+    Unsupported,
+    UnsupportedOpsError,
+)
 from sambaflow._trace.graph import DTYPE_NAMES, Attr, Graph, Op, Type, Value
 from sambaflow._trace.ops.composed import COMPOSED, FUNCTIONS
 from sambaflow._trace.origins import Origins
@@ -485,7 +492,7 @@ class Tracer:
         if func._can_decompose():
             return self.composed(func.decompose, *args, **kwargs)
         if _makes_complex(Call(self, func, args, kwargs)):
-            self.refuse_complex(self._call or name)
+            return self._fail(func, args, kwargs, f"makes complex numbers; {COMPLEX_INSTEAD}")
         decomposition = _decompositions().get(func)
         if decomposition is None:
             return self._fail(func, args, kwargs)
