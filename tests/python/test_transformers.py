@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small architectures of transformers as they are shipped: outputs and gradients of all parameters beside eager mode."""
+"""Small architectures of transformers as they are shipped: outputs and gradients of all parameters beside eager."""
 
 import beside_eager as eager
 import pytest
