@@ -23,24 +23,6 @@ static bool is_splat(const leat_graph_t *g, leat_value_id_t v) {
 
 static bool is_iota(const leat_graph_t *g, leat_value_id_t v) { return defining_op(g, v)->kind == LEAT_PRIM_IOTA; }
 
-static bool buffer_changes(const leat_graph_t *g, const char *name) {
-  for (uint32_t i = 0; i < g->ops.count; ++i) {
-    const leat_op_t *op = leat_graph_op(g, i);
-    if (op->kind == LEAT_PRIM_STORE && strcmp(leat_op_string(g, op, LEAT_ATTR_KIND, ""), "update") == 0 &&
-        strcmp(leat_op_string(g, op, LEAT_ATTR_NAME, ""), name) == 0) {
-      return true;
-    }
-  }
-  return false;
-}
-
-// Parameters are fixed although the optimizer changes them: prepare sections run again after it.
-static bool symbol_is_fixed(const leat_graph_t *g, const leat_op_t *op) {
-  const char *kind = leat_op_string(g, op, LEAT_ATTR_KIND, "");
-  if (strcmp(kind, "param") == 0) return true;
-  return strcmp(kind, "buffer") == 0 && !buffer_changes(g, leat_op_string(g, op, LEAT_ATTR_NAME, ""));
-}
-
 static bool value_is_fixed(const settle_t *s, leat_value_id_t v) { return v < s->fixed.count && s->fixed.data[v]; }
 
 static leat_status_t mark(settle_t *s, leat_value_id_t first, uint32_t count, bool fixed) {
@@ -199,7 +181,7 @@ static leat_status_t visit_widened(leat_rebuild_t *r, leat_op_id_t id) {
 static leat_status_t visit_leaf(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   LEAT_TRY(leat_rebuild_copy(r, id));
-  return mark(r->user, r->map[op->result_first], 1, op->kind != LEAT_PRIM_SYMBOL || symbol_is_fixed(r->from, op));
+  return mark(r->user, r->map[op->result_first], 1, op->kind != LEAT_PRIM_SYMBOL || leat_graph_is_fixed(r->from, op));
 }
 
 static leat_status_t visit_store(leat_rebuild_t *r, leat_op_id_t id) {

@@ -17,11 +17,43 @@ typedef struct reverse_s {
   bool *needs;                     // per forward value: does a requires_grad symbol reach it?
   bool *reached;                   // per forward value: does it reach a seeded output, by ops that carry gradients?
   leat_value_id_t *cotangents;     // per forward value
+  leat_value_id_t *current;        // per forward value: what forward writes to an optimized parameter, or LEAT_NONE
 } reverse_t;
 
-static leat_status_t copy_all_but_optimizers(leat_rebuild_t *r, leat_op_id_t id) {
-  return leat_graph_op(r->from, id)->kind == LEAT_TRACED_OPTIMIZER ? NULL : leat_rebuild_copy(r, id);
+// --- what forward writes to parameters that an optimizer updates: one store, of what the optimizer makes of it --------
+
+static bool is_optimized(const leat_graph_t *g, leat_value_id_t parameter) {
+  for (leat_op_id_t id = 0; id < g->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(g, id);
+    for (uint32_t i = 0; op->kind == LEAT_TRACED_OPTIMIZER && i < op->input_count; i++)
+      if (leat_op_input(g, op, i) == parameter) return true;
+  }
+  return false;
 }
+
+static leat_status_t copy_forward(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  leat_value_id_t *current = r->user;
+  if (op->kind == LEAT_TRACED_OPTIMIZER) return NULL;
+  if (op->kind != LEAT_TRACED_UPDATE || !is_optimized(r->from, leat_op_input(r->from, op, 0)))
+    return leat_rebuild_copy(r, id);
+  current[leat_op_input(r->from, op, 0)] = leat_op_input(r->from, op, 1);
+  return NULL;
+}
+
+// A parameter without gradient has no update but forward's own.
+static leat_status_t store_written(reverse_t *r) {
+  leat_builder_t *b = &r->b;
+  for (leat_value_id_t v = 0; v < r->value_count; v++) {
+    if (r->current[v] == LEAT_NONE || r->cotangents[v] != LEAT_NONE) continue;
+    const leat_op_t *symbol = leat_graph_op(b->graph, leat_graph_value(b->graph, v)->op);
+    *b = (leat_builder_t){.graph = b->graph, .type = LEAT_TYPE_FWD};
+    leat_b_store(b, leat_op_string(b->graph, symbol, LEAT_ATTR_NAME, ""), "update", r->current[v]);
+  }
+  return leat_builder_take_status(b);
+}
+
+// --- the walk -------------------------------------------------------------------------------------------------------
 
 static void provenance(leat_builder_t *b, const leat_op_t *op) {
   b->type = LEAT_TYPE_BCKWD;
@@ -103,6 +135,12 @@ static leat_status_t seed_outputs(reverse_t *r) {
   return NULL;
 }
 
+// Where autograd does not follow: a symbol that is read in no other way has no gradient.
+static bool is_cut(const leat_graph_t *g, const leat_op_t *op, uint32_t input) {
+  if (op->kind == LEAT_TRACED_STRAIGHT_THROUGH) return input == 0;
+  return op->kind == LEAT_PRIM_MAP && strcmp(leat_op_string(g, op, LEAT_ATTR_FN, ""), "stop") == 0;
+}
+
 // A symbol may be reached without a cotangent, as through floor: then its gradient is zero, not missing.
 static void spread_reach(reverse_t *r, const leat_op_t *op) {
   bool reached = false;
@@ -110,7 +148,7 @@ static void spread_reach(reverse_t *r, const leat_op_t *op) {
   if (!reached || op->detached) return;
   for (uint32_t i = 0; i < op->input_count; i++) {
     leat_value_id_t x = leat_op_input(r->b.graph, op, i);
-    if (x != LEAT_NONE && r->needs[x]) r->reached[x] = true;
+    if (x != LEAT_NONE && r->needs[x] && !is_cut(r->b.graph, op, i)) r->reached[x] = true;
   }
 }
 
@@ -176,30 +214,42 @@ static leat_status_t run(reverse_t *r, const leat_graph_t *from) {
   LEAT_TRY(seed_outputs(r));
   LEAT_TRY(walk_back(r));
   LEAT_TRY(store_gradients(r));
-  return leat_optimizer_append(&r->b, from, r->cotangents);
+  LEAT_TRY(store_written(r));
+  return leat_optimizer_append(&r->b, from, r->cotangents, r->current);
+}
+
+// Arrays of `count` values, all but `needs` and `reached` filled with LEAT_NONE.
+static leat_status_t make_room(reverse_t *r, uint32_t count) {
+  r->needs = leat_alloc_zero((size_t)count + 1u, sizeof *r->needs);
+  r->reached = leat_alloc_zero((size_t)count + 1u, sizeof *r->reached);
+  r->cotangents = leat_alloc_zero((size_t)count + 1u, sizeof *r->cotangents);
+  r->current = leat_alloc_zero((size_t)count + 1u, sizeof *r->current);
+  if (r->needs == NULL || r->reached == NULL || r->cotangents == NULL || r->current == NULL)
+    return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+  for (uint32_t i = 0; i < count; i++) r->cotangents[i] = r->current[i] = LEAT_NONE;
+  return NULL;
+}
+
+static leat_status_t differentiate(reverse_t *r, const leat_graph_t *from, leat_graph_t **out_graph) {
+  LEAT_TRY(make_room(r, from->values.count));
+  LEAT_TRY(leat_rebuild(from, copy_forward, r->current, out_graph));
+  assert((*out_graph)->values.count == from->values.count);  // only statements without results were left out
+  r->op_count = (*out_graph)->ops.count;
+  r->value_count = from->values.count;
+  leat_builder_init(&r->b, *out_graph);
+  return run(r, from);
 }
 
 leat_status_t leat_grad(const leat_graph_t *from, const leat_vjp_table_t *traced_vjps, leat_graph_t **out_graph) {
   leat_graph_t *graph = NULL;
-  LEAT_TRY(leat_rebuild(from, copy_all_but_optimizers, NULL, &graph));
-  assert(graph->values.count == from->values.count);  // only statements without results were left out
-  reverse_t r = {.traced = traced_vjps, .op_count = graph->ops.count, .value_count = graph->values.count};
-  leat_builder_init(&r.b, graph);
-  r.needs = leat_alloc_zero((size_t)r.value_count + 1u, sizeof *r.needs);
-  r.reached = leat_alloc_zero((size_t)r.value_count + 1u, sizeof *r.reached);
-  r.cotangents = leat_alloc_zero((size_t)r.value_count + 1u, sizeof *r.cotangents);
-  leat_status_t status;
-  if (r.needs == NULL || r.reached == NULL || r.cotangents == NULL) {
-    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
-  } else {
-    for (uint32_t i = 0; i < r.value_count; i++) r.cotangents[i] = LEAT_NONE;
-    status = run(&r, from);
-  }
+  reverse_t r = {.traced = traced_vjps};
+  leat_status_t status = differentiate(&r, from, &graph);
   leat_free(r.needs);
   leat_free(r.reached);
   leat_free(r.cotangents);
+  leat_free(r.current);
   if (status != NULL) {
-    leat_graph_destroy(graph);
+    if (graph != NULL) leat_graph_destroy(graph);
     return status;
   }
   *out_graph = graph;

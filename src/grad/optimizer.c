@@ -3,7 +3,8 @@
 //
 // Scalars (rates, bias corrections) are computed once per run in f64 and cast once to the dtype of the parameter:
 // 1 - beta^t in f32 would be off by 7e-6. The order of operations is that of torch.optim. A parameter that no seeded
-// output depends on is left alone, as torch skips parameters without gradient.
+// output depends on is left alone, as torch skips parameters without gradient. One that forward writes to is updated
+// from what was written.
 #include <math.h>
 #include <stdio.h>
 
@@ -16,6 +17,7 @@ typedef struct optimizer_s {
   const leat_graph_t *from;
   const leat_op_t *op;  // the statement
   const leat_value_id_t *gradients;
+  const leat_value_id_t *current;   // what forward made of a parameter, LEAT_NONE: nothing
   const uint32_t *groups;           // per value of `from`: the group of the first op that reads it
   uint32_t index;                   // which statement: names its step counter
   leat_value_id_t step, next_step;  // 0-d f64; LEAT_NONE until asked for
@@ -98,7 +100,7 @@ static leat_value_id_t is_first_step(optimizer_t *o) { return leat_b_fn2s(o->b, 
 
 typedef struct parameter_s {
   const char *name;
-  leat_value_id_t symbol;    // as the model reads it
+  leat_value_id_t symbol;    // as the model leaves it
   leat_value_id_t value;     // what the update works on: the symbol, or its f32 master copy
   leat_value_id_t gradient;  // clipped, in the dtype of `value`
 } parameter_t;
@@ -128,8 +130,9 @@ static bool keeps_master(const optimizer_t *o, leat_value_id_t symbol) {
 
 static parameter_t read_parameter(optimizer_t *o, leat_value_id_t symbol) {
   const leat_op_t *op = leat_graph_op(o->b->graph, leat_b_value(o->b, symbol)->op);
-  parameter_t p = {.name = leat_op_string(o->b->graph, op, LEAT_ATTR_NAME, ""), .symbol = symbol, .value = symbol};
-  if (keeps_master(o, symbol)) p.value = master_copy(o, &p);
+  leat_value_id_t written = o->current[symbol], read = written == LEAT_NONE ? symbol : written;
+  parameter_t p = {.name = leat_op_string(o->b->graph, op, LEAT_ATTR_NAME, ""), .symbol = read, .value = read};
+  if (keeps_master(o, symbol)) p.value = written == LEAT_NONE ? master_copy(o, &p) : leat_b_cast(o->b, read, LEAT_F32);
   p.gradient = leat_b_cast(o->b, o->gradients[symbol], leat_b_dtype(o->b, p.value));
   if (o->clip != LEAT_NONE)
     p.gradient = leat_b_mul(o->b, p.gradient, leat_b_cast(o->b, o->clip, leat_b_dtype(o->b, p.value)));
@@ -289,13 +292,15 @@ static void mark_groups(const leat_graph_t *from, uint32_t *groups) {
   }
 }
 
-leat_status_t leat_optimizer_append(leat_builder_t *b, const leat_graph_t *from, const leat_value_id_t *gradients) {
+leat_status_t leat_optimizer_append(leat_builder_t *b, const leat_graph_t *from, const leat_value_id_t *gradients,
+                                    const leat_value_id_t *current) {
   uint32_t *groups = leat_alloc_zero((size_t)from->values.count + 1u, sizeof *groups);
   if (groups == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   mark_groups(from, groups);
   optimizer_t shared = {.b = b,
                         .from = from,
                         .gradients = gradients,
+                        .current = current,
                         .groups = groups,
                         .step = LEAT_NONE,
                         .next_step = LEAT_NONE,

@@ -15,8 +15,9 @@
 leat_vjp_rule_t leat_vjp_rule(const leat_vjp_table_t *traced, uint32_t kind);
 
 // Appends the updates of the optimizer statements of `from`. `gradients[v]` is the cotangent of value v, LEAT_NONE
-// where there is none; value ids of `from` hold in b->graph too.
-leat_status_t leat_optimizer_append(leat_builder_t *b, const leat_graph_t *from,
-                                    const leat_value_id_t *gradients) LEAT_MUST_USE;
+// where there is none; `current[v]` what forward made of the parameter v, LEAT_NONE where it left it alone. Value ids
+// of `from` hold in b->graph too.
+leat_status_t leat_optimizer_append(leat_builder_t *b, const leat_graph_t *from, const leat_value_id_t *gradients,
+                                    const leat_value_id_t *current) LEAT_MUST_USE;
 
 #endif

@@ -177,6 +177,22 @@ leat_op_id_t leat_graph_find_symbol(const leat_graph_t *g, const char *name) {
   return found == LEAT_NAME_ABSENT ? LEAT_NONE : found;
 }
 
+static bool is_written(const leat_graph_t *g, const char *name) {
+  for (leat_op_id_t id = 0; id < g->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(g, id);
+    if (op->kind != LEAT_PRIM_STORE || op->type == LEAT_TYPE_OPT) continue;
+    if (strcmp(leat_op_string(g, op, LEAT_ATTR_KIND, ""), "update") != 0) continue;
+    if (strcmp(leat_op_string(g, op, LEAT_ATTR_NAME, ""), name) == 0) return true;
+  }
+  return false;
+}
+
+bool leat_graph_is_fixed(const leat_graph_t *g, const leat_op_t *op) {
+  const char *kind = leat_op_string(g, op, LEAT_ATTR_KIND, "");
+  if (strcmp(kind, "param") != 0 && strcmp(kind, "buffer") != 0) return false;
+  return !is_written(g, leat_op_string(g, op, LEAT_ATTR_NAME, ""));
+}
+
 const leat_group_t *leat_graph_group(const leat_graph_t *g, uint32_t id) {
   uint32_t low = 0, high = g->groups.count;
   while (low < high) {

@@ -230,6 +230,9 @@ leat_status_t leat_graph_append(leat_graph_t *g, const leat_op_desc_t *desc, lea
 leat_status_t leat_graph_add_origin(leat_graph_t *g, const leat_origin_t *origin, uint32_t *out_origin) LEAT_MUST_USE;
 // The primitive `symbol` of that name, or LEAT_NONE.
 leat_op_id_t leat_graph_find_symbol(const leat_graph_t *g, const char *name);
+// Is the symbol that `op` defines a parameter or buffer that no run changes, but for the optimizer's update? What hangs
+// on such symbols alone is computed once, and again after the optimizer.
+bool leat_graph_is_fixed(const leat_graph_t *g, const leat_op_t *op);
 // The entry of group `id`; NULL: it has none.
 const leat_group_t *leat_graph_group(const leat_graph_t *g, uint32_t id);
 // Adds the entry of group `group->id`, which has none yet and is above those that have. Strings as for origins.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A gradient that the program wrote itself: operands are the result y, the stand-in for its cotangent, the operands x
+// Gradients that are not those of the value: what the program wrote itself, and writes that autograd did not see.
+//
+// custom_gradient: operands are the result y, the stand-in for its cotangent, the operands x
 // of the program's function, and for each of them what the program's backward made of the stand-in (or none).
 // Reverse mode copies the ops between the stand-in and those with the real cotangent in its place.
 #include "lower/row.h"
@@ -15,6 +17,12 @@ LOWER(COTANGENT) {
 VJP(COTANGENT) { (void)v; }
 
 LOWER(CUSTOM_GRADIENT) { return c->in[0]; }
+
+LOWER(STRAIGHT_THROUGH) { return c->in[0]; }
+
+VJP(STRAIGHT_THROUGH) {
+  if (v->wants[1]) v->dx[1] = v->dy[0];
+}
 
 typedef struct copy_s {
   leat_builder_t *b;

@@ -59,7 +59,7 @@ def trace(module, symbols, seeded):
     for name, kind, tensor, has_gradient in symbols:
         attributes = {"kind": kind, "name": name, "requires_grad": int(has_gradient)}
         value = graph.add("symbol", (), attributes, [(tensor.dtype, tuple(tensor.shape))])[0]
-        traced = tracer.adopt(tensor, value)
+        traced = tracer.plain.adopt(tensor, value)
         if kind == "input":
             inputs.append(traced)
     with tracer.active():

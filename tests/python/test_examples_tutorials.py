@@ -21,16 +21,24 @@ def blocks(page):
 
 def pattern(text):
     """What a block promises to print: `...` is anything, a line of it alone any lines."""
-    lines = [r"(?:.*\n)*?" if line == "..." else ".*".join(map(re.escape, line.split("..."))) + r".*\n"
-             for line in text.splitlines()]
+    lines = [
+        r"(?:.*\n)*?" if line == "..." else ".*".join(map(re.escape, line.split("..."))) + r".*\n"
+        for line in text.splitlines()
+    ]
     return re.compile("".join(lines))
 
 
 def run(script, folder):
     commands = Path(leat_command()).parent
     path = os.pathsep.join([str(commands), str(Path(sys.executable).parent), os.environ["PATH"]])
-    return subprocess.run(["bash", "-e"], input=script, cwd=folder, capture_output=True, text=True,
-                          env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "python")})
+    return subprocess.run(
+        ["bash", "-e"],
+        input=script,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT / "python")},
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

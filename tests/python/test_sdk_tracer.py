@@ -170,17 +170,6 @@ def test_a_plain_tensor_written_with_a_traced_value_becomes_traced():
     assert "slice_scatter" in body(program_of(forward, torch.ones(3)))[-1]
 
 
-def test_a_view_of_a_plain_tensor_cannot_take_a_traced_value():
-    def forward(x):
-        y = torch.zeros(2, 3)
-        row = y[0]
-        row.copy_(x)
-        return y
-
-    with pytest.raises(TraceError, match="view of an untraced tensor"):
-        program_of(forward, torch.ones(3))
-
-
 def test_inplace_activation_and_iadd():
     def forward(x):
         y = F.relu(x * 2, inplace=True)
@@ -320,9 +309,9 @@ def test_masked_selection_says_what_to_do():
         program_of(lambda x: x[x > 0], torch.ones(2))
 
 
-def test_out_argument_is_refused():
+def test_out_argument_of_another_shape_is_refused():
     with pytest.raises(TraceError, match="out="):
-        program_of(lambda x: torch.add(x, x, out=torch.empty(2)), torch.ones(2))
+        program_of(lambda x: torch.add(x, x, out=torch.empty(3)), torch.ones(2))
 
 
 def test_shape_errors_are_those_of_torch():

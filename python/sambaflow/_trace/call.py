@@ -15,7 +15,7 @@ import torch
 from torch.utils._pytree import tree_flatten, tree_map
 
 from sambaflow._trace.graph import Attr, Type, Value
-from sambaflow._trace.tensor import TracedTensor
+from sambaflow._trace.tensor import Step, TracedTensor
 
 if TYPE_CHECKING:
     from sambaflow._trace.tracer import Tracer
@@ -67,6 +67,7 @@ class Call:
         self.func = func
         self.args = tuple(args)
         self.kwargs = dict(kwargs)
+        self.steps: tuple[Step, ...] | None = None  # of a view, where its value does not tell how it came about
         self._out: Any = None
         self._has_out = False
 

@@ -64,9 +64,11 @@ def apply(tracer: Tracer, function: Function, args: Sequence[Any]) -> Any:
         pieces = apart(stand_in, results, places)
         gradients = _backward(tracer, function, ctx, results, dict(zip(places, pieces, strict=True)))
         operands = [tracer.value(joined), tracer.read(stand_in), *given, *gradients]
+    held = [item for item in ctx.to_save if isinstance(item, torch.Tensor)]
     output = tracer.wrap(tracer.emit("custom_gradient", operands, {}, [operands[0].type])[0])
     for index, piece in zip(places, apart(output, results, places), strict=True):
         results[index] = piece
+    tracer.saved.note(None, held, {}, results, function.__name__)
     return tuple(results) if isinstance(result, tuple) else results[0]
 
 

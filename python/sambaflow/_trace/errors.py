@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 
 class TraceError(RuntimeError):
@@ -33,6 +34,19 @@ class ComplexError(TraceError):
             f"{source}: {what} makes complex numbers (in module {module or '<none>'}), which cannot be compiled; "
             f"{COMPLEX_INSTEAD}"
         )
+
+
+class StaleError(TraceError):
+    """A tensor that an earlier call of forward made is used by a later one: state that has no place in the program."""
+
+    def __init__(self, tensor: Any, module: str, source: str) -> None:
+        made_in, made_at = (tensor.value.op.origin or ("", "<unknown>"))[:2]
+        super().__init__(
+            f"{source}: in module {module or '<none>'}, forward uses a tensor that an earlier call of it made at "
+            f"{made_at} (module {made_in or '<none>'}). State that lasts from call to call needs a value before the "
+            "first call: make it a buffer (register_buffer), or a tensor attribute of the module, and write to that"
+        )
+        self.tensor = tensor
 
 
 @dataclass(frozen=True, order=True)

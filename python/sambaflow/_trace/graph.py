@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -102,8 +103,13 @@ class Graph:
         self.ops: list[Op] = []
         self.blobs: list[bytes] = []
         self.regions = Regions()
+        self.tensors: list[weakref.ref[torch.Tensor]] = []  # the traced tensors that hold its values
         self._constants: dict[object, Value] = {}
         self._count = 0
+
+    def living(self) -> list[torch.Tensor]:
+        """The traced tensors that something still holds."""
+        return [tensor for reference in self.tensors if (tensor := reference()) is not None]
 
     def add(
         self,
@@ -164,7 +170,7 @@ def _mark_needs(op: Op) -> None:
     """A result requires a gradient where an operand does and nothing cuts it, and where a symbol asks for one."""
     operands = () if op.detached or op.name == "detach" else op.operands
     needs = bool(op.attrs.get("requires_grad")) or any(v is not None and v.needs_gradient for v in operands)
-    for result in op.results:
+    for result in op.results[: 1 if op.name == "batch_norm" else None]:  # its others are running statistics
         result.needs_gradient = needs and result.dtype.is_floating_point
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sambaflow._trace.call import type_of
-from sambaflow._trace.tensor import Step, TracedTensor, View, same_memory
+from sambaflow._trace.tensor import Memory, Step, TracedTensor, View, same_memory
 
 if TYPE_CHECKING:
     from sambaflow._trace.tracer import Tracer
@@ -153,7 +153,8 @@ def getitem(tracer: Tracer, tensor: TracedTensor, index: tuple[Any, ...]) -> Tra
         attrs = {**_bounds(index, source.shape), "shape": tuple(meta.shape)}
         value = tracer.emit("getitem", [source], attrs, [type_of(meta)])[0]
     step = Step(value.op.name, value.op.attrs, source.type, value.type)
-    return TracedTensor(meta, value, View(tensor, (step,)) if same_memory(meta, tensor.meta) else None)
+    view = View(tensor.memory, (step,), torch.is_grad_enabled()) if same_memory(meta, tensor.meta) else None
+    return TracedTensor(meta, Memory(value, view), tracer.graph)
 
 
 def _bounds(index: tuple[Any, ...], shape: tuple[int, ...]) -> dict[str, list[int]]:

@@ -8,6 +8,7 @@ tensors as they were registered. Then the ops in order of execution, updates of 
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,26 +17,17 @@ import torch
 from torch import nn
 
 from sambaflow._runtime.turns import tracing
-from sambaflow._tensor import SambaTensor
-from sambaflow._trace.containers import holds_tensors, tensors_in
-from sambaflow._trace.errors import TraceError
-from sambaflow._trace.graph import DTYPE_NAMES, Attr, Graph, Value
+from sambaflow._trace.containers import tensors_in
+from sambaflow._trace.errors import StaleError, TraceError
+from sambaflow._trace.graph import Graph
 from sambaflow._trace.optimizers import Statement
 from sambaflow._trace.scope import Scope, root_name
 from sambaflow._trace.seeds import choose_seeds
+from sambaflow._trace.slots import Held, Kept, Slot, look
+from sambaflow._trace.state import hangs_on_input, left_behind
+from sambaflow._trace.symbols import Port, Symbols
 from sambaflow._trace.tensor import TracedTensor
 from sambaflow._trace.tracer import Tracer
-
-
-@dataclass(frozen=True)
-class Port:
-    """An input or output of the program."""
-
-    name: str
-    dtype: torch.dtype
-    shape: tuple[int, ...]
-    batch_dim: int | None = None
-    seed: str = ""  # of an output: one, zero or symbol
 
 
 @dataclass
@@ -49,6 +41,7 @@ class Program:
     parameters: dict[str, torch.Tensor] = field(default_factory=dict)
     buffers: dict[str, torch.Tensor] = field(default_factory=dict)
     input_tensors: dict[str, torch.Tensor] = field(default_factory=dict)
+    attributes: dict[str, Slot] = field(default_factory=dict)  # buffers that are attributes of modules: their places
     part: Program | None = None  # the same program on one micro-batch, if it is computed in micro-batches
 
 
@@ -63,46 +56,141 @@ def trace(
     init_output_grads: bool = True,
     aux: Mapping[str, torch.Tensor] | None = None,
 ) -> Program:
-    """Traces `model(*inputs)` (or `model(**inputs)`); one at a time, since functions of torch are replaced."""
+    """Traces `model(*inputs)` (or `model(**inputs)`), and leaves the model as it was.
+
+    One trace at a time, since functions of torch are replaced. The model is traced again when attributes turn out to be
+    state (state.py), and once more, as a second call would find it, when forward left other things behind: a program
+    that differs from call to call is refused.
+    """
+    job = _Job(model, inputs, statements, inference, app_dir, loss_indices, init_output_grads, aux or {})
     with tracing():
-        return _trace(model, inputs, statements, inference, app_dir, loss_indices, init_output_grads, aux or {})
+        return _traced_as_often_as_needed(job)
 
 
-def _trace(
-    model: nn.Module,
-    inputs: Any,
-    statements: Sequence[Statement],
-    inference: bool,
-    app_dir: str | None,
-    loss_indices: Sequence[Any] | None,
-    init_output_grads: bool,
-    aux: Mapping[str, torch.Tensor],
-) -> Program:
-    graph = Graph()
-    tracer = Tracer(graph, Scope(model, app_dir), inference=inference)
-    symbols = _Symbols(graph, tracer, inference)
-    args, kwargs = symbols.add_inputs(inputs)
-    symbols.add_model(model, statements)
-    symbols.add_aux(aux)
-    with _mode(model, inference), tracer.active():
-        try:
-            result = model(*args, **kwargs)
-        except Exception as error:
-            tracer.check(error)
-            raise
-        outputs = _outputs(tracer, result)
-        tracer.hooks.finish()
-    tracer.check()
-    for traced, symbol in symbols.states:
-        if tracer.read(traced) is not symbol:
-            graph.add("update", [symbol, tracer.read(traced)])
-    ports = _add_outputs(graph, tracer, outputs, root_name(model), inference, loss_indices, init_output_grads)
-    if not inference:
-        for statement in statements:
-            graph.add("optimizer", [symbols.value_of(p) for p in statement.parameters], statement.attrs)
-    return Program(
-        graph.text(), graph.blobs, symbols.inputs, ports, symbols.parameters, symbols.buffers, symbols.input_tensors
-    )
+def _traced_as_often_as_needed(job: _Job) -> Program:
+    kept = Kept(job.model)
+    known: dict[Slot, torch.Tensor] = {}
+    try:
+        while True:
+            call = _Call(job, kept.held, known)
+            if not call.left.state:
+                break
+            known = {**known, **call.left.state}
+            kept.restore()
+        if call.leaves_more():
+            _check_second(job, kept, known, call)
+        return call.program
+    finally:
+        kept.restore()
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What `trace` was asked for."""
+
+    model: nn.Module
+    inputs: Any
+    statements: Sequence[Statement]
+    inference: bool
+    app_dir: str | None
+    loss_indices: Sequence[Any] | None
+    init_output_grads: bool
+    aux: Mapping[str, torch.Tensor]
+
+
+class _Call:
+    """One call of forward, traced: the program, and what the call left in the model."""
+
+    def __init__(self, job: _Job, before: Held, known: Mapping[Slot, torch.Tensor]) -> None:
+        graph = Graph()
+        tracer = Tracer(graph, Scope(job.model, job.app_dir), inference=job.inference)
+        symbols = Symbols(graph, tracer, job.inference)
+        args, kwargs = symbols.add_inputs(job.inputs)
+        symbols.add_model(job.model, job.statements)
+        symbols.add_attributes(root_name(job.model), known)
+        symbols.add_aux(job.aux)
+        tracer.plain.watch(t for slot, t in before.tensors.items() if slot.kind == "attribute" and slot not in known)
+        with _mode(job.model, job.inference), tracer.active():
+            try:
+                result = job.model(*args, **kwargs)
+            except Exception as error:
+                tracer.check(error)
+                raise
+            outputs = _outputs(tracer, result)
+            tracer.hooks.finish()
+        tracer.check()
+        self.left = left_behind(tracer, before, look(job.model), known)
+        self.changing = symbols.update(tracer, before, self.left)
+        ports = _add_outputs(
+            graph, tracer, outputs, root_name(job.model), job.inference, job.loss_indices, job.init_output_grads
+        )
+        seeded = [
+            tracer.hooks.final(tracer.read(output))
+            for output, port in zip(outputs, ports, strict=True)
+            if port.seed != "zero"
+        ]
+        tracer.saved.check(seeded)
+        if not job.inference:
+            for statement in job.statements:
+                graph.add("optimizer", [symbols.value_of(p) for p in statement.parameters], statement.attrs)
+        self.program = Program(
+            graph.text(),
+            graph.blobs,
+            symbols.inputs,
+            ports,
+            symbols.parameters,
+            symbols.buffers,
+            symbols.input_tensors,
+            symbols.attributes,
+        )
+        self._model, self._graph = job.model, graph
+        tracer.release()
+
+    def leaves_more(self) -> bool:
+        """Whether the next call may find something that this one did not."""
+        return bool(self.left.numbers or self.left.added) or self._is_kept_outside()
+
+    def _is_kept_outside(self) -> bool:
+        """Whether tensors of the trace are held by something that is not the model."""
+        for collect in (False, True):
+            if collect:
+                gc.collect()
+            inside = {id(tensor) for tensor in look(self._model).tensors.values()}
+            if all(id(tensor) in inside for tensor in self._graph.living()):
+                return False
+        return True
+
+    def is_recomputed(self, tensor: torch.Tensor) -> bool:
+        """Whether every call makes the same of `tensor` again, so that it need not be kept."""
+        if not isinstance(tensor, TracedTensor):
+            return False
+        return not tensor.value.needs_gradient and not hangs_on_input(tensor.value, self.changing)
+
+
+def _check_second(job: _Job, kept: Kept, known: Mapping[Slot, torch.Tensor], first: _Call) -> None:
+    """Traces the model as the first call left it, but for its state, and compares."""
+    grown = {(slot.module, slot.attribute) for slot, t in first.left.added.items() if not first.is_recomputed(t)}
+    settled = [*known, *first.left.replaced, *(s for s, t in first.left.added.items() if first.is_recomputed(t))]
+    for slot in settled:
+        if (slot.module, slot.attribute) not in grown:
+            kept.restore_attribute(job.model.get_submodule(slot.module), slot.holder)
+    try:
+        second = _Call(job, look(job.model), known)
+    except StaleError as error:
+        names = [str(slot) for slot, tensor in first.left.added.items() if tensor is error.tensor]
+        raise TraceError(f"{names[0]}: {error}" if names else str(error)) from error
+    if second.left.state or _unplaced(second.program.text) != _unplaced(first.program.text):
+        changed = [*second.left.state] or [*first.left.numbers, *first.left.added]
+        raise TraceError(
+            f"forward computes something else when it is called again, and a compiled program cannot: "
+            f"{', '.join(map(str, changed))} changes from call to call. Keep such state in a buffer (register_buffer) "
+            "that is made before the first call"
+        )
+
+
+def _unplaced(text: str) -> list[str]:
+    """Graph text without places in the program."""
+    return [line.split(" @ ")[0] for line in text.splitlines()]
 
 
 @contextlib.contextmanager
@@ -116,98 +204,6 @@ def _mode(model: nn.Module, inference: bool) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-
-
-class _Symbols:
-    """Declares the symbols of a program and maps host tensors to them by identity."""
-
-    def __init__(self, graph: Graph, tracer: Tracer, inference: bool) -> None:
-        self.inputs: list[Port] = []
-        self.parameters: dict[str, torch.Tensor] = {}
-        self.buffers: dict[str, torch.Tensor] = {}
-        self.input_tensors: dict[str, torch.Tensor] = {}
-        self.states: list[tuple[TracedTensor, Value]] = []
-        self._graph, self._tracer, self._training = graph, tracer, not inference
-        self._values: dict[int, Value] = {}
-
-    def value_of(self, parameter: torch.Tensor) -> Value:
-        return self._values[id(parameter)]
-
-    def add_inputs(self, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments of forward with traced tensors in place of the given ones."""
-        if isinstance(inputs, torch.Tensor):
-            inputs = (inputs,)
-        if isinstance(inputs, Mapping):
-            return (), {key: self._traced(value, key) for key, value in inputs.items()}
-        return tuple(self._traced(value, f"input_{i}") for i, value in enumerate(inputs)), {}
-
-    def _traced(self, item: Any, default: str) -> Any:
-        if isinstance(item, torch.Tensor):
-            return self._input(item, default)
-        if isinstance(item, Mapping):
-            return {key: self._traced(value, f"{default}_{key}") for key, value in item.items()}
-        if isinstance(item, (list, tuple)):
-            items = [self._traced(value, f"{default}_{i}") for i, value in enumerate(item)]
-            return type(item)(*items) if hasattr(item, "_fields") else type(item)(items)
-        if holds_tensors(item):
-            raise TraceError(
-                f"input {default!r} is a {type(item).__name__}, which holds tensors: pass tensors, or lists, tuples "
-                "and dicts of them"
-            )
-        return item
-
-    def _input(self, tensor: torch.Tensor, default: str) -> torch.Tensor:
-        if id(tensor) in self._values:
-            return self._tracer.lookup(tensor)
-        name = (tensor.sn_region_name if isinstance(tensor, SambaTensor) else None) or default
-        batch_dim = tensor.batch_dim if isinstance(tensor, SambaTensor) else None
-        if name in self.input_tensors:
-            raise TraceError(f"two inputs of the model are both named {name!r}; give each its own name")
-        if tensor.numel() == 0:
-            raise TraceError(f"input {name!r} has no elements (shape {tuple(tensor.shape)}): is the batch size 0?")
-        self.input_tensors[name] = tensor
-        self.inputs.append(Port(name, tensor.dtype, tuple(tensor.shape), batch_dim))
-        return self._declare(tensor, "input", name)
-
-    def add_model(self, model: nn.Module, statements: Sequence[Statement]) -> None:
-        root = root_name(model)
-        for path, parameter in model.named_parameters():
-            name = parameter.sn_name if isinstance(parameter, SambaTensor) else None
-            if name is None:
-                raise TraceError(f"parameter {path} is not a SambaParameter: call samba.from_torch_model_(model) first")
-            self._parameter(name, parameter)
-        for statement in statements:
-            for index, parameter in enumerate(statement.parameters):
-                if id(parameter) not in self._values:  # optimized, though no module of the model holds it
-                    own = parameter.sn_name if isinstance(parameter, SambaTensor) else None
-                    self._parameter(own or f"{root}__parameter_{index}", parameter)
-        for path, buffer in model.named_buffers():
-            name = f"{root}__{path.replace('.', '__')}"
-            self.buffers[name] = buffer
-            self.states.append((self._declare(buffer, "buffer", name), self._values[id(buffer)]))
-
-    def _parameter(self, name: str, parameter: torch.Tensor) -> None:
-        if name in self.parameters:
-            raise TraceError(f"two parameters are both named {name!r}; give each model its own prefix")
-        self.parameters[name] = parameter
-        self.states.append((self._declare(parameter, "param", name), self._values[id(parameter)]))
-
-    def add_aux(self, aux: Mapping[str, torch.Tensor]) -> None:
-        for name, tensor in aux.items():
-            if id(tensor) not in self._values and name not in self.buffers:
-                self.buffers[name] = tensor
-                self._declare(tensor, "buffer", name)
-
-    def _declare(self, tensor: torch.Tensor, kind: str, name: str) -> TracedTensor:
-        if tensor.dtype not in DTYPE_NAMES:
-            raise TraceError(f"{kind} {name!r} has dtype {tensor.dtype}, which cannot be compiled")
-        wants = tensor.requires_grad and self._training
-        attrs: dict[str, Attr] = {"kind": kind, "name": name, "requires_grad": wants}
-        value = self._graph.add("symbol", (), attrs, [(tensor.dtype, tuple(tensor.shape))])[0]
-        self._values[id(tensor)] = value
-        self._tracer.origins.declare(tensor, name)
-        self._tracer.hooks.take_over(tensor, value, name)
-        return self._tracer.adopt(tensor, value)
 
 
 def _outputs(tracer: Tracer, result: Any) -> list[TracedTensor]:

@@ -7,7 +7,7 @@
   `torch.compile` run as they were written.
 - A program that asks whether it is being traced hears yes; torch's own modules go on as in eager mode.
 - Module hooks on gradients, and what else happens in backward alone, lead to hooks.py; encoders that would compute on
-  nested tensors to nested.py.
+  nested tensors to nested.py; averages that torch reads as numbers to norms.py; tensors that are swapped to writes.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sambaflow._tensor import SambaTensor
-from sambaflow._trace import custom, hooks, nested
+from sambaflow._trace import custom, hooks, nested, norms, writes
 from sambaflow._trace.imports import without_dynamo
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ def traced(tracer: Tracer) -> Iterator[None]:
             _answering(),
             hooks.following(tracer),
             nested.padded_with_zeros(tracer),
+            norms.cumulative_averages(),
+            writes.swapping(tracer),
         ):
             stack.enter_context(entered)
         yield

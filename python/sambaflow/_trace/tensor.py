@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Traced tensors: what the tensors of a model are while it is traced.
 
-A `TracedTensor` has no memory. It carries a meta tensor, with which torch computes shapes, dtypes, strides and
-errors, and the `Value` that stands for it in the graph. Meta tensors alias exactly where real ones would, so they
-also tell which results are views. A view remembers how it came from its parent; a write to a view computes the new
-value of the parent, up to the base, and views are computed anew from the base when it has been written since.
+A `TracedTensor` carries a meta tensor, with which torch computes shapes, dtypes, strides and errors, and its `Memory`,
+which holds the `Value` that stands for it in the graph. Meta tensors alias exactly where real ones would, so they also
+tell which results are views. Memory that is a view remembers how it came from its parent (see memory.py).
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from sambaflow._tensor import Binding, SambaTensor
-from sambaflow._trace.graph import Attr, Type, Value
+from sambaflow._trace.graph import Attr, Graph, Type, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,55 +31,68 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Where a view comes from."""
+    """How memory comes from other memory. Where autograd does not follow (`detach`, `.data`, views that were made under
+    `no_grad`) it is not `tracked`: elements are shared, gradients are not."""
 
-    parent: TracedTensor
-    steps: tuple[Step, ...]
+    parent: Memory
+    steps: tuple[Step, ...] | None  # None: the way is not known
+    tracked: bool = True
 
 
-class TracedTensor(SambaTensor):
-    """A tensor of the model under trace."""
+class Memory:
+    """The elements of a tensor, and the gradient that belongs to them: `value`, as of `version`.
 
-    meta: torch.Tensor
-    value: Value
-    view_of: View | None
-    has_views: bool  # whether a view was ever made of it
-    version: int  # of a base: number of writes; of a view: the base's version that `value` belongs to
+    Of memory of its own, `version` counts the writes; of a view it is the version of the base that `value` belongs to.
+    """
 
-    @staticmethod
-    def __new__(cls, meta: torch.Tensor, value: Value, view_of: View | None = None) -> TracedTensor:
-        self = torch.Tensor._make_wrapper_subclass(
-            cls, meta.shape, strides=meta.stride(), storage_offset=meta.storage_offset(), dtype=meta.dtype, device="cpu"
-        )
-        self.meta = meta
+    __slots__ = ("is_leaf", "overwritten", "value", "version", "view_of")
+
+    def __init__(self, value: Value, view_of: View | None = None, *, is_leaf: bool = False) -> None:
         self.value = value
         self.view_of = view_of
         self.version = 0 if view_of is None else view_of.parent.base.version
-        self.has_views = False
-        if view_of is not None:
-            view_of.parent.has_views = True
+        self.is_leaf = is_leaf  # a tensor that gets a gradient of its own: torch lets no one write to it in grad mode
+        self.overwritten = 0  # of a base: the writes that the program asked for
+
+    @property
+    def base(self) -> Memory:
+        memory = self
+        while memory.view_of is not None:
+            memory = memory.view_of.parent
+        return memory
+
+
+class TracedTensor(SambaTensor):
+    """A tensor of the model under trace. `owner` is the graph that its value belongs to."""
+
+    meta: torch.Tensor
+    memory: Memory
+    owner: Graph
+    rebound: int = 0  # how often the program gave it other data
+
+    @staticmethod
+    def __new__(cls, meta: torch.Tensor, memory: Memory, owner: Graph) -> TracedTensor:
+        self = torch.Tensor._make_wrapper_subclass(
+            cls, meta.shape, strides=meta.stride(), storage_offset=meta.storage_offset(), dtype=meta.dtype, device="cpu"
+        )
+        self.meta, self.memory, self.owner = meta, memory, owner
         self._binding = Binding(meta)
+        owner.tensors.append(weakref.ref(self))
         return self
 
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__()
 
     @property
-    def base(self) -> TracedTensor:
-        tensor = self
-        while tensor.view_of is not None:
-            tensor = tensor.view_of.parent
-        return tensor
+    def value(self) -> Value:
+        """The value as it was last read or written; `Tracer.read` brings it up to date."""
+        return self.memory.value
 
     def become(self, view: TracedTensor, resize: Callable[[], Any]) -> TracedTensor:
-        """Turns this tensor, of which there are no other views, into `view`; `resize` is torch's in-place op."""
-        before = TracedTensor(self.meta, self.value, self.view_of)
-        before.version = self.version
+        """Turns this tensor into `view`, one of itself; `resize` is torch's in-place op."""
         with torch._C._DisableTorchDispatch():
             resize()
-        self.meta, self.value = view.meta, view.value
-        self.view_of = View(before, view.view_of.steps if view.view_of is not None else ())
-        self.version, self.has_views = before.base.version, False
+        self.meta, self.memory = view.meta, view.memory
         return self
 
     def torch(self) -> TracedTensor:  # type: ignore[override]

@@ -28,12 +28,13 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-from sambaflow._trace import hooks, indexing, surroundings, views
+from sambaflow._trace import hooks, indexing, memory, surroundings, writes
 from sambaflow._trace.call import HANDLERS, RANDOM, Call, bind
 from sambaflow._trace.errors import (
     COMPLEX_INSTEAD,
     BranchError,
     ComplexError,
+    StaleError,
     TraceError,
     Unsupported,
     UnsupportedOpsError,
@@ -41,8 +42,10 @@ from sambaflow._trace.errors import (
 from sambaflow._trace.graph import DTYPE_NAMES, Attr, Graph, Op, Type, Value
 from sambaflow._trace.ops.composed import COMPOSED, FUNCTIONS
 from sambaflow._trace.origins import Origins
+from sambaflow._trace.plain import PlainTensors
+from sambaflow._trace.saved import SavedTensors
 from sambaflow._trace.scope import Scope
-from sambaflow._trace.tensor import Step, TracedTensor, View, same_memory
+from sambaflow._trace.tensor import Memory, Step, TracedTensor, View, same_memory
 
 _active: contextvars.ContextVar[Tracer | None] = contextvars.ContextVar("leat_tracer", default=None)
 
@@ -59,10 +62,8 @@ _REFUSED = {
 }
 # Attributes of tensors that are tensors themselves; every other attribute is answered from shape and dtype.
 _TENSOR_ATTRIBUTES = {"T", "mT", "H", "mH", "data", "real", "imag"}
-# Functional forms that go by another overload name.
-_FUNCTIONAL = {"aten::transpose_": torch.ops.aten.transpose.int}
-# In-place ops that change the shape of a tensor and not its elements.
-_IN_PLACE_VIEWS = {"squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "swapdims_"}
+# ATen ops that give a view of a tensor in the shape of another.
+_VIEWS_LIKE = {"aten::view_as", "aten::reshape_as", "aten::expand_as"}
 # ATen ops whose result shape depends on values.
 _VALUE_SHAPES: dict[str, Callable[..., Any]] = {  # and the largest result that the arguments allow
     "aten::nonzero": lambda x: _meta((x.numel(), x.dim()), torch.int64),
@@ -106,7 +107,9 @@ class Tracer:
         self.graph = graph
         self.scope = scope
         self.inference = inference
-        self._known: dict[int, tuple[torch.Tensor, TracedTensor]] = {}  # by identity; holds the key alive
+        self.plain = PlainTensors(self)
+        self.saved = SavedTensors(self)
+        self.op_depth = 0  # 1: an op that the program called; more: parts of one
         self._unsupported: Counter[Unsupported] = Counter()
         self._streams = 0
         self._stand_ins = 0
@@ -152,55 +155,37 @@ class Tracer:
         if self._unsupported and not isinstance(error, UnsupportedOpsError):
             raise UnsupportedOpsError(self._unsupported, error) from error
 
-    # ---- tensors and values
+    def release(self) -> None:
+        """Forgets the tensors of the trace."""
+        self.plain.clear()
+        self.saved.clear()
 
-    def adopt(self, tensor: torch.Tensor, value: Value) -> TracedTensor:
-        """From now on `tensor` means `value`."""
-        traced = TracedTensor(_meta_like(tensor), value)
-        self._known[id(tensor)] = (tensor, traced)
-        return traced
+    # ---- tensors and values
 
     def knows(self, item: Any) -> bool:
         """Whether `item` is a tensor of the program that is traced."""
-        return isinstance(item, TracedTensor) or id(item) in self._known
+        return isinstance(item, TracedTensor) or self.plain.knows(item)
 
     def lookup(self, tensor: torch.Tensor) -> torch.Tensor:
         """The traced tensor that `tensor` stands for, or `tensor` itself."""
-        if isinstance(tensor, TracedTensor):
-            return tensor
-        known = self._known.get(id(tensor))
-        if known is not None:
-            return known[1]
-        symbol = self.origins.same_as(tensor)
-        return tensor if symbol is None else self.detached(self._known[id(symbol)][1])
-
-    def detached(self, tensor: TracedTensor) -> TracedTensor:
-        """Another tensor of the same memory, without a gradient."""
-        source = self.read(tensor)
-        value = self.emit("detach", [source], {}, [source.type])[0]
-        return TracedTensor(tensor.meta.detach(), value, View(tensor, _steps(value, source)))
+        if not isinstance(tensor, TracedTensor):
+            return self.plain.lookup(tensor)
+        if tensor.owner is not self.graph:
+            raise StaleError(tensor, self.scope.module, self.scope.source())
+        return tensor
 
     def named(self, tensor: Any, name: str | None) -> Any:
         """`from_torch_tensor` inside forward: traced tensors stay themselves, others are constants."""
         tensor = tensor if isinstance(tensor, torch.Tensor) else torch.as_tensor(tensor)
         return self.lookup(tensor)
 
-    def read(self, tensor: TracedTensor) -> Value:
-        """The current value of `tensor`; a view is computed anew when its base was written."""
-        if tensor.view_of is not None and tensor.version != tensor.base.version:
-            tensor.value = views.replay(self, tensor.view_of)
-            tensor.version = tensor.base.version
-        return tensor.value
+    def read(self, tensor: TracedTensor | Memory) -> Value:
+        """The current value."""
+        return memory.read(self, tensor.memory if isinstance(tensor, TracedTensor) else tensor)
 
     def write(self, tensor: TracedTensor, value: Value) -> None:
         """`tensor` and everything that shares its memory take on `value`."""
-        if tensor.view_of is not None:
-            parent = tensor.view_of.parent
-            self.write(parent, views.scatter(self, tensor.view_of, value))
-            tensor.version = tensor.base.version
-        else:
-            tensor.version += 1
-        tensor.value = value
+        memory.write(self, tensor.memory, value)
 
     def constant(self, tensor: torch.Tensor, dtype: torch.dtype | None = None) -> Value:
         """The elements of a plain tensor as a constant of `dtype`, that of the tensor unless given."""
@@ -322,7 +307,10 @@ class Tracer:
 
     def wrap(self, value: Value) -> TracedTensor:
         """A new tensor of the program that holds `value`."""
-        return TracedTensor(torch.empty(value.shape, dtype=value.dtype, device="meta"), value)
+        return self._tensor(torch.empty(value.shape, dtype=value.dtype, device="meta"), value)
+
+    def _tensor(self, meta: torch.Tensor, value: Value, view_of: View | None = None) -> TracedTensor:
+        return TracedTensor(meta, Memory(value, view_of), self.graph)
 
     # ---- torch functions
 
@@ -335,11 +323,13 @@ class Tracer:
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **kwargs)
         (args, kwargs), traced = self._substitute((tuple(args), kwargs))
-        if not traced:
+        if not traced and not writes.sets_outside(self, func, args, kwargs):
             if name in _VALUE_READS and self.origins.among(args):
                 raise BranchError(f"{name.strip('_')}()", self.scope.module, self.scope.source())
             with torch._C.DisableTorchFunctionSubclass(), self._calling(name):
-                return func(*args, **kwargs)
+                result = func(*args, **kwargs)
+            self.plain.made((args, kwargs), result)
+            return result
         if name in _VALUE_READS:
             raise BranchError(f"{name.strip('_')}()", self.scope.module, self.scope.source())
         if any(isinstance(leaf, Complex) and not isinstance(leaf, Real) for leaf in tree_leaves((args, kwargs))):
@@ -351,9 +341,11 @@ class Tracer:
         if name in _REFUSED:
             raise TraceError(f"{self.scope.source()}: {name} cannot be traced: {_REFUSED[name]}")
         if kwargs.get("out") is not None:
-            raise TraceError(f"{self.scope.source()}: {name}(out=...) cannot be traced: assign the result instead")
-        if _writes_first(name) and args and not isinstance(args[0], TracedTensor):
-            args = (self._adopt_written(args[0], name), *args[1:])
+            return writes.into(self, func, args, kwargs)
+        if func in writes.SETTERS:
+            return writes.SETTERS[func](self, *args)
+        if _writes_first(name) and args and isinstance(args[0], torch.Tensor):
+            args = (self.plain.adopt_written(args[0]), *args[1:])
         func = FUNCTIONS.get(func, func)
         with self._calling(name), torch._C.DisableTorchFunctionSubclass(), torch._C._AutoDispatchBelowAutograd():
             if name == "__getitem__":
@@ -367,17 +359,6 @@ class Tracer:
         leaves, spec = tree_flatten(tree)
         leaves = [self.lookup(leaf) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
         return tree_unflatten(leaves, spec), any(isinstance(leaf, TracedTensor) for leaf in leaves)
-
-    def _adopt_written(self, tensor: Any, name: str) -> Any:
-        """A plain tensor that is about to be written with a traced value becomes traced."""
-        if not isinstance(tensor, torch.Tensor):
-            return tensor
-        if tensor._base is not None:
-            raise TraceError(
-                f"{self.scope.source()}: {name} writes a traced value into a view of an untraced tensor; write to the "
-                "tensor itself, or clone the view first"
-            )
-        return self.adopt(tensor, self.constant(tensor))
 
     @contextlib.contextmanager
     def _calling(self, name: str) -> Iterator[None]:
@@ -409,15 +390,29 @@ class Tracer:
         name = func._schema.name
         if name == "aten::_local_scalar_dense" and (traced or self.origins.among(args)):
             raise BranchError("this", self.scope.module, self.scope.source())
-        if not traced and name not in RANDOM:
+        if not traced and name not in RANDOM and not writes.to_outside(self, func, args, kwargs):
             result = func(*args, **kwargs)
+            self.plain.made((args, kwargs), result)
             self.origins.follow(name, (args, kwargs), result)
             return result
+        self.op_depth += 1
+        try:
+            result = self._record_op(func, args, kwargs)
+        finally:
+            self.op_depth -= 1
+        if self.op_depth == 0:
+            self.saved.note(func, args, kwargs, result, name)
+        return result
+
+    def _record_op(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        name = func._schema.name
+        if name in _VIEWS_LIKE and self.plain.is_made(args[0]):
+            args = (self.plain.as_traced(args[0]), *args[1:])  # it may yet be written
         if name in indexing.INDICES:
             args, kwargs = indexing.widen(self, func._schema, args, kwargs)
         arguments = bind(func._schema, args, kwargs)
         if func._schema.is_mutable:
-            return self._write_op(func, args, kwargs)
+            return writes.in_place(self, func, args, kwargs)
         handler = HANDLERS.get(name)
         if handler is not None:
             call = Call(self, func, args, kwargs)
@@ -435,45 +430,16 @@ class Tracer:
                 self._wrap(call, o, v) if isinstance(v, Value) else v for o, v in zip(call.out, result, strict=True)
             ]
             return type(call.out)(wrapped) if type(call.out) in (list, tuple) else tuple(wrapped)
+        self.plain.made((call.args, call.kwargs), result)
         return result
 
     def _wrap(self, call: Call, meta: torch.Tensor, value: Value) -> TracedTensor:
+        tracked = torch.is_grad_enabled() and call.name != "detach"
         for tensor in call.traced:
             if same_memory(tensor.meta, meta):
-                return TracedTensor(meta, value, View(tensor, _steps(value, tensor.value)))
-        return TracedTensor(meta, value)
-
-    def _write_op(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """An in-place op: its functional form, then a write to the first argument."""
-        name = func._schema.name.split("::")[1]
-        target = args[0] if args else None
-        overload = functional_form(func)
-        if isinstance(target, torch.Tensor) and not isinstance(target, TracedTensor):
-            target = self._adopt_written(target, name)
-            args = (target, *args[1:])
-        if not isinstance(target, TracedTensor):
-            return self._fail(func, args, kwargs, "writes to its arguments")
-        shape = tuple(target.shape)
-        if func._schema.name in COMPOSED:
-            self.composed(COMPOSED[func._schema.name], *args, **kwargs)
-            return target
-        if name in _IN_PLACE_VIEWS and overload is not None:
-            if target.has_views:
-                return self._fail(func, args, kwargs, "in-place change of shape of a tensor that others view")
-            return target.become(self.dispatch(overload, args, kwargs), lambda: func(*args, **kwargs))
-        handler = HANDLERS.get(func._schema.name)
-        if handler is not None:
-            result = handler(Call(self, func, args, kwargs), **bind(func._schema, args, kwargs))
-            value = result if isinstance(result, Value) else None
-        elif overload is not None:
-            result = self.dispatch(overload, args, kwargs)
-            value = self.value(result)
-        else:
-            return self._fail(func, args, kwargs, "in-place form")
-        if value is None or value.shape != shape:
-            return self._fail(func, args, kwargs, "in-place change of shape")
-        self.write(target, self.cast(value, target.dtype))
-        return target
+                steps = _steps(value, tensor.value) if call.steps is None else call.steps
+                return self._tensor(meta, value, View(tensor.memory, steps, tracked))
+        return self._tensor(meta, value)
 
     def cast(self, value: Value, dtype: torch.dtype) -> Value:
         if value.dtype == dtype:
@@ -492,10 +458,10 @@ class Tracer:
         if func._can_decompose():
             return self.composed(func.decompose, *args, **kwargs)
         if _makes_complex(Call(self, func, args, kwargs)):
-            return self._fail(func, args, kwargs, f"makes complex numbers; {COMPLEX_INSTEAD}")
+            return self.fail(func, args, kwargs, f"makes complex numbers; {COMPLEX_INSTEAD}")
         decomposition = _decompositions().get(func)
         if decomposition is None:
-            return self._fail(func, args, kwargs)
+            return self.fail(func, args, kwargs)
         return self.composed(decomposition, *args, **kwargs)
 
     def composed(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -503,7 +469,7 @@ class Tracer:
         with self._dispatch_mode:
             return function(*args, **kwargs)
 
-    def _fail(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], reason: str = "") -> Any:
+    def fail(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], reason: str = "") -> Any:
         """Notes an unsupported op and goes on with undefined results of the right shape."""
         self.unsupported(func._schema.name, reason)
         try:
@@ -516,30 +482,10 @@ class Tracer:
         """Traced tensors without a value, of the shapes of the meta tensors in `out`."""
         return tree_map(
             lambda t: (
-                TracedTensor(t, self.undefined([(t.dtype, tuple(t.shape))])[0]) if isinstance(t, torch.Tensor) else t
+                self._tensor(t, self.undefined([(t.dtype, tuple(t.shape))])[0]) if isinstance(t, torch.Tensor) else t
             ),
             out,
         )
-
-
-def functional_form(func: Any) -> Any:
-    """The op that computes what the in-place op `func` writes, with the same arguments; None where there is none."""
-    if func._schema.name in _FUNCTIONAL:
-        return _FUNCTIONAL[func._schema.name]
-    namespace, name = func._schema.name.split("::")
-    name = f"__{name[3:]}" if name.startswith("__i") else name.removesuffix("_")
-    packet = getattr(getattr(torch.ops, namespace), name, None)
-    if packet is None:
-        return None
-    for overload in sorted(packet.overloads(), key=lambda other: other != func._overloadname):
-        form = getattr(packet, overload)
-        if _arguments(form) == _arguments(func) and not form._schema.is_mutable:
-            return form
-    return None
-
-
-def _arguments(func: Any) -> list[str]:
-    return ["self" if argument.name == "input" else argument.name for argument in func._schema.arguments]
 
 
 def _meta(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
@@ -549,11 +495,6 @@ def _meta(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
 
 def _unique_results(x: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return _meta((count,), x.dtype), _meta(x.shape, torch.int64), _meta((count,), torch.int64)
-
-
-def _meta_like(tensor: torch.Tensor) -> torch.Tensor:
-    with torch._C.DisableTorchFunction():
-        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
 
 
 def _makes_complex(call: Call) -> bool:

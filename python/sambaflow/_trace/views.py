@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 def replay(tracer: Tracer, view: View) -> Value:
     """The view's value from the current value of its parent."""
     return _forward(tracer, view)[-1]
+
+
+def follow(tracer: Tracer, value: Value, steps: Sequence[Step]) -> Value:
+    """What `steps` make of `value`."""
+    for step in steps:
+        value = _viewed(tracer, step, value)
+    return value
 
 
 def scatter(tracer: Tracer, view: View, value: Value) -> Value:
@@ -60,7 +67,39 @@ def _viewed(tracer: Tracer, step: Step, source: Value) -> Value:
         if not _disjoint(written, region):
             break
         source = source.op.operands[0]  # type: ignore[assignment]
+    if step.name == "as_strided":
+        return _gathered(tracer, step, source)
     return tracer.emit(step.name, [source], step.attrs, [step.result])[0]
+
+
+def _gathered(tracer: Tracer, step: Step, source: Value) -> Value:
+    """A view whose elements lie anywhere in its source, taken one by one."""
+    dtype, shape = step.result
+    places, size = _places(tracer, step), (torch.Size(shape).numel(),)
+    flat = _reshaped(tracer, source, (torch.Size(source.shape).numel(),))
+    taken = tracer.emit("index_select", [flat, places], {"dim": 0}, [(dtype, size)])[0]
+    return _reshaped(tracer, taken, shape)
+
+
+def _places(tracer: Tracer, step: Step, *, written: bool = False) -> Value:
+    """Where in its source, row by row, the elements of a view lie; those that are written have a place of their own."""
+    with tracer.untraced():
+        every = torch.arange(torch.Size(step.source[1]).numel()).view(step.source[1])
+        places = _VIEWED[step.name](every, step.attrs).reshape(-1)
+        if written and places.unique().numel() != places.numel():
+            raise _overlap(tracer, step)
+        return tracer.graph.constant(places)
+
+
+def _overlap(tracer: Tracer, step: Step) -> TraceError:
+    return TraceError(
+        f"{tracer.scope.source()}: more than one element of the written-to tensor refers to a single memory location "
+        f"({step.name}); clone it first"
+    )
+
+
+def _reshaped(tracer: Tracer, value: Value, shape: Sequence[int]) -> Value:
+    return tracer.emit("reshape", [value], {"shape": tuple(shape)}, [(value.dtype, tuple(shape))])[0]
 
 
 Bounds = list[tuple[int, int, int]]
@@ -88,8 +127,7 @@ def _disjoint(a: Bounds, b: Bounds) -> bool:
 
 
 def _reshape_back(tracer: Tracer, step: Step, source: Value, value: Value) -> Value:
-    shape = step.source[1]
-    return tracer.emit("reshape", [value], {"shape": shape}, [(value.dtype, shape)])[0]
+    return _reshaped(tracer, value, step.source[1])
 
 
 def _permute_back(tracer: Tracer, step: Step, source: Value, value: Value) -> Value:
@@ -127,20 +165,25 @@ def _same(tracer: Tracer, step: Step, source: Value, value: Value) -> Value:
 
 def _places_back(tracer: Tracer, step: Step, source: Value, value: Value) -> Value:
     """A view whose elements lie anywhere in its source: written one by one, at places known from the shapes."""
-    shape, count = step.source[1], torch.Size(step.source[1]).numel()
-    with tracer.untraced():
-        places = tracer.graph.constant(_VIEWED[step.name](torch.arange(count).view(shape), step.attrs).reshape(-1))
-    flat = tracer.emit("reshape", [source], {"shape": [count]}, [(source.dtype, (count,))])[0]
-    size = torch.Size(value.shape).numel()
-    values = tracer.emit("reshape", [value], {"shape": [size]}, [(value.dtype, (size,))])[0]
-    written = tracer.emit("scatter", [flat, places, values], {"dim": 0, "fn": "set"}, [flat.type])[0]
-    return tracer.emit("reshape", [written], {"shape": shape}, [step.source])[0]
+    flat = _reshaped(tracer, source, (torch.Size(source.shape).numel(),))
+    values = _reshaped(tracer, value, (torch.Size(value.shape).numel(),))
+    attrs: dict[str, Attr] = {"dim": 0, "fn": "set"}
+    written = tracer.emit("scatter", [flat, _places(tracer, step, written=True), values], attrs, [flat.type])[0]
+    return _reshaped(tracer, written, source.shape)
+
+
+def _expand_back(tracer: Tracer, step: Step, source: Value, value: Value) -> Value:
+    """Only where each element has one place, as torch has it."""
+    if torch.Size(step.source[1]).numel() != torch.Size(step.result[1]).numel():
+        raise _overlap(tracer, step)
+    return _reshape_back(tracer, step, source, value)
 
 
 # The rows that take such views, on a tensor of places.
 _VIEWED: dict[str, Callable[[torch.Tensor, Mapping[str, Any]], torch.Tensor]] = {
     "diagonal": lambda places, attrs: places.diagonal(attrs["diagonal"], *attrs["dims"]),
     "unfold": lambda places, attrs: places.unfold(attrs["dim"], attrs["k"], attrs["step"][0]),
+    "as_strided": lambda places, attrs: places.as_strided(attrs["shape"], attrs["stride"], attrs["start"][0]),
 }
 
 _INVERSES: dict[str, Callable[[Tracer, Step, Value, Value], Value]] = {
@@ -157,6 +200,9 @@ _INVERSES: dict[str, Callable[[Tracer, Step, Value, Value], Value]] = {
     "select": _select_back,
     "detach": _same,
     "contiguous": _same,
+    "dropout": _same,  # in inference it returns its argument
     "diagonal": _places_back,
     "unfold": _places_back,
+    "as_strided": _places_back,
+    "expand": _expand_back,
 }

@@ -37,6 +37,7 @@ from sambaflow._trace.microbatch import micro_batch
 from sambaflow._trace.optimizers import Statement, statements
 from sambaflow._trace.program import Port, Program, trace
 from sambaflow._trace.scope import root_name
+from sambaflow._trace.slots import Slot
 from sambaflow.logging import is_verbose, samba_logger
 from sambaflow.samba import _artifacts as artifacts
 from sambaflow.samba import _at_end
@@ -443,7 +444,15 @@ class SambaSession(SessionExtras):
         traced = {id(b): name for name, b in self._program.buffers.items()} if self._program is not None else {}
         for path, buffer in model.named_buffers():
             tensors[traced.get(id(buffer), f"{root}__{path.replace('.', '__')}")] = buffer
+        for name, place in (self._program.attributes if self._program is not None else {}).items():
+            tensors[name] = self._attribute(model, name, place)
         return {name: tensor for name, tensor in tensors.items() if name in known}
+
+    def _attribute(self, model: nn.Module, name: str, place: Slot) -> torch.Tensor:
+        """A tensor that is state in an attribute of `model`; that of the traced model where memory is shared."""
+        assert self._program is not None
+        traced, found = self._program.buffers[name], place.find(model)
+        return found if isinstance(found, torch.Tensor) and found.shape == traced.shape else traced
 
     def _bound_device(self) -> Device:
         if self._device is None:

@@ -101,3 +101,35 @@ for _shape in ((), (1,), (4,), (3, 4), (2, 3, 4), (17, 33)):
     _stand_in.add(lambda x: Reversed.apply(x, 2.0), N(*_shape), smooth=False)
 _stand_in.add(lambda x: Straight.apply(x) * x, P(3, 4), smooth=False)
 _stand_in.add_layouts(Straight.apply, P(6, 10), smooth=False)
+
+
+# ---- writes that autograd does not see
+
+
+def under_no_grad(x):
+    y = x * x
+    with torch.no_grad():
+        y.clamp_(min=0.5)
+    return y * y.detach()
+
+
+def through_data(x):
+    y = x.exp()
+    z = y * 1
+    z.data[..., :1] = 2.0
+    return z.sin()
+
+
+def through_detach(x, w):
+    y = x * 2
+    y.detach().mul_(w)
+    return y
+
+
+_written = row("straight_through", "composite")
+for _shape in ((), (1,), (5,), (3, 4), (2, 3, 5)):
+    _written.add(under_no_grad, N(*_shape), smooth=False)
+for _shape in ((5,), (3, 4), (2, 3, 5)):
+    _written.add(through_data, N(*_shape), smooth=False)
+_written.add(through_detach, N(3, 4), N(3, 4, grad=False), smooth=False)
+_written.add_layouts(under_no_grad, N(6, 10), smooth=False)

@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
-from sambaflow._trace.call import Call, axis, handles
+from sambaflow._trace import views
+from sambaflow._trace.call import Call, axis, handles, type_of
+from sambaflow._trace.geometry import Layout, steps_to
 from sambaflow._trace.graph import Attr, Value
 from sambaflow._trace.tensor import TracedTensor
 
@@ -91,6 +93,15 @@ def _expand(c: Call, x: Any, **_: Any) -> Any:
     if not isinstance(x, TracedTensor):
         return _plain(c, lambda: x.expand(c.out.shape))
     return c.emit("expand", [c.value(x)], {"shape": tuple(c.out.shape)})
+
+
+@handles("as_strided")
+def _as_strided(c: Call, x: Any, **_: Any) -> Any:
+    if not (x.meta.is_contiguous() and x.meta.storage_offset() == 0):
+        c.tracer.unsupported("as_strided", "of a view: clone it first")
+        return c.tracer.undefined([type_of(c.out)])[0]
+    c.steps = steps_to(Layout.of(c.out), x.shape, x.dtype)
+    return views.follow(c.tracer, c.value(x), c.steps)
 
 
 # ---- slices
@@ -183,7 +194,7 @@ def _repeat(
 
 
 @handles("repeat_interleave")
-def _repeat_interleave(c: Call, x: Any, repeats: Any = None, dim: int | None = None, **_: Any) -> Any:
+def _repeat_interleave(c: Call, repeats: Any, x: Any = None, dim: int | None = None, **_: Any) -> Any:
     if not isinstance(repeats, int):
         return NotImplemented
     value = c.value(x)

@@ -1,0 +1,481 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes to tensors in forward: elements, gradients and updated weights over several steps, as eager has them."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from against_eager import differences
+from sambaflow import samba
+from sambaflow._trace.errors import TraceError
+from sambaflow._trace.program import trace
+from torch import nn
+
+pytest.importorskip("sambaflow._leat")
+
+
+class Base(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w, self.b = nn.Parameter(torch.randn(3, 3)), nn.Parameter(torch.randn(3))
+        self.setup()
+
+    def setup(self):
+        pass
+
+
+class ClampNoGradParam(Base):
+    def forward(self, x):
+        with torch.no_grad():
+            self.w.clamp_(-0.5, 0.5)
+        return (x @ self.w + self.b).square().mean()
+
+
+class DataClampParam(Base):
+    def forward(self, x):
+        self.w.data.clamp_(-0.5, 0.5)
+        return (x @ self.w + self.b).square().mean()
+
+
+class DataRebindParam(Base):
+    def forward(self, x):
+        self.w.data = self.w.data.sign() * 0.3
+        return (x @ self.w + self.b).square().mean()
+
+
+class DataCopy(Base):
+    def forward(self, x):
+        self.w.data.copy_(F.normalize(self.w.data, dim=1))
+        return (x @ self.w + self.b).square().mean()
+
+
+class DetachAliasMul(Base):
+    def forward(self, x):
+        y = x @ self.w
+        d = y.detach()
+        d.mul_(2)
+        return (y + self.b).square().mean() * 1, d
+
+
+class AliasSeesLater(Base):
+    def forward(self, x):
+        y = x @ self.w
+        d = y.detach()
+        with torch.no_grad():
+            y.clamp_(min=0)
+        return (y + d).mean()
+
+
+class ViewUnderNoGrad(Base):
+    def forward(self, x):
+        y = x @ self.w
+        with torch.no_grad():
+            v = y[:, 1:]
+            v.mul_(3)
+        return (y * self.b).mean()
+
+
+class GradViewWrittenNoGrad(Base):
+    def forward(self, x):
+        y = x @ self.w
+        v = y[:, :2]
+        with torch.no_grad():
+            v.add_(1)
+        return (y * self.b).mean() + (v * 2).sum()
+
+
+class ViewReadInNoGradThenGrad(Base):
+    def forward(self, x):
+        y = x @ self.w
+        v = y[:, :2]
+        y = y.mul_(2)
+        with torch.no_grad():
+            z = v.sum()
+        return (v).mean() * 1 + z
+
+
+class DetachWriteWithHistory(Base):
+    def forward(self, x):
+        y = x @ self.w
+        d = y.detach()
+        d.mul_(self.b)
+        return y.mean() + d.sin().mean()
+
+
+class NoGradZeroPart(Base):
+    def forward(self, x):
+        y = x @ self.w
+        with torch.no_grad():
+            y[:, 0] = 0
+        return (y * self.b).mean()
+
+
+class DataSetitem(Base):
+    def forward(self, x):
+        y = (x @ self.w) * 1
+        y.data[:, 0] = 7.0
+        return (y * self.b).mean()
+
+
+class DataMaskFill(Base):
+    def forward(self, x):
+        y = (x @ self.w) + 0
+        y.data.masked_fill_(y.data < 0, 0.0)
+        return (y * self.b).mean()
+
+
+class SwapData(Base):
+    def setup(self):
+        self.v = nn.Parameter(torch.randn(3, 3))
+
+    def forward(self, x):
+        self.w.data, self.v.data = self.v.data, self.w.data
+        return (x @ self.w + 2 * (x @ self.v)).square().mean()
+
+
+class DecayAfterUse(Base):
+    def forward(self, x):
+        loss = (x @ self.w + self.b).square().mean()
+        self.w.data.mul_(0.9)
+        return loss
+
+
+class EmaTeacher(Base):
+    def setup(self):
+        self.t = nn.Parameter(torch.randn(3, 3), requires_grad=False)
+
+    def forward(self, x):
+        with torch.no_grad():
+            self.t.mul_(0.9).add_(self.w, alpha=0.1)
+        return ((x @ self.w) - (x @ self.t)).square().mean() + self.b.mean()
+
+
+class EmaTeacherData(Base):
+    def setup(self):
+        self.t = nn.Parameter(torch.randn(3, 3), requires_grad=False)
+
+    def forward(self, x):
+        self.t.data = self.t.data * 0.9 + self.w.data * 0.1
+        return ((x @ self.w) - (x @ self.t)).square().mean() + self.b.mean()
+
+
+class CosineEmbedding(Base):
+    def forward(self, x):
+        return F.cosine_embedding_loss(x @ self.w, x, torch.tensor([1.0, -1, 1, -1])) + self.b.sum()
+
+
+class SetForm(Base):
+    def forward(self, x):
+        with torch.no_grad():
+            self.w.set_(self.w * 0.5)
+        return (x @ self.w + self.b).square().mean()
+
+
+class CopyFromOtherNoGrad(Base):
+    def forward(self, x):
+        y = x @ self.w
+        with torch.no_grad():
+            y.copy_(self.b)
+        return y.square().mean() * 1 + y.mean()
+
+
+class OutNoGrad(Base):
+    def forward(self, x):
+        y = x @ self.w
+        z = torch.zeros(4, 3)
+        with torch.no_grad():
+            torch.add(y, 1, out=z)
+        return (y * z).mean() + self.b.mean()
+
+
+class DetachedParamOnly(Base):
+    def forward(self, x):
+        return (x @ self.w).mean() + self.b.detach().mean()
+
+
+class ReluInplaceAfter(Base):
+    def forward(self, x):
+        y = x @ self.w
+        z = y.sigmoid()
+        y.add_(1)
+        return z.mean() + y.mean()
+
+
+class MadeZerosView(Base):
+    def forward(self, x):
+        y = torch.zeros(4, 5)
+        y[:, :3].copy_(x @ self.w)
+        v = y[:, 3:]
+        v += self.b[:2]
+        return (y * y).mean()
+
+
+class MadeDropoutExpand(Base):
+    def forward(self, x):
+        y = torch.zeros(4, 3)
+        e = y.unsqueeze(0).expand(2, 4, 3)
+        y.add_(x @ self.w)
+        return (e * self.b).sum()
+
+
+class ViewAs(Base):
+    def forward(self, x):
+        y = torch.zeros(12)
+        y.view_as(x).add_(x @ self.w)
+        return (y * y).sum() + self.b.sum()
+
+
+class AsStrided(Base):
+    def forward(self, x):
+        y = torch.zeros(4, 6)
+        y.as_strided((4, 3), (6, 2)).copy_(x @ self.w)
+        return (y * y).sum() + self.b.sum()
+
+
+class AsStridedTraced(Base):
+    def forward(self, x):
+        y = (x @ self.w).clone()
+        d = y.as_strided((3,), (4,))
+        d.mul_(self.b)
+        return (y * y).sum()
+
+
+class DropoutEvalAlias(Base):
+    def forward(self, x):
+        y = x @ self.w
+        z = F.dropout(y, 0.5, False)
+        z.add_(1)
+        return y
+
+
+class DiagonalWrite(Base):
+    def forward(self, x):
+        y = torch.zeros(3, 3)
+        y.diagonal().copy_(self.b)
+        return (x @ (y + self.w)).square().mean()
+
+
+class NumpyLikeAlias(Base):
+    def forward(self, x):
+        y = torch.zeros(4, 3)
+        d = y.detach()
+        y += x @ self.w
+        return (d * y).mean() + self.b.sum()
+
+
+class PlainDataAlias(Base):
+    def forward(self, x):
+        y = torch.zeros(4, 3)
+        y.data[:, 1] = 1.0
+        y[:, 0] += (x @ self.w)[:, 0]
+        return (y * self.b).mean()
+
+
+class IndexAddNoGrad(Base):
+    def forward(self, x):
+        y = x @ self.w
+        with torch.no_grad():
+            y.index_add_(0, torch.tensor([0, 2]), torch.ones(2, 3))
+        return (y * self.b).mean()
+
+
+class ParamViewOutside(Base):
+    def setup(self):
+        self.part = self.w[:2]
+
+    def forward(self, x):
+        return (x[:, :2] @ self.part + self.b).square().mean()
+
+
+class ParamDataAliasOutside(Base):
+    def setup(self):
+        self.alias = self.w.data
+
+    def forward(self, x):
+        return (x @ self.w * (x @ self.alias)).mean()
+
+
+class ConstrainedBias(Base):
+    def forward(self, x):
+        with torch.no_grad():
+            n = self.w.norm(dim=1, keepdim=True).clamp_(min=1e-3)
+            self.w.div_(n)
+        return (x @ self.w + self.b).square().mean()
+
+
+class UnfoldWrite(Base):
+    def forward(self, x):
+        y = (x @ self.w).clone()
+        y.unfold(1, 2, 2).mul_(2)
+        return (y * self.b).sum()
+
+
+class UninitGradModeMix(Base):
+    def forward(self, x):
+        y = x @ self.w
+        with torch.no_grad():
+            z = y * 2
+            with torch.enable_grad():
+                y = y * self.b
+            y.add_(z)
+        return y.square().mean()
+
+
+TRAINED = [
+    ClampNoGradParam,
+    DataClampParam,
+    DataRebindParam,
+    DataCopy,
+    DetachAliasMul,
+    AliasSeesLater,
+    ViewUnderNoGrad,
+    GradViewWrittenNoGrad,
+    ViewReadInNoGradThenGrad,
+    DetachWriteWithHistory,
+    NoGradZeroPart,
+    DataSetitem,
+    DataMaskFill,
+    SwapData,
+    DecayAfterUse,
+    EmaTeacher,
+    EmaTeacherData,
+    CosineEmbedding,
+    SetForm,
+    CopyFromOtherNoGrad,
+    OutNoGrad,
+    DetachedParamOnly,
+    ReluInplaceAfter,
+    MadeZerosView,
+    MadeDropoutExpand,
+    ViewAs,
+    AsStrided,
+    AsStridedTraced,
+    DiagonalWrite,
+    NumpyLikeAlias,
+    PlainDataAlias,
+    IndexAddNoGrad,
+    ParamViewOutside,
+    ParamDataAliasOutside,
+    ConstrainedBias,
+    UnfoldWrite,
+    UninitGradModeMix,
+]
+
+
+def batches():
+    generator = torch.Generator().manual_seed(3)
+    return [[torch.randn(4, 3, generator=generator)] for _ in range(3)]
+
+
+@pytest.mark.parametrize("model", TRAINED, ids=lambda model: model.__name__)
+def test_a_write_keeps_the_gradient_that_autograd_keeps(model, tmp_path):
+    assert differences(model, batches(), tmp_path, train=True) == []
+
+
+@pytest.mark.parametrize("model", [*TRAINED, DropoutEvalAlias], ids=lambda model: model.__name__)
+def test_a_write_in_inference(model, tmp_path):
+    assert differences(model, batches(), tmp_path) == []
+
+
+def tanh_overwritten(model, x):
+    y = torch.tanh(x @ model.w)
+    z = y * model.b
+    y.data.mul_(2)
+    return z.mean()
+
+
+def exp_overwritten(model, x):
+    y = (x @ model.w).exp()
+    with torch.no_grad():
+        y.add_(1)
+    return y.mean()
+
+
+def weight_rebound(model, x):
+    y = (x @ model.w) @ model.w
+    model.w.data = model.w.data * 2
+    return y.mean()
+
+
+def leaf_written(model, x):
+    model.w.mul_(0.9)
+    return (x @ model.w + model.b).mean()
+
+
+def frozen(model, x):
+    model.b.requires_grad_(False)
+    return (x @ model.w + model.b).mean()
+
+
+def result_with_gradient(model, x):
+    return torch.matmul(x, model.w, out=torch.zeros(4, 3)).mean()
+
+
+def data_of_another_shape(model, x):
+    model.w.data = model.w.data[:, :2]
+    return (x @ model.w).mean()
+
+
+def through_expand(model, x):
+    y = torch.zeros(1, 3).expand(4, 3)
+    return y.add_(x @ model.w).mean()
+
+
+@pytest.mark.parametrize(
+    "forward, message",
+    [
+        (tanh_overwritten, "backward of aten::tanh .* needs the elements"),
+        (exp_overwritten, "backward of aten::exp .* needs the elements"),
+        (weight_rebound, "backward of aten::m"),
+        (leaf_written, "written in place"),
+        (frozen, "requires_grad is set to False"),
+        (result_with_gradient, "out= has no gradient"),
+        (data_of_another_shape, "shapes and dtypes are fixed"),
+        (through_expand, "single memory location"),
+    ],
+)
+def test_what_eager_refuses_or_computes_from_overwritten_elements_is_refused(forward, message):
+    class Model(Base):
+        def forward(self, x):
+            return forward(self, x)
+
+    model = Model()
+    samba.from_torch_model_(model)
+    with pytest.raises(TraceError, match=message):
+        trace(model, [samba.randn(4, 3, name="x")])
+
+
+def test_what_was_overwritten_may_be_saved_where_no_loss_depends_on_it():
+    class Model(Base):
+        def forward(self, x):
+            place = (x @ self.w).tanh().argmax(1)
+            y = (x @ self.w).tanh()
+            z = y.detach() * 2
+            y.data.mul_(2)
+            return (x @ self.w + self.b).mean(), place, z
+
+    model = Model()
+    samba.from_torch_model_(model)
+    assert "tanh" in trace(model, [samba.randn(4, 3, name="x")]).text
+
+
+def test_swapped_tensors_swap_what_they_mean(tmp_path):
+    class Model(Base):
+        def setup(self):
+            self.v = nn.Parameter(torch.randn(3, 3))
+
+        def forward(self, x):
+            torch.utils.swap_tensors(self.w, self.v)
+            return x @ self.w + 2 * self.v.sum()
+
+    model = Model()
+    samba.from_torch_model_(model)
+    w, v = (tensor.detach().clone() for tensor in (model.w, model.v))
+    x = samba.randn(4, 3, name="x")
+    path = samba.session.compile(
+        model, [x], config_dict={"output_folder": str(tmp_path), "pef_name": "p"}, inference=True
+    )
+    traced = samba.utils.trace_graph(model, [x], pef=path)
+    for _ in range(2):
+        w, v = v, w
+        result = samba.to_torch(samba.session.run([x], traced, section_types=["fwd"])[0])
+        assert torch.allclose(result, samba.to_torch(x) @ w + 2 * v.sum(), atol=1e-5)
