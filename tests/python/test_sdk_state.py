@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from against_eager import differences
 from sambaflow import samba
 from sambaflow._trace.errors import TraceError
+from sambaflow._trace.optimizers import statements
 from sambaflow._trace.program import trace
+from sambaflow.samba.utils.checkpoint import load_checkpoint, save_checkpoint
 from torch import nn
 
 pytest.importorskip("sambaflow._leat")
@@ -624,3 +626,60 @@ def test_state_that_cannot_be_compiled_is_refused_by_its_name(model):
     with pytest.raises(TraceError, match=message):
         trace(made, inputs, inference=not train)
     assert not any("Traced" in type(t).__name__ for t in made.state_dict().values())
+
+
+class Averages(Base):
+    def setup(self):
+        self.kept, self.h = {"c": [torch.zeros(3)]}, torch.zeros(3)
+        self.register_buffer("fleeting", torch.zeros(3), persistent=False)
+
+    def forward(self, x):
+        self.h = self.h * 0.5 + x.mean(0)
+        self.kept["c"][0].add_(self.h)
+        self.fleeting.add_(1)
+        return self.h + self.kept["c"][0] + self.fleeting
+
+
+def test_checkpoints_hold_state_that_is_in_no_state_dict(tmp_path):
+    def app(load=None, before=True):
+        model = Averages()
+        samba.from_torch_model_(model)
+        x = samba.from_torch_tensor(X(4, 3), name="x")
+        config = {"output_folder": str(tmp_path), "pef_name": "p"}
+        pef = samba.session.compile(model, [x], config_dict=config, inference=True)
+        if load and before:
+            load_checkpoint(load, model)
+        traced = samba.utils.trace_graph(model, [x], pef=pef)
+        if load and not before:
+            load_checkpoint(load, model)
+        return model, lambda: samba.to_torch(samba.session.run([x], traced, section_types=["fwd"])[0]).clone()
+
+    torch.manual_seed(0)
+    model, run = app()
+    run()
+    path = str(tmp_path / "state.pt")
+    save_checkpoint(path, model)
+    assert torch.equal(model.fleeting, torch.ones(3)) and bool(model.kept["c"][0].any())
+    expected = [run(), run()]
+    for before in (True, False):
+        model, run = app(path, before)
+        for want in expected:
+            assert torch.equal(run(), want)
+
+
+class SharedMemory(Base):
+    def setup(self):
+        self.v = nn.Parameter(self.w.data)
+
+    def forward(self, x):
+        return (x @ self.w + x @ self.v.t()).square().mean() + self.b.sum()
+
+
+def test_parameters_that_share_memory_cannot_be_trained_apart():
+    model = SharedMemory()
+    samba.from_torch_model_(model)
+    x = samba.from_torch_tensor(X(4, 3), name="x")
+    optimizer = samba.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(TraceError, match="sharedmemory__w changes, and shares memory with sharedmemory__v"):
+        trace(model, [x], statements(optimizer))
+    assert "update" not in trace(model, [x], inference=True).text

@@ -38,6 +38,14 @@ def memory_key(tensor: torch.Tensor) -> int:
         return int(tensor.untyped_storage()._cdata)
 
 
+def extent(tensor: torch.Tensor) -> tuple[int, int]:
+    """The bytes of its memory that `tensor` lies between: the first, and the last."""
+    with torch._C.DisableTorchFunction():
+        steps = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+        first = tensor.storage_offset() * tensor.element_size()
+        return first, first + (steps + 1) * tensor.element_size() - 1
+
+
 class PlainTensors:
     """Plain tensors as traced ones."""
 

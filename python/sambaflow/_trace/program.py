@@ -42,6 +42,7 @@ class Program:
     buffers: dict[str, torch.Tensor] = field(default_factory=dict)
     input_tensors: dict[str, torch.Tensor] = field(default_factory=dict)
     attributes: dict[str, Slot] = field(default_factory=dict)  # buffers that are attributes of modules: their places
+    unsaved: dict[str, Slot] = field(default_factory=dict)  # those that forward writes and no state dict holds
     part: Program | None = None  # the same program on one micro-batch, if it is computed in micro-batches
 
 
@@ -131,6 +132,7 @@ class _Call:
         ]
         tracer.saved.check(seeded)
         if not job.inference:
+            symbols.check_optimized(job.statements)
             for statement in job.statements:
                 graph.add("optimizer", [symbols.value_of(p) for p in statement.parameters], statement.attrs)
         self.program = Program(
@@ -142,6 +144,7 @@ class _Call:
             symbols.buffers,
             symbols.input_tensors,
             symbols.attributes,
+            symbols.unsaved,
         )
         self._model, self._graph = job.model, graph
         tracer.release()

@@ -16,7 +16,7 @@ from sambaflow._trace.containers import holds_tensors
 from sambaflow._trace.errors import TraceError
 from sambaflow._trace.graph import DTYPE_NAMES, Attr, Graph, Value
 from sambaflow._trace.optimizers import Statement
-from sambaflow._trace.plain import memory_key, whole_memory
+from sambaflow._trace.plain import extent, memory_key, whole_memory
 from sambaflow._trace.scope import root_name
 from sambaflow._trace.slots import Held, Slot
 from sambaflow._trace.state import Left, final_value, keeps_gradient
@@ -44,6 +44,9 @@ class Symbols:
         self.buffers: dict[str, torch.Tensor] = {}
         self.input_tensors: dict[str, torch.Tensor] = {}
         self.attributes: dict[str, Slot] = {}
+        self.unsaved: dict[str, Slot] = {}
+        self._extents: dict[int, dict[str, tuple[int, int]]] = {}  # by memory and name
+        self._unsaved_buffers: dict[str, Slot] = {}
         self._states: list[tuple[torch.Tensor, TracedTensor, Value]] = []
         self._graph, self._tracer, self._training = graph, tracer, not inference
         self._values: dict[int, Value] = {}
@@ -102,6 +105,9 @@ class Symbols:
         for path, buffer in model.named_buffers():
             name = f"{root}__{path.replace('.', '__')}"
             self._buffer(name, buffer)
+            module, _, own = path.rpartition(".")
+            if own in model.get_submodule(module)._non_persistent_buffers_set:
+                self._unsaved_buffers[name] = Slot(module, own, (), "buffer")
 
     def add_attributes(self, root: str, found: Mapping[Slot, torch.Tensor]) -> None:
         """Tensors in attributes that are state; those that share memory are one symbol, of all of it."""
@@ -116,7 +122,7 @@ class Symbols:
                     raise TraceError(
                         f"attribute {slot} and another tensor of the model are both named {name!r}; rename it"
                     )
-                self.attributes[name] = slot
+                self.attributes[name] = self.unsaved[name] = slot
                 self._buffer(name, whole)
 
     def _is_symbol(self, tensor: torch.Tensor) -> bool:
@@ -156,13 +162,33 @@ class Symbols:
                 changed.append(symbol)
             if value is symbol:
                 continue
+            name = str(symbol.op.attrs["name"])
+            self._check_alone(tensor, name)
             if value.needs_gradient and not traced.memory.is_leaf and keeps_gradient(value):
                 raise TraceError(
-                    f"{slot or symbol.op.attrs['name']}: state keeps a gradient from call to call, which a compiled "
+                    f"{slot or name}: state keeps a gradient from call to call, which a compiled "
                     "program does not: detach() what is kept"
                 )
             self._graph.add("update", [symbol, value])
+            if name in self._unsaved_buffers:
+                self.unsaved[name] = self._unsaved_buffers[name]
         return changed
+
+    def check_optimized(self, statements: Sequence[Statement]) -> None:
+        """Raises where an optimizer updates memory that another tensor of the program shares."""
+        for statement in statements:
+            for parameter in statement.parameters:
+                self._check_alone(parameter, str(self.value_of(parameter).op.attrs["name"]))
+
+    def _check_alone(self, tensor: torch.Tensor, name: str) -> None:
+        """On the device each symbol has memory of its own."""
+        own = extent(tensor)
+        for other, (first, last) in self._extents.get(memory_key(tensor), {}).items():
+            if other != name and first <= own[1] and own[0] <= last:
+                raise TraceError(
+                    f"{name} changes, and shares memory with {other}, which is another tensor of the model: use one "
+                    "and the same tensor in both places (b.weight = a.weight), or give each memory of its own (clone)"
+                )
 
     def _check_replaced(self, slot: Slot, before: Held, left: Left) -> None:
         old, new = before.tensors[slot], left.replaced[slot]
@@ -185,6 +211,8 @@ class Symbols:
         attrs: dict[str, Attr] = {"kind": kind, "name": name, "requires_grad": wants}
         value = self._graph.add("symbol", (), attrs, [(tensor.dtype, tuple(tensor.shape))])[0]
         self._values[id(tensor)] = value
+        if tensor.layout == torch.strided and tensor.numel() > 0:
+            self._extents.setdefault(memory_key(tensor), {})[name] = extent(tensor)
         self._tracer.origins.declare(tensor, name)
         self._tracer.hooks.take_over(tensor, value, name)
         return self._tracer.plain.adopt(tensor, value, is_leaf=wants)

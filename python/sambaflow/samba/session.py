@@ -454,6 +454,18 @@ class SambaSession(SessionExtras):
         traced, found = self._program.buffers[name], place.find(model)
         return found if isinstance(found, torch.Tensor) and found.shape == traced.shape else traced
 
+    def unsaved_state(self, model: nn.Module) -> list[dict[str, Any]]:
+        """What forward writes and `model.state_dict()` does not hold: where it is, and the tensor."""
+        with self.using(model):
+            program = self._program
+            if program is None or not self._known_tensors(model):
+                return []
+            return [
+                {"module": place.module, "attribute": place.attribute, "keys": list(place.keys),
+                 "value": self._attribute(model, name, place)}
+                for name, place in program.unsaved.items()
+            ]  # fmt: skip
+
     def _bound_device(self) -> Device:
         if self._device is None:
             raise AttributeError("nothing is loaded on the device: call samba.utils.trace_graph first")

@@ -11,6 +11,7 @@ reads it, and so does `leat run --weights`. It is written aside, synced and rena
 the path holds either the old checkpoint or the new one.
 
     model        state dict: parameters and buffers
+    attributes   other tensors that forward writes: attributes of modules, buffers that are not persistent
     optimizer    state dict of the optimizer, or a list of them
     random       generators of torch, numpy and Python, and the device's: seed and step
     loader       position of a ResumableLoader
@@ -31,6 +32,7 @@ from sambaflow._runtime.files import write_whole
 from sambaflow._runtime.library import CorruptFileError, MismatchError, NotFoundError
 from sambaflow._runtime.random_state import host_random_state, set_host_random_state
 from sambaflow._tensor import SambaTensor, plain_tensor
+from sambaflow._trace.slots import Slot
 from sambaflow.samba.utils import _shards as shards
 from sambaflow.samba.utils.resume import ResumableLoader
 
@@ -86,6 +88,7 @@ def save_checkpoint(
         "format": FORMAT,
         "version": VERSION,
         "model": model.state_dict(),
+        "attributes": samba.session.unsaved_state(model),
         "random": {"host": host_random_state(), "device": random},
         "hyperparameters": hyperparameters,
         "step": int(step),
@@ -161,9 +164,18 @@ def _problems(
 ) -> list[str]:
     """Everything in which the checkpoint differs from the program."""
     lines = shards.differences(content["model"], model.state_dict()) + _optimizers_differences(optimizers, states)
+    for place, target, value in _attributes(content, model):
+        if not isinstance(target, torch.Tensor) or target.shape != value.shape:
+            lines.append(f"attribute {place} of shape {list(value.shape)}, which the program does not have")
     if loader is not None and "loader" not in content:
         lines.append("no data position: it was saved without loader=")
     return lines
+
+
+def _attributes(content: Mapping[str, Any], model: nn.Module) -> list[tuple[Slot, Any, torch.Tensor]]:
+    """The tensors of a checkpoint that are in no state dict: place, what `model` holds there, and value."""
+    places = [(Slot(e["module"], e["attribute"], tuple(e["keys"])), e["value"]) for e in content.get("attributes", ())]
+    return [(place, place.find(model), value) for place, value in places]
 
 
 def _restore(
@@ -176,6 +188,9 @@ def _restore(
     from sambaflow import samba
 
     model.load_state_dict(content["model"])
+    for _, target, value in _attributes(content, model):
+        with torch.no_grad():
+            plain_tensor(target).copy_(value)
     if samba.session.has_traced(model):
         samba.session.to_rdu(model)
     for one, state in zip(optimizers, states, strict=False):  # without optimizers, of none
