@@ -20,7 +20,8 @@ typedef struct reverse_s {
   leat_value_id_t *current;        // per forward value: what forward writes to an optimized parameter, or LEAT_NONE
 } reverse_t;
 
-// --- what forward writes to parameters that an optimizer updates: one store, of what the optimizer makes of it --------
+// --- what forward writes to parameters that an optimizer updates: one store, of what the optimizer makes of it
+// --------
 
 static bool is_optimized(const leat_graph_t *g, leat_value_id_t parameter) {
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """State that a model keeps from call to call: it follows eager, goes back to the model, or is refused by its name."""
 
+import dataclasses
 import types
 from collections import deque
 
@@ -551,7 +552,127 @@ class Nonpersistent(Base):
         return self.h * 1
 
 
+@dataclasses.dataclass
+class Record:
+    h: torch.Tensor
+
+
+class InputWritten(Base):
+    def forward(self, x):
+        x.add_(1)
+        return (x @ self.w, x)
+
+
+class Rereg(Base):
+    def setup(self):
+        self.register_buffer("h", torch.zeros(3))
+
+    def forward(self, x):
+        self.register_buffer("h", self.h * 0.5 + x.mean(0))
+        return self.h * 1
+
+
+class NestedSet(Base):
+    def setup(self):
+        self.cell = nn.Module()
+        self.cell.h = torch.zeros(3)
+
+    def forward(self, x):
+        self.cell.h = self.cell.h * 0.5 + x.mean(0)
+        return self.cell.h * 1
+
+
+class DunderDict(Base):
+    def setup(self):
+        self.h = torch.zeros(3)
+
+    def forward(self, x):
+        self.__dict__["h"] = self.h * 0.5 + x.mean(0)
+        object.__setattr__(self, "q", self.h * 2)
+        return self.h * 1
+
+
+class ListReplaced(Base):
+    def setup(self):
+        self.hs = [torch.zeros(3), torch.ones(3)]
+
+    def forward(self, x):
+        self.hs = [h * 0.5 + x.mean(0) for h in self.hs]
+        return sum(self.hs)
+
+
+class TupleOfTuples(Base):
+    def setup(self):
+        self.hs = ((torch.zeros(3), torch.ones(3)), (torch.ones(3), torch.zeros(3)))
+
+    def forward(self, x):
+        self.hs = tuple(((a * 0.5 + x.mean(0), b + a) for a, b in self.hs))
+        return sum((a + b for a, b in self.hs))
+
+
+class DataclassState(Base):
+    def setup(self):
+        self.st = Record(torch.zeros(3))
+
+    def forward(self, x):
+        self.st = dataclasses.replace(self.st, h=self.st.h * 0.5 + x.mean(0))
+        return self.st.h * 1
+
+
+class IntState(Base):
+    def setup(self):
+        self.h = torch.zeros(3, dtype=torch.int64)
+
+    def forward(self, x):
+        self.h += (x > 0).sum(0)
+        return x + self.h
+
+
+class GruTrain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.g = nn.GRUCell(3, 4)
+        self.h = torch.zeros(2, 4)
+
+    def forward(self, x):
+        self.h = self.g(x, self.h.detach())
+        return self.h.square().mean()
+
+
+class Reset(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.h = torch.zeros(2, 3)
+
+    def forward(self, x, r):
+        self.h = torch.where(r, torch.zeros_like(self.h), self.h) * 0.5 + x
+        return self.h * 2
+
+
+class TwoLosses(Base):
+    def setup(self):
+        self.register_buffer("c", torch.zeros(3))
+
+    def forward(self, x):
+        y = x @ self.w + self.b
+        self.c = self.c * 0.9 + 0.1 * y.mean(0).detach()
+        return ((y - self.c).square().mean(), y)
+
+
 CASES = {
+    InputWritten: dict(train=False),
+    Rereg: dict(train=False),
+    NestedSet: dict(train=False, state=lambda m: [m.cell.h]),
+    DunderDict: dict(train=False, state=lambda m: [m.h]),
+    ListReplaced: dict(train=False, state=lambda m: m.hs),
+    TupleOfTuples: dict(train=False, state=lambda m: [t for p in m.hs for t in p]),
+    DataclassState: dict(train=False, state=lambda m: [m.st.h]),
+    IntState: dict(train=False, state=lambda m: [m.h]),
+    GruTrain: dict(train=True, state=lambda m: [m.h], batches=[[X(2, 3)] for _ in range(4)]),
+    Reset: dict(
+        train=False, state=lambda m: [m.h], batches=[[X(2, 3), torch.tensor([[True], [False]])] for _ in range(3)]
+    ),
+    TwoLosses: dict(train=True),
     AttrAssignedTrain: dict(train=True, state=lambda m: [m.h]),
     DictState: dict(train=True, state=lambda m: [m.st["h"], m.st["c"][0]]),
     TupleHidden: dict(train=False, state=lambda m: list(m.hid)),

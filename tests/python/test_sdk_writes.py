@@ -320,7 +320,149 @@ class UninitGradModeMix(Base):
         return y.square().mean()
 
 
+class MaskPutNoGrad(Base):
+    def forward(self, x):
+        y = x @ self.w
+        with torch.no_grad():
+            y[x > 0] = 0.0
+        return (y * self.b).mean()
+
+
+class WhereInplaceMask(Base):
+    def forward(self, x):
+        y = x @ self.w
+        y = y * 1
+        y[y > 0] = 0.3
+        return (y * self.b).mean()
+
+
+class DataNonleafRebind(Base):
+    def forward(self, x):
+        y = x @ self.w
+        y.data = y.data * 2
+        return (y * self.b).mean()
+
+
+class DataTMul(Base):
+    def forward(self, x):
+        y = x @ self.w
+        y.data.t().mul_(2)
+        y.detach()[:, 0].zero_()
+        return (y * self.b).mean()
+
+
+class Decorated(Base):
+    @torch.no_grad()
+    def norm(self):
+        self.w.copy_(self.w / self.w.norm())
+
+    def forward(self, x):
+        self.norm()
+        return (x @ self.w + self.b).square().mean()
+
+
+class Foreach(Base):
+    def forward(self, x):
+        with torch.no_grad():
+            torch._foreach_mul_([self.w, self.b], 0.9)
+        return (x @ self.w + self.b).square().mean()
+
+
+class LerpOut(Base):
+    def setup(self):
+        self.register_buffer("m", torch.zeros(3, 3))
+
+    def forward(self, x):
+        with torch.no_grad():
+            torch.lerp(self.m, self.w, 0.1, out=self.m)
+        return (x @ self.w - x @ self.m).square().mean() + self.b.sum()
+
+
+class SetGrad(Base):
+    def forward(self, x):
+        with torch.set_grad_enabled(False):
+            self.b.add_(0.1)
+        return (x @ self.w + self.b).square().mean()
+
+
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, a):
+        ctx.save_for_backward(a)
+        return a * a
+
+    @staticmethod
+    def backward(ctx, g):
+        (a,) = ctx.saved_tensors
+        return 2 * g * a
+
+
+class CustomFine(Base):
+    def forward(self, x):
+        y = x @ self.w
+        y.data.mul_(3)
+        z = Square.apply(y)
+        return z.mean() + self.b.sum()
+
+
+class WeightAfterUseFirstLayer(Base):
+    def forward(self, x):
+        y = (x @ self.w + self.b).square().mean()
+        self.w.data.clamp_(-0.2, 0.2)
+        self.b.data.zero_()
+        return y
+
+
+class StraightQuantInplace(Base):
+    def forward(self, x):
+        q = self.w * 1
+        q.data.round_()
+        return (x @ q + self.b).square().mean()
+
+
+class ActScaleEma(Base):
+    def setup(self):
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, x):
+        y = x @ self.w + self.b
+        if self.training:
+            self.scale.data = 0.9 * self.scale + 0.1 * y.detach().abs().max()
+        return (y / self.scale).square().mean()
+
+
+class ResidualInplace(Base):
+    def forward(self, x):
+        y = x @ self.w
+        y += x
+        y *= self.b
+        return y.sigmoid_().mean()
+
+
+class UnbindNoGrad(Base):
+    def forward(self, x):
+        y = x @ self.w
+        with torch.no_grad():
+            for r in y.unbind(0):
+                r.sub_(r.mean())
+        return (y * self.b).square().mean()
+
+
 TRAINED = [
+    MaskPutNoGrad,
+    WhereInplaceMask,
+    DataNonleafRebind,
+    DataTMul,
+    Decorated,
+    Foreach,
+    LerpOut,
+    SetGrad,
+    CustomFine,
+    WeightAfterUseFirstLayer,
+    StraightQuantInplace,
+    ActScaleEma,
+    ResidualInplace,
+    UnbindNoGrad,
     ClampNoGradParam,
     DataClampParam,
     DataRebindParam,
@@ -396,6 +538,13 @@ def weight_rebound(model, x):
     return y.mean()
 
 
+def square_overwritten(model, x):
+    y = x @ model.w
+    z = Square.apply(y)
+    y.data.mul_(3)
+    return z.mean()
+
+
 def leaf_written(model, x):
     model.w.mul_(0.9)
     return (x @ model.w + model.b).mean()
@@ -426,6 +575,7 @@ def through_expand(model, x):
         (tanh_overwritten, "backward of aten::tanh .* needs the elements"),
         (exp_overwritten, "backward of aten::exp .* needs the elements"),
         (weight_rebound, "backward of aten::m"),
+        (square_overwritten, "backward of Square .* needs the elements"),
         (leaf_written, "written in place"),
         (frozen, "requires_grad is set to False"),
         (result_with_gradient, "out= has no gradient"),

@@ -395,6 +395,8 @@ class Tracer:
             self.plain.made((args, kwargs), result)
             self.origins.follow(name, (args, kwargs), result)
             return result
+        if name.startswith("aten::_foreach_"):
+            return self.composed(writes.each, name, *args, **kwargs)
         self.op_depth += 1
         try:
             result = self._record_op(func, args, kwargs)

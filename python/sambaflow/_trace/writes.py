@@ -98,6 +98,16 @@ def _arguments(func: Any) -> list[str]:
     return ["self" if argument.name == "input" else argument.name for argument in func._schema.arguments]
 
 
+def each(name: str, tensors: Sequence[torch.Tensor], *args: Any, **kwargs: Any) -> list[torch.Tensor] | None:
+    """An op on lists of tensors (`torch._foreach_mul_`): one op for each."""
+    method = getattr(torch.Tensor, name.removeprefix("aten::_foreach_"))
+    results = [
+        method(tensor, *(item[i] if isinstance(item, (list, tuple)) else item for item in args), **kwargs)
+        for i, tensor in enumerate(tensors)
+    ]
+    return None if name.endswith("_") else results
+
+
 def _detach(tracer: Tracer, target: TracedTensor) -> TracedTensor:
     """`detach_`: the elements stay."""
     value = tracer.read(target)
