@@ -19,6 +19,9 @@ test: build  ## every test and check; ends with "N passed, N failed"; ONLY="unit
 bench: build  ## training and inference against eager PyTorch and torch.compile, and GEMM speed
 	@$(PYTHON) bench/bench.py $(BENCH_ARGS)
 
+models: build  ## GPT-2, BERT, ResNet-50 and LeNet against PyTorch and ONNX Runtime; needs transformers
+	@$(PYTHON) bench/models.py $(BENCH_ARGS)
+
 lint: build  ## the checks of the source alone: dependency table, shape, symbols, format, ruff
 	@$(PYTHON) tools/run_checks.py --build $(BUILD) lint
 
@@ -37,4 +40,4 @@ clean:  ## removes builds, results and .venv
 	@tools/setup.sh python
 	@touch $@
 
-.PHONY: help demo test bench lint build clean
+.PHONY: help demo test bench models lint build clean
