@@ -38,6 +38,13 @@ def _neox(attention: str) -> Any:
     return transformers.GPTNeoXForCausalLM(config)
 
 
+def _neox_fast_gelu(attention: str) -> Any:
+    config = transformers.GPTNeoXConfig(
+        **SIZES, num_hidden_layers=LAYERS, max_position_embeddings=32, attn_implementation=attention,
+        hidden_act="gelu_fast", use_parallel_residual=False)  # fmt: skip
+    return transformers.GPTNeoXForCausalLM(config)
+
+
 def _llama(attention: str) -> Any:
     config = transformers.LlamaConfig(
         **SIZES, num_hidden_layers=LAYERS, max_position_embeddings=32, attn_implementation=attention)  # fmt: skip
@@ -72,6 +79,10 @@ CASES = [
     ("gpt2", _gpt2, "eager", True, "embedding classification", GPT2_BLOCK.format(attention="mha")),
     ("bloom", _bloom, "eager", True, "embedding_alone classification",
      "bloom_qkv bloom_mha projection bloom_ffn0 ffn1"),
+    ("bloom", _bloom, "eager", False, "embedding_alone cross_entropy classification",
+     "bloom_qkv bloom_mha projection bloom_ffn0 ffn1 attention_mask"),
+    ("gpt_neox_inference", _neox_fast_gelu, "eager", True, "embedding_alone classification",
+     "neox_qkv neox_rotary mha projection ffn0_fast_gelu ffn1"),
     ("gpt-neox-training", _neox, "eager", False, "embedding_alone cross_entropy classification",
      "neox_qkv neox_rotary mha projection ffn0 ffn1"),
     ("gpt-neox-training", _neox, "sdpa", False, "embedding_alone cross_entropy classification",
@@ -109,6 +120,15 @@ def _layer(match: dict[str, Any]) -> str:
     modules = [entry["module"].split(".") for entry in match.values()]
     prefixes = [".".join(m[: i + 1]) for m in modules for i, part in enumerate(m) if part.isdigit()]
     return max(set(prefixes), key=prefixes.count) if prefixes else modules[-1][-1]
+
+
+def test_the_lists_of_gpt_neox_lay_products_out_for_what_they_are_for(tmp_path: Path) -> None:
+    found = {}
+    for rule_list, inference in (("gpt_neox_inference", True), ("gpt-neox-training", False)):
+        report = compile_o1(traced(_neox("eager"), inference), tmp_path, rule_list=rule_list, inference=inference)
+        found[rule_list] = {rule["heuristic"] for rule in report["rules"]} - {""}
+    assert found["gpt_neox_inference"] == {"SAFE_INFERENCE_GEMM", "MHA", "SDPA"}
+    assert found["gpt-neox-training"] == {"SAFE_GEMM", "MHA", "SDPA"}
 
 
 def test_default_list_finds_attention(tmp_path: Path) -> None:

@@ -437,3 +437,23 @@ def test_spatial_mapping_takes_a_loss_into_its_one_section(tmp_path, normed):
         utils.assert_close(logits, gold[1])
     samba.session.to_cpu(model)
     utils.assert_close(model.fc.weight, reference.fc.weight)
+
+
+class Cache:
+    """A sequence of a library's own, as the key and value caches of transformers are."""
+
+    def __init__(self, *items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __iter__(self):
+        return iter(self.items)
+
+
+def test_a_sequence_of_another_kind_gives_its_tensors(config):
+    given = inputs()[:1]
+    model = Function(lambda self, x: {"logits": self.fc(x), "cache": Cache((x + 1, x + 2), (x * 3, None))})
+    found = inferred(model, given, config)
+    assert len(found) == 4 and torch.equal(found[3], samba.to_torch(given[0]) * 3)

@@ -69,9 +69,7 @@ class Picture(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 24, 7, 2, padding=3, bias=False), nn.BatchNorm2d(24), nn.ReLU())
         self.pool = nn.MaxPool2d(3, 2, 1)
-        self.body = nn.Sequential(
-            nn.Conv2d(24, 40, 1), nn.ReLU(), nn.Conv2d(40, 24, 3, padding=1), nn.BatchNorm2d(24)
-        )
+        self.body = nn.Sequential(nn.Conv2d(24, 40, 1), nn.ReLU(), nn.Conv2d(40, 24, 3, padding=1), nn.BatchNorm2d(24))
         self.groups = nn.Conv2d(24, 48, 3, padding=1, groups=4)
         self.up = nn.ConvTranspose2d(48, 5, 2, stride=2)
 

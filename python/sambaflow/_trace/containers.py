@@ -46,6 +46,8 @@ def parts_of(item: Any) -> Iterable[Any] | None:
         return [getattr(item, field.name) for field in dataclasses.fields(item)]
     if type(item) in SUPPORTED_NODES:
         return tree_leaves(item)
+    if hasattr(item, "__iter__") and hasattr(item, "__len__") and not isinstance(item, (*_PLAIN, set, frozenset)):
+        return list(item)  # as the cache of transformers: keys and values of each layer
     return None
 
 
