@@ -241,7 +241,7 @@ def _layer_norm(
 ) -> Value:
     dims = list(range(x.dim() - len(normalized_shape), x.dim()))
     if eps is None:
-        eps = torch.finfo(x.dtype).eps
+        eps = torch.finfo(torch.float64 if x.dtype == torch.float64 else torch.float32).eps  # of what torch computes in
     operands = [c.value(x), c.optional(weight, x.dtype), c.optional(bias, x.dtype)]
     if tuple(normalized_shape) != tuple(x.shape[dims[0] :]):
         c.out  # noqa: B018 - torch raises its own message
