@@ -52,7 +52,21 @@ static void put_json_stages(const leat_pef_t *pef, const pef_body_t *body, leat_
   }
 }
 
-static void put_json_sections(const leat_pef_t *pef, leat_text_t *out) {
+// Bytes that a section reads and writes outside of itself, every place once: those of sections.csv.
+static double moved_bytes(const leat_flow_t *flow, uint32_t call) {
+  return (double)flow->totals[call].bytes_in + (double)flow->totals[call].bytes_out;
+}
+
+// Of all sections that a run has; prepare sections run once after weights change.
+static double run_moved_bytes(const leat_flow_t *flow) {
+  double bytes = 0;
+  for (uint32_t i = 0; i < flow->pef->call_count; ++i)
+    if (flow->pef->calls[i].type != PEF_PREPARE) bytes += moved_bytes(flow, i);
+  return bytes;
+}
+
+static void put_json_sections(const leat_flow_t *flow, leat_text_t *out) {
+  const leat_pef_t *pef = flow->pef;
   for (uint32_t i = 0; i < pef->call_count; ++i) {
     const pef_call_t *call = &pef->calls[i];
     const pef_body_t *body = &pef->bodies[call->body];
@@ -66,7 +80,7 @@ static void put_json_sections(const leat_pef_t *pef, leat_text_t *out) {
                   (unsigned long long)body->row_count, (unsigned long long)body->tile_rows_max);
     leat_text_put_double(out, call->flops);
     leat_text_put(out, ",\"bytes\":");
-    leat_text_put_double(out, call->bytes);
+    leat_text_put_double(out, moved_bytes(flow, i));
     leat_text_put(out, ",\"stages\":[");
     put_json_stages(pef, body, out);
     leat_text_put(out, "]}");
@@ -93,7 +107,8 @@ static void put_json_symbols(const leat_pef_t *pef, leat_text_t *out) {
   }
 }
 
-static void put_json(const leat_pef_t *pef, leat_text_t *out) {
+static void put_json(const leat_flow_t *flow, leat_text_t *out) {
+  const leat_pef_t *pef = flow->pef;
   const pef_info_t *info = pef->info;
   leat_text_put(out, "{\"version\":[%u,%u],\"file_bytes\":%llu,", pef->header->version_major,
                 pef->header->version_minor, (unsigned long long)pef->header->file_bytes);
@@ -106,14 +121,14 @@ static void put_json(const leat_pef_t *pef, leat_text_t *out) {
   leat_text_put(out, ",\"flops\":");
   leat_text_put_double(out, info->run_flops);
   leat_text_put(out, ",\"bytes\":");
-  leat_text_put_double(out, info->run_bytes);
+  leat_text_put_double(out, run_moved_bytes(flow));
   leat_text_put(out,
                 ",\"memory\":{\"symbols\":%llu,\"arena\":%llu,\"constants\":%llu,\"scratch_per_thread\":%llu,"
                 "\"peak\":%llu},\"bodies\":%u,\"sections\":[",
                 (unsigned long long)symbol_bytes(pef), (unsigned long long)info->arena_bytes,
                 (unsigned long long)pef->constant_bytes, (unsigned long long)info->scratch_bytes,
                 (unsigned long long)info->peak_bytes, pef->body_count);
-  put_json_sections(pef, out);
+  put_json_sections(flow, out);
   leat_text_put(out, "],\"symbols\":[");
   put_json_symbols(pef, out);
   leat_text_put(out, "],\"metadata\":%s}\n", pef->metadata);
@@ -126,7 +141,8 @@ static void pad_to(leat_text_t *out, size_t line_start, size_t column) {
   leat_text_put(out, "%*s", width < column ? (int)(column - width) : 1, "");
 }
 
-static void put_summary(const leat_pef_t *pef, const char *path, leat_text_t *out) {
+static void put_summary(const leat_flow_t *flow, const char *path, leat_text_t *out) {
+  const leat_pef_t *pef = flow->pef;
   const pef_info_t *info = pef->info;
   leat_text_put(out, "%s: PEF %u.%u, ", path, pef->header->version_major, pef->header->version_minor);
   leat_put_bytes(out, (double)pef->header->file_bytes);
@@ -144,13 +160,14 @@ static void put_summary(const leat_pef_t *pef, const char *path, leat_text_t *ou
   leat_text_put(out, " a thread\none run: ");
   leat_put_flops(out, info->run_flops);
   leat_text_put(out, ", ");
-  leat_put_bytes(out, info->run_bytes);
+  leat_put_bytes(out, run_moved_bytes(flow));
   leat_text_put(out, " moved\nfingerprint: forward %016llx, seeds %016llx, optimizers %016llx\n",
                 (unsigned long long)info->fingerprint[0], (unsigned long long)info->fingerprint[1],
                 (unsigned long long)info->fingerprint[2]);
 }
 
-static void put_section(const leat_pef_t *pef, uint32_t index, leat_text_t *out) {
+static void put_section(const leat_flow_t *flow, uint32_t index, leat_text_t *out) {
+  const leat_pef_t *pef = flow->pef;
   const pef_call_t *call = &pef->calls[index];
   const pef_body_t *body = &pef->bodies[call->body];
   const size_t start = out->length;
@@ -160,7 +177,7 @@ static void put_section(const leat_pef_t *pef, uint32_t index, leat_text_t *out)
   pad_to(out, start, 28);
   leat_put_flops(out, call->flops);
   pad_to(out, start, 42);
-  leat_put_bytes(out, call->bytes);
+  leat_put_bytes(out, moved_bytes(flow, index));
   pad_to(out, start, 54);
   leat_text_put(out, "%s: ", text_of(pef, call->name));
   leat_put_stage_kinds(out, pef, body);
@@ -179,10 +196,11 @@ static void put_symbol(const leat_pef_t *pef, const pef_symbol_t *symbol, leat_t
   leat_text_put(out, "%s\n", text_of(pef, symbol->name));
 }
 
-static void put_text(const leat_pef_t *pef, const char *path, leat_text_t *out) {
-  put_summary(pef, path, out);
+static void put_text(const leat_flow_t *flow, const char *path, leat_text_t *out) {
+  const leat_pef_t *pef = flow->pef;
+  put_summary(flow, path, out);
   leat_text_put(out, "\nsections (%u, of %u different bodies)\n", pef->call_count, pef->body_count);
-  for (uint32_t i = 0; i < pef->call_count; ++i) put_section(pef, i, out);
+  for (uint32_t i = 0; i < pef->call_count; ++i) put_section(flow, i, out);
   leat_text_put(out, "\nsymbols (%u)\n", pef->symbol_count);
   for (uint32_t i = 0; i < pef->symbol_count; ++i) put_symbol(pef, &pef->symbols[i], out);
   leat_text_put(out, "\nmetadata\n  %s\n", pef->metadata);
@@ -215,12 +233,14 @@ static void put_fusion(const char *pef_path, leat_text_t *out) {
   leat_text_deinit(&path);
 }
 
-static leat_status_t put_sections(const leat_pef_t *pef, leat_text_t *out) {
-  leat_flow_t flow;
-  LEAT_TRY(leat_flow_find(pef, &flow));
-  leat_report_sections(&flow, out);
-  leat_flow_deinit(&flow);
-  return NULL;
+static void put_flow(const info_options_t *options, const leat_flow_t *flow, const char *path, leat_text_t *out) {
+  if (options->sections) {
+    leat_report_sections(flow, out);
+  } else if (options->json) {
+    put_json(flow, out);
+  } else {
+    put_text(flow, path, out);
+  }
 }
 
 static leat_status_t describe(const info_options_t *options, const leat_pef_t *pef, const char *path,
@@ -229,15 +249,15 @@ static leat_status_t describe(const info_options_t *options, const leat_pef_t *p
     LEAT_TRY(leat_report_write_graph(pef, options->graph));
     if (!options->json && !options->sections && !options->why) return NULL;
   }
-  if (options->sections) return put_sections(pef, out);
   if (options->why) {
     put_why(pef, out);
     put_fusion(path, out);
-  } else if (options->json) {
-    put_json(pef, out);
-  } else {
-    put_text(pef, path, out);
+    return NULL;
   }
+  leat_flow_t flow;
+  LEAT_TRY(leat_flow_find(pef, &flow));
+  put_flow(options, &flow, path, out);
+  leat_flow_deinit(&flow);
   return NULL;
 }
 

@@ -48,7 +48,7 @@ static void put_line(const leat_flow_t *flow, uint32_t index, uint32_t line, lea
       leat_text_put(out, "%u %s %s", index, leat_section_type_text(call->type), pef->strings + call->name);
       return;
     case 1:
-      leat_put_modules(out, pef, body, MODULES_SHOWN);
+      leat_put_modules(out, pef, call, MODULES_SHOWN);
       return;
     case 2:
       leat_put_stage_kinds(out, pef, body);

@@ -20,9 +20,9 @@ static void put_field(leat_text_t *out, const char *text) {
   leat_text_put(out, "\"");
 }
 
-static void put_modules_field(leat_text_t *out, const leat_pef_t *pef, const pef_body_t *body) {
+static void put_modules_field(leat_text_t *out, const leat_pef_t *pef, const pef_call_t *call) {
   leat_text_t modules = {0};
-  leat_put_modules(&modules, pef, body, UINT32_MAX);
+  leat_put_modules(&modules, pef, call, UINT32_MAX);
   put_field(out, modules.data != NULL ? modules.data : "");
   out->failed |= modules.failed;
   leat_text_deinit(&modules);
@@ -53,7 +53,7 @@ void leat_report_sections(const leat_flow_t *flow, leat_text_t *out) {
                   (unsigned long long)body->tile_rows_max, body->stage_count);
     put_ops_field(out, pef, body);
     leat_text_put(out, ",");
-    put_modules_field(out, pef, body);
+    put_modules_field(out, pef, call);
     leat_text_put(out, ",%.0f,%llu,%llu,%llu,%u,%llu,%.3f,%s\r\n", call->flops, (unsigned long long)totals->bytes_in,
                   (unsigned long long)totals->parameter_bytes, (unsigned long long)totals->bytes_out, totals->buffers,
                   (unsigned long long)body->scratch_bytes, seconds * 1e6, memory_bound ? "memory" : "compute");

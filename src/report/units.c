@@ -78,17 +78,66 @@ static bool was_put(const leat_pef_t *pef, const pef_body_t *body, uint32_t inde
   return false;
 }
 
-void leat_put_modules(leat_text_t *out, const leat_pef_t *pef, const pef_body_t *body, uint32_t limit) {
+// A part of a module path.
+typedef struct part_s {
+  const char *text;
+  size_t length;
+  int64_t number;  // -1: not one
+} part_t;
+
+// The next part of the path at *at, which ends at `end`; empty behind the last one.
+static part_t next_part(const char **at, const char *end) {
+  part_t part = {.text = *at, .number = *at < end ? 0 : -1};
+  while (*at < end && **at != '.') {
+    const bool digit = **at >= '0' && **at <= '9';
+    if (!digit || part.number > INT32_MAX) part.number = -1;
+    if (digit && part.number >= 0) part.number = part.number * 10 + (**at - '0');
+    ++*at, ++part.length;
+  }
+  if (*at < end) ++*at;
+  return part;
+}
+
+static bool same_part(part_t a, part_t b) { return a.length == b.length && memcmp(a.text, b.text, a.length) == 0; }
+
+// `from` and `to` are the paths of one module in two repetitions. Where they differ in a number, that of `module` moves
+// as far; where they differ in a name, `module` takes that of `to`.
+static void put_moved(leat_text_t *out, const char *module, size_t length, const char *from, size_t from_length,
+                      const char *to, size_t to_length) {
+  const char *ends[] = {module + length, from + from_length, to + to_length};
+  if (length == from_length && memcmp(module, from, length) == 0) {
+    leat_text_put_bytes(out, to, to_length);
+    return;
+  }
+  bool along = true;
+  for (bool first = true; module < ends[0]; first = false) {
+    const part_t own = next_part(&module, ends[0]), a = next_part(&from, ends[1]), b = next_part(&to, ends[2]);
+    const bool numbers = own.number >= 0 && a.number >= 0 && b.number >= 0;
+    if (!first) leat_text_put(out, ".");
+    const part_t shown = along && same_part(own, a) && b.length != 0 ? b : own;
+    if (along && numbers && own.number + b.number >= a.number) {
+      leat_text_put(out, "%lld", (long long)(own.number + b.number - a.number));
+    } else {
+      leat_text_put_bytes(out, shown.text, shown.length);
+    }
+    along = along && (same_part(own, a) || numbers);
+  }
+}
+
+void leat_put_modules(leat_text_t *out, const leat_pef_t *pef, const pef_call_t *call, uint32_t limit) {
+  const pef_body_t *body = &pef->bodies[call->body];
+  const char *from = NULL, *to = pef->strings + call->name;  // the name begins with the module of the first stage
   uint32_t count = 0;
   for (uint32_t i = 0; i < body->stage_count; ++i) {
     const char *module = pef->strings + pef->stages[body->stage_first + i].origin;
     const size_t length = module_length(module);
+    if (i == 0) from = module;
     if (length == 0 || was_put(pef, body, i, module, length)) continue;
     if (count++ == limit) {
       leat_text_put(out, ", ...");
       return;
     }
     leat_text_put(out, "%s", count > 1 ? ", " : "");
-    leat_text_put_bytes(out, module, length);
+    put_moved(out, module, length, from, module_length(from), to, module_length(to));
   }
 }

@@ -12,8 +12,9 @@ void leat_put_seconds(leat_text_t *out, double seconds);  // "12.3 us"
 void leat_put_operand_shape(leat_text_t *out, const pef_operand_t *operand);
 // "contract map*3": runs of equal kinds are counted.
 void leat_put_stage_kinds(leat_text_t *out, const leat_pef_t *pef, const pef_body_t *body);
-// The module paths of a body's stages, each once, separated by ", ", at most `limit` of them, then "...".
-void leat_put_modules(leat_text_t *out, const leat_pef_t *pef, const pef_body_t *body, uint32_t limit);
+// The module paths of a call's stages, each once, separated by ", ", at most `limit` of them, then "...". A body names
+// those of the call that it was compiled for; of others its name says how far along their lists they stand.
+void leat_put_modules(leat_text_t *out, const leat_pef_t *pef, const pef_call_t *call, uint32_t limit);
 const char *leat_section_type_text(uint32_t type);  // pef_section_type: "fwd"
 const char *leat_symbol_kind_text(uint32_t kind);   // pef_symbol_kind: "parameter"
 

@@ -2,8 +2,11 @@
 """o0, o1 and o3: the same numbers, fewer sections; what o0 keeps for debugging."""
 
 import copy
+import csv
+import json
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,8 @@ from sambaflow import samba
 from sambaflow._runtime.device import Device
 from sambaflow.samba import utils
 from sambaflow.samba.lazy_param import lazy_param
+from support import leat_command
+from torch import nn
 
 pytest.importorskip("sambaflow._leat")
 
@@ -391,3 +396,29 @@ def test_spatial_mapping_is_one_section_or_says_why_not(tmp_path):
         compile_deep(tmp_path, "centred", Centred(), mapping="spatial")
     with pytest.raises(Exception, match="compile with -o3"):
         compile_deep(tmp_path, "grouped", mapping="spatial", optim_level="o1")
+
+
+@pytest.mark.parametrize("level", [{"compiler_mode": "nlp"}, {"o1": True}, {"o0": True}], ids=str)
+def test_repeated_sections_are_reported_under_their_own_modules(tmp_path, level):
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.a, self.b = nn.LayerNorm(16), nn.Linear(16, 16), nn.Linear(16, 16)
+
+        def forward(self, x):
+            return x + self.b(torch.relu(self.a(self.norm(x))))
+
+    model, x = nn.Sequential(*[Block() for _ in range(3)]), samba.randn(8, 16, name="x")
+    samba.from_torch_model_(model)
+    config = {"output_folder": str(tmp_path), "pef_name": "net", **level}
+    pef = samba.session.compile(model, (x,), inference=True, config_dict=config)
+    with open(tmp_path / "net" / "sections.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = [set(row["modules"].split(", ")) for row in rows]
+    assert all(row["name"].split(" ")[0] in modules for row, modules in zip(rows, found, strict=True))
+    blocks = {f"sequential.{i}.{part}" for i in range(3) for part in ("norm", "a", "b")}
+    assert set().union(*found) >= blocks
+    info = json.loads(subprocess.run([leat_command(), "info", pef, "--json"], capture_output=True, text=True).stdout)
+    assert [s["bytes"] for s in info["sections"]] == [int(r["bytes_in"]) + int(r["bytes_out"]) for r in rows]
+    picture = (tmp_path / "net" / "graph.svg").read_text()
+    assert "sequential.2.norm" in picture and "sequential.1.norm" in picture
