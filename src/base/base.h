@@ -104,6 +104,9 @@ typedef struct leat_mapping_s {
 } leat_mapping_t;
 leat_status_t leat_file_map(const char *path, leat_mapping_t *out_mapping) LEAT_MUST_USE;
 void leat_file_unmap(leat_mapping_t *mapping);
+// The bytes that the file has now, in memory of its own (at least one byte, 64-byte aligned): what happens to the file
+// afterwards does not matter. Release with leat_free.
+leat_status_t leat_file_read(const char *path, uint8_t **out_data, size_t *out_bytes) LEAT_MUST_USE;
 // Writes aside (`path` + ".tmp.<pid>.<n>"), syncs file and folder, renames. A failure leaves the old file whole. A link
 // is followed; what is not a regular file (a device, a folder) is refused.
 leat_status_t leat_file_write_atomic(const char *path, const void *data, size_t data_bytes) LEAT_MUST_USE;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whole files: mapped for reading; written aside, synced and renamed, so that a reader sees the old or the new bytes.
+// Whole files: mapped or copied for reading; written aside, synced and renamed, so that a reader sees the old or the
+// new bytes.
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -25,14 +26,57 @@ static leat_status_t map_open_file(int file, const char *path, leat_mapping_t *o
   return NULL;
 }
 
+static leat_status_t open_to_read(const char *path, int *out_file) {
+  *out_file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe without a writer would be waited for
+  if (*out_file >= 0) return NULL;
+  int code = errno == ENOENT ? LEAT_NOT_FOUND : LEAT_IO;
+  LEAT_FAIL(code, "cannot open '%s': %s", path, ERROR_TEXT(errno));
+}
+
 leat_status_t leat_file_map(const char *path, leat_mapping_t *out_mapping) {
   *out_mapping = (leat_mapping_t){0};
-  int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe without a writer would be waited for
-  if (file < 0) {
-    int code = errno == ENOENT ? LEAT_NOT_FOUND : LEAT_IO;
-    LEAT_FAIL(code, "cannot open '%s': %s", path, ERROR_TEXT(errno));
-  }
+  int file;
+  LEAT_TRY(open_to_read(path, &file));
   leat_status_t status = map_open_file(file, path, out_mapping);
+  (void)close(file);
+  return status;
+}
+
+// `bytes` bytes from the start of the file.
+static leat_status_t read_all(int file, const char *path, uint8_t *data, size_t bytes) {
+  for (size_t done = 0; done < bytes;) {
+    ssize_t got = read(file, data + done, bytes - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) LEAT_FAIL(LEAT_IO, "cannot read '%s': %s", path, ERROR_TEXT(errno));
+    if (got == 0) LEAT_FAIL(LEAT_IO, "cannot read '%s': it became shorter while it was read", path);
+    done += (size_t)got;
+  }
+  return NULL;
+}
+
+static leat_status_t read_open_file(int file, const char *path, uint8_t **out_data, size_t *out_bytes) {
+  struct stat facts;
+  if (fstat(file, &facts) != 0) LEAT_FAIL(LEAT_IO, "cannot read '%s': %s", path, ERROR_TEXT(errno));
+  if (!S_ISREG(facts.st_mode)) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "'%s' is not a regular file", path);
+  const size_t bytes = (size_t)facts.st_size;
+  uint8_t *data = leat_alloc(bytes == 0 ? 1 : bytes);
+  if (data == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the %zu bytes of '%s'", bytes, path);
+  leat_status_t status = read_all(file, path, data, bytes);
+  if (status != NULL) {
+    leat_free(data);
+    return status;
+  }
+  *out_data = data;
+  *out_bytes = bytes;
+  return NULL;
+}
+
+leat_status_t leat_file_read(const char *path, uint8_t **out_data, size_t *out_bytes) {
+  *out_data = NULL;
+  *out_bytes = 0;
+  int file;
+  LEAT_TRY(open_to_read(path, &file));
+  leat_status_t status = read_open_file(file, path, out_data, out_bytes);
   (void)close(file);
   return status;
 }

@@ -58,7 +58,7 @@ static void gemm_columns(int64_t m, int wide, const ET *a, const ET *b, ET *c, g
 static void gemm_edge(int64_t m, int64_t n, const ET *a, const ET *b, ET *c, gemm_strides_t s, int64_t k, int64_t add) {
   ET panel[PANEL_K * LANES], block[ROWS * LANES];
   gemm_strides_t padded = {s.a_m, s.a_k, LANES, LANES};
-  for (int64_t p = 0; p < k; p += PANEL_K) {
+  for (int64_t p = 0; p == 0 || p < k; p += PANEL_K) {  // without k: zeros, or C as it is
     int64_t steps = k - p < PANEL_K ? k - p : PANEL_K;
     for (int64_t q = 0; q < steps; q++) V(store)(panel + q * LANES, V(load_part)(b + (p + q) * s.b_k, n));
     for (int64_t i = 0; i < m; i += ROWS) {

@@ -10,12 +10,15 @@
 
 #define EXTENT_LIMIT (UINT64_C(1) << 40)  // of rows; keeps every product with a record's size in range
 #define BYTES_LIMIT (UINT64_C(1) << 62)
+#define WORK_LIMIT 0x1p34  // steps of a run that no size accounts for: seconds
 
 typedef struct pef_checker_s {
   const leat_pef_t *pef;
   pef_slot_use_t uses[PEF_MAX_ARGUMENTS];  // of the body under check
   uint32_t *calls_by_body;                 // call indices, grouped by body
   uint32_t *first_call;                    // body_count + 1 offsets into calls_by_body
+  double body_work, work;                  // surplus of the body under check, and of all calls so far
+  bool writes_argument;                    // the body under check writes something that lies in an argument
 } pef_checker_t;
 
 static size_t file_offset(const leat_pef_t *pef, const void *record) {
@@ -266,7 +269,7 @@ static leat_status_t check_stage_record(const leat_pef_t *pef, const pef_stage_t
     return leat_pef_corrupt("operands %u + %u of %u are not its own", stage->operand_first, stage->operand_count,
                             pef->operand_count);
   }
-  if (stage->instruction_first != cursor->instruction ||
+  if (stage->instruction_first != cursor->instruction || stage->instruction_count > PEF_MAX_INSTRUCTIONS ||
       stage->instruction_count > pef->instruction_count - cursor->instruction) {
     return leat_pef_corrupt("instructions %u + %u of %u are not its own", stage->instruction_first,
                             stage->instruction_count, pef->instruction_count);
@@ -283,19 +286,24 @@ static leat_status_t check_stage(pef_checker_t *checker, const pef_body_t *body,
                                  const pef_cursor_t *cursor) {
   const leat_pef_t *pef = checker->pef;
   LEAT_TRY(check_stage_record(pef, stage, cursor));
-  const pef_stage_site_t site = {.stage = stage,
-                                 .operands = pef->operands + stage->operand_first,
-                                 .instructions = pef->instructions + stage->instruction_first,
-                                 .body = body,
-                                 .outputs = leat_pef_stage_outputs(pef, stage)};
+  pef_stage_site_t site = {.stage = stage,
+                           .operands = pef->operands + stage->operand_first,
+                           .instructions = pef->instructions + stage->instruction_first,
+                           .body = body,
+                           .outputs = leat_pef_stage_outputs(pef, stage)};
   for (uint32_t i = 0; i < stage->operand_count; ++i) {
     LEAT_TRY(leat_status_annotate(leat_pef_check_operand(&site, i), "operand %u (at byte %zu)", i,
                                   file_offset(pef, &site.operands[i])));
   }
   LEAT_TRY(stage->kind == PEF_STAGE_MAP ? leat_pef_check_map(&site) : leat_pef_check_stage(&site));
+  site.idle = leat_pef_stage_is_idle(pef, stage);
+  LEAT_TRY(leat_pef_check_extents(&site));
+  checker->body_work += leat_pef_surplus_work(&site);
   for (uint32_t i = 0; i < stage->operand_count; ++i) {
     LEAT_TRY(leat_status_annotate(leat_pef_check_reach(&site, i, checker->uses), "operand %u (at byte %zu)", i,
                                   file_offset(pef, &site.operands[i])));
+    const bool written = (site.outputs >> i & 1) != 0 && !site.idle;
+    checker->writes_argument |= written && site.operands[i].space == PEF_SPACE_ARGUMENT;
   }
   return NULL;
 }
@@ -323,6 +331,8 @@ static leat_status_t check_body(pef_checker_t *checker, const pef_body_t *body, 
   const leat_pef_t *pef = checker->pef;
   LEAT_TRY(check_body_record(pef, body, cursor->stage));
   memset(checker->uses, 0, body->argument_count * sizeof *checker->uses);
+  checker->body_work = 0;
+  checker->writes_argument = false;
   for (uint32_t i = 0; i < body->stage_count; ++i) {
     const pef_stage_t *stage = &pef->stages[body->stage_first + i];
     LEAT_TRY(leat_status_annotate(check_stage(checker, body, stage, cursor), "stage %u (%s: %s, at byte %zu)",
@@ -332,7 +342,18 @@ static leat_status_t check_body(pef_checker_t *checker, const pef_body_t *body, 
     cursor->instruction += stage->instruction_count;
   }
   cursor->stage += body->stage_count;
+  if (body->row_count > 1 && !checker->writes_argument) {
+    return leat_pef_corrupt("%llu rows write no argument", (unsigned long long)body->row_count);
+  }
   return NULL;
+}
+
+// What the calls of a body do beyond what sizes account for.
+static leat_status_t check_work(pef_checker_t *checker, uint32_t body) {
+  checker->work += checker->body_work * (checker->first_call[body + 1] - checker->first_call[body]);
+  if (checker->work <= WORK_LIMIT) return NULL;
+  return leat_pef_corrupt("its calls take %.3g steps more than the elements that they visit account for",
+                          checker->work);
 }
 
 static leat_status_t check_bodies(pef_checker_t *checker) {
@@ -342,6 +363,8 @@ static leat_status_t check_bodies(pef_checker_t *checker) {
   for (uint32_t i = 0; i < pef->body_count; ++i) {
     LEAT_TRY(leat_status_annotate(check_body(checker, &pef->bodies[i], &cursor), "body %u (at byte %zu)", i,
                                   file_offset(pef, &pef->bodies[i])));
+    LEAT_TRY(
+        leat_status_annotate(check_work(checker, i), "body %u (at byte %zu)", i, file_offset(pef, &pef->bodies[i])));
     LEAT_TRY(check_calls_of_body(checker, i));
   }
   if (cursor.stage != pef->stage_count || cursor.operand != pef->operand_count ||

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The validator behind leat_pef_open. Layers, each trusting the ones before it: pef_read.c (container), pef_check.c
 // (strings, symbols, calls, bodies), pef_check_operand.c (one operand: dims, rows, what it reaches), pef_check_stage.c
-// (rules of each stage kind), pef_check_map.c (instructions of MAP), pef_check_bounds.c (bounds of indices). Private to
-// src/pef.
+// (rules of each stage kind), pef_check_map.c (instructions of MAP), pef_check_bounds.c (bounds of indices),
+// pef_check_work.c (how much a run does). Private to src/pef.
 #ifndef LEAT_PEF_CHECK_H_
 #define LEAT_PEF_CHECK_H_
 
@@ -21,9 +21,8 @@ typedef struct pef_stage_site_s {
   const pef_instruction_t *instructions;
   const pef_body_t *body;
   uint64_t outputs;  // bit i: operand i is written
+  bool idle;         // it has nothing to do: set once the rules of its kind hold
 } pef_stage_site_t;
-
-enum { PEF_ROLE_BATCH = 0, PEF_ROLE_M = 1, PEF_ROLE_N = 2, PEF_ROLE_K = 3 };  // of the dims of CONTRACT
 
 // What the stages of a body ask of one argument slot.
 typedef struct pef_slot_use_s {
@@ -38,7 +37,11 @@ leat_status_t leat_pef_check_operand(const pef_stage_site_t *site, uint32_t inde
 leat_status_t leat_pef_check_stage(const pef_stage_site_t *site) LEAT_MUST_USE;
 leat_status_t leat_pef_check_bounds(const leat_pef_t *pef) LEAT_MUST_USE;
 leat_status_t leat_pef_check_map(const pef_stage_site_t *site) LEAT_MUST_USE;
+leat_status_t leat_pef_check_extents(const pef_stage_site_t *site) LEAT_MUST_USE;  // which may be 0
 leat_status_t leat_pef_check_reach(const pef_stage_site_t *site, uint32_t index, pef_slot_use_t *uses) LEAT_MUST_USE;
+
+// Steps of a run of the stage, over all rows, beyond what its operands' sizes account for.
+double leat_pef_surplus_work(const pef_stage_site_t *site);
 
 uint32_t leat_pef_stage_operand_count(uint32_t kind);  // 0: any number (MAP)
 

@@ -76,14 +76,20 @@ bool leat_pef_same_extent(const pef_stage_site_t *site, uint32_t p, uint32_t i, 
   if (a->dims[i] != b->dims[j]) return false;
   const uint64_t a_mult = a->row_dim == i ? a->row_mult : 0, b_mult = b->row_dim == j ? b->row_mult : 0;
   if (a_mult == b_mult || site->body->row_count == 1) return true;
+  if (site->stage->kind != PEF_STAGE_MAP && site->stage->kind != PEF_STAGE_CONTRACT) return false;
   return (a_mult == 0 && a->strides[i] == 0) || (b_mult == 0 && b->strides[j] == 0);
 }
 
 // --- reach -----------------------------------------------------------------------------------------------------
 
 // Extents of the largest piece that is addressed from one base: the whole body in an argument, one tile in scratch.
-static void extents_of(const pef_stage_site_t *site, const pef_operand_t *operand, int64_t extents[PEF_MAX_RANK]) {
+// The result of a sum over nothing has elements all the same.
+static void extents_of(const pef_stage_site_t *site, uint32_t index, int64_t extents[PEF_MAX_RANK]) {
+  const pef_operand_t *operand = &site->operands[index];
   memcpy(extents, operand->dims, sizeof operand->dims);
+  for (uint32_t i = 0; i < operand->rank && is_output(site, index); ++i) {
+    if (leat_pef_stage_sums(site->stage, i)) extents[i] = 1;
+  }
   if (operand->space != PEF_SPACE_SCRATCH || operand->row_dim == PEF_NO_ROW_DIM) return;
   const pef_body_t *body = site->body;
   const uint64_t rows = body->tile_rows_max < body->row_count ? body->tile_rows_max : body->row_count;
@@ -143,19 +149,12 @@ static leat_status_t range_of(const pef_stage_site_t *site, uint32_t index, cons
   return NULL;
 }
 
-// Dims along which the stage adds up into one element of its output, by its kind.
-static bool sums_over(const pef_stage_t *stage, uint32_t dim) {
-  if (stage->kind == PEF_STAGE_REDUCE) return (stage->params[0] >> dim & 1) != 0;
-  return stage->kind == PEF_STAGE_CONTRACT && stage->params[dim] == PEF_ROLE_K;
-}
-
 // Every element of an output has a place of its own: by ascending stride, each stride steps over all that lies below.
-static leat_status_t check_no_overlap(const pef_stage_site_t *site, const pef_operand_t *operand,
-                                      const int64_t *extents) {
+static leat_status_t check_no_overlap(const pef_operand_t *operand, const int64_t *extents) {
   uint32_t order[PEF_MAX_RANK], count = 0;
   int64_t step[PEF_MAX_RANK];
   for (uint32_t i = 0; i < operand->rank; ++i) {
-    if (extents[i] <= 1 || sums_over(site->stage, i)) continue;
+    if (extents[i] <= 1) continue;
     step[i] = operand->strides[i] < 0 ? -operand->strides[i] : operand->strides[i];
     uint32_t at = count++;
     for (; at > 0 && step[order[at - 1]] > step[i]; --at) order[at] = order[at - 1];
@@ -173,18 +172,17 @@ static leat_status_t check_no_overlap(const pef_stage_site_t *site, const pef_op
 }
 
 static leat_status_t check_output(const pef_stage_site_t *site, const pef_operand_t *operand, const int64_t *extents) {
-  const bool tiled = operand->row_dim != PEF_NO_ROW_DIM || site->body->row_count == 1;
-  if (!tiled && operand->space == PEF_SPACE_ARGUMENT) {
+  if (operand->row_dim == PEF_NO_ROW_DIM && site->body->row_count > 1) {
     return leat_pef_corrupt("it is written, but every tile would write the same place (no row dim)");
   }
-  return check_no_overlap(site, operand, extents);
+  return check_no_overlap(operand, extents);
 }
 
 leat_status_t leat_pef_check_reach(const pef_stage_site_t *site, uint32_t index, pef_slot_use_t *uses) {
   const pef_operand_t *operand = &site->operands[index];
   if (operand->space == PEF_SPACE_NONE) return NULL;
   int64_t extents[PEF_MAX_RANK], low = 0, high = 0;
-  extents_of(site, operand, extents);
+  extents_of(site, index, extents);
   if (is_output(site, index)) LEAT_TRY(check_output(site, operand, extents));
   if (!is_empty(operand, extents)) LEAT_TRY(range_of(site, index, extents, &low, &high));
   const int64_t offset = (int64_t)operand->offset;

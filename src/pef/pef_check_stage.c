@@ -153,6 +153,11 @@ static leat_status_t check_packed(const pef_stage_site_t *site) {
     if (site->operands[1].strides[i] != 1) return leat_pef_corrupt("packed B needs stride 1 on its n dim");
   }
   if (n_dims != 1) return leat_pef_corrupt("packed B needs one n dim, it has %u", n_dims);
+  const pef_operand_t *b = &site->operands[1];
+  const bool cut = b->space == PEF_SPACE_SCRATCH && b->row_dim != PEF_NO_ROW_DIM && site->body->row_count > 1;
+  if (cut && site->stage->params[b->row_dim] == PEF_ROLE_N) {
+    return leat_pef_corrupt("packed B is cut along n, but scratch holds the columns of one tile only");
+  }
   return NULL;
 }
 
@@ -319,6 +324,23 @@ static leat_status_t rule_random(const pef_stage_site_t *site) {
   LEAT_TRY(check_row_dims(site, 0, 0));
   if (state->dtype != PEF_I64 || state->dims[0] != 2) return leat_pef_corrupt("the state is not i64[2]");
   if (out->dtype != PEF_F32 && out->dtype != PEF_F64) return leat_pef_corrupt("the result is neither f32 nor f64");
+  return NULL;
+}
+
+// --- extents of 0 ------------------------------------------------------------------------------------------------
+
+// What an element of the result is made of has elements, where the kind has no value for none.
+leat_status_t leat_pef_check_extents(const pef_stage_site_t *site) {
+  const uint32_t kind = site->stage->kind, fn = site->stage->fn;
+  const bool ordered = kind == PEF_STAGE_REDUCE && (fn == PEF_FN_ARGMAX || fn == PEF_FN_ARGMIN);
+  const bool windows = kind >= PEF_STAGE_CONV && kind <= PEF_STAGE_POOL_GRAD;
+  for (uint32_t i = 0; i < site->stage->operand_count && (ordered || windows) && !site->idle; ++i) {
+    for (uint32_t d = 0; d < site->operands[i].rank; ++d) {
+      if (site->operands[i].dims[d] > 0) continue;
+      return leat_pef_corrupt("dim %u of operand %u is empty: %s has no result for that", d, i,
+                              leat_pef_stage_name(kind));
+    }
+  }
   return NULL;
 }
 

@@ -43,6 +43,28 @@ enum pef_class leat_pef_dtype_class(uint32_t dtype) {
   return dtype == PEF_F64 ? PEF_CLASS_F64 : PEF_CLASS_F32;
 }
 
+bool leat_pef_stage_sums(const pef_stage_t *stage, uint32_t dim) {
+  if (stage->kind == PEF_STAGE_REDUCE) return (stage->params[0] >> dim & 1) != 0;
+  return stage->kind == PEF_STAGE_CONTRACT && stage->params[dim] == PEF_ROLE_K;
+}
+
+static bool has_no_elements(const pef_stage_t *stage, const pef_operand_t *operand) {
+  for (uint32_t d = 0; d < operand->rank; ++d) {
+    if (operand->dims[d] == 0 && !leat_pef_stage_sums(stage, d)) return true;
+  }
+  return operand->space == PEF_SPACE_NONE;
+}
+
+bool leat_pef_stage_is_idle(const leat_pef_t *pef, const pef_stage_t *stage) {
+  const uint64_t outputs = leat_pef_stage_outputs(pef, stage);
+  const pef_operand_t *operands = pef->operands + stage->operand_first;
+  bool idle = true;
+  for (uint32_t i = 0; i < stage->operand_count; ++i) {
+    if ((outputs >> i & 1) != 0) idle = idle && has_no_elements(stage, &operands[i]);
+  }
+  return idle || (stage->kind == PEF_STAGE_SCATTER && has_no_elements(stage, &operands[1]));
+}
+
 uint64_t leat_pef_stage_outputs(const leat_pef_t *pef, const pef_stage_t *stage) {
   uint64_t outputs = stages[stage->kind].outputs;
   const pef_instruction_t *instructions = pef->instructions + stage->instruction_first;

@@ -17,12 +17,15 @@
 // (r1-r0)*row_mult in that dim, and in space ARGUMENT starts r0*row_mult*strides[row_dim] elements further. All other
 // operands are the same for every tile. A body with row_count 1 is one tile. Stages of one tile see each other's
 // writes in order; tiles never read what other tiles of the same call write.
-// Dims that a stage needs equal are equal in every tile: such operands carry the same row dim and row_mult, but one
-// that is broadcast there (stride 0) may carry none; the extents of a tile are those of the stage's outputs. Rows never
-// run along a dim that the stage sums, scans, sorts, windows or looks up (but see SCATTER). When row_count > 1, an
-// output in space ARGUMENT has a row dim. Elements of an output do not overlap (REDUCE and CONTRACT: but for the dims
-// they sum). Every record of ARGUMENTS, STAGES, OPERANDS and INSTRUCTIONS has one owner; they lie in the order of their
-// owners.
+// Dims that a stage needs equal are equal in every tile: such operands carry the same row dim and row_mult, but one of
+// MAP or CONTRACT that is broadcast there (stride 0) may carry none; the extents of a tile are those of the stage's
+// outputs. Rows never run along a dim that the stage sums, scans, sorts, windows or looks up (but see SCATTER). When
+// row_count > 1, every output has a row dim, and at least one of the body lies in space ARGUMENT. Elements of an output
+// do not overlap (REDUCE and CONTRACT: but for the dims they sum).
+// Extents may be 0. A stage whose outputs have no elements does nothing, nor does a SCATTER without updates; a REDUCE
+// over no elements yields 0, 1, the least or the greatest number (SUM, PROD, MAX, MIN), a CONTRACT over none 0. The
+// other kinds need at least one element of all that an element of their result is made of.
+// Every record of ARGUMENTS, STAGES, OPERANDS and INSTRUCTIONS has one owner; they lie in the order of their owners.
 //
 // Order of summation. Every contraction adds k ascending (lexicographic over its k dims) into one fma accumulator per
 // element. Every float REDUCE sum over dims whose innermost reduced dim is the operand's innermost dim with stride 1
@@ -59,8 +62,9 @@
 #define PEF_NONE 0xffffffffu
 #define PEF_MAX_REGISTERS 64u  // strip registers of a MAP stage
 #define PEF_MAX_ARGUMENTS 4096u
-#define PEF_MAX_OPERANDS 64u  // per stage
-#define PEF_PARAM_CHAIN 23u   // of params[]: L of long sums
+#define PEF_MAX_OPERANDS 64u        // per stage
+#define PEF_MAX_INSTRUCTIONS 4096u  // per stage
+#define PEF_PARAM_CHAIN 23u         // of params[]: L of long sums
 #define PEF_CHAIN_MAX 65536
 #define PEF_CHAIN_PRODUCT 4096       // of products: fewer terms are one chain, as they always were
 #define PEF_CHAIN_LONG_PRODUCT 1024  // of a CONTRACT over more terms than that
@@ -272,6 +276,8 @@ typedef struct pef_stage_s {
   uint32_t instruction_first, instruction_count;
   int64_t params[24];
 } pef_stage_t;  // 216 bytes
+
+enum pef_role { PEF_ROLE_BATCH = 0, PEF_ROLE_M = 1, PEF_ROLE_N = 2, PEF_ROLE_K = 3 };  // of the dims of CONTRACT
 
 enum pef_space { PEF_SPACE_NONE = 0, PEF_SPACE_ARGUMENT = 1, PEF_SPACE_SCRATCH = 2 };
 

@@ -42,9 +42,8 @@ static const struct {
 };
 
 typedef struct pef_file_s {
-  leat_pef_t pef;          // first: a leat_pef_t * is the pef_file_t *
-  leat_mapping_t mapping;  // of leat_pef_open
-  void *copy;              // of leat_pef_open_memory
+  leat_pef_t pef;  // first: a leat_pef_t * is the pef_file_t *
+  uint8_t *data;   // the whole file
   char *metadata;
 } pef_file_t;
 
@@ -206,9 +205,8 @@ static leat_status_t validate(const uint8_t *data, size_t bytes, pef_file_t *out
   return leat_pef_check(&out->pef);
 }
 
-static leat_status_t finish(pef_file_t *file, const uint8_t *data, size_t bytes, const char *name,
-                            leat_pef_t **out_pef) {
-  leat_status_t status = leat_status_annotate(validate(data, bytes, file), "%s", name);
+static leat_status_t finish(pef_file_t *file, size_t bytes, const char *name, leat_pef_t **out_pef) {
+  leat_status_t status = leat_status_annotate(validate(file->data, bytes, file), "%s", name);
   if (status != NULL) {
     leat_pef_close(&file->pef);
     return status;
@@ -221,32 +219,31 @@ leat_status_t leat_pef_open(const char *path, leat_pef_t **out_pef) {
   *out_pef = NULL;
   pef_file_t *file = leat_alloc_zero(1, sizeof *file);
   if (file == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "%s: out of memory", path);
-  leat_status_t status = leat_file_map(path, &file->mapping);
+  size_t bytes = 0;
+  leat_status_t status = leat_file_read(path, &file->data, &bytes);
   if (status != NULL) {
     leat_free(file);
     return status;
   }
-  return finish(file, file->mapping.data, file->mapping.data_bytes, path, out_pef);
+  return finish(file, bytes, path, out_pef);
 }
 
 leat_status_t leat_pef_open_memory(const void *data, size_t data_bytes, const char *name, leat_pef_t **out_pef) {
   *out_pef = NULL;
   pef_file_t *file = leat_alloc_zero(1, sizeof *file);
-  void *copy = file == NULL ? NULL : leat_alloc(data_bytes == 0 ? 1 : data_bytes);
-  if (copy == NULL) {
+  if (file != NULL) file->data = leat_alloc(data_bytes == 0 ? 1 : data_bytes);
+  if (file == NULL || file->data == NULL) {
     leat_free(file);
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "%s: out of memory", name);
   }
-  if (data_bytes != 0) memcpy(copy, data, data_bytes);
-  file->copy = copy;
-  return finish(file, copy, data_bytes, name, out_pef);
+  if (data_bytes != 0) memcpy(file->data, data, data_bytes);
+  return finish(file, data_bytes, name, out_pef);
 }
 
 void leat_pef_close(leat_pef_t *pef) {
   if (pef == NULL) return;
   pef_file_t *file = (pef_file_t *)pef;
-  leat_file_unmap(&file->mapping);
-  leat_free(file->copy);
+  leat_free(file->data);
   leat_free(file->metadata);
   leat_free(file);
 }

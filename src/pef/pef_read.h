@@ -32,7 +32,7 @@ typedef struct leat_pef_s {
   uint64_t constant_bytes;
 } leat_pef_t;
 
-// Maps the file at `path`. Release with leat_pef_close.
+// Copies the file at `path`: what happens to it later has no effect. Release with leat_pef_close.
 leat_status_t leat_pef_open(const char *path, leat_pef_t **out_pef) LEAT_MUST_USE;
 // Copies `data`; `name` stands for the path in messages.
 leat_status_t leat_pef_open_memory(const void *data, size_t data_bytes, const char *name,
@@ -46,5 +46,9 @@ const char *leat_pef_stage_name(uint32_t kind);       // "?" when out of range
 enum pef_class leat_pef_dtype_class(uint32_t dtype);  // class in which a valid dtype is computed
 // Bit i: operand i of the stage is written (MAP: the operands that a STORE names).
 uint64_t leat_pef_stage_outputs(const leat_pef_t *pef, const pef_stage_t *stage);
+// The stage adds up along dim `dim` of its operands (REDUCE, CONTRACT). Parameters must be in range.
+bool leat_pef_stage_sums(const pef_stage_t *stage, uint32_t dim);
+// The stage (of valid parameters) has nothing to do, whatever its operands hold: pef_format.h says when.
+bool leat_pef_stage_is_idle(const leat_pef_t *pef, const pef_stage_t *stage);
 
 #endif

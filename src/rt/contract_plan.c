@@ -125,6 +125,11 @@ static void choose_dims(contract_plan_t *plan, const leat_rt_stage_t *stage, con
       plan->k_outer[plan->k_count++] = roles.dims[ROLE_K][d];
     }
   }
+  for (uint32_t d = 0; d < roles.count[ROLE_K]; d++) {
+    if (roles.dims[ROLE_K][d].extent > 0) continue;
+    plan->k = (contract_dim_t){0, 0, 0, 0, false};  // nothing to add up
+    plan->k_count = 0;
+  }
 }
 
 static void choose_kernels(contract_plan_t *plan, const leat_rt_stage_t *stage, const leat_kern_t *kern) {
@@ -153,7 +158,7 @@ static void choose_kernels(contract_plan_t *plan, const leat_rt_stage_t *stage, 
 static bool is_far(const contract_plan_t *plan, const leat_rt_prepare_t *context) {
   int64_t rows = most(&plan->m, context);
   return plan->n_block == 0 && plan->k.b >= CONTRACT_FAR_STRIDE && plan->k.extent > 1 && rows > 1 &&
-         plan->k.b * rows >= CONTRACT_FAR_PRODUCT;
+         (double)plan->k.b * (double)rows >= CONTRACT_FAR_PRODUCT;
 }
 
 static bool is_far_a(const contract_plan_t *plan, const leat_rt_prepare_t *context) {
@@ -259,7 +264,7 @@ static void add_sizes(int64_t *sizes, int64_t block, int64_t extent) {
 }
 
 static void add_widths(contract_plan_t *plan, int64_t extent) {
-  for (int64_t j = 0; j < extent;) {
+  for (int64_t j = 0; j < extent && j < CONTRACT_WIDTHS_COLUMNS;) {
     contract_columns_t columns = leat_rt_contract_columns(plan, NULL, j, extent);
     uint32_t i = 0;
     while (i < CONTRACT_SIZES && plan->widths[i].width != 0 &&

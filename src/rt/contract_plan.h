@@ -34,8 +34,8 @@ typedef struct contract_dim_s {
 // would have A copied again and again.
 enum { CONTRACT_SUMS = 512 * 1024 };
 
-// Sizes of blocks that generated kernels are made for; the rest goes to the kernel body.
-enum { CONTRACT_SIZES = 4 };
+// Sizes of blocks that generated kernels are made for, among so many first columns; the rest goes to the kernel body.
+enum { CONTRACT_SIZES = 4, CONTRACT_WIDTHS_COLUMNS = 1 << 22 };
 typedef struct contract_width_s {
   int64_t width, b_k;  // columns of a block, and the stride of k in B there
 } contract_width_t;

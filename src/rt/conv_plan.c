@@ -5,7 +5,9 @@
 // reads it once for every few output channels. No choice made here shows in the result bits.
 #include "rt/conv_plan.h"
 
-enum { IMAGE_FLOATS = 48 * 1024, ALIGN_FLOATS = 16, CHANNELS_MIN = 16 };
+#include <math.h>
+
+enum { IMAGE_FLOATS = 48 * 1024, ALIGN_FLOATS = 16, CHANNELS_MIN = 16, OFFSETS_MAX = 1 << 22 };
 
 static int64_t round_up(int64_t floats) { return (floats / ALIGN_FLOATS + 2) * ALIGN_FLOATS; }  // with slack
 static int64_t clamp(int64_t v, int64_t low, int64_t high) { return v < low ? low : v > high ? high : v; }
@@ -109,13 +111,14 @@ static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s
   const leat_kern_conv_reads_t *d = p->dim;
   const int64_t plane = p->image_rows * d[2].count;
   int32_t *offsets, *row_in, *row_of_tap;
+  *out_fits = p->channel_block * d[0].taps * d[1].taps * d[2].taps <= OFFSETS_MAX && p->image_rows <= OFFSETS_MAX;
+  if (!*out_fits) return NULL;
   TRY_ALLOC(offsets, arena, p->channel_block * d[0].taps * d[1].taps * d[2].taps + 1);
   TRY_ALLOC(row_in, arena, p->image_rows + 1);
   TRY_ALLOC(row_of_tap, arena, d[1].taps + 1);
   (void)lay_rows(&d[1], p->band, row_in, row_of_tap);
   p->offsets = offsets;
   p->image_row_in = row_in;
-  *out_fits = true;
   for (int64_t c = 0; c < p->channel_block; c++) {
     for (int64_t a = 0; a < d[0].taps; a++) {
       for (int64_t b = 0; b < d[1].taps; b++) {
@@ -154,8 +157,24 @@ static bool is_contiguous(const leat_kern_conv_t *s) {
   return true;
 }
 
+// Elements that an operand of these strides has at most.
+static double span_of(const int64_t dims[5], const int64_t strides[5]) {
+  double span = 1;
+  for (int d = 0; d < 5; d++) span += (double)(dims[d] - 1) * fabs((double)strides[d]);
+  return span;
+}
+
+// Every element of the weights has a place of its own: so a packed copy takes no more memory than they do.
+static bool weights_are_apart(const leat_kern_conv_t *s) {
+  const int64_t *size = s->window.size, dims[5] = {s->outputs, s->channels, size[0], size[1], size[2]};
+  double elements = 1;
+  for (int d = 0; d < 5; d++) elements *= (double)dims[d];
+  return elements <= span_of(dims, s->w);
+}
+
 bool leat_rt_conv_is_ordinary(const leat_kern_conv_t *s) {
   const leat_kern_window_t *w = &s->window;
+  if (!weights_are_apart(s)) return false;
   double elements = (double)s->channels, phases = 1;
   for (int d = 0; d < 3; d++) {
     if (w->size[d] > 1024 || w->stride[d] > 1024 || w->dilation[d] > 1024 || w->base[d] > 1024) return false;
@@ -197,6 +216,7 @@ leat_status_t leat_rt_conv_plan(leat_arena_t *arena, const leat_kern_conv_t *s, 
   int64_t window = s->window.size[0] * s->window.size[1] * s->window.size[2];
   plan->image_at = plan->pack_w != 0 ? round_up(s->outputs * s->channels * window) : 0;
   plan->out_at = plan->image_at + round_up(image);
+  if (image > LEAT_RT_CONV_COPY_MAX) return NULL;
   *out_workspace_bytes = (size_t)(plan->out_at + round_up(out)) * sizeof(float);
   *out_plan = plan;
   return NULL;

@@ -6,8 +6,11 @@
 #include "base/base.h"
 #include "kern/kern.h"
 
-// The shape is one that the plans are made for: no dim with both stride and base dilation, few phases, and extents
-// whose products stay far inside 64 bits. Other shapes are computed by the generic bodies.
+// Floats of a copy that the fast bodies work on, at most: what the shape asks for does not bound it.
+#define LEAT_RT_CONV_COPY_MAX ((int64_t)1 << 26)
+
+// The shape is one that the plans are made for: no dim with both stride and base dilation, few phases, weights with a
+// place each, and extents whose products stay far inside 64 bits. Other shapes are computed by the generic bodies.
 bool leat_rt_conv_is_ordinary(const leat_kern_conv_t *shape);
 
 // Plans a forward convolution of `shape` (all images and outputs). *out_plan is NULL when the fast body does not cover

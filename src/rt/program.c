@@ -53,11 +53,16 @@ static leat_status_t prepare_stage(leat_program_t *program, uint32_t index, cons
                              .instructions = program->pef->instructions + file->instruction_first,
                              .instruction_count = file->instruction_count,
                              .origin = program->pef->strings + file->origin};
+  if (leat_pef_stage_is_idle(program->pef, file)) {
+    stage->kind = leat_rt_stage_idle();
+    return NULL;
+  }
   return leat_status_annotate(stage->kind->prepare(stage, context), "stage %u (%s, %s)", index, stage->kind->name,
                               stage->origin);
 }
 
-static size_t round64(size_t bytes) { return (bytes + 63) / 64 * 64; }
+// To whole lines; SIZE_MAX where that does not fit.
+static size_t round64(size_t bytes) { return bytes > SIZE_MAX - 63 ? SIZE_MAX : (bytes + 63) / 64 * 64; }
 
 // --- bodies and calls ------------------------------------------------------------------------------------------
 
@@ -96,6 +101,21 @@ static leat_status_t prepare_body(leat_program_t *program, uint32_t index, const
   return NULL;
 }
 
+// Scratch and workspace of every thread, apart by a line, against false sharing.
+static leat_status_t map_worker_block(leat_program_t *program, size_t workspace) {
+  size_t bytes = 0;
+  bool fits = leat_size_add(program->scratch_bytes, workspace, &program->worker_bytes) &&
+              leat_size_add(program->worker_bytes, 64, &program->worker_bytes) &&
+              leat_size_mul(program->worker_bytes, program->thread_count, &bytes);
+  program->worker_block = fits ? leat_rt_pages_map(bytes) : NULL;
+  if (program->worker_block == NULL) {
+    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for tile buffers of %zu + %zu bytes on %u threads", program->scratch_bytes,
+              workspace, program->thread_count);
+  }
+  program->worker_block_bytes = bytes;
+  return NULL;
+}
+
 static leat_status_t prepare_bodies(leat_program_t *program) {
   const leat_pef_t *pef = program->pef;
   leat_rt_operand_t *operands = table(program, pef->operand_count, sizeof *operands);
@@ -107,13 +127,7 @@ static leat_status_t prepare_bodies(leat_program_t *program) {
   for (uint32_t o = 0; o < pef->operand_count; o++) resolve_operand(&pef->operands[o], &operands[o]);
   size_t workspace = 64;
   for (uint32_t b = 0; b < pef->body_count; b++) LEAT_TRY(prepare_body(program, b, operands, &workspace));
-  program->worker_bytes = program->scratch_bytes + workspace + 64;  // apart by a line, against false sharing
-  program->worker_block_bytes = program->worker_bytes * program->thread_count;
-  program->worker_block = leat_rt_pages_map(program->worker_block_bytes);
-  if (program->worker_block == NULL) {
-    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for %zu bytes of tile buffers", program->worker_block_bytes);
-  }
-  return NULL;
+  return map_worker_block(program, workspace);
 }
 
 static leat_status_t prepare_calls(leat_program_t *program) {

@@ -8,4 +8,11 @@ static const leat_rt_stage_kind_t kinds[PEF_STAGE_COUNT] = {
 #undef STAGE
 };
 
+static void run_nothing(const leat_rt_stage_t *stage, const leat_rt_tile_t *tile) { (void)stage, (void)tile; }
+
+const leat_rt_stage_kind_t *leat_rt_stage_idle(void) {
+  static const leat_rt_stage_kind_t idle = {"idle", NULL, run_nothing};
+  return &idle;
+}
+
 const leat_rt_stage_kind_t *leat_rt_stage_kind(uint32_t kind) { return kind < PEF_STAGE_COUNT ? &kinds[kind] : NULL; }

@@ -75,6 +75,9 @@ struct leat_rt_tile_s {
 
 // The table over pef_stage_kind; NULL beyond PEF_STAGE_COUNT.
 const leat_rt_stage_kind_t *leat_rt_stage_kind(uint32_t kind);
+// What a stage becomes that has nothing to do (leat_pef_stage_is_idle): prepare() and run() are for extents of 1 and
+// more, but for those that REDUCE and CONTRACT add up along.
+const leat_rt_stage_kind_t *leat_rt_stage_idle(void);
 
 // Address of the operand's element 0 in this tile.
 static inline char *leat_rt_operand_at(const leat_rt_operand_t *operand, const leat_rt_tile_t *tile) {

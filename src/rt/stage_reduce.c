@@ -113,8 +113,8 @@ static void build_dims(reduce_plan_t *plan, const leat_rt_stage_t *stage) {
   bool is_float_sum = stage->fn == PEF_FN_SUM && plan->class_ != PEF_CLASS_I64;
   bool by_lanes = is_float_sum && innermost == in->rank - 1u && in->strides[innermost] == 1;
   for (uint32_t d = 0; d < in->rank; d++) {
-    bool is_rows = d == in->row_dim;
-    reduce_dim_t dim = {is_rows ? in->row_mult : in->dims[d], in->strides[d], out->strides[d], is_rows};
+    bool is_rows = d == out->row_dim;
+    reduce_dim_t dim = {is_rows ? out->row_mult : in->dims[d], in->strides[d], out->strides[d], is_rows};
     if (mask >> d & 1) {
       add_dim(plan->reduced, &plan->reduced_count, dim, !(by_lanes && d == innermost));
     } else {
@@ -124,6 +124,12 @@ static void build_dims(reduce_plan_t *plan, const leat_rt_stage_t *stage) {
   if (plan->kept_count == 0) plan->kept[plan->kept_count++] = (reduce_dim_t){1, 0, 0, false};
   if (plan->reduced_count == 0) plan->reduced[plan->reduced_count++] = (reduce_dim_t){1, 0, 0, false};
   plan->mode = by_lanes ? REDUCE_LANES : REDUCE_FOLD;
+  for (uint32_t d = 0; d < plan->reduced_count; d++) {
+    if (plan->reduced[d].extent > 0) continue;
+    plan->reduced[0] = (reduce_dim_t){0, 1, 0, false};  // nothing to add up: the neutral element
+    plan->reduced_count = 1;
+    plan->mode = REDUCE_FOLD;
+  }
 }
 
 // Moves the kept dim of stride 1 to the end, so that columns are contiguous.

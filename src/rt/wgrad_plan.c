@@ -126,7 +126,9 @@ leat_status_t leat_rt_wgrad_plan(leat_arena_t *arena, const leat_kern_conv_t *sh
   if (!leat_rt_conv_is_ordinary(shape) || w->base[0] * w->base[1] * w->base[2] > 1) return NULL;
   TRY_ALLOC(p, arena, 1);
   const leat_kern_conv_t part = choose_channels(shape, p), *s = &part;
-  if (p->image_floats * p->group > INT32_MAX || p->slide_floats * p->group > INT32_MAX) return NULL;
+  if (p->image_floats * p->group > LEAT_RT_CONV_COPY_MAX || p->slide_floats * p->group > LEAT_RT_CONV_COPY_MAX) {
+    return NULL;
+  }
   LEAT_TRY(plan_offsets(arena, s, p));
   const int64_t packed = p->pack_dy != 0 ? s->outputs_per_group * p->group * p->band * w->out[2] : 0;
   p->sum_floats = round_up(s->outputs_per_group * p->runs * p->run);

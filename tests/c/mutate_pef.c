@@ -130,13 +130,126 @@ static void change_header(mutant_t *mutant) {
   change_field(mutant, &whole);
 }
 
+// --- changes that keep a stage consistent, so that they pass the first checks --------------------------------------
+
+// Records of a segment that lies in the file; NULL: it does not.
+static void *records_of(const mutant_t *mutant, uint32_t kind, size_t record_bytes, uint64_t *out_count) {
+  const uint32_t count = segment_count(mutant);
+  for (uint32_t i = 0; i < count; ++i) {
+    const pef_segment_t *segment = &table_of(mutant)[i];
+    if (segment->kind != kind || !is_inside(mutant, segment) || segment->offset % 8 != 0) continue;
+    *out_count = segment->bytes / record_bytes;
+    return *out_count == 0 ? NULL : mutant->data + segment->offset;
+  }
+  return NULL;
+}
+
+typedef struct stage_view_s {
+  pef_body_t *body;
+  pef_stage_t *stage;
+  pef_operand_t *operands;  // the stage's own
+  pef_info_t *info;
+} stage_view_t;
+
+static bool choose_stage(mutant_t *mutant, stage_view_t *out) {
+  uint64_t bodies, stages, operands, infos;
+  pef_body_t *body = records_of(mutant, PEF_SEGMENT_BODIES, sizeof *body, &bodies);
+  pef_stage_t *stage = records_of(mutant, PEF_SEGMENT_STAGES, sizeof *stage, &stages);
+  pef_operand_t *operand = records_of(mutant, PEF_SEGMENT_OPERANDS, sizeof *operand, &operands);
+  out->info = records_of(mutant, PEF_SEGMENT_INFO, sizeof *out->info, &infos);
+  if (body == NULL || stage == NULL || operand == NULL || out->info == NULL) return false;
+  out->body = &body[mutate_below(mutant, bodies)];
+  if (out->body->stage_first >= stages) return false;
+  const uint64_t left = stages - out->body->stage_first;
+  const uint64_t owned = out->body->stage_count < left ? out->body->stage_count : left;
+  out->stage = &stage[out->body->stage_first + mutate_below(mutant, owned)];
+  if (out->stage->operand_first >= operands || out->stage->operand_count > operands - out->stage->operand_first) {
+    return false;
+  }
+  out->operands = operand + out->stage->operand_first;
+  return out->stage->operand_count != 0;
+}
+
+static int64_t small_extent(mutant_t *mutant) {
+  return mutate_below(mutant, 2) == 0 ? 0 : (int64_t)mutate_below(mutant, 70);
+}
+
+// The same extent in every operand (or in two of them): empty, longer, shorter.
+static void change_extent(mutant_t *mutant, const stage_view_t *view) {
+  const uint64_t dim = mutate_below(mutant, 4), keep = mutate_below(mutant, 2) == 0 ? 1 : 0;
+  const int64_t extent = mutate_below(mutant, 6) == 0 ? (int64_t)mutate_boundary(mutant) : small_extent(mutant);
+  for (uint32_t i = 0; i < view->stage->operand_count; ++i) {
+    pef_operand_t *operand = &view->operands[i];
+    const bool skip = keep != 0 && mutate_below(mutant, 4) == 0;
+    if (dim < operand->rank && operand->row_dim != dim && !skip) operand->dims[dim] = extent;
+  }
+}
+
+// Rows of the body, with the extents that follow from them in this stage.
+static void change_rows(mutant_t *mutant, const stage_view_t *view) {
+  const uint64_t rows =
+      mutate_below(mutant, 3) == 0 ? (uint64_t)1 << mutate_below(mutant, 41) : 1 + mutate_below(mutant, 100);
+  view->body->row_count = rows;
+  if (mutate_below(mutant, 2) == 0) view->body->tile_rows_max = 1 + mutate_below(mutant, 2 * rows);
+  for (uint32_t i = 0; i < view->stage->operand_count; ++i) {
+    pef_operand_t *operand = &view->operands[i];
+    if (operand->row_dim < operand->rank && operand->rank <= PEF_MAX_RANK) {
+      operand->dims[operand->row_dim] = (int64_t)(rows * operand->row_mult);
+    }
+  }
+}
+
+// Broadcast along a dim, without its row mark; or cut along another dim.
+static void change_marks(mutant_t *mutant, const stage_view_t *view) {
+  pef_operand_t *operand = &view->operands[mutate_below(mutant, view->stage->operand_count)];
+  const uint64_t dim = mutate_below(mutant, operand->rank == 0 ? 1 : operand->rank);
+  if (dim >= PEF_MAX_RANK) return;
+  if (mutate_below(mutant, 2) == 0) operand->strides[dim] = (int64_t)mutate_below(mutant, 3) - 1;
+  if (mutate_below(mutant, 3) == 0) {
+    operand->row_dim = PEF_NO_ROW_DIM;
+    operand->row_mult = 0;
+  } else if (operand->rank != 0 && operand->dims[dim] % (int64_t)(view->body->row_count | 1) == 0) {
+    operand->row_dim = (uint8_t)dim;
+    operand->row_mult = view->body->row_count == 0 ? 1 : (uint64_t)operand->dims[dim] / view->body->row_count;
+  }
+}
+
+// Into tile scratch, with as much of it as the file likes to promise.
+static void change_space(mutant_t *mutant, const stage_view_t *view) {
+  pef_operand_t *operand = &view->operands[mutate_below(mutant, view->stage->operand_count)];
+  operand->space = (uint8_t)mutate_below(mutant, 3);
+  operand->slot = 0;
+  if (operand->space == PEF_SPACE_SCRATCH) operand->offset = mutate_below(mutant, 8) * PEF_ALIGN;
+  uint64_t bytes = mutate_below(mutant, 4) == 0 ? mutate_boundary(mutant) : mutate_below(mutant, 1 << 16);
+  view->body->scratch_bytes = bytes;
+  if (view->info->scratch_bytes < bytes) view->info->scratch_bytes = bytes;
+}
+
+static void change_params(mutant_t *mutant, const stage_view_t *view) {
+  const uint64_t which = mutate_below(mutant, 2) == 0 ? mutate_below(mutant, 12) : mutate_below(mutant, 24);
+  view->stage->params[which] =
+      mutate_below(mutant, 3) == 0 ? (int64_t)mutate_boundary(mutant) : (int64_t)mutate_below(mutant, 8);
+  if (mutate_below(mutant, 4) == 0) view->stage->fn = (uint8_t)mutate_below(mutant, PEF_FN_COUNT);
+}
+
+static void change_stage(mutant_t *mutant) {
+  static void (*const changes[])(mutant_t *, const stage_view_t *) = {change_extent, change_rows, change_marks,
+                                                                      change_space, change_params};
+  stage_view_t view;
+  if (!choose_stage(mutant, &view)) return;
+  for (uint64_t n = 1 + mutate_below(mutant, 3); n > 0; --n) {
+    changes[mutate_below(mutant, sizeof changes / sizeof *changes)](mutant, &view);
+  }
+}
+
 void mutate_pef(mutant_t *mutant) {
   pef_segment_t *segment = choose_segment(mutant);
   if (segment == NULL) {
     mutate_bytes(mutant);
     return;
   }
-  switch (mutate_below(mutant, 16)) {
+  const uint64_t which = mutate_below(mutant, 24);
+  switch (which) {
     case 0:
       exchange_records(mutant, segment, true);
       break;
@@ -154,7 +267,11 @@ void mutate_pef(mutant_t *mutant) {
       }
       break;
     default:
-      change_field(mutant, segment);
+      if (which < 13) {
+        change_field(mutant, segment);
+      } else {
+        change_stage(mutant);
+      }
       break;
   }
 }

@@ -4,6 +4,7 @@
 // is mended, so that what lies behind checksums and lengths is reached.
 //
 // LEAT_MUTATIONS: how many files of each kind (300). LEAT_MUTATION_SEED: where the random numbers start (1).
+// LEAT_MUTATION_KIND: a test alone, such as mutated_pef.
 // The file under test is the one that is left in the working folder after a crash; a failed check names it.
 #include "mutate.h"
 
@@ -22,7 +23,7 @@
 #include "pef_zoo.h"
 #include "samples.h"
 
-enum { FILE_MAX = 1 << 18, SEEDS_MAX = 24 };
+enum { FILE_MAX = 1 << 18, SEEDS_MAX = 48 };
 
 // A broken PEF may ask for much: what it may take here.
 static const uint64_t memory_max = 64 << 20;
@@ -67,7 +68,15 @@ static uint32_t read_seeds(const kind_t *kind, seed_t seeds[SEEDS_MAX]) {
   return count;
 }
 
-// The sample programs as pipelines and as single ops, one linked from groups, and a file with a stage of every kind.
+static seed_t write_zoo(const char *path, const pef_zoo_t *zoo, uint32_t count) {
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  pef_zoo_build(writer, zoo, count);
+  assert_ok(leat_pef_write(writer, path));
+  leat_pef_writer_destroy(writer);
+  return read_seed(path);
+}
+
+// The sample programs as pipelines and as single ops, one linked from groups, a stage of every kind, and all of these.
 static uint32_t compile_seeds(const char *path, seed_t seeds[SEEDS_MAX]) {
   uint32_t count = 0;
   for (uint32_t i = 0; sample_names[i] != NULL; ++i) {
@@ -79,12 +88,11 @@ static uint32_t compile_seeds(const char *path, seed_t seeds[SEEDS_MAX]) {
   assert_ok(sample_compile("blocks", 1, path));
   seeds[count++] = read_seed(path);
   pef_zoo_t zoo[PEF_STAGE_COUNT];
-  for (uint32_t stage = 0; stage < PEF_STAGE_COUNT; ++stage) zoo[stage] = pef_zoo_stage(stage);
-  leat_pef_writer_t *writer = leat_pef_writer_create();
-  pef_zoo_build(writer, zoo, PEF_STAGE_COUNT);
-  assert_ok(leat_pef_write(writer, path));
-  leat_pef_writer_destroy(writer);
-  seeds[count++] = read_seed(path);
+  for (uint32_t stage = 0; stage < PEF_STAGE_COUNT; ++stage) {
+    zoo[stage] = pef_zoo_stage(stage);
+    seeds[count++] = write_zoo(path, &zoo[stage], 1);
+  }
+  seeds[count++] = write_zoo(path, zoo, PEF_STAGE_COUNT);
   return count;
 }
 
@@ -316,6 +324,7 @@ static void mutated(void **state) { run_kind(*state); }
   { .name = "mutated_" label, .test_func = mutated, .initial_state = (void *)(uintptr_t)&kinds[index] }
 
 int main(void) {
+  if (getenv("LEAT_MUTATION_KIND") != NULL) cmocka_set_test_filter(getenv("LEAT_MUTATION_KIND"));
   const struct CMUnitTest tests[] = {KIND(0, "pef"), KIND(1, "checkpoint"), KIND(2, "safetensors"), KIND(3, "npy"),
                                      KIND(4, "idx"), KIND(5, "idx_gz"),     KIND(6, "graph")};
   return cmocka_run_group_tests_name("mutate", tests, NULL, NULL);

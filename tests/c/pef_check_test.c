@@ -179,6 +179,121 @@ static void every_rule_refuses(void **state) {
   assert_int_equal(wrong, 0);
 }
 
+static void refuses(const pef_zoo_t *zoo, const char *message) {
+  assert_fails(open_zoo(zoo, 1), LEAT_CORRUPT, message);
+}
+
+// Only MAP and CONTRACT find out by themselves that a broadcast operand follows the rows.
+static void broadcast_of_other_kinds_needs_its_row_mark(void **state) {
+  (void)state;
+  for (uint32_t kind = PEF_STAGE_REDUCE; kind <= PEF_STAGE_SCAN; ++kind) {
+    pef_zoo_t zoo = pef_zoo_stage(kind);
+    zoo.operands[0].strides[0] = 0;
+    assert_null(open_zoo(&zoo, 1));
+    zoo.operands[0].row_dim = PEF_NO_ROW_DIM;
+    zoo.operands[0].row_mult = 0;
+    refuses(&zoo, "differ in extent or rows");
+  }
+}
+
+// Rows that leave nothing behind could be any number of them.
+static void rows_write_an_argument(void **state) {
+  (void)state;
+  pef_zoo_t zoo = pef_zoo_stage(PEF_STAGE_SCAN);
+  zoo.operands[1].space = PEF_SPACE_SCRATCH;
+  zoo.operands[1].slot = 0;
+  refuses(&zoo, "6 rows write no argument");
+  zoo.operands[1].row_dim = PEF_NO_ROW_DIM;
+  zoo.operands[1].row_mult = 0;
+  zoo.operands[0].row_dim = PEF_NO_ROW_DIM;
+  zoo.operands[0].row_mult = 0;
+  refuses(&zoo, "every tile would write the same place");
+}
+
+static void packed_columns_in_scratch_are_not_cut(void **state) {
+  (void)state;
+  pef_zoo_t zoo = pef_zoo_stage(PEF_STAGE_CONTRACT);
+  const int64_t roles[] = {PEF_ROLE_N, PEF_ROLE_BATCH, PEF_ROLE_M, PEF_ROLE_K};
+  memcpy(zoo.stage.params, roles, sizeof roles);
+  zoo.operands[0].strides[0] = zoo.operands[1].strides[2] = 0;
+  zoo.operands[0].strides[2] = 3;
+  zoo.operands[0].row_dim = PEF_NO_ROW_DIM;
+  zoo.operands[0].row_mult = 0;
+  zoo.operands[1].strides[0] = 1;
+  zoo.operands[1].row_dim = 0;
+  zoo.operands[1].row_mult = 1;
+  assert_null(open_zoo(&zoo, 1));
+  zoo.operands[1].space = PEF_SPACE_SCRATCH;
+  zoo.operands[1].slot = 0;
+  refuses(&zoo, "scratch holds the columns of one tile only");
+}
+
+// A sum over a broadcast operand takes steps that no memory accounts for: a few are fine, years are not.
+static void work_is_bounded_by_size(void **state) {
+  (void)state;
+  pef_zoo_t zoo = pef_zoo_stage(PEF_STAGE_REDUCE);
+  zoo.operands[0].strides[2] = 0;
+  zoo.operands[0].dims[2] = zoo.operands[1].dims[2] = 1 << 20;
+  assert_null(open_zoo(&zoo, 1));
+  zoo.operands[0].dims[2] = zoo.operands[1].dims[2] = INT64_C(1) << 40;
+  refuses(&zoo, "steps more than the elements");
+}
+
+// Summing up no elements has a result, which must have its place.
+static void results_of_empty_sums_lie_in_their_argument(void **state) {
+  (void)state;
+  pef_zoo_t zoo = pef_zoo_stage(PEF_STAGE_REDUCE);
+  zoo.operands[0].dims[2] = zoo.operands[1].dims[2] = 0;
+  assert_null(open_zoo(&zoo, 1));
+  zoo.operands[1].offset = PEF_ZOO_ARGUMENT_BYTES - 4 * 23;
+  refuses(&zoo, "reach byte 4100 of 4096");
+}
+
+static void arguments_of_extremes_have_elements(void **state) {
+  (void)state;
+  pef_zoo_t zoo = pef_zoo_stage(PEF_STAGE_REDUCE);
+  zoo.stage.fn = PEF_FN_ARGMAX;
+  zoo.operands[1].dtype = PEF_I64;
+  assert_null(open_zoo(&zoo, 1));
+  zoo.operands[0].dims[2] = zoo.operands[1].dims[2] = 0;
+  refuses(&zoo, "dim 2 of operand 0 is empty: reduce has no result for that");
+  zoo.operands[0].dims[1] = zoo.operands[1].dims[1] = 0;  // nothing of nothing
+  zoo.body.row_count = 1;
+  zoo.operands[0].dims[0] = zoo.operands[1].dims[0] = 1;
+  assert_null(open_zoo(&zoo, 1));
+}
+
+// A register for every instruction, and an index of 16 bits for every register.
+static void instructions_of_a_stage_are_bounded(void **state) {
+  (void)state;
+  pef_instruction_t *code = leat_alloc_zero(PEF_MAX_INSTRUCTIONS + 1, sizeof *code);
+  for (uint32_t count = PEF_MAX_INSTRUCTIONS; count <= PEF_MAX_INSTRUCTIONS + 1; ++count) {
+    pef_zoo_t zoo = pef_zoo_stage(PEF_STAGE_MAP);
+    for (uint32_t i = 0; i < count; ++i) code[i] = (pef_instruction_t){.op = PEF_OP_IMMEDIATE};
+    code[count - 1] = (pef_instruction_t){.op = PEF_OP_STORE, .a = 1};
+    zoo.stage.instruction_count = count;
+    leat_pef_writer_t *writer = leat_pef_writer_create();
+    const leat_pef_body_draft_t draft = {
+        .body = zoo.body, .stages = &zoo.stage, .operands = zoo.operands, .instructions = code};
+    const pef_call_t call = {.body = leat_pef_add_body(writer, &draft), .argument_count = PEF_ZOO_OPERANDS};
+    pef_argument_t arguments[PEF_ZOO_OPERANDS];
+    for (uint32_t i = 0; i < PEF_ZOO_OPERANDS; ++i) arguments[i] = (pef_argument_t){.bytes = PEF_ZOO_ARGUMENT_BYTES};
+    leat_pef_add_call(writer, &call, arguments);
+    leat_pef_set_info(writer, &(pef_info_t){.arena_bytes = PEF_ZOO_ARGUMENT_BYTES, .scratch_bytes = 1024});
+    uint8_t *data = NULL;
+    size_t bytes = 0;
+    leat_status_t status = leat_pef_write_memory(writer, &data, &bytes);
+    leat_pef_t *pef = NULL;
+    if (status == NULL) status = leat_pef_open_memory(data, bytes, "zoo.pef", &pef);
+    assert_int_equal(status == NULL, count == PEF_MAX_INSTRUCTIONS);
+    leat_status_free(status);
+    leat_pef_close(pef);
+    leat_free(data);
+    leat_pef_writer_destroy(writer);
+  }
+  leat_free(code);
+}
+
 // Scratch: extents are those of the largest tile.
 static void scratch_holds_one_tile(void **state) {
   (void)state;
@@ -295,9 +410,19 @@ static void bounds_stay_inside_their_symbol(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(every_kind_is_accepted),      cmocka_unit_test(every_rule_refuses),
-      cmocka_unit_test(scratch_holds_one_tile),      cmocka_unit_test(broadcast_needs_no_row_mark),
-      cmocka_unit_test(long_sums_are_of_format_1_1), cmocka_unit_test(bounds_stay_inside_their_symbol),
+      cmocka_unit_test(every_kind_is_accepted),
+      cmocka_unit_test(every_rule_refuses),
+      cmocka_unit_test(scratch_holds_one_tile),
+      cmocka_unit_test(broadcast_needs_no_row_mark),
+      cmocka_unit_test(broadcast_of_other_kinds_needs_its_row_mark),
+      cmocka_unit_test(rows_write_an_argument),
+      cmocka_unit_test(packed_columns_in_scratch_are_not_cut),
+      cmocka_unit_test(work_is_bounded_by_size),
+      cmocka_unit_test(results_of_empty_sums_lie_in_their_argument),
+      cmocka_unit_test(arguments_of_extremes_have_elements),
+      cmocka_unit_test(instructions_of_a_stage_are_bounded),
+      cmocka_unit_test(long_sums_are_of_format_1_1),
+      cmocka_unit_test(bounds_stay_inside_their_symbol),
   };
   return cmocka_run_group_tests_name("pef_check", tests, NULL, NULL);
 }

@@ -86,7 +86,7 @@ static wide_t packed_b_last(const pef_stage_t *stage, const pef_operand_t *b) {
 }
 
 static void walk_operand(const pef_stage_t *stage, const pef_body_t *body, const pef_operand_t *operand, bool packed,
-                         const wide_t *room) {
+                         bool is_output, const wide_t *room) {
   wide_t low = 0, high = 0;
   for (uint32_t i = 0; i < operand->rank; ++i) {
     wide_t extent = operand->dims[i];
@@ -95,6 +95,9 @@ static void walk_operand(const pef_stage_t *stage, const pef_body_t *body, const
       const wide_t tile = (wide_t)operand->row_mult * body->tile_rows_max;
       if (operand->space == PEF_SPACE_SCRATCH && tile < extent) extent = tile;
     }
+    const bool summed = (stage->kind == PEF_STAGE_REDUCE && (stage->params[0] >> i & 1) != 0) ||
+                        (stage->kind == PEF_STAGE_CONTRACT && stage->params[i] == 3);
+    if (is_output && summed) continue;
     if (extent == 0) return;
     if (packed && (stage->params[i] == 2 || stage->params[i] == 3)) continue;
     const wide_t span = (extent - 1) * operand->strides[i];
@@ -122,7 +125,7 @@ static void walk_call(const leat_pef_t *pef, const pef_call_t *call) {
         assert_true(argument->kind != PEF_PLACE_CONSTANT || (outputs >> i & 1) == 0);
         assert_int_equal((argument->offset + operand->offset) % leat_pef_dtype_bytes(operand->dtype), 0);
       }
-      walk_operand(stage, body, operand, packed, &room);
+      walk_operand(stage, body, operand, packed, (outputs >> i & 1) != 0, &room);
     }
   }
 }
