@@ -85,6 +85,7 @@ static leat_status_t precision(const leat_graph_t *from, const leat_compile_opti
     return pass(from, out_graph);                                                            \
   }
 PLAIN(pool_first, leat_opt_pool_first)
+PLAIN(empty, leat_opt_empty)
 PLAIN(fold, leat_opt_fold)
 PLAIN(cse, leat_opt_cse)
 PLAIN(dce, leat_opt_dce)
@@ -100,6 +101,7 @@ static const pass_t passes[] = {
     {"lower", lower_for_grad, TRAINING, false, "traced ops become primitives; rows that bring their own gradient stay"},
     {"grad", grad, TRAINING, false, "reverse mode, gradient norm, optimizers"},
     {"lower-rest", lower_rest, ALWAYS, false, "nothing traced is left"},
+    {"empty", empty, ALWAYS, false, "values without elements are constants"},
     {"trim", trim, UNIT, false, "stores that serve no unit go"},
     {"fold", fold, ALWAYS, true, "constants and identities"},
     {"cse", cse, ALWAYS, true, "what is computed twice in a group is computed once"},

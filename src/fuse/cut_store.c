@@ -35,6 +35,7 @@ static bool all_readers_allow(const leat_cutter_t *c, const char *symbol, uint32
 static leat_status_t place_store(leat_cutter_t *c, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(c->g, id);
   leat_op_id_t writer;
+  if (leat_value_elements(leat_graph_value(c->g, leat_op_input(c->g, op, 0))) == 0) return NULL;  // nothing to write
   leat_cutter_base_op(c->g, leat_op_input(c->g, op, 0), &writer);
   uint32_t s = c->plan->section_of[writer];
   bool update = strcmp(leat_op_string(c->g, op, LEAT_ATTR_KIND, ""), "update") == 0;

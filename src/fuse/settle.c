@@ -132,7 +132,7 @@ static bool worth_preparing(const leat_rebuild_t *r, const leat_op_t *op) {
 static leat_status_t visit_compute(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   bool prepare = worth_preparing(r, op);
-  leat_value_id_t saved[256];
+  leat_value_id_t saved[256];  // a concat has the most: 255
   for (uint32_t i = 0; i < op->input_count && op->kind != LEAT_PRIM_MAP; ++i) {
     leat_value_id_t old_input = leat_op_input(r->from, op, i), v = r->map[old_input];
     saved[i] = v;
@@ -188,6 +188,7 @@ static leat_status_t visit_store(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   leat_value_id_t old_input = leat_op_input(r->from, op, 0), v = r->map[old_input];
   leat_access_t access;
+  if (leat_value_elements(leat_graph_value(r->b.graph, v)) == 0) return leat_rebuild_copy(r, id);  // writes nothing
   bool whole = leat_access_resolve(r->b.graph, v, &access) && leat_access_is_whole(r->b.graph, &access);
   const leat_op_t *base = defining_op(r->b.graph, leat_access_base(r->b.graph, v));
   if (!whole || !leat_kind_computes(base->kind) || base->type == LEAT_TYPE_PREPARE) {

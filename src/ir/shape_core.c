@@ -100,7 +100,7 @@ leat_status_t leat_shape_REDUCE(const leat_shape_call_t *call) {
   LEAT_TRY(leat_shape_fn(call, "sum|prod|max|min|argmax|argmin"));
   LEAT_TRY(leat_shape_dims(call, x->rank, &mask));
   const char *fn = leat_shape_string(call, LEAT_ATTR_FN);
-  bool indices = strncmp(fn, "arg", 3) == 0, ordered = indices || fn[0] == 'm';
+  bool indices = strncmp(fn, "arg", 3) == 0;
   if (indices && (mask == 0 || (mask & (mask - 1)) != 0))
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "'%s' reduces exactly one dim", fn);
   leat_value_t *result = &call->results[0];
@@ -108,7 +108,7 @@ leat_status_t leat_shape_REDUCE(const leat_shape_call_t *call) {
   result->rank = x->rank;
   for (uint32_t d = 0; d < x->rank; d++) {
     bool reduced = (mask >> d & 1) != 0;
-    if (reduced && ordered && x->dims[d] == 0)
+    if (reduced && indices && x->dims[d] == 0)
       LEAT_FAIL(LEAT_INVALID_ARGUMENT, "'%s' over dim %" PRIu32 ", which is empty", fn, d);
     result->dims[d] = reduced ? 1 : x->dims[d];
   }

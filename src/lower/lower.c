@@ -37,15 +37,14 @@ const leat_vjp_table_t *leat_lower_vjps(void) {
   return &table;
 }
 
-enum { OPERANDS_MAX = 256 };  // of rows that read them; optimizer statements, which may have more, are never lowered
-
 typedef struct pass_s {
   bool keep_own_gradient;
   double dropout_rate;
 } pass_t;
 
-static bool stays(const pass_t *pass, const leat_op_t *op) {
+static bool stays(const pass_t *pass, const leat_graph_t *g, const leat_op_t *op) {
   if (leat_op_is_primitive(op->kind)) return true;
+  if (leat_lower_is_empty(g, op)) return false;
   bool statement = leat_op_info(op->kind)->result_count == 0;
   return pass->keep_own_gradient && (statement || leat_op_info(op->kind)->own_gradient);
 }
@@ -90,18 +89,23 @@ static leat_status_t check_lists(const leat_graph_t *g, const leat_op_t *op) {
 
 static leat_status_t lower_op(leat_rebuild_t *r, const leat_op_t *op) {
   const pass_t *pass = r->user;
-  leat_value_id_t in[OPERANDS_MAX];
-  assert(op->input_count <= OPERANDS_MAX || op->kind == LEAT_TRACED_OPTIMIZER);
-  uint32_t count = op->input_count <= OPERANDS_MAX ? op->input_count : 0;
-  for (uint32_t i = 0; i < count; i++) in[i] = leat_rebuild_input(r, op, i);
+  enum { FEW = 16 };
+  leat_value_id_t few[FEW], *in = few;
+  if (op->input_count > FEW) {
+    in = leat_alloc(op->input_count * sizeof *in);
+    if (in == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  }
+  for (uint32_t i = 0; i < op->input_count; i++) in[i] = leat_rebuild_input(r, op, i);
   leat_lower_t c = {.b = &r->b,
                     .from = r->from,
                     .op = op,
                     .in = in,
-                    .in_count = count,
+                    .in_count = op->input_count,
                     .dropout_rate = pass->dropout_rate,
                     .out = {LEAT_NONE, LEAT_NONE, LEAT_NONE}};
-  c.out[0] = rows[op->kind - LEAT_TRACED_FIRST](&c);
+  const bool empty = leat_lower_is_empty(r->from, op);
+  c.out[0] = empty ? leat_lower_empty(&c, pass->keep_own_gradient) : rows[op->kind - LEAT_TRACED_FIRST](&c);
+  if (in != few) leat_free(in);
   LEAT_TRY(leat_builder_take_status(&r->b));
   for (uint32_t i = 0; i < op->result_count; i++) {
     LEAT_TRY(check_result(&c, i));
@@ -127,7 +131,7 @@ static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
     LEAT_TRY(check_dims(r->from, op));
     LEAT_TRY(check_lists(r->from, op));
   }
-  if (stays(r->user, op)) return leat_rebuild_copy(r, id);
+  if (stays(r->user, r->from, op)) return leat_rebuild_copy(r, id);
   return lower_op(r, op);
 }
 

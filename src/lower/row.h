@@ -50,6 +50,11 @@ static inline leat_dtype_t leat_lower_dtype(const leat_lower_t *c, uint32_t resu
   return (leat_dtype_t)leat_lower_declared(c, result)->dtype;
 }
 
+// Has no result of the op an element? Then leat_lower_empty stands for its row; `for_grad`: as something that hangs on
+// the operands (lower_empty.c).
+bool leat_lower_is_empty(const leat_graph_t *g, const leat_op_t *op);
+leat_value_id_t leat_lower_empty(leat_lower_t *c, bool for_grad);
+
 // --- shared by rows and their gradients -----------------------------------------------------------------------
 // The dims attribute as a mask; absent or empty: all dims of a value of this rank.
 uint32_t leat_row_dims(const leat_graph_t *g, const leat_op_t *op, uint32_t rank);

@@ -6,6 +6,8 @@
 
 #include "ir/graph.h"
 
+// Values without elements become constants, and ops do without them (empty.c).
+leat_status_t leat_opt_empty(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
 // Local rules and constant folding (fold.c, fold_rules.c).
 leat_status_t leat_opt_fold(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
 // Ops that compute the same in the same group become one (cse.c).

@@ -147,6 +147,7 @@ static leat_status_t prepare_calls(leat_program_t *program) {
     program->section_types |= 1u << file->type;
     program->type_seconds[file->type] += seconds;
   }
+  program->section_types |= 1u << PEF_FWD;  // a forward pass whose values have no elements has no sections
   program->has_prepare = (program->section_types >> PEF_PREPARE & 1) != 0;
   program->prepared = *program->changes - 1;
   return NULL;

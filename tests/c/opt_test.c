@@ -402,10 +402,64 @@ static void test_out_of_memory(void **state) {
   leat_graph_destroy(from);
 }
 
+// --- values without elements ----------------------------------------------------------------------------------------
+
+// n: f64[2,0], from x; n's elements reach y without changing it, or make it what no elements make.
+#define NONE "%6 = prim.slice(%0) {start=[0,1], stop=[2,1], step=[1,1]} : f64[2,0]\n"
+static const char *const empties[] = {
+    NONE "%7 = prim.reduce(%6) {dims=[1], fn=\"sum\"} : f64[2,1]\n" Y(7),
+    NONE "%7 = prim.reduce(%6) {dims=[1], fn=\"prod\"} : f64[2,1]\n" Y(7),
+    NONE "%7 = prim.reduce(%6) {dims=[1], fn=\"max\"} : f64[2,1]\n" Y(7),
+    NONE "%7 = prim.reduce(%6) {dims=[1], fn=\"min\"} : f64[2,1]\n" Y(7),
+    "%6 = prim.slice(%3) {start=[0,0], stop=[2,0], step=[1,1]} : bool[2,0]\n"
+    "%7 = prim.reduce(%6) {dims=[1], fn=\"max\"} : bool[2,1]\n" Y(7),
+    "%6 = prim.slice(%3) {start=[0,0], stop=[2,0], step=[1,1]} : bool[2,0]\n"
+    "%7 = prim.reduce(%6) {dims=[1], fn=\"min\"} : bool[2,1]\n" Y(7),
+    NONE "%7 = prim.contract(%6, %6) {spec=\"ak,bk->ab\"} : f64[2,2]\n" Y(7),
+    NONE "%7 = prim.concat(%0, %6, %1) {dim=1} : f64[2,6]\n" Y(7),
+    NONE "%7 = prim.concat(%6, %0) {dim=1} : f64[2,3]\n" Y(7),
+    NONE "%7 = prim.pad(%6) {low=[0,1], high=[0,1], interior=[0,0], value=2.5} : f64[2,2]\n" Y(7),
+    NONE
+    "%7 = prim.slice(%4) {start=[0,0], stop=[2,0], step=[1,1]} : i64[2,0]\n"
+    "%8 = prim.scatter(%0, %7, %6) {dim=1, batch=1, fn=\"add\"} : f64[2,3]\n" Y(8),
+    NONE "%7 = prim.gather(%6, %4) {dim=1, batch=1} : f64[2,3]\n" Y(7),
+    NONE
+    "%7, %8 = prim.sort(%6) {dim=1, descending=0} : f64[2,0], i64[2,0]\n"
+    "%9 = prim.reduce(%8) {dims=[1], fn=\"sum\"} : i64[2,1]\n" Y(9),
+    NONE
+    "%7 = prim.reshape(%6) {shape=[0,7]} : f64[0,7]\n%8 = prim.reduce(%7) {dims=[0], fn=\"sum\"} : f64[1,7]\n" Y(8),
+};
+
+static void test_values_without_elements_become_constants(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof empties / sizeof *empties; i++) {
+    char text[4096];
+    uint8_t before[Y_BYTES_MAX], after[Y_BYTES_MAX];
+    snprintf(text, sizeof text, "%s%s", INPUTS, empties[i]);
+    leat_graph_t *graph = parsed(text);
+    const size_t bytes = evaluated(graph, before);
+    graph = run(leat_opt_empty, graph);
+    assert_int_equal(evaluated(graph, after), bytes);
+    if (memcmp(before, after, bytes) != 0) fail_msg("%zu: the pass changes y", i);
+    for (leat_op_id_t id = 0; id < graph->ops.count; id++) {
+      const leat_op_t *op = leat_graph_op(graph, id);
+      for (uint32_t k = 0; k < op->input_count && op->kind != LEAT_PRIM_STORE; k++) {
+        assert_true(leat_value_elements(leat_graph_value(graph, leat_op_input(graph, op, k))) > 0);
+      }
+    }
+    leat_graph_destroy(graph);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_rules),      cmocka_unit_test(test_network),   cmocka_unit_test(test_fixed_point),
-      cmocka_unit_test(test_pool_first), cmocka_unit_test(test_recompute), cmocka_unit_test(test_out_of_memory),
+      cmocka_unit_test(test_values_without_elements_become_constants),
+      cmocka_unit_test(test_rules),
+      cmocka_unit_test(test_network),
+      cmocka_unit_test(test_fixed_point),
+      cmocka_unit_test(test_pool_first),
+      cmocka_unit_test(test_recompute),
+      cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

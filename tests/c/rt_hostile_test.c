@@ -47,9 +47,8 @@ static void hostile_files_are_refused_or_run(void **state) {
       char path[4096];
       (void)snprintf(path, sizeof path, "%s/hostile_pef/%s.pef", getenv("LEAT_TEST_DATA"), hostile[i].name);
       leat_status_t status = load_and_run(path, threads);
-      const bool expected = hostile[i].message == NULL
-                                ? status == NULL
-                                : strstr(leat_status_message(status), hostile[i].message) != NULL;
+      const bool expected =
+          hostile[i].message == NULL ? status == NULL : strstr(leat_status_message(status), hostile[i].message) != NULL;
       if (!expected) fail_msg("%s: got '%s'", hostile[i].name, leat_status_message(status));
       leat_status_free(status);
     }
@@ -108,10 +107,10 @@ static void empty_dim(pef_zoo_t *zoo, uint32_t operand, uint32_t dim) { zoo->ope
 
 // Which dim of each operand is emptied, -1: none. Dim 0 holds the rows.
 static const int8_t emptied[PEF_STAGE_COUNT][3] = {
-    [PEF_STAGE_MAP] = {1, 1, -1},    [PEF_STAGE_REDUCE] = {1, 1, -1},     [PEF_STAGE_SCAN] = {1, 1, -1},
-    [PEF_STAGE_CONTRACT] = {1, 1, 1}, [PEF_STAGE_CONV] = {-1, -1, -1},     [PEF_STAGE_CONV_WGRAD] = {-1, 1, 1},
-    [PEF_STAGE_POOL] = {1, 1, -1},   [PEF_STAGE_POOL_GRAD] = {1, 1, 1},   [PEF_STAGE_GATHER] = {1, -1, 2},
-    [PEF_STAGE_SCATTER] = {-1, 2, 2}, [PEF_STAGE_SORT] = {1, 1, 1},        [PEF_STAGE_RANDOM] = {-1, 1, -1},
+    [PEF_STAGE_MAP] = {1, 1, -1},     [PEF_STAGE_REDUCE] = {1, 1, -1},   [PEF_STAGE_SCAN] = {1, 1, -1},
+    [PEF_STAGE_CONTRACT] = {1, 1, 1}, [PEF_STAGE_CONV] = {-1, -1, -1},   [PEF_STAGE_CONV_WGRAD] = {-1, 1, 1},
+    [PEF_STAGE_POOL] = {1, 1, -1},    [PEF_STAGE_POOL_GRAD] = {1, 1, 1}, [PEF_STAGE_GATHER] = {1, -1, 2},
+    [PEF_STAGE_SCATTER] = {-1, 2, 2}, [PEF_STAGE_SORT] = {1, 1, 1},      [PEF_STAGE_RANDOM] = {-1, 1, -1},
 };
 
 static void stages_without_elements_touch_nothing(void **state) {
@@ -160,7 +159,8 @@ static void convolutions_without_images_touch_nothing(void **state) {
   empty_dim(&zoo, 1, 0);
   assert_ok(leat_pef_write(with_symbols(&zoo), "rt_hostile_test.pef"));
   leat_program_t *refused = NULL;
-  assert_fails(leat_program_load("rt_hostile_test.pef", NULL, &refused), LEAT_CORRUPT, "is empty: conv_wgrad has no result");
+  assert_fails(leat_program_load("rt_hostile_test.pef", NULL, &refused), LEAT_CORRUPT,
+               "is empty: conv_wgrad has no result");
   unlink("rt_hostile_test.pef");
 }
 

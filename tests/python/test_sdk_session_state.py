@@ -340,12 +340,3 @@ def test_outputs_that_are_asked_for(tmp_path):
     for wrong in ("linear", torch.zeros(2), inputs[0]):
         with pytest.raises(Exception, match="no output of the program, which has linear__"):
             samba.session.run(input_tensors=inputs, output_tensors=[wrong])
-
-
-def test_an_input_without_elements_is_refused(tmp_path):
-    model = torch.nn.Linear(3, 2)
-    samba.from_torch_model_(model)
-    with pytest.raises(Exception, match="input 'x' has no elements .* is the batch size 0"):
-        config = {"output_folder": str(tmp_path)}
-        samba.session.compile(model, (samba.randn(0, 3, name="x"),), inference=True, config_dict=config)
-    assert not list(tmp_path.rglob("*.pef"))

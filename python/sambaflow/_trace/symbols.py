@@ -84,8 +84,6 @@ class Symbols:
         batch_dim = tensor.batch_dim if isinstance(tensor, SambaTensor) else None
         if name in self.input_tensors:
             raise TraceError(f"two inputs of the model are both named {name!r}; give each its own name")
-        if tensor.numel() == 0:
-            raise TraceError(f"input {name!r} has no elements (shape {tuple(tensor.shape)}): is the batch size 0?")
         self.input_tensors[name] = tensor
         self.inputs.append(Port(name, tensor.dtype, tuple(tensor.shape), batch_dim))
         return self._declare(tensor, "input", name)
