@@ -87,7 +87,8 @@ leat_status_t leat_program_load_weights(leat_program_t *program, const char *pat
 // As leat_program_load_weights from a file that holds more: what the program does not use is let through, and named in
 // *out_unused (NULL: nothing; free with leat_string_free).
 leat_status_t leat_program_load_weights_of(leat_program_t *program, const char *path, char **out_unused);
-// Lets outputs that nobody fetches go unstored: bit i of `mask` enables the i-th symbol of kind OUTPUT.
+// Lets outputs that nobody fetches go unstored: bit i of `mask` enables the i-th symbol of kind OUTPUT; those beyond
+// the 64th are always stored.
 void leat_program_enable_outputs(leat_program_t *program, uint64_t mask);
 
 enum {  // section types, as bits; ORDER: bit n is section type n of pef_format.h

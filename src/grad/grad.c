@@ -8,8 +8,6 @@
 #include "grad/rules.h"
 #include "ir/rebuild.h"
 
-enum { OPERANDS_MAX = 256 };
-
 typedef struct reverse_s {
   leat_builder_t b;
   const leat_vjp_table_t *traced;
@@ -18,6 +16,8 @@ typedef struct reverse_s {
   bool *reached;                   // per forward value: does it reach a seeded output, by ops that carry gradients?
   leat_value_id_t *cotangents;     // per forward value
   leat_value_id_t *current;        // per forward value: what forward writes to an optimized parameter, or LEAT_NONE
+  leat_value_id_t *x, *dx;         // of the op at hand: its operands, what it adds to their cotangents
+  bool *wants;                     // and which of them need it
 } reverse_t;
 
 // --- what forward writes to parameters that an optimizer updates: one store, of what the optimizer makes of it
@@ -155,10 +155,10 @@ static void spread_reach(reverse_t *r, const leat_op_t *op) {
 
 static leat_status_t apply_rule(reverse_t *r, const leat_op_t *op) {
   leat_builder_t *b = &r->b;
-  leat_value_id_t x[OPERANDS_MAX], dx[OPERANDS_MAX], y[LEAT_VJP_RESULT_MAX], dy[LEAT_VJP_RESULT_MAX];
-  bool wants[OPERANDS_MAX], reached = false, any = false;
+  leat_value_id_t *x = r->x, *dx = r->dx, y[LEAT_VJP_RESULT_MAX], dy[LEAT_VJP_RESULT_MAX];
+  bool *wants = r->wants, reached = false, any = false;
   if (op->result_count == 0 || op->input_count == 0 || op->detached) return NULL;
-  assert(op->input_count <= OPERANDS_MAX && op->result_count <= LEAT_VJP_RESULT_MAX);
+  assert(op->result_count <= LEAT_VJP_RESULT_MAX);
   for (uint32_t i = 0; i < op->result_count; i++) {
     y[i] = op->result_first + i;
     dy[i] = r->cotangents[y[i]];
@@ -219,20 +219,34 @@ static leat_status_t run(reverse_t *r, const leat_graph_t *from) {
   return leat_optimizer_append(&r->b, from, r->cotangents, r->current);
 }
 
+// Of an op, at least 1.
+static size_t most_operands(const leat_graph_t *g) {
+  size_t most = 1;
+  for (leat_op_id_t id = 0; id < g->ops.count; id++) {
+    const uint32_t count = leat_graph_op(g, id)->input_count;
+    most = count > most ? count : most;
+  }
+  return most;
+}
+
 // Arrays of `count` values, all but `needs` and `reached` filled with LEAT_NONE.
-static leat_status_t make_room(reverse_t *r, uint32_t count) {
+static leat_status_t make_room(reverse_t *r, uint32_t count, size_t operands) {
   r->needs = leat_alloc_zero((size_t)count + 1u, sizeof *r->needs);
   r->reached = leat_alloc_zero((size_t)count + 1u, sizeof *r->reached);
   r->cotangents = leat_alloc_zero((size_t)count + 1u, sizeof *r->cotangents);
   r->current = leat_alloc_zero((size_t)count + 1u, sizeof *r->current);
-  if (r->needs == NULL || r->reached == NULL || r->cotangents == NULL || r->current == NULL)
+  r->x = leat_alloc_zero(operands, sizeof *r->x);
+  r->dx = leat_alloc_zero(operands, sizeof *r->dx);
+  r->wants = leat_alloc_zero(operands, sizeof *r->wants);
+  if (r->needs == NULL || r->reached == NULL || r->cotangents == NULL || r->current == NULL || r->x == NULL ||
+      r->dx == NULL || r->wants == NULL)
     return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
   for (uint32_t i = 0; i < count; i++) r->cotangents[i] = r->current[i] = LEAT_NONE;
   return NULL;
 }
 
 static leat_status_t differentiate(reverse_t *r, const leat_graph_t *from, leat_graph_t **out_graph) {
-  LEAT_TRY(make_room(r, from->values.count));
+  LEAT_TRY(make_room(r, from->values.count, most_operands(from)));
   LEAT_TRY(leat_rebuild(from, copy_forward, r->current, out_graph));
   assert((*out_graph)->values.count == from->values.count);  // only statements without results were left out
   r->op_count = (*out_graph)->ops.count;
@@ -249,6 +263,9 @@ leat_status_t leat_grad(const leat_graph_t *from, const leat_vjp_table_t *traced
   leat_free(r.reached);
   leat_free(r.cotangents);
   leat_free(r.current);
+  leat_free(r.x);
+  leat_free(r.dx);
+  leat_free(r.wants);
   if (status != NULL) {
     if (graph != NULL) leat_graph_destroy(graph);
     return status;

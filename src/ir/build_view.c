@@ -77,10 +77,26 @@ leat_value_id_t leat_b_slice_dim(leat_builder_t *b, leat_value_id_t x, uint32_t 
   return leat_b_slice(b, x, starts, stops, steps);
 }
 
-leat_value_id_t leat_b_concat(leat_builder_t *b, const leat_value_id_t *xs, uint32_t count, uint32_t dim) {
+static leat_value_id_t concat_few(leat_builder_t *b, const leat_value_id_t *xs, uint32_t count, uint32_t dim) {
   if (count == 1) return xs[0];
   const leat_attr_t attr = leat_attr_i(LEAT_ATTR_DIM, dim);
   return leat_b_op(b, LEAT_PRIM_CONCAT, xs, count, &attr, 1, NULL);
+}
+
+// More operands than the primitive takes are joined group by group, and the groups again.
+leat_value_id_t leat_b_concat(leat_builder_t *b, const leat_value_id_t *xs, uint32_t count, uint32_t dim) {
+  const uint32_t most = leat_op_info(LEAT_PRIM_CONCAT)->max_inputs;
+  if (count <= most) return concat_few(b, xs, count, dim);
+  const uint32_t groups = (count + most - 1) / most;
+  leat_value_id_t *joined = leat_alloc(groups * sizeof *joined);
+  if (joined == NULL) return leat_b_fail(b, LEAT_OUT_OF_MEMORY, "out of memory");
+  for (uint32_t i = 0; i < groups; i++) {
+    const uint32_t first = i * most, left = count - first;
+    joined[i] = concat_few(b, xs + first, left < most ? left : most, dim);
+  }
+  const leat_value_id_t all = leat_b_concat(b, joined, groups, dim);
+  leat_free(joined);
+  return all;
 }
 
 leat_value_id_t leat_b_pad(leat_builder_t *b, leat_value_id_t x, const int64_t *low, const int64_t *high,

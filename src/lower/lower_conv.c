@@ -155,15 +155,16 @@ LOWER(ADAPTIVE_AVG_POOL) {
 
 // Windows of unequal size: the maximum of each slice, axis by axis.
 static leat_value_id_t max_axis(leat_builder_t *b, leat_value_id_t x, uint32_t dim, int64_t out) {
-  enum { SLICES_MAX = 255 };
   int64_t in = leat_b_value(b, x)->dims[dim];
-  leat_value_id_t parts[SLICES_MAX];
-  if (out > SLICES_MAX) return leat_b_fail(b, LEAT_UNSUPPORTED, "more than %d windows of unequal size", SLICES_MAX);
+  leat_value_id_t *parts = leat_alloc((size_t)out * sizeof *parts);
+  if (parts == NULL) return leat_b_fail(b, LEAT_OUT_OF_MEMORY, "out of memory");
   for (int64_t i = 0; i < out; i++) {
     leat_value_id_t part = leat_b_slice_dim(b, x, dim, i * in / out, ((i + 1) * in + out - 1) / out, 1);
     parts[i] = leat_b_reduce(b, "max", part, 1u << dim, true);
   }
-  return leat_b_concat(b, parts, (uint32_t)out, dim);
+  const leat_value_id_t joined = leat_b_concat(b, parts, (uint32_t)out, dim);
+  leat_free(parts);
+  return joined;
 }
 
 LOWER(ADAPTIVE_MAX_POOL) {

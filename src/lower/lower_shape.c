@@ -65,10 +65,12 @@ LOWER(CAT) { return leat_b_concat(c->b, c->in, c->in_count, (uint32_t)leat_lower
 
 LOWER(STACK) {
   uint32_t dim = (uint32_t)leat_lower_int(c, LEAT_ATTR_DIM, 0);
-  leat_value_id_t parts[256];
-  assert(c->in_count <= 256);
+  leat_value_id_t *parts = leat_alloc(c->in_count * sizeof *parts);
+  if (parts == NULL) return leat_b_fail(c->b, LEAT_OUT_OF_MEMORY, "out of memory");
   for (uint32_t i = 0; i < c->in_count; i++) parts[i] = leat_b_unsqueeze(c->b, c->in[i], 1u << dim);
-  return leat_b_concat(c->b, parts, c->in_count, dim);
+  const leat_value_id_t joined = leat_b_concat(c->b, parts, c->in_count, dim);
+  leat_free(parts);
+  return joined;
 }
 
 LOWER(REPEAT) {

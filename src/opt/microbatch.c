@@ -147,15 +147,14 @@ static leat_status_t replace_row_index(splitter_t *s, leat_op_id_t id, leat_valu
   return own_rows(s, op, position, &inputs[position]);
 }
 
-enum { ATTRS_MAX = 32, INPUTS_MAX = 256 };
+enum { ATTRS_MAX = 32 };
 
-// The op of `from` (either graph) on the operands of `part`.
-static leat_status_t append_copy(splitter_t *s, const leat_graph_t *from, leat_op_id_t id, uint32_t part,
-                                 const leat_attr_t *changed, leat_value_id_t *out_first) {
+// The op of `from` (either graph) on the operands of `part`, for which `inputs` has room.
+static leat_status_t append_on(splitter_t *s, const leat_graph_t *from, leat_op_id_t id, uint32_t part,
+                               const leat_attr_t *changed, leat_value_id_t *inputs, leat_value_id_t *out_first) {
   const leat_op_t *op = leat_graph_op(from, id), *like = leat_graph_op(s->whole, id);
-  leat_value_id_t inputs[INPUTS_MAX];
   leat_attr_t attrs[ATTRS_MAX];
-  if (op->input_count > INPUTS_MAX || op->attr_count > ATTRS_MAX) return refuse(s, like, "has too many operands");
+  if (op->attr_count > ATTRS_MAX) return refuse(s, like, "has too many attributes");
   for (uint32_t i = 0; i < op->input_count; ++i) inputs[i] = input_of(s, leat_op_input(from, op, i), part);
   for (uint32_t i = 0; i < op->attr_count; ++i) {
     attrs[i] = from->attrs.data[op->attr_first + i];
@@ -165,6 +164,15 @@ static leat_status_t append_copy(splitter_t *s, const leat_graph_t *from, leat_o
   if (from == s->part) LEAT_TRY(replace_row_index(s, id, inputs));
   return append(s, like, op->kind, inputs, op->input_count, attrs, op->attr_count, &from->values.data[op->result_first],
                 op->result_count, out_first);
+}
+
+static leat_status_t append_copy(splitter_t *s, const leat_graph_t *from, leat_op_id_t id, uint32_t part,
+                                 const leat_attr_t *changed, leat_value_id_t *out_first) {
+  leat_value_id_t *inputs = leat_alloc((leat_graph_op(from, id)->input_count + 1u) * sizeof *inputs);
+  if (inputs == NULL) return out_of_memory();
+  leat_status_t status = append_on(s, from, id, part, changed, inputs, out_first);
+  leat_free(inputs);
+  return status;
 }
 
 static leat_status_t set_slot(splitter_t *s, leat_value_id_t v, const leat_value_id_t *ids, uint32_t count) {

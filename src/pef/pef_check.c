@@ -14,11 +14,11 @@
 
 typedef struct pef_checker_s {
   const leat_pef_t *pef;
-  pef_slot_use_t uses[PEF_MAX_ARGUMENTS];  // of the body under check
-  uint32_t *calls_by_body;                 // call indices, grouped by body
-  uint32_t *first_call;                    // body_count + 1 offsets into calls_by_body
-  double body_work, work;                  // surplus of the body under check, and of all calls so far
-  bool writes_argument;                    // the body under check writes something that lies in an argument
+  pef_slot_use_t *uses;     // of the body under check, by slot
+  uint32_t *calls_by_body;  // call indices, grouped by body
+  uint32_t *first_call;     // body_count + 1 offsets into calls_by_body
+  double body_work, work;   // surplus of the body under check, and of all calls so far
+  bool writes_argument;     // the body under check writes something that lies in an argument
 } pef_checker_t;
 
 static size_t file_offset(const leat_pef_t *pef, const void *record) {
@@ -395,7 +395,15 @@ static leat_status_t check_with_memory(pef_checker_t *checker) {
   const leat_pef_t *pef = checker->pef;
   checker->calls_by_body = leat_alloc_zero((size_t)pef->call_count + 1, sizeof(uint32_t));
   checker->first_call = leat_alloc_zero((size_t)pef->body_count + 1, sizeof(uint32_t));
-  if (checker->calls_by_body == NULL || checker->first_call == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  uint32_t arguments = 0;  // of a body
+  for (uint32_t i = 0; i < pef->body_count; ++i) {
+    const uint32_t count = pef->bodies[i].argument_count;
+    if (count <= PEF_MAX_ARGUMENTS && count > arguments) arguments = count;
+  }
+  checker->uses = leat_alloc_zero((size_t)arguments + 1, sizeof *checker->uses);
+  if (checker->calls_by_body == NULL || checker->first_call == NULL || checker->uses == NULL) {
+    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  }
   group_calls(checker);
   return check_bodies(checker);
 }
@@ -412,6 +420,7 @@ leat_status_t leat_pef_check(const leat_pef_t *pef) {
   leat_status_t status = check_with_memory(checker);
   leat_free(checker->calls_by_body);
   leat_free(checker->first_call);
+  leat_free(checker->uses);
   leat_free(checker);
   return status;
 }

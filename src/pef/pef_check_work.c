@@ -26,6 +26,12 @@ static double window_of(const pef_stage_t *stage) {
   return positions;
 }
 
+// Every tile of a table that is cut along the looked-up dim goes through all updates.
+static double tiles_of_scatter(const pef_stage_site_t *site) {
+  if (site->operands[2].row_dim != site->stage->params[0]) return 1;
+  return ceil((double)site->body->row_count / (double)site->body->tile_rows_max);
+}
+
 static double steps_of(const pef_stage_site_t *site) {
   const pef_operand_t *operands = site->operands;
   switch (site->stage->kind) {
@@ -36,6 +42,8 @@ static double steps_of(const pef_stage_site_t *site) {
     case PEF_STAGE_POOL:
     case PEF_STAGE_POOL_GRAD:
       return elements_of(&operands[1], 0) * window_of(site->stage);
+    case PEF_STAGE_SCATTER:
+      return elements_of(&operands[1], 0) * tiles_of_scatter(site);
     default:
       break;
   }

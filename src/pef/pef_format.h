@@ -60,8 +60,8 @@
 #define PEF_MAX_RANK 8u
 #define PEF_NO_ROW_DIM 0xffu
 #define PEF_NONE 0xffffffffu
-#define PEF_MAX_REGISTERS 64u  // strip registers of a MAP stage
-#define PEF_MAX_ARGUMENTS 4096u
+#define PEF_MAX_REGISTERS 64u       // strip registers of a MAP stage
+#define PEF_MAX_ARGUMENTS 65535u    // per body; files of 1.0 have at most 4096
 #define PEF_MAX_OPERANDS 64u        // per stage
 #define PEF_MAX_INSTRUCTIONS 4096u  // per stage
 #define PEF_PARAM_CHAIN 23u         // of params[]: L of long sums

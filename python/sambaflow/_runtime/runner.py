@@ -23,6 +23,7 @@ from sambaflow._trace.program import Port
 SECTION_TYPES = ("fwd", "bckwd", "gradnorm", "opt", "reduce", "gather")
 FWD, BCKWD = 1, 2
 # Section types a program may ask for though the PEF has none of them.
+_MASKABLE = (1 << 64) - 1  # outputs that can be left out of a run; further ones are always made
 _LENIENT = {"gradnorm", "reduce", "gather"}
 
 _empty_like = torch.empty_like
@@ -381,7 +382,7 @@ class Runner:
     def _enable(self, enabled: int) -> None:
         """Tells the library which outputs to store; the others go to its own memory."""
         self._enabled = enabled
-        self._lib.leat_program_enable_outputs(self.device.handle, enabled)
+        self._lib.leat_program_enable_outputs(self.device.handle, enabled & _MASKABLE)
         for name, slot in self._outputs.items():
             if not enabled & self._output_bits[name]:
                 self._addresses[slot.place] = 0
