@@ -86,20 +86,21 @@ void leat_file_unmap(leat_mapping_t *mapping) {
   *mapping = (leat_mapping_t){0};
 }
 
-// 0 or an errno.
-static int write_all(int file, const uint8_t *data, size_t bytes) {
+// 0 or an errno; *out_missing: bytes that were not written.
+static int write_all(int file, const uint8_t *data, size_t bytes, size_t *out_missing) {
+  *out_missing = bytes;
   while (bytes != 0) {
     ssize_t written = write(file, data, bytes);
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) return errno;
     data += written;
-    bytes -= (size_t)written;
+    *out_missing = bytes -= (size_t)written;
   }
   return 0;
 }
 
-static int write_and_close(int file, const void *data, size_t bytes, bool durable) {
-  int error = write_all(file, data, bytes);
+static int write_and_close(int file, const void *data, size_t bytes, bool durable, size_t *out_missing) {
+  int error = write_all(file, data, bytes, out_missing);
   if (error == 0 && durable && fsync(file) != 0) error = errno;
   if (close(file) != 0 && error == 0) error = errno;
   return error;
@@ -131,10 +132,11 @@ static int sync_folder(char *path) {
 }
 
 // Writes aside and renames; 0 or an errno.
-static int replace_file(const char *path, leat_text_t *aside, const void *data, size_t data_bytes, bool durable) {
+static int replace_file(const char *path, leat_text_t *aside, const void *data, size_t data_bytes, bool durable,
+                        size_t *out_missing) {
   const int file = open_aside(path, aside);
   if (file < 0) return errno;
-  int error = write_and_close(file, data, data_bytes, durable);
+  int error = write_and_close(file, data, data_bytes, durable, out_missing);
   if (error == 0 && rename(aside->data, path) != 0) error = errno;
   if (error == 0) return durable ? sync_folder(aside->data) : 0;
   (void)unlink(aside->data);
@@ -148,8 +150,14 @@ static leat_status_t write_file(const char *path, const void *data, size_t data_
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "cannot write '%s': it exists and is not a regular file", path);
   }
   leat_text_t aside = {0};
-  const int error = replace_file(realpath(path, target) != NULL ? target : path, &aside, data, data_bytes, durable);
+  size_t missing = 0;
+  const char *real = realpath(path, target) != NULL ? target : path;
+  const int error = replace_file(real, &aside, data, data_bytes, durable, &missing);
   leat_text_deinit(&aside);
+  if ((error == ENOSPC || error == EDQUOT || error == EFBIG) && missing != 0) {
+    LEAT_FAIL(LEAT_IO, "cannot write '%s': %s: %zu of %zu bytes are missing; make room or name another folder", path,
+              ERROR_TEXT(error), missing, data_bytes);
+  }
   if (error == ENOMEM) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "cannot write '%s': out of memory", path);
   if (error != 0)
     LEAT_FAIL(error == ENOENT ? LEAT_NOT_FOUND : LEAT_IO, "cannot write '%s': %s", path, ERROR_TEXT(error));

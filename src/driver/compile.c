@@ -15,23 +15,26 @@
 #include "opt/microbatch.h"
 #include "report/report.h"
 
-// Reports come first: once the PEF is there, everything about the compile has succeeded.
-static leat_status_t write_reports(const uint8_t *data, size_t bytes, const char *path, const char *folder) {
-  leat_pef_t *pef = NULL;
-  LEAT_TRY(leat_pef_open_memory(data, bytes, path, &pef));
-  leat_status_t status = leat_report_write(pef, folder);
-  leat_pef_close(pef);
-  return leat_status_annotate(status, "reports");
+// What a loader would refuse is not written: the mistake is the compiler's, and is told while the program is at hand.
+static leat_status_t check_made(const uint8_t *data, size_t bytes, leat_pef_t **out_pef) {
+  leat_status_t status = leat_pef_open_memory(data, bytes, "the compiled program", out_pef);
+  if (status == NULL || leat_status_code(status) == LEAT_OUT_OF_MEMORY) return status;
+  leat_status_t told = leat_status_make(LEAT_INTERNAL,
+                                        "the compiler made a file that its own loader refuses (%s): "
+                                        "nothing was written; please report it with the program",
+                                        leat_status_message(status));
+  leat_status_free(status);
+  return told;
 }
 
-static leat_status_t write_with_reports(const leat_pef_writer_t *writer, const char *path, const char *folder) {
-  uint8_t *data = NULL;
-  size_t bytes = 0;
-  LEAT_TRY(leat_pef_write_memory(writer, &data, &bytes));
-  leat_status_t status = write_reports(data, bytes, path, folder);
-  if (status == NULL) status = leat_file_write_atomic(path, data, bytes);
-  leat_free(data);
-  return status;
+// Reports come first: once the PEF is there, everything about the compile has succeeded.
+static leat_status_t write_checked(const uint8_t *data, size_t bytes, const char *path, const char *report_dir) {
+  leat_pef_t *pef = NULL;
+  LEAT_TRY(check_made(data, bytes, &pef));
+  leat_status_t status = report_dir == NULL ? NULL : leat_report_write(pef, report_dir);
+  leat_pef_close(pef);
+  if (status != NULL) return leat_status_annotate(status, "reports");
+  return leat_file_write_atomic(path, data, bytes);
 }
 
 // A section is a partition of the one chip that this machine is; the last one stands for all.
@@ -97,8 +100,12 @@ static leat_status_t write_file(leat_pef_writer_t *writer, const leat_compile_op
   say_sections(options, leat_pef_call_count(writer));
   leat_say_step(options, leat_pipeline_steps() - 1, leat_pipeline_steps(), "write");
   leat_pef_set_metadata(writer, options->metadata);
-  if (options->report_dir != NULL) return write_with_reports(writer, path, options->report_dir);
-  return leat_pef_write(writer, path);
+  uint8_t *data = NULL;
+  size_t bytes = 0;
+  LEAT_TRY(leat_pef_write_memory(writer, &data, &bytes));
+  leat_status_t status = write_checked(data, bytes, path, options->report_dir);
+  leat_free(data);
+  return status;
 }
 
 // Where forward writes to a parameter that an optimizer updates, the update starts from what was written: no unit holds

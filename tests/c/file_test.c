@@ -17,6 +17,7 @@
 #include "io/idx.h"
 #include "io/npy.h"
 #include "io/weights.h"
+#include "leat/compile.h"
 #include "leat/runtime.h"
 #include "pef/pef_read.h"
 #include "samples.h"
@@ -299,8 +300,52 @@ static void source_is_a_link(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, enter, leave)
 
+// A disk that is full says how much it lacks, and leaves nothing beside the old file.
+static void a_full_disk_names_path_and_missing_bytes(void **state) {
+  (void)state;
+  leat_status_free(leat_file_write_atomic("file_test.full", "old", 3));
+  const uint8_t data[1000] = {1};
+  fault = FAULT_ERROR;
+  fault_errno = ENOSPC;
+  countdown = 2;  // the file is opened, half of it is written
+  write_max = 0;
+  leat_status_t status = leat_file_write_atomic("file_test.full", data, sizeof data);
+  countdown = 0;
+  assert_int_equal(leat_status_code(status), LEAT_IO);
+  assert_non_null(strstr(leat_status_message(status), "cannot write 'file_test.full': No space left on device: "));
+  assert_non_null(strstr(leat_status_message(status), " of 1000 bytes are missing"));
+  leat_status_free(status);
+  uint8_t *left = NULL;
+  size_t bytes = 0;
+  assert_ok(leat_file_read("file_test.full", &left, &bytes));
+  assert_int_equal(bytes, 3);
+  leat_free(left);
+  unlink("file_test.full");
+}
+
+// A sum over a broadcast value that takes centuries: the loader refuses such files, so none is written.
+static void what_the_loader_refuses_is_not_written(void **state) {
+  (void)state;
+  static const char text[] =
+      "leat.graph 1\n"
+      "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[1,1]\n"
+      "%1 = prim.broadcast(%0) {shape=[16777216,1073741824]} : f32[16777216,1073741824]\n"
+      "%2 = prim.reduce(%1) {dims=[0,1], fn=\"sum\"} : f32[1,1]\n"
+      "prim.store(%2) {kind=\"output\", name=\"y\"}\n";
+  leat_graph_t *graph = NULL;
+  assert_ok(leat_graph_parse(text, strlen(text), &graph));
+  leat_compile_options_t options = leat_compile_options_default();
+  options.inference = 1;
+  assert_fails(leat_compile(graph, &options, "file_test.refused"), LEAT_INTERNAL,
+               "the compiler made a file that its own loader refuses");
+  assert_int_equal(access("file_test.refused", F_OK), -1);
+  leat_graph_destroy(graph);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      TEST(a_full_disk_names_path_and_missing_bytes),
+      TEST(what_the_loader_refuses_is_not_written),
       TEST(failing_calls),
       TEST(short_and_interrupted_writes),
       TEST(killed_at_every_call),
