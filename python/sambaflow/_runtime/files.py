@@ -2,7 +2,8 @@
 """Files that are whole or not there: written aside, synced, renamed, and the folder synced.
 
 The file aside is `.<name>.part` in the same folder. A process that was killed leaves it behind, and the next writer of
-the same path takes it over; a lock on it keeps two live writers apart.
+the same path takes it over; a lock on it keeps two live writers apart. What else has that name, such as a link to
+another file, is removed, never followed. A link at the path itself stays: the file that it names is replaced.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import errno
 import fcntl
 import io
 import os
+import stat
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
@@ -26,7 +28,8 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], Any]) 
     Raises FileAccessError (an OSError) that names the path where the system refuses: disk full, no permission, ...
     """
     path = os.fspath(path)
-    folder, name = os.path.split(os.path.abspath(path))
+    target = os.path.realpath(path)
+    folder, name = os.path.split(target)
     aside = os.path.join(folder, f".{name}.part")
     try:
         os.makedirs(folder, exist_ok=True)
@@ -34,7 +37,7 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], Any]) 
             try:
                 _fill(handle, write)
                 os.fsync(handle)
-                os.replace(aside, path)
+                os.replace(aside, target)
             except BaseException:
                 with contextlib.suppress(OSError):
                     os.unlink(aside)
@@ -43,8 +46,10 @@ def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], Any]) 
     except OSError as error:
         if isinstance(error, FileAccessError):
             raise
+        missing = getattr(error, "missing_bytes", 0)
+        lack = f": {missing} bytes are missing" if missing else ""
         raise FileAccessError(
-            f"{path} was not written ({os.strerror(error.errno or errno.EIO)}); {_left(path)}"
+            f"{path} was not written ({os.strerror(error.errno or errno.EIO)}{lack}); {_left(path)}"
         ) from error
 
 
@@ -67,7 +72,9 @@ def _left(path: str) -> str:
 def _locked(aside: str) -> Iterator[int]:
     """The file aside, empty, open and locked by this process."""
     while True:
-        handle = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        handle = _open_own(aside)
+        if handle is None:
+            continue
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,6 +89,31 @@ def _locked(aside: str) -> Iterator[int]:
             os.close(handle)
 
 
+def _open_own(aside: str) -> int | None:
+    """A new file, or the one that a writer left behind; anything else of that name is removed, then None."""
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        return os.open(aside, flags | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:
+        pass
+    try:
+        handle = os.open(aside, flags)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        os.unlink(aside)
+        return None
+    facts = os.fstat(handle)
+    if stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1:
+        return handle
+    os.close(handle)
+    if facts.st_nlink != 0:  # 0: its writer is done with it
+        os.unlink(aside)
+    return None
+
+
 def _is_named(handle: int, path: str) -> bool:
     try:
         return os.path.samestat(os.fstat(handle), os.stat(path))
@@ -94,11 +126,12 @@ def _fill(handle: int, write: Callable[[BinaryIO], Any]) -> None:
     with io.BufferedWriter(raw, _BUFFER_BYTES) as stream:
         write(stream)
     if raw.error is not None:
+        raw.error.missing_bytes = raw.missing  # type: ignore[attr-defined]
         raise raw.error
 
 
 class _Remembering(io.RawIOBase):
-    """Writes to a file descriptor. A failed write is kept in `error` and reported as done.
+    """Writes to a file descriptor. A failed write is kept in `error` and reported as done; `missing` counts its bytes.
 
     torch.save writes from C++ destructors, where an exception would end the process or lose its reason.
     """
@@ -106,6 +139,7 @@ class _Remembering(io.RawIOBase):
     def __init__(self, handle: int) -> None:
         self._handle = handle
         self.error: OSError | None = None
+        self.missing = 0
 
     def writable(self) -> bool:
         return True
@@ -117,6 +151,7 @@ class _Remembering(io.RawIOBase):
                 view = view[os.write(self._handle, view) :]
         except OSError as error:
             self.error = error
+        self.missing += len(view)
         return memoryview(data).nbytes
 
 

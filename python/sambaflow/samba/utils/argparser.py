@@ -294,21 +294,68 @@ def _parse_yaml(path: str) -> Iterable[tuple[str, Any, str]]:
 
     try:
         with open(path, encoding="utf-8") as file:
-            loader = yaml.SafeLoader(file)
-            node = loader.get_single_node()
-            if node is None:
-                return
-            if not isinstance(node, yaml.MappingNode):
-                raise ValueError(f"{_place(path, node)}: expected a mapping of option names to values")
-            for key, item in node.value:
-                if not isinstance(key, yaml.ScalarNode):
-                    raise ValueError(f"{_place(path, key)}: expected the name of an option")
-                name = key.value.lstrip("-").replace("-", "_")
-                yield name, loader.construct_object(item, deep=True), _place(path, item)
+            text = file.read(_YAML_CHARACTERS_MAX + 1)
+        if len(text) > _YAML_CHARACTERS_MAX:
+            raise ValueError(f"{path}: longer than {_YAML_CHARACTERS_MAX} characters, which no list of options is")
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return
+        if not isinstance(node, yaml.MappingNode):
+            raise ValueError(f"{_place(path, node)}: expected a mapping of option names to values")
+        _check_unfolded(path, node, _YAML_VALUES_FREE + len(text))
+        for key, item in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise ValueError(f"{_place(path, key)}: expected the name of an option")
+            name = key.value.lstrip("-").replace("-", "_")
+            yield name, _constructed(loader, path, item), _place(path, item)
+    except RecursionError:
+        raise ValueError(f"{path}: its values are nested too deeply") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else path
         raise ValueError(f"{where}: {error.problem or error.context}") from None
+
+
+_YAML_CHARACTERS_MAX = 1 << 18
+_YAML_VALUES_FREE = 1000  # that aliases may repeat besides one for every character
+_YAML_NUMBER_CHARACTERS_MAX = 64
+
+
+def _constructed(loader: Any, path: str, node: Any) -> Any:
+    try:
+        return loader.construct_object(node, deep=True)
+    except (ValueError, OverflowError) as error:  # numbers and dates that Python does not take
+        raise ValueError(f"{_place(path, node)}: {error}") from None
+
+
+def _check_unfolded(path: str, root: Any, limit: int) -> None:
+    """Aliases share values, but what reads the values goes through every repetition: their number is bounded."""
+    counts: dict[int, int] = {}  # by node; 0: being counted
+    stack = [root]
+    while stack:
+        node = stack[-1]
+        children = _children(node)
+        if id(node) not in counts:
+            counts[id(node)] = 0
+            if node.tag.endswith((":int", ":float")) and len(node.value) > _YAML_NUMBER_CHARACTERS_MAX:
+                raise ValueError(f"{_place(path, node)}: a number of {len(node.value)} characters")
+            for child in children:
+                if counts.get(id(child)) == 0:
+                    raise ValueError(f"{_place(path, child)}: a value that holds itself")
+            stack.extend(child for child in children if id(child) not in counts)
+            continue
+        stack.pop()
+        if counts[id(node)] == 0:
+            counts[id(node)] = 1 + sum(counts[id(child)] for child in children)
+        if counts[id(node)] > limit:
+            raise ValueError(f"{_place(path, node)}: its aliases unfold to more than {limit} values")
+
+
+def _children(node: Any) -> list[Any]:
+    if isinstance(node.value, str):
+        return []
+    return [child for item in node.value for child in (item if isinstance(item, tuple) else (item,))]
 
 
 def _place(path: str, node: Any) -> str:
