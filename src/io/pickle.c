@@ -5,13 +5,15 @@
 
 #include "io/tensors.h"
 
-enum { MARK = UINT32_MAX, TENSOR_ARGUMENTS_MIN = 5 };
+enum { MEMORY_ALLOWANCE = 64 << 20 };
+enum { MARK = UINT32_MAX, TENSOR_ARGUMENTS_MIN = 5, ITEMS_BYTES = 128 };  // of a container that has items, at least
 
 typedef struct pickle_vm_s {
   leat_pickle_t *pickle;
   const uint8_t *at, *end, *start;
   LEAT_ARRAY(uint32_t) stack;  // value ids, MARK for marks
   LEAT_ARRAY(uint32_t) memo;   // value id + 1 by memo index; 0: unset
+  size_t held;                 // bytes behind the values: items, tensors
   bool stopped;
 } pickle_vm_t;
 
@@ -119,6 +121,7 @@ static leat_status_t move_items(pickle_vm_t *vm, uint32_t first, uint32_t id) {
     uint32_t *slots = leat_array_push_n(&value_of(vm, id)->items, count);
     if (slots == NULL) return out_of_memory();
     memcpy(slots, vm->stack.data + first, count * sizeof *slots);
+    vm->held += ITEMS_BYTES + 2u * count * sizeof *slots;
   }
   vm->stack.count = first;
   return NULL;
@@ -369,6 +372,7 @@ static leat_status_t call_tensor(pickle_vm_t *vm, const leat_pickle_value_t *arg
     LEAT_FAIL(LEAT_UNSUPPORTED, "a tensor has %u dimensions, at most %d are read", size->items.count, LEAT_MAX_RANK);
   }
   leat_pickle_tensor_t *tensor = leat_arena_alloc(&vm->pickle->arena, sizeof *tensor);
+  vm->held += sizeof *tensor;
   if (tensor == NULL) return out_of_memory();
   tensor->storage = arguments->items.data[0];
   tensor->offset = offset->integer;
@@ -448,7 +452,14 @@ static const pickle_opcode_fn opcodes[256] = {
     ['r'] = op_put4,          ['h'] = op_get1,       ['j'] = op_get4,    [0x94] = op_memoize,
 };
 
-static leat_status_t run(pickle_vm_t *vm) {
+// Arrays grow to twice what they hold.
+static size_t memory_of(const pickle_vm_t *vm) {
+  return 2 * (vm->pickle->values.count * sizeof *vm->pickle->values.data + vm->stack.count * sizeof(uint32_t) +
+              vm->memo.count * sizeof(uint32_t)) +
+         vm->held;
+}
+
+static leat_status_t run(pickle_vm_t *vm, size_t memory_max) {
   while (!vm->stopped) {
     const uint8_t *opcode = NULL;
     LEAT_TRY(take(vm, 1, &opcode));
@@ -459,18 +470,28 @@ static leat_status_t run(pickle_vm_t *vm) {
                 (size_t)(opcode - vm->start), *opcode);
     }
     LEAT_TRY(opcodes[*opcode](vm));
+    if (memory_of(vm) > memory_max) {
+      LEAT_FAIL(LEAT_UNSUPPORTED, "pickle, byte %zu: its values take more than %zu bytes, far more than the file",
+                (size_t)(opcode - vm->start), memory_max);
+    }
   }
   return NULL;
 }
 
-leat_status_t leat_pickle_read(const uint8_t *data, size_t bytes, leat_pickle_t **out_pickle) {
+size_t leat_pickle_memory_max(size_t file_bytes) {
+  size_t bytes;
+  if (!leat_size_mul(file_bytes, 2, &bytes) || !leat_size_add(bytes, MEMORY_ALLOWANCE, &bytes)) return SIZE_MAX;
+  return bytes;
+}
+
+leat_status_t leat_pickle_read(const uint8_t *data, size_t bytes, size_t memory_max, leat_pickle_t **out_pickle) {
   *out_pickle = NULL;
   if (bytes >= UINT32_MAX) LEAT_FAIL(LEAT_UNSUPPORTED, "a pickle of %zu bytes", bytes);
   leat_pickle_t *pickle = leat_alloc_zero(1, sizeof *pickle);
   if (pickle == NULL) return out_of_memory();
   leat_arena_init(&pickle->arena);
   pickle_vm_t vm = {.pickle = pickle, .at = data, .end = data + bytes, .start = data};
-  leat_status_t status = run(&vm);
+  leat_status_t status = run(&vm, memory_max);
   leat_array_free(&vm.stack);
   leat_array_free(&vm.memo);
   if (status != NULL) {

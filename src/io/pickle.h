@@ -54,9 +54,12 @@ typedef struct leat_pickle_s {
   size_t bytes;   // that it takes of the stream
 } leat_pickle_t;
 
+// What the values of pickles in a file of so many bytes may take: twice that, and an allowance for small files.
+size_t leat_pickle_memory_max(size_t file_bytes);
 // `data` must outlive the result, and may go on behind the pickle. Containers may contain each other, and themselves:
-// bound every walk.
-leat_status_t leat_pickle_read(const uint8_t *data, size_t bytes, leat_pickle_t **out_pickle) LEAT_MUST_USE;
+// bound every walk. `memory_max`: bytes that the values may take, about; more is refused.
+leat_status_t leat_pickle_read(const uint8_t *data, size_t bytes, size_t memory_max,
+                               leat_pickle_t **out_pickle) LEAT_MUST_USE;
 void leat_pickle_destroy(leat_pickle_t *pickle);
 const char *leat_pickle_kind_name(uint32_t kind);
 

@@ -11,6 +11,8 @@ enum {
   VISITS_MAX = 1 << 20,       // values: shared containers could unfold into endless names
   COPY_ALLOWANCE = 64 << 20,  // bytes of copies besides COPY_FACTOR times the file
   COPY_FACTOR = 16,
+  NAME_BYTES_MAX = 65535,
+  BYTE_ORDER_BYTES_MAX = 16,
 };
 
 typedef struct pt_reader_s {
@@ -21,7 +23,8 @@ typedef struct pt_reader_s {
   leat_pt_legacy_t legacy;   // in place of the archive; `object` is NULL otherwise
   leat_pickle_t *pickle;
   leat_tensors_t *tensors;
-  leat_text_t name;  // of the value being walked
+  leat_text_t name;    // of the value being walked
+  size_t table_bytes;  // that names and values may take
   uint32_t visits;
 } pt_reader_t;
 
@@ -83,7 +86,7 @@ static leat_status_t check_byte_order(pt_reader_t *reader) {
   if (failed) return out_of_memory();
   if (entry == NULL) return NULL;  // older files: the writer's order, in practice little-endian
   const uint8_t *content = NULL;
-  LEAT_TRY(content_of(reader, entry, &content));
+  if (entry->bytes <= BYTE_ORDER_BYTES_MAX) LEAT_TRY(content_of(reader, entry, &content));
   if (entry->bytes == 6 && memcmp(content, "little", 6) == 0) return NULL;
   LEAT_FAIL(LEAT_UNSUPPORTED, "saved on a big-endian machine; save it again on a little-endian one");
 }
@@ -190,6 +193,8 @@ static leat_status_t walk_named(pt_reader_t *reader, uint32_t id, uint32_t depth
   const size_t length = name->length;
   if (memchr(part, '\0', part_bytes) != NULL) LEAT_FAIL(LEAT_CORRUPT, "a key holds a NUL; the file is damaged");
   if (length != 0) leat_text_put_bytes(name, ".", 1);
+  if (part_bytes > NAME_BYTES_MAX - 1 || length > NAME_BYTES_MAX - 1 - part_bytes)
+    LEAT_FAIL(LEAT_UNSUPPORTED, "a name of more than %d bytes", NAME_BYTES_MAX);
   leat_text_put_bytes(name, part, part_bytes);
   if (name->failed) return out_of_memory();
   LEAT_TRY(walk(reader, id, depth));
@@ -247,8 +252,12 @@ static leat_status_t read_archive(pt_reader_t *reader) {
   if (reader->contents == NULL) return out_of_memory();
   LEAT_TRY(find_pickle(reader, &entry));
   LEAT_TRY(check_byte_order(reader));
+  if (entry->bytes > reader->table_bytes) {
+    LEAT_FAIL(LEAT_UNSUPPORTED, "data.pkl unpacks to %llu bytes, far more than the file",
+              (unsigned long long)entry->bytes);
+  }
   LEAT_TRY(content_of(reader, entry, &pickle));
-  LEAT_TRY(leat_pickle_read(pickle, entry->bytes, &reader->pickle));
+  LEAT_TRY(leat_pickle_read(pickle, entry->bytes, reader->table_bytes, &reader->pickle));
   return walk(reader, reader->pickle->root, 0);
 }
 
@@ -273,6 +282,7 @@ static leat_status_t parse(const uint8_t *data, size_t bytes, leat_tensors_t *te
       !leat_size_add(tensors->copy_limit, COPY_ALLOWANCE, &tensors->copy_limit)) {
     tensors->copy_limit = SIZE_MAX;
   }
+  reader.table_bytes = tensors->name_limit = leat_pickle_memory_max(bytes);
   if (legacy) return parse_legacy(data, bytes, tensors);
   leat_status_t status = read_archive(&reader);
   leat_pickle_destroy(reader.pickle);

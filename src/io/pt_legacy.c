@@ -18,7 +18,8 @@ bool leat_pt_legacy_is(const uint8_t *data, size_t bytes) {
 static leat_status_t next_pickle(const uint8_t *data, size_t bytes, size_t *at, const char *what,
                                  leat_pickle_t **out_pickle) {
   const size_t left = bytes - *at;
-  LEAT_TRY(leat_status_annotate(leat_pickle_read(data + *at, left < UINT32_MAX ? left : UINT32_MAX - 1, out_pickle),
+  LEAT_TRY(leat_status_annotate(leat_pickle_read(data + *at, left < UINT32_MAX ? left : UINT32_MAX - 1,
+                                                 leat_pickle_memory_max(bytes), out_pickle),
                                 "%s, at byte %zu", what, *at));
   *at += (*out_pickle)->bytes;
   return NULL;

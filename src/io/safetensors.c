@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// See safetensors.h. JSON by cJSON; numbers above 2^53 are refused, as it holds them as doubles.
+// See safetensors.h. The header is read in one pass without a tree: time and memory follow its length.
 #include "io/safetensors.h"
 
-#include <cjson/cJSON.h>
 #include <inttypes.h>
+
+#include "io/json_scan.h"
 
 enum { LENGTH_BYTES = 8, HEADER_BYTES_MAX = 100 << 20, ALIGNMENT = 8 };
 
@@ -17,10 +18,13 @@ static const struct {
 };
 enum { DTYPE_NAME_COUNT = sizeof dtype_names / sizeof *dtype_names };
 
-typedef struct safetensors_body_s {
+typedef struct safetensors_reader_s {
+  leat_json_scan_t scan;
   const uint8_t *data;  // behind the header
   size_t bytes;
-} safetensors_body_t;
+  leat_text_t name, text;  // of the tensor at hand; of the field at hand
+  leat_tensors_t *tensors;
+} safetensors_reader_t;
 
 static leat_status_t damaged(const char *what) {
   return leat_status_make(LEAT_CORRUPT, "%s; the file is damaged or not a .safetensors file", what);
@@ -28,66 +32,106 @@ static leat_status_t damaged(const char *what) {
 
 // --- one tensor --------------------------------------------------------------------------------------------------
 
-static bool to_integer(const cJSON *node, int64_t *out_value) {
-  const double limit = 9007199254740992.0;  // 2^53
-  if (!cJSON_IsNumber(node) || !(node->valuedouble >= 0 && node->valuedouble <= limit)) return false;
-  *out_value = (int64_t)node->valuedouble;
-  return (double)*out_value == node->valuedouble;
-}
-
-static leat_status_t parse_dtype(const cJSON *node, uint32_t *out_dtype) {
-  if (!cJSON_IsString(node)) return damaged("a tensor has no dtype");
+static leat_status_t read_dtype(safetensors_reader_t *r, uint32_t *out_dtype) {
+  if (!leat_json_string(&r->scan, &r->text)) return damaged("a tensor has no dtype");
   for (uint32_t i = 0; i < DTYPE_NAME_COUNT; ++i) {
-    if (strcmp(dtype_names[i].name, node->valuestring) != 0) continue;
+    if (strcmp(dtype_names[i].name, r->text.data) != 0) continue;
     *out_dtype = dtype_names[i].dtype;
     return NULL;
   }
   LEAT_FAIL(LEAT_UNSUPPORTED, "dtype '%s' is not read; convert to F32 or BF16",
-            leat_io_shown(node->valuestring, strlen(node->valuestring)).text);
+            leat_io_shown(r->text.data, r->text.length).text);
 }
 
-static leat_status_t parse_shape(const cJSON *node, leat_io_tensor_t *tensor) {
-  const cJSON *dim = NULL;
-  if (!cJSON_IsArray(node)) return damaged("a tensor has no shape");
-  cJSON_ArrayForEach(dim, node) {
-    if (tensor->rank == LEAT_MAX_RANK) LEAT_FAIL(LEAT_UNSUPPORTED, "it has more than %d dimensions", LEAT_MAX_RANK);
-    if (!to_integer(dim, &tensor->dims[tensor->rank])) return damaged("a shape is not made of sizes");
-    ++tensor->rank;
-  }
-  return NULL;
+// Sizes in brackets, at most `most`.
+static leat_status_t read_sizes(safetensors_reader_t *r, const char *what, int64_t *out, uint32_t most,
+                                uint32_t *out_count) {
+  *out_count = 0;
+  if (!leat_json_mark(&r->scan, '[')) return damaged(what);
+  if (leat_json_mark(&r->scan, ']')) return NULL;
+  do {
+    if (*out_count == most) LEAT_FAIL(LEAT_UNSUPPORTED, "it has more than %u dimensions or offsets", most);
+    if (!leat_json_size(&r->scan, &out[*out_count])) return damaged(what);
+    ++*out_count;
+  } while (leat_json_mark(&r->scan, ','));
+  return leat_json_mark(&r->scan, ']') ? NULL : damaged(what);
 }
 
-static leat_status_t parse_tensor(const cJSON *node, const safetensors_body_t *body, leat_tensors_t *tensors) {
-  leat_io_tensor_t tensor = {.name = node->string};
-  const cJSON *offsets = cJSON_GetObjectItemCaseSensitive(node, "data_offsets");
-  LEAT_TRY(parse_dtype(cJSON_GetObjectItemCaseSensitive(node, "dtype"), &tensor.dtype));
-  LEAT_TRY(parse_shape(cJSON_GetObjectItemCaseSensitive(node, "shape"), &tensor));
-  int64_t begin = 0, end = 0;
-  if (!cJSON_IsArray(offsets) || cJSON_GetArraySize(offsets) != 2 || !to_integer(offsets->child, &begin) ||
-      !to_integer(offsets->child->next, &end)) {
-    return damaged("data_offsets are not two sizes");
+enum { FIELD_DTYPE = 1, FIELD_SHAPE = 2, FIELD_OFFSETS = 4 };
+
+static uint32_t field_of(const char *name) {
+  if (strcmp(name, "dtype") == 0) return FIELD_DTYPE;
+  if (strcmp(name, "shape") == 0) return FIELD_SHAPE;
+  return strcmp(name, "data_offsets") == 0 ? FIELD_OFFSETS : 0;
+}
+
+// The fields of a tensor, in any order; what else there is is passed over.
+static leat_status_t read_fields(safetensors_reader_t *r, leat_io_tensor_t *tensor, int64_t offsets[2]) {
+  uint32_t seen = 0, count = 0;
+  if (!leat_json_mark(&r->scan, '{')) return damaged("a member of the header is not an object");
+  bool more = !leat_json_mark(&r->scan, '}');
+  while (more) {
+    if (!leat_json_string(&r->scan, &r->text) || !leat_json_mark(&r->scan, ':')) return damaged("a field has no name");
+    const uint32_t field = field_of(r->text.data);
+    if ((seen & field) != 0) return damaged("a field is there twice");
+    seen |= field;
+    if (field == FIELD_DTYPE) LEAT_TRY(read_dtype(r, &tensor->dtype));
+    if (field == FIELD_SHAPE) {
+      LEAT_TRY(read_sizes(r, "a shape is not made of sizes", tensor->dims, LEAT_MAX_RANK, &tensor->rank));
+    }
+    if (field == FIELD_OFFSETS) {
+      LEAT_TRY(read_sizes(r, "data_offsets are not two sizes", offsets, 2, &count));
+      if (count != 2) return damaged("data_offsets are not two sizes");
+    }
+    if (field == 0 && !leat_json_skip(&r->scan)) return damaged("a field is malformed");
+    more = leat_json_mark(&r->scan, ',');
+    if (!more && !leat_json_mark(&r->scan, '}')) return damaged("a member of the header does not end");
   }
+  if ((seen & FIELD_DTYPE) == 0) return damaged("a tensor has no dtype");
+  if ((seen & FIELD_SHAPE) == 0) return damaged("a tensor has no shape");
+  return (seen & FIELD_OFFSETS) != 0 ? NULL : damaged("data_offsets are not two sizes");
+}
+
+static leat_status_t read_tensor(safetensors_reader_t *r) {
+  leat_io_tensor_t tensor = {.name = r->name.data};
+  int64_t offsets[2] = {0};
+  LEAT_TRY(read_fields(r, &tensor, offsets));
+  const int64_t begin = offsets[0], end = offsets[1];
   if (!leat_io_tensor_bytes(tensor.dtype, tensor.rank, tensor.dims, &tensor.data_bytes) || begin > end ||
-      (uint64_t)end > body->bytes || (uint64_t)(end - begin) != tensor.data_bytes) {
+      (uint64_t)end > r->bytes || (uint64_t)(end - begin) != tensor.data_bytes) {
     LEAT_FAIL(LEAT_CORRUPT, "bytes %" PRId64 " to %" PRId64 " of %zu do not fit dtype and shape; the file is damaged",
-              begin, end, body->bytes);
+              begin, end, r->bytes);
   }
-  tensor.data = body->data + begin;
-  return leat_tensors_add(tensors, &tensor);
+  tensor.data = r->data + begin;
+  return leat_tensors_add(r->tensors, &tensor);
 }
 
 // --- the file ----------------------------------------------------------------------------------------------------
 
-static leat_status_t parse_members(const cJSON *root, const safetensors_body_t *body, leat_tensors_t *tensors) {
-  const cJSON *node = NULL;
-  if (!cJSON_IsObject(root)) return damaged("the header is not a JSON object");
-  cJSON_ArrayForEach(node, root) {
-    if (strcmp(node->string, "__metadata__") == 0) continue;
-    if (!cJSON_IsObject(node)) return damaged("a member of the header is not an object");
-    LEAT_TRY(leat_status_annotate(parse_tensor(node, body, tensors), "tensor '%s'",
-                                  leat_io_shown(node->string, strlen(node->string)).text));
+static leat_status_t read_member(safetensors_reader_t *r) {
+  if (!leat_json_string(&r->scan, &r->name) || !leat_json_mark(&r->scan, ':')) {
+    return damaged("a member of the header has no name");
   }
-  return NULL;
+  if (strcmp(r->name.data, "__metadata__") == 0) {
+    return leat_json_skip(&r->scan) ? NULL : damaged("the metadata are malformed");
+  }
+  return leat_status_annotate(read_tensor(r), "tensor '%s'", leat_io_shown(r->name.data, r->name.length).text);
+}
+
+static leat_status_t read_members(safetensors_reader_t *r) {
+  if (!leat_json_mark(&r->scan, '{')) return damaged("the header is not a JSON object");
+  bool more = !leat_json_mark(&r->scan, '}');
+  while (more) {
+    leat_status_t status = read_member(r);
+    if (r->name.failed || r->text.failed) {
+      leat_status_free(status);
+      return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+    }
+    if (status != NULL) return status;
+    more = leat_json_mark(&r->scan, ',');
+    if (!more && !leat_json_mark(&r->scan, '}')) return damaged("the header does not end");
+  }
+  return leat_json_end(&r->scan) ? NULL : damaged("something follows the header's object");
 }
 
 static leat_status_t parse(const uint8_t *data, size_t bytes, leat_tensors_t *tensors) {
@@ -96,11 +140,15 @@ static leat_status_t parse(const uint8_t *data, size_t bytes, leat_tensors_t *te
   if (bytes < LENGTH_BYTES || header_bytes > HEADER_BYTES_MAX || header_bytes > bytes - LENGTH_BYTES) {
     return damaged("the header is longer than the file");
   }
-  const safetensors_body_t body = {data + LENGTH_BYTES + header_bytes, bytes - LENGTH_BYTES - header_bytes};
+  const char *header = (const char *)data + LENGTH_BYTES;
+  safetensors_reader_t reader = {.scan = {header, header + header_bytes},
+                                 .data = data + LENGTH_BYTES + header_bytes,
+                                 .bytes = bytes - LENGTH_BYTES - header_bytes,
+                                 .tensors = tensors};
   tensors->copy_limit = bytes;  // ranges do not overlap in a sound file
-  cJSON *root = cJSON_ParseWithLength((const char *)data + LENGTH_BYTES, header_bytes);
-  leat_status_t status = parse_members(root, &body, tensors);
-  cJSON_Delete(root);
+  leat_status_t status = read_members(&reader);
+  leat_text_deinit(&reader.name);
+  leat_text_deinit(&reader.text);
   return status;
 }
 

@@ -72,6 +72,11 @@ leat_status_t leat_tensors_buffer(leat_tensors_t *tensors, size_t bytes, void **
 
 leat_status_t leat_tensors_add(leat_tensors_t *tensors, const leat_io_tensor_t *tensor) {
   leat_io_tensor_t copy = *tensor;
+  tensors->name_bytes += strlen(tensor->name) + 1;
+  if (tensors->name_limit != 0 && tensors->name_bytes > tensors->name_limit) {
+    LEAT_FAIL(LEAT_UNSUPPORTED, "the names of its tensors take more than %zu bytes, far more than the file",
+              tensors->name_limit);
+  }
   copy.name = leat_arena_strdup(&tensors->names, tensor->name, strlen(tensor->name));
   if (copy.name == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   if ((uintptr_t)tensor->data % leat_io_dtype_bytes(tensor->dtype) != 0) {

@@ -24,10 +24,11 @@ typedef struct leat_io_tensor_s {
 typedef struct leat_tensors_s {
   LEAT_ARRAY(leat_io_tensor_t) items;
   leat_arena_t names;
-  LEAT_ARRAY(void *) buffers;  // owned data
-  leat_mapping_t mapping;      // of the file, if any
-  size_t copied_bytes;         // in buffers
-  size_t copy_limit;           // 0: none. A file with many views of one storage cannot ask for endless memory
+  LEAT_ARRAY(void *) buffers;     // owned data
+  leat_mapping_t mapping;         // of the file, if any
+  size_t copied_bytes;            // in buffers
+  size_t copy_limit;              // 0: none. A file with many views of one storage cannot ask for endless memory
+  size_t name_bytes, name_limit;  // of all names; likewise, for keys that many tensors share
 } leat_tensors_t;
 
 // NULL when out of memory.

@@ -132,6 +132,17 @@ static leat_status_t read_entries(leat_zip_t *zip) {
   return NULL;
 }
 
+// Entries lie side by side: so no content is unpacked twice, and what they unpack to is bounded by the file.
+static leat_status_t check_apart(const leat_zip_t *zip) {
+  uint64_t total = 0;
+  for (uint32_t i = 0; i < zip->entries.count; ++i) {
+    const uint64_t bytes = zip->entries.data[i].packed_bytes;
+    if (bytes > zip->data_bytes - total) LEAT_FAIL(LEAT_CORRUPT, "zip: its entries overlap; the file is damaged");
+    total += bytes;
+  }
+  return NULL;
+}
+
 static int compare_entries(const void *left, const void *right) {
   const leat_zip_entry_t *a = left, *b = right;
   const int order = memcmp(a->name, b->name, a->name_bytes < b->name_bytes ? a->name_bytes : b->name_bytes);
@@ -153,6 +164,7 @@ static leat_status_t sort_entries(leat_zip_t *zip) {
 leat_status_t leat_zip_open(const uint8_t *data, size_t data_bytes, leat_zip_t *out_zip) {
   *out_zip = (leat_zip_t){.data = data, .data_bytes = data_bytes};
   leat_status_t status = read_entries(out_zip);
+  if (status == NULL) status = check_apart(out_zip);
   if (status == NULL) status = sort_entries(out_zip);
   if (status != NULL) leat_zip_close(out_zip);
   return status;

@@ -191,7 +191,13 @@ static void safetensors_lies(void **state) {
        "\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}",
        "two tensors are called 'a'"},
       {"[1]", "not a JSON object"},
-      {"{\"a\":", "not a JSON object"},
+      {"{\"a\":", "tensor 'a': a member of the header is not an object"},
+      {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"shape\":[1],\"data_offsets\":[0,1]}}", "a field is there twice"},
+      {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", "more than 8"},
+      {"{\"a\":{\"dtype\":\"U8\",\"shape\":[01],\"data_offsets\":[0,1]}}", "a shape is not made of sizes"},
+      {"{\"a\\u0000\":{}}", "has no name"},
+      {"{} {}", "something follows"},
+      {"{\"a\":{\"x\":[[1],{\"y\":\"]\"}],\"dtype\":\"F9\"}}", "dtype 'F9'"},
   };
   for (size_t i = 0; i < sizeof lies / sizeof *lies; ++i) {
     uint8_t file[256] = {0};

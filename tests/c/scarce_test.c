@@ -40,7 +40,9 @@ static leat_status_t append(bytes_t *bytes, const void *data, size_t count) {
 
 static bool is_expected(leat_status_t status) {
   const int code = leat_status_code(status);
-  return code == LEAT_OUT_OF_MEMORY || code == LEAT_IO || (code == LEAT_CORRUPT && scarce_refused_json());
+  // Whoever asks cJSON cannot tell why it read nothing: not the reader, nor the compiler that reads what it made.
+  const bool unread = code == LEAT_CORRUPT || code == LEAT_INTERNAL;
+  return code == LEAT_OUT_OF_MEMORY || code == LEAT_IO || (unread && scarce_refused_json());
 }
 
 static void check_failure(leat_status_t status, const char *name, uint64_t n) {
