@@ -22,8 +22,10 @@ static bool take_hex4(leat_json_scan_t *scan, uint32_t *out_unit) {
   *out_unit = 0;
   for (int i = 0; i < 4; ++i) {
     const char c = *scan->at++;
-    const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                      : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    const int digit = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                             : -1;
     if (digit < 0) return false;
     *out_unit = *out_unit << 4 | (uint32_t)digit;
   }
@@ -137,8 +139,8 @@ bool leat_json_skip(leat_json_scan_t *scan) {
 }
 
 bool leat_json_end(leat_json_scan_t *scan) {
-  while (scan->at < scan->end && (*scan->at == '\0' || *scan->at == ' ' || *scan->at == '\n' || *scan->at == '\t' ||
-                                  *scan->at == '\r')) {
+  while (scan->at < scan->end &&
+         (*scan->at == '\0' || *scan->at == ' ' || *scan->at == '\n' || *scan->at == '\t' || *scan->at == '\r')) {
     ++scan->at;
   }
   return scan->at == scan->end;

@@ -5,13 +5,16 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "rt/cpu.h"
+
 // Rounds of spinning before a thread sleeps: some 100 microseconds, less than it takes to sleep and wake twice.
-enum { SPIN_ROUNDS = 3000, LINE = 64 };
+enum { SPIN_ROUNDS = 3000, YIELD_ROUNDS = 2, LINE = 64 };
 
 typedef struct thread_word_s {
   _Alignas(LINE) _Atomic uint32_t value;
@@ -32,6 +35,7 @@ struct leat_rt_threads_s {
   leat_rt_job_t job;
   void *context;
   bool stop;
+  bool crowded;              // more workers than CPUs
   uint32_t wanted, count;    // workers with the caller
   pid_t owner;               // process whose threads these are
   thread_worker_t *workers;  // wanted - 1
@@ -39,11 +43,16 @@ struct leat_rt_threads_s {
 
 static void pause_briefly(void) { __builtin_ia32_pause(); }
 
-// Returns when the word is no longer `old`.
-static void wait_change(thread_word_t *word, uint32_t old) {
-  for (int i = 0; i < SPIN_ROUNDS; i++) {
+// Returns when the word is no longer `old`. Spins first; not where there are more workers than CPUs: there the one that
+// is waited for needs the CPU.
+static void wait_change(const leat_rt_threads_t *pool, thread_word_t *word, uint32_t old) {
+  for (int i = 0; i < (pool->crowded ? YIELD_ROUNDS : SPIN_ROUNDS); i++) {
     if (atomic_load_explicit(&word->value, memory_order_acquire) != old) return;
-    pause_briefly();
+    if (pool->crowded) {
+      sched_yield();
+    } else {
+      pause_briefly();
+    }
   }
   atomic_fetch_add(&word->sleepers, 1);
   while (atomic_load(&word->value) == old) {
@@ -62,7 +71,7 @@ static void *work(void *argument) {
   leat_rt_threads_t *pool = worker->pool;
   uint32_t seen = 0;
   for (;;) {
-    wait_change(&pool->epoch, seen);
+    wait_change(pool, &pool->epoch, seen);
     seen++;
     if (pool->stop) return NULL;
     pool->job(pool->context, worker->index);
@@ -104,6 +113,7 @@ leat_status_t leat_rt_threads_create(uint32_t count, leat_rt_threads_t **out_poo
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for %u threads", count);
   }
   pool->wanted = count;
+  pool->crowded = count > leat_rt_cpu_count();
   pool->workers = workers;
   reset(pool);
   start_threads(pool);
@@ -137,7 +147,7 @@ void leat_rt_threads_run(leat_rt_threads_t *pool, leat_rt_job_t job, void *conte
   for (;;) {
     uint32_t done = atomic_load_explicit(&pool->done.value, memory_order_acquire);
     if (done + 1 == pool->count) return;
-    wait_change(&pool->done, done);
+    wait_change(pool, &pool->done, done);
   }
 }
 
@@ -147,6 +157,6 @@ void leat_rt_threads_sync(leat_rt_threads_t *pool) {
     atomic_store(&pool->arrived, 0);
     add_and_wake(&pool->generation);
   } else {
-    wait_change(&pool->generation, generation);
+    wait_change(pool, &pool->generation, generation);
   }
 }
