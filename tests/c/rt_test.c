@@ -2,6 +2,7 @@
 // The engine on hand-made programs: y = relu(x W + b) against a loop, on every ISA level, for any number of threads and
 // any tile; symbols, binding, errors.
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -357,8 +358,73 @@ static void test_accumulation(void **state) {
   leat_program_destroy(program);
 }
 
+// --- two calling threads ------------------------------------------------------------------------------------------
+
+// The thread rule of runtime.h: a program belongs to one caller at a time, two programs know nothing of each other.
+typedef struct caller_s {
+  const pef_demo_t *demo;
+  const tensors_t *in;
+  const char *path;
+  float *y;
+  leat_program_t *shared;  // with a lock around it
+  pthread_mutex_t *lock;
+} caller_t;
+
+static void run_on(leat_program_t *program, const caller_t *c) {
+  const size_t y_bytes = sizeof(float) * (size_t)(c->demo->rows * c->demo->out);
+  ok(leat_program_write(program, PEF_DEMO_W, c->in->w, sizeof(float) * (size_t)(c->demo->in * c->demo->out)));
+  ok(leat_program_write(program, PEF_DEMO_B, c->in->b, sizeof(float) * (size_t)c->demo->out));
+  ok(leat_program_bind(program, PEF_DEMO_X, c->in->x, sizeof(float) * (size_t)(c->demo->rows * c->demo->in)));
+  ok(leat_program_bind(program, PEF_DEMO_Y, c->y, y_bytes));
+  ok(leat_program_run(program, LEAT_SECTIONS_FWD));
+}
+
+static void *call_often(void *argument) {
+  const caller_t *c = argument;
+  for (uint32_t round = 0; round < 6; round++) {
+    leat_load_options_t options = leat_load_options_default();
+    options.thread_count = 1 + round % 3;
+    leat_program_t *own = NULL;
+    ok(leat_program_load(c->path, &options, &own));  // the check of the file, too, by both at a time
+    for (uint32_t run = 0; run < 5; run++) run_on(own, c);
+    leat_program_destroy(own);
+    pthread_mutex_lock(c->lock);
+    run_on(c->shared, c);
+    pthread_mutex_unlock(c->lock);
+  }
+  return NULL;
+}
+
+static void two_threads_with_programs_of_their_own_and_a_locked_one(void **state) {
+  (void)state;
+  const pef_demo_t demo = {.rows = 96, .in = 64, .out = 64, .tile_rows_max = 16};
+  tensors_t in = make_tensors(&demo);
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  pef_demo_build(writer, &demo);
+  ok(leat_pef_write(writer, "rt_test.pef"));
+  leat_pef_writer_destroy(writer);
+  pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  leat_program_t *shared = NULL;
+  ok(leat_program_load("rt_test.pef", NULL, &shared));
+  pthread_t threads[2];
+  caller_t callers[2];
+  for (int i = 0; i < 2; i++) {
+    float *y = malloc(sizeof(float) * (size_t)(demo.rows * demo.out));
+    callers[i] = (caller_t){&demo, &in, "rt_test.pef", y, shared, &lock};
+    assert_int_equal(pthread_create(&threads[i], NULL, call_often, &callers[i]), 0);
+  }
+  for (int i = 0; i < 2; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
+  assert_memory_equal(callers[0].y, callers[1].y, sizeof(float) * (size_t)(demo.rows * demo.out));
+  assert_true(callers[0].y[5] == expected(&demo, &in, 0, 5));
+  for (int i = 0; i < 2; i++) free(callers[i].y);
+  leat_program_destroy(shared);
+  free_tensors(&in);
+  unlink("rt_test.pef");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(two_threads_with_programs_of_their_own_and_a_locked_one),
       cmocka_unit_test(test_demo_bits),       cmocka_unit_test(test_prepare_follows_write),
       cmocka_unit_test(test_errors),          cmocka_unit_test(test_beside_shares_weights),
       cmocka_unit_test(test_single_sections), cmocka_unit_test(test_faults),
