@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "ir/build.h"
+#include "ir/element.h"
 #include "opt/ranges.h"
 
 // --- what ops demand -----------------------------------------------------------------------------------------------
@@ -233,6 +234,38 @@ static bool is_legal(leat_range_t range, const leat_bound_t *bound) {
   return range.low >= (double)bound->low && range.high <= (double)bound->high;
 }
 
+// Element `at` of a constant, a splat or a sequence.
+static double constant_element(const leat_graph_t *g, const leat_op_t *op, int64_t at) {
+  const leat_value_t *v = leat_graph_value(g, op->result_first);
+  const double value = leat_op_float(g, op, LEAT_ATTR_VALUE, 0.0);
+  if (op->kind == LEAT_TRACED_FULL) return value;
+  if (op->kind == LEAT_TRACED_ARANGE) return value + leat_op_float(g, op, LEAT_ATTR_SCALE, 1.0) * (double)at;
+  const leat_blob_t *blob = &g->blobs.data[leat_op_int(g, op, LEAT_ATTR_INDEX, 0)];
+  return (double)leat_element_load((leat_dtype_t)v->dtype, blob->data, at).i;
+}
+
+static bool is_constant(const leat_op_t *op) {
+  return op->kind == LEAT_TRACED_CONST || op->kind == LEAT_TRACED_FULL || op->kind == LEAT_TRACED_ARANGE;
+}
+
+// Indices that are known: eager PyTorch would refuse every run, so the compile is refused.
+static leat_status_t check_constant(const leat_graph_t *g, const leat_op_t *op, const leat_op_t *reader,
+                                    const leat_bound_t *bound) {
+  int64_t count = 1;
+  for (uint32_t d = 0; d < bound->rank; d++) count *= bound->dims[d];
+  for (int64_t n = 0; n < count; n++) {
+    int64_t at = bound->offset, left = n;
+    for (uint32_t d = bound->rank; d-- > 0; left /= bound->dims[d]) at += left % bound->dims[d] * bound->strides[d];
+    const double x = constant_element(g, op, at);
+    if ((x >= (double)bound->low && x <= (double)bound->high) || (bound->has_ignored && x == (double)bound->ignored))
+      continue;
+    char text[256];
+    LEAT_FAIL(LEAT_OUT_OF_RANGE, "%s: its index holds the constant %.0f, and %lld to %lld are legal",
+              leat_op_text(g, reader, text, sizeof text), x, (long long)bound->low, (long long)bound->high);
+  }
+  return NULL;
+}
+
 static leat_status_t add_bound(finder_t *f, leat_op_id_t reader, leat_value_id_t v, leat_bound_t bound) {
   if (is_legal(f->ranges[v], &bound) || leat_value_elements(leat_graph_value(f->g, v)) == 0) return NULL;
   part_t part;
@@ -245,6 +278,7 @@ static leat_status_t add_bound(finder_t *f, leat_op_id_t reader, leat_value_id_t
   bound.offset = part.offset;
   memcpy(bound.dims, part.dims, sizeof bound.dims);
   memcpy(bound.strides, part.strides, sizeof bound.strides);
+  if (is_constant(maker)) return check_constant(f->g, maker, &op, &bound);
   if (maker->kind == LEAT_TRACED_SYM)
     bound.symbol = leat_op_string(f->g, maker, LEAT_ATTR_NAME, "");
   else

@@ -21,6 +21,7 @@ typedef struct leat_bound_s {
 
 typedef LEAT_ARRAY(leat_bound_t) leat_bounds_t;
 
+// LEAT_OUT_OF_RANGE: an index that is a constant is not legal.
 // needs: a verified traced graph, groups made. gives: its bounds, and in `g` a store of kind "internal" for each
 // computed index. *out_bounds starts zeroed and is the caller's to free (leat_array_free), also after a failure.
 leat_status_t leat_opt_bounds(leat_graph_t *g, leat_bounds_t *out_bounds) LEAT_MUST_USE;

@@ -60,8 +60,6 @@ static const struct {
     {"%3 = full() {value=1.0} : i64[]\n%4 = add(%1, %3) : i64[4,2]\n%5 = embedding(%0, %4) {index=-1} : f32[4,2,3]\n"
      "%6 = gather(%0, %4) {dim=1} : f32[4,2]\n",
      "index_0__checked 0..4 @0 [4:2,2:1]\nindex_0__checked 0..2 @0 [4:2,2:1]\n"},
-    {"%3 = full() {value=5.0} : i64[2]\n%4 = embedding(%0, %3) {index=-1} : f32[2,3]\n",
-     "index_0__checked 0..4 @0 [2:1]\n"},
     {"%3 = clamp(%1) {min=0.0, max=5.0} : i64[4,2]\n%4 = embedding(%0, %3) {index=-1} : f32[4,2,3]\n",
      "index_0__checked 0..4 @0 [4:2,2:1]\n"},
     // proved
@@ -100,7 +98,40 @@ static void indices_are_bound_where_they_come_from(void **state) {
   }
 }
 
+// Refused at compile time, with the value; NULL: legal.
+static const struct {
+  const char *body, *message;
+} constants[] = {
+    {"%3 = full() {value=5.0} : i64[2]\n%4 = embedding(%0, %3) {index=-1} : f32[2,3]\n", "the constant 5, and 0 to 4"},
+    {"%3 = arange() {value=3.0, scale=-1.0} : i64[5]\n%4 = embedding(%0, %3) {index=-1} : f32[5,3]\n",
+     "op 'embedding': its index holds the constant -1"},
+    {"%3 = arange() {value=3.0, scale=-1.0} : i64[5]\n%4 = narrow(%3) {start=[0], stop=[4], step=[1]} : i64[4]\n"
+     "%5 = embedding(%0, %4) {index=-1} : f32[4,3]\n",
+     NULL},
+    {"%3 = arange() {value=3.0, scale=-1.0} : i64[5]\n%4 = index(%0, %3) : f32[5,3]\n", NULL},
+    {"%3 = full() {value=-7.0} : i64[5]\n%4 = cross_entropy(%0, %3, none) {ignore_index=-7} : f32[]\n", NULL},
+};
+
+static void constants_are_looked_at_by_the_compiler(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof constants / sizeof *constants; i++) {
+    char text[2048];
+    (void)snprintf(text, sizeof text, "%s%s", INPUTS, constants[i].body);
+    leat_graph_t *graph = parsed(text);
+    leat_bounds_t bounds = {0};
+    leat_status_t status = leat_opt_bounds(graph, &bounds);
+    assert_int_equal(leat_status_code(status), constants[i].message == NULL ? LEAT_OK : LEAT_OUT_OF_RANGE);
+    if (status != NULL && strstr(leat_status_message(status), constants[i].message) == NULL)
+      fail_msg("\"%s\" lacks \"%s\"", leat_status_message(status), constants[i].message);
+    assert_int_equal(bounds.count, 0);
+    leat_status_free(status);
+    leat_array_free(&bounds);
+    leat_graph_destroy(graph);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(indices_are_bound_where_they_come_from)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(indices_are_bound_where_they_come_from),
+                                     cmocka_unit_test(constants_are_looked_at_by_the_compiler)};
   return cmocka_run_group_tests_name("bounds", tests, NULL, NULL);
 }

@@ -64,6 +64,14 @@ CASES = {
         lambda x, i: F.multilabel_margin_loss(x, i.view(2, 3)), (2, 3), (0, 2, -1, 1, -1, -1), (0, -1, 1, 2, 1, 0),
         (0, 3, -1, 1, 1, 1), (0, -1, -2, 1, 1, 1), (0, -1, 3, 1, 1, 1),
     ),
+    "a cut of a transposed input": (
+        lambda x, i: F.embedding(i.view(2, 3).t().reshape(-1)[:3], x), (5, 3), (0, 1, 9, 2, 9, 9), (0, 7, 9, 2, 9, 9),
+    ),
+    "repeated, padded": (lambda x, i: F.embedding(F.pad(i, (1, 1), value=2), x), (5, 3), (0, 4), (5, 0)),
+    "labels moved by one": (
+        lambda x, i: F.cross_entropy(x.view(2, 3, 4)[:, :-1].flatten(0, 1), i.view(2, 3)[:, 1:].flatten()), (6, 4),
+        (-1, 1, 3, 77, -100, 0), (0, 1, 4, 0, 0, 0), (0, 1, 3, 0, -1, 0),
+    ),
     # part of an input
     "a slice": (lambda x, i: F.cross_entropy(x, i[1:]), (2, 4), (-55, 1, 3), (0, 4, 1)),
     "every second": (lambda x, i: F.cross_entropy(x, i[::2]), (2, 4), (1, -55, 3), (1, 0, 4)),
@@ -265,3 +273,12 @@ def test_leat_run_names_input_place_and_value(tmp_path):
         result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert result.returncode == code
         assert ('input "i" is 4 in row 1, out of range for cross_entropy' in result.stderr) == (code != 0)
+
+
+@pytest.mark.parametrize("options", [{}, {"o0": True}])
+def test_constant_indices_out_of_range_are_refused_by_compile(tmp_path, options):
+    model = Model(lambda x, i: F.embedding(torch.tensor([0, 5]), x) + i.sum())
+    with pytest.raises(
+        OutOfRangeError, match=r"'embedding' \(module model, .*holds the constant 5, and 0 to 4 are legal"
+    ):
+        load(tmp_path, model, {"x": table(5, 3), "i": ids(0)}, **options)
