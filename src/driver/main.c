@@ -11,10 +11,12 @@ enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 static void print_overview(FILE *out) {
   fprintf(out, "leat %s: compiles traced models to PEFs and runs them\n\n", LEAT_VERSION);
   for (size_t i = 0; i < COMMAND_COUNT; ++i) fprintf(out, "  leat %-8s %s\n", commands[i]->name, commands[i]->summary);
-  fprintf(out, "\n  leat COMMAND --help    options and examples\n  leat --version\n\n%s\n",
-          "A PEF is made from Python (python lenet.py compile) or from graph text (leat compile). The exit status is\n"
-          "0, or the code of the error: 1 wrong argument, 2 not found, 3 damaged file, 4 not supported, 5 out of\n"
-          "memory, 6 refused by the operating system, 7 PEF and program do not match, 8 error in leat itself.");
+  fprintf(
+      out, "\n  leat COMMAND --help    options and examples\n  leat --version\n\n%s\n",
+      "A PEF is made from Python (python lenet.py compile) or from graph text (leat compile). The exit status is\n"
+      "0, or the code of the error: 1 wrong argument, 2 not found, 3 damaged file, 4 not supported, 5 out of\n"
+      "memory, 6 refused by the operating system, 7 PEF and program do not match, 8 error in leat itself, 9 an index\n"
+      "or a class label out of range.");
 }
 
 static int report(leat_status_t status) {

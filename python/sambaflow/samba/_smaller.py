@@ -34,7 +34,7 @@ from sambaflow.logging import samba_logger
 _OF_ONE_SIZE = (
     "mapping", "mac_human_decision", "generate_mapping_decisions", "optimization_rules", "use_o1_default_rules",
 )  # fmt: skip
-_KEPT = 4  # programs; the one that was used longest ago goes first
+_KEPT = 8  # programs; the one that was used longest ago goes first
 
 Retrace = Callable[[nn.Module, Any, Any], Program]  # the program of (model, inputs, those of a micro-batch or None)
 
