@@ -425,10 +425,14 @@ static void two_threads_with_programs_of_their_own_and_a_locked_one(void **state
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(two_threads_with_programs_of_their_own_and_a_locked_one),
-      cmocka_unit_test(test_demo_bits),       cmocka_unit_test(test_prepare_follows_write),
-      cmocka_unit_test(test_errors),          cmocka_unit_test(test_beside_shares_weights),
-      cmocka_unit_test(test_single_sections), cmocka_unit_test(test_faults),
-      cmocka_unit_test(test_repeat),          cmocka_unit_test(test_accumulation),
+      cmocka_unit_test(test_demo_bits),
+      cmocka_unit_test(test_prepare_follows_write),
+      cmocka_unit_test(test_errors),
+      cmocka_unit_test(test_beside_shares_weights),
+      cmocka_unit_test(test_single_sections),
+      cmocka_unit_test(test_faults),
+      cmocka_unit_test(test_repeat),
+      cmocka_unit_test(test_accumulation),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
