@@ -202,3 +202,18 @@ def test_a_negative_variance_shows(tmp_path):
     model = Function(lambda self, x: F.gaussian_nll_loss(x, x, self.w - 1), 3)
     (got,) = eager.compiled_outputs(tmp_path, model, torch.randn(3), inference=True)
     assert bool(got.isnan())
+
+
+def test_attention_broadcasts_batches(tmp_path):
+    def function(self, q, k, v):
+        return weighted(F.scaled_dot_product_attention(q * self.w, k, v, is_causal=True))
+
+    eager.check(tmp_path, Function(function, 4), torch.randn(3, 4), torch.randn(2, 1, 3, 4), torch.randn(2, 3, 4))
+
+
+def test_single_elements(tmp_path):
+    def function(self, x, index):
+        y = self.w[0] * x.sum()
+        return F.prelu(-y, self.w[:1]) + y.index_copy(0, index, y.reshape(1) * 3)
+
+    eager.check(tmp_path, Function(function, 3), torch.ones(3), torch.tensor([0]))

@@ -9,6 +9,7 @@ import torch
 import torch.utils.checkpoint as cp
 from beside_eager import Function
 from sambaflow import samba
+from sambaflow._trace.errors import TraceError
 from sambaflow._trace.program import trace
 from torch import nn
 
@@ -60,6 +61,37 @@ def test_control_flow_and_no_grad_inside_a_scripted_function(tmp_path):
     def function(self, x):
         y, scale = branches(self.w, True)
         return (y * x).sum() + (scale * x).square().sum()
+
+    eager.check(tmp_path, Function(function, 3), X)
+
+
+@torch.jit.script
+def asks(x):
+    if bool(x.sum() > 0):
+        x = x * 2
+    return x
+
+
+@torch.jit.script
+def turns(x):
+    return torch.polar(x, x).abs()
+
+
+@pytest.mark.parametrize("function, words", [(asks, "needs the value"), (turns, "polar"), (torch.cond, "torch.cond")])
+def test_what_a_scripted_function_may_not_do_is_refused_as_elsewhere(function, words):
+    arguments = (lambda a: a, lambda a: -a) if function is torch.cond else ()
+
+    def forward(self, x):
+        return torch.cond(x.sum() > 0, *arguments, (self.w * x,)) if arguments else function(self.w * x)
+
+    with pytest.raises(TraceError, match=words) as caught:
+        eager.traced(Function(forward, 3), X)
+    assert "test_trace_surroundings.py:" in str(caught.value)
+
+
+def test_a_choice_that_hangs_on_no_value_is_made(tmp_path):
+    def function(self, x):
+        return torch.cond(x.shape[0] == 3, lambda a: a * 2, lambda a: a, (self.w * x,)).sum()
 
     eager.check(tmp_path, Function(function, 3), X)
 

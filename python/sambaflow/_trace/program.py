@@ -196,10 +196,15 @@ def _unplaced(text: str) -> list[str]:
     return [line.split(" @ ")[0] for line in text.splitlines()]
 
 
+def has_mode(module: nn.Module) -> bool:
+    """False for what torch.jit froze: it is in eval mode for ever."""
+    return hasattr(module, "training")
+
+
 @contextlib.contextmanager
 def _mode(model: nn.Module, inference: bool) -> Iterator[None]:
     """For inference the model is traced in eval mode, and put back."""
-    training = [m for m in model.modules() if getattr(m, "training", False)] if inference else []  # frozen: no mode
+    training = [m for m in model.modules() if has_mode(m) and m.training] if inference else []
     for module in training:
         module.training = False
     try:

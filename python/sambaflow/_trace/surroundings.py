@@ -22,7 +22,9 @@ import torch
 
 from sambaflow._tensor import SambaTensor
 from sambaflow._trace import custom, hooks, nested, norms, writes
+from sambaflow._trace.errors import BranchError
 from sambaflow._trace.imports import without_dynamo
+from sambaflow._trace.tensor import TracedTensor
 
 if TYPE_CHECKING:
     from sambaflow._trace.tracer import Tracer
@@ -42,6 +44,7 @@ def traced(tracer: Tracer) -> Iterator[None]:
             _scripted_op_by_op(tracer),
             _compiled_as_written(),
             _in_one_thread(tracer),
+            _choices(tracer),
             _answering(),
             hooks.following(tracer),
             nested.padded_with_zeros(tracer),
@@ -103,7 +106,13 @@ def _scripted_op_by_op(tracer: Tracer) -> Iterator[None]:
                 return call(script, *args, **kwargs)
             named = functools.partial(call, script)
             named.__name__ = script.name  # type: ignore[attr-defined]
-            return tracer.function(named, args, kwargs)
+            tracer.refusal = None
+            try:
+                return tracer.function(named, args, kwargs)
+            except RuntimeError:  # torch.jit loses what was raised inside
+                if tracer.refusal is None:
+                    raise
+                raise tracer.refusal from None
 
         return run
 
@@ -136,6 +145,22 @@ def _in_one_thread(tracer: Tracer) -> Iterator[None]:
         return run(cls, func, types, args, kwargs)
 
     with replaced(SambaTensor, "__torch_function__", classmethod(watched)):
+        yield
+
+
+@contextlib.contextmanager
+def _choices(tracer: Tracer) -> Iterator[None]:
+    """Functions of torch that choose what to compute by a value."""
+
+    def refuse(name: str) -> None:
+        raise BranchError(f"torch.{name}()", tracer.scope.module, tracer.scope.source())
+
+    def cond(pred: Any, true_fn: Any, false_fn: Any, operands: Any = ()) -> Any:
+        if isinstance(pred, torch.Tensor) and isinstance(tracer.lookup(pred), TracedTensor):
+            refuse("cond")
+        return (true_fn if pred else false_fn)(*operands)
+
+    with replaced(torch, "cond", cond), replaced(torch, "while_loop", lambda *_, **__: refuse("while_loop")):
         yield
 
 

@@ -120,6 +120,7 @@ class Tracer:
         self._value_names: dict[int, tuple[str, Value]] = {}
         self.hooks = hooks.Hooks(self)
         self.origins = Origins()
+        self.refusal: TraceError | None = None  # the last that an op raised
 
     # ---- life
 
@@ -544,4 +545,8 @@ class _DispatchMode(TorchDispatchMode):
         self.tracer = tracer
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return self.tracer.dispatch(func, args, kwargs or {})
+        try:
+            return self.tracer.dispatch(func, args, kwargs or {})
+        except TraceError as error:
+            self.tracer.refusal = error
+            raise

@@ -27,7 +27,7 @@ from sambaflow._runtime.runner import BCKWD, Runner
 from sambaflow._runtime.staging import batch_axis, batch_rows
 from sambaflow._tensor import SambaTensor, binding_of, plain_tensor, wrap
 from sambaflow._trace.microbatch import batch_of, first_rows
-from sambaflow._trace.program import Port, Program
+from sambaflow._trace.program import Port, Program, has_mode
 from sambaflow.logging import samba_logger
 
 # Options of the compile that say where sections are cut, of one number of rows: the cutter decides for the others.
@@ -48,7 +48,7 @@ class SmallerBatches:
     def __init__(self, device: Device, model: nn.Module, inputs: Any, program: Program, retrace: Retrace) -> None:
         self._device, self._inputs, self._program, self._retrace = device, inputs, program, retrace
         self._model = weakref.ref(model)
-        self._modes = {path: module.training for path, module in model.named_modules()}
+        self._modes = {path: module.training for path, module in model.named_modules() if has_mode(module)}
         self._made: OrderedDict[tuple[tuple[str, int], ...], Runner] = OrderedDict()
         self.programs: dict[Device, Program] = {device: program}
 
@@ -88,10 +88,11 @@ class SmallerBatches:
         model = self._model()
         if model is None:
             raise InvalidArgumentError("the model that was traced is no more")
-        now = [(module, module.training) for module in model.modules()]
+        now = [(module, module.training) for module in model.modules() if has_mode(module)]
         try:
             for path, module in model.named_modules():
-                module.training = self._modes.get(path, module.training)
+                if has_mode(module):
+                    module.training = self._modes.get(path, module.training)
             self._check_unchanged(model)
             inputs = self._cut(rows)
             return self._retrace(model, inputs, self._part(inputs))

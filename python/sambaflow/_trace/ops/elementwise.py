@@ -147,7 +147,10 @@ def _leaky_relu(c: Call, x: Any, negative_slope: float = 0.01, **_: Any) -> Valu
 
 @handles("prelu")
 def _prelu(c: Call, x: Any, weight: Any, **_: Any) -> Value:
-    return c.emit("prelu", [c.value(x), c.operand(weight, x.dtype)])
+    slopes = c.operand(weight, x.dtype)
+    if x.dim() == 0:
+        slopes = c.emit("reshape", [slopes], {"shape": []}, (x.dtype, ()))
+    return c.emit("prelu", [c.value(x), slopes])
 
 
 @handles("elu", "celu", "selu")

@@ -69,6 +69,8 @@ def _index_add(c: Call, x: Any, dim: int, index: Any, source: Any, alpha: float 
 def _index_copy(c: Call, x: Any, dim: int, index: Any, source: Any, **_: Any) -> Value:
     keep: list[Value | None] = [None] * axis(dim, x.dim())
     moved = c.operand(source, x.dtype)
+    if x.dim() == 0:  # one element, and one index
+        return c.emit("reshape", [moved], {"shape": []}, (x.dtype, ()))
     return c.emit("index_put", [c.value(x), moved, *keep, c.value(index)], {"fn": "set", "wraps": False})
 
 

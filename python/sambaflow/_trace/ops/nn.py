@@ -83,9 +83,19 @@ def _attention(
     mask = None
     if attn_mask is not None:
         mask = c.value(attn_mask) if attn_mask.dtype == torch.bool else c.operand(attn_mask, query.dtype)
-    operands = [c.value(query), c.operand(key, query.dtype), c.operand(value, query.dtype), mask]
+    factors = [c.operand(factor, query.dtype) for factor in (query, key, value)]
     shape = (*query.shape[:-1], value.shape[-1])
+    if not enable_gqa:
+        lead = torch.broadcast_shapes(*[factor.shape[:-2] for factor in factors])
+        shape = (*lead, query.shape[-2], value.shape[-1])
+        factors = [_of_batch(c, factor, lead) for factor in factors]
+    operands = [*factors, mask]
     return c.emit("scaled_dot_product_attention", operands, attrs, (query.dtype, shape))
+
+
+def _of_batch(c: Call, value: Value, lead: Sequence[int]) -> Value:
+    shape = (*lead, *value.shape[-2:])
+    return value if value.shape == shape else c.emit("expand", [value], {"shape": shape}, (value.dtype, shape))
 
 
 # ---- convolution
