@@ -7,7 +7,9 @@ import beside_eager as eager
 import pytest
 import torch
 from beside_eager import Function
+from sambaflow import samba
 from sambaflow._trace.errors import TraceError
+from sambaflow._trace.optimizers import statements
 from torch import nn
 
 X = torch.tensor([1.0, 2.0, 3.0])
@@ -277,3 +279,53 @@ def test_requires_grad_may_be_set_where_it_changes_nothing(tmp_path):
         return (self.w * x * y).sum()
 
     eager.check(tmp_path, Function(function, 3), X)
+
+
+@pytest.mark.parametrize("when", ["pre", "post"])
+def test_hooks_of_an_optimizer_s_step_are_refused(when):
+    model = Function(lambda self, x: (self.w * x).sum(), 3)
+    samba.from_torch_model_(model)
+    optimizer = samba.optim.SGD(model.parameters(), lr=0.1)
+    handle = getattr(optimizer, f"register_step_{when}_hook")(lambda *_: None)
+    with pytest.raises(TraceError, match=f"register_step_{when}_hook"):
+        statements(optimizer)
+    handle.remove()
+    assert len(statements(optimizer)) == 1
+
+
+def test_a_hook_of_a_view_and_of_pieces(tmp_path):
+    def function(self, x):
+        y = self.w * x
+        part = y[1:]
+        part.register_hook(lambda g: g * 0.5)
+        a, b, c = y.unbind(0)
+        a.register_hook(lambda g: torch.zeros_like(g))
+        return part.square().sum() + y.sum() + a * b + c
+
+    eager.check(tmp_path, Function(function, 3), X)
+
+
+def test_a_hook_belongs_to_the_value_and_not_to_what_is_written_later(tmp_path):
+    def function(self, x):
+        y = self.w * x
+        y.register_hook(lambda g: g * 0.5)
+        y.mul_(2)
+        y.register_hook(lambda g: g + 1)
+        return y.square().sum()
+
+    eager.check(tmp_path, Function(function, 3), X)
+
+
+def test_a_hook_of_a_shared_parameter_sees_all_of_its_gradient(tmp_path):
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.a, self.b = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
+            self.b.weight = self.a.weight
+            self.a.weight.register_hook(lambda g: g.clamp(max=0.1))
+
+        def forward(self, x):
+            return self.b(self.a(x).tanh()).square().sum()
+
+    eager.check(tmp_path, Shared(), torch.randn(4, 3), reference=Shared())

@@ -39,6 +39,8 @@ def statements(optimizers: Any) -> list[Statement]:
     if optimizers is None:
         return []
     listed = list(optimizers) if isinstance(optimizers, (list, tuple)) else [optimizers]
+    for optimizer in listed:
+        _check_hooks(optimizer)
     result = [
         Statement(optimizer, group, parameters, _attributes(optimizer, group))
         for optimizer in listed
@@ -102,6 +104,16 @@ def _variable(statement: Statement) -> list[str]:
     Optimizers of one prefix share them: where their values differ, each keeps its own until a run sets the name.
     """
     return [name for name in HYPERPARAMETERS if name in statement.attrs]
+
+
+def _check_hooks(optimizer: Any) -> None:
+    """What hangs on `step` is never called: updates are part of the compiled program."""
+    for when in ("pre", "post"):
+        if getattr(optimizer, f"_optimizer_step_{when}_hooks", None):
+            raise TraceError(
+                f"optimizer {type(optimizer).__name__}: a hook of register_step_{when}_hook cannot be compiled: updates are "
+                "part of the program, and its step is never called; remove the hook"
+            )
 
 
 def _check_disjoint(found: Sequence[Statement]) -> None:
