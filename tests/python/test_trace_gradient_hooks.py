@@ -329,3 +329,15 @@ def test_a_hook_of_a_shared_parameter_sees_all_of_its_gradient(tmp_path):
             return self.b(self.a(x).tanh()).square().sum()
 
     eager.check(tmp_path, Shared(), torch.randn(4, 3), reference=Shared())
+
+
+def test_a_hook_of_a_parameter_whose_program_is_loaded_is_refused(tmp_path):
+    model = Function(lambda self, x: (self.w * x).sum(), 3)
+    samba.from_torch_model_(model)
+    model.w.register_hook(lambda g: g * 2)
+    (loss,) = eager.compiled_outputs(tmp_path, model, X)
+    torch.testing.assert_close(samba.to_torch(model.w.sn_grad), 2 * X)
+    with pytest.raises(ValueError, match="register it before compile"):
+        model.w.register_hook(lambda g: g)
+    with pytest.raises(ValueError, match="register_post_accumulate_grad_hook of function__w"):
+        model.w.register_post_accumulate_grad_hook(lambda p: None)

@@ -111,8 +111,8 @@ def _check_hooks(optimizer: Any) -> None:
     for when in ("pre", "post"):
         if getattr(optimizer, f"_optimizer_step_{when}_hooks", None):
             raise TraceError(
-                f"optimizer {type(optimizer).__name__}: a hook of register_step_{when}_hook cannot be compiled: updates are "
-                "part of the program, and its step is never called; remove the hook"
+                f"optimizer {type(optimizer).__name__}: a hook of register_step_{when}_hook cannot be compiled, since "
+                "updates are part of the program and step is never called; remove the hook"
             )
 
 

@@ -653,6 +653,18 @@ def _session(tensor: SambaTensor) -> SambaSession:
     return found or sys.modules["sambaflow.samba"].session  # type: ignore[attr-defined,no-any-return]
 
 
+def refuse_late_hook(tensor: SambaTensor, method: str) -> None:
+    """Raises where a program is loaded that computes the gradient of `tensor`: hooks are part of what was compiled."""
+    owner = binding_of(tensor).session
+    session = owner() if owner is not None else None
+    device = session._device_of(tensor) if session is not None else None
+    if device is not None and f"{tensor.sn_name}__grad" in device.symbols:
+        raise InvalidArgumentError(
+            f"{method} of {tensor.sn_name}: the program that is loaded was compiled without the hook and would "
+            "ignore it; register it before compile and trace_graph"
+        )
+
+
 def device_gradient(tensor: SambaTensor) -> torch.Tensor | None:
     """The gradient of a parameter or input as the device has it; None where there is none."""
     return _session(tensor).gradient_of(tensor)

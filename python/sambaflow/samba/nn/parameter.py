@@ -36,6 +36,22 @@ class SambaParameter(SambaTensor, nn.Parameter):
         binding.has_data, binding.materializer, binding.region = has_data, materializer, region_name
         return self
 
+    def register_hook(self, hook: Callable[..., Any]) -> Any:
+        """As torch's, before the model is compiled: the hook becomes part of the program."""
+        self._refuse_late("register_hook")
+        return super().register_hook(hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[..., Any]) -> Any:
+        self._refuse_late("register_post_accumulate_grad_hook")
+        return super().register_post_accumulate_grad_hook(hook)
+
+    def _refuse_late(self, method: str) -> None:
+        from sambaflow._trace import current
+        from sambaflow.samba.session import refuse_late_hook
+
+        if current() is None:
+            refuse_late_hook(self, method)
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         return nn.Parameter(plain_tensor(self).detach(), self.requires_grad).__reduce_ex__(protocol)
 
