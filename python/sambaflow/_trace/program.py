@@ -23,7 +23,7 @@ from sambaflow._trace.graph import Graph
 from sambaflow._trace.optimizers import Statement
 from sambaflow._trace.scope import Scope, root_name
 from sambaflow._trace.seeds import choose_seeds
-from sambaflow._trace.slots import Held, Kept, Slot, look
+from sambaflow._trace.slots import Held, Kept, Slot, look, submodule
 from sambaflow._trace.state import hangs_on_input, left_behind
 from sambaflow._trace.symbols import Port, Symbols
 from sambaflow._trace.tensor import TracedTensor
@@ -176,7 +176,7 @@ def _check_second(job: _Job, kept: Kept, known: Mapping[Slot, torch.Tensor], fir
     settled = [*known, *first.left.replaced, *(s for s, t in first.left.added.items() if first.is_recomputed(t))]
     for slot in settled:
         if (slot.module, slot.attribute) not in grown:
-            kept.restore_attribute(job.model.get_submodule(slot.module), slot.holder)
+            kept.restore_attribute(submodule(job.model, slot.module), slot.holder)
     try:
         second = _Call(job, look(job.model), known)
     except StaleError as error:

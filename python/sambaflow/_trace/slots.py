@@ -23,6 +23,13 @@ _NUMBERS = (bool, int, float, str)
 _OPAQUE = ("builtins", "torch", "numpy")  # objects of these packages are no containers
 
 
+def submodule(model: nn.Module, path: str) -> nn.Module:
+    """The module at `path` ("": `model`); scripted modules do not know `get_submodule`."""
+    for name in filter(None, path.split(".")):
+        model = getattr(model, name)
+    return model
+
+
 @dataclass(frozen=True)
 class Slot:
     """A place in a model: the path of a module, an attribute, and the way inside its value."""
@@ -49,7 +56,7 @@ class Slot:
     def find(self, model: nn.Module) -> Any:
         """What `model` holds here; None where it has no such place."""
         try:
-            value: Any = getattr(model.get_submodule(self.module), self.attribute)
+            value: Any = getattr(submodule(model, self.module), self.attribute)
             for key in self.keys:
                 value = _inside(value)[key]
         except (AttributeError, KeyError, IndexError):

@@ -18,7 +18,7 @@ from sambaflow._trace.graph import DTYPE_NAMES, Attr, Graph, Value
 from sambaflow._trace.optimizers import Statement
 from sambaflow._trace.plain import extent, memory_key, whole_memory
 from sambaflow._trace.scope import root_name
-from sambaflow._trace.slots import Held, Slot
+from sambaflow._trace.slots import Held, Slot, submodule
 from sambaflow._trace.state import Left, final_value, keeps_gradient
 from sambaflow._trace.tensor import TracedTensor
 from sambaflow._trace.tracer import Tracer
@@ -104,7 +104,7 @@ class Symbols:
             name = f"{root}__{path.replace('.', '__')}"
             self._buffer(name, buffer)
             module, _, own = path.rpartition(".")
-            if own in model.get_submodule(module)._non_persistent_buffers_set:
+            if own in getattr(submodule(model, module), "_non_persistent_buffers_set", ()):
                 self._unsaved_buffers[name] = Slot(module, own, (), "buffer")
 
     def add_attributes(self, root: str, found: Mapping[Slot, torch.Tensor]) -> None:
