@@ -41,6 +41,14 @@ def test_losses_of_plain_logits_and_traced_labels(tmp_path, loss):
     eager.check(tmp_path, Function(lambda s, y: s.w * loss(logits, y), 1), torch.tensor([2, 0]), inference=True)
 
 
+def test_constants_may_be_made_with_vmap(tmp_path):
+    def function(self, x):
+        table = torch.vmap(lambda row: row.cumsum(0) + torch.ones(3))(torch.arange(12.0).view(4, 3))
+        return torch.vmap(lambda row: (row * self.w).sum())(x.T @ x @ table.sum(1, keepdim=True).T[:, :4].T).sum()
+
+    eager.check(tmp_path, Function(function, 1), X)
+
+
 # ---- dropout in inference
 
 ONES = torch.ones(2, 40, 50)

@@ -33,9 +33,12 @@ class OutsideWrite:
 
 
 def memory_key(tensor: torch.Tensor) -> int:
-    """What tensors that share memory have in common."""
+    """What tensors that share memory have in common; one without memory, as inside torch.vmap, is alone."""
     with torch._C.DisableTorchFunction():
-        return int(tensor.untyped_storage()._cdata)
+        try:
+            return int(tensor.untyped_storage()._cdata)
+        except NotImplementedError:
+            return -id(tensor)
 
 
 def extent(tensor: torch.Tensor) -> tuple[int, int]:
