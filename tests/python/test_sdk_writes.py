@@ -577,7 +577,7 @@ def through_expand(model, x):
         (weight_rebound, "backward of aten::m"),
         (square_overwritten, "backward of Square .* needs the elements"),
         (leaf_written, "written in place"),
-        (frozen, "requires_grad is set to False"),
+        (frozen, "requires_grad of parameter"),
         (result_with_gradient, "out= has no gradient"),
         (data_of_another_shape, "shapes and dtypes are fixed"),
         (through_expand, "single memory location"),
