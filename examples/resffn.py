@@ -34,7 +34,7 @@ if __name__ == "__main__":
 import torch
 import torch.nn as nn
 from common.compare import compare
-from common.files import load_checkpoint
+from common.files import load_progress
 from common.loops import infer, test_accuracy, train
 from common.timing import measure_performance
 from sambaflow import samba
@@ -93,14 +93,14 @@ def main():
             pef_metadata=get_pefmeta(args, model),
         )
     elif args.command == "run":
-        first_epoch = load_checkpoint(args.init_ckpt_path, model, optimizer) if args.init_ckpt_path else 0
+        start = load_progress(args.init_ckpt_path, model, optimizer) if args.init_ckpt_path else (0, 0)
         utils.trace_graph(model, inputs, optimizer, pef=args.pef, mapping=args.mapping)
         if args.inference:
             infer(args, model, (NUM_FEATURES,))
         elif args.test:
             test_accuracy(args, model, (NUM_FEATURES,))
         else:
-            train(args, model, optimizer, (NUM_FEATURES,), first_epoch)
+            train(args, model, optimizer, (NUM_FEATURES,), start)
     elif args.command == "test":
         compare(args, model, reference, inputs, optimizer)
     elif args.command == "measure-performance":

@@ -33,11 +33,17 @@ def write_array(path, array):
     write_whole(path, lambda stream: np.save(stream, array))
 
 
-def save_checkpoint(path, model, optimizer, epoch):
-    """Writes model, optimizer state, random state and how many epochs (or steps) are finished."""
-    checkpoint.save_checkpoint(path, model, optimizer, epoch=epoch)
+def save_checkpoint(path, model, optimizer, epoch, step=0):
+    """Writes model, optimizer and random state, how many epochs (or steps) are finished, and the steps of the next."""
+    checkpoint.save_checkpoint(path, model, optimizer, epoch=epoch, step=step)
 
 
 def load_checkpoint(path, model, optimizer=None):
     """Fills `model` (and `optimizer`) from a checkpoint and returns the number of finished epochs (or steps)."""
     return checkpoint.load_checkpoint(path, model, optimizer).epoch
+
+
+def load_progress(path, model, optimizer=None):
+    """As `load_checkpoint`; returns the finished epochs, and the steps that were taken of the next one."""
+    progress = checkpoint.load_checkpoint(path, model, optimizer)
+    return progress.epoch, progress.step

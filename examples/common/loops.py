@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training, evaluation and inference of a traced image classifier `forward(image, label) -> (loss, logits)`."""
 
+import itertools
 import os
 
 import numpy as np
@@ -27,18 +28,26 @@ def as_inputs(images, labels, shape):
     ]
 
 
-def train(args, model, optimizer, shape, first_epoch=0):
-    """Trains from `first_epoch` to `args.num_epochs`; prints loss and accuracy and writes a checkpoint every epoch."""
+def train(args, model, optimizer, shape, start=(0, 0)):
+    """Trains to `args.num_epochs`; prints loss and accuracy and writes a checkpoint every epoch.
+
+    `start`: the epochs that are finished, and the steps that were taken of the next one.
+    """
     data, held_out = load_split(args.data_dir, train=True), load_split(args.data_dir, train=False)
     steps_per_epoch = len(data) // args.batch_size
     if not steps_per_epoch:
         raise ValueError(f"{len(data)} images are less than a batch of {args.batch_size}: use a smaller --batch-size")
     hyper, done = hyperparameters(args), 0
+    first_epoch, taken = start
+    if taken >= steps_per_epoch:
+        raise ValueError(
+            f"the checkpoint has {taken} steps of an epoch of {steps_per_epoch}: other data or batch size?"
+        )
     for epoch in range(first_epoch, args.num_epochs):
         losses = []
-        batches = shuffled_batches(data, args.batch_size, args.seed, epoch)
+        batches = itertools.islice(shuffled_batches(data, args.batch_size, args.seed, epoch), taken, None)
         label = f"epoch {epoch + 1}/{args.num_epochs}"
-        for images, labels in progress(batches, steps_per_epoch, label, losses):
+        for images, labels in progress(batches, steps_per_epoch - taken, label, losses):
             loss, _ = samba.session.run(
                 input_tensors=as_inputs(images, labels, shape),
                 output_tensors=model.output_tensors,
@@ -50,8 +59,10 @@ def train(args, model, optimizer, shape, first_epoch=0):
                 break
         mean_loss = float(torch.stack(losses).mean())
         accuracy, test_loss = evaluate(args, model, held_out, shape)
+        taken = (taken + len(losses)) % steps_per_epoch
+        label += f", step {taken}/{steps_per_epoch}" if taken else ""
         print(f"{label}: loss {mean_loss:.4f}, test loss {test_loss:.4f}, test accuracy {accuracy:.2f} %", flush=True)
-        path = _save(args, model, optimizer, epoch + 1)
+        path = _save(args, model, optimizer, epoch if taken else epoch + 1, taken)
         if done == args.num_steps:
             break
     if done:
@@ -60,11 +71,13 @@ def train(args, model, optimizer, shape, first_epoch=0):
         print(f"nothing to train: the checkpoint has {first_epoch} epochs, --num-epochs is {args.num_epochs}")
 
 
-def _save(args, model, optimizer, epoch):
+def _save(args, model, optimizer, epoch, step):
+    """After `epoch` epochs and `step` steps of the next one."""
     folder = args.ckpt_dir or os.path.join(os.path.dirname(os.path.abspath(args.pef)), "checkpoints")
-    path = os.path.join(folder, f"{type(model).__name__.lower()}-epoch-{epoch:04d}.pt")
+    part = f"-step-{step:05d}" if step else ""
+    path = os.path.join(folder, f"{type(model).__name__.lower()}-epoch-{epoch:04d}{part}.pt")
     samba.session.to_cpu(model)
-    save_checkpoint(path, model, optimizer, epoch)
+    save_checkpoint(path, model, optimizer, epoch, step)
     return path
 
 

@@ -121,24 +121,22 @@ def test_lenet_test_and_inference_agree(trained):
         assert results == {"logits.npy", "predictions.csv", "summary.json"}
 
 
-def test_resumed_training_is_the_same_training(tmp_path):
-    """Two epochs, and one epoch twice with a checkpoint between: equal bits of weights and momentum."""
-    (tmp_path / "out").mkdir()
+@pytest.mark.parametrize(
+    ("first", "start"),
+    [(["-e", 1], "resffn-epoch-0001.pt"), (["-e", 2, "-n", 5], "resffn-epoch-0000-step-00005.pt")],
+    ids=["epoch", "steps"],
+)
+def test_resumed_training_is_the_same_training(tmp_path, first, start):
+    """Two epochs, and the same in two parts with a checkpoint between: equal bits of weights and momentum."""
     run_example("resffn", "compile", "--pef-name", "r", "--hidden-size", 64, cwd=tmp_path)
     common = ["run", "--pef", "out/r/r.pef", "--hidden-size", 64]
     run_example("resffn", *common, "-e", 2, "--ckpt-dir", "whole", cwd=tmp_path)
-    run_example("resffn", *common, "-e", 1, "--ckpt-dir", "parts", cwd=tmp_path)
-    run_example(
-        "resffn",
-        *common,
-        "-e",
-        2,
-        "--ckpt-dir",
-        "parts",
-        "--init-ckpt-path",
-        "parts/resffn-epoch-0001.pt",
-        cwd=tmp_path,
-    )
+    done = run_example("resffn", *common, *first, "--ckpt-dir", "parts", cwd=tmp_path)
+    assert done.stdout.rstrip().endswith(start) and ("step 5/" in done.stdout) == ("-n" in first)
+    state = torch.load(tmp_path / "parts" / start, weights_only=True)
+    assert (state["epoch"], state["step"]) == ((0, 5) if "-n" in first else (1, 0))
+    rest = ["-e", 2, "--ckpt-dir", "parts", "--init-ckpt-path", f"parts/{start}"]
+    run_example("resffn", *common, *rest, cwd=tmp_path)
     whole = torch.load(tmp_path / "whole" / "resffn-epoch-0002.pt", weights_only=True)
     parts = torch.load(tmp_path / "parts" / "resffn-epoch-0002.pt", weights_only=True)
     assert whole["epoch"] == parts["epoch"] == 2
