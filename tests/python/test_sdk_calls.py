@@ -169,6 +169,20 @@ def test_data_is_a_plain_tensor_of_the_same_memory():
     assert bool((model.fc.weight == 2).all()) and type(samba.randn(2, name="x").data) is torch.Tensor
 
 
+def test_tensors_are_made_as_in_torch_with_a_name_and_a_batch_dim():
+    array = torch.arange(6.0).reshape(2, 3).numpy()
+    made = {
+        "zeros": [2, 3], "ones": [(2, 3)], "empty": [2, 3], "full": [(2, 3), 4.0], "rand": [[2, 3]], "randn": [2, 3],
+        "randint": [5, (2, 3)], "rand_like": [torch.ones(2, 3)], "randn_like": [torch.ones(2, 3)], "from_numpy": [array],
+        "tensor": [array.tolist()], "eye": [2, 3],
+    }  # fmt: skip
+    for function, arguments in made.items():
+        tensor = getattr(samba, function)(*arguments, name=function, batch_dim=0)
+        assert (tensor.sn_name, tensor.batch_dim, tuple(tensor.shape)) == (function, 0, (2, 3)), function
+    for function, arguments in {"arange": [4], "linspace": [0, 1, 4], "randperm": [4]}.items():
+        assert getattr(samba, function)(*arguments, name=function).shape == (4,)
+
+
 # ---- losses
 
 

@@ -14,8 +14,9 @@ from sambaflow._trace.scope import root_name
 from sambaflow.samba.nn.parameter import convert_parameter
 
 __all__ = [
-    "arange", "full", "from_named_dict", "from_torch", "from_torch_", "from_torch_model", "from_torch_model_", "ones",
-    "rand", "randint", "randn", "randn_like", "tensor", "to_torch_tensor", "zeros",
+    "arange", "empty", "eye", "full", "from_named_dict", "from_numpy", "from_torch", "from_torch_", "from_torch_model",
+    "from_torch_model_", "linspace", "ones", "rand", "rand_like", "randint", "randn", "randn_like", "randperm",
+    "tensor", "to_torch_tensor", "zeros",
 ]  # fmt: skip
 
 
@@ -90,6 +91,30 @@ def randint(*args: Any, **kwargs: Any) -> SambaTensor:
 
 def randn_like(tensor: torch.Tensor, **kwargs: Any) -> SambaTensor:
     return _named(torch.randn_like, (to_torch(tensor),), kwargs)
+
+
+def rand_like(tensor: torch.Tensor, **kwargs: Any) -> SambaTensor:
+    return _named(torch.rand_like, (to_torch(tensor),), kwargs)
+
+
+def randperm(*args: Any, **kwargs: Any) -> SambaTensor:
+    return _named(torch.randperm, args, kwargs)
+
+
+def empty(*size: Any, **kwargs: Any) -> SambaTensor:
+    return _named(torch.empty, size, kwargs)
+
+
+def eye(*args: Any, **kwargs: Any) -> SambaTensor:
+    return _named(torch.eye, args, kwargs)
+
+
+def linspace(*args: Any, **kwargs: Any) -> SambaTensor:
+    return _named(torch.linspace, args, kwargs)
+
+
+def from_numpy(array: Any, **kwargs: Any) -> SambaTensor:
+    return _named(torch.from_numpy, (array,), kwargs)
 
 
 def zeros(*size: Any, **kwargs: Any) -> SambaTensor:
