@@ -173,8 +173,8 @@ def test_tensors_are_made_as_in_torch_with_a_name_and_a_batch_dim():
     array = torch.arange(6.0).reshape(2, 3).numpy()
     made = {
         "zeros": [2, 3], "ones": [(2, 3)], "empty": [2, 3], "full": [(2, 3), 4.0], "rand": [[2, 3]], "randn": [2, 3],
-        "randint": [5, (2, 3)], "rand_like": [torch.ones(2, 3)], "randn_like": [torch.ones(2, 3)], "from_numpy": [array],
-        "tensor": [array.tolist()], "eye": [2, 3],
+        "randint": [5, (2, 3)], "rand_like": [torch.ones(2, 3)], "randn_like": [torch.ones(2, 3)],
+        "from_numpy": [array], "tensor": [array.tolist()], "eye": [2, 3],
     }  # fmt: skip
     for function, arguments in made.items():
         tensor = getattr(samba, function)(*arguments, name=function, batch_dim=0)
