@@ -11,6 +11,7 @@ from sambaflow.samba import utils
 from sambaflow.samba.directives import op_fusion
 from sambaflow.samba.test import TestWithGold, compare_with_host
 from sambaflow.samba.utils.argparser import parse_app_args
+from sambaflow.samba.utils.checkpoint import save_checkpoint
 from sambaflow.samba.utils.common import common_app_driver
 from torch import nn
 
@@ -149,6 +150,18 @@ def test_several_models_live_in_one_process(config):
     samba.session.to_rdu(first)
     assert not samba.to_torch(first.fc.weight.sn_data).any() and samba.to_torch(second.fc.weight.sn_data).any()
     assert utils.trace_graph(first, given, optimizer, pef=pef)[0].sn_name == "net__criterion__cross_entropy__outputs__0"
+
+
+def test_a_checkpoint_of_a_model_that_was_not_traced_holds_its_own_weights(config, tmp_path):
+    traced, given, _, _ = built(config)
+    other = Net()
+    samba.from_torch_model_(other)
+    before = samba.to_torch(other.fc.weight).detach().clone()
+    samba.session.run(given, traced.output_tensors)
+    for model in (other, traced):
+        save_checkpoint(str(tmp_path / "c.pt"), model)
+        saved = torch.load(tmp_path / "c.pt", weights_only=True)["model"]["fc.weight"]
+        assert torch.equal(saved, before if model is other else samba.to_torch(traced.fc.weight.sn_data))
 
 
 def test_a_model_without_parameters_is_copied_to_either_side(config):
@@ -324,6 +337,16 @@ def test_gold_files_are_written_and_compared_with(config, tmp_path, capsys):
     TestWithGold(
         samba.session.args, "net", model, None, optimizer
     ).test()  # PyTorch on the host has the device's weights
+
+
+def test_a_model_that_was_not_traced_is_traced_for_its_test(config, capsys):
+    _, given, _, _ = built(config)
+    model = Net()
+    samba.from_torch_model_(model)
+    optimizer = samba.optim.SGD(model.parameters(), lr=0.1)
+    pef = samba.session.compile(model, given, optimizer, config_dict={**config, "pef_name": "other"})
+    TestWithGold(parse_app_args(["test", "--pef", pef]), "net", model, given, optimizer).test()
+    assert capsys.readouterr().out.count("ok  ") == 4 and model.output_tensors
 
 
 def test_the_driver_takes_false_for_no_gradients(config, capsys):

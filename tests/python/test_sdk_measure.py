@@ -12,6 +12,7 @@ from sambaflow.samba import utils
 from sambaflow.samba.profiler import Profiler
 from sambaflow.samba.test import TestWithGold, compare_with_host, consistency_test
 from sambaflow.samba.utils.argparser import parse_app_args
+from sambaflow.samba.utils.benchmark_acc import AccuracyReport
 from sambaflow.samba.utils.common import common_app_driver
 from torch import nn
 
@@ -169,6 +170,11 @@ def test_profiles_that_were_not_begun(tmp_path):
         samba.session.end_runtime_profile("x")
     with pytest.raises(RuntimeError, match="start_samba_profile"):
         samba.session.end_samba_profile("x")
+
+
+def test_the_folder_of_a_report_is_made(tmp_path):
+    AccuracyReport(val_accuracy=0.5).save(str(tmp_path / "new" / "accuracy.json"))
+    assert (tmp_path / "new" / "accuracy.json").exists()
 
 
 def test_the_folder_of_a_profile_is_made(traced, tmp_path):

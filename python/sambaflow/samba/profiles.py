@@ -35,7 +35,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], record: Any) -> None:
-    """Writes `record` as indented JSON with sorted keys."""
+    """Writes `record` as indented JSON with sorted keys; the folder is made."""
+    make_parent(path)
     write_text(path, json.dumps(record, indent=2, sort_keys=True) + "\n")
 
 

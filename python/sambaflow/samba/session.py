@@ -494,6 +494,14 @@ class SambaSession(SessionExtras):
         with self.using(model):
             return self._device is not None and bool(self._known_tensors(model))
 
+    def is_beside(self, model: nn.Module) -> bool:
+        """Whether `model` was never traced, though one of equal names is loaded that still lives."""
+        with self.using(model):
+            current = None if self._model is None else self._model()
+            own = {id(parameter) for parameter in model.parameters()}
+            traced = () if self._program is None else self._program.parameters.values()
+            return current is not None and current is not model and not any(id(p) in own for p in traced)
+
     def random_state(self) -> torch.Tensor | None:
         """i64[2], seed and step counter of the device's random streams; None where the program draws nothing."""
         return self._pending.random if self._device is None else state.random_state(self._device)

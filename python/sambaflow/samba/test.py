@@ -376,7 +376,7 @@ class TestWithGold:
 
         if self.model is None:
             raise TypeError("TestWithGold(args, name, model, ...).test() needs the model")
-        if not samba.session.has_traced(self.model):
+        if getattr(self.model, "output_tensors", None) is None:
             optimizer = None if getattr(self.args, "inference", False) else self.optimizer
             samba.utils.trace_graph(self.model, self.inputs, optimizer, pef=self.args.pef)
         with samba.session.using(self.model):

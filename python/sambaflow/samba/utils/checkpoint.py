@@ -80,7 +80,7 @@ def save_checkpoint(
     from sambaflow import samba
 
     with samba.session.using(model):
-        if samba.session.has_traced(model):
+        if samba.session.has_traced(model) and not samba.session.is_beside(model):
             samba.session.check_updated()
             samba.session.to_cpu(model)
         random, hyperparameters = samba.session.random_state(), samba.session.hyperparameters()
