@@ -173,6 +173,35 @@ def test_a_model_without_parameters_is_copied_to_either_side(config):
     samba.session.to_rdu(model)
 
 
+def test_names_may_be_given_to_every_tensor_of_a_model(config, tmp_path):
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.norm = nn.Linear(6, 4), nn.BatchNorm1d(4)
+            self.register_buffer("scale", samba.SambaTensor(torch.full((4,), 2.0)))
+            self.register_buffer("shift", samba.SambaTensor(torch.full((4,), 0.5)))
+
+        def forward(self, x):
+            return self.norm(self.fc(x)) * self.scale + self.shift
+
+    model = Scaled()
+    samba.from_torch_model_(model)
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if isinstance(tensor, samba.SambaTensor) and name != "shift":
+            tensor.sn_name = f"mine.{name}"
+    given = inputs()[:1]
+    pef = samba.session.compile(model, given, None, inference=True, config_dict=config)
+    traced = utils.trace_graph(model, given, pef=pef)
+    names = ["mine.fc.weight", "mine.scale", "scaled__shift", "scaled__norm__running_mean"]
+    found = samba.session.get_tensors_by_name(names)
+    assert [tuple(t.shape) for t in found] == [(4, 6), (4,), (4,), (4,)]
+    torch.save({**model.state_dict(), "scale": torch.full((4,), 3.0)}, tmp_path / "state.pt")
+    utils.checkpoint.load_sharded_checkpoint(model, str(tmp_path / "state.pt"))
+    samba.session.to_cpu(model)
+    assert bool((model.scale == 3).all())
+    utils.assert_close(samba.session.run(given, traced)[0], model.eval()(*given))
+
+
 def test_data_is_a_plain_tensor_of_the_same_memory():
     model = Net()
     samba.from_torch_model_(model)

@@ -443,7 +443,9 @@ class SambaSession(SessionExtras):
             return {}  # never converted: equal names of buffers mean nothing
         traced = {id(b): name for name, b in self._program.buffers.items()} if self._program is not None else {}
         for path, buffer in model.named_buffers():
-            tensors[traced.get(id(buffer), f"{root}__{path.replace('.', '__')}")] = buffer
+            own = buffer.sn_name if isinstance(buffer, SambaTensor) else None
+            by_path = own if own in known else f"{root}__{path.replace('.', '__')}"
+            tensors[traced.get(id(buffer), by_path)] = buffer
         for name, place in (self._program.attributes if self._program is not None else {}).items():
             tensors[name] = self._attribute(model, name, place)
         return {name: tensor for name, tensor in tensors.items() if name in known}
@@ -537,7 +539,8 @@ class SambaSession(SessionExtras):
         device, root = self._bound_device(), root_name(model)
 
         def write(key: str, target: torch.Tensor, value: torch.Tensor) -> None:
-            name = target.sn_name if isinstance(target, SambaTensor) else f"{root}__{key.replace('.', '__')}"
+            name = target.sn_name if isinstance(target, SambaTensor) else None
+            name = name if name in device.symbols else f"{root}__{key.replace('.', '__')}"
             state.write_value(device, device.find(str(name)), value)
 
         return write
