@@ -104,6 +104,8 @@ enum {  // section types, as bits; ORDER: bit n is section type n of pef_format.
 // LEAT_OUT_OF_RANGE names an index or a class label that the program cannot take, with its row; parameters, buffers and
 // state are then as before. So do the other functions that run sections.
 leat_status_t leat_program_run(leat_program_t *program, uint32_t types);
+// What a run of `types` would say of the indices and class labels that it is given, without running.
+leat_status_t leat_program_check(const leat_program_t *program, uint32_t types);
 // Fast path of hosts that rebind on every step: bind `count` symbols, then run.
 leat_status_t leat_program_step(leat_program_t *program, const uint32_t *symbols, void *const *data, uint32_t count,
                                 uint32_t types);

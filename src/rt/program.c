@@ -263,6 +263,10 @@ LEAT_EXPORT leat_status_t leat_program_run(leat_program_t *program, uint32_t typ
   return leat_rt_bounds_run(program, types & LEAT_SECTIONS_ALL);
 }
 
+LEAT_EXPORT leat_status_t leat_program_check(const leat_program_t *program, uint32_t types) {
+  return leat_rt_bounds_before(program, types & LEAT_SECTIONS_ALL);
+}
+
 LEAT_EXPORT uint32_t leat_program_section_count(const leat_program_t *program) { return program->pef->call_count; }
 
 LEAT_EXPORT leat_status_t leat_program_run_section(leat_program_t *program, uint32_t section) {

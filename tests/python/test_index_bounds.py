@@ -214,6 +214,18 @@ def test_no_batch_of_a_run_updates_where_one_is_refused(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(before, state_of(model), strict=True))
 
 
+def test_no_batch_of_a_run_updates_where_the_smaller_last_one_is_refused(tmp_path):
+    torch.manual_seed(0)
+    model, x = Trained(), table(5, 3)
+    inputs = {"x": x[:3], "i": ids(0, 0, 0), "y": ids(0, 0, 0)}
+    _, run, _ = load(tmp_path, model, inputs, lambda p: samba.optim.SGD(p, 0.1), num_spatial_batches=2)
+    run(x, ids(0, 0, 0, 0, 0), ids(0, 1, 2, 0, 3))
+    before = state_of(model)
+    with pytest.raises(OutOfRangeError, match=r'input "y" is 9 in row 1'):
+        run(x, ids(0, 0, 0, 0, 0), ids(0, 1, 2, 0, 9))
+    assert all(torch.equal(a, b) for a, b in zip(before, state_of(model), strict=True))
+
+
 def test_micro_batches_and_smaller_batches_are_checked(tmp_path):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Embedding(6, 4), nn.Linear(4, 3))

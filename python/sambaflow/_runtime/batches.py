@@ -108,7 +108,7 @@ class BatchesRunner(Runner):
             return self._run_smaller(rest, outputs, hyperparameters, types, grad_of_outputs)
         self._check_whole(types)
         wanted = self._wanted(outputs)
-        self._runner_of(rest)  # whether it can be run is known before anything is updated
+        self._runner_of(rest).check_inputs(rest, types)  # before anything is updated
         batches = self._batches_of(whole, types)
         assert batches is not None
         self._prepare(hyperparameters, grad_of_outputs)

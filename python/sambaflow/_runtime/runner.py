@@ -141,6 +141,13 @@ class Runner:
             check(status)
         return results
 
+    def check_inputs(self, inputs: Any, types: int) -> None:
+        """Raises what a run of `types` on `inputs` would raise because of them, without running."""
+        self._bind_inputs(inputs, types)
+        for slot in self._inputs.values():
+            self.device.bind(slot.symbol, int(self._addresses[slot.place]))
+        check(self._lib.leat_program_check(self.device.handle, types))
+
     def _prepare(
         self, hyperparameters: Mapping[str, float] | None, grad_of_outputs: Sequence[torch.Tensor] | None
     ) -> None:
