@@ -93,7 +93,9 @@ FAMILIES = {
         "{f}.scatter_reduce({d}, {f1}.argsort({d}) // 2, {f1}, 'prod')", "{f}.take(({i} % {f}.numel()).abs())",
         "{f}.masked_scatter({f} > 0, {f1})", "F.embedding_bag(({i} % 3).abs().flatten(), {p}, torch.tensor([0]), mode='mean', padding_idx=-1)",
         "{t}.kthvalue(1, {d})[0]", "torch.searchsorted({f}.sort(-1)[0], {f1})", "{f}.index_put((({i} % {f}.shape[0]).flatten(),), {f1})",
-        "F.embedding(({i} % 3).abs(), {p}, scale_grad_by_freq=True)"]),
+        "F.embedding(({i} % 3).abs(), {p}, scale_grad_by_freq=True)", "F.embedding({i}, {p})", "{p}[{i}]", "{f}.gather({d}, {i})",
+        "F.cross_entropy({f}.flatten(1), {i}.flatten())", "{f}.index_select(0, {i}.flatten())", "F.one_hot({i}, 5)",
+        "torch.zeros({n}, 3).index_add(0, {i}.flatten(), {f})", "{p}.take({i})"]),
     "make": (3, [
         "torch.zeros({n}, 3)", "torch.ones_like({f})", "torch.arange({n})", "torch.linspace(-1, 1, {n})", "torch.full(({n},), {c})",
         "torch.eye({n})", "torch.tensor([0.0, -0.0, 1.0, float('inf'), float('nan'), -2.5])", "torch.tensor([3, 1, 2])",
