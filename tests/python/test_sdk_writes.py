@@ -42,6 +42,14 @@ class DataRebindParam(Base):
         return (x @ self.w + self.b).square().mean()
 
 
+class DataRebindThenWrite(Base):
+    def forward(self, x):
+        self.w.data = self.w.data.sign()
+        self.w.data.clamp_(-0.5, 0.5)
+        self.w.data[0] = 0.1
+        return (x @ self.w + self.b).square().mean()
+
+
 class DataCopy(Base):
     def forward(self, x):
         self.w.data.copy_(F.normalize(self.w.data, dim=1))
@@ -466,6 +474,7 @@ TRAINED = [
     ClampNoGradParam,
     DataClampParam,
     DataRebindParam,
+    DataRebindThenWrite,
     DataCopy,
     DetachAliasMul,
     AliasSeesLater,

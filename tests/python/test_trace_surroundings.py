@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scripted, traced and compiled functions inside a program, checkpointing, and who asks whether it is traced."""
 
+import os
+import subprocess
 import sys
 
 import beside_eager as eager
@@ -269,3 +271,45 @@ def test_compiled_functions_run_as_they_were_written(tmp_path):
     assert "torch._dynamo" in sys.modules
     eager.traced(Function(lambda self, x: compiled(self.w * x).sum(), 3), X)
     assert calls == ["TracedTensor"]
+
+
+def _by_decorator(self, x):
+    @torch.compile(backend="eager")
+    def function(y):
+        return y.exp() * self.w
+
+    return function(x).sum()
+
+
+def _of_a_module(self, x):
+    self.inner.compile(backend="eager")
+    return self.inner(x[None] * self.w).square().sum()
+
+
+COMPILING = {
+    "function": lambda self, x: torch.compile(torch.sin, backend="eager")(x * self.w).sum(),
+    "decorator": _by_decorator,
+    "module": lambda self, x: torch.compile(self.inner, backend="eager")(x[None] * self.w).square().sum(),
+    "module in place": _of_a_module,
+}
+
+
+@pytest.mark.parametrize("how", COMPILING)
+def test_what_forward_itself_compiles_is_traced_as_written(tmp_path, how):
+    model = Function(COMPILING[how], 3)
+    model.inner = nn.Linear(3, 2)
+    eager.check(tmp_path, model, X)
+
+
+def test_what_forward_itself_compiles_imports_no_compiler(tmp_path):
+    program = f"""if True:
+        import sys
+        sys.path.insert(0, {os.path.dirname(__file__)!r})
+        import beside_eager as eager, torch
+        model = eager.Function(lambda self, x: torch.compile(torch.sin)(x * self.w).sum(), 3)
+        (loss,) = eager.compiled_outputs({str(tmp_path)!r}, model, torch.ones(3))
+        assert "torch._dynamo" not in sys.modules
+        torch.testing.assert_close(loss, torch.tensor([0.5, 1.0, 1.5]).sin().sum())
+    """
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

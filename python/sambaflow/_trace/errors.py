@@ -23,6 +23,30 @@ class BranchError(TraceError):
         )
 
 
+# What Python and torch raise, for which a program may be prepared.
+_KINDS = (
+    NotImplementedError, IndexError, KeyError, ValueError, TypeError, AttributeError, AssertionError, ArithmeticError,
+    RuntimeError,
+)  # fmt: skip
+
+
+def is_ours(error: Exception) -> bool:
+    """Whether an error has a type of this package, and so a message of its own."""
+    return any(kind.__module__.split(".")[0] == "sambaflow" for kind in type(error).__mro__)
+
+
+def located(error: Exception, module: str, source: str) -> TraceError:
+    """What Python or torch raised below a line of the program, with its place; of the same kind as `error`, too."""
+    kind = next((kind for kind in _KINDS if isinstance(error, kind)), RuntimeError)
+    bases = (TraceError,) if kind is RuntimeError else (TraceError, kind)
+    made = type("TraceError", bases, {"__module__": __name__, "__str__": RuntimeError.__str__})
+    text = str(error).removeprefix(f"{source}: ")
+    return made(  # type: ignore[no-any-return]
+        f"{source}: in module {module}: {text} ({type(error).__name__} while this line was traced; a line that eager "
+        "mode takes has to be written with other ops, or kept outside forward)"
+    )
+
+
 COMPLEX_INSTEAD = "compute with real and imaginary parts instead, each a real tensor"
 
 

@@ -15,6 +15,7 @@ import torch
 from torch.utils._pytree import tree_flatten
 
 from sambaflow._trace import views
+from sambaflow._trace.batched import is_batched
 from sambaflow._trace.errors import TraceError
 from sambaflow._trace.geometry import Layout, steps_to
 from sambaflow._trace.graph import Value
@@ -82,6 +83,8 @@ class PlainTensors:
         known = self._by_id.get(id(tensor))
         if known is not None:
             return known[1]
+        if is_batched(tensor):
+            return tensor
         if id(tensor) in self._watched:
             self.met.add(id(tensor))
         if tensor.layout != torch.strided or tensor.numel() == 0:
@@ -171,7 +174,9 @@ class PlainTensors:
 
 
 def _is_plain(item: Any) -> bool:
-    return isinstance(item, torch.Tensor) and not isinstance(item, TracedTensor) and item.layout == torch.strided
+    if not isinstance(item, torch.Tensor) or isinstance(item, TracedTensor) or is_batched(item):
+        return False
+    return item.layout == torch.strided
 
 
 def whole_memory(tensor: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from torch import nn
 
 from sambaflow._runtime.turns import tracing
 from sambaflow._trace.containers import tensors_in
-from sambaflow._trace.errors import StaleError, TraceError
+from sambaflow._trace.errors import StaleError, TraceError, is_ours, located
 from sambaflow._trace.graph import Graph
 from sambaflow._trace.optimizers import Statement
 from sambaflow._trace.scope import Scope, root_name
@@ -116,7 +116,10 @@ class _Call:
                 result = job.model(*args, **kwargs)
             except Exception as error:
                 tracer.check(error)
-                raise
+                place = tracer.scope.place_of(error)
+                if place is None or is_ours(error):
+                    raise
+                raise located(error, *place) from error
             outputs = _outputs(tracer, result)
             tracer.hooks.finish()
         tracer.check()

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 _TORCH_DIR = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
+_TRACE_DIR = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _OWN_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
@@ -54,6 +55,20 @@ class Scope:
                 return f"{file}:{frame.f_lineno}"
             frame = frame.f_back
         return "<unknown>"
+
+    def place_of(self, error: BaseException) -> tuple[str, str] | None:
+        """Module path and `file:line` of the program's own frame that led to `error`; None where the program itself
+        or the SDK raised it, or the program has no part in it."""
+        module, source, is_own = self._stack[0], "", True
+        trace = error.__traceback__
+        while trace is not None:
+            frame, file = trace.tb_frame, self._file(trace.tb_frame.f_code.co_filename)
+            module = self._paths.get(id(frame.f_locals.get("self")), module)
+            path = os.path.abspath(frame.f_code.co_filename)
+            is_own = bool(file) or (path.startswith(_OWN_DIR) and not path.startswith(_TRACE_DIR))
+            source = f"{file}:{trace.tb_lineno}" if file else source
+            trace = trace.tb_next
+        return None if is_own or not source else (module, source)
 
     def _file(self, path: str) -> str:
         """The name of a source file in messages and in the graph; "" for torch's and our own files."""

@@ -7,7 +7,7 @@
   `torch.compile` run as they were written.
 - A program that asks whether it is being traced hears yes; torch's own modules go on as in eager mode.
 - Module hooks on gradients, and what else happens in backward alone, lead to hooks.py; encoders that would compute on
-  nested tensors to nested.py; averages that torch reads as numbers to norms.py; tensors that are swapped to writes.py.
+  nested tensors to nested.py; transforms of torch.func to batched.py; averages that torch reads as numbers to norms.py; tensors that are swapped to writes.py.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sambaflow._tensor import SambaTensor
-from sambaflow._trace import custom, hooks, nested, norms, writes
+from sambaflow._trace import batched, custom, hooks, nested, norms, writes
 from sambaflow._trace.errors import BranchError
 from sambaflow._trace.imports import without_dynamo
 from sambaflow._trace.tensor import TracedTensor
@@ -46,6 +46,7 @@ def traced(tracer: Tracer) -> Iterator[None]:
             _in_one_thread(tracer),
             _choices(tracer),
             _answering(),
+            batched.without_gradients(tracer),
             hooks.following(tracer),
             nested.padded_with_zeros(tracer),
             norms.cumulative_averages(),
@@ -125,11 +126,16 @@ def _scripted_op_by_op(tracer: Tracer) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _compiled_as_written() -> Iterator[None]:
-    """torch._dynamo is slow to import: where nothing did yet, nothing is compiled by it."""
-    if "torch._dynamo" not in sys.modules:
-        yield
-        return
-    with torch.compiler.set_stance("force_eager"):
+    """torch._dynamo is slow to import: where nothing did yet, what forward gives to `torch.compile` stays as it is."""
+
+    def as_written(model: Any = None, **_: Any) -> Any:
+        return (lambda function: function) if model is None else model
+
+    is_there = "torch._dynamo" in sys.modules
+    with (
+        torch.compiler.set_stance("force_eager") if is_there else contextlib.nullcontext(),
+        replaced(torch, "compile", as_written),
+    ):
         yield
 
 

@@ -28,7 +28,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-from sambaflow._trace import hooks, indexing, memory, surroundings, writes
+from sambaflow._trace import batched, hooks, indexing, memory, surroundings, writes
 from sambaflow._trace.call import HANDLERS, RANDOM, Call, bind
 from sambaflow._trace.errors import (
     COMPLEX_INSTEAD,
@@ -345,10 +345,12 @@ class Tracer:
             return writes.into(self, func, args, kwargs)
         if func in writes.SETTERS:
             return writes.SETTERS[func](self, *args)
-        if _writes_first(name) and args and isinstance(args[0], torch.Tensor):
+        if _writes_first(name) and args and isinstance(args[0], torch.Tensor) and not batched.is_batched(args[0]):
             args = (self.plain.adopt_written(args[0]), *args[1:])
         func = FUNCTIONS.get(func, func)
         with self._calling(name), torch._C.DisableTorchFunctionSubclass(), torch._C._AutoDispatchBelowAutograd():
+            if batched.any_in(args):
+                return self._name_results(func(*args, **kwargs))
             if name == "__getitem__":
                 return self._name_results(indexing.read(self, func, args[0], args[1]))
             if name == "__setitem__":
@@ -359,7 +361,13 @@ class Tracer:
         """`tree` with known tensors replaced, and whether it holds a traced tensor."""
         leaves, spec = tree_flatten(tree)
         leaves = [self.lookup(leaf) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
-        return tree_unflatten(leaves, spec), any(isinstance(leaf, TracedTensor) for leaf in leaves)
+        return tree_unflatten(leaves, spec), any(self._is_traced(leaf) for leaf in leaves)
+
+    def _is_traced(self, item: Any) -> bool:
+        """Whether a substituted argument is a traced tensor, or one of torch.vmap that wraps one."""
+        if not isinstance(item, torch.Tensor) or not batched.is_batched(item):
+            return isinstance(item, TracedTensor)
+        return isinstance(self.lookup(batched.unwrapped(item)), TracedTensor)
 
     @contextlib.contextmanager
     def _calling(self, name: str) -> Iterator[None]:

@@ -30,6 +30,8 @@ def follow(tracer: Tracer, value: Value, steps: Sequence[Step]) -> Value:
 
 def scatter(tracer: Tracer, view: View, value: Value) -> Value:
     """The parent's value once the view holds `value`."""
+    if view.steps == ():  # all of the parent, as it lies there
+        return value
     before = _forward(tracer, view, skip_last=True)
     for step, source in zip(reversed(_steps(tracer, view)), reversed(before), strict=True):
         inverse = _INVERSES.get(step.name)
