@@ -804,3 +804,42 @@ def test_parameters_that_share_memory_cannot_be_trained_apart():
     with pytest.raises(TraceError, match="sharedmemory__w changes, and shares memory with sharedmemory__v"):
         trace(model, [x], statements(optimizer))
     assert "update" not in trace(model, [x], inference=True).text
+
+
+def test_a_smaller_batch_goes_on_with_the_state(tmp_path):
+    batches = [[X(4, 3)], [X(4, 3) + 1], [X(2, 3)], [X(4, 3) + 2]]
+    assert differences(VqEma, batches, tmp_path, train=True, state=lambda m: [m.cluster, m.embed]) == []
+
+
+class Fails(Base):
+    def setup(self):
+        self.h, self.log, self.calls = torch.zeros(3), {"all": []}, 0
+        self.register_buffer("mean", torch.zeros(3))
+
+    def forward(self, x):
+        self.calls += 1
+        self.h.add_(1)
+        self.mean = self.mean + x.mean(0)
+        self.log["all"].append(self.mean)
+        self.new = x
+        return x if x.sum() > 0 else -x
+
+
+def test_a_model_is_as_it_was_after_a_trace_that_fails():
+    model = Fails()
+    samba.from_torch_model_(model)
+    h, mean, before = model.h, model.mean, dict(vars(model))
+    with pytest.raises(TraceError, match="bool"):
+        trace(model, [samba.from_torch_tensor(X(4, 3), name="x")])
+    assert vars(model) == before and model.h is h and model.mean is mean and model.log == {"all": []}
+    assert not model.h.any() and not model.mean.any()
+    model(X(4, 3))
+    assert model.calls == 1 and model.h[0] == 1
+
+
+def test_what_vmap_computes_with_is_traced_as_before(tmp_path):
+    class Mapped(Base):
+        def forward(self, x):
+            return torch.vmap(lambda row: row * self.b + 1)(x @ self.w).square().mean()
+
+    assert differences(Mapped, [[X(4, 3)]], tmp_path, train=True) == []
