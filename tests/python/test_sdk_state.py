@@ -659,7 +659,30 @@ class TwoLosses(Base):
         return ((y - self.c).square().mean(), y)
 
 
+class Rolled(Base):
+    def setup(self):
+        self.buf, self.shifted = torch.zeros(5, 3), torch.zeros(5, 3)
+
+    def forward(self, x):
+        self.buf = torch.roll(self.buf, -1, 0)
+        self.buf[-1] = x.mean(0)
+        self.shifted = torch.cat([self.shifted[1:], x[:1]])
+        return self.buf + self.shifted
+
+
+class Ring(Base):
+    def setup(self):
+        self.buf, self.place = torch.zeros(5, 3), torch.zeros((), dtype=torch.long)
+
+    def forward(self, x):
+        self.buf[self.place] = x.mean(0)
+        self.place = (self.place + 1) % 5
+        return self.buf.sum(0)
+
+
 CASES = {
+    Rolled: dict(train=False, state=lambda m: [m.buf, m.shifted]),
+    Ring: dict(train=False, state=lambda m: [m.buf, m.place]),
     InputWritten: dict(train=False),
     Rereg: dict(train=False),
     NestedSet: dict(train=False, state=lambda m: [m.cell.h]),

@@ -50,7 +50,7 @@ def left_behind(tracer: Tracer, before: Held, after: Held, known: Mapping[Slot, 
             if slot.kind != "attribute" or slot in known:
                 raise TraceError(f"{slot} held a tensor before forward and holds none after it: state stays a tensor")
         elif new is not old and not _stands_for(tracer, new, old):
-            left.replaced[slot] = new
+            left.replaced[slot] = _meaning(tracer, new)
     left.added = {slot: t for slot, t in after.tensors.items() if slot not in before.tensors}
     left.numbers = [s for s, n in before.numbers.items() if s in after.numbers and after.numbers[s] != n]
     left.numbers += [s for s in after.numbers if s not in before.numbers and s not in before.tensors]
@@ -60,6 +60,11 @@ def left_behind(tracer: Tracer, before: Held, after: Held, known: Mapping[Slot, 
 
 def _stands_for(tracer: Tracer, new: torch.Tensor, old: torch.Tensor) -> bool:
     return isinstance(new, TracedTensor) and tracer.plain.lookup(old) is new
+
+
+def _meaning(tracer: Tracer, tensor: torch.Tensor) -> torch.Tensor:
+    """A plain tensor that was written with traced values is the traced tensor: its own memory was left alone."""
+    return tensor if isinstance(tensor, TracedTensor) else tracer.plain.lookup(tensor)
 
 
 def _find_state(tracer: Tracer, before: Held, left: Left, known: Mapping[Slot, torch.Tensor]) -> None:
