@@ -85,6 +85,7 @@ BASES = {
     "Upsample": ({"scale_factor": 2}, (_X2,)),
     "UpsamplingNearest2d": ({"scale_factor": 2}, (_X2,)),
     "UpsamplingBilinear2d": ({"scale_factor": 2}, (_X2,)),
+    "CosineSimilarity": ({}, (_ROW, _float(3, 4))),
     "PairwiseDistance": ({}, (_ROW, _float(3, 4))),
     **{f"{kind}Pad{rank}d": ({"padding": 1, **({"value": 0.5} if kind == "Constant" else {})},
                              ((_X1, _X2, _X3)[rank - 1],))
@@ -118,7 +119,7 @@ BASES = {
 NO_LAYERS = {
     "Module", "Container", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict", "DataParallel",
     "SyncBatchNorm", "TransformerEncoder", "TransformerDecoder", "RNNBase", "RNNCellBase", "NLLLoss2d",
-    "CosineSimilarity", "CrossMapLRN2d", "FractionalMaxPool2d", "FractionalMaxPool3d", "LinearCrossEntropyLoss",
+    "CrossMapLRN2d", "FractionalMaxPool2d", "FractionalMaxPool3d", "LinearCrossEntropyLoss",
 }  # fmt: skip
 
 ALL = {

@@ -18,15 +18,6 @@ REFUSED = {
     "AdaptiveMaxPool3d(return_indices)": "the indices can be used only",
     "AdaptiveLogSoftmaxWithLoss": "depends on values",
 }
-# Arguments that are refused in training alone.
-REFUSED_IN_TRAINING = {
-    **{f"BatchNorm{rank}d(momentum)": "needs the value" for rank in (1, 2, 3)},
-    **{
-        f"{name}({argument})": "max_norm"
-        for name in ("Embedding", "EmbeddingBag")
-        for argument in ("max_norm", "norm_type")
-    },
-}
 # Layers that draw random numbers when they train.
 RANDOM = {"RReLU", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout"}
 
@@ -89,11 +80,8 @@ def _label(case):
 def test_arguments_of_modules(tmp_path, case):
     name, argument, options, inputs = case
     model, inputs = made(name, options), inputs_of(name, inputs)
-    refused = {key: REFUSED.get(name) or REFUSED.get(f"{name}({argument})") for key in (True, False)}
-    if options.get(argument) is None or name.startswith("Embedding"):
-        refused[False] = refused[False] or REFUSED_IN_TRAINING.get(f"{name}({argument})")
+    words = REFUSED.get(name) or REFUSED.get(f"{name}({argument})")
     for inference in [True] if name in RANDOM else [True, False]:
-        words = refused[inference]
         if words is not None:
             with pytest.raises(TraceError, match=words):
                 eager.traced(copy.deepcopy(model), *inputs, inference=inference)

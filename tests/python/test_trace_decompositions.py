@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from beside_eager import Function
+from sambaflow import samba
 from sambaflow._trace.errors import TraceError
 from torch import nn
 
@@ -217,3 +218,24 @@ def test_single_elements(tmp_path):
         return F.prelu(-y, self.w[:1]) + y.index_copy(0, index, y.reshape(1) * 3)
 
     eager.check(tmp_path, Function(function, 3), torch.ones(3), torch.tensor([0]))
+
+
+def test_an_embedding_with_max_norm_trains(tmp_path):
+    """Rows are bounded in the table itself; the optimizer goes on from there."""
+    indices = torch.tensor([[1, 4, 4, 0], [4, 1, 5, 1]])
+    model = Looked(nn.Embedding, max_norm=0.5)
+    reference = Looked(nn.Embedding, max_norm=0.5)
+    samba.from_torch_model_(model)
+    named = [samba.from_torch_tensor(indices, name="x")]
+    optimizer = samba.optim.SGD(model.parameters(), lr=0.1)
+    config = {"pef_name": "model", "output_folder": str(tmp_path), "log_level": "error"}
+    pef = samba.session.compile(model, named, optimizer, config_dict=config)
+    samba.utils.trace_graph(model, named, optimizer, pef=pef)
+    for _ in range(3):
+        samba.session.run(input_tensors=named, output_tensors=model.output_tensors, hyperparam_dict={"lr": 0.1})
+        reference.zero_grad()
+        reference(indices).backward()
+        with torch.no_grad():
+            reference.table.weight -= 0.1 * reference.table.weight.grad
+    samba.session.to_cpu(model)
+    torch.testing.assert_close(samba.to_torch(model.table.weight).detach(), reference.table.weight.detach())

@@ -175,12 +175,6 @@ def scaled_by_frequency(rows: torch.Tensor, indices: torch.Tensor, count: int) -
 @composes("embedding_renorm_")
 def _embedding_renorm_(weight: torch.Tensor, indices: torch.Tensor, max_norm: float, norm_type: float) -> None:
     """The rows of `weight` that are asked for, scaled down to `max_norm` where they are longer."""
-    tracer = current()
-    if tracer is not None and not tracer.inference:
-        raise TraceError(
-            "embedding: max_norm=... changes weights in forward, which cannot be compiled for training; bound their "
-            "norm after the optimizer's step, or where they are used"
-        )
     norms = weight.norm(norm_type, dim=1, keepdim=True)
     flat = indices.reshape(-1)
     asked = torch.zeros(weight.shape[0], dtype=torch.int64).index_add(0, flat, torch.ones_like(flat)) > 0
