@@ -13,12 +13,14 @@ static const struct {
   const char *files[FILES_MAX];
   bool inference;  // products are laid out as SAFE_INFERENCE_GEMM
 } lists[] = {
-    {"default", {"attention", "gemm"}},
-    {"nlp", {"embedding", "qkv", "rotary", "attention", "ffn", "loss", "gemm"}},
-    {"gpt2", {"embedding", "qkv", "attention", "ffn", "loss", "gemm"}},
-    {"bloom", {"embedding", "bloom_attention", "attention", "ffn", "loss", "gemm"}},
-    {"gpt_neox_inference", {"embedding", "neox_attention", "attention", "ffn", "loss", "gemm"}, true},
-    {"gpt-neox-training", {"embedding", "neox_attention", "attention", "ffn", "loss", "gemm"}},
+    {.name = "default", .files = {"attention", "gemm"}},
+    {.name = "nlp", .files = {"embedding", "qkv", "rotary", "attention", "ffn", "loss", "gemm"}},
+    {.name = "gpt2", .files = {"embedding", "qkv", "attention", "ffn", "loss", "gemm"}},
+    {.name = "bloom", .files = {"embedding", "bloom_attention", "attention", "ffn", "loss", "gemm"}},
+    {.name = "gpt_neox_inference",
+     .files = {"embedding", "neox_attention", "attention", "ffn", "loss", "gemm"},
+     .inference = true},
+    {.name = "gpt-neox-training", .files = {"embedding", "neox_attention", "attention", "ffn", "loss", "gemm"}},
 };
 // Not for --o1-rule-list: what --o1-experimental-opts adds.
 static const char EXPERIMENTAL[] = "experimental";
