@@ -278,7 +278,7 @@ static void add_widths(contract_plan_t *plan, int64_t extent) {
 
 static void request_blocks(contract_plan_t *plan, leat_rt_jit_t *jit, uint32_t m, uint32_t n, uint32_t k) {
   if (plan->m_sizes[m] == 0 || plan->widths[n].width == 0 || plan->k_sizes[k] == 0) return;
-  bool one_chunk = plan->k.extent <= CONTRACT_K && plan->k_count == 0;
+  bool one_chunk = plan->k.extent <= plan->k_chunk && plan->k_count == 0;
   for (int add = 0; add < 2; add++) {
     if ((add == 0 && plan->add && plan->k_block == 0) || (add == 1 && one_chunk && !plan->add)) continue;
     leat_kern_gemm_t g = leat_rt_contract_gemm(plan, plan->m_sizes[m], plan->widths[n].width, plan->k_sizes[k],
@@ -292,7 +292,7 @@ static void generate(contract_plan_t *plan, const leat_rt_prepare_t *context) {
   int64_t tile = context->tile_rows_max, last = context->row_count % tile;
   add_sizes(plan->m_sizes, CONTRACT_M, plan->m.extent * (plan->m.is_rows ? tile : 1));
   if (plan->m.is_rows && last > 0) add_sizes(plan->m_sizes, CONTRACT_M, plan->m.extent * last);
-  add_sizes(plan->k_sizes, CONTRACT_K, plan->k.extent);
+  add_sizes(plan->k_sizes, plan->k_chunk, plan->k.extent);
   add_widths(plan, plan->n.extent * (plan->n.is_rows ? tile : 1));
   if (plan->n.is_rows && last > 0) add_widths(plan, plan->n.extent * last);
   for (uint32_t m = 0; m < CONTRACT_SIZES; m++) {
@@ -316,6 +316,8 @@ leat_status_t leat_rt_contract_prepare(leat_rt_stage_t *stage, const leat_rt_pre
   plan->pack_a |= plan->k.a != 1 && plan->m.a != 1 && plan->k.extent > 1 && plan->m.extent > 1;
   plan->a_columns = is_far_a(plan, context);
   plan->pack_a |= plan->a_columns;
+  bool streams = most(&plan->m, context) == 1 && plan->n_block > 0 && !plan->pack_a && !plan->pack_b;
+  plan->k_chunk = streams ? CONTRACT_K_ONE_ROW : CONTRACT_K;
   choose_k_block(plan, stage->params[PEF_PARAM_CHAIN], context->kern);
   choose_part(plan, context);
   layout_workspace(plan, stage);

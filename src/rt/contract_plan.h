@@ -14,6 +14,8 @@
 // once a chunk); rows that go together through a chunk; columns of C that are worked on in the workspace
 // beside so many rows (fewer columns leave room for more rows).
 enum { CONTRACT_M = 64, CONTRACT_N = 64, CONTRACT_K = 1024, CONTRACT_ROWS = 128, CONTRACT_COLUMNS = 256 };
+// One row reads B once, so its chunks are as long as the panels of B: these stream by from end to end.
+enum { CONTRACT_K_ONE_ROW = 16 * 1024 };
 // B is copied chunk by chunk although it could be read in place when its rows are far apart (the cache and the page
 // table suffer) and there are enough rows of A to pay for it: from this product of both on, and this stride.
 enum { CONTRACT_FAR_STRIDE = 128, CONTRACT_FAR_PRODUCT = 24 * 1024 };
@@ -52,6 +54,7 @@ typedef struct contract_plan_s {
   contract_dim_t outer[8];
   contract_dim_t k_outer[8];
   contract_dim_t m, n, k;
+  int64_t k_chunk;                // at most so many steps of k in one chunk
   int64_t n_block, n_block_step;  // packed B of the file; 0: plain
   int64_t n_total;                // extent of n in the whole body
   int64_t part_rows,

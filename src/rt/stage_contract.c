@@ -106,7 +106,7 @@ typedef struct contract_k_s {
 
 // Of `left` steps: up to the end of a block of k at most.
 static int64_t chunk_at(const contract_plan_t *plan, int64_t linear, int64_t left) {
-  int64_t count = min64(CONTRACT_K, left);
+  int64_t count = min64(plan->k_chunk, left);
   return plan->k_block > 0 ? min64(count, plan->k_block - linear % plan->k_block) : count;
 }
 
