@@ -147,7 +147,7 @@ CASES = {
     "gradients of conv_transpose3d": Case(
         lambda n: Loss(nn.ConvTranspose3d(2, 3, 3, stride=2), square),
         pictures(2, 20, 20, 20),
-        terms=1 / 100_000,
+        terms=1 / 500_000,
         train=True,
     ),
     "gradients of batch norm": Case(
