@@ -103,7 +103,8 @@ class Symbols:
         for path, buffer in model.named_buffers():
             own_name = buffer.sn_name if isinstance(buffer, SambaTensor) else None
             taken = own_name is None or own_name in self.parameters or own_name in self.buffers
-            self._buffer(f"{root}__{path.replace('.', '__')}" if taken else str(own_name), buffer)
+            name = f"{root}__{path.replace('.', '__')}" if taken else str(own_name)
+            self._buffer(name, buffer)
             module, _, own = path.rpartition(".")
             if own in getattr(submodule(model, module), "_non_persistent_buffers_set", ()):
                 self._unsaved_buffers[name] = Slot(module, own, (), "buffer")
