@@ -25,8 +25,8 @@ RELATIVE, ABSOLUTE = {torch.bfloat16: (3e-2, 1e-2), torch.float16: (4e-3, 1e-3)}
 
 @dataclasses.dataclass
 class Verdict:
-    """`kind`: equal, refused, WRONG, CRASH, or INTERNAL for a message that no user could act on; eager: eager mode itself
-    fails, nothing is compared."""
+    """`kind`: equal, refused, WRONG, CRASH, or INTERNAL for a message that no user could act on; eager: eager mode
+    itself fails, nothing is compared."""
 
     kind: str
     text: str = ""
@@ -65,7 +65,11 @@ def eager(source, noise=0):
     torch.manual_seed(0)
     model = space["Program"]().train(space["TRAINING"])
     generator = torch.Generator().manual_seed(noise)
-    shake = (lambda t: t * (1 + LAST_PLACE * torch.randn(t.shape, generator=generator)).to(t.dtype)) if noise else torch.clone
+
+    def shake(t):
+        change = LAST_PLACE * torch.randn(t.shape, generator=generator) if noise else torch.zeros(())
+        return t * (1 + change).to(t.dtype)
+
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(shake(parameter))
@@ -84,7 +88,9 @@ def eager(source, noise=0):
         if space["TRAINING"]:
             optimizer.zero_grad(set_to_none=True)
             outputs[0].backward()
-            gradients = {n: torch.zeros_like(p) if p.grad is None else p.grad.clone() for n, p in model.named_parameters()}
+            for name, parameter in model.named_parameters():
+                own = parameter.grad
+                gradients[name] = torch.zeros_like(parameter) if own is None else own.to_dense().clone()
         steps.append(named_results([t.detach().clone() for t in outputs], model, gradients))
         if space["TRAINING"]:
             optimizer.step()
@@ -102,15 +108,18 @@ def leat(source):
     samba.from_torch_model_(model)
 
     def named(step):
-        return [samba.from_torch_tensor(t, name=f"x{i}", batch_dim=0 if t.dim() else None) for i, t in enumerate(space["inputs"](step))]
+        given = enumerate(space["inputs"](step))
+        return [samba.from_torch_tensor(t, name=f"x{i}", batch_dim=0 if t.dim() else None) for i, t in given]
 
     optimizer = samba.optim.SGD(model.parameters(), lr=RATE) if training else None
     folder = tempfile.mkdtemp()
     try:
         config = {"output_folder": folder, "pef_name": "p", "inference": not training, "log_level": "error"}
-        pef = samba.session.compile(model, named(0), optimizer, name="p", inference=not training, loss_indices=[0] if training else None,
-                                    config_dict=config)
-        outputs = samba.utils.trace_graph(model, named(0), optimizer, pef=pef, **({"loss_indices": [0]} if training else {}))
+        loss = {"loss_indices": [0]} if training else {}
+        pef = samba.session.compile(
+            model, named(0), optimizer, name="p", inference=not training, config_dict=config, **loss
+        )
+        outputs = samba.utils.trace_graph(model, named(0), optimizer, pef=pef, **loss)
         options = {"hyperparam_dict": {"lr": RATE}} if training else {"section_types": ["fwd"]}
         steps = []
         for step in range(STEPS):
@@ -145,7 +154,8 @@ def kind_of(error):
 
 def judge(source):
     """The verdict on a program."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    quiet = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
         warnings.simplefilter("ignore")
         try:
             expected = eager(source)
@@ -181,7 +191,8 @@ def differences(expected, found, shaken):
         bad = wrong_places(right, mine, others)
         if bad.any():
             place = tuple(int(i) for i in bad.nonzero()[0])
-            yield f"{name}{list(place)}: {mine[place].item()} and not {right[place].item()} ({int(bad.sum())} of {bad.numel()})"
+            count = f"{int(bad.sum())} of {bad.numel()}"
+            yield f"{name}{list(place)}: {mine[place].item()} and not {right[place].item()} ({count})"
 
 
 def wrong_places(right, mine, others):
@@ -205,32 +216,59 @@ def wrong_places(right, mine, others):
     return ~same & steady & ~((a - b).abs() <= allowed)
 
 
+def signature(verdict):
+    """What verdicts of one cause have in common: the words without numbers and names of files."""
+    words = re.sub(r"\S*/\S*|program_\w+|\(\d+ of \d+\)|-?\b\d[\w.+-]*|-?\b(nan|inf)\b", "#", verdict.text)
+    if verdict.kind == "WRONG":  # what differs, not by how much
+        words = re.sub(r"results .*", "results", words.split(": ", 1)[-1]).split("[")[0]
+    return verdict.kind, words[:80]
+
+
 def reduced(source):
     """The program without the lines of forward and the results that its verdict does not need."""
-    kind, before = judge(source).kind, None
+    wanted, before = signature(judge(source)), None
     lines = source.splitlines(True)
     while lines != before:
         before = lines
-        while (shorter := _without_a_result(lines, kind)) is not None:
+        while (shorter := _without_a_result(lines, wanted)) is not None:
             lines = shorter.splitlines(True)
-        lines = _without_lines(lines, kind)
+        lines = _without_lines(lines, wanted)
     return "".join(lines)
 
 
-def _without_lines(lines, kind):
+def _without_lines(lines, wanted):
     first = next(i for i, line in enumerate(lines) if "def forward" in line) + 1
     for at in range(len(lines) - 3, first - 1, -1):
         shorter = lines[:at] + lines[at + 1 :]
-        if judge("".join(shorter)).kind == kind:
+        if signature(judge("".join(shorter))) == wanted:
             lines = shorter
     return lines
 
 
-def _without_a_result(lines, kind):
+def _without_a_result(lines, wanted):
     """The source without one of the values that loss or return name, if the verdict stays."""
-    for at in (-1, -2):
+    for at in (len(lines) - 1, len(lines) - 2):
         for part in re.findall(r"v\d+\.float\(\)\.sum\(\) \* 0\.1 \+ |\bv\d+, ", lines[at]):
-            shorter = "".join([*lines[: len(lines) + at], lines[at].replace(part, "", 1), *lines[len(lines) + at + 1 :]])
-            if judge(shorter).kind == kind:
+            shorter = "".join([*lines[:at], lines[at].replace(part, "", 1), *lines[at + 1 :]])
+            if signature(judge(shorter)) == wanted:
                 return shorter
     return None
+
+
+@contextlib.contextmanager
+def noting(rows):
+    """Inside, the names of the rows of src/ir/traced.def that graphs have are added to the set `rows`."""
+    from sambaflow._trace.graph import Graph
+
+    text = Graph.text
+
+    def noted(graph):
+        found = text(graph)
+        rows.update(re.findall(r"^(?:%[^=]* = )?([a-z_0-9]+)\(", found, re.MULTILINE))
+        return found
+
+    Graph.text = noted
+    try:
+        yield
+    finally:
+        Graph.text = text

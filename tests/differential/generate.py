@@ -9,13 +9,14 @@ import re
 
 import catalog
 import compare
+import effects
 import torch
 
-HEADER = '''import torch
+HEADER = """import torch
 import torch.nn as nn
 import torch.nn.functional as F
 import torch.utils.checkpoint
-from parts import Named, Output, Tripled, once_more, scripted
+from parts import Named, Output, Tripled, once_more, scripted, shaped
 
 SEED = {seed}
 TRAINING = {training}
@@ -32,7 +33,7 @@ class Program(nn.Module):
     def __init__(self):
         super().__init__()
 {init}
-'''
+"""
 INPUTS = [
     "torch.randn({shape}, generator=g)",
     "torch.rand({shape}, generator=g)",
@@ -63,9 +64,14 @@ class Program:
         given = [maker.format(shape=self.random.choice(of_inputs)) for maker in makers]
         init = [f"        self.p{i} = nn.Parameter(values({self.random.choice(shapes)}, SEED + {i}))" for i in range(2)]
         init.append("        self.register_buffer('buffer', torch.ones(()))")
+        modules = self.random.sample(effects.MODULES, self.random.choice([0, 0, 1, 2]))
+        init += [f"        self.m{i} = {made}" for i, (made, _, _) in enumerate(modules)]
+        self.calls = [call.replace("M", f"self.m{i}", 1) for i, (_, call, _) in enumerate(modules)]
+        self.state = [f"self.m{i}.{name} * 1" for i, (_, _, names) in enumerate(modules) for name in names]
         init.append("        self.attribute, self.counter, self.kept = torch.zeros(()), 0, [torch.zeros(())]")
         self.header = HEADER.format(
-            seed=seed, training=self.training, smaller=smaller, inputs=", ".join(given), init="\n".join(init))
+            seed=seed, training=self.training, smaller=smaller, inputs=", ".join(given), init="\n".join(init)
+        )
         self.lines = []
         self.results = []
         self.space = compare.load(self.header)
@@ -87,12 +93,14 @@ class Program:
             if len(self.lines) >= wanted:
                 break
             draw = self.random.random()
-            if draw < 0.07:
-                self._try(self._filled(self.random.choice(catalog.WRITES)))
-            elif draw < 0.1:
-                self._try_silent(self.random.choice(catalog.SILENT))
-            elif draw < 0.12:
-                self._try(self._filled(self.random.choice(catalog.STATE)))
+            if draw < 0.08:
+                self._try(self._filled(self.random.choice(effects.WRITES)))
+            elif draw < 0.11:
+                self._try_silent(self.random.choice(effects.SILENT))
+            elif draw < 0.13:
+                self._try(self._filled(self.random.choice(effects.STATE)))
+            elif draw < 0.2 and self.calls:
+                self._try_value(self._filled(self.random.choice(self.calls)))
             else:
                 lines = self.random.choices(families, weights)[0]
                 self._try_value(self._filled(self.random.choice(lines)))
@@ -109,7 +117,7 @@ class Program:
         line = self._filled(template)
         if line is None:
             return
-        name = line.split(" = ")[0] if " = " in line and line.startswith("v") else None
+        name = f"v{self.count}" if "{name}" in template else None
         if self._try(f"with torch.no_grad(): {line}", name) and name:
             self.count += 1
             self.results.append(name)
@@ -144,8 +152,6 @@ class Program:
     # ---- holes
 
     def _filled(self, template):
-        if template == "F.multi_head_attention_forward":
-            return None
         chosen = {}
 
         def fill(match):
@@ -208,7 +214,7 @@ class Program:
 
     def _returned(self, kept):
         rest = ", ".join(kept) + ("," if kept else "")
-        state = "self.buffer * 1, self.attribute * 1"
+        state = ", ".join(["self.buffer * 1", "self.attribute * 1", *self.state])
         return {
             "tuple": f"(loss, {rest} {state})",
             "list": f"[loss, {rest} {state}]",
@@ -216,7 +222,7 @@ class Program:
             "nested": f"(loss, [{{'a': ({rest})}}, ({state})])",
             "dataclass": f"(loss, Output({state.split(',')[0]}, ({rest} {state})))",
             "named": f"Named(loss, ({rest} {state}))",
-        }[self.random.choice(catalog.RETURNS)]
+        }[self.random.choice(effects.RETURNS)]
 
 
 def generate(seed):

@@ -33,3 +33,9 @@ class Tripled(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):
         return 3 * gradient * ctx.saved_tensors[0]
+
+
+def shaped(x, *shape):
+    """The values of `x`, repeated or cut to `shape`."""
+    flat, count = x.reshape(-1), torch.Size(shape).numel()
+    return flat.repeat(-(-count // flat.numel()))[:count].reshape(shape)

@@ -4,6 +4,7 @@
     python tests/differential/run.py --seconds 60              programs of seeds 1, 2, ...
     python tests/differential/run.py --seed 17 --show          one program: its text and what is wrong; --reduce
     python tests/differential/run.py --file PROGRAM.py         a program that was kept
+    python tests/differential/run.py --kept --coverage         those of kept/ first; rows that no program had
 
 Programs run in worker processes, so that a crash or a hang is a finding, too. Findings are printed and, with --keep
 FOLDER, written there. The exit status is 1 where there are any.
@@ -12,62 +13,82 @@ FOLDER, written there. The exit status is 1 where there are any.
 import argparse
 import collections
 import os
+import re
 import select
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
 PROGRAMS_A_WORKER, SECONDS_A_PROGRAM = 200, 60
 FINDINGS = ("WRONG", "CRASH", "INTERNAL", "HANG")
+KEPT = sorted((HERE / "kept").glob("*.py"))
+TABLE = HERE.parent.parent / "src" / "ir" / "traced.def"
+# Rows that no program in eager mode can have: SambaFlow's own.
+OWN_ROWS = {"triu_fill"}
 
 
-def work(first, count, stop):
-    """A worker: a line for each seed when it begins and when it ends."""
+def text_of(name):
+    """The program of a seed, or of a file."""
+    import generate
+
+    return generate.generate(int(name)) if name.isdigit() else Path(name).read_text(encoding="utf-8")
+
+
+def work(names, stop):
+    """A worker: a line for each program when it begins and when it ends."""
     import torch
 
     torch.set_num_threads(1)
     import compare
-    import generate
 
     out = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    for seed in range(first, first + count):
+    for name in names:
         if time.time() > stop:
             break
-        print(f"begin {seed}", file=out, flush=True)
-        verdict = compare.judge(generate.generate(seed))
+        print(f"begin {name}", file=out, flush=True)
+        rows = set()
+        with compare.noting(rows):
+            verdict = compare.judge(text_of(name))
         text = " ".join(verdict.text.split())[:400]
-        print(f"end {seed} {verdict.kind} {text}", file=out, flush=True)
+        print(f"end {name} {verdict.kind} {','.join(sorted(rows))}; {text}", file=out, flush=True)
 
 
-def programs(first, seconds, count):
-    """(seed, kind, text) of programs from `first` on, for some seconds or `count` of them."""
-    stop, seed, last = time.time() + seconds, first, first + count
-    while time.time() < stop and seed < last:
-        size = min(PROGRAMS_A_WORKER, last - seed)
-        command = [sys.executable, __file__, "--worker", str(seed), str(size), str(stop)]
+def programs(names, stop):
+    """(name, kind, text, rows) of each program of an iterator, until `stop`."""
+    names = iter(names)
+    waiting = []
+    while time.time() < stop:
+        waiting += [name for name, _ in zip(names, range(PROGRAMS_A_WORKER - len(waiting)), strict=False)]
+        if not waiting:
+            return
+        command = [sys.executable, __file__, "--worker", str(stop), *waiting]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
             begun = None
             for line in lines_of(process):
-                word, number, *rest = line.split(" ", 3)
-                seed = int(number)
-                begun = seed if word == "begin" else None
+                word, name, *rest = line.split(" ", 3)
+                begun = name if word == "begin" else None
                 if word == "end":
-                    yield seed, rest[0], (rest[1] if len(rest) > 1 else "").strip()
-                    seed += 1
-            hung = process.poll() is None and begun is not None and not process.stdout.closed and is_silent(process)
+                    rows, _, text = rest[1].partition(";")
+                    waiting.remove(name)
+                    yield name, rest[0], text.strip(), set(rows.split(","))
+            hung = process.poll() is None and begun is not None and not ends(process)
             process.kill()
             status = process.wait()
         if begun is not None:
-            yield begun, "HANG" if hung else "CRASH", f"more than {SECONDS_A_PROGRAM} s" if hung else f"status {status}"
-            seed = begun + 1
+            waiting.remove(begun)
+            text = f"more than {SECONDS_A_PROGRAM} s" if hung else f"status {status}"
+            yield begun, "HANG" if hung else "CRASH", text, set()
+        elif status not in (0, -9):
+            raise SystemExit(f"a worker ended with status {status} between programs")
 
 
-def is_silent(process):
-    """Whether a process still has its output open."""
-    return not select.select([process.stdout], [], [], 0)[0]
+def ends(process):
+    """Whether a process closes its output, as one that died does."""
+    return bool(select.select([process.stdout], [], [], 0)[0])
 
 
 def lines_of(process):
@@ -89,50 +110,58 @@ def show(source, reduce=False):
     return verdict.kind in FINDINGS
 
 
-def keep(folder, seed, kind, text):
-    import generate
+def keep(folder, name, kind, text):
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    path = Path(folder) / f"{kind.lower()}_{Path(name).stem}.py"
+    path.write_text(f"# {kind}: {text}\n{text_of(name)}", encoding="utf-8")
 
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, f"{kind.lower()}_{seed}.py"), "w", encoding="utf-8") as stream:
-        stream.write(f"# {kind}: {text}\n{generate.generate(seed)}")
+
+def missing(met):
+    """The rows of the op table that are not in `met`, as text."""
+    rows = set(re.findall(r'^TRACED\(\w+, "(\w+)"', TABLE.read_text(encoding="utf-8"), re.MULTILINE)) - OWN_ROWS
+    absent = sorted(rows - met)
+    return f"{len(rows) - len(absent)} of {len(rows)} rows" + (f"; not met: {' '.join(absent)}" if absent else "")
 
 
 def campaign(args):
-    kinds, findings = collections.Counter(), []
-    for seed, kind, text in programs(args.seed or 1, args.seconds, args.count):
+    kinds, findings, rows = collections.Counter(), [], set()
+    first = args.seed or 1
+    names = [*(str(path) for path in KEPT if args.kept), *map(str, range(first, first + args.count))]
+    for name, kind, text, met in programs(names, time.time() + args.seconds):
         kinds[kind] += 1
+        rows |= met
+        shown = name if not name.isdigit() else f"seed {name}"
         if kind == "refused" and args.refused:
-            print(f"seed {seed}: refused: {text}", flush=True)
+            print(f"{shown}: refused: {text}", flush=True)
         if kind in FINDINGS:
-            findings.append(seed)
-            print(f"seed {seed}: {kind}: {text}", flush=True)
+            findings.append(name)
+            print(f"{shown}: {kind}: {text}", flush=True)
             if args.keep:
-                keep(args.keep, seed, kind, text)
-    total = sum(kinds.values())
-    print(f"{total} programs: " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()))
+                keep(args.keep, name, kind, text)
+    print(f"{sum(kinds.values())} programs: " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()))
+    if args.coverage:
+        print(f"coverage: {missing(rows)}")
     return bool(findings) or kinds["equal"] == 0
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60, help="how long (default 60)")
-    parser.add_argument("--count", type=int, default=10**9, help="how many programs at most")
+    parser.add_argument("--count", type=int, default=10**6, help="how many programs at most")
     parser.add_argument("--seed", type=int, help="the first program (default 1)")
     parser.add_argument("--show", action="store_true", help="one program: its text and the verdict")
     parser.add_argument("--file", help="judge the program in this file")
     parser.add_argument("--reduce", action="store_true", help="leave out the lines that the verdict does not need")
     parser.add_argument("--keep", metavar="FOLDER", help="write findings there")
+    parser.add_argument("--kept", action="store_true", help="begin with the programs in kept/: findings of before")
+    parser.add_argument("--coverage", action="store_true", help="say which rows of src/ir/traced.def no program had")
     parser.add_argument("--refused", action="store_true", help="show the messages of refused programs, too")
-    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        return work(int(args.worker[0]), int(args.worker[1]), float(args.worker[2]))
-    if args.file:
-        return show(open(args.file, encoding="utf-8").read(), args.reduce)
-    if args.show:
-        import generate
-
-        return show(generate.generate(args.seed or 1), args.reduce)
+        return work(args.worker[1:], float(args.worker[0]))
+    if args.show or args.file:
+        return show(text_of(args.file or str(args.seed or 1)), args.reduce)
     return campaign(args)
 
 
