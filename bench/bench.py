@@ -137,7 +137,9 @@ def bench_rows(rows, threads, rounds, peaks, report):
 
 def fastest(row, found):
     """Flops a second of the fastest product of a row: a clock that rose meanwhile raises the peak, too."""
-    return max((row.flops / e["seconds"] for e in found.values() if "seconds" in e), default=0) if row.kind == "gemm" else 0
+    if row.kind != "gemm":
+        return 0
+    return max((row.flops / entry["seconds"] for entry in found.values() if "seconds" in entry), default=0)
 
 
 def _others(record):

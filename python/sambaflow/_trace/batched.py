@@ -42,9 +42,9 @@ def without_gradients(tracer: Tracer) -> Iterator[None]:
 
     def refuse(*_: Any) -> Any:
         raise TraceError(
-            f"{tracer.scope.source()}: in module {tracer.scope.module}: a transform that differentiates (torch.func.grad, "
-            "vjp, jvp, jacrev, jacfwd, hessian, forward_ad) cannot be traced: gradients are made by the compiler; write "
-            "the derivative as ops, or an autograd.Function"
+            f"{tracer.scope.source()}: in module {tracer.scope.module}: a transform that differentiates "
+            "(torch.func.grad, vjp, jvp, jacrev, jacfwd, hessian, forward_ad) cannot be traced: gradients are made by "
+            "the compiler; write the derivative as ops, or an autograd.Function"
         )
 
     with contextlib.ExitStack() as stack:

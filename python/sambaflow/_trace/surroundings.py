@@ -7,7 +7,8 @@
   `torch.compile` run as they were written.
 - A program that asks whether it is being traced hears yes; torch's own modules go on as in eager mode.
 - Module hooks on gradients, and what else happens in backward alone, lead to hooks.py; encoders that would compute on
-  nested tensors to nested.py; transforms of torch.func to batched.py; averages that torch reads as numbers to norms.py; tensors that are swapped to writes.py.
+  nested tensors to nested.py; transforms of torch.func to batched.py; averages that torch reads as numbers to norms.py;
+  tensors that are swapped to writes.py.
 """
 
 from __future__ import annotations
