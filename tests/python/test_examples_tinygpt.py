@@ -7,7 +7,8 @@ import re
 
 import pytest
 import torch
-from common.language import as_inputs, default_text
+from common.language import as_inputs
+from common.options import default_text
 from common.text import load_text, window_batch
 from sambaflow import samba
 from sambaflow.samba import utils
