@@ -54,8 +54,8 @@ LOWER(RSUB) { return leat_b_sub(c->b, c->in[1], times_attr(c, c->in[0], LEAT_ATT
 
 LOWER(DIV) {
   const char *rounding = leat_lower_string(c, LEAT_ATTR_ROUNDING, "none");
-  if (strcmp(rounding, "floor") == 0)  // constant in pieces
-    return leat_b_fn1(c->b, STOP, leat_b_floor_div(c->b, c->in[0], c->in[1]));
+  if (strcmp(rounding, "floor") == 0)  // whole already: FLOOR says that the gradient is 0, however it was computed
+    return leat_b_fn1(c->b, FLOOR, leat_b_floor_div(c->b, c->in[0], c->in[1]));
   leat_value_id_t quotient = leat_b_div(c->b, c->in[0], c->in[1]);
   return strcmp(rounding, "trunc") == 0 ? leat_b_fn1(c->b, TRUNC, quotient) : quotient;
 }
