@@ -102,3 +102,19 @@ def test_modules_drop_nothing_in_inference_whatever_their_mode(tmp_path, trainin
     (got,) = eager.compiled_outputs(tmp_path, model, X, inference=True)
     torch.testing.assert_close(got, Modules().eval()(X).detach())
     assert model.training == training and model.drops[0].training == training
+
+
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_memory_that_nothing_was_written_to_is_the_same_in_every_trace(shape):
+    """A process that compiles and one that runs would otherwise have two programs."""
+
+    def forward(self, x):
+        dropped = torch.nn.functional.dropout(torch.ones_like(x.sum()).expand(shape), 0.5)
+        return (x * torch.empty(shape) * dropped).sum() + self.w.sum()
+
+    texts = []
+    for value in (1.5, 2.5):
+        torch.full((64, *shape), value)  # what the allocator gives out next
+        program = eager.traced(Function(forward, 3), torch.ones(3))
+        texts.append((program.text, program.blobs))
+    assert texts[0] == texts[1]

@@ -313,3 +313,30 @@ def test_what_forward_itself_compiles_imports_no_compiler(tmp_path):
     """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("how", ["script", "trace"])
+def test_scripted_modules_that_trained_before_are_the_same_program(how):
+    """After two calls torch.jit would run what its optimizer wrote, in which parameters are detached."""
+    torch.manual_seed(6)
+    model, x = Holder(MADE[how](nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)))), torch.randn(3)
+    texts = []
+    for _ in range(4):
+        texts.append([line.split(" @ ")[0] for line in eager.traced(model, x).text.splitlines()])
+        model(x).backward()
+    assert all(text == texts[0] for text in texts)
+    assert not any("detach" in line for line in texts[0])
+
+
+def test_scripted_functions_that_trained_before_are_the_same_program():
+    @torch.jit.script
+    def scaled(weight, x):
+        return torch.exp(weight * 0.1) * x
+
+    model = Function(lambda self, x: scaled(self.w, x).square().sum(), 3)
+    texts = []
+    for _ in range(4):
+        texts.append([line.split(" @ ")[0] for line in eager.traced(model, X).text.splitlines()])
+        model(X).backward()
+    assert all(text == texts[0] for text in texts)
+    assert not any("detach" in line for line in texts[0])

@@ -99,13 +99,14 @@ def _own_gradients(tracer: Tracer) -> Iterator[None]:
 @contextlib.contextmanager
 def _scripted_op_by_op(tracer: Tracer) -> Iterator[None]:
     """Without the optimizer of torch.jit, which detaches what it differentiates and writes another graph at the second
-    call than at the first."""
+    call than at the first; what it wrote in calls before the trace is forgotten."""
 
     def traced_call(call: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(call)
         def run(script: Any, *args: Any, **kwargs: Any) -> Any:
             if not tracer.is_current:
                 return call(script, *args, **kwargs)
+            script._debug_flush_compilation_cache()
             named = functools.partial(call, script)
             named.__name__ = script.name  # type: ignore[attr-defined]
             tracer.refusal = None

@@ -64,6 +64,8 @@ _REFUSED = {
 _TENSOR_ATTRIBUTES = {"T", "mT", "H", "mH", "data", "real", "imag"}
 # ATen ops that give a view of a tensor in the shape of another.
 _VIEWS_LIKE = {"aten::view_as", "aten::reshape_as", "aten::expand_as"}
+# ATen ops whose elements are whatever memory held: a program is the same each time that it is traced, so they are 0.
+_UNWRITTEN = {"aten::empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty", "aten::new_empty_strided"}
 # ATen ops whose result shape depends on values.
 _VALUE_SHAPES: dict[str, Callable[..., Any]] = {  # and the largest result that the arguments allow
     "aten::nonzero": lambda x: _meta((x.numel(), x.dim()), torch.int64),
@@ -401,6 +403,8 @@ class Tracer:
             raise BranchError("this", self.scope.module, self.scope.source())
         if not traced and name not in RANDOM and not writes.to_outside(self, func, args, kwargs):
             result = func(*args, **kwargs)
+            if name in _UNWRITTEN:
+                result.zero_()
             self.plain.made((args, kwargs), result)
             self.origins.follow(name, (args, kwargs), result)
             return result
