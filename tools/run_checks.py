@@ -195,6 +195,13 @@ def pytest(suite, *arguments):
     return total
 
 
+def differential(suite):
+    """The random programs that were kept, and a minute of others, the same each time, beside eager PyTorch: one check."""
+    program = ROOT / "tests/differential/run.py"
+    options = ["--kept", "--coverage", "--seconds", "60", "--seed", "1001", "--count", "400"]
+    return suite.check(sys.executable, program, *options, env={"PYTHONPATH": str(ROOT / "python")})
+
+
 def package(suite):
     """`pip install .` gives a library, an extension and a command that load and agree on the version."""
     target = ROOT / "build" / "package"
@@ -237,6 +244,7 @@ SUITES = {
     "asan": asan,
     "tsan": tsan,
     "fuzz": fuzz,
+    "differential": differential,
     "package": package,
 }
 

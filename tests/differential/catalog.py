@@ -65,6 +65,7 @@ torch.sub({f}, {f1}, alpha=0.5)
 {i} ^ {i1}
 {b} & {b1}
 {b} | {b1}
+{b} ^ {b1}
 torch.lerp({f}, {f1}, 0.3)
 torch.addcmul({f}, {f1}, {f2}, value=0.5)
 torch.addcdiv({f}, {f1}, {f2}, value=0.5)

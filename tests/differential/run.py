@@ -12,6 +12,7 @@ FOLDER, written there. The exit status is 1 where there are any.
 
 import argparse
 import collections
+import itertools
 import os
 import re
 import select
@@ -62,7 +63,7 @@ def programs(names, stop):
     names = iter(names)
     waiting = []
     while time.time() < stop:
-        waiting += [name for name, _ in zip(names, range(PROGRAMS_A_WORKER - len(waiting)), strict=False)]
+        waiting += itertools.islice(names, PROGRAMS_A_WORKER - len(waiting))
         if not waiting:
             return
         command = [sys.executable, __file__, "--worker", str(stop), *waiting]

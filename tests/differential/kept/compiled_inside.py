@@ -1,0 +1,23 @@
+# A function that forward itself gives to torch.compile.
+import torch
+import torch.nn as nn
+from parts import once_more
+
+TRAINING = True
+
+
+def inputs(step):
+    g = torch.Generator().manual_seed(step)
+    return [torch.randn((3, 4), generator=g)]
+
+
+class Program(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.p0 = nn.Parameter(torch.linspace(-1.0, 1.5, 4))
+        self.register_buffer("buffer", torch.ones(()))
+        self.attribute = torch.zeros(())
+
+    def forward(self, x0):
+        v0 = once_more(x0 * self.p0)
+        return v0.sum(), v0

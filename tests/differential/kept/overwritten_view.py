@@ -1,0 +1,25 @@
+# A write into a view of what forward made.
+import torch
+import torch.nn as nn
+
+TRAINING = True
+
+
+def inputs(step):
+    g = torch.Generator().manual_seed(step)
+    return [torch.randn((3, 4), generator=g)]
+
+
+class Program(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.p0 = nn.Parameter(torch.linspace(-1.0, 1.5, 4))
+        self.register_buffer("buffer", torch.ones(()))
+        self.attribute = torch.zeros(())
+
+    def forward(self, x0):
+        v0 = torch.zeros(3, 6)
+        v0[:, :4].copy_(x0 * self.p0)
+        v1 = v0[1:]
+        v1 += 1.0
+        return v0.square().sum(), v0, v1
