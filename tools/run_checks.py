@@ -196,7 +196,7 @@ def pytest(suite, *arguments):
 
 
 def differential(suite):
-    """The random programs that were kept, and a minute of others, the same each time, beside eager PyTorch: one check."""
+    """Random programs that were kept, and a minute of others, the same each time, beside eager PyTorch: one check."""
     program = ROOT / "tests/differential/run.py"
     options = ["--kept", "--coverage", "--seconds", "60", "--seed", "1001", "--count", "400"]
     return suite.check(sys.executable, program, *options, env={"PYTHONPATH": str(ROOT / "python")})
