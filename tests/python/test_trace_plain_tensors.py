@@ -104,6 +104,17 @@ def test_modules_drop_nothing_in_inference_whatever_their_mode(tmp_path, trainin
     assert model.training == training and model.drops[0].training == training
 
 
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_constants_that_are_pieces_of_other_memory(tmp_path, size):
+    """A single element counts as contiguous with any stride."""
+
+    def forward(self, x):
+        piece = torch.arange(float(size)).add(0.5)[::2]
+        return (x[:1] * piece).sum() + self.w.sum(), piece, torch.eye(size)[:, ::2].T[0]
+
+    eager.check(tmp_path, Function(forward, 3), torch.ones(3))
+
+
 @pytest.mark.parametrize("shape", [(), (3,)])
 def test_memory_that_nothing_was_written_to_is_the_same_in_every_trace(shape):
     """A process that compiles and one that runs would otherwise have two programs."""

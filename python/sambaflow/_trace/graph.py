@@ -92,7 +92,7 @@ def format_type(dtype: torch.dtype, shape: Sequence[int]) -> str:
 
 def tensor_bytes(tensor: torch.Tensor) -> bytes:
     """The contiguous bytes of `tensor`."""
-    flat = tensor.detach().contiguous().reshape(-1)
+    flat = tensor.detach().contiguous().as_strided((tensor.numel(),), (1,))  # one element may have any stride
     return flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
 
 
