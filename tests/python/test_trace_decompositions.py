@@ -239,3 +239,14 @@ def test_an_embedding_with_max_norm_trains(tmp_path):
             reference.table.weight -= 0.1 * reference.table.weight.grad
     samba.session.to_cpu(model)
     torch.testing.assert_close(samba.to_torch(model.table.weight).detach(), reference.table.weight.detach())
+
+
+def test_logits_of_another_precision_than_their_targets_are_compared_in_that_of_both(tmp_path):
+    def function(self, x, target):
+        logits = (x * self.w).bfloat16()
+        wider = F.binary_cross_entropy_with_logits(logits, target)
+        return wider, F.binary_cross_entropy_with_logits(logits.float(), target)
+
+    got = eager.compiled_outputs(tmp_path, Function(function, 4), torch.randn(3, 4), torch.rand(3, 4), inference=True)
+    assert got[0].dtype == torch.float32
+    torch.testing.assert_close(got[0], got[1], rtol=1e-6, atol=0)

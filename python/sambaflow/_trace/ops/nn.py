@@ -365,7 +365,8 @@ def _bce(c: Call, x: Any, target: Any, weight: Any = None, reduction: int = 1, *
 def _bce_logits(
     c: Call, x: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: int = 1, **_: Any
 ) -> Value:
-    operands = [c.value(x), c.operand(target, x.dtype), c.optional(weight, x.dtype), c.optional(pos_weight, x.dtype)]
+    dtype = c.out.dtype  # that of all together, as torch takes the op apart
+    operands = [c.operand(x, dtype), c.operand(target, dtype), c.optional(weight, dtype), c.optional(pos_weight, dtype)]
     return _loss(c, c.name, operands, reduction)
 
 

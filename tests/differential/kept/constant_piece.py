@@ -1,0 +1,22 @@
+# A constant of one element whose stride is not 1.
+import torch
+import torch.nn as nn
+
+TRAINING = True
+
+
+def inputs(step):
+    g = torch.Generator().manual_seed(step)
+    return [torch.randn((3, 4), generator=g)]
+
+
+class Program(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.p0 = nn.Parameter(torch.linspace(-1.0, 1.5, 4))
+        self.register_buffer("buffer", torch.ones(()))
+        self.attribute = torch.zeros(())
+
+    def forward(self, x0):
+        v0 = (-0.0 / torch.eye(1)).flatten()[::2]
+        return (x0 * self.p0).sum() + v0.sum(), v0
