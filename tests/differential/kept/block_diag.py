@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # A file that its own loader called damaged.
 import torch
 import torch.nn as nn

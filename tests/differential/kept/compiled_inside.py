@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # A function that forward itself gives to torch.compile.
 import torch
 import torch.nn as nn

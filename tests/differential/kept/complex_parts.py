@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Imaginary parts were 0: refused.
 import torch
 import torch.nn as nn

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # A constant of one element whose stride is not 1.
 import torch
 import torch.nn as nn

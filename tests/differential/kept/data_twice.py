@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Writes to .data that was replaced before.
 import torch
 import torch.nn as nn

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # F.dropout without training=False: eager mode applies it in inference.
 import torch
 import torch.nn as nn

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Dropout of a constant: a constant of memory that nothing was written to made two programs of one.
 import torch
 import torch.nn as nn

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Values without elements: kernels looped for ever, or a view was not settled.
 import torch
 import torch.nn as nn

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # A hook on a gradient was not called.
 import torch
 import torch.nn as nn

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # More than 64 outputs, and cat of more than 255.
 import torch
 import torch.nn as nn

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # A dataclass inside a tuple: its outputs were lost.
 import torch
 import torch.nn as nn

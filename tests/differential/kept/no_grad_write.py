@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # A write to a parameter under no_grad: its gradient was 0.
 import torch
 import torch.nn as nn

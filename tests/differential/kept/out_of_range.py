@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # An index out of range in the last step: both end with a message.
 import torch
 import torch.nn as nn

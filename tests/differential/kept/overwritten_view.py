@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # A write into a view of what forward made.
 import torch
 import torch.nn as nn

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # scatter_reduce prod with zeros, index_fill with repeats, multilabel_margin_loss with -1.
 import torch
 import torch.nn as nn

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # A scripted module that trained in eager mode before: its parameters got gradient 0.
 import torch
 import torch.nn as nn

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # A scripted function of parameters alone: they became constants.
 import torch
 import torch.nn as nn

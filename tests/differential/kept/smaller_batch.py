@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # A batch with a row less in the second step: its missing rows counted.
 import torch
 import torch.nn as nn

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Values and gradients at 0, -0, infinity and NaN.
 import torch
 import torch.nn as nn

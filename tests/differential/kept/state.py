@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # State that is assigned, not written: the first answer was given for ever.
 import torch
 import torch.nn as nn

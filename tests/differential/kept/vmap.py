@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # torch.vmap inside forward: its tensors have no memory of their own.
 import torch
 import torch.nn as nn
