@@ -157,7 +157,9 @@ static void convolutions_without_images_touch_nothing(void **state) {
   zoo = pef_zoo_stage(PEF_STAGE_CONV_WGRAD);
   empty_dim(&zoo, 0, 0);
   empty_dim(&zoo, 1, 0);
-  assert_ok(leat_pef_write(with_symbols(&zoo), "rt_hostile_test.pef"));
+  leat_pef_writer_t *writer = with_symbols(&zoo);
+  assert_ok(leat_pef_write(writer, "rt_hostile_test.pef"));
+  leat_pef_writer_destroy(writer);
   leat_program_t *refused = NULL;
   assert_fails(leat_program_load("rt_hostile_test.pef", NULL, &refused), LEAT_CORRUPT,
                "is empty: conv_wgrad has no result");
