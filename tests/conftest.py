@@ -1,10 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the package of this tree and the example programs importable in every test folder."""
+"""Makes the package of this tree and the example programs importable in every test folder.
 
+`--pef-hashes FILE` writes a line for each PEF that a test compiles: the test and a hash of the bytes. Two runs of one
+suite, before and after a change, show with `diff` whether the compiler's output has changed.
+"""
+
+import functools
+import os
 import sys
 
+import support
 from support import EXAMPLES, ROOT
 
 for _folder in (EXAMPLES, ROOT / "python"):
     if str(_folder) not in sys.path:
         sys.path.insert(0, str(_folder))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--pef-hashes", metavar="FILE", help="write the hash of every PEF that tests compile")
+
+
+def pytest_configure(config):
+    support.NOTED_IN = config.getoption("--pef-hashes")
+    if support.NOTED_IN is None:
+        return
+    open(support.NOTED_IN, "w").close()
+    from sambaflow._runtime import compiler
+
+    @functools.wraps(compiler.compile_program)
+    def noted(program, pef, *arguments, **keywords):
+        compile_program(program, pef, *arguments, **keywords)
+        support.note_pef(os.fspath(pef))
+
+    compile_program, compiler.compile_program = compiler.compile_program, noted

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What several test folders need: paths, example programs as subprocesses, a loaded PEF behind the C interface."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -60,6 +61,18 @@ DTYPES = (
     torch.int64,
     torch.bool,
 )  # fmt: skip - the order of LEAT_DTYPE_*
+
+
+def note_pef(path):
+    """With `--pef-hashes FILE` (conftest.py): a line there for the PEF that the running test has just compiled."""
+    if NOTED_IN is None:
+        return
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
+    with open(NOTED_IN, "a") as file:
+        file.write(f"{test} {hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]}\n")
+
+
+NOTED_IN = None
 
 
 class Native:

@@ -21,13 +21,35 @@ MAY_INCLUDE = {
     "lower": ["base", "ir"],
     "grad": ["base", "ir"],
     "opt": ["base", "ir"],
-    "fuse": ["base", "ir", "arch"],
-    "map": ["base", "ir", "fuse", "arch", "pef"],
+    "rule": ["base", "ir", "arch"],
+    "space": ["base", "ir", "arch"],
+    "cut": ["base", "ir", "arch", "rule", "space"],
+    "unit": ["base", "ir", "lower", "grad", "opt", "rule", "space", "cut"],
+    "map": ["base", "ir", "space", "cut", "arch", "pef"],
     "link": ["base", "pef"],
     "report": ["base", "pef"],
-    "rt": ["base", "pef", "io", "kern"],
-    "sim": ["base", "pef", "arch", "kern"],
-    "driver": ["base", "ir", "lower", "grad", "opt", "arch", "fuse", "map", "link", "pef", "report", "io", "rt", "sim"],
+    "run": ["base", "pef", "io", "native"],
+    "native": ["base", "pef", "kern", "run"],
+    "driver": [
+        *(
+            "base",
+            "ir",
+            "lower",
+            "grad",
+            "opt",
+            "arch",
+            "rule",
+            "space",
+            "cut",
+            "unit",
+            "map",
+            "link",
+            "pef",
+            "report",
+            "io",
+        ),
+        "run",
+    ],
 }
 # Folders that see no header of ours but their own, and of C only these.
 SEALED = {"kern": {"stdint.h", "stddef.h", "stdbool.h", "immintrin.h"}}
@@ -41,11 +63,11 @@ DATA = {
 }
 # Headers of third parties -> the folders that know them.
 THIRD_PARTY = {
-    "libxsmm.h": {"rt"},
+    "libxsmm.h": {"native"},
     "zlib.h": {"io"},
     "xxhash.h": {"base", "ir", "pef", "driver"},
-    "cjson/cJSON.h": {"base", "pef", "io", "fuse", "rt", "driver"},
-    "yaml.h": {"fuse"},
+    "cjson/cJSON.h": {"base", "pef", "io", "rule", "cut", "run", "driver"},
+    "yaml.h": {"rule"},
 }
 # Programs outside src/ that show the public interface: nothing but public headers and the C library.
 PUBLIC_ONLY = ["examples/c"]

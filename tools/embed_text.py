@@ -18,7 +18,7 @@ def literal(text):
 def main():
     output, symbol, *files = sys.argv[1:]
     rows = [f'    {{"{Path(f).stem}",\n{literal(Path(f).read_text(encoding="utf-8"))}}},' for f in files]
-    head = '// Made by tools/embed_text.py.\n#include "fuse/rule_builtin.h"\n\n'
+    head = '// Made by tools/embed_text.py.\n#include "rule/rule_builtin.h"\n\n'
     body = f"const leat_embedded_t {symbol}[] = {{\n" + "\n".join(rows) + "\n    {0, 0},\n};\n"
     Path(output).write_text(head + body, encoding="utf-8")
 

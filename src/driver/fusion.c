@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "driver/fusion.h"
 
-#include "fuse/blocks.h"
-#include "fuse/group.h"
-#include "fuse/match.h"
+#include "cut/blocks.h"
+#include "cut/group.h"
+#include "rule/match.h"
 
 typedef struct session_s {
   const leat_compile_options_t *options;

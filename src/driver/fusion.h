@@ -6,7 +6,7 @@
 #include "ir/graph.h"
 #include "leat/compile.h"
 
-// The pass `group` (fuse/group.h) with the rules of the options. With -o1 the account of the match is written to
+// The pass `group` (cut/group.h) with the rules of the options. With -o1 the account of the match is written to
 // fusion.txt and fusion.json of options->report_dir, and logged when options->why is "fusion".
 leat_status_t leat_fusion_group(const leat_graph_t *from, const leat_compile_options_t *options,
                                 leat_graph_t **out_graph) LEAT_MUST_USE;

@@ -6,14 +6,14 @@
 
 #include "driver/fusion.h"
 #include "driver/say.h"
-#include "fuse/merge.h"
-#include "fuse/settle.h"
-#include "fuse/unit.h"
 #include "grad/grad.h"
 #include "ir/rebuild.h"
 #include "lower/lower.h"
 #include "opt/opt.h"
 #include "opt/precision.h"
+#include "space/merge.h"
+#include "space/settle.h"
+#include "unit/unit.h"
 
 typedef leat_status_t (*run_t)(const leat_graph_t *from, const leat_compile_options_t *options,
                                leat_graph_t **out_graph);

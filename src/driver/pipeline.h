@@ -12,7 +12,7 @@ uint32_t leat_pipeline_steps(void);
 typedef enum leat_pipeline_e {
   LEAT_PIPELINE_PROGRAM,  // a traced program: groups and dtypes; it stays traced
   LEAT_PIPELINE_WHOLE,    // what came out of that, as one: to a settled primitive graph
-  LEAT_PIPELINE_UNIT,     // the graph of a unit (fuse/unit.h): to a settled primitive graph
+  LEAT_PIPELINE_UNIT,     // the graph of a unit (unit/unit.h): to a settled primitive graph
   LEAT_PIPELINE_EVAL,     // a traced program: to what eval reads
 } leat_pipeline_t;
 

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cut/cut.h"
 #include "driver/pipeline.h"
-#include "fuse/cut.h"
 #include "lower/row.h"
 
 // A unit that was compiled, for others to be like.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Separate compilation: a grouped program unit by unit (fuse/unit.h), equal units once, linked into one file. That is
+// Separate compilation: a grouped program unit by unit (unit/unit.h), equal units once, linked into one file. That is
 // how o0 and o1 compile, and o3 where the program marks groups or blocks are repeated (--compiler-mode nlp).
 #ifndef LEAT_DRIVER_SEPARATE_H_
 #define LEAT_DRIVER_SEPARATE_H_
 
-#include "fuse/unit.h"
 #include "leat/compile.h"
 #include "link/link.h"
 #include "map/map.h"
+#include "unit/unit.h"
 
 // Compiles `grouped` into `writer`; metadata and file are left to the caller. With options->separate_bodies every
 // unit is compiled and stored by itself.

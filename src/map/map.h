@@ -3,7 +3,7 @@
 #ifndef LEAT_MAP_MAP_H_
 #define LEAT_MAP_MAP_H_
 
-#include "fuse/cut.h"
+#include "cut/cut.h"
 #include "pef/pef_write.h"
 
 // A section whose scratch does not fit the target even with tiles of one row.

@@ -10,11 +10,11 @@
 #ifndef LEAT_MAP_MAPPER_H_
 #define LEAT_MAP_MAPPER_H_
 
-#include "fuse/access.h"
-#include "fuse/rows.h"
-#include "fuse/uses.h"
 #include "map/map.h"
 #include "pef/pef_flight.h"
+#include "space/access.h"
+#include "space/rows.h"
+#include "space/uses.h"
 
 typedef enum leat_home_kind_e {
   LEAT_HOME_NONE,      // not computed (views), or nobody reads it

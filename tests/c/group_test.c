@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Groups of traced ops: levels, annotations, rules, and what happens where a group cannot run as a whole.
-#include "fuse/group.h"
+#include "cut/group.h"
 
 #include <stdio.h>
 
 #include "check.h"
-#include "fuse/pieces.h"
+#include "cut/pieces.h"
 
 // Two annotated groups: 7 = {linear, relu, relu of later}, 9 = {gelu}. What 7 gives to 9 comes back into 7.
 static const char text[] =

@@ -428,7 +428,7 @@ static void test_random(void **state) {
       rig.params[0] = 2;
       rig.stream = 3;
       rig_operand(&rig, PEF_I64, random_state, 1, (const int64_t[]){2});
-      leat_rt_operand_t *o = rig_operand(&rig, dtype, out, 3, dims);
+      leat_native_operand_t *o = rig_operand(&rig, dtype, out, 3, dims);
       if (how == 3) o->strides[0] = 13, o->strides[1] = 6 * 13;  // a transposed result
       if (how == 1 || how == 2) rig_rows(&rig, 1, how - 1);
       assert_ok(rig_run(&rig, 4));

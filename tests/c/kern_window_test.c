@@ -289,9 +289,9 @@ static void test_conv_strided(void **state) {
     rig_t rig;
     rig_init(&rig, PEF_STAGE_CONV, 0, kern[l]);
     set_params(&rig, c);
-    leat_rt_operand_t *x_o = rig_operand(&rig, PEF_F32, a.x, 4, a.x_dims),
-                      *w_o = rig_operand(&rig, PEF_F32, a.w, 4, a.w_dims);
-    leat_rt_operand_t *y_o = rig_operand(&rig, PEF_F32, y, 4, a.y_dims);
+    leat_native_operand_t *x_o = rig_operand(&rig, PEF_F32, a.x, 4, a.x_dims),
+                          *w_o = rig_operand(&rig, PEF_F32, a.w, 4, a.w_dims);
+    leat_native_operand_t *y_o = rig_operand(&rig, PEF_F32, y, 4, a.y_dims);
     const int64_t x_strides[4] = {14 * 14 * 6, 1, 14 * 6, 6}, y_strides[4] = {10 * 10 * 16, 1, 10 * 16, 16};
     memcpy(x_o->strides, x_strides, sizeof x_strides);
     memcpy(y_o->strides, y_strides, sizeof y_strides);
@@ -392,7 +392,7 @@ static void test_refusals(void **state) {
   set_params(&rig, c);
   rig_operand(&rig, PEF_F32, a.x, 4, a.x_dims);
   rig_operand(&rig, PEF_F32, a.w, 4, a.w_dims);
-  leat_rt_operand_t *y = rig_operand(&rig, PEF_F32, a.y, 4, a.y_dims);
+  leat_native_operand_t *y = rig_operand(&rig, PEF_F32, a.y, 4, a.y_dims);
   y->dims[3]++;
   assert_fails(rig_run(&rig, 0), LEAT_CORRUPT, "spatial dim 1");
   y->dims[3]--;

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 
 #include "check.h"
-#include "fuse/group.h"
-#include "fuse/settle.h"
+#include "cut/group.h"
 #include "pef/pef_read.h"
+#include "space/settle.h"
 
 // The classifier of the documentation, forward only, written in primitives.
 static const char forward_text[] =

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests of the matcher: each point of the meaning of a rule, on graphs small enough to see.
-#include "fuse/match.h"
+#include "rule/match.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "fuse/settle.h"
 #include "map/map.h"
 #include "report/layout.h"
+#include "space/settle.h"
 
 // Two sections: the second sums over the rows of the first. Names hold what CSV, DOT and XML must escape.
 static const char graph_text[] =

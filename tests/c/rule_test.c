@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests of the rule reader: what files mean, and where errors point.
-#include "fuse/rule.h"
+#include "rule/rule.h"
 
 #include <stdio.h>
 

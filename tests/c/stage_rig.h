@@ -3,13 +3,13 @@
 #ifndef LEAT_TESTS_STAGE_RIG_H_
 #define LEAT_TESTS_STAGE_RIG_H_
 
-#include "rt/stage.h"
+#include "native/stage.h"
 
 enum { RIG_OPERANDS = 4 };
 
 typedef struct rig_s {
-  leat_rt_stage_t stage;
-  leat_rt_operand_t operands[RIG_OPERANDS];
+  leat_native_stage_t stage;
+  leat_native_operand_t operands[RIG_OPERANDS];
   int64_t params[24];
   char *arguments[RIG_OPERANDS];
   int64_t row_count;
@@ -20,7 +20,7 @@ typedef struct rig_s {
 void rig_init(rig_t *rig, uint32_t kind, uint8_t fn, const leat_kern_t *kern);
 void rig_deinit(rig_t *rig);
 // Adds an operand over `data`, row-major; rank dims follow as int64_t. Strides may be changed before rig_run.
-leat_rt_operand_t *rig_operand(rig_t *rig, uint8_t dtype, void *data, uint32_t rank, const int64_t *dims);
+leat_native_operand_t *rig_operand(rig_t *rig, uint8_t dtype, void *data, uint32_t rank, const int64_t *dims);
 // An absent operand.
 void rig_absent(rig_t *rig);
 // Dim `dim` of the operand holds the rows.

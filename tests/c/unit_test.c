@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Units of a grouped program: what each reads, gives away and adds to, and which of their graphs are equal.
-#include "fuse/unit.h"
+#include "unit/unit.h"
 
 #include "check.h"
-#include "fuse/group.h"
+#include "cut/group.h"
 
 #define HEAD                                                                 \
   "leat.graph 1\n"                                                           \

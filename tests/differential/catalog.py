@@ -15,6 +15,7 @@ def _words(text, form):
 def lines_of(text):
     return text.strip().splitlines()
 
+
 UNARY = """
 abs ceil floor round trunc sign neg exp expm1 log log1p log2 log10 sqrt rsqrt reciprocal square sin cos tan asin
 acos atan sinh cosh tanh sigmoid erf erfc relu isnan isinf isfinite frac positive sgn deg2rad exp2 sinc asinh acosh
@@ -36,20 +37,31 @@ mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy_with_logits kl_d
 """
 
 FAMILIES = {
-    "unary": (6, _words(UNARY, "torch.NAME({t})") + lines_of("""
+    "unary": (
+        6,
+        _words(UNARY, "torch.NAME({t})")
+        + lines_of("""
 F.softmin({f}, {d})
 ~{b}
 ~{i}
 {t}.logical_not()
-""")),
-    "activation": (4, _words(ACTIVATIONS, "F.NAME({f})") + lines_of("""
+"""),
+    ),
+    "activation": (
+        4,
+        _words(ACTIVATIONS, "F.NAME({f})")
+        + lines_of("""
 F.threshold({f}, 0.1, 2.0)
 F.gelu({f}, approximate='tanh')
 F.prelu({f}, {p}.flatten()[:1])
 F.glu({f}, {d})
 F.rrelu({f}, 0.1, 0.1)
-""")),
-    "binary": (6, _words(BINARY, "torch.NAME({t}, {t1})") + lines_of("""
+"""),
+    ),
+    "binary": (
+        6,
+        _words(BINARY, "torch.NAME({t}, {t1})")
+        + lines_of("""
 torch.add({t}, {t1}, alpha={n})
 torch.sub({f}, {f1}, alpha=0.5)
 {t} + {c}
@@ -73,8 +85,11 @@ torch.addcdiv({f}, {f1}, {f2}, value=0.5)
 {f} + {p}
 {p} * {p1}
 torch.rsub({f}, {f1})
-""")),
-    "choice": (3, lines_of("""
+"""),
+    ),
+    "choice": (
+        3,
+        lines_of("""
 torch.where({b}, {f}, {f1})
 torch.where({f} > {c}, {f}, {c})
 {f}.clamp({c}, 2.0)
@@ -83,8 +98,12 @@ torch.where({f} > {c}, {f}, {c})
 torch.clamp({i}, 0, {n})
 {f}.heaviside({f1})
 torch.clamp({f}, {f1}, {f2})
-""")),
-    "reduction": (4, _words(REDUCTIONS, "{f}.NAME({d})") + lines_of("""
+"""),
+    ),
+    "reduction": (
+        4,
+        _words(REDUCTIONS, "{f}.NAME({d})")
+        + lines_of("""
 {f}.sum()
 {f}.mean()
 {t}.sum()
@@ -107,16 +126,23 @@ F.cosine_similarity({f}, {f1}, dim={d})
 torch.cdist({f}, {f1})
 {f}.aminmax(dim={d})[0]
 {t}.count_nonzero({d})
-""")),
-    "norm": (2, lines_of("""
+"""),
+    ),
+    "norm": (
+        2,
+        lines_of("""
 F.layer_norm({f}, {f}.shape[-1:])
 F.rms_norm({f}, {f}.shape[-1:])
 F.group_norm({f}, 1)
 F.batch_norm({f}, None, None, training=True)
 F.instance_norm({f})
 F.local_response_norm({f}, 2)
-""")),
-    "loss": (1, _words(LOSSES, "F.NAME({f}, {f1})") + lines_of("""
+"""),
+    ),
+    "loss": (
+        1,
+        _words(LOSSES, "F.NAME({f}, {f1})")
+        + lines_of("""
 F.mse_loss({f}, {f1}, reduction='none')
 F.cross_entropy({f}.flatten(1), {f}.flatten(1).argmax(1))
 F.nll_loss({f}.flatten(1).log_softmax(1), {f}.flatten(1).argmin(1))
@@ -135,8 +161,11 @@ F.cross_entropy(shaped({f}, 3, 4), shaped({i}, 3).clamp(-1, 3), ignore_index=-1)
 F.nll_loss(shaped({f}, 2, 3, 2).log_softmax(1), shaped({i}, 2, 2) % 3, reduction='none')
 F.binary_cross_entropy_with_logits({f}, {f1}.sigmoid(), pos_weight=torch.tensor(2.0))
 F.ctc_loss(shaped({f}, 5, 2, 4).log_softmax(-1), torch.tensor([[1, 2], [3, 1]]), (5, 5), (2, 2))
-""")),
-    "product": (3, lines_of("""
+"""),
+    ),
+    "product": (
+        3,
+        lines_of("""
 {f} @ {f1}
 {f} @ {f1}.transpose(-1, -2)
 F.linear({f}, {f1})
@@ -159,8 +188,11 @@ F.linear(shaped({f}, 4, 3), shaped({p}, 2, 3), shaped({f1}, 2))
 torch.einsum('bij,bjk->bik', shaped({f}, 2, 2, 3), shaped({p}, 2, 3, 2))
 F.scaled_dot_product_attention(*[shaped({f}, 1, 2, 3, 4)] * 3, is_causal=True)
 F.scaled_dot_product_attention(*[shaped({f}, 2, 3, 4)] * 3, attn_mask=shaped({b}, 3, 3) | torch.eye(3).bool())
-""")),
-    "window": (2, lines_of("""
+"""),
+    ),
+    "window": (
+        2,
+        lines_of("""
 F.max_pool2d({f}, 2)
 F.avg_pool2d({f}, 2)
 F.max_pool1d({f}, 2, ceil_mode=True)
@@ -190,8 +222,11 @@ F.max_pool2d(shaped({f}, 1, 2, 5, 4), 3, stride=2, padding=1)
 F.avg_pool2d(shaped({f}, 1, 2, 5, 4), 3, 2, 1, True, False)
 F.pad(shaped({f}, 2, 3, 4), (1, 2), mode='circular')
 F.fold(shaped({f}, 1, 8, 4), (3, 3), 2)
-""")),
-    "view": (7, lines_of("""
+"""),
+    ),
+    "view": (
+        7,
+        lines_of("""
 {t}.reshape(-1)
 {t}.flatten()
 {t}.transpose({d}, -1)
@@ -243,8 +278,11 @@ torch.block_diag({f}, {f1})
 shaped({t}, 3, 4)
 shaped({t}, 2, 3, 2)
 shaped({t}, 2, 2, 3, 3)
-""")),
-    "empty": (1, lines_of("""
+"""),
+    ),
+    "empty": (
+        1,
+        lines_of("""
 {t}[:0]
 {t}.narrow({d}, 0, 0)
 {t}.new_zeros(0, 3)
@@ -256,8 +294,11 @@ torch.cat([{t}, {t}[:0]])
 {f}[..., :0] @ {f1}[..., :0].transpose(-1, -2)
 {f}.repeat(0, *[1] * ({f}.dim() - 1))
 F.linear({f}[:0], {p})
-""")),
-    "index": (4, lines_of("""
+"""),
+    ),
+    "index": (
+        4,
+        lines_of("""
 {f}.gather({d}, {f1}.argsort({d}))
 {f}.index_select({d}, torch.tensor([0, -1]) % {f}.shape[{d}])
 {f}[({i} % {f}.shape[0]).flatten()]
@@ -287,8 +328,11 @@ F.cross_entropy({f}.flatten(1), {i}.flatten())
 F.one_hot({i}, 5)
 torch.zeros({n}, 3).index_add(0, {i}.flatten(), {f})
 {p}.take({i})
-""")),
-    "make": (3, lines_of("""
+"""),
+    ),
+    "make": (
+        3,
+        lines_of("""
 torch.zeros({n}, 3)
 torch.ones_like({f})
 torch.arange({n})
@@ -300,8 +344,11 @@ torch.tensor([3, 1, 2])
 {f}.new_full((2,), {c})
 torch.tensor([1e-40, -1e-40, 3.4e38, 1.0])
 torch.tensor([True, False, True])
-""")),
-    "dtype": (3, lines_of("""
+"""),
+    ),
+    "dtype": (
+        3,
+        lines_of("""
 {f}.double()
 {f}.bfloat16()
 {t}.float()
@@ -312,8 +359,11 @@ torch.tensor([True, False, True])
 {i}.type_as({f})
 {t}.half()
 {i}.to(torch.int16)
-""")),
-    "traced": (2, lines_of("""
+"""),
+    ),
+    "traced": (
+        2,
+        lines_of("""
 F.dropout({f}, 1.0)
 F.dropout({f}, 0.0, True)
 scripted({f}, {p})
@@ -330,17 +380,24 @@ Tripled.apply({f})
 scripted(self.buffer, {f})
 torch.vmap(lambda row: row * {p}.sum())({f})
 torch.compile(torch.tanh, backend='eager')({f})
-""")),
-    "many": (0.15, lines_of("""
+"""),
+    ),
+    "many": (
+        0.15,
+        lines_of("""
 torch.cat([{t}.reshape(-1)] * 300)
 torch.stack([{f} * k for k in range(70)])[-1]
 torch.stack({t}.reshape(-1).unbind() * 3)
 sum({f}[..., k % {f}.shape[-1]] for k in range(20))
-""")),
-    "random": (0.3, lines_of("""
+"""),
+    ),
+    "random": (
+        0.3,
+        lines_of("""
 torch.rand_like({f}) * 0.0
 torch.randn({n}, 3).clamp(0.0, 0.0)
 F.dropout(torch.ones_like({f}), 0.5).clamp(0.0, 0.0)
 torch.bernoulli(torch.ones_like({f}))
-""")),
+"""),
+    ),
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fuzz target: rule files, and the matching of what they say on a small transformer block.
-#include "fuse/match.h"
+#include "rule/match.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

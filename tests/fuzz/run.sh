@@ -29,7 +29,7 @@ for target in "$@"; do
   case $target in
     pef) seeds=$work/seeds_pef ;;
     graph) seeds=$root/tests/data/graphs ;;
-    rules) seeds=$root/src/fuse/rules ;;
+    rules) seeds=$root/src/rule/rules ;;
     *) seeds=$work/seeds_io ;;
   esac
   [ ! -d "$root/tests/fuzz/corpus_$target" ] || seeds="$seeds $root/tests/fuzz/corpus_$target"

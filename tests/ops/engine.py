@@ -9,6 +9,7 @@ differentiable output has the seed symbol y0__seed, ... .
 import os
 from dataclasses import dataclass
 
+import support
 import torch
 from sambaflow import _leat
 from sambaflow._trace.graph import Graph
@@ -133,6 +134,7 @@ class Program:
         options.inference = 0 if any(output.seeded for output in traced.outputs) else 1
         pointer = ffi.new("leat_compile_options_t *", options)
         check(lib.leat_compile(traced.graph, pointer, path.encode()))
+        support.note_pef(path)
         load = lib.leat_load_options_default()
         load.thread_count = threads
         self._isa = ffi.new("char[]", isa.encode()) if isa else ffi.NULL

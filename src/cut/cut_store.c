@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where stores happen.
+#include "cut/cutter.h"
+
+static const char WHY_STORE[] = "updates a symbol after its last reader";
+
+// A store overwrites the symbol in the section that computes the value, unless someone reads the old value later, or
+// in the same section but not element by element in step with it: then it waits in a section of its own.
+static bool reader_allows(const leat_cutter_t *c, leat_op_id_t reader, uint32_t input, uint32_t section,
+                          leat_op_id_t writer) {
+  const leat_op_t *op = leat_graph_op(c->g, reader), *w = leat_graph_op(c->g, writer);
+  uint32_t s = c->plan->section_of[reader];
+  if (op->type == LEAT_TYPE_PREPARE || s < section) return true;
+  if (s > section) return false;
+  if (c->plan->sections.data[s].rows == 1) return true;  // stages are in order; the mapper looks at them
+  leat_access_t access;
+  const leat_value_t *result = leat_graph_value(c->g, w->result_first);
+  leat_value_id_t v = leat_op_input(c->g, op, input);
+  return op->kind == LEAT_PRIM_MAP && leat_access_resolve(c->g, v, &access) && leat_access_is_whole(c->g, &access) &&
+         leat_same_shape(leat_graph_value(c->g, v), result) && c->plan->row_dim[reader] == c->plan->row_dim[writer];
+}
+
+static bool all_readers_allow(const leat_cutter_t *c, const char *symbol, uint32_t section, leat_op_id_t writer) {
+  leat_op_id_t leaf = leat_graph_find_symbol(c->g, symbol);
+  if (leaf == LEAT_NONE) return true;
+  leat_value_id_t v = leat_graph_op(c->g, leaf)->result_first;
+  for (uint32_t i = c->uses.first[v]; i < c->uses.first[v + 1]; ++i) {
+    leat_use_t use = c->uses.all[i];
+    if (!leat_kind_computes(leat_graph_op(c->g, use.op)->kind)) continue;
+    if (!reader_allows(c, use.op, use.input, section, writer)) return false;
+  }
+  return true;
+}
+
+static leat_status_t place_store(leat_cutter_t *c, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(c->g, id);
+  leat_op_id_t writer;
+  if (leat_value_elements(leat_graph_value(c->g, leat_op_input(c->g, op, 0))) == 0) return NULL;  // nothing to write
+  leat_cutter_base_op(c->g, leat_op_input(c->g, op, 0), &writer);
+  uint32_t s = c->plan->section_of[writer];
+  bool update = strcmp(leat_op_string(c->g, op, LEAT_ATTR_KIND, ""), "update") == 0;
+  if (update && !all_readers_allow(c, leat_op_string(c->g, op, LEAT_ATTR_NAME, ""), s, writer)) {
+    const leat_value_t *v = leat_graph_value(c->g, leat_op_input(c->g, op, 0));
+    int64_t rows = v->rank > 0 && v->dims[0] > 1 ? v->dims[0] : 1;
+    s = c->plan->sections.count;
+    LEAT_TRY(leat_cut_new_section(c, op->type, rows, WHY_STORE));
+  }
+  leat_op_id_t *slot = leat_array_push(&c->plan->sections.data[s].stores);
+  if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  *slot = id;
+  c->plan->section_of[id] = s;
+  return NULL;
+}
+
+leat_status_t leat_cut_stores(leat_cutter_t *c) {
+  for (leat_op_id_t id = 0; id < c->g->ops.count; ++id) {
+    if (leat_graph_op(c->g, id)->kind == LEAT_PRIM_STORE) LEAT_TRY(place_store(c, id));
+  }
+  return NULL;
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// A CONTRACT stage as it runs: loops over blocks of a plain matrix product.
+//
+// The dims are sorted by role; one m, one n and one k dim make the matrix product, all others are loops around it
+// (batch, further m and n dims: outer; further k dims: an odometer whose steps are chunks of k, in order). Operands
+// that do not lie as a block kernel wants them are packed into the workspace first, as class values.
+#ifndef LEAT_NATIVE_CONTRACT_PLAN_H_
+#define LEAT_NATIVE_CONTRACT_PLAN_H_
+
+#include "native/jit.h"
+#include "native/stage.h"
+
+// A block of C, a chunk of k (as long as a panel of A still fits half of a second-level cache: C is read and written
+// once a chunk); rows that go together through a chunk; columns of C that are worked on in the workspace
+// beside so many rows (fewer columns leave room for more rows).
+enum { CONTRACT_M = 64, CONTRACT_N = 64, CONTRACT_K = 1024, CONTRACT_ROWS = 128, CONTRACT_COLUMNS = 256 };
+// One row reads B once, so its chunks are as long as the panels of B: these stream by from end to end.
+enum { CONTRACT_K_ONE_ROW = 16 * 1024 };
+// B is copied chunk by chunk although it could be read in place when its rows are far apart (the cache and the page
+// table suffer) and there are enough rows of A to pay for it: from this product of both on, and this stride.
+enum { CONTRACT_FAR_STRIDE = 128, CONTRACT_FAR_PRODUCT = 24 * 1024 };
+// A whose columns are adjacent is copied for the same reason, block by block, when this many columns of C share it.
+enum { CONTRACT_FAR_COLUMNS = 64 };
+// Rows that share a chunk of B that has been copied: A then streams by from further away.
+enum { CONTRACT_COPIED_ROWS = 512 };
+// Fewer rows of A than this do not fill vectors when they become the columns.
+enum { CONTRACT_SWAP_ROWS = 8 };
+
+typedef struct contract_dim_s {
+  int64_t extent;   // per row if is_rows
+  int64_t a, b, c;  // strides
+  bool is_rows;
+} contract_dim_t;
+
+// Elements of C in work where k goes in blocks: their sums lie in the workspace, one such part a level. A smaller part
+// would have A copied again and again.
+enum { CONTRACT_SUMS = 512 * 1024 };
+
+// Sizes of blocks that generated kernels are made for, among so many first columns; the rest goes to the kernel body.
+enum { CONTRACT_SIZES = 4, CONTRACT_WIDTHS_COLUMNS = 1 << 22 };
+typedef struct contract_width_s {
+  int64_t width, b_k;  // columns of a block, and the stride of k in B there
+} contract_width_t;
+
+typedef struct contract_plan_s {
+  uint8_t class_, value_bytes;
+  uint8_t a_bytes, b_bytes, c_bytes;
+  bool swapped;                 // A and B of the stage have changed places (contract_plan.c says when)
+  bool pack_a, pack_b, pack_c;  // through the workspace
+  bool a_columns;               // pack_a: blocks of [k][CONTRACT_M] in place of rows of CONTRACT_K
+  bool b_native;                // B has the class's own dtype
+  bool add;
+  uint32_t outer_count, k_count;
+  contract_dim_t outer[8];
+  contract_dim_t k_outer[8];
+  contract_dim_t m, n, k;
+  int64_t k_chunk;                // at most so many steps of k in one chunk
+  int64_t n_block, n_block_step;  // packed B of the file; 0: plain
+  int64_t n_total;                // extent of n in the whole body
+  int64_t part_rows,
+      part_columns;  // the part of C that goes through all of k at once; pack_c: its size in the workspace
+  void (*gemm)(const leat_kern_gemm_t *g, const void *a, const void *b, void *c);
+  leat_kern_load_fn_t load_a, load_b, load_c;
+  leat_kern_store_fn_t store_c;
+  int64_t k_block;                // terms of a block of k, where there is more than one (C then goes through the
+                                  // workspace, too); 0: k is one block
+  int64_t pair_width, pair_rows;  // of leat_kern_pairs_t; row 0 is the part of C in work
+  void (*close)(void *rows, int64_t width, int64_t count, int64_t cols);
+  void (*end)(void *out, const void *rows, int64_t width, int64_t count, int64_t cols);
+  size_t a_offset, b_offset, c_offset;  // buffers in the workspace
+  // Generated kernels by the index of their sizes; NULL: gemm.
+  int64_t m_sizes[CONTRACT_SIZES], k_sizes[CONTRACT_SIZES];
+  contract_width_t widths[CONTRACT_SIZES];
+  leat_native_jit_gemm_t block[CONTRACT_SIZES][CONTRACT_SIZES][CONTRACT_SIZES][2];  // m, width, k, add
+} contract_plan_t;
+
+// A block of columns: where B's first element lies, and how wide the block is.
+typedef struct contract_columns_s {
+  int64_t first, width;
+  const char *b;
+  int64_t memory_b_k;  // stride of k in B as it lies in memory
+  int64_t b_k;         // and as the block kernel sees it
+} contract_columns_t;
+// The block of columns that starts at `first` and ends at `end` at the latest; `b` is where column 0 lies.
+contract_columns_t leat_native_contract_columns(const contract_plan_t *plan, const char *b, int64_t first, int64_t end);
+
+// The product of one block as the kernel sees it.
+leat_kern_gemm_t leat_native_contract_gemm(const contract_plan_t *plan, int64_t m, int64_t n, int64_t k, int64_t b_k,
+                                           int add);
+
+#endif

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plan of the fast forward convolution: phases, bands of rows, blocks of channels, offsets of the taps.
+//
+// The copied part of the input (one band, one block of channels) should stay in the L2 cache while the micro kernel
+// reads it once for every few output channels. No choice made here shows in the result bits.
+#include "native/conv_plan.h"
+
+#include <math.h>
+
+enum { IMAGE_FLOATS = 48 * 1024, ALIGN_FLOATS = 16, CHANNELS_MIN = 16, OFFSETS_MAX = 1 << 22 };
+
+static int64_t round_up(int64_t floats) { return (floats / ALIGN_FLOATS + 2) * ALIGN_FLOATS; }  // with slack
+static int64_t clamp(int64_t v, int64_t low, int64_t high) { return v < low ? low : v > high ? high : v; }
+static int64_t divide_down(int64_t a, int64_t b) { return a / b - (a % b != 0 && a < 0); }
+static int64_t divide_up(int64_t a, int64_t b) { return -divide_down(-a, b); }
+
+#define TRY_ALLOC(pointer, arena, count)                                                         \
+  do {                                                                                           \
+    (pointer) = leat_arena_alloc((arena), (size_t)(count) * sizeof *(pointer));                  \
+    if (!(pointer)) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while planning a convolution"); \
+  } while (0)
+
+// Window positions that the outputs of phase `first` see along dim d.
+static leat_status_t plan_reads(leat_arena_t *arena, const leat_kern_window_t *w, int d, int64_t first,
+                                leat_kern_conv_reads_t *out) {
+  const int64_t base = w->base[d];
+  int32_t *k, *shift, *low, *high;
+  TRY_ALLOC(k, arena, w->size[d]);
+  TRY_ALLOC(shift, arena, w->size[d]);
+  TRY_ALLOC(low, arena, w->size[d]);
+  TRY_ALLOC(high, arena, w->size[d]);
+  *out = (leat_kern_conv_reads_t){.stride = base > 1 ? 1 : w->stride[d],
+                                  .in = w->in[d],
+                                  .first = first,
+                                  .step = base,
+                                  .count = (w->out[d] - first + base - 1) / base,
+                                  .k = k,
+                                  .shift = shift,
+                                  .low = low,
+                                  .high = high};
+  for (int64_t i = 0; i < w->size[d]; i++) {
+    int64_t at = first + i * w->dilation[d] - w->low[d], n = out->taps;
+    if (at % base != 0) continue;
+    k[n] = (int32_t)i;
+    shift[n] = (int32_t)(at / base);
+    low[n] = (int32_t)clamp(divide_up(-shift[n], out->stride), 0, out->count);
+    high[n] = (int32_t)clamp(divide_up(out->in - shift[n], out->stride), low[n], out->count);
+    out->taps++;
+  }
+  return NULL;
+}
+
+// Rows of the copy: for every residue of input rows modulo the stride that a tap reads, the rows from the first tap's
+// to the last tap's, `band` longer. Writes the input row of each (NULL: only counts) and, per tap, where its rows
+// start.
+static int64_t lay_rows(const leat_kern_conv_reads_t *rows, int64_t band, int32_t *row_in, int32_t *row_of_tap) {
+  int64_t count = 0;
+  for (int64_t residue = 0; residue < rows->stride; residue++) {
+    int64_t low = INT64_MAX, high = INT64_MIN;
+    for (int64_t i = 0; i < rows->taps; i++) {
+      int64_t q = divide_down(rows->shift[i], rows->stride);
+      if (rows->shift[i] - q * rows->stride != residue) continue;
+      low = q < low ? q : low;
+      high = q > high ? q : high;
+    }
+    if (low > high) continue;
+    for (int64_t i = 0; i < rows->taps && row_of_tap; i++) {
+      int64_t q = divide_down(rows->shift[i], rows->stride);
+      if (rows->shift[i] - q * rows->stride == residue) row_of_tap[i] = (int32_t)(count + q - low);
+    }
+    for (int64_t i = 0; i < high - low + band && row_in; i++) {
+      row_in[count + i] = (int32_t)((low + i) * rows->stride + residue);
+    }
+    count += high - low + band;
+  }
+  return count;
+}
+
+static bool reads_all_inside(const leat_kern_conv_reads_t *d) {
+  for (int64_t i = 0; i < d->taps; i++) {
+    if (d->low[i] != 0 || d->high[i] != d->count) return false;
+  }
+  return d->stride == 1 && d->step == 1 && d->taps > 0;
+}
+// Outputs of a band lie side by side in an operand of these strides.
+static bool rows_are_flat(const leat_kern_conv_phase_t *p, const int64_t strides[5]) {
+  return strides[4] == 1 && (p->dim[1].count == 1 || strides[3] == p->dim[2].count);
+}
+static bool is_direct(const leat_kern_conv_phase_t *p, const leat_kern_conv_t *s) {
+  return reads_all_inside(&p->dim[0]) && reads_all_inside(&p->dim[1]) && reads_all_inside(&p->dim[2]) &&
+         rows_are_flat(p, s->x);
+}
+
+// Floats of the copy for one channel.
+static int64_t channel_floats(const leat_kern_conv_phase_t *p, int64_t band) {
+  return p->dim[0].taps * p->dim[2].taps * lay_rows(&p->dim[1], band, NULL, NULL) * p->dim[2].count;
+}
+
+static void choose_blocks(leat_kern_conv_phase_t *p, int64_t channels) {
+  int64_t few = channels < CHANNELS_MIN ? channels : CHANNELS_MIN;
+  p->band = p->dim[1].count;
+  p->channel_block = channels;
+  if (p->direct != 0) return;
+  while (p->band > 1 && few * channel_floats(p, p->band) > IMAGE_FLOATS) p->band = (p->band + 1) / 2;
+  int64_t floats = channel_floats(p, p->band);
+  if (floats > 0) p->channel_block = clamp(IMAGE_FLOATS / floats, 1, channels);
+}
+
+static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s, leat_kern_conv_phase_t *p,
+                                  bool *out_fits) {
+  const leat_kern_conv_reads_t *d = p->dim;
+  const int64_t plane = p->image_rows * d[2].count;
+  int32_t *offsets, *row_in, *row_of_tap;
+  *out_fits = p->channel_block * d[0].taps * d[1].taps * d[2].taps <= OFFSETS_MAX && p->image_rows <= OFFSETS_MAX;
+  if (!*out_fits) return NULL;
+  TRY_ALLOC(offsets, arena, p->channel_block * d[0].taps * d[1].taps * d[2].taps + 1);
+  TRY_ALLOC(row_in, arena, p->image_rows + 1);
+  TRY_ALLOC(row_of_tap, arena, d[1].taps + 1);
+  (void)lay_rows(&d[1], p->band, row_in, row_of_tap);
+  p->offsets = offsets;
+  p->image_row_in = row_in;
+  for (int64_t c = 0; c < p->channel_block; c++) {
+    for (int64_t a = 0; a < d[0].taps; a++) {
+      for (int64_t b = 0; b < d[1].taps; b++) {
+        for (int64_t e = 0; e < d[2].taps; e++) {
+          int64_t at = ((c * d[0].taps + a) * d[2].taps + e) * plane + row_of_tap[b] * d[2].count;
+          if (p->direct != 0) {
+            at = c * s->x[1] + d[0].shift[a] * s->x[2] + d[1].shift[b] * s->x[3] + d[2].shift[e];
+          }
+          if (at < INT32_MIN || at > INT32_MAX) *out_fits = false;
+          *offsets++ = (int32_t)at;
+        }
+      }
+    }
+  }
+  return NULL;
+}
+
+static leat_status_t plan_phase(leat_arena_t *arena, const leat_kern_conv_t *s, const int64_t first[3],
+                                leat_kern_conv_phase_t *p, bool *out_fits) {
+  for (int d = 0; d < 3; d++) LEAT_TRY(plan_reads(arena, &s->window, d, first[d], &p->dim[d]));
+  p->direct = is_direct(p, s);
+  p->store = !(rows_are_flat(p, s->y) && p->dim[0].step == 1 && p->dim[1].step == 1 && p->dim[2].step == 1);
+  choose_blocks(p, s->channels);
+  p->image_rows = lay_rows(&p->dim[1], p->band, NULL, NULL);
+  return plan_offsets(arena, s, p, out_fits);
+}
+
+// w is [o][c][k0][k1][k2] without gaps.
+static bool is_contiguous(const leat_kern_conv_t *s) {
+  const int64_t dims[5] = {s->outputs, s->channels, s->window.size[0], s->window.size[1], s->window.size[2]};
+  int64_t expected = 1;
+  for (int d = 4; d >= 0; d--) {
+    if (dims[d] > 1 && s->w[d] != expected) return false;
+    expected *= dims[d];
+  }
+  return true;
+}
+
+// Elements that an operand of these strides has at most.
+static double span_of(const int64_t dims[5], const int64_t strides[5]) {
+  double span = 1;
+  for (int d = 0; d < 5; d++) span += (double)(dims[d] - 1) * fabs((double)strides[d]);
+  return span;
+}
+
+// Every element of the weights has a place of its own: so a packed copy takes no more memory than they do.
+static bool weights_are_apart(const leat_kern_conv_t *s) {
+  const int64_t *size = s->window.size, dims[5] = {s->outputs, s->channels, size[0], size[1], size[2]};
+  double elements = 1;
+  for (int d = 0; d < 5; d++) elements *= (double)dims[d];
+  return elements <= span_of(dims, s->w);
+}
+
+bool leat_native_conv_is_ordinary(const leat_kern_conv_t *s) {
+  const leat_kern_window_t *w = &s->window;
+  if (!weights_are_apart(s)) return false;
+  double elements = (double)s->channels, phases = 1;
+  for (int d = 0; d < 3; d++) {
+    if (w->size[d] > 1024 || w->stride[d] > 1024 || w->dilation[d] > 1024 || w->base[d] > 1024) return false;
+    if (w->low[d] > 4096 || w->low[d] < -4096 || (w->base[d] > 1 && w->stride[d] > 1)) return false;
+    elements *= (double)(w->out[d] * w->stride[d] + w->size[d] * w->dilation[d]) * (double)w->size[d];
+    phases *= (double)w->base[d];
+  }
+  return elements < 0x1p58 && phases <= 64;
+}
+
+leat_status_t leat_native_conv_plan(leat_arena_t *arena, const leat_kern_conv_t *s,
+                                    const leat_kern_conv_plan_t **out_plan, size_t *out_workspace_bytes) {
+  const int64_t *base = s->window.base;
+  leat_kern_conv_plan_t *plan;
+  leat_kern_conv_phase_t *phases;
+  *out_plan = NULL;
+  if (!leat_native_conv_is_ordinary(s)) return NULL;
+  // A phase beyond the outputs is empty: there are at most as many as outputs.
+  int64_t counts[3], first[3], image = 0, out = 0;
+  for (int d = 0; d < 3; d++) counts[d] = base[d] < s->window.out[d] ? base[d] : s->window.out[d];
+  TRY_ALLOC(plan, arena, 1);
+  TRY_ALLOC(phases, arena, counts[0] * counts[1] * counts[2]);
+  plan->phases = phases;
+  for (first[0] = 0; first[0] < counts[0]; first[0]++) {
+    for (first[1] = 0; first[1] < counts[1]; first[1]++) {
+      for (first[2] = 0; first[2] < counts[2]; first[2]++) {
+        leat_kern_conv_phase_t *p = &phases[plan->phase_count++];
+        bool fits = false;
+        LEAT_TRY(plan_phase(arena, s, first, p, &fits));
+        if (!fits) return NULL;
+        int64_t copied = p->direct != 0 ? 0 : p->channel_block * channel_floats(p, p->band);
+        int64_t stored = p->store != 0 ? s->outputs_per_group * p->band * p->dim[2].count : 0;
+        image = copied > image ? copied : image;
+        out = stored > out ? stored : out;
+      }
+    }
+  }
+  plan->pack_w = base[0] * base[1] * base[2] > 1 || !is_contiguous(s);
+  int64_t window = s->window.size[0] * s->window.size[1] * s->window.size[2];
+  plan->image_at = plan->pack_w != 0 ? round_up(s->outputs * s->channels * window) : 0;
+  plan->out_at = plan->image_at + round_up(image);
+  if (image > LEAT_NATIVE_CONV_COPY_MAX) return NULL;
+  *out_workspace_bytes = (size_t)(plan->out_at + round_up(out)) * sizeof(float);
+  *out_plan = plan;
+  return NULL;
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plans of the fast f32 convolutions: tables that load makes once, so that a run only copies and multiplies.
+#ifndef LEAT_NATIVE_CONV_PLAN_H_
+#define LEAT_NATIVE_CONV_PLAN_H_
+
+#include "base/base.h"
+#include "kern/kern.h"
+
+// Floats of a copy that the fast bodies work on, at most: what the shape asks for does not bound it.
+#define LEAT_NATIVE_CONV_COPY_MAX ((int64_t)1 << 26)
+
+// The shape is one that the plans are made for: no dim with both stride and base dilation, few phases, weights with a
+// place each, and extents whose products stay far inside 64 bits. Other shapes are computed by the generic bodies.
+bool leat_native_conv_is_ordinary(const leat_kern_conv_t *shape);
+
+// Plans a forward convolution of `shape` (all images and outputs). *out_plan is NULL when the fast body does not cover
+// the shape: not ordinary, or offsets beyond 32 bits.
+leat_status_t leat_native_conv_plan(leat_arena_t *arena, const leat_kern_conv_t *shape,
+                                    const leat_kern_conv_plan_t **out_plan, size_t *out_workspace_bytes) LEAT_MUST_USE;
+// Positions that a weight gradient sums over, INT64_MAX beyond that.
+int64_t leat_native_conv_positions(const leat_kern_conv_t *shape);
+// Plans a weight gradient; NULL as above, or with a base dilation.
+leat_status_t leat_native_wgrad_plan(leat_arena_t *arena, const leat_kern_conv_t *shape,
+                                     const leat_kern_wgrad_plan_t **out_plan,
+                                     size_t *out_workspace_bytes) LEAT_MUST_USE;
+
+#endif

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the machine offers: the ISA level of the kernels, and how many threads may run.
+#ifndef LEAT_NATIVE_CPU_H_
+#define LEAT_NATIVE_CPU_H_
+
+#include "base/base.h"
+#include "kern/kern.h"
+
+// The best level that this CPU and the operating system run, but not above `cap` ("portable", "avx2", "avx512"; NULL:
+// no cap). LEAT_INVALID_ARGUMENT for another word.
+leat_status_t leat_native_cpu_isa(const char *cap, enum leat_isa *out_isa) LEAT_MUST_USE;
+const char *leat_native_cpu_isa_name(enum leat_isa isa);
+const leat_kern_t *leat_native_cpu_kernels(enum leat_isa isa);
+
+// CPUs in the affinity mask, cut to the CPU quota of the control groups (v1 and v2) that the process is in; at least 1.
+uint32_t leat_native_cpu_count(void);
+
+#endif

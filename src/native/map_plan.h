@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// A MAP stage as the strip interpreter runs it: what map_plan.c makes at load and stage_map.c walks.
+//
+// The program is in single-assignment form: every value has an entry in a table of strip pointers. Leaves (operands,
+// immediates, indices) come first, steps compute the rest, stores come last, so that an operand may be read in place
+// although an output overwrites it. The iteration space has adjacent dims merged where every operand allows it.
+#ifndef LEAT_NATIVE_MAP_PLAN_H_
+#define LEAT_NATIVE_MAP_PLAN_H_
+
+#include "native/stage.h"
+
+enum { MAP_STRIP_MAX = 512, MAP_STRIP_MIN = 64, MAP_STRIPS_BYTES = 24 * 1024, MAP_ROW_MIN = 48 };
+
+typedef enum map_leaf_kind_e {
+  MAP_LEAF_ALIAS,     // read where it lies: native dtype, stride 1
+  MAP_LEAF_LOAD,      // converted or gathered into a strip, strip by strip
+  MAP_LEAF_ROW,       // inner stride 0 in row mode: the strip is filled once a row
+  MAP_LEAF_CONSTANT,  // the same for the whole tile: filled once
+  MAP_LEAF_PERIODIC,  // linear mode, repeats every `period` elements: one buffer, read at an offset
+} map_leaf_kind_t;
+
+typedef struct map_leaf_s {
+  map_leaf_kind_t kind;
+  uint16_t value;
+  uint8_t class_;
+  bool is_iota, is_immediate;
+  const leat_native_operand_t *operand;  // NULL: iota or immediate
+  uint32_t iota_dim;                     // of the stage, before merging
+  int64_t iota_row_mult;                 // the index grows by this per row of the tile's start
+  uint64_t immediate;
+  int64_t period;
+  int64_t strides[8];  // over the merged dims; elements, or index steps of an iota
+  leat_kern_load_fn_t load;
+  leat_kern_iota_fn_t iota;
+} map_leaf_t;
+
+typedef struct map_step_s {
+  leat_kern_map_fn_t fn;
+  uint16_t dst, a, b, c;  // values
+} map_step_t;
+
+typedef struct map_store_s {
+  const leat_native_operand_t *operand;
+  uint16_t value;
+  bool in_place;                       // the defining step writes to the output itself: nothing left to do
+  bool contiguous;                     // stride 1 along a strip
+  uint8_t element_bytes, value_bytes;  // stored; in a strip
+  int64_t strides[8];
+  leat_kern_store_fn_t store;
+} map_store_t;
+
+typedef struct map_plan_s {
+  uint32_t leaf_count, step_count, store_count, value_count;
+  map_leaf_t *leaves;
+  map_step_t *steps;
+  map_store_t *stores;
+  int64_t *value_offset;  // bytes into the workspace; -1: the pointer is set strip by strip
+  int64_t strip;          // elements
+  uint32_t rank;          // of the merged space, at least 1
+  int64_t dims[8];        // merged; dims[row_dim] is per row
+  uint32_t row_dim;       // merged dim that grows with the rows of the tile; 8: none
+  bool row_mode;          // strips do not cross rows of the innermost dim
+  bool is_copy;           // one leaf goes to one store of the same dtype
+} map_plan_t;
+
+#endif

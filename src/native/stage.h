@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// A prepared stage and how to run it on a tile: the contract between the engine (program.c, exec.c), which knows
+// bodies, tiles and threads, and the stage kinds (stage_*.c), which know what one stage computes.
+//
+//   load   for every stage: operands are resolved to leat_native_operand_t, then the kind's prepare() checks what the
+//          stage kind demands (operand count, ranks, equal dims, parameters; the reader has checked that every operand
+//          stays inside its argument), picks kernels and states the workspace that a tile needs.
+//   run    for every tile: the kind's run() computes; it cannot fail, allocates nothing and writes nothing but its
+//          output operands and the workspace. Several threads run different tiles of one stage at the same time.
+//
+// A stage kind is a row of stage.def: leat_native_<name>_prepare and leat_native_<name>_run.
+#ifndef LEAT_NATIVE_STAGE_H_
+#define LEAT_NATIVE_STAGE_H_
+
+#include "base/base.h"
+#include "kern/kern.h"
+#include "pef/pef_format.h"
+
+typedef struct leat_native_operand_s {
+  uint8_t space;  // enum pef_space
+  uint8_t dtype;  // enum pef_dtype
+  uint8_t element_bytes;
+  uint8_t rank;
+  uint8_t row_dim;     // PEF_NO_ROW_DIM: the same for every tile
+  uint16_t slot;       // SPACE_ARGUMENT: index into tile->arguments
+  int64_t offset;      // bytes from the base to element 0 of row 0
+  int64_t row_bytes;   // bytes from a row to the next: row_mult * strides[row_dim] * element_bytes in space ARGUMENT,
+                       // 0 in SCRATCH (a tile's buffers start anew) and without a row dim
+  int64_t row_mult;    // extent of row_dim per row; 0 without a row dim
+  int64_t dims[8];     // for the whole body; beyond rank: 1
+  int64_t strides[8];  // elements; beyond rank: 0
+} leat_native_operand_t;
+
+typedef struct leat_native_stage_s leat_native_stage_t;
+typedef struct leat_native_tile_s leat_native_tile_t;
+
+// What a prepare() may use. `arena` lives as long as the program (zeroed memory, 16-byte aligned).
+typedef struct leat_native_prepare_s {
+  leat_arena_t *arena;
+  const leat_kern_t *kern;        // the kernels of the chosen ISA level
+  struct leat_native_jit_s *jit;  // generated matrix kernels; NULL where they are not available
+  int64_t row_count;              // of the body
+  int64_t tile_rows_max;          // no tile has more rows
+} leat_native_prepare_t;
+
+typedef struct leat_native_stage_kind_s {
+  const char *name;
+  leat_status_t (*prepare)(leat_native_stage_t *stage, const leat_native_prepare_t *context);
+  void (*run)(const leat_native_stage_t *stage, const leat_native_tile_t *tile);
+} leat_native_stage_kind_t;
+
+struct leat_native_stage_s {
+  const leat_native_stage_kind_t *kind;
+  const leat_kern_t *kern;
+  const leat_native_operand_t *operands;  // in the order that pef_format.h states for the kind
+  uint32_t operand_count;
+  uint8_t fn;                             // enum pef_fn
+  uint8_t output_bit;                     // looked at by the engine, not by the stage kind
+  const int64_t *params;                  // 24
+  const pef_instruction_t *instructions;  // MAP
+  uint32_t instruction_count;
+  const char *origin;  // for messages: "module op source"
+  // Set by prepare():
+  const void *plan;        // the kind's own record, from the arena; NULL if it needs none
+  size_t workspace_bytes;  // per thread; contents are undefined when run() starts
+};
+
+struct leat_native_tile_s {
+  int64_t r0, rows;        // rows [r0, r0 + rows) of the body; rows >= 1
+  uint32_t stream;         // of the call: added to those of RANDOM
+  char *const *arguments;  // the call's places, resolved
+  char *scratch;           // this thread's tile buffers, 64-byte aligned
+  char *workspace;         // this thread's workspace, 64-byte aligned
+};
+
+// The table over pef_stage_kind; NULL beyond PEF_STAGE_COUNT.
+const leat_native_stage_kind_t *leat_native_stage_kind(uint32_t kind);
+// What a stage becomes that has nothing to do (leat_pef_stage_is_idle): prepare() and run() are for extents of 1 and
+// more, but for those that REDUCE and CONTRACT add up along.
+const leat_native_stage_kind_t *leat_native_stage_idle(void);
+
+// Address of the operand's element 0 in this tile.
+static inline char *leat_native_operand_at(const leat_native_operand_t *operand, const leat_native_tile_t *tile) {
+  char *base = operand->space == PEF_SPACE_ARGUMENT ? tile->arguments[operand->slot] : tile->scratch;
+  return base + operand->offset + tile->r0 * operand->row_bytes;
+}
+
+// Extent of `dim` in this tile.
+static inline int64_t leat_native_operand_extent(const leat_native_operand_t *operand, uint32_t dim,
+                                                 const leat_native_tile_t *tile) {
+  return dim == operand->row_dim ? tile->rows * operand->row_mult : operand->dims[dim];
+}
+
+// Index, in the whole operand, of the tile's first element along `dim`.
+static inline int64_t leat_native_operand_first(const leat_native_operand_t *operand, uint32_t dim,
+                                                const leat_native_tile_t *tile) {
+  return dim == operand->row_dim ? tile->r0 * operand->row_mult : 0;
+}
+
+#define STAGE(suffix, name)                                                                                    \
+  leat_status_t leat_native_##name##_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) \
+      LEAT_MUST_USE;                                                                                           \
+  void leat_native_##name##_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile);
+#include "native/stage.def"
+#undef STAGE
+
+#endif

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// GATHER and SCATTER. The table x is B++P++[D]++S, the index B++I, the small operand (result or updates) B++P++I++S.
+// Rows may run along any dim but I in a scatter and D in a gather. Where they run along the D of a scatter, a tile
+// takes the updates whose index names one of its rows.
+#include "native/stage_check.h"
+
+typedef struct indexed_s {
+  leat_kern_indexed_t shape;
+  const leat_native_operand_t *table, *index, *small;
+  uint32_t row_dim;  // of the shape's dims; PEF_NO_ROW_DIM: all tiles move alike, or rows are those of the table
+  bool table_rows;
+} indexed_t;
+
+// Neighbouring dims that all three operands go through in one step become one.
+static void merge_dims(leat_kern_indexed_t *k, uint32_t *row_dim) {
+  int64_t kept = 0;
+  uint32_t merged_row = PEF_NO_ROW_DIM;
+  for (int64_t d = 0; d < k->rank; d++) {
+    const int64_t extent = k->dims[d], last = kept - 1;
+    const bool merge = kept > 0 && d != *row_dim && last != merged_row && k->small[last] == k->small[d] * extent &&
+                       k->table[last] == k->table[d] * extent && k->index[last] == k->index[d] * extent;
+    if (!merge) k->dims[kept++] = 1;
+    k->dims[kept - 1] *= extent;
+    k->small[kept - 1] = k->small[d], k->table[kept - 1] = k->table[d], k->index[kept - 1] = k->index[d];
+    if (d == *row_dim) merged_row = (uint32_t)kept - 1;
+  }
+  k->rank = kept;
+  *row_dim = merged_row;
+}
+
+// Dims of the small operand: [0, batch) of all three, [batch, dim) of the table, [dim, dim + index dims) of the index,
+// the rest of the table after D.
+static leat_status_t read_dims(const leat_native_stage_t *stage, indexed_t *s) {
+  const leat_native_operand_t *table = s->table, *index = s->index, *small = s->small;
+  const int64_t dim = stage->params[0], batch = stage->params[1];
+  LEAT_NATIVE_EXPECT(stage, dim >= 0 && dim < table->rank && batch >= 0 && batch <= dim && batch <= index->rank,
+                     "dim %lld and batch %lld do not fit a table of rank %u and an index of rank %u", (long long)dim,
+                     (long long)batch, table->rank, index->rank);
+  const uint32_t index_dims = index->rank - (uint32_t)batch, first_s = (uint32_t)dim + index_dims;
+  LEAT_NATIVE_EXPECT(stage, small->rank == table->rank - 1 + index_dims, "the moved operand has rank %u, not %u",
+                     small->rank, table->rank - 1 + index_dims);
+  leat_kern_indexed_t *k = &s->shape;
+  k->rank = small->rank;
+  for (uint32_t d = 0; d < small->rank; d++) {
+    const bool of_index = d < batch || (d >= dim && d < first_s), of_table = d < dim || d >= first_s;
+    const uint32_t i = d < batch ? d : d - (uint32_t)dim + (uint32_t)batch, t = d < dim ? d : d - index_dims + 1;
+    LEAT_NATIVE_EXPECT(stage, !of_index || leat_native_same_dim(small, d, index, i), "the index does not fit dim %u",
+                       d);
+    LEAT_NATIVE_EXPECT(stage, !of_table || leat_native_same_dim(small, d, table, t), "the table does not fit dim %u",
+                       d);
+    k->dims[d] = small->dims[d];
+    k->small[d] = small->strides[d];
+    k->index[d] = of_index ? index->strides[i] : 0;
+    k->table[d] = of_table ? table->strides[t] : 0;
+  }
+  k->extent = k->count = table->dims[dim];
+  k->step = table->strides[dim];
+  s->table_rows = table->row_dim == dim;
+  s->row_dim = small->row_dim;
+  merge_dims(k, &s->row_dim);
+  return NULL;
+}
+
+static leat_status_t prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context, uint32_t table,
+                             uint32_t index, uint32_t small, indexed_t **out_indexed) {
+  LEAT_NATIVE_EXPECT(stage, stage->operand_count == 3, "%u operands; 3 are needed", stage->operand_count);
+  indexed_t *s = leat_arena_alloc(context->arena, sizeof *s);
+  if (!s) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while preparing an indexed move");
+  s->table = &stage->operands[table];
+  s->index = &stage->operands[index];
+  s->small = &stage->operands[small];
+  LEAT_NATIVE_EXPECT(stage, s->table->dtype == s->small->dtype, "dtypes differ");
+  LEAT_NATIVE_EXPECT(stage, s->index->dtype == PEF_I64 || s->index->dtype == PEF_I32,
+                     "the index is neither i64 nor i32");
+  s->shape.index_is_64 = s->index->dtype == PEF_I64;
+  LEAT_TRY(read_dims(stage, s));
+  if (s->shape.rank == 0) {  // one element: a loop over one
+    s->shape.rank = 1;
+    s->shape.dims[0] = 1;
+  }
+  stage->plan = s;
+  *out_indexed = s;
+  return NULL;
+}
+
+leat_status_t leat_native_gather_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
+  indexed_t *s = NULL;
+  LEAT_TRY(prepare(stage, context, 0, 1, 2, &s));
+  LEAT_NATIVE_EXPECT(stage, !s->table_rows, "rows run along the indexed dim");
+  return NULL;
+}
+
+leat_status_t leat_native_scatter_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
+  indexed_t *s = NULL;
+  LEAT_TRY(prepare(stage, context, 2, 0, 1, &s));
+  const int64_t dim = stage->params[0], index_dims = s->index->rank - stage->params[1];
+  LEAT_NATIVE_EXPECT(stage, s->small->row_dim < dim || s->small->row_dim >= dim + index_dims,
+                     "rows run along the index");
+  LEAT_NATIVE_EXPECT(stage, stage->fn <= PEF_FN_MIN || stage->fn == PEF_FN_SET, "function %u is not one of a scatter",
+                     stage->fn);
+  const bool half = s->table->dtype == PEF_BF16 || s->table->dtype == PEF_F16;
+  if (half && stage->fn != PEF_FN_SET) {
+    return leat_native_stage_error(stage, LEAT_UNSUPPORTED,
+                                   "a scatter that computes does so in f32, f64 or integers only");
+  }
+  return NULL;
+}
+
+static leat_kern_indexed_t tile_shape(const indexed_t *s, const leat_native_tile_t *tile) {
+  leat_kern_indexed_t k = s->shape;
+  if (s->row_dim != PEF_NO_ROW_DIM) k.dims[s->row_dim] = tile->rows * s->small->row_mult;
+  if (s->table_rows) {
+    k.first = tile->r0 * s->table->row_mult;
+    k.count = tile->rows * s->table->row_mult;
+  }
+  return k;
+}
+
+void leat_native_gather_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
+  const indexed_t *s = stage->plan;
+  const leat_kern_t *kern = stage->kern;
+  const leat_kern_indexed_t k = tile_shape(s, tile);
+  const void *table = leat_native_operand_at(s->table, tile), *index = leat_native_operand_at(s->index, tile);
+  void *out = leat_native_operand_at(s->small, tile);
+  switch (s->table->element_bytes) {
+    case 1:
+      kern->gather_b1(&k, table, index, out);
+      break;
+    case 2:
+      kern->gather_b2(&k, table, index, out);
+      break;
+    case 4:
+      kern->gather_b4(&k, table, index, out);
+      break;
+    default:
+      kern->gather_b8(&k, table, index, out);
+  }
+}
+
+static void scatter_set(const leat_kern_t *kern, uint8_t element_bytes, const leat_kern_indexed_t *k, const void *index,
+                        const void *updates, void *table) {
+  switch (element_bytes) {
+    case 1:
+      kern->scatter_set_b1(k, index, updates, table);
+      break;
+    case 2:
+      kern->scatter_set_b2(k, index, updates, table);
+      break;
+    case 4:
+      kern->scatter_set_b4(k, index, updates, table);
+      break;
+    default:
+      kern->scatter_set_b8(k, index, updates, table);
+  }
+}
+
+static void scatter(const leat_native_stage_t *stage, const leat_kern_indexed_t *shape, const void *index,
+                    const void *updates, void *table) {
+  const indexed_t *s = stage->plan;
+  const leat_kern_t *kern = stage->kern;
+  if (stage->fn == PEF_FN_SET) {
+    scatter_set(kern, s->table->element_bytes, shape, index, updates, table);
+    return;
+  }
+  switch (s->table->dtype) {
+    case PEF_F32:
+      kern->scatter_f32(shape, stage->fn, index, updates, table);
+      break;
+    case PEF_F64:
+      kern->scatter_f64(shape, stage->fn, index, updates, table);
+      break;
+    case PEF_I8:
+      kern->scatter_i8(shape, stage->fn, index, updates, table);
+      break;
+    case PEF_U8:
+      kern->scatter_u8(shape, stage->fn, index, updates, table);
+      break;
+    case PEF_I16:
+      kern->scatter_i16(shape, stage->fn, index, updates, table);
+      break;
+    case PEF_I32:
+      kern->scatter_i32(shape, stage->fn, index, updates, table);
+      break;
+    case PEF_I64:
+      kern->scatter_i64(shape, stage->fn, index, updates, table);
+      break;
+    default:
+      kern->scatter_bool(shape, stage->fn, index, updates, table);
+  }
+}
+
+// Of a list of indices those that name rows of the tile, in their order.
+static void scatter_rows(const leat_native_stage_t *stage, leat_kern_indexed_t k, const char *index,
+                         const char *updates, void *table) {
+  const indexed_t *s = stage->plan;
+  const int64_t count = k.dims[0];
+  leat_kern_indexed_t one = k;
+  one.dims[0] = 1;
+  for (int64_t i = stage->kern->index_seek(&k, index, 0); i < count; i = stage->kern->index_seek(&k, index, i + 1)) {
+    scatter(stage, &one, index + i * k.index[0] * s->index->element_bytes,
+            updates + i * k.small[0] * s->small->element_bytes, table);
+  }
+}
+
+void leat_native_scatter_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
+  const indexed_t *s = stage->plan;
+  const leat_kern_indexed_t k = tile_shape(s, tile);
+  const void *index = leat_native_operand_at(s->index, tile), *updates = leat_native_operand_at(s->small, tile);
+  void *table = leat_native_operand_at(s->table, tile);
+  if (s->table_rows && k.rank == 2 && k.index[1] == 0 && k.table[0] == 0)
+    scatter_rows(stage, k, index, updates, table);
+  else
+    scatter(stage, &k, index, updates, table);
+}

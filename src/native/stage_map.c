@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+// The strip interpreter: runs a MAP plan over a tile. Pure copies go through two-dimensional copy kernels.
+#include "native/map_plan.h"
+
+typedef struct map_run_s {
+  const map_plan_t *plan;
+  const leat_native_tile_t *tile;
+  const leat_kern_t *kern;
+  int64_t dims[8];  // merged, of this tile
+  // In the workspace, as map_plan.c lays it out:
+  void **value;                         // strip of every value
+  char **leaf_at, **store_at;           // element 0 of the tile
+  int64_t *leaf_offset, *store_offset;  // row mode: element 0 of the row
+} map_run_t;
+
+// Bytes of `elements`, which may be negative.
+static int64_t bytes_of(int64_t elements, uint8_t element_bytes) {
+  return (int64_t)((uint64_t)elements << __builtin_ctz(element_bytes));
+}
+static int64_t class_bytes(uint8_t class_) { return class_ == PEF_CLASS_F32 ? 4 : 8; }
+
+// One run of a leaf: n elements from `offset` (elements, or index of an iota) at the stride of the innermost dim.
+static void load_run(const map_run_t *run, uint32_t leaf_index, void *out, int64_t offset, int64_t n) {
+  const map_leaf_t *leaf = &run->plan->leaves[leaf_index];
+  int64_t stride = leaf->strides[run->plan->rank - 1];
+  if (leaf->is_iota) {
+    leaf->iota(out, leaf->iota_row_mult * run->tile->r0 + offset, stride, n);
+  } else {
+    leaf->load(out, run->leaf_at[leaf_index] + bytes_of(offset, leaf->operand->element_bytes), stride, n);
+  }
+}
+
+static void fill_immediate(const map_run_t *run, const map_leaf_t *leaf, void *out) {
+  if (leaf->class_ == PEF_CLASS_F32) {
+    union {
+      uint64_t u;
+      double d;
+    } wide = {.u = leaf->immediate};
+    union {
+      float f;
+      uint32_t u;
+    } narrow = {.f = (float)wide.d};
+    run->kern->fill_b4(out, narrow.u, run->plan->strip);
+  } else {
+    run->kern->fill_b8(out, leaf->immediate, run->plan->strip);
+  }
+}
+
+// The whole strip from one element.
+static void fill_splat(const map_run_t *run, uint32_t leaf_index, int64_t offset, int64_t n) {
+  const map_leaf_t *leaf = &run->plan->leaves[leaf_index];
+  void *out = run->value[leaf->value];
+  load_run(run, leaf_index, out, offset, 1);
+  if (leaf->class_ == PEF_CLASS_F32) {
+    run->kern->fill_b4(out, *(uint32_t *)out, n);
+  } else {
+    run->kern->fill_b8(out, *(uint64_t *)out, n);
+  }
+}
+
+static void fill_periodic(const map_run_t *run, uint32_t leaf_index) {
+  const map_leaf_t *leaf = &run->plan->leaves[leaf_index];
+  const map_plan_t *plan = run->plan;
+  char *out = (char *)run->tile->workspace + plan->value_offset[leaf->value];
+  int64_t bytes = class_bytes(leaf->class_), total = leaf->period + plan->strip;
+  for (int64_t done = 0; done < total; done += leaf->period) {
+    int64_t n = total - done < leaf->period ? total - done : leaf->period;
+    // The periodic dims are contiguous: one run of stride 1.
+    if (leaf->is_iota) {
+      leaf->iota(out + done * bytes, 0, 1, n);
+    } else {
+      leaf->load(out + done * bytes, run->leaf_at[leaf_index], 1, n);
+    }
+  }
+}
+
+static int64_t inner_product(const int64_t strides[8], const int64_t index[8], uint32_t rank) {
+  int64_t sum = 0;
+  for (uint32_t d = 0; d < rank; d++) sum += strides[d] * index[d];
+  return sum;
+}
+
+// Next index of the outer dims [0, rank); false after the last.
+static bool next_index(int64_t index[8], const int64_t dims[8], uint32_t rank) {
+  for (uint32_t d = rank; d-- > 0;) {
+    if (++index[d] < dims[d]) return true;
+    index[d] = 0;
+  }
+  return false;
+}
+
+static void run_steps(const map_run_t *run, int64_t n) {
+  void *const *value = run->value;
+  const map_step_t *step = run->plan->steps, *end = step + run->plan->step_count;
+  for (; step < end; step++) step->fn(value[step->dst], value[step->a], value[step->b], value[step->c], n);
+}
+
+static void begin(map_run_t *run, const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
+  const map_plan_t *plan = stage->plan;
+  run->plan = plan;
+  run->tile = tile;
+  run->kern = stage->kern;
+  run->value = (void **)(void *)tile->workspace;
+  run->leaf_at = (char **)(run->value + plan->value_count);
+  run->store_at = run->leaf_at + plan->leaf_count;
+  run->leaf_offset = (int64_t *)(run->store_at + plan->store_count);
+  run->store_offset = run->leaf_offset + plan->leaf_count;
+  memcpy(run->dims, plan->dims, sizeof run->dims);
+  if (plan->row_dim < 8) run->dims[plan->row_dim] *= tile->rows;
+  for (uint32_t v = 0; v < plan->value_count; v++) {
+    if (plan->value_offset[v] >= 0) run->value[v] = tile->workspace + plan->value_offset[v];
+  }
+  for (uint32_t i = 0; i < plan->store_count; i++) {
+    run->store_at[i] = leat_native_operand_at(plan->stores[i].operand, tile);
+  }
+  for (uint32_t i = 0; i < plan->leaf_count; i++) {
+    const map_leaf_t *leaf = &plan->leaves[i];
+    if (leaf->operand != NULL) run->leaf_at[i] = leat_native_operand_at(leaf->operand, tile);
+    if (leaf->is_immediate) {
+      fill_immediate(run, leaf, run->value[leaf->value]);
+    } else if (leaf->kind == MAP_LEAF_CONSTANT) {
+      fill_splat(run, i, 0, plan->strip);
+    } else if (leaf->kind == MAP_LEAF_PERIODIC) {
+      fill_periodic(run, i);
+    }
+  }
+}
+
+// --- row mode: an odometer over the outer dims, strips along the innermost ---------------------------------------
+
+static void strip_of_row(map_run_t *run, int64_t i, int64_t n) {
+  const map_plan_t *plan = run->plan;
+  uint32_t inner = plan->rank - 1;
+  for (uint32_t l = 0; l < plan->leaf_count; l++) {
+    const map_leaf_t *leaf = &plan->leaves[l];
+    if (leaf->kind == MAP_LEAF_ALIAS) {
+      run->value[leaf->value] = run->leaf_at[l] + bytes_of(run->leaf_offset[l] + i, leaf->operand->element_bytes);
+    } else if (leaf->kind == MAP_LEAF_LOAD) {
+      load_run(run, l, run->value[leaf->value], run->leaf_offset[l] + i * leaf->strides[inner], n);
+    }
+  }
+  for (uint32_t s = 0; s < plan->store_count; s++) {
+    const map_store_t *store = &plan->stores[s];
+    if (!store->in_place) continue;
+    run->value[store->value] = run->store_at[s] + bytes_of(run->store_offset[s] + i, store->element_bytes);
+  }
+  run_steps(run, n);
+  for (uint32_t s = 0; s < plan->store_count; s++) {
+    const map_store_t *store = &plan->stores[s];
+    if (store->in_place) continue;
+    int64_t offset = run->store_offset[s] + i * store->strides[inner];
+    store->store(run->store_at[s] + bytes_of(offset, store->element_bytes), store->strides[inner],
+                 run->value[store->value], n);
+  }
+}
+
+static void run_rows(map_run_t *run) {
+  const map_plan_t *plan = run->plan;
+  uint32_t inner = plan->rank - 1;
+  int64_t extent = run->dims[inner], first_strip = extent < plan->strip ? extent : plan->strip;
+  int64_t index[8] = {0};
+  do {
+    for (uint32_t l = 0; l < plan->leaf_count; l++) {
+      run->leaf_offset[l] = inner_product(plan->leaves[l].strides, index, inner);
+      if (plan->leaves[l].kind == MAP_LEAF_ROW) fill_splat(run, l, run->leaf_offset[l], first_strip);
+    }
+    for (uint32_t s = 0; s < plan->store_count; s++) {
+      run->store_offset[s] = inner_product(plan->stores[s].strides, index, inner);
+    }
+    for (int64_t i = 0; i < extent; i += plan->strip) {
+      strip_of_row(run, i, extent - i < plan->strip ? extent - i : plan->strip);
+    }
+  } while (next_index(index, run->dims, inner));
+}
+
+// --- linear mode: strips cross rows of the innermost dim; what is not contiguous is gathered run by run ------------
+
+typedef void (*map_visit_t)(const map_run_t *run, uint32_t which, int64_t offset, int64_t done, int64_t n);
+
+static void visit_load(const map_run_t *run, uint32_t which, int64_t offset, int64_t done, int64_t n) {
+  const map_leaf_t *leaf = &run->plan->leaves[which];
+  load_run(run, which, (char *)run->value[leaf->value] + done * class_bytes(leaf->class_), offset, n);
+}
+static void visit_store(const map_run_t *run, uint32_t which, int64_t offset, int64_t done, int64_t n) {
+  const map_store_t *store = &run->plan->stores[which];
+  const char *from = (const char *)run->value[store->value] + done * store->value_bytes;
+  store->store(run->store_at[which] + bytes_of(offset, store->element_bytes), store->strides[run->plan->rank - 1], from,
+               n);
+}
+
+// Visits the runs of the innermost dim that elements [0, n) after `index` consist of.
+static void visit_runs(const map_run_t *run, const int64_t strides[8], const int64_t start[8], int64_t n,
+                       map_visit_t visit, uint32_t which) {
+  uint32_t inner = run->plan->rank - 1;
+  int64_t index[8];
+  memcpy(index, start, sizeof index);
+  for (int64_t done = 0; done < n;) {
+    int64_t left = run->dims[inner] - index[inner], count = n - done < left ? n - done : left;
+    visit(run, which, inner_product(strides, index, inner + 1), done, count);
+    done += count;
+    index[inner] = 0;
+    next_index(index, run->dims, inner);
+  }
+}
+
+static void strip_across_rows(map_run_t *run, const int64_t index[8], int64_t i, int64_t n) {
+  const map_plan_t *plan = run->plan;
+  for (uint32_t l = 0; l < plan->leaf_count; l++) {
+    const map_leaf_t *leaf = &plan->leaves[l];
+    if (leaf->kind == MAP_LEAF_ALIAS) {
+      run->value[leaf->value] = run->leaf_at[l] + bytes_of(i, leaf->operand->element_bytes);
+    } else if (leaf->kind == MAP_LEAF_PERIODIC) {
+      run->value[leaf->value] =
+          run->tile->workspace + plan->value_offset[leaf->value] + i % leaf->period * class_bytes(leaf->class_);
+    } else if (leaf->kind == MAP_LEAF_LOAD) {
+      visit_runs(run, leaf->strides, index, n, visit_load, l);
+    }
+  }
+  for (uint32_t s = 0; s < plan->store_count; s++) {
+    const map_store_t *store = &plan->stores[s];
+    if (store->in_place) run->value[store->value] = run->store_at[s] + bytes_of(i, store->element_bytes);
+  }
+  run_steps(run, n);
+  for (uint32_t s = 0; s < plan->store_count; s++) {
+    const map_store_t *store = &plan->stores[s];
+    if (store->in_place) continue;
+    if (store->contiguous) {
+      store->store(run->store_at[s] + bytes_of(i, store->element_bytes), 1, run->value[store->value], n);
+    } else {
+      visit_runs(run, store->strides, index, n, visit_store, s);
+    }
+  }
+}
+
+static void advance(int64_t index[8], const int64_t dims[8], uint32_t rank, int64_t n) {
+  for (uint32_t d = rank; d-- > 0 && n > 0;) {
+    int64_t sum = index[d] + n;
+    n = sum / dims[d];
+    index[d] = sum % dims[d];
+  }
+}
+
+static void run_linear(map_run_t *run) {
+  const map_plan_t *plan = run->plan;
+  int64_t total = 1, index[8] = {0};
+  for (uint32_t d = 0; d < plan->rank; d++) total *= run->dims[d];
+  for (int64_t i = 0; i < total; i += plan->strip) {
+    int64_t n = total - i < plan->strip ? total - i : plan->strip;
+    strip_across_rows(run, index, i, n);
+    advance(index, run->dims, plan->rank, n);
+  }
+}
+
+// --- copies ------------------------------------------------------------------------------------------------------
+
+static void copy_block(const leat_kern_t *kern, uint8_t bytes, char *out, int64_t ld_out, const char *in, int64_t in_i,
+                       int64_t in_j, int64_t rows, int64_t cols) {
+  switch (bytes) {
+    case 1:
+      kern->copy2_b1((uint8_t *)out, ld_out, (const uint8_t *)in, in_i, in_j, rows, cols);
+      break;
+    case 2:
+      kern->copy2_b2((void *)out, ld_out, (const void *)in, in_i, in_j, rows, cols);
+      break;
+    case 4:
+      kern->copy2_b4((void *)out, ld_out, (const void *)in, in_i, in_j, rows, cols);
+      break;
+    default:
+      kern->copy2_b8((void *)out, ld_out, (const void *)in, in_i, in_j, rows, cols);
+  }
+}
+
+// The second dim of the block: where the source has stride 1, else the one next to the innermost.
+static uint32_t choose_row_dim(const map_run_t *run, const int64_t in[8]) {
+  uint32_t rank = run->plan->rank, best = rank - 2;
+  for (uint32_t d = 0; d + 1 < rank; d++) {
+    if (in[d] == 1 && run->dims[d] > 1) best = d;
+  }
+  return best;
+}
+
+static void run_copy(map_run_t *run) {
+  const map_plan_t *plan = run->plan;
+  const int64_t *in = plan->leaves[0].strides, *out = plan->stores[0].strides;
+  uint32_t inner = plan->rank - 1, row = plan->rank > 1 ? choose_row_dim(run, in) : 8;
+  uint8_t bytes = plan->stores[0].element_bytes;
+  int64_t rows = row < 8 ? run->dims[row] : 1, index[8] = {0}, outer[8];
+  memcpy(outer, run->dims, sizeof outer);
+  if (row < 8) outer[row] = 1;
+  do {
+    char *to = run->store_at[0] + inner_product(out, index, inner) * bytes;
+    const char *from = run->leaf_at[0] + inner_product(in, index, inner) * bytes;
+    copy_block(run->kern, bytes, to, row < 8 ? out[row] : 0, from, row < 8 ? in[row] : 0, in[inner], rows,
+               run->dims[inner]);
+  } while (next_index(index, outer, inner));
+}
+
+void leat_native_map_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
+  map_run_t run;
+  begin(&run, stage, tile);
+  if (run.plan->is_copy && run.plan->stores[0].strides[run.plan->rank - 1] == 1) {
+    run_copy(&run);
+  } else if (run.plan->row_mode) {
+    run_rows(&run);
+  } else {
+    run_linear(&run);
+  }
+}

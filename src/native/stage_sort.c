@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// SORT and SCAN: work on lines along one dim, for every position of the other dims. Rows run along another dim.
+#include "native/stage_check.h"
+
+// A walk over all dims but `line` (and `also`, when a kernel takes lines side by side).
+typedef struct walk_s {
+  uint32_t rank, line, also;
+  int64_t at[8];
+} walk_t;
+
+// Moves the addresses of `count` operands to the next line; false after the last one. Absent operands stay NULL.
+static bool next_line(walk_t *w, const leat_native_operand_t *operands, const leat_native_tile_t *tile, uint32_t count,
+                      char **address) {
+  for (uint32_t d = w->rank; d-- > 0;) {
+    if (d == w->line || d == w->also) continue;
+    int64_t extent = leat_native_operand_extent(&operands[0], d, tile);
+    bool carry = ++w->at[d] == extent;
+    for (uint32_t i = 0; i < count; i++) {
+      if (address[i]) address[i] += (carry ? 1 - extent : 1) * operands[i].strides[d] * operands[i].element_bytes;
+    }
+    if (!carry) return true;
+    w->at[d] = 0;
+  }
+  return false;
+}
+
+// A scalar has one line of one element.
+static leat_status_t check_dim(const leat_native_stage_t *stage) {
+  const leat_native_operand_t *in = &stage->operands[0];
+  const int64_t dim = stage->params[0];
+  LEAT_NATIVE_EXPECT(stage, dim >= 0 && dim < (in->rank > 0 ? in->rank : 1), "dim %lld of rank %u", (long long)dim,
+                     in->rank);
+  LEAT_NATIVE_EXPECT(stage, in->row_dim != dim, "rows run along the dim");
+  return NULL;
+}
+
+// --- scan ---------------------------------------------------------------------------------------------------------
+
+leat_status_t leat_native_scan_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
+  (void)context;
+  const leat_native_operand_t *in = &stage->operands[0], *out = &stage->operands[1];
+  LEAT_NATIVE_EXPECT(stage, stage->operand_count == 2, "%u operands; 2 are needed", stage->operand_count);
+  LEAT_TRY(check_dim(stage));
+  LEAT_NATIVE_EXPECT(stage, leat_native_same_dims(in, out) && in->dtype == out->dtype,
+                     "operands differ in dims or dtype");
+  LEAT_NATIVE_EXPECT(stage, stage->fn <= PEF_FN_MIN, "function %u is not one of a scan", stage->fn);
+  if (in->dtype == PEF_BF16 || in->dtype == PEF_F16 || (in->dtype == PEF_BOOL && stage->fn == PEF_FN_SUM)) {
+    return leat_native_stage_error(stage, LEAT_UNSUPPORTED, "scans are computed in f32, f64 and integers only");
+  }
+  return NULL;
+}
+
+static void scan_lines(const leat_kern_t *kern, uint8_t dtype, uint32_t fn, const leat_kern_scan_t *s, const void *in,
+                       void *out) {
+  switch (dtype) {
+    case PEF_F32:
+      kern->scan_f32(s, fn, in, out);
+      break;
+    case PEF_F64:
+      kern->scan_f64(s, fn, in, out);
+      break;
+    case PEF_I8:
+      kern->scan_i8(s, fn, in, out);
+      break;
+    case PEF_I16:
+      kern->scan_i16(s, fn, in, out);
+      break;
+    case PEF_I32:
+      kern->scan_i32(s, fn, in, out);
+      break;
+    case PEF_I64:
+      kern->scan_i64(s, fn, in, out);
+      break;
+    default:
+      kern->scan_u8(s, fn, in, out);  // u8; bool, whose 0 and 1 stay that in PROD, MAX and MIN
+  }
+}
+
+void leat_native_scan_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
+  const leat_native_operand_t *in = &stage->operands[0], *out = &stage->operands[1];
+  const uint32_t dim = (uint32_t)stage->params[0], rank = in->rank;
+  // Lines that lie side by side along the innermost other dim go together.
+  uint32_t side = rank < 2 ? dim : dim == rank - 1 ? rank - 2 : rank - 1;
+  walk_t w = {.rank = rank, .line = dim, .also = side};
+  leat_kern_scan_t s = {.count = in->dims[dim], .in_step = in->strides[dim], .out_step = out->strides[dim], .lines = 1};
+  if (side != dim) {
+    s.lines = leat_native_operand_extent(in, side, tile);
+    s.in_line = in->strides[side];
+    s.out_line = out->strides[side];
+  }
+  char *address[2] = {leat_native_operand_at(in, tile), leat_native_operand_at(out, tile)};
+  if (stage->params[1] != 0) {
+    address[0] += (s.count - 1) * s.in_step * in->element_bytes;
+    address[1] += (s.count - 1) * s.out_step * out->element_bytes;
+    s.in_step = -s.in_step;
+    s.out_step = -s.out_step;
+  }
+  do {
+    if (stage->params[PEF_PARAM_CHAIN] != 0) {
+      stage->kern->scan_wide(&s, stage->fn, (const void *)address[0], (void *)address[1]);
+    } else {
+      scan_lines(stage->kern, in->dtype, stage->fn, &s, address[0], address[1]);
+    }
+  } while (next_line(&w, stage->operands, tile, 2, address));
+}
+
+// --- sort ---------------------------------------------------------------------------------------------------------
+
+leat_status_t leat_native_sort_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
+  (void)context;
+  LEAT_NATIVE_EXPECT(stage, stage->operand_count == 3, "%u operands; 3 are needed", stage->operand_count);
+  const leat_native_operand_t *in = &stage->operands[0], *values = &stage->operands[1], *indices = &stage->operands[2];
+  LEAT_TRY(check_dim(stage));
+  LEAT_NATIVE_EXPECT(
+      stage, values->space == PEF_SPACE_NONE || (leat_native_same_dims(in, values) && values->dtype == in->dtype),
+      "the values differ from the input in dims or dtype");
+  LEAT_NATIVE_EXPECT(
+      stage, indices->space == PEF_SPACE_NONE || (leat_native_same_dims(in, indices) && indices->dtype == PEF_I64),
+      "the indices differ from the input in dims or are not i64");
+  size_t bytes;
+  if (!leat_size_mul((size_t)in->dims[stage->params[0]], 2 * sizeof(leat_kern_sort_item_t), &bytes)) {
+    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while preparing a sort");
+  }
+  stage->workspace_bytes = bytes;
+  return NULL;
+}
+
+static void make_keys(const leat_kern_t *kern, uint8_t dtype, const void *in, int64_t step, int64_t count,
+                      uint64_t flip, leat_kern_sort_item_t *out) {
+  switch (dtype) {
+    case PEF_F32:
+      kern->sort_keys_f32(in, step, count, flip, out);
+      break;
+    case PEF_F64:
+      kern->sort_keys_f64(in, step, count, flip, out);
+      break;
+    case PEF_BF16:
+      kern->sort_keys_bf16(in, step, count, flip, out);
+      break;
+    case PEF_F16:
+      kern->sort_keys_f16(in, step, count, flip, out);
+      break;
+    case PEF_I8:
+      kern->sort_keys_i8(in, step, count, flip, out);
+      break;
+    case PEF_I16:
+      kern->sort_keys_i16(in, step, count, flip, out);
+      break;
+    case PEF_I32:
+      kern->sort_keys_i32(in, step, count, flip, out);
+      break;
+    case PEF_I64:
+      kern->sort_keys_i64(in, step, count, flip, out);
+      break;
+    default:
+      kern->sort_keys_u8(in, step, count, flip, out);
+  }
+}
+
+void leat_native_sort_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
+  const leat_native_operand_t *in = &stage->operands[0];
+  const uint32_t dim = (uint32_t)stage->params[0];
+  const int64_t count = in->dims[dim], bytes = in->element_bytes;
+  const uint64_t flip = stage->params[1] != 0 ? ~(uint64_t)0 : 0;
+  leat_kern_sort_item_t *items = (leat_kern_sort_item_t *)(void *)tile->workspace;
+  walk_t w = {.rank = in->rank, .line = dim, .also = dim};
+  char *address[3];
+  for (uint32_t i = 0; i < 3; i++) {
+    const leat_native_operand_t *o = &stage->operands[i];
+    address[i] = o->space == PEF_SPACE_NONE ? NULL : leat_native_operand_at(o, tile);
+  }
+  do {
+    make_keys(stage->kern, in->dtype, address[0], in->strides[dim], count, flip, items);
+    const leat_kern_sort_item_t *sorted = stage->kern->sort_items(items, items + count, count);
+    for (int64_t i = 0; i < count; i++) {
+      const int64_t from = sorted[i].index;
+      if (address[1]) {
+        memcpy(address[1] + i * stage->operands[1].strides[dim] * bytes, address[0] + from * in->strides[dim] * bytes,
+               (size_t)bytes);
+      }
+      if (address[2]) ((int64_t *)(void *)address[2])[i * stage->operands[2].strides[dim]] = from;
+    }
+  } while (next_line(&w, stage->operands, tile, 3, address));
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+// Indices and class labels are looked at before they can do harm: those that a run is given before it, those that
+// forward computes after it. A run that must not go on leaves parameters, buffers and state as they were.
+#include "run/bounds.h"
+
+// --- what forward changes ------------------------------------------------------------------------------------------
+
+static bool is_kept(const leat_pef_t *pef, const pef_argument_t *argument) {
+  if (argument->kind != PEF_PLACE_SYMBOL) return false;
+  const uint8_t kind = pef->symbols[argument->symbol].kind;
+  return kind == PEF_SYMBOL_PARAMETER || kind == PEF_SYMBOL_BUFFER || kind == PEF_SYMBOL_STATE;
+}
+
+// Marks parameters, buffers and state that a call writes.
+static void mark_written(const leat_pef_t *pef, const pef_call_t *call, bool *written) {
+  const pef_body_t *body = &pef->bodies[call->body];
+  for (uint32_t s = 0; s < body->stage_count; s++) {
+    const pef_stage_t *stage = &pef->stages[body->stage_first + s];
+    const uint64_t outputs = leat_pef_stage_outputs(pef, stage);
+    for (uint32_t o = 0; o < stage->operand_count; o++) {
+      const pef_operand_t *operand = &pef->operands[stage->operand_first + o];
+      if ((outputs >> o & 1) == 0 || operand->space != PEF_SPACE_ARGUMENT) continue;
+      const pef_argument_t *argument = &pef->arguments[call->argument_first + operand->slot];
+      if (is_kept(pef, argument)) written[argument->symbol] = true;
+    }
+  }
+}
+
+static leat_status_t place_copies(leat_program_t *program, const bool *written) {
+  const leat_pef_t *pef = program->pef;
+  size_t total = 0;
+  bool ok = true;
+  for (uint32_t s = 0; s < pef->symbol_count && ok; s++) {
+    if (written[s]) ok = leat_size_add(total, (size_t)pef->symbols[s].bytes, &total);
+  }
+  char *next = ok && total != 0 ? leat_arena_alloc(&program->arena, total) : NULL;
+  if (!ok || (total != 0 && next == NULL))
+    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for copies of what forward updates");
+  for (uint32_t s = 0; s < pef->symbol_count; s++) {
+    if (!written[s]) continue;
+    program->symbols[s].kept = next;
+    next += pef->symbols[s].bytes;
+  }
+  return NULL;
+}
+
+leat_status_t leat_run_bounds_prepare(leat_program_t *program) {
+  const leat_pef_t *pef = program->pef;
+  for (uint32_t i = 0; i < pef->bound_count; i++)
+    program->checks_after |= pef->symbols[pef->bounds[i].symbol].kind == PEF_SYMBOL_INTERNAL;
+  if (!program->checks_after) return NULL;
+  bool *written = leat_alloc_zero(pef->symbol_count + 1u, sizeof *written);
+  if (written == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  for (uint32_t c = 0; c < pef->call_count; c++) {
+    if (pef->calls[c].type == PEF_FWD) mark_written(pef, &pef->calls[c], written);
+  }
+  leat_status_t status = place_copies(program, written);
+  leat_free(written);
+  return status;
+}
+
+static void copy_kept(const leat_program_t *program, bool back) {
+  for (uint32_t s = 0; s < program->pef->symbol_count; s++) {
+    const leat_run_symbol_t *symbol = &program->symbols[s];
+    if (symbol->kept == NULL) continue;
+    memcpy(back ? symbol->data : symbol->kept, back ? symbol->kept : symbol->data, program->pef->symbols[s].bytes);
+  }
+}
+
+// --- looking -------------------------------------------------------------------------------------------------------
+
+static int64_t load(uint8_t dtype, const char *data, uint64_t index) {
+  switch (dtype) {
+    case PEF_I8:
+      return ((const int8_t *)data)[index];
+    case PEF_I16:
+      return ((const int16_t *)data)[index];
+    case PEF_I32:
+      return ((const int32_t *)data)[index];
+    case PEF_I64:
+      return ((const int64_t *)data)[index];
+    default:  // u8 and bool
+      return ((const uint8_t *)data)[index];
+  }
+}
+
+// What is legal, as one interval and one number more. An interval that holds nothing becomes that number alone.
+typedef struct legal_s {
+  int64_t low, high, ignored;
+} legal_t;
+
+static legal_t legal_of(const pef_bound_t *b) {
+  const bool empty = b->low > b->high;
+  const int64_t ignored = b->has_ignored != 0 ? b->ignored : b->low;
+  return (legal_t){empty ? ignored : b->low, empty ? ignored : b->high, ignored};
+}
+
+static bool is_legal(legal_t legal, int64_t x) { return (x >= legal.low && x <= legal.high) || x == legal.ignored; }
+
+// Whether all of `count` elements are legal. Without branches, so that it costs a pass over memory.
+#define DEFINE_RUN(type)                                                                          \
+  static bool run_is_legal_##type(legal_t legal, const void *data, int64_t count, int64_t step) { \
+    const type##_t *x = data;                                                                     \
+    const uint64_t low = (uint64_t)legal.low, width = (uint64_t)legal.high - low;                 \
+    uint64_t bad = 0;                                                                             \
+    for (int64_t i = 0; i < count; i++) {                                                         \
+      const int64_t v = x[i * step];                                                              \
+      bad |= (uint64_t)((uint64_t)v - low > width) & (uint64_t)(v != legal.ignored);              \
+    }                                                                                             \
+    return bad == 0;                                                                              \
+  }
+DEFINE_RUN(int8)
+DEFINE_RUN(uint8)
+DEFINE_RUN(int16)
+DEFINE_RUN(int32)
+DEFINE_RUN(int64)
+
+static bool run_is_legal(legal_t legal, uint8_t dtype, const void *data, int64_t count, int64_t step) {
+  switch (dtype) {
+    case PEF_I8:
+      return run_is_legal_int8(legal, data, count, step);
+    case PEF_I16:
+      return run_is_legal_int16(legal, data, count, step);
+    case PEF_I32:
+      return run_is_legal_int32(legal, data, count, step);
+    case PEF_I64:
+      return run_is_legal_int64(legal, data, count, step);
+    default:
+      return run_is_legal_uint8(legal, data, count, step);
+  }
+}
+
+// The first element that is not legal; false where all are. Dims but the innermost are counted like an odometer.
+static bool find_illegal(const leat_program_t *program, const pef_bound_t *b, uint64_t *out_index) {
+  const uint8_t dtype = program->pef->symbols[b->symbol].dtype;
+  const char *data = program->symbols[b->symbol].data;
+  const uint32_t outer = b->rank > 0 ? b->rank - 1u : 0;
+  const int64_t count = b->rank > 0 ? b->dims[outer] : 1, step = b->rank > 0 ? b->strides[outer] : 0;
+  const legal_t legal = legal_of(b);
+  int64_t at[PEF_MAX_RANK] = {0};
+  uint64_t first = b->offset;
+  if (b->low > b->high && b->has_ignored == 0) {  // nothing is legal: an empty table
+    *out_index = first;
+    return true;
+  }
+  for (;;) {
+    if (!run_is_legal(legal, dtype, data + first * leat_pef_dtype_bytes(dtype), count, step)) break;
+    uint32_t d = outer;
+    while (d-- > 0) {
+      first += (uint64_t)b->strides[d];
+      if (++at[d] < b->dims[d]) break;
+      first -= (uint64_t)b->strides[d] * (uint64_t)b->dims[d];
+      at[d] = 0;
+    }
+    if (d == UINT32_MAX) return false;
+  }
+  while (is_legal(legal, load(dtype, data, first))) first += (uint64_t)step;
+  *out_index = first;
+  return true;
+}
+
+static leat_status_t tell(const leat_program_t *program, const pef_bound_t *b, uint64_t index) {
+  const leat_pef_t *pef = program->pef;
+  const pef_symbol_t *symbol = &pef->symbols[b->symbol];
+  const int64_t value = load(symbol->dtype, program->symbols[b->symbol].data, index);
+  leat_text_t place = {0}, legal = {0};
+  uint64_t elements = symbol->bytes / leat_pef_dtype_bytes(symbol->dtype), left = index;
+  for (uint32_t d = 0; d < symbol->rank; d++) {
+    elements /= symbol->dims[d] > 0 ? (uint64_t)symbol->dims[d] : 1;
+    leat_text_put(&place, "%s%llu", d == 0 ? symbol->rank > 1 ? " at [" : " in row " : ",",
+                  (unsigned long long)(left / elements));
+    left %= elements;
+  }
+  if (symbol->rank > 1) leat_text_put(&place, "]");
+  if (b->low <= b->high) leat_text_put(&legal, "%lld to %lld", (long long)b->low, (long long)b->high);
+  if (b->low > b->high) leat_text_put(&legal, "nothing");
+  if (b->has_ignored != 0) leat_text_put(&legal, ", or %lld to be ignored", (long long)b->ignored);
+  const bool computed = symbol->kind == PEF_SYMBOL_INTERNAL;
+  leat_status_t status = leat_status_make(
+      LEAT_OUT_OF_RANGE, "%s%s%s is %lld%s, out of range for %s, which takes %s. Nothing was updated",
+      computed                           ? "an index that the program computes"
+      : symbol->kind == PEF_SYMBOL_INPUT ? "input \""
+                                         : "symbol \"",
+      computed ? "" : pef->strings + symbol->name, computed ? "" : "\"", (long long)value,
+      place.data != NULL ? place.data : "", pef->strings + b->origin, legal.data != NULL ? legal.data : "");
+  leat_text_deinit(&place);
+  leat_text_deinit(&legal);
+  return status;
+}
+
+static leat_status_t check(const leat_program_t *program, bool computed) {
+  const leat_pef_t *pef = program->pef;
+  for (uint32_t i = 0; i < pef->bound_count; i++) {
+    const pef_bound_t *bound = &pef->bounds[i];
+    uint64_t index;
+    bool is_empty = false;
+    for (uint32_t d = 0; d < bound->rank; d++) is_empty |= bound->dims[d] == 0;
+    if ((pef->symbols[bound->symbol].kind == PEF_SYMBOL_INTERNAL) != computed || is_empty) continue;
+    if (find_illegal(program, bound, &index)) return tell(program, bound, index);
+  }
+  return NULL;
+}
+
+leat_status_t leat_run_bounds_before(const leat_program_t *program, uint32_t types) {
+  if (program->pef->bound_count == 0 || (types & (1u << PEF_FWD | 1u << PEF_BCKWD)) == 0) return NULL;
+  return check(program, false);
+}
+
+leat_status_t leat_run_bounds_run(leat_program_t *program, uint32_t types) {
+  LEAT_TRY(leat_run_bounds_before(program, types));
+  const uint32_t forward = types & 1u << PEF_FWD, rest = types & ~(1u << PEF_FWD) & program->section_types;
+  if (!program->checks_after || forward == 0) {
+    leat_run_exec_run(program, types);
+    return NULL;
+  }
+  copy_kept(program, false);
+  leat_run_exec_run(program, forward);
+  leat_status_t status = check(program, true);
+  if (status != NULL) copy_kept(program, true);
+  if (status == NULL && rest != 0) leat_run_exec_run(program, rest);
+  return status;
+}
+
+leat_status_t leat_run_bounds_run_call(leat_program_t *program, uint32_t call) {
+  const uint32_t type = 1u << program->calls[call].type;
+  LEAT_TRY(leat_run_bounds_before(program, type));
+  leat_run_exec_call(program, call);
+  return program->checks_after && type == 1u << PEF_FWD ? check(program, true) : NULL;
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// A run: a walk over calls, tiles and stages. Allocates nothing, takes no lock, looks nothing up.
+//
+// With a pool every worker walks the same list: of a call that is worth it, it takes its share of the tiles; a small
+// call is worker 0's alone. Workers meet only where the file's barriers demand it of calls on different workers.
+#include <time.h>
+
+#include "run/program.h"
+#include "run/threads.h"
+
+// Below these estimates waking or meeting the other workers costs more than it gains.
+static const double call_worth_seconds = 20e-6, run_worth_seconds = 100e-6;
+
+typedef struct exec_job_s {
+  leat_program_t *program;
+  uint32_t types;
+  uint32_t first, end;  // calls
+  uint32_t workers;
+} exec_job_t;
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void run_stages(const leat_program_t *program, const leat_run_body_t *body, const leat_native_tile_t *tile) {
+  for (uint32_t s = 0; s < body->stage_count; s++) {
+    const leat_native_stage_t *stage = &body->stages[s];
+    if (leat_run_stage_enabled(program, stage)) stage->kind->run(stage, tile);
+  }
+}
+
+// Adds the time of every stage to `seconds`, a table of this thread's own.
+static void run_stages_timed(const leat_program_t *program, const leat_run_body_t *body, const leat_native_tile_t *tile,
+                             double *seconds) {
+  double before = now();
+  for (uint32_t s = 0; s < body->stage_count; s++) {
+    const leat_native_stage_t *stage = &body->stages[s];
+    if (leat_run_stage_enabled(program, stage)) stage->kind->run(stage, tile);
+    double after = now();
+    seconds[s] += after - before;
+    before = after;
+  }
+}
+
+static void run_tile(const leat_program_t *program, const leat_run_call_t *call, int64_t index, uint32_t worker) {
+  const leat_run_body_t *body = call->body;
+  leat_native_tile_t tile = leat_run_tile_of(program, call, index, worker);
+  if (program->profile == NULL) {
+    run_stages(program, body, &tile);
+  } else {
+    leat_run_profile_t *profile = &program->profile[call - program->calls];
+    run_stages_timed(program, body, &tile, profile->stage_seconds + worker * body->stage_count);
+  }
+}
+
+static void run_share(const exec_job_t *job, const leat_run_call_t *call, uint32_t worker, uint32_t workers) {
+  int64_t tiles = call->body->tile_count;
+  int64_t first = tiles * worker / workers, end = tiles * (worker + 1) / workers;
+  for (int64_t t = first; t < end; t++) run_tile(job->program, call, t, worker);
+}
+
+static bool is_shared(const leat_run_call_t *call) {
+  return call->body->tile_count > 1 && call->seconds >= call_worth_seconds;
+}
+
+// What has been started since the workers last met. `owed`: a barrier between calls of worker 0 was passed without a
+// meeting; later shared calls may rely on it.
+typedef struct exec_pending_s {
+  bool shared, alone, owed;
+} exec_pending_t;
+
+static bool must_meet(exec_pending_t *pending, const leat_run_call_t *call, bool barrier) {
+  bool shared = is_shared(call);
+  bool meet = barrier ? pending->shared || (shared && pending->alone) : shared && pending->owed;
+  if (meet) {
+    *pending = (exec_pending_t){0};
+  } else if (barrier && pending->alone) {
+    pending->owed = true;
+  }
+  if (shared) {
+    pending->shared = true;
+  } else {
+    pending->alone = true;
+  }
+  return meet;
+}
+
+static void run_worker(void *context, uint32_t worker) {
+  const exec_job_t *job = context;
+  exec_pending_t pending = {0};
+  bool barrier = false;  // of this call and of those left out before it: later calls rely on them as well
+  for (uint32_t c = job->first; c < job->end; c++) {
+    const leat_run_call_t *call = &job->program->calls[c];
+    barrier |= call->barrier;
+    if ((job->types >> call->type & 1) == 0) continue;
+    if (must_meet(&pending, call, barrier) && job->workers > 1) leat_run_threads_sync(job->program->pool);
+    barrier = false;
+    if (is_shared(call)) {
+      run_share(job, call, worker, job->workers);
+    } else if (worker == 0) {
+      run_share(job, call, 0, 1);
+    }
+  }
+}
+
+static double estimate(const leat_program_t *program, uint32_t types) {
+  double seconds = 0;
+  for (uint32_t t = 0; t < PEF_TYPE_COUNT; t++) seconds += types >> t & 1 ? program->type_seconds[t] : 0;
+  return seconds;
+}
+
+static void run_job(exec_job_t *job) {
+  leat_program_t *program = job->program;
+  job->workers = 1;
+  if (program->pool == NULL || estimate(program, job->types) < run_worth_seconds) {
+    run_worker(job, 0);
+    return;
+  }
+  job->workers = leat_run_threads_count(program->pool);
+  leat_run_threads_run(program->pool, run_worker, job);
+}
+
+// One job a call, so that its time is its own.
+static void run_profiled(leat_program_t *program, uint32_t types) {
+  for (uint32_t c = 0; c < program->pef->call_count; c++) {
+    if ((types >> program->calls[c].type & 1) == 0) continue;
+    exec_job_t job = {.program = program, .types = types, .first = c, .end = c + 1};
+    double start = now();
+    run_job(&job);
+    program->profile[c].seconds += now() - start;
+    program->profile[c].runs++;
+  }
+}
+
+static void run_types(leat_program_t *program, uint32_t types) {
+  if (program->profile != NULL) {
+    run_profiled(program, types);
+  } else {
+    exec_job_t job = {.program = program, .types = types, .end = program->pef->call_count};
+    run_job(&job);
+  }
+}
+
+static void prepare_if_stale(leat_program_t *program) {
+  if (!leat_run_is_stale(program) || !program->has_prepare) return;
+  run_types(program, 1u << PEF_PREPARE);
+  program->prepared = *program->changes;
+}
+
+void leat_run_exec_run(leat_program_t *program, uint32_t types) {
+  if ((types & ~(1u << PEF_OPT)) != 0) prepare_if_stale(program);
+  run_types(program, types);
+  if ((types & program->section_types & (1u << PEF_OPT)) != 0) ++*program->changes;
+}
+
+void leat_run_exec_call(leat_program_t *program, uint32_t call) {
+  uint32_t type = 1u << program->calls[call].type;
+  if ((type & (1u << PEF_OPT | 1u << PEF_PREPARE)) == 0) prepare_if_stale(program);
+  exec_job_t job = {.program = program, .types = type, .first = call, .end = call + 1};
+  run_job(&job);
+  if (type == 1u << PEF_OPT) ++*program->changes;
+}

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loading: from the tables of a validated PEF to prepared stages, bodies and calls; and the facts of a program.
+#include "run/program.h"
+
+#include <string.h>
+
+#include "native/jit.h"
+#include "run/bounds.h"
+#include "run/threads.h"
+
+LEAT_EXPORT leat_load_options_t leat_load_options_default(void) {
+  return (leat_load_options_t){.struct_bytes = sizeof(leat_load_options_t)};
+}
+
+static void *table(leat_program_t *program, size_t count, size_t bytes) {
+  size_t total;
+  if (!leat_size_mul(count + 1, bytes, &total)) return NULL;
+  return leat_arena_alloc(&program->arena, total);
+}
+
+// --- stages ----------------------------------------------------------------------------------------------------
+
+static void resolve_operand(const pef_operand_t *file, leat_native_operand_t *out) {
+  *out = (leat_native_operand_t){.space = file->space,
+                                 .dtype = file->dtype,
+                                 .rank = file->rank,
+                                 .row_dim = file->row_dim,
+                                 .slot = file->slot,
+                                 .offset = (int64_t)file->offset};
+  out->element_bytes = (uint8_t)leat_pef_dtype_bytes(file->dtype);
+  for (uint32_t d = 0; d < PEF_MAX_RANK; d++) {
+    out->dims[d] = d < file->rank ? file->dims[d] : 1;
+    out->strides[d] = d < file->rank ? file->strides[d] : 0;
+  }
+  if (file->row_dim == PEF_NO_ROW_DIM) return;
+  out->row_mult = (int64_t)file->row_mult;
+  if (file->space == PEF_SPACE_ARGUMENT) {
+    out->row_bytes = out->row_mult * out->strides[file->row_dim] * out->element_bytes;
+  }
+}
+
+static leat_status_t prepare_stage(leat_program_t *program, uint32_t index, const leat_native_prepare_t *context,
+                                   const leat_native_operand_t *operands) {
+  const pef_stage_t *file = &program->pef->stages[index];
+  leat_native_stage_t *stage = &program->stages[index];
+  *stage = (leat_native_stage_t){.kind = leat_native_stage_kind(file->kind),
+                                 .kern = program->kern,
+                                 .fn = file->fn,
+                                 .operands = operands + file->operand_first,
+                                 .operand_count = file->operand_count,
+                                 .output_bit = file->output_bit,
+                                 .params = file->params,
+                                 .instructions = program->pef->instructions + file->instruction_first,
+                                 .instruction_count = file->instruction_count,
+                                 .origin = program->pef->strings + file->origin};
+  if (leat_pef_stage_is_idle(program->pef, file)) {
+    stage->kind = leat_native_stage_idle();
+    return NULL;
+  }
+  return leat_status_annotate(stage->kind->prepare(stage, context), "stage %u (%s, %s)", index, stage->kind->name,
+                              stage->origin);
+}
+
+// To whole lines; SIZE_MAX where that does not fit.
+static size_t round64(size_t bytes) { return bytes > SIZE_MAX - 63 ? SIZE_MAX : (bytes + 63) / 64 * 64; }
+
+// --- bodies and calls ------------------------------------------------------------------------------------------
+
+// Rows of a tile: enough tiles for all threads, whole quanta, never above the file's limit. The bits of a run do not
+// depend on it.
+static int64_t choose_tile_rows(const pef_body_t *body, uint32_t thread_count) {
+  int64_t rows = (int64_t)body->row_count, limit = (int64_t)body->tile_rows_max;
+  int64_t quantum = body->tile_quantum > 0 ? body->tile_quantum : 1;
+  int64_t share = (rows + thread_count - 1) / thread_count;
+  share = (share + quantum - 1) / quantum * quantum;
+  if (share > limit) share = limit >= quantum ? limit / quantum * quantum : limit;
+  return share < 1 ? 1 : share > rows && rows > 0 ? rows : share;
+}
+
+static leat_status_t prepare_body(leat_program_t *program, uint32_t index, const leat_native_operand_t *operands,
+                                  size_t *workspace_bytes) {
+  const pef_body_t *file = &program->pef->bodies[index];
+  leat_run_body_t *body = &program->bodies[index];
+  body->stages = program->stages + file->stage_first;
+  body->stage_count = file->stage_count;
+  body->row_count = (int64_t)file->row_count;
+  body->tile_rows = choose_tile_rows(file, program->thread_count);
+  body->tile_count = (body->row_count + body->tile_rows - 1) / body->tile_rows;
+  leat_native_prepare_t context = {.arena = &program->arena,
+                                   .kern = program->kern,
+                                   .jit = program->jit,
+                                   .row_count = body->row_count,
+                                   .tile_rows_max = body->tile_rows};
+  for (uint32_t s = 0; s < file->stage_count; s++) {
+    LEAT_TRY(prepare_stage(program, file->stage_first + s, &context, operands));
+    size_t bytes = round64(body->stages[s].workspace_bytes);
+    if (bytes > *workspace_bytes) *workspace_bytes = bytes;
+  }
+  size_t scratch = round64(file->scratch_bytes);
+  if (scratch > program->scratch_bytes) program->scratch_bytes = scratch;
+  return NULL;
+}
+
+// Scratch and workspace of every thread, apart by a line, against false sharing.
+static leat_status_t map_worker_block(leat_program_t *program, size_t workspace) {
+  size_t bytes = 0;
+  bool fits = leat_size_add(program->scratch_bytes, workspace, &program->worker_bytes) &&
+              leat_size_add(program->worker_bytes, 64, &program->worker_bytes) &&
+              leat_size_mul(program->worker_bytes, program->thread_count, &bytes);
+  program->worker_block = fits ? leat_run_pages_map(bytes) : NULL;
+  if (program->worker_block == NULL) {
+    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for tile buffers of %zu + %zu bytes on %u threads", program->scratch_bytes,
+              workspace, program->thread_count);
+  }
+  program->worker_block_bytes = bytes;
+  return NULL;
+}
+
+static leat_status_t prepare_bodies(leat_program_t *program) {
+  const leat_pef_t *pef = program->pef;
+  leat_native_operand_t *operands = table(program, pef->operand_count, sizeof *operands);
+  program->stages = table(program, pef->stage_count, sizeof *program->stages);
+  program->bodies = table(program, pef->body_count, sizeof *program->bodies);
+  if (operands == NULL || program->stages == NULL || program->bodies == NULL) {
+    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for %u stages", pef->stage_count);
+  }
+  for (uint32_t o = 0; o < pef->operand_count; o++) resolve_operand(&pef->operands[o], &operands[o]);
+  size_t workspace = 64;
+  for (uint32_t b = 0; b < pef->body_count; b++) LEAT_TRY(prepare_body(program, b, operands, &workspace));
+  return map_worker_block(program, workspace);
+}
+
+static leat_status_t prepare_calls(leat_program_t *program) {
+  const leat_pef_t *pef = program->pef;
+  program->calls = table(program, pef->call_count, sizeof *program->calls);
+  if (program->calls == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for %u calls", pef->call_count);
+  for (uint32_t c = 0; c < pef->call_count; c++) {
+    const pef_call_t *file = &pef->calls[c];
+    // One thread does very roughly this much a second; only the order of magnitude matters.
+    double seconds = file->flops / 40e9 + file->bytes / 10e9;
+    program->calls[c] = (leat_run_call_t){.body = &program->bodies[file->body],
+                                          .type = file->type,
+                                          .arguments = program->places + file->argument_first,
+                                          .barrier = file->barrier != 0,
+                                          .stream = file->stream,
+                                          .seconds = seconds};
+    program->section_types |= 1u << file->type;
+    program->type_seconds[file->type] += seconds;
+  }
+  program->section_types |= 1u << PEF_FWD;  // a forward pass whose values have no elements has no sections
+  program->has_prepare = (program->section_types >> PEF_PREPARE & 1) != 0;
+  program->prepared = *program->changes - 1;
+  return NULL;
+}
+
+// --- load ------------------------------------------------------------------------------------------------------
+
+static leat_status_t read_options(leat_program_t *program, const leat_load_options_t *options, bool *out_profile,
+                                  const leat_program_t **out_beside) {
+  leat_load_options_t used = leat_load_options_default();
+  if (options != NULL) {
+    if (options->struct_bytes == 0 || options->struct_bytes > sizeof used) {
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+                "leat_load_options_t has %u bytes, this library knows %zu; start from "
+                "leat_load_options_default()",
+                options->struct_bytes, sizeof used);
+    }
+    memcpy(&used, options, options->struct_bytes);
+  }
+  *out_profile = used.profile != 0;
+  *out_beside = used.beside;
+  program->thread_count = used.thread_count != 0 ? used.thread_count : leat_native_cpu_count();
+  LEAT_TRY(leat_native_cpu_isa(used.isa, &program->isa));
+  program->kern = leat_native_cpu_kernels(program->isa);
+  return NULL;
+}
+
+// Room for the times of every call, and of its stages on every thread.
+static leat_run_profile_t *profile_table(leat_program_t *program) {
+  const uint32_t count = program->pef->call_count;
+  leat_run_profile_t *times = table(program, count, sizeof *times);
+  for (uint32_t c = 0; c < count && times != NULL; c++) {
+    size_t stages = (size_t)program->calls[c].body->stage_count * program->thread_count;
+    times[c].stage_seconds = table(program, stages, sizeof *times->stage_seconds);
+    if (times[c].stage_seconds == NULL) return NULL;
+  }
+  return times;
+}
+
+static void clear_profile(leat_program_t *program) {
+  for (uint32_t c = 0; c < program->pef->call_count; c++) {
+    leat_run_profile_t *time = &program->times[c];
+    size_t stages = (size_t)program->calls[c].body->stage_count * program->thread_count;
+    time->runs = 0;
+    time->seconds = 0;
+    memset(time->stage_seconds, 0, stages * sizeof *time->stage_seconds);
+  }
+}
+
+LEAT_EXPORT leat_status_t leat_program_set_profile(leat_program_t *program, uint32_t on) {
+  program->profile = NULL;
+  if (on == 0) return NULL;
+  if (program->times == NULL) program->times = profile_table(program);
+  if (program->times == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the profile");
+  clear_profile(program);
+  program->profile = program->times;
+  return NULL;
+}
+
+static leat_status_t build(leat_program_t *program, const leat_load_options_t *options) {
+  bool profile = false;
+  const leat_program_t *beside = NULL;
+  LEAT_TRY(read_options(program, options, &profile, &beside));
+  program->enabled_outputs = UINT64_MAX;
+  LEAT_TRY(leat_run_symbols_place(program, beside));
+  LEAT_TRY(leat_native_jit_create(program->kern, program->isa, &program->jit));
+  LEAT_TRY(prepare_bodies(program));
+  LEAT_TRY(prepare_calls(program));
+  LEAT_TRY(leat_run_bounds_prepare(program));
+  LEAT_TRY(leat_program_set_profile(program, profile));
+  leat_run_symbols_init(program);
+  if (program->thread_count > 1) LEAT_TRY(leat_run_threads_create(program->thread_count, &program->pool));
+  return NULL;
+}
+
+LEAT_EXPORT leat_status_t leat_program_load(const char *path, const leat_load_options_t *options,
+                                            leat_program_t **out_program) {
+  *out_program = NULL;
+  leat_program_t *program = leat_alloc_zero(1, sizeof *program);
+  if (program == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for a program");
+  leat_arena_init(&program->arena);
+  leat_status_t status = leat_pef_open(path, &program->pef);
+  if (status == NULL) status = leat_status_annotate(build(program, options), "load %s", path);
+  if (status != NULL) {
+    leat_program_destroy(program);
+    return status;
+  }
+  *out_program = program;
+  return NULL;
+}
+
+LEAT_EXPORT void leat_program_destroy(leat_program_t *program) {
+  if (program == NULL) return;
+  leat_run_threads_destroy(program->pool);
+  leat_native_jit_destroy(program->jit);
+  leat_run_pages_unmap(program->worker_block, program->worker_block_bytes);
+  leat_run_pages_unmap(program->block, program->block_bytes);
+  leat_run_pages_unmap(program->sums, program->sum_bytes);
+  leat_arena_deinit(&program->arena);
+  leat_pef_close(program->pef);
+  leat_free(program);
+}
+
+// --- run -------------------------------------------------------------------------------------------------------
+
+LEAT_EXPORT leat_status_t leat_program_run(leat_program_t *program, uint32_t types) {
+  if ((types & program->section_types & LEAT_SECTIONS_ALL) == 0) {
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+              "the file has none of the section types asked for (bits 0x%x, it has 0x%x); an "
+              "inference PEF has forward sections only",
+              types, program->section_types & LEAT_SECTIONS_ALL);
+  }
+  return leat_run_bounds_run(program, types & LEAT_SECTIONS_ALL);
+}
+
+LEAT_EXPORT leat_status_t leat_program_check(const leat_program_t *program, uint32_t types) {
+  return leat_run_bounds_before(program, types & LEAT_SECTIONS_ALL);
+}
+
+LEAT_EXPORT uint32_t leat_program_section_count(const leat_program_t *program) { return program->pef->call_count; }
+
+LEAT_EXPORT leat_status_t leat_program_run_section(leat_program_t *program, uint32_t section) {
+  if (section >= program->pef->call_count) {
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "there is no section %u; the program has %u", section, program->pef->call_count);
+  }
+  return leat_run_bounds_run_call(program, section);
+}
+
+LEAT_EXPORT leat_status_t leat_program_step(leat_program_t *program, const uint32_t *symbols, void *const *data,
+                                            uint32_t count, uint32_t types) {
+  for (uint32_t i = 0; i < count; i++) leat_run_symbol_set(program, symbols[i], data[i]);
+  return leat_program_run(program, types);
+}
+
+static void bind_batch(leat_program_t *program, const uint32_t *symbols, void *const *data, const size_t *step_bytes,
+                       uint32_t count, uint32_t run) {
+  for (uint32_t i = 0; i < count; i++) {
+    char *first = data[i];
+    leat_run_symbol_set(program, symbols[i], first == NULL ? NULL : first + run * step_bytes[i]);
+  }
+}
+
+LEAT_EXPORT leat_status_t leat_program_repeat(leat_program_t *program, const uint32_t *symbols, void *const *data,
+                                              const size_t *step_bytes, uint32_t count, uint32_t types, uint32_t runs) {
+  for (uint32_t run = 0; run < runs; run++) {  // all of them before the first, which may update
+    bind_batch(program, symbols, data, step_bytes, count, run);
+    LEAT_TRY(leat_status_annotate(leat_run_bounds_before(program, types), "batch %u of %u", run + 1, runs));
+  }
+  for (uint32_t run = 0; run < runs; run++) {
+    bind_batch(program, symbols, data, step_bytes, count, run);
+    LEAT_TRY(leat_program_run(program, types));
+  }
+  return NULL;
+}
+
+LEAT_EXPORT void leat_program_enable_outputs(leat_program_t *program, uint64_t mask) {
+  program->enabled_outputs = mask;
+}
+
+// --- facts -----------------------------------------------------------------------------------------------------
+
+LEAT_EXPORT const char *leat_program_metadata(const leat_program_t *program) { return program->pef->metadata; }
+
+LEAT_EXPORT void leat_program_fingerprint(const leat_program_t *program, uint64_t out_fingerprint[3]) {
+  memcpy(out_fingerprint, program->pef->info->fingerprint, 3 * sizeof(uint64_t));
+}
+
+LEAT_EXPORT uint32_t leat_program_section_types(const leat_program_t *program) {
+  return program->section_types & LEAT_SECTIONS_ALL;
+}
+
+LEAT_EXPORT uint32_t leat_program_thread_count(const leat_program_t *program) { return program->thread_count; }

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// A loaded program: what load makes once and a run only reads.
+//
+// Memory: one block holds the arena and every symbol. `places` has the address of every argument of the file; binding
+// a symbol rewrites the places that refer to it, so a run follows one pointer per argument.
+#ifndef LEAT_RUN_PROGRAM_H_
+#define LEAT_RUN_PROGRAM_H_
+
+#include "leat/runtime.h"
+#include "native/cpu.h"
+#include "native/stage.h"
+#include "pef/pef_read.h"
+
+typedef struct leat_run_body_s {
+  const leat_native_stage_t *stages;
+  uint32_t stage_count;
+  int64_t row_count;
+  int64_t tile_rows;  // rows of every tile but the last
+  int64_t tile_count;
+} leat_run_body_t;
+
+typedef struct leat_run_call_s {
+  const leat_run_body_t *body;
+  char *const *arguments;  // into places
+  uint8_t type;            // enum pef_section_type
+  bool barrier;
+  uint32_t stream;  // of its random draws, added to those of the stages
+  double seconds;   // estimate on one thread
+} leat_run_call_t;
+
+typedef struct leat_run_profile_s {
+  uint64_t runs;
+  double seconds;
+  double *stage_seconds;  // [thread][stage of the body]
+} leat_run_profile_t;
+
+typedef struct leat_run_symbol_s {
+  char *own, *data;                   // in the block; where it is now
+  char *sum;                          // of a parameter's gradient over batches (accumulate.c); NULL: none
+  uint32_t place_first, place_count;  // into symbol_places: the places that refer to it
+  bool shared;                        // lies in the memory of the program beside
+  char *kept;                         // where bounds.c keeps what forward may have to take back; NULL: nowhere
+} leat_run_symbol_t;
+
+struct leat_program_s {
+  leat_pef_t *pef;
+  leat_arena_t arena;  // plans and tables
+  enum leat_isa isa;
+  const leat_kern_t *kern;
+  uint32_t thread_count;
+  struct leat_run_threads_s *pool;  // NULL: the calling thread alone
+  struct leat_native_jit_s *jit;    // NULL: not available
+  leat_native_stage_t *stages;
+  leat_run_body_t *bodies;
+  leat_run_call_t *calls;
+  char **places;
+  leat_run_symbol_t *symbols;
+  uint32_t *symbol_places;
+  char *block;
+  size_t block_bytes;
+  char *sums;  // accumulated gradients; NULL until they are asked for
+  size_t sum_bytes;
+  char *worker_block;  // scratch and workspace of every thread
+  size_t worker_bytes, scratch_bytes, worker_block_bytes;
+  uint64_t enabled_outputs;
+  uint32_t section_types;               // bits
+  double type_seconds[PEF_TYPE_COUNT];  // estimates on one thread
+  bool has_prepare;
+  bool checks_after;               // indices that forward computes have bounds
+  uint64_t own_changes, *changes;  // how often what PREPARE sections read has changed; that of the program beside
+  uint64_t prepared;               // the count when they last ran
+  leat_run_profile_t *profile;     // per call; NULL: off
+  leat_run_profile_t *times;       // what `profile` points at while it is on; NULL until it was
+};
+
+// Whether PREPARE sections must run before the next other one.
+static inline bool leat_run_is_stale(const leat_program_t *program) { return program->prepared != *program->changes; }
+
+// exec.c: runs calls whose type is in `types` (bits of 1 << type), in file order.
+void leat_run_exec_run(leat_program_t *program, uint32_t types);
+// One call; sections of type PREPARE run first where it reads what they make.
+void leat_run_exec_call(leat_program_t *program, uint32_t call);
+
+static inline bool leat_run_stage_enabled(const leat_program_t *program, const leat_native_stage_t *stage) {
+  return stage->output_bit >= 64 || (program->enabled_outputs >> stage->output_bit & 1) != 0;
+}
+
+// Tile `index` of a call as worker `worker` runs it.
+static inline leat_native_tile_t leat_run_tile_of(const leat_program_t *program, const leat_run_call_t *call,
+                                                  int64_t index, uint32_t worker) {
+  const leat_run_body_t *body = call->body;
+  int64_t r0 = index * body->tile_rows, left = body->row_count - r0;
+  char *memory = program->worker_block + worker * program->worker_bytes;
+  return (leat_native_tile_t){.r0 = r0,
+                              .rows = left < body->tile_rows ? left : body->tile_rows,
+                              .stream = call->stream,
+                              .arguments = call->arguments,
+                              .scratch = memory,
+                              .workspace = memory + program->scratch_bytes};
+}
+
+// symbols.c
+leat_status_t leat_run_symbols_place(leat_program_t *program, const leat_program_t *beside) LEAT_MUST_USE;
+void leat_run_symbols_init(leat_program_t *program);
+void leat_run_symbol_set(leat_program_t *program, uint32_t symbol, char *data);
+
+// memory.c: pages from the system, zeroed and 64-byte aligned; large ones are hinted to be huge.
+void *leat_run_pages_map(size_t bytes);
+void leat_run_pages_unmap(void *pages, size_t bytes);
+// Whether `code` lies in executable memory; true where the system does not tell.
+bool leat_run_is_executable(const void *code);
+
+#endif

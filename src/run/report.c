@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// The report: sections with cost and measured time, symbols, memory; JSON.
+#include "native/jit.h"
+#include "run/program.h"
+
+static const char *const type_names[PEF_TYPE_COUNT] = {"fwd",    "bckwd",  "gradnorm", "opt",
+                                                       "reduce", "gather", "prepare"};
+static const char *const kind_names[PEF_SYMBOL_KIND_COUNT] = {
+    "input", "output", "parameter", "buffer", "gradient", "state", "hyperparameter", "seed", "internal"};
+
+static void put_field(leat_text_t *text, const char *name, double value) {
+  leat_text_put(text, ",\"%s\":", name);
+  leat_text_put_double(text, value);
+}
+
+// The time of each stage, of all threads together.
+static void put_stages(const leat_program_t *program, uint32_t index, leat_text_t *text) {
+  const leat_run_body_t *body = program->calls[index].body;
+  leat_text_put(text, ",\"stage_times\":[");
+  for (uint32_t s = 0; s < body->stage_count; s++) {
+    double seconds = 0;
+    for (uint32_t t = 0; t < program->thread_count; t++)
+      seconds += program->profile[index].stage_seconds[t * body->stage_count + s];
+    leat_text_put(text, "%s{\"kind\":\"%s\",\"origin\":", s > 0 ? "," : "", body->stages[s].kind->name);
+    leat_text_put_json_string(text, body->stages[s].origin);
+    put_field(text, "thread_seconds", seconds);
+    leat_text_put(text, "}");
+  }
+  leat_text_put(text, "]");
+}
+
+static void put_section(const leat_program_t *program, uint32_t index, leat_text_t *text) {
+  const pef_call_t *call = &program->pef->calls[index];
+  const leat_run_body_t *body = program->calls[index].body;
+  leat_text_put(text, "%s{\"name\":", index > 0 ? "," : "");
+  leat_text_put_json_string(text, program->pef->strings + call->name);
+  leat_text_put(text, ",\"type\":\"%s\",\"body\":%u,\"stages\":%u,\"rows\":%lld,\"tiles\":%lld", type_names[call->type],
+                call->body, body->stage_count, (long long)body->row_count, (long long)body->tile_count);
+  put_field(text, "flops", call->flops);
+  put_field(text, "bytes", call->bytes);
+  leat_text_put(text, ",\"why\":");
+  leat_text_put_json_string(text, program->pef->strings + call->why);
+  if (program->profile != NULL) {
+    leat_text_put(text, ",\"runs\":%llu", (unsigned long long)program->profile[index].runs);
+    put_field(text, "seconds", program->profile[index].seconds);
+    put_stages(program, index, text);
+  }
+  leat_text_put(text, "}");
+}
+
+static void put_symbol(const leat_program_t *program, uint32_t index, leat_text_t *text) {
+  const pef_symbol_t *symbol = &program->pef->symbols[index];
+  leat_text_put(text, "%s{\"name\":", index > 0 ? "," : "");
+  leat_text_put_json_string(text, program->pef->strings + symbol->name);
+  leat_text_put(text, ",\"kind\":\"%s\",\"dtype\":\"%s\",\"shape\":[", kind_names[symbol->kind],
+                leat_pef_dtype_name(symbol->dtype));
+  for (uint32_t d = 0; d < symbol->rank; d++)
+    leat_text_put(text, "%s%lld", d > 0 ? "," : "", (long long)symbol->dims[d]);
+  leat_text_put(text, "],\"bytes\":%llu}", (unsigned long long)symbol->bytes);
+}
+
+LEAT_EXPORT leat_status_t leat_program_report(const leat_program_t *program, char **out_json) {
+  const leat_pef_t *pef = program->pef;
+  leat_text_t text = {0};
+  leat_text_put(&text, "{\"isa\":\"%s\",\"threads\":%u", leat_native_cpu_isa_name(program->isa), program->thread_count);
+  if (program->jit != NULL) {
+    leat_native_jit_counts_t counts = leat_native_jit_counts(program->jit);
+    leat_text_put(&text, ",\"kernels\":{\"generated\":%u,\"unavailable\":%u,\"unequal\":%u}",
+                  counts.requested - counts.unavailable - counts.unequal, counts.unavailable, counts.unequal);
+  }
+  leat_text_put(&text,
+                ",\"memory\":{\"arena_bytes\":%llu,\"block_bytes\":%zu,\"tile_bytes\":%zu,\"constant_bytes\":%llu}",
+                (unsigned long long)pef->info->arena_bytes, program->block_bytes, program->worker_block_bytes,
+                (unsigned long long)pef->constant_bytes);
+  put_field(&text, "run_flops", pef->info->run_flops);
+  put_field(&text, "run_bytes", pef->info->run_bytes);
+  leat_text_put(&text, ",\"sections\":[");
+  for (uint32_t c = 0; c < pef->call_count; c++) put_section(program, c, &text);
+  leat_text_put(&text, "],\"symbols\":[");
+  for (uint32_t s = 0; s < pef->symbol_count; s++) put_symbol(program, s, &text);
+  leat_text_put(&text, "]}");
+  if (text.failed) {
+    leat_text_deinit(&text);
+    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the report");
+  }
+  *out_json = text.data;
+  return NULL;
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// A pool of threads that run one job together. Waiting spins a while, then sleeps in the kernel, so that a barrier
+// inside a job costs a fraction of a microsecond and an idle program costs nothing.
+//
+// Thread rule: one job at a time, from one thread at a time. After a fork the child's first job starts new threads.
+#ifndef LEAT_RUN_THREADS_H_
+#define LEAT_RUN_THREADS_H_
+
+#include "base/base.h"
+
+typedef struct leat_run_threads_s leat_run_threads_t;
+typedef void (*leat_run_job_t)(void *context, uint32_t worker);
+
+// A pool of `count` workers; the caller of a job is worker 0. Where the system refuses threads, fewer.
+leat_status_t leat_run_threads_create(uint32_t count, leat_run_threads_t **out_pool) LEAT_MUST_USE;
+void leat_run_threads_destroy(leat_run_threads_t *pool);
+uint32_t leat_run_threads_count(const leat_run_threads_t *pool);
+
+// Runs job(context, worker) once on every worker; returns when all have returned.
+void leat_run_threads_run(leat_run_threads_t *pool, leat_run_job_t job, void *context);
+// Inside a job: returns when every worker of the pool has called it. What was written before is visible after.
+void leat_run_threads_sync(leat_run_threads_t *pool);
+
+#endif

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// Implementation of settle.h: one visit function per class of op, on the rebuild driver.
+#include "space/settle.h"
+
+#include "ir/rebuild.h"
+#include "space/access.h"
+
+// Larger results than this many times the inputs are not kept between runs: recomputing is cheaper than the memory.
+enum { PREPARE_GROWTH = 2, PREPARE_FREE_ELEMENTS = 4096 };
+
+typedef struct settle_s {
+  LEAT_ARRAY(bool) fixed;  // new value -> depends on parameters, unchanging buffers and constants only
+} settle_t;
+
+static const leat_op_t *defining_op(const leat_graph_t *g, leat_value_id_t v) {
+  return leat_graph_op(g, leat_graph_value(g, v)->op);
+}
+
+static bool is_splat(const leat_graph_t *g, leat_value_id_t v) {
+  const leat_op_t *op = defining_op(g, v);
+  return op->kind == LEAT_PRIM_CONSTANT && leat_op_attr(g, op, LEAT_ATTR_INDEX) == NULL;
+}
+
+static bool is_iota(const leat_graph_t *g, leat_value_id_t v) { return defining_op(g, v)->kind == LEAT_PRIM_IOTA; }
+
+static bool value_is_fixed(const settle_t *s, leat_value_id_t v) { return v < s->fixed.count && s->fixed.data[v]; }
+
+static leat_status_t mark(settle_t *s, leat_value_id_t first, uint32_t count, bool fixed) {
+  while (s->fixed.count < first + count) {
+    if (leat_array_push(&s->fixed) == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  }
+  for (uint32_t i = 0; i < count; ++i) s->fixed.data[first + i] = fixed;
+  return NULL;
+}
+
+// A computing copy of `v` in the section type of the op being visited, or PREPARE if `v` is fixed.
+static leat_value_id_t copy_of(leat_rebuild_t *r, leat_value_id_t v, bool may_prepare) {
+  settle_t *s = r->user;
+  uint8_t type = r->b.type;
+  bool fixed = may_prepare && value_is_fixed(s, v);
+  if (fixed) r->b.type = LEAT_TYPE_PREPARE;
+  leat_value_id_t copy = leat_b_map1(&r->b, LEAT_SCALAR_COPY, v);
+  r->b.type = type;
+  if (copy != LEAT_NONE && r->b.status == NULL) r->b.status = mark(s, copy, 1, fixed);
+  return copy;
+}
+
+// --- views ----------------------------------------------------------------------------------------------------------
+
+static leat_value_id_t splat_again(leat_rebuild_t *r, leat_value_id_t v, const leat_value_t *as) {
+  double number = leat_op_float(r->b.graph, defining_op(r->b.graph, v), LEAT_ATTR_VALUE, 0.0);
+  return leat_b_splat(&r->b, as->dtype, as->rank, as->dims, number);
+}
+
+// The dim of `to` that counts like dim `dim` of `from`, if the reshape only adds or drops extents of 1.
+static uint32_t dim_after_squeeze(const leat_value_t *from, const leat_value_t *to, uint32_t dim) {
+  uint32_t i = 0, j = 0;
+  for (;;) {
+    while (i < from->rank && from->dims[i] == 1) ++i;
+    while (j < to->rank && to->dims[j] == 1) ++j;
+    if (i == from->rank || j == to->rank) return LEAT_NONE;
+    if (from->dims[i] != to->dims[j]) return LEAT_NONE;
+    if (i == dim) return j;
+    ++i, ++j;
+  }
+}
+
+// An iota seen through a view is an iota again where the view only moves, adds or repeats whole dims.
+static leat_value_id_t iota_again(leat_rebuild_t *r, leat_value_id_t v, const leat_op_t *op, const leat_value_t *as) {
+  const leat_graph_t *g = r->b.graph;
+  const leat_value_t *from = leat_graph_value(g, v);
+  uint32_t dim = (uint32_t)leat_op_int(g, defining_op(g, v), LEAT_ATTR_DIM, 0), count;
+  if (from->dims[dim] == 1) return leat_b_splat(&r->b, as->dtype, as->rank, as->dims, 0.0);
+  const int64_t *dims = leat_op_list(r->from, op, LEAT_ATTR_DIMS, &count);
+  uint32_t at = LEAT_NONE;
+  if (op->kind == LEAT_PRIM_RESHAPE) at = dim_after_squeeze(from, as, dim);
+  if (op->kind == LEAT_PRIM_BROADCAST) at = dim;
+  if (op->kind == LEAT_PRIM_TRANSPOSE) {
+    for (uint32_t i = 0; i < count; ++i) {
+      if (dims[i] == (int64_t)dim) at = i;
+    }
+  }
+  return at == LEAT_NONE ? LEAT_NONE : leat_b_iota(&r->b, as->dtype, as->rank, as->dims, at);
+}
+
+static leat_status_t append_view(leat_rebuild_t *r, leat_op_id_t id, leat_value_id_t input) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  leat_value_id_t old_input = leat_op_input(r->from, op, 0), saved = r->map[old_input];
+  r->map[old_input] = input;
+  leat_status_t status = leat_rebuild_copy(r, id);
+  r->map[old_input] = saved;
+  if (status != NULL) return status;
+  return mark(r->user, r->map[op->result_first], 1, value_is_fixed(r->user, input));
+}
+
+static leat_status_t visit_view(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  const leat_value_t *result = leat_graph_value(r->from, op->result_first);
+  leat_value_id_t input = leat_rebuild_input(r, op, 0), again = LEAT_NONE;
+  if (is_splat(r->b.graph, input)) again = splat_again(r, input, result);
+  if (is_iota(r->b.graph, input)) again = iota_again(r, input, op, result);
+  if (again != LEAT_NONE) {
+    r->map[op->result_first] = again;
+    return mark(r->user, again, 1, true);
+  }
+  if (is_iota(r->b.graph, input)) input = copy_of(r, input, true);
+  LEAT_TRY(leat_builder_take_status(&r->b));
+  LEAT_TRY(append_view(r, id, input));
+  leat_access_t access;
+  if (leat_access_resolve(r->b.graph, r->map[op->result_first], &access)) return NULL;
+  input = copy_of(r, input, true);
+  LEAT_TRY(leat_builder_take_status(&r->b));
+  return append_view(r, id, input);
+}
+
+// --- computing ops, leaves and stores
+// ---------------------------------------------------------------------------------
+
+static bool worth_preparing(const leat_rebuild_t *r, const leat_op_t *op) {
+  if (op->type != LEAT_TYPE_FWD || op->input_count == 0 || op->kind == LEAT_PRIM_RANDOM) return false;
+  int64_t in = 0;
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    leat_value_id_t v = leat_rebuild_input(r, op, i);
+    if (!value_is_fixed(r->user, v)) return false;
+    if (!is_splat(r->b.graph, v))
+      in += leat_value_elements(leat_graph_value(r->b.graph, leat_access_base(r->b.graph, v)));
+  }
+  return leat_value_elements(leat_graph_value(r->from, op->result_first)) <=
+         PREPARE_GROWTH * in + PREPARE_FREE_ELEMENTS;
+}
+
+static leat_status_t visit_compute(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  bool prepare = worth_preparing(r, op);
+  leat_value_id_t saved[256];  // a concat has the most: 255
+  for (uint32_t i = 0; i < op->input_count && op->kind != LEAT_PRIM_MAP; ++i) {
+    leat_value_id_t old_input = leat_op_input(r->from, op, i), v = r->map[old_input];
+    saved[i] = v;
+    if (is_splat(r->b.graph, v) || is_iota(r->b.graph, v)) r->map[old_input] = copy_of(r, v, true);
+  }
+  LEAT_TRY(leat_builder_take_status(&r->b));
+  LEAT_TRY(leat_rebuild_copy(r, id));
+  for (uint32_t i = op->input_count; i-- > 0 && op->kind != LEAT_PRIM_MAP;)
+    r->map[leat_op_input(r->from, op, i)] = saved[i];
+  leat_value_id_t first = r->map[op->result_first];
+  if (prepare) r->b.graph->ops.data[leat_graph_value(r->b.graph, first)->op].type = LEAT_TYPE_PREPARE;
+  return mark(r->user, first, op->result_count, prepare);
+}
+
+// Ops that engines compute in f32, f64 and i64 only. A scatter that sets computes nothing.
+static bool wants_full_width(const leat_graph_t *g, const leat_op_t *op) {
+  if (op->kind == LEAT_PRIM_SCATTER) return strcmp(leat_op_string(g, op, LEAT_ATTR_FN, ""), "set") != 0;
+  return op->kind == LEAT_PRIM_CONV || op->kind == LEAT_PRIM_CONV_WGRAD || op->kind == LEAT_PRIM_POOL ||
+         op->kind == LEAT_PRIM_POOL_GRAD || op->kind == LEAT_PRIM_SCAN;
+}
+
+static bool is_narrow(uint32_t dtype) { return dtype == LEAT_BF16 || dtype == LEAT_F16; }
+
+// The op on f32 copies of its operands, its result rounded to the narrow dtype: what PyTorch does, accumulating in f32.
+static leat_status_t visit_widened(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  leat_value_t result = *leat_graph_value(r->from, op->result_first);
+  leat_dtype_t narrow = (leat_dtype_t)result.dtype;
+  leat_value_id_t inputs[3];
+  assert(op->input_count <= 3 && op->result_count == 1);
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    inputs[i] = leat_rebuild_input(r, op, i);
+    if (is_narrow(leat_graph_value(r->b.graph, inputs[i])->dtype))
+      inputs[i] = leat_b_cast(&r->b, inputs[i], LEAT_F32);
+    else if (is_splat(r->b.graph, inputs[i]) || is_iota(r->b.graph, inputs[i]))
+      inputs[i] = copy_of(r, inputs[i], true);
+  }
+  result.dtype = LEAT_F32;
+  leat_value_id_t wide = leat_b_op(&r->b, op->kind, inputs, op->input_count, &r->from->attrs.data[op->attr_first],
+                                   op->attr_count, &result);
+  r->map[op->result_first] = leat_b_cast(&r->b, wide, narrow);
+  LEAT_TRY(leat_builder_take_status(&r->b));
+  return mark(r->user, r->map[op->result_first], 1, false);
+}
+
+static leat_status_t visit_leaf(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  LEAT_TRY(leat_rebuild_copy(r, id));
+  return mark(r->user, r->map[op->result_first], 1, op->kind != LEAT_PRIM_SYMBOL || leat_graph_is_fixed(r->from, op));
+}
+
+static leat_status_t visit_store(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  leat_value_id_t old_input = leat_op_input(r->from, op, 0), v = r->map[old_input];
+  leat_access_t access;
+  if (leat_value_elements(leat_graph_value(r->b.graph, v)) == 0) return leat_rebuild_copy(r, id);  // writes nothing
+  bool whole = leat_access_resolve(r->b.graph, v, &access) && leat_access_is_whole(r->b.graph, &access);
+  const leat_op_t *base = defining_op(r->b.graph, leat_access_base(r->b.graph, v));
+  if (!whole || !leat_kind_computes(base->kind) || base->type == LEAT_TYPE_PREPARE) {
+    r->map[old_input] = copy_of(r, v, false);
+    LEAT_TRY(leat_builder_take_status(&r->b));
+  }
+  leat_status_t status = leat_rebuild_copy(r, id);
+  r->map[old_input] = v;
+  return status;
+}
+
+static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
+  uint32_t kind = leat_graph_op(r->from, id)->kind;
+  if (kind == LEAT_PRIM_STORE) return visit_store(r, id);
+  if (leat_kind_is_leaf(kind)) return visit_leaf(r, id);
+  if (leat_kind_is_view(kind)) return visit_view(r, id);
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  bool narrow = is_narrow(leat_graph_value(r->from, op->result_first)->dtype);
+  return narrow && wants_full_width(r->from, op) ? visit_widened(r, id) : visit_compute(r, id);
+}
+
+leat_status_t leat_settle(const leat_graph_t *from, leat_graph_t **out_graph) {
+  settle_t s = {0};
+  leat_status_t status = leat_rebuild(from, visit, &s, out_graph);
+  leat_array_free(&s.fixed);
+  return leat_status_annotate(status, "settling views");
+}

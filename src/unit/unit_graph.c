@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: Apache-2.0
+// The graphs of units: a copy of the unit's ops between canonical symbols and outputs.
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "ir/formula.h"
+#include "ir/rebuild.h"
+#include "unit/unit.h"
+
+enum { NAME_BYTES = 512, ATTRS_MAX = 32 };
+
+typedef struct writer_s {
+  const leat_units_t *units;
+  const leat_unit_t *unit;
+  leat_graph_t *to;
+  leat_builder_t b;
+  leat_value_id_t *map;  // value of the program -> value of the unit; LEAT_NONE: not there yet
+  LEAT_ARRAY(leat_value_id_t) mapped;
+} writer_t;
+
+static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
+
+static leat_status_t append(writer_t *w, const leat_op_desc_t *desc, leat_value_id_t *out_first) {
+  leat_op_id_t id;
+  LEAT_TRY(leat_graph_append(w->to, desc, &id));
+  if (out_first != NULL) *out_first = leat_graph_op(w->to, id)->result_first;
+  return NULL;
+}
+
+static leat_status_t add_symbol(writer_t *w, leat_value_id_t value, const char *name, const char *kind, bool wants) {
+  const leat_graph_t *g = w->units->g;
+  leat_attr_t attrs[] = {leat_attr_s(LEAT_ATTR_NAME, name), leat_attr_s(LEAT_ATTR_KIND, kind),
+                         leat_attr_i(LEAT_ATTR_REQUIRES_GRAD, wants)};
+  leat_op_desc_t desc = {.kind = LEAT_TRACED_SYM,
+                         .origin = w->b.origin,
+                         .attrs = attrs,
+                         .attr_count = 3,
+                         .results = leat_graph_value(g, value),
+                         .result_count = 1};
+  leat_value_id_t *slot = leat_array_push(&w->mapped);
+  if (slot == NULL) return out_of_memory();
+  *slot = value;
+  return append(w, &desc, &w->map[value]);
+}
+
+static leat_status_t add_output(writer_t *w, leat_value_id_t v, const char *name, const char *seed) {
+  leat_attr_t attrs[] = {leat_attr_s(LEAT_ATTR_NAME, name), leat_attr_s(LEAT_ATTR_SEED, seed)};
+  leat_op_desc_t desc = {.kind = LEAT_TRACED_OUTPUT,
+                         .origin = leat_graph_op(w->to, leat_graph_value(w->to, v)->op)->origin,
+                         .inputs = &v,
+                         .input_count = 1,
+                         .attrs = attrs,
+                         .attr_count = 2};
+  return append(w, &desc, NULL);
+}
+
+static leat_status_t copy_origin(writer_t *w, const leat_op_t *op, uint32_t *out_origin) {
+  return leat_graph_add_origin(w->to, &w->units->g->origins.data[op->origin], out_origin);
+}
+
+static leat_status_t import(writer_t *w, leat_value_id_t v, leat_value_id_t *out_value);
+
+// An op of the program with its operands, which are imported if they are leaves.
+static leat_status_t copy_op(writer_t *w, leat_op_id_t id) {
+  const leat_graph_t *g = w->units->g;
+  const leat_op_t *op = leat_graph_op(g, id);
+  leat_attr_t attrs[ATTRS_MAX];
+  uint32_t index, origin;
+  assert(op->attr_count <= ATTRS_MAX);
+  memcpy(attrs, &g->attrs.data[op->attr_first], op->attr_count * sizeof *attrs);
+  for (uint32_t i = 0; i < op->attr_count; ++i) {
+    if (attrs[i].key == LEAT_ATTR_STREAM) attrs[i].v.i = (int64_t)((uint64_t)attrs[i].v.i - (uint64_t)w->unit->stream);
+    bool blob = attrs[i].key == LEAT_ATTR_INDEX && (op->kind == LEAT_TRACED_CONST || op->kind == LEAT_PRIM_CONSTANT);
+    if (!blob) continue;
+    LEAT_TRY(leat_graph_share_blob(w->to, &g->blobs.data[attrs[i].v.i], &index));
+    attrs[i].v.i = index;
+  }
+  leat_value_id_t *inputs = leat_alloc_zero(op->input_count + 1u, sizeof *inputs), first;
+  if (inputs == NULL) return out_of_memory();
+  leat_status_t status = copy_origin(w, op, &origin);
+  for (uint32_t i = 0; i < op->input_count && status == NULL; ++i)
+    status = import(w, leat_op_input(g, op, i), &inputs[i]);
+  leat_op_desc_t desc = {.kind = op->kind,
+                         .type = op->type,
+                         .detached = op->detached,
+                         .origin = origin,
+                         .inputs = inputs,
+                         .input_count = op->input_count,
+                         .attrs = attrs,
+                         .attr_count = op->attr_count,
+                         .results = &g->values.data[op->result_first],
+                         .result_count = op->result_count};
+  if (status == NULL) status = append(w, &desc, &first);
+  for (uint32_t i = 0; i < op->result_count && status == NULL; ++i) {
+    leat_value_id_t *slot = leat_array_push(&w->mapped);
+    if (slot == NULL) status = out_of_memory();
+    if (slot != NULL) *slot = op->result_first + i;
+    if (slot != NULL) w->map[op->result_first + i] = first + i;
+  }
+  leat_free(inputs);
+  return status;
+}
+
+static leat_status_t import(writer_t *w, leat_value_id_t v, leat_value_id_t *out_value) {
+  *out_value = LEAT_NONE;
+  if (v == LEAT_NONE) return NULL;
+  if (w->map[v] == LEAT_NONE) LEAT_TRY(copy_op(w, leat_graph_value(w->units->g, v)->op));
+  *out_value = w->map[v];
+  return NULL;
+}
+
+// --- the parts of a unit --------------------------------------------------------------------------------------------
+
+// A buffer that some run changes is no fixed buffer to any unit.
+static bool is_updated(const leat_units_t *units, leat_value_id_t symbol) {
+  for (uint32_t i = units->all.count; i-- > 0;) {
+    const leat_unit_t *unit = &units->all.data[i];
+    if (unit->role == LEAT_UNIT_GROUP) break;
+    for (uint32_t k = 0; unit->role == LEAT_UNIT_LATE && k < unit->statements.count; ++k) {
+      if (leat_op_input(units->g, leat_graph_op(units->g, unit->statements.data[k]), 0) == symbol) return true;
+    }
+  }
+  return false;
+}
+
+static leat_status_t add_ports(writer_t *w) {
+  const leat_graph_t *g = w->units->g;
+  char name[64];
+  for (uint32_t i = 0; i < w->unit->ins.count; ++i) {
+    (void)snprintf(name, sizeof name, "@in%" PRIu32, i);
+    LEAT_TRY(add_symbol(w, w->unit->ins.data[i].value, name, "input", w->unit->ins.data[i].gives));
+  }
+  for (uint32_t i = 0; i < w->unit->symbols.count; ++i) {
+    leat_value_id_t v = w->unit->symbols.data[i].value;
+    const char *kind = leat_op_string(g, leat_graph_op(g, leat_graph_value(g, v)->op), LEAT_ATTR_KIND, "input");
+    if (strcmp(kind, "buffer") == 0 && w->unit->role != LEAT_UNIT_LATE && is_updated(w->units, v)) kind = "input";
+    (void)snprintf(name, sizeof name, "@sym%" PRIu32, i);
+    LEAT_TRY(add_symbol(w, v, name, kind, w->unit->symbols.data[i].gives));
+  }
+  return NULL;
+}
+
+static leat_status_t add_outs(writer_t *w) {
+  char name[64];
+  for (uint32_t i = 0; i < w->unit->outs.count; ++i) {
+    const leat_unit_out_t *out = &w->unit->outs.data[i];
+    (void)snprintf(name, sizeof name, "@out%" PRIu32, i);
+    LEAT_TRY(add_output(w, w->map[out->value], name, "zero"));
+    if (out->seed.unit == LEAT_NONE) continue;
+    (void)snprintf(name, sizeof name, "@seed%" PRIu32, i);
+    LEAT_TRY(add_output(w, w->map[out->value], name, "symbol"));
+  }
+  return NULL;
+}
+
+static leat_status_t add_seeds(writer_t *w, const leat_unit_port_t *ports, uint32_t count, const char *prefix) {
+  char name[64];
+  for (uint32_t i = 0; i < count; ++i) {
+    if (ports[i].before.unit == LEAT_NONE) continue;
+    (void)snprintf(name, sizeof name, "%s%" PRIu32, prefix, i);
+    LEAT_TRY(add_output(w, w->map[ports[i].value], name, "symbol"));
+  }
+  return NULL;
+}
+
+static bool draws(const leat_graph_t *g) {
+  for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
+    if (leat_op_attr(g, leat_graph_op(g, id), LEAT_ATTR_STREAM) != NULL) return true;
+  }
+  return false;
+}
+
+// --- optimizers -----------------------------------------------------------------------------------------------------
+
+static bool is_listed(const char *list, const char *name) {
+  size_t length = strlen(name);
+  for (const char *at = list; (at = strstr(at, name)) != NULL; at += length) {
+    if ((at == list || at[-1] == ',') && (at[length] == ',' || at[length] == '\0')) return true;
+  }
+  return false;
+}
+
+static const char CLIP_KEY[] = "max_grad_norm";
+
+bool leat_unit_clips(const leat_graph_t *g, const leat_op_t *op) {
+  return leat_op_attr(g, op, LEAT_ATTR_MAX_GRAD_NORM) != NULL ||
+         is_listed(leat_op_string(g, op, LEAT_ATTR_HYPER, ""), CLIP_KEY);
+}
+
+// The default that the optimizers of one prefix share, NaN where they differ.
+static double shared_default(const leat_units_t *units, const char *prefix, leat_attr_key_t key) {
+  const leat_graph_t *g = units->g;
+  double shared = NAN;
+  bool found = false;
+  for (uint32_t i = 0; i < units->optimizers.count; ++i) {
+    const leat_op_t *op = leat_graph_op(g, units->optimizers.data[i]);
+    if (strcmp(leat_op_string(g, op, LEAT_ATTR_PREFIX, ""), prefix) != 0) continue;
+    if (!is_listed(leat_op_string(g, op, LEAT_ATTR_HYPER, ""), leat_attr_name(key))) continue;
+    double own = leat_op_float(g, op, key, NAN);
+    shared = !found || shared == own ? own : NAN;
+    found = true;
+  }
+  return shared;
+}
+
+static void add_hyper(writer_t *w, const char *prefix, leat_attr_key_t key, double value) {
+  char name[NAME_BYTES];
+  if ((size_t)snprintf(name, sizeof name, "%s%s", prefix, leat_attr_name(key)) >= sizeof name) return;
+  if (leat_b_find_symbol(&w->b, name) == LEAT_NONE) (void)leat_b_hyper(&w->b, name, value, 0.0);
+}
+
+// What several optimizers share is said in advance: the unit sees its own alone.
+static leat_status_t add_hypers(writer_t *w, const leat_op_t *op) {
+  const leat_graph_t *g = w->units->g;
+  const char *list = leat_op_string(g, op, LEAT_ATTR_HYPER, ""), *prefix = leat_op_string(g, op, LEAT_ATTR_PREFIX, "");
+  for (uint32_t i = 0; i < op->attr_count && w->units->optimizers.count > 1; ++i) {
+    leat_attr_key_t key = (leat_attr_key_t)g->attrs.data[op->attr_first + i].key;
+    if (leat_attr_kind(key) != 'F' || !is_listed(list, leat_attr_name(key))) continue;
+    add_hyper(w, prefix, key, shared_default(w->units, prefix, key));
+  }
+  return leat_builder_take_status(&w->b);
+}
+
+// The list without the word.
+static void leave_out(char *list, const char *word) {
+  size_t length = strlen(word);
+  for (char *at = list; (at = strstr(at, word)) != NULL; ++at) {
+    if ((at != list && at[-1] != ',') || (at[length] != ',' && at[length] != '\0')) continue;
+    char *from = at + length + (at[length] == ',');
+    memmove(at, from, strlen(from) + 1);
+    size_t left = strlen(list);
+    if (left != 0 && list[left - 1] == ',') list[left - 1] = '\0';
+    return;
+  }
+}
+
+// Does the unit end up with the gradient of the symbol? One that a unit further on in backward adds to is updated
+// there.
+static bool has_whole_gradient(const writer_t *w, leat_value_id_t v) {
+  if (w->map[v] == LEAT_NONE) return false;
+  const leat_op_t *symbol = leat_graph_op(w->to, leat_graph_value(w->to, w->map[v])->op);
+  if (leat_op_int(w->to, symbol, LEAT_ATTR_REQUIRES_GRAD, 0) == 0) return false;
+  for (uint32_t i = 0; i < w->unit->symbols.count; ++i)
+    if (w->unit->symbols.data[i].value == v) return !w->unit->symbols.data[i].partial;
+  return false;
+}
+
+// The statement for those of its parameters that the unit has. The norm spans units: its factor comes from outside.
+static leat_status_t add_optimizer(writer_t *w, uint32_t number) {
+  const leat_graph_t *g = w->units->g;
+  const leat_op_t *op = leat_graph_op(g, w->units->optimizers.data[number]);
+  leat_attr_t attrs[ATTRS_MAX];
+  uint32_t count = 0, kept = 0;
+  char clip[32], list[NAME_BYTES];
+  bool clips = leat_unit_clips(g, op);
+  (void)snprintf(list, sizeof list, "%s", leat_op_string(g, op, LEAT_ATTR_HYPER, ""));
+  leave_out(list, CLIP_KEY);
+  for (uint32_t i = 0; i < op->attr_count && count + 1 < ATTRS_MAX; ++i) {
+    attrs[count] = g->attrs.data[op->attr_first + i];
+    if (attrs[count].key == LEAT_ATTR_HYPER && clips) attrs[count].v.s = list;
+    if (attrs[count].key != LEAT_ATTR_MAX_GRAD_NORM) ++count;
+  }
+  (void)snprintf(clip, sizeof clip, "@clip%" PRIu32, number);
+  if (clips) attrs[count++] = leat_attr_s(LEAT_ATTR_CLIP, clip);
+  leat_value_id_t *inputs = leat_alloc_zero(w->unit->symbols.count + 1u, sizeof *inputs);
+  if (inputs == NULL) return out_of_memory();
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    leat_value_id_t v = leat_op_input(g, op, i);
+    if (has_whole_gradient(w, v)) inputs[kept++] = w->map[v];
+  }
+  leat_op_desc_t desc = {.kind = op->kind, .inputs = inputs, .input_count = kept, .attrs = attrs, .attr_count = count};
+  leat_status_t status = add_hypers(w, op);
+  if (status == NULL) status = append(w, &desc, NULL);
+  leat_free(inputs);
+  return status;
+}
+
+// min(1, max_norm / (norm + 1e-6)) over the gradients of one optimizer, as in grad/optimizer.c.
+static leat_status_t add_norm(writer_t *w) {
+  const leat_graph_t *g = w->units->g;
+  const leat_op_t *op = leat_graph_op(g, w->units->optimizers.data[w->unit->optimizers.data[0]]);
+  leat_builder_t *b = &w->b;
+  b->type = LEAT_TYPE_GRADNORM;
+  leat_value_id_t total = LEAT_NONE;
+  char name[NAME_BYTES];
+  for (uint32_t i = 0; i < w->unit->symbols.count; ++i) {
+    leat_value_t v = *leat_graph_value(g, w->unit->symbols.data[i].value);
+    (void)snprintf(name, sizeof name, "@grad%" PRIu32, i);
+    leat_value_id_t x = leat_b_symbol(b, name, "input", (leat_dtype_t)v.dtype, v.rank, v.dims);
+    leat_value_id_t squares = leat_b_square(b, leat_b_widen(b, x));
+    leat_value_id_t sum = leat_b_cast(b, leat_b_reduce(b, "sum", squares, leat_b_all_dims(b, x), false), LEAT_F64);
+    total = total == LEAT_NONE ? sum : leat_b_add(b, total, sum);
+  }
+  if (total == LEAT_NONE) return leat_builder_take_status(b);
+  leat_value_id_t norm = leat_b_adds(b, leat_b_fn1(b, SQRT, total), 1e-6);
+  const char *prefix = leat_op_string(g, op, LEAT_ATTR_PREFIX, "");
+  double own = leat_op_float(g, op, LEAT_ATTR_MAX_GRAD_NORM, 0.0);
+  leat_value_id_t limit;
+  if (is_listed(leat_op_string(g, op, LEAT_ATTR_HYPER, ""), CLIP_KEY)) {
+    if ((size_t)snprintf(name, sizeof name, "%s%s", prefix, CLIP_KEY) >= sizeof name)
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the name '%s' is too long", prefix);
+    limit = leat_b_hyper(b, name, shared_default(w->units, prefix, LEAT_ATTR_MAX_GRAD_NORM), own);
+  } else {
+    limit = leat_b_scalar(b, LEAT_F64, own);
+  }
+  leat_b_store(b, "@clip", "internal", leat_b_fn2s(b, MIN, leat_b_div(b, limit, norm), 1.0));
+  return leat_builder_take_status(b);
+}
+
+// --- the whole ------------------------------------------------------------------------------------------------------
+
+static leat_status_t add_heuristic(writer_t *w) {
+  const leat_group_t *group = leat_graph_group(w->units->g, w->unit->group);
+  if (w->unit->group == 0 || group == NULL || group->heuristic[0] == '\0') return NULL;
+  leat_group_t copy = {0, group->name, group->heuristic, group->parameters};
+  return leat_graph_add_group(w->to, &copy);
+}
+
+static leat_status_t write_unit(writer_t *w, double dropout_rate) {
+  if (w->unit->role == LEAT_UNIT_NORM) return add_norm(w);
+  LEAT_TRY(add_heuristic(w));
+  LEAT_TRY(add_ports(w));
+  for (uint32_t i = 0; i < w->unit->op_count; ++i) LEAT_TRY(copy_op(w, w->units->order[w->unit->op_first + i]));
+  if (draws(w->to) && dropout_rate != -1.0) {
+    (void)leat_b_hyper(&w->b, "p", dropout_rate, 0.0);
+    LEAT_TRY(leat_builder_take_status(&w->b));
+  }
+  LEAT_TRY(add_outs(w));
+  LEAT_TRY(add_seeds(w, w->unit->ins.data, w->unit->ins.count, "@seedin"));
+  LEAT_TRY(add_seeds(w, w->unit->symbols.data, w->unit->symbols.count, "@seedsym"));
+  for (uint32_t i = 0; i < w->unit->statements.count; ++i) LEAT_TRY(copy_op(w, w->unit->statements.data[i]));
+  for (uint32_t i = 0; i < w->unit->optimizers.count; ++i) LEAT_TRY(add_optimizer(w, w->unit->optimizers.data[i]));
+  return NULL;
+}
+
+leat_status_t leat_unit_graph(const leat_units_t *units, uint32_t unit, double dropout_rate, leat_value_id_t *map,
+                              leat_graph_t **out_graph) {
+  *out_graph = NULL;
+  writer_t w = {.units = units, .unit = &units->all.data[unit], .map = map};
+  LEAT_TRY(leat_graph_create(&w.to));
+  leat_builder_init(&w.b, w.to);
+  leat_status_t status = write_unit(&w, dropout_rate);
+  for (uint32_t i = 0; i < w.mapped.count; ++i) map[w.mapped.data[i]] = LEAT_NONE;
+  leat_array_free(&w.mapped);
+  if (status != NULL)
+    leat_graph_destroy(w.to);
+  else
+    *out_graph = w.to;
+  return status;
+}
+
+leat_status_t leat_unit_counter_graph(bool draws_numbers, const uint32_t *optimizers, uint32_t count,
+                                      leat_graph_t **out_graph) {
+  *out_graph = NULL;
+  leat_graph_t *g;
+  LEAT_TRY(leat_graph_create(&g));
+  leat_builder_t b;
+  leat_builder_init(&b, g);
+  if (draws_numbers) {
+    leat_value_id_t one = leat_b_iota(&b, LEAT_I64, 1, (const int64_t[]){2}, 0);  // {0, 1}
+    leat_b_store(&b, "random__state", "update", leat_b_add(&b, leat_b_random_state(&b), one));
+  }
+  b.type = LEAT_TYPE_OPT;
+  for (uint32_t i = 0; i < count; ++i) {
+    char name[64];
+    (void)snprintf(name, sizeof name, "optimizer_%" PRIu32 "__step", optimizers[i]);
+    leat_value_id_t step = leat_b_symbol(&b, name, "state", LEAT_F64, 0, NULL);
+    leat_b_store(&b, name, "update", leat_b_adds(&b, step, 1.0));
+  }
+  leat_status_t status = leat_builder_take_status(&b);
+  if (status != NULL)
+    leat_graph_destroy(g);
+  else
+    *out_graph = g;
+  return status;
+}
+
+// --- equality -------------------------------------------------------------------------------------------------------
+
+static uint64_t mix(uint64_t hash, uint64_t word) {
+  hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+  return hash ^ hash >> 29;
+}
+
+uint64_t leat_unit_graph_hash(const leat_graph_t *g) {
+  uint64_t hash = mix(g->ops.count, g->values.count);
+  for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
+    const leat_op_t *op = leat_graph_op(g, id);
+    hash = mix(mix(hash, op->kind), (uint64_t)op->attr_count << 32 | op->input_count);
+    for (uint32_t i = 0; i < op->input_count; ++i) hash = mix(hash, leat_op_input(g, op, i));
+  }
+  for (leat_value_id_t v = 0; v < g->values.count; ++v) {
+    const leat_value_t *value = leat_graph_value(g, v);
+    hash = mix(hash, (uint64_t)value->dtype << 8 | value->rank);
+    for (uint32_t d = 0; d < value->rank; ++d) hash = mix(hash, (uint64_t)value->dims[d]);
+  }
+  return hash;
+}
+
+static bool ops_equal(const leat_graph_t *a, const leat_op_t *x, const leat_graph_t *b, const leat_op_t *y) {
+  if (x->kind != y->kind || x->type != y->type || x->detached != y->detached || x->input_count != y->input_count ||
+      x->result_count != y->result_count) {
+    return false;
+  }
+  for (uint32_t i = 0; i < x->input_count; ++i) {
+    if (leat_op_input(a, x, i) != leat_op_input(b, y, i)) return false;
+  }
+  for (uint32_t i = 0; i < x->result_count; ++i) {
+    const leat_value_t *v = leat_graph_value(a, x->result_first + i), *u = leat_graph_value(b, y->result_first + i);
+    if (v->dtype != u->dtype || !leat_same_shape(v, u)) return false;
+  }
+  return leat_attrs_equal(a, x, b, y);
+}
+
+static bool blobs_equal(const leat_blob_t *x, const leat_blob_t *y) {
+  return x->data_bytes == y->data_bytes && (x->data == y->data || memcmp(x->data, y->data, x->data_bytes) == 0);
+}
+
+static bool groups_equal(const leat_group_t *x, const leat_group_t *y) {
+  return strcmp(x->heuristic, y->heuristic) == 0 && strcmp(x->parameters, y->parameters) == 0;
+}
+
+bool leat_unit_graphs_equal(const leat_graph_t *a, const leat_graph_t *b) {
+  if (a->ops.count != b->ops.count || a->blobs.count != b->blobs.count || a->groups.count != b->groups.count)
+    return false;
+  for (leat_op_id_t id = 0; id < a->ops.count; ++id) {
+    if (!ops_equal(a, leat_graph_op(a, id), b, leat_graph_op(b, id))) return false;
+  }
+  for (uint32_t i = 0; i < a->blobs.count; ++i) {
+    if (!blobs_equal(&a->blobs.data[i], &b->blobs.data[i])) return false;
+  }
+  for (uint32_t i = 0; i < a->groups.count; ++i) {
+    if (!groups_equal(&a->groups.data[i], &b->groups.data[i])) return false;
+  }
+  return true;
+}
+
+// --- trim -----------------------------------------------------------------------------------------------------------
+
+static bool is_counter(const char *name) {
+  return strcmp(name, "random__state") == 0 || (strncmp(name, "optimizer_", 10) == 0 && strstr(name, "__step") != NULL);
+}
+
+static leat_status_t visit_trim(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  const char *name = leat_op_string(r->from, op, LEAT_ATTR_NAME, "");
+  if (op->kind == LEAT_PRIM_STORE && (strncmp(name, "@seed", 5) == 0 || is_counter(name))) return NULL;
+  if (op->kind != LEAT_PRIM_STORE || strncmp(name, "@out", 4) != 0) return leat_rebuild_copy(r, id);
+  leat_b_store(&r->b, name, "internal", leat_rebuild_input(r, op, 0));
+  return NULL;
+}
+
+leat_status_t leat_unit_trim(const leat_graph_t *from, leat_graph_t **out_graph) {
+  return leat_rebuild(from, visit_trim, NULL, out_graph);
+}
