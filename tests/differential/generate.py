@@ -16,7 +16,7 @@ HEADER = """import torch
 import torch.nn as nn
 import torch.nn.functional as F
 import torch.utils.checkpoint
-from parts import Named, Output, Tripled, once_more, scripted, shaped
+from parts import Named, Output, Tripled, finite, once_more, scripted, shaped
 
 SEED = {seed}
 TRAINING = {training}

@@ -9,6 +9,7 @@ from sambaflow import samba
 from sambaflow._trace.errors import TraceError
 from sambaflow._trace.program import trace
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 pytest.importorskip("sambaflow._leat")
 
@@ -554,6 +555,13 @@ def square_overwritten(model, x):
     return z.mean()
 
 
+def checkpoint_overwritten(model, x):
+    y = x @ model.w
+    z = checkpoint(torch.tanh, y, use_reentrant=True)
+    y.data.mul_(3)
+    return z.mean()
+
+
 def leaf_written(model, x):
     model.w.mul_(0.9)
     return (x @ model.w + model.b).mean()
@@ -585,6 +593,7 @@ def through_expand(model, x):
         (exp_overwritten, "backward of aten::exp .* needs the elements"),
         (weight_rebound, "backward of aten::m"),
         (square_overwritten, "backward of Square .* needs the elements"),
+        (checkpoint_overwritten, "backward of checkpoint .* needs the elements"),
         (leaf_written, "written in place"),
         (frozen, "requires_grad of parameter"),
         (result_with_gradient, "out= has no gradient"),

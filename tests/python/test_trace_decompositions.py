@@ -250,3 +250,15 @@ def test_logits_of_another_precision_than_their_targets_are_compared_in_that_of_
     got = eager.compiled_outputs(tmp_path, Function(function, 4), torch.randn(3, 4), torch.rand(3, 4), inference=True)
     assert got[0].dtype == torch.float32
     torch.testing.assert_close(got[0], got[1], rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("loss", ["huber_loss", "soft_margin_loss", "smooth_l1_loss", "mse_loss"])
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_losses_of_mixed_precision_have_the_dtype_of_eager_mode(loss, reduction, swapped, tmp_path):
+    def forward(model, x, y):
+        pair = (y, x * model.w) if swapped else (x * model.w, y)
+        return getattr(F, loss)(*pair, reduction=reduction)
+
+    x, y = torch.randn(4, 3), torch.randn(4, 3, dtype=torch.float64)
+    eager.check(tmp_path, eager.Function(forward), x, y, inference=True)  # dtypes, too

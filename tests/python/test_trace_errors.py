@@ -69,3 +69,13 @@ def test_an_error_that_the_program_catches_is_none(tmp_path):
             return x.sum(1)
 
     eager.check(tmp_path, Outer(function), torch.ones(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("function", "op"),
+    [(lambda x: x[(None,) * 7], "getitem"), (lambda x: torch.kron(x[(None,) * 3], x[(None,) * 3]), "kron")],
+)
+def test_more_dims_than_a_value_can_have_are_refused_by_the_name_of_the_op(function, op):
+    message = str(_raised(function))
+    assert op in message and "at most 8 dims can be compiled" in message
+    assert "graph text" not in message

@@ -25,6 +25,8 @@ HANDLERS: dict[str, Handler] = {}
 # Ops that draw random numbers: recorded even where no argument is traced.
 RANDOM: set[str] = set()
 
+# Losses whose result has the dtype of the input, whatever the target's; torch's shape functions promote.
+_OF_THE_INPUT = {"huber_loss", "soft_margin_loss"}
 _RENAMED = {"self": "x", "input": "x", "from": "low"}
 
 
@@ -97,6 +99,8 @@ class Call:
             except (RuntimeError, ValueError, IndexError, TypeError) as error:
                 text = _as_eager(error, [a for a in args if isinstance(a, torch.Tensor)])
                 raise type(error)(f"{self.tracer.scope.source()}: {self.name}: {text}") from error
+            if self.name in _OF_THE_INPUT:
+                self._out = self._out.to(args[0].dtype)
             self._has_out = True
         return self._out
 

@@ -77,11 +77,13 @@ def _needs_gradient(tracer: Tracer, item: Any) -> bool:
 
 
 def _checkpointed(tracer: Tracer, function: Any, args: Sequence[Any]) -> Any:
-    """Reentrant torch.utils.checkpoint: what is kept for backward is for the compiler to decide. Without an argument
-    that requires a gradient nothing inside gets one, as in eager mode."""
+    """Reentrant torch.utils.checkpoint: what is kept for backward is for the compiler to decide, but eager mode keeps
+    the arguments. Without one that requires a gradient nothing inside gets one, as in eager mode."""
     wants = any(_needs_gradient(tracer, item) for item in args)
     with torch.set_grad_enabled(torch.is_grad_enabled() and wants):
-        return function(*args)
+        result = function(*args)
+    tracer.saved.note(None, [item for item in args if isinstance(item, torch.Tensor)], {}, result, "checkpoint")
+    return result
 
 
 def _is_differentiable(item: Any, ctx: _Context) -> bool:

@@ -39,7 +39,7 @@ from sambaflow._trace.errors import (
     Unsupported,
     UnsupportedOpsError,
 )
-from sambaflow._trace.graph import DTYPE_NAMES, Attr, Graph, Op, Type, Value
+from sambaflow._trace.graph import DTYPE_NAMES, RANK_MAX, Attr, Graph, Op, Type, Value
 from sambaflow._trace.ops.composed import COMPOSED, FUNCTIONS
 from sambaflow._trace.origins import Origins
 from sambaflow._trace.plain import PlainTensors
@@ -234,6 +234,10 @@ class Tracer:
         """Records one traced op, with its place in the program."""
         if any(dtype.is_complex for dtype, _ in types):
             self.refuse_complex(self._call or row)
+        deepest = max((len(shape) for _, shape in types), default=0)
+        if deepest > RANK_MAX:
+            self.unsupported(self._call or row, f"makes {deepest} dims; at most {RANK_MAX} dims can be compiled")
+            return self.undefined(types)
         if self._call_name is None and self._call:
             self._call_name = self.scope.call_name(self._call)
         self._check_defined(operands)

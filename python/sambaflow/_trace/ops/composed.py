@@ -266,6 +266,13 @@ def _max_unpool(x: torch.Tensor, indices: torch.Tensor, output_size: Sequence[in
     return flat.unflatten(-1, list(output_size))
 
 
+@composes("soft_margin_loss")
+def _soft_margin_loss(x: torch.Tensor, target: torch.Tensor, reduction: int = 1) -> torch.Tensor:
+    """In the dtype of x, whatever the target's, as eager mode has it."""
+    losses = torch.log1p(torch.exp(-x * target)).to(x.dtype)
+    return losses if reduction == 0 else losses.mean() if reduction == 1 else losses.sum()
+
+
 # ---- connectionist temporal classification
 
 

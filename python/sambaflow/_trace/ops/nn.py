@@ -340,12 +340,18 @@ def _difference_loss(c: Call, x: Any, target: Any, reduction: int = 1, **_: Any)
 def _robust_loss(
     c: Call, x: Any, target: Any, reduction: int = 1, beta: float = 1.0, delta: float = 1.0, **_: Any
 ) -> Value:
-    return _loss(c, c.name, _pair(c, x, target), reduction, beta=float(delta if c.name == "huber_loss" else beta))
+    attrs = {"reduction": REDUCTIONS[reduction], "beta": float(delta if c.name == "huber_loss" else beta)}
+    loss = c.emit(c.name, _pair(c, x, target), attrs, (_common(x, target), tuple(c.out.shape)))
+    return c.cast(loss, c.out.dtype)
+
+
+def _common(x: Any, target: Any) -> torch.dtype:
+    return torch.result_type(as_meta(x), as_meta(target))
 
 
 def _pair(c: Call, x: Any, target: Any) -> list[Value | None]:
-    """Both operands in the dtype of the result, and in its shape where torch broadcasts them."""
-    dtype = c.out.dtype
+    """Both operands in their common dtype, and in the shape of the result where torch broadcasts them."""
+    dtype = _common(x, target)
     shape = torch.broadcast_shapes(tuple(x.shape), tuple(target.shape))
     pair: list[Value | None] = []
     for item in (x, target):
