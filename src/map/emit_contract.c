@@ -251,13 +251,13 @@ void leat_emit_contract(leat_draft_t *d, leat_op_id_t id) {
     return;
   }
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_CONTRACT, id);
-  for (uint32_t i = 0; i < p.count; ++i) stage->params[i] = p.axes[i].role;
+  for (uint32_t i = 0; i < p.count; ++i) stage->params.contract.roles[i] = p.axes[i].role;
   if (leat_dtype_is_float((leat_dtype_t)leat_graph_value(d->m->g, p.access[2].base)->dtype))
-    stage->params[PEF_PARAM_CHAIN] =
+    stage->params.contract.chain =
         extent_of(&p, ROLE_K) > PEF_CHAIN_PRODUCT ? PEF_CHAIN_LONG_PRODUCT : PEF_CHAIN_PRODUCT;
   if (use_pack && packed.block != 0) {
-    stage->params[8] = packed.block;
-    stage->params[9] = packed.block * packed.access.dims[0];
+    stage->params.contract.n_block = packed.block;
+    stage->params.contract.n_block_step = packed.block * packed.access.dims[0];
     if (only_axis(&p, ROLE_N)->row && only_axis(&p, ROLE_N)->extent == d->rows) d->quantum = PANEL;
   }
   for (uint32_t which = 0; which < 3; ++which) {

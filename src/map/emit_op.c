@@ -62,8 +62,8 @@ static void emit_reduce(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
   uint32_t row_dim = merge_reduced(&in, &out, &mask, d->m->plan->row_dim[id]);
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_REDUCE, id);
   stage->fn = fn;
-  stage->params[0] = mask;
-  if (fn == PEF_FN_SUM && leat_dtype_is_float(dtype)) stage->params[PEF_PARAM_CHAIN] = PEF_CHAIN_SUM;
+  stage->params.reduce.dims = mask;
+  if (fn == PEF_FN_SUM && leat_dtype_is_float(dtype)) stage->params.reduce.chain = PEF_CHAIN_SUM;
   leat_draft_operand(d, &in, row_dim, false);
   leat_draft_operand(d, &out, row_dim, true);
 }
@@ -72,42 +72,44 @@ static void emit_scan(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
   uint8_t fn = fn_of(d, op);
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_SCAN, id);
   stage->fn = fn;
-  stage->params[0] = leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
-  stage->params[1] = leat_op_int(d->m->g, op, LEAT_ATTR_REVERSE, 0);
+  stage->params.scan.dim = leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
+  stage->params.scan.reverse = leat_op_int(d->m->g, op, LEAT_ATTR_REVERSE, 0);
   const bool wide = leat_graph_value(d->m->g, op->result_first)->dtype == LEAT_F32 && fn <= PEF_FN_PROD;
-  stage->params[PEF_PARAM_CHAIN] = wide;  // as PyTorch does
+  stage->params.scan.wide = wide;  // as PyTorch does
   leat_draft_input(d, id, 0);
   leat_draft_result(d, id, 0);
 }
 
 static void emit_sort(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_SORT, id);
-  stage->params[0] = leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
-  stage->params[1] = leat_op_int(d->m->g, op, LEAT_ATTR_DESCENDING, 0);
+  stage->params.sort.dim = leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
+  stage->params.sort.descending = leat_op_int(d->m->g, op, LEAT_ATTR_DESCENDING, 0);
   leat_draft_input(d, id, 0);
   leat_draft_result(d, id, 0);
   leat_draft_result(d, id, 1);
 }
 
-// params of CONV, CONV_WGRAD, POOL and POOL_GRAD. `window` comes from the weights where the op has no such attribute.
-static void set_window(const leat_graph_t *g, const leat_op_t *op, const leat_value_t *weights, pef_stage_t *stage) {
-  static const struct {
-    leat_attr_key_t key;
-    uint32_t at;
-    int64_t otherwise;
-  } groups[] = {{LEAT_ATTR_WINDOW, 2, 1}, {LEAT_ATTR_STRIDE, 5, 1},    {LEAT_ATTR_LOW, 8, 0},
-                {LEAT_ATTR_HIGH, 11, 0},  {LEAT_ATTR_DILATION, 14, 1}, {LEAT_ATTR_BASE_DILATION, 17, 1}};
-  uint32_t spatial, count;
+// One word a dim, where the op has the attribute.
+static void set_words(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t key, int64_t otherwise, int64_t count,
+                      int64_t *out) {
+  uint32_t given;
+  const int64_t *list = leat_op_list(g, op, key, &given);
+  for (int64_t k = 0; k < count; ++k) out[k] = list != NULL && k < given ? list[k] : otherwise;
+}
+
+// `window` comes from the weights where the op has no such attribute.
+static void set_window(const leat_graph_t *g, const leat_op_t *op, const leat_value_t *weights, pef_window_t *w) {
+  uint32_t spatial;
   leat_op_list(g, op, LEAT_ATTR_STRIDE, &spatial);
-  stage->params[0] = spatial;
-  stage->params[1] = leat_op_int(g, op, LEAT_ATTR_GROUPS, 1);
-  for (size_t i = 0; i < sizeof groups / sizeof groups[0]; ++i) {
-    const int64_t *list = leat_op_list(g, op, groups[i].key, &count);
-    for (uint32_t k = 0; k < spatial; ++k) {
-      stage->params[groups[i].at + k] = list != NULL && k < count ? list[k] : groups[i].otherwise;
-    }
-  }
-  for (uint32_t k = 0; k < spatial && weights != NULL; ++k) stage->params[2 + k] = weights->dims[2 + k];
+  w->spatial = spatial;
+  w->groups = leat_op_int(g, op, LEAT_ATTR_GROUPS, 1);
+  set_words(g, op, LEAT_ATTR_WINDOW, 1, spatial, w->window);
+  set_words(g, op, LEAT_ATTR_STRIDE, 1, spatial, w->stride);
+  set_words(g, op, LEAT_ATTR_LOW, 0, spatial, w->low);
+  set_words(g, op, LEAT_ATTR_HIGH, 0, spatial, w->high);
+  set_words(g, op, LEAT_ATTR_DILATION, 1, spatial, w->dilation);
+  set_words(g, op, LEAT_ATTR_BASE_DILATION, 1, spatial, w->base_dilation);
+  for (uint32_t k = 0; k < spatial && weights != NULL; ++k) w->window[k] = weights->dims[2 + k];
 }
 
 static void emit_window(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op, uint32_t kind,
@@ -116,8 +118,8 @@ static void emit_window(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op, u
   uint8_t fn = pool ? fn_of(d, op) : 0;
   pef_stage_t *stage = leat_draft_stage(d, kind, id);
   stage->fn = fn;
-  set_window(d->m->g, op, weights, stage);
-  if (kind == PEF_STAGE_CONV_WGRAD) stage->params[PEF_PARAM_CHAIN] = PEF_CHAIN_PRODUCT;
+  set_window(d->m->g, op, weights, &stage->params.window);
+  if (kind == PEF_STAGE_CONV_WGRAD) stage->params.conv_wgrad.chain = PEF_CHAIN_PRODUCT;
   for (uint32_t i = 0; i < op->input_count; ++i) leat_draft_input(d, id, i);
   leat_draft_result(d, id, 0);
 }
@@ -137,8 +139,8 @@ static void emit_pool_grad(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op
 
 static void emit_gather(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_GATHER, id);
-  stage->params[0] = leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
-  stage->params[1] = leat_op_int(d->m->g, op, LEAT_ATTR_BATCH, 0);
+  stage->params.gather.dim = leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
+  stage->params.gather.batch = leat_op_int(d->m->g, op, LEAT_ATTR_BATCH, 0);
   leat_draft_input(d, id, 0);
   leat_draft_input(d, id, 1);
   leat_draft_result(d, id, 0);
@@ -153,8 +155,8 @@ static void emit_scatter(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) 
   uint8_t fn = fn_of(d, op);
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_SCATTER, id);
   stage->fn = fn;
-  stage->params[0] = leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
-  stage->params[1] = leat_op_int(d->m->g, op, LEAT_ATTR_BATCH, 0);
+  stage->params.scatter.dim = leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
+  stage->params.scatter.batch = leat_op_int(d->m->g, op, LEAT_ATTR_BATCH, 0);
   leat_draft_input(d, id, 1);
   leat_draft_input(d, id, 2);
   leat_draft_result(d, id, 0);
@@ -164,7 +166,7 @@ static void emit_random(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
   uint8_t fn = fn_of(d, op);
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_RANDOM, id);
   stage->fn = fn;
-  stage->params[0] = leat_op_int(d->m->g, op, LEAT_ATTR_STREAM, 0);
+  stage->params.random.stream = leat_op_int(d->m->g, op, LEAT_ATTR_STREAM, 0);
   leat_draft_input(d, id, 0);
   leat_draft_result(d, id, 0);
 }

@@ -32,12 +32,12 @@ static void add_dim(contract_roles_t *roles, uint32_t role, contract_dim_t dim, 
 static void sort_dims(contract_roles_t *roles, const leat_native_stage_t *stage) {
   const leat_native_operand_t *a = &stage->operands[0], *b = &stage->operands[1], *c = &stage->operands[2];
   for (uint32_t d = 0; d < c->rank; d++) {
-    uint32_t role = (uint32_t)stage->params[d] & 3;
+    uint32_t role = (uint32_t)stage->params->contract.roles[d];
     const leat_native_operand_t *owner = role == ROLE_N || role == ROLE_K ? b : a;  // has the dim's true extent
     bool is_rows = a->row_dim == d || b->row_dim == d || c->row_dim == d;
     int64_t mult = a->row_dim == d ? a->row_mult : b->row_dim == d ? b->row_mult : c->row_mult;
     contract_dim_t dim = {is_rows ? mult : owner->dims[d], a->strides[d], b->strides[d], c->strides[d], is_rows};
-    add_dim(roles, role, dim, stage->params[8] > 0);
+    add_dim(roles, role, dim, stage->params->contract.n_block > 0);
   }
 }
 
@@ -111,7 +111,7 @@ static bool swap_saves(const contract_roles_t *roles, const leat_native_stage_t 
 static void choose_dims(contract_plan_t *plan, const leat_native_stage_t *stage, const leat_native_prepare_t *context) {
   contract_roles_t roles = {0};
   sort_dims(&roles, stage);
-  bool packed = stage->params[8] > 0;
+  bool packed = stage->params->contract.n_block > 0;
   plan->swapped =
       !packed && ((!has_unit_c(&roles, ROLE_N) && has_unit_c(&roles, ROLE_M)) || swap_saves(&roles, stage, context));
   if (plan->swapped) swap_operands(&roles);
@@ -308,9 +308,9 @@ static void generate(contract_plan_t *plan, const leat_native_prepare_t *context
 leat_status_t leat_native_contract_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
   contract_plan_t *plan = leat_arena_alloc(context->arena, sizeof *plan);
   if (plan == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a CONTRACT");
-  plan->n_block = stage->params[8];
-  plan->n_block_step = stage->params[9];
-  plan->add = stage->params[10] != 0;
+  plan->n_block = stage->params->contract.n_block;
+  plan->n_block_step = stage->params->contract.n_block_step;
+  plan->add = stage->params->contract.add != 0;
   choose_dims(plan, stage, context);
   plan->n_total = plan->n.extent * (plan->n.is_rows ? context->row_count : 1);
   choose_kernels(plan, stage, context->kern);
@@ -321,7 +321,7 @@ leat_status_t leat_native_contract_prepare(leat_native_stage_t *stage, const lea
   plan->pack_a |= plan->a_columns;
   bool streams = most(&plan->m, context) == 1 && plan->n_block > 0 && !plan->pack_a && !plan->pack_b;
   plan->k_chunk = streams ? CONTRACT_K_ONE_ROW : CONTRACT_K;
-  choose_k_block(plan, stage->params[PEF_PARAM_CHAIN], context->kern);
+  choose_k_block(plan, stage->params->contract.chain, context->kern);
   choose_part(plan, context);
   layout_workspace(plan, stage);
   generate(plan, context);

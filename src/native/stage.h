@@ -54,9 +54,9 @@ struct leat_native_stage_s {
   const leat_kern_t *kern;
   const leat_native_operand_t *operands;  // in the order that pef_format.h states for the kind
   uint32_t operand_count;
-  uint8_t fn;                             // enum pef_fn
-  uint8_t output_bit;                     // looked at by the engine, not by the stage kind
-  const int64_t *params;                  // 24
+  uint8_t fn;          // enum pef_fn
+  uint8_t output_bit;  // looked at by the engine, not by the stage kind
+  const pef_params_t *params;
   const pef_instruction_t *instructions;  // MAP
   uint32_t instruction_count;
   const char *origin;  // for messages: "module op source"

@@ -26,7 +26,6 @@ bool leat_native_same_dims(const leat_native_operand_t *a, const leat_native_ope
   return true;
 }
 
-enum { WINDOW = 2, STRIDE = 5, LOW = 8, HIGH = 11, DILATION = 14, BASE = 17 };
 static const int64_t limit = INT32_MAX;
 
 static bool positive(int64_t v) { return v >= 1 && v <= limit; }
@@ -35,30 +34,30 @@ static bool small(int64_t v) { return v >= -limit && v <= limit; }
 // One dim of the geometry.
 static leat_status_t read_dim(const leat_native_stage_t *stage, uint32_t i, int64_t in, int64_t out,
                               leat_kern_window_t *w, int d) {
-  const int64_t *p = stage->params;
+  const pef_window_t *p = &stage->params->window;
   LEAT_NATIVE_EXPECT(stage,
-                     positive(p[WINDOW + i]) && positive(p[STRIDE + i]) && positive(p[DILATION + i]) &&
-                         positive(p[BASE + i]) && small(p[LOW + i]) && small(p[HIGH + i]) && positive(in) &&
+                     positive(p->window[i]) && positive(p->stride[i]) && positive(p->dilation[i]) &&
+                         positive(p->base_dilation[i]) && small(p->low[i]) && small(p->high[i]) && positive(in) &&
                          positive(out),
                      "window parameters of spatial dim %u are out of range", i);
-  int64_t padded = (in - 1) * p[BASE + i] + 1 + p[LOW + i] + p[HIGH + i];
-  int64_t reach = (p[WINDOW + i] - 1) * p[DILATION + i] + 1;
-  LEAT_NATIVE_EXPECT(stage, padded >= reach && (padded - reach) / p[STRIDE + i] + 1 == out,
+  int64_t padded = (in - 1) * p->base_dilation[i] + 1 + p->low[i] + p->high[i];
+  int64_t reach = (p->window[i] - 1) * p->dilation[i] + 1;
+  LEAT_NATIVE_EXPECT(stage, padded >= reach && (padded - reach) / p->stride[i] + 1 == out,
                      "an input of extent %lld does not give an output of extent %lld in spatial dim %u", (long long)in,
                      (long long)out, i);
   w->in[d] = in;
   w->out[d] = out;
-  w->size[d] = p[WINDOW + i];
-  w->stride[d] = p[STRIDE + i];
-  w->low[d] = p[LOW + i];
-  w->dilation[d] = p[DILATION + i];
-  w->base[d] = p[BASE + i];
+  w->size[d] = p->window[i];
+  w->stride[d] = p->stride[i];
+  w->low[d] = p->low[i];
+  w->dilation[d] = p->dilation[i];
+  w->base[d] = p->base_dilation[i];
   return NULL;
 }
 
 leat_status_t leat_native_window_read(const leat_native_stage_t *stage, const leat_native_operand_t *x,
                                       const leat_native_operand_t *y, leat_kern_window_t *out_window) {
-  const int64_t spatial = stage->params[0];
+  const int64_t spatial = stage->params->window.spatial;
   LEAT_NATIVE_EXPECT(stage, spatial >= 1 && spatial <= 3, "%lld spatial dims; 1 to 3 are legal", (long long)spatial);
   LEAT_NATIVE_EXPECT(stage, x->rank == y->rank && x->rank >= spatial, "operands of ranks %u and %u", x->rank, y->rank);
   for (int d = 0; d < 3; d++) {

@@ -20,7 +20,7 @@ bool leat_native_same_dim(const leat_native_operand_t *a, uint32_t da, const lea
 bool leat_native_same_dims(const leat_native_operand_t *a, const leat_native_operand_t *b);
 
 // The spatial geometry of CONV, CONV_WGRAD, POOL and POOL_GRAD from the stage's parameters and the trailing dims of its
-// input `x` and output `y`; checks that they fit. `spatial` is params[0].
+// input `x` and output `y`; checks that they fit. params->window says it.
 leat_status_t leat_native_window_read(const leat_native_stage_t *stage, const leat_native_operand_t *x,
                                       const leat_native_operand_t *y, leat_kern_window_t *out_window) LEAT_MUST_USE;
 // Strides of the trailing `spatial` dims as the last of three; 0 before them.

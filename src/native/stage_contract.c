@@ -2,7 +2,7 @@
 // CONTRACT on a tile. Of a matrix product CONTRACT_ROWS rows at a time; of those, chunks of k ascending, so that every
 // element is one chain of fused multiply-adds; of a chunk, blocks of columns and rows. So a chunk of A stays in the
 // second-level cache while B streams by once, and packing is done once a chunk. A long k goes in blocks of its own
-// (params[23]): chains end there, and their sums are added pairwise (leat_kern_pairs_t).
+// (the parameter `chain`): chains end there, and their sums are added pairwise (leat_kern_pairs_t).
 #include "native/contract_plan.h"
 
 typedef struct contract_run_s {

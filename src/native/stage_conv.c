@@ -23,8 +23,8 @@ static leat_status_t read_shape(const leat_native_stage_t *stage, conv_t *c) {
   leat_kern_conv_t *s = &c->shape;
   const leat_native_operand_t *x = c->x, *w = c->w, *y = c->y;
   LEAT_TRY(leat_native_window_read(stage, x, y, &s->window));
-  const uint32_t spatial = (uint32_t)stage->params[0];
-  const int64_t groups = stage->params[1];
+  const uint32_t spatial = (uint32_t)stage->params->window.spatial;
+  const int64_t groups = stage->params->window.groups;
   LEAT_NATIVE_EXPECT(stage, x->rank == spatial + 2 && w->rank == x->rank, "operands of ranks %u, %u and %u", x->rank,
                      w->rank, y->rank);
   LEAT_NATIVE_EXPECT(
@@ -34,7 +34,8 @@ static leat_status_t read_shape(const leat_native_stage_t *stage, conv_t *c) {
   LEAT_NATIVE_EXPECT(stage, leat_native_same_dim(x, 0, y, 0) && leat_native_same_dim(w, 0, y, 1) && x->row_dim != 1,
                      "images or output channels differ between the operands");
   for (uint32_t i = 0; i < spatial; i++) {
-    LEAT_NATIVE_EXPECT(stage, w->dims[2 + i] == stage->params[2 + i], "weights do not have the window's extents");
+    LEAT_NATIVE_EXPECT(stage, w->dims[2 + i] == stage->params->window.window[i],
+                       "weights do not have the window's extents");
   }
   LEAT_NATIVE_EXPECT(stage, w->row_dim == 0 || w->row_dim == PEF_NO_ROW_DIM, "rows run along a dim inside the weights");
   LEAT_NATIVE_EXPECT(stage, x->dtype == w->dtype && x->dtype == y->dtype, "dtypes differ");
@@ -78,7 +79,7 @@ leat_status_t leat_native_conv_wgrad_prepare(leat_native_stage_t *stage, const l
   LEAT_NATIVE_EXPECT(stage, c->x->row_dim == PEF_NO_ROW_DIM, "rows run along the images of a weight gradient");
   const int64_t *base = c->shape.window.base;
   LEAT_NATIVE_EXPECT(stage, base[0] == 1 && base[1] == 1 && base[2] == 1, "a weight gradient has no base dilation");
-  const int64_t chain = stage->params[PEF_PARAM_CHAIN];
+  const int64_t chain = stage->params->conv_wgrad.chain;
   c->shape.chain = leat_native_conv_positions(&c->shape) > chain ? chain : 0;  // else it is one block
   if (c->x->dtype == PEF_F64) return NULL;
   return leat_native_wgrad_plan(context->arena, &c->shape, &c->wgrad, &stage->workspace_bytes);

@@ -32,7 +32,7 @@ static void merge_dims(leat_kern_indexed_t *k, uint32_t *row_dim) {
 // the rest of the table after D.
 static leat_status_t read_dims(const leat_native_stage_t *stage, indexed_t *s) {
   const leat_native_operand_t *table = s->table, *index = s->index, *small = s->small;
-  const int64_t dim = stage->params[0], batch = stage->params[1];
+  const int64_t dim = stage->params->gather.dim, batch = stage->params->gather.batch;
   LEAT_NATIVE_EXPECT(stage, dim >= 0 && dim < table->rank && batch >= 0 && batch <= dim && batch <= index->rank,
                      "dim %lld and batch %lld do not fit a table of rank %u and an index of rank %u", (long long)dim,
                      (long long)batch, table->rank, index->rank);
@@ -93,7 +93,7 @@ leat_status_t leat_native_gather_prepare(leat_native_stage_t *stage, const leat_
 leat_status_t leat_native_scatter_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
   indexed_t *s = NULL;
   LEAT_TRY(prepare(stage, context, 2, 0, 1, &s));
-  const int64_t dim = stage->params[0], index_dims = s->index->rank - stage->params[1];
+  const int64_t dim = stage->params->scatter.dim, index_dims = s->index->rank - stage->params->scatter.batch;
   LEAT_NATIVE_EXPECT(stage, s->small->row_dim < dim || s->small->row_dim >= dim + index_dims,
                      "rows run along the index");
   LEAT_NATIVE_EXPECT(stage, stage->fn <= PEF_FN_MIN || stage->fn == PEF_FN_SET, "function %u is not one of a scatter",

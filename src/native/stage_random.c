@@ -49,7 +49,7 @@ void leat_native_random_run(const leat_native_stage_t *stage, const leat_native_
   const draw_t d = {.stage = stage,
                     .seed = (uint64_t)words[0],
                     .step = (uint32_t)words[state->strides[0]],
-                    .stream = (uint32_t)stage->params[0] + tile->stream};
+                    .stream = (uint32_t)stage->params->random.stream + tile->stream};
   char *to = leat_native_operand_at(out, tile);
   if (out->rank == 0) {
     draw(&d, 0, 1, to, 1);

@@ -4,7 +4,7 @@
 //   columns  a kept dim has stride 1: vectors of columns, each summed sequentially
 //   fold     anything else, element by element of the result
 //   arg      argmax and argmin: the only reduced dim, element by element of the result
-// Long sums of the first three go in blocks, whose sums are added pairwise (params[23]; leat_kern_pairs_t).
+// Long sums of the first three go in blocks, whose sums are added pairwise (the parameter `chain`; leat_kern_pairs_t).
 // Operands of other dtypes than the classes' own are converted piece by piece into the workspace.
 #include "native/stage.h"
 #include "pef/pef_read.h"
@@ -105,7 +105,7 @@ static void add_dim(reduce_dim_t *dims, uint32_t *count, reduce_dim_t dim, bool 
 
 static void build_dims(reduce_plan_t *plan, const leat_native_stage_t *stage) {
   const leat_native_operand_t *in = &stage->operands[0], *out = &stage->operands[1];
-  uint64_t mask = (uint64_t)stage->params[0];
+  uint64_t mask = (uint64_t)stage->params->reduce.dims;
   uint32_t innermost = 8;
   for (uint32_t d = 0; d < in->rank; d++) {
     if (mask >> d & 1) innermost = d;
@@ -193,7 +193,7 @@ leat_status_t leat_native_reduce_prepare(leat_native_stage_t *stage, const leat_
   plan->store = context->kern->store[plan->arg != NULL ? PEF_CLASS_I64 : plan->class_][out->dtype];
   build_dims(plan, stage);
   choose_mode(plan);
-  choose_block(plan, stage->params[PEF_PARAM_CHAIN]);
+  choose_block(plan, stage->params->reduce.chain);
   stage->plan = plan;
   stage->workspace_bytes = (2 * STRIP + 16) * 8;  // results of a strip; a converted piece; lanes
   stage->workspace_bytes += (size_t)plan->pair_rows * (size_t)pair_width(plan) * plan->value_bytes;

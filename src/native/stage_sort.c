@@ -25,9 +25,8 @@ static bool next_line(walk_t *w, const leat_native_operand_t *operands, const le
 }
 
 // A scalar has one line of one element.
-static leat_status_t check_dim(const leat_native_stage_t *stage) {
+static leat_status_t check_dim(const leat_native_stage_t *stage, int64_t dim) {
   const leat_native_operand_t *in = &stage->operands[0];
-  const int64_t dim = stage->params[0];
   LEAT_NATIVE_EXPECT(stage, dim >= 0 && dim < (in->rank > 0 ? in->rank : 1), "dim %lld of rank %u", (long long)dim,
                      in->rank);
   LEAT_NATIVE_EXPECT(stage, in->row_dim != dim, "rows run along the dim");
@@ -40,7 +39,7 @@ leat_status_t leat_native_scan_prepare(leat_native_stage_t *stage, const leat_na
   (void)context;
   const leat_native_operand_t *in = &stage->operands[0], *out = &stage->operands[1];
   LEAT_NATIVE_EXPECT(stage, stage->operand_count == 2, "%u operands; 2 are needed", stage->operand_count);
-  LEAT_TRY(check_dim(stage));
+  LEAT_TRY(check_dim(stage, stage->params->scan.dim));
   LEAT_NATIVE_EXPECT(stage, leat_native_same_dims(in, out) && in->dtype == out->dtype,
                      "operands differ in dims or dtype");
   LEAT_NATIVE_EXPECT(stage, stage->fn <= PEF_FN_MIN, "function %u is not one of a scan", stage->fn);
@@ -78,7 +77,7 @@ static void scan_lines(const leat_kern_t *kern, uint8_t dtype, uint32_t fn, cons
 
 void leat_native_scan_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
   const leat_native_operand_t *in = &stage->operands[0], *out = &stage->operands[1];
-  const uint32_t dim = (uint32_t)stage->params[0], rank = in->rank;
+  const uint32_t dim = (uint32_t)stage->params->scan.dim, rank = in->rank;
   // Lines that lie side by side along the innermost other dim go together.
   uint32_t side = rank < 2 ? dim : dim == rank - 1 ? rank - 2 : rank - 1;
   walk_t w = {.rank = rank, .line = dim, .also = side};
@@ -89,14 +88,14 @@ void leat_native_scan_run(const leat_native_stage_t *stage, const leat_native_ti
     s.out_line = out->strides[side];
   }
   char *address[2] = {leat_native_operand_at(in, tile), leat_native_operand_at(out, tile)};
-  if (stage->params[1] != 0) {
+  if (stage->params->scan.reverse != 0) {
     address[0] += (s.count - 1) * s.in_step * in->element_bytes;
     address[1] += (s.count - 1) * s.out_step * out->element_bytes;
     s.in_step = -s.in_step;
     s.out_step = -s.out_step;
   }
   do {
-    if (stage->params[PEF_PARAM_CHAIN] != 0) {
+    if (stage->params->scan.wide != 0) {
       stage->kern->scan_wide(&s, stage->fn, (const void *)address[0], (void *)address[1]);
     } else {
       scan_lines(stage->kern, in->dtype, stage->fn, &s, address[0], address[1]);
@@ -110,7 +109,7 @@ leat_status_t leat_native_sort_prepare(leat_native_stage_t *stage, const leat_na
   (void)context;
   LEAT_NATIVE_EXPECT(stage, stage->operand_count == 3, "%u operands; 3 are needed", stage->operand_count);
   const leat_native_operand_t *in = &stage->operands[0], *values = &stage->operands[1], *indices = &stage->operands[2];
-  LEAT_TRY(check_dim(stage));
+  LEAT_TRY(check_dim(stage, stage->params->sort.dim));
   LEAT_NATIVE_EXPECT(
       stage, values->space == PEF_SPACE_NONE || (leat_native_same_dims(in, values) && values->dtype == in->dtype),
       "the values differ from the input in dims or dtype");
@@ -118,7 +117,7 @@ leat_status_t leat_native_sort_prepare(leat_native_stage_t *stage, const leat_na
       stage, indices->space == PEF_SPACE_NONE || (leat_native_same_dims(in, indices) && indices->dtype == PEF_I64),
       "the indices differ from the input in dims or are not i64");
   size_t bytes;
-  if (!leat_size_mul((size_t)in->dims[stage->params[0]], 2 * sizeof(leat_kern_sort_item_t), &bytes)) {
+  if (!leat_size_mul((size_t)in->dims[stage->params->sort.dim], 2 * sizeof(leat_kern_sort_item_t), &bytes)) {
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while preparing a sort");
   }
   stage->workspace_bytes = bytes;
@@ -159,9 +158,9 @@ static void make_keys(const leat_kern_t *kern, uint8_t dtype, const void *in, in
 
 void leat_native_sort_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
   const leat_native_operand_t *in = &stage->operands[0];
-  const uint32_t dim = (uint32_t)stage->params[0];
+  const uint32_t dim = (uint32_t)stage->params->sort.dim;
   const int64_t count = in->dims[dim], bytes = in->element_bytes;
-  const uint64_t flip = stage->params[1] != 0 ? ~(uint64_t)0 : 0;
+  const uint64_t flip = stage->params->sort.descending != 0 ? ~(uint64_t)0 : 0;
   leat_kern_sort_item_t *items = (leat_kern_sort_item_t *)(void *)tile->workspace;
   walk_t w = {.rank = in->rank, .line = dim, .also = dim};
   char *address[3];

@@ -24,7 +24,7 @@ static leat_status_t prepare(leat_native_stage_t *stage, const leat_native_prepa
   pool_t *p = leat_arena_alloc(context->arena, sizeof *p);
   if (!p) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while preparing a pooling");
   LEAT_TRY(leat_native_window_read(stage, x, y, &p->shape.window));
-  const uint32_t spatial = (uint32_t)stage->params[0];
+  const uint32_t spatial = (uint32_t)stage->params->window.spatial;
   const int64_t *base = p->shape.window.base;
   LEAT_NATIVE_EXPECT(stage, base[0] == 1 && base[1] == 1 && base[2] == 1, "pooling has no base dilation");
   p->outer = x->rank - spatial;
@@ -67,7 +67,7 @@ leat_status_t leat_native_pool_grad_prepare(leat_native_stage_t *stage, const le
   LEAT_TRY(prepare(stage, context, &p));
   const leat_native_operand_t *x = &stage->operands[0], *dx = &stage->operands[2];
   LEAT_NATIVE_EXPECT(stage, leat_native_same_dims(x, dx), "dx does not have the dims of x");
-  leat_native_spatial_strides(dx, (uint32_t)stage->params[0], p->shape.dx);
+  leat_native_spatial_strides(dx, (uint32_t)stage->params->window.spatial, p->shape.dx);
   return NULL;
 }
 

@@ -257,9 +257,9 @@ static leat_status_t check_stage_record(const leat_pef_t *pef, const pef_stage_t
   LEAT_TRY(check_string(pef, stage->origin, "origin"));
   if (stage->kind >= PEF_STAGE_COUNT) return leat_pef_corrupt("stage kind %u does not exist", stage->kind);
   if (stage->fn >= PEF_FN_COUNT) return leat_pef_corrupt("function %u does not exist", stage->fn);
-  if (stage->params[PEF_PARAM_CHAIN] != 0 && pef->header->version_major == 1 && pef->header->version_minor == 0) {
-    return leat_pef_corrupt("parameter %u is %lld, format 1.0 has no long sums", PEF_PARAM_CHAIN,
-                            (long long)stage->params[PEF_PARAM_CHAIN]);
+  if (stage->params.words[23] != 0 && pef->header->version_major == 1 && pef->header->version_minor == 0) {
+    return leat_pef_corrupt("parameter %u is %lld, format 1.0 has no long sums", 23u,
+                            (long long)stage->params.words[23]);
   }
   if (stage->output_bit != 0xff && (stage->output_bit >= 64 || stage->output_bit >= cursor->output_count)) {
     return leat_pef_corrupt("output bit %u, there are %u outputs", stage->output_bit, cursor->output_count);

@@ -104,7 +104,7 @@ static bool is_empty(const pef_operand_t *operand, const int64_t *extents) {
 }
 
 static bool is_packed(const pef_stage_site_t *site, uint32_t index) {
-  return site->stage->kind == PEF_STAGE_CONTRACT && index == 1 && site->stage->params[8] != 0;
+  return site->stage->kind == PEF_STAGE_CONTRACT && index == 1 && site->stage->params.words[8] != 0;
 }
 
 // Greatest element index that the n and k dims of a packed B reach: the end of the last block or of the one before,
@@ -112,10 +112,10 @@ static bool is_packed(const pef_stage_site_t *site, uint32_t index) {
 static bool packed_last(const pef_stage_t *stage, const int64_t *extents, uint32_t rank, int64_t *out_last) {
   int64_t n = 1, k = 1;
   for (uint32_t i = 0; i < rank; ++i) {
-    if (stage->params[i] == PEF_ROLE_N) n = extents[i];
-    if (stage->params[i] == PEF_ROLE_K) k *= extents[i];  // a part of the operand's element count: fits
+    if (stage->params.words[i] == PEF_ROLE_N) n = extents[i];
+    if (stage->params.words[i] == PEF_ROLE_K) k *= extents[i];  // a part of the operand's element count: fits
   }
-  const int64_t n_block = stage->params[8], block_stride = stage->params[9];
+  const int64_t n_block = stage->params.words[8], block_stride = stage->params.words[9];
   const int64_t last = (n - 1) / n_block, width = n - last * n_block;
   int64_t start = 0, end = 0, other = 0;
   if (__builtin_mul_overflow(last, block_stride, &start) || __builtin_mul_overflow(k, width, &end) ||
@@ -135,14 +135,14 @@ static leat_status_t range_of(const pef_stage_site_t *site, uint32_t index, cons
   const bool packed = is_packed(site, index);
   int64_t low = 0, high = bytes, last = 0;
   for (uint32_t i = 0; i < operand->rank; ++i) {
-    const int64_t role = site->stage->params[i];
+    const int64_t role = site->stage->params.words[i];
     if (packed && (role == PEF_ROLE_N || role == PEF_ROLE_K)) continue;
     const int64_t span = (extents[i] - 1) * operand->strides[i] * bytes;
     *(span < 0 ? &low : &high) += span;
   }
   if (packed && !packed_last(site->stage, extents, operand->rank, &last)) {
     return leat_pef_corrupt("blocks of %lld columns, %lld elements apart, are too large",
-                            (long long)site->stage->params[8], (long long)site->stage->params[9]);
+                            (long long)site->stage->params.words[8], (long long)site->stage->params.words[9]);
   }
   *out_low = low;
   *out_high = high + last * bytes;

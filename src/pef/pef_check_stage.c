@@ -47,7 +47,7 @@ static leat_status_t check_integers(const pef_stage_site_t *site, uint32_t index
 }
 
 static leat_status_t check_param(const pef_stage_site_t *site, uint32_t index, int64_t low, int64_t high) {
-  const int64_t value = site->stage->params[index];
+  const int64_t value = site->stage->params.words[index];
   if (value >= low && value <= high) return NULL;
   return leat_pef_corrupt("parameter %u is %lld, should be %lld to %lld", index, (long long)value, (long long)low,
                           (long long)high);
@@ -79,7 +79,7 @@ static leat_status_t rule_reduce(const pef_stage_site_t *site) {
   LEAT_TRY(check_alike(site, 0, 1));
   const bool is_arg = site->stage->fn == PEF_FN_ARGMAX || site->stage->fn == PEF_FN_ARGMIN;
   LEAT_TRY(check_param(site, 0, is_arg ? 1 : 0, (INT64_C(1) << in->rank) - 1));
-  const uint32_t reduced = (uint32_t)site->stage->params[0];
+  const uint32_t reduced = (uint32_t)site->stage->params.words[0];
   for (uint32_t i = 0; i < out->rank; ++i) {
     if ((reduced >> i & 1) != 0 && out->strides[i] != 0) {
       return leat_pef_corrupt("the result has stride %lld on reduced dim %u, should have 0", (long long)out->strides[i],
@@ -99,7 +99,7 @@ static leat_status_t rule_scan(const pef_stage_site_t *site) {
   LEAT_TRY(check_alike(site, 0, 1));
   LEAT_TRY(check_param(site, 0, 0, (int64_t)site->operands[0].rank - 1));
   LEAT_TRY(check_param(site, 1, 0, 1));
-  const uint32_t cuttable = ~(1u << site->stage->params[0]);
+  const uint32_t cuttable = ~(1u << site->stage->params.words[0]);
   LEAT_TRY(check_row_dims(site, 0, cuttable));
   LEAT_TRY(check_row_dims(site, 1, cuttable));
   return check_class(site, 0, 1);
@@ -112,7 +112,7 @@ static leat_status_t rule_sort(const pef_stage_site_t *site) {
   if (values->space == PEF_SPACE_NONE && indices->space == PEF_SPACE_NONE) {
     return leat_pef_corrupt("it has neither values nor indices to write");
   }
-  const uint32_t cuttable = ~(1u << site->stage->params[0]);
+  const uint32_t cuttable = ~(1u << site->stage->params.words[0]);
   LEAT_TRY(check_row_dims(site, 0, cuttable));
   for (uint32_t i = 1; i < 3; ++i) {
     if (site->operands[i].space != PEF_SPACE_NONE) LEAT_TRY(check_alike(site, 0, i));
@@ -131,7 +131,7 @@ static const int32_t lacks_role[] = {[PEF_ROLE_BATCH] = -1, [PEF_ROLE_M] = 1, [P
 
 static leat_status_t check_contract_dim(const pef_stage_site_t *site, uint32_t dim) {
   LEAT_TRY(check_param(site, dim, PEF_ROLE_BATCH, PEF_ROLE_K));
-  const int64_t role = site->stage->params[dim];
+  const int64_t role = site->stage->params.words[dim];
   for (uint32_t i = 0; i < 2; ++i) LEAT_TRY(check_extent(site, i, dim, 2, dim));
   const int32_t lacking = lacks_role[role];
   if (lacking >= 0 && site->operands[lacking].strides[dim] != 0) {
@@ -145,17 +145,17 @@ static leat_status_t check_contract_dim(const pef_stage_site_t *site, uint32_t d
 static leat_status_t check_packed(const pef_stage_site_t *site) {
   LEAT_TRY(check_param(site, 8, 0, PARAM_LIMIT));
   LEAT_TRY(check_param(site, 9, 0, INT64_MAX / 8));
-  if (site->stage->params[8] == 0) return NULL;
+  if (site->stage->params.words[8] == 0) return NULL;
   uint32_t n_dims = 0;
   for (uint32_t i = 0; i < site->operands[1].rank; ++i) {
-    if (site->stage->params[i] != PEF_ROLE_N) continue;
+    if (site->stage->params.words[i] != PEF_ROLE_N) continue;
     ++n_dims;
     if (site->operands[1].strides[i] != 1) return leat_pef_corrupt("packed B needs stride 1 on its n dim");
   }
   if (n_dims != 1) return leat_pef_corrupt("packed B needs one n dim, it has %u", n_dims);
   const pef_operand_t *b = &site->operands[1];
   const bool cut = b->space == PEF_SPACE_SCRATCH && b->row_dim != PEF_NO_ROW_DIM && site->body->row_count > 1;
-  if (cut && site->stage->params[b->row_dim] == PEF_ROLE_N) {
+  if (cut && site->stage->params.words[b->row_dim] == PEF_ROLE_N) {
     return leat_pef_corrupt("packed B is cut along n, but scratch holds the columns of one tile only");
   }
   return NULL;
@@ -185,7 +185,7 @@ static int64_t window_positions(const int64_t *params, uint32_t i, int64_t exten
 
 static leat_status_t check_window_params(const pef_stage_site_t *site, int64_t base_dilation_max) {
   LEAT_TRY(check_param(site, 0, 1, 3));
-  for (uint32_t i = 0; i < (uint32_t)site->stage->params[0]; ++i) {
+  for (uint32_t i = 0; i < (uint32_t)site->stage->params.words[0]; ++i) {
     LEAT_TRY(check_param(site, 2 + i, 1, PARAM_LIMIT - 1));
     LEAT_TRY(check_param(site, 5 + i, 1, PARAM_LIMIT - 1));
     LEAT_TRY(check_param(site, 8 + i, -PARAM_LIMIT, PARAM_LIMIT));
@@ -198,9 +198,9 @@ static leat_status_t check_window_params(const pef_stage_site_t *site, int64_t b
 
 // The last params[0] dims of `y` are the window positions over those of `x`.
 static leat_status_t check_positions(const pef_stage_site_t *site, uint32_t x, uint32_t y) {
-  const uint32_t spatial = (uint32_t)site->stage->params[0], first = site->operands[x].rank - spatial;
+  const uint32_t spatial = (uint32_t)site->stage->params.words[0], first = site->operands[x].rank - spatial;
   for (uint32_t i = 0; i < spatial; ++i) {
-    const int64_t positions = window_positions(site->stage->params, i, site->operands[x].dims[first + i]);
+    const int64_t positions = window_positions(site->stage->params.words, i, site->operands[x].dims[first + i]);
     const int64_t extent = site->operands[y].dims[first + i];
     if (positions != extent) {
       return leat_pef_corrupt("spatial dim %u of operand %u is %lld, the window has %lld positions", i, y,
@@ -212,7 +212,7 @@ static leat_status_t check_positions(const pef_stage_site_t *site, uint32_t x, u
 
 // x[N,C,s..], w[O,C/g,k..], y[N,O,t..], given by operand index.
 static leat_status_t check_conv_shapes(const pef_stage_site_t *site, uint32_t x, uint32_t w, uint32_t y) {
-  const int64_t *params = site->stage->params, spatial = params[0], groups = params[1];
+  const int64_t *params = site->stage->params.words, spatial = params[0], groups = params[1];
   for (uint32_t i = 0; i < 3; ++i) LEAT_TRY(check_rank(site, i, spatial + 2));
   LEAT_TRY(check_param(site, 1, 1, PARAM_LIMIT));
   const int64_t channels = site->operands[x].dims[1], features = site->operands[y].dims[1];
@@ -250,7 +250,7 @@ static leat_status_t rule_conv(const pef_stage_site_t *site) {
 static leat_status_t rule_conv_wgrad(const pef_stage_site_t *site) {
   LEAT_TRY(check_window_params(site, 1));
   LEAT_TRY(check_conv_shapes(site, 0, 2, 1));
-  const bool one_group = site->stage->params[1] == 1;
+  const bool one_group = site->stage->params.words[1] == 1;
   if (one_group) LEAT_TRY(check_extent(site, 0, 1, 2, 1));
   LEAT_TRY(check_row_dims(site, 0, one_group ? dims_mask(1, 1) : 0));
   LEAT_TRY(check_row_dims(site, 1, one_group ? dims_mask(1, 1) : 0));
@@ -264,7 +264,7 @@ static leat_status_t check_pool_shapes(const pef_stage_site_t *site, uint32_t x,
   LEAT_TRY(check_param(site, 1, 0, 1));
   LEAT_TRY(check_param(site, 0, 1, site->operands[x].rank));
   LEAT_TRY(check_rank(site, y, site->operands[x].rank));
-  const uint32_t leading = site->operands[x].rank - (uint32_t)site->stage->params[0];
+  const uint32_t leading = site->operands[x].rank - (uint32_t)site->stage->params.words[0];
   LEAT_TRY(check_extents(site, x, 0, y, 0, leading));
   LEAT_TRY(check_positions(site, x, y));
   for (uint32_t i = 0; i < site->stage->operand_count; ++i) {
@@ -279,7 +279,7 @@ static leat_status_t rule_pool(const pef_stage_site_t *site) { return check_pool
 static leat_status_t rule_pool_grad(const pef_stage_site_t *site) {
   LEAT_TRY(check_pool_shapes(site, 0, 1));
   LEAT_TRY(check_alike(site, 0, 2));
-  const uint32_t leading = site->operands[0].rank - (uint32_t)site->stage->params[0];
+  const uint32_t leading = site->operands[0].rank - (uint32_t)site->stage->params.words[0];
   return check_extents(site, 1, 0, 2, 0, leading);
 }
 
@@ -289,9 +289,9 @@ static leat_status_t rule_pool_grad(const pef_stage_site_t *site) {
 static leat_status_t check_lookup(const pef_stage_site_t *site, uint32_t table, uint32_t index, uint32_t picked) {
   const uint32_t table_rank = site->operands[table].rank, index_rank = site->operands[index].rank;
   LEAT_TRY(check_param(site, 0, 0, (int64_t)table_rank - 1));
-  const uint32_t dim = (uint32_t)site->stage->params[0];
+  const uint32_t dim = (uint32_t)site->stage->params.words[0];
   LEAT_TRY(check_param(site, 1, 0, dim < index_rank ? dim : index_rank));
-  const uint32_t batch = (uint32_t)site->stage->params[1], looked_up = index_rank - batch;
+  const uint32_t batch = (uint32_t)site->stage->params.words[1], looked_up = index_rank - batch;
   LEAT_TRY(check_rank(site, picked, (int64_t)table_rank - 1 + looked_up));
   LEAT_TRY(check_extents(site, table, 0, picked, 0, dim));
   LEAT_TRY(check_extents(site, index, 0, picked, 0, batch));
@@ -303,7 +303,7 @@ static leat_status_t check_lookup(const pef_stage_site_t *site, uint32_t table, 
 
 static leat_status_t rule_gather(const pef_stage_site_t *site) {
   LEAT_TRY(check_lookup(site, 0, 1, 2));
-  return check_row_dims(site, 0, ~(1u << site->stage->params[0]));
+  return check_row_dims(site, 0, ~(1u << site->stage->params.words[0]));
 }
 
 // Rows may not run along the looked-up dims I: all tiles would write the same rows of the table. They may run along D,
@@ -311,7 +311,7 @@ static leat_status_t rule_gather(const pef_stage_site_t *site) {
 static leat_status_t rule_scatter(const pef_stage_site_t *site) {
   LEAT_TRY(check_fn(site, FN(SET) | FN(SUM) | FN(MAX) | FN(MIN) | FN(PROD)));
   LEAT_TRY(check_lookup(site, 2, 0, 1));
-  const uint32_t dim = (uint32_t)site->stage->params[0], batch = (uint32_t)site->stage->params[1];
+  const uint32_t dim = (uint32_t)site->stage->params.words[0], batch = (uint32_t)site->stage->params.words[1];
   LEAT_TRY(check_row_dims(site, 0, dims_mask(0, batch)));
   return check_row_dims(site, 1, ~dims_mask(dim, site->operands[0].rank - batch));
 }
@@ -362,8 +362,8 @@ static leat_status_t check_chain(const pef_stage_site_t *site) {
   sums |= kind == PEF_STAGE_REDUCE && site->stage->fn == PEF_FN_SUM;
   sums &= leat_pef_dtype_class(site->operands[0].dtype) != PEF_CLASS_I64;
   if (kind == PEF_STAGE_SCAN && site->operands[0].dtype == PEF_F32 && site->stage->fn <= PEF_FN_PROD)
-    return check_param(site, PEF_PARAM_CHAIN, 0, 1);
-  return check_param(site, PEF_PARAM_CHAIN, 0, sums ? PEF_CHAIN_MAX : 0);
+    return check_param(site, 23, 0, 1);
+  return check_param(site, 23, 0, sums ? PEF_CHAIN_MAX : 0);
 }
 
 leat_status_t leat_pef_check_stage(const pef_stage_site_t *site) {

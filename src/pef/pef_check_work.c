@@ -22,13 +22,13 @@ static double size_of(const pef_operand_t *operand) {
 
 static double window_of(const pef_stage_t *stage) {
   double positions = 1;
-  for (int64_t i = 0; i < stage->params[0]; ++i) positions *= (double)stage->params[2 + i];
+  for (int64_t i = 0; i < stage->params.words[0]; ++i) positions *= (double)stage->params.words[2 + i];
   return positions;
 }
 
 // Every tile of a table that is cut along the looked-up dim goes through all updates.
 static double tiles_of_scatter(const pef_stage_site_t *site) {
-  if (site->operands[2].row_dim != site->stage->params[0]) return 1;
+  if (site->operands[2].row_dim != site->stage->params.words[0]) return 1;
   return ceil((double)site->body->row_count / (double)site->body->tile_rows_max);
 }
 

@@ -44,8 +44,8 @@ enum pef_class leat_pef_dtype_class(uint32_t dtype) {
 }
 
 bool leat_pef_stage_sums(const pef_stage_t *stage, uint32_t dim) {
-  if (stage->kind == PEF_STAGE_REDUCE) return (stage->params[0] >> dim & 1) != 0;
-  return stage->kind == PEF_STAGE_CONTRACT && stage->params[dim] == PEF_ROLE_K;
+  if (stage->kind == PEF_STAGE_REDUCE) return (stage->params.words[0] >> dim & 1) != 0;
+  return stage->kind == PEF_STAGE_CONTRACT && stage->params.words[dim] == PEF_ROLE_K;
 }
 
 static bool has_no_elements(const pef_stage_t *stage, const pef_operand_t *operand) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The PEF, byte for byte. This header is the contract between the compiler and the engines; it includes only stdint
-// and reads like a specification.
+// and the schema of stages (stage.def), and reads like a specification.
 //
 // Little-endian. Every record has a fixed size that is a multiple of 8 and no implicit padding; unused bytes are zero.
 // A file is: header | segment table | segments, each 64-byte aligned, in ascending kind order, every kind once.
@@ -32,20 +32,19 @@
 // keeps 16 partial sums, lane i taking elements i, i+16, ... of each run of that dim (all runs into the same lanes),
 // then adds lanes i and i+8, i+4, i+2, i+1 in that order; every other REDUCE goes sequentially in lexicographic order.
 //
-// Long sums (since 1.1). params[23] = L > 0 says that no accumulator takes more than L terms: the terms, in the order
-// above, are cut into blocks, each is summed from 0 as above, and the sums of the m blocks are added pairwise: those of
-// the first h, h being the greatest power of two below m, plus those of the rest, each made the same way. Blocks are
+// Long sums (since 1.1). A parameter `chain` = L > 0 says that no accumulator takes more than L terms: the terms, in
+// the order above, are cut into blocks, each is summed from 0 as above, and the sums of the m blocks are added
+// pairwise: those of the first h, h being the greatest power of two below m, plus those of the rest, each made the same
+// way. Blocks are
 //   REDUCE SUM   L terms; in lanes, of which there are 64 then: 64 L elements of a run and what is left of it, or, of
 //                runs that are not longer, floor(L / ceil(run / 64)) whole runs. At the end of a block lanes i and
 //                i+32, i+16 are added; blocks are added lane by lane, then lanes i and i+8, i+4, i+2, i+1.
 //   CONTRACT     L terms of k. C += A B: the first block starts from C.
 //   CONV_WGRAD   L positions (n, t), those in the padding counted.
 // L = 0, as in every file of 1.0: one block, however long. L is for sums in floats; PEF_CHAIN_* are what is written.
-// SCAN SUM and PROD of f32 with params[23] = 1: the running value starts from 0 or 1 and is carried on in f64, and each
-// element is rounded from it.
 //
 // Versions. A reader refuses a file whose version_major is greater than its own, reads every older one, and ignores
-// segments of unknown kind. 1.1: params[23], BOUNDS.
+// segments of unknown kind. 1.1: the parameters `chain` and `wide`, BOUNDS.
 #ifndef LEAT_PEF_FORMAT_H_
 #define LEAT_PEF_FORMAT_H_
 
@@ -64,7 +63,6 @@
 #define PEF_MAX_ARGUMENTS 65535u    // per body; files of 1.0 have at most 4096
 #define PEF_MAX_OPERANDS 64u        // per stage
 #define PEF_MAX_INSTRUCTIONS 4096u  // per stage
-#define PEF_PARAM_CHAIN 23u         // of params[]: L of long sums
 #define PEF_CHAIN_MAX 65536
 #define PEF_CHAIN_PRODUCT 4096       // of products: fewer terms are one chain, as they always were
 #define PEF_CHAIN_LONG_PRODUCT 1024  // of a CONTRACT over more terms than that
@@ -203,23 +201,13 @@ typedef struct pef_body_s {
   uint64_t scratch_bytes;  // tile buffers for tile_rows_max rows
 } pef_body_t;              // 40 bytes
 
-enum pef_stage_kind {  // ORDER: file numbers; append only
-  PEF_STAGE_MAP = 0,
-  PEF_STAGE_REDUCE = 1,
-  PEF_STAGE_SCAN = 2,
-  PEF_STAGE_CONTRACT = 3,
-  PEF_STAGE_CONV = 4,
-  PEF_STAGE_CONV_WGRAD = 5,
-  PEF_STAGE_POOL = 6,
-  PEF_STAGE_POOL_GRAD = 7,
-  PEF_STAGE_GATHER = 8,
-  PEF_STAGE_SCATTER = 9,
-  PEF_STAGE_SORT = 10,
-  PEF_STAGE_RANDOM = 11,
+enum pef_stage_kind {
+#define STAGE(suffix, name, number, since, text) PEF_STAGE_##suffix = (number),
+#include "pef/stage.def"
   PEF_STAGE_COUNT
 };
 
-enum pef_fn {  // functions of REDUCE, SCAN, POOL*, SCATTER, RANDOM
+enum pef_fn {  // ORDER: file numbers; append only
   PEF_FN_SUM = 0,
   PEF_FN_PROD = 1,
   PEF_FN_MAX = 2,
@@ -232,41 +220,38 @@ enum pef_fn {  // functions of REDUCE, SCAN, POOL*, SCATTER, RANDOM
   PEF_FN_COUNT
 };
 
-// Stages, their operands (in this order) and parameters (params[]):
-//
-// MAP        operands: any number of inputs and outputs, all of the same rank and dims (broadcast = stride 0; outputs
-//            have no zero stride on an extent > 1). `instruction_count` instructions run for every element.
-//            An output may alias an input of equal place, dims and strides.
-// REDUCE     in, out. Same rank; out has stride 0 on the reduced dims (and there its dims say the operand's extent).
-//            params[0]: bit mask of the reduced dims. fn: SUM..ARGMIN (arg*: one dim; out i64; first winner; NaN wins).
-// SCAN       in, out: same dims. params[0] dim, params[1] reverse. fn: SUM, PROD, MAX, MIN; inclusive.
-// CONTRACT   A, B, C. All operands have the stage's rank and dims; stride 0 where an operand lacks the dim.
-//            params[0..rank-1]: role of each dim: 0 batch, 1 m (A and C), 2 n (B and C), 3 k (A and B).
-//            params[8]: n_block. 0: B is strided plainly. Else B is packed along its only n dim: element (k, n) lies at
-//            (n / n_block) * params[9] + k * (width of its block) + n % n_block elements, the last block being as wide
-//            as what is left; B then has stride 1 on n and its k stride is ignored.
-//            C = A B; params[10] = 1: C += A B.
-// CONV       x[N,C,s..], w[O,C/g,k..], y[N,O,t..]. params: [0] spatial rank 1..3, [1] groups, then 6 groups of 3:
-//            [2..4] window, [5..7] stride, [8..10] low padding, [11..13] high padding, [14..16] dilation,
-//            [17..19] base dilation. Cross-correlation; k order: c, then window positions ascending.
-//            Padding takes part as x = 0, the holes of a base dilation do not. Rows: images, or output channels.
-// CONV_WGRAD x[N,C,s..], dy[N,O,t..], dw[O,C/g,k..]. params as CONV (base dilation 1). Sum over n, then t ascending.
-//            Rows: output channels only, a sum is never split.
-// POOL       x, y: leading dims equal, the trailing params[0] dims are windowed. params as CONV, base dilation 1,
-//            groups unused (0 or 1). fn: MAX, SUM. Padding does not take part; window positions ascending; the
-//            maximum is the first one, a NaN wins over all before it.
-// POOL_GRAD  x, dy, dx: params as POOL. fn MAX: the first maximum of a window takes the gradient; SUM: spread.
-//            Windows add to dx in ascending order.
-// GATHER     x, index, out. params[0] dim, params[1] batch. Semantics as prim.gather.
-// SCATTER    index, updates, out (holds x already). params[0] dim, params[1] batch. fn: SET, SUM, MAX, MIN, PROD.
-//            index order ascending: duplicates are deterministic. Rows may run along dim of out: a tile then takes
-//            the updates of its rows.
-// SORT       in, values, indices (i64): same dims; either output may be absent (space NONE). params[0] dim,
-//            params[1] descending. Stable. NaN is greatest.
-// RANDOM     state i64[2] (seed, step), out f32/f64. params[0] stream; that of the call is added to it (modulo 2^32).
-// fn
-//            UNIFORM, NORMAL. Element i of the whole (un-tiled, row-major contiguous) result is a function of (seed,
-//            step, stream, i) alone: Philox 4x32-10, key = seed, counter = (i / 4, step, stream), word i % 4.
+// Stages, their operands (in this order) and their parameters by name: pef/stage.def, and as prose docs/pef-stages.md.
+// pef_<kind>_t are the 24 words of parameters of a kind, PEF_<KIND>_<operand> the places of its operands.
+#define PEF_TIMES_ONE
+#define PEF_TIMES_SPATIAL [3]
+#define PEF_TIMES_DIMS [8]
+#define STAGE(suffix, name, number, since, text) typedef struct pef_##name##_s {
+#define PARAM(stage, name, count, since, range, text) int64_t name PEF_TIMES_##count;
+#define SHARED(name, parameters)  \
+  typedef struct pef_##name##_s { \
+    parameters                    \
+  } pef_##name##_t;
+#define UNUSED(stage, words) int64_t unused[words];
+#define END(suffix, name) \
+  }                       \
+  pef_##name##_t;
+#include "pef/stage.def"
+
+#define STAGE(suffix, name, number, since, text) enum pef_##name##_operand {
+#define OPERAND(stage, name, direction, dims, dtypes, traits, text) PEF_##stage##_##name,
+#define PARAMETERS(suffix) \
+  PEF_##suffix##_OPERANDS  \
+  }                        \
+  ;
+#include "pef/stage.def"
+
+typedef union pef_params_u {
+  int64_t words[24];
+  pef_window_t window;  // how CONV, CONV_WGRAD, POOL and POOL_GRAD begin
+#define STAGE(suffix, name, number, since, text) pef_##name##_t name;
+#include "pef/stage.def"
+} pef_params_t;
+
 typedef struct pef_stage_s {
   uint16_t kind;
   uint8_t fn;          // pef_fn
@@ -274,7 +259,7 @@ typedef struct pef_stage_s {
   uint32_t origin;     // string: "module op source" for messages and profiles
   uint32_t operand_first, operand_count;
   uint32_t instruction_first, instruction_count;
-  int64_t params[24];
+  pef_params_t params;
 } pef_stage_t;  // 216 bytes
 
 enum pef_role { PEF_ROLE_BATCH = 0, PEF_ROLE_M = 1, PEF_ROLE_N = 2, PEF_ROLE_K = 3 };  // of the dims of CONTRACT

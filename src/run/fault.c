@@ -57,7 +57,7 @@ static unsigned look_at(const leat_native_stage_t *stage, uint32_t index, const 
 
 // Operands that a stage adds to: what was there counts as read.
 static bool adds_to_output(const leat_native_stage_t *stage, uint32_t kind) {
-  return kind == PEF_STAGE_SCATTER || (kind == PEF_STAGE_CONTRACT && stage->params[10] == 1);
+  return kind == PEF_STAGE_SCATTER || (kind == PEF_STAGE_CONTRACT && stage->params->contract.add == 1);
 }
 
 static unsigned look_at_immediates(const leat_native_stage_t *stage) {
@@ -88,7 +88,7 @@ static unsigned look_at_inputs(const leat_native_stage_t *stage, uint32_t kind, 
     bool is_output = (outputs >> o & 1) != 0;
     if (is_output && !adds_to_output(stage, kind)) continue;
     // A packed matrix has no strides that lead through it; it is a copy of weights.
-    if (kind == PEF_STAGE_CONTRACT && o == 1 && stage->params[8] != 0) continue;
+    if (kind == PEF_STAGE_CONTRACT && o == 1 && stage->params->contract.n_block != 0) continue;
     seen |= look_at(stage, o, tile);
   }
   return seen;

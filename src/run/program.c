@@ -49,7 +49,7 @@ static leat_status_t prepare_stage(leat_program_t *program, uint32_t index, cons
                                  .operands = operands + file->operand_first,
                                  .operand_count = file->operand_count,
                                  .output_bit = file->output_bit,
-                                 .params = file->params,
+                                 .params = &file->params,
                                  .instructions = program->pef->instructions + file->instruction_first,
                                  .instruction_count = file->instruction_count,
                                  .origin = program->pef->strings + file->origin};

@@ -101,7 +101,7 @@ static void test_gather(void **state) {
     for (size_t k = 0; k < sizeof table; k++) table[k] = (unsigned char)(k * 7 + 1), out[k] = 0xee;
     rig_t rig;
     rig_init(&rig, PEF_STAGE_GATHER, 0, kern[level]);
-    rig.params[0] = c->dim, rig.params[1] = c->batch;
+    rig.params.gather.dim = c->dim, rig.params.gather.batch = c->batch;
     rig_operand(&rig, dtypes[type], table, c->table_rank, c->table);
     rig_operand(&rig, wide ? PEF_I64 : PEF_I32, wide ? (void *)index : narrow, c->index_rank, c->index);
     rig_operand(&rig, dtypes[type], out, rank, dims);
@@ -152,7 +152,7 @@ static void test_scatter(void **state) {
       rig_t rig;
       const uint8_t dtype = f32 ? PEF_F32 : PEF_I32;
       rig_init(&rig, PEF_STAGE_SCATTER, fn, kern[i / CASES / 5]);
-      rig.params[0] = c->dim, rig.params[1] = c->batch;
+      rig.params.scatter.dim = c->dim, rig.params.scatter.batch = c->batch;
       rig_operand(&rig, PEF_I64, index, c->index_rank, c->index);
       rig_operand(&rig, dtype, f32 ? (void *)updates : updates32, rank, dims);
       rig_operand(&rig, dtype, f32 ? (void *)table : table32, c->table_rank, c->table);
@@ -257,7 +257,7 @@ static void test_scan(void **state) {
       rig_t rig;
       const uint8_t dtype = f64 ? PEF_F64 : PEF_I64;
       rig_init(&rig, PEF_STAGE_SCAN, fn, kern[level]);
-      rig.params[0] = dim, rig.params[1] = reverse;
+      rig.params.scan.dim = dim, rig.params.scan.reverse = reverse;
       rig_operand(&rig, dtype, f64 ? (void *)in : in64, 3, dims);
       rig_operand(&rig, dtype, f64 ? (void *)out : out64, 3, dims);
       rig_rows(&rig, 0, dim == 0 ? 1 : 0), rig_rows(&rig, 1, dim == 0 ? 1 : 0);
@@ -297,7 +297,7 @@ static void test_scan_wide(void **state) {
     rig_fill_f32(in, COUNT, i, 0);
     for (int64_t e = 0; e < COUNT && fn == PEF_FN_PROD; e++) in[e] = 1 + in[e] / 16;
     rig_init(&rig, PEF_STAGE_SCAN, fn, kern[level]);
-    rig.params[0] = dim, rig.params[1] = reverse, rig.params[PEF_PARAM_CHAIN] = 1;
+    rig.params.scan.dim = dim, rig.params.scan.reverse = reverse, rig.params.scan.wide = 1;
     rig_operand(&rig, PEF_F32, in, 2, dims);
     rig_operand(&rig, PEF_F32, out, 2, dims);
     rig_rows(&rig, 0, 1 - dim), rig_rows(&rig, 1, 1 - dim);
@@ -334,7 +334,7 @@ static void test_sort(void **state) {
     in[1] = NAN, in[3] = -INFINITY, in[count - 1] = INFINITY, in[count / 2] = -0.0f, in[count / 3] = NAN;
     rig_t rig;
     rig_init(&rig, PEF_STAGE_SORT, 0, kern[i / 24]);
-    rig.params[0] = dim, rig.params[1] = descending;
+    rig.params.sort.dim = dim, rig.params.sort.descending = descending;
     rig_operand(&rig, PEF_F32, in, 3, dims);
     rig_operand(&rig, PEF_F32, out, 3, dims);
     rig_operand(&rig, PEF_I64, indices, 3, dims);
@@ -425,7 +425,7 @@ static void test_random(void **state) {
     for (int round = 0; round < 2; round++) {
       rig_t rig;
       rig_init(&rig, PEF_STAGE_RANDOM, fn, kern[round == 0 ? level : 0]);
-      rig.params[0] = 2;
+      rig.params.random.stream = 2;
       rig.stream = 3;
       rig_operand(&rig, PEF_I64, random_state, 1, (const int64_t[]){2});
       leat_native_operand_t *o = rig_operand(&rig, dtype, out, 3, dims);

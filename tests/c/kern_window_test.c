@@ -82,11 +82,12 @@ static void arrays_init(const case_t *c, arrays_t *a) {
 static void arrays_deinit(arrays_t *a) { free(a->x), free(a->w), free(a->y); }
 
 static void set_params(rig_t *rig, const case_t *c) {
-  const int64_t *lists[6] = {c->window, c->stride, c->low, c->high, c->dilation, c->base};
-  rig->params[0] = c->spatial;
-  rig->params[1] = c->groups;
-  for (int i = 0; i < 6; i++) {
-    for (int64_t d = 0; d < c->spatial; d++) rig->params[2 + 3 * i + d] = lists[i][d];
+  pef_window_t *w = &rig->params.window;
+  w->spatial = c->spatial;
+  w->groups = c->groups;
+  for (int64_t d = 0; d < c->spatial; d++) {
+    w->window[d] = c->window[d], w->stride[d] = c->stride[d], w->dilation[d] = c->dilation[d];
+    w->low[d] = c->low[d], w->high[d] = c->high[d], w->base_dilation[d] = c->base[d];
   }
 }
 
@@ -113,7 +114,7 @@ static void run_wgrad(const case_t *c, const arrays_t *a, const leat_kern_t *ker
   const uint32_t rank = 2 + (uint32_t)c->spatial;
   rig_init(&rig, PEF_STAGE_CONV_WGRAD, 0, kern);
   set_params(&rig, c);
-  rig.params[PEF_PARAM_CHAIN] = chain;
+  rig.params.conv_wgrad.chain = chain;
   rig_operand(&rig, PEF_F32, a->x, rank, a->x_dims);
   rig_operand(&rig, PEF_F32, a->y, rank, a->y_dims);
   rig_operand(&rig, PEF_F32, out, rank, a->w_dims);
@@ -396,12 +397,12 @@ static void test_refusals(void **state) {
   y->dims[3]++;
   assert_fails(rig_run(&rig, 0), LEAT_CORRUPT, "spatial dim 1");
   y->dims[3]--;
-  rig.params[5] = 0;
+  rig.params.conv.stride[0] = 0;
   assert_fails(rig_run(&rig, 0), LEAT_CORRUPT, "out of range");
-  rig.params[5] = 1;
-  rig.params[1] = 4;
+  rig.params.conv.stride[0] = 1;
+  rig.params.conv.groups = 4;
   assert_fails(rig_run(&rig, 0), LEAT_CORRUPT, "groups");
-  rig.params[1] = 1;
+  rig.params.conv.groups = 1;
   rig_rows(&rig, 0, 0);
   assert_fails(rig_run(&rig, 0), LEAT_CORRUPT, "differ");
   rig_deinit(&rig);

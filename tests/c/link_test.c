@@ -218,7 +218,7 @@ static void draws_are_those_of_the_call(void **state) {
   uint32_t draws = 0;
   for (uint32_t s = 0; s < pef->bodies[first->body].stage_count; ++s) {
     const pef_stage_t *stage = &pef->stages[pef->bodies[first->body].stage_first + s];
-    if (stage->kind == PEF_STAGE_RANDOM) assert_int_equal(stage->params[0], 0);
+    if (stage->kind == PEF_STAGE_RANDOM) assert_int_equal(stage->params.random.stream, 0);
     draws += stage->kind == PEF_STAGE_RANDOM;
   }
   assert_int_equal(draws, 1);

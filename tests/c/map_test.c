@@ -166,7 +166,7 @@ static void one_row_reads_panels_and_tiles_are_whole_ones(void **state) {
   const pef_stage_t *product = &pef->stages[last->stage_first];
   assert_int_equal(product->kind, PEF_STAGE_CONTRACT);
   assert_int_equal(last->row_count, 3000);
-  assert_int_equal(product->params[8], 64);
+  assert_int_equal(product->params.contract.n_block, 64);
   assert_int_equal(last->tile_quantum, 64);
   leat_pef_close(pef);
   leat_free(bytes);

@@ -227,7 +227,7 @@ static void change_space(mutant_t *mutant, const stage_view_t *view) {
 
 static void change_params(mutant_t *mutant, const stage_view_t *view) {
   const uint64_t which = mutate_below(mutant, 2) == 0 ? mutate_below(mutant, 12) : mutate_below(mutant, 24);
-  view->stage->params[which] =
+  view->stage->params.words[which] =
       mutate_below(mutant, 3) == 0 ? (int64_t)mutate_boundary(mutant) : (int64_t)mutate_below(mutant, 8);
   if (mutate_below(mutant, 4) == 0) view->stage->fn = (uint8_t)mutate_below(mutant, PEF_FN_COUNT);
 }

@@ -19,7 +19,7 @@ typedef struct bench_s {
   leat_native_operand_t operands[MAX_OPERANDS];
   char *memory[MAX_OPERANDS];  // operand i in argument i
   pef_instruction_t code[32];
-  int64_t params[24];
+  pef_params_t params;
   int64_t rows, tile_rows;  // of the body
   leat_native_stage_t stage;
 } bench_t;
@@ -38,7 +38,7 @@ static bench_t *bench_new(uint32_t kind, uint32_t operand_count) {
                                    .operands = b->operands,
                                    .operand_count = operand_count,
                                    .output_bit = 0xff,
-                                   .params = b->params,
+                                   .params = &b->params,
                                    .instructions = b->code,
                                    .origin = "test"};
   return b;
@@ -309,7 +309,7 @@ static double sum_at(const bench_t *b, const int64_t *kept, const int64_t *dims,
   const leat_native_operand_t *in = &b->operands[0];
   uint8_t class_ = (uint8_t)leat_pef_dtype_class(in->dtype);
   bool lanes = class_ != PEF_CLASS_I64 && innermost == in->rank - 1u && in->strides[innermost] == 1;
-  int64_t index[8], position[8] = {0}, chain = b->params[PEF_PARAM_CHAIN], blocks = 0, run = 0, terms = 1;
+  int64_t index[8], position[8] = {0}, chain = b->params.reduce.chain, blocks = 0, run = 0, terms = 1;
   int64_t width = !lanes ? 1 : chain > 0 ? 64 : 16;
   for (uint32_t d = 0; d < in->rank; d++) terms *= dims[d];
   double *sums = calloc((size_t)(terms * width), sizeof *sums);
@@ -371,9 +371,9 @@ static void one_reduce(uint32_t seed) {
   uint8_t dtype = dtypes[chance(6)], fn = fns[chance(8)];
   uint32_t mask = fn >= PEF_FN_ARGMAX ? 1u << chance(rank) : 1 + chance((1u << rank) - 1);
   b->stage.fn = fn;
-  b->params[0] = mask;
+  b->params.reduce.dims = mask;
   static const int64_t chains[] = {0, 1, 3, 4, 16};
-  if (fn == PEF_FN_SUM && dtype != PEF_I64 && dtype != PEF_I32) b->params[PEF_PARAM_CHAIN] = chains[chance(5)];
+  if (fn == PEF_FN_SUM && dtype != PEF_I64 && dtype != PEF_I32) b->params.reduce.chain = chains[chance(5)];
   bool small = fn == PEF_FN_PROD && dtype >= PEF_I8;
   set_operand(b, 0, dtype, rank, dims, 0, chance(2));
   uint8_t out = fn >= PEF_FN_ARGMAX || small ? PEF_I64
@@ -404,11 +404,12 @@ static void test_reduce(void **unused) {
 
 static double contract_at(const bench_t *b, const int64_t *at, const char *old_c) {
   const leat_native_operand_t *c = &b->operands[2];
-  int64_t dims[8], k[8] = {0}, index[8], terms = 1, chain = b->params[PEF_PARAM_CHAIN], term = 0, blocks = 0;
+  int64_t dims[8], k[8] = {0}, index[8], terms = 1, chain = b->params.contract.chain, term = 0, blocks = 0;
   bool wide = c->dtype == PEF_F64;
-  for (uint32_t d = 0; d < c->rank; d++) dims[d] = b->params[d] == 3 ? b->operands[0].dims[d] : 1, terms *= dims[d];
+  for (uint32_t d = 0; d < c->rank; d++)
+    dims[d] = b->params.contract.roles[d] == 3 ? b->operands[0].dims[d] : 1, terms *= dims[d];
   double *sums = calloc((size_t)terms, sizeof *sums);
-  if (b->params[10])
+  if (b->params.contract.add)
     leat_kern_portable.load[LEAT_KERN_F64][c->dtype](&sums[0], old_c + offset_of(c, at) * c->element_bytes, 1, 1);
   do {
     for (uint32_t d = 0; d < c->rank; d++) index[d] = at[d] + k[d];
@@ -431,7 +432,7 @@ static double contract_at(const bench_t *b, const int64_t *at, const char *old_c
 
 static uint32_t lacking(const bench_t *b, uint32_t rank, int64_t role) {
   uint32_t mask = 0;
-  for (uint32_t d = 0; d < rank; d++) mask |= b->params[d] == role ? 1u << d : 0;
+  for (uint32_t d = 0; d < rank; d++) mask |= b->params.contract.roles[d] == role ? 1u << d : 0;
   return mask;
 }
 
@@ -443,23 +444,23 @@ static void one_contract(uint32_t seed, leat_native_jit_t *jit) {
   int64_t dims[8], total = 1;
   uint32_t rank = 2 + chance(4), row = 8;
   for (uint32_t d = 0; d < rank; d++) {
-    b->params[d] = d < 3 ? d + 1 : chance(4);
+    b->params.contract.roles[d] = d < 3 ? d + 1 : chance(4);
     dims[d] = sizes[chance(11)];
     if (total * dims[d] > 200000) dims[d] = 1 + chance(2);
     total *= dims[d];
-    if (b->params[d] <= 1 && chance(2)) row = d;
+    if (b->params.contract.roles[d] <= 1 && chance(2)) row = d;
   }
   uint8_t kinds[4][2] = {{PEF_F32, PEF_F32}, {PEF_F32, PEF_F32}, {PEF_BF16, PEF_F32}, {PEF_F64, PEF_F64}};
   uint8_t *kind = kinds[chance(4)];
   uint8_t c = kind[0] == PEF_BF16 && chance(2) ? PEF_BF16 : kind[1];
   bool shuffle = chance(3) > 0;
   static const int64_t chains[] = {0, 0, 1, 7, 32, 100, 2048};
-  b->params[10] = chance(3) == 0;
-  b->params[PEF_PARAM_CHAIN] = chains[chance(7)];
+  b->params.contract.add = chance(3) == 0;
+  b->params.contract.chain = chains[chance(7)];
   set_operand(b, 0, kind[0], rank, dims, lacking(b, rank, 2), shuffle);
   set_operand(b, 1, kind[0], rank, dims, lacking(b, rank, 1), shuffle);
   set_operand(b, 2, c, rank, dims, lacking(b, rank, 3), shuffle);
-  if (row < 8) set_rows(b, row, b->params[row] == 1 ? 5 : 7);
+  if (row < 8) set_rows(b, row, b->params.contract.roles[row] == 1 ? 5 : 7);
   for (uint32_t i = 0; i < 3; i++) fill_noise(b, i);
   char *old = malloc(BUFFER_BYTES);
   memcpy(old, b->memory[2], BUFFER_BYTES);
@@ -467,7 +468,7 @@ static void one_contract(uint32_t seed, leat_native_jit_t *jit) {
     memcpy(b->memory[2], old, BUFFER_BYTES);
     run_level(b, levels[l == level_count() ? l - 1 : l], l == level_count() ? jit : NULL);
     int64_t index[8] = {0}, kept[8];
-    for (uint32_t d = 0; d < rank; d++) kept[d] = b->params[d] == 3 ? 1 : dims[d];
+    for (uint32_t d = 0; d < rank; d++) kept[d] = b->params.contract.roles[d] == 3 ? 1 : dims[d];
     do {
       // Spot checks: a whole comparison would take longer than the runs.
       if (chance(1 + (uint32_t)(total >> 15)) == 0) expect(b, 2, index, contract_at(b, index, old), "contract", l);

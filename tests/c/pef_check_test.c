@@ -96,68 +96,68 @@ static const edit_t edits[] = {
     EDIT(MAP, instructions[5].a, 3, "stores to none"),
     // REDUCE, SCAN
     EDIT(REDUCE, stage.fn, PEF_FN_SET, "does not fit reduce"),
-    EDIT(REDUCE, stage.params[0], 8, "parameter 0 is 8"),
-    EDIT(REDUCE, stage.params[0], 1, "reduced dim 0, should have 0"),
-    EDIT(REDUCE, stage.params[0], 2, "reduced dim 1, should have 0"),
-    EDIT(REDUCE, stage.params[0], 0, "elements overlap"),
+    EDIT(REDUCE, stage.params.reduce.dims, 8, "parameter 0 is 8"),
+    EDIT(REDUCE, stage.params.reduce.dims, 1, "reduced dim 0, should have 0"),
+    EDIT(REDUCE, stage.params.reduce.dims, 2, "reduced dim 1, should have 0"),
+    EDIT(REDUCE, stage.params.reduce.dims, 0, "elements overlap"),
     EDIT(REDUCE, stage.fn, PEF_FN_ARGMAX, "write i64"),
-    EDIT(REDUCE, stage.params[PEF_PARAM_CHAIN], -1, "parameter 23 is -1"),
-    EDIT(REDUCE, stage.params[PEF_PARAM_CHAIN], PEF_CHAIN_MAX + 1, "should be 0 to 65536"),
+    EDIT(REDUCE, stage.params.reduce.chain, -1, "parameter 23 is -1"),
+    EDIT(REDUCE, stage.params.reduce.chain, PEF_CHAIN_MAX + 1, "should be 0 to 65536"),
     EDIT(REDUCE, operands[1].dtype, PEF_F64, "different classes"),
     EDIT(REDUCE, operands[1].dims[2], 1, "differ in extent"),
-    EDIT(SCAN, stage.params[0], 0, "run along dim 0, which scan cannot cut"),
-    EDIT(SCAN, stage.params[0], 2, "parameter 0 is 2"),
-    EDIT(SCAN, stage.params[1], 2, "parameter 1 is 2"),
+    EDIT(SCAN, stage.params.scan.dim, 0, "run along dim 0, which scan cannot cut"),
+    EDIT(SCAN, stage.params.scan.dim, 2, "parameter 0 is 2"),
+    EDIT(SCAN, stage.params.scan.reverse, 2, "parameter 1 is 2"),
     EDIT(SCAN, stage.fn, PEF_FN_ARGMAX, "does not fit scan"),
     // CONTRACT
-    EDIT(CONTRACT, stage.params[0], 4, "parameter 0 is 4"),
-    EDIT(CONTRACT, stage.params[0], PEF_NONE, "parameter 0"),
-    EDIT(CONTRACT, stage.params[3], 1, "stride 0 on dim 3"),
-    EDIT(CONTRACT, stage.params[8], -1, "parameter 8"),
-    EDIT(CONTRACT, stage.params[9], 512, "reach"),
-    EDIT(CONTRACT, stage.params[9], INT64_MAX / 8, "too large"),
-    EDIT(CONTRACT, stage.params[10], 2, "parameter 10"),
+    EDIT(CONTRACT, stage.params.contract.roles[0], 4, "parameter 0 is 4"),
+    EDIT(CONTRACT, stage.params.contract.roles[0], PEF_NONE, "parameter 0"),
+    EDIT(CONTRACT, stage.params.contract.roles[3], 1, "stride 0 on dim 3"),
+    EDIT(CONTRACT, stage.params.contract.n_block, -1, "parameter 8"),
+    EDIT(CONTRACT, stage.params.contract.n_block_step, 512, "reach"),
+    EDIT(CONTRACT, stage.params.contract.n_block_step, INT64_MAX / 8, "too large"),
+    EDIT(CONTRACT, stage.params.contract.add, 2, "parameter 10"),
     EDIT(CONTRACT, operands[1].strides[2], 2, "stride 1 on its n dim"),
     EDIT(CONTRACT, operands[0].strides[2], 1, "which it lacks"),
     EDIT(CONTRACT, operands[2].strides[3], 1, "which it lacks"),
     EDIT(CONTRACT, operands[1].dims[3], 4, "differ in extent"),
     EDIT(CONTRACT, operands[0].dtype, PEF_I32, "different classes"),
     // CONV, CONV_WGRAD, POOL, POOL_GRAD
-    EDIT(CONV, stage.params[0], 4, "parameter 0 is 4"),
-    EDIT(CONV, stage.params[0], 1, "should have 3"),
-    EDIT(CONV, stage.params[1], 3, "in 3 groups"),
-    EDIT(CONV, stage.params[1], 1, "should be 4"),
-    EDIT(CONV, stage.params[2], 2, "the window is 2"),
-    EDIT(CONV, stage.params[5], 0, "parameter 5"),
-    EDIT(CONV, stage.params[5], 1, "5 positions"),
-    EDIT(CONV, stage.params[8], 3, "4 positions"),
-    EDIT(CONV, stage.params[14], 2, "2 positions"),
-    EDIT(CONV, stage.params[17], 2, "5 positions"),
-    EDIT(CONV, stage.params[17], 0, "parameter 17"),
+    EDIT(CONV, stage.params.window.spatial, 4, "parameter 0 is 4"),
+    EDIT(CONV, stage.params.window.spatial, 1, "should have 3"),
+    EDIT(CONV, stage.params.window.groups, 3, "in 3 groups"),
+    EDIT(CONV, stage.params.window.groups, 1, "should be 4"),
+    EDIT(CONV, stage.params.window.window[0], 2, "the window is 2"),
+    EDIT(CONV, stage.params.window.stride[0], 0, "parameter 5"),
+    EDIT(CONV, stage.params.window.stride[0], 1, "5 positions"),
+    EDIT(CONV, stage.params.window.low[0], 3, "4 positions"),
+    EDIT(CONV, stage.params.window.dilation[0], 2, "2 positions"),
+    EDIT(CONV, stage.params.window.base_dilation[0], 2, "5 positions"),
+    EDIT(CONV, stage.params.window.base_dilation[0], 0, "parameter 17"),
     EDIT(CONV, operands[1].dims[0], 4, "differ in extent"),
-    EDIT(CONV_WGRAD, stage.params[17], 2, "parameter 17"),
+    EDIT(CONV_WGRAD, stage.params.window.base_dilation[0], 2, "parameter 17"),
     EDIT(CONV_WGRAD, operands[0].dims[1], 3, "should be 3"),
     EDIT(CONV_WGRAD, operands[0].dims[0], 3, "differ in extent"),
     EDIT(POOL, stage.fn, PEF_FN_MIN, "does not fit pool"),
-    EDIT(POOL, stage.params[2], 3, "1 positions"),
+    EDIT(POOL, stage.params.window.window[0], 3, "1 positions"),
     EDIT(POOL, operands[1].dims[1], 2, "differ in extent"),
     EDIT(POOL_GRAD, operands[2].dims[2], 3, "differ in extent"),
     EDIT(POOL_GRAD, operands[1].dtype, PEF_F64, "different classes"),
     // GATHER, SCATTER, SORT, RANDOM
-    EDIT(GATHER, stage.params[0], 2, "parameter 0 is 2"),
-    EDIT(GATHER, stage.params[1], 1, "parameter 1 is 1"),
-    EDIT(GATHER, stage.params[0], 1, "differ in extent"),
+    EDIT(GATHER, stage.params.gather.dim, 2, "parameter 0 is 2"),
+    EDIT(GATHER, stage.params.gather.batch, 1, "parameter 1 is 1"),
+    EDIT(GATHER, stage.params.gather.dim, 1, "differ in extent"),
     EDIT(GATHER, operands[1].dtype, PEF_F32, "holds indices as f32"),
     EDIT(GATHER, operands[2].dims[2], 4, "differ in extent"),
     EDIT(SCATTER, stage.fn, PEF_FN_ARGMIN, "does not fit scatter"),
-    EDIT(SCATTER, stage.params[1], 0, "should have 4"),
+    EDIT(SCATTER, stage.params.scatter.batch, 0, "should have 4"),
     EDIT(SCATTER, operands[1].dims[1], 3, "differ in extent"),
-    EDIT(SORT, stage.params[0], 0, "which sort cannot cut"),
+    EDIT(SORT, stage.params.sort.dim, 0, "which sort cannot cut"),
     EDIT(SORT, operands[2].dtype, PEF_I32, "indices are not i64"),
     EDIT(SORT, operands[1].rank, 1, "absent but has rank 1"),
     EDIT(RANDOM, operands[0].dtype, PEF_I32, "not i64[2]"),
     EDIT(RANDOM, operands[1].dtype, PEF_F16, "neither f32 nor f64"),
-    EDIT(RANDOM, stage.params[0], -1, "parameter 0"),
+    EDIT(RANDOM, stage.params.random.stream, -1, "parameter 0"),
     EDIT(RANDOM, stage.fn, PEF_FN_SUM, "does not fit random"),
 };
 
@@ -214,7 +214,7 @@ static void packed_columns_in_scratch_are_not_cut(void **state) {
   (void)state;
   pef_zoo_t zoo = pef_zoo_stage(PEF_STAGE_CONTRACT);
   const int64_t roles[] = {PEF_ROLE_N, PEF_ROLE_BATCH, PEF_ROLE_M, PEF_ROLE_K};
-  memcpy(zoo.stage.params, roles, sizeof roles);
+  memcpy(zoo.stage.params.contract.roles, roles, sizeof roles);
   zoo.operands[0].strides[0] = zoo.operands[1].strides[2] = 0;
   zoo.operands[0].strides[2] = 3;
   zoo.operands[0].row_dim = PEF_NO_ROW_DIM;
@@ -326,7 +326,7 @@ static void long_sums_are_of_format_1_1(void **state) {
   (void)state;
   for (uint32_t kind = 0; kind < PEF_STAGE_COUNT; ++kind) {
     pef_zoo_t zoo = pef_zoo_stage(kind);
-    zoo.stage.params[PEF_PARAM_CHAIN] = 16;
+    zoo.stage.params.words[23] = 16;
     leat_status_t status = open_zoo(&zoo, 1);
     bool sums = kind == PEF_STAGE_CONTRACT || kind == PEF_STAGE_CONV_WGRAD || kind == PEF_STAGE_REDUCE;
     sums &= kind != PEF_STAGE_REDUCE || zoo.stage.fn == PEF_FN_SUM;

@@ -3,7 +3,6 @@
 #include "pef_demo.h"
 
 enum { SCALAR_ADD = 32, SCALAR_MAX = 40 };  // rows of ir/scalar.def
-enum { ROLE_M = 1, ROLE_N = 2, ROLE_K = 3 };
 
 static pef_symbol_t symbol_f32(leat_pef_writer_t *writer, const char *name, uint8_t kind, int64_t d0, int64_t d1) {
   pef_symbol_t symbol = {.name = leat_pef_add_string(writer, name), .kind = kind, .dtype = PEF_F32, .of = PEF_NONE};
@@ -97,7 +96,9 @@ static void add_forward(leat_pef_writer_t *writer, const pef_demo_t *demo) {
        .operand_first = 0,
        .operand_count = 3,
        .origin = leat_pef_add_string(writer, "demo linear"),
-       .params = {ROLE_M, ROLE_N, ROLE_K, [8] = demo->n_block, [9] = demo->in * demo->n_block}},
+       .params.contract = {.roles = {PEF_ROLE_M, PEF_ROLE_N, PEF_ROLE_K},
+                           .n_block = demo->n_block,
+                           .n_block_step = demo->in * demo->n_block}},
       {.kind = PEF_STAGE_MAP,
        .output_bit = 0xff,
        .operand_first = 3,

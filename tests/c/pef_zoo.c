@@ -51,13 +51,13 @@ static void make_reduce(pef_zoo_t *zoo) {
   zoo->operands[0] = dense(0, PEF_F32, true, DIMS(6, 4, 5));
   zoo->operands[1] = dense(1, PEF_F32, true, DIMS(6, 4, 5));
   set_strides(&zoo->operands[1], DIMS(4, 1, 0));
-  zoo->stage.params[0] = 1 << 2;
+  zoo->stage.params.reduce.dims = 1 << 2;
 }
 
 static void make_scan(pef_zoo_t *zoo) {
   zoo->operands[0] = dense(0, PEF_F64, true, DIMS(6, 4));
   zoo->operands[1] = dense(1, PEF_F64, true, DIMS(6, 4));
-  zoo->stage.params[0] = 1;
+  zoo->stage.params.scan.dim = 1;
 }
 
 // Batch b, row dim m, packed B in blocks of 4 columns of 10.
@@ -69,19 +69,19 @@ static void make_contract(pef_zoo_t *zoo) {
   set_strides(&zoo->operands[2], DIMS(B * N, N, 1, 0));
   zoo->operands[1].row_dim = PEF_NO_ROW_DIM;
   zoo->operands[1].row_mult = 0;
-  const int64_t params[] = {1, 0, 2, 3, [8] = 4, [9] = 4 * K};
-  memcpy(zoo->stage.params, params, sizeof params);
+  zoo->stage.params.contract = (pef_contract_t){
+      .roles = {PEF_ROLE_M, PEF_ROLE_BATCH, PEF_ROLE_N, PEF_ROLE_K}, .n_block = 4, .n_block_step = 4 * K};
 }
 
 static void set_window(pef_zoo_t *zoo, int64_t groups, int64_t window, int64_t stride, int64_t padding) {
-  int64_t *params = zoo->stage.params;
-  params[0] = 2;
-  params[1] = groups;
+  pef_window_t *w = &zoo->stage.params.window;
+  w->spatial = 2;
+  w->groups = groups;
   for (uint32_t i = 0; i < 2; ++i) {
-    params[2 + i] = window;
-    params[5 + i] = stride;
-    params[8 + i] = params[11 + i] = padding;
-    params[14 + i] = params[17 + i] = 1;
+    w->window[i] = window;
+    w->stride[i] = stride;
+    w->low[i] = w->high[i] = padding;
+    w->dilation[i] = w->base_dilation[i] = 1;
   }
 }
 
@@ -125,14 +125,14 @@ static void make_scatter(pef_zoo_t *zoo) {
   zoo->operands[0] = dense(0, PEF_I32, true, DIMS(6, 2));
   zoo->operands[1] = dense(1, PEF_F32, true, DIMS(6, 2, 5));
   zoo->operands[2] = dense(2, PEF_F32, true, DIMS(6, 7, 5));
-  zoo->stage.params[0] = zoo->stage.params[1] = 1;
+  zoo->stage.params.scatter.dim = zoo->stage.params.scatter.batch = 1;
 }
 
 static void make_sort(pef_zoo_t *zoo) {
   zoo->operands[0] = dense(0, PEF_F32, true, DIMS(6, 9));
   zoo->operands[1] = (pef_operand_t){.row_dim = PEF_NO_ROW_DIM};
   zoo->operands[2] = dense(2, PEF_I64, true, DIMS(6, 9));
-  zoo->stage.params[0] = 1;
+  zoo->stage.params.sort.dim = 1;
 }
 
 static void make_random(pef_zoo_t *zoo) {

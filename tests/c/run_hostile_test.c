@@ -199,8 +199,8 @@ static void reduce_of_nothing_is_neutral(void **state) {
 // [6, 2, 10] of a k of 0; `add` keeps what is there.
 static void contract_nothing(int64_t n_block, bool add, uint8_t dtype) {
   pef_zoo_t zoo = pef_zoo_stage(PEF_STAGE_CONTRACT);
-  zoo.stage.params[8] = n_block;
-  zoo.stage.params[10] = add;
+  zoo.stage.params.contract.n_block = n_block;
+  zoo.stage.params.contract.add = add;
   for (uint32_t i = 0; i < 3; ++i) {
     empty_dim(&zoo, i, 3);
     zoo.operands[i].dtype = dtype;

@@ -11,7 +11,7 @@ void rig_init(rig_t *rig, uint32_t kind, uint8_t fn, const leat_kern_t *kern) {
                                      .operands = rig->operands,
                                      .fn = fn,
                                      .output_bit = 0xff,
-                                     .params = rig->params,
+                                     .params = &rig->params,
                                      .origin = "test"};
 }
 

@@ -10,7 +10,7 @@ enum { RIG_OPERANDS = 4 };
 typedef struct rig_s {
   leat_native_stage_t stage;
   leat_native_operand_t operands[RIG_OPERANDS];
-  int64_t params[24];
+  pef_params_t params;
   char *arguments[RIG_OPERANDS];
   int64_t row_count;
   uint32_t stream;  // of the call
