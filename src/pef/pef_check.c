@@ -253,14 +253,21 @@ typedef struct pef_cursor_s {
   uint32_t output_count;                 // symbols of kind OUTPUT
 } pef_cursor_t;
 
+// Only a kind of any number of operands has instructions.
+static leat_status_t check_counts(const pef_stage_t *stage) {
+  const pef_stage_row_t *row = leat_pef_stage_row(stage->kind);
+  uint32_t wanted = 0;
+  while (row->operands[wanted].name != NULL) ++wanted;
+  const bool many = (row->operands[0].traits & PEF_MANY) != 0;
+  if (many || (stage->operand_count == wanted && stage->instruction_count == 0)) return NULL;
+  return leat_pef_corrupt("%u operands and %u instructions, %s has %u and none", stage->operand_count,
+                          stage->instruction_count, row->name, wanted);
+}
+
 static leat_status_t check_stage_record(const leat_pef_t *pef, const pef_stage_t *stage, const pef_cursor_t *cursor) {
   LEAT_TRY(check_string(pef, stage->origin, "origin"));
   if (stage->kind >= PEF_STAGE_COUNT) return leat_pef_corrupt("stage kind %u does not exist", stage->kind);
   if (stage->fn >= PEF_FN_COUNT) return leat_pef_corrupt("function %u does not exist", stage->fn);
-  if (stage->params.words[23] != 0 && pef->header->version_major == 1 && pef->header->version_minor == 0) {
-    return leat_pef_corrupt("parameter %u is %lld, format 1.0 has no long sums", 23u,
-                            (long long)stage->params.words[23]);
-  }
   if (stage->output_bit != 0xff && (stage->output_bit >= 64 || stage->output_bit >= cursor->output_count)) {
     return leat_pef_corrupt("output bit %u, there are %u outputs", stage->output_bit, cursor->output_count);
   }
@@ -274,12 +281,7 @@ static leat_status_t check_stage_record(const leat_pef_t *pef, const pef_stage_t
     return leat_pef_corrupt("instructions %u + %u of %u are not its own", stage->instruction_first,
                             stage->instruction_count, pef->instruction_count);
   }
-  const uint32_t wanted = leat_pef_stage_operand_count(stage->kind);
-  if (stage->kind != PEF_STAGE_MAP && (stage->operand_count != wanted || stage->instruction_count != 0)) {
-    return leat_pef_corrupt("%u operands and %u instructions, %s has %u and none", stage->operand_count,
-                            stage->instruction_count, leat_pef_stage_name(stage->kind), wanted);
-  }
-  return NULL;
+  return check_counts(stage);
 }
 
 static leat_status_t check_stage(pef_checker_t *checker, const pef_body_t *body, const pef_stage_t *stage,
@@ -287,21 +289,23 @@ static leat_status_t check_stage(pef_checker_t *checker, const pef_body_t *body,
   const leat_pef_t *pef = checker->pef;
   LEAT_TRY(check_stage_record(pef, stage, cursor));
   pef_stage_site_t site = {.stage = stage,
+                           .row = leat_pef_stage_row(stage->kind),
+                           .version_minor = pef->header->version_minor,
                            .operands = pef->operands + stage->operand_first,
                            .instructions = pef->instructions + stage->instruction_first,
                            .body = body,
                            .outputs = leat_pef_stage_outputs(pef, stage)};
   for (uint32_t i = 0; i < stage->operand_count; ++i) {
-    LEAT_TRY(leat_status_annotate(leat_pef_check_operand(&site, i), "operand %u (at byte %zu)", i,
+    LEAT_TRY(leat_status_annotate(leat_pef_check_operand(&site, i), "%s (at byte %zu)", leat_pef_label(&site, i).text,
                                   file_offset(pef, &site.operands[i])));
   }
-  LEAT_TRY(stage->kind == PEF_STAGE_MAP ? leat_pef_check_map(&site) : leat_pef_check_stage(&site));
+  LEAT_TRY(leat_pef_check_stage(&site));
   site.idle = leat_pef_stage_is_idle(pef, stage);
-  LEAT_TRY(leat_pef_check_extents(&site));
+  LEAT_TRY(leat_pef_check_elements(&site));
   checker->body_work += leat_pef_surplus_work(&site);
   for (uint32_t i = 0; i < stage->operand_count; ++i) {
-    LEAT_TRY(leat_status_annotate(leat_pef_check_reach(&site, i, checker->uses), "operand %u (at byte %zu)", i,
-                                  file_offset(pef, &site.operands[i])));
+    LEAT_TRY(leat_status_annotate(leat_pef_check_reach(&site, i, checker->uses), "%s (at byte %zu)",
+                                  leat_pef_label(&site, i).text, file_offset(pef, &site.operands[i])));
     const bool written = (site.outputs >> i & 1) != 0 && !site.idle;
     checker->writes_argument |= written && site.operands[i].space == PEF_SPACE_ARGUMENT;
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The validator behind leat_pef_open. Layers, each trusting the ones before it: pef_read.c (container), pef_check.c
 // (strings, symbols, calls, bodies), pef_check_operand.c (one operand: dims, rows, what it reaches), pef_check_stage.c
-// (rules of each stage kind), pef_check_map.c (instructions of MAP), pef_check_bounds.c (bounds of indices),
-// pef_check_work.c (how much a run does). Private to src/pef.
+// (a stage against the schema, stage.def), pef_rules.c and pef_check_map.c (what a kind demands beside),
+// pef_check_bounds.c (bounds of indices), pef_check_work.c (how much a run does). Private to src/pef.
 #ifndef LEAT_PEF_CHECK_H_
 #define LEAT_PEF_CHECK_H_
 
@@ -17,11 +17,13 @@ leat_status_t leat_pef_check(const leat_pef_t *pef) LEAT_MUST_USE;
 // A stage under check. `operands` and `instructions` are the stage's own.
 typedef struct pef_stage_site_s {
   const pef_stage_t *stage;
+  const pef_stage_row_t *row;
   const pef_operand_t *operands;
   const pef_instruction_t *instructions;
   const pef_body_t *body;
-  uint64_t outputs;  // bit i: operand i is written
-  bool idle;         // it has nothing to do: set once the rules of its kind hold
+  uint32_t version_minor;  // of format 1
+  uint64_t outputs;        // bit i: operand i is written
+  bool idle;               // it has nothing to do: set once the rules of its kind hold
 } pef_stage_site_t;
 
 // What the stages of a body ask of one argument slot.
@@ -36,16 +38,35 @@ typedef struct pef_slot_use_s {
 leat_status_t leat_pef_check_operand(const pef_stage_site_t *site, uint32_t index) LEAT_MUST_USE;
 leat_status_t leat_pef_check_stage(const pef_stage_site_t *site) LEAT_MUST_USE;
 leat_status_t leat_pef_check_bounds(const leat_pef_t *pef) LEAT_MUST_USE;
-leat_status_t leat_pef_check_map(const pef_stage_site_t *site) LEAT_MUST_USE;
-leat_status_t leat_pef_check_extents(const pef_stage_site_t *site) LEAT_MUST_USE;  // which may be 0
+leat_status_t leat_pef_check_elements(const pef_stage_site_t *site) LEAT_MUST_USE;  // which extents may be 0
 leat_status_t leat_pef_check_reach(const pef_stage_site_t *site, uint32_t index, pef_slot_use_t *uses) LEAT_MUST_USE;
 
 // Steps of a run of the stage, over all rows, beyond what its operands' sizes account for.
 double leat_pef_surplus_work(const pef_stage_site_t *site);
 
-uint32_t leat_pef_stage_operand_count(uint32_t kind);  // 0: any number (MAP)
+// How messages call an operand.
+typedef struct pef_label_s {
+  char text[32];
+} pef_label_t;
+pef_label_t leat_pef_label(const pef_stage_site_t *site, uint32_t index);
+
+// The functions of stage.def.
+leat_status_t leat_pef_rule_map(const pef_stage_site_t *site) LEAT_MUST_USE;
+leat_status_t leat_pef_rule_reduce(const pef_stage_site_t *site) LEAT_MUST_USE;
+leat_status_t leat_pef_rule_contract(const pef_stage_site_t *site) LEAT_MUST_USE;
+leat_status_t leat_pef_rule_conv(const pef_stage_site_t *site) LEAT_MUST_USE;
+leat_status_t leat_pef_rule_conv_wgrad(const pef_stage_site_t *site) LEAT_MUST_USE;
+leat_status_t leat_pef_rule_pool(const pef_stage_site_t *site) LEAT_MUST_USE;
+double leat_pef_steps_conv(const pef_stage_site_t *site);
+double leat_pef_steps_conv_wgrad(const pef_stage_site_t *site);
+double leat_pef_steps_pool(const pef_stage_site_t *site);
+double leat_pef_steps_scatter(const pef_stage_site_t *site);
 
 // Dims p[i] and q[j] have the same extent in every tile. A broadcast dim (stride 0) need not carry the row mark.
 bool leat_pef_same_extent(const pef_stage_site_t *site, uint32_t p, uint32_t i, uint32_t q, uint32_t j);
+leat_status_t leat_pef_check_extent(const pef_stage_site_t *site, uint32_t p, uint32_t i, uint32_t q,
+                                    uint32_t j) LEAT_MUST_USE;
+// Operands p and q are computed in the same class.
+leat_status_t leat_pef_check_class(const pef_stage_site_t *site, uint32_t p, uint32_t q) LEAT_MUST_USE;
 
 #endif

@@ -112,29 +112,9 @@ static leat_status_t check_instruction(pef_map_state_t *state, const pef_instruc
   return rules[row](state, instruction);
 }
 
-// All operands span the extents of the first output.
-static leat_status_t check_extents(const pef_stage_site_t *site) {
-  const uint32_t reference = site->outputs == 0 ? PEF_MAX_OPERANDS : (uint32_t)__builtin_ctzll(site->outputs);
-  if (reference >= site->stage->operand_count) return leat_pef_corrupt("it stores to none of its operands");
-  const pef_operand_t *output = &site->operands[reference];
-  for (uint32_t i = 0; i < site->stage->operand_count; ++i) {
-    const pef_operand_t *operand = &site->operands[i];
-    if (operand->rank != output->rank) {
-      return leat_pef_corrupt("operands %u and %u have ranks %u and %u", i, reference, operand->rank, output->rank);
-    }
-    for (uint32_t d = 0; d < output->rank; ++d) {
-      if (leat_pef_same_extent(site, i, d, reference, d)) continue;
-      return leat_pef_corrupt("dim %u of operands %u and %u (%lld, %lld) differ in extent or rows", d, i, reference,
-                              (long long)operand->dims[d], (long long)output->dims[d]);
-    }
-  }
-  return NULL;
-}
-
-leat_status_t leat_pef_check_map(const pef_stage_site_t *site) {
+leat_status_t leat_pef_rule_map(const pef_stage_site_t *site) {
   pef_map_state_t state = {.site = site};
   memset(state.classes, CLASS_NONE, sizeof state.classes);
-  LEAT_TRY(check_extents(site));
   for (uint32_t i = 0; i < site->stage->instruction_count; ++i) {
     LEAT_TRY(leat_status_annotate(check_instruction(&state, &site->instructions[i]), "instruction %u", i));
   }

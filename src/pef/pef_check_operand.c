@@ -46,9 +46,9 @@ static leat_status_t check_dims(const pef_operand_t *operand) {
 }
 
 static leat_status_t check_absent(const pef_stage_site_t *site, const pef_operand_t *operand) {
-  const bool may_be_absent = site->stage->kind == PEF_STAGE_SORT && operand != &site->operands[0];
-  if (!may_be_absent)
-    return leat_pef_corrupt("it is absent (space 0), which %s does not allow", leat_pef_stage_name(site->stage->kind));
+  const uint32_t index = (uint32_t)(operand - site->operands);
+  if ((leat_pef_operand_row(site->stage->kind, index)->traits & PEF_OPTIONAL) == 0)
+    return leat_pef_corrupt("it is absent (space 0), which %s does not allow", site->row->name);
   if (operand->rank != 0) return leat_pef_corrupt("it is absent but has rank %u", operand->rank);
   return NULL;
 }
@@ -76,7 +76,7 @@ bool leat_pef_same_extent(const pef_stage_site_t *site, uint32_t p, uint32_t i, 
   if (a->dims[i] != b->dims[j]) return false;
   const uint64_t a_mult = a->row_dim == i ? a->row_mult : 0, b_mult = b->row_dim == j ? b->row_mult : 0;
   if (a_mult == b_mult || site->body->row_count == 1) return true;
-  if (site->stage->kind != PEF_STAGE_MAP && site->stage->kind != PEF_STAGE_CONTRACT) return false;
+  if (!site->row->broadcast) return false;
   return (a_mult == 0 && a->strides[i] == 0) || (b_mult == 0 && b->strides[j] == 0);
 }
 
@@ -103,19 +103,15 @@ static bool is_empty(const pef_operand_t *operand, const int64_t *extents) {
   return false;
 }
 
-static bool is_packed(const pef_stage_site_t *site, uint32_t index) {
-  return site->stage->kind == PEF_STAGE_CONTRACT && index == 1 && site->stage->params.words[8] != 0;
-}
-
 // Greatest element index that the n and k dims of a packed B reach: the end of the last block or of the one before,
 // which is wider. False when it does not fit.
-static bool packed_last(const pef_stage_t *stage, const int64_t *extents, uint32_t rank, int64_t *out_last) {
+static bool packed_last(const pef_contract_t *params, const int64_t *extents, uint32_t rank, int64_t *out_last) {
   int64_t n = 1, k = 1;
   for (uint32_t i = 0; i < rank; ++i) {
-    if (stage->params.words[i] == PEF_ROLE_N) n = extents[i];
-    if (stage->params.words[i] == PEF_ROLE_K) k *= extents[i];  // a part of the operand's element count: fits
+    if (params->roles[i] == PEF_ROLE_N) n = extents[i];
+    if (params->roles[i] == PEF_ROLE_K) k *= extents[i];  // a part of the operand's element count: fits
   }
-  const int64_t n_block = stage->params.words[8], block_stride = stage->params.words[9];
+  const int64_t n_block = params->n_block, block_stride = params->n_block_step;
   const int64_t last = (n - 1) / n_block, width = n - last * n_block;
   int64_t start = 0, end = 0, other = 0;
   if (__builtin_mul_overflow(last, block_stride, &start) || __builtin_mul_overflow(k, width, &end) ||
@@ -132,17 +128,17 @@ static leat_status_t range_of(const pef_stage_site_t *site, uint32_t index, cons
                               int64_t *out_high) {
   const pef_operand_t *operand = &site->operands[index];
   const int64_t bytes = (int64_t)leat_pef_dtype_bytes(operand->dtype);
-  const bool packed = is_packed(site, index);
+  const pef_contract_t *params = &site->stage->params.contract;
+  const bool packed = leat_pef_operand_is_packed(site->stage, index);
   int64_t low = 0, high = bytes, last = 0;
   for (uint32_t i = 0; i < operand->rank; ++i) {
-    const int64_t role = site->stage->params.words[i];
-    if (packed && (role == PEF_ROLE_N || role == PEF_ROLE_K)) continue;
+    if (packed && (params->roles[i] == PEF_ROLE_N || params->roles[i] == PEF_ROLE_K)) continue;
     const int64_t span = (extents[i] - 1) * operand->strides[i] * bytes;
     *(span < 0 ? &low : &high) += span;
   }
-  if (packed && !packed_last(site->stage, extents, operand->rank, &last)) {
-    return leat_pef_corrupt("blocks of %lld columns, %lld elements apart, are too large",
-                            (long long)site->stage->params.words[8], (long long)site->stage->params.words[9]);
+  if (packed && !packed_last(params, extents, operand->rank, &last)) {
+    return leat_pef_corrupt("blocks of %lld columns, %lld elements apart, are too large", (long long)params->n_block,
+                            (long long)params->n_block_step);
   }
   *out_low = low;
   *out_high = high + last * bytes;

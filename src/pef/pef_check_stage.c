@@ -1,372 +1,315 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rules of each stage kind but MAP, one function a kind in a table. They follow pef_format.h; what it leaves open
-// about rows is settled here: rows never run along a dim that a stage adds up, scans, sorts, windows or looks up.
+// A stage against its block of stage.def: function, parameters, dims, rows, dtypes.
+#include <stdio.h>
+
 #include "pef/pef_check.h"
 
-#define PARAM_LIMIT (INT64_C(1) << 31)  // of window numbers: products of two fit int64
-
-typedef leat_status_t (*pef_rule_fn)(const pef_stage_site_t *site);
-
-// --- shared ----------------------------------------------------------------------------------------------------
-
-static leat_status_t check_rank(const pef_stage_site_t *site, uint32_t index, int64_t rank) {
-  if (site->operands[index].rank == rank) return NULL;
-  return leat_pef_corrupt("operand %u has rank %u, should have %lld", index, site->operands[index].rank,
-                          (long long)rank);
+pef_label_t leat_pef_label(const pef_stage_site_t *site, uint32_t index) {
+  pef_label_t label;
+  const pef_operand_row_t *row = leat_pef_operand_row(site->stage->kind, index);
+  if ((row->traits & PEF_MANY) != 0) {
+    (void)snprintf(label.text, sizeof label.text, "%s %u", row->name, index);
+  } else {
+    (void)snprintf(label.text, sizeof label.text, "operand '%s'", row->name);
+  }
+  return label;
 }
 
-static leat_status_t check_extent(const pef_stage_site_t *site, uint32_t p, uint32_t i, uint32_t q, uint32_t j) {
-  if (leat_pef_same_extent(site, p, i, q, j)) return NULL;
-  return leat_pef_corrupt("dim %u of operand %u (%lld) and dim %u of operand %u (%lld) differ in extent or rows", i, p,
-                          (long long)site->operands[p].dims[i], j, q, (long long)site->operands[q].dims[j]);
+static const pef_operand_row_t *row_of(const pef_stage_site_t *site, uint32_t index) {
+  return leat_pef_operand_row(site->stage->kind, index);
 }
 
-static leat_status_t check_extents(const pef_stage_site_t *site, uint32_t p, uint32_t first_i, uint32_t q,
-                                   uint32_t first_j, uint32_t count) {
-  for (uint32_t i = 0; i < count; ++i) LEAT_TRY(check_extent(site, p, first_i + i, q, first_j + i));
-  return NULL;
+static bool is_absent(const pef_stage_site_t *site, uint32_t index) {
+  return site->operands[index].space == PEF_SPACE_NONE;
 }
 
-// Operand `p` has rank and extents of `q`.
-static leat_status_t check_alike(const pef_stage_site_t *site, uint32_t p, uint32_t q) {
-  LEAT_TRY(check_rank(site, p, site->operands[q].rank));
-  return check_extents(site, p, 0, q, 0, site->operands[q].rank);
+// --- function and parameters -----------------------------------------------------------------------------------
+
+static leat_status_t check_fn(const pef_stage_site_t *site) {
+  const uint32_t fn = site->stage->fn, allowed = site->row->fns != 0 ? site->row->fns : 1;
+  if ((allowed >> fn & 1) != 0) return NULL;
+  return leat_pef_corrupt("function %u does not fit %s", fn, site->row->name);
 }
 
-static leat_status_t check_class(const pef_stage_site_t *site, uint32_t p, uint32_t q) {
-  const uint32_t a = site->operands[p].dtype, b = site->operands[q].dtype;
-  if (leat_pef_dtype_class(a) == leat_pef_dtype_class(b)) return NULL;
-  return leat_pef_corrupt("operands %u (%s) and %u (%s) are computed in different classes", p, leat_pef_dtype_name(a),
-                          q, leat_pef_dtype_name(b));
-}
-
-static leat_status_t check_integers(const pef_stage_site_t *site, uint32_t index) {
-  const uint32_t dtype = site->operands[index].dtype;
-  if (dtype == PEF_I64 || dtype == PEF_I32) return NULL;
-  return leat_pef_corrupt("operand %u holds indices as %s, should be i64 or i32", index, leat_pef_dtype_name(dtype));
-}
-
-static leat_status_t check_param(const pef_stage_site_t *site, uint32_t index, int64_t low, int64_t high) {
-  const int64_t value = site->stage->params.words[index];
+static leat_status_t check_word(const pef_param_row_t *param, uint32_t index, int64_t value, int64_t low,
+                                int64_t high) {
   if (value >= low && value <= high) return NULL;
-  return leat_pef_corrupt("parameter %u is %lld, should be %lld to %lld", index, (long long)value, (long long)low,
-                          (long long)high);
+  char at[8] = "";
+  if (param->words > 1) (void)snprintf(at, sizeof at, "[%u]", index);
+  if (low == high) {
+    return leat_pef_corrupt("parameter '%s%s' is %lld, should be %lld", param->name, at, (long long)value,
+                            (long long)low);
+  }
+  return leat_pef_corrupt("parameter '%s%s' is %lld, should be %lld to %lld", param->name, at, (long long)value,
+                          (long long)low, (long long)high);
 }
 
-static leat_status_t check_fn(const pef_stage_site_t *site, uint32_t allowed) {
-  if ((allowed >> site->stage->fn & 1) != 0) return NULL;
-  return leat_pef_corrupt("function %u does not fit %s", site->stage->fn, leat_pef_stage_name(site->stage->kind));
+// The first operand with a dim of this letter.
+static const pef_operand_t *operand_with(const pef_stage_site_t *site, char letter) {
+  uint32_t i = 0;
+  while (strchr(site->row->operands[i].dims, letter) == NULL) ++i;
+  return &site->operands[i];
 }
 
-// Rows of operand `index` may only run along the dims of `allowed`. One-row bodies are one tile: anything goes.
-static leat_status_t check_row_dims(const pef_stage_site_t *site, uint32_t index, uint32_t allowed) {
-  const pef_operand_t *operand = &site->operands[index];
-  if (operand->row_dim == PEF_NO_ROW_DIM || site->body->row_count == 1) return NULL;
-  if ((allowed >> operand->row_dim & 1) != 0) return NULL;
-  return leat_pef_corrupt("rows of operand %u run along dim %u, which %s cannot cut", index, operand->row_dim,
-                          leat_pef_stage_name(site->stage->kind));
+static void limits_of(const pef_stage_site_t *site, const pef_param_row_t *param, int64_t *out_low, int64_t *out_high) {
+  const bool holds = (param->fns >> site->stage->fn & 1) != 0 && (param->dtypes >> site->operands[0].dtype & 1) != 0;
+  *out_low = param->low;
+  *out_high = param->high;
+  if (param->range == PEF_RANGE_NUMBER && !holds) *out_low = *out_high = 0;
+  if (param->range == PEF_RANGE_MASK) *out_high = (INT64_C(1) << site->operands[0].rank) - 1;
+  if (param->range == PEF_RANGE_AT) *out_high = (int64_t)operand_with(site, param->letters[0])->rank - 1;
 }
 
-static uint32_t dims_mask(uint32_t first, uint32_t count) { return ((1u << count) - 1) << first; }
+static uint32_t used_words(const pef_stage_site_t *site, const pef_param_row_t *param) {
+  if (param->range == PEF_RANGE_UNUSED) return 0;
+  if (param->times == PEF_SPATIAL) return (uint32_t)site->stage->params.window.spatial;
+  return param->times == PEF_DIMS ? site->operands[0].rank : 1;
+}
 
-#define FN(name) (1u << PEF_FN_##name)
+static leat_status_t check_param(const pef_stage_site_t *site, const pef_param_row_t *param, const int64_t *words) {
+  int64_t low = 0, high = 0;
+  limits_of(site, param, &low, &high);
+  const uint32_t used = used_words(site, param);
+  for (uint32_t i = 0; i < param->words; ++i) {
+    if (param->range == PEF_RANGE_UNUSED && words[i] != 0) {
+      return leat_pef_corrupt("word %td of the parameters is %lld, %s has none there",
+                              words + i - site->stage->params.words, (long long)words[i], site->row->name);
+    }
+    if (words[i] != 0 && param->since > site->version_minor) {
+      return leat_pef_corrupt("parameter '%s' is %lld, format 1.%u does not have it", param->name, (long long)words[i],
+                              site->version_minor);
+    }
+    LEAT_TRY(check_word(param, i, words[i], i < used ? low : 0, i < used ? high : 0));
+  }
+  return NULL;
+}
 
-// --- reduce, scan, sort ------------------------------------------------------------------------------------------
+static leat_status_t check_params(const pef_stage_site_t *site) {
+  const int64_t *words = site->stage->params.words;
+  for (const pef_param_row_t *param = site->row->params; param->name != NULL; ++param) {
+    LEAT_TRY(check_param(site, param, words));
+    words += param->words;
+  }
+  return NULL;
+}
 
-static leat_status_t rule_reduce(const pef_stage_site_t *site) {
-  const pef_operand_t *in = &site->operands[0], *out = &site->operands[1];
-  LEAT_TRY(check_fn(site, FN(SUM) | FN(PROD) | FN(MAX) | FN(MIN) | FN(ARGMAX) | FN(ARGMIN)));
-  LEAT_TRY(check_alike(site, 0, 1));
-  const bool is_arg = site->stage->fn == PEF_FN_ARGMAX || site->stage->fn == PEF_FN_ARGMIN;
-  LEAT_TRY(check_param(site, 0, is_arg ? 1 : 0, (INT64_C(1) << in->rank) - 1));
-  const uint32_t reduced = (uint32_t)site->stage->params.words[0];
-  for (uint32_t i = 0; i < out->rank; ++i) {
-    if ((reduced >> i & 1) != 0 && out->strides[i] != 0) {
-      return leat_pef_corrupt("the result has stride %lld on reduced dim %u, should have 0", (long long)out->strides[i],
-                              i);
+// --- dims ------------------------------------------------------------------------------------------------------
+
+enum { LETTERS = 128, UNKNOWN = -1 };
+
+typedef struct pef_letters_s {
+  int32_t count[LETTERS];                  // how many dims the letter stands for
+  uint8_t operand[LETTERS], dim[LETTERS];  // of the first of them, in the operand that is compared with; operand + 1
+} pef_letters_t;
+
+// The next letter of `dims`, and whether it stands for one dim; '\0' at the end.
+static char next_letter(const char **dims, bool *out_single) {
+  while (**dims == ' ') ++*dims;
+  *out_single = **dims != '*';
+  if (!*out_single) ++*dims;
+  return **dims == '\0' ? '\0' : *(*dims)++;
+}
+
+// Dims of all letters of `dims` up to `stop` that are known; *out_open: one that is not, if any.
+static int32_t known_dims(const pef_letters_t *letters, const char *dims, char stop, char *out_open) {
+  int32_t known = 0;
+  bool single;
+  *out_open = '\0';
+  for (char c = next_letter(&dims, &single); c != '\0' && c != stop; c = next_letter(&dims, &single)) {
+    if (letters->count[(int)c] == UNKNOWN) {
+      *out_open = c;
+    } else {
+      known += letters->count[(int)c];
     }
   }
-  LEAT_TRY(check_row_dims(site, 0, ~reduced));
-  LEAT_TRY(check_row_dims(site, 1, ~reduced));
-  if (!is_arg) return check_class(site, 0, 1);
-  if ((reduced & (reduced - 1)) != 0) return leat_pef_corrupt("argmax and argmin reduce one dim, not mask %u", reduced);
-  if (out->dtype != PEF_I64) return leat_pef_corrupt("argmax and argmin write i64");
-  return NULL;
+  return known;
 }
 
-static leat_status_t rule_scan(const pef_stage_site_t *site) {
-  LEAT_TRY(check_fn(site, FN(SUM) | FN(PROD) | FN(MAX) | FN(MIN)));
-  LEAT_TRY(check_alike(site, 0, 1));
-  LEAT_TRY(check_param(site, 0, 0, (int64_t)site->operands[0].rank - 1));
-  LEAT_TRY(check_param(site, 1, 0, 1));
-  const uint32_t cuttable = ~(1u << site->stage->params.words[0]);
-  LEAT_TRY(check_row_dims(site, 0, cuttable));
-  LEAT_TRY(check_row_dims(site, 1, cuttable));
-  return check_class(site, 0, 1);
+// `dims` up to `stop` have `total` dims together: what the open letter stands for.
+static bool settle(pef_letters_t *letters, const char *dims, char stop, int64_t total) {
+  char open;
+  const int32_t known = known_dims(letters, dims, stop, &open);
+  if (open == '\0') return known == total;
+  letters->count[(int)open] = (int32_t)total - known;
+  return known <= total;
 }
 
-static leat_status_t rule_sort(const pef_stage_site_t *site) {
-  const pef_operand_t *values = &site->operands[1], *indices = &site->operands[2];
-  LEAT_TRY(check_param(site, 0, 0, (int64_t)site->operands[0].rank - 1));
-  LEAT_TRY(check_param(site, 1, 0, 1));
-  if (values->space == PEF_SPACE_NONE && indices->space == PEF_SPACE_NONE) {
-    return leat_pef_corrupt("it has neither values nor indices to write");
-  }
-  const uint32_t cuttable = ~(1u << site->stage->params.words[0]);
-  LEAT_TRY(check_row_dims(site, 0, cuttable));
-  for (uint32_t i = 1; i < 3; ++i) {
-    if (site->operands[i].space != PEF_SPACE_NONE) LEAT_TRY(check_alike(site, 0, i));
-  }
-  if (values->space != PEF_SPACE_NONE && values->dtype != site->operands[0].dtype) {
-    return leat_pef_corrupt("operands 0 and 1 differ in dtype");
-  }
-  if (indices->space != PEF_SPACE_NONE && indices->dtype != PEF_I64) return leat_pef_corrupt("indices are not i64");
-  return NULL;
-}
-
-// --- contract ----------------------------------------------------------------------------------------------------
-
-// Operand that lacks dims of a role; batch dims are in all three.
-static const int32_t lacks_role[] = {[PEF_ROLE_BATCH] = -1, [PEF_ROLE_M] = 1, [PEF_ROLE_N] = 0, [PEF_ROLE_K] = 2};
-
-static leat_status_t check_contract_dim(const pef_stage_site_t *site, uint32_t dim) {
-  LEAT_TRY(check_param(site, dim, PEF_ROLE_BATCH, PEF_ROLE_K));
-  const int64_t role = site->stage->params.words[dim];
-  for (uint32_t i = 0; i < 2; ++i) LEAT_TRY(check_extent(site, i, dim, 2, dim));
-  const int32_t lacking = lacks_role[role];
-  if (lacking >= 0 && site->operands[lacking].strides[dim] != 0) {
-    return leat_pef_corrupt("operand %d has stride %lld on dim %u, which it lacks", lacking,
-                            (long long)site->operands[lacking].strides[dim], dim);
-  }
-  for (uint32_t i = 0; i < 3 && role == PEF_ROLE_K; ++i) LEAT_TRY(check_row_dims(site, i, ~(1u << dim)));
-  return NULL;
-}
-
-static leat_status_t check_packed(const pef_stage_site_t *site) {
-  LEAT_TRY(check_param(site, 8, 0, PARAM_LIMIT));
-  LEAT_TRY(check_param(site, 9, 0, INT64_MAX / 8));
-  if (site->stage->params.words[8] == 0) return NULL;
-  uint32_t n_dims = 0;
-  for (uint32_t i = 0; i < site->operands[1].rank; ++i) {
-    if (site->stage->params.words[i] != PEF_ROLE_N) continue;
-    ++n_dims;
-    if (site->operands[1].strides[i] != 1) return leat_pef_corrupt("packed B needs stride 1 on its n dim");
-  }
-  if (n_dims != 1) return leat_pef_corrupt("packed B needs one n dim, it has %u", n_dims);
-  const pef_operand_t *b = &site->operands[1];
-  const bool cut = b->space == PEF_SPACE_SCRATCH && b->row_dim != PEF_NO_ROW_DIM && site->body->row_count > 1;
-  if (cut && site->stage->params.words[b->row_dim] == PEF_ROLE_N) {
-    return leat_pef_corrupt("packed B is cut along n, but scratch holds the columns of one tile only");
-  }
-  return NULL;
-}
-
-static leat_status_t rule_contract(const pef_stage_site_t *site) {
-  LEAT_TRY(check_rank(site, 0, site->operands[2].rank));
-  LEAT_TRY(check_rank(site, 1, site->operands[2].rank));
-  for (uint32_t i = 0; i < site->operands[2].rank; ++i) LEAT_TRY(check_contract_dim(site, i));
-  LEAT_TRY(check_packed(site));
-  LEAT_TRY(check_param(site, 10, 0, 1));
-  LEAT_TRY(check_class(site, 0, 2));
-  return check_class(site, 1, 2);
-}
-
-// --- windows -----------------------------------------------------------------------------------------------------
-
-// Positions of the window along spatial dim `i` when the operand has `extent` elements there; -1 when out of range.
-static int64_t window_positions(const int64_t *params, uint32_t i, int64_t extent) {
-  const int64_t window = params[2 + i], stride = params[5 + i], low = params[8 + i], high = params[11 + i];
-  const int64_t dilation = params[14 + i], base_dilation = params[17 + i];
-  if (extent > PARAM_LIMIT) return -1;
-  const int64_t base = extent == 0 ? 0 : (extent - 1) * base_dilation + 1;
-  const int64_t room = base + low + high - ((window - 1) * dilation + 1);
-  return room < 0 ? 0 : room / stride + 1;
-}
-
-static leat_status_t check_window_params(const pef_stage_site_t *site, int64_t base_dilation_max) {
-  LEAT_TRY(check_param(site, 0, 1, 3));
-  for (uint32_t i = 0; i < (uint32_t)site->stage->params.words[0]; ++i) {
-    LEAT_TRY(check_param(site, 2 + i, 1, PARAM_LIMIT - 1));
-    LEAT_TRY(check_param(site, 5 + i, 1, PARAM_LIMIT - 1));
-    LEAT_TRY(check_param(site, 8 + i, -PARAM_LIMIT, PARAM_LIMIT));
-    LEAT_TRY(check_param(site, 11 + i, -PARAM_LIMIT, PARAM_LIMIT));
-    LEAT_TRY(check_param(site, 14 + i, 1, PARAM_LIMIT - 1));
-    LEAT_TRY(check_param(site, 17 + i, 1, base_dilation_max));
-  }
-  return NULL;
-}
-
-// The last params[0] dims of `y` are the window positions over those of `x`.
-static leat_status_t check_positions(const pef_stage_site_t *site, uint32_t x, uint32_t y) {
-  const uint32_t spatial = (uint32_t)site->stage->params.words[0], first = site->operands[x].rank - spatial;
-  for (uint32_t i = 0; i < spatial; ++i) {
-    const int64_t positions = window_positions(site->stage->params.words, i, site->operands[x].dims[first + i]);
-    const int64_t extent = site->operands[y].dims[first + i];
-    if (positions != extent) {
-      return leat_pef_corrupt("spatial dim %u of operand %u is %lld, the window has %lld positions", i, y,
-                              (long long)extent, (long long)positions);
+static void read_letters(const pef_stage_site_t *site, pef_letters_t *letters) {
+  memset(letters, 0, sizeof *letters);
+  for (uint32_t i = 0; site->row->operands[i].name != NULL; ++i) {
+    const char *dims = site->row->operands[i].dims;
+    bool single;
+    for (char c = next_letter(&dims, &single); c != '\0'; c = next_letter(&dims, &single)) {
+      letters->count[(int)c] = single ? 1 : UNKNOWN;
     }
   }
+  const int64_t *words = site->stage->params.words;
+  for (const pef_param_row_t *param = site->row->params; param->name != NULL; words += param++->words) {
+    for (const char *c = param->letters; c != NULL && *c != '\0' && param->range == PEF_RANGE_COUNT; ++c) {
+      letters->count[(int)*c] = (int32_t)*words;
+    }
+  }
+}
+
+// Parameters that say the place of a dim.
+static leat_status_t place_letters(const pef_stage_site_t *site, pef_letters_t *letters) {
+  const int64_t *words = site->stage->params.words;
+  for (const pef_param_row_t *param = site->row->params; param->name != NULL; words += param++->words) {
+    if (param->range != PEF_RANGE_AT) continue;
+    const pef_operand_t *operand = operand_with(site, param->letters[0]);
+    const char *dims = row_of(site, (uint32_t)(operand - site->operands))->dims;
+    char open;
+    const int32_t known = known_dims(letters, dims, param->letters[0], &open);
+    if (settle(letters, dims, param->letters[0], *words)) continue;
+    return leat_pef_corrupt("parameter '%s' is %lld, should be at least %d (%s)", param->name, (long long)*words, known,
+                            dims);
+  }
   return NULL;
 }
 
-// x[N,C,s..], w[O,C/g,k..], y[N,O,t..], given by operand index.
-static leat_status_t check_conv_shapes(const pef_stage_site_t *site, uint32_t x, uint32_t w, uint32_t y) {
-  const int64_t *params = site->stage->params.words, spatial = params[0], groups = params[1];
-  for (uint32_t i = 0; i < 3; ++i) LEAT_TRY(check_rank(site, i, spatial + 2));
-  LEAT_TRY(check_param(site, 1, 1, PARAM_LIMIT));
-  const int64_t channels = site->operands[x].dims[1], features = site->operands[y].dims[1];
-  if (channels % groups != 0 || features % groups != 0) {
-    return leat_pef_corrupt("%lld channels and %lld features in %lld groups", (long long)channels, (long long)features,
-                            (long long)groups);
+static leat_status_t check_letter(const pef_stage_site_t *site, pef_letters_t *letters, uint32_t index, uint32_t first,
+                                  char c) {
+  if (c >= '0' && c <= '9') {
+    if (site->operands[index].dims[first] == c - '0') return NULL;
+    return leat_pef_corrupt("dim %u of %s is %lld, should be %c", first, leat_pef_label(site, index).text,
+                            (long long)site->operands[index].dims[first], c);
   }
-  if (site->operands[w].dims[1] != channels / groups) {
-    return leat_pef_corrupt("dim 1 of operand %u is %lld, should be %lld", w, (long long)site->operands[w].dims[1],
-                            (long long)(channels / groups));
+  if (letters->operand[(int)c] == 0) {
+    letters->operand[(int)c] = (uint8_t)(index + 1);
+    letters->dim[(int)c] = (uint8_t)first;
+    return NULL;
   }
-  LEAT_TRY(check_extent(site, x, 0, y, 0));
-  LEAT_TRY(check_extent(site, w, 0, y, 1));
-  for (uint32_t i = 0; i < (uint32_t)spatial; ++i) {
-    if (site->operands[w].dims[2 + i] != params[2 + i]) {
-      return leat_pef_corrupt("dim %u of operand %u is %lld, the window is %lld", 2 + i, w,
-                              (long long)site->operands[w].dims[2 + i], (long long)params[2 + i]);
-    }
+  const uint32_t other = letters->operand[(int)c] - 1u;
+  for (uint32_t d = 0; d < (uint32_t)letters->count[(int)c]; ++d) {
+    LEAT_TRY(leat_pef_check_extent(site, index, first + d, other, letters->dim[(int)c] + d));
   }
-  LEAT_TRY(check_positions(site, x, y));
-  LEAT_TRY(check_class(site, 0, 2));
-  return check_class(site, 1, 2);
+  return NULL;
 }
 
-// Rows: images, or output features.
-static leat_status_t rule_conv(const pef_stage_site_t *site) {
-  LEAT_TRY(check_window_params(site, PARAM_LIMIT - 1));
-  LEAT_TRY(check_conv_shapes(site, 0, 1, 2));
-  LEAT_TRY(check_row_dims(site, 0, dims_mask(0, 1)));
-  LEAT_TRY(check_row_dims(site, 1, dims_mask(0, 1)));
-  return check_row_dims(site, 2, dims_mask(0, 2));
+// Rows may only run along the dims of some letters. One-row bodies are one tile: anything goes.
+static leat_status_t check_row_dim(const pef_stage_site_t *site, uint32_t index, uint32_t dim, char c) {
+  if (site->operands[index].row_dim != dim || site->body->row_count == 1) return NULL;
+  if (strchr(site->row->rows, c) != NULL && !leat_pef_stage_sums(site->stage, dim)) return NULL;
+  return leat_pef_corrupt("rows of %s run along dim %u, which %s cannot cut", leat_pef_label(site, index).text, dim,
+                          site->row->name);
 }
 
-// Rows: features or channels of dw when there is one group; images are summed.
-static leat_status_t rule_conv_wgrad(const pef_stage_site_t *site) {
-  LEAT_TRY(check_window_params(site, 1));
-  LEAT_TRY(check_conv_shapes(site, 0, 2, 1));
-  const bool one_group = site->stage->params.words[1] == 1;
-  if (one_group) LEAT_TRY(check_extent(site, 0, 1, 2, 1));
-  LEAT_TRY(check_row_dims(site, 0, one_group ? dims_mask(1, 1) : 0));
-  LEAT_TRY(check_row_dims(site, 1, one_group ? dims_mask(1, 1) : 0));
-  return check_row_dims(site, 2, one_group ? dims_mask(0, 2) : 0);
+static leat_status_t check_rank(const pef_stage_site_t *site, pef_letters_t *letters, uint32_t index) {
+  const char *dims = row_of(site, index)->dims;
+  const int32_t rank = site->operands[index].rank;
+  char open;
+  const int32_t known = known_dims(letters, dims, '\0', &open);
+  if (settle(letters, dims, '\0', rank)) return NULL;
+  return leat_pef_corrupt("%s has rank %d, should have %s%d (%s)", leat_pef_label(site, index).text, rank,
+                          open == '\0' ? "" : "at least ", known, dims);
 }
 
-// Operand `y` is the pooled shape of operand `x`. Rows: any dim in front of the windowed ones.
-static leat_status_t check_pool_shapes(const pef_stage_site_t *site, uint32_t x, uint32_t y) {
-  LEAT_TRY(check_fn(site, FN(MAX) | FN(SUM)));
-  LEAT_TRY(check_window_params(site, 1));
-  LEAT_TRY(check_param(site, 1, 0, 1));
-  LEAT_TRY(check_param(site, 0, 1, site->operands[x].rank));
-  LEAT_TRY(check_rank(site, y, site->operands[x].rank));
-  const uint32_t leading = site->operands[x].rank - (uint32_t)site->stage->params.words[0];
-  LEAT_TRY(check_extents(site, x, 0, y, 0, leading));
-  LEAT_TRY(check_positions(site, x, y));
+static leat_status_t check_operand_dims(const pef_stage_site_t *site, pef_letters_t *letters, uint32_t index) {
+  const char *dims = row_of(site, index)->dims;
+  uint32_t first = 0;
+  bool single;
+  for (char c = next_letter(&dims, &single); c != '\0'; c = next_letter(&dims, &single)) {
+    LEAT_TRY(check_letter(site, letters, index, first, c));
+    const uint32_t end = first + (uint32_t)letters->count[(int)c];
+    for (; first < end; ++first) LEAT_TRY(check_row_dim(site, index, first, c));
+  }
+  return NULL;
+}
+
+// Outputs first: the others are compared with them, since these may lack the row dim where they are broadcast.
+static leat_status_t check_dims(const pef_stage_site_t *site) {
+  pef_letters_t letters;
+  read_letters(site, &letters);
+  LEAT_TRY(place_letters(site, &letters));
   for (uint32_t i = 0; i < site->stage->operand_count; ++i) {
-    LEAT_TRY(check_row_dims(site, i, dims_mask(0, leading)));
-    LEAT_TRY(check_class(site, 0, i));
+    if (!is_absent(site, i)) LEAT_TRY(check_rank(site, &letters, i));
+  }
+  for (uint32_t pass = 0; pass < 2; ++pass) {
+    for (uint32_t i = 0; i < site->stage->operand_count; ++i) {
+      const bool written = (site->outputs >> i & 1) != 0;
+      if (written == (pass == 0) && !is_absent(site, i)) LEAT_TRY(check_operand_dims(site, &letters, i));
+    }
   }
   return NULL;
 }
 
-static leat_status_t rule_pool(const pef_stage_site_t *site) { return check_pool_shapes(site, 0, 1); }
+// --- dtypes ----------------------------------------------------------------------------------------------------
 
-static leat_status_t rule_pool_grad(const pef_stage_site_t *site) {
-  LEAT_TRY(check_pool_shapes(site, 0, 1));
-  LEAT_TRY(check_alike(site, 0, 2));
-  const uint32_t leading = site->operands[0].rank - (uint32_t)site->stage->params.words[0];
-  return check_extents(site, 1, 0, 2, 0, leading);
+typedef struct pef_dtype_names_s {
+  char text[64];
+} pef_dtype_names_t;
+
+static pef_dtype_names_t dtype_names(uint32_t dtypes) {
+  pef_dtype_names_t names = {{0}};
+  for (uint32_t i = 0; i < PEF_DTYPE_COUNT; ++i) {
+    if ((dtypes >> i & 1) == 0) continue;
+    const size_t length = strlen(names.text);
+    (void)snprintf(names.text + length, sizeof names.text - length, "%s%s", length == 0 ? "" : " or ",
+                   leat_pef_dtype_name(i));
+  }
+  return names;
 }
 
-// --- gather, scatter, random -------------------------------------------------------------------------------------
-
-// table: B++P++[D]++S, index: B++I, picked: B++P++I++S, given by operand index. Rows of the table: its caller checks.
-static leat_status_t check_lookup(const pef_stage_site_t *site, uint32_t table, uint32_t index, uint32_t picked) {
-  const uint32_t table_rank = site->operands[table].rank, index_rank = site->operands[index].rank;
-  LEAT_TRY(check_param(site, 0, 0, (int64_t)table_rank - 1));
-  const uint32_t dim = (uint32_t)site->stage->params.words[0];
-  LEAT_TRY(check_param(site, 1, 0, dim < index_rank ? dim : index_rank));
-  const uint32_t batch = (uint32_t)site->stage->params.words[1], looked_up = index_rank - batch;
-  LEAT_TRY(check_rank(site, picked, (int64_t)table_rank - 1 + looked_up));
-  LEAT_TRY(check_extents(site, table, 0, picked, 0, dim));
-  LEAT_TRY(check_extents(site, index, 0, picked, 0, batch));
-  LEAT_TRY(check_extents(site, index, batch, picked, dim, looked_up));
-  LEAT_TRY(check_extents(site, table, dim + 1, picked, dim + looked_up, table_rank - dim - 1));
-  LEAT_TRY(check_integers(site, index));
-  return check_class(site, table, picked);
-}
-
-static leat_status_t rule_gather(const pef_stage_site_t *site) {
-  LEAT_TRY(check_lookup(site, 0, 1, 2));
-  return check_row_dims(site, 0, ~(1u << site->stage->params.words[0]));
-}
-
-// Rows may not run along the looked-up dims I: all tiles would write the same rows of the table. They may run along D,
-// where a tile looks at all indices.
-static leat_status_t rule_scatter(const pef_stage_site_t *site) {
-  LEAT_TRY(check_fn(site, FN(SET) | FN(SUM) | FN(MAX) | FN(MIN) | FN(PROD)));
-  LEAT_TRY(check_lookup(site, 2, 0, 1));
-  const uint32_t dim = (uint32_t)site->stage->params.words[0], batch = (uint32_t)site->stage->params.words[1];
-  LEAT_TRY(check_row_dims(site, 0, dims_mask(0, batch)));
-  return check_row_dims(site, 1, ~dims_mask(dim, site->operands[0].rank - batch));
-}
-
-static leat_status_t rule_random(const pef_stage_site_t *site) {
-  const pef_operand_t *state = &site->operands[0], *out = &site->operands[1];
-  LEAT_TRY(check_fn(site, FN(UNIFORM) | FN(NORMAL)));
-  LEAT_TRY(check_param(site, 0, 0, UINT32_MAX));
-  LEAT_TRY(check_rank(site, 0, 1));
-  LEAT_TRY(check_row_dims(site, 0, 0));
-  if (state->dtype != PEF_I64 || state->dims[0] != 2) return leat_pef_corrupt("the state is not i64[2]");
-  if (out->dtype != PEF_F32 && out->dtype != PEF_F64) return leat_pef_corrupt("the result is neither f32 nor f64");
+static leat_status_t check_relation(const pef_stage_site_t *site, uint32_t index, const pef_operand_row_t *row) {
+  const uint32_t dtype = site->operands[index].dtype, other = site->operands[row->other].dtype;
+  if (row->relation == PEF_SAME_DTYPE && dtype != other) {
+    return leat_pef_corrupt("%s is %s, should be %s as '%s'", leat_pef_label(site, index).text,
+                            leat_pef_dtype_name(dtype), leat_pef_dtype_name(other), row_of(site, row->other)->name);
+  }
+  if (row->relation == PEF_SAME_CLASS) return leat_pef_check_class(site, index, row->other);
   return NULL;
+}
+
+static leat_status_t check_dtypes(const pef_stage_site_t *site) {
+  const pef_stage_row_t *kind = site->row;
+  for (uint32_t i = 0; i < site->stage->operand_count; ++i) {
+    const pef_operand_row_t *row = row_of(site, i);
+    const uint32_t dtype = site->operands[i].dtype;
+    if (is_absent(site, i)) continue;
+    if ((row->dtypes >> dtype & 1) == 0) {
+      return leat_pef_corrupt("%s is %s, should be %s", leat_pef_label(site, i).text, leat_pef_dtype_name(dtype),
+                              dtype_names(row->dtypes).text);
+    }
+    LEAT_TRY(check_relation(site, i, row));
+    if ((kind->without_fns >> site->stage->fn & 1) != 0 && (kind->without_dtypes >> dtype & 1) != 0) {
+      return leat_pef_corrupt("%s is %s, for which %s has no function %u", leat_pef_label(site, i).text,
+                              leat_pef_dtype_name(dtype), kind->name, site->stage->fn);
+    }
+  }
+  return NULL;
+}
+
+// A stage that writes nothing has no place.
+static leat_status_t check_outputs(const pef_stage_site_t *site) {
+  for (uint32_t i = 0; i < site->stage->operand_count; ++i) {
+    if ((site->outputs >> i & 1) != 0 && !is_absent(site, i)) return NULL;
+  }
+  return leat_pef_corrupt("it writes none of its operands");
+}
+
+leat_status_t leat_pef_check_stage(const pef_stage_site_t *site) {
+  if (site->row->since > site->version_minor) {
+    return leat_pef_corrupt("format 1.%u does not have %s", site->version_minor, site->row->name);
+  }
+  LEAT_TRY(check_outputs(site));
+  LEAT_TRY(check_fn(site));
+  LEAT_TRY(check_params(site));
+  LEAT_TRY(check_dims(site));
+  LEAT_TRY(check_dtypes(site));
+  return site->row->rule != NULL ? site->row->rule(site) : NULL;
 }
 
 // --- extents of 0 ------------------------------------------------------------------------------------------------
 
 // What an element of the result is made of has elements, where the kind has no value for none.
-leat_status_t leat_pef_check_extents(const pef_stage_site_t *site) {
-  const uint32_t kind = site->stage->kind, fn = site->stage->fn;
-  const bool ordered = kind == PEF_STAGE_REDUCE && (fn == PEF_FN_ARGMAX || fn == PEF_FN_ARGMIN);
-  const bool windows = kind >= PEF_STAGE_CONV && kind <= PEF_STAGE_POOL_GRAD;
-  for (uint32_t i = 0; i < site->stage->operand_count && (ordered || windows) && !site->idle; ++i) {
+leat_status_t leat_pef_check_elements(const pef_stage_site_t *site) {
+  if (site->idle || (site->row->elements >> site->stage->fn & 1) == 0) return NULL;
+  for (uint32_t i = 0; i < site->stage->operand_count; ++i) {
     for (uint32_t d = 0; d < site->operands[i].rank; ++d) {
       if (site->operands[i].dims[d] > 0) continue;
-      return leat_pef_corrupt("dim %u of operand %u is empty: %s has no result for that", d, i,
-                              leat_pef_stage_name(kind));
+      return leat_pef_corrupt("dim %u of %s is empty: %s has no result for that", d, leat_pef_label(site, i).text,
+                              site->row->name);
     }
   }
   return NULL;
-}
-
-// --- the table ---------------------------------------------------------------------------------------------------
-
-static const pef_rule_fn rules[PEF_STAGE_COUNT] = {
-    [PEF_STAGE_REDUCE] = rule_reduce,         [PEF_STAGE_SCAN] = rule_scan,
-    [PEF_STAGE_CONTRACT] = rule_contract,     [PEF_STAGE_CONV] = rule_conv,
-    [PEF_STAGE_CONV_WGRAD] = rule_conv_wgrad, [PEF_STAGE_POOL] = rule_pool,
-    [PEF_STAGE_POOL_GRAD] = rule_pool_grad,   [PEF_STAGE_GATHER] = rule_gather,
-    [PEF_STAGE_SCATTER] = rule_scatter,       [PEF_STAGE_SORT] = rule_sort,
-    [PEF_STAGE_RANDOM] = rule_random,
-};
-
-// The chain of a long sum: only where floats are summed.
-static leat_status_t check_chain(const pef_stage_site_t *site) {
-  const uint32_t kind = site->stage->kind;
-  bool sums = kind == PEF_STAGE_CONTRACT || kind == PEF_STAGE_CONV_WGRAD;
-  sums |= kind == PEF_STAGE_REDUCE && site->stage->fn == PEF_FN_SUM;
-  sums &= leat_pef_dtype_class(site->operands[0].dtype) != PEF_CLASS_I64;
-  if (kind == PEF_STAGE_SCAN && site->operands[0].dtype == PEF_F32 && site->stage->fn <= PEF_FN_PROD)
-    return check_param(site, 23, 0, 1);
-  return check_param(site, 23, 0, sums ? PEF_CHAIN_MAX : 0);
-}
-
-leat_status_t leat_pef_check_stage(const pef_stage_site_t *site) {
-  LEAT_TRY(rules[site->stage->kind](site));
-  return check_chain(site);
 }

@@ -20,35 +20,32 @@ static double size_of(const pef_operand_t *operand) {
   return elements;
 }
 
-static double window_of(const pef_stage_t *stage) {
+// Every element of y over the channels and the window.
+double leat_pef_steps_conv(const pef_stage_site_t *site) {
+  return elements_of(&site->operands[PEF_CONV_y], 0) * elements_of(&site->operands[PEF_CONV_w], 1);
+}
+double leat_pef_steps_conv_wgrad(const pef_stage_site_t *site) {
+  return elements_of(&site->operands[PEF_CONV_WGRAD_dy], 0) * elements_of(&site->operands[PEF_CONV_WGRAD_dw], 1);
+}
+
+double leat_pef_steps_pool(const pef_stage_site_t *site) {
+  const pef_window_t *w = &site->stage->params.window;
   double positions = 1;
-  for (int64_t i = 0; i < stage->params.words[0]; ++i) positions *= (double)stage->params.words[2 + i];
-  return positions;
+  for (int64_t i = 0; i < w->spatial; ++i) positions *= (double)w->window[i];
+  return elements_of(&site->operands[PEF_POOL_y], 0) * positions;
 }
 
 // Every tile of a table that is cut along the looked-up dim goes through all updates.
-static double tiles_of_scatter(const pef_stage_site_t *site) {
-  if (site->operands[2].row_dim != site->stage->params.words[0]) return 1;
-  return ceil((double)site->body->row_count / (double)site->body->tile_rows_max);
+double leat_pef_steps_scatter(const pef_stage_site_t *site) {
+  const double updates = elements_of(&site->operands[PEF_SCATTER_updates], 0);
+  if (site->operands[PEF_SCATTER_out].row_dim != site->stage->params.scatter.dim) return updates;
+  return updates * ceil((double)site->body->row_count / (double)site->body->tile_rows_max);
 }
 
 static double steps_of(const pef_stage_site_t *site) {
-  const pef_operand_t *operands = site->operands;
-  switch (site->stage->kind) {
-    case PEF_STAGE_CONV:  // every element of y over the channels and the window
-      return elements_of(&operands[2], 0) * elements_of(&operands[1], 1);
-    case PEF_STAGE_CONV_WGRAD:
-      return elements_of(&operands[1], 0) * elements_of(&operands[2], 1);
-    case PEF_STAGE_POOL:
-    case PEF_STAGE_POOL_GRAD:
-      return elements_of(&operands[1], 0) * window_of(site->stage);
-    case PEF_STAGE_SCATTER:
-      return elements_of(&operands[1], 0) * tiles_of_scatter(site);
-    default:
-      break;
-  }
+  if (site->row->steps != NULL) return site->row->steps(site);
   double most = 0;
-  for (uint32_t i = 0; i < site->stage->operand_count; ++i) most = fmax(most, elements_of(&operands[i], 0));
+  for (uint32_t i = 0; i < site->stage->operand_count; ++i) most = fmax(most, elements_of(&site->operands[i], 0));
   return most;
 }
 
@@ -57,6 +54,5 @@ double leat_pef_surplus_work(const pef_stage_site_t *site) {
   if (site->idle) return 0;
   double size = 0;
   for (uint32_t i = 0; i < site->stage->operand_count; ++i) size += size_of(&site->operands[i]);
-  const bool windows = site->stage->kind >= PEF_STAGE_CONV && site->stage->kind <= PEF_STAGE_POOL_GRAD;
-  return fmax(0, steps_of(site) - (windows ? 8 * size * size : 4 * size * sqrt(size)));
+  return fmax(0, steps_of(site) - (site->row->windows ? 8 * size * size : 4 * size * sqrt(size)));
 }

@@ -12,6 +12,7 @@
 
 #include "base/base.h"
 #include "pef/pef_format.h"
+#include "pef/pef_schema.h"
 
 typedef struct leat_pef_s {
   const pef_header_t *header;
@@ -42,12 +43,10 @@ void leat_pef_close(leat_pef_t *pef);
 // Facts of the format, for whoever reads tables.
 size_t leat_pef_dtype_bytes(uint32_t dtype);          // 0 when out of range
 const char *leat_pef_dtype_name(uint32_t dtype);      // "?" when out of range
-const char *leat_pef_stage_name(uint32_t kind);       // "?" when out of range
 enum pef_class leat_pef_dtype_class(uint32_t dtype);  // class in which a valid dtype is computed
-// Bit i: operand i of the stage is written (MAP: the operands that a STORE names).
+// Bit i: operand i of the stage is written; is read (one that it adds to is both). Of MAP: by a STORE, by a LOAD.
 uint64_t leat_pef_stage_outputs(const leat_pef_t *pef, const pef_stage_t *stage);
-// The stage adds up along dim `dim` of its operands (REDUCE, CONTRACT). Parameters must be in range.
-bool leat_pef_stage_sums(const pef_stage_t *stage, uint32_t dim);
+uint64_t leat_pef_stage_inputs(const leat_pef_t *pef, const pef_stage_t *stage);
 // The stage (of valid parameters) has nothing to do, whatever its operands hold: pef_format.h says when.
 bool leat_pef_stage_is_idle(const leat_pef_t *pef, const pef_stage_t *stage);
 

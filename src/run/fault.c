@@ -55,11 +55,6 @@ static unsigned look_at(const leat_native_stage_t *stage, uint32_t index, const 
   }
 }
 
-// Operands that a stage adds to: what was there counts as read.
-static bool adds_to_output(const leat_native_stage_t *stage, uint32_t kind) {
-  return kind == PEF_STAGE_SCATTER || (kind == PEF_STAGE_CONTRACT && stage->params->contract.add == 1);
-}
-
 static unsigned look_at_immediates(const leat_native_stage_t *stage) {
   unsigned seen = 0;
   for (uint32_t i = 0; i < stage->instruction_count; i++) {
@@ -81,15 +76,13 @@ typedef struct fault_walk_s {
   leat_fault_t *faults;
 } fault_walk_t;
 
-static unsigned look_at_inputs(const leat_native_stage_t *stage, uint32_t kind, uint64_t outputs,
+// What it adds to counts as read. A packed matrix has no strides that lead through it; it is a copy of weights.
+static unsigned look_at_inputs(const fault_walk_t *walk, const leat_native_stage_t *stage, const pef_stage_t *file,
                                const leat_native_tile_t *tile) {
+  const uint64_t inputs = leat_pef_stage_inputs(walk->program->pef, file);
   unsigned seen = look_at_immediates(stage);
   for (uint32_t o = 0; o < stage->operand_count; o++) {
-    bool is_output = (outputs >> o & 1) != 0;
-    if (is_output && !adds_to_output(stage, kind)) continue;
-    // A packed matrix has no strides that lead through it; it is a copy of weights.
-    if (kind == PEF_STAGE_CONTRACT && o == 1 && stage->params->contract.n_block != 0) continue;
-    seen |= look_at(stage, o, tile);
+    if ((inputs >> o & 1) != 0 && !leat_pef_operand_is_packed(file, o)) seen |= look_at(stage, o, tile);
   }
   return seen;
 }
@@ -107,7 +100,7 @@ static void note(const fault_walk_t *walk, const leat_native_stage_t *stage, uns
 static void run_stage(const fault_walk_t *walk, const leat_native_stage_t *stage, const pef_stage_t *file,
                       const leat_native_tile_t *tile) {
   uint64_t outputs = leat_pef_stage_outputs(walk->program->pef, file);
-  unsigned read = look_at_inputs(stage, file->kind, outputs, tile), made = 0;
+  unsigned read = look_at_inputs(walk, stage, file, tile), made = 0;
   stage->kind->run(stage, tile);
   for (uint32_t o = 0; o < stage->operand_count; o++) {
     if ((outputs >> o & 1) != 0) made |= look_at(stage, o, tile);

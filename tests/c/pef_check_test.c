@@ -93,71 +93,71 @@ static const edit_t edits[] = {
     EDIT(MAP, instructions[3].b, 1, "holds class 2, class 0"),
     EDIT(MAP, instructions[4].a, PEF_I8, "wrap to dtype 4"),
     EDIT(MAP, instructions[5].b, 70, "register 70"),
-    EDIT(MAP, instructions[5].a, 3, "stores to none"),
+    EDIT(MAP, instructions[5].a, 3, "writes none of its operands"),
     // REDUCE, SCAN
     EDIT(REDUCE, stage.fn, PEF_FN_SET, "does not fit reduce"),
-    EDIT(REDUCE, stage.params.reduce.dims, 8, "parameter 0 is 8"),
-    EDIT(REDUCE, stage.params.reduce.dims, 1, "reduced dim 0, should have 0"),
+    EDIT(REDUCE, stage.params.reduce.dims, 8, "parameter 'dims' is 8"),
+    EDIT(REDUCE, stage.params.reduce.dims, 1, "run along dim 0, which reduce cannot cut"),
     EDIT(REDUCE, stage.params.reduce.dims, 2, "reduced dim 1, should have 0"),
     EDIT(REDUCE, stage.params.reduce.dims, 0, "elements overlap"),
-    EDIT(REDUCE, stage.fn, PEF_FN_ARGMAX, "write i64"),
-    EDIT(REDUCE, stage.params.reduce.chain, -1, "parameter 23 is -1"),
+    EDIT(REDUCE, stage.fn, PEF_FN_ARGMAX, "is not i64"),
+    EDIT(REDUCE, stage.params.reduce.chain, -1, "parameter 'chain' is -1"),
     EDIT(REDUCE, stage.params.reduce.chain, PEF_CHAIN_MAX + 1, "should be 0 to 65536"),
     EDIT(REDUCE, operands[1].dtype, PEF_F64, "different classes"),
     EDIT(REDUCE, operands[1].dims[2], 1, "differ in extent"),
     EDIT(SCAN, stage.params.scan.dim, 0, "run along dim 0, which scan cannot cut"),
-    EDIT(SCAN, stage.params.scan.dim, 2, "parameter 0 is 2"),
-    EDIT(SCAN, stage.params.scan.reverse, 2, "parameter 1 is 2"),
+    EDIT(SCAN, stage.params.scan.dim, 2, "parameter 'dim' is 2"),
+    EDIT(SCAN, stage.params.scan.reverse, 2, "parameter 'reverse' is 2"),
     EDIT(SCAN, stage.fn, PEF_FN_ARGMAX, "does not fit scan"),
     // CONTRACT
-    EDIT(CONTRACT, stage.params.contract.roles[0], 4, "parameter 0 is 4"),
-    EDIT(CONTRACT, stage.params.contract.roles[0], PEF_NONE, "parameter 0"),
+    EDIT(CONTRACT, stage.params.contract.roles[0], 4, "parameter 'roles[0]' is 4"),
+    EDIT(CONTRACT, stage.params.contract.roles[0], PEF_NONE, "parameter 'roles[0]'"),
     EDIT(CONTRACT, stage.params.contract.roles[3], 1, "stride 0 on dim 3"),
-    EDIT(CONTRACT, stage.params.contract.n_block, -1, "parameter 8"),
+    EDIT(CONTRACT, stage.params.contract.n_block, -1, "parameter 'n_block'"),
     EDIT(CONTRACT, stage.params.contract.n_block_step, 512, "reach"),
     EDIT(CONTRACT, stage.params.contract.n_block_step, INT64_MAX / 8, "too large"),
-    EDIT(CONTRACT, stage.params.contract.add, 2, "parameter 10"),
+    EDIT(CONTRACT, stage.params.contract.add, 2, "parameter 'add'"),
     EDIT(CONTRACT, operands[1].strides[2], 2, "stride 1 on its n dim"),
     EDIT(CONTRACT, operands[0].strides[2], 1, "which it lacks"),
     EDIT(CONTRACT, operands[2].strides[3], 1, "which it lacks"),
     EDIT(CONTRACT, operands[1].dims[3], 4, "differ in extent"),
     EDIT(CONTRACT, operands[0].dtype, PEF_I32, "different classes"),
     // CONV, CONV_WGRAD, POOL, POOL_GRAD
-    EDIT(CONV, stage.params.window.spatial, 4, "parameter 0 is 4"),
-    EDIT(CONV, stage.params.window.spatial, 1, "should have 3"),
-    EDIT(CONV, stage.params.window.groups, 3, "in 3 groups"),
+    EDIT(CONV, stage.params.window.spatial, 4, "parameter 'spatial' is 4"),
+    EDIT(CONV, stage.params.window.spatial, 1, "parameter 'window[1]' is 3, should be 0"),
+    EDIT(CONV, stage.params.window.groups, 3, "'groups' is 3: it has to divide 4 channels and 8 features"),
     EDIT(CONV, stage.params.window.groups, 1, "should be 4"),
     EDIT(CONV, stage.params.window.window[0], 2, "the window is 2"),
-    EDIT(CONV, stage.params.window.stride[0], 0, "parameter 5"),
+    EDIT(CONV, stage.params.window.stride[0], 0, "parameter 'stride[0]'"),
     EDIT(CONV, stage.params.window.stride[0], 1, "5 positions"),
     EDIT(CONV, stage.params.window.low[0], 3, "4 positions"),
     EDIT(CONV, stage.params.window.dilation[0], 2, "2 positions"),
     EDIT(CONV, stage.params.window.base_dilation[0], 2, "5 positions"),
-    EDIT(CONV, stage.params.window.base_dilation[0], 0, "parameter 17"),
+    EDIT(CONV, stage.params.window.base_dilation[0], 0, "parameter 'base_dilation[0]'"),
     EDIT(CONV, operands[1].dims[0], 4, "differ in extent"),
-    EDIT(CONV_WGRAD, stage.params.window.base_dilation[0], 2, "parameter 17"),
+    EDIT(CONV_WGRAD, stage.params.window.base_dilation[0], 2, "parameter 'base_dilation[0]'"),
     EDIT(CONV_WGRAD, operands[0].dims[1], 3, "should be 3"),
     EDIT(CONV_WGRAD, operands[0].dims[0], 3, "differ in extent"),
     EDIT(POOL, stage.fn, PEF_FN_MIN, "does not fit pool"),
     EDIT(POOL, stage.params.window.window[0], 3, "1 positions"),
     EDIT(POOL, operands[1].dims[1], 2, "differ in extent"),
     EDIT(POOL_GRAD, operands[2].dims[2], 3, "differ in extent"),
-    EDIT(POOL_GRAD, operands[1].dtype, PEF_F64, "different classes"),
+    EDIT(POOL_GRAD, operands[1].dtype, PEF_F64, "operand 'dy' is f64, should be f32 as 'x'"),
     // GATHER, SCATTER, SORT, RANDOM
-    EDIT(GATHER, stage.params.gather.dim, 2, "parameter 0 is 2"),
-    EDIT(GATHER, stage.params.gather.batch, 1, "parameter 1 is 1"),
+    EDIT(GATHER, stage.params.gather.dim, 2, "parameter 'dim' is 2"),
+    EDIT(GATHER, stage.params.gather.batch, 1, "parameter 'dim' is 0, should be at least 1"),
     EDIT(GATHER, stage.params.gather.dim, 1, "differ in extent"),
-    EDIT(GATHER, operands[1].dtype, PEF_F32, "holds indices as f32"),
+    EDIT(GATHER, operands[1].dtype, PEF_F32, "operand 'index' is f32, should be i32 or i64"),
     EDIT(GATHER, operands[2].dims[2], 4, "differ in extent"),
     EDIT(SCATTER, stage.fn, PEF_FN_ARGMIN, "does not fit scatter"),
-    EDIT(SCATTER, stage.params.scatter.batch, 0, "should have 4"),
+    EDIT(SCATTER, stage.params.scatter.batch, 0, "operand 'out' has rank 3, should have 2"),
     EDIT(SCATTER, operands[1].dims[1], 3, "differ in extent"),
     EDIT(SORT, stage.params.sort.dim, 0, "which sort cannot cut"),
-    EDIT(SORT, operands[2].dtype, PEF_I32, "indices are not i64"),
+    EDIT(SORT, operands[2].dtype, PEF_I32, "operand 'indices' is i32, should be i64"),
     EDIT(SORT, operands[1].rank, 1, "absent but has rank 1"),
-    EDIT(RANDOM, operands[0].dtype, PEF_I32, "not i64[2]"),
-    EDIT(RANDOM, operands[1].dtype, PEF_F16, "neither f32 nor f64"),
-    EDIT(RANDOM, stage.params.random.stream, -1, "parameter 0"),
+    EDIT(RANDOM, operands[0].dtype, PEF_I32, "operand 'state' is i32, should be i64"),
+    EDIT(RANDOM, operands[1].dtype, PEF_F16, "operand 'out' is f16, should be f32 or f64"),
+    EDIT(RANDOM, stage.params.random.stream, -1, "parameter 'stream'"),
     EDIT(RANDOM, stage.fn, PEF_FN_SUM, "does not fit random"),
 };
 
@@ -256,7 +256,7 @@ static void arguments_of_extremes_have_elements(void **state) {
   zoo.operands[1].dtype = PEF_I64;
   assert_null(open_zoo(&zoo, 1));
   zoo.operands[0].dims[2] = zoo.operands[1].dims[2] = 0;
-  refuses(&zoo, "dim 2 of operand 0 is empty: reduce has no result for that");
+  refuses(&zoo, "dim 2 of operand 'in' is empty: reduce has no result for that");
   zoo.operands[0].dims[1] = zoo.operands[1].dims[1] = 0;  // nothing of nothing
   zoo.body.row_count = 1;
   zoo.operands[0].dims[0] = zoo.operands[1].dims[0] = 1;
@@ -303,7 +303,7 @@ static void scratch_holds_one_tile(void **state) {
   assert_null(open_zoo(&zoo, 1));
   zoo.body.scratch_bytes -= 1;
   leat_status_t status = open_zoo(&zoo, 1);
-  assert_non_null(strstr(leat_status_message(status), "operand 0 (at byte"));
+  assert_non_null(strstr(leat_status_message(status), "operand 'in' (at byte"));
   assert_non_null(strstr(leat_status_message(status), "reaches byte 128 of 127 in scratch"));
   leat_status_free(status);
 }
@@ -333,9 +333,11 @@ static void long_sums_are_of_format_1_1(void **state) {
     if (sums) {
       assert_null(status);
       status = open_zoo_of(&zoo, 1, 0);
-      assert_non_null(strstr(leat_status_message(status), "format 1.0 has no long sums"));
-    } else if (kind != PEF_STAGE_MAP) {
-      assert_non_null(strstr(leat_status_message(status), "parameter 23 is 16, should be 0 to"));
+      assert_non_null(strstr(leat_status_message(status), "parameter 'chain' is 16, format 1.0 does not have it"));
+    } else {
+      const char *message =
+          kind == PEF_STAGE_SCAN ? "parameter 'wide' is 16, should be 0" : "word 23 of the parameters";
+      assert_non_null(strstr(leat_status_message(status), message));
     }
     leat_status_free(status);
   }
