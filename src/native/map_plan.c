@@ -62,25 +62,19 @@ static leat_kern_map_fn_t step_fn(const map_builder_t *b, const pef_instruction_
   const leat_kern_t *kern = b->context->kern;
   if (in->op == PEF_OP_CONVERT) return kern->convert[in->class_][in->c];
   if (in->op == PEF_OP_WRAP) return kern->wrap[in->class_][in->a];
-  return in->op < LEAT_KERN_SCALAR_FN_COUNT ? kern->map[in->class_][in->op] : NULL;
+  return kern->map[in->class_][in->op];
 }
 
-static leat_status_t add_step(map_builder_t *b, const pef_instruction_t *in) {
-  leat_kern_map_fn_t fn = step_fn(b, in);
-  if (fn == NULL) {
-    LEAT_FAIL(LEAT_UNSUPPORTED, "MAP of %s: this engine has no function %u in class %u; compile the model again",
-              b->stage->origin, in->op, in->class_);
-  }
+static void add_step(map_builder_t *b, const pef_instruction_t *in) {
   map_step_t *step = &b->plan->steps[b->plan->step_count];
   bool unary_b = in->op == PEF_OP_CONVERT || in->op == PEF_OP_WRAP;
-  step->fn = fn;
+  step->fn = step_fn(b, in);
   step->a = b->current[(unary_b ? in->b : in->a) & 255];
   step->b = unary_b ? step->a : b->current[in->b & 255];
   step->c = unary_b ? step->a : b->current[in->c & 255];
   step->dst = new_value(b, in->class_);
   b->current[in->dst] = step->dst;
   b->plan->step_count++;
-  return NULL;
 }
 
 static void add_store(map_builder_t *b, const pef_instruction_t *in) {
@@ -92,7 +86,7 @@ static void add_store(map_builder_t *b, const pef_instruction_t *in) {
   store->store = b->context->kern->store[b->values[store->value].class_][store->operand->dtype];
 }
 
-static leat_status_t build_program(map_builder_t *b) {
+static void build_program(map_builder_t *b) {
   for (uint32_t i = 0; i < b->stage->instruction_count; i++) {
     const pef_instruction_t *in = &b->stage->instructions[i];
     switch (in->op) {
@@ -105,10 +99,9 @@ static leat_status_t build_program(map_builder_t *b) {
         add_store(b, in);
         break;
       default:
-        LEAT_TRY(add_step(b, in));
+        add_step(b, in);
     }
   }
-  return NULL;
 }
 
 // Arity by the file's numbering: unused operand fields of an instruction name register 0, which may be anything.
@@ -389,7 +382,7 @@ leat_status_t leat_native_map_prepare(leat_native_stage_t *stage, const leat_nat
   if (plan->leaves == NULL || plan->steps == NULL || plan->stores == NULL || plan->value_offset == NULL) {
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
   }
-  LEAT_TRY(build_program(&b));
+  build_program(&b);
   find_last_uses(&b);
   build_space(&b, &space);
   keep_space(plan, &space);

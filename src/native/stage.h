@@ -2,9 +2,9 @@
 // A prepared stage and how to run it on a tile: the contract between the engine (program.c, exec.c), which knows
 // bodies, tiles and threads, and the stage kinds (stage_*.c), which know what one stage computes.
 //
-//   load   for every stage: operands are resolved to leat_native_operand_t, then the kind's prepare() checks what the
-//          stage kind demands (operand count, ranks, equal dims, parameters; the reader has checked that every operand
-//          stays inside its argument), picks kernels and states the workspace that a tile needs.
+//   load   for every stage: operands are resolved to leat_native_operand_t, then the kind's prepare() picks kernels and
+//          states the workspace that a tile needs. It trusts the stage: the reader of the file has held it against the
+//          schema (pef/stage.def), and whatever that accepts is computed here. It fails only for lack of memory.
 //   run    for every tile: the kind's run() computes; it cannot fail, allocates nothing and writes nothing but its
 //          output operands and the workspace. Several threads run different tiles of one stage at the same time.
 //

@@ -3,7 +3,7 @@
 // are the same. Rows of CONV are images (x dim 0, y dim 0) or output channels (w dim 0, y dim 1); rows of CONV_WGRAD
 // are output channels only (dy dim 1, dw dim 0): a gradient is one sum over all images.
 #include "native/conv_plan.h"
-#include "native/stage_check.h"
+#include "native/window.h"
 
 // CONV: x, w, y; CONV_WGRAD: x, dy (in the role of y), dw (of w).
 typedef struct conv_s {
@@ -19,48 +19,28 @@ static void read_strides(const leat_native_operand_t *operand, uint32_t spatial,
   leat_native_spatial_strides(operand, spatial, out_strides + 2);
 }
 
-static leat_status_t read_shape(const leat_native_stage_t *stage, conv_t *c) {
+static void read_shape(const leat_native_stage_t *stage, conv_t *c) {
   leat_kern_conv_t *s = &c->shape;
   const leat_native_operand_t *x = c->x, *w = c->w, *y = c->y;
-  LEAT_TRY(leat_native_window_read(stage, x, y, &s->window));
   const uint32_t spatial = (uint32_t)stage->params->window.spatial;
-  const int64_t groups = stage->params->window.groups;
-  LEAT_NATIVE_EXPECT(stage, x->rank == spatial + 2 && w->rank == x->rank, "operands of ranks %u, %u and %u", x->rank,
-                     w->rank, y->rank);
-  LEAT_NATIVE_EXPECT(
-      stage, groups >= 1 && x->dims[1] % groups == 0 && w->dims[0] % groups == 0 && w->dims[1] == x->dims[1] / groups,
-      "%lld groups do not divide %lld channels into %lld, or %lld outputs", (long long)groups, (long long)x->dims[1],
-      (long long)w->dims[1], (long long)w->dims[0]);
-  LEAT_NATIVE_EXPECT(stage, leat_native_same_dim(x, 0, y, 0) && leat_native_same_dim(w, 0, y, 1) && x->row_dim != 1,
-                     "images or output channels differ between the operands");
-  for (uint32_t i = 0; i < spatial; i++) {
-    LEAT_NATIVE_EXPECT(stage, w->dims[2 + i] == stage->params->window.window[i],
-                       "weights do not have the window's extents");
-  }
-  LEAT_NATIVE_EXPECT(stage, w->row_dim == 0 || w->row_dim == PEF_NO_ROW_DIM, "rows run along a dim inside the weights");
-  LEAT_NATIVE_EXPECT(stage, x->dtype == w->dtype && x->dtype == y->dtype, "dtypes differ");
-  if (x->dtype != PEF_F32 && x->dtype != PEF_F64) {
-    return leat_native_stage_error(stage, LEAT_UNSUPPORTED, "convolution is computed in f32 and f64 only");
-  }
+  s->window = leat_native_window(stage, x, y);
   s->images = x->dims[0];
   s->channels = w->dims[1];
   s->outputs = w->dims[0];
-  s->outputs_per_group = w->dims[0] / groups;
+  s->outputs_per_group = w->dims[0] / stage->params->window.groups;
   read_strides(x, spatial, s->x);
   read_strides(w, spatial, s->w);
   read_strides(y, spatial, s->y);
-  return NULL;
 }
 
 static leat_status_t prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context, uint32_t w, uint32_t y,
                              conv_t **out_conv) {
-  LEAT_NATIVE_EXPECT(stage, stage->operand_count == 3, "%u operands; 3 are needed", stage->operand_count);
   conv_t *c = leat_arena_alloc(context->arena, sizeof *c);
   if (!c) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while preparing a convolution");
   c->x = &stage->operands[0];
   c->w = &stage->operands[w];
   c->y = &stage->operands[y];
-  LEAT_TRY(read_shape(stage, c));
+  read_shape(stage, c);
   stage->plan = c;
   *out_conv = c;
   return NULL;
@@ -68,17 +48,14 @@ static leat_status_t prepare(leat_native_stage_t *stage, const leat_native_prepa
 
 leat_status_t leat_native_conv_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
   conv_t *c = NULL;
-  LEAT_TRY(prepare(stage, context, 1, 2, &c));
+  LEAT_TRY(prepare(stage, context, PEF_CONV_w, PEF_CONV_y, &c));
   if (c->x->dtype == PEF_F64) return NULL;
   return leat_native_conv_plan(context->arena, &c->shape, &c->forward, &stage->workspace_bytes);
 }
 
 leat_status_t leat_native_conv_wgrad_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
   conv_t *c = NULL;
-  LEAT_TRY(prepare(stage, context, 2, 1, &c));
-  LEAT_NATIVE_EXPECT(stage, c->x->row_dim == PEF_NO_ROW_DIM, "rows run along the images of a weight gradient");
-  const int64_t *base = c->shape.window.base;
-  LEAT_NATIVE_EXPECT(stage, base[0] == 1 && base[1] == 1 && base[2] == 1, "a weight gradient has no base dilation");
+  LEAT_TRY(prepare(stage, context, PEF_CONV_WGRAD_dw, PEF_CONV_WGRAD_dy, &c));
   const int64_t chain = stage->params->conv_wgrad.chain;
   c->shape.chain = leat_native_conv_positions(&c->shape) > chain ? chain : 0;  // else it is one block
   if (c->x->dtype == PEF_F64) return NULL;

@@ -2,7 +2,7 @@
 // GATHER and SCATTER. The table x is B++P++[D]++S, the index B++I, the small operand (result or updates) B++P++I++S.
 // Rows may run along any dim but I in a scatter and D in a gather. Where they run along the D of a scatter, a tile
 // takes the updates whose index names one of its rows.
-#include "native/stage_check.h"
+#include "native/stage.h"
 
 typedef struct indexed_s {
   leat_kern_indexed_t shape;
@@ -30,80 +30,49 @@ static void merge_dims(leat_kern_indexed_t *k, uint32_t *row_dim) {
 
 // Dims of the small operand: [0, batch) of all three, [batch, dim) of the table, [dim, dim + index dims) of the index,
 // the rest of the table after D.
-static leat_status_t read_dims(const leat_native_stage_t *stage, indexed_t *s) {
+static void read_dims(const leat_native_stage_t *stage, indexed_t *s) {
   const leat_native_operand_t *table = s->table, *index = s->index, *small = s->small;
-  const int64_t dim = stage->params->gather.dim, batch = stage->params->gather.batch;
-  LEAT_NATIVE_EXPECT(stage, dim >= 0 && dim < table->rank && batch >= 0 && batch <= dim && batch <= index->rank,
-                     "dim %lld and batch %lld do not fit a table of rank %u and an index of rank %u", (long long)dim,
-                     (long long)batch, table->rank, index->rank);
-  const uint32_t index_dims = index->rank - (uint32_t)batch, first_s = (uint32_t)dim + index_dims;
-  LEAT_NATIVE_EXPECT(stage, small->rank == table->rank - 1 + index_dims, "the moved operand has rank %u, not %u",
-                     small->rank, table->rank - 1 + index_dims);
+  const uint32_t dim = (uint32_t)stage->params->lookup.dim, batch = (uint32_t)stage->params->lookup.batch;
+  const uint32_t index_dims = index->rank - batch, first_s = dim + index_dims;
   leat_kern_indexed_t *k = &s->shape;
   k->rank = small->rank;
   for (uint32_t d = 0; d < small->rank; d++) {
     const bool of_index = d < batch || (d >= dim && d < first_s), of_table = d < dim || d >= first_s;
-    const uint32_t i = d < batch ? d : d - (uint32_t)dim + (uint32_t)batch, t = d < dim ? d : d - index_dims + 1;
-    LEAT_NATIVE_EXPECT(stage, !of_index || leat_native_same_dim(small, d, index, i), "the index does not fit dim %u",
-                       d);
-    LEAT_NATIVE_EXPECT(stage, !of_table || leat_native_same_dim(small, d, table, t), "the table does not fit dim %u",
-                       d);
     k->dims[d] = small->dims[d];
     k->small[d] = small->strides[d];
-    k->index[d] = of_index ? index->strides[i] : 0;
-    k->table[d] = of_table ? table->strides[t] : 0;
+    k->index[d] = of_index ? index->strides[d < batch ? d : d - dim + batch] : 0;
+    k->table[d] = of_table ? table->strides[d < dim ? d : d - index_dims + 1] : 0;
   }
   k->extent = k->count = table->dims[dim];
   k->step = table->strides[dim];
   s->table_rows = table->row_dim == dim;
   s->row_dim = small->row_dim;
   merge_dims(k, &s->row_dim);
-  return NULL;
 }
 
 static leat_status_t prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context, uint32_t table,
-                             uint32_t index, uint32_t small, indexed_t **out_indexed) {
-  LEAT_NATIVE_EXPECT(stage, stage->operand_count == 3, "%u operands; 3 are needed", stage->operand_count);
+                             uint32_t index, uint32_t small) {
   indexed_t *s = leat_arena_alloc(context->arena, sizeof *s);
   if (!s) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while preparing an indexed move");
   s->table = &stage->operands[table];
   s->index = &stage->operands[index];
   s->small = &stage->operands[small];
-  LEAT_NATIVE_EXPECT(stage, s->table->dtype == s->small->dtype, "dtypes differ");
-  LEAT_NATIVE_EXPECT(stage, s->index->dtype == PEF_I64 || s->index->dtype == PEF_I32,
-                     "the index is neither i64 nor i32");
   s->shape.index_is_64 = s->index->dtype == PEF_I64;
-  LEAT_TRY(read_dims(stage, s));
+  read_dims(stage, s);
   if (s->shape.rank == 0) {  // one element: a loop over one
     s->shape.rank = 1;
     s->shape.dims[0] = 1;
   }
   stage->plan = s;
-  *out_indexed = s;
   return NULL;
 }
 
 leat_status_t leat_native_gather_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
-  indexed_t *s = NULL;
-  LEAT_TRY(prepare(stage, context, 0, 1, 2, &s));
-  LEAT_NATIVE_EXPECT(stage, !s->table_rows, "rows run along the indexed dim");
-  return NULL;
+  return prepare(stage, context, PEF_GATHER_x, PEF_GATHER_index, PEF_GATHER_out);
 }
 
 leat_status_t leat_native_scatter_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
-  indexed_t *s = NULL;
-  LEAT_TRY(prepare(stage, context, 2, 0, 1, &s));
-  const int64_t dim = stage->params->scatter.dim, index_dims = s->index->rank - stage->params->scatter.batch;
-  LEAT_NATIVE_EXPECT(stage, s->small->row_dim < dim || s->small->row_dim >= dim + index_dims,
-                     "rows run along the index");
-  LEAT_NATIVE_EXPECT(stage, stage->fn <= PEF_FN_MIN || stage->fn == PEF_FN_SET, "function %u is not one of a scatter",
-                     stage->fn);
-  const bool half = s->table->dtype == PEF_BF16 || s->table->dtype == PEF_F16;
-  if (half && stage->fn != PEF_FN_SET) {
-    return leat_native_stage_error(stage, LEAT_UNSUPPORTED,
-                                   "a scatter that computes does so in f32, f64 or integers only");
-  }
-  return NULL;
+  return prepare(stage, context, PEF_SCATTER_out, PEF_SCATTER_index, PEF_SCATTER_updates);
 }
 
 static leat_kern_indexed_t tile_shape(const indexed_t *s, const leat_native_tile_t *tile) {

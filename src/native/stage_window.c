@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // POOL and POOL_GRAD: plane by plane over the leading dims, which may hold the rows.
-#include "native/stage_check.h"
+#include "native/window.h"
 
 typedef struct pool_s {
   leat_kern_pool_t shape;
@@ -18,29 +18,13 @@ static double plane_floats(const leat_native_operand_t *o, uint32_t spatial) {
   return sum;
 }
 
-// Every operand agrees with the first one in the leading dims.
 static leat_status_t prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context, pool_t **out_pool) {
-  const leat_native_operand_t *x = &stage->operands[0], *y = &stage->operands[1];
+  const leat_native_operand_t *x = &stage->operands[PEF_POOL_x], *y = &stage->operands[PEF_POOL_y];
   pool_t *p = leat_arena_alloc(context->arena, sizeof *p);
   if (!p) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while preparing a pooling");
-  LEAT_TRY(leat_native_window_read(stage, x, y, &p->shape.window));
   const uint32_t spatial = (uint32_t)stage->params->window.spatial;
-  const int64_t *base = p->shape.window.base;
-  LEAT_NATIVE_EXPECT(stage, base[0] == 1 && base[1] == 1 && base[2] == 1, "pooling has no base dilation");
+  p->shape.window = leat_native_window(stage, x, y);
   p->outer = x->rank - spatial;
-  for (uint32_t i = 1; i < stage->operand_count; i++) {
-    const leat_native_operand_t *o = &stage->operands[i];
-    LEAT_NATIVE_EXPECT(stage, o->rank == x->rank, "operands of ranks %u and %u", x->rank, o->rank);
-    LEAT_NATIVE_EXPECT(stage, o->dtype == x->dtype, "dtypes differ");
-    for (uint32_t d = 0; d < p->outer; d++) {
-      LEAT_NATIVE_EXPECT(stage, leat_native_same_dim(x, d, o, d), "operands differ in dim %u", d);
-    }
-  }
-  LEAT_NATIVE_EXPECT(stage, stage->fn == PEF_FN_MAX || stage->fn == PEF_FN_SUM, "function %u is not MAX or SUM",
-                     stage->fn);
-  if (x->dtype != PEF_F32 && x->dtype != PEF_F64) {
-    return leat_native_stage_error(stage, LEAT_UNSUPPORTED, "pooling is computed in f32 and f64 only");
-  }
   leat_native_spatial_strides(x, spatial, p->shape.x);
   leat_native_spatial_strides(y, spatial, p->shape.y);
   const int64_t *size = p->shape.window.size;
@@ -57,17 +41,14 @@ static leat_status_t prepare(leat_native_stage_t *stage, const leat_native_prepa
 
 leat_status_t leat_native_pool_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
   pool_t *p = NULL;
-  LEAT_NATIVE_EXPECT(stage, stage->operand_count == 2, "%u operands; 2 are needed", stage->operand_count);
   return prepare(stage, context, &p);
 }
 
 leat_status_t leat_native_pool_grad_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
   pool_t *p = NULL;
-  LEAT_NATIVE_EXPECT(stage, stage->operand_count == 3, "%u operands; 3 are needed", stage->operand_count);
   LEAT_TRY(prepare(stage, context, &p));
-  const leat_native_operand_t *x = &stage->operands[0], *dx = &stage->operands[2];
-  LEAT_NATIVE_EXPECT(stage, leat_native_same_dims(x, dx), "dx does not have the dims of x");
-  leat_native_spatial_strides(dx, (uint32_t)stage->params->window.spatial, p->shape.dx);
+  const uint32_t spatial = (uint32_t)stage->params->window.spatial;
+  leat_native_spatial_strides(&stage->operands[PEF_POOL_GRAD_dx], spatial, p->shape.dx);
   return NULL;
 }
 

@@ -167,20 +167,6 @@ static void test_scatter(void **state) {
   }
 }
 
-static void test_scatter_refuses_rows_along_the_index(void **state) {
-  (void)state;
-  float table[6] = {0}, updates[6] = {0};
-  int64_t index[2] = {0, 0};
-  rig_t rig;
-  rig_init(&rig, PEF_STAGE_SCATTER, PEF_FN_SUM, &leat_kern_portable);
-  rig_operand(&rig, PEF_I64, index, 1, (const int64_t[]){2});
-  rig_operand(&rig, PEF_F32, updates, 2, (const int64_t[]){2, 3});
-  rig_operand(&rig, PEF_F32, table, 2, (const int64_t[]){2, 3});
-  rig_rows(&rig, 0, 0), rig_rows(&rig, 1, 0);
-  assert_fails(rig_run(&rig, 1), LEAT_CORRUPT, "rows run along the index");
-  rig_deinit(&rig);
-}
-
 enum { LIST_ROWS = 40, LIST_WIDTH = 9, LIST_INDICES = 130 };
 
 static void scatter_a_list(const leat_kern_t *kern, uint8_t fn, int wide, uint32_t seed) {
@@ -217,20 +203,6 @@ static void tiles_of_table_rows_take_their_updates_in_index_order(void **state) 
   uint32_t levels;
   const leat_kern_t *const *kern = rig_levels(&levels);
   for (uint32_t i = 0; i < 4 * 2 * levels; i++) scatter_a_list(kern[i / 8], fns[i % 4], i / 4 % 2, i + 1);
-}
-
-static void test_gather_refuses_rows_along_the_table(void **state) {
-  (void)state;
-  float table[6] = {0}, out[6] = {0};
-  int64_t index[2] = {0, 0};
-  rig_t rig;
-  rig_init(&rig, PEF_STAGE_GATHER, 0, &leat_kern_portable);
-  rig_operand(&rig, PEF_F32, table, 2, (const int64_t[]){2, 3});
-  rig_operand(&rig, PEF_I64, index, 1, (const int64_t[]){2});
-  rig_operand(&rig, PEF_F32, out, 2, (const int64_t[]){2, 3});
-  rig_rows(&rig, 0, 0);
-  assert_fails(rig_run(&rig, 1), LEAT_CORRUPT, "rows run along the indexed dim");
-  rig_deinit(&rig);
 }
 
 // --- scan and sort ------------------------------------------------------------------------------------------------
@@ -452,9 +424,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_gather),
       cmocka_unit_test(test_scatter),
-      cmocka_unit_test(test_scatter_refuses_rows_along_the_index),
       cmocka_unit_test(tiles_of_table_rows_take_their_updates_in_index_order),
-      cmocka_unit_test(test_gather_refuses_rows_along_the_table),
       cmocka_unit_test(test_scan),
       cmocka_unit_test(test_scan_wide),
       cmocka_unit_test(test_sort),
