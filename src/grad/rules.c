@@ -2,12 +2,12 @@
 // The table of rules over op.def: a primitive without its rule does not compile.
 #include "grad/rules.h"
 
-#define PRIM(e, n, lo, hi, r, a) void leat_vjp_prim_##e(leat_vjp_t *v);
+#define PRIM(e, ...) void leat_vjp_prim_##e(leat_vjp_t *v);
 #include "ir/op.def"
 #undef PRIM
 
 static const leat_vjp_rule_t primitives[LEAT_PRIM_COUNT] = {
-#define PRIM(e, n, lo, hi, r, a) leat_vjp_prim_##e,
+#define PRIM(e, ...) leat_vjp_prim_##e,
 #include "ir/op.def"
 #undef PRIM
 };

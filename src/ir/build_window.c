@@ -65,7 +65,7 @@ void leat_window_of(const leat_graph_t *g, const leat_op_t *op, leat_window_t *o
     if (count != 0) memcpy((uint8_t *)out_window + lists[i].offset, list, count * sizeof *list);
   }
   out_window->groups = leat_op_int(g, op, LEAT_ATTR_GROUPS, 1);
-  if (op->kind == LEAT_PRIM_CONV) {  // whose window is that of its weight
+  if (leat_op_attr(g, op, LEAT_ATTR_WINDOW) == NULL) {  // that of the weight
     const leat_value_t *w = leat_graph_value(g, leat_op_input(g, op, 1));
     memcpy(out_window->window, w->dims + 2, out_window->rank * sizeof *w->dims);
   }

@@ -13,19 +13,16 @@ static double elements(const leat_graph_t *g, leat_value_id_t id) {
 }
 static double result_elements(const leat_graph_t *g, const leat_op_t *op) { return elements(g, op->result_first); }
 
-static double no_flops(const leat_graph_t *g, const leat_op_t *op) {
+static double flops_none(const leat_graph_t *g, const leat_op_t *op) {
   (void)g, (void)op;
   return 0;
 }
-static double one_per_operand_element(const leat_graph_t *g, const leat_op_t *op) {
-  return elements(g, leat_op_input(g, op, 0));
-}
-static double one_per_update(const leat_graph_t *g, const leat_op_t *op) {
-  return elements(g, leat_op_input(g, op, 2));
-}
+// One an element of operand 0; one an element that is written.
+static double flops_operand(const leat_graph_t *g, const leat_op_t *op) { return elements(g, leat_op_input(g, op, 0)); }
+static double flops_update(const leat_graph_t *g, const leat_op_t *op) { return elements(g, leat_op_input(g, op, 2)); }
 
 // Arithmetic counts one; what libraries compute by polynomials counts as many steps as those take, roughly.
-static double map_flops(const leat_graph_t *g, const leat_op_t *op) {
+static double flops_map(const leat_graph_t *g, const leat_op_t *op) {
   static const struct {
     leat_scalar_t first, last;  // runs of rows of scalar.def
     double steps;
@@ -42,15 +39,15 @@ static double map_flops(const leat_graph_t *g, const leat_op_t *op) {
   return steps * result_elements(g, op);
 }
 
-static double random_flops(const leat_graph_t *g, const leat_op_t *op) { return 30 * result_elements(g, op); }
+static double flops_random(const leat_graph_t *g, const leat_op_t *op) { return 30 * result_elements(g, op); }
 
-static double sort_flops(const leat_graph_t *g, const leat_op_t *op) {
+static double flops_sort(const leat_graph_t *g, const leat_op_t *op) {
   const leat_value_t *x = leat_graph_value(g, leat_op_input(g, op, 0));
   double extent = (double)x->dims[leat_op_int(g, op, LEAT_ATTR_DIM, 0)];
   return result_elements(g, op) * (extent > 1 ? log2(extent) : 0);
 }
 
-static double contract_flops(const leat_graph_t *g, const leat_op_t *op) {
+static double flops_contract(const leat_graph_t *g, const leat_op_t *op) {
   leat_spec_t spec;
   leat_status_t status = leat_spec_parse(leat_op_string(g, op, LEAT_ATTR_SPEC, ""), &spec);
   if (status != NULL) {  // not in a verified graph
@@ -74,59 +71,32 @@ static double window_elements(const leat_graph_t *g, const leat_op_t *op) {
 }
 
 // Every element of y takes a window of the channels of its group.
-static double conv_flops(const leat_graph_t *g, const leat_op_t *op) {
+static double flops_conv(const leat_graph_t *g, const leat_op_t *op) {
   const leat_value_t *w = leat_graph_value(g, leat_op_input(g, op, 1));
   return 2 * result_elements(g, op) * (double)w->dims[1] * window_elements(g, op);
 }
-static double conv_wgrad_flops(const leat_graph_t *g, const leat_op_t *op) {
+static double flops_conv_wgrad(const leat_graph_t *g, const leat_op_t *op) {
   const leat_value_t *dw = leat_graph_value(g, op->result_first);
   return 2 * elements(g, leat_op_input(g, op, 1)) * (double)dw->dims[1] * window_elements(g, op);
 }
-static double pool_flops(const leat_graph_t *g, const leat_op_t *op) {
+static double flops_pool(const leat_graph_t *g, const leat_op_t *op) {
   return result_elements(g, op) * window_elements(g, op);
 }
-static double pool_grad_flops(const leat_graph_t *g, const leat_op_t *op) {
+static double flops_pool_grad(const leat_graph_t *g, const leat_op_t *op) {
   return elements(g, leat_op_input(g, op, 1)) * window_elements(g, op);
 }
 
-// A row of op.def without a function here does not compile; `moves` is false where no bytes need to move.
-#define FLOPS_SYMBOL no_flops, false
-#define FLOPS_STORE no_flops, true
-#define FLOPS_CONSTANT no_flops, false
-#define FLOPS_IOTA no_flops, true
-#define FLOPS_RANDOM random_flops, true
-#define FLOPS_MAP map_flops, true
-#define FLOPS_REDUCE one_per_operand_element, true
-#define FLOPS_SCAN one_per_operand_element, true
-#define FLOPS_CONTRACT contract_flops, true
-#define FLOPS_CONV conv_flops, true
-#define FLOPS_CONV_WGRAD conv_wgrad_flops, true
-#define FLOPS_POOL pool_flops, true
-#define FLOPS_POOL_GRAD pool_grad_flops, true
-#define FLOPS_RESHAPE no_flops, false
-#define FLOPS_TRANSPOSE no_flops, true
-#define FLOPS_SLICE no_flops, true
-#define FLOPS_CONCAT no_flops, true
-#define FLOPS_PAD no_flops, true
-#define FLOPS_BROADCAST no_flops, true
-#define FLOPS_FLIP no_flops, true
-#define FLOPS_GATHER no_flops, true
-#define FLOPS_SCATTER one_per_update, true
-#define FLOPS_SORT sort_flops, true
-
-static const struct {
-  flops_t flops;
-  bool moves;
-} cost_table[LEAT_PRIM_COUNT] = {
-#define PRIM(e, n, lo, hi, r, a) [LEAT_PRIM_##e] = {FLOPS_##e},
+// The column `flops` of op.def: a row whose function is not here does not compile.
+static const flops_t flops_table[LEAT_PRIM_COUNT] = {
+#define PRIM(e, n, lo, hi, r, a, role, products, again, rows, flops, ...) [LEAT_PRIM_##e] = flops_##flops,
 #include "ir/op.def"
 #undef PRIM
 };
 
 leat_cost_t leat_op_cost(const leat_graph_t *g, const leat_op_t *op) {
   assert(leat_op_is_primitive(op->kind));
-  leat_cost_t cost = {.flops = cost_table[op->kind].flops(g, op)};
-  if (!cost_table[op->kind].moves) return cost;
+  leat_cost_t cost = {.flops = flops_table[op->kind](g, op)};
+  if (!leat_op_info(op->kind)->moves) return cost;
   for (uint32_t i = 0; i < op->input_count; i++)
     cost.bytes += (double)leat_value_bytes(leat_graph_value(g, leat_op_input(g, op, i)));
   for (uint32_t i = 0; i < op->result_count; i++)

@@ -8,7 +8,7 @@ typedef leat_status_t (*reference_t)(const leat_eval_call_t *call);
 
 // A row of op.def without a reference does not link.
 static const reference_t references[LEAT_PRIM_COUNT] = {
-#define PRIM(e, n, lo, hi, r, a) [LEAT_PRIM_##e] = leat_eval_##e,
+#define PRIM(e, ...) [LEAT_PRIM_##e] = leat_eval_##e,
 #include "ir/op.def"
 #undef PRIM
 };
@@ -59,7 +59,7 @@ static uint32_t find_symbol(const leat_eval_t *eval, const char *name) {
 // Fills the symbol that `op` declares with its default: the attribute `value`, else zeros.
 static void set_default(leat_eval_t *eval, const leat_op_t *op, symbol_t *symbol) {
   leat_dtype_t dtype = (leat_dtype_t)symbol->type->dtype;
-  const leat_attr_t *value = op->kind == LEAT_PRIM_SYMBOL ? leat_op_attr(eval->graph, op, LEAT_ATTR_VALUE) : NULL;
+  const leat_attr_t *value = leat_op_attr(eval->graph, op, LEAT_ATTR_VALUE);  // a store has none
   for (int64_t at = 0; value != NULL && at < leat_value_elements(symbol->type); at++)
     leat_element_store(dtype, symbol->data, at, leat_element_of(dtype, value->v.f));
 }
@@ -70,7 +70,7 @@ static leat_status_t bind_symbol(leat_eval_t *eval, leat_op_id_t id) {
   const char *name = leat_op_string(eval->graph, op, LEAT_ATTR_NAME, "");
   eval->symbol_of[id] = find_symbol(eval, name);
   if (eval->symbol_of[id] != LEAT_NONE) return NULL;
-  leat_value_id_t value = op->kind == LEAT_PRIM_SYMBOL ? op->result_first : leat_op_input(eval->graph, op, 0);
+  leat_value_id_t value = leat_op_is_statement(op->kind) ? leat_op_input(eval->graph, op, 0) : op->result_first;
   symbol_t symbol = {.name = name, .type = leat_graph_value(eval->graph, value)};
   symbol.data = leat_arena_alloc(&eval->arena, leat_value_bytes(symbol.type) + 1);
   if (symbol.data == NULL) return out_of_memory();
@@ -82,7 +82,9 @@ static leat_status_t bind_symbol(leat_eval_t *eval, leat_op_id_t id) {
   return NULL;
 }
 
-static bool is_effect(const leat_op_t *op) { return op->kind == LEAT_PRIM_SYMBOL || op->kind == LEAT_PRIM_STORE; }
+static bool has_symbol(const leat_op_t *op) {
+  return leat_op_role(op->kind) == LEAT_ROLE_SYMBOL || leat_op_is_statement(op->kind);
+}
 
 static leat_status_t bind_ops(leat_eval_t *eval) {
   for (leat_op_id_t id = 0; id < eval->graph->ops.count; id++) {
@@ -91,7 +93,7 @@ static leat_status_t bind_ops(leat_eval_t *eval) {
     if (!leat_op_is_primitive(op->kind))
       LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s is not lowered", leat_op_text(eval->graph, op, text, sizeof text));
     eval->symbol_of[id] = LEAT_NONE;
-    if (is_effect(op)) LEAT_TRY(bind_symbol(eval, id));
+    if (has_symbol(op)) LEAT_TRY(bind_symbol(eval, id));
   }
   return NULL;
 }
@@ -168,8 +170,8 @@ leat_status_t leat_eval_get(const leat_eval_t *eval, const char *symbol, void *d
 
 static leat_status_t run_op(leat_eval_t *eval, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(eval->graph, id);
-  if (op->kind == LEAT_PRIM_STORE) return NULL;  // after everything was read
-  if (op->kind == LEAT_PRIM_SYMBOL) {
+  if (leat_op_is_statement(op->kind)) return NULL;  // after everything was read
+  if (eval->symbol_of[id] != LEAT_NONE) {
     const symbol_t *symbol = &eval->symbols.data[eval->symbol_of[id]];
     memcpy(eval->values[op->result_first], symbol->data, leat_value_bytes(symbol->type));
     return NULL;
@@ -182,7 +184,7 @@ static leat_status_t run_op(leat_eval_t *eval, leat_op_id_t id) {
 
 static void run_store(leat_eval_t *eval, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(eval->graph, id);
-  if (op->kind != LEAT_PRIM_STORE) return;
+  if (!leat_op_is_statement(op->kind)) return;
   const symbol_t *symbol = &eval->symbols.data[eval->symbol_of[id]];
   memcpy(symbol->data, eval->values[leat_op_input(eval->graph, op, 0)], leat_value_bytes(symbol->type));
 }

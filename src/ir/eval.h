@@ -16,7 +16,7 @@ typedef struct leat_eval_call_s {
   void *const *results;       // contiguous, uninitialised
 } leat_eval_call_t;
 
-#define PRIM(e, n, lo, hi, r, a) leat_status_t leat_eval_##e(const leat_eval_call_t *call) LEAT_MUST_USE;
+#define PRIM(e, ...) leat_status_t leat_eval_##e(const leat_eval_call_t *call) LEAT_MUST_USE;
 #include "ir/op.def"
 #undef PRIM
 

@@ -141,7 +141,7 @@ leat_status_t leat_graph_append(leat_graph_t *g, const leat_op_desc_t *desc, lea
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   }
   *slot = op;
-  bool symbol = op.kind == LEAT_PRIM_SYMBOL;
+  bool symbol = leat_op_is_primitive(op.kind) && leat_op_role(op.kind) == LEAT_ROLE_SYMBOL;
   if (symbol && !leat_names_add(&g->symbols, leat_op_string(g, slot, LEAT_ATTR_NAME, ""), g->ops.count - 1))
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   if (out_op != NULL) *out_op = g->ops.count - 1;
@@ -180,7 +180,7 @@ leat_op_id_t leat_graph_find_symbol(const leat_graph_t *g, const char *name) {
 static bool is_written(const leat_graph_t *g, const char *name) {
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
-    if (op->kind != LEAT_PRIM_STORE || op->type == LEAT_TYPE_OPT) continue;
+    if (leat_op_role(op->kind) != LEAT_ROLE_KEEP || op->type == LEAT_TYPE_OPT) continue;
     if (strcmp(leat_op_string(g, op, LEAT_ATTR_KIND, ""), "update") != 0) continue;
     if (strcmp(leat_op_string(g, op, LEAT_ATTR_NAME, ""), name) == 0) return true;
   }
@@ -191,6 +191,15 @@ bool leat_graph_is_fixed(const leat_graph_t *g, const leat_op_t *op) {
   const char *kind = leat_op_string(g, op, LEAT_ATTR_KIND, "");
   if (strcmp(kind, "param") != 0 && strcmp(kind, "buffer") != 0) return false;
   return !is_written(g, leat_op_string(g, op, LEAT_ATTR_NAME, ""));
+}
+
+bool leat_graph_is_optimized(const leat_graph_t *g, leat_value_id_t v) {
+  for (leat_op_id_t id = 0; id < g->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(g, id);
+    for (uint32_t i = 0; leat_op_role(op->kind) == LEAT_ROLE_OPTIMIZER && i < op->input_count; i++)
+      if (leat_op_input(g, op, i) == v) return true;
+  }
+  return false;
 }
 
 const leat_group_t *leat_graph_group(const leat_graph_t *g, uint32_t id) {
@@ -256,8 +265,8 @@ leat_status_t leat_graph_add_blob(leat_graph_t *g, const void *data, size_t data
 static const leat_op_t *find_constant(const leat_graph_t *g, uint32_t index) {
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
-    bool constant = op->kind == LEAT_PRIM_CONSTANT || op->kind == LEAT_TRACED_CONST;
-    if (constant && leat_op_int(g, op, LEAT_ATTR_INDEX, -1) == (int64_t)index) return op;
+    if (leat_op_role(op->kind) == LEAT_ROLE_CONSTANT && leat_op_int(g, op, LEAT_ATTR_INDEX, -1) == (int64_t)index)
+      return op;
   }
   return NULL;
 }
@@ -286,6 +295,30 @@ const leat_attr_t *leat_op_attr(const leat_graph_t *g, const leat_op_t *op, leat
     if (attrs[i].key == key) return &attrs[i];
   }
   return NULL;
+}
+
+const leat_blob_t *leat_op_blob(const leat_graph_t *g, const leat_op_t *op) {
+  if (leat_op_role(op->kind) != LEAT_ROLE_CONSTANT) return NULL;
+  int64_t index = leat_op_int(g, op, LEAT_ATTR_INDEX, -1);
+  bool set = index >= 0 && index < (int64_t)g->blobs.count && g->blobs.data[index].data != NULL;
+  return set ? &g->blobs.data[index] : NULL;
+}
+
+bool leat_op_requires_grad(const leat_graph_t *g, const leat_op_t *op) {
+  return leat_op_role(op->kind) == LEAT_ROLE_SYMBOL && leat_op_int(g, op, LEAT_ATTR_REQUIRES_GRAD, 0) != 0;
+}
+
+leat_scalar_t leat_op_scalar(const leat_graph_t *g, const leat_op_t *op) {
+  leat_scalar_t fn = LEAT_SCALAR_COUNT;
+  bool has = leat_op_is_primitive(op->kind) && leat_op_role(op->kind) == LEAT_ROLE_ELEMENTWISE &&
+             leat_scalar_find(leat_op_string(g, op, LEAT_ATTR_FN, ""), &fn);
+  return has ? fn : LEAT_SCALAR_COUNT;
+}
+
+bool leat_op_splat(const leat_graph_t *g, const leat_op_t *op, double *out_number) {
+  if (leat_op_role(op->kind) != LEAT_ROLE_CONSTANT || leat_op_attr(g, op, LEAT_ATTR_INDEX) != NULL) return false;
+  *out_number = leat_op_float(g, op, LEAT_ATTR_VALUE, 0.0);
+  return true;
 }
 
 int64_t leat_op_int(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t key, int64_t otherwise) {

@@ -32,13 +32,13 @@ typedef enum leat_scalar_e {
 } leat_scalar_t;
 
 typedef enum leat_op_kind_e {
-#define PRIM(e, n, lo, hi, r, a) LEAT_PRIM_##e,
+#define PRIM(e, ...) LEAT_PRIM_##e,
 #include "ir/op.def"
 #undef PRIM
   LEAT_PRIM_COUNT,
   LEAT_TRACED_FIRST = 64,
   LEAT_TRACED_BEFORE_ = LEAT_TRACED_FIRST - 1,
-#define TRACED(e, n, lo, hi, r, a, g) LEAT_TRACED_##e,
+#define TRACED(e, ...) LEAT_TRACED_##e,
 #include "ir/traced.def"
 #undef TRACED
   LEAT_OP_KIND_COUNT
@@ -62,15 +62,39 @@ typedef enum leat_section_type_e {  // ORDER: as in pef_format.h
   LEAT_TYPE_COUNT
 } leat_section_type_t;
 
+// What an op is to a pass: the column `role` of op.def and traced.def.
+typedef enum leat_op_role_e {
+  LEAT_ROLE_SYMBOL,       // leaf: the value of a symbol before the run
+  LEAT_ROLE_CONSTANT,     // leaf: one number, or the bytes of a blob
+  LEAT_ROLE_SEQUENCE,     // leaf: numbers that count up along a dim
+  LEAT_ROLE_KEEP,         // statement: its operand stays under a name
+  LEAT_ROLE_UPDATE,       // statement: operand 0, a symbol, becomes operand 1 at the end of forward
+  LEAT_ROLE_OPTIMIZER,    // statement: its operands, parameters, are trained
+  LEAT_ROLE_DRAW,         // random numbers: a function of the random state, not of other values
+  LEAT_ROLE_VIEW,         // elements of operand 0, at places that attributes say
+  LEAT_ROLE_SAME,         // operand 0, perhaps in another dtype or apart from autograd
+  LEAT_ROLE_ELEMENTWISE,  // an element of the result is a function of the elements at its own place
+  LEAT_ROLE_COMPUTE       // everything else
+} leat_op_role_t;
+
 // Facts of the tables.
 typedef struct leat_op_info_s {
   const char *name;  // primitives print as "prim.<name>"
   uint16_t min_inputs, max_inputs, result_count;
   const char *attrs;  // space-separated keys
+  leat_op_role_t role;
+  uint32_t products;  // bit mask of the operands that are multiplied with each other and summed up; 0: no product
   bool own_gradient;  // traced only
+  bool cheap, moves;  // primitives only: cheaper to compute again than to load; bytes move
 } leat_op_info_t;
 const leat_op_info_t *leat_op_info(uint32_t kind);
 bool leat_op_is_primitive(uint32_t kind);
+bool leat_op_is_traced(uint32_t kind);
+leat_op_role_t leat_op_role(uint32_t kind);
+bool leat_op_is_statement(uint32_t kind);  // has no results
+bool leat_op_is_leaf(uint32_t kind);       // a symbol, a constant or a sequence: nothing computes it
+// Neither leaf nor statement nor, of primitives, view: something runs for it.
+bool leat_op_computes(uint32_t kind);
 bool leat_op_takes_attr(uint32_t kind, leat_attr_key_t key);             // is the key in the op's schema?
 bool leat_op_find(const char *text, size_t length, uint32_t *out_kind);  // "linear", "prim.map"
 const char *leat_attr_name(leat_attr_key_t key);
@@ -201,6 +225,14 @@ double leat_op_float(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t
 const char *leat_op_string(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t key, const char *otherwise);
 // The list and its length; *out_count = 0 and NULL when absent.
 const int64_t *leat_op_list(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t key, uint32_t *out_count);
+// The bytes of the constant `op`; NULL: it is no constant, is spelled out by other attributes, or was given no bytes.
+const leat_blob_t *leat_op_blob(const leat_graph_t *g, const leat_op_t *op);
+// Is `op` a constant whose elements are all one number?
+bool leat_op_splat(const leat_graph_t *g, const leat_op_t *op, double *out_number);
+// The function of an elementwise primitive; LEAT_SCALAR_COUNT: `op` is none.
+leat_scalar_t leat_op_scalar(const leat_graph_t *g, const leat_op_t *op);
+// Is `op` a symbol whose gradient is wanted?
+bool leat_op_requires_grad(const leat_graph_t *g, const leat_op_t *op);
 bool leat_attrs_equal(const leat_graph_t *a, const leat_op_t *x, const leat_graph_t *b, const leat_op_t *y);
 
 int64_t leat_value_elements(const leat_value_t *v);  // product of dims; 1 for rank 0
@@ -234,6 +266,8 @@ leat_op_id_t leat_graph_find_symbol(const leat_graph_t *g, const char *name);
 // on such symbols alone is computed once, and again after the optimizer.
 bool leat_graph_is_fixed(const leat_graph_t *g, const leat_op_t *op);
 // The entry of group `id`; NULL: it has none.
+// Is `v`, a symbol, trained by an optimizer of the traced graph?
+bool leat_graph_is_optimized(const leat_graph_t *g, leat_value_id_t v);
 const leat_group_t *leat_graph_group(const leat_graph_t *g, uint32_t id);
 // Adds the entry of group `group->id`, which has none yet and is above those that have. Strings as for origins.
 leat_status_t leat_graph_add_group(leat_graph_t *g, const leat_group_t *group) LEAT_MUST_USE;

@@ -9,7 +9,7 @@ typedef leat_status_t (*rule_t)(const leat_shape_call_t *call);
 
 // A row of op.def without a rule does not link.
 static const rule_t rules[LEAT_PRIM_COUNT] = {
-#define PRIM(e, n, lo, hi, r, a) [LEAT_PRIM_##e] = leat_shape_##e,
+#define PRIM(e, ...) [LEAT_PRIM_##e] = leat_shape_##e,
 #include "ir/op.def"
 #undef PRIM
 };
@@ -116,9 +116,11 @@ static leat_status_t check_inputs(const leat_shape_call_t *call) {
   return NULL;
 }
 
+// A constant takes one of its attributes; what a symbol begins with and whether it is trained has defaults.
 static bool is_optional(uint32_t kind, leat_attr_key_t key) {
   bool fact = key == LEAT_ATTR_VALUE || key == LEAT_ATTR_REQUIRES_GRAD;
-  return kind == LEAT_PRIM_CONSTANT || (kind == LEAT_PRIM_SYMBOL && fact);
+  leat_op_role_t role = leat_op_role(kind);
+  return role == LEAT_ROLE_CONSTANT || (role == LEAT_ROLE_SYMBOL && fact);
 }
 
 static uint32_t count_words(const char *text) {
@@ -136,7 +138,7 @@ static leat_status_t check_attrs(const leat_shape_call_t *call) {
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "attribute '%s' is missing: a primitive states all of its attributes",
               leat_attr_name(key));
   }
-  if (call->kind == LEAT_PRIM_CONSTANT &&
+  if (leat_op_role(call->kind) == LEAT_ROLE_CONSTANT &&
       (find_attr(call, LEAT_ATTR_VALUE) != NULL) == (find_attr(call, LEAT_ATTR_INDEX) != NULL))
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "takes either 'value' or 'index'");
   return NULL;

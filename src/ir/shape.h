@@ -16,7 +16,7 @@ typedef struct leat_shape_call_s {
   leat_value_t *results;
 } leat_shape_call_t;
 
-#define PRIM(e, n, lo, hi, r, a) leat_status_t leat_shape_##e(const leat_shape_call_t *call) LEAT_MUST_USE;
+#define PRIM(e, ...) leat_status_t leat_shape_##e(const leat_shape_call_t *call) LEAT_MUST_USE;
 #include "ir/op.def"
 #undef PRIM
 

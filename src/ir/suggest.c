@@ -56,7 +56,7 @@ static const char *answer(const search_t *search, char *buffer, size_t buffer_by
 
 const char *leat_suggest_op(const char *text, size_t length, char *buffer, size_t buffer_bytes) {
   search_t search = search_for(text, length);
-  for (uint32_t kind = 0; kind < LEAT_PRIM_COUNT; kind++) consider(&search, "prim.", leat_op_info(kind)->name);
+  for (uint32_t kind = 0; leat_op_is_primitive(kind); kind++) consider(&search, "prim.", leat_op_info(kind)->name);
   for (uint32_t kind = LEAT_TRACED_FIRST; kind < LEAT_OP_KIND_COUNT; kind++)
     consider(&search, "", leat_op_info(kind)->name);
   return answer(&search, buffer, buffer_bytes);

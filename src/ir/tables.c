@@ -7,11 +7,31 @@
 
 static_assert((int)LEAT_PRIM_COUNT <= (int)LEAT_TRACED_FIRST, "primitives run into the traced ops");
 
+// Words of the columns `again` and `bytes`.
+enum { AGAIN_DEAR, AGAIN_CHEAP, BYTES_STAYS = 0, BYTES_MOVES };
+
 static const leat_op_info_t op_table[LEAT_OP_KIND_COUNT] = {
-#define PRIM(e, n, lo, hi, r, a) [LEAT_PRIM_##e] = {n, lo, hi, r, a, false},
+#define PRIM(e, n, lo, hi, r, a, part, mask, again, rows, flops, bytes, ...) \
+  [LEAT_PRIM_##e] = {.name = n,                                              \
+                     .min_inputs = lo,                                       \
+                     .max_inputs = hi,                                       \
+                     .result_count = r,                                      \
+                     .attrs = a,                                             \
+                     .role = LEAT_ROLE_##part,                               \
+                     .products = mask,                                       \
+                     .cheap = AGAIN_##again,                                 \
+                     .moves = BYTES_##bytes},
 #include "ir/op.def"
 #undef PRIM
-#define TRACED(e, n, lo, hi, r, a, g) [LEAT_TRACED_##e] = {n, lo, hi, r, a, g},
+#define TRACED(e, n, lo, hi, r, a, own, part, mask, ...) \
+  [LEAT_TRACED_##e] = {.name = n,                        \
+                       .min_inputs = lo,                 \
+                       .max_inputs = hi,                 \
+                       .result_count = r,                \
+                       .attrs = a,                       \
+                       .role = LEAT_ROLE_##part,         \
+                       .products = mask,                 \
+                       .own_gradient = own},
 #include "ir/traced.def"
 #undef TRACED
 };
@@ -60,6 +80,22 @@ const leat_op_info_t *leat_op_info(uint32_t kind) {
 }
 
 bool leat_op_is_primitive(uint32_t kind) { return kind < LEAT_PRIM_COUNT; }
+
+bool leat_op_is_traced(uint32_t kind) { return kind >= LEAT_TRACED_FIRST && kind < LEAT_OP_KIND_COUNT; }
+
+leat_op_role_t leat_op_role(uint32_t kind) { return leat_op_info(kind)->role; }
+
+bool leat_op_is_statement(uint32_t kind) { return leat_op_info(kind)->result_count == 0; }
+
+bool leat_op_is_leaf(uint32_t kind) {
+  leat_op_role_t role = leat_op_role(kind);
+  return role == LEAT_ROLE_SYMBOL || role == LEAT_ROLE_CONSTANT || role == LEAT_ROLE_SEQUENCE;
+}
+
+bool leat_op_computes(uint32_t kind) {
+  bool view = leat_op_is_primitive(kind) && leat_op_role(kind) == LEAT_ROLE_VIEW;
+  return !view && !leat_op_is_leaf(kind) && !leat_op_is_statement(kind);
+}
 
 bool leat_op_takes_attr(uint32_t kind, leat_attr_key_t key) {
   const char *name = leat_attr_name(key);

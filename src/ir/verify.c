@@ -68,17 +68,17 @@ static leat_status_t check_rule(const leat_graph_t *g, const leat_op_t *op) {
 
 // A constant names a blob that is there and has the size of its value.
 static leat_status_t check_blob(const leat_graph_t *g, const leat_op_t *op) {
-  bool constant = op->kind == LEAT_PRIM_CONSTANT || op->kind == LEAT_TRACED_CONST;
-  const leat_attr_t *attr = constant ? leat_op_attr(g, op, LEAT_ATTR_INDEX) : NULL;
-  if (constant && op->kind == LEAT_TRACED_CONST && attr == NULL)
+  if (leat_op_role(op->kind) != LEAT_ROLE_CONSTANT || !leat_op_takes_attr(op->kind, LEAT_ATTR_INDEX)) return NULL;
+  const leat_attr_t *attr = leat_op_attr(g, op, LEAT_ATTR_INDEX);
+  if (attr == NULL && !leat_op_takes_attr(op->kind, LEAT_ATTR_VALUE))
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "attribute 'index' is missing");
   if (attr == NULL) return NULL;
-  if (attr->v.i < 0 || attr->v.i >= g->blobs.count || g->blobs.data[attr->v.i].data == NULL)
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the bytes of constant %" PRId64 " were not set", attr->v.i);
+  const leat_blob_t *blob = leat_op_blob(g, op);
+  if (blob == NULL) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the bytes of constant %" PRId64 " were not set", attr->v.i);
   size_t expected = leat_value_bytes(leat_graph_value(g, op->result_first));
-  if (g->blobs.data[attr->v.i].data_bytes != expected)
+  if (blob->data_bytes != expected)
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "constant %" PRId64 " has %zu bytes, its type takes %zu", attr->v.i,
-              g->blobs.data[attr->v.i].data_bytes, expected);
+              blob->data_bytes, expected);
   return NULL;
 }
 
@@ -115,8 +115,8 @@ static int compare_named(const void *a, const void *b) {
 static leat_status_t collect_names(const leat_graph_t *g, names_t *names) {
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
-    bool store = op->kind == LEAT_PRIM_STORE || op->kind == LEAT_TRACED_OUTPUT;
-    if (!store && op->kind != LEAT_PRIM_SYMBOL && op->kind != LEAT_TRACED_SYM) continue;
+    bool store = leat_op_role(op->kind) == LEAT_ROLE_KEEP;
+    if (!store && leat_op_role(op->kind) != LEAT_ROLE_SYMBOL) continue;
     const char *name = leat_op_string(g, op, LEAT_ATTR_NAME, "");
     if (name[0] == '\0') LEAT_FAIL(LEAT_INVALID_ARGUMENT, "a %s has no name", store ? "store" : "symbol");
     named_t *slot = leat_array_push(&names->all);
@@ -127,8 +127,7 @@ static leat_status_t collect_names(const leat_graph_t *g, names_t *names) {
 }
 
 static bool is_update(const leat_graph_t *g, const named_t *named) {
-  const leat_op_t *op = leat_graph_op(g, named->op);
-  return op->kind == LEAT_PRIM_STORE && strcmp(leat_op_string(g, op, LEAT_ATTR_KIND, ""), "update") == 0;
+  return strcmp(leat_op_string(g, leat_graph_op(g, named->op), LEAT_ATTR_KIND, ""), "update") == 0;
 }
 
 // Names are unique among symbols and among stores; an update, and nothing else, is stored to a symbol, of its type.
@@ -136,7 +135,7 @@ static leat_status_t check_name(const leat_graph_t *g, const named_t *named, con
   bool same = before != NULL && strcmp(before->name, named->name) == 0;
   if (same && before->store == named->store)
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "two %s are named '%s'", named->store ? "stores" : "symbols", named->name);
-  if (!named->store || leat_graph_op(g, named->op)->kind != LEAT_PRIM_STORE) return NULL;
+  if (!named->store || !leat_op_is_primitive(leat_graph_op(g, named->op)->kind)) return NULL;
   if (is_update(g, named) != same)
     LEAT_FAIL(LEAT_INVALID_ARGUMENT,
               same ? "'%s' is a symbol: only an update may be stored to it"
@@ -167,7 +166,7 @@ static leat_status_t check_names(const leat_graph_t *g) {
 // The parts that messages and accessors need, before any of them is used.
 static leat_status_t check_ids(const leat_graph_t *g, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(g, id);
-  bool known = op->kind < LEAT_PRIM_COUNT || (op->kind >= LEAT_TRACED_FIRST && op->kind < LEAT_OP_KIND_COUNT);
+  bool known = leat_op_is_primitive(op->kind) || leat_op_is_traced(op->kind);
   bool inside = (uint64_t)op->input_first + op->input_count <= g->inputs.count &&
                 (uint64_t)op->attr_first + op->attr_count <= g->attrs.count &&
                 (uint64_t)op->result_first + op->result_count <= g->values.count && op->origin < g->origins.count;

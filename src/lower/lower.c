@@ -8,19 +8,19 @@
 
 typedef leat_value_id_t (*row_t)(leat_lower_t *c);
 
-#define TRACED(e, n, lo, hi, r, a, g) leat_value_id_t leat_lower_##e(leat_lower_t *c);
+#define TRACED(e, ...) leat_value_id_t leat_lower_##e(leat_lower_t *c);
 #include "ir/traced.def"
 #undef TRACED
 
 static const row_t rows[] = {
-#define TRACED(e, n, lo, hi, r, a, g) leat_lower_##e,
+#define TRACED(e, ...) leat_lower_##e,
 #include "ir/traced.def"
 #undef TRACED
 };
 
 #define VJP_OF_0(e)
 #define VJP_OF_1(e) void leat_vjp_##e(leat_vjp_t *v);
-#define TRACED(e, n, lo, hi, r, a, g) VJP_OF_##g(e)
+#define TRACED(e, n, lo, hi, r, a, g, ...) VJP_OF_##g(e)
 #include "ir/traced.def"
 #undef TRACED
 #undef VJP_OF_0
@@ -30,7 +30,7 @@ const leat_vjp_table_t *leat_lower_vjps(void) {
 #define VJP_OF_0(e) NULL
 #define VJP_OF_1(e) leat_vjp_##e
   static const leat_vjp_table_t table = {{
-#define TRACED(e, n, lo, hi, r, a, g) VJP_OF_##g(e),
+#define TRACED(e, n, lo, hi, r, a, g, ...) VJP_OF_##g(e),
 #include "ir/traced.def"
 #undef TRACED
   }};
@@ -116,7 +116,7 @@ static leat_status_t lower_op(leat_rebuild_t *r, const leat_op_t *op) {
 
 // A symbol that the compiler made for backward (a rate, the random state) may by now have been made for forward too.
 static bool merge_symbol(leat_rebuild_t *r, const leat_op_t *op) {
-  if (op->kind != LEAT_PRIM_SYMBOL) return false;
+  if (!leat_op_is_primitive(op->kind) || leat_op_role(op->kind) != LEAT_ROLE_SYMBOL) return false;
   const char *kind = leat_op_string(r->from, op, LEAT_ATTR_KIND, "");
   if (strcmp(kind, "hyper") != 0 && strcmp(kind, "state") != 0) return false;
   leat_value_id_t found = leat_b_find_symbol(&r->b, leat_op_string(r->from, op, LEAT_ATTR_NAME, ""));
@@ -138,7 +138,8 @@ static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
 static bool stores_symbol(const leat_graph_t *g, const char *name) {
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
-    if (op->kind == LEAT_PRIM_STORE && strcmp(leat_op_string(g, op, LEAT_ATTR_NAME, ""), name) == 0) return true;
+    if (!leat_op_is_primitive(op->kind) || !leat_op_is_statement(op->kind)) continue;
+    if (strcmp(leat_op_string(g, op, LEAT_ATTR_NAME, ""), name) == 0) return true;
   }
   return false;
 }
@@ -146,7 +147,8 @@ static bool stores_symbol(const leat_graph_t *g, const char *name) {
 // Every run draws fresh numbers: the step of random__state counts runs.
 static leat_status_t advance_random_state(leat_graph_t *g) {
   bool used = false;
-  for (leat_op_id_t id = 0; id < g->ops.count && !used; id++) used = leat_graph_op(g, id)->kind == LEAT_PRIM_RANDOM;
+  for (leat_op_id_t id = 0; id < g->ops.count && !used; id++)
+    used = leat_op_role(leat_graph_op(g, id)->kind) == LEAT_ROLE_DRAW;
   if (!used || stores_symbol(g, "random__state")) return NULL;
   leat_builder_t b;
   leat_builder_init(&b, g);

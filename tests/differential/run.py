@@ -119,7 +119,7 @@ def keep(folder, name, kind, text):
 
 def missing(met):
     """The rows of the op table that are not in `met`, as text."""
-    rows = set(re.findall(r'^TRACED\(\w+, "(\w+)"', TABLE.read_text(encoding="utf-8"), re.MULTILINE)) - OWN_ROWS
+    rows = set(re.findall(r'^TRACED\(\w+, +"(\w+)"', TABLE.read_text(encoding="utf-8"), re.MULTILINE)) - OWN_ROWS
     absent = sorted(rows - met)
     return f"{len(rows) - len(absent)} of {len(rows)} rows" + (f"; not met: {' '.join(absent)}" if absent else "")
 

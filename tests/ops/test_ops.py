@@ -24,7 +24,7 @@ def test_row(name, tmp_folder, suite_count):
 
 
 def test_every_traced_op_has_a_row():
-    names = set(re.findall(r'^TRACED\(\w+, "(\w+)"', TRACED_OPS.read_text(), re.MULTILINE))
+    names = set(re.findall(r'^TRACED\(\w+, +"(\w+)"', TRACED_OPS.read_text(), re.MULTILINE))
     assert names - NOT_IN_TABLE == set(ROWS)
 
 

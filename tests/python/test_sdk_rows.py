@@ -291,7 +291,7 @@ def _put_slice(x):
 
 def rows_of_table():
     text = (ROOT / "src/ir/traced.def").read_text()
-    return set(re.findall(r'^TRACED\(\w+, "(\w+)"', text, re.MULTILINE))
+    return set(re.findall(r'^TRACED\(\w+, +"(\w+)"', text, re.MULTILINE))
 
 
 def test_every_row_has_a_call():
