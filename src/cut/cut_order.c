@@ -31,7 +31,7 @@ static leat_status_t collect_keys(order_t *o) {
   for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(g, id);
     uint64_t key = key_of(op);
-    if (leat_kind_computes(op->kind) && (count == 0 || o->keys[count - 1] != key)) o->keys[count++] = key;
+    if (leat_op_computes(op->kind) && (count == 0 || o->keys[count - 1] != key)) o->keys[count++] = key;
   }
   if (count != 0) qsort(o->keys, count, sizeof *o->keys, compare_keys);
   for (uint32_t i = 0; i < count; ++i) {
@@ -51,7 +51,7 @@ static leat_status_t add_op(order_t *o, leat_op_id_t id) {
   for (uint32_t i = 0; i < op->input_count; ++i) {
     leat_op_id_t producer;
     const leat_op_t *p = leat_cutter_base_op(g, leat_op_input(g, op, i), &producer);
-    if (!leat_kind_computes(p->kind)) continue;
+    if (!leat_op_computes(p->kind)) continue;
     if (p->type == LEAT_TYPE_PREPARE && op->type != LEAT_TYPE_PREPARE) continue;
     reads[count++] = o->piece_of[producer];
   }
@@ -98,7 +98,7 @@ static leat_status_t order(order_t *o) {
   if (o->piece_of == NULL) return out_of_memory();
   for (leat_op_id_t id = 0; id < count; ++id) {
     o->piece_of[id] = LEAT_NONE;
-    if (leat_kind_computes(leat_graph_op(o->c->g, id)->kind)) LEAT_TRY(add_op(o, id));
+    if (leat_op_computes(leat_graph_op(o->c->g, id)->kind)) LEAT_TRY(add_op(o, id));
   }
   return deal_out(o);
 }

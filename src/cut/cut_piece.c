@@ -36,7 +36,7 @@ static double op_seconds(const leat_graph_t *g, const leat_op_t *op, leat_cost_t
 static uint32_t input_section(const leat_cutter_t *c, const leat_op_t *op, uint32_t i) {
   leat_op_id_t producer;
   const leat_op_t *p = leat_cutter_base_op(c->g, leat_op_input(c->g, op, i), &producer);
-  if (!leat_kind_computes(p->kind)) return LEAT_NONE;
+  if (!leat_op_computes(p->kind)) return LEAT_NONE;
   if (p->type == LEAT_TYPE_PREPARE && op->type != LEAT_TYPE_PREPARE) return LEAT_NONE;
   return c->plan->section_of[producer];
 }
@@ -96,7 +96,7 @@ static double weight_bytes(const leat_graph_t *g, const leat_op_t *op) {
   for (uint32_t i = 0; i < 2; ++i) {
     leat_op_id_t producer;
     const leat_op_t *p = leat_cutter_base_op(g, leat_op_input(g, op, i), &producer);
-    if (!leat_kind_computes(p->kind)) bytes += (double)leat_value_bytes(leat_graph_value(g, leat_op_input(g, op, i)));
+    if (!leat_op_computes(p->kind)) bytes += (double)leat_value_bytes(leat_graph_value(g, leat_op_input(g, op, i)));
   }
   return bytes;
 }
@@ -115,16 +115,15 @@ static bool too_thin(const leat_cutter_t *c, const leat_op_t *op, const leat_sec
 static bool is_activation(const leat_cutter_t *c, leat_value_id_t v) {
   leat_op_id_t producer;
   const leat_op_t *p = leat_cutter_base_op(c->g, v, &producer);
-  if (leat_kind_computes(p->kind)) return p->type != LEAT_TYPE_PREPARE;
-  return p->kind == LEAT_PRIM_SYMBOL && strcmp(leat_op_string(c->g, p, LEAT_ATTR_KIND, ""), "input") == 0;
+  if (leat_op_computes(p->kind)) return p->type != LEAT_TYPE_PREPARE;
+  return leat_op_role(p->kind) == LEAT_ROLE_SYMBOL && strcmp(leat_op_string(c->g, p, LEAT_ATTR_KIND, ""), "input") == 0;
 }
 
 // Bytes of the activations that a product cut along `dim` reads whole in every tile: both sides of a weight gradient
 // hold the batch, and only one of them is cut. Of a convolution in groups a tile reads those that it makes.
 static double reads_whole(const leat_cutter_t *c, const leat_op_t *op, uint32_t dim) {
   double bytes = 0;
-  if (op->kind != LEAT_PRIM_CONTRACT && op->kind != LEAT_PRIM_CONV && op->kind != LEAT_PRIM_CONV_WGRAD) return 0;
-  if (op->kind == LEAT_PRIM_CONV && leat_op_int(c->g, op, LEAT_ATTR_GROUPS, 1) > 1) return 0;
+  if (leat_op_info(op->kind)->products == 0 || leat_op_int(c->g, op, LEAT_ATTR_GROUPS, 1) > 1) return 0;
   for (uint32_t i = 0; i < op->input_count; ++i) {
     leat_value_id_t v = leat_op_input(c->g, op, i);
     if (leat_rows_operand_dim(c->g, op, dim, i) == LEAT_ROWS_WHOLE && is_activation(c, v))
@@ -170,7 +169,7 @@ static bool too_large(const leat_cutter_t *c, const leat_op_t *op, const leat_se
 static bool is_large_product(const leat_cutter_t *c, const leat_op_t *op) {
   leat_cost_t cost;
   if (c->options->greedy) return false;
-  bool product = op->kind == LEAT_PRIM_CONTRACT || op->kind == LEAT_PRIM_CONV_WGRAD;
+  bool product = leat_op_info(op->kind)->products != 0 && op->kind != LEAT_PRIM_CONV;
   return product && op_seconds(c->g, op, &cost) > LARGE_PRODUCT_SECONDS;
 }
 

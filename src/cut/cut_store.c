@@ -16,8 +16,9 @@ static bool reader_allows(const leat_cutter_t *c, leat_op_id_t reader, uint32_t 
   leat_access_t access;
   const leat_value_t *result = leat_graph_value(c->g, w->result_first);
   leat_value_id_t v = leat_op_input(c->g, op, input);
-  return op->kind == LEAT_PRIM_MAP && leat_access_resolve(c->g, v, &access) && leat_access_is_whole(c->g, &access) &&
-         leat_same_shape(leat_graph_value(c->g, v), result) && c->plan->row_dim[reader] == c->plan->row_dim[writer];
+  return leat_op_role(op->kind) == LEAT_ROLE_ELEMENTWISE && leat_access_resolve(c->g, v, &access) &&
+         leat_access_is_whole(c->g, &access) && leat_same_shape(leat_graph_value(c->g, v), result) &&
+         c->plan->row_dim[reader] == c->plan->row_dim[writer];
 }
 
 static bool all_readers_allow(const leat_cutter_t *c, const char *symbol, uint32_t section, leat_op_id_t writer) {
@@ -26,7 +27,7 @@ static bool all_readers_allow(const leat_cutter_t *c, const char *symbol, uint32
   leat_value_id_t v = leat_graph_op(c->g, leaf)->result_first;
   for (uint32_t i = c->uses.first[v]; i < c->uses.first[v + 1]; ++i) {
     leat_use_t use = c->uses.all[i];
-    if (!leat_kind_computes(leat_graph_op(c->g, use.op)->kind)) continue;
+    if (!leat_op_computes(leat_graph_op(c->g, use.op)->kind)) continue;
     if (!reader_allows(c, use.op, use.input, section, writer)) return false;
   }
   return true;
@@ -54,7 +55,7 @@ static leat_status_t place_store(leat_cutter_t *c, leat_op_id_t id) {
 
 leat_status_t leat_cut_stores(leat_cutter_t *c) {
   for (leat_op_id_t id = 0; id < c->g->ops.count; ++id) {
-    if (leat_graph_op(c->g, id)->kind == LEAT_PRIM_STORE) LEAT_TRY(place_store(c, id));
+    if (leat_op_is_statement(leat_graph_op(c->g, id)->kind)) LEAT_TRY(place_store(c, id));
   }
   return NULL;
 }

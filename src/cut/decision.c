@@ -46,7 +46,7 @@ leat_status_t leat_decision_keys_init(leat_decision_keys_t *keys, const leat_gra
   leat_text_t text = {0};
   leat_status_t status = keys->number == NULL || counts == NULL ? out_of_memory() : NULL;
   for (leat_op_id_t id = 0; id < g->ops.count && status == NULL; ++id) {
-    if (leat_kind_computes(leat_graph_op(g, id)->kind)) status = add_key(keys, g, id, &counters, counts, &text);
+    if (leat_op_computes(leat_graph_op(g, id)->kind)) status = add_key(keys, g, id, &counters, counts, &text);
   }
   leat_text_deinit(&text);
   leat_names_deinit(&counters);

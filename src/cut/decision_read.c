@@ -134,7 +134,7 @@ static leat_status_t check_inputs(const reader_t *r, leat_op_id_t id) {
     leat_op_id_t producer;
     const leat_op_t *p = leat_cutter_base_op(g, leat_op_input(g, op, i), &producer);
     const bool ready = p->type == LEAT_TYPE_PREPARE && op->type != LEAT_TYPE_PREPARE;
-    if (!leat_kind_computes(p->kind) || ready) continue;
+    if (!leat_op_computes(p->kind) || ready) continue;
     if (r->section_of[producer] == LEAT_NONE || r->section_of[producer] <= r->section_of[id]) continue;
     WRONG("sections cannot run in this order: %s in section %" PRIu32 " reads what %s computes in section %" PRIu32,
           leat_op_text(g, op, text, sizeof text), r->section_of[id], leat_op_text(g, p, other, sizeof other),
@@ -145,7 +145,7 @@ static leat_status_t check_inputs(const reader_t *r, leat_op_id_t id) {
 
 static leat_status_t check_order(const reader_t *r) {
   for (leat_op_id_t id = 0; id < r->c->g->ops.count; ++id)
-    if (leat_kind_computes(leat_graph_op(r->c->g, id)->kind)) LEAT_TRY(check_inputs(r, id));
+    if (leat_op_computes(leat_graph_op(r->c->g, id)->kind)) LEAT_TRY(check_inputs(r, id));
   return NULL;
 }
 

@@ -28,15 +28,7 @@ typedef struct grouping_s {
 
 static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
 
-bool leat_group_takes(uint32_t kind) {
-  if (leat_op_info(kind)->result_count == 0) return false;
-  static const uint32_t leaves[] = {LEAT_TRACED_SYM,    LEAT_TRACED_CONST, LEAT_TRACED_FULL, LEAT_TRACED_ARANGE,
-                                    LEAT_PRIM_CONSTANT, LEAT_PRIM_SYMBOL,  LEAT_PRIM_IOTA};
-  for (size_t i = 0; i < sizeof leaves / sizeof leaves[0]; ++i) {
-    if (leaves[i] == kind) return false;
-  }
-  return true;
-}
+bool leat_group_takes(uint32_t kind) { return !leat_op_is_statement(kind) && !leat_op_is_leaf(kind); }
 
 void leat_group_matches_deinit(leat_group_matches_t *matches) {
   for (uint32_t i = 0; i < matches->count; ++i) leat_array_free(&matches->data[i].ops);

@@ -93,8 +93,9 @@ static leat_status_t store_results(leat_builder_t *b, const named_t *named, cons
 static leat_status_t collect(const leat_graph_t *g, names_t *names, bool *is_output, taken_t *taken) {
   for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(g, id);
-    if (op->kind == LEAT_TRACED_OUTPUT || op->kind == LEAT_PRIM_STORE) is_output[leat_op_input(g, op, 0)] = true;
-    if (op->kind == LEAT_TRACED_OUTPUT || op->kind == LEAT_TRACED_SYM) {
+    const leat_op_role_t role = leat_op_role(op->kind);
+    if (role == LEAT_ROLE_KEEP) is_output[leat_op_input(g, op, 0)] = true;
+    if (role == LEAT_ROLE_KEEP || role == LEAT_ROLE_SYMBOL) {
       const char **slot = leat_array_push(taken);
       if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
       *slot = leat_op_string(g, op, LEAT_ATTR_NAME, "");

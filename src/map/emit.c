@@ -218,7 +218,7 @@ leat_status_t leat_draft_deinit(leat_draft_t *d) {
 static void emit_stage(leat_draft_t *d, const leat_stage_t *stage) {
   if (stage->copy_store != LEAT_NONE) {
     leat_emit_store_copy(d, stage->copy_store);
-  } else if (stage->kind == LEAT_PRIM_MAP) {
+  } else if (leat_op_role(stage->kind) == LEAT_ROLE_ELEMENTWISE) {
     leat_emit_map_stage(d, stage);
   } else if (stage->kind == LEAT_PRIM_CONTRACT) {
     leat_emit_contract(d, stage->ops.data[0]);

@@ -132,10 +132,10 @@ static bool has_role(const product_t *p, uint8_t role) {
 
 static bool is_fixed(const leat_mapper_t *m, leat_value_id_t base, uint8_t reader_type) {
   const leat_op_t *producer = leat_mapper_producer(m, base);
-  if (producer->kind == LEAT_PRIM_SYMBOL)
+  if (leat_op_role(producer->kind) == LEAT_ROLE_SYMBOL)
     return strcmp(leat_op_string(m->g, producer, LEAT_ATTR_KIND, ""), "param") == 0 &&
            leat_graph_is_fixed(m->g, producer);
-  if (producer->kind == LEAT_PRIM_CONSTANT) return true;
+  if (leat_op_is_leaf(producer->kind)) return true;
   return producer->type == LEAT_TYPE_PREPARE && reader_type != LEAT_TYPE_PREPARE;
 }
 

@@ -209,10 +209,9 @@ static uint8_t operand_register(strip_t *s, leat_op_id_t id, uint32_t input, uin
   const leat_op_t *op = leat_graph_op(g, id);
   leat_value_id_t v = leat_op_input(g, op, input), base = leat_access_base(g, v);
   const leat_op_t *producer = leat_mapper_producer(s->d->m, base);
-  if (producer->kind == LEAT_PRIM_IOTA) return iota(s, producer, class);
-  if (producer->kind == LEAT_PRIM_CONSTANT && leat_op_attr(g, producer, LEAT_ATTR_INDEX) == NULL) {
-    return immediate(s, class, leat_graph_value(g, v)->dtype, leat_op_float(g, producer, LEAT_ATTR_VALUE, 0.0));
-  }
+  double number;
+  if (leat_op_role(producer->kind) == LEAT_ROLE_SEQUENCE) return iota(s, producer, class);
+  if (leat_op_splat(g, producer, &number)) return immediate(s, class, leat_graph_value(g, v)->dtype, number);
   entry_t *e = find_value(s, base);
   if (e == NULL || !leat_map_reads_in_step(s->d->m, op, input)) return load(s, op, input, class);
   if (e->registers[class] == NO_REGISTER) {

@@ -10,7 +10,7 @@ static uint32_t section_of_value(const leat_mapper_t *m, leat_value_id_t v) {
 }
 
 static bool is_store(const leat_mapper_t *m, leat_op_id_t op) {
-  return leat_graph_op(m->g, op)->kind == LEAT_PRIM_STORE;
+  return leat_op_is_statement(leat_graph_op(m->g, op)->kind);
 }
 
 static const char *store_kind(const leat_mapper_t *m, leat_op_id_t store) {
@@ -65,11 +65,12 @@ static leat_op_id_t direct_store(const leat_mapper_t *m, leat_value_id_t v) {
 
 static bool stays_in_registers(const leat_mapper_t *m, leat_value_id_t v) {
   leat_op_id_t producer = leat_graph_value(m->g, v)->op;
-  if (leat_graph_op(m->g, producer)->kind != LEAT_PRIM_MAP) return false;
+  if (leat_op_role(leat_graph_op(m->g, producer)->kind) != LEAT_ROLE_ELEMENTWISE) return false;
   for (uint32_t i = m->uses.first[v]; i < m->uses.first[v + 1]; ++i) {
     leat_use_t use = m->uses.all[i];
     const leat_op_t *op = leat_graph_op(m->g, use.op);
-    if (op->kind != LEAT_PRIM_MAP || m->plan->section_of[use.op] != m->plan->section_of[producer]) return false;
+    if (leat_op_role(op->kind) != LEAT_ROLE_ELEMENTWISE) return false;
+    if (m->plan->section_of[use.op] != m->plan->section_of[producer]) return false;
     if (m->stage_of[use.op] != m->stage_of[producer] || !leat_map_reads_in_step(m, op, use.input)) return false;
   }
   return true;
@@ -123,17 +124,16 @@ static leat_status_t settle_value(leat_mapper_t *m, leat_value_id_t v) {
 
 static leat_status_t settle_leaf(leat_mapper_t *m, leat_value_id_t v, const leat_op_t *op) {
   leat_home_t *home = &m->homes[v];
-  if (op->kind == LEAT_PRIM_SYMBOL) {
+  if (leat_op_role(op->kind) == LEAT_ROLE_SYMBOL) {
     home->kind = LEAT_HOME_SYMBOL;
     home->symbol = leat_map_find_symbol(m, leat_op_string(m->g, op, LEAT_ATTR_NAME, ""));
-  } else if (op->kind == LEAT_PRIM_CONSTANT && leat_op_attr(m->g, op, LEAT_ATTR_INDEX) != NULL) {
+  } else if (leat_op_attr(m->g, op, LEAT_ATTR_INDEX) != NULL) {
     if (m->uses.first[v] == m->uses.first[v + 1]) return NULL;
-    int64_t index = leat_op_int(m->g, op, LEAT_ATTR_INDEX, 0);
-    if (index < 0 || index >= (int64_t)m->g->blobs.count || m->g->blobs.data[index].data == NULL) {
-      LEAT_FAIL(LEAT_INTERNAL, "constant #%lld has no bytes", (long long)index);
-    }
+    const leat_blob_t *blob = leat_op_blob(m->g, op);
+    if (blob == NULL)
+      LEAT_FAIL(LEAT_INTERNAL, "constant #%lld has no bytes", (long long)leat_op_int(m->g, op, LEAT_ATTR_INDEX, 0));
     home->kind = LEAT_HOME_CONSTANT;
-    home->offset = leat_pef_add_constant(m->writer, m->g->blobs.data[index].data, m->g->blobs.data[index].data_bytes);
+    home->offset = leat_pef_add_constant(m->writer, blob->data, blob->data_bytes);
   }
   return NULL;
 }
@@ -141,8 +141,8 @@ static leat_status_t settle_leaf(leat_mapper_t *m, leat_value_id_t v, const leat
 leat_status_t leat_map_homes(leat_mapper_t *m) {
   for (leat_value_id_t v = 0; v < m->g->values.count; ++v) {
     const leat_op_t *op = leat_mapper_producer(m, v);
-    if (leat_kind_computes(op->kind)) LEAT_TRY(settle_value(m, v));
-    if (leat_kind_is_leaf(op->kind)) LEAT_TRY(settle_leaf(m, v, op));
+    if (leat_op_computes(op->kind)) LEAT_TRY(settle_value(m, v));
+    if (leat_op_is_leaf(op->kind)) LEAT_TRY(settle_leaf(m, v, op));
   }
   return NULL;
 }

@@ -52,7 +52,7 @@ static uint32_t last_stage(const leat_mapper_t *m, leat_value_id_t v, uint32_t s
   for (uint32_t i = m->uses.first[v]; i < m->uses.first[v + 1]; ++i) {
     leat_op_id_t op = m->uses.all[i].op;
     if (m->plan->section_of[op] != section) continue;
-    if (leat_graph_op(m->g, op)->kind == LEAT_PRIM_STORE && m->store_direct[op]) continue;
+    if (leat_op_is_statement(leat_graph_op(m->g, op)->kind) && m->store_direct[op]) continue;
     if (m->stage_of[op] > last) last = m->stage_of[op];
   }
   return last;

@@ -16,8 +16,8 @@ bool leat_map_reads_in_step(const leat_mapper_t *m, const leat_op_t *op, uint32_
 }
 
 static bool same_space(const leat_stage_t *stage, const leat_value_t *result, uint8_t row_dim) {
-  return stage->kind == LEAT_PRIM_MAP && stage->row_dim == row_dim && stage->rank == result->rank &&
-         memcmp(stage->dims, result->dims, result->rank * sizeof result->dims[0]) == 0;
+  return leat_op_role(stage->kind) == LEAT_ROLE_ELEMENTWISE && stage->row_dim == row_dim &&
+         stage->rank == result->rank && memcmp(stage->dims, result->dims, result->rank * sizeof result->dims[0]) == 0;
 }
 
 // The first stage that may hold `op`: not before anything it reads.
@@ -27,9 +27,9 @@ static uint32_t earliest_stage(const leat_mapper_t *m, leat_op_id_t id, uint32_t
   uint32_t earliest = 0;
   for (uint32_t i = 0; i < op->input_count; ++i) {
     leat_op_id_t producer = leat_graph_value(m->g, leat_access_base(m->g, leat_op_input(m->g, op, i)))->op;
-    if (!leat_kind_computes(leat_graph_op(m->g, producer)->kind) || m->plan->section_of[producer] != section) continue;
+    if (!leat_op_computes(leat_graph_op(m->g, producer)->kind) || m->plan->section_of[producer] != section) continue;
     uint32_t at = m->stage_of[producer];
-    bool share = op->kind == LEAT_PRIM_MAP && leat_map_reads_in_step(m, op, i) &&
+    bool share = leat_op_role(op->kind) == LEAT_ROLE_ELEMENTWISE && leat_map_reads_in_step(m, op, i) &&
                  same_space(&stages[at], leat_graph_value(m->g, op->result_first), m->plan->row_dim[id]);
     if (!share) ++at;
     if (at > earliest) earliest = at;
@@ -42,7 +42,7 @@ static leat_status_t put(leat_mapper_t *m, leat_op_id_t id, uint32_t section) {
   const leat_value_t *result = leat_graph_value(m->g, op->result_first);
   leat_section_map_t *s = &m->sections[section];
   uint32_t at = s->stages.count, weight = op->input_count + 1;
-  if (op->kind == LEAT_PRIM_MAP) {
+  if (leat_op_role(op->kind) == LEAT_ROLE_ELEMENTWISE) {
     for (uint32_t i = earliest_stage(m, id, section); i < s->stages.count; ++i) {
       leat_stage_t *stage = &s->stages.data[i];
       if (same_space(stage, result, m->plan->row_dim[id]) && stage->weight + weight <= MAP_WEIGHT_MAX) {

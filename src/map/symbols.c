@@ -62,7 +62,7 @@ static leat_status_t add_op(leat_mapper_t *m, const leat_op_t *op) {
   const char *name = leat_op_string(m->g, op, LEAT_ATTR_NAME, "");
   const char *kind_name = leat_op_string(m->g, op, LEAT_ATTR_KIND, "");
   uint8_t kind;
-  if (op->kind == LEAT_PRIM_SYMBOL) {
+  if (leat_op_role(op->kind) == LEAT_ROLE_SYMBOL) {
     if (!find_kind(kind_name, &kind))
       LEAT_FAIL(LEAT_INTERNAL, "symbol '%s' has the unknown kind '%s'", name, kind_name);
     return add(m, name, kind, leat_graph_value(m->g, op->result_first), leat_op_float(m->g, op, LEAT_ATTR_VALUE, 0.0));
@@ -92,11 +92,11 @@ static void link_owners(leat_mapper_t *m) {
 leat_status_t leat_map_symbols(leat_mapper_t *m) {
   for (leat_op_id_t id = 0; id < m->g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(m->g, id);
-    if (op->kind == LEAT_PRIM_SYMBOL) LEAT_TRY(add_op(m, op));
+    if (leat_op_role(op->kind) == LEAT_ROLE_SYMBOL) LEAT_TRY(add_op(m, op));
   }
   for (leat_op_id_t id = 0; id < m->g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(m->g, id);
-    if (op->kind == LEAT_PRIM_STORE) LEAT_TRY(add_op(m, op));
+    if (leat_op_is_statement(op->kind)) LEAT_TRY(add_op(m, op));
   }
   link_owners(m);
   for (uint32_t i = 0; i < m->symbols.count; ++i) leat_pef_add_symbol(m->writer, &m->symbols.data[i]);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Views as strides. Each view kind is one function that rewrites an access; a table maps kinds to functions.
+// Views as strides, and where dims go under them: a row of functions a view, in a table over op.def.
 #include "space/access.h"
 
-typedef bool (*apply_t)(const leat_graph_t *g, const leat_op_t *op, const leat_value_t *result, leat_access_t *a);
+// --- strides -------------------------------------------------------------------------------------------------------
 
 // Reshape without a copy: walks both shapes from the left and matches groups of dims with equal products; a group is
 // expressible if its source dims are contiguous among themselves. Extents of 1 carry no information.
@@ -88,25 +88,115 @@ static bool apply_flip(const leat_graph_t *g, const leat_op_t *op, const leat_va
   return true;
 }
 
-static const apply_t view_table[LEAT_PRIM_COUNT] = {
-    [LEAT_PRIM_RESHAPE] = apply_reshape,     [LEAT_PRIM_TRANSPOSE] = apply_transpose, [LEAT_PRIM_SLICE] = apply_slice,
-    [LEAT_PRIM_BROADCAST] = apply_broadcast, [LEAT_PRIM_FLIP] = apply_flip,
+// --- dims ----------------------------------------------------------------------------------------------------------
+
+static int64_t product_before(const int64_t *dims, uint32_t end) {
+  int64_t product = 1;
+  for (uint32_t i = 0; i < end; ++i) product *= dims[i];
+  return product;
+}
+
+static uint32_t rows_of_reshape(const leat_view_dim_t *d) {
+  int64_t before = product_before(d->from->dims, d->dim);
+  for (uint32_t i = 0; i < d->to->rank; ++i) {
+    if (product_before(d->to->dims, i) == before && d->to->dims[i] % d->rows == 0 && d->to->dims[i] > 0) {
+      if (d->rows == 1 || d->to->dims[i] != 1) return i;
+    }
+  }
+  return LEAT_NONE;
+}
+
+// A reshape that only adds or drops extents of 1.
+static uint32_t count_of_reshape(const leat_view_dim_t *d) {
+  uint32_t i = 0, j = 0;
+  for (;;) {
+    while (i < d->from->rank && d->from->dims[i] == 1) ++i;
+    while (j < d->to->rank && d->to->dims[j] == 1) ++j;
+    if (i == d->from->rank || j == d->to->rank) return LEAT_NONE;
+    if (d->from->dims[i] != d->to->dims[j]) return LEAT_NONE;
+    if (i == d->dim) return j;
+    ++i, ++j;
+  }
+}
+
+static uint32_t place_in_dims(const leat_view_dim_t *d) {
+  uint32_t count;
+  const int64_t *dims = leat_op_list(d->g, d->op, LEAT_ATTR_DIMS, &count);
+  for (uint32_t i = 0; i < count; ++i) {
+    if (dims[i] == (int64_t)d->dim) return i;
+  }
+  return LEAT_NONE;
+}
+
+static uint32_t rows_of_slice(const leat_view_dim_t *d) {
+  uint32_t count;
+  const int64_t *start = leat_op_list(d->g, d->op, LEAT_ATTR_START, &count);
+  const int64_t *stop = leat_op_list(d->g, d->op, LEAT_ATTR_STOP, &count);
+  const int64_t *step = leat_op_list(d->g, d->op, LEAT_ATTR_STEP, &count);
+  return start[d->dim] == 0 && stop[d->dim] == d->from->dims[d->dim] && step[d->dim] == 1 ? d->dim : LEAT_NONE;
+}
+
+static uint32_t rows_of_flip(const leat_view_dim_t *d) { return place_in_dims(d) == LEAT_NONE ? d->dim : LEAT_NONE; }
+
+static uint32_t same_dim(const leat_view_dim_t *d) {
+  return d->from->dims[d->dim] == d->to->dims[d->dim] ? d->dim : LEAT_NONE;
+}
+
+static uint32_t nowhere(const leat_view_dim_t *d) {
+  (void)d;
+  return LEAT_NONE;
+}
+
+// --- the table -----------------------------------------------------------------------------------------------------
+
+typedef struct view_s {
+  bool (*apply)(const leat_graph_t *g, const leat_op_t *op, const leat_value_t *result, leat_access_t *a);
+  uint32_t (*rows)(const leat_view_dim_t *d);   // where equal pieces of a dim stay apart
+  uint32_t (*count)(const leat_view_dim_t *d);  // where indices along a dim stay what they are
+} view_t;
+
+#define VIEW_RESHAPE \
+  { apply_reshape, rows_of_reshape, count_of_reshape }
+#define VIEW_TRANSPOSE \
+  { apply_transpose, place_in_dims, place_in_dims }
+#define VIEW_SLICE \
+  { apply_slice, rows_of_slice, nowhere }
+#define VIEW_BROADCAST \
+  { apply_broadcast, same_dim, same_dim }
+#define VIEW_FLIP \
+  { apply_flip, rows_of_flip, nowhere }
+
+// A primitive whose role is VIEW does not compile without its row.
+static const view_t view_table[LEAT_PRIM_COUNT] = {
+#define NO_VIEW(e)
+#define ROW_SYMBOL NO_VIEW
+#define ROW_CONSTANT NO_VIEW
+#define ROW_SEQUENCE NO_VIEW
+#define ROW_KEEP NO_VIEW
+#define ROW_DRAW NO_VIEW
+#define ROW_ELEMENTWISE NO_VIEW
+#define ROW_COMPUTE NO_VIEW
+#define ROW_VIEW(e) [LEAT_PRIM_##e] = VIEW_##e,
+#define PRIM(e, n, lo, hi, r, a, role, ...) ROW_##role(e)
+#include "ir/op.def"
+#undef PRIM
 };
 
-bool leat_kind_is_view(uint32_t kind) { return kind < LEAT_PRIM_COUNT && view_table[kind] != NULL; }
-
-bool leat_kind_is_leaf(uint32_t kind) {
-  return kind == LEAT_PRIM_SYMBOL || kind == LEAT_PRIM_CONSTANT || kind == LEAT_PRIM_IOTA;
+// NULL: `op` is no view.
+static const view_t *view_of(const leat_op_t *op) {
+  return leat_op_role(op->kind) == LEAT_ROLE_VIEW ? &view_table[op->kind] : NULL;
 }
 
-bool leat_kind_computes(uint32_t kind) {
-  return kind < LEAT_PRIM_COUNT && !leat_kind_is_view(kind) && !leat_kind_is_leaf(kind) && kind != LEAT_PRIM_STORE;
-}
+uint32_t leat_view_rows(const leat_view_dim_t *d) { return view_of(d->op)->rows(d); }
+
+uint32_t leat_view_count(const leat_view_dim_t *d) { return view_of(d->op)->count(d); }
+
+// --- accesses ------------------------------------------------------------------------------------------------------
 
 leat_value_id_t leat_access_base(const leat_graph_t *g, leat_value_id_t v) {
   for (;;) {
     const leat_op_t *op = leat_graph_op(g, leat_graph_value(g, v)->op);
-    if (!leat_kind_is_view(op->kind)) return v;
+    if (view_of(op) == NULL) return v;
     v = leat_op_input(g, op, 0);
   }
 }
@@ -122,10 +212,9 @@ void leat_contiguous_strides(uint32_t rank, const int64_t *dims, int64_t *out_st
 bool leat_access_resolve(const leat_graph_t *g, leat_value_id_t v, leat_access_t *out_access) {
   const leat_value_t *value = leat_graph_value(g, v);
   const leat_op_t *op = leat_graph_op(g, value->op);
-  if (leat_kind_is_view(op->kind)) {
-    return leat_access_resolve(g, leat_op_input(g, op, 0), out_access) &&
-           view_table[op->kind](g, op, value, out_access);
-  }
+  const view_t *view = view_of(op);
+  if (view != NULL)
+    return leat_access_resolve(g, leat_op_input(g, op, 0), out_access) && view->apply(g, op, value, out_access);
   memset(out_access, 0, sizeof *out_access);
   out_access->base = v;
   out_access->rank = value->rank;
@@ -144,59 +233,12 @@ bool leat_access_is_whole(const leat_graph_t *g, const leat_access_t *a) {
   return elements == leat_value_elements(leat_graph_value(g, a->base));
 }
 
-// --- rows under views ----------------------------------------------------------------------------------------------
-
-static int64_t product_before(const int64_t *dims, uint32_t end) {
-  int64_t product = 1;
-  for (uint32_t i = 0; i < end; ++i) product *= dims[i];
-  return product;
-}
-
-static uint32_t row_dim_of_reshape(const leat_value_t *from, const leat_value_t *to, uint32_t dim, int64_t rows) {
-  int64_t before = product_before(from->dims, dim);
-  for (uint32_t i = 0; i < to->rank; ++i) {
-    if (product_before(to->dims, i) == before && to->dims[i] % rows == 0 && to->dims[i] > 0) {
-      if (rows == 1 || to->dims[i] != 1) return i;
-    }
-  }
-  return LEAT_NONE;
-}
-
-static bool slice_keeps(const leat_graph_t *g, const leat_op_t *op, const leat_value_t *from, uint32_t dim) {
-  uint32_t count;
-  const int64_t *start = leat_op_list(g, op, LEAT_ATTR_START, &count);
-  const int64_t *stop = leat_op_list(g, op, LEAT_ATTR_STOP, &count);
-  const int64_t *step = leat_op_list(g, op, LEAT_ATTR_STEP, &count);
-  return start[dim] == 0 && stop[dim] == from->dims[dim] && step[dim] == 1;
-}
-
-static bool list_has(const int64_t *list, uint32_t count, uint32_t dim) {
-  for (uint32_t i = 0; i < count; ++i) {
-    if (list[i] == (int64_t)dim) return true;
-  }
-  return false;
-}
-
-static uint32_t row_dim_of_view(const leat_graph_t *g, const leat_op_t *op, const leat_value_t *from,
-                                const leat_value_t *to, uint32_t dim, int64_t rows) {
-  uint32_t count;
-  const int64_t *dims = leat_op_list(g, op, LEAT_ATTR_DIMS, &count);
-  if (op->kind == LEAT_PRIM_RESHAPE) return row_dim_of_reshape(from, to, dim, rows);
-  if (op->kind == LEAT_PRIM_SLICE) return slice_keeps(g, op, from, dim) ? dim : LEAT_NONE;
-  if (op->kind == LEAT_PRIM_FLIP) return list_has(dims, count, dim) ? LEAT_NONE : dim;
-  if (op->kind == LEAT_PRIM_BROADCAST) return from->dims[dim] == to->dims[dim] ? dim : LEAT_NONE;
-  assert(op->kind == LEAT_PRIM_TRANSPOSE);
-  for (uint32_t i = 0; i < count; ++i) {
-    if (dims[i] == (int64_t)dim) return i;
-  }
-  return LEAT_NONE;
-}
-
 uint32_t leat_access_row_dim(const leat_graph_t *g, leat_value_id_t v, uint32_t base_dim, int64_t rows) {
   const leat_value_t *value = leat_graph_value(g, v);
   const leat_op_t *op = leat_graph_op(g, value->op);
-  if (!leat_kind_is_view(op->kind)) return base_dim;
+  if (view_of(op) == NULL) return base_dim;
   leat_value_id_t source = leat_op_input(g, op, 0);
   uint32_t dim = leat_access_row_dim(g, source, base_dim, rows);
-  return dim == LEAT_NONE ? LEAT_NONE : row_dim_of_view(g, op, leat_graph_value(g, source), value, dim, rows);
+  if (dim == LEAT_NONE) return LEAT_NONE;
+  return leat_view_rows(&(leat_view_dim_t){g, op, leat_graph_value(g, source), value, dim, rows});
 }

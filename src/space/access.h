@@ -16,12 +16,6 @@ typedef struct leat_access_s {
   int64_t offset;                  // elements from the base's first
 } leat_access_t;
 
-bool leat_kind_is_view(uint32_t kind);
-// Symbols, constants and iotas: values that no section computes.
-bool leat_kind_is_leaf(uint32_t kind);
-// Neither view nor leaf nor store: runs in a section and has storage of its own.
-bool leat_kind_computes(uint32_t kind);
-
 // The value behind all views of `v` (`v` itself if it is no view).
 leat_value_id_t leat_access_base(const leat_graph_t *g, leat_value_id_t v);
 // The access of `v` to its base. False if a reshape on the way cannot be expressed in strides.
@@ -29,6 +23,20 @@ bool leat_access_resolve(const leat_graph_t *g, leat_value_id_t v, leat_access_t
 // The same element order as the base, contiguous: the base's storage can stand for `v`.
 bool leat_access_is_whole(const leat_graph_t *g, const leat_access_t *access);
 void leat_contiguous_strides(uint32_t rank, const int64_t *dims, int64_t *out_strides);
+
+// A dim of what the view `op` reads: dim `dim` of `from`, which the view makes `to`; `g` holds the attributes of `op`.
+typedef struct leat_view_dim_s {
+  const leat_graph_t *g;
+  const leat_op_t *op;
+  const leat_value_t *from, *to;
+  uint32_t dim;
+  int64_t rows;  // equal pieces that the dim is cut into
+} leat_view_dim_t;
+// The dim of `to` in which the pieces stay apart, or LEAT_NONE.
+uint32_t leat_view_rows(const leat_view_dim_t *d);
+// The dim of `to` along which an index is what it was along the dim of `from`, or LEAT_NONE. Knows of dims of one view
+// that move, are added or are repeated as a whole; extent 1 has no answer.
+uint32_t leat_view_count(const leat_view_dim_t *d);
 
 // Where the rows of a base go under the views down to `v`: dim `base_dim` of the base, cut into `rows` equal pieces,
 // becomes the returned dim of `v`, or LEAT_NONE if the pieces do not stay apart.

@@ -55,18 +55,19 @@ static void merge_first(merge_t *m) {
 // False if the op is none of those that merge, or an operand cannot be read through strides.
 static bool begin(const leat_rebuild_t *r, const leat_op_t *op, merge_t *out) {
   const leat_graph_t *g = r->b.graph;
-  if (op->kind != LEAT_PRIM_MAP && op->kind != LEAT_PRIM_REDUCE) return false;
+  if (leat_op_role(op->kind) != LEAT_ROLE_ELEMENTWISE && op->kind != LEAT_PRIM_REDUCE) return false;
   const leat_value_t *result = leat_graph_value(r->from, op->result_first);
   if (result->rank < 3 || op->input_count == 0 || op->input_count > LEAT_MERGE_INPUTS_MAX) return false;
   *out = (merge_t){.op = op, .input_count = op->input_count, .result = *result};
   for (uint32_t i = 0; i < op->input_count; ++i) {
     leat_value_id_t v = leat_rebuild_input(r, op, i);
     if (leat_graph_value(g, v)->rank != result->rank || !leat_access_resolve(g, v, &out->access[i])) return false;
-    if (leat_graph_op(g, leat_graph_value(g, out->access[i].base)->op)->kind == LEAT_PRIM_IOTA) return false;
+    const leat_op_t *source = leat_graph_op(g, leat_graph_value(g, out->access[i].base)->op);
+    if (leat_op_role(source->kind) == LEAT_ROLE_SEQUENCE) return false;
     out->inputs[i] = v;
   }
   uint32_t count = 0;
-  const int64_t *dims = op->kind == LEAT_PRIM_REDUCE ? leat_op_list(r->from, op, LEAT_ATTR_DIMS, &count) : NULL;
+  const int64_t *dims = leat_op_list(r->from, op, LEAT_ATTR_DIMS, &count);
   for (uint32_t i = 0; i < count; ++i) out->reduced |= 1u << dims[i];
   return true;
 }

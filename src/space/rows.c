@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The row relation of every primitive, one short function a kind.
+// The row relation of every primitive: one short function a word of the column `rows` of op.def.
 #include "space/rows.h"
 
 typedef uint32_t (*relation_t)(const leat_graph_t *g, const leat_op_t *op, uint32_t dim, uint32_t input);
@@ -113,16 +113,16 @@ static uint32_t rows_random(const leat_graph_t *g, const leat_op_t *op, uint32_t
   return LEAT_ROWS_WHOLE;
 }
 
+// The column `rows` of op.def.
+#define rows_none NULL
 static const relation_t relation_table[LEAT_PRIM_COUNT] = {
-    [LEAT_PRIM_MAP] = rows_map,        [LEAT_PRIM_REDUCE] = rows_reduce,  [LEAT_PRIM_SCAN] = rows_one_dim,
-    [LEAT_PRIM_SORT] = rows_one_dim,   [LEAT_PRIM_CONCAT] = rows_one_dim, [LEAT_PRIM_CONTRACT] = rows_contract,
-    [LEAT_PRIM_CONV] = rows_conv,      [LEAT_PRIM_POOL] = rows_pool,      [LEAT_PRIM_CONV_WGRAD] = rows_conv_wgrad,
-    [LEAT_PRIM_POOL_GRAD] = rows_pool, [LEAT_PRIM_GATHER] = rows_gather,  [LEAT_PRIM_SCATTER] = rows_scatter,
-    [LEAT_PRIM_PAD] = rows_pad,        [LEAT_PRIM_RANDOM] = rows_random,
+#define PRIM(e, n, lo, hi, r, a, role, products, again, rows, ...) [LEAT_PRIM_##e] = rows_##rows,
+#include "ir/op.def"
+#undef PRIM
 };
 
 uint32_t leat_rows_operand_dim(const leat_graph_t *g, const leat_op_t *op, uint32_t dim, uint32_t input) {
-  assert(op->kind < LEAT_PRIM_COUNT && relation_table[op->kind] != NULL);
+  assert(leat_op_is_primitive(op->kind) && relation_table[op->kind] != NULL);
   return relation_table[op->kind](g, op, dim, input);
 }
 

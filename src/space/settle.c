@@ -17,11 +17,13 @@ static const leat_op_t *defining_op(const leat_graph_t *g, leat_value_id_t v) {
 }
 
 static bool is_splat(const leat_graph_t *g, leat_value_id_t v) {
-  const leat_op_t *op = defining_op(g, v);
-  return op->kind == LEAT_PRIM_CONSTANT && leat_op_attr(g, op, LEAT_ATTR_INDEX) == NULL;
+  double number;
+  return leat_op_splat(g, defining_op(g, v), &number);
 }
 
-static bool is_iota(const leat_graph_t *g, leat_value_id_t v) { return defining_op(g, v)->kind == LEAT_PRIM_IOTA; }
+static bool is_iota(const leat_graph_t *g, leat_value_id_t v) {
+  return leat_op_role(defining_op(g, v)->kind) == LEAT_ROLE_SEQUENCE;
+}
 
 static bool value_is_fixed(const settle_t *s, leat_value_id_t v) { return v < s->fixed.count && s->fixed.data[v]; }
 
@@ -52,34 +54,13 @@ static leat_value_id_t splat_again(leat_rebuild_t *r, leat_value_id_t v, const l
   return leat_b_splat(&r->b, as->dtype, as->rank, as->dims, number);
 }
 
-// The dim of `to` that counts like dim `dim` of `from`, if the reshape only adds or drops extents of 1.
-static uint32_t dim_after_squeeze(const leat_value_t *from, const leat_value_t *to, uint32_t dim) {
-  uint32_t i = 0, j = 0;
-  for (;;) {
-    while (i < from->rank && from->dims[i] == 1) ++i;
-    while (j < to->rank && to->dims[j] == 1) ++j;
-    if (i == from->rank || j == to->rank) return LEAT_NONE;
-    if (from->dims[i] != to->dims[j]) return LEAT_NONE;
-    if (i == dim) return j;
-    ++i, ++j;
-  }
-}
-
 // An iota seen through a view is an iota again where the view only moves, adds or repeats whole dims.
 static leat_value_id_t iota_again(leat_rebuild_t *r, leat_value_id_t v, const leat_op_t *op, const leat_value_t *as) {
   const leat_graph_t *g = r->b.graph;
   const leat_value_t *from = leat_graph_value(g, v);
-  uint32_t dim = (uint32_t)leat_op_int(g, defining_op(g, v), LEAT_ATTR_DIM, 0), count;
+  uint32_t dim = (uint32_t)leat_op_int(g, defining_op(g, v), LEAT_ATTR_DIM, 0);
   if (from->dims[dim] == 1) return leat_b_splat(&r->b, as->dtype, as->rank, as->dims, 0.0);
-  const int64_t *dims = leat_op_list(r->from, op, LEAT_ATTR_DIMS, &count);
-  uint32_t at = LEAT_NONE;
-  if (op->kind == LEAT_PRIM_RESHAPE) at = dim_after_squeeze(from, as, dim);
-  if (op->kind == LEAT_PRIM_BROADCAST) at = dim;
-  if (op->kind == LEAT_PRIM_TRANSPOSE) {
-    for (uint32_t i = 0; i < count; ++i) {
-      if (dims[i] == (int64_t)dim) at = i;
-    }
-  }
+  uint32_t at = leat_view_count(&(leat_view_dim_t){.g = r->from, .op = op, .from = from, .to = as, .dim = dim});
   return at == LEAT_NONE ? LEAT_NONE : leat_b_iota(&r->b, as->dtype, as->rank, as->dims, at);
 }
 
@@ -117,7 +98,7 @@ static leat_status_t visit_view(leat_rebuild_t *r, leat_op_id_t id) {
 // ---------------------------------------------------------------------------------
 
 static bool worth_preparing(const leat_rebuild_t *r, const leat_op_t *op) {
-  if (op->type != LEAT_TYPE_FWD || op->input_count == 0 || op->kind == LEAT_PRIM_RANDOM) return false;
+  if (op->type != LEAT_TYPE_FWD || op->input_count == 0 || leat_op_role(op->kind) == LEAT_ROLE_DRAW) return false;
   int64_t in = 0;
   for (uint32_t i = 0; i < op->input_count; ++i) {
     leat_value_id_t v = leat_rebuild_input(r, op, i);
@@ -132,26 +113,34 @@ static bool worth_preparing(const leat_rebuild_t *r, const leat_op_t *op) {
 static leat_status_t visit_compute(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   bool prepare = worth_preparing(r, op);
-  leat_value_id_t saved[256];  // a concat has the most: 255
-  for (uint32_t i = 0; i < op->input_count && op->kind != LEAT_PRIM_MAP; ++i) {
+  leat_value_id_t saved[256];                                              // a concat has the most: 255
+  const bool in_memory = leat_op_role(op->kind) != LEAT_ROLE_ELEMENTWISE;  // a map computes numbers as it goes
+  for (uint32_t i = 0; i < op->input_count && in_memory; ++i) {
     leat_value_id_t old_input = leat_op_input(r->from, op, i), v = r->map[old_input];
     saved[i] = v;
     if (is_splat(r->b.graph, v) || is_iota(r->b.graph, v)) r->map[old_input] = copy_of(r, v, true);
   }
   LEAT_TRY(leat_builder_take_status(&r->b));
   LEAT_TRY(leat_rebuild_copy(r, id));
-  for (uint32_t i = op->input_count; i-- > 0 && op->kind != LEAT_PRIM_MAP;)
-    r->map[leat_op_input(r->from, op, i)] = saved[i];
+  for (uint32_t i = op->input_count; i-- > 0 && in_memory;) r->map[leat_op_input(r->from, op, i)] = saved[i];
   leat_value_id_t first = r->map[op->result_first];
   if (prepare) r->b.graph->ops.data[leat_graph_value(r->b.graph, first)->op].type = LEAT_TYPE_PREPARE;
   return mark(r->user, first, op->result_count, prepare);
 }
 
-// Ops that engines compute in f32, f64 and i64 only. A scatter that sets computes nothing.
+// Does an engine compute the op in f32, f64 and i64 only? One that sets what it finds computes nothing.
 static bool wants_full_width(const leat_graph_t *g, const leat_op_t *op) {
-  if (op->kind == LEAT_PRIM_SCATTER) return strcmp(leat_op_string(g, op, LEAT_ATTR_FN, ""), "set") != 0;
-  return op->kind == LEAT_PRIM_CONV || op->kind == LEAT_PRIM_CONV_WGRAD || op->kind == LEAT_PRIM_POOL ||
-         op->kind == LEAT_PRIM_POOL_GRAD || op->kind == LEAT_PRIM_SCAN;
+  static const enum {
+    AS_IS,
+    WIDE,
+    WIDE_UNLESS_SET
+  } widths[LEAT_PRIM_COUNT] = {
+#define PRIM(e, n, lo, hi, r, a, role, products, again, rows, flops, bytes, width, ...) [LEAT_PRIM_##e] = width,
+#include "ir/op.def"
+#undef PRIM
+  };
+  if (widths[op->kind] != WIDE_UNLESS_SET) return widths[op->kind] == WIDE;
+  return strcmp(leat_op_string(g, op, LEAT_ATTR_FN, ""), "set") != 0;
 }
 
 static bool is_narrow(uint32_t dtype) { return dtype == LEAT_BF16 || dtype == LEAT_F16; }
@@ -181,7 +170,8 @@ static leat_status_t visit_widened(leat_rebuild_t *r, leat_op_id_t id) {
 static leat_status_t visit_leaf(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   LEAT_TRY(leat_rebuild_copy(r, id));
-  return mark(r->user, r->map[op->result_first], 1, op->kind != LEAT_PRIM_SYMBOL || leat_graph_is_fixed(r->from, op));
+  return mark(r->user, r->map[op->result_first], 1,
+              leat_op_role(op->kind) != LEAT_ROLE_SYMBOL || leat_graph_is_fixed(r->from, op));
 }
 
 static leat_status_t visit_store(leat_rebuild_t *r, leat_op_id_t id) {
@@ -191,7 +181,7 @@ static leat_status_t visit_store(leat_rebuild_t *r, leat_op_id_t id) {
   if (leat_value_elements(leat_graph_value(r->b.graph, v)) == 0) return leat_rebuild_copy(r, id);  // writes nothing
   bool whole = leat_access_resolve(r->b.graph, v, &access) && leat_access_is_whole(r->b.graph, &access);
   const leat_op_t *base = defining_op(r->b.graph, leat_access_base(r->b.graph, v));
-  if (!whole || !leat_kind_computes(base->kind) || base->type == LEAT_TYPE_PREPARE) {
+  if (!whole || !leat_op_computes(base->kind) || base->type == LEAT_TYPE_PREPARE) {
     r->map[old_input] = copy_of(r, v, false);
     LEAT_TRY(leat_builder_take_status(&r->b));
   }
@@ -202,9 +192,9 @@ static leat_status_t visit_store(leat_rebuild_t *r, leat_op_id_t id) {
 
 static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   uint32_t kind = leat_graph_op(r->from, id)->kind;
-  if (kind == LEAT_PRIM_STORE) return visit_store(r, id);
-  if (leat_kind_is_leaf(kind)) return visit_leaf(r, id);
-  if (leat_kind_is_view(kind)) return visit_view(r, id);
+  if (leat_op_is_statement(kind)) return visit_store(r, id);
+  if (leat_op_is_leaf(kind)) return visit_leaf(r, id);
+  if (leat_op_role(kind) == LEAT_ROLE_VIEW) return visit_view(r, id);
   const leat_op_t *op = leat_graph_op(r->from, id);
   bool narrow = is_narrow(leat_graph_value(r->from, op->result_first)->dtype);
   return narrow && wants_full_width(r->from, op) ? visit_widened(r, id) : visit_compute(r, id);

@@ -7,7 +7,7 @@
 static void count_or_fill(const leat_graph_t *g, leat_uses_t *u, bool fill) {
   for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(g, id);
-    if (!leat_kind_computes(op->kind) && op->kind != LEAT_PRIM_STORE) continue;
+    if (!leat_op_computes(op->kind) && !leat_op_is_statement(op->kind)) continue;
     for (uint32_t i = 0; i < op->input_count; ++i) {
       leat_value_id_t base = leat_access_base(g, leat_op_input(g, op, i));
       if (fill) {
