@@ -2,10 +2,12 @@
 // See batch_rules.h.
 #include "opt/batch_rules.h"
 
-// Looks at the operand's batch dim; NULL: rows stay apart.
-typedef const char *(*couples_t)(const leat_graph_t *g, const leat_op_t *op, uint32_t input, uint32_t dim);
-
 static const char ALONG[] = "works along the batch dim";
+
+static const char *unknown(const leat_graph_t *g, const leat_op_t *op, uint32_t input, uint32_t dim) {
+  (void)g, (void)op, (void)input, (void)dim;
+  return "is not known to treat every row by itself";
+}
 
 static const char *never(const leat_graph_t *g, const leat_op_t *op, uint32_t input, uint32_t dim) {
   (void)g, (void)op, (void)input, (void)dim;
@@ -80,89 +82,87 @@ static const char *table_lookup(const leat_graph_t *g, const leat_op_t *op, uint
 
 // x[.., i, ..]: an index at the place of the batch picks rows, unless it names every row in order.
 static const char *indexed(const leat_graph_t *g, const leat_op_t *op, uint32_t input, uint32_t dim) {
-  const uint32_t first = op->kind == LEAT_TRACED_INDEX_PUT ? 2 : 1;
+  const uint32_t first = leat_batch_rule(op->kind)->first_index;
   if (input >= first) return NULL;
   const leat_value_id_t index = leat_op_input(g, op, first + dim);
   if (index == LEAT_NONE) return NULL;
-  return leat_graph_op(g, leat_graph_value(g, index)->op)->kind == LEAT_TRACED_ARANGE ? NULL
-                                                                                      : "picks rows of the batch";
+  const leat_op_t *maker = leat_graph_op(g, leat_graph_value(g, index)->op);
+  return leat_op_role(maker->kind) == LEAT_ROLE_SEQUENCE ? NULL : "picks rows of the batch";
 }
 
-// Ranges of the table of traced ops.
-static const struct {
-  uint16_t first, last;
-  couples_t couples;
-} rules[] = {
-    {LEAT_TRACED_DROPOUT, LEAT_TRACED_DETACH, never},
-    {LEAT_TRACED_NEG, LEAT_TRACED_ADDCDIV, never},
-    {LEAT_TRACED_SUM, LEAT_TRACED_LOGSUMEXP, never},  // their results tell: they have the batch or not
-    {LEAT_TRACED_CUMSUM, LEAT_TRACED_LOG_SOFTMAX, along_dim},
-    {LEAT_TRACED_LAYER_NORM, LEAT_TRACED_RMS_NORM, along_dims},
-    {LEAT_TRACED_BATCH_NORM, LEAT_TRACED_BATCH_NORM, batch_norm},
-    {LEAT_TRACED_GROUP_NORM, LEAT_TRACED_INSTANCE_NORM, but_first},
-    {LEAT_TRACED_CROSS_ENTROPY, LEAT_TRACED_KL_DIV, never},
-    {LEAT_TRACED_MATMUL, LEAT_TRACED_OUTER, never},
-    {LEAT_TRACED_SDPA, LEAT_TRACED_SDPA, matrices},
-    {LEAT_TRACED_CONV, LEAT_TRACED_PIXEL_SHUFFLE, but_first},
-    {LEAT_TRACED_RESHAPE, LEAT_TRACED_UNSQUEEZE, never},
-    {LEAT_TRACED_GETITEM, LEAT_TRACED_GETITEM, sliced},
-    {LEAT_TRACED_SELECT, LEAT_TRACED_SELECT, along_dim},
-    {LEAT_TRACED_NARROW, LEAT_TRACED_SPLIT, sliced},
-    {LEAT_TRACED_FLIP, LEAT_TRACED_FLIP, along_dims},
-    {LEAT_TRACED_CAT, LEAT_TRACED_CAT, along_dim},
-    {LEAT_TRACED_STACK, LEAT_TRACED_STACK, never},
-    {LEAT_TRACED_PAD, LEAT_TRACED_PAD, padded},
-    {LEAT_TRACED_REPEAT, LEAT_TRACED_REPEAT, repeated},
-    {LEAT_TRACED_REPEAT_INTERLEAVE, LEAT_TRACED_REPEAT_INTERLEAVE, along_dim},
-    {LEAT_TRACED_ROLL, LEAT_TRACED_ROLL, along_dims},
-    {LEAT_TRACED_TRIL, LEAT_TRACED_TRIU_FILL, matrices},
-    {LEAT_TRACED_DIAGONAL, LEAT_TRACED_DIAGONAL, along_dims},
-    {LEAT_TRACED_UNFOLD, LEAT_TRACED_UNFOLD, along_dim},
-    {LEAT_TRACED_EMBEDDING, LEAT_TRACED_EMBEDDING, table_lookup},
-    {LEAT_TRACED_INDEX_SELECT, LEAT_TRACED_INDEX_ADD, along_dim},
-    {LEAT_TRACED_INDEX, LEAT_TRACED_INDEX_PUT, indexed},
-    {LEAT_TRACED_SLICE_SCATTER, LEAT_TRACED_SLICE_SCATTER, sliced},
-    {LEAT_TRACED_ONE_HOT, LEAT_TRACED_ONE_HOT, never},
-    {LEAT_TRACED_TOPK, LEAT_TRACED_ARGSORT, along_dim},
-};
-
-const char *leat_batch_couples(const leat_graph_t *g, const leat_op_t *op, uint32_t input, uint32_t dim) {
-  for (size_t i = 0; i < sizeof rules / sizeof *rules; ++i) {
-    if (op->kind >= rules[i].first && op->kind <= rules[i].last) return rules[i].couples(g, op, input, dim);
-  }
-  return "is not known to treat every row by itself";
+static leat_batch_join_t join_loss(const leat_graph_t *g, const leat_op_t *op) {
+  const bool sum = strcmp(leat_op_string(g, op, LEAT_ATTR_REDUCTION, "mean"), "sum") == 0;
+  return sum ? LEAT_JOIN_FOLD : LEAT_JOIN_AVERAGE;
 }
 
-bool leat_batch_reshapes(uint32_t kind) {
-  return kind == LEAT_TRACED_RESHAPE || kind == LEAT_TRACED_VIEW || kind == LEAT_TRACED_FLATTEN ||
-         kind == LEAT_TRACED_SQUEEZE || kind == LEAT_TRACED_UNSQUEEZE;
-}
-
-static const struct {
-  uint16_t kind, fold;  // fold 0: average
-} joins[] = {
-    {LEAT_TRACED_SUM, LEAT_TRACED_ADD},         {LEAT_TRACED_MEAN, 0},
-    {LEAT_TRACED_AMAX, LEAT_TRACED_MAXIMUM},    {LEAT_TRACED_AMIN, LEAT_TRACED_MINIMUM},
-    {LEAT_TRACED_PROD, LEAT_TRACED_MUL},        {LEAT_TRACED_ANY, LEAT_TRACED_LOGICAL_OR},
-    {LEAT_TRACED_ALL, LEAT_TRACED_LOGICAL_AND}, {LEAT_TRACED_MATMUL, LEAT_TRACED_ADD},
-    {LEAT_TRACED_BMM, LEAT_TRACED_ADD},         {LEAT_TRACED_EINSUM, LEAT_TRACED_ADD},
-};
-
-static leat_batch_join_t join_losses(const leat_graph_t *g, const leat_op_t *op, uint32_t *out_fold) {
-  const char *reduction = leat_op_string(g, op, LEAT_ATTR_REDUCTION, "mean");
-  *out_fold = LEAT_TRACED_ADD;
-  if (strcmp(reduction, "sum") == 0) return LEAT_JOIN_FOLD;
-  const bool classes = op->kind == LEAT_TRACED_CROSS_ENTROPY || op->kind == LEAT_TRACED_NLL_LOSS;
+static leat_batch_join_t join_class_loss(const leat_graph_t *g, const leat_op_t *op) {
+  const leat_batch_join_t join = join_loss(g, op);
   const bool labels = !leat_dtype_is_float((leat_dtype_t)leat_graph_value(g, leat_op_input(g, op, 1))->dtype);
-  return classes && labels ? LEAT_JOIN_WEIGHTED : LEAT_JOIN_AVERAGE;
+  return join == LEAT_JOIN_AVERAGE && labels ? LEAT_JOIN_WEIGHTED : join;
 }
 
-leat_batch_join_t leat_batch_join(const leat_graph_t *g, const leat_op_t *op, uint32_t *out_fold) {
-  if (op->kind >= LEAT_TRACED_CROSS_ENTROPY && op->kind <= LEAT_TRACED_KL_DIV) return join_losses(g, op, out_fold);
-  for (size_t i = 0; i < sizeof joins / sizeof *joins; ++i) {
-    if (joins[i].kind != op->kind) continue;
-    *out_fold = joins[i].fold;
-    return joins[i].fold == 0 ? LEAT_JOIN_AVERAGE : LEAT_JOIN_FOLD;
-  }
-  return LEAT_JOIN_NONE;
+// The words of the column `batch` of traced.def.
+#define BATCH_unknown \
+  { .couples = unknown }
+#define BATCH_apart \
+  { .couples = never }
+#define BATCH_reshapes \
+  { .couples = never, .reshapes = true }
+#define BATCH_along_dim \
+  { .couples = along_dim }
+#define BATCH_along_dims \
+  { .couples = along_dims }
+#define BATCH_but_first \
+  { .couples = but_first }
+#define BATCH_matrices \
+  { .couples = matrices }
+#define BATCH_sliced \
+  { .couples = sliced }
+#define BATCH_padded \
+  { .couples = padded }
+#define BATCH_repeated \
+  { .couples = repeated }
+#define BATCH_table_lookup \
+  { .couples = table_lookup }
+#define BATCH_indexed \
+  { .couples = indexed, .first_index = 1 }
+#define BATCH_index_put \
+  { .couples = indexed, .first_index = 2 }
+#define BATCH_batch_norm \
+  { .couples = batch_norm, .passes = true }
+#define BATCH_cotangent \
+  { .couples = never, .stands_in = true }
+#define BATCH_own_gradient \
+  { .couples = never, .first_gradient = 2 }
+#define BATCH_averages \
+  { .couples = never, .join = LEAT_JOIN_AVERAGE }
+#define BATCH_adds \
+  { .couples = never, .join = LEAT_JOIN_FOLD, .fold = LEAT_TRACED_ADD }
+#define BATCH_multiplies \
+  { .couples = never, .join = LEAT_JOIN_FOLD, .fold = LEAT_TRACED_MUL }
+#define BATCH_greatest \
+  { .couples = never, .join = LEAT_JOIN_FOLD, .fold = LEAT_TRACED_MAXIMUM }
+#define BATCH_least \
+  { .couples = never, .join = LEAT_JOIN_FOLD, .fold = LEAT_TRACED_MINIMUM }
+#define BATCH_any \
+  { .couples = never, .join = LEAT_JOIN_FOLD, .fold = LEAT_TRACED_LOGICAL_OR }
+#define BATCH_all \
+  { .couples = never, .join = LEAT_JOIN_FOLD, .fold = LEAT_TRACED_LOGICAL_AND }
+#define BATCH_loss \
+  { .couples = never, .join_by = join_loss, .fold = LEAT_TRACED_ADD }
+#define BATCH_class_loss \
+  { .couples = never, .join_by = join_class_loss, .fold = LEAT_TRACED_ADD }
+
+const leat_batch_rule_t *leat_batch_rule(uint32_t kind) {
+  static const leat_batch_rule_t none = BATCH_unknown, rules[] = {
+#define TRACED(e, n, lo, hi, r, a, own, role, products, batch, ...) BATCH_##batch,
+#include "ir/traced.def"
+#undef TRACED
+                                                       };
+  return leat_op_is_traced(kind) ? &rules[kind - LEAT_TRACED_FIRST] : &none;
+}
+
+leat_batch_join_t leat_batch_join(const leat_graph_t *g, const leat_op_t *op) {
+  const leat_batch_rule_t *rule = leat_batch_rule(op->kind);
+  return rule->join_by != NULL ? rule->join_by(g, op) : rule->join;
 }

@@ -9,35 +9,63 @@
 #include "ir/element.h"
 #include "opt/ranges.h"
 
-// --- what ops demand -----------------------------------------------------------------------------------------------
+// --- what ops have to do with indices: the column `index` of traced.def ----------------------------------------------
 
-typedef enum extent_e { FIRST_DIM, DIM_ATTRIBUTE, PLACE, CLASSES, COUNT_ATTRIBUTE } extent_t;
+// Whose extent an index lies below: no index; a dim of operand 0 (the first, that of the attribute `dim`, that at the
+// place of the operand, the classes); the attribute `k`.
+typedef enum extent_e { NO_INDEX, FIRST_DIM, DIM_ATTRIBUTE, PLACE, CLASSES, COUNT_ATTRIBUTE } extent_t;
 
-// Operands from `first` on (one, unless the extent is of its PLACE) are indices below the extent of operand 0 that
-// `extent` says; negative ones count from the end where `wraps` says so.
-typedef struct demand_s {
-  uint16_t kind;
-  uint8_t first;
+// What its result holds, where an index is followed back through it: nothing that is known; elements of operand 0,
+// each at least once, in the same order or in that of permuted dims or in another; some of them, cut by start, stop
+// and step, or by dim and index; operand 0 in another dtype.
+typedef enum way_e { MAKES, MOVES, PERMUTES, TURNS, CUTS, SELECTS, CONVERTS } way_t;
+
+// Operands from `first` on (one, unless the extent is of its PLACE) are indices below `extent`; negative ones count
+// from the end where `wraps` says so.
+typedef struct index_rule_s {
   extent_t extent;
+  uint8_t first;
   bool wraps;
-} demand_t;
+  way_t way;
+} index_rule_t;
 
-static const demand_t demands[] = {
-    {LEAT_TRACED_EMBEDDING, 1, FIRST_DIM, false},     {LEAT_TRACED_INDEX_SELECT, 1, DIM_ATTRIBUTE, false},
-    {LEAT_TRACED_GATHER, 1, DIM_ATTRIBUTE, false},    {LEAT_TRACED_SCATTER, 1, DIM_ATTRIBUTE, false},
-    {LEAT_TRACED_INDEX_ADD, 1, DIM_ATTRIBUTE, false}, {LEAT_TRACED_INDEX, 1, PLACE, true},
-    {LEAT_TRACED_INDEX_PUT, 2, PLACE, true},          {LEAT_TRACED_CROSS_ENTROPY, 1, CLASSES, false},
-    {LEAT_TRACED_NLL_LOSS, 1, CLASSES, false},        {LEAT_TRACED_ONE_HOT, 0, COUNT_ATTRIBUTE, false},
-};
+#define INDEX_none \
+  { .way = MAKES }
+#define INDEX_first_dim \
+  { .extent = FIRST_DIM, .first = 1 }
+#define INDEX_dim \
+  { .extent = DIM_ATTRIBUTE, .first = 1 }
+#define INDEX_place \
+  { .extent = PLACE, .first = 1, .wraps = true }
+#define INDEX_place_put \
+  { .extent = PLACE, .first = 2, .wraps = true }
+#define INDEX_classes \
+  { .extent = CLASSES, .first = 1 }
+#define INDEX_count \
+  { .extent = COUNT_ATTRIBUTE }
+#define INDEX_moves \
+  { .way = MOVES }
+#define INDEX_permutes \
+  { .way = PERMUTES }
+#define INDEX_turns \
+  { .way = TURNS }
+#define INDEX_cuts \
+  { .way = CUTS }
+#define INDEX_selects \
+  { .way = SELECTS }
+#define INDEX_converts \
+  { .way = CONVERTS }
 
-static const demand_t *demand_of(uint32_t kind) {
-  for (size_t i = 0; i < sizeof demands / sizeof *demands; i++) {
-    if (demands[i].kind == kind) return &demands[i];
-  }
-  return NULL;
+static const index_rule_t *rule_of(uint32_t kind) {
+  static const index_rule_t none = INDEX_none, rules[] = {
+#define TRACED(e, n, lo, hi, r, a, own, role, products, batch, range, index) INDEX_##index,
+#include "ir/traced.def"
+#undef TRACED
+                                               };
+  return leat_op_is_traced(kind) ? &rules[kind - LEAT_TRACED_FIRST] : &none;
 }
 
-static int64_t extent_of(const leat_graph_t *g, const leat_op_t *op, const demand_t *demand, uint32_t input) {
+static int64_t extent_of(const leat_graph_t *g, const leat_op_t *op, const index_rule_t *demand, uint32_t input) {
   const leat_value_t *x = leat_graph_value(g, leat_op_input(g, op, 0));
   int64_t dim = 0;
   switch (demand->extent) {
@@ -78,28 +106,8 @@ static part_t whole(const leat_value_t *v) {
   return p;
 }
 
-// Ops whose result has the elements of operand 0, each at least once.
-static bool only_moves(uint32_t kind) {
-  static const uint16_t kinds[] = {LEAT_TRACED_CLONE,   LEAT_TRACED_CONTIGUOUS, LEAT_TRACED_DETACH,
-                                   LEAT_TRACED_RESHAPE, LEAT_TRACED_VIEW,       LEAT_TRACED_FLATTEN,
-                                   LEAT_TRACED_PERMUTE, LEAT_TRACED_TRANSPOSE,  LEAT_TRACED_EXPAND,
-                                   LEAT_TRACED_SQUEEZE, LEAT_TRACED_UNSQUEEZE,  LEAT_TRACED_FLIP,
-                                   LEAT_TRACED_ROLL,    LEAT_TRACED_REPEAT,     LEAT_TRACED_REPEAT_INTERLEAVE};
-  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-    if (kinds[i] == kind) return true;
-  }
-  return false;
-}
-
-// Ops whose result has some of the elements of operand 0.
-static bool cuts(uint32_t kind) {
-  return kind == LEAT_TRACED_GETITEM || kind == LEAT_TRACED_SELECT || kind == LEAT_TRACED_NARROW ||
-         kind == LEAT_TRACED_SPLIT;
-}
-
 // Integers that keep their value, but for those that are beyond every legal index.
 static bool keeps_values(const leat_graph_t *g, const leat_op_t *op, const leat_range_t *ranges) {
-  if (op->kind != LEAT_TRACED_TO) return false;
   const leat_value_id_t x = leat_op_input(g, op, 0);
   const leat_dtype_t from = (leat_dtype_t)leat_graph_value(g, x)->dtype;
   const leat_dtype_t to = (leat_dtype_t)leat_graph_value(g, op->result_first)->dtype;
@@ -113,24 +121,22 @@ static bool same_dims(const part_t *p, const leat_value_t *v) {
 }
 
 // After a move: the part keeps the shape of the value where that is plain to see.
-static void move_part(part_t *p, const leat_graph_t *g, const leat_op_t *op) {
+static void move_part(part_t *p, const leat_graph_t *g, const leat_op_t *op, way_t way) {
   const leat_value_t *y = leat_graph_value(g, op->result_first);
   const leat_value_t *x = leat_graph_value(g, leat_op_input(g, op, 0));
   const part_t all = whole(x), result = whole(y);
   uint32_t count;
   const int64_t *dims = leat_op_list(g, op, LEAT_ATTR_DIMS, &count);
-  const bool permutes = op->kind == LEAT_TRACED_PERMUTE || op->kind == LEAT_TRACED_TRANSPOSE;
   const bool is_whole = p->shaped && p->offset == 0 && memcmp(p->strides, all.strides, sizeof all.strides) == 0;
-  if (permutes && p->shaped && count == p->rank) {
+  if (way == PERMUTES && p->shaped && count == p->rank) {
     const part_t before = *p;
     for (uint32_t d = 0; d < count; d++) {
       p->dims[d] = before.dims[dims[d]];
       p->strides[d] = before.strides[dims[d]];
     }
-  } else if (same_dims(p, y) && op->kind != LEAT_TRACED_FLIP && op->kind != LEAT_TRACED_ROLL) {
+  } else if (same_dims(p, y) && way != TURNS) {
     return;
-  } else if (is_whole && leat_value_elements(x) == leat_value_elements(y) && op->kind != LEAT_TRACED_FLIP &&
-             op->kind != LEAT_TRACED_ROLL) {
+  } else if (is_whole && leat_value_elements(x) == leat_value_elements(y) && way != TURNS) {
     *p = result;
   } else {
     p->shaped = false;
@@ -141,7 +147,7 @@ static void move_part(part_t *p, const leat_graph_t *g, const leat_op_t *op) {
 static bool cut_of(const leat_graph_t *g, const leat_op_t *op, const leat_value_t *x, int64_t *start, int64_t *stop,
                    int64_t *step) {
   for (uint32_t d = 0; d < x->rank; d++) start[d] = 0, stop[d] = x->dims[d], step[d] = 1;
-  if (op->kind == LEAT_TRACED_SELECT) {
+  if (rule_of(op->kind)->way == SELECTS) {
     const int64_t dim = leat_op_int(g, op, LEAT_ATTR_DIM, 0), index = leat_op_int(g, op, LEAT_ATTR_INDEX, 0);
     if (dim < 0 || dim >= x->rank) return false;
     start[dim] = index < 0 ? index + x->dims[dim] : index;
@@ -196,11 +202,13 @@ enum { STEPS_MAX = 256 };  // of a way back
 // The first value on the way back from `v` that is not just moved from another; what of it becomes `v`.
 static leat_value_id_t source_of(const finder_t *f, leat_value_id_t v, uint32_t steps, part_t *out_part) {
   const leat_op_t *op = leat_graph_op(f->g, leat_graph_value(f->g, v)->op);
-  const bool moves = only_moves(op->kind), keeps = keeps_values(f->g, op, f->ranges), cut = cuts(op->kind);
-  if ((moves || keeps || cut) && steps < STEPS_MAX) {
+  const way_t way = rule_of(op->kind)->way;
+  const bool keeps = way == CONVERTS ? keeps_values(f->g, op, f->ranges) : way != MAKES;
+  if (keeps && steps < STEPS_MAX) {
     part_t part;
     const leat_value_id_t source = source_of(f, leat_op_input(f->g, op, 0), steps + 1, &part);
-    if (moves) move_part(&part, f->g, op);
+    const bool cut = way == CUTS || way == SELECTS;
+    if (!cut && way != CONVERTS) move_part(&part, f->g, op, way);
     if (!cut || cut_part(&part, f->g, op)) {
       *out_part = part;
       return source;
@@ -238,14 +246,10 @@ static bool is_legal(leat_range_t range, const leat_bound_t *bound) {
 static double constant_element(const leat_graph_t *g, const leat_op_t *op, int64_t at) {
   const leat_value_t *v = leat_graph_value(g, op->result_first);
   const double value = leat_op_float(g, op, LEAT_ATTR_VALUE, 0.0);
-  if (op->kind == LEAT_TRACED_FULL) return value;
-  if (op->kind == LEAT_TRACED_ARANGE) return value + leat_op_float(g, op, LEAT_ATTR_SCALE, 1.0) * (double)at;
-  const leat_blob_t *blob = &g->blobs.data[leat_op_int(g, op, LEAT_ATTR_INDEX, 0)];
-  return (double)leat_element_load((leat_dtype_t)v->dtype, blob->data, at).i;
-}
-
-static bool is_constant(const leat_op_t *op) {
-  return op->kind == LEAT_TRACED_CONST || op->kind == LEAT_TRACED_FULL || op->kind == LEAT_TRACED_ARANGE;
+  if (leat_op_role(op->kind) == LEAT_ROLE_SEQUENCE)
+    return value + leat_op_float(g, op, LEAT_ATTR_SCALE, 1.0) * (double)at;
+  const leat_blob_t *blob = leat_op_blob(g, op);
+  return blob == NULL ? value : (double)leat_element_load((leat_dtype_t)v->dtype, blob->data, at).i;
 }
 
 // Indices that are known: eager PyTorch would refuse every run, so the compile is refused.
@@ -278,8 +282,9 @@ static leat_status_t add_bound(finder_t *f, leat_op_id_t reader, leat_value_id_t
   bound.offset = part.offset;
   memcpy(bound.dims, part.dims, sizeof bound.dims);
   memcpy(bound.strides, part.strides, sizeof bound.strides);
-  if (is_constant(maker)) return check_constant(f->g, maker, &op, &bound);
-  if (maker->kind == LEAT_TRACED_SYM)
+  const bool symbol = leat_op_role(maker->kind) == LEAT_ROLE_SYMBOL;
+  if (leat_op_is_leaf(maker->kind) && !symbol) return check_constant(f->g, maker, &op, &bound);
+  if (symbol)
     bound.symbol = leat_op_string(f->g, maker, LEAT_ATTR_NAME, "");
   else
     LEAT_TRY(store_of(f, source, &op, &bound.symbol));
@@ -291,8 +296,8 @@ static leat_status_t add_bound(finder_t *f, leat_op_id_t reader, leat_value_id_t
 
 static leat_status_t visit(finder_t *f, leat_op_id_t id) {
   const leat_op_t op = *leat_graph_op(f->g, id);  // a copy: stores are added meanwhile
-  const demand_t *demand = demand_of(op.kind);
-  if (demand == NULL) return NULL;
+  const index_rule_t *demand = rule_of(op.kind);
+  if (demand->extent == NO_INDEX) return NULL;
   const uint32_t end = demand->extent == PLACE ? op.input_count : demand->first + 1u;
   for (uint32_t i = demand->first; i < end && i < op.input_count; i++) {
     const leat_value_id_t v = leat_op_input(f->g, &op, i);
@@ -311,7 +316,8 @@ static leat_status_t visit(finder_t *f, leat_op_id_t id) {
 static void note_stores(finder_t *f) {
   for (leat_op_id_t id = 0; id < f->g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(f->g, id);
-    if (op->kind != LEAT_PRIM_STORE || strcmp(leat_op_string(f->g, op, LEAT_ATTR_KIND, ""), "internal") != 0) continue;
+    if (!leat_op_is_statement(op->kind) || strcmp(leat_op_string(f->g, op, LEAT_ATTR_KIND, ""), "internal") != 0)
+      continue;
     f->stored[leat_op_input(f->g, op, 0)] = leat_op_string(f->g, op, LEAT_ATTR_NAME, "");
   }
 }

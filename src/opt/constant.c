@@ -8,7 +8,7 @@ enum { BLOB_BYTES_MAX = 256 << 10 };
 
 static bool is_constant(const leat_candidate_t *c, leat_value_id_t v) {
   uint32_t kind = leat_fold_producer(c, v)->kind;
-  return kind == LEAT_PRIM_CONSTANT || kind == LEAT_PRIM_IOTA;
+  return leat_op_is_leaf(kind) && leat_op_role(kind) != LEAT_ROLE_SYMBOL;
 }
 
 static bool all_constant(const leat_candidate_t *c) {
@@ -33,18 +33,18 @@ static void *materialise(const leat_candidate_t *c, leat_value_id_t v) {
   size_t bytes = leat_value_bytes(&x);
   char *data = buffer(c, bytes);
   if (data == NULL) return NULL;
-  const leat_attr_t *index = leat_op_attr(g, op, LEAT_ATTR_INDEX);
-  if (op->kind == LEAT_PRIM_CONSTANT && index != NULL) {
-    const leat_blob_t *blob = &g->blobs.data[index->v.i];
-    if (blob->data != NULL) return memcpy(data, blob->data, bytes);
+  if (leat_op_attr(g, op, LEAT_ATTR_INDEX) != NULL) {
+    const leat_blob_t *blob = leat_op_blob(g, op);
+    if (blob != NULL) return memcpy(data, blob->data, bytes);
     leat_free(data);
     return NULL;
   }
+  const bool counts = leat_op_role(op->kind) == LEAT_ROLE_SEQUENCE;
   int64_t elements = leat_value_elements(&x), stride = 1, dim = leat_op_int(g, op, LEAT_ATTR_DIM, 0);
   for (uint32_t d = (uint32_t)dim + 1u; d < x.rank; d++) stride *= x.dims[d];
   double number = leat_op_float(g, op, LEAT_ATTR_VALUE, 0.0);
   for (int64_t i = 0; i < elements; i++) {
-    if (op->kind == LEAT_PRIM_IOTA) number = (double)(i / stride % x.dims[dim]);
+    if (counts) number = (double)(i / stride % x.dims[dim]);
     leat_element_store(dtype, data, i, leat_element_of(dtype, number));
   }
   return data;
@@ -108,9 +108,7 @@ bool leat_fold_splat_map(leat_candidate_t *c) {
 // A view of a splat is a splat.
 bool leat_fold_splat_view(leat_candidate_t *c) {
   double number;
-  bool is_view = c->kind == LEAT_PRIM_RESHAPE || c->kind == LEAT_PRIM_TRANSPOSE || c->kind == LEAT_PRIM_SLICE ||
-                 c->kind == LEAT_PRIM_BROADCAST || c->kind == LEAT_PRIM_FLIP;
-  if (!is_view || !leat_fold_splat(c, c->in[0], &number)) return false;
+  if (leat_op_role(c->kind) != LEAT_ROLE_VIEW || !leat_fold_splat(c, c->in[0], &number)) return false;
   c->value = leat_b_splat(c->b, (leat_dtype_t)c->y.dtype, c->y.rank, c->y.dims, number);
   return true;
 }
@@ -118,7 +116,8 @@ bool leat_fold_splat_view(leat_candidate_t *c) {
 // Anything small whose operands are constant. A map over iotas alone may be kept as it is where its result is large:
 // computing it is cheaper than loading it.
 bool leat_fold_evaluate(leat_candidate_t *c) {
-  if (c->kind == LEAT_PRIM_RANDOM || !all_constant(c) || leat_value_bytes(&c->y) > BLOB_BYTES_MAX) return false;
+  if (leat_op_role(c->kind) == LEAT_ROLE_DRAW || !all_constant(c) || leat_value_bytes(&c->y) > BLOB_BYTES_MAX)
+    return false;
   for (uint32_t i = 0; i < c->in_count; i++)
     if (leat_value_bytes(leat_graph_value(c->b->graph, c->in[i])) > 16u * BLOB_BYTES_MAX) return false;
   void *data;

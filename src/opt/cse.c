@@ -47,13 +47,9 @@ static bool same_number(const cse_t *c, const leat_graph_t *g, const leat_op_t *
 }
 
 // Symbols and stores are the interface; everything else, random draws too, is a function of operands and attributes.
-static bool is_candidate(const leat_op_t *op) { return op->kind != LEAT_PRIM_SYMBOL && op->result_count != 0; }
-
-// Cheaper to compute again than to keep and load.
-static const bool is_cheap[LEAT_PRIM_COUNT] = {
-    [LEAT_PRIM_CONSTANT] = true, [LEAT_PRIM_IOTA] = true,      [LEAT_PRIM_MAP] = true,       [LEAT_PRIM_RESHAPE] = true,
-    [LEAT_PRIM_SLICE] = true,    [LEAT_PRIM_TRANSPOSE] = true, [LEAT_PRIM_BROADCAST] = true,
-};
+static bool is_candidate(const leat_op_t *op) {
+  return leat_op_role(op->kind) != LEAT_ROLE_SYMBOL && !leat_op_is_statement(op->kind);
+}
 
 static leat_op_id_t find_twin(const cse_t *c, const leat_graph_t *g, const leat_op_t *op, uint32_t bucket) {
   for (leat_op_id_t id = c->buckets[bucket]; id != LEAT_NONE; id = c->next[id])
@@ -72,7 +68,7 @@ static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   bool merge = false;
   if (twin != LEAT_NONE) {
     const leat_op_t *first = leat_graph_op(g, twin);
-    merge = first->type == op->type || !is_cheap[op->kind];
+    merge = first->type == op->type || !leat_op_info(op->kind)->cheap;
     for (uint32_t i = 0; i < op->result_count; i++) {
       c->number[op->result_first + i] = c->number[first->result_first + i];
       if (merge) r->map[op->result_first + i] = r->map[first->result_first + i];

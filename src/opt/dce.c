@@ -3,7 +3,9 @@
 #include "ir/rebuild.h"
 #include "opt/opt.h"
 
-static bool has_effect(const leat_op_t *op) { return op->kind == LEAT_PRIM_SYMBOL || op->result_count == 0; }
+static bool has_effect(const leat_op_t *op) {
+  return leat_op_role(op->kind) == LEAT_ROLE_SYMBOL || leat_op_is_statement(op->kind);
+}
 
 // Readers come after what they read: one walk backwards settles all.
 static void mark_living(const leat_graph_t *g, bool *lives) {

@@ -23,8 +23,15 @@ static void splat(leat_rebuild_t *r, const leat_op_t *op, uint32_t result, doubl
   r->map[op->result_first + result] = leat_b_splat(&r->b, (leat_dtype_t)as->dtype, as->rank, as->dims, number);
 }
 
+// --- what a result with elements is when an operand has none: the column `empty` of op.def --------------------------
+
+typedef void (*empty_t)(leat_rebuild_t *r, const leat_op_t *op);
+
+// Of an empty table, too: every index is out of range.
+static void empty_zeros(leat_rebuild_t *r, const leat_op_t *op) { splat(r, op, 0, 0.0); }
+
 // The operands of a concat that have elements, of which there are some.
-static void join_rest(leat_rebuild_t *r, const leat_op_t *op) {
+static void empty_joined(leat_rebuild_t *r, const leat_op_t *op) {
   leat_value_id_t *rest = leat_alloc(op->input_count * sizeof *rest);
   if (rest == NULL) {
     (void)leat_b_fail(&r->b, LEAT_OUT_OF_MEMORY, "out of memory");
@@ -40,7 +47,7 @@ static void join_rest(leat_rebuild_t *r, const leat_op_t *op) {
 }
 
 // The sum, product or extreme of nothing.
-static void reduce_nothing(leat_rebuild_t *r, const leat_op_t *op) {
+static void empty_reduced(leat_rebuild_t *r, const leat_op_t *op) {
   const char *fn = leat_op_string(r->from, op, LEAT_ATTR_FN, "");
   const uint32_t dtype = leat_graph_value(r->from, op->result_first)->dtype;
   const bool max = strcmp(fn, "max") == 0;
@@ -57,41 +64,38 @@ static void reduce_nothing(leat_rebuild_t *r, const leat_op_t *op) {
   splat(r, op, 0, number);
 }
 
-// What a result with elements is when an operand has none.
+static void empty_pooled(leat_rebuild_t *r, const leat_op_t *op) {
+  const bool max = strcmp(leat_op_string(r->from, op, LEAT_ATTR_FN, ""), "max") == 0;
+  splat(r, op, 0, max ? -HUGE_VAL : 0.0);
+}
+
+static void empty_padded(leat_rebuild_t *r, const leat_op_t *op) {
+  splat(r, op, 0, leat_op_float(r->from, op, LEAT_ATTR_VALUE, 0.0));
+}
+
+// No updates.
+static void empty_first(leat_rebuild_t *r, const leat_op_t *op) {
+  r->map[op->result_first] = leat_rebuild_input(r, op, 0);
+}
+
+#define empty_copied NULL  // the op as it is
+static const empty_t empty_table[LEAT_PRIM_COUNT] = {
+#define PRIM(e, n, lo, hi, r, a, role, products, again, rows, flops, bytes, width, empty) \
+  [LEAT_PRIM_##e] = empty_##empty,
+#include "ir/op.def"
+#undef PRIM
+};
+
 static leat_status_t visit_reader(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
-  const char *fn = leat_op_string(r->from, op, LEAT_ATTR_FN, "");
-  switch (op->kind) {
-    case LEAT_PRIM_REDUCE:
-      reduce_nothing(r, op);
-      return NULL;
-    case LEAT_PRIM_CONTRACT:
-    case LEAT_PRIM_CONV:
-    case LEAT_PRIM_CONV_WGRAD:
-    case LEAT_PRIM_POOL_GRAD:
-    case LEAT_PRIM_GATHER:  // of an empty table: every index is out of range
-      splat(r, op, 0, 0.0);
-      return NULL;
-    case LEAT_PRIM_POOL:
-      splat(r, op, 0, strcmp(fn, "max") == 0 ? -HUGE_VAL : 0.0);
-      return NULL;
-    case LEAT_PRIM_PAD:
-      splat(r, op, 0, leat_op_float(r->from, op, LEAT_ATTR_VALUE, 0.0));
-      return NULL;
-    case LEAT_PRIM_SCATTER:  // no updates
-      r->map[op->result_first] = leat_rebuild_input(r, op, 0);
-      return NULL;
-    case LEAT_PRIM_CONCAT:
-      join_rest(r, op);
-      return NULL;
-    default:
-      return leat_rebuild_copy(r, id);
-  }
+  if (empty_table[op->kind] == NULL) return leat_rebuild_copy(r, id);
+  empty_table[op->kind](r, op);
+  return NULL;
 }
 
 static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
-  bool empty = op->result_count > 0 && op->kind != LEAT_PRIM_SYMBOL;
+  bool empty = op->result_count > 0 && leat_op_role(op->kind) != LEAT_ROLE_SYMBOL;
   for (uint32_t i = 0; i < op->result_count; i++) empty = empty && is_empty(r->from, op->result_first + i);
   if (!empty && (op->result_count == 0 || !reads_nothing(r->from, op))) return leat_rebuild_copy(r, id);
   if (!empty) return visit_reader(r, id);

@@ -11,10 +11,7 @@ const leat_op_t *leat_fold_producer(const leat_candidate_t *c, leat_value_id_t v
 }
 
 bool leat_fold_splat(const leat_candidate_t *c, leat_value_id_t v, double *out_number) {
-  const leat_op_t *op = leat_fold_producer(c, v);
-  if (op->kind != LEAT_PRIM_CONSTANT || leat_op_attr(c->b->graph, op, LEAT_ATTR_INDEX) != NULL) return false;
-  *out_number = leat_op_float(c->b->graph, op, LEAT_ATTR_VALUE, 0.0);
-  return true;
+  return leat_op_splat(c->b->graph, leat_fold_producer(c, v), out_number);
 }
 
 bool leat_fold_fits(const leat_candidate_t *c, leat_value_id_t v) {
@@ -36,7 +33,7 @@ const leat_attr_t *leat_fold_attr(const leat_candidate_t *c, leat_attr_key_t key
 
 // Ops with more operands or results than rules look at are copied.
 static bool is_candidate(const leat_op_t *op) {
-  return leat_op_is_primitive(op->kind) && op->result_count == 1 && op->kind != LEAT_PRIM_SYMBOL &&
+  return leat_op_is_primitive(op->kind) && op->result_count == 1 && leat_op_role(op->kind) != LEAT_ROLE_SYMBOL &&
          op->input_count <= LEAT_FOLD_OPERANDS_MAX && op->attr_count <= LEAT_FOLD_ATTRS_MAX;
 }
 

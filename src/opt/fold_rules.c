@@ -10,11 +10,6 @@ static leat_scalar_t function_of(const leat_candidate_t *c) {
   return attr != NULL && leat_scalar_find(attr->v.s, &fn) ? fn : LEAT_SCALAR_COUNT;
 }
 
-static bool is_map_of(const leat_candidate_t *c, const leat_op_t *op, leat_scalar_t fn) {
-  return op->kind == LEAT_PRIM_MAP &&
-         strcmp(leat_op_string(c->b->graph, op, LEAT_ATTR_FN, ""), leat_scalar_name(fn)) == 0;
-}
-
 static leat_value_id_t operand_of(const leat_candidate_t *c, const leat_op_t *op) {
   return leat_op_input(c->b->graph, op, 0);
 }
@@ -50,7 +45,7 @@ static bool holds(leat_dtype_t wide, leat_dtype_t narrow) {
 static bool join_casts(leat_candidate_t *c) {
   if (function_of(c) != LEAT_SCALAR_CAST) return false;
   const leat_op_t *inner = leat_fold_producer(c, c->in[0]);
-  if (!is_map_of(c, inner, LEAT_SCALAR_CAST)) return false;
+  if (leat_op_scalar(c->b->graph, inner) != LEAT_SCALAR_CAST) return false;
   leat_value_id_t x = operand_of(c, inner);
   if (!holds((leat_dtype_t)value(c, c->in[0])->dtype, (leat_dtype_t)value(c, x)->dtype)) return false;
   c->in[0] = x;
@@ -79,7 +74,7 @@ static bool drop_double_inverse(leat_candidate_t *c) {
   leat_scalar_t fn = function_of(c);
   if (fn != LEAT_SCALAR_NEG && fn != LEAT_SCALAR_NOT) return false;
   const leat_op_t *inner = leat_fold_producer(c, c->in[0]);
-  return is_map_of(c, inner, fn) && leat_fold_end(c, operand_of(c, inner));
+  return leat_op_scalar(c->b->graph, inner) == fn && leat_fold_end(c, operand_of(c, inner));
 }
 
 // select(true, x, y) = x; select(false, x, y) = y; select(c, x, x) = x
@@ -129,11 +124,12 @@ static bool shrink_splat(leat_candidate_t *c) {
 
 // --- moving elements -----------------------------------------------------------------------------------------------
 
-// A view that changes nothing.
-static bool drop_identity_view(leat_candidate_t *c) {
-  if (!leat_fold_fits(c, c->in[0])) return false;
+// Equal shape means: nothing changed.
+static bool drop_identity_view(leat_candidate_t *c) { return leat_fold_end(c, c->in[0]); }
+
+static bool drop_identity_transpose(leat_candidate_t *c) {
   const leat_attr_t *dims = leat_fold_attr(c, LEAT_ATTR_DIMS);
-  for (uint32_t i = 0; c->kind == LEAT_PRIM_TRANSPOSE && i < dims->count; i++)
+  for (uint32_t i = 0; i < dims->count; i++)
     if (dims->v.l[i] != i) return false;
   return leat_fold_end(c, c->in[0]);
 }
@@ -156,10 +152,10 @@ static bool drop_idle_flip(leat_candidate_t *c) {
   return leat_fold_end(c, c->in[0]);
 }
 
-// reshape(reshape(x)) = reshape(x)
-static bool join_reshapes(leat_candidate_t *c) {
+// reshape(reshape(x)) = reshape(x), broadcast(broadcast(x)) = broadcast(x)
+static bool drop_inner_view(leat_candidate_t *c) {
   const leat_op_t *inner = leat_fold_producer(c, c->in[0]);
-  if (inner->kind != LEAT_PRIM_RESHAPE) return false;
+  if (inner->kind != c->kind) return false;
   c->in[0] = operand_of(c, inner);
   return true;
 }
@@ -167,7 +163,7 @@ static bool join_reshapes(leat_candidate_t *c) {
 // transpose(transpose(x)) is one transpose
 static bool join_transposes(leat_candidate_t *c) {
   const leat_op_t *inner = leat_fold_producer(c, c->in[0]);
-  if (inner->kind != LEAT_PRIM_TRANSPOSE) return false;
+  if (inner->kind != c->kind) return false;
   uint32_t rank;
   const int64_t *first = leat_op_list(c->b->graph, inner, LEAT_ATTR_DIMS, &rank);
   for (uint32_t i = 0; i < c->attr_count; i++) {
@@ -177,14 +173,6 @@ static bool join_transposes(leat_candidate_t *c) {
     memcpy(c->list, joined, rank * sizeof *joined);
     c->attrs[i].v.l = c->list;
   }
-  c->in[0] = operand_of(c, inner);
-  return true;
-}
-
-// broadcast(broadcast(x)) = broadcast(x)
-static bool join_broadcasts(leat_candidate_t *c) {
-  const leat_op_t *inner = leat_fold_producer(c, c->in[0]);
-  if (inner->kind != LEAT_PRIM_BROADCAST) return false;
   c->in[0] = operand_of(c, inner);
   return true;
 }
@@ -218,15 +206,15 @@ const leat_fold_entry_t leat_fold_rules[] = {
     {LEAT_PRIM_MAP, "read_through_broadcast", read_through_broadcast},
     {LEAT_PRIM_MAP, "shrink_splat", shrink_splat},
     {LEAT_PRIM_RESHAPE, "drop_identity_view", drop_identity_view},
-    {LEAT_PRIM_TRANSPOSE, "drop_identity_view", drop_identity_view},
+    {LEAT_PRIM_TRANSPOSE, "drop_identity_transpose", drop_identity_transpose},
     {LEAT_PRIM_SLICE, "drop_identity_view", drop_identity_view},
     {LEAT_PRIM_BROADCAST, "drop_identity_view", drop_identity_view},
     {LEAT_PRIM_PAD, "drop_identity_pad", drop_identity_pad},
     {LEAT_PRIM_CONCAT, "drop_single_concat", drop_single_concat},
     {LEAT_PRIM_FLIP, "drop_idle_flip", drop_idle_flip},
-    {LEAT_PRIM_RESHAPE, "join_reshapes", join_reshapes},
+    {LEAT_PRIM_RESHAPE, "drop_inner_view", drop_inner_view},
     {LEAT_PRIM_TRANSPOSE, "join_transposes", join_transposes},
-    {LEAT_PRIM_BROADCAST, "join_broadcasts", join_broadcasts},
+    {LEAT_PRIM_BROADCAST, "drop_inner_view", drop_inner_view},
     {LEAT_PRIM_TRANSPOSE, "transpose_as_reshape", transpose_as_reshape},
     {LEAT_PRIM_REDUCE, "drop_idle_extreme", drop_idle_extreme},
     {LEAT_PRIM_COUNT, "splat_view", leat_fold_splat_view},

@@ -68,7 +68,7 @@ static bool same_ops(const leat_graph_t *a, const leat_graph_t *b, leat_op_id_t 
 static uint32_t count_parts(const leat_graph_t *whole, const leat_graph_t *part) {
   for (leat_op_id_t id = 0; id < whole->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(whole, id);
-    if (op->kind != LEAT_TRACED_SYM) continue;
+    if (leat_op_role(op->kind) != LEAT_ROLE_SYMBOL) continue;
     const leat_value_t *x = leat_graph_value(whole, op->result_first), *y = leat_graph_value(part, op->result_first);
     for (uint32_t d = 0; d < x->rank && d < y->rank; ++d) {
       if (x->dims[d] != y->dims[d] && y->dims[d] > 0 && x->dims[d] % y->dims[d] == 0 &&
@@ -139,8 +139,8 @@ static leat_status_t own_rows(splitter_t *s, const leat_op_t *op, uint32_t posit
 
 static leat_status_t replace_row_index(splitter_t *s, leat_op_id_t id, leat_value_id_t *inputs) {
   const leat_op_t *op = leat_graph_op(s->whole, id);
-  const uint32_t first = op->kind == LEAT_TRACED_INDEX_PUT ? 2 : 1;
-  if (op->kind != LEAT_TRACED_INDEX && op->kind != LEAT_TRACED_INDEX_PUT) return NULL;
+  const uint32_t first = leat_batch_rule(op->kind)->first_index;
+  if (first == 0) return NULL;
   const slot_t *x = &s->slots[leat_op_input(s->whole, op, 0)];
   const uint32_t position = first + x->dim;
   if (!x->split || position >= op->input_count || inputs[position] == LEAT_NONE) return NULL;
@@ -240,7 +240,7 @@ static leat_status_t check_rows(splitter_t *s, const leat_op_t *op, int64_t *out
     const leat_value_id_t v = leat_op_input(s->whole, op, i);
     if (v == LEAT_NONE || !s->slots[v].split) continue;
     const slot_t *slot = &s->slots[v];
-    const char *why = leat_batch_couples(s->whole, op, i, slot->dim);
+    const char *why = leat_batch_rule(op->kind)->couples(s->whole, op, i, slot->dim);
     if (why == NULL && *out_before != 0 && *out_before != slot->before)
       why = "meets two operands with the rows of the batch in different orders";
     if (why != NULL) return refuse(s, op, why);
@@ -267,7 +267,8 @@ static bool reshape_before(const splitter_t *s, const leat_op_t *op, uint32_t di
 
 // A gradient that the program made itself of the whole batch need not be the sum of those of its parts.
 static leat_status_t check_own_gradients(const splitter_t *s, const leat_op_t *op) {
-  for (uint32_t i = 2; op->kind == LEAT_TRACED_CUSTOM_GRADIENT && i < op->input_count; ++i) {
+  const uint32_t first = leat_batch_rule(op->kind)->first_gradient;
+  for (uint32_t i = first; first != 0 && i < op->input_count; ++i) {
     const leat_value_id_t v = leat_op_input(s->part, op, i);
     if (v != LEAT_NONE && !s->slots[v].split) return refuse(s, op, "has a gradient that sums over the batch");
   }
@@ -283,14 +284,14 @@ static leat_status_t visit_rows(splitter_t *s, leat_op_id_t id, int64_t before) 
     slot_t *slot = &s->slots[op->result_first + i];
     if (!find_batch(s, op->result_first + i, &slot->split, &slot->dim))
       return refuse(s, op, "combines rows of the batch");
-    if (!slot->split && op->kind != LEAT_TRACED_BATCH_NORM) return refuse(s, op, "combines rows of the batch");
+    if (!slot->split && !leat_batch_rule(op->kind)->passes) return refuse(s, op, "combines rows of the batch");
     slot->before = before;
     if (!slot->split) {  // running statistics that pass through: the same for every part
       const leat_value_id_t shared = firsts[0] + i;
       LEAT_TRY(set_slot(s, op->result_first + i, &shared, 1));
       continue;
     }
-    if (leat_batch_reshapes(op->kind) && !reshape_before(s, op, slot->dim, &slot->before))
+    if (leat_batch_rule(op->kind)->reshapes && !reshape_before(s, op, slot->dim, &slot->before))
       return refuse(s, op, "splits the batch across dims");
     for (uint32_t p = 0; p < s->parts; ++p) ids[p] = firsts[p] + i;
     LEAT_TRY(set_slot(s, op->result_first + i, ids, s->parts));
@@ -357,12 +358,12 @@ static leat_status_t join_weighted(splitter_t *s, leat_op_id_t id, leat_value_id
   return divide(s, op, loss, count, out_value);
 }
 
-static leat_status_t join_plain(splitter_t *s, leat_op_id_t id, leat_batch_join_t join, uint32_t kind,
-                                leat_value_id_t *out_value) {
+static leat_status_t join_plain(splitter_t *s, leat_op_id_t id, leat_batch_join_t join, leat_value_id_t *out_value) {
   const leat_op_t *op = leat_graph_op(s->part, id);
+  const uint32_t kind = join == LEAT_JOIN_AVERAGE ? LEAT_TRACED_ADD : leat_batch_rule(op->kind)->fold;
   leat_value_id_t values[PARTS_MAX], count;
   for (uint32_t p = 0; p < s->parts; ++p) LEAT_TRY(append_copy(s, s->part, id, p, NULL, &values[p]));
-  LEAT_TRY(fold(s, op, join == LEAT_JOIN_AVERAGE ? LEAT_TRACED_ADD : kind, values, out_value));
+  LEAT_TRY(fold(s, op, kind, values, out_value));
   if (join != LEAT_JOIN_AVERAGE) return NULL;
   LEAT_TRY(append_full(s, op, leat_graph_value(s->part, op->result_first)->dtype, s->parts, &count));
   return divide(s, op, *out_value, count, out_value);
@@ -370,11 +371,10 @@ static leat_status_t join_plain(splitter_t *s, leat_op_id_t id, leat_batch_join_
 
 static leat_status_t visit_join(splitter_t *s, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(s->part, id);
-  uint32_t kind = 0;
-  const leat_batch_join_t join = leat_batch_join(s->part, op, &kind);
+  const leat_batch_join_t join = leat_batch_join(s->part, op);
   if (join == LEAT_JOIN_NONE || op->result_count != 1) return refuse(s, op, "combines rows of the batch");
   leat_value_id_t value;
-  LEAT_TRY(join == LEAT_JOIN_WEIGHTED ? join_weighted(s, id, &value) : join_plain(s, id, join, kind, &value));
+  LEAT_TRY(join == LEAT_JOIN_WEIGHTED ? join_weighted(s, id, &value) : join_plain(s, id, join, &value));
   return set_slot(s, op->result_first, &value, 1);
 }
 
@@ -409,9 +409,10 @@ static leat_status_t visit(splitter_t *s, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(s->whole, id);
   bool split;
   uint8_t dim;
-  if (op->result_count == 0) return visit_statement(s, id);
+  if (leat_op_is_statement(op->kind)) return visit_statement(s, id);
   if (!reads_split(s, op)) {
-    const bool stands_in = op->kind == LEAT_TRACED_COTANGENT && find_batch(s, op->result_first, &split, &dim) && split;
+    const bool stands_in =
+        leat_batch_rule(op->kind)->stands_in && find_batch(s, op->result_first, &split, &dim) && split;
     return stands_in ? visit_rows(s, id, 1) : visit_whole(s, id);  // each part has a gradient of its own
   }
   int64_t before;

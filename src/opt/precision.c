@@ -10,23 +10,6 @@ typedef struct precision_s {
   uint8_t *narrowed;  // per value of the old graph: its stand-in in the new one is bf16 though it was f32
 } precision_t;
 
-// Products, and which of their operands are multiplied (the others are added).
-static const struct {
-  uint16_t kind;
-  uint32_t operands;  // bit mask
-} products[] = {
-    {LEAT_TRACED_LINEAR, 3}, {LEAT_TRACED_MATMUL, 3},  {LEAT_TRACED_BMM, 3},
-    {LEAT_TRACED_OUTER, 3},  {LEAT_TRACED_EINSUM, 3},  {LEAT_TRACED_CONV, 3},
-    {LEAT_TRACED_ADDMM, 6},  {LEAT_TRACED_BADDBMM, 6}, {LEAT_TRACED_SDPA, 7},
-};
-
-static uint32_t product_operands(uint32_t kind) {
-  for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
-    if (products[i].kind == kind) return products[i].operands;
-  }
-  return 0;
-}
-
 static bool is_f32(const leat_graph_t *g, leat_value_id_t v) {
   return v != LEAT_NONE && leat_graph_value(g, v)->dtype == LEAT_F32;
 }
@@ -100,7 +83,8 @@ static leat_status_t round_value(leat_rebuild_t *r, leat_value_id_t v, leat_valu
 }
 
 static bool is_product_operand(const leat_rebuild_t *r, const leat_op_t *op, uint32_t input) {
-  return input < 32 && (product_operands(op->kind) >> input & 1) && is_f32(r->from, leat_op_input(r->from, op, input));
+  return input < 32 && (leat_op_info(op->kind)->products >> input & 1) &&
+         is_f32(r->from, leat_op_input(r->from, op, input));
 }
 
 // x @ x: rounded by its first occurrence.
@@ -197,9 +181,10 @@ static leat_status_t visit_conversion(leat_rebuild_t *r, leat_op_id_t id) {
 
 static leat_status_t visit_all(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
-  if (op->kind == LEAT_TRACED_SYM) return visit_symbol(r, id);
-  if (op->kind == LEAT_TRACED_OPTIMIZER) return leat_rebuild_copy(r, id);
-  if (op->kind == LEAT_TRACED_OUTPUT || op->kind == LEAT_TRACED_UPDATE) return visit_statement(r, id);
+  const leat_op_role_t role = leat_op_role(op->kind);
+  if (role == LEAT_ROLE_SYMBOL) return visit_symbol(r, id);
+  if (role == LEAT_ROLE_OPTIMIZER) return leat_rebuild_copy(r, id);
+  if (leat_op_is_statement(op->kind)) return visit_statement(r, id);
   if (op->exact) return visit_exact(r, id);
   if (op->kind == LEAT_TRACED_TO) return visit_conversion(r, id);
   if (!depends_on_narrowed(r, op)) return leat_rebuild_copy(r, id);

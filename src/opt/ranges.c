@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See ranges.h. One short rule a kind of op; kinds without a rule take what their dtype can hold.
+// See ranges.h. One short rule a word of the column `range` of traced.def.
 #include "opt/ranges.h"
 
 #include <math.h>
@@ -45,6 +45,21 @@ static leat_range_t number(const leat_element_t element, leat_dtype_t dtype) {
   const double x = leat_dtype_is_float(dtype) ? element.f : (double)element.i;
   return isnan(x) ? (leat_range_t){-INFINITY, INFINITY} : (leat_range_t){x, x};
 }
+
+// --- the column `range` of traced.def -------------------------------------------------------------------------------
+
+typedef leat_range_t (*rule_t)(const ranges_t *r, const leat_op_t *op, uint32_t result);
+
+// What it says that the op, a condition, is true.
+typedef enum truth_e { NOTHING, ORDERS, NEGATES, BOTH, EITHER } truth_t;
+
+typedef struct range_rule_s {
+  rule_t rule;  // NULL: all that the dtype can hold
+  truth_t truth;
+  bool less, strict;  // of ORDERS: operand 0 is less than operand 1 (else greater), and not equal
+} range_rule_t;
+
+static const range_rule_t *range_rule(uint32_t kind);
 
 // --- rules: the range of result `result` of `op` -------------------------------------------------------------------
 
@@ -98,7 +113,8 @@ RULE(any_of) {
 // x as compared: the value itself, or the float that was truncated to it.
 static leat_value_id_t before_truncation(const ranges_t *r, leat_value_id_t x) {
   const leat_op_t *op = leat_graph_op(r->g, leat_graph_value(r->g, x)->op);
-  if (op->kind != LEAT_TRACED_TO || !leat_dtype_is_float((leat_dtype_t)value_in(r, op, 0)->dtype)) return x;
+  if (leat_op_role(op->kind) != LEAT_ROLE_SAME || !leat_dtype_is_float((leat_dtype_t)value_in(r, op, 0)->dtype))
+    return x;
   return leat_op_input(r->g, op, 0);
 }
 
@@ -118,28 +134,25 @@ static void narrow_by_comparison(const ranges_t *r, const leat_op_t *c, leat_val
   const leat_range_t other = r->known[left ? b : a];
   // Not below is at least, unless there is a NaN: only what holds is used of floats.
   if (!truth && leat_dtype_is_float((leat_dtype_t)leat_graph_value(r->g, left ? a : b)->dtype)) return;
-  const bool less = c->kind == LEAT_TRACED_LT || c->kind == LEAT_TRACED_LE;
-  const bool strict = c->kind == LEAT_TRACED_LT || c->kind == LEAT_TRACED_GT;
-  const bool below = (less == left) == truth;
+  const range_rule_t *rule = range_rule(c->kind);
+  const bool below = (rule->less == left) == truth;
   if (below)
-    keep_below(range, other.high, strict == truth);
+    keep_below(range, other.high, rule->strict == truth);
   else
-    keep_above(range, other.low, strict == truth);
+    keep_above(range, other.low, rule->strict == truth);
 }
 
 // The range of x where the condition is `truth`.
 static void narrow_by(const ranges_t *r, leat_value_id_t condition, leat_value_id_t x, bool truth, uint32_t depth,
                       leat_range_t *range) {
   const leat_op_t *c = leat_graph_op(r->g, leat_graph_value(r->g, condition)->op);
-  const bool both = c->kind == LEAT_TRACED_LOGICAL_AND || c->kind == LEAT_TRACED_BITWISE_AND;
-  const bool either = c->kind == LEAT_TRACED_LOGICAL_OR || c->kind == LEAT_TRACED_BITWISE_OR;
+  const truth_t says = range_rule(c->kind)->truth;
   if (depth == 0 || leat_graph_value(r->g, condition)->dtype != LEAT_BOOL) return;
-  if (c->kind == LEAT_TRACED_LT || c->kind == LEAT_TRACED_LE || c->kind == LEAT_TRACED_GT ||
-      c->kind == LEAT_TRACED_GE) {
+  if (says == ORDERS) {
     narrow_by_comparison(r, c, x, truth, range);
-  } else if (c->kind == LEAT_TRACED_LOGICAL_NOT || c->kind == LEAT_TRACED_BITWISE_NOT) {
+  } else if (says == NEGATES) {
     narrow_by(r, leat_op_input(r->g, c, 0), x, !truth, depth - 1, range);
-  } else if (truth ? both : either) {
+  } else if (says == (truth ? BOTH : EITHER)) {
     narrow_by(r, leat_op_input(r->g, c, 0), x, truth, depth - 1, range);
     narrow_by(r, leat_op_input(r->g, c, 1), x, truth, depth - 1, range);
   }
@@ -202,11 +215,13 @@ RULE(arg) {
   return place(r, op, dims, count);
 }
 
-RULE(found) {
+RULE(arg_dim) {
+  (void)result;
   const int64_t dim = leat_op_int(r->g, op, LEAT_ATTR_DIM, 0);
-  const bool is_place = result == 1 || op->kind == LEAT_TRACED_ARGSORT;
-  return is_place ? place(r, op, &dim, 1) : in(r, op, 0);
+  return place(r, op, &dim, 1);
 }
+
+RULE(found) { return result == 1 ? arg_dim(r, op, result) : in(r, op, 0); }
 
 // A sum of n elements; of a prefix of them.
 RULE(summed) {
@@ -225,15 +240,27 @@ RULE(prefix_sum) {
   return of_corners(range.low, range.high, n * range.low, n * range.high);
 }
 
+// a * x + b * y.
+static leat_range_t combined(const ranges_t *r, const leat_op_t *op, double a, double b) {
+  const leat_range_t x = in(r, op, 0), y = in(r, op, 1);
+  const leat_range_t p = of_corners(a * x.low, a * x.high, a * x.low, a * x.high);
+  const leat_range_t q = of_corners(b * y.low, b * y.high, b * y.low, b * y.high);
+  return of_corners(p.low + q.low, p.high + q.high, p.low + q.low, p.high + q.high);
+}
+
 RULE(added) {
   (void)result;
-  const leat_range_t x = in(r, op, 0), y = in(r, op, 1);
-  const double alpha = leat_op_float(r->g, op, LEAT_ATTR_ALPHA, 1.0);
-  const double a = op->kind == LEAT_TRACED_RSUB ? -alpha : 1.0, b = op->kind == LEAT_TRACED_SUB ? -alpha : 1.0;
-  const double scale_y = op->kind == LEAT_TRACED_ADD ? alpha : b;
-  const leat_range_t p = of_corners(a * x.low, a * x.high, a * x.low, a * x.high);
-  const leat_range_t q = of_corners(scale_y * y.low, scale_y * y.high, scale_y * y.low, scale_y * y.high);
-  return of_corners(p.low + q.low, p.high + q.high, p.low + q.low, p.high + q.high);
+  return combined(r, op, 1.0, leat_op_float(r->g, op, LEAT_ATTR_ALPHA, 1.0));
+}
+
+RULE(subtracted) {
+  (void)result;
+  return combined(r, op, 1.0, -leat_op_float(r->g, op, LEAT_ATTR_ALPHA, 1.0));
+}
+
+RULE(subtracted_from) {
+  (void)result;
+  return combined(r, op, -leat_op_float(r->g, op, LEAT_ATTR_ALPHA, 1.0), 1.0);
 }
 
 RULE(multiplied) {
@@ -256,10 +283,15 @@ RULE(divided) {
 // Of integers below the divisor; of floats rounding may reach it.
 RULE(remainder_of) {
   const leat_value_t *v = leat_graph_value(r->g, op->result_first + result);
-  const leat_range_t x = in(r, op, 0), y = in(r, op, 1);
+  const leat_range_t y = in(r, op, 1);
   if (y.low <= 0) return (leat_range_t){-INFINITY, INFINITY};
-  const double most = leat_dtype_is_float((leat_dtype_t)v->dtype) ? y.high : y.high - 1;
-  return (leat_range_t){op->kind == LEAT_TRACED_FMOD && x.low < 0 ? -most : 0, most};
+  return (leat_range_t){0, leat_dtype_is_float((leat_dtype_t)v->dtype) ? y.high : y.high - 1};
+}
+
+// With the sign of x.
+RULE(fmod_of) {
+  const leat_range_t range = remainder_of(r, op, result);
+  return (leat_range_t){in(r, op, 0).low < 0 ? -range.high : range.low, range.high};
 }
 
 RULE(greater) {
@@ -322,80 +354,96 @@ RULE(converted) {
   return to_integer ? (leat_range_t){trunc(range.low), trunc(range.high)} : range;
 }
 
-typedef leat_range_t (*rule_t)(const ranges_t *r, const leat_op_t *op, uint32_t result);
-static const rule_t rules[LEAT_OP_KIND_COUNT] = {
-    [LEAT_TRACED_CONST] = constant,
-    [LEAT_TRACED_FULL] = full,
-    [LEAT_TRACED_ARANGE] = arange,
-    [LEAT_TRACED_RAND] = unit,
-    [LEAT_TRACED_TO] = converted,
-    [LEAT_TRACED_CLONE] = same,
-    [LEAT_TRACED_CONTIGUOUS] = same,
-    [LEAT_TRACED_DETACH] = same,
-    [LEAT_TRACED_RESHAPE] = same,
-    [LEAT_TRACED_VIEW] = same,
-    [LEAT_TRACED_FLATTEN] = same,
-    [LEAT_TRACED_PERMUTE] = same,
-    [LEAT_TRACED_TRANSPOSE] = same,
-    [LEAT_TRACED_EXPAND] = same,
-    [LEAT_TRACED_SQUEEZE] = same,
-    [LEAT_TRACED_UNSQUEEZE] = same,
-    [LEAT_TRACED_GETITEM] = same,
-    [LEAT_TRACED_SELECT] = same,
-    [LEAT_TRACED_NARROW] = same,
-    [LEAT_TRACED_SPLIT] = same,
-    [LEAT_TRACED_FLIP] = same,
-    [LEAT_TRACED_REPEAT] = same,
-    [LEAT_TRACED_ROLL] = same,
-    [LEAT_TRACED_DIAGONAL] = same,
-    [LEAT_TRACED_UNFOLD] = same,
-    [LEAT_TRACED_REPEAT_INTERLEAVE] = same,
-    [LEAT_TRACED_EMBEDDING] = same,
-    [LEAT_TRACED_INDEX_SELECT] = same,
-    [LEAT_TRACED_GATHER] = same,
-    [LEAT_TRACED_INDEX] = same,
-    [LEAT_TRACED_AMAX] = same,
-    [LEAT_TRACED_AMIN] = same,
-    [LEAT_TRACED_CAT] = any_of,
-    [LEAT_TRACED_STACK] = any_of,
-    [LEAT_TRACED_SLICE_SCATTER] = any_of,
-    [LEAT_TRACED_WHERE] = chosen,
-    [LEAT_TRACED_MASKED_FILL] = filled,
-    [LEAT_TRACED_TRIL] = or_zero,
-    [LEAT_TRACED_TRIU] = or_zero,
-    [LEAT_TRACED_PAD] = padded,
-    [LEAT_TRACED_SCATTER] = scattered,
-    [LEAT_TRACED_INDEX_PUT] = index_put,
-    [LEAT_TRACED_ARGMAX] = arg,
-    [LEAT_TRACED_ARGMIN] = arg,
-    [LEAT_TRACED_MAX] = found,
-    [LEAT_TRACED_MIN] = found,
-    [LEAT_TRACED_SORT] = found,
-    [LEAT_TRACED_TOPK] = found,
-    [LEAT_TRACED_ARGSORT] = found,
-    [LEAT_TRACED_ONE_HOT] = unit,
-    [LEAT_TRACED_ANY] = unit,
-    [LEAT_TRACED_ALL] = unit,
-    [LEAT_TRACED_SUM] = summed,
-    [LEAT_TRACED_CUMSUM] = prefix_sum,
-    [LEAT_TRACED_ADD] = added,
-    [LEAT_TRACED_SUB] = added,
-    [LEAT_TRACED_RSUB] = added,
-    [LEAT_TRACED_MUL] = multiplied,
-    [LEAT_TRACED_DIV] = divided,
-    [LEAT_TRACED_REMAINDER] = remainder_of,
-    [LEAT_TRACED_FMOD] = remainder_of,
-    [LEAT_TRACED_MAXIMUM] = greater,
-    [LEAT_TRACED_MINIMUM] = lesser,
-    [LEAT_TRACED_CLAMP] = clamped,
-    [LEAT_TRACED_ABS] = absolute,
-    [LEAT_TRACED_NEG] = negative,
-    [LEAT_TRACED_FLOOR] = rounded,
-    [LEAT_TRACED_CEIL] = rounded,
-    [LEAT_TRACED_ROUND] = rounded,
-    [LEAT_TRACED_TRUNC] = rounded,
-    [LEAT_TRACED_BITWISE_AND] = masked,
-};
+// The words.
+#define RANGE_any \
+  { .rule = NULL }
+#define RANGE_constant \
+  { .rule = constant }
+#define RANGE_full \
+  { .rule = full }
+#define RANGE_arange \
+  { .rule = arange }
+#define RANGE_unit \
+  { .rule = unit }
+#define RANGE_converted \
+  { .rule = converted }
+#define RANGE_same \
+  { .rule = same }
+#define RANGE_negative \
+  { .rule = negative }
+#define RANGE_absolute \
+  { .rule = absolute }
+#define RANGE_rounded \
+  { .rule = rounded }
+#define RANGE_negates \
+  { .truth = NEGATES }
+#define RANGE_added \
+  { .rule = added }
+#define RANGE_subtracted \
+  { .rule = subtracted }
+#define RANGE_subtracted_from \
+  { .rule = subtracted_from }
+#define RANGE_multiplied \
+  { .rule = multiplied }
+#define RANGE_divided \
+  { .rule = divided }
+#define RANGE_greater \
+  { .rule = greater }
+#define RANGE_lesser \
+  { .rule = lesser }
+#define RANGE_remainder_of \
+  { .rule = remainder_of }
+#define RANGE_fmod_of \
+  { .rule = fmod_of }
+#define RANGE_lt \
+  { .truth = ORDERS, .less = true, .strict = true }
+#define RANGE_le \
+  { .truth = ORDERS, .less = true }
+#define RANGE_gt \
+  { .truth = ORDERS, .strict = true }
+#define RANGE_ge \
+  { .truth = ORDERS }
+#define RANGE_both \
+  { .truth = BOTH }
+#define RANGE_either \
+  { .truth = EITHER }
+#define RANGE_bitwise_and \
+  { .rule = masked, .truth = BOTH }
+#define RANGE_chosen \
+  { .rule = chosen }
+#define RANGE_clamped \
+  { .rule = clamped }
+#define RANGE_filled \
+  { .rule = filled }
+#define RANGE_summed \
+  { .rule = summed }
+#define RANGE_found \
+  { .rule = found }
+#define RANGE_arg \
+  { .rule = arg }
+#define RANGE_prefix_sum \
+  { .rule = prefix_sum }
+#define RANGE_any_of \
+  { .rule = any_of }
+#define RANGE_padded \
+  { .rule = padded }
+#define RANGE_or_zero \
+  { .rule = or_zero }
+#define RANGE_scattered \
+  { .rule = scattered }
+#define RANGE_index_put \
+  { .rule = index_put }
+#define RANGE_arg_dim \
+  { .rule = arg_dim }
+
+static const range_rule_t *range_rule(uint32_t kind) {
+  static const range_rule_t none = RANGE_any, rules[] = {
+#define TRACED(e, n, lo, hi, r, a, own, role, products, batch, range, ...) RANGE_##range,
+#include "ir/traced.def"
+#undef TRACED
+                                              };
+  return leat_op_is_traced(kind) ? &rules[kind - LEAT_TRACED_FIRST] : &none;
+}
 
 // What does not fit the dtype has wrapped.
 static leat_range_t fitted(leat_range_t range, leat_dtype_t dtype) {
@@ -410,7 +458,7 @@ void leat_opt_ranges(const leat_graph_t *g, leat_range_t *out_ranges) {
     const leat_op_t *op = leat_graph_op(g, id);
     for (uint32_t i = 0; i < op->result_count; i++) {
       const leat_dtype_t dtype = (leat_dtype_t)leat_graph_value(g, op->result_first + i)->dtype;
-      const rule_t rule = rules[op->kind];
+      const rule_t rule = range_rule(op->kind)->rule;
       out_ranges[op->result_first + i] = rule == NULL ? leat_range_of_dtype(dtype) : fitted(rule(&r, op, i), dtype);
     }
   }

@@ -24,9 +24,13 @@ typedef struct recompute_s {
   copy_t *copies;         // per value, as backward computes it
 } recompute_t;
 
+static bool is_map_of(const leat_op_t *op, leat_section_type_t type) {
+  return leat_op_role(op->kind) == LEAT_ROLE_ELEMENTWISE && op->type == type;
+}
+
 static bool is_splat(const leat_graph_t *g, leat_value_id_t x) {
-  const leat_op_t *op = leat_graph_op(g, leat_graph_value(g, x)->op);
-  return op->kind == LEAT_PRIM_CONSTANT && leat_op_attr(g, op, LEAT_ATTR_VALUE) != NULL;
+  double number;
+  return leat_op_splat(g, leat_graph_op(g, leat_graph_value(g, x)->op), &number);
 }
 
 // The functions that f32 has vector code of its own for, and that cost about as much as a load from memory.
@@ -39,9 +43,8 @@ static bool is_quick(const leat_graph_t *g, const leat_op_t *op) {
       [LEAT_SCALAR_NE] = true,   [LEAT_SCALAR_LT] = true,      [LEAT_SCALAR_LE] = true,   [LEAT_SCALAR_GT] = true,
       [LEAT_SCALAR_GE] = true,   [LEAT_SCALAR_SELECT] = true,
   };
-  leat_scalar_t fn;
-  if (!leat_scalar_find(leat_op_string(g, op, LEAT_ATTR_FN, ""), &fn)) return false;
-  return quick[fn] && leat_graph_value(g, op->result_first)->dtype != LEAT_F64;
+  leat_scalar_t fn = leat_op_scalar(g, op);
+  return fn != LEAT_SCALAR_COUNT && quick[fn] && leat_graph_value(g, op->result_first)->dtype != LEAT_F64;
 }
 
 // The root that all operands but constants share; LEAT_NONE: there is none, or the chain is long.
@@ -63,12 +66,12 @@ static void find_roots(recompute_t *c, const leat_graph_t *g) {
   for (leat_value_id_t v = 0; v < g->values.count; v++) c->root[v] = v;
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
-    if (op->kind != LEAT_PRIM_MAP || op->type != LEAT_TYPE_FWD || !is_quick(g, op)) continue;
+    if (!is_map_of(op, LEAT_TYPE_FWD) || !is_quick(g, op)) continue;
     uint32_t steps;
     leat_value_id_t root = common_root(c, g, op, &steps), v = op->result_first;
     if (root == LEAT_NONE || !leat_same_shape(leat_graph_value(g, root), leat_graph_value(g, v))) continue;
     const leat_op_t *source = leat_graph_op(g, leat_graph_value(g, root)->op);
-    if (source->type != LEAT_TYPE_FWD || source->kind == LEAT_PRIM_CONSTANT) continue;
+    if (source->type != LEAT_TYPE_FWD || leat_op_role(source->kind) == LEAT_ROLE_CONSTANT) continue;
     c->root[v] = root;
     c->steps[v] = (uint8_t)steps;
   }
@@ -77,8 +80,8 @@ static void find_roots(recompute_t *c, const leat_graph_t *g) {
 static void find_readers(recompute_t *c, const leat_graph_t *g) {
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
-    bool maps = op->kind == LEAT_PRIM_MAP && op->type == LEAT_TYPE_BCKWD;
-    bool keeps = !maps && (op->type != LEAT_TYPE_FWD || op->kind == LEAT_PRIM_STORE);
+    bool maps = is_map_of(op, LEAT_TYPE_BCKWD);
+    bool keeps = !maps && (op->type != LEAT_TYPE_FWD || leat_op_is_statement(op->kind));
     for (uint32_t i = 0; i < op->input_count; i++) {
       leat_value_id_t x = leat_op_input(g, op, i);
       if (x == LEAT_NONE) continue;
@@ -96,7 +99,8 @@ static bool is_child(const recompute_t *c, leat_value_id_t v) { return c->root[v
 
 // Symbols lie in memory anyway.
 static bool is_kept_anyway(const recompute_t *c, const leat_graph_t *g, leat_value_id_t root) {
-  return c->kept[root] || c->mapped[root] || leat_graph_op(g, leat_graph_value(g, root)->op)->kind == LEAT_PRIM_SYMBOL;
+  const leat_op_t *source = leat_graph_op(g, leat_graph_value(g, root)->op);
+  return c->kept[root] || c->mapped[root] || leat_op_role(source->kind) == LEAT_ROLE_SYMBOL;
 }
 
 static void weigh(recompute_t *c, const leat_graph_t *g) {
@@ -150,7 +154,7 @@ static leat_status_t value_for_backward(leat_rebuild_t *r, leat_value_id_t v, ui
 static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   const recompute_t *c = r->user;
   const leat_op_t *op = leat_graph_op(r->from, id);
-  if (op->kind != LEAT_PRIM_MAP || op->type != LEAT_TYPE_BCKWD) return leat_rebuild_copy(r, id);
+  if (!is_map_of(op, LEAT_TYPE_BCKWD)) return leat_rebuild_copy(r, id);
   leat_value_id_t saved[3];
   assert(op->input_count <= 3);
   leat_status_t status = NULL;
