@@ -112,13 +112,9 @@ static leat_status_t write_file(leat_pef_writer_t *writer, const leat_compile_op
 // both, so that the groups are compiled together.
 static bool writes_optimized(const leat_graph_t *g) {
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
-    const leat_op_t *update = leat_graph_op(g, id);
-    if (update->kind != LEAT_TRACED_UPDATE) continue;
-    for (leat_op_id_t other = id + 1; other < g->ops.count; other++) {
-      const leat_op_t *optimizer = leat_graph_op(g, other);
-      for (uint32_t i = 0; optimizer->kind == LEAT_TRACED_OPTIMIZER && i < optimizer->input_count; i++)
-        if (leat_op_input(g, optimizer, i) == leat_op_input(g, update, 0)) return true;
-    }
+    const leat_op_t *op = leat_graph_op(g, id);
+    bool writes = leat_op_role(op->kind) == LEAT_ROLE_UPDATE;
+    if (writes && leat_graph_is_optimized(g, leat_op_input(g, op, 0))) return true;
   }
   return false;
 }

@@ -34,7 +34,7 @@ static void feed_attr(uint64_t *hash, const leat_attr_t *attr) {
 
 // Which stream an attribute belongs to; STREAMS: none.
 static uint32_t stream_of(const leat_graph_t *g, const leat_op_t *op, const leat_attr_t *attr) {
-  if (op->kind == LEAT_TRACED_OPTIMIZER) {
+  if (leat_op_role(op->kind) == LEAT_ROLE_OPTIMIZER) {
     const char *hyper = leat_op_string(g, op, LEAT_ATTR_HYPER, "");
     return lists_word(hyper, leat_attr_name((leat_attr_key_t)attr->key)) ? STREAMS : OPTIMIZERS;
   }
@@ -44,7 +44,7 @@ static uint32_t stream_of(const leat_graph_t *g, const leat_op_t *op, const leat
 }
 
 static void feed_op(const leat_graph_t *g, const leat_op_t *op, uint64_t *streams) {
-  uint64_t *main_stream = &streams[op->kind == LEAT_TRACED_OPTIMIZER ? OPTIMIZERS : FORWARD];
+  uint64_t *main_stream = &streams[leat_op_role(op->kind) == LEAT_ROLE_OPTIMIZER ? OPTIMIZERS : FORWARD];
   feed_string(main_stream, leat_op_info(op->kind)->name);
   for (uint32_t i = 0; i < op->input_count; ++i) feed_int(main_stream, leat_op_input(g, op, i));
   for (uint32_t i = 0; i < op->attr_count; ++i) {

@@ -144,8 +144,7 @@ bool leat_pipeline_trains(const leat_graph_t *graph, const leat_compile_options_
   if (options->inference) return false;
   for (leat_op_id_t id = 0; id < graph->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(graph, id);
-    if (op->kind == LEAT_TRACED_OPTIMIZER) return true;
-    if (op->kind == LEAT_TRACED_SYM && leat_op_int(graph, op, LEAT_ATTR_REQUIRES_GRAD, 0) != 0) return true;
+    if (leat_op_role(op->kind) == LEAT_ROLE_OPTIMIZER || leat_op_requires_grad(graph, op)) return true;
   }
   return false;
 }

@@ -47,8 +47,8 @@ static leat_status_t add_program_symbols(leat_unit_names_t *n) {
   const leat_graph_t *g = n->units->g;
   for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(g, id);
-    bool output = op->kind == LEAT_TRACED_OUTPUT;
-    if (op->kind != LEAT_TRACED_SYM && !output) continue;
+    bool output = leat_op_role(op->kind) == LEAT_ROLE_KEEP && !leat_op_is_primitive(op->kind);
+    if (leat_op_role(op->kind) != LEAT_ROLE_SYMBOL && !output) continue;
     const leat_value_t *v = leat_graph_value(g, output ? leat_op_input(g, op, 0) : op->result_first);
     pef_symbol_t like = {.kind = PEF_SYMBOL_OUTPUT, .dtype = v->dtype, .rank = v->rank, .bytes = leat_value_bytes(v)};
     memcpy(like.dims, v->dims, v->rank * sizeof *v->dims);

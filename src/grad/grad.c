@@ -23,20 +23,11 @@ typedef struct reverse_s {
 // --- what forward writes to parameters that an optimizer updates: one store, of what the optimizer makes of it
 // --------
 
-static bool is_optimized(const leat_graph_t *g, leat_value_id_t parameter) {
-  for (leat_op_id_t id = 0; id < g->ops.count; id++) {
-    const leat_op_t *op = leat_graph_op(g, id);
-    for (uint32_t i = 0; op->kind == LEAT_TRACED_OPTIMIZER && i < op->input_count; i++)
-      if (leat_op_input(g, op, i) == parameter) return true;
-  }
-  return false;
-}
-
 static leat_status_t copy_forward(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   leat_value_id_t *current = r->user;
-  if (op->kind == LEAT_TRACED_OPTIMIZER) return NULL;
-  if (op->kind != LEAT_TRACED_UPDATE || !is_optimized(r->from, leat_op_input(r->from, op, 0)))
+  if (leat_op_role(op->kind) == LEAT_ROLE_OPTIMIZER) return NULL;
+  if (leat_op_role(op->kind) != LEAT_ROLE_UPDATE || !leat_graph_is_optimized(r->from, leat_op_input(r->from, op, 0)))
     return leat_rebuild_copy(r, id);
   current[leat_op_input(r->from, op, 0)] = leat_op_input(r->from, op, 1);
   return NULL;
@@ -63,15 +54,11 @@ static void provenance(leat_builder_t *b, const leat_op_t *op) {
   b->origin = op->origin;
 }
 
-static bool is_trainable(const leat_graph_t *g, const leat_op_t *op) {
-  return op->kind == LEAT_PRIM_SYMBOL && leat_op_int(g, op, LEAT_ATTR_REQUIRES_GRAD, 0) != 0;
-}
-
 static void mark_needs(reverse_t *r) {
   const leat_graph_t *g = r->b.graph;
   for (leat_op_id_t id = 0; id < r->op_count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
-    bool needs = is_trainable(g, op);
+    bool needs = leat_op_requires_grad(g, op);
     for (uint32_t i = 0; i < op->input_count && !needs; i++) {
       leat_value_id_t x = leat_op_input(g, op, i);
       needs = x != LEAT_NONE && r->needs[x] && !op->detached;
@@ -131,7 +118,7 @@ static leat_status_t seed_output(reverse_t *r, leat_op_t op) {
 static leat_status_t seed_outputs(reverse_t *r) {
   for (leat_op_id_t id = 0; id < r->op_count; id++) {
     leat_op_t op = *leat_graph_op(r->b.graph, id);
-    if (op.kind == LEAT_TRACED_OUTPUT) LEAT_TRY(seed_output(r, op));
+    if (leat_op_role(op.kind) == LEAT_ROLE_KEEP) LEAT_TRY(seed_output(r, op));
   }
   return NULL;
 }
@@ -139,7 +126,7 @@ static leat_status_t seed_outputs(reverse_t *r) {
 // Where autograd does not follow: a symbol that is read in no other way has no gradient.
 static bool is_cut(const leat_graph_t *g, const leat_op_t *op, uint32_t input) {
   if (op->kind == LEAT_TRACED_STRAIGHT_THROUGH) return input == 0;
-  return op->kind == LEAT_PRIM_MAP && strcmp(leat_op_string(g, op, LEAT_ATTR_FN, ""), "stop") == 0;
+  return leat_op_scalar(g, op) == LEAT_SCALAR_STOP;
 }
 
 // A symbol may be reached without a cotangent, as through floor: then its gradient is zero, not missing.
@@ -197,7 +184,7 @@ static leat_status_t store_gradients(reverse_t *r) {
   leat_builder_t *b = &r->b;
   for (leat_op_id_t id = 0; id < r->op_count; id++) {
     leat_op_t op = *leat_graph_op(b->graph, id);
-    if (!is_trainable(b->graph, &op) || !r->reached[op.result_first]) continue;
+    if (!leat_op_requires_grad(b->graph, &op) || !r->reached[op.result_first]) continue;
     const char *symbol = leat_op_string(b->graph, &op, LEAT_ATTR_NAME, "");
     char name[512];
     if ((size_t)snprintf(name, sizeof name, "%s__grad", symbol) >= sizeof name)

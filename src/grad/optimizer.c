@@ -58,7 +58,7 @@ static double shared_default(const optimizer_t *o, leat_attr_key_t key, const ch
   double own = option(o, key, otherwise);
   for (leat_op_id_t id = 0; id < o->from->ops.count; id++) {
     const leat_op_t *other = leat_graph_op(o->from, id);
-    if (other->kind != LEAT_TRACED_OPTIMIZER || !stays_symbol(o->from, other, name)) continue;
+    if (leat_op_role(other->kind) != LEAT_ROLE_OPTIMIZER || !stays_symbol(o->from, other, name)) continue;
     if (strcmp(leat_op_string(o->from, other, LEAT_ATTR_PREFIX, ""), prefix) != 0) continue;
     if (leat_op_float(o->from, other, key, otherwise) != own) return NAN;
   }
@@ -255,7 +255,7 @@ static leat_status_t append_statement(optimizer_t *o) {
   if (clip[0] != '\0') o->clip = leat_b_symbol_once(b, clip, "input", LEAT_F64, 0, NULL);
   for (uint32_t i = 0; i < o->op->input_count; i++) {
     leat_value_id_t symbol = leat_op_input(o->from, o->op, i);
-    if (leat_graph_op(b->graph, leat_b_value(b, symbol)->op)->kind != LEAT_PRIM_SYMBOL)
+    if (leat_op_role(leat_graph_op(b->graph, leat_b_value(b, symbol)->op)->kind) != LEAT_ROLE_SYMBOL)
       LEAT_FAIL(LEAT_INVALID_ARGUMENT, "operand %u of an optimizer is not a parameter", i);
     if (o->gradients[symbol] == LEAT_NONE) continue;
     leat_op_id_t first = b->graph->ops.count;
@@ -273,7 +273,7 @@ static leat_status_t append_all(optimizer_t *shared) {
     optimizer_t o = *shared;
     o.op = leat_graph_op(shared->from, id);
     o.index = index;
-    if (o.op->kind != LEAT_TRACED_OPTIMIZER) continue;
+    if (leat_op_role(o.op->kind) != LEAT_ROLE_OPTIMIZER) continue;
     index++;
     leat_status_t status = append_statement(&o);
     if (status != NULL) return leat_status_annotate(status, "optimizer %u", o.index);

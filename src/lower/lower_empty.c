@@ -4,7 +4,7 @@
 #include "lower/row.h"
 
 bool leat_lower_is_empty(const leat_graph_t *g, const leat_op_t *op) {
-  bool empty = op->result_count > 0 && op->kind != LEAT_TRACED_SYM;
+  bool empty = op->result_count > 0 && leat_op_role(op->kind) != LEAT_ROLE_SYMBOL;
   for (uint32_t i = 0; i < op->result_count; i++)
     empty = empty && leat_value_elements(leat_graph_value(g, op->result_first + i)) == 0;
   return empty;

@@ -16,7 +16,7 @@ LOWER(OUTPUT) {
 LOWER(UPDATE) {
   const leat_value_t *v = leat_graph_value(c->from, leat_op_input(c->from, c->op, 0));
   const leat_op_t *symbol = leat_graph_op(c->from, v->op);
-  if (symbol->kind != LEAT_TRACED_SYM && symbol->kind != LEAT_PRIM_SYMBOL)
+  if (leat_op_role(symbol->kind) != LEAT_ROLE_SYMBOL)
     return leat_b_fail(c->b, LEAT_INVALID_ARGUMENT, "operand 0 must be a symbol");
   leat_b_store(c->b, leat_op_string(c->from, symbol, LEAT_ATTR_NAME, ""), "update", c->in[1]);
   return LEAT_NONE;

@@ -15,9 +15,10 @@ LOWER(RANDN) { return draw(c, "normal"); }
 
 // Dropout of attention is off unless the op asks for it.
 static double rate_of(const leat_graph_t *g, const leat_op_t *op) {
-  if (op->kind == LEAT_TRACED_DROPOUT && leat_op_int(g, op, LEAT_ATTR_TRAINING, 0))
-    return leat_op_float(g, op, LEAT_ATTR_P, 0.5);
-  double p = op->kind == LEAT_TRACED_SDPA ? leat_op_float(g, op, LEAT_ATTR_P, 0.0) : 0.0;
+  if (!leat_op_takes_attr(op->kind, LEAT_ATTR_STREAM)) return -1.0;
+  if (leat_op_takes_attr(op->kind, LEAT_ATTR_TRAINING))
+    return leat_op_int(g, op, LEAT_ATTR_TRAINING, 0) ? leat_op_float(g, op, LEAT_ATTR_P, 0.5) : -1.0;
+  double p = leat_op_float(g, op, LEAT_ATTR_P, 0.0);
   return p > 0.0 ? p : -1.0;
 }
 
@@ -25,7 +26,7 @@ double leat_row_shared_rate(const leat_graph_t *g) {
   double shared = -1.0;
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
-    bool symbol = op->kind == LEAT_PRIM_SYMBOL && strcmp(leat_op_string(g, op, LEAT_ATTR_NAME, ""), "p") == 0;
+    bool symbol = leat_op_is_primitive(op->kind) && strcmp(leat_op_string(g, op, LEAT_ATTR_NAME, ""), "p") == 0;
     if (symbol && strcmp(leat_op_string(g, op, LEAT_ATTR_KIND, ""), "hyper") == 0)
       return leat_op_float(g, op, LEAT_ATTR_VALUE, NAN);
     double rate = rate_of(g, op);

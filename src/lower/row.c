@@ -91,12 +91,9 @@ leat_value_id_t leat_row_xlogy(leat_builder_t *b, leat_value_id_t x, leat_value_
 bool leat_row_splat(const leat_builder_t *b, leat_value_id_t x, double *out_number) {
   if (x == LEAT_NONE) return false;
   const leat_op_t *op = leat_graph_op(b->graph, leat_b_value(b, x)->op);
-  const leat_attr_t *value = leat_op_attr(b->graph, op, LEAT_ATTR_VALUE);
-  bool is_cast = op->kind == LEAT_PRIM_MAP && strcmp(leat_op_string(b->graph, op, LEAT_ATTR_FN, ""), "cast") == 0;
-  if (is_cast) return leat_row_splat(b, leat_op_input(b->graph, op, 0), out_number);
-  if (op->kind != LEAT_PRIM_CONSTANT || value == NULL) return false;
-  *out_number = value->v.f;
-  return true;
+  if (leat_op_scalar(b->graph, op) == LEAT_SCALAR_CAST)
+    return leat_row_splat(b, leat_op_input(b->graph, op, 0), out_number);
+  return leat_op_splat(b->graph, op, out_number);
 }
 
 leat_value_id_t leat_row_power(leat_builder_t *b, leat_value_id_t x, double exponent) {

@@ -8,7 +8,7 @@ enum { PAST_MAX = 4 };  // transparent nodes in a row that an edge leads past
 
 typedef LEAT_ARRAY(leat_node_id_t) node_array_t;
 
-static bool is_node(uint32_t kind) { return kind >= LEAT_TRACED_RAND && !leat_op_is_primitive(kind); }
+static bool is_node(uint32_t kind) { return leat_op_is_traced(kind) && leat_op_computes(kind); }
 
 static const char *call_of(const leat_graph_t *g, const leat_op_t *op) { return g->origins.data[op->origin].traced; }
 
@@ -35,16 +35,8 @@ static bool is_written_cast(const char *call) {
 }
 
 static bool is_transparent(const leat_graph_t *g, const leat_op_t *op) {
-  switch (op->kind) {
-    case LEAT_TRACED_CLONE:
-    case LEAT_TRACED_CONTIGUOUS:
-    case LEAT_TRACED_DETACH:
-      return true;
-    case LEAT_TRACED_TO:
-      return !is_written_cast(call_of(g, op));
-    default:
-      return false;
-  }
+  if (leat_op_role(op->kind) != LEAT_ROLE_SAME) return false;
+  return !leat_op_takes_attr(op->kind, LEAT_ATTR_DTYPE) || !is_written_cast(call_of(g, op));
 }
 
 static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }

@@ -15,7 +15,7 @@ static const synonym_t synonyms[] = {
 enum { SYNONYMS = sizeof synonyms / sizeof *synonyms };
 
 // Statements and leaves are no ops of the program.
-static bool is_op(uint32_t kind) { return kind >= LEAT_TRACED_RAND; }
+static bool is_op(uint32_t kind) { return leat_op_is_traced(kind) && leat_op_computes(kind); }
 
 static uint32_t add_rows(const synonym_t *synonym, uint32_t count, leat_rule_op_t *out_ops) {
   if (synonym->rows[0] == '\0') {
@@ -39,7 +39,7 @@ static uint32_t find_exactly(const char *name, size_t length, leat_rule_op_t *ou
     if (strlen(synonyms[i].name) == length && strncmp(synonyms[i].name, name, length) == 0)
       count = add_rows(&synonyms[i], count, out_ops);
   }
-  if (count == 0 && leat_op_find(name, length, &kind) && !leat_op_is_primitive(kind) && is_op(kind))
+  if (count == 0 && leat_op_find(name, length, &kind) && is_op(kind))
     out_ops[count++] = (leat_rule_op_t){(uint16_t)kind, ""};
   return count;
 }

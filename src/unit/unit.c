@@ -26,7 +26,7 @@ static const leat_op_t *producer(const leat_graph_t *g, leat_value_id_t v) {
 }
 
 static bool is_statement(const leat_op_t *op) {
-  return op->kind == LEAT_TRACED_OUTPUT || op->kind == LEAT_TRACED_UPDATE || op->kind == LEAT_PRIM_STORE;
+  return leat_op_is_statement(op->kind) && leat_op_role(op->kind) != LEAT_ROLE_OPTIMIZER;
 }
 
 // --- facts of values ------------------------------------------------------------------------------------------------
@@ -45,7 +45,7 @@ static void mark_living(maker_t *m) {
 static void mark_needs(maker_t *m) {
   for (leat_op_id_t id = 0; id < m->g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(m->g, id);
-    bool needs = op->kind == LEAT_TRACED_SYM && leat_op_int(m->g, op, LEAT_ATTR_REQUIRES_GRAD, 0) != 0;
+    bool needs = leat_op_requires_grad(m->g, op);
     for (uint32_t i = 0; i < op->input_count && !op->detached && !needs; ++i) {
       leat_value_id_t v = leat_op_input(m->g, op, i);
       needs = v != LEAT_NONE && m->needs[v];
@@ -67,8 +67,8 @@ static bool any_reached(const maker_t *m, const leat_op_t *op) {
 static void mark_reached(maker_t *m) {
   for (leat_op_id_t id = 0; id < m->g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(m->g, id);
-    bool seeded =
-        op->kind == LEAT_TRACED_OUTPUT && strcmp(leat_op_string(m->g, op, LEAT_ATTR_SEED, "zero"), "zero") != 0;
+    bool seeded = leat_op_role(op->kind) == LEAT_ROLE_KEEP &&
+                  strcmp(leat_op_string(m->g, op, LEAT_ATTR_SEED, "zero"), "zero") != 0;
     if (seeded && m->needs[leat_op_input(m->g, op, 0)]) m->reached[leat_op_input(m->g, op, 0)] = true;
   }
   for (leat_op_id_t id = m->g->ops.count; id-- > 0;) {
@@ -148,8 +148,11 @@ static leat_status_t list_statements(maker_t *m) {
   uint32_t rest = LEAT_NONE;
   for (leat_op_id_t id = 0; id < m->g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(m->g, id);
-    if (op->kind == LEAT_PRIM_STORE) m->u->kept_by[leat_op_input(m->g, op, 0)] = id + 1;
-    if (op->kind != LEAT_TRACED_OUTPUT) continue;
+    if (leat_op_role(op->kind) != LEAT_ROLE_KEEP) continue;
+    if (leat_op_is_primitive(op->kind)) {
+      m->u->kept_by[leat_op_input(m->g, op, 0)] = id + 1;
+      continue;
+    }
     uint32_t unit = m->u->unit_of[leat_graph_value(m->g, leat_op_input(m->g, op, 0))->op];
     if (unit == LEAT_NONE && rest == LEAT_NONE) {
       if (add_unit(m, LEAT_UNIT_REST) == NULL) return out_of_memory();
@@ -158,7 +161,7 @@ static leat_status_t list_statements(maker_t *m) {
     LEAT_TRY(add_statement(&m->u->all.data[unit == LEAT_NONE ? rest : unit], id));
   }
   for (leat_op_id_t id = 0; id < m->g->ops.count; ++id) {
-    if (leat_graph_op(m->g, id)->kind != LEAT_TRACED_UPDATE) continue;
+    if (leat_op_role(leat_graph_op(m->g, id)->kind) != LEAT_ROLE_UPDATE) continue;
     leat_unit_t *unit = add_unit(m, LEAT_UNIT_LATE);
     if (unit == NULL) return out_of_memory();
     LEAT_TRY(add_statement(unit, id));
@@ -171,7 +174,7 @@ static leat_status_t list_statements(maker_t *m) {
 static leat_status_t add_port(maker_t *m, uint32_t unit_index, leat_value_id_t v, bool gives) {
   leat_unit_t *unit = &m->u->all.data[unit_index];
   const leat_op_t *op = producer(m->g, v);
-  bool symbol = op->kind == LEAT_TRACED_SYM;
+  bool symbol = leat_op_role(op->kind) == LEAT_ROLE_SYMBOL;
   if (!symbol && (!leat_group_takes(op->kind) || m->u->unit_of[leat_graph_value(m->g, v)->op] == unit_index))
     return NULL;
   if (m->seen[v] != unit_index + 1) {
@@ -202,7 +205,7 @@ static leat_status_t find_ports(maker_t *m, uint32_t index) {
   }
   for (uint32_t i = 0; i < m->u->all.data[index].statements.count; ++i) {
     const leat_op_t *op = leat_graph_op(m->g, m->u->all.data[index].statements.data[i]);
-    bool seeded = op->kind == LEAT_TRACED_OUTPUT && m->reached[leat_op_input(m->g, op, 0)];
+    bool seeded = leat_op_role(op->kind) == LEAT_ROLE_KEEP && m->reached[leat_op_input(m->g, op, 0)];
     LEAT_TRY(add_ports_of(m, index, op, m->trains && seeded));
   }
   return NULL;
@@ -273,7 +276,7 @@ static void find_stream(maker_t *m, leat_unit_t *unit) {
 static leat_status_t deal_out_optimizers(maker_t *m) {
   for (leat_op_id_t id = 0; id < m->g->ops.count && m->trains; ++id) {
     const leat_op_t *op = leat_graph_op(m->g, id);
-    if (op->kind != LEAT_TRACED_OPTIMIZER) continue;
+    if (leat_op_role(op->kind) != LEAT_ROLE_OPTIMIZER) continue;
     leat_op_id_t *statement = leat_array_push(&m->u->optimizers);
     if (statement == NULL) return out_of_memory();
     *statement = id;

@@ -71,7 +71,7 @@ static leat_status_t copy_op(writer_t *w, leat_op_id_t id) {
   memcpy(attrs, &g->attrs.data[op->attr_first], op->attr_count * sizeof *attrs);
   for (uint32_t i = 0; i < op->attr_count; ++i) {
     if (attrs[i].key == LEAT_ATTR_STREAM) attrs[i].v.i = (int64_t)((uint64_t)attrs[i].v.i - (uint64_t)w->unit->stream);
-    bool blob = attrs[i].key == LEAT_ATTR_INDEX && (op->kind == LEAT_TRACED_CONST || op->kind == LEAT_PRIM_CONSTANT);
+    bool blob = attrs[i].key == LEAT_ATTR_INDEX && leat_op_role(op->kind) == LEAT_ROLE_CONSTANT;
     if (!blob) continue;
     LEAT_TRY(leat_graph_share_blob(w->to, &g->blobs.data[attrs[i].v.i], &index));
     attrs[i].v.i = index;
@@ -445,8 +445,8 @@ static bool is_counter(const char *name) {
 static leat_status_t visit_trim(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   const char *name = leat_op_string(r->from, op, LEAT_ATTR_NAME, "");
-  if (op->kind == LEAT_PRIM_STORE && (strncmp(name, "@seed", 5) == 0 || is_counter(name))) return NULL;
-  if (op->kind != LEAT_PRIM_STORE || strncmp(name, "@out", 4) != 0) return leat_rebuild_copy(r, id);
+  if (leat_op_is_statement(op->kind) && (strncmp(name, "@seed", 5) == 0 || is_counter(name))) return NULL;
+  if (!leat_op_is_statement(op->kind) || strncmp(name, "@out", 4) != 0) return leat_rebuild_copy(r, id);
   leat_b_store(&r->b, name, "internal", leat_rebuild_input(r, op, 0));
   return NULL;
 }
