@@ -5,12 +5,13 @@
 #include <stdio.h>
 
 #include "driver/fusion.h"
+#include "driver/precision.h"
+#include "driver/property.h"
 #include "driver/say.h"
 #include "grad/grad.h"
 #include "ir/rebuild.h"
 #include "lower/lower.h"
 #include "opt/opt.h"
-#include "opt/precision.h"
 #include "space/merge.h"
 #include "space/settle.h"
 #include "unit/unit.h"
@@ -20,11 +21,24 @@ typedef leat_status_t (*run_t)(const leat_graph_t *from, const leat_compile_opti
 
 typedef enum when_e { ALWAYS, TRAINING, COMPILING, PROGRAM, UNIT } when_t;
 
+enum {
+  TRACED = 1u << LEAT_PROPERTY_TRACED,
+  FORWARD = 1u << LEAT_PROPERTY_FORWARD,
+  GROUPED = 1u << LEAT_PROPERTY_GROUPED,
+  LOWERED = 1u << LEAT_PROPERTY_LOWERED,
+  DIFFERENTIATED = 1u << LEAT_PROPERTY_DIFFERENTIATED,
+  PRIMITIVE = 1u << LEAT_PROPERTY_PRIMITIVE,
+  NO_EMPTY = 1u << LEAT_PROPERTY_NO_EMPTY,
+  SETTLED = 1u << LEAT_PROPERTY_SETTLED,
+};
+
 typedef struct pass_s {
   const char *name;
   run_t run;
   when_t when;
-  bool optional;  // may be named in options->disable
+  bool optional;          // may be named in options->disable
+  uint32_t needs, gives;  // properties of the graph before and after
+  uint32_t loses;         // properties of the graph before that no later pass may count on
   const char *purpose;
 } pass_t;
 
@@ -41,40 +55,6 @@ static leat_status_t lower_rest(const leat_graph_t *from, const leat_compile_opt
 static leat_status_t grad(const leat_graph_t *from, const leat_compile_options_t *options, leat_graph_t **out_graph) {
   (void)options;
   return leat_grad(from, leat_lower_vjps(), out_graph);
-}
-
-// precision.json in the folder of the reports, and a line that counts.
-static leat_status_t tell_precision(const leat_compile_options_t *options, const leat_precision_report_t *report) {
-  if (options->precision == NULL) return NULL;
-  leat_text_t text = {0};
-  leat_text_put(&text, "%s: %u operands rounded to bf16, %u results stored as bf16", options->precision, report->inputs,
-                report->results);
-  if (!text.failed && options->log != NULL) options->log(options->log_user, LEAT_LOG_INFO, "mac", text.data);
-  leat_text_deinit(&text);
-  if (options->report_dir == NULL) return NULL;
-  leat_text_t path = {0};
-  leat_text_put(&path, "%s/precision.json", options->report_dir);
-  leat_text_put(&text, "[%s]\n", report->json.data != NULL ? report->json.data : "");
-  leat_status_t status = NULL;
-  if (path.failed || text.failed)
-    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for the report");
-  else
-    status = leat_file_write_report(path.data, text.data, text.length);
-  leat_text_deinit(&path);
-  leat_text_deinit(&text);
-  return status;
-}
-
-static leat_status_t precision(const leat_graph_t *from, const leat_compile_options_t *options,
-                               leat_graph_t **out_graph) {
-  leat_precision_report_t report = {0};
-  leat_status_t status = leat_opt_precision(from, options->precision, &report, out_graph);
-  if (status == NULL) {
-    status = tell_precision(options, &report);
-    if (status != NULL) leat_graph_destroy(*out_graph);
-  }
-  leat_text_deinit(&report.json);
-  return status;
 }
 
 // A pass that no option steers.
@@ -94,22 +74,24 @@ PLAIN(merge, leat_merge_dims)
 PLAIN(settle, leat_settle)
 PLAIN(trim, leat_unit_trim)
 
+// clang-format off
 static const pass_t passes[] = {
-    {"group", leat_fusion_group, PROGRAM, false, "which ops are fused"},
-    {"precision", precision, PROGRAM, false, "what is stored as bf16"},
-    {"pool-first", pool_first, COMPILING, true, "relus visit pooled elements only"},
-    {"lower", lower_for_grad, TRAINING, false, "traced ops become primitives; rows that bring their own gradient stay"},
-    {"grad", grad, TRAINING, false, "reverse mode, gradient norm, optimizers"},
-    {"lower-rest", lower_rest, ALWAYS, false, "nothing traced is left"},
-    {"empty", empty, ALWAYS, false, "values without elements are constants"},
-    {"trim", trim, UNIT, false, "stores that serve no unit go"},
-    {"fold", fold, ALWAYS, true, "constants and identities"},
-    {"cse", cse, ALWAYS, true, "what is computed twice in a group is computed once"},
-    {"dce", dce, ALWAYS, true, "what no output needs goes"},
-    {"recompute", recompute, COMPILING, true, "backward computes again what is dearer to keep"},
-    {"merge", merge, COMPILING, true, "elementwise ops get the rows of the products beside them"},
-    {"settle", settle, COMPILING, false, "copies where strides cannot express a view"},
+    {"group",      leat_fusion_group,    PROGRAM,   false, TRACED,               GROUPED,        0,       "which ops are fused"},
+    {"precision",  leat_precision_apply, PROGRAM,   false, TRACED,               0,              0,       "what is stored as bf16"},
+    {"pool-first", pool_first,           COMPILING, true,  TRACED,               0,              0,       "relus visit pooled elements only"},
+    {"lower",      lower_for_grad,       TRAINING,  false, 0,                    LOWERED,        TRACED,  "traced ops become primitives; rows that bring their own gradient stay"},
+    {"grad",       grad,                 TRAINING,  false, LOWERED | FORWARD,    DIFFERENTIATED, FORWARD, "reverse mode, gradient norm, optimizers"},
+    {"lower-rest", lower_rest,           ALWAYS,    false, 0,                    PRIMITIVE,      TRACED,  "nothing traced is left"},
+    {"empty",      empty,                ALWAYS,    false, PRIMITIVE,            NO_EMPTY,       0,       "values without elements are constants"},
+    {"trim",       trim,                 UNIT,      false, PRIMITIVE,            NO_EMPTY,       0,       "stores that serve no unit go"},
+    {"fold",       fold,                 ALWAYS,    true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "constants and identities"},
+    {"cse",        cse,                  ALWAYS,    true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "what is computed twice in a group is computed once"},
+    {"dce",        dce,                  ALWAYS,    true,  PRIMITIVE,            PRIMITIVE,      0,       "what no output needs goes"},
+    {"recompute",  recompute,            COMPILING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "backward computes again what is dearer to keep"},
+    {"merge",      merge,                COMPILING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "elementwise ops get the rows of the products beside them"},
+    {"settle",     settle,               COMPILING, false, PRIMITIVE | NO_EMPTY, SETTLED,        0,       "copies where strides cannot express a view"},
 };
+// clang-format on
 
 enum { PASS_COUNT = sizeof passes / sizeof *passes };
 
@@ -149,43 +131,95 @@ bool leat_pipeline_trains(const leat_graph_t *graph, const leat_compile_options_
   return false;
 }
 
-// Which passes each part of a compile runs; those that train only where there is something to train.
-static const uint32_t passes_of[] = {
-    [LEAT_PIPELINE_PROGRAM] = 1u << PROGRAM,
-    [LEAT_PIPELINE_WHOLE] = 1u << ALWAYS | 1u << TRAINING | 1u << COMPILING,
-    [LEAT_PIPELINE_UNIT] = 1u << ALWAYS | 1u << TRAINING | 1u << COMPILING | 1u << UNIT,
-    [LEAT_PIPELINE_EVAL] = 1u << ALWAYS | 1u << TRAINING,
+// Which passes each part of a compile runs, those that train only where there is something to train, and what its graph
+// then is.
+static const struct {
+  uint32_t passes, gives;
+} parts[] = {
+    [LEAT_PIPELINE_PROGRAM] = {1u << PROGRAM, GROUPED},
+    [LEAT_PIPELINE_WHOLE] = {1u << ALWAYS | 1u << TRAINING | 1u << COMPILING, PRIMITIVE | NO_EMPTY | SETTLED},
+    [LEAT_PIPELINE_UNIT] = {1u << ALWAYS | 1u << TRAINING | 1u << COMPILING | 1u << UNIT,
+                            PRIMITIVE | NO_EMPTY | SETTLED},
+    [LEAT_PIPELINE_EVAL] = {1u << ALWAYS | 1u << TRAINING, PRIMITIVE | NO_EMPTY},
 };
 
 static bool applies(const pass_t *pass, bool trains, leat_pipeline_t part, const leat_compile_options_t *options) {
-  if ((passes_of[part] >> pass->when & 1u) == 0 || (pass->when == TRAINING && !trains)) return false;
+  if ((parts[part].passes >> pass->when & 1u) == 0 || (pass->when == TRAINING && !trains)) return false;
   return !(pass->optional && is_listed(options->disable, pass->name));
-}
-
-static leat_status_t run_pass(const pass_t *pass, const leat_compile_options_t *options, const leat_graph_t *from,
-                              leat_graph_t **out_graph) {
-  leat_status_t status = pass->run(from, options, out_graph);
-  if (status == NULL && options->verify_each) {
-    status = leat_graph_verify(*out_graph);
-    if (status != NULL) leat_graph_destroy(*out_graph);
-    return leat_status_annotate(status, "after pass %s", pass->name);
-  }
-  return status;
 }
 
 // A graph on its way through passes. Graphs in between are destroyed; `from` is the caller's.
 typedef struct walk_s {
   const leat_graph_t *from, *graph;
   const leat_compile_options_t *options;
+  const pass_t *lost_by[LEAT_PROPERTY_COUNT];
 } walk_t;
+
+// --- what passes need and give ------------------------------------------------------------------------------------
+
+static bool checks_each(const walk_t *walk) {
+#ifdef LEAT_DEBUG
+  (void)walk;
+  return true;
+#else
+  return walk->options->verify_each != 0;
+#endif
+}
+
+static bool is_in(uint32_t properties, leat_property_t property) { return (properties >> property & 1u) != 0; }
+
+// ": run 'lower-rest' before it", into `buffer`.
+static const char *advise(leat_property_t lack, char *buffer, size_t buffer_bytes) {
+  buffer[0] = '\0';
+  for (size_t i = 0; i < PASS_COUNT && buffer[0] == '\0'; ++i) {
+    if (is_in(passes[i].gives & ~passes[i].needs, lack))
+      snprintf(buffer, buffer_bytes, ": run '%s' before it", passes[i].name);
+  }
+  return buffer;
+}
+
+static leat_status_t check_need(const walk_t *walk, const pass_t *pass, leat_property_t need) {
+  const char *text = leat_property_text(need);
+  if (walk->lost_by[need] != NULL)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "pass '%s' needs %s: run it before '%s'", pass->name, text,
+              walk->lost_by[need]->name);
+  leat_status_t lack = leat_property_check(need, walk->graph);
+  if (lack == NULL) return NULL;
+  char advice[64];
+  leat_status_t status = leat_status_make(LEAT_INVALID_ARGUMENT, "pass '%s' needs %s, which %s is not%s", pass->name,
+                                          text, leat_status_message(lack), advise(need, advice, sizeof advice));
+  leat_status_free(lack);
+  return status;
+}
+
+static leat_status_t check_needs(const walk_t *walk, const pass_t *pass) {
+  for (leat_property_t p = 0; p < LEAT_PROPERTY_COUNT; ++p) {
+    if (is_in(pass->needs, p)) LEAT_TRY(check_need(walk, pass, p));
+  }
+  return NULL;
+}
+
+static leat_status_t check_gives(uint32_t gives, const leat_graph_t *graph) {
+  LEAT_TRY(leat_graph_verify(graph));
+  for (leat_property_t p = 0; p < LEAT_PROPERTY_COUNT; ++p) {
+    if (is_in(gives, p)) LEAT_TRY(leat_status_annotate(leat_property_check(p, graph), "not %s", leat_property_text(p)));
+  }
+  return NULL;
+}
 
 static leat_status_t step(walk_t *walk, const pass_t *pass) {
   leat_graph_t *next = NULL;
-  LEAT_TRY(run_pass(pass, walk->options, walk->graph, &next));
+  if (checks_each(walk)) LEAT_TRY(check_needs(walk, pass));
+  LEAT_TRY(pass->run(walk->graph, walk->options, &next));
   if (walk->graph != walk->from) leat_graph_destroy((leat_graph_t *)walk->graph);
   walk->graph = next;
-  return NULL;
+  for (leat_property_t p = 0; p < LEAT_PROPERTY_COUNT; ++p) {
+    if (is_in(pass->loses, p)) walk->lost_by[p] = pass;
+  }
+  return checks_each(walk) ? leat_status_annotate(check_gives(pass->gives, next), "after pass %s", pass->name) : NULL;
 }
+
+// --- a part of a compile ------------------------------------------------------------------------------------------
 
 static leat_status_t end_walk(walk_t *walk, leat_status_t status, leat_graph_t **out_graph) {
   if (status == NULL && walk->graph == walk->from)
@@ -214,11 +248,13 @@ leat_status_t leat_pipeline_run(const leat_graph_t *from, const leat_compile_opt
   LEAT_TRY(check_disable(options->disable));
   LEAT_TRY(leat_graph_verify(from));
   const bool trains = leat_pipeline_trains(from, options);
-  walk_t walk = {from, from, options};
+  walk_t walk = {.from = from, .graph = from, .options = options};
   leat_status_t status = NULL;
   for (size_t i = 0; i < PASS_COUNT && status == NULL; ++i) {
     if (applies(&passes[i], trains, part, options)) status = told_step(&walk, &passes[i], part);
   }
+  if (status == NULL && checks_each(&walk))
+    status = leat_status_annotate(check_gives(parts[part].gives, walk.graph), "after all passes");
   return end_walk(&walk, status, out_graph);
 }
 
@@ -236,6 +272,7 @@ static leat_status_t find_pass(const char *name, size_t length, const pass_t **o
 }
 
 static leat_status_t watched_step(walk_t *walk, const pass_t *pass, leat_pipeline_watch_t watch, void *context) {
+  LEAT_TRY(check_needs(walk, pass));
   LEAT_TRY(step(walk, pass));
   return watch == NULL ? NULL : watch(context, pass->name, walk->graph);
 }
@@ -256,7 +293,7 @@ leat_status_t leat_pipeline_run_named(const leat_graph_t *from, const char *name
                                       leat_graph_t **out_graph) {
   LEAT_TRY(check_disable(options->disable));
   LEAT_TRY(leat_graph_verify(from));
-  walk_t walk = {from, from, options};
+  walk_t walk = {.from = from, .graph = from, .options = options};
   if (names != NULL) return end_walk(&walk, run_listed(&walk, names, watch, context), out_graph);
   const bool trains = leat_pipeline_trains(from, options);
   leat_status_t status = NULL;

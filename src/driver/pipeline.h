@@ -17,13 +17,14 @@ typedef enum leat_pipeline_e {
 } leat_pipeline_t;
 
 // Runs the passes of one part of a compile. `from` is not changed. Passes named in options->disable are left out where
-// leaving them out is legal.
+// leaving them out is legal. Builds for debugging (LEAT_DEBUG), and options->verify_each, prove what each pass needs
+// and gives (property.h).
 leat_status_t leat_pipeline_run(const leat_graph_t *from, const leat_compile_options_t *options, leat_pipeline_t part,
                                 leat_graph_t **out_graph) LEAT_MUST_USE;
 // Shown the graph that a pass made.
 typedef leat_status_t (*leat_pipeline_watch_t)(void *context, const char *pass, const leat_graph_t *graph);
 // Runs the passes that `names` lists, separated by commas, in that order and each as often as it is named; NULL: those
-// of a compile as one. LEAT_INVALID_ARGUMENT lists the passes there are.
+// of a compile as one. LEAT_INVALID_ARGUMENT lists the passes there are, or names the pass that has to run before.
 leat_status_t leat_pipeline_run_named(const leat_graph_t *from, const char *names,
                                       const leat_compile_options_t *options, leat_pipeline_watch_t watch, void *context,
                                       leat_graph_t **out_graph) LEAT_MUST_USE;

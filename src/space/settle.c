@@ -206,3 +206,32 @@ leat_status_t leat_settle(const leat_graph_t *from, leat_graph_t **out_graph) {
   leat_array_free(&s.fixed);
   return leat_status_annotate(status, "settling views");
 }
+
+// --- what it gives --------------------------------------------------------------------------------------------------
+
+// Splats and iotas have no storage that strides could run through: maps read them directly, nothing else does.
+static bool operand_is_settled(const leat_graph_t *g, const leat_op_t *op, leat_value_id_t v) {
+  leat_access_t access;
+  if (!leat_access_resolve(g, v, &access)) return false;
+  bool stored = !is_splat(g, access.base) && !is_iota(g, access.base);
+  return stored || (op->kind == LEAT_PRIM_MAP && access.base == v);
+}
+
+static bool store_is_settled(const leat_graph_t *g, const leat_op_t *op) {
+  leat_value_id_t v = leat_op_input(g, op, 0);
+  leat_access_t access;
+  if (leat_value_elements(leat_graph_value(g, v)) == 0) return true;
+  if (!leat_access_resolve(g, v, &access) || !leat_access_is_whole(g, &access)) return false;
+  const leat_op_t *base = defining_op(g, access.base);
+  return leat_kind_computes(base->kind) && base->type != LEAT_TYPE_PREPARE;
+}
+
+// Views that nobody reads may be left.
+bool leat_is_settled(const leat_graph_t *g, const leat_op_t *op) {
+  if (op->kind == LEAT_PRIM_STORE) return store_is_settled(g, op);
+  if (!leat_kind_computes(op->kind)) return true;
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    if (!operand_is_settled(g, op, leat_op_input(g, op, i))) return false;
+  }
+  return !is_narrow(leat_graph_value(g, op->result_first)->dtype) || !wants_full_width(g, op);
+}

@@ -14,5 +14,7 @@
 //   - forward ops whose inputs are all parameters, unchanging buffers or constants have type PREPARE.
 // keeps: order, groups, origins, values of all stores. worst case: linear in ops.
 leat_status_t leat_settle(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
+// Is `op` as settle leaves it? Of a graph of primitives; all of this but the section type of what has become fixed.
+bool leat_is_settled(const leat_graph_t *g, const leat_op_t *op);
 
 #endif

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "driver/precision.h"
+
+#include "driver/say.h"
+#include "opt/precision.h"
+
+// precision.json in the folder of the reports, and a line that counts.
+static leat_status_t tell_precision(const leat_compile_options_t *options, const leat_precision_report_t *report) {
+  if (options->precision == NULL) return NULL;
+  leat_text_t text = {0};
+  leat_text_put(&text, "%s: %u operands rounded to bf16, %u results stored as bf16", options->precision, report->inputs,
+                report->results);
+  if (!text.failed && options->log != NULL) options->log(options->log_user, LEAT_LOG_INFO, "mac", text.data);
+  leat_text_deinit(&text);
+  if (options->report_dir == NULL) return NULL;
+  leat_text_t path = {0};
+  leat_text_put(&path, "%s/precision.json", options->report_dir);
+  leat_text_put(&text, "[%s]\n", report->json.data != NULL ? report->json.data : "");
+  leat_status_t status = NULL;
+  if (path.failed || text.failed)
+    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for the report");
+  else
+    status = leat_file_write_report(path.data, text.data, text.length);
+  leat_text_deinit(&path);
+  leat_text_deinit(&text);
+  return status;
+}
+
+leat_status_t leat_precision_apply(const leat_graph_t *from, const leat_compile_options_t *options,
+                                   leat_graph_t **out_graph) {
+  leat_precision_report_t report = {0};
+  leat_status_t status = leat_opt_precision(from, options->precision, &report, out_graph);
+  if (status == NULL) {
+    status = tell_precision(options, &report);
+    if (status != NULL) leat_graph_destroy(*out_graph);
+  }
+  leat_text_deinit(&report.json);
+  return status;
+}
