@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "options.md"
 sys.path.insert(0, str(ROOT / "python"))
 
-from sambaflow._runtime import options as table  # noqa: E402
+from sambaflow._base import options as table  # noqa: E402
 
 HEAD = """# Options
 

@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
 
-from sambaflow._runtime import messages
+from sambaflow._base import messages
 
 _LEVELS = {logging.DEBUG: messages.DEBUG, logging.INFO: messages.INFO, logging.WARNING: messages.WARNING}
 

@@ -315,13 +315,13 @@ def record(name, folder):
 
 
 def _run(device, types):
-    from sambaflow._runtime.library import check
+    from sambaflow._base.library import check
 
     check(device._lib.leat_program_run(device.handle, types))
 
 
 def _accumulate(device, index, count):
-    from sambaflow._runtime.library import check
+    from sambaflow._base.library import check
 
     check(device._lib.leat_program_accumulate(device.handle, index, count))
 

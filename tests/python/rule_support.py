@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from sambaflow._base.library import check, library
 from sambaflow._runtime.compiler import parsed
 from sambaflow._runtime.device import Device
-from sambaflow._runtime.library import check, library
 from sambaflow._trace.program import Program
 
 

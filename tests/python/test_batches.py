@@ -6,7 +6,7 @@ import copy
 import pytest
 import torch
 from sambaflow import samba
-from sambaflow._runtime.library import InvalidArgumentError, MismatchError
+from sambaflow._base.library import InvalidArgumentError, MismatchError
 from sambaflow.samba import utils
 from sambaflow.samba.utils.argparser import parse_app_args
 from sambaflow.samba.utils.checkpoint import load_checkpoint, save_checkpoint

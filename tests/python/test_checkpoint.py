@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sambaflow import samba
-from sambaflow._runtime.files import write_whole
+from sambaflow._base.files import write_whole
 from sambaflow.samba import utils
 from sambaflow.samba.sambaloader import SambaLoader
 from sambaflow.samba.utils.checkpoint import (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from sambaflow import samba
-from sambaflow._runtime import options as table
+from sambaflow._base import options as table
 from support import leat_command
 from torch import nn
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from rule_support import compile_o1
 from sambaflow import samba
-from sambaflow._runtime.library import InvalidArgumentError
+from sambaflow._base.library import InvalidArgumentError
 from sambaflow._trace.program import Program, trace
 from torch import nn
 from torch.nn import functional

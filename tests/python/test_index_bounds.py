@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sambaflow import samba
-from sambaflow._runtime.library import OutOfRangeError
+from sambaflow._base.library import OutOfRangeError
 from sambaflow.samba import utils
 from support import leat_command
 from torch import nn

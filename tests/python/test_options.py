@@ -17,9 +17,9 @@ import pytest
 import torch
 from sambaflow import logging as sambaflow_logging
 from sambaflow import samba
-from sambaflow._runtime import options as table
+from sambaflow._base import options as table
+from sambaflow._base.library import UnsupportedError
 from sambaflow._runtime.device import Device
-from sambaflow._runtime.library import UnsupportedError
 from sambaflow.logging import samba_logger
 from sambaflow.samba import utils
 from sambaflow.samba.utils import benchmark_acc

@@ -108,7 +108,7 @@ def test_default_pef_name_and_its_folder(tmp_path, monkeypatch):
 
 
 def test_isa_level_from_the_environment(monkeypatch):
-    from sambaflow._runtime.library import isa_level
+    from sambaflow._base.library import isa_level
 
     monkeypatch.delenv("LEAT_ISA", raising=False)
     assert isa_level() is None
@@ -117,7 +117,7 @@ def test_isa_level_from_the_environment(monkeypatch):
 
 
 def test_threads_from_the_environment(monkeypatch):
-    from sambaflow._runtime.library import thread_count
+    from sambaflow._base.library import thread_count
 
     monkeypatch.delenv("LEAT_NUM_THREADS", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "2,4")

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sambaflow import samba
-from sambaflow._runtime.library import InvalidArgumentError
+from sambaflow._base.library import InvalidArgumentError
 from sambaflow.samba import utils
 from sambaflow.samba.sambaloader import SambaLoader
 from sambaflow.samba.session import SambaSession

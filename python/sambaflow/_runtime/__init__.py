@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""libleat as the SDK uses it: compile a traced program, load a PEF, read and write its symbols."""
+"""A traced program compiled, and a PEF loaded and run: its symbols, its inputs and outputs, several batches."""

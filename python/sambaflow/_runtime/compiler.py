@@ -8,9 +8,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sambaflow._runtime.library import check, library
-from sambaflow._runtime.messages import Messages
-from sambaflow._runtime.options import Option, text_of
+from sambaflow._base.library import check, library
+from sambaflow._base.messages import Messages
+from sambaflow._base.options import Option, text_of
 from sambaflow._trace.program import Program
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from sambaflow._runtime.library import (
+from sambaflow._base.library import (
     InvalidArgumentError,
     NotFoundError,
     check,
@@ -20,7 +20,7 @@ from sambaflow._runtime.library import (
     library,
     thread_count,
 )
-from sambaflow._runtime.turns import Turn
+from sambaflow._base.turns import Turn
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import torch
 
+from sambaflow._base.library import InvalidArgumentError, check, library
 from sambaflow._runtime.device import Device, Symbol
-from sambaflow._runtime.library import InvalidArgumentError, check, library
 from sambaflow._runtime.staging import batch_rows, check_dtype, convert, rows_of, smaller_batch
 from sambaflow._tensor import Binding, SambaTensor, plain_tensor, wrap
 from sambaflow._trace.optimizers import HYPERPARAMETERS

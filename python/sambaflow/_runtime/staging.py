@@ -14,7 +14,7 @@ from itertools import accumulate
 
 import torch
 
-from sambaflow._runtime.library import InvalidArgumentError
+from sambaflow._base.library import InvalidArgumentError
 from sambaflow._trace.graph import DTYPE_NAMES
 from sambaflow._trace.program import Port
 

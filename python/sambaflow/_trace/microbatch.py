@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sambaflow._runtime.library import InvalidArgumentError
+from sambaflow._base.library import InvalidArgumentError
 from sambaflow._tensor import SambaTensor, binding_of, plain_tensor, wrap
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sambaflow._runtime.turns import tracing
+from sambaflow._base.turns import tracing
 from sambaflow._trace.containers import tensors_in
 from sambaflow._trace.errors import StaleError, TraceError, is_ours, located
 from sambaflow._trace.graph import Graph

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sambaflow._runtime.library import UnsupportedError
+from sambaflow._base.library import UnsupportedError
 
 
 class Queue:

@@ -14,12 +14,12 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sambaflow._runtime import configs, options
+from sambaflow._base import configs, options
+from sambaflow._base.files import make_parent
+from sambaflow._base.library import InvalidArgumentError, MismatchError, from_command_line
+from sambaflow._base.messages import INFO, WARNING, Messages, messages_of
+from sambaflow._base.options import Option, by_dest
 from sambaflow._runtime.compiler import check_options, compile_program
-from sambaflow._runtime.files import make_parent
-from sambaflow._runtime.library import InvalidArgumentError, MismatchError, from_command_line
-from sambaflow._runtime.messages import INFO, WARNING, Messages, messages_of
-from sambaflow._runtime.options import Option, by_dest
 from sambaflow._trace.program import Program
 
 DEFAULT_OUTPUT_FOLDER = "./out"

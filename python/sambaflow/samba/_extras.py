@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from sambaflow._runtime.library import UnsupportedError
+from sambaflow._base.library import UnsupportedError
 from sambaflow.samba import profiles
 
 if TYPE_CHECKING:

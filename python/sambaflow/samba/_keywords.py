@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sambaflow._runtime.library import UnsupportedError
+from sambaflow._base.library import UnsupportedError
 from sambaflow.logging import samba_logger
 
 # Call, keyword, and our name of that argument.

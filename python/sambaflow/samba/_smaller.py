@@ -19,10 +19,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from sambaflow._runtime import options
+from sambaflow._base import options
+from sambaflow._base.library import InvalidArgumentError
 from sambaflow._runtime.compiler import compile_program, fingerprint
 from sambaflow._runtime.device import Device
-from sambaflow._runtime.library import InvalidArgumentError
 from sambaflow._runtime.runner import BCKWD, Runner
 from sambaflow._runtime.staging import batch_axis, batch_rows
 from sambaflow._tensor import SambaTensor, binding_of, plain_tensor, wrap

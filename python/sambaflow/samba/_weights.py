@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from sambaflow._base.library import InvalidArgumentError
 from sambaflow._runtime.device import Device, Symbol
-from sambaflow._runtime.library import InvalidArgumentError
 from sambaflow._tensor import SambaTensor, plain_tensor, wrap
 from sambaflow._trace.optimizers import Statement
 from sambaflow._trace.program import Program

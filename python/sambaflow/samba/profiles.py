@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sambaflow._runtime.files import make_parent
+from sambaflow._base.files import make_parent
 
 if TYPE_CHECKING:
     from sambaflow._runtime.device import Device

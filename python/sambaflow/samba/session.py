@@ -19,16 +19,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from sambaflow._runtime.batches import make_runner
-from sambaflow._runtime.compiler import fingerprint
-from sambaflow._runtime.device import Device, Symbol
-from sambaflow._runtime.library import (
+from sambaflow._base.library import (
     InvalidArgumentError,
     MismatchError,
     NotFoundError,
     UnsupportedError,
     from_command_line,
 )
+from sambaflow._runtime.batches import make_runner
+from sambaflow._runtime.compiler import fingerprint
+from sambaflow._runtime.device import Device, Symbol
 from sambaflow._runtime.runner import FWD, SECTION_TYPES, OutputBinding, Runner, check_fixed_seed, ports_of
 from sambaflow._tensor import DimInfo, SambaTensor, binding_of, plain_tensor, wrap
 from sambaflow._trace import current

@@ -21,7 +21,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-from sambaflow._runtime.files import write_whole
+from sambaflow._base.files import write_whole
 from sambaflow._runtime.runner import seed_of_rows
 from sambaflow._tensor import SambaTensor, plain_tensor, to_torch
 from sambaflow.samba import _state as state

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import torch
 
-from sambaflow._runtime.library import UnsupportedError
+from sambaflow._base.library import UnsupportedError
 
 
 def groupby(

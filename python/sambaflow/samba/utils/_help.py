@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from sambaflow._runtime.options import Option
+from sambaflow._base.options import Option
 
 _DOES = {
     "compile": "trace the program, compile it, and write the PEF",

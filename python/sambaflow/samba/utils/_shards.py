@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from sambaflow._runtime.library import CorruptFileError, NotFoundError, UnsupportedError
-from sambaflow._runtime.reading import shown
+from sambaflow._base.library import CorruptFileError, NotFoundError, UnsupportedError
+from sambaflow._base.reading import shown
 
 # What a folder is searched for, in this order.
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")

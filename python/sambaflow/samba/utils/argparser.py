@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line of SambaFlow programs: `app.py COMMAND [options]`.
 
-Standard options are the table of the library (`sambaflow._runtime.options`, docs/options.md). Programs add their own
+Standard options are the table of the library (`sambaflow._base.options`, docs/options.md). Programs add their own
 through hooks and may define a standard one anew: the later definition wins, and what it means is then the program's.
 Every attribute of the table exists for every command, with its default.
 """
@@ -16,10 +16,10 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
-from sambaflow._runtime import options as table
-from sambaflow._runtime.library import InvalidArgumentError, from_command_line
-from sambaflow._runtime.options import COMMANDS, Option
-from sambaflow._runtime.reading import reading
+from sambaflow._base import options as table
+from sambaflow._base.library import InvalidArgumentError, from_command_line
+from sambaflow._base.options import COMMANDS, Option
+from sambaflow._base.reading import reading
 from sambaflow.logging import samba_logger
 from sambaflow.samba._mistakes import show_mistakes_plainly
 from sambaflow.samba.utils._help import Parser, commands_parser, program_name, texts

@@ -28,8 +28,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from sambaflow._runtime.files import write_whole
-from sambaflow._runtime.library import CorruptFileError, MismatchError, NotFoundError
+from sambaflow._base.files import write_whole
+from sambaflow._base.library import CorruptFileError, MismatchError, NotFoundError
 from sambaflow._runtime.random_state import host_random_state, set_host_random_state
 from sambaflow._tensor import SambaTensor, plain_tensor
 from sambaflow._trace.slots import Slot

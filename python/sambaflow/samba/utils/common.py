@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sambaflow._runtime.library import InvalidArgumentError
+from sambaflow._base.library import InvalidArgumentError
 from sambaflow.samba._artifacts import standard_value
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from sambaflow._runtime.library import from_command_line
+from sambaflow._base.library import from_command_line
 from sambaflow.samba._artifacts import plain
 
 # Arguments that say where files are, not what the program is: equal programs give equal PEFs.

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sambaflow._runtime.library import InvalidArgumentError, UnsupportedError
+from sambaflow._base.library import InvalidArgumentError, UnsupportedError
 from sambaflow._tensor import SambaTensor, to_torch
 from sambaflow.samba import profiles
 

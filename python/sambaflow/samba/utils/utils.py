@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from sambaflow._runtime import options
-from sambaflow._runtime.library import UnsupportedError
+from sambaflow._base import options
+from sambaflow._base.library import UnsupportedError
 from sambaflow._tensor import SambaTensor, plain_tensor, to_torch
 from sambaflow.samba._extras import refuse_multigraph
 from sambaflow.samba._keywords import check_keywords, other_name

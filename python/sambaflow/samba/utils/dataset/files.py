@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sambaflow._runtime.reading import reading
+from sambaflow._base.reading import reading
 
 _IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 _SUFFIXES = (".idx", "-ubyte", ".gz", ".npy", ".npz", ".pt")

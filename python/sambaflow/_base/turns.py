@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Iterator
 from types import TracebackType
 
-from sambaflow._runtime.library import InvalidArgumentError
+from sambaflow._base.library import InvalidArgumentError
 
 
 class Turn:

@@ -17,7 +17,7 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from sambaflow._runtime.library import FileAccessError
+from sambaflow._base.library import FileAccessError
 
 _BUFFER_BYTES = 1 << 20
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sambaflow._runtime.library import InvalidArgumentError, check, library
+from sambaflow._base.library import InvalidArgumentError, check, library
 
 COMMANDS = ("compile", "run", "test", "measure-performance", "measure-sections")
 

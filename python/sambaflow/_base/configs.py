@@ -13,8 +13,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from sambaflow._runtime import options as table
-from sambaflow._runtime.library import InvalidArgumentError
+from sambaflow._base import options as table
+from sambaflow._base.library import InvalidArgumentError
 
 _OPTION = "compiler_configs_file"
 # Settings of layers that chips have: place and route, units, buffers.
