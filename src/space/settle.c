@@ -223,13 +223,13 @@ static bool store_is_settled(const leat_graph_t *g, const leat_op_t *op) {
   if (leat_value_elements(leat_graph_value(g, v)) == 0) return true;
   if (!leat_access_resolve(g, v, &access) || !leat_access_is_whole(g, &access)) return false;
   const leat_op_t *base = defining_op(g, access.base);
-  return leat_kind_computes(base->kind) && base->type != LEAT_TYPE_PREPARE;
+  return leat_op_computes(base->kind) && base->type != LEAT_TYPE_PREPARE;
 }
 
 // Views that nobody reads may be left.
 bool leat_is_settled(const leat_graph_t *g, const leat_op_t *op) {
   if (op->kind == LEAT_PRIM_STORE) return store_is_settled(g, op);
-  if (!leat_kind_computes(op->kind)) return true;
+  if (!leat_op_computes(op->kind)) return true;
   for (uint32_t i = 0; i < op->input_count; ++i) {
     if (!operand_is_settled(g, op, leat_op_input(g, op, i))) return false;
   }
