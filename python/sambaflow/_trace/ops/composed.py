@@ -269,8 +269,9 @@ def _max_unpool(x: torch.Tensor, indices: torch.Tensor, output_size: Sequence[in
 @composes("soft_margin_loss")
 def _soft_margin_loss(x: torch.Tensor, target: torch.Tensor, reduction: int = 1) -> torch.Tensor:
     """In the dtype of x, whatever the target's, as eager mode has it."""
-    losses = torch.log1p(torch.exp(-x * target)).to(x.dtype)
-    return losses if reduction == 0 else losses.mean() if reduction == 1 else losses.sum()
+    from torch._decomp.decompositions import soft_margin_loss
+
+    return soft_margin_loss(x, target, reduction).to(x.dtype)
 
 
 # ---- connectionist temporal classification
