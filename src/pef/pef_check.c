@@ -10,7 +10,8 @@
 
 #define EXTENT_LIMIT (UINT64_C(1) << 40)  // of rows; keeps every product with a record's size in range
 #define BYTES_LIMIT (UINT64_C(1) << 62)
-#define WORK_LIMIT 0x1p34  // steps of a run that no size accounts for: seconds
+#define ALIAS_STEPS (INT64_C(1) << 27)  // that looking for shared memory takes in one file: a second
+#define WORK_LIMIT 0x1p34               // steps of a run that no size accounts for: seconds
 
 typedef struct pef_checker_s {
   const leat_pef_t *pef;
@@ -18,6 +19,7 @@ typedef struct pef_checker_s {
   uint32_t *calls_by_body;  // call indices, grouped by body
   uint32_t *first_call;     // body_count + 1 offsets into calls_by_body
   double body_work, work;   // surplus of the body under check, and of all calls so far
+  int64_t alias_steps;      // left
   bool writes_argument;     // the body under check writes something that lies in an argument
 } pef_checker_t;
 
@@ -232,20 +234,6 @@ static leat_status_t check_use(const pef_argument_t *argument, const pef_slot_us
   return NULL;
 }
 
-static leat_status_t check_calls_of_body(const pef_checker_t *checker, uint32_t body) {
-  const leat_pef_t *pef = checker->pef;
-  for (uint32_t i = checker->first_call[body]; i < checker->first_call[body + 1]; ++i) {
-    const pef_call_t *call = &pef->calls[checker->calls_by_body[i]];
-    for (uint32_t slot = 0; slot < call->argument_count; ++slot) {
-      const pef_argument_t *argument = &pef->arguments[call->argument_first + slot];
-      LEAT_TRY(leat_status_annotate(check_use(argument, &checker->uses[slot]),
-                                    "call %u (%s): argument %u (at byte %zu)", checker->calls_by_body[i],
-                                    text_of(pef, call->name).text, slot, file_offset(pef, argument)));
-    }
-  }
-  return NULL;
-}
-
 // --- bodies and stages -----------------------------------------------------------------------------------------
 
 typedef struct pef_cursor_s {
@@ -284,17 +272,21 @@ static leat_status_t check_stage_record(const leat_pef_t *pef, const pef_stage_t
   return check_counts(stage);
 }
 
+static pef_stage_site_t site_of(const leat_pef_t *pef, const pef_body_t *body, const pef_stage_t *stage) {
+  return (pef_stage_site_t){.stage = stage,
+                            .row = leat_pef_stage_row(stage->kind),
+                            .operands = pef->operands + stage->operand_first,
+                            .instructions = pef->instructions + stage->instruction_first,
+                            .body = body,
+                            .version_minor = pef->header->version_minor,
+                            .outputs = leat_pef_stage_outputs(pef, stage)};
+}
+
 static leat_status_t check_stage(pef_checker_t *checker, const pef_body_t *body, const pef_stage_t *stage,
                                  const pef_cursor_t *cursor) {
   const leat_pef_t *pef = checker->pef;
   LEAT_TRY(check_stage_record(pef, stage, cursor));
-  pef_stage_site_t site = {.stage = stage,
-                           .row = leat_pef_stage_row(stage->kind),
-                           .version_minor = pef->header->version_minor,
-                           .operands = pef->operands + stage->operand_first,
-                           .instructions = pef->instructions + stage->instruction_first,
-                           .body = body,
-                           .outputs = leat_pef_stage_outputs(pef, stage)};
+  pef_stage_site_t site = site_of(pef, body, stage);
   for (uint32_t i = 0; i < stage->operand_count; ++i) {
     LEAT_TRY(leat_status_annotate(leat_pef_check_operand(&site, i), "%s (at byte %zu)", leat_pef_label(&site, i).text,
                                   file_offset(pef, &site.operands[i])));
@@ -348,6 +340,34 @@ static leat_status_t check_body(pef_checker_t *checker, const pef_body_t *body, 
   cursor->stage += body->stage_count;
   if (body->row_count > 1 && !checker->writes_argument) {
     return leat_pef_corrupt("%llu rows write no argument", (unsigned long long)body->row_count);
+  }
+  return NULL;
+}
+
+// The stages of a body in one call.
+static leat_status_t check_aliases(pef_checker_t *checker, const pef_body_t *body, const pef_argument_t *arguments) {
+  const leat_pef_t *pef = checker->pef;
+  for (uint32_t i = body->stage_first; i < body->stage_first + body->stage_count && checker->alias_steps > 0; ++i) {
+    pef_stage_site_t site = site_of(pef, body, &pef->stages[i]);
+    site.idle = leat_pef_stage_is_idle(pef, site.stage);
+    LEAT_TRY(leat_status_annotate(leat_pef_check_alias(&site, arguments, &checker->alias_steps), "stage %u (%s: %s)", i,
+                                  site.row->name, text_of(pef, site.stage->origin).text));
+  }
+  return NULL;
+}
+
+static leat_status_t check_calls_of_body(pef_checker_t *checker, uint32_t body) {
+  const leat_pef_t *pef = checker->pef;
+  for (uint32_t i = checker->first_call[body]; i < checker->first_call[body + 1]; ++i) {
+    const pef_call_t *call = &pef->calls[checker->calls_by_body[i]];
+    for (uint32_t slot = 0; slot < call->argument_count; ++slot) {
+      const pef_argument_t *argument = &pef->arguments[call->argument_first + slot];
+      LEAT_TRY(leat_status_annotate(check_use(argument, &checker->uses[slot]),
+                                    "call %u (%s): argument %u (at byte %zu)", checker->calls_by_body[i],
+                                    text_of(pef, call->name).text, slot, file_offset(pef, argument)));
+    }
+    LEAT_TRY(leat_status_annotate(check_aliases(checker, &pef->bodies[body], &pef->arguments[call->argument_first]),
+                                  "call %u (%s)", checker->calls_by_body[i], text_of(pef, call->name).text));
   }
   return NULL;
 }
@@ -421,6 +441,7 @@ leat_status_t leat_pef_check(const leat_pef_t *pef) {
   pef_checker_t *checker = leat_alloc_zero(1, sizeof *checker);
   if (checker == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   checker->pef = pef;
+  checker->alias_steps = ALIAS_STEPS;
   leat_status_t status = check_with_memory(checker);
   leat_free(checker->calls_by_body);
   leat_free(checker->first_call);

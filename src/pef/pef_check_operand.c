@@ -82,9 +82,8 @@ bool leat_pef_same_extent(const pef_stage_site_t *site, uint32_t p, uint32_t i, 
 
 // --- reach -----------------------------------------------------------------------------------------------------
 
-// Extents of the largest piece that is addressed from one base: the whole body in an argument, one tile in scratch.
 // The result of a sum over nothing has elements all the same.
-static void extents_of(const pef_stage_site_t *site, uint32_t index, int64_t extents[PEF_MAX_RANK]) {
+void leat_pef_extents(const pef_stage_site_t *site, uint32_t index, int64_t extents[PEF_MAX_RANK]) {
   const pef_operand_t *operand = &site->operands[index];
   memcpy(extents, operand->dims, sizeof operand->dims);
   for (uint32_t i = 0; i < operand->rank && is_output(site, index); ++i) {
@@ -96,7 +95,7 @@ static void extents_of(const pef_stage_site_t *site, uint32_t index, int64_t ext
   extents[operand->row_dim] = (int64_t)(rows * operand->row_mult);
 }
 
-static bool is_empty(const pef_operand_t *operand, const int64_t *extents) {
+bool leat_pef_has_empty(const pef_operand_t *operand, const int64_t *extents) {
   for (uint32_t i = 0; i < operand->rank; ++i) {
     if (extents[i] == 0) return true;
   }
@@ -178,9 +177,9 @@ leat_status_t leat_pef_check_reach(const pef_stage_site_t *site, uint32_t index,
   const pef_operand_t *operand = &site->operands[index];
   if (operand->space == PEF_SPACE_NONE) return NULL;
   int64_t extents[PEF_MAX_RANK], low = 0, high = 0;
-  extents_of(site, index, extents);
+  leat_pef_extents(site, index, extents);
   if (is_output(site, index)) LEAT_TRY(check_output(site, operand, extents));
-  if (!is_empty(operand, extents)) LEAT_TRY(range_of(site, index, extents, &low, &high));
+  if (!leat_pef_has_empty(operand, extents)) LEAT_TRY(range_of(site, index, extents, &low, &high));
   const int64_t offset = (int64_t)operand->offset;
   if (low + offset < 0) return leat_pef_corrupt("it reaches byte %lld, before the start", (long long)(low + offset));
   const uint64_t end = (uint64_t)(high + offset);

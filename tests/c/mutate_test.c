@@ -158,12 +158,17 @@ static leat_status_t run_program(const char *path, uint64_t round) {
   return status;
 }
 
+// What the checker accepts is computed, but for lack of memory.
 static leat_status_t feed_pef(const char *path, uint64_t round, uint32_t *out_used) {
   leat_pef_t *pef = NULL;
   LEAT_TRY(leat_pef_open(path, &pef));
   *out_used = is_small(pef);
   leat_pef_close(pef);
-  return *out_used ? run_program(path, round) : NULL;
+  leat_status_t status = *out_used ? run_program(path, round) : NULL;
+  if (status == NULL || leat_status_code(status) == LEAT_OUT_OF_MEMORY) return status;
+  leat_status_t fault = leat_status_make(LEAT_INTERNAL, "accepted, but: %s", leat_status_message(status));
+  leat_status_free(status);
+  return fault;
 }
 
 static leat_status_t touch(leat_status_t status, leat_tensors_t *tensors, uint32_t *out_used) {

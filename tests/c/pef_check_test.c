@@ -277,7 +277,7 @@ static void instructions_of_a_stage_are_bounded(void **state) {
         .body = zoo.body, .stages = &zoo.stage, .operands = zoo.operands, .instructions = code};
     const pef_call_t call = {.body = leat_pef_add_body(writer, &draft), .argument_count = PEF_ZOO_OPERANDS};
     pef_argument_t arguments[PEF_ZOO_OPERANDS];
-    for (uint32_t i = 0; i < PEF_ZOO_OPERANDS; ++i) arguments[i] = (pef_argument_t){.bytes = PEF_ZOO_ARGUMENT_BYTES};
+    for (uint32_t i = 0; i < PEF_ZOO_OPERANDS; ++i) arguments[i] = (pef_argument_t){.offset = i * 512, .bytes = 512};
     leat_pef_add_call(writer, &call, arguments);
     leat_pef_set_info(writer, &(pef_info_t){.arena_bytes = PEF_ZOO_ARGUMENT_BYTES, .scratch_bytes = 1024});
     uint8_t *data = NULL;

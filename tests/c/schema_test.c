@@ -285,6 +285,33 @@ static void break_rows(const made_stage_t *made) {
   }
 }
 
+// Each output in the place of each other operand.
+static void break_places(const made_stage_t *made) {
+  const uint32_t kind = made->zoo.stage.kind, count = made->zoo.stage.operand_count;
+  for (uint32_t out = 0; out < count; ++out) {
+    const pef_operand_row_t *row = leat_pef_operand_row(kind, out);
+    const bool many = (row->traits & PEF_MANY) != 0;
+    if (made->zoo.operands[out].space == PEF_SPACE_NONE || (many ? out + 1 != count : row->direction == PEF_IN))
+      continue;
+    for (uint32_t other = 0; other < count; ++other) {
+      pef_zoo_t zoo = made->zoo;
+      if (other == out || zoo.operands[other].space == PEF_SPACE_NONE) continue;
+      zoo.operands[other].slot = zoo.operands[out].slot;
+      char name[32];
+      name_of(kind, out, name);
+      if (many) zoo.operands[other].dtype = (uint8_t)((zoo.operands[out].dtype + 1) % PEF_DTYPE_COUNT);  // not in place
+      refuses(&zoo, name);
+      if (!many) continue;
+      zoo.operands[other] = zoo.operands[out];
+      assert_true(runs_or_is_refused(&zoo));
+      if (zoo.operands[out].rank == 0 || zoo.operands[out].dims[0] == 1) continue;
+      zoo.operands[other].offset +=
+          (uint64_t)zoo.operands[out].strides[0] * leat_pef_dtype_bytes(zoo.operands[out].dtype);
+      refuses(&zoo, name);
+    }
+  }
+}
+
 static void what_breaks_the_schema_is_refused_by_name(void **state) {
   (void)state;
   mutant_t random = {.random = 2};
@@ -297,6 +324,7 @@ static void what_breaks_the_schema_is_refused_by_name(void **state) {
       break_params(&made);
       break_dims(&made);
       break_rows(&made);
+      break_places(&made);
     }
   }
   unlink(path);
