@@ -12,8 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAST = 90.0
-TESTS = ("pef", "pef_check", "pef_mutate")
-READER = re.compile(r"src/pef/pef_(read|check\w*|facts|index|json)\.[ch]$")
+TESTS = ("pef", "pef_check", "pef_mutate", "schema")
+READER = re.compile(r"src/pef/pef_(read|check\w*|facts|index|json|rules|schema)\.[ch]$")
 
 
 def run(*command, cwd=ROOT):
