@@ -116,7 +116,7 @@ static bool is_activation(const leat_cutter_t *c, leat_value_id_t v) {
   leat_op_id_t producer;
   const leat_op_t *p = leat_cutter_base_op(c->g, v, &producer);
   if (leat_op_computes(p->kind)) return p->type != LEAT_TYPE_PREPARE;
-  return leat_op_role(p->kind) == LEAT_ROLE_SYMBOL && strcmp(leat_op_string(c->g, p, LEAT_ATTR_KIND, ""), "input") == 0;
+  return leat_op_is_symbol(c->g, p, LEAT_KIND_INPUT);
 }
 
 // Bytes of the activations that a product cut along `dim` reads whole in every tile: both sides of a weight gradient

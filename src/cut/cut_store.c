@@ -39,7 +39,7 @@ static leat_status_t place_store(leat_cutter_t *c, leat_op_id_t id) {
   if (leat_value_elements(leat_graph_value(c->g, leat_op_input(c->g, op, 0))) == 0) return NULL;  // nothing to write
   leat_cutter_base_op(c->g, leat_op_input(c->g, op, 0), &writer);
   uint32_t s = c->plan->section_of[writer];
-  bool update = strcmp(leat_op_string(c->g, op, LEAT_ATTR_KIND, ""), "update") == 0;
+  bool update = leat_op_is_store(c->g, op, LEAT_STORE_UPDATE);
   if (update && !all_readers_allow(c, leat_op_string(c->g, op, LEAT_ATTR_NAME, ""), s, writer)) {
     const leat_value_t *v = leat_graph_value(c->g, leat_op_input(c->g, op, 0));
     int64_t rows = v->rank > 0 && v->dims[0] > 1 ? v->dims[0] : 1;

@@ -85,7 +85,7 @@ static leat_status_t store_results(leat_builder_t *b, const named_t *named, cons
     (void)snprintf(name, sizeof name, "%s%s__outputs__%" PRIu32, named->name, number, i);
     const char *key = name;
     if (taken->count != 0 && bsearch(&key, taken->data, taken->count, sizeof *taken->data, by_text) != NULL) continue;
-    leat_b_store(b, name, "internal", op.result_first + i);
+    leat_b_store(b, name, LEAT_STORE_INTERNAL, op.result_first + i);
   }
   return leat_builder_take_status(b);
 }

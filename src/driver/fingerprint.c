@@ -19,7 +19,7 @@ static bool lists_word(const char *list, const char *word) {
   return false;
 }
 
-static void feed_attr(uint64_t *hash, const leat_attr_t *attr) {
+static void feed_attr(uint64_t *hash, const leat_op_t *op, const leat_attr_t *attr) {
   feed_int(hash, attr->key);
   char kind = leat_attr_kind((leat_attr_key_t)attr->key);
   if (kind == 'L') {
@@ -27,6 +27,8 @@ static void feed_attr(uint64_t *hash, const leat_attr_t *attr) {
     feed(hash, attr->v.l, attr->count * sizeof attr->v.l[0]);
   } else if (kind == 'S') {
     feed_string(hash, attr->v.s);
+  } else if (kind == 'E') {
+    feed_string(hash, leat_word_text(leat_op_words(op->kind, (leat_attr_key_t)attr->key), attr->v.i));
   } else {
     feed_int(hash, attr->v.i);  // integers, dtypes, and the bits of floats
   }
@@ -50,7 +52,7 @@ static void feed_op(const leat_graph_t *g, const leat_op_t *op, uint64_t *stream
   for (uint32_t i = 0; i < op->attr_count; ++i) {
     const leat_attr_t *attr = &g->attrs.data[op->attr_first + i];
     uint32_t stream = stream_of(g, op, attr);
-    if (stream != STREAMS) feed_attr(&streams[stream], attr);
+    if (stream != STREAMS) feed_attr(&streams[stream], op, attr);
   }
   for (uint32_t i = 0; i < op->result_count; ++i) {
     const leat_value_t *v = leat_graph_value(g, op->result_first + i);

@@ -40,22 +40,19 @@ static leat_link_target_t value_target(leat_unit_names_t *n, uint32_t index, con
 
 // Inputs, parameters, buffers and outputs of the program, in its order.
 static leat_status_t add_program_symbols(leat_unit_names_t *n) {
-  static const struct {
-    const char *name;
-    uint8_t kind;
-  } kinds[] = {{"input", PEF_SYMBOL_INPUT}, {"param", PEF_SYMBOL_PARAMETER}, {"buffer", PEF_SYMBOL_BUFFER}};
+  static const uint8_t kinds[] = {[LEAT_KIND_INPUT] = PEF_SYMBOL_INPUT,
+                                  [LEAT_KIND_PARAM] = PEF_SYMBOL_PARAMETER,
+                                  [LEAT_KIND_BUFFER] = PEF_SYMBOL_BUFFER};
   const leat_graph_t *g = n->units->g;
   for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(g, id);
     bool output = leat_op_role(op->kind) == LEAT_ROLE_KEEP && !leat_op_is_primitive(op->kind);
     if (leat_op_role(op->kind) != LEAT_ROLE_SYMBOL && !output) continue;
     const leat_value_t *v = leat_graph_value(g, output ? leat_op_input(g, op, 0) : op->result_first);
+    const uint32_t kind = (uint32_t)leat_op_word(g, op, LEAT_ATTR_KIND, LEAT_KIND_INPUT);
     pef_symbol_t like = {.kind = PEF_SYMBOL_OUTPUT, .dtype = v->dtype, .rank = v->rank, .bytes = leat_value_bytes(v)};
     memcpy(like.dims, v->dims, v->rank * sizeof *v->dims);
-    const char *kind = leat_op_string(g, op, LEAT_ATTR_KIND, "input");
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && !output; ++i) {
-      if (strcmp(kinds[i].name, kind) == 0) like.kind = kinds[i].kind;
-    }
+    if (!output && kind < sizeof kinds / sizeof *kinds) like.kind = kinds[kind];
     uint32_t index;
     LEAT_TRY(find_or_add(n, leat_op_string(g, op, LEAT_ATTR_NAME, ""), &like, &index));
   }

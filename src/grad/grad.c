@@ -40,7 +40,7 @@ static leat_status_t store_written(reverse_t *r) {
     if (r->current[v] == LEAT_NONE || r->cotangents[v] != LEAT_NONE) continue;
     const leat_op_t *symbol = leat_graph_op(b->graph, leat_graph_value(b->graph, v)->op);
     *b = (leat_builder_t){.graph = b->graph, .type = LEAT_TYPE_FWD};
-    leat_b_store(b, leat_op_string(b->graph, symbol, LEAT_ATTR_NAME, ""), "update", r->current[v]);
+    leat_b_store(b, leat_op_string(b->graph, symbol, LEAT_ATTR_NAME, ""), LEAT_STORE_UPDATE, r->current[v]);
   }
   return leat_builder_take_status(b);
 }
@@ -95,21 +95,20 @@ static leat_status_t seed_output(reverse_t *r, leat_op_t op) {
   leat_builder_t *b = &r->b;
   const leat_graph_t *g = b->graph;
   leat_value_id_t value = leat_op_input(g, &op, 0);
-  const char *seed = leat_op_string(g, &op, LEAT_ATTR_SEED, "zero"), *name = leat_op_string(g, &op, LEAT_ATTR_NAME, "");
+  const leat_seed_t seed = leat_op_word(g, &op, LEAT_ATTR_SEED, LEAT_SEED_ZERO);
+  const char *name = leat_op_string(g, &op, LEAT_ATTR_NAME, "");
   leat_value_t v = *leat_graph_value(g, value);
-  if (strcmp(seed, "zero") == 0 || !r->needs[value]) return NULL;
+  if (seed == LEAT_SEED_ZERO || !r->needs[value]) return NULL;
   provenance(b, leat_graph_op(g, v.op));
   r->reached[value] = true;
   leat_value_id_t cotangent = LEAT_NONE;
-  if (strcmp(seed, "one") == 0) {
+  if (seed == LEAT_SEED_ONE) {
     cotangent = leat_b_splat(b, (leat_dtype_t)v.dtype, v.rank, v.dims, 1.0);
-  } else if (strcmp(seed, "symbol") == 0) {
+  } else {
     char symbol[512];
     if ((size_t)snprintf(symbol, sizeof symbol, "%s__seed", name) >= sizeof symbol)
       LEAT_FAIL(LEAT_INVALID_ARGUMENT, "output '%s': the name is too long", name);
-    cotangent = leat_b_symbol(b, symbol, "seed", (leat_dtype_t)v.dtype, v.rank, v.dims);
-  } else {
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "output '%s': seed '%s' is not one of one, zero, symbol", name, seed);
+    cotangent = leat_b_symbol(b, symbol, LEAT_KIND_SEED, (leat_dtype_t)v.dtype, v.rank, v.dims);
   }
   accumulate(r, value, cotangent);
   return leat_builder_take_status(b);
@@ -192,7 +191,7 @@ static leat_status_t store_gradients(reverse_t *r) {
     provenance(b, &op);
     leat_value_id_t *gradient = &r->cotangents[op.result_first];
     if (*gradient == LEAT_NONE) *gradient = leat_b_full_like(b, op.result_first, 0.0);
-    leat_b_store(b, name, "grad", *gradient);
+    leat_b_store(b, name, LEAT_STORE_GRAD, *gradient);
   }
   return leat_builder_take_status(b);
 }

@@ -90,9 +90,9 @@ static leat_value_id_t step_of(optimizer_t *o) {
   if (o->step != LEAT_NONE) return o->step;
   char name[NAME_MAX];
   snprintf(name, sizeof name, "optimizer_%u__step", o->index);
-  o->step = leat_b_symbol_once(o->b, name, "state", LEAT_F64, 0, NULL);
+  o->step = leat_b_symbol_once(o->b, name, LEAT_KIND_STATE, LEAT_F64, 0, NULL);
   o->next_step = leat_b_adds(o->b, o->step, 1.0);
-  leat_b_store(o->b, name, "update", o->next_step);
+  leat_b_store(o->b, name, LEAT_STORE_UPDATE, o->next_step);
   return o->step;
 }
 
@@ -109,18 +109,19 @@ typedef struct parameter_s {
 static leat_value_id_t state(optimizer_t *o, const parameter_t *p, const char *suffix) {
   leat_value_t v = *leat_b_value(o->b, p->value);
   char name[NAME_MAX];
-  return leat_b_symbol(o->b, join(o->b, p->name, suffix, name), "state", (leat_dtype_t)v.dtype, v.rank, v.dims);
+  return leat_b_symbol(o->b, join(o->b, p->name, suffix, name), LEAT_KIND_STATE, (leat_dtype_t)v.dtype, v.rank, v.dims);
 }
 static void store_state(optimizer_t *o, const parameter_t *p, const char *suffix, leat_value_id_t value) {
   char name[NAME_MAX];
-  leat_b_store(o->b, join(o->b, p->name, suffix, name), "update", value);
+  leat_b_store(o->b, join(o->b, p->name, suffix, name), LEAT_STORE_UPDATE, value);
 }
 
 // The master copy of a half-precision parameter starts as the parameter itself.
 static leat_value_id_t master_copy(optimizer_t *o, const parameter_t *p) {
   leat_value_t v = *leat_b_value(o->b, p->symbol);
   char name[NAME_MAX];
-  leat_value_id_t kept = leat_b_symbol(o->b, join(o->b, p->name, "__master", name), "state", LEAT_F32, v.rank, v.dims);
+  leat_value_id_t kept =
+      leat_b_symbol(o->b, join(o->b, p->name, "__master", name), LEAT_KIND_STATE, LEAT_F32, v.rank, v.dims);
   return leat_b_select(o->b, is_first_step(o), leat_b_cast(o->b, p->symbol, LEAT_F32), kept);
 }
 
@@ -142,7 +143,7 @@ static parameter_t read_parameter(optimizer_t *o, leat_value_id_t symbol) {
 
 static void store_parameter(optimizer_t *o, const parameter_t *p, leat_value_id_t value) {
   if (p->value != p->symbol) store_state(o, p, "__master", value);
-  leat_b_store(o->b, p->name, "update", leat_b_cast(o->b, value, leat_b_dtype(o->b, p->symbol)));
+  leat_b_store(o->b, p->name, LEAT_STORE_UPDATE, leat_b_cast(o->b, value, leat_b_dtype(o->b, p->symbol)));
 }
 
 static leat_value_id_t cast_like(optimizer_t *o, leat_value_id_t scalar, const parameter_t *p) {
@@ -210,10 +211,7 @@ static void adamw(optimizer_t *o, const parameter_t *p) {
 }
 
 typedef void (*update_rule_t)(optimizer_t *o, const parameter_t *p);
-static const struct {
-  const char *kind;
-  update_rule_t rule;
-} update_rules[] = {{"sgd", sgd}, {"adamw", adamw}};
+static const update_rule_t update_rules[] = {[LEAT_OPTIMIZER_SGD] = sgd, [LEAT_OPTIMIZER_ADAMW] = adamw};
 
 // --- gradient norm -------------------------------------------------------------------------------------------------
 
@@ -225,7 +223,8 @@ static leat_value_id_t clip_factor(optimizer_t *o) {
     leat_value_id_t g = o->gradients[leat_op_input(o->from, o->op, i)];
     if (g == LEAT_NONE) continue;
     leat_value_id_t squares = leat_b_square(b, leat_b_widen(b, g));
-    leat_value_id_t sum = leat_b_cast(b, leat_b_reduce(b, "sum", squares, leat_b_all_dims(b, g), false), LEAT_F64);
+    leat_value_id_t sum =
+        leat_b_cast(b, leat_b_reduce(b, LEAT_FOLD_SUM, squares, leat_b_all_dims(b, g), false), LEAT_F64);
     total = total == LEAT_NONE ? sum : leat_b_add(b, total, sum);
   }
   if (total == LEAT_NONE) return LEAT_NONE;
@@ -243,16 +242,13 @@ static void ungroup_scalars(leat_graph_t *g, leat_op_id_t first) {
 
 static leat_status_t append_statement(optimizer_t *o) {
   leat_builder_t *b = o->b;
-  const char *kind = leat_op_string(o->from, o->op, LEAT_ATTR_KIND, "");
-  update_rule_t rule = NULL;
-  for (uint32_t i = 0; i < sizeof update_rules / sizeof *update_rules; i++)
-    if (strcmp(kind, update_rules[i].kind) == 0) rule = update_rules[i].rule;
-  if (rule == NULL) LEAT_FAIL(LEAT_UNSUPPORTED, "optimizer kind '%s': use sgd or adamw", kind);
+  if (!has(o, LEAT_ATTR_KIND)) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "an optimizer has no kind: use sgd or adamw");
+  const update_rule_t rule = update_rules[leat_op_word(o->from, o->op, LEAT_ATTR_KIND, LEAT_OPTIMIZER_SGD)];
   *b = (leat_builder_t){.graph = b->graph, .type = LEAT_TYPE_GRADNORM, .origin = o->op->origin};
   if (has(o, LEAT_ATTR_MAX_GRAD_NORM) || stays_symbol(o->from, o->op, "max_grad_norm")) o->clip = clip_factor(o);
   b->type = LEAT_TYPE_OPT;
   const char *clip = leat_op_string(o->from, o->op, LEAT_ATTR_CLIP, "");
-  if (clip[0] != '\0') o->clip = leat_b_symbol_once(b, clip, "input", LEAT_F64, 0, NULL);
+  if (clip[0] != '\0') o->clip = leat_b_symbol_once(b, clip, LEAT_KIND_INPUT, LEAT_F64, 0, NULL);
   for (uint32_t i = 0; i < o->op->input_count; i++) {
     leat_value_id_t symbol = leat_op_input(o->from, o->op, i);
     if (leat_op_role(leat_graph_op(b->graph, leat_b_value(b, symbol)->op)->kind) != LEAT_ROLE_SYMBOL)

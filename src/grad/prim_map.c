@@ -144,11 +144,5 @@ PRIM_VJP(MAP) {
 #include "ir/scalar.def"
 #undef SCALAR
   };
-  leat_scalar_t function = LEAT_SCALAR_COPY;
-  const char *name = leat_vjp_string(v, LEAT_ATTR_FN, "");
-  if (!leat_scalar_find(name, &function)) {
-    leat_b_fail(v->b, LEAT_INTERNAL, "scalar function '%s' does not exist", name);
-    return;
-  }
-  derivatives[function](v);
+  derivatives[leat_op_scalar(v->b->graph, &v->op)](v);
 }

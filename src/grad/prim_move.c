@@ -71,7 +71,7 @@ PRIM_VJP(FLIP) {
 
 PRIM_VJP(GATHER) {
   leat_value_id_t zeros = leat_b_full_like(v->b, v->x[0], 0.0);
-  v->dx[0] = leat_b_scatter(v->b, "add", zeros, v->x[1], v->dy[0], (uint32_t)leat_vjp_int(v, LEAT_ATTR_DIM, 0),
+  v->dx[0] = leat_b_scatter(v->b, LEAT_FOLD_SUM, zeros, v->x[1], v->dy[0], (uint32_t)leat_vjp_int(v, LEAT_ATTR_DIM, 0),
                             (uint32_t)leat_vjp_int(v, LEAT_ATTR_BATCH, 0));
 }
 
@@ -79,21 +79,22 @@ PRIM_VJP(GATHER) {
 PRIM_VJP(SCATTER) {
   leat_builder_t *b = v->b;
   uint32_t dim = (uint32_t)leat_vjp_int(v, LEAT_ATTR_DIM, 0), batch = (uint32_t)leat_vjp_int(v, LEAT_ATTR_BATCH, 0);
-  const char *fn = leat_vjp_string(v, LEAT_ATTR_FN, "set");
+  const leat_fold_t fn = leat_vjp_word(v, LEAT_ATTR_FN, LEAT_FOLD_SET);
   leat_value_id_t x = v->x[0], index = v->x[1], updates = v->x[2], y = v->y[0], dy = v->dy[0];
-  if (strcmp(fn, "set") == 0 || strcmp(fn, "add") == 0) {
+  if (fn == LEAT_FOLD_SET || fn == LEAT_FOLD_SUM) {
     leat_value_id_t zeros = leat_b_full_like(b, updates, 0.0);
-    v->dx[0] = strcmp(fn, "add") == 0 ? dy : leat_b_scatter(b, "set", dy, index, zeros, dim, batch);
+    v->dx[0] = fn == LEAT_FOLD_SUM ? dy : leat_b_scatter(b, LEAT_FOLD_SET, dy, index, zeros, dim, batch);
     v->dx[2] = leat_b_gather(b, dy, index, dim, batch);
-  } else if (strcmp(fn, "mul") == 0) {
+  } else if (fn == LEAT_FOLD_PROD) {
     leat_value_id_t product = leat_b_mul(b, dy, y);
-    v->dx[0] = leat_b_mul(b, dy, leat_b_scatter(b, "mul", leat_b_full_like(b, x, 1.0), index, updates, dim, batch));
+    v->dx[0] =
+        leat_b_mul(b, dy, leat_b_scatter(b, LEAT_FOLD_PROD, leat_b_full_like(b, x, 1.0), index, updates, dim, batch));
     v->dx[2] = leat_b_div(b, leat_b_gather(b, product, index, dim, batch), updates);
   } else {
     leat_value_id_t stays = leat_b_cast(b, leat_b_fn2(b, EQ, x, y), leat_b_dtype(b, x));
     leat_value_id_t wins = leat_b_fn2(b, EQ, updates, leat_b_gather(b, y, index, dim, batch));
     wins = leat_b_cast(b, wins, leat_b_dtype(b, x));
-    leat_value_id_t share = leat_b_div(b, dy, leat_b_scatter(b, "add", stays, index, wins, dim, batch));
+    leat_value_id_t share = leat_b_div(b, dy, leat_b_scatter(b, LEAT_FOLD_SUM, stays, index, wins, dim, batch));
     v->dx[0] = leat_b_mul(b, stays, share);
     v->dx[2] = leat_b_mul(b, wins, leat_b_gather(b, share, index, dim, batch));
   }

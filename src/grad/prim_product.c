@@ -101,7 +101,7 @@ PRIM_VJP(CONV) {
 
 PRIM_VJP(POOL) {
   leat_window_t w = read_window(v);
-  v->dx[0] = leat_b_pool_grad(v->b, leat_vjp_string(v, LEAT_ATTR_FN, "max"), v->x[0], v->dy[0], &w);
+  v->dx[0] = leat_b_pool_grad(v->b, leat_vjp_word(v, LEAT_ATTR_FN, LEAT_FOLD_MAX), v->x[0], v->dy[0], &w);
 }
 
 // Only reverse mode itself writes these, and it runs once.

@@ -73,15 +73,15 @@ static leat_value_t type_of(leat_dtype_t dtype, uint32_t rank, const int64_t *di
 
 // --- leaves -------------------------------------------------------------------------------------------------------
 
-leat_value_id_t leat_b_symbol(leat_builder_t *b, const char *name, const char *kind, leat_dtype_t dtype, uint32_t rank,
-                              const int64_t *dims) {
-  const leat_attr_t attrs[] = {leat_attr_s(LEAT_ATTR_NAME, name), leat_attr_s(LEAT_ATTR_KIND, kind)};
+leat_value_id_t leat_b_symbol(leat_builder_t *b, const char *name, leat_symbol_kind_t kind, leat_dtype_t dtype,
+                              uint32_t rank, const int64_t *dims) {
+  const leat_attr_t attrs[] = {leat_attr_s(LEAT_ATTR_NAME, name), leat_attr_i(LEAT_ATTR_KIND, kind)};
   const leat_value_t type = type_of(dtype, rank, dims);
   return leat_b_op(b, LEAT_PRIM_SYMBOL, NULL, 0, attrs, 2, &type);
 }
 
-void leat_b_store(leat_builder_t *b, const char *name, const char *kind, leat_value_id_t v) {
-  const leat_attr_t attrs[] = {leat_attr_s(LEAT_ATTR_NAME, name), leat_attr_s(LEAT_ATTR_KIND, kind)};
+void leat_b_store(leat_builder_t *b, const char *name, leat_store_kind_t kind, leat_value_id_t v) {
+  const leat_attr_t attrs[] = {leat_attr_s(LEAT_ATTR_NAME, name), leat_attr_i(LEAT_ATTR_KIND, kind)};
   (void)leat_b_op(b, LEAT_PRIM_STORE, &v, 1, attrs, 2, NULL);
 }
 
@@ -112,9 +112,9 @@ leat_value_id_t leat_b_iota(leat_builder_t *b, leat_dtype_t dtype, uint32_t rank
   return leat_b_op(b, LEAT_PRIM_IOTA, NULL, 0, &attr, 1, &type);
 }
 
-leat_value_id_t leat_b_random(leat_builder_t *b, const char *fn, int64_t stream, leat_value_id_t state,
+leat_value_id_t leat_b_random(leat_builder_t *b, leat_draw_t fn, int64_t stream, leat_value_id_t state,
                               leat_dtype_t dtype, uint32_t rank, const int64_t *dims) {
-  const leat_attr_t attrs[] = {leat_attr_s(LEAT_ATTR_FN, fn), leat_attr_i(LEAT_ATTR_STREAM, stream)};
+  const leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_FN, fn), leat_attr_i(LEAT_ATTR_STREAM, stream)};
   const leat_value_t type = type_of(dtype, rank, dims);
   return leat_b_op(b, LEAT_PRIM_RANDOM, &state, 1, attrs, 2, &type);
 }
@@ -135,7 +135,7 @@ static leat_value_id_t map(leat_builder_t *b, leat_scalar_t fn, leat_value_id_t 
                            leat_dtype_t cast_to) {
   if (!leat_b_ready(b, operands, count)) return LEAT_NONE;
   equalise_ranks(b, operands, count);
-  const leat_attr_t attr = leat_attr_s(LEAT_ATTR_FN, leat_scalar_name(fn));
+  const leat_attr_t attr = leat_attr_i(LEAT_ATTR_FN, fn);
   const leat_value_t type = {.dtype = (uint8_t)cast_to};
   return leat_b_op(b, LEAT_PRIM_MAP, operands, count, &attr, 1, &type);
 }
@@ -188,11 +188,11 @@ static uint32_t list_of(uint32_t mask, int64_t *out_dims) {
   return count;
 }
 
-leat_value_id_t leat_b_reduce(leat_builder_t *b, const char *fn, leat_value_id_t x, uint32_t dims, bool keepdim) {
+leat_value_id_t leat_b_reduce(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, uint32_t dims, bool keepdim) {
   int64_t list[LEAT_RANK_MAX];
   uint32_t count = list_of(dims, list);
-  const leat_attr_t attrs[] = {leat_attr_s(LEAT_ATTR_FN, fn), leat_attr_l(LEAT_ATTR_DIMS, list, count)};
-  if (count == 0 && strncmp(fn, "arg", 3) != 0) return x;
+  const leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_FN, fn), leat_attr_l(LEAT_ATTR_DIMS, list, count)};
+  if (count == 0 && fn != LEAT_FOLD_ARGMAX && fn != LEAT_FOLD_ARGMIN) return x;
   leat_value_id_t reduced = leat_b_op(b, LEAT_PRIM_REDUCE, &x, 1, attrs, 2, NULL);
   if (keepdim || reduced == LEAT_NONE) return reduced;
   const leat_value_t *type = leat_b_value(b, reduced);
@@ -204,8 +204,8 @@ leat_value_id_t leat_b_reduce(leat_builder_t *b, const char *fn, leat_value_id_t
   return leat_b_reshape(b, reduced, rank, left);
 }
 
-leat_value_id_t leat_b_scan(leat_builder_t *b, const char *fn, leat_value_id_t x, uint32_t dim, bool reverse) {
-  const leat_attr_t attrs[] = {leat_attr_s(LEAT_ATTR_FN, fn), leat_attr_i(LEAT_ATTR_DIM, dim),
+leat_value_id_t leat_b_scan(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, uint32_t dim, bool reverse) {
+  const leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_FN, fn), leat_attr_i(LEAT_ATTR_DIM, dim),
                                leat_attr_i(LEAT_ATTR_REVERSE, reverse)};
   return leat_b_op(b, LEAT_PRIM_SCAN, &x, 1, attrs, 3, NULL);
 }

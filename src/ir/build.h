@@ -28,16 +28,16 @@ leat_value_id_t leat_b_op(leat_builder_t *b, uint32_t kind, const leat_value_id_
                           const leat_attr_t *attrs, uint32_t attr_count, const leat_value_t *results);
 
 // leaves
-leat_value_id_t leat_b_symbol(leat_builder_t *b, const char *name, const char *kind, leat_dtype_t dtype, uint32_t rank,
-                              const int64_t *dims);
-void leat_b_store(leat_builder_t *b, const char *name, const char *kind, leat_value_id_t v);
+leat_value_id_t leat_b_symbol(leat_builder_t *b, const char *name, leat_symbol_kind_t kind, leat_dtype_t dtype,
+                              uint32_t rank, const int64_t *dims);
+void leat_b_store(leat_builder_t *b, const char *name, leat_store_kind_t kind, leat_value_id_t v);
 leat_value_id_t leat_b_scalar(leat_builder_t *b, leat_dtype_t dtype, double value);  // 0-d splat
 leat_value_id_t leat_b_splat(leat_builder_t *b, leat_dtype_t dtype, uint32_t rank, const int64_t *dims, double value);
 // `data`: the bytes, row-major; copied into a blob
 leat_value_id_t leat_b_constant(leat_builder_t *b, leat_dtype_t dtype, uint32_t rank, const int64_t *dims,
                                 const void *data);
 leat_value_id_t leat_b_iota(leat_builder_t *b, leat_dtype_t dtype, uint32_t rank, const int64_t *dims, uint32_t dim);
-leat_value_id_t leat_b_random(leat_builder_t *b, const char *fn, int64_t stream, leat_value_id_t state,
+leat_value_id_t leat_b_random(leat_builder_t *b, leat_draw_t fn, int64_t stream, leat_value_id_t state,
                               leat_dtype_t dtype, uint32_t rank, const int64_t *dims);
 
 // elementwise; operands broadcast as in torch (ranks are equalised by leading 1s; nothing is materialised)
@@ -73,8 +73,8 @@ static inline leat_value_id_t leat_b_select(leat_builder_t *b, leat_value_id_t c
 }
 
 // across elements. `dims` is a bit mask (0: x itself); reduced dims stay with extent 1 unless keepdim is false.
-leat_value_id_t leat_b_reduce(leat_builder_t *b, const char *fn, leat_value_id_t x, uint32_t dims, bool keepdim);
-leat_value_id_t leat_b_scan(leat_builder_t *b, const char *fn, leat_value_id_t x, uint32_t dim, bool reverse);
+leat_value_id_t leat_b_reduce(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, uint32_t dims, bool keepdim);
+leat_value_id_t leat_b_scan(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, uint32_t dim, bool reverse);
 leat_value_id_t leat_b_contract(leat_builder_t *b, const char *spec, leat_value_id_t x, leat_value_id_t y);
 
 // moving elements; each returns x itself when it would do nothing
@@ -95,7 +95,7 @@ leat_value_id_t leat_b_sum_to(leat_builder_t *b, leat_value_id_t x, uint32_t ran
 leat_value_id_t leat_b_flip(leat_builder_t *b, leat_value_id_t x, uint32_t dims);
 leat_value_id_t leat_b_gather(leat_builder_t *b, leat_value_id_t x, leat_value_id_t indices, uint32_t dim,
                               uint32_t batch);
-leat_value_id_t leat_b_scatter(leat_builder_t *b, const char *fn, leat_value_id_t x, leat_value_id_t indices,
+leat_value_id_t leat_b_scatter(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, leat_value_id_t indices,
                                leat_value_id_t updates, uint32_t dim, uint32_t batch);
 // stable sort; *out_indices is i64
 leat_value_id_t leat_b_sort(leat_builder_t *b, leat_value_id_t x, uint32_t dim, bool descending,
@@ -112,8 +112,8 @@ void leat_window_of(const leat_graph_t *g, const leat_op_t *op, leat_window_t *o
 leat_value_id_t leat_b_conv(leat_builder_t *b, leat_value_id_t x, leat_value_id_t w, const leat_window_t *window);
 leat_value_id_t leat_b_conv_wgrad(leat_builder_t *b, leat_value_id_t x, leat_value_id_t dy,
                                   const leat_window_t *window);
-leat_value_id_t leat_b_pool(leat_builder_t *b, const char *fn, leat_value_id_t x, const leat_window_t *window);
-leat_value_id_t leat_b_pool_grad(leat_builder_t *b, const char *fn, leat_value_id_t x, leat_value_id_t dy,
+leat_value_id_t leat_b_pool(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, const leat_window_t *window);
+leat_value_id_t leat_b_pool_grad(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, leat_value_id_t dy,
                                  const leat_window_t *window);
 
 #endif

@@ -131,7 +131,7 @@ leat_value_id_t leat_b_sum_to(leat_builder_t *b, leat_value_id_t x, uint32_t ran
   for (uint32_t d = 0; d < type->rank; d++) {
     if (d < leading || (dims[d - leading] == 1 && type->dims[d] != 1)) mask |= 1u << d;
   }
-  return leat_b_reshape(b, leat_b_reduce(b, "sum", x, mask, true), rank, dims);
+  return leat_b_reshape(b, leat_b_reduce(b, LEAT_FOLD_SUM, x, mask, true), rank, dims);
 }
 
 leat_value_id_t leat_b_flip(leat_builder_t *b, leat_value_id_t x, uint32_t dims) {
@@ -159,10 +159,10 @@ leat_value_id_t leat_b_gather(leat_builder_t *b, leat_value_id_t x, leat_value_i
   return leat_b_op(b, LEAT_PRIM_GATHER, operands, 2, attrs, 2, NULL);
 }
 
-leat_value_id_t leat_b_scatter(leat_builder_t *b, const char *fn, leat_value_id_t x, leat_value_id_t indices,
+leat_value_id_t leat_b_scatter(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, leat_value_id_t indices,
                                leat_value_id_t updates, uint32_t dim, uint32_t batch) {
   const leat_value_id_t operands[] = {x, as_places(b, indices), updates};
   const leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_DIM, dim), leat_attr_i(LEAT_ATTR_BATCH, batch),
-                               leat_attr_s(LEAT_ATTR_FN, fn)};
+                               leat_attr_i(LEAT_ATTR_FN, fn)};
   return leat_b_op(b, LEAT_PRIM_SCATTER, operands, 3, attrs, 3, NULL);
 }

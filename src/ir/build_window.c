@@ -25,9 +25,9 @@ leat_value_id_t leat_b_conv_wgrad(leat_builder_t *b, leat_value_id_t x, leat_val
   return leat_b_op(b, LEAT_PRIM_CONV_WGRAD, operands, 2, attrs, 6, NULL);
 }
 
-static leat_value_id_t pool(leat_builder_t *b, uint32_t kind, const char *fn, const leat_value_id_t *operands,
+static leat_value_id_t pool(leat_builder_t *b, uint32_t kind, leat_fold_t fn, const leat_value_id_t *operands,
                             uint32_t count, const leat_window_t *window) {
-  const leat_attr_t attrs[] = {leat_attr_s(LEAT_ATTR_FN, fn),
+  const leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_FN, fn),
                                leat_attr_l(LEAT_ATTR_WINDOW, window->window, window->rank),
                                leat_attr_l(LEAT_ATTR_STRIDE, window->stride, window->rank),
                                leat_attr_l(LEAT_ATTR_LOW, window->low, window->rank),
@@ -36,11 +36,11 @@ static leat_value_id_t pool(leat_builder_t *b, uint32_t kind, const char *fn, co
   return leat_b_op(b, kind, operands, count, attrs, 6, NULL);
 }
 
-leat_value_id_t leat_b_pool(leat_builder_t *b, const char *fn, leat_value_id_t x, const leat_window_t *window) {
+leat_value_id_t leat_b_pool(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, const leat_window_t *window) {
   return pool(b, LEAT_PRIM_POOL, fn, &x, 1, window);
 }
 
-leat_value_id_t leat_b_pool_grad(leat_builder_t *b, const char *fn, leat_value_id_t x, leat_value_id_t dy,
+leat_value_id_t leat_b_pool_grad(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, leat_value_id_t dy,
                                  const leat_window_t *window) {
   const leat_value_id_t operands[] = {x, dy};
   return pool(b, LEAT_PRIM_POOL_GRAD, fn, operands, 2, window);

@@ -30,9 +30,8 @@ static double flops_map(const leat_graph_t *g, const leat_op_t *op) {
               {LEAT_SCALAR_SQRT, LEAT_SCALAR_RECIP, 4}, {LEAT_SCALAR_SIN, LEAT_SCALAR_ERF, 20},
               {LEAT_SCALAR_DIV, LEAT_SCALAR_DIV, 4},    {LEAT_SCALAR_POW, LEAT_SCALAR_POW, 30},
               {LEAT_SCALAR_FMA, LEAT_SCALAR_FMA, 2},    {LEAT_SCALAR_ERFC, LEAT_SCALAR_ERFC, 40}};
-  leat_scalar_t fn;
+  const leat_scalar_t fn = leat_op_scalar(g, op);
   double steps = 1;
-  if (!leat_scalar_find(leat_op_string(g, op, LEAT_ATTR_FN, ""), &fn)) return 0;
   for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
     if (fn >= runs[i].first && fn <= runs[i].last) steps = runs[i].steps;
   }

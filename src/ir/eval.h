@@ -68,9 +68,7 @@ static inline int64_t leat_product(const int64_t *dims, uint32_t from, uint32_t 
   return product;
 }
 
-// Combining functions of reduce, scan, pool and scatter.
-typedef enum leat_fold_e { LEAT_FOLD_SUM, LEAT_FOLD_PROD, LEAT_FOLD_MAX, LEAT_FOLD_MIN, LEAT_FOLD_SET } leat_fold_t;
-leat_fold_t leat_fold_find(const char *fn);  // "sum", "add", "prod", "mul", "max", "min", "set"
+// What reduce, scan, pool and scatter combine elements with; not argmax and argmin, which look for a place.
 leat_element_t leat_fold_identity(leat_fold_t fold, leat_dtype_t dtype);
 leat_element_t leat_fold(leat_fold_t fold, leat_dtype_t dtype, leat_element_t so_far, leat_element_t next);
 leat_element_t leat_multiply_add(leat_dtype_t dtype, leat_element_t a, leat_element_t b, leat_element_t sum);

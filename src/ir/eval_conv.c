@@ -163,7 +163,7 @@ static slide_t pool_slide(const leat_eval_call_t *call, const leat_value_t *x, c
 }
 
 static leat_fold_t pool_fold(const leat_eval_call_t *call) {
-  return leat_fold_find(leat_op_string(call->graph, call->op, LEAT_ATTR_FN, ""));
+  return leat_op_word(call->graph, call->op, LEAT_ATTR_FN, LEAT_FOLD_MAX);
 }
 
 leat_status_t leat_eval_POOL(const leat_eval_call_t *call) {

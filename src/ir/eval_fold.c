@@ -3,19 +3,6 @@
 #include "ir/eval.h"
 #include "ir/scalar.h"
 
-leat_fold_t leat_fold_find(const char *fn) {
-  static const struct {
-    const char *name;
-    leat_fold_t fold;
-  } names[] = {{"sum", LEAT_FOLD_SUM}, {"add", LEAT_FOLD_SUM}, {"prod", LEAT_FOLD_PROD}, {"mul", LEAT_FOLD_PROD},
-               {"max", LEAT_FOLD_MAX}, {"min", LEAT_FOLD_MIN}, {"set", LEAT_FOLD_SET}};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    if (strcmp(names[i].name, fn) == 0) return names[i].fold;
-  }
-  assert(false);  // shape rules let no other name pass
-  return LEAT_FOLD_SET;
-}
-
 // The least (greatest) value that an integer dtype holds.
 static int64_t integer_bound(leat_dtype_t dtype, bool greatest) {
   uint32_t bits = (uint32_t)leat_dtype_bytes(dtype) * 8;
@@ -43,7 +30,7 @@ static double fold_floats(leat_fold_t fold, double so_far, double next) {
       return leat_fmax(so_far, next);
     case LEAT_FOLD_MIN:
       return leat_fmin(so_far, next);
-    case LEAT_FOLD_SET:
+    default:
       break;
   }
   return next;
@@ -59,7 +46,7 @@ static int64_t fold_integers(leat_fold_t fold, int64_t so_far, int64_t next) {
       return so_far < next ? next : so_far;
     case LEAT_FOLD_MIN:
       return next < so_far ? next : so_far;
-    case LEAT_FOLD_SET:
+    default:
       break;
   }
   return next;

@@ -46,10 +46,7 @@ static void broadcast_strides(const leat_value_t *v, int64_t *out_strides) {
 }
 
 leat_status_t leat_eval_MAP(const leat_eval_call_t *call) {
-  leat_scalar_t fn = LEAT_SCALAR_COPY;
-  bool known = leat_scalar_find(leat_op_string(call->graph, call->op, LEAT_ATTR_FN, ""), &fn);
-  assert(known);
-  (void)known;
+  const leat_scalar_t fn = leat_op_scalar(call->graph, call->op);
   const leat_value_t *result = leat_eval_result(call, 0);
   uint32_t count = call->op->input_count;
   // select computes in the dtype of what it selects

@@ -149,7 +149,7 @@ leat_status_t leat_eval_GATHER(const leat_eval_call_t *call) {
 
 leat_status_t leat_eval_SCATTER(const leat_eval_call_t *call) {
   const leat_value_t *x = leat_eval_operand(call, 0), *updates = leat_eval_operand(call, 2);
-  leat_fold_t fold = leat_fold_find(leat_op_string(call->graph, call->op, LEAT_ATTR_FN, ""));
+  leat_fold_t fold = leat_op_word(call->graph, call->op, LEAT_ATTR_FN, LEAT_FOLD_SET);
   gather_t g = gather_of(call);
   leat_element_t *sums;
   LEAT_TRY(leat_eval_widen(call, 0, &sums));

@@ -37,7 +37,7 @@ static double normal(const philox_t *block, int lane) {
 
 leat_status_t leat_eval_RANDOM(const leat_eval_call_t *call) {
   const leat_value_t *result = leat_eval_result(call, 0);
-  bool is_normal = strcmp(leat_op_string(call->graph, call->op, LEAT_ATTR_FN, ""), "normal") == 0;
+  bool is_normal = leat_op_word(call->graph, call->op, LEAT_ATTR_FN, LEAT_DRAW_UNIFORM) == LEAT_DRAW_NORMAL;
   uint64_t seed = (uint64_t)leat_eval_load(call, 0, 0).i;
   uint32_t step = (uint32_t)leat_eval_load(call, 0, 1).i, stream = (uint32_t)leat_eval_int(call, LEAT_ATTR_STREAM);
   for (int64_t at = 0; at < leat_value_elements(result); at++) {

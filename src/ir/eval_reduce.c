@@ -43,9 +43,8 @@ static leat_element_t find_winner(const leat_eval_call_t *call, const part_t *pa
 
 leat_status_t leat_eval_REDUCE(const leat_eval_call_t *call) {
   const leat_value_t *x = leat_eval_operand(call, 0), *result = leat_eval_result(call, 0);
-  const char *fn = leat_op_string(call->graph, call->op, LEAT_ATTR_FN, "");
-  bool indices = strncmp(fn, "arg", 3) == 0;
-  leat_fold_t fold = leat_fold_find(indices ? fn + 3 : fn);
+  const leat_fold_t fold = leat_op_word(call->graph, call->op, LEAT_ATTR_FN, LEAT_FOLD_SUM);
+  const bool indices = fold == LEAT_FOLD_ARGMAX || fold == LEAT_FOLD_ARGMIN;
   part_t part = {.rank = x->rank};
   leat_value_strides(x, part.strides);
   uint32_t count;
@@ -57,7 +56,7 @@ leat_status_t leat_eval_REDUCE(const leat_eval_call_t *call) {
   do {
     part.base = leat_index_offset(x->rank, index, part.strides);
     leat_eval_store(call, 0, at++,
-                    indices ? find_winner(call, &part, fold == LEAT_FOLD_MAX) : reduce_part(call, &part, fold));
+                    indices ? find_winner(call, &part, fold == LEAT_FOLD_ARGMAX) : reduce_part(call, &part, fold));
   } while (leat_index_next(result->rank, result->dims, index));
   return NULL;
 }
@@ -86,7 +85,7 @@ static void scan_line(const leat_eval_call_t *call, const lines_t *lines, int64_
 
 leat_status_t leat_eval_SCAN(const leat_eval_call_t *call) {
   lines_t lines = lines_of(leat_eval_operand(call, 0), (uint32_t)leat_eval_int(call, LEAT_ATTR_DIM));
-  leat_fold_t fold = leat_fold_find(leat_op_string(call->graph, call->op, LEAT_ATTR_FN, ""));
+  leat_fold_t fold = leat_op_word(call->graph, call->op, LEAT_ATTR_FN, LEAT_FOLD_SUM);
   bool reverse = leat_eval_int(call, LEAT_ATTR_REVERSE) != 0;
   for (int64_t outer = 0; outer < lines.outer; outer++) {
     for (int64_t inner = 0; inner < lines.step; inner++)

@@ -110,7 +110,7 @@ leat_value_id_t leat_b_put_along(leat_builder_t *b, leat_value_id_t like, leat_v
   for (uint32_t d = dim; d < last; d++) v.dims[d] = v.dims[d + 1];
   v.dims[last] = extent;
   leat_value_id_t zeros = leat_b_splat(b, (leat_dtype_t)v.dtype, v.rank, v.dims, 0.0);
-  leat_value_id_t put = leat_b_scatter(b, "add", zeros, leat_b_move_dim(b, indices, dim, last),
+  leat_value_id_t put = leat_b_scatter(b, LEAT_FOLD_SUM, zeros, leat_b_move_dim(b, indices, dim, last),
                                        leat_b_move_dim(b, updates, dim, last), last, last);
   return leat_b_move_dim(b, put, last, dim);
 }
@@ -120,7 +120,7 @@ leat_value_id_t leat_b_find_symbol(const leat_builder_t *b, const char *name) {
   return op == LEAT_NONE ? LEAT_NONE : leat_graph_op(b->graph, op)->result_first;
 }
 
-leat_value_id_t leat_b_symbol_once(leat_builder_t *b, const char *name, const char *kind, leat_dtype_t dtype,
+leat_value_id_t leat_b_symbol_once(leat_builder_t *b, const char *name, leat_symbol_kind_t kind, leat_dtype_t dtype,
                                    uint32_t rank, const int64_t *dims) {
   leat_value_id_t found = leat_b_find_symbol(b, name);
   if (found == LEAT_NONE) return leat_b_symbol(b, name, kind, dtype, rank, dims);
@@ -135,8 +135,7 @@ leat_value_id_t leat_b_symbol_once(leat_builder_t *b, const char *name, const ch
 }
 
 static bool is_hyper(const leat_graph_t *g, leat_value_id_t symbol) {
-  const leat_op_t *op = leat_graph_op(g, leat_graph_value(g, symbol)->op);
-  return strcmp(leat_op_string(g, op, LEAT_ATTR_KIND, ""), "hyper") == 0;
+  return leat_op_is_symbol(g, leat_graph_op(g, leat_graph_value(g, symbol)->op), LEAT_KIND_HYPER);
 }
 
 leat_value_id_t leat_b_hyper(leat_builder_t *b, const char *name, double shared, double own) {
@@ -148,7 +147,7 @@ leat_value_id_t leat_b_hyper(leat_builder_t *b, const char *name, double shared,
   if (symbol == LEAT_NONE) {
     leat_attr_t attrs[] = {{.key = LEAT_ATTR_VALUE, .v.f = shared},
                            {.key = LEAT_ATTR_NAME, .v.s = name},
-                           {.key = LEAT_ATTR_KIND, .v.s = "hyper"}};
+                           {.key = LEAT_ATTR_KIND, .v.i = LEAT_KIND_HYPER}};
     leat_value_t result = {.dtype = LEAT_F64};
     symbol = leat_b_op(b, LEAT_PRIM_SYMBOL, NULL, 0, attrs, 3, &result);
   }
@@ -157,5 +156,5 @@ leat_value_id_t leat_b_hyper(leat_builder_t *b, const char *name, double shared,
 }
 
 leat_value_id_t leat_b_random_state(leat_builder_t *b) {
-  return leat_b_symbol_once(b, "random__state", "state", LEAT_I64, 1, (const int64_t[]){2});
+  return leat_b_symbol_once(b, "random__state", LEAT_KIND_STATE, LEAT_I64, 1, (const int64_t[]){2});
 }

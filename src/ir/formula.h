@@ -37,7 +37,7 @@ static inline uint32_t leat_b_all_dims(const leat_builder_t *b, leat_value_id_t 
 int64_t leat_b_extent(const leat_builder_t *b, leat_value_id_t x, uint32_t dims);
 // Sum and mean over `dims`, which stay with extent 1.
 static inline leat_value_id_t leat_b_sum(leat_builder_t *b, leat_value_id_t x, uint32_t dims) {
-  return leat_b_reduce(b, "sum", x, dims, true);
+  return leat_b_reduce(b, LEAT_FOLD_SUM, x, dims, true);
 }
 static inline leat_value_id_t leat_b_mean(leat_builder_t *b, leat_value_id_t x, uint32_t dims) {
   return leat_b_fn2s(b, DIV, leat_b_sum(b, x, dims), (double)leat_b_extent(b, x, dims));
@@ -67,7 +67,7 @@ leat_value_id_t leat_b_put_along(leat_builder_t *b, leat_value_id_t like, leat_v
 // The value of symbol `name`, LEAT_NONE if the graph has none yet.
 leat_value_id_t leat_b_find_symbol(const leat_builder_t *b, const char *name);
 // The symbol `name`, made on first use. Later uses must agree in dtype and shape.
-leat_value_id_t leat_b_symbol_once(leat_builder_t *b, const char *name, const char *kind, leat_dtype_t dtype,
+leat_value_id_t leat_b_symbol_once(leat_builder_t *b, const char *name, leat_symbol_kind_t kind, leat_dtype_t dtype,
                                    uint32_t rank, const int64_t *dims);
 // Hyperparameter `name`: 0-d f64 symbol. `shared` is the default every user of the name agrees on, or NaN where they
 // differ; then `own` holds until the host sets a value.

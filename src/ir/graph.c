@@ -177,19 +177,27 @@ leat_op_id_t leat_graph_find_symbol(const leat_graph_t *g, const char *name) {
   return found == LEAT_NAME_ABSENT ? LEAT_NONE : found;
 }
 
+bool leat_op_is_symbol(const leat_graph_t *g, const leat_op_t *op, leat_symbol_kind_t kind) {
+  return leat_op_is_primitive(op->kind) && leat_op_role(op->kind) == LEAT_ROLE_SYMBOL &&
+         leat_op_word(g, op, LEAT_ATTR_KIND, LEAT_KIND_INPUT) == (int)kind;
+}
+
+bool leat_op_is_store(const leat_graph_t *g, const leat_op_t *op, leat_store_kind_t kind) {
+  return leat_op_is_primitive(op->kind) && leat_op_role(op->kind) == LEAT_ROLE_KEEP &&
+         leat_op_word(g, op, LEAT_ATTR_KIND, LEAT_STORE_OUTPUT) == (int)kind;
+}
+
 static bool is_written(const leat_graph_t *g, const char *name) {
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
-    if (leat_op_role(op->kind) != LEAT_ROLE_KEEP || op->type == LEAT_TYPE_OPT) continue;
-    if (strcmp(leat_op_string(g, op, LEAT_ATTR_KIND, ""), "update") != 0) continue;
+    if (op->type == LEAT_TYPE_OPT || !leat_op_is_store(g, op, LEAT_STORE_UPDATE)) continue;
     if (strcmp(leat_op_string(g, op, LEAT_ATTR_NAME, ""), name) == 0) return true;
   }
   return false;
 }
 
 bool leat_graph_is_fixed(const leat_graph_t *g, const leat_op_t *op) {
-  const char *kind = leat_op_string(g, op, LEAT_ATTR_KIND, "");
-  if (strcmp(kind, "param") != 0 && strcmp(kind, "buffer") != 0) return false;
+  if (!leat_op_is_symbol(g, op, LEAT_KIND_PARAM) && !leat_op_is_symbol(g, op, LEAT_KIND_BUFFER)) return false;
   return !is_written(g, leat_op_string(g, op, LEAT_ATTR_NAME, ""));
 }
 
@@ -309,10 +317,8 @@ bool leat_op_requires_grad(const leat_graph_t *g, const leat_op_t *op) {
 }
 
 leat_scalar_t leat_op_scalar(const leat_graph_t *g, const leat_op_t *op) {
-  leat_scalar_t fn = LEAT_SCALAR_COUNT;
-  bool has = leat_op_is_primitive(op->kind) && leat_op_role(op->kind) == LEAT_ROLE_ELEMENTWISE &&
-             leat_scalar_find(leat_op_string(g, op, LEAT_ATTR_FN, ""), &fn);
-  return has ? fn : LEAT_SCALAR_COUNT;
+  bool has = leat_op_is_primitive(op->kind) && leat_op_role(op->kind) == LEAT_ROLE_ELEMENTWISE;
+  return has ? (leat_scalar_t)leat_op_word(g, op, LEAT_ATTR_FN, LEAT_SCALAR_COUNT) : LEAT_SCALAR_COUNT;
 }
 
 bool leat_op_splat(const leat_graph_t *g, const leat_op_t *op, double *out_number) {
@@ -325,6 +331,12 @@ int64_t leat_op_int(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t 
   assert(leat_attr_kind(key) == 'I' || leat_attr_kind(key) == 'T');
   const leat_attr_t *attr = leat_op_attr(g, op, key);
   return attr != NULL ? attr->v.i : otherwise;
+}
+
+int leat_op_word(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t key, int otherwise) {
+  assert(leat_attr_kind(key) == 'E');
+  const leat_attr_t *attr = leat_op_attr(g, op, key);
+  return attr != NULL ? (int)attr->v.i : otherwise;
 }
 
 double leat_op_float(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t key, double otherwise) {

@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "base/names.h"
+#include "ir/word.h"
 #include "leat/graph.h"
 
 enum { LEAT_RANK_MAX = 8, LEAT_BLOB_MAX = 1 << 20 };
@@ -81,7 +82,7 @@ typedef enum leat_op_role_e {
 typedef struct leat_op_info_s {
   const char *name;  // primitives print as "prim.<name>"
   uint16_t min_inputs, max_inputs, result_count;
-  const char *attrs;  // space-separated keys
+  const char *attrs;  // space-separated keys, each with "=" and the set of its words where it takes one
   leat_op_role_t role;
   uint32_t products;  // bit mask of the operands that are multiplied with each other and summed up; 0: no product
   bool own_gradient;  // traced only
@@ -96,9 +97,10 @@ bool leat_op_is_leaf(uint32_t kind);       // a symbol, a constant or a sequence
 // Neither leaf nor statement nor, of primitives, view: something runs for it.
 bool leat_op_computes(uint32_t kind);
 bool leat_op_takes_attr(uint32_t kind, leat_attr_key_t key);             // is the key in the op's schema?
+const char *leat_op_words(uint32_t kind, leat_attr_key_t key);           // of an attribute of kind E: see word.h
 bool leat_op_find(const char *text, size_t length, uint32_t *out_kind);  // "linear", "prim.map"
 const char *leat_attr_name(leat_attr_key_t key);
-char leat_attr_kind(leat_attr_key_t key);  // 'I', 'L', 'F', 'S' or 'T'
+char leat_attr_kind(leat_attr_key_t key);  // 'I', 'L', 'F', 'S', 'T' or 'E'
 bool leat_attr_find(const char *text, size_t length, leat_attr_key_t *out_key);
 const char *leat_section_type_name(leat_section_type_t type);  // "fwd", "bckwd", ...
 size_t leat_dtype_bytes(leat_dtype_t dtype);
@@ -112,7 +114,6 @@ uint32_t leat_scalar_arity(leat_scalar_t fn);
 bool leat_scalar_is_predicate(leat_scalar_t fn);
 bool leat_scalar_is_defined(leat_scalar_t fn,
                             leat_dtype_t operand);  // exp is not defined for integers, xor not for floats
-bool leat_scalar_find(const char *name, leat_scalar_t *out_fn);
 
 // A contraction's spec taken apart: the letters of x, y and the result, "ab,bc->ac".
 typedef struct leat_spec_s {
@@ -135,15 +136,15 @@ typedef struct leat_attr_s {
   uint16_t key;    // leat_attr_key_t
   uint32_t count;  // list length
   union {
-    int64_t i;
+    int64_t i;  // I, T, E: a number, a leat_dtype_t, a constant of the enum of the set
     double f;
-    const char *s;     // in the graph's arena; compare with strcmp
+    const char *s;     // in the graph's arena: text that means nothing to the compiler
     const int64_t *l;  // in the graph's arena
   } v;
 } leat_attr_t;
 
-// Attributes as values: {leat_attr_s(LEAT_ATTR_FN, "sum"), leat_attr_i(LEAT_ATTR_DIM, 0)}. Lists and strings are
-// borrowed.
+// Attributes as values: {leat_attr_i(LEAT_ATTR_FN, LEAT_FOLD_SUM), leat_attr_i(LEAT_ATTR_DIM, 0)}. Lists and strings
+// are borrowed.
 static inline leat_attr_t leat_attr_i(leat_attr_key_t key, int64_t i) {
   return (leat_attr_t){.key = (uint16_t)key, .v.i = i};
 }
@@ -221,6 +222,8 @@ static inline leat_value_id_t leat_op_input(const leat_graph_t *g, const leat_op
 }
 const leat_attr_t *leat_op_attr(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t key);  // NULL: absent
 int64_t leat_op_int(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t key, int64_t otherwise);
+// A word: what is returned is of the enum of the op's set.
+int leat_op_word(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t key, int otherwise);
 double leat_op_float(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t key, double otherwise);
 const char *leat_op_string(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t key, const char *otherwise);
 // The list and its length; *out_count = 0 and NULL when absent.
@@ -262,6 +265,9 @@ leat_status_t leat_graph_append(leat_graph_t *g, const leat_op_desc_t *desc, lea
 leat_status_t leat_graph_add_origin(leat_graph_t *g, const leat_origin_t *origin, uint32_t *out_origin) LEAT_MUST_USE;
 // The primitive `symbol` of that name, or LEAT_NONE.
 leat_op_id_t leat_graph_find_symbol(const leat_graph_t *g, const char *name);
+// Is `op` a primitive symbol (store) of that kind?
+bool leat_op_is_symbol(const leat_graph_t *g, const leat_op_t *op, leat_symbol_kind_t kind);
+bool leat_op_is_store(const leat_graph_t *g, const leat_op_t *op, leat_store_kind_t kind);
 // Is the symbol that `op` defines a parameter or buffer that no run changes, but for the optimizer's update? What hangs
 // on such symbols alone is computed once, and again after the optimizer.
 bool leat_graph_is_fixed(const leat_graph_t *g, const leat_op_t *op);

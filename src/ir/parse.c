@@ -221,6 +221,20 @@ static leat_status_t parse_dtype(parser_t *p, leat_dtype_t *out_dtype) {
   return advance(p);
 }
 
+// A word of a closed set.
+static leat_status_t parse_word(parser_t *p, leat_attr_t *attr) {
+  const leat_lexer_t place = p->lexer;
+  const char *text, *words = leat_op_words(p->kind, (leat_attr_key_t)attr->key);
+  LEAT_TRY(parse_string(p, &text));
+  if (leat_word_find(words, text, &attr->v.i)) return NULL;
+  char choices[384];
+  if (attr->key == LEAT_ATTR_FN && p->kind == LEAT_PRIM_MAP)
+    return leat_lexer_fail(&place, LEAT_INVALID_ARGUMENT, "there is no scalar function '%s'", text);
+  return leat_lexer_fail(&place, LEAT_INVALID_ARGUMENT, "%s '%s' is none of %s",
+                         leat_attr_name((leat_attr_key_t)attr->key), text,
+                         leat_word_choices(words, choices, sizeof choices));
+}
+
 static leat_status_t parse_attr_value(parser_t *p, leat_attr_t *attr) {
   switch (leat_attr_kind((leat_attr_key_t)attr->key)) {
     case 'I':
@@ -229,6 +243,8 @@ static leat_status_t parse_attr_value(parser_t *p, leat_attr_t *attr) {
       return parse_float(p, attr);
     case 'S':
       return parse_string(p, &attr->v.s);
+    case 'E':
+      return parse_word(p, attr);
     case 'L':
       return parse_list(p, attr);
     default:

@@ -10,7 +10,7 @@ static void print_list(leat_text_t *text, const int64_t *list, uint32_t count) {
   leat_text_put(text, count == 0 ? "[]" : "]");
 }
 
-static void print_attr(leat_text_t *text, const leat_attr_t *attr) {
+static void print_attr(leat_text_t *text, uint32_t op_kind, const leat_attr_t *attr) {
   leat_attr_key_t key = (leat_attr_key_t)attr->key;
   leat_text_put(text, "%s=", leat_attr_name(key));
   switch (leat_attr_kind(key)) {
@@ -22,6 +22,9 @@ static void print_attr(leat_text_t *text, const leat_attr_t *attr) {
       break;
     case 'S':
       leat_text_put_json_string(text, attr->v.s);
+      break;
+    case 'E':
+      leat_text_put_json_string(text, leat_word_text(leat_op_words(op_kind, key), attr->v.i));
       break;
     case 'L':
       print_list(text, attr->v.l, attr->count);
@@ -54,7 +57,7 @@ static void print_operands(leat_text_t *text, const leat_graph_t *g, const leat_
 static void print_attrs(leat_text_t *text, const leat_graph_t *g, const leat_op_t *op) {
   for (uint32_t i = 0; i < op->attr_count; i++) {
     leat_text_put(text, i == 0 ? " {" : ", ");
-    print_attr(text, &g->attrs.data[op->attr_first + i]);
+    print_attr(text, op->kind, &g->attrs.data[op->attr_first + i]);
   }
   if (op->attr_count != 0) leat_text_put(text, "}");
 }

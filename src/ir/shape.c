@@ -70,17 +70,6 @@ leat_status_t leat_shape_dims(const leat_shape_call_t *call, uint32_t rank, uint
   return NULL;
 }
 
-leat_status_t leat_shape_fn(const leat_shape_call_t *call, const char *choices) {
-  const char *fn = leat_shape_string(call, LEAT_ATTR_FN);
-  size_t length = strlen(fn);
-  for (const char *at = choices; *at != '\0'; at += *at == '|') {
-    size_t token = strcspn(at, "|");
-    if (token == length && memcmp(at, fn, length) == 0) return NULL;
-    at += token;
-  }
-  LEAT_FAIL(LEAT_INVALID_ARGUMENT, "fn '%s' is none of %s", fn, choices);
-}
-
 leat_status_t leat_shape_same_dtypes(const leat_shape_call_t *call, uint32_t first) {
   leat_dtype_t expected = (leat_dtype_t)leat_shape_operand(call, first)->dtype;
   for (uint32_t i = first + 1; i < call->input_count; i++) {

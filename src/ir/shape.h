@@ -36,8 +36,6 @@ leat_status_t leat_shape_list_of(const leat_shape_call_t *call, leat_attr_key_t 
 leat_status_t leat_shape_dim(const leat_shape_call_t *call, uint32_t rank, uint32_t *out_dim) LEAT_MUST_USE;
 // The attribute `dims` as a bit mask: entries ascending, below `rank`.
 leat_status_t leat_shape_dims(const leat_shape_call_t *call, uint32_t rank, uint32_t *out_mask) LEAT_MUST_USE;
-// The attribute `fn` is one of the names in `choices`, which are separated by '|'.
-leat_status_t leat_shape_fn(const leat_shape_call_t *call, const char *choices) LEAT_MUST_USE;
 // All operands from `first` on have the dtype of operand `first`.
 leat_status_t leat_shape_same_dtypes(const leat_shape_call_t *call, uint32_t first) LEAT_MUST_USE;
 // Operand `i` has the shape of `expected` (which is what the message calls it).

@@ -149,7 +149,6 @@ leat_status_t leat_shape_GATHER(const leat_shape_call_t *call) { return gathered
 
 leat_status_t leat_shape_SCATTER(const leat_shape_call_t *call) {
   leat_value_t expected;
-  LEAT_TRY(leat_shape_fn(call, "set|add|max|min|mul"));
   LEAT_TRY(gathered(call, &expected));
   LEAT_TRY(leat_shape_expect(call, 2, &expected, "what a gather with this index gives"));
   const leat_value_t *x = leat_shape_operand(call, 0);

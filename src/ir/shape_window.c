@@ -101,7 +101,6 @@ static leat_status_t pooled(const leat_shape_call_t *call, leat_value_t *out) {
   window_t window = {0};
   uint32_t rank = 0;
   (void)leat_shape_list(call, LEAT_ATTR_WINDOW, &rank);
-  LEAT_TRY(leat_shape_fn(call, "max|sum"));
   if (rank < 1 || rank > SPATIAL_MAX || rank > x->rank)
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "a window of rank %" PRIu32 " over a tensor of rank %u", rank, x->rank);
   LEAT_TRY(read_window(call, rank, &window));

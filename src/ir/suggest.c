@@ -68,8 +68,11 @@ const char *leat_suggest_attr(uint32_t kind, const char *text, size_t length, ch
     if (leat_op_takes_attr(kind, (leat_attr_key_t)key)) consider(&search, "", leat_attr_name((leat_attr_key_t)key));
   }
   if (search.name != NULL) return answer(&search, buffer, buffer_bytes);
+  size_t used = (size_t)snprintf(buffer, buffer_bytes, "; it takes");
   const char *keys = leat_op_info(kind)->attrs;
-  (void)snprintf(buffer, buffer_bytes, "; it takes %s%s", keys[0] == '\0' ? "none" : "", keys);
+  if (keys[0] == '\0') (void)snprintf(buffer + used, buffer_bytes - used, " none");
+  for (; *keys != '\0' && used < buffer_bytes; keys += strcspn(keys, " "), keys += strspn(keys, " "))
+    used += (size_t)snprintf(buffer + used, buffer_bytes - used, " %.*s", (int)strcspn(keys, "= "), keys);
   return buffer;
 }
 

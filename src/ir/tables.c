@@ -59,9 +59,9 @@ static const struct {
   const char *name;
   uint8_t arity;
   char result;
-  const char *on_floats, *on_integers;  // the expressions as written: "NA" where there is none
+  bool on_floats, on_integers;  // is there an expression, or NA?
 } scalar_table[LEAT_SCALAR_COUNT] = {
-#define SCALAR(e, n, a, r, f, i) [LEAT_SCALAR_##e] = {n, a, #r[0], #f, #i},
+#define SCALAR(e, n, a, r, f, i) [LEAT_SCALAR_##e] = {n, a, #r[0], #f[0] != 'N', #i[0] != 'N'},
 #include "ir/scalar.def"
 #undef SCALAR
 };
@@ -97,17 +97,25 @@ bool leat_op_computes(uint32_t kind) {
   return !view && !leat_op_is_leaf(kind) && !leat_op_is_statement(kind);
 }
 
-bool leat_op_takes_attr(uint32_t kind, leat_attr_key_t key) {
+// What follows the key in the row of the op: "=" and the words that it takes, a blank or the end. NULL: not there.
+static const char *find_in_row(uint32_t kind, leat_attr_key_t key) {
   const char *name = leat_attr_name(key);
   size_t length = strlen(name);
   const char *at = leat_op_info(kind)->attrs;
   while (*at != '\0') {
-    size_t token = strcspn(at, " ");
-    if (token == length && memcmp(at, name, length) == 0) return true;
-    at += token;
+    if (strcspn(at, "= ") == length && memcmp(at, name, length) == 0) return at + length;
+    at += strcspn(at, " ");
     at += strspn(at, " ");
   }
-  return false;
+  return NULL;
+}
+
+bool leat_op_takes_attr(uint32_t kind, leat_attr_key_t key) { return find_in_row(kind, key) != NULL; }
+
+const char *leat_op_words(uint32_t kind, leat_attr_key_t key) {
+  const char *after = find_in_row(kind, key);
+  assert(after != NULL && *after == '=');
+  return after + 1;
 }
 
 bool leat_op_find(const char *text, size_t length, uint32_t *out_kind) {
@@ -191,15 +199,5 @@ bool leat_scalar_is_predicate(leat_scalar_t fn) {
 
 bool leat_scalar_is_defined(leat_scalar_t fn, leat_dtype_t operand) {
   assert(fn < LEAT_SCALAR_COUNT);
-  const char *expression = leat_dtype_is_float(operand) ? scalar_table[fn].on_floats : scalar_table[fn].on_integers;
-  return strcmp(expression, "NA") != 0;
-}
-
-bool leat_scalar_find(const char *name, leat_scalar_t *out_fn) {
-  for (uint32_t fn = 0; fn < LEAT_SCALAR_COUNT; fn++) {
-    if (scalar_table[fn].name[0] != name[0] || strcmp(scalar_table[fn].name, name) != 0) continue;
-    *out_fn = (leat_scalar_t)fn;
-    return true;
-  }
-  return false;
+  return leat_dtype_is_float(operand) ? scalar_table[fn].on_floats : scalar_table[fn].on_integers;
 }

@@ -31,6 +31,10 @@ static leat_status_t check_attrs(const leat_graph_t *g, const leat_op_t *op) {
       LEAT_FAIL(LEAT_INVALID_ARGUMENT, "attribute '%s' is not in the schema of the op", leat_attr_name(key));
     if (i != 0 && attrs[i - 1].key >= attrs[i].key)
       LEAT_FAIL(LEAT_INVALID_ARGUMENT, "attribute '%s' is given twice or out of order", leat_attr_name(key));
+    char choices[384];
+    if (leat_attr_kind(key) == 'E' && leat_word_text(leat_op_words(op->kind, key), attrs[i].v.i) == NULL)
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s is none of %s", leat_attr_name(key),
+                leat_word_choices(leat_op_words(op->kind, key), choices, sizeof choices));
   }
   return NULL;
 }
@@ -126,17 +130,13 @@ static leat_status_t collect_names(const leat_graph_t *g, names_t *names) {
   return NULL;
 }
 
-static bool is_update(const leat_graph_t *g, const named_t *named) {
-  return strcmp(leat_op_string(g, leat_graph_op(g, named->op), LEAT_ATTR_KIND, ""), "update") == 0;
-}
-
 // Names are unique among symbols and among stores; an update, and nothing else, is stored to a symbol, of its type.
 static leat_status_t check_name(const leat_graph_t *g, const named_t *named, const named_t *before) {
   bool same = before != NULL && strcmp(before->name, named->name) == 0;
   if (same && before->store == named->store)
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "two %s are named '%s'", named->store ? "stores" : "symbols", named->name);
   if (!named->store || !leat_op_is_primitive(leat_graph_op(g, named->op)->kind)) return NULL;
-  if (is_update(g, named) != same)
+  if (leat_op_is_store(g, leat_graph_op(g, named->op), LEAT_STORE_UPDATE) != same)
     LEAT_FAIL(LEAT_INVALID_ARGUMENT,
               same ? "'%s' is a symbol: only an update may be stored to it"
                    : "an update is stored to '%s', which is no symbol",

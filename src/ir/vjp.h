@@ -38,6 +38,9 @@ static inline double leat_vjp_float(const leat_vjp_t *v, leat_attr_key_t key, do
 static inline const char *leat_vjp_string(const leat_vjp_t *v, leat_attr_key_t key, const char *otherwise) {
   return leat_op_string(v->b->graph, &v->op, key, otherwise);
 }
+static inline int leat_vjp_word(const leat_vjp_t *v, leat_attr_key_t key, int otherwise) {
+  return leat_op_word(v->b->graph, &v->op, key, otherwise);
+}
 static inline const int64_t *leat_vjp_list(const leat_vjp_t *v, leat_attr_key_t key, uint32_t *out_count) {
   return leat_op_list(v->b->graph, &v->op, key, out_count);
 }

@@ -31,7 +31,7 @@ static void index_targets(leat_class_loss_t *l, leat_builder_t *b, leat_value_id
   l->row_weight = leat_b_number_like(b, l->x, 1.0);
   if (weights != LEAT_NONE) l->row_weight = leat_b_sum(b, leat_b_select_or(b, l->hit, weights, 0.0), class_dim);
   leat_value_id_t counted = leat_b_number_or(b, l->ignored, 0.0, l->row_weight);
-  l->denominator = leat_b_reduce(b, "sum", counted, leat_b_all_dims(b, counted), false);
+  l->denominator = leat_b_reduce(b, LEAT_FOLD_SUM, counted, leat_b_all_dims(b, counted), false);
   if (smoothing == 0.0) return;
   leat_value_id_t each = weights != LEAT_NONE ? weights : leat_b_scalar(b, dtype, 1.0);
   leat_value_id_t smooth = leat_b_muls(b, each, smoothing / (double)leat_b_extent(b, l->x, class_dim));

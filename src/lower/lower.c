@@ -116,9 +116,8 @@ static leat_status_t lower_op(leat_rebuild_t *r, const leat_op_t *op) {
 
 // A symbol that the compiler made for backward (a rate, the random state) may by now have been made for forward too.
 static bool merge_symbol(leat_rebuild_t *r, const leat_op_t *op) {
-  if (!leat_op_is_primitive(op->kind) || leat_op_role(op->kind) != LEAT_ROLE_SYMBOL) return false;
-  const char *kind = leat_op_string(r->from, op, LEAT_ATTR_KIND, "");
-  if (strcmp(kind, "hyper") != 0 && strcmp(kind, "state") != 0) return false;
+  if (!leat_op_is_symbol(r->from, op, LEAT_KIND_HYPER) && !leat_op_is_symbol(r->from, op, LEAT_KIND_STATE))
+    return false;
   leat_value_id_t found = leat_b_find_symbol(&r->b, leat_op_string(r->from, op, LEAT_ATTR_NAME, ""));
   if (found != LEAT_NONE) r->map[op->result_first] = found;
   return found != LEAT_NONE;
@@ -154,7 +153,7 @@ static leat_status_t advance_random_state(leat_graph_t *g) {
   leat_builder_init(&b, g);
   b.type = LEAT_TYPE_FWD;
   leat_value_id_t one = leat_b_iota(&b, LEAT_I64, 1, (const int64_t[]){2}, 0);  // {0, 1}
-  leat_b_store(&b, "random__state", "update", leat_b_add(&b, leat_b_random_state(&b), one));
+  leat_b_store(&b, "random__state", LEAT_STORE_UPDATE, leat_b_add(&b, leat_b_random_state(&b), one));
   return leat_builder_take_status(&b);
 }
 

@@ -15,7 +15,7 @@ LOWER(RELU) { return leat_b_fn2s(c->b, MAX, c->in[0], 0.0); }
 
 LOWER(GELU) {
   leat_builder_t *b = c->b;
-  bool by_tanh = strcmp(leat_lower_string(c, LEAT_ATTR_APPROXIMATE, "none"), "tanh") == 0;
+  bool by_tanh = leat_lower_word(c, LEAT_ATTR_APPROXIMATE, LEAT_GELU_EXACT) == LEAT_GELU_TANH;
   leat_value_id_t x = wide(c);
   leat_value_id_t inner = by_tanh ? leat_row_gelu_tanh(b, x) : leat_b_fn1(b, ERF, leat_b_muls(b, x, M_SQRT1_2));
   return narrowed(c, leat_b_mul(b, leat_b_muls(b, x, 0.5), leat_b_adds(b, inner, 1.0)));

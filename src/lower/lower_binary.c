@@ -53,11 +53,11 @@ LOWER(SUB) { return leat_b_sub(c->b, c->in[0], times_attr(c, c->in[1], LEAT_ATTR
 LOWER(RSUB) { return leat_b_sub(c->b, c->in[1], times_attr(c, c->in[0], LEAT_ATTR_ALPHA)); }
 
 LOWER(DIV) {
-  const char *rounding = leat_lower_string(c, LEAT_ATTR_ROUNDING, "none");
-  if (strcmp(rounding, "floor") == 0)  // whole already: FLOOR says that the gradient is 0, however it was computed
+  const leat_rounding_t rounding = leat_lower_word(c, LEAT_ATTR_ROUNDING, LEAT_ROUNDING_NONE);
+  if (rounding == LEAT_ROUNDING_FLOOR)  // whole already: FLOOR says that the gradient is 0, however it was computed
     return leat_b_fn1(c->b, FLOOR, leat_b_floor_div(c->b, c->in[0], c->in[1]));
   leat_value_id_t quotient = leat_b_div(c->b, c->in[0], c->in[1]);
-  return strcmp(rounding, "trunc") == 0 ? leat_b_fn1(c->b, TRUNC, quotient) : quotient;
+  return rounding == LEAT_ROUNDING_TRUNC ? leat_b_fn1(c->b, TRUNC, quotient) : quotient;
 }
 
 // Exponents that torch computes without pow. The exponent of a number arrives as a splat.

@@ -84,13 +84,14 @@ static leat_window_t pool_window(const leat_lower_t *c) {
 
 LOWER(MAX_POOL) {
   leat_window_t w = pool_window(c);
-  return leat_b_pool(c->b, "max", c->in[0], &w);
+  return leat_b_pool(c->b, LEAT_FOLD_MAX, c->in[0], &w);
 }
 
 LOWER(AVG_POOL) {
   leat_window_t w = pool_window(c);
   leat_value_t x = *leat_b_value(c->b, c->in[0]);
-  return leat_b_mul(c->b, leat_b_pool(c->b, "sum", c->in[0], &w), leat_row_pool_scale(c->b, c->from, c->op, &x, &w));
+  return leat_b_mul(c->b, leat_b_pool(c->b, LEAT_FOLD_SUM, c->in[0], &w),
+                    leat_row_pool_scale(c->b, c->from, c->op, &x, &w));
 }
 
 // Whole windows that tile the operand: the operand is an exact multiple of the result.
@@ -141,7 +142,7 @@ LOWER(ADAPTIVE_AVG_POOL) {
     if (dims != 0) return leat_b_mean(b, x, dims);
     double size = 1.0;
     for (uint32_t i = 0; i < w.rank; i++) size *= (double)w.window[i];
-    return leat_b_fn2s(b, DIV, leat_b_pool(b, "sum", x, &w), size);
+    return leat_b_fn2s(b, DIV, leat_b_pool(b, LEAT_FOLD_SUM, x, &w), size);
   }
   leat_value_t v = *leat_b_value(b, x);
   const leat_value_t *y = leat_lower_declared(c, 0);
@@ -160,7 +161,7 @@ static leat_value_id_t max_axis(leat_builder_t *b, leat_value_id_t x, uint32_t d
   if (parts == NULL) return leat_b_fail(b, LEAT_OUT_OF_MEMORY, "out of memory");
   for (int64_t i = 0; i < out; i++) {
     leat_value_id_t part = leat_b_slice_dim(b, x, dim, i * in / out, ((i + 1) * in + out - 1) / out, 1);
-    parts[i] = leat_b_reduce(b, "max", part, 1u << dim, true);
+    parts[i] = leat_b_reduce(b, LEAT_FOLD_MAX, part, 1u << dim, true);
   }
   const leat_value_id_t joined = leat_b_concat(b, parts, (uint32_t)out, dim);
   leat_free(parts);
@@ -170,7 +171,7 @@ static leat_value_id_t max_axis(leat_builder_t *b, leat_value_id_t x, uint32_t d
 LOWER(ADAPTIVE_MAX_POOL) {
   leat_value_id_t x = c->in[0];
   leat_window_t w;
-  if (tiles_evenly(c, &w)) return leat_b_pool(c->b, "max", x, &w);
+  if (tiles_evenly(c, &w)) return leat_b_pool(c->b, LEAT_FOLD_MAX, x, &w);
   const leat_value_t *y = leat_lower_declared(c, 0);
   for (uint32_t dim = y->rank - w.rank; dim < y->rank; dim++) x = max_axis(c->b, x, dim, y->dims[dim]);
   return x;

@@ -17,7 +17,7 @@ static void drop_letter(operand_t *o, uint32_t dim) {
 }
 
 static void sum_out(leat_builder_t *b, operand_t *o, uint32_t dim) {
-  o->value = leat_b_reduce(b, "sum", o->value, 1u << dim, false);
+  o->value = leat_b_reduce(b, LEAT_FOLD_SUM, o->value, 1u << dim, false);
   drop_letter(o, dim);
 }
 

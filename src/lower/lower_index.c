@@ -42,7 +42,7 @@ static leat_value_id_t cut_to(leat_builder_t *b, leat_value_id_t x, leat_value_i
 // One index a row is picked by comparing, as a fused section can do while the row is in cache, forward and backward.
 static leat_value_id_t pick_one(leat_builder_t *b, leat_value_id_t x, leat_value_id_t index, uint32_t dim) {
   leat_value_id_t hit = leat_b_fn2(b, EQ, leat_b_index_along(b, x, dim), leat_b_cast(b, index, LEAT_I64));
-  return leat_b_reduce(b, "sum", leat_b_select_or(b, hit, x, 0.0), 1u << dim, true);
+  return leat_b_reduce(b, LEAT_FOLD_SUM, leat_b_select_or(b, hit, x, 0.0), 1u << dim, true);
 }
 
 LOWER(GATHER) {
@@ -68,7 +68,7 @@ static leat_value_id_t flat_positions(leat_builder_t *b, leat_value_id_t x, leat
 }
 
 // The index may be smaller than x and the updates in any dim, so it goes through flat positions.
-static leat_value_id_t scatter_flat(leat_builder_t *b, const char *fn, leat_value_id_t x, leat_value_id_t index,
+static leat_value_id_t scatter_flat(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, leat_value_id_t index,
                                     leat_value_id_t updates, uint32_t dim) {
   leat_value_t v = *leat_b_value(b, x);
   leat_value_id_t flat = leat_b_reshape(b, x, 1, (const int64_t[]){leat_value_elements(&v)});
@@ -86,7 +86,7 @@ LOWER(SCATTER) {
     updates = cut_to(b, updates, index, LEAT_NONE);
   }
   uint32_t dim = (uint32_t)leat_lower_int(c, LEAT_ATTR_DIM, 0);
-  return declared_shape(c, scatter_flat(b, leat_lower_string(c, LEAT_ATTR_FN, "set"), x, index, updates, dim));
+  return declared_shape(c, scatter_flat(b, leat_lower_word(c, LEAT_ATTR_FN, LEAT_FOLD_SET), x, index, updates, dim));
 }
 
 // The indexed dim goes first, so that each index addresses a whole slab.
@@ -96,7 +96,7 @@ LOWER(INDEX_ADD) {
   double alpha = leat_lower_float(c, LEAT_ATTR_ALPHA, 1.0);
   leat_value_id_t x = at_least_1d(b, c->in[0]), source = at_least_1d(b, c->in[2]);
   if (alpha != 1.0) source = leat_b_muls(b, source, alpha);
-  leat_value_id_t y = leat_b_scatter(b, "add", leat_b_move_dim(b, x, dim, 0), at_least_1d(b, c->in[1]),
+  leat_value_id_t y = leat_b_scatter(b, LEAT_FOLD_SUM, leat_b_move_dim(b, x, dim, 0), at_least_1d(b, c->in[1]),
                                      leat_b_move_dim(b, source, dim, 0), 0, 0);
   return declared_shape(c, leat_b_move_dim(b, y, 0, dim));
 }
@@ -182,7 +182,8 @@ LOWER(INDEX_PUT) {
   for (uint32_t d = 0; d < index.rank; d++) updates.dims[updates.rank++] = index.dims[d];
   for (uint32_t d = m.dim + 1; d < x.rank; d++) updates.dims[updates.rank++] = x.dims[d];
   leat_value_id_t values = leat_b_broadcast_to(b, c->in[1], updates.rank, updates.dims);
-  leat_value_id_t y = leat_b_scatter(b, leat_lower_string(c, LEAT_ATTR_FN, "set"), m.x, m.index, values, m.dim, 0);
+  leat_value_id_t y =
+      leat_b_scatter(b, leat_lower_word(c, LEAT_ATTR_FN, LEAT_FOLD_SET), m.x, m.index, values, m.dim, 0);
   int64_t inverse[LEAT_RANK_MAX];
   for (uint32_t d = 0; d < m.rank; d++) inverse[m.perm[d]] = d;
   return leat_b_transpose(b, leat_b_reshape(b, y, m.rank, m.permuted), inverse);

@@ -8,7 +8,7 @@ static leat_value_id_t declared_splat(leat_lower_t *c, double value) {
 }
 
 LOWER(OUTPUT) {
-  leat_b_store(c->b, leat_lower_string(c, LEAT_ATTR_NAME, ""), "output", c->in[0]);
+  leat_b_store(c->b, leat_lower_string(c, LEAT_ATTR_NAME, ""), LEAT_STORE_OUTPUT, c->in[0]);
   return LEAT_NONE;
 }
 
@@ -18,7 +18,7 @@ LOWER(UPDATE) {
   const leat_op_t *symbol = leat_graph_op(c->from, v->op);
   if (leat_op_role(symbol->kind) != LEAT_ROLE_SYMBOL)
     return leat_b_fail(c->b, LEAT_INVALID_ARGUMENT, "operand 0 must be a symbol");
-  leat_b_store(c->b, leat_op_string(c->from, symbol, LEAT_ATTR_NAME, ""), "update", c->in[1]);
+  leat_b_store(c->b, leat_op_string(c->from, symbol, LEAT_ATTR_NAME, ""), LEAT_STORE_UPDATE, c->in[1]);
   return LEAT_NONE;
 }
 
@@ -29,7 +29,7 @@ LOWER(OPTIMIZER) {
 
 LOWER(SYM) {
   leat_attr_t attrs[] = {{.key = LEAT_ATTR_NAME, .v.s = leat_lower_string(c, LEAT_ATTR_NAME, "")},
-                         {.key = LEAT_ATTR_KIND, .v.s = leat_lower_string(c, LEAT_ATTR_KIND, "input")},
+                         {.key = LEAT_ATTR_KIND, .v.i = leat_lower_word(c, LEAT_ATTR_KIND, LEAT_KIND_INPUT)},
                          {.key = LEAT_ATTR_REQUIRES_GRAD, .v.i = leat_lower_int(c, LEAT_ATTR_REQUIRES_GRAD, 0)}};
   return leat_b_op(c->b, LEAT_PRIM_SYMBOL, NULL, 0, attrs, 3, leat_lower_declared(c, 0));
 }

@@ -4,7 +4,9 @@
 #include "lower/class_loss.h"
 #include "lower/row.h"
 
-static const char *reduction_of(const leat_lower_t *c) { return leat_lower_string(c, LEAT_ATTR_REDUCTION, "mean"); }
+static leat_reduction_t reduction_of(const leat_lower_t *c) {
+  return leat_lower_word(c, LEAT_ATTR_REDUCTION, LEAT_REDUCTION_MEAN);
+}
 
 // Finishes a loss of plain elements.
 static leat_value_id_t finish(leat_lower_t *c, leat_value_id_t elements) {
@@ -14,13 +16,13 @@ static leat_value_id_t finish(leat_lower_t *c, leat_value_id_t elements) {
 // Finishes a loss over rows: "mean" divides by the sum of the rows' weights. `rows` keep the class dim with extent 1.
 static leat_value_id_t finish_rows(leat_lower_t *c, const leat_class_loss_t *l, leat_value_id_t rows) {
   leat_builder_t *b = c->b;
-  const char *reduction = reduction_of(c);
+  const leat_reduction_t reduction = reduction_of(c);
   leat_value_id_t y;
-  if (strcmp(reduction, "none") == 0) {
+  if (reduction == LEAT_REDUCTION_NONE) {
     y = leat_b_squeeze(b, rows, 1u << l->dim);
   } else {
-    y = leat_b_reduce(b, "sum", rows, leat_b_all_dims(b, rows), false);
-    if (strcmp(reduction, "mean") == 0) y = leat_b_div(b, y, l->denominator);
+    y = leat_b_reduce(b, LEAT_FOLD_SUM, rows, leat_b_all_dims(b, rows), false);
+    if (reduction == LEAT_REDUCTION_MEAN) y = leat_b_div(b, y, l->denominator);
   }
   return leat_b_cast(b, y, leat_lower_dtype(c, 0));
 }
@@ -99,7 +101,7 @@ LOWER(BCE_LOGITS) {
 LOWER(KL_DIV) {
   leat_builder_t *b = c->b;
   leat_value_id_t x = c->in[0], t = c->in[1];
-  if (strcmp(leat_lower_string(c, LEAT_ATTR_MODE, ""), "log_target") == 0)
+  if (leat_lower_word(c, LEAT_ATTR_MODE, LEAT_TARGET_PLAIN) == LEAT_TARGET_LOG)
     return finish(c, leat_b_mul(b, leat_b_fn1(b, EXP, t), leat_b_sub(b, t, x)));
   return finish(c, leat_b_sub(b, leat_row_xlogy(b, t, t), leat_b_mul(b, t, x)));
 }

@@ -4,14 +4,14 @@
 
 #include "lower/row.h"
 
-static leat_value_id_t draw(leat_lower_t *c, const char *fn) {
+static leat_value_id_t draw(leat_lower_t *c, leat_draw_t fn) {
   const leat_value_t *v = leat_lower_declared(c, 0);
   return leat_b_random(c->b, fn, leat_lower_int(c, LEAT_ATTR_STREAM, 0), leat_b_random_state(c->b),
                        (leat_dtype_t)v->dtype, v->rank, v->dims);
 }
 
-LOWER(RAND) { return draw(c, "uniform"); }
-LOWER(RANDN) { return draw(c, "normal"); }
+LOWER(RAND) { return draw(c, LEAT_DRAW_UNIFORM); }
+LOWER(RANDN) { return draw(c, LEAT_DRAW_NORMAL); }
 
 // Dropout of attention is off unless the op asks for it.
 static double rate_of(const leat_graph_t *g, const leat_op_t *op) {
@@ -26,8 +26,8 @@ double leat_row_shared_rate(const leat_graph_t *g) {
   double shared = -1.0;
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
-    bool symbol = leat_op_is_primitive(op->kind) && strcmp(leat_op_string(g, op, LEAT_ATTR_NAME, ""), "p") == 0;
-    if (symbol && strcmp(leat_op_string(g, op, LEAT_ATTR_KIND, ""), "hyper") == 0)
+    bool hyper = leat_op_is_symbol(g, op, LEAT_KIND_HYPER);
+    if (hyper && strcmp(leat_op_string(g, op, LEAT_ATTR_NAME, ""), "p") == 0)
       return leat_op_float(g, op, LEAT_ATTR_VALUE, NAN);
     double rate = rate_of(g, op);
     if (rate < 0.0) continue;
@@ -47,7 +47,7 @@ leat_value_id_t leat_row_dropout_scale(leat_builder_t *b, leat_value_id_t x, dou
   leat_value_id_t keep_rate = leat_b_sub_from(b, 1.0, p);
   leat_value_id_t none_kept = leat_b_fn2s(b, LE, keep_rate, 0.0);
   leat_value_id_t scale = leat_b_number_or(b, none_kept, 0.0, leat_b_fn1(b, RECIP, keep_rate));
-  leat_value_id_t u = leat_b_random(b, "uniform", stream, leat_b_random_state(b), LEAT_F32, v.rank, v.dims);
+  leat_value_id_t u = leat_b_random(b, LEAT_DRAW_UNIFORM, stream, leat_b_random_state(b), LEAT_F32, v.rank, v.dims);
   leat_value_id_t kept = leat_b_fn2(b, GE, u, leat_b_cast(b, p, LEAT_F32));
   return leat_b_select_or(b, kept, leat_b_cast(b, scale, (leat_dtype_t)v.dtype), 0.0);
 }

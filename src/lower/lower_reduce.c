@@ -9,27 +9,27 @@ static uint32_t dims_of(const leat_lower_t *c) {
 }
 static bool keeps(const leat_lower_t *c) { return leat_lower_int(c, LEAT_ATTR_KEEPDIM, 0) != 0; }
 
-static leat_value_id_t reduce(leat_lower_t *c, const char *fn, leat_value_id_t x) {
+static leat_value_id_t reduce(leat_lower_t *c, leat_fold_t fn, leat_value_id_t x) {
   return leat_b_reduce(c->b, fn, x, dims_of(c), keeps(c));
 }
 
-LOWER(SUM) { return reduce(c, "sum", leat_b_cast(c->b, c->in[0], leat_lower_dtype(c, 0))); }
-LOWER(PROD) { return reduce(c, "prod", leat_b_cast(c->b, c->in[0], leat_lower_dtype(c, 0))); }
-LOWER(AMAX) { return reduce(c, "max", c->in[0]); }
-LOWER(AMIN) { return reduce(c, "min", c->in[0]); }
+LOWER(SUM) { return reduce(c, LEAT_FOLD_SUM, leat_b_cast(c->b, c->in[0], leat_lower_dtype(c, 0))); }
+LOWER(PROD) { return reduce(c, LEAT_FOLD_PROD, leat_b_cast(c->b, c->in[0], leat_lower_dtype(c, 0))); }
+LOWER(AMAX) { return reduce(c, LEAT_FOLD_MAX, c->in[0]); }
+LOWER(AMIN) { return reduce(c, LEAT_FOLD_MIN, c->in[0]); }
 LOWER(ANY) {
-  return leat_b_cast(c->b, reduce(c, "max", leat_b_cast(c->b, c->in[0], LEAT_BOOL)), leat_lower_dtype(c, 0));
+  return leat_b_cast(c->b, reduce(c, LEAT_FOLD_MAX, leat_b_cast(c->b, c->in[0], LEAT_BOOL)), leat_lower_dtype(c, 0));
 }
 LOWER(ALL) {
-  return leat_b_cast(c->b, reduce(c, "min", leat_b_cast(c->b, c->in[0], LEAT_BOOL)), leat_lower_dtype(c, 0));
+  return leat_b_cast(c->b, reduce(c, LEAT_FOLD_MIN, leat_b_cast(c->b, c->in[0], LEAT_BOOL)), leat_lower_dtype(c, 0));
 }
 
 LOWER(MEAN) {
   leat_value_id_t x = leat_b_cast(c->b, c->in[0], leat_lower_dtype(c, 0));
-  return leat_b_fn2s(c->b, DIV, reduce(c, "sum", x), (double)leat_b_extent(c->b, x, dims_of(c)));
+  return leat_b_fn2s(c->b, DIV, reduce(c, LEAT_FOLD_SUM, x), (double)leat_b_extent(c->b, x, dims_of(c)));
 }
 
-static leat_value_id_t extreme(leat_lower_t *c, const char *fn, const char *arg_fn) {
+static leat_value_id_t extreme(leat_lower_t *c, leat_fold_t fn, leat_fold_t arg_fn) {
   uint32_t dim = 1u << leat_lower_int(c, LEAT_ATTR_DIM, 0);
   if (leat_b_value(c->b, c->in[0])->rank == 0) {
     c->out[1] = leat_b_scalar(c->b, LEAT_I64, 0.0);
@@ -38,11 +38,11 @@ static leat_value_id_t extreme(leat_lower_t *c, const char *fn, const char *arg_
   c->out[1] = leat_b_reduce(c->b, arg_fn, c->in[0], dim, keeps(c));
   return leat_b_reduce(c->b, fn, c->in[0], dim, keeps(c));
 }
-LOWER(MAX) { return extreme(c, "max", "argmax"); }
-LOWER(MIN) { return extreme(c, "min", "argmin"); }
+LOWER(MAX) { return extreme(c, LEAT_FOLD_MAX, LEAT_FOLD_ARGMAX); }
+LOWER(MIN) { return extreme(c, LEAT_FOLD_MIN, LEAT_FOLD_ARGMIN); }
 
 // Without dims the index counts through the flattened operand.
-static leat_value_id_t arg_extreme(leat_lower_t *c, const char *fn) {
+static leat_value_id_t arg_extreme(leat_lower_t *c, leat_fold_t fn) {
   leat_value_t x = *leat_b_value(c->b, c->in[0]);
   uint32_t count = 0;
   const int64_t *dims = leat_lower_list(c, LEAT_ATTR_DIMS, &count);
@@ -51,8 +51,8 @@ static leat_value_id_t arg_extreme(leat_lower_t *c, const char *fn) {
   leat_value_id_t flat = leat_b_reshape(c->b, c->in[0], 1, (const int64_t[]){leat_value_elements(&x)});
   return leat_b_reshape(c->b, leat_b_reduce(c->b, fn, flat, 1u, true), y->rank, y->dims);
 }
-LOWER(ARGMAX) { return arg_extreme(c, "argmax"); }
-LOWER(ARGMIN) { return arg_extreme(c, "argmin"); }
+LOWER(ARGMAX) { return arg_extreme(c, LEAT_FOLD_ARGMAX); }
+LOWER(ARGMIN) { return arg_extreme(c, LEAT_FOLD_ARGMIN); }
 
 // The mean is held constant: its own derivative multiplies the sum of the centred elements, which is zero.
 static leat_value_id_t variance(leat_lower_t *c) {
@@ -61,7 +61,8 @@ static leat_value_id_t variance(leat_lower_t *c) {
   uint32_t dims = dims_of(c);
   leat_value_id_t centred = leat_b_sub(b, x, leat_b_fn1(b, STOP, leat_b_mean(b, x, dims)));
   double degrees = (double)leat_b_extent(b, x, dims) - leat_lower_float(c, LEAT_ATTR_CORRECTION, 1.0);
-  return leat_b_fn2s(b, DIV, leat_b_reduce(b, "sum", leat_b_square(b, centred), dims, keeps(c)), fmax(degrees, 0.0));
+  return leat_b_fn2s(b, DIV, leat_b_reduce(b, LEAT_FOLD_SUM, leat_b_square(b, centred), dims, keeps(c)),
+                     fmax(degrees, 0.0));
 }
 LOWER(VAR) { return leat_b_cast(c->b, variance(c), leat_lower_dtype(c, 0)); }
 LOWER(STD) { return leat_b_cast(c->b, leat_b_fn1(c->b, SQRT, variance(c)), leat_lower_dtype(c, 0)); }
@@ -72,15 +73,15 @@ LOWER(NORM) {
   double p = leat_lower_float(c, LEAT_ATTR_P, 2.0);
   leat_value_id_t x = leat_b_widen(b, leat_b_cast(b, c->in[0], dtype)), y;
   if (p == 2.0) {
-    y = leat_b_fn1(b, SQRT, reduce(c, "sum", leat_b_square(b, x)));
+    y = leat_b_fn1(b, SQRT, reduce(c, LEAT_FOLD_SUM, leat_b_square(b, x)));
   } else if (p == 0.0) {
-    y = reduce(c, "sum", leat_b_cast(b, leat_b_fn2s(b, NE, x, 0.0), leat_b_dtype(b, x)));
+    y = reduce(c, LEAT_FOLD_SUM, leat_b_cast(b, leat_b_fn2s(b, NE, x, 0.0), leat_b_dtype(b, x)));
   } else if (isinf(p)) {
-    y = reduce(c, p > 0.0 ? "max" : "min", leat_b_fn1(b, ABS, x));
+    y = reduce(c, p > 0.0 ? LEAT_FOLD_MAX : LEAT_FOLD_MIN, leat_b_fn1(b, ABS, x));
   } else if (p == 1.0) {
-    y = reduce(c, "sum", leat_b_fn1(b, ABS, x));
+    y = reduce(c, LEAT_FOLD_SUM, leat_b_fn1(b, ABS, x));
   } else {
-    y = leat_b_fn2s(b, POW, reduce(c, "sum", leat_b_fn2s(b, POW, leat_b_fn1(b, ABS, x), p)), 1.0 / p);
+    y = leat_b_fn2s(b, POW, reduce(c, LEAT_FOLD_SUM, leat_b_fn2s(b, POW, leat_b_fn1(b, ABS, x), p)), 1.0 / p);
   }
   return leat_b_cast(b, y, dtype);
 }
@@ -93,13 +94,13 @@ LOWER(LOGSUMEXP) {
   return keeps(c) ? y : leat_b_squeeze(b, y, dims);
 }
 
-static leat_value_id_t scan(leat_lower_t *c, const char *fn) {
+static leat_value_id_t scan(leat_lower_t *c, leat_fold_t fn) {
   leat_value_id_t x = leat_b_cast(c->b, c->in[0], leat_lower_dtype(c, 0));
   if (leat_b_value(c->b, x)->rank == 0) return x;
   return leat_b_scan(c->b, fn, x, (uint32_t)leat_lower_int(c, LEAT_ATTR_DIM, 0), false);
 }
-LOWER(CUMSUM) { return scan(c, "sum"); }
-LOWER(CUMPROD) { return scan(c, "prod"); }
+LOWER(CUMSUM) { return scan(c, LEAT_FOLD_SUM); }
+LOWER(CUMPROD) { return scan(c, LEAT_FOLD_PROD); }
 
 // Of a 0-d operand the whole value is the row.
 static leat_softmax_t softmax_pieces(leat_lower_t *c) {

@@ -81,14 +81,11 @@ static leat_value_id_t cubic_matrix(const axis_t *a) {
   return sum;
 }
 
-static leat_value_id_t matrix_of(const axis_t *a, const char *mode) {
-  if (strcmp(mode, "nearest") == 0) return nearest_matrix(a, false);
-  if (strcmp(mode, "nearest-exact") == 0) return nearest_matrix(a, true);
-  if (strcmp(mode, "bicubic") == 0) return cubic_matrix(a);
-  if (strcmp(mode, "linear") == 0 || strcmp(mode, "bilinear") == 0 || strcmp(mode, "trilinear") == 0)
-    return linear_matrix(a);
-  return leat_b_fail(a->b, LEAT_UNSUPPORTED,
-                     "mode '%s': use nearest, nearest-exact, linear, bilinear, trilinear or bicubic", mode);
+static bool is_nearest(leat_resize_t mode) { return mode == LEAT_RESIZE_NEAREST || mode == LEAT_RESIZE_NEAREST_EXACT; }
+
+static leat_value_id_t matrix_of(const axis_t *a, leat_resize_t mode) {
+  if (is_nearest(mode)) return nearest_matrix(a, mode == LEAT_RESIZE_NEAREST_EXACT);
+  return mode == LEAT_RESIZE_BICUBIC ? cubic_matrix(a) : linear_matrix(a);
 }
 
 static double axis_scale(const leat_lower_t *c, int64_t in, int64_t out) {
@@ -99,7 +96,7 @@ static double axis_scale(const leat_lower_t *c, int64_t in, int64_t out) {
 
 LOWER(INTERPOLATE) {
   leat_builder_t *b = c->b;
-  const char *mode = leat_lower_string(c, LEAT_ATTR_MODE, "nearest");
+  const leat_resize_t mode = leat_lower_word(c, LEAT_ATTR_MODE, LEAT_RESIZE_NEAREST);
   leat_value_id_t x = c->in[0];
   leat_value_t v = *leat_b_value(b, x);
   leat_dtype_t dtype = v.dtype == LEAT_F64 ? LEAT_F64 : LEAT_F32;
@@ -112,7 +109,7 @@ LOWER(INTERPOLATE) {
                 axis_scale(c, v.dims[dim], y->dims[dim]),
                 leat_lower_int(c, LEAT_ATTR_ALIGN_CORNERS, 0) != 0};
     if (a.in == a.out && a.scale == 1.0) continue;
-    bool repeats = strncmp(mode, "nearest", 7) == 0 && a.out % a.in == 0 && a.scale * (double)a.out == (double)a.in;
+    bool repeats = is_nearest(mode) && a.out % a.in == 0 && a.scale * (double)a.out == (double)a.in;
     x = repeats ? leat_row_repeat_elements(b, x, dim, a.out / a.in)
                 : leat_row_resize_axis(b, x, dim, leat_b_cast(b, matrix_of(&a, mode), (leat_dtype_t)v.dtype));
   }

@@ -28,7 +28,7 @@ static leat_value_id_t counts(leat_builder_t *b, const leat_value_t *x, const le
     window.high[i] = w->high[i] - w->low[i];
   }
   leat_value_id_t ones = leat_b_splat(b, LEAT_F32, field.rank, field.dims, 1.0);
-  return leat_b_pool(b, "sum", ones, &window);
+  return leat_b_pool(b, LEAT_FOLD_SUM, ones, &window);
 }
 
 leat_value_id_t leat_row_pool_scale(leat_builder_t *b, const leat_graph_t *g, const leat_op_t *op,

@@ -13,18 +13,18 @@ uint32_t leat_row_dims(const leat_graph_t *g, const leat_op_t *op, uint32_t rank
   return count == 0 ? (1u << rank) - 1u : mask;
 }
 
-leat_value_id_t leat_row_reduce_loss(leat_builder_t *b, leat_value_id_t elements, const char *reduction) {
-  if (elements == LEAT_NONE || strcmp(reduction, "none") == 0) return elements;
+leat_value_id_t leat_row_reduce_loss(leat_builder_t *b, leat_value_id_t elements, leat_reduction_t reduction) {
+  if (elements == LEAT_NONE || reduction == LEAT_REDUCTION_NONE) return elements;
   uint32_t all = leat_b_all_dims(b, elements);
-  leat_value_id_t sum = leat_b_reduce(b, "sum", elements, all, false);
-  if (strcmp(reduction, "sum") == 0) return sum;
-  int64_t count = leat_b_extent(b, elements, strcmp(reduction, "batchmean") == 0 ? 1u : all);
+  leat_value_id_t sum = leat_b_reduce(b, LEAT_FOLD_SUM, elements, all, false);
+  if (reduction == LEAT_REDUCTION_SUM) return sum;
+  int64_t count = leat_b_extent(b, elements, reduction == LEAT_REDUCTION_BATCHMEAN ? 1u : all);
   return leat_b_fn2s(b, DIV, sum, (double)count);
 }
 
 leat_value_id_t leat_row_spread_loss(leat_builder_t *b, leat_value_id_t dy, leat_value_id_t elements,
-                                     const char *reduction) {
-  if (strcmp(reduction, "mean") != 0) return dy;
+                                     leat_reduction_t reduction) {
+  if (reduction != LEAT_REDUCTION_MEAN) return dy;
   return leat_b_fn2s(b, DIV, dy, (double)leat_b_extent(b, elements, leat_b_all_dims(b, elements)));
 }
 
@@ -36,11 +36,11 @@ static leat_softmax_t softmax_with_shift(leat_builder_t *b, leat_value_id_t x, l
 }
 
 leat_softmax_t leat_row_softmax(leat_builder_t *b, leat_value_id_t x, uint32_t dims) {
-  return softmax_with_shift(b, x, leat_b_reduce(b, "max", x, dims, true), dims);
+  return softmax_with_shift(b, x, leat_b_reduce(b, LEAT_FOLD_MAX, x, dims, true), dims);
 }
 
 leat_softmax_t leat_row_safe_softmax(leat_builder_t *b, leat_value_id_t x, uint32_t dims) {
-  leat_value_id_t max = leat_b_reduce(b, "max", x, dims, true);
+  leat_value_id_t max = leat_b_reduce(b, LEAT_FOLD_MAX, x, dims, true);
   leat_value_id_t infinite = leat_b_fn2s(b, EQ, leat_b_fn1(b, ABS, max), (double)INFINITY);
   return softmax_with_shift(b, x, leat_b_number_or(b, infinite, 0.0, max), dims);
 }

@@ -39,6 +39,9 @@ static inline double leat_lower_float(const leat_lower_t *c, leat_attr_key_t key
 static inline const char *leat_lower_string(const leat_lower_t *c, leat_attr_key_t key, const char *otherwise) {
   return leat_op_string(c->from, c->op, key, otherwise);
 }
+static inline int leat_lower_word(const leat_lower_t *c, leat_attr_key_t key, int otherwise) {
+  return leat_op_word(c->from, c->op, key, otherwise);
+}
 static inline const int64_t *leat_lower_list(const leat_lower_t *c, leat_attr_key_t key, uint32_t *out_count) {
   return leat_op_list(c->from, c->op, key, out_count);
 }
@@ -58,11 +61,11 @@ leat_value_id_t leat_lower_empty(leat_lower_t *c, bool for_grad);
 // --- shared by rows and their gradients -----------------------------------------------------------------------
 // The dims attribute as a mask; absent or empty: all dims of a value of this rank.
 uint32_t leat_row_dims(const leat_graph_t *g, const leat_op_t *op, uint32_t rank);
-// Value of a loss from its elements: "none", "sum", "mean" (over all elements).
-leat_value_id_t leat_row_reduce_loss(leat_builder_t *b, leat_value_id_t elements, const char *reduction);
+// Value of a loss from its elements.
+leat_value_id_t leat_row_reduce_loss(leat_builder_t *b, leat_value_id_t elements, leat_reduction_t reduction);
 // Cotangent of each element of such a loss: broadcasts against the elements.
 leat_value_id_t leat_row_spread_loss(leat_builder_t *b, leat_value_id_t dy, leat_value_id_t elements,
-                                     const char *reduction);
+                                     leat_reduction_t reduction);
 
 // Product of the last two dims under batch dims that broadcast: specs over letters m, k, n, as
 // leat_row_batched(b, x, "mk", y, "nk", "mn").

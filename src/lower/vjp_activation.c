@@ -28,7 +28,7 @@ static leat_value_id_t gelu_tanh_slope(leat_builder_t *b, leat_value_id_t x) {
 }
 
 VJP(GELU) {
-  bool by_tanh = strcmp(leat_vjp_string(v, LEAT_ATTR_APPROXIMATE, "none"), "tanh") == 0;
+  bool by_tanh = leat_vjp_word(v, LEAT_ATTR_APPROXIMATE, LEAT_GELU_EXACT) == LEAT_GELU_TANH;
   chain(v, by_tanh ? gelu_tanh_slope(v->b, operand(v)) : gelu_slope(v->b, operand(v)));
 }
 

@@ -3,15 +3,17 @@
 #include "lower/class_loss.h"
 #include "lower/row.h"
 
-static const char *reduction_of(const leat_vjp_t *v) { return leat_vjp_string(v, LEAT_ATTR_REDUCTION, "mean"); }
+static leat_reduction_t reduction_of(const leat_vjp_t *v) {
+  return leat_vjp_word(v, LEAT_ATTR_REDUCTION, LEAT_REDUCTION_MEAN);
+}
 
 // Cotangent of each row's loss, with the class dim of extent 1; zero for ignored rows.
 static leat_value_id_t row_cotangent(leat_vjp_t *v, const leat_class_loss_t *l) {
   leat_builder_t *b = v->b;
-  const char *reduction = reduction_of(v);
+  const leat_reduction_t reduction = reduction_of(v);
   leat_value_id_t r = leat_b_cast(b, v->dy[0], leat_b_dtype(b, l->x));
-  if (strcmp(reduction, "none") == 0) r = leat_b_unsqueeze(b, r, 1u << l->dim);
-  if (strcmp(reduction, "mean") == 0) r = leat_b_div(b, r, l->denominator);
+  if (reduction == LEAT_REDUCTION_NONE) r = leat_b_unsqueeze(b, r, 1u << l->dim);
+  if (reduction == LEAT_REDUCTION_MEAN) r = leat_b_div(b, r, l->denominator);
   return l->ignored == LEAT_NONE ? r : leat_b_number_or(b, l->ignored, 0.0, r);
 }
 
@@ -120,7 +122,7 @@ VJP(BCE_LOGITS) {
 VJP(KL_DIV) {
   leat_builder_t *b = v->b;
   leat_value_id_t x = v->x[0], t = v->x[1], dy = spread(v, leat_b_sub(b, x, t)), minus = leat_b_fn1(b, NEG, dy);
-  if (strcmp(leat_vjp_string(v, LEAT_ATTR_MODE, ""), "log_target") == 0) {
+  if (leat_vjp_word(v, LEAT_ATTR_MODE, LEAT_TARGET_PLAIN) == LEAT_TARGET_LOG) {
     leat_value_id_t p = leat_b_fn1(b, EXP, t);
     if (v->wants[0]) v->dx[0] = leat_b_mul(b, minus, p);
     if (v->wants[1]) {

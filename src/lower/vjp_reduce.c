@@ -18,7 +18,7 @@ static leat_value_id_t with_dims(const leat_vjp_t *v, leat_value_id_t y, uint32_
 static leat_value_id_t product_of_others(leat_builder_t *b, leat_value_id_t x, uint32_t dim, bool reverse) {
   int64_t low[LEAT_RANK_MAX] = {0}, high[LEAT_RANK_MAX] = {0};
   low[dim] = reverse ? -1 : 1, high[dim] = -low[dim];
-  return leat_b_scan(b, "prod", leat_b_pad(b, x, low, high, NULL, 1.0), dim, reverse);
+  return leat_b_scan(b, LEAT_FOLD_PROD, leat_b_pad(b, x, low, high, NULL, 1.0), dim, reverse);
 }
 
 // With a zero anywhere, torch multiplies what is before and behind each element; else it divides the product by it. In
@@ -52,7 +52,7 @@ static void share_among_winners(leat_vjp_t *v) {
   uint32_t dims = dims_of(v);
   leat_value_id_t x = leat_b_widen(b, v->x[0]), y = with_dims(v, v->y[0], dims), dy = with_dims(v, v->dy[0], dims);
   leat_value_id_t wins = leat_b_fn2(b, EQ, x, y);
-  bool even = strcmp(leat_vjp_string(v, LEAT_ATTR_MODE, ""), "even") == 0;
+  bool even = leat_vjp_word(v, LEAT_ATTR_MODE, LEAT_TIES_OF_NUMBERS) == LEAT_TIES_EVEN;
   if (even && leat_dtype_is_float(leat_b_dtype(b, x)))
     wins = leat_b_select(b, leat_b_fn1(b, ISNAN, y), leat_b_fn1(b, ISNAN, x), wins);
   leat_value_id_t share = leat_b_cast(b, wins, leat_b_dtype(b, x)), count = leat_b_sum(b, share, dims);
@@ -134,17 +134,17 @@ VJP(CUMPROD) {
   }
   uint32_t dim = (uint32_t)leat_vjp_int(v, LEAT_ATTR_DIM, 0);
   leat_value_id_t is_zero = leat_b_fn2s(b, EQ, x, 0.0);
-  leat_value_id_t zeros = leat_b_scan(b, "sum", leat_b_cast(b, is_zero, LEAT_I64), dim, false);
+  leat_value_id_t zeros = leat_b_scan(b, LEAT_FOLD_SUM, leat_b_cast(b, is_zero, LEAT_I64), dim, false);
   leat_value_id_t first = leat_b_fn2(b, AND, is_zero, leat_b_fn2s(b, EQ, zeros, 1.0));
-  leat_value_id_t without = leat_b_scan(b, "prod", leat_b_number_or(b, first, 1.0, x), dim, false);
+  leat_value_id_t without = leat_b_scan(b, LEAT_FOLD_PROD, leat_b_number_or(b, first, 1.0, x), dim, false);
   // Only results up to the first zero count for `before`, only those up to the second for `at`: others may be 0 times
   // inf.
   leat_value_id_t none = leat_b_fn2s(b, EQ, zeros, 0.0), one = leat_b_fn2s(b, EQ, zeros, 1.0);
   leat_value_id_t shares = leat_b_select_or(b, none, leat_b_mul(b, dy, y), 0.0);
   leat_value_id_t before =
-      leat_b_div(b, leat_b_scan(b, "sum", shares, dim, true), leat_b_number_or(b, is_zero, 1.0, x));
+      leat_b_div(b, leat_b_scan(b, LEAT_FOLD_SUM, shares, dim, true), leat_b_number_or(b, is_zero, 1.0, x));
   leat_value_id_t behind = leat_b_select_or(b, one, leat_b_mul(b, dy, without), 0.0);
-  leat_value_id_t at = leat_b_select_or(b, first, leat_b_scan(b, "sum", behind, dim, true), 0.0);
+  leat_value_id_t at = leat_b_select_or(b, first, leat_b_scan(b, LEAT_FOLD_SUM, behind, dim, true), 0.0);
   v->dx[0] = leat_b_select(b, none, before, at);
 }
 

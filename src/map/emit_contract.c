@@ -133,8 +133,7 @@ static bool has_role(const product_t *p, uint8_t role) {
 static bool is_fixed(const leat_mapper_t *m, leat_value_id_t base, uint8_t reader_type) {
   const leat_op_t *producer = leat_mapper_producer(m, base);
   if (leat_op_role(producer->kind) == LEAT_ROLE_SYMBOL)
-    return strcmp(leat_op_string(m->g, producer, LEAT_ATTR_KIND, ""), "param") == 0 &&
-           leat_graph_is_fixed(m->g, producer);
+    return leat_op_is_symbol(m->g, producer, LEAT_KIND_PARAM) && leat_graph_is_fixed(m->g, producer);
   if (leat_op_is_leaf(producer->kind)) return true;
   return producer->type == LEAT_TYPE_PREPARE && reader_type != LEAT_TYPE_PREPARE;
 }

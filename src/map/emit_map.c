@@ -276,12 +276,8 @@ static uint8_t emit_scalar(strip_t *s, leat_op_id_t id, leat_scalar_t fn, uint32
 static void emit_map_op(strip_t *s, uint32_t index) {
   leat_op_id_t id = s->stage->ops.data[index];
   const leat_op_t *op = leat_graph_op(s->d->m->g, id);
-  leat_scalar_t fn;
   uint32_t class = PEF_CLASS_F32;
-  bool known = leat_scalar_find(leat_op_string(s->d->m->g, op, LEAT_ATTR_FN, ""), &fn);
-  assert(known);
-  (void)known;
-  uint8_t r = emit_scalar(s, id, fn, &class);
+  uint8_t r = emit_scalar(s, id, leat_op_scalar(s->d->m->g, op), &class);
   entry_t *e = new_entry(s, op->result_first);
   if (e == NULL) return;
   e->natural = (uint8_t) class;

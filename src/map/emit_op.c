@@ -4,24 +4,13 @@
 
 typedef void (*emit_t)(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op);
 
-typedef struct fn_name_s {
-  const char *name;
-  uint8_t fn;
-} fn_name_t;
-
-static const fn_name_t fn_names[] = {
-    {"sum", PEF_FN_SUM},       {"add", PEF_FN_SUM},         {"prod", PEF_FN_PROD},     {"mul", PEF_FN_PROD},
-    {"max", PEF_FN_MAX},       {"min", PEF_FN_MIN},         {"set", PEF_FN_SET},       {"argmax", PEF_FN_ARGMAX},
-    {"argmin", PEF_FN_ARGMIN}, {"uniform", PEF_FN_UNIFORM}, {"normal", PEF_FN_NORMAL},
-};
-
-static uint8_t fn_of(leat_draft_t *d, const leat_op_t *op) {
-  const char *name = leat_op_string(d->m->g, op, LEAT_ATTR_FN, "");
-  for (size_t i = 0; i < sizeof fn_names / sizeof fn_names[0]; ++i) {
-    if (strcmp(fn_names[i].name, name) == 0) return fn_names[i].fn;
-  }
-  if (d->status == NULL) d->status = leat_status_make(LEAT_INTERNAL, "no stage function is called '%s'", name);
-  return PEF_FN_SUM;
+static uint8_t fold_of(const leat_draft_t *d, const leat_op_t *op) {
+  static const uint8_t folds[] = {
+      [LEAT_FOLD_SUM] = PEF_FN_SUM, [LEAT_FOLD_PROD] = PEF_FN_PROD,     [LEAT_FOLD_MAX] = PEF_FN_MAX,
+      [LEAT_FOLD_MIN] = PEF_FN_MIN, [LEAT_FOLD_ARGMAX] = PEF_FN_ARGMAX, [LEAT_FOLD_ARGMIN] = PEF_FN_ARGMIN,
+      [LEAT_FOLD_SET] = PEF_FN_SET,
+  };
+  return folds[leat_op_word(d->m->g, op, LEAT_ATTR_FN, LEAT_FOLD_SUM)];
 }
 
 // Neighbouring dims that are both reduced or both kept, and contiguous on both sides, become one: longer runs.
@@ -52,7 +41,7 @@ static uint32_t merge_reduced(leat_access_t *in, leat_access_t *out, uint32_t *m
 static void emit_reduce(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
   uint32_t count, mask = 0;
   const int64_t *dims = leat_op_list(d->m->g, op, LEAT_ATTR_DIMS, &count);
-  uint8_t fn = fn_of(d, op);
+  uint8_t fn = fold_of(d, op);
   leat_dtype_t dtype = (leat_dtype_t)leat_graph_value(d->m->g, leat_op_input(d->m->g, op, 0))->dtype;
   leat_access_t in = leat_draft_access(d, leat_op_input(d->m->g, op, 0)), out = leat_draft_access(d, op->result_first);
   for (uint32_t i = 0; i < count; ++i) {
@@ -69,7 +58,7 @@ static void emit_reduce(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
 }
 
 static void emit_scan(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
-  uint8_t fn = fn_of(d, op);
+  uint8_t fn = fold_of(d, op);
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_SCAN, id);
   stage->fn = fn;
   stage->params.scan.dim = leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
@@ -115,7 +104,7 @@ static void set_window(const leat_graph_t *g, const leat_op_t *op, const leat_va
 static void emit_window(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op, uint32_t kind,
                         const leat_value_t *weights) {
   bool pool = kind == PEF_STAGE_POOL || kind == PEF_STAGE_POOL_GRAD;
-  uint8_t fn = pool ? fn_of(d, op) : 0;
+  uint8_t fn = pool ? fold_of(d, op) : 0;
   pef_stage_t *stage = leat_draft_stage(d, kind, id);
   stage->fn = fn;
   set_window(d->m->g, op, weights, &stage->params.window);
@@ -152,7 +141,7 @@ static void emit_scatter(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) 
   leat_draft_input(d, id, 0);
   leat_draft_result(d, id, 0);
   leat_emit_copy_program(d, leat_graph_value(d->m->g, op->result_first)->dtype);
-  uint8_t fn = fn_of(d, op);
+  uint8_t fn = fold_of(d, op);
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_SCATTER, id);
   stage->fn = fn;
   stage->params.scatter.dim = leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
@@ -163,9 +152,9 @@ static void emit_scatter(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) 
 }
 
 static void emit_random(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
-  uint8_t fn = fn_of(d, op);
+  bool normal = leat_op_word(d->m->g, op, LEAT_ATTR_FN, LEAT_DRAW_UNIFORM) == LEAT_DRAW_NORMAL;
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_RANDOM, id);
-  stage->fn = fn;
+  stage->fn = normal ? PEF_FN_NORMAL : PEF_FN_UNIFORM;
   stage->params.random.stream = leat_op_int(d->m->g, op, LEAT_ATTR_STREAM, 0);
   leat_draft_input(d, id, 0);
   leat_draft_result(d, id, 0);

@@ -13,10 +13,6 @@ static bool is_store(const leat_mapper_t *m, leat_op_id_t op) {
   return leat_op_is_statement(leat_graph_op(m->g, op)->kind);
 }
 
-static const char *store_kind(const leat_mapper_t *m, leat_op_id_t store) {
-  return leat_op_string(m->g, leat_graph_op(m->g, store), LEAT_ATTR_KIND, "");
-}
-
 static const char *store_name(const leat_mapper_t *m, leat_op_id_t store) {
   return leat_op_string(m->g, leat_graph_op(m->g, store), LEAT_ATTR_NAME, "");
 }
@@ -51,8 +47,9 @@ static bool readers_come_first(const leat_mapper_t *m, leat_value_id_t v, const 
 
 static bool store_may_be_direct(const leat_mapper_t *m, leat_value_id_t v, leat_op_id_t store) {
   if (m->plan->section_of[store] != section_of_value(m, v)) return false;
-  if (strcmp(store_kind(m, store), "output") == 0) return !read_by_other_types(m, v);
-  if (strcmp(store_kind(m, store), "update") == 0) return readers_come_first(m, v, store_name(m, store));
+  const leat_op_t *op = leat_graph_op(m->g, store);
+  if (leat_op_is_store(m->g, op, LEAT_STORE_OUTPUT)) return !read_by_other_types(m, v);
+  if (leat_op_is_store(m->g, op, LEAT_STORE_UPDATE)) return readers_come_first(m, v, store_name(m, store));
   return true;
 }
 

@@ -2,27 +2,18 @@
 // The symbol table: every symbol the graph reads or stores, once, in a fixed order (kinds, then graph order).
 #include "map/mapper.h"
 
-typedef struct kind_name_s {
-  const char *name;
-  uint8_t kind;
-} kind_name_t;
-
-// What `kind` says in symbol and store ops.
-static const kind_name_t symbol_kinds[] = {
-    {"input", PEF_SYMBOL_INPUT},   {"param", PEF_SYMBOL_PARAMETER},      {"buffer", PEF_SYMBOL_BUFFER},
-    {"state", PEF_SYMBOL_STATE},   {"hyper", PEF_SYMBOL_HYPERPARAMETER}, {"seed", PEF_SYMBOL_SEED},
-    {"output", PEF_SYMBOL_OUTPUT}, {"grad", PEF_SYMBOL_GRADIENT},        {"internal", PEF_SYMBOL_INTERNAL},
+static const uint8_t symbol_kinds[] = {
+    [LEAT_KIND_INPUT] = PEF_SYMBOL_INPUT,   [LEAT_KIND_PARAM] = PEF_SYMBOL_PARAMETER,
+    [LEAT_KIND_BUFFER] = PEF_SYMBOL_BUFFER, [LEAT_KIND_HYPER] = PEF_SYMBOL_HYPERPARAMETER,
+    [LEAT_KIND_STATE] = PEF_SYMBOL_STATE,   [LEAT_KIND_SEED] = PEF_SYMBOL_SEED,
 };
-
-static bool find_kind(const char *name, uint8_t *out_kind) {
-  for (size_t i = 0; i < sizeof symbol_kinds / sizeof symbol_kinds[0]; ++i) {
-    if (strcmp(symbol_kinds[i].name, name) == 0) {
-      *out_kind = symbol_kinds[i].kind;
-      return true;
-    }
-  }
-  return false;
-}
+static const uint8_t store_kinds[] = {
+    // an update makes the symbol only of state that nobody reads yet
+    [LEAT_STORE_OUTPUT] = PEF_SYMBOL_OUTPUT,
+    [LEAT_STORE_UPDATE] = PEF_SYMBOL_STATE,
+    [LEAT_STORE_GRAD] = PEF_SYMBOL_GRADIENT,
+    [LEAT_STORE_INTERNAL] = PEF_SYMBOL_INTERNAL,
+};
 
 static uint32_t find(const leat_mapper_t *m, const char *name) {
   uint32_t found = leat_names_find(&m->symbol_index, name, strlen(name));
@@ -60,20 +51,13 @@ static leat_status_t add(leat_mapper_t *m, const char *name, uint8_t kind, const
 
 static leat_status_t add_op(leat_mapper_t *m, const leat_op_t *op) {
   const char *name = leat_op_string(m->g, op, LEAT_ATTR_NAME, "");
-  const char *kind_name = leat_op_string(m->g, op, LEAT_ATTR_KIND, "");
-  uint8_t kind;
+  const int kind = leat_op_word(m->g, op, LEAT_ATTR_KIND, 0);
   if (leat_op_role(op->kind) == LEAT_ROLE_SYMBOL) {
-    if (!find_kind(kind_name, &kind))
-      LEAT_FAIL(LEAT_INTERNAL, "symbol '%s' has the unknown kind '%s'", name, kind_name);
-    return add(m, name, kind, leat_graph_value(m->g, op->result_first), leat_op_float(m->g, op, LEAT_ATTR_VALUE, 0.0));
+    const double init = leat_op_float(m->g, op, LEAT_ATTR_VALUE, 0.0);
+    return add(m, name, symbol_kinds[kind], leat_graph_value(m->g, op->result_first), init);
   }
-  const leat_value_t *v = leat_graph_value(m->g, leat_op_input(m->g, op, 0));
-  if (strcmp(kind_name, "update") == 0) {
-    if (find(m, name) == PEF_NONE) return add(m, name, PEF_SYMBOL_STATE, v, 0.0);  // state that nobody reads yet
-    return NULL;
-  }
-  if (!find_kind(kind_name, &kind)) LEAT_FAIL(LEAT_INTERNAL, "store '%s' has the unknown kind '%s'", name, kind_name);
-  return add(m, name, kind, v, 0.0);
+  if (kind == LEAT_STORE_UPDATE && find(m, name) != PEF_NONE) return NULL;
+  return add(m, name, store_kinds[kind], leat_graph_value(m->g, leat_op_input(m->g, op, 0)), 0.0);
 }
 
 // Gradients, states and seeds are called <symbol>__<suffix>.

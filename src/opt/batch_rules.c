@@ -91,7 +91,7 @@ static const char *indexed(const leat_graph_t *g, const leat_op_t *op, uint32_t 
 }
 
 static leat_batch_join_t join_loss(const leat_graph_t *g, const leat_op_t *op) {
-  const bool sum = strcmp(leat_op_string(g, op, LEAT_ATTR_REDUCTION, "mean"), "sum") == 0;
+  const bool sum = leat_op_word(g, op, LEAT_ATTR_REDUCTION, LEAT_REDUCTION_MEAN) == LEAT_REDUCTION_SUM;
   return sum ? LEAT_JOIN_FOLD : LEAT_JOIN_AVERAGE;
 }
 

@@ -231,7 +231,7 @@ static leat_status_t store_of(finder_t *f, leat_value_id_t v, const leat_op_t *r
   leat_builder_init(&b, f->g);
   b.group = maker->group != 0 ? maker->group : reader->group;
   b.origin = reader->origin;
-  leat_b_store(&b, name, "internal", v);
+  leat_b_store(&b, name, LEAT_STORE_INTERNAL, v);
   LEAT_TRY(leat_builder_take_status(&b));
   const leat_op_t *store = leat_graph_op(f->g, f->g->ops.count - 1);
   *out_name = f->stored[v] = leat_op_string(f->g, store, LEAT_ATTR_NAME, "");
@@ -316,8 +316,7 @@ static leat_status_t visit(finder_t *f, leat_op_id_t id) {
 static void note_stores(finder_t *f) {
   for (leat_op_id_t id = 0; id < f->g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(f->g, id);
-    if (!leat_op_is_statement(op->kind) || strcmp(leat_op_string(f->g, op, LEAT_ATTR_KIND, ""), "internal") != 0)
-      continue;
+    if (!leat_op_is_store(f->g, op, LEAT_STORE_INTERNAL)) continue;
     f->stored[leat_op_input(f->g, op, 0)] = leat_op_string(f->g, op, LEAT_ATTR_NAME, "");
   }
 }

@@ -48,24 +48,24 @@ static void empty_joined(leat_rebuild_t *r, const leat_op_t *op) {
 
 // The sum, product or extreme of nothing.
 static void empty_reduced(leat_rebuild_t *r, const leat_op_t *op) {
-  const char *fn = leat_op_string(r->from, op, LEAT_ATTR_FN, "");
+  const leat_fold_t fn = leat_op_word(r->from, op, LEAT_ATTR_FN, LEAT_FOLD_SUM);
   const uint32_t dtype = leat_graph_value(r->from, op->result_first)->dtype;
-  const bool max = strcmp(fn, "max") == 0;
-  double number = strcmp(fn, "prod") == 0 ? 1.0 : 0.0;
-  if (max || strcmp(fn, "min") == 0) {
+  const bool max = fn == LEAT_FOLD_MAX;
+  double number = fn == LEAT_FOLD_PROD ? 1.0 : 0.0;
+  if (max || fn == LEAT_FOLD_MIN) {
     if (leat_dtype_is_float((leat_dtype_t)dtype)) {
       number = max ? -HUGE_VAL : HUGE_VAL;
     } else if (dtype == LEAT_BOOL) {
       number = max ? 0.0 : 1.0;
     } else {
-      (void)leat_b_fail(&r->b, LEAT_UNSUPPORTED, "the '%s' of no integers", fn);
+      (void)leat_b_fail(&r->b, LEAT_UNSUPPORTED, "the '%s' of no integers", max ? "max" : "min");
     }
   }
   splat(r, op, 0, number);
 }
 
 static void empty_pooled(leat_rebuild_t *r, const leat_op_t *op) {
-  const bool max = strcmp(leat_op_string(r->from, op, LEAT_ATTR_FN, ""), "max") == 0;
+  const bool max = leat_op_word(r->from, op, LEAT_ATTR_FN, LEAT_FOLD_MAX) == LEAT_FOLD_MAX;
   splat(r, op, 0, max ? -HUGE_VAL : 0.0);
 }
 

@@ -5,9 +5,8 @@
 #include "opt/fold.h"
 
 static leat_scalar_t function_of(const leat_candidate_t *c) {
-  leat_scalar_t fn = LEAT_SCALAR_COUNT;
   const leat_attr_t *attr = leat_fold_attr(c, LEAT_ATTR_FN);
-  return attr != NULL && leat_scalar_find(attr->v.s, &fn) ? fn : LEAT_SCALAR_COUNT;
+  return attr != NULL ? (leat_scalar_t)attr->v.i : LEAT_SCALAR_COUNT;
 }
 
 static leat_value_id_t operand_of(const leat_candidate_t *c, const leat_op_t *op) {
@@ -192,8 +191,8 @@ static bool transpose_as_reshape(leat_candidate_t *c) {
 
 // The largest and smallest of one element.
 static bool drop_idle_extreme(leat_candidate_t *c) {
-  const char *fn = leat_fold_attr(c, LEAT_ATTR_FN)->v.s;
-  return (strcmp(fn, "max") == 0 || strcmp(fn, "min") == 0) && leat_fold_end(c, c->in[0]);
+  const leat_fold_t fn = (leat_fold_t)leat_fold_attr(c, LEAT_ATTR_FN)->v.i;
+  return (fn == LEAT_FOLD_MAX || fn == LEAT_FOLD_MIN) && leat_fold_end(c, c->in[0]);
 }
 
 const leat_fold_entry_t leat_fold_rules[] = {

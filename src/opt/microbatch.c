@@ -347,7 +347,7 @@ static leat_status_t weigh_labels(splitter_t *s, const leat_op_t *op, uint32_t p
 
 static leat_status_t join_weighted(splitter_t *s, leat_op_id_t id, leat_value_id_t *out_value) {
   const leat_op_t *op = leat_graph_op(s->part, id);
-  const leat_attr_t sum = leat_attr_s(LEAT_ATTR_REDUCTION, "sum");
+  const leat_attr_t sum = leat_attr_i(LEAT_ATTR_REDUCTION, LEAT_REDUCTION_SUM);
   leat_value_id_t losses[PARTS_MAX], counts[PARTS_MAX], loss, count;
   for (uint32_t p = 0; p < s->parts; ++p) {
     LEAT_TRY(append_copy(s, s->part, id, p, &sum, &losses[p]));

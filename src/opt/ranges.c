@@ -188,7 +188,7 @@ RULE(padded) {
 
 // scatter and the like: what is put in, where it takes the place of what was there.
 static leat_range_t put(const ranges_t *r, const leat_op_t *op, uint32_t values) {
-  if (strcmp(leat_op_string(r->g, op, LEAT_ATTR_FN, "set"), "set") != 0) return (leat_range_t){-INFINITY, INFINITY};
+  if (leat_op_word(r->g, op, LEAT_ATTR_FN, LEAT_FOLD_SET) != LEAT_FOLD_SET) return (leat_range_t){-INFINITY, INFINITY};
   return hull(in(r, op, 0), in(r, op, values));
 }
 RULE(scattered) {
@@ -274,9 +274,9 @@ RULE(divided) {
   const leat_range_t x = in(r, op, 0), y = in(r, op, 1);
   if (y.low <= 0) return (leat_range_t){-INFINITY, INFINITY};
   const leat_range_t q = of_corners(x.low / y.low, x.low / y.high, x.high / y.low, x.high / y.high);
-  const char *rounding = leat_op_string(r->g, op, LEAT_ATTR_ROUNDING, "none");
-  if (strcmp(rounding, "floor") == 0) return (leat_range_t){floor(q.low), floor(q.high)};
-  if (strcmp(rounding, "trunc") == 0) return (leat_range_t){trunc(q.low), trunc(q.high)};
+  const leat_rounding_t rounding = leat_op_word(r->g, op, LEAT_ATTR_ROUNDING, LEAT_ROUNDING_NONE);
+  if (rounding == LEAT_ROUNDING_FLOOR) return (leat_range_t){floor(q.low), floor(q.high)};
+  if (rounding == LEAT_ROUNDING_TRUNC) return (leat_range_t){trunc(q.low), trunc(q.high)};
   return q;
 }
 

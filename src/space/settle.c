@@ -140,7 +140,7 @@ static bool wants_full_width(const leat_graph_t *g, const leat_op_t *op) {
 #undef PRIM
   };
   if (widths[op->kind] != WIDE_UNLESS_SET) return widths[op->kind] == WIDE;
-  return strcmp(leat_op_string(g, op, LEAT_ATTR_FN, ""), "set") != 0;
+  return leat_op_word(g, op, LEAT_ATTR_FN, LEAT_FOLD_SET) != LEAT_FOLD_SET;
 }
 
 static bool is_narrow(uint32_t dtype) { return dtype == LEAT_BF16 || dtype == LEAT_F16; }

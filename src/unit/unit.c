@@ -68,7 +68,7 @@ static void mark_reached(maker_t *m) {
   for (leat_op_id_t id = 0; id < m->g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(m->g, id);
     bool seeded = leat_op_role(op->kind) == LEAT_ROLE_KEEP &&
-                  strcmp(leat_op_string(m->g, op, LEAT_ATTR_SEED, "zero"), "zero") != 0;
+                  leat_op_word(m->g, op, LEAT_ATTR_SEED, LEAT_SEED_ZERO) != LEAT_SEED_ZERO;
     if (seeded && m->needs[leat_op_input(m->g, op, 0)]) m->reached[leat_op_input(m->g, op, 0)] = true;
   }
   for (leat_op_id_t id = m->g->ops.count; id-- > 0;) {

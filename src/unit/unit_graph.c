@@ -28,9 +28,10 @@ static leat_status_t append(writer_t *w, const leat_op_desc_t *desc, leat_value_
   return NULL;
 }
 
-static leat_status_t add_symbol(writer_t *w, leat_value_id_t value, const char *name, const char *kind, bool wants) {
+static leat_status_t add_symbol(writer_t *w, leat_value_id_t value, const char *name, leat_symbol_kind_t kind,
+                                bool wants) {
   const leat_graph_t *g = w->units->g;
-  leat_attr_t attrs[] = {leat_attr_s(LEAT_ATTR_NAME, name), leat_attr_s(LEAT_ATTR_KIND, kind),
+  leat_attr_t attrs[] = {leat_attr_s(LEAT_ATTR_NAME, name), leat_attr_i(LEAT_ATTR_KIND, kind),
                          leat_attr_i(LEAT_ATTR_REQUIRES_GRAD, wants)};
   leat_op_desc_t desc = {.kind = LEAT_TRACED_SYM,
                          .origin = w->b.origin,
@@ -44,8 +45,8 @@ static leat_status_t add_symbol(writer_t *w, leat_value_id_t value, const char *
   return append(w, &desc, &w->map[value]);
 }
 
-static leat_status_t add_output(writer_t *w, leat_value_id_t v, const char *name, const char *seed) {
-  leat_attr_t attrs[] = {leat_attr_s(LEAT_ATTR_NAME, name), leat_attr_s(LEAT_ATTR_SEED, seed)};
+static leat_status_t add_output(writer_t *w, leat_value_id_t v, const char *name, leat_seed_t seed) {
+  leat_attr_t attrs[] = {leat_attr_s(LEAT_ATTR_NAME, name), leat_attr_i(LEAT_ATTR_SEED, seed)};
   leat_op_desc_t desc = {.kind = LEAT_TRACED_OUTPUT,
                          .origin = leat_graph_op(w->to, leat_graph_value(w->to, v)->op)->origin,
                          .inputs = &v,
@@ -129,12 +130,13 @@ static leat_status_t add_ports(writer_t *w) {
   char name[64];
   for (uint32_t i = 0; i < w->unit->ins.count; ++i) {
     (void)snprintf(name, sizeof name, "@in%" PRIu32, i);
-    LEAT_TRY(add_symbol(w, w->unit->ins.data[i].value, name, "input", w->unit->ins.data[i].gives));
+    LEAT_TRY(add_symbol(w, w->unit->ins.data[i].value, name, LEAT_KIND_INPUT, w->unit->ins.data[i].gives));
   }
   for (uint32_t i = 0; i < w->unit->symbols.count; ++i) {
     leat_value_id_t v = w->unit->symbols.data[i].value;
-    const char *kind = leat_op_string(g, leat_graph_op(g, leat_graph_value(g, v)->op), LEAT_ATTR_KIND, "input");
-    if (strcmp(kind, "buffer") == 0 && w->unit->role != LEAT_UNIT_LATE && is_updated(w->units, v)) kind = "input";
+    leat_symbol_kind_t kind =
+        leat_op_word(g, leat_graph_op(g, leat_graph_value(g, v)->op), LEAT_ATTR_KIND, LEAT_KIND_INPUT);
+    if (kind == LEAT_KIND_BUFFER && w->unit->role != LEAT_UNIT_LATE && is_updated(w->units, v)) kind = LEAT_KIND_INPUT;
     (void)snprintf(name, sizeof name, "@sym%" PRIu32, i);
     LEAT_TRY(add_symbol(w, v, name, kind, w->unit->symbols.data[i].gives));
   }
@@ -146,10 +148,10 @@ static leat_status_t add_outs(writer_t *w) {
   for (uint32_t i = 0; i < w->unit->outs.count; ++i) {
     const leat_unit_out_t *out = &w->unit->outs.data[i];
     (void)snprintf(name, sizeof name, "@out%" PRIu32, i);
-    LEAT_TRY(add_output(w, w->map[out->value], name, "zero"));
+    LEAT_TRY(add_output(w, w->map[out->value], name, LEAT_SEED_ZERO));
     if (out->seed.unit == LEAT_NONE) continue;
     (void)snprintf(name, sizeof name, "@seed%" PRIu32, i);
-    LEAT_TRY(add_output(w, w->map[out->value], name, "symbol"));
+    LEAT_TRY(add_output(w, w->map[out->value], name, LEAT_SEED_SYMBOL));
   }
   return NULL;
 }
@@ -159,7 +161,7 @@ static leat_status_t add_seeds(writer_t *w, const leat_unit_port_t *ports, uint3
   for (uint32_t i = 0; i < count; ++i) {
     if (ports[i].before.unit == LEAT_NONE) continue;
     (void)snprintf(name, sizeof name, "%s%" PRIu32, prefix, i);
-    LEAT_TRY(add_output(w, w->map[ports[i].value], name, "symbol"));
+    LEAT_TRY(add_output(w, w->map[ports[i].value], name, LEAT_SEED_SYMBOL));
   }
   return NULL;
 }
@@ -287,9 +289,10 @@ static leat_status_t add_norm(writer_t *w) {
   for (uint32_t i = 0; i < w->unit->symbols.count; ++i) {
     leat_value_t v = *leat_graph_value(g, w->unit->symbols.data[i].value);
     (void)snprintf(name, sizeof name, "@grad%" PRIu32, i);
-    leat_value_id_t x = leat_b_symbol(b, name, "input", (leat_dtype_t)v.dtype, v.rank, v.dims);
+    leat_value_id_t x = leat_b_symbol(b, name, LEAT_KIND_INPUT, (leat_dtype_t)v.dtype, v.rank, v.dims);
     leat_value_id_t squares = leat_b_square(b, leat_b_widen(b, x));
-    leat_value_id_t sum = leat_b_cast(b, leat_b_reduce(b, "sum", squares, leat_b_all_dims(b, x), false), LEAT_F64);
+    leat_value_id_t sum =
+        leat_b_cast(b, leat_b_reduce(b, LEAT_FOLD_SUM, squares, leat_b_all_dims(b, x), false), LEAT_F64);
     total = total == LEAT_NONE ? sum : leat_b_add(b, total, sum);
   }
   if (total == LEAT_NONE) return leat_builder_take_status(b);
@@ -304,7 +307,7 @@ static leat_status_t add_norm(writer_t *w) {
   } else {
     limit = leat_b_scalar(b, LEAT_F64, own);
   }
-  leat_b_store(b, "@clip", "internal", leat_b_fn2s(b, MIN, leat_b_div(b, limit, norm), 1.0));
+  leat_b_store(b, "@clip", LEAT_STORE_INTERNAL, leat_b_fn2s(b, MIN, leat_b_div(b, limit, norm), 1.0));
   return leat_builder_take_status(b);
 }
 
@@ -359,14 +362,14 @@ leat_status_t leat_unit_counter_graph(bool draws_numbers, const uint32_t *optimi
   leat_builder_init(&b, g);
   if (draws_numbers) {
     leat_value_id_t one = leat_b_iota(&b, LEAT_I64, 1, (const int64_t[]){2}, 0);  // {0, 1}
-    leat_b_store(&b, "random__state", "update", leat_b_add(&b, leat_b_random_state(&b), one));
+    leat_b_store(&b, "random__state", LEAT_STORE_UPDATE, leat_b_add(&b, leat_b_random_state(&b), one));
   }
   b.type = LEAT_TYPE_OPT;
   for (uint32_t i = 0; i < count; ++i) {
     char name[64];
     (void)snprintf(name, sizeof name, "optimizer_%" PRIu32 "__step", optimizers[i]);
-    leat_value_id_t step = leat_b_symbol(&b, name, "state", LEAT_F64, 0, NULL);
-    leat_b_store(&b, name, "update", leat_b_adds(&b, step, 1.0));
+    leat_value_id_t step = leat_b_symbol(&b, name, LEAT_KIND_STATE, LEAT_F64, 0, NULL);
+    leat_b_store(&b, name, LEAT_STORE_UPDATE, leat_b_adds(&b, step, 1.0));
   }
   leat_status_t status = leat_builder_take_status(&b);
   if (status != NULL)
@@ -447,7 +450,7 @@ static leat_status_t visit_trim(leat_rebuild_t *r, leat_op_id_t id) {
   const char *name = leat_op_string(r->from, op, LEAT_ATTR_NAME, "");
   if (leat_op_is_statement(op->kind) && (strncmp(name, "@seed", 5) == 0 || is_counter(name))) return NULL;
   if (!leat_op_is_statement(op->kind) || strncmp(name, "@out", 4) != 0) return leat_rebuild_copy(r, id);
-  leat_b_store(&r->b, name, "internal", leat_rebuild_input(r, op, 0));
+  leat_b_store(&r->b, name, LEAT_STORE_INTERNAL, leat_rebuild_input(r, op, 0));
   return NULL;
 }
 

@@ -263,11 +263,10 @@ static leat_graph_t *lowered(const char *text) {
   return graph;
 }
 
-static uint32_t count_stores(const leat_graph_t *g, const char *kind) {
+static uint32_t count_stores(const leat_graph_t *g, leat_store_kind_t kind) {
   uint32_t count = 0;
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
-    const leat_op_t *op = leat_graph_op(g, id);
-    count += op->kind == LEAT_PRIM_STORE && strcmp(leat_op_string(g, op, LEAT_ATTR_KIND, ""), kind) == 0;
+    count += leat_op_is_store(g, leat_graph_op(g, id), kind);
   }
   return count;
 }
@@ -291,10 +290,10 @@ static void test_reach(void **state) {
   (void)state;
   leat_graph_t *g =
       lowered(X_AND_W "%2 = floor(%1) : f64[3]\n%3 = mul(%0, %2) : f64[3]\noutput(%3) {name=\"y\", seed=\"one\"}\n");
-  assert_int_equal(count_stores(g, "grad"), 1);
+  assert_int_equal(count_stores(g, LEAT_STORE_GRAD), 1);
   leat_graph_destroy(g);
   g = lowered(X_AND_W "%2 = mul(%0, %1) : f64[3] !detached\noutput(%2) {name=\"y\", seed=\"one\"}\n");
-  assert_int_equal(count_stores(g, "grad"), 0);
+  assert_int_equal(count_stores(g, LEAT_STORE_GRAD), 0);
   leat_graph_destroy(g);
 }
 
@@ -446,11 +445,15 @@ static void test_bad_input(void **state) {
   (void)state;
   leat_graph_t *g;
   assert_fails(bench_lower(X_AND_W "%2 = mul(%0, %1) : f64[3]\noutput(%2) {name=\"y\", seed=\"two\"}\n", &g),
-               LEAT_INVALID_ARGUMENT, "seed 'two'");
+               LEAT_INVALID_ARGUMENT, "seed 'two' is none of zero|one|symbol");
   assert_fails(bench_lower(X_AND_W "%2 = mul(%0, %1) : f64[3]\noutput(%2) {name=\"y\", seed=\"one\"}\n"
                                    "optimizer(%1) {kind=\"lion\"}\n",
                            &g),
-               LEAT_UNSUPPORTED, "use sgd or adamw");
+               LEAT_INVALID_ARGUMENT, "kind 'lion' is none of sgd|adamw");
+  assert_fails(bench_lower(X_AND_W "%2 = mul(%0, %1) : f64[3]\noutput(%2) {name=\"y\", seed=\"one\"}\n"
+                                   "optimizer(%1) {lr=0.1}\n",
+                           &g),
+               LEAT_INVALID_ARGUMENT, "use sgd or adamw");
 }
 
 int main(void) {

@@ -52,7 +52,7 @@ static void o0_gives_each_op_its_own(void **state) {
   uint32_t kept = 0;
   for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(g, id);
-    if (op->kind == LEAT_PRIM_STORE) assert_string_equal(leat_op_string(g, op, LEAT_ATTR_KIND, ""), "internal");
+    if (op->kind == LEAT_PRIM_STORE) assert_true(leat_op_is_store(g, op, LEAT_STORE_INTERNAL));
     kept += op->kind == LEAT_PRIM_STORE;
   }
   assert_int_equal(kept, 3);  // %5 is an output already

@@ -33,7 +33,7 @@ static void test_example_parses(void **state) {
                       "op 'linear' (module logreg.lin_layer, logreg.py:33)");
   assert_int_equal(leat_op_input(g, loss, 2), LEAT_NONE);
   assert_int_equal(leat_op_int(g, loss, LEAT_ATTR_IGNORE_INDEX, 0), -100);
-  assert_string_equal(leat_op_string(g, loss, LEAT_ATTR_REDUCTION, ""), "mean");
+  assert_int_equal(leat_op_word(g, loss, LEAT_ATTR_REDUCTION, LEAT_REDUCTION_NONE), LEAT_REDUCTION_MEAN);
   assert_true(leat_op_float(g, sgd, LEAT_ATTR_LR, 0) == 0.01);
   assert_true(leat_op_float(g, sgd, LEAT_ATTR_EPS, 7) == 7);
   assert_string_equal(leat_value_text(leat_graph_value(g, 0), text, sizeof text), "f32[32,784]");
@@ -89,6 +89,7 @@ static void test_everything_of_the_grammar_is_read(void **state) {
 
 static void test_errors_name_the_place(void **state) {
   (void)state;
+#define X "leat.graph 1\n%0 = full() {value=1} : f32[]\n"
   static const struct {
     const char *text;
     int code;
@@ -105,6 +106,17 @@ static void test_errors_name_the_place(void **state) {
       {"leat.graph 1\n%0 = constant() {lr=0.1} : f32[]", LEAT_INVALID_ARGUMENT, "it takes index"},
       {"leat.graph 1\n%0 = full() {value=1, value=2} : f32[]", LEAT_INVALID_ARGUMENT, "given twice"},
       {"leat.graph 1\n%0 = constant() {index=1.5} : f32[]", LEAT_INVALID_ARGUMENT, "column 24: expected an integer"},
+      {"leat.graph 1\n%0 = prim.symbol() {kind=\"inptu\", name=\"x\"} : f32[]\n", LEAT_INVALID_ARGUMENT,
+       "line 2, column 26: kind 'inptu' is none of input|param|buffer|hyper|state|seed"},
+      {X "%1 = prim.map(%0) {fn=\"nag\"} : f32[]\n", LEAT_INVALID_ARGUMENT, "no scalar function 'nag'"},
+      {X "%1 = prim.reduce(%0) {fn=\"mean\", dims=[]} : f32[]\n", LEAT_INVALID_ARGUMENT,
+       "fn 'mean' is none of sum|prod|max|min|argmax|argmin"},
+      {X "%1 = prim.scan(%0) {fn=\"argmax\", dim=0, reverse=0} : f32[]\n", LEAT_INVALID_ARGUMENT,
+       "fn 'argmax' is none of sum|prod|max|min"},
+      {X "%1 = prim.random(%0) {fn=\"gamma\", stream=3} : f32[]\n", LEAT_INVALID_ARGUMENT, "none of uniform|normal"},
+      {X "%1 = index_put(%0, %0, %0) {fn=\"mul\"} : f32[]\n", LEAT_INVALID_ARGUMENT, "fn 'mul' is none of set|add"},
+      {X "%1 = amax(%0) {mode=\"odd\"} : f32[]\n", LEAT_INVALID_ARGUMENT, "mode 'odd' is none of \"\"|even"},
+      {X "%1 = gelu(%0) {approximate=1} : f32[]\n", LEAT_INVALID_ARGUMENT, "expected a string"},
       {"leat.graph 1\n%0 = constant() {index=99999999999999999999} : f32[]", LEAT_INVALID_ARGUMENT, "does not fit"},
       {"leat.graph 1\n%0 = neg(%1) : f32[]", LEAT_INVALID_ARGUMENT, "column 10: %1 is not defined above"},
       {"leat.graph 1\n%0 = neg() : f32[]", LEAT_INVALID_ARGUMENT, "column 10: 'neg' takes 1 to 1 operands, got 0"},

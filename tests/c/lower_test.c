@@ -37,10 +37,10 @@ static void test_statements(void **state) {
                     "optimizer(%0) {kind=\"sgd\", lr=0.1}\n",
                   false, &g));
   assert_int_equal(g->ops.count, 4);
-  assert_string_equal(leat_op_string(g, find_op(g, LEAT_PRIM_STORE, "x"), LEAT_ATTR_KIND, ""), "update");
-  assert_string_equal(leat_op_string(g, find_op(g, LEAT_PRIM_STORE, "y"), LEAT_ATTR_KIND, ""), "output");
+  assert_true(leat_op_is_store(g, find_op(g, LEAT_PRIM_STORE, "x"), LEAT_STORE_UPDATE));
+  assert_true(leat_op_is_store(g, find_op(g, LEAT_PRIM_STORE, "y"), LEAT_STORE_OUTPUT));
   const leat_op_t *symbol = find_op(g, LEAT_PRIM_SYMBOL, "x");
-  assert_string_equal(leat_op_string(g, symbol, LEAT_ATTR_KIND, ""), "param");
+  assert_true(leat_op_is_symbol(g, symbol, LEAT_KIND_PARAM));
   assert_int_equal(leat_op_int(g, symbol, LEAT_ATTR_REQUIRES_GRAD, 0), 1);
   leat_graph_destroy(g);
 }
@@ -102,7 +102,7 @@ static void test_unsupported(void **state) {
                      false, &g),
                LEAT_UNSUPPORTED, "net.py:9");
   assert_fails(lower(X "%1 = pad(%0) {low=[0,1], high=[0,1], mode=\"fancy\"} : f32[2,5]\n", false, &g),
-               LEAT_UNSUPPORTED, "use constant");
+               LEAT_INVALID_ARGUMENT, "mode 'fancy' is none of constant|reflect|replicate|circular");
   assert_fails(lower(X "%1 = pad(%0) {low=[0,3], high=[0,0], mode=\"reflect\"} : f32[2,6]\n", false, &g),
                LEAT_INVALID_ARGUMENT, "reflection");
   assert_fails(lower(X "%1 = einsum(%0) {spec=\"ab\"} : f32[2,3]\n", false, &g), LEAT_UNSUPPORTED, "spec 'ab'");
@@ -121,7 +121,7 @@ static void test_dropout(void **state) {
                   false, &g));
   assert_int_equal(count_ops(g, LEAT_PRIM_RANDOM), 2);
   const leat_op_t *p = find_op(g, LEAT_PRIM_SYMBOL, "p");
-  assert_string_equal(leat_op_string(g, p, LEAT_ATTR_KIND, ""), "hyper");
+  assert_true(leat_op_is_symbol(g, p, LEAT_KIND_HYPER));
   assert_true(leat_op_float(g, p, LEAT_ATTR_VALUE, 0.0) == 0.25);
   assert_non_null(find_op(g, LEAT_PRIM_STORE, "random__state"));
   leat_graph_destroy(g);

@@ -112,9 +112,7 @@ static leat_status_t fill(leat_eval_t *eval, const char *name, const leat_value_
 leat_status_t bench_fill(leat_eval_t *eval, const leat_graph_t *graph, const bench_op_t *op) {
   for (leat_op_id_t id = 0; id < graph->ops.count; id++) {
     const leat_op_t *symbol = leat_graph_op(graph, id);
-    if (symbol->kind != LEAT_PRIM_SYMBOL) continue;
-    const char *kind = leat_op_string(graph, symbol, LEAT_ATTR_KIND, "");
-    if (strcmp(kind, "hyper") == 0) continue;
+    if (symbol->kind != LEAT_PRIM_SYMBOL || leat_op_is_symbol(graph, symbol, LEAT_KIND_HYPER)) continue;
     LEAT_TRY(fill(eval, leat_op_string(graph, symbol, LEAT_ATTR_NAME, ""),
                   leat_graph_value(graph, symbol->result_first), op));
   }

@@ -17,10 +17,10 @@ typedef struct sample_s {
 } sample_t;
 
 #define HEAD "leat.graph 1\n"
-#define TRACED_PRODUCT                                                                  \
-  "%0 = symbol() {kind=\"input\", name=\"x\", requires_grad=0} : f32[4,6]\n"            \
-  "%1 = symbol() {kind=\"param\", name=\"w\", requires_grad=1} : f32[3,6]\n"            \
-  "%2 = linear(%0, %1, none) : f32[4,3]\n"                                              \
+#define TRACED_PRODUCT                                                       \
+  "%0 = symbol() {kind=\"input\", name=\"x\", requires_grad=0} : f32[4,6]\n" \
+  "%1 = symbol() {kind=\"param\", name=\"w\", requires_grad=1} : f32[3,6]\n" \
+  "%2 = linear(%0, %1, none) : f32[4,3]\n"                                   \
   "%3 = sum(%2) {dims=[0,1], keepdim=0} : f32[]\n"
 #define PRIMITIVE_INPUT "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[4,6]\n"
 
@@ -50,8 +50,7 @@ static const sample_t samples[] = {
                           "%3 = prim.map(%2) {fn=\"neg\"} : f32[24]\n",
      "'prim.map'"},
     // A sum of ones has no storage to read.
-    {LEAT_PROPERTY_SETTLED,
-     HEAD "%0 = prim.constant() {value=1.0} : f32[4]\n%1 = prim.map(%0) {fn=\"neg\"} : f32[4]\n",
+    {LEAT_PROPERTY_SETTLED, HEAD "%0 = prim.constant() {value=1.0} : f32[4]\n%1 = prim.map(%0) {fn=\"neg\"} : f32[4]\n",
      HEAD "%0 = prim.constant() {value=1.0} : f32[4]\n%1 = prim.reduce(%0) {fn=\"sum\", dims=[0]} : f32[1]\n",
      "'prim.reduce'"},
     // An output that is an input has to be copied.
