@@ -21,12 +21,14 @@ static bool lists_word(const char *list, const char *word) {
 
 static void feed_attr(uint64_t *hash, const leat_op_t *op, const leat_attr_t *attr) {
   feed_int(hash, attr->key);
-  char kind = leat_attr_kind((leat_attr_key_t)attr->key);
+  char kind = leat_attr_kind((leat_attr_key_t)attr->key), spec[LEAT_SPEC_TEXT];
   if (kind == 'L') {
     feed_int(hash, attr->count);
     feed(hash, attr->v.l, attr->count * sizeof attr->v.l[0]);
   } else if (kind == 'S') {
     feed_string(hash, attr->v.s);
+  } else if (kind == 'C') {
+    feed_string(hash, leat_spec_text(attr->v.spec, spec));
   } else if (kind == 'E') {
     feed_string(hash, leat_word_text(leat_op_words(op->kind, (leat_attr_key_t)attr->key), attr->v.i));
   } else {

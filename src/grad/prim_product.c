@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gradients of contractions, convolutions and pooling.
-#include <stdio.h>
-
 #include "grad/rules.h"
 
-typedef struct letters_s {
-  const char *text;
-  int length;
-} letters_t;
-
-static bool has_letter(letters_t l, char letter) { return memchr(l.text, letter, (size_t)l.length) != NULL; }
-
-// Does the first letter of `result` that only one operand has belong to `y`?
-static bool starts_with(letters_t x, letters_t y, letters_t result) {
-  for (int i = 0; i < result.length; i++) {
-    bool in_x = has_letter(x, result.text[i]), in_y = has_letter(y, result.text[i]);
+// Does the first letter of the result that only one operand has belong to the second?
+static bool starts_with_second(const leat_spec_t *spec) {
+  for (uint32_t i = 0; i < spec->rank[2]; i++) {
+    bool in_x = leat_spec_find(spec, 0, spec->letters[2][i]) >= 0;
+    bool in_y = leat_spec_find(spec, 1, spec->letters[2][i]) >= 0;
     if (in_x != in_y) return in_y;
   }
   return false;
@@ -22,23 +14,17 @@ static bool starts_with(letters_t x, letters_t y, letters_t result) {
 
 // Contract with the operand first that holds the result's outermost dim, so that every product reads as rows times
 // columns.
-static leat_value_id_t contract(leat_builder_t *b, letters_t x_letters, leat_value_id_t x, letters_t y_letters,
-                                leat_value_id_t y, letters_t result) {
-  char spec[64];
-  if (starts_with(x_letters, y_letters, result)) return contract(b, y_letters, y, x_letters, x, result);
-  snprintf(spec, sizeof spec, "%.*s,%.*s->%.*s", x_letters.length, x_letters.text, y_letters.length, y_letters.text,
-           result.length, result.text);
-  return leat_b_contract(b, spec, x, y);
+static leat_value_id_t contract(leat_builder_t *b, leat_spec_t spec, leat_value_id_t x, leat_value_id_t y) {
+  if (!starts_with_second(&spec)) return leat_b_contract(b, &spec, x, y);
+  spec = leat_spec_pick(&spec, 1, 0, 2);
+  return leat_b_contract(b, &spec, y, x);
 }
 
 // "x,y->z": dx is "z,y->x", dy is "x,z->y"; a letter in two of the three stays in two of the three.
 PRIM_VJP(CONTRACT) {
-  const char *spec = leat_vjp_string(v, LEAT_ATTR_SPEC, ""), *comma = strchr(spec, ','), *arrow = strstr(spec, "->");
-  assert(comma != NULL && arrow != NULL);  // the shape rule has read it
-  letters_t x = {spec, (int)(comma - spec)}, y = {comma + 1, (int)(arrow - comma - 1)},
-            z = {arrow + 2, (int)strlen(arrow + 2)};
-  if (v->wants[0]) v->dx[0] = contract(v->b, z, v->dy[0], y, v->x[1], x);
-  if (v->wants[1]) v->dx[1] = contract(v->b, x, v->x[0], z, v->dy[0], y);
+  const leat_spec_t spec = *leat_op_spec(v->b->graph, &v->op);
+  if (v->wants[0]) v->dx[0] = contract(v->b, leat_spec_pick(&spec, 2, 1, 0), v->dy[0], v->x[1]);
+  if (v->wants[1]) v->dx[1] = contract(v->b, leat_spec_pick(&spec, 0, 2, 1), v->x[0], v->dy[0]);
 }
 
 static leat_window_t read_window(const leat_vjp_t *v) {

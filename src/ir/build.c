@@ -210,10 +210,17 @@ leat_value_id_t leat_b_scan(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x
   return leat_b_op(b, LEAT_PRIM_SCAN, &x, 1, attrs, 3, NULL);
 }
 
-leat_value_id_t leat_b_contract(leat_builder_t *b, const char *spec, leat_value_id_t x, leat_value_id_t y) {
+leat_value_id_t leat_b_contract(leat_builder_t *b, const leat_spec_t *spec, leat_value_id_t x, leat_value_id_t y) {
   const leat_value_id_t operands[] = {x, y};
-  const leat_attr_t attr = leat_attr_s(LEAT_ATTR_SPEC, spec);
+  const leat_attr_t attr = leat_attr_spec(spec);
   return leat_b_op(b, LEAT_PRIM_CONTRACT, operands, 2, &attr, 1, NULL);
+}
+
+leat_value_id_t leat_b_product(leat_builder_t *b, const char *spec, leat_value_id_t x, leat_value_id_t y) {
+  leat_spec_t read;
+  if (b->status != NULL) return LEAT_NONE;
+  b->status = leat_spec_parse(spec, &read);
+  return leat_b_contract(b, &read, x, y);
 }
 
 leat_value_id_t leat_b_sort(leat_builder_t *b, leat_value_id_t x, uint32_t dim, bool descending,

@@ -75,7 +75,9 @@ static inline leat_value_id_t leat_b_select(leat_builder_t *b, leat_value_id_t c
 // across elements. `dims` is a bit mask (0: x itself); reduced dims stay with extent 1 unless keepdim is false.
 leat_value_id_t leat_b_reduce(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, uint32_t dims, bool keepdim);
 leat_value_id_t leat_b_scan(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, uint32_t dim, bool reverse);
-leat_value_id_t leat_b_contract(leat_builder_t *b, const char *spec, leat_value_id_t x, leat_value_id_t y);
+leat_value_id_t leat_b_contract(leat_builder_t *b, const leat_spec_t *spec, leat_value_id_t x, leat_value_id_t y);
+leat_value_id_t leat_b_product(leat_builder_t *b, const char *spec, leat_value_id_t x,
+                               leat_value_id_t y);  // "mk,kn->mn"
 
 // moving elements; each returns x itself when it would do nothing
 leat_value_id_t leat_b_reshape(leat_builder_t *b, leat_value_id_t x, uint32_t rank, const int64_t *dims);

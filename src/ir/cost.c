@@ -47,16 +47,11 @@ static double flops_sort(const leat_graph_t *g, const leat_op_t *op) {
 }
 
 static double flops_contract(const leat_graph_t *g, const leat_op_t *op) {
-  leat_spec_t spec;
-  leat_status_t status = leat_spec_parse(leat_op_string(g, op, LEAT_ATTR_SPEC, ""), &spec);
-  if (status != NULL) {  // not in a verified graph
-    leat_status_free(status);
-    return 0;
-  }
+  const leat_spec_t *spec = leat_op_spec(g, op);
   double flops = 2 * result_elements(g, op);
   const leat_value_t *x = leat_graph_value(g, leat_op_input(g, op, 0));
-  for (uint32_t i = 0; i < spec.rank[0]; i++) {
-    if (leat_spec_find(&spec, 2, spec.letters[0][i]) < 0) flops *= (double)x->dims[i];
+  for (uint32_t i = 0; i < spec->rank[0]; i++) {
+    if (leat_spec_find(spec, 2, spec->letters[0][i]) < 0) flops *= (double)x->dims[i];
   }
   return flops;
 }

@@ -190,12 +190,11 @@ static void contract(const leat_eval_call_t *call, const letters_t *kept, const 
 }
 
 leat_status_t leat_eval_CONTRACT(const leat_eval_call_t *call) {
-  leat_spec_t spec;
-  LEAT_TRY(leat_spec_parse(leat_op_string(call->graph, call->op, LEAT_ATTR_SPEC, ""), &spec));
+  const leat_spec_t *spec = leat_op_spec(call->graph, call->op);
   letters_t kept = {0}, summed = {0};
-  for (uint32_t i = 0; i < spec.rank[2]; i++) add_letter(call, &spec, spec.letters[2][i], &kept);
-  for (uint32_t i = 0; i < spec.rank[0]; i++) {
-    if (leat_spec_find(&spec, 2, spec.letters[0][i]) < 0) add_letter(call, &spec, spec.letters[0][i], &summed);
+  for (uint32_t i = 0; i < spec->rank[2]; i++) add_letter(call, spec, spec->letters[2][i], &kept);
+  for (uint32_t i = 0; i < spec->rank[0]; i++) {
+    if (leat_spec_find(spec, 2, spec->letters[0][i]) < 0) add_letter(call, spec, spec->letters[0][i], &summed);
   }
   if (leat_value_elements(leat_eval_result(call, 0)) == 0) return NULL;
   leat_element_t *x = NULL, *y = NULL;

@@ -71,6 +71,12 @@ static bool copy_attr(leat_graph_t *g, const leat_attr_t *from, leat_attr_t *to)
     to->v.s = leat_arena_strdup(&g->arena, from->v.s, strlen(from->v.s));
     return to->v.s != NULL;
   }
+  if (kind == 'C') {
+    leat_spec_t *spec = leat_arena_alloc(&g->arena, sizeof *spec);
+    if (spec == NULL) return false;
+    *spec = *from->v.spec;
+    to->v.spec = spec;
+  }
   if (kind == 'L') {
     size_t bytes = from->count * sizeof(int64_t);
     int64_t *list = leat_arena_alloc(&g->arena, bytes == 0 ? 1 : bytes);
@@ -351,6 +357,12 @@ const char *leat_op_string(const leat_graph_t *g, const leat_op_t *op, leat_attr
   return attr != NULL ? attr->v.s : otherwise;
 }
 
+const leat_spec_t *leat_op_spec(const leat_graph_t *g, const leat_op_t *op) {
+  const leat_attr_t *attr = leat_op_attr(g, op, LEAT_ATTR_SPEC);
+  assert(attr != NULL);
+  return attr->v.spec;
+}
+
 const int64_t *leat_op_list(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t key, uint32_t *out_count) {
   assert(leat_attr_kind(key) == 'L');
   const leat_attr_t *attr = leat_op_attr(g, op, key);
@@ -365,6 +377,8 @@ static bool attr_equal(const leat_attr_t *a, const leat_attr_t *b) {
       return memcmp(&a->v.f, &b->v.f, sizeof a->v.f) == 0;  // bits: NaN equals itself, -0.0 is not 0.0
     case 'S':
       return strcmp(a->v.s, b->v.s) == 0;
+    case 'C':
+      return memcmp(a->v.spec, b->v.spec, sizeof *a->v.spec) == 0;  // unused letters are NUL
     case 'L':
       return a->count == b->count && (a->count == 0 || memcmp(a->v.l, b->v.l, a->count * sizeof *a->v.l) == 0);
     default:

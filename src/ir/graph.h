@@ -100,7 +100,7 @@ bool leat_op_takes_attr(uint32_t kind, leat_attr_key_t key);             // is t
 const char *leat_op_words(uint32_t kind, leat_attr_key_t key);           // of an attribute of kind E: see word.h
 bool leat_op_find(const char *text, size_t length, uint32_t *out_kind);  // "linear", "prim.map"
 const char *leat_attr_name(leat_attr_key_t key);
-char leat_attr_kind(leat_attr_key_t key);  // 'I', 'L', 'F', 'S', 'T' or 'E'
+char leat_attr_kind(leat_attr_key_t key);  // 'I', 'L', 'F', 'S', 'T', 'E' or 'C'
 bool leat_attr_find(const char *text, size_t length, leat_attr_key_t *out_key);
 const char *leat_section_type_name(leat_section_type_t type);  // "fwd", "bckwd", ...
 size_t leat_dtype_bytes(leat_dtype_t dtype);
@@ -115,13 +115,22 @@ bool leat_scalar_is_predicate(leat_scalar_t fn);
 bool leat_scalar_is_defined(leat_scalar_t fn,
                             leat_dtype_t operand);  // exp is not defined for integers, xor not for floats
 
-// A contraction's spec taken apart: the letters of x, y and the result, "ab,bc->ac".
+// The letters of a contraction or an einsum: of x, y and the result, "ab,bc->ac"; of an einsum of one operand y has
+// none.
 typedef struct leat_spec_s {
-  uint8_t rank[3];  // of x, y, result
+  uint8_t operands;  // 1 or 2
+  uint8_t rank[3];   // of x, y, result
   char letters[3][LEAT_RANK_MAX];
 } leat_spec_t;
-// LEAT_INVALID_ARGUMENT: malformed, a letter twice in one tensor, or a letter in only one of the three.
-leat_status_t leat_spec_parse(const char *spec, leat_spec_t *out_spec) LEAT_MUST_USE;
+enum { LEAT_SPEC_TEXT = 3 * LEAT_RANK_MAX + 4 };
+// LEAT_INVALID_ARGUMENT: malformed; LEAT_UNSUPPORTED: too many letters. This is for text from outside and in builders:
+// an op holds its spec as read.
+leat_status_t leat_spec_parse(const char *text, leat_spec_t *out_spec) LEAT_MUST_USE;
+// What a contraction demands: two operands, no letter twice in one tensor, each in two of the three at least.
+leat_status_t leat_spec_check(const leat_spec_t *spec) LEAT_MUST_USE;
+const char *leat_spec_text(const leat_spec_t *spec, char buffer[LEAT_SPEC_TEXT]);
+// The spec whose x, y and result are those tensors (0, 1, 2 = result) of `spec`.
+leat_spec_t leat_spec_pick(const leat_spec_t *spec, uint32_t x, uint32_t y, uint32_t result);
 // Where `letter` stands in tensor `which` (0, 1, 2 = result); -1: not there.
 int leat_spec_find(const leat_spec_t *spec, uint32_t which, char letter);
 
@@ -138,8 +147,9 @@ typedef struct leat_attr_s {
   union {
     int64_t i;  // I, T, E: a number, a leat_dtype_t, a constant of the enum of the set
     double f;
-    const char *s;     // in the graph's arena: text that means nothing to the compiler
-    const int64_t *l;  // in the graph's arena
+    const char *s;            // in the graph's arena: text that means nothing to the compiler
+    const int64_t *l;         // in the graph's arena
+    const leat_spec_t *spec;  // in the graph's arena
   } v;
 } leat_attr_t;
 
@@ -156,6 +166,10 @@ static inline leat_attr_t leat_attr_s(leat_attr_key_t key, const char *s) {
 }
 static inline leat_attr_t leat_attr_l(leat_attr_key_t key, const int64_t *l, uint32_t count) {
   return (leat_attr_t){.key = (uint16_t)key, .count = count, .v.l = l};
+}
+
+static inline leat_attr_t leat_attr_spec(const leat_spec_t *spec) {
+  return (leat_attr_t){.key = LEAT_ATTR_SPEC, .v.spec = spec};
 }
 
 typedef struct leat_op_s {
@@ -226,6 +240,8 @@ int64_t leat_op_int(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t 
 int leat_op_word(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t key, int otherwise);
 double leat_op_float(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t key, double otherwise);
 const char *leat_op_string(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t key, const char *otherwise);
+// The spec of a contract or einsum, which has one.
+const leat_spec_t *leat_op_spec(const leat_graph_t *g, const leat_op_t *op);
 // The list and its length; *out_count = 0 and NULL when absent.
 const int64_t *leat_op_list(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t key, uint32_t *out_count);
 // The bytes of the constant `op`; NULL: it is no constant, is spelled out by other attributes, or was given no bytes.

@@ -235,6 +235,20 @@ static leat_status_t parse_word(parser_t *p, leat_attr_t *attr) {
                          leat_word_choices(words, choices, sizeof choices));
 }
 
+static leat_status_t parse_spec(parser_t *p, leat_attr_t *attr) {
+  const leat_lexer_t place = p->lexer;
+  const char *text;
+  LEAT_TRY(parse_string(p, &text));
+  leat_spec_t *spec = leat_arena_alloc(&p->arena, sizeof *spec);
+  if (spec == NULL) return out_of_memory();
+  attr->v.spec = spec;
+  leat_status_t status = leat_spec_parse(text, spec);
+  if (status == NULL) return NULL;
+  leat_status_t placed = leat_lexer_fail(&place, leat_status_code(status), "%s", leat_status_message(status));
+  leat_status_free(status);
+  return placed;
+}
+
 static leat_status_t parse_attr_value(parser_t *p, leat_attr_t *attr) {
   switch (leat_attr_kind((leat_attr_key_t)attr->key)) {
     case 'I':
@@ -245,6 +259,8 @@ static leat_status_t parse_attr_value(parser_t *p, leat_attr_t *attr) {
       return parse_string(p, &attr->v.s);
     case 'E':
       return parse_word(p, attr);
+    case 'C':
+      return parse_spec(p, attr);
     case 'L':
       return parse_list(p, attr);
     default:

@@ -12,6 +12,7 @@ static void print_list(leat_text_t *text, const int64_t *list, uint32_t count) {
 
 static void print_attr(leat_text_t *text, uint32_t op_kind, const leat_attr_t *attr) {
   leat_attr_key_t key = (leat_attr_key_t)attr->key;
+  char spec[LEAT_SPEC_TEXT];
   leat_text_put(text, "%s=", leat_attr_name(key));
   switch (leat_attr_kind(key)) {
     case 'I':
@@ -25,6 +26,9 @@ static void print_attr(leat_text_t *text, uint32_t op_kind, const leat_attr_t *a
       break;
     case 'E':
       leat_text_put_json_string(text, leat_word_text(leat_op_words(op_kind, key), attr->v.i));
+      break;
+    case 'C':
+      leat_text_put_json_string(text, leat_spec_text(attr->v.spec, spec));
       break;
     case 'L':
       print_list(text, attr->v.l, attr->count);

@@ -29,6 +29,7 @@ static inline const leat_value_t *leat_shape_operand(const leat_shape_call_t *ca
 // have `rank` entries.
 int64_t leat_shape_int(const leat_shape_call_t *call, leat_attr_key_t key);
 const char *leat_shape_string(const leat_shape_call_t *call, leat_attr_key_t key);
+const leat_spec_t *leat_shape_spec(const leat_shape_call_t *call);
 const int64_t *leat_shape_list(const leat_shape_call_t *call, leat_attr_key_t key, uint32_t *out_count);
 leat_status_t leat_shape_list_of(const leat_shape_call_t *call, leat_attr_key_t key, uint32_t rank,
                                  const int64_t **out_list) LEAT_MUST_USE;

@@ -124,6 +124,7 @@ leat_status_t leat_shape_SORT(const leat_shape_call_t *call) {
 // The extent of `letter`, on which the operands that have it must agree.
 static leat_status_t letter_extent(const leat_shape_call_t *call, const leat_spec_t *spec, char letter,
                                    int64_t *out_extent) {
+  char text[LEAT_SPEC_TEXT];
   *out_extent = -1;
   for (uint32_t which = 0; which < 2; which++) {
     int at = leat_spec_find(spec, which, letter);
@@ -132,28 +133,29 @@ static leat_status_t letter_extent(const leat_shape_call_t *call, const leat_spe
     if (*out_extent >= 0 && *out_extent != extent)
       LEAT_FAIL(LEAT_INVALID_ARGUMENT,
                 "'%c' of spec '%s' is %" PRId64 " in the first operand and %" PRId64 " in the second", letter,
-                leat_shape_string(call, LEAT_ATTR_SPEC), *out_extent, extent);
+                leat_spec_text(spec, text), *out_extent, extent);
     *out_extent = extent;
   }
   return NULL;
 }
 
 leat_status_t leat_shape_CONTRACT(const leat_shape_call_t *call) {
-  leat_spec_t spec;
-  LEAT_TRY(leat_spec_parse(leat_shape_string(call, LEAT_ATTR_SPEC), &spec));
+  const leat_spec_t *spec = leat_shape_spec(call);
+  char text[LEAT_SPEC_TEXT];
+  LEAT_TRY(leat_spec_check(spec));
   LEAT_TRY(leat_shape_same_dtypes(call, 0));
   leat_value_t *result = &call->results[0];
   int64_t extent;
   for (uint32_t which = 0; which < 2; which++) {
     const leat_value_t *x = leat_shape_operand(call, which);
-    if (x->rank != spec.rank[which])
+    if (x->rank != spec->rank[which])
       LEAT_FAIL(LEAT_INVALID_ARGUMENT, "operand %" PRIu32 " has rank %u, spec '%s' says %u", which, x->rank,
-                leat_shape_string(call, LEAT_ATTR_SPEC), spec.rank[which]);
+                leat_spec_text(spec, text), spec->rank[which]);
   }
-  for (uint32_t i = 0; i < spec.rank[0]; i++) LEAT_TRY(letter_extent(call, &spec, spec.letters[0][i], &extent));
+  for (uint32_t i = 0; i < spec->rank[0]; i++) LEAT_TRY(letter_extent(call, spec, spec->letters[0][i], &extent));
   result->dtype = leat_shape_operand(call, 0)->dtype;
-  result->rank = spec.rank[2];
-  for (uint32_t i = 0; i < spec.rank[2]; i++)
-    LEAT_TRY(letter_extent(call, &spec, spec.letters[2][i], &result->dims[i]));
+  result->rank = spec->rank[2];
+  for (uint32_t i = 0; i < spec->rank[2]; i++)
+    LEAT_TRY(letter_extent(call, spec, spec->letters[2][i], &result->dims[i]));
   return NULL;
 }

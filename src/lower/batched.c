@@ -1,25 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix products under batch dims that broadcast: a batch dim in which an operand has extent 1 is dropped from it, so
 // that nothing is repeated in memory.
-#include <stdio.h>
-
 #include "lower/row.h"
 
 // Letters of batch dims: away from m, k, n.
 static char batch_letter(uint32_t dim) { return "abcdefgh"[dim]; }
 
-// Writes the letters of one operand (batch dims that count, then `tail`) and returns the operand without the others.
+static void put_letter(leat_spec_t *spec, uint32_t which, char letter) {
+  spec->letters[which][spec->rank[which]++] = letter;
+}
+
+static void put_tail(leat_spec_t *spec, uint32_t which, const char *tail) {
+  for (uint32_t i = 0; i < 2; i++) put_letter(spec, which, tail[i]);
+}
+
+// Writes the letters of operand `which` (batch dims that count, then `tail`) and returns the operand without the
+// others.
 static leat_value_id_t drop_ones(leat_builder_t *b, leat_value_id_t x, const char *tail, uint32_t batch_rank,
-                                 char *out_spec) {
+                                 uint32_t which, leat_spec_t *spec) {
   leat_value_t v = *leat_b_value(b, x);
-  uint32_t own = v.rank - 2u, length = 0, drop = 0;
+  uint32_t own = v.rank - 2u, drop = 0;
   for (uint32_t d = 0; d < own; d++) {
     if (v.dims[d] == 1)
       drop |= 1u << d;
     else
-      out_spec[length++] = batch_letter(batch_rank - own + d);
+      put_letter(spec, which, batch_letter(batch_rank - own + d));
   }
-  memcpy(out_spec + length, tail, 3);
+  put_tail(spec, which, tail);
   return drop == 0 ? x : leat_b_squeeze(b, x, drop);
 }
 
@@ -40,20 +47,19 @@ leat_value_id_t leat_row_batched(leat_builder_t *b, leat_value_id_t x, const cha
   if (xv.rank < 2 || yv.rank < 2)
     return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "needs operands of at least two dimensions");
   leat_value_t z = {.rank = xv.rank > yv.rank ? xv.rank : yv.rank};
-  uint32_t batch_rank = z.rank - 2u, z_length = 0;
-  char left[16], right[16], result[16], spec[64];
+  uint32_t batch_rank = z.rank - 2u;
+  leat_spec_t spec = {.operands = 2};
   for (uint32_t d = 0; d < batch_rank; d++) {
     int64_t n = batch_extent(&xv, batch_rank, d), m = batch_extent(&yv, batch_rank, d);
     z.dims[d] = n == 1 ? m : n;
-    if (z.dims[d] != 1) result[z_length++] = batch_letter(d);
+    if (z.dims[d] != 1) put_letter(&spec, 2, batch_letter(d));
   }
   for (uint32_t i = 0; i < 2; i++) {
     int64_t n = extent_of(z_spec[i], &xv, x_spec);
     z.dims[batch_rank + i] = n >= 0 ? n : extent_of(z_spec[i], &yv, y_spec);
   }
-  memcpy(result + z_length, z_spec, 3);
-  x = drop_ones(b, x, x_spec, batch_rank, left);
-  y = drop_ones(b, y, y_spec, batch_rank, right);
-  snprintf(spec, sizeof spec, "%s,%s->%s", left, right, result);
-  return leat_b_reshape(b, leat_b_contract(b, spec, x, y), z.rank, z.dims);
+  put_tail(&spec, 2, z_spec);
+  x = drop_ones(b, x, x_spec, batch_rank, 0, &spec);
+  y = drop_ones(b, y, y_spec, batch_rank, 1, &spec);
+  return leat_b_reshape(b, leat_b_contract(b, &spec, x, y), z.rank, z.dims);
 }

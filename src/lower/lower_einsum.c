@@ -2,92 +2,69 @@
 // einsum of one or two operands; the tracer has expanded the ellipsis. A letter that occurs twice in an operand takes
 // the diagonal, a letter that only one operand has and the result has not is summed out first; what is left is a
 // permutation or a contract.
-#include <stdio.h>
-
 #include "lower/row.h"
 
+// One operand while its letters are made distinct and needed; the letters are those of the spec that is left.
 typedef struct operand_s {
   leat_value_id_t value;
-  char letters[LEAT_RANK_MAX + 1];
+  leat_spec_t *spec;
+  uint32_t which;
 } operand_t;
 
-// Drops dim `dim` of the letters.
-static void drop_letter(operand_t *o, uint32_t dim) {
-  memmove(o->letters + dim, o->letters + dim + 1, strlen(o->letters + dim));
-}
-
 static void sum_out(leat_builder_t *b, operand_t *o, uint32_t dim) {
+  char *letters = o->spec->letters[o->which];
   o->value = leat_b_reduce(b, LEAT_FOLD_SUM, o->value, 1u << dim, false);
-  drop_letter(o, dim);
+  memmove(letters + dim, letters + dim + 1, LEAT_RANK_MAX - 1 - dim);
+  letters[LEAT_RANK_MAX - 1] = '\0';
+  o->spec->rank[o->which]--;
 }
 
 // Keeps the elements whose two indices agree, then sums one of the dims away.
 static void take_diagonals(leat_builder_t *b, operand_t *o) {
-  for (uint32_t i = 0; o->letters[i] != 0; i++) {
-    const char *again = strchr(o->letters + i + 1, o->letters[i]);
-    if (again == NULL) continue;
-    uint32_t dim = (uint32_t)(again - o->letters);
-    leat_value_id_t on = leat_b_fn2(b, EQ, leat_b_index_along(b, o->value, i), leat_b_index_along(b, o->value, dim));
+  for (uint32_t dim = 1; dim < o->spec->rank[o->which];) {
+    const uint32_t first = (uint32_t)leat_spec_find(o->spec, o->which, o->spec->letters[o->which][dim]);
+    if (first == dim) {
+      dim++;
+      continue;
+    }
+    leat_value_id_t on =
+        leat_b_fn2(b, EQ, leat_b_index_along(b, o->value, first), leat_b_index_along(b, o->value, dim));
     o->value = leat_b_select_or(b, on, o->value, 0.0);
     sum_out(b, o, dim);
-    i--;
   }
 }
 
-static void sum_lone_letters(leat_builder_t *b, operand_t *o, const char *others, const char *result) {
-  for (uint32_t i = 0; o->letters[i] != 0;) {
-    if (strchr(others, o->letters[i]) == NULL && strchr(result, o->letters[i]) == NULL)
+static void sum_lone_letters(leat_builder_t *b, operand_t *o) {
+  for (uint32_t i = 0; i < o->spec->rank[o->which];) {
+    const char letter = o->spec->letters[o->which][i];
+    if (leat_spec_find(o->spec, 1 - o->which, letter) < 0 && leat_spec_find(o->spec, 2, letter) < 0)
       sum_out(b, o, i);
     else
       i++;
   }
 }
 
-static leat_value_id_t permute_to(leat_builder_t *b, const operand_t *o, const char *result) {
+static leat_value_id_t permute(leat_builder_t *b, leat_value_id_t x, const leat_spec_t *spec) {
   int64_t perm[LEAT_RANK_MAX];
-  for (uint32_t d = 0; result[d] != 0 && d < LEAT_RANK_MAX; d++) {
-    const char *at = strchr(o->letters, result[d]);
-    if (at == NULL)
-      return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "letter '%c' of the result is in no operand", result[d]);
-    perm[d] = at - o->letters;
+  for (uint32_t d = 0; d < spec->rank[2]; d++) {
+    perm[d] = leat_spec_find(spec, 0, spec->letters[2][d]);
+    if (perm[d] < 0)
+      return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "letter '%c' of the result is in no operand", spec->letters[2][d]);
   }
-  return leat_b_transpose(b, o->value, perm);
-}
-
-// Copies letters up to a stop character; returns what follows, NULL when malformed.
-static const char *read_letters(const char *spec, char *out_letters) {
-  uint32_t n = 0;
-  for (; *spec != 0 && *spec != ',' && *spec != '-'; spec++) {
-    if (*spec == ' ') continue;
-    if (n == LEAT_RANK_MAX) return NULL;
-    out_letters[n++] = *spec;
-  }
-  out_letters[n] = 0;
-  return spec;
+  return leat_b_transpose(b, x, perm);
 }
 
 LOWER(EINSUM) {
   leat_builder_t *b = c->b;
-  const char *spec = leat_lower_string(c, LEAT_ATTR_SPEC, "");
-  operand_t o[2] = {{c->in[0], ""}, {leat_lower_in(c, 1), ""}};
-  char result[LEAT_RANK_MAX + 1] = "";
-  const char *at = read_letters(spec, o[0].letters);
-  if (at != NULL && *at == ',') at = read_letters(at + 1, o[1].letters);
-  if (at != NULL && at[0] == '-' && at[1] == '>')
-    at = read_letters(at + 2, result);
-  else
-    at = NULL;
-  if (at == NULL || *at != 0)
-    return leat_b_fail(b, LEAT_UNSUPPORTED, "spec '%s': needs one or two operands of at most %d letters and '->'", spec,
-                       LEAT_RANK_MAX);
+  leat_spec_t spec = *leat_op_spec(c->from, c->op);
+  operand_t o[2] = {{c->in[0], &spec, 0}, {leat_lower_in(c, 1), &spec, 1}};
+  char text[LEAT_SPEC_TEXT];
   for (uint32_t i = 0; i < c->in_count; i++) {
-    if (strlen(o[i].letters) != leat_b_value(b, o[i].value)->rank)
-      return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "spec '%s' does not fit the rank of operand %u", spec, i);
+    if (spec.operands != c->in_count || spec.rank[i] != leat_b_value(b, o[i].value)->rank)
+      return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "spec '%s' does not fit the rank of operand %u",
+                         leat_spec_text(leat_op_spec(c->from, c->op), text), i);
     take_diagonals(b, &o[i]);
-    sum_lone_letters(b, &o[i], o[1 - i].letters, result);
+    sum_lone_letters(b, &o[i]);
   }
-  if (c->in_count < 2) return permute_to(b, &o[0], result);
-  char pair[3 * LEAT_RANK_MAX + 8];
-  snprintf(pair, sizeof pair, "%s,%s->%s", o[0].letters, o[1].letters, result);
-  return leat_b_contract(b, pair, o[0].value, o[1].value);
+  return c->in_count < 2 ? permute(b, o[0].value, &spec) : leat_b_contract(b, &spec, o[0].value, o[1].value);
 }

@@ -19,7 +19,7 @@ static leat_value_id_t rows_times(leat_builder_t *b, leat_value_id_t x, leat_val
                                   leat_value_id_t bias) {
   leat_value_t v = *leat_b_value(b, x), w = *leat_b_value(b, y);
   if (v.rank == 0 || w.rank != 2) return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "needs a matrix on the right");
-  leat_value_id_t z = leat_b_contract(b, transposed ? "mk,nk->mn" : "mk,kn->mn", flatten_rows(b, x), y);
+  leat_value_id_t z = leat_b_product(b, transposed ? "mk,nk->mn" : "mk,kn->mn", flatten_rows(b, x), y);
   if (bias != LEAT_NONE) z = leat_b_add(b, z, bias);
   v.dims[v.rank - 1] = w.dims[transposed ? 0 : 1];
   return leat_b_reshape(b, z, v.rank, v.dims);
@@ -40,7 +40,7 @@ static leat_value_id_t matmul(leat_builder_t *b, leat_value_id_t x, leat_value_i
 }
 
 LOWER(MATMUL) { return matmul(c->b, c->in[0], c->in[1]); }
-LOWER(BMM) { return leat_b_contract(c->b, "bmk,bkn->bmn", c->in[0], c->in[1]); }
+LOWER(BMM) { return leat_b_product(c->b, "bmk,bkn->bmn", c->in[0], c->in[1]); }
 LOWER(OUTER) { return leat_b_mul(c->b, leat_b_unsqueeze(c->b, c->in[0], 2u), leat_b_unsqueeze(c->b, c->in[1], 1u)); }
 
 // The weight keeps torch's layout [out, in]; a 1-D weight is one row, whose result dim torch drops.
@@ -68,7 +68,7 @@ LOWER(ADDMM) {
     return add_product(c, rows_times(c->b, c->in[1], c->in[2], true, LEAT_NONE));
   return add_product(c, matmul(c->b, c->in[1], c->in[2]));
 }
-LOWER(BADDBMM) { return add_product(c, leat_b_contract(c->b, "bmk,bkn->bmn", c->in[1], c->in[2])); }
+LOWER(BADDBMM) { return add_product(c, leat_b_product(c->b, "bmk,bkn->bmn", c->in[1], c->in[2])); }
 
 // scores = scale * q k^T (+ mask) -> softmax -> dropout -> times v
 LOWER(SDPA) {

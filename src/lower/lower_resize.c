@@ -12,7 +12,7 @@ leat_value_id_t leat_row_resize_axis(leat_builder_t *b, leat_value_id_t x, uint3
   }
   leat_value_id_t flat = leat_b_reshape(b, x, 3, (const int64_t[]){before, v.dims[dim], after});
   v.dims[dim] = out;
-  return leat_b_reshape(b, leat_b_contract(b, "oi,bis->bos", matrix, flat), v.rank, v.dims);
+  return leat_b_reshape(b, leat_b_product(b, "oi,bis->bos", matrix, flat), v.rank, v.dims);
 }
 
 typedef struct axis_s {

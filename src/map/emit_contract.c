@@ -81,25 +81,24 @@ static void merge_axes(product_t *p) {
 static leat_status_t read_product(leat_draft_t *d, leat_op_id_t id, product_t *p) {
   const leat_graph_t *g = d->m->g;
   const leat_op_t *op = leat_graph_op(g, id);
-  leat_spec_t spec;
-  LEAT_TRY(leat_spec_parse(leat_op_string(g, op, LEAT_ATTR_SPEC, ""), &spec));
+  const leat_spec_t *spec = leat_op_spec(g, op);
   memset(p, 0, sizeof *p);
   p->access[2] = leat_draft_access(d, op->result_first);
-  p->swapped = must_swap(&spec, &p->access[2]);
+  p->swapped = must_swap(spec, &p->access[2]);
   p->access[0] = leat_draft_access(d, leat_op_input(g, op, p->swapped ? 1 : 0));
   p->access[1] = leat_draft_access(d, leat_op_input(g, op, p->swapped ? 0 : 1));
   uint8_t row_dim = d->m->plan->row_dim[id];
   int row_position = row_dim == LEAT_ROWS_WHOLE ? -1 : row_dim;
   for (uint8_t role = ROLE_BATCH; role < ROLE_K; ++role) {
-    for (uint32_t i = 0; i < spec.rank[2]; ++i) {
-      char letter = spec.letters[2][i];
-      bool in_a = leat_spec_find(&spec, p->swapped ? 1 : 0, letter) >= 0;
-      bool in_b = leat_spec_find(&spec, p->swapped ? 0 : 1, letter) >= 0;
-      if (role_of(in_a, in_b, true) == role) add_axis(p, &spec, letter, row_position);
+    for (uint32_t i = 0; i < spec->rank[2]; ++i) {
+      char letter = spec->letters[2][i];
+      bool in_a = leat_spec_find(spec, p->swapped ? 1 : 0, letter) >= 0;
+      bool in_b = leat_spec_find(spec, p->swapped ? 0 : 1, letter) >= 0;
+      if (role_of(in_a, in_b, true) == role) add_axis(p, spec, letter, row_position);
     }
   }
-  for (uint32_t i = 0; i < spec.rank[0]; ++i) {
-    if (leat_spec_find(&spec, 2, spec.letters[0][i]) < 0) add_axis(p, &spec, spec.letters[0][i], -1);
+  for (uint32_t i = 0; i < spec->rank[0]; ++i) {
+    if (leat_spec_find(spec, 2, spec->letters[0][i]) < 0) add_axis(p, spec, spec->letters[0][i], -1);
   }
   merge_axes(p);
   if (p->count > LEAT_RANK_MAX) {

@@ -36,11 +36,8 @@ static uint32_t rows_one_dim(const leat_graph_t *g, const leat_op_t *op, uint32_
 }
 
 static uint32_t rows_contract(const leat_graph_t *g, const leat_op_t *op, uint32_t dim, uint32_t input) {
-  leat_spec_t spec;
-  leat_status_t status = leat_spec_parse(leat_op_string(g, op, LEAT_ATTR_SPEC, ""), &spec);
-  assert(status == NULL);  // the verifier has parsed it before
-  leat_status_free(status);
-  int position = leat_spec_find(&spec, input, spec.letters[2][dim]);
+  const leat_spec_t *spec = leat_op_spec(g, op);
+  int position = leat_spec_find(spec, input, spec->letters[2][dim]);
   return position < 0 ? LEAT_ROWS_WHOLE : (uint32_t)position;
 }
 

@@ -67,7 +67,7 @@ static void test_builder_keeps_its_first_error(void **state) {
   leat_builder_t b;
   leat_graph_t *g = new_graph(&b);
   leat_value_id_t x = leat_b_symbol(&b, "x", LEAT_KIND_INPUT, LEAT_F32, 2, DIMS(2, 3));
-  leat_value_id_t bad = leat_b_contract(&b, "mk,kn->mn", x, x);
+  leat_value_id_t bad = leat_b_product(&b, "mk,kn->mn", x, x);
   assert_int_equal(bad, LEAT_NONE);
   assert_int_equal(leat_b_add(&b, bad, x), LEAT_NONE);
   assert_int_equal(leat_b_fail(&b, LEAT_UNSUPPORTED, "second"), LEAT_NONE);
@@ -299,7 +299,7 @@ static void test_cost_counts_operations_and_bytes(void **state) {
   leat_graph_t *g = new_graph(&b);
   leat_value_id_t x = leat_b_symbol(&b, "x", LEAT_KIND_INPUT, LEAT_F32, 2, DIMS(8, 16));
   leat_value_id_t w = leat_b_symbol(&b, "w", LEAT_KIND_PARAM, LEAT_F32, 2, DIMS(4, 16));
-  leat_value_id_t y = leat_b_contract(&b, "mk,nk->mn", x, w);
+  leat_value_id_t y = leat_b_product(&b, "mk,nk->mn", x, w);
   leat_cost_t cost = leat_op_cost(g, leat_graph_op(g, leat_graph_value(g, y)->op));
   assert_true(cost.flops == 2.0 * 8 * 16 * 4 && cost.bytes == 4.0 * (8 * 16 + 4 * 16 + 8 * 4));
   leat_value_id_t image = leat_b_symbol(&b, "i", LEAT_KIND_INPUT, LEAT_F32, 4, DIMS(2, 4, 6, 6));

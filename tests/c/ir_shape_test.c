@@ -88,7 +88,7 @@ static void test_across_elements(void **state) {
       {"f32[2,3]", "f32[4,5]", NULL, "contract(%0, %1) {spec=\"mk,kn->mn\"}", "f32[2,5]", "'k' of spec"},
       {"f32[2,3]", "f32[3]", NULL, "contract(%0, %1) {spec=\"mk,k->\"}", "f32[]", "'m' must be in two"},
       {"f32[2,2]", "f32[2]", NULL, "contract(%0, %1) {spec=\"kk,k->k\"}", "f32[2]", "distinct letters"},
-      {"f32[2]", "f32[2]", NULL, "contract(%0, %1) {spec=\"k,k\"}", "f32[]", "not of the form"},
+      {"f32[2]", "f32[2]", NULL, "contract(%0, %1) {spec=\"k->\"}", "f32[]", "not of the form"},
       {"f32[2]", "f32[2,2]", NULL, "contract(%0, %1) {spec=\"k,k->\"}", "f32[]", "operand 1 has rank 2"},
   };
   CHECK_ALL(cases);

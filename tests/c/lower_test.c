@@ -105,7 +105,12 @@ static void test_unsupported(void **state) {
                LEAT_INVALID_ARGUMENT, "mode 'fancy' is none of constant|reflect|replicate|circular");
   assert_fails(lower(X "%1 = pad(%0) {low=[0,3], high=[0,0], mode=\"reflect\"} : f32[2,6]\n", false, &g),
                LEAT_INVALID_ARGUMENT, "reflection");
-  assert_fails(lower(X "%1 = einsum(%0) {spec=\"ab\"} : f32[2,3]\n", false, &g), LEAT_UNSUPPORTED, "spec 'ab'");
+  assert_fails(lower(X "%1 = einsum(%0) {spec=\"ab\"} : f32[2,3]\n", false, &g), LEAT_INVALID_ARGUMENT,
+               "spec 'ab' is not of the form");
+  assert_fails(lower(X "%1 = einsum(%0) {spec=\"abc->a\"} : f32[2]\n", false, &g), LEAT_INVALID_ARGUMENT,
+               "spec 'abc->a' does not fit the rank of operand 0");
+  assert_fails(lower(X "%1 = einsum(%0) {spec=\"abcdefghi->a\"} : f32[2]\n", false, &g), LEAT_UNSUPPORTED,
+               "more than 8 letters");
 }
 
 // In eval mode dropout is nothing; in training the rate is the hyperparameter p and the random state steps once a run.
