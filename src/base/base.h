@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every folder above may use: status construction, allocation, arenas, growing arrays, checked sizes.
-// Knows nothing of graphs. Files: status.c, alloc.c, arena.c, array.c, text.c (string builder), file.c.
+// Knows nothing of graphs. Files: status.c, alloc.c, arena.c, array.c, text.c (string builder), file.c; loops.h and
+// names.h stand alone.
 #ifndef LEAT_BASE_H_
 #define LEAT_BASE_H_
 

@@ -3,6 +3,7 @@
 // neighbours that are contiguous in all three operands merge, so that a batched or folded product reaches the engine
 // as the plain matrix product that it is. A fixed right operand whose columns are not adjacent is packed into panels
 // by a prepare section.
+#include "base/loops.h"
 #include "map/emit.h"
 
 enum { ROLE_BATCH = 0, ROLE_M = 1, ROLE_N = 2, ROLE_K = 3, ROLE_COUNT = 4 };
@@ -56,25 +57,25 @@ static void add_axis(product_t *p, const leat_spec_t *spec, char letter, int row
   if (axis.extent != 1) p->axes[p->count++] = axis;
 }
 
-static bool mergeable(const axis_t *outer, const axis_t *inner) {
-  if (outer->role != inner->role || inner->row) return false;
-  for (uint32_t i = 0; i < 3; ++i) {
-    if (outer->strides[i] != inner->strides[i] * inner->extent) return false;
-  }
-  return true;
-}
-
+// Axes of one role; rows begin an axis.
 static void merge_axes(product_t *p) {
-  uint32_t kept = 0;
+  int64_t extents[MAX_AXES], strides[3][MAX_AXES];
+  uint32_t places[MAX_AXES], apart = 0;
   for (uint32_t i = 0; i < p->count; ++i) {
-    if (kept > 0 && mergeable(&p->axes[kept - 1], &p->axes[i])) {
-      p->axes[kept - 1].extent *= p->axes[i].extent;
-      memcpy(p->axes[kept - 1].strides, p->axes[i].strides, sizeof p->axes[i].strides);
-    } else {
-      p->axes[kept++] = p->axes[i];
-    }
+    extents[i] = p->axes[i].extent;
+    for (uint32_t o = 0; o < 3; ++o) strides[o][i] = p->axes[i].strides[o];
+    if (i > 0 && (p->axes[i].role != p->axes[i - 1].role || p->axes[i].row)) apart |= 1u << i;
   }
-  p->count = kept;
+  leat_loops_t loops = {p->count, extents, 3, MAX_AXES, &strides[0][0]};
+  leat_loops_merge(&loops, apart, places);
+  for (uint32_t i = 1; i < p->count; ++i) {
+    if (places[i] != places[i - 1]) p->axes[places[i]] = p->axes[i];  // the outermost says role and rows
+  }
+  for (uint32_t i = 0; i < loops.count; ++i) {
+    p->axes[i].extent = extents[i];
+    for (uint32_t o = 0; o < 3; ++o) p->axes[i].strides[o] = strides[o][i];
+  }
+  p->count = loops.count;
 }
 
 // Axes ordered batch, m, n (as they stand in C), then k (as they stand in the first input: the order of summation).

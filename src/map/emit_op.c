@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stages of the ops that are neither elementwise nor contractions: one short function a kind, in a table.
+#include "base/loops.h"
 #include "map/emit.h"
 
 typedef void (*emit_t)(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op);
@@ -16,26 +17,20 @@ static uint8_t fold_of(const leat_draft_t *d, const leat_op_t *op) {
 // Neighbouring dims that are both reduced or both kept, and contiguous on both sides, become one: longer runs.
 // Returns where `row_dim` went.
 static uint32_t merge_reduced(leat_access_t *in, leat_access_t *out, uint32_t *mask, uint32_t row_dim) {
-  uint32_t kept = 0, merged_mask = 0, merged_row = LEAT_ROWS_WHOLE;
-  for (uint32_t i = 0; i < in->rank; ++i) {
-    uint32_t reduced = *mask >> i & 1, last = kept - 1;
-    int64_t extent = in->dims[i];
-    bool merge = kept > 0 && i != row_dim && (merged_mask >> last & 1) == reduced &&
-                 in->strides[last] == in->strides[i] * extent && out->strides[last] == out->strides[i] * extent;
-    if (!merge) {
-      last = kept++;
-      in->dims[last] = 1;
-      merged_mask |= reduced << last;
-    }
-    if (i == row_dim) merged_row = last;
-    in->dims[last] *= extent;
-    in->strides[last] = in->strides[i];
-    out->strides[last] = out->strides[i];
-  }
-  in->rank = out->rank = kept;
+  int64_t strides[2][LEAT_RANK_MAX];
+  memcpy(strides[0], in->strides, sizeof strides[0]);
+  memcpy(strides[1], out->strides, sizeof strides[1]);
+  uint32_t places[LEAT_RANK_MAX], merged_mask = 0;
+  uint32_t apart = (*mask ^ *mask << 1) | (row_dim == LEAT_ROWS_WHOLE ? 0 : 1u << row_dim);
+  leat_loops_t loops = {in->rank, in->dims, 2, LEAT_RANK_MAX, &strides[0][0]};
+  leat_loops_merge(&loops, apart, places);
+  for (uint32_t i = 0; i < in->rank; ++i) merged_mask |= (*mask >> i & 1) << places[i];
+  memcpy(in->strides, strides[0], sizeof strides[0]);
+  memcpy(out->strides, strides[1], sizeof strides[1]);
   memcpy(out->dims, in->dims, sizeof out->dims);
+  in->rank = out->rank = loops.count;
   *mask = merged_mask;
-  return merged_row;
+  return row_dim == LEAT_ROWS_WHOLE ? LEAT_ROWS_WHOLE : places[row_dim];
 }
 
 static void emit_reduce(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {

@@ -2,6 +2,7 @@
 // CONTRACT at load: dims by role, the matrix product inside, what must be packed.
 #include "native/contract_plan.h"
 
+#include "base/loops.h"
 #include "pef/pef_read.h"
 
 enum { ROLE_BATCH = 0, ROLE_M = 1, ROLE_N = 2, ROLE_K = 3, ROLE_COUNT };
@@ -11,22 +12,24 @@ typedef struct contract_roles_s {
   contract_dim_t dims[ROLE_COUNT][8];
 } contract_roles_t;
 
-// A step over all of `inner` is one step of `outer` in every operand.
-static bool may_merge(const contract_dim_t *outer, const contract_dim_t *inner, bool packed) {
-  if (inner->is_rows) return false;
-  bool b = packed || outer->b == inner->b * inner->extent;
-  return outer->a == inner->a * inner->extent && b && outer->c == inner->c * inner->extent;
-}
-
-static void add_dim(contract_roles_t *roles, uint32_t role, contract_dim_t dim, bool packed) {
-  uint32_t *count = &roles->count[role];
-  contract_dim_t *last = *count > 0 ? &roles->dims[role][*count - 1] : NULL;
-  if (dim.extent == 1 && !dim.is_rows) return;
-  if (last != NULL && may_merge(last, &dim, packed && role == ROLE_K)) {
-    *last = (contract_dim_t){last->extent * dim.extent, dim.a, dim.b, dim.c, last->is_rows};
-  } else {
-    roles->dims[role][(*count)++] = dim;
+// The dims of a role with neighbours merged; rows begin a dim. A panel of B that is `packed` has its k side by side.
+static void merge_dims(contract_roles_t *roles, uint32_t role, bool packed) {
+  contract_dim_t *dims = roles->dims[role];
+  int64_t extents[8], strides[3][8];
+  uint32_t places[8], apart = 0;
+  for (uint32_t d = 0; d < roles->count[role]; d++) {
+    extents[d] = dims[d].extent;
+    strides[0][d] = dims[d].a, strides[1][d] = dims[d].c, strides[2][d] = dims[d].b;
+    if (dims[d].is_rows) apart |= 1u << d;
   }
+  leat_loops_t loops = {roles->count[role], extents, packed ? 2 : 3, 8, &strides[0][0]};
+  leat_loops_merge(&loops, apart, places);
+  for (uint32_t d = 0; d < roles->count[role]; d++) {
+    const uint32_t at = places[d];
+    const bool rows = dims[d].is_rows || (d > 0 && places[d - 1] == at && dims[at].is_rows);
+    dims[at] = (contract_dim_t){extents[at], strides[0][at], dims[d].b, strides[1][at], rows};
+  }
+  roles->count[role] = loops.count;
 }
 
 static void sort_dims(contract_roles_t *roles, const leat_native_stage_t *stage) {
@@ -37,8 +40,9 @@ static void sort_dims(contract_roles_t *roles, const leat_native_stage_t *stage)
     bool is_rows = a->row_dim == d || b->row_dim == d || c->row_dim == d;
     int64_t mult = a->row_dim == d ? a->row_mult : b->row_dim == d ? b->row_mult : c->row_mult;
     contract_dim_t dim = {is_rows ? mult : owner->dims[d], a->strides[d], b->strides[d], c->strides[d], is_rows};
-    add_dim(roles, role, dim, stage->params->contract.n_block > 0);
+    if (dim.extent != 1 || is_rows) roles->dims[role][roles->count[role]++] = dim;
   }
+  for (uint32_t role = 0; role < ROLE_COUNT; role++) merge_dims(roles, role, role == ROLE_K && stage->params->contract.n_block > 0);
 }
 
 // Takes the dim of a role that makes the matrix product; the rest become outer loops.

@@ -2,6 +2,8 @@
 // MAP at load: single assignment, merged dims, which operands are read and written in place, strip storage.
 #include "native/map_plan.h"
 
+#include "base/loops.h"
+
 typedef struct map_value_s {
   uint8_t class_;
   uint32_t last_use;  // step index; UINT32_MAX: needed by a store at the end
@@ -150,15 +152,6 @@ static void take_strides(const map_plan_t *plan, uint32_t entry, uint32_t rank, 
   }
 }
 
-// Dim `inner` may be merged into `outer` if stepping over all of it is one step of `outer`, for every operand.
-static bool may_merge(const map_space_t *space, uint32_t entries, uint32_t outer, uint32_t inner) {
-  if (inner == space->row_dim) return false;
-  for (uint32_t e = 0; e < entries; e++) {
-    if (space->strides[e][outer] != space->strides[e][inner] * space->dims[inner]) return false;
-  }
-  return true;
-}
-
 static void drop_dim(map_space_t *space, uint32_t entries, uint32_t dim) {
   for (uint32_t d = dim; d + 1 < space->rank; d++) {
     space->dims[d] = space->dims[d + 1];
@@ -172,12 +165,11 @@ static void merge_dims(map_space_t *space, uint32_t entries) {
   for (uint32_t d = space->rank; d-- > 0 && space->rank > 1;) {
     if (space->dims[d] == 1 && d != space->row_dim) drop_dim(space, entries, d);
   }
-  for (uint32_t d = space->rank; d-- > 1;) {
-    if (!may_merge(space, entries, d - 1, d)) continue;
-    space->dims[d - 1] *= space->dims[d];
-    for (uint32_t e = 0; e < entries; e++) space->strides[e][d - 1] = space->strides[e][d];
-    drop_dim(space, entries, d);
-  }
+  uint32_t places[8];
+  leat_loops_t loops = {space->rank, space->dims, entries, 8, &space->strides[0][0]};
+  leat_loops_merge(&loops, 1u << space->row_dim, places);
+  space->rank = loops.count;
+  if (space->row_dim != 8) space->row_dim = places[space->row_dim];
 }
 
 static void build_space(map_builder_t *b, map_space_t *space) {

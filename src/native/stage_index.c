@@ -2,6 +2,7 @@
 // GATHER and SCATTER. The table x is B++P++[D]++S, the index B++I, the small operand (result or updates) B++P++I++S.
 // Rows may run along any dim but I in a scatter and D in a gather. Where they run along the D of a scatter, a tile
 // takes the updates whose index names one of its rows.
+#include "base/loops.h"
 #include "native/stage.h"
 
 typedef struct indexed_s {
@@ -13,19 +14,14 @@ typedef struct indexed_s {
 
 // Neighbouring dims that all three operands go through in one step become one.
 static void merge_dims(leat_kern_indexed_t *k, uint32_t *row_dim) {
-  int64_t kept = 0;
-  uint32_t merged_row = PEF_NO_ROW_DIM;
-  for (int64_t d = 0; d < k->rank; d++) {
-    const int64_t extent = k->dims[d], last = kept - 1;
-    const bool merge = kept > 0 && d != *row_dim && last != merged_row && k->small[last] == k->small[d] * extent &&
-                       k->table[last] == k->table[d] * extent && k->index[last] == k->index[d] * extent;
-    if (!merge) k->dims[kept++] = 1;
-    k->dims[kept - 1] *= extent;
-    k->small[kept - 1] = k->small[d], k->table[kept - 1] = k->table[d], k->index[kept - 1] = k->index[d];
-    if (d == *row_dim) merged_row = (uint32_t)kept - 1;
-  }
-  k->rank = kept;
-  *row_dim = merged_row;
+  int64_t *const rows[3] = {k->small, k->table, k->index}, strides[3][8];
+  uint32_t places[8];
+  for (uint32_t o = 0; o < 3; o++) memcpy(strides[o], rows[o], sizeof strides[o]);
+  leat_loops_t loops = {(uint32_t)k->rank, k->dims, 3, 8, &strides[0][0]};
+  leat_loops_merge(&loops, *row_dim == PEF_NO_ROW_DIM ? 0 : 3u << *row_dim, places);  // rows stay a dim of their own
+  for (uint32_t o = 0; o < 3; o++) memcpy(rows[o], strides[o], sizeof strides[o]);
+  k->rank = loops.count;
+  if (*row_dim != PEF_NO_ROW_DIM) *row_dim = places[*row_dim];
 }
 
 // Dims of the small operand: [0, batch) of all three, [batch, dim) of the table, [dim, dim + index dims) of the index,

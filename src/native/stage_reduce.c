@@ -6,6 +6,7 @@
 //   arg      argmax and argmin: the only reduced dim, element by element of the result
 // Long sums of the first three go in blocks, whose sums are added pairwise (the parameter `chain`; leat_kern_pairs_t).
 // Operands of other dtypes than the classes' own are converted piece by piece into the workspace.
+#include "base/loops.h"
 #include "native/stage.h"
 #include "pef/pef_read.h"
 
@@ -89,17 +90,28 @@ static uint64_t neutral_element(uint8_t fn, uint8_t class_) {
   return fn <= PEF_FN_MIN ? bits[fn][class_] : 0;
 }
 
-// Appends a dim, merged into the one before where a step over all of it is one step there. `merge` is false where the
-// order of summation depends on the runs of the dim.
-static void add_dim(reduce_dim_t *dims, uint32_t *count, reduce_dim_t dim, bool merge) {
-  if (dim.extent == 1 && !dim.is_rows && *count > 0 && merge) return;
-  if (*count > 0 && merge && !dim.is_rows) {
-    reduce_dim_t *last = &dims[*count - 1];
-    if (last->in == dim.in * dim.extent && last->out == dim.out * dim.extent) {
-      *last = (reduce_dim_t){last->extent * dim.extent, dim.in, dim.out, last->is_rows};
-      return;
-    }
+// Neighbours of `dims` become one, but for `last`: the order of summation depends on its runs. Rows begin a dim.
+static void merge_dims(reduce_dim_t *dims, uint32_t *count, uint32_t last) {
+  int64_t extents[8], strides[2][8];
+  uint32_t places[8], apart = last < 8 ? 1u << last : 0;
+  for (uint32_t d = 0; d < *count; d++) {
+    extents[d] = dims[d].extent;
+    strides[0][d] = dims[d].in, strides[1][d] = dims[d].out;
+    if (dims[d].is_rows) apart |= 1u << d;
   }
+  leat_loops_t loops = {*count, extents, 2, 8, &strides[0][0]};
+  leat_loops_merge(&loops, apart, places);
+  for (uint32_t d = 0; d < *count; d++) {
+    const uint32_t at = places[d];
+    const bool rows = dims[d].is_rows || (d > 0 && places[d - 1] == at && dims[at].is_rows);
+    dims[at] = (reduce_dim_t){extents[at], strides[0][at], strides[1][at], rows};
+  }
+  *count = loops.count;
+}
+
+// Appends a dim unless it is of no matter: one step, that of an operand's row or of a run of lanes excepted.
+static void add_dim(reduce_dim_t *dims, uint32_t *count, reduce_dim_t dim, bool is_run) {
+  if (dim.extent == 1 && !dim.is_rows && *count > 0 && !is_run) return;
   dims[(*count)++] = dim;
 }
 
@@ -116,11 +128,13 @@ static void build_dims(reduce_plan_t *plan, const leat_native_stage_t *stage) {
     bool is_rows = d == out->row_dim;
     reduce_dim_t dim = {is_rows ? out->row_mult : in->dims[d], in->strides[d], out->strides[d], is_rows};
     if (mask >> d & 1) {
-      add_dim(plan->reduced, &plan->reduced_count, dim, !(by_lanes && d == innermost));
+      add_dim(plan->reduced, &plan->reduced_count, dim, by_lanes && d == innermost);
     } else {
-      add_dim(plan->kept, &plan->kept_count, dim, true);
+      add_dim(plan->kept, &plan->kept_count, dim, false);
     }
   }
+  merge_dims(plan->reduced, &plan->reduced_count, by_lanes ? plan->reduced_count - 1 : 8);
+  merge_dims(plan->kept, &plan->kept_count, 8);
   if (plan->kept_count == 0) plan->kept[plan->kept_count++] = (reduce_dim_t){1, 0, 0, false};
   if (plan->reduced_count == 0) plan->reduced[plan->reduced_count++] = (reduce_dim_t){1, 0, 0, false};
   plan->mode = by_lanes ? REDUCE_LANES : REDUCE_FOLD;

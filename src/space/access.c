@@ -2,6 +2,8 @@
 // Views as strides, and where dims go under them: a row of functions a view, in a table over op.def.
 #include "space/access.h"
 
+#include "base/loops.h"
+
 // --- strides -------------------------------------------------------------------------------------------------------
 
 // Reshape without a copy: walks both shapes from the left and matches groups of dims with equal products; a group is
@@ -28,10 +30,10 @@ static bool apply_reshape(const leat_graph_t *g, const leat_op_t *op, const leat
         target *= result->dims[j1++];
       }
     }
-    for (uint32_t k = i; k + 1 < i1; ++k) {
-      if (strides[k] != dims[k + 1] * strides[k + 1]) return false;
-    }
-    int64_t stride = strides[i1 - 1];
+    leat_loops_t group = {.count = i1 - i, .extents = &dims[i], .operands = 1, .strides = &strides[i]};
+    leat_loops_merge(&group, 0, NULL);
+    if (group.count != 1) return false;
+    int64_t stride = strides[i];
     for (uint32_t k = j1; k-- > j;) {
       out[k] = stride;
       stride *= result->dims[k];

@@ -7,6 +7,7 @@
 // section whose rows are b times as long.
 #include "space/merge.h"
 
+#include "base/loops.h"
 #include "ir/rebuild.h"
 #include "space/access.h"
 
@@ -25,9 +26,12 @@ static bool may_merge(const merge_t *m) {
   if ((m->reduced & 3) != 0) return false;
   for (uint32_t i = 0; i < m->input_count; ++i) {
     const leat_access_t *a = &m->access[i];
-    bool repeated = a->dims[0] == 1 && a->dims[1] == 1;
-    bool whole = a->dims[0] == m->result.dims[0] && a->dims[1] == m->result.dims[1];
-    if (!repeated && !(whole && a->strides[0] == a->strides[1] * a->dims[1])) return false;
+    if (a->dims[0] == 1 && a->dims[1] == 1) continue;
+    if (a->dims[0] != m->result.dims[0] || a->dims[1] != m->result.dims[1]) return false;
+    int64_t extents[2] = {a->dims[0], a->dims[1]}, strides[2] = {a->strides[0], a->strides[1]};
+    leat_loops_t loops = {.count = 2, .extents = extents, .operands = 1, .strides = strides};
+    leat_loops_merge(&loops, 0, NULL);
+    if (loops.count != 1) return false;
   }
   return true;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/loops.h"
 #include "check.h"
 
 static void test_status_carries_code_and_message(void **state) {
@@ -170,6 +171,37 @@ static void test_files_are_written_whole(void **state) {
   leat_status_free(status);
 }
 
+static void test_loops_merge_where_all_operands_step_alike(void **state) {
+  (void)state;
+  // x[4][3][2][5], contiguous; y repeats along loop 1.
+  int64_t extents[] = {4, 3, 2, 5}, strides[2][4] = {{30, 10, 5, 1}, {10, 0, 5, 1}};
+  uint32_t places[4];
+  leat_loops_t loops = {4, extents, 2, 4, &strides[0][0]};
+  leat_loops_merge(&loops, 0, places);
+  assert_int_equal(loops.count, 3);  // 4, 3, 2 * 5
+  assert_int_equal(extents[2], 10);
+  assert_int_equal(strides[0][0] * 1000 + strides[0][1] * 10 + strides[0][2], 30101);
+  assert_int_equal(strides[1][0] * 100 + strides[1][1] * 10 + strides[1][2], 1001);
+  const uint32_t expected[] = {0, 1, 2, 2};
+  assert_memory_equal(places, expected, sizeof expected);
+}
+
+static void test_loops_stay_apart_where_asked(void **state) {
+  (void)state;
+  int64_t extents[] = {4, 3, 2}, strides[] = {6, 2, 1};
+  leat_loops_t loops = {.count = 3, .extents = extents, .operands = 1, .strides = strides};
+  leat_loops_merge(&loops, 1u << 1, NULL);
+  assert_int_equal(loops.count, 2);
+  assert_int_equal(extents[0] * 10 + extents[1], 46);
+  assert_int_equal(strides[0] * 10 + strides[1], 61);
+  leat_loops_merge(&loops, 0, NULL);
+  assert_int_equal(loops.count, 1);
+  assert_int_equal(extents[0] * 10 + strides[0], 241);
+  loops.count = 0;
+  leat_loops_merge(&loops, 0, NULL);
+  assert_int_equal(loops.count, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_status_carries_code_and_message),
                                      cmocka_unit_test(test_status_survives_out_of_memory),
@@ -178,6 +210,8 @@ int main(void) {
                                      cmocka_unit_test(test_array_grows),
                                      cmocka_unit_test(test_text_escapes_json),
                                      cmocka_unit_test(test_doubles_are_short_and_exact),
-                                     cmocka_unit_test(test_files_are_written_whole)};
+                                     cmocka_unit_test(test_files_are_written_whole),
+                                     cmocka_unit_test(test_loops_merge_where_all_operands_step_alike),
+                                     cmocka_unit_test(test_loops_stay_apart_where_asked)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
