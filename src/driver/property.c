@@ -8,10 +8,6 @@
 // Does `op` belong in a graph of the property? NULL: no op says, as with a program that is written in primitives.
 typedef bool (*fits_t)(const leat_graph_t *g, const leat_op_t *op);
 
-static bool is_statement(const leat_op_t *op) { return leat_op_info(op->kind)->result_count == 0; }
-
-static bool is_leaf(const leat_op_t *op) { return !is_statement(op) && !leat_group_takes(op->kind); }
-
 static bool is_forward(const leat_graph_t *g, const leat_op_t *op) {
   (void)g;
   return op->type == LEAT_TYPE_FWD;
@@ -23,7 +19,7 @@ static bool is_grouped(const leat_graph_t *g, const leat_op_t *op) {
 
 static bool is_lowered(const leat_graph_t *g, const leat_op_t *op) {
   (void)g;
-  return leat_op_is_primitive(op->kind) || leat_op_info(op->kind)->own_gradient || is_statement(op);
+  return leat_op_is_primitive(op->kind) || leat_op_info(op->kind)->own_gradient || leat_op_is_statement(op->kind);
 }
 
 static bool is_differentiated(const leat_graph_t *g, const leat_op_t *op) {
@@ -41,8 +37,8 @@ static bool is_empty(const leat_graph_t *g, leat_value_id_t v) {
 }
 
 static bool has_elements(const leat_graph_t *g, const leat_op_t *op) {
-  if (is_leaf(op)) return true;
-  for (uint32_t i = 0; i < op->input_count && !is_statement(op); ++i) {
+  if (leat_op_is_leaf(op->kind)) return true;
+  for (uint32_t i = 0; i < op->input_count && !leat_op_is_statement(op->kind); ++i) {
     if (is_empty(g, leat_op_input(g, op, i))) return false;
   }
   for (uint32_t i = 0; i < op->result_count; ++i) {

@@ -214,7 +214,7 @@ static bool operand_is_settled(const leat_graph_t *g, const leat_op_t *op, leat_
   leat_access_t access;
   if (!leat_access_resolve(g, v, &access)) return false;
   bool stored = !is_splat(g, access.base) && !is_iota(g, access.base);
-  return stored || (op->kind == LEAT_PRIM_MAP && access.base == v);
+  return stored || (leat_op_role(op->kind) == LEAT_ROLE_ELEMENTWISE && access.base == v);
 }
 
 static bool store_is_settled(const leat_graph_t *g, const leat_op_t *op) {
@@ -228,7 +228,7 @@ static bool store_is_settled(const leat_graph_t *g, const leat_op_t *op) {
 
 // Views that nobody reads may be left.
 bool leat_is_settled(const leat_graph_t *g, const leat_op_t *op) {
-  if (op->kind == LEAT_PRIM_STORE) return store_is_settled(g, op);
+  if (leat_op_is_statement(op->kind)) return store_is_settled(g, op);
   if (!leat_op_computes(op->kind)) return true;
   for (uint32_t i = 0; i < op->input_count; ++i) {
     if (!operand_is_settled(g, op, leat_op_input(g, op, i))) return false;
