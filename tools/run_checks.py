@@ -220,6 +220,7 @@ def package(suite):
 def lint(suite):
     checks = [
         (sys.executable, "tools/check_includes.py"),
+        (sys.executable, "tools/check_imports.py"),
         (sys.executable, "tools/check_shape.py"),
         (sys.executable, "tools/check_text.py"),
         (sys.executable, "tools/gen_stages.py", "--check"),

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import importlib.util
 import sys
 import types
-from collections.abc import Callable
 from typing import Any
 
 
@@ -31,11 +29,7 @@ class LazyPackage(types.ModuleType):
         return sorted({*super().__dir__(), *dir(importlib.import_module(f"{self.__name__}._contents"))})
 
 
-def lazy_package(name: str, kind: type[types.ModuleType] = types.ModuleType) -> Callable[[], Any]:
-    """Makes the package `name`, which is being imported, a lazy one that is a `kind`, too.
-
-    Returns what gives its contents, loaded.
-    """
+def lazy_package(name: str, kind: type[types.ModuleType] = types.ModuleType) -> None:
+    """Makes the package `name`, which is being imported, a lazy one that is a `kind`, too."""
     package = sys.modules[name]
     package.__class__ = LazyPackage if kind is types.ModuleType else type(kind.__name__, (kind, LazyPackage), {})
-    return functools.cache(lambda: importlib.import_module(f"{name}._contents"))

@@ -8,11 +8,12 @@ logger `sambaflow`, so a program may add handlers, or set a level, of its own.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import sys
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sambaflow._base import messages
@@ -55,10 +56,18 @@ class _Lines(logging.Handler):
         self._before.clear()
 
 
+_options: Callable[[], argparse.Namespace | None] | None = None
+
+
+def take_options(options: Callable[[], argparse.Namespace | None]) -> None:
+    """A plug-in point: from here on `options` gives the parsed options of the program."""
+    global _options
+    _options = options
+
+
 def _arguments() -> dict[str, Any]:
     """The parsed options of the program, without those that it defined anew."""
-    package = sys.modules.get("sambaflow.samba")
-    args = getattr(getattr(package, "session", None), "args", None)
+    args = None if _options is None else _options()
     own = getattr(args, "program_options", ())
     return {name: value for name, value in vars(args).items() if name not in own} if args is not None else {}
 

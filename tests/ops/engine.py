@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import support
 import torch
 from sambaflow import _leat
+from sambaflow._trace.dispatch import Dispatcher
 from sambaflow._trace.graph import Graph
 from sambaflow._trace.scope import Scope
-from sambaflow._trace.tracer import Tracer
 
 ffi, lib = _leat.ffi, _leat.lib
 
@@ -55,7 +55,7 @@ def trace(module, symbols, seeded):
     `seeded[i]`: whether output i gets a seed symbol.
     """
     graph = Graph()
-    tracer = Tracer(graph, Scope(module, os.path.dirname(__file__)))
+    tracer = Dispatcher(graph, Scope(module, os.path.dirname(__file__)))
     inputs = []
     for name, kind, tensor, has_gradient in symbols:
         attributes = {"kind": kind, "name": name, "requires_grad": int(has_gradient)}

@@ -10,7 +10,7 @@ import copy
 
 import torch
 from sambaflow import samba
-from sambaflow._tensor import materialize
+from sambaflow._tensors.tensor import materialize
 from sambaflow.samba.session import SambaSession
 
 

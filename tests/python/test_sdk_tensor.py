@@ -112,7 +112,7 @@ def test_empty_tensors_and_materializers():
         seen.append((tuple(parameter.shape), default))
         return torch.full(parameter.shape, 2.0)
 
-    from sambaflow._tensor import materialize
+    from sambaflow._tensors.tensor import materialize
 
     parameter = SambaParameter(shape=reversed(torch.ones(3, 2).shape), dtype=torch.float32, materializer=fill)
     materialize(parameter)

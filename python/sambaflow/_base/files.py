@@ -12,6 +12,7 @@ import contextlib
 import errno
 import fcntl
 import io
+import json
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -162,3 +163,25 @@ def _sync_folder(folder: str) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+# ---- reports
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes `path` aside, then renames it: a reader never sees half of it."""
+    aside = f"{os.fspath(path)}.{os.getpid()}.tmp"
+    try:
+        with open(aside, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(aside, path)
+    except BaseException:
+        if os.path.exists(aside):
+            os.unlink(aside)
+        raise
+
+
+def write_json(path: str | os.PathLike[str], record: Any) -> None:
+    """Writes `record` as indented JSON with sorted keys; the folder is made."""
+    make_parent(path)
+    write_text(path, json.dumps(record, indent=2, sort_keys=True) + "\n")

@@ -44,6 +44,10 @@ class UnsupportedError(LeatError, NotImplementedError):
     """Legal, but this build does not do it."""
 
 
+class UnsupportedAttributeError(UnsupportedError, AttributeError):
+    """An attribute that SambaFlow has and this implementation has not; `hasattr` says False."""
+
+
 class FileAccessError(LeatError, OSError):
     """The operating system refused."""
 

@@ -13,7 +13,7 @@ from sambaflow._base.library import InvalidArgumentError, check
 from sambaflow._runtime.device import Device
 from sambaflow._runtime.runner import BCKWD, FWD, Runner, Slot
 from sambaflow._runtime.staging import batch_axis, convert, rows_of, with_rows
-from sambaflow._tensor import SambaTensor, plain_tensor, wrap
+from sambaflow._tensors.tensor import SambaTensor, plain_tensor, wrap
 from sambaflow._trace.program import Port
 
 

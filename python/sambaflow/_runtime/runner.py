@@ -16,7 +16,7 @@ import torch
 from sambaflow._base.library import InvalidArgumentError, check, library
 from sambaflow._runtime.device import Device, Symbol
 from sambaflow._runtime.staging import batch_rows, check_dtype, convert, rows_of, smaller_batch
-from sambaflow._tensor import Binding, SambaTensor, plain_tensor, wrap
+from sambaflow._tensors.tensor import SambaTensor, plain_tensor, wrap
 from sambaflow._trace.optimizers import HYPERPARAMETERS
 from sambaflow._trace.program import Port
 
@@ -27,16 +27,6 @@ _MASKABLE = (1 << 64) - 1  # outputs that can be left out of a run; further ones
 _LENIENT = {"gradnorm", "reduce", "gather"}
 
 _empty_like = torch.empty_like
-
-
-class OutputBinding(Binding):
-    """The binding of a traced output: it also knows how its gradient is seeded."""
-
-    __slots__ = ("seed",)
-
-    def __init__(self, plain: torch.Tensor, name: str, seed: str) -> None:
-        super().__init__(plain, name)
-        self.seed = seed
 
 
 class Slot:
@@ -467,7 +457,7 @@ class Runner:
             if grad is None:
                 continue
             if traced._binding.seed != "symbol":
-                check_fixed_seed(traced._binding, grad)
+                traced._binding.check_gradient(plain_tensor(grad))
                 continue
             symbol = self._seed_symbol(traced)
             if symbol is not None and (grad_of_outputs is not None or self._seed_given.get(id(traced)) is not grad):
@@ -480,21 +470,6 @@ def seed_of_rows(grad: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     if grad.dim() == len(shape) and grad.numel() != torch.Size(shape).numel():
         grad = grad[tuple(slice(size) for size in shape)]
     return grad.reshape(shape)
-
-
-def check_fixed_seed(binding: OutputBinding, grad: torch.Tensor) -> None:
-    """An output whose seed was fixed at compile time takes no other one."""
-    if binding.seed == "one":
-        if bool((plain_tensor(grad) == 1).all()):
-            return
-        raise InvalidArgumentError(
-            f"the gradient of {binding.name} was fixed to one when the PEF was compiled; compile and trace with "
-            "init_output_grads=False to set it"
-        )
-    raise InvalidArgumentError(
-        f"{binding.name} is not a loss of this program, so no gradient flows from it; name it in loss_indices when "
-        "compiling and tracing"
-    )
 
 
 def _listed(inputs: Any) -> list[Any]:

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch._functorch import eager_transforms
 from torch.utils._pytree import tree_leaves
 
 from sambaflow._trace.errors import TraceError
-
-if TYPE_CHECKING:
-    from sambaflow._trace.tracer import Tracer
+from sambaflow._trace.patches import replaced
+from sambaflow._trace.recorder import Recorder
 
 is_batched: Callable[[torch.Tensor], bool] = torch._C._functorch.is_batchedtensor
 
@@ -36,13 +35,12 @@ def any_in(tree: Any) -> bool:
 
 
 @contextlib.contextmanager
-def without_gradients(tracer: Tracer) -> Iterator[None]:
+def without_gradients(recorder: Recorder) -> Iterator[None]:
     """Inside, `torch.func.grad`, `vjp`, `jvp` and their kin are refused."""
-    from sambaflow._trace.surroundings import replaced
 
     def refuse(*_: Any) -> Any:
         raise TraceError(
-            f"{tracer.scope.source()}: in module {tracer.scope.module}: a transform that differentiates "
+            f"{recorder.scope.source()}: in module {recorder.scope.module}: a transform that differentiates "
             "(torch.func.grad, vjp, jvp, jacrev, jacfwd, hessian, forward_ad) cannot be traced: gradients are made by "
             "the compiler; write the derivative as ops, or an autograd.Function"
         )
@@ -51,7 +49,7 @@ def without_gradients(tracer: Tracer) -> Iterator[None]:
         for owner, name in _LEVELS:
             real = getattr(owner, name)
             stack.enter_context(
-                replaced(owner, name, lambda *a, real=real: refuse() if tracer.is_current else real(*a))
+                replaced(owner, name, lambda *a, real=real: refuse() if recorder.is_current else real(*a))
             )
         yield
 

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils._pytree import tree_flatten, tree_map
 
 from sambaflow._trace.graph import Attr, Type, Value
-from sambaflow._trace.tensor import Step, TracedTensor
-
-if TYPE_CHECKING:
-    from sambaflow._trace.tracer import Tracer
+from sambaflow._trace.tensor import Step, TracedTensor, as_meta
+from sambaflow._trace.tracer import Tracer
 
 Handler = Callable[..., Any]
 HANDLERS: dict[str, Handler] = {}
@@ -191,17 +189,6 @@ def trim(operands: Sequence[Value | None]) -> list[Value | None]:
     while result and result[-1] is None:
         result.pop()
     return result
-
-
-def as_meta(item: Any) -> Any:
-    """A tensor, or the device that a tensor goes to, as torch's shape functions see it."""
-    if isinstance(item, TracedTensor):
-        return item.meta
-    if isinstance(item, torch.device):
-        return torch.device("meta")
-    if isinstance(item, torch.Tensor) and item.device.type != "meta":
-        return torch.empty_strided(item.shape, item.stride(), dtype=item.dtype, device="meta")
-    return item
 
 
 def type_of(like: torch.Tensor | Type) -> Type:

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from sambaflow._trace.errors import TraceError
 from sambaflow._trace.graph import Value
 from sambaflow._trace.tensor import TracedTensor
-
-if TYPE_CHECKING:
-    from sambaflow._trace.tracer import Tracer
+from sambaflow._trace.tracer import Tracer
 
 Function = type[torch.autograd.Function]
 _CHECKPOINT = ("torch.utils.checkpoint", "CheckpointFunction")

@@ -13,7 +13,7 @@ import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils.hooks import BackwardHook, RemovableHandle
@@ -21,10 +21,9 @@ from torch.utils.hooks import BackwardHook, RemovableHandle
 from sambaflow._trace import custom
 from sambaflow._trace.errors import TraceError
 from sambaflow._trace.graph import Op, Value
+from sambaflow._trace.patches import replaced
 from sambaflow._trace.tensor import TracedTensor
-
-if TYPE_CHECKING:
-    from sambaflow._trace.tracer import Tracer
+from sambaflow._trace.tracer import Tracer
 
 Hook = Callable[..., Any]
 
@@ -222,6 +221,7 @@ class _ModuleHook(BackwardHook):
     """Torch's own, with the gradients of a module's inputs or outputs taken here."""
 
     tracer: Tracer
+    hooks: Hooks
 
     def _apply_on_tensors(self, fn: Callable[[_Node], None], args: Any) -> tuple[Any, list[int] | None]:
         places = [index for index, item in enumerate(args) if isinstance(item, torch.Tensor)]
@@ -239,7 +239,7 @@ class _ModuleHook(BackwardHook):
             made = dict(zip(places, node(tuple(given.get(index) for index in places)), strict=True))
             return tuple(made[index] for index in wanting)
 
-        self.tracer.hooks.on([self.tracer.value(items[index]) for index in wanting], call)
+        self.hooks.on([self.tracer.value(items[index]) for index in wanting], call)
         return (tuple(items) if type(args) is tuple else type(args)(*items)), places
 
 
@@ -284,10 +284,8 @@ ATTRIBUTES = {"requires_grad", "is_leaf", "grad_fn"}
 
 
 @contextlib.contextmanager
-def following(tracer: Tracer) -> Iterator[None]:
+def following(tracer: Tracer, hooks: Hooks) -> Iterator[None]:
     """Inside, module hooks are taken, and hooks on what autograd saves are refused."""
-    from sambaflow._trace.surroundings import replaced
-
     saved_hooks = torch.autograd.graph.saved_tensors_hooks
     enter = saved_hooks.__enter__
 
@@ -299,7 +297,7 @@ def following(tracer: Tracer) -> Iterator[None]:
             )
         return enter(self)
 
-    own = type("ModuleHook", (_ModuleHook,), {"tracer": tracer})
+    own = type("ModuleHook", (_ModuleHook,), {"tracer": tracer, "hooks": hooks})
     with contextlib.ExitStack() as stack:
         stack.enter_context(replaced(torch.nn.modules.module, "BackwardHook", own))
         stack.enter_context(replaced(saved_hooks, "__enter__", refuse))

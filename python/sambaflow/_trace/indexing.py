@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from sambaflow._trace.call import type_of
 from sambaflow._trace.tensor import Memory, Step, TracedTensor, View, same_memory
-
-if TYPE_CHECKING:
-    from sambaflow._trace.tracer import Tracer
-
+from sambaflow._trace.tracer import Tracer
 
 # What to write in place of an index whose number of elements depends on values.
 INSTEAD = "use torch.where or multiply by the mask, or take a fixed number of places with topk or sort"

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from sambaflow._base.library import InvalidArgumentError
-from sambaflow._tensor import SambaTensor, binding_of, plain_tensor, wrap
+from sambaflow._tensors.tensor import SambaTensor, binding_of, plain_tensor, wrap
 
 
 def _batch_dim(tensor: torch.Tensor) -> int:

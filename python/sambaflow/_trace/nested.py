@@ -6,20 +6,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
-if TYPE_CHECKING:
-    from sambaflow._trace.tracer import Tracer
+from sambaflow._trace.patches import replaced
+from sambaflow._trace.recorder import Recorder
 
 
 @contextlib.contextmanager
-def padded_with_zeros(tracer: Tracer) -> Iterator[None]:
+def padded_with_zeros(recorder: Recorder) -> Iterator[None]:
     """Inside, encoders of an inference give what they give under torch.no_grad()."""
-    from sambaflow._trace.surroundings import replaced
-
     plain = nn.TransformerEncoder.forward
 
     def forward(
@@ -41,7 +39,7 @@ def padded_with_zeros(tracer: Tracer) -> Iterator[None]:
         return output if encoder.norm is None else encoder.norm(output)
 
     with contextlib.ExitStack() as stack:
-        if tracer.inference:
+        if recorder.inference:
             stack.enter_context(replaced(nn.TransformerEncoder, "forward", forward))
         yield
 

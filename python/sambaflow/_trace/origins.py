@@ -10,15 +10,12 @@ constant or a number of Python. So is what was computed from parameters before f
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils._pytree import tree_leaves
 
 from sambaflow._trace.tensor import TracedTensor
-
-if TYPE_CHECKING:
-    pass
 
 
 class Origins:

@@ -9,20 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils._pytree import tree_flatten
 
-from sambaflow._trace import views
+from sambaflow._trace import memory, views
 from sambaflow._trace.batched import is_batched
 from sambaflow._trace.errors import TraceError
 from sambaflow._trace.geometry import Layout, steps_to
 from sambaflow._trace.graph import Value
+from sambaflow._trace.recorder import Recorder
 from sambaflow._trace.tensor import Memory, Step, TracedTensor, View
-
-if TYPE_CHECKING:
-    from sambaflow._trace.tracer import Tracer
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,8 @@ def extent(tensor: torch.Tensor) -> tuple[int, int]:
 class PlainTensors:
     """Plain tensors as traced ones."""
 
-    def __init__(self, tracer: Tracer) -> None:
-        self._tracer = tracer
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
         self._by_id: dict[int, tuple[torch.Tensor, TracedTensor]] = {}  # holds the key alive
         self._by_memory: dict[int, tuple[torch.Tensor, TracedTensor]] = {}
         self._made: set[int] = set()
@@ -64,7 +62,7 @@ class PlainTensors:
 
     def adopt(self, tensor: torch.Tensor, value: Value, *, is_leaf: bool = False) -> TracedTensor:
         """From now on `tensor` means `value`, and tensors that share its memory are views of it."""
-        traced = TracedTensor(_meta_like(tensor), Memory(value, is_leaf=is_leaf), self._tracer.graph)
+        traced = TracedTensor(_meta_like(tensor), Memory(value, is_leaf=is_leaf), self._recorder.graph)
         self._by_id[id(tensor)] = (tensor, traced)
         if tensor.layout == torch.strided and tensor.numel() > 0:
             self._by_memory.setdefault(memory_key(tensor), (tensor, traced))
@@ -112,9 +110,9 @@ class PlainTensors:
         inside = Layout(places.shape, places.strides, places.offset - whole.offset)
         last = inside.offset + sum((n - 1) * s for n, s in zip(places.shape, places.strides, strict=True))
         if tensor.dtype != base.dtype or not base.is_contiguous() or inside.offset < 0 or last >= base.numel():
-            name = self._tracer.origins.of(tensor)
+            name = self._recorder.origins.of(tensor)
             raise TraceError(
-                f"{self._tracer.scope.source()}: a tensor of shape {list(tensor.shape)}, {tensor.dtype}"
+                f"{self._recorder.scope.source()}: a tensor of shape {list(tensor.shape)}, {tensor.dtype}"
                 + (f", computed from {name!r}," if name else "")
                 + f" shares memory with one of shape {list(base.shape)}, {base.dtype}, of which it is no view; clone it"
             )
@@ -122,11 +120,11 @@ class PlainTensors:
 
     def _link(self, tensor: torch.Tensor, traced: TracedTensor, steps: tuple[Step, ...], tracked: bool) -> TracedTensor:
         with torch.set_grad_enabled(tracked):
-            value = views.follow(self._tracer, self._tracer.read(traced), steps)
+            value = views.follow(self._recorder, memory.read(self._recorder, traced.memory), steps)
             if value.needs_gradient and not tracked:
-                value = self._tracer.emit("detach", [value], {}, [value.type])[0]
-        memory = Memory(value, View(traced.memory, steps, tracked))
-        found = TracedTensor(_meta_like(tensor), memory, self._tracer.graph)
+                value = self._recorder.emit("detach", [value], {}, [value.type])[0]
+        linked = Memory(value, View(traced.memory, steps, tracked))
+        found = TracedTensor(_meta_like(tensor), linked, self._recorder.graph)
         self._by_id[id(tensor)] = (tensor, found)
         return found
 
@@ -158,7 +156,7 @@ class PlainTensors:
         if isinstance(found, TracedTensor):
             return found
         if self.is_outside(tensor):
-            self.outside_writes.append(OutsideWrite(memory_key(tensor), self._tracer.scope.source()))
+            self.outside_writes.append(OutsideWrite(memory_key(tensor), self._recorder.scope.source()))
         return self.as_traced(tensor)
 
     def as_traced(self, tensor: torch.Tensor) -> TracedTensor:
@@ -167,9 +165,9 @@ class PlainTensors:
         if isinstance(found, TracedTensor):
             return found
         if tensor.layout != torch.strided or tensor.numel() == 0:
-            return self.adopt(tensor, self._tracer.constant(tensor))
+            return self.adopt(tensor, self._recorder.constant(tensor))
         whole = whole_memory(tensor)
-        self.adopt(whole, self._tracer.constant(whole))
+        self.adopt(whole, self._recorder.constant(whole))
         return self.lookup(tensor)  # type: ignore[return-value]
 
 

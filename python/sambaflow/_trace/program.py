@@ -18,6 +18,7 @@ from torch import nn
 
 from sambaflow._base.turns import tracing
 from sambaflow._trace.containers import tensors_in
+from sambaflow._trace.dispatch import Dispatcher
 from sambaflow._trace.errors import StaleError, TraceError, is_ours, located
 from sambaflow._trace.graph import Graph
 from sambaflow._trace.optimizers import Statement
@@ -27,7 +28,6 @@ from sambaflow._trace.slots import Held, Kept, Slot, look, submodule
 from sambaflow._trace.state import hangs_on_input, left_behind
 from sambaflow._trace.symbols import Port, Symbols
 from sambaflow._trace.tensor import TracedTensor
-from sambaflow._trace.tracer import Tracer
 
 
 @dataclass
@@ -104,7 +104,7 @@ class _Call:
 
     def __init__(self, job: _Job, before: Held, known: Mapping[Slot, torch.Tensor]) -> None:
         graph = Graph()
-        tracer = Tracer(graph, Scope(job.model, job.app_dir), inference=job.inference)
+        tracer = Dispatcher(graph, Scope(job.model, job.app_dir), inference=job.inference)
         symbols = Symbols(graph, tracer, job.inference)
         args, kwargs = symbols.add_inputs(job.inputs)
         symbols.add_model(job.model, job.statements)
@@ -217,7 +217,7 @@ def _mode(model: nn.Module, inference: bool) -> Iterator[None]:
             module.training = True
 
 
-def _outputs(tracer: Tracer, result: Any) -> list[TracedTensor]:
+def _outputs(tracer: Dispatcher, result: Any) -> list[TracedTensor]:
     """The tensors in what forward returned, in order; numbers, None and the like are left out."""
     outputs: list[TracedTensor] = []
     for tensor in tensors_in(result):
@@ -232,7 +232,7 @@ def _outputs(tracer: Tracer, result: Any) -> list[TracedTensor]:
 
 def _add_outputs(
     graph: Graph,
-    tracer: Tracer,
+    tracer: Dispatcher,
     outputs: Sequence[TracedTensor],
     root: str,
     inference: bool,

@@ -10,22 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils._pytree import tree_flatten, tree_map
 
-from sambaflow._trace.call import as_meta
 from sambaflow._trace.errors import TraceError
 from sambaflow._trace.graph import Op, Value
 from sambaflow._trace.plain import memory_key
-from sambaflow._trace.tensor import Memory, TracedTensor
-from sambaflow._trace.writes import IN_PLACE_VIEWS
+from sambaflow._trace.recorder import Recorder
+from sambaflow._trace.tensor import Memory, TracedTensor, as_meta
 
-if TYPE_CHECKING:
-    from sambaflow._trace.tracer import Tracer
-
-# In-place ops that change a tensor's shape alone.
+# In-place ops that change the shape of a tensor and not its elements.
+IN_PLACE_VIEWS = {"squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "swapdims_"}
 _SAVE_NOTHING = {f"aten::{name}" for name in IN_PLACE_VIEWS}
 
 
@@ -67,31 +64,31 @@ class _Call:
 class SavedTensors:
     """The calls of a trace that may save tensors."""
 
-    def __init__(self, tracer: Tracer) -> None:
-        self._tracer = tracer
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
         self._calls: list[_Call] = []
         self._written: dict[Memory, str] = {}  # bases, and where they were written last
         self._rebound: dict[int, str] = {}
 
     def overwrite(self, base: Memory) -> None:
         """An op writes to `base`: the program's own, or a part of another."""
-        if self._tracer.op_depth <= 1:
+        if self._recorder.op_depth <= 1:
             base.overwritten += 1
-            self._written[base] = self._tracer.scope.source()
+            self._written[base] = self._recorder.scope.source()
 
     def rebind(self, tensor: TracedTensor) -> None:
         """The program gives `tensor` other data."""
         tensor.rebound += 1
-        self._rebound[id(tensor)] = self._tracer.scope.source()
+        self._rebound[id(tensor)] = self._recorder.scope.source()
 
     def note(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any, name: str) -> None:
         """One call that the program made; with `func` None, of which all of `args` were saved."""
-        if self._tracer.inference or not torch.is_grad_enabled() or name in _SAVE_NOTHING:
+        if self._recorder.inference or not torch.is_grad_enabled() or name in _SAVE_NOTHING:
             return
         operands = [_Held.of(leaf) for leaf in _traced(args, kwargs)]
         if func is None or any(held.value.needs_gradient for held in operands):
             results = [_Held.of(leaf) for leaf in _traced(result)]
-            self._calls.append(_Call(func, args, kwargs, operands, results, name, self._tracer.scope.source()))
+            self._calls.append(_Call(func, args, kwargs, operands, results, name, self._recorder.scope.source()))
 
     def check(self, losses: Iterable[Value]) -> None:
         """Raises where a tensor that the backward of `losses` needs was written too early."""
@@ -105,7 +102,7 @@ class SavedTensors:
             reached = _reached(losses) if reached is None else reached
             if not any(held.value.op in reached for held in call.results):
                 continue
-            saved = _saved(self._tracer, call)
+            saved = _saved(self._recorder, call)
             for held in suspects:
                 if id(held.tensor) in saved and (held.was_written or held in call.operands):
                     self._refuse(call, held)
@@ -139,13 +136,13 @@ def _reached(losses: Iterable[Value]) -> set[Op]:
     return found
 
 
-def _saved(tracer: Tracer, call: _Call) -> set[int]:
+def _saved(recorder: Recorder, call: _Call) -> set[int]:
     """The ids of the tensors that autograd saves in a call."""
     everything = {id(held.tensor) for held in call.operands + call.results}
     if call.func is None:
         return {id(held.tensor) for held in call.operands}
     try:
-        with tracer.untraced(), torch.enable_grad():
+        with recorder.untraced(), torch.enable_grad():
             return _saved_on_meta(call)
     except (RuntimeError, TypeError, ValueError, IndexError):
         return everything  # torch has no shape function for it: to be safe

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -19,9 +18,7 @@ from sambaflow._trace.graph import Op, Value
 from sambaflow._trace.plain import memory_key
 from sambaflow._trace.slots import Held, Slot
 from sambaflow._trace.tensor import TracedTensor
-
-if TYPE_CHECKING:
-    from sambaflow._trace.tracer import Tracer
+from sambaflow._trace.tracer import Tracer
 
 _RANDOM = {"rand", "randn"}
 # Rows whose backward needs nothing saved: torch lets a gradient pass through them again in the next call.

@@ -17,25 +17,24 @@ import contextlib
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from sambaflow._tensor import SambaTensor
+from sambaflow._tensors.tensor import SambaTensor
 from sambaflow._trace import batched, custom, hooks, nested, norms, writes
 from sambaflow._trace.errors import BranchError
 from sambaflow._trace.imports import without_dynamo
+from sambaflow._trace.patches import replaced
 from sambaflow._trace.tensor import TracedTensor
-
-if TYPE_CHECKING:
-    from sambaflow._trace.tracer import Tracer
+from sambaflow._trace.tracer import Tracer
 
 # Modules of torch that are told the truth: they would otherwise ask for values.
 _TOLD = {"torch.nn.modules.transformer"}
 
 
 @contextlib.contextmanager
-def traced(tracer: Tracer) -> Iterator[None]:
+def traced(tracer: Tracer, gradient_hooks: hooks.Hooks) -> Iterator[None]:
     """All of it."""
     with contextlib.ExitStack() as stack:
         for entered in (
@@ -48,28 +47,13 @@ def traced(tracer: Tracer) -> Iterator[None]:
             _choices(tracer),
             _answering(),
             batched.without_gradients(tracer),
-            hooks.following(tracer),
+            hooks.following(tracer, gradient_hooks),
             nested.padded_with_zeros(tracer),
             norms.cumulative_averages(),
             writes.swapping(tracer),
         ):
             stack.enter_context(entered)
         yield
-
-
-@contextlib.contextmanager
-def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Inside, `owner.name` is `value`."""
-    is_own = name in vars(owner)
-    before = vars(owner).get(name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        if is_own:
-            setattr(owner, name, before)
-        else:
-            delattr(owner, name)
 
 
 @contextlib.contextmanager

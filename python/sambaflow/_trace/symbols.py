@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from sambaflow._tensor import SambaTensor
+from sambaflow._tensors.tensor import SambaTensor
 from sambaflow._trace.containers import holds_tensors
+from sambaflow._trace.dispatch import Dispatcher
 from sambaflow._trace.errors import TraceError
 from sambaflow._trace.graph import DTYPE_NAMES, Attr, Graph, Value
 from sambaflow._trace.optimizers import Statement
@@ -21,7 +22,6 @@ from sambaflow._trace.scope import root_name
 from sambaflow._trace.slots import Held, Slot, submodule
 from sambaflow._trace.state import Left, final_value, keeps_gradient
 from sambaflow._trace.tensor import TracedTensor
-from sambaflow._trace.tracer import Tracer
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Port:
 class Symbols:
     """Declares the symbols of a program and maps host tensors to them by identity."""
 
-    def __init__(self, graph: Graph, tracer: Tracer, inference: bool) -> None:
+    def __init__(self, graph: Graph, tracer: Dispatcher, inference: bool) -> None:
         self.inputs: list[Port] = []
         self.parameters: dict[str, torch.Tensor] = {}
         self.buffers: dict[str, torch.Tensor] = {}
@@ -146,7 +146,7 @@ class Symbols:
                 self.buffers[name] = tensor
                 self._declare(tensor, "buffer", name)
 
-    def update(self, tracer: Tracer, before: Held, left: Left) -> list[Value]:
+    def update(self, tracer: Dispatcher, before: Held, left: Left) -> list[Value]:
         """Records what becomes of parameters, buffers and other state; the symbols that differ from call to call."""
         replaced: dict[int, tuple[Slot, torch.Tensor]] = {}
         for slot, new in left.replaced.items():

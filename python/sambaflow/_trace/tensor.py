@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from sambaflow._tensor import Binding, SambaTensor
+from sambaflow._tensors.tensor import Binding, SambaTensor
 from sambaflow._trace.graph import Attr, Graph, Type, Value
 
 
@@ -125,3 +125,14 @@ class TracedTensor(SambaTensor):
 def same_memory(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Whether two tensors share storage."""
     return a.untyped_storage()._cdata == b.untyped_storage()._cdata
+
+
+def as_meta(item: Any) -> Any:
+    """A tensor, or the device that a tensor goes to, as torch's shape functions see it."""
+    if isinstance(item, TracedTensor):
+        return item.meta
+    if isinstance(item, torch.device):
+        return torch.device("meta")
+    if isinstance(item, torch.Tensor) and item.device.type != "meta":
+        return torch.empty_strided(item.shape, item.stride(), dtype=item.dtype, device="meta")
+    return item

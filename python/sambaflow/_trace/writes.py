@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.utils._pytree import tree_flatten
@@ -15,15 +15,12 @@ from sambaflow._trace.call import HANDLERS, Call, bind
 from sambaflow._trace.errors import TraceError
 from sambaflow._trace.graph import Value
 from sambaflow._trace.ops.composed import COMPOSED
+from sambaflow._trace.saved import IN_PLACE_VIEWS
 from sambaflow._trace.tensor import TracedTensor
-
-if TYPE_CHECKING:
-    from sambaflow._trace.tracer import Tracer
+from sambaflow._trace.tracer import Tracer
 
 # Functional forms that go by another name.
 _FUNCTIONAL = {"aten::transpose_": torch.ops.aten.transpose.int}
-# In-place ops that change the shape of a tensor and not its elements.
-IN_PLACE_VIEWS = {"squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "swapdims_"}
 
 
 def to_outside(tracer: Tracer, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:

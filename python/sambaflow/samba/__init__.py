@@ -9,10 +9,16 @@ shows its help (`sambaflow.samba.utils.argparser`) does not wait for torch.
 
 from __future__ import annotations
 
+import importlib
 import types
 from typing import Any
 
 from sambaflow._lazy import lazy_package
+from sambaflow._tensors.binding import hold_by_default
+
+
+def _owner() -> Any:
+    return importlib.import_module(f"{__name__}._process")
 
 
 class _Samba(types.ModuleType):
@@ -20,12 +26,13 @@ class _Samba(types.ModuleType):
 
     @property
     def session(self) -> Any:
-        return _load().session
+        return _owner().session
 
     @session.setter
     def session(self, value: Any) -> None:
         if not isinstance(value, types.ModuleType):
-            _load().session = value
+            _owner().session = value
 
 
-_load = lazy_package(__name__, _Samba)
+lazy_package(__name__, _Samba)
+hold_by_default(lambda: _owner().session)

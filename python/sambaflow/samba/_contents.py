@@ -6,12 +6,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from sambaflow.samba.session import SambaSession
-
-session = SambaSession()
-
-from sambaflow._tensor import DimInfo, SambaTensor, from_torch_tensor, to_torch  # noqa: E402
-from sambaflow.samba import (  # noqa: E402 - these modules refer to `session`
+from sambaflow._tensors.tensor import DimInfo, SambaTensor, from_torch_tensor, to_torch
+from sambaflow.samba import (
     directives,
     env,
     functional,
@@ -28,11 +24,10 @@ from sambaflow.samba import (  # noqa: E402 - these modules refer to `session`
     test,
     utils,
 )  # fmt: skip
-from sambaflow.samba.convert import *  # noqa: E402, F403
-from sambaflow.samba.functional import *  # noqa: E402, F403
-from sambaflow.samba.profiler import Profiler as _Profiler  # noqa: E402
+from sambaflow.samba._process import session  # noqa: F401 - `samba.session` reads it anew each time
+from sambaflow.samba.convert import *  # noqa: F403
+from sambaflow.samba.functional import *  # noqa: F403
 
-session.profiler = _Profiler()
 __all__ = [
     "DimInfo", "SambaTensor", "directives", "env", "from_torch_tensor", "functional", "graph", "lazy_param",
     "materialize", "nn", "optim", "parallel_patterns", "profiler", "sambaloader", "sambatensor", "session",

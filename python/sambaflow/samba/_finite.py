@@ -20,7 +20,7 @@ from sambaflow._base.library import LeatError
 from sambaflow._runtime.compiler import compile_program
 from sambaflow._runtime.device import Device, Fault, Symbol
 from sambaflow._runtime.runner import BCKWD, FWD, Runner
-from sambaflow._tensor import SambaTensor, plain_tensor
+from sambaflow._tensors.tensor import SambaTensor, plain_tensor
 from sambaflow._trace.program import Program
 from sambaflow.samba import _state as state
 

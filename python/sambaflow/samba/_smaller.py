@@ -25,7 +25,7 @@ from sambaflow._runtime.compiler import compile_program, fingerprint
 from sambaflow._runtime.device import Device
 from sambaflow._runtime.runner import BCKWD, Runner
 from sambaflow._runtime.staging import batch_axis, batch_rows
-from sambaflow._tensor import SambaTensor, binding_of, plain_tensor, wrap
+from sambaflow._tensors.tensor import SambaTensor, binding_of, plain_tensor, wrap
 from sambaflow._trace.microbatch import batch_of, first_rows
 from sambaflow._trace.program import Port, Program, has_mode
 from sambaflow.logging import samba_logger

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from sambaflow._runtime.device import Device, Symbol
-from sambaflow._tensor import SambaTensor, binding_of, materialize, plain_tensor, wrap
+from sambaflow._tensors.tensor import SambaTensor, binding_of, materialize, plain_tensor, wrap
 from sambaflow._trace.optimizers import Statement
 
 _MASTER = "master"  # fp32 copy of a half-precision parameter, where the optimizer keeps one

@@ -14,7 +14,7 @@ from torch import nn
 
 from sambaflow._base.library import InvalidArgumentError
 from sambaflow._runtime.device import Device, Symbol
-from sambaflow._tensor import SambaTensor, plain_tensor, wrap
+from sambaflow._tensors.tensor import SambaTensor, plain_tensor, wrap
 from sambaflow._trace.optimizers import Statement
 from sambaflow._trace.program import Program
 from sambaflow._trace.scope import root_name

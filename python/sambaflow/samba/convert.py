@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from sambaflow._tensor import SambaTensor, from_torch_tensor, to_torch
+from sambaflow._tensors.tensor import SambaTensor, from_torch_tensor, to_torch
 from sambaflow._trace.scope import root_name
+from sambaflow.samba import _process
 from sambaflow.samba.nn.parameter import convert_parameter
 
 __all__ = [
@@ -26,8 +27,6 @@ def from_torch_model_(model: nn.Module, parent_module_prefix: str | None = None)
     Names are the lower-cased class name of the root and the path in the model, joined by two underscores. A model or
     submodule that was converted before keeps its names.
     """
-    from sambaflow import samba
-
     root = f"{parent_module_prefix}__{root_name(model)}" if parent_module_prefix else root_name(model)
     converted: dict[str, torch.Tensor] = {}
     for path, parameter in model.named_parameters():
@@ -38,7 +37,7 @@ def from_torch_model_(model: nn.Module, parent_module_prefix: str | None = None)
         if not hasattr(module, "name") or "_samba_named" in module.__dict__:
             module.__dict__.setdefault("name", _joined(root, path))
             module.__dict__["_samba_named"] = True
-    samba.session.remember_converted(converted)
+    _process.session.remember_converted(converted)
 
 
 def _joined(root: str, path: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from sambaflow._trace import regions
+from sambaflow.samba import _process
 
 
 class _Directive:
@@ -23,9 +24,7 @@ class _Directive:
         self._entered: list[Any] = []
 
     def __enter__(self) -> _Directive:
-        from sambaflow import samba
-
-        context = samba.session._add_directives(self.values)
+        context = _process.session._add_directives(self.values)
         context.__enter__()
         self._entered.append(context)
         return self

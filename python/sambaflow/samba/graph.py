@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sambaflow._tensor import SambaTensor
+from sambaflow._tensors.tensor import SambaTensor
 
 
 class SambaGraph:

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from sambaflow._tensor import SambaTensor
-from sambaflow._tensor import materialize as materialize_tensor
+from sambaflow._tensors.tensor import SambaTensor
+from sambaflow._tensors.tensor import materialize as materialize_tensor
 
 
 class materialize:

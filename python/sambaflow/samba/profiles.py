@@ -8,37 +8,13 @@ samba profile is a trace that Chrome and Perfetto show: one bar a `session.run` 
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from sambaflow._base.files import make_parent
-
-if TYPE_CHECKING:
-    from sambaflow._runtime.device import Device
-    from sambaflow.samba.session import SambaSession
-
-
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes `path` aside, then renames it: a reader never sees half of it."""
-    aside = f"{os.fspath(path)}.{os.getpid()}.tmp"
-    try:
-        with open(aside, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(aside, path)
-    except BaseException:
-        if os.path.exists(aside):
-            os.unlink(aside)
-        raise
-
-
-def write_json(path: str | os.PathLike[str], record: Any) -> None:
-    """Writes `record` as indented JSON with sorted keys; the folder is made."""
-    make_parent(path)
-    write_text(path, json.dumps(record, indent=2, sort_keys=True) + "\n")
-
+from sambaflow._base.files import make_parent, write_json, write_text
+from sambaflow._runtime.device import Device
 
 # ---- the runtime profile
 
@@ -84,36 +60,31 @@ def write_runtime_profile(device: Device, path: str | os.PathLike[str]) -> list[
 
 
 class HostProfile:
-    """Times every `session.run` and every event of `session.profiler` between start and end.
+    """The time of every call of `timed` functions and of every event that is added."""
 
-    The timed `run` stands in front of the method of the session only while a profile is taken, so that runs without
-    profile cost nothing.
-    """
-
-    def __init__(self, session: SambaSession) -> None:
-        self._session = session
+    def __init__(self) -> None:
         self._begin = time.perf_counter()
         self._events: list[dict[str, Any]] = []
-        run = session.run
 
-        def timed(*args: Any, **kwargs: Any) -> Any:
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function`, whose calls are events called `name`."""
+
+        def call(*args: Any, **kwargs: Any) -> Any:
             start = time.perf_counter()
             try:
-                return run(*args, **kwargs)
+                return function(*args, **kwargs)
             finally:
-                self._add("session.run", start, time.perf_counter())
+                self.add(name, start, time.perf_counter())
 
-        session.run = timed  # type: ignore[method-assign]
-        session.profiler.listeners.append(self._add)
+        return call
 
-    def _add(self, name: str, start: float, end: float) -> None:
+    def add(self, name: str, start: float, end: float) -> None:
+        """One event, in seconds of `time.perf_counter`."""
         microseconds = {"ts": 1e6 * (start - self._begin), "dur": 1e6 * (end - start)}
         self._events.append({"name": name, "ph": "X", "pid": os.getpid(), "tid": 0, **microseconds})
 
-    def end(self, path: str | os.PathLike[str]) -> None:
-        """Gives the session its own `run` back and writes the trace."""
-        del self._session.run
-        self._session.profiler.listeners.remove(self._add)
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Writes the trace."""
         write_json(path, {"displayTimeUnit": "ms", "traceEvents": sorted(self._events, key=lambda e: e["ts"])})
 
 

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sambaflow._tensor import from_torch_tensor
+from sambaflow._tensors.tensor import from_torch_tensor
 from sambaflow.samba._keywords import one_of
 
 _EXIT_SECONDS = 20.0

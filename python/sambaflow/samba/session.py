@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,12 +28,13 @@ from sambaflow._base.library import (
 from sambaflow._runtime.batches import make_runner
 from sambaflow._runtime.compiler import fingerprint
 from sambaflow._runtime.device import Device, Symbol
-from sambaflow._runtime.runner import FWD, SECTION_TYPES, OutputBinding, Runner, check_fixed_seed, ports_of
-from sambaflow._tensor import DimInfo, SambaTensor, binding_of, plain_tensor, wrap
-from sambaflow._trace import current
+from sambaflow._runtime.runner import FWD, SECTION_TYPES, Runner, ports_of
+from sambaflow._tensors.binding import OutputBinding
+from sambaflow._tensors.tensor import DimInfo, SambaTensor, binding_of, plain_tensor, wrap
 from sambaflow._trace.microbatch import micro_batch
 from sambaflow._trace.optimizers import Statement, statements
 from sambaflow._trace.program import Port, Program, trace
+from sambaflow._trace.tracer import current
 from sambaflow.logging import is_verbose, samba_logger
 from sambaflow.samba import _artifacts as artifacts
 from sambaflow.samba import _at_end
@@ -427,11 +427,21 @@ class SambaSession(SessionExtras, SessionWeights):
     # ---- single tensors
 
     def gradient_of(self, tensor: SambaTensor) -> torch.Tensor | None:
+        """A copy of the gradient of a parameter or input; None where the program computes none."""
+        symbol = self._gradient_symbol(tensor)
+        return None if symbol is None else wrap(self._value(symbol, self._device_of(tensor)))
+
+    def has_gradient(self, tensor: SambaTensor) -> bool:
+        """Whether the program that is loaded computes a gradient of `tensor`."""
+        return self._gradient_symbol(tensor) is not None
+
+    def _gradient_symbol(self, tensor: SambaTensor) -> Symbol | None:
         device = self._device_of(tensor)
-        if device is None or tensor.sn_name is None:
-            return None
-        symbol = device.symbols.get(f"{tensor.sn_name}__grad")
-        return None if symbol is None else wrap(self._value(symbol, device))
+        return None if device is None or tensor.sn_name is None else device.symbols.get(f"{tensor.sn_name}__grad")
+
+    def holds(self, tensor: SambaTensor) -> bool:
+        """Whether the tensor is on the device."""
+        return self.device_symbol(tensor) is not None
 
     def device_symbol(self, tensor: SambaTensor) -> Symbol | None:
         name, device = tensor.sn_region_name, self._device_of(tensor)
@@ -470,52 +480,3 @@ def _check_fingerprint(found: Sequence[int], device: Device, pef: str, *, traini
 def _refuse_transport(data_parallel: bool) -> None:
     what = "data_parallel=True" if data_parallel else "graph_name (several graphs in one PEF)"
     raise UnsupportedError(f"{what} is not supported yet; run a single process on a single graph")
-
-
-# ---- what SambaTensor asks of the session
-
-
-def _session(tensor: SambaTensor) -> SambaSession:
-    """The session that traced `tensor` last, else the process's."""
-    owner = binding_of(tensor).session
-    found = owner() if owner is not None else None
-    return found or sys.modules["sambaflow.samba"].session  # type: ignore[attr-defined,no-any-return]
-
-
-def refuse_late_hook(tensor: SambaTensor, method: str) -> None:
-    """Raises where a program is loaded that computes the gradient of `tensor`: hooks are part of what was compiled."""
-    owner = binding_of(tensor).session
-    session = owner() if owner is not None else None
-    device = session._device_of(tensor) if session is not None else None
-    if device is not None and f"{tensor.sn_name}__grad" in device.symbols:
-        raise InvalidArgumentError(
-            f"{method} of {tensor.sn_name}: the program that is loaded was compiled without the hook and would "
-            "ignore it; register it before compile and trace_graph"
-        )
-
-
-def device_gradient(tensor: SambaTensor) -> torch.Tensor | None:
-    """The gradient of a parameter or input as the device has it; None where there is none."""
-    return _session(tensor).gradient_of(tensor)
-
-
-def check_output_seed(tensor: SambaTensor, grad: torch.Tensor) -> None:
-    """Raises where the gradient of an output was fixed at compile time."""
-    binding = binding_of(tensor)
-    if isinstance(binding, OutputBinding) and binding.seed != "symbol":
-        check_fixed_seed(binding, grad)
-
-
-def device_value(tensor: SambaTensor) -> torch.Tensor:
-    """A copy of the tensor's value on the device."""
-    session = _session(tensor)
-    return wrap(session.read_tensor(tensor), tensor.sn_name, tensor.batch_dim)
-
-
-def device_write(tensor: SambaTensor) -> None:
-    """Copies the tensor to its symbol."""
-    _session(tensor).write_tensor(tensor)
-
-
-def on_device(tensor: SambaTensor) -> bool:
-    return _session(tensor).device_symbol(tensor) is not None

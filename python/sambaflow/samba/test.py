@@ -23,7 +23,8 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from sambaflow._base.files import write_whole
 from sambaflow._runtime.runner import seed_of_rows
-from sambaflow._tensor import SambaTensor, plain_tensor, to_torch
+from sambaflow._tensors.tensor import SambaTensor, plain_tensor, to_torch
+from sambaflow.samba import _process
 from sambaflow.samba import _state as state
 
 TestFunction = Callable[..., Sequence[tuple[str, torch.Tensor]]]
@@ -109,16 +110,14 @@ def host_gold(model: nn.Module, inputs: Any, outputs: Sequence[SambaTensor]) -> 
 
 def _host_copy(model: nn.Module) -> nn.Module:
     """`model` with the device's weights and buffers, in the mode that it was compiled for."""
-    from sambaflow import samba
-
     outputs = model.__dict__.pop("output_tensors", None)
     try:
         host = copy.deepcopy(model)
     finally:
         if outputs is not None:
             model.output_tensors = outputs  # type: ignore[assignment]
-    device = samba.session._bound_device()
-    state.read_tensors(device, samba.session._named_tensors(host))
+    device = _process.session._bound_device()
+    state.read_tensors(device, _process.session._named_tensors(host))
     if device.metadata.get("leat", {}).get("inference"):
         return host.eval()
     return host
@@ -141,17 +140,13 @@ def _seed(output: SambaTensor, value: torch.Tensor) -> torch.Tensor:
 
 def _trains() -> bool:
     """Whether the loaded program has a backward pass to compare."""
-    from sambaflow import samba
-
-    return bool(samba.session._runner is not None and "bckwd" in samba.session._runner.section_names)
+    return bool(_process.session._runner is not None and "bckwd" in _process.session._runner.section_names)
 
 
 @contextlib.contextmanager
 def kept_device_state() -> Iterator[None]:
     """Parameters, buffers, optimizer and random state, gradients and hyperparameters are afterwards as before."""
-    from sambaflow import samba
-
-    device, runner = samba.session._bound_device(), samba.session._runner
+    device, runner = _process.session._bound_device(), _process.session._runner
     hyperparameters = {s.name: float(device.read(s)) for s in device.of_kind("HYPERPARAMETER")}
     kept = [(s, device.read(s)) for kind in ("PARAMETER", "BUFFER", "STATE", "GRADIENT") for s in device.of_kind(kind)]
     try:
@@ -254,10 +249,8 @@ def device_results(model: nn.Module, inputs: Any, outputs: Sequence[SambaTensor]
 
     The device's state is the same afterwards; so are gradients that wait for their update.
     """
-    from sambaflow import samba
-
     with kept_device_state():
-        found = samba.session.run_aside(inputs, outputs, {"p": 0.0}, ["fwd", "bckwd"] if _trains() else ["fwd"])
+        found = _process.session.run_aside(inputs, outputs, {"p": 0.0}, ["fwd", "bckwd"] if _trains() else ["fwd"])
         results = {str(t.sn_name): value for t, value in zip(outputs, found, strict=True)}
         for name, parameter in model.named_parameters() if _trains() else ():
             gradient = parameter.sn_grad if isinstance(parameter, SambaTensor) else None
@@ -372,15 +365,13 @@ class TestWithGold:
 
     def test(self) -> list[Comparison]:
         """Compares, prints a line for each tensor, and raises AssertionError where one differs too much."""
-        from sambaflow import samba
-
         if self.model is None:
             raise TypeError("TestWithGold(args, name, model, ...).test() needs the model")
         if getattr(self.model, "output_tensors", None) is None:
             optimizer = None if getattr(self.args, "inference", False) else self.optimizer
-            samba.utils.trace_graph(self.model, self.inputs, optimizer, pef=self.args.pef)
-        with samba.session.using(self.model):
-            inputs = samba.session.traced_inputs() if self.inputs is None else self.inputs
+            _process.session.load(self.model, self.inputs, optimizer, pef=self.args.pef)
+        with _process.session.using(self.model):
+            inputs = _process.session.traced_inputs() if self.inputs is None else self.inputs
             comparisons = self._compared(self.model, inputs, list(self.model.output_tensors))  # type: ignore[arg-type]
         print("\n".join(map(str, comparisons)), flush=True)
         check(comparisons)

@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
-from sambaflow._trace import current, custom
+from sambaflow._trace import custom
 from sambaflow._trace.errors import TraceError
 from sambaflow._trace.tensor import TracedTensor
+from sambaflow._trace.tracer import current
 
 COMPOSED: dict[str, Callable[..., Any]] = {}
 # Functions of torch that look at values, by the function itself: called in place of it.

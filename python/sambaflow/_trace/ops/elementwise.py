@@ -9,6 +9,7 @@ import torch
 
 from sambaflow._trace.call import Call, handles
 from sambaflow._trace.graph import Value
+from sambaflow._trace.tensor import as_meta
 
 # Rows of the same name whose operand has the dtype of the result (integers become floats where torch says so).
 _UNARY = (
@@ -57,8 +58,6 @@ def _logical(c: Call, x: Any, other: Any, **_: Any) -> Value:
 
 def _result_type(c: Call, *items: Any) -> torch.dtype:
     """Torch's result type; tensors of rank 0 and numbers weigh less there."""
-    from sambaflow._trace.call import as_meta
-
     return torch.result_type(*[as_meta(item) for item in items])
 
 

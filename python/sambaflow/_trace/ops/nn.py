@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from sambaflow._trace.call import REDUCTIONS, Call, as_meta, handles
+from sambaflow._trace.call import REDUCTIONS, Call, handles
 from sambaflow._trace.graph import Attr, Value
 from sambaflow._trace.ops.composed import adaptive_indices, pooled_indices
+from sambaflow._trace.tensor import as_meta
 
 # ---- products
 

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sambaflow._tensor import SambaTensor, binding_of, materialize, plain_tensor
-from sambaflow._trace import current
+from sambaflow._tensors.tensor import SambaTensor, binding_of, materialize, plain_tensor
+from sambaflow._trace import own
+from sambaflow._trace.tracer import current
 from sambaflow.samba import lazy_param
 
 
@@ -68,7 +69,7 @@ class QuantizedLinear(nn.Module):
         if tracer is None:
             weight = self.int_weight.to(self.scale.dtype) * self.scale[:, None]
         else:
-            weight = tracer.record_dequantize(self.int_weight, self.scale)
+            weight = own.dequantize(tracer, self.int_weight, self.scale)
         return F.linear(input, weight.to(input.dtype), self.bias)
 
     def extra_repr(self) -> str:

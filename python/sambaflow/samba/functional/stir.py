@@ -9,19 +9,16 @@ into the program like everything else, and on the host it is plain torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-if TYPE_CHECKING:
-    from sambaflow.samba.utils.utils import SNType
+from sambaflow.samba._types import SNType
 
 __all__ = ["sn_imm", "sn_iteridx", "sn_select", "sn_zipmapreduce"]
 
 
 def _dtype(kind: SNType | torch.dtype) -> torch.dtype:
-    from sambaflow.samba.utils.utils import SNType
-
     return SNType.to_torch_reference_type(kind)
 
 

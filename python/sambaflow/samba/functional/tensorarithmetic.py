@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from sambaflow._trace import current
+from sambaflow._trace import own
+from sambaflow._trace.tracer import current
 from sambaflow.samba.functional._names import export, joined
 
 _TORCH = export(globals(), torch, "baddbmm bmm cumprod cumsum dot einsum matmul mm mv outer")
@@ -31,7 +32,7 @@ def addmm(
     if is_transposed:
         tracer = current()
         if tracer is not None:
-            return tracer.record_addmm(input, mat1, mat2, float(beta), float(alpha))
+            return own.addmm_transposed(tracer, input, mat1, mat2, float(beta), float(alpha))
         mat2 = mat2.transpose(-2, -1)
     product = torch.matmul(mat1, mat2)
     return (input if beta == 1 else input * beta) + (product if alpha == 1 else product * alpha)

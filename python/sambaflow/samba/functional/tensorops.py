@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from sambaflow._trace import current
+from sambaflow._trace import own
 from sambaflow._trace.tensor import TracedTensor
+from sambaflow._trace.tracer import current
 from sambaflow.samba.functional._names import export, export_methods, joined
 
 _TORCH = export(
@@ -28,7 +29,7 @@ def triu_fill(input: Any, value: float) -> Any:
     """`input` with everything strictly above the main diagonal of the last two dims set to `value`."""
     tracer = current()
     if tracer is not None and isinstance(tracer.lookup(input), TracedTensor):
-        return tracer.record_triu_fill(input, float(value))
+        return own.triu_fill(tracer, input, float(value))
     above = torch.ones(input.shape[-2:], dtype=torch.bool).triu(1)
     return input.masked_fill(above, value)
 

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from sambaflow._tensor import SambaTensor, binding_of, plain_tensor, source_tensor, wrap
+from sambaflow._base.library import InvalidArgumentError
+from sambaflow._tensors.binding import active_trace
+from sambaflow._tensors.tensor import SambaTensor, binding_of, plain_tensor, source_tensor, wrap
 
 
 class SambaParameter(SambaTensor, nn.Parameter):
@@ -46,11 +48,13 @@ class SambaParameter(SambaTensor, nn.Parameter):
         return super().register_post_accumulate_grad_hook(hook)
 
     def _refuse_late(self, method: str) -> None:
-        from sambaflow._trace import current
-        from sambaflow.samba.session import refuse_late_hook
-
-        if current() is None:
-            refuse_late_hook(self, method)
+        """Raises where a program is loaded that computes the gradient: hooks are part of what was compiled."""
+        owner = binding_of(self).owner
+        if active_trace.get() is None and owner is not None and owner.has_gradient(self):
+            raise InvalidArgumentError(
+                f"{method} of {self.sn_name}: the program that is loaded was compiled without the hook and would "
+                "ignore it; register it before compile and trace_graph"
+            )
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return nn.Parameter(plain_tensor(self).detach(), self.requires_grad).__reduce_ex__(protocol)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sambaflow.samba import _process
+
 if TYPE_CHECKING:
     _Base = torch.optim.Optimizer
 else:
@@ -26,11 +28,9 @@ class DeviceOptimizer(_Base):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As torch's; state in use on the device is replaced there too."""
-        from sambaflow import samba
-
         super().load_state_dict(state_dict)
         self._keep_dtypes(state_dict)
-        samba.session.optimizer_loaded(self)
+        _process.session.optimizer_loaded(self)
 
     def _keep_dtypes(self, state_dict: dict[str, Any]) -> None:
         """torch casts state to the dtype of its parameter; the state of a bf16 parameter may be fp32."""
@@ -44,6 +44,4 @@ class DeviceOptimizer(_Base):
 
     def cpu(self) -> None:
         """Brings the state of this optimizer from the device."""
-        from sambaflow import samba
-
-        samba.session.optimizer_to_cpu(self)
+        _process.session.optimizer_to_cpu(self)

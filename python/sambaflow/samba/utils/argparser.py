@@ -21,8 +21,8 @@ from sambaflow._base.library import InvalidArgumentError, from_command_line
 from sambaflow._base.options import COMMANDS, Option
 from sambaflow._base.reading import reading
 from sambaflow.logging import samba_logger
-from sambaflow.samba._mistakes import show_mistakes_plainly
 from sambaflow.samba.utils._help import Parser, commands_parser, program_name, texts
+from sambaflow.samba.utils._mistakes import show_mistakes_plainly
 
 ParserHook = Callable[[argparse.ArgumentParser], Any]
 

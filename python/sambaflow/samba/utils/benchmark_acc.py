@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from sambaflow.samba.profiles import write_json
+from sambaflow._base.files import write_json
+from sambaflow.samba._at_end import report_made
 
 
 class AccuracyReport:
@@ -18,8 +19,6 @@ class AccuracyReport:
 
     With the option --acc-report-json a report is saved to that file when it is made; the last one stays.
     """
-
-    _made = False
 
     def __init__(
         self,
@@ -39,7 +38,7 @@ class AccuracyReport:
         self.val_accuracy = self.val_metrics.get("acc")
         self.batch_size, self.num_iterations = batch_size, num_iterations
         self.more = {name: _number(value) for name, value in more.items()}
-        AccuracyReport._made = True
+        report_made("acc_report_json")
         path = _asked_path()
         if path:
             self.save(path)
@@ -54,11 +53,6 @@ class AccuracyReport:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the report as JSON."""
         write_json(path, self.to_dict())
-
-
-def was_made() -> bool:
-    """Whether the program has made a report."""
-    return AccuracyReport._made
 
 
 def _asked_path() -> str | None:

@@ -31,7 +31,7 @@ from torch import nn
 from sambaflow._base.files import write_whole
 from sambaflow._base.library import CorruptFileError, MismatchError, NotFoundError
 from sambaflow._runtime.random_state import host_random_state, set_host_random_state
-from sambaflow._tensor import SambaTensor, plain_tensor
+from sambaflow._tensors.tensor import SambaTensor, plain_tensor
 from sambaflow._trace.slots import Slot
 from sambaflow.samba.utils import _shards as shards
 from sambaflow.samba.utils.resume import ResumableLoader

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from sambaflow._base.files import write_json
 from sambaflow._base.library import InvalidArgumentError, UnsupportedError
-from sambaflow._tensor import SambaTensor, to_torch
+from sambaflow._tensors.tensor import SambaTensor, to_torch
 from sambaflow.samba import profiles
 
 _WARM_UP = 3
@@ -73,9 +74,9 @@ def measure_performance(
         "batch_size": batch_size, "n_chips": n_chips, "inference": inference, "run_graph_only": run_graph_only,
     }  # fmt: skip
     if json:
-        profiles.write_json(json, record)
+        write_json(json, record)
     if compiled_stats_json:
-        profiles.write_json(compiled_stats_json, samba.session._bound_device().report())
+        write_json(compiled_stats_json, samba.session._bound_device().report())
     _assert_between(throughput, min_throughput, max_throughput)
     return throughput, latency
 
@@ -115,7 +116,7 @@ def measure_sections(
         record["throughput"] = batch_size / record["seconds"] if record["seconds"] else 0.0
     print(profiles.section_table(records), flush=True)
     if json:
-        profiles.write_json(json, {"batch_size": batch_size, "sections": records})
+        write_json(json, {"batch_size": batch_size, "sections": records})
     return records
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from sambaflow._tensor import SambaTensor, plain_tensor
-from sambaflow.samba.profiles import write_json
+from sambaflow._base.files import write_json
+from sambaflow._tensors.tensor import SambaTensor, plain_tensor
 
 
 def dump_accuracy_debug_info(

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import enum
 import os
 import random
 from collections.abc import Mapping, Sequence
@@ -15,9 +14,10 @@ from torch import nn
 
 from sambaflow._base import options
 from sambaflow._base.library import UnsupportedError
-from sambaflow._tensor import SambaTensor, plain_tensor, to_torch
+from sambaflow._tensors.tensor import SambaTensor, plain_tensor, to_torch
 from sambaflow.samba._extras import refuse_multigraph
 from sambaflow.samba._keywords import check_keywords, other_name
+from sambaflow.samba._types import SNType as SNType
 
 
 def trace_graph(
@@ -136,34 +136,6 @@ def create_mac_resource_report(
         "create_mac_resource_report is not supported: a program for CPUs takes no units of a chip; sections, memory "
         "and floating-point operations are in `leat info PEF` and in measure_performance(compiled_stats_json=...)"
     )
-
-
-class SNType(enum.Enum):
-    """Element types of the device."""
-
-    BF16 = "bf16"
-    FP16 = "fp16"
-    FP32 = "fp32"
-    FP64 = "fp64"
-    INT8 = "int8"
-    UINT8 = "uint8"
-    INT16 = "int16"
-    UINT16 = "uint16"
-    INT32 = "int32"
-    INT64 = "int64"
-    BOOL = "bool"
-
-    @staticmethod
-    def to_torch_reference_type(kind: SNType | torch.dtype) -> torch.dtype:
-        """The torch dtype that holds every value of `kind`."""
-        return kind if isinstance(kind, torch.dtype) else _TORCH_TYPES[kind]
-
-
-_TORCH_TYPES = {
-    SNType.BF16: torch.bfloat16, SNType.FP16: torch.float16, SNType.FP32: torch.float32, SNType.FP64: torch.float64,
-    SNType.INT8: torch.int8, SNType.UINT8: torch.uint8, SNType.INT16: torch.int16, SNType.UINT16: torch.int32,
-    SNType.INT32: torch.int32, SNType.INT64: torch.int64, SNType.BOOL: torch.bool,
-}  # fmt: skip
 
 
 def assert_close(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sambaflow._tensor import SambaTensor, plain_tensor
+from sambaflow._tensors.tensor import SambaTensor, plain_tensor
 from sambaflow.samba.nn.parameter import convert_parameter
 
 

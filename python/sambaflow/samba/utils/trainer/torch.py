@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn, optim
 
-from sambaflow._tensor import to_torch
+from sambaflow._tensors.tensor import to_torch
 
 
 def train(

@@ -15,49 +15,12 @@ from typing import Any
 
 import torch
 
+from sambaflow._base.library import UnsupportedAttributeError
+from sambaflow._tensors.binding import Binding, active_trace
+from sambaflow._tensors.random import RNGProviderFactory
+
 _plain_call = torch._C.DisableTorchFunctionSubclass
 _make_subclass = torch.Tensor._make_subclass
-
-
-class Binding:
-    """What the SDK knows about one SambaTensor."""
-
-    __slots__ = (
-        "batch_dim",
-        "grad",
-        "has_data",
-        "host_memory",
-        "materializer",
-        "model",
-        "name",
-        "named_dims",
-        "plain",
-        "region",
-        "session",
-        "sized_dims",
-    )
-
-    def __init__(self, plain: torch.Tensor, name: str | None = None) -> None:
-        self.plain = plain
-        self.name = name
-        self.region: str | None = None
-        self.batch_dim: int | None = None
-        self.named_dims: tuple[str | None, ...] | None = None
-        self.sized_dims: tuple[str | None, ...] | None = None
-        self.materializer: Callable[..., torch.Tensor] | None = None
-        self.grad: torch.Tensor | None = None
-        self.session: Callable[[], Any] | None = None  # weak references to the session that traced it last,
-        self.model: Callable[[], Any] | None = None  # and to the model that it was traced with
-        self.has_data = True
-        self.host_memory = True
-
-    def copy_names(self, plain: torch.Tensor) -> Binding:
-        """A binding of another tensor that goes by the same name."""
-        new = Binding(plain, self.name)
-        new.region, new.batch_dim = self.region, self.batch_dim
-        new.named_dims, new.sized_dims = self.named_dims, self.sized_dims
-        new.host_memory, new.session, new.model = self.host_memory, self.session, self.model
-        return new
 
 
 class DimInfo:
@@ -186,31 +149,25 @@ class SambaTensor(torch.Tensor):
     @property
     def sn_grad(self) -> torch.Tensor | None:
         """Of an output: the seed of its gradient. Of a parameter or input: its gradient on the device."""
-        from sambaflow.samba.session import device_gradient
-
-        own = binding_of(self).grad
-        return own if own is not None else device_gradient(self)
+        binding = binding_of(self)
+        return binding.grad if binding.grad is not None else binding.holder.gradient_of(self)
 
     @sn_grad.setter
     def sn_grad(self, grad: torch.Tensor | None) -> None:
-        from sambaflow.samba.session import check_output_seed
-
+        binding = binding_of(self)
         if grad is not None:
-            check_output_seed(self, grad)
-        binding_of(self).grad = None if grad is None else plain_tensor(grad)
+            binding.check_gradient(plain_tensor(grad))
+        binding.grad = None if grad is None else plain_tensor(grad)
 
     @property
     def sn_data(self) -> torch.Tensor:
         """A copy of the tensor's value on the device."""
-        from sambaflow.samba.session import device_value
-
-        return device_value(self)
+        binding = binding_of(self)
+        return wrap(binding.holder.read_tensor(self), binding.name, binding.batch_dim)
 
     @property
     def dsts(self) -> Any:
         """Not supported: a traced graph cannot be rewired (programs do that to join several graphs in one PEF)."""
-        from sambaflow.samba._extras import UnsupportedAttributeError
-
         raise UnsupportedAttributeError(
             "SambaTensor.dsts: a traced graph cannot be rewired, since several graphs in one PEF are not supported "
             "yet; compile each graph into a PEF of its own"
@@ -224,23 +181,17 @@ class SambaTensor(torch.Tensor):
 
     def rdu(self) -> SambaTensor:
         """Copies the tensor to the device; an empty one is materialised first."""
-        from sambaflow.samba.session import device_write
-
         materialize(self)
-        device_write(self)
+        binding_of(self).holder.write_tensor(self)
         return self
 
     def cpu(self, *_: Any, **__: Any) -> SambaTensor:
         """A host copy of the device's value where the tensor is on the device, else the tensor itself."""
-        from sambaflow.samba.session import on_device
-
-        return wrap(self.sn_data, self.sn_name, self.batch_dim) if on_device(self) else self
+        return self.sn_data if binding_of(self).holder.holds(self) else self
 
     def cpu_(self) -> SambaTensor:
         """Overwrites the host memory with the device's value."""
-        from sambaflow.samba.session import on_device
-
-        if on_device(self):
+        if binding_of(self).holder.holds(self):
             with torch.no_grad():
                 plain_tensor(self).detach().copy_(self.sn_data)
         return self
@@ -274,9 +225,7 @@ class SambaTensor(torch.Tensor):
         return plain_tensor(self).__reduce_ex__(protocol)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SambaTensor:
-        from sambaflow._trace import current
-
-        tracer = current()
+        tracer = active_trace.get()
         if tracer is not None:
             return tracer.lookup(self).detach().clone()
         if id(self) not in memo:
@@ -360,9 +309,7 @@ def from_torch_tensor(
     **_: Any,
 ) -> SambaTensor:
     """Names a torch tensor (or a numpy array); the result shares its memory."""
-    from sambaflow._trace import current
-
-    tracer = current()
+    tracer = active_trace.get()
     if tracer is not None:
         return tracer.named(torch_tensor, name)
     if not isinstance(torch_tensor, torch.Tensor):
@@ -378,9 +325,7 @@ def from_torch_tensor(
 
 def to_torch(tensor: Any) -> Any:
     """A SambaTensor as a plain torch tensor of the same memory; a torch tensor as it is."""
-    from sambaflow._trace import current
-
-    if current() is not None or not isinstance(tensor, SambaTensor):
+    if active_trace.get() is not None or not isinstance(tensor, SambaTensor):
         return tensor
     return plain_tensor(tensor)
 
@@ -397,8 +342,6 @@ def materialize(tensor: SambaTensor) -> None:
     parameters = inspect.signature(binding.materializer).parameters.values()
     required = [p for p in parameters if p.kind in positional and p.default is p.empty]
     if len(required) == 2:
-        from sambaflow.samba.lazy_param import RNGProviderFactory
-
         data = binding.materializer(tensor, RNGProviderFactory().build_provider()())
     else:
         data = binding.materializer(tensor)
