@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "logging": ["_base"],
     "_tensors": ["_base"],
     "_trace": ["_base", "logging", "_tensors"],
-    "_runtime": ["_base", "_tensors", "_trace"],
+    "_runtime": ["_base", "logging", "_tensors", "_trace"],
     "samba": ["_lazy", *_LOW],
     "samba.utils": ["_lazy", *_LOW, "samba"],
     "samba._contents": ["_tensors", "samba", "samba.utils"],

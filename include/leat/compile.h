@@ -76,6 +76,13 @@ leat_status_t leat_compile(const leat_graph_t *graph, const leat_compile_options
 // statistics, ops along the batch dim). What is compiled, and fingerprinted, is then *out_graph.
 leat_status_t leat_graph_microbatch(const leat_graph_t *whole, const leat_graph_t *part, leat_graph_t **out_graph);
 
+// Where the outputs of `graph` have their batch: for each, in the order of the program, the first dim whose extent is
+// another in `other`, the same program traced on another number of rows; LEAT_NO_DIM: in none, so that every row of the
+// batch counts in every element. LEAT_MISMATCH where `other` has other outputs.
+enum { LEAT_NO_DIM = -1 };
+leat_status_t leat_graph_batch_dims(const leat_graph_t *graph, const leat_graph_t *other, int32_t *out_dims,
+                                    uint32_t output_count);
+
 // Fingerprints of `graph` (forward, seeds, optimizers), to be compared with leat_program_fingerprint.
 leat_status_t leat_graph_fingerprint(const leat_graph_t *graph, uint64_t out_fingerprint[3]);
 

@@ -11,6 +11,7 @@
 #include "driver/say.h"
 #include "driver/separate.h"
 #include "map/map.h"
+#include "opt/batch_dims.h"
 #include "opt/bounds.h"
 #include "opt/microbatch.h"
 #include "report/report.h"
@@ -271,6 +272,13 @@ LEAT_EXPORT leat_status_t leat_graph_microbatch(const leat_graph_t *whole, const
   LEAT_TRY(leat_graph_verify(whole));
   LEAT_TRY(leat_graph_verify(part));
   return leat_opt_microbatch(whole, part, out_graph);
+}
+
+_Static_assert(LEAT_NONE == (uint32_t)LEAT_NO_DIM, "no dim: the same bits here and in the public header");
+
+LEAT_EXPORT leat_status_t leat_graph_batch_dims(const leat_graph_t *graph, const leat_graph_t *other, int32_t *out_dims,
+                                                uint32_t output_count) {
+  return leat_opt_batch_dims(graph, other, (uint32_t *)out_dims, output_count);
 }
 
 LEAT_EXPORT leat_status_t leat_graph_fingerprint(const leat_graph_t *graph, uint64_t out_fingerprint[3]) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -12,9 +13,9 @@ import torch
 from sambaflow._base.library import InvalidArgumentError, check
 from sambaflow._runtime.device import Device
 from sambaflow._runtime.runner import BCKWD, FWD, Runner, Slot
-from sambaflow._runtime.staging import batch_axis, convert, rows_of, with_rows
+from sambaflow._runtime.staging import convert
 from sambaflow._tensors.tensor import SambaTensor, plain_tensor, wrap
-from sambaflow._trace.program import Port
+from sambaflow._trace.port import Port
 
 
 def make_runner(
@@ -36,9 +37,11 @@ def make_runner(
 class BatchesRunner(Runner):
     """Takes up to `batches` batches in one run and makes as many steps of them, in one call of the library.
 
-    Inputs then have several times the traced rows along their batch dim (`batch_dim`, else dim 0); inputs without
-    batch are shared by all steps. The last batch may be smaller. Results are those of separate runs: along the batch
-    dim one behind the other; of outputs without batch the mean (of integers the sum, of booleans whether any is true).
+    Inputs then have several times the traced rows along their batch dim; inputs without batch are shared by all steps.
+    Which have a batch, `batch_dim` says; where no input says it, all whose dim 0 is as long as that of the first. The
+    last batch may be smaller. Results are those of separate runs: along the batch dim one behind the other; of outputs
+    without batch the mean (of integers the sum, of booleans whether any is true). Which dim of an output is the batch,
+    the program says (`batch_dim` of what `trace_graph` returned) or the compiler.
     """
 
     def __init__(
@@ -52,13 +55,14 @@ class BatchesRunner(Runner):
     ) -> None:
         super().__init__(device, inputs, outputs, traced, types)
         self._most = batches
-        shaped = [p for p in inputs if p.shape]
-        first = next((p for p in shaped if p.batch_dim is not None), shaped[0] if shaped else None)
-        self._axis = batch_axis(first) if first is not None else 0
-        self._rows = first.shape[self._axis] if first is not None else 0
-        self._batched = {p.name for p in shaped if p.shape[batch_axis(p)] == self._rows}
+        shaped = [port for port in inputs if port.shape]
+        named = [port for port in shaped if port.batch_dim is not None]
+        alike = [port for port in shaped if port.rows == (named or shaped)[0].rows]
+        self._batched = {port.name for port in named or alike}  # these have as many batches as each other
+        self._may_be_batched = {port.name for port in (*named, *alike)}
         self._taken: dict[str, int] = {}  # batches of each input of the present run that has several
         self._partial = False  # the last forward run was of several batches
+        self._merged: Mapping[str, int | None] = {}  # batch dims of the outputs of batches that run one by one
         self._steps = self._ffi.new("size_t[]", max(1, self._count))
 
     def run_types(
@@ -78,10 +82,11 @@ class BatchesRunner(Runner):
         self._partial = batches > 1
         if batches == 1:
             return super().run_types(inputs, outputs, hyperparameters, types, grad_of_outputs)
-        self._prepare(hyperparameters, grad_of_outputs)
         wanted = self._wanted(outputs)
+        dims = self._batch_dims(wanted, self._taken)
+        self._prepare(hyperparameters, grad_of_outputs)
         stacked = self._run_stacked(wanted, batches, types)
-        return tuple(self._joined(t._binding.name, s) for t, s in zip(wanted, stacked, strict=True))
+        return tuple(_joined(t._binding.name, s, dims) for t, s in zip(wanted, stacked, strict=True))
 
     def _run_stacked(self, wanted: Sequence[SambaTensor], batches: int, types: int) -> list[torch.Tensor]:
         """Runs the bound batches; [batches, *traced shape] of each wanted output."""
@@ -102,12 +107,13 @@ class BatchesRunner(Runner):
         grad_of_outputs: Sequence[torch.Tensor] | None,
     ) -> tuple[SambaTensor, ...]:
         """As `run_types`, where the last batch, or the only one, is smaller."""
-        whole, rest = self._split(inputs)
+        whole, rest, cut = self._split(inputs)
         if whole is None:
             self._partial = False
             return self._run_smaller(rest, outputs, hyperparameters, types, grad_of_outputs)
         self._check_whole(types)
         wanted = self._wanted(outputs)
+        dims = self._batch_dims(wanted, cut)
         self._runner_of(rest).check_inputs(rest, types)  # before anything is updated
         batches = self._batches_of(whole, types)
         assert batches is not None
@@ -116,7 +122,7 @@ class BatchesRunner(Runner):
         last = self._run_smaller(rest, wanted, hyperparameters, types, grad_of_outputs)
         self._partial = True
         named = zip(wanted, stacked, last, strict=True)
-        return tuple(self._joined(t._binding.name, s, plain_tensor(r)) for t, s, r in named)
+        return tuple(_joined(t._binding.name, s, dims, plain_tensor(r)) for t, s, r in named)
 
     def run_sections(self, inputs: Any, *arguments: Any, **more: Any) -> tuple[SambaTensor, ...]:
         """Single sections run on one batch."""
@@ -124,14 +130,19 @@ class BatchesRunner(Runner):
             raise InvalidArgumentError("section_ids runs sections on one batch: give inputs with the traced rows")
         return super().run_sections(inputs, *arguments, **more)
 
-    def separate(self, inputs: Any) -> list[Any]:
-        """The inputs of each batch."""
+    def separate(self, inputs: Any, outputs: Any) -> list[Any]:
+        """The inputs of each batch, whose results `merge` will be given."""
         batches = self._batches_of(inputs, FWD)
         if batches is None:
-            whole, rest = self._split(inputs)
-            return [rest] if whole is None else [*self.separate(whole), rest]
+            whole, rest, cut = self._split(inputs)
+            if whole is None:
+                return [rest]
+            separate = [*self.separate(whole, outputs), rest]
+            self._merged = self._batch_dims(self._wanted(outputs), cut)
+            return separate
         if batches == 1:
             return [inputs]
+        self._merged = self._batch_dims(self._wanted(outputs), self._taken)
         bound = {name: self._alive[slot.place] for name, slot in self._inputs.items()}
         return [
             [wrap(t[batch] if name in self._taken else t, name) for name, t in bound.items()]
@@ -146,7 +157,7 @@ class BatchesRunner(Runner):
         for traced, each in zip(self._wanted(outputs), zip(*results, strict=True), strict=True):
             parts = [plain_tensor(tensor) for tensor in each]
             last = parts.pop() if parts[-1].shape != parts[0].shape else None
-            merged.append(self._joined(traced._binding.name, torch.stack(parts), last))
+            merged.append(_joined(traced._binding.name, torch.stack(parts), self._merged, last))
         return tuple(merged)
 
     # ---- inputs
@@ -158,56 +169,59 @@ class BatchesRunner(Runner):
             return None
         if not self._taken:
             return 1
-        counts = {name: self._taken.get(name, 1) for name in self._batched}
+        counts = {name: self._taken.get(name, 1) for name in (*self._batched, *self._taken)}
         if len(set(counts.values())) > 1:
-            listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
-            raise InvalidArgumentError(f"the inputs hold different numbers of batches: {listed}")
+            raise _uneven("batches", counts)
         return max(counts.values())
 
     def _fit(self, tensor: torch.Tensor, slot: Slot) -> torch.Tensor | None:
         """Several batches as [batches, *traced shape]."""
         port = slot.port
-        rows = rows_of(tensor.shape, port) if port.name in self._batched else None
-        if rows is None or rows <= self._rows:
+        rows = port.rows_of(tensor.shape) if port.name in self._may_be_batched else None
+        if rows is None or rows <= port.rows:
             return super()._fit(tensor, slot)
         self._check_count(port, rows)
-        if rows % self._rows:
+        if rows % port.rows:
             return None
-        axis, batches = batch_axis(port), rows // self._rows
-        tensor = convert(tensor, dataclasses.replace(port, shape=with_rows(port, rows)), slot.dtype)
+        axis, batches = port.axis, rows // port.rows
+        tensor = convert(tensor, dataclasses.replace(port, shape=port.with_rows(rows)), slot.dtype)
         if axis == 0:
             stacked = tensor.reshape(batches, *port.shape)
         else:
-            stacked = tensor.unflatten(axis, (batches, self._rows)).movedim(axis, 0).contiguous()
+            stacked = tensor.unflatten(axis, (batches, port.rows)).movedim(axis, 0).contiguous()
         self._taken[port.name] = batches
         return stacked
 
     def _check_count(self, port: Port, rows: int) -> None:
-        if rows > self._rows * self._most:
+        if rows > port.rows * self._most:
             raise InvalidArgumentError(
-                f"input {port.name!r} has {rows} rows; the program takes {self._rows} a batch, and with "
+                f"input {port.name!r} has {rows} rows; the program takes {port.rows} a batch, and with "
                 f"--num-spatial-batches {self._most} up to {self._most} batches in a run"
             )
 
-    def _split(self, inputs: Any) -> tuple[list[SambaTensor] | None, Any]:
-        """The whole batches of inputs whose last one is smaller, and that one; (None, inputs) where it is the only."""
-        given = [(slot.port, plain, rows_of(plain.shape, slot.port)) for slot, plain in self._pairs(inputs)]
-        counts = {port.name: rows for port, _, rows in given if port.name in self._batched}
-        if not any(rows is not None and rows > self._rows for rows in counts.values()):
-            return None, inputs
-        if len(set(counts.values())) > 1:
-            listed = ", ".join(f"{name} {rows}" for name, rows in counts.items())
-            raise InvalidArgumentError(f"the inputs have different numbers of rows: {listed}")
+    def _split(self, inputs: Any) -> tuple[list[SambaTensor] | None, Any, set[str]]:
+        """The whole batches of inputs whose last one is smaller, that one, and the names of the inputs that were cut;
+        (None, inputs, nothing) where it is the only."""
+        given = [(slot.port, plain, slot.port.rows_of(plain.shape)) for slot, plain in self._pairs(inputs)]
+        rows = {p.name: n for p, _, n in given if n is not None and self._is_cut(p, n)}
+        shares = {p.name: Fraction(n, p.rows) for p, _, n in given if n is not None and p.name in rows}
+        if not any(share > 1 for share in shares.values()):
+            return None, inputs, set()
+        if len(set(shares.values())) > 1:
+            raise _uneven("rows", rows)
         whole, rest = [], []
-        for port, plain, rows in given:
+        for port, plain, count in given:
             first = last = plain
-            if port.name in counts and rows is not None:
-                axis, left = batch_axis(port), rows % self._rows
-                both = plain.reshape(with_rows(port, rows))
-                first, last = both.narrow(axis, 0, rows - left), both.narrow(axis, rows - left, left)
+            if port.name in rows and count is not None:
+                left = count % port.rows
+                both = plain.reshape(port.with_rows(count))
+                first, last = both.narrow(port.axis, 0, count - left), both.narrow(port.axis, count - left, left)
             whole.append(wrap(first, port.name))
             rest.append(wrap(last, port.name))
-        return whole, rest
+        return whole, rest, set(rows)
+
+    def _is_cut(self, port: Port, rows: int) -> bool:
+        return port.name in self._batched or (port.name in self._may_be_batched and rows != port.rows)
 
     def _check_whole(self, types: int) -> None:
         """Values between sections are those of the last batch, so backward cannot follow in a call of its own."""
@@ -235,25 +249,50 @@ class BatchesRunner(Runner):
             self._steps[slot.place] = slot.symbol.data_bytes if moves else 0
         return results
 
-    def _joined(self, name: str, stacked: torch.Tensor, last: torch.Tensor | None = None) -> SambaTensor:
-        """The results [batches, *traced shape] of an output, and that of a smaller last batch, as one."""
-        axis = self._output_axis(stacked.shape[1:])
-        if axis is not None:
-            joined = stacked.movedim(0, axis).flatten(axis, axis + 1)
-            return wrap(joined if last is None else torch.cat([joined, last], axis), name)
-        if last is not None:
-            stacked = torch.cat([stacked, last[None]])
-        if stacked.is_floating_point():
-            return wrap(stacked.mean(0), name)
-        return wrap(stacked.any(0) if stacked.dtype == torch.bool else stacked.sum(0, dtype=stacked.dtype), name)
+    def _batch_dims(self, wanted: Sequence[SambaTensor], inputs: Iterable[str]) -> Mapping[str, int | None]:
+        """The batch dim of each wanted output where `inputs` hold several batches; None where it has none.
 
-    def _output_axis(self, shape: torch.Size) -> int | None:
-        """The batch dim of an output: where the inputs have theirs, else the first whose extent follows the rows."""
-        if len(shape) > self._axis and shape[self._axis] == self._rows:
-            return self._axis
-        if shape and self._rows and shape[0] % self._rows == 0:
-            return 0
-        return next((axis for axis, size in enumerate(shape) if size == self._rows), None)
+        InvalidArgumentError where neither the program nor the compiler says it.
+        """
+        dims: dict[str, int | None] = {}
+        for traced in wanted:
+            name, rank = str(traced._binding.name), len(self._outputs[traced._binding.name].shape)
+            said = traced._binding.batch_dim
+            if rank == 0 or said is not None:
+                dims[name] = said % rank if rank and said is not None else None
+        unsaid = sorted({str(t._binding.name) for t in wanted} - dims.keys())
+        if not unsaid:
+            return dims
+        try:
+            if self.other_rows is None:
+                raise InvalidArgumentError(f"{self.device.path} was loaded without its model, which tells it")
+            return {**self.other_rows.batch_dims(inputs), **dims}
+        except InvalidArgumentError as error:
+            raise InvalidArgumentError(
+                f"several batches in a run: whether {', '.join(unsaid)} has a batch dim is not known: {error}; set "
+                "batch_dim of the outputs that trace_graph returned, or run batch by batch"
+            ) from error
+
+
+def _uneven(what: str, counts: Mapping[str, int]) -> InvalidArgumentError:
+    listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+    verb = "hold" if what == "batches" else "have"
+    return InvalidArgumentError(f"the inputs {verb} different numbers of {what}: {listed}")
+
+
+def _joined(
+    name: str, stacked: torch.Tensor, dims: Mapping[str, int | None], last: torch.Tensor | None = None
+) -> SambaTensor:
+    """The results [batches, *traced shape] of an output, and that of a smaller last batch, as one."""
+    dim = dims[name]
+    if dim is not None:
+        joined = stacked.movedim(0, dim).flatten(dim, dim + 1)
+        return wrap(joined if last is None else torch.cat([joined, last], dim), name)
+    if last is not None:
+        stacked = torch.cat([stacked, last[None]])
+    if stacked.is_floating_point():
+        return wrap(stacked.mean(0), name)
+    return wrap(stacked.any(0) if stacked.dtype == torch.bool else stacked.sum(0, dtype=stacked.dtype), name)
 
 
 class AccumulatingRunner(Runner):

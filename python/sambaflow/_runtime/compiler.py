@@ -133,3 +133,16 @@ def fingerprint(program: Program) -> tuple[int, int, int]:
     with parsed(program) as graph:
         check(lib.leat_graph_fingerprint(graph, out))
     return out[0], out[1], out[2]
+
+
+def batch_dims(program: Program, other: Program) -> dict[str, int | None]:
+    """The dim along which each output of `program` has its batch; None where every row counts in every element.
+
+    `other`: the same program traced on another number of rows. MismatchError where it has other outputs.
+    """
+    ffi, lib = library().ffi, library().lib
+    dims = ffi.new("int32_t[]", max(1, len(program.outputs)))
+    with _parsed_text(program) as graph, _parsed_text(other) as same:
+        check(lib.leat_graph_batch_dims(graph, same, dims, len(program.outputs)))
+    named = zip(program.outputs, dims, strict=False)
+    return {port.name: None if dim == lib.LEAT_NO_DIM else int(dim) for port, dim in named}

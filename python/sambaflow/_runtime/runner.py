@@ -8,17 +8,17 @@ it is (dtype, layout, shape) goes through `staging.convert`; a smaller batch goe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn, Protocol
 
 import torch
 
 from sambaflow._base.library import InvalidArgumentError, check, library
 from sambaflow._runtime.device import Device, Symbol
-from sambaflow._runtime.staging import batch_rows, check_dtype, convert, rows_of, smaller_batch
+from sambaflow._runtime.staging import check_dtype, convert, smaller_batch
 from sambaflow._tensors.tensor import SambaTensor, plain_tensor, wrap
 from sambaflow._trace.optimizers import HYPERPARAMETERS
-from sambaflow._trace.program import Port
+from sambaflow._trace.port import Port
 
 SECTION_TYPES = ("fwd", "bckwd", "gradnorm", "opt", "reduce", "gather")
 FWD, BCKWD = 1, 2
@@ -45,6 +45,16 @@ def ports_of(device: Device) -> tuple[list[Port], list[Port]]:
     inputs = [Port(s.name, s.dtype, s.shape) for s in device.of_kind("INPUT")]
     seeds = {s.name: "symbol" if f"{s.name}__seed" in device.symbols else "one" for s in device.of_kind("OUTPUT")}
     return inputs, [Port(s.name, s.dtype, s.shape, seed=seeds[s.name]) for s in device.of_kind("OUTPUT")]
+
+
+class OtherRows(Protocol):
+    """What a runner asks of the model that its program was traced from (other_rows.py)."""
+
+    def runner(self, whole: Runner, rows: Mapping[str, int]) -> Runner:
+        """The runner beside `whole` where the inputs named in `rows` have so many."""
+
+    def batch_dims(self, inputs: Iterable[str]) -> Mapping[str, int | None]:
+        """The dim of each output that follows the rows of `inputs`; None: there is none."""
 
 
 class Runner:
@@ -74,7 +84,7 @@ class Runner:
         self.hyperparameters: dict[str, float] = {}  # as runs have set them
         self._seeds = [t for t in self.traced if getattr(t._binding, "seed", "") == "symbol"]
         self._seed_given: dict[int, torch.Tensor] = {}
-        self.smaller: Callable[[Runner, Mapping[str, int]], Runner] | None = None  # the runner of a smaller batch
+        self.other_rows: OtherRows | None = None  # None: the model is not known
         self._latest: Runner | None = None  # that of the last forward pass, where it was of a smaller batch
         self._write_initial_seeds()
 
@@ -201,7 +211,7 @@ class Runner:
         self.device.latest = runner.device
 
     def _refuse_smaller(self, rows: Mapping[str, int]) -> NoReturn:
-        listed = ", ".join(f"{n} has {count} of {batch_rows(self._inputs[n].port)} rows" for n, count in rows.items())
+        listed = ", ".join(f"{n} has {count} of {self._inputs[n].port.rows} rows" for n, count in rows.items())
         raise InvalidArgumentError(
             f"{listed}; {self.device.path} was loaded without its model, which another number of rows needs: give "
             "whole batches (DataLoader(drop_last=True)), or load it with samba.utils.trace_graph"
@@ -223,9 +233,9 @@ class Runner:
             check_dtype(plain, slot.port, slot.dtype)
             shapes[slot.port] = plain.shape
         rows = smaller_batch(shapes)
-        if self.smaller is None:
+        if self.other_rows is None:
             self._refuse_smaller(rows)
-        return self.smaller(self, rows)
+        return self.other_rows.runner(self, rows)
 
     def _continue_smaller(self, inputs: Any, outputs: Any, *arguments: Any) -> tuple[SambaTensor, ...]:
         """Sections after the forward pass of a smaller batch."""
@@ -260,8 +270,8 @@ class Runner:
     def discard(self) -> None:
         """Forgets gradients that wait for an update."""
 
-    def separate(self, inputs: Any) -> list[Any]:
-        """The inputs of each batch that `inputs` hold."""
+    def separate(self, inputs: Any, outputs: Any) -> list[Any]:
+        """The inputs of each batch that `inputs` hold, whose results `merge` will be given."""
         return [inputs]
 
     def merge(self, results: Sequence[tuple[SambaTensor, ...]], outputs: Any) -> tuple[SambaTensor, ...]:
@@ -304,9 +314,8 @@ class Runner:
 
     def _fit(self, tensor: torch.Tensor, slot: Slot) -> torch.Tensor | None:
         """`tensor` as the slot takes it; None where it has fewer rows."""
-        if tuple(tensor.shape) != slot.port.shape and (rows_of(tensor.shape, slot.port) or 0) in range(
-            1, batch_rows(slot.port)
-        ):
+        port = slot.port
+        if tuple(tensor.shape) != port.shape and 0 < (port.rows_of(tensor.shape) or 0) < port.rows:
             return None
         return convert(tensor, slot.port, slot.dtype)
 

@@ -10,11 +10,11 @@ import torch
 
 from sambaflow._base.library import InvalidArgumentError
 from sambaflow._tensors.tensor import SambaTensor, binding_of, plain_tensor, wrap
+from sambaflow._trace.port import batch_axis
 
 
 def _batch_dim(tensor: torch.Tensor) -> int:
-    dim = tensor.batch_dim if isinstance(tensor, SambaTensor) else None
-    return (dim or 0) % max(tensor.dim(), 1)
+    return batch_axis(tensor.batch_dim if isinstance(tensor, SambaTensor) else None, tensor.dim())
 
 
 def _tensors(inputs: Any) -> list[torch.Tensor]:

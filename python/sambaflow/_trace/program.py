@@ -22,11 +22,12 @@ from sambaflow._trace.dispatch import Dispatcher
 from sambaflow._trace.errors import StaleError, TraceError, is_ours, located
 from sambaflow._trace.graph import Graph
 from sambaflow._trace.optimizers import Statement
+from sambaflow._trace.port import Port
 from sambaflow._trace.scope import Scope, root_name
 from sambaflow._trace.seeds import choose_seeds
 from sambaflow._trace.slots import Held, Kept, Slot, look, submodule
 from sambaflow._trace.state import hangs_on_input, left_behind
-from sambaflow._trace.symbols import Port, Symbols
+from sambaflow._trace.symbols import Symbols
 from sambaflow._trace.tensor import TracedTensor
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,21 +17,11 @@ from sambaflow._trace.errors import TraceError
 from sambaflow._trace.graph import DTYPE_NAMES, Attr, Graph, Value
 from sambaflow._trace.optimizers import Statement
 from sambaflow._trace.plain import extent, memory_key, whole_memory
+from sambaflow._trace.port import Port
 from sambaflow._trace.scope import root_name
 from sambaflow._trace.slots import Held, Slot, submodule
 from sambaflow._trace.state import Left, final_value, keeps_gradient
 from sambaflow._trace.tensor import TracedTensor
-
-
-@dataclass(frozen=True)
-class Port:
-    """An input or output of the program."""
-
-    name: str
-    dtype: torch.dtype
-    shape: tuple[int, ...]
-    batch_dim: int | None = None
-    seed: str = ""  # of an output: one, zero or symbol
 
 
 class Symbols:

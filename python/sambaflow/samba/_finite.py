@@ -59,7 +59,7 @@ class FiniteGuard:
     ) -> tuple[SambaTensor, ...]:
         """As Runner.run; NotFiniteError before anything is updated. Several batches run one by one."""
         types = self._runner.types_of(section_types)
-        batches = self._runner.separate(inputs)
+        batches = self._runner.separate(inputs, outputs)
         results = [self._run_batch(b, outputs, hyperparameters, types, grad_of_outputs) for b in batches]
         return self._runner.merge(results, outputs)
 

@@ -28,12 +28,14 @@ from sambaflow._base.library import (
 from sambaflow._runtime.batches import make_runner
 from sambaflow._runtime.compiler import fingerprint
 from sambaflow._runtime.device import Device, Symbol
+from sambaflow._runtime.other_rows import OtherRows
 from sambaflow._runtime.runner import FWD, SECTION_TYPES, Runner, ports_of
 from sambaflow._tensors.binding import OutputBinding
 from sambaflow._tensors.tensor import DimInfo, SambaTensor, binding_of, plain_tensor, wrap
 from sambaflow._trace.microbatch import micro_batch
 from sambaflow._trace.optimizers import Statement, statements
-from sambaflow._trace.program import Port, Program, trace
+from sambaflow._trace.port import Port
+from sambaflow._trace.program import Program, trace
 from sambaflow._trace.tracer import current
 from sambaflow.logging import is_verbose, samba_logger
 from sambaflow.samba import _artifacts as artifacts
@@ -42,12 +44,11 @@ from sambaflow.samba import _state as state
 from sambaflow.samba._extras import SessionExtras
 from sambaflow.samba._finite import FiniteGuard
 from sambaflow.samba._keywords import check_keywords, other_name
-from sambaflow.samba._smaller import SmallerBatches
 from sambaflow.samba._weights import SessionWeights
 
 _OPT = 1 << SECTION_TYPES.index("opt")
 # What a session holds of the model in use; those of others are put aside.
-_OF_A_MODEL = ("_device", "_runner", "_smaller", "_program", "_statements", "_finite", "optim_dict", "buffer_dict")
+_OF_A_MODEL = ("_device", "_runner", "_other_rows", "_program", "_statements", "_finite", "optim_dict", "buffer_dict")
 
 
 class SambaSession(SessionExtras, SessionWeights):
@@ -67,7 +68,7 @@ class SambaSession(SessionExtras, SessionWeights):
         self._device: Device | None = None
         self._runner: Runner | None = None
         self._program: Program | None = None
-        self._smaller: SmallerBatches | None = None
+        self._other_rows: OtherRows | None = None
         self._finite: FiniteGuard | None = None  # made by the first run that asks for it
         self._statements: list[Statement] = []
         self._verbose, self._runs = False, 0  # whether runs are told, and how many were
@@ -85,7 +86,7 @@ class SambaSession(SessionExtras, SessionWeights):
         inputs, outputs = ports_of(device)
         traced = tuple(self._traced_output(port) for port in outputs)
         self._device, self._runner = device, make_runner(device, inputs, outputs, traced, device.section_types)
-        self._smaller = None
+        self._other_rows = None
         self.optim_dict = state.state_tensors(device)
         state.seed_random(device, self.seed)
 
@@ -208,8 +209,8 @@ class SambaSession(SessionExtras, SessionWeights):
         self._device, self._program, self._statements = device, program, chosen
         self._runner = make_runner(device, program.inputs, program.outputs, traced, types)
         self._finite = None
-        self._smaller = SmallerBatches(device, model, inputs, program, tracing)
-        self._runner.smaller = self._smaller.runner
+        self._other_rows = OtherRows(device, model, inputs, program, tracing)
+        self._runner.other_rows = self._other_rows
         self.buffer_dict = {name: wrap(plain_tensor(b), name) for name, b in program.buffers.items()}
         self.optim_dict = state.state_tensors(device)
         state.seed_random(device, self.seed)
@@ -359,7 +360,7 @@ class SambaSession(SessionExtras, SessionWeights):
     def _guard(self) -> FiniteGuard:
         if self._finite is None:
             assert self._device is not None and self._runner is not None
-            programs = {} if self._smaller is None else self._smaller.programs
+            programs = {} if self._other_rows is None else self._other_rows.programs
             self._finite = FiniteGuard(self._runner, programs)
         return self._finite
 

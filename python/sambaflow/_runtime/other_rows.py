@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The smaller batch, which usually is the last of an epoch.
+"""The model of a loaded program on other numbers of rows than it was traced with.
 
-Its rows are those that were given and no others: nothing is filled up, so there is nothing to leave out of losses,
-gradients, statistics and metrics. The model is traced again on that number of rows and compiled with the options of
-the PEF, and the second program is loaded beside the first, on the same parameters, buffers, state and hyperparameters.
-Every result is therefore what eager PyTorch gives, whatever the model does with its rows.
+The smaller batch usually is the last of an epoch. Its rows are those that were given and no others: nothing is filled
+up, so there is nothing to leave out of losses, gradients, statistics and metrics. The model is traced again on that
+number of rows and compiled with the options of the PEF, and the second program is loaded beside the first, on the same
+parameters, buffers, state and hyperparameters. Every result is therefore what eager PyTorch gives, whatever the model
+does with its rows.
+
+Several batches in a run ask which dim of an output is the batch: the compiler tells it from a trace of two batches.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import os
 import tempfile
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -21,13 +24,13 @@ from torch import nn
 
 from sambaflow._base import options
 from sambaflow._base.library import InvalidArgumentError
-from sambaflow._runtime.compiler import compile_program, fingerprint
+from sambaflow._runtime.compiler import batch_dims, compile_program, fingerprint
 from sambaflow._runtime.device import Device
 from sambaflow._runtime.runner import BCKWD, Runner
-from sambaflow._runtime.staging import batch_axis, batch_rows
 from sambaflow._tensors.tensor import SambaTensor, binding_of, plain_tensor, wrap
 from sambaflow._trace.microbatch import batch_of, first_rows
-from sambaflow._trace.program import Port, Program, has_mode
+from sambaflow._trace.port import Port
+from sambaflow._trace.program import Program, has_mode
 from sambaflow.logging import samba_logger
 
 # Options of the compile that say where sections are cut, of one number of rows: the cutter decides for the others.
@@ -39,8 +42,8 @@ _KEPT = 8  # programs; the one that was used longest ago goes first
 Retrace = Callable[[nn.Module, Any, Any], Program]  # the program of (model, inputs, those of a micro-batch or None)
 
 
-class SmallerBatches:
-    """Runners of a loaded program for other numbers of rows, made when they are first needed.
+class OtherRows:
+    """A traced model on other numbers of rows, traced and compiled when they are first needed.
 
     `programs`: what each device, the loaded one too, was compiled from. The model is not kept alive.
     """
@@ -50,6 +53,7 @@ class SmallerBatches:
         self._model = weakref.ref(model)
         self._modes = {path: module.training for path, module in model.named_modules() if has_mode(module)}
         self._made: OrderedDict[tuple[tuple[str, int], ...], Runner] = OrderedDict()
+        self._dims: dict[frozenset[str], dict[str, int | None]] = {}
         self.programs: dict[Device, Program] = {device: program}
 
     def runner(self, whole: Runner, rows: Mapping[str, int]) -> Runner:
@@ -66,7 +70,7 @@ class SmallerBatches:
         return self._made[key]
 
     def _make(self, beside: Runner, rows: Mapping[str, int]) -> Runner:
-        count, whole = next((n, batch_rows(p)) for p in self._program.inputs for n in [rows.get(p.name)] if n)
+        count, whole = next((rows[p.name], p.rows) for p in self._program.inputs if p.name in rows)
         samba_logger.info(f"{self._device.path}: compiling a second program for a batch of {count} of {whole} rows")
         try:
             program = self._traced(rows)
@@ -82,6 +86,23 @@ class SmallerBatches:
         runner.hyperparameters = beside.hyperparameters
         return runner
 
+    def batch_dims(self, inputs: Iterable[str]) -> dict[str, int | None]:
+        """The dim of each output that follows the rows of `inputs`; None where there is none.
+
+        InvalidArgumentError where the model cannot be traced on twice the rows.
+        """
+        key = frozenset(inputs)
+        if key not in self._dims:
+            ports = [port for port in self._program.inputs if port.name in key]
+            try:
+                twice = self._traced({port.name: 2 * port.rows for port in ports})
+                self._dims[key] = batch_dims(self._program, twice)
+            except Exception as error:
+                raise InvalidArgumentError(
+                    f"the model cannot be traced on {2 * ports[0].rows} rows, which would tell it: {error}"
+                ) from error
+        return self._dims[key]
+
     # ---- tracing
 
     def _traced(self, rows: Mapping[str, int]) -> Program:
@@ -94,7 +115,7 @@ class SmallerBatches:
                 if has_mode(module):
                     module.training = self._modes.get(path, module.training)
             self._check_unchanged(model)
-            inputs = self._cut(rows)
+            inputs = self._inputs_of(rows)
             return self._retrace(model, inputs, self._part(inputs))
         finally:
             for module, training in now:
@@ -106,10 +127,10 @@ class SmallerBatches:
         if fingerprint(self._retrace(model, self._inputs, part)) != fingerprint(self._program):
             raise InvalidArgumentError("the model has changed since trace_graph: trace it again")
 
-    def _cut(self, rows: Mapping[str, int]) -> Any:
-        """The traced inputs with fewer rows; only their shapes matter."""
+    def _inputs_of(self, rows: Mapping[str, int]) -> Any:
+        """The traced inputs with other rows; only their shapes matter."""
         ports = {id(self._program.input_tensors[p.name]): p for p in self._program.inputs if p.name in rows}
-        return _mapped(self._inputs, lambda tensor: _narrowed(tensor, ports.get(id(tensor)), rows))
+        return _mapped(self._inputs, lambda tensor: _with_rows(tensor, ports.get(id(tensor)), rows))
 
     def _part(self, inputs: Any) -> Any:
         """The inputs of one micro-batch; None where the rows are no whole number of them, or just one."""
@@ -148,12 +169,16 @@ def _mapped(item: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     return item
 
 
-def _narrowed(tensor: torch.Tensor, port: Port | None, rows: Mapping[str, int]) -> torch.Tensor:
+def _with_rows(tensor: torch.Tensor, port: Port | None, rows: Mapping[str, int]) -> torch.Tensor:
+    """`tensor`, the input of `port`, with its first rows, or with all of them again and again."""
     if port is None:
         return tensor
-    plain = plain_tensor(tensor).detach().narrow(batch_axis(port), 0, rows[port.name])
+    plain, count = plain_tensor(tensor).detach(), rows[port.name]
+    if count > port.rows:
+        plain = torch.cat([plain] * -(-count // port.rows), port.axis)
+    plain = plain.narrow(port.axis, 0, count)
     if not isinstance(tensor, SambaTensor):
         return plain.requires_grad_(tensor.requires_grad)
-    cut = wrap(plain, requires_grad=tensor.requires_grad)
-    cut._binding = binding_of(tensor).copy_names(plain)
-    return cut
+    other = wrap(plain, requires_grad=tensor.requires_grad)
+    other._binding = binding_of(tensor).copy_names(plain)
+    return other
