@@ -23,6 +23,12 @@ leat_status_t leat_graph_set_blob(leat_graph_t *graph, uint32_t index, const voi
 // The graph as text; free with leat_string_free.
 leat_status_t leat_graph_print(const leat_graph_t *graph, char **out_text);
 
+// Facts of the compiler's tables, for those who write graphs.
+// 1 if the traced op `name` is a loss: it compares operands, and its attribute `reduction` says what becomes of them.
+uint32_t leat_op_is_loss(const char *name);
+// The name of hyperparameter `index`, which a run may set where an op leaves it open: "lr", ...; NULL beyond the last.
+const char *leat_hyperparameter_name(uint32_t index);
+
 // One tensor given to or taken from leat_graph_eval. `data` is contiguous, row-major, `data_bytes` long.
 typedef struct leat_tensor_s {
   const char *name;

@@ -57,6 +57,7 @@ enum {  // ORDER: the same numbers as in ir/dtype.def and pef_format.h
   LEAT_DTYPE_BOOL = 9
 };
 enum { LEAT_MAX_RANK = 8 };
+enum { LEAT_NO_SYMBOL = 0xffffffff };
 
 typedef struct leat_symbol_info_s {
   const char *name;  // borrowed while the program lives
@@ -65,6 +66,10 @@ typedef struct leat_symbol_info_s {
   uint32_t rank;
   int64_t dims[LEAT_MAX_RANK];
   size_t data_bytes;
+  uint32_t owner;    // of a gradient, a seed or a state: the symbol it belongs to; LEAT_NO_SYMBOL: to none
+  const char *role;  // what it is to its owner: "grad", "seed", "exp_avg", ...; of states without owner "random", or
+                     // "step" of optimizer `number`; else "". Borrowed while the program lives
+  uint32_t number;
 } leat_symbol_info_t;
 
 uint32_t leat_program_symbol_count(const leat_program_t *program);

@@ -201,3 +201,18 @@ bool leat_scalar_is_defined(leat_scalar_t fn, leat_dtype_t operand) {
   assert(fn < LEAT_SCALAR_COUNT);
   return leat_dtype_is_float(operand) ? scalar_table[fn].on_floats : scalar_table[fn].on_integers;
 }
+
+LEAT_EXPORT uint32_t leat_op_is_loss(const char *name) {
+  uint32_t kind;
+  return leat_op_find(name, strlen(name), &kind) && leat_op_takes_attr(kind, LEAT_ATTR_REDUCTION);
+}
+
+// Of optimizers, and of dropout.
+static const leat_attr_key_t hyperparameters[] = {
+    LEAT_ATTR_LR,    LEAT_ATTR_MOMENTUM, LEAT_ATTR_WEIGHT_DECAY,  LEAT_ATTR_BETA1,
+    LEAT_ATTR_BETA2, LEAT_ATTR_EPS,      LEAT_ATTR_MAX_GRAD_NORM, LEAT_ATTR_P,
+};
+
+LEAT_EXPORT const char *leat_hyperparameter_name(uint32_t index) {
+  return index < sizeof hyperparameters / sizeof *hyperparameters ? leat_attr_name(hyperparameters[index]) : NULL;
+}

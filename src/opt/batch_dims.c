@@ -7,7 +7,7 @@
 static const leat_op_t *next_output(const leat_graph_t *g, leat_op_id_t *at) {
   while (*at < g->ops.count) {
     const leat_op_t *op = leat_graph_op(g, (*at)++);
-    if (op->kind == LEAT_TRACED_OUTPUT) return op;
+    if (leat_op_role(op->kind) == LEAT_ROLE_KEEP) return op;
   }
   return NULL;
 }

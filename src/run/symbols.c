@@ -224,7 +224,9 @@ LEAT_EXPORT leat_status_t leat_program_symbol_info(const leat_program_t *program
                                    .kind = file->kind,
                                    .dtype = file->dtype,
                                    .rank = file->rank,
-                                   .data_bytes = (size_t)file->bytes};
+                                   .data_bytes = (size_t)file->bytes,
+                                   .owner = file->of};
+  out_info->role = leat_pef_symbol_role(program->pef, symbol, &out_info->number);
   memcpy(out_info->dims, file->dims, sizeof out_info->dims);
   return NULL;
 }

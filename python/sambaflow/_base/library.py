@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import torch
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 
 class LeatError(RuntimeError):
@@ -109,22 +107,25 @@ def check(status: Any) -> None:
 
 
 @functools.cache
-def dtypes() -> tuple[torch.dtype, ...]:
-    """LEAT_DTYPE_* by number."""
-    import torch
+def enumeration(prefix: str) -> Mapping[str, int]:
+    """The constants of the C headers that begin with `prefix`, by what follows in lower case, in ascending order."""
+    lib = library().lib
+    found = {name.removeprefix(prefix).lower(): getattr(lib, name) for name in dir(lib) if name.startswith(prefix)}
+    return dict(sorted(found.items(), key=lambda item: item[1]))
 
-    return (
-        torch.float32,
-        torch.float64,
-        torch.bfloat16,
-        torch.float16,
-        torch.int8,
-        torch.uint8,
-        torch.int16,
-        torch.int32,
-        torch.int64,
-        torch.bool,
-    )
+
+@functools.cache
+def is_loss(row: str) -> bool:
+    """Whether a row of src/ir/traced.def is a loss."""
+    return bool(library().lib.leat_op_is_loss(row.encode()))
+
+
+@functools.cache
+def hyperparameters() -> tuple[str, ...]:
+    """The hyperparameters that a run may set."""
+    ffi, lib = library().ffi, library().lib
+    names = map(lib.leat_hyperparameter_name, itertools.count())
+    return tuple(ffi.string(name).decode() for name in itertools.takewhile(lambda name: name != ffi.NULL, names))
 
 
 def isa_level() -> str | None:

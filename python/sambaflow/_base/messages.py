@@ -14,8 +14,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-DEBUG, INFO, WARNING, ERROR = range(4)
-LEVELS = ("debug", "info", "warning", "error")
+from sambaflow._base.library import enumeration
+
+LEVELS = tuple(enumeration("LEAT_LOG_"))
+DEBUG, INFO, WARNING, ERROR = enumeration("LEAT_LOG_").values()
 LAYERS = ("samba", "mac")
 _BAR_WIDTH = 24
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import weakref
 from collections.abc import Mapping
@@ -15,17 +16,22 @@ from sambaflow._base.library import (
     InvalidArgumentError,
     NotFoundError,
     check,
-    dtypes,
+    enumeration,
     isa_level,
     library,
     thread_count,
 )
 from sambaflow._base.turns import Turn
+from sambaflow._trace.graph import DTYPE_NAMES
 
 
 @dataclass(frozen=True)
 class Symbol:
-    """A named tensor in device memory."""
+    """A named tensor in device memory.
+
+    `owner`: of a gradient, a seed or a state, the name of the symbol it belongs to. `role`: what it is to that one
+    ("grad", "seed", "exp_avg", ...); of a state of the whole program "random", or "step" of optimizer `number`.
+    """
 
     index: int
     name: str
@@ -33,6 +39,9 @@ class Symbol:
     dtype: torch.dtype
     shape: tuple[int, ...]
     data_bytes: int
+    owner: str | None
+    role: str
+    number: int
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,11 @@ class Device:
         check(self._lib.leat_program_load(path.encode(), options, out))
         self.handle = self._ffi.gc(out[0], self._lib.leat_program_destroy)
         self.symbols: Mapping[str, Symbol] = self._read_symbols()
+        self._belonging = {(s.owner, s.role, s.number): s for s in self.symbols.values() if s.role}
+        self._states: dict[str, dict[str, Symbol]] = {}
+        for symbol in self.of_kind("STATE"):
+            if symbol.owner is not None:
+                self._states.setdefault(symbol.owner, {})[symbol.role] = symbol
 
     @property
     def latest(self) -> Device:
@@ -80,14 +94,22 @@ class Device:
         self._latest = None if device is self else weakref.ref(device)
 
     def _read_symbols(self) -> dict[str, Symbol]:
-        info = self._ffi.new("leat_symbol_info_t *")
+        infos = [self._info(index) for index in range(self._lib.leat_program_symbol_count(self.handle))]
+        names = [self._ffi.string(info.name).decode() for info in infos]
         symbols: dict[str, Symbol] = {}
-        for index in range(self._lib.leat_program_symbol_count(self.handle)):
-            check(self._lib.leat_program_symbol_info(self.handle, index, info))
-            name = self._ffi.string(info.name).decode()
+        for index, info in enumerate(infos):
             shape = tuple(info.dims[axis] for axis in range(info.rank))
-            symbols[name] = Symbol(index, name, info.kind, dtypes()[info.dtype], shape, info.data_bytes)
+            owner = None if info.owner == self._lib.LEAT_NO_SYMBOL else names[info.owner]
+            role = self._ffi.string(info.role).decode()
+            symbols[names[index]] = Symbol(
+                index, names[index], info.kind, _dtypes()[info.dtype], shape, info.data_bytes, owner, role, info.number
+            )
         return symbols
+
+    def _info(self, index: int) -> Any:
+        info = self._ffi.new("leat_symbol_info_t *")
+        check(self._lib.leat_program_symbol_info(self.handle, index, info))
+        return info
 
     def description(self) -> list[str]:
         """What was loaded, a line each: the file, and its symbols by kind."""
@@ -103,8 +125,16 @@ class Device:
 
     def of_kind(self, kind: str) -> list[Symbol]:
         """Symbols of a kind (`INPUT`, `OUTPUT`, ...) in the order of the file."""
-        number = getattr(self._lib, f"LEAT_SYMBOL_{kind}")
+        number = enumeration("LEAT_SYMBOL_")[kind.lower()]
         return [symbol for symbol in self.symbols.values() if symbol.kind == number]
+
+    def of(self, owner: str | None, role: str, number: int = 0) -> Symbol | None:
+        """The symbol that is `role` to the symbol `owner`, or to the program; None where there is none."""
+        return self._belonging.get((owner, role, number))
+
+    def states_of(self, owner: str) -> dict[str, Symbol]:
+        """What optimizers keep for a parameter, by role."""
+        return dict(self._states.get(owner, {}))
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -225,6 +255,13 @@ class Device:
             return dict(json.loads(self._ffi.string(out[0]).decode()))
         finally:
             self._lib.leat_string_free(out[0])
+
+
+@functools.cache
+def _dtypes() -> Mapping[int, torch.dtype]:
+    """The dtypes of torch by their numbers in the file."""
+    numbers = enumeration("LEAT_DTYPE_")
+    return {numbers[name]: dtype for dtype, name in DTYPE_NAMES.items()}
 
 
 def _numel(shape: tuple[int, ...]) -> int:

@@ -13,17 +13,16 @@ from typing import Any, NoReturn, Protocol
 
 import torch
 
-from sambaflow._base.library import InvalidArgumentError, check, library
+from sambaflow._base.library import InvalidArgumentError, check, enumeration, hyperparameters, library
 from sambaflow._runtime.device import Device, Symbol
 from sambaflow._runtime.staging import check_dtype, convert, smaller_batch
 from sambaflow._tensors.tensor import SambaTensor, plain_tensor, wrap
-from sambaflow._trace.optimizers import HYPERPARAMETERS
 from sambaflow._trace.port import Port
 
-SECTION_TYPES = ("fwd", "bckwd", "gradnorm", "opt", "reduce", "gather")
-FWD, BCKWD = 1, 2
-# Section types a program may ask for though the PEF has none of them.
+SECTION_TYPES = {name: bit for name, bit in enumeration("LEAT_SECTIONS_").items() if name != "all"}
+FWD, BCKWD, OPT = (SECTION_TYPES[name] for name in ("fwd", "bckwd", "opt"))
 _MASKABLE = (1 << 64) - 1  # outputs that can be left out of a run; further ones are always made
+# Section types a program may ask for though the PEF has none of them.
 _LENIENT = {"gradnorm", "reduce", "gather"}
 
 _empty_like = torch.empty_like
@@ -43,7 +42,7 @@ class Slot:
 def ports_of(device: Device) -> tuple[list[Port], list[Port]]:
     """Inputs and outputs of a PEF as the file itself describes them."""
     inputs = [Port(s.name, s.dtype, s.shape) for s in device.of_kind("INPUT")]
-    seeds = {s.name: "symbol" if f"{s.name}__seed" in device.symbols else "one" for s in device.of_kind("OUTPUT")}
+    seeds = {s.name: "one" if device.of(s.name, "seed") is None else "symbol" for s in device.of_kind("OUTPUT")}
     return inputs, [Port(s.name, s.dtype, s.shape, seed=seeds[s.name]) for s in device.of_kind("OUTPUT")]
 
 
@@ -190,7 +189,7 @@ class Runner:
     @property
     def section_names(self) -> list[str]:
         """The section types that a run without `section_types` runs."""
-        return [name for bit, name in enumerate(SECTION_TYPES) if self._default_types >> bit & 1]
+        return [name for name, bit in SECTION_TYPES.items() if self._default_types & bit]
 
     def run_again(self, section_types: Iterable[str] | None = None) -> None:
         """Repeats sections on the inputs and outputs that the last run bound."""
@@ -421,7 +420,7 @@ class Runner:
             lower = str(name).lower()
             if lower not in SECTION_TYPES:
                 raise InvalidArgumentError(f"unknown section type {name!r}; there are {', '.join(SECTION_TYPES)}")
-            bit = 1 << SECTION_TYPES.index(lower)
+            bit = SECTION_TYPES[lower]
             if bit & self._available:
                 mask |= bit
             elif lower not in _LENIENT:
@@ -445,14 +444,14 @@ class Runner:
         symbols = {symbol.name: symbol for symbol in self.device.of_kind("HYPERPARAMETER")}
         if name in symbols:
             self.device.set_hyperparameter(symbols[name], float(value))
-        elif name not in HYPERPARAMETERS:
-            known = ", ".join(sorted({*symbols, *HYPERPARAMETERS}))
+        elif name not in hyperparameters():
+            known = ", ".join(sorted({*symbols, *hyperparameters()}))
             raise InvalidArgumentError(f"unknown hyperparameter {name!r}; there are {known}")
 
     # ---- gradient seeds
 
     def _seed_symbol(self, traced: SambaTensor) -> Symbol | None:
-        return self.device.symbols.get(f"{traced._binding.name}__seed")
+        return self.device.of(traced._binding.name, "seed")
 
     def _write_initial_seeds(self) -> None:
         for traced in self._seeds:

@@ -96,9 +96,6 @@ def tensor_bytes(tensor: torch.Tensor) -> bytes:
     return flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
 
 
-RANK_MAX = 8  # dims of a value (LEAT_RANK_MAX)
-
-
 class Graph:
     """Ops in the order they were recorded, and the bytes of the constants they use."""
 

@@ -13,11 +13,9 @@ from typing import Any
 
 import torch
 
+from sambaflow._base.library import hyperparameters
 from sambaflow._trace.errors import TraceError
 from sambaflow._trace.graph import Attr
-
-# Names that a run may pass in hyperparam_dict. SambaFlow fixes this set; a program uses the ones it needs.
-HYPERPARAMETERS = ("lr", "momentum", "weight_decay", "beta1", "beta2", "eps", "max_grad_norm", "p")
 
 
 @dataclass
@@ -103,7 +101,7 @@ def _variable(statement: Statement) -> list[str]:
 
     Optimizers of one prefix share them: where their values differ, each keeps its own until a run sets the name.
     """
-    return [name for name in HYPERPARAMETERS if name in statement.attrs]
+    return [name for name in hyperparameters() if name in statement.attrs]
 
 
 def _check_hooks(optimizer: Any) -> None:

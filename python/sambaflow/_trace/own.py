@@ -30,10 +30,15 @@ def triu_fill(tracer: Tracer, tensor: Any, value: float) -> TracedTensor:
 def dequantize(tracer: Tracer, weight: Any, scale: Any) -> TracedTensor:
     """Integers [n, k] times their scale [n], under the name `dequantize`."""
     with tracer.calling("dequantize"), torch._C.DisableTorchFunctionSubclass():
-        factor = tracer.value(scale)
-        integers = tracer.cast(tracer.value(weight), factor.dtype)
-        column = tracer.emit("reshape", [factor], {"shape": (*factor.shape, 1)}, [(factor.dtype, (*factor.shape, 1))])
-        return tracer.name_results(tracer.wrap(tracer.emit("mul", [integers, column[0]], {}, [integers.type])[0]))
+        integers, factor = tracer.value(weight), tracer.value(scale)
+        shape = (*factor.shape, 1)
+        wide = tracer.cast(integers, factor.dtype)
+        column = tracer.emit("reshape", [factor], {"shape": shape}, [(factor.dtype, shape)])[0]
+        result = tracer.name_results(tracer.wrap(tracer.emit("mul", [wide, column], {}, [wide.type])[0]))
+    name = tracer.call_name_of(result.value)
+    if name is not None and integers.op.name == factor.op.name == "symbol":
+        tracer.dequantized[name] = (str(integers.op.attrs["name"]), str(factor.op.attrs["name"]))
+    return result
 
 
 def _record(

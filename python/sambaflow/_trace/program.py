@@ -44,6 +44,7 @@ class Program:
     input_tensors: dict[str, torch.Tensor] = field(default_factory=dict)
     attributes: dict[str, Slot] = field(default_factory=dict)  # buffers that are attributes of modules: their places
     unsaved: dict[str, Slot] = field(default_factory=dict)  # those that forward writes and no state dict holds
+    dequantized: dict[str, tuple[str, str]] = field(default_factory=dict)  # results of the op of this name: its symbols
     part: Program | None = None  # the same program on one micro-batch, if it is computed in micro-batches
 
 
@@ -149,6 +150,7 @@ class _Call:
             symbols.input_tensors,
             symbols.attributes,
             symbols.unsaved,
+            tracer.dequantized,
         )
         self._model, self._graph = job.model, graph
         tracer.release()

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_flatten, tree_map
 
+from sambaflow._base.library import library
 from sambaflow._tensors.binding import active_trace
 from sambaflow._trace.errors import ComplexError, TraceError, Unsupported, UnsupportedOpsError
-from sambaflow._trace.graph import DTYPE_NAMES, RANK_MAX, Attr, Graph, Op, Type, Value
+from sambaflow._trace.graph import DTYPE_NAMES, Attr, Graph, Op, Type, Value
 from sambaflow._trace.origins import Origins
 from sambaflow._trace.scope import Scope
 from sambaflow._trace.tensor import Memory, TracedTensor, View
@@ -38,6 +39,7 @@ class Recorder:
         self.scope = scope
         self.inference = inference
         self.origins = Origins()
+        self.dequantized: dict[str, tuple[str, str]] = {}  # names of results: the symbols of integers and scale
         self.op_depth = 0  # 1: an op that the program called; more: parts of one
         self._unsupported: Counter[Unsupported] = Counter()
         self._streams = 0
@@ -71,8 +73,9 @@ class Recorder:
         if any(dtype.is_complex for dtype, _ in types):
             self.refuse_complex(self._call or row)
         deepest = max((len(shape) for _, shape in types), default=0)
-        if deepest > RANK_MAX:
-            self.unsupported(self._call or row, f"makes {deepest} dims; at most {RANK_MAX} dims can be compiled")
+        most = library().lib.LEAT_MAX_RANK
+        if deepest > most:
+            self.unsupported(self._call or row, f"makes {deepest} dims; at most {most} dims can be compiled")
             return self.undefined(types)
         if self._call_name is None and self._call:
             self._call_name = self.scope.call_name(self._call)

@@ -23,6 +23,11 @@ def root_name(model: nn.Module) -> str:
     return type(model).__name__.lower()
 
 
+def symbol_name(root: str, path: str) -> str:
+    """The name of the parameter, buffer or module at `path` of a model: root and path, two underscores apart."""
+    return "__".join([root, *path.split(".")]) if path else root
+
+
 class Scope:
     """Follows the calls of the modules of one model. A context manager: its hooks live inside."""
 

@@ -15,13 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sambaflow._base.library import is_loss
 from sambaflow._trace.errors import TraceError
 from sambaflow._trace.graph import Value
-
-LOSS_ROWS = {
-    "cross_entropy", "nll_loss", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
-    "binary_cross_entropy_with_logits", "kl_div",
-}  # fmt: skip
 
 
 def choose_seeds(values: Sequence[Value], loss_indices: Sequence[Any] | None, init_output_grads: bool) -> list[str]:
@@ -41,8 +37,8 @@ def _losses(values: Sequence[Value], loss_indices: Sequence[Any] | None) -> set[
     scalars = [i for i in floating if values[i].shape == ()]
     sources = {i: _sources(values[i]) for i in floating}
     for chosen in (
-        _independent([i for i in scalars if any(value.op.name in LOSS_ROWS for value in sources[i])], values, sources),
-        {i for i in floating if values[i].op.name in LOSS_ROWS},
+        _independent([i for i in scalars if any(is_loss(value.op.name) for value in sources[i])], values, sources),
+        {i for i in floating if is_loss(values[i].op.name)},
         set(scalars),
         set(floating[:1]),
     ):

@@ -18,7 +18,7 @@ from sambaflow._trace.graph import DTYPE_NAMES, Attr, Graph, Value
 from sambaflow._trace.optimizers import Statement
 from sambaflow._trace.plain import extent, memory_key, whole_memory
 from sambaflow._trace.port import Port
-from sambaflow._trace.scope import root_name
+from sambaflow._trace.scope import root_name, symbol_name
 from sambaflow._trace.slots import Held, Slot, submodule
 from sambaflow._trace.state import Left, final_value, keeps_gradient
 from sambaflow._trace.tensor import TracedTensor
@@ -92,7 +92,7 @@ class Symbols:
         for path, buffer in model.named_buffers():
             own_name = buffer.sn_name if isinstance(buffer, SambaTensor) else None
             taken = own_name is None or own_name in self.parameters or own_name in self.buffers
-            name = f"{root}__{path.replace('.', '__')}" if taken else str(own_name)
+            name = symbol_name(root, path) if taken else str(own_name)
             self._buffer(name, buffer)
             module, _, own = path.rpartition(".")
             if own in getattr(submodule(model, module), "_non_persistent_buffers_set", ()):

@@ -14,18 +14,11 @@ from sambaflow._runtime.device import Device, Symbol
 from sambaflow._tensors.tensor import SambaTensor, binding_of, materialize, plain_tensor, wrap
 from sambaflow._trace.optimizers import Statement
 
+# Roles of states: those of the program, and of a parameter
+_RANDOM, _STEP = "random", "step"
 _MASTER = "master"  # fp32 copy of a half-precision parameter, where the optimizer keeps one
-# Key of torch's optimizer state -> suffix of the symbol.
-_STATE_KEYS = {
-    "sgd": {"momentum_buffer": "momentum"},
-    "adamw": {
-        "exp_avg": "exp_avg",
-        "exp_avg_sq": "exp_avg_sq",
-        "max_exp_avg_sq": "max_exp_avg_sq",
-        "master": _MASTER,
-    },
-}
-_RANDOM_STATE = "random__state"
+# Keys of torch's optimizer state that go by another name than the role of the symbol.
+_TORCH_KEYS = {"momentum": "momentum_buffer"}
 
 
 @dataclass
@@ -50,7 +43,7 @@ def write_tensors(device: Device, tensors: Mapping[str, torch.Tensor]) -> None:
 def write_value(device: Device, symbol: Symbol, tensor: torch.Tensor) -> None:
     """Writes `symbol`; the master copy of a parameter follows its new value."""
     device.write(symbol, tensor)
-    master = device.symbols.get(f"{symbol.name}__{_MASTER}")
+    master = device.of(symbol.name, _MASTER)
     if master is not None:
         device.write(master, tensor)
 
@@ -103,14 +96,13 @@ def _with_memory(tensor: torch.Tensor) -> torch.Tensor:
 def state_tensors(device: Device) -> dict[str, SambaTensor]:
     """A stand-in for every optimizer state on the device; `.rdu()` and `.cpu()` work on them."""
     return {
-        s.name: wrap(torch.zeros(s.shape, dtype=s.dtype), s.name)
-        for s in device.of_kind("STATE")
-        if s.name != _RANDOM_STATE
+        s.name: wrap(torch.zeros(s.shape, dtype=s.dtype), s.name) for s in device.of_kind("STATE") if s.role != _RANDOM
     }
 
 
-def _symbol_name(parameter: torch.Tensor, suffix: str) -> str:
-    return f"{getattr(parameter, 'sn_name', None)}__{suffix}"
+def _states_of(device: Device, parameter: torch.Tensor) -> dict[str, Symbol]:
+    """What the device keeps for a parameter, by role."""
+    return device.states_of(str(getattr(parameter, "sn_name", None)))
 
 
 def write_optimizers(
@@ -125,21 +117,19 @@ def write_optimizers(
             continue
         states = [statement.optimizer.state.get(p, {}) for p in statement.parameters]
         for parameter, entry in zip(statement.parameters, states, strict=True):
-            _write_entry(device, statement.kind, parameter, entry, reset=only is not None)
-        counter = device.symbols.get(f"optimizer_{number}__step")
+            _write_entry(device, parameter, entry, reset=only is not None)
+        counter = device.of(None, _STEP, number)
         steps = max((_steps(entry) for entry in states), default=0)
         if counter is not None and (steps or only is not None):
             device.write(counter, torch.full(counter.shape, steps, dtype=counter.dtype))
 
 
-def _write_entry(device: Device, kind: str, parameter: torch.Tensor, entry: Mapping[str, Any], *, reset: bool) -> None:
-    for key, suffix in _STATE_KEYS[kind].items():
-        symbol = device.symbols.get(_symbol_name(parameter, suffix))
-        if symbol is None:
-            continue
-        if isinstance(entry.get(key), torch.Tensor):
-            device.write(symbol, plain_tensor(entry[key]))
-        elif reset and suffix != _MASTER:
+def _write_entry(device: Device, parameter: torch.Tensor, entry: Mapping[str, Any], *, reset: bool) -> None:
+    for role, symbol in _states_of(device, parameter).items():
+        value = entry.get(_TORCH_KEYS.get(role, role))
+        if isinstance(value, torch.Tensor):
+            device.write(symbol, plain_tensor(value))
+        elif reset and role != _MASTER:
             device.write(symbol, torch.zeros(symbol.shape, dtype=symbol.dtype))
 
 
@@ -153,32 +143,30 @@ def read_optimizers(device: Device, statements: Sequence[Statement], only: torch
     for number, statement in enumerate(statements):
         if only is not None and statement.optimizer is not only:
             continue
-        counter = device.symbols.get(f"optimizer_{number}__step")
+        counter = device.of(None, _STEP, number)
         step = device.read(counter).reshape(()) if counter is not None else None
         for parameter in statement.parameters:
             entry = statement.optimizer.state[parameter]
-            for key, suffix in _STATE_KEYS[statement.kind].items():
-                symbol = device.symbols.get(_symbol_name(parameter, suffix))
-                if symbol is not None:
-                    entry[key] = device.read(symbol)
+            for role, symbol in _states_of(device, parameter).items():
+                entry[_TORCH_KEYS.get(role, role)] = device.read(symbol)
             if step is not None:
                 entry["step"] = step.to(torch.float32).clone()
 
 
 def seed_random(device: Device, seed: int | None) -> None:
     """Starts the device's random streams: seed and step counter."""
-    symbol = device.symbols.get(_RANDOM_STATE)
+    symbol = device.of(None, _RANDOM)
     if symbol is not None:
         device.write(symbol, torch.tensor([seed if seed is not None else torch.initial_seed() % 2**63, 0]))
 
 
 def random_state(device: Device) -> torch.Tensor | None:
     """Seed and step counter of the device's random streams; None where the program draws nothing."""
-    symbol = device.symbols.get(_RANDOM_STATE)
+    symbol = device.of(None, _RANDOM)
     return None if symbol is None else device.read(symbol)
 
 
 def write_random_state(device: Device, value: torch.Tensor | None) -> None:
-    symbol = device.symbols.get(_RANDOM_STATE)
+    symbol = device.of(None, _RANDOM)
     if symbol is not None and value is not None:
         device.write(symbol, value)

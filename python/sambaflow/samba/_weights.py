@@ -17,14 +17,12 @@ from sambaflow._runtime.device import Device, Symbol
 from sambaflow._tensors.tensor import SambaTensor, plain_tensor, wrap
 from sambaflow._trace.optimizers import Statement
 from sambaflow._trace.program import Program
-from sambaflow._trace.scope import root_name
+from sambaflow._trace.scope import root_name, symbol_name
 from sambaflow._trace.slots import Slot
 from sambaflow.samba import _state as state
 
 if TYPE_CHECKING:
     from sambaflow._runtime.runner import Runner
-
-_DEQUANTIZED = "__dequantize__outputs__0"
 
 
 class SessionWeights:
@@ -87,11 +85,10 @@ class SessionWeights:
 
     def _named_value(self, device: Device, name: str) -> torch.Tensor:
         """The value of a symbol, or of the weights that a QuantizedLinear multiplies with."""
-        layer = name.removesuffix(_DEQUANTIZED)
-        parts = [device.symbols.get(f"{layer}__{part}") for part in ("int_weight", "scale")]
-        if name in device.symbols or name == layer or None in parts:
+        parts = () if self._program is None else self._program.dequantized.get(name, ())
+        if name in device.symbols or not parts:
             return self._value(device.find(name))
-        integers, scale = (self._value(part) for part in parts if part is not None)
+        integers, scale = (self._value(device.find(part)) for part in parts)
         return integers.to(scale.dtype) * scale[:, None]
 
     get_tensors = get_tensors_by_name
@@ -120,7 +117,7 @@ class SessionWeights:
         traced = {id(b): name for name, b in self._program.buffers.items()} if self._program is not None else {}
         for path, buffer in model.named_buffers():
             own = buffer.sn_name if isinstance(buffer, SambaTensor) else None
-            by_path = own if own in known else f"{root}__{path.replace('.', '__')}"
+            by_path = own if own in known else symbol_name(root, path)
             tensors[traced.get(id(buffer), by_path)] = buffer
         for name, place in (self._program.attributes if self._program is not None else {}).items():
             tensors[name] = self._attribute(model, name, place)
@@ -216,7 +213,7 @@ class SessionWeights:
 
         def write(key: str, target: torch.Tensor, value: torch.Tensor) -> None:
             name = target.sn_name if isinstance(target, SambaTensor) else None
-            name = name if name in device.symbols else f"{root}__{key.replace('.', '__')}"
+            name = name if name in device.symbols else symbol_name(root, key)
             state.write_value(device, device.find(str(name)), value)
 
         return write

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sambaflow._tensors.tensor import SambaTensor, from_torch_tensor, to_torch
-from sambaflow._trace.scope import root_name
+from sambaflow._trace.scope import root_name, symbol_name
 from sambaflow.samba import _process
 from sambaflow.samba.nn.parameter import convert_parameter
 
@@ -30,18 +30,14 @@ def from_torch_model_(model: nn.Module, parent_module_prefix: str | None = None)
     root = f"{parent_module_prefix}__{root_name(model)}" if parent_module_prefix else root_name(model)
     converted: dict[str, torch.Tensor] = {}
     for path, parameter in model.named_parameters():
-        sample = convert_parameter(parameter, _joined(root, path))
+        sample = convert_parameter(parameter, symbol_name(root, path))
         converted[str(sample.sn_name)] = sample
-    converted.update({_joined(root, path): buffer for path, buffer in model.named_buffers()})
+    converted.update({symbol_name(root, path): buffer for path, buffer in model.named_buffers()})
     for path, module in model.named_modules():
         if not hasattr(module, "name") or "_samba_named" in module.__dict__:
-            module.__dict__.setdefault("name", _joined(root, path))
+            module.__dict__.setdefault("name", symbol_name(root, path))
             module.__dict__["_samba_named"] = True
     _process.session.remember_converted(converted)
-
-
-def _joined(root: str, path: str) -> str:
-    return "__".join([root, *path.split(".")]) if path else root
 
 
 def from_torch_model(model: nn.Module) -> nn.Module:

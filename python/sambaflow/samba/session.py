@@ -29,7 +29,7 @@ from sambaflow._runtime.batches import make_runner
 from sambaflow._runtime.compiler import fingerprint
 from sambaflow._runtime.device import Device, Symbol
 from sambaflow._runtime.other_rows import OtherRows
-from sambaflow._runtime.runner import FWD, SECTION_TYPES, Runner, ports_of
+from sambaflow._runtime.runner import FWD, OPT, Runner, ports_of
 from sambaflow._tensors.binding import OutputBinding
 from sambaflow._tensors.tensor import DimInfo, SambaTensor, binding_of, plain_tensor, wrap
 from sambaflow._trace.microbatch import micro_batch
@@ -46,7 +46,6 @@ from sambaflow.samba._finite import FiniteGuard
 from sambaflow.samba._keywords import check_keywords, other_name
 from sambaflow.samba._weights import SessionWeights
 
-_OPT = 1 << SECTION_TYPES.index("opt")
 # What a session holds of the model in use; those of others are put aside.
 _OF_A_MODEL = ("_device", "_runner", "_other_rows", "_program", "_statements", "_finite", "optim_dict", "buffer_dict")
 
@@ -204,7 +203,7 @@ class SambaSession(SessionExtras, SessionWeights):
         self._put_aside(model)
         traced = tuple(self._traced_output(port) for port in program.outputs)
         types = device.section_types
-        if types & _OPT and not chosen:
+        if types & OPT and not chosen:
             types = FWD
         self._device, self._program, self._statements = device, program, chosen
         self._runner = make_runner(device, program.inputs, program.outputs, traced, types)
@@ -438,7 +437,7 @@ class SambaSession(SessionExtras, SessionWeights):
 
     def _gradient_symbol(self, tensor: SambaTensor) -> Symbol | None:
         device = self._device_of(tensor)
-        return None if device is None or tensor.sn_name is None else device.symbols.get(f"{tensor.sn_name}__grad")
+        return None if device is None or tensor.sn_name is None else device.of(tensor.sn_name, "grad")
 
     def holds(self, tensor: SambaTensor) -> bool:
         """Whether the tensor is on the device."""

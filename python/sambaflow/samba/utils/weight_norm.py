@@ -31,13 +31,12 @@ def weight_norm_(module: nn.Module, name: str = "weight", dim: int = 0) -> nn.Mo
             weight_norm_(owner, name, dim)
         return module
     direction = plain_tensor(weight).detach()
-    parts = {f"{name}_magnitude": _norm(direction, dim), f"{name}_direction": direction}
     del module._parameters[name]
-    for part, value in parts.items():
+    for part, value in (("magnitude", _norm(direction, dim)), ("direction", direction)):
         parameter = nn.Parameter(value.clone(), weight.requires_grad)
         if isinstance(weight, SambaTensor) and weight.sn_name is not None:
-            convert_parameter(parameter, weight.sn_name.removesuffix(name) + part)
-        module.register_parameter(part, parameter)
+            convert_parameter(parameter, f"{weight.sn_name}_{part}")
+        module.register_parameter(f"{name}_{part}", parameter)
     module.__class__ = _normed(type(module), name, dim)
     return module
 
