@@ -21,8 +21,8 @@ static bool reader_allows(const leat_cutter_t *c, leat_op_id_t reader, uint32_t 
          c->plan->row_dim[reader] == c->plan->row_dim[writer];
 }
 
-static bool all_readers_allow(const leat_cutter_t *c, const char *symbol, uint32_t section, leat_op_id_t writer) {
-  leat_op_id_t leaf = leat_graph_find_symbol(c->g, symbol);
+static bool all_readers_allow(const leat_cutter_t *c, leat_symbol_id_t symbol, uint32_t section, leat_op_id_t writer) {
+  leat_op_id_t leaf = leat_graph_symbol(c->g, symbol)->op;
   if (leaf == LEAT_NONE) return true;
   leat_value_id_t v = leat_graph_op(c->g, leaf)->result_first;
   for (uint32_t i = c->uses.first[v]; i < c->uses.first[v + 1]; ++i) {
@@ -40,7 +40,7 @@ static leat_status_t place_store(leat_cutter_t *c, leat_op_id_t id) {
   leat_cutter_base_op(c->g, leat_op_input(c->g, op, 0), &writer);
   uint32_t s = c->plan->section_of[writer];
   bool update = leat_op_is_store(c->g, op, LEAT_STORE_UPDATE);
-  if (update && !all_readers_allow(c, leat_op_string(c->g, op, LEAT_ATTR_NAME, ""), s, writer)) {
+  if (update && !all_readers_allow(c, leat_op_symbol(c->g, op), s, writer)) {
     const leat_value_t *v = leat_graph_value(c->g, leat_op_input(c->g, op, 0));
     int64_t rows = v->rank > 0 && v->dims[0] > 1 ? v->dims[0] : 1;
     s = c->plan->sections.count;

@@ -65,16 +65,7 @@ static void number_names(names_t *names) {
   qsort(names->all.data, names->all.count, sizeof *names->all.data, by_op);
 }
 
-// Names of symbols and outputs that a result could clash with, sorted.
-typedef LEAT_ARRAY(const char *) taken_t;
-
-static int by_text(const void *a, const void *b) {
-  const char *const *x = a, *const *y = b;
-  return strcmp(*x, *y);
-}
-
-static leat_status_t store_results(leat_builder_t *b, const named_t *named, const bool *is_output,
-                                   const taken_t *taken) {
+static leat_status_t store_results(leat_builder_t *b, const named_t *named, const bool *is_output) {
   leat_op_t op = *leat_graph_op(b->graph, named->op);
   b->group = op.group;
   b->origin = op.origin;
@@ -83,23 +74,16 @@ static leat_status_t store_results(leat_builder_t *b, const named_t *named, cons
     char name[NAME_BYTES + 64], number[16] = "";
     if (named->number != 0) (void)snprintf(number, sizeof number, "_%" PRIu32, named->number);
     (void)snprintf(name, sizeof name, "%s%s__outputs__%" PRIu32, named->name, number, i);
-    const char *key = name;
-    if (taken->count != 0 && bsearch(&key, taken->data, taken->count, sizeof *taken->data, by_text) != NULL) continue;
-    leat_b_store(b, name, LEAT_STORE_INTERNAL, op.result_first + i);
+    if (leat_graph_find_symbol(b->graph, name) != LEAT_NONE) continue;  // the program has a tensor of that name
+    leat_b_store(b, leat_b_named(b, name), LEAT_STORE_INTERNAL, op.result_first + i);
   }
   return leat_builder_take_status(b);
 }
 
-static leat_status_t collect(const leat_graph_t *g, names_t *names, bool *is_output, taken_t *taken) {
+static leat_status_t collect(const leat_graph_t *g, names_t *names, bool *is_output) {
   for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(g, id);
-    const leat_op_role_t role = leat_op_role(op->kind);
-    if (role == LEAT_ROLE_KEEP) is_output[leat_op_input(g, op, 0)] = true;
-    if (role == LEAT_ROLE_KEEP || role == LEAT_ROLE_SYMBOL) {
-      const char **slot = leat_array_push(taken);
-      if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
-      *slot = leat_op_string(g, op, LEAT_ATTR_NAME, "");
-    }
+    if (leat_op_role(op->kind) == LEAT_ROLE_KEEP) is_output[leat_op_input(g, op, 0)] = true;
     if (leat_group_takes(op->kind)) LEAT_TRY(add_name(names, g, id));
   }
   return NULL;
@@ -107,19 +91,16 @@ static leat_status_t collect(const leat_graph_t *g, names_t *names, bool *is_out
 
 leat_status_t leat_store_op_outputs(leat_graph_t *g) {
   names_t names = {0};
-  taken_t taken = {0};
   leat_arena_init(&names.arena);
   bool *is_output = leat_alloc_zero((size_t)g->values.count + 1u, sizeof *is_output);
   leat_status_t status = is_output == NULL ? leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory") : NULL;
-  if (status == NULL) status = collect(g, &names, is_output, &taken);
-  if (taken.count != 0) qsort(taken.data, taken.count, sizeof *taken.data, by_text);
+  if (status == NULL) status = collect(g, &names, is_output);
   number_names(&names);
   leat_builder_t b;
   leat_builder_init(&b, g);
   for (uint32_t i = 0; i < names.all.count && status == NULL; ++i)
-    status = store_results(&b, &names.all.data[i], is_output, &taken);
+    status = store_results(&b, &names.all.data[i], is_output);
   leat_free(is_output);
-  leat_array_free(&taken);
   leat_array_free(&names.all);
   leat_arena_deinit(&names.arena);
   return status;

@@ -175,7 +175,8 @@ static leat_status_t put_bound(const leat_graph_t *program, const leat_bound_t *
   leat_text_put(&text, "%s", name);
   if (origin->module != NULL && *origin->module) leat_text_put(&text, " at %s", origin->module);
   if (origin->source != NULL && *origin->source) leat_text_put(&text, " (%s)", origin->source);
-  pef_bound_t record = {.symbol = leat_pef_find_symbol(writer, bound->symbol),
+  const char *symbol = leat_graph_symbol(program, bound->symbol)->name;
+  pef_bound_t record = {.symbol = leat_pef_find_symbol(writer, symbol),
                         .origin = leat_pef_add_string(writer, text.data),
                         .low = bound->low,
                         .high = bound->high,
@@ -188,7 +189,7 @@ static leat_status_t put_bound(const leat_graph_t *program, const leat_bound_t *
   const bool failed = text.failed;
   leat_text_deinit(&text);
   if (failed) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
-  if (record.symbol == PEF_NONE) LEAT_FAIL(LEAT_INTERNAL, "the index of %s has no symbol '%s'", name, bound->symbol);
+  if (record.symbol == PEF_NONE) LEAT_FAIL(LEAT_INTERNAL, "the index of %s has no symbol '%s'", name, symbol);
   leat_pef_add_bound(writer, &record);
   return NULL;
 }

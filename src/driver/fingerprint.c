@@ -19,7 +19,7 @@ static bool lists_word(const char *list, const char *word) {
   return false;
 }
 
-static void feed_attr(uint64_t *hash, const leat_op_t *op, const leat_attr_t *attr) {
+static void feed_attr(uint64_t *hash, const leat_graph_t *g, const leat_op_t *op, const leat_attr_t *attr) {
   feed_int(hash, attr->key);
   char kind = leat_attr_kind((leat_attr_key_t)attr->key), spec[LEAT_SPEC_TEXT];
   if (kind == 'L') {
@@ -27,6 +27,8 @@ static void feed_attr(uint64_t *hash, const leat_op_t *op, const leat_attr_t *at
     feed(hash, attr->v.l, attr->count * sizeof attr->v.l[0]);
   } else if (kind == 'S') {
     feed_string(hash, attr->v.s);
+  } else if (kind == 'Y') {
+    feed_string(hash, leat_graph_symbol(g, (leat_symbol_id_t)attr->v.i)->name);
   } else if (kind == 'C') {
     feed_string(hash, leat_spec_text(attr->v.spec, spec));
   } else if (kind == 'E') {
@@ -54,7 +56,7 @@ static void feed_op(const leat_graph_t *g, const leat_op_t *op, uint64_t *stream
   for (uint32_t i = 0; i < op->attr_count; ++i) {
     const leat_attr_t *attr = &g->attrs.data[op->attr_first + i];
     uint32_t stream = stream_of(g, op, attr);
-    if (stream != STREAMS) feed_attr(&streams[stream], op, attr);
+    if (stream != STREAMS) feed_attr(&streams[stream], g, op, attr);
   }
   for (uint32_t i = 0; i < op->result_count; ++i) {
     const leat_value_t *v = leat_graph_value(g, op->result_first + i);

@@ -54,7 +54,7 @@ static leat_status_t add_program_symbols(leat_unit_names_t *n) {
     memcpy(like.dims, v->dims, v->rank * sizeof *v->dims);
     if (!output && kind < sizeof kinds / sizeof *kinds) like.kind = kinds[kind];
     uint32_t index;
-    LEAT_TRY(find_or_add(n, leat_op_string(g, op, LEAT_ATTR_NAME, ""), &like, &index));
+    LEAT_TRY(find_or_add(n, leat_op_name(g, op), &like, &index));
   }
   return NULL;
 }
@@ -88,7 +88,7 @@ void leat_unit_names_deinit(leat_unit_names_t *n) {
 
 static const char *name_of(const leat_units_t *units, leat_value_id_t symbol) {
   const leat_graph_t *g = units->g;
-  return leat_op_string(g, leat_graph_op(g, leat_graph_value(g, symbol)->op), LEAT_ATTR_NAME, "");
+  return leat_op_name(g, leat_graph_op(g, leat_graph_value(g, symbol)->op));
 }
 
 // "@in12__grad" with prefix "@in": 12, and *out_rest is "__grad".
@@ -112,8 +112,7 @@ static leat_status_t result_target(leat_unit_names_t *n, leat_value_id_t v, cons
   }
   pef_symbol_t kept = *like;
   kept.kind = PEF_SYMBOL_INTERNAL;
-  return symbol_target(n, leat_op_string(g, leat_graph_op(g, n->units->kept_by[v] - 1), LEAT_ATTR_NAME, ""), &kept,
-                       out_target);
+  return symbol_target(n, leat_op_name(g, leat_graph_op(g, n->units->kept_by[v] - 1)), &kept, out_target);
 }
 
 static leat_link_target_t cotangent_target(leat_unit_names_t *n, uint32_t unit, uint32_t port, bool symbol,

@@ -40,7 +40,7 @@ static leat_status_t store_written(reverse_t *r) {
     if (r->current[v] == LEAT_NONE || r->cotangents[v] != LEAT_NONE) continue;
     const leat_op_t *symbol = leat_graph_op(b->graph, leat_graph_value(b->graph, v)->op);
     *b = (leat_builder_t){.graph = b->graph, .type = LEAT_TYPE_FWD};
-    leat_b_store(b, leat_op_string(b->graph, symbol, LEAT_ATTR_NAME, ""), LEAT_STORE_UPDATE, r->current[v]);
+    leat_b_store(b, leat_op_symbol(b->graph, symbol), LEAT_STORE_UPDATE, r->current[v]);
   }
   return leat_builder_take_status(b);
 }
@@ -96,7 +96,6 @@ static leat_status_t seed_output(reverse_t *r, leat_op_t op) {
   const leat_graph_t *g = b->graph;
   leat_value_id_t value = leat_op_input(g, &op, 0);
   const leat_seed_t seed = leat_op_word(g, &op, LEAT_ATTR_SEED, LEAT_SEED_ZERO);
-  const char *name = leat_op_string(g, &op, LEAT_ATTR_NAME, "");
   leat_value_t v = *leat_graph_value(g, value);
   if (seed == LEAT_SEED_ZERO || !r->needs[value]) return NULL;
   provenance(b, leat_graph_op(g, v.op));
@@ -105,9 +104,7 @@ static leat_status_t seed_output(reverse_t *r, leat_op_t op) {
   if (seed == LEAT_SEED_ONE) {
     cotangent = leat_b_splat(b, (leat_dtype_t)v.dtype, v.rank, v.dims, 1.0);
   } else {
-    char symbol[512];
-    if ((size_t)snprintf(symbol, sizeof symbol, "%s__seed", name) >= sizeof symbol)
-      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "output '%s': the name is too long", name);
+    leat_symbol_id_t symbol = leat_b_role(b, LEAT_MADE_SEED, leat_op_symbol(g, &op));
     cotangent = leat_b_symbol(b, symbol, LEAT_KIND_SEED, (leat_dtype_t)v.dtype, v.rank, v.dims);
   }
   accumulate(r, value, cotangent);
@@ -184,14 +181,10 @@ static leat_status_t store_gradients(reverse_t *r) {
   for (leat_op_id_t id = 0; id < r->op_count; id++) {
     leat_op_t op = *leat_graph_op(b->graph, id);
     if (!leat_op_requires_grad(b->graph, &op) || !r->reached[op.result_first]) continue;
-    const char *symbol = leat_op_string(b->graph, &op, LEAT_ATTR_NAME, "");
-    char name[512];
-    if ((size_t)snprintf(name, sizeof name, "%s__grad", symbol) >= sizeof name)
-      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "symbol '%s': the name is too long", symbol);
     provenance(b, &op);
     leat_value_id_t *gradient = &r->cotangents[op.result_first];
     if (*gradient == LEAT_NONE) *gradient = leat_b_full_like(b, op.result_first, 0.0);
-    leat_b_store(b, name, LEAT_STORE_GRAD, *gradient);
+    leat_b_store(b, leat_b_role(b, LEAT_MADE_GRAD, leat_op_symbol(b->graph, &op)), LEAT_STORE_GRAD, *gradient);
   }
   return leat_builder_take_status(b);
 }

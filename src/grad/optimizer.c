@@ -71,11 +71,12 @@ static leat_value_id_t hyper(optimizer_t *o, leat_attr_key_t key, const char *na
   char symbol[NAME_MAX];
   if (!stays_symbol(o->from, o->op, name)) return leat_b_scalar(o->b, LEAT_F64, own);
   join(o->b, leat_op_string(o->from, o->op, LEAT_ATTR_PREFIX, ""), name, symbol);
-  leat_op_id_t known = leat_graph_find_symbol(o->b->graph, symbol);
+  const leat_symbol_id_t id = leat_b_named(o->b, symbol);
+  const leat_op_id_t known = id == LEAT_NONE ? LEAT_NONE : leat_graph_symbol(o->b->graph, id)->op;
   double shared = known == LEAT_NONE
                       ? shared_default(o, key, name, otherwise)
                       : leat_op_float(o->b->graph, leat_graph_op(o->b->graph, known), LEAT_ATTR_VALUE, 0.0);
-  return leat_b_hyper(o->b, symbol, shared, own);
+  return leat_b_hyper(o->b, id, shared, own);
 }
 
 // Is the hyperparameter certainly zero? Then what it scales is left out.
@@ -88,40 +89,36 @@ static bool always_zero(const optimizer_t *o, leat_attr_key_t key, const char *n
 // Steps done before this run; written back plus one.
 static leat_value_id_t step_of(optimizer_t *o) {
   if (o->step != LEAT_NONE) return o->step;
-  char name[NAME_MAX];
-  snprintf(name, sizeof name, "optimizer_%u__step", o->index);
-  o->step = leat_b_symbol_once(o->b, name, LEAT_KIND_STATE, LEAT_F64, 0, NULL);
+  const leat_symbol_id_t counter = leat_b_role(o->b, LEAT_MADE_STEP, o->index);
+  o->step = leat_b_symbol_once(o->b, counter, LEAT_KIND_STATE, LEAT_F64, 0, NULL);
   o->next_step = leat_b_adds(o->b, o->step, 1.0);
-  leat_b_store(o->b, name, LEAT_STORE_UPDATE, o->next_step);
+  leat_b_store(o->b, counter, LEAT_STORE_UPDATE, o->next_step);
   return o->step;
 }
 
 static leat_value_id_t is_first_step(optimizer_t *o) { return leat_b_fn2s(o->b, EQ, step_of(o), 0.0); }
 
 typedef struct parameter_s {
-  const char *name;
+  leat_symbol_id_t owner;    // of its state
   leat_value_id_t symbol;    // as the model leaves it
   leat_value_id_t value;     // what the update works on: the symbol, or its f32 master copy
   leat_value_id_t gradient;  // clipped, in the dtype of `value`
 } parameter_t;
 
 // State of the parameter's shape and of the dtype the update works in; zero at the start.
-static leat_value_id_t state(optimizer_t *o, const parameter_t *p, const char *suffix) {
+static leat_value_id_t state(optimizer_t *o, const parameter_t *p, leat_symbol_role_t role) {
   leat_value_t v = *leat_b_value(o->b, p->value);
-  char name[NAME_MAX];
-  return leat_b_symbol(o->b, join(o->b, p->name, suffix, name), LEAT_KIND_STATE, (leat_dtype_t)v.dtype, v.rank, v.dims);
+  return leat_b_symbol(o->b, leat_b_role(o->b, role, p->owner), LEAT_KIND_STATE, (leat_dtype_t)v.dtype, v.rank, v.dims);
 }
-static void store_state(optimizer_t *o, const parameter_t *p, const char *suffix, leat_value_id_t value) {
-  char name[NAME_MAX];
-  leat_b_store(o->b, join(o->b, p->name, suffix, name), LEAT_STORE_UPDATE, value);
+static void store_state(optimizer_t *o, const parameter_t *p, leat_symbol_role_t role, leat_value_id_t value) {
+  leat_b_store(o->b, leat_b_role(o->b, role, p->owner), LEAT_STORE_UPDATE, value);
 }
 
 // The master copy of a half-precision parameter starts as the parameter itself.
 static leat_value_id_t master_copy(optimizer_t *o, const parameter_t *p) {
   leat_value_t v = *leat_b_value(o->b, p->symbol);
-  char name[NAME_MAX];
-  leat_value_id_t kept =
-      leat_b_symbol(o->b, join(o->b, p->name, "__master", name), LEAT_KIND_STATE, LEAT_F32, v.rank, v.dims);
+  const leat_symbol_id_t master = leat_b_role(o->b, LEAT_MADE_MASTER, p->owner);
+  leat_value_id_t kept = leat_b_symbol(o->b, master, LEAT_KIND_STATE, LEAT_F32, v.rank, v.dims);
   return leat_b_select(o->b, is_first_step(o), leat_b_cast(o->b, p->symbol, LEAT_F32), kept);
 }
 
@@ -132,7 +129,7 @@ static bool keeps_master(const optimizer_t *o, leat_value_id_t symbol) {
 static parameter_t read_parameter(optimizer_t *o, leat_value_id_t symbol) {
   const leat_op_t *op = leat_graph_op(o->b->graph, leat_b_value(o->b, symbol)->op);
   leat_value_id_t written = o->current[symbol], read = written == LEAT_NONE ? symbol : written;
-  parameter_t p = {.name = leat_op_string(o->b->graph, op, LEAT_ATTR_NAME, ""), .symbol = read, .value = read};
+  parameter_t p = {.owner = leat_op_symbol(o->b->graph, op), .symbol = read, .value = read};
   if (keeps_master(o, symbol)) p.value = written == LEAT_NONE ? master_copy(o, &p) : leat_b_cast(o->b, read, LEAT_F32);
   p.gradient = leat_b_cast(o->b, o->gradients[symbol], leat_b_dtype(o->b, p.value));
   if (o->clip != LEAT_NONE)
@@ -142,8 +139,8 @@ static parameter_t read_parameter(optimizer_t *o, leat_value_id_t symbol) {
 }
 
 static void store_parameter(optimizer_t *o, const parameter_t *p, leat_value_id_t value) {
-  if (p->value != p->symbol) store_state(o, p, "__master", value);
-  leat_b_store(o->b, p->name, LEAT_STORE_UPDATE, leat_b_cast(o->b, value, leat_b_dtype(o->b, p->symbol)));
+  if (p->value != p->symbol) store_state(o, p, LEAT_MADE_MASTER, value);
+  leat_b_store(o->b, p->owner, LEAT_STORE_UPDATE, leat_b_cast(o->b, value, leat_b_dtype(o->b, p->symbol)));
 }
 
 static leat_value_id_t cast_like(optimizer_t *o, leat_value_id_t scalar, const parameter_t *p) {
@@ -168,9 +165,9 @@ static void sgd(optimizer_t *o, const parameter_t *p) {
   bool dampens = !always_zero(o, LEAT_ATTR_DAMPENING, "dampening");
   if (dampens)
     fresh = leat_b_mul(b, g, cast_like(o, leat_b_sub_from(b, 1.0, hyper(o, LEAT_ATTR_DAMPENING, "dampening", 0.0)), p));
-  leat_value_id_t buffer = fma_of(o, state(o, p, "__momentum"), momentum, fresh);
+  leat_value_id_t buffer = fma_of(o, state(o, p, LEAT_MADE_MOMENTUM), momentum, fresh);
   if (dampens) buffer = leat_b_select(b, is_first_step(o), g, buffer);
-  store_state(o, p, "__momentum", buffer);
+  store_state(o, p, LEAT_MADE_MOMENTUM, buffer);
   leat_value_id_t direction = flag(o, LEAT_ATTR_NESTEROV) ? fma_of(o, buffer, momentum, g) : buffer;
   store_parameter(o, p, fma_of(o, direction, cast_like(o, minus_lr, p), p->value));
 }
@@ -193,15 +190,15 @@ static void adamw(optimizer_t *o, const parameter_t *p) {
   leat_value_id_t step_size = leat_b_div(b, lr, bias_correction(o, beta1));
   leat_value_id_t root_c2 = leat_b_fn1(b, SQRT, bias_correction(o, beta2));
 
-  leat_value_id_t m = state(o, p, "__exp_avg"), v = state(o, p, "__exp_avg_sq");
+  leat_value_id_t m = state(o, p, LEAT_MADE_EXP_AVG), v = state(o, p, LEAT_MADE_EXP_AVG_SQ);
   m = fma_of(o, leat_b_sub(b, g, m), cast_like(o, leat_b_sub_from(b, 1.0, beta1), p), m);
   leat_value_id_t fresh = leat_b_mul(b, leat_b_square(b, g), cast_like(o, leat_b_sub_from(b, 1.0, beta2), p));
   v = fma_of(o, v, cast_like(o, beta2, p), fresh);
-  store_state(o, p, "__exp_avg", m);
-  store_state(o, p, "__exp_avg_sq", v);
+  store_state(o, p, LEAT_MADE_EXP_AVG, m);
+  store_state(o, p, LEAT_MADE_EXP_AVG_SQ, v);
   if (flag(o, LEAT_ATTR_AMSGRAD)) {
-    v = leat_b_fn2(b, MAX, state(o, p, "__max_exp_avg_sq"), v);
-    store_state(o, p, "__max_exp_avg_sq", v);
+    v = leat_b_fn2(b, MAX, state(o, p, LEAT_MADE_MAX_EXP_AVG_SQ), v);
+    store_state(o, p, LEAT_MADE_MAX_EXP_AVG_SQ, v);
   }
   leat_value_id_t root = leat_b_div(b, leat_b_fn1(b, SQRT, v), cast_like(o, root_c2, p));
   leat_value_id_t denominator = leat_b_add(b, root, cast_like(o, eps, p));
@@ -247,8 +244,8 @@ static leat_status_t append_statement(optimizer_t *o) {
   *b = (leat_builder_t){.graph = b->graph, .type = LEAT_TYPE_GRADNORM, .origin = o->op->origin};
   if (has(o, LEAT_ATTR_MAX_GRAD_NORM) || stays_symbol(o->from, o->op, "max_grad_norm")) o->clip = clip_factor(o);
   b->type = LEAT_TYPE_OPT;
-  const char *clip = leat_op_string(o->from, o->op, LEAT_ATTR_CLIP, "");
-  if (clip[0] != '\0') o->clip = leat_b_symbol_once(b, clip, LEAT_KIND_INPUT, LEAT_F64, 0, NULL);
+  const leat_attr_t *clip = leat_op_attr(o->from, o->op, LEAT_ATTR_CLIP);
+  if (clip != NULL) o->clip = leat_b_symbol_once(b, (leat_symbol_id_t)clip->v.i, LEAT_KIND_INPUT, LEAT_F64, 0, NULL);
   for (uint32_t i = 0; i < o->op->input_count; i++) {
     leat_value_id_t symbol = leat_op_input(o->from, o->op, i);
     if (leat_op_role(leat_graph_op(b->graph, leat_b_value(b, symbol)->op)->kind) != LEAT_ROLE_SYMBOL)

@@ -73,15 +73,27 @@ static leat_value_t type_of(leat_dtype_t dtype, uint32_t rank, const int64_t *di
 
 // --- leaves -------------------------------------------------------------------------------------------------------
 
-leat_value_id_t leat_b_symbol(leat_builder_t *b, const char *name, leat_symbol_kind_t kind, leat_dtype_t dtype,
+leat_symbol_id_t leat_b_named(leat_builder_t *b, const char *name) {
+  leat_symbol_id_t symbol = LEAT_NONE;
+  if (b->status == NULL) b->status = leat_graph_name_symbol(b->graph, name, &symbol);
+  return b->status == NULL ? symbol : LEAT_NONE;
+}
+
+leat_symbol_id_t leat_b_role(leat_builder_t *b, leat_symbol_role_t role, uint32_t of) {
+  leat_symbol_id_t symbol = LEAT_NONE;
+  if (b->status == NULL) b->status = leat_graph_role_symbol(b->graph, role, of, &symbol);
+  return b->status == NULL ? symbol : LEAT_NONE;
+}
+
+leat_value_id_t leat_b_symbol(leat_builder_t *b, leat_symbol_id_t symbol, leat_symbol_kind_t kind, leat_dtype_t dtype,
                               uint32_t rank, const int64_t *dims) {
-  const leat_attr_t attrs[] = {leat_attr_s(LEAT_ATTR_NAME, name), leat_attr_i(LEAT_ATTR_KIND, kind)};
+  const leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_NAME, symbol), leat_attr_i(LEAT_ATTR_KIND, kind)};
   const leat_value_t type = type_of(dtype, rank, dims);
   return leat_b_op(b, LEAT_PRIM_SYMBOL, NULL, 0, attrs, 2, &type);
 }
 
-void leat_b_store(leat_builder_t *b, const char *name, leat_store_kind_t kind, leat_value_id_t v) {
-  const leat_attr_t attrs[] = {leat_attr_s(LEAT_ATTR_NAME, name), leat_attr_i(LEAT_ATTR_KIND, kind)};
+void leat_b_store(leat_builder_t *b, leat_symbol_id_t symbol, leat_store_kind_t kind, leat_value_id_t v) {
+  const leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_NAME, symbol), leat_attr_i(LEAT_ATTR_KIND, kind)};
   (void)leat_b_op(b, LEAT_PRIM_STORE, &v, 1, attrs, 2, NULL);
 }
 

@@ -28,9 +28,12 @@ leat_value_id_t leat_b_op(leat_builder_t *b, uint32_t kind, const leat_value_id_
                           const leat_attr_t *attrs, uint32_t attr_count, const leat_value_t *results);
 
 // leaves
-leat_value_id_t leat_b_symbol(leat_builder_t *b, const char *name, leat_symbol_kind_t kind, leat_dtype_t dtype,
+// Ids of symbols, by name and by role (graph.h), LEAT_NONE after an error.
+leat_symbol_id_t leat_b_named(leat_builder_t *b, const char *name);
+leat_symbol_id_t leat_b_role(leat_builder_t *b, leat_symbol_role_t role, uint32_t of);
+leat_value_id_t leat_b_symbol(leat_builder_t *b, leat_symbol_id_t symbol, leat_symbol_kind_t kind, leat_dtype_t dtype,
                               uint32_t rank, const int64_t *dims);
-void leat_b_store(leat_builder_t *b, const char *name, leat_store_kind_t kind, leat_value_id_t v);
+void leat_b_store(leat_builder_t *b, leat_symbol_id_t symbol, leat_store_kind_t kind, leat_value_id_t v);
 leat_value_id_t leat_b_scalar(leat_builder_t *b, leat_dtype_t dtype, double value);  // 0-d splat
 leat_value_id_t leat_b_splat(leat_builder_t *b, leat_dtype_t dtype, uint32_t rank, const int64_t *dims, double value);
 // `data`: the bytes, row-major; copied into a blob

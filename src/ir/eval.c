@@ -31,8 +31,7 @@ leat_status_t leat_eval_op(const leat_graph_t *g, const leat_op_t *op, const voi
 }
 
 typedef struct symbol_s {
-  const char *name;
-  const leat_value_t *type;
+  const leat_value_t *type;  // NULL: no op names it
   void *data;
 } symbol_t;
 
@@ -40,20 +39,16 @@ struct leat_eval_s {
   const leat_graph_t *graph;
   leat_arena_t arena;
   void **values;        // storage of every value
-  uint32_t *symbol_of;  // of each op: its symbol, LEAT_NONE for all but symbols and stores
   const void **inputs;  // operands of the op at hand
-  LEAT_ARRAY(symbol_t) symbols;
+  symbol_t *symbols;    // by id
 };
 
 // --- create -------------------------------------------------------------------------------------------------------
 
 static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
 
-static uint32_t find_symbol(const leat_eval_t *eval, const char *name) {
-  for (uint32_t i = 0; i < eval->symbols.count; i++) {
-    if (strcmp(eval->symbols.data[i].name, name) == 0) return i;
-  }
-  return LEAT_NONE;
+static symbol_t *symbol_of(const leat_eval_t *eval, const leat_op_t *op) {
+  return &eval->symbols[leat_op_symbol(eval->graph, op)];
 }
 
 // Fills the symbol that `op` declares with its default: the attribute `value`, else zeros.
@@ -64,21 +59,16 @@ static void set_default(leat_eval_t *eval, const leat_op_t *op, symbol_t *symbol
     leat_element_store(dtype, symbol->data, at, leat_element_of(dtype, value->v.f));
 }
 
-// The symbol that a symbol or store op names, made on its first mention.
+// The storage of the symbol that a symbol or store op names, made on its first mention.
 static leat_status_t bind_symbol(leat_eval_t *eval, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(eval->graph, id);
-  const char *name = leat_op_string(eval->graph, op, LEAT_ATTR_NAME, "");
-  eval->symbol_of[id] = find_symbol(eval, name);
-  if (eval->symbol_of[id] != LEAT_NONE) return NULL;
+  symbol_t *symbol = symbol_of(eval, op);
+  if (symbol->type != NULL) return NULL;
   leat_value_id_t value = leat_op_is_statement(op->kind) ? leat_op_input(eval->graph, op, 0) : op->result_first;
-  symbol_t symbol = {.name = name, .type = leat_graph_value(eval->graph, value)};
-  symbol.data = leat_arena_alloc(&eval->arena, leat_value_bytes(symbol.type) + 1);
-  if (symbol.data == NULL) return out_of_memory();
-  set_default(eval, op, &symbol);
-  symbol_t *slot = leat_array_push(&eval->symbols);
-  if (slot == NULL) return out_of_memory();
-  *slot = symbol;
-  eval->symbol_of[id] = eval->symbols.count - 1;
+  symbol->type = leat_graph_value(eval->graph, value);
+  symbol->data = leat_arena_alloc(&eval->arena, leat_value_bytes(symbol->type) + 1);
+  if (symbol->data == NULL) return out_of_memory();
+  set_default(eval, op, symbol);
   return NULL;
 }
 
@@ -92,7 +82,6 @@ static leat_status_t bind_ops(leat_eval_t *eval) {
     char text[256];
     if (!leat_op_is_primitive(op->kind))
       LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s is not lowered", leat_op_text(eval->graph, op, text, sizeof text));
-    eval->symbol_of[id] = LEAT_NONE;
     if (has_symbol(op)) LEAT_TRY(bind_symbol(eval, id));
   }
   return NULL;
@@ -106,9 +95,9 @@ static leat_status_t allocate_values(leat_eval_t *eval) {
     most_inputs = count > most_inputs ? count : most_inputs;
   }
   eval->values = leat_arena_alloc(&eval->arena, (g->values.count + 1) * sizeof *eval->values);
-  eval->symbol_of = leat_arena_alloc(&eval->arena, (g->ops.count + 1) * sizeof *eval->symbol_of);
+  eval->symbols = leat_arena_alloc(&eval->arena, (g->symbols.count + 1) * sizeof *eval->symbols);
   eval->inputs = leat_arena_alloc(&eval->arena, (most_inputs + 1) * sizeof *eval->inputs);
-  if (eval->values == NULL || eval->symbol_of == NULL || eval->inputs == NULL) return out_of_memory();
+  if (eval->values == NULL || eval->symbols == NULL || eval->inputs == NULL) return out_of_memory();
   for (leat_value_id_t v = 0; v < g->values.count; v++) {
     eval->values[v] = leat_arena_alloc(&eval->arena, leat_value_bytes(leat_graph_value(g, v)) + 1);
     if (eval->values[v] == NULL) return out_of_memory();
@@ -133,7 +122,6 @@ leat_status_t leat_eval_create(const leat_graph_t *primitive_graph, leat_eval_t 
 
 void leat_eval_destroy(leat_eval_t *eval) {
   if (eval == NULL) return;
-  leat_array_free(&eval->symbols);
   leat_arena_deinit(&eval->arena);
   leat_free(eval);
 }
@@ -142,9 +130,10 @@ void leat_eval_destroy(leat_eval_t *eval) {
 
 static leat_status_t symbol_named(const leat_eval_t *eval, const char *name, size_t data_bytes,
                                   const symbol_t **out_symbol) {
-  uint32_t at = find_symbol(eval, name);
-  if (at == LEAT_NONE) LEAT_FAIL(LEAT_NOT_FOUND, "the graph has no symbol '%s'", name);
-  *out_symbol = &eval->symbols.data[at];
+  const leat_symbol_id_t id = leat_graph_find_symbol(eval->graph, name);
+  if (id == LEAT_NONE || eval->symbols[id].type == NULL)
+    LEAT_FAIL(LEAT_NOT_FOUND, "the graph has no symbol '%s'", name);
+  *out_symbol = &eval->symbols[id];
   size_t expected = leat_value_bytes((*out_symbol)->type);
   if (data_bytes == expected) return NULL;
   char text[160];
@@ -171,8 +160,8 @@ leat_status_t leat_eval_get(const leat_eval_t *eval, const char *symbol, void *d
 static leat_status_t run_op(leat_eval_t *eval, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(eval->graph, id);
   if (leat_op_is_statement(op->kind)) return NULL;  // after everything was read
-  if (eval->symbol_of[id] != LEAT_NONE) {
-    const symbol_t *symbol = &eval->symbols.data[eval->symbol_of[id]];
+  if (has_symbol(op)) {
+    const symbol_t *symbol = symbol_of(eval, op);
     memcpy(eval->values[op->result_first], symbol->data, leat_value_bytes(symbol->type));
     return NULL;
   }
@@ -185,7 +174,7 @@ static leat_status_t run_op(leat_eval_t *eval, leat_op_id_t id) {
 static void run_store(leat_eval_t *eval, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(eval->graph, id);
   if (!leat_op_is_statement(op->kind)) return;
-  const symbol_t *symbol = &eval->symbols.data[eval->symbol_of[id]];
+  const symbol_t *symbol = symbol_of(eval, op);
   memcpy(symbol->data, eval->values[leat_op_input(eval->graph, op, 0)], leat_value_bytes(symbol->type));
 }
 

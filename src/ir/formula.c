@@ -115,46 +115,42 @@ leat_value_id_t leat_b_put_along(leat_builder_t *b, leat_value_id_t like, leat_v
   return leat_b_move_dim(b, put, last, dim);
 }
 
-leat_value_id_t leat_b_find_symbol(const leat_builder_t *b, const char *name) {
-  leat_op_id_t op = leat_graph_find_symbol(b->graph, name);
+leat_value_id_t leat_b_symbol_value(const leat_builder_t *b, leat_symbol_id_t symbol) {
+  const leat_op_id_t op = symbol == LEAT_NONE ? LEAT_NONE : leat_graph_symbol(b->graph, symbol)->op;
   return op == LEAT_NONE ? LEAT_NONE : leat_graph_op(b->graph, op)->result_first;
 }
 
-leat_value_id_t leat_b_symbol_once(leat_builder_t *b, const char *name, leat_symbol_kind_t kind, leat_dtype_t dtype,
-                                   uint32_t rank, const int64_t *dims) {
-  leat_value_id_t found = leat_b_find_symbol(b, name);
-  if (found == LEAT_NONE) return leat_b_symbol(b, name, kind, dtype, rank, dims);
+leat_value_id_t leat_b_symbol_once(leat_builder_t *b, leat_symbol_id_t symbol, leat_symbol_kind_t kind,
+                                   leat_dtype_t dtype, uint32_t rank, const int64_t *dims) {
+  leat_value_id_t found = leat_b_symbol_value(b, symbol);
+  if (found == LEAT_NONE) return leat_b_symbol(b, symbol, kind, dtype, rank, dims);
   leat_value_t wanted = {.dtype = (uint8_t)dtype, .rank = (uint8_t)rank};
   for (uint32_t d = 0; d < rank; d++) wanted.dims[d] = dims[d];
   const leat_value_t *v = leat_graph_value(b->graph, found);
   if (v->dtype == wanted.dtype && leat_same_shape(v, &wanted)) return found;
   char have[160], want[160];
   return leat_b_fail(b, LEAT_INVALID_ARGUMENT,
-                     "the name '%s' is taken by a symbol %s, but the compiler needs it for %s: rename it", name,
-                     leat_value_text(v, have, sizeof have), leat_value_text(&wanted, want, sizeof want));
+                     "the name '%s' is taken by a symbol %s, but the compiler needs it for %s: rename it",
+                     leat_graph_symbol(b->graph, symbol)->name, leat_value_text(v, have, sizeof have),
+                     leat_value_text(&wanted, want, sizeof want));
 }
 
-static bool is_hyper(const leat_graph_t *g, leat_value_id_t symbol) {
-  return leat_op_is_symbol(g, leat_graph_op(g, leat_graph_value(g, symbol)->op), LEAT_KIND_HYPER);
-}
-
-leat_value_id_t leat_b_hyper(leat_builder_t *b, const char *name, double shared, double own) {
-  leat_value_id_t symbol = leat_b_find_symbol(b, name);
-  if (symbol != LEAT_NONE && !is_hyper(b->graph, symbol))
+leat_value_id_t leat_b_hyper(leat_builder_t *b, leat_symbol_id_t symbol, double shared, double own) {
+  leat_value_id_t value = leat_b_symbol_value(b, symbol);
+  if (value != LEAT_NONE && leat_graph_symbol(b->graph, symbol)->kind != LEAT_KIND_HYPER)
     return leat_b_fail(b, LEAT_INVALID_ARGUMENT,
                        "the name '%s' belongs to a hyperparameter, but the model has a tensor of that name: rename it",
-                       name);
-  if (symbol == LEAT_NONE) {
-    leat_attr_t attrs[] = {{.key = LEAT_ATTR_VALUE, .v.f = shared},
-                           {.key = LEAT_ATTR_NAME, .v.s = name},
-                           {.key = LEAT_ATTR_KIND, .v.i = LEAT_KIND_HYPER}};
-    leat_value_t result = {.dtype = LEAT_F64};
-    symbol = leat_b_op(b, LEAT_PRIM_SYMBOL, NULL, 0, attrs, 3, &result);
+                       leat_graph_symbol(b->graph, symbol)->name);
+  if (value == LEAT_NONE) {
+    const leat_attr_t attrs[] = {leat_attr_f(LEAT_ATTR_VALUE, shared), leat_attr_i(LEAT_ATTR_NAME, symbol),
+                                 leat_attr_i(LEAT_ATTR_KIND, LEAT_KIND_HYPER)};
+    const leat_value_t result = {.dtype = LEAT_F64};
+    value = leat_b_op(b, LEAT_PRIM_SYMBOL, NULL, 0, attrs, 3, &result);
   }
-  if (!isnan(shared)) return symbol;
-  return leat_b_select(b, leat_b_fn1(b, ISNAN, symbol), leat_b_scalar(b, LEAT_F64, own), symbol);
+  if (!isnan(shared)) return value;
+  return leat_b_select(b, leat_b_fn1(b, ISNAN, value), leat_b_scalar(b, LEAT_F64, own), value);
 }
 
 leat_value_id_t leat_b_random_state(leat_builder_t *b) {
-  return leat_b_symbol_once(b, "random__state", LEAT_KIND_STATE, LEAT_I64, 1, (const int64_t[]){2});
+  return leat_b_symbol_once(b, leat_b_role(b, LEAT_MADE_RANDOM, 0), LEAT_KIND_STATE, LEAT_I64, 1, (const int64_t[]){2});
 }

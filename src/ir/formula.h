@@ -64,14 +64,14 @@ leat_value_id_t leat_b_take_along(leat_builder_t *b, leat_value_id_t x, leat_val
 leat_value_id_t leat_b_put_along(leat_builder_t *b, leat_value_id_t like, leat_value_id_t indices,
                                  leat_value_id_t updates, uint32_t dim);
 
-// The value of symbol `name`, LEAT_NONE if the graph has none yet.
-leat_value_id_t leat_b_find_symbol(const leat_builder_t *b, const char *name);
-// The symbol `name`, made on first use. Later uses must agree in dtype and shape.
-leat_value_id_t leat_b_symbol_once(leat_builder_t *b, const char *name, leat_symbol_kind_t kind, leat_dtype_t dtype,
-                                   uint32_t rank, const int64_t *dims);
-// Hyperparameter `name`: 0-d f64 symbol. `shared` is the default every user of the name agrees on, or NaN where they
+// The value of a symbol, LEAT_NONE if no op has read it yet.
+leat_value_id_t leat_b_symbol_value(const leat_builder_t *b, leat_symbol_id_t symbol);
+// The same, read on first use. Later uses must agree in dtype and shape.
+leat_value_id_t leat_b_symbol_once(leat_builder_t *b, leat_symbol_id_t symbol, leat_symbol_kind_t kind,
+                                   leat_dtype_t dtype, uint32_t rank, const int64_t *dims);
+// Hyperparameter: 0-d f64 symbol. `shared` is the default every user of the name agrees on, or NaN where they
 // differ; then `own` holds until the host sets a value.
-leat_value_id_t leat_b_hyper(leat_builder_t *b, const char *name, double shared, double own);
+leat_value_id_t leat_b_hyper(leat_builder_t *b, leat_symbol_id_t symbol, double shared, double own);
 // The symbol random__state (i64[2]: seed, step).
 leat_value_id_t leat_b_random_state(leat_builder_t *b);
 

@@ -32,7 +32,8 @@ LEAT_EXPORT void leat_graph_destroy(leat_graph_t *g) {
   for (uint32_t i = 0; i < g->blobs.count; i++) release_blob(&g->blobs.data[i]);
   leat_array_free(&g->blobs);
   leat_array_free(&g->groups);
-  leat_names_deinit(&g->symbols);
+  leat_array_free(&g->symbols);
+  leat_names_deinit(&g->symbol_names);
   leat_arena_deinit(&g->arena);
   leat_free(g);
 }
@@ -147,9 +148,7 @@ leat_status_t leat_graph_append(leat_graph_t *g, const leat_op_desc_t *desc, lea
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   }
   *slot = op;
-  bool symbol = leat_op_is_primitive(op.kind) && leat_op_role(op.kind) == LEAT_ROLE_SYMBOL;
-  if (symbol && !leat_names_add(&g->symbols, leat_op_string(g, slot, LEAT_ATTR_NAME, ""), g->ops.count - 1))
-    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  leat_graph_note_symbol(g, g->ops.count - 1);
   if (out_op != NULL) *out_op = g->ops.count - 1;
   return NULL;
 }
@@ -178,11 +177,6 @@ leat_status_t leat_graph_add_origin(leat_graph_t *g, const leat_origin_t *origin
 // --- symbols and groups
 // -----------------------------------------------------------------------------------------------------
 
-leat_op_id_t leat_graph_find_symbol(const leat_graph_t *g, const char *name) {
-  uint32_t found = leat_names_find(&g->symbols, name, strlen(name));
-  return found == LEAT_NAME_ABSENT ? LEAT_NONE : found;
-}
-
 bool leat_op_is_symbol(const leat_graph_t *g, const leat_op_t *op, leat_symbol_kind_t kind) {
   return leat_op_is_primitive(op->kind) && leat_op_role(op->kind) == LEAT_ROLE_SYMBOL &&
          leat_op_word(g, op, LEAT_ATTR_KIND, LEAT_KIND_INPUT) == (int)kind;
@@ -193,18 +187,18 @@ bool leat_op_is_store(const leat_graph_t *g, const leat_op_t *op, leat_store_kin
          leat_op_word(g, op, LEAT_ATTR_KIND, LEAT_STORE_OUTPUT) == (int)kind;
 }
 
-static bool is_written(const leat_graph_t *g, const char *name) {
+static bool is_written(const leat_graph_t *g, leat_symbol_id_t symbol) {
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
     if (op->type == LEAT_TYPE_OPT || !leat_op_is_store(g, op, LEAT_STORE_UPDATE)) continue;
-    if (strcmp(leat_op_string(g, op, LEAT_ATTR_NAME, ""), name) == 0) return true;
+    if (leat_op_symbol(g, op) == symbol) return true;
   }
   return false;
 }
 
 bool leat_graph_is_fixed(const leat_graph_t *g, const leat_op_t *op) {
   if (!leat_op_is_symbol(g, op, LEAT_KIND_PARAM) && !leat_op_is_symbol(g, op, LEAT_KIND_BUFFER)) return false;
-  return !is_written(g, leat_op_string(g, op, LEAT_ATTR_NAME, ""));
+  return !is_written(g, leat_op_symbol(g, op));
 }
 
 bool leat_graph_is_optimized(const leat_graph_t *g, leat_value_id_t v) {
@@ -370,13 +364,16 @@ const int64_t *leat_op_list(const leat_graph_t *g, const leat_op_t *op, leat_att
   return attr != NULL ? attr->v.l : NULL;
 }
 
-static bool attr_equal(const leat_attr_t *a, const leat_attr_t *b) {
+static bool attr_equal(const leat_graph_t *g, const leat_attr_t *a, const leat_graph_t *h, const leat_attr_t *b) {
   if (a->key != b->key) return false;
   switch (leat_attr_kind((leat_attr_key_t)a->key)) {
     case 'F':
       return memcmp(&a->v.f, &b->v.f, sizeof a->v.f) == 0;  // bits: NaN equals itself, -0.0 is not 0.0
     case 'S':
       return strcmp(a->v.s, b->v.s) == 0;
+    case 'Y':  // symbols of two graphs are the same by name
+      return (g == h && a->v.i == b->v.i) || strcmp(leat_graph_symbol(g, (leat_symbol_id_t)a->v.i)->name,
+                                                    leat_graph_symbol(h, (leat_symbol_id_t)b->v.i)->name) == 0;
     case 'C':
       return memcmp(a->v.spec, b->v.spec, sizeof *a->v.spec) == 0;  // unused letters are NUL
     case 'L':
@@ -389,7 +386,7 @@ static bool attr_equal(const leat_attr_t *a, const leat_attr_t *b) {
 bool leat_attrs_equal(const leat_graph_t *a, const leat_op_t *x, const leat_graph_t *b, const leat_op_t *y) {
   if (x->attr_count != y->attr_count) return false;
   for (uint32_t i = 0; i < x->attr_count; i++) {
-    if (!attr_equal(&a->attrs.data[x->attr_first + i], &b->attrs.data[y->attr_first + i])) return false;
+    if (!attr_equal(a, &a->attrs.data[x->attr_first + i], b, &b->attrs.data[y->attr_first + i])) return false;
   }
   return true;
 }

@@ -17,6 +17,7 @@ enum { LEAT_RANK_MAX = 8, LEAT_BLOB_MAX = 1 << 20 };
 #define LEAT_NONE UINT32_MAX
 typedef uint32_t leat_value_id_t;
 typedef uint32_t leat_op_id_t;
+typedef uint32_t leat_symbol_id_t;
 
 typedef enum leat_dtype_e {
 #define DTYPE(e, n, b, c) LEAT_##e,
@@ -51,6 +52,14 @@ typedef enum leat_attr_key_e {
 #undef ATTR
   LEAT_ATTR_COUNT
 } leat_attr_key_t;
+
+typedef enum leat_symbol_role_e {
+  LEAT_MADE_NONE,  // the program's own symbol: the compiler did not make it
+#define ROLE(e, kind, form, before, after) LEAT_MADE_##e,
+#include "ir/role.def"
+#undef ROLE
+  LEAT_MADE_COUNT
+} leat_symbol_role_t;
 
 typedef enum leat_section_type_e {  // ORDER: as in pef_format.h
   LEAT_TYPE_FWD,
@@ -100,7 +109,7 @@ bool leat_op_takes_attr(uint32_t kind, leat_attr_key_t key);             // is t
 const char *leat_op_words(uint32_t kind, leat_attr_key_t key);           // of an attribute of kind E: see word.h
 bool leat_op_find(const char *text, size_t length, uint32_t *out_kind);  // "linear", "prim.map"
 const char *leat_attr_name(leat_attr_key_t key);
-char leat_attr_kind(leat_attr_key_t key);  // 'I', 'L', 'F', 'S', 'T', 'E' or 'C'
+char leat_attr_kind(leat_attr_key_t key);  // 'I', 'L', 'F', 'S', 'T', 'E', 'C' or 'Y'
 bool leat_attr_find(const char *text, size_t length, leat_attr_key_t *out_key);
 const char *leat_section_type_name(leat_section_type_t type);  // "fwd", "bckwd", ...
 size_t leat_dtype_bytes(leat_dtype_t dtype);
@@ -145,7 +154,7 @@ typedef struct leat_attr_s {
   uint16_t key;    // leat_attr_key_t
   uint32_t count;  // list length
   union {
-    int64_t i;  // I, T, E: a number, a leat_dtype_t, a constant of the enum of the set
+    int64_t i;  // I, T, E, Y: a number, a leat_dtype_t, a constant of the enum of the set, a leat_symbol_id_t
     double f;
     const char *s;            // in the graph's arena: text that means nothing to the compiler
     const int64_t *l;         // in the graph's arena
@@ -184,6 +193,19 @@ typedef struct leat_op_s {
   uint32_t origin;                      // index into graph->origins; 0: unknown
 } leat_op_t;
 
+// A tensor with a name: what `symbol`, `store` and `output` ops name, and what the compiler makes for such a tensor.
+typedef struct leat_symbol_s {
+  const char *name;        // as users see it; in the arena
+  uint8_t kind;            // leat_symbol_kind_t
+  uint8_t role;            // leat_symbol_role_t
+  bool said;               // kind and type are known: an op has named it
+  leat_symbol_id_t owner;  // whose gradient, seed or state it is; LEAT_NONE: nobody's
+  uint32_t number;         // of a step counter or an index: which
+  leat_op_id_t op;         // the primitive `symbol` that reads it, the first if there are more; LEAT_NONE: none does
+  leat_symbol_id_t owned, next_owned;  // the first that it owns, the next of its owner's; LEAT_NONE: no more
+  leat_value_t type;                   // dtype and shape, as the last op says, but for updates
+} leat_symbol_t;
+
 // Where an op comes from; strings in the arena, "" where unknown.
 typedef struct leat_origin_s {
   const char *module;  // "lenet.conv1"
@@ -215,7 +237,8 @@ struct leat_graph_s {
   LEAT_ARRAY(leat_origin_t) origins;  // [0] is the unknown origin
   LEAT_ARRAY(leat_blob_t) blobs;
   LEAT_ARRAY(leat_group_t) groups;  // by id, ascending; ops may carry ids without an entry
-  leat_names_t symbols;             // name -> the primitive `symbol` of that name, the first if there are more
+  LEAT_ARRAY(leat_symbol_t) symbols;
+  leat_names_t symbol_names;  // name -> id
 };
 
 // A graph with the unknown origin and nothing else; leat_graph_destroy releases it.
@@ -279,8 +302,25 @@ typedef struct leat_op_desc_s {
 leat_status_t leat_graph_append(leat_graph_t *g, const leat_op_desc_t *desc, leat_op_id_t *out_op) LEAT_MUST_USE;
 // Strings are copied, NULL counts as "". An origin equal to the last one added gets its index.
 leat_status_t leat_graph_add_origin(leat_graph_t *g, const leat_origin_t *origin, uint32_t *out_origin) LEAT_MUST_USE;
-// The primitive `symbol` of that name, or LEAT_NONE.
-leat_op_id_t leat_graph_find_symbol(const leat_graph_t *g, const char *name);
+// Symbols (ir/symbol.c). What the program names is found by its name, and added where it is new; what the compiler
+// makes by its role: of is the id of the owner, or the number, or 0, as role.def says. Ids stay as graphs are rebuilt.
+static inline const leat_symbol_t *leat_graph_symbol(const leat_graph_t *g, leat_symbol_id_t id) {
+  assert(id < g->symbols.count);
+  return &g->symbols.data[id];
+}
+leat_symbol_id_t leat_graph_find_symbol(const leat_graph_t *g, const char *name);  // LEAT_NONE: there is none
+leat_status_t leat_graph_name_symbol(leat_graph_t *g, const char *name, leat_symbol_id_t *out_symbol) LEAT_MUST_USE;
+leat_status_t leat_graph_role_symbol(leat_graph_t *g, leat_symbol_role_t role, uint32_t of,
+                                     leat_symbol_id_t *out_symbol) LEAT_MUST_USE;
+// Gives `g`, which has none yet, the symbols of `from`, with their ids; ops have still to name them.
+leat_status_t leat_graph_copy_symbols(leat_graph_t *g, const leat_graph_t *from) LEAT_MUST_USE;
+// Gives symbols of a graph that was read from text their roles, by their kinds and names.
+void leat_graph_read_roles(leat_graph_t *g);
+// Writes into the table what op `id` says of the symbol it names, if any; appending does so.
+void leat_graph_note_symbol(leat_graph_t *g, leat_op_id_t id);
+// The symbol that an op names, LEAT_NONE without; its name, "" without.
+leat_symbol_id_t leat_op_symbol(const leat_graph_t *g, const leat_op_t *op);
+const char *leat_op_name(const leat_graph_t *g, const leat_op_t *op);
 // Is `op` a primitive symbol (store) of that kind?
 bool leat_op_is_symbol(const leat_graph_t *g, const leat_op_t *op, leat_symbol_kind_t kind);
 bool leat_op_is_store(const leat_graph_t *g, const leat_op_t *op, leat_store_kind_t kind);

@@ -228,11 +228,20 @@ static leat_status_t parse_word(parser_t *p, leat_attr_t *attr) {
   LEAT_TRY(parse_string(p, &text));
   if (leat_word_find(words, text, &attr->v.i)) return NULL;
   char choices[384];
-  if (attr->key == LEAT_ATTR_FN && p->kind == LEAT_PRIM_MAP)
+  if (leat_op_is_primitive(p->kind) && leat_op_role(p->kind) == LEAT_ROLE_ELEMENTWISE)  // too many to list
     return leat_lexer_fail(&place, LEAT_INVALID_ARGUMENT, "there is no scalar function '%s'", text);
   return leat_lexer_fail(&place, LEAT_INVALID_ARGUMENT, "%s '%s' is none of %s",
                          leat_attr_name((leat_attr_key_t)attr->key), text,
                          leat_word_choices(words, choices, sizeof choices));
+}
+
+static leat_status_t parse_symbol(parser_t *p, leat_attr_t *attr) {
+  const char *name;
+  leat_symbol_id_t symbol;
+  LEAT_TRY(parse_string(p, &name));
+  LEAT_TRY(leat_graph_name_symbol(p->graph, name, &symbol));
+  attr->v.i = symbol;
+  return NULL;
 }
 
 static leat_status_t parse_spec(parser_t *p, leat_attr_t *attr) {
@@ -261,6 +270,8 @@ static leat_status_t parse_attr_value(parser_t *p, leat_attr_t *attr) {
       return parse_word(p, attr);
     case 'C':
       return parse_spec(p, attr);
+    case 'Y':
+      return parse_symbol(p, attr);
     case 'L':
       return parse_list(p, attr);
     default:
@@ -455,6 +466,7 @@ static leat_status_t parse_graph(parser_t *p, const char *text, size_t length) {
     if (at_kind(p, LEAT_TOKEN_END)) break;
     LEAT_TRY(at_name(p, "group") ? parse_group_line(p) : parse_statement(p));
   }
+  leat_graph_read_roles(p->graph);
   return NULL;
 }
 

@@ -10,7 +10,7 @@ static void print_list(leat_text_t *text, const int64_t *list, uint32_t count) {
   leat_text_put(text, count == 0 ? "[]" : "]");
 }
 
-static void print_attr(leat_text_t *text, uint32_t op_kind, const leat_attr_t *attr) {
+static void print_attr(leat_text_t *text, const leat_graph_t *g, const leat_op_t *op, const leat_attr_t *attr) {
   leat_attr_key_t key = (leat_attr_key_t)attr->key;
   char spec[LEAT_SPEC_TEXT];
   leat_text_put(text, "%s=", leat_attr_name(key));
@@ -25,7 +25,10 @@ static void print_attr(leat_text_t *text, uint32_t op_kind, const leat_attr_t *a
       leat_text_put_json_string(text, attr->v.s);
       break;
     case 'E':
-      leat_text_put_json_string(text, leat_word_text(leat_op_words(op_kind, key), attr->v.i));
+      leat_text_put_json_string(text, leat_word_text(leat_op_words(op->kind, key), attr->v.i));
+      break;
+    case 'Y':
+      leat_text_put_json_string(text, leat_graph_symbol(g, (leat_symbol_id_t)attr->v.i)->name);
       break;
     case 'C':
       leat_text_put_json_string(text, leat_spec_text(attr->v.spec, spec));
@@ -61,7 +64,7 @@ static void print_operands(leat_text_t *text, const leat_graph_t *g, const leat_
 static void print_attrs(leat_text_t *text, const leat_graph_t *g, const leat_op_t *op) {
   for (uint32_t i = 0; i < op->attr_count; i++) {
     leat_text_put(text, i == 0 ? " {" : ", ");
-    print_attr(text, op->kind, &g->attrs.data[op->attr_first + i]);
+    print_attr(text, g, op, &g->attrs.data[op->attr_first + i]);
   }
   if (op->attr_count != 0) leat_text_put(text, "}");
 }

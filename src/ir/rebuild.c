@@ -4,9 +4,10 @@
 
 #include <inttypes.h>
 
-// Origins, groups and blobs keep their indices, so that ops can be copied without translating them.
+// Symbols, origins, groups and blobs keep their indices, so that ops can be copied without translating them.
 static leat_status_t copy_tables(const leat_graph_t *from, leat_graph_t *to) {
   uint32_t index;
+  LEAT_TRY(leat_graph_copy_symbols(to, from));
   for (uint32_t i = 1; i < from->origins.count; i++) {
     LEAT_TRY(leat_graph_add_origin(to, &from->origins.data[i], &index));
     assert(index == i);

@@ -13,8 +13,8 @@ typedef struct leat_rebuild_s {
 } leat_rebuild_t;
 
 // For each op of the old graph, in order: provenance of `b` is set from it, then `visit` is called. It either writes
-// replacement ops and sets r->map for every result, or calls leat_rebuild_copy. Origins and blobs are copied with their
-// indices before the walk. A failure, returned or left in `b`, is annotated with the op it happened at.
+// replacement ops and sets r->map for every result, or calls leat_rebuild_copy. Symbols, origins and blobs are copied
+// with their indices before the walk. A failure, returned or left in `b`, is annotated with the op it happened at.
 typedef leat_status_t (*leat_rebuild_visit_t)(leat_rebuild_t *r, leat_op_id_t op);
 leat_status_t leat_rebuild(const leat_graph_t *from, leat_rebuild_visit_t visit, void *user,
                            leat_graph_t **out_graph) LEAT_MUST_USE;

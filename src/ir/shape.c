@@ -27,12 +27,6 @@ int64_t leat_shape_int(const leat_shape_call_t *call, leat_attr_key_t key) {
   return attr->v.i;
 }
 
-const char *leat_shape_string(const leat_shape_call_t *call, leat_attr_key_t key) {
-  const leat_attr_t *attr = find_attr(call, key);
-  assert(attr != NULL);
-  return attr->v.s;
-}
-
 const leat_spec_t *leat_shape_spec(const leat_shape_call_t *call) {
   const leat_attr_t *attr = find_attr(call, LEAT_ATTR_SPEC);
   assert(attr != NULL);

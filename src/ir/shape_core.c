@@ -6,15 +6,14 @@
 
 // --- leaves and effects: the type is given ----------------------------------------------------------------------
 
-leat_status_t leat_shape_SYMBOL(const leat_shape_call_t *call) {
-  if (leat_shape_string(call, LEAT_ATTR_NAME)[0] == '\0') LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the name is empty");
+static leat_status_t check_name(const leat_shape_call_t *call) {
+  const leat_symbol_id_t symbol = (leat_symbol_id_t)leat_shape_int(call, LEAT_ATTR_NAME);
+  if (leat_graph_symbol(call->graph, symbol)->name[0] == '\0') LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the name is empty");
   return NULL;
 }
 
-leat_status_t leat_shape_STORE(const leat_shape_call_t *call) {
-  if (leat_shape_string(call, LEAT_ATTR_NAME)[0] == '\0') LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the name is empty");
-  return NULL;
-}
+leat_status_t leat_shape_SYMBOL(const leat_shape_call_t *call) { return check_name(call); }
+leat_status_t leat_shape_STORE(const leat_shape_call_t *call) { return check_name(call); }
 
 leat_status_t leat_shape_CONSTANT(const leat_shape_call_t *call) {
   for (uint32_t i = 0; i < call->attr_count; i++) {

@@ -2,7 +2,6 @@
 // The verifier: everything that a pass may rely on. It trusts nothing, so that a graph from a hostile text, or from a
 // pass with a bug, is stopped here with a message that names the op.
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "ir/graph.h"
 
@@ -32,6 +31,8 @@ static leat_status_t check_attrs(const leat_graph_t *g, const leat_op_t *op) {
     if (i != 0 && attrs[i - 1].key >= attrs[i].key)
       LEAT_FAIL(LEAT_INVALID_ARGUMENT, "attribute '%s' is given twice or out of order", leat_attr_name(key));
     char choices[384];
+    if (leat_attr_kind(key) == 'Y' && (attrs[i].v.i < 0 || attrs[i].v.i >= g->symbols.count))
+      LEAT_FAIL(LEAT_INTERNAL, "attribute '%s' is no symbol of the graph", leat_attr_name(key));
     if (leat_attr_kind(key) == 'E' && leat_word_text(leat_op_words(op->kind, key), attrs[i].v.i) == NULL)
       LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s is none of %s", leat_attr_name(key),
                 leat_word_choices(leat_op_words(op->kind, key), choices, sizeof choices));
@@ -98,66 +99,57 @@ static leat_status_t check_op(const leat_graph_t *g, leat_op_id_t id) {
 
 // --- names --------------------------------------------------------------------------------------------------------
 
-typedef struct named_s {
-  const char *name;
-  leat_op_id_t op;
-  bool store;
-} named_t;
+// The ops that read and write each symbol; LEAT_NONE: none does.
+typedef struct naming_s {
+  leat_op_id_t symbol, store;
+} naming_t;
 
-typedef struct names_s {
-  LEAT_ARRAY(named_t) all;
-} names_t;
-
-static int compare_named(const void *a, const void *b) {
-  const named_t *x = a, *y = b;
-  int order = strcmp(x->name, y->name);
-  if (order != 0) return order;
-  if (x->store != y->store) return x->store ? 1 : -1;
-  return x->op < y->op ? -1 : x->op > y->op;
-}
-
-static leat_status_t collect_names(const leat_graph_t *g, names_t *names) {
+static leat_status_t note_names(const leat_graph_t *g, naming_t *namings) {
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
     bool store = leat_op_role(op->kind) == LEAT_ROLE_KEEP;
     if (!store && leat_op_role(op->kind) != LEAT_ROLE_SYMBOL) continue;
-    const char *name = leat_op_string(g, op, LEAT_ATTR_NAME, "");
+    const char *name = leat_op_name(g, op);
     if (name[0] == '\0') LEAT_FAIL(LEAT_INVALID_ARGUMENT, "a %s has no name", store ? "store" : "symbol");
-    named_t *slot = leat_array_push(&names->all);
-    if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
-    *slot = (named_t){name, id, store};
+    naming_t *naming = &namings[leat_op_symbol(g, op)];
+    leat_op_id_t *slot = store ? &naming->store : &naming->symbol;
+    if (*slot != LEAT_NONE)
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "two %s are named '%s'", store ? "stores" : "symbols", name);
+    *slot = id;
   }
   return NULL;
 }
 
-// Names are unique among symbols and among stores; an update, and nothing else, is stored to a symbol, of its type.
-static leat_status_t check_name(const leat_graph_t *g, const named_t *named, const named_t *before) {
-  bool same = before != NULL && strcmp(before->name, named->name) == 0;
-  if (same && before->store == named->store)
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "two %s are named '%s'", named->store ? "stores" : "symbols", named->name);
-  if (!named->store || !leat_op_is_primitive(leat_graph_op(g, named->op)->kind)) return NULL;
-  if (leat_op_is_store(g, leat_graph_op(g, named->op), LEAT_STORE_UPDATE) != same)
+// An update, and nothing else, is stored to a symbol, of its type.
+static leat_status_t check_store(const leat_graph_t *g, const naming_t *naming) {
+  const leat_op_t *store = leat_graph_op(g, naming->store);
+  const char *name = leat_op_name(g, store);
+  bool symbol = naming->symbol != LEAT_NONE;
+  if (leat_op_is_store(g, store, LEAT_STORE_UPDATE) != symbol)
     LEAT_FAIL(LEAT_INVALID_ARGUMENT,
-              same ? "'%s' is a symbol: only an update may be stored to it"
-                   : "an update is stored to '%s', which is no symbol",
-              named->name);
-  if (!same) return NULL;
-  const leat_value_t *value = leat_graph_value(g, leat_op_input(g, leat_graph_op(g, named->op), 0));
-  const leat_value_t *symbol = leat_graph_value(g, leat_graph_op(g, before->op)->result_first);
-  if (value->dtype == symbol->dtype && leat_same_shape(value, symbol)) return NULL;
+              symbol ? "'%s' is a symbol: only an update may be stored to it"
+                     : "an update is stored to '%s', which is no symbol",
+              name);
+  if (!symbol) return NULL;
+  const leat_value_t *value = leat_graph_value(g, leat_op_input(g, store, 0));
+  const leat_value_t *type = leat_graph_value(g, leat_graph_op(g, naming->symbol)->result_first);
+  if (value->dtype == type->dtype && leat_same_shape(value, type)) return NULL;
   char have[160], want[160];
-  LEAT_FAIL(LEAT_INVALID_ARGUMENT, "symbol '%s' is %s but its update is %s", named->name,
-            leat_value_text(symbol, want, sizeof want), leat_value_text(value, have, sizeof have));
+  LEAT_FAIL(LEAT_INVALID_ARGUMENT, "symbol '%s' is %s but its update is %s", name,
+            leat_value_text(type, want, sizeof want), leat_value_text(value, have, sizeof have));
 }
 
 static leat_status_t check_names(const leat_graph_t *g) {
-  names_t names = {0};
-  leat_status_t status = collect_names(g, &names);
-  if (status == NULL && names.all.count != 0)
-    qsort(names.all.data, names.all.count, sizeof *names.all.data, compare_named);
-  for (uint32_t i = 0; status == NULL && i < names.all.count; i++)
-    status = check_name(g, &names.all.data[i], i == 0 ? NULL : &names.all.data[i - 1]);
-  leat_array_free(&names.all);
+  naming_t *namings = leat_alloc((g->symbols.count + 1u) * sizeof *namings);
+  if (namings == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  for (uint32_t i = 0; i < g->symbols.count; i++) namings[i] = (naming_t){LEAT_NONE, LEAT_NONE};
+  leat_status_t status = note_names(g, namings);
+  for (uint32_t i = 0; status == NULL && i < g->symbols.count; i++) {
+    const leat_op_id_t store = namings[i].store;
+    const bool primitive = store != LEAT_NONE && leat_op_is_primitive(leat_graph_op(g, store)->kind);
+    if (primitive) status = check_store(g, &namings[i]);
+  }
+  leat_free(namings);
   return status;
 }
 

@@ -118,7 +118,7 @@ static leat_status_t lower_op(leat_rebuild_t *r, const leat_op_t *op) {
 static bool merge_symbol(leat_rebuild_t *r, const leat_op_t *op) {
   if (!leat_op_is_symbol(r->from, op, LEAT_KIND_HYPER) && !leat_op_is_symbol(r->from, op, LEAT_KIND_STATE))
     return false;
-  leat_value_id_t found = leat_b_find_symbol(&r->b, leat_op_string(r->from, op, LEAT_ATTR_NAME, ""));
+  leat_value_id_t found = leat_b_symbol_value(&r->b, leat_op_symbol(r->from, op));
   if (found != LEAT_NONE) r->map[op->result_first] = found;
   return found != LEAT_NONE;
 }
@@ -134,11 +134,11 @@ static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   return lower_op(r, op);
 }
 
-static bool stores_symbol(const leat_graph_t *g, const char *name) {
+static bool stores_random_state(const leat_graph_t *g) {
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
     if (!leat_op_is_primitive(op->kind) || !leat_op_is_statement(op->kind)) continue;
-    if (strcmp(leat_op_string(g, op, LEAT_ATTR_NAME, ""), name) == 0) return true;
+    if (leat_graph_symbol(g, leat_op_symbol(g, op))->role == LEAT_MADE_RANDOM) return true;
   }
   return false;
 }
@@ -148,12 +148,13 @@ static leat_status_t advance_random_state(leat_graph_t *g) {
   bool used = false;
   for (leat_op_id_t id = 0; id < g->ops.count && !used; id++)
     used = leat_op_role(leat_graph_op(g, id)->kind) == LEAT_ROLE_DRAW;
-  if (!used || stores_symbol(g, "random__state")) return NULL;
+  if (!used || stores_random_state(g)) return NULL;
   leat_builder_t b;
   leat_builder_init(&b, g);
   b.type = LEAT_TYPE_FWD;
   leat_value_id_t one = leat_b_iota(&b, LEAT_I64, 1, (const int64_t[]){2}, 0);  // {0, 1}
-  leat_b_store(&b, "random__state", LEAT_STORE_UPDATE, leat_b_add(&b, leat_b_random_state(&b), one));
+  leat_value_id_t state = leat_b_random_state(&b);
+  leat_b_store(&b, leat_b_role(&b, LEAT_MADE_RANDOM, 0), LEAT_STORE_UPDATE, leat_b_add(&b, state, one));
   return leat_builder_take_status(&b);
 }
 

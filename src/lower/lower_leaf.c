@@ -8,17 +8,17 @@ static leat_value_id_t declared_splat(leat_lower_t *c, double value) {
 }
 
 LOWER(OUTPUT) {
-  leat_b_store(c->b, leat_lower_string(c, LEAT_ATTR_NAME, ""), LEAT_STORE_OUTPUT, c->in[0]);
+  leat_b_store(c->b, leat_op_symbol(c->from, c->op), LEAT_STORE_OUTPUT, c->in[0]);
   return LEAT_NONE;
 }
 
-// The operand is the value of a symbol: its name is the place to write to.
+// The operand is the value of a symbol: that is the place to write to.
 LOWER(UPDATE) {
   const leat_value_t *v = leat_graph_value(c->from, leat_op_input(c->from, c->op, 0));
   const leat_op_t *symbol = leat_graph_op(c->from, v->op);
   if (leat_op_role(symbol->kind) != LEAT_ROLE_SYMBOL)
     return leat_b_fail(c->b, LEAT_INVALID_ARGUMENT, "operand 0 must be a symbol");
-  leat_b_store(c->b, leat_op_string(c->from, symbol, LEAT_ATTR_NAME, ""), LEAT_STORE_UPDATE, c->in[1]);
+  leat_b_store(c->b, leat_op_symbol(c->from, symbol), LEAT_STORE_UPDATE, c->in[1]);
   return LEAT_NONE;
 }
 
@@ -28,7 +28,7 @@ LOWER(OPTIMIZER) {
 }
 
 LOWER(SYM) {
-  leat_attr_t attrs[] = {{.key = LEAT_ATTR_NAME, .v.s = leat_lower_string(c, LEAT_ATTR_NAME, "")},
+  leat_attr_t attrs[] = {{.key = LEAT_ATTR_NAME, .v.i = leat_op_symbol(c->from, c->op)},
                          {.key = LEAT_ATTR_KIND, .v.i = leat_lower_word(c, LEAT_ATTR_KIND, LEAT_KIND_INPUT)},
                          {.key = LEAT_ATTR_REQUIRES_GRAD, .v.i = leat_lower_int(c, LEAT_ATTR_REQUIRES_GRAD, 0)}};
   return leat_b_op(c->b, LEAT_PRIM_SYMBOL, NULL, 0, attrs, 3, leat_lower_declared(c, 0));

@@ -27,7 +27,7 @@ double leat_row_shared_rate(const leat_graph_t *g) {
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
     bool hyper = leat_op_is_symbol(g, op, LEAT_KIND_HYPER);
-    if (hyper && strcmp(leat_op_string(g, op, LEAT_ATTR_NAME, ""), "p") == 0)
+    if (hyper && leat_graph_symbol(g, leat_op_symbol(g, op))->role == LEAT_MADE_DROPOUT)
       return leat_op_float(g, op, LEAT_ATTR_VALUE, NAN);
     double rate = rate_of(g, op);
     if (rate < 0.0) continue;
@@ -43,7 +43,7 @@ leat_value_id_t leat_row_dropout_scale(leat_builder_t *b, leat_value_id_t x, dou
                                        int64_t stream) {
   if (x == LEAT_NONE) return LEAT_NONE;
   leat_value_t v = *leat_b_value(b, x);
-  leat_value_id_t p = leat_b_hyper(b, "p", shared_rate, rate);
+  leat_value_id_t p = leat_b_hyper(b, leat_b_role(b, LEAT_MADE_DROPOUT, 0), shared_rate, rate);
   leat_value_id_t keep_rate = leat_b_sub_from(b, 1.0, p);
   leat_value_id_t none_kept = leat_b_fn2s(b, LE, keep_rate, 0.0);
   leat_value_id_t scale = leat_b_number_or(b, none_kept, 0.0, leat_b_fn1(b, RECIP, keep_rate));

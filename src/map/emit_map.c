@@ -347,7 +347,7 @@ void leat_emit_store_copy(leat_draft_t *d, leat_op_id_t store) {
   bool same = m->plan->section_of[producer_id] == m->plan->section_of[store];
   uint32_t row_dim = same ? m->plan->row_dim[producer_id] : d->rows > 1 ? 0 : LEAT_ROWS_WHOLE;
   leat_access_t access = leat_draft_access(d, base);
-  uint32_t symbol = leat_map_find_symbol(m, leat_op_string(m->g, op, LEAT_ATTR_NAME, ""));
+  uint32_t symbol = leat_map_symbol_of(m, op);
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_MAP, producer_id);
   if (m->symbols.data[symbol].kind == PEF_SYMBOL_OUTPUT) stage->output_bit = leat_map_output_bit(m, symbol);
   leat_draft_operand(d, &access, row_dim, false);

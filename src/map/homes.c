@@ -13,10 +13,6 @@ static bool is_store(const leat_mapper_t *m, leat_op_id_t op) {
   return leat_op_is_statement(leat_graph_op(m->g, op)->kind);
 }
 
-static const char *store_name(const leat_mapper_t *m, leat_op_id_t store) {
-  return leat_op_string(m->g, leat_graph_op(m->g, store), LEAT_ATTR_NAME, "");
-}
-
 // An output may be bound to the caller's memory, which is gone when backward runs by itself.
 static bool read_by_other_types(const leat_mapper_t *m, leat_value_id_t v) {
   uint8_t type = leat_mapper_producer(m, v)->type;
@@ -27,10 +23,10 @@ static bool read_by_other_types(const leat_mapper_t *m, leat_value_id_t v) {
 }
 
 // In-place update: within the section, every reader of the old value must come before the new one is written.
-static bool readers_come_first(const leat_mapper_t *m, leat_value_id_t v, const char *symbol) {
+static bool readers_come_first(const leat_mapper_t *m, leat_value_id_t v, leat_symbol_id_t symbol) {
   leat_op_id_t writer = leat_graph_value(m->g, v)->op;
   uint32_t section = section_of_value(m, v);
-  leat_op_id_t leaf = leat_graph_find_symbol(m->g, symbol);
+  leat_op_id_t leaf = leat_graph_symbol(m->g, symbol)->op;
   if (leaf == LEAT_NONE) return true;
   leat_value_id_t old = leat_graph_op(m->g, leaf)->result_first;
   for (uint32_t i = m->uses.first[old]; i < m->uses.first[old + 1]; ++i) {
@@ -49,7 +45,7 @@ static bool store_may_be_direct(const leat_mapper_t *m, leat_value_id_t v, leat_
   if (m->plan->section_of[store] != section_of_value(m, v)) return false;
   const leat_op_t *op = leat_graph_op(m->g, store);
   if (leat_op_is_store(m->g, op, LEAT_STORE_OUTPUT)) return !read_by_other_types(m, v);
-  if (leat_op_is_store(m->g, op, LEAT_STORE_UPDATE)) return readers_come_first(m, v, store_name(m, store));
+  if (leat_op_is_store(m->g, op, LEAT_STORE_UPDATE)) return readers_come_first(m, v, leat_op_symbol(m->g, op));
   return true;
 }
 
@@ -105,7 +101,7 @@ static leat_status_t settle_value(leat_mapper_t *m, leat_value_id_t v) {
   leat_op_id_t direct = direct_store(m, v);
   if (direct != LEAT_NONE) {
     home->kind = LEAT_HOME_SYMBOL;
-    home->symbol = leat_map_find_symbol(m, store_name(m, direct));
+    home->symbol = leat_map_symbol_of(m, leat_graph_op(m->g, direct));
     m->store_direct[direct] = 1;
   } else if (stays_in_registers(m, v)) {
     home->kind = LEAT_HOME_REGISTER;
@@ -123,7 +119,7 @@ static leat_status_t settle_leaf(leat_mapper_t *m, leat_value_id_t v, const leat
   leat_home_t *home = &m->homes[v];
   if (leat_op_role(op->kind) == LEAT_ROLE_SYMBOL) {
     home->kind = LEAT_HOME_SYMBOL;
-    home->symbol = leat_map_find_symbol(m, leat_op_string(m->g, op, LEAT_ATTR_NAME, ""));
+    home->symbol = leat_map_symbol_of(m, op);
   } else if (leat_op_attr(m->g, op, LEAT_ATTR_INDEX) != NULL) {
     if (m->uses.first[v] == m->uses.first[v + 1]) return NULL;
     const leat_blob_t *blob = leat_op_blob(m->g, op);

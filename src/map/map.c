@@ -11,8 +11,10 @@ static leat_status_t allocate(leat_mapper_t *m) {
   m->stage_of = leat_arena_alloc(&m->arena, (g->ops.count + 1) * sizeof *m->stage_of);
   m->homes = leat_arena_alloc(&m->arena, (g->values.count + 1) * sizeof *m->homes);
   m->store_direct = leat_arena_alloc(&m->arena, g->ops.count + 1);
+  m->symbol_of = leat_arena_alloc(&m->arena, (g->symbols.count + 1) * sizeof *m->symbol_of);
   m->sections = leat_arena_alloc(&m->arena, (m->plan->sections.count + 1) * sizeof *m->sections);
-  if (m->stage_of == NULL || m->homes == NULL || m->store_direct == NULL || m->sections == NULL) {
+  if (m->stage_of == NULL || m->homes == NULL || m->store_direct == NULL || m->symbol_of == NULL ||
+      m->sections == NULL) {
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   }
   return NULL;
@@ -45,9 +47,7 @@ static void deinit(leat_mapper_t *m) {
     leat_array_free(&section->stages);
   }
   leat_uses_deinit(&m->uses);
-  leat_names_deinit(&m->symbol_index);
   leat_array_free(&m->symbols);
-  leat_array_free(&m->symbol_names);
   leat_array_free(&m->packs);
   leat_flight_deinit(&m->flight);
   leat_arena_deinit(&m->arena);

@@ -70,8 +70,7 @@ typedef struct leat_mapper_s {
   uint32_t symbol_count;
   uint64_t symbol_bytes;
   LEAT_ARRAY(pef_symbol_t) symbols;
-  LEAT_ARRAY(const char *) symbol_names;
-  leat_names_t symbol_index;  // name -> index in symbols
+  uint32_t *symbol_of;  // per symbol of the graph: its index in symbols; PEF_NONE: no op names it
   LEAT_ARRAY(leat_pack_t) packs;
   leat_flight_t flight;    // calls since the last barrier
   uint64_t scratch_bytes;  // maximum over bodies
@@ -82,8 +81,8 @@ static inline const leat_op_t *leat_mapper_producer(const leat_mapper_t *m, leat
 }
 
 leat_status_t leat_map_symbols(leat_mapper_t *m) LEAT_MUST_USE;
-// Index of a symbol by name; the graph has been checked, so it exists.
-uint32_t leat_map_find_symbol(const leat_mapper_t *m, const char *name);
+// Index in the file of the symbol that an op names.
+uint32_t leat_map_symbol_of(const leat_mapper_t *m, const leat_op_t *op);
 leat_status_t leat_map_stages(leat_mapper_t *m) LEAT_MUST_USE;
 leat_status_t leat_map_homes(leat_mapper_t *m) LEAT_MUST_USE;
 leat_status_t leat_map_memory(leat_mapper_t *m) LEAT_MUST_USE;

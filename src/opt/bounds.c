@@ -192,7 +192,7 @@ static bool cut_part(part_t *p, const leat_graph_t *g, const leat_op_t *op) {
 typedef struct finder_s {
   leat_graph_t *g;
   leat_range_t *ranges;
-  const char **stored;  // per value: the name of its internal store; NULL: none
+  leat_symbol_id_t *stored;  // per value: what its internal store names; LEAT_NONE: none
   leat_bounds_t *bounds;
   uint32_t computed;
 } finder_t;
@@ -221,21 +221,17 @@ static leat_value_id_t source_of(const finder_t *f, leat_value_id_t v, uint32_t 
 // --- bounds --------------------------------------------------------------------------------------------------------
 
 // The symbol that holds a computed value after forward.
-static leat_status_t store_of(finder_t *f, leat_value_id_t v, const leat_op_t *reader, const char **out_name) {
-  *out_name = f->stored[v];
-  if (*out_name != NULL) return NULL;
-  char name[32];
-  (void)snprintf(name, sizeof name, "index_%" PRIu32 "__checked", f->computed++);
+static leat_status_t store_of(finder_t *f, leat_value_id_t v, const leat_op_t *reader, leat_symbol_id_t *out_symbol) {
+  *out_symbol = f->stored[v];
+  if (*out_symbol != LEAT_NONE) return NULL;
   const leat_op_t *maker = leat_graph_op(f->g, leat_graph_value(f->g, v)->op);
   leat_builder_t b;
   leat_builder_init(&b, f->g);
   b.group = maker->group != 0 ? maker->group : reader->group;
   b.origin = reader->origin;
-  leat_b_store(&b, name, LEAT_STORE_INTERNAL, v);
-  LEAT_TRY(leat_builder_take_status(&b));
-  const leat_op_t *store = leat_graph_op(f->g, f->g->ops.count - 1);
-  *out_name = f->stored[v] = leat_op_string(f->g, store, LEAT_ATTR_NAME, "");
-  return NULL;
+  *out_symbol = f->stored[v] = leat_b_role(&b, LEAT_MADE_CHECKED, f->computed++);
+  leat_b_store(&b, *out_symbol, LEAT_STORE_INTERNAL, v);
+  return leat_builder_take_status(&b);
 }
 
 static bool is_legal(leat_range_t range, const leat_bound_t *bound) {
@@ -285,7 +281,7 @@ static leat_status_t add_bound(finder_t *f, leat_op_id_t reader, leat_value_id_t
   const bool symbol = leat_op_role(maker->kind) == LEAT_ROLE_SYMBOL;
   if (leat_op_is_leaf(maker->kind) && !symbol) return check_constant(f->g, maker, &op, &bound);
   if (symbol)
-    bound.symbol = leat_op_string(f->g, maker, LEAT_ATTR_NAME, "");
+    bound.symbol = leat_op_symbol(f->g, maker);
   else
     LEAT_TRY(store_of(f, source, &op, &bound.symbol));
   leat_bound_t *slot = leat_array_push(f->bounds);
@@ -314,17 +310,18 @@ static leat_status_t visit(finder_t *f, leat_op_id_t id) {
 }
 
 static void note_stores(finder_t *f) {
+  for (leat_value_id_t v = 0; v < f->g->values.count; v++) f->stored[v] = LEAT_NONE;
   for (leat_op_id_t id = 0; id < f->g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(f->g, id);
     if (!leat_op_is_store(f->g, op, LEAT_STORE_INTERNAL)) continue;
-    f->stored[leat_op_input(f->g, op, 0)] = leat_op_string(f->g, op, LEAT_ATTR_NAME, "");
+    f->stored[leat_op_input(f->g, op, 0)] = leat_op_symbol(f->g, op);
   }
 }
 
 leat_status_t leat_opt_bounds(leat_graph_t *g, leat_bounds_t *out_bounds) {
   finder_t f = {.g = g, .bounds = out_bounds};
   f.ranges = leat_alloc_zero((size_t)g->values.count + 1u, sizeof *f.ranges);
-  f.stored = leat_alloc_zero((size_t)g->values.count + 1u, sizeof *f.stored);
+  f.stored = leat_alloc((g->values.count + 1u) * sizeof *f.stored);
   leat_status_t status = NULL;
   if (f.ranges == NULL || f.stored == NULL) {
     status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");

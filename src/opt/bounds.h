@@ -11,7 +11,7 @@
 
 // Legal are low..high and, where has_ignored is set, `ignored`.
 typedef struct leat_bound_s {
-  const char *symbol;  // in the graph's arena
+  leat_symbol_id_t symbol;
   int64_t low, high, ignored;
   bool has_ignored;
   uint8_t rank;  // the elements: a strided part of the symbol, in elements

@@ -425,6 +425,7 @@ static leat_status_t visit(splitter_t *s, leat_op_id_t id) {
 
 static leat_status_t copy_tables(splitter_t *s) {
   uint32_t index;
+  LEAT_TRY(leat_graph_copy_symbols(s->to, s->whole));
   for (uint32_t i = 1; i < s->whole->origins.count; ++i)
     LEAT_TRY(leat_graph_add_origin(s->to, &s->whole->origins.data[i], &index));
   for (uint32_t i = 0; i < s->whole->blobs.count; ++i)

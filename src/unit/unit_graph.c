@@ -31,7 +31,9 @@ static leat_status_t append(writer_t *w, const leat_op_desc_t *desc, leat_value_
 static leat_status_t add_symbol(writer_t *w, leat_value_id_t value, const char *name, leat_symbol_kind_t kind,
                                 bool wants) {
   const leat_graph_t *g = w->units->g;
-  leat_attr_t attrs[] = {leat_attr_s(LEAT_ATTR_NAME, name), leat_attr_i(LEAT_ATTR_KIND, kind),
+  leat_symbol_id_t symbol;
+  LEAT_TRY(leat_graph_name_symbol(w->to, name, &symbol));
+  leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_NAME, symbol), leat_attr_i(LEAT_ATTR_KIND, kind),
                          leat_attr_i(LEAT_ATTR_REQUIRES_GRAD, wants)};
   leat_op_desc_t desc = {.kind = LEAT_TRACED_SYM,
                          .origin = w->b.origin,
@@ -46,7 +48,9 @@ static leat_status_t add_symbol(writer_t *w, leat_value_id_t value, const char *
 }
 
 static leat_status_t add_output(writer_t *w, leat_value_id_t v, const char *name, leat_seed_t seed) {
-  leat_attr_t attrs[] = {leat_attr_s(LEAT_ATTR_NAME, name), leat_attr_i(LEAT_ATTR_SEED, seed)};
+  leat_symbol_id_t symbol;
+  LEAT_TRY(leat_graph_name_symbol(w->to, name, &symbol));
+  leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_NAME, symbol), leat_attr_i(LEAT_ATTR_SEED, seed)};
   leat_op_desc_t desc = {.kind = LEAT_TRACED_OUTPUT,
                          .origin = leat_graph_op(w->to, leat_graph_value(w->to, v)->op)->origin,
                          .inputs = &v,
@@ -72,6 +76,11 @@ static leat_status_t copy_op(writer_t *w, leat_op_id_t id) {
   memcpy(attrs, &g->attrs.data[op->attr_first], op->attr_count * sizeof *attrs);
   for (uint32_t i = 0; i < op->attr_count; ++i) {
     if (attrs[i].key == LEAT_ATTR_STREAM) attrs[i].v.i = (int64_t)((uint64_t)attrs[i].v.i - (uint64_t)w->unit->stream);
+    if (attrs[i].key == LEAT_ATTR_NAME) {
+      leat_symbol_id_t symbol;
+      LEAT_TRY(leat_graph_name_symbol(w->to, leat_op_name(g, op), &symbol));
+      attrs[i].v.i = symbol;
+    }
     bool blob = attrs[i].key == LEAT_ATTR_INDEX && leat_op_role(op->kind) == LEAT_ROLE_CONSTANT;
     if (!blob) continue;
     LEAT_TRY(leat_graph_share_blob(w->to, &g->blobs.data[attrs[i].v.i], &index));
@@ -209,7 +218,8 @@ static double shared_default(const leat_units_t *units, const char *prefix, leat
 static void add_hyper(writer_t *w, const char *prefix, leat_attr_key_t key, double value) {
   char name[NAME_BYTES];
   if ((size_t)snprintf(name, sizeof name, "%s%s", prefix, leat_attr_name(key)) >= sizeof name) return;
-  if (leat_b_find_symbol(&w->b, name) == LEAT_NONE) (void)leat_b_hyper(&w->b, name, value, 0.0);
+  const leat_symbol_id_t symbol = leat_b_named(&w->b, name);
+  if (leat_b_symbol_value(&w->b, symbol) == LEAT_NONE) (void)leat_b_hyper(&w->b, symbol, value, 0.0);
 }
 
 // What several optimizers share is said in advance: the unit sees its own alone.
@@ -264,7 +274,7 @@ static leat_status_t add_optimizer(writer_t *w, uint32_t number) {
     if (attrs[count].key != LEAT_ATTR_MAX_GRAD_NORM) ++count;
   }
   (void)snprintf(clip, sizeof clip, "@clip%" PRIu32, number);
-  if (clips) attrs[count++] = leat_attr_s(LEAT_ATTR_CLIP, clip);
+  if (clips) attrs[count++] = leat_attr_i(LEAT_ATTR_CLIP, leat_b_named(&w->b, clip));
   leat_value_id_t *inputs = leat_alloc_zero(w->unit->symbols.count + 1u, sizeof *inputs);
   if (inputs == NULL) return out_of_memory();
   for (uint32_t i = 0; i < op->input_count; ++i) {
@@ -289,7 +299,7 @@ static leat_status_t add_norm(writer_t *w) {
   for (uint32_t i = 0; i < w->unit->symbols.count; ++i) {
     leat_value_t v = *leat_graph_value(g, w->unit->symbols.data[i].value);
     (void)snprintf(name, sizeof name, "@grad%" PRIu32, i);
-    leat_value_id_t x = leat_b_symbol(b, name, LEAT_KIND_INPUT, (leat_dtype_t)v.dtype, v.rank, v.dims);
+    leat_value_id_t x = leat_b_symbol(b, leat_b_named(b, name), LEAT_KIND_INPUT, (leat_dtype_t)v.dtype, v.rank, v.dims);
     leat_value_id_t squares = leat_b_square(b, leat_b_widen(b, x));
     leat_value_id_t sum =
         leat_b_cast(b, leat_b_reduce(b, LEAT_FOLD_SUM, squares, leat_b_all_dims(b, x), false), LEAT_F64);
@@ -303,11 +313,11 @@ static leat_status_t add_norm(writer_t *w) {
   if (is_listed(leat_op_string(g, op, LEAT_ATTR_HYPER, ""), CLIP_KEY)) {
     if ((size_t)snprintf(name, sizeof name, "%s%s", prefix, CLIP_KEY) >= sizeof name)
       LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the name '%s' is too long", prefix);
-    limit = leat_b_hyper(b, name, shared_default(w->units, prefix, LEAT_ATTR_MAX_GRAD_NORM), own);
+    limit = leat_b_hyper(b, leat_b_named(b, name), shared_default(w->units, prefix, LEAT_ATTR_MAX_GRAD_NORM), own);
   } else {
     limit = leat_b_scalar(b, LEAT_F64, own);
   }
-  leat_b_store(b, "@clip", LEAT_STORE_INTERNAL, leat_b_fn2s(b, MIN, leat_b_div(b, limit, norm), 1.0));
+  leat_b_store(b, leat_b_named(b, "@clip"), LEAT_STORE_INTERNAL, leat_b_fn2s(b, MIN, leat_b_div(b, limit, norm), 1.0));
   return leat_builder_take_status(b);
 }
 
@@ -326,7 +336,7 @@ static leat_status_t write_unit(writer_t *w, double dropout_rate) {
   LEAT_TRY(add_ports(w));
   for (uint32_t i = 0; i < w->unit->op_count; ++i) LEAT_TRY(copy_op(w, w->units->order[w->unit->op_first + i]));
   if (draws(w->to) && dropout_rate != -1.0) {
-    (void)leat_b_hyper(&w->b, "p", dropout_rate, 0.0);
+    (void)leat_b_hyper(&w->b, leat_b_role(&w->b, LEAT_MADE_DROPOUT, 0), dropout_rate, 0.0);
     LEAT_TRY(leat_builder_take_status(&w->b));
   }
   LEAT_TRY(add_outs(w));
@@ -362,14 +372,14 @@ leat_status_t leat_unit_counter_graph(bool draws_numbers, const uint32_t *optimi
   leat_builder_init(&b, g);
   if (draws_numbers) {
     leat_value_id_t one = leat_b_iota(&b, LEAT_I64, 1, (const int64_t[]){2}, 0);  // {0, 1}
-    leat_b_store(&b, "random__state", LEAT_STORE_UPDATE, leat_b_add(&b, leat_b_random_state(&b), one));
+    leat_value_id_t state = leat_b_random_state(&b);
+    leat_b_store(&b, leat_b_role(&b, LEAT_MADE_RANDOM, 0), LEAT_STORE_UPDATE, leat_b_add(&b, state, one));
   }
   b.type = LEAT_TYPE_OPT;
   for (uint32_t i = 0; i < count; ++i) {
-    char name[64];
-    (void)snprintf(name, sizeof name, "optimizer_%" PRIu32 "__step", optimizers[i]);
-    leat_value_id_t step = leat_b_symbol(&b, name, LEAT_KIND_STATE, LEAT_F64, 0, NULL);
-    leat_b_store(&b, name, LEAT_STORE_UPDATE, leat_b_adds(&b, step, 1.0));
+    const leat_symbol_id_t counter = leat_b_role(&b, LEAT_MADE_STEP, optimizers[i]);
+    leat_value_id_t step = leat_b_symbol(&b, counter, LEAT_KIND_STATE, LEAT_F64, 0, NULL);
+    leat_b_store(&b, counter, LEAT_STORE_UPDATE, leat_b_adds(&b, step, 1.0));
   }
   leat_status_t status = leat_builder_take_status(&b);
   if (status != NULL)
@@ -441,16 +451,17 @@ bool leat_unit_graphs_equal(const leat_graph_t *a, const leat_graph_t *b) {
 
 // --- trim -----------------------------------------------------------------------------------------------------------
 
-static bool is_counter(const char *name) {
-  return strcmp(name, "random__state") == 0 || (strncmp(name, "optimizer_", 10) == 0 && strstr(name, "__step") != NULL);
+static bool is_counter(const leat_graph_t *g, const leat_op_t *op) {
+  const leat_symbol_role_t role = (leat_symbol_role_t)leat_graph_symbol(g, leat_op_symbol(g, op))->role;
+  return role == LEAT_MADE_RANDOM || role == LEAT_MADE_STEP;
 }
 
 static leat_status_t visit_trim(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
-  const char *name = leat_op_string(r->from, op, LEAT_ATTR_NAME, "");
-  if (leat_op_is_statement(op->kind) && (strncmp(name, "@seed", 5) == 0 || is_counter(name))) return NULL;
+  const char *name = leat_op_name(r->from, op);
+  if (leat_op_is_statement(op->kind) && (strncmp(name, "@seed", 5) == 0 || is_counter(r->from, op))) return NULL;
   if (!leat_op_is_statement(op->kind) || strncmp(name, "@out", 4) != 0) return leat_rebuild_copy(r, id);
-  leat_b_store(&r->b, name, LEAT_STORE_INTERNAL, leat_rebuild_input(r, op, 0));
+  leat_b_store(&r->b, leat_op_symbol(r->from, op), LEAT_STORE_INTERNAL, leat_rebuild_input(r, op, 0));
   return NULL;
 }
 

@@ -14,8 +14,8 @@ static leat_graph_t *parsed(const char *text) {
 }
 
 // "symbol low..high|ignored @offset [dim:stride,..]", one a line.
-static void put_bound(leat_text_t *out, const leat_bound_t *b) {
-  leat_text_put(out, "%s %lld..%lld", b->symbol, (long long)b->low, (long long)b->high);
+static void put_bound(leat_text_t *out, const leat_graph_t *g, const leat_bound_t *b) {
+  leat_text_put(out, "%s %lld..%lld", leat_graph_symbol(g, b->symbol)->name, (long long)b->low, (long long)b->high);
   if (b->has_ignored) leat_text_put(out, "|%lld", (long long)b->ignored);
   leat_text_put(out, " @%lld [", (long long)b->offset);
   for (uint32_t d = 0; d < b->rank; d++)
@@ -89,7 +89,7 @@ static void indices_are_bound_where_they_come_from(void **state) {
     leat_text_t found = {0};
     assert_ok(leat_opt_bounds(graph, &bounds));
     assert_ok(leat_graph_verify(graph));
-    for (uint32_t b = 0; b < bounds.count; b++) put_bound(&found, &bounds.data[b]);
+    for (uint32_t b = 0; b < bounds.count; b++) put_bound(&found, graph, &bounds.data[b]);
     if (strcmp(found.data != NULL ? found.data : "", cases[i].bounds) != 0)
       fail_msg("%s\ngives\n%s\nnot\n%s", cases[i].body, found.data != NULL ? found.data : "", cases[i].bounds);
     leat_text_deinit(&found);

@@ -416,6 +416,64 @@ static void test_shared_hyperparameters(void **state) {
   }
 }
 
+static const leat_symbol_t *symbol_named(const leat_graph_t *g, const char *name) {
+  const leat_symbol_id_t id = leat_graph_find_symbol(g, name);
+  if (id == LEAT_NONE) fail_msg("there is no symbol '%s'", name);
+  return leat_graph_symbol(g, id);
+}
+
+// What the compiler makes for a parameter or an output knows whose it is and what for, in the graph that it made and in
+// one that is read back from text.
+static void check_made_symbols(const leat_graph_t *g) {
+  static const struct {
+    const char *name, *owner;
+    leat_symbol_role_t role;
+    leat_symbol_kind_t kind;
+  } made[] = {{"w__grad", "w", LEAT_MADE_GRAD, LEAT_KIND_GRAD},
+              {"w__exp_avg", "w", LEAT_MADE_EXP_AVG, LEAT_KIND_STATE},
+              {"w__exp_avg_sq", "w", LEAT_MADE_EXP_AVG_SQ, LEAT_KIND_STATE},
+              {"w__max_exp_avg_sq", "w", LEAT_MADE_MAX_EXP_AVG_SQ, LEAT_KIND_STATE},
+              {"y__seed", "y", LEAT_MADE_SEED, LEAT_KIND_SEED},
+              {"optimizer_0__step", NULL, LEAT_MADE_STEP, LEAT_KIND_STATE},
+              {"random__state", NULL, LEAT_MADE_RANDOM, LEAT_KIND_STATE},
+              {"p", NULL, LEAT_MADE_DROPOUT, LEAT_KIND_HYPER},
+              {"w", NULL, LEAT_MADE_NONE, LEAT_KIND_PARAM},
+              {"y", NULL, LEAT_MADE_NONE, LEAT_KIND_OUTPUT},
+              {"lr", NULL, LEAT_MADE_NONE, LEAT_KIND_HYPER}};
+  for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
+    const leat_symbol_t *symbol = symbol_named(g, made[i].name);
+    assert_int_equal(symbol->role, made[i].role);
+    assert_int_equal(symbol->kind, made[i].kind);
+    if (made[i].owner == NULL)
+      assert_int_equal(symbol->owner, LEAT_NONE);
+    else
+      assert_string_equal(leat_graph_symbol(g, symbol->owner)->name, made[i].owner);
+  }
+  leat_symbol_id_t found, w = leat_graph_find_symbol(g, "w");
+  assert_ok(leat_graph_role_symbol((leat_graph_t *)g, LEAT_MADE_EXP_AVG_SQ, w, &found));
+  assert_int_equal(found, leat_graph_find_symbol(g, "w__exp_avg_sq"));
+}
+
+static void test_made_symbols_know_owner_and_role(void **state) {
+  (void)state;
+  leat_graph_t *g = lowered(X_AND_W
+                            "%2 = dropout(%0) {p=0.5, training=1, stream=0} : f64[3]\n%3 = mul(%2, %1) : f64[3]\n"
+                            "output(%3) {name=\"y\", seed=\"symbol\"}\n"
+                            "optimizer(%1) {kind=\"adamw\", lr=0.1, hyper=\"lr\", amsgrad=1}\n");
+  check_made_symbols(g);
+  char *text, *again;
+  leat_graph_t *read;
+  assert_ok(leat_graph_print(g, &text));
+  assert_ok(leat_graph_parse(text, strlen(text), &read));
+  check_made_symbols(read);
+  assert_ok(leat_graph_print(read, &again));
+  assert_string_equal(text, again);
+  leat_string_free(text);
+  leat_string_free(again);
+  leat_graph_destroy(read);
+  leat_graph_destroy(g);
+}
+
 // Every allocation of reverse mode fails once: a clean status each time, nothing leaks.
 static void test_out_of_memory(void **state) {
   (void)state;
@@ -468,6 +526,7 @@ int main(void) {
       cmocka_unit_test(test_adamw),
       cmocka_unit_test(test_master_copy),
       cmocka_unit_test(test_shared_hyperparameters),
+      cmocka_unit_test(test_made_symbols_know_owner_and_role),
       cmocka_unit_test(test_out_of_memory),
       cmocka_unit_test(test_bad_input),
   };

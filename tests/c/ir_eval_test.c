@@ -18,7 +18,7 @@ typedef struct case_s {
 static const leat_value_t *type_of(const leat_graph_t *g, const char *name) {
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
-    if (strcmp(leat_op_string(g, op, LEAT_ATTR_NAME, ""), name) != 0) continue;
+    if (strcmp(leat_op_name(g, op), name) != 0) continue;
     return leat_graph_value(g, op->kind == LEAT_PRIM_STORE ? leat_op_input(g, op, 0) : op->result_first);
   }
   return NULL;

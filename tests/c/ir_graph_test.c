@@ -31,8 +31,8 @@ static void test_builder_broadcasts_as_torch(void **state) {
   (void)state;
   leat_builder_t b;
   leat_graph_t *g = new_graph(&b);
-  leat_value_id_t x = leat_b_symbol(&b, "x", LEAT_KIND_INPUT, LEAT_F32, 3, DIMS(2, 1, 4));
-  leat_value_id_t y = leat_b_symbol(&b, "y", LEAT_KIND_INPUT, LEAT_F32, 2, DIMS(3, 1));
+  leat_value_id_t x = leat_b_symbol(&b, leat_b_named(&b, "x"), LEAT_KIND_INPUT, LEAT_F32, 3, DIMS(2, 1, 4));
+  leat_value_id_t y = leat_b_symbol(&b, leat_b_named(&b, "y"), LEAT_KIND_INPUT, LEAT_F32, 2, DIMS(3, 1));
   expect_type(&b, leat_b_add(&b, x, y), "f32[2,3,4]");
   expect_type(&b, leat_b_muls(&b, x, 2.0), "f32[2,1,4]");
   expect_type(&b, leat_b_map2(&b, LEAT_SCALAR_LT, x, y), "bool[2,3,4]");
@@ -48,7 +48,7 @@ static void test_builder_does_nothing_where_nothing_is_to_do(void **state) {
   (void)state;
   leat_builder_t b;
   leat_graph_t *g = new_graph(&b);
-  leat_value_id_t x = leat_b_symbol(&b, "x", LEAT_KIND_INPUT, LEAT_F32, 2, DIMS(2, 3));
+  leat_value_id_t x = leat_b_symbol(&b, leat_b_named(&b, "x"), LEAT_KIND_INPUT, LEAT_F32, 2, DIMS(2, 3));
   assert_int_equal(leat_b_reshape(&b, x, 2, DIMS(2, 3)), x);
   assert_int_equal(leat_b_transpose(&b, x, DIMS(0, 1)), x);
   assert_int_equal(leat_b_slice_dim(&b, x, 1, 0, 3, 1), x);
@@ -66,7 +66,7 @@ static void test_builder_keeps_its_first_error(void **state) {
   (void)state;
   leat_builder_t b;
   leat_graph_t *g = new_graph(&b);
-  leat_value_id_t x = leat_b_symbol(&b, "x", LEAT_KIND_INPUT, LEAT_F32, 2, DIMS(2, 3));
+  leat_value_id_t x = leat_b_symbol(&b, leat_b_named(&b, "x"), LEAT_KIND_INPUT, LEAT_F32, 2, DIMS(2, 3));
   leat_value_id_t bad = leat_b_product(&b, "mk,kn->mn", x, x);
   assert_int_equal(bad, LEAT_NONE);
   assert_int_equal(leat_b_add(&b, bad, x), LEAT_NONE);
@@ -97,7 +97,7 @@ static void test_append_reads_its_own_graph(void **state) {
   (void)state;
   leat_builder_t b;
   leat_graph_t *g = new_graph(&b);
-  leat_value_id_t x = leat_b_symbol(&b, "x", LEAT_KIND_INPUT, LEAT_F32, 2, DIMS(2, 3));
+  leat_value_id_t x = leat_b_symbol(&b, leat_b_named(&b, "x"), LEAT_KIND_INPUT, LEAT_F32, 2, DIMS(2, 3));
   (void)leat_b_reduce(&b, LEAT_FOLD_SUM, x, 2, true);
   for (int i = 0; i < 1000; i++) {
     const leat_op_t *op = leat_graph_op(g, 1);
@@ -297,13 +297,13 @@ static void test_cost_counts_operations_and_bytes(void **state) {
   (void)state;
   leat_builder_t b;
   leat_graph_t *g = new_graph(&b);
-  leat_value_id_t x = leat_b_symbol(&b, "x", LEAT_KIND_INPUT, LEAT_F32, 2, DIMS(8, 16));
-  leat_value_id_t w = leat_b_symbol(&b, "w", LEAT_KIND_PARAM, LEAT_F32, 2, DIMS(4, 16));
+  leat_value_id_t x = leat_b_symbol(&b, leat_b_named(&b, "x"), LEAT_KIND_INPUT, LEAT_F32, 2, DIMS(8, 16));
+  leat_value_id_t w = leat_b_symbol(&b, leat_b_named(&b, "w"), LEAT_KIND_PARAM, LEAT_F32, 2, DIMS(4, 16));
   leat_value_id_t y = leat_b_product(&b, "mk,nk->mn", x, w);
   leat_cost_t cost = leat_op_cost(g, leat_graph_op(g, leat_graph_value(g, y)->op));
   assert_true(cost.flops == 2.0 * 8 * 16 * 4 && cost.bytes == 4.0 * (8 * 16 + 4 * 16 + 8 * 4));
-  leat_value_id_t image = leat_b_symbol(&b, "i", LEAT_KIND_INPUT, LEAT_F32, 4, DIMS(2, 4, 6, 6));
-  leat_value_id_t taps = leat_b_symbol(&b, "k", LEAT_KIND_PARAM, LEAT_F32, 4, DIMS(8, 2, 3, 3));
+  leat_value_id_t image = leat_b_symbol(&b, leat_b_named(&b, "i"), LEAT_KIND_INPUT, LEAT_F32, 4, DIMS(2, 4, 6, 6));
+  leat_value_id_t taps = leat_b_symbol(&b, leat_b_named(&b, "k"), LEAT_KIND_PARAM, LEAT_F32, 4, DIMS(8, 2, 3, 3));
   const leat_window_t window = {
       .rank = 2, .window = {3, 3}, .stride = {1, 1}, .dilation = {1, 1}, .base_dilation = {1, 1}, .groups = 2};
   y = leat_b_conv(&b, image, taps, &window);

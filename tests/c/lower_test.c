@@ -23,7 +23,7 @@ static uint32_t count_ops(const leat_graph_t *g, uint32_t kind) {
 static const leat_op_t *find_op(const leat_graph_t *g, uint32_t kind, const char *name) {
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
-    if (op->kind == kind && strcmp(leat_op_string(g, op, LEAT_ATTR_NAME, ""), name) == 0) return op;
+    if (op->kind == kind && strcmp(leat_op_name(g, op), name) == 0) return op;
   }
   return NULL;
 }

@@ -113,8 +113,7 @@ leat_status_t bench_fill(leat_eval_t *eval, const leat_graph_t *graph, const ben
   for (leat_op_id_t id = 0; id < graph->ops.count; id++) {
     const leat_op_t *symbol = leat_graph_op(graph, id);
     if (symbol->kind != LEAT_PRIM_SYMBOL || leat_op_is_symbol(graph, symbol, LEAT_KIND_HYPER)) continue;
-    LEAT_TRY(fill(eval, leat_op_string(graph, symbol, LEAT_ATTR_NAME, ""),
-                  leat_graph_value(graph, symbol->result_first), op));
+    LEAT_TRY(fill(eval, leat_op_name(graph, symbol), leat_graph_value(graph, symbol->result_first), op));
   }
   return NULL;
 }
@@ -122,7 +121,7 @@ leat_status_t bench_fill(leat_eval_t *eval, const leat_graph_t *graph, const ben
 const leat_value_t *bench_symbol(const leat_graph_t *graph, const char *name) {
   for (leat_op_id_t id = 0; id < graph->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(graph, id);
-    if (op->kind == LEAT_PRIM_SYMBOL && strcmp(leat_op_string(graph, op, LEAT_ATTR_NAME, ""), name) == 0)
+    if (op->kind == LEAT_PRIM_SYMBOL && strcmp(leat_op_name(graph, op), name) == 0)
       return leat_graph_value(graph, op->result_first);
   }
   return NULL;
@@ -132,7 +131,7 @@ bool bench_reaches(const leat_graph_t *graph, const char *name) {
   size_t length = strlen(name);
   for (leat_op_id_t id = 0; id < graph->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(graph, id);
-    const char *stored = leat_op_string(graph, op, LEAT_ATTR_NAME, "");
+    const char *stored = leat_op_name(graph, op);
     if (op->kind == LEAT_PRIM_STORE && strncmp(stored, name, length) == 0 && strcmp(stored + length, "__grad") == 0)
       return true;
   }
