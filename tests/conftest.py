@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the package of this tree and the example programs importable in every test folder.
+"""Makes the package of this tree and the example programs importable in every test folder, and has the compiler check
+itself (`--verify-each`) in every compile of a test: graphs after each pass, and the plan of the file (src/pef/legal.h).
 
 `--pef-hashes FILE` writes a line for each PEF that a test compiles: the test and a hash of the bytes. Two runs of one
 suite, before and after a change, show with `diff` whether the compiler's output has changed.
@@ -21,7 +22,24 @@ def pytest_addoption(parser):
     parser.addoption("--pef-hashes", metavar="FILE", help="write the hash of every PEF that tests compile")
 
 
+def _verify_each():
+    try:
+        from sambaflow._runtime import compiler
+    except ImportError:  # nothing is built: tests that need it skip
+        return
+    options_of = compiler._options
+
+    @functools.wraps(options_of)
+    def verifying(*arguments):
+        options, keep = options_of(*arguments)
+        options.verify_each = 1
+        return options, keep
+
+    compiler._options = verifying
+
+
 def pytest_configure(config):
+    _verify_each()
     support.NOTED_IN = config.getoption("--pef-hashes")
     if support.NOTED_IN is None:
         return

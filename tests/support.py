@@ -33,7 +33,9 @@ def run_python(file, *arguments, cwd, env=None):
 
 
 def run_example(name, *arguments, cwd, env=None, expect_error=False):
-    """Runs an example program; fails the test if the exit status is not what is expected."""
+    """Runs an example program; fails the test if the exit status is not what is expected. Compiles check themselves."""
+    if arguments and arguments[0] == "compile":
+        arguments += ("--verify-each",)
     done = run_python(EXAMPLES / f"{name}.py", *arguments, cwd=cwd, env=env)
     shown = f"{name} {' '.join(map(str, arguments))}\n{done.stdout}\n{done.stderr}"
     assert (done.returncode != 0) == expect_error, shown

@@ -22,7 +22,7 @@ typedef struct leat_compile_options_s {
   const char *arch;       // "native" or "native:<l1>,<l2>,<l3>" with cache sizes in bytes
   uint32_t optim_level;   // 0, 1 or 3
   uint32_t inference;     // 1: forward sections only
-  uint32_t verify_each;   // 1: verify the graph after every pass
+  uint32_t verify_each;   // 1: verify the graph after every pass, and the plan of the file; builds for debugging do
   const char *metadata;   // JSON object stored in the file, or NULL; keys are sorted on writing
   const char *disable;    // comma-separated names of passes to leave out, or NULL
 

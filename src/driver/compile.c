@@ -14,25 +14,44 @@
 #include "opt/batch_dims.h"
 #include "opt/bounds.h"
 #include "opt/microbatch.h"
+#include "pef/legal.h"
 #include "report/report.h"
 
-// What a loader would refuse is not written: the mistake is the compiler's, and is told while the program is at hand.
-static leat_status_t check_made(const uint8_t *data, size_t bytes, leat_pef_t **out_pef) {
-  leat_status_t status = leat_pef_open_memory(data, bytes, "the compiled program", out_pef);
+static bool proves_plans(const leat_compile_options_t *options) {
+#ifdef LEAT_DEBUG
+  (void)options;
+  return true;
+#else
+  return options->verify_each != 0;
+#endif
+}
+
+// A mistake of the compiler is told while the program is at hand.
+static leat_status_t own_mistake(leat_status_t status, const char *what) {
   if (status == NULL || leat_status_code(status) == LEAT_OUT_OF_MEMORY) return status;
   leat_status_t told = leat_status_make(LEAT_INTERNAL,
-                                        "the compiler made a file that its own loader refuses (%s): "
+                                        "the compiler made a file that %s (%s): "
                                         "nothing was written; please report it with the program",
-                                        leat_status_message(status));
+                                        what, leat_status_message(status));
   leat_status_free(status);
   return told;
 }
 
+// What a loader would refuse is not written, nor, where that is checked, what has no legal plan.
+static leat_status_t check_made(const uint8_t *data, size_t bytes, const leat_compile_options_t *options,
+                                leat_pef_t **out_pef) {
+  LEAT_TRY(own_mistake(leat_pef_open_memory(data, bytes, "the compiled program", out_pef), "its own loader refuses"));
+  leat_status_t status = proves_plans(options) ? leat_legal_check(*out_pef) : NULL;
+  if (status != NULL) leat_pef_close(*out_pef);
+  return own_mistake(status, "it cannot prove legal");
+}
+
 // Reports come first: once the PEF is there, everything about the compile has succeeded.
-static leat_status_t write_checked(const uint8_t *data, size_t bytes, const char *path, const char *report_dir) {
+static leat_status_t write_checked(const uint8_t *data, size_t bytes, const char *path,
+                                   const leat_compile_options_t *options) {
   leat_pef_t *pef = NULL;
-  LEAT_TRY(check_made(data, bytes, &pef));
-  leat_status_t status = report_dir == NULL ? NULL : leat_report_write(pef, report_dir);
+  LEAT_TRY(check_made(data, bytes, options, &pef));
+  leat_status_t status = options->report_dir == NULL ? NULL : leat_report_write(pef, options->report_dir);
   leat_pef_close(pef);
   if (status != NULL) return leat_status_annotate(status, "reports");
   return leat_file_write_atomic(path, data, bytes);
@@ -104,7 +123,7 @@ static leat_status_t write_file(leat_pef_writer_t *writer, const leat_compile_op
   uint8_t *data = NULL;
   size_t bytes = 0;
   LEAT_TRY(leat_pef_write_memory(writer, &data, &bytes));
-  leat_status_t status = write_checked(data, bytes, path, options->report_dir);
+  leat_status_t status = write_checked(data, bytes, path, options);
   leat_free(data);
   return status;
 }

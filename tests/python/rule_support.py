@@ -22,7 +22,7 @@ def compile_o1(
     options = ffi.new("leat_compile_options_t *", lib.leat_compile_options_default())
     texts = [ffi.new("char[]", text.encode()) for text in (rule_list, str(folder), rules or "", "rules.yaml")]
     options.rule_list, options.report_dir = texts[:2]
-    options.optim_level, options.inference = 1, int(inference)
+    options.optim_level, options.inference, options.verify_each = 1, int(inference), 1
     if rules is not None:
         options.rules, options.rules_name, options.use_default_rules = texts[2], texts[3], 0
     with parsed(program) as graph:

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+// One body: what it does with each of its arguments; stages write nothing that they read but in step; what one tile
+// writes no other touches. A tile may be a single row, since an engine may cut a body anywhere.
+#include "pef/legal_parts.h"
+
+typedef struct touch_s {
+  leat_site_t site;
+  leat_box_t whole;  // of all rows; in scratch of one tile
+  uint32_t next;     // touch of the same slot; PEF_NONE: the last
+  bool read;
+} touch_t;
+
+typedef struct walk_s {
+  leat_prover_t *prover;
+  const pef_body_t *body;
+  uint32_t index;
+  LEAT_ARRAY(touch_t) touches;  // of all stages that do something
+  uint32_t *first;              // per slot
+} walk_t;
+
+static const pef_operand_t *operand_of(const touch_t *t) { return leat_site_operand(&t->site); }
+static uint32_t stage_of(const touch_t *t) { return (uint32_t)(t->site.stage - t->site.pef->stages); }
+
+static leat_rows_t rows_of(const touch_t *t) { return (leat_rows_t){leat_box_of(&t->site, 1), leat_box_row_step(&t->site)}; }
+
+// --- covers ----------------------------------------------------------------------------------------------------------
+
+static void join_all(leat_cover_t *cover) {
+  for (uint32_t i = 0; i + 1 < cover->count; ++i) {
+    if (!leat_box_join(&cover->boxes[i], &cover->boxes[cover->count - 1])) continue;
+    --cover->count;
+    i = UINT32_MAX;  // the longer one may join others
+  }
+}
+
+void leat_cover_add(leat_cover_t *cover, const leat_box_t *box) {
+  if (box->run == 0) return;
+  if (cover->count == 0 || box->low < cover->low) cover->low = box->low;
+  if (cover->count == 0 || box->high > cover->high) cover->high = box->high;
+  if (cover->count == LEAT_COVER_BOXES) {
+    cover->lost = true;
+    return;
+  }
+  cover->boxes[cover->count++] = *box;
+  join_all(cover);
+}
+
+bool leat_cover_holds(const leat_cover_t *cover, const leat_box_t *box) {
+  if (box->run == 0) return true;
+  if (cover->lost) return cover->low <= box->low && box->high <= cover->high;
+  for (uint32_t i = 0; i < cover->count; ++i) {
+    if (leat_box_holds(&cover->boxes[i], box)) return true;
+  }
+  return false;
+}
+
+// --- findings --------------------------------------------------------------------------------------------------------
+
+static leat_status_t report(const walk_t *w, leat_rule_t rule, const touch_t *t, const touch_t *other) {
+  const leat_pef_t *pef = w->prover->pef;
+  leat_finding_t f = {.rule = rule,
+                      .call = w->prover->first_call[w->index],
+                      .stage = stage_of(t),
+                      .operand = t->site.index,
+                      .other_call = PEF_NONE,
+                      .other_stage = stage_of(other),
+                      .place = PEF_NONE,
+                      .symbol = PEF_NONE,
+                      .begin = (uint64_t)t->whole.low,
+                      .end = (uint64_t)t->whole.high};
+  if (operand_of(t)->space == PEF_SPACE_ARGUMENT) {
+    const pef_argument_t *a = &pef->arguments[pef->calls[f.call].argument_first + operand_of(t)->slot];
+    f.place = a->kind;
+    f.symbol = a->symbol;
+    f.begin += a->offset;
+    f.end += a->offset;
+  }
+  return leat_legal_report(w->prover, &f);
+}
+
+// --- aliases ---------------------------------------------------------------------------------------------------------
+
+// Every element is read before it is written: both are the same elements, gone through together.
+static bool in_step(const touch_t *out, const touch_t *in, int64_t shift) {
+  const pef_operand_t *a = operand_of(out), *b = operand_of(in);
+  if (out->site.stage->kind != PEF_STAGE_MAP || in->site.written || a->rank != b->rank) return false;
+  if ((int64_t)a->offset != (int64_t)b->offset + shift) return false;
+  if (leat_pef_dtype_bytes(a->dtype) != leat_pef_dtype_bytes(b->dtype)) return false;
+  for (uint32_t d = 0; d < a->rank; ++d) {
+    if (a->dims[d] != b->dims[d] || (a->dims[d] > 1 && a->strides[d] != b->strides[d])) return false;
+  }
+  return true;
+}
+
+// `b` begins `shift` bytes after `a` does, both in one place.
+static leat_status_t check_alias(const walk_t *w, const touch_t *a, const touch_t *b, int64_t shift) {
+  if (!a->site.written && !b->site.written) return NULL;
+  if (!leat_boxes_meet(&a->whole, &b->whole, shift)) return NULL;
+  if (a->site.written ? in_step(a, b, shift) : in_step(b, a, -shift)) return NULL;
+  return a->site.written ? report(w, LEAT_RULE_ALIAS, a, b) : report(w, LEAT_RULE_ALIAS, b, a);
+}
+
+static bool same_place(const touch_t *a, const touch_t *b) {
+  return operand_of(a)->space == operand_of(b)->space && operand_of(a)->slot == operand_of(b)->slot;
+}
+
+static leat_status_t check_stage_aliases(const walk_t *w, uint32_t first) {
+  for (uint32_t i = first; i < w->touches.count; ++i) {
+    for (uint32_t j = first; j < i; ++j) {
+      const touch_t *a = &w->touches.data[j], *b = &w->touches.data[i];
+      if (same_place(a, b)) LEAT_TRY(check_alias(w, a, b, 0));
+    }
+  }
+  return NULL;
+}
+
+// --- tiles -----------------------------------------------------------------------------------------------------------
+
+// The rows of all operands lie in windows as high as a row is: nothing can meet.
+static bool rows_are_apart(const walk_t *w, uint32_t first) {
+  int64_t low = INT64_MAX, high = INT64_MIN, step = 0;
+  for (uint32_t i = first; i != PEF_NONE; i = w->touches.data[i].next) {
+    const leat_rows_t rows = rows_of(&w->touches.data[i]);
+    if (rows.step == 0 || (step != 0 && rows.step != step)) return false;
+    step = rows.step;
+    if (rows.row.low < low) low = rows.row.low;
+    if (rows.row.high > high) high = rows.row.high;
+  }
+  return high - low <= (step < 0 ? -step : step);
+}
+
+static leat_status_t check_tiles(const walk_t *w, const touch_t *a, const touch_t *b, int64_t shift) {
+  if (!a->site.written && !b->site.written) return NULL;
+  const leat_rows_t x = rows_of(a), y = rows_of(b);
+  if (!leat_rows_meet(&x, &y, shift, w->body->row_count)) return NULL;
+  return a->site.written ? report(w, LEAT_RULE_TILES, a, b) : report(w, LEAT_RULE_TILES, b, a);
+}
+
+static leat_status_t check_slot_tiles(const walk_t *w, uint32_t slot) {
+  bool written = false;
+  for (uint32_t i = w->first[slot]; i != PEF_NONE; i = w->touches.data[i].next)
+    written |= w->touches.data[i].site.written;
+  if (!written || w->body->row_count == 1 || rows_are_apart(w, w->first[slot])) return NULL;
+  for (uint32_t i = w->first[slot]; i != PEF_NONE; i = w->touches.data[i].next) {
+    for (uint32_t j = i; j != PEF_NONE; j = w->touches.data[j].next)
+      LEAT_TRY(check_tiles(w, &w->touches.data[i], &w->touches.data[j], 0));
+  }
+  return NULL;
+}
+
+// --- slots -----------------------------------------------------------------------------------------------------------
+
+static void widen(leat_span_t *span, const touch_t *t) {
+  const pef_operand_t *o = operand_of(t);
+  if (t->whole.run == 0) return;
+  const uint8_t bit = t->site.stage->output_bit;
+  if (span->low == span->high) {
+    *span = (leat_span_t){t->whole.low, t->whole.high, stage_of(t), t->site.index, bit, (uint16_t)(1u << o->dtype)};
+    return;
+  }
+  if (t->whole.low < span->low) span->low = t->whole.low;
+  if (t->whole.high > span->high) span->high = t->whole.high;
+  if (span->bit != bit) span->bit = span->bit == LEAT_ALWAYS || bit == LEAT_ALWAYS ? LEAT_ALWAYS : LEAT_MIXED;
+  span->dtypes |= (uint16_t)(1u << o->dtype);
+}
+
+static void note_read(leat_slot_t *slot, const touch_t *t) {
+  widen(leat_cover_holds(&slot->cover, &t->whole) ? &slot->inside : &slot->reads, t);
+}
+
+static void note_write(leat_slot_t *slot, const touch_t *t) {
+  const uint8_t before = slot->writes.bit;
+  const bool first = slot->writes.low == slot->writes.high;
+  widen(&slot->writes, t);
+  if (!first && before != t->site.stage->output_bit) slot->writes.bit = LEAT_MIXED;
+  leat_cover_add(&slot->cover, &t->whole);
+  slot->spare |= t->site.stage->kind == PEF_STAGE_SORT;
+}
+
+static void note_stage(walk_t *w, uint32_t first) {
+  leat_slot_t *slots = &w->prover->slots[w->prover->first_slot[w->index]];
+  for (uint32_t pass = 0; pass < 2; ++pass) {  // what a stage reads it reads before it writes
+    for (uint32_t i = first; i < w->touches.count; ++i) {
+      const touch_t *t = &w->touches.data[i];
+      if (operand_of(t)->space != PEF_SPACE_ARGUMENT) continue;
+      if (pass == 0 && t->read) note_read(&slots[operand_of(t)->slot], t);
+      if (pass == 1 && t->site.written) note_write(&slots[operand_of(t)->slot], t);
+    }
+  }
+}
+
+// --- the walk --------------------------------------------------------------------------------------------------------
+
+static leat_status_t add_touches(walk_t *w, const pef_stage_t *stage) {
+  const leat_pef_t *pef = w->prover->pef;
+  const uint64_t outputs = leat_pef_stage_outputs(pef, stage), inputs = leat_pef_stage_inputs(pef, stage);
+  const uint64_t tile = w->body->tile_rows_max < w->body->row_count ? w->body->tile_rows_max : w->body->row_count;
+  for (uint32_t i = 0; i < stage->operand_count; ++i) {
+    const pef_operand_t *o = &pef->operands[stage->operand_first + i];
+    if (((inputs | outputs) >> i & 1) == 0 || o->space == PEF_SPACE_NONE) continue;
+    touch_t *t = leat_array_push(&w->touches);
+    if (t == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for the proofs");
+    t->site = (leat_site_t){pef, w->body, stage, i, (outputs >> i & 1) != 0};
+    t->read = (inputs >> i & 1) != 0;
+    t->whole = leat_box_of(&t->site, o->space == PEF_SPACE_SCRATCH ? tile : w->body->row_count);
+    t->next = PEF_NONE;
+    if (o->space != PEF_SPACE_ARGUMENT) continue;
+    t->next = w->first[o->slot];
+    w->first[o->slot] = w->touches.count - 1;
+  }
+  return NULL;
+}
+
+static leat_status_t walk_stages(walk_t *w, bool check) {
+  const leat_pef_t *pef = w->prover->pef;
+  for (uint32_t a = 0; a < w->body->argument_count; ++a) w->first[a] = PEF_NONE;
+  for (uint32_t s = 0; s < w->body->stage_count; ++s) {
+    const pef_stage_t *stage = &pef->stages[w->body->stage_first + s];
+    const uint32_t first = w->touches.count;
+    if (leat_pef_stage_is_idle(pef, stage)) continue;
+    LEAT_TRY(add_touches(w, stage));
+    if (!check) continue;
+    LEAT_TRY(check_stage_aliases(w, first));
+    note_stage(w, first);
+  }
+  for (uint32_t a = 0; a < w->body->argument_count && check; ++a) LEAT_TRY(check_slot_tiles(w, a));
+  return NULL;
+}
+
+static leat_status_t init(walk_t *w, leat_prover_t *prover, uint32_t body) {
+  *w = (walk_t){.prover = prover, .body = &prover->pef->bodies[body], .index = body};
+  w->first = leat_alloc((w->body->argument_count + 1u) * sizeof *w->first);
+  if (w->first == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for the proofs");
+  return NULL;
+}
+
+static void deinit(walk_t *w) {
+  leat_array_free(&w->touches);
+  leat_free(w->first);
+}
+
+leat_status_t leat_legal_body(leat_prover_t *prover, uint32_t body) {
+  walk_t w;
+  LEAT_TRY(init(&w, prover, body));
+  leat_status_t status = walk_stages(&w, true);
+  deinit(&w);
+  return status == NULL ? leat_legal_scratch(prover, body) : status;
+}
+
+static leat_status_t check_slots(const walk_t *w, uint32_t a, uint32_t b, int64_t shift) {
+  for (uint32_t i = w->first[a]; i != PEF_NONE; i = w->touches.data[i].next) {
+    for (uint32_t j = w->first[b]; j != PEF_NONE; j = w->touches.data[j].next) {
+      const touch_t *x = &w->touches.data[i], *y = &w->touches.data[j];
+      if (x->site.stage == y->site.stage) LEAT_TRY(check_alias(w, x, y, shift));
+      LEAT_TRY(check_tiles(w, x, y, shift));
+    }
+  }
+  return NULL;
+}
+
+leat_status_t leat_legal_slots(leat_prover_t *prover, uint32_t call, uint32_t a, uint32_t b, int64_t shift) {
+  walk_t w;
+  LEAT_TRY(init(&w, prover, prover->pef->calls[call].body));
+  leat_status_t status = walk_stages(&w, false);
+  if (status == NULL) status = check_slots(&w, a, b, shift);
+  deinit(&w);
+  return status;
+}
