@@ -16,8 +16,9 @@ static const char *const rules[LEAT_RULE_COUNT] = {
     [LEAT_RULE_RACE] = "writes what another call touches at the same time: a barrier is missing",
     [LEAT_RULE_TILES] = "writes in one tile what another tile touches",
     [LEAT_RULE_ALIAS] = "writes over what it reads or writes besides, not in step",
-    [LEAT_RULE_ORDER] = "reads what a section type that runs later writes",
-    [LEAT_RULE_PREPARE] = "a prepare section depends on parameters, buffers and constants alone and writes no symbol",
+    [LEAT_RULE_ORDER] = "comes after a section type that runs later, and one of the two writes what the other touches",
+    [LEAT_RULE_PREPARE] =
+        "what a prepare section makes depends on parameters, buffers and constants alone, and stays as it is",
     [LEAT_RULE_BORROWED] = "the caller's memory: inputs are not written, outputs hold what this run has written there",
     [LEAT_RULE_ENABLED] = "reads what is written only where an output is enabled",
 };
@@ -49,7 +50,10 @@ static void put_place(const leat_pef_t *pef, const leat_finding_t *f, leat_text_
   if (f->place == PEF_PLACE_SYMBOL)
     leat_text_put(out, "'%s'", pef->strings + pef->symbols[f->symbol].name);
   else
-    leat_text_put(out, "%s", f->place == PEF_PLACE_ARENA ? "the arena" : f->place == PEF_NONE ? "scratch" : "the constants");
+    leat_text_put(out, "%s",
+                  f->place == PEF_PLACE_ARENA ? "the arena"
+                  : f->place == PEF_NONE      ? "scratch"
+                                              : "the constants");
 }
 
 void leat_finding_put(const leat_pef_t *pef, const leat_finding_t *f, leat_text_t *out) {

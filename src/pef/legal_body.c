@@ -21,7 +21,9 @@ typedef struct walk_s {
 static const pef_operand_t *operand_of(const touch_t *t) { return leat_site_operand(&t->site); }
 static uint32_t stage_of(const touch_t *t) { return (uint32_t)(t->site.stage - t->site.pef->stages); }
 
-static leat_rows_t rows_of(const touch_t *t) { return (leat_rows_t){leat_box_of(&t->site, 1), leat_box_row_step(&t->site)}; }
+static leat_rows_t rows_of(const touch_t *t) {
+  return (leat_rows_t){leat_box_of(&t->site, 1), leat_box_row_step(&t->site)};
+}
 
 // --- covers ----------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // See legal_box.h. Whether two sets of strided runs meet is a sum of multiples of their strides that has to come out as
-// their distance: a search from the greatest stride down, which what is left bounds. Strides nest nearly always, so that
-// at most two multiples of each are possible.
+// their distance: a search from the greatest stride down, which what is left bounds. Strides nest nearly always, so
+// that at most two multiples of each are possible.
 #include "pef/legal_box.h"
 
 enum { SEARCH_MAX = 4096 };
@@ -141,7 +141,8 @@ static bool reaches(search_t *s, uint32_t i, int64_t low, int64_t high) {
   if (s->below_most[i] < low || s->below_least[i] > high) return false;
   if (i == s->count || ++s->steps > SEARCH_MAX) return true;
   const term_t *t = &s->terms[i];
-  int64_t first = divide_up(low - s->below_most[i + 1], t->step), last = divide_down(high - s->below_least[i + 1], t->step);
+  int64_t first = divide_up(low - s->below_most[i + 1], t->step),
+          last = divide_down(high - s->below_least[i + 1], t->step);
   if (first < t->least) first = t->least;
   if (last > t->most) last = t->most;
   for (int64_t k = first; k <= last; ++k) {
@@ -231,7 +232,8 @@ bool leat_box_join(leat_box_t *box, const leat_box_t *next) {
     *box = other;
     return true;
   }
-  if (!leat_box_is_dense(box) || !leat_box_is_dense(next) || box->high < next->low || next->high < box->low) return false;
+  if (!leat_box_is_dense(box) || !leat_box_is_dense(next) || box->high < next->low || next->high < box->low)
+    return false;
   if (next->low < box->low) box->low = next->low;
   if (next->high > box->high) box->high = next->high;
   box->run = box->high - box->low;

@@ -136,7 +136,9 @@ static leat_status_t read_life(walk_t *w, life_t *life, const event_t *e, const 
   return NULL;
 }
 
-static void write_life(walk_t *w, life_t *life, const event_t *e, const leat_slot_t *slot) {
+static leat_status_t write_life(walk_t *w, life_t *life, const event_t *e, const leat_slot_t *slot) {
+  if (life->writer_type == PEF_PREPARE && w->pef->calls[e->call].type != PEF_PREPARE)
+    LEAT_TRY(report(w, LEAT_RULE_PREPARE, e, &slot->writes, life->call, life->stage));
   const bool first = life->writer_type == PEF_TYPE_COUNT;
   life->writer_type = w->pef->calls[e->call].type;
   life->bit = first || life->bit == slot->writes.bit ? slot->writes.bit : LEAT_MIXED;
@@ -145,6 +147,7 @@ static void write_life(walk_t *w, life_t *life, const event_t *e, const leat_slo
   life->spare |= slot->spare;
   for (uint32_t i = 0; i < slot->cover.count; ++i) leat_cover_add(&life->cover, &slot->cover.boxes[i]);
   life->cover.lost |= slot->cover.lost;
+  return NULL;
 }
 
 // A write that begins another value: the one before was read, or is written over from end to end.
@@ -183,7 +186,7 @@ static leat_status_t find_lives(walk_t *w, const event_t *events, uint32_t count
         LEAT_TRY(report(w, LEAT_RULE_UNWRITTEN, e, span, PEF_NONE, PEF_NONE));
       LEAT_TRY(read_life(w, life, e, slot));
     }
-    if (!is_empty(&slot->writes)) write_life(w, life, e, slot);
+    if (!is_empty(&slot->writes)) LEAT_TRY(write_life(w, life, e, slot));
   }
   if (life == NULL) return NULL;
   life->alone = count == 1 && !life->read;
@@ -274,7 +277,8 @@ static leat_status_t report_overlap(const walk_t *w, const life_t *life, const l
   const event_t e = {life->begin, life->end, PEF_PLACE_ARENA, 0, 0, life->call, 0};
   const uint64_t begin = life->begin > other->begin ? life->begin : other->begin;
   const uint64_t end = life->end < other->end ? life->end : other->end;
-  const leat_span_t span = {(int64_t)(begin - life->begin), (int64_t)(end - life->begin), life->stage, life->operand, 0, 0};
+  const leat_span_t span = {
+      (int64_t)(begin - life->begin), (int64_t)(end - life->begin), life->stage, life->operand, 0, 0};
   return report(w, LEAT_RULE_OVERLAP, &e, &span, other->call, other->stage);
 }
 
@@ -284,8 +288,7 @@ static leat_status_t check_overlaps_in(const walk_t *w, const tree_t *t) {
     const range_t all = {0, t->count}, own = {piece_at(t, life->begin), piece_at(t, life->end)};
     if (own.begin == own.end) continue;
     const uint32_t other = longest(t, 1, all, own);
-    if (other != 0 && t->lives[other - 1].last >= life->first)
-      LEAT_TRY(report_overlap(w, life, &t->lives[other - 1]));
+    if (other != 0 && t->lives[other - 1].last >= life->first) LEAT_TRY(report_overlap(w, life, &t->lives[other - 1]));
     put(t, 1, all, own, i + 1);
   }
   return NULL;
@@ -327,7 +330,8 @@ static leat_status_t read_symbol(const walk_t *w, const event_t *e, const event_
   if (writer == NULL || w->pef->calls[writer->call].type != type)
     return report(w, LEAT_RULE_BORROWED, e, &slot->reads, other, PEF_NONE);
   const uint8_t bit = slot_of(w, writer)->writes.bit;
-  if (bit != LEAT_ALWAYS && bit != slot->reads.bit) return report(w, LEAT_RULE_ENABLED, e, &slot->reads, other, PEF_NONE);
+  if (bit != LEAT_ALWAYS && bit != slot->reads.bit)
+    return report(w, LEAT_RULE_ENABLED, e, &slot->reads, other, PEF_NONE);
   return NULL;
 }
 
@@ -339,19 +343,39 @@ static leat_status_t write_symbol(const walk_t *w, const event_t *e) {
   return NULL;
 }
 
+// Section types that run apart run in the order of their numbers: what they leave in a symbol has to be the same then.
+static leat_status_t check_order(const walk_t *w, const event_t *e, const event_t *late, const leat_span_t *span) {
+  const uint32_t type = w->pef->calls[e->call].type;
+  if (late == NULL || type == PEF_PREPARE || w->pef->calls[late->call].type <= type) return NULL;
+  return report(w, LEAT_RULE_ORDER, e, span, late->call, PEF_NONE);
+}
+
+static const event_t *later(const walk_t *w, const event_t *a, const event_t *b) {
+  if (w->pef->calls[b->call].type == PEF_PREPARE) return a;
+  return a == NULL || w->pef->calls[b->call].type >= w->pef->calls[a->call].type ? b : a;
+}
+
 // All events of one symbol, by time.
 static leat_status_t check_symbol(const walk_t *w, const event_t *events, uint32_t count) {
-  const event_t *writer = NULL;
+  const event_t *writer = NULL, *late_writer = NULL,
+                *late = NULL;  // late: of the types so far, of that which runs last
   uint32_t writer_types = 0;
   for (uint32_t i = 0; i < count; ++i) {
     if (!is_empty(&slot_of(w, &events[i])->writes)) writer_types |= 1u << w->pef->calls[events[i].call].type;
   }
   for (uint32_t i = 0; i < count; ++i) {
-    const leat_slot_t *slot = slot_of(w, &events[i]);
-    if (!is_empty(&slot->reads)) LEAT_TRY(read_symbol(w, &events[i], writer, writer_types));
+    const event_t *e = &events[i];
+    const leat_slot_t *slot = slot_of(w, e);
+    if (!is_empty(&slot->reads)) {
+      LEAT_TRY(read_symbol(w, e, writer, writer_types));
+      LEAT_TRY(check_order(w, e, late_writer, &slot->reads));
+    }
+    late = later(w, late, e);
     if (is_empty(&slot->writes)) continue;
-    LEAT_TRY(write_symbol(w, &events[i]));
-    writer = &events[i];
+    LEAT_TRY(write_symbol(w, e));
+    LEAT_TRY(check_order(w, e, late, &slot->writes));
+    writer = e;
+    late_writer = later(w, late_writer, e);
   }
   return NULL;
 }
@@ -367,7 +391,8 @@ static leat_status_t check_symbols(walk_t *w) {
   if (w->events.count != 0) qsort(w->events.data, w->events.count, sizeof *w->events.data, by_symbol);
   const event_t *events = w->events.data;
   for (uint32_t i = 0, end = 0; i < w->events.count; i = end) {
-    while (end < w->events.count && events[end].place == events[i].place && events[end].symbol == events[i].symbol) ++end;
+    while (end < w->events.count && events[end].place == events[i].place && events[end].symbol == events[i].symbol)
+      ++end;
     if (events[i].place == PEF_PLACE_SYMBOL) LEAT_TRY(check_symbol(w, &events[i], end - i));
   }
   return NULL;
@@ -378,7 +403,8 @@ static leat_status_t check_enabled(const walk_t *w) {
   for (uint32_t i = 0; i < w->events.count; ++i) {
     const leat_slot_t *slot = slot_of(w, &w->events.data[i]);
     if (is_empty(&slot->inside) || slot->writes.bit == LEAT_ALWAYS || slot->inside.bit == slot->writes.bit) continue;
-    LEAT_TRY(report(w, LEAT_RULE_ENABLED, &w->events.data[i], &slot->inside, w->events.data[i].call, slot->writes.stage));
+    LEAT_TRY(
+        report(w, LEAT_RULE_ENABLED, &w->events.data[i], &slot->inside, w->events.data[i].call, slot->writes.stage));
   }
   return NULL;
 }
@@ -438,7 +464,9 @@ static leat_status_t report_race(const walk_t *w, const flight_t *f, const fligh
   const leat_span_t *a = &slot_of(w, f->event)->writes;
   const leat_slot_t *b = slot_of(w, other->event);
   return report(w, LEAT_RULE_RACE, f->event, a, other->event->call,
-                other->written ? b->writes.stage : is_empty(&b->reads) ? b->inside.stage : b->reads.stage);
+                other->written        ? b->writes.stage
+                : is_empty(&b->reads) ? b->inside.stage
+                                      : b->reads.stage);
 }
 
 static leat_status_t sweep(const walk_t *w, const flight_t *flights, uint32_t count) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files of the proofs share: legal_box.c (bytes), legal_body.c (one body: arguments, tiles, aliases),
-// legal_scratch.c (its tile scratch), legal_memory.c (the program: arena, symbols, calls in flight), legal.c (findings). Private to src/pef.
+// legal_scratch.c (its tile scratch), legal_memory.c (the program: arena, symbols, calls in flight), legal.c
+// (findings). Private to src/pef.
 #ifndef LEAT_PEF_LEGAL_PARTS_H_
 #define LEAT_PEF_LEGAL_PARTS_H_
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tile scratch of one body, gone through as a tile does: every byte has an owner, the value that was written there last;
-// what a stage reads belongs to one value, all of it written.
+// Tile scratch of one body, gone through as a tile does: every byte has an owner, the value that was written there
+// last; what a stage reads belongs to one value, all of it written.
 #include "pef/legal_parts.h"
 
 typedef struct value_s {
@@ -121,7 +121,8 @@ static leat_status_t read_operand(walk_t *w, const leat_site_t *site, const leat
   v->read = true;
   other = (uint32_t)(v->last - w->prover->pef->stages);
   if (!leat_cover_holds(&v->cover, box)) return report(w, LEAT_RULE_UNWRITTEN, site->stage, site->index, box, other);
-  if (v->dtype != leat_site_operand(site)->dtype) return report(w, LEAT_RULE_TYPE, site->stage, site->index, box, other);
+  if (v->dtype != leat_site_operand(site)->dtype)
+    return report(w, LEAT_RULE_TYPE, site->stage, site->index, box, other);
   if (v->bit != LEAT_ALWAYS && v->bit != site->stage->output_bit)
     return report(w, LEAT_RULE_ENABLED, site->stage, site->index, box, other);
   return NULL;

@@ -10,17 +10,19 @@ enum { EVERY_ROW = -1, NO_ROW = -2 };
 
 typedef struct sim_s {
   const leat_pef_t *pef;
-  oracle_names_t names;
+  oracle_names_t was;
   oracle_t *out;
+  uint64_t *reads;        // of the simulation that is under way
   int64_t unit;           // bytes of a cell
   int64_t *first;         // per symbol: its first cell; the arena begins at 0
   int64_t cells;          // of all places
   uint64_t *tags;         // per cell
+  uint64_t *names;        // per cell: the argument that it was written through
   bool *written;          // per cell: by any call of the file
   uint64_t *scratch;      // tags
   size_t *reads_of_call;  // per call of the file before: where its operands are in `reads`
   size_t reads_of_run;
-  uint32_t run;
+  uint32_t run, bound;  // bound: whose inputs these are
   bool outputs_off;
 } sim_t;
 
@@ -34,13 +36,25 @@ static void broken(sim_t *s, const char *what) {
   if (s->out->broken == NULL) s->out->broken = what;
 }
 
+static void *cells(int64_t count, size_t bytes) {
+  void *data = calloc((size_t)count + 1, bytes);
+  if (data == NULL) abort();
+  return data;
+}
+
+static uint32_t operands_of(const leat_pef_t *pef, const pef_body_t *body) {
+  uint32_t count = 0;
+  for (uint32_t k = 0; k < body->stage_count; ++k) count += pef->stages[body->stage_first + k].operand_count;
+  return count;
+}
+
 // --- elements --------------------------------------------------------------------------------------------------------
 
 static bool is_written(const sim_t *s, const pef_stage_t *stage, uint32_t i) {
-  static const uint8_t last[PEF_STAGE_COUNT] = {[PEF_STAGE_REDUCE] = 1, [PEF_STAGE_SCAN] = 1,       [PEF_STAGE_CONTRACT] = 2,
-                                                [PEF_STAGE_CONV] = 2,   [PEF_STAGE_CONV_WGRAD] = 2, [PEF_STAGE_POOL] = 1,
-                                                [PEF_STAGE_POOL_GRAD] = 2, [PEF_STAGE_GATHER] = 2,  [PEF_STAGE_SCATTER] = 2,
-                                                [PEF_STAGE_SORT] = 2,   [PEF_STAGE_RANDOM] = 1};
+  static const uint8_t last[PEF_STAGE_COUNT] = {
+      [PEF_STAGE_REDUCE] = 1,     [PEF_STAGE_SCAN] = 1, [PEF_STAGE_CONTRACT] = 2,  [PEF_STAGE_CONV] = 2,
+      [PEF_STAGE_CONV_WGRAD] = 2, [PEF_STAGE_POOL] = 1, [PEF_STAGE_POOL_GRAD] = 2, [PEF_STAGE_GATHER] = 2,
+      [PEF_STAGE_SCATTER] = 2,    [PEF_STAGE_SORT] = 2, [PEF_STAGE_RANDOM] = 1};
   if (stage->kind != PEF_STAGE_MAP) return i == last[stage->kind] || (stage->kind == PEF_STAGE_SORT && i == 1);
   for (uint32_t k = 0; k < stage->instruction_count; ++k) {
     const pef_instruction_t *in = &s->pef->instructions[stage->instruction_first + k];
@@ -139,14 +153,20 @@ static int64_t width_of(const sim_t *s, const cursor_t *c) {
 
 static uint32_t operand_was(const sim_t *s, const cursor_t *c) {
   const uint32_t index = (uint32_t)(c->o - s->pef->operands);
-  return s->names.operand_was == NULL ? index : s->names.operand_was[index];
+  return s->was.operand_was == NULL ? index : s->was.operand_was[index];
 }
 
 static uint32_t call_was(const sim_t *s, uint32_t call) {
-  return s->names.call_was == NULL ? call : s->names.call_was[call];
+  return s->was.call_was == NULL ? call : s->was.call_was[call];
 }
 
 // --- one call --------------------------------------------------------------------------------------------------------
+
+// Arguments of the arena that name the same value.
+static uint64_t name_of(const sim_t *s, const pef_call_t *call, const cursor_t *c) {
+  const pef_argument_t *a = &s->pef->arguments[call->argument_first + c->o->slot];
+  return a->kind == PEF_PLACE_ARENA ? mix(a->offset, a->bytes) | 1 : 0;
+}
 
 static uint64_t read_operand(sim_t *s, const pef_call_t *call, cursor_t c) {
   uint64_t digest = 1;
@@ -157,6 +177,8 @@ static uint64_t read_operand(sim_t *s, const pef_call_t *call, cursor_t c) {
       const uint64_t tag = in_scratch ? s->scratch[cell + w] : s->tags[cell + w];
       if (tag == 0 && (in_scratch || s->written[cell + w])) broken(s, "reads what was not written");
       if (tag == POISON) broken(s, "reads the caller's memory");
+      if (!in_scratch && tag != 0 && s->names[cell + w] != name_of(s, call, &c))
+        broken(s, "reads a part of another value");
       digest = mix(digest, tag);
     }
   }
@@ -171,6 +193,7 @@ static void write_operand(sim_t *s, const pef_call_t *call, cursor_t c, uint64_t
     for (int64_t w = 0; w < width_of(s, &c); ++w) {
       const uint64_t tag = mix(name, index_of(&c) * 8 + (uint64_t)w) | 1;
       *(in_scratch ? &s->scratch[cell + w] : &s->tags[cell + w]) = tag;
+      if (!in_scratch) s->names[cell + w] = name_of(s, call, &c);
     }
   }
 }
@@ -184,7 +207,7 @@ static void simulate_call(sim_t *s, uint32_t index) {
   const pef_call_t *call = &s->pef->calls[index];
   const pef_body_t *body = &s->pef->bodies[call->body];
   uint64_t known = mix(7, call_was(s, index));
-  uint64_t *reads = s->out->reads + s->run * s->reads_of_run + s->reads_of_call[call_was(s, index)];
+  uint64_t *reads = s->reads + s->run * s->reads_of_run + s->reads_of_call[call_was(s, index)];
   for (uint32_t k = 0; k < body->stage_count; ++k) {
     const pef_stage_t *stage = &s->pef->stages[body->stage_first + k];
     if (!runs(s, stage)) continue;
@@ -212,49 +235,106 @@ static void run_types(sim_t *s, uint32_t types) {
   }
 }
 
-// New inputs, outputs somewhere else.
+// Other inputs, outputs somewhere else.
 static void bind(sim_t *s) {
   for (uint32_t k = 0; k < s->pef->symbol_count; ++k) {
     const pef_symbol_t *symbol = &s->pef->symbols[k];
+    const bool given = symbol->kind == PEF_SYMBOL_INPUT || symbol->kind == PEF_SYMBOL_HYPERPARAMETER ||
+                       symbol->kind == PEF_SYMBOL_SEED;
     for (int64_t i = 0; i < (int64_t)symbol->bytes / s->unit; ++i) {
-      if (symbol->kind == PEF_SYMBOL_INPUT) s->tags[s->first[k] + i] = mix(mix(k, (uint64_t)i), s->run) | 1;
+      if (given) s->tags[s->first[k] + i] = mix(mix(k, (uint64_t)i), s->bound) | 1;
       if (symbol->kind == PEF_SYMBOL_OUTPUT) s->tags[s->first[k] + i] = POISON;
     }
   }
 }
 
-static const uint32_t all = (1u << PEF_PREPARE) - 1;
+enum { ALL = (1u << PEF_PREPARE) - 1, RUNS = 10 };
+
+// What the host asks for. `same`: with the inputs and outputs of the run before.
+typedef struct asked_s {
+  uint32_t types;
+  bool outputs_off, same;
+} asked_t;
 
 // Types together, one after the other, and forward and backward twice before an update; outputs enabled or not.
-static const struct {
-  uint32_t types;
-  bool outputs_off;
-} scenario[] = {
-    {(1u << PEF_PREPARE) - 1, false}, {(1u << PEF_PREPARE) - 1, false},
-    {1u << PEF_FWD, true},            {1u << PEF_BCKWD, true},
-    {1u << PEF_FWD, false},           {1u << PEF_FWD, false},
-    {1u << PEF_BCKWD, false},         {1u << PEF_GRADNORM, false},
-    {1u << PEF_OPT, false},           {(1u << PEF_PREPARE) - 1, true},
+static const asked_t usual[RUNS] = {
+    {ALL, false, false},
+    {ALL, false, false},
+    {1u << PEF_FWD, true, false},
+    {1u << PEF_BCKWD, true, true},
+    {1u << PEF_FWD, false, false},
+    {1u << PEF_FWD, false, false},
+    {1u << PEF_BCKWD, false, true},
+    {1u << PEF_GRADNORM, false, true},
+    {1u << PEF_OPT, false, true},
+    {ALL, true, false},
 };
-enum { RUNS = sizeof scenario / sizeof *scenario };
+static const asked_t together[RUNS] = {{ALL, false, false}};
+static const asked_t apart[RUNS] = {
+    {1u << PEF_FWD, false, false},
+    {1u << PEF_BCKWD, false, true},
+    {1u << PEF_GRADNORM, false, true},
+    {1u << PEF_OPT, false, true},
+};
 
-static void simulate_runs(sim_t *s) {
+static void simulate_runs(sim_t *s, const asked_t *asked, bool prepares_always, uint64_t *reads) {
   bool stale = true;
+  s->reads = reads;
+  memset(s->tags, 0, (size_t)s->cells * sizeof *s->tags);
+  memset(s->names, 0, (size_t)s->cells * sizeof *s->names);
   for (uint32_t k = 0; k < s->pef->symbol_count; ++k) {
     for (int64_t i = 0; i < (int64_t)s->pef->symbols[k].bytes / s->unit; ++i)
       s->tags[s->first[k] + i] = mix(k + 99, (uint64_t)i) | 1;
   }
-  for (s->run = 0; s->run < RUNS; ++s->run) {
-    const uint32_t types = scenario[s->run].types;
-    s->outputs_off = scenario[s->run].outputs_off;
-    bind(s);
-    if (stale && types != 1u << PEF_OPT) {
+  for (s->run = s->bound = 0; s->run < RUNS && asked[s->run].types != 0; ++s->run) {
+    const uint32_t types = asked[s->run].types;
+    s->outputs_off = asked[s->run].outputs_off;
+    s->bound += !asked[s->run].same;
+    if (!asked[s->run].same) bind(s);
+    if ((stale || prepares_always) && types != 1u << PEF_OPT) {
       run_types(s, 1u << PEF_PREPARE);
       stale = false;
     }
-    run_types(s, types & all);
+    run_types(s, types);
     stale |= (types >> PEF_OPT & 1) != 0;
   }
+}
+
+// What each call reads does not hang on how often PREPARE runs, which itself may run less often.
+static void compare_prepared(sim_t *s, const uint64_t *other) {
+  for (uint32_t c = 0; c < s->pef->call_count; ++c) {
+    const size_t first = s->reads_of_call[call_was(s, c)];
+    const size_t count = operands_of(s->pef, &s->pef->bodies[s->pef->calls[c].body]);
+    for (uint32_t run = 0; run < RUNS && s->pef->calls[c].type != PEF_PREPARE; ++run) {
+      const size_t at = run * s->reads_of_run + first;
+      if (memcmp(&other[at], &s->out->reads[at], count * sizeof *other) != 0) broken(s, "prepares too seldom");
+    }
+  }
+}
+
+// Each call runs once, be the types together or apart.
+static void compare_types(sim_t *s, const uint64_t *once, const uint64_t *apart_reads) {
+  for (uint32_t c = 0; c < s->pef->call_count; ++c) {
+    const uint32_t type = s->pef->calls[c].type == PEF_PREPARE ? 0 : s->pef->calls[c].type;
+    const size_t first = s->reads_of_call[call_was(s, c)];
+    const size_t count = operands_of(s->pef, &s->pef->bodies[s->pef->calls[c].body]);
+    if (memcmp(&once[first], &apart_reads[type * s->reads_of_run + first], count * sizeof *once) != 0)
+      broken(s, "section types that run apart do not what they do together");
+  }
+}
+
+static void simulate_all(sim_t *s) {
+  uint64_t *other = cells((int64_t)(RUNS * s->reads_of_run), sizeof *other);
+  uint64_t *another = cells((int64_t)(RUNS * s->reads_of_run), sizeof *another);
+  simulate_runs(s, usual, false, s->out->reads);
+  simulate_runs(s, usual, true, other);
+  compare_prepared(s, other);
+  memset(other, 0, RUNS * s->reads_of_run * sizeof *other);
+  simulate_runs(s, together, false, other);
+  simulate_runs(s, apart, false, another);
+  compare_types(s, other, another);
+  free(other);
+  free(another);
 }
 
 // --- scratch ---------------------------------------------------------------------------------------------------------
@@ -350,7 +430,8 @@ static void see_element(sim_t *s, seen_t *seen, const cursor_t *c, int64_t part,
     seen->out_operand = me;
     seen->out_index = index;
     const bool step_by_step = c->stage->kind == PEF_STAGE_MAP && !seen->many_in && seen->in_index == index;
-    if (seen->in_operand != 0 && seen->in_operand != me && !step_by_step) broken(s, "a stage writes over what it reads");
+    if (seen->in_operand != 0 && seen->in_operand != me && !step_by_step)
+      broken(s, "a stage writes over what it reads");
   } else {
     seen->many_in |= seen->in_operand != 0 && seen->in_index != index;
     seen->in_operand = me;
@@ -358,7 +439,8 @@ static void see_element(sim_t *s, seen_t *seen, const cursor_t *c, int64_t part,
   }
 }
 
-static void see_operand(sim_t *s, seen_t *seen, uint32_t call, uint32_t flight, cursor_t c, bool written, int64_t rows) {
+static void see_operand(sim_t *s, seen_t *seen, uint32_t call, uint32_t flight, cursor_t c, bool written,
+                        int64_t rows) {
   for (; !c.ended; step(&c)) {
     const bool in_scratch = c.o->space == PEF_SPACE_SCRATCH;
     const int64_t cell = in_scratch ? place_of(&c) / s->unit : cell_of(s, &s->pef->calls[call], &c);
@@ -423,12 +505,6 @@ static int64_t smallest_element(const leat_pef_t *pef) {
   return unit;
 }
 
-static void *cells(int64_t count, size_t bytes) {
-  void *data = calloc((size_t)count + 1, bytes);
-  if (data == NULL) abort();
-  return data;
-}
-
 static void place_symbols(sim_t *s) {
   s->first = cells(s->pef->symbol_count, sizeof *s->first);
   s->cells = (int64_t)s->pef->info->arena_bytes / s->unit + 8;
@@ -436,12 +512,6 @@ static void place_symbols(sim_t *s) {
     s->first[k] = s->cells;
     s->cells += (int64_t)s->pef->symbols[k].bytes / s->unit + 8;
   }
-}
-
-static uint32_t operands_of(const leat_pef_t *pef, const pef_body_t *body) {
-  uint32_t count = 0;
-  for (uint32_t k = 0; k < body->stage_count; ++k) count += pef->stages[body->stage_first + k].operand_count;
-  return count;
 }
 
 static void make_room(sim_t *s) {
@@ -457,22 +527,24 @@ static void make_room(sim_t *s) {
   s->out->reads = cells((int64_t)s->out->read_count, sizeof *s->out->reads);
 }
 
-oracle_t oracle_run(const leat_pef_t *pef, oracle_names_t names) {
+oracle_t oracle_run(const leat_pef_t *pef, oracle_names_t was) {
   oracle_t out = {0};
-  sim_t s = {.pef = pef, .names = names, .out = &out, .unit = smallest_element(pef)};
+  sim_t s = {.pef = pef, .was = was, .out = &out, .unit = smallest_element(pef)};
   const int64_t scratch_cells = (int64_t)pef->info->scratch_bytes / s.unit;
   place_symbols(&s);
   make_room(&s);
   s.tags = cells(s.cells, sizeof *s.tags);
+  s.names = cells(s.cells, sizeof *s.names);
   s.written = cells(s.cells, sizeof *s.written);
   s.scratch = cells(scratch_cells, sizeof *s.scratch);
   seen_t *seen = cells(s.cells, sizeof *seen), *scratch = cells(scratch_cells, sizeof *scratch);
   see_all(&s, seen, scratch);
   see_inputs(&s);
-  simulate_runs(&s);
+  simulate_all(&s);
   simulate_bodies(&s);
   free(s.first);
   free(s.tags);
+  free(s.names);
   free(s.written);
   free(s.scratch);
   free(s.reads_of_call);

@@ -22,7 +22,7 @@ typedef struct oracle_names_s {
 
 // Elements that a simulation visits, to keep away from files that take too long.
 uint64_t oracle_cost(const leat_pef_t *pef);
-oracle_t oracle_run(const leat_pef_t *pef, oracle_names_t names);
+oracle_t oracle_run(const leat_pef_t *pef, oracle_names_t was);
 void oracle_deinit(oracle_t *oracle);
 
 #endif

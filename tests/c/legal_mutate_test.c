@@ -1,0 +1,514 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plans that are broken on purpose: legal plans (files of tests/data/pef and the zoo) are changed in one place or two,
+// a simulation of every element (legal_oracle.h) says whether the file still does what it did, and the proofs have to
+// find each one that does not. LEAT_MUTATIONS says how many of those.
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "check.h"
+#include "legal_oracle.h"
+#include "mutate.h"
+#include "pef/legal.h"
+#include "pef_zoo.h"
+
+enum { COST_MAX = 1200000, FILES_MAX = 64, TRIES_MAX = 64 };
+
+// A legal file, and what it does.
+typedef struct original_s {
+  char name[96];
+  leat_pef_t *pef;
+  oracle_t oracle;
+} original_t;
+
+static original_t originals[FILES_MAX];
+static uint32_t original_count;
+
+// A copy of a file, and its tables within.
+typedef struct plan_s {
+  const leat_pef_t *was;
+  mutant_t file;
+  pef_call_t *calls;
+  pef_argument_t *arguments;
+  pef_body_t *bodies;
+  pef_stage_t *stages;
+  pef_operand_t *operands;
+  uint32_t *call_was, *operand_was;
+  bool alike;  // a value has come exactly where another is, as large: no file says which of the two a reader means
+} plan_t;
+
+static uint32_t below(plan_t *p, uint64_t limit) { return (uint32_t)mutate_below(&p->file, limit); }
+
+static void *table(const plan_t *p, const void *of_original) {
+  return p->file.data + ((const char *)of_original - (const char *)p->was->header);
+}
+
+static plan_t copy_plan(const leat_pef_t *pef, uint64_t seed) {
+  plan_t p = {.was = pef};
+  p.file.bytes = p.file.capacity = pef->header->file_bytes;
+  p.file.data = leat_alloc(p.file.bytes);
+  p.file.random = seed;
+  memcpy(p.file.data, pef->header, p.file.bytes);
+  p.calls = table(&p, pef->calls);
+  p.arguments = table(&p, pef->arguments);
+  p.bodies = table(&p, pef->bodies);
+  p.stages = table(&p, pef->stages);
+  p.operands = table(&p, pef->operands);
+  p.call_was = leat_alloc((pef->call_count + 1u) * sizeof *p.call_was);
+  p.operand_was = leat_alloc((pef->operand_count + 1u) * sizeof *p.operand_was);
+  for (uint32_t i = 0; i < pef->call_count; ++i) p.call_was[i] = i;
+  for (uint32_t i = 0; i < pef->operand_count; ++i) p.operand_was[i] = i;
+  return p;
+}
+
+static void free_plan(plan_t *p) {
+  leat_free(p->file.data);
+  leat_free(p->call_was);
+  leat_free(p->operand_was);
+}
+
+// --- mutations -------------------------------------------------------------------------------------------------------
+// Each changes the plan, or returns false where there is nothing of its kind.
+
+static pef_argument_t *arena_argument(plan_t *p) {
+  for (uint32_t i = 0; i < TRIES_MAX && p->was->argument_count != 0; ++i) {
+    pef_argument_t *a = &p->arguments[below(p, p->was->argument_count)];
+    if (a->kind == PEF_PLACE_ARENA) return a;
+  }
+  return NULL;
+}
+
+// Where another value lies, or beside.
+static uint64_t other_offset(plan_t *p, const pef_argument_t *a) {
+  const pef_argument_t *b = arena_argument(p);
+  uint64_t offset = b->offset;
+  if (below(p, 2) == 0) offset += PEF_ALIGN * below(p, b->bytes / PEF_ALIGN + 1);
+  return offset + a->bytes <= p->was->info->arena_bytes ? offset : b->offset;
+}
+
+static bool move_value(plan_t *p) {
+  pef_argument_t *a = arena_argument(p);
+  if (a == NULL) return false;
+  const uint64_t from = a->offset, bytes = a->bytes, to = other_offset(p, a);
+  if (to + bytes > p->was->info->arena_bytes) return false;
+  for (uint32_t i = 0; i < p->was->argument_count; ++i) {
+    pef_argument_t *b = &p->arguments[i];
+    if (b->kind != PEF_PLACE_ARENA || b->bytes != bytes) continue;
+    p->alike |= b->offset == to;
+    if (b->offset == from) b->offset = to;
+  }
+  return to != from;
+}
+
+static bool move_argument(plan_t *p) {
+  pef_argument_t *a = arena_argument(p);
+  if (a == NULL) return false;
+  const uint64_t from = a->offset;
+  const uint64_t to = other_offset(p, a);
+  if (to + a->bytes > p->was->info->arena_bytes) return false;
+  a->offset = to;
+  return to != from;
+}
+
+static bool drop_barrier(plan_t *p) {
+  pef_call_t *call = &p->calls[below(p, p->was->call_count)];
+  const bool had = call->barrier != 0;
+  call->barrier = 0;
+  return had;
+}
+
+// Records of ARGUMENTS lie in the order of the calls.
+static void lay_arguments(plan_t *p) {
+  pef_argument_t *all = leat_alloc((p->was->argument_count + 1u) * sizeof *all);
+  uint32_t next = 0;
+  for (uint32_t c = 0; c < p->was->call_count; ++c) {
+    pef_call_t *call = &p->calls[c];
+    memcpy(&all[next], &p->arguments[call->argument_first], call->argument_count * sizeof *all);
+    call->argument_first = next;
+    next += call->argument_count;
+  }
+  memcpy(p->arguments, all, next * sizeof *all);
+  leat_free(all);
+}
+
+static bool swap_calls(plan_t *p) {
+  if (p->was->call_count < 2) return false;
+  const uint32_t i = below(p, p->was->call_count - 1);
+  const uint32_t j = below(p, 2) == 0 ? i + 1 : i + 1 + below(p, p->was->call_count - i - 1);
+  const pef_call_t kept = p->calls[i];
+  p->calls[i] = p->calls[j];
+  p->calls[j] = kept;
+  if (below(p, 2) == 0) {  // barriers stay where they are
+    p->calls[j].barrier = p->calls[i].barrier;
+    p->calls[i].barrier = kept.barrier;
+  }
+  p->call_was[i] = j;
+  p->call_was[j] = i;
+  lay_arguments(p);
+  return true;
+}
+
+static bool change_type(plan_t *p) {
+  static const uint8_t types[] = {PEF_FWD, PEF_BCKWD, PEF_GRADNORM, PEF_OPT, PEF_PREPARE};
+  pef_call_t *call = &p->calls[below(p, p->was->call_count)];
+  const uint8_t was = call->type;
+  call->type = types[below(p, sizeof types)];
+  return call->type != was;
+}
+
+static pef_operand_t *operand_in(plan_t *p, uint32_t space) {
+  for (uint32_t i = 0; i < TRIES_MAX && p->was->operand_count != 0; ++i) {
+    pef_operand_t *o = &p->operands[below(p, p->was->operand_count)];
+    if (o->space == space) return o;
+  }
+  return NULL;
+}
+
+static const pef_body_t *body_of(const plan_t *p, const pef_operand_t *operand) {
+  const uint32_t index = (uint32_t)(operand - p->operands);
+  for (uint32_t b = 0; b < p->was->body_count; ++b) {
+    const pef_body_t *body = &p->bodies[b];
+    const pef_stage_t *last = &p->stages[body->stage_first + body->stage_count - 1];
+    if (index < last->operand_first + last->operand_count) return body;
+  }
+  return p->bodies;
+}
+
+static int64_t some_step(plan_t *p) {
+  static const int64_t steps[] = {8, -8, 64, -64, 128, -128, 256, -256, 1024, -1024};
+  return steps[below(p, sizeof steps / sizeof *steps)];
+}
+
+static bool shift_scratch(plan_t *p) {
+  pef_operand_t *o = operand_in(p, PEF_SPACE_SCRATCH), *other = operand_in(p, PEF_SPACE_SCRATCH);
+  if (o == NULL || other == NULL) return false;
+  const uint64_t from = o->offset;
+  int64_t to = (int64_t)from + some_step(p);
+  if (below(p, 2) == 0 && body_of(p, other) == body_of(p, o)) to = (int64_t)other->offset;
+  if (to < 0) return false;
+  o->offset = (uint64_t)to;
+  return (uint64_t)to != from;
+}
+
+static void reach(const pef_body_t *body, const pef_operand_t *o, int64_t *low, int64_t *high) {
+  const int64_t bytes = (int64_t)leat_pef_dtype_bytes(o->dtype);
+  const uint64_t rows = body->tile_rows_max < body->row_count ? body->tile_rows_max : body->row_count;
+  *low = (int64_t)o->offset;
+  *high = *low + bytes;
+  for (uint32_t d = 0; d < o->rank; ++d) {
+    const int64_t extent = d == o->row_dim ? (int64_t)(rows * o->row_mult) : o->dims[d];
+    const int64_t span = (extent - 1) * o->strides[d] * bytes;
+    *(span < 0 ? low : high) += span;
+  }
+}
+
+// A value of scratch with all that touches it, from the stage that makes it until something else is written there.
+static bool move_block(plan_t *p) {
+  pef_operand_t *o = operand_in(p, PEF_SPACE_SCRATCH), *other = operand_in(p, PEF_SPACE_SCRATCH);
+  if (o == NULL || other == NULL) return false;
+  const pef_body_t *body = body_of(p, o);
+  int64_t low, high, delta = some_step(p) * (1 + below(p, 4));
+  bool made = false;
+  reach(body, o, &low, &high);
+  if (below(p, 2) == 0 && body_of(p, other) == body) delta = (int64_t)other->offset - (int64_t)o->offset;
+  if (delta == 0 || low + delta < 0) return false;
+  for (uint32_t s = 0; s < body->stage_count; ++s) {
+    const pef_stage_t *stage = &p->stages[body->stage_first + s];
+    const uint64_t outputs = leat_pef_stage_outputs(p->was, &p->was->stages[body->stage_first + s]);
+    const bool copies = stage->kind == PEF_STAGE_MAP && stage->instruction_count == 2;
+    for (uint32_t i = 0; i < stage->operand_count; ++i) {
+      pef_operand_t *at = &p->operands[stage->operand_first + i];
+      int64_t at_low, at_high;
+      if (at->space != PEF_SPACE_SCRATCH) continue;
+      const bool written = outputs >> i & 1;
+      if (at == o && (!written || copies || stage->kind == PEF_STAGE_SCATTER)) return false;
+      reach(body, at, &at_low, &at_high);
+      p->alike |= written && at_low == low + delta && at_high == high + delta;
+      if (made && written && at != o && at_low < high && low < at_high) return true;
+      made |= at == o;
+      if (made && low <= at_low && at_high <= high) at->offset = (uint64_t)((int64_t)at->offset + delta);
+    }
+  }
+  return true;
+}
+
+static int64_t row_bytes(const pef_operand_t *o) {
+  return (int64_t)o->row_mult * o->strides[o->row_dim] * (int64_t)leat_pef_dtype_bytes(o->dtype);
+}
+
+static pef_operand_t *row_operand(plan_t *p) {
+  for (uint32_t i = 0; i < TRIES_MAX; ++i) {
+    pef_operand_t *o = operand_in(p, PEF_SPACE_ARGUMENT);
+    if (o != NULL && o->row_dim != PEF_NO_ROW_DIM) return o;
+  }
+  return NULL;
+}
+
+static bool shift_row(plan_t *p) {
+  pef_operand_t *o = row_operand(p);
+  if (o == NULL) return false;
+  const int64_t step = row_bytes(o) * (below(p, 2) == 0 ? 1 : -1);
+  if (step == 0 || (int64_t)o->offset + step < 0) return false;
+  o->offset = (uint64_t)((int64_t)o->offset + step);
+  return true;
+}
+
+static bool stretch_row(plan_t *p) {
+  pef_operand_t *o = row_operand(p);
+  if (o == NULL) return false;
+  int64_t *stride = &o->strides[below(p, 2) == 0 ? o->row_dim : below(p, o->rank)];
+  const int64_t was = *stride;
+  *stride = below(p, 2) == 0 ? 0 : below(p, 2) == 0 ? was * 2 : was / 2;
+  return *stride != was;
+}
+
+static bool forget_rows(plan_t *p) {
+  pef_operand_t *o = row_operand(p);
+  if (o == NULL) return false;
+  o->row_dim = PEF_NO_ROW_DIM;
+  o->row_mult = 0;
+  return true;
+}
+
+// An operand moves to where another of its body is.
+static bool change_slot(plan_t *p) {
+  pef_operand_t *o = operand_in(p, PEF_SPACE_ARGUMENT);
+  if (o == NULL) return false;
+  const uint16_t was = o->slot;
+  o->slot = (uint16_t)below(p, body_of(p, o)->argument_count);
+  return o->slot != was;
+}
+
+static bool make_conditional(plan_t *p) {
+  pef_stage_t *stage = &p->stages[below(p, p->was->stage_count)];
+  const uint8_t was = stage->output_bit;
+  stage->output_bit = 0;
+  return was != 0;
+}
+
+// Records of OPERANDS lie in the order of the stages; instructions stay where they are unless the next one swaps MAPs.
+static bool swap_stages(plan_t *p) {
+  pef_body_t *body = &p->bodies[below(p, p->was->body_count)];
+  if (body->stage_count < 2) return false;
+  pef_stage_t *a = &p->stages[body->stage_first + below(p, body->stage_count - 1)], *b = a + 1;
+  pef_operand_t operands[2 * PEF_MAX_OPERANDS];
+  uint32_t was[2 * PEF_MAX_OPERANDS];
+  pef_instruction_t *code = table(p, p->was->instructions), *moved;
+  const uint32_t first = a->operand_first, count = a->operand_count + b->operand_count;
+  const uint32_t code_first = a->instruction_first, code_count = a->instruction_count + b->instruction_count;
+  memcpy(operands, &p->operands[b->operand_first], b->operand_count * sizeof *operands);
+  memcpy(operands + b->operand_count, &p->operands[first], a->operand_count * sizeof *operands);
+  for (uint32_t i = 0; i < count; ++i) was[i] = first + (i + a->operand_count) % count;
+  memcpy(&p->operands[first], operands, count * sizeof *operands);
+  memcpy(&p->operand_was[first], was, count * sizeof *was);
+  moved = leat_alloc((code_count + 1u) * sizeof *moved);
+  memcpy(moved, &code[b->instruction_first], b->instruction_count * sizeof *moved);
+  memcpy(moved + b->instruction_count, &code[code_first], a->instruction_count * sizeof *moved);
+  memcpy(&code[code_first], moved, code_count * sizeof *moved);
+  leat_free(moved);
+  const pef_stage_t kept = *a;
+  *a = *b;
+  *b = kept;
+  a->operand_first = first;
+  b->operand_first = first + a->operand_count;
+  a->instruction_first = code_first;
+  b->instruction_first = code_first + a->instruction_count;
+  return true;
+}
+
+// A symbol takes the place of another that is as large.
+static bool change_symbol(plan_t *p) {
+  for (uint32_t i = 0; i < TRIES_MAX && p->was->symbol_count != 0; ++i) {
+    pef_argument_t *a = &p->arguments[below(p, p->was->argument_count)];
+    const uint32_t symbol = below(p, p->was->symbol_count);
+    if (a->kind != PEF_PLACE_SYMBOL || a->symbol == symbol) continue;
+    if (p->was->symbols[symbol].bytes != p->was->symbols[a->symbol].bytes) continue;
+    a->symbol = symbol;
+    return true;
+  }
+  return false;
+}
+
+// `plan`: the program stays, so that whatever is read otherwise is a mistake of the plan. The others may make another
+// program, which no rule forbids: they count where the simulation sees what no plan may do.
+static const struct {
+  const char *name;
+  bool (*mutate)(plan_t *p);
+  bool plan;
+} kinds[] = {
+    {"a value moves in the arena", move_value, true},
+    {"a value moves in scratch", move_block, true},
+    {"a barrier is dropped", drop_barrier, true},
+    {"two calls are swapped", swap_calls, true},
+    {"two stages are swapped", swap_stages, false},
+    {"a call gets another type", change_type, false},
+    {"one argument moves in the arena", move_argument, false},
+    {"one operand moves in scratch", shift_scratch, false},
+    {"an access moves by a row", shift_row, false},
+    {"an access gets another stride", stretch_row, false},
+    {"an access is not cut into rows", forget_rows, false},
+    {"an operand gets another argument", change_slot, false},
+    {"a stage depends on an output", make_conditional, false},
+    {"an argument gets another symbol", change_symbol, false},
+};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+// --- the originals ---------------------------------------------------------------------------------------------------
+
+static void add_original(const char *name, leat_pef_t *pef) {
+  if (original_count == FILES_MAX || oracle_cost(pef) > COST_MAX) {
+    leat_pef_close(pef);
+    return;
+  }
+  original_t *o = &originals[original_count++];
+  snprintf(o->name, sizeof o->name, "%s", name);
+  o->pef = pef;
+  o->oracle = oracle_run(pef, (oracle_names_t){0});
+  if (o->oracle.broken != NULL) fail_msg("%s: the simulation finds that it %s", name, o->oracle.broken);
+  assert_ok(leat_legal_check(pef));
+}
+
+// A stage of one kind, each of its operands in a state.
+static void build_one(leat_pef_writer_t *writer, const pef_zoo_t *zoo) {
+  pef_argument_t arguments[PEF_ZOO_OPERANDS];
+  for (uint32_t i = 0; i < PEF_ZOO_OPERANDS; ++i) {
+    const char name[] = {(char)('a' + i), '\0'};
+    const pef_symbol_t symbol = {.name = leat_pef_add_string(writer, name),
+                                 .kind = PEF_SYMBOL_STATE,
+                                 .of = PEF_NONE,
+                                 .rank = 1,
+                                 .dims = {PEF_ZOO_ARGUMENT_BYTES / 4},
+                                 .bytes = PEF_ZOO_ARGUMENT_BYTES};
+    arguments[i] = (pef_argument_t){PEF_PLACE_SYMBOL, leat_pef_add_symbol(writer, &symbol), 0, PEF_ZOO_ARGUMENT_BYTES};
+  }
+  const leat_pef_body_draft_t draft = {zoo->body, &zoo->stage, zoo->operands, zoo->instructions};
+  const pef_call_t call = {.body = leat_pef_add_body(writer, &draft), .argument_count = PEF_ZOO_OPERANDS};
+  leat_pef_add_call(writer, &call, arguments);
+  leat_pef_set_info(writer, &(pef_info_t){.scratch_bytes = zoo->body.scratch_bytes});
+}
+
+static void add_zoo(void) {
+  for (uint32_t kind = 0; kind < PEF_STAGE_COUNT; ++kind) {
+    const pef_zoo_t zoo = pef_zoo_stage(kind);
+    leat_pef_writer_t *writer = leat_pef_writer_create();
+    uint8_t *data = NULL;
+    size_t bytes = 0;
+    leat_pef_t *pef = NULL;
+    build_one(writer, &zoo);
+    assert_ok(leat_pef_write_memory(writer, &data, &bytes));
+    assert_ok(leat_pef_open_memory(data, bytes, "zoo", &pef));
+    leat_pef_writer_destroy(writer);
+    leat_free(data);
+    add_original(leat_pef_stage_name(kind), pef);
+  }
+}
+
+static void add_release(const char *release) {
+  char path[512];
+  const char *data = getenv("LEAT_TEST_DATA");
+  assert_non_null(data);
+  snprintf(path, sizeof path, "%s/pef/%s", data, release);
+  DIR *folder = opendir(path);
+  assert_non_null(folder);
+  for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+    if (entry->d_name[0] == '.') continue;
+    leat_pef_t *pef = NULL;
+    snprintf(path, sizeof path, "%s/pef/%s/%.64s/program.pef", data, release, entry->d_name);
+    assert_ok(leat_pef_open(path, &pef));
+    add_original(entry->d_name, pef);
+  }
+  closedir(folder);
+}
+
+static int setup(void **state) {
+  (void)state;
+  add_zoo();
+  add_release("1.1");
+  assert_true(original_count > PEF_STAGE_COUNT);
+  return 0;
+}
+
+static int teardown(void **state) {
+  (void)state;
+  for (uint32_t i = 0; i < original_count; ++i) {
+    oracle_deinit(&originals[i].oracle);
+    leat_pef_close(originals[i].pef);
+  }
+  return 0;
+}
+
+// --- the test --------------------------------------------------------------------------------------------------------
+
+typedef struct tally_s {
+  uint32_t broken, missed;  // what no plan may do, or, where the program is the same, something else is read
+  uint32_t other, others;   // another program; of these with findings
+  uint32_t same, alarms;    // nothing has changed; of these with findings
+  uint32_t refused;         // by the validator
+} tally_t;
+
+static uint32_t found_by[LEAT_RULE_COUNT];  // of broken plans, by the rule of the first finding
+
+static void judge(const original_t *o, const plan_t *p, const leat_pef_t *pef, tally_t *tally, uint32_t kind) {
+  leat_findings_t found;
+  oracle_t oracle = oracle_run(pef, (oracle_names_t){p->call_was, p->operand_was});
+  assert_int_equal(oracle.read_count, o->oracle.read_count);
+  const bool other = memcmp(oracle.reads, o->oracle.reads, oracle.read_count * sizeof *oracle.reads) != 0;
+  assert_ok(leat_legal_find(pef, &found));
+  if (oracle.broken != NULL || (other && kinds[kind].plan && !p->alike)) {
+    ++tally->broken;
+    tally->missed += found.count == 0;
+    if (found.count != 0) ++found_by[found.list.data[0].rule];
+    if (found.count == 0)
+      print_error("%s: %s: it %s\n", o->name, kinds[kind].name, oracle.broken != NULL ? oracle.broken : "reads others");
+  } else if (other) {
+    ++tally->other;
+    tally->others += found.count != 0;
+  } else {
+    ++tally->same;
+    tally->alarms += found.count != 0;
+  }
+  leat_findings_deinit(&found);
+  oracle_deinit(&oracle);
+}
+
+static void mutate_once(uint64_t seed, tally_t *tallies) {
+  const original_t *o = &originals[seed % original_count];
+  plan_t p = copy_plan(o->pef, seed * UINT64_C(0x9e3779b97f4a7c15) + 1);
+  const uint32_t kind = below(&p, KINDS);
+  if (kinds[kind].mutate(&p)) {
+    leat_pef_t *pef = NULL;
+    mend_pef(&p.file);
+    leat_status_t status = leat_pef_open_memory(p.file.data, p.file.bytes, "mutated", &pef);
+    if (status == NULL) judge(o, &p, pef, &tallies[kind], kind);
+    tallies[kind].refused += status != NULL;
+    leat_status_free(status);
+    leat_pef_close(pef);
+  }
+  free_plan(&p);
+}
+
+static void every_broken_plan_is_found(void **state) {
+  (void)state;
+  const char *text = getenv("LEAT_MUTATIONS");
+  const uint32_t wanted = text != NULL ? (uint32_t)atoi(text) : 150;
+  tally_t tallies[KINDS] = {0};
+  uint32_t broken = 0, missed = 0;
+  for (uint64_t seed = 0; broken < wanted; ++seed) {
+    mutate_once(seed, tallies);
+    broken = 0;
+    for (uint32_t k = 0; k < KINDS; ++k) broken += tallies[k].broken;
+  }
+  for (uint32_t k = 0; k < KINDS; ++k) {
+    const tally_t *t = &tallies[k];
+    missed += t->missed;
+    print_message("%-33s %4u broken, %u missed; another program %4u (%u with findings); the same %4u (%u); refused %u\n",
+                  kinds[k].name, t->broken, t->missed, t->other, t->others, t->same, t->alarms, t->refused);
+  }
+  for (uint32_t r = 0; r < LEAT_RULE_COUNT; ++r) print_message("rule %u: %u\n", r, found_by[r]);
+  assert_int_equal(missed, 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(every_broken_plan_is_found)};
+  return cmocka_run_group_tests_name("legal_mutate", tests, setup, teardown);
+}

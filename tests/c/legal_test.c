@@ -1,0 +1,489 @@
+// SPDX-License-Identifier: Apache-2.0
+// The proofs on plans that were made for them: each rule, what is legal close to it, and where strided accesses meet.
+// Thousands of broken plans: legal_mutate_test.c.
+#include "pef/legal.h"
+
+#include <stdlib.h>
+
+#include "check.h"
+#include "pef/legal_box.h"
+#include "pef/pef_scalar.h"
+#include "pef/pef_write.h"
+
+enum { ROWS = 4, COLUMNS = 16, VALUE = ROWS * COLUMNS * 4, SYMBOLS = 5 };
+enum { X, W, Y, G, S };  // symbols: input, parameter, output, gradient, state
+
+// --- plans -----------------------------------------------------------------------------------------------------------
+
+// f32[ROWS, COLUMNS] in an argument or, from `offset` on, in scratch; rows cut.
+typedef struct place_s {
+  int32_t slot;  // -1: scratch
+  uint64_t offset;
+} place_t;
+
+static pef_argument_t arena(uint64_t offset) { return (pef_argument_t){PEF_PLACE_ARENA, 0, offset, VALUE}; }
+static pef_argument_t symbol(uint32_t index) { return (pef_argument_t){PEF_PLACE_SYMBOL, index, 0, VALUE}; }
+static place_t argument(int32_t slot) { return (place_t){slot, 0}; }
+static place_t scratch(uint64_t offset) { return (place_t){-1, offset}; }
+
+enum { STAGES = 8, OPERANDS = 3 };
+
+// A call of a body of its own: stages that compute operand 0 + operand 1 -> operand 2.
+typedef struct call_s {
+  uint8_t type, barrier;
+  pef_argument_t arguments[4];
+  place_t stages[STAGES][OPERANDS];
+  uint32_t stage_count;
+} call_t;
+
+typedef struct plan_s {
+  call_t calls[6];
+  uint32_t call_count;
+  void (*changed)(pef_stage_t *stages, pef_operand_t *operands, uint32_t call);
+} plan_t;
+
+static pef_operand_t operand_at(place_t place) {
+  return (pef_operand_t){.space = place.slot < 0 ? PEF_SPACE_SCRATCH : PEF_SPACE_ARGUMENT,
+                         .dtype = PEF_F32,
+                         .rank = 2,
+                         .slot = place.slot < 0 ? 0 : (uint16_t)place.slot,
+                         .row_mult = 1,
+                         .offset = place.offset,
+                         .dims = {ROWS, COLUMNS},
+                         .strides = {COLUMNS, 1}};
+}
+
+static void add_call(leat_pef_writer_t *writer, const plan_t *plan, uint32_t index) {
+  static const pef_instruction_t code[] = {{.op = PEF_OP_LOAD, .dst = 0, .a = 0},
+                                           {.op = PEF_OP_LOAD, .dst = 1, .a = 1},
+                                           {.op = PEF_SCALAR_ADD, .dst = 2, .a = 0, .b = 1},
+                                           {.op = PEF_OP_STORE, .a = 2, .b = 2}};
+  const call_t *call = &plan->calls[index];
+  pef_stage_t stages[STAGES] = {0};
+  pef_operand_t operands[STAGES * OPERANDS];
+  pef_instruction_t instructions[STAGES * 4];
+  for (uint32_t s = 0; s < call->stage_count; ++s) {
+    stages[s] = (pef_stage_t){.kind = PEF_STAGE_MAP,
+                              .output_bit = 0xff,
+                              .origin = leat_pef_add_string(writer, "net op"),
+                              .operand_first = s * OPERANDS,
+                              .operand_count = OPERANDS,
+                              .instruction_first = s * 4,
+                              .instruction_count = 4};
+    for (uint32_t i = 0; i < OPERANDS; ++i) operands[s * OPERANDS + i] = operand_at(call->stages[s][i]);
+    memcpy(&instructions[(size_t)s * 4], code, sizeof code);
+  }
+  if (plan->changed != NULL) plan->changed(stages, operands, index);
+  const leat_pef_body_draft_t body = {{.stage_count = call->stage_count,
+                                       .argument_count = 4,
+                                       .tile_quantum = 1,
+                                       .row_count = ROWS,
+                                       .tile_rows_max = ROWS,
+                                       .scratch_bytes = 4 * VALUE},
+                                      stages,
+                                      operands,
+                                      instructions};
+  const pef_call_t record = {.type = call->type,
+                             .barrier = call->barrier,
+                             .body = leat_pef_add_body(writer, &body),
+                             .argument_count = 4,
+                             .name = leat_pef_add_string(writer, "section")};
+  leat_pef_add_call(writer, &record, call->arguments);
+}
+
+static leat_pef_t *made(const plan_t *plan) {
+  static const char *const names[SYMBOLS] = {"x", "w", "y", "g", "s"};
+  static const uint8_t symbol_kinds[SYMBOLS] = {PEF_SYMBOL_INPUT, PEF_SYMBOL_PARAMETER, PEF_SYMBOL_OUTPUT,
+                                                PEF_SYMBOL_GRADIENT, PEF_SYMBOL_STATE};
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  leat_pef_t *pef = NULL;
+  uint8_t *data = NULL;
+  size_t bytes = 0;
+  for (uint32_t i = 0; i < SYMBOLS; ++i) {
+    const pef_symbol_t record = {.name = leat_pef_add_string(writer, names[i]),
+                                 .kind = symbol_kinds[i],
+                                 .of = i == G ? W : PEF_NONE,
+                                 .rank = 2,
+                                 .dims = {ROWS, COLUMNS},
+                                 .bytes = VALUE};
+    leat_pef_add_symbol(writer, &record);
+  }
+  for (uint32_t i = 0; i < plan->call_count; ++i) add_call(writer, plan, i);
+  leat_pef_set_info(writer, &(pef_info_t){.arena_bytes = 8 * VALUE, .scratch_bytes = 4 * VALUE});
+  assert_ok(leat_pef_write_memory(writer, &data, &bytes));
+  assert_ok(leat_pef_open_memory(data, bytes, "plan", &pef));
+  leat_pef_writer_destroy(writer);
+  leat_free(data);
+  return pef;
+}
+
+// LEAT_RULE_COUNT: the plan is legal. Else the rule of the first finding.
+static leat_rule_t verdict(const plan_t *plan) {
+  leat_pef_t *pef = made(plan);
+  leat_findings_t found;
+  assert_ok(leat_legal_find(pef, &found));
+  const leat_rule_t rule = found.count == 0 ? LEAT_RULE_COUNT : found.list.data[0].rule;
+  leat_findings_deinit(&found);
+  leat_pef_close(pef);
+  return rule;
+}
+
+#define CALL(type_, barrier_, ...) {.type = PEF_##type_, .barrier = barrier_, __VA_ARGS__}
+#define ARGUMENTS(...) .arguments = {__VA_ARGS__}
+#define STAGE_AT(a, b, c) \
+  { a, b, c }
+
+// Forward makes two values from x, and y from both; backward makes g from the first; the update changes w.
+static plan_t training(void) {
+  return (plan_t){
+      .call_count = 4,
+      .calls = {
+          CALL(FWD, 1, ARGUMENTS(symbol(X), symbol(W), arena(0), arena(VALUE)), .stage_count = 3,
+               .stages = {STAGE_AT(argument(0), argument(1), scratch(0)), STAGE_AT(scratch(0), argument(1), argument(2)),
+                          STAGE_AT(scratch(0), argument(0), argument(3))}),
+          CALL(FWD, 1, ARGUMENTS(arena(0), arena(VALUE), symbol(Y), symbol(W)), .stage_count = 1,
+               .stages = {STAGE_AT(argument(0), argument(1), argument(2))}),
+          CALL(BCKWD, 1, ARGUMENTS(arena(0), symbol(X), symbol(G), symbol(W)), .stage_count = 1,
+               .stages = {STAGE_AT(argument(0), argument(1), argument(2))}),
+          CALL(OPT, 1, ARGUMENTS(symbol(W), symbol(G), symbol(S), symbol(W)), .stage_count = 1,
+               .stages = {STAGE_AT(argument(0), argument(1), argument(0))}),
+      }};
+}
+
+static void a_plan_that_keeps_the_rules_has_no_findings(void **state) {
+  (void)state;
+  const plan_t plan = training();
+  leat_pef_t *pef = made(&plan);
+  assert_ok(leat_legal_check(pef));
+  leat_pef_close(pef);
+}
+
+static void values_that_live_at_once_do_not_share_bytes(void **state) {
+  (void)state;
+  plan_t plan = training();
+  plan.calls[0].arguments[3] = plan.calls[1].arguments[1] = arena(64);
+  assert_int_equal(verdict(&plan), LEAT_RULE_OVERLAP);
+  plan.calls[0].arguments[3] = plan.calls[1].arguments[1] = arena(3 * VALUE);
+  assert_int_equal(verdict(&plan), LEAT_RULE_COUNT);
+}
+
+// What forward leaves for backward lives for ever: forward may run again before backward does.
+static void what_crosses_section_types_shares_bytes_with_nothing(void **state) {
+  (void)state;
+  plan_t plan = training();
+  plan.calls[4] = plan.calls[3];
+  plan.calls[3] = (call_t)CALL(BCKWD, 1, ARGUMENTS(symbol(X), symbol(W), arena(64), symbol(S)), .stage_count = 2,
+                               .stages = {STAGE_AT(argument(0), argument(1), argument(2)),
+                                          STAGE_AT(argument(2), argument(1), argument(3))});
+  plan.call_count = 5;
+  assert_int_equal(verdict(&plan), LEAT_RULE_OVERLAP);
+  plan.calls[3].arguments[2] = arena(4 * VALUE);
+  assert_int_equal(verdict(&plan), LEAT_RULE_COUNT);
+}
+
+static void what_is_read_was_written_before(void **state) {
+  (void)state;
+  plan_t plan = training();
+  const call_t kept = plan.calls[0];
+  plan.calls[0] = plan.calls[1];
+  plan.calls[1] = kept;
+  assert_int_equal(verdict(&plan), LEAT_RULE_UNWRITTEN);
+  plan = training();
+  plan.calls[0].stages[1][0] = scratch(VALUE);
+  assert_int_equal(verdict(&plan), LEAT_RULE_UNWRITTEN);
+}
+
+static void only_some_columns(pef_stage_t *stages, pef_operand_t *operands, uint32_t call) {
+  (void)stages;
+  for (uint32_t i = 0; call == 0 && i < 3; ++i) operands[3 + i].dims[1] = COLUMNS / 2;
+}
+
+static void a_value_is_written_in_all_of_its_bytes(void **state) {
+  (void)state;
+  plan_t plan = training();
+  plan.changed = only_some_columns;
+  assert_int_equal(verdict(&plan), LEAT_RULE_UNWRITTEN);
+}
+
+static void what_nobody_writes_is_zeros_and_has_its_place_to_itself(void **state) {
+  (void)state;
+  plan_t plan = training();
+  plan.calls[2].arguments[3] = arena(5 * VALUE);
+  plan.calls[2].stages[0][1] = argument(3);
+  assert_int_equal(verdict(&plan), LEAT_RULE_COUNT);
+  plan.calls[2].arguments[3] = arena(VALUE + 64);
+  assert_int_equal(verdict(&plan), LEAT_RULE_OVERLAP);
+}
+
+static void two_values_of_scratch_are_not_read_as_one(void **state) {
+  (void)state;
+  plan_t plan = training();
+  plan.calls[0].stages[2][2] = scratch(VALUE);
+  plan.calls[0].stages[1][2] = argument(3);
+  plan.calls[0].stages[3][0] = scratch(64);
+  plan.calls[0].stages[3][1] = scratch(VALUE);
+  plan.calls[0].stages[3][2] = argument(2);
+  plan.calls[0].stage_count = 4;
+  assert_int_equal(verdict(&plan), LEAT_RULE_TORN);
+  plan.calls[0].stages[3][0] = scratch(0);
+  assert_int_equal(verdict(&plan), LEAT_RULE_COUNT);
+  plan.calls[0].stages[2][2] = plan.calls[0].stages[3][1] = scratch(64);
+  plan.calls[0].stages[2][0] = argument(0);
+  assert_int_equal(verdict(&plan), LEAT_RULE_OVERLAP);
+}
+
+static void a_value_that_is_lost_is_found(void **state) {
+  (void)state;
+  plan_t plan = training();
+  plan.calls[0].stages[3][0] = argument(0);
+  plan.calls[0].stages[3][1] = argument(1);
+  plan.calls[0].stages[3][2] = scratch(2 * VALUE);
+  plan.calls[0].stage_count = 4;
+  assert_int_equal(verdict(&plan), LEAT_RULE_UNREAD);
+  plan = training();  // the second value takes the place of the first
+  plan.calls[0].arguments[2] = plan.calls[0].arguments[3] = arena(0);
+  assert_int_not_equal(verdict(&plan), LEAT_RULE_COUNT);
+}
+
+static void as_integers(pef_stage_t *stages, pef_operand_t *operands, uint32_t call) {
+  (void)stages;
+  if (call == 1) operands[0].dtype = PEF_I32;
+}
+
+static void a_value_is_read_as_the_dtype_that_it_was_written_as(void **state) {
+  (void)state;
+  plan_t plan = training();
+  plan.changed = as_integers;
+  assert_int_equal(verdict(&plan), LEAT_RULE_TYPE);
+}
+
+static void calls_in_flight_do_not_touch_what_one_of_them_writes(void **state) {
+  (void)state;
+  plan_t plan = training();
+  plan.calls[1].barrier = 0;
+  assert_int_equal(verdict(&plan), LEAT_RULE_RACE);
+  plan = training();
+  plan.calls[2].barrier = 0;  // reads what is done, writes what nobody else touches
+  assert_int_equal(verdict(&plan), LEAT_RULE_COUNT);
+  plan.calls[3].barrier = 0;
+  assert_int_equal(verdict(&plan), LEAT_RULE_RACE);
+}
+
+static void whole_x(pef_stage_t *stages, pef_operand_t *operands, uint32_t call) {
+  (void)stages;
+  if (call != 3) return;
+  operands[1].row_dim = PEF_NO_ROW_DIM;
+  operands[1].row_mult = 0;
+  operands[1].strides[0] = 0;
+}
+
+static void tiles_do_not_touch_what_another_writes(void **state) {
+  (void)state;
+  plan_t plan = training();
+  plan.changed = whole_x;
+  plan.calls[3].stages[0][1] = argument(3);  // every row of the update reads the first row of w
+  plan.calls[3].stages[0][0] = argument(1);
+  const leat_rule_t rule = verdict(&plan);
+  assert_true(rule == LEAT_RULE_TILES || rule == LEAT_RULE_ALIAS);
+  plan.calls[3].stages[0][2] = scratch(0);  // a stage before it writes
+  memcpy(plan.calls[3].stages[1], (place_t[]){scratch(0), argument(1), argument(0)}, sizeof plan.calls[3].stages[1]);
+  plan.calls[3].stage_count = 2;
+  assert_int_equal(verdict(&plan), LEAT_RULE_TILES);
+}
+
+static void backwards(pef_stage_t *stages, pef_operand_t *operands, uint32_t call) {
+  (void)stages;
+  if (call != 3) return;
+  operands[0].offset = (COLUMNS - 1) * 4;
+  operands[0].strides[1] = -1;
+}
+
+static void a_stage_writes_over_what_it_reads_in_step_only(void **state) {
+  (void)state;
+  plan_t plan = training();
+  plan.changed = backwards;
+  assert_int_equal(verdict(&plan), LEAT_RULE_ALIAS);
+}
+
+static void section_types_run_in_order(void **state) {
+  (void)state;
+  plan_t plan = training();
+  plan.calls[0].type = PEF_BCKWD;
+  assert_int_equal(verdict(&plan), LEAT_RULE_ORDER);
+  plan = training();  // the update before the gradient
+  const call_t kept = plan.calls[2];
+  plan.calls[2] = plan.calls[3];
+  plan.calls[3] = kept;
+  assert_int_equal(verdict(&plan), LEAT_RULE_ORDER);
+}
+
+static void prepare_depends_on_parameters_and_buffers_alone(void **state) {
+  (void)state;
+  plan_t plan = training();
+  plan.calls[4] = (call_t)CALL(PREPARE, 1, ARGUMENTS(symbol(W), symbol(W), arena(6 * VALUE), symbol(X)),
+                               .stage_count = 1, .stages = {STAGE_AT(argument(0), argument(0), argument(2))});
+  plan.call_count = 5;
+  plan.calls[1].arguments[3] = arena(6 * VALUE);
+  plan.calls[1].stages[0][1] = argument(3);
+  plan.calls[0].stages[2][2] = argument(2);
+  plan.calls[0].stages[1][2] = scratch(VALUE);
+  plan.calls[0].stages[2][0] = scratch(VALUE);
+  assert_int_equal(verdict(&plan), LEAT_RULE_COUNT);
+  plan.calls[4].stages[0][1] = argument(3);
+  assert_int_equal(verdict(&plan), LEAT_RULE_PREPARE);
+}
+
+static void the_memory_of_the_caller_holds_what_this_run_wrote(void **state) {
+  (void)state;
+  plan_t plan = training();
+  plan.calls[2].arguments[3] = symbol(Y);  // backward may run when y is somewhere else
+  plan.calls[2].stages[0][1] = argument(3);
+  assert_int_equal(verdict(&plan), LEAT_RULE_BORROWED);
+  plan = training();
+  plan.calls[1].arguments[2] = symbol(X);
+  assert_int_equal(verdict(&plan), LEAT_RULE_BORROWED);
+}
+
+static void first_stage_if_enabled(pef_stage_t *stages, pef_operand_t *operands, uint32_t call) {
+  (void)operands;
+  if (call == 0) stages[0].output_bit = 0;
+}
+
+static void what_an_output_enables_is_read_by_nothing_else(void **state) {
+  (void)state;
+  plan_t plan = training();
+  plan.changed = first_stage_if_enabled;
+  assert_int_equal(verdict(&plan), LEAT_RULE_ENABLED);
+}
+
+static void a_finding_says_where(void **state) {
+  (void)state;
+  plan_t plan = training();
+  plan.calls[1].barrier = 0;
+  leat_pef_t *pef = made(&plan);
+  assert_fails(leat_legal_check(pef), LEAT_CORRUPT,
+               "call 0 (section), stage 1 (map: net op), operand 2: bytes 0 to 256 of the arena");
+  assert_fails(leat_legal_check(pef), LEAT_CORRUPT, "a barrier is missing; the other: call 1 (section), stage 3 (map");
+  leat_pef_close(pef);
+}
+
+// --- boxes -----------------------------------------------------------------------------------------------------------
+
+enum { SPACE = 4096 };
+
+static uint32_t below(uint32_t limit) { return (uint32_t)rand() % limit; }
+
+static leat_box_t random_box(bool *bytes) {
+  leat_box_t box = {.low = 64 + below(64), .run = 1 + below(6), .rank = below(3)};
+  int64_t least = box.run;
+  for (uint32_t d = box.rank; d-- > 0;) {
+    box.extent[d] = 2 + below(3);
+    box.stride[d] = least + below(8);
+    least = box.stride[d] * box.extent[d];
+  }
+  box.high = box.low + box.run;
+  for (uint32_t d = 0; d < box.rank; ++d) box.high += (box.extent[d] - 1) * box.stride[d];
+  memset(bytes, 0, SPACE);
+  const int64_t outer = box.rank > 0 ? box.extent[0] : 1, inner = box.rank > 1 ? box.extent[1] : 1;
+  for (int64_t i = 0; i < outer; ++i) {
+    for (int64_t j = 0; j < inner; ++j) {
+      for (int64_t k = 0; k < box.run; ++k) bytes[box.low + i * box.stride[0] + j * box.stride[1] + k] = true;
+    }
+  }
+  return box;
+}
+
+static bool meet(const bool *a, const bool *b, int64_t shift) {
+  for (int64_t i = 0; i < SPACE; ++i) {
+    const int64_t at = i - shift;
+    if (a[i] && at >= 0 && at < SPACE && b[at]) return true;
+  }
+  return false;
+}
+
+static void boxes_meet_where_they_have_a_byte_in_common(void **state) {
+  (void)state;
+  static bool a_bytes[SPACE], b_bytes[SPACE];
+  uint32_t met = 0;
+  srand(1);
+  for (uint32_t i = 0; i < 20000; ++i) {
+    const leat_box_t a = random_box(a_bytes), b = random_box(b_bytes);
+    const int64_t shift = (int64_t)below(60) - 30;
+    const bool expected = meet(a_bytes, b_bytes, shift);
+    assert_int_equal(leat_boxes_meet(&a, &b, shift), expected);
+    met += expected;
+  }
+  assert_true(met > 1000 && met < 19000);
+}
+
+static void rows_meet_where_another_row_has_a_byte_in_common(void **state) {
+  (void)state;
+  static bool a_bytes[SPACE], b_bytes[SPACE];
+  uint32_t met = 0;
+  srand(2);
+  for (uint32_t i = 0; i < 5000; ++i) {
+    const leat_rows_t a = {random_box(a_bytes), (int64_t)below(80) - 20};
+    const leat_rows_t b = {random_box(b_bytes), below(2) == 0 ? a.step : (int64_t)below(80)};
+    const uint32_t count = 1 + below(5);
+    bool expected = false;
+    for (int64_t r = 0; r < count; ++r) {
+      for (int64_t q = 0; q < count; ++q) expected |= r != q && meet(a_bytes, b_bytes, q * b.step - r * a.step);
+    }
+    assert_int_equal(leat_rows_meet(&a, &b, 0, count), expected);
+    met += expected;
+  }
+  assert_true(met > 500 && met < 4500);
+}
+
+static void a_box_holds_and_joins_no_byte_too_many(void **state) {
+  (void)state;
+  static bool a_bytes[SPACE], b_bytes[SPACE];
+  uint32_t joined = 0;
+  srand(3);
+  for (uint32_t i = 0; i < 20000; ++i) {
+    leat_box_t a = random_box(a_bytes), b = random_box(b_bytes);
+    if (below(2) == 0) {  // a piece beside another
+      b = a;
+      b.low += a.run;
+      b.high += a.run;
+      memmove(b_bytes + a.run, a_bytes, SPACE - (size_t)a.run);
+      memset(b_bytes, 0, (size_t)a.run);
+    }
+    bool within = true;
+    for (uint32_t k = 0; k < SPACE; ++k) within &= !b_bytes[k] || a_bytes[k];
+    if (leat_box_holds(&a, &b)) assert_true(within);
+    if (!leat_box_join(&a, &b)) continue;
+    ++joined;
+    int64_t expected = 0, bytes = a.run;
+    for (uint32_t k = 0; k < SPACE; ++k) expected += a_bytes[k] || b_bytes[k];
+    for (uint32_t d = 0; d < a.rank; ++d) bytes *= a.extent[d];
+    assert_int_equal(bytes, expected);
+  }
+  assert_true(joined > 1000);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_plan_that_keeps_the_rules_has_no_findings),
+      cmocka_unit_test(values_that_live_at_once_do_not_share_bytes),
+      cmocka_unit_test(what_crosses_section_types_shares_bytes_with_nothing),
+      cmocka_unit_test(what_is_read_was_written_before),
+      cmocka_unit_test(a_value_is_written_in_all_of_its_bytes),
+      cmocka_unit_test(what_nobody_writes_is_zeros_and_has_its_place_to_itself),
+      cmocka_unit_test(two_values_of_scratch_are_not_read_as_one),
+      cmocka_unit_test(a_value_that_is_lost_is_found),
+      cmocka_unit_test(a_value_is_read_as_the_dtype_that_it_was_written_as),
+      cmocka_unit_test(calls_in_flight_do_not_touch_what_one_of_them_writes),
+      cmocka_unit_test(tiles_do_not_touch_what_another_writes),
+      cmocka_unit_test(a_stage_writes_over_what_it_reads_in_step_only),
+      cmocka_unit_test(section_types_run_in_order),
+      cmocka_unit_test(prepare_depends_on_parameters_and_buffers_alone),
+      cmocka_unit_test(the_memory_of_the_caller_holds_what_this_run_wrote),
+      cmocka_unit_test(what_an_output_enables_is_read_by_nothing_else),
+      cmocka_unit_test(a_finding_says_where),
+      cmocka_unit_test(boxes_meet_where_they_have_a_byte_in_common),
+      cmocka_unit_test(rows_meet_where_another_row_has_a_byte_in_common),
+      cmocka_unit_test(a_box_holds_and_joins_no_byte_too_many),
+  };
+  return cmocka_run_group_tests_name("legal", tests, NULL, NULL);
+}
