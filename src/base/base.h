@@ -91,6 +91,9 @@ void leat_text_put_double(leat_text_t *text, double value);
 // past the last character read, to `text` if there is none.
 double leat_text_read_double(const char *text, const char **out_end);
 
+// Is `word` one of the words of `list`, which commas separate? NULL is the empty list.
+bool leat_text_lists(const char *list, const char *word);
+
 // Length of the UTF-8 character at `text` (NUL-terminated), 0 when malformed: overlong forms, surrogates and what is
 // beyond U+10FFFF are.
 uint32_t leat_utf8_length(const char *text);

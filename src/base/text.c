@@ -145,3 +145,13 @@ void leat_utf8_trim(char *text) {
   for (uint32_t length; text[end] != '\0' && (length = leat_utf8_length(text + end)) != 0;) end += length;
   text[end] = '\0';
 }
+
+bool leat_text_lists(const char *list, const char *word) {
+  const size_t length = strlen(word);
+  for (const char *at = list; at != NULL && *at != '\0'; at += *at == ',') {
+    const size_t span = strcspn(at, ",");
+    if (span == length && memcmp(at, word, length) == 0) return true;
+    at += span;
+  }
+  return false;
+}

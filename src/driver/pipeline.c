@@ -97,14 +97,6 @@ enum { PASS_COUNT = sizeof passes / sizeof *passes };
 
 uint32_t leat_pipeline_steps(void) { return PASS_COUNT + 3; }
 
-static bool is_listed(const char *list, const char *name) {
-  size_t length = strlen(name);
-  for (const char *at = list; at != NULL && (at = strstr(at, name)) != NULL; at += length) {
-    if ((at == list || at[-1] == ',') && (at[length] == '\0' || at[length] == ',')) return true;
-  }
-  return false;
-}
-
 static leat_status_t check_disable(const char *list) {
   size_t accepted = 0;
   for (const char *at = list; at != NULL && *at != '\0'; at += accepted + (at[accepted] == ',')) {
@@ -145,7 +137,7 @@ static const struct {
 
 static bool applies(const pass_t *pass, bool trains, leat_pipeline_t part, const leat_compile_options_t *options) {
   if ((parts[part].passes >> pass->when & 1u) == 0 || (pass->when == TRAINING && !trains)) return false;
-  return !(pass->optional && is_listed(options->disable, pass->name));
+  return !(pass->optional && leat_text_lists(options->disable, pass->name));
 }
 
 // A graph on its way through passes. Graphs in between are destroyed; `from` is the caller's.

@@ -39,17 +39,8 @@ static const char *join(leat_builder_t *b, const char *first, const char *second
   return out_name;
 }
 
-static bool in_list(const char *list, const char *name) {
-  size_t length = strlen(name);
-  for (const char *at = list; at != NULL; at = strchr(at, ',')) {
-    if (*at == ',') at++;
-    if (strncmp(at, name, length) == 0 && (at[length] == 0 || at[length] == ',')) return true;
-  }
-  return false;
-}
-
 static bool stays_symbol(const leat_graph_t *g, const leat_op_t *op, const char *name) {
-  return in_list(leat_op_string(g, op, LEAT_ATTR_HYPER, ""), name);
+  return leat_text_lists(leat_op_string(g, op, LEAT_ATTR_HYPER, ""), name);
 }
 
 // The default that all optimizers agree on that let this name (with the same prefix) be set at run time, else NaN.

@@ -184,19 +184,11 @@ static bool draws(const leat_graph_t *g) {
 
 // --- optimizers -----------------------------------------------------------------------------------------------------
 
-static bool is_listed(const char *list, const char *name) {
-  size_t length = strlen(name);
-  for (const char *at = list; (at = strstr(at, name)) != NULL; at += length) {
-    if ((at == list || at[-1] == ',') && (at[length] == ',' || at[length] == '\0')) return true;
-  }
-  return false;
-}
-
 static const char CLIP_KEY[] = "max_grad_norm";
 
 bool leat_unit_clips(const leat_graph_t *g, const leat_op_t *op) {
   return leat_op_attr(g, op, LEAT_ATTR_MAX_GRAD_NORM) != NULL ||
-         is_listed(leat_op_string(g, op, LEAT_ATTR_HYPER, ""), CLIP_KEY);
+         leat_text_lists(leat_op_string(g, op, LEAT_ATTR_HYPER, ""), CLIP_KEY);
 }
 
 // The default that the optimizers of one prefix share, NaN where they differ.
@@ -207,7 +199,7 @@ static double shared_default(const leat_units_t *units, const char *prefix, leat
   for (uint32_t i = 0; i < units->optimizers.count; ++i) {
     const leat_op_t *op = leat_graph_op(g, units->optimizers.data[i]);
     if (strcmp(leat_op_string(g, op, LEAT_ATTR_PREFIX, ""), prefix) != 0) continue;
-    if (!is_listed(leat_op_string(g, op, LEAT_ATTR_HYPER, ""), leat_attr_name(key))) continue;
+    if (!leat_text_lists(leat_op_string(g, op, LEAT_ATTR_HYPER, ""), leat_attr_name(key))) continue;
     double own = leat_op_float(g, op, key, NAN);
     shared = !found || shared == own ? own : NAN;
     found = true;
@@ -228,7 +220,7 @@ static leat_status_t add_hypers(writer_t *w, const leat_op_t *op) {
   const char *list = leat_op_string(g, op, LEAT_ATTR_HYPER, ""), *prefix = leat_op_string(g, op, LEAT_ATTR_PREFIX, "");
   for (uint32_t i = 0; i < op->attr_count && w->units->optimizers.count > 1; ++i) {
     leat_attr_key_t key = (leat_attr_key_t)g->attrs.data[op->attr_first + i].key;
-    if (leat_attr_kind(key) != 'F' || !is_listed(list, leat_attr_name(key))) continue;
+    if (leat_attr_kind(key) != 'F' || !leat_text_lists(list, leat_attr_name(key))) continue;
     add_hyper(w, prefix, key, shared_default(w->units, prefix, key));
   }
   return leat_builder_take_status(&w->b);
@@ -310,7 +302,7 @@ static leat_status_t add_norm(writer_t *w) {
   const char *prefix = leat_op_string(g, op, LEAT_ATTR_PREFIX, "");
   double own = leat_op_float(g, op, LEAT_ATTR_MAX_GRAD_NORM, 0.0);
   leat_value_id_t limit;
-  if (is_listed(leat_op_string(g, op, LEAT_ATTR_HYPER, ""), CLIP_KEY)) {
+  if (leat_text_lists(leat_op_string(g, op, LEAT_ATTR_HYPER, ""), CLIP_KEY)) {
     if ((size_t)snprintf(name, sizeof name, "%s%s", prefix, CLIP_KEY) >= sizeof name)
       LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the name '%s' is too long", prefix);
     limit = leat_b_hyper(b, leat_b_named(b, name), shared_default(w->units, prefix, LEAT_ATTR_MAX_GRAD_NORM), own);

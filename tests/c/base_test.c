@@ -202,16 +202,30 @@ static void test_loops_stay_apart_where_asked(void **state) {
   assert_int_equal(loops.count, 0);
 }
 
+static void test_lists_of_words(void **state) {
+  (void)state;
+  assert_true(leat_text_lists("fold", "fold"));
+  assert_true(leat_text_lists("cse,fold", "fold"));
+  assert_true(leat_text_lists("fold,cse", "fold"));
+  assert_true(leat_text_lists("folding,fold,cse", "fold"));
+  assert_false(leat_text_lists("unfold,folding", "fold"));
+  assert_false(leat_text_lists("", "fold"));
+  assert_false(leat_text_lists(NULL, "fold"));
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_status_carries_code_and_message),
-                                     cmocka_unit_test(test_status_survives_out_of_memory),
-                                     cmocka_unit_test(test_alloc_aligns_and_checks_overflow),
-                                     cmocka_unit_test(test_arena_gives_zeroed_aligned_pieces),
-                                     cmocka_unit_test(test_array_grows),
-                                     cmocka_unit_test(test_text_escapes_json),
-                                     cmocka_unit_test(test_doubles_are_short_and_exact),
-                                     cmocka_unit_test(test_files_are_written_whole),
-                                     cmocka_unit_test(test_loops_merge_where_all_operands_step_alike),
-                                     cmocka_unit_test(test_loops_stay_apart_where_asked)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_status_carries_code_and_message),
+      cmocka_unit_test(test_status_survives_out_of_memory),
+      cmocka_unit_test(test_alloc_aligns_and_checks_overflow),
+      cmocka_unit_test(test_arena_gives_zeroed_aligned_pieces),
+      cmocka_unit_test(test_array_grows),
+      cmocka_unit_test(test_text_escapes_json),
+      cmocka_unit_test(test_doubles_are_short_and_exact),
+      cmocka_unit_test(test_files_are_written_whole),
+      cmocka_unit_test(test_loops_merge_where_all_operands_step_alike),
+      cmocka_unit_test(test_loops_stay_apart_where_asked),
+      cmocka_unit_test(test_lists_of_words),
+  };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
