@@ -65,7 +65,7 @@ DATA = {
 THIRD_PARTY = {
     "libxsmm.h": {"native"},
     "zlib.h": {"io"},
-    "xxhash.h": {"base", "ir", "pef", "driver"},
+    "xxhash.h": {"base", "ir", "pef"},
     "cjson/cJSON.h": {"base", "pef", "io", "rule", "cut", "run", "driver"},
     "yaml.h": {"rule"},
 }

@@ -83,7 +83,8 @@ enum { LEAT_NO_DIM = -1 };
 leat_status_t leat_graph_batch_dims(const leat_graph_t *graph, const leat_graph_t *other, int32_t *out_dims,
                                     uint32_t output_count);
 
-// Fingerprints of `graph` (forward, seeds, optimizers), to be compared with leat_program_fingerprint.
-leat_status_t leat_graph_fingerprint(const leat_graph_t *graph, uint64_t out_fingerprint[3]);
+// Fingerprints of `graph` (forward, seeds, optimizers) by the definition of `version`, to be compared with those of a
+// program (leat_program_fingerprint, which says their version). LEAT_UNSUPPORTED: a version that is not known.
+leat_status_t leat_graph_fingerprint(const leat_graph_t *graph, uint32_t version, uint64_t out_fingerprint[3]);
 
 #endif

@@ -5,11 +5,11 @@
 #include "arch/arch.h"
 #include "cut/cut.h"
 #include "cut/decision.h"
-#include "driver/fingerprint.h"
 #include "driver/option.h"
 #include "driver/pipeline.h"
 #include "driver/say.h"
 #include "driver/separate.h"
+#include "ir/fingerprint.h"
 #include "map/map.h"
 #include "opt/batch_dims.h"
 #include "opt/bounds.h"
@@ -248,7 +248,7 @@ LEAT_EXPORT leat_status_t leat_compile(const leat_graph_t *graph, const leat_com
   LEAT_TRY(leat_arch_parse(options->arch, &arch));
   leat_map_options_t map_options = {
       .arch = &arch, .optim_level = options->optim_level, .inference = !leat_pipeline_trains(graph, options)};
-  LEAT_TRY(leat_graph_fingerprint(graph, map_options.fingerprint));
+  LEAT_TRY(leat_fingerprint(graph, PEF_FINGERPRINT_VERSION, map_options.fingerprint));
   leat_graph_t *program = NULL;
   LEAT_TRY(leat_pipeline_run(graph, options, LEAT_PIPELINE_PROGRAM, &program));
   leat_bounds_t bounds = {0};
@@ -301,7 +301,7 @@ LEAT_EXPORT leat_status_t leat_graph_batch_dims(const leat_graph_t *graph, const
   return leat_opt_batch_dims(graph, other, (uint32_t *)out_dims, output_count);
 }
 
-LEAT_EXPORT leat_status_t leat_graph_fingerprint(const leat_graph_t *graph, uint64_t out_fingerprint[3]) {
-  leat_fingerprint(graph, out_fingerprint);
-  return NULL;
+LEAT_EXPORT leat_status_t leat_graph_fingerprint(const leat_graph_t *graph, uint32_t version,
+                                                 uint64_t out_fingerprint[3]) {
+  return leat_fingerprint(graph, version, out_fingerprint);
 }

@@ -311,8 +311,9 @@ LEAT_EXPORT void leat_program_enable_outputs(leat_program_t *program, uint64_t m
 
 LEAT_EXPORT const char *leat_program_metadata(const leat_program_t *program) { return program->pef->metadata; }
 
-LEAT_EXPORT void leat_program_fingerprint(const leat_program_t *program, uint64_t out_fingerprint[3]) {
+LEAT_EXPORT uint32_t leat_program_fingerprint(const leat_program_t *program, uint64_t out_fingerprint[3]) {
   memcpy(out_fingerprint, program->pef->info->fingerprint, 3 * sizeof(uint64_t));
+  return PEF_FINGERPRINT_VERSION;
 }
 
 LEAT_EXPORT uint32_t leat_program_section_types(const leat_program_t *program) {

@@ -118,7 +118,7 @@ static leat_status_t print(const void *argument, bytes_t *out) {
   uint64_t fingerprint[3];
   LEAT_TRY(sample_graph(argument, &graph));
   leat_status_t status = leat_graph_print(graph, &text);
-  if (status == NULL) status = leat_graph_fingerprint(graph, fingerprint);
+  if (status == NULL) status = leat_graph_fingerprint(graph, 1, fingerprint);
   if (status == NULL) status = append(out, fingerprint, sizeof fingerprint);
   if (status == NULL) status = append(out, text, strlen(text));
   leat_string_free(text);

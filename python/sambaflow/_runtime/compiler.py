@@ -126,12 +126,12 @@ def _read_files(options: Any, text: Callable[[str | bytes], Any]) -> None:
             setattr(options, f"{field}_name", name)
 
 
-def fingerprint(program: Program) -> tuple[int, int, int]:
-    """Hashes of forward, seeds and optimizers."""
+def fingerprint(program: Program, version: int) -> tuple[int, int, int]:
+    """Hashes of forward, seeds and optimizers, by the definition of `version`."""
     ffi, lib = library().ffi, library().lib
     out = ffi.new("uint64_t[3]")
     with parsed(program) as graph:
-        check(lib.leat_graph_fingerprint(graph, out))
+        check(lib.leat_graph_fingerprint(graph, version, out))
     return out[0], out[1], out[2]
 
 

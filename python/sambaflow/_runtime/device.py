@@ -142,10 +142,11 @@ class Device:
         return dict(json.loads(self._ffi.string(text).decode())) if text != self._ffi.NULL else {}
 
     @property
-    def fingerprint(self) -> tuple[int, int, int]:
+    def fingerprint(self) -> tuple[int, tuple[int, int, int]]:
+        """The version of the file's fingerprints, and the fingerprints."""
         out = self._ffi.new("uint64_t[3]")
-        self._lib.leat_program_fingerprint(self.handle, out)
-        return out[0], out[1], out[2]
+        version = self._lib.leat_program_fingerprint(self.handle, out)
+        return int(version), (out[0], out[1], out[2])
 
     @property
     def section_types(self) -> int:

@@ -124,7 +124,9 @@ class OtherRows:
     def _check_unchanged(self, model: nn.Module) -> None:
         """What is traced now must be what was traced at load, or the other rows would see another model."""
         part = self._part(self._inputs)
-        if fingerprint(self._retrace(model, self._inputs, part)) != fingerprint(self._program):
+        version, _ = self._device.fingerprint
+        now = self._retrace(model, self._inputs, part)
+        if fingerprint(now, version) != fingerprint(self._program, version):
             raise InvalidArgumentError("the model has changed since trace_graph: trace it again")
 
     def _inputs_of(self, rows: Mapping[str, int]) -> Any:

@@ -199,7 +199,7 @@ class SambaSession(SessionExtras, SessionWeights):
         tracing = self._tracing(chosen, inference, loss_indices, init_output_grads)
         program = tracing(model, inputs, micro_batch(inputs, microbatch))
         with from_command_line():
-            _check_fingerprint(fingerprint(program), device, pef, training=bool(chosen))
+            _check_fingerprint(program, device, pef, training=bool(chosen))
         self._put_aside(model)
         traced = tuple(self._traced_output(port) for port in program.outputs)
         types = device.section_types
@@ -465,8 +465,9 @@ class SambaSession(SessionExtras, SessionWeights):
         return symbol
 
 
-def _check_fingerprint(found: Sequence[int], device: Device, pef: str, *, training: bool) -> None:
-    expected = device.fingerprint
+def _check_fingerprint(program: Program, device: Device, pef: str, *, training: bool) -> None:
+    version, expected = device.fingerprint
+    found = fingerprint(program, version)
     for index, part in enumerate(("forward pass differs", "losses differ", "optimizers differ")):
         if found[index] != expected[index] and (index == 0 or training):
             hint = {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Feeds three hash streams op by op. Numbers are hashed by value, strings by their bytes with the NUL.
-#include "driver/fingerprint.h"
+// Feeds three hash streams op by op.
+#include "ir/fingerprint.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -11,13 +11,12 @@ static void feed(uint64_t *hash, const void *data, size_t bytes) { *hash = XXH3_
 static void feed_int(uint64_t *hash, int64_t value) { feed(hash, &value, sizeof value); }
 static void feed_string(uint64_t *hash, const char *text) { feed(hash, text, strlen(text) + 1); }
 
-static bool lists_word(const char *list, const char *word) {
-  size_t length = strlen(word);
-  for (const char *at = list; (at = strstr(at, word)) != NULL; at += length) {
-    if ((at == list || at[-1] == ',') && (at[length] == ',' || at[length] == '\0')) return true;
-  }
-  return false;
-}
+// --- version 1: files of format 1.x -------------------------------------------------------------------------------
+// Ops are hashed by name; attributes in the order of their keys, keys and dtypes by number, words, specs and strings by
+// their bytes with the NUL. So these tables only grow at their ends (fingerprint_test.c holds all of the first).
+_Static_assert(LEAT_ATTR_DIM == 0 && LEAT_ATTR_DTYPE == 27 && LEAT_ATTR_NAME == 53 && LEAT_ATTR_WRAPS == 72,
+               "attr.def grows at its end only");
+_Static_assert(LEAT_F32 == 0 && LEAT_BOOL == 9, "dtype.def grows at its end only");
 
 static void feed_attr(uint64_t *hash, const leat_graph_t *g, const leat_op_t *op, const leat_attr_t *attr) {
   feed_int(hash, attr->key);
@@ -42,7 +41,7 @@ static void feed_attr(uint64_t *hash, const leat_graph_t *g, const leat_op_t *op
 static uint32_t stream_of(const leat_graph_t *g, const leat_op_t *op, const leat_attr_t *attr) {
   if (leat_op_role(op->kind) == LEAT_ROLE_OPTIMIZER) {
     const char *hyper = leat_op_string(g, op, LEAT_ATTR_HYPER, "");
-    return lists_word(hyper, leat_attr_name((leat_attr_key_t)attr->key)) ? STREAMS : OPTIMIZERS;
+    return leat_text_lists(hyper, leat_attr_name((leat_attr_key_t)attr->key)) ? STREAMS : OPTIMIZERS;
   }
   if (attr->key == LEAT_ATTR_SEED || attr->key == LEAT_ATTR_REQUIRES_GRAD) return SEEDS;
   if (op->kind == LEAT_TRACED_DROPOUT && (attr->key == LEAT_ATTR_P || attr->key == LEAT_ATTR_TRAINING)) return STREAMS;
@@ -65,7 +64,16 @@ static void feed_op(const leat_graph_t *g, const leat_op_t *op, uint64_t *stream
   }
 }
 
-void leat_fingerprint(const leat_graph_t *graph, uint64_t out_fingerprint[3]) {
+// --- all of them --------------------------------------------------------------------------------------------------
+
+typedef void (*feed_op_t)(const leat_graph_t *g, const leat_op_t *op, uint64_t *streams);
+static const feed_op_t versions[] = {[1] = feed_op};
+
+leat_status_t leat_fingerprint(const leat_graph_t *graph, uint32_t version, uint64_t out_fingerprint[3]) {
+  if (version >= sizeof versions / sizeof *versions || versions[version] == NULL)
+    LEAT_FAIL(LEAT_UNSUPPORTED, "fingerprints of version %u are not known: update the library", version);
   for (uint32_t i = 0; i < STREAMS; ++i) out_fingerprint[i] = i + 1;
-  for (leat_op_id_t id = 0; id < graph->ops.count; ++id) feed_op(graph, leat_graph_op(graph, id), out_fingerprint);
+  for (leat_op_id_t id = 0; id < graph->ops.count; ++id)
+    versions[version](graph, leat_graph_op(graph, id), out_fingerprint);
+  return NULL;
 }
