@@ -20,6 +20,7 @@ typedef struct leat_load_options_s {
   const char *isa;         // "portable", "avx2", "avx512" caps the kernels; NULL: what the CPU has
   uint32_t profile;        // 1: time every section and stage
   leat_program_t *beside;  // NULL, or a program that outlives this one: see below
+  const char *engine;      // what runs the sections; NULL: "native"
 } leat_load_options_t;
 
 // A program loaded `beside` another works on that one's memory: parameters, buffers, state, hyperparameters and

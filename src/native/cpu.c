@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// CPU bits, affinity mask, control groups.
+// CPU bits, and what the system says of memory.
 #include "native/cpu.h"
 
-#include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 static const char *const isa_names[LEAT_ISA_COUNT] = {"portable", "avx2", "avx512"};
 
@@ -34,77 +33,41 @@ const leat_kern_t *leat_native_cpu_kernels(enum leat_isa isa) {
   return kernels[isa];
 }
 
-// --- how many CPUs ---------------------------------------------------------------------------------------------
+// --- executable memory -----------------------------------------------------------------------------------------
 
-static uint32_t affinity_count(void) {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  int count = CPU_COUNT(&set);
-  return count > 0 ? (uint32_t)count : 1;
-}
+// A line of /proc/self/maps is "begin-end rwxp ...", begin and end in hexadecimal.
+typedef struct maps_scan_s {
+  uintptr_t address, bounds[2];
+  uint32_t column;  // of the line: which bound is being read, then the permissions
+  uint32_t flag;    // character of the permissions
+  bool found, executable;
+} maps_scan_t;
 
-static bool read_line(const char *path, char *out, int out_bytes) {
-  FILE *file = fopen(path, "re");
-  if (file == NULL) return false;
-  bool ok = fgets(out, out_bytes, file) != NULL;
-  fclose(file);
-  return ok;
-}
+enum { COLUMN_END = 1, COLUMN_PERMISSIONS = 2, COLUMN_REST = 3, FLAG_EXECUTE = 2 };
 
-// CPUs that quota/period allow, rounded up; UINT32_MAX without a quota.
-static uint32_t quota_count(double quota, double period) {
-  if (!(quota > 0) || !(period > 0)) return UINT32_MAX;
-  double cpus = quota / period;
-  return cpus < 1 ? 1 : (uint32_t)(cpus + 0.999);
-}
-
-// A folder of the unified hierarchy, and of the cpu controller of version 1.
-static uint32_t folder_quota(const char *group) {
-  char path[512], line[128];
-  snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", group);
-  if (read_line(path, line, sizeof line)) {
-    char *end;
-    double quota = strtod(line, &end);
-    return end != line ? quota_count(quota, strtod(end, NULL)) : UINT32_MAX;  // "max 100000" has no number first
-  }
-  snprintf(path, sizeof path, "/sys/fs/cgroup/cpu%s/cpu.cfs_quota_us", group);
-  if (!read_line(path, line, sizeof line)) return UINT32_MAX;
-  double quota = strtod(line, NULL);
-  snprintf(path, sizeof path, "/sys/fs/cgroup/cpu%s/cpu.cfs_period_us", group);
-  return read_line(path, line, sizeof line) ? quota_count(quota, strtod(line, NULL)) : UINT32_MAX;
-}
-
-// The least quota from the group up to the root.
-static uint32_t group_quota(char *group) {
-  uint32_t least = UINT32_MAX;
-  for (;;) {
-    uint32_t here = folder_quota(strcmp(group, "/") == 0 ? "" : group);
-    if (here < least) least = here;
-    char *slash = strrchr(group, '/');
-    if (slash == NULL || group[0] == '\0') return least;
-    *slash = '\0';
+static void scan_character(maps_scan_t *scan, char c) {
+  if (c == '\n') {
+    *scan = (maps_scan_t){.address = scan->address, .found = scan->found, .executable = scan->executable};
+  } else if (c == ' ' || (c == '-' && scan->column < COLUMN_END)) {
+    ++scan->column;
+  } else if (scan->column <= COLUMN_END) {
+    const uintptr_t digit = (uintptr_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+    scan->bounds[scan->column] = scan->bounds[scan->column] << 4 | digit;
+  } else if (scan->column == COLUMN_PERMISSIONS && scan->flag++ == FLAG_EXECUTE) {
+    scan->found = scan->address >= scan->bounds[0] && scan->address < scan->bounds[1];
+    scan->executable = scan->found && c == 'x';
   }
 }
 
-static uint32_t cgroup_count(void) {
-  uint32_t least = UINT32_MAX;
-  FILE *file = fopen("/proc/self/cgroup", "re");
-  if (file == NULL) return least;
-  char line[512];
-  while (fgets(line, sizeof line, file) != NULL) {  // number:controllers:path
-    char *controllers = strchr(line, ':'), *group = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
-    if (group == NULL) continue;
-    *group++ = '\0';
-    group[strcspn(group, "\n")] = '\0';
-    bool unified = controllers[1] == '\0', cpu = strstr(controllers, "cpu") != NULL;
-    uint32_t here = unified || cpu ? group_quota(group) : UINT32_MAX;
-    if (here < least) least = here;
+bool leat_native_cpu_may_execute(const void *code) {
+  char text[4096];
+  maps_scan_t scan = {.address = (uintptr_t)code};
+  const int file = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  if (file < 0) return true;
+  ssize_t count = 0;
+  while (!scan.found && (count = read(file, text, sizeof text)) > 0) {
+    for (ssize_t i = 0; i < count && !scan.found; i++) scan_character(&scan, text[i]);
   }
-  fclose(file);
-  return least;
-}
-
-uint32_t leat_native_cpu_count(void) {
-  uint32_t affinity = affinity_count(), quota = cgroup_count();
-  return quota < affinity ? quota : affinity;
+  (void)close(file);
+  return scan.executable || count < 0;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the machine offers: the ISA level of the kernels, and how many threads may run.
+// What the machine offers: the ISA level of the kernels, and whether memory may hold code.
 #ifndef LEAT_NATIVE_CPU_H_
 #define LEAT_NATIVE_CPU_H_
 
@@ -12,7 +12,7 @@ leat_status_t leat_native_cpu_isa(const char *cap, enum leat_isa *out_isa) LEAT_
 const char *leat_native_cpu_isa_name(enum leat_isa isa);
 const leat_kern_t *leat_native_cpu_kernels(enum leat_isa isa);
 
-// CPUs in the affinity mask, cut to the CPU quota of the control groups (v1 and v2) that the process is in; at least 1.
-uint32_t leat_native_cpu_count(void);
+// Whether `code` lies in executable memory; true where the system does not tell.
+bool leat_native_cpu_may_execute(const void *code);
 
 #endif

@@ -13,7 +13,7 @@
 #include <libxsmm.h>
 #pragma GCC diagnostic pop
 
-#include "run/program.h"
+#include "native/cpu.h"
 
 typedef struct jit_entry_s {
   leat_kern_gemm_t request;
@@ -84,7 +84,7 @@ static leat_native_jit_gemm_t generate(const leat_kern_gemm_t *g) {
     const void *code;
   } cast = {.from = kernel};
   // Without executable memory libxsmm may put code where it cannot run.
-  return cast.to != NULL && leat_run_is_executable(cast.code) ? cast.to : NULL;
+  return cast.to != NULL && leat_native_cpu_may_execute(cast.code) ? cast.to : NULL;
 }
 
 // --- comparison --------------------------------------------------------------------------------------------------

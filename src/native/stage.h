@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A prepared stage and how to run it on a tile: the contract between the engine (program.c, exec.c), which knows
-// bodies, tiles and threads, and the stage kinds (stage_*.c), which know what one stage computes.
+// A prepared stage and how to run it on a tile: the contract between the engine's table (engine.c) and the stage kinds
+// (stage_*.c), which know what one stage computes.
 //
 //   load   for every stage: operands are resolved to leat_native_operand_t, then the kind's prepare() picks kernels and
 //          states the workspace that a tile needs. It trusts the stage: the reader of the file has held it against the
@@ -14,7 +14,7 @@
 
 #include "base/base.h"
 #include "kern/kern.h"
-#include "pef/pef_format.h"
+#include "run/engine.h"
 
 typedef struct leat_native_operand_s {
   uint8_t space;  // enum pef_space
@@ -32,7 +32,7 @@ typedef struct leat_native_operand_s {
 } leat_native_operand_t;
 
 typedef struct leat_native_stage_s leat_native_stage_t;
-typedef struct leat_native_tile_s leat_native_tile_t;
+typedef leat_run_tile_t leat_native_tile_t;
 
 // What a prepare() may use. `arena` lives as long as the program (zeroed memory, 16-byte aligned).
 typedef struct leat_native_prepare_s {
@@ -46,7 +46,7 @@ typedef struct leat_native_prepare_s {
 typedef struct leat_native_stage_kind_s {
   const char *name;
   leat_status_t (*prepare)(leat_native_stage_t *stage, const leat_native_prepare_t *context);
-  void (*run)(const leat_native_stage_t *stage, const leat_native_tile_t *tile);
+  void (*run)(const void *stage, const leat_native_tile_t *tile);  // stage: leat_native_stage_t
 } leat_native_stage_kind_t;
 
 struct leat_native_stage_s {
@@ -54,8 +54,7 @@ struct leat_native_stage_s {
   const leat_kern_t *kern;
   const leat_native_operand_t *operands;  // in the order that pef_format.h states for the kind
   uint32_t operand_count;
-  uint8_t fn;          // enum pef_fn
-  uint8_t output_bit;  // looked at by the engine, not by the stage kind
+  uint8_t fn;  // enum pef_fn
   const pef_params_t *params;
   const pef_instruction_t *instructions;  // MAP
   uint32_t instruction_count;
@@ -65,19 +64,8 @@ struct leat_native_stage_s {
   size_t workspace_bytes;  // per thread; contents are undefined when run() starts
 };
 
-struct leat_native_tile_s {
-  int64_t r0, rows;        // rows [r0, r0 + rows) of the body; rows >= 1
-  uint32_t stream;         // of the call: added to those of RANDOM
-  char *const *arguments;  // the call's places, resolved
-  char *scratch;           // this thread's tile buffers, 64-byte aligned
-  char *workspace;         // this thread's workspace, 64-byte aligned
-};
-
 // The table over pef_stage_kind; NULL beyond PEF_STAGE_COUNT.
 const leat_native_stage_kind_t *leat_native_stage_kind(uint32_t kind);
-// What a stage becomes that has nothing to do (leat_pef_stage_is_idle): prepare() and run() are for extents of 1 and
-// more, but for those that REDUCE and CONTRACT add up along.
-const leat_native_stage_kind_t *leat_native_stage_idle(void);
 
 // Address of the operand's element 0 in this tile.
 static inline char *leat_native_operand_at(const leat_native_operand_t *operand, const leat_native_tile_t *tile) {

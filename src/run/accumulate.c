@@ -63,7 +63,8 @@ ADD_STRIP(double)
 
 static void add_range(const sum_job_t *job, uint32_t symbol, size_t first, size_t end) {
   const pef_symbol_t *file = &job->program->pef->symbols[symbol];
-  const leat_kern_t *kern = job->program->kern;
+  const leat_run_engine_t *engine = job->program->engine;
+  const void *state = job->program->engine_state;
   const size_t bytes = leat_pef_dtype_bytes(file->dtype);
   const uint32_t class_ = file->dtype == PEF_F64 ? PEF_CLASS_F64 : PEF_CLASS_F32;
   union {
@@ -73,13 +74,13 @@ static void add_range(const sum_job_t *job, uint32_t symbol, size_t first, size_
   for (size_t i = first; i < end; i += STRIP) {
     const size_t count = end - i < STRIP ? end - i : STRIP;
     char *data = job->program->symbols[symbol].data + i * bytes, *sums = job->program->symbols[symbol].sum;
-    kern->load[class_][file->dtype](&values, data, 1, (int64_t)count);
+    engine->load(state, class_, file->dtype, &values, data, 1, (int64_t)count);
     if (class_ == PEF_CLASS_F64) {
       add_strip_double(job, (double *)(void *)sums + i, values.d, count);
     } else {
       add_strip_float(job, (float *)(void *)sums + i, values.f, count);
     }
-    if (job->index + 1 == job->steps) kern->store[class_][file->dtype](data, 1, &values, (int64_t)count);
+    if (job->index + 1 == job->steps) engine->store(state, class_, file->dtype, data, 1, &values, (int64_t)count);
   }
 }
 

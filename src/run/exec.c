@@ -24,20 +24,20 @@ static double now(void) {
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static void run_stages(const leat_program_t *program, const leat_run_body_t *body, const leat_native_tile_t *tile) {
+static void run_stages(const leat_program_t *program, const leat_run_body_t *body, const leat_run_tile_t *tile) {
   for (uint32_t s = 0; s < body->stage_count; s++) {
-    const leat_native_stage_t *stage = &body->stages[s];
-    if (leat_run_stage_enabled(program, stage)) stage->kind->run(stage, tile);
+    const leat_run_stage_t *stage = &body->stages[s];
+    if (leat_run_stage_enabled(program, stage)) stage->run(stage->plan, tile);
   }
 }
 
 // Adds the time of every stage to `seconds`, a table of this thread's own.
-static void run_stages_timed(const leat_program_t *program, const leat_run_body_t *body, const leat_native_tile_t *tile,
+static void run_stages_timed(const leat_program_t *program, const leat_run_body_t *body, const leat_run_tile_t *tile,
                              double *seconds) {
   double before = now();
   for (uint32_t s = 0; s < body->stage_count; s++) {
-    const leat_native_stage_t *stage = &body->stages[s];
-    if (leat_run_stage_enabled(program, stage)) stage->kind->run(stage, tile);
+    const leat_run_stage_t *stage = &body->stages[s];
+    if (leat_run_stage_enabled(program, stage)) stage->run(stage->plan, tile);
     double after = now();
     seconds[s] += after - before;
     before = after;
@@ -46,7 +46,7 @@ static void run_stages_timed(const leat_program_t *program, const leat_run_body_
 
 static void run_tile(const leat_program_t *program, const leat_run_call_t *call, int64_t index, uint32_t worker) {
   const leat_run_body_t *body = call->body;
-  leat_native_tile_t tile = leat_run_tile_of(program, call, index, worker);
+  leat_run_tile_t tile = leat_run_tile_of(program, call, index, worker);
   if (program->profile == NULL) {
     run_stages(program, body, &tile);
   } else {

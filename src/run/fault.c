@@ -16,14 +16,15 @@ static unsigned classify(const double *values, int64_t count) {
   return seen;
 }
 
-static unsigned look_at_run(const leat_kern_t *kern, const leat_native_operand_t *operand, const char *at,
-                            int64_t stride, int64_t count) {
+static unsigned look_at_run(const leat_program_t *program, uint8_t dtype, const char *at, int64_t stride,
+                            int64_t count) {
+  const int64_t bytes = (int64_t)leat_pef_dtype_bytes(dtype);
   double values[BUFFER];
   unsigned seen = 0;
   if (stride == 0 && count > 1) count = 1;
   for (int64_t i = 0; i < count; i += BUFFER) {
     int64_t n = count - i < BUFFER ? count - i : BUFFER;
-    kern->load[PEF_CLASS_F64][operand->dtype](values, at + i * stride * operand->element_bytes, stride, n);
+    program->engine->load(program->engine_state, PEF_CLASS_F64, dtype, values, at + i * stride * bytes, stride, n);
     seen |= classify(values, n);
   }
   return seen;
@@ -32,14 +33,14 @@ static unsigned look_at_run(const leat_kern_t *kern, const leat_native_operand_t
 static bool is_float(uint8_t dtype) { return dtype <= PEF_F16; }
 
 // What the operand holds in this tile: an odometer over all dims but the last.
-static unsigned look_at(const leat_native_stage_t *stage, uint32_t index, const leat_native_tile_t *tile) {
-  const leat_native_operand_t *operand = &stage->operands[index];
+static unsigned look_at(const leat_program_t *program, const pef_operand_t *operand, const leat_run_tile_t *tile) {
   if (operand->space == PEF_SPACE_NONE || !is_float(operand->dtype)) return 0;
-  const char *base = leat_native_operand_at(operand, tile);
-  uint32_t last = operand->rank > 0 ? operand->rank - 1u : 0;
-  int64_t position[8] = {0}, extent[8];
-  for (uint32_t d = 0; d < 8; d++) {
-    extent[d] = leat_native_operand_extent(operand, d, tile);
+  const char *base = leat_run_operand_at(operand, tile);
+  const int64_t bytes = (int64_t)leat_pef_dtype_bytes(operand->dtype);
+  const uint32_t last = operand->rank > 0 ? operand->rank - 1u : 0;
+  int64_t position[PEF_MAX_RANK] = {0}, extent[PEF_MAX_RANK] = {1};
+  for (uint32_t d = 0; d < operand->rank; d++) {
+    extent[d] = leat_run_operand_extent(operand, d, tile);
     if (extent[d] == 0) return 0;
     if (d != last && operand->strides[d] == 0) extent[d] = 1;
   }
@@ -47,18 +48,17 @@ static unsigned look_at(const leat_native_stage_t *stage, uint32_t index, const 
   for (;;) {
     int64_t offset = 0;
     for (uint32_t d = 0; d < last; d++) offset += position[d] * operand->strides[d];
-    seen |=
-        look_at_run(stage->kern, operand, base + offset * operand->element_bytes, operand->strides[last], extent[last]);
+    seen |= look_at_run(program, operand->dtype, base + offset * bytes, operand->strides[last], extent[last]);
     uint32_t d = last;
     while (d > 0 && ++position[d - 1] == extent[d - 1]) position[--d] = 0;
     if (d == 0) return seen;
   }
 }
 
-static unsigned look_at_immediates(const leat_native_stage_t *stage) {
+static unsigned look_at_immediates(const leat_pef_t *pef, const pef_stage_t *stage) {
   unsigned seen = 0;
   for (uint32_t i = 0; i < stage->instruction_count; i++) {
-    const pef_instruction_t *instruction = &stage->instructions[i];
+    const pef_instruction_t *instruction = &pef->instructions[stage->instruction_first + i];
     if (instruction->op != PEF_OP_IMMEDIATE || instruction->class_ == PEF_CLASS_I64) continue;
     union {
       uint64_t u;
@@ -71,50 +71,50 @@ static unsigned look_at_immediates(const leat_native_stage_t *stage) {
 
 typedef struct fault_walk_s {
   const leat_program_t *program;
-  const pef_stage_t *file_stages;  // of the body
   const pef_call_t *file_call;
   leat_fault_t *faults;
 } fault_walk_t;
 
 // What it adds to counts as read. A packed matrix has no strides that lead through it; it is a copy of weights.
-static unsigned look_at_inputs(const fault_walk_t *walk, const leat_native_stage_t *stage, const pef_stage_t *file,
-                               const leat_native_tile_t *tile) {
-  const uint64_t inputs = leat_pef_stage_inputs(walk->program->pef, file);
-  unsigned seen = look_at_immediates(stage);
+static unsigned look_at_inputs(const leat_program_t *program, const pef_stage_t *stage, const leat_run_tile_t *tile) {
+  const uint64_t inputs = leat_pef_stage_inputs(program->pef, stage);
+  unsigned seen = look_at_immediates(program->pef, stage);
   for (uint32_t o = 0; o < stage->operand_count; o++) {
-    if ((inputs >> o & 1) != 0 && !leat_pef_operand_is_packed(file, o)) seen |= look_at(stage, o, tile);
+    if ((inputs >> o & 1) == 0 || leat_pef_operand_is_packed(stage, o)) continue;
+    seen |= look_at(program, &program->pef->operands[stage->operand_first + o], tile);
   }
   return seen;
 }
 
-static void note(const fault_walk_t *walk, const leat_native_stage_t *stage, unsigned kind, unsigned read,
-                 unsigned made) {
+static void note(const fault_walk_t *walk, const pef_stage_t *stage, unsigned kind, unsigned read, unsigned made) {
   leat_fault_t *fault = &walk->faults[kind == SEEN_NAN ? LEAT_FAULT_NAN : LEAT_FAULT_INFINITY];
   unsigned bad = kind == SEEN_NAN ? SEEN_NAN : SEEN_NAN | SEEN_INFINITY;
   if (fault->origin != NULL || (made & kind) == 0 || (read & bad) != 0) return;
-  *fault = (leat_fault_t){.origin = stage->origin,
-                          .section = walk->program->pef->strings + walk->file_call->name,
+  const char *strings = walk->program->pef->strings;
+  *fault = (leat_fault_t){.origin = strings + stage->origin,
+                          .section = strings + walk->file_call->name,
                           .from_infinity = (read & SEEN_INFINITY) != 0};
 }
 
-static void run_stage(const fault_walk_t *walk, const leat_native_stage_t *stage, const pef_stage_t *file,
-                      const leat_native_tile_t *tile) {
-  uint64_t outputs = leat_pef_stage_outputs(walk->program->pef, file);
-  unsigned read = look_at_inputs(walk, stage, file, tile), made = 0;
-  stage->kind->run(stage, tile);
-  for (uint32_t o = 0; o < stage->operand_count; o++) {
-    if ((outputs >> o & 1) != 0) made |= look_at(stage, o, tile);
+static void run_stage(const fault_walk_t *walk, const leat_run_stage_t *stage, const leat_run_tile_t *tile) {
+  const leat_pef_t *pef = walk->program->pef;
+  const pef_stage_t *file = stage->file;
+  uint64_t outputs = leat_pef_stage_outputs(pef, file);
+  unsigned read = look_at_inputs(walk->program, file, tile), made = 0;
+  stage->run(stage->plan, tile);
+  for (uint32_t o = 0; o < file->operand_count; o++) {
+    if ((outputs >> o & 1) != 0) made |= look_at(walk->program, &pef->operands[file->operand_first + o], tile);
   }
-  note(walk, stage, SEEN_NAN, read, made);
-  note(walk, stage, SEEN_INFINITY, read, made);
+  note(walk, file, SEEN_NAN, read, made);
+  note(walk, file, SEEN_INFINITY, read, made);
 }
 
 static void run_call(const fault_walk_t *walk, const leat_run_call_t *call) {
   for (int64_t t = 0; t < call->body->tile_count; t++) {
-    leat_native_tile_t tile = leat_run_tile_of(walk->program, call, t, 0);
+    leat_run_tile_t tile = leat_run_tile_of(walk->program, call, t, 0);
     for (uint32_t s = 0; s < call->body->stage_count; s++) {
-      const leat_native_stage_t *stage = &call->body->stages[s];
-      if (leat_run_stage_enabled(walk->program, stage)) run_stage(walk, stage, &walk->file_stages[s], &tile);
+      const leat_run_stage_t *stage = &call->body->stages[s];
+      if (leat_run_stage_enabled(walk->program, stage)) run_stage(walk, stage, &tile);
     }
   }
 }
@@ -132,10 +132,7 @@ LEAT_EXPORT leat_status_t leat_program_find_faults(leat_program_t *program, uint
     const leat_run_call_t *call = &program->calls[c];
     bool prepares = call->type == PEF_PREPARE && leat_run_is_stale(program);
     if ((types >> call->type & 1) == 0 && !prepares) continue;
-    fault_walk_t walk = {.program = program,
-                         .file_stages = pef->stages + pef->bodies[pef->calls[c].body].stage_first,
-                         .file_call = &pef->calls[c],
-                         .faults = out_faults};
+    fault_walk_t walk = {.program = program, .file_call = &pef->calls[c], .faults = out_faults};
     run_call(&walk, call);
   }
   program->prepared = *program->changes;

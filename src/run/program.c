@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "native/jit.h"
 #include "run/bounds.h"
 #include "run/threads.h"
 
@@ -20,45 +19,16 @@ static void *table(leat_program_t *program, size_t count, size_t bytes) {
 
 // --- stages ----------------------------------------------------------------------------------------------------
 
-static void resolve_operand(const pef_operand_t *file, leat_native_operand_t *out) {
-  *out = (leat_native_operand_t){.space = file->space,
-                                 .dtype = file->dtype,
-                                 .rank = file->rank,
-                                 .row_dim = file->row_dim,
-                                 .slot = file->slot,
-                                 .offset = (int64_t)file->offset};
-  out->element_bytes = (uint8_t)leat_pef_dtype_bytes(file->dtype);
-  for (uint32_t d = 0; d < PEF_MAX_RANK; d++) {
-    out->dims[d] = d < file->rank ? file->dims[d] : 1;
-    out->strides[d] = d < file->rank ? file->strides[d] : 0;
-  }
-  if (file->row_dim == PEF_NO_ROW_DIM) return;
-  out->row_mult = (int64_t)file->row_mult;
-  if (file->space == PEF_SPACE_ARGUMENT) {
-    out->row_bytes = out->row_mult * out->strides[file->row_dim] * out->element_bytes;
-  }
-}
+static void run_nothing(const void *plan, const leat_run_tile_t *tile) { (void)plan, (void)tile; }
 
-static leat_status_t prepare_stage(leat_program_t *program, uint32_t index, const leat_native_prepare_t *context,
-                                   const leat_native_operand_t *operands) {
+static leat_status_t prepare_stage(leat_program_t *program, uint32_t index, const leat_run_body_t *body) {
   const pef_stage_t *file = &program->pef->stages[index];
-  leat_native_stage_t *stage = &program->stages[index];
-  *stage = (leat_native_stage_t){.kind = leat_native_stage_kind(file->kind),
-                                 .kern = program->kern,
-                                 .fn = file->fn,
-                                 .operands = operands + file->operand_first,
-                                 .operand_count = file->operand_count,
-                                 .output_bit = file->output_bit,
-                                 .params = &file->params,
-                                 .instructions = program->pef->instructions + file->instruction_first,
-                                 .instruction_count = file->instruction_count,
-                                 .origin = program->pef->strings + file->origin};
-  if (leat_pef_stage_is_idle(program->pef, file)) {
-    stage->kind = leat_native_stage_idle();
-    return NULL;
-  }
-  return leat_status_annotate(stage->kind->prepare(stage, context), "stage %u (%s, %s)", index, stage->kind->name,
-                              stage->origin);
+  leat_run_stage_t *stage = &program->stages[index];
+  *stage = (leat_run_stage_t){.file = file, .run = run_nothing};
+  if (leat_pef_stage_is_idle(program->pef, file)) return NULL;
+  leat_status_t status = program->engine->prepare(program->engine_state, stage, body->row_count, body->tile_rows);
+  return leat_status_annotate(status, "stage %u (%s, %s)", index, leat_pef_stage_name(file->kind),
+                              program->pef->strings + file->origin);
 }
 
 // To whole lines; SIZE_MAX where that does not fit.
@@ -77,8 +47,7 @@ static int64_t choose_tile_rows(const pef_body_t *body, uint32_t thread_count) {
   return share < 1 ? 1 : share > rows && rows > 0 ? rows : share;
 }
 
-static leat_status_t prepare_body(leat_program_t *program, uint32_t index, const leat_native_operand_t *operands,
-                                  size_t *workspace_bytes) {
+static leat_status_t prepare_body(leat_program_t *program, uint32_t index, size_t *workspace_bytes) {
   const pef_body_t *file = &program->pef->bodies[index];
   leat_run_body_t *body = &program->bodies[index];
   body->stages = program->stages + file->stage_first;
@@ -86,13 +55,8 @@ static leat_status_t prepare_body(leat_program_t *program, uint32_t index, const
   body->row_count = (int64_t)file->row_count;
   body->tile_rows = choose_tile_rows(file, program->thread_count);
   body->tile_count = (body->row_count + body->tile_rows - 1) / body->tile_rows;
-  leat_native_prepare_t context = {.arena = &program->arena,
-                                   .kern = program->kern,
-                                   .jit = program->jit,
-                                   .row_count = body->row_count,
-                                   .tile_rows_max = body->tile_rows};
   for (uint32_t s = 0; s < file->stage_count; s++) {
-    LEAT_TRY(prepare_stage(program, file->stage_first + s, &context, operands));
+    LEAT_TRY(prepare_stage(program, file->stage_first + s, body));
     size_t bytes = round64(body->stages[s].workspace_bytes);
     if (bytes > *workspace_bytes) *workspace_bytes = bytes;
   }
@@ -118,15 +82,13 @@ static leat_status_t map_worker_block(leat_program_t *program, size_t workspace)
 
 static leat_status_t prepare_bodies(leat_program_t *program) {
   const leat_pef_t *pef = program->pef;
-  leat_native_operand_t *operands = table(program, pef->operand_count, sizeof *operands);
   program->stages = table(program, pef->stage_count, sizeof *program->stages);
   program->bodies = table(program, pef->body_count, sizeof *program->bodies);
-  if (operands == NULL || program->stages == NULL || program->bodies == NULL) {
+  if (program->stages == NULL || program->bodies == NULL) {
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for %u stages", pef->stage_count);
   }
-  for (uint32_t o = 0; o < pef->operand_count; o++) resolve_operand(&pef->operands[o], &operands[o]);
   size_t workspace = 64;
-  for (uint32_t b = 0; b < pef->body_count; b++) LEAT_TRY(prepare_body(program, b, operands, &workspace));
+  for (uint32_t b = 0; b < pef->body_count; b++) LEAT_TRY(prepare_body(program, b, &workspace));
   return map_worker_block(program, workspace);
 }
 
@@ -155,24 +117,36 @@ static leat_status_t prepare_calls(leat_program_t *program) {
 
 // --- load ------------------------------------------------------------------------------------------------------
 
-static leat_status_t read_options(leat_program_t *program, const leat_load_options_t *options, bool *out_profile,
-                                  const leat_program_t **out_beside) {
-  leat_load_options_t used = leat_load_options_default();
-  if (options != NULL) {
-    if (options->struct_bytes == 0 || options->struct_bytes > sizeof used) {
-      LEAT_FAIL(LEAT_INVALID_ARGUMENT,
-                "leat_load_options_t has %u bytes, this library knows %zu; start from "
-                "leat_load_options_default()",
-                options->struct_bytes, sizeof used);
-    }
-    memcpy(&used, options, options->struct_bytes);
+static leat_status_t read_options(const leat_load_options_t *options, leat_load_options_t *out_used) {
+  *out_used = leat_load_options_default();
+  if (options == NULL) return NULL;
+  if (options->struct_bytes == 0 || options->struct_bytes > sizeof *out_used) {
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+              "leat_load_options_t has %u bytes, this library knows %zu; start from "
+              "leat_load_options_default()",
+              options->struct_bytes, sizeof *out_used);
   }
-  *out_profile = used.profile != 0;
-  *out_beside = used.beside;
-  program->thread_count = used.thread_count != 0 ? used.thread_count : leat_native_cpu_count();
-  LEAT_TRY(leat_native_cpu_isa(used.isa, &program->isa));
-  program->kern = leat_native_cpu_kernels(program->isa);
+  memcpy(out_used, options, options->struct_bytes);
   return NULL;
+}
+
+// The engine of this name, the first of all without one.
+static leat_status_t choose_engine(const leat_run_engine_t *const *engines, const char *name,
+                                   const leat_run_engine_t **out_engine) {
+  leat_text_t names = {0};
+  for (uint32_t e = 0; engines[e] != NULL; e++) {
+    *out_engine = engines[e];
+    if (name == NULL || strcmp(name, engines[e]->name) == 0) break;
+    *out_engine = NULL;
+    leat_text_put(&names, "%s%s", e > 0 ? ", " : "", engines[e]->name);
+  }
+  leat_status_t status = NULL;
+  if (*out_engine == NULL) {
+    status = leat_status_make(LEAT_INVALID_ARGUMENT, "there is no engine \"%s\"; there are %s", name,
+                              names.data != NULL ? names.data : "none");
+  }
+  leat_text_deinit(&names);
+  return status;
 }
 
 // Room for the times of every call, and of its stages on every thread.
@@ -207,30 +181,32 @@ LEAT_EXPORT leat_status_t leat_program_set_profile(leat_program_t *program, uint
   return NULL;
 }
 
-static leat_status_t build(leat_program_t *program, const leat_load_options_t *options) {
-  bool profile = false;
-  const leat_program_t *beside = NULL;
-  LEAT_TRY(read_options(program, options, &profile, &beside));
+static leat_status_t build(leat_program_t *program, const leat_load_options_t *options,
+                           const leat_run_engine_t *const *engines) {
+  leat_load_options_t used;
+  LEAT_TRY(read_options(options, &used));
   program->enabled_outputs = UINT64_MAX;
-  LEAT_TRY(leat_run_symbols_place(program, beside));
-  LEAT_TRY(leat_native_jit_create(program->kern, program->isa, &program->jit));
+  program->thread_count = used.thread_count != 0 ? used.thread_count : leat_run_cpu_count();
+  LEAT_TRY(choose_engine(engines, used.engine, &program->engine));
+  LEAT_TRY(program->engine->create(program->pef, &program->arena, used.isa, &program->engine_state));
+  LEAT_TRY(leat_run_symbols_place(program, used.beside));
   LEAT_TRY(prepare_bodies(program));
   LEAT_TRY(prepare_calls(program));
   LEAT_TRY(leat_run_bounds_prepare(program));
-  LEAT_TRY(leat_program_set_profile(program, profile));
+  LEAT_TRY(leat_program_set_profile(program, used.profile));
   leat_run_symbols_init(program);
   if (program->thread_count > 1) LEAT_TRY(leat_run_threads_create(program->thread_count, &program->pool));
   return NULL;
 }
 
-LEAT_EXPORT leat_status_t leat_program_load(const char *path, const leat_load_options_t *options,
-                                            leat_program_t **out_program) {
+leat_status_t leat_run_load(const char *path, const leat_load_options_t *options,
+                            const leat_run_engine_t *const *engines, leat_program_t **out_program) {
   *out_program = NULL;
   leat_program_t *program = leat_alloc_zero(1, sizeof *program);
   if (program == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for a program");
   leat_arena_init(&program->arena);
   leat_status_t status = leat_pef_open(path, &program->pef);
-  if (status == NULL) status = leat_status_annotate(build(program, options), "load %s", path);
+  if (status == NULL) status = leat_status_annotate(build(program, options, engines), "load %s", path);
   if (status != NULL) {
     leat_program_destroy(program);
     return status;
@@ -242,7 +218,7 @@ LEAT_EXPORT leat_status_t leat_program_load(const char *path, const leat_load_op
 LEAT_EXPORT void leat_program_destroy(leat_program_t *program) {
   if (program == NULL) return;
   leat_run_threads_destroy(program->pool);
-  leat_native_jit_destroy(program->jit);
+  if (program->engine_state != NULL) program->engine->destroy(program->engine_state);
   leat_run_pages_unmap(program->worker_block, program->worker_block_bytes);
   leat_run_pages_unmap(program->block, program->block_bytes);
   leat_run_pages_unmap(program->sums, program->sum_bytes);

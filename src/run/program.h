@@ -7,12 +7,11 @@
 #define LEAT_RUN_PROGRAM_H_
 
 #include "leat/runtime.h"
-#include "native/cpu.h"
-#include "native/stage.h"
 #include "pef/pef_read.h"
+#include "run/engine.h"
 
 typedef struct leat_run_body_s {
-  const leat_native_stage_t *stages;
+  const leat_run_stage_t *stages;
   uint32_t stage_count;
   int64_t row_count;
   int64_t tile_rows;  // rows of every tile but the last
@@ -45,12 +44,11 @@ typedef struct leat_run_symbol_s {
 struct leat_program_s {
   leat_pef_t *pef;
   leat_arena_t arena;  // plans and tables
-  enum leat_isa isa;
-  const leat_kern_t *kern;
+  const leat_run_engine_t *engine;
+  void *engine_state;
   uint32_t thread_count;
   struct leat_run_threads_s *pool;  // NULL: the calling thread alone
-  struct leat_native_jit_s *jit;    // NULL: not available
-  leat_native_stage_t *stages;
+  leat_run_stage_t *stages;
   leat_run_body_t *bodies;
   leat_run_call_t *calls;
   char **places;
@@ -76,27 +74,32 @@ struct leat_program_s {
 // Whether PREPARE sections must run before the next other one.
 static inline bool leat_run_is_stale(const leat_program_t *program) { return program->prepared != *program->changes; }
 
+// program.c: loads the PEF at `path` for the engine that `options` name, of a list that ends with NULL.
+leat_status_t leat_run_load(const char *path, const leat_load_options_t *options,
+                            const leat_run_engine_t *const *engines, leat_program_t **out_program) LEAT_MUST_USE;
+
 // exec.c: runs calls whose type is in `types` (bits of 1 << type), in file order.
 void leat_run_exec_run(leat_program_t *program, uint32_t types);
 // One call; sections of type PREPARE run first where it reads what they make.
 void leat_run_exec_call(leat_program_t *program, uint32_t call);
 
-static inline bool leat_run_stage_enabled(const leat_program_t *program, const leat_native_stage_t *stage) {
-  return stage->output_bit >= 64 || (program->enabled_outputs >> stage->output_bit & 1) != 0;
+static inline bool leat_run_stage_enabled(const leat_program_t *program, const leat_run_stage_t *stage) {
+  const uint8_t bit = stage->file->output_bit;
+  return bit >= 64 || (program->enabled_outputs >> bit & 1) != 0;
 }
 
 // Tile `index` of a call as worker `worker` runs it.
-static inline leat_native_tile_t leat_run_tile_of(const leat_program_t *program, const leat_run_call_t *call,
-                                                  int64_t index, uint32_t worker) {
+static inline leat_run_tile_t leat_run_tile_of(const leat_program_t *program, const leat_run_call_t *call,
+                                               int64_t index, uint32_t worker) {
   const leat_run_body_t *body = call->body;
   int64_t r0 = index * body->tile_rows, left = body->row_count - r0;
   char *memory = program->worker_block + worker * program->worker_bytes;
-  return (leat_native_tile_t){.r0 = r0,
-                              .rows = left < body->tile_rows ? left : body->tile_rows,
-                              .stream = call->stream,
-                              .arguments = call->arguments,
-                              .scratch = memory,
-                              .workspace = memory + program->scratch_bytes};
+  return (leat_run_tile_t){.r0 = r0,
+                           .rows = left < body->tile_rows ? left : body->tile_rows,
+                           .stream = call->stream,
+                           .arguments = call->arguments,
+                           .scratch = memory,
+                           .workspace = memory + program->scratch_bytes};
 }
 
 // symbols.c
@@ -107,7 +110,5 @@ void leat_run_symbol_set(leat_program_t *program, uint32_t symbol, char *data);
 // memory.c: pages from the system, zeroed and 64-byte aligned; large ones are hinted to be huge.
 void *leat_run_pages_map(size_t bytes);
 void leat_run_pages_unmap(void *pages, size_t bytes);
-// Whether `code` lies in executable memory; true where the system does not tell.
-bool leat_run_is_executable(const void *code);
 
 #endif

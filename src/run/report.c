@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The report: sections with cost and measured time, symbols, memory; JSON.
-#include "native/jit.h"
 #include "run/program.h"
 
 static const char *const type_names[PEF_TYPE_COUNT] = {"fwd",    "bckwd",  "gradnorm", "opt",
@@ -21,8 +20,9 @@ static void put_stages(const leat_program_t *program, uint32_t index, leat_text_
     double seconds = 0;
     for (uint32_t t = 0; t < program->thread_count; t++)
       seconds += program->profile[index].stage_seconds[t * body->stage_count + s];
-    leat_text_put(text, "%s{\"kind\":\"%s\",\"origin\":", s > 0 ? "," : "", body->stages[s].kind->name);
-    leat_text_put_json_string(text, body->stages[s].origin);
+    leat_text_put(text, "%s{\"kind\":\"%s\",\"origin\":", s > 0 ? "," : "",
+                  leat_pef_stage_name(body->stages[s].file->kind));
+    leat_text_put_json_string(text, program->pef->strings + body->stages[s].file->origin);
     put_field(text, "thread_seconds", seconds);
     leat_text_put(text, "}");
   }
@@ -62,12 +62,8 @@ static void put_symbol(const leat_program_t *program, uint32_t index, leat_text_
 LEAT_EXPORT leat_status_t leat_program_report(const leat_program_t *program, char **out_json) {
   const leat_pef_t *pef = program->pef;
   leat_text_t text = {0};
-  leat_text_put(&text, "{\"isa\":\"%s\",\"threads\":%u", leat_native_cpu_isa_name(program->isa), program->thread_count);
-  if (program->jit != NULL) {
-    leat_native_jit_counts_t counts = leat_native_jit_counts(program->jit);
-    leat_text_put(&text, ",\"kernels\":{\"generated\":%u,\"unavailable\":%u,\"unequal\":%u}",
-                  counts.requested - counts.unavailable - counts.unequal, counts.unavailable, counts.unequal);
-  }
+  leat_text_put(&text, "{\"engine\":\"%s\",\"threads\":%u", program->engine->name, program->thread_count);
+  program->engine->report(program->engine_state, &text);
   leat_text_put(&text,
                 ",\"memory\":{\"arena_bytes\":%llu,\"block_bytes\":%zu,\"tile_bytes\":%zu,\"constant_bytes\":%llu}",
                 (unsigned long long)pef->info->arena_bytes, program->block_bytes, program->worker_block_bytes,

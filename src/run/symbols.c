@@ -124,8 +124,9 @@ leat_status_t leat_run_symbols_place(leat_program_t *program, const leat_program
 static void fill(const leat_program_t *program, uint32_t symbol, double value) {
   const pef_symbol_t *file = &program->pef->symbols[symbol];
   size_t bytes = leat_pef_dtype_bytes(file->dtype), count = (size_t)file->bytes / bytes;
-  char *to = program->symbols[symbol].data;
-  for (size_t i = 0; i < count; i++) program->kern->store[PEF_CLASS_F64][file->dtype](to + i * bytes, 1, &value, 1);
+  char *to = program->symbols[symbol].data, element[sizeof(double)];
+  program->engine->store(program->engine_state, PEF_CLASS_F64, file->dtype, element, 1, &value, 1);
+  for (size_t i = 0; i < count; i++) memcpy(to + i * bytes, element, bytes);
 }
 
 void leat_run_symbols_init(leat_program_t *program) {

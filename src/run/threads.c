@@ -11,8 +11,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "native/cpu.h"
-
 // Rounds of spinning before a thread sleeps: some 100 microseconds, less than it takes to sleep and wake twice.
 enum { SPIN_ROUNDS = 3000, YIELD_ROUNDS = 2, LINE = 64 };
 
@@ -113,7 +111,7 @@ leat_status_t leat_run_threads_create(uint32_t count, leat_run_threads_t **out_p
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for %u threads", count);
   }
   pool->wanted = count;
-  pool->crowded = count > leat_native_cpu_count();
+  pool->crowded = count > leat_run_cpu_count();
   pool->workers = workers;
   reset(pool);
   start_threads(pool);

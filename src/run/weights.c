@@ -187,20 +187,24 @@ static leat_status_t verdict(const weights_match_t *match, bool lets_extra_throu
             wrong != NULL ? "; of another shape: " : "", wrong != NULL ? wrong : "");
 }
 
-// Converts when the dtypes differ, one element at a time: floats through f64, integers through i64.
+// Converts when the dtypes differ, strip by strip: floats through f64, integers through i64.
 static void copy_in(leat_program_t *program, uint32_t symbol, const leat_io_tensor_t *tensor) {
+  enum { STRIP = 256 };
   const pef_symbol_t *file = &program->pef->symbols[symbol];
   char *to = program->symbols[symbol].data;
   if (file->dtype == tensor->dtype) {
     memcpy(to, tensor->data, tensor->data_bytes);
     return;
   }
-  uint32_t class_ = is_float(file->dtype) ? PEF_CLASS_F64 : PEF_CLASS_I64;
-  size_t from_bytes = leat_pef_dtype_bytes(tensor->dtype), to_bytes = leat_pef_dtype_bytes(file->dtype);
-  for (size_t i = 0; i < tensor->data_bytes / from_bytes; i++) {
-    uint64_t value;
-    program->kern->load[class_][tensor->dtype](&value, (const char *)tensor->data + i * from_bytes, 1, 1);
-    program->kern->store[class_][file->dtype](to + i * to_bytes, 1, &value, 1);
+  const uint32_t class_ = is_float(file->dtype) ? PEF_CLASS_F64 : PEF_CLASS_I64;
+  const size_t from_bytes = leat_pef_dtype_bytes(tensor->dtype), to_bytes = leat_pef_dtype_bytes(file->dtype);
+  const size_t count = tensor->data_bytes / from_bytes;
+  for (size_t i = 0; i < count; i += STRIP) {
+    const int64_t n = count - i < STRIP ? (int64_t)(count - i) : STRIP;
+    const char *from = (const char *)tensor->data + i * from_bytes;
+    uint64_t values[STRIP];
+    program->engine->load(program->engine_state, class_, tensor->dtype, values, from, 1, n);
+    program->engine->store(program->engine_state, class_, file->dtype, to + i * to_bytes, 1, values, n);
   }
 }
 

@@ -37,7 +37,6 @@ static bench_t *bench_new(uint32_t kind, uint32_t operand_count) {
   b->stage = (leat_native_stage_t){.kind = leat_native_stage_kind(kind),
                                    .operands = b->operands,
                                    .operand_count = operand_count,
-                                   .output_bit = 0xff,
                                    .params = &b->params,
                                    .instructions = b->code,
                                    .origin = "test"};

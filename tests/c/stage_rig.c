@@ -10,7 +10,6 @@ void rig_init(rig_t *rig, uint32_t kind, uint8_t fn, const leat_kern_t *kern) {
                                      .kern = kern,
                                      .operands = rig->operands,
                                      .fn = fn,
-                                     .output_bit = 0xff,
                                      .params = &rig->params,
                                      .origin = "test"};
 }

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of the fast engine: operands resolved once a program, stages prepared by their kinds.
+#include "native/engine.h"
+
+#include "native/cpu.h"
+#include "native/jit.h"
+#include "native/stage.h"
+
+typedef struct native_s {
+  const leat_pef_t *pef;
+  leat_arena_t *arena;
+  enum leat_isa isa;
+  const leat_kern_t *kern;
+  leat_native_jit_t *jit;           // NULL: not available
+  leat_native_operand_t *operands;  // as many as the file has, as are stages
+  leat_native_stage_t *stages;
+} native_t;
+
+static void resolve_operand(const pef_operand_t *file, leat_native_operand_t *out) {
+  *out = (leat_native_operand_t){.space = file->space,
+                                 .dtype = file->dtype,
+                                 .rank = file->rank,
+                                 .row_dim = file->row_dim,
+                                 .slot = file->slot,
+                                 .offset = (int64_t)file->offset};
+  out->element_bytes = (uint8_t)leat_pef_dtype_bytes(file->dtype);
+  for (uint32_t d = 0; d < PEF_MAX_RANK; d++) {
+    out->dims[d] = d < file->rank ? file->dims[d] : 1;
+    out->strides[d] = d < file->rank ? file->strides[d] : 0;
+  }
+  if (file->row_dim == PEF_NO_ROW_DIM) return;
+  out->row_mult = (int64_t)file->row_mult;
+  if (file->space == PEF_SPACE_ARGUMENT) {
+    out->row_bytes = out->row_mult * out->strides[file->row_dim] * out->element_bytes;
+  }
+}
+
+static void *table(leat_arena_t *arena, size_t count, size_t bytes) {
+  size_t total;
+  return leat_size_mul(count + 1, bytes, &total) ? leat_arena_alloc(arena, total) : NULL;
+}
+
+static leat_status_t fill(native_t *native, const char *isa) {
+  const leat_pef_t *pef = native->pef;
+  LEAT_TRY(leat_native_cpu_isa(isa, &native->isa));
+  native->kern = leat_native_cpu_kernels(native->isa);
+  native->operands = table(native->arena, pef->operand_count, sizeof *native->operands);
+  native->stages = table(native->arena, pef->stage_count, sizeof *native->stages);
+  if (native->operands == NULL || native->stages == NULL) {
+    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for %u stages", pef->stage_count);
+  }
+  for (uint32_t o = 0; o < pef->operand_count; o++) resolve_operand(&pef->operands[o], &native->operands[o]);
+  return leat_native_jit_create(native->kern, native->isa, &native->jit);
+}
+
+static leat_status_t create(const leat_pef_t *pef, leat_arena_t *arena, const char *isa, void **out_state) {
+  native_t *native = leat_arena_alloc(arena, sizeof *native);
+  if (native == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for an engine");
+  native->pef = pef;
+  native->arena = arena;
+  *out_state = native;
+  return fill(native, isa);
+}
+
+static void destroy(void *state) { leat_native_jit_destroy(((native_t *)state)->jit); }
+
+static leat_status_t prepare(void *state, leat_run_stage_t *out, int64_t row_count, int64_t tile_rows) {
+  native_t *native = state;
+  const leat_pef_t *pef = native->pef;
+  const pef_stage_t *file = out->file;
+  leat_native_stage_t *stage = &native->stages[file - pef->stages];
+  *stage = (leat_native_stage_t){.kind = leat_native_stage_kind(file->kind),
+                                 .kern = native->kern,
+                                 .fn = file->fn,
+                                 .operands = native->operands + file->operand_first,
+                                 .operand_count = file->operand_count,
+                                 .params = &file->params,
+                                 .instructions = pef->instructions + file->instruction_first,
+                                 .instruction_count = file->instruction_count,
+                                 .origin = pef->strings + file->origin};
+  const leat_native_prepare_t context = {.arena = native->arena,
+                                         .kern = native->kern,
+                                         .jit = native->jit,
+                                         .row_count = row_count,
+                                         .tile_rows_max = tile_rows};
+  LEAT_TRY(stage->kind->prepare(stage, &context));
+  out->run = stage->kind->run;
+  out->plan = stage;
+  out->workspace_bytes = stage->workspace_bytes;
+  return NULL;
+}
+
+static void load(const void *state, uint32_t class_, uint32_t dtype, void *out, const void *in, int64_t stride,
+                 int64_t n) {
+  ((const native_t *)state)->kern->load[class_][dtype](out, in, stride, n);
+}
+
+static void store(const void *state, uint32_t class_, uint32_t dtype, void *out, int64_t stride, const void *in,
+                  int64_t n) {
+  ((const native_t *)state)->kern->store[class_][dtype](out, stride, in, n);
+}
+
+static void report(const void *state, leat_text_t *out) {
+  const native_t *native = state;
+  leat_text_put(out, ",\"isa\":\"%s\"", leat_native_cpu_isa_name(native->isa));
+  if (native->jit == NULL) return;
+  const leat_native_jit_counts_t counts = leat_native_jit_counts(native->jit);
+  leat_text_put(out, ",\"kernels\":{\"generated\":%u,\"unavailable\":%u,\"unequal\":%u}",
+                counts.requested - counts.unavailable - counts.unequal, counts.unavailable, counts.unequal);
+}
+
+const leat_run_engine_t leat_native_engine = {.name = "native",
+                                              .create = create,
+                                              .destroy = destroy,
+                                              .prepare = prepare,
+                                              .load = load,
+                                              .store = store,
+                                              .report = report};

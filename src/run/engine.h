@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an engine is to a program: one table of functions. run has the symbols, the order of the calls, memory, threads,
+// profile and faults; an engine knows how to compute a stage. A folder that fills this table and a row of
+// driver/engines.c are an engine.
+//
+//   load   create() once a program, then prepare() once for every stage that has something to do.
+//   run    for every stage and tile one call of what prepare() gave. It cannot fail, allocates nothing, and writes the
+//          stage's outputs and the workspace only. Threads run different tiles of one stage at the same time; the
+//          stages of a tile run in order, on one thread.
+//
+// All engines give the same bits from the same file, however high the tiles are: pef_format.h says which.
+#ifndef LEAT_RUN_ENGINE_H_
+#define LEAT_RUN_ENGINE_H_
+
+#include "base/base.h"
+#include "pef/pef_read.h"
+
+// Rows [r0, r0 + rows) of a body for one call of it.
+typedef struct leat_run_tile_s {
+  int64_t r0, rows;        // rows >= 1
+  uint32_t stream;         // of the call: added to those of RANDOM
+  char *const *arguments;  // where the arguments of the call lie
+  char *scratch;           // this thread's tile buffers, 64-byte aligned
+  char *workspace;         // this thread's, 64-byte aligned, its contents undefined: at least what prepare() asked for
+} leat_run_tile_t;
+
+typedef struct leat_run_stage_s {
+  const pef_stage_t *file;
+  // Set by prepare():
+  void (*run)(const void *plan, const leat_run_tile_t *tile);
+  const void *plan;  // the engine's own
+  size_t workspace_bytes;
+} leat_run_stage_t;
+
+typedef struct leat_run_engine_s {
+  const char *name;
+
+  // What the engine keeps for one program, which outlives it; plans may go to `arena`, which does so too. `isa` is that
+  // of leat_load_options_t.
+  leat_status_t (*create)(const leat_pef_t *pef, leat_arena_t *arena, const char *isa, void **out_state);
+  void (*destroy)(void *state);  // what create() has set, also when it failed
+
+  // Makes a stage of a body of `row_count` rows ready for tiles of at most `tile_rows` rows. LEAT_UNSUPPORTED where
+  // the engine lacks what a valid file asks for.
+  leat_status_t (*prepare)(void *state, leat_run_stage_t *stage, int64_t row_count, int64_t tile_rows);
+
+  // n elements of a dtype, `stride` elements apart, to and from values of a class that lie side by side: for who reads
+  // and fills symbols.
+  void (*load)(const void *state, uint32_t class_, uint32_t dtype, void *out, const void *in, int64_t stride,
+               int64_t n);
+  void (*store)(const void *state, uint32_t class_, uint32_t dtype, void *out, int64_t stride, const void *in,
+                int64_t n);
+
+  // Facts of its own for leat_program_report: `,"name":value` each.
+  void (*report)(const void *state, leat_text_t *out);
+} leat_run_engine_t;
+
+// Address of an operand's element 0 in a tile: rows start anew in scratch.
+static inline char *leat_run_operand_at(const pef_operand_t *operand, const leat_run_tile_t *tile) {
+  if (operand->space == PEF_SPACE_SCRATCH) return tile->scratch + operand->offset;
+  int64_t elements = 0;
+  if (operand->row_dim != PEF_NO_ROW_DIM) {
+    elements = tile->r0 * (int64_t)operand->row_mult * operand->strides[operand->row_dim];
+  }
+  return tile->arguments[operand->slot] + operand->offset + elements * (int64_t)leat_pef_dtype_bytes(operand->dtype);
+}
+
+// Extent of `dim` in a tile.
+static inline int64_t leat_run_operand_extent(const pef_operand_t *operand, uint32_t dim, const leat_run_tile_t *tile) {
+  return dim == operand->row_dim ? tile->rows * (int64_t)operand->row_mult : operand->dims[dim];
+}
+
+#endif
