@@ -30,6 +30,7 @@ MAY_INCLUDE = {
     "report": ["base", "pef"],
     "run": ["base", "pef", "io"],
     "native": ["base", "pef", "kern"],
+    "ref": ["base", "pef"],
     "driver": [
         *(
             "base",
@@ -48,8 +49,9 @@ MAY_INCLUDE = {
             "report",
             "io",
             "run",
+            "native",
         ),
-        "native",
+        "ref",
     ],
 }
 # Folders that see no header of ours but their own, and of C only these.
@@ -62,6 +64,8 @@ FILES = {
     ("map", "ir/scalar.def"),
     ("kern", "ir/scalar.def"),
     ("native", "run/engine.h"),
+    ("ref", "run/engine.h"),
+    ("ref", "kern/scalar.h"),
 }
 # Headers of third parties -> the folders that know them.
 THIRD_PARTY = {

@@ -17,10 +17,10 @@ typedef struct leat_program_s leat_program_t;
 typedef struct leat_load_options_s {
   uint32_t struct_bytes;   // sizeof(leat_load_options_t)
   uint32_t thread_count;   // 0: what affinity mask and cgroup quota allow
-  const char *isa;         // "portable", "avx2", "avx512" caps the kernels; NULL: what the CPU has
+  const char *isa;         // "portable", "avx2", "avx512" caps the kernels of "native"; NULL: what the CPU has
   uint32_t profile;        // 1: time every section and stage
   leat_program_t *beside;  // NULL, or a program that outlives this one: see below
-  const char *engine;      // what runs the sections; NULL: "native"
+  const char *engine;      // "native" (NULL), or "ref": slow, straight from the format's text, with the same bits
 } leat_load_options_t;
 
 // A program loaded `beside` another works on that one's memory: parameters, buffers, state, hyperparameters and

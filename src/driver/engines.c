@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engines that a program may run on, a row each; the first is taken where none is named.
 #include "native/engine.h"
+#include "ref/engine.h"
 #include "run/program.h"
 
 static const leat_run_engine_t *const engines[] = {
     &leat_native_engine,
+    &leat_ref_engine,
     NULL,
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files of every release give the bits that they gave when they were made, on every ISA level and for any number of
-// threads. tests/data/make_pef.py says what lies in tests/data/pef/<release>/<program>.
+// Files of every release give the bits that they gave when they were made, on every engine, every ISA level and for any
+// number of threads. tests/data/make_pef.py says what lies in tests/data/pef/<release>/<program>.
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,10 +10,14 @@
 #include "io/safetensors.h"
 #include "leat/runtime.h"
 
-static const char *const isas[] = {"portable", "avx2", "avx512"};
+typedef struct setting_s {
+  const char *engine, *isa;
+} setting_t;
+static const setting_t settings[] = {{"native", "portable"}, {"native", "avx2"}, {"native", "avx512"}, {"ref", NULL}};
 
 typedef struct golden_s {
   const char *name;  // <release>/<program>
+  const char *engine;
   leat_program_t *program;
   leat_tensors_t *values;
 } golden_t;
@@ -61,7 +65,8 @@ static void expect_symbol(golden_t *g, const char *symbol_name, uint32_t symbol,
   ok(g->name, leat_program_read(g->program, symbol, found, tensor->data_bytes));
   for (size_t i = 0; i < tensor->data_bytes; i++) {
     if (found[i] != ((const uint8_t *)tensor->data)[i])
-      fail_msg("%s: %s differs from the file at byte %zu of %zu", g->name, symbol_name, i, tensor->data_bytes);
+      fail_msg("%s: %s differs from the file at byte %zu of %zu (%s)", g->name, symbol_name, i, tensor->data_bytes,
+               g->engine);
   }
   free(found);
 }
@@ -82,11 +87,12 @@ static void run_plan(golden_t *g) {
   }
 }
 
-static void check_program(const char *root, const char *name, const char *isa, uint32_t threads) {
+static void check_program(const char *root, const char *name, const setting_t *setting, uint32_t threads) {
   char path[1024];
   leat_load_options_t options = leat_load_options_default();
-  golden_t g = {.name = name};
-  options.isa = isa;
+  golden_t g = {.name = name, .engine = setting->engine};
+  options.engine = setting->engine;
+  options.isa = setting->isa;
   options.thread_count = threads;
   snprintf(path, sizeof path, "%s/%s/program.pef", root, name);
   ok(name, leat_program_load(path, &options, &g.program));
@@ -120,8 +126,8 @@ static uint32_t each_folder(const char *root, const char *name, enter_t enter) {
 }
 
 static void check_levels(const char *root, const char *name) {
-  for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
-    for (uint32_t threads = 1; threads <= 2; threads++) check_program(root, name, isas[i], threads);
+  for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+    for (uint32_t threads = 1; threads <= 2; threads++) check_program(root, name, &settings[i], threads);
   }
 }
 

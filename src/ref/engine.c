@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of the slow engine. Nothing is planned: a stage is its record in the file.
+#include "ref/engine.h"
+
+#include "kern/scalar.h"
+#include "ref/stage.h"
+
+static void (*const kinds[PEF_STAGE_COUNT])(const ref_stage_t *stage, const leat_run_tile_t *tile) = {
+#define STAGE(suffix, name, number, since, text) [PEF_STAGE_##suffix] = leat_ref_##name,
+#include "pef/stage.def"
+};
+
+typedef struct ref_s {
+  const leat_pef_t *pef;
+  leat_arena_t *arena;
+} ref_t;
+
+static leat_status_t create(const leat_pef_t *pef, leat_arena_t *arena, const char *isa, void **out_state) {
+  (void)isa;  // a cap: there is one level, the lowest
+  ref_t *ref = leat_arena_alloc(arena, sizeof *ref);
+  if (ref == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for an engine");
+  *ref = (ref_t){.pef = pef, .arena = arena};
+  *out_state = ref;
+  return NULL;
+}
+
+static void destroy(void *state) { (void)state; }
+
+static void run(const void *plan, const leat_run_tile_t *tile) {
+  const ref_stage_t *stage = plan;
+  kinds[stage->file->kind](stage, tile);
+}
+
+static leat_status_t prepare(void *state, leat_run_stage_t *out, int64_t row_count, int64_t tile_rows) {
+  const ref_t *ref = state;
+  (void)row_count, (void)tile_rows;
+  for (uint32_t i = 0; i < out->file->instruction_count; i++) {
+    const pef_instruction_t *in = &ref->pef->instructions[out->file->instruction_first + i];
+    if (in->op >= PEF_OP_LOAD || leat_kern_scalar(in->class_, in->op) != NULL) continue;
+    LEAT_FAIL(LEAT_UNSUPPORTED, "this engine has no function %u in class %u; compile the model again", in->op,
+              in->class_);
+  }
+  ref_stage_t *stage = leat_arena_alloc(ref->arena, sizeof *stage);
+  if (stage == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for a stage");
+  *stage = (ref_stage_t){.pef = ref->pef, .file = out->file};
+  out->run = run;
+  out->plan = stage;
+  return NULL;
+}
+
+static size_t class_bytes(uint32_t class_) { return class_ == PEF_CLASS_F32 ? sizeof(float) : sizeof(double); }
+
+static void load(const void *state, uint32_t class_, uint32_t dtype, void *out, const void *in, int64_t stride,
+                 int64_t n) {
+  (void)state;
+  const int64_t step = stride * (int64_t)leat_pef_dtype_bytes(dtype);
+  for (int64_t i = 0; i < n; i++) {
+    const ref_value_t value = leat_ref_load(class_, dtype, (const char *)in + i * step);
+    memcpy((char *)out + (size_t)i * class_bytes(class_), &value, class_bytes(class_));
+  }
+}
+
+static void store(const void *state, uint32_t class_, uint32_t dtype, void *out, int64_t stride, const void *in,
+                  int64_t n) {
+  (void)state;
+  const int64_t step = stride * (int64_t)leat_pef_dtype_bytes(dtype);
+  for (int64_t i = 0; i < n; i++) {
+    ref_value_t value;
+    memcpy(&value, (const char *)in + (size_t)i * class_bytes(class_), class_bytes(class_));
+    leat_ref_store(class_, dtype, (char *)out + i * step, value);
+  }
+}
+
+static void report(const void *state, leat_text_t *out) { (void)state, (void)out; }
+
+const leat_run_engine_t leat_ref_engine = {.name = "ref",
+                                           .create = create,
+                                           .destroy = destroy,
+                                           .prepare = prepare,
+                                           .load = load,
+                                           .store = store,
+                                           .report = report};

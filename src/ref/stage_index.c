@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// GATHER and SCATTER. The table is B++P++[D]++S, the index B++I, what is moved B++P++I++S.
+#include "ref/stage.h"
+#include "ref/sum.h"
+
+typedef struct lookup_s {
+  ref_operand_t table, index, moved;
+  uint32_t dim, batch;
+} lookup_t;
+
+// The element of the table that element `at` of what is moved goes with; false where its index is out of range, or
+// names a row of another tile.
+static bool find_element(const lookup_t *s, const int64_t at[PEF_MAX_RANK], int64_t out_at[PEF_MAX_RANK]) {
+  const uint32_t index_dims = s->index.rank - s->batch;
+  int64_t index[PEF_MAX_RANK] = {0};
+  for (uint32_t d = 0; d < s->index.rank; d++) index[d] = at[d < s->batch ? d : d - s->batch + s->dim];
+  int64_t row = leat_ref_read(&s->index, PEF_CLASS_I64, index).i64;
+  if (row < 0) row += s->table.file->dims[s->dim];  // counts from the end
+  memset(out_at, 0, PEF_MAX_RANK * sizeof *out_at);
+  for (uint32_t d = 0; d < s->table.rank; d++) out_at[d] = at[d < s->dim ? d : d - 1 + index_dims];
+  out_at[s->dim] = row - s->table.first[s->dim];
+  return out_at[s->dim] >= 0 && out_at[s->dim] < s->table.dims[s->dim];
+}
+
+void leat_ref_gather(const ref_stage_t *stage, const leat_run_tile_t *tile) {
+  const pef_lookup_t *params = &stage->file->params.lookup;
+  const lookup_t s = {.table = leat_ref_operand(stage, PEF_GATHER_x, tile),
+                      .index = leat_ref_operand(stage, PEF_GATHER_index, tile),
+                      .moved = leat_ref_operand(stage, PEF_GATHER_out, tile),
+                      .dim = (uint32_t)params->dim,
+                      .batch = (uint32_t)params->batch};
+  const size_t bytes = leat_pef_dtype_bytes(s.table.dtype);
+  int64_t at[PEF_MAX_RANK] = {0}, from[PEF_MAX_RANK];
+  do {
+    if (find_element(&s, at, from)) {
+      memcpy(leat_ref_at(&s.moved, at), leat_ref_at(&s.table, from), bytes);
+    } else {
+      memset(leat_ref_at(&s.moved, at), 0, bytes);
+    }
+  } while (leat_ref_next(at, s.moved.dims));
+}
+
+void leat_ref_scatter(const ref_stage_t *stage, const leat_run_tile_t *tile) {
+  const pef_lookup_t *params = &stage->file->params.lookup;
+  const lookup_t s = {.index = leat_ref_operand(stage, PEF_SCATTER_index, tile),
+                      .moved = leat_ref_operand(stage, PEF_SCATTER_updates, tile),
+                      .table = leat_ref_operand(stage, PEF_SCATTER_out, tile),
+                      .dim = (uint32_t)params->dim,
+                      .batch = (uint32_t)params->batch};
+  const uint32_t fn = stage->file->fn, class_ = leat_pef_dtype_class(s.table.dtype);
+  int64_t at[PEF_MAX_RANK] = {0}, to[PEF_MAX_RANK];
+  do {
+    if (!find_element(&s, at, to)) continue;
+    if (fn == PEF_FN_SET) {
+      memcpy(leat_ref_at(&s.table, to), leat_ref_at(&s.moved, at), leat_pef_dtype_bytes(s.table.dtype));
+    } else {
+      const ref_value_t old = leat_ref_read(&s.table, class_, to), update = leat_ref_read(&s.moved, class_, at);
+      leat_ref_write(&s.table, class_, to, leat_ref_step(fn, class_, old, update));
+    }
+  } while (leat_ref_next(at, s.moved.dims));
+}

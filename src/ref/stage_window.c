@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// CONV, CONV_WGRAD, POOL and POOL_GRAD: window positions in ascending order.
+#include <math.h>
+
+#include "ref/stage.h"
+#include "ref/sum.h"
+
+typedef enum place_e { INSIDE, PADDING, HOLE } place_t;
+
+// What window position `k` of output position `t` reads: where along the windowed dims, if it is inside. The windowed
+// dims are the last ones of an operand, so `t`, `k` and `out_at` point at the words of an index where they begin.
+static place_t find_place(const pef_window_t *w, const int64_t *dims, const int64_t *t, const int64_t *k,
+                          int64_t *out_at) {
+  place_t place = INSIDE;
+  for (int64_t d = 0; d < w->spatial; d++) {
+    const int64_t p = t[d] * w->stride[d] + k[d] * w->dilation[d] - w->low[d];
+    if (p % w->base_dilation[d] != 0) return HOLE;
+    out_at[d] = p / w->base_dilation[d];
+    if (p < 0 || out_at[d] >= dims[d]) place = PADDING;
+  }
+  return place;
+}
+
+// --- convolution -------------------------------------------------------------------------------------------------
+
+typedef struct conv_s {
+  const pef_window_t *window;
+  ref_operand_t x, w, y;  // of a weight gradient dw and dy
+  uint32_t class_;
+  int64_t chain;
+  int64_t at[PEF_MAX_RANK];  // weight gradient: of the element of dw
+} conv_t;
+
+enum { SPATIAL = 2 };  // of images, weights and outputs: dims before the windowed ones
+
+// Channel `c` of the group that output channel `o` of the tile belongs to.
+static int64_t channel_of(const conv_t *s, int64_t o, int64_t c) {
+  const int64_t outputs = s->w.file->dims[0] / s->window->groups;  // of a group
+  return (s->w.first[0] + o) / outputs * s->w.dims[1] + c;
+}
+
+// sum + weight * x: the padding takes part as 0, a hole does not.
+static ref_value_t add_product(const conv_t *s, const int64_t image[PEF_MAX_RANK], const int64_t *t, const int64_t *k,
+                               ref_value_t weight, ref_value_t sum) {
+  int64_t at[PEF_MAX_RANK];
+  memcpy(at, image, sizeof at);
+  const place_t place = find_place(s->window, s->x.dims + SPATIAL, t, k, at + SPATIAL);
+  if (place == HOLE) return sum;
+  const ref_value_t x = place == INSIDE ? leat_ref_read(&s->x, s->class_, at) : leat_ref_of_int(s->class_, 0);
+  return leat_ref_multiply_add(s->class_, weight, x, sum);
+}
+
+static ref_value_t convolved(const conv_t *s, const int64_t y[PEF_MAX_RANK]) {
+  int64_t w[PEF_MAX_RANK] = {0}, weights[PEF_MAX_RANK];
+  memcpy(weights, s->w.dims, sizeof weights);
+  weights[0] = 1;
+  ref_value_t sum = leat_ref_of_int(s->class_, 0);
+  do {
+    const int64_t image[PEF_MAX_RANK] = {y[0], channel_of(s, y[1], w[1])},
+                  at[PEF_MAX_RANK] = {y[1], w[1], w[2], w[3], w[4]};
+    sum = add_product(s, image, y + SPATIAL, w + SPATIAL, leat_ref_read(&s->w, s->class_, at), sum);
+  } while (leat_ref_next(w, weights));
+  return sum;
+}
+
+_Static_assert((int)PEF_CONV_x == (int)PEF_CONV_WGRAD_x, "both begin with the images");
+static conv_t conv_of(const ref_stage_t *stage, const leat_run_tile_t *tile, uint32_t w, uint32_t y) {
+  conv_t s = {.window = &stage->file->params.window,
+              .x = leat_ref_operand(stage, PEF_CONV_x, tile),
+              .w = leat_ref_operand(stage, w, tile),
+              .y = leat_ref_operand(stage, y, tile)};
+  s.class_ = leat_pef_dtype_class(s.x.dtype);
+  return s;
+}
+
+void leat_ref_conv(const ref_stage_t *stage, const leat_run_tile_t *tile) {
+  const conv_t s = conv_of(stage, tile, PEF_CONV_w, PEF_CONV_y);
+  int64_t y[PEF_MAX_RANK] = {0};
+  do {
+    leat_ref_write(&s.y, s.class_, y, convolved(&s, y));
+  } while (leat_ref_next(y, s.y.dims));
+}
+
+// Positions (n, t) of a block.
+static ref_value_t block_of_positions(const void *sum, int64_t block) {
+  const conv_t *s = sum;
+  int64_t positions[PEF_MAX_RANK];
+  memcpy(positions, s->y.dims, sizeof positions);
+  positions[1] = 1;
+  const int64_t count = leat_ref_count(positions), length = s->chain > 0 ? s->chain : count;
+  ref_value_t value = leat_ref_of_int(s->class_, 0);
+  for (int64_t p = block * length; p < count && p < (block + 1) * length; p++) {
+    int64_t dy[PEF_MAX_RANK];
+    leat_ref_nth(p, positions, dy);
+    const int64_t image[PEF_MAX_RANK] = {dy[0], channel_of(s, s->at[0], s->at[1])};
+    dy[1] = s->at[0];
+    value = add_product(s, image, dy + SPATIAL, s->at + SPATIAL, leat_ref_read(&s->y, s->class_, dy), value);
+  }
+  return value;
+}
+
+void leat_ref_conv_wgrad(const ref_stage_t *stage, const leat_run_tile_t *tile) {
+  conv_t s = conv_of(stage, tile, PEF_CONV_WGRAD_dw, PEF_CONV_WGRAD_dy);
+  s.chain = stage->file->params.conv_wgrad.chain;
+  const int64_t count = leat_ref_count(s.y.dims) / s.y.dims[1],
+                blocks = s.chain > 0 ? (count + s.chain - 1) / s.chain : 1;
+  do {
+    leat_ref_write(&s.w, s.class_, s.at, leat_ref_pairwise(s.class_, block_of_positions, &s, 0, blocks));
+  } while (leat_ref_next(s.at, s.w.dims));
+}
+
+// --- pooling -----------------------------------------------------------------------------------------------------
+
+typedef struct pool_s {
+  const pef_window_t *window;
+  uint32_t class_, fn;
+  ref_operand_t x, y, dx;  // y: dy of a gradient
+  uint32_t leading;
+  int64_t positions[PEF_MAX_RANK];  // extents of a window
+} pool_t;
+
+_Static_assert((int)PEF_POOL_x == (int)PEF_POOL_GRAD_x && (int)PEF_POOL_y == (int)PEF_POOL_GRAD_dy, "both begin so");
+static pool_t pool_of(const ref_stage_t *stage, const leat_run_tile_t *tile) {
+  pool_t s = {.window = &stage->file->params.window,
+              .fn = stage->file->fn,
+              .x = leat_ref_operand(stage, PEF_POOL_x, tile),
+              .y = leat_ref_operand(stage, PEF_POOL_y, tile)};
+  s.class_ = leat_pef_dtype_class(s.x.dtype);
+  s.leading = s.x.rank - (uint32_t)s.window->spatial;
+  for (uint32_t d = 0; d < PEF_MAX_RANK; d++) {
+    const bool is_windowed = d >= s.leading && d < s.x.rank;
+    s.positions[d] = is_windowed ? s.window->window[d - s.leading] : 1;
+  }
+  return s;
+}
+
+// Where position `k` of the window at `y` lies in x; false in the padding.
+static bool find_input(const pool_t *s, const int64_t y[PEF_MAX_RANK], const int64_t k[PEF_MAX_RANK],
+                       int64_t out_at[PEF_MAX_RANK]) {
+  memcpy(out_at, y, PEF_MAX_RANK * sizeof *out_at);
+  const uint32_t d = s->leading;
+  return find_place(s->window, s->x.dims + d, y + d, k + d, out_at + d) == INSIDE;
+}
+
+static ref_value_t pooled(const pool_t *s, const int64_t y[PEF_MAX_RANK]) {
+  ref_value_t value = leat_ref_neutral(s->fn, s->class_);
+  int64_t k[PEF_MAX_RANK] = {0}, at[PEF_MAX_RANK];
+  do {
+    if (find_input(s, y, k, at)) value = leat_ref_step(s->fn, s->class_, value, leat_ref_read(&s->x, s->class_, at));
+  } while (leat_ref_next(k, s->positions));
+  return value;
+}
+
+void leat_ref_pool(const ref_stage_t *stage, const leat_run_tile_t *tile) {
+  const pool_t s = pool_of(stage, tile);
+  int64_t y[PEF_MAX_RANK] = {0};
+  do {
+    leat_ref_write(&s.y, s.class_, y, pooled(&s, y));
+  } while (leat_ref_next(y, s.y.dims));
+}
+
+static void add_gradient(const pool_t *s, const int64_t y[PEF_MAX_RANK], const int64_t x[PEF_MAX_RANK]) {
+  const ref_value_t sum =
+      leat_ref_add(s->class_, leat_ref_read(&s->dx, s->class_, x), leat_ref_read(&s->y, s->class_, y));
+  leat_ref_write(&s->dx, s->class_, x, sum);
+}
+
+static void spread(const pool_t *s, const int64_t y[PEF_MAX_RANK]) {
+  int64_t k[PEF_MAX_RANK] = {0}, at[PEF_MAX_RANK];
+  do {
+    if (find_input(s, y, k, at)) add_gradient(s, y, at);
+  } while (leat_ref_next(k, s->positions));
+}
+
+static void give_to_maximum(const pool_t *s, const int64_t y[PEF_MAX_RANK]) {
+  int64_t k[PEF_MAX_RANK] = {0}, at[PEF_MAX_RANK], winner[PEF_MAX_RANK];
+  ref_value_t best = {0};
+  bool found = false;
+  do {
+    if (!find_input(s, y, k, at)) continue;
+    const ref_value_t x = leat_ref_read(&s->x, s->class_, at);
+    if (found && !leat_ref_less(s->class_, best, x) && !leat_ref_is_nan(s->class_, x)) continue;
+    found = true;
+    best = x;
+    memcpy(winner, at, sizeof winner);
+  } while (leat_ref_next(k, s->positions));
+  if (found) add_gradient(s, y, winner);
+}
+
+void leat_ref_pool_grad(const ref_stage_t *stage, const leat_run_tile_t *tile) {
+  pool_t s = pool_of(stage, tile);
+  s.dx = leat_ref_operand(stage, PEF_POOL_GRAD_dx, tile);
+  int64_t x[PEF_MAX_RANK] = {0}, y[PEF_MAX_RANK] = {0};
+  do {
+    leat_ref_write(&s.dx, s.class_, x, leat_ref_of_int(s.class_, 0));
+  } while (leat_ref_next(x, s.dx.dims));
+  do {
+    if (s.fn == PEF_FN_MAX) {
+      give_to_maximum(&s, y);
+    } else {
+      spread(&s, y);
+    }
+  } while (leat_ref_next(y, s.y.dims));
+}
