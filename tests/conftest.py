@@ -4,6 +4,7 @@ itself (`--verify-each`) in every compile of a test: graphs after each pass, and
 
 `--pef-hashes FILE` writes a line for each PEF that a test compiles: the test and a hash of the bytes. Two runs of one
 suite, before and after a change, show with `diff` whether the compiler's output has changed.
+`--engine compare` runs every program on both engines, stage by stage: a test fails where they differ in a bit.
 """
 
 import functools
@@ -20,6 +21,7 @@ for _folder in (EXAMPLES, ROOT / "python"):
 
 def pytest_addoption(parser):
     parser.addoption("--pef-hashes", metavar="FILE", help="write the hash of every PEF that tests compile")
+    parser.addoption("--engine", choices=("native", "ref", "compare"), help="run programs on this one (LEAT_ENGINE)")
 
 
 def _verify_each():
@@ -40,6 +42,8 @@ def _verify_each():
 
 def pytest_configure(config):
     _verify_each()
+    if config.getoption("--engine") is not None:
+        os.environ["LEAT_ENGINE"] = config.getoption("--engine")
     support.NOTED_IN = config.getoption("--pef-hashes")
     if support.NOTED_IN is None:
         return

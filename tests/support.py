@@ -77,6 +77,17 @@ def note_pef(path):
 NOTED_IN = None
 
 
+def load_options(ffi, lib, threads, isa=None):
+    """Options of leat_program_load, and what must live as long. LEAT_ENGINE names the engine, as in the SDK."""
+    options = ffi.new("leat_load_options_t *", lib.leat_load_options_default())
+    options.thread_count = threads
+    level, engine = (
+        ffi.new("char[]", name.encode()) if name else ffi.NULL for name in (isa, os.environ.get("LEAT_ENGINE"))
+    )
+    options.isa, options.engine = level, engine
+    return options, (level, engine)
+
+
 class Native:
     """A PEF loaded through the C interface, without the session."""
 
@@ -84,12 +95,9 @@ class Native:
         from sambaflow import _leat
 
         self.ffi, self.lib = _leat.ffi, _leat.lib
-        options = self.lib.leat_load_options_default()
-        options.thread_count = threads
-        self._isa = self.ffi.new("char[]", isa.encode()) if isa else self.ffi.NULL
-        options.isa = self._isa
+        options, self._alive = load_options(self.ffi, self.lib, threads, isa)
         out = self.ffi.new("leat_program_t **")
-        self._check(self.lib.leat_program_load(str(path).encode(), self.ffi.new("leat_load_options_t *", options), out))
+        self._check(self.lib.leat_program_load(str(path).encode(), options, out))
         self.program = self.ffi.gc(out[0], self.lib.leat_program_destroy)
         self.symbols = dict(self._read_symbols())
 

@@ -20,8 +20,12 @@ typedef struct leat_load_options_s {
   const char *isa;         // "portable", "avx2", "avx512" caps the kernels of "native"; NULL: what the CPU has
   uint32_t profile;        // 1: time every section and stage
   leat_program_t *beside;  // NULL, or a program that outlives this one: see below
-  const char *engine;      // "native" (NULL), or "ref": slow, straight from the format's text, with the same bits
+  const char *engine;      // NULL: "native"; see below
 } leat_load_options_t;
+
+// Engines give the same bits. "native" is the fast one. "ref" does what the format's text says, one scalar at a time,
+// some hundred times slower. "compare" computes every stage with both and keeps what native gives; a run in which they
+// differ in a bit fails with LEAT_INTERNAL, which names the stage and the element.
 
 // A program loaded `beside` another works on that one's memory: parameters, buffers, state, hyperparameters and
 // gradients of parameters are one for both, whichever runs. Inputs, outputs and values between sections stay its own.

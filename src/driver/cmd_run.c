@@ -8,7 +8,7 @@
 #include "io/npy.h"
 
 typedef struct run_options_s {
-  const char *weights, *isa;
+  const char *weights, *isa, *engine;
   leat_cmd_list_t inputs, outputs, sections, settings;
   uint32_t threads, steps;
   bool profile, json, allow_unused;
@@ -31,6 +31,10 @@ static const leat_cmd_option_t option_table[] = {
      LEAT_CMD_COUNT, offsetof(run_options_t, threads)},
     {"--isa", "LEVEL", "use no more than portable, avx2 or avx512 (LEAT_ISA)", LEAT_CMD_TEXT,
      offsetof(run_options_t, isa)},
+    {"--engine", "NAME",
+     "native, ref (slow, straight from the format's text) or compare: both, differences are errors "
+     "(LEAT_ENGINE)",
+     LEAT_CMD_TEXT, offsetof(run_options_t, engine)},
     {"--profile", NULL, "time every section and stage", LEAT_CMD_FLAG, offsetof(run_options_t, profile)},
     {"--json", NULL, "report as one JSON object", LEAT_CMD_FLAG, offsetof(run_options_t, json)},
 };
@@ -307,12 +311,17 @@ static leat_status_t choose_threads(uint32_t asked, uint32_t *out_count) {
   return NULL;
 }
 
+static const char *from_environment(const char *variable) {
+  const char *text = getenv(variable);
+  return text && *text ? text : NULL;
+}
+
 static leat_status_t run(const void *opaque, const char *const *operands) {
   const run_options_t *options = opaque;
   leat_load_options_t load = leat_load_options_default();
   LEAT_TRY(choose_threads(options->threads, &load.thread_count));
-  const char *cap = getenv("LEAT_ISA");
-  load.isa = options->isa ? options->isa : cap && *cap ? cap : NULL;
+  load.isa = options->isa ? options->isa : from_environment("LEAT_ISA");
+  load.engine = options->engine ? options->engine : from_environment("LEAT_ENGINE");
   load.profile = options->profile;
   leat_program_t *program = NULL;
   leat_pef_t *pef = NULL;

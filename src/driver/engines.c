@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engines that a program may run on, a row each; the first is taken where none is named.
+#include "driver/compare.h"
 #include "native/engine.h"
 #include "ref/engine.h"
 #include "run/program.h"
@@ -7,6 +8,7 @@
 static const leat_run_engine_t *const engines[] = {
     &leat_native_engine,
     &leat_ref_engine,
+    &leat_compare_engine,
     NULL,
 };
 

@@ -17,7 +17,8 @@ static bool find_element(const lookup_t *s, const int64_t at[PEF_MAX_RANK], int6
   int64_t row = leat_ref_read(&s->index, PEF_CLASS_I64, index).i64;
   if (row < 0) row += s->table.file->dims[s->dim];  // counts from the end
   memset(out_at, 0, PEF_MAX_RANK * sizeof *out_at);
-  for (uint32_t d = 0; d < s->table.rank; d++) out_at[d] = at[d < s->dim ? d : d - 1 + index_dims];
+  for (uint32_t d = 0; d < s->dim; d++) out_at[d] = at[d];
+  for (uint32_t d = s->dim + 1; d < s->table.rank; d++) out_at[d] = at[d - 1 + index_dims];
   out_at[s->dim] = row - s->table.first[s->dim];
   return out_at[s->dim] >= 0 && out_at[s->dim] < s->table.dims[s->dim];
 }

@@ -46,8 +46,8 @@ static ref_value_t value_of(const map_t *map, const pef_instruction_t *in, const
       return wrapped(in->class_, in->a, registers[in->b]);
     default:  // fields that the function does not use may be any number
       leat_kern_scalar(in->class_, in->op)(&result, &registers[in->a % PEF_MAX_REGISTERS],
-                                           &registers[in->b % PEF_MAX_REGISTERS],
-                                           &registers[in->c % PEF_MAX_REGISTERS], 1);
+                                           &registers[in->b % PEF_MAX_REGISTERS], &registers[in->c % PEF_MAX_REGISTERS],
+                                           1);
       return result;
   }
 }

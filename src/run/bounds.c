@@ -209,21 +209,18 @@ leat_status_t leat_run_bounds_before(const leat_program_t *program, uint32_t typ
 leat_status_t leat_run_bounds_run(leat_program_t *program, uint32_t types) {
   LEAT_TRY(leat_run_bounds_before(program, types));
   const uint32_t forward = types & 1u << PEF_FWD, rest = types & ~(1u << PEF_FWD) & program->section_types;
-  if (!program->checks_after || forward == 0) {
-    leat_run_exec_run(program, types);
-    return NULL;
-  }
+  if (!program->checks_after || forward == 0) return leat_run_exec_run(program, types);
   copy_kept(program, false);
-  leat_run_exec_run(program, forward);
-  leat_status_t status = check(program, true);
+  leat_status_t status = leat_run_exec_run(program, forward);
+  if (status == NULL) status = check(program, true);
   if (status != NULL) copy_kept(program, true);
-  if (status == NULL && rest != 0) leat_run_exec_run(program, rest);
+  if (status == NULL && rest != 0) status = leat_run_exec_run(program, rest);
   return status;
 }
 
 leat_status_t leat_run_bounds_run_call(leat_program_t *program, uint32_t call) {
   const uint32_t type = 1u << program->calls[call].type;
   LEAT_TRY(leat_run_bounds_before(program, type));
-  leat_run_exec_call(program, call);
+  LEAT_TRY(leat_run_exec_call(program, call));
   return program->checks_after && type == 1u << PEF_FWD ? check(program, true) : NULL;
 }

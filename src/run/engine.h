@@ -44,6 +44,9 @@ typedef struct leat_run_engine_s {
   // the engine lacks what a valid file asks for.
   leat_status_t (*prepare)(void *state, leat_run_stage_t *stage, int64_t row_count, int64_t tile_rows);
 
+  // After every run: an error where a stage found that the results cannot be trusted. NULL: the engine has no doubts.
+  leat_status_t (*verdict)(const void *state);
+
   // n elements of a dtype, `stride` elements apart, to and from values of a class that lie side by side: for who reads
   // and fills symbols.
   void (*load)(const void *state, uint32_t class_, uint32_t dtype, void *out, const void *in, int64_t stride,

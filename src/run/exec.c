@@ -149,16 +149,18 @@ static void prepare_if_stale(leat_program_t *program) {
   program->prepared = *program->changes;
 }
 
-void leat_run_exec_run(leat_program_t *program, uint32_t types) {
+leat_status_t leat_run_exec_run(leat_program_t *program, uint32_t types) {
   if ((types & ~(1u << PEF_OPT)) != 0) prepare_if_stale(program);
   run_types(program, types);
   if ((types & program->section_types & (1u << PEF_OPT)) != 0) ++*program->changes;
+  return leat_run_verdict(program);
 }
 
-void leat_run_exec_call(leat_program_t *program, uint32_t call) {
+leat_status_t leat_run_exec_call(leat_program_t *program, uint32_t call) {
   uint32_t type = 1u << program->calls[call].type;
   if ((type & (1u << PEF_OPT | 1u << PEF_PREPARE)) == 0) prepare_if_stale(program);
   exec_job_t job = {.program = program, .types = type, .first = call, .end = call + 1};
   run_job(&job);
   if (type == 1u << PEF_OPT) ++*program->changes;
+  return leat_run_verdict(program);
 }

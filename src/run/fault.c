@@ -137,5 +137,5 @@ LEAT_EXPORT leat_status_t leat_program_find_faults(leat_program_t *program, uint
   }
   program->prepared = *program->changes;
   if ((types & program->section_types & (1u << PEF_OPT)) != 0) ++*program->changes;
-  return NULL;
+  return leat_run_verdict(program);
 }

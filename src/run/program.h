@@ -78,10 +78,15 @@ static inline bool leat_run_is_stale(const leat_program_t *program) { return pro
 leat_status_t leat_run_load(const char *path, const leat_load_options_t *options,
                             const leat_run_engine_t *const *engines, leat_program_t **out_program) LEAT_MUST_USE;
 
-// exec.c: runs calls whose type is in `types` (bits of 1 << type), in file order.
-void leat_run_exec_run(leat_program_t *program, uint32_t types);
+// What the engine says of the runs so far.
+static inline leat_status_t leat_run_verdict(const leat_program_t *program) {
+  return program->engine->verdict != NULL ? program->engine->verdict(program->engine_state) : NULL;
+}
+
+// exec.c: runs calls whose type is in `types` (bits of 1 << type), in file order. Fails where the engine has doubts.
+leat_status_t leat_run_exec_run(leat_program_t *program, uint32_t types) LEAT_MUST_USE;
 // One call; sections of type PREPARE run first where it reads what they make.
-void leat_run_exec_call(leat_program_t *program, uint32_t call);
+leat_status_t leat_run_exec_call(leat_program_t *program, uint32_t call) LEAT_MUST_USE;
 
 static inline bool leat_run_stage_enabled(const leat_program_t *program, const leat_run_stage_t *stage) {
   const uint8_t bit = stage->file->output_bit;

@@ -135,12 +135,9 @@ class Program:
         pointer = ffi.new("leat_compile_options_t *", options)
         check(lib.leat_compile(traced.graph, pointer, path.encode()))
         support.note_pef(path)
-        load = lib.leat_load_options_default()
-        load.thread_count = threads
-        self._isa = ffi.new("char[]", isa.encode()) if isa else ffi.NULL
-        load.isa = self._isa
+        load, self._alive = support.load_options(ffi, lib, threads, isa)
         out = ffi.new("leat_program_t **")
-        check(lib.leat_program_load(path.encode(), ffi.new("leat_load_options_t *", load), out))
+        check(lib.leat_program_load(path.encode(), load, out))
         self._program = ffi.gc(out[0], lib.leat_program_destroy)
         self._traced = traced
 

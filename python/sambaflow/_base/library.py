@@ -133,6 +133,11 @@ def isa_level() -> str | None:
     return os.environ.get("LEAT_ISA", "").strip() or None
 
 
+def engine_name() -> str | None:
+    """LEAT_ENGINE chooses what runs programs: native, ref or compare; None without it."""
+    return os.environ.get("LEAT_ENGINE", "").strip() or None
+
+
 def thread_count() -> int:
     """Threads from LEAT_NUM_THREADS, else OMP_NUM_THREADS, else 0: what the machine allows."""
     for variable in ("LEAT_NUM_THREADS", "OMP_NUM_THREADS"):

@@ -16,6 +16,7 @@ from sambaflow._base.library import (
     InvalidArgumentError,
     NotFoundError,
     check,
+    engine_name,
     enumeration,
     isa_level,
     library,
@@ -71,9 +72,11 @@ class Device:
         options.profile = int(profile)
         if beside is not None:
             options.beside = beside.handle
-        level = isa_level()
-        cap = self._ffi.NULL if level is None else self._ffi.new("char[]", level.encode())
-        options.isa = cap
+        level, engine = (
+            self._ffi.NULL if name is None else self._ffi.new("char[]", name.encode())
+            for name in (isa_level(), engine_name())
+        )
+        options.isa, options.engine = level, engine
         out = self._ffi.new("leat_program_t **")
         check(self._lib.leat_program_load(path.encode(), options, out))
         self.handle = self._ffi.gc(out[0], self._lib.leat_program_destroy)

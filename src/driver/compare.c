@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine `compare`: outputs are kept aside, computed by ref, kept aside again, put back as they were and computed
+// by native. Rooms for them are in the workspace of the stage.
+#include "driver/compare.h"
+
+#include <stdatomic.h>
+
+#include "native/engine.h"
+#include "ref/engine.h"
+
+enum { NATIVE, REF, ENGINES };
+static const leat_run_engine_t *const engines[ENGINES] = {&leat_native_engine, &leat_ref_engine};
+
+// An element of an output, and its place in a room where those of all outputs lie one behind the other.
+typedef struct element_s {
+  uint32_t operand;
+  int64_t index[PEF_MAX_RANK];
+  char *at, *room;
+  size_t bytes;
+} element_t;
+
+typedef struct compare_s {
+  const leat_pef_t *pef;
+  leat_arena_t *arena;
+  void *states[ENGINES];
+  atomic_flag is_taken;  // by the first difference:
+  const pef_stage_t *stage;
+  element_t element;
+  uint64_t bits[ENGINES];
+  _Atomic bool differs;  // it is there
+} compare_t;
+
+typedef struct compare_plan_s {
+  compare_t *compare;
+  const pef_stage_t *file;
+  leat_run_stage_t stages[ENGINES];
+  uint64_t outputs;
+  size_t before, found;  // of all outputs in the workspace, one behind the other
+} compare_plan_t;
+
+static leat_status_t create(const leat_pef_t *pef, leat_arena_t *arena, const char *isa, void **out_state) {
+  compare_t *compare = leat_arena_alloc(arena, sizeof *compare);
+  if (compare == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for an engine");
+  compare->pef = pef;
+  compare->arena = arena;
+  atomic_flag_clear(&compare->is_taken);
+  *out_state = compare;
+  for (int e = 0; e < ENGINES; e++) LEAT_TRY(engines[e]->create(pef, arena, isa, &compare->states[e]));
+  return NULL;
+}
+
+static void destroy(void *state) {
+  compare_t *compare = state;
+  for (int e = 0; e < ENGINES; e++) {
+    if (compare->states[e] != NULL) engines[e]->destroy(compare->states[e]);
+  }
+}
+
+// --- values ------------------------------------------------------------------------------------------------------
+
+static void load(const void *state, uint32_t class_, uint32_t dtype, void *out, const void *in, int64_t stride,
+                 int64_t n) {
+  engines[NATIVE]->load(((const compare_t *)state)->states[NATIVE], class_, dtype, out, in, stride, n);
+}
+
+static void store(const void *state, uint32_t class_, uint32_t dtype, void *out, int64_t stride, const void *in,
+                  int64_t n) {
+  engines[NATIVE]->store(((const compare_t *)state)->states[NATIVE], class_, dtype, out, stride, in, n);
+}
+
+// --- the outputs of a tile ---------------------------------------------------------------------------------------
+
+static const pef_operand_t *operand_of(const compare_plan_t *plan, uint32_t index) {
+  return &plan->compare->pef->operands[plan->file->operand_first + index];
+}
+
+static bool is_output(const compare_plan_t *plan, uint32_t index) {
+  return (plan->outputs >> index & 1) != 0 && operand_of(plan, index)->space != PEF_SPACE_NONE;
+}
+
+// Extents in a tile, 1 where the stage sums and beyond the rank; how many elements that are.
+static int64_t count_elements(const compare_plan_t *plan, uint32_t index, const leat_run_tile_t *tile,
+                              int64_t out_dims[PEF_MAX_RANK]) {
+  const pef_operand_t *operand = operand_of(plan, index);
+  int64_t count = 1;
+  for (uint32_t d = 0; d < PEF_MAX_RANK; d++) {
+    const bool has = d < operand->rank && !leat_pef_stage_sums(plan->file, d);
+    out_dims[d] = has ? leat_run_operand_extent(operand, d, tile) : 1;
+    count *= out_dims[d];
+  }
+  return count;
+}
+
+static bool next_index(int64_t index[PEF_MAX_RANK], const int64_t dims[PEF_MAX_RANK]) {
+  for (uint32_t d = PEF_MAX_RANK; d-- > 0;) {
+    if (++index[d] < dims[d]) return true;
+    index[d] = 0;
+  }
+  return false;
+}
+
+typedef void (*visit_fn_t)(const compare_plan_t *plan, const element_t *element);
+
+static void visit_output(const compare_plan_t *plan, const leat_run_tile_t *tile, element_t *element,
+                         visit_fn_t visit) {
+  const pef_operand_t *operand = operand_of(plan, element->operand);
+  char *first = leat_run_operand_at(operand, tile);
+  int64_t dims[PEF_MAX_RANK];
+  element->bytes = leat_pef_dtype_bytes(operand->dtype);
+  if (count_elements(plan, element->operand, tile, dims) == 0) return;
+  do {
+    int64_t offset = 0;
+    for (uint32_t d = 0; d < operand->rank; d++) offset += element->index[d] * operand->strides[d];
+    element->at = first + offset * (int64_t)element->bytes;
+    visit(plan, element);
+    element->room += element->bytes;
+  } while (next_index(element->index, dims));
+}
+
+static void visit_outputs(const compare_plan_t *plan, const leat_run_tile_t *tile, char *room, visit_fn_t visit) {
+  element_t element = {.room = room};
+  for (; element.operand < plan->file->operand_count; element.operand++) {
+    if (is_output(plan, element.operand)) visit_output(plan, tile, &element, visit);
+  }
+}
+
+// --- a run -------------------------------------------------------------------------------------------------------
+
+static void keep(const compare_plan_t *plan, const element_t *element) {
+  (void)plan;
+  memcpy(element->room, element->at, element->bytes);
+}
+
+static void put_back(const compare_plan_t *plan, const element_t *element) {
+  (void)plan;
+  memcpy(element->at, element->room, element->bytes);
+}
+
+static bool is_nan(const compare_plan_t *plan, uint32_t operand, const char *at) {
+  const uint32_t dtype = operand_of(plan, operand)->dtype;
+  double value = 0;
+  if (leat_pef_dtype_class(dtype) != PEF_CLASS_I64) load(plan->compare, PEF_CLASS_F64, dtype, &value, at, 1, 1);
+  return value != value;
+}
+
+// Which NaN a NaN is the format does not say.
+static bool is_same(const compare_plan_t *plan, const element_t *element) {
+  return memcmp(element->at, element->room, element->bytes) == 0 ||
+         (is_nan(plan, element->operand, element->at) && is_nan(plan, element->operand, element->room));
+}
+
+// The first difference of all is kept.
+static void compare_bits(const compare_plan_t *plan, const element_t *element) {
+  compare_t *compare = plan->compare;
+  if (is_same(plan, element) || atomic_flag_test_and_set(&compare->is_taken)) return;
+  compare->stage = plan->file;
+  compare->element = *element;
+  memcpy(&compare->bits[NATIVE], element->at, element->bytes);
+  memcpy(&compare->bits[REF], element->room, element->bytes);
+  atomic_store(&compare->differs, true);
+}
+
+static void run(const void *opaque, const leat_run_tile_t *tile) {
+  const compare_plan_t *plan = opaque;
+  char *before = tile->workspace + plan->before, *found = tile->workspace + plan->found;
+  visit_outputs(plan, tile, before, keep);
+  plan->stages[REF].run(plan->stages[REF].plan, tile);
+  visit_outputs(plan, tile, found, keep);
+  visit_outputs(plan, tile, before, put_back);
+  plan->stages[NATIVE].run(plan->stages[NATIVE].plan, tile);
+  visit_outputs(plan, tile, found, compare_bits);
+}
+
+static leat_status_t verdict(const void *state) {
+  const compare_t *compare = state;
+  if (!atomic_load(&compare->differs)) return NULL;
+  const leat_pef_t *pef = compare->pef;
+  const element_t *element = &compare->element;
+  const pef_operand_t *operand = &pef->operands[compare->stage->operand_first + element->operand];
+  const int digits = (int)element->bytes * 2;
+  leat_text_t where = {0};
+  for (uint32_t d = 0; d < operand->rank; d++) {
+    leat_text_put(&where, "%s%lld", d > 0 ? ", " : "", (long long)element->index[d]);
+  }
+  leat_status_t status = leat_status_make(
+      LEAT_INTERNAL,
+      "stage %u (%s, %s): element [%s] of operand %u (%s) in its tile is 0x%0*llx on native, 0x%0*llx on ref",
+      (uint32_t)(compare->stage - pef->stages), leat_pef_stage_name(compare->stage->kind),
+      pef->strings + compare->stage->origin, where.data != NULL ? where.data : "", element->operand,
+      leat_pef_dtype_name(operand->dtype), digits, (unsigned long long)compare->bits[NATIVE], digits,
+      (unsigned long long)compare->bits[REF]);
+  leat_text_deinit(&where);
+  return status;
+}
+
+// --- load --------------------------------------------------------------------------------------------------------
+
+static leat_status_t prepare(void *state, leat_run_stage_t *out, int64_t row_count, int64_t tile_rows) {
+  compare_t *compare = state;
+  compare_plan_t *plan = leat_arena_alloc(compare->arena, sizeof *plan);
+  if (plan == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for a stage");
+  *plan = (compare_plan_t){
+      .compare = compare, .file = out->file, .outputs = leat_pef_stage_outputs(compare->pef, out->file)};
+  for (int e = 0; e < ENGINES; e++) {
+    plan->stages[e].file = out->file;
+    LEAT_TRY(engines[e]->prepare(compare->states[e], &plan->stages[e], row_count, tile_rows));
+    if (plan->stages[e].workspace_bytes > plan->before) plan->before = plan->stages[e].workspace_bytes;
+  }
+  size_t room = 0;
+  for (uint32_t o = 0; o < out->file->operand_count; o++) {
+    int64_t dims[PEF_MAX_RANK];
+    if (!is_output(plan, o)) continue;
+    room += (size_t)count_elements(plan, o, &(leat_run_tile_t){.rows = tile_rows}, dims) *
+            leat_pef_dtype_bytes(operand_of(plan, o)->dtype);
+  }
+  plan->found = plan->before + room;
+  out->run = run;
+  out->plan = plan;
+  out->workspace_bytes = plan->found + room;
+  return NULL;
+}
+
+static void report(const void *state, leat_text_t *out) {
+  engines[NATIVE]->report(((const compare_t *)state)->states[NATIVE], out);
+}
+
+const leat_run_engine_t leat_compare_engine = {.name = "compare",
+                                               .create = create,
+                                               .destroy = destroy,
+                                               .prepare = prepare,
+                                               .verdict = verdict,
+                                               .load = load,
+                                               .store = store,
+                                               .report = report};
