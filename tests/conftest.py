@@ -4,7 +4,8 @@ itself (`--verify-each`) in every compile of a test: graphs after each pass, and
 
 `--pef-hashes FILE` writes a line for each PEF that a test compiles: the test and a hash of the bytes. Two runs of one
 suite, before and after a change, show with `diff` whether the compiler's output has changed.
-`--engine compare` runs every program on both engines, stage by stage: a test fails where they differ in a bit.
+`--engine compare` runs every program on both engines, stage by stage: a test fails where they differ in a bit. The op
+suite always does.
 """
 
 import functools

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engine on hand-made programs: y = relu(x W + b) against a loop, on every ISA level, for any number of threads and
-// any tile; symbols, binding, errors.
+// Every engine on hand-made programs: y = relu(x W + b) against a loop, on every ISA level, for any number of threads
+// and any tile; symbols, binding, errors.
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -12,6 +12,8 @@
 #include "pef_demo.h"
 
 static const char *const isas[] = {"portable", "avx2", "avx512"};
+static const char *const engines[] = {"native", "ref", "compare"};
+static const char *engine;  // on which the tests run
 
 static void ok(leat_status_t status) {
   if (status == NULL) return;
@@ -34,6 +36,7 @@ static leat_program_t *load_writer(leat_pef_writer_t *writer, const char *isa, u
   leat_load_options_t options = leat_load_options_default();
   options.isa = isa;
   options.thread_count = threads;
+  options.engine = engine;
   leat_program_t *program;
   ok(leat_program_load(path, &options, &program));
   unlink(path);
@@ -92,8 +95,8 @@ static void check_demo(pef_demo_t demo) {
         for (int64_t c = 0; c < demo.out; c++) {
           float want = expected(&demo, &t, r, c), got = t.y[r * demo.out + c];
           if (memcmp(&want, &got, 4) != 0) {
-            fail_msg("%s, %u threads, %ld x %ld x %ld, block %ld: [%ld,%ld] is %.9g, should be %.9g", isas[i], threads,
-                     demo.rows, demo.out, demo.in, demo.n_block, r, c, got, want);
+            fail_msg("%s, %s, %u threads, %ld x %ld x %ld, block %ld: [%ld,%ld] is %.9g, should be %.9g", engine,
+                     isas[i], threads, demo.rows, demo.out, demo.in, demo.n_block, r, c, got, want);
           }
         }
       }
@@ -150,6 +153,7 @@ static void test_beside_shares_weights(void **state) {
     leat_load_options_t options = leat_load_options_default();
     options.thread_count = 1;
     options.beside = whole;
+    options.engine = engine;
     const char *path = "run_test_beside.pef";
     leat_pef_writer_t *writer = leat_pef_writer_create();
     pef_demo_build(writer, round == 0 ? &fewer : &other);
@@ -198,6 +202,15 @@ static void test_errors(void **state) {
   expect_error(leat_program_set_hyperparameter(program, PEF_DEMO_W, 1), LEAT_INVALID_ARGUMENT, "hyperparameter");
   leat_program_t *other;
   expect_error(leat_program_load("/nonexistent.pef", NULL, &other), LEAT_NOT_FOUND, "nonexistent");
+  leat_load_options_t options = leat_load_options_default();
+  options.engine = "steam";
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  pef_demo_build(writer, &demo);
+  ok(leat_pef_write(writer, "run_test_errors.pef"));
+  leat_pef_writer_destroy(writer);
+  expect_error(leat_program_load("run_test_errors.pef", &options, &other), LEAT_INVALID_ARGUMENT,
+               "there is no engine \"steam\"; there are native, ref, compare");
+  remove("run_test_errors.pef");
   leat_program_destroy(program);
 }
 
@@ -384,6 +397,7 @@ static void *call_often(void *argument) {
   for (uint32_t round = 0; round < 6; round++) {
     leat_load_options_t options = leat_load_options_default();
     options.thread_count = 1 + round % 3;
+    options.engine = engine;
     leat_program_t *own = NULL;
     ok(leat_program_load(c->path, &options, &own));  // the check of the file, too, by both at a time
     for (uint32_t run = 0; run < 5; run++) run_on(own, c);
@@ -434,5 +448,10 @@ int main(void) {
       cmocka_unit_test(test_repeat),
       cmocka_unit_test(test_accumulation),
   };
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  int failed = 0;
+  for (size_t e = 0; e < sizeof engines / sizeof *engines; e++) {
+    engine = engines[e];
+    failed += cmocka_run_group_tests_name(engine, tests, NULL, NULL);
+  }
+  return failed;
 }

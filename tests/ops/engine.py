@@ -125,7 +125,7 @@ def evaluate(traced, given, gradients=True):
 
 
 class Program:
-    """A compiled and loaded case."""
+    """A compiled and loaded case. Every stage runs on native and on ref: a difference in one bit fails the run."""
 
     def __init__(self, traced, path, optim_level=3, threads=1, isa=None):
         options = lib.leat_compile_options_default()
@@ -135,7 +135,7 @@ class Program:
         pointer = ffi.new("leat_compile_options_t *", options)
         check(lib.leat_compile(traced.graph, pointer, path.encode()))
         support.note_pef(path)
-        load, self._alive = support.load_options(ffi, lib, threads, isa)
+        load, self._alive = support.load_options(ffi, lib, threads, isa, engine="compare")
         out = ffi.new("leat_program_t **")
         check(lib.leat_program_load(path.encode(), load, out))
         self._program = ffi.gc(out[0], lib.leat_program_destroy)
