@@ -34,12 +34,6 @@ static void run(const void *plan, const leat_run_tile_t *tile) {
 static leat_status_t prepare(void *state, leat_run_stage_t *out, int64_t row_count, int64_t tile_rows) {
   const ref_t *ref = state;
   (void)row_count, (void)tile_rows;
-  for (uint32_t i = 0; i < out->file->instruction_count; i++) {
-    const pef_instruction_t *in = &ref->pef->instructions[out->file->instruction_first + i];
-    if (in->op >= PEF_OP_LOAD || leat_kern_scalar(in->class_, in->op) != NULL) continue;
-    LEAT_FAIL(LEAT_UNSUPPORTED, "this engine has no function %u in class %u; compile the model again", in->op,
-              in->class_);
-  }
   ref_stage_t *stage = leat_arena_alloc(ref->arena, sizeof *stage);
   if (stage == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for a stage");
   *stage = (ref_stage_t){.pef = ref->pef, .file = out->file};
