@@ -172,9 +172,55 @@ static void one_row_reads_panels_and_tiles_are_whole_ones(void **state) {
   leat_free(bytes);
 }
 
+static const char *owner_of(const leat_pef_t *pef, const char *name) {
+  for (uint32_t i = 0; i < pef->symbol_count; ++i) {
+    const pef_symbol_t *symbol = &pef->symbols[i];
+    if (strcmp(pef->strings + symbol->name, name) != 0) continue;
+    return symbol->of == PEF_NONE ? "nobody" : pef->strings + pef->symbols[symbol->of].name;
+  }
+  return "no symbol";
+}
+
+// Gradient, state and seed are of their owner: of the tensor that they were made for, not of one whose name begins
+// theirs.
+static void made_symbols_have_owners(void **state) {
+  (void)state;
+  static const char text[] =
+      "leat.graph 1\n"
+      "%0 = prim.symbol() {kind=\"input\", name=\"random\"} : f32[4]\n"
+      "%1 = prim.symbol() {kind=\"param\", name=\"a\"} : f32[4]\n"
+      "%2 = prim.symbol() {kind=\"param\", name=\"a__b\"} : f32[4]\n"
+      "%3 = prim.symbol() {kind=\"state\", name=\"a__b__momentum\"} : f32[4]\n"
+      "%4 = prim.symbol() {kind=\"state\", name=\"random__state\"} : i64[2]\n"
+      "%5 = prim.symbol() {kind=\"state\", name=\"optimizer_0__step\"} : f64[]\n"
+      "%6 = prim.symbol() {kind=\"seed\", name=\"y__seed\"} : f32[4]\n"
+      "%7 = prim.random(%4) {fn=\"uniform\", stream=0} : f32[4]\n"
+      "%8 = prim.map(%0, %7) {fn=\"add\"} : f32[4]\n"
+      "%9 = prim.map(%8, %1) {fn=\"mul\"} : f32[4]\n"
+      "%10 = prim.map(%9, %6) {fn=\"mul\"} : f32[4]\n"
+      "%11 = prim.map(%2, %3) {fn=\"sub\"} : f32[4]\n"
+      "%12 = prim.map(%5) {fn=\"neg\"} : f64[]\n"
+      "prim.store(%9) {kind=\"output\", name=\"y\"}\n"
+      "prim.store(%10) {kind=\"grad\", name=\"a__grad\"}\n"
+      "prim.store(%11) {kind=\"grad\", name=\"a__b__grad\"}\n"
+      "prim.store(%12) {kind=\"update\", name=\"optimizer_0__step\"}\n";
+  uint8_t *bytes = NULL;
+  leat_pef_t *pef = compile(text, 3, &bytes);
+  assert_string_equal(owner_of(pef, "a__grad"), "a");
+  assert_string_equal(owner_of(pef, "a__b__grad"), "a__b");
+  assert_string_equal(owner_of(pef, "a__b__momentum"), "a__b");
+  assert_string_equal(owner_of(pef, "y__seed"), "y");
+  assert_string_equal(owner_of(pef, "random__state"), "nobody");
+  assert_string_equal(owner_of(pef, "optimizer_0__step"), "nobody");
+  assert_string_equal(owner_of(pef, "a__b"), "nobody");
+  leat_pef_close(pef);
+  leat_free(bytes);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(chain_shares_a_section),
+      cmocka_unit_test(made_symbols_have_owners),
       cmocka_unit_test(o0_cuts_at_every_op),
       cmocka_unit_test(store_waits_for_late_reader),
       cmocka_unit_test(one_row_reads_panels_and_tiles_are_whole_ones),
