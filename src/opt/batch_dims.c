@@ -14,11 +14,10 @@ static const leat_op_t *next_output(const leat_graph_t *g, leat_op_id_t *at) {
 
 static leat_status_t compare(const leat_graph_t *graph, const leat_op_t *output, const leat_graph_t *other,
                              const leat_op_t *same, uint32_t *out_dim) {
-  const char *name = leat_op_string(graph, output, LEAT_ATTR_NAME, "");
+  const char *name = leat_op_name(graph, output);
   const leat_value_t *a = leat_graph_value(graph, leat_op_input(graph, output, 0));
   const leat_value_t *b = same == NULL ? NULL : leat_graph_value(other, leat_op_input(other, same, 0));
-  if (b == NULL || strcmp(name, leat_op_string(other, same, LEAT_ATTR_NAME, "")) != 0 || a->dtype != b->dtype ||
-      a->rank != b->rank)
+  if (b == NULL || strcmp(name, leat_op_name(other, same)) != 0 || a->dtype != b->dtype || a->rank != b->rank)
     LEAT_FAIL(LEAT_MISMATCH, "output '%s' has no match of its dtype and rank in the program of other rows", name);
   *out_dim = LEAT_NONE;
   for (uint32_t d = a->rank; d-- > 0;) {
