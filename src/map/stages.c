@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ops of a section become stages. Elementwise ops over the same iteration space share one MAP stage whenever every
 // value passed between them is read in step, so that a chain of maps is one pass over memory; all others stand alone.
-#include "map/mapper.h"
+#include "map/stages.h"
+
+#include "space/access.h"
 
 // Operands plus ops of a MAP stage; together they stay below the strip registers of the engine.
 enum { MAP_WEIGHT_MAX = 56 };
 
-bool leat_map_reads_in_step(const leat_mapper_t *m, const leat_op_t *op, uint32_t input) {
-  leat_value_id_t v = leat_op_input(m->g, op, input);
+typedef struct making_s {
+  const leat_graph_t *g;
+  const leat_plan_t *plan;
+  leat_stages_t *stages;
+} making_t;
+
+bool leat_stages_read_in_step(const leat_graph_t *g, const leat_op_t *op, uint32_t input) {
+  leat_value_id_t v = leat_op_input(g, op, input);
   leat_access_t access;
-  if (!leat_access_resolve(m->g, v, &access) || !leat_access_is_whole(m->g, &access)) return false;
-  const leat_value_t *result = leat_graph_value(m->g, op->result_first);
-  return leat_same_shape(leat_graph_value(m->g, v), result) &&
-         leat_same_shape(leat_graph_value(m->g, access.base), result);
+  if (!leat_access_resolve(g, v, &access) || !leat_access_is_whole(g, &access)) return false;
+  const leat_value_t *result = leat_graph_value(g, op->result_first);
+  return leat_same_shape(leat_graph_value(g, v), result) && leat_same_shape(leat_graph_value(g, access.base), result);
 }
 
 static bool same_space(const leat_stage_t *stage, const leat_value_t *result, uint8_t row_dim) {
@@ -21,15 +28,15 @@ static bool same_space(const leat_stage_t *stage, const leat_value_t *result, ui
 }
 
 // The first stage that may hold `op`: not before anything it reads.
-static uint32_t earliest_stage(const leat_mapper_t *m, leat_op_id_t id, uint32_t section) {
+static uint32_t earliest_stage(const making_t *m, leat_op_id_t id, uint32_t section) {
   const leat_op_t *op = leat_graph_op(m->g, id);
-  const leat_stage_t *stages = m->sections[section].stages.data;
+  const leat_stage_t *stages = m->stages->of[section].data;
   uint32_t earliest = 0;
   for (uint32_t i = 0; i < op->input_count; ++i) {
     leat_op_id_t producer = leat_graph_value(m->g, leat_access_base(m->g, leat_op_input(m->g, op, i)))->op;
     if (!leat_op_computes(leat_graph_op(m->g, producer)->kind) || m->plan->section_of[producer] != section) continue;
-    uint32_t at = m->stage_of[producer];
-    bool share = leat_op_role(op->kind) == LEAT_ROLE_ELEMENTWISE && leat_map_reads_in_step(m, op, i) &&
+    uint32_t at = m->stages->at[producer];
+    bool share = leat_op_role(op->kind) == LEAT_ROLE_ELEMENTWISE && leat_stages_read_in_step(m->g, op, i) &&
                  same_space(&stages[at], leat_graph_value(m->g, op->result_first), m->plan->row_dim[id]);
     if (!share) ++at;
     if (at > earliest) earliest = at;
@@ -37,41 +44,76 @@ static uint32_t earliest_stage(const leat_mapper_t *m, leat_op_id_t id, uint32_t
   return earliest;
 }
 
-static leat_status_t put(leat_mapper_t *m, leat_op_id_t id, uint32_t section) {
+// The stage that `op` joins; beyond the last: it opens one.
+static uint32_t choose_stage(const making_t *m, leat_op_id_t id, uint32_t section, uint32_t weight) {
   const leat_op_t *op = leat_graph_op(m->g, id);
-  const leat_value_t *result = leat_graph_value(m->g, op->result_first);
-  leat_section_map_t *s = &m->sections[section];
-  uint32_t at = s->stages.count, weight = op->input_count + 1;
-  if (leat_op_role(op->kind) == LEAT_ROLE_ELEMENTWISE) {
-    for (uint32_t i = earliest_stage(m, id, section); i < s->stages.count; ++i) {
-      leat_stage_t *stage = &s->stages.data[i];
-      if (same_space(stage, result, m->plan->row_dim[id]) && stage->weight + weight <= MAP_WEIGHT_MAX) {
-        at = i;
-        break;
-      }
-    }
+  const leat_stage_list_t *list = &m->stages->of[section];
+  if (leat_op_role(op->kind) != LEAT_ROLE_ELEMENTWISE) return list->count;
+  for (uint32_t i = earliest_stage(m, id, section); i < list->count; ++i) {
+    const leat_stage_t *stage = &list->data[i];
+    if (same_space(stage, leat_graph_value(m->g, op->result_first), m->plan->row_dim[id]) &&
+        stage->weight + weight <= MAP_WEIGHT_MAX)
+      return i;
   }
-  if (at == s->stages.count) {
-    leat_stage_t *stage = leat_array_push(&s->stages);
-    if (stage == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
-    stage->kind = op->kind;
-    stage->row_dim = m->plan->row_dim[id];
-    stage->rank = result->rank;
-    stage->copy_store = LEAT_NONE;
-    memcpy(stage->dims, result->dims, sizeof stage->dims);
-  }
-  leat_op_id_t *slot = leat_array_push(&s->stages.data[at].ops);
-  if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
-  *slot = id;
-  s->stages.data[at].weight += weight;
-  m->stage_of[id] = at;
+  return list->count;
+}
+
+static leat_status_t add_stage(leat_stage_list_t *list, leat_stage_t **out_stage) {
+  *out_stage = leat_array_push(list);
+  if (*out_stage == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  (*out_stage)->copy_store = LEAT_NONE;
   return NULL;
 }
 
-leat_status_t leat_map_stages(leat_mapper_t *m) {
-  for (uint32_t s = 0; s < m->plan->sections.count; ++s) {
-    const leat_section_t *section = &m->plan->sections.data[s];
-    for (uint32_t i = 0; i < section->ops.count; ++i) LEAT_TRY(put(m, section->ops.data[i], s));
+static leat_status_t put(making_t *m, leat_op_id_t id, uint32_t section) {
+  const leat_op_t *op = leat_graph_op(m->g, id);
+  const leat_value_t *result = leat_graph_value(m->g, op->result_first);
+  leat_stage_list_t *list = &m->stages->of[section];
+  uint32_t weight = op->input_count + 1, at = choose_stage(m, id, section, weight);
+  if (at == list->count) {
+    leat_stage_t *stage;
+    LEAT_TRY(add_stage(list, &stage));
+    stage->kind = op->kind;
+    stage->row_dim = m->plan->row_dim[id];
+    stage->rank = result->rank;
+    memcpy(stage->dims, result->dims, sizeof stage->dims);
   }
+  leat_op_id_t *slot = leat_array_push(&list->data[at].ops);
+  if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  *slot = id;
+  list->data[at].weight += weight;
+  m->stages->at[id] = at;
+  return NULL;
+}
+
+leat_status_t leat_stages_make(const leat_graph_t *g, const leat_plan_t *plan, leat_stages_t *out_stages) {
+  making_t m = {g, plan, out_stages};
+  *out_stages = (leat_stages_t){.section_count = plan->sections.count};
+  out_stages->of = leat_alloc_zero(plan->sections.count + 1u, sizeof *out_stages->of);
+  out_stages->at = leat_alloc_zero(g->ops.count + 1u, sizeof *out_stages->at);
+  if (out_stages->of == NULL || out_stages->at == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  for (uint32_t s = 0; s < plan->sections.count; ++s) {
+    const leat_section_t *section = &plan->sections.data[s];
+    for (uint32_t i = 0; i < section->ops.count; ++i) LEAT_TRY(put(&m, section->ops.data[i], s));
+  }
+  return NULL;
+}
+
+void leat_stages_deinit(leat_stages_t *stages) {
+  for (uint32_t s = 0; stages->of != NULL && s < stages->section_count; ++s) {
+    for (uint32_t i = 0; i < stages->of[s].count; ++i) leat_array_free(&stages->of[s].data[i].ops);
+    leat_array_free(&stages->of[s]);
+  }
+  leat_free(stages->of);
+  leat_free(stages->at);
+}
+
+leat_status_t leat_stages_add_copy(leat_stages_t *stages, const leat_plan_t *plan, leat_op_id_t store) {
+  leat_stage_list_t *list = &stages->of[plan->section_of[store]];
+  leat_stage_t *stage;
+  LEAT_TRY(add_stage(list, &stage));
+  stage->kind = LEAT_PRIM_MAP;
+  stage->copy_store = store;
+  stages->at[store] = list->count - 1;
   return NULL;
 }

@@ -42,7 +42,8 @@ static void sort_dims(contract_roles_t *roles, const leat_native_stage_t *stage)
     contract_dim_t dim = {is_rows ? mult : owner->dims[d], a->strides[d], b->strides[d], c->strides[d], is_rows};
     if (dim.extent != 1 || is_rows) roles->dims[role][roles->count[role]++] = dim;
   }
-  for (uint32_t role = 0; role < ROLE_COUNT; role++) merge_dims(roles, role, role == ROLE_K && stage->params->contract.n_block > 0);
+  for (uint32_t role = 0; role < ROLE_COUNT; role++)
+    merge_dims(roles, role, role == ROLE_K && stage->params->contract.n_block > 0);
 }
 
 // Takes the dim of a role that makes the matrix product; the rest become outer loops.

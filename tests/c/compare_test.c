@@ -103,9 +103,8 @@ static void a_nan_is_not_a_number(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(engines_that_agree_run),
-                                     cmocka_unit_test(the_last_bit_of_one_element_is_found_and_named),
-                                     cmocka_unit_test(a_tile_counts_its_own_rows),
-                                     cmocka_unit_test(a_nan_is_not_a_number)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(engines_that_agree_run), cmocka_unit_test(the_last_bit_of_one_element_is_found_and_named),
+      cmocka_unit_test(a_tile_counts_its_own_rows), cmocka_unit_test(a_nan_is_not_a_number)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -501,8 +501,9 @@ static void every_broken_plan_is_found(void **state) {
   for (uint32_t k = 0; k < KINDS; ++k) {
     const tally_t *t = &tallies[k];
     missed += t->missed;
-    print_message("%-33s %4u broken, %u missed; another program %4u (%u with findings); the same %4u (%u); refused %u\n",
-                  kinds[k].name, t->broken, t->missed, t->other, t->others, t->same, t->alarms, t->refused);
+    print_message(
+        "%-33s %4u broken, %u missed; another program %4u (%u with findings); the same %4u (%u); refused %u\n",
+        kinds[k].name, t->broken, t->missed, t->other, t->others, t->same, t->alarms, t->refused);
   }
   for (uint32_t r = 0; r < LEAT_RULE_COUNT; ++r) print_message("rule %u: %u\n", r, found_by[r]);
   assert_int_equal(missed, 0);

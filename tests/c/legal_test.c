@@ -128,26 +128,27 @@ static leat_rule_t verdict(const plan_t *plan) {
   return rule;
 }
 
-#define CALL(type_, barrier_, ...) {.type = PEF_##type_, .barrier = barrier_, __VA_ARGS__}
+#define CALL(type_, barrier_, ...) \
+  { .type = PEF_##type_, .barrier = barrier_, __VA_ARGS__ }
 #define ARGUMENTS(...) .arguments = {__VA_ARGS__}
 #define STAGE_AT(a, b, c) \
   { a, b, c }
 
 // Forward makes two values from x, and y from both; backward makes g from the first; the update changes w.
 static plan_t training(void) {
-  return (plan_t){
-      .call_count = 4,
-      .calls = {
-          CALL(FWD, 1, ARGUMENTS(symbol(X), symbol(W), arena(0), arena(VALUE)), .stage_count = 3,
-               .stages = {STAGE_AT(argument(0), argument(1), scratch(0)), STAGE_AT(scratch(0), argument(1), argument(2)),
-                          STAGE_AT(scratch(0), argument(0), argument(3))}),
-          CALL(FWD, 1, ARGUMENTS(arena(0), arena(VALUE), symbol(Y), symbol(W)), .stage_count = 1,
-               .stages = {STAGE_AT(argument(0), argument(1), argument(2))}),
-          CALL(BCKWD, 1, ARGUMENTS(arena(0), symbol(X), symbol(G), symbol(W)), .stage_count = 1,
-               .stages = {STAGE_AT(argument(0), argument(1), argument(2))}),
-          CALL(OPT, 1, ARGUMENTS(symbol(W), symbol(G), symbol(S), symbol(W)), .stage_count = 1,
-               .stages = {STAGE_AT(argument(0), argument(1), argument(0))}),
-      }};
+  return (plan_t){.call_count = 4,
+                  .calls = {
+                      CALL(FWD, 1, ARGUMENTS(symbol(X), symbol(W), arena(0), arena(VALUE)), .stage_count = 3,
+                           .stages = {STAGE_AT(argument(0), argument(1), scratch(0)),
+                                      STAGE_AT(scratch(0), argument(1), argument(2)),
+                                      STAGE_AT(scratch(0), argument(0), argument(3))}),
+                      CALL(FWD, 1, ARGUMENTS(arena(0), arena(VALUE), symbol(Y), symbol(W)), .stage_count = 1,
+                           .stages = {STAGE_AT(argument(0), argument(1), argument(2))}),
+                      CALL(BCKWD, 1, ARGUMENTS(arena(0), symbol(X), symbol(G), symbol(W)), .stage_count = 1,
+                           .stages = {STAGE_AT(argument(0), argument(1), argument(2))}),
+                      CALL(OPT, 1, ARGUMENTS(symbol(W), symbol(G), symbol(S), symbol(W)), .stage_count = 1,
+                           .stages = {STAGE_AT(argument(0), argument(1), argument(0))}),
+                  }};
 }
 
 static void a_plan_that_keeps_the_rules_has_no_findings(void **state) {
@@ -172,9 +173,9 @@ static void what_crosses_section_types_shares_bytes_with_nothing(void **state) {
   (void)state;
   plan_t plan = training();
   plan.calls[4] = plan.calls[3];
-  plan.calls[3] = (call_t)CALL(BCKWD, 1, ARGUMENTS(symbol(X), symbol(W), arena(64), symbol(S)), .stage_count = 2,
-                               .stages = {STAGE_AT(argument(0), argument(1), argument(2)),
-                                          STAGE_AT(argument(2), argument(1), argument(3))});
+  plan.calls[3] = (call_t)CALL(
+      BCKWD, 1, ARGUMENTS(symbol(X), symbol(W), arena(64), symbol(S)), .stage_count = 2,
+      .stages = {STAGE_AT(argument(0), argument(1), argument(2)), STAGE_AT(argument(2), argument(1), argument(3))});
   plan.call_count = 5;
   assert_int_equal(verdict(&plan), LEAT_RULE_OVERLAP);
   plan.calls[3].arguments[2] = arena(4 * VALUE);

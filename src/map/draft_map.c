@@ -2,7 +2,9 @@
 // MAP stages: a group of elementwise ops becomes one strip program. Values passed inside the stage are registers; each
 // input access is loaded once per class; immediates are set first, in registers of their own, so that an engine may
 // fill them once; stores come last, so that a symbol may be updated in place while its old value is still read.
-#include "map/emit.h"
+#include "map/draft_stages.h"
+#include "map/strip.h"
+#include "space/rows.h"
 
 enum { CLASS_COUNT = 3, NO_REGISTER = 0xff };
 
@@ -20,15 +22,11 @@ typedef struct entry_s {
 typedef struct strip_s {
   leat_draft_t *d;
   const leat_stage_t *stage;
+  const leat_keeps_t *keeps;
   uint32_t first_operand;
   LEAT_ARRAY(entry_t) entries;
   uint64_t busy;  // bit r: register r is taken
 } strip_t;
-
-uint32_t leat_map_class_of(uint32_t dtype) {
-  if (dtype == LEAT_F64) return PEF_CLASS_F64;
-  return leat_dtype_is_float((leat_dtype_t)dtype) ? PEF_CLASS_F32 : PEF_CLASS_I64;
-}
 
 static void fail(strip_t *s, const char *what) {
   if (s->d->status == NULL) s->d->status = leat_status_make(LEAT_INTERNAL, "strip program: %s", what);
@@ -128,20 +126,8 @@ static entry_t *find_load(strip_t *s, const leat_access_t *access) {
   return NULL;
 }
 
-static uint64_t immediate_bits(uint32_t class, uint32_t dtype, double number) {
-  uint64_t bits;
-  if (class == PEF_CLASS_I64) {
-    int64_t integer = (int64_t)number;
-    memcpy(&bits, &integer, sizeof bits);
-  } else {
-    double rounded = leat_dtype_is_float((leat_dtype_t)dtype) ? leat_dtype_round((leat_dtype_t)dtype, number) : number;
-    memcpy(&bits, &rounded, sizeof bits);
-  }
-  return bits;
-}
-
 static uint8_t immediate(strip_t *s, uint32_t class, uint32_t dtype, double number) {
-  uint64_t bits = immediate_bits(class, dtype, number);
+  uint64_t bits = leat_strip_immediate(class, dtype, number);
   for (uint32_t i = 0; i < s->entries.count; ++i) {
     entry_t *e = &s->entries.data[i];
     if (e->value == LEAT_NONE && e->bits == bits && e->registers[class] != NO_REGISTER) return e->registers[class];
@@ -158,8 +144,8 @@ static uint8_t immediate(strip_t *s, uint32_t class, uint32_t dtype, double numb
 }
 
 static uint8_t iota(strip_t *s, const leat_op_t *leaf, uint32_t class) {
-  uint32_t dim = (uint32_t)leat_op_int(s->d->m->g, leaf, LEAT_ATTR_DIM, 0);
-  const leat_value_t *v = leat_graph_value(s->d->m->g, leaf->result_first);
+  uint32_t dim = (uint32_t)leat_op_int(s->d->g, leaf, LEAT_ATTR_DIM, 0);
+  const leat_value_t *v = leat_graph_value(s->d->g, leaf->result_first);
   if (v->dims[dim] != s->stage->dims[dim]) return immediate(s, class, LEAT_I64, 0.0);
   entry_t *e = find_value(s, leaf->result_first);
   if (e == NULL) e = new_entry(s, leaf->result_first);
@@ -172,7 +158,7 @@ static uint8_t iota(strip_t *s, const leat_op_t *leaf, uint32_t class) {
 // Last op of the stage that reads `v` in step, or UINT32_MAX if it must live on until the stores.
 static uint32_t last_use(const strip_t *s, leat_value_id_t base) {
   uint32_t last = 0;
-  const leat_graph_t *g = s->d->m->g;
+  const leat_graph_t *g = s->d->g;
   for (uint32_t i = 0; i < s->stage->ops.count; ++i) {
     const leat_op_t *op = leat_graph_op(g, s->stage->ops.data[i]);
     for (uint32_t k = 0; k < op->input_count; ++k) {
@@ -183,7 +169,7 @@ static uint32_t last_use(const strip_t *s, leat_value_id_t base) {
 }
 
 static uint8_t load(strip_t *s, const leat_op_t *op, uint32_t input, uint32_t class) {
-  leat_access_t access = leat_draft_access(s->d, leat_op_input(s->d->m->g, op, input));
+  leat_access_t access = leat_draft_access(s->d, leat_op_input(s->d->g, op, input));
   leat_access_t wide = stretch(&access, s->stage);
   entry_t *e = find_load(s, &wide);
   if (e == NULL) {
@@ -192,7 +178,7 @@ static uint8_t load(strip_t *s, const leat_op_t *op, uint32_t input, uint32_t cl
     e->access = wide;
     e->last_use = last_use(s, access.base);
     e->operand = s->d->operands.count - s->first_operand;
-    leat_draft_operand(s->d, &wide, s->stage->row_dim, false);
+    leat_draft_value(s->d, &wide, s->stage->row_dim, false);
   }
   if (e->registers[class] == NO_REGISTER) {
     uint32_t operand = e->operand;
@@ -205,15 +191,15 @@ static uint8_t load(strip_t *s, const leat_op_t *op, uint32_t input, uint32_t cl
 
 // Input `input` of the op in a register of `class`.
 static uint8_t operand_register(strip_t *s, leat_op_id_t id, uint32_t input, uint32_t class) {
-  const leat_graph_t *g = s->d->m->g;
+  const leat_graph_t *g = s->d->g;
   const leat_op_t *op = leat_graph_op(g, id);
   leat_value_id_t v = leat_op_input(g, op, input), base = leat_access_base(g, v);
-  const leat_op_t *producer = leat_mapper_producer(s->d->m, base);
+  const leat_op_t *producer = leat_graph_op(g, leat_graph_value(g, base)->op);
   double number;
   if (leat_op_role(producer->kind) == LEAT_ROLE_SEQUENCE) return iota(s, producer, class);
   if (leat_op_splat(g, producer, &number)) return immediate(s, class, leat_graph_value(g, v)->dtype, number);
   entry_t *e = find_value(s, base);
-  if (e == NULL || !leat_map_reads_in_step(s->d->m, op, input)) return load(s, op, input, class);
+  if (e == NULL || !leat_stages_read_in_step(g, op, input)) return load(s, op, input, class);
   if (e->registers[class] == NO_REGISTER) {
     uint8_t source = e->registers[e->natural], natural = e->natural;
     uint8_t r = emit(s, PEF_OP_CONVERT, class, 0, source, natural, 0);
@@ -236,7 +222,7 @@ static uint8_t wrap(strip_t *s, uint8_t r, uint32_t class, uint32_t dtype) {
 }
 
 static uint8_t emit_cast(strip_t *s, leat_op_id_t id, uint32_t from, uint32_t to, uint32_t *out_class) {
-  uint32_t source_class = leat_map_class_of(from), class = leat_map_class_of(to);
+  uint32_t source_class = leat_strip_class_of(from), class = leat_strip_class_of(to);
   uint8_t source = operand_register(s, id, 0, source_class);
   *out_class = class;
   if (to == LEAT_BOOL) {
@@ -256,12 +242,12 @@ static bool keeps_range(leat_scalar_t fn) {
 }
 
 static uint8_t emit_scalar(strip_t *s, leat_op_id_t id, leat_scalar_t fn, uint32_t *out_class) {
-  const leat_graph_t *g = s->d->m->g;
+  const leat_graph_t *g = s->d->g;
   const leat_op_t *op = leat_graph_op(g, id);
   uint32_t to = leat_graph_value(g, op->result_first)->dtype;
   uint32_t from = leat_graph_value(g, leat_op_input(g, op, 0))->dtype;
   if (fn == LEAT_SCALAR_CAST) return emit_cast(s, id, from, to, out_class);
-  uint32_t class = leat_map_class_of(fn == LEAT_SCALAR_SELECT ? to : from);
+  uint32_t class = leat_strip_class_of(fn == LEAT_SCALAR_SELECT ? to : from);
   uint8_t r[3] = {0, 0, 0};
   for (uint32_t i = 0; i < op->input_count; ++i) r[i] = operand_register(s, id, i, class);
   *out_class = class;
@@ -275,21 +261,21 @@ static uint8_t emit_scalar(strip_t *s, leat_op_id_t id, leat_scalar_t fn, uint32
 
 static void emit_map_op(strip_t *s, uint32_t index) {
   leat_op_id_t id = s->stage->ops.data[index];
-  const leat_op_t *op = leat_graph_op(s->d->m->g, id);
+  const leat_op_t *op = leat_graph_op(s->d->g, id);
   uint32_t class = PEF_CLASS_F32;
-  uint8_t r = emit_scalar(s, id, leat_op_scalar(s->d->m->g, op), &class);
+  uint8_t r = emit_scalar(s, id, leat_op_scalar(s->d->g, op), &class);
   entry_t *e = new_entry(s, op->result_first);
   if (e == NULL) return;
   e->natural = (uint8_t) class;
   e->registers[class] = r;
-  bool stored = s->d->m->homes[op->result_first].kind != LEAT_HOME_REGISTER;
+  bool stored = s->keeps->of[op->result_first].kind != LEAT_KEEP_REGISTER;
   e->last_use = stored ? UINT32_MAX : last_use(s, op->result_first);
 }
 
 static void emit_store(strip_t *s, leat_op_id_t id) {
-  const leat_op_t *op = leat_graph_op(s->d->m->g, id);
+  const leat_op_t *op = leat_graph_op(s->d->g, id);
   entry_t *e = find_value(s, op->result_first);
-  if (e == NULL || s->d->m->homes[op->result_first].kind == LEAT_HOME_REGISTER) return;
+  if (e == NULL || s->keeps->of[op->result_first].kind == LEAT_KEEP_REGISTER) return;
   uint8_t r = e->registers[e->natural], natural = e->natural;
   uint32_t operand = s->d->operands.count - s->first_operand;
   leat_draft_result(s->d, id, 0);
@@ -310,9 +296,9 @@ static void hoist_immediates(leat_draft_t *d) {
   }
 }
 
-void leat_emit_map_stage(leat_draft_t *d, const leat_stage_t *stage) {
+void leat_draft_map(leat_draft_t *d, const leat_stage_t *stage, const leat_keeps_t *keeps) {
   leat_draft_stage(d, PEF_STAGE_MAP, stage->ops.data[0]);
-  strip_t s = {.d = d, .stage = stage, .first_operand = d->operands.count};
+  strip_t s = {.d = d, .stage = stage, .keeps = keeps, .first_operand = d->operands.count};
   for (uint32_t i = 0; i < stage->ops.count && d->status == NULL; ++i) {
     emit_map_op(&s, i);
     release_after(&s, i);
@@ -322,35 +308,22 @@ void leat_emit_map_stage(leat_draft_t *d, const leat_stage_t *stage) {
   leat_array_free(&s.entries);
 }
 
-// --- small programs of other stages
-// -----------------------------------------------------------------------------------
-
-void leat_emit_copy_program(leat_draft_t *d, uint32_t dtype) {
-  uint8_t class = (uint8_t)leat_map_class_of(dtype);
-  *leat_draft_instruction(d) = (pef_instruction_t){.op = PEF_OP_LOAD, .class_ = class, .dst = 0, .a = 0};
-  *leat_draft_instruction(d) = (pef_instruction_t){.op = PEF_OP_STORE, .class_ = class, .a = 1, .b = 0};
-}
-
-void leat_emit_fill_program(leat_draft_t *d, uint32_t dtype, double number) {
-  uint32_t class = leat_map_class_of(dtype);
-  *leat_draft_instruction(d) = (pef_instruction_t){
-      .op = PEF_OP_IMMEDIATE, .class_ = (uint8_t) class, .dst = 0, .imm = immediate_bits(class, dtype, number)};
-  *leat_draft_instruction(d) = (pef_instruction_t){.op = PEF_OP_STORE, .class_ = (uint8_t) class, .a = 0, .b = 0};
-}
+// --- copies into symbols
+// ----------------------------------------------------------------------------------------------
 
 // The stored value may come from another section; its rows are then the symbol's first dim.
-void leat_emit_store_copy(leat_draft_t *d, leat_op_id_t store) {
-  leat_mapper_t *m = d->m;
-  const leat_op_t *op = leat_graph_op(m->g, store);
-  leat_value_id_t base = leat_access_base(m->g, leat_op_input(m->g, op, 0));
-  leat_op_id_t producer_id = leat_graph_value(m->g, base)->op;
-  bool same = m->plan->section_of[producer_id] == m->plan->section_of[store];
-  uint32_t row_dim = same ? m->plan->row_dim[producer_id] : d->rows > 1 ? 0 : LEAT_ROWS_WHOLE;
+void leat_draft_store_copy(leat_draft_t *d, leat_op_id_t store, const leat_map_symbols_t *symbols) {
+  const leat_op_t *op = leat_graph_op(d->g, store);
+  leat_value_id_t base = leat_access_base(d->g, leat_op_input(d->g, op, 0));
+  leat_op_id_t producer = leat_graph_value(d->g, base)->op;
+  bool same = d->plan->section_of[producer] == d->plan->section_of[store];
+  uint32_t row_dim = same ? d->plan->row_dim[producer] : d->rows > 1 ? 0 : LEAT_ROWS_WHOLE;
   leat_access_t access = leat_draft_access(d, base);
-  uint32_t symbol = leat_map_symbol_of(m, op);
-  pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_MAP, producer_id);
-  if (m->symbols.data[symbol].kind == PEF_SYMBOL_OUTPUT) stage->output_bit = leat_map_output_bit(m, symbol);
-  leat_draft_operand(d, &access, row_dim, false);
-  leat_draft_symbol_operand(d, symbol, &access, row_dim, true);
-  leat_emit_copy_program(d, leat_graph_value(m->g, base)->dtype);
+  uint32_t symbol = leat_map_symbols_find(symbols, d->g, op);
+  leat_source_t target = {.kind = LEAT_SOURCE_SYMBOL, .written = true, .index = symbol};
+  pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_MAP, producer);
+  stage->output_bit = leat_map_symbols_output_bit(symbols, symbol);
+  leat_draft_value(d, &access, row_dim, false);
+  leat_draft_operand(d, target, symbols->all.data[symbol].dtype, &access, row_dim);
+  leat_strip_copy(d, leat_graph_value(d->g, base)->dtype);
 }

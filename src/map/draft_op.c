@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stages of the ops that are neither elementwise nor contractions: one short function a kind, in a table.
 #include "base/loops.h"
-#include "map/emit.h"
+#include "map/draft_stages.h"
+#include "map/strip.h"
+#include "space/rows.h"
 
-typedef void (*emit_t)(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op);
+typedef void (*draft_fn_t)(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op);
 
 static uint8_t fold_of(const leat_draft_t *d, const leat_op_t *op) {
   static const uint8_t folds[] = {
@@ -11,7 +13,7 @@ static uint8_t fold_of(const leat_draft_t *d, const leat_op_t *op) {
       [LEAT_FOLD_MIN] = PEF_FN_MIN, [LEAT_FOLD_ARGMAX] = PEF_FN_ARGMAX, [LEAT_FOLD_ARGMIN] = PEF_FN_ARGMIN,
       [LEAT_FOLD_SET] = PEF_FN_SET,
   };
-  return folds[leat_op_word(d->m->g, op, LEAT_ATTR_FN, LEAT_FOLD_SUM)];
+  return folds[leat_op_word(d->g, op, LEAT_ATTR_FN, LEAT_FOLD_SUM)];
 }
 
 // Neighbouring dims that are both reduced or both kept, and contiguous on both sides, become one: longer runs.
@@ -33,41 +35,41 @@ static uint32_t merge_reduced(leat_access_t *in, leat_access_t *out, uint32_t *m
   return row_dim == LEAT_ROWS_WHOLE ? LEAT_ROWS_WHOLE : places[row_dim];
 }
 
-static void emit_reduce(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+static void draft_reduce(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
   uint32_t count, mask = 0;
-  const int64_t *dims = leat_op_list(d->m->g, op, LEAT_ATTR_DIMS, &count);
+  const int64_t *dims = leat_op_list(d->g, op, LEAT_ATTR_DIMS, &count);
   uint8_t fn = fold_of(d, op);
-  leat_dtype_t dtype = (leat_dtype_t)leat_graph_value(d->m->g, leat_op_input(d->m->g, op, 0))->dtype;
-  leat_access_t in = leat_draft_access(d, leat_op_input(d->m->g, op, 0)), out = leat_draft_access(d, op->result_first);
+  leat_dtype_t dtype = (leat_dtype_t)leat_graph_value(d->g, leat_op_input(d->g, op, 0))->dtype;
+  leat_access_t in = leat_draft_access(d, leat_op_input(d->g, op, 0)), out = leat_draft_access(d, op->result_first);
   for (uint32_t i = 0; i < count; ++i) {
     mask |= 1u << dims[i];
     out.strides[dims[i]] = 0;
   }
-  uint32_t row_dim = merge_reduced(&in, &out, &mask, d->m->plan->row_dim[id]);
+  uint32_t row_dim = merge_reduced(&in, &out, &mask, d->plan->row_dim[id]);
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_REDUCE, id);
   stage->fn = fn;
   stage->params.reduce.dims = mask;
   if (fn == PEF_FN_SUM && leat_dtype_is_float(dtype)) stage->params.reduce.chain = PEF_CHAIN_SUM;
-  leat_draft_operand(d, &in, row_dim, false);
-  leat_draft_operand(d, &out, row_dim, true);
+  leat_draft_value(d, &in, row_dim, false);
+  leat_draft_value(d, &out, row_dim, true);
 }
 
-static void emit_scan(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+static void draft_scan(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
   uint8_t fn = fold_of(d, op);
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_SCAN, id);
   stage->fn = fn;
-  stage->params.scan.dim = leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
-  stage->params.scan.reverse = leat_op_int(d->m->g, op, LEAT_ATTR_REVERSE, 0);
-  const bool wide = leat_graph_value(d->m->g, op->result_first)->dtype == LEAT_F32 && fn <= PEF_FN_PROD;
+  stage->params.scan.dim = leat_op_int(d->g, op, LEAT_ATTR_DIM, 0);
+  stage->params.scan.reverse = leat_op_int(d->g, op, LEAT_ATTR_REVERSE, 0);
+  const bool wide = leat_graph_value(d->g, op->result_first)->dtype == LEAT_F32 && fn <= PEF_FN_PROD;
   stage->params.scan.wide = wide;  // as PyTorch does
   leat_draft_input(d, id, 0);
   leat_draft_result(d, id, 0);
 }
 
-static void emit_sort(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+static void draft_sort(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_SORT, id);
-  stage->params.sort.dim = leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
-  stage->params.sort.descending = leat_op_int(d->m->g, op, LEAT_ATTR_DESCENDING, 0);
+  stage->params.sort.dim = leat_op_int(d->g, op, LEAT_ATTR_DIM, 0);
+  stage->params.sort.descending = leat_op_int(d->g, op, LEAT_ATTR_DESCENDING, 0);
   leat_draft_input(d, id, 0);
   leat_draft_result(d, id, 0);
   leat_draft_result(d, id, 1);
@@ -96,86 +98,86 @@ static void set_window(const leat_graph_t *g, const leat_op_t *op, const leat_va
   for (uint32_t k = 0; k < spatial && weights != NULL; ++k) w->window[k] = weights->dims[2 + k];
 }
 
-static void emit_window(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op, uint32_t kind,
-                        const leat_value_t *weights) {
+static void draft_window(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op, uint32_t kind,
+                         const leat_value_t *weights) {
   bool pool = kind == PEF_STAGE_POOL || kind == PEF_STAGE_POOL_GRAD;
   uint8_t fn = pool ? fold_of(d, op) : 0;
   pef_stage_t *stage = leat_draft_stage(d, kind, id);
   stage->fn = fn;
-  set_window(d->m->g, op, weights, &stage->params.window);
+  set_window(d->g, op, weights, &stage->params.window);
   if (kind == PEF_STAGE_CONV_WGRAD) stage->params.conv_wgrad.chain = PEF_CHAIN_PRODUCT;
   for (uint32_t i = 0; i < op->input_count; ++i) leat_draft_input(d, id, i);
   leat_draft_result(d, id, 0);
 }
 
-static void emit_conv(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
-  emit_window(d, id, op, PEF_STAGE_CONV, leat_graph_value(d->m->g, leat_op_input(d->m->g, op, 1)));
+static void draft_conv(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  draft_window(d, id, op, PEF_STAGE_CONV, leat_graph_value(d->g, leat_op_input(d->g, op, 1)));
 }
-static void emit_conv_wgrad(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
-  emit_window(d, id, op, PEF_STAGE_CONV_WGRAD, NULL);
+static void draft_conv_wgrad(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  draft_window(d, id, op, PEF_STAGE_CONV_WGRAD, NULL);
 }
-static void emit_pool(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
-  emit_window(d, id, op, PEF_STAGE_POOL, NULL);
+static void draft_pool(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  draft_window(d, id, op, PEF_STAGE_POOL, NULL);
 }
-static void emit_pool_grad(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
-  emit_window(d, id, op, PEF_STAGE_POOL_GRAD, NULL);
+static void draft_pool_grad(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  draft_window(d, id, op, PEF_STAGE_POOL_GRAD, NULL);
 }
 
-static void emit_gather(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+static void draft_gather(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_GATHER, id);
-  stage->params.gather.dim = leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
-  stage->params.gather.batch = leat_op_int(d->m->g, op, LEAT_ATTR_BATCH, 0);
+  stage->params.gather.dim = leat_op_int(d->g, op, LEAT_ATTR_DIM, 0);
+  stage->params.gather.batch = leat_op_int(d->g, op, LEAT_ATTR_BATCH, 0);
   leat_draft_input(d, id, 0);
   leat_draft_input(d, id, 1);
   leat_draft_result(d, id, 0);
 }
 
 // The result starts as a copy of the operand.
-static void emit_scatter(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+static void draft_scatter(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
   leat_draft_stage(d, PEF_STAGE_MAP, id);
   leat_draft_input(d, id, 0);
   leat_draft_result(d, id, 0);
-  leat_emit_copy_program(d, leat_graph_value(d->m->g, op->result_first)->dtype);
+  leat_strip_copy(d, leat_graph_value(d->g, op->result_first)->dtype);
   uint8_t fn = fold_of(d, op);
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_SCATTER, id);
   stage->fn = fn;
-  stage->params.scatter.dim = leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
-  stage->params.scatter.batch = leat_op_int(d->m->g, op, LEAT_ATTR_BATCH, 0);
+  stage->params.scatter.dim = leat_op_int(d->g, op, LEAT_ATTR_DIM, 0);
+  stage->params.scatter.batch = leat_op_int(d->g, op, LEAT_ATTR_BATCH, 0);
   leat_draft_input(d, id, 1);
   leat_draft_input(d, id, 2);
   leat_draft_result(d, id, 0);
 }
 
-static void emit_random(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
-  bool normal = leat_op_word(d->m->g, op, LEAT_ATTR_FN, LEAT_DRAW_UNIFORM) == LEAT_DRAW_NORMAL;
+static void draft_random(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  bool normal = leat_op_word(d->g, op, LEAT_ATTR_FN, LEAT_DRAW_UNIFORM) == LEAT_DRAW_NORMAL;
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_RANDOM, id);
   stage->fn = normal ? PEF_FN_NORMAL : PEF_FN_UNIFORM;
-  stage->params.random.stream = leat_op_int(d->m->g, op, LEAT_ATTR_STREAM, 0);
+  stage->params.random.stream = leat_op_int(d->g, op, LEAT_ATTR_STREAM, 0);
   leat_draft_input(d, id, 0);
   leat_draft_result(d, id, 0);
 }
 
 // A MAP stage that copies input `i` into the part of the result that `part` describes.
-static void emit_part(leat_draft_t *d, leat_op_id_t id, const leat_access_t *from, uint32_t input,
-                      const leat_access_t *part) {
-  const leat_op_t *op = leat_graph_op(d->m->g, id);
-  uint32_t dim = d->m->plan->row_dim[id];
+static void draft_part(leat_draft_t *d, leat_op_id_t id, const leat_access_t *from, uint32_t input,
+                       const leat_access_t *part) {
+  const leat_op_t *op = leat_graph_op(d->g, id);
+  uint32_t dim = d->plan->row_dim[id];
   leat_draft_stage(d, PEF_STAGE_MAP, id);
-  leat_draft_operand(d, from, dim == LEAT_ROWS_WHOLE ? dim : leat_rows_operand_dim(d->m->g, op, dim, input), false);
-  leat_draft_operand(d, part, dim, true);
-  leat_emit_copy_program(d, leat_graph_value(d->m->g, op->result_first)->dtype);
+  leat_draft_value(d, from, dim == LEAT_ROWS_WHOLE ? dim : leat_rows_operand_dim(d->g, op, dim, input), false);
+  leat_draft_value(d, part, dim, true);
+  leat_strip_copy(d, leat_graph_value(d->g, op->result_first)->dtype);
 }
 
-static void emit_concat(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
-  uint32_t dim = (uint32_t)leat_op_int(d->m->g, op, LEAT_ATTR_DIM, 0);
+static void draft_concat(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  uint32_t dim = (uint32_t)leat_op_int(d->g, op, LEAT_ATTR_DIM, 0);
   int64_t at = 0;
   for (uint32_t i = 0; i < op->input_count; ++i) {
-    leat_access_t from = leat_draft_access(d, leat_op_input(d->m->g, op, i));
+    leat_access_t from = leat_draft_access(d, leat_op_input(d->g, op, i));
     leat_access_t part = leat_draft_access(d, op->result_first);
     part.offset = at * part.strides[dim];
     part.dims[dim] = from.dims[dim];
     at += from.dims[dim];
-    if (from.dims[dim] > 0) emit_part(d, id, &from, i, &part);
+    if (from.dims[dim] > 0) draft_part(d, id, &from, i, &part);
   }
 }
 
@@ -195,44 +197,44 @@ static bool place_padded(int64_t low, int64_t interior, int64_t result_extent, u
   return true;
 }
 
-static void emit_pad(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
-  const leat_graph_t *g = d->m->g;
+static void draft_pad(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  const leat_graph_t *g = d->g;
   uint32_t count, interior_count;
   const int64_t *low = leat_op_list(g, op, LEAT_ATTR_LOW, &count);
   const int64_t *interior = leat_op_list(g, op, LEAT_ATTR_INTERIOR, &interior_count);
   const leat_value_t *result = leat_graph_value(g, op->result_first);
   leat_draft_stage(d, PEF_STAGE_MAP, id);
   leat_draft_result(d, id, 0);
-  leat_emit_fill_program(d, result->dtype, leat_op_float(g, op, LEAT_ATTR_VALUE, 0.0));
+  leat_strip_fill(d, result->dtype, leat_op_float(g, op, LEAT_ATTR_VALUE, 0.0));
   leat_access_t from = leat_draft_access(d, leat_op_input(g, op, 0)), part = leat_draft_access(d, op->result_first);
   for (uint32_t i = 0; i < result->rank; ++i) {
     if (!place_padded(low[i], i < interior_count ? interior[i] : 0, result->dims[i], i, &from, &part)) return;
   }
-  emit_part(d, id, &from, 0, &part);
+  draft_part(d, id, &from, 0, &part);
 }
 
-static const emit_t emit_table[LEAT_PRIM_COUNT] = {
-    [LEAT_PRIM_REDUCE] = emit_reduce,
-    [LEAT_PRIM_SCAN] = emit_scan,
-    [LEAT_PRIM_SORT] = emit_sort,
-    [LEAT_PRIM_CONV] = emit_conv,
-    [LEAT_PRIM_CONV_WGRAD] = emit_conv_wgrad,
-    [LEAT_PRIM_POOL] = emit_pool,
-    [LEAT_PRIM_POOL_GRAD] = emit_pool_grad,
-    [LEAT_PRIM_GATHER] = emit_gather,
-    [LEAT_PRIM_SCATTER] = emit_scatter,
-    [LEAT_PRIM_RANDOM] = emit_random,
-    [LEAT_PRIM_CONCAT] = emit_concat,
-    [LEAT_PRIM_PAD] = emit_pad,
+static const draft_fn_t draft_table[LEAT_PRIM_COUNT] = {
+    [LEAT_PRIM_REDUCE] = draft_reduce,
+    [LEAT_PRIM_SCAN] = draft_scan,
+    [LEAT_PRIM_SORT] = draft_sort,
+    [LEAT_PRIM_CONV] = draft_conv,
+    [LEAT_PRIM_CONV_WGRAD] = draft_conv_wgrad,
+    [LEAT_PRIM_POOL] = draft_pool,
+    [LEAT_PRIM_POOL_GRAD] = draft_pool_grad,
+    [LEAT_PRIM_GATHER] = draft_gather,
+    [LEAT_PRIM_SCATTER] = draft_scatter,
+    [LEAT_PRIM_RANDOM] = draft_random,
+    [LEAT_PRIM_CONCAT] = draft_concat,
+    [LEAT_PRIM_PAD] = draft_pad,
 };
 
-void leat_emit_op(leat_draft_t *d, leat_op_id_t id) {
-  const leat_op_t *op = leat_graph_op(d->m->g, id);
-  emit_t emit = op->kind < LEAT_PRIM_COUNT ? emit_table[op->kind] : NULL;
-  if (emit != NULL) {
-    emit(d, id, op);
+void leat_draft_op(leat_draft_t *d, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(d->g, id);
+  draft_fn_t draft = op->kind < LEAT_PRIM_COUNT ? draft_table[op->kind] : NULL;
+  if (draft != NULL) {
+    draft(d, id, op);
   } else if (d->status == NULL) {
     char text[256];
-    d->status = leat_status_make(LEAT_INTERNAL, "no stage for %s", leat_op_text(d->m->g, op, text, sizeof text));
+    d->status = leat_status_make(LEAT_INTERNAL, "no stage for %s", leat_op_text(d->g, op, text, sizeof text));
   }
 }

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "map/keep.h"
+
+#include "space/access.h"
+
+typedef struct keeping_s {
+  const leat_graph_t *g;
+  const leat_plan_t *plan;
+  const leat_uses_t *uses;
+  const leat_map_symbols_t *symbols;
+  const leat_stages_t *stages;
+} keeping_t;
+
+static uint32_t section_of_value(const keeping_t *k, leat_value_id_t v) {
+  return k->plan->section_of[leat_graph_value(k->g, v)->op];
+}
+
+static bool is_store(const keeping_t *k, leat_op_id_t op) {
+  return leat_op_is_statement(leat_graph_op(k->g, op)->kind);
+}
+
+// --- stores
+// -------------------------------------------------------------------------------------------------------------
+
+// An output may be bound to the caller's memory, which is gone when backward runs by itself.
+static bool read_by_other_types(const keeping_t *k, leat_value_id_t v) {
+  uint8_t type = leat_graph_op(k->g, leat_graph_value(k->g, v)->op)->type;
+  for (uint32_t i = k->uses->first[v]; i < k->uses->first[v + 1]; ++i) {
+    if (!is_store(k, k->uses->all[i].op) && leat_graph_op(k->g, k->uses->all[i].op)->type != type) return true;
+  }
+  return false;
+}
+
+// In-place update: within the section, every reader of the old value must come before the new one is written.
+static bool readers_come_first(const keeping_t *k, leat_value_id_t v, leat_symbol_id_t symbol) {
+  leat_op_id_t writer = leat_graph_value(k->g, v)->op;
+  uint32_t section = section_of_value(k, v);
+  leat_op_id_t leaf = leat_graph_symbol(k->g, symbol)->op;
+  if (leaf == LEAT_NONE) return true;
+  leat_value_id_t old = leat_graph_op(k->g, leaf)->result_first;
+  for (uint32_t i = k->uses->first[old]; i < k->uses->first[old + 1]; ++i) {
+    leat_use_t use = k->uses->all[i];
+    if (is_store(k, use.op) || k->plan->section_of[use.op] != section) continue;
+    if (k->stages->at[use.op] > k->stages->at[writer]) return false;
+    if (k->stages->at[use.op] == k->stages->at[writer] &&
+        !leat_stages_read_in_step(k->g, leat_graph_op(k->g, use.op), use.input)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+static bool store_may_be_direct(const keeping_t *k, leat_value_id_t v, leat_op_id_t store) {
+  if (k->plan->section_of[store] != section_of_value(k, v)) return false;
+  const leat_op_t *op = leat_graph_op(k->g, store);
+  if (leat_op_is_store(k->g, op, LEAT_STORE_OUTPUT)) return !read_by_other_types(k, v);
+  if (leat_op_is_store(k->g, op, LEAT_STORE_UPDATE)) return readers_come_first(k, v, leat_op_symbol(k->g, op));
+  return true;
+}
+
+static leat_op_id_t direct_store(const keeping_t *k, leat_value_id_t v) {
+  for (uint32_t i = k->uses->first[v]; i < k->uses->first[v + 1]; ++i) {
+    if (is_store(k, k->uses->all[i].op) && store_may_be_direct(k, v, k->uses->all[i].op)) return k->uses->all[i].op;
+  }
+  return LEAT_NONE;
+}
+
+// --- values
+// -------------------------------------------------------------------------------------------------------------
+
+static bool stays_in_registers(const keeping_t *k, leat_value_id_t v) {
+  leat_op_id_t producer = leat_graph_value(k->g, v)->op;
+  if (leat_op_role(leat_graph_op(k->g, producer)->kind) != LEAT_ROLE_ELEMENTWISE) return false;
+  for (uint32_t i = k->uses->first[v]; i < k->uses->first[v + 1]; ++i) {
+    leat_use_t use = k->uses->all[i];
+    const leat_op_t *op = leat_graph_op(k->g, use.op);
+    if (leat_op_role(op->kind) != LEAT_ROLE_ELEMENTWISE) return false;
+    if (k->plan->section_of[use.op] != k->plan->section_of[producer]) return false;
+    if (k->stages->at[use.op] != k->stages->at[producer] || !leat_stages_read_in_step(k->g, op, use.input))
+      return false;
+  }
+  return true;
+}
+
+static void choose_computed(const keeping_t *k, leat_value_id_t v, leat_keeps_t *keeps) {
+  leat_keep_t *keep = &keeps->of[v];
+  leat_op_id_t direct = direct_store(k, v);
+  if (direct != LEAT_NONE) {
+    *keep = (leat_keep_t){LEAT_KEEP_SYMBOL, leat_map_symbols_find(k->symbols, k->g, leat_graph_op(k->g, direct))};
+    keeps->direct[direct] = true;
+  } else {
+    keep->kind = stays_in_registers(k, v) ? LEAT_KEEP_REGISTER : LEAT_KEEP_MEMORY;
+  }
+}
+
+static leat_status_t choose_leaf(const keeping_t *k, leat_value_id_t v, const leat_op_t *op, leat_keep_t *keep) {
+  if (leat_op_role(op->kind) == LEAT_ROLE_SYMBOL) {
+    *keep = (leat_keep_t){LEAT_KEEP_SYMBOL, leat_map_symbols_find(k->symbols, k->g, op)};
+  } else if (leat_op_attr(k->g, op, LEAT_ATTR_INDEX) != NULL) {
+    if (k->uses->first[v] == k->uses->first[v + 1]) return NULL;
+    if (leat_op_blob(k->g, op) == NULL)
+      LEAT_FAIL(LEAT_INTERNAL, "constant #%lld has no bytes", (long long)leat_op_int(k->g, op, LEAT_ATTR_INDEX, 0));
+    keep->kind = LEAT_KEEP_CONSTANT;
+  }
+  return NULL;
+}
+
+leat_status_t leat_keeps_choose(const leat_graph_t *g, const leat_plan_t *plan, const leat_uses_t *uses,
+                                const leat_map_symbols_t *symbols, const leat_stages_t *stages,
+                                leat_keeps_t *out_keeps) {
+  keeping_t k = {g, plan, uses, symbols, stages};
+  out_keeps->of = leat_alloc_zero(g->values.count + 1u, sizeof *out_keeps->of);
+  out_keeps->direct = leat_alloc_zero(g->ops.count + 1u, sizeof *out_keeps->direct);
+  if (out_keeps->of == NULL || out_keeps->direct == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  for (leat_value_id_t v = 0; v < g->values.count; ++v) {
+    const leat_op_t *op = leat_graph_op(g, leat_graph_value(g, v)->op);
+    if (leat_op_computes(op->kind)) choose_computed(&k, v, out_keeps);
+    if (leat_op_is_leaf(op->kind)) LEAT_TRY(choose_leaf(&k, v, op, &out_keeps->of[v]));
+  }
+  return NULL;
+}
+
+void leat_keeps_deinit(leat_keeps_t *keeps) {
+  leat_free(keeps->of);
+  leat_free(keeps->direct);
+}

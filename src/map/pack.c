@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "map/pack.h"
+
+#include "map/strip.h"
+#include "space/rows.h"
+
+// Panels are one tile kernel wide. Narrow products are not worth the copy.
+enum { PANEL = 64, PACK_MIN_COLUMNS = 2, PACK_MIN_ELEMENTS = 2048 };
+// A training step packs again after each update: so many rows pay for the copy.
+enum { PACK_TRAINING_ROWS = 256 };
+
+void leat_packs_deinit(leat_packs_t *packs) {
+  for (uint32_t i = 0; i < packs->calls.count; ++i) leat_draft_deinit(&packs->calls.data[i].draft);
+  leat_array_free(&packs->calls);
+  leat_array_free(&packs->all);
+}
+
+// --- what is worth packing
+// ----------------------------------------------------------------------------------------------
+
+static bool is_fixed(const leat_graph_t *g, leat_value_id_t base, uint8_t reader_type) {
+  const leat_op_t *producer = leat_graph_op(g, leat_graph_value(g, base)->op);
+  if (leat_op_role(producer->kind) == LEAT_ROLE_SYMBOL)
+    return leat_op_is_symbol(g, producer, LEAT_KIND_PARAM) && leat_graph_is_fixed(g, producer);
+  if (leat_op_is_leaf(producer->kind)) return true;
+  return producer->type == LEAT_TYPE_PREPARE && reader_type != LEAT_TYPE_PREPARE;
+}
+
+// Of a training step with few rows, the engine transposes what is smaller as it goes.
+static bool worth_packing(const leat_packs_t *packs, const leat_graph_t *g, const leat_product_t *p, uint8_t type) {
+  if (!packs->inference && leat_product_extent(p, PEF_ROLE_M) < PACK_TRAINING_ROWS) return false;
+  const leat_product_axis_t *n = leat_product_only_axis(p, PEF_ROLE_N), *k = leat_product_only_axis(p, PEF_ROLE_K);
+  if (n == NULL || k == NULL || leat_product_has_role(p, PEF_ROLE_BATCH)) return false;
+  if (!is_fixed(g, p->access[1].base, type)) return false;
+  if (n->extent < PACK_MIN_COLUMNS || n->extent * k->extent < PACK_MIN_ELEMENTS) return false;
+  return n->strides[1] != 1 || n->extent > PANEL;
+}
+
+// --- the calls that pack
+// ------------------------------------------------------------------------------------------------
+
+// `columns` columns from `first`, in panels `width` wide, to their place in the pack.
+static void draft_panels(leat_draft_t *d, leat_op_id_t op, const leat_pack_t *pack, uint32_t index, int64_t first,
+                         int64_t columns, int64_t width) {
+  const leat_access_t *kn = &pack->access;
+  uint32_t dtype = leat_graph_value(d->g, kn->base)->dtype, row_dim = d->rows > 1 ? 0 : LEAT_ROWS_WHOLE;
+  int64_t k = kn->dims[0];
+  leat_access_t from = {.base = kn->base,
+                        .rank = 3,
+                        .offset = kn->offset + first * kn->strides[1],
+                        .dims = {columns / width, k, width},
+                        .strides = {width * kn->strides[1], kn->strides[0], kn->strides[1]}};
+  leat_access_t to = {
+      .rank = 3, .offset = first * k, .dims = {columns / width, k, width}, .strides = {k * width, width, 1}};
+  leat_draft_stage(d, PEF_STAGE_MAP, op);
+  leat_draft_value(d, &from, row_dim, false);
+  leat_draft_operand(d, (leat_source_t){LEAT_SOURCE_PACK, true, index}, dtype, &to, row_dim);
+  leat_strip_copy(d, dtype);
+}
+
+// Packs `columns` columns from `first` in panels `width` wide, before the next stage of `reader`.
+static leat_status_t add_call(leat_packs_t *packs, const leat_draft_t *reader, uint32_t section, leat_op_id_t op,
+                              uint32_t index, int64_t first, int64_t columns, int64_t width) {
+  if (columns == 0) return NULL;
+  const leat_pack_t *pack = &packs->all.data[index];
+  leat_pack_call_t *call = leat_array_push(&packs->calls);
+  if (call == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  leat_draft_init(&call->draft, reader->g, reader->plan, columns / width);
+  call->bytes = 8.0 * (double)columns * (double)pack->access.dims[0];
+  call->section = section;
+  call->stage = reader->stages.count;
+  draft_panels(&call->draft, op, pack, index, first, columns, width);
+  return leat_draft_take_status(&call->draft);
+}
+
+static uint32_t find(const leat_packs_t *packs, const leat_pack_t *pack) {
+  for (uint32_t i = 0; i < packs->all.count; ++i) {
+    const leat_pack_t *known = &packs->all.data[i];
+    if (known->block == pack->block && memcmp(&known->access, &pack->access, sizeof pack->access) == 0) return i;
+  }
+  return LEAT_NONE;
+}
+
+leat_status_t leat_packs_choose(leat_packs_t *packs, const leat_draft_t *reader, uint32_t section, leat_op_id_t op,
+                                const leat_product_t *p, uint32_t *out_pack) {
+  const leat_graph_t *g = reader->g;
+  *out_pack = LEAT_NONE;
+  if (!worth_packing(packs, g, p, leat_graph_op(g, op)->type)) return NULL;
+  const leat_product_axis_t *n = leat_product_only_axis(p, PEF_ROLE_N), *k = leat_product_only_axis(p, PEF_ROLE_K);
+  leat_pack_t pack = {.access = {.base = p->access[1].base,
+                                 .rank = 2,
+                                 .offset = p->access[1].offset,
+                                 .dims = {k->extent, n->extent},
+                                 .strides = {k->strides[1], n->strides[1]}},
+                      .block = n->extent <= PANEL ? 0 : PANEL};
+  *out_pack = find(packs, &pack);
+  if (*out_pack != LEAT_NONE) return NULL;
+  pack.bytes = (uint64_t)(k->extent * n->extent) * leat_dtype_bytes(leat_graph_value(g, pack.access.base)->dtype);
+  leat_pack_t *slot = leat_array_push(&packs->all);
+  if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  *slot = pack;
+  *out_pack = packs->all.count - 1;
+  int64_t width = pack.block == 0 ? n->extent : pack.block, whole = n->extent / width * width;
+  LEAT_TRY(add_call(packs, reader, section, op, *out_pack, 0, whole, width));
+  return add_call(packs, reader, section, op, *out_pack, whole, n->extent - whole, n->extent - whole);
+}
+
+leat_access_t leat_pack_access(const leat_pack_t *pack, const leat_product_t *p, uint32_t *out_row_dim) {
+  leat_access_t a = leat_product_access(p, 1, out_row_dim);
+  a.offset = 0;
+  for (uint32_t i = 0; i < p->count; ++i) {
+    if (p->axes[i].role == PEF_ROLE_N) a.strides[i] = 1;
+    if (p->axes[i].role == PEF_ROLE_K) a.strides[i] = pack->block == 0 ? pack->access.dims[1] : pack->block;
+  }
+  return a;
+}

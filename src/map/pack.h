@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Packs: copies of fixed right operands of products, whose columns then lie side by side in panels. Prepare calls make
+// them, once however many products read them.
+#ifndef LEAT_MAP_PACK_H_
+#define LEAT_MAP_PACK_H_
+
+#include "map/draft.h"
+#include "map/product.h"
+
+typedef struct leat_pack_s {
+  leat_access_t access;  // what is packed, as [k, n] with dims 0 and 1
+  int64_t block;         // width of the panels; 0: plain [k, n]
+  uint64_t bytes;
+} leat_pack_t;
+
+// A prepare call that fills a pack, or the rest of it.
+typedef struct leat_pack_call_s {
+  leat_draft_t draft;
+  double bytes;             // that it moves
+  uint32_t section, stage;  // it comes before that stage of the draft of that section
+} leat_pack_call_t;
+
+typedef struct leat_packs_s {
+  bool inference;  // the program only infers
+  LEAT_ARRAY(leat_pack_t) all;
+  LEAT_ARRAY(leat_pack_call_t) calls;  // in the order of the products that first read them
+} leat_packs_t;
+
+void leat_packs_deinit(leat_packs_t *packs);
+// The pack that product `op`, the next stage of `reader` (the draft of `section`), reads as its right operand, which is
+// made where it is new; LEAT_NONE: packing is not worth it, or the operand is not fixed.
+leat_status_t leat_packs_choose(leat_packs_t *packs, const leat_draft_t *reader, uint32_t section, leat_op_id_t op,
+                                const leat_product_t *p, uint32_t *out_pack) LEAT_MUST_USE;
+// The right operand as it lies in the pack, whole panels aside.
+leat_access_t leat_pack_access(const leat_pack_t *pack, const leat_product_t *p, uint32_t *out_row_dim);
+
+#endif

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "map/tile.h"
+
+// --- what lives in a tile
+// -----------------------------------------------------------------------------------------------
+
+static uint32_t last_stage(const leat_decided_t *d, leat_value_id_t v, uint32_t section) {
+  uint32_t last = d->stages.at[leat_graph_value(d->g, v)->op];
+  for (uint32_t i = d->uses.first[v]; i < d->uses.first[v + 1]; ++i) {
+    leat_op_id_t op = d->uses.all[i].op;
+    if (d->plan->section_of[op] != section || d->keeps.direct[op]) continue;
+    if (d->stages.at[op] > last) last = d->stages.at[op];
+  }
+  return last;
+}
+
+// What the stages of the section make, other than registers.
+static leat_status_t gather_blocks(const leat_decided_t *d, uint32_t section, leat_blocks_t *blocks) {
+  const leat_stage_list_t *stages = &d->stages.of[section];
+  blocks->count = 0;
+  for (uint32_t i = 0; i < stages->count; ++i) {
+    for (uint32_t j = 0; j < stages->data[i].ops.count; ++j) {
+      const leat_op_t *op = leat_graph_op(d->g, stages->data[i].ops.data[j]);
+      for (uint32_t k = 0; k < op->result_count; ++k) {
+        leat_value_id_t v = op->result_first + k;
+        if (d->keeps.of[v].kind == LEAT_KEEP_REGISTER) continue;
+        LEAT_TRY(leat_blocks_add(blocks, v, i, last_stage(d, v, section), leat_value_bytes(leat_graph_value(d->g, v))));
+      }
+    }
+  }
+  return NULL;
+}
+
+static bool is_scratch(const leat_decided_t *d, const leat_home_t *homes, leat_value_id_t v) {
+  return d->keeps.of[v].kind == LEAT_KEEP_MEMORY && homes[v].scratch;
+}
+
+static void keep_scratch(const leat_decided_t *d, const leat_home_t *homes, leat_blocks_t *blocks) {
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < blocks->count; ++i)
+    if (is_scratch(d, homes, blocks->data[i].value)) blocks->data[kept++] = blocks->data[i];
+  blocks->count = kept;
+}
+
+// Bytes per row that later stages of the section read again, at the fullest stage. What is only written passes by.
+static double peak_row_bytes(const leat_blocks_t *blocks, uint32_t stage_count, int64_t rows) {
+  double peak = 0;
+  for (uint32_t stage = 0; stage < stage_count; ++stage) {
+    double alive = 0;
+    for (uint32_t i = 0; i < blocks->count; ++i) {
+      const leat_block_t *block = &blocks->data[i];
+      bool read_again = block->end > block->begin;
+      if (read_again && block->begin <= stage && stage <= block->end) alive += (double)block->bytes / (double)rows;
+    }
+    if (alive > peak) peak = alive;
+  }
+  return peak;
+}
+
+// --- rows of a tile
+// -----------------------------------------------------------------------------------------------------
+
+// Contractions stream their weights once per tile: thinner tiles than this cost more than the cache misses they save.
+enum { CONTRACT_TILE_ROWS_MIN = 16 };
+
+// Tiles of nearly the same height, in whole vectors of rows where that costs little.
+enum { ROW_VECTOR = 16, ROW_VECTOR_MIN = 12 };
+
+static int64_t even_tiles(int64_t rows, int64_t tile) {
+  if (tile >= rows) return rows;
+  int64_t count = (rows + tile - 1) / tile;
+  tile = (rows + count - 1) / count;
+  if (tile >= ROW_VECTOR_MIN) tile = (tile + ROW_VECTOR - 1) / ROW_VECTOR * ROW_VECTOR;
+  return tile < rows ? tile : rows;
+}
+
+// What the heuristic of the section's group asks for.
+static int64_t obey(const leat_section_t *asked, int64_t tile) {
+  if (asked->tile_rows_max != 0 && tile > asked->tile_rows_max) tile = asked->tile_rows_max;
+  if (asked->tiles_min > 1 && tile > asked->rows / asked->tiles_min) tile = asked->rows / asked->tiles_min;
+  return tile < 1 ? 1 : tile;
+}
+
+static int64_t choose_rows(const leat_section_t *section, const leat_stage_list_t *stages, double row_bytes) {
+  double budget = section->cache_bytes / 2;
+  int64_t rows = section->rows, tile = row_bytes * (double)rows <= budget ? rows : (int64_t)(budget / row_bytes);
+  for (uint32_t i = 0; i < stages->count; ++i) {
+    if (stages->data[i].kind == LEAT_PRIM_CONTRACT && tile < CONTRACT_TILE_ROWS_MIN) tile = CONTRACT_TILE_ROWS_MIN;
+  }
+  return even_tiles(rows, obey(section, tile));
+}
+
+// Tiles start on cache lines of the results in memory, so that two cores do not write the same line. Small results
+// are not worth the uneven tiles.
+enum { QUANTUM_MAX = PEF_ALIGN / 4, QUANTUM_MIN_BYTES = 16384 };
+
+static uint64_t choose_quantum(const leat_decided_t *d, const leat_home_t *homes, const leat_blocks_t *blocks,
+                               int64_t rows) {
+  uint64_t quantum = 1;
+  for (uint32_t i = 0; i < blocks->count; ++i) {
+    const leat_block_t *block = &blocks->data[i];
+    if (is_scratch(d, homes, block->value) || block->bytes < QUANTUM_MIN_BYTES) continue;
+    uint64_t row_bytes = block->bytes / (uint64_t)rows;
+    uint64_t needed = row_bytes == 0 || row_bytes >= PEF_ALIGN ? 1 : (PEF_ALIGN + row_bytes - 1) / row_bytes;
+    if (needed > quantum) quantum = needed;
+  }
+  if (quantum > QUANTUM_MAX) quantum = QUANTUM_MAX;
+  return quantum > (uint64_t)rows ? (uint64_t)rows : quantum;
+}
+
+// Panels that a stage reads are cut where tiles are high enough for it.
+static void take_asked_quantum(leat_tiling_t *t, uint64_t asked) {
+  if (asked > t->quantum && asked <= (uint64_t)t->rows_max) t->quantum = asked;
+}
+
+// --- scratch
+// ----------------------------------------------------------------------------------------------------------
+
+// Lays out the scratch of a tile of t->rows_max rows.
+static uint64_t fit_scratch(leat_tiling_t *t, leat_blocks_t *blocks, int64_t rows) {
+  for (uint32_t i = 0; i < blocks->count; ++i) {
+    const uint64_t whole = blocks->data[i].whole_bytes;
+    blocks->data[i].bytes = leat_align_up(whole / (uint64_t)rows * (uint64_t)t->rows_max);
+  }
+  t->scratch_bytes = leat_blocks_fit(blocks);
+  return t->scratch_bytes;
+}
+
+static leat_status_t refuse(const leat_decided_t *d, uint32_t section, uint64_t scratch_bytes) {
+  const leat_section_t *s = &d->plan->sections.data[section];
+  const leat_arch_t *arch = d->options->arch;
+  const char *type = leat_section_type_name((leat_section_type_t)s->type);
+  char first[256], last[256];
+  if (d->options->shortage != NULL) *d->options->shortage = (leat_map_shortage_t){true, s->type};
+  LEAT_FAIL(
+      LEAT_UNSUPPORTED,
+      "section %u (%s, from %s to %s): a tile of one row takes %llu bytes of scratch, L3 of %s has %llu: lower the "
+      "factor of %s in --resources-scaling-factors, then sections are cut earlier, or give a larger L3",
+      section, type, leat_op_text(d->g, leat_graph_op(d->g, s->ops.data[0]), first, sizeof first),
+      leat_op_text(d->g, leat_graph_op(d->g, s->ops.data[s->ops.count - 1]), last, sizeof last),
+      (unsigned long long)scratch_bytes, arch->text, (unsigned long long)arch->scratch_bytes, type);
+}
+
+leat_status_t leat_tiles_plan(const leat_decided_t *d, uint32_t section, leat_home_t *homes, leat_blocks_t *room,
+                              leat_tiling_t *out_tiling) {
+  const leat_section_t *s = &d->plan->sections.data[section];
+  const leat_stage_list_t *stages = &d->stages.of[section];
+  leat_tiling_t *t = out_tiling;
+  LEAT_TRY(gather_blocks(d, section, room));
+  t->rows_max = choose_rows(s, stages, peak_row_bytes(room, stages->count, s->rows));
+  t->quantum = choose_quantum(d, homes, room, s->rows);
+  if (t->quantum > (uint64_t)t->rows_max) t->rows_max = (int64_t)t->quantum;
+  keep_scratch(d, homes, room);
+  while (fit_scratch(t, room, s->rows) > d->options->arch->scratch_bytes && t->rows_max > 1) {
+    t->rows_max /= 2;
+    if (t->quantum > (uint64_t)t->rows_max) t->quantum = (uint64_t)t->rows_max;
+  }
+  if (t->scratch_bytes > d->options->arch->scratch_bytes) return refuse(d, section, t->scratch_bytes);
+  for (uint32_t i = 0; i < room->count; ++i) homes[room->data[i].value].offset = room->data[i].offset;
+  take_asked_quantum(t, d->drafts[section].quantum);
+  return NULL;
+}
