@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+// The steps of a mapping one by one: what decide gives before anything has a place, and the places it then gets.
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "check.h"
+#include "map/fit.h"
+#include "map/place.h"
+#include "space/settle.h"
+
+typedef struct mapping_s {
+  leat_graph_t *graph, *settled;
+  leat_plan_t plan;
+  leat_arch_t arch;
+  leat_map_options_t options;
+  leat_decided_t decided;
+  leat_placed_t placed;
+} mapping_t;
+
+static void map(const char *text, bool inference, mapping_t *m) {
+  memset(m, 0, sizeof *m);
+  assert_ok(leat_graph_parse(text, strlen(text), &m->graph));
+  assert_ok(leat_settle(m->graph, &m->settled));
+  assert_ok(leat_arch_parse("native:32768,1048576,16777216", &m->arch));
+  assert_ok(leat_cut(m->settled, &(leat_cut_options_t){.arch = &m->arch}, &m->plan));
+  m->options = (leat_map_options_t){.arch = &m->arch, .optim_level = 3, .inference = inference};
+  assert_ok(leat_map_decide(m->settled, &m->plan, &m->options, &m->decided));
+  assert_ok(leat_map_place(&m->decided, &m->placed));
+}
+
+static void unmap(mapping_t *m) {
+  leat_placed_deinit(&m->placed);
+  leat_decided_deinit(&m->decided);
+  leat_plan_deinit(&m->plan);
+  leat_graph_destroy(m->settled);
+  leat_graph_destroy(m->graph);
+}
+
+static const leat_keep_t *keep_of_store(const mapping_t *m, const char *name) {
+  for (leat_op_id_t id = 0; id < m->settled->ops.count; ++id) {
+    const leat_op_t *op = leat_graph_op(m->settled, id);
+    if (!leat_op_is_statement(op->kind)) continue;
+    if (strcmp(leat_op_string(m->settled, op, LEAT_ATTR_NAME, ""), name) == 0)
+      return &m->decided.keeps.of[leat_access_base(m->settled, leat_op_input(m->settled, op, 0))];
+  }
+  return NULL;
+}
+
+// --- decide
+// -----------------------------------------------------------------------------------------------------------
+
+// y = exp(-(x w)) in one chain, stored twice.
+static const char chain_text[] =
+    "leat.graph 1\n"
+    "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[64,96]\n"
+    "%1 = prim.symbol() {kind=\"param\", name=\"w\"} : f32[96,32]\n"
+    "%2 = prim.contract(%0, %1) {spec=\"mk,kn->mn\"} : f32[64,32]\n"
+    "%3 = prim.map(%2) {fn=\"neg\"} : f32[64,32]\n"
+    "%4 = prim.map(%3) {fn=\"exp\"} : f32[64,32]\n"
+    "prim.store(%4) {kind=\"output\", name=\"y\"}\n"
+    "prim.store(%4) {kind=\"output\", name=\"again\"}\n";
+
+static void values_stay_in_registers_and_stores_are_direct_where_they_may(void **state) {
+  (void)state;
+  mapping_t m;
+  map(chain_text, true, &m);
+  assert_int_equal(m.decided.order_count, 1);
+  const leat_stage_list_t *stages = &m.decided.stages.of[0];
+  assert_int_equal(stages->count, 3);  // the product, both maps, the copy for the second store
+  assert_int_equal(stages->data[1].ops.count, 2);
+  assert_int_not_equal(stages->data[2].copy_store, LEAT_NONE);
+  uint32_t kinds[LEAT_KEEP_MEMORY + 1] = {0};
+  for (leat_value_id_t v = 0; v < m.settled->values.count; ++v) kinds[m.decided.keeps.of[v].kind]++;
+  assert_int_equal(kinds[LEAT_KEEP_REGISTER], 1);  // neg
+  assert_int_equal(kinds[LEAT_KEEP_MEMORY], 1);    // the product, in scratch
+  assert_int_equal(keep_of_store(&m, "y")->kind, LEAT_KEEP_SYMBOL);
+  assert_int_equal(m.decided.drafts[0].stages.data[2].output_bit, 1);
+  assert_int_equal(m.placed.arena_bytes, 0);
+  assert_int_equal(m.placed.scratch_bytes, 64 * 32 * 4);
+  unmap(&m);
+}
+
+static const char packed_text[] =
+    "leat.graph 1\n"
+    "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[1,768]\n"
+    "%1 = prim.symbol() {kind=\"param\", name=\"w\"} : f32[768,3000]\n"
+    "%2 = prim.contract(%0, %1) {spec=\"mk,kn->mn\"} : f32[1,3000]\n"
+    "%3 = prim.contract(%2, %1) {spec=\"mn,kn->mk\"} : f32[1,768]\n"
+    "%4 = prim.contract(%3, %1) {spec=\"mk,kn->mn\"} : f32[1,3000]\n"
+    "prim.store(%4) {kind=\"output\", name=\"y\"}\n";
+
+static void packs_are_decided_before_memory_and_shared_by_products(void **state) {
+  (void)state;
+  mapping_t m;
+  map(packed_text, true, &m);
+  const leat_packs_t *packs = &m.decided.packs;
+  assert_int_equal(packs->all.count, 2);  // w, and w the other way round; the third product reads the first
+  assert_int_equal(packs->all.data[0].block, 64);
+  assert_int_equal(packs->all.data[0].bytes, 768 * 3000 * 4);
+  assert_int_equal(packs->calls.count, 3);  // 46 panels of 64 columns and one of 56; 12 panels
+  assert_int_equal(packs->calls.data[0].draft.rows, 46);
+  assert_int_equal(packs->calls.data[1].draft.rows, 1);
+  assert_int_equal(packs->calls.data[2].draft.rows, 12);
+  for (uint32_t i = 0; i < packs->calls.count; ++i) assert_int_equal(packs->calls.data[i].stage, 0);
+  uint64_t bottom = 0;  // packs lie above all values, one on the other
+  for (leat_value_id_t v = 0; v < m.settled->values.count; ++v) {
+    if (m.decided.keeps.of[v].kind != LEAT_KEEP_MEMORY || m.placed.homes[v].scratch) continue;
+    uint64_t end = m.placed.homes[v].offset + leat_value_bytes(leat_graph_value(m.settled, v));
+    if (end > bottom) bottom = end;
+  }
+  assert_true(bottom > 0 && m.placed.packs[0] >= bottom);
+  assert_int_equal(m.placed.packs[1], m.placed.packs[0] + packs->all.data[0].bytes);
+  assert_int_equal(m.placed.arena_bytes, m.placed.packs[1] + packs->all.data[1].bytes);
+  unmap(&m);
+}
+
+static void a_training_step_of_few_rows_packs_nothing(void **state) {
+  (void)state;
+  mapping_t m;
+  map(packed_text, false, &m);
+  assert_int_equal(m.decided.packs.all.count, 0);
+  assert_int_equal(m.decided.packs.calls.count, 0);
+  unmap(&m);
+}
+
+// --- products
+// ---------------------------------------------------------------------------------------------------------
+
+static leat_product_t product_of(const char *x, const char *y, const char *spec, const char *result) {
+  char text[512];
+  snprintf(text, sizeof text,
+           "leat.graph 1\n"
+           "%%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[%s]\n"
+           "%%1 = prim.symbol() {kind=\"input\", name=\"y\"} : f32[%s]\n"
+           "%%2 = prim.contract(%%0, %%1) {spec=\"%s\"} : f32[%s]\n",
+           x, y, spec, result);
+  leat_graph_t *graph = NULL;
+  leat_product_t product;
+  assert_ok(leat_graph_parse(text, strlen(text), &graph));
+  assert_ok(leat_product_read(graph, leat_graph_op(graph, 2), 0, &product));
+  leat_graph_destroy(graph);
+  return product;
+}
+
+static void products_are_read_as_plainly_as_they_are(void **state) {
+  (void)state;
+  // The rows and the dim beside them are one dim of the product, k is one, what has one element is none.
+  leat_product_t p = product_of("8,4,1,5,6", "5,6,7", "abcde,def->abcf", "8,4,1,7");
+  assert_int_equal(p.count, 3);
+  assert_false(p.swapped);
+  assert_int_equal(leat_product_only_axis(&p, PEF_ROLE_M)->extent, 32);
+  assert_true(leat_product_only_axis(&p, PEF_ROLE_M)->row);
+  assert_int_equal(leat_product_only_axis(&p, PEF_ROLE_N)->strides[2], 1);
+  assert_int_equal(leat_product_only_axis(&p, PEF_ROLE_K)->extent, 30);
+  // The innermost dim of the result belongs to the first operand, which becomes B.
+  p = product_of("5,7", "8,5", "kn,mk->mn", "8,7");
+  assert_true(p.swapped);
+  assert_int_equal(leat_product_only_axis(&p, PEF_ROLE_N)->extent, 7);
+  // A batch keeps m apart; rows begin an axis.
+  p = product_of("3,8,5", "3,5,7", "bmk,bkn->bmn", "3,8,7");
+  assert_int_equal(p.count, 4);
+  assert_true(leat_product_has_role(&p, PEF_ROLE_BATCH));
+  assert_int_equal(leat_product_only_axis(&p, PEF_ROLE_M)->extent, 8);
+}
+
+// --- place
+// ------------------------------------------------------------------------------------------------------------
+
+static void blocks_alive_together_share_no_byte(void **state) {
+  (void)state;
+  srand(7);
+  for (uint32_t round = 0; round < 200; ++round) {
+    leat_blocks_t blocks = {0};
+    const uint32_t count = 1 + (uint32_t)rand() % 24;
+    uint64_t sum = 0, height;
+    for (uint32_t i = 0; i < count; ++i) {
+      uint32_t begin = i / 2, end = begin + (uint32_t)rand() % 6;
+      assert_ok(leat_blocks_add(&blocks, i, begin, end, leat_align_up(1 + (uint64_t)rand() % 1000)));
+      sum += blocks.data[i].bytes;
+    }
+    height = leat_blocks_fit(&blocks);
+    assert_true(height <= sum);
+    for (uint32_t i = 0; i < count; ++i) {
+      const leat_block_t *a = &blocks.data[i];
+      assert_true(a->offset + a->bytes <= height && a->offset % PEF_ALIGN == 0);
+      for (uint32_t j = 0; j < i; ++j) {
+        const leat_block_t *b = &blocks.data[j];
+        bool together = a->begin <= b->end && b->begin <= a->end;
+        if (together) assert_true(a->offset + a->bytes <= b->offset || b->offset + b->bytes <= a->offset);
+      }
+    }
+    leat_array_free(&blocks);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(values_stay_in_registers_and_stores_are_direct_where_they_may),
+      cmocka_unit_test(packs_are_decided_before_memory_and_shared_by_products),
+      cmocka_unit_test(a_training_step_of_few_rows_packs_nothing),
+      cmocka_unit_test(products_are_read_as_plainly_as_they_are),
+      cmocka_unit_test(blocks_alive_together_share_no_byte),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
