@@ -7,6 +7,7 @@
 // too many, never one too few.
 #include "driver/cmd.h"
 #include "pef/pef_read.h"
+#include "pef/pef_scalar.h"
 
 // Bytes [begin, end) of a symbol or the arena (places), or of tile scratch.
 typedef struct span_s {
@@ -74,12 +75,6 @@ static span_list_t *operand_place(walk_t *walk, const pef_call_t *call, const pe
   return operand->space == PEF_SPACE_SCRATCH ? &walk->scratch : NULL;
 }
 
-static const uint8_t scalar_arity[] = {
-#define SCALAR(suffix, name, arity, result, f64, i64) arity,
-#include "ir/scalar.def"
-#undef SCALAR
-};
-
 // The operands that the outputs `live` of a MAP stage are computed from: registers are followed back from its stores.
 static uint64_t map_sources(const pef_instruction_t *instructions, uint32_t count, uint64_t live) {
   bool wanted[PEF_MAX_REGISTERS] = {false};
@@ -95,7 +90,7 @@ static uint64_t map_sources(const pef_instruction_t *instructions, uint32_t coun
     if (in->op == PEF_OP_CONVERT || in->op == PEF_OP_WRAP) wanted[in->b] = true;
     if (in->op >= PEF_OP_LOAD) continue;
     const uint16_t registers[] = {in->a, in->b, in->c};
-    for (uint32_t i = 0; i < scalar_arity[in->op]; ++i) wanted[registers[i]] = true;
+    for (uint32_t i = 0; i < leat_pef_scalar_arity(in->op); ++i) wanted[registers[i]] = true;
   }
   return sources;
 }

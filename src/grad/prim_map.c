@@ -140,7 +140,7 @@ D(FMA) {
 
 PRIM_VJP(MAP) {
   static const leat_vjp_rule_t derivatives[LEAT_SCALAR_COUNT] = {
-#define SCALAR(e, n, a, r, f, i) d_##e,
+#define SCALAR(e, ...) d_##e,
 #include "ir/scalar.def"
 #undef SCALAR
   };

@@ -21,21 +21,9 @@ static double flops_none(const leat_graph_t *g, const leat_op_t *op) {
 static double flops_operand(const leat_graph_t *g, const leat_op_t *op) { return elements(g, leat_op_input(g, op, 0)); }
 static double flops_update(const leat_graph_t *g, const leat_op_t *op) { return elements(g, leat_op_input(g, op, 2)); }
 
-// Arithmetic counts one; what libraries compute by polynomials counts as many steps as those take, roughly.
 static double flops_map(const leat_graph_t *g, const leat_op_t *op) {
-  static const struct {
-    leat_scalar_t first, last;  // runs of rows of scalar.def
-    double steps;
-  } runs[] = {{LEAT_SCALAR_COPY, LEAT_SCALAR_STOP, 0},  {LEAT_SCALAR_EXP, LEAT_SCALAR_LOG10, 15},
-              {LEAT_SCALAR_SQRT, LEAT_SCALAR_RECIP, 4}, {LEAT_SCALAR_SIN, LEAT_SCALAR_ERF, 20},
-              {LEAT_SCALAR_DIV, LEAT_SCALAR_DIV, 4},    {LEAT_SCALAR_POW, LEAT_SCALAR_POW, 30},
-              {LEAT_SCALAR_FMA, LEAT_SCALAR_FMA, 2},    {LEAT_SCALAR_ERFC, LEAT_SCALAR_ERFC, 40}};
-  const leat_scalar_t fn = leat_op_scalar(g, op);
-  double steps = 1;
-  for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
-    if (fn >= runs[i].first && fn <= runs[i].last) steps = runs[i].steps;
-  }
-  return steps * result_elements(g, op);
+  leat_scalar_t fn = leat_op_scalar(g, op);
+  return fn == LEAT_SCALAR_COUNT ? 0 : leat_scalar_flops(fn) * result_elements(g, op);
 }
 
 static double flops_random(const leat_graph_t *g, const leat_op_t *op) { return 30 * result_elements(g, op); }

@@ -7,14 +7,14 @@
 #define NA 0
 typedef double (*on_floats_t)(double a, double b, double c);
 typedef int64_t (*on_integers_t)(int64_t a, int64_t b, int64_t c, bool is_bool);
-#define SCALAR(e, n, arity, r, on_floats, on_integers)                         \
-  static double floats_##e(double a, double b, double c) {                     \
-    (void)a, (void)b, (void)c;                                                 \
-    return (double)(on_floats);                                                \
-  }                                                                            \
-  static int64_t integers_##e(int64_t a, int64_t b, int64_t c, bool is_bool) { \
-    (void)a, (void)b, (void)c, (void)is_bool;                                  \
-    return (int64_t)(on_integers);                                             \
+#define SCALAR(e, n, number, arity, result, kernels, body, flops, speed, on_floats, on_integers) \
+  static double floats_##e(double a, double b, double c) {                                       \
+    (void)a, (void)b, (void)c;                                                                   \
+    return (double)(on_floats);                                                                  \
+  }                                                                                              \
+  static int64_t integers_##e(int64_t a, int64_t b, int64_t c, bool is_bool) {                   \
+    (void)a, (void)b, (void)c, (void)is_bool;                                                    \
+    return (int64_t)(on_integers);                                                               \
   }
 #include "ir/scalar.def"
 #undef SCALAR
@@ -23,7 +23,7 @@ static const struct {
   on_floats_t on_floats;
   on_integers_t on_integers;
 } functions[LEAT_SCALAR_COUNT] = {
-#define SCALAR(e, n, a, r, f, i) [LEAT_SCALAR_##e] = {floats_##e, integers_##e},
+#define SCALAR(e, ...) [LEAT_SCALAR_##e] = {floats_##e, integers_##e},
 #include "ir/scalar.def"
 #undef SCALAR
 };

@@ -27,7 +27,7 @@ typedef enum leat_dtype_e {
 } leat_dtype_t;
 
 typedef enum leat_scalar_e {
-#define SCALAR(e, n, a, r, f, i) LEAT_SCALAR_##e,
+#define SCALAR(e, ...) LEAT_SCALAR_##e,
 #include "ir/scalar.def"
 #undef SCALAR
   LEAT_SCALAR_COUNT
@@ -95,6 +95,7 @@ typedef struct leat_op_info_s {
   leat_op_role_t role;
   uint32_t products;  // bit mask of the operands that are multiplied with each other and summed up; 0: no product
   bool own_gradient;  // traced only
+  leat_scalar_t fn;   // traced only: the function of its operands that it is; LEAT_SCALAR_COUNT: it is more
   bool cheap, moves;  // primitives only: cheaper to compute again than to load; bytes move
 } leat_op_info_t;
 const leat_op_info_t *leat_op_info(uint32_t kind);
@@ -123,6 +124,8 @@ uint32_t leat_scalar_arity(leat_scalar_t fn);
 bool leat_scalar_is_predicate(leat_scalar_t fn);
 bool leat_scalar_is_defined(leat_scalar_t fn,
                             leat_dtype_t operand);  // exp is not defined for integers, xor not for floats
+uint32_t leat_scalar_flops(leat_scalar_t fn);
+bool leat_scalar_is_quick(leat_scalar_t fn);  // costs about as much as a load from memory
 
 // The letters of a contraction or an einsum: of x, y and the result, "ab,bc->ac"; of an einsum of one operand y has
 // none.

@@ -23,15 +23,18 @@ static const leat_op_info_t op_table[LEAT_OP_KIND_COUNT] = {
                      .moves = BYTES_##bytes},
 #include "ir/op.def"
 #undef PRIM
-#define TRACED(e, n, lo, hi, r, a, own, part, mask, ...) \
-  [LEAT_TRACED_##e] = {.name = n,                        \
-                       .min_inputs = lo,                 \
-                       .max_inputs = hi,                 \
-                       .result_count = r,                \
-                       .attrs = a,                       \
-                       .role = LEAT_ROLE_##part,         \
-                       .products = mask,                 \
-                       .own_gradient = own},
+#define FN_OWN LEAT_SCALAR_COUNT
+#define FN_BY(function) LEAT_SCALAR_##function
+#define TRACED(e, n, lo, hi, r, a, own, lowering, part, mask, ...) \
+  [LEAT_TRACED_##e] = {.name = n,                                  \
+                       .min_inputs = lo,                           \
+                       .max_inputs = hi,                           \
+                       .result_count = r,                          \
+                       .attrs = a,                                 \
+                       .role = LEAT_ROLE_##part,                   \
+                       .products = mask,                           \
+                       .own_gradient = own,                        \
+                       .fn = FN_##lowering},
 #include "ir/traced.def"
 #undef TRACED
 };
@@ -55,16 +58,26 @@ static const struct {
 #undef DTYPE
 };
 
+enum { SPEED_SLOW, SPEED_QUICK };
+
 static const struct {
   const char *name;
   uint8_t arity;
   char result;
+  uint8_t flops;
+  bool quick;
   bool on_floats, on_integers;  // is there an expression, or NA?
 } scalar_table[LEAT_SCALAR_COUNT] = {
-#define SCALAR(e, n, a, r, f, i) [LEAT_SCALAR_##e] = {n, a, #r[0], #f[0] != 'N', #i[0] != 'N'},
+#define SCALAR(e, n, number, arity, result, kernels, body, flops, speed, f, i) \
+  [LEAT_SCALAR_##e] = {#n, arity, #result[0], flops, SPEED_##speed, #f[0] != 'N', #i[0] != 'N'},
 #include "ir/scalar.def"
 #undef SCALAR
 };
+
+// The numbers are in PEF files.
+#define SCALAR(e, n, number, ...) static_assert((int)LEAT_SCALAR_##e == number, "scalar.def: append only");
+#include "ir/scalar.def"
+#undef SCALAR
 
 static const char *const section_type_names[LEAT_TYPE_COUNT] = {"fwd",    "bckwd",  "gradnorm", "opt",
                                                                 "reduce", "gather", "prepare"};
@@ -190,6 +203,16 @@ const char *leat_scalar_name(leat_scalar_t fn) {
 uint32_t leat_scalar_arity(leat_scalar_t fn) {
   assert(fn < LEAT_SCALAR_COUNT);
   return scalar_table[fn].arity;
+}
+
+uint32_t leat_scalar_flops(leat_scalar_t fn) {
+  assert(fn < LEAT_SCALAR_COUNT);
+  return scalar_table[fn].flops;
+}
+
+bool leat_scalar_is_quick(leat_scalar_t fn) {
+  assert(fn < LEAT_SCALAR_COUNT);
+  return scalar_table[fn].quick;
 }
 
 bool leat_scalar_is_predicate(leat_scalar_t fn) {

@@ -21,7 +21,7 @@ static const word_t table[] = {
 #undef WORD
 #undef SPELL
 #undef END
-#define SCALAR(e, n, a, r, f, i) {"scalar", n, LEAT_SCALAR_##e},
+#define SCALAR(e, n, ...) {"scalar", #n, LEAT_SCALAR_##e},
 #include "ir/scalar.def"
 #undef SCALAR
 };

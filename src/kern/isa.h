@@ -19,13 +19,13 @@
 #undef KERNEL
 
 #define MAP_FN(name) void KERN(name)(void *out, const void *a, const void *b, const void *c, int64_t n);
-#define MAP_FN_FLOATS_YES(name) MAP_FN(map_f32_##name) MAP_FN(map_f64_##name)
-#define MAP_FN_FLOATS_NO(name)
-#define MAP_FN_INTS_YES(name) MAP_FN(map_i64_##name)
-#define MAP_FN_INTS_NO(name)
-#define SCALAR_FN(number, name, arity, floats, ints) MAP_FN_FLOATS_##floats(name) MAP_FN_INTS_##ints(name)
-#include "kern/scalar_fn.def"
-#undef SCALAR_FN
+#define MAP_FNS_FLOATS(name) MAP_FN(map_f32_##name) MAP_FN(map_f64_##name)
+#define MAP_FNS_INTS(name) MAP_FN(map_i64_##name)
+#define MAP_FNS_BOTH(name) MAP_FNS_FLOATS(name) MAP_FNS_INTS(name)
+#define MAP_FNS_NONE(name)
+#define SCALAR(suffix, name, number, arity, result, kernels, ...) MAP_FNS_##kernels(name)
+#include "ir/scalar.def"
+#undef SCALAR
 
 #define MEMORY_FNS(class_, dtype)                                                            \
   void KERN(load_##class_##_##dtype)(void *out, const void *in, int64_t stride, int64_t n);  \

@@ -11,7 +11,13 @@
 
 // Classes in which values are computed, and dtypes; ORDER: the numbers of pef_format.h.
 enum { LEAT_KERN_F32 = 0, LEAT_KERN_F64 = 1, LEAT_KERN_I64 = 2, LEAT_KERN_CLASS_COUNT = 3, LEAT_KERN_DTYPE_COUNT = 10 };
-enum { LEAT_KERN_SCALAR_FN_COUNT = 57 };
+// The functions of MAP instructions, numbered as in PEF files.
+enum {
+#define SCALAR(suffix, ...) LEAT_KERN_FN_##suffix,
+#include "ir/scalar.def"
+#undef SCALAR
+  LEAT_KERN_FN_COUNT
+};
 
 // out[i] = fn(a[i], b[i], c[i]) for i < n, all of one class; operands that fn lacks are ignored. out may equal a, b or
 // c.

@@ -10,47 +10,19 @@
 VEC_INLINE VT op_copy(VT a) { return a; }
 VEC_INLINE VT op_stop(VT a) { return a; }
 VEC_INLINE VT op_neg(VT a) { return -a; }
-VEC_INLINE VT op_abs(VT a) { return V(abs)(a); }
 VEC_INLINE VT op_sign(VT a) {
   return V(select)(a > 0, V(splat)(1), V(select)(a < 0, V(splat)(-1), V(splat)(0)));  // NaN: 0, as in torch
 }
-VEC_INLINE VT op_floor(VT a) { return V(floor)(a); }
-VEC_INLINE VT op_ceil(VT a) { return V(ceil)(a); }
-VEC_INLINE VT op_trunc(VT a) { return V(trunc)(a); }
-VEC_INLINE VT op_round(VT a) { return V(round)(a); }
-VEC_INLINE VT op_exp(VT a) { return V(exp)(a); }
-VEC_INLINE VT op_expm1(VT a) { return V(expm1)(a); }
-VEC_INLINE VT op_log(VT a) { return V(log)(a); }
-VEC_INLINE VT op_log1p(VT a) { return V(log1p)(a); }
-VEC_INLINE VT op_log2(VT a) { return V(log2)(a); }
-VEC_INLINE VT op_log10(VT a) { return V(log10)(a); }
-VEC_INLINE VT op_sqrt(VT a) { return V(sqrt)(a); }
 VEC_INLINE VT op_rsqrt(VT a) { return 1 / V(sqrt)(a); }
 VEC_INLINE VT op_recip(VT a) { return 1 / a; }
-VEC_INLINE VT op_sin(VT a) { return V(sin)(a); }
-VEC_INLINE VT op_cos(VT a) { return V(cos)(a); }
-VEC_INLINE VT op_tan(VT a) { return V(tan)(a); }
-VEC_INLINE VT op_asin(VT a) { return V(asin)(a); }
-VEC_INLINE VT op_acos(VT a) { return V(acos)(a); }
-VEC_INLINE VT op_atan(VT a) { return V(atan)(a); }
-VEC_INLINE VT op_sinh(VT a) { return V(sinh)(a); }
-VEC_INLINE VT op_cosh(VT a) { return V(cosh)(a); }
-VEC_INLINE VT op_tanh(VT a) { return V(tanh)(a); }
-VEC_INLINE VT op_sigmoid(VT a) { return V(sigmoid)(a); }
-VEC_INLINE VT op_erf(VT a) { return V(erf)(a); }
-VEC_INLINE VT op_erfc(VT a) { return V(erfc)(a); }
 VEC_INLINE VT op_isnan(VT a) { return BOOL_OF(a != a); }
 VEC_INLINE VT op_add(VT a, VT b) { return a + b; }
 VEC_INLINE VT op_sub(VT a, VT b) { return a - b; }
 VEC_INLINE VT op_mul(VT a, VT b) { return a * b; }
 VEC_INLINE VT op_div(VT a, VT b) { return a / b; }
 VEC_INLINE VT op_floordiv(VT a, VT b) { return V(floor)(a / b); }
-VEC_INLINE VT op_fmod(VT a, VT b) { return V(fmod)(a, b); }
-VEC_INLINE VT op_rem(VT a, VT b) { return V(rem)(a, b); }
-VEC_INLINE VT op_pow(VT a, VT b) { return V(pow)(a, b); }
 VEC_INLINE VT op_max(VT a, VT b) { return V(select)((a == a) & (b == b), V(select)(b > a, b, a), V(splat)(FNAN)); }
 VEC_INLINE VT op_min(VT a, VT b) { return V(select)((a == a) & (b == b), V(select)(b < a, b, a), V(splat)(FNAN)); }
-VEC_INLINE VT op_atan2(VT a, VT b) { return V(atan2)(a, b); }
 VEC_INLINE VT op_eq(VT a, VT b) { return BOOL_OF(a == b); }
 VEC_INLINE VT op_ne(VT a, VT b) { return BOOL_OF(a != b); }
 VEC_INLINE VT op_lt(VT a, VT b) { return BOOL_OF(a < b); }
@@ -59,6 +31,19 @@ VEC_INLINE VT op_gt(VT a, VT b) { return BOOL_OF(a > b); }
 VEC_INLINE VT op_ge(VT a, VT b) { return BOOL_OF(a >= b); }
 VEC_INLINE VT op_select(VT a, VT b, VT c) { return V(select)(a != 0, b, c); }
 VEC_INLINE VT op_fma(VT a, VT b, VT c) { return V(fma)(a, b, c); }
+
+// Functions of the class's own, whose body is EACH or WIDE.
+#define OP_1(name) \
+  VEC_INLINE VT op_##name(VT a) { return V(name)(a); }
+#define OP_2(name) \
+  VEC_INLINE VT op_##name(VT a, VT b) { return V(name)(a, b); }
+#define OP_OF_EACH(name, arity) OP_##arity(name)
+#define OP_OF_WIDE(name, arity) OP_##arity(name)
+#define OP_OF_HERE(name, arity)
+#define OP_OF_NONE(name, arity)
+#define SCALAR(suffix, name, number, arity, result, kernels, body, ...) OP_OF_##body(name, arity)
+#include "ir/scalar.def"
+#undef SCALAR
 
 #define KERNEL_1(name)                                                               \
   void FN(name)(void *out, const void *a, const void *b, const void *c, int64_t n) { \
@@ -94,8 +79,10 @@ VEC_INLINE VT op_fma(VT a, VT b, VT c) { return V(fma)(a, b, c); }
       (po + i, op_##name(V(load_part)(pa + i, r), V(load_part)(pb + i, r), V(load_part)(pc + i, r)), r); \
     }                                                                                                    \
   }
-#define DEFINE_YES(name, arity) KERNEL_##arity(name)
-#define DEFINE_NO(name, arity)
-#define SCALAR_FN(number, name, arity, floats, ints) DEFINE_##floats(name, arity)
-#include "kern/scalar_fn.def"
-#undef SCALAR_FN
+#define DEFINE_FLOATS(name, arity) KERNEL_##arity(name)
+#define DEFINE_BOTH(name, arity) KERNEL_##arity(name)
+#define DEFINE_INTS(name, arity)
+#define DEFINE_NONE(name, arity)
+#define SCALAR(suffix, name, number, arity, result, kernels, ...) DEFINE_##kernels(name, arity)
+#include "ir/scalar.def"
+#undef SCALAR

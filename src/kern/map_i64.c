@@ -59,14 +59,16 @@ INLINE int64_t op_fma(int64_t a, int64_t b, int64_t c) { return op_add(op_mul(a,
 #define CALL_1(name) op_##name(pa[i])
 #define CALL_2(name) op_##name(pa[i], pb[i])
 #define CALL_3(name) op_##name(pa[i], pb[i], pc[i])
-#define DEFINE_YES(name, arity)                                                                  \
+#define DEFINE_INTS(name, arity)                                                                 \
   void KERN(map_i64_##name)(void *out, const void *a, const void *b, const void *c, int64_t n) { \
     int64_t *po = out;                                                                           \
     const int64_t *pa = a, *pb = b, *pc = c;                                                     \
     (void)pb, (void)pc;                                                                          \
     for (int64_t i = 0; i < n; i++) po[i] = CALL_##arity(name);                                  \
   }
-#define DEFINE_NO(name, arity)
-#define SCALAR_FN(number, name, arity, floats, ints) DEFINE_##ints(name, arity)
-#include "kern/scalar_fn.def"
-#undef SCALAR_FN
+#define DEFINE_BOTH(name, arity) DEFINE_INTS(name, arity)
+#define DEFINE_FLOATS(name, arity)
+#define DEFINE_NONE(name, arity)
+#define SCALAR(suffix, name, number, arity, result, kernels, ...) DEFINE_##kernels(name, arity)
+#include "ir/scalar.def"
+#undef SCALAR

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementary functions on vectors of floats. exp, log, tanh, sigmoid and erf have bodies of their own (error below
-// 2.5 ulp, written with explicit fused multiply-add); all others are computed in double and rounded once (below 0.51
-// ulp). Limits, infinities, NaN and denormal results are exact.
+// 2.5 ulp, written with explicit fused multiply-add); those that scalar.def calls WIDE are computed in double and
+// rounded once (below 0.51 ulp). Limits, infinities, NaN and denormal results are exact.
 #ifndef LEAT_KERN_MATH_F32_H_
 #define LEAT_KERN_MATH_F32_H_
 
@@ -111,22 +111,18 @@ VEC_INLINE vf32_t vf32_erf(vf32_t x) {
     return vf32_narrow(vf64_##name(vf32_widen_low(a), vf32_widen_low(b)),    \
                        vf64_##name(vf32_widen_high(a), vf32_widen_high(b))); \
   }
-VF32_THROUGH_F64_1(expm1)
-VF32_THROUGH_F64_1(log1p)
-VF32_THROUGH_F64_1(log2)
-VF32_THROUGH_F64_1(log10)
-VF32_THROUGH_F64_1(erfc)
-VF32_THROUGH_F64_1(sin)
-VF32_THROUGH_F64_1(cos)
-VF32_THROUGH_F64_1(tan)
-VF32_THROUGH_F64_1(asin)
-VF32_THROUGH_F64_1(acos)
-VF32_THROUGH_F64_1(atan)
-VF32_THROUGH_F64_1(sinh)
-VF32_THROUGH_F64_1(cosh)
-VF32_THROUGH_F64_2(atan2)
-VF32_THROUGH_F64_2(pow)
-VF32_THROUGH_F64_2(fmod)
+#define OF_WIDE(name, arity) VF32_THROUGH_F64_##arity(name)
+#define OF_EACH(name, arity)
+#define OF_HERE(name, arity)
+#define OF_NONE(name, arity)
+#define SCALAR(suffix, name, number, arity, result, kernels, body, ...) OF_##body(name, arity)
+#include "ir/scalar.def"
+#undef SCALAR
+#undef OF_WIDE
+#undef OF_EACH
+#undef OF_HERE
+#undef OF_NONE
+
 // The exact remainder of floats is a float; the sign correction is one float addition.
 VEC_INLINE vf32_t vf32_rem(vf32_t x, vf32_t y) {
   vf32_t r = vf32_fmod(x, y);

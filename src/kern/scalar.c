@@ -4,5 +4,5 @@
 #include "kern/kern.h"
 
 leat_kern_map_fn_t leat_kern_scalar(uint32_t class_, uint32_t number) {
-  return number < LEAT_KERN_SCALAR_FN_COUNT ? leat_kern_portable.map[class_][number] : NULL;
+  return number < LEAT_KERN_FN_COUNT ? leat_kern_portable.map[class_][number] : NULL;
 }

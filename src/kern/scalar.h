@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scalar functions of scalar_fn.def one value at a time: what a specification of everything around them needs.
+// The scalar functions of MAP one value at a time: what a specification of everything around them needs.
 #ifndef LEAT_KERN_SCALAR_H_
 #define LEAT_KERN_SCALAR_H_
 

@@ -17,14 +17,14 @@ const leat_kern_t LEAT_KERN_TABLE(LEAT_KERN_ISA) = {
 #include "kern/kernel.def"
 #undef KERNEL
 
-#define ENTRY_FLOATS_YES(number, name) \
+#define ENTRY_FLOATS(number, name) \
   .map[ROW_f32][number] = KERN(map_f32_##name), .map[ROW_f64][number] = KERN(map_f64_##name),
-#define ENTRY_FLOATS_NO(number, name)
-#define ENTRY_INTS_YES(number, name) .map[ROW_i64][number] = KERN(map_i64_##name),
-#define ENTRY_INTS_NO(number, name)
-#define SCALAR_FN(number, name, arity, floats, ints) ENTRY_FLOATS_##floats(number, name) ENTRY_INTS_##ints(number, name)
-#include "kern/scalar_fn.def"
-#undef SCALAR_FN
+#define ENTRY_INTS(number, name) .map[ROW_i64][number] = KERN(map_i64_##name),
+#define ENTRY_BOTH(number, name) ENTRY_FLOATS(number, name) ENTRY_INTS(number, name)
+#define ENTRY_NONE(number, name)
+#define SCALAR(suffix, name, number, arity, result, kernels, ...) ENTRY_##kernels(number, name)
+#include "ir/scalar.def"
+#undef SCALAR
 
 #define ENTRY_MEMORY(class_, dtype)                                      \
   .load[ROW_##class_][COLUMN_##dtype] = KERN(load_##class_##_##dtype),   \

@@ -8,12 +8,24 @@
 
 typedef leat_value_id_t (*row_t)(leat_lower_t *c);
 
-#define TRACED(e, ...) leat_value_id_t leat_lower_##e(leat_lower_t *c);
+#define NOTHING(e)
+#define DECLARE_OWN(e) leat_value_id_t leat_lower_##e(leat_lower_t *c);
+#define DECLARE_BY(fn) NOTHING
+#define TRACED(e, n, lo, hi, r, a, own, lowering, ...) DECLARE_##lowering(e)
 #include "ir/traced.def"
 #undef TRACED
 
+// The row that is a scalar function of its operands.
+static leat_value_id_t by_function(leat_lower_t *c) {
+  const leat_scalar_t fn = leat_op_info(c->op->kind)->fn;
+  return c->in_count == 1 ? leat_b_map1(c->b, fn, c->in[0]) : leat_b_map2(c->b, fn, c->in[0], c->in[1]);
+}
+
 static const row_t rows[] = {
-#define TRACED(e, ...) leat_lower_##e,
+#define BY_FUNCTION(e) by_function,
+#define ROW_OWN(e) leat_lower_##e,
+#define ROW_BY(fn) BY_FUNCTION
+#define TRACED(e, n, lo, hi, r, a, own, lowering, ...) ROW_##lowering(e)
 #include "ir/traced.def"
 #undef TRACED
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rows of two and three operands, element by element. Operands arrive in torch's result type.
+// Rows of two and three operands, element by element, that are not simply a scalar function. Operands arrive in torch's
+// result type.
 #include "lower/row.h"
 
 static bool is_bool(const leat_lower_t *c) { return leat_b_dtype(c->b, c->in[0]) == LEAT_BOOL; }
@@ -8,24 +9,6 @@ static leat_value_id_t times_attr(leat_lower_t *c, leat_value_id_t x, leat_attr_
   double factor = leat_lower_float(c, key, 1.0);
   return factor == 1.0 ? x : leat_b_muls(c->b, x, factor);
 }
-
-#define BINARY(row, fn) \
-  LOWER(row) { return leat_b_fn2(c->b, fn, c->in[0], c->in[1]); }
-BINARY(REMAINDER, REM)
-BINARY(FMOD, FMOD)
-BINARY(ATAN2, ATAN2)
-BINARY(EQ, EQ)
-BINARY(NE, NE)
-BINARY(LT, LT)
-BINARY(LE, LE)
-BINARY(GT, GT)
-BINARY(GE, GE)
-BINARY(BITWISE_AND, AND)
-BINARY(BITWISE_OR, OR)
-BINARY(BITWISE_XOR, XOR)
-BINARY(SHIFT_LEFT, SHL)
-BINARY(SHIFT_RIGHT, SHR)
-#undef BINARY
 
 // Of equal operands (zeros of either sign) torch's vector code takes the second.
 LOWER(MAXIMUM) { return leat_b_fn2(c->b, MAX, c->in[1], c->in[0]); }

@@ -3,6 +3,7 @@
 #include "native/map_plan.h"
 
 #include "base/loops.h"
+#include "pef/pef_scalar.h"
 
 typedef struct map_value_s {
   uint8_t class_;
@@ -106,16 +107,6 @@ static void build_program(map_builder_t *b) {
   }
 }
 
-// Arity by the file's numbering: unused operand fields of an instruction name register 0, which may be anything.
-static uint32_t step_arity(const pef_instruction_t *in) {
-  static const uint8_t arity[LEAT_KERN_SCALAR_FN_COUNT] = {
-#define SCALAR_FN(number, name, arity, floats, ints) [number] = arity,
-#include "kern/scalar_fn.def"
-#undef SCALAR_FN
-  };
-  return in->op < LEAT_KERN_SCALAR_FN_COUNT ? arity[in->op] : 1;
-}
-
 static void find_last_uses(map_builder_t *b) {
   map_plan_t *plan = b->plan;
   uint32_t s = 0;
@@ -123,7 +114,7 @@ static void find_last_uses(map_builder_t *b) {
     const pef_instruction_t *in = &b->stage->instructions[i];
     if (in->op >= PEF_OP_LOAD && in->op <= PEF_OP_IOTA) continue;
     map_step_t *step = &plan->steps[s];
-    uint32_t arity = step_arity(in);
+    uint32_t arity = leat_pef_scalar_arity(in->op);
     if (arity < 2) step->b = step->a;
     if (arity < 3) step->c = step->a;
     const uint16_t reads[3] = {step->a, step->b, step->c};

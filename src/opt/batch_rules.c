@@ -155,7 +155,7 @@ static leat_batch_join_t join_class_loss(const leat_graph_t *g, const leat_op_t 
 
 const leat_batch_rule_t *leat_batch_rule(uint32_t kind) {
   static const leat_batch_rule_t none = BATCH_unknown, rules[] = {
-#define TRACED(e, n, lo, hi, r, a, own, role, products, batch, ...) BATCH_##batch,
+#define TRACED(e, n, lo, hi, r, a, own, lowering, role, products, batch, ...) BATCH_##batch,
 #include "ir/traced.def"
 #undef TRACED
                                                        };

@@ -58,7 +58,7 @@ typedef struct index_rule_s {
 
 static const index_rule_t *rule_of(uint32_t kind) {
   static const index_rule_t none = INDEX_none, rules[] = {
-#define TRACED(e, n, lo, hi, r, a, own, role, products, batch, range, index) INDEX_##index,
+#define TRACED(e, n, lo, hi, r, a, own, lowering, role, products, batch, range, index) INDEX_##index,
 #include "ir/traced.def"
 #undef TRACED
                                                };

@@ -438,7 +438,7 @@ RULE(converted) {
 
 static const range_rule_t *range_rule(uint32_t kind) {
   static const range_rule_t none = RANGE_any, rules[] = {
-#define TRACED(e, n, lo, hi, r, a, own, role, products, batch, range, ...) RANGE_##range,
+#define TRACED(e, n, lo, hi, r, a, own, lowering, role, products, batch, range, ...) RANGE_##range,
 #include "ir/traced.def"
 #undef TRACED
                                               };

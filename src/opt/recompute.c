@@ -33,18 +33,10 @@ static bool is_splat(const leat_graph_t *g, leat_value_id_t x) {
   return leat_op_splat(g, leat_graph_op(g, leat_graph_value(g, x)->op), &number);
 }
 
-// The functions that f32 has vector code of its own for, and that cost about as much as a load from memory.
 static bool is_quick(const leat_graph_t *g, const leat_op_t *op) {
-  static const bool quick[LEAT_SCALAR_COUNT] = {
-      [LEAT_SCALAR_COPY] = true, [LEAT_SCALAR_CAST] = true,    [LEAT_SCALAR_STOP] = true, [LEAT_SCALAR_NEG] = true,
-      [LEAT_SCALAR_ABS] = true,  [LEAT_SCALAR_SIGN] = true,    [LEAT_SCALAR_EXP] = true,  [LEAT_SCALAR_TANH] = true,
-      [LEAT_SCALAR_ERF] = true,  [LEAT_SCALAR_SIGMOID] = true, [LEAT_SCALAR_ADD] = true,  [LEAT_SCALAR_SUB] = true,
-      [LEAT_SCALAR_MUL] = true,  [LEAT_SCALAR_MAX] = true,     [LEAT_SCALAR_MIN] = true,  [LEAT_SCALAR_EQ] = true,
-      [LEAT_SCALAR_NE] = true,   [LEAT_SCALAR_LT] = true,      [LEAT_SCALAR_LE] = true,   [LEAT_SCALAR_GT] = true,
-      [LEAT_SCALAR_GE] = true,   [LEAT_SCALAR_SELECT] = true,
-  };
   leat_scalar_t fn = leat_op_scalar(g, op);
-  return fn != LEAT_SCALAR_COUNT && quick[fn] && leat_graph_value(g, op->result_first)->dtype != LEAT_F64;
+  bool quick = fn != LEAT_SCALAR_COUNT && leat_scalar_is_quick(fn);
+  return quick && leat_graph_value(g, op->result_first)->dtype != LEAT_F64;
 }
 
 // The root that all operands but constants share; LEAT_NONE: there is none, or the chain is long.

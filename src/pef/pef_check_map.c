@@ -8,10 +8,9 @@ enum { CLASS_NONE = 0xff, CLASS_END = PEF_CLASS_I64 + 1 };
 
 static const struct {
   const char *name;
-  uint32_t arity;
   const char *f64, *i64;  // expression; "NA": not defined for that class
 } scalars[PEF_SCALAR_COUNT] = {
-#define SCALAR(suffix, name, arity, result, f64, i64) {name, arity, #f64, #i64},
+#define SCALAR(suffix, name, number, arity, result, kernels, body, flops, speed, f64, i64) {#name, #f64, #i64},
 #include "ir/scalar.def"
 #undef SCALAR
 };
@@ -52,7 +51,7 @@ static leat_status_t rule_scalar(pef_map_state_t *state, const pef_instruction_t
                             integer ? "integers" : "floats");
   }
   const uint16_t sources[3] = {instruction->a, instruction->b, instruction->c};
-  for (uint32_t i = 0; i < scalars[instruction->op].arity; ++i) {
+  for (uint32_t i = 0; i < leat_pef_scalar_arity(instruction->op); ++i) {
     LEAT_TRY(read_register(state, sources[i], instruction->class_));
   }
   return write_register(state, instruction);

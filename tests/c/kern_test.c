@@ -143,31 +143,10 @@ static void test_conversions(void **unused) {
 // --- the functions of MAP
 // ----------------------------------------------------------------------------------------------
 
-// The table of kern repeats the numbers of the compiler's; this is where they meet.
-static void test_numbers(void **unused) {
-  (void)unused;
-  static const char *const names[] = {
-#define SCALAR(suffix, name, arity, result, f64, i64) name,
-#include "ir/scalar.def"
-#undef SCALAR
-  };
-  static const int arities[] = {
-#define SCALAR(suffix, name, arity, result, f64, i64) arity,
-#include "ir/scalar.def"
-#undef SCALAR
-  };
-  assert_int_equal(sizeof names / sizeof *names, LEAT_KERN_SCALAR_FN_COUNT);
-#define SCALAR_FN(number, name, arity, floats, ints) \
-  assert_string_equal(names[number], #name);         \
-  assert_int_equal(arities[number], arity);
-#include "kern/scalar_fn.def"
-#undef SCALAR_FN
-}
-
 static void test_map_levels(void **unused) {
   (void)unused;
   for (int c = 0; c < LEAT_KERN_CLASS_COUNT; c++) {
-    for (int f = 0; f < LEAT_KERN_SCALAR_FN_COUNT; f++) {
+    for (int f = 0; f < LEAT_KERN_FN_COUNT; f++) {
       if (leat_kern_portable.map[c][f] == NULL) continue;
       double a[COUNT], b[COUNT], d[COUNT], out[2][COUNT];
       fill_class(a, c), fill_class(b, c), fill_class(d, c);
@@ -237,8 +216,8 @@ static void test_copies(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_halves),     cmocka_unit_test(test_conversions), cmocka_unit_test(test_numbers),
-      cmocka_unit_test(test_map_levels), cmocka_unit_test(test_integers),    cmocka_unit_test(test_copies),
+      cmocka_unit_test(test_halves),   cmocka_unit_test(test_conversions), cmocka_unit_test(test_map_levels),
+      cmocka_unit_test(test_integers), cmocka_unit_test(test_copies),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
