@@ -13,6 +13,10 @@
 
 typedef struct leat_graph_s leat_graph_t;
 
+// The ops of one operand that are one function of its elements, `exp` and the like, by their names in graph text,
+// which are PyTorch's: separated by spaces.
+const char *leat_graph_unary_ops(void);
+
 // Parses `text` (copied). On error the message names line and column.
 leat_status_t leat_graph_parse(const char *text, size_t text_bytes, leat_graph_t **out_graph);
 void leat_graph_destroy(leat_graph_t *graph);

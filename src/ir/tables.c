@@ -92,6 +92,19 @@ const leat_op_info_t *leat_op_info(uint32_t kind) {
   return &op_table[kind];
 }
 
+LEAT_EXPORT const char *leat_graph_unary_ops(void) {
+#define NAME_1(n) n " "
+#define NAME_2(n)
+#define NAME_OF_OWN(n, operands)
+#define NAME_OF_FUNCTION(n, operands) NAME_##operands(n)
+#define NAME_OF_BY(function) NAME_OF_FUNCTION
+#define TRACED(e, n, lo, hi, r, a, own, lowering, ...) NAME_OF_##lowering(n, hi)
+  return
+#include "ir/traced.def"
+      "";
+#undef TRACED
+}
+
 bool leat_op_is_primitive(uint32_t kind) { return kind < LEAT_PRIM_COUNT; }
 
 bool leat_op_is_traced(uint32_t kind) { return kind >= LEAT_TRACED_FIRST && kind < LEAT_OP_KIND_COUNT; }

@@ -128,6 +128,13 @@ def hyperparameters() -> tuple[str, ...]:
     return tuple(ffi.string(name).decode() for name in itertools.takewhile(lambda name: name != ffi.NULL, names))
 
 
+@functools.cache
+def unary_ops() -> tuple[str, ...]:
+    """The traced ops of one operand that are one function of its elements, by PyTorch's names."""
+    leat = library()
+    return tuple(leat.ffi.string(leat.lib.leat_graph_unary_ops()).decode().split())
+
+
 def isa_level() -> str | None:
     """LEAT_ISA caps the kernels: portable, avx2 or avx512; None without it."""
     return os.environ.get("LEAT_ISA", "").strip() or None

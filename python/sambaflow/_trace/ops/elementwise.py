@@ -7,17 +7,17 @@ from typing import Any
 
 import torch
 
+from sambaflow._base.library import unary_ops
 from sambaflow._trace.call import Call, handles
 from sambaflow._trace.graph import Value
 from sambaflow._trace.tensor import as_meta
 
-# Rows of the same name whose operand has the dtype of the result (integers become floats where torch says so).
-_UNARY = (
-    "neg abs sign floor ceil trunc exp expm1 log log1p log2 log10 sqrt rsqrt reciprocal square sin cos tan asin acos "
-    "atan sinh cosh tanh sigmoid erf erfc bitwise_not relu silu hardsigmoid hardswish mish"
-).split()
 # Rows of the same name that ask a question: the operand keeps its dtype, the result is bool.
 _QUESTIONS = "logical_not isnan isinf isfinite".split()
+# Rows of the same name whose operand has the dtype of the result (integers become floats where torch says so): those
+# that libleat says are one scalar function, but for those that have a handler of their own, and some activations.
+_UNARY = [row for row in unary_ops() if row not in ("round", *_QUESTIONS)]
+_UNARY += "square relu silu hardsigmoid hardswish mish".split()
 # ATen name -> row, both operands in the dtype of the result.
 _BINARY = {
     name: name
@@ -28,12 +28,13 @@ _BINARY = {
 _COMPARISONS = "eq ne lt le gt ge".split()
 _LOGICAL = "logical_and logical_or logical_xor".split()
 # Names torch keeps for compatibility, which decompose on some builds only.
-_ALIASES = {"negative": "neg", "absolute": "abs", "sgn": "sign", "fix": "trunc", "arcsin": "asin", "arccos": "acos",
-            "arctan": "atan", "special_erf": "erf", "special_expm1": "expm1", "multiply": "mul", "arctan2": "atan2",
-            "special_erfc": "erfc", "special_expit": "sigmoid", "special_log1p": "log1p"}  # fmt: skip
+_ALIASES = {"negative": "neg", "absolute": "abs", "sgn": "sign", "fix": "trunc", "multiply": "mul",
+            "arctan2": "atan2", "special_expit": "sigmoid"}  # fmt: skip
+for _row in _UNARY:
+    _ALIASES |= {name: _row for name in (f"special_{_row}", f"arc{_row[1:]}") if hasattr(torch.ops.aten, name)}
 
 
-def _unary(c: Call, x: Any, **_: Any) -> Value:
+def _unary(c: Call, x: Any) -> Value:
     row = _ALIASES.get(c.name, c.name)
     return c.emit(row, [c.operand(x, c.out.dtype)])
 
