@@ -42,6 +42,7 @@ D(NEG) { v->dx[0] = leat_b_fn1(v->b, NEG, DY); }
 D(ABS) { chain(v, fn(v, LEAT_SCALAR_SIGN)); }
 D(EXP) { chain(v, v->y[0]); }
 D(EXPM1) { chain(v, leat_b_adds(v->b, v->y[0], 1.0)); }
+D(EXP2) { chain(v, leat_b_muls(v->b, v->y[0], M_LN2)); }
 D(LOG) { v->dx[0] = leat_b_div(v->b, DY, v->x[0]); }
 D(LOG1P) { v->dx[0] = leat_b_div(v->b, DY, leat_b_adds(v->b, v->x[0], 1.0)); }
 D(LOG2) { v->dx[0] = leat_b_div(v->b, DY, leat_b_muls(v->b, v->x[0], M_LN2)); }

@@ -71,6 +71,11 @@ VEC_INLINE vf64_t vf64_exp_sum(vf64_t x, vf64_t low) {  // exp(x + low)
   return vf64_select(x == x, r, x);
 }
 VEC_INLINE vf64_t vf64_exp(vf64_t x) { return vf64_exp_sum(x, vf64_splat(0.0)); }
+VEC_INLINE vf64_t vf64_exp2(vf64_t x) {
+  vf64_t a = vf64_clamp(x, -1100.0, 1030.0), whole = vf64_round(a), rest = a - whole, n;
+  vf64_t p = vf64_exp_parts(rest * 0x1.62e42fefa39efp-1, rest * 0x1.abc9e3b39803fp-56, &n);
+  return vf64_select(x == x, vf64_scale(1.0 + p, whole + n), x);
+}
 VEC_INLINE vf64_t vf64_expm1(vf64_t x) {
   vf64_t n, p = vf64_exp_parts(vf64_clamp(x, -60.0, 710.0), vf64_splat(0.0), &n);
   vf64_t scaled = vf64_scale(p, n);
