@@ -15,7 +15,6 @@ static const char *const rules[LEAT_RULE_COUNT] = {
     [LEAT_RULE_TYPE] = "reads as another dtype than was written",
     [LEAT_RULE_RACE] = "writes what another call touches at the same time: a barrier is missing",
     [LEAT_RULE_TILES] = "writes in one tile what another tile touches",
-    [LEAT_RULE_ALIAS] = "writes over what it reads or writes besides, not in step",
     [LEAT_RULE_ORDER] = "comes after a section type that runs later, and one of the two writes what the other touches",
     [LEAT_RULE_PREPARE] =
         "what a prepare section makes depends on parameters, buffers and constants alone, and stays as it is",

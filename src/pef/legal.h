@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A second opinion: proves of a file that its plan of memory and of barriers is one, whoever made it. Shares no code
-// with what plans (map/memory.c, link/link_memory.c, flight.c) and trusts the validator (pef_read.h) alone.
+// with what plans (map/memory.c, link/link_memory.c, flight.c) and trusts the validator (pef_read.h) alone,
+// which has seen to it that no stage writes over what it reads but in step.
 //
 // The places of a plan carry no names, so that a value is known by how it is referred to:
 //   in the arena    a value is what arguments of equal offset and bytes name, from the write that makes it to the last
@@ -24,7 +25,6 @@ typedef enum leat_rule_e {
   LEAT_RULE_TYPE,       // a value is read as another dtype than it was written as
   LEAT_RULE_RACE,       // two calls in flight at once: one writes what the other touches
   LEAT_RULE_TILES,      // one tile of a call writes what another touches
-  LEAT_RULE_ALIAS,      // a stage writes what it reads, and not in step; or writes a byte twice
   LEAT_RULE_ORDER,      // a section type needs what one that runs later makes
   LEAT_RULE_PREPARE,  // PREPARE depends on more than parameters, buffers and constants, or its results are written over
   LEAT_RULE_BORROWED,  // the caller's memory: an input is written, or an output is read that this run has not written

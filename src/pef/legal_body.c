@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// One body: what it does with each of its arguments; stages write nothing that they read but in step; what one tile
-// writes no other touches. A tile may be a single row, since an engine may cut a body anywhere.
+// One body: what it does with each of its arguments; what one tile writes no other touches. A tile may be a single row,
+// since an engine may cut a body anywhere.
 #include "pef/legal_parts.h"
 
+// A stage touches an argument.
 typedef struct touch_s {
   leat_site_t site;
-  leat_box_t whole;  // of all rows; in scratch of one tile
+  leat_box_t whole;  // of all rows
   uint32_t next;     // touch of the same slot; PEF_NONE: the last
   bool read;
 } touch_t;
@@ -58,62 +59,21 @@ bool leat_cover_holds(const leat_cover_t *cover, const leat_box_t *box) {
 
 // --- findings --------------------------------------------------------------------------------------------------------
 
-static leat_status_t report(const walk_t *w, leat_rule_t rule, const touch_t *t, const touch_t *other) {
+static leat_status_t report(const walk_t *w, const touch_t *t, const touch_t *other) {
   const leat_pef_t *pef = w->prover->pef;
-  leat_finding_t f = {.rule = rule,
-                      .call = w->prover->first_call[w->index],
-                      .stage = stage_of(t),
-                      .operand = t->site.index,
-                      .other_call = PEF_NONE,
-                      .other_stage = stage_of(other),
-                      .place = PEF_NONE,
-                      .symbol = PEF_NONE,
-                      .begin = (uint64_t)t->whole.low,
-                      .end = (uint64_t)t->whole.high};
-  if (operand_of(t)->space == PEF_SPACE_ARGUMENT) {
-    const pef_argument_t *a = &pef->arguments[pef->calls[f.call].argument_first + operand_of(t)->slot];
-    f.place = a->kind;
-    f.symbol = a->symbol;
-    f.begin += a->offset;
-    f.end += a->offset;
-  }
+  const uint32_t call = w->prover->first_call[w->index];
+  const pef_argument_t *a = &pef->arguments[pef->calls[call].argument_first + operand_of(t)->slot];
+  const leat_finding_t f = {.rule = LEAT_RULE_TILES,
+                            .call = call,
+                            .stage = stage_of(t),
+                            .operand = t->site.index,
+                            .other_call = PEF_NONE,
+                            .other_stage = stage_of(other),
+                            .place = a->kind,
+                            .symbol = a->symbol,
+                            .begin = a->offset + (uint64_t)t->whole.low,
+                            .end = a->offset + (uint64_t)t->whole.high};
   return leat_legal_report(w->prover, &f);
-}
-
-// --- aliases ---------------------------------------------------------------------------------------------------------
-
-// Every element is read before it is written: both are the same elements, gone through together.
-static bool in_step(const touch_t *out, const touch_t *in, int64_t shift) {
-  const pef_operand_t *a = operand_of(out), *b = operand_of(in);
-  if (out->site.stage->kind != PEF_STAGE_MAP || in->site.written || a->rank != b->rank) return false;
-  if ((int64_t)a->offset != (int64_t)b->offset + shift) return false;
-  if (leat_pef_dtype_bytes(a->dtype) != leat_pef_dtype_bytes(b->dtype)) return false;
-  for (uint32_t d = 0; d < a->rank; ++d) {
-    if (a->dims[d] != b->dims[d] || (a->dims[d] > 1 && a->strides[d] != b->strides[d])) return false;
-  }
-  return true;
-}
-
-// `b` begins `shift` bytes after `a` does, both in one place.
-static leat_status_t check_alias(const walk_t *w, const touch_t *a, const touch_t *b, int64_t shift) {
-  if (!a->site.written && !b->site.written) return NULL;
-  if (!leat_boxes_meet(&a->whole, &b->whole, shift)) return NULL;
-  if (a->site.written ? in_step(a, b, shift) : in_step(b, a, -shift)) return NULL;
-  return a->site.written ? report(w, LEAT_RULE_ALIAS, a, b) : report(w, LEAT_RULE_ALIAS, b, a);
-}
-
-static bool same_place(const touch_t *a, const touch_t *b) {
-  return operand_of(a)->space == operand_of(b)->space && operand_of(a)->slot == operand_of(b)->slot;
-}
-
-static leat_status_t check_stage_aliases(const walk_t *w, uint32_t first) {
-  for (uint32_t i = first; i < w->touches.count; ++i) {
-    for (uint32_t j = first; j < i; ++j) {
-      const touch_t *a = &w->touches.data[j], *b = &w->touches.data[i];
-      if (same_place(a, b)) LEAT_TRY(check_alias(w, a, b, 0));
-    }
-  }
-  return NULL;
 }
 
 // --- tiles -----------------------------------------------------------------------------------------------------------
@@ -135,7 +95,7 @@ static leat_status_t check_tiles(const walk_t *w, const touch_t *a, const touch_
   if (!a->site.written && !b->site.written) return NULL;
   const leat_rows_t x = rows_of(a), y = rows_of(b);
   if (!leat_rows_meet(&x, &y, shift, w->body->row_count)) return NULL;
-  return a->site.written ? report(w, LEAT_RULE_TILES, a, b) : report(w, LEAT_RULE_TILES, b, a);
+  return a->site.written ? report(w, a, b) : report(w, b, a);
 }
 
 static leat_status_t check_slot_tiles(const walk_t *w, uint32_t slot) {
@@ -184,7 +144,6 @@ static void note_stage(walk_t *w, uint32_t first) {
   for (uint32_t pass = 0; pass < 2; ++pass) {  // what a stage reads it reads before it writes
     for (uint32_t i = first; i < w->touches.count; ++i) {
       const touch_t *t = &w->touches.data[i];
-      if (operand_of(t)->space != PEF_SPACE_ARGUMENT) continue;
       if (pass == 0 && t->read) note_read(&slots[operand_of(t)->slot], t);
       if (pass == 1 && t->site.written) note_write(&slots[operand_of(t)->slot], t);
     }
@@ -196,17 +155,14 @@ static void note_stage(walk_t *w, uint32_t first) {
 static leat_status_t add_touches(walk_t *w, const pef_stage_t *stage) {
   const leat_pef_t *pef = w->prover->pef;
   const uint64_t outputs = leat_pef_stage_outputs(pef, stage), inputs = leat_pef_stage_inputs(pef, stage);
-  const uint64_t tile = w->body->tile_rows_max < w->body->row_count ? w->body->tile_rows_max : w->body->row_count;
   for (uint32_t i = 0; i < stage->operand_count; ++i) {
     const pef_operand_t *o = &pef->operands[stage->operand_first + i];
-    if (((inputs | outputs) >> i & 1) == 0 || o->space == PEF_SPACE_NONE) continue;
+    if (((inputs | outputs) >> i & 1) == 0 || o->space != PEF_SPACE_ARGUMENT) continue;
     touch_t *t = leat_array_push(&w->touches);
     if (t == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for the proofs");
     t->site = (leat_site_t){pef, w->body, stage, i, (outputs >> i & 1) != 0};
     t->read = (inputs >> i & 1) != 0;
-    t->whole = leat_box_of(&t->site, o->space == PEF_SPACE_SCRATCH ? tile : w->body->row_count);
-    t->next = PEF_NONE;
-    if (o->space != PEF_SPACE_ARGUMENT) continue;
+    t->whole = leat_box_of(&t->site, w->body->row_count);
     t->next = w->first[o->slot];
     w->first[o->slot] = w->touches.count - 1;
   }
@@ -222,7 +178,6 @@ static leat_status_t walk_stages(walk_t *w, bool check) {
     if (leat_pef_stage_is_idle(pef, stage)) continue;
     LEAT_TRY(add_touches(w, stage));
     if (!check) continue;
-    LEAT_TRY(check_stage_aliases(w, first));
     note_stage(w, first);
   }
   for (uint32_t a = 0; a < w->body->argument_count && check; ++a) LEAT_TRY(check_slot_tiles(w, a));
@@ -253,7 +208,6 @@ static leat_status_t check_slots(const walk_t *w, uint32_t a, uint32_t b, int64_
   for (uint32_t i = w->first[a]; i != PEF_NONE; i = w->touches.data[i].next) {
     for (uint32_t j = w->first[b]; j != PEF_NONE; j = w->touches.data[j].next) {
       const touch_t *x = &w->touches.data[i], *y = &w->touches.data[j];
-      if (x->site.stage == y->site.stage) LEAT_TRY(check_alias(w, x, y, shift));
       LEAT_TRY(check_tiles(w, x, y, shift));
     }
   }

@@ -167,14 +167,6 @@ static bool search(search_t *s, const leat_box_t *a, const leat_box_t *b, int64_
   return reaches(s, 0, distance - a->run + 1, distance + b->run - 1);
 }
 
-bool leat_boxes_meet(const leat_box_t *a, const leat_box_t *b, int64_t shift) {
-  if (a->run == 0 || b->run == 0 || a->high <= b->low + shift || b->high + shift <= a->low) return false;
-  if (leat_box_is_dense(a) && leat_box_is_dense(b)) return true;
-  search_t s = {0};
-  put_boxes(&s, a, b);
-  return search(&s, a, b, shift);
-}
-
 bool leat_rows_meet(const leat_rows_t *a, const leat_rows_t *b, int64_t shift, uint64_t count) {
   const leat_box_t *x = &a->row, *y = &b->row;
   const int64_t last = (int64_t)count - 1;

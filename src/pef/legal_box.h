@@ -35,17 +35,14 @@ int64_t leat_box_row_step(const leat_site_t *site);
 
 static inline bool leat_box_is_dense(const leat_box_t *box) { return box->rank == 0; }
 
-// Whether `a` and `b`, moved up by `shift` bytes, have a byte in common. May say yes where strides are so entangled
-// that a search of bounded length does not tell.
-bool leat_boxes_meet(const leat_box_t *a, const leat_box_t *b, int64_t shift);
-
 // The same operand in every row: one row of it, and the step to the next.
 typedef struct leat_rows_s {
   leat_box_t row;
   int64_t step;
 } leat_rows_t;
 
-// Whether some row of `a` and another row of `b`, moved up by `shift`, meet; both have `count` rows.
+// Whether some row of `a` and another row of `b`, moved up by `shift` bytes, have a byte in common; both have `count`
+// rows. May say yes where strides are so entangled that a search of bounded length does not tell.
 bool leat_rows_meet(const leat_rows_t *a, const leat_rows_t *b, int64_t shift, uint64_t count);
 
 // One set of bytes that is the two together where they are alike and one continues the other; false: there is none.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the proofs share: legal_box.c (bytes), legal_body.c (one body: arguments, tiles, aliases),
+// What the files of the proofs share: legal_box.c (bytes), legal_body.c (one body: arguments, tiles),
 // legal_scratch.c (its tile scratch), legal_memory.c (the program: arena, symbols, calls in flight), legal.c
 // (findings). Private to src/pef.
 #ifndef LEAT_PEF_LEGAL_PARTS_H_
@@ -53,7 +53,7 @@ static inline const leat_slot_t *leat_prover_slots(const leat_prover_t *p, uint3
 
 leat_status_t leat_legal_report(leat_prover_t *prover, const leat_finding_t *finding) LEAT_MUST_USE;
 
-// Tiles, aliases and scratch of a body; fills its slots.
+// Tiles and scratch of a body; fills its slots.
 leat_status_t leat_legal_body(leat_prover_t *prover, uint32_t body) LEAT_MUST_USE;
 leat_status_t leat_legal_scratch(leat_prover_t *prover, uint32_t body) LEAT_MUST_USE;
 // Two arguments of a call that share bytes: that of slot `b` begins `shift` bytes after that of slot `a`.

@@ -65,7 +65,7 @@ static bool is_written(const sim_t *s, const pef_stage_t *stage, uint32_t i) {
 
 static bool is_read(const sim_t *s, const pef_stage_t *stage, uint32_t i) {
   if (stage->kind == PEF_STAGE_SCATTER) return true;
-  if (stage->kind == PEF_STAGE_CONTRACT) return i < 2 || stage->params[10] == 1;
+  if (stage->kind == PEF_STAGE_CONTRACT) return i < 2 || stage->params.contract.add == 1;
   if (stage->kind != PEF_STAGE_MAP) return !is_written(s, stage, i);
   for (uint32_t k = 0; k < stage->instruction_count; ++k) {
     const pef_instruction_t *in = &s->pef->instructions[stage->instruction_first + k];
@@ -85,11 +85,11 @@ typedef struct cursor_s {
 
 static cursor_t start(const sim_t *s, const pef_stage_t *stage, uint32_t i, int64_t rows) {
   cursor_t c = {.stage = stage, .o = &s->pef->operands[stage->operand_first + i], .which = i};
-  c.packed = stage->kind == PEF_STAGE_CONTRACT && i == 1 && stage->params[8] != 0;
+  c.packed = stage->kind == PEF_STAGE_CONTRACT && i == 1 && stage->params.contract.n_block != 0;
   const bool out = is_written(s, stage, i);
   for (uint32_t d = 0; d < c.o->rank; ++d) {
-    const bool summed = (stage->kind == PEF_STAGE_REDUCE && (stage->params[0] >> d & 1) != 0) ||
-                        (stage->kind == PEF_STAGE_CONTRACT && stage->params[d] == PEF_ROLE_K);
+    const bool summed = (stage->kind == PEF_STAGE_REDUCE && (stage->params.reduce.dims >> d & 1) != 0) ||
+                        (stage->kind == PEF_STAGE_CONTRACT && stage->params.contract.roles[d] == PEF_ROLE_K);
     c.extents[d] = d == c.o->row_dim ? rows * (int64_t)c.o->row_mult : c.o->dims[d];
     if (out && summed) c.extents[d] = 1;
     if (!out && c.o->strides[d] == 0 && c.extents[d] > 1) c.extents[d] = 1;
@@ -112,7 +112,7 @@ static void step(cursor_t *c) {
 static int64_t place_of(const cursor_t *c) {
   int64_t at = 0, n = 0, k = 0, n_count = 1;
   for (uint32_t d = 0; d < c->o->rank; ++d) {
-    const int64_t role = c->stage->params[d];
+    const int64_t role = c->stage->params.contract.roles[d];
     if (c->packed && role == PEF_ROLE_N) {
       n = c->at[d];
       n_count = c->o->dims[d];
@@ -123,8 +123,8 @@ static int64_t place_of(const cursor_t *c) {
     }
   }
   if (c->packed) {
-    const int64_t block = c->stage->params[8], left = n_count - n / block * block;
-    at += n / block * c->stage->params[9] + k * (left < block ? left : block) + n % block;
+    const int64_t block = c->stage->params.contract.n_block, left = n_count - n / block * block;
+    at += n / block * c->stage->params.contract.n_block_step + k * (left < block ? left : block) + n % block;
   }
   return (int64_t)c->o->offset + at * (int64_t)leat_pef_dtype_bytes(c->o->dtype);
 }
