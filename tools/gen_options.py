@@ -33,7 +33,7 @@ An option that changes nothing on native is accepted with one `[warning samba]` 
 whose effect is not built yet stops the command with "not yet available" unless it has its default.
 """
 COLUMNS = ["option", "value", "default", "commands", "meaning", "effect on native", "shown by"]
-LETTERS = dict(zip(table.COMMANDS, "crtps", strict=True))
+LETTERS = dict(zip(table.commands(), "crtps", strict=True))
 
 
 def shown_by():

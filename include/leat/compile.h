@@ -64,7 +64,8 @@ leat_status_t leat_compile_options_check(const leat_compile_options_t *options);
 leat_status_t leat_option_check(const char *name, const char *value);
 // Whether these options may be given together to compile.
 leat_status_t leat_option_check_together(const char *const *names, size_t name_count);
-// The table of all options as JSON: {"options": [...], "together": [...]}; free with leat_string_free.
+// The table of all options as JSON: {"options": [...], "together": [...], "commands": [...]}; free with
+// leat_string_free.
 leat_status_t leat_option_table(char **out_json);
 
 // Compiles `graph` and writes the PEF to `path` (aside, synced, renamed: a failure leaves no file there).

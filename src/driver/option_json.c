@@ -85,7 +85,9 @@ LEAT_EXPORT leat_status_t leat_option_table(char **out_json) {
     if (i > 0) leat_text_put(&text, ",");
     put_pair(&text, &pairs[i]);
   }
-  leat_text_put(&text, "]}");
+  leat_text_put(&text, "]");
+  put_commands(&text, UINT32_MAX);
+  leat_text_put(&text, "}");
   if (text.failed) {
     leat_text_deinit(&text);
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for the table of options");

@@ -4,6 +4,7 @@
 import torch
 from sambaflow import samba
 from sambaflow.samba import utils
+from torch import nn
 
 
 def tensors(result):
@@ -89,3 +90,34 @@ def differences(make, batches, tmp_path, *, train=False, lr=0.1, state=None, arg
         wrong += _differ(want, have, f"state {number} at the end")
     running(*[x.clone() for x in batches[0]])  # eager works on it
     return wrong
+
+
+def X(*shape):
+    """Random numbers that the shape alone decides."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+class Base(nn.Module):
+    """Weights w [3, 3] and b [3]; `setup` adds what else a model has."""
+
+    def __init__(self):
+        super().__init__()
+        self.w, self.b = nn.Parameter(torch.randn(3, 3)), nn.Parameter(torch.randn(3))
+        self.setup()
+
+    def setup(self):
+        pass
+
+
+class Square(torch.autograd.Function):
+    """Saves its operand."""
+
+    @staticmethod
+    def forward(ctx, a):
+        ctx.save_for_backward(a)
+        return a * a
+
+    @staticmethod
+    def backward(ctx, g):
+        (a,) = ctx.saved_tensors
+        return 2 * g * a

@@ -3,7 +3,8 @@
 
 import pytest
 from sambaflow import samba
-from sambaflow.samba.utils.argparser import COMMANDS, parse_app_args, parse_yaml_to_args
+from sambaflow._base.options import commands
+from sambaflow.samba.utils.argparser import parse_app_args, parse_yaml_to_args
 
 # What programs read without defining it.
 READ = (
@@ -18,7 +19,7 @@ def required(command):
     return ["-p", "x.pef"] if command == "run" else []
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", commands())
 def test_every_attribute_exists_for_every_command(command):
     args = parse_app_args([command, *required(command)])
     assert args.command == command and not [name for name in READ if not hasattr(args, name)]

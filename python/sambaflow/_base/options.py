@@ -11,8 +11,6 @@ from typing import Any
 
 from sambaflow._base.library import InvalidArgumentError, check, library
 
-COMMANDS = ("compile", "run", "test", "measure-performance", "measure-sections")
-
 
 @dataclass(frozen=True, eq=False)
 class Option:
@@ -87,6 +85,11 @@ def _option(row: Mapping[str, Any]) -> Option:
 def options() -> tuple[Option, ...]:
     """All rows, in the order of the help."""
     return tuple(_option(row) for row in _read()["options"])
+
+
+def commands() -> tuple[str, ...]:
+    """The commands of programs."""
+    return tuple(_read()["commands"])
 
 
 def together() -> list[Mapping[str, str]]:

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from sambaflow._base import options as table
 from sambaflow._base.library import InvalidArgumentError, from_command_line
-from sambaflow._base.options import COMMANDS, Option
+from sambaflow._base.options import Option, commands
 from sambaflow._base.reading import reading
 from sambaflow.logging import samba_logger
 from sambaflow.samba.utils._help import Parser, commands_parser, program_name, texts
@@ -162,9 +162,9 @@ def _choose(
     given: list[str], parser_of: Callable[[str], argparse.ArgumentParser]
 ) -> tuple[str, list[str], argparse.ArgumentParser]:
     """The command, wherever it stands among the options, the rest, and the parser of the command."""
-    if given and given[0] in COMMANDS:
+    if given and given[0] in commands():
         return given[0], given[1:], parser_of(given[0])
-    parsers = {command: parser_of(command) for command in COMMANDS}
+    parsers = {command: parser_of(command) for command in commands()}
     for index, word in enumerate(given):
         if word in parsers and not (index and any(_takes_value(p, given[index - 1]) for p in parsers.values())):
             return word, given[:index] + given[index + 1 :], parsers[word]
@@ -172,9 +172,9 @@ def _choose(
 
 
 def _refuse_without_command(given: list[str]) -> NoReturn:
-    usage = commands_parser(program_name(sys.argv[0]), COMMANDS)
+    usage = commands_parser(program_name(sys.argv[0]), commands())
     usage.parse_known_args(given)
-    usage.error(f"which command? one of {', '.join(COMMANDS)}")
+    usage.error(f"which command? one of {', '.join(commands())}")
 
 
 def _takes_value(parser: argparse.ArgumentParser, word: str) -> bool:
