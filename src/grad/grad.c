@@ -45,6 +45,56 @@ static leat_status_t store_written(reverse_t *r) {
   return leat_builder_take_status(b);
 }
 
+// --- what needs a gradient, and what has one ------------------------------------------------------------------------
+
+static void mark_needs(const leat_graph_t *g, bool *needs) {
+  for (leat_op_id_t id = 0; id < g->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(g, id);
+    bool any = leat_op_requires_grad(g, op);
+    for (uint32_t i = 0; i < op->input_count && !any && !op->detached; i++) {
+      leat_value_id_t x = leat_op_input(g, op, i);
+      any = x != LEAT_NONE && needs[x];
+    }
+    for (uint32_t i = 0; i < op->result_count; i++) {
+      leat_value_id_t y = op->result_first + i;
+      needs[y] = any && leat_dtype_is_float((leat_dtype_t)leat_graph_value(g, y)->dtype);
+    }
+  }
+}
+
+static bool is_seeded(const leat_graph_t *g, const leat_op_t *op) {
+  return leat_op_role(op->kind) == LEAT_ROLE_KEEP &&
+         leat_op_word(g, op, LEAT_ATTR_SEED, LEAT_SEED_ZERO) != LEAT_SEED_ZERO;
+}
+
+// Where autograd does not follow: a symbol that is read in no other way has no gradient.
+static bool is_cut(const leat_graph_t *g, const leat_op_t *op, uint32_t input) {
+  if (op->kind == LEAT_TRACED_STRAIGHT_THROUGH) return input == 0;
+  return leat_op_scalar(g, op) == LEAT_SCALAR_STOP;
+}
+
+// A symbol may be reached without a cotangent, as through floor: then its gradient is zero, not missing.
+static void mark_reached(const leat_graph_t *g, const bool *needs, bool *reached) {
+  for (leat_op_id_t id = 0; id < g->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(g, id);
+    if (is_seeded(g, op) && needs[leat_op_input(g, op, 0)]) reached[leat_op_input(g, op, 0)] = true;
+  }
+  for (leat_op_id_t id = g->ops.count; id-- > 0;) {
+    const leat_op_t *op = leat_graph_op(g, id);
+    bool any = false;
+    for (uint32_t i = 0; i < op->result_count; i++) any = any || reached[op->result_first + i];
+    for (uint32_t i = 0; i < op->input_count && any && !op->detached; i++) {
+      leat_value_id_t x = leat_op_input(g, op, i);
+      if (x != LEAT_NONE && needs[x] && !is_cut(g, op, i)) reached[x] = true;
+    }
+  }
+}
+
+void leat_grad_mark(const leat_graph_t *g, bool *out_needs, bool *out_reached) {
+  mark_needs(g, out_needs);
+  mark_reached(g, out_needs, out_reached);
+}
+
 // --- the walk -------------------------------------------------------------------------------------------------------
 
 static void provenance(leat_builder_t *b, const leat_op_t *op) {
@@ -52,22 +102,6 @@ static void provenance(leat_builder_t *b, const leat_op_t *op) {
   b->detached = 0;
   b->group = op->group;
   b->origin = op->origin;
-}
-
-static void mark_needs(reverse_t *r) {
-  const leat_graph_t *g = r->b.graph;
-  for (leat_op_id_t id = 0; id < r->op_count; id++) {
-    const leat_op_t *op = leat_graph_op(g, id);
-    bool needs = leat_op_requires_grad(g, op);
-    for (uint32_t i = 0; i < op->input_count && !needs; i++) {
-      leat_value_id_t x = leat_op_input(g, op, i);
-      needs = x != LEAT_NONE && r->needs[x] && !op->detached;
-    }
-    for (uint32_t i = 0; i < op->result_count; i++) {
-      leat_value_id_t y = op->result_first + i;
-      r->needs[y] = needs && leat_dtype_is_float((leat_dtype_t)leat_graph_value(g, y)->dtype);
-    }
-  }
 }
 
 // Adds a contribution to the cotangent of a forward value: brought to its shape and dtype, and summed with what other
@@ -97,9 +131,7 @@ static leat_status_t seed_output(reverse_t *r, leat_op_t op) {
   leat_value_id_t value = leat_op_input(g, &op, 0);
   const leat_seed_t seed = leat_op_word(g, &op, LEAT_ATTR_SEED, LEAT_SEED_ZERO);
   leat_value_t v = *leat_graph_value(g, value);
-  if (seed == LEAT_SEED_ZERO || !r->needs[value]) return NULL;
   provenance(b, leat_graph_op(g, v.op));
-  r->reached[value] = true;
   leat_value_id_t cotangent = LEAT_NONE;
   if (seed == LEAT_SEED_ONE) {
     cotangent = leat_b_splat(b, (leat_dtype_t)v.dtype, v.rank, v.dims, 1.0);
@@ -114,26 +146,9 @@ static leat_status_t seed_output(reverse_t *r, leat_op_t op) {
 static leat_status_t seed_outputs(reverse_t *r) {
   for (leat_op_id_t id = 0; id < r->op_count; id++) {
     leat_op_t op = *leat_graph_op(r->b.graph, id);
-    if (leat_op_role(op.kind) == LEAT_ROLE_KEEP) LEAT_TRY(seed_output(r, op));
+    if (is_seeded(r->b.graph, &op) && r->needs[leat_op_input(r->b.graph, &op, 0)]) LEAT_TRY(seed_output(r, op));
   }
   return NULL;
-}
-
-// Where autograd does not follow: a symbol that is read in no other way has no gradient.
-static bool is_cut(const leat_graph_t *g, const leat_op_t *op, uint32_t input) {
-  if (op->kind == LEAT_TRACED_STRAIGHT_THROUGH) return input == 0;
-  return leat_op_scalar(g, op) == LEAT_SCALAR_STOP;
-}
-
-// A symbol may be reached without a cotangent, as through floor: then its gradient is zero, not missing.
-static void spread_reach(reverse_t *r, const leat_op_t *op) {
-  bool reached = false;
-  for (uint32_t i = 0; i < op->result_count; i++) reached = reached || r->reached[op->result_first + i];
-  if (!reached || op->detached) return;
-  for (uint32_t i = 0; i < op->input_count; i++) {
-    leat_value_id_t x = leat_op_input(r->b.graph, op, i);
-    if (x != LEAT_NONE && r->needs[x] && !is_cut(r->b.graph, op, i)) r->reached[x] = true;
-  }
 }
 
 static leat_status_t apply_rule(reverse_t *r, const leat_op_t *op) {
@@ -167,7 +182,6 @@ static leat_status_t apply_rule(reverse_t *r, const leat_op_t *op) {
 static leat_status_t walk_back(reverse_t *r) {
   for (leat_op_id_t id = r->op_count; id-- > 0;) {
     leat_op_t op = *leat_graph_op(r->b.graph, id);
-    spread_reach(r, &op);
     leat_status_t status = apply_rule(r, &op);
     char where[256];
     if (status != NULL)
@@ -190,7 +204,7 @@ static leat_status_t store_gradients(reverse_t *r) {
 }
 
 static leat_status_t run(reverse_t *r, const leat_graph_t *from) {
-  mark_needs(r);
+  leat_grad_mark(r->b.graph, r->needs, r->reached);
   LEAT_TRY(seed_outputs(r));
   LEAT_TRY(walk_back(r));
   LEAT_TRY(store_gradients(r));

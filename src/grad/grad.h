@@ -13,4 +13,10 @@
 leat_status_t leat_grad(const leat_graph_t *from, const leat_vjp_table_t *traced_vjps,
                         leat_graph_t **out_graph) LEAT_MUST_USE;
 
+// What reverse mode will find, of a traced graph or of one that is lowered; flags of values, all false before.
+// needs: a symbol that requires a gradient reaches the value, which is of floats.
+// reached: the value needs one and reaches, by ops that carry gradients, an output with a seed: its cotangent is
+// defined, though it may be zero.
+void leat_grad_mark(const leat_graph_t *g, bool *out_needs, bool *out_reached);
+
 #endif

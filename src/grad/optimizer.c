@@ -5,6 +5,8 @@
 // 1 - beta^t in f32 would be off by 7e-6. The order of operations is that of torch.optim. A parameter that no seeded
 // output depends on is left alone, as torch skips parameters without gradient. One that forward writes to is updated
 // from what was written.
+#include "grad/optimizer.h"
+
 #include <math.h>
 #include <stdio.h>
 
@@ -24,11 +26,14 @@ typedef struct optimizer_s {
   leat_value_id_t clip;             // 0-d factor of all gradients, LEAT_NONE without max_grad_norm
 } optimizer_t;
 
-static double option(const optimizer_t *o, leat_attr_key_t key, double otherwise) {
-  return leat_op_float(o->from, o->op, key, otherwise);
+// What a hyperparameter is where a statement does not say; 0 where not here.
+static const double defaults[LEAT_ATTR_COUNT] = {
+    [LEAT_ATTR_LR] = 1e-3, [LEAT_ATTR_BETA1] = 0.9, [LEAT_ATTR_BETA2] = 0.999, [LEAT_ATTR_EPS] = 1e-8};
+
+static double value_of(const leat_graph_t *g, const leat_op_t *statement, leat_attr_key_t key) {
+  return leat_op_float(g, statement, key, defaults[key]);
 }
 static bool flag(const optimizer_t *o, leat_attr_key_t key) { return leat_op_int(o->from, o->op, key, 0) != 0; }
-static bool has(const optimizer_t *o, leat_attr_key_t key) { return leat_op_attr(o->from, o->op, key) != NULL; }
 
 // --- names ---------------------------------------------------------------------------------------------------------
 
@@ -39,51 +44,58 @@ static const char *join(leat_builder_t *b, const char *first, const char *second
   return out_name;
 }
 
-static bool stays_symbol(const leat_graph_t *g, const leat_op_t *op, const char *name) {
-  return leat_text_lists(leat_op_string(g, op, LEAT_ATTR_HYPER, ""), name);
+// --- hyperparameters -----------------------------------------------------------------------------------------------
+
+bool leat_optimizer_is_open(const leat_graph_t *g, const leat_op_t *statement, leat_attr_key_t key) {
+  return leat_text_lists(leat_op_string(g, statement, LEAT_ATTR_HYPER, ""), leat_attr_name(key));
 }
 
-// The default that all optimizers agree on that let this name (with the same prefix) be set at run time, else NaN.
-static double shared_default(const optimizer_t *o, leat_attr_key_t key, const char *name, double otherwise) {
-  const char *prefix = leat_op_string(o->from, o->op, LEAT_ATTR_PREFIX, "");
-  double own = option(o, key, otherwise);
-  for (leat_op_id_t id = 0; id < o->from->ops.count; id++) {
-    const leat_op_t *other = leat_graph_op(o->from, id);
-    if (leat_op_role(other->kind) != LEAT_ROLE_OPTIMIZER || !stays_symbol(o->from, other, name)) continue;
-    if (strcmp(leat_op_string(o->from, other, LEAT_ATTR_PREFIX, ""), prefix) != 0) continue;
-    if (leat_op_float(o->from, other, key, otherwise) != own) return NAN;
+static const char *prefix_of(const leat_graph_t *g, const leat_op_t *statement) {
+  return leat_op_string(g, statement, LEAT_ATTR_PREFIX, "");
+}
+
+double leat_optimizer_shared_default(const leat_graph_t *g, const leat_op_t *statement, leat_attr_key_t key) {
+  const double own = value_of(g, statement, key);
+  for (leat_op_id_t id = 0; id < g->ops.count; id++) {
+    const leat_op_t *other = leat_graph_op(g, id);
+    if (leat_op_role(other->kind) != LEAT_ROLE_OPTIMIZER || !leat_optimizer_is_open(g, other, key)) continue;
+    if (strcmp(prefix_of(g, other), prefix_of(g, statement)) == 0 && value_of(g, other, key) != own) return NAN;
   }
   return own;
 }
 
-// A hyperparameter as a 0-d f64 value: a symbol when the statement names it in `hyper`, else a constant.
-static leat_value_id_t hyper(optimizer_t *o, leat_attr_key_t key, const char *name, double otherwise) {
-  double own = option(o, key, otherwise);
+// A hyperparameter as a 0-d f64 value: a symbol where a run may set it, else a constant.
+static leat_value_id_t hyper_of(leat_builder_t *b, const leat_graph_t *g, const leat_op_t *statement,
+                                leat_attr_key_t key) {
+  const double own = value_of(g, statement, key);
   char symbol[NAME_MAX];
-  if (!stays_symbol(o->from, o->op, name)) return leat_b_scalar(o->b, LEAT_F64, own);
-  join(o->b, leat_op_string(o->from, o->op, LEAT_ATTR_PREFIX, ""), name, symbol);
-  const leat_symbol_id_t id = leat_b_named(o->b, symbol);
-  const leat_op_id_t known = id == LEAT_NONE ? LEAT_NONE : leat_graph_symbol(o->b->graph, id)->op;
-  double shared = known == LEAT_NONE
-                      ? shared_default(o, key, name, otherwise)
-                      : leat_op_float(o->b->graph, leat_graph_op(o->b->graph, known), LEAT_ATTR_VALUE, 0.0);
-  return leat_b_hyper(o->b, id, shared, own);
+  if (!leat_optimizer_is_open(g, statement, key)) return leat_b_scalar(b, LEAT_F64, own);
+  join(b, prefix_of(g, statement), leat_attr_name(key), symbol);
+  const leat_symbol_id_t id = leat_b_named(b, symbol);
+  const leat_op_id_t known = id == LEAT_NONE ? LEAT_NONE : leat_graph_symbol(b->graph, id)->op;
+  double shared = known == LEAT_NONE ? leat_optimizer_shared_default(g, statement, key)
+                                     : leat_op_float(b->graph, leat_graph_op(b->graph, known), LEAT_ATTR_VALUE, 0.0);
+  return leat_b_hyper(b, id, shared, own);
 }
+static leat_value_id_t hyper(optimizer_t *o, leat_attr_key_t key) { return hyper_of(o->b, o->from, o->op, key); }
 
 // Is the hyperparameter certainly zero? Then what it scales is left out.
-static bool always_zero(const optimizer_t *o, leat_attr_key_t key, const char *name) {
-  return option(o, key, 0.0) == 0.0 && !stays_symbol(o->from, o->op, name);
+static bool always_zero(const optimizer_t *o, leat_attr_key_t key) {
+  return value_of(o->from, o->op, key) == 0.0 && !leat_optimizer_is_open(o->from, o->op, key);
 }
 
 // --- step counter and state ----------------------------------------------------------------------------------------
 
-// Steps done before this run; written back plus one.
+leat_value_id_t leat_optimizer_count_step(leat_builder_t *b, uint32_t index, leat_value_id_t *out_next) {
+  const leat_symbol_id_t counter = leat_b_role(b, LEAT_MADE_STEP, index);
+  leat_value_id_t step = leat_b_symbol_once(b, counter, LEAT_KIND_STATE, LEAT_F64, 0, NULL);
+  *out_next = leat_b_adds(b, step, 1.0);
+  leat_b_store(b, counter, LEAT_STORE_UPDATE, *out_next);
+  return step;
+}
+
 static leat_value_id_t step_of(optimizer_t *o) {
-  if (o->step != LEAT_NONE) return o->step;
-  const leat_symbol_id_t counter = leat_b_role(o->b, LEAT_MADE_STEP, o->index);
-  o->step = leat_b_symbol_once(o->b, counter, LEAT_KIND_STATE, LEAT_F64, 0, NULL);
-  o->next_step = leat_b_adds(o->b, o->step, 1.0);
-  leat_b_store(o->b, counter, LEAT_STORE_UPDATE, o->next_step);
+  if (o->step == LEAT_NONE) o->step = leat_optimizer_count_step(o->b, o->index, &o->next_step);
   return o->step;
 }
 
@@ -148,14 +160,13 @@ static leat_value_id_t fma_of(optimizer_t *o, leat_value_id_t a, leat_value_id_t
 // (nesterov: g + momentum * buf). The buffer exists even for momentum 0, which a run may change.
 static void sgd(optimizer_t *o, const parameter_t *p) {
   leat_builder_t *b = o->b;
-  leat_value_id_t g = p->gradient, minus_lr = leat_b_fn1(b, NEG, hyper(o, LEAT_ATTR_LR, "lr", 1e-3));
-  leat_value_id_t momentum = cast_like(o, hyper(o, LEAT_ATTR_MOMENTUM, "momentum", 0.0), p);
-  if (!always_zero(o, LEAT_ATTR_WEIGHT_DECAY, "weight_decay"))
-    g = fma_of(o, p->value, cast_like(o, hyper(o, LEAT_ATTR_WEIGHT_DECAY, "weight_decay", 0.0), p), g);
+  leat_value_id_t g = p->gradient, minus_lr = leat_b_fn1(b, NEG, hyper(o, LEAT_ATTR_LR));
+  leat_value_id_t momentum = cast_like(o, hyper(o, LEAT_ATTR_MOMENTUM), p);
+  if (!always_zero(o, LEAT_ATTR_WEIGHT_DECAY))
+    g = fma_of(o, p->value, cast_like(o, hyper(o, LEAT_ATTR_WEIGHT_DECAY), p), g);
   leat_value_id_t fresh = g;
-  bool dampens = !always_zero(o, LEAT_ATTR_DAMPENING, "dampening");
-  if (dampens)
-    fresh = leat_b_mul(b, g, cast_like(o, leat_b_sub_from(b, 1.0, hyper(o, LEAT_ATTR_DAMPENING, "dampening", 0.0)), p));
+  bool dampens = !always_zero(o, LEAT_ATTR_DAMPENING);
+  if (dampens) fresh = leat_b_mul(b, g, cast_like(o, leat_b_sub_from(b, 1.0, hyper(o, LEAT_ATTR_DAMPENING)), p));
   leat_value_id_t buffer = fma_of(o, state(o, p, LEAT_MADE_MOMENTUM), momentum, fresh);
   if (dampens) buffer = leat_b_select(b, is_first_step(o), g, buffer);
   store_state(o, p, LEAT_MADE_MOMENTUM, buffer);
@@ -173,10 +184,9 @@ static leat_value_id_t bias_correction(optimizer_t *o, leat_value_id_t beta) {
 // p -= lr / c1 * m / (sqrt(v) / sqrt(c2) + eps), c: bias corrections; amsgrad: the largest v so far.
 static void adamw(optimizer_t *o, const parameter_t *p) {
   leat_builder_t *b = o->b;
-  leat_value_id_t g = p->gradient, lr = hyper(o, LEAT_ATTR_LR, "lr", 1e-3);
-  leat_value_id_t beta1 = hyper(o, LEAT_ATTR_BETA1, "beta1", 0.9), beta2 = hyper(o, LEAT_ATTR_BETA2, "beta2", 0.999);
-  leat_value_id_t decay = hyper(o, LEAT_ATTR_WEIGHT_DECAY, "weight_decay", 0.0),
-                  eps = hyper(o, LEAT_ATTR_EPS, "eps", 1e-8);
+  leat_value_id_t g = p->gradient, lr = hyper(o, LEAT_ATTR_LR);
+  leat_value_id_t beta1 = hyper(o, LEAT_ATTR_BETA1), beta2 = hyper(o, LEAT_ATTR_BETA2);
+  leat_value_id_t decay = hyper(o, LEAT_ATTR_WEIGHT_DECAY), eps = hyper(o, LEAT_ATTR_EPS);
   leat_value_id_t shrink = leat_b_sub_from(b, 1.0, leat_b_mul(b, lr, decay));
   leat_value_id_t step_size = leat_b_div(b, lr, bias_correction(o, beta1));
   leat_value_id_t root_c2 = leat_b_fn1(b, SQRT, bias_correction(o, beta2));
@@ -203,21 +213,45 @@ static const update_rule_t update_rules[] = {[LEAT_OPTIMIZER_SGD] = sgd, [LEAT_O
 
 // --- gradient norm -------------------------------------------------------------------------------------------------
 
-// min(1, max_norm / (norm + 1e-6)), norm over all parameters of the statement (torch.nn.utils.clip_grad_norm_).
-static leat_value_id_t clip_factor(optimizer_t *o) {
-  leat_builder_t *b = o->b;
+bool leat_optimizer_clips(const leat_graph_t *g, const leat_op_t *statement) {
+  return leat_op_attr(g, statement, LEAT_ATTR_MAX_GRAD_NORM) != NULL ||
+         leat_optimizer_is_open(g, statement, LEAT_ATTR_MAX_GRAD_NORM);
+}
+
+leat_value_id_t leat_optimizer_clip_factor(leat_builder_t *b, const leat_graph_t *g, const leat_op_t *statement,
+                                           const leat_value_id_t *gradients, uint32_t count) {
   leat_value_id_t total = LEAT_NONE;
-  for (uint32_t i = 0; i < o->op->input_count; i++) {
-    leat_value_id_t g = o->gradients[leat_op_input(o->from, o->op, i)];
-    if (g == LEAT_NONE) continue;
-    leat_value_id_t squares = leat_b_square(b, leat_b_widen(b, g));
-    leat_value_id_t sum =
-        leat_b_cast(b, leat_b_reduce(b, LEAT_FOLD_SUM, squares, leat_b_all_dims(b, g), false), LEAT_F64);
+  for (uint32_t i = 0; i < count; i++) {
+    leat_value_id_t squares = leat_b_square(b, leat_b_widen(b, gradients[i]));
+    uint32_t dims = leat_b_all_dims(b, gradients[i]);
+    leat_value_id_t sum = leat_b_cast(b, leat_b_reduce(b, LEAT_FOLD_SUM, squares, dims, false), LEAT_F64);
     total = total == LEAT_NONE ? sum : leat_b_add(b, total, sum);
   }
   if (total == LEAT_NONE) return LEAT_NONE;
   leat_value_id_t norm = leat_b_adds(b, leat_b_fn1(b, SQRT, total), 1e-6);
-  return leat_b_fn2s(b, MIN, leat_b_div(b, hyper(o, LEAT_ATTR_MAX_GRAD_NORM, "max_grad_norm", 0.0), norm), 1.0);
+  return leat_b_fn2s(b, MIN, leat_b_div(b, hyper_of(b, g, statement, LEAT_ATTR_MAX_GRAD_NORM), norm), 1.0);
+}
+
+// The factor where the statement clips and its gradients are all here, else where somebody else has computed it.
+static leat_status_t find_clip(optimizer_t *o) {
+  leat_builder_t *b = o->b;
+  const leat_attr_t *outside = leat_op_attr(o->from, o->op, LEAT_ATTR_CLIP);
+  if (leat_optimizer_clips(o->from, o->op)) {
+    leat_value_id_t *gradients = leat_alloc_zero(o->op->input_count + 1u, sizeof *gradients);
+    uint32_t count = 0;
+    if (gradients == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    for (uint32_t i = 0; i < o->op->input_count; i++) {
+      gradients[count] = o->gradients[leat_op_input(o->from, o->op, i)];
+      count += gradients[count] != LEAT_NONE;
+    }
+    b->type = LEAT_TYPE_GRADNORM;
+    o->clip = leat_optimizer_clip_factor(b, o->from, o->op, gradients, count);
+    leat_free(gradients);
+  }
+  b->type = LEAT_TYPE_OPT;
+  if (outside != NULL)
+    o->clip = leat_b_symbol_once(b, (leat_symbol_id_t)outside->v.i, LEAT_KIND_INPUT, LEAT_F64, 0, NULL);
+  return NULL;
 }
 
 // Scalars computed since op `first` serve every parameter: they are in no group.
@@ -230,13 +264,11 @@ static void ungroup_scalars(leat_graph_t *g, leat_op_id_t first) {
 
 static leat_status_t append_statement(optimizer_t *o) {
   leat_builder_t *b = o->b;
-  if (!has(o, LEAT_ATTR_KIND)) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "an optimizer has no kind: use sgd or adamw");
+  if (leat_op_attr(o->from, o->op, LEAT_ATTR_KIND) == NULL)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "an optimizer has no kind: use sgd or adamw");
   const update_rule_t rule = update_rules[leat_op_word(o->from, o->op, LEAT_ATTR_KIND, LEAT_OPTIMIZER_SGD)];
-  *b = (leat_builder_t){.graph = b->graph, .type = LEAT_TYPE_GRADNORM, .origin = o->op->origin};
-  if (has(o, LEAT_ATTR_MAX_GRAD_NORM) || stays_symbol(o->from, o->op, "max_grad_norm")) o->clip = clip_factor(o);
-  b->type = LEAT_TYPE_OPT;
-  const leat_attr_t *clip = leat_op_attr(o->from, o->op, LEAT_ATTR_CLIP);
-  if (clip != NULL) o->clip = leat_b_symbol_once(b, (leat_symbol_id_t)clip->v.i, LEAT_KIND_INPUT, LEAT_F64, 0, NULL);
+  *b = (leat_builder_t){.graph = b->graph, .origin = o->op->origin};
+  LEAT_TRY(find_clip(o));
   for (uint32_t i = 0; i < o->op->input_count; i++) {
     leat_value_id_t symbol = leat_op_input(o->from, o->op, i);
     if (leat_op_role(leat_graph_op(b->graph, leat_b_value(b, symbol)->op)->kind) != LEAT_ROLE_SYMBOL)

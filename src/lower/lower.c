@@ -155,7 +155,12 @@ static bool stores_random_state(const leat_graph_t *g) {
   return false;
 }
 
-// Every run draws fresh numbers: the step of random__state counts runs.
+void leat_lower_count_draw(leat_builder_t *b) {
+  leat_value_id_t one = leat_b_iota(b, LEAT_I64, 1, (const int64_t[]){2}, 0);  // {0, 1}
+  leat_value_id_t state = leat_b_random_state(b);
+  leat_b_store(b, leat_b_role(b, LEAT_MADE_RANDOM, 0), LEAT_STORE_UPDATE, leat_b_add(b, state, one));
+}
+
 static leat_status_t advance_random_state(leat_graph_t *g) {
   bool used = false;
   for (leat_op_id_t id = 0; id < g->ops.count && !used; id++)
@@ -163,10 +168,7 @@ static leat_status_t advance_random_state(leat_graph_t *g) {
   if (!used || stores_random_state(g)) return NULL;
   leat_builder_t b;
   leat_builder_init(&b, g);
-  b.type = LEAT_TYPE_FWD;
-  leat_value_id_t one = leat_b_iota(&b, LEAT_I64, 1, (const int64_t[]){2}, 0);  // {0, 1}
-  leat_value_id_t state = leat_b_random_state(&b);
-  leat_b_store(&b, leat_b_role(&b, LEAT_MADE_RANDOM, 0), LEAT_STORE_UPDATE, leat_b_add(&b, state, one));
+  leat_lower_count_draw(&b);
   return leat_builder_take_status(&b);
 }
 

@@ -11,6 +11,9 @@
 // LEAT_UNSUPPORTED and LEAT_MISMATCH name op, module and source line.
 leat_status_t leat_lower(const leat_graph_t *from, bool keep_own_gradient, leat_graph_t **out_graph) LEAT_MUST_USE;
 
+// Appends what makes every run draw fresh numbers: the step of random__state counts runs.
+void leat_lower_count_draw(leat_builder_t *b);
+
 // The gradients of rows that bring their own, for leat_grad.
 const leat_vjp_table_t *leat_lower_vjps(void);
 

@@ -4,6 +4,7 @@
 
 #include "cut/group.h"
 #include "cut/pieces.h"
+#include "grad/optimizer.h"
 
 typedef struct maker_s {
   const leat_graph_t *g;
@@ -297,7 +298,7 @@ static leat_status_t deal_out_optimizers(maker_t *m) {
 static leat_status_t list_norms(maker_t *m) {
   for (uint32_t i = 0; i < m->u->optimizers.count; ++i) {
     const leat_op_t *op = leat_graph_op(m->g, m->u->optimizers.data[i]);
-    if (!leat_unit_clips(m->g, op)) continue;
+    if (!leat_optimizer_clips(m->g, op)) continue;
     leat_unit_t *unit = add_unit(m, LEAT_UNIT_NORM);
     uint32_t *slot = unit == NULL ? NULL : leat_array_push(&unit->optimizers);
     if (slot == NULL) return out_of_memory();

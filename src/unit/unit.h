@@ -73,9 +73,6 @@ typedef struct leat_units_s {
 leat_status_t leat_units_make(const leat_graph_t *g, bool trains, leat_units_t *out_units) LEAT_MUST_USE;
 void leat_units_deinit(leat_units_t *units);
 
-// Does the optimizer clip the norm of its gradients?
-bool leat_unit_clips(const leat_graph_t *g, const leat_op_t *optimizer);
-
 // The graph of one unit. `dropout_rate`: the default that all dropouts of the program share (row.h); `map`: room for
 // every value of the program, all LEAT_NONE, and so again afterwards. Its heuristic, if its group has one, is the entry
 // of group 0.

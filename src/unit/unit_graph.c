@@ -4,8 +4,10 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "grad/optimizer.h"
 #include "ir/formula.h"
 #include "ir/rebuild.h"
+#include "lower/lower.h"
 #include "unit/unit.h"
 
 enum { NAME_BYTES = 512, ATTRS_MAX = 32 };
@@ -184,29 +186,6 @@ static bool draws(const leat_graph_t *g) {
 
 // --- optimizers -----------------------------------------------------------------------------------------------------
 
-static const char CLIP_KEY[] = "max_grad_norm";
-
-bool leat_unit_clips(const leat_graph_t *g, const leat_op_t *op) {
-  return leat_op_attr(g, op, LEAT_ATTR_MAX_GRAD_NORM) != NULL ||
-         leat_text_lists(leat_op_string(g, op, LEAT_ATTR_HYPER, ""), CLIP_KEY);
-}
-
-// The default that the optimizers of one prefix share, NaN where they differ.
-static double shared_default(const leat_units_t *units, const char *prefix, leat_attr_key_t key) {
-  const leat_graph_t *g = units->g;
-  double shared = NAN;
-  bool found = false;
-  for (uint32_t i = 0; i < units->optimizers.count; ++i) {
-    const leat_op_t *op = leat_graph_op(g, units->optimizers.data[i]);
-    if (strcmp(leat_op_string(g, op, LEAT_ATTR_PREFIX, ""), prefix) != 0) continue;
-    if (!leat_text_lists(leat_op_string(g, op, LEAT_ATTR_HYPER, ""), leat_attr_name(key))) continue;
-    double own = leat_op_float(g, op, key, NAN);
-    shared = !found || shared == own ? own : NAN;
-    found = true;
-  }
-  return shared;
-}
-
 static void add_hyper(writer_t *w, const char *prefix, leat_attr_key_t key, double value) {
   char name[NAME_BYTES];
   if ((size_t)snprintf(name, sizeof name, "%s%s", prefix, leat_attr_name(key)) >= sizeof name) return;
@@ -217,11 +196,11 @@ static void add_hyper(writer_t *w, const char *prefix, leat_attr_key_t key, doub
 // What several optimizers share is said in advance: the unit sees its own alone.
 static leat_status_t add_hypers(writer_t *w, const leat_op_t *op) {
   const leat_graph_t *g = w->units->g;
-  const char *list = leat_op_string(g, op, LEAT_ATTR_HYPER, ""), *prefix = leat_op_string(g, op, LEAT_ATTR_PREFIX, "");
+  const char *prefix = leat_op_string(g, op, LEAT_ATTR_PREFIX, "");
   for (uint32_t i = 0; i < op->attr_count && w->units->optimizers.count > 1; ++i) {
     leat_attr_key_t key = (leat_attr_key_t)g->attrs.data[op->attr_first + i].key;
-    if (leat_attr_kind(key) != 'F' || !leat_text_lists(list, leat_attr_name(key))) continue;
-    add_hyper(w, prefix, key, shared_default(w->units, prefix, key));
+    if (leat_attr_kind(key) == 'F' && leat_optimizer_is_open(g, op, key))
+      add_hyper(w, prefix, key, leat_optimizer_shared_default(g, op, key));
   }
   return leat_builder_take_status(&w->b);
 }
@@ -257,9 +236,9 @@ static leat_status_t add_optimizer(writer_t *w, uint32_t number) {
   leat_attr_t attrs[ATTRS_MAX];
   uint32_t count = 0, kept = 0;
   char clip[32], list[NAME_BYTES];
-  bool clips = leat_unit_clips(g, op);
+  bool clips = leat_optimizer_clips(g, op);
   (void)snprintf(list, sizeof list, "%s", leat_op_string(g, op, LEAT_ATTR_HYPER, ""));
-  leave_out(list, CLIP_KEY);
+  leave_out(list, leat_attr_name(LEAT_ATTR_MAX_GRAD_NORM));
   for (uint32_t i = 0; i < op->attr_count && count + 1 < ATTRS_MAX; ++i) {
     attrs[count] = g->attrs.data[op->attr_first + i];
     if (attrs[count].key == LEAT_ATTR_HYPER && clips) attrs[count].v.s = list;
@@ -280,36 +259,24 @@ static leat_status_t add_optimizer(writer_t *w, uint32_t number) {
   return status;
 }
 
-// min(1, max_norm / (norm + 1e-6)) over the gradients of one optimizer, as in grad/optimizer.c.
+// The factor that clips the gradients of one optimizer.
 static leat_status_t add_norm(writer_t *w) {
   const leat_graph_t *g = w->units->g;
-  const leat_op_t *op = leat_graph_op(g, w->units->optimizers.data[w->unit->optimizers.data[0]]);
   leat_builder_t *b = &w->b;
+  const uint32_t count = w->unit->symbols.count;
+  leat_value_id_t *gradients = leat_alloc_zero(count + 1u, sizeof *gradients);
+  if (gradients == NULL) return out_of_memory();
   b->type = LEAT_TYPE_GRADNORM;
-  leat_value_id_t total = LEAT_NONE;
-  char name[NAME_BYTES];
-  for (uint32_t i = 0; i < w->unit->symbols.count; ++i) {
+  for (uint32_t i = 0; i < count; ++i) {
     leat_value_t v = *leat_graph_value(g, w->unit->symbols.data[i].value);
+    char name[64];
     (void)snprintf(name, sizeof name, "@grad%" PRIu32, i);
-    leat_value_id_t x = leat_b_symbol(b, leat_b_named(b, name), LEAT_KIND_INPUT, (leat_dtype_t)v.dtype, v.rank, v.dims);
-    leat_value_id_t squares = leat_b_square(b, leat_b_widen(b, x));
-    leat_value_id_t sum =
-        leat_b_cast(b, leat_b_reduce(b, LEAT_FOLD_SUM, squares, leat_b_all_dims(b, x), false), LEAT_F64);
-    total = total == LEAT_NONE ? sum : leat_b_add(b, total, sum);
+    gradients[i] = leat_b_symbol(b, leat_b_named(b, name), LEAT_KIND_INPUT, (leat_dtype_t)v.dtype, v.rank, v.dims);
   }
-  if (total == LEAT_NONE) return leat_builder_take_status(b);
-  leat_value_id_t norm = leat_b_adds(b, leat_b_fn1(b, SQRT, total), 1e-6);
-  const char *prefix = leat_op_string(g, op, LEAT_ATTR_PREFIX, "");
-  double own = leat_op_float(g, op, LEAT_ATTR_MAX_GRAD_NORM, 0.0);
-  leat_value_id_t limit;
-  if (leat_text_lists(leat_op_string(g, op, LEAT_ATTR_HYPER, ""), CLIP_KEY)) {
-    if ((size_t)snprintf(name, sizeof name, "%s%s", prefix, CLIP_KEY) >= sizeof name)
-      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the name '%s' is too long", prefix);
-    limit = leat_b_hyper(b, leat_b_named(b, name), shared_default(w->units, prefix, LEAT_ATTR_MAX_GRAD_NORM), own);
-  } else {
-    limit = leat_b_scalar(b, LEAT_F64, own);
-  }
-  leat_b_store(b, leat_b_named(b, "@clip"), LEAT_STORE_INTERNAL, leat_b_fn2s(b, MIN, leat_b_div(b, limit, norm), 1.0));
+  const leat_op_t *op = leat_graph_op(g, w->units->optimizers.data[w->unit->optimizers.data[0]]);
+  leat_value_id_t factor = leat_optimizer_clip_factor(b, g, op, gradients, count);
+  if (count != 0) leat_b_store(b, leat_b_named(b, "@clip"), LEAT_STORE_INTERNAL, factor);
+  leat_free(gradients);
   return leat_builder_take_status(b);
 }
 
@@ -362,16 +329,11 @@ leat_status_t leat_unit_counter_graph(bool draws_numbers, const uint32_t *optimi
   LEAT_TRY(leat_graph_create(&g));
   leat_builder_t b;
   leat_builder_init(&b, g);
-  if (draws_numbers) {
-    leat_value_id_t one = leat_b_iota(&b, LEAT_I64, 1, (const int64_t[]){2}, 0);  // {0, 1}
-    leat_value_id_t state = leat_b_random_state(&b);
-    leat_b_store(&b, leat_b_role(&b, LEAT_MADE_RANDOM, 0), LEAT_STORE_UPDATE, leat_b_add(&b, state, one));
-  }
+  if (draws_numbers) leat_lower_count_draw(&b);
   b.type = LEAT_TYPE_OPT;
   for (uint32_t i = 0; i < count; ++i) {
-    const leat_symbol_id_t counter = leat_b_role(&b, LEAT_MADE_STEP, optimizers[i]);
-    leat_value_id_t step = leat_b_symbol(&b, counter, LEAT_KIND_STATE, LEAT_F64, 0, NULL);
-    leat_b_store(&b, counter, LEAT_STORE_UPDATE, leat_b_adds(&b, step, 1.0));
+    leat_value_id_t next;
+    (void)leat_optimizer_count_step(&b, optimizers[i], &next);
   }
   leat_status_t status = leat_builder_take_status(&b);
   if (status != NULL)
