@@ -67,10 +67,10 @@ static bool is_seeded(const leat_graph_t *g, const leat_op_t *op) {
          leat_op_word(g, op, LEAT_ATTR_SEED, LEAT_SEED_ZERO) != LEAT_SEED_ZERO;
 }
 
-// Where autograd does not follow: a symbol that is read in no other way has no gradient.
-static bool is_cut(const leat_graph_t *g, const leat_op_t *op, uint32_t input) {
-  if (op->kind == LEAT_TRACED_STRAIGHT_THROUGH) return input == 0;
-  return leat_op_scalar(g, op) == LEAT_SCALAR_STOP;
+bool leat_grad_flows(const leat_graph_t *g, const leat_op_t *op, uint32_t input) {
+  if (op->detached || op->kind == LEAT_TRACED_DETACH) return false;
+  if (op->kind == LEAT_TRACED_STRAIGHT_THROUGH) return input != 0;
+  return leat_op_scalar(g, op) != LEAT_SCALAR_STOP;
 }
 
 // A symbol may be reached without a cotangent, as through floor: then its gradient is zero, not missing.
@@ -83,9 +83,9 @@ static void mark_reached(const leat_graph_t *g, const bool *needs, bool *reached
     const leat_op_t *op = leat_graph_op(g, id);
     bool any = false;
     for (uint32_t i = 0; i < op->result_count; i++) any = any || reached[op->result_first + i];
-    for (uint32_t i = 0; i < op->input_count && any && !op->detached; i++) {
+    for (uint32_t i = 0; i < op->input_count && any; i++) {
       leat_value_id_t x = leat_op_input(g, op, i);
-      if (x != LEAT_NONE && needs[x] && !is_cut(g, op, i)) reached[x] = true;
+      if (x != LEAT_NONE && needs[x] && leat_grad_flows(g, op, i)) reached[x] = true;
     }
   }
 }

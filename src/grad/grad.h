@@ -13,6 +13,9 @@
 leat_status_t leat_grad(const leat_graph_t *from, const leat_vjp_table_t *traced_vjps,
                         leat_graph_t **out_graph) LEAT_MUST_USE;
 
+// Does autograd follow from the results of the op to operand `input`? A symbol that is read in no other way has no
+// gradient.
+bool leat_grad_flows(const leat_graph_t *g, const leat_op_t *op, uint32_t input);
 // What reverse mode will find, of a traced graph or of one that is lowered; flags of values, all false before.
 // needs: a symbol that requires a gradient reaches the value, which is of floats.
 // reached: the value needs one and reaches, by ops that carry gradients, an output with a seed: its cotangent is

@@ -8,7 +8,7 @@ static bool has_effect(const leat_op_t *op) {
 }
 
 // Readers come after what they read: one walk backwards settles all.
-static void mark_living(const leat_graph_t *g, bool *lives) {
+void leat_opt_mark_living(const leat_graph_t *g, bool *lives) {
   for (leat_op_id_t id = g->ops.count; id-- > 0;) {
     const leat_op_t *op = leat_graph_op(g, id);
     lives[id] = lives[id] || has_effect(op);
@@ -27,7 +27,7 @@ static leat_status_t copy_living(leat_rebuild_t *r, leat_op_id_t id) {
 leat_status_t leat_opt_dce(const leat_graph_t *from, leat_graph_t **out_graph) {
   bool *lives = leat_alloc_zero((size_t)from->ops.count + 1u, sizeof *lives);
   if (lives == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
-  mark_living(from, lives);
+  leat_opt_mark_living(from, lives);
   leat_status_t status = leat_rebuild(from, copy_living, lives, out_graph);
   leat_free(lives);
   return status;

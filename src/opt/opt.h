@@ -14,6 +14,8 @@ leat_status_t leat_opt_fold(const leat_graph_t *from, leat_graph_t **out_graph) 
 leat_status_t leat_opt_cse(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
 // Ops that no store needs go; symbols stay, since they are the interface (dce.c).
 leat_status_t leat_opt_dce(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
+// Which ops stay: a flag an op, all false before.
+void leat_opt_mark_living(const leat_graph_t *g, bool *lives);
 
 // Backward computes elementwise values again where that keeps fewer bytes from forward (recompute.c).
 leat_status_t leat_opt_recompute(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;

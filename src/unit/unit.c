@@ -4,7 +4,9 @@
 
 #include "cut/group.h"
 #include "cut/pieces.h"
+#include "grad/grad.h"
 #include "grad/optimizer.h"
+#include "opt/opt.h"
 
 typedef struct maker_s {
   const leat_graph_t *g;
@@ -26,60 +28,13 @@ static const leat_op_t *producer(const leat_graph_t *g, leat_value_id_t v) {
   return leat_graph_op(g, leat_graph_value(g, v)->op);
 }
 
-static bool is_statement(const leat_op_t *op) {
-  return leat_op_is_statement(op->kind) && leat_op_role(op->kind) != LEAT_ROLE_OPTIMIZER;
-}
-
 // --- facts of values ------------------------------------------------------------------------------------------------
-
-static void mark_living(maker_t *m) {
-  for (leat_op_id_t id = m->g->ops.count; id-- > 0;) {
-    const leat_op_t *op = leat_graph_op(m->g, id);
-    m->lives[id] = m->lives[id] || is_statement(op);
-    for (uint32_t i = 0; m->lives[id] && i < op->input_count; ++i) {
-      leat_value_id_t v = leat_op_input(m->g, op, i);
-      if (v != LEAT_NONE) m->lives[leat_graph_value(m->g, v)->op] = true;
-    }
-  }
-}
-
-static void mark_needs(maker_t *m) {
-  for (leat_op_id_t id = 0; id < m->g->ops.count; ++id) {
-    const leat_op_t *op = leat_graph_op(m->g, id);
-    bool needs = leat_op_requires_grad(m->g, op);
-    for (uint32_t i = 0; i < op->input_count && !op->detached && !needs; ++i) {
-      leat_value_id_t v = leat_op_input(m->g, op, i);
-      needs = v != LEAT_NONE && m->needs[v];
-    }
-    for (uint32_t i = 0; i < op->result_count; ++i) {
-      leat_value_id_t v = op->result_first + i;
-      m->needs[v] = needs && leat_dtype_is_float((leat_dtype_t)leat_graph_value(m->g, v)->dtype);
-    }
-  }
-}
 
 static bool any_reached(const maker_t *m, const leat_op_t *op) {
   for (uint32_t i = 0; i < op->result_count; ++i) {
     if (m->reached[op->result_first + i]) return true;
   }
   return false;
-}
-
-static void mark_reached(maker_t *m) {
-  for (leat_op_id_t id = 0; id < m->g->ops.count; ++id) {
-    const leat_op_t *op = leat_graph_op(m->g, id);
-    bool seeded = leat_op_role(op->kind) == LEAT_ROLE_KEEP &&
-                  leat_op_word(m->g, op, LEAT_ATTR_SEED, LEAT_SEED_ZERO) != LEAT_SEED_ZERO;
-    if (seeded && m->needs[leat_op_input(m->g, op, 0)]) m->reached[leat_op_input(m->g, op, 0)] = true;
-  }
-  for (leat_op_id_t id = m->g->ops.count; id-- > 0;) {
-    const leat_op_t *op = leat_graph_op(m->g, id);
-    if (op->detached || !any_reached(m, op)) continue;
-    for (uint32_t i = 0; i < op->input_count; ++i) {
-      leat_value_id_t v = leat_op_input(m->g, op, i);
-      if (v != LEAT_NONE && m->needs[v]) m->reached[v] = true;
-    }
-  }
 }
 
 // --- the list of units ----------------------------------------------------------------------------------------------
@@ -193,7 +148,7 @@ static leat_status_t add_port(maker_t *m, uint32_t unit_index, leat_value_id_t v
 static leat_status_t add_ports_of(maker_t *m, uint32_t unit, const leat_op_t *op, bool gives) {
   for (uint32_t i = 0; i < op->input_count; ++i) {
     leat_value_id_t v = leat_op_input(m->g, op, i);
-    if (v != LEAT_NONE) LEAT_TRY(add_port(m, unit, v, gives && m->needs[v]));
+    if (v != LEAT_NONE) LEAT_TRY(add_port(m, unit, v, gives && m->needs[v] && leat_grad_flows(m->g, op, i)));
   }
   return NULL;
 }
@@ -202,7 +157,7 @@ static leat_status_t find_ports(maker_t *m, uint32_t index) {
   const leat_unit_t *unit = &m->u->all.data[index];
   for (uint32_t i = 0; i < unit->op_count; ++i) {
     const leat_op_t *op = leat_graph_op(m->g, m->u->order[unit->op_first + i]);
-    LEAT_TRY(add_ports_of(m, index, op, m->trains && !op->detached && any_reached(m, op)));
+    LEAT_TRY(add_ports_of(m, index, op, m->trains && any_reached(m, op)));
   }
   for (uint32_t i = 0; i < m->u->all.data[index].statements.count; ++i) {
     const leat_op_t *op = leat_graph_op(m->g, m->u->all.data[index].statements.data[i]);
@@ -335,11 +290,8 @@ static leat_status_t make(maker_t *m) {
   }
   memset(m->u->unit_of, 0xff, ops * sizeof *m->u->unit_of);
   for (size_t v = 0; v < values; ++v) m->given[v].unit = LEAT_NONE;
-  mark_living(m);
-  if (m->trains) {
-    mark_needs(m);
-    mark_reached(m);
-  }
+  leat_opt_mark_living(m->g, m->lives);
+  if (m->trains) leat_grad_mark(m->g, m->needs, m->reached);
   LEAT_TRY(find_pieces(m));
   LEAT_TRY(list_groups(m));
   LEAT_TRY(list_statements(m));

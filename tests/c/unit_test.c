@@ -246,6 +246,23 @@ static void inference_gives_nothing_back(void **state) {
   drop(&f);
 }
 
+// Nor is what autograd does not follow: the unit before has no seed, what hangs on it alone no gradient and no update.
+static void what_is_detached_gives_nothing_back(void **state) {
+  (void)state;
+  static const char text[] = HEAD
+      "%4 = detach(%3) : f32[4,6] !group=2 @ \"net\" \"net.py:4\"\n"
+      "%5 = linear(%0, %2, none) : f32[4,6] !group=3 @ \"net\" \"net.py:5\"\n"
+      "%6 = sub(%5, %4) : f32[4,6] !group=4 @ \"net\" \"net.py:6\"\n" TAIL SGD("%1, %2") "}\n";
+  fixture_t f = make(text, true);
+  assert_int_equal(f.units.all.count, 4);
+  assert_int_equal(unit(&f, 0)->outs.data[0].seed.unit, LEAT_NONE);
+  assert_false(unit(&f, 1)->ins.data[0].gives);
+  for (uint32_t k = 0; k < unit(&f, 0)->symbols.count; ++k) assert_false(unit(&f, 0)->symbols.data[k].gives);
+  assert_int_equal(unit(&f, 0)->optimizers.count, 0);
+  assert_int_equal(unit(&f, 2)->optimizers.count, 1);
+  drop(&f);
+}
+
 // An output that is a symbol, a buffer that is updated, a norm: units without a group. A dead op is in none.
 static void what_belongs_to_no_group(void **state) {
   (void)state;
@@ -277,6 +294,7 @@ int main(void) {
       cmocka_unit_test(a_graph_names_its_ends),
       cmocka_unit_test(streams_count_from_zero),
       cmocka_unit_test(inference_gives_nothing_back),
+      cmocka_unit_test(what_is_detached_gives_nothing_back),
       cmocka_unit_test(what_belongs_to_no_group),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
