@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "driver/fusion.h"
+#include "cut/fusion.h"
 #include "driver/precision.h"
 #include "driver/property.h"
 #include "driver/say.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "driver/fusion.h"
+#include "cut/fusion.h"
 
 #include "cut/blocks.h"
 #include "cut/group.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fusion rules of one compile: which rules the options ask for, their matches as groups, and the account of both.
-#ifndef LEAT_DRIVER_FUSION_H_
-#define LEAT_DRIVER_FUSION_H_
+#ifndef LEAT_CUT_FUSION_H_
+#define LEAT_CUT_FUSION_H_
 
 #include "ir/graph.h"
 #include "leat/compile.h"
