@@ -166,23 +166,12 @@ static void report_split(const grouping_t *s, leat_op_id_t id, const label_t *la
 // Ops without label are looked through in o3 only, where they may stand between two annotated groups: there they all
 // share one more label.
 static leat_status_t add_to_pieces(grouping_t *s, leat_op_id_t id) {
-  const leat_op_t *op = leat_graph_op(s->from, id);
-  if (!leat_group_takes(op->kind)) return NULL;
-  enum { FEW = 16 };
-  uint32_t few[FEW], *reads = few, count = 0, before = s->pieces.all.count;
-  if (op->input_count > FEW && (reads = leat_alloc_zero(op->input_count, sizeof *reads)) == NULL)
-    return out_of_memory();
-  for (uint32_t i = 0; i < op->input_count; ++i) {
-    leat_value_id_t v = leat_op_input(s->from, op, i);
-    uint32_t piece = v == LEAT_NONE ? LEAT_NONE : s->piece_of[leat_graph_value(s->from, v)->op];
-    if (piece != LEAT_NONE) reads[count++] = piece;
-  }
-  uint32_t label = s->label_of[id];
+  if (!leat_group_takes(leat_graph_op(s->from, id)->kind)) return NULL;
+  const uint32_t label = s->label_of[id], before = s->pieces.all.count;
   bool known = label != 0 && label < s->pieces.latest.count && s->pieces.latest.data[label] != 0;
-  leat_status_t status = leat_pieces_add(&s->pieces, label, reads, count, &s->piece_of[id]);
-  if (reads != few) leat_free(reads);
-  if (status == NULL && known && s->pieces.all.count > before) report_split(s, id, &s->labels.data[label - 1]);
-  return status;
+  LEAT_TRY(leat_pieces_add_op(&s->pieces, s->from, id, label, s->piece_of));
+  if (known && s->pieces.all.count > before) report_split(s, id, &s->labels.data[label - 1]);
+  return NULL;
 }
 
 // --- the copy -----------------------------------------------------------------------------------------------------

@@ -120,6 +120,23 @@ leat_status_t leat_pieces_add(leat_pieces_t *p, uint32_t label, const uint32_t *
   return NULL;
 }
 
+leat_status_t leat_pieces_add_op(leat_pieces_t *pieces, const leat_graph_t *g, leat_op_id_t id, uint32_t label,
+                                 uint32_t *piece_of) {
+  const leat_op_t *op = leat_graph_op(g, id);
+  enum { FEW = 16 };
+  uint32_t few[FEW], *reads = few, count = 0;
+  if (op->input_count > FEW && (reads = leat_alloc_zero(op->input_count, sizeof *reads)) == NULL)
+    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    leat_value_id_t v = leat_op_input(g, op, i);
+    uint32_t piece = v == LEAT_NONE ? LEAT_NONE : piece_of[leat_graph_value(g, v)->op];
+    if (piece != LEAT_NONE) reads[count++] = piece;
+  }
+  leat_status_t status = leat_pieces_add(pieces, label, reads, count, &piece_of[id]);
+  if (reads != few) leat_free(reads);
+  return status;
+}
+
 void leat_pieces_order(const leat_pieces_t *p, uint32_t *out_pieces) {
   for (uint32_t i = 0; i < p->all.count; ++i) out_pieces[p->all.data[i].order] = i;
 }

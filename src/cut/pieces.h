@@ -8,7 +8,7 @@
 #ifndef LEAT_CUT_PIECES_H_
 #define LEAT_CUT_PIECES_H_
 
-#include "base/base.h"
+#include "ir/graph.h"
 
 typedef struct leat_piece_s {
   uint32_t label;
@@ -28,6 +28,9 @@ typedef struct leat_pieces_s {
 // The piece of the next item. `reads`: the pieces of what it reads, repeats and its own among them, in `count` places.
 leat_status_t leat_pieces_add(leat_pieces_t *pieces, uint32_t label, const uint32_t *reads, uint32_t count,
                               uint32_t *out_piece) LEAT_MUST_USE;
+// The same for an op, which reads the pieces of what it reads; LEAT_NONE in `piece_of`, a piece an op: in none.
+leat_status_t leat_pieces_add_op(leat_pieces_t *pieces, const leat_graph_t *g, leat_op_id_t op, uint32_t label,
+                                 uint32_t *piece_of) LEAT_MUST_USE;
 // Every piece by its place: out_pieces has room for all.
 void leat_pieces_order(const leat_pieces_t *pieces, uint32_t *out_pieces);
 void leat_pieces_deinit(leat_pieces_t *pieces);

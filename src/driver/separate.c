@@ -9,12 +9,11 @@
 #include "cut/cut.h"
 #include "driver/pipeline.h"
 #include "lower/row.h"
+#include "unit/equal.h"
 
 // A unit that was compiled, for others to be like.
 typedef struct compiled_s {
-  uint64_t hash;
   uint32_t unit;
-  leat_graph_t *graph;
   leat_pef_t *pef;
 } compiled_t;
 
@@ -25,9 +24,8 @@ typedef struct separate_s {
   leat_pef_writer_t *writer;
   leat_units_t units;
   leat_unit_names_t names;
-  LEAT_ARRAY(compiled_t) compiled;
-  uint32_t *buckets, *next;  // hash -> compiled + 1
-  uint32_t bucket_count;     // a power of two
+  leat_unit_kinds_t kinds;
+  LEAT_ARRAY(compiled_t) compiled;  // one a kind
   LEAT_ARRAY(leat_link_unit_t) linked;
   LEAT_ARRAY(leat_link_target_t *) targets;  // to be freed
 } separate_t;
@@ -78,28 +76,13 @@ static leat_status_t explain(const separate_t *s, uint32_t index, leat_status_t 
 
 // --- equal units ----------------------------------------------------------------------------------------------------
 
-static compiled_t *find_equal(separate_t *s, const leat_graph_t *graph, uint64_t hash) {
-  for (uint32_t i = s->buckets[hash & (s->bucket_count - 1)]; i != 0; i = s->next[i - 1]) {
-    compiled_t *c = &s->compiled.data[i - 1];
-    if (c->hash == hash && leat_unit_graphs_equal(c->graph, graph)) return c;
-  }
-  return NULL;
-}
-
 // Takes `graph`.
-static leat_status_t compile_unit(separate_t *s, uint32_t unit, leat_graph_t *graph, uint64_t hash,
-                                  compiled_t **out_compiled) {
+static leat_status_t compile_kind(separate_t *s, uint32_t unit, leat_graph_t *graph, leat_pipeline_t part) {
+  LEAT_TRY(leat_unit_kinds_add(&s->kinds, graph));
   compiled_t *c = leat_array_push(&s->compiled);
-  if (c == NULL) {
-    leat_graph_destroy(graph);
-    return out_of_memory();
-  }
-  *c = (compiled_t){.hash = hash, .unit = unit, .graph = graph};
-  uint32_t bucket = (uint32_t)hash & (s->bucket_count - 1);
-  s->next[s->compiled.count - 1] = s->buckets[bucket];
-  s->buckets[bucket] = s->compiled.count;
-  *out_compiled = c;
-  return compile_graph(s, graph, LEAT_PIPELINE_UNIT, &c->pef);
+  if (c == NULL) return out_of_memory();
+  c->unit = unit;
+  return compile_graph(s, graph, part, &c->pef);
 }
 
 static leat_status_t link_unit(separate_t *s, uint32_t unit, const compiled_t *c) {
@@ -119,13 +102,13 @@ static leat_status_t link_unit(separate_t *s, uint32_t unit, const compiled_t *c
 static leat_status_t add_unit(separate_t *s, uint32_t unit, double dropout_rate, leat_value_id_t *map) {
   leat_graph_t *graph = NULL;
   LEAT_TRY(leat_unit_graph(&s->units, unit, dropout_rate, map, &graph));
-  uint64_t hash = leat_unit_graph_hash(graph);
-  compiled_t *c = s->options->separate_bodies != 0 ? NULL : find_equal(s, graph, hash);
-  if (c != NULL)
+  uint32_t kind = s->options->separate_bodies != 0 ? LEAT_NONE : leat_unit_kinds_find(&s->kinds, graph);
+  if (kind != LEAT_NONE) {
     leat_graph_destroy(graph);
-  else
-    LEAT_TRY(explain(s, unit, compile_unit(s, unit, graph, hash, &c)));
-  return link_unit(s, unit, c);
+    return link_unit(s, unit, &s->compiled.data[kind]);
+  }
+  LEAT_TRY(explain(s, unit, compile_kind(s, unit, graph, LEAT_PIPELINE_UNIT)));
+  return link_unit(s, unit, &s->compiled.data[s->compiled.count - 1]);
 }
 
 // --- counters -------------------------------------------------------------------------------------------------------
@@ -146,14 +129,8 @@ static leat_status_t add_counters(separate_t *s) {
   if (draws || count != 0) status = leat_unit_counter_graph(draws, steps, count, &graph);
   leat_free(steps);
   if (graph == NULL) return status;
-  compiled_t *c = leat_array_push(&s->compiled);
-  if (c == NULL) {
-    leat_graph_destroy(graph);
-    return out_of_memory();
-  }
-  *c = (compiled_t){.unit = s->linked.count, .graph = graph};
-  LEAT_TRY(compile_graph(s, graph, LEAT_PIPELINE_WHOLE, &c->pef));
-  return link_unit(s, LEAT_NONE, c);
+  LEAT_TRY(compile_kind(s, s->linked.count, graph, LEAT_PIPELINE_WHOLE));
+  return link_unit(s, LEAT_NONE, &s->compiled.data[s->compiled.count - 1]);
 }
 
 // --- names of calls -------------------------------------------------------------------------------------------------
@@ -195,11 +172,7 @@ static const char *call_name(void *user, uint32_t unit, const char *name, char *
 static leat_status_t add_units(separate_t *s) {
   double rate = leat_row_shared_rate(s->g);
   leat_value_id_t *map = leat_alloc((s->g->values.count + 1u) * sizeof *map);
-  s->bucket_count = 64;
-  while (s->bucket_count < s->units.all.count) s->bucket_count *= 2;
-  s->buckets = leat_alloc_zero(s->bucket_count, sizeof *s->buckets);
-  s->next = leat_alloc_zero(s->units.all.count + 1u, sizeof *s->next);
-  leat_status_t status = map == NULL || s->buckets == NULL || s->next == NULL ? out_of_memory() : NULL;
+  leat_status_t status = map == NULL ? out_of_memory() : leat_unit_kinds_init(&s->kinds, s->units.all.count);
   for (uint32_t v = 0; v <= s->g->values.count && status == NULL; ++v) map[v] = LEAT_NONE;
   for (uint32_t i = 0; i < s->units.all.count && status == NULL; ++i) status = add_unit(s, i, rate, map);
   leat_free(map);
@@ -241,16 +214,12 @@ static leat_status_t link_all(separate_t *s) {
 }
 
 static void deinit(separate_t *s) {
-  for (uint32_t i = 0; i < s->compiled.count; ++i) {
-    leat_graph_destroy(s->compiled.data[i].graph);
-    leat_pef_close(s->compiled.data[i].pef);
-  }
+  for (uint32_t i = 0; i < s->compiled.count; ++i) leat_pef_close(s->compiled.data[i].pef);
   for (uint32_t i = 0; i < s->targets.count; ++i) leat_free(s->targets.data[i]);
   leat_array_free(&s->compiled);
   leat_array_free(&s->targets);
   leat_array_free(&s->linked);
-  leat_free(s->buckets);
-  leat_free(s->next);
+  leat_unit_kinds_deinit(&s->kinds);
   leat_unit_names_deinit(&s->names);
   leat_units_deinit(&s->units);
 }

@@ -39,22 +39,6 @@ static bool any_reached(const maker_t *m, const leat_op_t *op) {
 
 // --- the list of units ----------------------------------------------------------------------------------------------
 
-static leat_status_t add_to_pieces(maker_t *m, leat_op_id_t id) {
-  const leat_op_t *op = leat_graph_op(m->g, id);
-  enum { FEW = 16 };
-  uint32_t few[FEW], *reads = few, count = 0;
-  if (op->input_count > FEW && (reads = leat_alloc_zero(op->input_count, sizeof *reads)) == NULL)
-    return out_of_memory();
-  for (uint32_t i = 0; i < op->input_count; ++i) {
-    leat_value_id_t v = leat_op_input(m->g, op, i);
-    uint32_t piece = v == LEAT_NONE ? LEAT_NONE : m->piece_of[leat_graph_value(m->g, v)->op];
-    if (piece != LEAT_NONE) reads[count++] = piece;
-  }
-  leat_status_t status = leat_pieces_add(&m->pieces, op->group, reads, count, &m->piece_of[id]);
-  if (reads != few) leat_free(reads);
-  return status;
-}
-
 static leat_unit_t *add_unit(maker_t *m, leat_unit_role_t role) {
   leat_unit_t *unit = leat_array_push(&m->u->all);
   if (unit != NULL) unit->role = role;
@@ -64,7 +48,8 @@ static leat_unit_t *add_unit(maker_t *m, leat_unit_role_t role) {
 static leat_status_t find_pieces(maker_t *m) {
   memset(m->piece_of, 0xff, (m->g->ops.count + 1u) * sizeof *m->piece_of);
   for (leat_op_id_t id = 0; id < m->g->ops.count; ++id) {
-    if (leat_group_takes(leat_graph_op(m->g, id)->kind) && m->lives[id]) LEAT_TRY(add_to_pieces(m, id));
+    if (leat_group_takes(leat_graph_op(m->g, id)->kind) && m->lives[id])
+      LEAT_TRY(leat_pieces_add_op(&m->pieces, m->g, id, leat_graph_op(m->g, id)->group, m->piece_of));
   }
   return NULL;
 }

@@ -81,9 +81,6 @@ leat_status_t leat_unit_graph(const leat_units_t *units, uint32_t unit, double d
 // The graph that counts a draw of the random state (`draws`) and a step of the optimizers by number.
 leat_status_t leat_unit_counter_graph(bool draws, const uint32_t *optimizers, uint32_t count,
                                       leat_graph_t **out_graph) LEAT_MUST_USE;
-// Are two graphs of units the same but for origins? Equal ones have equal hashes.
-bool leat_unit_graphs_equal(const leat_graph_t *a, const leat_graph_t *b);
-uint64_t leat_unit_graph_hash(const leat_graph_t *g);
 
 // Once gradients are written and everything is lowered: takes out the stores that only carried seeds (@seed) and those
 // of the shared counters, and makes @out internal instead of outputs.

@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "cut/group.h"
+#include "unit/equal.h"
 
 #define HEAD                                                                 \
   "leat.graph 1\n"                                                           \
