@@ -128,25 +128,13 @@ static leat_status_t write_file(leat_pef_writer_t *writer, const leat_compile_op
   return status;
 }
 
-// Where forward writes to a parameter that an optimizer updates, the update starts from what was written: no unit holds
-// both, so that the groups are compiled together.
-static bool writes_optimized(const leat_graph_t *g) {
-  for (leat_op_id_t id = 0; id < g->ops.count; id++) {
-    const leat_op_t *op = leat_graph_op(g, id);
-    bool writes = leat_op_role(op->kind) == LEAT_ROLE_UPDATE;
-    if (writes && leat_graph_is_optimized(g, leat_op_input(g, op, 0))) return true;
-  }
-  return false;
-}
-
 static leat_status_t compile_once(const leat_graph_t *program, const leat_compile_options_t *options,
                                   const leat_map_options_t *map_options, leat_pef_writer_t **out_writer) {
   leat_pef_writer_t *writer = leat_pef_writer_create();
   if (writer == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   leat_pef_share_bodies(writer, options->separate_bodies == 0);
-  bool apart = program->groups.count != 0 && !writes_optimized(program);
-  leat_status_t status = apart ? leat_compile_separately(program, options, map_options, writer)
-                               : compile_whole(program, options, map_options, writer);
+  leat_status_t status = leat_units_suit(program) ? leat_compile_separately(program, options, map_options, writer)
+                                                  : compile_whole(program, options, map_options, writer);
   *out_writer = writer;
   if (status != NULL) leat_pef_writer_destroy(writer);
   return status;

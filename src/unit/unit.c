@@ -290,6 +290,15 @@ static leat_status_t make(maker_t *m) {
   return list_norms(m);
 }
 
+bool leat_units_suit(const leat_graph_t *g) {
+  for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
+    const leat_op_t *op = leat_graph_op(g, id);
+    bool writes = leat_op_role(op->kind) == LEAT_ROLE_UPDATE;
+    if (writes && leat_graph_is_optimized(g, leat_op_input(g, op, 0))) return false;
+  }
+  return g->groups.count != 0;
+}
+
 leat_status_t leat_units_make(const leat_graph_t *g, bool trains, leat_units_t *out_units) {
   *out_units = (leat_units_t){.g = g};
   maker_t m = {.g = g, .u = out_units, .trains = trains};

@@ -68,6 +68,9 @@ typedef struct leat_units_s {
   uint32_t *kept_by;                    // per value: internal store of the program + 1; 0: none
 } leat_units_t;
 
+// Is the program compiled in units? It has groups, and forward writes to no parameter that an optimizer updates: the
+// update starts from what was written, and no unit would hold both.
+bool leat_units_suit(const leat_graph_t *g);
 // needs: a verified traced graph after leat_group in which every computing op has a group; `trains`: its gradients
 // are wanted. `g` must outlive the units.
 leat_status_t leat_units_make(const leat_graph_t *g, bool trains, leat_units_t *out_units) LEAT_MUST_USE;
