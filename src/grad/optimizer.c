@@ -232,25 +232,26 @@ leat_value_id_t leat_optimizer_clip_factor(leat_builder_t *b, const leat_graph_t
   return leat_b_fn2s(b, MIN, leat_b_div(b, hyper_of(b, g, statement, LEAT_ATTR_MAX_GRAD_NORM), norm), 1.0);
 }
 
-// The factor where the statement clips and its gradients are all here, else where somebody else has computed it.
+// The factor of the gradients: computed elsewhere where they are not all here, else from them.
 static leat_status_t find_clip(optimizer_t *o) {
   leat_builder_t *b = o->b;
-  const leat_attr_t *outside = leat_op_attr(o->from, o->op, LEAT_ATTR_CLIP);
-  if (leat_optimizer_clips(o->from, o->op)) {
-    leat_value_id_t *gradients = leat_alloc_zero(o->op->input_count + 1u, sizeof *gradients);
-    uint32_t count = 0;
-    if (gradients == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
-    for (uint32_t i = 0; i < o->op->input_count; i++) {
-      gradients[count] = o->gradients[leat_op_input(o->from, o->op, i)];
-      count += gradients[count] != LEAT_NONE;
-    }
-    b->type = LEAT_TYPE_GRADNORM;
-    o->clip = leat_optimizer_clip_factor(b, o->from, o->op, gradients, count);
-    leat_free(gradients);
+  const leat_attr_t *elsewhere = leat_op_attr(o->from, o->op, LEAT_ATTR_CLIP);
+  if (elsewhere != NULL) {
+    b->type = LEAT_TYPE_OPT;
+    o->clip = leat_b_symbol_once(b, (leat_symbol_id_t)elsewhere->v.i, LEAT_KIND_INPUT, LEAT_F64, 0, NULL);
+    return NULL;
   }
-  b->type = LEAT_TYPE_OPT;
-  if (outside != NULL)
-    o->clip = leat_b_symbol_once(b, (leat_symbol_id_t)outside->v.i, LEAT_KIND_INPUT, LEAT_F64, 0, NULL);
+  if (!leat_optimizer_clips(o->from, o->op)) return NULL;
+  leat_value_id_t *gradients = leat_alloc_zero(o->op->input_count + 1u, sizeof *gradients);
+  uint32_t count = 0;
+  if (gradients == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  for (uint32_t i = 0; i < o->op->input_count; i++) {
+    gradients[count] = o->gradients[leat_op_input(o->from, o->op, i)];
+    count += gradients[count] != LEAT_NONE;
+  }
+  b->type = LEAT_TYPE_GRADNORM;
+  o->clip = leat_optimizer_clip_factor(b, o->from, o->op, gradients, count);
+  leat_free(gradients);
   return NULL;
 }
 
@@ -269,6 +270,7 @@ static leat_status_t append_statement(optimizer_t *o) {
   const update_rule_t rule = update_rules[leat_op_word(o->from, o->op, LEAT_ATTR_KIND, LEAT_OPTIMIZER_SGD)];
   *b = (leat_builder_t){.graph = b->graph, .origin = o->op->origin};
   LEAT_TRY(find_clip(o));
+  b->type = LEAT_TYPE_OPT;
   for (uint32_t i = 0; i < o->op->input_count; i++) {
     leat_value_id_t symbol = leat_op_input(o->from, o->op, i);
     if (leat_op_role(leat_graph_op(b->graph, leat_b_value(b, symbol)->op)->kind) != LEAT_ROLE_SYMBOL)

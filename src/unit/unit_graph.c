@@ -205,19 +205,6 @@ static leat_status_t add_hypers(writer_t *w, const leat_op_t *op) {
   return leat_builder_take_status(&w->b);
 }
 
-// The list without the word.
-static void leave_out(char *list, const char *word) {
-  size_t length = strlen(word);
-  for (char *at = list; (at = strstr(at, word)) != NULL; ++at) {
-    if ((at != list && at[-1] != ',') || (at[length] != ',' && at[length] != '\0')) continue;
-    char *from = at + length + (at[length] == ',');
-    memmove(at, from, strlen(from) + 1);
-    size_t left = strlen(list);
-    if (left != 0 && list[left - 1] == ',') list[left - 1] = '\0';
-    return;
-  }
-}
-
 // Does the unit end up with the gradient of the symbol? One that a unit further on in backward adds to is updated
 // there.
 static bool has_whole_gradient(const writer_t *w, leat_value_id_t v) {
@@ -234,18 +221,12 @@ static leat_status_t add_optimizer(writer_t *w, uint32_t number) {
   const leat_graph_t *g = w->units->g;
   const leat_op_t *op = leat_graph_op(g, w->units->optimizers.data[number]);
   leat_attr_t attrs[ATTRS_MAX];
-  uint32_t count = 0, kept = 0;
-  char clip[32], list[NAME_BYTES];
-  bool clips = leat_optimizer_clips(g, op);
-  (void)snprintf(list, sizeof list, "%s", leat_op_string(g, op, LEAT_ATTR_HYPER, ""));
-  leave_out(list, leat_attr_name(LEAT_ATTR_MAX_GRAD_NORM));
-  for (uint32_t i = 0; i < op->attr_count && count + 1 < ATTRS_MAX; ++i) {
-    attrs[count] = g->attrs.data[op->attr_first + i];
-    if (attrs[count].key == LEAT_ATTR_HYPER && clips) attrs[count].v.s = list;
-    if (attrs[count].key != LEAT_ATTR_MAX_GRAD_NORM) ++count;
-  }
+  uint32_t count = op->attr_count, kept = 0;
+  char clip[32];
+  assert(count < ATTRS_MAX);
+  memcpy(attrs, &g->attrs.data[op->attr_first], count * sizeof *attrs);
   (void)snprintf(clip, sizeof clip, "@clip%" PRIu32, number);
-  if (clips) attrs[count++] = leat_attr_i(LEAT_ATTR_CLIP, leat_b_named(&w->b, clip));
+  if (leat_optimizer_clips(g, op)) attrs[count++] = leat_attr_i(LEAT_ATTR_CLIP, leat_b_named(&w->b, clip));
   leat_value_id_t *inputs = leat_alloc_zero(w->unit->symbols.count + 1u, sizeof *inputs);
   if (inputs == NULL) return out_of_memory();
   for (uint32_t i = 0; i < op->input_count; ++i) {
