@@ -22,7 +22,7 @@ MAY_INCLUDE = {
     "grad": ["base", "ir"],
     "opt": ["base", "ir"],
     "rule": ["base", "ir", "arch"],
-    "space": ["base", "ir", "arch"],
+    "space": ["base", "ir", "arch", "pef"],
     "cut": ["base", "ir", "arch", "rule", "space"],
     "unit": ["base", "ir", "lower", "grad", "opt", "rule", "space", "cut"],
     "map": ["base", "ir", "space", "cut", "arch", "pef"],

@@ -4,17 +4,9 @@
 #include "map/draft_stages.h"
 #include "map/strip.h"
 #include "space/rows.h"
+#include "space/stage.h"
 
 typedef void (*draft_fn_t)(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op);
-
-static uint8_t fold_of(const leat_draft_t *d, const leat_op_t *op) {
-  static const uint8_t folds[] = {
-      [LEAT_FOLD_SUM] = PEF_FN_SUM, [LEAT_FOLD_PROD] = PEF_FN_PROD,     [LEAT_FOLD_MAX] = PEF_FN_MAX,
-      [LEAT_FOLD_MIN] = PEF_FN_MIN, [LEAT_FOLD_ARGMAX] = PEF_FN_ARGMAX, [LEAT_FOLD_ARGMIN] = PEF_FN_ARGMIN,
-      [LEAT_FOLD_SET] = PEF_FN_SET,
-  };
-  return folds[leat_op_word(d->g, op, LEAT_ATTR_FN, LEAT_FOLD_SUM)];
-}
 
 // Neighbouring dims that are both reduced or both kept, and contiguous on both sides, become one: longer runs.
 // Returns where `row_dim` went.
@@ -38,7 +30,7 @@ static uint32_t merge_reduced(leat_access_t *in, leat_access_t *out, uint32_t *m
 static void draft_reduce(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
   uint32_t count, mask = 0;
   const int64_t *dims = leat_op_list(d->g, op, LEAT_ATTR_DIMS, &count);
-  uint8_t fn = fold_of(d, op);
+  uint8_t fn = (uint8_t)leat_stage_fn(d->g, op);
   leat_dtype_t dtype = (leat_dtype_t)leat_graph_value(d->g, leat_op_input(d->g, op, 0))->dtype;
   leat_access_t in = leat_draft_access(d, leat_op_input(d->g, op, 0)), out = leat_draft_access(d, op->result_first);
   for (uint32_t i = 0; i < count; ++i) {
@@ -55,7 +47,7 @@ static void draft_reduce(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) 
 }
 
 static void draft_scan(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
-  uint8_t fn = fold_of(d, op);
+  uint8_t fn = (uint8_t)leat_stage_fn(d->g, op);
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_SCAN, id);
   stage->fn = fn;
   stage->params.scan.dim = leat_op_int(d->g, op, LEAT_ATTR_DIM, 0);
@@ -101,7 +93,7 @@ static void set_window(const leat_graph_t *g, const leat_op_t *op, const leat_va
 static void draft_window(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op, uint32_t kind,
                          const leat_value_t *weights) {
   bool pool = kind == PEF_STAGE_POOL || kind == PEF_STAGE_POOL_GRAD;
-  uint8_t fn = pool ? fold_of(d, op) : 0;
+  uint8_t fn = pool ? (uint8_t)leat_stage_fn(d->g, op) : 0;
   pef_stage_t *stage = leat_draft_stage(d, kind, id);
   stage->fn = fn;
   set_window(d->g, op, weights, &stage->params.window);
@@ -138,7 +130,7 @@ static void draft_scatter(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op)
   leat_draft_input(d, id, 0);
   leat_draft_result(d, id, 0);
   leat_strip_copy(d, leat_graph_value(d->g, op->result_first)->dtype);
-  uint8_t fn = fold_of(d, op);
+  uint8_t fn = (uint8_t)leat_stage_fn(d->g, op);
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_SCATTER, id);
   stage->fn = fn;
   stage->params.scatter.dim = leat_op_int(d->g, op, LEAT_ATTR_DIM, 0);

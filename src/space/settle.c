@@ -4,6 +4,7 @@
 
 #include "ir/rebuild.h"
 #include "space/access.h"
+#include "space/stage.h"
 
 // Larger results than this many times the inputs are not kept between runs: recomputing is cheaper than the memory.
 enum { PREPARE_GROWTH = 2, PREPARE_FREE_ELEMENTS = 4096 };
@@ -128,22 +129,13 @@ static leat_status_t visit_compute(leat_rebuild_t *r, leat_op_id_t id) {
   return mark(r->user, first, op->result_count, prepare);
 }
 
-// Does an engine compute the op in f32, f64 and i64 only? One that sets what it finds computes nothing.
-static bool wants_full_width(const leat_graph_t *g, const leat_op_t *op) {
-  static const enum {
-    AS_IS,
-    WIDE,
-    WIDE_UNLESS_SET
-  } widths[LEAT_PRIM_COUNT] = {
-#define PRIM(e, n, lo, hi, r, a, role, products, again, rows, flops, bytes, width, ...) [LEAT_PRIM_##e] = width,
-#include "ir/op.def"
-#undef PRIM
-  };
-  if (widths[op->kind] != WIDE_UNLESS_SET) return widths[op->kind] == WIDE;
-  return leat_op_word(g, op, LEAT_ATTR_FN, LEAT_FOLD_SET) != LEAT_FOLD_SET;
-}
-
 static bool is_narrow(uint32_t dtype) { return dtype == LEAT_BF16 || dtype == LEAT_F16; }
+
+// Its results are narrow, and engines do not compute it so.
+static bool wants_full_width(const leat_graph_t *g, const leat_op_t *op) {
+  const uint32_t dtype = leat_graph_value(g, op->result_first)->dtype;
+  return is_narrow(dtype) && !leat_stage_computes(g, op, dtype);
+}
 
 // The op on f32 copies of its operands, its result rounded to the narrow dtype: what PyTorch does, accumulating in f32.
 static leat_status_t visit_widened(leat_rebuild_t *r, leat_op_id_t id) {
@@ -196,8 +188,7 @@ static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   if (leat_op_is_leaf(kind)) return visit_leaf(r, id);
   if (leat_op_role(kind) == LEAT_ROLE_VIEW) return visit_view(r, id);
   const leat_op_t *op = leat_graph_op(r->from, id);
-  bool narrow = is_narrow(leat_graph_value(r->from, op->result_first)->dtype);
-  return narrow && wants_full_width(r->from, op) ? visit_widened(r, id) : visit_compute(r, id);
+  return wants_full_width(r->from, op) ? visit_widened(r, id) : visit_compute(r, id);
 }
 
 leat_status_t leat_settle(const leat_graph_t *from, leat_graph_t **out_graph) {
@@ -233,5 +224,5 @@ bool leat_is_settled(const leat_graph_t *g, const leat_op_t *op) {
   for (uint32_t i = 0; i < op->input_count; ++i) {
     if (!operand_is_settled(g, op, leat_op_input(g, op, i))) return false;
   }
-  return !is_narrow(leat_graph_value(g, op->result_first)->dtype) || !wants_full_width(g, op);
+  return !wants_full_width(g, op);
 }
