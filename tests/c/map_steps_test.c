@@ -40,7 +40,7 @@ static const leat_keep_t *keep_of_store(const mapping_t *m, const char *name) {
   for (leat_op_id_t id = 0; id < m->settled->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(m->settled, id);
     if (!leat_op_is_statement(op->kind)) continue;
-    if (strcmp(leat_op_string(m->settled, op, LEAT_ATTR_NAME, ""), name) == 0)
+    if (strcmp(leat_op_name(m->settled, op), name) == 0)
       return &m->decided.keeps.of[leat_access_base(m->settled, leat_op_input(m->settled, op, 0))];
   }
   return NULL;
