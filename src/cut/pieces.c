@@ -124,7 +124,7 @@ leat_status_t leat_pieces_add_op(leat_pieces_t *pieces, const leat_graph_t *g, l
                                  uint32_t *piece_of) {
   const leat_op_t *op = leat_graph_op(g, id);
   enum { FEW = 16 };
-  uint32_t few[FEW], *reads = few, count = 0;
+  uint32_t few[FEW] = {0}, *reads = few, count = 0;
   if (op->input_count > FEW && (reads = leat_alloc_zero(op->input_count, sizeof *reads)) == NULL)
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   for (uint32_t i = 0; i < op->input_count; ++i) {
