@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The instructions of a MAP stage: every register is defined, in one class, before it is read; all registers of an
-// instruction are of its class, CONVERT excepted. Scalar functions follow ir/scalar.def.
+// instruction are of its class, CONVERT excepted; an operand is stored to once. Scalar functions follow ir/scalar.def.
 #include "pef/pef_check.h"
 #include "pef/pef_scalar.h"
 
@@ -18,6 +18,7 @@ static const struct {
 typedef struct pef_map_state_s {
   const pef_stage_site_t *site;
   uint8_t classes[PEF_MAX_REGISTERS];  // class of what each register holds, CLASS_NONE: nothing yet
+  uint64_t stored;                     // operands that have been stored to
 } pef_map_state_t;
 
 static leat_status_t read_register(const pef_map_state_t *state, uint32_t index, uint32_t class_) {
@@ -64,6 +65,9 @@ static leat_status_t rule_load(pef_map_state_t *state, const pef_instruction_t *
 
 static leat_status_t rule_store(pef_map_state_t *state, const pef_instruction_t *instruction) {
   LEAT_TRY(check_operand_index(state, instruction->a));
+  const uint64_t bit = UINT64_C(1) << instruction->a;
+  if ((state->stored & bit) != 0) return leat_pef_corrupt("operand %u is stored to twice", instruction->a);
+  state->stored |= bit;
   return read_register(state, instruction->b, instruction->class_);
 }
 

@@ -27,10 +27,17 @@
 // other kinds need at least one element of all that an element of their result is made of.
 // Every record of ARGUMENTS, STAGES, OPERANDS and INSTRUCTIONS has one owner; they lie in the order of their owners.
 //
+// Values. Stages compute in the class (enum pef_class) of the dtype of what they read, a CONTRACT in that which all
+// three share; a result is converted when it is stored, not before. A conversion rounds once, to nearest, ties to even;
+// a float becomes an integer by truncation, the least of i64 where that does not fit or it is a NaN; integers lose
+// their high bits; a bool is whether a value is not 0. Integers wrap in sums and products. That an element is a NaN is
+// said; which of the NaNs it is is not. What scalar functions give is what src/kern gives, on every machine.
+//
 // Order of summation. Every contraction adds k ascending (lexicographic over its k dims) into one fma accumulator per
 // element. Every float REDUCE sum over dims whose innermost reduced dim is the operand's innermost dim with stride 1
-// keeps 16 partial sums, lane i taking elements i, i+16, ... of each run of that dim (all runs into the same lanes),
-// then adds lanes i and i+8, i+4, i+2, i+1 in that order; every other REDUCE goes sequentially in lexicographic order.
+// keeps 16 partial sums, from 0 on, lane i taking elements i, i+16, ... of each run of that dim (all runs into the same
+// lanes), then adds lanes i and i+8, i+4, i+2, i+1 in that order; every other REDUCE goes sequentially in lexicographic
+// order.
 //
 // Long sums (since 1.1). A parameter `chain` = L > 0 says that no accumulator takes more than L terms: the terms, in
 // the order above, are cut into blocks, each is summed from 0 as above, and the sums of the m blocks are added

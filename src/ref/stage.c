@@ -13,6 +13,12 @@ ref_operand_t leat_ref_operand(const ref_stage_t *stage, uint32_t index, const l
   return operand;
 }
 
+ref_operand_t leat_ref_operand_of_bytes(const ref_stage_t *stage, uint32_t index, const leat_run_tile_t *tile) {
+  ref_operand_t operand = leat_ref_operand(stage, index, tile);
+  if (operand.dtype == PEF_BOOL) operand.dtype = PEF_U8;
+  return operand;
+}
+
 char *leat_ref_at(const ref_operand_t *operand, const int64_t index[PEF_MAX_RANK]) {
   int64_t elements = 0;
   for (uint32_t d = 0; d < operand->rank; d++) elements += index[d] * operand->file->strides[d];

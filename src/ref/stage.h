@@ -21,6 +21,8 @@ typedef struct ref_operand_s {
 } ref_operand_t;
 
 ref_operand_t leat_ref_operand(const ref_stage_t *stage, uint32_t index, const leat_run_tile_t *tile);
+// bool as bytes that may hold any number: SCAN and SCATTER.
+ref_operand_t leat_ref_operand_of_bytes(const ref_stage_t *stage, uint32_t index, const leat_run_tile_t *tile);
 
 char *leat_ref_at(const ref_operand_t *operand, const int64_t index[PEF_MAX_RANK]);
 ref_value_t leat_ref_read(const ref_operand_t *operand, uint32_t class_, const int64_t index[PEF_MAX_RANK]);

@@ -44,11 +44,13 @@ void leat_ref_gather(const ref_stage_t *stage, const leat_run_tile_t *tile) {
 void leat_ref_scatter(const ref_stage_t *stage, const leat_run_tile_t *tile) {
   const pef_lookup_t *params = &stage->file->params.lookup;
   const lookup_t s = {.index = leat_ref_operand(stage, PEF_SCATTER_index, tile),
-                      .moved = leat_ref_operand(stage, PEF_SCATTER_updates, tile),
-                      .table = leat_ref_operand(stage, PEF_SCATTER_out, tile),
+                      .moved = leat_ref_operand_of_bytes(stage, PEF_SCATTER_updates, tile),
+                      .table = leat_ref_operand_of_bytes(stage, PEF_SCATTER_out, tile),
                       .dim = (uint32_t)params->dim,
                       .batch = (uint32_t)params->batch};
-  const uint32_t fn = stage->file->fn, class_ = leat_pef_dtype_class(s.table.dtype);
+  const uint32_t class_ = leat_pef_dtype_class(s.table.dtype);
+  const bool either = s.table.file->dtype == PEF_BOOL && stage->file->fn == PEF_FN_SUM;  // the sum of two truths
+  const uint32_t fn = either ? PEF_FN_MAX : stage->file->fn;
   int64_t at[PEF_MAX_RANK] = {0}, to[PEF_MAX_RANK];
   do {
     if (!find_element(&s, at, to)) continue;

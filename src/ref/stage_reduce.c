@@ -140,8 +140,8 @@ void leat_ref_reduce(const ref_stage_t *stage, const leat_run_tile_t *tile) {
 
 void leat_ref_scan(const ref_stage_t *stage, const leat_run_tile_t *tile) {
   const pef_scan_t *params = &stage->file->params.scan;
-  const ref_operand_t in = leat_ref_operand(stage, PEF_SCAN_in, tile);
-  const ref_operand_t out = leat_ref_operand(stage, PEF_SCAN_out, tile);
+  const ref_operand_t in = leat_ref_operand_of_bytes(stage, PEF_SCAN_in, tile);
+  const ref_operand_t out = leat_ref_operand_of_bytes(stage, PEF_SCAN_out, tile);
   const uint32_t fn = stage->file->fn, dim = (uint32_t)params->dim;
   const bool wide = params->wide != 0;
   const uint32_t class_ = wide ? PEF_CLASS_F64 : leat_pef_dtype_class(in.dtype);

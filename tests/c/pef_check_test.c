@@ -196,6 +196,13 @@ static void broadcast_of_other_kinds_needs_its_row_mark(void **state) {
   }
 }
 
+static void an_operand_is_stored_to_once(void **state) {
+  (void)state;
+  pef_zoo_t zoo = pef_zoo_stage(PEF_STAGE_MAP);
+  zoo.instructions[4] = zoo.instructions[5];
+  refuses(&zoo, "operand 1 is stored to twice");
+}
+
 // Rows that leave nothing behind could be any number of them.
 static void rows_write_an_argument(void **state) {
   (void)state;
@@ -417,6 +424,7 @@ int main(void) {
       cmocka_unit_test(scratch_holds_one_tile),
       cmocka_unit_test(broadcast_needs_no_row_mark),
       cmocka_unit_test(broadcast_of_other_kinds_needs_its_row_mark),
+      cmocka_unit_test(an_operand_is_stored_to_once),
       cmocka_unit_test(rows_write_an_argument),
       cmocka_unit_test(packed_columns_in_scratch_are_not_cut),
       cmocka_unit_test(work_is_bounded_by_size),
