@@ -15,6 +15,7 @@ typedef struct making_s {
 } making_t;
 
 bool leat_stages_read_in_step(const leat_graph_t *g, const leat_op_t *op, uint32_t input) {
+  if (leat_op_role(op->kind) != LEAT_ROLE_ELEMENTWISE) return false;
   leat_value_id_t v = leat_op_input(g, op, input);
   leat_access_t access;
   if (!leat_access_resolve(g, v, &access) || !leat_access_is_whole(g, &access)) return false;

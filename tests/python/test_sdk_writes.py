@@ -503,6 +503,41 @@ def test_a_write_in_inference(model, tmp_path):
     assert differences(model, batches(), tmp_path) == []
 
 
+# New values of a buffer that are made of other elements of the old one than those in their place.
+FROM_OTHER_ELEMENTS = {
+    "sort": lambda b, x: b.sort(1)[0],
+    "cumsum": lambda b, x: b.cumsum(0),
+    "gather": lambda b, x: b.gather(1, x.argsort(1)),
+    "rows": lambda b, x: b[x[:, 0].argsort()],
+    "scatter": lambda b, x: b.scatter(1, x.argsort(1), b),
+    "flip": lambda b, x: b.flip(1),
+    "product": lambda b, x: b @ x,
+    "product_with_itself": lambda b, x: b @ b,
+    "convolution": lambda b, x: F.conv2d(b[None, None], x[None, None, :3, :3], padding=1)[0, 0],
+    "pooling": lambda b, x: F.max_pool2d(b[None], 3, 1, 1)[0],
+    "shift": lambda b, x: torch.cat([x[:1], b[:-1]]),
+    "softmax": lambda b, x: b.softmax(0),
+}
+
+
+@pytest.mark.parametrize("train", [False, True], ids=["inference", "training"])
+@pytest.mark.parametrize("update", FROM_OTHER_ELEMENTS.values(), ids=FROM_OTHER_ELEMENTS)
+def test_a_buffer_is_made_anew_from_all_of_its_old_elements(update, train, tmp_path):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.randn(8))
+            self.register_buffer("state", torch.randn(8, 8))
+
+        def forward(self, x):
+            with torch.no_grad():
+                self.state.copy_(update(self.state, x))
+            return (self.state * self.w + x).square().mean()
+
+    found = differences(Model, [(torch.randn(8, 8),) for _ in range(3)], tmp_path, train=train)
+    assert not found, found
+
+
 def test_swapped_tensors_swap_what_they_mean(tmp_path):
     class Model(Base):
         def setup(self):
