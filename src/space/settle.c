@@ -11,7 +11,10 @@ enum { PREPARE_GROWTH = 2, PREPARE_FREE_ELEMENTS = 4096 };
 
 typedef struct settle_s {
   LEAT_ARRAY(bool) fixed;  // new value -> depends on parameters, unchanging buffers and constants only
+  uint8_t *updated;        // value of a symbol -> the section type that updates it, if a later one reads it; else NONE
 } settle_t;
+
+enum { NONE = 0xff };
 
 static const leat_op_t *defining_op(const leat_graph_t *g, leat_value_id_t v) {
   return leat_graph_op(g, leat_graph_value(g, v)->op);
@@ -159,11 +162,23 @@ static leat_status_t visit_widened(leat_rebuild_t *r, leat_op_id_t id) {
   return mark(r->user, r->map[op->result_first], 1, false);
 }
 
+// What a section type has updated is not there any more for those that run later: they read a copy of what was.
+static leat_status_t keep_old(leat_rebuild_t *r, leat_value_id_t old) {
+  const settle_t *s = r->user;
+  if (s->updated[old] == NONE) return NULL;
+  const uint8_t type = r->b.type;
+  r->b.type = s->updated[old];
+  r->map[old] = copy_of(r, r->map[old], false);
+  r->b.type = type;
+  return leat_builder_take_status(&r->b);
+}
+
 static leat_status_t visit_leaf(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   LEAT_TRY(leat_rebuild_copy(r, id));
-  return mark(r->user, r->map[op->result_first], 1,
-              leat_op_role(op->kind) != LEAT_ROLE_SYMBOL || leat_graph_is_fixed(r->from, op));
+  LEAT_TRY(mark(r->user, r->map[op->result_first], 1,
+                leat_op_role(op->kind) != LEAT_ROLE_SYMBOL || leat_graph_is_fixed(r->from, op)));
+  return keep_old(r, op->result_first);
 }
 
 static leat_status_t visit_store(leat_rebuild_t *r, leat_op_id_t id) {
@@ -191,10 +206,37 @@ static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   return wants_full_width(r->from, op) ? visit_widened(r, id) : visit_compute(r, id);
 }
 
+// The types that update symbols; then only those of symbols that a later type reads.
+static void find_updated(const leat_graph_t *g, uint8_t *updated, bool *late) {
+  memset(updated, NONE, g->values.count);
+  for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
+    const leat_op_t *op = leat_graph_op(g, id);
+    if (!leat_op_is_store(g, op, LEAT_STORE_UPDATE)) continue;
+    const leat_op_id_t leaf = leat_graph_find_symbol(g, leat_op_string(g, op, LEAT_ATTR_NAME, ""));
+    if (leaf != LEAT_NONE) updated[leat_graph_op(g, leaf)->result_first] = op->type;
+  }
+  for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
+    const leat_op_t *op = leat_graph_op(g, id);
+    for (uint32_t i = 0; i < op->input_count && leat_op_computes(op->kind); ++i) {
+      const leat_value_id_t base = leat_access_base(g, leat_op_input(g, op, i));
+      late[base] |= updated[base] != NONE && op->type > updated[base];
+    }
+  }
+  for (leat_value_id_t v = 0; v < g->values.count; ++v) updated[v] = late[v] ? updated[v] : NONE;
+}
+
 leat_status_t leat_settle(const leat_graph_t *from, leat_graph_t **out_graph) {
-  settle_t s = {0};
-  leat_status_t status = leat_rebuild(from, visit, &s, out_graph);
+  settle_t s = {.updated = leat_alloc(from->values.count + 1u)};
+  bool *late = leat_alloc_zero(from->values.count + 1u, sizeof *late);
+  leat_status_t status = NULL;
+  if (s.updated == NULL || late == NULL)
+    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+  else
+    find_updated(from, s.updated, late);
+  if (status == NULL) status = leat_rebuild(from, visit, &s, out_graph);
   leat_array_free(&s.fixed);
+  leat_free(s.updated);
+  leat_free(late);
   return leat_status_annotate(status, "settling views");
 }
 

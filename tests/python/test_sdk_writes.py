@@ -538,6 +538,34 @@ def test_a_buffer_is_made_anew_from_all_of_its_old_elements(update, train, tmp_p
     assert not found, found
 
 
+@pytest.mark.parametrize("view", [lambda b: b, lambda b: b.flip(1)], ids=["as it is", "flipped"])
+def test_backward_that_runs_apart_reads_the_buffer_as_forward_read_it(view, tmp_path):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.ones(8))
+            self.register_buffer("state", torch.linspace(-1.0, 1.0, 64).reshape(8, 8))
+
+        def forward(self, x):
+            loss = (view(self.state) * self.w + x).square().mean()
+            self.state = self.state * 0.5 + x
+            return loss
+
+    model, eager, x = Model(), Model(), torch.randn(8, 8)
+    samba.from_torch_model_(model)
+    named = [samba.from_torch_tensor(x.clone(), name="x")]
+    optimizer = samba.optim.SGD(model.parameters(), lr=0.0)
+    config = {"output_folder": str(tmp_path), "pef_name": "p", "log_level": "error"}
+    pef = samba.session.compile(model, named, optimizer, config_dict=config)
+    traced = samba.utils.trace_graph(model, named, optimizer, pef=pef)
+    for _ in range(2):
+        samba.session.run(named, traced, section_types=["fwd"])
+        samba.session.run(named, traced, section_types=["bckwd"])
+        eager.w.grad = None
+        eager(x).backward()
+        assert torch.allclose(samba.to_torch(model.w.sn_grad), eager.w.grad, 1e-5, 1e-6)
+
+
 def test_swapped_tensors_swap_what_they_mean(tmp_path):
     class Model(Base):
         def setup(self):
