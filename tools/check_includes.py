@@ -60,6 +60,7 @@ SEALED = {"kern": {"stdint.h", "stddef.h", "stdbool.h", "immintrin.h"}}
 FILES = {
     ("io", "ir/dtype.def"),
     ("pef", "ir/dtype.def"),
+    ("pef", "ir/role.def"),
     ("pef", "ir/scalar.def"),
     ("map", "ir/scalar.def"),
     ("kern", "ir/scalar.def"),

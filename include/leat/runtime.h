@@ -72,8 +72,8 @@ typedef struct leat_symbol_info_s {
   int64_t dims[LEAT_MAX_RANK];
   size_t data_bytes;
   uint32_t owner;    // of a gradient, a seed or a state: the symbol it belongs to; LEAT_NO_SYMBOL: to none
-  const char *role;  // what it is to its owner: "grad", "seed", "exp_avg", ...; of states without owner "random", or
-                     // "step" of optimizer `number`; else "". Borrowed while the program lives
+  const char *role;  // what it is to its owner ("grad", "seed", "exp_avg", ...) or to the program ("random__state",
+                     // "step" of optimizer `number`); "" for the program's own
   uint32_t number;
 } leat_symbol_info_t;
 

@@ -44,8 +44,8 @@ void leat_pef_close(leat_pef_t *pef);
 size_t leat_pef_dtype_bytes(uint32_t dtype);          // 0 when out of range
 const char *leat_pef_dtype_name(uint32_t dtype);      // "?" when out of range
 enum pef_class leat_pef_dtype_class(uint32_t dtype);  // class in which a valid dtype is computed
-// What a symbol is to the one it belongs to (`of`): "grad", "seed", "exp_avg", ...; of the states of the program as a
-// whole "random", or "step" of optimizer *out_number; else "". Borrowed while the file is open.
+// What a symbol is to the one it belongs to (`of`) or to the program, by ir/role.def: "grad", "seed", "exp_avg", ...;
+// "step" of optimizer *out_number, "random__state"; "" for the program's own.
 const char *leat_pef_symbol_role(const leat_pef_t *pef, uint32_t symbol, uint32_t *out_number);
 // Bit i: operand i of the stage is written; is read (one that it adds to is both). Of MAP: by a STORE, by a LOAD.
 uint64_t leat_pef_stage_outputs(const leat_pef_t *pef, const pef_stage_t *stage);

@@ -25,7 +25,7 @@ def test_gradients_seeds_and_states_of_every_version_name_their_owner(path):
         assert symbol.role == "seed" and symbol.owner in kinds["output"]
     for symbol in device.of_kind("STATE"):
         if symbol.owner is None:
-            assert symbol.role in ("random", "step")
+            assert symbol.role in ("random__state", "step")
         else:
             assert symbol.role in OF_PARAMETERS and symbol.owner in kinds["parameter"]
             assert device.states_of(symbol.owner)[symbol.role] is symbol

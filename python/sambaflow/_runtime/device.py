@@ -31,7 +31,7 @@ class Symbol:
     """A named tensor in device memory.
 
     `owner`: of a gradient, a seed or a state, the name of the symbol it belongs to. `role`: what it is to that one
-    ("grad", "seed", "exp_avg", ...); of a state of the whole program "random", or "step" of optimizer `number`.
+    ("grad", "seed", "exp_avg", ...); of a state of the whole program "random__state", or "step" of optimizer `number`.
     """
 
     index: int

@@ -15,7 +15,7 @@ from sambaflow._tensors.tensor import SambaTensor, binding_of, materialize, plai
 from sambaflow._trace.optimizers import Statement
 
 # Roles of states: those of the program, and of a parameter
-_RANDOM, _STEP = "random", "step"
+_RANDOM, _STEP = "random__state", "step"
 _MASTER = "master"  # fp32 copy of a half-precision parameter, where the optimizer keeps one
 # Keys of torch's optimizer state that go by another name than the role of the symbol.
 _TORCH_KEYS = {"momentum": "momentum_buffer"}
