@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cut/group.h"
 #include "ir/build.h"
 
 enum { NAME_BYTES = 512 };
@@ -84,7 +83,7 @@ static leat_status_t collect(const leat_graph_t *g, names_t *names, bool *is_out
   for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(g, id);
     if (leat_op_role(op->kind) == LEAT_ROLE_KEEP) is_output[leat_op_input(g, op, 0)] = true;
-    if (leat_group_takes(op->kind)) LEAT_TRY(add_name(names, g, id));
+    if (!leat_op_is_statement(op->kind) && !leat_op_is_leaf(op->kind)) LEAT_TRY(add_name(names, g, id));
   }
   return NULL;
 }

@@ -345,6 +345,18 @@ static bool is_used(const leat_option_t *option, const leat_compile_options_t *o
   }
 }
 
+LEAT_EXPORT leat_compile_options_t leat_compile_options_default(void) {
+  return (leat_compile_options_t){
+      .struct_bytes = sizeof(leat_compile_options_t),
+      .arch = "native",
+      .optim_level = 3,
+      .rule_list = "default",
+      .use_default_rules = 1,
+      .scaling = {1.0, 1.0, 1.0, 1.0},
+      .retry = 1,
+  };
+}
+
 leat_status_t leat_option_refuse_later(const leat_compile_options_t *options) {
   const leat_compile_options_t initial = leat_compile_options_default();
   for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i)

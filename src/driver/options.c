@@ -8,18 +8,6 @@
 
 #define PLACE(field) offsetof(leat_compile_options_t, field)
 
-LEAT_EXPORT leat_compile_options_t leat_compile_options_default(void) {
-  return (leat_compile_options_t){
-      .struct_bytes = sizeof(leat_compile_options_t),
-      .arch = "native",
-      .optim_level = 3,
-      .rule_list = "default",
-      .use_default_rules = 1,
-      .scaling = {1.0, 1.0, 1.0, 1.0},
-      .retry = 1,
-  };
-}
-
 typedef struct range_s {
   const char *name;
   size_t place;

@@ -131,6 +131,26 @@ leat_value_id_t leat_b_random(leat_builder_t *b, leat_draw_t fn, int64_t stream,
   return leat_b_op(b, LEAT_PRIM_RANDOM, &state, 1, attrs, 2, &type);
 }
 
+// --- shapes of operands -------------------------------------------------------------------------------------------
+
+leat_value_id_t leat_b_reshape(leat_builder_t *b, leat_value_id_t x, uint32_t rank, const int64_t *dims) {
+  if (!leat_b_ready(b, &x, 1)) return LEAT_NONE;
+  if (leat_b_same_dims(leat_b_value(b, x), rank, dims)) return x;
+  const leat_attr_t attr = leat_attr_l(LEAT_ATTR_SHAPE, dims, rank);
+  return leat_b_op(b, LEAT_PRIM_RESHAPE, &x, 1, &attr, 1, NULL);
+}
+
+leat_value_id_t leat_b_with_rank(leat_builder_t *b, leat_value_id_t x, uint32_t rank) {
+  if (!leat_b_ready(b, &x, 1)) return LEAT_NONE;
+  const leat_value_t *type = leat_b_value(b, x);
+  int64_t dims[LEAT_RANK_MAX];
+  if (type->rank > rank)
+    return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "a tensor of rank %u does not broadcast to rank %u", type->rank, rank);
+  uint32_t added = rank - type->rank;
+  for (uint32_t d = 0; d < rank; d++) dims[d] = d < added ? 1 : type->dims[d - added];
+  return leat_b_reshape(b, x, rank, dims);
+}
+
 // --- elementwise --------------------------------------------------------------------------------------------------
 
 // Gives all operands the greatest of their ranks by leading dims of extent 1.

@@ -4,28 +4,6 @@
 #include "ir/build.h"
 #include "ir/build_op.h"
 
-static bool same_dims(const leat_value_t *v, uint32_t rank, const int64_t *dims) {
-  return v->rank == rank && (rank == 0 || memcmp(v->dims, dims, rank * sizeof *dims) == 0);
-}
-
-leat_value_id_t leat_b_reshape(leat_builder_t *b, leat_value_id_t x, uint32_t rank, const int64_t *dims) {
-  if (!leat_b_ready(b, &x, 1)) return LEAT_NONE;
-  if (same_dims(leat_b_value(b, x), rank, dims)) return x;
-  const leat_attr_t attr = leat_attr_l(LEAT_ATTR_SHAPE, dims, rank);
-  return leat_b_op(b, LEAT_PRIM_RESHAPE, &x, 1, &attr, 1, NULL);
-}
-
-leat_value_id_t leat_b_with_rank(leat_builder_t *b, leat_value_id_t x, uint32_t rank) {
-  if (!leat_b_ready(b, &x, 1)) return LEAT_NONE;
-  const leat_value_t *type = leat_b_value(b, x);
-  int64_t dims[LEAT_RANK_MAX];
-  if (type->rank > rank)
-    return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "a tensor of rank %u does not broadcast to rank %u", type->rank, rank);
-  uint32_t added = rank - type->rank;
-  for (uint32_t d = 0; d < rank; d++) dims[d] = d < added ? 1 : type->dims[d - added];
-  return leat_b_reshape(b, x, rank, dims);
-}
-
 leat_value_id_t leat_b_transpose(leat_builder_t *b, leat_value_id_t x, const int64_t *perm) {
   if (!leat_b_ready(b, &x, 1)) return LEAT_NONE;
   uint32_t rank = leat_b_value(b, x)->rank;
@@ -117,7 +95,7 @@ leat_value_id_t leat_b_pad(leat_builder_t *b, leat_value_id_t x, const int64_t *
 
 leat_value_id_t leat_b_broadcast_to(leat_builder_t *b, leat_value_id_t x, uint32_t rank, const int64_t *dims) {
   x = leat_b_with_rank(b, x, rank);
-  if (x == LEAT_NONE || same_dims(leat_b_value(b, x), rank, dims)) return x;
+  if (x == LEAT_NONE || leat_b_same_dims(leat_b_value(b, x), rank, dims)) return x;
   const leat_attr_t attr = leat_attr_l(LEAT_ATTR_SHAPE, dims, rank);
   return leat_b_op(b, LEAT_PRIM_BROADCAST, &x, 1, &attr, 1, NULL);
 }

@@ -17,6 +17,9 @@ leat_status_t leat_rule_fail(const leat_rule_reader_t *r, uint32_t line, uint32_
     LEAT_PRINTF(4, 5) LEAT_MUST_USE;
 #define RULE_FAIL(r, node, ...) return leat_rule_fail(r, (node)->line, (node)->column, __VA_ARGS__)
 
+// A value as messages show it.
+const char *leat_rule_shown(const leat_yaml_t *value);
+
 // Reads the mapping of a pattern into the rule's entries (rule_pattern.c).
 leat_status_t leat_rule_read_pattern(leat_rule_reader_t *r, leat_yaml_t *node, leat_rule_t *rule) LEAT_MUST_USE;
 // Checks the graph of the entries and resolves alternatives into rule->patterns (rule_choice.c).
