@@ -80,6 +80,18 @@ class _LogAddExp(_OfSaved):
         return grad / (1 + torch.exp(y - x)), grad / (1 + torch.exp(x - y))
 
 
+class _LogAddExp2(_OfSaved):
+    @staticmethod
+    def value(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        same_infinity = (x == y) & (x.abs() == math.inf)
+        rest = torch.pow(2.0, -(x - y).abs()).log1p() / math.log(2)
+        return torch.where(same_infinity, x, torch.maximum(x, y) + rest)
+
+    @staticmethod
+    def slopes(grad: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return grad / (1 + torch.pow(2.0, y - x)), grad / (1 + torch.pow(2.0, x - y))
+
+
 class _Ldexp(_OfSaved):
     @classmethod
     def forward(cls, ctx: Any, x: torch.Tensor, exponent: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
@@ -200,6 +212,11 @@ def _xlog1py(x: torch.Tensor | Number, other: torch.Tensor | Number) -> torch.Te
 @composes("logaddexp")
 def _logaddexp(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return _LogAddExp.apply(*_operands(x, other))
+
+
+@composes("logaddexp2")
+def _logaddexp2(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    return _LogAddExp2.apply(*_operands(x, other))
 
 
 @composes("ldexp")
