@@ -61,6 +61,13 @@ D(ACOS) {
 D(ATAN) { v->dx[0] = leat_b_div(v->b, DY, leat_b_adds(v->b, leat_b_square(v->b, v->x[0]), 1.0)); }
 D(SINH) { chain(v, fn(v, LEAT_SCALAR_COSH)); }
 D(COSH) { chain(v, fn(v, LEAT_SCALAR_SINH)); }
+// dx = dy / sqrt(x * x + number)
+static void over_root(leat_vjp_t *v, double number) {
+  chain(v, leat_b_fn1(v->b, RSQRT, leat_b_adds(v->b, leat_b_square(v->b, v->x[0]), number)));
+}
+D(ASINH) { over_root(v, 1.0); }
+D(ACOSH) { over_root(v, -1.0); }
+D(ATANH) { v->dx[0] = leat_b_div(v->b, DY, leat_b_sub_from(v->b, 1.0, leat_b_square(v->b, v->x[0]))); }
 D(TANH) { chain(v, leat_b_sub_from(v->b, 1.0, leat_b_square(v->b, v->y[0]))); }
 D(SIGMOID) { chain(v, leat_b_mul(v->b, v->y[0], leat_b_sub_from(v->b, 1.0, v->y[0]))); }
 D(ERF) {

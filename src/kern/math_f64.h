@@ -141,6 +141,24 @@ VEC_INLINE vf64_t vf64_cosh(vf64_t x) {
   vf64_t small = e * e;
   return vf64_select(vf64_abs(x) < 30.0, 0.5 * small + 0.5 / small, 0.5 * e * e);
 }
+// log(2 a) where the square of a says nothing more.
+VEC_INLINE vf64_t vf64_log_of_twice(vf64_t a) { return vf64_log(a) + 0x1.62e42fefa39efp-1; }
+VEC_INLINE vf64_t vf64_asinh(vf64_t x) {
+  vf64_t a = vf64_abs(x), b = vf64_clamp(a, 0.0, 0x1p28), z = b * b;
+  vf64_t near = vf64_log1p(b + z / (1.0 + vf64_sqrt(1.0 + z)));
+  return vf64_select(x == x, vf64_copysign(vf64_select(a < 0x1p28, near, vf64_log_of_twice(a)), x), x);
+}
+VEC_INLINE vf64_t vf64_acosh(vf64_t x) {
+  vf64_t t = vf64_clamp(x, 1.0, 0x1p28) - 1.0;
+  vf64_t near = vf64_log1p(t + vf64_sqrt(t * (2.0 + t)));
+  vf64_t r = vf64_select(x < 0x1p28, near, vf64_log_of_twice(x));
+  return vf64_select(x >= 1.0, r, vf64_splat(F64_NAN));
+}
+VEC_INLINE vf64_t vf64_atanh(vf64_t x) {
+  vf64_t a = vf64_abs(x);
+  vf64_t r = vf64_copysign(0.5 * vf64_log1p(2.0 * a / (1.0 - a)), x);
+  return vf64_select(a <= 1.0, vf64_select(x == 0.0, x, r), vf64_splat(F64_NAN));
+}
 VEC_INLINE vf64_t vf64_tanh(vf64_t x) {
   vf64_t t = vf64_expm1(-2.0 * vf64_abs(x));
   return vf64_select((x == x) & (x != 0.0), vf64_copysign(-t / (t + 2.0), x), x);

@@ -122,7 +122,7 @@ static const struct {
     {"tanh", 1, 0, 0},      {"sigmoid", 1, 0, 0},   {"erf", 1, 0, 0},    {"add", 2, 0, 0},     {"sub", 2, 0, 0},
     {"mul", 2, 0, 0},       {"div", 2, 0, 0},       {"fmod", 2, 0, 0},   {"rem", 2, 0, 0},     {"pow", 2, 0.5, 2},
     {"max", 2, 0, 0},       {"min", 2, 0, 0},       {"atan2", 2, 0, 0},  {"sign", 1, 0, 0},    {"floor", 1, 0.6, 0.9},
-    {"erfc", 1, 0, 0},      {"exp2", 1, 0, 0},
+    {"erfc", 1, 0, 0},      {"exp2", 1, 0, 0},      {"asinh", 1, 0, 0},  {"acosh", 1, 1.2, 3}, {"atanh", 1, -0.8, 0.8},
 };
 
 // One graph under test, with the values of its symbols.

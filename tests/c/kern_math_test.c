@@ -23,6 +23,9 @@ typedef struct case_s {
 
 static long double r_exp(long double a, long double b) { return (void)b, expl(a); }
 static long double r_exp2(long double a, long double b) { return (void)b, exp2l(a); }
+static long double r_asinh(long double a, long double b) { return (void)b, asinhl(a); }
+static long double r_acosh(long double a, long double b) { return (void)b, acoshl(a); }
+static long double r_atanh(long double a, long double b) { return (void)b, atanhl(a); }
 static long double r_expm1(long double a, long double b) { return (void)b, expm1l(a); }
 static long double r_log(long double a, long double b) { return (void)b, logl(a); }
 static long double r_log1p(long double a, long double b) { return (void)b, log1pl(a); }
@@ -76,6 +79,9 @@ static const case_t cases[] = {
     {29, "erf", 1, r_erf, -5, 5, 2.5, 4},
     {56, "erfc", 1, r_erfc, -7, 27, 0.51, 8},
     {57, "exp2", 1, r_exp2, -160, 160, 0.51, 2},
+    {58, "asinh", 1, r_asinh, -9, 9, 0.51, 6},
+    {59, "acosh", 1, r_acosh, 1, 9, 0.51, 6},
+    {60, "atanh", 1, r_atanh, -1, 1, 0.51, 6},
     {6, "floor", 1, r_floor, -99, 99, 0, 0},
     {7, "ceil", 1, r_ceil, -99, 99, 0, 0},
     {8, "trunc", 1, r_trunc, -99, 99, 0, 0},
