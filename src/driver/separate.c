@@ -8,12 +8,16 @@
 
 #include "cut/cut.h"
 #include "driver/pipeline.h"
+#include "link/link.h"
 #include "lower/row.h"
+#include "map/symbols.h"
 #include "unit/equal.h"
+#include "unit/place.h"
 
 // A unit that was compiled, for others to be like.
 typedef struct compiled_s {
   uint32_t unit;
+  leat_graph_t *settled;
   leat_pef_t *pef;
 } compiled_t;
 
@@ -23,7 +27,9 @@ typedef struct separate_s {
   const leat_map_options_t *map_options;
   leat_pef_writer_t *writer;
   leat_units_t units;
-  leat_unit_names_t names;
+  leat_unit_places_t places;
+  LEAT_ARRAY(pef_symbol_t) symbols;  // of the program, as in `places`
+  uint64_t *value_bytes;             // of the memory between units
   leat_unit_kinds_t kinds;
   LEAT_ARRAY(compiled_t) compiled;  // one a kind
   LEAT_ARRAY(leat_link_unit_t) linked;
@@ -55,15 +61,6 @@ static leat_status_t map_unit(separate_t *s, const leat_graph_t *settled, leat_p
   return status;
 }
 
-static leat_status_t compile_graph(separate_t *s, const leat_graph_t *graph, leat_pipeline_t part,
-                                   leat_pef_t **out_pef) {
-  leat_graph_t *settled = NULL;
-  LEAT_TRY(leat_pipeline_run(graph, s->options, part, &settled));
-  leat_status_t status = map_unit(s, settled, out_pef);
-  leat_graph_destroy(settled);
-  return status;
-}
-
 static leat_status_t explain(const separate_t *s, uint32_t index, leat_status_t status) {
   const leat_unit_t *unit = &s->units.all.data[index];
   if (status == NULL || unit->role != LEAT_UNIT_GROUP) return status;
@@ -74,6 +71,50 @@ static leat_status_t explain(const separate_t *s, uint32_t index, leat_status_t 
                               s->g->origins.data[op->origin].module);
 }
 
+// --- symbols of the program ------------------------------------------------------------------------------------------
+
+// The symbol of the program that comes next: as the program has it, or else `like` what a unit has in its place.
+static leat_status_t add_symbol(separate_t *s, const pef_symbol_t *like) {
+  const leat_symbol_id_t id = s->places.symbols.data[s->symbols.count];
+  const leat_symbol_t *from = leat_graph_symbol(s->places.table, id);
+  pef_symbol_t *symbol = leat_array_push(&s->symbols);
+  if (symbol == NULL) return out_of_memory();
+  if (from->said)
+    leat_map_symbols_describe(from, symbol);
+  else
+    *symbol = *like;
+  symbol->name = leat_pef_add_string(s->writer, from->name);
+  symbol->of = PEF_NONE;
+  return NULL;
+}
+
+static leat_status_t add_program_symbols(separate_t *s) {
+  LEAT_TRY(leat_unit_places_init(&s->places, &s->units));
+  s->value_bytes = leat_alloc_zero(s->places.value_count + 1u, sizeof *s->value_bytes);
+  if (s->value_bytes == NULL) return out_of_memory();
+  while (s->symbols.count < s->places.symbols.count) LEAT_TRY(add_symbol(s, NULL));
+  return NULL;
+}
+
+// What symbol `index` of the file that unit `unit` was compiled to is in the program.
+static leat_status_t find_target(separate_t *s, uint32_t unit, const compiled_t *c, uint32_t index,
+                                 leat_link_target_t *out_target) {
+  const pef_symbol_t *like = &c->pef->symbols[index];
+  const leat_symbol_id_t symbol = leat_graph_find_symbol(c->settled, c->pef->strings + like->name);
+  leat_unit_place_t place;
+  LEAT_TRY(leat_unit_place(&s->places, unit, c->settled, symbol, &place));
+  *out_target = (leat_link_target_t){place.symbol ? LEAT_LINK_SYMBOL : LEAT_LINK_VALUE, place.index};
+  if (!place.symbol) s->value_bytes[place.index] = like->bytes;
+  return s->symbols.count < s->places.symbols.count ? add_symbol(s, like) : NULL;
+}
+
+static void link_owners(separate_t *s) {
+  for (uint32_t i = 0; i < s->symbols.count; ++i) {
+    const uint32_t owner = leat_unit_place_owner(&s->places, i);
+    if (owner != LEAT_NONE) s->symbols.data[i].of = owner;
+  }
+}
+
 // --- equal units ----------------------------------------------------------------------------------------------------
 
 // Takes `graph`.
@@ -82,7 +123,8 @@ static leat_status_t compile_kind(separate_t *s, uint32_t unit, leat_graph_t *gr
   compiled_t *c = leat_array_push(&s->compiled);
   if (c == NULL) return out_of_memory();
   c->unit = unit;
-  return compile_graph(s, graph, part, &c->pef);
+  LEAT_TRY(leat_pipeline_run(graph, s->options, part, &c->settled));
+  return map_unit(s, c->settled, &c->pef);
 }
 
 static leat_status_t link_unit(separate_t *s, uint32_t unit, const compiled_t *c) {
@@ -94,8 +136,7 @@ static leat_status_t link_unit(separate_t *s, uint32_t unit, const compiled_t *c
   *linked = (leat_link_unit_t){.pef = c->pef, .like = c->unit, .targets = *kept};
   linked->stream = unit == LEAT_NONE ? 0 : (uint32_t)s->units.all.data[unit].stream;
   linked->late = unit == LEAT_NONE || s->units.all.data[unit].role == LEAT_UNIT_LATE;
-  for (uint32_t i = 0; i < c->pef->symbol_count; ++i)
-    LEAT_TRY(leat_unit_name_target(&s->names, unit, c->pef, i, &(*kept)[i]));
+  for (uint32_t i = 0; i < c->pef->symbol_count; ++i) LEAT_TRY(find_target(s, unit, c, i, &(*kept)[i]));
   return NULL;
 }
 
@@ -115,20 +156,9 @@ static leat_status_t add_unit(separate_t *s, uint32_t unit, double dropout_rate,
 
 // Draws and steps are counted when everything that reads the counters has run.
 static leat_status_t add_counters(separate_t *s) {
-  bool draws = false;
-  uint32_t *steps = leat_alloc_zero(s->units.optimizers.count + 1u, sizeof *steps), count = 0;
-  if (steps == NULL) return out_of_memory();
-  draws = leat_names_find(&s->names.index, "random__state", strlen("random__state")) != LEAT_NAME_ABSENT;
-  for (uint32_t i = 0; i < s->units.optimizers.count; ++i) {
-    char name[64];
-    (void)snprintf(name, sizeof name, "optimizer_%" PRIu32 "__step", i);
-    if (leat_names_find(&s->names.index, name, strlen(name)) != LEAT_NAME_ABSENT) steps[count++] = i;
-  }
   leat_graph_t *graph = NULL;
-  leat_status_t status = NULL;
-  if (draws || count != 0) status = leat_unit_counter_graph(draws, steps, count, &graph);
-  leat_free(steps);
-  if (graph == NULL) return status;
+  LEAT_TRY(leat_unit_counter_graph(&s->places, &graph));
+  if (graph == NULL) return NULL;
   LEAT_TRY(compile_kind(s, s->linked.count, graph, LEAT_PIPELINE_WHOLE));
   return link_unit(s, LEAT_NONE, &s->compiled.data[s->compiled.count - 1]);
 }
@@ -194,14 +224,14 @@ static void report(const separate_t *s) {
 }
 
 static leat_status_t link_all(separate_t *s) {
-  leat_unit_names_link_owners(&s->names);
-  for (uint32_t i = 0; i < s->names.symbols.count; ++i) leat_pef_add_symbol(s->writer, &s->names.symbols.data[i]);
+  link_owners(s);
+  for (uint32_t i = 0; i < s->symbols.count; ++i) leat_pef_add_symbol(s->writer, &s->symbols.data[i]);
   const leat_link_program_t program = {.units = s->linked.data,
                                        .unit_count = s->linked.count,
-                                       .symbols = s->names.symbols.data,
-                                       .symbol_count = s->names.symbols.count,
-                                       .value_bytes = s->names.value_bytes,
-                                       .value_count = s->names.value_count,
+                                       .symbols = s->symbols.data,
+                                       .symbol_count = s->symbols.count,
+                                       .value_bytes = s->value_bytes,
+                                       .value_count = s->places.value_count,
                                        .call_name = call_name,
                                        .user = s};
   pef_info_t info = {.optim_level = s->map_options->optim_level, .inference = s->map_options->inference};
@@ -214,13 +244,18 @@ static leat_status_t link_all(separate_t *s) {
 }
 
 static void deinit(separate_t *s) {
-  for (uint32_t i = 0; i < s->compiled.count; ++i) leat_pef_close(s->compiled.data[i].pef);
+  for (uint32_t i = 0; i < s->compiled.count; ++i) {
+    leat_graph_destroy(s->compiled.data[i].settled);
+    leat_pef_close(s->compiled.data[i].pef);
+  }
   for (uint32_t i = 0; i < s->targets.count; ++i) leat_free(s->targets.data[i]);
   leat_array_free(&s->compiled);
   leat_array_free(&s->targets);
   leat_array_free(&s->linked);
   leat_unit_kinds_deinit(&s->kinds);
-  leat_unit_names_deinit(&s->names);
+  leat_unit_places_deinit(&s->places);
+  leat_array_free(&s->symbols);
+  leat_free(s->value_bytes);
   leat_units_deinit(&s->units);
 }
 
@@ -228,7 +263,7 @@ leat_status_t leat_compile_separately(const leat_graph_t *grouped, const leat_co
                                       const leat_map_options_t *map_options, leat_pef_writer_t *writer) {
   separate_t s = {.g = grouped, .options = options, .map_options = map_options, .writer = writer};
   leat_status_t status = leat_units_make(grouped, leat_pipeline_trains(grouped, options), &s.units);
-  if (status == NULL) status = leat_unit_names_init(&s.names, &s.units, writer);
+  if (status == NULL) status = add_program_symbols(&s);
   if (status == NULL) status = add_units(&s);
   if (status == NULL) status = link_all(&s);
   if (status == NULL) report(&s);

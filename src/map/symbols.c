@@ -15,6 +15,15 @@ uint32_t leat_map_symbols_find(const leat_map_symbols_t *symbols, const leat_gra
   return symbol;
 }
 
+void leat_map_symbols_describe(const leat_symbol_t *from, pef_symbol_t *out_symbol) {
+  *out_symbol = (pef_symbol_t){.kind = kinds[from->kind],
+                               .dtype = from->type.dtype,
+                               .rank = from->type.rank,
+                               .of = PEF_NONE,
+                               .bytes = leat_value_bytes(&from->type)};
+  memcpy(out_symbol->dims, from->type.dims, from->type.rank * sizeof *from->type.dims);
+}
+
 static leat_status_t add(leat_map_symbols_t *symbols, const leat_graph_t *g, const leat_op_t *op) {
   const leat_symbol_id_t id = leat_op_symbol(g, op);
   const leat_symbol_t *from = leat_graph_symbol(g, id);
@@ -28,13 +37,8 @@ static leat_status_t add(leat_map_symbols_t *symbols, const leat_graph_t *g, con
   if (symbol == NULL || slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   *slot = id;
   symbols->of[id] = symbols->all.count - 1;
-  *symbol = (pef_symbol_t){.kind = kinds[from->kind],
-                           .dtype = from->type.dtype,
-                           .rank = from->type.rank,
-                           .of = PEF_NONE,
-                           .bytes = leat_value_bytes(&from->type)};
+  leat_map_symbols_describe(from, symbol);
   memcpy(&symbol->init, &init, sizeof init);
-  memcpy(symbol->dims, from->type.dims, from->type.rank * sizeof *from->type.dims);
   symbols->bytes += (symbol->bytes + PEF_ALIGN - 1) / PEF_ALIGN * PEF_ALIGN;
   return NULL;
 }

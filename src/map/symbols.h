@@ -14,6 +14,8 @@ typedef struct leat_map_symbols_s {
   uint64_t bytes;                    // of all, each aligned
 } leat_map_symbols_t;
 
+// A symbol of a graph as a file has it, but for its name, its owner and what it starts with.
+void leat_map_symbols_describe(const leat_symbol_t *from, pef_symbol_t *out_symbol);
 leat_status_t leat_map_symbols_collect(const leat_graph_t *g, leat_map_symbols_t *out_symbols) LEAT_MUST_USE;
 void leat_map_symbols_deinit(leat_map_symbols_t *symbols);
 // Index of the symbol that an op names.

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Units: a grouped program taken apart into pieces that are compiled alone, so that equal ones are compiled once.
 //
-// Each group is a unit: a small traced program of its own whose forward, backward and updates belong together. What it
-// reads and gives away goes by canonical names, so that two units are equal if their graphs are (origins aside):
+// Each group is a unit: a small traced program of its own whose forward, backward and updates belong together. Its
+// ends, what it reads and gives away, are symbols with a role and a number (ir/role.def), so that two units are equal
+// if their graphs are (origins aside); place.h says what the ends are in the program:
 //
-//   @in<k>          a value that another unit computes; @in<k>__grad: its cotangent, given back
-//   @sym<k>         a symbol of the program; @sym<k>__grad, @sym<k>__exp_avg, ...: what belongs to it
-//   @out<k>         a result that other units read
-//   @seed<k>        the cotangent of a result (an output of that name, whose seed symbol it is)
-//   @seedin<k>, @seedsym<k>   what units that come later gave for the same value: this one adds its own
-//   @grad<k>, @clip<k>   gradients the norm is made of, and the factor that follows, of the k-th optimizer
+//   UNIT_IN          a value that another unit computes; its gradient: the cotangent that is given back
+//   UNIT_SYMBOL      a symbol of the program, with its gradient and the states of its optimizer
+//   UNIT_OUT         a result that other units read
+//   UNIT_SEED        the same result as an output, whose seed is its cotangent
+//   UNIT_SEED_IN, UNIT_SEED_SYMBOL   what is read as an output, whose seed is what units that come later gave for the
+//                    same value: this one adds its own
+//   UNIT_GRADIENT, UNIT_NORM, UNIT_CLIP   gradients that a norm is made of, the factor that follows where it is
+//                    computed, and where it is used (of the optimizer of that number)
 //
 // Program outputs, hyperparameters and the random state keep their names; random streams count from zero in each unit.
 // Where several units read a value, its cotangent goes from the last of them to the first, each adding its own. Further
@@ -19,14 +22,14 @@
 
 #include "ir/graph.h"
 
-// A cotangent that a unit gives: @in<port>__grad or @sym<port>__grad.
+// A cotangent that a unit gives: the gradient of one of its ins or symbols.
 typedef struct leat_unit_given_s {
   uint32_t unit;  // LEAT_NONE: there is none
   uint32_t port;
-  bool symbol;  // @sym
+  bool symbol;  // of `symbols`, else of `ins`
 } leat_unit_given_t;
 
-// What @in or @sym stands for: a value of the traced program.
+// What an in or symbol stands for: a value of the traced program.
 typedef struct leat_unit_port_s {
   leat_value_id_t value;
   bool gives;                // its cotangent is given back
@@ -50,13 +53,13 @@ typedef enum leat_unit_role_e {
 typedef struct leat_unit_s {
   leat_unit_role_t role;
   uint32_t group;
-  uint32_t op_first, op_count;           // into leat_units_t.order
-  int64_t stream;                        // the smallest of its ops' random streams: its graph counts from there
-  LEAT_ARRAY(leat_unit_port_t) ins;      // @in
-  LEAT_ARRAY(leat_unit_port_t) symbols;  // @sym
-  LEAT_ARRAY(leat_unit_out_t) outs;      // @out, @seed
-  LEAT_ARRAY(leat_op_id_t) statements;   // outputs of the program and updates that happen here
-  LEAT_ARRAY(uint32_t) optimizers;       // statements that update symbols of this unit, by number
+  uint32_t op_first, op_count;  // into leat_units_t.order
+  int64_t stream;               // the smallest of its ops' random streams: its graph counts from there
+  LEAT_ARRAY(leat_unit_port_t) ins;
+  LEAT_ARRAY(leat_unit_port_t) symbols;
+  LEAT_ARRAY(leat_unit_out_t) outs;
+  LEAT_ARRAY(leat_op_id_t) statements;  // outputs of the program and updates that happen here
+  LEAT_ARRAY(uint32_t) optimizers;      // statements that update symbols of this unit, by number
 } leat_unit_t;
 
 typedef struct leat_units_s {
@@ -81,12 +84,9 @@ void leat_units_deinit(leat_units_t *units);
 // of group 0.
 leat_status_t leat_unit_graph(const leat_units_t *units, uint32_t unit, double dropout_rate, leat_value_id_t *map,
                               leat_graph_t **out_graph) LEAT_MUST_USE;
-// The graph that counts a draw of the random state (`draws`) and a step of the optimizers by number.
-leat_status_t leat_unit_counter_graph(bool draws, const uint32_t *optimizers, uint32_t count,
-                                      leat_graph_t **out_graph) LEAT_MUST_USE;
 
-// Once gradients are written and everything is lowered: takes out the stores that only carried seeds (@seed) and those
-// of the shared counters, and makes @out internal instead of outputs.
+// Once gradients are written and everything is lowered: takes out the stores that only carried seeds and those of
+// the shared counters, and makes what other units read internal instead of outputs.
 leat_status_t leat_unit_trim(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
 
 #endif

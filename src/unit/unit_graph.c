@@ -30,11 +30,12 @@ static leat_status_t append(writer_t *w, const leat_op_desc_t *desc, leat_value_
   return NULL;
 }
 
-static leat_status_t add_symbol(writer_t *w, leat_value_id_t value, const char *name, leat_symbol_kind_t kind,
-                                bool wants) {
+// End `number` of that role, which stands for `value` of the program.
+static leat_status_t add_symbol(writer_t *w, leat_symbol_role_t role, uint32_t number, leat_value_id_t value,
+                                leat_symbol_kind_t kind, bool wants) {
   const leat_graph_t *g = w->units->g;
   leat_symbol_id_t symbol;
-  LEAT_TRY(leat_graph_name_symbol(w->to, name, &symbol));
+  LEAT_TRY(leat_graph_role_symbol(w->to, role, number, &symbol));
   leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_NAME, symbol), leat_attr_i(LEAT_ATTR_KIND, kind),
                          leat_attr_i(LEAT_ATTR_REQUIRES_GRAD, wants)};
   leat_op_desc_t desc = {.kind = LEAT_TRACED_SYM,
@@ -49,9 +50,10 @@ static leat_status_t add_symbol(writer_t *w, leat_value_id_t value, const char *
   return append(w, &desc, &w->map[value]);
 }
 
-static leat_status_t add_output(writer_t *w, leat_value_id_t v, const char *name, leat_seed_t seed) {
+static leat_status_t add_output(writer_t *w, leat_symbol_role_t role, uint32_t number, leat_value_id_t v,
+                                leat_seed_t seed) {
   leat_symbol_id_t symbol;
-  LEAT_TRY(leat_graph_name_symbol(w->to, name, &symbol));
+  LEAT_TRY(leat_graph_role_symbol(w->to, role, number, &symbol));
   leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_NAME, symbol), leat_attr_i(LEAT_ATTR_SEED, seed)};
   leat_op_desc_t desc = {.kind = LEAT_TRACED_OUTPUT,
                          .origin = leat_graph_op(w->to, leat_graph_value(w->to, v)->op)->origin,
@@ -138,41 +140,34 @@ static bool is_updated(const leat_units_t *units, leat_value_id_t symbol) {
 
 static leat_status_t add_ports(writer_t *w) {
   const leat_graph_t *g = w->units->g;
-  char name[64];
   for (uint32_t i = 0; i < w->unit->ins.count; ++i) {
-    (void)snprintf(name, sizeof name, "@in%" PRIu32, i);
-    LEAT_TRY(add_symbol(w, w->unit->ins.data[i].value, name, LEAT_KIND_INPUT, w->unit->ins.data[i].gives));
+    LEAT_TRY(
+        add_symbol(w, LEAT_MADE_UNIT_IN, i, w->unit->ins.data[i].value, LEAT_KIND_INPUT, w->unit->ins.data[i].gives));
   }
   for (uint32_t i = 0; i < w->unit->symbols.count; ++i) {
     leat_value_id_t v = w->unit->symbols.data[i].value;
     leat_symbol_kind_t kind =
         leat_op_word(g, leat_graph_op(g, leat_graph_value(g, v)->op), LEAT_ATTR_KIND, LEAT_KIND_INPUT);
     if (kind == LEAT_KIND_BUFFER && w->unit->role != LEAT_UNIT_LATE && is_updated(w->units, v)) kind = LEAT_KIND_INPUT;
-    (void)snprintf(name, sizeof name, "@sym%" PRIu32, i);
-    LEAT_TRY(add_symbol(w, v, name, kind, w->unit->symbols.data[i].gives));
+    LEAT_TRY(add_symbol(w, LEAT_MADE_UNIT_SYMBOL, i, v, kind, w->unit->symbols.data[i].gives));
   }
   return NULL;
 }
 
 static leat_status_t add_outs(writer_t *w) {
-  char name[64];
   for (uint32_t i = 0; i < w->unit->outs.count; ++i) {
     const leat_unit_out_t *out = &w->unit->outs.data[i];
-    (void)snprintf(name, sizeof name, "@out%" PRIu32, i);
-    LEAT_TRY(add_output(w, w->map[out->value], name, LEAT_SEED_ZERO));
+    LEAT_TRY(add_output(w, LEAT_MADE_UNIT_OUT, i, w->map[out->value], LEAT_SEED_ZERO));
     if (out->seed.unit == LEAT_NONE) continue;
-    (void)snprintf(name, sizeof name, "@seed%" PRIu32, i);
-    LEAT_TRY(add_output(w, w->map[out->value], name, LEAT_SEED_SYMBOL));
+    LEAT_TRY(add_output(w, LEAT_MADE_UNIT_SEED, i, w->map[out->value], LEAT_SEED_SYMBOL));
   }
   return NULL;
 }
 
-static leat_status_t add_seeds(writer_t *w, const leat_unit_port_t *ports, uint32_t count, const char *prefix) {
-  char name[64];
+static leat_status_t add_seeds(writer_t *w, const leat_unit_port_t *ports, uint32_t count, leat_symbol_role_t role) {
   for (uint32_t i = 0; i < count; ++i) {
     if (ports[i].before.unit == LEAT_NONE) continue;
-    (void)snprintf(name, sizeof name, "%s%" PRIu32, prefix, i);
-    LEAT_TRY(add_output(w, w->map[ports[i].value], name, LEAT_SEED_SYMBOL));
+    LEAT_TRY(add_output(w, role, i, w->map[ports[i].value], LEAT_SEED_SYMBOL));
   }
   return NULL;
 }
@@ -222,11 +217,10 @@ static leat_status_t add_optimizer(writer_t *w, uint32_t number) {
   const leat_op_t *op = leat_graph_op(g, w->units->optimizers.data[number]);
   leat_attr_t attrs[ATTRS_MAX];
   uint32_t count = op->attr_count, kept = 0;
-  char clip[32];
   assert(count < ATTRS_MAX);
   memcpy(attrs, &g->attrs.data[op->attr_first], count * sizeof *attrs);
-  (void)snprintf(clip, sizeof clip, "@clip%" PRIu32, number);
-  if (leat_optimizer_clips(g, op)) attrs[count++] = leat_attr_i(LEAT_ATTR_CLIP, leat_b_named(&w->b, clip));
+  if (leat_optimizer_clips(g, op))
+    attrs[count++] = leat_attr_i(LEAT_ATTR_CLIP, leat_b_role(&w->b, LEAT_MADE_UNIT_CLIP, number));
   leat_value_id_t *inputs = leat_alloc_zero(w->unit->symbols.count + 1u, sizeof *inputs);
   if (inputs == NULL) return out_of_memory();
   for (uint32_t i = 0; i < op->input_count; ++i) {
@@ -250,13 +244,12 @@ static leat_status_t add_norm(writer_t *w) {
   b->type = LEAT_TYPE_GRADNORM;
   for (uint32_t i = 0; i < count; ++i) {
     leat_value_t v = *leat_graph_value(g, w->unit->symbols.data[i].value);
-    char name[64];
-    (void)snprintf(name, sizeof name, "@grad%" PRIu32, i);
-    gradients[i] = leat_b_symbol(b, leat_b_named(b, name), LEAT_KIND_INPUT, (leat_dtype_t)v.dtype, v.rank, v.dims);
+    gradients[i] = leat_b_symbol(b, leat_b_role(b, LEAT_MADE_UNIT_GRADIENT, i), LEAT_KIND_INPUT, (leat_dtype_t)v.dtype,
+                                 v.rank, v.dims);
   }
   const leat_op_t *op = leat_graph_op(g, w->units->optimizers.data[w->unit->optimizers.data[0]]);
   leat_value_id_t factor = leat_optimizer_clip_factor(b, g, op, gradients, count);
-  if (count != 0) leat_b_store(b, leat_b_named(b, "@clip"), LEAT_STORE_INTERNAL, factor);
+  if (count != 0) leat_b_store(b, leat_b_role(b, LEAT_MADE_UNIT_NORM, 0), LEAT_STORE_INTERNAL, factor);
   leat_free(gradients);
   return leat_builder_take_status(b);
 }
@@ -280,8 +273,8 @@ static leat_status_t write_unit(writer_t *w, double dropout_rate) {
     LEAT_TRY(leat_builder_take_status(&w->b));
   }
   LEAT_TRY(add_outs(w));
-  LEAT_TRY(add_seeds(w, w->unit->ins.data, w->unit->ins.count, "@seedin"));
-  LEAT_TRY(add_seeds(w, w->unit->symbols.data, w->unit->symbols.count, "@seedsym"));
+  LEAT_TRY(add_seeds(w, w->unit->ins.data, w->unit->ins.count, LEAT_MADE_UNIT_SEED_IN));
+  LEAT_TRY(add_seeds(w, w->unit->symbols.data, w->unit->symbols.count, LEAT_MADE_UNIT_SEED_SYMBOL));
   for (uint32_t i = 0; i < w->unit->statements.count; ++i) LEAT_TRY(copy_op(w, w->unit->statements.data[i]));
   for (uint32_t i = 0; i < w->unit->optimizers.count; ++i) LEAT_TRY(add_optimizer(w, w->unit->optimizers.data[i]));
   return NULL;
@@ -303,40 +296,22 @@ leat_status_t leat_unit_graph(const leat_units_t *units, uint32_t unit, double d
   return status;
 }
 
-leat_status_t leat_unit_counter_graph(bool draws_numbers, const uint32_t *optimizers, uint32_t count,
-                                      leat_graph_t **out_graph) {
-  *out_graph = NULL;
-  leat_graph_t *g;
-  LEAT_TRY(leat_graph_create(&g));
-  leat_builder_t b;
-  leat_builder_init(&b, g);
-  if (draws_numbers) leat_lower_count_draw(&b);
-  b.type = LEAT_TYPE_OPT;
-  for (uint32_t i = 0; i < count; ++i) {
-    leat_value_id_t next;
-    (void)leat_optimizer_count_step(&b, optimizers[i], &next);
-  }
-  leat_status_t status = leat_builder_take_status(&b);
-  if (status != NULL)
-    leat_graph_destroy(g);
-  else
-    *out_graph = g;
-  return status;
-}
-
 // --- trim -----------------------------------------------------------------------------------------------------------
 
-static bool is_counter(const leat_graph_t *g, const leat_op_t *op) {
-  const leat_symbol_role_t role = (leat_symbol_role_t)leat_graph_symbol(g, leat_op_symbol(g, op))->role;
-  return role == LEAT_MADE_RANDOM || role == LEAT_MADE_STEP;
+// Stores of counters that all units share, and of what only carried a seed.
+static bool serves_no_unit(leat_symbol_role_t role) {
+  return role == LEAT_MADE_RANDOM || role == LEAT_MADE_STEP || role == LEAT_MADE_UNIT_SEED ||
+         role == LEAT_MADE_UNIT_SEED_IN || role == LEAT_MADE_UNIT_SEED_SYMBOL;
 }
 
 static leat_status_t visit_trim(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
-  const char *name = leat_op_name(r->from, op);
-  if (leat_op_is_statement(op->kind) && (strncmp(name, "@seed", 5) == 0 || is_counter(r->from, op))) return NULL;
-  if (!leat_op_is_statement(op->kind) || strncmp(name, "@out", 4) != 0) return leat_rebuild_copy(r, id);
-  leat_b_store(&r->b, leat_op_symbol(r->from, op), LEAT_STORE_INTERNAL, leat_rebuild_input(r, op, 0));
+  if (!leat_op_is_statement(op->kind)) return leat_rebuild_copy(r, id);
+  const leat_symbol_id_t symbol = leat_op_symbol(r->from, op);
+  const leat_symbol_role_t role = (leat_symbol_role_t)leat_graph_symbol(r->from, symbol)->role;
+  if (serves_no_unit(role)) return NULL;
+  if (role != LEAT_MADE_UNIT_OUT) return leat_rebuild_copy(r, id);
+  leat_b_store(&r->b, symbol, LEAT_STORE_INTERNAL, leat_rebuild_input(r, op, 0));
   return NULL;
 }
 

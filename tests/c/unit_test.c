@@ -5,6 +5,7 @@
 #include "check.h"
 #include "cut/group.h"
 #include "unit/equal.h"
+#include "unit/place.h"
 
 #define HEAD                                                                 \
   "leat.graph 1\n"                                                           \
@@ -214,6 +215,73 @@ static void a_graph_names_its_ends(void **state) {
   drop(&f);
 }
 
+// Where what belongs to `role` of symbol or number `of` of the unit's graph lies.
+static leat_unit_place_t place_of(leat_unit_places_t *places, uint32_t unit_index, leat_graph_t *graph,
+                                  leat_symbol_role_t role, uint32_t of) {
+  leat_symbol_id_t id;
+  leat_unit_place_t place;
+  assert_ok(leat_graph_role_symbol(graph, role, of, &id));
+  assert_ok(leat_unit_place(places, unit_index, graph, id, &place));
+  return place;
+}
+
+static leat_symbol_id_t end_of(leat_graph_t *graph, leat_symbol_role_t role, uint32_t number) {
+  leat_symbol_id_t id;
+  assert_ok(leat_graph_role_symbol(graph, role, number, &id));
+  return id;
+}
+
+static const char *name_at(const leat_unit_places_t *places, leat_unit_place_t place) {
+  assert_true(place.symbol && place.index < places->symbols.count);
+  return leat_graph_symbol(places->table, places->symbols.data[place.index])->name;
+}
+
+static void ends_lie_in_symbols_or_between_units(void **state) {
+  (void)state;
+  fixture_t f = make(chain_text, true);
+  leat_unit_places_t places;
+  assert_ok(leat_unit_places_init(&places, &f.units));
+  assert_int_equal(places.symbols.count, 4);  // x, w, v, loss
+  leat_graph_t *third = graph_of(&f, 2);
+  leat_unit_place_t in = place_of(&places, 2, third, LEAT_MADE_UNIT_IN, 0);
+  assert_true(!in.symbol && in.index == 4);  // %4
+  leat_unit_place_t out = place_of(&places, 2, third, LEAT_MADE_UNIT_OUT, 0);
+  assert_true(!out.symbol && out.index == 5);
+  leat_unit_place_t symbol = place_of(&places, 2, third, LEAT_MADE_UNIT_SYMBOL, 0);
+  assert_string_equal(name_at(&places, symbol), "v");
+  leat_unit_place_t grad = place_of(&places, 2, third, LEAT_MADE_GRAD, end_of(third, LEAT_MADE_UNIT_SYMBOL, 0));
+  assert_string_equal(name_at(&places, grad), "v__grad");
+  assert_int_equal(grad.index, 4);  // the program's last
+  assert_int_equal(leat_unit_place_owner(&places, grad.index), symbol.index);
+  assert_int_equal(leat_unit_place_owner(&places, symbol.index), LEAT_NONE);
+  assert_string_equal(name_at(&places, place_of(&places, 2, third, LEAT_MADE_STEP, 0)), "optimizer_0__step");
+  leat_graph_destroy(third);
+  leat_unit_places_deinit(&places);
+  drop(&f);
+}
+
+// What one unit gives lies where the other finds it: the cotangent of a result, the part of a tied weight's gradient.
+static void cotangents_lie_where_the_next_unit_reads_them(void **state) {
+  (void)state;
+  fixture_t f = make(chain_text, true);
+  leat_unit_places_t places;
+  assert_ok(leat_unit_places_init(&places, &f.units));
+  leat_graph_t *first = graph_of(&f, 0), *second = graph_of(&f, 1), *third = graph_of(&f, 2);
+  leat_unit_place_t given = place_of(&places, 2, third, LEAT_MADE_GRAD, end_of(third, LEAT_MADE_UNIT_IN, 0));
+  leat_unit_place_t found = place_of(&places, 1, second, LEAT_MADE_SEED, end_of(second, LEAT_MADE_UNIT_SEED, 0));
+  assert_true(!given.symbol && !found.symbol && given.index == found.index);
+  given = place_of(&places, 1, second, LEAT_MADE_GRAD, end_of(second, LEAT_MADE_UNIT_SYMBOL, 0));
+  found = place_of(&places, 0, first, LEAT_MADE_SEED, end_of(first, LEAT_MADE_UNIT_SEED_SYMBOL, 1));
+  assert_true(!given.symbol && !found.symbol && given.index == found.index);
+  leat_unit_place_t whole = place_of(&places, 0, first, LEAT_MADE_GRAD, end_of(first, LEAT_MADE_UNIT_SYMBOL, 1));
+  assert_string_equal(name_at(&places, whole), "w__grad");
+  leat_graph_destroy(first);
+  leat_graph_destroy(second);
+  leat_graph_destroy(third);
+  leat_unit_places_deinit(&places);
+  drop(&f);
+}
+
 // Streams count from the smallest of the unit: what is drawn twice stays one, what is drawn apart stays apart.
 static void streams_count_from_zero(void **state) {
   (void)state;
@@ -293,6 +361,8 @@ int main(void) {
       cmocka_unit_test(equal_groups_have_equal_graphs),
       cmocka_unit_test(all_but_origins_makes_graphs_differ),
       cmocka_unit_test(a_graph_names_its_ends),
+      cmocka_unit_test(ends_lie_in_symbols_or_between_units),
+      cmocka_unit_test(cotangents_lie_where_the_next_unit_reads_them),
       cmocka_unit_test(streams_count_from_zero),
       cmocka_unit_test(inference_gives_nothing_back),
       cmocka_unit_test(what_is_detached_gives_nothing_back),
