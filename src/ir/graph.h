@@ -56,6 +56,7 @@ typedef enum leat_attr_key_e {
 typedef enum leat_symbol_role_e {
   LEAT_MADE_NONE,  // the program's own symbol: the compiler did not make it
 #define ROLE(e, kind, form, before, after) LEAT_MADE_##e,
+#include "ir/end.def"
 #include "ir/role.def"
 #undef ROLE
   LEAT_MADE_COUNT

@@ -14,6 +14,7 @@ typedef struct role_s {
 
 static const role_t roles[LEAT_MADE_COUNT] = {
 #define ROLE(e, kind, form, before, after) [LEAT_MADE_##e] = {before, after, LEAT_KIND_##kind, form},
+#include "ir/end.def"
 #include "ir/role.def"
 #undef ROLE
 };

@@ -2,7 +2,7 @@
 // Units: a grouped program taken apart into pieces that are compiled alone, so that equal ones are compiled once.
 //
 // Each group is a unit: a small traced program of its own whose forward, backward and updates belong together. Its
-// ends, what it reads and gives away, are symbols with a role and a number (ir/role.def), so that two units are equal
+// ends, what it reads and gives away, are symbols with a role and a number (ir/end.def), so that two units are equal
 // if their graphs are (origins aside); place.h says what the ends are in the program:
 //
 //   UNIT_IN          a value that another unit computes; its gradient: the cotangent that is given back
