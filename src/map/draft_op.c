@@ -205,28 +205,40 @@ static void draft_pad(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
   draft_part(d, id, &from, 0, &part);
 }
 
+#define DRAFT_MAP NULL       // draft_map.c
+#define DRAFT_CONTRACT NULL  // draft_contract.c
+#define DRAFT_RANDOM draft_random
+#define DRAFT_REDUCE draft_reduce
+#define DRAFT_SCAN draft_scan
+#define DRAFT_CONV draft_conv
+#define DRAFT_CONV_WGRAD draft_conv_wgrad
+#define DRAFT_POOL draft_pool
+#define DRAFT_POOL_GRAD draft_pool_grad
+#define DRAFT_CONCAT draft_concat
+#define DRAFT_PAD draft_pad
+#define DRAFT_GATHER draft_gather
+#define DRAFT_SCATTER draft_scatter
+#define DRAFT_SORT draft_sort
+
+// A primitive that computes does not compile without its row.
 static const draft_fn_t draft_table[LEAT_PRIM_COUNT] = {
-    [LEAT_PRIM_REDUCE] = draft_reduce,
-    [LEAT_PRIM_SCAN] = draft_scan,
-    [LEAT_PRIM_SORT] = draft_sort,
-    [LEAT_PRIM_CONV] = draft_conv,
-    [LEAT_PRIM_CONV_WGRAD] = draft_conv_wgrad,
-    [LEAT_PRIM_POOL] = draft_pool,
-    [LEAT_PRIM_POOL_GRAD] = draft_pool_grad,
-    [LEAT_PRIM_GATHER] = draft_gather,
-    [LEAT_PRIM_SCATTER] = draft_scatter,
-    [LEAT_PRIM_RANDOM] = draft_random,
-    [LEAT_PRIM_CONCAT] = draft_concat,
-    [LEAT_PRIM_PAD] = draft_pad,
+#define NO_STAGE(e)
+#define A_STAGE(e) [LEAT_PRIM_##e] = DRAFT_##e,
+#define ROW_SYMBOL NO_STAGE
+#define ROW_CONSTANT NO_STAGE
+#define ROW_SEQUENCE NO_STAGE
+#define ROW_KEEP NO_STAGE
+#define ROW_VIEW NO_STAGE
+#define ROW_DRAW A_STAGE
+#define ROW_ELEMENTWISE A_STAGE
+#define ROW_COMPUTE A_STAGE
+#define PRIM(e, n, lo, hi, r, a, role, ...) ROW_##role(e)
+#include "ir/op.def"
+#undef PRIM
 };
 
 void leat_draft_op(leat_draft_t *d, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(d->g, id);
-  draft_fn_t draft = op->kind < LEAT_PRIM_COUNT ? draft_table[op->kind] : NULL;
-  if (draft != NULL) {
-    draft(d, id, op);
-  } else if (d->status == NULL) {
-    char text[256];
-    d->status = leat_status_make(LEAT_INTERNAL, "no stage for %s", leat_op_text(d->g, op, text, sizeof text));
-  }
+  assert(leat_op_computes(op->kind) && draft_table[op->kind] != NULL);
+  draft_table[op->kind](d, id, op);
 }
