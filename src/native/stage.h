@@ -8,7 +8,7 @@
 //   run    for every tile: the kind's run() computes; it cannot fail, allocates nothing and writes nothing but its
 //          output operands and the workspace. Several threads run different tiles of one stage at the same time.
 //
-// A stage kind is a row of stage.def: leat_native_<name>_prepare and leat_native_<name>_run.
+// A stage kind is a block of pef/stage.def: leat_native_<name>_prepare and leat_native_<name>_run.
 #ifndef LEAT_NATIVE_STAGE_H_
 #define LEAT_NATIVE_STAGE_H_
 
@@ -32,7 +32,6 @@ typedef struct leat_native_operand_s {
 } leat_native_operand_t;
 
 typedef struct leat_native_stage_s leat_native_stage_t;
-typedef leat_run_tile_t leat_native_tile_t;
 
 // What a prepare() may use. `arena` lives as long as the program (zeroed memory, 16-byte aligned).
 typedef struct leat_native_prepare_s {
@@ -46,7 +45,7 @@ typedef struct leat_native_prepare_s {
 typedef struct leat_native_stage_kind_s {
   const char *name;
   leat_status_t (*prepare)(leat_native_stage_t *stage, const leat_native_prepare_t *context);
-  void (*run)(const void *stage, const leat_native_tile_t *tile);  // stage: leat_native_stage_t
+  void (*run)(const void *stage, const leat_run_tile_t *tile);  // stage: leat_native_stage_t
 } leat_native_stage_kind_t;
 
 struct leat_native_stage_s {
@@ -68,28 +67,27 @@ struct leat_native_stage_s {
 const leat_native_stage_kind_t *leat_native_stage_kind(uint32_t kind);
 
 // Address of the operand's element 0 in this tile.
-static inline char *leat_native_operand_at(const leat_native_operand_t *operand, const leat_native_tile_t *tile) {
+static inline char *leat_native_operand_at(const leat_native_operand_t *operand, const leat_run_tile_t *tile) {
   char *base = operand->space == PEF_SPACE_ARGUMENT ? tile->arguments[operand->slot] : tile->scratch;
   return base + operand->offset + tile->r0 * operand->row_bytes;
 }
 
 // Extent of `dim` in this tile.
 static inline int64_t leat_native_operand_extent(const leat_native_operand_t *operand, uint32_t dim,
-                                                 const leat_native_tile_t *tile) {
+                                                 const leat_run_tile_t *tile) {
   return dim == operand->row_dim ? tile->rows * operand->row_mult : operand->dims[dim];
 }
 
 // Index, in the whole operand, of the tile's first element along `dim`.
 static inline int64_t leat_native_operand_first(const leat_native_operand_t *operand, uint32_t dim,
-                                                const leat_native_tile_t *tile) {
+                                                const leat_run_tile_t *tile) {
   return dim == operand->row_dim ? tile->r0 * operand->row_mult : 0;
 }
 
-#define STAGE(suffix, name)                                                                                    \
+#define STAGE(suffix, name, number, since, text)                                                               \
   leat_status_t leat_native_##name##_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) \
       LEAT_MUST_USE;                                                                                           \
-  void leat_native_##name##_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile);
-#include "native/stage.def"
-#undef STAGE
+  void leat_native_##name##_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile);
+#include "pef/stage.def"
 
 #endif

@@ -228,7 +228,7 @@ static void run_matrix(const contract_run_t *run, const char *a, const char *b, 
   }
 }
 
-void leat_native_contract_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
+void leat_native_contract_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
   const contract_plan_t *plan = stage->plan;
   contract_run_t run = {.plan = plan, .kern = stage->kern};
   run.m = plan->m.extent * (plan->m.is_rows ? tile->rows : 1);

@@ -63,7 +63,7 @@ leat_status_t leat_native_conv_wgrad_prepare(leat_native_stage_t *stage, const l
 }
 
 // The part of the shape that this tile holds.
-static leat_kern_conv_t tile_shape(const conv_t *c, const leat_native_tile_t *tile) {
+static leat_kern_conv_t tile_shape(const conv_t *c, const leat_run_tile_t *tile) {
   leat_kern_conv_t s = c->shape;
   s.images = leat_native_operand_extent(c->x, 0, tile);
   s.outputs = leat_native_operand_extent(c->w, 0, tile);
@@ -71,7 +71,7 @@ static leat_kern_conv_t tile_shape(const conv_t *c, const leat_native_tile_t *ti
   return s;
 }
 
-void leat_native_conv_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
+void leat_native_conv_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
   const conv_t *c = stage->plan;
   const leat_kern_conv_t s = tile_shape(c, tile);
   const void *x = leat_native_operand_at(c->x, tile), *w = leat_native_operand_at(c->w, tile);
@@ -84,7 +84,7 @@ void leat_native_conv_run(const leat_native_stage_t *stage, const leat_native_ti
     stage->kern->conv_f64(&s, x, w, y);
 }
 
-void leat_native_conv_wgrad_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
+void leat_native_conv_wgrad_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
   const conv_t *c = stage->plan;
   const leat_kern_conv_t s = tile_shape(c, tile);
   const void *x = leat_native_operand_at(c->x, tile), *dy = leat_native_operand_at(c->y, tile);

@@ -71,7 +71,7 @@ leat_status_t leat_native_scatter_prepare(leat_native_stage_t *stage, const leat
   return prepare(stage, context, PEF_SCATTER_out, PEF_SCATTER_index, PEF_SCATTER_updates);
 }
 
-static leat_kern_indexed_t tile_shape(const indexed_t *s, const leat_native_tile_t *tile) {
+static leat_kern_indexed_t tile_shape(const indexed_t *s, const leat_run_tile_t *tile) {
   leat_kern_indexed_t k = s->shape;
   if (s->row_dim != PEF_NO_ROW_DIM) k.dims[s->row_dim] = tile->rows * s->small->row_mult;
   if (s->table_rows) {
@@ -81,7 +81,7 @@ static leat_kern_indexed_t tile_shape(const indexed_t *s, const leat_native_tile
   return k;
 }
 
-void leat_native_gather_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
+void leat_native_gather_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
   const indexed_t *s = stage->plan;
   const leat_kern_t *kern = stage->kern;
   const leat_kern_indexed_t k = tile_shape(s, tile);
@@ -167,7 +167,7 @@ static void scatter_rows(const leat_native_stage_t *stage, leat_kern_indexed_t k
   }
 }
 
-void leat_native_scatter_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
+void leat_native_scatter_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
   const indexed_t *s = stage->plan;
   const leat_kern_indexed_t k = tile_shape(s, tile);
   const void *index = leat_native_operand_at(s->index, tile), *updates = leat_native_operand_at(s->small, tile);

@@ -4,7 +4,7 @@
 
 typedef struct map_run_s {
   const map_plan_t *plan;
-  const leat_native_tile_t *tile;
+  const leat_run_tile_t *tile;
   const leat_kern_t *kern;
   int64_t dims[8];  // merged, of this tile
   // In the workspace, as map_plan.c lays it out:
@@ -95,7 +95,7 @@ static void run_steps(const map_run_t *run, int64_t n) {
   for (; step < end; step++) step->fn(value[step->dst], value[step->a], value[step->b], value[step->c], n);
 }
 
-static void begin(map_run_t *run, const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
+static void begin(map_run_t *run, const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
   const map_plan_t *plan = stage->plan;
   run->plan = plan;
   run->tile = tile;
@@ -295,7 +295,7 @@ static void run_copy(map_run_t *run) {
   } while (next_index(index, outer, inner));
 }
 
-void leat_native_map_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
+void leat_native_map_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
   map_run_t run;
   begin(&run, stage, tile);
   if (run.plan->is_copy && run.plan->stores[0].strides[run.plan->rank - 1] == 1) {

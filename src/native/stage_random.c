@@ -33,7 +33,7 @@ static uint32_t first_of_run(const leat_native_operand_t *out) {
   return d;
 }
 
-void leat_native_random_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
+void leat_native_random_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
   const leat_native_operand_t *state = &stage->operands[0], *out = &stage->operands[1];
   const int64_t *words = (const int64_t *)(const void *)leat_native_operand_at(state, tile);
   const draw_t d = {.stage = stage,

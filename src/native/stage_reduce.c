@@ -399,7 +399,7 @@ static void strip_by_columns(const reduce_run_t *run, const leat_kern_t *kern, c
   if (plan->block > 0) end_pairs(run, &pairs, run->results, n);
 }
 
-void leat_native_reduce_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
+void leat_native_reduce_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
   const reduce_plan_t *plan = stage->plan;
   reduce_run_t run = {.plan = plan, .results = tile->workspace};
   run.piece = run.results + STRIP * 8;

@@ -9,7 +9,7 @@ typedef struct walk_s {
 } walk_t;
 
 // Moves the addresses of `count` operands to the next line; false after the last one. Absent operands stay NULL.
-static bool next_line(walk_t *w, const leat_native_operand_t *operands, const leat_native_tile_t *tile, uint32_t count,
+static bool next_line(walk_t *w, const leat_native_operand_t *operands, const leat_run_tile_t *tile, uint32_t count,
                       char **address) {
   for (uint32_t d = w->rank; d-- > 0;) {
     if (d == w->line || d == w->also) continue;
@@ -57,7 +57,7 @@ static void scan_lines(const leat_kern_t *kern, uint8_t dtype, uint32_t fn, cons
   }
 }
 
-void leat_native_scan_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
+void leat_native_scan_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
   const leat_native_operand_t *in = &stage->operands[0], *out = &stage->operands[1];
   const uint32_t dim = (uint32_t)stage->params->scan.dim, rank = in->rank;
   // Lines that lie side by side along the innermost other dim go together.
@@ -130,7 +130,7 @@ static void make_keys(const leat_kern_t *kern, uint8_t dtype, const void *in, in
   }
 }
 
-void leat_native_sort_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
+void leat_native_sort_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
   const leat_native_operand_t *in = &stage->operands[0];
   const uint32_t dim = (uint32_t)stage->params->sort.dim;
   const int64_t count = in->dims[dim], bytes = in->element_bytes;

@@ -53,7 +53,7 @@ leat_status_t leat_native_pool_grad_prepare(leat_native_stage_t *stage, const le
 }
 
 // Advances `at` over the leading dims, and the addresses of the operands with it; false after the last plane.
-static bool next_plane(const leat_native_stage_t *stage, const leat_native_tile_t *tile, uint32_t outer, int64_t *at,
+static bool next_plane(const leat_native_stage_t *stage, const leat_run_tile_t *tile, uint32_t outer, int64_t *at,
                        char **address) {
   for (uint32_t d = outer; d-- > 0;) {
     int64_t extent = leat_native_operand_extent(&stage->operands[0], d, tile);
@@ -69,7 +69,7 @@ static bool next_plane(const leat_native_stage_t *stage, const leat_native_tile_
 }
 
 // The pooling of a tile: with the bounds of its input, which all its planes may read.
-static leat_kern_pool_t tile_shape(const leat_native_stage_t *stage, const leat_native_tile_t *tile, const pool_t *p) {
+static leat_kern_pool_t tile_shape(const leat_native_stage_t *stage, const leat_run_tile_t *tile, const pool_t *p) {
   const leat_native_operand_t *x = &stage->operands[0];
   leat_kern_pool_t s = p->shape;
   if (!p->contiguous) return s;
@@ -112,7 +112,7 @@ static void run_grad_plane(const leat_kern_pool_t *s, bool fast, const leat_nati
     (max ? kern->pool_grad_max_f64 : kern->pool_grad_sum_f64)(s, x, dy, dx);
 }
 
-void leat_native_pool_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
+void leat_native_pool_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
   const pool_t *p = stage->plan;
   const leat_kern_pool_t s = tile_shape(stage, tile, p);
   int64_t at[8] = {0};
@@ -123,7 +123,7 @@ void leat_native_pool_run(const leat_native_stage_t *stage, const leat_native_ti
   } while (next_plane(stage, tile, p->outer, at, address));
 }
 
-void leat_native_pool_grad_run(const leat_native_stage_t *stage, const leat_native_tile_t *tile) {
+void leat_native_pool_grad_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
   const pool_t *p = stage->plan;
   const leat_kern_pool_t s = tile_shape(stage, tile, p);
   int64_t at[8] = {0};

@@ -97,10 +97,10 @@ static void run_level(bench_t *b, const leat_kern_t *kern, leat_native_jit_t *ji
   char *workspace = leat_alloc(b->stage.workspace_bytes + 64);
   memset(workspace, 0x7f, b->stage.workspace_bytes);
   for (int64_t r = 0; r < b->rows; r += b->tile_rows) {
-    leat_native_tile_t tile = {.r0 = r,
-                               .rows = b->rows - r < b->tile_rows ? b->rows - r : b->tile_rows,
-                               .arguments = b->memory,
-                               .workspace = workspace};
+    leat_run_tile_t tile = {.r0 = r,
+                            .rows = b->rows - r < b->tile_rows ? b->rows - r : b->tile_rows,
+                            .arguments = b->memory,
+                            .workspace = workspace};
     b->stage.kind->run(&b->stage, &tile);
   }
   leat_free(workspace);

@@ -59,7 +59,7 @@ leat_status_t rig_run(rig_t *rig, int64_t tile_rows) {
   memset(workspace, 0xff, rig->stage.workspace_bytes);  // NaN in every float
   for (int64_t r1 = rig->row_count; r1 > 0; r1 -= tile_rows) {
     int64_t r0 = r1 > tile_rows ? r1 - tile_rows : 0;
-    const leat_native_tile_t tile = {
+    const leat_run_tile_t tile = {
         .r0 = r0, .rows = r1 - r0, .stream = rig->stream, .arguments = rig->arguments, .workspace = workspace};
     rig->stage.kind->run(&rig->stage, &tile);
   }
