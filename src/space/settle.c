@@ -225,25 +225,6 @@ static void find_updated(const leat_graph_t *g, uint8_t *updated, bool *late) {
   for (leat_value_id_t v = 0; v < g->values.count; ++v) updated[v] = late[v] ? updated[v] : NONE;
 }
 
-// The types that update symbols; then only those of symbols that a later type reads.
-static void find_updated(const leat_graph_t *g, uint8_t *updated, bool *late) {
-  memset(updated, NONE, g->values.count);
-  for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
-    const leat_op_t *op = leat_graph_op(g, id);
-    if (!leat_op_is_store(g, op, LEAT_STORE_UPDATE)) continue;
-    const leat_op_id_t leaf = leat_graph_symbol(g, leat_op_symbol(g, op))->op;
-    if (leaf != LEAT_NONE) updated[leat_graph_op(g, leaf)->result_first] = op->type;
-  }
-  for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
-    const leat_op_t *op = leat_graph_op(g, id);
-    for (uint32_t i = 0; i < op->input_count && leat_op_computes(op->kind); ++i) {
-      const leat_value_id_t base = leat_access_base(g, leat_op_input(g, op, i));
-      late[base] |= updated[base] != NONE && op->type > updated[base];
-    }
-  }
-  for (leat_value_id_t v = 0; v < g->values.count; ++v) updated[v] = late[v] ? updated[v] : NONE;
-}
-
 leat_status_t leat_settle(const leat_graph_t *from, leat_graph_t **out_graph) {
   settle_t s = {.updated = leat_alloc(from->values.count + 1u)};
   bool *late = leat_alloc_zero(from->values.count + 1u, sizeof *late);
