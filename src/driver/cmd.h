@@ -68,8 +68,4 @@ leat_status_t leat_cmd_split(const char *option, const char *text, char **out_na
 leat_status_t leat_cmd_find_symbol(const leat_program_t *program, const char *name, uint32_t kind,
                                    uint32_t *out_symbol) LEAT_MUST_USE;
 
-// Adds to `needed` (one flag a symbol, true for those that are asked for) every symbol that runs of the section types
-// `types` read, directly or through others, to compute the asked ones.
-leat_status_t leat_cmd_needs(const leat_pef_t *pef, uint32_t types, bool *needed) LEAT_MUST_USE;
-
 #endif

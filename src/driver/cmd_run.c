@@ -6,6 +6,7 @@
 
 #include "driver/cmd.h"
 #include "io/npy.h"
+#include "pef/flow.h"
 
 typedef struct run_options_s {
   const char *weights, *isa, *engine;
@@ -152,7 +153,7 @@ static leat_status_t check_inputs(const job_t *job, const leat_pef_t *pef, bool 
   for (uint32_t i = 0; i < pef->symbol_count; ++i)
     needed[i] = output_count == 0 && pef->symbols[i].kind == PEF_SYMBOL_INPUT;
   for (uint32_t i = 0; i < output_count; ++i) needed[job->targets[i].symbol] = true;
-  if (output_count) LEAT_TRY(leat_cmd_needs(pef, job->types, needed));
+  if (output_count) LEAT_TRY(leat_flow_needs(pef, job->types, needed));
   for (uint32_t i = 0; i < pef->symbol_count; ++i) {
     const char *name = pef->strings + pef->symbols[i].name;
     if (pef->symbols[i].kind == PEF_SYMBOL_INPUT && needed[i] && !job->given[i])

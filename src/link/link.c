@@ -3,7 +3,8 @@
 #include "link/link.h"
 
 #include "link/linker.h"
-#include "pef/pef_flight.h"
+#include "pef/flight.h"
+#include "pef/flow.h"
 
 static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
 
@@ -38,11 +39,11 @@ static leat_status_t order_calls(leat_linker_t *l) {
 
 // --- bodies ---------------------------------------------------------------------------------------------------------
 
-// A body that was added, and which of its arguments it writes.
+// A body that was added, and what it does with its arguments.
 typedef struct added_s {
   bool known;
   uint32_t index;
-  bool *written;  // in the arena
+  leat_slot_use_t *slots;  // in the arena
 } added_t;
 
 typedef struct emitter_s {
@@ -70,20 +71,6 @@ static uint8_t program_bit(const emitter_t *e, const leat_link_unit_t *unit, uin
   return 0xff;
 }
 
-static leat_status_t find_written(emitter_t *e, const leat_pef_t *pef, const pef_body_t *body, added_t *added) {
-  added->written = leat_arena_alloc(&e->arena, body->argument_count + 1u);
-  if (added->written == NULL) return out_of_memory();
-  for (uint32_t i = 0; i < body->stage_count; ++i) {
-    const pef_stage_t *stage = &pef->stages[body->stage_first + i];
-    uint64_t outputs = leat_pef_stage_outputs(pef, stage);
-    for (uint32_t k = 0; k < stage->operand_count; ++k) {
-      const pef_operand_t *operand = &pef->operands[stage->operand_first + k];
-      if (operand->space == PEF_SPACE_ARGUMENT && (outputs >> k & 1) != 0) added->written[operand->slot] = true;
-    }
-  }
-  return NULL;
-}
-
 static leat_status_t add_body(emitter_t *e, const leat_link_unit_t *unit, uint32_t index, added_t *added) {
   const leat_pef_t *pef = unit->pef;
   const pef_body_t *body = &pef->bodies[index];
@@ -99,7 +86,10 @@ static leat_status_t add_body(emitter_t *e, const leat_link_unit_t *unit, uint32
   added->index = leat_pef_add_body(e->writer, &draft);
   added->known = true;
   if (body->scratch_bytes > e->info->scratch_bytes) e->info->scratch_bytes = body->scratch_bytes;
-  return find_written(e, pef, body, added);
+  added->slots = leat_arena_alloc(&e->arena, (body->argument_count + 1u) * sizeof *added->slots);
+  if (added->slots == NULL) return out_of_memory();
+  leat_flow_slots(pef, body, added->slots);
+  return NULL;
 }
 
 // The body, which the first unit of its like has added.
@@ -133,7 +123,8 @@ static pef_argument_t resolve(const emitter_t *e, uint32_t unit_index, const pef
   return out;
 }
 
-static leat_status_t resolve_arguments(emitter_t *e, uint32_t unit, const pef_call_t *call, const bool *written) {
+static leat_status_t resolve_arguments(emitter_t *e, uint32_t unit, const pef_call_t *call,
+                                       const leat_slot_use_t *slots) {
   const leat_pef_t *pef = e->l->program->units[unit].pef;
   e->arguments.count = e->touches.count = 0;
   for (uint32_t i = 0; i < call->argument_count; ++i) {
@@ -142,7 +133,7 @@ static leat_status_t resolve_arguments(emitter_t *e, uint32_t unit, const pef_ca
     if (argument == NULL || touch == NULL) return out_of_memory();
     *argument = resolve(e, unit, &pef->arguments[call->argument_first + i]);
     *touch = (leat_touch_t){argument->kind, argument->symbol, argument->offset, argument->offset + argument->bytes,
-                            written[i]};
+                            slots[i].is_written};
   }
   return NULL;
 }
@@ -153,7 +144,7 @@ static leat_status_t emit_call(emitter_t *e, uint32_t index) {
   const added_t *added = NULL;
   pef_call_t call = pef->calls[at->call];
   LEAT_TRY(body_of(e, at->unit, call.body, &added));
-  LEAT_TRY(resolve_arguments(e, at->unit, &call, added->written));
+  LEAT_TRY(resolve_arguments(e, at->unit, &call, added->slots));
   bool barrier = true;
   if (call.type != PEF_PREPARE) LEAT_TRY(leat_flight_add(&e->flight, e->touches.data, e->touches.count, &barrier));
   call.body = added->index;

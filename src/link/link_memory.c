@@ -5,21 +5,12 @@
 #include <stdlib.h>
 
 #include "link/linker.h"
-
-typedef struct life_s {
-  uint32_t first, last;  // calls
-  uint32_t types;        // bits
-} life_t;
+#include "pef/flow.h"
 
 typedef struct block_s {
   uint32_t value, first, last;
   uint64_t bytes, offset;
 } block_t;
-
-typedef struct range_s {
-  uint64_t offset, end;
-  uint32_t type;
-} range_t;
 
 static uint64_t align_up(uint64_t bytes) { return (bytes + PEF_ALIGN - 1) / PEF_ALIGN * PEF_ALIGN; }
 
@@ -27,39 +18,20 @@ static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_M
 
 // --- the arena of a unit --------------------------------------------------------------------------------------------
 
-static int by_place(const void *a, const void *b) {
-  const range_t *x = a, *y = b;
-  if (x->offset != y->offset) return x->offset < y->offset ? -1 : 1;
-  return x->end < y->end ? -1 : x->end > y->end;
-}
-
 // The mapper stacks what crosses types at the bottom: the end of the last range that two types touch, moved up until
 // no range reaches across it.
 static leat_status_t kept_bytes(const leat_pef_t *pef, uint64_t *out_bytes) {
-  LEAT_ARRAY(range_t) ranges = {0};
-  for (uint32_t c = 0; c < pef->call_count; ++c) {
-    for (uint32_t i = 0; i < pef->calls[c].argument_count; ++i) {
-      const pef_argument_t *a = &pef->arguments[pef->calls[c].argument_first + i];
-      if (a->kind != PEF_PLACE_ARENA) continue;
-      range_t *slot = leat_array_push(&ranges);
-      if (slot == NULL) {
-        leat_array_free(&ranges);
-        return out_of_memory();
-      }
-      *slot = (range_t){a->offset, a->offset + a->bytes, pef->calls[c].type};
-    }
-  }
-  if (ranges.count != 0) qsort(ranges.data, ranges.count, sizeof *ranges.data, by_place);
+  leat_ranges_t ranges;
   uint64_t kept = 0;
-  for (uint32_t i = 0; i < ranges.count; ++i) {
-    const range_t *range = &ranges.data[i], *before = i == 0 ? NULL : range - 1;
-    bool crosses = before != NULL && before->offset == range->offset && before->type != range->type;
-    if ((crosses || range->type == PEF_PREPARE) && range->end > kept) kept = range->end;
+  LEAT_TRY(leat_flow_ranges(pef, &ranges));
+  for (uint32_t i = 0; i < ranges.all.count; ++i) {
+    const leat_range_t *range = &ranges.all.data[i];
+    if (leat_life_crosses(&range->life) && range->end > kept) kept = range->end;
   }
-  for (uint32_t i = 0; i < ranges.count; ++i) {
-    if (ranges.data[i].offset < kept && ranges.data[i].end > kept) kept = ranges.data[i].end;
+  for (uint32_t i = 0; i < ranges.all.count; ++i) {
+    if (ranges.all.data[i].begin < kept && ranges.all.data[i].end > kept) kept = ranges.all.data[i].end;
   }
-  leat_array_free(&ranges);
+  leat_array_free(&ranges.all);
   *out_bytes = align_up(kept);
   return NULL;
 }
@@ -84,17 +56,14 @@ static leat_status_t place_units(leat_linker_t *l) {
 
 // --- values between units -------------------------------------------------------------------------------------------
 
-static void find_lives(const leat_linker_t *l, life_t *lives) {
+static void find_lives(const leat_linker_t *l, leat_life_t *lives) {
   for (uint32_t c = 0; c < l->calls.count; ++c) {
     const leat_link_unit_t *unit = &l->program->units[l->calls.data[c].unit];
     const pef_call_t *call = leat_linker_call(l, c);
     for (uint32_t i = 0; i < call->argument_count; ++i) {
       const pef_argument_t *a = &unit->pef->arguments[call->argument_first + i];
       if (a->kind != PEF_PLACE_SYMBOL || unit->targets[a->symbol].kind != LEAT_LINK_VALUE) continue;
-      life_t *life = &lives[unit->targets[a->symbol].index];
-      if (life->types == 0) life->first = c;
-      life->last = c;
-      life->types |= 1u << call->type;
+      leat_life_add(&lives[unit->targets[a->symbol].index], c, call->type);
     }
   }
 }
@@ -132,11 +101,9 @@ static leat_status_t fit(block_t *blocks, uint32_t count, uint64_t *out_height) 
 }
 
 // A value that is only read is zero: it has a place that nothing else writes.
-static bool lives_forever(const life_t *life) {
-  return (life->types & (life->types - 1)) != 0 || life->types == 1u << PEF_PREPARE || life->first == life->last;
-}
+static bool lives_forever(const leat_life_t *life) { return leat_life_crosses(life) || life->first == life->last; }
 
-static leat_status_t place_values(leat_linker_t *l, const life_t *lives, block_t *blocks) {
+static leat_status_t place_values(leat_linker_t *l, const leat_life_t *lives, block_t *blocks) {
   uint32_t count = 0;
   for (uint32_t v = 0; v < l->program->value_count; ++v) {
     uint64_t bytes = align_up(l->program->value_bytes[v]);
@@ -161,7 +128,7 @@ leat_status_t leat_link_memory(leat_linker_t *l) {
   l->value_offset = leat_alloc_zero(p->value_count + 1u, sizeof *l->value_offset);
   l->unit_offset = leat_alloc_zero(p->unit_count + 1u, sizeof *l->unit_offset);
   l->unit_kept = leat_alloc_zero(p->unit_count + 1u, sizeof *l->unit_kept);
-  life_t *lives = leat_alloc_zero(p->value_count + 1u, sizeof *lives);
+  leat_life_t *lives = leat_alloc_zero(p->value_count + 1u, sizeof *lives);
   block_t *blocks = leat_alloc_zero(p->value_count + 1u, sizeof *blocks);
   leat_status_t status = out_of_memory();
   if (l->value_offset != NULL && l->unit_offset != NULL && l->unit_kept != NULL && lives != NULL && blocks != NULL) {

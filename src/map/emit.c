@@ -4,7 +4,7 @@
 #include "map/emit.h"
 
 #include "map/name.h"
-#include "pef/pef_flight.h"
+#include "pef/flight.h"
 
 typedef struct emitter_s {
   const leat_decided_t *decided;

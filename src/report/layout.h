@@ -5,7 +5,7 @@
 #ifndef LEAT_REPORT_LAYOUT_H_
 #define LEAT_REPORT_LAYOUT_H_
 
-#include "report/flow.h"
+#include "pef/flow.h"
 
 enum { LEAT_LAYOUT_UNUSED = -1 };
 

@@ -8,7 +8,7 @@
 #ifndef LEAT_REPORT_REPORT_H_
 #define LEAT_REPORT_REPORT_H_
 
-#include "report/flow.h"
+#include "pef/flow.h"
 
 // Writes all four files into `folder`, which exists. LEAT_IO, LEAT_OUT_OF_MEMORY.
 leat_status_t leat_report_write(const leat_pef_t *pef, const char *folder) LEAT_MUST_USE;

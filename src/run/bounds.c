@@ -3,27 +3,12 @@
 // forward computes after it. A run that must not go on leaves parameters, buffers and state as they were.
 #include "run/bounds.h"
 
+#include "pef/flow.h"
+
 // --- what forward changes ------------------------------------------------------------------------------------------
 
-static bool is_kept(const leat_pef_t *pef, const pef_argument_t *argument) {
-  if (argument->kind != PEF_PLACE_SYMBOL) return false;
-  const uint8_t kind = pef->symbols[argument->symbol].kind;
-  return kind == PEF_SYMBOL_PARAMETER || kind == PEF_SYMBOL_BUFFER || kind == PEF_SYMBOL_STATE;
-}
-
-// Marks parameters, buffers and state that a call writes.
-static void mark_written(const leat_pef_t *pef, const pef_call_t *call, bool *written) {
-  const pef_body_t *body = &pef->bodies[call->body];
-  for (uint32_t s = 0; s < body->stage_count; s++) {
-    const pef_stage_t *stage = &pef->stages[body->stage_first + s];
-    const uint64_t outputs = leat_pef_stage_outputs(pef, stage);
-    for (uint32_t o = 0; o < stage->operand_count; o++) {
-      const pef_operand_t *operand = &pef->operands[stage->operand_first + o];
-      if ((outputs >> o & 1) == 0 || operand->space != PEF_SPACE_ARGUMENT) continue;
-      const pef_argument_t *argument = &pef->arguments[call->argument_first + operand->slot];
-      if (is_kept(pef, argument)) written[argument->symbol] = true;
-    }
-  }
+static bool is_kept(const pef_symbol_t *symbol) {
+  return symbol->kind == PEF_SYMBOL_PARAMETER || symbol->kind == PEF_SYMBOL_BUFFER || symbol->kind == PEF_SYMBOL_STATE;
 }
 
 static leat_status_t place_copies(leat_program_t *program, const bool *written) {
@@ -52,8 +37,9 @@ leat_status_t leat_run_bounds_prepare(leat_program_t *program) {
   bool *written = leat_alloc_zero(pef->symbol_count + 1u, sizeof *written);
   if (written == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
   for (uint32_t c = 0; c < pef->call_count; c++) {
-    if (pef->calls[c].type == PEF_FWD) mark_written(pef, &pef->calls[c], written);
+    if (pef->calls[c].type == PEF_FWD) leat_flow_mark_written(pef, &pef->calls[c], written);
   }
+  for (uint32_t s = 0; s < pef->symbol_count; s++) written[s] &= is_kept(&pef->symbols[s]);
   leat_status_t status = place_copies(program, written);
   leat_free(written);
   return status;

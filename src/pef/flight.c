@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Overlaps of calls: symbols by a number each, ranges of the arena by comparison.
-#include "pef/pef_flight.h"
+#include "pef/flight.h"
 
 leat_status_t leat_flight_init(leat_flight_t *f, uint32_t symbol_count) {
   *f = (leat_flight_t){.symbol_count = symbol_count, .barrier = 1};

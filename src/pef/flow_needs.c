@@ -5,8 +5,7 @@
 //
 // Nothing is ever taken off the marks, although a place may be reused for several values: the answer may name a symbol
 // too many, never one too few.
-#include "driver/cmd.h"
-#include "pef/pef_read.h"
+#include "pef/flow.h"
 #include "pef/pef_scalar.h"
 
 // Bytes [begin, end) of a symbol or the arena (places), or of tile scratch.
@@ -63,7 +62,7 @@ static span_t scratch_span(const pef_body_t *body, const pef_operand_t *operand)
   return (span_t){0, 0, (uint64_t)low, (uint64_t)high};
 }
 
-// The list and the span that an operand of a call stands for; NULL for absent operands.
+// The list and the span that an operand of a call stands for.
 static span_list_t *operand_place(walk_t *walk, const pef_call_t *call, const pef_operand_t *operand,
                                   span_t *out_span) {
   const leat_pef_t *pef = walk->pef;
@@ -72,7 +71,7 @@ static span_list_t *operand_place(walk_t *walk, const pef_call_t *call, const pe
     return &walk->live;
   }
   *out_span = scratch_span(&pef->bodies[call->body], operand);
-  return operand->space == PEF_SPACE_SCRATCH ? &walk->scratch : NULL;
+  return &walk->scratch;
 }
 
 // The operands that the outputs `live` of a MAP stage are computed from: registers are followed back from its stores.
@@ -96,22 +95,22 @@ static uint64_t map_sources(const pef_instruction_t *instructions, uint32_t coun
 }
 
 static void visit_stage(walk_t *walk, const pef_call_t *call, const pef_stage_t *stage) {
-  const uint64_t outputs = leat_pef_stage_outputs(walk->pef, stage);
-  const pef_operand_t *operands = &walk->pef->operands[stage->operand_first];
+  leat_operand_use_t uses[LEAT_OPERAND_USES_MAX];
+  const uint32_t count = leat_flow_uses(walk->pef, stage, uses);
+  const pef_instruction_t *instructions = &walk->pef->instructions[stage->instruction_first];
   uint64_t live = 0;
   span_t span;
-  for (uint32_t i = 0; i < stage->operand_count; ++i) {
-    if (!(outputs >> i & 1)) continue;
-    const span_list_t *list = operand_place(walk, call, &operands[i], &span);
-    if (list && is_live(list, &span)) live |= UINT64_C(1) << i;
+  for (uint32_t i = 0; i < count; ++i) {
+    if (!uses[i].written) continue;
+    if (is_live(operand_place(walk, call, uses[i].operand, &span), &span)) live |= UINT64_C(1) << uses[i].index;
   }
   if (!live) return;
-  const pef_instruction_t *instructions = &walk->pef->instructions[stage->instruction_first];
   const uint64_t sources =
-      stage->kind == PEF_STAGE_MAP ? map_sources(instructions, stage->instruction_count, live) : ~outputs;
-  for (uint32_t i = 0; i < stage->operand_count; ++i) {
-    span_list_t *list = sources >> i & 1 ? operand_place(walk, call, &operands[i], &span) : NULL;
-    if (list) mark(walk, list, &span);
+      stage->kind == PEF_STAGE_MAP ? map_sources(instructions, stage->instruction_count, live) : UINT64_MAX;
+  for (uint32_t i = 0; i < count; ++i) {
+    if (uses[i].written || !(sources >> uses[i].index & 1)) continue;
+    span_list_t *list = operand_place(walk, call, uses[i].operand, &span);
+    mark(walk, list, &span);
   }
 }
 
@@ -136,7 +135,7 @@ static bool keep_symbols(walk_t *walk, bool *needed) {
   return grew;
 }
 
-leat_status_t leat_cmd_needs(const leat_pef_t *pef, uint32_t types, bool *needed) {
+leat_status_t leat_flow_needs(const leat_pef_t *pef, uint32_t types, bool *needed) {
   walk_t walk = {.pef = pef};
   do {
     walk.live.count = 0;
