@@ -2,6 +2,17 @@
 // The table over stage kinds.
 #include "native/stage.h"
 
+#include "pef/pef_scalar.h"
+
+// Kernels take classes, functions and dtypes by the numbers of the file.
+static_assert((int)LEAT_KERN_F32 == PEF_CLASS_F32 && (int)LEAT_KERN_F64 == PEF_CLASS_F64, "classes of kernels");
+static_assert((int)LEAT_KERN_I64 == PEF_CLASS_I64 && (int)LEAT_KERN_DTYPE_COUNT == PEF_DTYPE_COUNT,
+              "dtypes of kernels");
+static_assert((int)LEAT_KERN_SUM == PEF_FN_SUM && (int)LEAT_KERN_PROD == PEF_FN_PROD, "functions of kernels");
+static_assert((int)LEAT_KERN_MAX == PEF_FN_MAX && (int)LEAT_KERN_MIN == PEF_FN_MIN, "functions of kernels");
+static_assert((int)LEAT_KERN_SET == PEF_FN_SET, "functions of kernels");
+static_assert((int)LEAT_KERN_FN_COUNT == PEF_SCALAR_COUNT, "scalar functions of kernels");
+
 #define STAGE(suffix, name, number, since, text) \
   static void run_##name(const void *stage, const leat_run_tile_t *tile) { leat_native_##name##_run(stage, tile); }
 #include "pef/stage.def"

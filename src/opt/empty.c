@@ -80,8 +80,7 @@ static void empty_first(leat_rebuild_t *r, const leat_op_t *op) {
 
 #define empty_copied NULL  // the op as it is
 static const empty_t empty_table[LEAT_PRIM_COUNT] = {
-#define PRIM(e, n, lo, hi, r, a, role, products, again, rows, flops, bytes, empty) \
-  [LEAT_PRIM_##e] = empty_##empty,
+#define PRIM(e, n, lo, hi, r, a, role, products, again, rows, flops, bytes, empty) [LEAT_PRIM_##e] = empty_##empty,
 #include "ir/op.def"
 #undef PRIM
 };
