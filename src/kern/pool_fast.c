@@ -41,7 +41,7 @@ static strip_t strip_of(const leat_kern_window_t *w, const rows_t *rows, int64_t
   const int64_t last = s.at + (w->size[2] - 1) * w->dilation[2];
   s.inside = s.at >= 0 && last + (outputs - 1) * w->stride[2] < w->in[2];
   s.open =
-      s.inside && s.at + rows->before >= 0 && last + (REG_LANES - 1) * w->stride[2] < rows->behind && w->stride[2] <= 2;
+      s.inside && rows->before >= -s.at && last + (REG_LANES - 1) * w->stride[2] < rows->behind && w->stride[2] <= 2;
   return s;
 }
 
