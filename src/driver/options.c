@@ -5,6 +5,7 @@
 #include "arch/arch.h"
 #include "driver/option.h"
 #include "leat/compile.h"
+#include "opt/precision.h"
 
 #define PLACE(field) offsetof(leat_compile_options_t, field)
 
@@ -57,15 +58,13 @@ static bool is_one_of(const char *text, const char *const *names) {
 static leat_status_t check_names(const leat_compile_options_t *options) {
   static const char *const lists[] = {"default",           "nlp", "gpt2", "bloom", "gpt_neox_inference",
                                       "gpt-neox-training", NULL};
-  static const char *const presets[] = {"mp0", "mp1", "mp4", NULL};
+  leat_precision_t precision;
   if (options->rule_list == NULL || !is_one_of(options->rule_list, lists)) {
     LEAT_FAIL(LEAT_INVALID_ARGUMENT,
               "rule list '%s': default, nlp, gpt2, bloom, gpt_neox_inference and gpt-neox-training exist",
               options->rule_list == NULL ? "" : options->rule_list);
   }
-  if (options->precision != NULL && !is_one_of(options->precision, presets))
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "precision preset '%s': mp0, mp1 and mp4 exist", options->precision);
-  return NULL;
+  return leat_precision_parse(options->precision, &precision);
 }
 
 LEAT_EXPORT leat_status_t leat_compile_options_check(const leat_compile_options_t *options) {

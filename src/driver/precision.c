@@ -29,7 +29,9 @@ static leat_status_t tell_precision(const leat_compile_options_t *options, const
 leat_status_t leat_precision_apply(const leat_graph_t *from, const leat_compile_options_t *options,
                                    leat_graph_t **out_graph) {
   leat_precision_report_t report = {0};
-  leat_status_t status = leat_opt_precision(from, options->precision, &report, out_graph);
+  leat_precision_t preset;
+  LEAT_TRY(leat_precision_parse(options->precision, &preset));
+  leat_status_t status = leat_opt_precision(from, preset, &report, out_graph);
   if (status == NULL) {
     status = tell_precision(options, &report);
     if (status != NULL) leat_graph_destroy(*out_graph);

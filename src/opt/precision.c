@@ -195,21 +195,22 @@ static leat_status_t visit_all(leat_rebuild_t *r, leat_op_id_t id) {
 
 // ---------------------------------------------------------------------------------------------------------------
 
-static const struct {
-  const char *name;
-  leat_rebuild_visit_t visit;
-} presets[] = {{"mp0", leat_rebuild_copy}, {"mp1", visit_products}, {"mp4", visit_all}};
+static const leat_rebuild_visit_t presets[] = {
+    [LEAT_PRECISION_MP0] = leat_rebuild_copy, [LEAT_PRECISION_MP1] = visit_products, [LEAT_PRECISION_MP4] = visit_all};
 
-leat_status_t leat_opt_precision(const leat_graph_t *from, const char *preset, leat_precision_report_t *report,
+leat_status_t leat_precision_parse(const char *text, leat_precision_t *out_preset) {
+  int64_t word = LEAT_PRECISION_MP0;
+  if (text != NULL && !leat_word_find("precision", text, &word))
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "precision preset '%s': mp0, mp1 and mp4 exist", text);
+  *out_preset = (leat_precision_t)word;
+  return NULL;
+}
+
+leat_status_t leat_opt_precision(const leat_graph_t *from, leat_precision_t preset, leat_precision_report_t *report,
                                  leat_graph_t **out_graph) {
-  leat_rebuild_visit_t visit = preset == NULL ? leat_rebuild_copy : NULL;
-  for (size_t i = 0; i < sizeof presets / sizeof *presets && visit == NULL; i++) {
-    if (strcmp(presets[i].name, preset) == 0) visit = presets[i].visit;
-  }
-  if (visit == NULL) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "precision preset '%s': mp0, mp1 and mp4 exist", preset);
   precision_t p = {.report = report, .narrowed = leat_alloc_zero((size_t)from->values.count + 1u, 1)};
   if (p.narrowed == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
-  leat_status_t status = leat_rebuild(from, visit, &p, out_graph);
+  leat_status_t status = leat_rebuild(from, presets[preset], &p, out_graph);
   leat_free(p.narrowed);
   if (status == NULL && report->json.failed) {
     leat_graph_destroy(*out_graph);

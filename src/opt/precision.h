@@ -19,9 +19,11 @@ typedef struct leat_precision_report_s {
   leat_text_t json;  // array of {"op", "module", "source", "input" or "result", "from", "to"}; without the brackets
 } leat_precision_report_t;
 
-// `preset` is "mp0", "mp1", "mp4" or NULL (the default); anything else is LEAT_INVALID_ARGUMENT. The report starts
-// zeroed and is the caller's to free (leat_text_deinit of its json).
-leat_status_t leat_opt_precision(const leat_graph_t *from, const char *preset, leat_precision_report_t *report,
+// "mp0", "mp1", "mp4" or NULL (the default, as mp0); anything else is LEAT_INVALID_ARGUMENT.
+leat_status_t leat_precision_parse(const char *text, leat_precision_t *out_preset) LEAT_MUST_USE;
+
+// The report starts zeroed and is the caller's to free (leat_text_deinit of its json).
+leat_status_t leat_opt_precision(const leat_graph_t *from, leat_precision_t preset, leat_precision_report_t *report,
                                  leat_graph_t **out_graph) LEAT_MUST_USE;
 
 #endif

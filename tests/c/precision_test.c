@@ -30,7 +30,9 @@ static const char text[] =
 static char *rewritten(const char *preset, leat_precision_report_t *report) {
   leat_graph_t *graph, *made, *half, *differentiated, *primitive;
   assert_ok(leat_graph_parse(text, strlen(text), &graph));
-  assert_ok(leat_opt_precision(graph, preset, report, &made));
+  leat_precision_t parsed;
+  assert_ok(leat_precision_parse(preset, &parsed));
+  assert_ok(leat_opt_precision(graph, parsed, report, &made));
   assert_ok(leat_graph_verify(made));
   assert_ok(leat_lower(made, true, &half));
   assert_ok(leat_grad(half, leat_lower_vjps(), &differentiated));
@@ -105,9 +107,11 @@ static void exact_ops_keep_their_dtypes(void **state) {
       "%3 = exp(%2) : f32[4,4]\n"
       "output(%3) {name=\"y\", seed=\"zero\"}\n";
   static const struct {
-    const char *preset, *has;
+    leat_precision_t preset;
+    const char *has;
     uint32_t rounded;
-  } cases[] = {{"mp1", "matmul(%1, %1) : f32[4,4] !exact", 0}, {"mp4", ": f32[4,4] !exact", 0}};
+  } cases[] = {{LEAT_PRECISION_MP1, "matmul(%1, %1) : f32[4,4] !exact", 0},
+               {LEAT_PRECISION_MP4, ": f32[4,4] !exact", 0}};
   for (size_t i = 0; i < 2; ++i) {
     leat_graph_t *graph, *made;
     leat_precision_report_t report = {0};
@@ -128,11 +132,8 @@ static void exact_ops_keep_their_dtypes(void **state) {
 
 static void an_unknown_preset_names_the_known(void **state) {
   (void)state;
-  leat_graph_t *graph, *made;
-  leat_precision_report_t report = {0};
-  assert_ok(leat_graph_parse(text, strlen(text), &graph));
-  assert_fails(leat_opt_precision(graph, "mp3", &report, &made), LEAT_INVALID_ARGUMENT, "mp0, mp1 and mp4");
-  leat_graph_destroy(graph);
+  leat_precision_t preset;
+  assert_fails(leat_precision_parse("mp3", &preset), LEAT_INVALID_ARGUMENT, "mp0, mp1 and mp4");
 }
 
 int main(void) {
