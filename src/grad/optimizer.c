@@ -47,7 +47,7 @@ static const char *join(leat_builder_t *b, const char *first, const char *second
 // --- hyperparameters -----------------------------------------------------------------------------------------------
 
 bool leat_optimizer_is_open(const leat_graph_t *g, const leat_op_t *statement, leat_attr_key_t key) {
-  return leat_text_lists(leat_op_string(g, statement, LEAT_ATTR_HYPER, ""), leat_attr_name(key));
+  return leat_op_lists(g, statement, LEAT_ATTR_HYPER, key);
 }
 
 static const char *prefix_of(const leat_graph_t *g, const leat_op_t *statement) {

@@ -20,12 +20,14 @@ _Static_assert(LEAT_F32 == 0 && LEAT_BOOL == 9, "dtype.def grows at its end only
 
 static void feed_attr(uint64_t *hash, const leat_graph_t *g, const leat_op_t *op, const leat_attr_t *attr) {
   feed_int(hash, attr->key);
-  char kind = leat_attr_kind((leat_attr_key_t)attr->key), spec[LEAT_SPEC_TEXT];
+  char kind = leat_attr_kind((leat_attr_key_t)attr->key), spec[LEAT_SPEC_TEXT], keys[LEAT_KEYS_TEXT];
   if (kind == 'L') {
     feed_int(hash, attr->count);
     feed(hash, attr->v.l, attr->count * sizeof attr->v.l[0]);
   } else if (kind == 'S') {
     feed_string(hash, attr->v.s);
+  } else if (kind == 'K') {
+    feed_string(hash, leat_attr_keys_text(attr, keys));
   } else if (kind == 'Y') {
     feed_string(hash, leat_graph_symbol(g, (leat_symbol_id_t)attr->v.i)->name);
   } else if (kind == 'C') {
@@ -40,8 +42,7 @@ static void feed_attr(uint64_t *hash, const leat_graph_t *g, const leat_op_t *op
 // Which stream an attribute belongs to; STREAMS: none.
 static uint32_t stream_of(const leat_graph_t *g, const leat_op_t *op, const leat_attr_t *attr) {
   if (leat_op_role(op->kind) == LEAT_ROLE_OPTIMIZER) {
-    const char *hyper = leat_op_string(g, op, LEAT_ATTR_HYPER, "");
-    return leat_text_lists(hyper, leat_attr_name((leat_attr_key_t)attr->key)) ? STREAMS : OPTIMIZERS;
+    return leat_op_lists(g, op, LEAT_ATTR_HYPER, (leat_attr_key_t)attr->key) ? STREAMS : OPTIMIZERS;
   }
   if (attr->key == LEAT_ATTR_SEED || attr->key == LEAT_ATTR_REQUIRES_GRAD) return SEEDS;
   if (op->kind == LEAT_TRACED_DROPOUT && (attr->key == LEAT_ATTR_P || attr->key == LEAT_ATTR_TRAINING)) return STREAMS;

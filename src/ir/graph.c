@@ -78,7 +78,7 @@ static bool copy_attr(leat_graph_t *g, const leat_attr_t *from, leat_attr_t *to)
     *spec = *from->v.spec;
     to->v.spec = spec;
   }
-  if (kind == 'L') {
+  if (kind == 'L' || kind == 'K') {
     size_t bytes = from->count * sizeof(int64_t);
     int64_t *list = leat_arena_alloc(&g->arena, bytes == 0 ? 1 : bytes);
     if (list == NULL) return false;
@@ -364,6 +364,24 @@ const int64_t *leat_op_list(const leat_graph_t *g, const leat_op_t *op, leat_att
   return attr != NULL ? attr->v.l : NULL;
 }
 
+bool leat_op_lists(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t list, leat_attr_key_t key) {
+  assert(leat_attr_kind(list) == 'K');
+  const leat_attr_t *attr = leat_op_attr(g, op, list);
+  for (uint32_t i = 0; attr != NULL && i < attr->count; i++) {
+    if (attr->v.l[i] == (int64_t)key) return true;
+  }
+  return false;
+}
+
+const char *leat_attr_keys_text(const leat_attr_t *attr, char buffer[LEAT_KEYS_TEXT]) {
+  size_t length = 0;
+  buffer[0] = '\0';
+  for (uint32_t i = 0; i < attr->count && length < LEAT_KEYS_TEXT; i++)
+    length += (size_t)snprintf(buffer + length, LEAT_KEYS_TEXT - length, "%s%s", i == 0 ? "" : ",",
+                               leat_attr_name((leat_attr_key_t)attr->v.l[i]));
+  return buffer;
+}
+
 static bool attr_equal(const leat_graph_t *g, const leat_attr_t *a, const leat_graph_t *h, const leat_attr_t *b) {
   if (a->key != b->key) return false;
   switch (leat_attr_kind((leat_attr_key_t)a->key)) {
@@ -377,6 +395,7 @@ static bool attr_equal(const leat_graph_t *g, const leat_attr_t *a, const leat_g
     case 'C':
       return memcmp(a->v.spec, b->v.spec, sizeof *a->v.spec) == 0;  // unused letters are NUL
     case 'L':
+    case 'K':
       return a->count == b->count && (a->count == 0 || memcmp(a->v.l, b->v.l, a->count * sizeof *a->v.l) == 0);
     default:
       return a->v.i == b->v.i;

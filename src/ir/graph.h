@@ -111,7 +111,7 @@ bool leat_op_takes_attr(uint32_t kind, leat_attr_key_t key);             // is t
 const char *leat_op_words(uint32_t kind, leat_attr_key_t key);           // of an attribute of kind E: see word.h
 bool leat_op_find(const char *text, size_t length, uint32_t *out_kind);  // "linear", "prim.map"
 const char *leat_attr_name(leat_attr_key_t key);
-char leat_attr_kind(leat_attr_key_t key);  // 'I', 'L', 'F', 'S', 'T', 'E', 'C' or 'Y'
+char leat_attr_kind(leat_attr_key_t key);  // 'I', 'L', 'F', 'S', 'T', 'E', 'C', 'Y' or 'K'
 bool leat_attr_find(const char *text, size_t length, leat_attr_key_t *out_key);
 const char *leat_section_type_name(leat_section_type_t type);  // "fwd", "bckwd", ...
 size_t leat_dtype_bytes(leat_dtype_t dtype);
@@ -279,6 +279,11 @@ bool leat_op_splat(const leat_graph_t *g, const leat_op_t *op, double *out_numbe
 leat_scalar_t leat_op_scalar(const leat_graph_t *g, const leat_op_t *op);
 // Is `op` a symbol whose gradient is wanted?
 bool leat_op_requires_grad(const leat_graph_t *g, const leat_op_t *op);
+// Does the list of keys that attribute `list` is hold `key`? False where it is absent.
+bool leat_op_lists(const leat_graph_t *g, const leat_op_t *op, leat_attr_key_t list, leat_attr_key_t key);
+// The text of a list of keys, "lr,momentum"; none is there twice.
+enum { LEAT_KEYS_TEXT = 1024 };
+const char *leat_attr_keys_text(const leat_attr_t *attr, char buffer[LEAT_KEYS_TEXT]);
 bool leat_attrs_equal(const leat_graph_t *a, const leat_op_t *x, const leat_graph_t *b, const leat_op_t *y);
 
 int64_t leat_value_elements(const leat_value_t *v);  // product of dims; 1 for rank 0

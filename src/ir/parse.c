@@ -244,6 +244,31 @@ static leat_status_t parse_symbol(parser_t *p, leat_attr_t *attr) {
   return NULL;
 }
 
+// "lr,momentum": keys of the same op, none twice.
+static leat_status_t parse_keys(parser_t *p, leat_attr_t *attr) {
+  const leat_lexer_t place = p->lexer;
+  const char *at;
+  LEAT_TRY(parse_string(p, &at));
+  int64_t *keys = leat_arena_alloc(&p->arena, (strlen(at) + 1) * sizeof *keys);
+  if (keys == NULL) return out_of_memory();
+  attr->v.l = keys;
+  while (*at != '\0') {
+    const size_t length = strcspn(at, ",");
+    leat_attr_key_t key = LEAT_ATTR_COUNT;
+    if (!leat_attr_find(at, length, &key) || !leat_op_takes_attr(p->kind, key))
+      return leat_lexer_fail(&place, LEAT_INVALID_ARGUMENT, "'%s' has no attribute '%.*s'", leat_op_info(p->kind)->name,
+                             length > 60 ? 60 : (int)length, at);
+    for (uint32_t i = 0; i < attr->count; i++) {
+      if (keys[i] == (int64_t)key)
+        return leat_lexer_fail(&place, LEAT_INVALID_ARGUMENT, "'%s' is listed twice", leat_attr_name(key));
+    }
+    keys[attr->count++] = key;
+    at += length;
+    if (at[0] == ',' && at[1] != '\0') at++;
+  }
+  return NULL;
+}
+
 static leat_status_t parse_spec(parser_t *p, leat_attr_t *attr) {
   const leat_lexer_t place = p->lexer;
   const char *text;
@@ -270,6 +295,8 @@ static leat_status_t parse_attr_value(parser_t *p, leat_attr_t *attr) {
       return parse_word(p, attr);
     case 'C':
       return parse_spec(p, attr);
+    case 'K':
+      return parse_keys(p, attr);
     case 'Y':
       return parse_symbol(p, attr);
     case 'L':

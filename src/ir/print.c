@@ -12,7 +12,7 @@ static void print_list(leat_text_t *text, const int64_t *list, uint32_t count) {
 
 static void print_attr(leat_text_t *text, const leat_graph_t *g, const leat_op_t *op, const leat_attr_t *attr) {
   leat_attr_key_t key = (leat_attr_key_t)attr->key;
-  char spec[LEAT_SPEC_TEXT];
+  char spec[LEAT_SPEC_TEXT], keys[LEAT_KEYS_TEXT];
   leat_text_put(text, "%s=", leat_attr_name(key));
   switch (leat_attr_kind(key)) {
     case 'I':
@@ -32,6 +32,9 @@ static void print_attr(leat_text_t *text, const leat_graph_t *g, const leat_op_t
       break;
     case 'C':
       leat_text_put_json_string(text, leat_spec_text(attr->v.spec, spec));
+      break;
+    case 'K':
+      leat_text_put_json_string(text, leat_attr_keys_text(attr, keys));
       break;
     case 'L':
       print_list(text, attr->v.l, attr->count);

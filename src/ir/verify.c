@@ -20,6 +20,23 @@ static leat_status_t check_operands(const leat_graph_t *g, const leat_op_t *op) 
   return NULL;
 }
 
+// Numbers that stand for something: words, symbols, keys.
+static leat_status_t check_value(const leat_graph_t *g, const leat_op_t *op, const leat_attr_t *attr) {
+  const leat_attr_key_t key = (leat_attr_key_t)attr->key;
+  const char kind = leat_attr_kind(key);
+  char choices[384];
+  if (kind == 'E' && leat_word_text(leat_op_words(op->kind, key), attr->v.i) == NULL)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s is none of %s", leat_attr_name(key),
+              leat_word_choices(leat_op_words(op->kind, key), choices, sizeof choices));
+  if (kind == 'Y' && (attr->v.i < 0 || attr->v.i >= g->symbols.count))
+    LEAT_FAIL(LEAT_INTERNAL, "attribute '%s' is no symbol of the graph", leat_attr_name(key));
+  for (uint32_t i = 0; kind == 'K' && i < attr->count; i++) {
+    if (attr->v.l[i] < 0 || attr->v.l[i] >= LEAT_ATTR_COUNT)
+      LEAT_FAIL(LEAT_INTERNAL, "attribute '%s' lists a key that does not exist", leat_attr_name(key));
+  }
+  return NULL;
+}
+
 static leat_status_t check_attrs(const leat_graph_t *g, const leat_op_t *op) {
   const leat_attr_t *attrs = g->attrs.data + op->attr_first;
   for (uint32_t i = 0; i < op->attr_count; i++) {
@@ -30,12 +47,7 @@ static leat_status_t check_attrs(const leat_graph_t *g, const leat_op_t *op) {
       LEAT_FAIL(LEAT_INVALID_ARGUMENT, "attribute '%s' is not in the schema of the op", leat_attr_name(key));
     if (i != 0 && attrs[i - 1].key >= attrs[i].key)
       LEAT_FAIL(LEAT_INVALID_ARGUMENT, "attribute '%s' is given twice or out of order", leat_attr_name(key));
-    char choices[384];
-    if (leat_attr_kind(key) == 'Y' && (attrs[i].v.i < 0 || attrs[i].v.i >= g->symbols.count))
-      LEAT_FAIL(LEAT_INTERNAL, "attribute '%s' is no symbol of the graph", leat_attr_name(key));
-    if (leat_attr_kind(key) == 'E' && leat_word_text(leat_op_words(op->kind, key), attrs[i].v.i) == NULL)
-      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s is none of %s", leat_attr_name(key),
-                leat_word_choices(leat_op_words(op->kind, key), choices, sizeof choices));
+    LEAT_TRY(check_value(g, op, &attrs[i]));
   }
   return NULL;
 }

@@ -35,9 +35,6 @@ static inline int64_t leat_vjp_int(const leat_vjp_t *v, leat_attr_key_t key, int
 static inline double leat_vjp_float(const leat_vjp_t *v, leat_attr_key_t key, double otherwise) {
   return leat_op_float(v->b->graph, &v->op, key, otherwise);
 }
-static inline const char *leat_vjp_string(const leat_vjp_t *v, leat_attr_key_t key, const char *otherwise) {
-  return leat_op_string(v->b->graph, &v->op, key, otherwise);
-}
 static inline int leat_vjp_word(const leat_vjp_t *v, leat_attr_key_t key, int otherwise) {
   return leat_op_word(v->b->graph, &v->op, key, otherwise);
 }

@@ -36,9 +36,6 @@ static inline int64_t leat_lower_int(const leat_lower_t *c, leat_attr_key_t key,
 static inline double leat_lower_float(const leat_lower_t *c, leat_attr_key_t key, double otherwise) {
   return leat_op_float(c->from, c->op, key, otherwise);
 }
-static inline const char *leat_lower_string(const leat_lower_t *c, leat_attr_key_t key, const char *otherwise) {
-  return leat_op_string(c->from, c->op, key, otherwise);
-}
 static inline int leat_lower_word(const leat_lower_t *c, leat_attr_key_t key, int otherwise) {
   return leat_op_word(c->from, c->op, key, otherwise);
 }
