@@ -80,7 +80,7 @@ static uint8_t take_last_register(strip_t *s) {
   return 0;
 }
 
-static uint8_t emit(strip_t *s, uint32_t op, uint32_t class, uint32_t a, uint32_t b, uint32_t c, uint64_t imm) {
+static uint8_t compute(strip_t *s, uint32_t op, uint32_t class, uint32_t a, uint32_t b, uint32_t c, uint64_t imm) {
   uint8_t dst = take_register(s);
   pef_instruction_t *i = leat_draft_instruction(s->d);
   *i = (pef_instruction_t){.op = (uint16_t)op,
@@ -151,7 +151,7 @@ static uint8_t iota(strip_t *s, const leat_op_t *leaf, uint32_t class) {
   if (e == NULL) e = new_entry(s, leaf->result_first);
   if (e == NULL) return 0;
   e->last_use = UINT32_MAX;
-  if (e->registers[class] == NO_REGISTER) e->registers[class] = emit(s, PEF_OP_IOTA, class, dim, 0, 0, 0);
+  if (e->registers[class] == NO_REGISTER) e->registers[class] = compute(s, PEF_OP_IOTA, class, dim, 0, 0, 0);
   return e->registers[class];
 }
 
@@ -182,7 +182,7 @@ static uint8_t load(strip_t *s, const leat_op_t *op, uint32_t input, uint32_t cl
   }
   if (e->registers[class] == NO_REGISTER) {
     uint32_t operand = e->operand;
-    uint8_t r = emit(s, PEF_OP_LOAD, class, operand, 0, 0, 0);
+    uint8_t r = compute(s, PEF_OP_LOAD, class, operand, 0, 0, 0);
     e = find_load(s, &wide);
     e->registers[class] = r;
   }
@@ -202,7 +202,7 @@ static uint8_t operand_register(strip_t *s, leat_op_id_t id, uint32_t input, uin
   if (e == NULL || !leat_stages_read_in_step(g, op, input)) return load(s, op, input, class);
   if (e->registers[class] == NO_REGISTER) {
     uint8_t source = e->registers[e->natural], natural = e->natural;
-    uint8_t r = emit(s, PEF_OP_CONVERT, class, 0, source, natural, 0);
+    uint8_t r = compute(s, PEF_OP_CONVERT, class, 0, source, natural, 0);
     e = find_value(s, base);
     e->registers[class] = r;
   }
@@ -216,22 +216,22 @@ static uint8_t operand_register(strip_t *s, leat_op_id_t id, uint32_t input, uin
 static uint8_t wrap(strip_t *s, uint8_t r, uint32_t class, uint32_t dtype) {
   bool full = dtype == LEAT_F32 || dtype == LEAT_F64 || dtype == LEAT_I64;
   if (full) return r;
-  uint8_t wrapped = emit(s, PEF_OP_WRAP, class, dtype, r, 0, 0);
+  uint8_t wrapped = compute(s, PEF_OP_WRAP, class, dtype, r, 0, 0);
   s->busy &= ~(1ull << r);
   return wrapped;
 }
 
-static uint8_t emit_cast(strip_t *s, leat_op_id_t id, uint32_t from, uint32_t to, uint32_t *out_class) {
+static uint8_t draft_cast(strip_t *s, leat_op_id_t id, uint32_t from, uint32_t to, uint32_t *out_class) {
   uint32_t source_class = leat_strip_class_of(from), class = leat_strip_class_of(to);
   uint8_t source = operand_register(s, id, 0, source_class);
   *out_class = class;
   if (to == LEAT_BOOL) {
     uint8_t zero = immediate(s, source_class, from, 0.0);
     *out_class = source_class;
-    return emit(s, LEAT_SCALAR_NE, source_class, source, zero, 0, 0);
+    return compute(s, LEAT_SCALAR_NE, source_class, source, zero, 0, 0);
   }
-  uint8_t r = source_class == class ? emit(s, LEAT_SCALAR_COPY, class, source, 0, 0, 0)
-                                    : emit(s, PEF_OP_CONVERT, class, 0, source, source_class, 0);
+  uint8_t r = source_class == class ? compute(s, LEAT_SCALAR_COPY, class, source, 0, 0, 0)
+                                    : compute(s, PEF_OP_CONVERT, class, 0, source, source_class, 0);
   bool widens = leat_dtype_bytes((leat_dtype_t)from) < leat_dtype_bytes((leat_dtype_t)to) && source_class == class;
   return widens ? r : wrap(s, r, class, to);
 }
@@ -241,29 +241,29 @@ static bool keeps_range(leat_scalar_t fn) {
          fn == LEAT_SCALAR_MIN;
 }
 
-static uint8_t emit_scalar(strip_t *s, leat_op_id_t id, leat_scalar_t fn, uint32_t *out_class) {
+static uint8_t draft_scalar(strip_t *s, leat_op_id_t id, leat_scalar_t fn, uint32_t *out_class) {
   const leat_graph_t *g = s->d->g;
   const leat_op_t *op = leat_graph_op(g, id);
   uint32_t to = leat_graph_value(g, op->result_first)->dtype;
   uint32_t from = leat_graph_value(g, leat_op_input(g, op, 0))->dtype;
-  if (fn == LEAT_SCALAR_CAST) return emit_cast(s, id, from, to, out_class);
+  if (fn == LEAT_SCALAR_CAST) return draft_cast(s, id, from, to, out_class);
   uint32_t class = leat_strip_class_of(fn == LEAT_SCALAR_SELECT ? to : from);
   uint8_t r[3] = {0, 0, 0};
   for (uint32_t i = 0; i < op->input_count; ++i) r[i] = operand_register(s, id, i, class);
   *out_class = class;
   if (fn == LEAT_SCALAR_NOT && from == LEAT_BOOL) {
-    return emit(s, LEAT_SCALAR_EQ, class, r[0], immediate(s, class, LEAT_I64, 0.0), 0, 0);
+    return compute(s, LEAT_SCALAR_EQ, class, r[0], immediate(s, class, LEAT_I64, 0.0), 0, 0);
   }
   if (fn == LEAT_SCALAR_STOP) fn = LEAT_SCALAR_COPY;
-  uint8_t result = emit(s, fn, class, r[0], r[1], r[2], 0);
+  uint8_t result = compute(s, fn, class, r[0], r[1], r[2], 0);
   return leat_scalar_is_predicate(fn) || keeps_range(fn) ? result : wrap(s, result, class, to);
 }
 
-static void emit_map_op(strip_t *s, uint32_t index) {
+static void draft_map_op(strip_t *s, uint32_t index) {
   leat_op_id_t id = s->stage->ops.data[index];
   const leat_op_t *op = leat_graph_op(s->d->g, id);
   uint32_t class = PEF_CLASS_F32;
-  uint8_t r = emit_scalar(s, id, leat_op_scalar(s->d->g, op), &class);
+  uint8_t r = draft_scalar(s, id, leat_op_scalar(s->d->g, op), &class);
   entry_t *e = new_entry(s, op->result_first);
   if (e == NULL) return;
   e->natural = (uint8_t) class;
@@ -272,7 +272,7 @@ static void emit_map_op(strip_t *s, uint32_t index) {
   e->last_use = stored ? UINT32_MAX : last_use(s, op->result_first);
 }
 
-static void emit_store(strip_t *s, leat_op_id_t id) {
+static void draft_store(strip_t *s, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(s->d->g, id);
   entry_t *e = find_value(s, op->result_first);
   if (e == NULL || s->keeps->of[op->result_first].kind == LEAT_KEEP_REGISTER) return;
@@ -300,10 +300,10 @@ void leat_draft_map(leat_draft_t *d, const leat_stage_t *stage, const leat_keeps
   leat_draft_stage(d, PEF_STAGE_MAP, stage->ops.data[0]);
   strip_t s = {.d = d, .stage = stage, .keeps = keeps, .first_operand = d->operands.count};
   for (uint32_t i = 0; i < stage->ops.count && d->status == NULL; ++i) {
-    emit_map_op(&s, i);
+    draft_map_op(&s, i);
     release_after(&s, i);
   }
-  for (uint32_t i = 0; i < stage->ops.count && d->status == NULL; ++i) emit_store(&s, stage->ops.data[i]);
+  for (uint32_t i = 0; i < stage->ops.count && d->status == NULL; ++i) draft_store(&s, stage->ops.data[i]);
   if (d->status == NULL) hoist_immediates(d);
   leat_array_free(&s.entries);
 }
