@@ -2,7 +2,6 @@
 // CONTRACT at load: dims by role, the matrix product inside, what must be packed.
 #include "native/contract_plan.h"
 
-#include "base/loops.h"
 #include "pef/pef_read.h"
 
 enum { ROLE_BATCH = 0, ROLE_M = 1, ROLE_N = 2, ROLE_K = 3, ROLE_COUNT };
@@ -12,26 +11,7 @@ typedef struct contract_roles_s {
   contract_dim_t dims[ROLE_COUNT][8];
 } contract_roles_t;
 
-// The dims of a role with neighbours merged; rows begin a dim. A panel of B that is `packed` has its k side by side.
-static void merge_dims(contract_roles_t *roles, uint32_t role, bool packed) {
-  contract_dim_t *dims = roles->dims[role];
-  int64_t extents[8], strides[3][8];
-  uint32_t places[8], apart = 0;
-  for (uint32_t d = 0; d < roles->count[role]; d++) {
-    extents[d] = dims[d].extent;
-    strides[0][d] = dims[d].a, strides[1][d] = dims[d].c, strides[2][d] = dims[d].b;
-    if (dims[d].is_rows) apart |= 1u << d;
-  }
-  leat_loops_t loops = {roles->count[role], extents, packed ? 2 : 3, 8, &strides[0][0]};
-  leat_loops_merge(&loops, apart, places);
-  for (uint32_t d = 0; d < roles->count[role]; d++) {
-    const uint32_t at = places[d];
-    const bool rows = dims[d].is_rows || (d > 0 && places[d - 1] == at && dims[at].is_rows);
-    dims[at] = (contract_dim_t){extents[at], strides[0][at], dims[d].b, strides[1][at], rows};
-  }
-  roles->count[role] = loops.count;
-}
-
+// By role, in the order of the file, whose writer has merged what goes in equal steps.
 static void sort_dims(contract_roles_t *roles, const leat_native_stage_t *stage) {
   const leat_native_operand_t *a = &stage->operands[0], *b = &stage->operands[1], *c = &stage->operands[2];
   for (uint32_t d = 0; d < c->rank; d++) {
@@ -42,8 +22,6 @@ static void sort_dims(contract_roles_t *roles, const leat_native_stage_t *stage)
     contract_dim_t dim = {is_rows ? mult : owner->dims[d], a->strides[d], b->strides[d], c->strides[d], is_rows};
     if (dim.extent != 1 || is_rows) roles->dims[role][roles->count[role]++] = dim;
   }
-  for (uint32_t role = 0; role < ROLE_COUNT; role++)
-    merge_dims(roles, role, role == ROLE_K && stage->params->contract.n_block > 0);
 }
 
 // Takes the dim of a role that makes the matrix product; the rest become outer loops.
@@ -73,13 +51,6 @@ static uint32_t best_n(const contract_roles_t *roles) {
     if (roles->dims[ROLE_N][d].c == 1) return d;
   }
   return roles->count[ROLE_N] > 0 ? roles->count[ROLE_N] - 1 : 0;
-}
-
-static bool has_unit_c(const contract_roles_t *roles, uint32_t role) {
-  for (uint32_t d = 0; d < roles->count[role]; d++) {
-    if (roles->dims[role][d].c == 1) return true;
-  }
-  return false;
 }
 
 // C^T = B^T A^T: every element is the same chain of the same products.
@@ -116,9 +87,7 @@ static bool swap_saves(const contract_roles_t *roles, const leat_native_stage_t 
 static void choose_dims(contract_plan_t *plan, const leat_native_stage_t *stage, const leat_native_prepare_t *context) {
   contract_roles_t roles = {0};
   sort_dims(&roles, stage);
-  bool packed = stage->params->contract.n_block > 0;
-  plan->swapped =
-      !packed && ((!has_unit_c(&roles, ROLE_N) && has_unit_c(&roles, ROLE_M)) || swap_saves(&roles, stage, context));
+  plan->swapped = stage->params->contract.n_block == 0 && swap_saves(&roles, stage, context);
   if (plan->swapped) swap_operands(&roles);
   for (uint32_t d = 0; d < roles.count[ROLE_BATCH]; d++) plan->outer[plan->outer_count++] = roles.dims[ROLE_BATCH][d];
   plan->m = take_dim(&roles, plan, ROLE_M, best_m(&roles));
