@@ -12,7 +12,7 @@ typedef struct reduce_s {
   int64_t at[PEF_MAX_RANK];       // of the result: 0 in the reduced dims
   int64_t reduced[PEF_MAX_RANK];  // extents of the reduced dims, 1 of others
   int64_t terms, chain;
-  int64_t run, runs;  // sums in lanes: terms of a run of the innermost dim, and how many
+  int64_t run, runs;  // sums in lanes: terms of a run of the innermost dim, and how many; else 0
   int64_t lane;       // of LANES, which is summed
 } reduce_t;
 
@@ -113,6 +113,17 @@ static ref_value_t winner(const reduce_t *r) {
   return (ref_value_t){.i64 = where};
 }
 
+// A float sum whose innermost reduced dim is the innermost one, with stride 1.
+static bool goes_by_lanes(const reduce_t *r, uint32_t innermost) {
+  return r->fn == PEF_FN_SUM && r->class_ != PEF_CLASS_I64 && r->terms > 0 && innermost + 1 == r->in->rank &&
+         r->in->file->strides[innermost] == 1;
+}
+
+static ref_value_t reduced(reduce_t *r) {
+  if (r->fn == PEF_FN_ARGMAX || r->fn == PEF_FN_ARGMIN) return winner(r);
+  return r->runs > 0 ? in_lanes(r) : in_order(r);
+}
+
 void leat_ref_reduce(const ref_stage_t *stage, const leat_run_tile_t *tile) {
   const pef_reduce_t *params = &stage->file->params.reduce;
   const ref_operand_t in = leat_ref_operand(stage, PEF_REDUCE_in, tile);
@@ -127,14 +138,13 @@ void leat_ref_reduce(const ref_stage_t *stage, const leat_run_tile_t *tile) {
     if (is_reduced) innermost = d;
   }
   r.terms = leat_ref_count(r.reduced);
+  if (goes_by_lanes(&r, innermost)) {
+    r.run = in.dims[innermost];
+    r.runs = r.terms / r.run;
+  }
   const bool is_arg = r.fn == PEF_FN_ARGMAX || r.fn == PEF_FN_ARGMIN;
-  const bool by_lanes = r.fn == PEF_FN_SUM && r.class_ != PEF_CLASS_I64 && r.terms > 0 && innermost + 1 == in.rank &&
-                        in.file->strides[innermost] == 1;
-  r.run = by_lanes ? in.dims[innermost] : 0;
-  r.runs = by_lanes ? r.terms / r.run : 0;
   do {
-    const ref_value_t value = is_arg ? winner(&r) : by_lanes ? in_lanes(&r) : in_order(&r);
-    leat_ref_write(&out, is_arg ? PEF_CLASS_I64 : r.class_, r.at, value);
+    leat_ref_write(&out, is_arg ? PEF_CLASS_I64 : r.class_, r.at, reduced(&r));
   } while (leat_ref_next(r.at, kept));
 }
 
