@@ -4,12 +4,12 @@
 #include <stdio.h>
 
 #include "driver/cmd.h"
-#include "pef/pef_read.h"
+#include "pef/legal.h"
 #include "report/report.h"
 #include "report/units.h"
 
 typedef struct info_options_s {
-  bool json, sections, why;
+  bool json, sections, why, check;
   const char *graph;
 } info_options_t;
 
@@ -19,6 +19,8 @@ static const leat_cmd_option_t option_table[] = {
      offsetof(info_options_t, sections)},
     {"--why", NULL, "why each section was cut off where it begins, and where fusion rules matched (o1)", LEAT_CMD_FLAG,
      offsetof(info_options_t, why)},
+    {"--check", NULL, "proves the plan of memory and barriers: what lives at once is apart, what is read was written",
+     LEAT_CMD_FLAG, offsetof(info_options_t, check)},
     {"--graph", "FILE", "draws the sections and what flows between them: FILE.svg or FILE.dot", LEAT_CMD_TEXT,
      offsetof(info_options_t, graph)},
 };
@@ -243,12 +245,30 @@ static void put_flow(const info_options_t *options, const leat_flow_t *flow, con
   }
 }
 
+// A line a finding, as far as they are kept.
+static leat_status_t put_check(const leat_pef_t *pef, const char *path, leat_text_t *out) {
+  leat_findings_t found;
+  LEAT_TRY(leat_legal_find(pef, &found));
+  const unsigned long long count = found.count;
+  for (uint32_t i = 0; i < found.list.count; ++i) {
+    leat_finding_put(pef, &found.list.data[i], out);
+    leat_text_put(out, "\n");
+  }
+  leat_findings_deinit(&found);
+  if (count == 0) {
+    leat_text_put(out, "%s: the plan of memory and barriers is legal\n", path);
+    return NULL;
+  }
+  LEAT_FAIL(LEAT_CORRUPT, "%s: the plan of memory and barriers is not legal, %llu findings; compile again", path, count);
+}
+
 static leat_status_t describe(const info_options_t *options, const leat_pef_t *pef, const char *path,
                               leat_text_t *out) {
   if (options->graph != NULL) {
     LEAT_TRY(leat_report_write_graph(pef, options->graph));
-    if (!options->json && !options->sections && !options->why) return NULL;
+    if (!options->json && !options->sections && !options->why && !options->check) return NULL;
   }
+  if (options->check) return put_check(pef, path, out);
   if (options->why) {
     put_why(pef, out);
     put_fusion(path, out);
@@ -263,8 +283,8 @@ static leat_status_t describe(const info_options_t *options, const leat_pef_t *p
 
 static leat_status_t run(const void *opaque, const char *const *operands) {
   const info_options_t *options = opaque;
-  if (options->json + options->sections + options->why > 1)
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "--json, --sections and --why are three different outputs: ask for one");
+  if (options->json + options->sections + options->why + options->check > 1)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "--json, --sections, --why and --check are different outputs: ask for one");
   leat_pef_t *pef = NULL;
   LEAT_TRY(leat_pef_open(operands[0], &pef));
   leat_text_t text = {0};
@@ -272,7 +292,7 @@ static leat_status_t run(const void *opaque, const char *const *operands) {
   leat_pef_close(pef);
   if (status == NULL && text.failed)
     status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for the description of %s", operands[0]);
-  else if (status == NULL && text.length > 0)
+  else if (text.length > 0)
     fputs(text.data, stdout);
   leat_text_deinit(&text);
   return status;
@@ -280,7 +300,7 @@ static leat_status_t run(const void *opaque, const char *const *operands) {
 
 const leat_cmd_t leat_cmd_info = {
     .name = "info",
-    .usage = "info FILE.pef [--json | --sections | --why] [--graph FILE]",
+    .usage = "info FILE.pef [--json | --sections | --why | --check] [--graph FILE]",
     .summary = "shows sections, symbols, memory and metadata of a PEF",
     .examples =
         "examples:\n"

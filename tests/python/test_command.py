@@ -255,6 +255,11 @@ def test_opt_refusals(folder):
     assert "needs a file" in leat(folder, "opt", code=1)
 
 
+def test_info_proves_the_plan(folder):
+    assert leat(folder, "info", "train.pef", "--check") == "train.pef: the plan of memory and barriers is legal\n"
+    assert "different outputs" in leat(folder, "info", "train.pef", "--check", "--json", code=CODES["invalid"])
+
+
 def test_info_draws_and_tabulates(folder):
     leat(folder, "info", "train.pef", "--graph", "train.svg")
     assert (folder / "train.svg").read_text().startswith("<svg ")
