@@ -126,7 +126,7 @@ static leat_status_t import(writer_t *w, leat_value_id_t v, leat_value_id_t *out
 
 // --- the parts of a unit --------------------------------------------------------------------------------------------
 
-// A buffer that some run changes is no fixed buffer to any unit.
+// A buffer that forward changes, when all units have run it, is no fixed buffer to any unit: it is state.
 static bool is_updated(const leat_units_t *units, leat_value_id_t symbol) {
   for (uint32_t i = units->all.count; i-- > 0;) {
     const leat_unit_t *unit = &units->all.data[i];
@@ -148,7 +148,7 @@ static leat_status_t add_ports(writer_t *w) {
     leat_value_id_t v = w->unit->symbols.data[i].value;
     leat_symbol_kind_t kind =
         leat_op_word(g, leat_graph_op(g, leat_graph_value(g, v)->op), LEAT_ATTR_KIND, LEAT_KIND_INPUT);
-    if (kind == LEAT_KIND_BUFFER && w->unit->role != LEAT_UNIT_LATE && is_updated(w->units, v)) kind = LEAT_KIND_INPUT;
+    if (kind == LEAT_KIND_BUFFER && w->unit->role != LEAT_UNIT_LATE && is_updated(w->units, v)) kind = LEAT_KIND_STATE;
     LEAT_TRY(add_symbol(w, LEAT_MADE_UNIT_SYMBOL, i, v, kind, w->unit->symbols.data[i].gives));
   }
   return NULL;

@@ -538,8 +538,9 @@ def test_a_buffer_is_made_anew_from_all_of_its_old_elements(update, train, tmp_p
     assert not found, found
 
 
+@pytest.mark.parametrize("level", ["o0", "o1", "o3"])
 @pytest.mark.parametrize("view", [lambda b: b, lambda b: b.flip(1)], ids=["as it is", "flipped"])
-def test_backward_that_runs_apart_reads_the_buffer_as_forward_read_it(view, tmp_path):
+def test_backward_that_runs_apart_reads_the_buffer_as_forward_read_it(view, level, tmp_path):
     class Model(nn.Module):
         def __init__(self):
             super().__init__()
@@ -555,7 +556,7 @@ def test_backward_that_runs_apart_reads_the_buffer_as_forward_read_it(view, tmp_
     samba.from_torch_model_(model)
     named = [samba.from_torch_tensor(x.clone(), name="x")]
     optimizer = samba.optim.SGD(model.parameters(), lr=0.0)
-    config = {"output_folder": str(tmp_path), "pef_name": "p", "log_level": "error"}
+    config = {"output_folder": str(tmp_path), "pef_name": "p", "log_level": "error", level: True}
     pef = samba.session.compile(model, named, optimizer, config_dict=config)
     traced = samba.utils.trace_graph(model, named, optimizer, pef=pef)
     for _ in range(2):
