@@ -10,6 +10,7 @@
 #include "driver/pipeline.h"
 #include "link/link.h"
 #include "lower/row.h"
+#include "map/name.h"
 #include "map/symbols.h"
 #include "unit/equal.h"
 #include "unit/place.h"
@@ -19,6 +20,8 @@ typedef struct compiled_s {
   uint32_t unit;
   leat_graph_t *settled;
   leat_pef_t *pef;
+  leat_names_t call_names;           // of its sections -> their `ends`
+  LEAT_ARRAY(leat_map_ends_t) ends;  // borrowed from `settled`
 } compiled_t;
 
 typedef struct separate_s {
@@ -33,6 +36,8 @@ typedef struct separate_s {
   leat_unit_kinds_t kinds;
   LEAT_ARRAY(compiled_t) compiled;  // one a kind
   LEAT_ARRAY(leat_link_unit_t) linked;
+  LEAT_ARRAY(uint32_t) kind_of;  // per linked unit
+  leat_arena_t names;
   LEAT_ARRAY(leat_link_target_t *) targets;  // to be freed
 } separate_t;
 
@@ -40,23 +45,43 @@ static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_M
 
 // --- one unit -------------------------------------------------------------------------------------------------------
 
-static leat_status_t map_unit(separate_t *s, const leat_graph_t *settled, leat_pef_t **out_pef) {
+// What the calls of the unit will be called, and what that is made of.
+static leat_status_t note_names(separate_t *s, const leat_plan_t *plan, compiled_t *c) {
+  for (uint32_t i = 0; i < plan->sections.count; ++i) {
+    char name[LEAT_MAP_NAME_MAX];
+    leat_map_ends_t *ends = leat_array_push(&c->ends);
+    if (ends == NULL) return out_of_memory();
+    *ends = leat_map_section_ends(c->settled, &plan->sections.data[i]);
+    leat_map_name_ends(*ends, name);
+    const char *kept = leat_arena_strdup(&s->names, name, strlen(name));
+    if (kept == NULL || !leat_names_add(&c->call_names, kept, i)) return out_of_memory();
+  }
+  return NULL;
+}
+
+static leat_status_t write_unit(separate_t *s, const leat_plan_t *plan, compiled_t *c) {
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  uint8_t *data = NULL;
+  size_t bytes = 0;
+  if (writer == NULL) return out_of_memory();
+  leat_pef_share_bodies(writer, s->options->separate_bodies == 0);
+  leat_status_t status = leat_map_native(c->settled, plan, s->map_options, writer);
+  if (status == NULL) status = leat_pef_write_memory(writer, &data, &bytes);
+  if (status == NULL) status = leat_pef_open_memory(data, bytes, "unit", &c->pef);
+  leat_free(data);
+  leat_pef_writer_destroy(writer);
+  return status;
+}
+
+static leat_status_t map_unit(separate_t *s, compiled_t *c) {
   leat_cut_options_t cut = {.arch = s->map_options->arch,
                             .shares = s->options->scaling,
                             .greedy = s->options->greedy_cutter != 0,
                             .why_first = "a group of its own"};
   leat_plan_t plan;
-  LEAT_TRY(leat_cut(settled, &cut, &plan));
-  leat_pef_writer_t *writer = leat_pef_writer_create();
-  uint8_t *data = NULL;
-  size_t bytes = 0;
-  leat_status_t status = writer == NULL ? out_of_memory() : NULL;
-  if (writer != NULL) leat_pef_share_bodies(writer, s->options->separate_bodies == 0);
-  if (status == NULL) status = leat_map_native(settled, &plan, s->map_options, writer);
-  if (status == NULL) status = leat_pef_write_memory(writer, &data, &bytes);
-  if (status == NULL) status = leat_pef_open_memory(data, bytes, "unit", out_pef);
-  leat_free(data);
-  leat_pef_writer_destroy(writer);
+  LEAT_TRY(leat_cut(c->settled, &cut, &plan));
+  leat_status_t status = note_names(s, &plan, c);
+  if (status == NULL) status = write_unit(s, &plan, c);
   leat_plan_deinit(&plan);
   return status;
 }
@@ -124,13 +149,16 @@ static leat_status_t compile_kind(separate_t *s, uint32_t unit, leat_graph_t *gr
   if (c == NULL) return out_of_memory();
   c->unit = unit;
   LEAT_TRY(leat_pipeline_run(graph, s->options, part, &c->settled));
-  return map_unit(s, c->settled, &c->pef);
+  return map_unit(s, c);
 }
 
-static leat_status_t link_unit(separate_t *s, uint32_t unit, const compiled_t *c) {
+static leat_status_t link_unit(separate_t *s, uint32_t unit, uint32_t kind) {
+  const compiled_t *c = &s->compiled.data[kind];
   leat_link_unit_t *linked = leat_array_push(&s->linked);
   leat_link_target_t **kept = leat_array_push(&s->targets);
-  if (linked == NULL || kept == NULL) return out_of_memory();
+  uint32_t *kind_slot = leat_array_push(&s->kind_of);
+  if (linked == NULL || kept == NULL || kind_slot == NULL) return out_of_memory();
+  *kind_slot = kind;
   *kept = leat_alloc_zero(c->pef->symbol_count + 1u, sizeof **kept);
   if (*kept == NULL) return out_of_memory();
   *linked = (leat_link_unit_t){.pef = c->pef, .like = c->unit, .targets = *kept};
@@ -146,10 +174,10 @@ static leat_status_t add_unit(separate_t *s, uint32_t unit, double dropout_rate,
   uint32_t kind = s->options->separate_bodies != 0 ? LEAT_NONE : leat_unit_kinds_find(&s->kinds, graph);
   if (kind != LEAT_NONE) {
     leat_graph_destroy(graph);
-    return link_unit(s, unit, &s->compiled.data[kind]);
+    return link_unit(s, unit, kind);
   }
   LEAT_TRY(explain(s, unit, compile_kind(s, unit, graph, LEAT_PIPELINE_UNIT)));
-  return link_unit(s, unit, &s->compiled.data[s->compiled.count - 1]);
+  return link_unit(s, unit, s->compiled.count - 1);
 }
 
 // --- counters -------------------------------------------------------------------------------------------------------
@@ -160,7 +188,7 @@ static leat_status_t add_counters(separate_t *s) {
   LEAT_TRY(leat_unit_counter_graph(&s->places, &graph));
   if (graph == NULL) return NULL;
   LEAT_TRY(compile_kind(s, s->linked.count, graph, LEAT_PIPELINE_WHOLE));
-  return link_unit(s, LEAT_NONE, &s->compiled.data[s->compiled.count - 1]);
+  return link_unit(s, LEAT_NONE, s->compiled.count - 1);
 }
 
 // --- names of calls -------------------------------------------------------------------------------------------------
@@ -169,31 +197,29 @@ static const char *module_of(const separate_t *s, leat_op_id_t id) {
   return s->g->origins.data[leat_graph_op(s->g, id)->origin].module;
 }
 
-// A module of the unit that was compiled, as this unit has it.
-static const char *own_word(const separate_t *s, uint32_t unit_index, const char *word, size_t length) {
+// A module of the unit that was compiled, as this unit has it; what is no module is called the same in both.
+static const char *own_module(const separate_t *s, uint32_t unit_index, const char *module) {
   const leat_unit_t *unit = &s->units.all.data[unit_index];
   const leat_unit_t *like = &s->units.all.data[s->linked.data[unit_index].like];
   for (uint32_t i = 0; i < unit->op_count; ++i) {
-    const char *module = module_of(s, s->units.order[like->op_first + i]);
-    if (strlen(module) == length && strncmp(module, word, length) == 0)
+    if (strcmp(module_of(s, s->units.order[like->op_first + i]), module) == 0)
       return module_of(s, s->units.order[unit->op_first + i]);
   }
-  return NULL;
+  return module;
 }
 
 static const char *call_name(void *user, uint32_t unit, const char *name, char *buffer, size_t buffer_bytes) {
   const separate_t *s = user;
-  static const char between[] = " .. ";
+  assert(buffer_bytes >= LEAT_MAP_NAME_MAX);
+  (void)buffer_bytes;
   if (unit >= s->units.all.count || s->linked.data[unit].like == unit) return name;
-  const char *second = strstr(name, between);
-  size_t length = second == NULL ? strlen(name) : (size_t)(second - name);
-  const char *a = own_word(s, unit, name, length), *b = NULL;
-  if (second != NULL) b = own_word(s, unit, second + 4, strlen(second + 4));
-  (void)snprintf(buffer, buffer_bytes, "%.*s%s%s", a != NULL ? (int)strlen(a) : (int)length, a != NULL ? a : name,
-                 second != NULL ? between : "",
-                 second == NULL ? ""
-                 : b != NULL    ? b
-                                : second + 4);
+  const compiled_t *c = &s->compiled.data[s->kind_of.data[unit]];
+  const uint32_t section = leat_names_find(&c->call_names, name, strlen(name));
+  leat_map_ends_t ends = {name, NULL};
+  if (section != LEAT_NAME_ABSENT) ends = c->ends.data[section];
+  ends.first = own_module(s, unit, ends.first);
+  if (ends.last != NULL) ends.last = own_module(s, unit, ends.last);
+  leat_map_name_ends(ends, buffer);
   return buffer;
 }
 
@@ -247,11 +273,15 @@ static void deinit(separate_t *s) {
   for (uint32_t i = 0; i < s->compiled.count; ++i) {
     leat_graph_destroy(s->compiled.data[i].settled);
     leat_pef_close(s->compiled.data[i].pef);
+    leat_names_deinit(&s->compiled.data[i].call_names);
+    leat_array_free(&s->compiled.data[i].ends);
   }
   for (uint32_t i = 0; i < s->targets.count; ++i) leat_free(s->targets.data[i]);
   leat_array_free(&s->compiled);
   leat_array_free(&s->targets);
   leat_array_free(&s->linked);
+  leat_array_free(&s->kind_of);
+  leat_arena_deinit(&s->names);
   leat_unit_kinds_deinit(&s->kinds);
   leat_unit_places_deinit(&s->places);
   leat_array_free(&s->symbols);
@@ -262,6 +292,7 @@ static void deinit(separate_t *s) {
 leat_status_t leat_compile_separately(const leat_graph_t *grouped, const leat_compile_options_t *options,
                                       const leat_map_options_t *map_options, leat_pef_writer_t *writer) {
   separate_t s = {.g = grouped, .options = options, .map_options = map_options, .writer = writer};
+  leat_arena_init(&s.names);
   leat_status_t status = leat_units_make(grouped, leat_pipeline_trains(grouped, options), &s.units);
   if (status == NULL) status = add_program_symbols(&s);
   if (status == NULL) status = add_units(&s);

@@ -19,14 +19,24 @@ void leat_map_name_op(const leat_graph_t *g, leat_op_id_t id, char out_name[LEAT
   leat_utf8_trim(out_name);
 }
 
-void leat_map_name_section(const leat_graph_t *g, const leat_section_t *section, char out_name[LEAT_MAP_NAME_MAX]) {
-  const char *text[2] = {"", ""};
-  for (uint32_t i = 0; i < 2 && section->ops.count > 0; ++i) {
-    const leat_op_t *op = leat_graph_op(g, section->ops.data[i == 0 ? 0 : section->ops.count - 1]);
-    const char *module = or_empty(g->origins.data[op->origin].module);
-    text[i] = *module ? module : what(g, op);
-  }
-  bool same = strcmp(text[0], text[1]) == 0;
-  snprintf(out_name, LEAT_MAP_NAME_MAX, "%s%s%s", text[0], same ? "" : " .. ", same ? "" : text[1]);
+static const char *end_of(const leat_graph_t *g, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(g, id);
+  const char *module = or_empty(g->origins.data[op->origin].module);
+  return *module ? module : what(g, op);
+}
+
+leat_map_ends_t leat_map_section_ends(const leat_graph_t *g, const leat_section_t *section) {
+  if (section->ops.count == 0) return (leat_map_ends_t){"", NULL};
+  leat_map_ends_t ends = {end_of(g, section->ops.data[0]), end_of(g, section->ops.data[section->ops.count - 1])};
+  if (strcmp(ends.first, ends.last) == 0) ends.last = NULL;
+  return ends;
+}
+
+void leat_map_name_ends(leat_map_ends_t ends, char out_name[LEAT_MAP_NAME_MAX]) {
+  snprintf(out_name, LEAT_MAP_NAME_MAX, "%s%s%s", ends.first, ends.last != NULL ? " .. " : "", or_empty(ends.last));
   leat_utf8_trim(out_name);
+}
+
+void leat_map_name_section(const leat_graph_t *g, const leat_section_t *section, char out_name[LEAT_MAP_NAME_MAX]) {
+  leat_map_name_ends(leat_map_section_ends(g, section), out_name);
 }

@@ -331,41 +331,6 @@ def test_clipping_two_optimizers_and_shared_parameters(level, tmp_path):
         torch.testing.assert_close(samba.to_torch(own), other.detach(), rtol=1e-3, atol=1e-4, msg=name)
 
 
-class Target(nn.Module):
-    """The output of one layer is the detached target of the other's."""
-
-    def __init__(self):
-        super().__init__()
-        self.target, self.found = nn.Linear(6, 6), nn.Linear(6, 6)
-
-    def forward(self, x):
-        return ((self.found(x) - self.target(x).detach()) ** 2).mean()
-
-
-@pytest.mark.parametrize("level", ["o0", "o1", "o3"])
-def test_what_only_detached_values_hang_on_is_not_updated(level, tmp_path):
-    """A parameter without gradient is left alone, also where its layer and the detach are groups apart: no decay."""
-    torch.manual_seed(3)
-    model, x = Target(), torch.randn(4, 6)
-    reference = copy.deepcopy(model)
-    samba.from_torch_model_(model)
-    inputs, optimizer = tensors_of({"x": x}), samba.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5)
-    settings = {"output_folder": str(tmp_path), "pef_name": "target", "optim_level": level}
-    pef = samba.session.compile(model, inputs, optimizer, config_dict=settings)
-    utils.trace_graph(model, inputs, optimizer, pef=pef)
-    plain = torch.optim.AdamW(reference.parameters(), lr=0.1, weight_decay=0.5)
-    for _ in range(2):
-        samba.session.run(input_tensors=inputs)
-        plain.zero_grad()
-        reference(x).backward()
-        plain.step()
-    samba.session.to_cpu(model)
-    for (name, own), other in zip(model.named_parameters(), reference.parameters(), strict=True):
-        torch.testing.assert_close(samba.to_torch(own), other.detach(), rtol=1e-3, atol=1e-4, msg=name)
-    gradients = [s.name for s in samba.session._device.of_kind("GRADIENT")]
-    assert len(gradients) == 2 and all("__found__" in name for name in gradients)
-
-
 def test_forty_eight_layers_compile_eight_groups(tmp_path):
     """A deep GPT-2, for training: what is compiled is each distinct group, and the file holds it once."""
     on = compile_gpt2(48, "o1", tmp_path, o1_rule_list="gpt2")
@@ -457,3 +422,38 @@ def test_repeated_sections_are_reported_under_their_own_modules(tmp_path, level)
     assert [s["bytes"] for s in info["sections"]] == [int(r["bytes_in"]) + int(r["bytes_out"]) for r in rows]
     picture = (tmp_path / "net" / "graph.svg").read_text()
     assert "sequential.2.norm" in picture and "sequential.1.norm" in picture
+
+
+class Target(nn.Module):
+    """The output of one layer is the detached target of the other's."""
+
+    def __init__(self):
+        super().__init__()
+        self.target, self.found = nn.Linear(6, 6), nn.Linear(6, 6)
+
+    def forward(self, x):
+        return ((self.found(x) - self.target(x).detach()) ** 2).mean()
+
+
+@pytest.mark.parametrize("level", ["o0", "o1", "o3"])
+def test_what_only_detached_values_hang_on_is_not_updated(level, tmp_path):
+    """A parameter without gradient is left alone, also where its layer and the detach are groups apart: no decay."""
+    torch.manual_seed(3)
+    model, x = Target(), torch.randn(4, 6)
+    reference = copy.deepcopy(model)
+    samba.from_torch_model_(model)
+    inputs, optimizer = tensors_of({"x": x}), samba.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5)
+    settings = {"output_folder": str(tmp_path), "pef_name": "target", "optim_level": level}
+    pef = samba.session.compile(model, inputs, optimizer, config_dict=settings)
+    utils.trace_graph(model, inputs, optimizer, pef=pef)
+    plain = torch.optim.AdamW(reference.parameters(), lr=0.1, weight_decay=0.5)
+    for _ in range(2):
+        samba.session.run(input_tensors=inputs)
+        plain.zero_grad()
+        reference(x).backward()
+        plain.step()
+    samba.session.to_cpu(model)
+    for (name, own), other in zip(model.named_parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(samba.to_torch(own), other.detach(), rtol=1e-3, atol=1e-4, msg=name)
+    gradients = [s.name for s in samba.session._device.of_kind("GRADIENT")]
+    assert len(gradients) == 2 and all("__found__" in name for name in gradients)
