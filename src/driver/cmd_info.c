@@ -259,7 +259,8 @@ static leat_status_t put_check(const leat_pef_t *pef, const char *path, leat_tex
     leat_text_put(out, "%s: the plan of memory and barriers is legal\n", path);
     return NULL;
   }
-  LEAT_FAIL(LEAT_CORRUPT, "%s: the plan of memory and barriers is not legal, %llu findings; compile again", path, count);
+  LEAT_FAIL(LEAT_CORRUPT, "%s: the plan of memory and barriers is not legal, %llu findings; compile again", path,
+            count);
 }
 
 static leat_status_t describe(const info_options_t *options, const leat_pef_t *pef, const char *path,

@@ -2,7 +2,6 @@
 // Implementation of property.h: one row and one short function a property.
 #include "driver/property.h"
 
-#include "cut/group.h"
 #include "space/settle.h"
 
 // Does `op` belong in a graph of the property? NULL: no op says, as with a program that is written in primitives.
@@ -13,8 +12,9 @@ static bool is_forward(const leat_graph_t *g, const leat_op_t *op) {
   return op->type == LEAT_TYPE_FWD;
 }
 
+// Conversions of what symbols hold (precision) are in no group.
 static bool is_grouped(const leat_graph_t *g, const leat_op_t *op) {
-  return g->groups.count == 0 || !leat_group_takes(op->kind) || leat_graph_group(g, op->group) != NULL;
+  return g->groups.count == 0 || op->group == 0 || leat_graph_group(g, op->group) != NULL;
 }
 
 static bool is_lowered(const leat_graph_t *g, const leat_op_t *op) {

@@ -8,7 +8,7 @@
 typedef enum leat_property_e {
   LEAT_PROPERTY_TRACED,   // nothing is lowered yet (a program may be written in primitives, so no check can tell)
   LEAT_PROPERTY_FORWARD,  // nothing is differentiated yet
-  LEAT_PROPERTY_GROUPED,  // groups, if there are any, hold every op that computes
+  LEAT_PROPERTY_GROUPED,  // where there are groups, each op is in one of them or in none
   LEAT_PROPERTY_LOWERED,  // primitives, rows that bring their own gradient, statements
   LEAT_PROPERTY_DIFFERENTIATED,  // the updates of all optimizers are written
   LEAT_PROPERTY_PRIMITIVE,       // primitives only

@@ -27,8 +27,8 @@ typedef struct sample_s {
 static const sample_t samples[] = {
     {LEAT_PROPERTY_FORWARD, HEAD TRACED_PRODUCT,
      HEAD PRIMITIVE_INPUT "%1 = prim.map(%0) {fn=\"neg\"} : f32[4,6] !type=bckwd\n", "'prim.map'"},
-    {LEAT_PROPERTY_GROUPED, HEAD TRACED_PRODUCT,
-     HEAD "group 1 \"a\"\n" PRIMITIVE_INPUT "%1 = prim.map(%0) {fn=\"neg\"} : f32[4,6]\n", "'prim.map'"},
+    {LEAT_PROPERTY_GROUPED, HEAD "group 1 \"a\"\n" PRIMITIVE_INPUT "%1 = prim.map(%0) {fn=\"neg\"} : f32[4,6]\n",
+     HEAD "group 1 \"a\"\n" PRIMITIVE_INPUT "%1 = prim.map(%0) {fn=\"neg\"} : f32[4,6] !group=2\n", "'prim.map'"},
     {LEAT_PROPERTY_LOWERED, HEAD PRIMITIVE_INPUT "output(%0) {name=\"y\", seed=\"one\"}\n", HEAD TRACED_PRODUCT,
      "'symbol'"},
     {LEAT_PROPERTY_DIFFERENTIATED, HEAD TRACED_PRODUCT,
