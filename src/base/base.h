@@ -27,6 +27,8 @@
 // --- status -------------------------------------------------------------------------------------------------
 // Makes a failed status; never returns NULL (out of memory has a static status of its own).
 leat_status_t leat_status_make(int code, const char *format, ...) LEAT_PRINTF(2, 3) LEAT_MUST_USE;
+// "out of memory", without needing any.
+leat_status_t leat_out_of_memory(void) LEAT_MUST_USE;
 // Puts "<text>: " before the message of a failed status; passes success through. Once per module boundary.
 leat_status_t leat_status_annotate(leat_status_t status, const char *format, ...) LEAT_PRINTF(2, 3) LEAT_MUST_USE;
 #define LEAT_TRY(expr)                   \

@@ -14,6 +14,8 @@ static const struct leat_status_s out_of_memory = {LEAT_OUT_OF_MEMORY, "out of m
 
 static leat_status_t static_status(void) { return (leat_status_t)&out_of_memory; }
 
+leat_status_t leat_out_of_memory(void) { return static_status(); }
+
 // A status with room for a message of `length` characters, which the caller writes; NULL when out of memory.
 static leat_status_t status_alloc(int code, size_t length, char **out_message) {
   size_t bytes;

@@ -24,8 +24,6 @@ typedef struct finder_s {
   leat_names_t index;  // path -> block
 } finder_t;
 
-static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
-
 // The length of `module` up to the end of its `depth`-th component that is a number, and up to the dot before that
 // component; 0 where it has fewer.
 static size_t entry_length(const char *module, uint32_t depth, size_t *out_container_length) {
@@ -47,11 +45,11 @@ static leat_status_t find_block(finder_t *f, const char *module, size_t length, 
   const char *path = leat_arena_strdup(f->strings, module, length);
   const char *container = leat_arena_strdup(f->strings, module, container_length);
   block_t *block = leat_array_push(&f->blocks);
-  if (path == NULL || container == NULL || block == NULL) return out_of_memory();
+  if (path == NULL || container == NULL || block == NULL) return leat_out_of_memory();
   *out_block = f->blocks.count - 1;
   block->container = container;
   block->like = *out_block;
-  return leat_names_add(&f->index, path, *out_block) ? NULL : out_of_memory();
+  return leat_names_add(&f->index, path, *out_block) ? NULL : leat_out_of_memory();
 }
 
 static leat_status_t deal_out(finder_t *f, uint32_t depth, bool *out_any) {
@@ -66,7 +64,7 @@ static leat_status_t deal_out(finder_t *f, uint32_t depth, bool *out_any) {
     LEAT_TRY(find_block(f, module, length, container_length, &index));
     block_t *block = &f->blocks.data[index];
     leat_op_id_t *slot = leat_array_push(&block->ops);
-    if (slot == NULL) return out_of_memory();
+    if (slot == NULL) return leat_out_of_memory();
     *slot = id;
     f->block_of[id] = index + 1;
     f->place[id] = block->ops.count - 1;
@@ -124,10 +122,10 @@ static leat_status_t take_repeated(finder_t *f, leat_group_matches_t *out_matche
     const block_t *block = &f->blocks.data[i];
     if (!block->is_repeated || block->ops.count < SMALLEST_BLOCK) continue;
     leat_group_match_t *match = leat_array_push(out_matches);
-    if (match == NULL) return out_of_memory();
+    if (match == NULL) return leat_out_of_memory();
     *match = (leat_group_match_t){.name = block->container};
     leat_op_id_t *ops = leat_array_push_n(&match->ops, block->ops.count);
-    if (ops == NULL) return out_of_memory();
+    if (ops == NULL) return leat_out_of_memory();
     memcpy(ops, block->ops.data, block->ops.count * sizeof *ops);
     for (uint32_t k = 0; k < block->ops.count; ++k) f->taken[ops[k]] = true;
   }
@@ -160,7 +158,7 @@ leat_status_t leat_blocks_find(const leat_graph_t *traced, const bool *taken, le
   f.block_of = leat_alloc_zero(count, sizeof *f.block_of);
   f.place = leat_alloc_zero(count, sizeof *f.place);
   leat_status_t status = NULL;
-  if (f.taken == NULL || f.block_of == NULL || f.place == NULL) status = out_of_memory();
+  if (f.taken == NULL || f.block_of == NULL || f.place == NULL) status = leat_out_of_memory();
   if (status == NULL && taken != NULL) memcpy(f.taken, taken, traced->ops.count * sizeof *taken);
   if (status == NULL) status = find_all(&f, out_matches);
   forget_blocks(&f);

@@ -86,7 +86,7 @@ leat_status_t leat_cut(const leat_graph_t *g, const leat_cut_options_t *options,
   out_plan->order = leat_alloc_zero(count, sizeof *out_plan->order);
   leat_status_t status = NULL;
   if (out_plan->section_of == NULL || out_plan->row_dim == NULL || out_plan->order == NULL) {
-    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+    status = leat_out_of_memory();
   } else {
     memset(out_plan->section_of, 0xff, count * sizeof *out_plan->section_of);
     memset(out_plan->row_dim, LEAT_ROWS_WHOLE, count);

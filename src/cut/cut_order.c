@@ -14,8 +14,6 @@ typedef struct order_s {
   leat_pieces_t pieces;
 } order_t;
 
-static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
-
 static uint64_t key_of(const leat_op_t *op) { return (uint64_t)op->group << 8 | op->type; }
 
 static int compare_keys(const void *a, const void *b) {
@@ -26,7 +24,7 @@ static int compare_keys(const void *a, const void *b) {
 static leat_status_t collect_keys(order_t *o) {
   const leat_graph_t *g = o->c->g;
   o->keys = leat_alloc_zero((size_t)g->ops.count + 1u, sizeof *o->keys);
-  if (o->keys == NULL) return out_of_memory();
+  if (o->keys == NULL) return leat_out_of_memory();
   uint32_t count = 0;
   for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(g, id);
@@ -47,7 +45,7 @@ static leat_status_t add_op(order_t *o, leat_op_id_t id) {
   enum { FEW = 16 };
   uint32_t few[FEW], *reads = few, count = 0;
   if (op->input_count > FEW && (reads = leat_alloc_zero(op->input_count, sizeof *reads)) == NULL)
-    return out_of_memory();
+    return leat_out_of_memory();
   for (uint32_t i = 0; i < op->input_count; ++i) {
     leat_op_id_t producer;
     const leat_op_t *p = leat_cutter_base_op(g, leat_op_input(g, op, i), &producer);
@@ -68,7 +66,7 @@ static leat_status_t deal_out(order_t *o) {
   uint32_t count = o->pieces.all.count;
   if (count == 0) return NULL;
   leat_plan_piece_t *pieces = leat_array_push_n(&plan->pieces, count);
-  if (pieces == NULL) return out_of_memory();
+  if (pieces == NULL) return leat_out_of_memory();
   for (uint32_t i = 0; i < count; ++i) {
     const leat_piece_t *piece = &o->pieces.all.data[i];
     uint64_t key = o->keys[piece->label];
@@ -95,7 +93,7 @@ static leat_status_t order(order_t *o) {
   uint32_t count = o->c->g->ops.count;
   LEAT_TRY(collect_keys(o));
   o->piece_of = leat_alloc((count + 1u) * sizeof *o->piece_of);
-  if (o->piece_of == NULL) return out_of_memory();
+  if (o->piece_of == NULL) return leat_out_of_memory();
   for (leat_op_id_t id = 0; id < count; ++id) {
     o->piece_of[id] = LEAT_NONE;
     if (leat_op_computes(leat_graph_op(o->c->g, id)->kind)) LEAT_TRY(add_op(o, id));

@@ -186,7 +186,7 @@ static void add_to_section(leat_cutter_t *c, leat_op_id_t id, uint32_t s, uint32
   const leat_op_t *op = leat_graph_op(c->g, id);
   leat_op_id_t *slot = leat_array_push(&section->ops);
   if (slot == NULL) {
-    *status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+    *status = leat_out_of_memory();
     return;
   }
   *slot = id;
@@ -271,7 +271,7 @@ leat_status_t leat_cut_put(leat_cutter_t *c, leat_op_id_t id, uint32_t section) 
 
 leat_status_t leat_cut_new_section(leat_cutter_t *c, uint8_t type, int64_t rows, const char *why) {
   leat_section_t *section = leat_array_push(&c->plan->sections);
-  if (section == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (section == NULL) return leat_out_of_memory();
   section->type = type;
   section->rows = rows;
   section->why = why;

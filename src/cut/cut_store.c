@@ -47,7 +47,7 @@ static leat_status_t place_store(leat_cutter_t *c, leat_op_id_t id) {
     LEAT_TRY(leat_cut_new_section(c, op->type, rows, WHY_STORE));
   }
   leat_op_id_t *slot = leat_array_push(&c->plan->sections.data[s].stores);
-  if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (slot == NULL) return leat_out_of_memory();
   *slot = id;
   c->plan->section_of[id] = s;
   return NULL;

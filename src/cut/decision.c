@@ -5,8 +5,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
-
 // --- keys -----------------------------------------------------------------------------------------------------------
 
 // Unit separators keep the parts apart: names of modules and files do not hold them.
@@ -23,19 +21,19 @@ static leat_status_t add_key(leat_decision_keys_t *keys, const leat_graph_t *g, 
   const leat_origin_t *origin = &g->origins.data[op->origin];
   char number[16];
   put_key(text, kind, origin, "");
-  if (text->failed) return out_of_memory();
+  if (text->failed) return leat_out_of_memory();
   uint32_t counter = leat_names_find(counters, text->data, text->length);
   if (counter == LEAT_NAME_ABSENT) {
     const char *name = leat_arena_strdup(&keys->arena, text->data, text->length);
     counter = id;
-    if (name == NULL || !leat_names_add(counters, name, counter)) return out_of_memory();
+    if (name == NULL || !leat_names_add(counters, name, counter)) return leat_out_of_memory();
   }
   keys->number[id] = counts[counter]++;
   (void)snprintf(number, sizeof number, "%" PRIu32, keys->number[id]);
   put_key(text, kind, origin, number);
-  if (text->failed) return out_of_memory();
+  if (text->failed) return leat_out_of_memory();
   const char *key = leat_arena_strdup(&keys->arena, text->data, text->length);
-  return key != NULL && leat_names_add(&keys->index, key, id) ? NULL : out_of_memory();
+  return key != NULL && leat_names_add(&keys->index, key, id) ? NULL : leat_out_of_memory();
 }
 
 leat_status_t leat_decision_keys_init(leat_decision_keys_t *keys, const leat_graph_t *g) {
@@ -44,7 +42,7 @@ leat_status_t leat_decision_keys_init(leat_decision_keys_t *keys, const leat_gra
   uint32_t *counts = leat_alloc_zero(g->ops.count + 1u, sizeof *counts);
   leat_names_t counters = {0};
   leat_text_t text = {0};
-  leat_status_t status = keys->number == NULL || counts == NULL ? out_of_memory() : NULL;
+  leat_status_t status = keys->number == NULL || counts == NULL ? leat_out_of_memory() : NULL;
   for (leat_op_id_t id = 0; id < g->ops.count && status == NULL; ++id) {
     if (leat_op_computes(leat_graph_op(g, id)->kind)) status = add_key(keys, g, id, &counters, counts, &text);
   }
@@ -127,5 +125,5 @@ leat_status_t leat_decision_put(const leat_graph_t *g, const leat_plan_t *plan, 
   }
   leat_text_put(out, "\n  ]\n}\n");
   leat_decision_keys_deinit(&keys);
-  return out->failed ? out_of_memory() : NULL;
+  return out->failed ? leat_out_of_memory() : NULL;
 }

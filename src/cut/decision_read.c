@@ -15,8 +15,6 @@ typedef struct reader_s {
 
 #define WRONG(...) LEAT_FAIL(LEAT_INVALID_ARGUMENT, __VA_ARGS__)
 
-static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
-
 // --- the form -------------------------------------------------------------------------------------------------------
 
 static leat_status_t parse(const char *text, cJSON **out_json) {
@@ -162,7 +160,7 @@ static leat_status_t open_section(reader_t *r, const cJSON *item, leat_op_id_t f
   LEAT_TRY(read_number(item, "rows", 1, natural, &rows));
   LEAT_TRY(read_number(item, "tile_rows", 0, 0, &tile_rows));
   why = leat_arena_strdup(&plan->strings, why, strlen(why));
-  if (why == NULL) return out_of_memory();
+  if (why == NULL) return leat_out_of_memory();
   LEAT_TRY(leat_cut_new_section(r->c, op->type, rows, why));
   plan->sections.data[plan->sections.count - 1].tile_rows_max = (uint32_t)tile_rows;
   return NULL;
@@ -179,7 +177,7 @@ static leat_status_t place_all(reader_t *r) {
   leat_op_id_t *order = r->c->plan->order;
   const uint32_t count = (uint32_t)cJSON_GetArraySize(r->sections);
   uint32_t *end = leat_alloc_zero(count + 1u, sizeof *end), begin = 0;
-  if (end == NULL) return out_of_memory();
+  if (end == NULL) return leat_out_of_memory();
   for (leat_op_id_t id = 0; id < r->c->g->ops.count; ++id)
     if (r->section_of[id] != LEAT_NONE) ++end[r->section_of[id] + 1];
   for (uint32_t i = 1; i <= count; ++i) end[i] += end[i - 1];
@@ -210,7 +208,7 @@ static leat_status_t cut(reader_t *r, const cJSON *json) {
   const size_t count = r->c->g->ops.count + 1u;
   LEAT_TRY(check_head(json, &r->sections));
   r->section_of = leat_alloc(count * sizeof *r->section_of);
-  if (r->section_of == NULL) return out_of_memory();
+  if (r->section_of == NULL) return leat_out_of_memory();
   memset(r->section_of, 0xff, count * sizeof *r->section_of);
   LEAT_TRY(leat_decision_keys_init(&r->keys, r->c->g));
   leat_status_t status = take_all(r);

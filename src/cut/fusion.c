@@ -28,7 +28,7 @@ static leat_status_t log_lines(const leat_compile_options_t *options, uint32_t l
   }
   bool failed = line.failed;
   leat_text_deinit(&line);
-  if (failed) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (failed) return leat_out_of_memory();
   return NULL;
 }
 
@@ -73,8 +73,7 @@ static leat_status_t tell(const leat_compile_options_t *options, const leat_fusi
   if (options->why == NULL || strcmp(options->why, "fusion") != 0) return NULL;
   leat_text_t text = {0};
   leat_fusion_put_text(fusion, &text);
-  leat_status_t status = text.failed ? leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory")
-                                     : log_lines(options, LEAT_LOG_INFO, text.data);
+  leat_status_t status = text.failed ? leat_out_of_memory() : log_lines(options, LEAT_LOG_INFO, text.data);
   leat_text_deinit(&text);
   return status;
 }
@@ -89,14 +88,14 @@ static leat_status_t add_match(session_t *s, const leat_fusion_t *fusion, const 
   const char *parameters = leat_arena_strdup(&s->strings, json.data != NULL ? json.data : "", json.length);
   leat_text_deinit(&json);
   leat_group_match_t *match = leat_array_push(out_matches);
-  if (match == NULL || parameters == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (match == NULL || parameters == NULL) return leat_out_of_memory();
   match->name = o->rule->name;
   match->heuristic = leat_heuristic_name(o->rule->heuristic.heuristic);
   match->parameters = parameters;
   for (uint32_t i = 0; i < o->taken_count; ++i) {
     for (uint32_t k = nodes->ops.first[o->taken[i]]; k < nodes->ops.first[o->taken[i] + 1]; ++k) {
       leat_op_id_t *op = leat_array_push(&match->ops);
-      if (op == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+      if (op == NULL) return leat_out_of_memory();
       *op = nodes->ops.at[k];
     }
   }

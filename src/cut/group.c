@@ -26,8 +26,6 @@ typedef struct grouping_s {
   uint32_t *group_of;  // per piece
 } grouping_t;
 
-static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
-
 bool leat_group_takes(uint32_t kind) { return !leat_op_is_statement(kind) && !leat_op_is_leaf(kind); }
 
 void leat_group_matches_deinit(leat_group_matches_t *matches) {
@@ -39,7 +37,7 @@ void leat_group_matches_deinit(leat_group_matches_t *matches) {
 
 static leat_status_t add_label(grouping_t *s, const label_t *label, uint32_t *out_index) {
   label_t *slot = leat_array_push(&s->labels);
-  if (slot == NULL) return out_of_memory();
+  if (slot == NULL) return leat_out_of_memory();
   *slot = *label;
   *out_index = s->labels.count;
   return NULL;
@@ -57,7 +55,7 @@ static leat_status_t label_annotated(grouping_t *s) {
     const leat_op_t *op = leat_graph_op(s->from, id);
     if (!is_annotated(op)) continue;
     uint32_t *slot = leat_array_push(&s->annotated);
-    if (slot == NULL) return out_of_memory();
+    if (slot == NULL) return leat_out_of_memory();
     *slot = op->group;
   }
   if (s->annotated.count == 0) return NULL;
@@ -96,7 +94,7 @@ static uint32_t cotangent_root(const leat_graph_t *g, const uint32_t *root, cons
 
 static leat_status_t label_custom_gradients(grouping_t *s) {
   uint32_t *root = leat_alloc_zero(s->from->ops.count + 1u, sizeof *root);
-  if (root == NULL) return out_of_memory();
+  if (root == NULL) return leat_out_of_memory();
   leat_status_t status = NULL;
   for (leat_op_id_t id = 0; id < s->from->ops.count && status == NULL; ++id) {
     root[id] = cotangent_root(s->from, root, leat_graph_op(s->from, id), id);
@@ -128,7 +126,7 @@ static leat_status_t take_match(grouping_t *s, const leat_group_match_t *match) 
 static leat_status_t label_matches(grouping_t *s) {
   leat_group_matches_t matches = {0};
   bool *taken = leat_alloc_zero(s->from->ops.count + 1u, sizeof *taken);
-  if (taken == NULL) return out_of_memory();
+  if (taken == NULL) return leat_out_of_memory();
   for (leat_op_id_t id = 0; id < s->from->ops.count; ++id) taken[id] = s->label_of[id] != 0;
   leat_status_t status = s->options->matcher(s->options->matcher_user, s->from, taken, &matches);
   for (uint32_t i = 0; i < matches.count && status == NULL; ++i) status = take_match(s, &matches.data[i]);
@@ -180,7 +178,7 @@ static leat_status_t add_to_pieces(grouping_t *s, leat_op_id_t id) {
 static leat_status_t number_groups(grouping_t *s, leat_graph_t *to) {
   uint32_t next = 1;
   s->group_of = leat_alloc_zero(s->pieces.all.count + 1u, sizeof *s->group_of);
-  if (s->group_of == NULL) return out_of_memory();
+  if (s->group_of == NULL) return leat_out_of_memory();
   if (s->labels.count == 0) return NULL;
   for (leat_op_id_t id = 0; id < s->from->ops.count; ++id) {
     if (s->piece_of[id] == LEAT_NONE || s->group_of[s->piece_of[id]] != 0) continue;
@@ -209,7 +207,7 @@ static leat_status_t group_all(grouping_t *s, leat_graph_t **out_graph) {
   size_t count = s->from->ops.count + 1u;
   s->label_of = leat_alloc_zero(count, sizeof *s->label_of);
   s->piece_of = leat_alloc_zero(count, sizeof *s->piece_of);
-  if (s->label_of == NULL || s->piece_of == NULL) return out_of_memory();
+  if (s->label_of == NULL || s->piece_of == NULL) return leat_out_of_memory();
   memset(s->piece_of, 0xff, count * sizeof *s->piece_of);
   LEAT_TRY(label_ops(s));
   for (leat_op_id_t id = 0; id < s->from->ops.count; ++id) LEAT_TRY(add_to_pieces(s, id));

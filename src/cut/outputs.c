@@ -49,7 +49,7 @@ static leat_status_t add_name(names_t *names, const leat_graph_t *g, leat_op_id_
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the name of module '%s' is too long for the names of its results", module);
   named_t *slot = leat_array_push(&names->all);
   char *copy = leat_arena_strdup(&names->arena, text, strlen(text));
-  if (slot == NULL || copy == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (slot == NULL || copy == NULL) return leat_out_of_memory();
   *slot = (named_t){.name = copy, .op = id};
   return NULL;
 }
@@ -92,7 +92,7 @@ leat_status_t leat_store_op_outputs(leat_graph_t *g) {
   names_t names = {0};
   leat_arena_init(&names.arena);
   bool *is_output = leat_alloc_zero((size_t)g->values.count + 1u, sizeof *is_output);
-  leat_status_t status = is_output == NULL ? leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory") : NULL;
+  leat_status_t status = is_output == NULL ? leat_out_of_memory() : NULL;
   if (status == NULL) status = collect(g, &names, is_output);
   number_names(&names);
   leat_builder_t b;

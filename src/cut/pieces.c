@@ -3,8 +3,6 @@
 // does not moves what lies between its ends.
 #include "cut/pieces.h"
 
-static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
-
 static leat_piece_t *at(leat_pieces_t *p, uint32_t piece) { return &p->all.data[piece]; }
 
 static bool push(uint32_t **slot, uint32_t value) {
@@ -35,7 +33,7 @@ static leat_status_t search(leat_pieces_t *p, uint32_t from, bool forward, uint3
       if (forward ? order <= limit : order >= limit) fits = visit(p, list[i]);
     }
   }
-  return fits ? NULL : out_of_memory();
+  return fits ? NULL : leat_out_of_memory();
 }
 
 // Does `from` lead to `to`, which stands behind it?
@@ -74,7 +72,7 @@ static leat_status_t reorder(leat_pieces_t *p, uint32_t from, uint32_t to) {
   sort_by_order(p, p->found.data, early);
   sort_by_order(p, p->found.data + early, p->found.count - early);
   for (uint32_t i = 0; i < p->found.count; ++i) {
-    if (!PUSH(&p->places, at(p, p->found.data[i])->order)) return out_of_memory();
+    if (!PUSH(&p->places, at(p, p->found.data[i])->order)) return leat_out_of_memory();
   }
   sort(p->places.data, p->places.count);
   for (uint32_t i = 0; i < p->found.count; ++i) at(p, p->found.data[i])->order = p->places.data[i];
@@ -88,7 +86,7 @@ static leat_status_t add_edge(leat_pieces_t *p, uint32_t from, uint32_t to) {
     if (piece->before.data[i] == from) return NULL;
   }
   if (at(p, from)->order > piece->order) LEAT_TRY(reorder(p, from, to));
-  return PUSH(&at(p, to)->before, from) && PUSH(&at(p, from)->after, to) ? NULL : out_of_memory();
+  return PUSH(&at(p, to)->before, from) && PUSH(&at(p, from)->after, to) ? NULL : leat_out_of_memory();
 }
 
 static leat_status_t may_join(leat_pieces_t *p, uint32_t piece, const uint32_t *reads, uint32_t count, bool *out_may) {
@@ -104,13 +102,13 @@ static leat_status_t may_join(leat_pieces_t *p, uint32_t piece, const uint32_t *
 leat_status_t leat_pieces_add(leat_pieces_t *p, uint32_t label, const uint32_t *reads, uint32_t count,
                               uint32_t *out_piece) {
   if (label >= p->latest.count && leat_array_push_n(&p->latest, label + 1 - p->latest.count) == NULL)
-    return out_of_memory();
+    return leat_out_of_memory();
   uint32_t piece = p->latest.data[label];
   bool join = false;
   if (piece != 0) LEAT_TRY(may_join(p, piece - 1, reads, count, &join));
   if (!join) {
     leat_piece_t *slot = leat_array_push(&p->all);
-    if (slot == NULL) return out_of_memory();
+    if (slot == NULL) return leat_out_of_memory();
     slot->label = label;
     slot->order = p->all.count - 1;
     p->latest.data[label] = piece = p->all.count;
@@ -126,7 +124,7 @@ leat_status_t leat_pieces_add_op(leat_pieces_t *pieces, const leat_graph_t *g, l
   enum { FEW = 16 };
   uint32_t few[FEW] = {0}, *reads = few, count = 0;
   if (op->input_count > FEW && (reads = leat_alloc_zero(op->input_count, sizeof *reads)) == NULL)
-    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    return leat_out_of_memory();
   for (uint32_t i = 0; i < op->input_count; ++i) {
     leat_value_id_t v = leat_op_input(g, op, i);
     uint32_t piece = v == LEAT_NONE ? LEAT_NONE : piece_of[leat_graph_value(g, v)->op];

@@ -131,7 +131,7 @@ static leat_status_t write_file(leat_pef_writer_t *writer, const leat_compile_op
 static leat_status_t compile_once(const leat_graph_t *program, const leat_compile_options_t *options,
                                   const leat_map_options_t *map_options, leat_pef_writer_t **out_writer) {
   leat_pef_writer_t *writer = leat_pef_writer_create();
-  if (writer == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (writer == NULL) return leat_out_of_memory();
   leat_pef_share_bodies(writer, options->separate_bodies == 0);
   leat_status_t status = leat_units_suit(program) ? leat_compile_separately(program, options, map_options, writer)
                                                   : compile_whole(program, options, map_options, writer);
@@ -195,7 +195,7 @@ static leat_status_t put_bound(const leat_graph_t *program, const leat_bound_t *
   memcpy(record.strides, bound->strides, bound->rank * sizeof *bound->strides);
   const bool failed = text.failed;
   leat_text_deinit(&text);
-  if (failed) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (failed) return leat_out_of_memory();
   if (record.symbol == PEF_NONE) LEAT_FAIL(LEAT_INTERNAL, "the index of %s has no symbol '%s'", name, symbol);
   leat_pef_add_bound(writer, &record);
   return NULL;

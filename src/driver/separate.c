@@ -41,8 +41,6 @@ typedef struct separate_s {
   LEAT_ARRAY(leat_link_target_t *) targets;  // to be freed
 } separate_t;
 
-static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
-
 // --- one unit -------------------------------------------------------------------------------------------------------
 
 // What the calls of the unit will be called, and what that is made of.
@@ -50,11 +48,11 @@ static leat_status_t note_names(separate_t *s, const leat_plan_t *plan, compiled
   for (uint32_t i = 0; i < plan->sections.count; ++i) {
     char name[LEAT_MAP_NAME_MAX];
     leat_map_ends_t *ends = leat_array_push(&c->ends);
-    if (ends == NULL) return out_of_memory();
+    if (ends == NULL) return leat_out_of_memory();
     *ends = leat_map_section_ends(c->settled, &plan->sections.data[i]);
     leat_map_name_ends(*ends, name);
     const char *kept = leat_arena_strdup(&s->names, name, strlen(name));
-    if (kept == NULL || !leat_names_add(&c->call_names, kept, i)) return out_of_memory();
+    if (kept == NULL || !leat_names_add(&c->call_names, kept, i)) return leat_out_of_memory();
   }
   return NULL;
 }
@@ -63,7 +61,7 @@ static leat_status_t write_unit(separate_t *s, const leat_plan_t *plan, compiled
   leat_pef_writer_t *writer = leat_pef_writer_create();
   uint8_t *data = NULL;
   size_t bytes = 0;
-  if (writer == NULL) return out_of_memory();
+  if (writer == NULL) return leat_out_of_memory();
   leat_pef_share_bodies(writer, s->options->separate_bodies == 0);
   leat_status_t status = leat_map_native(c->settled, plan, s->map_options, writer);
   if (status == NULL) status = leat_pef_write_memory(writer, &data, &bytes);
@@ -103,7 +101,7 @@ static leat_status_t add_symbol(separate_t *s, const pef_symbol_t *like) {
   const leat_symbol_id_t id = s->places.symbols.data[s->symbols.count];
   const leat_symbol_t *from = leat_graph_symbol(s->places.table, id);
   pef_symbol_t *symbol = leat_array_push(&s->symbols);
-  if (symbol == NULL) return out_of_memory();
+  if (symbol == NULL) return leat_out_of_memory();
   if (from->said)
     leat_map_symbols_describe(from, symbol);
   else
@@ -116,7 +114,7 @@ static leat_status_t add_symbol(separate_t *s, const pef_symbol_t *like) {
 static leat_status_t add_program_symbols(separate_t *s) {
   LEAT_TRY(leat_unit_places_init(&s->places, &s->units));
   s->value_bytes = leat_alloc_zero(s->places.value_count + 1u, sizeof *s->value_bytes);
-  if (s->value_bytes == NULL) return out_of_memory();
+  if (s->value_bytes == NULL) return leat_out_of_memory();
   while (s->symbols.count < s->places.symbols.count) LEAT_TRY(add_symbol(s, NULL));
   return NULL;
 }
@@ -146,7 +144,7 @@ static void link_owners(separate_t *s) {
 static leat_status_t compile_kind(separate_t *s, uint32_t unit, leat_graph_t *graph, leat_pipeline_t part) {
   LEAT_TRY(leat_unit_kinds_add(&s->kinds, graph));
   compiled_t *c = leat_array_push(&s->compiled);
-  if (c == NULL) return out_of_memory();
+  if (c == NULL) return leat_out_of_memory();
   c->unit = unit;
   LEAT_TRY(leat_pipeline_run(graph, s->options, part, &c->settled));
   return map_unit(s, c);
@@ -157,10 +155,10 @@ static leat_status_t link_unit(separate_t *s, uint32_t unit, uint32_t kind) {
   leat_link_unit_t *linked = leat_array_push(&s->linked);
   leat_link_target_t **kept = leat_array_push(&s->targets);
   uint32_t *kind_slot = leat_array_push(&s->kind_of);
-  if (linked == NULL || kept == NULL || kind_slot == NULL) return out_of_memory();
+  if (linked == NULL || kept == NULL || kind_slot == NULL) return leat_out_of_memory();
   *kind_slot = kind;
   *kept = leat_alloc_zero(c->pef->symbol_count + 1u, sizeof **kept);
-  if (*kept == NULL) return out_of_memory();
+  if (*kept == NULL) return leat_out_of_memory();
   *linked = (leat_link_unit_t){.pef = c->pef, .like = c->unit, .targets = *kept};
   linked->stream = unit == LEAT_NONE ? 0 : (uint32_t)s->units.all.data[unit].stream;
   linked->late = unit == LEAT_NONE || s->units.all.data[unit].role == LEAT_UNIT_LATE;
@@ -228,7 +226,7 @@ static const char *call_name(void *user, uint32_t unit, const char *name, char *
 static leat_status_t add_units(separate_t *s) {
   double rate = leat_row_shared_rate(s->g);
   leat_value_id_t *map = leat_alloc((s->g->values.count + 1u) * sizeof *map);
-  leat_status_t status = map == NULL ? out_of_memory() : leat_unit_kinds_init(&s->kinds, s->units.all.count);
+  leat_status_t status = map == NULL ? leat_out_of_memory() : leat_unit_kinds_init(&s->kinds, s->units.all.count);
   for (uint32_t v = 0; v <= s->g->values.count && status == NULL; ++v) map[v] = LEAT_NONE;
   for (uint32_t i = 0; i < s->units.all.count && status == NULL; ++i) status = add_unit(s, i, rate, map);
   leat_free(map);

@@ -233,7 +233,7 @@ static leat_status_t make_room(reverse_t *r, uint32_t count, size_t operands) {
   r->wants = leat_alloc_zero(operands, sizeof *r->wants);
   if (r->needs == NULL || r->reached == NULL || r->cotangents == NULL || r->current == NULL || r->x == NULL ||
       r->dx == NULL || r->wants == NULL)
-    return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+    return leat_out_of_memory();
   for (uint32_t i = 0; i < count; i++) r->cotangents[i] = r->current[i] = LEAT_NONE;
   return NULL;
 }

@@ -244,7 +244,7 @@ static leat_status_t find_clip(optimizer_t *o) {
   if (!leat_optimizer_clips(o->from, o->op)) return NULL;
   leat_value_id_t *gradients = leat_alloc_zero(o->op->input_count + 1u, sizeof *gradients);
   uint32_t count = 0;
-  if (gradients == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (gradients == NULL) return leat_out_of_memory();
   for (uint32_t i = 0; i < o->op->input_count; i++) {
     gradients[count] = o->gradients[leat_op_input(o->from, o->op, i)];
     count += gradients[count] != LEAT_NONE;
@@ -313,7 +313,7 @@ static void mark_groups(const leat_graph_t *from, uint32_t *groups) {
 leat_status_t leat_optimizer_append(leat_builder_t *b, const leat_graph_t *from, const leat_value_id_t *gradients,
                                     const leat_value_id_t *current) {
   uint32_t *groups = leat_alloc_zero((size_t)from->values.count + 1u, sizeof *groups);
-  if (groups == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (groups == NULL) return leat_out_of_memory();
   mark_groups(from, groups);
   optimizer_t shared = {.b = b,
                         .from = from,

@@ -50,8 +50,6 @@ static leat_status_t damaged(const pickle_vm_t *vm, const char *what) {
                           (size_t)(vm->at - vm->start), what);
 }
 
-static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
-
 static leat_status_t take(pickle_vm_t *vm, uint64_t count, const uint8_t **out_bytes) {
   if (count > (uint64_t)(vm->end - vm->at)) return damaged(vm, "it is cut off");
   *out_bytes = vm->at;
@@ -69,7 +67,7 @@ static leat_status_t take_unsigned(pickle_vm_t *vm, uint32_t width, uint64_t *ou
 
 static leat_status_t push(pickle_vm_t *vm, uint32_t id) {
   uint32_t *slot = leat_array_push(&vm->stack);
-  if (slot == NULL) return out_of_memory();
+  if (slot == NULL) return leat_out_of_memory();
   *slot = id;
   return NULL;
 }
@@ -77,7 +75,7 @@ static leat_status_t push(pickle_vm_t *vm, uint32_t id) {
 static leat_status_t push_value(pickle_vm_t *vm, const leat_pickle_value_t *value) {
   const uint32_t id = vm->pickle->values.count;
   leat_pickle_value_t *slot = leat_array_push(&vm->pickle->values);
-  if (slot == NULL || id == MARK - 1) return out_of_memory();
+  if (slot == NULL || id == MARK - 1) return leat_out_of_memory();
   *slot = *value;
   return push(vm, id);
 }
@@ -119,7 +117,7 @@ static leat_status_t move_items(pickle_vm_t *vm, uint32_t first, uint32_t id) {
   const uint32_t count = vm->stack.count - first;
   if (count != 0) {
     uint32_t *slots = leat_array_push_n(&value_of(vm, id)->items, count);
-    if (slots == NULL) return out_of_memory();
+    if (slots == NULL) return leat_out_of_memory();
     memcpy(slots, vm->stack.data + first, count * sizeof *slots);
     vm->held += ITEMS_BYTES + 2u * count * sizeof *slots;
   }
@@ -132,7 +130,7 @@ static leat_status_t memo_put(pickle_vm_t *vm, uint64_t index) {
   if (index >= (uint64_t)(vm->end - vm->start)) return damaged(vm, "a memo index is too large");
   if (index >= vm->memo.count) {
     const uint32_t more = (uint32_t)index + 1 - vm->memo.count;
-    if (leat_array_push_n(&vm->memo, more) == NULL) return out_of_memory();
+    if (leat_array_push_n(&vm->memo, more) == NULL) return leat_out_of_memory();
   }
   vm->memo.data[index] = vm->stack.data[vm->stack.count - 1] + 1;
   return NULL;
@@ -228,7 +226,7 @@ static leat_status_t op_empty_dict(pickle_vm_t *vm) {
 static leat_status_t make_tuple(pickle_vm_t *vm, uint32_t first, uint32_t drop) {
   const uint32_t id = vm->pickle->values.count;
   leat_pickle_value_t *tuple = leat_array_push(&vm->pickle->values);
-  if (tuple == NULL) return out_of_memory();
+  if (tuple == NULL) return leat_out_of_memory();
   tuple->kind = LEAT_PICKLE_TUPLE;
   LEAT_TRY(move_items(vm, first, id));
   vm->stack.count -= drop;
@@ -373,7 +371,7 @@ static leat_status_t call_tensor(pickle_vm_t *vm, const leat_pickle_value_t *arg
   }
   leat_pickle_tensor_t *tensor = leat_arena_alloc(&vm->pickle->arena, sizeof *tensor);
   vm->held += sizeof *tensor;
-  if (tensor == NULL) return out_of_memory();
+  if (tensor == NULL) return leat_out_of_memory();
   tensor->storage = arguments->items.data[0];
   tensor->offset = offset->integer;
   tensor->rank = size->items.count;
@@ -488,7 +486,7 @@ leat_status_t leat_pickle_read(const uint8_t *data, size_t bytes, size_t memory_
   *out_pickle = NULL;
   if (bytes >= UINT32_MAX) LEAT_FAIL(LEAT_UNSUPPORTED, "a pickle of %zu bytes", bytes);
   leat_pickle_t *pickle = leat_alloc_zero(1, sizeof *pickle);
-  if (pickle == NULL) return out_of_memory();
+  if (pickle == NULL) return leat_out_of_memory();
   leat_arena_init(&pickle->arena);
   pickle_vm_t vm = {.pickle = pickle, .at = data, .end = data + bytes, .start = data};
   leat_status_t status = run(&vm, memory_max);

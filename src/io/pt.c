@@ -28,8 +28,6 @@ typedef struct pt_reader_s {
   uint32_t visits;
 } pt_reader_t;
 
-static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
-
 // --- archive -----------------------------------------------------------------------------------------------------
 
 static leat_status_t check_magic(const uint8_t *data, size_t bytes) {
@@ -83,7 +81,7 @@ static leat_status_t content_of(pt_reader_t *reader, const leat_zip_entry_t *ent
 static leat_status_t check_byte_order(pt_reader_t *reader) {
   bool failed = false;
   const leat_zip_entry_t *entry = find_member(reader, "", "byteorder", strlen("byteorder"), &failed);
-  if (failed) return out_of_memory();
+  if (failed) return leat_out_of_memory();
   if (entry == NULL) return NULL;  // older files: the writer's order, in practice little-endian
   const uint8_t *content = NULL;
   if (entry->bytes <= BYTE_ORDER_BYTES_MAX) LEAT_TRY(content_of(reader, entry, &content));
@@ -150,7 +148,7 @@ static leat_status_t storage_content(pt_reader_t *reader, const leat_pickle_valu
   }
   bool failed = false;
   const leat_zip_entry_t *entry = find_member(reader, "data/", storage->text.data, storage->text.length, &failed);
-  if (failed) return out_of_memory();
+  if (failed) return leat_out_of_memory();
   if (entry == NULL) return storage_is_missing(storage);
   LEAT_TRY(content_of(reader, entry, out_data));
   *out_count = (int64_t)(entry->bytes / leat_io_dtype_bytes(storage->dtype));
@@ -196,7 +194,7 @@ static leat_status_t walk_named(pt_reader_t *reader, uint32_t id, uint32_t depth
   if (part_bytes > NAME_BYTES_MAX - 1 || length > NAME_BYTES_MAX - 1 - part_bytes)
     LEAT_FAIL(LEAT_UNSUPPORTED, "a name of more than %d bytes", NAME_BYTES_MAX);
   leat_text_put_bytes(name, part, part_bytes);
-  if (name->failed) return out_of_memory();
+  if (name->failed) return leat_out_of_memory();
   LEAT_TRY(walk(reader, id, depth));
   name->length = length;
   if (name->data != NULL) name->data[length] = '\0';
@@ -249,7 +247,7 @@ static leat_status_t read_archive(pt_reader_t *reader) {
   const leat_zip_entry_t *entry = NULL;
   const uint8_t *pickle = NULL;
   reader->contents = leat_alloc_zero((size_t)reader->zip.entries.count + 1, sizeof *reader->contents);
-  if (reader->contents == NULL) return out_of_memory();
+  if (reader->contents == NULL) return leat_out_of_memory();
   LEAT_TRY(find_pickle(reader, &entry));
   LEAT_TRY(check_byte_order(reader));
   if (entry->bytes > reader->table_bytes) {

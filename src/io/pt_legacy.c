@@ -67,7 +67,7 @@ static leat_status_t collect_storages(leat_pt_legacy_t *file) {
     const leat_pickle_value_t *value = &file->object->values.data[i];
     if (value->kind != LEAT_PICKLE_STORAGE) continue;
     leat_pt_storage_t *storage = leat_array_push(&file->storages);
-    if (storage == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    if (storage == NULL) return leat_out_of_memory();
     *storage = (leat_pt_storage_t){.key = value->text.data, .key_bytes = value->text.length, .dtype = value->dtype};
   }
   if (file->storages.count == 0) return NULL;

@@ -125,7 +125,7 @@ static leat_status_t read_members(safetensors_reader_t *r) {
     leat_status_t status = read_member(r);
     if (r->name.failed || r->text.failed) {
       leat_status_free(status);
-      return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+      return leat_out_of_memory();
     }
     if (status != NULL) return status;
     more = leat_json_mark(&r->scan, ',');

@@ -52,7 +52,7 @@ leat_status_t leat_tensors_adopt(leat_tensors_t *tensors, void *buffer) {
   void **slot = leat_array_push(&tensors->buffers);
   if (slot == NULL) {
     leat_free(buffer);
-    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    return leat_out_of_memory();
   }
   *slot = buffer;
   return NULL;
@@ -78,7 +78,7 @@ leat_status_t leat_tensors_add(leat_tensors_t *tensors, const leat_io_tensor_t *
               tensors->name_limit);
   }
   copy.name = leat_arena_strdup(&tensors->names, tensor->name, strlen(tensor->name));
-  if (copy.name == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (copy.name == NULL) return leat_out_of_memory();
   if ((uintptr_t)tensor->data % leat_io_dtype_bytes(tensor->dtype) != 0) {
     void *data = NULL;
     LEAT_TRY(leat_tensors_buffer(tensors, tensor->data_bytes, &data));
@@ -86,7 +86,7 @@ leat_status_t leat_tensors_add(leat_tensors_t *tensors, const leat_io_tensor_t *
     copy.data = data;
   }
   leat_io_tensor_t *item = leat_array_push(&tensors->items);
-  if (item == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (item == NULL) return leat_out_of_memory();
   *item = copy;
   return NULL;
 }
@@ -99,7 +99,7 @@ static int compare_names(const void *left, const void *right) {
 leat_status_t leat_tensors_check_unique(const leat_tensors_t *tensors) {
   const uint32_t count = tensors->items.count;
   const char **names = leat_alloc_zero((size_t)count + 1, sizeof *names);
-  if (names == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (names == NULL) return leat_out_of_memory();
   for (uint32_t i = 0; i < count; ++i) names[i] = tensors->items.data[i].name;
   qsort(names, count, sizeof *names, compare_names);
   leat_status_t status = NULL;

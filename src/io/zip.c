@@ -124,7 +124,7 @@ static leat_status_t read_entries(leat_zip_t *zip) {
     size_t bytes = 0;
     LEAT_TRY(read_entry(record, left, &entry, &bytes));
     leat_zip_entry_t *slot = leat_array_push(&zip->entries);
-    if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    if (slot == NULL) return leat_out_of_memory();
     *slot = entry;
     record += bytes;
     left -= bytes;

@@ -45,8 +45,6 @@ struct leat_eval_s {
 
 // --- create -------------------------------------------------------------------------------------------------------
 
-static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
-
 static symbol_t *symbol_of(const leat_eval_t *eval, const leat_op_t *op) {
   return &eval->symbols[leat_op_symbol(eval->graph, op)];
 }
@@ -67,7 +65,7 @@ static leat_status_t bind_symbol(leat_eval_t *eval, leat_op_id_t id) {
   leat_value_id_t value = leat_op_is_statement(op->kind) ? leat_op_input(eval->graph, op, 0) : op->result_first;
   symbol->type = leat_graph_value(eval->graph, value);
   symbol->data = leat_arena_alloc(&eval->arena, leat_value_bytes(symbol->type) + 1);
-  if (symbol->data == NULL) return out_of_memory();
+  if (symbol->data == NULL) return leat_out_of_memory();
   set_default(eval, op, symbol);
   return NULL;
 }
@@ -97,10 +95,10 @@ static leat_status_t allocate_values(leat_eval_t *eval) {
   eval->values = leat_arena_alloc(&eval->arena, (g->values.count + 1) * sizeof *eval->values);
   eval->symbols = leat_arena_alloc(&eval->arena, (g->symbols.count + 1) * sizeof *eval->symbols);
   eval->inputs = leat_arena_alloc(&eval->arena, (most_inputs + 1) * sizeof *eval->inputs);
-  if (eval->values == NULL || eval->symbols == NULL || eval->inputs == NULL) return out_of_memory();
+  if (eval->values == NULL || eval->symbols == NULL || eval->inputs == NULL) return leat_out_of_memory();
   for (leat_value_id_t v = 0; v < g->values.count; v++) {
     eval->values[v] = leat_arena_alloc(&eval->arena, leat_value_bytes(leat_graph_value(g, v)) + 1);
-    if (eval->values[v] == NULL) return out_of_memory();
+    if (eval->values[v] == NULL) return leat_out_of_memory();
   }
   return NULL;
 }
@@ -108,7 +106,7 @@ static leat_status_t allocate_values(leat_eval_t *eval) {
 leat_status_t leat_eval_create(const leat_graph_t *primitive_graph, leat_eval_t **out_eval) {
   *out_eval = NULL;
   leat_eval_t *eval = leat_alloc_zero(1, sizeof *eval);
-  if (eval == NULL) return out_of_memory();
+  if (eval == NULL) return leat_out_of_memory();
   eval->graph = primitive_graph;
   leat_arena_init(&eval->arena);
   leat_status_t status = allocate_values(eval);

@@ -239,7 +239,7 @@ static void pool_grad(const leat_eval_call_t *call, leat_element_t *sums) {
 leat_status_t leat_eval_POOL_GRAD(const leat_eval_call_t *call) {
   int64_t count = leat_value_elements(leat_eval_operand(call, 0));
   leat_element_t *sums = leat_alloc_zero((size_t)count, sizeof *sums);  // all bits zero: 0 and 0.0
-  if (sums == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (sums == NULL) return leat_out_of_memory();
   pool_grad(call, sums);
   for (int64_t at = 0; at < count; at++) leat_eval_store(call, 0, at, sums[at]);
   leat_free(sums);

@@ -71,7 +71,7 @@ bool leat_fold_beats(bool greatest, leat_dtype_t dtype, leat_element_t next, lea
 leat_status_t leat_eval_widen(const leat_eval_call_t *call, uint32_t i, leat_element_t **out_elements) {
   int64_t count = leat_value_elements(leat_eval_operand(call, i));
   *out_elements = leat_alloc_zero((size_t)count, sizeof **out_elements);
-  if (*out_elements == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (*out_elements == NULL) return leat_out_of_memory();
   for (int64_t at = 0; at < count; at++) (*out_elements)[at] = leat_eval_load(call, i, at);
   return NULL;
 }

@@ -142,7 +142,7 @@ leat_status_t leat_eval_SORT(const leat_eval_call_t *call) {
   int (*order)(const void *, const void *) = down ? integers_down : integers_up;
   if (leat_dtype_is_float((leat_dtype_t)x->dtype)) order = down ? floats_down : floats_up;
   sorted_t *line = leat_alloc_zero((size_t)lines.extent, sizeof *line);
-  if (line == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (line == NULL) return leat_out_of_memory();
   for (int64_t outer = 0; outer < lines.outer; outer++) {
     for (int64_t inner = 0; inner < lines.step; inner++)
       sort_line(call, &lines, outer * lines.extent * lines.step + inner, line, order);

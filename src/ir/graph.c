@@ -8,12 +8,12 @@
 leat_status_t leat_graph_create(leat_graph_t **out_graph) {
   *out_graph = NULL;
   leat_graph_t *g = leat_alloc_zero(1, sizeof *g);
-  if (g == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (g == NULL) return leat_out_of_memory();
   leat_arena_init(&g->arena);
   leat_origin_t *unknown = leat_array_push(&g->origins);
   if (unknown == NULL) {
     leat_graph_destroy(g);
-    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    return leat_out_of_memory();
   }
   *unknown = (leat_origin_t){"", "", ""};
   *out_graph = g;
@@ -145,7 +145,7 @@ leat_status_t leat_graph_append(leat_graph_t *g, const leat_op_desc_t *desc, lea
     g->inputs.count = op.input_first;
     g->attrs.count = op.attr_first;
     g->values.count = op.result_first;
-    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    return leat_out_of_memory();
   }
   *slot = op;
   leat_graph_note_symbol(g, g->ops.count - 1);
@@ -166,9 +166,9 @@ leat_status_t leat_graph_add_origin(leat_graph_t *g, const leat_origin_t *origin
       same_text(last->traced, origin->traced))
     return NULL;
   leat_origin_t copy = {copy_text(g, origin->module), copy_text(g, origin->source), copy_text(g, origin->traced)};
-  if (copy.module == NULL || copy.source == NULL || copy.traced == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (copy.module == NULL || copy.source == NULL || copy.traced == NULL) return leat_out_of_memory();
   leat_origin_t *slot = leat_array_push(&g->origins);
-  if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (slot == NULL) return leat_out_of_memory();
   *slot = copy;
   *out_origin = g->origins.count - 1;
   return NULL;
@@ -229,7 +229,7 @@ leat_status_t leat_graph_add_group(leat_graph_t *g, const leat_group_t *group) {
                        copy_text(g, group->parameters)};
   leat_group_t *slot = leat_array_push(&g->groups);
   if (slot == NULL || copy.name == NULL || copy.heuristic == NULL || copy.parameters == NULL)
-    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    return leat_out_of_memory();
   *slot = copy;
   return NULL;
 }
@@ -241,7 +241,7 @@ enum { BLOB_HEADER = 64 };  // keeps the bytes aligned
 static leat_status_t copy_blob(const void *data, size_t data_bytes, leat_blob_t *out_blob) {
   size_t bytes;
   uint8_t *block = leat_size_add(data_bytes, BLOB_HEADER, &bytes) ? leat_alloc(bytes) : NULL;
-  if (block == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (block == NULL) return leat_out_of_memory();
   if (data_bytes != 0) memcpy(block + BLOB_HEADER, data, data_bytes);
   *(uint32_t *)block = 1;
   *out_blob = (leat_blob_t){block + BLOB_HEADER, data_bytes, (uint32_t *)block};
@@ -255,7 +255,7 @@ static void release_blob(leat_blob_t *blob) {
 
 leat_status_t leat_graph_share_blob(leat_graph_t *g, const leat_blob_t *blob, uint32_t *out_index) {
   leat_blob_t *slot = leat_array_push(&g->blobs);
-  if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (slot == NULL) return leat_out_of_memory();
   *slot = *blob;
   if (blob->references != NULL) ++*blob->references;
   *out_index = g->blobs.count - 1;
@@ -264,7 +264,7 @@ leat_status_t leat_graph_share_blob(leat_graph_t *g, const leat_blob_t *blob, ui
 
 leat_status_t leat_graph_add_blob(leat_graph_t *g, const void *data, size_t data_bytes, uint32_t *out_index) {
   leat_blob_t *slot = leat_array_push(&g->blobs);
-  if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (slot == NULL) return leat_out_of_memory();
   *out_index = g->blobs.count - 1;
   return copy_blob(data, data_bytes, slot);
 }
@@ -290,7 +290,7 @@ LEAT_EXPORT leat_status_t leat_graph_set_blob(leat_graph_t *g, uint32_t index, c
               leat_value_text(value, text, sizeof text), leat_value_bytes(value), data_bytes);
   }
   if (index >= g->blobs.count && leat_array_push_n(&g->blobs, index + 1 - g->blobs.count) == NULL)
-    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    return leat_out_of_memory();
   release_blob(&g->blobs.data[index]);
   return copy_blob(data, data_bytes, &g->blobs.data[index]);
 }

@@ -175,7 +175,7 @@ leat_status_t leat_lexer_string(const leat_lexer_t *lexer, leat_arena_t *arena, 
   assert(lexer->token.kind == LEAT_TOKEN_STRING);
   const char *at = lexer->token.start + 1, *end = lexer->token.start + lexer->token.length - 1;
   char *decoded = leat_arena_alloc(arena, lexer->token.length), *to = decoded;
-  if (decoded == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (decoded == NULL) return leat_out_of_memory();
   while (at < end) {
     if (*at != '\\') {
       *to++ = *at++;

@@ -36,8 +36,6 @@ typedef struct parser_s {
 #define FAIL_HERE(p, ...) return leat_lexer_fail(&(p)->lexer, LEAT_INVALID_ARGUMENT, __VA_ARGS__)
 #define TOKEN_TEXT(p) (int)((p)->lexer.token.length > 60 ? 60 : (p)->lexer.token.length), (p)->lexer.token.start
 
-static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
-
 // --- tokens -------------------------------------------------------------------------------------------------------
 
 static bool at_mark(const parser_t *p, char mark) { return leat_lexer_is_mark(&p->lexer, mark); }
@@ -90,7 +88,7 @@ static bool grow_slots(parser_t *p) {
 }
 
 static leat_status_t bind_number(parser_t *p, int64_t number, leat_value_id_t value) {
-  if (p->slots_used * 2 >= p->slot_count && !grow_slots(p)) return out_of_memory();
+  if (p->slots_used * 2 >= p->slot_count && !grow_slots(p)) return leat_out_of_memory();
   *find_slot(p, number) = (number_slot_t){number, value};
   p->slots_used++;
   return NULL;
@@ -112,7 +110,7 @@ static leat_status_t parse_results(parser_t *p) {
     for (uint32_t i = 0; i < p->numbers.count; i++) taken = taken || p->numbers.data[i] == number;
     if (taken) FAIL_HERE(p, "%%%" PRId64 " is defined already", number);
     int64_t *slot = leat_array_push(&p->numbers);
-    if (slot == NULL) return out_of_memory();
+    if (slot == NULL) return leat_out_of_memory();
     *slot = number;
     LEAT_TRY(advance(p));
     if (!at_mark(p, ',')) break;
@@ -145,7 +143,7 @@ static leat_status_t parse_operand(parser_t *p) {
     FAIL_HERE(p, "expected an operand: %%<number> or none");
   }
   leat_value_id_t *slot = leat_array_push(&p->inputs);
-  if (slot == NULL) return out_of_memory();
+  if (slot == NULL) return leat_out_of_memory();
   *slot = value;
   return advance(p);
 }
@@ -174,7 +172,7 @@ static leat_status_t parse_integers(parser_t *p) {
     if (p->list.count != 0) LEAT_TRY(expect_mark(p, ',', "or ']' in a list"));
     LEAT_TRY(expect_kind(p, LEAT_TOKEN_INTEGER, "an integer"));
     int64_t *slot = leat_array_push(&p->list);
-    if (slot == NULL) return out_of_memory();
+    if (slot == NULL) return leat_out_of_memory();
     *slot = p->lexer.token.integer;
     LEAT_TRY(advance(p));
   }
@@ -184,7 +182,7 @@ static leat_status_t parse_integers(parser_t *p) {
 static leat_status_t parse_list(parser_t *p, leat_attr_t *attr) {
   LEAT_TRY(parse_integers(p));
   int64_t *copy = leat_arena_alloc(&p->arena, p->list.count * sizeof *copy + 1);
-  if (copy == NULL) return out_of_memory();
+  if (copy == NULL) return leat_out_of_memory();
   if (p->list.count != 0) memcpy(copy, p->list.data, p->list.count * sizeof *copy);
   attr->count = p->list.count;
   attr->v.l = copy;
@@ -274,7 +272,7 @@ static leat_status_t parse_spec(parser_t *p, leat_attr_t *attr) {
   const char *text;
   LEAT_TRY(parse_string(p, &text));
   leat_spec_t *spec = leat_arena_alloc(&p->arena, sizeof *spec);
-  if (spec == NULL) return out_of_memory();
+  if (spec == NULL) return leat_out_of_memory();
   attr->v.spec = spec;
   leat_status_t status = leat_spec_parse(text, spec);
   if (status == NULL) return NULL;
@@ -327,7 +325,7 @@ static leat_status_t parse_attr(parser_t *p) {
   LEAT_TRY(expect_mark(p, '=', "after the key"));
   LEAT_TRY(parse_attr_value(p, &attr));
   leat_attr_t *slot = leat_array_push(&p->attrs);
-  if (slot == NULL) return out_of_memory();
+  if (slot == NULL) return leat_out_of_memory();
   *slot = attr;
   return NULL;
 }
@@ -367,7 +365,7 @@ static leat_status_t parse_types(parser_t *p) {
     leat_value_t type;
     LEAT_TRY(parse_type(p, &type));
     leat_value_t *slot = leat_array_push(&p->results);
-    if (slot == NULL) return out_of_memory();
+    if (slot == NULL) return leat_out_of_memory();
     *slot = type;
   }
   return NULL;
@@ -512,7 +510,7 @@ LEAT_EXPORT leat_status_t leat_graph_parse(const char *text, size_t text_bytes, 
   parser_t parser = {0};
   leat_arena_init(&parser.arena);
   char *copy = leat_arena_strdup(&parser.arena, text, text_bytes);  // with a NUL, so that look-ahead needs no checks
-  leat_status_t status = copy == NULL ? out_of_memory() : leat_graph_create(&parser.graph);
+  leat_status_t status = copy == NULL ? leat_out_of_memory() : leat_graph_create(&parser.graph);
   if (status == NULL) status = parse_graph(&parser, copy, text_bytes);
   if (status != NULL)
     leat_graph_destroy(parser.graph);

@@ -133,7 +133,7 @@ LEAT_EXPORT leat_status_t leat_graph_print(const leat_graph_t *g, char **out_tex
   for (leat_op_id_t id = 0; id < g->ops.count; id++) print_op(&text, g, leat_graph_op(g, id));
   if (text.failed) {
     leat_text_deinit(&text);
-    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    return leat_out_of_memory();
   }
   *out_text = text.data;
   return NULL;

@@ -53,7 +53,7 @@ leat_status_t leat_rebuild_copy(leat_rebuild_t *r, leat_op_id_t id) {
   leat_value_id_t few[FEW], *inputs = few;
   if (op->input_count > FEW) {
     inputs = leat_alloc_zero(op->input_count, sizeof *inputs);
-    if (inputs == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    if (inputs == NULL) return leat_out_of_memory();
   }
   leat_status_t status = map_inputs(r, op, inputs);
   if (status == NULL) status = append_copy(r, op, inputs);
@@ -91,7 +91,7 @@ leat_status_t leat_rebuild(const leat_graph_t *from, leat_rebuild_visit_t visit,
   r.map = leat_alloc(from->values.count * sizeof *r.map);
   leat_status_t status = NULL;
   if (r.map == NULL) {
-    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+    status = leat_out_of_memory();
   } else {
     for (uint32_t i = 0; i < from->values.count; i++) r.map[i] = LEAT_NONE;
     status = walk(&r, visit);

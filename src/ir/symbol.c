@@ -48,8 +48,7 @@ static leat_symbol_id_t find_owned(const leat_graph_t *g, leat_symbol_id_t owner
 static leat_status_t add(leat_graph_t *g, const char *name, leat_symbol_id_t *out_symbol) {
   leat_symbol_t *slot = leat_array_push(&g->symbols);
   *out_symbol = g->symbols.count - 1;
-  if (slot == NULL || name == NULL || !leat_names_add(&g->symbol_names, name, *out_symbol))
-    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (slot == NULL || name == NULL || !leat_names_add(&g->symbol_names, name, *out_symbol)) return leat_out_of_memory();
   *slot =
       (leat_symbol_t){.name = name, .owner = LEAT_NONE, .op = LEAT_NONE, .owned = LEAT_NONE, .next_owned = LEAT_NONE};
   return NULL;
@@ -78,7 +77,7 @@ static leat_status_t make_name(leat_graph_t *g, const role_t *role, uint32_t of,
   leat_text_put(&text, "%s", role->after);
   *out_name = text.failed ? NULL : leat_arena_strdup(&g->arena, text.data, text.length);
   leat_text_deinit(&text);
-  if (*out_name == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (*out_name == NULL) return leat_out_of_memory();
   return NULL;
 }
 

@@ -153,7 +153,7 @@ static leat_status_t check_store(const leat_graph_t *g, const naming_t *naming) 
 
 static leat_status_t check_names(const leat_graph_t *g) {
   naming_t *namings = leat_alloc((g->symbols.count + 1u) * sizeof *namings);
-  if (namings == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (namings == NULL) return leat_out_of_memory();
   for (uint32_t i = 0; i < g->symbols.count; i++) namings[i] = (naming_t){LEAT_NONE, LEAT_NONE};
   leat_status_t status = note_names(g, namings);
   for (uint32_t i = 0; status == NULL && i < g->symbols.count; i++) {

@@ -6,8 +6,6 @@
 #include "pef/flight.h"
 #include "pef/flow.h"
 
-static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
-
 // --- order ----------------------------------------------------------------------------------------------------------
 
 static leat_status_t add_calls(leat_linker_t *l, uint32_t unit, uint32_t types) {
@@ -15,7 +13,7 @@ static leat_status_t add_calls(leat_linker_t *l, uint32_t unit, uint32_t types) 
   for (uint32_t i = 0; i < pef->call_count; ++i) {
     if ((types >> pef->calls[i].type & 1u) == 0) continue;
     leat_linked_call_t *slot = leat_array_push(&l->calls);
-    if (slot == NULL) return out_of_memory();
+    if (slot == NULL) return leat_out_of_memory();
     *slot = (leat_linked_call_t){unit, i};
   }
   return NULL;
@@ -76,7 +74,7 @@ static leat_status_t add_body(emitter_t *e, const leat_link_unit_t *unit, uint32
   const pef_body_t *body = &pef->bodies[index];
   e->stages.count = 0;
   pef_stage_t *stages = leat_array_push_n(&e->stages, body->stage_count);
-  if (stages == NULL) return out_of_memory();
+  if (stages == NULL) return leat_out_of_memory();
   for (uint32_t i = 0; i < body->stage_count; ++i) {
     stages[i] = pef->stages[body->stage_first + i];
     stages[i].origin = leat_pef_add_string(e->writer, pef->strings + stages[i].origin);
@@ -87,7 +85,7 @@ static leat_status_t add_body(emitter_t *e, const leat_link_unit_t *unit, uint32
   added->known = true;
   if (body->scratch_bytes > e->info->scratch_bytes) e->info->scratch_bytes = body->scratch_bytes;
   added->slots = leat_arena_alloc(&e->arena, (body->argument_count + 1u) * sizeof *added->slots);
-  if (added->slots == NULL) return out_of_memory();
+  if (added->slots == NULL) return leat_out_of_memory();
   leat_flow_slots(pef, body, added->slots);
   return NULL;
 }
@@ -97,7 +95,7 @@ static leat_status_t body_of(emitter_t *e, uint32_t unit_index, uint32_t index, 
   const leat_link_unit_t *unit = &e->l->program->units[unit_index];
   if (e->added[unit->like] == NULL)
     e->added[unit->like] = leat_arena_alloc(&e->arena, (unit->pef->body_count + 1u) * sizeof(added_t));
-  if (e->added[unit->like] == NULL) return out_of_memory();
+  if (e->added[unit->like] == NULL) return leat_out_of_memory();
   added_t *added = &e->added[unit->like][index];
   *out_added = added;
   return added->known ? NULL : add_body(e, unit, index, added);
@@ -130,7 +128,7 @@ static leat_status_t resolve_arguments(emitter_t *e, uint32_t unit, const pef_ca
   for (uint32_t i = 0; i < call->argument_count; ++i) {
     pef_argument_t *argument = leat_array_push(&e->arguments);
     leat_touch_t *touch = leat_array_push(&e->touches);
-    if (argument == NULL || touch == NULL) return out_of_memory();
+    if (argument == NULL || touch == NULL) return leat_out_of_memory();
     *argument = resolve(e, unit, &pef->arguments[call->argument_first + i]);
     *touch = (leat_touch_t){argument->kind, argument->symbol, argument->offset, argument->offset + argument->bytes,
                             slots[i].is_written};
@@ -165,7 +163,7 @@ static leat_status_t emit(emitter_t *e) {
   uint32_t outputs = 0;
   e->output_bit = leat_alloc_zero(p->symbol_count + 1u, sizeof *e->output_bit);
   e->added = leat_alloc_zero(p->unit_count + 1u, sizeof *e->added);
-  if (e->output_bit == NULL || e->added == NULL) return out_of_memory();
+  if (e->output_bit == NULL || e->added == NULL) return leat_out_of_memory();
   LEAT_TRY(leat_flight_init(&e->flight, p->symbol_count));
   for (uint32_t s = 0; s < p->symbol_count; ++s) {
     e->output_bit[s] = outputs;

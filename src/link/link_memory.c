@@ -14,8 +14,6 @@ typedef struct block_s {
 
 static uint64_t align_up(uint64_t bytes) { return (bytes + PEF_ALIGN - 1) / PEF_ALIGN * PEF_ALIGN; }
 
-static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
-
 // --- the arena of a unit --------------------------------------------------------------------------------------------
 
 // The mapper stacks what crosses types at the bottom: the end of the last range that two types touch, moved up until
@@ -90,7 +88,7 @@ static leat_status_t fit(block_t *blocks, uint32_t count, uint64_t *out_height) 
     blocks[i].offset = offset;
     if (leat_array_push(&alive) == NULL) {
       leat_array_free(&alive);
-      return out_of_memory();
+      return leat_out_of_memory();
     }
     memmove(&alive.data[at + 1], &alive.data[at], (kept - at) * sizeof *alive.data);
     alive.data[at] = i;
@@ -130,7 +128,7 @@ leat_status_t leat_link_memory(leat_linker_t *l) {
   l->unit_kept = leat_alloc_zero(p->unit_count + 1u, sizeof *l->unit_kept);
   leat_life_t *lives = leat_alloc_zero(p->value_count + 1u, sizeof *lives);
   block_t *blocks = leat_alloc_zero(p->value_count + 1u, sizeof *blocks);
-  leat_status_t status = out_of_memory();
+  leat_status_t status = leat_out_of_memory();
   if (l->value_offset != NULL && l->unit_offset != NULL && l->unit_kept != NULL && lives != NULL && blocks != NULL) {
     leat_status_free(status);
     find_lives(l, lives);

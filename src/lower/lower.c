@@ -105,7 +105,7 @@ static leat_status_t lower_op(leat_rebuild_t *r, const leat_op_t *op) {
   leat_value_id_t few[FEW], *in = few;
   if (op->input_count > FEW) {
     in = leat_alloc(op->input_count * sizeof *in);
-    if (in == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    if (in == NULL) return leat_out_of_memory();
   }
   for (uint32_t i = 0; i < op->input_count; i++) in[i] = leat_rebuild_input(r, op, i);
   leat_lower_t c = {.b = &r->b,

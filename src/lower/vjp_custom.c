@@ -74,7 +74,7 @@ static leat_status_t copy_ops(copy_t *c, leat_op_id_t last, leat_value_id_t cota
   c->operands = leat_alloc((operands + 1u) * sizeof *c->operands);
   leat_status_t status = NULL;
   if (c->map == NULL || c->operands == NULL) {
-    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+    status = leat_out_of_memory();
   } else {
     for (uint32_t i = 0; i < values; i++) c->map[i] = LEAT_NONE;
     c->map[0] = cotangent;

@@ -20,7 +20,7 @@ static leat_status_t add_copies(leat_decided_t *d) {
 // What packs read of other prepare sections is there before them.
 static leat_status_t order_sections(leat_decided_t *d) {
   d->order = leat_alloc_zero(d->plan->sections.count + 1u, sizeof *d->order);
-  if (d->order == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (d->order == NULL) return leat_out_of_memory();
   for (uint32_t pass = 0; pass < 2; ++pass) {
     for (uint32_t s = 0; s < d->plan->sections.count; ++s) {
       bool prepare = d->plan->sections.data[s].type == LEAT_TYPE_PREPARE;
@@ -58,7 +58,7 @@ static leat_status_t draft_section(leat_decided_t *d, uint32_t index) {
 // In the order of the calls, in which packs are made as well.
 static leat_status_t draft_sections(leat_decided_t *d) {
   d->drafts = leat_alloc_zero(d->plan->sections.count + 1u, sizeof *d->drafts);
-  if (d->drafts == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (d->drafts == NULL) return leat_out_of_memory();
   for (uint32_t i = 0; i < d->order_count; ++i) LEAT_TRY(draft_section(d, d->order[i]));
   return NULL;
 }

@@ -33,7 +33,7 @@ void leat_draft_fail(leat_draft_t *d, leat_status_t status) {
 }
 
 static void *push(leat_draft_t *d, void *slot) {
-  if (slot == NULL && d->status == NULL) d->status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (slot == NULL && d->status == NULL) d->status = leat_out_of_memory();
   return slot;
 }
 

@@ -48,7 +48,7 @@ static uint8_t take_register(strip_t *s) {
 static entry_t *new_entry(strip_t *s, leat_value_id_t value) {
   entry_t *e = leat_array_push(&s->entries);
   if (e == NULL) {
-    if (s->d->status == NULL) s->d->status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+    if (s->d->status == NULL) s->d->status = leat_out_of_memory();
     return NULL;
   }
   e->value = value;

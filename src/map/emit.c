@@ -25,8 +25,6 @@ typedef struct body_s {
   LEAT_ARRAY(leat_touch_t) touches;
 } body_t;
 
-static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
-
 // --- places
 // -----------------------------------------------------------------------------------------------------------
 
@@ -77,7 +75,7 @@ static leat_status_t find_argument(body_t *b, const pef_argument_t *place, uint1
     if (memcmp(&b->arguments.data[i], place, sizeof *place) == 0) return NULL;
   }
   pef_argument_t *argument = leat_array_push(&b->arguments);
-  if (argument == NULL) return out_of_memory();
+  if (argument == NULL) return leat_out_of_memory();
   *argument = *place;
   *out_slot = (uint16_t)(b->arguments.count - 1);
   if (b->arguments.count <= PEF_MAX_ARGUMENTS) return NULL;
@@ -87,7 +85,7 @@ static leat_status_t find_argument(body_t *b, const pef_argument_t *place, uint1
 static leat_status_t note_touch(body_t *b, const pef_argument_t *place, bool written) {
   if (place->kind == PEF_PLACE_CONSTANT) return NULL;
   leat_touch_t *touch = leat_array_push(&b->touches);
-  if (touch == NULL) return out_of_memory();
+  if (touch == NULL) return leat_out_of_memory();
   *touch = (leat_touch_t){place->kind, place->symbol, place->offset, place->offset + place->bytes, written};
   return NULL;
 }
@@ -100,7 +98,7 @@ static bool is_scratch(const emitter_t *e, const leat_source_t *source) {
 static leat_status_t add_operand(body_t *b, uint32_t index) {
   const leat_source_t *source = &b->draft->sources.data[index];
   pef_operand_t *operand = leat_array_push(&b->operands);
-  if (operand == NULL) return out_of_memory();
+  if (operand == NULL) return leat_out_of_memory();
   *operand = b->draft->operands.data[index];
   if (is_scratch(b->e, source)) {
     operand->space = PEF_SPACE_SCRATCH;
@@ -117,7 +115,7 @@ static leat_status_t add_operand(body_t *b, uint32_t index) {
 static leat_status_t add_stage(body_t *b, uint32_t index) {
   char name[LEAT_MAP_NAME_MAX];
   pef_stage_t *stage = leat_array_push(&b->stages);
-  if (stage == NULL) return out_of_memory();
+  if (stage == NULL) return leat_out_of_memory();
   *stage = b->draft->stages.data[index];
   leat_map_name_op(b->draft->g, b->draft->origins.data[index], name);
   stage->origin = leat_pef_add_string(b->e->writer, name);
@@ -225,7 +223,7 @@ static void emit_symbols(emitter_t *e) {
 static leat_status_t emit_constants(emitter_t *e) {
   const leat_graph_t *g = e->decided->g;
   e->constants = leat_alloc_zero(g->values.count + 1u, sizeof *e->constants);
-  if (e->constants == NULL) return out_of_memory();
+  if (e->constants == NULL) return leat_out_of_memory();
   for (leat_value_id_t v = 0; v < g->values.count; ++v) {
     if (e->decided->keeps.of[v].kind != LEAT_KEEP_CONSTANT) continue;
     const leat_blob_t *blob = leat_op_blob(g, leat_graph_op(g, leat_graph_value(g, v)->op));

@@ -37,7 +37,7 @@ uint64_t leat_blocks_fit(leat_blocks_t *blocks) {
 
 leat_status_t leat_blocks_add(leat_blocks_t *blocks, leat_value_id_t v, uint32_t begin, uint32_t end, uint64_t bytes) {
   leat_block_t *block = leat_array_push(blocks);
-  if (block == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (block == NULL) return leat_out_of_memory();
   *block = (leat_block_t){.value = v, .begin = begin, .end = end, .bytes = bytes, .whole_bytes = bytes};
   return NULL;
 }

@@ -111,7 +111,7 @@ leat_status_t leat_keeps_choose(const leat_graph_t *g, const leat_plan_t *plan, 
   keeping_t k = {g, plan, uses, symbols, stages};
   out_keeps->of = leat_alloc_zero(g->values.count + 1u, sizeof *out_keeps->of);
   out_keeps->direct = leat_alloc_zero(g->ops.count + 1u, sizeof *out_keeps->direct);
-  if (out_keeps->of == NULL || out_keeps->direct == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (out_keeps->of == NULL || out_keeps->direct == NULL) return leat_out_of_memory();
   for (leat_value_id_t v = 0; v < g->values.count; ++v) {
     const leat_op_t *op = leat_graph_op(g, leat_graph_value(g, v)->op);
     if (leat_op_computes(op->kind)) choose_computed(&k, v, out_keeps);

@@ -64,7 +64,7 @@ static leat_status_t add_call(leat_packs_t *packs, const leat_draft_t *reader, u
   if (columns == 0) return NULL;
   const leat_pack_t *pack = &packs->all.data[index];
   leat_pack_call_t *call = leat_array_push(&packs->calls);
-  if (call == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (call == NULL) return leat_out_of_memory();
   leat_draft_init(&call->draft, reader->g, reader->plan, columns / width);
   call->bytes = 8.0 * (double)columns * (double)pack->access.dims[0];
   call->section = section;
@@ -97,7 +97,7 @@ leat_status_t leat_packs_choose(leat_packs_t *packs, const leat_draft_t *reader,
   if (*out_pack != LEAT_NONE) return NULL;
   pack.bytes = (uint64_t)(k->extent * n->extent) * leat_dtype_bytes(leat_graph_value(g, pack.access.base)->dtype);
   leat_pack_t *slot = leat_array_push(&packs->all);
-  if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (slot == NULL) return leat_out_of_memory();
   *slot = pack;
   *out_pack = packs->all.count - 1;
   int64_t width = pack.block == 0 ? n->extent : pack.block, whole = n->extent / width * width;

@@ -113,7 +113,7 @@ leat_status_t leat_map_place(const leat_decided_t *d, leat_placed_t *out_placed)
       .packs = leat_alloc_zero(d->packs.all.count + 1u, sizeof *out_placed->packs),
   };
   if (out_placed->homes == NULL || out_placed->tilings == NULL || out_placed->packs == NULL)
-    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    return leat_out_of_memory();
   leat_status_t status = place_all(d, out_placed, &room);
   leat_array_free(&room);
   return status;

@@ -61,7 +61,7 @@ static uint32_t choose_stage(const making_t *m, leat_op_id_t id, uint32_t sectio
 
 static leat_status_t add_stage(leat_stage_list_t *list, leat_stage_t **out_stage) {
   *out_stage = leat_array_push(list);
-  if (*out_stage == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (*out_stage == NULL) return leat_out_of_memory();
   (*out_stage)->copy_store = LEAT_NONE;
   return NULL;
 }
@@ -80,7 +80,7 @@ static leat_status_t put(making_t *m, leat_op_id_t id, uint32_t section) {
     memcpy(stage->dims, result->dims, sizeof stage->dims);
   }
   leat_op_id_t *slot = leat_array_push(&list->data[at].ops);
-  if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (slot == NULL) return leat_out_of_memory();
   *slot = id;
   list->data[at].weight += weight;
   m->stages->at[id] = at;
@@ -92,7 +92,7 @@ leat_status_t leat_stages_make(const leat_graph_t *g, const leat_plan_t *plan, l
   *out_stages = (leat_stages_t){.section_count = plan->sections.count};
   out_stages->of = leat_alloc_zero(plan->sections.count + 1u, sizeof *out_stages->of);
   out_stages->at = leat_alloc_zero(g->ops.count + 1u, sizeof *out_stages->at);
-  if (out_stages->of == NULL || out_stages->at == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (out_stages->of == NULL || out_stages->at == NULL) return leat_out_of_memory();
   for (uint32_t s = 0; s < plan->sections.count; ++s) {
     const leat_section_t *section = &plan->sections.data[s];
     for (uint32_t i = 0; i < section->ops.count; ++i) LEAT_TRY(put(&m, section->ops.data[i], s));

@@ -34,7 +34,7 @@ static leat_status_t add(leat_map_symbols_t *symbols, const leat_graph_t *g, con
   }
   pef_symbol_t *symbol = leat_array_push(&symbols->all);
   leat_symbol_id_t *slot = leat_array_push(&symbols->ids);
-  if (symbol == NULL || slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (symbol == NULL || slot == NULL) return leat_out_of_memory();
   *slot = id;
   symbols->of[id] = symbols->all.count - 1;
   leat_map_symbols_describe(from, symbol);
@@ -52,7 +52,7 @@ static void link_owners(leat_map_symbols_t *symbols, const leat_graph_t *g) {
 
 leat_status_t leat_map_symbols_collect(const leat_graph_t *g, leat_map_symbols_t *out_symbols) {
   *out_symbols = (leat_map_symbols_t){.of = leat_alloc_zero(g->symbols.count + 1u, sizeof *out_symbols->of)};
-  if (out_symbols->of == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (out_symbols->of == NULL) return leat_out_of_memory();
   for (leat_symbol_id_t id = 0; id < g->symbols.count; ++id) out_symbols->of[id] = PEF_NONE;
   for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(g, id);

@@ -285,7 +285,7 @@ static leat_status_t add_bound(finder_t *f, leat_op_id_t reader, leat_value_id_t
   else
     LEAT_TRY(store_of(f, source, &op, &bound.symbol));
   leat_bound_t *slot = leat_array_push(f->bounds);
-  if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (slot == NULL) return leat_out_of_memory();
   *slot = bound;
   return NULL;
 }
@@ -324,7 +324,7 @@ leat_status_t leat_opt_bounds(leat_graph_t *g, leat_bounds_t *out_bounds) {
   f.stored = leat_alloc((g->values.count + 1u) * sizeof *f.stored);
   leat_status_t status = NULL;
   if (f.ranges == NULL || f.stored == NULL) {
-    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+    status = leat_out_of_memory();
   } else {
     leat_opt_ranges(g, f.ranges);
     note_stores(&f);

@@ -88,7 +88,7 @@ leat_status_t leat_opt_cse(const leat_graph_t *from, leat_graph_t **out_graph) {
   c.buckets = leat_alloc(c.bucket_count * sizeof *c.buckets);
   leat_status_t status;
   if (c.number == NULL || c.next == NULL || c.buckets == NULL) {
-    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+    status = leat_out_of_memory();
   } else {
     memset(c.buckets, 0xff, c.bucket_count * sizeof *c.buckets);
     status = leat_rebuild(from, visit, &c, out_graph);

@@ -26,7 +26,7 @@ static leat_status_t copy_living(leat_rebuild_t *r, leat_op_id_t id) {
 
 leat_status_t leat_opt_dce(const leat_graph_t *from, leat_graph_t **out_graph) {
   bool *lives = leat_alloc_zero((size_t)from->ops.count + 1u, sizeof *lives);
-  if (lives == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (lives == NULL) return leat_out_of_memory();
   leat_opt_mark_living(from, lives);
   leat_status_t status = leat_rebuild(from, copy_living, lives, out_graph);
   leat_free(lives);

@@ -57,7 +57,7 @@ typedef leat_status_t (*convert_t)(leat_rebuild_t *r, leat_value_id_t v, leat_va
 static leat_status_t copy_converted(leat_rebuild_t *r, leat_op_id_t id, wants_t wants, convert_t convert) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   leat_value_id_t *saved = leat_alloc((op->input_count + 1u) * sizeof *saved);
-  if (saved == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (saved == NULL) return leat_out_of_memory();
   leat_status_t status = NULL;
   uint32_t i = 0;
   for (; i < op->input_count && status == NULL; i++) {
@@ -209,7 +209,7 @@ leat_status_t leat_precision_parse(const char *text, leat_precision_t *out_prese
 leat_status_t leat_opt_precision(const leat_graph_t *from, leat_precision_t preset, leat_precision_report_t *report,
                                  leat_graph_t **out_graph) {
   precision_t p = {.report = report, .narrowed = leat_alloc_zero((size_t)from->values.count + 1u, 1)};
-  if (p.narrowed == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (p.narrowed == NULL) return leat_out_of_memory();
   leat_status_t status = leat_rebuild(from, presets[preset], &p, out_graph);
   leat_free(p.narrowed);
   if (status == NULL && report->json.failed) {

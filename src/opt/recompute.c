@@ -170,7 +170,7 @@ static leat_status_t allocate(recompute_t *c, size_t values) {
   c->saved = leat_alloc_zero(values + 1, sizeof *c->saved);
   c->copies = leat_alloc((values + 1) * sizeof *c->copies);
   bool whole = c->root != NULL && c->steps != NULL && c->mapped != NULL && c->kept != NULL && c->saved != NULL;
-  if (!whole || c->copies == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (!whole || c->copies == NULL) return leat_out_of_memory();
   memset(c->copies, 0xff, (values + 1) * sizeof *c->copies);
   return NULL;
 }

@@ -8,7 +8,7 @@ leat_status_t leat_flight_init(leat_flight_t *f, uint32_t symbol_count) {
   f->written_at = leat_alloc_zero(symbol_count + 1u, sizeof *f->written_at);
   if (f->read_at != NULL && f->written_at != NULL) return NULL;
   leat_flight_deinit(f);
-  LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  return leat_out_of_memory();
 }
 
 void leat_flight_deinit(leat_flight_t *f) {
@@ -34,7 +34,7 @@ static leat_status_t take_off(leat_flight_t *f, const leat_touch_t *t) {
     return NULL;
   }
   leat_touch_t *slot = leat_array_push(&f->ranges);
-  if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (slot == NULL) return leat_out_of_memory();
   *slot = *t;
   return NULL;
 }

@@ -147,7 +147,7 @@ static leat_status_t check_names_unique(const leat_pef_t *pef, pef_index_t *inde
     if (leat_pef_index_find(index, hash, name_equal, &(pef_name_query_t){pef, name}, &other)) {
       return leat_pef_corrupt("symbols %u and %u are both called '%s'", (uint32_t)other, i, shown(name).text);
     }
-    if (!leat_pef_index_add(index, hash, i)) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    if (!leat_pef_index_add(index, hash, i)) return leat_out_of_memory();
   }
   return NULL;
 }
@@ -426,7 +426,7 @@ static leat_status_t check_with_memory(pef_checker_t *checker) {
   }
   checker->uses = leat_alloc_zero((size_t)arguments + 1, sizeof *checker->uses);
   if (checker->calls_by_body == NULL || checker->first_call == NULL || checker->uses == NULL) {
-    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    return leat_out_of_memory();
   }
   group_calls(checker);
   return check_bodies(checker);
@@ -439,7 +439,7 @@ leat_status_t leat_pef_check(const leat_pef_t *pef) {
   LEAT_TRY(check_calls(pef));
   LEAT_TRY(leat_pef_check_bounds(pef));
   pef_checker_t *checker = leat_alloc_zero(1, sizeof *checker);
-  if (checker == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (checker == NULL) return leat_out_of_memory();
   checker->pef = pef;
   checker->alias_steps = ALIAS_STEPS;
   leat_status_t status = check_with_memory(checker);

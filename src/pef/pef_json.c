@@ -37,12 +37,12 @@ static bool sort_tree(cJSON *node) {
 static leat_status_t print_canonical(cJSON *root, char **out_text) {
   if (!cJSON_IsObject(root)) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "not a JSON object");
   char *printed = sort_tree(root) ? cJSON_PrintUnformatted(root) : NULL;
-  if (printed == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (printed == NULL) return leat_out_of_memory();
   const size_t bytes = strlen(printed) + 1;
   *out_text = leat_alloc(bytes);
   if (*out_text != NULL) memcpy(*out_text, printed, bytes);
   cJSON_free(printed);
-  if (*out_text == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (*out_text == NULL) return leat_out_of_memory();
   return NULL;
 }
 

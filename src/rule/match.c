@@ -28,7 +28,7 @@ static int compare_keys(const void *a, const void *b) {
 static leat_status_t take_runs(matcher_t *m, const uint64_t *keys, uint32_t count) {
   leat_fusion_t *f = m->fusion;
   f->annotated_id = leat_arena_alloc(&f->arena, (count + 1U) * sizeof *f->annotated_id);
-  if (f->annotated_id == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (f->annotated_id == NULL) return leat_out_of_memory();
   for (uint32_t i = 0, run = 0; i < count; ++i) {
     uint32_t id = (uint32_t)(keys[i] >> 32);
     m->search.set[run++] = (leat_node_id_t)keys[i];
@@ -44,7 +44,7 @@ static leat_status_t take_annotated(matcher_t *m) {
   const leat_nodes_t *nodes = &m->fusion->nodes;
   uint32_t count = 0;
   uint64_t *keys = leat_alloc_zero(nodes->count + 1U, sizeof *keys);
-  if (keys == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (keys == NULL) return leat_out_of_memory();
   for (leat_node_id_t n = 0; n < nodes->count; ++n) {
     uint32_t id = leat_nodes_op(nodes, n)->group;
     if (id != 0) keys[count++] = (uint64_t)id << 32 | n;
@@ -91,7 +91,7 @@ static leat_status_t add_occurrence(matcher_t *m, leat_rule_result_t *result) {
   o.node = leat_arena_alloc(&f->arena, n * sizeof *o.node);
   o.taken = leat_arena_alloc(&f->arena, o.taken_count * sizeof *o.taken);
   leat_occurrence_t *slot = leat_array_push(&f->occurrences);
-  if (slot == NULL || o.node == NULL || o.taken == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (slot == NULL || o.node == NULL || o.taken == NULL) return leat_out_of_memory();
   for (uint32_t e = 0; e < n; ++e) o.node[e] = s->best[e] < LEAT_ENTRY_OPEN ? s->best[e] : LEAT_NONE;
   memcpy(o.taken, s->set, o.taken_count * sizeof *o.taken);
   *slot = o;
@@ -173,13 +173,13 @@ static leat_status_t allocate(matcher_t *m) {
   s->entry_of = leat_arena_alloc(&f->arena, nodes * sizeof *s->entry_of);
   s->set = leat_arena_alloc(&f->arena, nodes * sizeof *s->set);
   if (f->results == NULL || s->state == NULL || s->best == NULL || s->entry_of == NULL || s->set == NULL)
-    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    return leat_out_of_memory();
   return leat_order_create(&f->nodes, &m->order);
 }
 
 leat_status_t leat_fusion_create(const leat_graph_t *traced, const leat_rules_t *rules, leat_fusion_t **out_fusion) {
   leat_fusion_t *f = leat_alloc_zero(1, sizeof *f);
-  if (f == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (f == NULL) return leat_out_of_memory();
   matcher_t m = {.fusion = f};
   leat_arena_init(&f->arena);
   f->rules = rules;

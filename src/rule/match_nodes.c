@@ -39,15 +39,13 @@ static bool is_transparent(const leat_graph_t *g, const leat_op_t *op) {
   return !leat_op_takes_attr(op->kind, LEAT_ATTR_DTYPE) || !is_written_cast(call_of(g, op));
 }
 
-static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
-
 static leat_status_t number_nodes(leat_nodes_t *n) {
   const leat_graph_t *g = n->g;
   const leat_op_t *last = NULL;
   n->node_of = leat_alloc_zero(g->ops.count + 1U, sizeof *n->node_of);
   n->ops.first = leat_alloc_zero(g->ops.count + 2U, sizeof *n->ops.first);
   n->ops.at = leat_alloc_zero(g->ops.count + 1U, sizeof *n->ops.at);
-  if (n->node_of == NULL || n->ops.first == NULL || n->ops.at == NULL) return out_of_memory();
+  if (n->node_of == NULL || n->ops.first == NULL || n->ops.at == NULL) return leat_out_of_memory();
   uint32_t ops = 0;
   for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(g, id);
@@ -60,7 +58,7 @@ static leat_status_t number_nodes(leat_nodes_t *n) {
   }
   n->ops.first[n->count] = ops;
   n->transparent = leat_alloc_zero(n->count + 1U, 1);
-  if (n->transparent == NULL) return out_of_memory();
+  if (n->transparent == NULL) return leat_out_of_memory();
   for (leat_node_id_t i = 0; i < n->count; ++i) n->transparent[i] = is_transparent(g, leat_nodes_op(n, i));
   return NULL;
 }
@@ -83,7 +81,7 @@ static void close_list(node_array_t *at, uint32_t start) {
 
 static leat_status_t push(node_array_t *at, leat_node_id_t node) {
   leat_node_id_t *slot = leat_array_push(at);
-  if (slot == NULL) return out_of_memory();
+  if (slot == NULL) return leat_out_of_memory();
   *slot = node;
   return NULL;
 }
@@ -93,7 +91,7 @@ static leat_status_t invert(uint32_t count, const leat_node_lists_t *lists, leat
   uint32_t total = lists->first[count];
   out->first = leat_alloc_zero(count + 2U, sizeof *out->first);
   out->at = leat_alloc_zero(total + 1U, sizeof *out->at);
-  if (out->first == NULL || out->at == NULL) return out_of_memory();
+  if (out->first == NULL || out->at == NULL) return leat_out_of_memory();
   for (uint32_t i = 0; i < total; ++i) out->first[lists->at[i] + 2]++;
   for (uint32_t i = 0; i < count; ++i) out->first[i + 2] += out->first[i + 1];
   for (leat_node_id_t from = 0; from < count; ++from) {
@@ -107,7 +105,7 @@ static leat_status_t invert(uint32_t count, const leat_node_lists_t *lists, leat
 static leat_status_t list_producers(const leat_nodes_t *n, leat_node_lists_t *out) {
   node_array_t at = {0};
   out->first = leat_alloc_zero(n->count + 2U, sizeof *out->first);
-  if (out->first == NULL) return out_of_memory();
+  if (out->first == NULL) return leat_out_of_memory();
   leat_status_t status = NULL;
   for (leat_node_id_t node = 0; node < n->count && status == NULL; ++node) {
     out->first[node] = at.count;
@@ -138,7 +136,7 @@ static leat_status_t add_readers(const leat_nodes_t *n, leat_node_id_t node, uin
 static leat_status_t list_readers(leat_nodes_t *n) {
   node_array_t at = {0};
   n->outs.first = leat_alloc_zero(n->count + 2U, sizeof *n->outs.first);
-  if (n->outs.first == NULL) return out_of_memory();
+  if (n->outs.first == NULL) return leat_out_of_memory();
   leat_status_t status = NULL;
   for (leat_node_id_t node = 0; node < n->count && status == NULL; ++node) {
     n->outs.first[node] = at.count;

@@ -14,7 +14,7 @@ leat_status_t leat_order_create(const leat_nodes_t *nodes, leat_order_t *out_ord
   if (out_order->group_of == NULL || out_order->end == NULL || out_order->stack == NULL || out_order->seen == NULL ||
       first == NULL) {
     leat_order_deinit(out_order);
-    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    return leat_out_of_memory();
   }
   for (leat_node_id_t n = 0; n < nodes->count; ++n) out_order->end[n] = n;
   return NULL;
@@ -95,7 +95,7 @@ bool leat_order_allows(leat_order_t *order, const leat_node_id_t *set, uint32_t 
 leat_status_t leat_order_take(leat_order_t *order, const leat_node_id_t *set, uint32_t count, uint32_t *out_group) {
   leat_node_id_t *members = leat_array_push_n(&order->members, count);
   uint32_t *end = members != NULL ? leat_array_push(&order->first) : NULL;
-  if (end == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (end == NULL) return leat_out_of_memory();
   *end = order->members.count;
   *out_group = order->first.count - 2;
   for (uint32_t i = 0; i < count; ++i) {

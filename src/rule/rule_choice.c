@@ -116,7 +116,7 @@ static leat_status_t list_neighbours(choice_t *c) {
         if (p->present[o] && (up ? is_edge(c, o, e) : is_edge(c, e, o))) c->stack[count++] = o;
       }
       list = leat_arena_alloc(c->reader->arena, (count + 1U) * sizeof *list);
-      if (list == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+      if (list == NULL) return leat_out_of_memory();
       memcpy(list, c->stack, count * sizeof *list);
       (up ? p->parents : p->children)[e] = list;
       (up ? p->parent_counts : p->child_counts)[e] = count;
@@ -156,7 +156,7 @@ static leat_status_t allocate_pattern(choice_t *c, leat_rule_pattern_t *p) {
   p->present = leat_arena_alloc(arena, 3U * c->n);
   p->order = leat_arena_alloc(arena, 3U * c->n * sizeof *p->order);
   p->children = leat_arena_alloc(arena, 2U * c->n * sizeof *p->children);
-  if (p->present == NULL || p->order == NULL || p->children == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (p->present == NULL || p->order == NULL || p->children == NULL) return leat_out_of_memory();
   p->required = p->present + c->n;
   p->included = p->required + c->n;
   p->child_counts = p->order + c->n;
@@ -221,7 +221,7 @@ static leat_status_t make_patterns(choice_t *c) {
   uint32_t count;
   LEAT_TRY(count_choices(c, &count));
   c->rule->patterns = leat_arena_alloc(c->reader->arena, count * sizeof *c->rule->patterns);
-  if (c->rule->patterns == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (c->rule->patterns == NULL) return leat_out_of_memory();
   for (uint32_t i = 0; i < count; ++i) LEAT_TRY(add_pattern(c, i));
   return c->rule->pattern_count > 0 ? NULL
                                     : fail_entry(c, 0, "and others are not connected, whatever options are taken");
@@ -234,7 +234,7 @@ leat_status_t leat_rule_resolve(leat_rule_reader_t *r, leat_rule_t *rule) {
   uint16_t *words = leat_alloc_zero(2U * n + 1, sizeof *words);
   leat_status_t status = NULL;
   if (bytes == NULL || words == NULL) {
-    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+    status = leat_out_of_memory();
   } else {
     c.edge = (bool *)bytes;
     c.option = c.edge + (size_t)n * n;

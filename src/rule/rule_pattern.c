@@ -81,7 +81,7 @@ static leat_status_t read_ops(leat_rule_reader_t *r, const leat_yaml_t *value, l
   if (names == 0) RULE_FAIL(r, value, "op_type is an empty list");
   if (names > 64) RULE_FAIL(r, value, "op_type lists %u ops; 64 are the limit", names);
   entry->ops = leat_arena_alloc(r->arena, (size_t)names * LEAT_RULE_OP_KINDS_MAX * sizeof *entry->ops);
-  if (entry->ops == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (entry->ops == NULL) return leat_out_of_memory();
   leat_text_t text = {0};
   leat_status_t status = NULL;
   const leat_yaml_t *name = value->kind == LEAT_YAML_LIST ? value->first : value;
@@ -92,7 +92,7 @@ static leat_status_t read_ops(leat_rule_reader_t *r, const leat_yaml_t *value, l
   }
   entry->op_text = text.data != NULL ? leat_arena_strdup(r->arena, text.data, text.length) : NULL;
   leat_text_deinit(&text);
-  if (status == NULL && entry->op_text == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (status == NULL && entry->op_text == NULL) return leat_out_of_memory();
   return status;
 }
 
@@ -135,7 +135,7 @@ static leat_status_t resolve_names(leat_rule_reader_t *r, const leat_rule_t *rul
   leat_rule_entry_t *entry = &rule->entries[self];
   entry->children = leat_arena_alloc(r->arena, rule->entry_count * sizeof *entry->children);
   entry->options = leat_arena_alloc(r->arena, rule->entry_count * sizeof *entry->options);
-  if (entry->children == NULL || entry->options == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (entry->children == NULL || entry->options == NULL) return leat_out_of_memory();
   if (draft->child != NULL) LEAT_TRY(resolve(r, rule, self, draft->child, entry->children, &entry->child_count));
   if (draft->children != NULL) LEAT_TRY(resolve(r, rule, self, draft->children, entry->children, &entry->child_count));
   if (draft->options != NULL) LEAT_TRY(resolve(r, rule, self, draft->options, entry->options, &entry->option_count));
@@ -152,7 +152,7 @@ static leat_status_t read_entry(leat_rule_reader_t *r, const leat_yaml_t *key, l
                                      .included = true,
                                      .line = key->line,
                                      .column = key->column};
-  if (draft->entry.name == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (draft->entry.name == NULL) return leat_out_of_memory();
   (void)snprintf(what, sizeof what, "entry '%.64s'", key->text);
   LEAT_TRY(leat_rule_read_keys(r, value, what, entry_keys, sizeof entry_keys / sizeof *entry_keys, draft));
   if (draft->ops != NULL && draft->options != NULL)
@@ -187,7 +187,7 @@ leat_status_t leat_rule_read_pattern(leat_rule_reader_t *r, leat_yaml_t *node, l
   draft_t *drafts = leat_alloc_zero(count, sizeof *drafts);
   leat_status_t status = NULL;
   if (rule->entries == NULL || drafts == NULL)
-    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+    status = leat_out_of_memory();
   else
     status = read_entries(r, node, rule, drafts);
   leat_free(drafts);

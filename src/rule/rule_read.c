@@ -117,7 +117,7 @@ static leat_status_t read_rule(leat_rule_reader_t *r, const leat_yaml_t *key, le
   draft_t draft = {
       .rule = {.name = leat_arena_strdup(r->arena, key->text, key->length), .file = r->file, .line = key->line}};
   char what[96];
-  if (draft.rule.name == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (draft.rule.name == NULL) return leat_out_of_memory();
   if (key->length == 0) RULE_FAIL(r, key, "a rule needs a name");
   (void)snprintf(what, sizeof what, "rule '%.64s'", key->text);
   LEAT_TRY(leat_rule_read_keys(r, value, what, rule_keys, 3, &draft));
@@ -140,7 +140,7 @@ static const leat_yaml_t *later_rule_of_name(const leat_yaml_t *key) {
 
 // Puts the rule behind those of equal or higher priority.
 static leat_status_t insert(leat_rules_t *rules, const leat_rule_t *rule) {
-  if (leat_array_push(&rules->rules) == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (leat_array_push(&rules->rules) == NULL) return leat_out_of_memory();
   uint32_t at = rules->rules.count - 1;
   for (; at > 0 && rules->rules.data[at - 1].priority < rule->priority; --at)
     rules->rules.data[at] = rules->rules.data[at - 1];
@@ -164,7 +164,7 @@ static leat_status_t read_file(leat_rule_reader_t *r, leat_yaml_t *root, rule_ar
     }
     if (read->count == LEAT_RULES_MAX) RULE_FAIL(r, key, "more than %d rules in one file", LEAT_RULES_MAX);
     leat_rule_t *slot = leat_array_push(read);
-    if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    if (slot == NULL) return leat_out_of_memory();
     *slot = rule;
   }
   return NULL;
@@ -172,7 +172,7 @@ static leat_status_t read_file(leat_rule_reader_t *r, leat_yaml_t *root, rule_ar
 
 leat_status_t leat_rules_create(leat_rules_t **out_rules) {
   *out_rules = leat_alloc_zero(1, sizeof **out_rules);
-  if (*out_rules == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (*out_rules == NULL) return leat_out_of_memory();
   leat_arena_init(&(*out_rules)->arena);
   return NULL;
 }
@@ -191,7 +191,7 @@ leat_status_t leat_rules_add(leat_rules_t *rules, const char *text, size_t text_
   leat_yaml_t *root = NULL;
   rule_array_t read = {0};
   r.file = leat_arena_strdup(&rules->arena, file, strlen(file));
-  if (r.file == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (r.file == NULL) return leat_out_of_memory();
   leat_arena_init(&tree);
   leat_status_t status = leat_yaml_read(&tree, text, text_bytes, file, &root);
   if (status == NULL && root == NULL)

@@ -36,7 +36,7 @@ static leat_status_t fail_offset(const reader_t *r) {
 }
 
 static leat_status_t fail_parser(const reader_t *r) {
-  if (r->parser.error == YAML_MEMORY_ERROR) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (r->parser.error == YAML_MEMORY_ERROR) return leat_out_of_memory();
   if (r->parser.error == YAML_READER_ERROR) return fail_offset(r);
   const yaml_mark_t *mark = &r->parser.problem_mark;
   LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s:%zu:%zu: not valid YAML: %s%s%s", r->file, mark->line + 1, mark->column + 1,
@@ -53,7 +53,7 @@ const char *leat_yaml_kind_name(const leat_yaml_t *node) {
 static leat_status_t add_node(reader_t *r, const yaml_event_t *event, leat_yaml_kind_t kind, leat_yaml_t **out_node) {
   if (r->node_count++ >= LEAT_YAML_NODES_MAX) return fail_event(r, event, "more than 65536 values in one file");
   leat_yaml_t *node = leat_arena_alloc(r->arena, sizeof *node);
-  if (node == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (node == NULL) return leat_out_of_memory();
   *node = (leat_yaml_t){.kind = kind,
                         .line = (uint32_t)event->start_mark.line + 1,
                         .column = (uint32_t)event->start_mark.column + 1,
@@ -101,7 +101,7 @@ static leat_status_t add_scalar(reader_t *r, const yaml_event_t *event) {
   node->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
   node->length = event->data.scalar.length;
   node->text = leat_arena_strdup(r->arena, (const char *)event->data.scalar.value, node->length);
-  if (node->text == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (node->text == NULL) return leat_out_of_memory();
   if (memchr(node->text, '\0', node->length) != NULL) return fail_event(r, event, "text must not hold NUL");
   return NULL;
 }
@@ -145,7 +145,7 @@ leat_status_t leat_yaml_read(leat_arena_t *arena, const char *text, size_t text_
   *out_root = NULL;
   if (text_bytes > LEAT_YAML_BYTES_MAX)
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s:1:1: %zu bytes: a rule file has at most 1 MiB", file, text_bytes);
-  if (!yaml_parser_initialize(&r.parser)) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (!yaml_parser_initialize(&r.parser)) return leat_out_of_memory();
   yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
   yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, text_bytes);
   leat_status_t status = read_events(&r);

@@ -35,7 +35,7 @@ leat_status_t leat_run_bounds_prepare(leat_program_t *program) {
     program->checks_after |= pef->symbols[pef->bounds[i].symbol].kind == PEF_SYMBOL_INTERNAL;
   if (!program->checks_after) return NULL;
   bool *written = leat_alloc_zero(pef->symbol_count + 1u, sizeof *written);
-  if (written == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (written == NULL) return leat_out_of_memory();
   for (uint32_t c = 0; c < pef->call_count; c++) {
     if (pef->calls[c].type == PEF_FWD) leat_flow_mark_written(pef, &pef->calls[c], written);
   }

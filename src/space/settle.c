@@ -33,7 +33,7 @@ static bool value_is_fixed(const settle_t *s, leat_value_id_t v) { return v < s-
 
 static leat_status_t mark(settle_t *s, leat_value_id_t first, uint32_t count, bool fixed) {
   while (s->fixed.count < first + count) {
-    if (leat_array_push(&s->fixed) == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    if (leat_array_push(&s->fixed) == NULL) return leat_out_of_memory();
   }
   for (uint32_t i = 0; i < count; ++i) s->fixed.data[first + i] = fixed;
   return NULL;
@@ -234,7 +234,7 @@ leat_status_t leat_settle(const leat_graph_t *from, leat_graph_t **out_graph) {
   bool *late = leat_alloc_zero(from->values.count + 1u, sizeof *late);
   leat_status_t status = NULL;
   if (s.updated == NULL || late == NULL)
-    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory");
+    status = leat_out_of_memory();
   else
     find_updated(from, s.updated, late);
   if (status == NULL) status = leat_rebuild(from, visit, &s, out_graph);

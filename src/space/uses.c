@@ -31,7 +31,7 @@ leat_status_t leat_uses_collect(const leat_graph_t *g, leat_uses_t *out_uses) {
   *out_uses = u;
   if (fits) return NULL;
   leat_uses_deinit(out_uses);
-  LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  return leat_out_of_memory();
 }
 
 void leat_uses_deinit(leat_uses_t *uses) {

@@ -67,7 +67,7 @@ leat_status_t leat_unit_kinds_init(leat_unit_kinds_t *kinds, uint32_t expected) 
   *kinds = (leat_unit_kinds_t){.bucket_count = 64};
   while (kinds->bucket_count < expected) kinds->bucket_count *= 2;
   kinds->buckets = leat_alloc_zero(kinds->bucket_count, sizeof *kinds->buckets);
-  if (kinds->buckets == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (kinds->buckets == NULL) return leat_out_of_memory();
   return NULL;
 }
 
@@ -97,7 +97,7 @@ leat_status_t leat_unit_kinds_add(leat_unit_kinds_t *kinds, leat_graph_t *graph)
   leat_graph_t **slot = next == NULL || hash_slot == NULL ? NULL : leat_array_push(&kinds->graphs);
   if (slot == NULL) {
     leat_graph_destroy(graph);
-    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    return leat_out_of_memory();
   }
   *slot = graph;
   *hash_slot = hash;

@@ -9,12 +9,12 @@
 // The symbol of the table, which becomes the program's last one where it has been in no unit yet.
 static leat_status_t place_symbol(leat_unit_places_t *p, leat_symbol_id_t id, leat_unit_place_t *out_place) {
   while (p->index_of.count <= id) {
-    if (leat_array_push(&p->index_of) == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    if (leat_array_push(&p->index_of) == NULL) return leat_out_of_memory();
   }
   uint32_t *index = &p->index_of.data[id];
   if (*index == 0) {
     leat_symbol_id_t *slot = leat_array_push(&p->symbols);
-    if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+    if (slot == NULL) return leat_out_of_memory();
     *slot = id;
     *index = p->symbols.count;
   }
@@ -37,7 +37,7 @@ static leat_status_t add_program_symbols(leat_unit_places_t *p) {
 static leat_status_t init(leat_unit_places_t *p) {
   const leat_units_t *units = p->units;
   p->given_first = leat_alloc_zero(units->all.count + 1u, sizeof *p->given_first);
-  if (p->given_first == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory");
+  if (p->given_first == NULL) return leat_out_of_memory();
   for (uint32_t i = 0; i < units->all.count; ++i) {
     p->given_first[i] = p->given_count;
     p->given_count += units->all.data[i].ins.count + units->all.data[i].symbols.count;

@@ -22,8 +22,6 @@ typedef struct maker_s {
   uint32_t *piece_of;  // per op
 } maker_t;
 
-static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
-
 static const leat_op_t *producer(const leat_graph_t *g, leat_value_id_t v) {
   return leat_graph_op(g, leat_graph_value(g, v)->op);
 }
@@ -58,7 +56,7 @@ static leat_status_t list_groups(maker_t *m) {
   uint32_t count = m->pieces.all.count, at = 0;
   if (count == 0) return NULL;
   leat_unit_t *units = leat_array_push_n(&m->u->all, count);
-  if (units == NULL) return out_of_memory();
+  if (units == NULL) return leat_out_of_memory();
   for (uint32_t i = 0; i < count; ++i) units[m->pieces.all.data[i].order].group = m->pieces.all.data[i].label;
   for (uint32_t pass = 0; pass < 2; ++pass) {
     for (leat_op_id_t id = 0; id < m->g->ops.count; ++id) {
@@ -79,7 +77,7 @@ static leat_status_t list_groups(maker_t *m) {
 
 static leat_status_t add_statement(leat_unit_t *unit, leat_op_id_t id) {
   leat_op_id_t *slot = leat_array_push(&unit->statements);
-  if (slot == NULL) return out_of_memory();
+  if (slot == NULL) return leat_out_of_memory();
   *slot = id;
   return NULL;
 }
@@ -96,7 +94,7 @@ static leat_status_t list_statements(maker_t *m) {
     }
     uint32_t unit = m->u->unit_of[leat_graph_value(m->g, leat_op_input(m->g, op, 0))->op];
     if (unit == LEAT_NONE && rest == LEAT_NONE) {
-      if (add_unit(m, LEAT_UNIT_REST) == NULL) return out_of_memory();
+      if (add_unit(m, LEAT_UNIT_REST) == NULL) return leat_out_of_memory();
       rest = m->u->all.count - 1;
     }
     LEAT_TRY(add_statement(&m->u->all.data[unit == LEAT_NONE ? rest : unit], id));
@@ -104,7 +102,7 @@ static leat_status_t list_statements(maker_t *m) {
   for (leat_op_id_t id = 0; id < m->g->ops.count; ++id) {
     if (leat_op_role(leat_graph_op(m->g, id)->kind) != LEAT_ROLE_UPDATE) continue;
     leat_unit_t *unit = add_unit(m, LEAT_UNIT_LATE);
-    if (unit == NULL) return out_of_memory();
+    if (unit == NULL) return leat_out_of_memory();
     LEAT_TRY(add_statement(unit, id));
   }
   return NULL;
@@ -120,7 +118,7 @@ static leat_status_t add_port(maker_t *m, uint32_t unit_index, leat_value_id_t v
     return NULL;
   if (m->seen[v] != unit_index + 1) {
     leat_unit_port_t *port = symbol ? leat_array_push(&unit->symbols) : leat_array_push(&unit->ins);
-    if (port == NULL) return out_of_memory();
+    if (port == NULL) return leat_out_of_memory();
     port->value = v;
     m->seen[v] = unit_index + 1;
     m->port[v] = (symbol ? unit->symbols.count : unit->ins.count) - 1;
@@ -158,7 +156,7 @@ static leat_status_t find_out(leat_unit_t *unit, leat_value_id_t v, leat_unit_ou
     if ((*out_out)->value == v) return NULL;
   }
   *out_out = leat_array_push(&unit->outs);
-  if (*out_out == NULL) return out_of_memory();
+  if (*out_out == NULL) return leat_out_of_memory();
   (*out_out)->value = v;
   return NULL;
 }
@@ -219,7 +217,7 @@ static leat_status_t deal_out_optimizers(maker_t *m) {
     const leat_op_t *op = leat_graph_op(m->g, id);
     if (leat_op_role(op->kind) != LEAT_ROLE_OPTIMIZER) continue;
     leat_op_id_t *statement = leat_array_push(&m->u->optimizers);
-    if (statement == NULL) return out_of_memory();
+    if (statement == NULL) return leat_out_of_memory();
     *statement = id;
     uint32_t number = m->u->optimizers.count - 1;
     for (uint32_t i = 0; i < op->input_count; ++i) {
@@ -228,7 +226,7 @@ static leat_status_t deal_out_optimizers(maker_t *m) {
       leat_unit_t *unit = &m->u->all.data[m->given[v].unit];
       if (unit->optimizers.count != 0 && unit->optimizers.data[unit->optimizers.count - 1] == number) continue;
       uint32_t *slot = leat_array_push(&unit->optimizers);
-      if (slot == NULL) return out_of_memory();
+      if (slot == NULL) return leat_out_of_memory();
       *slot = number;
     }
   }
@@ -241,13 +239,13 @@ static leat_status_t list_norms(maker_t *m) {
     if (!leat_optimizer_clips(m->g, op)) continue;
     leat_unit_t *unit = add_unit(m, LEAT_UNIT_NORM);
     uint32_t *slot = unit == NULL ? NULL : leat_array_push(&unit->optimizers);
-    if (slot == NULL) return out_of_memory();
+    if (slot == NULL) return leat_out_of_memory();
     *slot = i;
     for (uint32_t k = 0; k < op->input_count; ++k) {
       leat_value_id_t v = leat_op_input(m->g, op, k);
       if (m->given[v].unit == LEAT_NONE) continue;
       leat_unit_port_t *port = leat_array_push(&unit->symbols);
-      if (port == NULL) return out_of_memory();
+      if (port == NULL) return leat_out_of_memory();
       port->value = v;
     }
   }
@@ -271,7 +269,7 @@ static leat_status_t make(maker_t *m) {
   if (m->u->order == NULL || m->u->unit_of == NULL || m->u->kept_by == NULL || m->lives == NULL ||
       m->piece_of == NULL || m->needs == NULL || m->reached == NULL || m->port == NULL || m->seen == NULL ||
       m->given == NULL) {
-    return out_of_memory();
+    return leat_out_of_memory();
   }
   memset(m->u->unit_of, 0xff, ops * sizeof *m->u->unit_of);
   for (size_t v = 0; v < values; ++v) m->given[v].unit = LEAT_NONE;

@@ -21,8 +21,6 @@ typedef struct writer_s {
   LEAT_ARRAY(leat_value_id_t) mapped;
 } writer_t;
 
-static leat_status_t out_of_memory(void) { return leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory"); }
-
 static leat_status_t append(writer_t *w, const leat_op_desc_t *desc, leat_value_id_t *out_first) {
   leat_op_id_t id;
   LEAT_TRY(leat_graph_append(w->to, desc, &id));
@@ -45,7 +43,7 @@ static leat_status_t add_symbol(writer_t *w, leat_symbol_role_t role, uint32_t n
                          .results = leat_graph_value(g, value),
                          .result_count = 1};
   leat_value_id_t *slot = leat_array_push(&w->mapped);
-  if (slot == NULL) return out_of_memory();
+  if (slot == NULL) return leat_out_of_memory();
   *slot = value;
   return append(w, &desc, &w->map[value]);
 }
@@ -91,7 +89,7 @@ static leat_status_t copy_op(writer_t *w, leat_op_id_t id) {
     attrs[i].v.i = index;
   }
   leat_value_id_t *inputs = leat_alloc_zero(op->input_count + 1u, sizeof *inputs), first;
-  if (inputs == NULL) return out_of_memory();
+  if (inputs == NULL) return leat_out_of_memory();
   leat_status_t status = copy_origin(w, op, &origin);
   for (uint32_t i = 0; i < op->input_count && status == NULL; ++i)
     status = import(w, leat_op_input(g, op, i), &inputs[i]);
@@ -108,7 +106,7 @@ static leat_status_t copy_op(writer_t *w, leat_op_id_t id) {
   if (status == NULL) status = append(w, &desc, &first);
   for (uint32_t i = 0; i < op->result_count && status == NULL; ++i) {
     leat_value_id_t *slot = leat_array_push(&w->mapped);
-    if (slot == NULL) status = out_of_memory();
+    if (slot == NULL) status = leat_out_of_memory();
     if (slot != NULL) *slot = op->result_first + i;
     if (slot != NULL) w->map[op->result_first + i] = first + i;
   }
@@ -222,7 +220,7 @@ static leat_status_t add_optimizer(writer_t *w, uint32_t number) {
   if (leat_optimizer_clips(g, op))
     attrs[count++] = leat_attr_i(LEAT_ATTR_CLIP, leat_b_role(&w->b, LEAT_MADE_UNIT_CLIP, number));
   leat_value_id_t *inputs = leat_alloc_zero(w->unit->symbols.count + 1u, sizeof *inputs);
-  if (inputs == NULL) return out_of_memory();
+  if (inputs == NULL) return leat_out_of_memory();
   for (uint32_t i = 0; i < op->input_count; ++i) {
     leat_value_id_t v = leat_op_input(g, op, i);
     if (has_whole_gradient(w, v)) inputs[kept++] = w->map[v];
@@ -240,7 +238,7 @@ static leat_status_t add_norm(writer_t *w) {
   leat_builder_t *b = &w->b;
   const uint32_t count = w->unit->symbols.count;
   leat_value_id_t *gradients = leat_alloc_zero(count + 1u, sizeof *gradients);
-  if (gradients == NULL) return out_of_memory();
+  if (gradients == NULL) return leat_out_of_memory();
   b->type = LEAT_TYPE_GRADNORM;
   for (uint32_t i = 0; i < count; ++i) {
     leat_value_t v = *leat_graph_value(g, w->unit->symbols.data[i].value);
