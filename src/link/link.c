@@ -5,6 +5,7 @@
 #include "link/linker.h"
 #include "pef/flight.h"
 #include "pef/flow.h"
+#include "pef/pef_align.h"
 
 // --- order ----------------------------------------------------------------------------------------------------------
 
@@ -168,7 +169,7 @@ static leat_status_t emit(emitter_t *e) {
   for (uint32_t s = 0; s < p->symbol_count; ++s) {
     e->output_bit[s] = outputs;
     outputs += p->symbols[s].kind == PEF_SYMBOL_OUTPUT;
-    e->info->peak_bytes += (p->symbols[s].bytes + PEF_ALIGN - 1) / PEF_ALIGN * PEF_ALIGN;
+    e->info->peak_bytes += leat_pef_align(p->symbols[s].bytes);
   }
   for (uint32_t i = 0; i < e->l->calls.count; ++i) LEAT_TRY(emit_call(e, i));
   e->info->arena_bytes = e->l->arena_bytes;

@@ -6,13 +6,12 @@
 
 #include "link/linker.h"
 #include "pef/flow.h"
+#include "pef/pef_align.h"
 
 typedef struct block_s {
   uint32_t value, first, last;
   uint64_t bytes, offset;
 } block_t;
-
-static uint64_t align_up(uint64_t bytes) { return (bytes + PEF_ALIGN - 1) / PEF_ALIGN * PEF_ALIGN; }
 
 // --- the arena of a unit --------------------------------------------------------------------------------------------
 
@@ -30,7 +29,7 @@ static leat_status_t kept_bytes(const leat_pef_t *pef, uint64_t *out_bytes) {
     if (ranges.all.data[i].begin < kept && ranges.all.data[i].end > kept) kept = ranges.all.data[i].end;
   }
   leat_array_free(&ranges.all);
-  *out_bytes = align_up(kept);
+  *out_bytes = leat_pef_align(kept);
   return NULL;
 }
 
@@ -48,7 +47,7 @@ static leat_status_t place_units(leat_linker_t *l) {
       shared = last->info->arena_bytes - kept;
   }
   l->shared_offset = l->arena_bytes;
-  l->arena_bytes += align_up(shared);
+  l->arena_bytes += leat_pef_align(shared);
   return NULL;
 }
 
@@ -104,7 +103,7 @@ static bool lives_forever(const leat_life_t *life) { return leat_life_crosses(li
 static leat_status_t place_values(leat_linker_t *l, const leat_life_t *lives, block_t *blocks) {
   uint32_t count = 0;
   for (uint32_t v = 0; v < l->program->value_count; ++v) {
-    uint64_t bytes = align_up(l->program->value_bytes[v]);
+    uint64_t bytes = leat_pef_align(l->program->value_bytes[v]);
     if (lives[v].types == 0) continue;
     if (lives_forever(&lives[v])) {
       l->value_offset[v] = l->arena_bytes;

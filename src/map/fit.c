@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "map/fit.h"
 
-#include "pef/pef_format.h"
-
-uint64_t leat_align_up(uint64_t bytes) { return (bytes + PEF_ALIGN - 1) / PEF_ALIGN * PEF_ALIGN; }
-
 static bool alive_together(const leat_block_t *a, const leat_block_t *b) {
   return a->begin <= b->end && b->begin <= a->end;
 }

@@ -19,7 +19,5 @@ leat_status_t leat_blocks_add(leat_blocks_t *blocks, leat_value_id_t v, uint32_t
 // First fit in the order of the blocks, which is that of `begin`; returns the height. Quadratic in blocks alive at
 // once.
 uint64_t leat_blocks_fit(leat_blocks_t *blocks);
-// A multiple of the alignment of places in a file.
-uint64_t leat_align_up(uint64_t bytes);
 
 #endif

@@ -3,6 +3,7 @@
 // section type is never reused, because the types may run in separate calls; nor are packs, which several types read.
 #include "map/place.h"
 
+#include "pef/pef_align.h"
 #include "space/rows.h"
 
 // --- homes
@@ -38,7 +39,7 @@ static void choose_homes(const leat_decided_t *d, leat_home_t *homes) {
 // Adds `bytes` to the arena, never reused.
 static uint64_t reserve(leat_placed_t *p, uint64_t bytes) {
   uint64_t offset = p->arena_bytes;
-  p->arena_bytes += leat_align_up(bytes);
+  p->arena_bytes += leat_pef_align(bytes);
   return offset;
 }
 
@@ -78,7 +79,7 @@ static leat_status_t plan_values(const leat_decided_t *d, leat_placed_t *p, leat
     if (d->keeps.of[v].kind != LEAT_KEEP_MEMORY || p->homes[v].scratch) continue;
     uint32_t begin, end;
     arena_lifetime(d, v, &begin, &end);
-    uint64_t bytes = leat_align_up(leat_value_bytes(leat_graph_value(d->g, v)));
+    uint64_t bytes = leat_pef_align(leat_value_bytes(leat_graph_value(d->g, v)));
     if (end == UINT32_MAX) {
       p->homes[v].offset = reserve(p, bytes);
     } else {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "map/symbols.h"
 
+#include "pef/pef_align.h"
+
 static const uint8_t kinds[] = {
     [LEAT_KIND_INPUT] = PEF_SYMBOL_INPUT,       [LEAT_KIND_PARAM] = PEF_SYMBOL_PARAMETER,
     [LEAT_KIND_BUFFER] = PEF_SYMBOL_BUFFER,     [LEAT_KIND_HYPER] = PEF_SYMBOL_HYPERPARAMETER,
@@ -39,7 +41,7 @@ static leat_status_t add(leat_map_symbols_t *symbols, const leat_graph_t *g, con
   symbols->of[id] = symbols->all.count - 1;
   leat_map_symbols_describe(from, symbol);
   memcpy(&symbol->init, &init, sizeof init);
-  symbols->bytes += (symbol->bytes + PEF_ALIGN - 1) / PEF_ALIGN * PEF_ALIGN;
+  symbols->bytes += leat_pef_align(symbol->bytes);
   return NULL;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "map/tile.h"
 
+#include "pef/pef_align.h"
+
 // --- what lives in a tile
 // -----------------------------------------------------------------------------------------------
 
@@ -120,7 +122,7 @@ static void take_asked_quantum(leat_tiling_t *t, uint64_t asked) {
 static uint64_t fit_scratch(leat_tiling_t *t, leat_blocks_t *blocks, int64_t rows) {
   for (uint32_t i = 0; i < blocks->count; ++i) {
     const uint64_t whole = blocks->data[i].whole_bytes;
-    blocks->data[i].bytes = leat_align_up(whole / (uint64_t)rows * (uint64_t)t->rows_max);
+    blocks->data[i].bytes = leat_pef_align(whole / (uint64_t)rows * (uint64_t)t->rows_max);
   }
   t->scratch_bytes = leat_blocks_fit(blocks);
   return t->scratch_bytes;

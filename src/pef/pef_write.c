@@ -3,6 +3,7 @@
 // (pef_index.h); the layout depends on nothing but the order of the appends, so equal compiles give equal bytes.
 #include "pef/pef_write.h"
 
+#include "pef/pef_align.h"
 #include "pef/pef_index.h"
 #include "pef/pef_json.h"
 
@@ -143,7 +144,7 @@ static bool constant_equal(const void *context, uint64_t id) {
 static uint8_t *blob_reserve(pef_blob_t *blob, size_t bytes) {
   size_t needed = 0;
   if (!leat_size_add(blob->bytes, bytes, &needed) || needed > SIZE_MAX / 4) return NULL;
-  needed = (needed + PEF_ALIGN - 1) & ~(size_t)(PEF_ALIGN - 1);
+  needed = leat_pef_align(needed);
   if (needed > blob->capacity) {
     const size_t capacity = needed > 2 * blob->capacity ? needed : 2 * blob->capacity;
     uint8_t *data = leat_alloc(capacity);
@@ -359,10 +360,8 @@ static uint32_t collect_pieces(const leat_pef_writer_t *w, pef_piece_t pieces[SE
   return w->bounds.count == 0 ? SEGMENT_MAX - 1 : SEGMENT_MAX;
 }
 
-static size_t align_up(size_t bytes) { return (bytes + PEF_ALIGN - 1) & ~(size_t)(PEF_ALIGN - 1); }
-
 static size_t place_segments(const pef_piece_t *pieces, uint32_t count, pef_segment_t *table) {
-  size_t end = align_up(sizeof(pef_header_t) + count * sizeof(pef_segment_t));
+  size_t end = leat_pef_align(sizeof(pef_header_t) + count * sizeof(pef_segment_t));
   for (uint32_t i = 0; i < count; ++i) {
     const pef_piece_t *piece = &pieces[i];
     table[i] = (pef_segment_t){.kind = piece->kind,
@@ -370,7 +369,7 @@ static size_t place_segments(const pef_piece_t *pieces, uint32_t count, pef_segm
                                .offset = end,
                                .bytes = piece->bytes,
                                .hash = leat_pef_hash(piece->data, piece->bytes)};
-    end = align_up(end + piece->bytes);
+    end = leat_pef_align(end + piece->bytes);
   }
   return end;
 }

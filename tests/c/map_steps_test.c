@@ -6,6 +6,7 @@
 #include "check.h"
 #include "map/fit.h"
 #include "map/place.h"
+#include "pef/pef_align.h"
 #include "space/settle.h"
 
 typedef struct mapping_s {
@@ -175,7 +176,7 @@ static void blocks_alive_together_share_no_byte(void **state) {
     uint64_t sum = 0, height;
     for (uint32_t i = 0; i < count; ++i) {
       uint32_t begin = i / 2, end = begin + (uint32_t)rand() % 6;
-      assert_ok(leat_blocks_add(&blocks, i, begin, end, leat_align_up(1 + (uint64_t)rand() % 1000)));
+      assert_ok(leat_blocks_add(&blocks, i, begin, end, leat_pef_align(1 + (uint64_t)rand() % 1000)));
       sum += blocks.data[i].bytes;
     }
     height = leat_blocks_fit(&blocks);
