@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "base/loops.h"
 #include "native/engine.h"
 #include "ref/engine.h"
 
@@ -91,14 +92,6 @@ static int64_t count_elements(const compare_plan_t *plan, uint32_t index, const 
   return count;
 }
 
-static bool next_index(int64_t index[PEF_MAX_RANK], const int64_t dims[PEF_MAX_RANK]) {
-  for (uint32_t d = PEF_MAX_RANK; d-- > 0;) {
-    if (++index[d] < dims[d]) return true;
-    index[d] = 0;
-  }
-  return false;
-}
-
 typedef void (*visit_fn_t)(const compare_plan_t *plan, const element_t *element);
 
 static void visit_output(const compare_plan_t *plan, const leat_run_tile_t *tile, element_t *element,
@@ -114,7 +107,7 @@ static void visit_output(const compare_plan_t *plan, const leat_run_tile_t *tile
     element->at = first + offset * (int64_t)element->bytes;
     visit(plan, element);
     element->room += element->bytes;
-  } while (next_index(element->index, dims));
+  } while (leat_index_next(PEF_MAX_RANK, dims, element->index));
 }
 
 static void visit_outputs(const compare_plan_t *plan, const leat_run_tile_t *tile, char *room, visit_fn_t visit) {

@@ -6,6 +6,7 @@
 #ifndef LEAT_IR_EVAL_H_
 #define LEAT_IR_EVAL_H_
 
+#include "base/loops.h"
 #include "ir/element.h"
 #include "ir/graph.h"
 
@@ -40,15 +41,6 @@ static inline const int64_t *leat_eval_list(const leat_eval_call_t *call, leat_a
   return leat_op_list(call->graph, call->op, key, &count);
 }
 
-// The next index in row-major order; false after the last. Starts from all zeros; an empty extent: check
-// leat_value_elements.
-static inline bool leat_index_next(uint32_t rank, const int64_t *dims, int64_t *index) {
-  for (uint32_t d = rank; d-- > 0;) {
-    if (++index[d] < dims[d]) return true;
-    index[d] = 0;
-  }
-  return false;
-}
 static inline int64_t leat_index_offset(uint32_t rank, const int64_t *index, const int64_t *strides) {
   int64_t offset = 0;
   for (uint32_t d = 0; d < rank; d++) offset += index[d] * strides[d];

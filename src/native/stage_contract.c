@@ -3,6 +3,7 @@
 // element is one chain of fused multiply-adds; of a chunk, blocks of columns and rows. So a chunk of A stays in the
 // second-level cache while B streams by once, and packing is done once a chunk. A long k goes in blocks of its own
 // (the parameter `chain`): chains end there, and their sums are added pairwise (leat_kern_pairs_t).
+#include "base/loops.h"
 #include "native/contract_plan.h"
 
 typedef struct contract_run_s {
@@ -13,14 +14,6 @@ typedef struct contract_run_s {
   int64_t outer[8];  // extents in this tile
   char *buffer_a, *buffer_b, *buffer_c;
 } contract_run_t;
-
-static bool next_index(int64_t *index, const int64_t *extents, uint32_t count) {
-  for (uint32_t d = count; d-- > 0;) {
-    if (++index[d] < extents[d]) return true;
-    index[d] = 0;
-  }
-  return false;
-}
 
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -118,7 +111,7 @@ static contract_k_t first_chunk(const contract_plan_t *plan) {
 static bool next_chunk(const contract_plan_t *plan, contract_k_t *k) {
   k->p += k->count;
   if (k->p >= plan->k.extent) {
-    if (!next_index(k->index, k->extents, plan->k_count)) return false;
+    if (!leat_index_next(plan->k_count, k->extents, k->index)) return false;
     k->p = k->a = k->b = 0;
     for (uint32_t d = 0; d < plan->k_count; d++) {
       k->a += plan->k_outer[d].a * k->index[d];
@@ -255,5 +248,5 @@ void leat_native_contract_run(const leat_native_stage_t *stage, const leat_run_t
       at_c += plan->outer[d].c * index[d];
     }
     run_matrix(&run, a + at_a * plan->a_bytes, b + at_b * plan->b_bytes, c + at_c * plan->c_bytes);
-  } while (next_index(index, run.outer, plan->outer_count));
+  } while (leat_index_next(plan->outer_count, run.outer, index));
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The strip interpreter: runs a MAP plan over a tile. Pure copies go through two-dimensional copy kernels.
+#include "base/loops.h"
 #include "native/map_plan.h"
 
 typedef struct map_run_s {
@@ -78,15 +79,6 @@ static int64_t inner_product(const int64_t strides[8], const int64_t index[8], u
   int64_t sum = 0;
   for (uint32_t d = 0; d < rank; d++) sum += strides[d] * index[d];
   return sum;
-}
-
-// Next index of the outer dims [0, rank); false after the last.
-static bool next_index(int64_t index[8], const int64_t dims[8], uint32_t rank) {
-  for (uint32_t d = rank; d-- > 0;) {
-    if (++index[d] < dims[d]) return true;
-    index[d] = 0;
-  }
-  return false;
 }
 
 static void run_steps(const map_run_t *run, int64_t n) {
@@ -170,7 +162,7 @@ static void run_rows(map_run_t *run) {
     for (int64_t i = 0; i < extent; i += plan->strip) {
       strip_of_row(run, i, extent - i < plan->strip ? extent - i : plan->strip);
     }
-  } while (next_index(index, run->dims, inner));
+  } while (leat_index_next(inner, run->dims, index));
 }
 
 // --- linear mode: strips cross rows of the innermost dim; what is not contiguous is gathered run by run ------------
@@ -199,7 +191,7 @@ static void visit_runs(const map_run_t *run, const int64_t strides[8], const int
     visit(run, which, inner_product(strides, index, inner + 1), done, count);
     done += count;
     index[inner] = 0;
-    next_index(index, run->dims, inner);
+    leat_index_next(inner, run->dims, index);
   }
 }
 
@@ -292,7 +284,7 @@ static void run_copy(map_run_t *run) {
     const char *from = run->leaf_at[0] + inner_product(in, index, inner) * bytes;
     copy_block(run->kern, bytes, to, row < 8 ? out[row] : 0, from, row < 8 ? in[row] : 0, in[inner], rows,
                run->dims[inner]);
-  } while (next_index(index, outer, inner));
+  } while (leat_index_next(inner, outer, index));
 }
 
 void leat_native_map_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {

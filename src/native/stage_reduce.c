@@ -222,14 +222,6 @@ typedef struct reduce_run_s {
   char *results, *piece, *lanes, *pairs;
 } reduce_run_t;
 
-static bool next_index(int64_t *index, const int64_t *extents, uint32_t count) {
-  for (uint32_t d = count; d-- > 0;) {
-    if (++index[d] < extents[d]) return true;
-    index[d] = 0;
-  }
-  return false;
-}
-
 static int64_t in_offset(const reduce_dim_t *dims, const int64_t *index, uint32_t count) {
   int64_t sum = 0;
   for (uint32_t d = 0; d < count; d++) sum += dims[d].in * index[d];
@@ -287,7 +279,7 @@ static void lanes_one(const reduce_run_t *run, const char *in, char *out) {
         add_runs(run, &pairs, run->piece, 0, 1, count, plan->close_runs && i + count == n);
       }
     }
-  } while (next_index(index, run->reduced, outer));
+  } while (leat_index_next(outer, run->reduced, index));
   if (plan->block > 0) end_pairs(run, &pairs, run->lanes, 16);
   plan->lanes_end(out, run->lanes);
 }
@@ -318,7 +310,7 @@ static void fold_one(const reduce_run_t *run, const leat_kern_t *kern, const cha
       plan->load(run->piece, at + i * stride * plan->in_bytes, stride, count);
       fold_run(plan, &pairs, out, run->piece, 1, count);
     }
-  } while (next_index(index, run->reduced, inner));
+  } while (leat_index_next(inner, run->reduced, index));
   if (plan->block > 0) end_pairs(run, &pairs, out, 1);
 }
 
@@ -395,7 +387,7 @@ static void strip_by_columns(const reduce_run_t *run, const leat_kern_t *kern, c
       plan->load(run->piece, at + r * stride * plan->in_bytes, 1, n);
       add_rows(run, &pairs, run->piece, 0, 1, n);
     }
-  } while (next_index(index, run->reduced, inner));
+  } while (leat_index_next(inner, run->reduced, index));
   if (plan->block > 0) end_pairs(run, &pairs, run->results, n);
 }
 
@@ -426,5 +418,5 @@ void leat_native_reduce_run(const leat_native_stage_t *stage, const leat_run_til
       }
       plan->store(out + (to + i * plan->kept[inner].out) * plan->out_bytes, plan->kept[inner].out, run.results, n);
     }
-  } while (next_index(index, run.kept, inner));
+  } while (leat_index_next(inner, run.kept, index));
 }
