@@ -118,5 +118,7 @@ leat_status_t leat_file_read(const char *path, uint8_t **out_data, size_t *out_b
 leat_status_t leat_file_write_atomic(const char *path, const void *data, size_t data_bytes) LEAT_MUST_USE;
 // The same without syncing, for what can be made again: a sync takes longer than a small compile.
 leat_status_t leat_file_write_report(const char *path, const void *data, size_t data_bytes) LEAT_MUST_USE;
+// A text as a report: `file` of `folder`. LEAT_OUT_OF_MEMORY where the text has failed.
+leat_status_t leat_file_write_text(const char *folder, const char *file, const leat_text_t *text) LEAT_MUST_USE;
 
 #endif

@@ -171,3 +171,15 @@ leat_status_t leat_file_write_atomic(const char *path, const void *data, size_t 
 leat_status_t leat_file_write_report(const char *path, const void *data, size_t data_bytes) {
   return write_file(path, data, data_bytes, false);
 }
+
+leat_status_t leat_file_write_text(const char *folder, const char *file, const leat_text_t *text) {
+  leat_text_t path = {0};
+  leat_text_put(&path, "%s/%s", folder, file);
+  leat_status_t status = NULL;
+  if (path.failed || text->failed)
+    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for %s", file);
+  else
+    status = leat_file_write_report(path.data, text->data, text->length);
+  leat_text_deinit(&path);
+  return status;
+}

@@ -52,15 +52,9 @@ static leat_status_t read_rules(const leat_compile_options_t *options, leat_rule
 typedef void (*put_t)(const leat_fusion_t *fusion, leat_text_t *out);
 
 static leat_status_t write_account(const leat_fusion_t *fusion, put_t put, const char *folder, const char *file) {
-  leat_text_t path = {0}, text = {0};
-  leat_text_put(&path, "%s/%s", folder, file);
+  leat_text_t text = {0};
   put(fusion, &text);
-  leat_status_t status = NULL;
-  if (path.failed || text.failed)
-    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for %s", file);
-  else
-    status = leat_file_write_report(path.data, text.data, text.length);
-  leat_text_deinit(&path);
+  leat_status_t status = leat_file_write_text(folder, file, &text);
   leat_text_deinit(&text);
   return status;
 }

@@ -68,12 +68,9 @@ static void say_sections(const leat_compile_options_t *options, uint32_t count) 
 // decisions.json in the folder of the reports.
 static leat_status_t write_decisions(const leat_graph_t *settled, const leat_plan_t *plan,
                                      const leat_compile_options_t *options) {
-  leat_text_t text = {0}, path = {0};
-  leat_text_put(&path, "%s/decisions.json", options->report_dir);
+  leat_text_t text = {0};
   leat_status_t status = leat_decision_put(settled, plan, &text);
-  if (status == NULL && path.failed) status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for a path");
-  if (status == NULL) status = leat_file_write_report(path.data, text.data, text.length);
-  leat_text_deinit(&path);
+  if (status == NULL) status = leat_file_write_text(options->report_dir, "decisions.json", &text);
   leat_text_deinit(&text);
   return leat_status_annotate(status, "mapping decisions");
 }

@@ -13,15 +13,8 @@ static leat_status_t tell_precision(const leat_compile_options_t *options, const
   if (!text.failed && options->log != NULL) options->log(options->log_user, LEAT_LOG_INFO, "mac", text.data);
   leat_text_deinit(&text);
   if (options->report_dir == NULL) return NULL;
-  leat_text_t path = {0};
-  leat_text_put(&path, "%s/precision.json", options->report_dir);
   leat_text_put(&text, "[%s]\n", report->json.data != NULL ? report->json.data : "");
-  leat_status_t status = NULL;
-  if (path.failed || text.failed)
-    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for the report");
-  else
-    status = leat_file_write_report(path.data, text.data, text.length);
-  leat_text_deinit(&path);
+  leat_status_t status = leat_file_write_text(options->report_dir, "precision.json", &text);
   leat_text_deinit(&text);
   return status;
 }

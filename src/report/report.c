@@ -17,10 +17,9 @@ static leat_status_t memory(const leat_flow_t *flow, leat_text_t *out) {
   return NULL;
 }
 
-typedef leat_status_t (*make_t)(const leat_flow_t *flow, leat_text_t *out);
 static const struct {
   const char *name;
-  make_t make;
+  leat_status_t (*make)(const leat_flow_t *flow, leat_text_t *out);
 } reports[] = {
     {"graph.dot", dot},
     {"graph.svg", leat_report_svg},
@@ -28,24 +27,11 @@ static const struct {
     {"memory.json", memory},
 };
 
-static leat_status_t write_one(const leat_flow_t *flow, make_t make, const char *path) {
+static leat_status_t write_one(const leat_flow_t *flow, size_t report, const char *folder) {
   leat_text_t text = {0};
-  leat_status_t status = make(flow, &text);
-  if (status == NULL && text.failed) status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for %s", path);
-  if (status == NULL) status = leat_file_write_report(path, text.data, text.length);
+  leat_status_t status = reports[report].make(flow, &text);
+  if (status == NULL) status = leat_file_write_text(folder, reports[report].name, &text);
   leat_text_deinit(&text);
-  return status;
-}
-
-static leat_status_t write_in_folder(const leat_flow_t *flow, size_t report, const char *folder) {
-  leat_text_t path = {0};
-  leat_text_put(&path, "%s/%s", folder, reports[report].name);
-  leat_status_t status = NULL;
-  if (path.failed)
-    status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for the reports");
-  else
-    status = write_one(flow, reports[report].make, path.data);
-  leat_text_deinit(&path);
   return status;
 }
 
@@ -53,8 +39,7 @@ leat_status_t leat_report_write(const leat_pef_t *pef, const char *folder) {
   leat_flow_t flow;
   LEAT_TRY(leat_flow_find(pef, &flow));
   leat_status_t status = NULL;
-  for (size_t i = 0; i < sizeof reports / sizeof *reports && status == NULL; ++i)
-    status = write_in_folder(&flow, i, folder);
+  for (size_t i = 0; i < sizeof reports / sizeof *reports && status == NULL; ++i) status = write_one(&flow, i, folder);
   leat_flow_deinit(&flow);
   return status;
 }
