@@ -221,6 +221,7 @@ def lint(suite):
     checks = [
         (sys.executable, "tools/check_includes.py"),
         (sys.executable, "tools/check_imports.py"),
+        (sys.executable, "tools/count_seams.py"),
         (sys.executable, "tools/check_shape.py"),
         (sys.executable, "tools/check_text.py"),
         (sys.executable, "tools/gen_stages.py", "--check"),

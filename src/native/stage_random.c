@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // RANDOM: every element is a function of its index in the whole result, so that tiles and strides do not matter.
+#include "base/loops.h"
 #include "native/stage.h"
 
 leat_status_t leat_native_random_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
@@ -28,9 +29,14 @@ static void draw(const draw_t *d, int64_t first, int64_t count, void *out, int64
 
 // Dims from this one on are one run: contiguous in memory and, but for the outermost of them, whole in a tile.
 static uint32_t first_of_run(const leat_native_operand_t *out) {
-  uint32_t d = out->rank - 1;
-  while (d > 0 && out->row_dim != d && out->strides[d - 1] == out->strides[d] * out->dims[d]) d--;
-  return d;
+  int64_t extents[PEF_MAX_RANK], strides[PEF_MAX_RANK];
+  uint32_t places[PEF_MAX_RANK], first = 0;
+  memcpy(extents, out->dims, sizeof extents);
+  memcpy(strides, out->strides, sizeof strides);
+  leat_loops_t loops = {.count = out->rank, .extents = extents, .operands = 1, .row = PEF_MAX_RANK, .strides = strides};
+  leat_loops_merge(&loops, out->row_dim == PEF_NO_ROW_DIM ? 0 : 1u << out->row_dim, places);
+  while (places[first] + 1 != loops.count) ++first;
+  return first;
 }
 
 void leat_native_random_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {

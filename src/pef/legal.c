@@ -4,7 +4,6 @@
 
 #include "pef/legal_parts.h"
 
-enum { FINDINGS_KEPT = 64 };
 #define PLACE_MAX (UINT64_C(1) << 50)  // sums of a few distances fit
 
 static const char *const rules[LEAT_RULE_COUNT] = {
@@ -21,16 +20,6 @@ static const char *const rules[LEAT_RULE_COUNT] = {
     [LEAT_RULE_BORROWED] = "the caller's memory: inputs are not written, outputs hold what this run has written there",
     [LEAT_RULE_ENABLED] = "reads what is written only where an output is enabled",
 };
-
-leat_status_t leat_legal_report(leat_prover_t *prover, const leat_finding_t *finding) {
-  leat_findings_t *all = prover->findings;
-  ++all->count;
-  if (all->list.count == FINDINGS_KEPT) return NULL;
-  leat_finding_t *slot = leat_array_push(&all->list);
-  if (slot == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for the proofs");
-  *slot = *finding;
-  return NULL;
-}
 
 void leat_findings_deinit(leat_findings_t *findings) {
   leat_array_free(&findings->list);

@@ -26,37 +26,6 @@ static leat_rows_t rows_of(const touch_t *t) {
   return (leat_rows_t){leat_box_of(&t->site, 1), leat_box_row_step(&t->site)};
 }
 
-// --- covers ----------------------------------------------------------------------------------------------------------
-
-static void join_all(leat_cover_t *cover) {
-  for (uint32_t i = 0; i + 1 < cover->count; ++i) {
-    if (!leat_box_join(&cover->boxes[i], &cover->boxes[cover->count - 1])) continue;
-    --cover->count;
-    i = UINT32_MAX;  // the longer one may join others
-  }
-}
-
-void leat_cover_add(leat_cover_t *cover, const leat_box_t *box) {
-  if (box->run == 0) return;
-  if (cover->count == 0 || box->low < cover->low) cover->low = box->low;
-  if (cover->count == 0 || box->high > cover->high) cover->high = box->high;
-  if (cover->count == LEAT_COVER_BOXES) {
-    cover->lost = true;
-    return;
-  }
-  cover->boxes[cover->count++] = *box;
-  join_all(cover);
-}
-
-bool leat_cover_holds(const leat_cover_t *cover, const leat_box_t *box) {
-  if (box->run == 0) return true;
-  if (cover->lost) return cover->low <= box->low && box->high <= cover->high;
-  for (uint32_t i = 0; i < cover->count; ++i) {
-    if (leat_box_holds(&cover->boxes[i], box)) return true;
-  }
-  return false;
-}
-
 // --- findings --------------------------------------------------------------------------------------------------------
 
 static leat_status_t report(const walk_t *w, const touch_t *t, const touch_t *other) {

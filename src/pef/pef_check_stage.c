@@ -4,17 +4,6 @@
 
 #include "pef/pef_check.h"
 
-pef_label_t leat_pef_label(const pef_stage_site_t *site, uint32_t index) {
-  pef_label_t label;
-  const pef_operand_row_t *row = leat_pef_operand_row(site->stage->kind, index);
-  if ((row->traits & PEF_MANY) != 0) {
-    (void)snprintf(label.text, sizeof label.text, "%s %u", row->name, index);
-  } else {
-    (void)snprintf(label.text, sizeof label.text, "operand '%s'", row->name);
-  }
-  return label;
-}
-
 static const pef_operand_row_t *row_of(const pef_stage_site_t *site, uint32_t index) {
   return leat_pef_operand_row(site->stage->kind, index);
 }

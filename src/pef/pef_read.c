@@ -53,15 +53,6 @@ typedef struct pef_container_s {
   const pef_segment_t *segments[KIND_END];  // by kind; NULL: absent
 } pef_container_t;
 
-leat_status_t leat_pef_corrupt(const char *format, ...) {
-  char what[512];
-  va_list arguments;
-  va_start(arguments, format);
-  vsnprintf(what, sizeof what, format, arguments);
-  va_end(arguments);
-  return leat_status_make(LEAT_CORRUPT, "%s; the file is damaged, compile again", what);
-}
-
 static leat_status_t check_header(const pef_container_t *file) {
   const pef_header_t *header = (const pef_header_t *)file->data;
   if (file->bytes < sizeof header->magic || memcmp(file->data, PEF_MAGIC, sizeof header->magic) != 0) {

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counts what makes a new stage, primitive, option or engine touch many places, against the limits of LIMITS.
+
+usage: count_seams.py [--root TREE] [--list MEASURE]
+
+TREE is a checkout, this one unless given: two trees compare before with after. --list shows the places of one measure.
+Globals that can change are counted by check_globals.sh and imports of Python by check_imports.py, since the first
+needs a build; everything else is read from the source. The exit status is 1 if a limit is passed.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+LIMITS = {
+    "parameters by number": 0,
+    "text compared for closed sets": 0,
+    "comparisons with kinds of ops": 40,
+    "mergings of dims": 1,
+    "walks of the data flow": 1,
+    "circles of files": 0,
+}
+
+# Comparisons of text that is open: file -> how many, and what is compared.
+OPEN_TEXT = {
+    "arch/arch.c": (3, "what a user wrote after --arch"),
+    "cut/blocks.c": (1, "names of modules"),
+    "cut/decision.c": (1, "names of modules"),
+    "cut/decision_read.c": (2, "keys of a file"),
+    "cut/fusion.c": (1, "what a user wrote after --why"),
+    "cut/outputs.c": (2, "names of values, sorted"),
+    "grad/optimizer.c": (1, "prefixes that programs give"),
+    "ir/attr.c": (2, "attributes of open text, names of symbols"),
+    "ir/graph.c": (1, "names of modules"),
+    "ir/print.c": (1, "what the program called an op"),
+    "ir/symbol.c": (2, "names of symbols, where a graph is read"),
+    "ir/tables.c": (1, "words of graph text, where it is read"),
+    "ir/word.c": (2, "words of graph text, where it is read"),
+    "map/name.c": (1, "names of modules"),
+    "native/cpu.c": (1, "what a user wrote after --isa"),
+    "opt/batch_dims.c": (1, "what the program called an op"),
+    "opt/precision.c": (1, "what a user wrote after --precision"),
+    "pef/pef_check.c": (1, "names of symbols, which are unique"),
+    "pef/pef_check_map.c": (1, "a column of scalar.def, expanded to text"),
+    "pef/pef_json.c": (1, "keys of JSON, sorted"),
+    "pef/pef_role.c": (2, "names of symbols, where a file is read"),
+    "pef/pef_write.c": (2, "names of symbols, strings kept once"),
+    "report/report.c": (1, "endings of names of files"),
+    "rule/heuristic.c": (4, "words of rules and directives, where they are read"),
+    "rule/match_nodes.c": (2, "what the program called an op"),
+    "rule/rule_builtin.c": (3, "names of files"),
+    "rule/rule_keys.c": (2, "keys of YAML"),
+    "rule/rule_op.c": (2, "names in rules, where they are read"),
+    "rule/rule_pattern.c": (2, "names in rules, where they are read"),
+    "rule/rule_read.c": (6, "keys and values of YAML"),
+    "run/cpu_count.c": (2, "words of the kernel's files"),
+    "run/program.c": (1, "what a user wrote after --engine"),
+    "run/symbols.c": (1, "names that callers ask for"),
+    "run/weights.c": (7, "keys of weight files"),
+    "unit/equal.c": (2, "parameters of heuristics"),
+}
+# Folders that read what people and files say, and what compares bytes.
+READERS = {"base", "io", "driver"}
+
+KIND = r"LEAT_(?:PRIM|TRACED)_(?!COUNT|FIRST|BEFORE)[A-Z_0-9]+"
+COMPARED = re.compile(rf"(?:[=!]=|[<>]=?)\s*{KIND}|{KIND}\s*(?:[=!]=|[<>]=?)|\bcase\s+{KIND}")
+PREDICATE = re.compile(
+    rf"^(?:static )?(?:inline )?bool (\w+)\([^)]*\) \{{\s*return [^;&|]*(?:{COMPARED.pattern})[^;&|]*;\s*\}}", re.M
+)
+PARAMETER = re.compile(r"(?:->|\.)params\s*\[[^\]]*\b\d+\b[^\]]*\]|(?:->|\.)params\s*\[\s*[a-z]\w*\s*\]")
+TEXT = re.compile(r"\b(?:str(?:n|case|ncase)?cmp|strstr)\s*\(")
+MERGING = re.compile(
+    r"(?:strides?|\bstride)[\]\w\[ +\-\.>]*\s*[!=]=\s*[^;&|]*strides?[^;&|]*\*\s*[^;&|]*(?:dims|extents?|rows)"
+    r"|strides?[\w\[\]\. >-]*[!=]=\s*\w+->strides?[^;]*\*"
+)
+DEFINITION = re.compile(r"^(?!static|typedef|#|return|else)[a-z][\w *]*?\b([a-z]\w+)\([^;{}]*\)\s*\{", re.M)
+COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"", re.DOTALL)
+
+
+def sources(root):
+    """Every C file of src: its path below src, and its text without comments and strings."""
+    found = {}
+    for path in sorted((root / "src").glob("*/*.[ch]")):
+        text = path.read_text(encoding="utf-8")
+        blank = COMMENT.sub(lambda m: re.sub(r"[^\n]", " ", m[0]) if m[0][0] == "/" else '""', text)
+        found[str(path.relative_to(root / "src"))] = blank
+    return found
+
+
+def places(pattern, files):
+    for name, text in files.items():
+        for match in pattern.finditer(text):
+            yield f"{name}:{text.count(chr(10), 0, match.start()) + 1}: {' '.join(match[0].split())[:100]}"
+
+
+def parameters(files):
+    """Parameters of a stage that are not asked for by name; their schema may walk over all."""
+    return [place for place in places(PARAMETER, files) if not re.match(r"pef/pef_(schema|format)", place)]
+
+
+def closed_text(files):
+    found = []
+    for name, text in files.items():
+        if name.split("/")[0] in READERS:
+            continue
+        here = list(places(TEXT, {name: text}))
+        found += here[OPEN_TEXT.get(name, (0, ""))[0] :]
+    return found
+
+
+def kinds(files):
+    """Comparisons with a kind of op, and calls of functions that do nothing else. Tables are no comparisons."""
+    found = list(places(COMPARED, files))
+    predicates = {name for text in files.values() for name in PREDICATE.findall(text)}
+    if predicates:
+        calls = re.compile(rf"(?<!bool )\b(?:{'|'.join(sorted(predicates))})\(")
+        found += places(calls, files)
+    return found
+
+
+def mergings(files):
+    """Functions that see whether one dim continues another. Those of legal and ref are apart on purpose: a second
+    opinion shares no code."""
+    return [place for place in places(MERGING, files) if not place.startswith(("pef/legal", "ref/"))]
+
+
+def walks(files):
+    """Files that go from calls to operands to find out who reads what of whom. Readers and writers of the file, engines
+    and the second opinion have reasons of their own."""
+    own = ("pef/pef_", "pef/legal", "run/", "native/", "ref/")
+    both = [n for n, t in files.items() if "argument_first" in t and "operand_first" in t and not n.startswith(own)]
+    return sorted({name.rsplit(".", 1)[0] for name in both})
+
+
+def circles(files):
+    """Sets of files that call each other in a circle. A source and its header are one."""
+    unit_of = {name: name.rsplit(".", 1)[0] for name in files}
+    owner = {}
+    for name, text in files.items():
+        if name.endswith(".c"):
+            for function in DEFINITION.findall(text):
+                owner.setdefault(function, set()).add(unit_of[name])
+    owner = {function: next(iter(units)) for function, units in owner.items() if len(units) == 1}
+    graph = {unit: set() for unit in unit_of.values()}
+    for name, text in files.items():
+        if name.endswith(".c"):
+            called = {owner[word] for word in re.findall(r"\b(\w+)\b", text) if word in owner}
+            graph[unit_of[name]] |= called - {unit_of[name]}
+    return [" ".join(sorted(one)) for one in components(graph) if len(one) > 1]
+
+
+def components(graph):
+    """Strongly connected components (Tarjan, without recursion)."""
+    order, low, stack, on, found = {}, {}, [], set(), []
+    for root in graph:
+        if root in order:
+            continue
+        work = [(root, iter(sorted(graph[root])))]
+        order[root] = low[root] = len(order)
+        stack.append(root)
+        on.add(root)
+        while work:
+            node, edges = work[-1]
+            nxt = next((n for n in edges if n not in order or n in on), None)
+            if nxt is None:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
+                if low[node] == order[node]:
+                    at = stack.index(node)
+                    found.append(stack[at:])
+                    on -= set(stack[at:])
+                    del stack[at:]
+            elif nxt not in order:
+                order[nxt] = low[nxt] = len(order)
+                stack.append(nxt)
+                on.add(nxt)
+                work.append((nxt, iter(sorted(graph[nxt]))))
+            else:
+                low[node] = min(low[node], order[nxt])
+    return found
+
+
+MEASURES = dict(zip(LIMITS, (parameters, closed_text, kinds, mergings, walks, circles), strict=True))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parent.parent)
+    parser.add_argument("--list", choices=LIMITS, metavar="MEASURE", help=f"one of: {', '.join(LIMITS)}")
+    arguments = parser.parse_args()
+    files, over = sources(arguments.root), False
+    for name, limit in LIMITS.items():
+        found = MEASURES[name](files)
+        over |= len(found) > limit
+        print(f"{name}: {len(found)} (limit {limit}){'  OVER' if len(found) > limit else ''}")
+        if arguments.list == name:
+            print("\n".join(f"  {place}" for place in found))
+    return 1 if over else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
