@@ -16,6 +16,7 @@
 #include "opt/microbatch.h"
 #include "pef/legal.h"
 #include "report/report.h"
+#include "unit/unit.h"
 
 static bool proves_plans(const leat_compile_options_t *options) {
 #ifdef LEAT_DEBUG

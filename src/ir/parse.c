@@ -248,7 +248,7 @@ static leat_status_t parse_keys(parser_t *p, leat_attr_t *attr) {
   const char *at;
   LEAT_TRY(parse_string(p, &at));
   int64_t *keys = leat_arena_alloc(&p->arena, (strlen(at) + 1) * sizeof *keys);
-  if (keys == NULL) return out_of_memory();
+  if (keys == NULL) return leat_out_of_memory();
   attr->v.l = keys;
   while (*at != '\0') {
     const size_t length = strcspn(at, ",");

@@ -25,8 +25,6 @@ typedef struct splitter_s {
   int64_t streams;  // random streams of one part
 } splitter_t;
 
-static leat_status_t out_of_memory(void) { LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for micro-batches"); }
-
 static leat_status_t refuse(const splitter_t *s, const leat_op_t *op, const char *why) {
   char text[256];
   LEAT_FAIL(LEAT_UNSUPPORTED,
@@ -169,7 +167,7 @@ static leat_status_t append_on(splitter_t *s, const leat_graph_t *from, leat_op_
 static leat_status_t append_copy(splitter_t *s, const leat_graph_t *from, leat_op_id_t id, uint32_t part,
                                  const leat_attr_t *changed, leat_value_id_t *out_first) {
   leat_value_id_t *inputs = leat_alloc((leat_graph_op(from, id)->input_count + 1u) * sizeof *inputs);
-  if (inputs == NULL) return out_of_memory();
+  if (inputs == NULL) return leat_out_of_memory();
   leat_status_t status = append_on(s, from, id, part, changed, inputs, out_first);
   leat_free(inputs);
   return status;
@@ -180,7 +178,7 @@ static leat_status_t set_slot(splitter_t *s, leat_value_id_t v, const leat_value
   slot->first = s->ids.count;
   slot->whole = count == 1 ? ids[0] : LEAT_NONE;
   leat_value_id_t *room = leat_array_push_n(&s->ids, count);
-  if (room == NULL) return out_of_memory();
+  if (room == NULL) return leat_out_of_memory();
   memcpy(room, ids, count * sizeof *ids);
   return NULL;
 }
@@ -393,7 +391,7 @@ static leat_status_t whole_of(splitter_t *s, const leat_op_t *op, leat_value_id_
 static leat_status_t visit_statement(splitter_t *s, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(s->whole, id);
   leat_value_id_t *inputs = leat_alloc_zero((size_t)op->input_count + 1, sizeof *inputs);
-  if (inputs == NULL) return out_of_memory();
+  if (inputs == NULL) return leat_out_of_memory();
   leat_status_t status = NULL;
   for (uint32_t i = 0; i < op->input_count && status == NULL; ++i)
     status = whole_of(s, op, leat_op_input(s->whole, op, i), &inputs[i]);
@@ -458,7 +456,7 @@ leat_status_t leat_opt_microbatch(const leat_graph_t *whole, const leat_graph_t 
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "micro-batches: the batch is not 2 to %d times a micro-batch", PARTS_MAX);
   LEAT_TRY(leat_graph_create(&s.to));
   s.slots = leat_alloc_zero((size_t)whole->values.count + 1, sizeof *s.slots);
-  leat_status_t status = s.slots == NULL ? out_of_memory() : split(&s);
+  leat_status_t status = s.slots == NULL ? leat_out_of_memory() : split(&s);
   leat_free(s.slots);
   leat_array_free(&s.ids);
   if (status != NULL)

@@ -19,8 +19,6 @@ typedef struct finder_s {
   leat_slot_use_t *slots;  // of the body of the call that is visited
 } finder_t;
 
-static leat_status_t out_of_memory(void) { LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for the data flow"); }
-
 // --- stages and bodies -----------------------------------------------------------------------------------------------
 
 uint32_t leat_flow_uses(const leat_pef_t *pef, const pef_stage_t *stage, leat_operand_use_t *out_uses) {
@@ -92,7 +90,7 @@ leat_status_t leat_flow_ranges(const leat_pef_t *pef, leat_ranges_t *out_ranges)
       if (range != NULL) *range = (leat_range_t){a->offset, a->offset + a->bytes, {c, c, 1u << pef->calls[c].type}};
       if (range != NULL || a->kind != PEF_PLACE_ARENA) continue;
       leat_array_free(&out_ranges->all);
-      return out_of_memory();
+      return leat_out_of_memory();
     }
   }
   leat_range_t *all = out_ranges->all.data;
@@ -120,7 +118,7 @@ static write_list_t *writes_of(finder_t *f, const pef_argument_t *argument) {
 
 static leat_status_t add_edge(finder_t *f, uint32_t from, uint32_t to, uint64_t bytes, const pef_operand_t *operand) {
   leat_flow_edge_t *edge = leat_array_push(&f->flow->edges);
-  if (edge == NULL) return out_of_memory();
+  if (edge == NULL) return leat_out_of_memory();
   *edge = (leat_flow_edge_t){from, to, bytes, operand};
   return NULL;
 }
@@ -156,12 +154,12 @@ static leat_status_t add_write(finder_t *f, uint32_t call, const pef_argument_t 
                                const leat_slot_use_t *slot) {
   const uint64_t begin = argument->offset, end = begin + argument->bytes;
   write_t *write = leat_array_push(writes_of(f, argument));
-  if (write == NULL) return out_of_memory();
+  if (write == NULL) return leat_out_of_memory();
   *write = (write_t){begin, end, call, PEF_NONE, slot->operand};
   if (argument->kind != PEF_PLACE_ARENA) return NULL;
   write->buffer = f->flow->buffers.count;
   leat_flow_buffer_t *buffer = leat_array_push(&f->flow->buffers);
-  if (buffer == NULL) return out_of_memory();
+  if (buffer == NULL) return leat_out_of_memory();
   *buffer = (leat_flow_buffer_t){begin, end, call, call, slot->operand};
   return NULL;
 }
@@ -228,7 +226,7 @@ leat_status_t leat_flow_find(const leat_pef_t *pef, leat_flow_t *out_flow) {
     f->slots = leat_alloc_zero(most_arguments(pef) + 1u, sizeof *f->slots);
   }
   if (f == NULL || f->writes == NULL || f->slots == NULL || out_flow->totals == NULL)
-    status = out_of_memory();
+    status = leat_out_of_memory();
   else
     status = find(f);
   for (uint32_t s = 0; f != NULL && f->writes != NULL && s <= pef->symbol_count; ++s) leat_array_free(&f->writes[s]);

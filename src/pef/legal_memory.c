@@ -40,8 +40,6 @@ typedef struct walk_s {
   uint32_t *epochs;  // per call: barriers up to it
 } walk_t;
 
-static leat_status_t out_of_memory(void) { LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for the proofs"); }
-
 static bool is_empty(const leat_span_t *span) { return span->low == span->high; }
 
 static const leat_slot_t *slot_of(const walk_t *w, const event_t *e) {
@@ -73,7 +71,7 @@ static leat_status_t add_call(walk_t *w, uint32_t index, uint32_t time) {
     const leat_slot_t *slot = &leat_prover_slots(w->prover, call->body)[i];
     if (a->kind == PEF_PLACE_CONSTANT || (is_empty(&slot->reads) && is_empty(&slot->writes))) continue;
     event_t *e = leat_array_push(&w->events);
-    if (e == NULL) return out_of_memory();
+    if (e == NULL) return leat_out_of_memory();
     *e = (event_t){a->offset, a->offset + a->bytes, a->kind, a->symbol, time, index, call->argument_first + i};
   }
   return NULL;
@@ -108,7 +106,7 @@ static int by_range(const void *a, const void *b) {
 
 static leat_status_t begin_life(walk_t *w, const event_t *e, const leat_span_t *span, life_t **out_life) {
   life_t *life = *out_life = leat_array_push(&w->lives);
-  if (life == NULL) return out_of_memory();
+  if (life == NULL) return leat_out_of_memory();
   *life = (life_t){.begin = e->begin,
                    .end = e->end,
                    .first = e->time,
@@ -260,7 +258,7 @@ static uint32_t piece_at(const tree_t *t, uint64_t end) {
 
 static leat_status_t make_tree(const walk_t *w, tree_t *t) {
   *t = (tree_t){.lives = w->lives.data, .ends = leat_alloc_zero(2u * (size_t)w->lives.count, sizeof *t->ends)};
-  if (t->ends == NULL) return out_of_memory();
+  if (t->ends == NULL) return leat_out_of_memory();
   for (uint32_t i = 0; i < w->lives.count; ++i) {
     t->ends[2 * i] = t->lives[i].begin;
     t->ends[2 * i + 1] = t->lives[i].end;
@@ -270,7 +268,7 @@ static leat_status_t make_tree(const walk_t *w, tree_t *t) {
     if (t->ends[i] != t->ends[t->count]) t->ends[++t->count] = t->ends[i];
   }
   t->nodes = leat_alloc_zero(4u * ((size_t)t->count + 1), sizeof *t->nodes);
-  return t->nodes == NULL ? out_of_memory() : NULL;
+  return t->nodes == NULL ? leat_out_of_memory() : NULL;
 }
 
 static leat_status_t report_overlap(const walk_t *w, const life_t *life, const life_t *other) {
@@ -497,7 +495,7 @@ static void take_off(const walk_t *w, const event_t *e, const leat_span_t *span,
 static leat_status_t check_races(const walk_t *w) {
   flight_t *flights = leat_alloc_zero(2u * (size_t)w->events.count + 1, sizeof *flights);
   uint32_t count = 0;
-  if (flights == NULL) return out_of_memory();
+  if (flights == NULL) return leat_out_of_memory();
   for (uint32_t i = 0; i < w->events.count; ++i) {  // what a call reads of what it wrote lies within what it writes
     const leat_slot_t *slot = slot_of(w, &w->events.data[i]);
     take_off(w, &w->events.data[i], &slot->reads, false, flights, &count);
@@ -548,7 +546,7 @@ static leat_status_t check_all(walk_t *w) {
 leat_status_t leat_legal_memory(leat_prover_t *prover) {
   walk_t w = {.prover = prover, .pef = prover->pef};
   w.epochs = leat_alloc_zero(prover->pef->call_count + 1u, sizeof *w.epochs);
-  leat_status_t status = w.epochs == NULL ? out_of_memory() : check_all(&w);
+  leat_status_t status = w.epochs == NULL ? leat_out_of_memory() : check_all(&w);
   leat_array_free(&w.events);
   leat_array_free(&w.lives);
   leat_free(w.epochs);

@@ -26,8 +26,6 @@ typedef struct walk_s {
   LEAT_ARRAY(piece_t) pieces;  // ascending, disjoint
 } walk_t;
 
-static leat_status_t out_of_memory(void) { LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for the proofs"); }
-
 static leat_status_t report(const walk_t *w, leat_rule_t rule, const pef_stage_t *stage, uint32_t operand,
                             const leat_box_t *box, uint32_t other_stage) {
   const leat_finding_t f = {.rule = rule,
@@ -81,9 +79,9 @@ static leat_status_t own(walk_t *w, const leat_box_t *box, uint32_t value) {
     memmove(&w->pieces.data[first], &w->pieces.data[end], (w->pieces.count - end) * sizeof(piece_t));
     w->pieces.count -= end - first;
   }
-  if (tail.low < tail.high && !insert_piece(w, first, tail)) return out_of_memory();
-  if (!insert_piece(w, first, (piece_t){box->low, box->high, value})) return out_of_memory();
-  if (head.low < head.high && !insert_piece(w, first, head)) return out_of_memory();
+  if (tail.low < tail.high && !insert_piece(w, first, tail)) return leat_out_of_memory();
+  if (!insert_piece(w, first, (piece_t){box->low, box->high, value})) return leat_out_of_memory();
+  if (head.low < head.high && !insert_piece(w, first, head)) return leat_out_of_memory();
   return NULL;
 }
 
@@ -155,7 +153,7 @@ static leat_status_t write_operand(walk_t *w, const leat_site_t *site, const lea
   } else if (v == NULL || !continues(w, v, site, box)) {
     index = w->values.count;
     v = leat_array_push(&w->values);
-    if (v == NULL) return out_of_memory();
+    if (v == NULL) return leat_out_of_memory();
     *v = (value_t){.made = site->stage,
                    .operand = site->index,
                    .over = PEF_NONE,

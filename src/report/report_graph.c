@@ -176,8 +176,6 @@ static double node_height(const page_t *page, uint32_t node) {
   return leat_flow_is_symbol(page->flow, node) ? PORT_HEIGHT : BOX_HEIGHT;
 }
 
-static leat_status_t out_of_memory(void) { LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for the picture"); }
-
 // Edges are sorted by their end, so those between the same two nodes are few steps apart.
 static leat_status_t add_to_links(page_t *page, const leat_flow_edge_t *edge) {
   link_t *link = NULL;
@@ -186,7 +184,7 @@ static leat_status_t add_to_links(page_t *page, const leat_flow_edge_t *edge) {
   }
   if (link == NULL) {
     link = leat_array_push(&page->links);
-    if (link == NULL) return out_of_memory();
+    if (link == NULL) return leat_out_of_memory();
     *link = (link_t){.from = edge->from,
                      .to = edge->to,
                      .edge = edge,
@@ -203,7 +201,7 @@ static leat_status_t find_links(page_t *page) {
   const size_t count = (size_t)page->flow->pef->call_count + page->flow->pef->symbol_count + 1;
   page->in_count = leat_alloc_zero(count, sizeof *page->in_count);
   page->out_count = leat_alloc_zero(count, sizeof *page->out_count);
-  if (page->in_count == NULL || page->out_count == NULL) return out_of_memory();
+  if (page->in_count == NULL || page->out_count == NULL) return leat_out_of_memory();
   for (uint32_t e = 0; e < page->flow->edges.count; ++e) {
     const leat_flow_edge_t *edge = &page->flow->edges.data[e];
     if (leat_layout_draws(&page->layout, edge)) LEAT_TRY(add_to_links(page, edge));
