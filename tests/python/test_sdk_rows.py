@@ -40,12 +40,12 @@ C = torch.rand(4)
 UNARY = {
     name: (getattr(torch, name), getattr(torch.Tensor, name))
     for name in "neg abs sign floor ceil trunc round exp expm1 log log1p log2 log10 sqrt rsqrt reciprocal square sin "
-    "cos tan asin acos atan sinh cosh tanh sigmoid erf erfc logical_not isnan isinf isfinite relu".split()
+    "cos tan asin acos atan sinh cosh tanh sigmoid erf erfc logical_not isnan isinf isfinite relu "
+    "exp2 asinh acosh atanh".split()
 }
-BINARY = (
-    "add sub mul div pow maximum minimum remainder fmod atan2 eq ne lt le gt ge logical_and logical_or "
-    "logical_xor outer"
-).split()
+BINARY = "add sub mul div pow maximum minimum remainder fmod atan2".split()
+BINARY += "eq ne lt le gt ge logical_and logical_or logical_xor".split()
+BINARY += ["outer"]
 INTEGER_BINARY = "bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift".split()
 
 # row -> [(function, inputs), ...]
