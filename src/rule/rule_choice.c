@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From entries to patterns. An entry with `match_first_option` is replaced by each of its options in turn; the options
 // that were not taken drop out, and with them every entry all of whose parents, or all of whose children, dropped out.
-#include "rule/rule_read.h"
+#include "rule/rule_keys.h"
 
 typedef struct choice_s {
   leat_rule_reader_t *reader;

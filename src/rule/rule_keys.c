@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every part of a rule file is made of: mappings whose keys are known, simple values, errors with their place.
+#include "rule/rule_keys.h"
+
 #include <stdio.h>
 
 #include "ir/suggest.h"
-#include "rule/rule_read.h"
 
 leat_status_t leat_rule_fail(const leat_rule_reader_t *r, uint32_t line, uint32_t column, const char *format, ...) {
   char message[512];

@@ -3,8 +3,8 @@
 #include <stdio.h>
 
 #include "ir/suggest.h"
+#include "rule/rule_keys.h"
 #include "rule/rule_op.h"
-#include "rule/rule_read.h"
 
 // An entry while its names are not resolved yet.
 typedef struct draft_s {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // From YAML to rules: the keys of a file, of a rule and of a heuristic. Entries of patterns are read in rule_pattern.c.
-#include "rule/rule_read.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "rule/rule_keys.h"
 
 // --- heuristic ------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files that read rules share. Private to rule_*.c.
-#ifndef LEAT_RULE_RULE_READ_H_
-#define LEAT_RULE_RULE_READ_H_
+#ifndef LEAT_RULE_RULE_KEYS_H_
+#define LEAT_RULE_RULE_KEYS_H_
 
 #include "rule/rule.h"
 #include "rule/rule_yaml.h"
