@@ -73,12 +73,19 @@ static void fill(uint8_t *at, uint32_t dtype, uint32_t seed) {
 
 typedef uint8_t memory_t[PEF_ZOO_OPERANDS][PEF_ZOO_ARGUMENT_BYTES];
 
+// The engine, and the most of an ISA level that it may use (NULL: that of the machine).
+typedef struct how_s {
+  const char *engine, *isa;
+} how_t;
+static const how_t both = {"compare", NULL};
+
 // What loading says; what the operands hold after a run.
-static leat_status_t run_stage(const pef_zoo_t *zoo, const char *engine, uint64_t tile_rows_max, memory_t *out_memory) {
+static leat_status_t run_stage(const pef_zoo_t *zoo, how_t how, uint64_t tile_rows_max, memory_t *out_memory) {
   write_stage(zoo, tile_rows_max);
   leat_load_options_t options = leat_load_options_default();
   options.thread_count = 1;
-  options.engine = engine;
+  options.engine = how.engine;
+  options.isa = how.isa;
   leat_program_t *program = NULL;
   LEAT_TRY(leat_program_load(path, &options, &program));
   for (uint32_t i = 0; i < PEF_ZOO_OPERANDS; ++i) {
@@ -95,7 +102,7 @@ static leat_status_t run_stage(const pef_zoo_t *zoo, const char *engine, uint64_
 // The stage is refused as a damaged file and the message has `name`.
 static void refuses(const pef_zoo_t *zoo, const char *name) {
   static memory_t memory;
-  leat_status_t status = run_stage(zoo, "compare", zoo->body.tile_rows_max, &memory);
+  leat_status_t status = run_stage(zoo, both, zoo->body.tile_rows_max, &memory);
   if (leat_status_code(status) != LEAT_CORRUPT || strstr(leat_status_message(status), name) == NULL) {
     fail_msg("%s should be refused for \"%s\", got \"%s\"", leat_pef_stage_name(zoo->stage.kind), name,
              status == NULL ? "nothing" : leat_status_message(status));
@@ -104,9 +111,9 @@ static void refuses(const pef_zoo_t *zoo, const char *name) {
 }
 
 // Accepted and run, or refused as a damaged file for something that has a name.
-static bool runs_or_is_refused(const pef_zoo_t *zoo, const char *engine) {
+static bool runs_or_is_refused(const pef_zoo_t *zoo, how_t how) {
   static memory_t memory;
-  leat_status_t status = run_stage(zoo, engine, zoo->body.tile_rows_max, &memory);
+  leat_status_t status = run_stage(zoo, how, zoo->body.tile_rows_max, &memory);
   if (status == NULL) return true;
   const char *message = leat_status_message(status);
   const char *const named[] = {"operand", "parameter", "function ", "rows write no argument", "steps more than"};
@@ -128,11 +135,11 @@ static void legal_stages_run_and_tiles_do_not_matter(void **state) {
     for (uint32_t draw = 0; draw < DRAWS; ++draw) {
       made_stage_t made;
       make_stage(&random, kind, &made);
-      assert_ok(run_stage(&made.zoo, "compare", made.zoo.body.row_count, &whole));
+      assert_ok(run_stage(&made.zoo, both, made.zoo.body.row_count, &whole));
       if (made.zoo.body.row_count == 1) continue;
       ++cut;
       for (uint64_t height = 1; height < made.zoo.body.row_count; ++height) {
-        assert_ok(run_stage(&made.zoo, "compare", height, &tiles));
+        assert_ok(run_stage(&made.zoo, both, height, &tiles));
         if (memcmp(&whole, &tiles, sizeof whole) != 0) {
           fail_msg("draw %u of %s: rows along '%s' differ between tiles", draw, leat_pef_stage_name(kind),
                    made.letters[1]);
@@ -168,7 +175,7 @@ static void break_dtypes(const made_stage_t *made) {
       if (broken) {
         refuses(&zoo, name);
       } else {
-        runs_or_is_refused(&zoo, "compare");
+        runs_or_is_refused(&zoo, both);
       }
     }
   }
@@ -182,7 +189,7 @@ static void break_functions(const made_stage_t *made) {
     if (((allowed != 0 ? allowed : 1) >> fn & 1) == 0) {
       refuses(&zoo, "function ");
     } else {
-      runs_or_is_refused(&zoo, "compare");
+      runs_or_is_refused(&zoo, both);
     }
   }
 }
@@ -222,7 +229,7 @@ static void break_params(const made_stage_t *made) {
       for (uint32_t i = 0; i < 4; ++i) {
         pef_zoo_t zoo = made->zoo;
         zoo.stage.params.words[word] = odd[i];
-        runs_or_is_refused(&zoo, "compare");
+        runs_or_is_refused(&zoo, both);
       }
     }
   }
@@ -244,7 +251,7 @@ static void break_dims(const made_stage_t *made) {
       if (owners_of(made, letter) > 1 || (letter >= '0' && letter <= '9')) {
         refuses(&zoo, "operand");
       } else {
-        runs_or_is_refused(&zoo, "compare");
+        runs_or_is_refused(&zoo, both);
       }
     }
     pef_zoo_t zoo = made->zoo;
@@ -255,7 +262,7 @@ static void break_dims(const made_stage_t *made) {
     if (strchr(pattern, '*') == NULL) {
       refuses(&zoo, "operand");
     } else {
-      runs_or_is_refused(&zoo, "compare");
+      runs_or_is_refused(&zoo, both);
     }
   }
 }
@@ -280,7 +287,7 @@ static void break_rows(const made_stage_t *made) {
       if (strchr(row->rows, letter) == NULL || leat_pef_stage_sums(&zoo.stage, d)) {
         refuses(&zoo, "operand");
       } else {
-        runs_or_is_refused(&zoo, "compare");
+        runs_or_is_refused(&zoo, both);
       }
     }
   }
@@ -304,7 +311,7 @@ static void break_places(const made_stage_t *made) {
       refuses(&zoo, name);
       if (!many) continue;
       zoo.operands[other] = zoo.operands[out];
-      assert_true(runs_or_is_refused(&zoo, "compare"));
+      assert_true(runs_or_is_refused(&zoo, both));
       if (zoo.operands[out].rank == 0 || zoo.operands[out].dims[0] == 1) continue;
       zoo.operands[other].offset +=
           (uint64_t)zoo.operands[out].strides[0] * leat_pef_dtype_bytes(zoo.operands[out].dtype);
@@ -392,7 +399,8 @@ static void odd_stages_run_where_they_are_accepted(void **state) {
         }
       }
       if (mutate_below(&random, 2) == 0) made.zoo.body.tile_rows_max = 1;
-      accepted += runs_or_is_refused(&made.zoo, "compare");
+      static const char *const levels[] = {NULL, "portable", "avx2"};
+      accepted += runs_or_is_refused(&made.zoo, (how_t){"compare", levels[draw % 3]});
     }
   }
   assert_true(accepted > DRAWS);
@@ -419,7 +427,7 @@ static void instructions_run_where_they_are_accepted(void **state) {
         memcpy(zoo.instructions, program, sizeof program);
         zoo.stage.instruction_count = 3;
         static memory_t memory;
-        leat_status_t status = run_stage(&zoo, "compare", zoo.body.tile_rows_max, &memory);
+        leat_status_t status = run_stage(&zoo, both, zoo.body.tile_rows_max, &memory);
         if (status != NULL && leat_status_code(status) != LEAT_CORRUPT) fail_msg("%s", leat_status_message(status));
         accepted += status == NULL;
         leat_status_free(status);
