@@ -18,6 +18,9 @@ leat_status_t leat_lexer_fail(const leat_lexer_t *lexer, int code, const char *f
   va_start(arguments, format);
   (void)vsnprintf(message, sizeof message, format, arguments);
   va_end(arguments);
+  for (char *c = message; *c != '\0'; ++c) {  // of the text, which may hold anything
+    if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';
+  }
   return fail_at(lexer, lexer->token.start, code, message);
 }
 

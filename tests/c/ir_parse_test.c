@@ -115,6 +115,7 @@ static void test_errors_name_the_place(void **state) {
        "fn 'argmax' is none of sum|prod|max|min"},
       {X "%1 = prim.random(%0) {fn=\"gamma\", stream=3} : f32[]\n", LEAT_INVALID_ARGUMENT, "none of uniform|normal"},
       {X "%1 = index_put(%0, %0, %0) {fn=\"mul\"} : f32[]\n", LEAT_INVALID_ARGUMENT, "fn 'mul' is none of set|add"},
+      {X "%1 = amax(%0) {mode=\"o\\nd\"} : f32[]\n", LEAT_INVALID_ARGUMENT, "mode 'o?d' is none of \"\"|even"},
       {X "%1 = amax(%0) {mode=\"odd\"} : f32[]\n", LEAT_INVALID_ARGUMENT, "mode 'odd' is none of \"\"|even"},
       {X "optimizer(%0) {kind=\"sgd\", hyper=\"lr,mementum\"}\n", LEAT_INVALID_ARGUMENT,
        "column 34: 'optimizer' has no attribute 'mementum'"},
