@@ -35,8 +35,8 @@ typedef struct leat_run_stage_s {
 typedef struct leat_run_engine_s {
   const char *name;
 
-  // What the engine keeps for one program, which outlives it; plans may go to `arena`, which does so too. `isa` is that
-  // of leat_load_options_t.
+  // What the engine keeps for one program. `pef` and `arena`, where its plans may go, live as long; `isa` is that of
+  // leat_load_options_t.
   leat_status_t (*create)(const leat_pef_t *pef, leat_arena_t *arena, const char *isa, void **out_state);
   void (*destroy)(void *state);  // what create() has set, also when it failed
 
