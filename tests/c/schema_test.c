@@ -45,7 +45,8 @@ static void write_stage(const pef_zoo_t *zoo, uint64_t tile_rows_max) {
   size_t bytes = 0;
   assert_ok(leat_pef_write_memory(writer, &data, &bytes));
   leat_pef_writer_destroy(writer);
-  FILE *file = fopen(path, "wb");  // without the sync of leat_pef_write
+  (void)unlink(path);
+  FILE *file = fopen(path, "wb");  // a new file, and without the sync of leat_pef_write: nothing waits for the disk
   assert_non_null(file);
   assert_int_equal(fwrite(data, 1, bytes, file), bytes);
   assert_int_equal(fclose(file), 0);
