@@ -62,11 +62,10 @@ static leat_status_t read_number(const cJSON *object, const char *name, int64_t 
 static leat_status_t read_type(const cJSON *section, uint8_t *out_type) {
   const char *name = NULL;
   LEAT_TRY(read_text(section, "type", &name));
-  for (uint8_t type = 0; type < LEAT_TYPE_COUNT; ++type) {
-    *out_type = type;
-    if (strcmp(leat_section_type_name((leat_section_type_t)type), name) == 0) return NULL;
-  }
-  WRONG("there is no section type '%s'", name);
+  leat_section_type_t type = LEAT_TYPE_FWD;
+  if (!leat_section_type_find(name, strlen(name), &type)) WRONG("there is no section type '%s'", name);
+  *out_type = (uint8_t)type;
+  return NULL;
 }
 
 // --- from keys to ops -----------------------------------------------------------------------------------------------

@@ -114,6 +114,7 @@ const char *leat_attr_name(leat_attr_key_t key);
 char leat_attr_kind(leat_attr_key_t key);  // 'I', 'L', 'F', 'S', 'T', 'E', 'C', 'Y' or 'K'
 bool leat_attr_find(const char *text, size_t length, leat_attr_key_t *out_key);
 const char *leat_section_type_name(leat_section_type_t type);  // "fwd", "bckwd", ...
+bool leat_section_type_find(const char *text, size_t length, leat_section_type_t *out_type);
 size_t leat_dtype_bytes(leat_dtype_t dtype);
 const char *leat_dtype_name(leat_dtype_t dtype);
 bool leat_dtype_find(const char *text, size_t length, leat_dtype_t *out_dtype);

@@ -382,12 +382,11 @@ static leat_status_t parse_group(parser_t *p) {
 
 static leat_status_t parse_section_type(parser_t *p) {
   LEAT_TRY(expect_mark(p, '=', "after type"));
-  for (uint32_t type = 0; type < LEAT_TYPE_COUNT; type++) {
-    if (!at_name(p, leat_section_type_name((leat_section_type_t)type))) continue;
-    p->desc.type = (uint8_t)type;
-    return advance(p);
-  }
-  FAIL_HERE(p, "expected a section type: fwd, bckwd, gradnorm, opt, reduce, gather or prepare");
+  leat_section_type_t type = LEAT_TYPE_FWD;
+  if (!at_kind(p, LEAT_TOKEN_NAME) || !leat_section_type_find(p->lexer.token.start, p->lexer.token.length, &type))
+    FAIL_HERE(p, "expected a section type: fwd, bckwd, gradnorm, opt, reduce, gather or prepare");
+  p->desc.type = (uint8_t)type;
+  return advance(p);
 }
 
 static leat_status_t parse_flags(parser_t *p) {

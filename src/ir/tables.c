@@ -182,6 +182,15 @@ const char *leat_section_type_name(leat_section_type_t type) {
   return section_type_names[type];
 }
 
+bool leat_section_type_find(const char *text, size_t length, leat_section_type_t *out_type) {
+  for (uint32_t type = 0; length != 0 && type < LEAT_TYPE_COUNT; type++) {
+    if (!is_name(section_type_names[type], text, length)) continue;
+    *out_type = (leat_section_type_t)type;
+    return true;
+  }
+  return false;
+}
+
 size_t leat_dtype_bytes(leat_dtype_t dtype) {
   assert(dtype < LEAT_DTYPE_COUNT);
   return dtype_table[dtype].bytes;
