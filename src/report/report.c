@@ -58,6 +58,7 @@ leat_status_t leat_report_write_graph(const leat_pef_t *pef, const char *path) {
   LEAT_TRY(leat_flow_find(pef, &flow));
   leat_text_t text = {0};
   leat_status_t status = (is_svg ? leat_report_svg : dot)(&flow, &text);
+  if (status == NULL && text.failed) status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for %s", path);
   if (status == NULL) status = leat_file_write_report(path, text.data, text.length);
   leat_text_deinit(&text);
   leat_flow_deinit(&flow);
