@@ -22,6 +22,9 @@ bench: build  ## training and inference against eager PyTorch and torch.compile,
 models: build  ## GPT-2, BERT, ResNet-50 and LeNet against PyTorch and ONNX Runtime; needs transformers
 	@$(PYTHON) bench/models.py $(BENCH_ARGS)
 
+mutants: build  ## breaks 200 lines of the C core one by one and sees whether the tests notice; takes hours
+	@$(PYTHON) tools/mutate_lines.py $(MUTANT_ARGS)
+
 lint: build  ## the checks of the source alone: dependency table, shape, symbols, format, ruff
 	@$(PYTHON) tools/run_checks.py --build $(BUILD) lint
 
@@ -40,4 +43,4 @@ clean:  ## removes builds, results and .venv
 	@tools/setup.sh python
 	@touch $@
 
-.PHONY: help demo test bench models lint build clean
+.PHONY: help demo test bench models mutants lint build clean
