@@ -4,11 +4,24 @@
 
 #include "pef/pef_schema.h"
 
-// A primitive without a stage of its name is computed by MAP.
+// A primitive that computes has the stage of its name, but for those that only move: these are MAPs, as all others.
+enum { PEF_STAGE_CONCAT = PEF_STAGE_MAP, PEF_STAGE_PAD = PEF_STAGE_MAP };
 static const uint16_t kinds[LEAT_PRIM_COUNT] = {
-#define STAGE(suffix, name, number, since, text) [LEAT_PRIM_##suffix] = PEF_STAGE_##suffix,
-#include "pef/stage.def"
+#define NO_STAGE(e)
+#define OWN_STAGE(e) [LEAT_PRIM_##e] = PEF_STAGE_##e,
+#define ROW_SYMBOL NO_STAGE
+#define ROW_CONSTANT NO_STAGE
+#define ROW_SEQUENCE NO_STAGE
+#define ROW_KEEP NO_STAGE
+#define ROW_VIEW NO_STAGE
+#define ROW_DRAW OWN_STAGE
+#define ROW_ELEMENTWISE OWN_STAGE
+#define ROW_COMPUTE OWN_STAGE
+#define PRIM(e, n, lo, hi, r, a, role, ...) ROW_##role(e)
+#include "ir/op.def"
+#undef PRIM
 };
+static_assert(PEF_STAGE_MAP == 0, "rows without a stage are MAP");
 
 uint32_t leat_stage_fn(const leat_graph_t *g, const leat_op_t *op) {
   static const uint8_t folds[] = {
