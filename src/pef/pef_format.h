@@ -51,7 +51,9 @@
 // L = 0, as in every file of 1.0: one block, however long. L is for sums in floats; PEF_CHAIN_* are what is written.
 //
 // Versions. A reader refuses a file whose version_major is greater than its own, reads every older one, and ignores
-// segments of unknown kind. 1.1: the parameters `chain` and `wide`, BOUNDS.
+// segments of unknown kind. A file says the least minor version, 1.1 or a later one, that has all its stages and the
+// parameters that are not 0 (`since` in stage.def): a reader of that version reads it. What a file has that its version
+// does not know is refused. 1.1: the parameters `chain` and `wide`, BOUNDS.
 #ifndef LEAT_PEF_FORMAT_H_
 #define LEAT_PEF_FORMAT_H_
 
@@ -59,7 +61,8 @@
 
 #define PEF_MAGIC "LEATPEF"  // 8 bytes with the NUL
 #define PEF_VERSION_MAJOR 1u
-#define PEF_VERSION_MINOR 1u
+#define PEF_VERSION_MINOR 1u        // the newest that is known
+#define PEF_VERSION_MINOR_LEAST 1u  // of what is written
 #define PEF_ENDIAN_MARK 0x01020304u
 #define PEF_FLOAT_MARK 370.5        // f64: catches foreign float formats
 #define PEF_FINGERPRINT_VERSION 1u  // of pef_info_t.fingerprint in every file of format 1.x (ir/fingerprint.h)

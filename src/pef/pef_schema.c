@@ -42,6 +42,10 @@ static const pef_stage_row_t stages[PEF_STAGE_COUNT] = {
 #include "pef/stage.def"
 };
 
+#define STAGE(suffix, title, number, from, text) \
+  _Static_assert((from) <= PEF_VERSION_MINOR, "the format knows the version that brought a kind");
+#define PARAM(stage, title, count, from, span, text) \
+  _Static_assert((from) <= PEF_VERSION_MINOR, "the format knows the version that brought a parameter");
 #define END(suffix, title) \
   _Static_assert(sizeof(pef_##title##_t) == sizeof(pef_params_t), "the rows of a kind fill its 24 words");
 #include "pef/stage.def"

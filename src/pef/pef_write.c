@@ -6,6 +6,7 @@
 #include "pef/pef_align.h"
 #include "pef/pef_index.h"
 #include "pef/pef_json.h"
+#include "pef/pef_schema.h"
 
 // Constants may exceed 4 GiB and are aligned, so they do not fit LEAT_ARRAY.
 typedef struct pef_blob_s {
@@ -360,6 +361,28 @@ static uint32_t collect_pieces(const leat_pef_writer_t *w, pef_piece_t pieces[SE
   return w->bounds.count == 0 ? SEGMENT_MAX - 1 : SEGMENT_MAX;
 }
 
+// The minor version that brought the stage, or the newest of its parameters that it uses.
+static uint32_t stage_since(const pef_stage_t *stage) {
+  const pef_stage_row_t *row = leat_pef_stage_row(stage->kind);
+  uint32_t since = row != NULL ? row->since : 0;
+  const int64_t *words = stage->params.words;
+  for (const pef_param_row_t *param = row != NULL ? row->params : NULL; param != NULL && param->name != NULL; ++param) {
+    bool used = false;
+    for (uint32_t i = 0; i < param->words; ++i) used |= *words++ != 0;
+    if (used && param->since > since) since = param->since;
+  }
+  return since;
+}
+
+static uint32_t version_minor(const leat_pef_writer_t *w) {
+  uint32_t minor = PEF_VERSION_MINOR_LEAST;
+  for (uint32_t i = 0; i < w->stages.count; ++i) {
+    const uint32_t since = stage_since(&w->stages.data[i]);
+    if (since > minor) minor = since;
+  }
+  return minor;
+}
+
 static size_t place_segments(const pef_piece_t *pieces, uint32_t count, pef_segment_t *table) {
   size_t end = leat_pef_align(sizeof(pef_header_t) + count * sizeof(pef_segment_t));
   for (uint32_t i = 0; i < count; ++i) {
@@ -384,7 +407,7 @@ leat_status_t leat_pef_write_memory(const leat_pef_writer_t *writer, uint8_t **o
   const size_t bytes = place_segments(pieces, count, table);
   const pef_header_t header = {.magic = PEF_MAGIC,
                                .version_major = PEF_VERSION_MAJOR,
-                               .version_minor = PEF_VERSION_MINOR,
+                               .version_minor = version_minor(writer),
                                .endian_mark = PEF_ENDIAN_MARK,
                                .segment_count = count,
                                .float_mark = PEF_FLOAT_MARK,
