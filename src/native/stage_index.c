@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// GATHER and SCATTER. The table x is B++P++[D]++S, the index B++I, the small operand (result or updates) B++P++I++S.
+// GATHER, SCATTER and SEARCH. The table x is B++P++[D]++S, the index (of a search what is looked for) B++I, the small
+// operand (result or updates) B++P++I++S.
 // Rows may run along any dim but I in a scatter and D in a gather. Where they run along the D of a scatter, a tile
 // takes the updates whose index names one of its rows.
 #include "base/loops.h"
+#include "kern/half.h"
 #include "native/stage.h"
 
 typedef struct indexed_s {
@@ -176,4 +178,60 @@ void leat_native_scatter_run(const leat_native_stage_t *stage, const leat_run_ti
     scatter_rows(stage, k, index, updates, table);
   else
     scatter(stage, &k, index, updates, table);
+}
+
+// --- search -------------------------------------------------------------------------------------------------------
+
+leat_status_t leat_native_search_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
+  return prepare(stage, context, PEF_SEARCH_table, PEF_SEARCH_x, PEF_SEARCH_out);
+}
+
+// How many elements of a line come before `x`, as the format has it.
+#define SEARCH(suffix, type, value)                                                                            \
+  static int64_t search_##suffix(const leat_kern_indexed_t *k, const void *line, const void *of, bool right) { \
+    const type *at = line;                                                                                     \
+    const __typeof__(value(*at)) x = value(*(const type *)of);                                                 \
+    int64_t low = 0, high = k->extent;                                                                         \
+    while (low < high) {                                                                                       \
+      const int64_t middle = low + (high - low) / 2;                                                           \
+      const __typeof__(x) element = value(at[middle * k->step]);                                               \
+      if (right ? element > x : element >= x) {                                                                \
+        high = middle;                                                                                         \
+      } else {                                                                                                 \
+        low = middle + 1;                                                                                      \
+      }                                                                                                        \
+    }                                                                                                          \
+    return low;                                                                                                \
+  }
+#define ITSELF(element) (element)
+SEARCH(f32, float, ITSELF)
+SEARCH(f64, double, ITSELF)
+SEARCH(bf16, uint16_t, bf16_to_f32)
+SEARCH(f16, uint16_t, f16_to_f32)
+SEARCH(i8, int8_t, ITSELF)
+SEARCH(u8, uint8_t, ITSELF)
+SEARCH(i16, int16_t, ITSELF)
+SEARCH(i32, int32_t, ITSELF)
+SEARCH(i64, int64_t, ITSELF)
+
+void leat_native_search_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
+  static int64_t (*const searches[PEF_DTYPE_COUNT])(const leat_kern_indexed_t *, const void *, const void *, bool) = {
+      [PEF_F32] = search_f32, [PEF_F64] = search_f64, [PEF_BF16] = search_bf16,
+      [PEF_F16] = search_f16, [PEF_I8] = search_i8,   [PEF_U8] = search_u8,
+      [PEF_I16] = search_i16, [PEF_I32] = search_i32, [PEF_I64] = search_i64};
+  const indexed_t *s = stage->plan;
+  const leat_kern_indexed_t k = tile_shape(s, tile);
+  const bool right = stage->params->search.right != 0;
+  const char *table = leat_native_operand_at(s->table, tile), *x = leat_native_operand_at(s->index, tile);
+  int64_t *out = (int64_t *)(void *)leat_native_operand_at(s->small, tile), index[8] = {0};
+  do {
+    int64_t of = 0, line = 0, to = 0;
+    for (int64_t d = 0; d < k.rank; d++) {
+      line += index[d] * k.table[d];
+      of += index[d] * k.index[d];
+      to += index[d] * k.small[d];
+    }
+    const int64_t bytes = s->table->element_bytes;
+    out[to] = searches[s->table->dtype](&k, table + line * bytes, x + of * bytes, right);
+  } while (leat_index_next((uint32_t)k.rank, k.dims, index));
 }

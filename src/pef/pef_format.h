@@ -53,7 +53,7 @@
 // Versions. A reader refuses a file whose version_major is greater than its own, reads every older one, and ignores
 // segments of unknown kind. A file says the least minor version, 1.1 or a later one, that has all its stages and the
 // parameters that are not 0 (`since` in stage.def): a reader of that version reads it. What a file has that its version
-// does not know is refused. 1.1: the parameters `chain` and `wide`, BOUNDS.
+// does not know is refused. 1.1: the parameters `chain` and `wide`, BOUNDS. 1.2: SEARCH.
 #ifndef LEAT_PEF_FORMAT_H_
 #define LEAT_PEF_FORMAT_H_
 
@@ -61,7 +61,7 @@
 
 #define PEF_MAGIC "LEATPEF"  // 8 bytes with the NUL
 #define PEF_VERSION_MAJOR 1u
-#define PEF_VERSION_MINOR 1u        // the newest that is known
+#define PEF_VERSION_MINOR 2u        // the newest that is known
 #define PEF_VERSION_MINOR_LEAST 1u  // of what is written
 #define PEF_ENDIAN_MARK 0x01020304u
 #define PEF_FLOAT_MARK 370.5        // f64: catches foreign float formats
@@ -259,7 +259,7 @@ enum pef_fn {  // ORDER: file numbers; append only
 typedef union pef_params_u {
   int64_t words[24];
   pef_window_t window;  // how CONV, CONV_WGRAD, POOL and POOL_GRAD begin
-  pef_lookup_t lookup;  // GATHER and SCATTER
+  pef_lookup_t lookup;  // GATHER, SCATTER and SEARCH
 #define STAGE(suffix, name, number, since, text) pef_##name##_t name;
 #include "pef/stage.def"
 } pef_params_t;

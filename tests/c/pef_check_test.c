@@ -6,6 +6,7 @@
 #include "pef/pef_scalar.h"
 #include "pef_zoo.h"
 
+// `version_minor`: what the file says in place of the version that the writer chose; PEF_NONE: that one.
 static leat_status_t open_zoo_of(const pef_zoo_t *zoo, uint32_t count, uint32_t version_minor) {
   leat_pef_writer_t *writer = leat_pef_writer_create();
   pef_zoo_build(writer, zoo, count);
@@ -15,16 +16,14 @@ static leat_status_t open_zoo_of(const pef_zoo_t *zoo, uint32_t count, uint32_t 
   leat_pef_writer_destroy(writer);
   if (status != NULL) return status;
   leat_pef_t *pef = NULL;
-  ((pef_header_t *)data)->version_minor = version_minor;
+  if (version_minor != PEF_NONE) ((pef_header_t *)data)->version_minor = version_minor;
   status = leat_pef_open_memory(data, bytes, "zoo.pef", &pef);
   leat_pef_close(pef);
   leat_free(data);
   return status;
 }
 
-static leat_status_t open_zoo(const pef_zoo_t *zoo, uint32_t count) {
-  return open_zoo_of(zoo, count, PEF_VERSION_MINOR);
-}
+static leat_status_t open_zoo(const pef_zoo_t *zoo, uint32_t count) { return open_zoo_of(zoo, count, PEF_NONE); }
 
 static void every_kind_is_accepted(void **state) {
   (void)state;
@@ -52,7 +51,7 @@ static const edit_t edits[] = {
     EDIT(MAP, body.tile_quantum, 0, "must be at least 1"),
     EDIT(MAP, body.scratch_bytes, 1025, "info promises 1024"),
     EDIT(MAP, body.argument_count, 5, "which takes 5"),
-    EDIT(MAP, stage.kind, 12, "stage kind 12 does not exist"),
+    EDIT(MAP, stage.kind, 99, "stage kind 99 does not exist"),
     EDIT(MAP, stage.fn, 9, "function 9 does not exist"),
     EDIT(MAP, stage.output_bit, 1, "there are 1 outputs"),
     EDIT(MAP, stage.origin, 1000, "origin is string 1000"),
@@ -350,6 +349,27 @@ static void long_sums_are_of_format_1_1(void **state) {
   }
 }
 
+// Written is the least version that has the kind, 1.1 or a later one; an earlier one does not have it.
+static void a_file_says_the_version_that_brought_its_stages(void **state) {
+  (void)state;
+  for (uint32_t kind = 0; kind < PEF_STAGE_COUNT; ++kind) {
+    const pef_zoo_t zoo = pef_zoo_stage(kind);
+    const uint32_t since = leat_pef_stage_row(kind)->since;
+    leat_pef_writer_t *writer = leat_pef_writer_create();
+    pef_zoo_build(writer, &zoo, 1);
+    uint8_t *data = NULL;
+    size_t bytes = 0;
+    assert_null(leat_pef_write_memory(writer, &data, &bytes));
+    assert_int_equal(((pef_header_t *)data)->version_minor, since > 1 ? since : 1);
+    leat_pef_writer_destroy(writer);
+    leat_free(data);
+    if (since == 0) continue;
+    leat_status_t status = open_zoo_of(&zoo, 1, since - 1);
+    assert_non_null(strstr(leat_status_message(status), "does not have "));
+    leat_status_free(status);
+  }
+}
+
 // --- bounds of indices -----------------------------------------------------------------------------------------------
 
 static leat_status_t open_bound(const pef_bound_t *bound) {
@@ -432,6 +452,7 @@ int main(void) {
       cmocka_unit_test(arguments_of_extremes_have_elements),
       cmocka_unit_test(instructions_of_a_stage_are_bounded),
       cmocka_unit_test(long_sums_are_of_format_1_1),
+      cmocka_unit_test(a_file_says_the_version_that_brought_its_stages),
       cmocka_unit_test(bounds_stay_inside_their_symbol),
   };
   return cmocka_run_group_tests_name("pef_check", tests, NULL, NULL);

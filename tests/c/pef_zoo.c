@@ -135,6 +135,14 @@ static void make_sort(pef_zoo_t *zoo) {
   zoo->stage.params.sort.dim = 1;
 }
 
+// Two lines side by side, and 6 lists of 4 to look for in both.
+static void make_search(pef_zoo_t *zoo) {
+  zoo->operands[0] = dense(0, PEF_F32, false, DIMS(9, 2));
+  zoo->operands[1] = dense(1, PEF_F32, true, DIMS(6, 4));
+  zoo->operands[2] = dense(2, PEF_I64, true, DIMS(6, 4, 2));
+  zoo->stage.params.search.right = 1;
+}
+
 static void make_random(pef_zoo_t *zoo) {
   zoo->operands[0] = dense(0, PEF_I64, false, DIMS(2));
   zoo->operands[1] = dense(1, PEF_F32, true, DIMS(6, 8));
@@ -151,6 +159,7 @@ static const struct {
     [PEF_STAGE_POOL] = {make_pool, 2},     [PEF_STAGE_POOL_GRAD] = {make_pool_grad, 3},
     [PEF_STAGE_GATHER] = {make_gather, 3}, [PEF_STAGE_SCATTER] = {make_scatter, 3},
     [PEF_STAGE_SORT] = {make_sort, 3},     [PEF_STAGE_RANDOM] = {make_random, 2},
+    [PEF_STAGE_SEARCH] = {make_search, 3},
 };
 
 pef_zoo_t pef_zoo_stage(uint32_t kind) {

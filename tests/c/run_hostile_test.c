@@ -111,6 +111,7 @@ static const int8_t emptied[PEF_STAGE_COUNT][3] = {
     [PEF_STAGE_CONTRACT] = {1, 1, 1}, [PEF_STAGE_CONV] = {-1, -1, -1},   [PEF_STAGE_CONV_WGRAD] = {-1, 1, 1},
     [PEF_STAGE_POOL] = {1, 1, -1},    [PEF_STAGE_POOL_GRAD] = {1, 1, 1}, [PEF_STAGE_GATHER] = {1, -1, 2},
     [PEF_STAGE_SCATTER] = {-1, 2, 2}, [PEF_STAGE_SORT] = {1, 1, 1},      [PEF_STAGE_RANDOM] = {-1, 1, -1},
+    [PEF_STAGE_SEARCH] = {1, -1, 2},
 };
 
 static void stages_without_elements_touch_nothing(void **state) {

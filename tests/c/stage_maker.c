@@ -108,6 +108,10 @@ static void choose_params(maker_t *m) {
     case PEF_STAGE_SCATTER:
       choose_lookup(m);
       break;
+    case PEF_STAGE_SEARCH:
+      choose_lookup(m);
+      params->search.right = between(m, 0, 1);
+      break;
     case PEF_STAGE_RANDOM:
       params->random.stream = between(m, 0, 3);
       break;
