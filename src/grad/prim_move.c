@@ -9,6 +9,7 @@ LEAF(STORE)
 LEAF(CONSTANT)
 LEAF(IOTA)
 LEAF(RANDOM)
+LEAF(SEARCH)  // counts
 
 PRIM_VJP(RESHAPE) { v->dx[0] = leat_b_reshape_like(v->b, v->dy[0], v->x[0]); }
 

@@ -109,7 +109,8 @@ leat_status_t leat_eval_PAD(const leat_eval_call_t *call) {
   return NULL;
 }
 
-// --- gather and scatter -------------------------------------------------------------------------------------------
+// --- gather, scatter and search
+// -------------------------------------------------------------------------------------------
 
 // Sizes of the dim lists of gather: x is [batch, before, extent, after], the index [batch, count], the gathered tensor
 // [batch, before, count, after].
@@ -127,13 +128,22 @@ static gather_t gather_of(const leat_eval_call_t *call) {
                     .count = leat_product(index->dims, batch, index->rank)};
 }
 
-// For place `at` of the gathered tensor: the place of x that its index names; -1: out of range.
+// For place `at` of the gathered tensor: its element of the index.
+static leat_element_t index_of(const leat_eval_call_t *call, const gather_t *g, int64_t at) {
+  int64_t i = at / g->after % g->count, lead = at / g->after / g->count;  // lead = (batch, before)
+  return leat_eval_load(call, 1, lead / g->before * g->count + i);
+}
+
+// The place of x that is number `index` of the line that it goes with.
+static int64_t offset_in_line(const gather_t *g, int64_t at, int64_t index) {
+  return (at / g->after / g->count * g->extent + index) * g->after + at % g->after;
+}
+
+// The place of x that its index names; -1: out of range.
 static int64_t indexed_offset(const leat_eval_call_t *call, const gather_t *g, int64_t at) {
-  int64_t s = at % g->after, i = at / g->after % g->count, lead = at / g->after / g->count;  // lead = (batch, before)
-  int64_t index = leat_eval_load(call, 1, lead / g->before * g->count + i).i;
+  int64_t index = index_of(call, g, at).i;
   if (index < 0) index += g->extent;
-  if (index < 0 || index >= g->extent) return -1;
-  return (lead * g->extent + index) * g->after + s;
+  return index < 0 || index >= g->extent ? -1 : offset_in_line(g, at, index);
 }
 
 leat_status_t leat_eval_GATHER(const leat_eval_call_t *call) {
@@ -159,5 +169,29 @@ leat_status_t leat_eval_SCATTER(const leat_eval_call_t *call) {
   }
   for (int64_t at = 0; at < leat_value_elements(x); at++) leat_eval_store(call, 0, at, sums[at]);
   leat_free(sums);
+  return NULL;
+}
+
+// The element is at least x, or above it.
+static bool is_behind(bool floats, leat_element_t element, leat_element_t x, bool above) {
+  if (floats) return above ? element.f > x.f : element.f >= x.f;
+  return above ? element.i > x.i : element.i >= x.i;
+}
+
+leat_status_t leat_eval_SEARCH(const leat_eval_call_t *call) {
+  const bool floats = leat_dtype_is_float((leat_dtype_t)leat_eval_operand(call, 0)->dtype);
+  const bool above = leat_op_word(call->graph, call->op, LEAT_ATTR_FN, LEAT_SCALAR_GE) == LEAT_SCALAR_GT;
+  const gather_t g = gather_of(call);
+  for (int64_t at = 0; at < leat_value_elements(leat_eval_result(call, 0)); at++) {
+    const leat_element_t x = index_of(call, &g, at);
+    int64_t low = 0, high = g.extent;
+    while (low < high) {
+      const int64_t middle = low + (high - low) / 2;
+      const bool behind = is_behind(floats, leat_eval_load(call, 0, offset_in_line(&g, at, middle)), x, above);
+      if (behind) high = middle;
+      if (!behind) low = middle + 1;
+    }
+    leat_eval_store(call, 0, at, (leat_element_t){.i = low});
+  }
   return NULL;
 }

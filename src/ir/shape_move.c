@@ -116,19 +116,17 @@ leat_status_t leat_shape_PAD(const leat_shape_call_t *call) {
   return NULL;
 }
 
-// --- gather and scatter -------------------------------------------------------------------------------------------
+// --- gather, scatter and search
+// -------------------------------------------------------------------------------------------
 
 // x: B ++ P ++ [D] ++ S and index: B ++ I make B ++ P ++ I ++ S.
-static leat_status_t gathered(const leat_shape_call_t *call, leat_value_t *out) {
+static leat_status_t looked_up(const leat_shape_call_t *call, leat_value_t *out) {
   const leat_value_t *x = leat_shape_operand(call, 0), *index = leat_shape_operand(call, 1);
   uint32_t dim;
   LEAT_TRY(leat_shape_dim(call, x->rank, &dim));
   int64_t batch = leat_shape_int(call, LEAT_ATTR_BATCH);
   if (batch < 0 || batch > dim || batch > index->rank)
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "batch %" PRId64 " exceeds dim %" PRIu32 " or the rank of the index", batch, dim);
-  if (index->dtype != LEAT_I32 && index->dtype != LEAT_I64)
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the index is %s, it must be i32 or i64",
-              leat_dtype_name((leat_dtype_t)index->dtype));
   for (int64_t d = 0; d < batch; d++) {
     if (x->dims[d] != index->dims[d])
       LEAT_FAIL(LEAT_INVALID_ARGUMENT,
@@ -145,6 +143,13 @@ static leat_status_t gathered(const leat_shape_call_t *call, leat_value_t *out) 
   return NULL;
 }
 
+static leat_status_t gathered(const leat_shape_call_t *call, leat_value_t *out) {
+  const uint32_t dtype = leat_shape_operand(call, 1)->dtype;
+  if (dtype != LEAT_I32 && dtype != LEAT_I64)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the index is %s, it must be i32 or i64", leat_dtype_name((leat_dtype_t)dtype));
+  return looked_up(call, out);
+}
+
 leat_status_t leat_shape_GATHER(const leat_shape_call_t *call) { return gathered(call, &call->results[0]); }
 
 leat_status_t leat_shape_SCATTER(const leat_shape_call_t *call) {
@@ -156,5 +161,15 @@ leat_status_t leat_shape_SCATTER(const leat_shape_call_t *call) {
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the updates must have the dtype of the tensor, %s",
               leat_dtype_name((leat_dtype_t)x->dtype));
   call->results[0] = *x;
+  return NULL;
+}
+
+leat_status_t leat_shape_SEARCH(const leat_shape_call_t *call) {
+  const uint32_t table = leat_shape_operand(call, 0)->dtype, x = leat_shape_operand(call, 1)->dtype;
+  if (table != x || table == LEAT_BOOL)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s is looked for in %s: both must be of one dtype, which is not bool",
+              leat_dtype_name((leat_dtype_t)x), leat_dtype_name((leat_dtype_t)table));
+  LEAT_TRY(looked_up(call, &call->results[0]));
+  call->results[0].dtype = LEAT_I64;
   return NULL;
 }

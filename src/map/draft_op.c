@@ -124,6 +124,16 @@ static void draft_gather(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) 
   leat_draft_result(d, id, 0);
 }
 
+static void draft_search(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_SEARCH, id);
+  stage->params.search.dim = leat_op_int(d->g, op, LEAT_ATTR_DIM, 0);
+  stage->params.search.batch = leat_op_int(d->g, op, LEAT_ATTR_BATCH, 0);
+  stage->params.search.right = leat_op_word(d->g, op, LEAT_ATTR_FN, LEAT_SCALAR_GE) == LEAT_SCALAR_GT;
+  leat_draft_input(d, id, 0);
+  leat_draft_input(d, id, 1);
+  leat_draft_result(d, id, 0);
+}
+
 // The result starts as a copy of the operand.
 static void draft_scatter(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
   leat_draft_stage(d, PEF_STAGE_MAP, id);
@@ -218,6 +228,7 @@ static void draft_pad(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
 #define DRAFT_PAD draft_pad
 #define DRAFT_GATHER draft_gather
 #define DRAFT_SCATTER draft_scatter
+#define DRAFT_SEARCH draft_search
 #define DRAFT_SORT draft_sort
 
 // A primitive that computes does not compile without its row.

@@ -314,6 +314,27 @@ static void test_gather_and_scatter(void **state) {
   check_all(cases, COUNT(cases));
 }
 
+static void test_search(void **state) {
+  (void)state;
+  static const case_t cases[] = {
+      {A("f32[4]") B("f32[5]") Y("search(%0, %1) {dim=0, batch=0, fn=\"ge\"} : i64[5]"),
+       {{1, 2, 2, 5}, {0, 2, 3, 9, NAN}},
+       {0, 1, 3, 4, 4}},
+      {A("f32[4]") B("f32[5]") Y("search(%0, %1) {dim=0, batch=0, fn=\"gt\"} : i64[5]"),
+       {{1, 2, 2, NAN}, {0, 2, 1, 9, NAN}},
+       {0, 4, 1, 4, 4}},
+      {A("i8[2,3]") B("i8[2,2]") Y("search(%0, %1) {dim=1, batch=1, fn=\"ge\"} : i64[2,2]"),
+       {{-3, 0, 4, 10, 20, 30}, {0, 5, -1, 25}},
+       {1, 3, 0, 2}},
+      // two lines side by side, and what is looked for in both
+      {A("i64[3,2]") B("i64[2]") Y("search(%0, %1) {dim=0, batch=0, fn=\"gt\"} : i64[2,2]"),
+       {{1, 5, 2, 6, 3, 7}, {2, 6}},
+       {2, 0, 3, 2}},
+      {A("f32[0]") B("f32[2]") Y("search(%0, %1) {dim=0, batch=0, fn=\"ge\"} : i64[2]"), {{0}, {1, 2}}, {0, 0}},
+  };
+  check_all(cases, COUNT(cases));
+}
+
 static void test_stores_happen_after_all_reads(void **state) {
   (void)state;
   leat_graph_t *g = graph_of(
@@ -390,6 +411,7 @@ int main(void) {
       cmocka_unit_test(test_pooling),
       cmocka_unit_test(test_moves),
       cmocka_unit_test(test_gather_and_scatter),
+      cmocka_unit_test(test_search),
       cmocka_unit_test(test_stores_happen_after_all_reads),
       cmocka_unit_test(test_one_op_is_evaluated_for_folding),
       cmocka_unit_test(test_every_allocation_may_fail),
