@@ -249,3 +249,10 @@ LOWER(TOPK) {
   c->out[1] = leat_b_slice_dim(b, indices, dim, 0, k, 1);
   return leat_b_slice_dim(b, values, dim, 0, k, 1);
 }
+
+LOWER(SEARCHSORTED) {
+  const int64_t dim = (int64_t)leat_b_value(c->b, c->in[0])->rank - 1;
+  const leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_DIM, dim), leat_attr_i(LEAT_ATTR_BATCH, dim),
+                               leat_attr_i(LEAT_ATTR_FN, leat_lower_word(c, LEAT_ATTR_FN, LEAT_SCALAR_GE))};
+  return leat_b_op(c->b, LEAT_PRIM_SEARCH, c->in, 2, attrs, 3, NULL);
+}

@@ -48,6 +48,11 @@ static const char *matrices(const leat_graph_t *g, const leat_op_t *op, uint32_t
   return dim + 2 < operand_rank(g, op, input) ? NULL : ALONG;
 }
 
+// Lines along the last dim of operand 0, for rows of the other.
+static const char *lines(const leat_graph_t *g, const leat_op_t *op, uint32_t input, uint32_t dim) {
+  return input == 0 && dim + 1 == operand_rank(g, op, 0) ? ALONG : NULL;
+}
+
 // Slices must take all of the batch.
 static const char *sliced(const leat_graph_t *g, const leat_op_t *op, uint32_t input, uint32_t dim) {
   uint32_t count;
@@ -116,6 +121,8 @@ static leat_batch_join_t join_class_loss(const leat_graph_t *g, const leat_op_t 
   { .couples = but_first }
 #define BATCH_matrices \
   { .couples = matrices }
+#define BATCH_lines \
+  { .couples = lines }
 #define BATCH_sliced \
   { .couples = sliced }
 #define BATCH_padded \

@@ -103,6 +103,8 @@ class Sums(nn.Module):
         last = x[torch.arange(x.shape[0]), 2].tanh()
         centred = y - y.mean(dim=1, keepdim=True)
         gram = y @ self.fc(x)
+        place = torch.searchsorted(centred.transpose(0, 1).sort(1)[0].detach(), x)
+        y = y + place.sum(1) + torch.bucketize(x[:, 0], torch.tensor([-0.5, 0.5]))
         total = (
             scaled.mean() + centred.square().sum() * 0.1 + gram.abs().amax() * 0.01 + last.sum() * self.fc.bias.sum()
         )
@@ -127,6 +129,8 @@ class Refused(nn.Module):
             y = torch.softmax(y, dim=0)
         if self.kind == "var":
             y = y - y.var(dim=0)
+        if self.kind == "lines":
+            y = y + torch.searchsorted(y[:, 0].contiguous().detach(), y.detach())
         if self.kind == "behind":
             return y.sum(), y.transpose(0, 1).reshape(-1)
         return y.sum(), y
@@ -138,6 +142,7 @@ class Refused(nn.Module):
         ("batch_norm", "statistics of the whole batch"),
         ("softmax", "works along the batch dim"),
         ("var", "combines rows of the batch"),
+        ("lines", "works along the batch dim"),
         ("behind", "batch behind another dim"),
     ],
 )

@@ -250,6 +250,13 @@ CALLS |= {
     "topk": [(lambda x: torch.topk(x, 2, dim=1, largest=True, sorted=True), (X,))],
     "sort": [(lambda x: x.sort(1, descending=True), (X,)), (lambda x: torch.sort(x, stable=True), (X,))],
     "argsort": [(lambda x: x.argsort(1), (X,))],
+    "searchsorted": [
+        (lambda x: torch.searchsorted(x.sort(1)[0], x, side="right"), (X,)),
+        (lambda x: torch.searchsorted(x, x, sorter=x.argsort(1), out_int32=True), (X,)),
+        (lambda x: torch.searchsorted(x[0].sort()[0], 0.5), (X,)),
+        (lambda x: torch.bucketize(x, torch.tensor([0.0, 1.0]), right=True), (X,)),
+        (lambda x: torch.bucketize(0.5, x[0].sort()[0]), (X,)),
+    ],
 }
 STATEMENTS = {"output", "update", "optimizer"}
 OF_BACKWARD = {"cotangent", "custom_gradient", "straight_through"}  # recorded in training alone

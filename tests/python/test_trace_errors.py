@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What torch or Python raises while a program is traced names the line of the program and the module."""
 
+import re
+
 import beside_eager as eager
 import pytest
 import torch
@@ -39,6 +41,7 @@ def _raised(function):
         (lambda x: x @ x, RuntimeError, "must have same reduction dim"),
         (lambda x: x.sum(7), IndexError, "Dimension out of range"),
         (lambda x: x.view(5), RuntimeError, "is invalid for input of size 6"),
+        (lambda x: torch.searchsorted(x, x[:1]), RuntimeError, "boundaries tensor should be 1 dimension or"),
         (lambda x: nn.functional.pad(x, (1, 1), mode="what"), NotImplementedError, "Unrecognised padding mode what"),
     ],
 )
@@ -48,6 +51,20 @@ def test_errors_of_torch_keep_their_kind_and_gain_a_place(function, kind, text):
     assert text in str(error)
     assert f"test_trace_errors.py:{function.__code__.co_firstlineno}: in module outer.inner" in str(error)
     assert isinstance(error.__cause__, kind)
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (lambda x: torch.searchsorted(x, x, side="middle"), "searchsorted in .*: side is left or right"),
+        (lambda x: torch.searchsorted(x > 0, x > 0), "searchsorted in .*: torch has none for bool and complex numbers"),
+        (lambda x: torch.bucketize(x, x), "bucketize in .*: boundaries have one dim"),
+    ],
+)
+def test_what_torch_would_refuse_only_when_it_runs_is_refused_while_tracing(function, text):
+    error = _raised(function)
+    assert isinstance(error, TraceError)
+    assert re.search(text, str(error))
 
 
 def test_what_the_program_raises_itself_is_left_alone():

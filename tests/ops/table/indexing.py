@@ -5,7 +5,7 @@
 import torch
 import torch.nn.functional as F
 
-from ..cases import A, I, N, row
+from ..cases import A, I, N, T, row
 
 _embedding = row("embedding", "exact")
 for _table, _ids in (
@@ -177,3 +177,32 @@ for _shape, _dim in (((1,), 0), ((5,), -1), ((3, 4), 1), ((3, 4), 0), ((2, 3, 5)
         _argsort.add(lambda x, d=_dim, r=_descending: torch.argsort(x, dim=d, descending=r), A(*_shape))
 _sort.add_layouts(lambda x: tuple(x.sort(dim=1)), A(6, 10))
 _argsort.add_layouts(lambda x: x.argsort(dim=1), A(6, 10))
+
+_search = row("searchsorted", "exact", "float64", "bfloat16", "int64")
+for _lines, _values in (
+    ((5,), ()),
+    ((5,), (3, 4)),
+    ((1,), (7,)),
+    ((2, 7), (2, 4)),
+    ((2, 3, 17), (2, 3, 1)),
+    ((100,), (33, 9)),
+):
+    for _right in (False, True):
+        _search.add(
+            lambda s, x, r=_right: torch.searchsorted(s.sort(-1)[0], x, right=r), T(*_lines), T(*_values), smooth=False,
+        )  # fmt: skip
+_search.add(
+    lambda s, x: torch.searchsorted(s, x, side="right"), N(3, 8), N(3, 5), smooth=False
+)  # lines that do not ascend
+_search.add(lambda s, x: torch.searchsorted(s, x, sorter=s.argsort(-1)), A(3, 8), N(3, 5), smooth=False)
+_search.add(lambda s, x: torch.searchsorted(s.sort(-1)[0], x, out_int32=True), A(8), N(3, 5), smooth=False)
+_search.add(lambda s: torch.searchsorted(s.sort(-1)[0], 0.25), A(8), smooth=False)
+_search.add(lambda x: torch.bucketize(x, torch.tensor([-1.0, 0.0, 0.5]), right=True), T(3, 9), smooth=False)
+_search.add(lambda x: torch.bucketize(x, torch.tensor([-1, 0, 1])), T(3, 9), smooth=False)
+_search.add(lambda i: torch.bucketize(i, torch.tensor([-1.5, 0.0, 3.0])), I(5, 3, 9), smooth=False)
+_search.add(lambda x: torch.bucketize(x, torch.tensor([])), N(3), smooth=False)
+_search.add(  # of NaN, and among them
+    lambda s, x: torch.searchsorted(s.masked_fill(s < -0.5, torch.nan), x.masked_fill(x > 0.5, torch.nan)),
+    N(4, 9), N(4, 7), smooth=False,
+)  # fmt: skip
+_search.add_layouts(lambda s, x: torch.searchsorted(s, x), A(6, 10), N(6, 10))

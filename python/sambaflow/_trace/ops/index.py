@@ -12,7 +12,7 @@ from sambaflow._trace.call import Call, axis, handles
 from sambaflow._trace.graph import Attr, Value
 from sambaflow._trace.indexing import INSTEAD, static_index
 from sambaflow._trace.ops.composed import scaled_by_frequency
-from sambaflow._trace.tensor import TracedTensor
+from sambaflow._trace.tensor import TracedTensor, as_meta
 
 _SCATTER_FN = {"sum": "add", "add": "add", "multiply": "mul", "prod": "mul", "amax": "max", "amin": "min"}
 
@@ -144,3 +144,25 @@ def _sort(c: Call, x: Any, dim: int = -1, descending: bool = False, **_: Any) ->
 @handles("argsort")
 def _argsort(c: Call, x: Any, dim: int = -1, descending: bool = False, **_: Any) -> Value:
     return c.emit("argsort", [c.value(x)], {"dim": axis(dim, x.dim()), "descending": descending})
+
+
+@handles("searchsorted", "bucketize")
+def _searchsorted(
+    c: Call, x: Any, sorted_sequence: Any = None, boundaries: Any = None, out_int32: bool = False, right: bool = False,
+    side: str | None = None, sorter: Any = None, **_: Any,
+) -> Value:  # fmt: skip
+    lines = sorted_sequence if boundaries is None else boundaries
+    dtype, shape = torch.result_type(as_meta(lines), as_meta(x)), tuple(c.out.shape)
+    refused = {
+        "torch has none for bool and complex numbers": dtype == torch.bool or dtype.is_complex,
+        "side is left or right": side not in (None, "left", "right"),
+        "boundaries have one dim": boundaries is not None and boundaries.dim() != 1,
+    }
+    for reason in (reason for reason, holds in refused.items() if holds):  # what torch's shape functions let pass
+        c.tracer.unsupported(c.name, reason)
+        c.tracer.check()
+    if sorter is not None:
+        lines = c.again(torch.ops.aten.gather.default, lines, -1, sorter)
+    attrs: dict[str, Attr] = {"fn": "gt" if right or side == "right" else "ge"}
+    place = c.emit("searchsorted", [c.operand(lines, dtype), c.operand(x, dtype)], attrs, (torch.int64, shape))
+    return c.cast(place, torch.int32) if out_int32 else place
