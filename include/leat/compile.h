@@ -44,6 +44,7 @@ typedef struct leat_compile_options_s {
   uint32_t write_decisions;    // 1: the decisions made are written to report_dir
   const char *report_dir;      // folder that exists, for reports; NULL: none
 
+  uint32_t max_memory;       // MiB that a run may take for symbols, constants and values between sections; 0: any
   uint32_t separate_bodies;  // 1: equal bodies are stored apart, so that every stage names its own op
 
   leat_log_t log;  // NULL: silent

@@ -47,15 +47,26 @@ static leat_status_t check_made(const uint8_t *data, size_t bytes, const leat_co
   return own_mistake(status, "it cannot prove legal");
 }
 
+static leat_status_t check_memory(const leat_pef_t *pef, uint32_t max_mib) {
+  const double mib = 1 << 20, peak = (double)pef->info->peak_bytes;
+  if (max_mib == 0 || peak <= max_mib * mib) return NULL;
+  LEAT_FAIL(
+      LEAT_UNSUPPORTED,
+      "a run takes %.2f MiB of memory, of which %.2f MiB are values between sections, --max-memory is %u: compile "
+      "for a smaller batch, with -mb or with --inference",
+      peak / mib, (double)pef->info->arena_bytes / mib, max_mib);
+}
+
 // Reports come first: once the PEF is there, everything about the compile has succeeded.
 static leat_status_t write_checked(const uint8_t *data, size_t bytes, const char *path,
                                    const leat_compile_options_t *options) {
   leat_pef_t *pef = NULL;
   LEAT_TRY(check_made(data, bytes, options, &pef));
-  leat_status_t status = options->report_dir == NULL ? NULL : leat_report_write(pef, options->report_dir);
+  leat_status_t status = check_memory(pef, options->max_memory);
+  if (status == NULL && options->report_dir != NULL)
+    status = leat_status_annotate(leat_report_write(pef, options->report_dir), "reports");
   leat_pef_close(pef);
-  if (status != NULL) return leat_status_annotate(status, "reports");
-  return leat_file_write_atomic(path, data, bytes);
+  return status != NULL ? status : leat_file_write_atomic(path, data, bytes);
 }
 
 // A section is a partition of the one chip that this machine is; the last one stands for all.
