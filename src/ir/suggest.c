@@ -69,11 +69,17 @@ const char *leat_suggest_attr(uint32_t kind, const char *text, size_t length, ch
   }
   if (search.name != NULL) return answer(&search, buffer, buffer_bytes);
   size_t used = (size_t)snprintf(buffer, buffer_bytes, "; it takes");
-  const leat_op_info_t *info = leat_op_info(kind);
-  const char *keys = info == NULL ? "" : info->attrs;
+  const char *keys = leat_op_info(kind)->attrs;
   if (keys[0] == '\0') (void)snprintf(buffer + used, buffer_bytes - used, " none");
-  for (; *keys != '\0' && used < buffer_bytes; keys += strcspn(keys, " "), keys += strspn(keys, " "))
-    used += (size_t)snprintf(buffer + used, buffer_bytes - used, " %.*s", (int)strcspn(keys, "= "), keys);
+  while (*keys != '\0') {
+    const size_t name = strcspn(keys, "= ");
+    if (used + name + 2 > buffer_bytes) break;
+    buffer[used++] = ' ';
+    memcpy(buffer + used, keys, name);
+    buffer[used += name] = '\0';
+    keys += strcspn(keys, " ");
+    keys += strspn(keys, " ");
+  }
   return buffer;
 }
 
