@@ -4,7 +4,9 @@
 Every peer runs in a process of its own, under the settings that suit it; a peer that is not measured is stopped. The
 peers take turns (A B C A B C ...) in short rounds; medians count. `ratio` is the best peer's time over Leat's.
 
-usage: bench.py [--rows NAME...] [--threads 1 2] [--rounds N] [--json FILE] [--list]
+With --against DIR the Leat of another checkout, built by its `make build`, takes part as the peer `base`.
+
+usage: bench.py [--rows NAME...] [--threads 1 2] [--rounds N] [--against DIR] [--json FILE] [--list]
 """
 
 import argparse
@@ -15,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from machine import environment, fma_peak
 from peers import CANDIDATES, SETTINGS, thread_settings
@@ -33,8 +36,8 @@ class PeerError(RuntimeError):
 class Process:
     """A peer's process; asleep except while it answers."""
 
-    def __init__(self, peer, threads, **settings):
-        path = os.pathsep.join(filter(None, [str(ROOT / "python"), os.environ.get("PYTHONPATH")]))
+    def __init__(self, peer, threads, root=ROOT, **settings):
+        path = os.pathsep.join(filter(None, [str(root / "python"), os.environ.get("PYTHONPATH")]))
         cache = str(ROOT / ".cache" / "inductor")
         variables = {**os.environ, "PYTHONPATH": path, "TORCHINDUCTOR_CACHE_DIR": cache}
         variables.update(thread_settings(peer, threads))
@@ -104,11 +107,12 @@ def measure(row, processes, rounds, seconds):
 
 
 def _to_measure(peer, answer):
-    """Leat: session.run, and the run from C. Others: the fastest variant."""
-    return list(answer["variants"]) if peer == "leat" else [answer["chosen"]]
+    """Leat: session.run, and the run from C; of another checkout the first of them. Others: the fastest variant."""
+    variants = list(answer["variants"])
+    return variants if peer == "leat" else variants[:1] if peer == "base" else [answer["chosen"]]
 
 
-def bench_rows(rows, threads, rounds, peaks, report):
+def bench_rows(rows, threads, args, peaks, report):
     """Measures `rows` with `threads` threads and prints each as it is done. The peak is looked for after every row."""
     peers = {peer for row in rows for peer in (GEMM_PEERS if row.kind == "gemm" else MODEL_PEERS)}
     settings = {peer: best_settings(peer, threads) for peer in CANDIDATES if peer in peers}
@@ -117,13 +121,15 @@ def bench_rows(rows, threads, rounds, peaks, report):
     for peer, chosen in settings.items():
         print(f"  {peer}: {' '.join(f'{name}={value}' for name, value in chosen.items()) or 'no more set'}")
     processes = {peer: Process(peer, threads, **settings.get(peer, {})) for peer in SETTINGS if peer in peers}
+    if args.against:
+        processes["base"] = Process("base", threads, root=args.against)
     try:
         for row in rows:
-            chosen = GEMM_PEERS if row.kind == "gemm" else MODEL_PEERS
+            chosen = [*(GEMM_PEERS if row.kind == "gemm" else MODEL_PEERS), *(["base"] if args.against else [])]
             found, flops = measure(
                 row,
                 {peer: processes[peer] for peer in chosen},
-                max(LEAST_ROUNDS, rounds // 2) if row.slow else rounds,
+                max(LEAST_ROUNDS, args.rounds // 2) if row.slow else args.rounds,
                 0.03,
             )
             peaks[threads] = max(peaks[threads], fma_peak(threads), fastest(row, found))
@@ -143,9 +149,16 @@ def fastest(row, found):
 
 
 def _others(record):
-    return {
-        peer: entry for peer, entry in record["peers"].items() if not peer.startswith("leat") and "seconds" in entry
-    }
+    own = ("leat", "leat C", "base")
+    return {peer: entry for peer, entry in record["peers"].items() if peer not in own and "seconds" in entry}
+
+
+def base_cell(record):
+    """Time of the other checkout over ours, medians and minima."""
+    mine, base = record["peers"]["leat"], record["peers"].get("base", {})
+    if "seconds" not in base:
+        return ""
+    return f"base/leat {base['seconds'] / mine['seconds']:.3f} {base['best'] / mine['best']:.3f}"
 
 
 def model_line(row, record):
@@ -167,6 +180,7 @@ def model_line(row, record):
     if record["flops"]:
         cells.append(f"{100 * record['flops'] / mine / record['peak']:6.1f} %")
     cells.append("  ".join(f"{peer}: {entry['variant']}" for peer, entry in others.items()))
+    cells.append(base_cell(record))
     return " ".join(cells)
 
 
@@ -181,13 +195,14 @@ def gemm_line(row, record):
     record["share"] = rates["leat"] / record["peak"]
     expected = row.expected_share(record["threads"])
     verdict = "ok" if record["share"] >= expected else "BELOW"
-    others = [rate for peer, rate in rates.items() if peer != "leat"]
+    others = [rate for peer, rate in rates.items() if peer not in ("leat", "base")]
     if others:
         record["ratio"] = rates["leat"] / max(others)
         verdict = verdict if record["ratio"] >= 1 else "BELOW"
         cells.append(f"{record['ratio']:7.2f}")
     cells.append(f"{100 * record['share']:6.1f} % {100 * expected:4.0f} % {verdict:5}")
     cells.append("  ".join(f"{peer}: {entry['variant']}" for peer, entry in _others(record).items()))
+    cells.append(base_cell(record))
     return " ".join(cells)
 
 
@@ -207,6 +222,7 @@ def main():
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="rows whose names contain one of these")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=15, help="turns of every peer")
+    parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout, built, as the peer `base`")
     parser.add_argument("--json", help="file for all numbers")
     parser.add_argument("--list", action="store_true", help="show the names of the rows")
     args = parser.parse_args()
@@ -228,13 +244,13 @@ def main():
             print(
                 f"\n{'GFLOP/s':22} T {'leat':>10} {'torch':>10} {'openblas':>10} {'ratio':>7} {'of peak, expected':>22}"
             )
-            bench_rows(gemms, threads, args.rounds, peaks, report)
+            bench_rows(gemms, threads, args, peaks, report)
         if models:
             print(
                 f"\n{'us a step':22} T {'leat':>10} {'eager':>10} {'compile':>10} {'ratio':>7} {'expected':>12} "
                 f"{'over C':>8} {'of peak':>8}"
             )
-            bench_rows(models, threads, args.rounds, peaks, report)
+            bench_rows(models, threads, args, peaks, report)
     print(f"\n{time.monotonic() - start:.0f} s")
     if args.json:
         with open(args.json, "w", encoding="utf-8") as stream:

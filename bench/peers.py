@@ -35,11 +35,11 @@ CANDIDATES = {
 
 def thread_settings(peer, threads):
     """Environment of a worker of `peer` with `threads` threads."""
-    names = {"leat": ["LEAT_NUM_THREADS"], "openblas": ["OPENBLAS_NUM_THREADS"]}
+    names = {"leat": ["LEAT_NUM_THREADS"], "base": ["LEAT_NUM_THREADS"], "openblas": ["OPENBLAS_NUM_THREADS"]}
     count = {name: str(threads) for name in names.get(peer, ["OMP_NUM_THREADS", "MKL_NUM_THREADS"])}
-    if peer == "leat":
+    if peer in ("leat", "base"):
         count["OMP_NUM_THREADS"] = "1"  # PyTorch only holds its tensors
-    return {**SETTINGS[peer], **count}
+    return {**SETTINGS.get(peer, {}), **count}
 
 
 class Leat:
@@ -213,4 +213,4 @@ class OpenBlas:
         return {f"numpy, {core}": partial(np.matmul, a, b, out=c)}
 
 
-PEERS = {"leat": Leat, "eager": Eager, "compile": Compile, "openblas": OpenBlas}
+PEERS = {"leat": Leat, "base": Leat, "eager": Eager, "compile": Compile, "openblas": OpenBlas}

@@ -78,7 +78,7 @@ def main():
     if peer != "openblas":
         import torch
 
-        torch.set_num_threads(1 if peer == "leat" else threads)
+        torch.set_num_threads(1 if peer in ("leat", "base") else threads)
     worker = Worker(peer)
     for line in sys.stdin:
         command = json.loads(line)

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Known architectures with random weights, each as a function that gives (model, inputs); the batch is an argument."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _wrapped(model, forward):
+    import torch
+
+    class Wrapped(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, *inputs):
+            return forward(self.model, *inputs)
+
+    return Wrapped()
+
+
+def _with_cross_entropy(model):
+    import torch.nn.functional as F
+
+    return _wrapped(model, lambda model, x, labels: F.cross_entropy(model(x), labels))
+
+
+def _loss_of(model, ids, labels):
+    import torch.nn.functional as F
+
+    logits = model(input_ids=ids, use_cache=False).logits if hasattr(model, "transformer") else model(ids).logits
+    return F.cross_entropy(logits.view(-1, logits.shape[-1]), labels.view(-1))
+
+
+def _next_token(model, ids, keys, values):
+    """Logits of the token after `ids`, the keys and values of the tokens before it given by layer."""
+    import torch
+    import torch.nn.functional as F
+
+    body = model.transformer
+    x = body.wte(ids) + body.wpe.weight[keys.shape[3]]
+    for layer, block in enumerate(body.h):
+        heads = (1, 1, keys.shape[2], keys.shape[4])
+        q, k, v = (part.view(heads).transpose(1, 2) for part in block.attn.c_attn(block.ln_1(x)).split(768, dim=2))
+        k, v = torch.cat([keys[layer], k], dim=2), torch.cat([values[layer], v], dim=2)
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(1, 1, -1)
+        x = x + block.attn.c_proj(mixed)
+        x = x + block.mlp(block.ln_2(x))
+    return model.lm_head(body.ln_f(x))
+
+
+def _resnet(depths):
+    """ResNet of bottleneck blocks as torchvision builds it (v1.5: the stride is in the 3x3 convolution)."""
+    import torch.nn as nn
+
+    def conv(inputs, outputs, size, stride=1, relu=True):
+        layers = [
+            nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False),
+            nn.BatchNorm2d(outputs),
+        ]
+        return nn.Sequential(*layers, nn.ReLU()) if relu else nn.Sequential(*layers)
+
+    class Bottleneck(nn.Module):
+        def __init__(self, inputs, width, stride):
+            super().__init__()
+            self.body = nn.Sequential(
+                conv(inputs, width, 1), conv(width, width, 3, stride), conv(width, 4 * width, 1, relu=False)
+            )
+            same = stride == 1 and inputs == 4 * width
+            self.side = nn.Identity() if same else conv(inputs, 4 * width, 1, stride, relu=False)
+            self.relu = nn.ReLU()
+
+        def forward(self, x):
+            return self.relu(self.body(x) + self.side(x))
+
+    layers, inputs = [conv(3, 64, 7, 2), nn.MaxPool2d(3, 2, 1)], 64
+    for stage, depth in enumerate(depths):
+        for block in range(depth):
+            layers.append(Bottleneck(inputs, 64 << stage, 2 if stage > 0 and block == 0 else 1))
+            inputs = 256 << stage
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, 1000))
+
+
+def _unet():
+    """U-Net (Ronneberger et al. 2015) with padding and batch norm: widths 32 to 256, two classes."""
+    import torch
+    import torch.nn as nn
+
+    def double(inputs, outputs):
+        layers = []
+        for width in (inputs, outputs):
+            layers += [nn.Conv2d(width, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+        return nn.Sequential(*layers)
+
+    class UNet(nn.Module):
+        def __init__(self, widths=(32, 64, 128, 256)):
+            super().__init__()
+            pairs = list(zip((3, *widths), widths, strict=False))
+            self.down = nn.ModuleList(double(*pair) for pair in pairs)
+            self.rise = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, 2) for a, b in pairs[1:])
+            self.up = nn.ModuleList(double(2 * a, a) for a, _ in pairs[1:])
+            self.pool, self.head = nn.MaxPool2d(2), nn.Conv2d(widths[0], 2, 1)
+
+        def forward(self, x):
+            kept = []
+            for index, block in enumerate(self.down):
+                x = block(self.pool(x) if index else x)
+                kept.append(x)
+            for rise, up, side in list(zip(self.rise, self.up, kept, strict=False))[::-1]:
+                x = up(torch.cat([side, rise(x)], dim=1))
+            return self.head(x)
+
+    return UNet()
+
+
+def _lstm():
+    import torch.nn as nn
+
+    class Sequence(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.lstm = nn.LSTM(256, 256, 2, batch_first=True)
+            self.head = nn.Linear(256, 10)
+
+        def forward(self, x):
+            return self.head(self.lstm(x)[0][:, -1])
+
+    return Sequence()
+
+
+def _braggnn():
+    """BraggNN (Liu et al. 2022): a convolution, attention over pixels, two convolutions, five Linears."""
+    import torch
+    import torch.nn as nn
+
+    class PixelAttention(nn.Module):
+        def __init__(self, inputs, width):
+            super().__init__()
+            self.theta, self.phi, self.g = (nn.Conv2d(inputs, width, 1) for _ in range(3))
+            self.out = nn.Conv2d(width, inputs, 1)
+
+        def forward(self, x):
+            theta, phi, g = (layer(x).flatten(2) for layer in (self.theta, self.phi, self.g))
+            shares = torch.softmax(theta.transpose(1, 2) @ phi, dim=-1)
+            mixed = (shares @ g.transpose(1, 2)).transpose(1, 2)
+            return x + self.out(mixed.reshape(*mixed.shape[:2], *x.shape[2:]))
+
+    widths = (64, 32, 16, 8)
+    dense = [
+        layer for pair in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(*pair), nn.LeakyReLU(0.01))
+    ]
+    return nn.Sequential(
+        nn.Conv2d(1, 64, 3), PixelAttention(64, 32), nn.LeakyReLU(0.01),
+        nn.Conv2d(64, 32, 3), nn.LeakyReLU(0.01), nn.Conv2d(32, 8, 3), nn.LeakyReLU(0.01), nn.Flatten(),
+        nn.Linear(8 * 5 * 5, 64), nn.LeakyReLU(0.01), *dense, nn.Linear(8, 2),
+    )  # fmt: skip
+
+
+def gpt2_loss(batch):
+    """GPT-2 of 124M parameters, windows of 64."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    model = GPT2LMHeadModel(GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, use_cache=False))
+    ids = torch.randint(50257, (batch, 65))
+    return _wrapped(model, _loss_of), (ids[:, :-1].contiguous(), ids[:, 1:].contiguous())
+
+
+def gpt2_logits(batch):
+    """GPT-2 of 124M parameters, windows of 256."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    model = GPT2LMHeadModel(GPT2Config(use_cache=False)).eval()
+    return _wrapped(model, lambda model, ids: model(input_ids=ids, use_cache=False).logits), (
+        torch.randint(50257, (batch, 256)),
+    )
+
+
+def bert_loss(batch):
+    """BERT-base, masked words, windows of 128."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    model = BertForMaskedLM(BertConfig(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0))
+    ids = torch.randint(30522, (batch, 128))
+    labels = torch.where(torch.rand(batch, 128) < 0.15, ids, torch.tensor(-100))
+    return _wrapped(model, _loss_of), (ids, labels)
+
+
+def bert_states(batch):
+    """BERT-base, the last hidden state and the pooled one, windows of 128."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    def forward(model, ids):
+        found = model(ids)
+        return found.last_hidden_state, found.pooler_output
+
+    return _wrapped(BertModel(BertConfig()).eval(), forward), (torch.randint(30522, (batch, 128)),)
+
+
+def gpt2_next(batch):
+    """GPT-2 of 124M parameters: the next token after one token with 256 in the cache, tied head."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config()
+    model = _wrapped(GPT2LMHeadModel(config).eval(), _next_token)
+    cache = (config.n_layer, 1, config.n_head, 256, config.n_embd // config.n_head)
+    return model, (torch.randint(config.vocab_size, (1, 1)), torch.randn(cache), torch.randn(cache))
+
+
+def resnet50(batch):
+    """ResNet-50, images of 224x224."""
+    import torch
+
+    return _resnet((3, 4, 6, 3)).eval(), (torch.randn(batch, 3, 224, 224),)
+
+
+def resnet50_loss(batch):
+    """ResNet-50, images of 224x224 with labels."""
+    import torch
+
+    return _with_cross_entropy(_resnet((3, 4, 6, 3))), (torch.randn(batch, 3, 224, 224), torch.randint(1000, (batch,)))
+
+
+def unet(batch):
+    """U-Net of four levels, pictures of 128x128."""
+    import torch
+
+    return _unet().eval(), (torch.randn(batch, 3, 128, 128),)
+
+
+def unet_loss(batch):
+    """U-Net of four levels, pictures of 128x128 with a class of each pixel."""
+    import torch
+
+    return _with_cross_entropy(_unet()), (torch.randn(batch, 3, 128, 128), torch.randint(2, (batch, 128, 128)))
+
+
+def lstm(batch):
+    """Two LSTM layers of 256 over 64 steps, and a Linear of the last step."""
+    import torch
+
+    return _lstm().eval(), (torch.randn(batch, 64, 256),)
+
+
+def lstm_loss(batch):
+    """Two LSTM layers of 256 over 64 steps, labels of whole sequences."""
+    import torch
+
+    return _with_cross_entropy(_lstm()), (torch.randn(batch, 64, 256), torch.randint(10, (batch,)))
+
+
+def braggnn(batch):
+    """BraggNN: the centre of a diffraction peak in a patch of 11x11."""
+    import torch
+
+    return _braggnn().eval(), (torch.randn(batch, 1, 11, 11),)
+
+
+def braggnn_loss(batch):
+    """BraggNN with the mean square error of the centre."""
+    import torch
+    import torch.nn.functional as F
+
+    return _wrapped(_braggnn(), lambda model, x, y: F.mse_loss(model(x), y)), (
+        torch.randn(batch, 1, 11, 11),
+        torch.rand(batch, 2),
+    )
+
+
+def lenet_loss(batch):
+    """LeNet-5 as in examples/lenet.py."""
+    import torch
+
+    sys.path.insert(0, str(ROOT / "examples"))
+    from lenet import IMAGE_SHAPE, LeNet
+
+    return _wrapped(LeNet(10), lambda model, *inputs: model(*inputs)[0]), (
+        torch.randn(batch, *IMAGE_SHAPE),
+        torch.randint(10, (batch,)),
+    )
