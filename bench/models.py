@@ -13,6 +13,7 @@ usage: models.py [--rows NAME...] [--peers NAME...] [--threads N] [--rounds N] [
 """
 
 import argparse
+import gc
 import json
 import os
 import statistics
@@ -142,6 +143,7 @@ def leat(row, model, inputs):
     training = row.kind == "training"
     optimizer = _optimizer(row, model.parameters(), samba.optim) if training else None
     settings = {"output_folder": folder, "pef_name": row.name, "log_level": "error"}
+    gc.collect()  # else one may fall into the compile, and not into that of the other checkout
     start = time.process_time()
     pef = samba.session.compile(model, named, optimizer, name=row.name, config_dict=settings, inference=not training)
     compiled = time.process_time() - start
