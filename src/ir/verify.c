@@ -132,11 +132,15 @@ static leat_status_t note_names(const leat_graph_t *g, naming_t *namings) {
   return NULL;
 }
 
-// An update, and nothing else, is stored to a symbol, of its type.
+// An update, and nothing else, is stored to a symbol, of its type; an output has a name of its own.
 static leat_status_t check_store(const leat_graph_t *g, const naming_t *naming) {
   const leat_op_t *store = leat_graph_op(g, naming->store);
   const char *name = leat_op_name(g, store);
   bool symbol = naming->symbol != LEAT_NONE;
+  if (leat_op_is_traced(store->kind)) {
+    if (symbol) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "an output is named '%s' as a symbol is: give it another name", name);
+    return NULL;
+  }
   if (leat_op_is_store(g, store, LEAT_STORE_UPDATE) != symbol)
     LEAT_FAIL(LEAT_INVALID_ARGUMENT,
               symbol ? "'%s' is a symbol: only an update may be stored to it"
@@ -157,9 +161,7 @@ static leat_status_t check_names(const leat_graph_t *g) {
   for (uint32_t i = 0; i < g->symbols.count; i++) namings[i] = (naming_t){LEAT_NONE, LEAT_NONE};
   leat_status_t status = note_names(g, namings);
   for (uint32_t i = 0; status == NULL && i < g->symbols.count; i++) {
-    const leat_op_id_t store = namings[i].store;
-    const bool primitive = store != LEAT_NONE && leat_op_is_primitive(leat_graph_op(g, store)->kind);
-    if (primitive) status = check_store(g, &namings[i]);
+    if (namings[i].store != LEAT_NONE) status = check_store(g, &namings[i]);
   }
   leat_free(namings);
   return status;

@@ -184,6 +184,7 @@ static void test_verify_finds_what_is_wrong(void **state) {
       {X "%1 = prim.map(%0) {fn=\"not\"} : f32[2,3]\n", "'not' is not defined for f32"},
       {X "%1 = symbol() {kind=\"input\", name=\"x\"} : f32[]\n", "two symbols are named 'x'"},
       {X "prim.store(%0) {kind=\"output\", name=\"x\"}\n", "'x' is a symbol: only an update"},
+      {X "output(%0) {name=\"x\", seed=\"zero\"}\n", "an output is named 'x' as a symbol is"},
       {X "prim.store(%0) {kind=\"update\", name=\"z\"}\n", "'z', which is no symbol"},
       {X "prim.store(%0) {kind=\"output\", name=\"z\"}\nprim.store(%0) {kind=\"grad\", name=\"z\"}\n",
        "two stores are named 'z'"},
