@@ -122,6 +122,8 @@ def _eager(source, noise, dtype):
     generator = torch.Generator().manual_seed(noise)
 
     def shake(t):
+        if t._is_zerotensor():  # has no memory
+            return t
         change = LAST_PLACE.get(t.dtype, 3e-7) * torch.randn(t.shape, generator=generator) if noise else torch.zeros(())
         return t * (1 + change).to(t.dtype)
 
