@@ -147,7 +147,7 @@ def facts_of(arguments):
 def chapter(stage, facts, operands, params):
     suffix, name, number, since, text = stage
     lines = [f"## {suffix} ({number})\n", plain(text) + "\n"]
-    notes = [f"since 1.{since}"] if since != "0" else []
+    notes = [f"since 2.{since}"] if since != "0" else []
     if "fns" in facts:
         notes.append("fn: " + words_of(facts["fns"], "FN"))
     if "without_fns" in facts:
@@ -176,7 +176,7 @@ def param_row(arguments, at):
     words = WORDS[count]
     place = str(at) if words == 1 else f"{at}..{at + words - 1}"
     each = {"ONE": "", "SPATIAL": ", one a windowed dim", "DIMS": ", one a dim"}[count]
-    note = plain(text) + (f" (since 1.{since})" if since != "0" else "")
+    note = plain(text) + (f" (since 2.{since})" if since != "0" else "")
     return [f"`{name}`", place + each, range_of(span), note]
 
 

@@ -112,8 +112,8 @@ static void put_json_symbols(const leat_pef_t *pef, leat_text_t *out) {
 static void put_json(const leat_flow_t *flow, leat_text_t *out) {
   const leat_pef_t *pef = flow->pef;
   const pef_info_t *info = pef->info;
-  leat_text_put(out, "{\"version\":[%u,%u],\"file_bytes\":%llu,", pef->header->version_major,
-                pef->header->version_minor, (unsigned long long)pef->header->file_bytes);
+  leat_text_put(out, "{\"version\":[%u,%u],\"file_bytes\":%llu,", pef->version_major, pef->version_minor,
+                (unsigned long long)pef->file_bytes);
   put_json_field(out, "compiler", text_of(pef, info->compiler));
   leat_text_put(out, ",");
   put_json_field(out, "arch", text_of(pef, info->arch));
@@ -146,8 +146,8 @@ static void pad_to(leat_text_t *out, size_t line_start, size_t column) {
 static void put_summary(const leat_flow_t *flow, const char *path, leat_text_t *out) {
   const leat_pef_t *pef = flow->pef;
   const pef_info_t *info = pef->info;
-  leat_text_put(out, "%s: PEF %u.%u, ", path, pef->header->version_major, pef->header->version_minor);
-  leat_put_bytes(out, (double)pef->header->file_bytes);
+  leat_text_put(out, "%s: PEF %u.%u, ", path, pef->version_major, pef->version_minor);
+  leat_put_bytes(out, (double)pef->file_bytes);
   leat_text_put(out, ", %s, by leat %s for %s at o%u\nmemory: ", info->inference ? "inference" : "training",
                 text_of(pef, info->compiler), text_of(pef, info->arch), info->optim_level);
   leat_put_bytes(out, (double)info->peak_bytes);

@@ -49,7 +49,7 @@ typedef struct emitter_s {
   leat_linker_t *l;
   leat_pef_writer_t *writer;
   leat_flight_t flight;
-  uint32_t *output_bit;  // per symbol of the program
+  uint16_t *output;  // per symbol of the program: which output it is
   LEAT_ARRAY(pef_stage_t) stages;
   LEAT_ARRAY(leat_touch_t) touches;
   LEAT_ARRAY(pef_argument_t) arguments;
@@ -58,16 +58,15 @@ typedef struct emitter_s {
   pef_info_t *info;
 } emitter_t;
 
-// The bit of a unit's output is that of the symbol it stands for.
-static uint8_t program_bit(const emitter_t *e, const leat_link_unit_t *unit, uint8_t bit) {
+// The output that a unit's output stands for.
+static uint16_t program_output(const emitter_t *e, const leat_link_unit_t *unit, uint16_t output) {
   uint32_t seen = 0;
-  for (uint32_t s = 0; s < unit->pef->symbol_count && bit != 0xff; ++s) {
-    if (unit->pef->symbols[s].kind != PEF_SYMBOL_OUTPUT || seen++ != bit) continue;
+  for (uint32_t s = 0; s < unit->pef->symbol_count && output != PEF_NO_OUTPUT; ++s) {
+    if (unit->pef->symbols[s].kind != PEF_SYMBOL_OUTPUT || seen++ != output) continue;
     const leat_link_target_t *target = &unit->targets[s];
-    uint32_t found = target->kind == LEAT_LINK_SYMBOL ? e->output_bit[target->index] : UINT32_MAX;
-    return found < 64 ? (uint8_t)found : 0xff;
+    return target->kind == LEAT_LINK_SYMBOL ? e->output[target->index] : PEF_NO_OUTPUT;
   }
-  return 0xff;
+  return PEF_NO_OUTPUT;
 }
 
 static leat_status_t add_body(emitter_t *e, const leat_link_unit_t *unit, uint32_t index, added_t *added) {
@@ -79,7 +78,7 @@ static leat_status_t add_body(emitter_t *e, const leat_link_unit_t *unit, uint32
   for (uint32_t i = 0; i < body->stage_count; ++i) {
     stages[i] = pef->stages[body->stage_first + i];
     stages[i].origin = leat_pef_add_string(e->writer, pef->strings + stages[i].origin);
-    stages[i].output_bit = program_bit(e, unit, stages[i].output_bit);
+    stages[i].output = program_output(e, unit, stages[i].output);
   }
   leat_pef_body_draft_t draft = {*body, stages, pef->operands, pef->instructions};
   added->index = leat_pef_add_body(e->writer, &draft);
@@ -162,13 +161,14 @@ static leat_status_t emit_call(emitter_t *e, uint32_t index) {
 static leat_status_t emit(emitter_t *e) {
   const leat_link_program_t *p = e->l->program;
   uint32_t outputs = 0;
-  e->output_bit = leat_alloc_zero(p->symbol_count + 1u, sizeof *e->output_bit);
+  e->output = leat_alloc_zero(p->symbol_count + 1u, sizeof *e->output);
   e->added = leat_alloc_zero(p->unit_count + 1u, sizeof *e->added);
-  if (e->output_bit == NULL || e->added == NULL) return leat_out_of_memory();
+  if (e->output == NULL || e->added == NULL) return leat_out_of_memory();
   LEAT_TRY(leat_flight_init(&e->flight, p->symbol_count));
   for (uint32_t s = 0; s < p->symbol_count; ++s) {
-    e->output_bit[s] = outputs;
-    outputs += p->symbols[s].kind == PEF_SYMBOL_OUTPUT;
+    const bool is_output = p->symbols[s].kind == PEF_SYMBOL_OUTPUT;
+    e->output[s] = is_output && outputs < PEF_NO_OUTPUT ? (uint16_t)outputs : PEF_NO_OUTPUT;
+    outputs += is_output;
     e->info->peak_bytes += leat_pef_align(p->symbols[s].bytes);
   }
   for (uint32_t i = 0; i < e->l->calls.count; ++i) LEAT_TRY(emit_call(e, i));
@@ -188,7 +188,7 @@ leat_status_t leat_link(const leat_link_program_t *program, leat_pef_writer_t *w
   leat_free(l.value_offset);
   leat_free(l.unit_offset);
   leat_free(l.unit_kept);
-  leat_free(e.output_bit);
+  leat_free(e.output);
   leat_array_free(&e.stages);
   leat_array_free(&e.touches);
   leat_array_free(&e.arguments);

@@ -46,7 +46,7 @@ pef_stage_t *leat_draft_stage(leat_draft_t *d, uint32_t kind, leat_op_id_t op) {
   if (stage == NULL) return &d->nowhere.stage;
   *origin = op;
   stage->kind = (uint16_t)kind;
-  stage->output_bit = 0xff;
+  stage->output = PEF_NO_OUTPUT;
   stage->operand_first = d->operands.count;
   stage->instruction_first = d->instructions.count;
   return stage;

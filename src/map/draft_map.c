@@ -322,7 +322,7 @@ void leat_draft_store_copy(leat_draft_t *d, leat_op_id_t store, const leat_map_s
   uint32_t symbol = leat_map_symbols_find(symbols, d->g, op);
   leat_source_t target = {.kind = LEAT_SOURCE_SYMBOL, .written = true, .index = symbol};
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_MAP, producer);
-  stage->output_bit = leat_map_symbols_output_bit(symbols, symbol);
+  stage->output = leat_map_symbols_output(symbols, symbol);
   leat_draft_value(d, &access, row_dim, false);
   leat_draft_operand(d, target, symbols->all.data[symbol].dtype, &access, row_dim);
   leat_strip_copy(d, leat_graph_value(d->g, base)->dtype);

@@ -69,15 +69,15 @@ static leat_status_t place_of(const emitter_t *e, const leat_source_t *source, p
 // --- operands
 // ---------------------------------------------------------------------------------------------------------
 
-static leat_status_t find_argument(body_t *b, const pef_argument_t *place, uint16_t *out_slot) {
+static leat_status_t find_argument(body_t *b, const pef_argument_t *place, uint32_t *out_slot) {
   for (uint32_t i = 0; i < b->arguments.count; ++i) {
-    *out_slot = (uint16_t)i;
+    *out_slot = i;
     if (memcmp(&b->arguments.data[i], place, sizeof *place) == 0) return NULL;
   }
   pef_argument_t *argument = leat_array_push(&b->arguments);
   if (argument == NULL) return leat_out_of_memory();
   *argument = *place;
-  *out_slot = (uint16_t)(b->arguments.count - 1);
+  *out_slot = b->arguments.count - 1;
   if (b->arguments.count <= PEF_MAX_ARGUMENTS) return NULL;
   LEAT_FAIL(LEAT_UNSUPPORTED, "a section touches more than %u tensors: compile with -o0", PEF_MAX_ARGUMENTS);
 }

@@ -74,9 +74,9 @@ void leat_map_symbols_deinit(leat_map_symbols_t *symbols) {
   leat_free(symbols->of);
 }
 
-uint8_t leat_map_symbols_output_bit(const leat_map_symbols_t *symbols, uint32_t symbol) {
-  uint32_t bit = 0;
-  if (symbols->all.data[symbol].kind != PEF_SYMBOL_OUTPUT) return 0xff;
-  for (uint32_t i = 0; i < symbol; ++i) bit += symbols->all.data[i].kind == PEF_SYMBOL_OUTPUT;
-  return bit < 64 ? (uint8_t)bit : 0xff;
+uint16_t leat_map_symbols_output(const leat_map_symbols_t *symbols, uint32_t symbol) {
+  uint32_t before = 0;
+  if (symbols->all.data[symbol].kind != PEF_SYMBOL_OUTPUT) return PEF_NO_OUTPUT;
+  for (uint32_t i = 0; i < symbol; ++i) before += symbols->all.data[i].kind == PEF_SYMBOL_OUTPUT;
+  return before < PEF_NO_OUTPUT ? (uint16_t)before : PEF_NO_OUTPUT;
 }

@@ -20,7 +20,7 @@ leat_status_t leat_map_symbols_collect(const leat_graph_t *g, leat_map_symbols_t
 void leat_map_symbols_deinit(leat_map_symbols_t *symbols);
 // Index of the symbol that an op names.
 uint32_t leat_map_symbols_find(const leat_map_symbols_t *symbols, const leat_graph_t *g, const leat_op_t *op);
-// Bit of a symbol in the mask of enabled outputs; 0xff: it is none, or beyond the 64th.
-uint8_t leat_map_symbols_output_bit(const leat_map_symbols_t *symbols, uint32_t symbol);
+// Which output a symbol is; PEF_NO_OUTPUT: it is none, or beyond those that have a number.
+uint16_t leat_map_symbols_output(const leat_map_symbols_t *symbols, uint32_t symbol);
 
 #endif

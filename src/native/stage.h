@@ -22,7 +22,7 @@ typedef struct leat_native_operand_s {
   uint8_t element_bytes;
   uint8_t rank;
   uint8_t row_dim;     // PEF_NO_ROW_DIM: the same for every tile
-  uint16_t slot;       // SPACE_ARGUMENT: index into tile->arguments
+  uint32_t slot;       // SPACE_ARGUMENT: index into tile->arguments
   int64_t offset;      // bytes from the base to element 0 of row 0
   int64_t row_bytes;   // bytes from a row to the next: row_mult * strides[row_dim] * element_bytes in space ARGUMENT,
                        // 0 in SCRATCH (a tile's buffers start anew) and without a row dim

@@ -84,14 +84,15 @@ static leat_status_t check_slot_tiles(const walk_t *w, uint32_t slot) {
 static void widen(leat_span_t *span, const touch_t *t) {
   const pef_operand_t *o = operand_of(t);
   if (t->whole.run == 0) return;
-  const uint8_t bit = t->site.stage->output_bit;
+  const uint32_t output = t->site.stage->output;
   if (span->low == span->high) {
-    *span = (leat_span_t){t->whole.low, t->whole.high, stage_of(t), t->site.index, bit, (uint16_t)(1u << o->dtype)};
+    *span = (leat_span_t){t->whole.low, t->whole.high, stage_of(t), t->site.index, output, (uint16_t)(1u << o->dtype)};
     return;
   }
   if (t->whole.low < span->low) span->low = t->whole.low;
   if (t->whole.high > span->high) span->high = t->whole.high;
-  if (span->bit != bit) span->bit = span->bit == LEAT_ALWAYS || bit == LEAT_ALWAYS ? LEAT_ALWAYS : LEAT_MIXED;
+  if (span->output != output)
+    span->output = span->output == LEAT_ALWAYS || output == LEAT_ALWAYS ? LEAT_ALWAYS : LEAT_MIXED;
   span->dtypes |= (uint16_t)(1u << o->dtype);
 }
 
@@ -100,10 +101,10 @@ static void note_read(leat_slot_t *slot, const touch_t *t) {
 }
 
 static void note_write(leat_slot_t *slot, const touch_t *t) {
-  const uint8_t before = slot->writes.bit;
+  const uint32_t before = slot->writes.output;
   const bool first = slot->writes.low == slot->writes.high;
   widen(&slot->writes, t);
-  if (!first && before != t->site.stage->output_bit) slot->writes.bit = LEAT_MIXED;
+  if (!first && before != t->site.stage->output) slot->writes.output = LEAT_MIXED;
   leat_cover_add(&slot->cover, &t->whole);
   slot->spare |= t->site.stage->kind == PEF_STAGE_SORT;
 }

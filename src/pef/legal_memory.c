@@ -21,7 +21,7 @@ typedef struct life_s {
   uint32_t call, stage, operand;
   uint32_t writer_type;  // of the last write; PEF_TYPE_COUNT: nobody writes
   uint32_t types;        // bits, of all calls that touch it
-  uint8_t bit;
+  uint32_t output;
   uint16_t dtypes;
   bool read, spare;
   bool alone;  // one call writes it, and nothing else uses the range: wasted, and no harm while nobody shares its bytes
@@ -114,7 +114,7 @@ static leat_status_t begin_life(walk_t *w, const event_t *e, const leat_span_t *
                    .stage = span->stage,
                    .operand = span->operand,
                    .writer_type = PEF_TYPE_COUNT,
-                   .bit = LEAT_ALWAYS};
+                   .output = LEAT_ALWAYS};
   return NULL;
 }
 
@@ -127,7 +127,7 @@ static leat_status_t read_life(walk_t *w, life_t *life, const event_t *e, const 
   const leat_box_t all = {.low = span->low, .high = span->high, .run = span->high - span->low};
   if (!leat_cover_holds(&life->cover, &all)) return report(w, LEAT_RULE_UNWRITTEN, e, span, life->call, life->stage);
   if ((span->dtypes & ~life->dtypes) != 0) return report(w, LEAT_RULE_TYPE, e, span, life->call, life->stage);
-  if (life->bit != LEAT_ALWAYS && span->bit != life->bit)
+  if (life->output != LEAT_ALWAYS && span->output != life->output)
     return report(w, LEAT_RULE_ENABLED, e, span, life->call, life->stage);
   if (life->writer_type != PEF_PREPARE && life->writer_type > type)
     return report(w, LEAT_RULE_ORDER, e, span, life->call, life->stage);
@@ -139,7 +139,7 @@ static leat_status_t write_life(walk_t *w, life_t *life, const event_t *e, const
     LEAT_TRY(report(w, LEAT_RULE_PREPARE, e, &slot->writes, life->call, life->stage));
   const bool first = life->writer_type == PEF_TYPE_COUNT;
   life->writer_type = w->pef->calls[e->call].type;
-  life->bit = first || life->bit == slot->writes.bit ? slot->writes.bit : LEAT_MIXED;
+  life->output = first || life->output == slot->writes.output ? slot->writes.output : LEAT_MIXED;
   life->dtypes |= slot->writes.dtypes;
   life->read |= !is_empty(&slot->inside);
   life->spare |= slot->spare;
@@ -327,8 +327,8 @@ static leat_status_t read_symbol(const walk_t *w, const event_t *e, const event_
   if (symbol->kind != PEF_SYMBOL_OUTPUT) return NULL;
   if (writer == NULL || w->pef->calls[writer->call].type != type)
     return report(w, LEAT_RULE_BORROWED, e, &slot->reads, other, PEF_NONE);
-  const uint8_t bit = slot_of(w, writer)->writes.bit;
-  if (bit != LEAT_ALWAYS && bit != slot->reads.bit)
+  const uint32_t output = slot_of(w, writer)->writes.output;
+  if (output != LEAT_ALWAYS && output != slot->reads.output)
     return report(w, LEAT_RULE_ENABLED, e, &slot->reads, other, PEF_NONE);
   return NULL;
 }
@@ -400,7 +400,8 @@ static leat_status_t check_symbols(walk_t *w) {
 static leat_status_t check_enabled(const walk_t *w) {
   for (uint32_t i = 0; i < w->events.count; ++i) {
     const leat_slot_t *slot = slot_of(w, &w->events.data[i]);
-    if (is_empty(&slot->inside) || slot->writes.bit == LEAT_ALWAYS || slot->inside.bit == slot->writes.bit) continue;
+    if (is_empty(&slot->inside) || slot->writes.output == LEAT_ALWAYS || slot->inside.output == slot->writes.output)
+      continue;
     LEAT_TRY(
         report(w, LEAT_RULE_ENABLED, &w->events.data[i], &slot->inside, w->events.data[i].call, slot->writes.stage));
   }

@@ -8,7 +8,7 @@
 #include "pef/legal.h"
 #include "pef/legal_box.h"
 
-enum { LEAT_COVER_BOXES = 4, LEAT_ALWAYS = 0xff, LEAT_MIXED = 0xfe };
+enum { LEAT_COVER_BOXES = 4, LEAT_ALWAYS = PEF_NO_OUTPUT, LEAT_MIXED };
 
 // Bytes that were written: a few boxes, which join to one nearly always. `lost`: more did not fit; then all from the
 // lowest byte to the highest counts as written.
@@ -26,7 +26,7 @@ bool leat_cover_holds(const leat_cover_t *cover, const leat_box_t *box);
 typedef struct leat_span_s {
   int64_t low, high;        // empty: low == high
   uint32_t stage, operand;  // of the file, of the stage
-  uint8_t bit;              // output_bit of the stages: LEAT_ALWAYS, an output, LEAT_MIXED
+  uint32_t output;          // of the stages: LEAT_ALWAYS, an output, LEAT_MIXED
   uint16_t dtypes;          // bits
 } leat_span_t;
 

@@ -8,7 +8,8 @@ typedef struct value_s {
   const pef_stage_t *made, *last;  // the stages that made it, first and last
   uint32_t operand;
   uint32_t over;  // the stage that wrote over it; PEF_NONE
-  uint8_t dtype, bit;
+  uint8_t dtype;
+  uint32_t output;
   bool copied;  // by stages that do nothing but copy or fill
   bool read, spare;
 } value_t;
@@ -121,7 +122,7 @@ static leat_status_t read_operand(walk_t *w, const leat_site_t *site, const leat
   if (!leat_cover_holds(&v->cover, box)) return report(w, LEAT_RULE_UNWRITTEN, site->stage, site->index, box, other);
   if (v->dtype != leat_site_operand(site)->dtype)
     return report(w, LEAT_RULE_TYPE, site->stage, site->index, box, other);
-  if (v->bit != LEAT_ALWAYS && v->bit != site->stage->output_bit)
+  if (v->output != LEAT_ALWAYS && v->output != site->stage->output)
     return report(w, LEAT_RULE_ENABLED, site->stage, site->index, box, other);
   return NULL;
 }
@@ -158,7 +159,7 @@ static leat_status_t write_operand(walk_t *w, const leat_site_t *site, const lea
                    .operand = site->index,
                    .over = PEF_NONE,
                    .dtype = leat_site_operand(site)->dtype,
-                   .bit = site->stage->output_bit,
+                   .output = site->stage->output,
                    .copied = only_copies(w->prover->pef, site->stage),
                    .spare = site->stage->kind == PEF_STAGE_SORT};
   }

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tables of the file: strings, info, symbols, calls with their arguments, bodies with their stages. Every record of
-// ARGUMENTS, STAGES, OPERANDS and INSTRUCTIONS belongs to exactly one owner, in the owners' order: so checking is
-// linear in the size of the file whatever it says.
+// Tables of the file: strings, info, symbols, calls with their arguments, bodies with their stages.
 #include "pef/pef_check.h"
 
 #include <math.h>
@@ -20,11 +18,12 @@ typedef struct pef_checker_s {
   uint32_t *first_call;     // body_count + 1 offsets into calls_by_body
   double body_work, work;   // surplus of the body under check, and of all calls so far
   int64_t alias_steps;      // left
+  uint32_t output_count;    // symbols of kind OUTPUT
   bool writes_argument;     // the body under check writes something that lies in an argument
 } pef_checker_t;
 
-static size_t file_offset(const leat_pef_t *pef, const void *record) {
-  return (size_t)((const char *)record - (const char *)pef->header);
+static unsigned long long byte_of(const leat_pef_t *pef, enum pef_segment_kind segment, uint64_t index) {
+  return leat_pef_byte_of(pef, segment, index);
 }
 
 // A string of the file as it may appear in a message: no control characters, at most 96 bytes.
@@ -66,6 +65,7 @@ static leat_status_t check_string(const leat_pef_t *pef, uint32_t string, const 
 }
 
 static leat_status_t check_info(const leat_pef_t *pef) {
+  if (pef->info_count != 1) return leat_pef_corrupt("segment 'info' must hold exactly one record");
   const pef_info_t *info = pef->info;
   LEAT_TRY(check_string(pef, info->arch, "arch"));
   LEAT_TRY(check_string(pef, info->compiler, "compiler"));
@@ -155,8 +155,8 @@ static leat_status_t check_names_unique(const leat_pef_t *pef, pef_index_t *inde
 static leat_status_t check_symbols(const leat_pef_t *pef) {
   for (uint32_t i = 0; i < pef->symbol_count; ++i) {
     const pef_symbol_t *symbol = &pef->symbols[i];
-    LEAT_TRY(leat_status_annotate(check_symbol(pef, symbol), "symbol %u (%s, at byte %zu)", i,
-                                  text_of(pef, symbol->name).text, file_offset(pef, symbol)));
+    LEAT_TRY(leat_status_annotate(check_symbol(pef, symbol), "symbol %u (%s, at byte %llu)", i,
+                                  text_of(pef, symbol->name).text, byte_of(pef, PEF_SEGMENT_SYMBOLS, i)));
   }
   pef_index_t index = {0};
   leat_status_t status = check_names_unique(pef, &index);
@@ -181,7 +181,7 @@ static leat_status_t check_argument(const leat_pef_t *pef, const pef_argument_t 
                           (unsigned long long)room);
 }
 
-static leat_status_t check_call(const leat_pef_t *pef, const pef_call_t *call, uint32_t argument_first) {
+static leat_status_t check_call(const leat_pef_t *pef, const pef_call_t *call) {
   LEAT_TRY(check_string(pef, call->name, "name"));
   LEAT_TRY(check_string(pef, call->why, "why"));
   if (call->type >= PEF_TYPE_COUNT) return leat_pef_corrupt("section type %u does not exist", call->type);
@@ -193,28 +193,19 @@ static leat_status_t check_call(const leat_pef_t *pef, const pef_call_t *call, u
   if (call->argument_count != wanted) {
     return leat_pef_corrupt("%u arguments for body %u, which takes %u", call->argument_count, call->body, wanted);
   }
-  if (call->argument_first != argument_first || call->argument_count > pef->argument_count - argument_first) {
-    return leat_pef_corrupt("arguments %u + %u of %u are not its own", call->argument_first, call->argument_count,
-                            pef->argument_count);
-  }
   for (uint32_t i = 0; i < call->argument_count; ++i) {
-    const pef_argument_t *argument = &pef->arguments[argument_first + i];
-    LEAT_TRY(leat_status_annotate(check_argument(pef, argument), "argument %u (at byte %zu)", i,
-                                  file_offset(pef, argument)));
+    const uint32_t index = call->argument_first + i;
+    LEAT_TRY(leat_status_annotate(check_argument(pef, &pef->arguments[index]), "argument %u (at byte %llu)", i,
+                                  byte_of(pef, PEF_SEGMENT_ARGUMENTS, index)));
   }
   return NULL;
 }
 
 static leat_status_t check_calls(const leat_pef_t *pef) {
-  uint32_t next_argument = 0;
   for (uint32_t i = 0; i < pef->call_count; ++i) {
     const pef_call_t *call = &pef->calls[i];
-    LEAT_TRY(leat_status_annotate(check_call(pef, call, next_argument), "call %u (%s, at byte %zu)", i,
-                                  text_of(pef, call->name).text, file_offset(pef, call)));
-    next_argument += call->argument_count;
-  }
-  if (next_argument != pef->argument_count) {
-    return leat_pef_corrupt("%u arguments, the calls own %u", pef->argument_count, next_argument);
+    LEAT_TRY(leat_status_annotate(check_call(pef, call), "call %u (%s, at byte %llu)", i, text_of(pef, call->name).text,
+                                  byte_of(pef, PEF_SEGMENT_CALLS, i)));
   }
   return NULL;
 }
@@ -236,11 +227,6 @@ static leat_status_t check_use(const pef_argument_t *argument, const pef_slot_us
 
 // --- bodies and stages -----------------------------------------------------------------------------------------
 
-typedef struct pef_cursor_s {
-  uint32_t stage, operand, instruction;  // first record not owned yet
-  uint32_t output_count;                 // symbols of kind OUTPUT
-} pef_cursor_t;
-
 // Only a kind of any number of operands has instructions.
 static leat_status_t check_counts(const pef_stage_t *stage) {
   const pef_stage_row_t *row = leat_pef_stage_row(stage->kind);
@@ -252,22 +238,17 @@ static leat_status_t check_counts(const pef_stage_t *stage) {
                           stage->instruction_count, row->name, wanted);
 }
 
-static leat_status_t check_stage_record(const leat_pef_t *pef, const pef_stage_t *stage, const pef_cursor_t *cursor) {
-  LEAT_TRY(check_string(pef, stage->origin, "origin"));
+static leat_status_t check_stage_record(const pef_checker_t *checker, const pef_stage_t *stage) {
+  LEAT_TRY(check_string(checker->pef, stage->origin, "origin"));
   if (stage->kind >= PEF_STAGE_COUNT) return leat_pef_corrupt("stage kind %u does not exist", stage->kind);
   if (stage->fn >= PEF_FN_COUNT) return leat_pef_corrupt("function %u does not exist", stage->fn);
-  if (stage->output_bit != 0xff && (stage->output_bit >= 64 || stage->output_bit >= cursor->output_count)) {
-    return leat_pef_corrupt("output bit %u, there are %u outputs", stage->output_bit, cursor->output_count);
+  if (stage->reserved0 != 0) return leat_pef_corrupt("reserved bytes are not zero");
+  if (stage->output != PEF_NO_OUTPUT && stage->output >= checker->output_count) {
+    return leat_pef_corrupt("output %u, there are %u outputs", stage->output, checker->output_count);
   }
-  if (stage->operand_first != cursor->operand || stage->operand_count > PEF_MAX_OPERANDS ||
-      stage->operand_count > pef->operand_count - cursor->operand) {
-    return leat_pef_corrupt("operands %u + %u of %u are not its own", stage->operand_first, stage->operand_count,
-                            pef->operand_count);
-  }
-  if (stage->instruction_first != cursor->instruction || stage->instruction_count > PEF_MAX_INSTRUCTIONS ||
-      stage->instruction_count > pef->instruction_count - cursor->instruction) {
-    return leat_pef_corrupt("instructions %u + %u of %u are not its own", stage->instruction_first,
-                            stage->instruction_count, pef->instruction_count);
+  if (stage->operand_count > PEF_MAX_OPERANDS) return leat_pef_corrupt("%u operands", stage->operand_count);
+  if (stage->instruction_count > PEF_MAX_INSTRUCTIONS) {
+    return leat_pef_corrupt("%u instructions", stage->instruction_count);
   }
   return check_counts(stage);
 }
@@ -278,37 +259,33 @@ static pef_stage_site_t site_of(const leat_pef_t *pef, const pef_body_t *body, c
                             .operands = pef->operands + stage->operand_first,
                             .instructions = pef->instructions + stage->instruction_first,
                             .body = body,
-                            .version_minor = pef->header->version_minor,
+                            .version_minor = pef->version_major == 1 ? PEF_VERSION_MINOR : pef->version_minor,
                             .outputs = leat_pef_stage_outputs(pef, stage)};
 }
 
-static leat_status_t check_stage(pef_checker_t *checker, const pef_body_t *body, const pef_stage_t *stage,
-                                 const pef_cursor_t *cursor) {
+static leat_status_t check_stage(pef_checker_t *checker, const pef_body_t *body, const pef_stage_t *stage) {
   const leat_pef_t *pef = checker->pef;
-  LEAT_TRY(check_stage_record(pef, stage, cursor));
+  LEAT_TRY(check_stage_record(checker, stage));
   pef_stage_site_t site = site_of(pef, body, stage);
   for (uint32_t i = 0; i < stage->operand_count; ++i) {
-    LEAT_TRY(leat_status_annotate(leat_pef_check_operand(&site, i), "%s (at byte %zu)", leat_pef_label(&site, i).text,
-                                  file_offset(pef, &site.operands[i])));
+    LEAT_TRY(leat_status_annotate(leat_pef_check_operand(&site, i), "%s (at byte %llu)", leat_pef_label(&site, i).text,
+                                  byte_of(pef, PEF_SEGMENT_OPERANDS, stage->operand_first + i)));
   }
   LEAT_TRY(leat_pef_check_stage(&site));
   site.idle = leat_pef_stage_is_idle(pef, stage);
   LEAT_TRY(leat_pef_check_elements(&site));
   checker->body_work += leat_pef_surplus_work(&site);
   for (uint32_t i = 0; i < stage->operand_count; ++i) {
-    LEAT_TRY(leat_status_annotate(leat_pef_check_reach(&site, i, checker->uses), "%s (at byte %zu)",
-                                  leat_pef_label(&site, i).text, file_offset(pef, &site.operands[i])));
+    LEAT_TRY(leat_status_annotate(leat_pef_check_reach(&site, i, checker->uses), "%s (at byte %llu)",
+                                  leat_pef_label(&site, i).text,
+                                  byte_of(pef, PEF_SEGMENT_OPERANDS, stage->operand_first + i)));
     const bool written = (site.outputs >> i & 1) != 0 && !site.idle;
     checker->writes_argument |= written && site.operands[i].space == PEF_SPACE_ARGUMENT;
   }
   return NULL;
 }
 
-static leat_status_t check_body_record(const leat_pef_t *pef, const pef_body_t *body, uint32_t next_stage) {
-  if (body->stage_count == 0 || body->stage_first != next_stage || body->stage_count > pef->stage_count - next_stage) {
-    return leat_pef_corrupt("stages %u + %u of %u are not its own", body->stage_first, body->stage_count,
-                            pef->stage_count);
-  }
+static leat_status_t check_body_record(const leat_pef_t *pef, const pef_body_t *body) {
   if (body->argument_count > PEF_MAX_ARGUMENTS) return leat_pef_corrupt("%u arguments", body->argument_count);
   if (body->row_count == 0 || body->row_count > EXTENT_LIMIT || body->tile_rows_max == 0 ||
       body->tile_rows_max > EXTENT_LIMIT || body->tile_quantum == 0) {
@@ -323,21 +300,18 @@ static leat_status_t check_body_record(const leat_pef_t *pef, const pef_body_t *
   return NULL;
 }
 
-static leat_status_t check_body(pef_checker_t *checker, const pef_body_t *body, pef_cursor_t *cursor) {
+static leat_status_t check_body(pef_checker_t *checker, const pef_body_t *body) {
   const leat_pef_t *pef = checker->pef;
-  LEAT_TRY(check_body_record(pef, body, cursor->stage));
+  LEAT_TRY(check_body_record(pef, body));
   memset(checker->uses, 0, body->argument_count * sizeof *checker->uses);
   checker->body_work = 0;
   checker->writes_argument = false;
-  for (uint32_t i = 0; i < body->stage_count; ++i) {
-    const pef_stage_t *stage = &pef->stages[body->stage_first + i];
-    LEAT_TRY(leat_status_annotate(check_stage(checker, body, stage, cursor), "stage %u (%s: %s, at byte %zu)",
-                                  body->stage_first + i, leat_pef_stage_name(stage->kind),
-                                  text_of(pef, stage->origin).text, file_offset(pef, stage)));
-    cursor->operand += stage->operand_count;
-    cursor->instruction += stage->instruction_count;
+  for (uint32_t i = body->stage_first; i < body->stage_first + body->stage_count; ++i) {
+    const pef_stage_t *stage = &pef->stages[i];
+    LEAT_TRY(leat_status_annotate(check_stage(checker, body, stage), "stage %u (%s: %s, at byte %llu)", i,
+                                  leat_pef_stage_name(stage->kind), text_of(pef, stage->origin).text,
+                                  byte_of(pef, PEF_SEGMENT_STAGES, i)));
   }
-  cursor->stage += body->stage_count;
   if (body->row_count > 1 && !checker->writes_argument) {
     return leat_pef_corrupt("%llu rows write no argument", (unsigned long long)body->row_count);
   }
@@ -363,8 +337,9 @@ static leat_status_t check_calls_of_body(pef_checker_t *checker, uint32_t body) 
     for (uint32_t slot = 0; slot < call->argument_count; ++slot) {
       const pef_argument_t *argument = &pef->arguments[call->argument_first + slot];
       LEAT_TRY(leat_status_annotate(check_use(argument, &checker->uses[slot]),
-                                    "call %u (%s): argument %u (at byte %zu)", checker->calls_by_body[i],
-                                    text_of(pef, call->name).text, slot, file_offset(pef, argument)));
+                                    "call %u (%s): argument %u (at byte %llu)", checker->calls_by_body[i],
+                                    text_of(pef, call->name).text, slot,
+                                    byte_of(pef, PEF_SEGMENT_ARGUMENTS, call->argument_first + slot)));
     }
     LEAT_TRY(leat_status_annotate(check_aliases(checker, &pef->bodies[body], &pef->arguments[call->argument_first]),
                                   "call %u (%s)", checker->calls_by_body[i], text_of(pef, call->name).text));
@@ -382,18 +357,12 @@ static leat_status_t check_work(pef_checker_t *checker, uint32_t body) {
 
 static leat_status_t check_bodies(pef_checker_t *checker) {
   const leat_pef_t *pef = checker->pef;
-  pef_cursor_t cursor = {0};
-  for (uint32_t i = 0; i < pef->symbol_count; ++i) cursor.output_count += pef->symbols[i].kind == PEF_SYMBOL_OUTPUT;
+  for (uint32_t i = 0; i < pef->symbol_count; ++i) checker->output_count += pef->symbols[i].kind == PEF_SYMBOL_OUTPUT;
   for (uint32_t i = 0; i < pef->body_count; ++i) {
-    LEAT_TRY(leat_status_annotate(check_body(checker, &pef->bodies[i], &cursor), "body %u (at byte %zu)", i,
-                                  file_offset(pef, &pef->bodies[i])));
-    LEAT_TRY(
-        leat_status_annotate(check_work(checker, i), "body %u (at byte %zu)", i, file_offset(pef, &pef->bodies[i])));
+    leat_status_t status = check_body(checker, &pef->bodies[i]);
+    if (status == NULL) status = check_work(checker, i);
+    LEAT_TRY(leat_status_annotate(status, "body %u (at byte %llu)", i, byte_of(pef, PEF_SEGMENT_BODIES, i)));
     LEAT_TRY(check_calls_of_body(checker, i));
-  }
-  if (cursor.stage != pef->stage_count || cursor.operand != pef->operand_count ||
-      cursor.instruction != pef->instruction_count) {
-    return leat_pef_corrupt("there are stages, operands or instructions that no body owns");
   }
   return NULL;
 }
@@ -433,9 +402,10 @@ static leat_status_t check_with_memory(pef_checker_t *checker) {
 }
 
 leat_status_t leat_pef_check(const leat_pef_t *pef) {
+  LEAT_TRY(leat_pef_check_owners(pef));
   LEAT_TRY(check_strings(pef));
   LEAT_TRY(check_symbols(pef));
-  LEAT_TRY(leat_status_annotate(check_info(pef), "info (at byte %zu)", file_offset(pef, pef->info)));
+  LEAT_TRY(leat_status_annotate(check_info(pef), "info (at byte %llu)", byte_of(pef, PEF_SEGMENT_INFO, 0)));
   LEAT_TRY(check_calls(pef));
   LEAT_TRY(leat_pef_check_bounds(pef));
   pef_checker_t *checker = leat_alloc_zero(1, sizeof *checker);

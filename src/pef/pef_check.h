@@ -1,19 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// The validator behind leat_pef_open. Layers, each trusting the ones before it: pef_read.c (container), pef_check.c
-// (strings, symbols, calls, bodies), pef_check_operand.c (one operand: dims, rows, what it reaches), pef_check_stage.c
-// (a stage against the schema, stage.def), pef_check_alias.c (operands that share memory), pef_rules.c and
-// pef_check_map.c (what a kind demands beside), pef_check_bounds.c (bounds of indices), pef_check_work.c (how much a
-// run does). Private to src/pef.
+// The validator behind leat_pef_open. Layers, each trusting the ones before it: those of pef_file.h, pef_check_owner.c
+// (which record is whose), pef_check.c (strings, symbols, calls, bodies), pef_check_operand.c (one operand: dims, rows,
+// what it reaches), pef_check_stage.c (a stage against the schema, stage.def), pef_check_alias.c (operands that share
+// memory), pef_rules.c and pef_check_map.c (what a kind demands beside), pef_check_bounds.c (bounds of indices),
+// pef_check_work.c (how much a run does). Private to src/pef.
 #ifndef LEAT_PEF_CHECK_H_
 #define LEAT_PEF_CHECK_H_
 
 #include "pef/pef_read.h"
 
-// "<message>; the file is damaged, compile again" with code LEAT_CORRUPT.
+// A finding: the message with code LEAT_CORRUPT.
 leat_status_t leat_pef_corrupt(const char *format, ...) LEAT_PRINTF(1, 2) LEAT_MUST_USE;
+// What is to be done about a finding, behind it: the file is damaged, or LEAT_UNSUPPORTED: of a version that has more
+// than is known here. Passes other statuses through.
+leat_status_t leat_pef_conclude(const leat_pef_t *pef, leat_status_t status) LEAT_MUST_USE;
+static inline bool leat_pef_is_newer(const leat_pef_t *pef) {
+  return pef->version_major == PEF_VERSION_MAJOR && pef->version_minor > PEF_VERSION_MINOR;
+}
 
 // Everything behind the segment table; `pef` has its tables and counts.
 leat_status_t leat_pef_check(const leat_pef_t *pef) LEAT_MUST_USE;
+// Of that, the first: every record of ARGUMENTS, STAGES, OPERANDS and INSTRUCTIONS belongs to exactly one owner, in the
+// owners' order.
+leat_status_t leat_pef_check_owners(const leat_pef_t *pef) LEAT_MUST_USE;
 
 // A stage under check. `operands` and `instructions` are the stage's own.
 typedef struct pef_stage_site_s {
@@ -22,7 +31,7 @@ typedef struct pef_stage_site_s {
   const pef_operand_t *operands;
   const pef_instruction_t *instructions;
   const pef_body_t *body;
-  uint32_t version_minor;  // of format 1
+  uint32_t version_minor;  // of format 2
   uint64_t outputs;        // bit i: operand i is written
   bool idle;               // it has nothing to do: set once the rules of its kind hold
 } pef_stage_site_t;

@@ -58,7 +58,6 @@ leat_status_t leat_pef_check_operand(const pef_stage_site_t *site, uint32_t inde
   if (operand->space > PEF_SPACE_SCRATCH) return leat_pef_corrupt("space %u does not exist", operand->space);
   if (operand->dtype >= PEF_DTYPE_COUNT) return leat_pef_corrupt("dtype %u does not exist", operand->dtype);
   if (operand->rank > PEF_MAX_RANK) return leat_pef_corrupt("rank %u is over %u", operand->rank, PEF_MAX_RANK);
-  if (operand->reserved0 != 0) return leat_pef_corrupt("reserved bytes are not zero");
   if (operand->space == PEF_SPACE_NONE) return check_absent(site, operand);
   if (operand->space == PEF_SPACE_ARGUMENT ? operand->slot >= site->body->argument_count : operand->slot != 0) {
     return leat_pef_corrupt("slot %u, the body takes %u arguments", operand->slot, site->body->argument_count);

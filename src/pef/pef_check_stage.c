@@ -65,7 +65,7 @@ static leat_status_t check_param(const pef_stage_site_t *site, const pef_param_r
                               words + i - site->stage->params.words, (long long)words[i], site->row->name);
     }
     if (words[i] != 0 && param->since > site->version_minor) {
-      return leat_pef_corrupt("parameter '%s' is %lld, format 1.%u does not have it", param->name, (long long)words[i],
+      return leat_pef_corrupt("parameter '%s' is %lld, format 2.%u does not have it", param->name, (long long)words[i],
                               site->version_minor);
     }
     LEAT_TRY(check_word(param, i, words[i], i < used ? low : 0, i < used ? high : 0));
@@ -278,7 +278,7 @@ static leat_status_t check_outputs(const pef_stage_site_t *site) {
 
 leat_status_t leat_pef_check_stage(const pef_stage_site_t *site) {
   if (site->row->since > site->version_minor) {
-    return leat_pef_corrupt("format 1.%u does not have %s", site->version_minor, site->row->name);
+    return leat_pef_corrupt("format 2.%u does not have %s", site->version_minor, site->row->name);
   }
   LEAT_TRY(check_outputs(site));
   LEAT_TRY(check_fn(site));

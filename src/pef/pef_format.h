@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The PEF, byte for byte. This header is the contract between the compiler and the engines; it includes only stdint
-// and the schema of stages (stage.def), and reads like a specification.
+// The PEF of version 2, byte for byte. This header is the contract between the compiler and the engines; it includes
+// only stdint, the segments (record.def) and the schema of stages (stage.def), and reads like a specification. Files of
+// version 1 are read, too (pef_v1.h says what they have otherwise): as what this header says, in memory.
 //
-// Little-endian. Every record has a fixed size that is a multiple of 8 and no implicit padding; unused bytes are zero.
-// A file is: header | segment table | segments, each 64-byte aligned, in ascending kind order, every kind once.
-// All offsets into the file are bytes from its start; indices count records; strings are offsets into STRINGS.
+// Little-endian. Every record has a size that is a multiple of 8 and no implicit padding; unused bytes are zero.
+// A file is: header | segment table | segments, each 64-byte aligned, in ascending kind order, every kind at most once:
+// one that is not there is empty. Bytes between them are zero. All offsets into the file are bytes from its start;
+// indices count records; strings are offsets into STRINGS.
 //
 //   program   a list of section calls in execution order
 //   call      (type, body, arguments): arguments are places in symbols, in the arena, or in constants
@@ -39,7 +41,7 @@
 // lanes), then adds lanes i and i+8, i+4, i+2, i+1 in that order; every other REDUCE goes sequentially in lexicographic
 // order.
 //
-// Long sums (since 1.1). A parameter `chain` = L > 0 says that no accumulator takes more than L terms: the terms, in
+// Long sums. A parameter `chain` = L > 0 says that no accumulator takes more than L terms: the terms, in
 // the order above, are cut into blocks, each is summed from 0 as above, and the sums of the m blocks are added
 // pairwise: those of the first h, h being the greatest power of two below m, plus those of the rest, each made the same
 // way. Blocks are
@@ -48,30 +50,31 @@
 //                i+32, i+16 are added; blocks are added lane by lane, then lanes i and i+8, i+4, i+2, i+1.
 //   CONTRACT     L terms of k. C += A B: the first block starts from C.
 //   CONV_WGRAD   L positions (n, t), those in the padding counted.
-// L = 0, as in every file of 1.0: one block, however long. L is for sums in floats; PEF_CHAIN_* are what is written.
+// L = 0: one block, however long. L is for sums in floats; PEF_CHAIN_* are what is written.
 //
-// Versions. A reader refuses a file whose version_major is greater than its own, reads every older one, and ignores
-// segments of unknown kind. A file says the least minor version, 1.1 or a later one, that has all its stages and the
-// parameters that are not 0 (`since` in stage.def): a reader of that version reads it. What a file has that its version
-// does not know is refused. 1.1: the parameters `chain` and `wide`, BOUNDS. 1.2: SEARCH.
+// Versions. A file says the least minor version that has all of it: its segments, what is not 0 in its records (the
+// sizes of records are those of that version), its stages and their parameters (`since` in stage.def). Minor versions
+// only append. A reader takes a file of a newer minor version if it knows all that the file uses: it ignores segments
+// of unknown kind that are not marked as required, and cuts what records have more than it knows, if that is 0; what
+// else it does not know it refuses, and names the version that does. It refuses a greater major version.
 #ifndef LEAT_PEF_FORMAT_H_
 #define LEAT_PEF_FORMAT_H_
 
 #include <stdint.h>
 
 #define PEF_MAGIC "LEATPEF"  // 8 bytes with the NUL
-#define PEF_VERSION_MAJOR 1u
-#define PEF_VERSION_MINOR 2u        // the newest that is known
-#define PEF_VERSION_MINOR_LEAST 1u  // of what is written
+#define PEF_VERSION_MAJOR 2u
+#define PEF_VERSION_MINOR 0u  // the newest that is known
 #define PEF_ENDIAN_MARK 0x01020304u
 #define PEF_FLOAT_MARK 370.5        // f64: catches foreign float formats
-#define PEF_FINGERPRINT_VERSION 1u  // of pef_info_t.fingerprint in every file of format 1.x (ir/fingerprint.h)
+#define PEF_FINGERPRINT_VERSION 1u  // of pef_info_t.fingerprint in every file of format 2.x (ir/fingerprint.h)
 #define PEF_ALIGN 64u
 #define PEF_MAX_RANK 8u
 #define PEF_NO_ROW_DIM 0xffu
 #define PEF_NONE 0xffffffffu
+#define PEF_NO_OUTPUT 0xffffu
 #define PEF_MAX_REGISTERS 64u       // strip registers of a MAP stage
-#define PEF_MAX_ARGUMENTS 65535u    // per body; files of 1.0 have at most 4096
+#define PEF_MAX_ARGUMENTS 65535u    // per body
 #define PEF_MAX_OPERANDS 64u        // per stage
 #define PEF_MAX_INSTRUCTIONS 4096u  // per stage
 #define PEF_CHAIN_MAX 65536
@@ -79,35 +82,34 @@
 #define PEF_CHAIN_LONG_PRODUCT 1024  // of a CONTRACT over more terms than that
 #define PEF_CHAIN_SUM 16             // of what is only added: as short as costs nothing
 
-enum pef_segment_kind {          // ORDER: file numbers; append only
-  PEF_SEGMENT_STRINGS = 1,       // NUL-terminated UTF-8, offset 0 is ""
-  PEF_SEGMENT_SYMBOLS = 2,       // pef_symbol_t[]
-  PEF_SEGMENT_CALLS = 3,         // pef_call_t[]
-  PEF_SEGMENT_ARGUMENTS = 4,     // pef_argument_t[]
-  PEF_SEGMENT_BODIES = 5,        // pef_body_t[]
-  PEF_SEGMENT_STAGES = 6,        // pef_stage_t[]
-  PEF_SEGMENT_OPERANDS = 7,      // pef_operand_t[]
-  PEF_SEGMENT_INSTRUCTIONS = 8,  // pef_instruction_t[]
-  PEF_SEGMENT_CONSTANTS = 9,     // bytes
-  PEF_SEGMENT_METADATA = 10,     // JSON object, keys sorted, no NUL at the end
-  PEF_SEGMENT_INFO = 11,         // pef_info_t, exactly one
-  PEF_SEGMENT_BOUNDS = 12,       // pef_bound_t[]; absent where there are none, as in files written before it was known
+enum pef_segment_kind {
+#define RECORD(suffix, number, one, table, record, need, ...) PEF_SEGMENT_##suffix = (number),
+#define BYTES(suffix, number, name, need) PEF_SEGMENT_##suffix = (number),
+#include "pef/record.def"
+  PEF_SEGMENT_END
 };
+// STRINGS    NUL-terminated UTF-8, offset 0 is ""
+// CONSTANTS  bytes that arguments lie in
+// METADATA   one JSON object, keys sorted, no NUL at the end
+// INFO       exactly one record
 
 typedef struct pef_header_s {
   char magic[8];
   uint32_t version_major, version_minor;
   uint32_t endian_mark, segment_count;
   double float_mark;
-  uint64_t file_bytes;
+  uint64_t file_bytes;  // of the whole file
   uint64_t table_hash;  // XXH3-64 of the segment table
   uint8_t reserved[16];
 } pef_header_t;  // 64 bytes
 
+enum pef_segment_flag { PEF_SEGMENT_IS_REQUIRED = 1 };  // as record.def says of its kind
+
 typedef struct pef_segment_s {
   uint32_t kind, record_bytes;   // record_bytes: size of one record as the writer knew it; 1 for byte segments
   uint64_t offset, bytes, hash;  // XXH3-64 of the segment's bytes
-} pef_segment_t;                 // 32 bytes
+  uint32_t flags, reserved0;
+} pef_segment_t;  // 40 bytes
 
 typedef struct pef_info_s {
   uint64_t fingerprint[3];  // forward, seeds, optimizers
@@ -119,7 +121,7 @@ typedef struct pef_info_s {
   uint32_t inference;
   uint32_t compiler;            // string: version of the compiler
   double run_flops, run_bytes;  // of one run of all sections
-} pef_info_t;                   // 80 bytes
+} pef_info_t;
 
 enum pef_dtype {  // ORDER: = src/ir/dtype.def
   PEF_F32 = 0,
@@ -156,7 +158,7 @@ typedef struct pef_symbol_s {
   uint64_t bytes;  // elements * dtype size; row-major, contiguous, 64-byte aligned
   uint64_t init;   // f64 bits: every element at load (hyperparameters: the default)
   int64_t dims[8];
-} pef_symbol_t;  // 96 bytes
+} pef_symbol_t;
 
 // A bound of indices: elements of a symbol of integers that must be low..high, or `ignored` where has_ignored is 1. Of
 // a symbol of kind INTERNAL forward sections write the elements, and they are checked after these; of others before a
@@ -167,7 +169,7 @@ typedef struct pef_bound_s {
   uint8_t rank, has_ignored, reserved0[6];
   uint64_t offset;              // of the first element, in elements
   int64_t dims[8], strides[8];  // elements; strides >= 0, no more elements than the symbol has
-} pef_bound_t;                  // 176 bytes
+} pef_bound_t;
 
 enum pef_section_type {  // ORDER: = leat_section_type_t
   PEF_FWD = 0,
@@ -188,7 +190,7 @@ typedef struct pef_argument_s {
   uint32_t symbol;  // PLACE_SYMBOL: index; else 0
   uint64_t offset;  // bytes into the arena, the symbol or the constants; multiple of the dtype size
   uint64_t bytes;   // bytes that may be touched from there
-} pef_argument_t;   // 24 bytes
+} pef_argument_t;
 
 typedef struct pef_call_s {
   uint8_t type;     // pef_section_type
@@ -201,7 +203,7 @@ typedef struct pef_call_s {
   uint32_t stream;  // added to the streams of the body's RANDOM stages
   uint32_t reserved1;
   double flops, bytes;  // cost estimate
-} pef_call_t;           // 48 bytes
+} pef_call_t;
 
 typedef struct pef_body_s {
   uint32_t stage_first, stage_count;
@@ -210,7 +212,7 @@ typedef struct pef_body_s {
   uint64_t row_count;
   uint64_t tile_rows_max;  // scratch offsets are laid out for this many rows
   uint64_t scratch_bytes;  // tile buffers for tile_rows_max rows
-} pef_body_t;              // 40 bytes
+} pef_body_t;
 
 enum pef_stage_kind {
 #define STAGE(suffix, name, number, since, text) PEF_STAGE_##suffix = (number),
@@ -266,13 +268,15 @@ typedef union pef_params_u {
 
 typedef struct pef_stage_s {
   uint16_t kind;
-  uint8_t fn;          // pef_fn
-  uint8_t output_bit;  // 0xff: always run; else run only if that output is enabled
-  uint32_t origin;     // string: "module op source" for messages and profiles
-  uint32_t operand_first, operand_count;
-  uint32_t instruction_first, instruction_count;
+  uint8_t fn;  // pef_fn
+  uint8_t reserved0;
+  uint32_t origin;  // string: "module op source" for messages and profiles
+  uint32_t operand_first, instruction_first, instruction_count;
+  uint16_t operand_count;
+  uint16_t
+      output;  // PEF_NO_OUTPUT: always run; else run only if that symbol of kind OUTPUT (counted from 0) is enabled
   pef_params_t params;
-} pef_stage_t;  // 216 bytes
+} pef_stage_t;
 
 enum pef_role { PEF_ROLE_BATCH = 0, PEF_ROLE_M = 1, PEF_ROLE_N = 2, PEF_ROLE_K = 3 };  // of the dims of CONTRACT
 
@@ -280,13 +284,12 @@ enum pef_space { PEF_SPACE_NONE = 0, PEF_SPACE_ARGUMENT = 1, PEF_SPACE_SCRATCH =
 
 typedef struct pef_operand_s {
   uint8_t space, dtype, rank, row_dim;
-  uint16_t slot;  // ARGUMENT: which argument of the call
-  uint16_t reserved0;
+  uint32_t slot;       // ARGUMENT: which argument of the call
   uint64_t row_mult;   // extent of row_dim per row; 0 when row_dim is PEF_NO_ROW_DIM
   uint64_t offset;     // bytes from the argument's or the scratch block's start
   int64_t dims[8];     // extents for the whole body (dims[row_dim] = row_count * row_mult)
   int64_t strides[8];  // elements; may be 0 or negative (offset then points at element 0)
-} pef_operand_t;       // 152 bytes
+} pef_operand_t;
 
 // Strip programs of MAP stages. Registers hold strips of elements in one of three classes: values of f32, bf16, f16 are
 // computed in F32, f64 in F64, integers and bool in I64. A predicate yields 0 or 1 in the class it compares in. All
@@ -309,6 +312,6 @@ typedef struct pef_instruction_s {
   uint16_t a, b, c;  // registers, operand index, dim, dtype or class: see op
   uint16_t reserved0[3];
   uint64_t imm;
-} pef_instruction_t;  // 24 bytes
+} pef_instruction_t;
 
 #endif

@@ -5,8 +5,8 @@
 // data-dependent: the values of gather and scatter indices.
 //
 // Failures: LEAT_NOT_FOUND (no such file), LEAT_CORRUPT (truncated, foreign or mutated), LEAT_UNSUPPORTED (a newer
-// format version), LEAT_IO, LEAT_OUT_OF_MEMORY. The message says what is wrong, where, and what to do.
-// Thread rule: immutable once open; any number of threads may read it.
+// format version, or what only a newer one has), LEAT_IO, LEAT_OUT_OF_MEMORY. The message says what is wrong, where,
+// and what to do. Thread rule: immutable once open; any number of threads may read it.
 #ifndef LEAT_PEF_READ_H_
 #define LEAT_PEF_READ_H_
 
@@ -14,23 +14,26 @@
 #include "pef/pef_format.h"
 #include "pef/pef_schema.h"
 
+typedef struct leat_pef_where_s {
+  uint64_t offset;
+  uint32_t record_bytes;
+} leat_pef_where_t;
+
 typedef struct leat_pef_s {
-  const pef_header_t *header;
-  const pef_info_t *info;
+// const pef_symbol_t *symbols; uint32_t symbol_count; and so on
+#define RECORD(suffix, number, one, table, record, need, ...) \
+  const record *table;                                        \
+  uint32_t one##_count;
+#include "pef/record.def"
   const char *strings;  // text of string s: strings + s
-  const pef_symbol_t *symbols;
-  const pef_call_t *calls;
-  const pef_argument_t *arguments;
-  const pef_body_t *bodies;
-  const pef_stage_t *stages;
-  const pef_operand_t *operands;
-  const pef_instruction_t *instructions;
-  const pef_bound_t *bounds;
+  uint32_t string_bytes;
   const uint8_t *constants;  // PEF_ALIGN-aligned
-  const char *metadata;      // JSON object, NUL-terminated copy
-  uint32_t string_bytes, symbol_count, call_count, argument_count, body_count, stage_count, operand_count,
-      instruction_count, bound_count;
   uint64_t constant_bytes;
+  const char *metadata;                   // JSON object, NUL-terminated copy
+  uint32_t version_major, version_minor;  // of the file; what it said is here as version 2 says it
+  uint32_t fingerprint_version;           // of info->fingerprint (ir/fingerprint.h)
+  uint64_t file_bytes;
+  leat_pef_where_t where[PEF_SEGMENT_END];  // where the segments lie in the file
 } leat_pef_t;
 
 // Copies the file at `path`: what happens to it later has no effect. Release with leat_pef_close.
@@ -39,6 +42,11 @@ leat_status_t leat_pef_open(const char *path, leat_pef_t **out_pef) LEAT_MUST_US
 leat_status_t leat_pef_open_memory(const void *data, size_t data_bytes, const char *name,
                                    leat_pef_t **out_pef) LEAT_MUST_USE;
 void leat_pef_close(leat_pef_t *pef);
+
+// Byte of a record in the file, for messages.
+static inline uint64_t leat_pef_byte_of(const leat_pef_t *pef, enum pef_segment_kind segment, uint64_t index) {
+  return pef->where[segment].offset + index * pef->where[segment].record_bytes;
+}
 
 // Facts of the format, for whoever reads tables.
 size_t leat_pef_dtype_bytes(uint32_t dtype);          // 0 when out of range

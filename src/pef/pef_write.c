@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The writer: tables in memory, laid out into one file at the end. Equal content is found through content indexes
-// (pef_index.h); the layout depends on nothing but the order of the appends, so equal compiles give equal bytes.
+// The writer: tables in memory, made into one file at the end (pef_encode.c). Equal content is found through content
+// indexes (pef_index.h); the file depends on nothing but the order of the appends, so equal compiles give equal bytes.
 #include "pef/pef_write.h"
 
 #include "pef/pef_align.h"
 #include "pef/pef_index.h"
 #include "pef/pef_json.h"
-#include "pef/pef_schema.h"
 
 // Constants may exceed 4 GiB and are aligned, so they do not fit LEAT_ARRAY.
 typedef struct pef_blob_s {
@@ -19,19 +18,12 @@ typedef struct pef_constant_s {
 } pef_constant_t;
 
 struct leat_pef_writer_s {
+#define RECORD(suffix, number, one, table, record, need, ...) LEAT_ARRAY(record) table;
+#include "pef/record.def"
   LEAT_ARRAY(char) strings;
-  LEAT_ARRAY(pef_symbol_t) symbols;
-  LEAT_ARRAY(pef_call_t) calls;
-  LEAT_ARRAY(pef_argument_t) arguments;
-  LEAT_ARRAY(pef_body_t) bodies;
-  LEAT_ARRAY(pef_stage_t) stages;
-  LEAT_ARRAY(pef_operand_t) operands;
-  LEAT_ARRAY(pef_instruction_t) instructions;
   LEAT_ARRAY(pef_constant_t) constants;
-  LEAT_ARRAY(pef_bound_t) bounds;
   pef_blob_t blob;
   char *metadata;
-  pef_info_t info;
   pef_index_t string_index, constant_index, body_index;
   bool keeps_bodies_apart;
   leat_status_t failure;  // the first one; reported by leat_pef_write*
@@ -40,8 +32,7 @@ struct leat_pef_writer_s {
 leat_pef_writer_t *leat_pef_writer_create(void) {
   leat_pef_writer_t *writer = leat_alloc_zero(1, sizeof *writer);
   if (writer == NULL) return NULL;
-  char *empty = leat_array_push(&writer->strings);
-  if (empty == NULL) {
+  if (leat_array_push(&writer->strings) == NULL || leat_array_push(&writer->info) == NULL) {
     leat_pef_writer_destroy(writer);
     return NULL;
   }
@@ -50,16 +41,10 @@ leat_pef_writer_t *leat_pef_writer_create(void) {
 
 void leat_pef_writer_destroy(leat_pef_writer_t *writer) {
   if (writer == NULL) return;
+#define RECORD(suffix, number, one, table, record, need, ...) leat_array_free(&writer->table);
+#include "pef/record.def"
   leat_array_free(&writer->strings);
-  leat_array_free(&writer->symbols);
-  leat_array_free(&writer->calls);
-  leat_array_free(&writer->arguments);
-  leat_array_free(&writer->bodies);
-  leat_array_free(&writer->stages);
-  leat_array_free(&writer->operands);
-  leat_array_free(&writer->instructions);
   leat_array_free(&writer->constants);
-  leat_array_free(&writer->bounds);
   leat_free(writer->blob.data);
   leat_free(writer->metadata);
   leat_pef_index_deinit(&writer->string_index);
@@ -312,7 +297,7 @@ uint32_t leat_pef_add_body(leat_pef_writer_t *writer, const leat_pef_body_draft_
 
 // --- the rest --------------------------------------------------------------------------------------------------
 
-void leat_pef_set_info(leat_pef_writer_t *writer, const pef_info_t *info) { writer->info = *info; }
+void leat_pef_set_info(leat_pef_writer_t *writer, const pef_info_t *info) { writer->info.data[0] = *info; }
 
 void leat_pef_set_metadata(leat_pef_writer_t *writer, const char *json) {
   if (writer->failure != NULL) return;
@@ -327,102 +312,23 @@ uint64_t leat_pef_constant_bytes(const leat_pef_writer_t *writer) { return write
 uint32_t leat_pef_body_count(const leat_pef_writer_t *writer) { return writer->bodies.count; }
 uint32_t leat_pef_call_count(const leat_pef_writer_t *writer) { return writer->calls.count; }
 
-// --- layout ----------------------------------------------------------------------------------------------------
-
-enum { SEGMENT_MAX = 12 };
-
-typedef struct pef_piece_s {
-  uint32_t kind, record_bytes;
-  const void *data;
-  size_t bytes;
-} pef_piece_t;
-
-#define PIECE(kind, array) \
-  { (kind), sizeof *(array).data, (array).data, (size_t)(array).count * sizeof *(array).data }
-
-// Returns how many there are: all but the bounds, where there are none.
-static uint32_t collect_pieces(const leat_pef_writer_t *w, pef_piece_t pieces[SEGMENT_MAX]) {
-  const char *metadata = w->metadata == NULL ? "{}" : w->metadata;
-  const pef_piece_t all[SEGMENT_MAX] = {
-      PIECE(PEF_SEGMENT_STRINGS, w->strings),
-      PIECE(PEF_SEGMENT_SYMBOLS, w->symbols),
-      PIECE(PEF_SEGMENT_CALLS, w->calls),
-      PIECE(PEF_SEGMENT_ARGUMENTS, w->arguments),
-      PIECE(PEF_SEGMENT_BODIES, w->bodies),
-      PIECE(PEF_SEGMENT_STAGES, w->stages),
-      PIECE(PEF_SEGMENT_OPERANDS, w->operands),
-      PIECE(PEF_SEGMENT_INSTRUCTIONS, w->instructions),
-      {PEF_SEGMENT_CONSTANTS, 1, w->blob.data, w->blob.bytes},
-      {PEF_SEGMENT_METADATA, 1, metadata, strlen(metadata)},
-      {PEF_SEGMENT_INFO, sizeof w->info, &w->info, sizeof w->info},
-      PIECE(PEF_SEGMENT_BOUNDS, w->bounds),
-  };
-  memcpy(pieces, all, sizeof all);
-  return w->bounds.count == 0 ? SEGMENT_MAX - 1 : SEGMENT_MAX;
-}
-
-// The minor version that brought the stage, or the newest of its parameters that it uses.
-static uint32_t stage_since(const pef_stage_t *stage) {
-  const pef_stage_row_t *row = leat_pef_stage_row(stage->kind);
-  uint32_t since = row != NULL ? row->since : 0;
-  const int64_t *words = stage->params.words;
-  for (const pef_param_row_t *param = row != NULL ? row->params : NULL; param != NULL && param->name != NULL; ++param) {
-    bool used = false;
-    for (uint32_t i = 0; i < param->words; ++i) used |= *words++ != 0;
-    if (used && param->since > since) since = param->since;
-  }
-  return since;
-}
-
-static uint32_t version_minor(const leat_pef_writer_t *w) {
-  uint32_t minor = PEF_VERSION_MINOR_LEAST;
-  for (uint32_t i = 0; i < w->stages.count; ++i) {
-    const uint32_t since = stage_since(&w->stages.data[i]);
-    if (since > minor) minor = since;
-  }
-  return minor;
-}
-
-static size_t place_segments(const pef_piece_t *pieces, uint32_t count, pef_segment_t *table) {
-  size_t end = leat_pef_align(sizeof(pef_header_t) + count * sizeof(pef_segment_t));
-  for (uint32_t i = 0; i < count; ++i) {
-    const pef_piece_t *piece = &pieces[i];
-    table[i] = (pef_segment_t){.kind = piece->kind,
-                               .record_bytes = piece->record_bytes,
-                               .offset = end,
-                               .bytes = piece->bytes,
-                               .hash = leat_pef_hash(piece->data, piece->bytes)};
-    end = leat_pef_align(end + piece->bytes);
-  }
-  return end;
-}
+// --- the file --------------------------------------------------------------------------------------------------
 
 leat_status_t leat_pef_write_memory(const leat_pef_writer_t *writer, uint8_t **out_data, size_t *out_bytes) {
   if (writer->failure != NULL) {
     LEAT_FAIL(leat_status_code(writer->failure), "%s", leat_status_message(writer->failure));
   }
-  pef_piece_t pieces[SEGMENT_MAX];
-  pef_segment_t table[SEGMENT_MAX];
-  const uint32_t count = collect_pieces(writer, pieces);
-  const size_t bytes = place_segments(pieces, count, table);
-  const pef_header_t header = {.magic = PEF_MAGIC,
-                               .version_major = PEF_VERSION_MAJOR,
-                               .version_minor = version_minor(writer),
-                               .endian_mark = PEF_ENDIAN_MARK,
-                               .segment_count = count,
-                               .float_mark = PEF_FLOAT_MARK,
-                               .file_bytes = bytes,
-                               .table_hash = leat_pef_hash(table, count * sizeof *table)};
-  uint8_t *data = leat_alloc_zero(1, bytes);
-  if (data == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for a PEF of %zu bytes", bytes);
-  memcpy(data, &header, sizeof header);
-  memcpy(data + sizeof header, table, count * sizeof *table);
-  for (uint32_t i = 0; i < count; ++i) {
-    if (pieces[i].bytes != 0) memcpy(data + table[i].offset, pieces[i].data, pieces[i].bytes);
-  }
-  *out_data = data;
-  *out_bytes = bytes;
-  return NULL;
+  const leat_pef_t tables = {
+#define RECORD(suffix, number, one, table, record, need, ...) \
+  .table = writer->table.data, .one##_count = writer->table.count,
+#include "pef/record.def"
+      .strings = writer->strings.data,
+      .string_bytes = writer->strings.count,
+      .constants = writer->blob.data,
+      .constant_bytes = writer->blob.bytes,
+      .metadata = writer->metadata == NULL ? "{}" : writer->metadata,
+  };
+  return leat_pef_encode(&tables, out_data, out_bytes);
 }
 
 leat_status_t leat_pef_write(const leat_pef_writer_t *writer, const char *path) {

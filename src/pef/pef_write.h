@@ -9,7 +9,7 @@
 #define LEAT_PEF_WRITE_H_
 
 #include "base/base.h"
-#include "pef/pef_format.h"
+#include "pef/pef_read.h"
 
 typedef struct leat_pef_writer_s leat_pef_writer_t;
 
@@ -57,5 +57,9 @@ leat_status_t leat_pef_write(const leat_pef_writer_t *writer, const char *path) 
 // The same bytes in memory; release with leat_free.
 leat_status_t leat_pef_write_memory(const leat_pef_writer_t *writer, uint8_t **out_data,
                                     size_t *out_bytes) LEAT_MUST_USE;
+
+// The file that says what `tables` say, in the newest version; whatever version they were read from. Checks nothing.
+// Release with leat_free. LEAT_OUT_OF_MEMORY.
+leat_status_t leat_pef_encode(const leat_pef_t *tables, uint8_t **out_data, size_t *out_bytes) LEAT_MUST_USE;
 
 #endif

@@ -89,8 +89,8 @@ leat_status_t leat_run_exec_run(leat_program_t *program, uint32_t types) LEAT_MU
 leat_status_t leat_run_exec_call(leat_program_t *program, uint32_t call) LEAT_MUST_USE;
 
 static inline bool leat_run_stage_enabled(const leat_program_t *program, const leat_run_stage_t *stage) {
-  const uint8_t bit = stage->file->output_bit;
-  return bit >= 64 || (program->enabled_outputs >> bit & 1) != 0;
+  const uint16_t output = stage->file->output;
+  return output >= 64 || (program->enabled_outputs >> output & 1) != 0;
 }
 
 // Tile `index` of a call as worker `worker` runs it.

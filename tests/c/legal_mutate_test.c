@@ -10,6 +10,7 @@
 #include "legal_oracle.h"
 #include "mutate.h"
 #include "pef/legal.h"
+#include "pef/pef_write.h"
 #include "pef_zoo.h"
 
 enum { COST_MAX = 1200000, FILES_MAX = 64, TRIES_MAX = 64 };
@@ -39,21 +40,25 @@ typedef struct plan_s {
 
 static uint32_t below(plan_t *p, uint64_t limit) { return (uint32_t)mutate_below(&p->file, limit); }
 
-static void *table(const plan_t *p, const void *of_original) {
-  return p->file.data + ((const char *)of_original - (const char *)p->was->header);
+static void *table(const plan_t *p, enum pef_segment_kind kind) {
+  const pef_header_t *header = (const pef_header_t *)(void *)p->file.data;
+  const pef_segment_t *segments = (const pef_segment_t *)(header + 1);
+  for (uint32_t i = 0; i < header->segment_count; ++i) {
+    if (segments[i].kind == (uint32_t)kind) return p->file.data + segments[i].offset;
+  }
+  return NULL;
 }
 
 static plan_t copy_plan(const leat_pef_t *pef, uint64_t seed) {
   plan_t p = {.was = pef};
-  p.file.bytes = p.file.capacity = pef->header->file_bytes;
-  p.file.data = leat_alloc(p.file.bytes);
+  assert_ok(leat_pef_encode(pef, &p.file.data, &p.file.bytes));
+  p.file.capacity = p.file.bytes;
   p.file.random = seed;
-  memcpy(p.file.data, pef->header, p.file.bytes);
-  p.calls = table(&p, pef->calls);
-  p.arguments = table(&p, pef->arguments);
-  p.bodies = table(&p, pef->bodies);
-  p.stages = table(&p, pef->stages);
-  p.operands = table(&p, pef->operands);
+  p.calls = table(&p, PEF_SEGMENT_CALLS);
+  p.arguments = table(&p, PEF_SEGMENT_ARGUMENTS);
+  p.bodies = table(&p, PEF_SEGMENT_BODIES);
+  p.stages = table(&p, PEF_SEGMENT_STAGES);
+  p.operands = table(&p, PEF_SEGMENT_OPERANDS);
   p.call_was = leat_alloc((pef->call_count + 1u) * sizeof *p.call_was);
   p.operand_was = leat_alloc((pef->operand_count + 1u) * sizeof *p.operand_was);
   for (uint32_t i = 0; i < pef->call_count; ++i) p.call_was[i] = i;
@@ -274,15 +279,15 @@ static bool forget_rows(plan_t *p) {
 static bool change_slot(plan_t *p) {
   pef_operand_t *o = operand_in(p, PEF_SPACE_ARGUMENT);
   if (o == NULL) return false;
-  const uint16_t was = o->slot;
-  o->slot = (uint16_t)below(p, body_of(p, o)->argument_count);
+  const uint32_t was = o->slot;
+  o->slot = below(p, body_of(p, o)->argument_count);
   return o->slot != was;
 }
 
 static bool make_conditional(plan_t *p) {
   pef_stage_t *stage = &p->stages[below(p, p->was->stage_count)];
-  const uint8_t was = stage->output_bit;
-  stage->output_bit = 0;
+  const uint16_t was = stage->output;
+  stage->output = 0;
   return was != 0;
 }
 
@@ -293,7 +298,7 @@ static bool swap_stages(plan_t *p) {
   pef_stage_t *a = &p->stages[body->stage_first + below(p, body->stage_count - 1)], *b = a + 1;
   pef_operand_t operands[2 * PEF_MAX_OPERANDS];
   uint32_t was[2 * PEF_MAX_OPERANDS];
-  pef_instruction_t *code = table(p, p->was->instructions), *moved;
+  pef_instruction_t *code = table(p, PEF_SEGMENT_INSTRUCTIONS), *moved;
   const uint32_t first = a->operand_first, count = a->operand_count + b->operand_count;
   const uint32_t code_first = a->instruction_first, code_count = a->instruction_count + b->instruction_count;
   memcpy(operands, &p->operands[b->operand_first], b->operand_count * sizeof *operands);

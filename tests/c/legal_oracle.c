@@ -199,7 +199,7 @@ static void write_operand(sim_t *s, const pef_call_t *call, cursor_t c, uint64_t
 }
 
 static bool runs(const sim_t *s, const pef_stage_t *stage) {
-  return !leat_pef_stage_is_idle(s->pef, stage) && (stage->output_bit == 0xff || !s->outputs_off);
+  return !leat_pef_stage_is_idle(s->pef, stage) && (stage->output == PEF_NO_OUTPUT || !s->outputs_off);
 }
 
 // One tile of all rows; scratch, which is as high as a tile, is gone through by simulate_scratch.

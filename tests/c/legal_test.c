@@ -64,7 +64,7 @@ static void add_call(leat_pef_writer_t *writer, const plan_t *plan, uint32_t ind
   pef_instruction_t instructions[STAGES * 4];
   for (uint32_t s = 0; s < call->stage_count; ++s) {
     stages[s] = (pef_stage_t){.kind = PEF_STAGE_MAP,
-                              .output_bit = 0xff,
+                              .output = PEF_NO_OUTPUT,
                               .origin = leat_pef_add_string(writer, "net op"),
                               .operand_first = s * OPERANDS,
                               .operand_count = OPERANDS,
@@ -331,7 +331,7 @@ static void the_memory_of_the_caller_holds_what_this_run_wrote(void **state) {
 
 static void first_stage_if_enabled(pef_stage_t *stages, pef_operand_t *operands, uint32_t call) {
   (void)operands;
-  if (call == 0) stages[0].output_bit = 0;
+  if (call == 0) stages[0].output = 0;
 }
 
 static void what_an_output_enables_is_read_by_nothing_else(void **state) {

@@ -75,7 +75,7 @@ static void values_stay_in_registers_and_stores_are_direct_where_they_may(void *
   assert_int_equal(kinds[LEAT_KEEP_REGISTER], 1);  // neg
   assert_int_equal(kinds[LEAT_KEEP_MEMORY], 1);    // the product, in scratch
   assert_int_equal(keep_of_store(&m, "y")->kind, LEAT_KEEP_SYMBOL);
-  assert_int_equal(m.decided.drafts[0].stages.data[2].output_bit, 1);
+  assert_int_equal(m.decided.drafts[0].stages.data[2].output, 1);
   assert_int_equal(m.placed.arena_bytes, 0);
   assert_int_equal(m.placed.scratch_bytes, 64 * 32 * 4);
   unmap(&m);

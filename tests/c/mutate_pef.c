@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // See mutate.h: mutations of a PEF by its tables, and mending it.
+#include <stddef.h>
 #include <string.h>
 
 #include "mutate.h"
@@ -7,12 +8,19 @@
 #include "pef/pef_index.h"
 
 static pef_header_t *header_of(const mutant_t *mutant) { return (pef_header_t *)(void *)mutant->data; }
-static pef_segment_t *table_of(const mutant_t *mutant) { return (pef_segment_t *)(void *)(header_of(mutant) + 1); }
+
+// Bytes of a record of the segment table; in version 1 it ends where the flags begin.
+static size_t segment_bytes(const mutant_t *mutant) {
+  return header_of(mutant)->version_major == 1 ? offsetof(pef_segment_t, flags) : sizeof(pef_segment_t);
+}
+static pef_segment_t *segment_at(const mutant_t *mutant, uint64_t index) {
+  return (pef_segment_t *)(void *)(mutant->data + sizeof(pef_header_t) + index * segment_bytes(mutant));
+}
 
 // Segments that the header counts and the file has room for.
 static uint32_t segment_count(const mutant_t *mutant) {
   if (mutant->bytes < sizeof(pef_header_t)) return 0;
-  const size_t room = (mutant->bytes - sizeof(pef_header_t)) / sizeof(pef_segment_t);
+  const size_t room = (mutant->bytes - sizeof(pef_header_t)) / segment_bytes(mutant);
   const uint32_t count = header_of(mutant)->segment_count;
   return count <= room ? count : 0;
 }
@@ -24,20 +32,20 @@ static bool is_inside(const mutant_t *mutant, const pef_segment_t *segment) {
 void mend_pef(mutant_t *mutant) {
   const uint32_t count = segment_count(mutant);
   if (count == 0) return;
-  pef_segment_t *table = table_of(mutant);
   for (uint32_t i = 0; i < count; ++i) {
-    if (is_inside(mutant, &table[i])) table[i].hash = leat_pef_hash(mutant->data + table[i].offset, table[i].bytes);
+    pef_segment_t *segment = segment_at(mutant, i);
+    if (is_inside(mutant, segment)) segment->hash = leat_pef_hash(mutant->data + segment->offset, segment->bytes);
   }
   pef_header_t *header = header_of(mutant);
   header->file_bytes = mutant->bytes;
-  header->table_hash = leat_pef_hash(table, count * sizeof *table);
+  header->table_hash = leat_pef_hash(header + 1, count * segment_bytes(mutant));
 }
 
 // A segment that lies in the file and holds something; NULL: none was found.
 static pef_segment_t *choose_segment(mutant_t *mutant) {
   const uint32_t count = segment_count(mutant);
   for (uint32_t tries = 0; count != 0 && tries < 8; ++tries) {
-    pef_segment_t *segment = &table_of(mutant)[mutate_below(mutant, count)];
+    pef_segment_t *segment = segment_at(mutant, mutate_below(mutant, count));
     if (is_inside(mutant, segment) && segment->bytes != 0 && segment->record_bytes != 0 &&
         segment->record_bytes <= segment->bytes) {
       return segment;
@@ -112,9 +120,9 @@ static void change_segment(mutant_t *mutant, pef_segment_t *segment) {
       segment->bytes = mutate_boundary(mutant);
       break;
     default:
-      change_field(mutant, &(pef_segment_t){.record_bytes = sizeof *segment,
+      change_field(mutant, &(pef_segment_t){.record_bytes = (uint32_t)segment_bytes(mutant),
                                             .offset = (uint64_t)((uint8_t *)segment - mutant->data),
-                                            .bytes = sizeof *segment});
+                                            .bytes = segment_bytes(mutant)});
   }
 }
 
@@ -136,7 +144,7 @@ static void change_header(mutant_t *mutant) {
 static void *records_of(const mutant_t *mutant, uint32_t kind, size_t record_bytes, uint64_t *out_count) {
   const uint32_t count = segment_count(mutant);
   for (uint32_t i = 0; i < count; ++i) {
-    const pef_segment_t *segment = &table_of(mutant)[i];
+    const pef_segment_t *segment = segment_at(mutant, i);
     if (segment->kind != kind || !is_inside(mutant, segment) || segment->offset % 8 != 0) continue;
     *out_count = segment->bytes / record_bytes;
     return *out_count == 0 ? NULL : mutant->data + segment->offset;

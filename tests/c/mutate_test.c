@@ -40,7 +40,7 @@ typedef struct seed_s {
 
 typedef struct kind_s {
   const char *name, *file;
-  const char *const *seeds;  // in tests/data, NULL at the end; of a PEF: none, they are compiled
+  const char *const *seeds;  // in tests/data, NULL at the end; of the newest PEF: none, they are compiled
   void (*mutate)(mutant_t *mutant);
   void (*mend)(mutant_t *mutant);
   leat_status_t (*feed)(const char *path, uint64_t round,
@@ -306,6 +306,12 @@ static void mutate_any(mutant_t *mutant) { mutate_bytes(mutant); }
 
 static const kind_t kinds[] = {
     {"pef", "mutate_test.pef", NULL, mutate_pef, mend_pef, feed_pef},
+    {"pef of version 1", "mutate_test.pef",
+     (const char *const[]){"pef/1.0/bf16_infer/program.pef", "pef/1.0/integers_infer/program.pef",
+                           "pef/1.0/lenet_train/program.pef", "pef/1.0/volumes_infer/program.pef",
+                           "pef/1.1/language_groups/program.pef", "pef/1.1/noise_train/program.pef",
+                           "pef/1.1/recurrent_infer/program.pef", "pef/1.1/wide_infer/program.pef", NULL},
+     mutate_pef, mend_pef, feed_pef},
     {"checkpoint", "mutate_test.pt",
      (const char *const[]){"nested.pt", "module.pt", "protocol4.pt", "legacy.pt", "deflated.pt", "expanded.pt", NULL},
      mutate_any, mend_zip, feed_weights},
@@ -330,7 +336,8 @@ static void mutated(void **state) { run_kind(*state); }
 
 int main(void) {
   if (getenv("LEAT_MUTATION_KIND") != NULL) cmocka_set_test_filter(getenv("LEAT_MUTATION_KIND"));
-  const struct CMUnitTest tests[] = {KIND(0, "pef"), KIND(1, "checkpoint"), KIND(2, "safetensors"), KIND(3, "npy"),
-                                     KIND(4, "idx"), KIND(5, "idx_gz"),     KIND(6, "graph")};
+  const struct CMUnitTest tests[] = {
+      KIND(0, "pef"), KIND(1, "pef_of_version_1"), KIND(2, "checkpoint"), KIND(3, "safetensors"), KIND(4, "npy"),
+      KIND(5, "idx"), KIND(6, "idx_gz"),           KIND(7, "graph")};
   return cmocka_run_group_tests_name("mutate", tests, NULL, NULL);
 }

@@ -52,7 +52,7 @@ static void add_packing(leat_pef_writer_t *writer, const pef_demo_t *demo) {
     pair[1] = operand_f32(PEF_SPACE_ARGUMENT, 1, 2, dims, (int64_t[]){width, 1});
     pair[1].offset = (uint64_t)(blocks * demo->in * demo->n_block) * 4;
     stages[blocks] = (pef_stage_t){.kind = PEF_STAGE_MAP,
-                                   .output_bit = 0xff,
+                                   .output = PEF_NO_OUTPUT,
                                    .operand_first = 2 * blocks,
                                    .operand_count = 2,
                                    .instruction_count = 2,
@@ -92,7 +92,7 @@ static void add_forward(leat_pef_writer_t *writer, const pef_demo_t *demo) {
   };
   const pef_stage_t stages[] = {
       {.kind = PEF_STAGE_CONTRACT,
-       .output_bit = 0xff,
+       .output = PEF_NO_OUTPUT,
        .operand_first = 0,
        .operand_count = 3,
        .origin = leat_pef_add_string(writer, "demo linear"),
@@ -100,7 +100,7 @@ static void add_forward(leat_pef_writer_t *writer, const pef_demo_t *demo) {
                            .n_block = demo->n_block,
                            .n_block_step = demo->in * demo->n_block}},
       {.kind = PEF_STAGE_MAP,
-       .output_bit = 0xff,
+       .output = PEF_NO_OUTPUT,
        .operand_first = 3,
        .operand_count = 3,
        .instruction_count = 6,

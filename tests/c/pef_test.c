@@ -68,7 +68,7 @@ static void equal_content_is_stored_once(void **state) {
 
   const pef_operand_t operand = {.space = PEF_SPACE_ARGUMENT, .row_dim = PEF_NO_ROW_DIM};
   const pef_instruction_t zero[] = {{.op = PEF_OP_IMMEDIATE}, {.op = PEF_OP_STORE}};
-  pef_stage_t stage = {.kind = PEF_STAGE_MAP, .output_bit = 0xff, .operand_count = 1, .instruction_count = 2};
+  pef_stage_t stage = {.kind = PEF_STAGE_MAP, .output = PEF_NO_OUTPUT, .operand_count = 1, .instruction_count = 2};
   const leat_pef_body_draft_t draft = {
       .body = {.stage_count = 1, .argument_count = 1, .tile_quantum = 1, .row_count = 1, .tile_rows_max = 1},
       .stages = &stage,
@@ -78,7 +78,7 @@ static void equal_content_is_stored_once(void **state) {
   const uint32_t first = leat_pef_add_body(writer, &draft);
   stage.origin = leat_pef_add_string(writer, "second");
   assert_int_equal(leat_pef_add_body(writer, &draft), first);
-  stage.output_bit = 0;
+  stage.output = 0;
   assert_int_not_equal(leat_pef_add_body(writer, &draft), first);
   assert_int_equal(leat_pef_body_count(writer), 2);
   leat_pef_writer_destroy(writer);
@@ -127,7 +127,7 @@ static void newer_versions_are_refused(void **state) {
   uint8_t *data = demo_bytes(&plain, &bytes);
   ((pef_header_t *)data)->version_major = 7;
   leat_pef_t *pef = NULL;
-  assert_fails(leat_pef_open_memory(data, bytes, "n", &pef), LEAT_UNSUPPORTED, "format version 7.1");
+  assert_fails(leat_pef_open_memory(data, bytes, "n", &pef), LEAT_UNSUPPORTED, "format version 7.0");
   assert_null(pef);
   leat_free(data);
 }

@@ -163,13 +163,14 @@ static const struct {
 };
 
 pef_zoo_t pef_zoo_stage(uint32_t kind) {
-  pef_zoo_t zoo = {.body = {.stage_count = 1,
-                            .argument_count = PEF_ZOO_OPERANDS,
-                            .tile_quantum = 1,
-                            .row_count = 6,
-                            .tile_rows_max = 4,
-                            .scratch_bytes = 1024},
-                   .stage = {.kind = (uint16_t)kind, .output_bit = 0xff, .operand_count = kinds[kind].operand_count}};
+  pef_zoo_t zoo = {
+      .body = {.stage_count = 1,
+               .argument_count = PEF_ZOO_OPERANDS,
+               .tile_quantum = 1,
+               .row_count = 6,
+               .tile_rows_max = 4,
+               .scratch_bytes = 1024},
+      .stage = {.kind = (uint16_t)kind, .output = PEF_NO_OUTPUT, .operand_count = (uint16_t)kinds[kind].operand_count}};
   kinds[kind].make(&zoo);
   return zoo;
 }

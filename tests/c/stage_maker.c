@@ -253,7 +253,7 @@ static bool fits(const pef_zoo_t *zoo) {
 static void choose_operands(maker_t *m) {
   pef_stage_t *stage = &m->zoo.stage;
   const bool many = (m->row->operands[0].traits & PEF_MANY) != 0;
-  if (many) stage->operand_count = (uint32_t)between(m, 2, 3);
+  if (many) stage->operand_count = (uint16_t)between(m, 2, 3);
   while (!many && m->row->operands[stage->operand_count].name != NULL) ++stage->operand_count;
   for (uint32_t i = 0; i < stage->operand_count; ++i) choose_operand(m, i);
   for (uint32_t i = 0; i < stage->operand_count; ++i) m->zoo.operands[i].dtype = (uint8_t)dtype_of(m, i);
@@ -272,7 +272,7 @@ void make_stage(mutant_t *random, uint32_t kind, made_stage_t *out) {
                               .row_count = 1,
                               .tile_rows_max = 1,
                               .scratch_bytes = 1024};
-    m.zoo.stage = (pef_stage_t){.kind = (uint16_t)kind, .output_bit = 0xff};
+    m.zoo.stage = (pef_stage_t){.kind = (uint16_t)kind, .output = PEF_NO_OUTPUT};
     m.zoo.stage.fn = (uint8_t)(m.row->fns != 0 ? one_of(&m, m.row->fns) : 0);
     choose_counts(&m);
     if (m.zoo.stage.fn >= PEF_FN_ARGMAX && m.row->elements != 0 && m.count['d'] == 0) continue;

@@ -3,8 +3,13 @@
 
     PYTHONPATH=python .venv/bin/python tests/data/make_pef.py tests/data/pef/RELEASE [NAME...]
 
-They are committed once a release and never made again: tests/c/golden_test.c loads and runs those of every release. A
-folder holds `program.pef` and `values.safetensors`:
+They are committed once a release and never made again: tests/c/golden_test.c loads and runs those of every release.
+What the compiler writes between releases is recorded as checksums, by
+
+    PYTHONPATH=python .venv/bin/python tests/data/make_pef.py --bytes
+
+which tests/python/test_same_bytes.py compares with: a change of it is a decision. A folder of a release holds
+`program.pef` and `values.safetensors`:
 
     plan             i64[rows, 3]: a run each: section types, index and count of accumulation (index -1: none)
     hyper/NAME       f64[1]: set before the first run
@@ -18,6 +23,7 @@ folder holds `program.pef` and `values.safetensors`:
 Values stay away from NaN, infinities, zeros with a sign and domain borders: what a release corrects there is no change.
 """
 
+import hashlib
 import sys
 import tempfile
 from pathlib import Path
@@ -31,6 +37,7 @@ from sambaflow.samba.utils.checkpoint import save_checkpoint
 from torch import nn
 
 ARCH = "native:32768,1048576,16777216"
+BYTES = Path(__file__).parent / "pef_bytes.txt"
 STEPS = 3
 FWD, BCKWD, OPT_AND_REST = 1, 2, 63 - 3
 ALL = 63
@@ -326,7 +333,21 @@ def _accumulate(device, index, count):
     check(device._lib.leat_program_accumulate(device.handle, index, count))
 
 
+def checksum(name):
+    """Of the bytes that a program compiles to now."""
+    *_, pef = load(name)
+    return hashlib.sha256(Path(pef).read_bytes()).hexdigest()
+
+
+def recorded():
+    """Checksums by program."""
+    return dict(line.split() for line in BYTES.read_text().splitlines())
+
+
 def main():
+    if sys.argv[1:] == ["--bytes"]:
+        BYTES.write_text("".join(f"{name} {checksum(name)}\n" for name in PROGRAMS))
+        return
     root, names = Path(sys.argv[1]), sys.argv[2:] or list(PROGRAMS)
     for name in names:
         record(name, root / name)

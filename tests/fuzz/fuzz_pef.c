@@ -19,18 +19,19 @@ static void mend(uint8_t *data, size_t bytes) {
   pef_header_t header;
   if (bytes < sizeof header) return;
   memcpy(&header, data, sizeof header);
-  const size_t room = (bytes - sizeof header) / sizeof(pef_segment_t);
+  const size_t width = header.version_major == 1 ? offsetof(pef_segment_t, flags) : sizeof(pef_segment_t);
+  const size_t room = (bytes - sizeof header) / width;
   if (header.segment_count > room) return;
   uint8_t *table = data + sizeof header;
   for (uint32_t i = 0; i < header.segment_count; ++i) {
     pef_segment_t segment;
-    memcpy(&segment, table + i * sizeof segment, sizeof segment);
+    memcpy(&segment, table + i * width, width);
     if (segment.offset > bytes || segment.bytes > bytes - segment.offset) continue;
     segment.hash = leat_pef_hash(data + segment.offset, segment.bytes);
-    memcpy(table + i * sizeof segment, &segment, sizeof segment);
+    memcpy(table + i * width, &segment, width);
   }
   header.file_bytes = bytes;
-  header.table_hash = leat_pef_hash(table, header.segment_count * sizeof(pef_segment_t));
+  header.table_hash = leat_pef_hash(table, header.segment_count * width);
   memcpy(data, &header, sizeof header);
 }
 

@@ -24,6 +24,9 @@ ninja -C "$build" fuzz_targets >"$work/log_build" 2>&1 || { tail -40 "$work/log_
 
 mkdir -p "$work/seeds_pef" "$work/seeds_io"
 "$build/tests/fuzz/seed_pef" "$work/seeds_pef"
+for name in 1.0/bf16_infer 1.1/integers_infer; do
+  cp "$root/tests/data/pef/$name/program.pef" "$work/seeds_pef/version_${name##*/}"
+done
 find "$root/tests/data" -maxdepth 1 -type f ! -name '*.py' -exec cp {} "$work/seeds_io" \;
 for target in "$@"; do
   case $target in

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files of version 1 as version 2 says it. What it has otherwise is converted table by table, record by record; then
+// come the steps that look at several tables. Nothing that is converted is trusted: the checks follow, as of any file.
+#include "pef/pef_check.h"
+#include "pef/pef_file.h"
+#include "pef/pef_v1.h"
+
+_Static_assert(sizeof(pef_v1_segment_t) == 32 && sizeof(pef_v1_stage_t) == 216 && sizeof(pef_v1_operand_t) == 152,
+               "what version 1 was does not change");
+
+// --- what a minor version does not have ------------------------------------------------------------------------------
+
+static const struct {
+  uint8_t kind, word, minor;
+  const char *name;
+} params_since[] = {
+    {PEF_STAGE_REDUCE, 23, 1, "chain"},
+    {PEF_STAGE_SCAN, 23, 1, "wide"},
+    {PEF_STAGE_CONTRACT, 23, 1, "chain"},
+    {PEF_STAGE_CONV_WGRAD, 23, 1, "chain"},
+};
+
+static leat_status_t check_since(const pef_v1_stage_t *stage, uint32_t minor) {
+  if (stage->kind > PEF_STAGE_SEARCH || (stage->kind == PEF_STAGE_SEARCH && minor < 2)) {
+    return leat_pef_corrupt("format 1.%u does not have %s", minor, leat_pef_stage_name(stage->kind));
+  }
+  for (size_t i = 0; i < sizeof params_since / sizeof *params_since; ++i) {
+    const int64_t value = stage->params.words[params_since[i].word];
+    if (stage->kind != params_since[i].kind || minor >= params_since[i].minor || value == 0) continue;
+    return leat_pef_corrupt("parameter '%s' is %lld, format 1.%u does not have it", params_since[i].name,
+                            (long long)value, minor);
+  }
+  return NULL;
+}
+
+// --- records ---------------------------------------------------------------------------------------------------------
+
+static leat_status_t upgrade_stages(pef_file_t *file) {
+  uint64_t count = 0;
+  const pef_v1_stage_t *old = leat_pef_raw(file, PEF_SEGMENT_STAGES, &count);
+  pef_stage_t *stages = leat_pef_make_table(file, PEF_SEGMENT_STAGES, count);
+  if (stages == NULL) return leat_out_of_memory();
+  for (uint64_t i = 0; i < count; ++i) {
+    const pef_v1_stage_t *s = &old[i];
+    LEAT_TRY(leat_status_annotate(check_since(s, file->pef.version_minor), "stage %llu", (unsigned long long)i));
+    if (s->operand_count > UINT16_MAX) return leat_pef_corrupt("stage %llu: too many operands", (unsigned long long)i);
+    stages[i] = (pef_stage_t){.kind = s->kind,
+                              .fn = s->fn,
+                              .origin = s->origin,
+                              .operand_first = s->operand_first,
+                              .instruction_first = s->instruction_first,
+                              .instruction_count = s->instruction_count,
+                              .operand_count = (uint16_t)s->operand_count,
+                              .output = s->output_bit == PEF_V1_NO_OUTPUT ? PEF_NO_OUTPUT : s->output_bit,
+                              .params = s->params};
+  }
+  return NULL;
+}
+
+static leat_status_t upgrade_operands(pef_file_t *file) {
+  uint64_t count = 0;
+  const pef_v1_operand_t *old = leat_pef_raw(file, PEF_SEGMENT_OPERANDS, &count);
+  pef_operand_t *operands = leat_pef_make_table(file, PEF_SEGMENT_OPERANDS, count);
+  if (operands == NULL) return leat_out_of_memory();
+  for (uint64_t i = 0; i < count; ++i) {
+    const pef_v1_operand_t *o = &old[i];
+    if (o->reserved0 != 0) return leat_pef_corrupt("operand %llu: reserved bytes are not zero", (unsigned long long)i);
+    operands[i] = (pef_operand_t){.space = o->space,
+                                  .dtype = o->dtype,
+                                  .rank = o->rank,
+                                  .row_dim = o->row_dim,
+                                  .slot = o->slot,
+                                  .row_mult = o->row_mult,
+                                  .offset = o->offset};
+    memcpy(operands[i].dims, o->dims, sizeof o->dims);
+    memcpy(operands[i].strides, o->strides, sizeof o->strides);
+  }
+  return NULL;
+}
+
+typedef leat_status_t (*pef_upgrade_fn)(pef_file_t *file);
+static const pef_upgrade_fn records[PEF_SEGMENT_END] = {
+    [PEF_SEGMENT_STAGES] = upgrade_stages,
+    [PEF_SEGMENT_OPERANDS] = upgrade_operands,
+};
+
+bool leat_pef_is_upgraded(uint32_t kind) { return records[kind] != NULL; }
+leat_status_t leat_pef_upgrade_records(pef_file_t *file, uint32_t kind) { return records[kind](file); }
+
+// --- the whole -------------------------------------------------------------------------------------------------------
+
+// In this order. A step may rely on the owners of records; tables that it makes (leat_pef_make_table) are bound before
+// the next one.
+static const pef_upgrade_fn steps[] = {NULL};
+
+leat_status_t leat_pef_upgrade(pef_file_t *file) {
+  file->pef.fingerprint_version = PEF_V1_FINGERPRINT_VERSION;
+  LEAT_TRY(leat_pef_check_owners(&file->pef));
+  for (const pef_upgrade_fn *step = steps; *step != NULL; ++step) {
+    LEAT_TRY((*step)(file));
+    leat_pef_bind(file);
+  }
+  return NULL;
+}

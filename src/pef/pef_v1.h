@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// The PEF of version 1 (1.0, 1.1, 1.2), as far as pef_format.h says otherwise. Only the reader knows it: pef_upgrade.c
+// makes of it what pef_format.h says. Private to src/pef.
+//
+// Segments carry no flags; those up to INFO are always there. `chain` and `wide` of a stage came with 1.1, SEARCH with
+// 1.2; a file that has them states at least that version.
+#ifndef LEAT_PEF_V1_H_
+#define LEAT_PEF_V1_H_
+
+#include "pef/pef_format.h"
+
+#define PEF_V1_VERSION_MINOR 2u  // the last one
+#define PEF_V1_FINGERPRINT_VERSION 1u
+#define PEF_V1_NO_OUTPUT 0xffu
+
+typedef struct pef_v1_segment_s {
+  uint32_t kind, record_bytes;
+  uint64_t offset, bytes, hash;
+} pef_v1_segment_t;  // 32 bytes
+
+typedef struct pef_v1_stage_s {
+  uint16_t kind;
+  uint8_t fn;
+  uint8_t output_bit;  // PEF_V1_NO_OUTPUT, or an output below 64
+  uint32_t origin;
+  uint32_t operand_first, operand_count;
+  uint32_t instruction_first, instruction_count;
+  pef_params_t params;
+} pef_v1_stage_t;  // 216 bytes
+
+typedef struct pef_v1_operand_s {
+  uint8_t space, dtype, rank, row_dim;
+  uint16_t slot, reserved0;
+  uint64_t row_mult, offset;
+  int64_t dims[8], strides[8];
+} pef_v1_operand_t;  // 152 bytes
+
+#endif
