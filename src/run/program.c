@@ -36,14 +36,26 @@ static size_t round64(size_t bytes) { return bytes > SIZE_MAX - 63 ? SIZE_MAX : 
 
 // --- bodies and calls ------------------------------------------------------------------------------------------
 
-// Rows of a tile: enough tiles for all threads, whole quanta, never above the file's limit. The bits of a run do not
-// depend on it.
+static int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Rows of the thread that has the most, as exec.c deals tiles out.
+static int64_t busiest_rows(int64_t rows, int64_t tile, int64_t threads) {
+  int64_t most = divide_up(divide_up(rows, tile), threads) * tile;
+  return most < rows ? most : rows;
+}
+
+// Rows of a tile: enough tiles for all threads, whole quanta, never above the file's limit; as high as they may be,
+// unless lower ones leave no thread with more rows than the others. The bits of a run do not depend on it.
 static int64_t choose_tile_rows(const pef_body_t *body, uint32_t thread_count) {
   int64_t rows = (int64_t)body->row_count, limit = (int64_t)body->tile_rows_max;
   int64_t quantum = body->tile_quantum > 0 ? body->tile_quantum : 1;
-  int64_t share = (rows + thread_count - 1) / thread_count;
-  share = (share + quantum - 1) / quantum * quantum;
-  if (share > limit) share = limit >= quantum ? limit / quantum * quantum : limit;
+  if (limit >= quantum) limit = limit / quantum * quantum;
+  int64_t share = divide_up(divide_up(rows, thread_count), quantum) * quantum;
+  if (share > limit) {
+    int64_t even = divide_up(divide_up(rows, divide_up(share, limit) * thread_count), quantum) * quantum;
+    share =
+        even < limit && busiest_rows(rows, even, thread_count) < busiest_rows(rows, limit, thread_count) ? even : limit;
+  }
   return share < 1 ? 1 : share > rows && rows > 0 ? rows : share;
 }
 

@@ -29,6 +29,18 @@ static void put_stages(const leat_program_t *program, uint32_t index, leat_text_
   leat_text_put(text, "]");
 }
 
+// The time of the thread that was the busiest.
+static double busiest_seconds(const leat_program_t *program, uint32_t index) {
+  const uint32_t count = program->calls[index].body->stage_count;
+  double most = 0;
+  for (uint32_t t = 0; t < program->thread_count; t++) {
+    double seconds = 0;
+    for (uint32_t s = 0; s < count; s++) seconds += program->profile[index].stage_seconds[t * count + s];
+    if (seconds > most) most = seconds;
+  }
+  return most;
+}
+
 static void put_section(const leat_program_t *program, uint32_t index, leat_text_t *text) {
   const pef_call_t *call = &program->pef->calls[index];
   const leat_run_body_t *body = program->calls[index].body;
@@ -43,6 +55,7 @@ static void put_section(const leat_program_t *program, uint32_t index, leat_text
   if (program->profile != NULL) {
     leat_text_put(text, ",\"runs\":%llu", (unsigned long long)program->profile[index].runs);
     put_field(text, "seconds", program->profile[index].seconds);
+    put_field(text, "busiest_thread_seconds", busiest_seconds(program, index));
     put_stages(program, index, text);
   }
   leat_text_put(text, "}");

@@ -115,6 +115,34 @@ static void test_demo_bits(void **state) {
   check_demo((pef_demo_t){.rows = 33, .in = 40, .out = 90, .tile_rows_max = 16, .n_block = 48});
 }
 
+// Rows and what a tile may have, threads, tiles that are made of them.
+static const struct {
+  int64_t rows, tile_rows_max;
+  uint32_t threads;
+  const char *tiles;
+} divided[] = {
+    {112, 16, 1, "\"tiles\":7,"},   // as high as they may be
+    {112, 16, 2, "\"tiles\":8,"},   // 56 rows a thread, not 64
+    {112, 56, 2, "\"tiles\":2,"},   // even as they are
+    {112, 112, 3, "\"tiles\":3,"},  // one each
+    {97, 16, 2, "\"tiles\":8,"},    // 52 rows and 45
+    {2, 1, 3, "\"tiles\":2,"},      // a thread has none
+};
+
+static void no_thread_has_more_rows_than_it_must(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof divided / sizeof *divided; i++) {
+    const pef_demo_t demo = {.rows = divided[i].rows, .in = 4, .out = 8, .tile_rows_max = divided[i].tile_rows_max};
+    leat_program_t *program = load_demo(&demo, NULL, divided[i].threads);
+    char *report;
+    ok(leat_program_report(program, &report));
+    if (strstr(report, divided[i].tiles) == NULL) fail_msg("case %zu: %s", i, report);
+    leat_string_free(report);
+    leat_program_destroy(program);
+    check_demo(demo);
+  }
+}
+
 static void test_prepare_follows_write(void **state) {
   (void)state;
   pef_demo_t demo = {.rows = 4, .in = 8, .out = 20, .tile_rows_max = 4, .n_block = 16};
@@ -440,6 +468,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(two_threads_with_programs_of_their_own_and_a_locked_one),
       cmocka_unit_test(test_demo_bits),
+      cmocka_unit_test(no_thread_has_more_rows_than_it_must),
       cmocka_unit_test(test_prepare_follows_write),
       cmocka_unit_test(test_errors),
       cmocka_unit_test(test_beside_shares_weights),
