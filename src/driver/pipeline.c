@@ -19,7 +19,7 @@
 typedef leat_status_t (*run_t)(const leat_graph_t *from, const leat_compile_options_t *options,
                                leat_graph_t **out_graph);
 
-typedef enum when_e { ALWAYS, TRAINING, COMPILING, PROGRAM, UNIT } when_t;
+typedef enum when_e { ALWAYS, TRAINING, INFERRING, COMPILING, PROGRAM, UNIT } when_t;
 
 enum {
   TRACED = 1u << LEAT_PROPERTY_TRACED,
@@ -69,6 +69,8 @@ PLAIN(empty, leat_opt_empty)
 PLAIN(fold, leat_opt_fold)
 PLAIN(cse, leat_opt_cse)
 PLAIN(dce, leat_opt_dce)
+PLAIN(absorb, leat_opt_absorb)
+PLAIN(by_parts, leat_opt_parts)
 PLAIN(recompute, leat_opt_recompute)
 PLAIN(merge, leat_merge_dims)
 PLAIN(settle, leat_settle)
@@ -87,6 +89,8 @@ static const pass_t passes[] = {
     {"fold",       fold,                 ALWAYS,    true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "constants and identities"},
     {"cse",        cse,                  ALWAYS,    true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "what is computed twice in a group is computed once"},
     {"dce",        dce,                  ALWAYS,    true,  PRIMITIVE,            PRIMITIVE,      0,       "what no output needs goes"},
+    {"absorb",     absorb,               INFERRING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "what follows a product with fixed weights goes into them"},
+    {"parts",      by_parts,             COMPILING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "products of joined parts are products of the parts"},
     {"recompute",  recompute,            COMPILING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "backward computes again what is dearer to keep"},
     {"merge",      merge,                COMPILING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "elementwise ops get the rows of the products beside them"},
     {"settle",     settle,               COMPILING, false, PRIMITIVE | NO_EMPTY, SETTLED,        0,       "copies where strides cannot express a view"},
@@ -107,8 +111,8 @@ static leat_status_t check_disable(const char *list) {
     }
     if (!known) {
       LEAT_FAIL(LEAT_INVALID_ARGUMENT,
-                "pass '%.*s' cannot be disabled: pool-first, fold, cse, dce, recompute and merge can", (int)accepted,
-                at);
+                "pass '%.*s' cannot be disabled: pool-first, fold, cse, dce, absorb, parts, recompute and merge can",
+                (int)accepted, at);
     }
   }
   return NULL;
@@ -123,20 +127,21 @@ bool leat_pipeline_trains(const leat_graph_t *graph, const leat_compile_options_
   return false;
 }
 
-// Which passes each part of a compile runs, those that train only where there is something to train, and what its graph
-// then is.
+// Which passes each part of a compile runs, those that train only where there is something to train, those that infer
+// only where there is not, and what its graph then is.
 static const struct {
   uint32_t passes, gives;
 } parts[] = {
     [LEAT_PIPELINE_PROGRAM] = {1u << PROGRAM, GROUPED},
-    [LEAT_PIPELINE_WHOLE] = {1u << ALWAYS | 1u << TRAINING | 1u << COMPILING, PRIMITIVE | NO_EMPTY | SETTLED},
-    [LEAT_PIPELINE_UNIT] = {1u << ALWAYS | 1u << TRAINING | 1u << COMPILING | 1u << UNIT,
+    [LEAT_PIPELINE_WHOLE] = {1u << ALWAYS | 1u << TRAINING | 1u << INFERRING | 1u << COMPILING,
+                             PRIMITIVE | NO_EMPTY | SETTLED},
+    [LEAT_PIPELINE_UNIT] = {1u << ALWAYS | 1u << TRAINING | 1u << INFERRING | 1u << COMPILING | 1u << UNIT,
                             PRIMITIVE | NO_EMPTY | SETTLED},
     [LEAT_PIPELINE_EVAL] = {1u << ALWAYS | 1u << TRAINING, PRIMITIVE | NO_EMPTY},
 };
 
 static bool applies(const pass_t *pass, bool trains, leat_pipeline_t part, const leat_compile_options_t *options) {
-  if ((parts[part].passes >> pass->when & 1u) == 0 || (pass->when == TRAINING && !trains)) return false;
+  if ((parts[part].passes >> pass->when & 1u) == 0 || pass->when == (trains ? INFERRING : TRAINING)) return false;
   return !(pass->optional && leat_text_lists(options->disable, pass->name));
 }
 

@@ -7,16 +7,6 @@
 #include "ir/rebuild.h"
 #include "opt/opt.h"
 
-// How many ops read each value.
-static leat_status_t count_readers(const leat_graph_t *g, uint32_t **out_counts) {
-  *out_counts = leat_alloc_zero((size_t)g->values.count + 1u, sizeof **out_counts);
-  if (*out_counts == NULL) return leat_out_of_memory();
-  for (uint32_t i = 0; i < g->inputs.count; i++) {
-    if (g->inputs.data[i] != LEAT_NONE) (*out_counts)[g->inputs.data[i]]++;
-  }
-  return NULL;
-}
-
 // The relu that feeds the pooling `op` and nothing else, or NULL.
 static const leat_op_t *swappable_relu(const leat_graph_t *g, const leat_op_t *op, const uint32_t *readers) {
   if (op->kind != LEAT_TRACED_MAX_POOL) return NULL;
@@ -59,7 +49,7 @@ static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
 
 leat_status_t leat_opt_pool_first(const leat_graph_t *from, leat_graph_t **out_graph) {
   uint32_t *readers = NULL;
-  LEAT_TRY(count_readers(from, &readers));
+  LEAT_TRY(leat_opt_count_readers(from, &readers));
   leat_status_t status = leat_rebuild(from, visit, readers, out_graph);
   leat_free(readers);
   return status;

@@ -84,7 +84,7 @@ static void passes_in_an_order_that_does_not_fit_are_refused_by_name(void **stat
   static const struct {
     const char *passes, *told;  // NULL: they fit
   } orders[] = {
-      {"lower,grad,lower-rest,empty,fold,cse,dce,recompute,merge,settle", NULL},
+      {"lower,grad,lower-rest,empty,fold,cse,dce,absorb,parts,recompute,merge,settle", NULL},
       {"lower-rest,dce,dce", NULL},
       {"fold", "pass 'fold' needs a graph of primitives, which op 'symbol' is not: run 'lower-rest' before it"},
       {"grad", "pass 'grad' needs a graph lowered up to rows with a gradient of their own"},
