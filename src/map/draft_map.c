@@ -1,96 +1,67 @@
 // SPDX-License-Identifier: Apache-2.0
-// MAP stages: a group of elementwise ops becomes one strip program. Values passed inside the stage are registers; each
-// input access is loaded once per class; immediates are set first, in registers of their own, so that an engine may
-// fill them once; stores come last, so that a symbol may be updated in place while its old value is still read.
+// MAP stages: a group of elementwise ops becomes one strip program. Values passed inside the stage are read where they
+// are made; each input access is loaded once a class, each immediate set once; stores come last, so that a symbol may
+// be updated in place while its old value is still read.
 #include "map/draft_stages.h"
 #include "map/strip.h"
 #include "space/rows.h"
 
-enum { CLASS_COUNT = 3, NO_REGISTER = 0xff };
+enum { CLASS_COUNT = 3 };
 
-// Where a value (or an immediate) is in registers, per class.
-typedef struct entry_s {
-  leat_value_id_t value;  // LEAT_NONE: an immediate
-  uint64_t bits;          // immediate
-  leat_access_t access;   // loads: which operand it is
-  uint32_t operand;       // index among the stage's operands, or LEAT_NONE
-  uint8_t registers[CLASS_COUNT];
-  uint8_t natural;    // class it was made in
-  uint32_t last_use;  // index into the stage's ops; UINT32_MAX: until the stores
-} entry_t;
+// Which instruction makes it in each class, or PEF_NONE.
+typedef struct made_s {
+  uint32_t by[CLASS_COUNT];
+} made_t;
+
+typedef struct computed_s {
+  leat_value_id_t value;
+  uint8_t natural;  // class it is made in
+  made_t made;
+} computed_t;
+
+typedef struct loaded_s {
+  leat_access_t access;
+  uint32_t operand;  // of the stage
+  made_t made;
+} loaded_t;
+
+typedef struct constant_s {
+  uint32_t class;
+  uint64_t bits;
+  uint32_t by;
+} constant_t;
 
 typedef struct strip_s {
   leat_draft_t *d;
   const leat_stage_t *stage;
   const leat_keeps_t *keeps;
-  uint32_t first_operand;
-  LEAT_ARRAY(entry_t) entries;
-  uint64_t busy;  // bit r: register r is taken
+  uint32_t first_operand, first_instruction;
+  LEAT_ARRAY(computed_t) computed;  // results of ops, and indices
+  LEAT_ARRAY(loaded_t) loads;
+  LEAT_ARRAY(constant_t) constants;
 } strip_t;
 
-static void fail(strip_t *s, const char *what) {
-  if (s->d->status == NULL) s->d->status = leat_status_make(LEAT_INTERNAL, "strip program: %s", what);
+static const made_t made_nowhere = {{PEF_NONE, PEF_NONE, PEF_NONE}};
+
+// A new record of one of the arrays, or NULL: out of memory.
+static void *pushed(strip_t *s, void *record) {
+  if (record == NULL) leat_draft_fail(s->d, leat_out_of_memory());
+  return record;
 }
 
-// --- registers
-// --------------------------------------------------------------------------------------------------------
-
-static uint8_t take_register(strip_t *s) {
-  for (uint8_t r = 0; r < PEF_MAX_REGISTERS; ++r) {
-    if (s->busy >> r & 1) continue;
-    s->busy |= 1ull << r;
-    return r;
-  }
-  fail(s, "more values are alive than there are registers");
-  return 0;
+static uint32_t append(strip_t *s, pef_instruction_t instruction) {
+  const uint32_t at = s->d->instructions.count - s->first_instruction;
+  *leat_draft_instruction(s->d) = instruction;
+  return at;
 }
 
-static entry_t *new_entry(strip_t *s, leat_value_id_t value) {
-  entry_t *e = leat_array_push(&s->entries);
-  if (e == NULL) {
-    if (s->d->status == NULL) s->d->status = leat_out_of_memory();
-    return NULL;
-  }
-  e->value = value;
-  e->operand = LEAT_NONE;
-  memset(e->registers, NO_REGISTER, sizeof e->registers);
-  return e;
+static uint32_t compute(strip_t *s, uint32_t op, uint32_t class, uint32_t a, uint32_t b, uint32_t c) {
+  return append(s, (pef_instruction_t){.op = (uint16_t)op, .class_ = (uint8_t) class, .a = a, .b = b, .c = c});
 }
 
-static void release_after(strip_t *s, uint32_t op_index) {
-  for (uint32_t i = 0; i < s->entries.count; ++i) {
-    entry_t *e = &s->entries.data[i];
-    if (e->last_use != op_index) continue;
-    for (uint32_t c = 0; c < CLASS_COUNT; ++c) {
-      if (e->registers[c] == NO_REGISTER) continue;
-      s->busy &= ~(1ull << e->registers[c]);
-      e->registers[c] = NO_REGISTER;
-    }
-  }
-}
-
-// Immediates live through the whole program: they fill the register file from the top.
-static uint8_t take_last_register(strip_t *s) {
-  for (uint8_t r = PEF_MAX_REGISTERS; r-- > 0;) {
-    if (s->busy >> r & 1) continue;
-    s->busy |= 1ull << r;
-    return r;
-  }
-  fail(s, "more immediates than registers");
-  return 0;
-}
-
-static uint8_t compute(strip_t *s, uint32_t op, uint32_t class, uint32_t a, uint32_t b, uint32_t c, uint64_t imm) {
-  uint8_t dst = take_register(s);
-  pef_instruction_t *i = leat_draft_instruction(s->d);
-  *i = (pef_instruction_t){.op = (uint16_t)op,
-                           .class_ = (uint8_t) class,
-                           .dst = dst,
-                           .a = (uint16_t)a,
-                           .b = (uint16_t)b,
-                           .c = (uint16_t)c,
-                           .imm = imm};
-  return dst;
+// CONVERT from a class, WRAP to a dtype.
+static uint32_t retype(strip_t *s, uint32_t op, uint32_t class, uint32_t type, uint32_t a) {
+  return append(s, (pef_instruction_t){.op = (uint16_t)op, .class_ = (uint8_t) class, .type = (uint8_t)type, .a = a});
 }
 
 // --- operands of the program
@@ -111,86 +82,69 @@ static leat_access_t stretch(const leat_access_t *access, const leat_stage_t *st
   return a;
 }
 
-static entry_t *find_value(strip_t *s, leat_value_id_t v) {
-  for (uint32_t i = 0; i < s->entries.count; ++i) {
-    if (s->entries.data[i].value == v && s->entries.data[i].operand == LEAT_NONE) return &s->entries.data[i];
+// Newest first: what is read was mostly made just before.
+static computed_t *find_computed(strip_t *s, leat_value_id_t v) {
+  for (uint32_t i = s->computed.count; i-- > 0;) {
+    if (s->computed.data[i].value == v) return &s->computed.data[i];
   }
   return NULL;
 }
 
-static entry_t *find_load(strip_t *s, const leat_access_t *access) {
-  for (uint32_t i = 0; i < s->entries.count; ++i) {
-    if (s->entries.data[i].operand != LEAT_NONE && same_access(&s->entries.data[i].access, access))
-      return &s->entries.data[i];
+static computed_t *add_computed(strip_t *s, leat_value_id_t v) {
+  computed_t *computed = pushed(s, leat_array_push(&s->computed));
+  if (computed != NULL) *computed = (computed_t){.value = v, .made = made_nowhere};
+  return computed;
+}
+
+static loaded_t *find_load(strip_t *s, const leat_access_t *access) {
+  for (uint32_t i = s->loads.count; i-- > 0;) {
+    if (same_access(&s->loads.data[i].access, access)) return &s->loads.data[i];
   }
   return NULL;
 }
 
-static uint8_t immediate(strip_t *s, uint32_t class, uint32_t dtype, double number) {
-  uint64_t bits = leat_strip_immediate(class, dtype, number);
-  for (uint32_t i = 0; i < s->entries.count; ++i) {
-    entry_t *e = &s->entries.data[i];
-    if (e->value == LEAT_NONE && e->bits == bits && e->registers[class] != NO_REGISTER) return e->registers[class];
+static uint32_t immediate(strip_t *s, uint32_t class, uint32_t dtype, double number) {
+  const uint64_t bits = leat_strip_immediate(class, dtype, number);
+  for (uint32_t i = 0; i < s->constants.count; ++i) {
+    const constant_t *known = &s->constants.data[i];
+    if (known->bits == bits && known->class == class) return known->by;
   }
-  entry_t *e = new_entry(s, LEAT_NONE);
-  if (e == NULL) return 0;
-  e->bits = bits;
-  e->last_use = UINT32_MAX;
-  uint8_t r = take_last_register(s);
-  e->registers[class] = r;
-  *leat_draft_instruction(s->d) =
-      (pef_instruction_t){.op = PEF_OP_IMMEDIATE, .class_ = (uint8_t) class, .dst = r, .imm = bits};
-  return r;
+  constant_t *constant = pushed(s, leat_array_push(&s->constants));
+  if (constant == NULL) return 0;
+  *constant = (constant_t){class, bits, 0};
+  constant->by = append(s, (pef_instruction_t){.op = PEF_OP_IMMEDIATE, .class_ = (uint8_t) class, .imm = bits});
+  return constant->by;
 }
 
-static uint8_t iota(strip_t *s, const leat_op_t *leaf, uint32_t class) {
+static uint32_t iota(strip_t *s, const leat_op_t *leaf, uint32_t class) {
   uint32_t dim = (uint32_t)leat_op_int(s->d->g, leaf, LEAT_ATTR_DIM, 0);
   const leat_value_t *v = leat_graph_value(s->d->g, leaf->result_first);
   if (v->dims[dim] != s->stage->dims[dim]) return immediate(s, class, LEAT_I64, 0.0);
-  entry_t *e = find_value(s, leaf->result_first);
-  if (e == NULL) e = new_entry(s, leaf->result_first);
-  if (e == NULL) return 0;
-  e->last_use = UINT32_MAX;
-  if (e->registers[class] == NO_REGISTER) e->registers[class] = compute(s, PEF_OP_IOTA, class, dim, 0, 0, 0);
-  return e->registers[class];
+  computed_t *index = find_computed(s, leaf->result_first);
+  if (index == NULL) index = add_computed(s, leaf->result_first);
+  if (index == NULL) return 0;
+  if (index->made.by[class] == PEF_NONE) index->made.by[class] = compute(s, PEF_OP_IOTA, class, dim, 0, 0);
+  return index->made.by[class];
 }
 
-// Last op of the stage that reads `v` in step, or UINT32_MAX if it must live on until the stores.
-static uint32_t last_use(const strip_t *s, leat_value_id_t base) {
-  uint32_t last = 0;
-  const leat_graph_t *g = s->d->g;
-  for (uint32_t i = 0; i < s->stage->ops.count; ++i) {
-    const leat_op_t *op = leat_graph_op(g, s->stage->ops.data[i]);
-    for (uint32_t k = 0; k < op->input_count; ++k) {
-      if (leat_access_base(g, leat_op_input(g, op, k)) == base) last = i;
-    }
-  }
-  return last;
-}
-
-static uint8_t load(strip_t *s, const leat_op_t *op, uint32_t input, uint32_t class) {
+static uint32_t load(strip_t *s, const leat_op_t *op, uint32_t input, uint32_t class) {
   leat_access_t access = leat_draft_access(s->d, leat_op_input(s->d->g, op, input));
   leat_access_t wide = stretch(&access, s->stage);
-  entry_t *e = find_load(s, &wide);
-  if (e == NULL) {
-    e = new_entry(s, access.base);
-    if (e == NULL) return 0;
-    e->access = wide;
-    e->last_use = last_use(s, access.base);
-    e->operand = s->d->operands.count - s->first_operand;
+  loaded_t *loaded = find_load(s, &wide);
+  if (loaded == NULL) {
+    loaded = pushed(s, leat_array_push(&s->loads));
+    if (loaded == NULL) return 0;
+    *loaded = (loaded_t){wide, s->d->operands.count - s->first_operand, made_nowhere};
     leat_draft_value(s->d, &wide, s->stage->row_dim, false);
   }
-  if (e->registers[class] == NO_REGISTER) {
-    uint32_t operand = e->operand;
-    uint8_t r = compute(s, PEF_OP_LOAD, class, operand, 0, 0, 0);
-    e = find_load(s, &wide);
-    e->registers[class] = r;
+  if (loaded->made.by[class] == PEF_NONE) {
+    loaded->made.by[class] = compute(s, PEF_OP_LOAD, class, loaded->operand, 0, 0);
   }
-  return e->registers[class];
+  return loaded->made.by[class];
 }
 
-// Input `input` of the op in a register of `class`.
-static uint8_t operand_register(strip_t *s, leat_op_id_t id, uint32_t input, uint32_t class) {
+// The instruction that makes input `input` of the op in `class`.
+static uint32_t input_of(strip_t *s, leat_op_id_t id, uint32_t input, uint32_t class) {
   const leat_graph_t *g = s->d->g;
   const leat_op_t *op = leat_graph_op(g, id);
   leat_value_id_t v = leat_op_input(g, op, input), base = leat_access_base(g, v);
@@ -198,42 +152,35 @@ static uint8_t operand_register(strip_t *s, leat_op_id_t id, uint32_t input, uin
   double number;
   if (leat_op_role(producer->kind) == LEAT_ROLE_SEQUENCE) return iota(s, producer, class);
   if (leat_op_splat(g, producer, &number)) return immediate(s, class, leat_graph_value(g, v)->dtype, number);
-  entry_t *e = find_value(s, base);
-  if (e == NULL || !leat_stages_read_in_step(g, op, input)) return load(s, op, input, class);
-  if (e->registers[class] == NO_REGISTER) {
-    uint8_t source = e->registers[e->natural], natural = e->natural;
-    uint8_t r = compute(s, PEF_OP_CONVERT, class, 0, source, natural, 0);
-    e = find_value(s, base);
-    e->registers[class] = r;
-  }
-  return e->registers[class];
+  computed_t *computed = find_computed(s, base);
+  if (computed == NULL || !leat_stages_read_in_step(g, op, input)) return load(s, op, input, class);
+  uint32_t *by = computed->made.by;
+  if (by[class] == PEF_NONE) by[class] = retype(s, PEF_OP_CONVERT, class, computed->natural, by[computed->natural]);
+  return by[class];
 }
 
 // --- instructions
 // -----------------------------------------------------------------------------------------------------
 
 // Results of narrow dtypes are rounded or wrapped after every op, as PyTorch rounds each result it stores.
-static uint8_t wrap(strip_t *s, uint8_t r, uint32_t class, uint32_t dtype) {
+static uint32_t wrap(strip_t *s, uint32_t value, uint32_t class, uint32_t dtype) {
   bool full = dtype == LEAT_F32 || dtype == LEAT_F64 || dtype == LEAT_I64;
-  if (full) return r;
-  uint8_t wrapped = compute(s, PEF_OP_WRAP, class, dtype, r, 0, 0);
-  s->busy &= ~(1ull << r);
-  return wrapped;
+  return full ? value : retype(s, PEF_OP_WRAP, class, dtype, value);
 }
 
-static uint8_t draft_cast(strip_t *s, leat_op_id_t id, uint32_t from, uint32_t to, uint32_t *out_class) {
+static uint32_t draft_cast(strip_t *s, leat_op_id_t id, uint32_t from, uint32_t to, uint32_t *out_class) {
   uint32_t source_class = leat_strip_class_of(from), class = leat_strip_class_of(to);
-  uint8_t source = operand_register(s, id, 0, source_class);
+  uint32_t source = input_of(s, id, 0, source_class);
   *out_class = class;
   if (to == LEAT_BOOL) {
-    uint8_t zero = immediate(s, source_class, from, 0.0);
+    uint32_t zero = immediate(s, source_class, from, 0.0);
     *out_class = source_class;
-    return compute(s, LEAT_SCALAR_NE, source_class, source, zero, 0, 0);
+    return compute(s, LEAT_SCALAR_NE, source_class, source, zero, 0);
   }
-  uint8_t r = source_class == class ? compute(s, LEAT_SCALAR_COPY, class, source, 0, 0, 0)
-                                    : compute(s, PEF_OP_CONVERT, class, 0, source, source_class, 0);
+  uint32_t value = source_class == class ? compute(s, LEAT_SCALAR_COPY, class, source, 0, 0)
+                                         : retype(s, PEF_OP_CONVERT, class, source_class, source);
   bool widens = leat_dtype_bytes((leat_dtype_t)from) < leat_dtype_bytes((leat_dtype_t)to) && source_class == class;
-  return widens ? r : wrap(s, r, class, to);
+  return widens ? value : wrap(s, value, class, to);
 }
 
 static bool keeps_range(leat_scalar_t fn) {
@@ -241,71 +188,55 @@ static bool keeps_range(leat_scalar_t fn) {
          fn == LEAT_SCALAR_MIN;
 }
 
-static uint8_t draft_scalar(strip_t *s, leat_op_id_t id, leat_scalar_t fn, uint32_t *out_class) {
+static uint32_t draft_scalar(strip_t *s, leat_op_id_t id, leat_scalar_t fn, uint32_t *out_class) {
   const leat_graph_t *g = s->d->g;
   const leat_op_t *op = leat_graph_op(g, id);
   uint32_t to = leat_graph_value(g, op->result_first)->dtype;
   uint32_t from = leat_graph_value(g, leat_op_input(g, op, 0))->dtype;
   if (fn == LEAT_SCALAR_CAST) return draft_cast(s, id, from, to, out_class);
   uint32_t class = leat_strip_class_of(fn == LEAT_SCALAR_SELECT ? to : from);
-  uint8_t r[3] = {0, 0, 0};
-  for (uint32_t i = 0; i < op->input_count; ++i) r[i] = operand_register(s, id, i, class);
+  uint32_t inputs[3] = {0, 0, 0};
+  for (uint32_t i = 0; i < op->input_count; ++i) inputs[i] = input_of(s, id, i, class);
   *out_class = class;
   if (fn == LEAT_SCALAR_NOT && from == LEAT_BOOL) {
-    return compute(s, LEAT_SCALAR_EQ, class, r[0], immediate(s, class, LEAT_I64, 0.0), 0, 0);
+    return compute(s, LEAT_SCALAR_EQ, class, inputs[0], immediate(s, class, LEAT_I64, 0.0), 0);
   }
   if (fn == LEAT_SCALAR_STOP) fn = LEAT_SCALAR_COPY;
-  uint8_t result = compute(s, fn, class, r[0], r[1], r[2], 0);
+  uint32_t result = compute(s, fn, class, inputs[0], inputs[1], inputs[2]);
   return leat_scalar_is_predicate(fn) || keeps_range(fn) ? result : wrap(s, result, class, to);
 }
 
-static void draft_map_op(strip_t *s, uint32_t index) {
-  leat_op_id_t id = s->stage->ops.data[index];
+static void draft_map_op(strip_t *s, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(s->d->g, id);
   uint32_t class = PEF_CLASS_F32;
-  uint8_t r = draft_scalar(s, id, leat_op_scalar(s->d->g, op), &class);
-  entry_t *e = new_entry(s, op->result_first);
-  if (e == NULL) return;
-  e->natural = (uint8_t) class;
-  e->registers[class] = r;
-  bool stored = s->keeps->of[op->result_first].kind != LEAT_KEEP_REGISTER;
-  e->last_use = stored ? UINT32_MAX : last_use(s, op->result_first);
+  uint32_t by = draft_scalar(s, id, leat_op_scalar(s->d->g, op), &class);
+  computed_t *computed = add_computed(s, op->result_first);
+  if (computed == NULL) return;
+  computed->natural = (uint8_t) class;
+  computed->made.by[class] = by;
 }
 
 static void draft_store(strip_t *s, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(s->d->g, id);
-  entry_t *e = find_value(s, op->result_first);
-  if (e == NULL || s->keeps->of[op->result_first].kind == LEAT_KEEP_REGISTER) return;
-  uint8_t r = e->registers[e->natural], natural = e->natural;
+  const computed_t *computed = find_computed(s, op->result_first);
+  if (computed == NULL || s->keeps->of[op->result_first].kind == LEAT_KEEP_STRIP) return;
   uint32_t operand = s->d->operands.count - s->first_operand;
   leat_draft_result(s->d, id, 0);
-  *leat_draft_instruction(s->d) =
-      (pef_instruction_t){.op = PEF_OP_STORE, .class_ = natural, .a = (uint16_t)operand, .b = r};
-}
-
-// Stable partition: immediates to the front.
-static void hoist_immediates(leat_draft_t *d) {
-  const pef_stage_t *stage = &d->stages.data[d->stages.count - 1];
-  pef_instruction_t *code = d->instructions.data + stage->instruction_first;
-  uint32_t front = 0;
-  for (uint32_t i = 0; i < stage->instruction_count; ++i) {
-    if (code[i].op != PEF_OP_IMMEDIATE) continue;
-    pef_instruction_t immediate_set = code[i];
-    memmove(&code[front + 1], &code[front], (i - front) * sizeof code[0]);
-    code[front++] = immediate_set;
-  }
+  compute(s, PEF_OP_STORE, computed->natural, operand, computed->made.by[computed->natural], 0);
 }
 
 void leat_draft_map(leat_draft_t *d, const leat_stage_t *stage, const leat_keeps_t *keeps) {
   leat_draft_stage(d, PEF_STAGE_MAP, stage->ops.data[0]);
-  strip_t s = {.d = d, .stage = stage, .keeps = keeps, .first_operand = d->operands.count};
-  for (uint32_t i = 0; i < stage->ops.count && d->status == NULL; ++i) {
-    draft_map_op(&s, i);
-    release_after(&s, i);
-  }
+  strip_t s = {.d = d,
+               .stage = stage,
+               .keeps = keeps,
+               .first_operand = d->operands.count,
+               .first_instruction = d->instructions.count};
+  for (uint32_t i = 0; i < stage->ops.count && d->status == NULL; ++i) draft_map_op(&s, stage->ops.data[i]);
   for (uint32_t i = 0; i < stage->ops.count && d->status == NULL; ++i) draft_store(&s, stage->ops.data[i]);
-  if (d->status == NULL) hoist_immediates(d);
-  leat_array_free(&s.entries);
+  leat_array_free(&s.computed);
+  leat_array_free(&s.loads);
+  leat_array_free(&s.constants);
 }
 
 // --- copies into symbols

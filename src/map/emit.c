@@ -49,7 +49,7 @@ static leat_status_t place_of_value(const emitter_t *e, leat_value_id_t v, pef_a
       out_place->offset = e->constants[v];
       return NULL;
     case LEAT_KEEP_NONE:
-    case LEAT_KEEP_REGISTER:
+    case LEAT_KEEP_STRIP:
       break;
   }
   LEAT_FAIL(LEAT_INTERNAL, "value %%%u has no storage", v);

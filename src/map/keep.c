@@ -68,7 +68,7 @@ static leat_op_id_t direct_store(const keeping_t *k, leat_value_id_t v) {
 // --- values
 // -------------------------------------------------------------------------------------------------------------
 
-static bool stays_in_registers(const keeping_t *k, leat_value_id_t v) {
+static bool stays_in_strip(const keeping_t *k, leat_value_id_t v) {
   leat_op_id_t producer = leat_graph_value(k->g, v)->op;
   if (leat_op_role(leat_graph_op(k->g, producer)->kind) != LEAT_ROLE_ELEMENTWISE) return false;
   for (uint32_t i = k->uses->first[v]; i < k->uses->first[v + 1]; ++i) {
@@ -89,7 +89,7 @@ static void choose_computed(const keeping_t *k, leat_value_id_t v, leat_keeps_t 
     *keep = (leat_keep_t){LEAT_KEEP_SYMBOL, leat_map_symbols_find(k->symbols, k->g, leat_graph_op(k->g, direct))};
     keeps->direct[direct] = true;
   } else {
-    keep->kind = stays_in_registers(k, v) ? LEAT_KEEP_REGISTER : LEAT_KEEP_MEMORY;
+    keep->kind = stays_in_strip(k, v) ? LEAT_KEEP_STRIP : LEAT_KEEP_MEMORY;
   }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What keeps each value while others read it, and which stores need no copy.
 //
-// A value that only one MAP stage touches stays in strip registers; a stored value is written straight to its symbol
+// A value that only one MAP stage touches stays in its strip program; a stored value is written straight to its symbol
 // where that is safe; all else goes to memory, where place.h finds it a home.
 #ifndef LEAT_MAP_KEEP_H_
 #define LEAT_MAP_KEEP_H_
@@ -12,7 +12,7 @@
 
 typedef enum leat_keep_kind_e {
   LEAT_KEEP_NONE,      // not computed (views, splats, iotas), or a constant that nobody reads
-  LEAT_KEEP_REGISTER,  // of one MAP stage
+  LEAT_KEEP_STRIP,     // within the program of one MAP stage
   LEAT_KEEP_SYMBOL,    // the symbol's own storage
   LEAT_KEEP_CONSTANT,  // bytes of the file
   LEAT_KEEP_MEMORY,

@@ -19,14 +19,14 @@ uint64_t leat_strip_immediate(uint32_t class, uint32_t dtype, double number) {
 }
 
 void leat_strip_copy(leat_draft_t *d, uint32_t dtype) {
-  uint8_t class = (uint8_t)leat_strip_class_of(dtype);
-  *leat_draft_instruction(d) = (pef_instruction_t){.op = PEF_OP_LOAD, .class_ = class, .dst = 0, .a = 0};
+  const uint8_t class = (uint8_t)leat_strip_class_of(dtype);
+  *leat_draft_instruction(d) = (pef_instruction_t){.op = PEF_OP_LOAD, .class_ = class, .a = 0};
   *leat_draft_instruction(d) = (pef_instruction_t){.op = PEF_OP_STORE, .class_ = class, .a = 1, .b = 0};
 }
 
 void leat_strip_fill(leat_draft_t *d, uint32_t dtype, double number) {
-  uint32_t class = leat_strip_class_of(dtype);
-  *leat_draft_instruction(d) = (pef_instruction_t){
-      .op = PEF_OP_IMMEDIATE, .class_ = (uint8_t) class, .dst = 0, .imm = leat_strip_immediate(class, dtype, number)};
-  *leat_draft_instruction(d) = (pef_instruction_t){.op = PEF_OP_STORE, .class_ = (uint8_t) class, .a = 0, .b = 0};
+  const uint8_t class = (uint8_t)leat_strip_class_of(dtype);
+  const uint64_t bits = leat_strip_immediate(class, dtype, number);
+  *leat_draft_instruction(d) = (pef_instruction_t){.op = PEF_OP_IMMEDIATE, .class_ = class, .imm = bits};
+  *leat_draft_instruction(d) = (pef_instruction_t){.op = PEF_OP_STORE, .class_ = class, .a = 0, .b = 0};
 }

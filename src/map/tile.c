@@ -25,7 +25,7 @@ static leat_status_t gather_blocks(const leat_decided_t *d, uint32_t section, le
       const leat_op_t *op = leat_graph_op(d->g, stages->data[i].ops.data[j]);
       for (uint32_t k = 0; k < op->result_count; ++k) {
         leat_value_id_t v = op->result_first + k;
-        if (d->keeps.of[v].kind == LEAT_KEEP_REGISTER) continue;
+        if (d->keeps.of[v].kind == LEAT_KEEP_STRIP) continue;
         LEAT_TRY(leat_blocks_add(blocks, v, i, last_stage(d, v, section), leat_value_bytes(leat_graph_value(d->g, v))));
       }
     }

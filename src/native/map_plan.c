@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// MAP at load: single assignment, merged dims, which operands are read and written in place, strip storage.
+// MAP at load: what is needed of the program, merged dims, which operands are read and written in place, and strips: a
+// value has one from the step that makes it to the last that reads it, so that there are as many as values live at
+// once.
 #include "native/map_plan.h"
 
 #include "base/loops.h"
 #include "pef/pef_scalar.h"
 
+enum { CLASS_COUNT = 3, NO_STEP = UINT32_MAX };
+
 typedef struct map_value_s {
   uint8_t class_;
-  uint32_t last_use;  // step index; UINT32_MAX: needed by a store at the end
-  bool used;
+  uint32_t made;      // by this step; NO_STEP: a leaf
+  uint32_t last_use;  // step; NO_STEP: needed by a store at the end
 } map_value_t;
 
 typedef struct map_builder_s {
@@ -16,8 +20,10 @@ typedef struct map_builder_s {
   const leat_native_prepare_t *context;
   map_plan_t *plan;
   map_value_t *values;
-  uint16_t current[256];  // register of the file -> value
-  bool wide;              // some value has 8 bytes an element
+  bool *wanted;         // by instruction: it is needed
+  uint16_t *value_of;   // by instruction
+  map_leaf_t **loaded;  // by operand and class: the leaf that loads it
+  bool wide;            // some value has 8 bytes an element
 } map_builder_t;
 
 static uint8_t native_dtype(uint8_t class_) {
@@ -26,102 +32,97 @@ static uint8_t native_dtype(uint8_t class_) {
 }
 static int64_t class_bytes(uint8_t class_) { return class_ == PEF_CLASS_F32 ? 4 : 8; }
 
-static uint16_t new_value(map_builder_t *b, uint8_t class_) {
+static uint16_t new_value(map_builder_t *b, uint8_t class_, uint32_t made) {
   uint16_t v = (uint16_t)b->plan->value_count++;
-  b->values[v].class_ = class_;
+  b->values[v] = (map_value_t){.class_ = class_, .made = made};
   b->wide |= class_ != PEF_CLASS_F32;
   return v;
 }
 
 // --- instructions -> leaves, steps, stores ---------------------------------------------------------------------
 
-static map_leaf_t *find_load(map_plan_t *plan, const leat_native_operand_t *operand, uint8_t class_) {
-  for (uint32_t i = 0; i < plan->leaf_count; i++) {
-    if (plan->leaves[i].operand == operand && plan->leaves[i].class_ == class_) return &plan->leaves[i];
+static void find_wanted(map_builder_t *b) {
+  for (uint32_t i = b->stage->instruction_count; i-- > 0;) {
+    const pef_instruction_t *in = &b->stage->instructions[i];
+    uint32_t values[3];
+    b->wanted[i] |= in->op == PEF_OP_STORE;
+    for (uint32_t n = b->wanted[i] ? leat_pef_instruction_reads(in, values) : 0; n-- > 0;) b->wanted[values[n]] = true;
   }
-  return NULL;
 }
 
-static void add_leaf(map_builder_t *b, const pef_instruction_t *in) {
-  map_plan_t *plan = b->plan;
+static map_leaf_t *add_leaf(map_builder_t *b, const pef_instruction_t *in) {
   const leat_native_operand_t *operand = in->op == PEF_OP_LOAD ? &b->stage->operands[in->a] : NULL;
-  map_leaf_t *leaf = operand != NULL ? find_load(plan, operand, in->class_) : NULL;
-  if (leaf == NULL) {
-    leaf = &plan->leaves[plan->leaf_count++];
-    leaf->value = new_value(b, in->class_);
-    leaf->class_ = in->class_;
-    leaf->operand = operand;
-    leaf->is_iota = in->op == PEF_OP_IOTA;
-    leaf->is_immediate = in->op == PEF_OP_IMMEDIATE;
-    leaf->iota_dim = in->a;
-    leaf->immediate = in->imm;
-    leaf->iota = b->context->kern->iota[in->class_];
-    if (operand != NULL) leaf->load = b->context->kern->load[in->class_][operand->dtype];
-  }
-  b->current[in->dst] = leaf->value;
+  map_leaf_t *leaf = &b->plan->leaves[b->plan->leaf_count++];
+  leaf->value = new_value(b, in->class_, NO_STEP);
+  leaf->class_ = in->class_;
+  leaf->operand = operand;
+  leaf->is_iota = in->op == PEF_OP_IOTA;
+  leaf->is_immediate = in->op == PEF_OP_IMMEDIATE;
+  leaf->iota_dim = in->op == PEF_OP_IOTA ? in->a : 0;
+  leaf->immediate = in->op == PEF_OP_IMMEDIATE ? in->imm : 0;
+  leaf->iota = b->context->kern->iota[in->class_];
+  if (operand != NULL) leaf->load = b->context->kern->load[in->class_][operand->dtype];
+  return leaf;
+}
+
+static uint16_t load(map_builder_t *b, const pef_instruction_t *in) {
+  map_leaf_t **leaf = &b->loaded[in->a * CLASS_COUNT + in->class_];
+  if (*leaf == NULL) *leaf = add_leaf(b, in);
+  return (*leaf)->value;
 }
 
 static leat_kern_map_fn_t step_fn(const map_builder_t *b, const pef_instruction_t *in) {
   const leat_kern_t *kern = b->context->kern;
-  if (in->op == PEF_OP_CONVERT) return kern->convert[in->class_][in->c];
-  if (in->op == PEF_OP_WRAP) return kern->wrap[in->class_][in->a];
+  if (in->op == PEF_OP_CONVERT) return kern->convert[in->class_][in->type];
+  if (in->op == PEF_OP_WRAP) return kern->wrap[in->class_][in->type];
   return kern->map[in->class_][in->op];
 }
 
-static void add_step(map_builder_t *b, const pef_instruction_t *in) {
-  map_step_t *step = &b->plan->steps[b->plan->step_count];
-  bool unary_b = in->op == PEF_OP_CONVERT || in->op == PEF_OP_WRAP;
-  step->fn = step_fn(b, in);
-  step->a = b->current[(unary_b ? in->b : in->a) & 255];
-  step->b = unary_b ? step->a : b->current[in->b & 255];
-  step->c = unary_b ? step->a : b->current[in->c & 255];
-  step->dst = new_value(b, in->class_);
-  b->current[in->dst] = step->dst;
-  b->plan->step_count++;
+// What a function does not take is its first operand once more.
+static uint16_t add_step(map_builder_t *b, const pef_instruction_t *in) {
+  const uint32_t index = b->plan->step_count++;
+  uint32_t read[3];
+  uint16_t values[3];
+  const uint32_t count = leat_pef_instruction_reads(in, read);
+  for (uint32_t i = 0; i < 3; i++) {
+    values[i] = b->value_of[read[i < count ? i : 0]];
+    b->values[values[i]].last_use = index;
+  }
+  b->plan->steps[index] = (map_step_t){
+      .fn = step_fn(b, in), .dst = new_value(b, in->class_, index), .a = values[0], .b = values[1], .c = values[2]};
+  return b->plan->steps[index].dst;
 }
 
 static void add_store(map_builder_t *b, const pef_instruction_t *in) {
   map_store_t *store = &b->plan->stores[b->plan->store_count++];
   store->operand = &b->stage->operands[in->a];
-  store->value = b->current[in->b & 255];
+  store->value = b->value_of[in->b];
   store->element_bytes = store->operand->element_bytes;
   store->value_bytes = (uint8_t)class_bytes(b->values[store->value].class_);
   store->store = b->context->kern->store[b->values[store->value].class_][store->operand->dtype];
 }
 
 static void build_program(map_builder_t *b) {
+  find_wanted(b);
   for (uint32_t i = 0; i < b->stage->instruction_count; i++) {
     const pef_instruction_t *in = &b->stage->instructions[i];
+    if (!b->wanted[i]) continue;
     switch (in->op) {
       case PEF_OP_LOAD:
+        b->value_of[i] = load(b, in);
+        break;
       case PEF_OP_IMMEDIATE:
       case PEF_OP_IOTA:
-        add_leaf(b, in);
+        b->value_of[i] = add_leaf(b, in)->value;
         break;
       case PEF_OP_STORE:
         add_store(b, in);
         break;
       default:
-        add_step(b, in);
+        b->value_of[i] = add_step(b, in);
     }
   }
-}
-
-static void find_last_uses(map_builder_t *b) {
-  map_plan_t *plan = b->plan;
-  uint32_t s = 0;
-  for (uint32_t i = 0; i < b->stage->instruction_count; i++) {
-    const pef_instruction_t *in = &b->stage->instructions[i];
-    if (in->op >= PEF_OP_LOAD && in->op <= PEF_OP_IOTA) continue;
-    map_step_t *step = &plan->steps[s];
-    uint32_t arity = leat_pef_scalar_arity(in->op);
-    if (arity < 2) step->b = step->a;
-    if (arity < 3) step->c = step->a;
-    const uint16_t reads[3] = {step->a, step->b, step->c};
-    for (int k = 0; k < 3; k++) b->values[reads[k]].last_use = s;
-    s++;
-  }
-  for (uint32_t i = 0; i < plan->store_count; i++) b->values[plan->stores[i].value].last_use = UINT32_MAX;
+  for (uint32_t i = 0; i < b->plan->store_count; i++) b->values[b->plan->stores[i].value].last_use = NO_STEP;
 }
 
 // --- the iteration space ---------------------------------------------------------------------------------------
@@ -163,7 +164,7 @@ static void merge_dims(map_space_t *space, uint32_t entries) {
   if (space->row_dim != 8) space->row_dim = places[space->row_dim];
 }
 
-static void build_space(map_builder_t *b, map_space_t *space) {
+static leat_status_t build_space(map_builder_t *b, map_space_t *space) {
   const leat_native_stage_t *stage = b->stage;
   const leat_native_operand_t *first = &stage->operands[0];
   space->rank = first->rank;
@@ -181,8 +182,11 @@ static void build_space(map_builder_t *b, map_space_t *space) {
   }
   if (space->rank == 0) space->rank = 1;
   uint32_t entries = b->plan->leaf_count + b->plan->store_count;
+  space->strides = leat_arena_alloc(b->context->arena, (entries + 1u) * sizeof *space->strides);
+  if (space->strides == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
   for (uint32_t e = 0; e < entries; e++) take_strides(b->plan, e, first->rank, space->strides[e]);
   merge_dims(space, entries);
+  return NULL;
 }
 
 static void keep_space(map_plan_t *plan, const map_space_t *space) {
@@ -258,70 +262,95 @@ static void place_stores(map_builder_t *b) {
   }
   for (uint32_t i = 0; i < plan->store_count; i++) {
     map_store_t *store = &plan->stores[i];
+    const map_value_t *value = &b->values[store->value];
     store->contiguous = runs_along_strip(plan, store->strides);
-    if (!store->contiguous || store->operand->dtype != native_dtype(b->values[store->value].class_)) continue;
-    for (uint32_t s = needed; s < plan->step_count; s++) {
-      if (plan->steps[s].dst == store->value && plan->value_offset[store->value] == 0) {
-        store->in_place = true;
-        plan->value_offset[store->value] = -1;
-      }
+    if (!store->contiguous || store->operand->dtype != native_dtype(value->class_)) continue;
+    store->in_place = value->made != NO_STEP && value->made >= needed && plan->value_offset[store->value] == 0;
+    if (store->in_place) plan->value_offset[store->value] = -1;
+  }
+}
+
+// --- strips ----------------------------------------------------------------------------------------------------
+
+typedef struct map_strips_s {
+  uint32_t count, free_count;
+  uint32_t *free, *of_value;  // of_value: NO_STRIP where it lies elsewhere
+} map_strips_t;
+enum { NO_STRIP = UINT32_MAX };
+
+static leat_status_t make_strips(map_builder_t *b, map_strips_t *strips) {
+  const size_t bytes = (b->plan->value_count + 1u) * sizeof(uint32_t);
+  strips->free = leat_arena_alloc(b->context->arena, bytes);
+  strips->of_value = leat_arena_alloc(b->context->arena, bytes);
+  if (strips->free == NULL || strips->of_value == NULL)
+    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
+  memset(strips->of_value, 0xff, bytes);
+  return NULL;
+}
+
+// Leaves that stay, and those that every strip of the tile loads anew, before its steps.
+static void give_leaves(map_builder_t *b, map_strips_t *strips) {
+  for (uint32_t i = 0; i < b->plan->leaf_count; i++) {
+    const map_leaf_t *leaf = &b->plan->leaves[i];
+    if (leaf->kind == MAP_LEAF_ALIAS) {
+      b->plan->value_offset[leaf->value] = -1;
+    } else {
+      strips->of_value[leaf->value] = strips->count;
+      strips->count += leaf->kind == MAP_LEAF_PERIODIC ? 2 : 1;  // period + strip elements
     }
   }
 }
 
-// --- strip storage ---------------------------------------------------------------------------------------------
-
-typedef struct map_slots_s {
-  uint32_t count, free_count;
-  uint32_t *free_slots;
-} map_slots_t;
-
-static uint32_t take_slot(map_slots_t *slots) {
-  return slots->free_count > 0 ? slots->free_slots[--slots->free_count] : slots->count++;
-}
-
-static void free_dead(const map_builder_t *b, map_slots_t *slots, const map_step_t *step, uint32_t index,
-                      const uint32_t *slot_of) {
+static void take_back(const map_builder_t *b, map_strips_t *strips, uint32_t index, const bool *stays) {
+  const map_step_t *step = &b->plan->steps[index];
   const uint16_t reads[3] = {step->a, step->b, step->c};
   for (int k = 0; k < 3; k++) {
-    bool seen = (k > 0 && reads[k] == reads[0]) || (k > 1 && reads[k] == reads[1]);
-    const map_value_t *value = &b->values[reads[k]];
-    bool is_step = slot_of[reads[k]] != UINT32_MAX && value->used;
-    if (!seen && is_step && value->last_use == index) slots->free_slots[slots->free_count++] = slot_of[reads[k]];
+    const uint16_t v = reads[k];
+    if ((k > 0 && v == reads[0]) || (k > 1 && v == reads[1])) continue;
+    if (b->values[v].last_use != index || strips->of_value[v] == NO_STRIP || stays[v]) continue;
+    strips->free[strips->free_count++] = strips->of_value[v];
   }
 }
 
-// Gives every value that is not accessed in place a slot; slots of step values are reused after the last use.
-// value->used marks step values here.
-static leat_status_t assign_slots(map_builder_t *b, uint32_t *out_slots, uint32_t **out_slot_of) {
-  map_plan_t *plan = b->plan;
-  map_slots_t slots = {0};
-  slots.free_slots = leat_arena_alloc(b->context->arena, (plan->value_count + 1) * sizeof(uint32_t));
-  uint32_t *slot_of = leat_arena_alloc(b->context->arena, (plan->value_count + 1) * sizeof(uint32_t));
-  if (slots.free_slots == NULL || slot_of == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
-  memset(slot_of, 0xff, plan->value_count * sizeof(uint32_t));
-  for (uint32_t i = 0; i < plan->leaf_count; i++) {
-    const map_leaf_t *leaf = &plan->leaves[i];
-    if (leaf->kind == MAP_LEAF_ALIAS) {
-      plan->value_offset[leaf->value] = -1;
-    } else {
-      slot_of[leaf->value] = slots.count;
-      slots.count += leaf->kind == MAP_LEAF_PERIODIC ? 2 : 1;  // period + strip elements
-    }
-  }
-  for (uint32_t s = 0; s < plan->step_count; s++) {
-    const map_step_t *step = &plan->steps[s];
-    bool in_place = plan->value_offset[step->dst] == -1;
+static void give_steps(map_builder_t *b, map_strips_t *strips, const bool *stays) {
+  for (uint32_t s = 0; s < b->plan->step_count; s++) {
+    const map_step_t *step = &b->plan->steps[s];
     // A change of class must not overwrite what it reads: the widths differ.
-    bool same_width = class_bytes(b->values[step->a].class_) == class_bytes(b->values[step->dst].class_);
-    if (same_width) free_dead(b, &slots, step, s, slot_of);
-    if (!in_place) slot_of[step->dst] = take_slot(&slots);
-    b->values[step->dst].used = true;
-    if (!same_width) free_dead(b, &slots, step, s, slot_of);
+    const bool same_width = class_bytes(b->values[step->a].class_) == class_bytes(b->values[step->dst].class_);
+    if (same_width) take_back(b, strips, s, stays);
+    if (b->plan->value_offset[step->dst] != -1) {
+      strips->of_value[step->dst] = strips->free_count > 0 ? strips->free[--strips->free_count] : strips->count++;
+    }
+    if (!same_width) take_back(b, strips, s, stays);
   }
-  *out_slots = slots.count;
-  *out_slot_of = slot_of;
+}
+
+static leat_status_t give_strips(map_builder_t *b, map_strips_t *strips) {
+  LEAT_TRY(make_strips(b, strips));
+  bool *stays = leat_arena_alloc(b->context->arena, b->plan->value_count + 1u);
+  if (stays == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
+  for (uint32_t i = 0; i < b->plan->leaf_count; i++) {
+    stays[b->plan->leaves[i].value] = b->plan->leaves[i].kind != MAP_LEAF_LOAD;
+  }
+  give_leaves(b, strips);
+  give_steps(b, strips, stays);
   return NULL;
+}
+
+// Elements of a strip: what keeps all of them in the first level of cache, but no fewer than make a call worth while:
+// beyond that the next level holds what is not used for long.
+static int64_t strip_length(map_plan_t *plan, int64_t bytes_an_element) {
+  int64_t strip = bytes_an_element > 0 ? MAP_STRIPS_BYTES / bytes_an_element / 16 * 16 : MAP_STRIP_MAX;
+  if (strip < MAP_STRIP_MIN) strip = MAP_STRIP_MIN;
+  if (strip > MAP_STRIP_MAX) strip = MAP_STRIP_MAX;
+  const bool many = strip == MAP_STRIP_MIN;
+  for (uint32_t i = 0; i < plan->leaf_count; i++) {
+    map_leaf_t *leaf = &plan->leaves[i];
+    if (leaf->kind != MAP_LEAF_PERIODIC || leaf->period <= strip) continue;
+    if (many) leaf->kind = MAP_LEAF_LOAD;
+    if (!many) strip = MAP_STRIP_MAX;
+  }
+  return strip;
 }
 
 // Pointers and offsets that a run keeps in the workspace: a strip a value, a base and an offset a leaf and store.
@@ -331,43 +360,45 @@ static size_t table_bytes(const map_plan_t *plan) {
 
 static leat_status_t assign_storage(map_builder_t *b, leat_native_stage_t *stage) {
   map_plan_t *plan = b->plan;
-  uint32_t slot_count = 0, *slot_of = NULL;
-  LEAT_TRY(assign_slots(b, &slot_count, &slot_of));
-  int64_t element = b->wide ? 8 : 4;
-  int64_t strip = slot_count > 0 ? MAP_STRIPS_BYTES / (slot_count * element) / 16 * 16 : MAP_STRIP_MAX;
-  if (strip < MAP_STRIP_MIN) strip = MAP_STRIP_MIN;
-  if (strip > MAP_STRIP_MAX) strip = MAP_STRIP_MAX;
-  for (uint32_t i = 0; i < plan->leaf_count; i++) {
-    if (plan->leaves[i].kind == MAP_LEAF_PERIODIC && plan->leaves[i].period > strip) strip = MAP_STRIP_MAX;
-  }
-  plan->strip = strip;
-  int64_t slot_bytes = strip * element;
+  map_strips_t strips = {0};
+  LEAT_TRY(give_strips(b, &strips));
+  const int64_t element = b->wide ? 8 : 4;
+  plan->strip = strip_length(plan, strips.count * element);
+  const int64_t strip_bytes = plan->strip * element;
   for (uint32_t v = 0; v < plan->value_count; v++) {
-    if (slot_of[v] != UINT32_MAX) plan->value_offset[v] = (int64_t)table_bytes(plan) + slot_of[v] * slot_bytes;
+    if (strips.of_value[v] == NO_STRIP) continue;
+    plan->value_offset[v] = (int64_t)table_bytes(plan) + strips.of_value[v] * strip_bytes;
   }
-  stage->workspace_bytes = table_bytes(plan) + (size_t)(slot_count * slot_bytes);
+  stage->workspace_bytes = table_bytes(plan) + (size_t)(strips.count * strip_bytes);
   return NULL;
 }
 
-leat_status_t leat_native_map_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
-  leat_arena_t *arena = context->arena;
-  size_t n = stage->instruction_count + 1u;
-  map_plan_t *plan = leat_arena_alloc(arena, sizeof *plan);
-  map_space_t space = {.strides = leat_arena_alloc(arena, n * sizeof *space.strides)};
-  map_builder_t b = {.stage = stage, .context = context, .plan = plan};
-  b.values = leat_arena_alloc(arena, n * sizeof *b.values);
-  if (plan == NULL || space.strides == NULL || b.values == NULL)
-    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
+static leat_status_t make_tables(map_builder_t *b) {
+  leat_arena_t *arena = b->context->arena;
+  map_plan_t *plan = b->plan;
+  const size_t n = b->stage->instruction_count + 1u;
+  b->values = leat_arena_alloc(arena, n * sizeof *b->values);
+  b->wanted = leat_arena_alloc(arena, n * sizeof *b->wanted);
+  b->value_of = leat_arena_alloc(arena, n * sizeof *b->value_of);
+  b->loaded = leat_arena_alloc(arena, (b->stage->operand_count + 1u) * CLASS_COUNT * sizeof *b->loaded);
   plan->leaves = leat_arena_alloc(arena, n * sizeof *plan->leaves);
   plan->steps = leat_arena_alloc(arena, n * sizeof *plan->steps);
   plan->stores = leat_arena_alloc(arena, n * sizeof *plan->stores);
   plan->value_offset = leat_arena_alloc(arena, n * sizeof *plan->value_offset);
-  if (plan->leaves == NULL || plan->steps == NULL || plan->stores == NULL || plan->value_offset == NULL) {
-    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
-  }
+  const bool all = b->values != NULL && b->wanted != NULL && b->value_of != NULL && b->loaded != NULL &&
+                   plan->leaves != NULL && plan->steps != NULL && plan->stores != NULL && plan->value_offset != NULL;
+  if (!all) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
+  return NULL;
+}
+
+leat_status_t leat_native_map_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
+  map_plan_t *plan = leat_arena_alloc(context->arena, sizeof *plan);
+  map_builder_t b = {.stage = stage, .context = context, .plan = plan};
+  map_space_t space = {0};
+  if (plan == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
+  LEAT_TRY(make_tables(&b));
   build_program(&b);
-  find_last_uses(&b);
-  build_space(&b, &space);
+  LEAT_TRY(build_space(&b, &space));
   keep_space(plan, &space);
   for (uint32_t i = 0; i < plan->leaf_count; i++) classify_leaf(plan, &plan->leaves[i]);
   place_stores(&b);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A MAP stage as the strip interpreter runs it: what map_plan.c makes at load and stage_map.c walks.
 //
-// The program is in single-assignment form: every value has an entry in a table of strip pointers. Leaves (operands,
-// immediates, indices) come first, steps compute the rest, stores come last, so that an operand may be read in place
-// although an output overwrites it. The iteration space has adjacent dims merged where every operand allows it.
+// What the program needs to compute: every value has an entry in a table of strip pointers, and values that do not live
+// at the same time may share a strip. Leaves (operands, immediates, indices) come first, steps compute the rest, stores
+// come last, so that an operand may be read in place although an output overwrites it. The iteration space has adjacent
+// dims merged where every operand allows it.
 #ifndef LEAT_NATIVE_MAP_PLAN_H_
 #define LEAT_NATIVE_MAP_PLAN_H_
 

@@ -20,6 +20,7 @@ typedef struct walk_s {
   const leat_pef_t *pef;
   span_list_t live;     // places whose contents matter
   span_list_t scratch;  // of the call being visited
+  bool *wanted;         // as many as a program may have instructions
   bool failed;          // out of memory
 } walk_t;
 
@@ -74,22 +75,18 @@ static span_list_t *operand_place(walk_t *walk, const pef_call_t *call, const pe
   return &walk->scratch;
 }
 
-// The operands that the outputs `live` of a MAP stage are computed from: registers are followed back from its stores.
-static uint64_t map_sources(const pef_instruction_t *instructions, uint32_t count, uint64_t live) {
-  bool wanted[PEF_MAX_REGISTERS] = {false};
+// The operands that the outputs `live` of a MAP stage are computed from: values are followed back from its stores.
+// `wanted` has a flag an instruction, which this sets.
+static uint64_t map_sources(const pef_instruction_t *program, uint32_t count, uint64_t live, bool *wanted) {
   uint64_t sources = 0;
-  for (const pef_instruction_t *in = instructions + count; in-- > instructions;) {
-    if (in->op == PEF_OP_STORE) {
-      if (live >> in->a & 1) wanted[in->b] = true;
-      continue;
-    }
-    if (!wanted[in->dst]) continue;
-    wanted[in->dst] = false;
+  memset(wanted, 0, count * sizeof *wanted);
+  for (uint32_t i = count; i-- > 0;) {
+    const pef_instruction_t *in = &program[i];
+    if (in->op == PEF_OP_STORE) wanted[i] = live >> in->a & 1;
+    if (!wanted[i]) continue;
     if (in->op == PEF_OP_LOAD) sources |= UINT64_C(1) << in->a;
-    if (in->op == PEF_OP_CONVERT || in->op == PEF_OP_WRAP) wanted[in->b] = true;
-    if (in->op >= PEF_OP_LOAD) continue;
-    const uint16_t registers[] = {in->a, in->b, in->c};
-    for (uint32_t i = 0; i < leat_pef_scalar_arity(in->op); ++i) wanted[registers[i]] = true;
+    uint32_t values[3];
+    for (uint32_t n = leat_pef_instruction_reads(in, values); n-- > 0;) wanted[values[n]] = true;
   }
   return sources;
 }
@@ -105,8 +102,9 @@ static void visit_stage(walk_t *walk, const pef_call_t *call, const pef_stage_t 
     if (is_live(operand_place(walk, call, uses[i].operand, &span), &span)) live |= UINT64_C(1) << uses[i].index;
   }
   if (!live) return;
-  const uint64_t sources =
-      stage->kind == PEF_STAGE_MAP ? map_sources(instructions, stage->instruction_count, live) : UINT64_MAX;
+  const uint64_t sources = stage->kind == PEF_STAGE_MAP
+                               ? map_sources(instructions, stage->instruction_count, live, walk->wanted)
+                               : UINT64_MAX;
   for (uint32_t i = 0; i < count; ++i) {
     if (uses[i].written || !(sources >> uses[i].index & 1)) continue;
     span_list_t *list = operand_place(walk, call, uses[i].operand, &span);
@@ -136,13 +134,16 @@ static bool keep_symbols(walk_t *walk, bool *needed) {
 }
 
 leat_status_t leat_flow_needs(const leat_pef_t *pef, uint32_t types, bool *needed) {
-  walk_t walk = {.pef = pef};
-  do {
+  walk_t walk = {.pef = pef, .wanted = leat_alloc(PEF_MAX_INSTRUCTIONS * sizeof *walk.wanted)};
+  walk.failed = walk.wanted == NULL;
+  while (!walk.failed) {
     walk.live.count = 0;
     for (uint32_t i = 0; i < pef->symbol_count; ++i)
       if (needed[i]) mark(&walk, &walk.live, &(span_t){PEF_PLACE_SYMBOL, i, 0, pef->symbols[i].bytes});
     visit_calls(&walk, types);
-  } while (!walk.failed && keep_symbols(&walk, needed));
+    if (!keep_symbols(&walk, needed)) break;
+  }
+  leat_free(walk.wanted);
   leat_array_free(&walk.live);
   leat_array_free(&walk.scratch);
   if (walk.failed) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for the inputs that the outputs depend on");

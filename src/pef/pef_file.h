@@ -7,6 +7,7 @@
 
 #include "pef/pef_read.h"
 #include "pef/pef_segment.h"
+#include "pef/pef_v1.h"
 
 typedef struct pef_table_s {
   const void *records;  // of the size that they have here
@@ -38,6 +39,10 @@ void leat_pef_bind(pef_file_t *file);
 // Version 1. Whether its records of a kind are no beginning of those of version 2, and if so, the table made of them.
 bool leat_pef_is_upgraded(uint32_t kind);
 leat_status_t leat_pef_upgrade_records(pef_file_t *file, uint32_t kind) LEAT_MUST_USE;
+// The programs of `stages`, which own the instructions `old` one after the other, one for one into `out`.
+// LEAT_CORRUPT: a register that does not exist or holds nothing.
+leat_status_t leat_pef_upgrade_programs(const pef_stage_t *stages, uint32_t stage_count,
+                                        const pef_v1_instruction_t *old, pef_instruction_t *out) LEAT_MUST_USE;
 // Then, with all tables bound: what does not come of single records.
 leat_status_t leat_pef_upgrade(pef_file_t *file) LEAT_MUST_USE;
 

@@ -73,10 +73,9 @@
 #define PEF_NO_ROW_DIM 0xffu
 #define PEF_NONE 0xffffffffu
 #define PEF_NO_OUTPUT 0xffffu
-#define PEF_MAX_REGISTERS 64u       // strip registers of a MAP stage
-#define PEF_MAX_ARGUMENTS 65535u    // per body
-#define PEF_MAX_OPERANDS 64u        // per stage
-#define PEF_MAX_INSTRUCTIONS 4096u  // per stage
+#define PEF_MAX_ARGUMENTS 65535u     // per body
+#define PEF_MAX_OPERANDS 64u         // per stage
+#define PEF_MAX_INSTRUCTIONS 65535u  // per stage
 #define PEF_CHAIN_MAX 65536
 #define PEF_CHAIN_PRODUCT 4096       // of products: fewer terms are one chain, as they always were
 #define PEF_CHAIN_LONG_PRODUCT 1024  // of a CONTRACT over more terms than that
@@ -291,27 +290,33 @@ typedef struct pef_operand_s {
   int64_t strides[8];  // elements; may be 0 or negative (offset then points at element 0)
 } pef_operand_t;
 
-// Strip programs of MAP stages. Registers hold strips of elements in one of three classes: values of f32, bf16, f16 are
-// computed in F32, f64 in F64, integers and bool in I64. A predicate yields 0 or 1 in the class it compares in. All
-// registers of an instruction are of its class (SELECT's condition as well: CONVERT it), but for CONVERT's source.
+// Strip programs of MAP stages, in static single assignment: an instruction makes one value, which the instruction's
+// place in the program of its stage names, from 0 on, and reads values that come before it. A value is of one of three
+// classes: those of f32, bf16, f16 are computed in F32, of f64 in F64, of integers and bool in I64. All that an
+// instruction reads is of its own class (SELECT's condition as well: CONVERT it), but for CONVERT's source; a predicate
+// yields 0 or 1 in the class it compares in. STORE makes no value. A value that nothing reads is legal, and nothing
+// has to compute it. Fields that an operation does not use are 0.
 enum pef_class { PEF_CLASS_F32 = 0, PEF_CLASS_F64 = 1, PEF_CLASS_I64 = 2 };
 enum pef_instruction_op {
-  // 0..255: scalar functions, numbered as in src/ir/scalar.def (CAST does not occur)
-  PEF_OP_LOAD = 256,       // dst = operand a, converted to class
-  PEF_OP_STORE = 257,      // operand a = register b, converted to the operand's dtype
-  PEF_OP_IMMEDIATE = 258,  // dst = imm (f64 bits, or i64 in class I64)
-  PEF_OP_IOTA = 259,       // dst = index along dim a of the whole iteration space (class I64, F32 or F64)
-  PEF_OP_CONVERT = 260,    // dst (class) = register b (class c): float->int truncates, int->float rounds
-  PEF_OP_WRAP = 261,       // dst = register b rounded or wrapped to dtype a (bf16, f16; i8..i32, u8;
-                           // bool: != 0)
+  // 0..255: scalar functions of values a, b, c, numbered as in src/ir/scalar.def (CAST does not occur)
+  PEF_OP_LOAD = 256,       // operand a, converted to the class
+  PEF_OP_STORE = 257,      // operand a becomes value b, converted to the operand's dtype
+  PEF_OP_IMMEDIATE = 258,  // imm: f64 bits, or i64 in class I64
+  PEF_OP_IOTA = 259,       // index along dim a of the whole iteration space
+  PEF_OP_CONVERT = 260,    // value a, which is of class `type`: float->int truncates, int->float rounds
+  PEF_OP_WRAP = 261,       // value a rounded or wrapped to dtype `type` (bf16, f16; i8..i32, u8; bool: != 0)
 };
 typedef struct pef_instruction_s {
   uint16_t op;
-  uint8_t class_;    // pef_class
-  uint8_t dst;       // register
-  uint16_t a, b, c;  // registers, operand index, dim, dtype or class: see op
-  uint16_t reserved0[3];
-  uint64_t imm;
+  uint8_t class_;  // pef_class of what it makes; of STORE: of what it stores
+  uint8_t type;    // pef_class or pef_dtype: see op
+  uint32_t a;      // value, operand or dim: see op
+  union {
+    struct {
+      uint32_t b, c;  // values
+    };
+    uint64_t imm;
+  };
 } pef_instruction_t;
 
 #endif

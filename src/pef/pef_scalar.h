@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scalar functions of MAP instructions by number, expanded from the data table ir/scalar.def.
+// The scalar functions of MAP instructions by number, expanded from the data table ir/scalar.def, and which values an
+// instruction reads.
 #ifndef LEAT_PEF_SCALAR_H_
 #define LEAT_PEF_SCALAR_H_
 
-#include <stdint.h>
+#include <stdbool.h>
+
+#include "pef/pef_format.h"
 
 enum pef_scalar {
 #define SCALAR(suffix, ...) PEF_SCALAR_##suffix,
@@ -12,14 +15,23 @@ enum pef_scalar {
   PEF_SCALAR_COUNT
 };
 
-// How many registers an instruction that computes reads; the others that it names may hold anything.
+// How many values a scalar function takes.
 static inline uint32_t leat_pef_scalar_arity(uint32_t op) {
   static const uint8_t arity[PEF_SCALAR_COUNT] = {
 #define SCALAR(suffix, name, number, arity, ...) arity,
 #include "ir/scalar.def"
 #undef SCALAR
   };
-  return op < PEF_SCALAR_COUNT ? arity[op] : 1;
+  return op < PEF_SCALAR_COUNT ? arity[op] : 0;
+}
+
+// The values that a valid instruction reads; returns their number.
+static inline uint32_t leat_pef_instruction_reads(const pef_instruction_t *in, uint32_t out_values[3]) {
+  const uint32_t fields[3] = {in->op == PEF_OP_STORE ? in->b : in->a, in->b, in->c};
+  const bool one = in->op == PEF_OP_STORE || in->op == PEF_OP_CONVERT || in->op == PEF_OP_WRAP;
+  const uint32_t count = one ? 1 : leat_pef_scalar_arity(in->op);
+  for (uint32_t i = 0; i < count; ++i) out_values[i] = fields[i];
+  return count;
 }
 
 #endif

@@ -5,7 +5,8 @@
 #include "pef/pef_file.h"
 #include "pef/pef_v1.h"
 
-_Static_assert(sizeof(pef_v1_segment_t) == 32 && sizeof(pef_v1_stage_t) == 216 && sizeof(pef_v1_operand_t) == 152,
+_Static_assert(sizeof(pef_v1_segment_t) == 32 && sizeof(pef_v1_stage_t) == 216 && sizeof(pef_v1_operand_t) == 152 &&
+                   sizeof(pef_v1_instruction_t) == 24,
                "what version 1 was does not change");
 
 // --- what a minor version does not have ------------------------------------------------------------------------------
@@ -78,10 +79,18 @@ static leat_status_t upgrade_operands(pef_file_t *file) {
   return NULL;
 }
 
+// As many; a step fills them, since what they read depends on the stage that owns them.
+static leat_status_t upgrade_instructions(pef_file_t *file) {
+  uint64_t count = 0;
+  (void)leat_pef_raw(file, PEF_SEGMENT_INSTRUCTIONS, &count);
+  return leat_pef_make_table(file, PEF_SEGMENT_INSTRUCTIONS, count) == NULL ? leat_out_of_memory() : NULL;
+}
+
 typedef leat_status_t (*pef_upgrade_fn)(pef_file_t *file);
 static const pef_upgrade_fn records[PEF_SEGMENT_END] = {
     [PEF_SEGMENT_STAGES] = upgrade_stages,
     [PEF_SEGMENT_OPERANDS] = upgrade_operands,
+    [PEF_SEGMENT_INSTRUCTIONS] = upgrade_instructions,
 };
 
 bool leat_pef_is_upgraded(uint32_t kind) { return records[kind] != NULL; }
@@ -89,9 +98,16 @@ leat_status_t leat_pef_upgrade_records(pef_file_t *file, uint32_t kind) { return
 
 // --- the whole -------------------------------------------------------------------------------------------------------
 
+static leat_status_t fill_programs(pef_file_t *file) {
+  uint64_t count = 0;
+  return leat_pef_upgrade_programs(file->pef.stages, file->pef.stage_count,
+                                   leat_pef_raw(file, PEF_SEGMENT_INSTRUCTIONS, &count),
+                                   file->tables[PEF_SEGMENT_INSTRUCTIONS].made);
+}
+
 // In this order. A step may rely on the owners of records; tables that it makes (leat_pef_make_table) are bound before
 // the next one.
-static const pef_upgrade_fn steps[] = {NULL};
+static const pef_upgrade_fn steps[] = {fill_programs, NULL};
 
 leat_status_t leat_pef_upgrade(pef_file_t *file) {
   file->pef.fingerprint_version = PEF_V1_FINGERPRINT_VERSION;

@@ -12,6 +12,7 @@
 #define PEF_V1_VERSION_MINOR 2u  // the last one
 #define PEF_V1_FINGERPRINT_VERSION 1u
 #define PEF_V1_NO_OUTPUT 0xffu
+#define PEF_V1_MAX_REGISTERS 64u
 
 typedef struct pef_v1_segment_s {
   uint32_t kind, record_bytes;
@@ -34,5 +35,17 @@ typedef struct pef_v1_operand_s {
   uint64_t row_mult, offset;
   int64_t dims[8], strides[8];
 } pef_v1_operand_t;  // 152 bytes
+
+// A strip program wrote registers: `dst` of each instruction but STORE, which another one could write again. CONVERT
+// and WRAP read register b; their class and dtype were c and a. Fields that an operation does not use could be any
+// number.
+typedef struct pef_v1_instruction_s {
+  uint16_t op;
+  uint8_t class_;
+  uint8_t dst;
+  uint16_t a, b, c;
+  uint16_t reserved0[3];
+  uint64_t imm;
+} pef_v1_instruction_t;  // 24 bytes
 
 #endif

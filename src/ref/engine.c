@@ -39,6 +39,7 @@ static leat_status_t prepare(void *state, leat_run_stage_t *out, int64_t row_cou
   *stage = (ref_stage_t){.pef = ref->pef, .file = out->file};
   out->run = run;
   out->plan = stage;
+  if (out->file->instruction_count != 0) out->workspace_bytes = leat_ref_map_workspace(out->file);
   return NULL;
 }
 

@@ -36,6 +36,9 @@ void leat_ref_nth(int64_t count, const int64_t dims[PEF_MAX_RANK], int64_t index
 // How many there are.
 int64_t leat_ref_count(const int64_t dims[PEF_MAX_RANK]);
 
+// What a stage of instructions wants to have of the workspace.
+size_t leat_ref_map_workspace(const pef_stage_t *file);
+
 #define STAGE(suffix, name, number, since, text) \
   void leat_ref_##name(const ref_stage_t *stage, const leat_run_tile_t *tile);
 #include "pef/stage.def"

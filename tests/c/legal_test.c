@@ -54,9 +54,9 @@ static pef_operand_t operand_at(place_t place) {
 }
 
 static void add_call(leat_pef_writer_t *writer, const plan_t *plan, uint32_t index) {
-  static const pef_instruction_t code[] = {{.op = PEF_OP_LOAD, .dst = 0, .a = 0},
-                                           {.op = PEF_OP_LOAD, .dst = 1, .a = 1},
-                                           {.op = PEF_SCALAR_ADD, .dst = 2, .a = 0, .b = 1},
+  static const pef_instruction_t code[] = {{.op = PEF_OP_LOAD, .a = 0},
+                                           {.op = PEF_OP_LOAD, .a = 1},
+                                           {.op = PEF_SCALAR_ADD, .a = 0, .b = 1},
                                            {.op = PEF_OP_STORE, .a = 2, .b = 2}};
   const call_t *call = &plan->calls[index];
   pef_stage_t stages[STAGES] = {0};

@@ -61,7 +61,7 @@ static const char chain_text[] =
     "prim.store(%4) {kind=\"output\", name=\"y\"}\n"
     "prim.store(%4) {kind=\"output\", name=\"again\"}\n";
 
-static void values_stay_in_registers_and_stores_are_direct_where_they_may(void **state) {
+static void values_stay_in_strips_and_stores_are_direct_where_they_may(void **state) {
   (void)state;
   mapping_t m;
   map(chain_text, true, &m);
@@ -72,8 +72,8 @@ static void values_stay_in_registers_and_stores_are_direct_where_they_may(void *
   assert_int_not_equal(stages->data[2].copy_store, LEAT_NONE);
   uint32_t kinds[LEAT_KEEP_MEMORY + 1] = {0};
   for (leat_value_id_t v = 0; v < m.settled->values.count; ++v) kinds[m.decided.keeps.of[v].kind]++;
-  assert_int_equal(kinds[LEAT_KEEP_REGISTER], 1);  // neg
-  assert_int_equal(kinds[LEAT_KEEP_MEMORY], 1);    // the product, in scratch
+  assert_int_equal(kinds[LEAT_KEEP_STRIP], 1);   // neg
+  assert_int_equal(kinds[LEAT_KEEP_MEMORY], 1);  // the product, in scratch
   assert_int_equal(keep_of_store(&m, "y")->kind, LEAT_KEEP_SYMBOL);
   assert_int_equal(m.decided.drafts[0].stages.data[2].output, 1);
   assert_int_equal(m.placed.arena_bytes, 0);
@@ -196,7 +196,7 @@ static void blocks_alive_together_share_no_byte(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(values_stay_in_registers_and_stores_are_direct_where_they_may),
+      cmocka_unit_test(values_stay_in_strips_and_stores_are_direct_where_they_may),
       cmocka_unit_test(packs_are_decided_before_memory_and_shared_by_products),
       cmocka_unit_test(a_training_step_of_few_rows_packs_nothing),
       cmocka_unit_test(products_are_read_as_plainly_as_they_are),

@@ -199,17 +199,10 @@ static void one_map(uint32_t seed) {
   bool by_rows = chance(2);
   if (by_rows) set_rows(b, chance(rank), 31);
   pef_instruction_t code[] = {
-      {.op = PEF_OP_LOAD, .dst = 0, .a = 0},
-      {.op = PEF_OP_LOAD, .dst = 1, .a = 1},
-      {.op = MUL, .dst = 2, .a = 0, .b = 1},
-      {.op = PEF_OP_LOAD, .dst = 3, .a = 2},
-      {.op = ADD, .dst = 0, .a = 2, .b = 3},
-      {.op = PEF_OP_STORE, .a = 4, .b = 0},
-      {.op = PEF_OP_IMMEDIATE, .dst = 4},
-      {.op = ADD, .dst = 2, .a = 2, .b = 4},
-      {.op = PEF_OP_IOTA, .dst = 1, .a = (uint16_t)iota},
-      {.op = MAXIMUM, .dst = 2, .a = 2, .b = 1},
-      {.op = PEF_OP_STORE, .a = 3, .b = 2},
+      {.op = PEF_OP_LOAD, .a = 0},     {.op = PEF_OP_LOAD, .a = 1},          {.op = MUL, .a = 0, .b = 1},
+      {.op = PEF_OP_LOAD, .a = 2},     {.op = ADD, .a = 2, .b = 3},          {.op = PEF_OP_STORE, .a = 4, .b = 4},
+      {.op = PEF_OP_IMMEDIATE},        {.op = ADD, .a = 2, .b = 6},          {.op = PEF_OP_IOTA, .a = iota},
+      {.op = MAXIMUM, .a = 7, .b = 8}, {.op = PEF_OP_STORE, .a = 3, .b = 9},
   };
   double three = 3;
   memcpy(&code[6].imm, &three, 8);

@@ -37,8 +37,7 @@ static pef_argument_t whole_symbol(uint32_t index, int64_t elements) {
 // One MAP stage a block: w_packed[block][k][j] = w[k][block * n_block + j].
 static void add_packing(leat_pef_writer_t *writer, const pef_demo_t *demo) {
   enum { BLOCKS_MAX = 64 };
-  static const pef_instruction_t copy[2] = {{.op = PEF_OP_LOAD, .dst = 0, .a = 0},
-                                            {.op = PEF_OP_STORE, .a = 1, .b = 0}};
+  static const pef_instruction_t copy[2] = {{.op = PEF_OP_LOAD, .a = 0}, {.op = PEF_OP_STORE, .a = 1, .b = 0}};
   pef_stage_t stages[BLOCKS_MAX];
   pef_operand_t operands[2 * BLOCKS_MAX];
   uint32_t blocks = 0;
@@ -86,9 +85,8 @@ static void add_forward(leat_pef_writer_t *writer, const pef_demo_t *demo) {
       by_rows(operand_f32(PEF_SPACE_ARGUMENT, 3, 2, dims, (int64_t[]){demo->out, 1})),
   };
   static const pef_instruction_t relu[] = {
-      {.op = PEF_OP_LOAD, .dst = 0, .a = 0},        {.op = PEF_OP_LOAD, .dst = 1, .a = 1},
-      {.op = SCALAR_ADD, .dst = 0, .a = 0, .b = 1}, {.op = PEF_OP_IMMEDIATE, .dst = 1, .imm = 0},
-      {.op = SCALAR_MAX, .dst = 0, .a = 0, .b = 1}, {.op = PEF_OP_STORE, .a = 2, .b = 0},
+      {.op = PEF_OP_LOAD, .a = 0},        {.op = PEF_OP_LOAD, .a = 1},        {.op = SCALAR_ADD, .a = 0, .b = 1},
+      {.op = PEF_OP_IMMEDIATE, .imm = 0}, {.op = SCALAR_MAX, .a = 2, .b = 3}, {.op = PEF_OP_STORE, .a = 2, .b = 4},
   };
   const pef_stage_t stages[] = {
       {.kind = PEF_STAGE_CONTRACT,

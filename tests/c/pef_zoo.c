@@ -31,12 +31,12 @@ static void set_strides(pef_operand_t *operand, const int64_t *strides) {
 
 static void make_map(pef_zoo_t *zoo) {
   static const pef_instruction_t program[] = {
-      {.op = PEF_OP_LOAD, .dst = 0, .a = 0},
-      {.op = PEF_OP_IOTA, .dst = 1, .a = 1, .class_ = PEF_CLASS_I64},
-      {.op = PEF_OP_CONVERT, .dst = 2, .b = 1, .c = PEF_CLASS_I64},
-      {.op = PEF_SCALAR_FMA, .dst = 3, .a = 0, .b = 2, .c = 0},
-      {.op = PEF_OP_WRAP, .dst = 3, .a = PEF_BF16, .b = 3},
-      {.op = PEF_OP_STORE, .a = 1, .b = 3},
+      {.op = PEF_OP_LOAD, .a = 0},
+      {.op = PEF_OP_IOTA, .a = 1, .class_ = PEF_CLASS_I64},
+      {.op = PEF_OP_CONVERT, .type = PEF_CLASS_I64, .a = 1},
+      {.op = PEF_SCALAR_FMA, .a = 0, .b = 2, .c = 0},
+      {.op = PEF_OP_WRAP, .type = PEF_BF16, .a = 3},
+      {.op = PEF_OP_STORE, .a = 1, .b = 4},
   };
   zoo->operands[0] = dense(0, PEF_F32, true, DIMS(6, 4));
   zoo->operands[1] = dense(1, PEF_BF16, true, DIMS(6, 4));

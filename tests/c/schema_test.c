@@ -441,8 +441,8 @@ static void instructions_run_where_they_are_accepted(void **state) {
         const uint8_t source = (uint8_t)(op == PEF_OP_CONVERT && from < 3 ? from : class_);
         pef_zoo_t zoo = pef_zoo_stage(PEF_STAGE_MAP);
         const pef_instruction_t program[] = {
-            {.op = PEF_OP_LOAD, .class_ = source, .dst = 0, .a = 0},
-            {.op = (uint16_t)op, .class_ = (uint8_t)class_, .dst = 1, .a = op == PEF_OP_WRAP ? from : 0, .c = from},
+            {.op = PEF_OP_LOAD, .class_ = source, .a = 0},
+            {.op = (uint16_t)op, .class_ = (uint8_t)class_, .type = (uint8_t)from, .a = 0},
             {.op = PEF_OP_STORE, .class_ = (uint8_t)class_, .a = 1, .b = 1},
         };
         memcpy(zoo.instructions, program, sizeof program);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "pef/pef_read.h"
+#include "pef/pef_scalar.h"
 
 enum { LETTERS = 128 };
 
@@ -226,18 +227,20 @@ static void write_program(maker_t *m) {
   const uint8_t class_ = (uint8_t)mutate_below(m->random, 3);
   pef_zoo_t *zoo = &m->zoo;
   uint32_t n = 0;
-  zoo->instructions[n++] = (pef_instruction_t){.op = PEF_OP_LOAD, .class_ = class_, .dst = 0, .a = 0};
+  zoo->instructions[n++] = (pef_instruction_t){.op = PEF_OP_LOAD, .class_ = class_, .a = 0};
   if (zoo->stage.operand_count == 3) {
-    zoo->instructions[n++] = (pef_instruction_t){.op = PEF_OP_LOAD, .class_ = class_, .dst = 1, .a = 1};
-    zoo->instructions[n++] = (pef_instruction_t){.op = 32, .class_ = class_, .dst = 0, .a = 0, .b = 1};
+    zoo->instructions[n++] = (pef_instruction_t){.op = PEF_OP_LOAD, .class_ = class_, .a = 1};
+    zoo->instructions[n++] = (pef_instruction_t){.op = PEF_SCALAR_ADD, .class_ = class_, .a = 0, .b = 1};
   }
   if (zoo->operands[0].rank > 0) {
     const uint16_t dim = (uint16_t)mutate_below(m->random, zoo->operands[0].rank);
-    zoo->instructions[n++] = (pef_instruction_t){.op = PEF_OP_IOTA, .class_ = class_, .dst = 2, .a = dim};
-    zoo->instructions[n++] = (pef_instruction_t){.op = 32, .class_ = class_, .dst = 0, .a = 0, .b = 2};
+    zoo->instructions[n] = (pef_instruction_t){.op = PEF_OP_IOTA, .class_ = class_, .a = dim};
+    zoo->instructions[n + 1] = (pef_instruction_t){.op = PEF_SCALAR_ADD, .class_ = class_, .a = n - 1, .b = n};
+    n += 2;
   }
-  const uint16_t out = (uint16_t)(zoo->stage.operand_count - 1);
-  zoo->instructions[n++] = (pef_instruction_t){.op = PEF_OP_STORE, .class_ = class_, .a = out, .b = 0};
+  const uint32_t out = zoo->stage.operand_count - 1;
+  zoo->instructions[n] = (pef_instruction_t){.op = PEF_OP_STORE, .class_ = class_, .a = out, .b = n - 1};
+  ++n;
   zoo->stage.instruction_count = n;
 }
 

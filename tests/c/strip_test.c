@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+// Strip programs of any length and with any number of live values: they run, and native on each ISA level agrees with
+// ref (the engine `compare` is both) and with what the test computes. Programs of version 1 become what they were.
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "leat/runtime.h"
+#include "pef/pef_file.h"
+#include "pef/pef_read.h"
+#include "pef/pef_scalar.h"
+#include "pef/pef_write.h"
+
+enum { ROWS = 3, COLUMNS = 70, ELEMENTS = ROWS * COLUMNS, INPUTS = 4, OUT = INPUTS, OPERANDS };
+static const char path[] = "strip_test.pef";
+static const char *const levels[] = {"portable", "avx2", NULL};  // NULL: all that the machine has
+
+// --- a program as a file -------------------------------------------------------------------------------------------
+
+typedef struct program_s {
+  pef_instruction_t *code;
+  uint32_t count;
+  pef_operand_t operands[OPERANDS];
+} program_t;
+
+// Inputs: all elements, one a row, one a column, one.
+static void begin(program_t *p, uint32_t most) {
+  static const int64_t strides[OPERANDS][2] = {{COLUMNS, 1}, {1, 0}, {0, 1}, {0, 0}, {COLUMNS, 1}};
+  *p = (program_t){.code = leat_alloc_zero(most, sizeof *p->code)};
+  assert_non_null(p->code);
+  for (uint32_t i = 0; i < OPERANDS; ++i) {
+    p->operands[i] = (pef_operand_t){.space = PEF_SPACE_ARGUMENT,
+                                     .dtype = PEF_F32,
+                                     .rank = 2,
+                                     .slot = (uint16_t)i,
+                                     .row_mult = 1,
+                                     .dims = {ROWS, COLUMNS},
+                                     .strides = {strides[i][0], strides[i][1]}};
+  }
+}
+
+static uint32_t add(program_t *p, pef_instruction_t instruction) {
+  p->code[p->count] = instruction;
+  return p->count++;
+}
+static uint32_t load(program_t *p, uint32_t operand) {
+  return add(p, (pef_instruction_t){.op = PEF_OP_LOAD, .a = operand});
+}
+static uint32_t number(program_t *p, double value) {
+  pef_instruction_t instruction = {.op = PEF_OP_IMMEDIATE};
+  memcpy(&instruction.imm, &value, sizeof value);
+  return add(p, instruction);
+}
+static uint32_t binary(program_t *p, uint32_t op, uint32_t a, uint32_t b) {
+  return add(p, (pef_instruction_t){.op = (uint16_t)op, .a = a, .b = b});
+}
+static void end(program_t *p, uint32_t value) { add(p, (pef_instruction_t){.op = PEF_OP_STORE, .a = OUT, .b = value}); }
+
+static void write_file(const program_t *p) {
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  pef_argument_t arguments[OPERANDS];
+  for (uint32_t i = 0; i < OPERANDS; ++i) {
+    const char name[] = {(char)('a' + i), '\0'};
+    const pef_symbol_t symbol = {.name = leat_pef_add_string(writer, name),
+                                 .kind = PEF_SYMBOL_BUFFER,
+                                 .of = PEF_NONE,
+                                 .rank = 1,
+                                 .dims = {ELEMENTS},
+                                 .bytes = ELEMENTS * sizeof(float)};
+    leat_pef_add_symbol(writer, &symbol);
+    arguments[i] = (pef_argument_t){.kind = PEF_PLACE_SYMBOL, .symbol = i, .bytes = symbol.bytes};
+  }
+  const pef_stage_t stage = {
+      .kind = PEF_STAGE_MAP, .output = PEF_NO_OUTPUT, .operand_count = OPERANDS, .instruction_count = p->count};
+  const leat_pef_body_draft_t draft = {
+      .body = {.stage_count = 1, .argument_count = OPERANDS, .tile_quantum = 1, .row_count = ROWS, .tile_rows_max = 2},
+      .stages = &stage,
+      .operands = p->operands,
+      .instructions = p->code};
+  const pef_call_t call = {.body = leat_pef_add_body(writer, &draft),
+                           .argument_count = OPERANDS,
+                           .name = leat_pef_add_string(writer, "call")};
+  leat_pef_add_call(writer, &call, arguments);
+  assert_ok(leat_pef_write(writer, path));
+  leat_pef_writer_destroy(writer);
+}
+
+typedef float memory_t[OPERANDS][ELEMENTS];
+
+static void fill(memory_t memory, uint32_t seed) {
+  for (uint32_t i = 0; i < OPERANDS; ++i) {
+    for (uint32_t e = 0; e < ELEMENTS; ++e) {
+      memory[i][e] = (float)((int32_t)((e * 2654435761u + i * 40503u + seed * 977u) >> 12 & 0xff) - 128) / 64.0f;
+    }
+  }
+}
+static float input_at(memory_t memory, const program_t *p, uint32_t input, uint32_t e) {
+  const int64_t *strides = p->operands[input].strides;
+  return memory[input][e / COLUMNS * (uint32_t)strides[0] + e % COLUMNS * (uint32_t)strides[1]];
+}
+
+// Which NaN a NaN is may differ.
+static bool is_same(memory_t a, memory_t b) {
+  for (uint32_t i = 0; i < OPERANDS; ++i) {
+    for (uint32_t e = 0; e < ELEMENTS; ++e) {
+      const bool both = a[i][e] != a[i][e] && b[i][e] != b[i][e];
+      if (!both && memcmp(&a[i][e], &b[i][e], sizeof(float)) != 0) return false;
+    }
+  }
+  return true;
+}
+
+// Runs it on each ISA level beside ref; `memory` has the inputs, and then the result.
+static void run(const program_t *p, memory_t memory) {
+  static memory_t given, found;
+  write_file(p);
+  memcpy(given, memory, sizeof given);
+  for (uint32_t l = 0; l < sizeof levels / sizeof *levels; ++l) {
+    leat_load_options_t options = leat_load_options_default();
+    options.thread_count = 1;
+    options.engine = "compare";
+    options.isa = levels[l];
+    leat_program_t *program = NULL;
+    assert_ok(leat_program_load(path, &options, &program));
+    for (uint32_t i = 0; i < OPERANDS; ++i) assert_ok(leat_program_write(program, i, given[i], sizeof given[i]));
+    assert_ok(leat_program_run(program, LEAT_SECTIONS_ALL));
+    for (uint32_t i = 0; i < OPERANDS; ++i) assert_ok(leat_program_read(program, i, found[i], sizeof found[i]));
+    leat_program_destroy(program);
+    if (l > 0) assert_true(is_same(found, memory));
+    memcpy(memory, found, sizeof found);
+  }
+  unlink(path);
+}
+
+// --- programs ------------------------------------------------------------------------------------------------------
+
+// Values 0..live-1 are there before the first is read again, in the order in which they were made.
+static void many_values_live_at_once(void **state) {
+  (void)state;
+  static const uint32_t counts[] = {65, 1000, 20000};
+  static memory_t memory;
+  for (uint32_t c = 0; c < sizeof counts / sizeof *counts; ++c) {
+    const uint32_t live = counts[c];
+    program_t p;
+    begin(&p, 2 * live + 8);
+    fill(memory, live);
+    const uint32_t x = load(&p, 0), one = number(&p, 1.0), first = p.count;
+    for (uint32_t i = 0; i < live; ++i) {
+      binary(&p, i % 2 == 0 ? PEF_SCALAR_ADD : PEF_SCALAR_MAX, i == 0 ? x : p.count - 1, one);
+    }
+    uint32_t sum = first;
+    for (uint32_t i = 1; i < live; ++i) sum = binary(&p, PEF_SCALAR_SUB, sum, first + i);
+    end(&p, sum);
+    static float wanted[ELEMENTS];
+    for (uint32_t e = 0; e < ELEMENTS; ++e) {
+      float value = input_at(memory, &p, 0, e) + 1.0f;
+      wanted[e] = value;
+      for (uint32_t i = 1; i < live; ++i) {
+        value = i % 2 == 0 ? value + 1.0f : value > 1.0f ? value : 1.0f;
+        wanted[e] -= value;
+      }
+    }
+    run(&p, memory);
+    assert_memory_equal(memory[OUT], wanted, sizeof wanted);
+    leat_free(p.code);
+  }
+}
+
+static void a_program_is_as_long_as_the_format_allows(void **state) {
+  (void)state;
+  static const uint32_t counts[] = {5000, PEF_MAX_INSTRUCTIONS};
+  static memory_t memory;
+  for (uint32_t c = 0; c < sizeof counts / sizeof *counts; ++c) {
+    program_t p;
+    begin(&p, counts[c]);
+    fill(memory, c);
+    const uint32_t step = load(&p, 2), half = number(&p, 0.5);
+    uint32_t value = load(&p, 0);
+    for (uint32_t i = 0; p.count + 1 < counts[c]; ++i) {
+      value = binary(&p, i % 2 == 0 ? PEF_SCALAR_MUL : PEF_SCALAR_ADD, value, i % 2 == 0 ? half : step);
+    }
+    end(&p, value);
+    assert_int_equal(p.count, counts[c]);
+    static float wanted[ELEMENTS];
+    for (uint32_t e = 0; e < ELEMENTS; ++e) {
+      wanted[e] = input_at(memory, &p, 0, e);
+      for (uint32_t i = 0; i + 4 < counts[c]; ++i) {
+        wanted[e] = i % 2 == 0 ? wanted[e] * 0.5f : wanted[e] + input_at(memory, &p, 2, e);
+      }
+    }
+    run(&p, memory);
+    assert_memory_equal(memory[OUT], wanted, sizeof wanted);
+    leat_free(p.code);
+  }
+}
+
+// Random programs of the three classes, in which much is read late, often, or never; the result goes in place of the
+// first input where `in_place`.
+static void random_programs_agree(void **state) {
+  (void)state;
+  static const uint16_t ops[] = {PEF_SCALAR_ADD, PEF_SCALAR_SUB, PEF_SCALAR_MUL, PEF_SCALAR_MAX,
+                                 PEF_SCALAR_NEG, PEF_SCALAR_ABS, PEF_SCALAR_LT,  PEF_SCALAR_SELECT};
+  static memory_t memory;
+  uint32_t random = 1;
+#define BELOW(n) ((random = random * 1664525u + 1013904223u) >> 8) % (n)
+  for (uint32_t draw = 0; draw < 120; ++draw) {
+    program_t p;
+    begin(&p, 400);
+    fill(memory, draw);
+    const uint32_t length = 4 + BELOW(300);
+    for (uint32_t i = 0; i < INPUTS; ++i) load(&p, i);
+    uint32_t last[3] = {0, PEF_NONE, PEF_NONE};
+    while (p.count < length) {
+      const uint32_t a = BELOW(p.count), class_ = p.code[a].class_, what = BELOW(8);
+      pef_instruction_t in = {.class_ = (uint8_t)class_, .a = a};
+      if (what == 0) {
+        in.op = PEF_OP_CONVERT;
+        in.class_ = (uint8_t)BELOW(3);
+        in.type = (uint8_t)class_;
+      } else if (what == 1) {
+        in = (pef_instruction_t){.op = PEF_OP_IOTA, .class_ = (uint8_t)BELOW(3), .a = BELOW(2)};
+      } else if (what == 2) {
+        in = (pef_instruction_t){.op = PEF_OP_LOAD, .class_ = (uint8_t)BELOW(3), .a = BELOW(INPUTS)};
+      } else if (what == 3) {
+        in.op = PEF_OP_WRAP;
+        in.type = class_ == PEF_CLASS_F32 ? PEF_BF16 : class_ == PEF_CLASS_F64 ? PEF_F64 : PEF_I16;
+      } else {
+        in.op = ops[BELOW(sizeof ops / sizeof *ops)];
+        const uint32_t arity = leat_pef_scalar_arity(in.op);
+        for (uint32_t k = 1; k < arity; ++k) {  // some value of the class: that of `a` at worst
+          uint32_t v = BELOW(p.count);
+          if (p.code[v].class_ != class_) v = last[class_];
+          *(k == 1 ? &in.b : &in.c) = v;
+        }
+      }
+      last[in.class_] = add(&p, in);
+    }
+    end(&p, last[0]);
+    const bool in_place = BELOW(2) == 0;
+    if (in_place) p.operands[OUT].slot = 0;
+    run(&p, memory);
+    leat_free(p.code);
+  }
+#undef BELOW
+}
+
+// --- version 1 -----------------------------------------------------------------------------------------------------
+
+static void registers_become_the_values_that_they_held(void **state) {
+  (void)state;
+  const pef_v1_instruction_t old[] = {
+      {.op = PEF_OP_LOAD, .dst = 3, .a = 1},
+      {.op = PEF_OP_IMMEDIATE, .dst = 63, .imm = 7, .a = 9},  // `a` was any number
+      {.op = PEF_SCALAR_ADD, .dst = 3, .a = 3, .b = 63, .c = 50},
+      {.op = PEF_OP_STORE, .a = 0, .b = 3, .dst = 63},
+      {.op = PEF_OP_CONVERT, .class_ = 2, .dst = 0, .a = 44, .b = 3, .c = 0},
+      {.op = PEF_OP_WRAP, .class_ = 2, .dst = 0, .a = PEF_I8, .b = 0},
+      {.op = PEF_SCALAR_SELECT, .dst = 3, .a = 63, .b = 3, .c = 63},
+      {.op = PEF_OP_IOTA, .dst = 1, .a = 1},  // of the second stage
+      {.op = PEF_OP_STORE, .a = 0, .b = 1},
+  };
+  const pef_instruction_t wanted[] = {
+      {.op = PEF_OP_LOAD, .a = 1},
+      {.op = PEF_OP_IMMEDIATE, .imm = 7},
+      {.op = PEF_SCALAR_ADD, .a = 0, .b = 1},
+      {.op = PEF_OP_STORE, .a = 0, .b = 2},
+      {.op = PEF_OP_CONVERT, .class_ = 2, .type = 0, .a = 2},
+      {.op = PEF_OP_WRAP, .class_ = 2, .type = PEF_I8, .a = 4},
+      {.op = PEF_SCALAR_SELECT, .a = 1, .b = 2, .c = 1},
+      {.op = PEF_OP_IOTA, .a = 1},
+      {.op = PEF_OP_STORE, .a = 0, .b = 0},
+  };
+  enum { COUNT = sizeof old / sizeof *old };
+  const pef_stage_t stages[] = {{.instruction_count = 7}, {.instruction_first = 7, .instruction_count = 2}};
+  pef_instruction_t found[COUNT];
+  assert_ok(leat_pef_upgrade_programs(stages, 2, old, found));
+  assert_memory_equal(found, wanted, sizeof wanted);
+}
+
+static void refuses_v1(const pef_v1_instruction_t *old, const char *message) {
+  const pef_stage_t stage = {.kind = PEF_STAGE_MAP, .instruction_count = 2};
+  pef_instruction_t found[2];
+  leat_status_t status = leat_pef_upgrade_programs(&stage, 1, old, found);
+  if (leat_status_code(status) != LEAT_CORRUPT || strstr(leat_status_message(status), message) == NULL) {
+    fail_msg("should be refused for \"%s\", got \"%s\"", message,
+             status == NULL ? "nothing" : leat_status_message(status));
+  }
+  leat_status_free(status);
+}
+
+static void broken_registers_are_refused(void **state) {
+  (void)state;
+  const pef_stage_t own = {.instruction_count = 2};
+  pef_v1_instruction_t old[2] = {{.op = PEF_OP_LOAD, .dst = 5}, {.op = PEF_SCALAR_NEG, .a = 6}};
+  refuses_v1(old, "instruction 1: register 6 is read before it is written");
+  old[1].a = 64;
+  refuses_v1(old, "register 64 does not exist");
+  old[1].a = 5;
+  old[1].dst = 64;
+  refuses_v1(old, "register 64 does not exist");
+  old[1].dst = 0;
+  old[1].reserved0[2] = 1;
+  refuses_v1(old, "reserved bytes");
+  old[1] = (pef_v1_instruction_t){.op = PEF_OP_CONVERT, .b = 5, .c = 0x100};  // not class 0
+  pef_instruction_t found[2];
+  assert_ok(leat_pef_upgrade_programs(&own, 1, old, found));
+  assert_int_equal(found[1].type, 0xff);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(many_values_live_at_once),     cmocka_unit_test(a_program_is_as_long_as_the_format_allows),
+      cmocka_unit_test(random_programs_agree),        cmocka_unit_test(registers_become_the_values_that_they_held),
+      cmocka_unit_test(broken_registers_are_refused),
+  };
+  return cmocka_run_group_tests_name("strip", tests, NULL, NULL);
+}
