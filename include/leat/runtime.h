@@ -97,9 +97,9 @@ leat_status_t leat_program_load_weights(leat_program_t *program, const char *pat
 // As leat_program_load_weights from a file that holds more: what the program does not use is let through, and named in
 // *out_unused (NULL: nothing; free with leat_string_free).
 leat_status_t leat_program_load_weights_of(leat_program_t *program, const char *path, char **out_unused);
-// Lets outputs that nobody fetches go unstored: bit i of `mask` enables the i-th symbol of kind OUTPUT; those beyond
-// the 64th are always stored.
-void leat_program_enable_outputs(leat_program_t *program, uint64_t mask);
+// Lets outputs that nobody fetches go unstored: of the symbols of kind OUTPUT, runs from now on store those in
+// `symbols`. At first all are. LEAT_INVALID_ARGUMENT: one of them is no output; then nothing changes.
+leat_status_t leat_program_enable_outputs(leat_program_t *program, const uint32_t *symbols, uint32_t count);
 
 enum {  // section types, as bits; ORDER: bit n is section type n of pef_format.h
   LEAT_SECTIONS_FWD = 1,

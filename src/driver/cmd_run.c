@@ -177,18 +177,17 @@ static leat_status_t set_hyperparameter(leat_program_t *program, const char *arg
 
 // Only the outputs that are written need to be stored.
 static leat_status_t enable_outputs(leat_program_t *program, const target_t *targets, uint32_t target_count) {
-  uint64_t mask = 0;
-  uint32_t bit = 0;
-  for (uint32_t i = 0; i < leat_program_symbol_count(program); ++i) {
+  uint32_t count = 0, *outputs = leat_alloc((target_count + 1u) * sizeof *outputs);
+  if (outputs == NULL) return leat_out_of_memory();
+  leat_status_t status = NULL;
+  for (uint32_t t = 0; t < target_count && status == NULL; ++t) {
     leat_symbol_info_t info;
-    LEAT_TRY(leat_program_symbol_info(program, i, &info));
-    if (info.kind != LEAT_SYMBOL_OUTPUT) continue;
-    for (uint32_t t = 0; t < target_count; ++t)
-      if (targets[t].symbol == i && bit < 64) mask |= (uint64_t)1 << bit;
-    ++bit;
+    status = leat_program_symbol_info(program, targets[t].symbol, &info);
+    if (status == NULL && info.kind == LEAT_SYMBOL_OUTPUT) outputs[count++] = targets[t].symbol;
   }
-  leat_program_enable_outputs(program, mask);
-  return NULL;
+  if (status == NULL) status = leat_program_enable_outputs(program, outputs, count);
+  leat_free(outputs);
+  return status;
 }
 
 static leat_status_t write_output(const leat_program_t *program, const target_t *target) {

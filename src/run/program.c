@@ -197,7 +197,6 @@ static leat_status_t build(leat_program_t *program, const leat_load_options_t *o
                            const leat_run_engine_t *const *engines) {
   leat_load_options_t used;
   LEAT_TRY(read_options(options, &used));
-  program->enabled_outputs = UINT64_MAX;
   program->thread_count = used.thread_count != 0 ? used.thread_count : leat_run_cpu_count();
   LEAT_TRY(choose_engine(engines, used.engine, &program->engine));
   LEAT_TRY(program->engine->create(program->pef, &program->arena, used.isa, &program->engine_state));
@@ -289,10 +288,6 @@ LEAT_EXPORT leat_status_t leat_program_repeat(leat_program_t *program, const uin
     LEAT_TRY(leat_program_run(program, types));
   }
   return NULL;
-}
-
-LEAT_EXPORT void leat_program_enable_outputs(leat_program_t *program, uint64_t mask) {
-  program->enabled_outputs = mask;
 }
 
 // --- facts -----------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ typedef struct leat_run_symbol_s {
   char *sum;                          // of a parameter's gradient over batches (accumulate.c); NULL: none
   uint32_t place_first, place_count;  // into symbol_places: the places that refer to it
   bool shared;                        // lies in the memory of the program beside
+  uint32_t output;                    // which output it is; PEF_NONE: it is none
   char *kept;                         // where bounds.c keeps what forward may have to take back; NULL: nowhere
 } leat_run_symbol_t;
 
@@ -60,7 +61,7 @@ struct leat_program_s {
   size_t sum_bytes;
   char *worker_block;  // scratch and workspace of every thread
   size_t worker_bytes, scratch_bytes, worker_block_bytes;
-  uint64_t enabled_outputs;
+  bool *enabled;                        // per output: it is stored
   uint32_t section_types;               // bits
   double type_seconds[PEF_TYPE_COUNT];  // estimates on one thread
   bool has_prepare;
@@ -90,7 +91,7 @@ leat_status_t leat_run_exec_call(leat_program_t *program, uint32_t call) LEAT_MU
 
 static inline bool leat_run_stage_enabled(const leat_program_t *program, const leat_run_stage_t *stage) {
   const uint16_t output = stage->file->output;
-  return output >= 64 || (program->enabled_outputs >> output & 1) != 0;
+  return output == PEF_NO_OUTPUT || program->enabled[output];
 }
 
 // Tile `index` of a call as worker `worker` runs it.

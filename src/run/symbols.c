@@ -97,6 +97,17 @@ static void index_places(leat_program_t *program) {
   }
 }
 
+static leat_status_t number_outputs(leat_program_t *program) {
+  const leat_pef_t *pef = program->pef;
+  uint32_t count = 0;
+  for (uint32_t s = 0; s < pef->symbol_count; s++)
+    program->symbols[s].output = pef->symbols[s].kind == PEF_SYMBOL_OUTPUT ? count++ : PEF_NONE;
+  program->enabled = leat_arena_alloc(&program->arena, count + 1u);
+  if (program->enabled == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for %u outputs", count);
+  memset(program->enabled, true, count);
+  return NULL;
+}
+
 leat_status_t leat_run_symbols_place(leat_program_t *program, const leat_program_t *beside) {
   const leat_pef_t *pef = program->pef;
   program->symbols = leat_arena_alloc(&program->arena, (pef->symbol_count + 1u) * sizeof *program->symbols);
@@ -105,6 +116,7 @@ leat_status_t leat_run_symbols_place(leat_program_t *program, const leat_program
   if (program->symbols == NULL || program->places == NULL || program->symbol_places == NULL) {
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the tables of %u symbols", pef->symbol_count);
   }
+  LEAT_TRY(number_outputs(program));
   LEAT_TRY(share_symbols(program, beside));
   LEAT_TRY(plan_block(program));
   index_places(program);
@@ -137,6 +149,20 @@ void leat_run_symbols_init(leat_program_t *program) {
     } init = {.u = program->pef->symbols[s].init};
     if (init.u != 0 && !program->symbols[s].shared) fill(program, s, init.d);  // the block is zeroed
   }
+}
+
+LEAT_EXPORT leat_status_t leat_program_enable_outputs(leat_program_t *program, const uint32_t *symbols,
+                                                      uint32_t count) {
+  const leat_pef_t *pef = program->pef;
+  for (uint32_t i = 0; i < count; i++) {
+    if (symbols[i] >= pef->symbol_count || program->symbols[symbols[i]].output == PEF_NONE)
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "symbol %u is no output of the program", symbols[i]);
+  }
+  for (uint32_t s = 0; s < pef->symbol_count; s++) {
+    if (program->symbols[s].output != PEF_NONE) program->enabled[program->symbols[s].output] = false;
+  }
+  for (uint32_t i = 0; i < count; i++) program->enabled[program->symbols[symbols[i]].output] = true;
+  return NULL;
 }
 
 void leat_run_symbol_set(leat_program_t *program, uint32_t index, char *data) {

@@ -89,3 +89,25 @@ def test_recurrent_layers_of_300_steps(kind, tmp_path):
 def test_a_recurrent_layer_of_1000_steps(tmp_path):
     torch.manual_seed(0)
     check(Recurrent(nn.LSTM), torch.randn(2, 1000, 4), tmp_path, True)
+
+
+def test_any_output_of_many_is_left_out_of_a_run(tmp_path):
+    """Values that backward reads, too: each is copied into its output where it is asked for."""
+
+    def losses(y):
+        sums = [(y + k).prod() for k in range(150)]
+        return (sum(s.square() for s in sums), *sums)
+
+    model, x = Call(losses), torch.rand(3)
+    inputs, _ = check(model, x, tmp_path, True)
+    asked = (4, 130, 65, 130)
+    outputs, device = model.output_tensors, samba.session._device
+    symbols = [device.find(tensor._binding.name) for tensor in outputs]
+    for symbol in symbols:
+        device.bind(symbol, 0)
+        device.write(symbol, torch.zeros(symbol.shape))
+    options = {"section_types": ["fwd"], "hyperparam_dict": {"lr": 0.0}}
+    found = samba.session.run(inputs, [outputs[i] for i in asked], **options)
+    for i, value in zip(asked, found, strict=True):
+        torch.testing.assert_close(samba.to_torch(value), (x + i - 1).prod())
+    assert [i for i, symbol in enumerate(symbols) if i > 0 and device.read(symbol).any()] == sorted(set(asked))

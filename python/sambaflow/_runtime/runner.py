@@ -21,7 +21,6 @@ from sambaflow._trace.port import Port
 
 SECTION_TYPES = {name: bit for name, bit in enumeration("LEAT_SECTIONS_").items() if name != "all"}
 FWD, BCKWD, OPT = (SECTION_TYPES[name] for name in ("fwd", "bckwd", "opt"))
-_MASKABLE = (1 << 64) - 1  # outputs that can be left out of a run; further ones are always made
 # Section types a program may ask for though the PEF has none of them.
 _LENIENT = {"gradnorm", "reduce", "gather"}
 
@@ -387,11 +386,14 @@ class Runner:
     def _enable(self, enabled: int) -> None:
         """Tells the library which outputs to store; the others go to its own memory."""
         self._enabled = enabled
-        self._lib.leat_program_enable_outputs(self.device.handle, enabled & _MASKABLE)
+        stored = []
         for name, slot in self._outputs.items():
-            if not enabled & self._output_bits[name]:
+            if enabled & self._output_bits[name]:
+                stored.append(slot.symbol.index)
+            else:
                 self._addresses[slot.place] = 0
                 self._alive[slot.place] = None
+        check(self._lib.leat_program_enable_outputs(self.device.handle, stored, len(stored)))
 
     def _run_rest(self, outputs: Any, types: int) -> tuple[SambaTensor, ...]:
         """Sections without the forward pass, or none: outputs keep the storage of the last forward run."""
