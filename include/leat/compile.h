@@ -19,7 +19,8 @@ typedef void (*leat_progress_t)(void *user, uint32_t done, uint32_t total, const
 // Every field has a default that leat_compile_options_default sets; leat_compile checks every range.
 typedef struct leat_compile_options_s {
   uint32_t struct_bytes;  // sizeof(leat_compile_options_t); set by leat_compile_options_default
-  const char *arch;       // "native" or "native:<l1>,<l2>,<l3>" with cache sizes in bytes
+  const char *arch;       // "native", "native:<l1>,<l2>,<l3>" with cache sizes in bytes, or a record of a machine:
+                          // the path of a file, or its text (docs/machines.md)
   uint32_t optim_level;   // 0, 1 or 3
   uint32_t inference;     // 1: forward sections only
   uint32_t verify_each;   // 1: verify the graph after every pass, and the plan of the file; builds for debugging do

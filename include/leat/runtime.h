@@ -150,6 +150,8 @@ leat_status_t leat_program_find_faults(leat_program_t *program, uint32_t types, 
 
 // Facts of the file. JSON, borrowed while the program lives.
 const char *leat_program_metadata(const leat_program_t *program);
+// The machine that the file was compiled for: what leat_compile_options_t.arch takes. Borrowed while the program lives.
+const char *leat_program_arch(const leat_program_t *program);
 // Returns the version of the fingerprints: what leat_graph_fingerprint needs to compute those of a graph.
 uint32_t leat_program_fingerprint(const leat_program_t *program, uint64_t out_fingerprint[3]);
 uint32_t leat_program_section_types(const leat_program_t *program);

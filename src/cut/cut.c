@@ -5,9 +5,6 @@
 #include "cut/cutter.h"
 #include "cut/decision.h"
 
-// Most that the values of a section of one row may take: they stay in the scratch of a tile.
-static const double ONE_ROW_BYTES_MAX = 64 << 20;
-
 static double value_bytes(const leat_cutter_t *c, uint8_t type) {
   double bytes = 0;
   for (uint32_t i = 0; i < c->plan->sections.count; ++i) {
@@ -27,7 +24,7 @@ static leat_status_t check_spatial(leat_cutter_t *c, bool *out_again) {
   }
   for (uint8_t type = 0; type < LEAT_TYPE_PREPARE; ++type) {
     if (count[type] < 2) continue;
-    if (!c->one_row[type] && value_bytes(c, type) <= ONE_ROW_BYTES_MAX) {
+    if (!c->one_row[type] && value_bytes(c, type) <= (double)c->options->arch->one_row_bytes) {
       c->one_row[type] = *out_again = true;
       continue;
     }

@@ -10,26 +10,22 @@
 #include "cut/cutter.h"
 
 enum { CANDIDATES = 16 };
-// A core's rough speed, to compare work with the price of a barrier; only the order of magnitude matters.
-static const double FLOPS_PER_SECOND = 20e9, BYTES_PER_SECOND = 10e9;
-static const double TINY_OP_SECONDS = 1e-6, TINY_SECTION_SECONDS = 3e-6, SERIAL_SECTION_SECONDS = 10e-6;
-static const double LARGE_PRODUCT_SECONDS = 2e-3;
-// Rows a tile should have before a contraction streams its weights for it.
-enum { CONTRACT_TILE_ROWS = 32 };
 
 static const char WHY_FIRST[] = "first of its type";
 static const char WHY_WHOLE[] = "needs all rows of an earlier value";
 static const char WHY_ROWS[] = "iterates over other rows";
 static const char WHY_CACHE[] = "tiles would be too thin for its weights";
 static const char WHY_SCRATCH[] = "one row would take more scratch than the target has";
+static const char WHY_UNITS[] = "every unit of the target has an op";
 static const char WHY_PART[] = "fwd_num_sections: the group is cut here";
 static const char WHY_REREAD[] = "every tile would read an activation from end to end";
 static const char WHY_APART[] = "a large product of other values";
 static const char WHY_GROUP[] = "a group of its own";
 
-static double op_seconds(const leat_graph_t *g, const leat_op_t *op, leat_cost_t *out_cost) {
-  *out_cost = leat_op_cost(g, op);
-  return out_cost->flops / FLOPS_PER_SECOND + out_cost->bytes / BYTES_PER_SECOND;
+static double op_seconds(const leat_cutter_t *c, const leat_op_t *op, leat_cost_t *out_cost) {
+  const leat_arch_t *arch = c->options->arch;
+  *out_cost = leat_op_cost(c->g, op);
+  return leat_arch_seconds(arch, arch->level, out_cost->flops, out_cost->bytes);
 }
 
 // The section that computes input `i` of `op`, or LEAT_NONE for leaves and for values prepared before the run.
@@ -106,10 +102,10 @@ static bool too_thin(const leat_cutter_t *c, const leat_op_t *op, const leat_sec
   if (op->kind != LEAT_PRIM_CONTRACT || s->rows == 1 || any) return false;
   const leat_value_t *result = leat_graph_value(c->g, op->result_first);
   double row_bytes = (s->row_bytes + (double)leat_value_bytes(result) / (double)s->rows) / 2;  // half is alive at once
-  double l2 = s->cache_bytes;
-  double tile_rows = l2 / 2 / row_bytes;
-  double wanted = s->rows < CONTRACT_TILE_ROWS ? (double)s->rows : CONTRACT_TILE_ROWS;
-  return tile_rows < wanted && weight_bytes(c->g, op) > l2 / 4;
+  const leat_arch_t *arch = c->options->arch;
+  double tile_rows = s->cache_bytes * arch->tile_share / row_bytes, wanted = (double)arch->tile_rows_wanted;
+  if ((double)s->rows < wanted) wanted = (double)s->rows;
+  return tile_rows < wanted && weight_bytes(c->g, op) > s->cache_bytes * arch->weight_share;
 }
 
 static bool is_activation(const leat_cutter_t *c, leat_value_id_t v) {
@@ -132,16 +128,16 @@ static double reads_whole(const leat_cutter_t *c, const leat_op_t *op, uint32_t 
   return bytes;
 }
 
-// What tiles after the first read again, when half of the rows' bytes is alive at once and tiles take half of the
-// cache.
-static double reread_bytes(const leat_section_t *s, double row_bytes, double whole_bytes) {
-  double tiles = ceil((double)s->rows * row_bytes / s->cache_bytes);
+// What tiles after the first read again, when half of the rows' bytes is alive at once.
+static double reread_bytes(const leat_arch_t *arch, const leat_section_t *s, double row_bytes, double whole_bytes) {
+  double tiles = ceil((double)s->rows * row_bytes / 2 / (s->cache_bytes * arch->tile_share));
   return tiles > 1 ? (tiles - 1) * whole_bytes : 0;
 }
 
 // Would it cost more than it saves if the op joined? Apart, what it reads of the section is written and read again.
 static bool rereads(const leat_cutter_t *c, const leat_op_t *op, uint32_t section, uint32_t dim) {
   const leat_section_t *s = &c->plan->sections.data[section];
+  const leat_arch_t *arch = c->options->arch;
   double whole = s->whole_bytes + reads_whole(c, op, dim), saved = 0;
   if (whole == 0 || c->options->greedy) return false;
   for (uint32_t i = 0; i < op->input_count; ++i) {
@@ -150,14 +146,14 @@ static bool rereads(const leat_cutter_t *c, const leat_op_t *op, uint32_t sectio
   }
   double row_bytes =
       s->row_bytes + (double)leat_value_bytes(leat_graph_value(c->g, op->result_first)) / (double)s->rows;
-  double more = reread_bytes(s, row_bytes, whole) - reread_bytes(s, s->row_bytes, s->whole_bytes);
-  return more - saved > SERIAL_SECTION_SECONDS * BYTES_PER_SECOND;
+  double more = reread_bytes(arch, s, row_bytes, whole) - reread_bytes(arch, s, s->row_bytes, s->whole_bytes);
+  return leat_arch_seconds(arch, arch->level, 0, more - saved) > leat_arch_barriers(arch, arch->serial_section);
 }
 
 // Would a tile of one of `rows` rows overflow the scratch of the target, if the op joined? About half of what a section
 // computes is alive at once; where that is too good a guess the mapper says so, and a smaller share makes up for it.
 static bool too_large(const leat_cutter_t *c, const leat_op_t *op, const leat_section_t *s, int64_t rows) {
-  if (c->options->arch->scratch_bytes == UINT64_MAX) return false;
+  if (c->options->arch->scratch_bytes == 0) return false;
   double all = s->row_bytes * (double)s->rows + (double)leat_value_bytes(leat_graph_value(c->g, op->result_first));
   bool shared = c->options->shares != NULL && s->type <= LEAT_TYPE_OPT;
   double limit = (double)c->options->arch->scratch_bytes * (shared ? c->options->shares[s->type] : 1.0);
@@ -170,7 +166,7 @@ static bool is_large_product(const leat_cutter_t *c, const leat_op_t *op) {
   leat_cost_t cost;
   if (c->options->greedy) return false;
   bool product = leat_op_info(op->kind)->products != 0 && op->kind != LEAT_PRIM_CONV;
-  return product && op_seconds(c->g, op, &cost) > LARGE_PRODUCT_SECONDS;
+  return product && op_seconds(c, op, &cost) > leat_arch_barriers(c->options->arch, c->options->arch->large_product);
 }
 
 // A sum over the rows of two activations, such as a weight gradient.
@@ -191,7 +187,7 @@ static void add_to_section(leat_cutter_t *c, leat_op_id_t id, uint32_t s, uint32
   }
   *slot = id;
   leat_cost_t cost;
-  section->seconds += op_seconds(c->g, op, &cost);
+  section->seconds += op_seconds(c, op, &cost);
   section->flops += cost.flops;
   section->bytes += cost.bytes;
   section->row_bytes += (double)leat_value_bytes(leat_graph_value(c->g, op->result_first)) / (double)section->rows;
@@ -212,8 +208,11 @@ static bool try_join(leat_cutter_t *c, leat_op_id_t id, uint32_t s, const char *
   const leat_op_t *op = leat_graph_op(c->g, id);
   leat_section_t *section = &c->plan->sections.data[s];
   if (section->type != op->type || section->ops.count == 0) return false;
+  const leat_arch_t *arch = c->options->arch;
+  *why = WHY_UNITS;
+  if (arch->units != 0 && section->ops.count >= arch->units) return false;
   leat_cost_t cost;
-  double seconds = op_seconds(c->g, op, &cost);
+  double seconds = op_seconds(c, op, &cost);
   uint32_t dim = section->rows > 1 ? joining_dim(c, op, s) : LEAT_NONE;
   if (dim != LEAT_NONE) {
     *why = WHY_CACHE;
@@ -228,11 +227,12 @@ static bool try_join(leat_cutter_t *c, leat_op_id_t id, uint32_t s, const char *
     return true;
   }
   *why = latest_input_section(c, op) == s ? WHY_WHOLE : WHY_ROWS;
-  bool tiny = section->seconds + seconds < TINY_SECTION_SECONDS;
+  bool tiny = section->seconds + seconds < leat_arch_barriers(arch, arch->tiny_section);
   if (section->rows > 1 && !tiny) return false;
   bool serial = leat_rows_first(c->g, op) == LEAT_NONE;
   if (section->rows == 1 && !tiny && !serial) {
-    if (seconds > TINY_OP_SECONDS || section->seconds > SERIAL_SECTION_SECONDS) return false;
+    bool full = section->seconds > leat_arch_barriers(arch, arch->serial_section);
+    if (seconds > leat_arch_barriers(arch, arch->tiny_op) || full) return false;
   }
   if (too_large(c, op, section, 1)) {
     *why = WHY_SCRATCH;
@@ -343,7 +343,7 @@ static double piece_seconds(const leat_cutter_t *c, const leat_plan_piece_t *pie
   double seconds = 0;
   leat_cost_t cost;
   for (uint32_t i = 0; i < piece->op_count; ++i)
-    seconds += op_seconds(c->g, leat_graph_op(c->g, c->plan->order[piece->op_first + i]), &cost);
+    seconds += op_seconds(c, leat_graph_op(c->g, c->plan->order[piece->op_first + i]), &cost);
   return seconds;
 }
 
@@ -363,7 +363,7 @@ leat_status_t leat_cut_piece(leat_cutter_t *c, leat_plan_piece_t *piece) {
     }
     LEAT_TRY(place(c, id, why));
     why = WHY_ROWS;
-    done += op_seconds(c->g, leat_graph_op(c->g, id), &cost);
+    done += op_seconds(c, leat_graph_op(c->g, id), &cost);
   }
   piece->section_count = c->plan->sections.count - piece->section_first;
   return NULL;

@@ -4,13 +4,14 @@
 #include <stdio.h>
 
 #include "driver/cmd.h"
+#include "driver/targets.h"
 #include "pef/legal.h"
 #include "report/report.h"
 #include "report/units.h"
 
 typedef struct info_options_s {
   bool json, sections, why, check;
-  const char *graph;
+  const char *graph, *machine;
 } info_options_t;
 
 static const leat_cmd_option_t option_table[] = {
@@ -23,7 +24,16 @@ static const leat_cmd_option_t option_table[] = {
      LEAT_CMD_FLAG, offsetof(info_options_t, check)},
     {"--graph", "FILE", "draws the sections and what flows between them: FILE.svg or FILE.dot", LEAT_CMD_TEXT,
      offsetof(info_options_t, graph)},
+    {"--machine", "FILE",
+     "times of this machine's record (leat machine writes one), instead of that the PEF was compiled for",
+     LEAT_CMD_TEXT, offsetof(info_options_t, machine)},
 };
+
+// What is told of a PEF, and the machine whose rooflines it is told with.
+typedef struct told_s {
+  const leat_flow_t *flow;
+  const leat_arch_t *arch;
+} told_t;
 
 static const char *text_of(const leat_pef_t *pef, uint32_t string) { return pef->strings + string; }
 
@@ -67,8 +77,10 @@ static double run_moved_bytes(const leat_flow_t *flow) {
   return bytes;
 }
 
-static void put_json_sections(const leat_flow_t *flow, leat_text_t *out) {
+static void put_json_sections(const told_t *told, leat_text_t *out) {
+  const leat_flow_t *flow = told->flow;
   const leat_pef_t *pef = flow->pef;
+  bool memory_bound;
   for (uint32_t i = 0; i < pef->call_count; ++i) {
     const pef_call_t *call = &pef->calls[i];
     const pef_body_t *body = &pef->bodies[call->body];
@@ -83,7 +95,9 @@ static void put_json_sections(const leat_flow_t *flow, leat_text_t *out) {
     leat_text_put_double(out, call->flops);
     leat_text_put(out, ",\"bytes\":");
     leat_text_put_double(out, moved_bytes(flow, i));
-    leat_text_put(out, ",\"stages\":[");
+    leat_text_put(out, ",\"roofline_seconds\":");
+    leat_text_put_double(out, leat_report_roofline_seconds(flow, told->arch, i, &memory_bound));
+    leat_text_put(out, ",\"bound\":\"%s\",\"stages\":[", memory_bound ? "memory" : "compute");
     put_json_stages(pef, body, out);
     leat_text_put(out, "]}");
   }
@@ -109,7 +123,24 @@ static void put_json_symbols(const leat_pef_t *pef, leat_text_t *out) {
   }
 }
 
-static void put_json(const leat_flow_t *flow, leat_text_t *out) {
+static void put_json_machine(const leat_arch_t *arch, leat_text_t *out) {
+  leat_text_put(out, ",\"machine\":{");
+  put_json_field(out, "name", arch->name);
+  leat_text_put(out, ",");
+  put_json_field(out, "target", arch->target);
+  leat_text_put(out, ",");
+  put_json_field(out, "level", leat_arch_level_name((leat_arch_level_t)arch->level));
+  leat_text_put(out, ",\"built_in\":%s,\"f32\":", arch->built_in ? "true" : "false");
+  leat_text_put_double(out, leat_arch_peak(arch, LEAT_ARCH_F32, (leat_arch_level_t)arch->level));
+  leat_text_put(out, ",\"f64\":");
+  leat_text_put_double(out, leat_arch_peak(arch, LEAT_ARCH_F64, (leat_arch_level_t)arch->level));
+  leat_text_put(out, ",\"read_bytes\":");
+  leat_text_put_double(out, leat_arch_read_rate(arch, 1));
+  leat_text_put(out, "}");
+}
+
+static void put_json(const told_t *told, leat_text_t *out) {
+  const leat_flow_t *flow = told->flow;
   const leat_pef_t *pef = flow->pef;
   const pef_info_t *info = pef->info;
   leat_text_put(out, "{\"version\":[%u,%u],\"file_bytes\":%llu,", pef->version_major, pef->version_minor,
@@ -120,6 +151,7 @@ static void put_json(const leat_flow_t *flow, leat_text_t *out) {
   leat_text_put(out, ",\"optim_level\":%u,\"inference\":%s,\"fingerprint\":[\"%016llx\",\"%016llx\",\"%016llx\"]",
                 info->optim_level, info->inference ? "true" : "false", (unsigned long long)info->fingerprint[0],
                 (unsigned long long)info->fingerprint[1], (unsigned long long)info->fingerprint[2]);
+  put_json_machine(told->arch, out);
   leat_text_put(out, ",\"flops\":");
   leat_text_put_double(out, info->run_flops);
   leat_text_put(out, ",\"bytes\":");
@@ -130,7 +162,7 @@ static void put_json(const leat_flow_t *flow, leat_text_t *out) {
                 (unsigned long long)symbol_bytes(pef), (unsigned long long)info->arena_bytes,
                 (unsigned long long)pef->constant_bytes, (unsigned long long)info->scratch_bytes,
                 (unsigned long long)info->peak_bytes, pef->body_count);
-  put_json_sections(flow, out);
+  put_json_sections(told, out);
   leat_text_put(out, "],\"symbols\":[");
   put_json_symbols(pef, out);
   leat_text_put(out, "],\"metadata\":%s}\n", pef->metadata);
@@ -143,13 +175,34 @@ static void pad_to(leat_text_t *out, size_t line_start, size_t column) {
   leat_text_put(out, "%*s", width < column ? (int)(column - width) : 1, "");
 }
 
-static void put_summary(const leat_flow_t *flow, const char *path, leat_text_t *out) {
+static double run_roofline_seconds(const told_t *told) {
+  bool memory_bound;
+  double seconds = 0;
+  for (uint32_t i = 0; i < told->flow->pef->call_count; ++i)
+    if (told->flow->pef->calls[i].type != PEF_PREPARE)
+      seconds += leat_report_roofline_seconds(told->flow, told->arch, i, &memory_bound);
+  return seconds;
+}
+
+static void put_machine(const told_t *told, leat_text_t *out) {
+  const leat_map_target_t *target = leat_target_named(leat_targets, told->arch->target);
+  leat_text_put(out, "a core of %s%s takes at least ", told->arch->name, told->arch->built_in ? " (built in)" : "");
+  leat_put_seconds(out, run_roofline_seconds(told));
+  leat_text_put(out, ": ");
+  (target != NULL ? target->describe : leat_target_describe_rates)(told->arch, out);
+  leat_text_put(out, "\n");
+}
+
+static void put_summary(const told_t *told, const char *path, leat_text_t *out) {
+  const leat_flow_t *flow = told->flow;
   const leat_pef_t *pef = flow->pef;
   const pef_info_t *info = pef->info;
   leat_text_put(out, "%s: PEF %u.%u, ", path, pef->version_major, pef->version_minor);
   leat_put_bytes(out, (double)pef->file_bytes);
+  leat_arch_t made_for;
+  leat_arch_of_pef(text_of(pef, info->arch), &made_for);
   leat_text_put(out, ", %s, by leat %s for %s at o%u\nmemory: ", info->inference ? "inference" : "training",
-                text_of(pef, info->compiler), text_of(pef, info->arch), info->optim_level);
+                text_of(pef, info->compiler), made_for.name, info->optim_level);
   leat_put_bytes(out, (double)info->peak_bytes);
   leat_text_put(out, " (symbols ");
   leat_put_bytes(out, (double)symbol_bytes(pef));
@@ -163,13 +216,17 @@ static void put_summary(const leat_flow_t *flow, const char *path, leat_text_t *
   leat_put_flops(out, info->run_flops);
   leat_text_put(out, ", ");
   leat_put_bytes(out, run_moved_bytes(flow));
-  leat_text_put(out, " moved\nfingerprint: forward %016llx, seeds %016llx, optimizers %016llx\n",
+  leat_text_put(out, " moved\n");
+  put_machine(told, out);
+  leat_text_put(out, "fingerprint: forward %016llx, seeds %016llx, optimizers %016llx\n",
                 (unsigned long long)info->fingerprint[0], (unsigned long long)info->fingerprint[1],
                 (unsigned long long)info->fingerprint[2]);
 }
 
-static void put_section(const leat_flow_t *flow, uint32_t index, leat_text_t *out) {
+static void put_section(const told_t *told, uint32_t index, leat_text_t *out) {
+  const leat_flow_t *flow = told->flow;
   const leat_pef_t *pef = flow->pef;
+  bool memory_bound;
   const pef_call_t *call = &pef->calls[index];
   const pef_body_t *body = &pef->bodies[call->body];
   const size_t start = out->length;
@@ -181,9 +238,11 @@ static void put_section(const leat_flow_t *flow, uint32_t index, leat_text_t *ou
   pad_to(out, start, 42);
   leat_put_bytes(out, moved_bytes(flow, index));
   pad_to(out, start, 54);
+  leat_put_seconds(out, leat_report_roofline_seconds(flow, told->arch, index, &memory_bound));
+  pad_to(out, start, 64);
   leat_text_put(out, "%s: ", text_of(pef, call->name));
   leat_put_stage_kinds(out, pef, body);
-  if (*text_of(pef, call->why)) leat_text_put(out, "\n%*s%s", 54, "", text_of(pef, call->why));
+  if (*text_of(pef, call->why)) leat_text_put(out, "\n%*s%s", 64, "", text_of(pef, call->why));
   leat_text_put(out, "\n");
 }
 
@@ -198,11 +257,11 @@ static void put_symbol(const leat_pef_t *pef, const pef_symbol_t *symbol, leat_t
   leat_text_put(out, "%s\n", text_of(pef, symbol->name));
 }
 
-static void put_text(const leat_flow_t *flow, const char *path, leat_text_t *out) {
-  const leat_pef_t *pef = flow->pef;
-  put_summary(flow, path, out);
+static void put_text(const told_t *told, const char *path, leat_text_t *out) {
+  const leat_pef_t *pef = told->flow->pef;
+  put_summary(told, path, out);
   leat_text_put(out, "\nsections (%u, of %u different bodies)\n", pef->call_count, pef->body_count);
-  for (uint32_t i = 0; i < pef->call_count; ++i) put_section(flow, i, out);
+  for (uint32_t i = 0; i < pef->call_count; ++i) put_section(told, i, out);
   leat_text_put(out, "\nsymbols (%u)\n", pef->symbol_count);
   for (uint32_t i = 0; i < pef->symbol_count; ++i) put_symbol(pef, &pef->symbols[i], out);
   leat_text_put(out, "\nmetadata\n  %s\n", pef->metadata);
@@ -235,14 +294,13 @@ static void put_fusion(const char *pef_path, leat_text_t *out) {
   leat_text_deinit(&path);
 }
 
-static void put_flow(const info_options_t *options, const leat_flow_t *flow, const char *path, leat_text_t *out) {
-  if (options->sections) {
-    leat_report_sections(flow, out);
-  } else if (options->json) {
-    put_json(flow, out);
-  } else {
-    put_text(flow, path, out);
-  }
+static leat_status_t put_flow(const info_options_t *options, const told_t *told, const char *path, leat_text_t *out) {
+  if (options->sections) return leat_report_sections(told->flow, told->arch, out);
+  if (options->json)
+    put_json(told, out);
+  else
+    put_text(told, path, out);
+  return NULL;
 }
 
 // A line a finding, as far as they are kept.
@@ -265,8 +323,11 @@ static leat_status_t put_check(const leat_pef_t *pef, const char *path, leat_tex
 
 static leat_status_t describe(const info_options_t *options, const leat_pef_t *pef, const char *path,
                               leat_text_t *out) {
+  leat_arch_t arch;
+  leat_arch_of_pef(text_of(pef, pef->info->arch), &arch);
+  if (options->machine != NULL) LEAT_TRY(leat_arch_read_file(options->machine, &arch));
   if (options->graph != NULL) {
-    LEAT_TRY(leat_report_write_graph(pef, options->graph));
+    LEAT_TRY(leat_report_write_graph(pef, &arch, options->graph));
     if (!options->json && !options->sections && !options->why && !options->check) return NULL;
   }
   if (options->check) return put_check(pef, path, out);
@@ -277,9 +338,9 @@ static leat_status_t describe(const info_options_t *options, const leat_pef_t *p
   }
   leat_flow_t flow;
   LEAT_TRY(leat_flow_find(pef, &flow));
-  put_flow(options, &flow, path, out);
+  leat_status_t status = put_flow(options, &(told_t){&flow, &arch}, path, out);
   leat_flow_deinit(&flow);
-  return NULL;
+  return status;
 }
 
 static leat_status_t run(const void *opaque, const char *const *operands) {
@@ -301,14 +362,15 @@ static leat_status_t run(const void *opaque, const char *const *operands) {
 
 const leat_cmd_t leat_cmd_info = {
     .name = "info",
-    .usage = "info FILE.pef [--json | --sections | --why | --check] [--graph FILE]",
+    .usage = "info FILE.pef [--json | --sections | --why | --check] [--graph FILE] [--machine FILE]",
     .summary = "shows sections, symbols, memory and metadata of a PEF",
     .examples =
         "examples:\n"
         "  leat info lenet.pef\n"
         "  leat info lenet.pef --json | python3 -m json.tool\n"
         "  leat info lenet.pef --sections > sections.csv\n"
-        "  leat info lenet.pef --graph lenet.svg\n",
+        "  leat info lenet.pef --graph lenet.svg\n"
+        "  leat machine -o here.machine && leat info lenet.pef --machine here.machine\n",
     .options = option_table,
     .option_count = sizeof option_table / sizeof *option_table,
     .operand_count = 1,

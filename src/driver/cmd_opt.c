@@ -5,6 +5,7 @@
 
 #include "driver/cmd.h"
 #include "driver/pipeline.h"
+#include "driver/targets.h"
 
 typedef struct opt_options_s {
   const char *passes, *verify, *output;
@@ -61,8 +62,11 @@ static leat_status_t run_passes(const opt_options_t *options, const leat_graph_t
   for (uint32_t i = 0; i < options->given.count; ++i)
     LEAT_TRY(leat_compile_options_set(&compile, options->given.data[i].name, options->given.data[i].value.data));
   LEAT_TRY(set_verify(options->verify, &compile));
+  const leat_map_target_t *target;
+  leat_arch_t arch;
+  LEAT_TRY(leat_target_find(leat_targets, compile.arch, &target, &arch));
   leat_graph_t *made = NULL;
-  LEAT_TRY(leat_pipeline_run_named(graph, options->passes, &compile, options->dump ? dump : NULL, NULL, &made));
+  LEAT_TRY(leat_pipeline_run_named(graph, options->passes, &compile, &arch, options->dump ? dump : NULL, NULL, &made));
   leat_status_t status = show_result(options, made);
   leat_graph_destroy(made);
   return status;

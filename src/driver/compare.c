@@ -213,6 +213,10 @@ static leat_status_t prepare(void *state, leat_run_stage_t *out, int64_t row_cou
   return NULL;
 }
 
+static leat_arch_level_t level(const void *state) {
+  return engines[NATIVE]->level(((const compare_t *)state)->states[NATIVE]);
+}
+
 static void report(const void *state, leat_text_t *out) {
   engines[NATIVE]->report(((const compare_t *)state)->states[NATIVE], out);
 }
@@ -224,4 +228,5 @@ const leat_run_engine_t leat_compare_engine = {.name = "compare",
                                                .verdict = verdict,
                                                .load = load,
                                                .store = store,
+                                               .level = level,
                                                .report = report};

@@ -2,13 +2,13 @@
 // The public API of the compiler: compile, evaluate, fingerprint.
 #include "leat/compile.h"
 
-#include "arch/arch.h"
 #include "cut/cut.h"
 #include "cut/decision.h"
 #include "driver/option.h"
 #include "driver/pipeline.h"
 #include "driver/say.h"
 #include "driver/separate.h"
+#include "driver/targets.h"
 #include "ir/fingerprint.h"
 #include "map/map.h"
 #include "opt/batch_dims.h"
@@ -59,12 +59,12 @@ static leat_status_t check_memory(const leat_pef_t *pef, uint32_t max_mib) {
 
 // Reports come first: once the PEF is there, everything about the compile has succeeded.
 static leat_status_t write_checked(const uint8_t *data, size_t bytes, const char *path,
-                                   const leat_compile_options_t *options) {
+                                   const leat_compile_options_t *options, const leat_arch_t *arch) {
   leat_pef_t *pef = NULL;
   LEAT_TRY(check_made(data, bytes, options, &pef));
   leat_status_t status = check_memory(pef, options->max_memory);
   if (status == NULL && options->report_dir != NULL)
-    status = leat_status_annotate(leat_report_write(pef, options->report_dir), "reports");
+    status = leat_status_annotate(leat_report_write(pef, arch, options->report_dir), "reports");
   leat_pef_close(pef);
   return status != NULL ? status : leat_file_write_atomic(path, data, bytes);
 }
@@ -105,7 +105,7 @@ static leat_status_t compile_whole(const leat_graph_t *graph, const leat_compile
                                    const leat_map_options_t *map_options, leat_pef_writer_t *writer) {
   const uint32_t steps = leat_pipeline_steps();
   leat_graph_t *settled = NULL;
-  LEAT_TRY(leat_pipeline_run(graph, options, LEAT_PIPELINE_WHOLE, &settled));
+  LEAT_TRY(leat_pipeline_run(graph, options, map_options->arch, LEAT_PIPELINE_WHOLE, &settled));
   leat_cut_options_t cut = {.arch = map_options->arch,
                             .shares = options->scaling,
                             .greedy = options->greedy_cutter != 0 || options->spatial != 0,
@@ -117,7 +117,7 @@ static leat_status_t compile_whole(const leat_graph_t *graph, const leat_compile
   leat_status_t status = leat_cut(settled, &cut, &plan);
   if (status == NULL) {
     leat_say_step(options, steps - 2, steps, "map");
-    status = leat_map_native(settled, &plan, map_options, writer);
+    status = leat_target_map(settled, &plan, map_options, writer);
     if (status == NULL && options->write_decisions != 0) status = write_decisions(settled, &plan, options);
     leat_plan_deinit(&plan);
   }
@@ -125,14 +125,15 @@ static leat_status_t compile_whole(const leat_graph_t *graph, const leat_compile
   return status;
 }
 
-static leat_status_t write_file(leat_pef_writer_t *writer, const leat_compile_options_t *options, const char *path) {
+static leat_status_t write_file(leat_pef_writer_t *writer, const leat_compile_options_t *options,
+                                const leat_arch_t *arch, const char *path) {
   say_sections(options, leat_pef_call_count(writer));
   leat_say_step(options, leat_pipeline_steps() - 1, leat_pipeline_steps(), "write");
   leat_pef_set_metadata(writer, options->metadata);
   uint8_t *data = NULL;
   size_t bytes = 0;
   LEAT_TRY(leat_pef_write_memory(writer, &data, &bytes));
-  leat_status_t status = write_checked(data, bytes, path, options);
+  leat_status_t status = write_checked(data, bytes, path, options, arch);
   leat_free(data);
   return status;
 }
@@ -227,34 +228,53 @@ static leat_status_t compile_program(const leat_graph_t *program, const leat_bou
   leat_pef_writer_t *writer = NULL;
   LEAT_TRY(compile_retrying(program, options, map_options, &writer));
   leat_status_t status = put_bounds(program, bounds, writer);
-  if (status == NULL) status = write_file(writer, options, path);
+  if (status == NULL) status = write_file(writer, options, map_options->arch, path);
   leat_pef_writer_destroy(writer);
+  return status;
+}
+
+static leat_status_t compile_mapped(const leat_graph_t *graph, const leat_compile_options_t *options,
+                                    leat_map_options_t *map_options, const char *path) {
+  leat_graph_t *program = NULL;
+  LEAT_TRY(leat_pipeline_run(graph, options, map_options->arch, LEAT_PIPELINE_PROGRAM, &program));
+  leat_bounds_t bounds = {0};
+  leat_status_t status = leat_opt_bounds(program, &bounds);
+  if (status == NULL) status = compile_program(program, &bounds, options, map_options, path);
+  leat_array_free(&bounds);
+  leat_say_step(options, leat_pipeline_steps(), leat_pipeline_steps(), status == NULL ? "done" : "failed");
+  leat_graph_destroy(program);
+  return status;
+}
+
+leat_status_t leat_compile_for(const leat_map_target_t *const *targets, const leat_graph_t *graph,
+                               const leat_compile_options_t *options, const char *path) {
+  const leat_map_target_t *target = NULL;
+  leat_arch_t arch;
+  LEAT_TRY(leat_options_check(options));
+  LEAT_TRY(leat_target_find(targets, options->arch, &target, &arch));
+  leat_option_say_unused(options);
+  if (options->arch != NULL && leat_target_is_chip(options->arch)) {
+    leat_say(options, LEAT_LOG_WARNING, "samba",
+             "--arch %s: this target is not available yet, so the PEF is for native, the CPU of this machine",
+             options->arch);
+  }
+  leat_text_t text = {0};
+  leat_arch_put(&arch, false, &text);
+  leat_map_options_t map_options = {.target = target,
+                                    .arch = &arch,
+                                    .arch_text = text.data,
+                                    .optim_level = options->optim_level,
+                                    .inference = !leat_pipeline_trains(graph, options)};
+  leat_status_t status = text.failed ? leat_out_of_memory() : NULL;
+  if (status == NULL) status = leat_fingerprint(graph, PEF_FINGERPRINT_VERSION, map_options.fingerprint);
+  if (status == NULL) status = compile_mapped(graph, options, &map_options, path);
+  leat_text_deinit(&text);
   return status;
 }
 
 LEAT_EXPORT leat_status_t leat_compile(const leat_graph_t *graph, const leat_compile_options_t *options,
                                        const char *path) {
-  leat_arch_t arch;
-  LEAT_TRY(leat_compile_options_check(options));
-  leat_option_say_unused(options);
-  if (leat_arch_is_chip(options->arch)) {
-    leat_say(options, LEAT_LOG_WARNING, "samba",
-             "--arch %s: this target is not available yet, so the PEF is for native, the CPU of this machine",
-             options->arch);
-  }
-  LEAT_TRY(leat_arch_parse(options->arch, &arch));
-  leat_map_options_t map_options = {
-      .arch = &arch, .optim_level = options->optim_level, .inference = !leat_pipeline_trains(graph, options)};
-  LEAT_TRY(leat_fingerprint(graph, PEF_FINGERPRINT_VERSION, map_options.fingerprint));
-  leat_graph_t *program = NULL;
-  LEAT_TRY(leat_pipeline_run(graph, options, LEAT_PIPELINE_PROGRAM, &program));
-  leat_bounds_t bounds = {0};
-  leat_status_t status = leat_opt_bounds(program, &bounds);
-  if (status == NULL) status = compile_program(program, &bounds, options, &map_options, path);
-  leat_array_free(&bounds);
-  leat_say_step(options, leat_pipeline_steps(), leat_pipeline_steps(), status == NULL ? "done" : "failed");
-  leat_graph_destroy(program);
-  return status;
+  return leat_compile_for(leat_targets, graph, options, path);
 }
 
 static leat_status_t evaluate(leat_eval_t *eval, const leat_tensor_t *inputs, size_t input_count,
@@ -273,7 +293,7 @@ LEAT_EXPORT leat_status_t leat_graph_eval(const leat_graph_t *graph, const leat_
                                           leat_tensor_t *outputs, size_t output_count) {
   leat_compile_options_t options = leat_compile_options_default();
   leat_graph_t *primitive = NULL;
-  LEAT_TRY(leat_pipeline_run(graph, &options, LEAT_PIPELINE_EVAL, &primitive));
+  LEAT_TRY(leat_pipeline_run(graph, &options, NULL, LEAT_PIPELINE_EVAL, &primitive));
   leat_eval_t *eval = NULL;
   leat_status_t status = leat_eval_create(primitive, &eval);
   if (status == NULL) {

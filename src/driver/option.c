@@ -6,8 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "arch/arch.h"
 #include "driver/say.h"
+#include "driver/targets.h"
 #include "ir/suggest.h"
 
 const char *const leat_option_commands[] = {"compile", "run", "test", "measure-performance", "measure-sections"};
@@ -183,8 +183,9 @@ static leat_status_t check_numbers(const leat_option_t *option, const char *valu
 }
 
 static leat_status_t check_arch(const leat_option_t *option, const char *value) {
+  const leat_map_target_t *target;
   leat_arch_t arch;
-  return leat_status_annotate(leat_arch_parse(value, &arch), "%s", title_of(option).text);
+  return leat_status_annotate(leat_target_find(leat_targets, value, &target, &arch), "%s", title_of(option).text);
 }
 
 leat_status_t leat_option_check_value(const leat_option_t *option, const char *value) {

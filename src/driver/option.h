@@ -73,6 +73,8 @@ const char *leat_option_next_name(const char **cursor, size_t *out_length);
 const char *leat_option_suggest(const char *text, size_t length, uint32_t commands, char *buffer, size_t buffer_bytes);
 // NULL if `value` is legal for `option`; `value` is NULL where none was given.
 leat_status_t leat_option_check_value(const leat_option_t *option, const char *value) LEAT_MUST_USE;
+// leat_compile_options_check() but for the target.
+leat_status_t leat_options_check(const leat_compile_options_t *options) LEAT_MUST_USE;
 // LEAT_UNSUPPORTED where a field is set by an option whose state is LATER.
 leat_status_t leat_option_refuse_later(const leat_compile_options_t *options) LEAT_MUST_USE;
 // Warns of options for fusion rules where nothing is fused by rules.

@@ -2,8 +2,8 @@
 // Checks of leat_compile_options_t. What option.def marks as LATER is refused; whoever makes it work marks it WORKS.
 #include <math.h>
 
-#include "arch/arch.h"
 #include "driver/option.h"
+#include "driver/targets.h"
 #include "leat/compile.h"
 #include "opt/precision.h"
 
@@ -67,7 +67,7 @@ static leat_status_t check_names(const leat_compile_options_t *options) {
   return leat_precision_parse(options->precision, &precision);
 }
 
-LEAT_EXPORT leat_status_t leat_compile_options_check(const leat_compile_options_t *options) {
+leat_status_t leat_options_check(const leat_compile_options_t *options) {
   if (options->struct_bytes != sizeof *options) {
     LEAT_FAIL(LEAT_INVALID_ARGUMENT,
               "compile options of %u bytes, expected %zu: start from leat_compile_options_default",
@@ -77,7 +77,12 @@ LEAT_EXPORT leat_status_t leat_compile_options_check(const leat_compile_options_
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "optimization level %u: 0, 1 and 3 exist", options->optim_level);
   LEAT_TRY(check_ranges(options));
   LEAT_TRY(check_names(options));
-  leat_arch_t arch;
-  LEAT_TRY(leat_arch_parse(options->arch, &arch));
   return leat_option_refuse_later(options);
+}
+
+LEAT_EXPORT leat_status_t leat_compile_options_check(const leat_compile_options_t *options) {
+  const leat_map_target_t *target;
+  leat_arch_t arch;
+  LEAT_TRY(leat_options_check(options));
+  return leat_target_find(leat_targets, options->arch, &target, &arch);
 }

@@ -16,8 +16,11 @@
 #include "space/settle.h"
 #include "unit/unit.h"
 
-typedef leat_status_t (*run_t)(const leat_graph_t *from, const leat_compile_options_t *options,
-                               leat_graph_t **out_graph);
+typedef struct steering_s {
+  const leat_compile_options_t *options;
+  const leat_arch_t *arch;
+} steering_t;
+typedef leat_status_t (*run_t)(const leat_graph_t *from, const steering_t *by, leat_graph_t **out_graph);
 
 typedef enum when_e { ALWAYS, TRAINING, INFERRING, COMPILING, PROGRAM, UNIT } when_t;
 
@@ -42,28 +45,20 @@ typedef struct pass_s {
   const char *purpose;
 } pass_t;
 
-static leat_status_t lower_for_grad(const leat_graph_t *from, const leat_compile_options_t *options,
-                                    leat_graph_t **out_graph) {
-  (void)options;
-  return leat_lower(from, true, out_graph);
-}
-static leat_status_t lower_rest(const leat_graph_t *from, const leat_compile_options_t *options,
-                                leat_graph_t **out_graph) {
-  (void)options;
-  return leat_lower(from, false, out_graph);
-}
-static leat_status_t grad(const leat_graph_t *from, const leat_compile_options_t *options, leat_graph_t **out_graph) {
-  (void)options;
-  return leat_grad(from, leat_lower_vjps(), out_graph);
-}
-
-// A pass that no option steers.
-#define PLAIN(name, pass)                                                                    \
-  static leat_status_t name(const leat_graph_t *from, const leat_compile_options_t *options, \
-                            leat_graph_t **out_graph) {                                      \
-    (void)options;                                                                           \
-    return pass(from, out_graph);                                                            \
+// A pass, and what steers it: `by` in the call.
+#define PASS(name, call)                                                                                \
+  static leat_status_t name(const leat_graph_t *from, const steering_t *by, leat_graph_t **out_graph) { \
+    (void)by;                                                                                           \
+    return call;                                                                                        \
   }
+#define PLAIN(name, pass) PASS(name, pass(from, out_graph))
+PASS(group, leat_fusion_group(from, by->options, out_graph))
+PASS(precision, leat_precision_apply(from, by->options, out_graph))
+PASS(lower_for_grad, leat_lower(from, true, out_graph))
+PASS(lower_rest, leat_lower(from, false, out_graph))
+PASS(grad, leat_grad(from, leat_lower_vjps(), out_graph))
+PASS(recompute, leat_opt_recompute(from, by->arch, out_graph))
+PASS(settle, leat_settle(from, by->arch, out_graph))
 PLAIN(pool_first, leat_opt_pool_first)
 PLAIN(empty, leat_opt_empty)
 PLAIN(fold, leat_opt_fold)
@@ -71,15 +66,13 @@ PLAIN(cse, leat_opt_cse)
 PLAIN(dce, leat_opt_dce)
 PLAIN(absorb, leat_opt_absorb)
 PLAIN(by_parts, leat_opt_parts)
-PLAIN(recompute, leat_opt_recompute)
 PLAIN(merge, leat_merge_dims)
-PLAIN(settle, leat_settle)
 PLAIN(trim, leat_unit_trim)
 
 // clang-format off
 static const pass_t passes[] = {
-    {"group",      leat_fusion_group,    PROGRAM,   false, TRACED,               GROUPED,        0,       "which ops are fused"},
-    {"precision",  leat_precision_apply, PROGRAM,   false, TRACED,               0,              0,       "what is stored as bf16"},
+    {"group",      group,                PROGRAM,   false, TRACED,               GROUPED,        0,       "which ops are fused"},
+    {"precision",  precision,            PROGRAM,   false, TRACED,               0,              0,       "what is stored as bf16"},
     {"pool-first", pool_first,           COMPILING, true,  TRACED,               0,              0,       "relus visit pooled elements only"},
     {"lower",      lower_for_grad,       TRAINING,  false, 0,                    LOWERED,        TRACED,  "traced ops become primitives; rows that bring their own gradient stay"},
     {"grad",       grad,                 TRAINING,  false, LOWERED | FORWARD,    DIFFERENTIATED, FORWARD, "reverse mode, gradient norm, optimizers"},
@@ -148,7 +141,7 @@ static bool applies(const pass_t *pass, bool trains, leat_pipeline_t part, const
 // A graph on its way through passes. Graphs in between are destroyed; `from` is the caller's.
 typedef struct walk_s {
   const leat_graph_t *from, *graph;
-  const leat_compile_options_t *options;
+  steering_t by;
   const pass_t *lost_by[LEAT_PROPERTY_COUNT];
 } walk_t;
 
@@ -159,7 +152,7 @@ static bool checks_each(const walk_t *walk) {
   (void)walk;
   return true;
 #else
-  return walk->options->verify_each != 0;
+  return walk->by.options->verify_each != 0;
 #endif
 }
 
@@ -207,7 +200,7 @@ static leat_status_t check_gives(uint32_t gives, const leat_graph_t *graph) {
 static leat_status_t step(walk_t *walk, const pass_t *pass) {
   leat_graph_t *next = NULL;
   if (checks_each(walk)) LEAT_TRY(check_needs(walk, pass));
-  LEAT_TRY(pass->run(walk->graph, walk->options, &next));
+  LEAT_TRY(pass->run(walk->graph, &walk->by, &next));
   if (walk->graph != walk->from) leat_graph_destroy((leat_graph_t *)walk->graph);
   walk->graph = next;
   for (leat_property_t p = 0; p < LEAT_PROPERTY_COUNT; ++p) {
@@ -233,19 +226,19 @@ static leat_status_t end_walk(walk_t *walk, leat_status_t status, leat_graph_t *
 static leat_status_t told_step(walk_t *walk, const pass_t *pass, leat_pipeline_t part) {
   if (part == LEAT_PIPELINE_EVAL || part == LEAT_PIPELINE_UNIT) return step(walk, pass);
   const uint32_t before = walk->graph->ops.count;
-  leat_say_step(walk->options, (uint32_t)(pass - passes), leat_pipeline_steps(), pass->name);
+  leat_say_step(walk->by.options, (uint32_t)(pass - passes), leat_pipeline_steps(), pass->name);
   LEAT_TRY(step(walk, pass));
-  leat_say(walk->options, LEAT_LOG_DEBUG, "mac", "pass %s: %u ops, then %u", pass->name, before,
+  leat_say(walk->by.options, LEAT_LOG_DEBUG, "mac", "pass %s: %u ops, then %u", pass->name, before,
            walk->graph->ops.count);
   return NULL;
 }
 
-leat_status_t leat_pipeline_run(const leat_graph_t *from, const leat_compile_options_t *options, leat_pipeline_t part,
-                                leat_graph_t **out_graph) {
+leat_status_t leat_pipeline_run(const leat_graph_t *from, const leat_compile_options_t *options,
+                                const leat_arch_t *arch, leat_pipeline_t part, leat_graph_t **out_graph) {
   LEAT_TRY(check_disable(options->disable));
   LEAT_TRY(leat_graph_verify(from));
   const bool trains = leat_pipeline_trains(from, options);
-  walk_t walk = {.from = from, .graph = from, .options = options};
+  walk_t walk = {.from = from, .graph = from, .by = {options, arch}};
   leat_status_t status = NULL;
   for (size_t i = 0; i < PASS_COUNT && status == NULL; ++i) {
     if (applies(&passes[i], trains, part, options)) status = told_step(&walk, &passes[i], part);
@@ -286,11 +279,11 @@ static leat_status_t run_listed(walk_t *walk, const char *names, leat_pipeline_w
 }
 
 leat_status_t leat_pipeline_run_named(const leat_graph_t *from, const char *names,
-                                      const leat_compile_options_t *options, leat_pipeline_watch_t watch, void *context,
-                                      leat_graph_t **out_graph) {
+                                      const leat_compile_options_t *options, const leat_arch_t *arch,
+                                      leat_pipeline_watch_t watch, void *context, leat_graph_t **out_graph) {
   LEAT_TRY(check_disable(options->disable));
   LEAT_TRY(leat_graph_verify(from));
-  walk_t walk = {.from = from, .graph = from, .options = options};
+  walk_t walk = {.from = from, .graph = from, .by = {options, arch}};
   if (names != NULL) return end_walk(&walk, run_listed(&walk, names, watch, context), out_graph);
   const bool trains = leat_pipeline_trains(from, options);
   leat_status_t status = NULL;

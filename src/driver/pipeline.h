@@ -3,6 +3,7 @@
 #ifndef LEAT_DRIVER_PIPELINE_H_
 #define LEAT_DRIVER_PIPELINE_H_
 
+#include "arch/arch.h"
 #include "ir/graph.h"
 #include "leat/compile.h"
 
@@ -16,17 +17,18 @@ typedef enum leat_pipeline_e {
   LEAT_PIPELINE_EVAL,     // a traced program: to what eval reads
 } leat_pipeline_t;
 
-// Runs the passes of one part of a compile. `from` is not changed. Passes named in options->disable are left out where
-// leaving them out is legal. Builds for debugging (LEAT_DEBUG), and options->verify_each, prove what each pass needs
-// and gives (property.h).
-leat_status_t leat_pipeline_run(const leat_graph_t *from, const leat_compile_options_t *options, leat_pipeline_t part,
-                                leat_graph_t **out_graph) LEAT_MUST_USE;
+// Runs the passes of one part of a compile, for a machine (NULL: for none, to what eval reads). `from` is not changed.
+// Passes named in options->disable are left out where leaving them out is legal. Builds for debugging (LEAT_DEBUG), and
+// options->verify_each, prove what each pass needs and gives (property.h).
+leat_status_t leat_pipeline_run(const leat_graph_t *from, const leat_compile_options_t *options,
+                                const leat_arch_t *arch, leat_pipeline_t part, leat_graph_t **out_graph) LEAT_MUST_USE;
 // Shown the graph that a pass made.
 typedef leat_status_t (*leat_pipeline_watch_t)(void *context, const char *pass, const leat_graph_t *graph);
 // Runs the passes that `names` lists, separated by commas, in that order and each as often as it is named; NULL: those
 // of a compile as one. LEAT_INVALID_ARGUMENT lists the passes there are, or names the pass that has to run before.
 leat_status_t leat_pipeline_run_named(const leat_graph_t *from, const char *names,
-                                      const leat_compile_options_t *options, leat_pipeline_watch_t watch, void *context,
+                                      const leat_compile_options_t *options, const leat_arch_t *arch,
+                                      leat_pipeline_watch_t watch, void *context,
                                       leat_graph_t **out_graph) LEAT_MUST_USE;
 // Name of pass `index` in the order of a compile, and what it is for; NULL beyond the last.
 const char *leat_pipeline_pass(size_t index, const char **out_purpose);

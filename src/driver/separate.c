@@ -63,7 +63,7 @@ static leat_status_t write_unit(separate_t *s, const leat_plan_t *plan, compiled
   size_t bytes = 0;
   if (writer == NULL) return leat_out_of_memory();
   leat_pef_share_bodies(writer, s->options->separate_bodies == 0);
-  leat_status_t status = leat_map_native(c->settled, plan, s->map_options, writer);
+  leat_status_t status = leat_target_map(c->settled, plan, s->map_options, writer);
   if (status == NULL) status = leat_pef_write_memory(writer, &data, &bytes);
   if (status == NULL) status = leat_pef_open_memory(data, bytes, "unit", &c->pef);
   leat_free(data);
@@ -146,7 +146,7 @@ static leat_status_t compile_kind(separate_t *s, uint32_t unit, leat_graph_t *gr
   compiled_t *c = leat_array_push(&s->compiled);
   if (c == NULL) return leat_out_of_memory();
   c->unit = unit;
-  LEAT_TRY(leat_pipeline_run(graph, s->options, part, &c->settled));
+  LEAT_TRY(leat_pipeline_run(graph, s->options, s->map_options->arch, part, &c->settled));
   return map_unit(s, c);
 }
 
@@ -260,7 +260,7 @@ static leat_status_t link_all(separate_t *s) {
                                        .user = s};
   pef_info_t info = {.optim_level = s->map_options->optim_level, .inference = s->map_options->inference};
   memcpy(info.fingerprint, s->map_options->fingerprint, sizeof info.fingerprint);
-  info.arch = leat_pef_add_string(s->writer, s->map_options->arch->text);
+  info.arch = leat_pef_add_string(s->writer, s->map_options->arch_text);
   info.compiler = leat_pef_add_string(s->writer, LEAT_VERSION);
   LEAT_TRY(leat_link(&program, s->writer, &info));
   leat_pef_set_info(s->writer, &info);

@@ -5,7 +5,7 @@
 #define LEAT_DRIVER_SEPARATE_H_
 
 #include "leat/compile.h"
-#include "map/map.h"
+#include "map/target.h"
 #include "pef/pef_write.h"
 
 // Compiles `grouped` into `writer`; metadata and file are left to the caller. With options->separate_bodies every

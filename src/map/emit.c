@@ -240,7 +240,7 @@ static void emit_info(const emitter_t *e) {
                      .inference = d->options->inference};
   memcpy(info.fingerprint, d->options->fingerprint, sizeof info.fingerprint);
   info.peak_bytes = e->placed->arena_bytes + d->symbols.bytes + leat_pef_constant_bytes(e->writer);
-  info.arch = leat_pef_add_string(e->writer, d->options->arch->text);
+  info.arch = leat_pef_add_string(e->writer, d->options->arch_text);
   info.compiler = leat_pef_add_string(e->writer, LEAT_VERSION);
   for (uint32_t s = 0; s < d->plan->sections.count; ++s) {
     info.run_flops += d->plan->sections.data[s].flops;

@@ -13,7 +13,9 @@ typedef struct leat_map_shortage_s {
 } leat_map_shortage_t;
 
 typedef struct leat_map_options_s {
+  const struct leat_map_target_s *target;  // target.h: whose mapper it is
   const leat_arch_t *arch;
+  const char *arch_text;  // of the record, for the PEF
   uint32_t optim_level;
   bool inference;
   uint64_t fingerprint[3];

@@ -4,11 +4,6 @@
 #include "map/strip.h"
 #include "space/rows.h"
 
-// Panels are one tile kernel wide. Narrow products are not worth the copy.
-enum { PANEL = 64, PACK_MIN_COLUMNS = 2, PACK_MIN_ELEMENTS = 2048 };
-// A training step packs again after each update: so many rows pay for the copy.
-enum { PACK_TRAINING_ROWS = 256 };
-
 void leat_packs_deinit(leat_packs_t *packs) {
   for (uint32_t i = 0; i < packs->calls.count; ++i) leat_draft_deinit(&packs->calls.data[i].draft);
   leat_array_free(&packs->calls);
@@ -26,14 +21,18 @@ static bool is_fixed(const leat_graph_t *g, leat_value_id_t base, uint8_t reader
   return producer->type == LEAT_TYPE_PREPARE && reader_type != LEAT_TYPE_PREPARE;
 }
 
-// Of a training step with few rows, the engine transposes what is smaller as it goes.
+static int64_t panel(const leat_packs_t *packs) { return (int64_t)packs->arch->panel_columns; }
+
+// A training step packs again after each update; of one with few rows the engine transposes what is smaller as it goes.
 static bool worth_packing(const leat_packs_t *packs, const leat_graph_t *g, const leat_product_t *p, uint8_t type) {
-  if (!packs->inference && leat_product_extent(p, PEF_ROLE_M) < PACK_TRAINING_ROWS) return false;
+  const leat_arch_t *arch = packs->arch;
+  if (!packs->inference && leat_product_extent(p, PEF_ROLE_M) < (int64_t)arch->pack_training_rows) return false;
   const leat_product_axis_t *n = leat_product_only_axis(p, PEF_ROLE_N), *k = leat_product_only_axis(p, PEF_ROLE_K);
   if (n == NULL || k == NULL || leat_product_has_role(p, PEF_ROLE_BATCH)) return false;
   if (!is_fixed(g, p->access[1].base, type)) return false;
-  if (n->extent < PACK_MIN_COLUMNS || n->extent * k->extent < PACK_MIN_ELEMENTS) return false;
-  return n->strides[1] != 1 || n->extent > PANEL;
+  if (n->extent < (int64_t)arch->pack_columns_min) return false;
+  if (n->extent * k->extent < (int64_t)arch->pack_elements_min) return false;
+  return n->strides[1] != 1 || n->extent > panel(packs);
 }
 
 // --- the calls that pack
@@ -92,7 +91,7 @@ leat_status_t leat_packs_choose(leat_packs_t *packs, const leat_draft_t *reader,
                                  .offset = p->access[1].offset,
                                  .dims = {k->extent, n->extent},
                                  .strides = {k->strides[1], n->strides[1]}},
-                      .block = n->extent <= PANEL ? 0 : PANEL};
+                      .block = n->extent <= panel(packs) ? 0 : panel(packs)};
   *out_pack = find(packs, &pack);
   if (*out_pack != LEAT_NONE) return NULL;
   pack.bytes = (uint64_t)(k->extent * n->extent) * leat_dtype_bytes(leat_graph_value(g, pack.access.base)->dtype);

@@ -62,17 +62,13 @@ static double peak_row_bytes(const leat_blocks_t *blocks, uint32_t stage_count, 
 // --- rows of a tile
 // -----------------------------------------------------------------------------------------------------
 
-// Contractions stream their weights once per tile: thinner tiles than this cost more than the cache misses they save.
-enum { CONTRACT_TILE_ROWS_MIN = 16 };
-
-// Tiles of nearly the same height, in whole vectors of rows where that costs little.
-enum { ROW_VECTOR = 16, ROW_VECTOR_MIN = 12 };
-
-static int64_t even_tiles(int64_t rows, int64_t tile) {
+// Tiles of nearly the same height, in whole vectors of rows where that costs little: a quarter more at most.
+static int64_t even_tiles(const leat_arch_t *arch, int64_t rows, int64_t tile) {
+  const int64_t vector = leat_arch_lanes(arch);
   if (tile >= rows) return rows;
   int64_t count = (rows + tile - 1) / tile;
   tile = (rows + count - 1) / count;
-  if (tile >= ROW_VECTOR_MIN) tile = (tile + ROW_VECTOR - 1) / ROW_VECTOR * ROW_VECTOR;
+  if (4 * tile >= 3 * vector) tile = (tile + vector - 1) / vector * vector;
   return tile < rows ? tile : rows;
 }
 
@@ -83,30 +79,32 @@ static int64_t obey(const leat_section_t *asked, int64_t tile) {
   return tile < 1 ? 1 : tile;
 }
 
-static int64_t choose_rows(const leat_section_t *section, const leat_stage_list_t *stages, double row_bytes) {
-  double budget = section->cache_bytes / 2;
+static int64_t choose_rows(const leat_arch_t *arch, const leat_section_t *section, const leat_stage_list_t *stages,
+                           double row_bytes) {
+  const int64_t least = (int64_t)arch->tile_rows_min;
+  double budget = section->cache_bytes * arch->tile_share;
   int64_t rows = section->rows, tile = row_bytes * (double)rows <= budget ? rows : (int64_t)(budget / row_bytes);
   for (uint32_t i = 0; i < stages->count; ++i) {
-    if (stages->data[i].kind == LEAT_PRIM_CONTRACT && tile < CONTRACT_TILE_ROWS_MIN) tile = CONTRACT_TILE_ROWS_MIN;
+    if (stages->data[i].kind == LEAT_PRIM_CONTRACT && tile < least) tile = least;
   }
-  return even_tiles(rows, obey(section, tile));
+  return even_tiles(arch, rows, obey(section, tile));
 }
 
 // Tiles start on cache lines of the results in memory, so that two cores do not write the same line. Small results
 // are not worth the uneven tiles.
-enum { QUANTUM_MAX = PEF_ALIGN / 4, QUANTUM_MIN_BYTES = 16384 };
-
 static uint64_t choose_quantum(const leat_decided_t *d, const leat_home_t *homes, const leat_blocks_t *blocks,
                                int64_t rows) {
+  const leat_arch_t *arch = d->options->arch;
+  const uint64_t line = arch->line_bytes, most = leat_arch_line_elements(arch);
   uint64_t quantum = 1;
   for (uint32_t i = 0; i < blocks->count; ++i) {
     const leat_block_t *block = &blocks->data[i];
-    if (is_scratch(d, homes, block->value) || block->bytes < QUANTUM_MIN_BYTES) continue;
+    if (is_scratch(d, homes, block->value) || block->bytes < arch->own_lines_bytes) continue;
     uint64_t row_bytes = block->bytes / (uint64_t)rows;
-    uint64_t needed = row_bytes == 0 || row_bytes >= PEF_ALIGN ? 1 : (PEF_ALIGN + row_bytes - 1) / row_bytes;
+    uint64_t needed = row_bytes == 0 || row_bytes >= line ? 1 : (line + row_bytes - 1) / row_bytes;
     if (needed > quantum) quantum = needed;
   }
-  if (quantum > QUANTUM_MAX) quantum = QUANTUM_MAX;
+  if (quantum > most) quantum = most;
   return quantum > (uint64_t)rows ? (uint64_t)rows : quantum;
 }
 
@@ -140,24 +138,25 @@ static leat_status_t refuse(const leat_decided_t *d, uint32_t section, uint64_t 
       "factor of %s in --resources-scaling-factors, then sections are cut earlier, or give a larger L3",
       section, type, leat_op_text(d->g, leat_graph_op(d->g, s->ops.data[0]), first, sizeof first),
       leat_op_text(d->g, leat_graph_op(d->g, s->ops.data[s->ops.count - 1]), last, sizeof last),
-      (unsigned long long)scratch_bytes, arch->text, (unsigned long long)arch->scratch_bytes, type);
+      (unsigned long long)scratch_bytes, arch->name, (unsigned long long)arch->scratch_bytes, type);
 }
 
 leat_status_t leat_tiles_plan(const leat_decided_t *d, uint32_t section, leat_home_t *homes, leat_blocks_t *room,
                               leat_tiling_t *out_tiling) {
   const leat_section_t *s = &d->plan->sections.data[section];
   const leat_stage_list_t *stages = &d->stages.of[section];
+  const leat_arch_t *arch = d->options->arch;
   leat_tiling_t *t = out_tiling;
   LEAT_TRY(gather_blocks(d, section, room));
-  t->rows_max = choose_rows(s, stages, peak_row_bytes(room, stages->count, s->rows));
+  t->rows_max = choose_rows(arch, s, stages, peak_row_bytes(room, stages->count, s->rows));
   t->quantum = choose_quantum(d, homes, room, s->rows);
   if (t->quantum > (uint64_t)t->rows_max) t->rows_max = (int64_t)t->quantum;
   keep_scratch(d, homes, room);
-  while (fit_scratch(t, room, s->rows) > d->options->arch->scratch_bytes && t->rows_max > 1) {
+  while (fit_scratch(t, room, s->rows) > leat_arch_scratch(arch) && t->rows_max > 1) {
     t->rows_max /= 2;
     if (t->quantum > (uint64_t)t->rows_max) t->quantum = (uint64_t)t->rows_max;
   }
-  if (t->scratch_bytes > d->options->arch->scratch_bytes) return refuse(d, section, t->scratch_bytes);
+  if (t->scratch_bytes > leat_arch_scratch(arch)) return refuse(d, section, t->scratch_bytes);
   for (uint32_t i = 0; i < room->count; ++i) homes[room->data[i].value].offset = room->data[i].offset;
   take_asked_quantum(t, d->drafts[section].quantum);
   return NULL;

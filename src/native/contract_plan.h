@@ -7,34 +7,15 @@
 #ifndef LEAT_NATIVE_CONTRACT_PLAN_H_
 #define LEAT_NATIVE_CONTRACT_PLAN_H_
 
+#include "arch/blocks.h"
 #include "native/jit.h"
 #include "native/stage.h"
-
-// A block of C, a chunk of k (as long as a panel of A still fits half of a second-level cache: C is read and written
-// once a chunk); rows that go together through a chunk; columns of C that are worked on in the workspace
-// beside so many rows (fewer columns leave room for more rows).
-enum { CONTRACT_M = 64, CONTRACT_N = 64, CONTRACT_K = 1024, CONTRACT_ROWS = 128, CONTRACT_COLUMNS = 256 };
-// One row reads B once, so its chunks are as long as the panels of B: these stream by from end to end.
-enum { CONTRACT_K_ONE_ROW = 16 * 1024 };
-// B is copied chunk by chunk although it could be read in place when its rows are far apart (the cache and the page
-// table suffer) and there are enough rows of A to pay for it: from this product of both on, and this stride.
-enum { CONTRACT_FAR_STRIDE = 128, CONTRACT_FAR_PRODUCT = 24 * 1024 };
-// A whose columns are adjacent is copied for the same reason, block by block, when this many columns of C share it.
-enum { CONTRACT_FAR_COLUMNS = 64 };
-// Rows that share a chunk of B that has been copied: A then streams by from further away.
-enum { CONTRACT_COPIED_ROWS = 512 };
-// Fewer rows of A than this do not fill vectors when they become the columns.
-enum { CONTRACT_SWAP_ROWS = 8 };
 
 typedef struct contract_dim_s {
   int64_t extent;   // per row if is_rows
   int64_t a, b, c;  // strides
   bool is_rows;
 } contract_dim_t;
-
-// Elements of C in work where k goes in blocks: their sums lie in the workspace, one such part a level. A smaller part
-// would have A copied again and again.
-enum { CONTRACT_SUMS = 512 * 1024 };
 
 // Sizes of blocks that generated kernels are made for, among so many first columns; the rest goes to the kernel body.
 enum { CONTRACT_SIZES = 4, CONTRACT_WIDTHS_COLUMNS = 1 << 22 };

@@ -7,9 +7,11 @@
 
 #include <math.h>
 
-enum { IMAGE_FLOATS = 48 * 1024, ALIGN_FLOATS = 16, CHANNELS_MIN = 16, OFFSETS_MAX = 1 << 22 };
+#include "arch/blocks.h"
 
-static int64_t round_up(int64_t floats) { return (floats / ALIGN_FLOATS + 2) * ALIGN_FLOATS; }  // with slack
+enum { OFFSETS_MAX = 1 << 22 };
+
+static int64_t round_up(int64_t floats) { return (floats / CONV_ALIGN_FLOATS + 2) * CONV_ALIGN_FLOATS; }  // with slack
 static int64_t clamp(int64_t v, int64_t low, int64_t high) { return v < low ? low : v > high ? high : v; }
 static int64_t divide_down(int64_t a, int64_t b) { return a / b - (a % b != 0 && a < 0); }
 static int64_t divide_up(int64_t a, int64_t b) { return -divide_down(-a, b); }
@@ -97,13 +99,13 @@ static int64_t channel_floats(const leat_kern_conv_phase_t *p, int64_t band) {
 }
 
 static void choose_blocks(leat_kern_conv_phase_t *p, int64_t channels) {
-  int64_t few = channels < CHANNELS_MIN ? channels : CHANNELS_MIN;
+  int64_t few = channels < CONV_CHANNELS_MIN ? channels : CONV_CHANNELS_MIN;
   p->band = p->dim[1].count;
   p->channel_block = channels;
   if (p->direct != 0) return;
-  while (p->band > 1 && few * channel_floats(p, p->band) > IMAGE_FLOATS) p->band = (p->band + 1) / 2;
+  while (p->band > 1 && few * channel_floats(p, p->band) > CONV_IMAGE_FLOATS) p->band = (p->band + 1) / 2;
   int64_t floats = channel_floats(p, p->band);
-  if (floats > 0) p->channel_block = clamp(IMAGE_FLOATS / floats, 1, channels);
+  if (floats > 0) p->channel_block = clamp(CONV_IMAGE_FLOATS / floats, 1, channels);
 }
 
 static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s, leat_kern_conv_phase_t *p,

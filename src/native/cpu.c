@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-static const char *const isa_names[LEAT_ISA_COUNT] = {"portable", "avx2", "avx512"};
+#include "arch/arch.h"
 
 static enum leat_isa best_isa(void) {
   __builtin_cpu_init();
@@ -19,14 +19,16 @@ leat_status_t leat_native_cpu_isa(const char *cap, enum leat_isa *out_isa) {
   *out_isa = best_isa();
   if (cap == NULL) return NULL;
   for (int i = 0; i < LEAT_ISA_COUNT; i++) {
-    if (strcmp(cap, isa_names[i]) != 0) continue;
+    if (strcmp(cap, leat_native_cpu_isa_name((enum leat_isa)i)) != 0) continue;
     if (i < (int)*out_isa) *out_isa = (enum leat_isa)i;
     return NULL;
   }
   LEAT_FAIL(LEAT_INVALID_ARGUMENT, "there is no ISA level \"%s\"; choose portable, avx2 or avx512", cap);
 }
 
-const char *leat_native_cpu_isa_name(enum leat_isa isa) { return isa_names[isa]; }
+_Static_assert((int)LEAT_ISA_AVX2 == (int)LEAT_ARCH_AVX2 && (int)LEAT_ISA_COUNT == (int)LEAT_ARCH_LEVEL_COUNT,
+               "levels of instructions: the same numbers in kern and in records");
+const char *leat_native_cpu_isa_name(enum leat_isa isa) { return leat_arch_level_name((leat_arch_level_t)isa); }
 
 const leat_kern_t *leat_native_cpu_kernels(enum leat_isa isa) {
   static const leat_kern_t *const kernels[LEAT_ISA_COUNT] = {&leat_kern_portable, &leat_kern_avx2, &leat_kern_avx512};

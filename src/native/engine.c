@@ -100,6 +100,8 @@ static void store(const void *state, uint32_t class_, uint32_t dtype, void *out,
   ((const native_t *)state)->kern->store[class_][dtype](out, stride, in, n);
 }
 
+static leat_arch_level_t level(const void *state) { return (leat_arch_level_t)((const native_t *)state)->isa; }
+
 static void report(const void *state, leat_text_t *out) {
   const native_t *native = state;
   leat_text_put(out, ",\"isa\":\"%s\"", leat_native_cpu_isa_name(native->isa));
@@ -115,4 +117,5 @@ const leat_run_engine_t leat_native_engine = {.name = "native",
                                               .prepare = prepare,
                                               .load = load,
                                               .store = store,
+                                              .level = level,
                                               .report = report};

@@ -8,9 +8,8 @@
 #ifndef LEAT_NATIVE_MAP_PLAN_H_
 #define LEAT_NATIVE_MAP_PLAN_H_
 
+#include "arch/blocks.h"
 #include "native/stage.h"
-
-enum { MAP_STRIP_MAX = 512, MAP_STRIP_MIN = 64, MAP_STRIPS_BYTES = 24 * 1024, MAP_ROW_MIN = 48 };
 
 typedef enum map_leaf_kind_e {
   MAP_LEAF_ALIAS,     // read where it lies: native dtype, stride 1

@@ -6,11 +6,10 @@
 //   arg      argmax and argmin: the only reduced dim, element by element of the result
 // Long sums of the first three go in blocks, whose sums are added pairwise (the parameter `chain`; leat_kern_pairs_t).
 // Operands of other dtypes than the classes' own are converted piece by piece into the workspace.
+#include "arch/blocks.h"
 #include "base/loops.h"
 #include "native/stage.h"
 #include "pef/pef_read.h"
-
-enum { STRIP = 512 };
 
 typedef enum reduce_mode_e { REDUCE_LANES, REDUCE_COLUMNS, REDUCE_FOLD, REDUCE_ARG } reduce_mode_t;
 typedef void (*reduce_fold_fn_t)(void *acc, const void *in, int64_t stride, int64_t n);
@@ -163,7 +162,7 @@ static void choose_mode(reduce_plan_t *plan) {
 }
 
 static int64_t pair_width(const reduce_plan_t *plan) {
-  return plan->mode == REDUCE_COLUMNS ? STRIP : plan->mode == REDUCE_LANES ? 64 : 1;
+  return plan->mode == REDUCE_COLUMNS ? REDUCE_STRIP : plan->mode == REDUCE_LANES ? 64 : 1;
 }
 
 static int64_t times(int64_t a, int64_t b) {
@@ -209,7 +208,7 @@ leat_status_t leat_native_reduce_prepare(leat_native_stage_t *stage, const leat_
   choose_mode(plan);
   choose_block(plan, stage->params->reduce.chain);
   stage->plan = plan;
-  stage->workspace_bytes = (2 * STRIP + 16) * 8;  // results of a strip; a converted piece; lanes
+  stage->workspace_bytes = (2 * REDUCE_STRIP + 16) * 8;  // results of a strip; a converted piece; lanes
   stage->workspace_bytes += (size_t)plan->pair_rows * (size_t)pair_width(plan) * plan->value_bytes;
   return NULL;
 }
@@ -273,8 +272,8 @@ static void lanes_one(const reduce_run_t *run, const char *in, char *out) {
       continue;
     }
     for (int64_t r = 0; r < runs; r++) {
-      for (int64_t i = 0; i < n; i += STRIP) {  // a multiple of 16: lanes stay
-        int64_t count = n - i < STRIP ? n - i : STRIP;
+      for (int64_t i = 0; i < n; i += REDUCE_STRIP) {  // a multiple of 16: lanes stay
+        int64_t count = n - i < REDUCE_STRIP ? n - i : REDUCE_STRIP;
         plan->load(run->piece, at + (r * run_stride + i) * plan->in_bytes, 1, count);
         add_runs(run, &pairs, run->piece, 0, 1, count, plan->close_runs && i + count == n);
       }
@@ -305,8 +304,8 @@ static void fold_one(const reduce_run_t *run, const leat_kern_t *kern, const cha
       fold_run(plan, &pairs, out, at, stride, n);
       continue;
     }
-    for (int64_t i = 0; i < n; i += STRIP) {
-      int64_t count = n - i < STRIP ? n - i : STRIP;
+    for (int64_t i = 0; i < n; i += REDUCE_STRIP) {
+      int64_t count = n - i < REDUCE_STRIP ? n - i : REDUCE_STRIP;
       plan->load(run->piece, at + i * stride * plan->in_bytes, stride, count);
       fold_run(plan, &pairs, out, run->piece, 1, count);
     }
@@ -324,8 +323,8 @@ static void arg_one(const reduce_run_t *run, const char *in, char *out) {
   }
   // Slot 0 holds the best so far, so that ties and NaN go to it.
   plan->load(run->piece, in, stride, 1);
-  for (int64_t i = 1; i < n; i += STRIP - 1) {
-    int64_t count = n - i < STRIP - 1 ? n - i : STRIP - 1;
+  for (int64_t i = 1; i < n; i += REDUCE_STRIP - 1) {
+    int64_t count = n - i < REDUCE_STRIP - 1 ? n - i : REDUCE_STRIP - 1;
     plan->load(run->piece + plan->value_bytes, in + i * stride * plan->in_bytes, stride, count);
     int64_t where = plan->arg(run->piece, 1, count + 1);
     if (where == 0) continue;
@@ -394,8 +393,8 @@ static void strip_by_columns(const reduce_run_t *run, const leat_kern_t *kern, c
 void leat_native_reduce_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
   const reduce_plan_t *plan = stage->plan;
   reduce_run_t run = {.plan = plan, .results = tile->workspace};
-  run.piece = run.results + STRIP * 8;
-  run.lanes = run.piece + STRIP * 8;
+  run.piece = run.results + REDUCE_STRIP * 8;
+  run.lanes = run.piece + REDUCE_STRIP * 8;
   run.pairs = run.lanes + 16 * 8;
   for (uint32_t d = 0; d < plan->kept_count; d++) {
     run.kept[d] = plan->kept[d].extent * (plan->kept[d].is_rows ? tile->rows : 1);
@@ -408,8 +407,8 @@ void leat_native_reduce_run(const leat_native_stage_t *stage, const leat_run_til
   do {
     int64_t from = in_offset(plan->kept, index, inner), to = 0;
     for (uint32_t d = 0; d < inner; d++) to += plan->kept[d].out * index[d];
-    for (int64_t i = 0; i < extent; i += STRIP) {
-      int64_t n = extent - i < STRIP ? extent - i : STRIP;
+    for (int64_t i = 0; i < extent; i += REDUCE_STRIP) {
+      int64_t n = extent - i < REDUCE_STRIP ? extent - i : REDUCE_STRIP;
       const char *at = in + (from + i * plan->kept[inner].in) * plan->in_bytes;
       if (plan->mode == REDUCE_COLUMNS) {
         strip_by_columns(&run, stage->kern, at, n);

@@ -1,18 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plan of the fast weight gradient of a convolution: blocks of channels, bands of rows, groups of images, runs of a
 // window, offsets of the positions. No choice made here shows in the result bits.
+#include "arch/blocks.h"
 #include "native/conv_plan.h"
 
-enum {
-  IMAGE_FLOATS = 64 * 1024,  // the copied input of a band: a part of L2
-  ALIGN_FLOATS = 16,
-  LANES = 16,           // of the widest level
-  POSITIONS_MIN = 256,  // positions in one call of the micro kernel that make its stores of dw cheap
-  CHANNELS_MIN = 64,    // a block of channels has no fewer
-};
-
-static int64_t round_up(int64_t floats) { return (floats / ALIGN_FLOATS + 2) * ALIGN_FLOATS; }  // with slack
-static int64_t vectors(int64_t lanes) { return (lanes + LANES - 1) / LANES; }
+static int64_t round_up(int64_t floats) { return (floats / CONV_ALIGN_FLOATS + 2) * CONV_ALIGN_FLOATS; }  // with slack
+static int64_t vectors(int64_t lanes) { return (lanes + CONV_LANES - 1) / CONV_LANES; }
 static int64_t reach(const leat_kern_window_t *w, int d, int64_t count) {
   return (count - 1) * w->stride[d] + (w->size[d] - 1) * w->dilation[d] + 1;
 }
@@ -43,15 +36,15 @@ static void choose_blocks(const leat_kern_conv_t *s, leat_kern_wgrad_plan_t *p) 
   for (;;) {
     p->image_floats = image_floats(s, p->band);
     p->slide_floats = p->slide != 0 ? slide_floats(s, p->band) : 0;
-    if (p->band == 1 || (p->image_floats <= IMAGE_FLOATS && p->slide_floats <= IMAGE_FLOATS)) break;
+    if (p->band == 1 || (p->image_floats <= WGRAD_IMAGE_FLOATS && p->slide_floats <= WGRAD_IMAGE_FLOATS)) break;
     p->band = (p->band + 1) / 2;
   }
   p->image_rows = reach(w, 1, p->band);
   p->image_columns = reach(w, 2, w->out[2]);
   p->group = 1;
   if (w->out[0] == 1 && p->band == w->out[1]) {
-    int64_t positions = w->out[1] * w->out[2], most = IMAGE_FLOATS / (p->image_floats + p->slide_floats);
-    p->group = (POSITIONS_MIN + positions - 1) / positions;
+    int64_t positions = w->out[1] * w->out[2], most = WGRAD_IMAGE_FLOATS / (p->image_floats + p->slide_floats);
+    p->group = (WGRAD_POSITIONS_MIN + positions - 1) / positions;
     p->group = p->group < most ? p->group : most;
     p->group = p->group < s->images ? p->group : s->images;
     p->group = p->group < 1 ? 1 : p->group;
@@ -63,11 +56,12 @@ static void choose_blocks(const leat_kern_conv_t *s, leat_kern_wgrad_plan_t *p) 
 static leat_kern_conv_t choose_channels(const leat_kern_conv_t *s, leat_kern_wgrad_plan_t *p) {
   leat_kern_conv_t part = *s;
   const int64_t *out = s->window.out, all = s->images * out[0] * out[1] * out[2];
-  const int64_t wanted = all < POSITIONS_MIN ? all : POSITIONS_MIN;
+  const int64_t wanted = all < WGRAD_POSITIONS_MIN ? all : WGRAD_POSITIONS_MIN;
   for (;; part.channels /= 2) {
     choose_runs(&part, p);
     choose_blocks(&part, p);
-    if (p->group * p->band * out[2] >= wanted || part.channels % 2 != 0 || part.channels < 2 * CHANNELS_MIN) break;
+    if (p->group * p->band * out[2] >= wanted || part.channels % 2 != 0 || part.channels < 2 * WGRAD_CHANNELS_MIN)
+      break;
   }
   p->channels = part.channels;
   return part;

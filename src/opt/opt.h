@@ -4,6 +4,7 @@
 #ifndef LEAT_OPT_OPT_H_
 #define LEAT_OPT_OPT_H_
 
+#include "arch/arch.h"
 #include "ir/graph.h"
 
 // Values without elements become constants, and ops do without them (empty.c).
@@ -26,7 +27,8 @@ leat_status_t leat_opt_absorb(const leat_graph_t *from, leat_graph_t **out_graph
 leat_status_t leat_opt_parts(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
 
 // Backward computes elementwise values again where that keeps fewer bytes from forward (recompute.c).
-leat_status_t leat_opt_recompute(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
+leat_status_t leat_opt_recompute(const leat_graph_t *from, const leat_arch_t *arch,
+                                 leat_graph_t **out_graph) LEAT_MUST_USE;
 
 // Max pooling before relu, on the traced graph (pool_first.c).
 leat_status_t leat_opt_pool_first(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;

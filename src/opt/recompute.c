@@ -8,8 +8,7 @@
 #include "ir/rebuild.h"
 #include "opt/opt.h"
 
-// A chain is at most so long; smaller sets of values stay in a cache, where they cost less than computing.
-enum { STEPS_MAX = 12, SAVED_BYTES_MIN = 1 << 20 };
+enum { STEPS_MAX = 12 };  // of a chain
 
 typedef struct copy_s {
   leat_value_id_t value;  // in the new graph; LEAT_NONE: not made yet
@@ -17,6 +16,7 @@ typedef struct copy_s {
 } copy_t;
 
 typedef struct recompute_s {
+  int64_t least;          // bytes that have to be saved: fewer stay in a cache, where they cost less than computing
   leat_value_id_t *root;  // per value: itself, or what it is computed from
   uint8_t *steps;         // per value: functions between root and value, at most
   bool *mapped, *kept;    // per value: maps of backward read it; ops that cannot compute it read it after forward
@@ -105,7 +105,7 @@ static void weigh(recompute_t *c, const leat_graph_t *g) {
 }
 
 static bool is_recomputed(const recompute_t *c, leat_value_id_t v) {
-  return is_child(c, v) && c->saved[c->root[v]] >= SAVED_BYTES_MIN;
+  return is_child(c, v) && c->saved[c->root[v]] >= c->least;
 }
 
 // What the old value `v` is to a map of backward: a child is computed there, in the reader's group.
@@ -175,8 +175,8 @@ static leat_status_t allocate(recompute_t *c, size_t values) {
   return NULL;
 }
 
-leat_status_t leat_opt_recompute(const leat_graph_t *from, leat_graph_t **out_graph) {
-  recompute_t c = {0};
+leat_status_t leat_opt_recompute(const leat_graph_t *from, const leat_arch_t *arch, leat_graph_t **out_graph) {
+  recompute_t c = {.least = (int64_t)arch->recompute_bytes};
   *out_graph = NULL;
   leat_status_t status = allocate(&c, from->values.count);
   if (status == NULL) {

@@ -40,6 +40,16 @@ bool leat_pef_stage_is_idle(const leat_pef_t *pef, const pef_stage_t *stage) {
   return idle;
 }
 
+bool leat_pef_body_is_f64(const leat_pef_t *pef, const pef_body_t *body) {
+  bool touched[PEF_CLASS_I64 + 1] = {0};
+  for (uint32_t s = 0; s < body->stage_count; ++s) {
+    const pef_stage_t *stage = &pef->stages[body->stage_first + s];
+    for (uint32_t o = 0; o < stage->operand_count; ++o)
+      touched[leat_pef_dtype_class(pef->operands[stage->operand_first + o].dtype)] = true;
+  }
+  return touched[PEF_CLASS_F64] && !touched[PEF_CLASS_F32];
+}
+
 // Operands that instructions of one operation name.
 static uint64_t named_by(const leat_pef_t *pef, const pef_stage_t *stage, uint32_t op) {
   uint64_t named = 0;

@@ -60,5 +60,7 @@ uint64_t leat_pef_stage_outputs(const leat_pef_t *pef, const pef_stage_t *stage)
 uint64_t leat_pef_stage_inputs(const leat_pef_t *pef, const pef_stage_t *stage);
 // The stage (of valid parameters) has nothing to do, whatever its operands hold: pef_format.h says when.
 bool leat_pef_stage_is_idle(const leat_pef_t *pef, const pef_stage_t *stage);
+// Whether a body computes in f64: of floats it touches no others.
+bool leat_pef_body_is_f64(const leat_pef_t *pef, const pef_body_t *body);
 
 #endif

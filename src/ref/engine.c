@@ -66,6 +66,11 @@ static void store(const void *state, uint32_t class_, uint32_t dtype, void *out,
   }
 }
 
+static leat_arch_level_t level(const void *state) {
+  (void)state;
+  return LEAT_ARCH_PORTABLE;
+}
+
 static void report(const void *state, leat_text_t *out) { (void)state, (void)out; }
 
 const leat_run_engine_t leat_ref_engine = {.name = "ref",
@@ -74,4 +79,5 @@ const leat_run_engine_t leat_ref_engine = {.name = "ref",
                                            .prepare = prepare,
                                            .load = load,
                                            .store = store,
+                                           .level = level,
                                            .report = report};

@@ -4,42 +4,30 @@
 
 #include <stdio.h>
 
-static leat_status_t dot(const leat_flow_t *flow, leat_text_t *out) {
-  leat_report_dot(flow, out);
-  return NULL;
-}
-static leat_status_t sections(const leat_flow_t *flow, leat_text_t *out) {
-  leat_report_sections(flow, out);
-  return NULL;
-}
-static leat_status_t memory(const leat_flow_t *flow, leat_text_t *out) {
-  leat_report_memory(flow, out);
-  return NULL;
-}
-
 static const struct {
   const char *name;
-  leat_status_t (*make)(const leat_flow_t *flow, leat_text_t *out);
+  leat_status_t (*make)(const leat_flow_t *flow, const leat_arch_t *arch, leat_text_t *out);
 } reports[] = {
-    {"graph.dot", dot},
+    {"graph.dot", leat_report_dot},
     {"graph.svg", leat_report_svg},
-    {"sections.csv", sections},
-    {"memory.json", memory},
+    {"sections.csv", leat_report_sections},
+    {"memory.json", leat_report_memory},
 };
 
-static leat_status_t write_one(const leat_flow_t *flow, size_t report, const char *folder) {
+static leat_status_t write_one(const leat_flow_t *flow, const leat_arch_t *arch, size_t report, const char *folder) {
   leat_text_t text = {0};
-  leat_status_t status = reports[report].make(flow, &text);
+  leat_status_t status = reports[report].make(flow, arch, &text);
   if (status == NULL) status = leat_file_write_text(folder, reports[report].name, &text);
   leat_text_deinit(&text);
   return status;
 }
 
-leat_status_t leat_report_write(const leat_pef_t *pef, const char *folder) {
+leat_status_t leat_report_write(const leat_pef_t *pef, const leat_arch_t *arch, const char *folder) {
   leat_flow_t flow;
   LEAT_TRY(leat_flow_find(pef, &flow));
   leat_status_t status = NULL;
-  for (size_t i = 0; i < sizeof reports / sizeof *reports && status == NULL; ++i) status = write_one(&flow, i, folder);
+  for (size_t i = 0; i < sizeof reports / sizeof *reports && status == NULL; ++i)
+    status = write_one(&flow, arch, i, folder);
   leat_flow_deinit(&flow);
   return status;
 }
@@ -49,7 +37,7 @@ static bool ends_with(const char *text, const char *end) {
   return length >= end_length && strcmp(text + length - end_length, end) == 0;
 }
 
-leat_status_t leat_report_write_graph(const leat_pef_t *pef, const char *path) {
+leat_status_t leat_report_write_graph(const leat_pef_t *pef, const leat_arch_t *arch, const char *path) {
   const bool is_svg = ends_with(path, ".svg");
   if (!is_svg && !ends_with(path, ".dot")) {
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s: a picture of the graph is a .svg or a .dot file", path);
@@ -57,7 +45,7 @@ leat_status_t leat_report_write_graph(const leat_pef_t *pef, const char *path) {
   leat_flow_t flow;
   LEAT_TRY(leat_flow_find(pef, &flow));
   leat_text_t text = {0};
-  leat_status_t status = (is_svg ? leat_report_svg : dot)(&flow, &text);
+  leat_status_t status = (is_svg ? leat_report_svg : leat_report_dot)(&flow, arch, &text);
   if (status == NULL && text.failed) status = leat_status_make(LEAT_OUT_OF_MEMORY, "out of memory for %s", path);
   if (status == NULL) status = leat_file_write_report(path, text.data, text.length);
   leat_text_deinit(&text);

@@ -8,21 +8,24 @@
 #ifndef LEAT_REPORT_REPORT_H_
 #define LEAT_REPORT_REPORT_H_
 
+#include "arch/arch.h"
 #include "pef/flow.h"
 
+// Times in reports are rooflines of `arch`, and say so: what a section needs at least on one core of that machine. The
+// record of a PEF is that of leat_arch_of_pef().
+
 // Writes all four files into `folder`, which exists. LEAT_IO, LEAT_OUT_OF_MEMORY.
-leat_status_t leat_report_write(const leat_pef_t *pef, const char *folder) LEAT_MUST_USE;
+leat_status_t leat_report_write(const leat_pef_t *pef, const leat_arch_t *arch, const char *folder) LEAT_MUST_USE;
 // Writes the picture; the ending of `path` says which: ".svg" or ".dot". LEAT_INVALID_ARGUMENT for any other.
-leat_status_t leat_report_write_graph(const leat_pef_t *pef, const char *path) LEAT_MUST_USE;
+leat_status_t leat_report_write_graph(const leat_pef_t *pef, const leat_arch_t *arch, const char *path) LEAT_MUST_USE;
 
 // Each report as text; out->failed is set when out of memory.
-void leat_report_dot(const leat_flow_t *flow, leat_text_t *out);
-leat_status_t leat_report_svg(const leat_flow_t *flow, leat_text_t *out) LEAT_MUST_USE;
-void leat_report_sections(const leat_flow_t *flow, leat_text_t *out);
-void leat_report_memory(const leat_flow_t *flow, leat_text_t *out);
+leat_status_t leat_report_dot(const leat_flow_t *flow, const leat_arch_t *arch, leat_text_t *out) LEAT_MUST_USE;
+leat_status_t leat_report_svg(const leat_flow_t *flow, const leat_arch_t *arch, leat_text_t *out) LEAT_MUST_USE;
+leat_status_t leat_report_sections(const leat_flow_t *flow, const leat_arch_t *arch, leat_text_t *out) LEAT_MUST_USE;
+leat_status_t leat_report_memory(const leat_flow_t *flow, const leat_arch_t *arch, leat_text_t *out) LEAT_MUST_USE;
 
-// Time that a section needs at least on one core that computes 100 GFLOP/s in f32 and moves 10 GB/s: a yardstick to
-// compare sections with, not a prediction for a machine.
-double leat_report_roofline_seconds(const leat_flow_t *flow, uint32_t call, bool *out_memory_bound);
+double leat_report_roofline_seconds(const leat_flow_t *flow, const leat_arch_t *arch, uint32_t call,
+                                    bool *out_memory_bound);
 
 #endif

@@ -38,11 +38,19 @@ static void put_dot(leat_text_t *out, const char *text) {
 
 enum { BOX_LINES = 5 };
 
-static void put_line(const leat_flow_t *flow, uint32_t index, uint32_t line, leat_text_t *out) {
+// A flow, and the machine whose roofline is drawn.
+typedef struct drawn_s {
+  const leat_flow_t *flow;
+  const leat_arch_t *arch;
+} drawn_t;
+
+static void put_line(const drawn_t *drawn, uint32_t index, uint32_t line, leat_text_t *out) {
+  const leat_flow_t *flow = drawn->flow;
   const leat_pef_t *pef = flow->pef;
   const pef_call_t *call = &pef->calls[index];
   const pef_body_t *body = &pef->bodies[call->body];
   const leat_flow_totals_t *totals = &flow->totals[index];
+  bool memory_bound;
   switch (line) {
     case 0:
       leat_text_put(out, "%u %s %s", index, leat_section_type_text(call->type), pef->strings + call->name);
@@ -56,6 +64,8 @@ static void put_line(const leat_flow_t *flow, uint32_t index, uint32_t line, lea
     case 3:
       leat_text_put(out, "%llu %s, ", (unsigned long long)body->row_count, body->row_count == 1 ? "row" : "rows");
       leat_put_flops(out, call->flops);
+      leat_text_put(out, ", at least ");
+      leat_put_seconds(out, leat_report_roofline_seconds(flow, drawn->arch, index, &memory_bound));
       return;
     default:
       leat_text_put(out, "in ");
@@ -68,10 +78,10 @@ static void put_line(const leat_flow_t *flow, uint32_t index, uint32_t line, lea
 }
 
 // The line, escaped and cut to `limit` characters.
-static void put_box_line(const leat_flow_t *flow, uint32_t index, uint32_t line, size_t limit, put_escaped_t escape,
+static void put_box_line(const drawn_t *drawn, uint32_t index, uint32_t line, size_t limit, put_escaped_t escape,
                          leat_text_t *out) {
   leat_text_t text = {0};
-  put_line(flow, index, line, &text);
+  put_line(drawn, index, line, &text);
   out->failed |= text.failed;
   if (text.data != NULL) {
     const bool is_long = text.length > limit;
@@ -93,11 +103,12 @@ static void put_edge_label(const leat_flow_edge_t *edge, leat_text_t *out) {
 
 // --- dot -------------------------------------------------------------------------------------------------------
 
-static void put_dot_node(const leat_flow_t *flow, uint32_t index, leat_text_t *out) {
+static void put_dot_node(const drawn_t *drawn, uint32_t index, leat_text_t *out) {
+  const leat_flow_t *flow = drawn->flow;
   leat_text_put(out, "  s%u [shape=box, style=filled, fillcolor=\"%s\", label=\"", index,
                 type_colours[flow->pef->calls[index].type]);
   for (uint32_t line = 0; line < BOX_LINES; ++line) {
-    put_box_line(flow, index, line, 80, put_dot, out);
+    put_box_line(drawn, index, line, 80, put_dot, out);
     leat_text_put(out, "\\l");
   }
   leat_text_put(out, "\", tooltip=\"");
@@ -111,18 +122,22 @@ static bool is_port(const leat_flow_t *flow, uint32_t node) {
   return kind == PEF_SYMBOL_INPUT || kind == PEF_SYMBOL_OUTPUT;
 }
 
-void leat_report_dot(const leat_flow_t *flow, leat_text_t *out) {
+leat_status_t leat_report_dot(const leat_flow_t *flow, const leat_arch_t *arch, leat_text_t *out) {
+  const drawn_t drawn = {flow, arch};
   const leat_pef_t *pef = flow->pef;
   leat_text_put(
       out,
-      "digraph pef {\n  node [fontname=\"monospace\", fontsize=10];\n  edge [fontname=\"monospace\", fontsize=8];\n");
+      "digraph pef {\n  node [fontname=\"monospace\", fontsize=10];\n  edge [fontname=\"monospace\", fontsize=8];\n"
+      "  label=\"times at least: on a core of ");
+  put_dot(out, arch->name);
+  leat_text_put(out, "\";\n");
   for (uint32_t s = 0; s < pef->symbol_count; ++s) {
     if (!is_port(flow, pef->call_count + s)) continue;
     leat_text_put(out, "  s%u [shape=ellipse, label=\"", pef->call_count + s);
     put_dot(out, pef->strings + pef->symbols[s].name);
     leat_text_put(out, "\"];\n");
   }
-  for (uint32_t c = 0; c < pef->call_count; ++c) put_dot_node(flow, c, out);
+  for (uint32_t c = 0; c < pef->call_count; ++c) put_dot_node(&drawn, c, out);
   for (uint32_t e = 0; e < flow->edges.count; ++e) {
     const leat_flow_edge_t *edge = &flow->edges.data[e];
     if (leat_flow_is_symbol(flow, edge->from) && !is_port(flow, edge->from)) continue;
@@ -131,6 +146,7 @@ void leat_report_dot(const leat_flow_t *flow, leat_text_t *out) {
     leat_text_put(out, "\"];\n");
   }
   leat_text_put(out, "}\n");
+  return NULL;
 }
 
 // --- svg -------------------------------------------------------------------------------------------------------
@@ -157,7 +173,7 @@ typedef struct link_s {
 } link_t;
 
 typedef struct page_s {
-  const leat_flow_t *flow;
+  drawn_t drawn;
   leat_layout_t layout;
   LEAT_ARRAY(link_t) links;
   uint32_t *in_count, *out_count;  // lines that end and begin at a node
@@ -173,7 +189,7 @@ static double node_y(const page_t *page, uint32_t node) {  // of the upper edge
   return HEADER + (double)page->layout.nodes[node].layer * (BOX_HEIGHT + GAP_Y);
 }
 static double node_height(const page_t *page, uint32_t node) {
-  return leat_flow_is_symbol(page->flow, node) ? PORT_HEIGHT : BOX_HEIGHT;
+  return leat_flow_is_symbol(page->drawn.flow, node) ? PORT_HEIGHT : BOX_HEIGHT;
 }
 
 // Edges are sorted by their end, so those between the same two nodes are few steps apart.
@@ -198,12 +214,12 @@ static leat_status_t add_to_links(page_t *page, const leat_flow_edge_t *edge) {
 }
 
 static leat_status_t find_links(page_t *page) {
-  const size_t count = (size_t)page->flow->pef->call_count + page->flow->pef->symbol_count + 1;
+  const size_t count = (size_t)page->drawn.flow->pef->call_count + page->drawn.flow->pef->symbol_count + 1;
   page->in_count = leat_alloc_zero(count, sizeof *page->in_count);
   page->out_count = leat_alloc_zero(count, sizeof *page->out_count);
   if (page->in_count == NULL || page->out_count == NULL) return leat_out_of_memory();
-  for (uint32_t e = 0; e < page->flow->edges.count; ++e) {
-    const leat_flow_edge_t *edge = &page->flow->edges.data[e];
+  for (uint32_t e = 0; e < page->drawn.flow->edges.count; ++e) {
+    const leat_flow_edge_t *edge = &page->drawn.flow->edges.data[e];
     if (leat_layout_draws(&page->layout, edge)) LEAT_TRY(add_to_links(page, edge));
   }
   return NULL;
@@ -238,11 +254,11 @@ static void put_svg_link(const page_t *page, const link_t *link, leat_text_t *ou
 }
 
 static void put_svg_box(const page_t *page, uint32_t node, leat_text_t *out) {
-  const leat_pef_t *pef = page->flow->pef;
+  const leat_pef_t *pef = page->drawn.flow->pef;
   const double left = node_x(page, node) - BOX_WIDTH / 2.0, top = node_y(page, node);
   leat_text_put(out, "<g><title>");
   for (uint32_t line = 0; line < BOX_LINES; ++line) {
-    put_box_line(page->flow, node, line, 400, put_xml, out);
+    put_box_line(&page->drawn, node, line, 400, put_xml, out);
     leat_text_put(out, "\n");
   }
   leat_text_put(out, "cut here: ");
@@ -252,7 +268,7 @@ static void put_svg_box(const page_t *page, uint32_t node, leat_text_t *out) {
   for (uint32_t line = 0; line < BOX_LINES; ++line) {
     leat_text_put(out, "<text x=\"%.0f\" y=\"%.0f\"%s>", left + 8, top + 16 + 15.5 * line,
                   line == 0 ? " font-weight=\"bold\"" : "");
-    put_box_line(page->flow, node, line, LINE_CHARS, put_xml, out);
+    put_box_line(&page->drawn, node, line, LINE_CHARS, put_xml, out);
     leat_text_put(out, "</text>");
   }
   leat_text_put(out, "</g>\n");
@@ -263,12 +279,12 @@ static void put_svg_port(const page_t *page, uint32_t node, leat_text_t *out) {
   leat_text_put(out, "<g><rect x=\"%.0f\" y=\"%.0f\" width=\"%d\" height=\"%d\" rx=\"13\" fill=\"#ffffff\"/>",
                 x - BOX_WIDTH / 2.0, top, BOX_WIDTH, PORT_HEIGHT);
   leat_text_put(out, "<text x=\"%.0f\" y=\"%.0f\" text-anchor=\"middle\">", x, top + 17);
-  put_xml(out, page->flow->pef->strings + leat_flow_symbol(page->flow, node)->name);
+  put_xml(out, page->drawn.flow->pef->strings + leat_flow_symbol(page->drawn.flow, node)->name);
   leat_text_put(out, "</text></g>\n");
 }
 
 static void put_svg_header(const page_t *page, leat_text_t *out) {
-  const leat_pef_t *pef = page->flow->pef;
+  const leat_pef_t *pef = page->drawn.flow->pef;
   leat_text_put(out,
                 "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" viewBox=\"0 0 %.0f %.0f\" "
                 "font-family=\"monospace\" font-size=\"11\">\n"
@@ -279,11 +295,13 @@ static void put_svg_header(const page_t *page, leat_text_t *out) {
   leat_put_flops(out, pef->info->run_flops);
   leat_text_put(out, ", memory ");
   leat_put_bytes(out, (double)pef->info->peak_bytes);
+  leat_text_put(out, "; times at least: on a core of ");
+  put_xml(out, page->drawn.arch->name);
   leat_text_put(out, "</text>\n");
 }
 
 static void put_svg(const page_t *page, leat_text_t *out) {
-  const leat_flow_t *flow = page->flow;
+  const leat_flow_t *flow = page->drawn.flow;
   put_svg_header(page, out);
   leat_text_put(out,
                 "<g fill=\"none\" stroke=\"#8a8a8a\">\n<style>path:hover{stroke:#c00;stroke-width:2.5}"
@@ -305,8 +323,8 @@ static void deinit(page_t *page) {
   leat_free(page->out_count);
 }
 
-leat_status_t leat_report_svg(const leat_flow_t *flow, leat_text_t *out) {
-  page_t page = {.flow = flow};
+leat_status_t leat_report_svg(const leat_flow_t *flow, const leat_arch_t *arch, leat_text_t *out) {
+  page_t page = {.drawn = {flow, arch}};
   leat_status_t status = leat_layout_make(flow, &page.layout);
   if (status == NULL) status = find_links(&page);
   if (status == NULL) {

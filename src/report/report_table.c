@@ -3,14 +3,14 @@
 #include "report/report.h"
 #include "report/units.h"
 
-static const double CORE_FLOPS_PER_SECOND = 100e9, CORE_BYTES_PER_SECOND = 10e9;
-
-double leat_report_roofline_seconds(const leat_flow_t *flow, uint32_t call, bool *out_memory_bound) {
+double leat_report_roofline_seconds(const leat_flow_t *flow, const leat_arch_t *arch, uint32_t call,
+                                    bool *out_memory_bound) {
   const leat_flow_totals_t *totals = &flow->totals[call];
-  const double compute = flow->pef->calls[call].flops / CORE_FLOPS_PER_SECOND;
-  const double memory = (double)(totals->bytes_in + totals->bytes_out) / CORE_BYTES_PER_SECOND;
-  *out_memory_bound = memory > compute;
-  return memory > compute ? memory : compute;
+  const pef_call_t *file = &flow->pef->calls[call];
+  const bool is_f64 = leat_pef_body_is_f64(flow->pef, &flow->pef->bodies[file->body]);
+  const leat_arch_roofline_t one_core = {(leat_arch_level_t)arch->level, is_f64 ? LEAT_ARCH_F64 : LEAT_ARCH_F32, 1};
+  return leat_arch_roofline(arch, one_core, file->flops, (double)(totals->bytes_in + totals->bytes_out),
+                            out_memory_bound);
 }
 
 // A field of RFC 4180: quoted, quotes doubled.
@@ -34,17 +34,17 @@ static void put_ops_field(leat_text_t *out, const leat_pef_t *pef, const pef_bod
   leat_text_put(out, "\"");
 }
 
-void leat_report_sections(const leat_flow_t *flow, leat_text_t *out) {
+leat_status_t leat_report_sections(const leat_flow_t *flow, const leat_arch_t *arch, leat_text_t *out) {
   const leat_pef_t *pef = flow->pef;
   leat_text_put(out,
                 "section,type,name,why,body,rows,tile_rows,stages,ops,modules,flops,bytes_in,parameter_bytes,bytes_out,"
-                "buffers,scratch_bytes,roofline_us,bound\r\n");
+                "buffers,scratch_bytes,roofline_us,bound,machine\r\n");
   for (uint32_t c = 0; c < pef->call_count; ++c) {
     const pef_call_t *call = &pef->calls[c];
     const pef_body_t *body = &pef->bodies[call->body];
     const leat_flow_totals_t *totals = &flow->totals[c];
     bool memory_bound;
-    const double seconds = leat_report_roofline_seconds(flow, c, &memory_bound);
+    const double seconds = leat_report_roofline_seconds(flow, arch, c, &memory_bound);
     leat_text_put(out, "%u,%s,", c, leat_section_type_text(call->type));
     put_field(out, pef->strings + call->name);
     leat_text_put(out, ",");
@@ -54,10 +54,13 @@ void leat_report_sections(const leat_flow_t *flow, leat_text_t *out) {
     put_ops_field(out, pef, body);
     leat_text_put(out, ",");
     put_modules_field(out, pef, call);
-    leat_text_put(out, ",%.0f,%llu,%llu,%llu,%u,%llu,%.3f,%s\r\n", call->flops, (unsigned long long)totals->bytes_in,
+    leat_text_put(out, ",%.0f,%llu,%llu,%llu,%u,%llu,%.3f,%s,", call->flops, (unsigned long long)totals->bytes_in,
                   (unsigned long long)totals->parameter_bytes, (unsigned long long)totals->bytes_out, totals->buffers,
                   (unsigned long long)body->scratch_bytes, seconds * 1e6, memory_bound ? "memory" : "compute");
+    put_field(out, arch->name);
+    leat_text_put(out, "\r\n");
   }
+  return NULL;
 }
 
 // --- memory.json ---------------------------------------------------------------------------------------------
@@ -105,7 +108,8 @@ static void put_buffers(const leat_flow_t *flow, leat_text_t *out) {
   leat_text_put(out, "\n  ]\n");
 }
 
-void leat_report_memory(const leat_flow_t *flow, leat_text_t *out) {
+leat_status_t leat_report_memory(const leat_flow_t *flow, const leat_arch_t *arch, leat_text_t *out) {
+  (void)arch;
   const leat_pef_t *pef = flow->pef;
   uint64_t symbols = 0;
   for (uint32_t s = 0; s < pef->symbol_count; ++s) symbols += pef->symbols[s].bytes;
@@ -119,4 +123,5 @@ void leat_report_memory(const leat_flow_t *flow, leat_text_t *out) {
   put_symbols(pef, out);
   put_buffers(flow, out);
   leat_text_put(out, "}\n");
+  return NULL;
 }

@@ -7,7 +7,7 @@
 #include "run/program.h"
 #include "run/threads.h"
 
-enum { STRIP = 256, SHARED_ELEMENTS = 1 << 16 };  // elements converted at once; elements that are worth other threads
+enum { STRIP = 256 };  // elements converted at once
 
 static bool is_summed(const leat_pef_t *pef, uint32_t symbol) {
   const pef_symbol_t *file = &pef->symbols[symbol];
@@ -97,7 +97,9 @@ LEAT_EXPORT leat_status_t leat_program_accumulate(leat_program_t *program, uint3
   if (index >= steps) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "step %u of %u steps: steps count from 0", index, steps);
   if (program->sums == NULL) LEAT_TRY(make_sums(program));
   sum_job_t job = {.program = program, .index = index, .steps = steps, .workers = 1};
-  if (program->pool == NULL || program->sum_bytes < SHARED_ELEMENTS * sizeof(float)) {
+  const double moved = 3 * (double)program->sum_bytes;  // gradients are read, sums are read and written
+  const double seconds = leat_arch_seconds(&program->arch, program->level, 0, moved);
+  if (program->pool == NULL || !leat_run_is_worth_waking(program, seconds)) {
     add_share(&job, 0);
     return NULL;
   }

@@ -12,6 +12,7 @@
 #ifndef LEAT_RUN_ENGINE_H_
 #define LEAT_RUN_ENGINE_H_
 
+#include "arch/arch.h"
 #include "base/base.h"
 #include "pef/pef_read.h"
 
@@ -53,6 +54,9 @@ typedef struct leat_run_engine_s {
                int64_t n);
   void (*store)(const void *state, uint32_t class_, uint32_t dtype, void *out, int64_t stride, const void *in,
                 int64_t n);
+
+  // The level of instructions that it computes at: what it may be expected to take.
+  leat_arch_level_t (*level)(const void *state);
 
   // Facts of its own for leat_program_report: `,"name":value` each.
   void (*report)(const void *state, leat_text_t *out);

@@ -8,9 +8,6 @@
 #include "run/program.h"
 #include "run/threads.h"
 
-// Below these estimates waking or meeting the other workers costs more than it gains.
-static const double call_worth_seconds = 20e-6, run_worth_seconds = 100e-6;
-
 typedef struct exec_job_s {
   leat_program_t *program;
   uint32_t types;
@@ -61,10 +58,6 @@ static void run_share(const exec_job_t *job, const leat_run_call_t *call, uint32
   for (int64_t t = first; t < end; t++) run_tile(job->program, call, t, worker);
 }
 
-static bool is_shared(const leat_run_call_t *call) {
-  return call->body->tile_count > 1 && call->seconds >= call_worth_seconds;
-}
-
 // What has been started since the workers last met. `owed`: a barrier between calls of worker 0 was passed without a
 // meeting; later shared calls may rely on it.
 typedef struct exec_pending_s {
@@ -72,7 +65,7 @@ typedef struct exec_pending_s {
 } exec_pending_t;
 
 static bool must_meet(exec_pending_t *pending, const leat_run_call_t *call, bool barrier) {
-  bool shared = is_shared(call);
+  bool shared = call->shared;
   bool meet = barrier ? pending->shared || (shared && pending->alone) : shared && pending->owed;
   if (meet) {
     *pending = (exec_pending_t){0};
@@ -97,7 +90,7 @@ static void run_worker(void *context, uint32_t worker) {
     if ((job->types >> call->type & 1) == 0) continue;
     if (must_meet(&pending, call, barrier) && job->workers > 1) leat_run_threads_sync(job->program->pool);
     barrier = false;
-    if (is_shared(call)) {
+    if (call->shared) {
       run_share(job, call, worker, job->workers);
     } else if (worker == 0) {
       run_share(job, call, 0, 1);
@@ -114,7 +107,7 @@ static double estimate(const leat_program_t *program, uint32_t types) {
 static void run_job(exec_job_t *job) {
   leat_program_t *program = job->program;
   job->workers = 1;
-  if (program->pool == NULL || estimate(program, job->types) < run_worth_seconds) {
+  if (program->pool == NULL || !leat_run_is_worth_waking(program, estimate(program, job->types))) {
     run_worker(job, 0);
     return;
   }

@@ -110,14 +110,17 @@ static leat_status_t prepare_calls(leat_program_t *program) {
   if (program->calls == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for %u calls", pef->call_count);
   for (uint32_t c = 0; c < pef->call_count; c++) {
     const pef_call_t *file = &pef->calls[c];
-    // One thread does very roughly this much a second; only the order of magnitude matters.
-    double seconds = file->flops / 40e9 + file->bytes / 10e9;
-    program->calls[c] = (leat_run_call_t){.body = &program->bodies[file->body],
+    const leat_run_body_t *body = &program->bodies[file->body];
+    const double seconds = leat_arch_seconds(&program->arch, program->level, file->flops, file->bytes);
+    // Else waking or meeting the other workers costs more than it gains.
+    const bool worth = seconds >= leat_arch_barriers(&program->arch, program->arch.shared_call);
+    program->calls[c] = (leat_run_call_t){.body = body,
                                           .type = file->type,
                                           .arguments = program->places + file->argument_first,
                                           .barrier = file->barrier != 0,
                                           .stream = file->stream,
-                                          .seconds = seconds};
+                                          .seconds = seconds,
+                                          .shared = worth && body->tile_count > 1};
     program->section_types |= 1u << file->type;
     program->type_seconds[file->type] += seconds;
   }
@@ -200,14 +203,16 @@ static leat_status_t build(leat_program_t *program, const leat_load_options_t *o
   program->thread_count = used.thread_count != 0 ? used.thread_count : leat_run_cpu_count();
   LEAT_TRY(choose_engine(engines, used.engine, &program->engine));
   LEAT_TRY(program->engine->create(program->pef, &program->arena, used.isa, &program->engine_state));
+  leat_arch_of_pef(program->pef->strings + program->pef->info->arch, &program->arch);
+  program->level = program->engine->level(program->engine_state);
   LEAT_TRY(leat_run_symbols_place(program, used.beside));
   LEAT_TRY(prepare_bodies(program));
   LEAT_TRY(prepare_calls(program));
   LEAT_TRY(leat_run_bounds_prepare(program));
   LEAT_TRY(leat_program_set_profile(program, used.profile));
   leat_run_symbols_init(program);
-  if (program->thread_count > 1) LEAT_TRY(leat_run_threads_create(program->thread_count, &program->pool));
-  return NULL;
+  if (program->thread_count == 1) return NULL;
+  return leat_run_threads_create(program->thread_count, (uint32_t)program->arch.spin_rounds, &program->pool);
 }
 
 leat_status_t leat_run_load(const char *path, const leat_load_options_t *options,
@@ -293,6 +298,10 @@ LEAT_EXPORT leat_status_t leat_program_repeat(leat_program_t *program, const uin
 // --- facts -----------------------------------------------------------------------------------------------------
 
 LEAT_EXPORT const char *leat_program_metadata(const leat_program_t *program) { return program->pef->metadata; }
+
+LEAT_EXPORT const char *leat_program_arch(const leat_program_t *program) {
+  return program->pef->strings + program->pef->info->arch;
+}
 
 LEAT_EXPORT uint32_t leat_program_fingerprint(const leat_program_t *program, uint64_t out_fingerprint[3]) {
   memcpy(out_fingerprint, program->pef->info->fingerprint, 3 * sizeof(uint64_t));

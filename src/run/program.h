@@ -25,6 +25,7 @@ typedef struct leat_run_call_s {
   bool barrier;
   uint32_t stream;  // of its random draws, added to those of the stages
   double seconds;   // estimate on one thread
+  bool shared;      // among threads
 } leat_run_call_t;
 
 typedef struct leat_run_profile_s {
@@ -47,6 +48,8 @@ struct leat_program_s {
   leat_arena_t arena;  // plans and tables
   const leat_run_engine_t *engine;
   void *engine_state;
+  leat_arch_t arch;         // the machine that the file was compiled for
+  leat_arch_level_t level;  // of instructions that run
   uint32_t thread_count;
   struct leat_run_threads_s *pool;  // NULL: the calling thread alone
   leat_run_stage_t *stages;
@@ -74,6 +77,11 @@ struct leat_program_s {
 
 // Whether PREPARE sections must run before the next other one.
 static inline bool leat_run_is_stale(const leat_program_t *program) { return program->prepared != *program->changes; }
+
+// Whether work of so many seconds on one thread is worth waking the others.
+static inline bool leat_run_is_worth_waking(const leat_program_t *program, double seconds) {
+  return seconds >= program->arch.shared_run * program->arch.wake_seconds;
+}
 
 // program.c: loads the PEF at `path` for the engine that `options` name, of a list that ends with NULL.
 leat_status_t leat_run_load(const char *path, const leat_load_options_t *options,

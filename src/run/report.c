@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The report: sections with cost and measured time, symbols, memory; JSON.
+#include "pef/flow.h"
 #include "run/program.h"
 
 static const char *const type_names[PEF_TYPE_COUNT] = {"fwd",    "bckwd",  "gradnorm", "opt",
@@ -41,7 +42,33 @@ static double busiest_seconds(const leat_program_t *program, uint32_t index) {
   return most;
 }
 
-static void put_section(const leat_program_t *program, uint32_t index, leat_text_t *text) {
+// What the threads of the program need at least on the machine that the file was compiled for.
+static void put_roofline(const leat_program_t *program, const leat_flow_t *flow, uint32_t index, leat_text_t *text) {
+  const pef_call_t *call = &flow->pef->calls[index];
+  const leat_flow_totals_t *totals = &flow->totals[index];
+  const bool is_f64 = leat_pef_body_is_f64(flow->pef, &flow->pef->bodies[call->body]);
+  const leat_arch_roofline_t of = {program->level, is_f64 ? LEAT_ARCH_F64 : LEAT_ARCH_F32, program->thread_count};
+  bool memory_bound;
+  const double seconds = leat_arch_roofline(&program->arch, of, call->flops,
+                                            (double)(totals->bytes_in + totals->bytes_out), &memory_bound);
+  put_field(text, "roofline_seconds", seconds);
+  leat_text_put(text, ",\"bound\":\"%s\"", memory_bound ? "memory" : "compute");
+}
+
+static void put_machine(const leat_program_t *program, leat_text_t *text) {
+  const leat_arch_t *arch = &program->arch;
+  leat_text_put(text, ",\"machine\":{\"name\":");
+  leat_text_put_json_string(text, arch->name);
+  leat_text_put(text, ",\"built_in\":%s,\"level\":\"%s\"", arch->built_in ? "true" : "false",
+                leat_arch_level_name(program->level));
+  put_field(text, "f32", leat_arch_peak(arch, LEAT_ARCH_F32, program->level));
+  put_field(text, "f64", leat_arch_peak(arch, LEAT_ARCH_F64, program->level));
+  put_field(text, "read_bytes", leat_arch_read_rate(arch, program->thread_count));
+  leat_text_put(text, "}");
+}
+
+// `flow` is found where something was timed.
+static void put_section(const leat_program_t *program, const leat_flow_t *flow, uint32_t index, leat_text_t *text) {
   const pef_call_t *call = &program->pef->calls[index];
   const leat_run_body_t *body = program->calls[index].body;
   leat_text_put(text, "%s{\"name\":", index > 0 ? "," : "");
@@ -56,6 +83,7 @@ static void put_section(const leat_program_t *program, uint32_t index, leat_text
     leat_text_put(text, ",\"runs\":%llu", (unsigned long long)program->profile[index].runs);
     put_field(text, "seconds", program->profile[index].seconds);
     put_field(text, "busiest_thread_seconds", busiest_seconds(program, index));
+    put_roofline(program, flow, index, text);
     put_stages(program, index, text);
   }
   leat_text_put(text, "}");
@@ -74,6 +102,8 @@ static void put_symbol(const leat_program_t *program, uint32_t index, leat_text_
 
 LEAT_EXPORT leat_status_t leat_program_report(const leat_program_t *program, char **out_json) {
   const leat_pef_t *pef = program->pef;
+  leat_flow_t flow = {0};
+  if (program->profile != NULL) LEAT_TRY(leat_flow_find(pef, &flow));
   leat_text_t text = {0};
   leat_text_put(&text, "{\"engine\":\"%s\",\"threads\":%u", program->engine->name, program->thread_count);
   program->engine->report(program->engine_state, &text);
@@ -83,11 +113,13 @@ LEAT_EXPORT leat_status_t leat_program_report(const leat_program_t *program, cha
                 (unsigned long long)pef->constant_bytes);
   put_field(&text, "run_flops", pef->info->run_flops);
   put_field(&text, "run_bytes", pef->info->run_bytes);
+  put_machine(program, &text);
   leat_text_put(&text, ",\"sections\":[");
-  for (uint32_t c = 0; c < pef->call_count; c++) put_section(program, c, &text);
+  for (uint32_t c = 0; c < pef->call_count; c++) put_section(program, &flow, c, &text);
   leat_text_put(&text, "],\"symbols\":[");
   for (uint32_t s = 0; s < pef->symbol_count; s++) put_symbol(program, s, &text);
   leat_text_put(&text, "]}");
+  if (program->profile != NULL) leat_flow_deinit(&flow);
   if (text.failed) {
     leat_text_deinit(&text);
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the report");

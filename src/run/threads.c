@@ -11,11 +11,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-// Rounds of spinning before a thread sleeps: some 100 microseconds, less than it takes to sleep and wake twice.
-enum { SPIN_ROUNDS = 3000, YIELD_ROUNDS = 2, LINE = 64 };
+#include "arch/blocks.h"
+
+enum { YIELD_ROUNDS = 2 };
 
 typedef struct thread_word_s {
-  _Alignas(LINE) _Atomic uint32_t value;
+  _Alignas(BLOCKS_LINE) _Atomic uint32_t value;
   _Atomic uint32_t sleepers;
 } thread_word_t;
 
@@ -29,11 +30,12 @@ struct leat_run_threads_s {
   thread_word_t epoch;       // one up: there is a job (or `stop`)
   thread_word_t done;        // workers that have ended the job
   thread_word_t generation;  // of the barrier
-  _Alignas(LINE) _Atomic uint32_t arrived;
+  _Alignas(BLOCKS_LINE) _Atomic uint32_t arrived;
   leat_run_job_t job;
   void *context;
   bool stop;
-  bool crowded;              // more workers than CPUs
+  bool crowded;  // more workers than CPUs
+  uint32_t spin_rounds;
   uint32_t wanted, count;    // workers with the caller
   pid_t owner;               // process whose threads these are
   thread_worker_t *workers;  // wanted - 1
@@ -44,7 +46,7 @@ static void pause_briefly(void) { __builtin_ia32_pause(); }
 // Returns when the word is no longer `old`. Spins first; not where there are more workers than CPUs: there the one that
 // is waited for needs the CPU.
 static void wait_change(const leat_run_threads_t *pool, thread_word_t *word, uint32_t old) {
-  for (int i = 0; i < (pool->crowded ? YIELD_ROUNDS : SPIN_ROUNDS); i++) {
+  for (uint32_t i = 0; i < (pool->crowded ? YIELD_ROUNDS : pool->spin_rounds); i++) {
     if (atomic_load_explicit(&word->value, memory_order_acquire) != old) return;
     if (pool->crowded) {
       sched_yield();
@@ -103,7 +105,7 @@ static void reset(leat_run_threads_t *pool) {
   atomic_store(&pool->arrived, 0);
 }
 
-leat_status_t leat_run_threads_create(uint32_t count, leat_run_threads_t **out_pool) {
+leat_status_t leat_run_threads_create(uint32_t count, uint32_t spin_rounds, leat_run_threads_t **out_pool) {
   leat_run_threads_t *pool = leat_alloc_zero(1, sizeof *pool);
   thread_worker_t *workers = leat_alloc_zero(count, sizeof *workers);
   if (pool == NULL || workers == NULL) {
@@ -111,6 +113,7 @@ leat_status_t leat_run_threads_create(uint32_t count, leat_run_threads_t **out_p
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for %u threads", count);
   }
   pool->wanted = count;
+  pool->spin_rounds = spin_rounds;
   pool->crowded = count > leat_run_cpu_count();
   pool->workers = workers;
   reset(pool);

@@ -14,8 +14,10 @@ typedef void (*leat_run_job_t)(void *context, uint32_t worker);
 // CPUs in the affinity mask, cut to the CPU quota of the control groups (v1 and v2) that the process is in; at least 1.
 uint32_t leat_run_cpu_count(void);
 
-// A pool of `count` workers; the caller of a job is worker 0. Where the system refuses threads, fewer.
-leat_status_t leat_run_threads_create(uint32_t count, leat_run_threads_t **out_pool) LEAT_MUST_USE;
+// A pool of `count` workers, each of which spins so many rounds before it sleeps; the caller of a job is worker 0.
+// Where the system refuses threads, fewer.
+leat_status_t leat_run_threads_create(uint32_t count, uint32_t spin_rounds,
+                                      leat_run_threads_t **out_pool) LEAT_MUST_USE;
 void leat_run_threads_destroy(leat_run_threads_t *pool);
 uint32_t leat_run_threads_count(const leat_run_threads_t *pool);
 

@@ -2,6 +2,8 @@
 // The row relation of every primitive: one short function a word of the column `rows` of op.def.
 #include "space/rows.h"
 
+#include "arch/blocks.h"
+
 typedef uint32_t (*relation_t)(const leat_graph_t *g, const leat_op_t *op, uint32_t dim, uint32_t input);
 
 static const leat_value_t *result_of(const leat_graph_t *g, const leat_op_t *op) {
@@ -71,9 +73,7 @@ static uint32_t rows_gather(const leat_graph_t *g, const leat_op_t *op, uint32_t
   return input == 0 ? dim - index_rank + 1 : LEAT_ROWS_WHOLE;
 }
 
-// Elements that one index moves at least, for rows to run along the table: every tile looks at all indices.
-enum { SCATTER_RUN_MIN = 8 };
-
+// Rows run along the table where an index moves enough: every tile looks at all indices.
 static bool scatter_by_table_rows(const leat_graph_t *g, const leat_op_t *op, uint32_t axis) {
   const leat_value_t *table = result_of(g, op);
   int64_t run = 1;

@@ -6,10 +6,8 @@
 #include "space/access.h"
 #include "space/stage.h"
 
-// Larger results than this many times the inputs are not kept between runs: recomputing is cheaper than the memory.
-enum { PREPARE_GROWTH = 2, PREPARE_FREE_ELEMENTS = 4096 };
-
 typedef struct settle_s {
+  const leat_arch_t *arch;
   LEAT_ARRAY(bool) fixed;  // new value -> depends on parameters, unchanging buffers and constants only
   uint8_t *updated;        // value of a symbol -> the section type that updates it, if a later one reads it; else NONE
 } settle_t;
@@ -101,6 +99,12 @@ static leat_status_t visit_view(leat_rebuild_t *r, leat_op_id_t id) {
 // --- computing ops, leaves and stores
 // ---------------------------------------------------------------------------------
 
+// Larger results than this are not kept between runs: recomputing is cheaper than the memory.
+static int64_t most_prepared(const leat_rebuild_t *r, int64_t inputs) {
+  const leat_arch_t *arch = ((const settle_t *)r->user)->arch;
+  return (int64_t)arch->prepare_growth * inputs + (int64_t)arch->prepare_elements;
+}
+
 static bool worth_preparing(const leat_rebuild_t *r, const leat_op_t *op) {
   if (op->type != LEAT_TYPE_FWD || op->input_count == 0 || leat_op_role(op->kind) == LEAT_ROLE_DRAW) return false;
   int64_t in = 0;
@@ -110,8 +114,7 @@ static bool worth_preparing(const leat_rebuild_t *r, const leat_op_t *op) {
     if (!is_splat(r->b.graph, v))
       in += leat_value_elements(leat_graph_value(r->b.graph, leat_access_base(r->b.graph, v)));
   }
-  return leat_value_elements(leat_graph_value(r->from, op->result_first)) <=
-         PREPARE_GROWTH * in + PREPARE_FREE_ELEMENTS;
+  return leat_value_elements(leat_graph_value(r->from, op->result_first)) <= most_prepared(r, in);
 }
 
 static leat_status_t visit_compute(leat_rebuild_t *r, leat_op_id_t id) {
@@ -229,8 +232,8 @@ static void find_updated(const leat_graph_t *g, uint8_t *updated, bool *late) {
   for (leat_value_id_t v = 0; v < g->values.count; ++v) updated[v] = late[v] ? updated[v] : NONE;
 }
 
-leat_status_t leat_settle(const leat_graph_t *from, leat_graph_t **out_graph) {
-  settle_t s = {.updated = leat_alloc(from->values.count + 1u)};
+leat_status_t leat_settle(const leat_graph_t *from, const leat_arch_t *arch, leat_graph_t **out_graph) {
+  settle_t s = {.arch = arch, .updated = leat_alloc(from->values.count + 1u)};
   bool *late = leat_alloc_zero(from->values.count + 1u, sizeof *late);
   leat_status_t status = NULL;
   if (s.updated == NULL || late == NULL)

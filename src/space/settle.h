@@ -4,6 +4,7 @@
 #ifndef LEAT_SPACE_SETTLE_H_
 #define LEAT_SPACE_SETTLE_H_
 
+#include "arch/arch.h"
 #include "ir/graph.h"
 
 // needs: primitives only. gives, beyond what `from` says:
@@ -14,7 +15,7 @@
 //   - convolutions, pooling, scans and adding scatters of bf16 and f16 run on f32 copies;
 //   - forward ops whose inputs are all parameters, unchanging buffers or constants have type PREPARE.
 // keeps: order, groups, origins, values of all stores. worst case: linear in ops.
-leat_status_t leat_settle(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
+leat_status_t leat_settle(const leat_graph_t *from, const leat_arch_t *arch, leat_graph_t **out_graph) LEAT_MUST_USE;
 // Is `op` as settle leaves it? Of a graph of primitives; all of this but what is updated and what has become fixed.
 bool leat_is_settled(const leat_graph_t *g, const leat_op_t *op);
 

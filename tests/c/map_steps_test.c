@@ -21,8 +21,8 @@ typedef struct mapping_s {
 static void map(const char *text, bool inference, mapping_t *m) {
   memset(m, 0, sizeof *m);
   assert_ok(leat_graph_parse(text, strlen(text), &m->graph));
-  assert_ok(leat_settle(m->graph, &m->settled));
-  assert_ok(leat_arch_parse("native:32768,1048576,16777216", &m->arch));
+  assert_ok(leat_arch_native("native:32768,1048576,16777216", &m->arch));
+  assert_ok(leat_settle(m->graph, &m->arch, &m->settled));
   assert_ok(leat_cut(m->settled, &(leat_cut_options_t){.arch = &m->arch}, &m->plan));
   m->options = (leat_map_options_t){.arch = &m->arch, .optim_level = 3, .inference = inference};
   assert_ok(leat_map_decide(m->settled, &m->plan, &m->options, &m->decided));

@@ -33,9 +33,9 @@ static leat_pef_t *compile(const char *text, uint32_t optim_level, uint8_t **out
   leat_graph_t *graph = NULL, *grouped = NULL, *settled = NULL;
   assert_ok(leat_graph_parse(text, strlen(text), &graph));
   assert_ok(leat_group(graph, &(leat_group_options_t){.optim_level = optim_level}, &grouped));
-  assert_ok(leat_settle(grouped, &settled));
   leat_arch_t arch;
-  assert_ok(leat_arch_parse("native:32768,1048576,16777216", &arch));
+  assert_ok(leat_arch_native("native:32768,1048576,16777216", &arch));
+  assert_ok(leat_settle(grouped, &arch, &settled));
   leat_cut_options_t cut = {.arch = &arch};
   leat_plan_t plan;
   assert_ok(leat_cut(settled, &cut, &plan));

@@ -96,9 +96,11 @@ static void passes_in_an_order_that_does_not_fit_are_refused_by_name(void **stat
   };
   leat_graph_t *graph = parsed(program);
   leat_compile_options_t options = leat_compile_options_default();
+  leat_arch_t arch;
+  leat_arch_init(&arch, "native", "test");
   for (size_t i = 0; i < sizeof orders / sizeof orders[0]; ++i) {
     leat_graph_t *made = NULL;
-    leat_status_t status = leat_pipeline_run_named(graph, orders[i].passes, &options, NULL, NULL, &made);
+    leat_status_t status = leat_pipeline_run_named(graph, orders[i].passes, &options, &arch, NULL, NULL, &made);
     if (orders[i].told != NULL) {
       assert_fails(status, LEAT_INVALID_ARGUMENT, orders[i].told);
     } else {

@@ -27,18 +27,18 @@ static const char graph_text[] =
     "prim.store(%4) {kind=\"output\", name=\"mass\"}\n";
 
 static leat_pef_t *pef;
+static leat_arch_t machine;
 
 static int compile(void **state) {
   (void)state;
   leat_graph_t *graph = NULL, *settled = NULL;
   assert_ok(leat_graph_parse(graph_text, strlen(graph_text), &graph));
-  assert_ok(leat_settle(graph, &settled));
-  leat_arch_t arch;
-  assert_ok(leat_arch_parse("native:32768,1048576,16777216", &arch));
-  leat_cut_options_t cut = {.arch = &arch};
+  assert_ok(leat_arch_native("native:32768,1048576,16777216", &machine));
+  assert_ok(leat_settle(graph, &machine, &settled));
+  leat_cut_options_t cut = {.arch = &machine};
   leat_plan_t plan;
   assert_ok(leat_cut(settled, &cut, &plan));
-  leat_map_options_t options = {.arch = &arch, .inference = true};
+  leat_map_options_t options = {.arch = &machine, .inference = true};
   leat_pef_writer_t *writer = leat_pef_writer_create();
   assert_ok(leat_map_native(settled, &plan, &options, writer));
   uint8_t *data = NULL;
@@ -180,7 +180,7 @@ static void files_say_what_the_pef_holds(void **state) {
   (void)state;
   char folder[] = "/tmp/leat-report-XXXXXX";
   assert_non_null(mkdtemp(folder));
-  assert_ok(leat_report_write(pef, folder));
+  assert_ok(leat_report_write(pef, &machine, folder));
   check_pictures(folder);
   check_tables(folder);
   rmdir(folder);
@@ -188,8 +188,8 @@ static void files_say_what_the_pef_holds(void **state) {
 
 static void refusals_name_the_file(void **state) {
   (void)state;
-  assert_fails(leat_report_write_graph(pef, "graph.png"), LEAT_INVALID_ARGUMENT, "graph.png");
-  assert_fails(leat_report_write(pef, "/nonexistent"), LEAT_NOT_FOUND, "/nonexistent/graph.dot");
+  assert_fails(leat_report_write_graph(pef, &machine, "graph.png"), LEAT_INVALID_ARGUMENT, "graph.png");
+  assert_fails(leat_report_write(pef, &machine, "/nonexistent"), LEAT_NOT_FOUND, "/nonexistent/graph.dot");
 }
 
 int main(void) {

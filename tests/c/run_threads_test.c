@@ -9,7 +9,7 @@
 #include "check.h"
 #include "run/threads.h"
 
-enum { WORKERS = 4, ROUNDS = 200 };
+enum { WORKERS = 4, ROUNDS = 200, SPIN_ROUNDS = 3000 };
 
 typedef struct counters_s {
   leat_run_threads_t *pool;
@@ -44,7 +44,7 @@ static void test_rounds(void **state) {
   (void)state;
   for (uint32_t count = 1; count <= WORKERS; count++) {
     leat_run_threads_t *pool;
-    assert_null(leat_run_threads_create(count, &pool));
+    assert_null(leat_run_threads_create(count, SPIN_ROUNDS, &pool));
     assert_int_equal(run_rounds(pool, 5), 0);
     leat_run_threads_destroy(pool);
   }
@@ -53,7 +53,7 @@ static void test_rounds(void **state) {
 static void test_wakes_from_sleep(void **state) {
   (void)state;
   leat_run_threads_t *pool;
-  assert_null(leat_run_threads_create(WORKERS, &pool));
+  assert_null(leat_run_threads_create(WORKERS, SPIN_ROUNDS, &pool));
   for (int i = 0; i < 3; i++) {
     nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);  // long enough for the workers to sleep
     assert_int_equal(run_rounds(pool, 1), 0);
@@ -64,7 +64,7 @@ static void test_wakes_from_sleep(void **state) {
 __attribute__((unused)) static void test_fork(void **state) {
   (void)state;
   leat_run_threads_t *pool;
-  assert_null(leat_run_threads_create(2, &pool));
+  assert_null(leat_run_threads_create(2, SPIN_ROUNDS, &pool));
   assert_int_equal(run_rounds(pool, 1), 0);
   pid_t child = fork();
   assert_true(child >= 0);

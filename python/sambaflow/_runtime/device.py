@@ -145,6 +145,11 @@ class Device:
         return dict(json.loads(self._ffi.string(text).decode())) if text != self._ffi.NULL else {}
 
     @property
+    def arch(self) -> str:
+        """The machine that the file was compiled for, as --arch takes it."""
+        return str(self._ffi.string(self._lib.leat_program_arch(self.handle)).decode())
+
+    @property
     def fingerprint(self) -> tuple[int, tuple[int, int, int]]:
         """The version of the file's fingerprints, and the fingerprints."""
         out = self._ffi.new("uint64_t[3]")

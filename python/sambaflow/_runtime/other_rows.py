@@ -151,6 +151,8 @@ class OtherRows:
     def _compiled(self, program: Program) -> Device:
         compiled = self._device.metadata.get("leat", {})
         arguments = {k: v for k, v in compiled.get("arguments", {}).items() if k not in _OF_ONE_SIZE}
+        if "\n" in self._device.arch:  # a record of a machine, whose file may be gone
+            arguments["arch"] = self._device.arch
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "smaller.pef")
             given = options.given_options(arguments, "compile")

@@ -173,6 +173,8 @@ def metadata(
 ) -> dict[str, Any]:
     """What the PEF remembers: options that differ from their defaults, but nothing of names, folders or time."""
     arguments = {o.dest: plain(value) for o, value in given.items() if o.group not in _NOT_STORED}
+    if os.path.isfile(str(arguments.get("arch", ""))):  # the PEF has the text of the record
+        del arguments["arch"]
     facts = {**_agreed(config), "inference": inference, "optimizers": optimizers, "arguments": arguments}
     return {"app": plain(pef_metadata or {}), "leat": facts}
 

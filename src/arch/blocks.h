@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// The blocks that the engine native works in, and from where on a copy pays: constants, since kernels and plans are
+// built for them, and fit to the smallest caches of the machines that it is for. None of them shows in a result's bits.
+// What depends on the machine at hand is in its record (arch.h).
+#ifndef LEAT_ARCH_BLOCKS_H_
+#define LEAT_ARCH_BLOCKS_H_
+
+enum { BLOCKS_L1 = 32 * 1024, BLOCKS_L2 = 1024 * 1024, BLOCKS_LINE = 64, BLOCKS_F32 = 4 };  // bytes
+
+// --- CONTRACT
+
+// A block of C; rows that go together through a chunk; columns of C that are worked on in the workspace beside so many
+// rows (fewer columns leave room for more rows).
+enum { CONTRACT_M = 64, CONTRACT_N = 64, CONTRACT_ROWS = 128, CONTRACT_COLUMNS = 256 };
+// A chunk of k, as long as a panel of A still fits half of L2: C is read and written once a chunk.
+enum { CONTRACT_K = BLOCKS_L2 / 2 / BLOCKS_F32 / CONTRACT_ROWS };
+// One row reads B once, so its chunks are as long as the panels of B: these stream by from end to end.
+enum { CONTRACT_K_ONE_ROW = 16 * 1024 };
+// B is copied chunk by chunk although it could be read in place when its rows are far apart (the cache and the page
+// table suffer) and there are enough rows of A to pay for it: from this product of both on, and this stride.
+enum { CONTRACT_FAR_STRIDE = 128, CONTRACT_FAR_PRODUCT = 24 * 1024 };
+// A whose columns are adjacent is copied for the same reason, block by block, when this many columns of C share it.
+enum { CONTRACT_FAR_COLUMNS = 64 };
+// Rows that share a chunk of B that has been copied: A then streams by from further away.
+enum { CONTRACT_COPIED_ROWS = 512 };
+// Fewer rows of A than this do not fill vectors when they become the columns.
+enum { CONTRACT_SWAP_ROWS = 8 };
+// Elements of C in work where k goes in blocks: their sums lie in the workspace, one such part a level. A smaller part
+// would have A copied again and again.
+enum { CONTRACT_SUMS = 2 * BLOCKS_L2 / BLOCKS_F32 };
+
+// --- CONV and its weight gradient
+
+enum {
+  CONV_IMAGE_FLOATS = BLOCKS_L2 * 3 / 16 / BLOCKS_F32,  // the copied part of the input: one band, one block of channels
+  CONV_CHANNELS_MIN = 16,                               // in a block of channels of a band of one row
+  WGRAD_IMAGE_FLOATS = BLOCKS_L2 / 4 / BLOCKS_F32,      // the copied input of a band
+  WGRAD_POSITIONS_MIN = 256,  // in one call of the micro kernel: they make its stores of dw cheap
+  WGRAD_CHANNELS_MIN = 64,    // a block of channels has no fewer
+  CONV_ALIGN_FLOATS = BLOCKS_LINE / BLOCKS_F32,
+  CONV_LANES = 16             // of the widest level
+};
+
+// --- MAP, REDUCE, SCATTER
+
+// Elements of a strip: as many as let all strips of a program stay in L1, and rows that are long enough for strips of
+// their own.
+enum { MAP_STRIP_MAX = 512, MAP_STRIP_MIN = 64, MAP_STRIPS_BYTES = BLOCKS_L1 * 3 / 4, MAP_ROW_MIN = 48 };
+enum { REDUCE_STRIP = 512 };
+// Elements that one index moves: half a line, so that a walk along the table is one along memory.
+enum { SCATTER_RUN_MIN = BLOCKS_LINE / 2 / BLOCKS_F32 };
+
+#endif
