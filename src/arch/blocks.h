@@ -38,7 +38,7 @@ enum {
   WGRAD_POSITIONS_MIN = 256,  // in one call of the micro kernel: they make its stores of dw cheap
   WGRAD_CHANNELS_MIN = 64,    // a block of channels has no fewer
   CONV_ALIGN_FLOATS = BLOCKS_LINE / BLOCKS_F32,
-  CONV_LANES = 16             // of the widest level
+  CONV_LANES = 16  // of the widest level
 };
 
 // --- MAP, REDUCE, SCATTER

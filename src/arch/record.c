@@ -35,8 +35,7 @@ typedef struct reader_s {
   leat_arch_t *arch;
 } reader_t;
 
-#define FAIL_HERE(r, format, ...) \
-  LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s:%u: " format, (r)->from, (r)->line, __VA_ARGS__)
+#define FAIL_HERE(r, format, ...) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s:%u: " format, (r)->from, (r)->line, __VA_ARGS__)
 
 // Words are shown as far as they are fit to be seen.
 static int shown(const char *text, size_t length) {

@@ -49,8 +49,8 @@ static leat_status_t read_record(const leat_map_target_t *const *targets, const 
   return refuse(targets, text);
 }
 
-leat_status_t leat_target_find(const leat_map_target_t *const *targets, const char *text, const leat_map_target_t **out_target,
-                               leat_arch_t *out_arch) {
+leat_status_t leat_target_find(const leat_map_target_t *const *targets, const char *text,
+                               const leat_map_target_t **out_target, leat_arch_t *out_arch) {
   if (text == NULL || leat_target_is_chip(text)) text = (*targets)->name;
   *out_target = target_of_form(targets, text);
   if (*out_target != NULL && strchr(text, '\n') == NULL) return (*out_target)->parse(text, out_arch);

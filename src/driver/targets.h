@@ -10,8 +10,8 @@ extern const leat_map_target_t *const leat_targets[];  // ends with NULL
 
 // The target and the record that `text`, a value of --arch, means: a form of a target, the name of a chip (for which
 // the first target stands in), the path of a record, or the text of one. LEAT_INVALID_ARGUMENT lists what is legal.
-leat_status_t leat_target_find(const leat_map_target_t *const *targets, const char *text, const leat_map_target_t **out_target,
-                               leat_arch_t *out_arch) LEAT_MUST_USE;
+leat_status_t leat_target_find(const leat_map_target_t *const *targets, const char *text,
+                               const leat_map_target_t **out_target, leat_arch_t *out_arch) LEAT_MUST_USE;
 // Whether `text` names a chip that is not there yet.
 bool leat_target_is_chip(const char *text);
 // The target of a record; NULL: none of ours.

@@ -214,10 +214,33 @@ static void test_copies(void **unused) {
   free(in), free(out);
 }
 
+// What leat machine times does what it is counted for: chains of fused multiply-adds (all end near 1/2 = 1/4 + 1/2 *
+// 1/2), every element read once, whole vectors of a triad.
+static void test_peaks(void **unused) {
+  (void)unused;
+  enum { WHOLE = 1024 };
+  static float a[WHOLE], b[WHOLE], out[WHOLE];
+  for (int i = 0; i < WHOLE; i++) a[i] = (float)(i % 7), b[i] = (float)(i % 5);
+  for (int level = 0; level < level_count(); level++) {
+    const leat_kern_t *kern = levels[level];
+    float f32[16];
+    double f64[8];
+    const int64_t f32_flops = kern->peak_f32(f32, 100), f64_flops = kern->peak_f64(f64, 100);
+    assert_int_equal(f32_flops, 2 * 12 * 100 * (level == 0 ? 4 : level == 1 ? 8 : 16));
+    assert_int_equal(f64_flops * 2, f32_flops);
+    assert_true(fabs(f32[0] - (0.5 + 12 * 0.5)) < 1e-5 && fabs(f64[0] - (0.5 + 12 * 0.5)) < 1e-12);
+    float sum = 0;
+    for (int i = 0; i < WHOLE; i++) sum += a[i];
+    assert_true(kern->read_f32(a, WHOLE) == sum);
+    kern->triad_f32(out, a, b, 0.5f, WHOLE);
+    for (int i = 0; i < WHOLE; i++) assert_true(out[i] == a[i] + 0.5f * b[i]);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_halves),   cmocka_unit_test(test_conversions), cmocka_unit_test(test_map_levels),
-      cmocka_unit_test(test_integers), cmocka_unit_test(test_copies),
+      cmocka_unit_test(test_peaks),      cmocka_unit_test(test_halves),   cmocka_unit_test(test_conversions),
+      cmocka_unit_test(test_map_levels), cmocka_unit_test(test_integers), cmocka_unit_test(test_copies),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

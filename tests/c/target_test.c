@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // A target of its own: a machine of three units with slow memory and tiny scratch is a record and a row of functions.
 // Nothing else of the compiler knows it, and its files run on the engines there are.
-#include "driver/targets.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "check.h"
+#include "driver/targets.h"
 #include "leat/runtime.h"
 #include "pef/legal.h"
 
