@@ -31,6 +31,7 @@ enum {
   LOWERED = 1u << LEAT_PROPERTY_LOWERED,
   DIFFERENTIATED = 1u << LEAT_PROPERTY_DIFFERENTIATED,
   PRIMITIVE = 1u << LEAT_PROPERTY_PRIMITIVE,
+  STRAIGHT = 1u << LEAT_PROPERTY_STRAIGHT,
   NO_EMPTY = 1u << LEAT_PROPERTY_NO_EMPTY,
   SETTLED = 1u << LEAT_PROPERTY_SETTLED,
 };
@@ -60,6 +61,7 @@ PASS(grad, leat_grad(from, leat_lower_vjps(), out_graph))
 PASS(recompute, leat_opt_recompute(from, by->arch, out_graph))
 PASS(settle, leat_settle(from, by->arch, out_graph))
 PLAIN(pool_first, leat_opt_pool_first)
+PLAIN(unroll, leat_opt_unroll)
 PLAIN(empty, leat_opt_empty)
 PLAIN(fold, leat_opt_fold)
 PLAIN(cse, leat_opt_cse)
@@ -77,6 +79,7 @@ static const pass_t passes[] = {
     {"lower",      lower_for_grad,       TRAINING,  false, 0,                    LOWERED,        TRACED,  "traced ops become primitives; rows that bring their own gradient stay"},
     {"grad",       grad,                 TRAINING,  false, LOWERED | FORWARD,    DIFFERENTIATED, FORWARD, "reverse mode, gradient norm, optimizers"},
     {"lower-rest", lower_rest,           ALWAYS,    false, 0,                    PRIMITIVE,      TRACED,  "nothing traced is left"},
+    {"unroll",     unroll,               COMPILING, false, PRIMITIVE,            STRAIGHT,       0,       "loops are straight ops"},
     {"empty",      empty,                ALWAYS,    false, PRIMITIVE,            NO_EMPTY,       0,       "values without elements are constants"},
     {"trim",       trim,                 UNIT,      false, PRIMITIVE,            NO_EMPTY,       0,       "stores that serve no unit go"},
     {"fold",       fold,                 ALWAYS,    true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "constants and identities"},
@@ -86,7 +89,7 @@ static const pass_t passes[] = {
     {"parts",      by_parts,             COMPILING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "products of joined parts are products of the parts"},
     {"recompute",  recompute,            COMPILING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "backward computes again what is dearer to keep"},
     {"merge",      merge,                COMPILING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "elementwise ops get the rows of the products beside them"},
-    {"settle",     settle,               COMPILING, false, PRIMITIVE | NO_EMPTY, SETTLED,        0,       "copies where strides cannot express a view"},
+    {"settle",     settle,               COMPILING, false, PRIMITIVE | NO_EMPTY | STRAIGHT, SETTLED,        0,       "copies where strides cannot express a view"},
 };
 // clang-format on
 

@@ -32,6 +32,11 @@ static bool is_primitive(const leat_graph_t *g, const leat_op_t *op) {
   return leat_op_is_primitive(op->kind);
 }
 
+static bool is_straight(const leat_graph_t *g, const leat_op_t *op) {
+  (void)g;
+  return leat_op_role(op->kind) != LEAT_ROLE_LOOP;
+}
+
 static bool is_empty(const leat_graph_t *g, leat_value_id_t v) {
   return v != LEAT_NONE && leat_value_elements(leat_graph_value(g, v)) == 0;
 }
@@ -57,6 +62,7 @@ static const struct {
     [LEAT_PROPERTY_LOWERED] = {"a graph lowered up to rows with a gradient of their own", is_lowered},
     [LEAT_PROPERTY_DIFFERENTIATED] = {"a graph with the updates of its optimizers", is_differentiated},
     [LEAT_PROPERTY_PRIMITIVE] = {"a graph of primitives", is_primitive},
+    [LEAT_PROPERTY_STRAIGHT] = {"a graph without loops", is_straight},
     [LEAT_PROPERTY_NO_EMPTY] = {"a graph that computes nothing without elements", has_elements},
     [LEAT_PROPERTY_SETTLED] = {"a graph whose views are read through strides", leat_is_settled},
 };

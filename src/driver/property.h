@@ -12,6 +12,7 @@ typedef enum leat_property_e {
   LEAT_PROPERTY_LOWERED,  // primitives, rows that bring their own gradient, statements
   LEAT_PROPERTY_DIFFERENTIATED,  // the updates of all optimizers are written
   LEAT_PROPERTY_PRIMITIVE,       // primitives only
+  LEAT_PROPERTY_STRAIGHT,        // no op repeats a body
   LEAT_PROPERTY_NO_EMPTY,        // what has no elements is a leaf, and only stores read it
   LEAT_PROPERTY_SETTLED,         // as settle.h says: views are read through strides
   LEAT_PROPERTY_COUNT

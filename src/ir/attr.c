@@ -104,6 +104,8 @@ static bool attr_equal(const leat_graph_t *g, const leat_attr_t *a, const leat_g
     case 'L':
     case 'K':
       return a->count == b->count && (a->count == 0 || memcmp(a->v.l, b->v.l, a->count * sizeof *a->v.l) == 0);
+    case 'B':
+      return leat_graphs_equal(g->bodies.data[a->v.i], h->bodies.data[b->v.i]);
     default:
       return a->v.i == b->v.i;
   }

@@ -40,14 +40,15 @@ bool leat_b_ready(leat_builder_t *b, const leat_value_id_t *inputs, uint32_t inp
 
 leat_value_id_t leat_b_op(leat_builder_t *b, uint32_t kind, const leat_value_id_t *inputs, uint32_t input_count,
                           const leat_attr_t *attrs, uint32_t attr_count, const leat_value_t *results) {
+  enum { FEW = 4 };
+  leat_value_t few[FEW] = {0}, *inferred = few;
   if (!leat_b_ready(b, inputs, input_count)) return LEAT_NONE;
-  enum { RESULTS_MAX = 2 };
-  uint32_t result_count = leat_op_info(kind)->result_count;
-  leat_value_t inferred[RESULTS_MAX] = {0};
-  assert(leat_op_is_primitive(kind) && result_count <= RESULTS_MAX);
+  const uint32_t result_count = leat_op_result_count(b->graph, kind, attrs, attr_count);
+  assert(leat_op_is_primitive(kind));
+  if (result_count > FEW) inferred = leat_alloc_zero(result_count, sizeof *inferred);
+  if (inferred == NULL) return leat_b_fail(b, LEAT_OUT_OF_MEMORY, "out of memory");
   for (uint32_t i = 0; results != NULL && i < result_count; i++) inferred[i] = results[i];
   b->status = leat_shape_infer(b->graph, kind, inputs, input_count, attrs, attr_count, inferred);
-  if (b->status != NULL) return LEAT_NONE;
   const leat_op_desc_t desc = {.kind = kind,
                                .type = b->type,
                                .detached = b->detached,
@@ -60,7 +61,8 @@ leat_value_id_t leat_b_op(leat_builder_t *b, uint32_t kind, const leat_value_id_
                                .results = inferred,
                                .result_count = result_count};
   leat_op_id_t op;
-  b->status = leat_graph_append(b->graph, &desc, &op);
+  if (b->status == NULL) b->status = leat_graph_append(b->graph, &desc, &op);
+  if (inferred != few) leat_free(inferred);
   return b->status != NULL || result_count == 0 ? LEAT_NONE : leat_graph_op(b->graph, op)->result_first;
 }
 

@@ -5,6 +5,7 @@
 
 #include "ir/build.h"
 #include "ir/graph.h"
+#include "ir/loop.h"
 
 typedef double (*flops_t)(const leat_graph_t *g, const leat_op_t *op);
 
@@ -66,6 +67,14 @@ static double flops_pool(const leat_graph_t *g, const leat_op_t *op) {
 }
 static double flops_pool_grad(const leat_graph_t *g, const leat_op_t *op) {
   return elements(g, leat_op_input(g, op, 1)) * window_elements(g, op);
+}
+
+static double flops_loop(const leat_graph_t *g, const leat_op_t *op) {
+  const leat_loop_t loop = leat_loop_of(g, op);
+  double flops = 0;
+  for (leat_op_id_t id = 0; id < loop.body->ops.count; id++)
+    flops += leat_op_cost(loop.body, leat_graph_op(loop.body, id)).flops;
+  return flops * (double)loop.trips;
 }
 
 // The column `flops` of op.def: a row whose function is not here does not compile.

@@ -153,6 +153,18 @@ leat_status_t leat_eval_get(const leat_eval_t *eval, const char *symbol, void *d
   return NULL;
 }
 
+void *leat_eval_end(const leat_eval_t *eval, leat_symbol_role_t role, uint32_t number, size_t *out_bytes) {
+  for (leat_symbol_id_t id = 0; id < eval->graph->symbols.count; id++) {
+    const leat_symbol_t *symbol = leat_graph_symbol(eval->graph, id);
+    if (symbol->role != role || symbol->number != number || eval->symbols[id].type == NULL) continue;
+    *out_bytes = leat_value_bytes(eval->symbols[id].type);
+    return eval->symbols[id].data;
+  }
+  assert(false);  // the shape rule wants every end
+  *out_bytes = 0;
+  return NULL;
+}
+
 // --- run ----------------------------------------------------------------------------------------------------------
 
 static leat_status_t run_op(leat_eval_t *eval, leat_op_id_t id) {

@@ -67,6 +67,9 @@ leat_element_t leat_multiply_add(leat_dtype_t dtype, leat_element_t a, leat_elem
 // Does `next` beat `best` under argmax (argmin)? Only a strictly better one does, and the first NaN beats all.
 bool leat_fold_beats(bool greatest, leat_dtype_t dtype, leat_element_t next, leat_element_t best);
 
+// Where the run of a body keeps its end of that role and number, and how many bytes that is.
+void *leat_eval_end(const leat_eval_t *eval, leat_symbol_role_t role, uint32_t number, size_t *out_bytes);
+
 // Operand `i` as elements, for loops that read it many times; free with leat_free.
 leat_status_t leat_eval_widen(const leat_eval_call_t *call, uint32_t i, leat_element_t **out_elements) LEAT_MUST_USE;
 

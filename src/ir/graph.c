@@ -23,7 +23,7 @@ leat_status_t leat_graph_create(leat_graph_t **out_graph) {
 static void release_blob(leat_blob_t *blob);
 
 LEAT_EXPORT void leat_graph_destroy(leat_graph_t *g) {
-  if (g == NULL) return;
+  if (g == NULL || (g->holders != 0 && --g->holders != 0)) return;
   leat_array_free(&g->ops);
   leat_array_free(&g->values);
   leat_array_free(&g->inputs);
@@ -34,6 +34,8 @@ LEAT_EXPORT void leat_graph_destroy(leat_graph_t *g) {
   leat_array_free(&g->groups);
   leat_array_free(&g->symbols);
   leat_names_deinit(&g->symbol_names);
+  for (uint32_t i = 0; i < g->bodies.count; i++) leat_graph_destroy(g->bodies.data[i]);
+  leat_array_free(&g->bodies);
   leat_arena_deinit(&g->arena);
   leat_free(g);
 }
@@ -293,6 +295,15 @@ LEAT_EXPORT leat_status_t leat_graph_set_blob(leat_graph_t *g, uint32_t index, c
     return leat_out_of_memory();
   release_blob(&g->blobs.data[index]);
   return copy_blob(data, data_bytes, &g->blobs.data[index]);
+}
+
+leat_status_t leat_graph_add_body(leat_graph_t *g, leat_graph_t *body, uint32_t *out_index) {
+  leat_graph_t **slot = leat_array_push(&g->bodies);
+  if (slot == NULL) return leat_out_of_memory();
+  *slot = body;
+  ++body->holders;
+  *out_index = g->bodies.count - 1;
+  return NULL;
 }
 
 int64_t leat_value_elements(const leat_value_t *v) {

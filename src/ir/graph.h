@@ -85,8 +85,11 @@ typedef enum leat_op_role_e {
   LEAT_ROLE_VIEW,         // elements of operand 0, at places that attributes say
   LEAT_ROLE_SAME,         // operand 0, perhaps in another dtype or apart from autograd
   LEAT_ROLE_ELEMENTWISE,  // an element of the result is a function of the elements at its own place
-  LEAT_ROLE_COMPUTE       // everything else
+  LEAT_ROLE_COMPUTE,      // everything else
+  LEAT_ROLE_LOOP          // its body, a number of times (loop.h)
 } leat_op_role_t;
+
+#define LEAT_RESULTS_OF_BODY UINT16_MAX  // of a loop: see leat_op_result_count
 
 // Facts of the tables.
 typedef struct leat_op_info_s {
@@ -111,7 +114,7 @@ bool leat_op_takes_attr(uint32_t kind, leat_attr_key_t key);             // is t
 const char *leat_op_words(uint32_t kind, leat_attr_key_t key);           // of an attribute of kind E: see word.h
 bool leat_op_find(const char *text, size_t length, uint32_t *out_kind);  // "linear", "prim.map"
 const char *leat_attr_name(leat_attr_key_t key);
-char leat_attr_kind(leat_attr_key_t key);  // 'I', 'L', 'F', 'S', 'T', 'E', 'C', 'Y' or 'K'
+char leat_attr_kind(leat_attr_key_t key);  // 'I', 'L', 'F', 'S', 'T', 'E', 'C', 'Y', 'K' or 'B'
 bool leat_attr_find(const char *text, size_t length, leat_attr_key_t *out_key);
 const char *leat_section_type_name(leat_section_type_t type);  // "fwd", "bckwd", ...
 bool leat_section_type_find(const char *text, size_t length, leat_section_type_t *out_type);
@@ -159,7 +162,7 @@ typedef struct leat_attr_s {
   uint16_t key;    // leat_attr_key_t
   uint32_t count;  // list length
   union {
-    int64_t i;  // I, T, E, Y: a number, a leat_dtype_t, a constant of the enum of the set, a leat_symbol_id_t
+    int64_t i;  // I, T, E, Y, B: a number, a leat_dtype_t, a constant of an enum, a leat_symbol_id_t, a body's index
     double f;
     const char *s;            // in the graph's arena: text that means nothing to the compiler
     const int64_t *l;         // in the graph's arena
@@ -244,9 +247,13 @@ struct leat_graph_s {
   LEAT_ARRAY(leat_group_t) groups;  // by id, ascending; ops may carry ids without an entry
   LEAT_ARRAY(leat_symbol_t) symbols;
   leat_names_t symbol_names;  // name -> id
+  // What its loops repeat: made once, then shared by the graphs that passes make of each other, and never changed.
+  LEAT_ARRAY(leat_graph_t *) bodies;
+  uint32_t holders;  // of a body: graphs that hold it
 };
 
-// A graph with the unknown origin and nothing else; leat_graph_destroy releases it.
+// A graph with the unknown origin and nothing else; leat_graph_destroy releases it, and of a body that other graphs
+// hold, too, one hold.
 leat_status_t leat_graph_create(leat_graph_t **out_graph) LEAT_MUST_USE;
 
 // Reading.
@@ -350,8 +357,16 @@ leat_status_t leat_graph_add_blob(leat_graph_t *g, const void *data, size_t data
 // externally locked together.
 leat_status_t leat_graph_share_blob(leat_graph_t *g, const leat_blob_t *blob, uint32_t *out_index) LEAT_MUST_USE;
 
+// Adds `body` to the bodies of `g`, which holds it from now on; a failure leaves it to the caller.
+leat_status_t leat_graph_add_body(leat_graph_t *g, leat_graph_t *body, uint32_t *out_index) LEAT_MUST_USE;
+// The same ops, types, attributes and blobs, and groups to be laid out alike? Symbols are the same by name.
+bool leat_graphs_equal(const leat_graph_t *a, const leat_graph_t *b);
+
+// How many results an op of that kind has, with those attributes, which name a body of `g` where the kind has one.
+uint32_t leat_op_result_count(const leat_graph_t *g, uint32_t kind, const leat_attr_t *attrs, uint32_t attr_count);
 // Shape rule of a primitive (ir/shape.c): fills dtype, rank, dims of the results from the inputs and attributes.
-// SYMBOL, CONSTANT, IOTA and RANDOM take dtype and shape from `results` as given, casts the dtype. A primitive states
+// SYMBOL, CONSTANT, IOTA and RANDOM take dtype and shape from `results` as given, casts the dtype; there is room for
+// leat_op_result_count of them. A primitive states
 // every attribute of its row (CONSTANT: `value` or `index`; SYMBOL: `name` and `kind`): there are no defaults. `attrs`
 // need not be sorted. Messages name what does not fit.
 leat_status_t leat_shape_infer(const leat_graph_t *g, uint32_t kind, const leat_value_id_t *inputs,

@@ -9,7 +9,7 @@
 #include "ir/lex.h"
 #include "ir/suggest.h"
 
-enum { TEXT_VERSION = 1 };
+enum { TEXT_VERSION = 1, BODIES_IN_BODIES_MAX = 8 };
 
 // Numbers of the text -> values of the graph: open addressing, at most half full.
 typedef struct number_slot_s {
@@ -128,7 +128,7 @@ static leat_status_t parse_op_name(parser_t *p) {
               leat_suggest_op(token->start, token->length, hint, sizeof hint));
   }
   uint32_t expected = leat_op_info(p->kind)->result_count;
-  if (p->numbers.count != expected)
+  if (p->numbers.count != expected && expected != LEAT_RESULTS_OF_BODY)
     FAIL_HERE(p, "'%.*s' has %" PRIu32 " results, but %" PRIu32 " are named", TOKEN_TEXT(p), expected,
               p->numbers.count);
   return advance(p);
@@ -284,6 +284,7 @@ static leat_status_t parse_spec(parser_t *p, leat_attr_t *attr) {
 static leat_status_t parse_attr_value(parser_t *p, leat_attr_t *attr) {
   switch (leat_attr_kind((leat_attr_key_t)attr->key)) {
     case 'I':
+    case 'B':
       return parse_integer(p, attr);
     case 'F':
       return parse_float(p, attr);
@@ -481,17 +482,59 @@ static leat_status_t parse_header(parser_t *p) {
   return advance(p);
 }
 
-static leat_status_t parse_graph(parser_t *p, const char *text, size_t length) {
-  LEAT_TRY(leat_lexer_start(&p->lexer, text, length));
-  LEAT_TRY(parse_header(p));
+static leat_status_t parse_body(parser_t *p, uint32_t depth);
+
+// The lines of a graph, or of a body up to its `end`.
+static leat_status_t parse_lines(parser_t *p, uint32_t depth) {
   while (!at_kind(p, LEAT_TOKEN_END)) {
     if (!at_kind(p, LEAT_TOKEN_NEWLINE)) FAIL_HERE(p, "expected the end of the line");
     LEAT_TRY(skip_newlines(p));
-    if (at_kind(p, LEAT_TOKEN_END)) break;
-    LEAT_TRY(at_name(p, "group") ? parse_group_line(p) : parse_statement(p));
+    if (at_kind(p, LEAT_TOKEN_END) || (depth != 0 && at_name(p, "end"))) break;
+    if (at_name(p, "body"))
+      LEAT_TRY(parse_body(p, depth + 1));
+    else
+      LEAT_TRY(depth == 0 && at_name(p, "group") ? parse_group_line(p) : parse_statement(p));
   }
   leat_graph_read_roles(p->graph);
   return NULL;
+}
+
+// What a body is: lines with numbers of their own, into p->graph, which is new.
+static leat_status_t parse_own_lines(parser_t *p, uint32_t depth) {
+  LEAT_TRY(parse_lines(p, depth));
+  if (!at_name(p, "end")) FAIL_HERE(p, "expected 'end' after the lines of a body");
+  return advance(p);
+}
+
+// body 0 .. end: the body that loops of this graph name by that number.
+static leat_status_t parse_body(parser_t *p, uint32_t depth) {
+  if (depth > BODIES_IN_BODIES_MAX) FAIL_HERE(p, "bodies lie within at most %d others", BODIES_IN_BODIES_MAX - 1);
+  const parser_t outer = *p;
+  leat_graph_t *body;
+  uint32_t index;
+  LEAT_TRY(advance(p));
+  LEAT_TRY(expect_kind(p, LEAT_TOKEN_INTEGER, "the number of a body"));
+  if (p->lexer.token.integer != p->graph->bodies.count) FAIL_HERE(p, "bodies are numbered upwards from 0");
+  LEAT_TRY(advance(p));
+  LEAT_TRY(leat_graph_create(&body));
+  p->graph = body;
+  p->slots = NULL;
+  p->slot_count = p->slots_used = 0;
+  leat_status_t status = parse_own_lines(p, depth);
+  leat_free(p->slots);
+  p->graph = outer.graph;
+  p->slots = outer.slots;
+  p->slot_count = outer.slot_count;
+  p->slots_used = outer.slots_used;
+  if (status == NULL) status = leat_graph_add_body(p->graph, body, &index);
+  if (status != NULL) leat_graph_destroy(body);
+  return status;
+}
+
+static leat_status_t parse_graph(parser_t *p, const char *text, size_t length) {
+  LEAT_TRY(leat_lexer_start(&p->lexer, text, length));
+  LEAT_TRY(parse_header(p));
+  return parse_lines(p, 0);
 }
 
 static void parser_deinit(parser_t *p) {

@@ -16,6 +16,7 @@ static void print_attr(leat_text_t *text, const leat_graph_t *g, const leat_op_t
   leat_text_put(text, "%s=", leat_attr_name(key));
   switch (leat_attr_kind(key)) {
     case 'I':
+    case 'B':
       leat_text_put(text, "%" PRId64, attr->v.i);
       break;
     case 'F':
@@ -114,7 +115,8 @@ static void print_group(leat_text_t *text, const leat_group_t *group) {
   leat_text_put(text, "\n");
 }
 
-static void print_op(leat_text_t *text, const leat_graph_t *g, const leat_op_t *op) {
+static void print_op(leat_text_t *text, const leat_graph_t *g, const leat_op_t *op, int indent) {
+  leat_text_put(text, "%*s", indent, "");
   print_results(text, op);
   leat_text_put(text, "%s%s", leat_op_is_primitive(op->kind) ? "prim." : "", leat_op_info(op->kind)->name);
   print_operands(text, g, op);
@@ -125,12 +127,22 @@ static void print_op(leat_text_t *text, const leat_graph_t *g, const leat_op_t *
   leat_text_put(text, "\n");
 }
 
+// The bodies of loops, then the ops.
+static void print_ops(leat_text_t *text, const leat_graph_t *g, int indent) {
+  for (uint32_t i = 0; i < g->bodies.count; i++) {
+    leat_text_put(text, "%*sbody %" PRIu32 "\n", indent, "", i);
+    print_ops(text, g->bodies.data[i], indent + 2);
+    leat_text_put(text, "%*send\n", indent, "");
+  }
+  for (leat_op_id_t id = 0; id < g->ops.count; id++) print_op(text, g, leat_graph_op(g, id), indent);
+}
+
 LEAT_EXPORT leat_status_t leat_graph_print(const leat_graph_t *g, char **out_text) {
   leat_text_t text = {0};
   *out_text = NULL;
   leat_text_put(&text, "leat.graph 1\n");
   for (uint32_t i = 0; i < g->groups.count; i++) print_group(&text, &g->groups.data[i]);
-  for (leat_op_id_t id = 0; id < g->ops.count; id++) print_op(&text, g, leat_graph_op(g, id));
+  print_ops(&text, g, 0);
   if (text.failed) {
     leat_text_deinit(&text);
     return leat_out_of_memory();

@@ -4,7 +4,7 @@
 
 #include <inttypes.h>
 
-// Symbols, origins, groups and blobs keep their indices, so that ops can be copied without translating them.
+// Symbols, origins, groups, blobs and bodies keep their indices, so that ops can be copied without translating them.
 static leat_status_t copy_tables(const leat_graph_t *from, leat_graph_t *to) {
   uint32_t index;
   LEAT_TRY(leat_graph_copy_symbols(to, from));
@@ -14,6 +14,7 @@ static leat_status_t copy_tables(const leat_graph_t *from, leat_graph_t *to) {
   }
   for (uint32_t i = 0; i < from->groups.count; i++) LEAT_TRY(leat_graph_add_group(to, &from->groups.data[i]));
   for (uint32_t i = 0; i < from->blobs.count; i++) LEAT_TRY(leat_graph_share_blob(to, &from->blobs.data[i], &index));
+  for (uint32_t i = 0; i < from->bodies.count; i++) LEAT_TRY(leat_graph_add_body(to, from->bodies.data[i], &index));
   return NULL;
 }
 
@@ -59,6 +60,42 @@ leat_status_t leat_rebuild_copy(leat_rebuild_t *r, leat_op_id_t id) {
   if (status == NULL) status = append_copy(r, op, inputs);
   if (inputs != few) leat_free(inputs);
   return status;
+}
+
+// An attribute as it is in `to`.
+static leat_status_t import_attr(leat_graph_t *to, const leat_graph_t *from, const leat_op_t *op, leat_attr_t *attr) {
+  const bool blob = leat_op_role(op->kind) == LEAT_ROLE_CONSTANT && attr->key == LEAT_ATTR_INDEX;
+  const bool body = leat_attr_kind((leat_attr_key_t)attr->key) == 'B';
+  uint32_t index = 0;
+  assert(leat_attr_kind((leat_attr_key_t)attr->key) != 'Y');
+  if (blob) LEAT_TRY(leat_graph_share_blob(to, &from->blobs.data[attr->v.i], &index));
+  if (body) LEAT_TRY(leat_graph_add_body(to, from->bodies.data[attr->v.i], &index));
+  if (blob || body) attr->v.i = index;
+  return NULL;
+}
+
+leat_status_t leat_graph_import_op(leat_builder_t *b, const leat_graph_t *from, const leat_op_t *op,
+                                   const leat_value_id_t *inputs, leat_op_id_t *out_op) {
+  enum { ATTRS_MAX = 32 };
+  leat_attr_t attrs[ATTRS_MAX];
+  assert(op->attr_count <= ATTRS_MAX);
+  for (uint32_t i = 0; i < op->attr_count; i++) {
+    attrs[i] = from->attrs.data[op->attr_first + i];
+    LEAT_TRY(import_attr(b->graph, from, op, &attrs[i]));
+  }
+  const leat_op_desc_t desc = {.kind = op->kind,
+                               .type = b->type,
+                               .detached = b->detached,
+                               .exact = op->exact,
+                               .group = b->group,
+                               .origin = b->origin,
+                               .inputs = inputs,
+                               .input_count = op->input_count,
+                               .attrs = attrs,
+                               .attr_count = op->attr_count,
+                               .results = from->values.data + op->result_first,
+                               .result_count = op->result_count};
+  return leat_graph_append(b->graph, &desc, out_op);
 }
 
 static leat_status_t visit_op(leat_rebuild_t *r, leat_rebuild_visit_t visit, leat_op_id_t id) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Shape inference: checks that an op is well formed, then calls the rule of its row. The rules are in shape_core.c
-// (leaves, map, reductions, contraction), shape_move.c (moving elements) and shape_window.c (convolution, pooling).
+// (leaves, map, reductions, contraction), shape_move.c (moving elements), shape_window.c (convolution, pooling) and
+// loop.c.
 #include "ir/shape.h"
 
 #include <inttypes.h>
@@ -145,7 +146,8 @@ static leat_status_t infer(const leat_shape_call_t *call) {
   LEAT_TRY(check_inputs(call));
   LEAT_TRY(check_attrs(call));
   LEAT_TRY(rules[call->kind](call));
-  for (uint32_t i = 0; i < leat_op_info(call->kind)->result_count; i++) LEAT_TRY(check_result(&call->results[i]));
+  const uint32_t count = leat_op_result_count(call->graph, call->kind, call->attrs, call->attr_count);
+  for (uint32_t i = 0; i < count; i++) LEAT_TRY(check_result(&call->results[i]));
   return NULL;
 }
 

@@ -20,7 +20,7 @@ static leat_status_t check_operands(const leat_graph_t *g, const leat_op_t *op) 
   return NULL;
 }
 
-// Numbers that stand for something: words, symbols, keys.
+// Numbers that stand for something: words, symbols, keys, bodies.
 static leat_status_t check_value(const leat_graph_t *g, const leat_op_t *op, const leat_attr_t *attr) {
   const leat_attr_key_t key = (leat_attr_key_t)attr->key;
   const char kind = leat_attr_kind(key);
@@ -28,6 +28,8 @@ static leat_status_t check_value(const leat_graph_t *g, const leat_op_t *op, con
   if (kind == 'E' && leat_word_text(leat_op_words(op->kind, key), attr->v.i) == NULL)
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s is none of %s", leat_attr_name(key),
               leat_word_choices(leat_op_words(op->kind, key), choices, sizeof choices));
+  if (kind == 'B' && (attr->v.i < 0 || attr->v.i >= g->bodies.count))
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the graph has no body %" PRId64, attr->v.i);
   if (kind == 'Y' && (attr->v.i < 0 || attr->v.i >= g->symbols.count))
     LEAT_FAIL(LEAT_INTERNAL, "attribute '%s' is no symbol of the graph", leat_attr_name(key));
   for (uint32_t i = 0; kind == 'K' && i < attr->count; i++) {
@@ -53,9 +55,9 @@ static leat_status_t check_attrs(const leat_graph_t *g, const leat_op_t *op) {
 }
 
 static leat_status_t check_results(const leat_graph_t *g, leat_op_id_t id, const leat_op_t *op) {
-  if (op->result_count != leat_op_info(op->kind)->result_count)
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "has %" PRIu32 " results, expected %u", op->result_count,
-              leat_op_info(op->kind)->result_count);
+  const uint32_t expected = leat_op_result_count(g, op->kind, g->attrs.data + op->attr_first, op->attr_count);
+  if (op->result_count != expected)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "has %" PRIu32 " results, expected %" PRIu32, op->result_count, expected);
   for (uint32_t i = 0; i < op->result_count; i++) {
     const leat_value_t *value = leat_graph_value(g, op->result_first + i);
     bool sound = value->op == id && value->result_index == i && value->dtype < LEAT_DTYPE_COUNT &&
@@ -65,11 +67,8 @@ static leat_status_t check_results(const leat_graph_t *g, leat_op_id_t id, const
   return NULL;
 }
 
-// The declared types are those of the shape rule.
-static leat_status_t check_rule(const leat_graph_t *g, const leat_op_t *op) {
-  enum { RESULTS_MAX = 2 };
-  leat_value_t inferred[RESULTS_MAX];
-  assert(op->result_count <= RESULTS_MAX);
+// The declared types are those of the shape rule; `inferred` has room for them.
+static leat_status_t check_types(const leat_graph_t *g, const leat_op_t *op, leat_value_t *inferred) {
   for (uint32_t i = 0; i < op->result_count; i++) inferred[i] = *leat_graph_value(g, op->result_first + i);
   LEAT_TRY(leat_shape_infer(g, op->kind, g->inputs.data + op->input_first, op->input_count,
                             g->attrs.data + op->attr_first, op->attr_count, inferred));
@@ -81,6 +80,16 @@ static leat_status_t check_rule(const leat_graph_t *g, const leat_op_t *op) {
               leat_value_text(declared, have, sizeof have), leat_value_text(&inferred[i], want, sizeof want));
   }
   return NULL;
+}
+
+static leat_status_t check_rule(const leat_graph_t *g, const leat_op_t *op) {
+  enum { FEW = 4 };
+  leat_value_t few[FEW], *inferred = few;
+  if (op->result_count > FEW) inferred = leat_alloc(op->result_count * sizeof *inferred);
+  if (inferred == NULL) return leat_out_of_memory();
+  leat_status_t status = check_types(g, op, inferred);
+  if (inferred != few) leat_free(inferred);
+  return status;
 }
 
 // A constant names a blob that is there and has the size of its value.
@@ -180,7 +189,10 @@ static leat_status_t check_ids(const leat_graph_t *g, leat_op_id_t id) {
   LEAT_FAIL(LEAT_INTERNAL, "op %" PRIu32 " is of no known kind or points outside of the graph", id);
 }
 
+static leat_status_t check_bodies(const leat_graph_t *g);
+
 leat_status_t leat_graph_verify(const leat_graph_t *g) {
+  LEAT_TRY(check_bodies(g));
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     LEAT_TRY(check_ids(g, id));
     leat_status_t status = check_op(g, id);
@@ -189,4 +201,41 @@ leat_status_t leat_graph_verify(const leat_graph_t *g) {
       return leat_status_annotate(status, "%s", leat_op_text(g, leat_graph_op(g, id), text, sizeof text));
   }
   return check_names(g);
+}
+
+// --- bodies of loops ------------------------------------------------------------------------------------------------
+
+static bool is_body_end(const leat_graph_t *body, const leat_op_t *op) {
+  const leat_symbol_role_t role = (leat_symbol_role_t)leat_graph_symbol(body, leat_op_symbol(body, op))->role;
+  if (leat_op_is_store(body, op, LEAT_STORE_OUTPUT))
+    return role == LEAT_MADE_LOOP_NEXT || role == LEAT_MADE_LOOP_STACKED;
+  return leat_op_is_symbol(body, op, LEAT_KIND_INPUT) &&
+         (role == LEAT_MADE_LOOP_CARRIED || role == LEAT_MADE_LOOP_SCANNED || role == LEAT_MADE_LOOP_FIXED);
+}
+
+// What loop.h says of bodies.
+static leat_status_t check_body_op(const leat_graph_t *body, const leat_op_t *op) {
+  if (!leat_op_is_primitive(op->kind)) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "is no primitive");
+  if (leat_op_role(op->kind) == LEAT_ROLE_DRAW)
+    LEAT_FAIL(LEAT_UNSUPPORTED, "a body draws no random numbers: draw them for all trips before the loop");
+  const bool named = leat_op_role(op->kind) == LEAT_ROLE_SYMBOL || leat_op_is_statement(op->kind);
+  if (named && !is_body_end(body, op))
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "'%s' is no end of a body", leat_op_name(body, op));
+  return NULL;
+}
+
+static leat_status_t check_body(const leat_graph_t *body) {
+  LEAT_TRY(leat_graph_verify(body));
+  for (leat_op_id_t id = 0; id < body->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(body, id);
+    char text[256];
+    LEAT_TRY(leat_status_annotate(check_body_op(body, op), "%s", leat_op_text(body, op, text, sizeof text)));
+  }
+  return NULL;
+}
+
+static leat_status_t check_bodies(const leat_graph_t *g) {
+  for (uint32_t i = 0; i < g->bodies.count; i++)
+    LEAT_TRY(leat_status_annotate(check_body(g->bodies.data[i]), "body %" PRIu32, i));
+  return NULL;
 }

@@ -7,6 +7,8 @@
 #include "arch/arch.h"
 #include "ir/graph.h"
 
+// Loops become straight ops (unroll.c).
+leat_status_t leat_opt_unroll(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
 // Values without elements become constants, and ops do without them (empty.c).
 leat_status_t leat_opt_empty(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
 // Local rules and constant folding (fold.c, fold_rules.c).

@@ -5,8 +5,7 @@
 
 #include "ir/graph.h"
 
-// Are two graphs of units the same but for origins? Equal ones have equal hashes.
-bool leat_unit_graphs_equal(const leat_graph_t *a, const leat_graph_t *b);
+// Equal graphs (leat_graphs_equal) have equal hashes.
 uint64_t leat_unit_graph_hash(const leat_graph_t *g);
 
 // Graphs, each with what follows from it under its number; equal ones are found by their hash.
