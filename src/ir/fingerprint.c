@@ -18,6 +18,8 @@ _Static_assert(LEAT_ATTR_DIM == 0 && LEAT_ATTR_DTYPE == 27 && LEAT_ATTR_NAME == 
                "attr.def grows at its end only");
 _Static_assert(LEAT_F32 == 0 && LEAT_BOOL == 9, "dtype.def grows at its end only");
 
+static void feed_body(uint64_t *hash, const leat_graph_t *body);
+
 static void feed_attr(uint64_t *hash, const leat_graph_t *g, const leat_op_t *op, const leat_attr_t *attr) {
   feed_int(hash, attr->key);
   char kind = leat_attr_kind((leat_attr_key_t)attr->key), spec[LEAT_SPEC_TEXT], keys[LEAT_KEYS_TEXT];
@@ -34,6 +36,8 @@ static void feed_attr(uint64_t *hash, const leat_graph_t *g, const leat_op_t *op
     feed_string(hash, leat_spec_text(attr->v.spec, spec));
   } else if (kind == 'E') {
     feed_string(hash, leat_word_text(leat_op_words(op->kind, (leat_attr_key_t)attr->key), attr->v.i));
+  } else if (kind == 'B') {
+    feed_body(hash, g->bodies.data[attr->v.i]);
   } else {
     feed_int(hash, attr->v.i);  // integers, dtypes, and the bits of floats
   }
@@ -65,10 +69,21 @@ static void feed_op(const leat_graph_t *g, const leat_op_t *op, uint64_t *stream
   }
 }
 
+// All streams of a body are one.
+static void feed_body(uint64_t *hash, const leat_graph_t *body) {
+  uint64_t streams[STREAMS];
+  for (uint32_t i = 0; i < STREAMS; ++i) streams[i] = *hash + i;
+  for (leat_op_id_t id = 0; id < body->ops.count; ++id) feed_op(body, leat_graph_op(body, id), streams);
+  feed(hash, streams, sizeof streams);
+}
+
 // --- all of them --------------------------------------------------------------------------------------------------
 
 typedef void (*feed_op_t)(const leat_graph_t *g, const leat_op_t *op, uint64_t *streams);
-static const feed_op_t versions[] = {[1] = feed_op};
+static const feed_op_t versions[] = {
+    [1] = feed_op,
+    [2] = feed_op,  // of programs whose recurrent layers are rows: for version 1 the SDK traces them taken apart
+};
 
 leat_status_t leat_fingerprint(const leat_graph_t *graph, uint32_t version, uint64_t out_fingerprint[3]) {
   if (version >= sizeof versions / sizeof *versions || versions[version] == NULL)

@@ -15,8 +15,8 @@ static leat_value_id_t flatten_rows(leat_builder_t *b, leat_value_id_t x) {
 }
 
 // x[.., k] times y[k,n] or y[n,k] by `spec`: [.., n]
-static leat_value_id_t rows_times(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y, bool transposed,
-                                  leat_value_id_t bias) {
+leat_value_id_t leat_row_times(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y, bool transposed,
+                               leat_value_id_t bias) {
   leat_value_t v = *leat_b_value(b, x), w = *leat_b_value(b, y);
   if (v.rank == 0 || w.rank != 2) return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "needs a matrix on the right");
   leat_value_id_t z = leat_b_product(b, transposed ? "mk,nk->mn" : "mk,kn->mn", flatten_rows(b, x), y);
@@ -31,7 +31,8 @@ static leat_value_id_t matmul(leat_builder_t *b, leat_value_id_t x, leat_value_i
     return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "needs operands of at least one dimension");
   if (x_rank == 1) x = leat_b_unsqueeze(b, x, 1u);
   if (y_rank == 1) y = leat_b_unsqueeze(b, y, 2u);
-  leat_value_id_t z = y_rank <= 2 ? rows_times(b, x, y, false, LEAT_NONE) : leat_row_batched(b, x, "mk", y, "kn", "mn");
+  leat_value_id_t z =
+      y_rank <= 2 ? leat_row_times(b, x, y, false, LEAT_NONE) : leat_row_batched(b, x, "mk", y, "kn", "mn");
   uint32_t rank = leat_b_value(b, z)->rank, drop = 0;
   if (rank < 2) return LEAT_NONE;
   if (x_rank == 1) drop |= 1u << (rank - 2);
@@ -46,8 +47,8 @@ LOWER(OUTER) { return leat_b_mul(c->b, leat_b_unsqueeze(c->b, c->in[0], 2u), lea
 // The weight keeps torch's layout [out, in]; a 1-D weight is one row, whose result dim torch drops.
 LOWER(LINEAR) {
   leat_builder_t *b = c->b;
-  if (leat_b_value(b, c->in[1])->rank != 1) return rows_times(b, c->in[0], c->in[1], true, leat_lower_in(c, 2));
-  leat_value_id_t y = rows_times(b, c->in[0], leat_b_unsqueeze(b, c->in[1], 1u), true, leat_lower_in(c, 2));
+  if (leat_b_value(b, c->in[1])->rank != 1) return leat_row_times(b, c->in[0], c->in[1], true, leat_lower_in(c, 2));
+  leat_value_id_t y = leat_row_times(b, c->in[0], leat_b_unsqueeze(b, c->in[1], 1u), true, leat_lower_in(c, 2));
   return y == LEAT_NONE ? y : leat_b_squeeze(b, y, 1u << (leat_b_value(b, y)->rank - 1u));
 }
 
@@ -65,7 +66,7 @@ static leat_value_id_t add_product(leat_lower_t *c, leat_value_id_t product) {
 
 LOWER(ADDMM) {
   if (leat_lower_int(c, LEAT_ATTR_TRANSPOSED, 0))
-    return add_product(c, rows_times(c->b, c->in[1], c->in[2], true, LEAT_NONE));
+    return add_product(c, leat_row_times(c->b, c->in[1], c->in[2], true, LEAT_NONE));
   return add_product(c, matmul(c->b, c->in[1], c->in[2]));
 }
 LOWER(BADDBMM) { return add_product(c, leat_b_product(c->b, "bmk,bkn->bmn", c->in[1], c->in[2])); }

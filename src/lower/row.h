@@ -64,6 +64,9 @@ leat_value_id_t leat_row_reduce_loss(leat_builder_t *b, leat_value_id_t elements
 leat_value_id_t leat_row_spread_loss(leat_builder_t *b, leat_value_id_t dy, leat_value_id_t elements,
                                      leat_reduction_t reduction);
 
+// Rows x[.., k] times y[k,n], or y[n,k] if `transposed`, plus `bias` if there is one: [.., n].
+leat_value_id_t leat_row_times(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y, bool transposed,
+                               leat_value_id_t bias);
 // Product of the last two dims under batch dims that broadcast: specs over letters m, k, n, as
 // leat_row_batched(b, x, "mk", y, "nk", "mn").
 leat_value_id_t leat_row_batched(leat_builder_t *b, leat_value_id_t x, const char *x_spec, leat_value_id_t y,

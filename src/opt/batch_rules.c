@@ -39,6 +39,19 @@ static const char *but_first(const leat_graph_t *g, const leat_op_t *op, uint32_
   return dim == 0 && input == 0 ? NULL : "has the batch where it expects channels, positions or weights";
 }
 
+// x[T,B,I], states [B,H], one a result behind the output, then weights, and a mask [T,B] at the end.
+static const char *recurrent(const leat_graph_t *g, const leat_op_t *op, uint32_t input, uint32_t dim) {
+  const bool state = input != 0 && input < op->result_count;
+  const bool weight = input >= op->result_count && leat_graph_value(g, leat_op_input(g, op, input))->dtype != LEAT_BOOL;
+  return weight || dim != (state ? 0 : 1) ? "has the batch where it expects steps or weights" : NULL;
+}
+
+// Rows x and states, then weights.
+static const char *but_weights(const leat_graph_t *g, const leat_op_t *op, uint32_t input, uint32_t dim) {
+  (void)g;
+  return input <= op->result_count && dim == 0 ? NULL : "has the batch where it expects features or weights";
+}
+
 static const char *batch_norm(const leat_graph_t *g, const leat_op_t *op, uint32_t input, uint32_t dim) {
   if (leat_op_int(g, op, LEAT_ATTR_TRAINING, 0) != 0) return "normalises with the statistics of the whole batch";
   return but_first(g, op, input, dim);
@@ -135,6 +148,10 @@ static leat_batch_join_t join_class_loss(const leat_graph_t *g, const leat_op_t 
   { .couples = indexed, .first_index = 1 }
 #define BATCH_index_put \
   { .couples = indexed, .first_index = 2 }
+#define BATCH_recurrent \
+  { .couples = recurrent }
+#define BATCH_but_weights \
+  { .couples = but_weights }
 #define BATCH_batch_norm \
   { .couples = batch_norm, .passes = true }
 #define BATCH_cotangent \

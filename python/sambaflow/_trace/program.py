@@ -58,14 +58,17 @@ def trace(
     loss_indices: Sequence[Any] | None = None,
     init_output_grads: bool = True,
     aux: Mapping[str, torch.Tensor] | None = None,
+    recurrent_rows: bool = True,
 ) -> Program:
     """Traces `model(*inputs)` (or `model(**inputs)`), and leaves the model as it was.
 
     One trace at a time, since functions of torch are replaced. The model is traced again when attributes turn out to be
     state (state.py), and once more, as a second call would find it, when forward left other things behind: a program
-    that differs from call to call is refused.
+    that differs from call to call is refused. `recurrent_rows` False: recurrent layers are taken apart.
     """
-    job = _Job(model, inputs, statements, inference, app_dir, loss_indices, init_output_grads, aux or {})
+    job = _Job(
+        model, inputs, statements, inference, app_dir, loss_indices, init_output_grads, aux or {}, recurrent_rows
+    )
     with tracing():
         return _traced_as_often_as_needed(job)
 
@@ -99,6 +102,7 @@ class _Job:
     loss_indices: Sequence[Any] | None
     init_output_grads: bool
     aux: Mapping[str, torch.Tensor]
+    recurrent_rows: bool
 
 
 class _Call:
@@ -107,6 +111,7 @@ class _Call:
     def __init__(self, job: _Job, before: Held, known: Mapping[Slot, torch.Tensor]) -> None:
         graph = Graph()
         tracer = Dispatcher(graph, Scope(job.model, job.app_dir), inference=job.inference)
+        tracer.recurrent_rows = job.recurrent_rows
         symbols = Symbols(graph, tracer, job.inference)
         args, kwargs = symbols.add_inputs(job.inputs)
         symbols.add_model(job.model, job.statements)

@@ -40,6 +40,7 @@ class Recorder:
         self.inference = inference
         self.origins = Origins()
         self.dequantized: dict[str, tuple[str, str]] = {}  # names of results: the symbols of integers and scale
+        self.recurrent_rows = True  # False: recurrent layers and cells are taken apart, as by earlier releases
         self.op_depth = 0  # 1: an op that the program called; more: parts of one
         self._unsupported: Counter[Unsupported] = Counter()
         self._streams = 0

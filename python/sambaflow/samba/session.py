@@ -143,6 +143,8 @@ class SambaSession(SessionExtras, SessionWeights):
         inference: bool,
         loss_indices: Sequence[Any] | None,
         init_output_grads: bool,
+        *,
+        recurrent_rows: bool = True,
     ) -> Callable[[nn.Module, Any, Any], Program]:
         """The program of a model on inputs, and on those of a micro-batch where they are not None."""
         aux = dict(self._aux)
@@ -157,6 +159,7 @@ class SambaSession(SessionExtras, SessionWeights):
                 loss_indices=loss_indices,
                 init_output_grads=init_output_grads,
                 aux=aux,
+                recurrent_rows=recurrent_rows,
             )
 
         def whole(model: nn.Module, inputs: Any, part: Any) -> Program:
@@ -196,7 +199,9 @@ class SambaSession(SessionExtras, SessionWeights):
                 "optimizer"
             )
         microbatch = compiled.get("arguments", {}).get("microbatch_size")
-        tracing = self._tracing(chosen, inference, loss_indices, init_output_grads)
+        tracing = self._tracing(
+            chosen, inference, loss_indices, init_output_grads, recurrent_rows=device.fingerprint[0] > 1
+        )
         program = tracing(model, inputs, micro_batch(inputs, microbatch))
         with from_command_line():
             _check_fingerprint(program, device, pef, training=bool(chosen))

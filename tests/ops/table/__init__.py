@@ -2,4 +2,4 @@
 # ruff: noqa: E501
 """The table of the op suite: importing this package fills cases.ROWS."""
 
-from . import binary, convolution, custom, indexing, losses, products, reductions, shapes, unary  # noqa: F401
+from . import binary, convolution, custom, indexing, losses, products, recurrent, reductions, shapes, unary  # noqa: F401
