@@ -110,7 +110,8 @@ enum {  // section types, as bits; ORDER: bit n is section type n of pef_format.
   LEAT_SECTIONS_GATHER = 32,
   LEAT_SECTIONS_ALL = 63
 };
-// Runs the sections whose type is in `types`, in file order. LEAT_INVALID_ARGUMENT if the file has none of them.
+// Runs the sections whose type is in `types`, in file order. LEAT_INVALID_ARGUMENT if the file has none of them, or if
+// a loop of it repeats sections of one of the types and of one that is not asked for, which only run together.
 // LEAT_OUT_OF_RANGE names an index or a class label that the program cannot take, with its row; parameters, buffers and
 // state are then as before. So do the other functions that run sections.
 leat_status_t leat_program_run(leat_program_t *program, uint32_t types);
@@ -131,10 +132,11 @@ leat_status_t leat_program_accumulate(leat_program_t *program, uint32_t index, u
 // Starts timing every section from zero (`on` 1) or stops (0). While it is on, sections run one by one.
 leat_status_t leat_program_set_profile(leat_program_t *program, uint32_t on);
 
-// Sections one by one, in the order of the file and of the report. What a section reads must have been made before, by
-// a run of the sections ahead of it; what passes between sections is kept from call to call.
+// Sections by their numbers, those of the file and of the report, in the order given. What a section reads must have
+// been made before, by a run of the sections ahead of it; what passes between sections is kept from call to call. The
+// sections of a loop run together: they follow each other in `sections`, all of them. LEAT_INVALID_ARGUMENT otherwise.
 uint32_t leat_program_section_count(const leat_program_t *program);
-leat_status_t leat_program_run_section(leat_program_t *program, uint32_t section);
+leat_status_t leat_program_run_sections(leat_program_t *program, const uint32_t *sections, uint32_t count);
 
 // Where a NaN or an infinity came from first. Strings are borrowed while the program lives; NULL: there was none.
 enum { LEAT_FAULT_NAN = 0, LEAT_FAULT_INFINITY = 1 };

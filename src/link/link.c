@@ -38,20 +38,17 @@ static leat_status_t order_calls(leat_linker_t *l) {
 
 // --- bodies ---------------------------------------------------------------------------------------------------------
 
-// A body that was added, and what it does with its arguments.
+// A body that was added.
 typedef struct added_s {
   bool known;
   uint32_t index;
-  leat_slot_use_t *slots;  // in the arena
 } added_t;
 
 typedef struct emitter_s {
   leat_linker_t *l;
   leat_pef_writer_t *writer;
-  leat_flight_t flight;
   uint16_t *output;  // per symbol of the program: which output it is
   LEAT_ARRAY(pef_stage_t) stages;
-  LEAT_ARRAY(leat_touch_t) touches;
   LEAT_ARRAY(pef_argument_t) arguments;
   leat_arena_t arena;
   added_t **added;  // per unit that others are like: its bodies
@@ -84,9 +81,6 @@ static leat_status_t add_body(emitter_t *e, const leat_link_unit_t *unit, uint32
   added->index = leat_pef_add_body(e->writer, &draft);
   added->known = true;
   if (body->scratch_bytes > e->info->scratch_bytes) e->info->scratch_bytes = body->scratch_bytes;
-  added->slots = leat_arena_alloc(&e->arena, (body->argument_count + 1u) * sizeof *added->slots);
-  if (added->slots == NULL) return leat_out_of_memory();
-  leat_flow_slots(pef, body, added->slots);
   return NULL;
 }
 
@@ -121,17 +115,13 @@ static pef_argument_t resolve(const emitter_t *e, uint32_t unit_index, const pef
   return out;
 }
 
-static leat_status_t resolve_arguments(emitter_t *e, uint32_t unit, const pef_call_t *call,
-                                       const leat_slot_use_t *slots) {
+static leat_status_t resolve_arguments(emitter_t *e, uint32_t unit, const pef_call_t *call) {
   const leat_pef_t *pef = e->l->program->units[unit].pef;
-  e->arguments.count = e->touches.count = 0;
+  e->arguments.count = 0;
   for (uint32_t i = 0; i < call->argument_count; ++i) {
     pef_argument_t *argument = leat_array_push(&e->arguments);
-    leat_touch_t *touch = leat_array_push(&e->touches);
-    if (argument == NULL || touch == NULL) return leat_out_of_memory();
+    if (argument == NULL) return leat_out_of_memory();
     *argument = resolve(e, unit, &pef->arguments[call->argument_first + i]);
-    *touch = (leat_touch_t){argument->kind, argument->symbol, argument->offset, argument->offset + argument->bytes,
-                            slots[i].is_written};
   }
   return NULL;
 }
@@ -142,13 +132,11 @@ static leat_status_t emit_call(emitter_t *e, uint32_t index) {
   const added_t *added = NULL;
   pef_call_t call = pef->calls[at->call];
   LEAT_TRY(body_of(e, at->unit, call.body, &added));
-  LEAT_TRY(resolve_arguments(e, at->unit, &call, added->slots));
-  bool barrier = true;
-  if (call.type != PEF_PREPARE) LEAT_TRY(leat_flight_add(&e->flight, e->touches.data, e->touches.count, &barrier));
+  LEAT_TRY(resolve_arguments(e, at->unit, &call));
   call.body = added->index;
   call.stream += e->l->program->units[at->unit].stream;
   char buffer[512];
-  call.barrier = barrier;
+  call.barrier = 0;
   call.name = leat_pef_add_string(e->writer, e->l->program->call_name(e->l->program->user, at->unit,
                                                                       pef->strings + call.name, buffer, sizeof buffer));
   call.why = leat_pef_add_string(e->writer, pef->strings + call.why);
@@ -164,7 +152,6 @@ static leat_status_t emit(emitter_t *e) {
   e->output = leat_alloc_zero(p->symbol_count + 1u, sizeof *e->output);
   e->added = leat_alloc_zero(p->unit_count + 1u, sizeof *e->added);
   if (e->output == NULL || e->added == NULL) return leat_out_of_memory();
-  LEAT_TRY(leat_flight_init(&e->flight, p->symbol_count));
   for (uint32_t s = 0; s < p->symbol_count; ++s) {
     const bool is_output = p->symbols[s].kind == PEF_SYMBOL_OUTPUT;
     e->output[s] = is_output && outputs < PEF_NO_OUTPUT ? (uint16_t)outputs : PEF_NO_OUTPUT;
@@ -174,7 +161,7 @@ static leat_status_t emit(emitter_t *e) {
   for (uint32_t i = 0; i < e->l->calls.count; ++i) LEAT_TRY(emit_call(e, i));
   e->info->arena_bytes = e->l->arena_bytes;
   e->info->peak_bytes += e->l->arena_bytes + leat_pef_constant_bytes(e->writer);
-  return NULL;
+  return leat_flight_plan(e->writer);
 }
 
 leat_status_t leat_link(const leat_link_program_t *program, leat_pef_writer_t *writer, pef_info_t *info) {
@@ -190,10 +177,8 @@ leat_status_t leat_link(const leat_link_program_t *program, leat_pef_writer_t *w
   leat_free(l.unit_kept);
   leat_free(e.output);
   leat_array_free(&e.stages);
-  leat_array_free(&e.touches);
   leat_array_free(&e.arguments);
   leat_free(e.added);
   leat_arena_deinit(&e.arena);
-  leat_flight_deinit(&e.flight);
   return leat_status_annotate(status, "linking");
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // A draft becomes a body and a call: its operands get the places of their sources, arguments or offsets in scratch.
-// Every range that a call touches is noted, so that barriers follow from overlaps.
 #include "map/emit.h"
 
 #include "map/name.h"
@@ -11,7 +10,6 @@ typedef struct emitter_s {
   const leat_placed_t *placed;
   leat_pef_writer_t *writer;
   uint64_t *constants;    // per value: offset in the file's constants
-  leat_flight_t flight;   // calls since the last barrier
   uint32_t packs_called;  // of decided->packs.calls
 } emitter_t;
 
@@ -22,7 +20,6 @@ typedef struct body_s {
   LEAT_ARRAY(pef_stage_t) stages;
   LEAT_ARRAY(pef_operand_t) operands;
   LEAT_ARRAY(pef_argument_t) arguments;
-  LEAT_ARRAY(leat_touch_t) touches;
 } body_t;
 
 // --- places
@@ -82,14 +79,6 @@ static leat_status_t find_argument(body_t *b, const pef_argument_t *place, uint3
   LEAT_FAIL(LEAT_UNSUPPORTED, "a section touches more than %u tensors: compile with -o0", PEF_MAX_ARGUMENTS);
 }
 
-static leat_status_t note_touch(body_t *b, const pef_argument_t *place, bool written) {
-  if (place->kind == PEF_PLACE_CONSTANT) return NULL;
-  leat_touch_t *touch = leat_array_push(&b->touches);
-  if (touch == NULL) return leat_out_of_memory();
-  *touch = (leat_touch_t){place->kind, place->symbol, place->offset, place->offset + place->bytes, written};
-  return NULL;
-}
-
 static bool is_scratch(const emitter_t *e, const leat_source_t *source) {
   return source->kind == LEAT_SOURCE_VALUE && e->decided->keeps.of[source->index].kind == LEAT_KEEP_MEMORY &&
          e->placed->homes[source->index].scratch;
@@ -108,7 +97,6 @@ static leat_status_t add_operand(body_t *b, uint32_t index) {
   pef_argument_t place;
   LEAT_TRY(place_of(b->e, source, &place));
   operand->space = PEF_SPACE_ARGUMENT;
-  LEAT_TRY(note_touch(b, &place, source->written));
   return find_argument(b, &place, &operand->slot);
 }
 
@@ -126,18 +114,8 @@ static leat_status_t add_stage(body_t *b, uint32_t index) {
 // --- calls
 // ------------------------------------------------------------------------------------------------------------
 
-// Prepare sections run apart from the others, so each waits for the one before.
-static leat_status_t needs_barrier(body_t *b, uint32_t type, bool *out_barrier) {
-  *out_barrier = true;
-  if (type == LEAT_TYPE_PREPARE) return NULL;
-  return leat_flight_add(&b->e->flight, b->touches.data, b->touches.count, out_barrier);
-}
-
 // `call` as it stands but for what follows from the body.
-static leat_status_t finish(body_t *b, const leat_tiling_t *tiling, pef_call_t call, const char *name,
-                            const char *why) {
-  bool barrier;
-  LEAT_TRY(needs_barrier(b, call.type, &barrier));
+static void finish(body_t *b, const leat_tiling_t *tiling, pef_call_t call, const char *name, const char *why) {
   leat_pef_body_draft_t body = {
       .body = {.stage_count = b->stages.count,
                .argument_count = b->arguments.count,
@@ -149,20 +127,17 @@ static leat_status_t finish(body_t *b, const leat_tiling_t *tiling, pef_call_t c
       .operands = b->operands.data,
       .instructions = b->draft->instructions.data,
   };
-  call.barrier = barrier;
   call.argument_count = b->arguments.count;
   call.body = leat_pef_add_body(b->e->writer, &body);
   call.name = leat_pef_add_string(b->e->writer, name);
   call.why = leat_pef_add_string(b->e->writer, why);
   leat_pef_add_call(b->e->writer, &call, b->arguments.data);
-  return NULL;
 }
 
 static void body_deinit(body_t *b) {
   leat_array_free(&b->stages);
   leat_array_free(&b->operands);
   leat_array_free(&b->arguments);
-  leat_array_free(&b->touches);
 }
 
 static leat_status_t emit_pack(emitter_t *e, const leat_pack_call_t *pack) {
@@ -171,7 +146,7 @@ static leat_status_t emit_pack(emitter_t *e, const leat_pack_call_t *pack) {
   leat_status_t status = NULL;
   for (uint32_t i = 0; i < pack->draft.stages.count && status == NULL; ++i) status = add_stage(&b, i);
   pef_call_t call = {.type = LEAT_TYPE_PREPARE, .bytes = pack->bytes};
-  if (status == NULL) status = finish(&b, &tiling, call, "pack", "a product reads its columns side by side");
+  if (status == NULL) finish(&b, &tiling, call, "pack", "a product reads its columns side by side");
   body_deinit(&b);
   return status;
 }
@@ -203,7 +178,7 @@ static leat_status_t emit_section(emitter_t *e, uint32_t index) {
   body_t b = {.e = e, .draft = &e->decided->drafts[index]};
   leat_status_t status = emit_stages(&b, index);
   pef_call_t call = {.type = section->type, .flops = section->flops, .bytes = section->bytes};
-  if (status == NULL) status = finish(&b, &e->placed->tilings[index], call, name, section->why);
+  if (status == NULL) finish(&b, &e->placed->tilings[index], call, name, section->why);
   body_deinit(&b);
   return leat_status_annotate(status, "section %u (%s)", index, name);
 }
@@ -252,16 +227,14 @@ static void emit_info(const emitter_t *e) {
 static leat_status_t emit_all(emitter_t *e) {
   emit_symbols(e);
   LEAT_TRY(emit_constants(e));
-  LEAT_TRY(leat_flight_init(&e->flight, e->decided->symbols.all.count));
   for (uint32_t i = 0; i < e->decided->order_count; ++i) LEAT_TRY(emit_section(e, e->decided->order[i]));
   emit_info(e);
-  return NULL;
+  return leat_flight_plan(e->writer);
 }
 
 leat_status_t leat_map_emit(const leat_decided_t *decided, const leat_placed_t *placed, leat_pef_writer_t *writer) {
   emitter_t e = {.decided = decided, .placed = placed, .writer = writer};
   leat_status_t status = emit_all(&e);
   leat_free(e.constants);
-  leat_flight_deinit(&e.flight);
   return status;
 }

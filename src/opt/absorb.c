@@ -165,8 +165,7 @@ static void follow(leat_builder_t *b, leat_scalar_t fn, leat_value_id_t number, 
       f->factor = f->factor == LEAT_NONE ? number : leat_b_mul(b, f->factor, number);
       break;
     default:
-      f->factor =
-          f->factor == LEAT_NONE ? leat_b_map1(b, LEAT_SCALAR_RECIP, number) : leat_b_div(b, f->factor, number);
+      f->factor = f->factor == LEAT_NONE ? leat_b_map1(b, LEAT_SCALAR_RECIP, number) : leat_b_div(b, f->factor, number);
   }
   f->term = both(b, fn, f->term, number);
 }

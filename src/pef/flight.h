@@ -1,28 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls in flight: what the calls since the last barrier touch, and whether one more has to wait for them.
+// Calls in flight: which calls have to wait for all that came before, since one of the two writes what the other
+// touches.
 #ifndef LEAT_PEF_FLIGHT_H_
 #define LEAT_PEF_FLIGHT_H_
 
-#include "base/base.h"
-#include "pef/pef_format.h"
+#include "pef/pef_write.h"
 
-// A range of memory that a call reads or writes. Symbols count as wholes.
-typedef struct leat_touch_s {
-  uint32_t kind, symbol;  // pef_place_kind
-  uint64_t begin, end;    // of the arena
-  bool written;
-} leat_touch_t;
-
-typedef struct leat_flight_s {
-  LEAT_ARRAY(leat_touch_t) ranges;  // of the arena, since the last barrier
-  uint32_t *read_at, *written_at;   // per symbol: the barrier since which it is touched
-  uint32_t symbol_count, barrier;
-} leat_flight_t;
-
-leat_status_t leat_flight_init(leat_flight_t *flight, uint32_t symbol_count) LEAT_MUST_USE;
-void leat_flight_deinit(leat_flight_t *flight);
-// Must a call with these touches wait? If so what was in flight has landed; the call is in flight from now on.
-leat_status_t leat_flight_add(leat_flight_t *flight, const leat_touch_t *touches, uint32_t count,
-                              bool *out_barrier) LEAT_MUST_USE;
+// Sets the barriers of all calls that were added, once the last one and the last loop are there: in every trip of a
+// loop, also from the last calls of one to the first of the next. Symbols count as wholes, and so does what an argument
+// names in the arena, wherever in it the call's part is. LEAT_OUT_OF_MEMORY.
+leat_status_t leat_flight_plan(leat_pef_writer_t *writer) LEAT_MUST_USE;
 
 #endif

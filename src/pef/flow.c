@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // See flow.h. Between calls: they are visited in order; for every symbol, and for the arena, a list remembers who wrote
-// which bytes, newest last.
+// which bytes, newest last. Two trips of a loop show all that there is: what the first reads of what came before, and
+// the second of the first.
 #include "pef/flow.h"
 
 #include <stdlib.h>
@@ -40,7 +41,18 @@ static int64_t operand_elements(const pef_operand_t *operand) {
   return elements;
 }
 
+static uint64_t operand_end(const pef_operand_t *operand) {
+  uint64_t last = 0;
+  for (uint32_t d = 0; d < operand->rank; ++d) {
+    if (operand->dims[d] == 0) return 0;
+    if (operand->strides[d] > 0) last += (uint64_t)(operand->dims[d] - 1) * (uint64_t)operand->strides[d];
+  }
+  return operand->offset + (last + 1) * leat_pef_dtype_bytes(operand->dtype);
+}
+
 static void touch(leat_slot_use_t *slot, const pef_operand_t *operand, bool written) {
+  const uint64_t end = operand_end(operand);
+  if (end > slot->bytes) slot->bytes = end;
   if (written)
     slot->is_written = true;
   else if (!slot->is_written)
@@ -67,8 +79,11 @@ void leat_flow_mark_written(const leat_pef_t *pef, const pef_call_t *call, bool 
     const uint32_t count = leat_flow_uses(pef, &pef->stages[body->stage_first + s], uses);
     for (uint32_t i = 0; i < count; ++i) {
       if (!uses[i].written || uses[i].operand->space != PEF_SPACE_ARGUMENT) continue;
-      const pef_argument_t *argument = &pef->arguments[call->argument_first + uses[i].operand->slot];
-      if (argument->kind == PEF_PLACE_SYMBOL) written[argument->symbol] = true;
+      uint32_t places;
+      const pef_argument_t *at = leat_pef_places(pef, call->argument_first + uses[i].operand->slot, &places);
+      for (uint32_t p = 0; p < places; ++p) {
+        if (at[p].kind == PEF_PLACE_SYMBOL) written[at[p].symbol] = true;
+      }
     }
   }
 }
@@ -81,17 +96,28 @@ static int by_begin(const void *a, const void *b) {
   return x->life.first < y->life.first ? -1 : x->life.first > y->life.first;
 }
 
+static leat_status_t add_ranges(const leat_pef_t *pef, uint32_t call, leat_ranges_t *ranges) {
+  const pef_call_t *record = &pef->calls[call];
+  for (uint32_t i = 0; i < record->argument_count; ++i) {
+    uint32_t places;
+    const pef_argument_t *at = leat_pef_places(pef, record->argument_first + i, &places);
+    for (uint32_t p = 0; p < places; ++p) {
+      if (at[p].kind != PEF_PLACE_ARENA) continue;
+      leat_range_t *range = leat_array_push(&ranges->all);
+      if (range == NULL) return leat_out_of_memory();
+      *range = (leat_range_t){at[p].offset, at[p].offset + at[p].bytes, {call, call, 1u << record->type}};
+    }
+  }
+  return NULL;
+}
+
 leat_status_t leat_flow_ranges(const leat_pef_t *pef, leat_ranges_t *out_ranges) {
   *out_ranges = (leat_ranges_t){0};
   for (uint32_t c = 0; c < pef->call_count; ++c) {
-    for (uint32_t i = 0; i < pef->calls[c].argument_count; ++i) {
-      const pef_argument_t *a = &pef->arguments[pef->calls[c].argument_first + i];
-      leat_range_t *range = a->kind != PEF_PLACE_ARENA ? NULL : leat_array_push(&out_ranges->all);
-      if (range != NULL) *range = (leat_range_t){a->offset, a->offset + a->bytes, {c, c, 1u << pef->calls[c].type}};
-      if (range != NULL || a->kind != PEF_PLACE_ARENA) continue;
-      leat_array_free(&out_ranges->all);
-      return leat_out_of_memory();
-    }
+    leat_status_t status = add_ranges(pef, c, out_ranges);
+    if (status == NULL) continue;
+    leat_array_free(&out_ranges->all);
+    return status;
   }
   leat_range_t *all = out_ranges->all.data;
   uint32_t kept = 0;
@@ -116,10 +142,10 @@ static write_list_t *writes_of(finder_t *f, const pef_argument_t *argument) {
   return &f->writes[argument->kind == PEF_PLACE_SYMBOL ? argument->symbol : f->pef->symbol_count];
 }
 
-static leat_status_t add_edge(finder_t *f, uint32_t from, uint32_t to, uint64_t bytes, const pef_operand_t *operand) {
-  leat_flow_edge_t *edge = leat_array_push(&f->flow->edges);
-  if (edge == NULL) return leat_out_of_memory();
-  *edge = (leat_flow_edge_t){from, to, bytes, operand};
+static leat_status_t add_edge(finder_t *f, const leat_flow_edge_t *edge) {
+  leat_flow_edge_t *slot = leat_array_push(&f->flow->edges);
+  if (slot == NULL) return leat_out_of_memory();
+  *slot = *edge;
   return NULL;
 }
 
@@ -131,36 +157,64 @@ static bool is_new_writer(const write_list_t *list, uint32_t index, uint64_t beg
   return true;
 }
 
-// Edges from whoever wrote bytes of the argument last, newest first, until one covers all of it.
-static leat_status_t read_argument(finder_t *f, uint32_t call, const pef_argument_t *argument,
-                                   const leat_slot_use_t *slot) {
-  const uint64_t begin = argument->offset, end = begin + argument->bytes;
-  write_list_t *list = writes_of(f, argument);
+// An argument of the call that is visited, in one of its places.
+typedef struct access_s {
+  uint32_t call, argument;
+  const pef_argument_t *place;
+  uint64_t part;  // bytes that one trip touches
+  const leat_slot_use_t *slot;
+} access_t;
+
+// Edges from whoever wrote bytes of the argument last, newest first, until one covers all of it. A call finds its own
+// writes only in another trip.
+static leat_status_t read_argument(finder_t *f, const access_t *a) {
+  const uint64_t begin = a->place->offset, end = begin + a->place->bytes;
+  leat_flow_edge_t edge = {.to = a->call, .operand = a->slot->operand, .argument = a->argument};
+  write_list_t *list = writes_of(f, a->place);
   bool covered = false;
   for (uint32_t i = list->count; i-- > 0 && !covered;) {
     const write_t *write = &list->data[i];
     if (write->begin >= end || begin >= write->end) continue;
     covered = write->begin <= begin && end <= write->end;
-    if (write->buffer != PEF_NONE) f->flow->buffers.data[write->buffer].last = call;
-    if (write->call == call || !is_new_writer(list, i, begin, end)) continue;
+    leat_flow_buffer_t *buffer = write->buffer == PEF_NONE ? NULL : &f->flow->buffers.data[write->buffer];
+    if (buffer != NULL && a->call > buffer->last) buffer->last = a->call;
+    if (!is_new_writer(list, i, begin, end)) continue;
     const uint64_t from = write->begin > begin ? write->begin : begin, to = write->end < end ? write->end : end;
-    LEAT_TRY(add_edge(f, write->call, call, to - from, slot->operand));
+    edge.from = write->call;
+    edge.bytes = to - from < a->part ? to - from : a->part;
+    edge.carried = write->call >= a->call;
+    LEAT_TRY(add_edge(f, &edge));
   }
-  if (covered || argument->kind != PEF_PLACE_SYMBOL) return NULL;
-  return add_edge(f, f->pef->call_count + argument->symbol, call, argument->bytes, slot->operand);
+  if (covered || a->place->kind != PEF_PLACE_SYMBOL) return NULL;
+  edge.from = f->pef->call_count + a->place->symbol;
+  edge.bytes = a->part;
+  edge.carried = false;
+  return add_edge(f, &edge);
 }
 
-static leat_status_t add_write(finder_t *f, uint32_t call, const pef_argument_t *argument,
-                               const leat_slot_use_t *slot) {
-  const uint64_t begin = argument->offset, end = begin + argument->bytes;
-  write_t *write = leat_array_push(writes_of(f, argument));
-  if (write == NULL) return leat_out_of_memory();
-  *write = (write_t){begin, end, call, PEF_NONE, slot->operand};
-  if (argument->kind != PEF_PLACE_ARENA) return NULL;
-  write->buffer = f->flow->buffers.count;
-  leat_flow_buffer_t *buffer = leat_array_push(&f->flow->buffers);
-  if (buffer == NULL) return leat_out_of_memory();
-  *buffer = (leat_flow_buffer_t){begin, end, call, call, slot->operand};
+// The range of the arena that the call has written in an earlier trip; PEF_NONE: none.
+static uint32_t find_buffer(const write_list_t *list, const write_t *write) {
+  for (uint32_t i = list->count; i-- > 0;) {
+    const write_t *other = &list->data[i];
+    if (other->call == write->call && other->begin == write->begin && other->end == write->end) return other->buffer;
+  }
+  return PEF_NONE;
+}
+
+static leat_status_t add_write(finder_t *f, const access_t *a, bool first) {
+  const uint64_t begin = a->place->offset;
+  write_list_t *list = writes_of(f, a->place);
+  write_t write = {begin, begin + a->place->bytes, a->call, PEF_NONE, a->slot->operand};
+  if (!first) write.buffer = find_buffer(list, &write);
+  if (a->place->kind == PEF_PLACE_ARENA && write.buffer == PEF_NONE) {
+    write.buffer = f->flow->buffers.count;
+    leat_flow_buffer_t *buffer = leat_array_push(&f->flow->buffers);
+    if (buffer == NULL) return leat_out_of_memory();
+    *buffer = (leat_flow_buffer_t){write.begin, write.end, a->call, a->call, a->slot->operand};
+  }
+  write_t *slot = leat_array_push(list);
+  if (slot == NULL) return leat_out_of_memory();
+  *slot = write;
   return NULL;
 }
 
@@ -170,27 +224,81 @@ static bool is_kept(const leat_pef_t *pef, const pef_argument_t *argument) {
   return kind == PEF_SYMBOL_PARAMETER || kind == PEF_SYMBOL_BUFFER || kind == PEF_SYMBOL_STATE;
 }
 
-static leat_status_t visit(finder_t *f, uint32_t index) {
-  const pef_call_t *call = &f->pef->calls[index];
-  leat_flow_totals_t *totals = &f->flow->totals[index];
-  leat_flow_slots(f->pef, &f->pef->bodies[call->body], f->slots);
-  for (uint32_t a = 0; a < call->argument_count; ++a) {
-    const pef_argument_t *argument = &f->pef->arguments[call->argument_first + a];
-    const leat_slot_use_t *slot = &f->slots[a];
-    if (slot->is_read) {
-      totals->bytes_in += argument->bytes;
-      if (is_kept(f->pef, argument)) totals->parameter_bytes += argument->bytes;
-      if (argument->kind != PEF_PLACE_CONSTANT) LEAT_TRY(read_argument(f, index, argument, slot));
-    }
-    if (slot->is_written) totals->bytes_out += argument->bytes;
-    if (argument->kind == PEF_PLACE_ARENA) ++totals->buffers;
+// Bytes that one trip touches of an argument: what moves touches a part.
+static uint64_t part_of(const leat_pef_t *pef, uint32_t argument, const leat_slot_use_t *slot) {
+  const uint64_t whole = pef->arguments[argument].bytes;
+  uint32_t moves;
+  (void)leat_pef_moves(pef, argument, 1, &moves);
+  return moves == 0 || slot->bytes > whole ? whole : slot->bytes;
+}
+
+static uint64_t add_saturated(uint64_t sum, double bytes) {
+  const double total = (double)sum + bytes;
+  return total < 0x1p63 ? sum + (uint64_t)bytes : UINT64_C(1) << 63;
+}
+
+static void add_totals(finder_t *f, const leat_walk_t *walk) {
+  const pef_call_t *call = &f->pef->calls[walk->call];
+  leat_flow_totals_t *totals = &f->flow->totals[walk->call];
+  totals->times = leat_walk_times(walk);
+  for (uint32_t i = 0; i < call->argument_count; ++i) {
+    const pef_argument_t *argument = &f->pef->arguments[call->argument_first + i];
+    const leat_slot_use_t *slot = &f->slots[i];
+    const double bytes = (double)part_of(f->pef, call->argument_first + i, slot) * totals->times;
+    if (slot->is_read) totals->bytes_in = add_saturated(totals->bytes_in, bytes);
+    if (slot->is_read && is_kept(f->pef, argument))
+      totals->parameter_bytes = add_saturated(totals->parameter_bytes, bytes);
+    if (slot->is_written) totals->bytes_out = add_saturated(totals->bytes_out, bytes);
+    totals->buffers += argument->kind == PEF_PLACE_ARENA;
   }
-  for (uint32_t a = 0; a < call->argument_count; ++a) {
-    if (f->slots[a].is_written) {
-      LEAT_TRY(add_write(f, index, &f->pef->arguments[call->argument_first + a], &f->slots[a]));
+}
+
+// All reads of a call, or all its writes.
+static leat_status_t visit_arguments(finder_t *f, const leat_walk_t *walk, bool writes) {
+  const pef_call_t *call = &f->pef->calls[walk->call];
+  const bool first = leat_walk_is_first(walk);
+  for (uint32_t i = 0; i < call->argument_count; ++i) {
+    const leat_slot_use_t *slot = &f->slots[i];
+    if (!(writes ? slot->is_written : slot->is_read)) continue;
+    access_t a = {.call = walk->call, .argument = call->argument_first + i, .slot = slot};
+    a.part = part_of(f->pef, a.argument, slot);
+    uint32_t places;
+    a.place = leat_pef_places(f->pef, a.argument, &places);
+    for (; places > 0; --places, ++a.place) {
+      if (writes)
+        LEAT_TRY(add_write(f, &a, first));
+      else if (a.place->kind != PEF_PLACE_CONSTANT)
+        LEAT_TRY(read_argument(f, &a));
     }
   }
   return NULL;
+}
+
+static leat_status_t visit(finder_t *f, const leat_walk_t *walk) {
+  leat_flow_slots(f->pef, &f->pef->bodies[f->pef->calls[walk->call].body], f->slots);
+  if (leat_walk_is_first(walk)) add_totals(f, walk);
+  LEAT_TRY(visit_arguments(f, walk, false));
+  return visit_arguments(f, walk, true);
+}
+
+// Edges that several trips have found, once.
+static int by_reader(const void *a, const void *b) {
+  const leat_flow_edge_t *x = a, *y = b;
+  if (x->to != y->to) return x->to < y->to ? -1 : 1;
+  if (x->argument != y->argument) return x->argument < y->argument ? -1 : 1;
+  return x->from < y->from ? -1 : x->from > y->from;
+}
+
+static void unite_edges(leat_flow_t *flow) {
+  uint32_t kept = 0;
+  if (flow->edges.count == 0) return;
+  qsort(flow->edges.data, flow->edges.count, sizeof *flow->edges.data, by_reader);
+  for (uint32_t i = 0; i < flow->edges.count; ++i) {
+    const leat_flow_edge_t *edge = &flow->edges.data[i];
+    if (kept > 0 && by_reader(&flow->edges.data[kept - 1], edge) == 0) continue;
+    flow->edges.data[kept++] = *edge;
+  }
+  flow->edges.count = kept;
 }
 
 static leat_status_t finish_outputs(finder_t *f) {
@@ -198,13 +306,18 @@ static leat_status_t finish_outputs(finder_t *f) {
     const write_list_t *list = &f->writes[s];
     if (f->pef->symbols[s].kind != PEF_SYMBOL_OUTPUT || list->count == 0) continue;
     const write_t *last = &list->data[list->count - 1];
-    LEAT_TRY(add_edge(f, last->call, f->pef->call_count + s, last->end - last->begin, last->operand));
+    LEAT_TRY(add_edge(f, &(leat_flow_edge_t){.from = last->call,
+                                             .to = f->pef->call_count + s,
+                                             .bytes = last->end - last->begin,
+                                             .operand = last->operand,
+                                             .argument = PEF_NONE}));
   }
   return NULL;
 }
 
 static leat_status_t find(finder_t *f) {
-  for (uint32_t i = 0; i < f->pef->call_count; ++i) LEAT_TRY(visit(f, i));
+  for (leat_walk_t walk = leat_walk_start(f->pef, 2); leat_walk_next(&walk);) LEAT_TRY(visit(f, &walk));
+  if (f->pef->loop_count != 0) unite_edges(f->flow);
   return finish_outputs(f);
 }
 

@@ -4,7 +4,7 @@
 #ifndef LEAT_PEF_FLOW_H_
 #define LEAT_PEF_FLOW_H_
 
-#include "pef/pef_read.h"
+#include "pef/walk.h"
 
 // --- stages and bodies -----------------------------------------------------------------------------------------------
 
@@ -24,12 +24,13 @@ uint32_t leat_flow_uses(const leat_pef_t *pef, const pef_stage_t *stage, leat_op
 typedef struct leat_slot_use_s {
   bool is_read, is_written;      // is_read: before the body itself wrote it
   const pef_operand_t *operand;  // NULL: nothing
+  uint64_t bytes;                // up to which operands reach; of packed ones, as far as their strides tell
 } leat_slot_use_t;
 
 // Fills `out_slots`, one an argument of the body.
 void leat_flow_slots(const leat_pef_t *pef, const pef_body_t *body, leat_slot_use_t *out_slots);
 
-// Marks the symbols that a call writes.
+// Marks the symbols that a call writes, in any trip.
 void leat_flow_mark_written(const leat_pef_t *pef, const pef_call_t *call, bool *written);
 
 // --- time ------------------------------------------------------------------------------------------------------------
@@ -51,7 +52,7 @@ static inline bool leat_life_crosses(const leat_life_t *life) {
   return (life->types & (life->types - 1)) != 0 || life->types == 1u << PEF_PREPARE;
 }
 
-// What arguments name in the arena from one byte on; end: of the longest.
+// What arguments name in the arena from one byte on; end: of the longest. Of a stack that is all of it.
 typedef struct leat_range_s {
   uint64_t begin, end;
   leat_life_t life;
@@ -65,17 +66,21 @@ typedef struct leat_ranges_s {
 leat_status_t leat_flow_ranges(const leat_pef_t *pef, leat_ranges_t *out_ranges) LEAT_MUST_USE;
 
 // --- between calls ---------------------------------------------------------------------------------------------------
-// Found from the places that the arguments of the calls name. A read of bytes that no earlier call of the run has
-// written comes from the symbol itself.
+// Found from the places that the arguments of the calls name: what moves through a value counts as all of it. A read of
+// bytes that no earlier call of the run has written comes from the symbol itself.
 
 // Nodes are numbered: calls first, then symbols.
 typedef struct leat_flow_edge_s {
   uint32_t from, to;
   uint64_t bytes;                // of the place that is read
   const pef_operand_t *operand;  // whose dtype and dims say what passes; never NULL
+  uint32_t argument;             // of the file, that reads; PEF_NONE: an output
+  bool carried;                  // a trip of a loop reads what the one before it wrote
 } leat_flow_edge_t;
 
+// Of all trips that a run makes.
 typedef struct leat_flow_totals_s {
+  double times;                  // how often a run makes the call
   uint64_t bytes_in, bytes_out;  // from and to outside of the section, every place once
   uint64_t parameter_bytes;      // part of bytes_in: parameters, buffers, state and constants
   uint32_t buffers;              // places in the arena that the section touches

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which symbols must hold something before a run, so that the asked ones come out right: walks the calls of a PEF
-// backwards and marks what flows into what is asked. A label that only a loss reads need not be given when the loss is
-// not asked for.
+// backwards, those of a loop until nothing more is found, and marks what flows into what is asked. A label that only a
+// loss reads need not be given when the loss is not asked for.
 //
 // Nothing is ever taken off the marks, although a place may be reused for several values: the answer may name a symbol
 // too many, never one too few.
@@ -21,6 +21,8 @@ typedef struct walk_s {
   span_list_t live;     // places whose contents matter
   span_list_t scratch;  // of the call being visited
   bool *wanted;         // as many as a program may have instructions
+  uint32_t *begins;     // per call: where the outermost loop begins that ends with it; else the call itself
+  bool *in_loop;        // per call
   bool failed;          // out of memory
 } walk_t;
 
@@ -63,16 +65,35 @@ static span_t scratch_span(const pef_body_t *body, const pef_operand_t *operand)
   return (span_t){0, 0, (uint64_t)low, (uint64_t)high};
 }
 
-// The list and the span that an operand of a call stands for.
-static span_list_t *operand_place(walk_t *walk, const pef_call_t *call, const pef_operand_t *operand,
-                                  span_t *out_span) {
+// Is anything live of what an operand of a call stands for, in any trip?
+static bool is_operand_live(const walk_t *walk, const pef_call_t *call, const pef_operand_t *operand) {
   const leat_pef_t *pef = walk->pef;
-  if (operand->space == PEF_SPACE_ARGUMENT) {
-    *out_span = argument_span(&pef->arguments[call->argument_first + operand->slot]);
-    return &walk->live;
+  if (operand->space != PEF_SPACE_ARGUMENT) {
+    const span_t span = scratch_span(&pef->bodies[call->body], operand);
+    return is_live(&walk->scratch, &span);
   }
-  *out_span = scratch_span(&pef->bodies[call->body], operand);
-  return &walk->scratch;
+  uint32_t places;
+  const pef_argument_t *at = leat_pef_places(pef, call->argument_first + operand->slot, &places);
+  for (; places > 0; --places, ++at) {
+    const span_t span = argument_span(at);
+    if (is_live(&walk->live, &span)) return true;
+  }
+  return false;
+}
+
+static void mark_operand(walk_t *walk, const pef_call_t *call, const pef_operand_t *operand) {
+  const leat_pef_t *pef = walk->pef;
+  if (operand->space != PEF_SPACE_ARGUMENT) {
+    const span_t span = scratch_span(&pef->bodies[call->body], operand);
+    mark(walk, &walk->scratch, &span);
+    return;
+  }
+  uint32_t places;
+  const pef_argument_t *at = leat_pef_places(pef, call->argument_first + operand->slot, &places);
+  for (; places > 0; --places, ++at) {
+    const span_t span = argument_span(at);
+    mark(walk, &walk->live, &span);
+  }
 }
 
 // The operands that the outputs `live` of a MAP stage are computed from: values are followed back from its stores.
@@ -96,29 +117,36 @@ static void visit_stage(walk_t *walk, const pef_call_t *call, const pef_stage_t 
   const uint32_t count = leat_flow_uses(walk->pef, stage, uses);
   const pef_instruction_t *instructions = &walk->pef->instructions[stage->instruction_first];
   uint64_t live = 0;
-  span_t span;
   for (uint32_t i = 0; i < count; ++i) {
-    if (!uses[i].written) continue;
-    if (is_live(operand_place(walk, call, uses[i].operand, &span), &span)) live |= UINT64_C(1) << uses[i].index;
+    if (uses[i].written && is_operand_live(walk, call, uses[i].operand)) live |= UINT64_C(1) << uses[i].index;
   }
   if (!live) return;
   const uint64_t sources = stage->kind == PEF_STAGE_MAP
                                ? map_sources(instructions, stage->instruction_count, live, walk->wanted)
                                : UINT64_MAX;
   for (uint32_t i = 0; i < count; ++i) {
-    if (uses[i].written || !(sources >> uses[i].index & 1)) continue;
-    span_list_t *list = operand_place(walk, call, uses[i].operand, &span);
-    mark(walk, list, &span);
+    if (!uses[i].written && (sources >> uses[i].index & 1) != 0) mark_operand(walk, call, uses[i].operand);
   }
 }
 
+static void visit_call(walk_t *walk, uint32_t index, uint32_t types) {
+  const pef_call_t *call = &walk->pef->calls[index];
+  if (call->type != PEF_PREPARE && !(types >> call->type & 1)) return;
+  const pef_body_t *body = &walk->pef->bodies[call->body];
+  walk->scratch.count = 0;
+  for (uint32_t s = body->stage_count; s-- > 0;) visit_stage(walk, call, &walk->pef->stages[body->stage_first + s]);
+}
+
+// Those of an outermost loop as often as they find more: what a trip reads the one before it may have written.
 static void visit_calls(walk_t *walk, uint32_t types) {
-  for (uint32_t c = walk->pef->call_count; c-- > 0;) {
-    const pef_call_t *call = &walk->pef->calls[c];
-    if (call->type != PEF_PREPARE && !(types >> call->type & 1)) continue;
-    const pef_body_t *body = &walk->pef->bodies[call->body];
-    walk->scratch.count = 0;
-    for (uint32_t s = body->stage_count; s-- > 0;) visit_stage(walk, call, &walk->pef->stages[body->stage_first + s]);
+  for (uint32_t end = walk->pef->call_count; end > 0;) {
+    const uint32_t first = walk->begins[end - 1];
+    for (uint32_t before = UINT32_MAX; before != walk->live.count && !walk->failed;) {
+      before = walk->live.count;
+      for (uint32_t c = end; c-- > first;) visit_call(walk, c, types);
+      if (first + 1 == end && !walk->in_loop[first]) break;
+    }
+    end = first;
   }
 }
 
@@ -133,9 +161,23 @@ static bool keep_symbols(walk_t *walk, bool *needed) {
   return grew;
 }
 
+static bool find_loops(walk_t *walk) {
+  const leat_pef_t *pef = walk->pef;
+  walk->begins = leat_alloc_zero(pef->call_count + 1u, sizeof *walk->begins);
+  walk->in_loop = leat_alloc_zero(pef->call_count + 1u, sizeof *walk->in_loop);
+  if (walk->begins == NULL || walk->in_loop == NULL) return false;
+  for (leat_walk_t at = leat_walk_start(pef, 1); leat_walk_next(&at);) {
+    const pef_loop_t *outer = at.depth == 0 ? NULL : &pef->loops[at.levels[0].loop];
+    const bool ends = outer != NULL && at.call + 1 == outer->call_first + outer->call_count;
+    walk->begins[at.call] = ends ? outer->call_first : at.call;
+    walk->in_loop[at.call] = outer != NULL;
+  }
+  return true;
+}
+
 leat_status_t leat_flow_needs(const leat_pef_t *pef, uint32_t types, bool *needed) {
   walk_t walk = {.pef = pef, .wanted = leat_alloc(PEF_MAX_INSTRUCTIONS * sizeof *walk.wanted)};
-  walk.failed = walk.wanted == NULL;
+  walk.failed = walk.wanted == NULL || !find_loops(&walk);
   while (!walk.failed) {
     walk.live.count = 0;
     for (uint32_t i = 0; i < pef->symbol_count; ++i)
@@ -146,6 +188,8 @@ leat_status_t leat_flow_needs(const leat_pef_t *pef, uint32_t types, bool *neede
   leat_free(walk.wanted);
   leat_array_free(&walk.live);
   leat_array_free(&walk.scratch);
+  leat_free(walk.begins);
+  leat_free(walk.in_loop);
   if (walk.failed) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for the inputs that the outputs depend on");
   return NULL;
 }

@@ -5,11 +5,13 @@
 #include <math.h>
 
 #include "pef/pef_index.h"
+#include "pef/walk.h"
 
 #define EXTENT_LIMIT (UINT64_C(1) << 40)  // of rows; keeps every product with a record's size in range
 #define BYTES_LIMIT (UINT64_C(1) << 62)
 #define ALIAS_STEPS (INT64_C(1) << 27)  // that looking for shared memory takes in one file: a second
 #define WORK_LIMIT 0x1p34               // steps of a run that no size accounts for: seconds
+#define STEPS_OF_CALL 64                // that a call takes at least
 
 typedef struct pef_checker_s {
   const leat_pef_t *pef;
@@ -17,6 +19,10 @@ typedef struct pef_checker_s {
   uint32_t *calls_by_body;  // call indices, grouped by body
   uint32_t *first_call;     // body_count + 1 offsets into calls_by_body
   double body_work, work;   // surplus of the body under check, and of all calls so far
+  double body_steps;        // all steps of the body under check
+  double work_again;        // steps of all trips but the first ones
+  double touched;           // bytes, of all calls so far
+  double *times;            // per call: how often a run makes it
   int64_t alias_steps;      // left
   uint32_t output_count;    // symbols of kind OUTPUT
   bool writes_argument;     // the body under check writes something that lies in an argument
@@ -166,7 +172,7 @@ static leat_status_t check_symbols(const leat_pef_t *pef) {
 
 // --- calls and arguments ---------------------------------------------------------------------------------------
 
-static leat_status_t check_argument(const leat_pef_t *pef, const pef_argument_t *argument) {
+leat_status_t leat_pef_check_argument(const leat_pef_t *pef, const pef_argument_t *argument) {
   if (argument->kind > PEF_PLACE_CONSTANT) return leat_pef_corrupt("place kind %u does not exist", argument->kind);
   const bool in_symbol = argument->kind == PEF_PLACE_SYMBOL;
   if (in_symbol ? argument->symbol >= pef->symbol_count : argument->symbol != 0) {
@@ -195,7 +201,7 @@ static leat_status_t check_call(const leat_pef_t *pef, const pef_call_t *call) {
   }
   for (uint32_t i = 0; i < call->argument_count; ++i) {
     const uint32_t index = call->argument_first + i;
-    LEAT_TRY(leat_status_annotate(check_argument(pef, &pef->arguments[index]), "argument %u (at byte %llu)", i,
+    LEAT_TRY(leat_status_annotate(leat_pef_check_argument(pef, &pef->arguments[index]), "argument %u (at byte %llu)", i,
                                   byte_of(pef, PEF_SEGMENT_ARGUMENTS, index)));
   }
   return NULL;
@@ -207,21 +213,6 @@ static leat_status_t check_calls(const leat_pef_t *pef) {
     LEAT_TRY(leat_status_annotate(check_call(pef, call), "call %u (%s, at byte %llu)", i, text_of(pef, call->name).text,
                                   byte_of(pef, PEF_SEGMENT_CALLS, i)));
   }
-  return NULL;
-}
-
-// Does the argument hold what the body does with it?
-static leat_status_t check_use(const pef_argument_t *argument, const pef_slot_use_t *use) {
-  if (use->alignment == 0) return NULL;
-  if (use->bytes > argument->bytes) {
-    return leat_pef_corrupt("its operands reach byte %llu of %llu", (unsigned long long)use->bytes,
-                            (unsigned long long)argument->bytes);
-  }
-  if (argument->offset % use->alignment != 0) {
-    return leat_pef_corrupt("offset %llu is not a multiple of %u bytes", (unsigned long long)argument->offset,
-                            use->alignment);
-  }
-  if (use->written && argument->kind == PEF_PLACE_CONSTANT) return leat_pef_corrupt("it writes a constant");
   return NULL;
 }
 
@@ -275,6 +266,7 @@ static leat_status_t check_stage(pef_checker_t *checker, const pef_body_t *body,
   site.idle = leat_pef_stage_is_idle(pef, stage);
   LEAT_TRY(leat_pef_check_elements(&site));
   checker->body_work += leat_pef_surplus_work(&site);
+  checker->body_steps += leat_pef_work(&site);
   for (uint32_t i = 0; i < stage->operand_count; ++i) {
     LEAT_TRY(leat_status_annotate(leat_pef_check_reach(&site, i, checker->uses), "%s (at byte %llu)",
                                   leat_pef_label(&site, i).text,
@@ -304,7 +296,7 @@ static leat_status_t check_body(pef_checker_t *checker, const pef_body_t *body) 
   const leat_pef_t *pef = checker->pef;
   LEAT_TRY(check_body_record(pef, body));
   memset(checker->uses, 0, body->argument_count * sizeof *checker->uses);
-  checker->body_work = 0;
+  checker->body_work = checker->body_steps = 0;
   checker->writes_argument = false;
   for (uint32_t i = body->stage_first; i < body->stage_first + body->stage_count; ++i) {
     const pef_stage_t *stage = &pef->stages[i];
@@ -319,12 +311,12 @@ static leat_status_t check_body(pef_checker_t *checker, const pef_body_t *body) 
 }
 
 // The stages of a body in one call.
-static leat_status_t check_aliases(pef_checker_t *checker, const pef_body_t *body, const pef_argument_t *arguments) {
+static leat_status_t check_aliases(pef_checker_t *checker, const pef_body_t *body, const pef_call_t *call) {
   const leat_pef_t *pef = checker->pef;
   for (uint32_t i = body->stage_first; i < body->stage_first + body->stage_count && checker->alias_steps > 0; ++i) {
     pef_stage_site_t site = site_of(pef, body, &pef->stages[i]);
     site.idle = leat_pef_stage_is_idle(pef, site.stage);
-    LEAT_TRY(leat_status_annotate(leat_pef_check_alias(&site, arguments, &checker->alias_steps), "stage %u (%s: %s)", i,
+    LEAT_TRY(leat_status_annotate(leat_pef_check_alias(&site, pef, call, &checker->alias_steps), "stage %u (%s: %s)", i,
                                   site.row->name, text_of(pef, site.stage->origin).text));
   }
   return NULL;
@@ -335,24 +327,36 @@ static leat_status_t check_calls_of_body(pef_checker_t *checker, uint32_t body) 
   for (uint32_t i = checker->first_call[body]; i < checker->first_call[body + 1]; ++i) {
     const pef_call_t *call = &pef->calls[checker->calls_by_body[i]];
     for (uint32_t slot = 0; slot < call->argument_count; ++slot) {
-      const pef_argument_t *argument = &pef->arguments[call->argument_first + slot];
-      LEAT_TRY(leat_status_annotate(check_use(argument, &checker->uses[slot]),
+      const uint32_t argument = call->argument_first + slot;
+      LEAT_TRY(leat_status_annotate(leat_pef_check_use(pef, argument, &checker->uses[slot]),
                                     "call %u (%s): argument %u (at byte %llu)", checker->calls_by_body[i],
                                     text_of(pef, call->name).text, slot,
-                                    byte_of(pef, PEF_SEGMENT_ARGUMENTS, call->argument_first + slot)));
+                                    byte_of(pef, PEF_SEGMENT_ARGUMENTS, argument)));
+      checker->touched += leat_pef_touched(pef, argument, &checker->uses[slot]);
     }
-    LEAT_TRY(leat_status_annotate(check_aliases(checker, &pef->bodies[body], &pef->arguments[call->argument_first]),
-                                  "call %u (%s)", checker->calls_by_body[i], text_of(pef, call->name).text));
+    LEAT_TRY(leat_status_annotate(check_aliases(checker, &pef->bodies[body], call), "call %u (%s)",
+                                  checker->calls_by_body[i], text_of(pef, call->name).text));
   }
   return NULL;
 }
 
 // What the calls of a body do beyond what sizes account for.
 static leat_status_t check_work(pef_checker_t *checker, uint32_t body) {
-  checker->work += checker->body_work * (checker->first_call[body + 1] - checker->first_call[body]);
+  for (uint32_t i = checker->first_call[body]; i < checker->first_call[body + 1]; ++i) {
+    const double times = checker->times[checker->calls_by_body[i]];
+    checker->work += checker->body_work * times;
+    checker->work_again += (times - 1) * (checker->body_steps + STEPS_OF_CALL);
+  }
   if (checker->work <= WORK_LIMIT) return NULL;
   return leat_pef_corrupt("its calls take %.3g steps more than the elements that they visit account for",
                           checker->work);
+}
+
+// Trips after the first do again what the first one did: as much as a product of matrices of all that calls touch.
+static leat_status_t check_trips(const pef_checker_t *checker) {
+  const double surplus = checker->work_again - 4 * checker->touched * sqrt(checker->touched);
+  if (surplus <= WORK_LIMIT) return NULL;
+  return leat_pef_corrupt("its loops take %.3g steps more than the bytes that they touch account for", surplus);
 }
 
 static leat_status_t check_bodies(pef_checker_t *checker) {
@@ -364,7 +368,7 @@ static leat_status_t check_bodies(pef_checker_t *checker) {
     LEAT_TRY(leat_status_annotate(status, "body %u (at byte %llu)", i, byte_of(pef, PEF_SEGMENT_BODIES, i)));
     LEAT_TRY(check_calls_of_body(checker, i));
   }
-  return NULL;
+  return check_trips(checker);
 }
 
 // --- the whole -------------------------------------------------------------------------------------------------
@@ -384,6 +388,12 @@ static void group_calls(pef_checker_t *checker) {
   first[pef->body_count] = pef->call_count;
 }
 
+static void count_times(pef_checker_t *checker) {
+  const leat_pef_t *pef = checker->pef;
+  for (leat_walk_t walk = leat_walk_start(pef, 1); leat_walk_next(&walk);)
+    checker->times[walk.call] = leat_walk_times(&walk);
+}
+
 static leat_status_t check_with_memory(pef_checker_t *checker) {
   const leat_pef_t *pef = checker->pef;
   checker->calls_by_body = leat_alloc_zero((size_t)pef->call_count + 1, sizeof(uint32_t));
@@ -394,10 +404,13 @@ static leat_status_t check_with_memory(pef_checker_t *checker) {
     if (count <= PEF_MAX_ARGUMENTS && count > arguments) arguments = count;
   }
   checker->uses = leat_alloc_zero((size_t)arguments + 1, sizeof *checker->uses);
-  if (checker->calls_by_body == NULL || checker->first_call == NULL || checker->uses == NULL) {
+  checker->times = leat_alloc_zero((size_t)pef->call_count + 1, sizeof *checker->times);
+  if (checker->calls_by_body == NULL || checker->first_call == NULL || checker->uses == NULL ||
+      checker->times == NULL) {
     return leat_out_of_memory();
   }
   group_calls(checker);
+  count_times(checker);
   return check_bodies(checker);
 }
 
@@ -407,6 +420,7 @@ leat_status_t leat_pef_check(const leat_pef_t *pef) {
   LEAT_TRY(check_symbols(pef));
   LEAT_TRY(leat_status_annotate(check_info(pef), "info (at byte %llu)", byte_of(pef, PEF_SEGMENT_INFO, 0)));
   LEAT_TRY(check_calls(pef));
+  LEAT_TRY(leat_pef_check_loops(pef));
   LEAT_TRY(leat_pef_check_bounds(pef));
   pef_checker_t *checker = leat_alloc_zero(1, sizeof *checker);
   if (checker == NULL) return leat_out_of_memory();
@@ -416,6 +430,7 @@ leat_status_t leat_pef_check(const leat_pef_t *pef) {
   leat_free(checker->calls_by_body);
   leat_free(checker->first_call);
   leat_free(checker->uses);
+  leat_free(checker->times);
   leat_free(checker);
   return status;
 }

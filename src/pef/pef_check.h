@@ -3,7 +3,7 @@
 // (which record is whose), pef_check.c (strings, symbols, calls, bodies), pef_check_operand.c (one operand: dims, rows,
 // what it reaches), pef_check_stage.c (a stage against the schema, stage.def), pef_check_alias.c (operands that share
 // memory), pef_rules.c and pef_check_map.c (what a kind demands beside), pef_check_bounds.c (bounds of indices),
-// pef_check_work.c (how much a run does). Private to src/pef.
+// pef_check_loop.c (loops, arguments that move), pef_check_work.c (how much a run does). Private to src/pef.
 #ifndef LEAT_PEF_CHECK_H_
 #define LEAT_PEF_CHECK_H_
 
@@ -48,17 +48,24 @@ typedef struct pef_slot_use_s {
 leat_status_t leat_pef_check_operand(const pef_stage_site_t *site, uint32_t index) LEAT_MUST_USE;
 leat_status_t leat_pef_check_stage(const pef_stage_site_t *site) LEAT_MUST_USE;
 leat_status_t leat_pef_check_bounds(const leat_pef_t *pef) LEAT_MUST_USE;
+leat_status_t leat_pef_check_loops(const leat_pef_t *pef) LEAT_MUST_USE;
+leat_status_t leat_pef_check_argument(const leat_pef_t *pef, const pef_argument_t *argument) LEAT_MUST_USE;
+// Argument `index` of the file holds what the body does with it, wherever it moves.
+leat_status_t leat_pef_check_use(const leat_pef_t *pef, uint32_t index, const pef_slot_use_t *use) LEAT_MUST_USE;
+// Bytes that it reaches there, in all trips together.
+double leat_pef_touched(const leat_pef_t *pef, uint32_t index, const pef_slot_use_t *use);
 leat_status_t leat_pef_check_elements(const pef_stage_site_t *site) LEAT_MUST_USE;  // which extents may be 0
 leat_status_t leat_pef_check_reach(const pef_stage_site_t *site, uint32_t index, pef_slot_use_t *uses) LEAT_MUST_USE;
-// What is written shares no memory in a call with these arguments. Looks for `steps` steps, which it counts down.
-leat_status_t leat_pef_check_alias(const pef_stage_site_t *site, const pef_argument_t *arguments,
+// What is written shares no memory in any trip of the call. Looks for `steps` steps, which it counts down.
+leat_status_t leat_pef_check_alias(const pef_stage_site_t *site, const leat_pef_t *pef, const pef_call_t *call,
                                    int64_t *steps) LEAT_MUST_USE;
 
 // Extents of the largest piece that is addressed from one base: the whole body in an argument, one tile in scratch.
 void leat_pef_extents(const pef_stage_site_t *site, uint32_t index, int64_t extents[PEF_MAX_RANK]);
 bool leat_pef_has_empty(const pef_operand_t *operand, const int64_t *extents);
 
-// Steps of a run of the stage, over all rows, beyond what its operands' sizes account for.
+// Steps of a run of the stage, over all rows; those beyond what its operands' sizes account for.
+double leat_pef_work(const pef_stage_site_t *site);
 double leat_pef_surplus_work(const pef_stage_site_t *site);
 
 // How messages call an operand.

@@ -5,8 +5,9 @@
 #include <stdlib.h>
 
 #include "pef/pef_check.h"
+#include "pef/walk.h"
 
-enum { STEPS_MAX = 4096, TERMS_MAX = 2 * PEF_MAX_RANK };
+enum { STEPS_MAX = 4096, TERMS_MAX = 2 * PEF_MAX_RANK + PEF_MAX_LOOP_DEPTH };
 #define REACH_LIMIT (INT64_C(1) << 60)  // more than any memory; sums of a few of them fit
 
 // Bytes from one element to another: a constant and a sum of count * step, 0 <= count <= most.
@@ -68,28 +69,79 @@ static bool meets(pef_distance_t *distance, uint32_t term, int64_t so_far) {
   return false;
 }
 
-// Where an operand lies in one call: `memory` tells places apart that share nothing.
+// Where an operand lies in a call, in the first trip: `memory` tells places apart that share nothing.
 typedef struct pef_place_s {
   uint64_t memory;
   int64_t at;  // byte of element 0
+  const pef_move_t *moves;
+  uint32_t move_count;
 } pef_place_t;
 
-static pef_place_t place_of(const pef_operand_t *operand, const pef_argument_t *arguments) {
-  if (operand->space == PEF_SPACE_SCRATCH) return (pef_place_t){UINT64_MAX, (int64_t)operand->offset};
-  const pef_argument_t *argument = &arguments[operand->slot];
-  return (pef_place_t){(uint64_t)argument->kind << 32 | argument->symbol,
-                       (int64_t)(argument->offset + operand->offset)};
+// Where an argument may lie: `loop` chooses one of `count` places; PEF_NONE: there is one.
+typedef struct pef_table_s {
+  const pef_argument_t *places;
+  uint32_t count, loop;
+} pef_table_t;
+
+// A call under check.
+typedef struct pef_call_site_s {
+  const pef_stage_site_t *stage;
+  const leat_pef_t *pef;
+  const pef_call_t *call;
+} pef_call_site_t;
+
+static pef_table_t table_of(const pef_call_site_t *site, const pef_operand_t *operand) {
+  pef_table_t table = {.count = 1, .loop = PEF_NONE};
+  if (operand->space == PEF_SPACE_SCRATCH) return table;
+  const uint32_t argument = site->call->argument_first + operand->slot;
+  uint32_t count;
+  const pef_move_t *moves = leat_pef_moves(site->pef, argument, 1, &count);
+  table.places = leat_pef_places(site->pef, argument, &table.count);
+  for (uint32_t m = 0; m < count; ++m) {
+    if (moves[m].place_first != PEF_NONE) table.loop = moves[m].loop;
+  }
+  return table;
 }
 
-static bool have_common_bytes(const pef_stage_site_t *site, uint32_t i, uint32_t j, int64_t apart, int64_t *steps) {
+static pef_place_t place_of(const pef_call_site_t *site, const pef_operand_t *operand, const pef_argument_t *argument) {
+  if (operand->space == PEF_SPACE_SCRATCH) return (pef_place_t){.memory = UINT64_MAX, .at = (int64_t)operand->offset};
+  pef_place_t place = {.memory = (uint64_t)argument->kind << 32 | argument->symbol,
+                       .at = (int64_t)(argument->offset + operand->offset)};
+  place.moves = leat_pef_moves(site->pef, site->call->argument_first + operand->slot, 1, &place.move_count);
+  for (uint32_t m = 0; m < place.move_count; ++m) place.at += place.moves[m].first;
+  return place;
+}
+
+static int64_t step_in(const pef_place_t *place, uint32_t loop) {
+  for (uint32_t m = 0; m < place->move_count; ++m) {
+    if (place->moves[m].loop == loop) return place->moves[m].step;
+  }
+  return 0;
+}
+
+// How the distance from p to q changes from trip to trip. True where it does.
+static bool add_trips(const leat_pef_t *pef, const pef_place_t *p, const pef_place_t *q, pef_distance_t *distance) {
+  const uint32_t terms = distance->terms;
+  for (uint32_t m = 0; m < p->move_count + q->move_count; ++m) {
+    const bool of_p = m < p->move_count;
+    const uint32_t loop = of_p ? p->moves[m].loop : q->moves[m - p->move_count].loop;
+    if (loop == PEF_NONE || (of_p && step_in(q, loop) != 0)) continue;  // both move: once
+    add_term(distance, step_in(q, loop) - step_in(p, loop), (int64_t)pef->loops[loop].trips - 1);
+  }
+  return distance->terms != terms;
+}
+
+// The elements of two operands of the stage, in the trips of `distance`.
+static bool have_common_bytes(const pef_stage_site_t *site, uint32_t i, uint32_t j, pef_distance_t distance,
+                              int64_t apart, int64_t *steps) {
   const pef_operand_t *a = &site->operands[i], *b = &site->operands[j];
   int64_t extents_a[PEF_MAX_RANK], extents_b[PEF_MAX_RANK];
   leat_pef_extents(site, i, extents_a);
   leat_pef_extents(site, j, extents_b);
   if (leat_pef_has_empty(a, extents_a) || leat_pef_has_empty(b, extents_b)) return false;
-  pef_distance_t distance = {.steps_left = STEPS_MAX,
-                             .bytes_before = (int64_t)leat_pef_dtype_bytes(b->dtype) - 1,
-                             .bytes_after = (int64_t)leat_pef_dtype_bytes(a->dtype) - 1};
+  distance.steps_left = STEPS_MAX;
+  distance.bytes_before = (int64_t)leat_pef_dtype_bytes(b->dtype) - 1;
+  distance.bytes_after = (int64_t)leat_pef_dtype_bytes(a->dtype) - 1;
   add_operand(&distance, b, extents_b, 1);
   add_operand(&distance, a, extents_a, -1);
   const bool met = measure_reach(&distance) && meets(&distance, 0, apart);
@@ -106,22 +158,43 @@ static bool works_in_place(const pef_stage_site_t *site, uint32_t i, uint32_t j)
   return (traits & PEF_IN_PLACE) != 0 && alike && (site->outputs >> j & 1) == 0;
 }
 
-static bool is_apart(const pef_stage_site_t *site, uint32_t i, uint32_t j, const pef_argument_t *arguments,
-                     int64_t *steps) {
+// In one place of each, in all trips. A stage works in place in all of them or in none.
+static bool are_apart(const pef_call_site_t *call, uint32_t i, uint32_t j, const pef_argument_t *x,
+                      const pef_argument_t *y, int64_t *steps) {
   if (--*steps < 0) return true;
+  const pef_stage_site_t *site = call->stage;
+  const pef_place_t p = place_of(call, &site->operands[i], x), q = place_of(call, &site->operands[j], y);
+  if (p.memory != q.memory) return true;
+  pef_distance_t distance = {0};
+  const bool moves = add_trips(call->pef, &p, &q, &distance);
+  if (p.at == q.at && !moves && works_in_place(site, i, j)) return true;
+  return !have_common_bytes(site, i, j, distance, q.at - p.at, steps);
+}
+
+static bool is_apart(const pef_call_site_t *call, uint32_t i, uint32_t j, int64_t *steps) {
+  const pef_stage_site_t *site = call->stage;
   const pef_operand_t *a = &site->operands[i], *b = &site->operands[j];
   if (a->space == PEF_SPACE_NONE || b->space == PEF_SPACE_NONE) return true;
   if (leat_pef_operand_is_packed(site->stage, i) || leat_pef_operand_is_packed(site->stage, j)) return true;
-  const pef_place_t p = place_of(a, arguments), q = place_of(b, arguments);
-  if (p.memory != q.memory || (p.at == q.at && works_in_place(site, i, j))) return true;
-  return !have_common_bytes(site, i, j, q.at - p.at, steps);
+  const pef_table_t x = table_of(call, a), y = table_of(call, b);
+  const bool together = x.loop != PEF_NONE && x.loop == y.loop;  // both are where the same trip puts them
+  for (uint32_t t = 0; t<x.count && * steps> 0; ++t) {
+    for (uint32_t u = together ? t : 0; u < (together ? t + 1 : y.count) && *steps > 0; ++u) {
+      const pef_argument_t *at = x.places == NULL ? NULL : &x.places[t],
+                           *other = y.places == NULL ? NULL : &y.places[u];
+      if (!are_apart(call, i, j, at, other, steps)) return false;
+    }
+  }
+  return true;
 }
 
-leat_status_t leat_pef_check_alias(const pef_stage_site_t *site, const pef_argument_t *arguments, int64_t *steps) {
+leat_status_t leat_pef_check_alias(const pef_stage_site_t *site, const leat_pef_t *pef, const pef_call_t *call,
+                                   int64_t *steps) {
+  const pef_call_site_t at = {site, pef, call};
   for (uint32_t i = 0; i < site->stage->operand_count && !site->idle; ++i) {
     if ((site->outputs >> i & 1) == 0) continue;
     for (uint32_t j = 0; j < site->stage->operand_count; ++j) {
-      if (j == i || (j < i && (site->outputs >> j & 1) != 0) || is_apart(site, i, j, arguments, steps)) continue;
+      if (j == i || (j < i && (site->outputs >> j & 1) != 0) || is_apart(&at, i, j, steps)) continue;
       return leat_pef_corrupt("%s is written and shares memory with %s", leat_pef_label(site, i).text,
                               leat_pef_label(site, j).text);
     }

@@ -49,6 +49,8 @@ static double steps_of(const pef_stage_site_t *site) {
   return most;
 }
 
+double leat_pef_work(const pef_stage_site_t *site) { return site->idle ? 0 : steps_of(site); }
+
 // A product of matrices takes the root of the product of its three sizes; a window goes over all of an image at most.
 double leat_pef_surplus_work(const pef_stage_site_t *site) {
   if (site->idle) return 0;

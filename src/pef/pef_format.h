@@ -29,6 +29,17 @@
 // other kinds need at least one element of all that an element of their result is made of.
 // Every record of ARGUMENTS, STAGES, OPERANDS and INSTRUCTIONS has one owner; they lie in the order of their owners.
 //
+// Loops. A loop stands for its calls written out `trips` times: they run in order, trip after trip, each with its
+// barrier in every trip (that of the first call parts a trip from the one before). Loops nest: of two, one holds all
+// calls of the other or none of them; no more than PEF_MAX_LOOP_DEPTH hold one call. The calls of a loop are all of
+// type PREPARE or none is. RANDOM adds stream_step for every trip that has gone by, of each loop around the call. What
+// moves from trip to trip is arguments. An argument names a value as a whole; a body sees of it what begins `first`
+// bytes further, and `step` bytes a trip after that: the sum of both over all its MOVES, which may go backwards and
+// stays within the argument's bytes in every trip. Or its place is another one in each trip: PLACES, `bytes` of each.
+// Whatever a trip leaves in memory the next one finds: carried values, stacks of one part a trip and sums need nothing
+// else. Section types that one loop holds run together only, in all of the file (FWD of all trips before BCKWD of any
+// is another program), but for loops that are marked with PEF_LOOP_APART.
+//
 // Values. Stages compute in the class (enum pef_class) of the dtype of what they read, a CONTRACT in that which all
 // three share; a result is converted when it is stored, not before. A conversion rounds once, to nearest, ties to even;
 // a float becomes an integer by truncation, the least of i64 where that does not fit or it is a NaN; integers lose
@@ -76,6 +87,8 @@
 #define PEF_MAX_ARGUMENTS 65535u     // per body
 #define PEF_MAX_OPERANDS 64u         // per stage
 #define PEF_MAX_INSTRUCTIONS 65535u  // per stage
+#define PEF_MAX_LOOP_DEPTH 8u        // loops around a call
+#define PEF_MAX_TRIPS 0x80000000u    // of a loop
 #define PEF_CHAIN_MAX 65536
 #define PEF_CHAIN_PRODUCT 4096       // of products: fewer terms are one chain, as they always were
 #define PEF_CHAIN_LONG_PRODUCT 1024  // of a CONTRACT over more terms than that
@@ -203,6 +216,28 @@ typedef struct pef_call_s {
   uint32_t reserved1;
   double flops, bytes;  // cost estimate
 } pef_call_t;
+
+enum pef_loop_flag { PEF_LOOP_APART = 1 };  // its section types may run apart as well
+
+// In the order of their first calls, the outer of two that begin at one call first.
+typedef struct pef_loop_s {
+  uint32_t call_first, call_count;  // at least one
+  uint32_t trips;                   // 1 to PEF_MAX_TRIPS
+  uint32_t stream_step;             // added to the streams of RANDOM with every trip
+  uint32_t flags;                   // pef_loop_flag
+  uint32_t name;                    // string: for reports
+} pef_loop_t;                       // 24 bytes
+
+// In the order of their arguments, then of their loops; one for an argument and a loop.
+typedef struct pef_move_s {
+  uint32_t argument;     // of a call of the loop
+  uint32_t loop;         // PEF_NONE: none, and step 0; such a move comes last
+  int64_t first, step;   // bytes, multiples of the dtype size; in trip t: first + step * t
+  uint32_t place_first;  // PEF_NONE: the argument's own place; else that of trip t is record place_first + t of PLACES,
+                         // each with the argument's bytes, the first one equal to the argument. At most one of the
+                         // moves of an argument has places, and each record of PLACES one move, in the order of MOVES
+  uint32_t reserved0;
+} pef_move_t;  // 32 bytes
 
 typedef struct pef_body_s {
   uint32_t stage_first, stage_count;

@@ -22,6 +22,7 @@ struct leat_pef_writer_s {
 #include "pef/record.def"
   LEAT_ARRAY(char) strings;
   LEAT_ARRAY(pef_constant_t) constants;
+  uint32_t open_loops[PEF_MAX_LOOP_DEPTH], open_count;
   pef_blob_t blob;
   char *metadata;
   pef_index_t string_index, constant_index, body_index;
@@ -196,6 +197,39 @@ uint32_t leat_pef_add_call(leat_pef_writer_t *writer, const pef_call_t *call, co
   return APPEND(writer, arguments, arguments, call->argument_count) ? id : 0;
 }
 
+// --- loops -----------------------------------------------------------------------------------------------------
+
+uint32_t leat_pef_begin_loop(leat_pef_writer_t *writer, const pef_loop_t *loop) {
+  if (writer->failure != NULL) return 0;
+  if (writer->open_count == PEF_MAX_LOOP_DEPTH) {
+    fail(writer, leat_status_make(LEAT_UNSUPPORTED, "building a PEF: more than %u loops within each other",
+                                  PEF_MAX_LOOP_DEPTH));
+    return 0;
+  }
+  const uint32_t id = writer->loops.count;
+  pef_loop_t placed = *loop;
+  placed.call_first = writer->calls.count;
+  if (!APPEND(writer, loops, &placed, 1)) return 0;
+  writer->open_loops[writer->open_count++] = id;
+  return id;
+}
+
+void leat_pef_end_loop(leat_pef_writer_t *writer) {
+  if (writer->failure != NULL) return;
+  assert(writer->open_count > 0);
+  pef_loop_t *loop = &writer->loops.data[writer->open_loops[--writer->open_count]];
+  loop->call_count = writer->calls.count - loop->call_first;
+}
+
+void leat_pef_add_move(leat_pef_writer_t *writer, const pef_move_t *move, const pef_argument_t *places) {
+  if (writer->failure != NULL) return;
+  pef_move_t placed = *move;
+  placed.argument += writer->calls.data[writer->calls.count - 1].argument_first;
+  placed.place_first = places == NULL ? PEF_NONE : writer->places.count;
+  if (!APPEND(writer, moves, &placed, 1) || places == NULL) return;
+  (void)APPEND(writer, places, places, writer->loops.data[move->loop].trips);
+}
+
 // --- bodies ----------------------------------------------------------------------------------------------------
 
 // A stage without what does not count when bodies are compared: its origin and its places in the tables.
@@ -312,13 +346,12 @@ uint64_t leat_pef_constant_bytes(const leat_pef_writer_t *writer) { return write
 uint32_t leat_pef_body_count(const leat_pef_writer_t *writer) { return writer->bodies.count; }
 uint32_t leat_pef_call_count(const leat_pef_writer_t *writer) { return writer->calls.count; }
 
-// --- the file --------------------------------------------------------------------------------------------------
+void leat_pef_set_barrier(leat_pef_writer_t *writer, uint32_t call, bool barrier) {
+  if (writer->failure == NULL) writer->calls.data[call].barrier = barrier;
+}
 
-leat_status_t leat_pef_write_memory(const leat_pef_writer_t *writer, uint8_t **out_data, size_t *out_bytes) {
-  if (writer->failure != NULL) {
-    LEAT_FAIL(leat_status_code(writer->failure), "%s", leat_status_message(writer->failure));
-  }
-  const leat_pef_t tables = {
+static leat_pef_t tables_of(const leat_pef_writer_t *writer) {
+  return (leat_pef_t){
 #define RECORD(suffix, number, one, table, record, need, ...) \
   .table = writer->table.data, .one##_count = writer->table.count,
 #include "pef/record.def"
@@ -328,6 +361,19 @@ leat_status_t leat_pef_write_memory(const leat_pef_writer_t *writer, uint8_t **o
       .constant_bytes = writer->blob.bytes,
       .metadata = writer->metadata == NULL ? "{}" : writer->metadata,
   };
+}
+
+void leat_pef_view(const leat_pef_writer_t *writer, leat_pef_t *out_view) {
+  *out_view = writer->failure == NULL ? tables_of(writer) : (leat_pef_t){.info = writer->info.data};
+}
+
+// --- the file --------------------------------------------------------------------------------------------------
+
+leat_status_t leat_pef_write_memory(const leat_pef_writer_t *writer, uint8_t **out_data, size_t *out_bytes) {
+  if (writer->failure != NULL) {
+    LEAT_FAIL(leat_status_code(writer->failure), "%s", leat_status_message(writer->failure));
+  }
+  const leat_pef_t tables = tables_of(writer);
   return leat_pef_encode(&tables, out_data, out_bytes);
 }
 

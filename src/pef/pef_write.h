@@ -43,6 +43,13 @@ void leat_pef_add_bound(leat_pef_writer_t *writer, const pef_bound_t *bound);
 // `arguments`: call->argument_count of them; call->argument_first is ignored.
 uint32_t leat_pef_add_call(leat_pef_writer_t *writer, const pef_call_t *call, const pef_argument_t *arguments);
 
+// A loop around the calls that are added until its end; what it says of calls is ignored. Loops end inner ones first.
+uint32_t leat_pef_begin_loop(leat_pef_writer_t *writer, const pef_loop_t *loop);
+void leat_pef_end_loop(leat_pef_writer_t *writer);
+// How an argument of the call that was added last moves: `move->argument` counts within the call. Moves are added in
+// the order of arguments, then of loops, PEF_NONE last. `places`: NULL, or one for each trip of the loop.
+void leat_pef_add_move(leat_pef_writer_t *writer, const pef_move_t *move, const pef_argument_t *places);
+
 void leat_pef_set_info(leat_pef_writer_t *writer, const pef_info_t *info);
 // `json`: one JSON object, stored compact with sorted keys; NULL is "{}".
 void leat_pef_set_metadata(leat_pef_writer_t *writer, const char *json);
@@ -51,6 +58,9 @@ void leat_pef_set_metadata(leat_pef_writer_t *writer, const char *json);
 uint64_t leat_pef_constant_bytes(const leat_pef_writer_t *writer);
 uint32_t leat_pef_body_count(const leat_pef_writer_t *writer);
 uint32_t leat_pef_call_count(const leat_pef_writer_t *writer);
+// The tables so far as a reader has them, valid until something is added. Empty after a failure.
+void leat_pef_view(const leat_pef_writer_t *writer, leat_pef_t *out_view);
+void leat_pef_set_barrier(leat_pef_writer_t *writer, uint32_t call, bool barrier);
 
 // Writes aside, syncs and renames; the same appends give the same bytes.
 leat_status_t leat_pef_write(const leat_pef_writer_t *writer, const char *path) LEAT_MUST_USE;

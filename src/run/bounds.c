@@ -37,7 +37,7 @@ leat_status_t leat_run_bounds_prepare(leat_program_t *program) {
   bool *written = leat_alloc_zero(pef->symbol_count + 1u, sizeof *written);
   if (written == NULL) return leat_out_of_memory();
   for (uint32_t c = 0; c < pef->call_count; c++) {
-    if (pef->calls[c].type == PEF_FWD) leat_flow_mark_written(pef, &pef->calls[c], written);
+    if ((program->forward_types >> pef->calls[c].type & 1) != 0) leat_flow_mark_written(pef, &pef->calls[c], written);
   }
   for (uint32_t s = 0; s < pef->symbol_count; s++) written[s] &= is_kept(&pef->symbols[s]);
   leat_status_t status = place_copies(program, written);
@@ -194,8 +194,8 @@ leat_status_t leat_run_bounds_before(const leat_program_t *program, uint32_t typ
 
 leat_status_t leat_run_bounds_run(leat_program_t *program, uint32_t types) {
   LEAT_TRY(leat_run_bounds_before(program, types));
-  const uint32_t forward = types & 1u << PEF_FWD, rest = types & ~(1u << PEF_FWD) & program->section_types;
-  if (!program->checks_after || forward == 0) return leat_run_exec_run(program, types);
+  const uint32_t forward = types & program->forward_types, rest = types & ~forward & program->section_types;
+  if (!program->checks_after || (types & 1u << PEF_FWD) == 0) return leat_run_exec_run(program, types);
   copy_kept(program, false);
   leat_status_t status = leat_run_exec_run(program, forward);
   if (status == NULL) status = check(program, true);
@@ -204,9 +204,10 @@ leat_status_t leat_run_bounds_run(leat_program_t *program, uint32_t types) {
   return status;
 }
 
-leat_status_t leat_run_bounds_run_call(leat_program_t *program, uint32_t call) {
-  const uint32_t type = 1u << program->calls[call].type;
-  LEAT_TRY(leat_run_bounds_before(program, type));
-  LEAT_TRY(leat_run_exec_call(program, call));
-  return program->checks_after && type == 1u << PEF_FWD ? check(program, true) : NULL;
+leat_status_t leat_run_bounds_run_calls(leat_program_t *program, uint32_t first, uint32_t count) {
+  uint32_t types = 0;
+  for (uint32_t c = first; c < first + count; c++) types |= 1u << program->calls[c].type;
+  LEAT_TRY(leat_run_bounds_before(program, types));
+  LEAT_TRY(leat_run_exec_calls(program, first, count));
+  return program->checks_after && (types >> PEF_FWD & 1) != 0 ? check(program, true) : NULL;
 }

@@ -9,8 +9,8 @@
 leat_status_t leat_run_bounds_prepare(leat_program_t *program) LEAT_MUST_USE;
 // What a run of `types` is given.
 leat_status_t leat_run_bounds_before(const leat_program_t *program, uint32_t types) LEAT_MUST_USE;
-// As leat_run_exec_run, and as leat_run_exec_call.
+// As leat_run_exec_run, and as leat_run_exec_calls.
 leat_status_t leat_run_bounds_run(leat_program_t *program, uint32_t types) LEAT_MUST_USE;
-leat_status_t leat_run_bounds_run_call(leat_program_t *program, uint32_t call) LEAT_MUST_USE;
+leat_status_t leat_run_bounds_run_calls(leat_program_t *program, uint32_t first, uint32_t count) LEAT_MUST_USE;
 
 #endif

@@ -3,7 +3,7 @@
 // looked at. Slow and exact: the bits are those of any other run.
 #include <math.h>
 
-#include "run/program.h"
+#include "run/schedule.h"
 
 enum { SEEN_NAN = 1, SEEN_INFINITY = 2, BUFFER = 256 };
 
@@ -109,11 +109,12 @@ static void run_stage(const fault_walk_t *walk, const leat_run_stage_t *stage, c
   note(walk, file, SEEN_INFINITY, read, made);
 }
 
-static void run_call(const fault_walk_t *walk, const leat_run_call_t *call) {
-  for (int64_t t = 0; t < call->body->tile_count; t++) {
-    leat_run_tile_t tile = leat_run_tile_of(walk->program, call, t, 0);
-    for (uint32_t s = 0; s < call->body->stage_count; s++) {
-      const leat_run_stage_t *stage = &call->body->stages[s];
+static void run_turn(const fault_walk_t *walk, const leat_run_turn_t *turn) {
+  const leat_run_body_t *body = turn->call->body;
+  for (int64_t t = 0; t < body->tile_count; t++) {
+    leat_run_tile_t tile = leat_run_tile_of(walk->program, turn, t, 0);
+    for (uint32_t s = 0; s < body->stage_count; s++) {
+      const leat_run_stage_t *stage = &body->stages[s];
       if (leat_run_stage_enabled(walk->program, stage)) run_stage(walk, stage, &tile);
     }
   }
@@ -128,12 +129,16 @@ LEAT_EXPORT leat_status_t leat_program_find_faults(leat_program_t *program, uint
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the file has none of the section types asked for (bits 0x%x, it has 0x%x)", types,
               program->section_types & LEAT_SECTIONS_ALL);
   }
-  for (uint32_t c = 0; c < pef->call_count; c++) {
-    const leat_run_call_t *call = &program->calls[c];
-    bool prepares = call->type == PEF_PREPARE && leat_run_is_stale(program);
-    if ((types >> call->type & 1) == 0 && !prepares) continue;
-    fault_walk_t walk = {.program = program, .file_call = &pef->calls[c], .faults = out_faults};
-    run_call(&walk, call);
+  LEAT_TRY(leat_run_types_check(program, types));
+  const uint32_t all = types | (leat_run_is_stale(program) ? 1u << PEF_PREPARE : 0);
+  for (leat_walk_t at = leat_walk_start(pef, PEF_MAX_TRIPS); leat_walk_next(&at);) {
+    fault_walk_t walk = {.program = program, .file_call = &pef->calls[at.call], .faults = out_faults};
+    if ((all >> walk.file_call->type & 1) == 0) {
+      (void)leat_run_pass_by(program, &at, all);
+      continue;
+    }
+    const leat_run_turn_t turn = leat_run_turn(program, &at, 0);
+    run_turn(&walk, &turn);
   }
   program->prepared = *program->changes;
   if ((types & program->section_types & (1u << PEF_OPT)) != 0) ++*program->changes;

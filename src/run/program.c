@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "run/bounds.h"
+#include "run/schedule.h"
 #include "run/threads.h"
 
 LEAT_EXPORT leat_load_options_t leat_load_options_default(void) {
@@ -77,11 +78,24 @@ static leat_status_t prepare_body(leat_program_t *program, uint32_t index, size_
   return NULL;
 }
 
-// Scratch and workspace of every thread, apart by a line, against false sharing.
+// Of a call that moves.
+static size_t most_moved_arguments(const leat_pef_t *pef) {
+  size_t most = 0;
+  for (uint32_t c = 0; c < pef->call_count && pef->move_count != 0; c++) {
+    const pef_call_t *call = &pef->calls[c];
+    uint32_t moves;
+    (void)leat_pef_moves(pef, call->argument_first, call->argument_count, &moves);
+    if (moves != 0 && call->argument_count > most) most = call->argument_count;
+  }
+  return most;
+}
+
+// Scratch, workspace and moved arguments of every thread, apart by a line, against false sharing.
 static leat_status_t map_worker_block(leat_program_t *program, size_t workspace) {
   size_t bytes = 0;
+  program->argument_bytes = most_moved_arguments(program->pef) * sizeof(char *);
   bool fits = leat_size_add(program->scratch_bytes, workspace, &program->worker_bytes) &&
-              leat_size_add(program->worker_bytes, 64, &program->worker_bytes) &&
+              leat_size_add(program->worker_bytes, 64 + round64(program->argument_bytes), &program->worker_bytes) &&
               leat_size_mul(program->worker_bytes, program->thread_count, &bytes);
   program->worker_block = fits ? leat_run_pages_map(bytes) : NULL;
   if (program->worker_block == NULL) {
@@ -122,12 +136,11 @@ static leat_status_t prepare_calls(leat_program_t *program) {
                                           .seconds = seconds,
                                           .shared = worth && body->tile_count > 1};
     program->section_types |= 1u << file->type;
-    program->type_seconds[file->type] += seconds;
   }
   program->section_types |= 1u << PEF_FWD;  // a forward pass whose values have no elements has no sections
   program->has_prepare = (program->section_types >> PEF_PREPARE & 1) != 0;
   program->prepared = *program->changes - 1;
-  return NULL;
+  return leat_run_schedule_prepare(program);
 }
 
 // --- load ------------------------------------------------------------------------------------------------------
@@ -252,6 +265,7 @@ LEAT_EXPORT leat_status_t leat_program_run(leat_program_t *program, uint32_t typ
               "inference PEF has forward sections only",
               types, program->section_types & LEAT_SECTIONS_ALL);
   }
+  LEAT_TRY(leat_run_types_check(program, types & LEAT_SECTIONS_ALL));
   return leat_run_bounds_run(program, types & LEAT_SECTIONS_ALL);
 }
 
@@ -261,11 +275,40 @@ LEAT_EXPORT leat_status_t leat_program_check(const leat_program_t *program, uint
 
 LEAT_EXPORT uint32_t leat_program_section_count(const leat_program_t *program) { return program->pef->call_count; }
 
-LEAT_EXPORT leat_status_t leat_program_run_section(leat_program_t *program, uint32_t section) {
-  if (section >= program->pef->call_count) {
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "there is no section %u; the program has %u", section, program->pef->call_count);
+// The outermost loop that holds a section; NULL: none.
+static const pef_loop_t *loop_around(const leat_pef_t *pef, uint32_t section) {
+  for (uint32_t l = 0; l < pef->loop_count && pef->loops[l].call_first <= section; l++) {
+    if (section - pef->loops[l].call_first < pef->loops[l].call_count) return &pef->loops[l];
   }
-  return leat_run_bounds_run_call(program, section);
+  return NULL;
+}
+
+// The sections from the front of the list that run in one go: one, or all of a loop.
+static leat_status_t take_sections(const leat_program_t *program, const uint32_t *sections, uint32_t count,
+                                   uint32_t *out_taken) {
+  const leat_pef_t *pef = program->pef;
+  if (sections[0] >= pef->call_count) {
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "there is no section %u; the program has %u", sections[0], pef->call_count);
+  }
+  const pef_loop_t *loop = loop_around(pef, sections[0]);
+  *out_taken = loop == NULL ? 1 : loop->call_count;
+  for (uint32_t i = 0; loop != NULL && i < loop->call_count; i++) {
+    if (i < count && sections[i] == loop->call_first + i) continue;
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+              "section %u is one of a loop, \"%s\", whose sections run together: ask for %u to %u, in this order",
+              sections[0], pef->strings + loop->name, loop->call_first, loop->call_first + loop->call_count - 1);
+  }
+  return NULL;
+}
+
+LEAT_EXPORT leat_status_t leat_program_run_sections(leat_program_t *program, const uint32_t *sections, uint32_t count) {
+  uint32_t taken;
+  for (uint32_t i = 0; i < count; i += taken) LEAT_TRY(take_sections(program, sections + i, count - i, &taken));
+  for (uint32_t i = 0; i < count; i += taken) {
+    LEAT_TRY(take_sections(program, sections + i, count - i, &taken));
+    LEAT_TRY(leat_run_bounds_run_calls(program, sections[i], taken));
+  }
+  return NULL;
 }
 
 LEAT_EXPORT leat_status_t leat_program_step(leat_program_t *program, const uint32_t *symbols, void *const *data,

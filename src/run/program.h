@@ -7,7 +7,7 @@
 #define LEAT_RUN_PROGRAM_H_
 
 #include "leat/runtime.h"
-#include "pef/pef_read.h"
+#include "pef/walk.h"
 #include "run/engine.h"
 
 typedef struct leat_run_body_s {
@@ -18,15 +18,31 @@ typedef struct leat_run_body_s {
   int64_t tile_count;
 } leat_run_body_t;
 
+// What the trip of a loop does to an argument.
+typedef struct leat_run_move_s {
+  uint32_t slot, level;  // level: of the loops around the call, outermost 0
+  int64_t step;          // bytes a trip
+  char *const *places;   // where it lies instead, trip by trip; NULL: its own place
+} leat_run_move_t;
+
 typedef struct leat_run_call_s {
   const leat_run_body_t *body;
   char *const *arguments;  // into places
-  uint8_t type;            // enum pef_section_type
+  const leat_run_move_t *moves;
+  uint32_t move_count;
+  uint8_t type;  // enum pef_section_type
   bool barrier;
+  bool shared;      // is worth more than one worker
   uint32_t stream;  // of its random draws, added to those of the stages
-  double seconds;   // estimate on one thread
-  bool shared;      // among threads
+  double seconds;   // estimate on one thread, of one trip
 } leat_run_call_t;
+
+typedef struct leat_run_loop_s {
+  uint32_t types;  // bits
+  bool barrier;    // one of its calls has one
+  bool shared;     // one of its calls is
+  bool apart;      // its types may run apart
+} leat_run_loop_t;
 
 typedef struct leat_run_profile_s {
   uint64_t runs;
@@ -55,7 +71,9 @@ struct leat_program_s {
   leat_run_stage_t *stages;
   leat_run_body_t *bodies;
   leat_run_call_t *calls;
-  char **places;
+  leat_run_loop_t *loops;
+  char **places;            // of ARGUMENTS, then of PLACES, in the first trip
+  uint64_t *place_offsets;  // how far in their symbols they lie
   leat_run_symbol_t *symbols;
   uint32_t *symbol_places;
   char *block;
@@ -63,9 +81,10 @@ struct leat_program_s {
   char *sums;  // accumulated gradients; NULL until they are asked for
   size_t sum_bytes;
   char *worker_block;  // scratch and workspace of every thread
-  size_t worker_bytes, scratch_bytes, worker_block_bytes;
+  size_t worker_bytes, scratch_bytes, argument_bytes, worker_block_bytes;
   bool *enabled;                        // per output: it is stored
   uint32_t section_types;               // bits
+  uint32_t forward_types;               // FWD and those that only run with it
   double type_seconds[PEF_TYPE_COUNT];  // estimates on one thread
   bool has_prepare;
   bool checks_after;               // indices that forward computes have bounds
@@ -94,32 +113,29 @@ static inline leat_status_t leat_run_verdict(const leat_program_t *program) {
 
 // exec.c: runs calls whose type is in `types` (bits of 1 << type), in file order. Fails where the engine has doubts.
 leat_status_t leat_run_exec_run(leat_program_t *program, uint32_t types) LEAT_MUST_USE;
-// One call; sections of type PREPARE run first where it reads what they make.
-leat_status_t leat_run_exec_call(leat_program_t *program, uint32_t call) LEAT_MUST_USE;
+// A call outside of loops, or all calls of a loop; sections of type PREPARE run first where it reads what they make.
+leat_status_t leat_run_exec_calls(leat_program_t *program, uint32_t first, uint32_t count) LEAT_MUST_USE;
 
 static inline bool leat_run_stage_enabled(const leat_program_t *program, const leat_run_stage_t *stage) {
   const uint16_t output = stage->file->output;
   return output == PEF_NO_OUTPUT || program->enabled[output];
 }
 
-// Tile `index` of a call as worker `worker` runs it.
-static inline leat_run_tile_t leat_run_tile_of(const leat_program_t *program, const leat_run_call_t *call,
-                                               int64_t index, uint32_t worker) {
-  const leat_run_body_t *body = call->body;
-  int64_t r0 = index * body->tile_rows, left = body->row_count - r0;
-  char *memory = program->worker_block + worker * program->worker_bytes;
-  return (leat_run_tile_t){.r0 = r0,
-                           .rows = left < body->tile_rows ? left : body->tile_rows,
-                           .stream = call->stream,
-                           .arguments = call->arguments,
-                           .scratch = memory,
-                           .workspace = memory + program->scratch_bytes};
+// Memory of a worker: tile buffers, workspace, and at its end room for the arguments of a call.
+static inline char *leat_run_worker_memory(const leat_program_t *program, uint32_t worker) {
+  return program->worker_block + worker * program->worker_bytes;
+}
+static inline char **leat_run_worker_arguments(const leat_program_t *program, uint32_t worker) {
+  return (char **)(void *)(leat_run_worker_memory(program, worker + 1) - program->argument_bytes);
 }
 
 // symbols.c
 leat_status_t leat_run_symbols_place(leat_program_t *program, const leat_program_t *beside) LEAT_MUST_USE;
 void leat_run_symbols_init(leat_program_t *program);
 void leat_run_symbol_set(leat_program_t *program, uint32_t symbol, char *data);
+
+// report.c: "fwd"
+const char *leat_run_type_name(uint32_t type);
 
 // memory.c: pages from the system, zeroed and 64-byte aligned; large ones are hinted to be huge.
 void *leat_run_pages_map(size_t bytes);

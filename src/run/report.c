@@ -5,6 +5,8 @@
 
 static const char *const type_names[PEF_TYPE_COUNT] = {"fwd",    "bckwd",  "gradnorm", "opt",
                                                        "reduce", "gather", "prepare"};
+const char *leat_run_type_name(uint32_t type) { return type_names[type]; }
+
 static const char *const kind_names[PEF_SYMBOL_KIND_COUNT] = {
     "input", "output", "parameter", "buffer", "gradient", "state", "hyperparameter", "seed", "internal"};
 
@@ -49,7 +51,7 @@ static void put_roofline(const leat_program_t *program, const leat_flow_t *flow,
   const bool is_f64 = leat_pef_body_is_f64(flow->pef, &flow->pef->bodies[call->body]);
   const leat_arch_roofline_t of = {program->level, is_f64 ? LEAT_ARCH_F64 : LEAT_ARCH_F32, program->thread_count};
   bool memory_bound;
-  const double seconds = leat_arch_roofline(&program->arch, of, call->flops,
+  const double seconds = leat_arch_roofline(&program->arch, of, call->flops * totals->times,
                                             (double)(totals->bytes_in + totals->bytes_out), &memory_bound);
   put_field(text, "roofline_seconds", seconds);
   leat_text_put(text, ",\"bound\":\"%s\"", memory_bound ? "memory" : "compute");
@@ -67,16 +69,18 @@ static void put_machine(const leat_program_t *program, leat_text_t *text) {
   leat_text_put(text, "}");
 }
 
-// `flow` is found where something was timed.
-static void put_section(const leat_program_t *program, const leat_flow_t *flow, uint32_t index, leat_text_t *text) {
+// `flow` is found where something was timed; `times`: how often a run makes the call. Costs are of all times together.
+static void put_section(const leat_program_t *program, const leat_flow_t *flow, uint32_t index, double times,
+                        leat_text_t *text) {
   const pef_call_t *call = &program->pef->calls[index];
   const leat_run_body_t *body = program->calls[index].body;
   leat_text_put(text, "%s{\"name\":", index > 0 ? "," : "");
   leat_text_put_json_string(text, program->pef->strings + call->name);
   leat_text_put(text, ",\"type\":\"%s\",\"body\":%u,\"stages\":%u,\"rows\":%lld,\"tiles\":%lld", type_names[call->type],
                 call->body, body->stage_count, (long long)body->row_count, (long long)body->tile_count);
-  put_field(text, "flops", call->flops);
-  put_field(text, "bytes", call->bytes);
+  put_field(text, "times", times);
+  put_field(text, "flops", call->flops * times);
+  put_field(text, "bytes", call->bytes * times);
   leat_text_put(text, ",\"why\":");
   leat_text_put_json_string(text, program->pef->strings + call->why);
   if (program->profile != NULL) {
@@ -87,6 +91,13 @@ static void put_section(const leat_program_t *program, const leat_flow_t *flow, 
     put_stages(program, index, text);
   }
   leat_text_put(text, "}");
+}
+
+static void put_loop(const leat_program_t *program, uint32_t index, leat_text_t *text) {
+  const pef_loop_t *loop = &program->pef->loops[index];
+  leat_text_put(text, "%s{\"name\":", index > 0 ? "," : "");
+  leat_text_put_json_string(text, program->pef->strings + loop->name);
+  leat_text_put(text, ",\"first\":%u,\"sections\":%u,\"trips\":%u}", loop->call_first, loop->call_count, loop->trips);
 }
 
 static void put_symbol(const leat_program_t *program, uint32_t index, leat_text_t *text) {
@@ -115,7 +126,10 @@ LEAT_EXPORT leat_status_t leat_program_report(const leat_program_t *program, cha
   put_field(&text, "run_bytes", pef->info->run_bytes);
   put_machine(program, &text);
   leat_text_put(&text, ",\"sections\":[");
-  for (uint32_t c = 0; c < pef->call_count; c++) put_section(program, &flow, c, &text);
+  for (leat_walk_t walk = leat_walk_start(pef, 1); leat_walk_next(&walk);)
+    put_section(program, &flow, walk.call, leat_walk_times(&walk), &text);
+  leat_text_put(&text, "],\"loops\":[");
+  for (uint32_t l = 0; l < pef->loop_count; l++) put_loop(program, l, &text);
   leat_text_put(&text, "],\"symbols\":[");
   for (uint32_t s = 0; s < pef->symbol_count; s++) put_symbol(program, s, &text);
   leat_text_put(&text, "]}");

@@ -78,11 +78,19 @@ static leat_status_t plan_block(leat_program_t *program) {
   return NULL;
 }
 
-// Lists, for every symbol, the arguments that refer to it.
+// Places: ARGUMENTS, then PLACES.
+static uint32_t place_count(const leat_pef_t *pef) { return pef->argument_count + pef->place_count; }
+
+static const pef_argument_t *place_at(const leat_pef_t *pef, uint32_t place) {
+  return place < pef->argument_count ? &pef->arguments[place] : &pef->places[place - pef->argument_count];
+}
+
+// Lists, for every symbol, the places that are in it.
 static void index_places(leat_program_t *program) {
   const leat_pef_t *pef = program->pef;
-  for (uint32_t a = 0; a < pef->argument_count; a++) {
-    if (pef->arguments[a].kind == PEF_PLACE_SYMBOL) program->symbols[pef->arguments[a].symbol].place_count++;
+  for (uint32_t p = 0; p < place_count(pef); p++) {
+    const pef_argument_t *place = place_at(pef, p);
+    if (place->kind == PEF_PLACE_SYMBOL) program->symbols[place->symbol].place_count++;
   }
   uint32_t next = 0;
   for (uint32_t s = 0; s < pef->symbol_count; s++) {
@@ -90,10 +98,38 @@ static void index_places(leat_program_t *program) {
     next += program->symbols[s].place_count;
     program->symbols[s].place_count = 0;
   }
-  for (uint32_t a = 0; a < pef->argument_count; a++) {
-    if (pef->arguments[a].kind != PEF_PLACE_SYMBOL) continue;
-    leat_run_symbol_t *symbol = &program->symbols[pef->arguments[a].symbol];
-    program->symbol_places[symbol->place_first + symbol->place_count++] = a;
+  for (uint32_t p = 0; p < place_count(pef); p++) {
+    const pef_argument_t *place = place_at(pef, p);
+    if (place->kind != PEF_PLACE_SYMBOL) continue;
+    leat_run_symbol_t *symbol = &program->symbols[place->symbol];
+    program->symbol_places[symbol->place_first + symbol->place_count++] = p;
+  }
+}
+
+// With what the moves of an argument add in every trip.
+static void find_offsets(leat_program_t *program) {
+  const leat_pef_t *pef = program->pef;
+  for (uint32_t p = 0; p < place_count(pef); p++) program->place_offsets[p] = place_at(pef, p)->offset;
+  for (uint32_t m = 0; m < pef->move_count; m++) {
+    const uint32_t argument = pef->moves[m].argument;
+    uint32_t count;
+    const pef_argument_t *places = leat_pef_places(pef, argument, &count);
+    program->place_offsets[argument] += (uint64_t)pef->moves[m].first;
+    if (places == &pef->arguments[argument]) continue;
+    uint64_t *offsets = program->place_offsets + pef->argument_count + (places - pef->places);
+    for (uint32_t t = 0; t < count; t++) offsets[t] += (uint64_t)pef->moves[m].first;
+  }
+}
+
+static void place_all(leat_program_t *program) {
+  const leat_pef_t *pef = program->pef;
+  for (uint32_t p = 0; p < place_count(pef); p++) {
+    const pef_argument_t *place = place_at(pef, p);
+    // Constants are only read: the cast drops const so that all places have one type.
+    char *base = place->kind == PEF_PLACE_ARENA      ? program->block
+                 : place->kind == PEF_PLACE_CONSTANT ? (char *)(uintptr_t)pef->constants
+                                                     : program->symbols[place->symbol].data;
+    program->places[p] = base + program->place_offsets[p];
   }
 }
 
@@ -110,24 +146,22 @@ static leat_status_t number_outputs(leat_program_t *program) {
 
 leat_status_t leat_run_symbols_place(leat_program_t *program, const leat_program_t *beside) {
   const leat_pef_t *pef = program->pef;
+  const size_t places = (size_t)pef->argument_count + pef->place_count + 1;
+  if (places > UINT32_MAX) LEAT_FAIL(LEAT_UNSUPPORTED, "%zu places are too many", places);
   program->symbols = leat_arena_alloc(&program->arena, (pef->symbol_count + 1u) * sizeof *program->symbols);
-  program->places = leat_arena_alloc(&program->arena, (pef->argument_count + 1u) * sizeof *program->places);
-  program->symbol_places = leat_arena_alloc(&program->arena, (pef->argument_count + 1u) * sizeof(uint32_t));
-  if (program->symbols == NULL || program->places == NULL || program->symbol_places == NULL) {
+  program->places = leat_arena_alloc(&program->arena, places * sizeof *program->places);
+  program->place_offsets = leat_arena_alloc(&program->arena, places * sizeof *program->place_offsets);
+  program->symbol_places = leat_arena_alloc(&program->arena, places * sizeof(uint32_t));
+  if (program->symbols == NULL || program->places == NULL || program->place_offsets == NULL ||
+      program->symbol_places == NULL) {
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the tables of %u symbols", pef->symbol_count);
   }
   LEAT_TRY(number_outputs(program));
   LEAT_TRY(share_symbols(program, beside));
   LEAT_TRY(plan_block(program));
   index_places(program);
-  for (uint32_t a = 0; a < pef->argument_count; a++) {
-    const pef_argument_t *argument = &pef->arguments[a];
-    // Constants are only read: the cast drops const so that all places have one type.
-    char *base = argument->kind == PEF_PLACE_ARENA      ? program->block
-                 : argument->kind == PEF_PLACE_CONSTANT ? (char *)(uintptr_t)pef->constants
-                                                        : program->symbols[argument->symbol].data;
-    program->places[a] = base + argument->offset;
-  }
+  find_offsets(program);
+  place_all(program);
   return NULL;
 }
 
@@ -172,7 +206,7 @@ void leat_run_symbol_set(leat_program_t *program, uint32_t index, char *data) {
   symbol->data = data;
   for (uint32_t p = 0; p < symbol->place_count; p++) {
     uint32_t place = program->symbol_places[symbol->place_first + p];
-    program->places[place] = data + program->pef->arguments[place].offset;
+    program->places[place] = data + program->place_offsets[place];
   }
 }
 

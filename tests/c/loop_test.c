@@ -26,9 +26,10 @@
           4, "add", "%3, %1", "f64[2,3]") MAP(5, "tanh", "%4", "f64[2,3]") OUT(5, "@next0")            \
           OUT(5, "@stacked0") "end\n"
 #define CELL_OPERANDS WANTED(0, "h", "f64[2,3]") WANTED(1, "x", "f64[4,2,3]") WANTED(2, "w", "f64[3,3]")
-#define CELL_LOOP(reverse)                                                                                   \
-  "%3, %4 = prim.loop(%0, %1, %2) {body=0, trips=4, carried=1, scanned=1, reverse=" reverse "} : f64[2,3], " \
-                                                                                            "f64[4,2,3]\n"
+#define CELL_LOOP(reverse)                                                                  \
+  "%3, %4 = prim.loop(%0, %1, %2) {body=0, trips=4, carried=1, scanned=1, reverse=" reverse \
+  "} : f64[2,3], "                                                                          \
+  "f64[4,2,3]\n"
 
 static const char *const programs[] = {
     HEAD CELL CELL_OPERANDS CELL_LOOP("0") SEEDED(3, "last") SEEDED(4, "all"),

@@ -73,18 +73,18 @@ static leat_graph_t *passed(const char *what, pass_t pass, const char *prelude, 
 // --- absorb --------------------------------------------------------------------------------------------------------
 
 // A convolution of 3 to 4 channels, a product of 6 to 5 columns and one with two dims of columns; vectors beside them.
-#define WEIGHTS                                                                                                      \
-  "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f64[2,3,5,5]\n"                                                 \
-  "%1 = prim.symbol() {kind=\"param\", name=\"w\"} : f64[4,3,3,3]\n"                                                 \
-  "%2 = prim.symbol() {kind=\"buffer\", name=\"m\"} : f64[1,4,1,1]\n"                                                \
-  "%3 = prim.symbol() {kind=\"param\", name=\"r\"} : f64[1,4,1,1]\n"                                                 \
-  "%4 = prim.symbol() {kind=\"input\", name=\"a\"} : f64[3,6]\n"                                                     \
-  "%5 = prim.symbol() {kind=\"param\", name=\"v\"} : f64[6,5]\n"                                                     \
-  "%6 = prim.symbol() {kind=\"param\", name=\"f\"} : f64[1,5]\n"                                                     \
-  "%7 = prim.symbol() {kind=\"param\", name=\"u\"} : f64[2,6,3]\n"                                                   \
-  "%8 = prim.symbol() {kind=\"param\", name=\"g\"} : f64[3,1,2]\n"                                                   \
-  "%9 = prim.symbol() {kind=\"input\", name=\"i\"} : f64[1,4,1,1]\n"                                                 \
-  "%10 = prim.symbol() {kind=\"param\", name=\"s\"} : f64[1,4,3,1]\n"                                                \
+#define WEIGHTS                                                                                                     \
+  "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f64[2,3,5,5]\n"                                                \
+  "%1 = prim.symbol() {kind=\"param\", name=\"w\"} : f64[4,3,3,3]\n"                                                \
+  "%2 = prim.symbol() {kind=\"buffer\", name=\"m\"} : f64[1,4,1,1]\n"                                               \
+  "%3 = prim.symbol() {kind=\"param\", name=\"r\"} : f64[1,4,1,1]\n"                                                \
+  "%4 = prim.symbol() {kind=\"input\", name=\"a\"} : f64[3,6]\n"                                                    \
+  "%5 = prim.symbol() {kind=\"param\", name=\"v\"} : f64[6,5]\n"                                                    \
+  "%6 = prim.symbol() {kind=\"param\", name=\"f\"} : f64[1,5]\n"                                                    \
+  "%7 = prim.symbol() {kind=\"param\", name=\"u\"} : f64[2,6,3]\n"                                                  \
+  "%8 = prim.symbol() {kind=\"param\", name=\"g\"} : f64[3,1,2]\n"                                                  \
+  "%9 = prim.symbol() {kind=\"input\", name=\"i\"} : f64[1,4,1,1]\n"                                                \
+  "%10 = prim.symbol() {kind=\"param\", name=\"s\"} : f64[1,4,3,1]\n"                                               \
   "%11 = prim.conv(%0, %1) {stride=[1,1], low=[0,0], high=[0,0], dilation=[1,1], base_dilation=[1,1], groups=1} : " \
   "f64[2,4,3,3]\n"
 #define MAP(result, fn, x, y) "%" #result " = prim.map(%" #x ", %" #y ") {fn=\"" fn "\"} : f64[2,4,3,3]\n"
@@ -95,17 +95,25 @@ static const struct {
   const char *what, *body;
   uint32_t left;
 } chains[] = {
-    {"a norm and its weights", MAP(12, "sub", 11, 2) MAP(13, "mul", 12, 3) MAP(14, "mul", 13, 3) MAP(15, "add", 14, 2) Y(15), 1},
-    {"a bias, then a norm", MAP(12, "add", 2, 11) MAP(13, "sub", 12, 3) MAP(14, "div", 13, 2) MAP(15, "add", 14, 3) Y(15), 1},
+    {"a norm and its weights",
+     MAP(12, "sub", 11, 2) MAP(13, "mul", 12, 3) MAP(14, "mul", 13, 3) MAP(15, "add", 14, 2) Y(15), 1},
+    {"a bias, then a norm",
+     MAP(12, "add", 2, 11) MAP(13, "sub", 12, 3) MAP(14, "div", 13, 2) MAP(15, "add", 14, 3) Y(15), 1},
     {"factors alone", MAP(12, "mul", 3, 11) MAP(13, "div", 12, 2) Y(13), 0},
-    {"what follows the chain stays", MAP(12, "mul", 11, 3) MAP(13, "add", 12, 2) "%14 = prim.map(%13) {fn=\"exp\"} : f64[2,4,3,3]\n" Y(14), 2},
+    {"what follows the chain stays",
+     MAP(12, "mul", 11, 3) MAP(13, "add", 12, 2) "%14 = prim.map(%13) {fn=\"exp\"} : f64[2,4,3,3]\n" Y(14), 2},
     {"a chain of what hangs on parameters",
      "%12 = prim.constant() {value=0.5} : f64[1,1,1,1]\n%13 = prim.map(%2, %12) {fn=\"add\"} : f64[1,4,1,1]\n"
-     "%14 = prim.map(%13) {fn=\"rsqrt\"} : f64[1,4,1,1]\n" MAP(15, "mul", 11, 14) MAP(16, "mul", 15, 12) Y(16), 0},
-    {"columns of a product", "%12 = prim.contract(%4, %5) {spec=\"mk,kn->mn\"} : f64[3,5]\n%13 = prim.map(%12, %6) {fn=\"mul\"} : f64[3,5]\n"
-     "%14 = prim.map(%13, %6) {fn=\"sub\"} : f64[3,5]\n" Y(14), 1},
+     "%14 = prim.map(%13) {fn=\"rsqrt\"} : f64[1,4,1,1]\n" MAP(15, "mul", 11, 14) MAP(16, "mul", 15, 12) Y(16),
+     0},
+    {"columns of a product",
+     "%12 = prim.contract(%4, %5) {spec=\"mk,kn->mn\"} : f64[3,5]\n%13 = prim.map(%12, %6) {fn=\"mul\"} : f64[3,5]\n"
+     "%14 = prim.map(%13, %6) {fn=\"sub\"} : f64[3,5]\n" Y(14),
+     1},
     {"two dims of columns, the other way round",
-     "%12 = prim.contract(%7, %4) {spec=\"akb,mk->bma\"} : f64[3,3,2]\n%13 = prim.map(%12, %8) {fn=\"mul\"} : f64[3,3,2]\n" Y(13), 0},
+     "%12 = prim.contract(%7, %4) {spec=\"akb,mk->bma\"} : f64[3,3,2]\n%13 = prim.map(%12, %8) {fn=\"mul\"} : "
+     "f64[3,3,2]\n" Y(13),
+     0},
     {"a term alone stays", MAP(12, "add", 11, 2) Y(12), 1},
     {"a factor from outside stays", MAP(12, "mul", 11, 9) Y(12), 1},
     {"a factor a pixel stays", MAP(12, "mul", 11, 10) Y(12), 1},
@@ -113,12 +121,16 @@ static const struct {
     {"a product that is read twice stays", MAP(12, "mul", 11, 3) MAP(13, "add", 12, 11) Y(13), 2},
     {"a product that is kept stays", MAP(12, "mul", 11, 3) Y(12) "prim.store(%11) {name=\"z\", kind=\"output\"}\n", 1},
     {"a factor that the run changes stays",
-     MAP(12, "mul", 11, 3) "%13 = prim.map(%3, %3) {fn=\"add\"} : f64[1,4,1,1]\n" Y(12)
-     "prim.store(%13) {name=\"r\", kind=\"update\"}\n", 1},
+     MAP(12, "mul", 11, 3) "%13 = prim.map(%3, %3) {fn=\"add\"} : f64[1,4,1,1]\n" Y(
+         12) "prim.store(%13) {name=\"r\", kind=\"update\"}\n",
+     1},
     {"another group stays", "%12 = prim.map(%11, %3) {fn=\"mul\"} : f64[2,4,3,3] !group=1\n" Y(12), 1},
     {"weights that a row would not pay for stay",
-     "%12 = prim.symbol() {kind=\"input\", name=\"p\"} : f64[1,100]\n%13 = prim.symbol() {kind=\"param\", name=\"q\"} : f64[100,5]\n"
-     "%14 = prim.contract(%12, %13) {spec=\"mk,kn->mn\"} : f64[1,5]\n%15 = prim.map(%14, %6) {fn=\"mul\"} : f64[1,5]\n" Y(15), 1},
+     "%12 = prim.symbol() {kind=\"input\", name=\"p\"} : f64[1,100]\n%13 = prim.symbol() {kind=\"param\", name=\"q\"} "
+     ": f64[100,5]\n"
+     "%14 = prim.contract(%12, %13) {spec=\"mk,kn->mn\"} : f64[1,5]\n%15 = prim.map(%14, %6) {fn=\"mul\"} : "
+     "f64[1,5]\n" Y(15),
+     1},
 };
 
 static void test_weights_take_in_what_follows(void **state) {
@@ -134,7 +146,7 @@ static void test_weights_take_in_what_follows(void **state) {
 // --- parts ---------------------------------------------------------------------------------------------------------
 
 // Keys of two heads of 96 places, and of one more; a row of queries, and of weights of places.
-#define KEYS                                                          \
+#define KEYS                                                           \
   "%0 = prim.symbol() {kind=\"input\", name=\"k\"} : f64[1,2,96,64]\n" \
   "%1 = prim.symbol() {kind=\"input\", name=\"n\"} : f64[1,2,1,64]\n"  \
   "%2 = prim.symbol() {kind=\"input\", name=\"q\"} : f64[2,1,64]\n"    \
@@ -152,22 +164,37 @@ static const struct {
 } joins[] = {
     {"a dim that stays", SQUEEZED SCORES Y(7), 2, 2 * 97},
     {"a summed dim", SQUEEZED "%7 = prim.contract(%3, %6) {spec=\"bmn,bnk->bmk\"} : f64[2,1,64]\n" Y(7), 2, 0},
-    {"the joined operand first", SQUEEZED "%7 = prim.contract(%6, %2) {spec=\"bnk,bmk->bmn\"} : f64[2,1,97]\n" Y(7), 2, 2 * 97},
+    {"the joined operand first", SQUEEZED "%7 = prim.contract(%6, %2) {spec=\"bnk,bmk->bmn\"} : f64[2,1,97]\n" Y(7), 2,
+     2 * 97},
     {"a dim of both",
-     "%6 = prim.transpose(%5) {dims=[2,0,3,1]} : f64[97,1,64,2]\n%7 = prim.reshape(%6) {shape=[97,64,2]} : f64[97,64,2]\n"
+     "%6 = prim.transpose(%5) {dims=[2,0,3,1]} : f64[97,1,64,2]\n%7 = prim.reshape(%6) {shape=[97,64,2]} : "
+     "f64[97,64,2]\n"
      "%8 = prim.symbol() {kind=\"input\", name=\"o\"} : f64[97,64]\n"
-     "%9 = prim.contract(%8, %7) {spec=\"nk,nkb->nb\"} : f64[97,2]\n" Y(9), 2, 2 * 97},
-    {"many rows stay", SQUEEZED "%7 = prim.contract(%4, %6) {spec=\"bmk,bnk->bmn\"} : f64[2,64,97]\n%8 = prim.reduce(%7) {fn=\"sum\", dims=[1]} : f64[2,1,97]\n" Y(8), 1, 2 * 97 * 64},
+     "%9 = prim.contract(%8, %7) {spec=\"nk,nkb->nb\"} : f64[97,2]\n" Y(9),
+     2, 2 * 97},
+    {"many rows stay",
+     SQUEEZED "%7 = prim.contract(%4, %6) {spec=\"bmk,bnk->bmn\"} : f64[2,64,97]\n%8 = prim.reduce(%7) {fn=\"sum\", "
+              "dims=[1]} : f64[2,1,97]\n" Y(8),
+     1, 2 * 97 * 64},
     {"what others read stays", SQUEEZED SCORES Y(7) "prim.store(%5) {name=\"z\", kind=\"output\"}\n", 1, 2 * 97 * 64},
-    {"what is read through a view stays", "%6 = prim.slice(%5) {start=[0,0,1,0], stop=[1,2,97,64], step=[1,1,1,1]} : f64[1,2,96,64]\n"
-     "%7 = prim.reshape(%6) {shape=[2,96,64]} : f64[2,96,64]\n%8 = prim.contract(%2, %7) {spec=\"bmk,bnk->bmn\"} : f64[2,1,96]\n" Y(8), 1, 2 * 97 * 64},
-    {"dims that are merged stay", "%6 = prim.reshape(%5) {shape=[194,64]} : f64[194,64]\n%7 = prim.slice(%2) {start=[0,0,0], stop=[1,1,64], step=[1,1,1]} : f64[1,1,64]\n"
-     "%8 = prim.reshape(%7) {shape=[1,64]} : f64[1,64]\n%9 = prim.contract(%8, %6) {spec=\"mk,nk->mn\"} : f64[1,194]\n" Y(9), 1, 2 * 97 * 64},
-    {"another group stays", SQUEEZED "%7 = prim.contract(%2, %6) {spec=\"bmk,bnk->bmn\"} : f64[2,1,97] !group=1\n" Y(7), 1, 2 * 97 * 64},
+    {"what is read through a view stays",
+     "%6 = prim.slice(%5) {start=[0,0,1,0], stop=[1,2,97,64], step=[1,1,1,1]} : f64[1,2,96,64]\n"
+     "%7 = prim.reshape(%6) {shape=[2,96,64]} : f64[2,96,64]\n%8 = prim.contract(%2, %7) {spec=\"bmk,bnk->bmn\"} : "
+     "f64[2,1,96]\n" Y(8),
+     1, 2 * 97 * 64},
+    {"dims that are merged stay",
+     "%6 = prim.reshape(%5) {shape=[194,64]} : f64[194,64]\n%7 = prim.slice(%2) {start=[0,0,0], stop=[1,1,64], "
+     "step=[1,1,1]} : f64[1,1,64]\n"
+     "%8 = prim.reshape(%7) {shape=[1,64]} : f64[1,64]\n%9 = prim.contract(%8, %6) {spec=\"mk,nk->mn\"} : "
+     "f64[1,194]\n" Y(9),
+     1, 2 * 97 * 64},
+    {"another group stays", SQUEEZED "%7 = prim.contract(%2, %6) {spec=\"bmk,bnk->bmn\"} : f64[2,1,97] !group=1\n" Y(7),
+     1, 2 * 97 * 64},
     {"small joins stay",
      "%6 = prim.symbol() {kind=\"input\", name=\"s\"} : f64[1,8]\n%7 = prim.concat(%6, %6) {dim=1} : f64[1,16]\n"
-     "%8 = prim.contract(%7, %7) {spec=\"mk,nk->mn\"} : f64[1,1]\n%9 = prim.contract(%7, %6) {spec=\"mk,mn->kn\"} : f64[16,8]\n" Y(9)
-     "prim.store(%8) {name=\"z\", kind=\"output\"}\n", 2, 2 * 97 * 64 + 16},
+     "%8 = prim.contract(%7, %7) {spec=\"mk,nk->mn\"} : f64[1,1]\n%9 = prim.contract(%7, %6) {spec=\"mk,mn->kn\"} : "
+     "f64[16,8]\n" Y(9) "prim.store(%8) {name=\"z\", kind=\"output\"}\n",
+     2, 2 * 97 * 64 + 16},
 };
 
 static int64_t count_joined(const leat_graph_t *g) {
@@ -185,7 +212,8 @@ static void test_products_of_joined_parts_are_products_of_the_parts(void **state
     leat_graph_t *made = passed(joins[i].what, leat_opt_parts, KEYS, joins[i].body);
     const uint32_t products = count_running(made, LEAT_PRIM_CONTRACT);
     if (products != joins[i].products) fail_msg("%s: %u products", joins[i].what, products);
-    if (count_joined(made) != joins[i].joined) fail_msg("%s: %lld elements are joined", joins[i].what, (long long)count_joined(made));
+    if (count_joined(made) != joins[i].joined)
+      fail_msg("%s: %lld elements are joined", joins[i].what, (long long)count_joined(made));
     leat_graph_destroy(made);
   }
 }

@@ -255,10 +255,10 @@ static void test_single_sections(void **state) {
     ok(leat_program_write(program, PEF_DEMO_W, t.w, 40 * 90 * 4));
     ok(leat_program_write(program, PEF_DEMO_B, t.b, 90 * 4));
     ok(leat_program_write(program, PEF_DEMO_X, t.x, 33 * 40 * 4));
-    for (uint32_t section = first; section < 2; section++) ok(leat_program_run_section(program, section));
+    for (uint32_t section = first; section < 2; section++) ok(leat_program_run_sections(program, &section, 1));
     ok(leat_program_read(program, PEF_DEMO_Y, y, 33 * 90 * 4));
     assert_memory_equal(y, t.y, 33 * 90 * 4);
-    expect_error(leat_program_run_section(program, 2), LEAT_INVALID_ARGUMENT, "the program has 2");
+    expect_error(leat_program_run_sections(program, &(uint32_t){2}, 1), LEAT_INVALID_ARGUMENT, "the program has 2");
     leat_program_destroy(program);
     free(y);
   }

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import json
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -239,9 +239,9 @@ class Device:
     def section_count(self) -> int:
         return int(self._lib.leat_program_section_count(self.handle))
 
-    def run_section(self, index: int) -> None:
+    def run_sections(self, indices: Sequence[int]) -> None:
         with self.turn.lock:
-            check(self._lib.leat_program_run_section(self.handle, index))
+            check(self._lib.leat_program_run_sections(self.handle, list(indices), len(indices)))
 
     def find_faults(self, types: int) -> tuple[Fault | None, Fault | None]:
         """Runs sections and tells what made the first NaN and the first infinity."""

@@ -162,7 +162,7 @@ class Runner:
         section_ids: Iterable[int],
         grad_of_outputs: Sequence[torch.Tensor] | None = None,
     ) -> tuple[SambaTensor, ...]:
-        """Runs single sections by their number in the PEF, in the order given.
+        """Runs single sections by their number in the PEF, in the order given; those of a loop together, all of them.
 
         Outputs live on the device between such runs; what is returned are copies of what it has of them at the end.
         """
@@ -181,8 +181,7 @@ class Runner:
             self._alive[slot.place] = None
         for slot in (*self._inputs.values(), *self._outputs.values()):
             self.device.bind(slot.symbol, int(self._addresses[slot.place]))
-        for index in chosen:
-            self.device.run_section(index)
+        self.device.run_sections(chosen)
         return tuple(wrap(self.device.read(self._outputs[t._binding.name].symbol)) for t in self._wanted(outputs))
 
     @property

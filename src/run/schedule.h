@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// The order of a run: loops written out, one call in one trip after the other.
+#ifndef LEAT_RUN_SCHEDULE_H_
+#define LEAT_RUN_SCHEDULE_H_
+
+#include "run/program.h"
+
+// A call in one trip of the loops around it.
+typedef struct leat_run_turn_s {
+  const leat_run_call_t *call;
+  char *const *arguments;  // where they lie in this trip
+  uint32_t stream;
+} leat_run_turn_t;
+
+// At load, once the calls are there: what loops hold, and how their calls move.
+leat_status_t leat_run_schedule_prepare(leat_program_t *program) LEAT_MUST_USE;
+
+// The call that `walk` is at, as worker `worker` runs it: valid until its next turn.
+leat_run_turn_t leat_run_turn(const leat_program_t *program, const leat_walk_t *walk, uint32_t worker);
+
+// Where the loops around the call have nothing to do with `types`, goes on behind the outermost of those and returns
+// it; else NULL.
+const leat_run_loop_t *leat_run_pass_by(const leat_program_t *program, leat_walk_t *walk, uint32_t types);
+
+// LEAT_INVALID_ARGUMENT where a run of these types would tear the types of a loop apart.
+leat_status_t leat_run_types_check(const leat_program_t *program, uint32_t types) LEAT_MUST_USE;
+
+// Tile `index` of a call as worker `worker` runs it.
+static inline leat_run_tile_t leat_run_tile_of(const leat_program_t *program, const leat_run_turn_t *turn,
+                                               int64_t index, uint32_t worker) {
+  const leat_run_body_t *body = turn->call->body;
+  int64_t r0 = index * body->tile_rows, left = body->row_count - r0;
+  char *memory = leat_run_worker_memory(program, worker);
+  return (leat_run_tile_t){.r0 = r0,
+                           .rows = left < body->tile_rows ? left : body->tile_rows,
+                           .stream = turn->stream,
+                           .arguments = turn->arguments,
+                           .scratch = memory,
+                           .workspace = memory + program->scratch_bytes};
+}
+
+#endif
