@@ -5,7 +5,8 @@
 //
 // The places of a plan carry no names, so that a value is known by how it is referred to:
 //   in the arena    a value is what arguments of equal offset and bytes name, from the write that makes it to the last
-//                   read before the next write. One that several section types touch, or PREPARE does, lives for ever,
+//                   read before a part of it is written again: calls, or trips of a loop, may write it part by part.
+//                   One that several section types touch, or PREPARE does, lives for ever,
 //                   since types run apart. One that nobody writes is zeros, and lives for ever; so does one that nobody
 //                   reads.
 //   in tile scratch a value is the block that a stage writes; copies of one op that follow each other (concat, pad)
@@ -26,9 +27,10 @@ typedef enum leat_rule_e {
   LEAT_RULE_RACE,       // two calls in flight at once: one writes what the other touches
   LEAT_RULE_TILES,      // one tile of a call writes what another touches
   LEAT_RULE_ORDER,      // a section type needs what one that runs later makes
-  LEAT_RULE_PREPARE,  // PREPARE depends on more than parameters, buffers and constants, or its results are written over
-  LEAT_RULE_BORROWED,  // the caller's memory: an input is written, or an output is read that this run has not written
-  LEAT_RULE_ENABLED,   // what only an enabled output writes is read by what always runs
+  LEAT_RULE_PREPARE,    // PREPARE depends on more than parameters, buffers and constants, or its results are written
+                        // over, or read in a loop that updates parameters
+  LEAT_RULE_BORROWED,   // the caller's memory: an input is written, or an output is read that this run has not written
+  LEAT_RULE_ENABLED,    // what only an enabled output writes is read by what always runs
   LEAT_RULE_COUNT
 } leat_rule_t;
 
@@ -47,7 +49,8 @@ typedef struct leat_findings_s {
 } leat_findings_t;
 
 // Everything that is wrong with the plan of an open file; none: it is legal. Time and memory grow with the file a
-// little faster than linearly. LEAT_OUT_OF_MEMORY; LEAT_UNSUPPORTED where a place has 2^50 bytes or more.
+// little faster than linearly, loops written out. LEAT_OUT_OF_MEMORY; LEAT_UNSUPPORTED where a place has 2^50 bytes or
+// more, or where a run with loops has 2^21 arguments of calls or more.
 leat_status_t leat_legal_find(const leat_pef_t *pef, leat_findings_t *out) LEAT_MUST_USE;
 void leat_findings_deinit(leat_findings_t *findings);
 // A line, without its end, that says what is wrong where.

@@ -97,7 +97,9 @@ static void widen(leat_span_t *span, const touch_t *t) {
 }
 
 static void note_read(leat_slot_t *slot, const touch_t *t) {
-  widen(leat_cover_holds(&slot->cover, &t->whole) ? &slot->inside : &slot->reads, t);
+  const bool inside = leat_cover_holds(&slot->cover, &t->whole);
+  widen(inside ? &slot->inside : &slot->reads, t);
+  if (!inside) leat_cover_add(&slot->needs, &t->whole);
 }
 
 static void note_write(leat_slot_t *slot, const touch_t *t) {

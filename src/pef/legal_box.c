@@ -186,6 +186,13 @@ bool leat_rows_meet(const leat_rows_t *a, const leat_rows_t *b, int64_t shift, u
   return search(&s, x, y, shift);
 }
 
+bool leat_boxes_meet(const leat_box_t *a, const leat_box_t *b, int64_t shift) {
+  if (a->run == 0 || b->run == 0 || a->high <= b->low + shift || b->high + shift <= a->low) return false;
+  search_t s = {0};
+  put_boxes(&s, a, b);
+  return search(&s, a, b, shift);
+}
+
 // --- unions ----------------------------------------------------------------------------------------------------------
 
 static int64_t bytes_of(const leat_box_t *box) {

@@ -45,6 +45,9 @@ typedef struct leat_rows_s {
 // rows. May say yes where strides are so entangled that a search of bounded length does not tell.
 bool leat_rows_meet(const leat_rows_t *a, const leat_rows_t *b, int64_t shift, uint64_t count);
 
+// Whether `a` and `b`, moved up by `shift` bytes, have a byte in common; as sure as that.
+bool leat_boxes_meet(const leat_box_t *a, const leat_box_t *b, int64_t shift);
+
 // One set of bytes that is the two together where they are alike and one continues the other; false: there is none.
 bool leat_box_join(leat_box_t *box, const leat_box_t *next);
 // Every byte of `inner` is one of `box`. May say no where it would take long to tell.

@@ -1,18 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The program: values of the arena have their bytes to themselves while they live; what is read was written by then;
-// calls that no barrier parts do not touch what one of them writes.
-//
-// Time is the order of the calls, PREPARE sections before all others: they run apart, and before.
+// The program: values of the arena have their bytes to themselves while they live; what is read was written by then.
+// A value that calls write part by part, as trips of a loop do, is one until a part of it is written again.
 #include <stdlib.h>
 
-#include "pef/legal_parts.h"
-
-// A call touches a place through one of its arguments.
-typedef struct event_s {
-  uint64_t begin, end;  // what the argument names
-  uint32_t place, symbol;
-  uint32_t time, call, argument;
-} event_t;
+#include "pef/legal_events.h"
 
 // A value of the arena, from the first write to the last read.
 typedef struct life_s {
@@ -33,78 +24,14 @@ typedef struct node_s {
 } node_t;
 
 typedef struct walk_s {
-  leat_prover_t *prover;
   const leat_pef_t *pef;
-  LEAT_ARRAY(event_t) events;
+  leat_events_t events;
   LEAT_ARRAY(life_t) lives;
-  uint32_t *epochs;  // per call: barriers up to it
 } walk_t;
-
-static bool is_empty(const leat_span_t *span) { return span->low == span->high; }
-
-static const leat_slot_t *slot_of(const walk_t *w, const event_t *e) {
-  const pef_call_t *call = &w->pef->calls[e->call];
-  return &leat_prover_slots(w->prover, call->body)[e->argument - call->argument_first];
-}
-
-static leat_status_t report(const walk_t *w, leat_rule_t rule, const event_t *e, const leat_span_t *span,
-                            uint32_t other_call, uint32_t other_stage) {
-  const leat_finding_t f = {.rule = rule,
-                            .call = e->call,
-                            .stage = span->stage,
-                            .operand = span->operand,
-                            .other_call = other_call,
-                            .other_stage = other_stage,
-                            .place = e->place,
-                            .symbol = e->symbol,
-                            .begin = e->begin + (uint64_t)span->low,
-                            .end = e->begin + (uint64_t)span->high};
-  return leat_legal_report(w->prover, &f);
-}
-
-// --- events ----------------------------------------------------------------------------------------------------------
-
-static leat_status_t add_call(walk_t *w, uint32_t index, uint32_t time) {
-  const pef_call_t *call = &w->pef->calls[index];
-  for (uint32_t i = 0; i < call->argument_count; ++i) {
-    const pef_argument_t *a = &w->pef->arguments[call->argument_first + i];
-    const leat_slot_t *slot = &leat_prover_slots(w->prover, call->body)[i];
-    if (a->kind == PEF_PLACE_CONSTANT || (is_empty(&slot->reads) && is_empty(&slot->writes))) continue;
-    event_t *e = leat_array_push(&w->events);
-    if (e == NULL) return leat_out_of_memory();
-    *e = (event_t){a->offset, a->offset + a->bytes, a->kind, a->symbol, time, index, call->argument_first + i};
-  }
-  return NULL;
-}
-
-static leat_status_t collect(walk_t *w) {
-  uint32_t time = 0;
-  for (uint32_t pass = 0; pass < 2; ++pass) {
-    for (uint32_t c = 0; c < w->pef->call_count; ++c) {
-      if ((w->pef->calls[c].type == PEF_PREPARE) == (pass == 0)) LEAT_TRY(add_call(w, c, time++));
-    }
-  }
-  for (uint32_t c = 0, epoch = 0; c < w->pef->call_count; ++c) {
-    epoch += w->pef->calls[c].barrier;
-    w->epochs[c] = epoch;
-  }
-  return NULL;
-}
-
-static int compare(uint64_t a, uint64_t b) { return a < b ? -1 : a > b; }
-
-static int by_range(const void *a, const void *b) {
-  const event_t *x = a, *y = b;
-  int order = compare(x->place, y->place);
-  if (order == 0) order = compare(x->symbol, y->symbol);
-  if (order == 0) order = compare(x->begin, y->begin);
-  if (order == 0) order = compare(x->end, y->end);
-  return order != 0 ? order : compare(x->time, y->time);
-}
 
 // --- values of the arena ---------------------------------------------------------------------------------------------
 
-static leat_status_t begin_life(walk_t *w, const event_t *e, const leat_span_t *span, life_t **out_life) {
+static leat_status_t begin_life(walk_t *w, const leat_event_t *e, const leat_span_t *span, life_t **out_life) {
   life_t *life = *out_life = leat_array_push(&w->lives);
   if (life == NULL) return leat_out_of_memory();
   *life = (life_t){.begin = e->begin,
@@ -118,83 +45,129 @@ static leat_status_t begin_life(walk_t *w, const event_t *e, const leat_span_t *
   return NULL;
 }
 
-static leat_status_t read_life(walk_t *w, life_t *life, const event_t *e, const leat_slot_t *slot) {
+static leat_box_t shifted(const leat_box_t *box, int64_t shift) {
+  leat_box_t out = *box;
+  out.low += shift;
+  out.high += shift;
+  return out;
+}
+
+// Was all of it written? `shift`: of what is read.
+static bool holds(const leat_cover_t *cover, const leat_cover_t *needs, int64_t shift) {
+  const leat_box_t hull = {.low = needs->low, .high = needs->high, .run = needs->high - needs->low};
+  for (uint32_t i = 0; i < (needs->lost ? 1 : needs->count); ++i) {
+    const leat_box_t box = shifted(needs->lost ? &hull : &needs->boxes[i], shift);
+    if (!leat_cover_holds(cover, &box)) return false;
+  }
+  return true;
+}
+
+static void add_cover(leat_cover_t *cover, const leat_cover_t *writes, int64_t shift) {
+  for (uint32_t i = 0; i < writes->count; ++i) {
+    const leat_box_t box = shifted(&writes->boxes[i], shift);
+    leat_cover_add(cover, &box);
+  }
+  if (!writes->lost) return;
+  cover->lost = true;
+  if (writes->low + shift < cover->low) cover->low = writes->low + shift;
+  if (writes->high + shift > cover->high) cover->high = writes->high + shift;
+}
+
+static leat_status_t read_life(walk_t *w, life_t *life, const leat_event_t *e, const leat_slot_t *slot) {
   const leat_span_t *span = &slot->reads;
-  const uint32_t type = w->pef->calls[e->call].type;
+  const uint32_t type = leat_event_type(&w->events, e);
   life->read = true;
   life->dtypes |= life->writer_type == PEF_TYPE_COUNT ? span->dtypes : 0;
   if (life->writer_type == PEF_TYPE_COUNT) return NULL;
-  const leat_box_t all = {.low = span->low, .high = span->high, .run = span->high - span->low};
-  if (!leat_cover_holds(&life->cover, &all)) return report(w, LEAT_RULE_UNWRITTEN, e, span, life->call, life->stage);
-  if ((span->dtypes & ~life->dtypes) != 0) return report(w, LEAT_RULE_TYPE, e, span, life->call, life->stage);
+  if (!holds(&life->cover, &slot->needs, e->shift))
+    return leat_event_report(&w->events, LEAT_RULE_UNWRITTEN, e, span, life->call, life->stage);
+  if ((span->dtypes & ~life->dtypes) != 0)
+    return leat_event_report(&w->events, LEAT_RULE_TYPE, e, span, life->call, life->stage);
   if (life->output != LEAT_ALWAYS && span->output != life->output)
-    return report(w, LEAT_RULE_ENABLED, e, span, life->call, life->stage);
+    return leat_event_report(&w->events, LEAT_RULE_ENABLED, e, span, life->call, life->stage);
   if (life->writer_type != PEF_PREPARE && life->writer_type > type)
-    return report(w, LEAT_RULE_ORDER, e, span, life->call, life->stage);
+    return leat_event_report(&w->events, LEAT_RULE_ORDER, e, span, life->call, life->stage);
+  if (life->writer_type == PEF_PREPARE && type != PEF_PREPARE && w->events.in_updating_loop[e->call])
+    return leat_event_report(&w->events, LEAT_RULE_PREPARE, e, span, life->call, life->stage);
   return NULL;
 }
 
-static leat_status_t write_life(walk_t *w, life_t *life, const event_t *e, const leat_slot_t *slot) {
-  if (life->writer_type == PEF_PREPARE && w->pef->calls[e->call].type != PEF_PREPARE)
-    LEAT_TRY(report(w, LEAT_RULE_PREPARE, e, &slot->writes, life->call, life->stage));
+static leat_status_t write_life(walk_t *w, life_t *life, const leat_event_t *e, const leat_slot_t *slot) {
+  if (life->writer_type == PEF_PREPARE && leat_event_type(&w->events, e) != PEF_PREPARE)
+    LEAT_TRY(leat_event_report(&w->events, LEAT_RULE_PREPARE, e, &slot->writes, life->call, life->stage));
   const bool first = life->writer_type == PEF_TYPE_COUNT;
-  life->writer_type = w->pef->calls[e->call].type;
+  life->writer_type = leat_event_type(&w->events, e);
   life->output = first || life->output == slot->writes.output ? slot->writes.output : LEAT_MIXED;
   life->dtypes |= slot->writes.dtypes;
-  life->read |= !is_empty(&slot->inside);
+  life->read |= !leat_span_is_empty(&slot->inside);
   life->spare |= slot->spare;
-  for (uint32_t i = 0; i < slot->cover.count; ++i) leat_cover_add(&life->cover, &slot->cover.boxes[i]);
-  life->cover.lost |= slot->cover.lost;
+  add_cover(&life->cover, &slot->cover, e->shift);
   return NULL;
 }
 
-// A write that begins another value: the one before was read, or is written over from end to end.
-static bool replaces(const life_t *life, const leat_slot_t *slot) {
-  if (!is_empty(&slot->reads)) return false;
-  bool covered = life->cover.count == 1 && slot->cover.count == 1;
-  covered = covered && leat_box_holds(&slot->cover.boxes[0], &life->cover.boxes[0]);
-  return life->read || covered;
+static bool meets(const leat_cover_t *cover, const leat_cover_t *writes, int64_t shift) {
+  if (cover->lost || writes->lost) return cover->low < writes->high + shift && writes->low + shift < cover->high;
+  for (uint32_t i = 0; i < cover->count; ++i) {
+    for (uint32_t j = 0; j < writes->count; ++j) {
+      if (leat_boxes_meet(&cover->boxes[i], &writes->boxes[j], shift)) return true;
+    }
+  }
+  return false;
 }
 
-static leat_status_t end_life(walk_t *w, const life_t *life, const event_t *first, uint32_t other_call) {
+// A write that begins another value: the one before was read, and a part of it is written again, or all of it is
+// written over from end to end.
+static bool replaces(const life_t *life, const leat_event_t *e, const leat_slot_t *slot) {
+  if (!leat_span_is_empty(&slot->reads)) return false;
+  bool covered = life->cover.count == 1 && slot->cover.count == 1;
+  const leat_box_t box = shifted(&slot->cover.boxes[0], e->shift);
+  covered = covered && leat_box_holds(&box, &life->cover.boxes[0]);
+  return covered || (life->read && (life->cover.count == 0 || meets(&life->cover, &slot->cover, e->shift)));
+}
+
+static leat_status_t end_life(walk_t *w, const life_t *life, const leat_event_t *first, uint32_t other_call) {
   if (life->read || life->spare || life->alone) return NULL;
-  const event_t e = {life->begin, life->end, first->place, 0, life->first, life->call, 0};
+  const leat_event_t e = {.begin = life->begin, .place = first->place, .call = life->call};
   const leat_span_t span = {life->cover.low, life->cover.high, life->stage, life->operand, 0, 0};
-  return report(w, LEAT_RULE_UNREAD, &e, &span, other_call, PEF_NONE);
+  return leat_event_report(&w->events, LEAT_RULE_UNREAD, &e, &span, other_call, PEF_NONE);
 }
 
 // All events of one range: the values that it holds, one after the other.
-static leat_status_t find_lives(walk_t *w, const event_t *events, uint32_t count) {
+static leat_status_t find_lives(walk_t *w, const leat_event_t *events, uint32_t count) {
   life_t *life = NULL;
-  bool written = false;
-  for (uint32_t i = 0; i < count; ++i) written |= !is_empty(&slot_of(w, &events[i])->writes);
+  bool written = false, alone = true;
   for (uint32_t i = 0; i < count; ++i) {
-    const event_t *e = &events[i];
-    const leat_slot_t *slot = slot_of(w, e);
-    const leat_span_t *span = is_empty(&slot->reads) ? &slot->writes : &slot->reads;
-    if (life != NULL && !is_empty(&slot->writes) && replaces(life, slot)) {
+    const leat_slot_t *slot = leat_event_slot(&w->events, &events[i]);
+    written |= !leat_span_is_empty(&slot->writes);
+    alone &= events[i].call == events[0].call && leat_span_is_empty(&slot->reads) && leat_span_is_empty(&slot->inside);
+  }
+  for (uint32_t i = 0; i < count; ++i) {
+    const leat_event_t *e = &events[i];
+    const leat_slot_t *slot = leat_event_slot(&w->events, e);
+    const leat_span_t *span = leat_span_is_empty(&slot->reads) ? &slot->writes : &slot->reads;
+    if (life != NULL && !alone && !leat_span_is_empty(&slot->writes) && replaces(life, e, slot)) {
       LEAT_TRY(end_life(w, life, e, e->call));
       life = NULL;
     }
     if (life == NULL) LEAT_TRY(begin_life(w, e, span, &life));
     life->last = e->time;
-    life->types |= 1u << w->pef->calls[e->call].type;
-    if (!is_empty(&slot->reads)) {
+    life->types |= 1u << leat_event_type(&w->events, e);
+    if (!leat_span_is_empty(&slot->reads)) {
       if (written && life->writer_type == PEF_TYPE_COUNT)
-        LEAT_TRY(report(w, LEAT_RULE_UNWRITTEN, e, span, PEF_NONE, PEF_NONE));
+        LEAT_TRY(leat_event_report(&w->events, LEAT_RULE_UNWRITTEN, e, span, PEF_NONE, PEF_NONE));
       LEAT_TRY(read_life(w, life, e, slot));
     }
-    if (!is_empty(&slot->writes)) LEAT_TRY(write_life(w, life, e, slot));
+    if (!leat_span_is_empty(&slot->writes)) LEAT_TRY(write_life(w, life, e, slot));
   }
   if (life == NULL) return NULL;
-  life->alone = count == 1 && !life->read;
+  life->alone = alone;
   return end_life(w, life, events, PEF_NONE);
 }
 
 static leat_status_t find_all_lives(walk_t *w) {
-  const event_t *events = w->events.data;
-  for (uint32_t i = 0, end = 0; i < w->events.count && events[i].place == PEF_PLACE_ARENA; i = end) {
-    while (end < w->events.count && events[end].place == PEF_PLACE_ARENA && events[end].begin == events[i].begin &&
+  const leat_event_t *events = w->events.all.data;
+  for (uint32_t i = 0, end = 0; i < w->events.all.count && events[i].place == PEF_PLACE_ARENA; i = end) {
+    while (end < w->events.all.count && events[end].place == PEF_PLACE_ARENA && events[end].begin == events[i].begin &&
            events[end].end == events[i].end) {
       ++end;
     }
@@ -213,12 +186,12 @@ typedef struct tree_s {
   node_t *nodes;
 } tree_t;
 
-static int by_number(const void *a, const void *b) { return compare(*(const uint64_t *)a, *(const uint64_t *)b); }
+static int by_number(const void *a, const void *b) { return leat_order(*(const uint64_t *)a, *(const uint64_t *)b); }
 
 static int by_first(const void *a, const void *b) {
   const life_t *x = a, *y = b;
-  const int order = compare(x->first, y->first);
-  return order != 0 ? order : compare(x->begin, y->begin);
+  const int order = leat_order(x->first, y->first);
+  return order != 0 ? order : leat_order(x->begin, y->begin);
 }
 
 static uint32_t longer(const tree_t *t, uint32_t a, uint32_t b) {
@@ -272,12 +245,12 @@ static leat_status_t make_tree(const walk_t *w, tree_t *t) {
 }
 
 static leat_status_t report_overlap(const walk_t *w, const life_t *life, const life_t *other) {
-  const event_t e = {life->begin, life->end, PEF_PLACE_ARENA, 0, 0, life->call, 0};
+  const leat_event_t e = {.begin = life->begin, .place = PEF_PLACE_ARENA, .call = life->call};
   const uint64_t begin = life->begin > other->begin ? life->begin : other->begin;
   const uint64_t end = life->end < other->end ? life->end : other->end;
   const leat_span_t span = {
       (int64_t)(begin - life->begin), (int64_t)(end - life->begin), life->stage, life->operand, 0, 0};
-  return report(w, LEAT_RULE_OVERLAP, &e, &span, other->call, other->stage);
+  return leat_event_report(&w->events, LEAT_RULE_OVERLAP, &e, &span, other->call, other->stage);
 }
 
 static leat_status_t check_overlaps_in(const walk_t *w, const tree_t *t) {
@@ -318,60 +291,67 @@ static bool may_prepare(const pef_symbol_t *symbol, uint32_t writer_types) {
   return (writer_types & ~(1u << PEF_OPT)) == 0;
 }
 
-static leat_status_t read_symbol(const walk_t *w, const event_t *e, const event_t *writer, uint32_t writer_types) {
+// `written`: of the symbol, so far.
+static leat_status_t read_symbol(const walk_t *w, const leat_event_t *e, const leat_event_t *writer,
+                                 uint32_t writer_types, const leat_cover_t *written) {
   const pef_symbol_t *symbol = &w->pef->symbols[e->symbol];
-  const leat_slot_t *slot = slot_of(w, e);
-  const uint32_t type = w->pef->calls[e->call].type, other = writer == NULL ? PEF_NONE : writer->call;
+  const leat_slot_t *slot = leat_event_slot(&w->events, e);
+  const uint32_t type = leat_event_type(&w->events, e), other = writer == NULL ? PEF_NONE : writer->call;
   if (type == PEF_PREPARE && !may_prepare(symbol, writer_types))
-    return report(w, LEAT_RULE_PREPARE, e, &slot->reads, other, PEF_NONE);
+    return leat_event_report(&w->events, LEAT_RULE_PREPARE, e, &slot->reads, other, PEF_NONE);
   if (symbol->kind != PEF_SYMBOL_OUTPUT) return NULL;
-  if (writer == NULL || w->pef->calls[writer->call].type != type)
-    return report(w, LEAT_RULE_BORROWED, e, &slot->reads, other, PEF_NONE);
-  const uint32_t output = slot_of(w, writer)->writes.output;
+  if (writer == NULL || leat_event_type(&w->events, writer) != type ||
+      !holds(written, &slot->needs, (int64_t)e->begin + e->shift))
+    return leat_event_report(&w->events, LEAT_RULE_BORROWED, e, &slot->reads, other, PEF_NONE);
+  const uint32_t output = leat_event_slot(&w->events, writer)->writes.output;
   if (output != LEAT_ALWAYS && output != slot->reads.output)
-    return report(w, LEAT_RULE_ENABLED, e, &slot->reads, other, PEF_NONE);
+    return leat_event_report(&w->events, LEAT_RULE_ENABLED, e, &slot->reads, other, PEF_NONE);
   return NULL;
 }
 
-static leat_status_t write_symbol(const walk_t *w, const event_t *e) {
-  const uint32_t kind = w->pef->symbols[e->symbol].kind, type = w->pef->calls[e->call].type;
-  const leat_span_t *writes = &slot_of(w, e)->writes;
-  if (type == PEF_PREPARE) return report(w, LEAT_RULE_PREPARE, e, writes, PEF_NONE, PEF_NONE);
-  if (kind == PEF_SYMBOL_INPUT) return report(w, LEAT_RULE_BORROWED, e, writes, PEF_NONE, PEF_NONE);
+static leat_status_t write_symbol(const walk_t *w, const leat_event_t *e) {
+  const uint32_t kind = w->pef->symbols[e->symbol].kind, type = leat_event_type(&w->events, e);
+  const leat_span_t *writes = &leat_event_slot(&w->events, e)->writes;
+  if (type == PEF_PREPARE) return leat_event_report(&w->events, LEAT_RULE_PREPARE, e, writes, PEF_NONE, PEF_NONE);
+  if (kind == PEF_SYMBOL_INPUT) return leat_event_report(&w->events, LEAT_RULE_BORROWED, e, writes, PEF_NONE, PEF_NONE);
   return NULL;
 }
 
 // Section types that run apart run in the order of their numbers: what they leave in a symbol has to be the same then.
-static leat_status_t check_order(const walk_t *w, const event_t *e, const event_t *late, const leat_span_t *span) {
-  const uint32_t type = w->pef->calls[e->call].type;
-  if (late == NULL || type == PEF_PREPARE || w->pef->calls[late->call].type <= type) return NULL;
-  return report(w, LEAT_RULE_ORDER, e, span, late->call, PEF_NONE);
+static leat_status_t check_order(const walk_t *w, const leat_event_t *e, const leat_event_t *late,
+                                 const leat_span_t *span) {
+  const uint32_t type = leat_event_type(&w->events, e);
+  if (late == NULL || type == PEF_PREPARE || leat_event_type(&w->events, late) <= type) return NULL;
+  return leat_event_report(&w->events, LEAT_RULE_ORDER, e, span, late->call, PEF_NONE);
 }
 
-static const event_t *later(const walk_t *w, const event_t *a, const event_t *b) {
-  if (w->pef->calls[b->call].type == PEF_PREPARE) return a;
-  return a == NULL || w->pef->calls[b->call].type >= w->pef->calls[a->call].type ? b : a;
+static const leat_event_t *later(const walk_t *w, const leat_event_t *a, const leat_event_t *b) {
+  if (leat_event_type(&w->events, b) == PEF_PREPARE) return a;
+  return a == NULL || leat_event_type(&w->events, b) >= leat_event_type(&w->events, a) ? b : a;
 }
 
 // All events of one symbol, by time.
-static leat_status_t check_symbol(const walk_t *w, const event_t *events, uint32_t count) {
-  const event_t *writer = NULL, *late_writer = NULL,
-                *late = NULL;  // late: of the types so far, of that which runs last
+static leat_status_t check_symbol(const walk_t *w, const leat_event_t *events, uint32_t count) {
+  const leat_event_t *writer = NULL, *late_writer = NULL,
+                     *late = NULL;  // late: of the types so far, of that which runs last
+  leat_cover_t written = {0};
   uint32_t writer_types = 0;
   for (uint32_t i = 0; i < count; ++i) {
-    if (!is_empty(&slot_of(w, &events[i])->writes)) writer_types |= 1u << w->pef->calls[events[i].call].type;
+    if (!leat_span_is_empty(&leat_event_slot(&w->events, &events[i])->writes))
+      writer_types |= 1u << w->pef->calls[events[i].call].type;
   }
   for (uint32_t i = 0; i < count; ++i) {
-    const event_t *e = &events[i];
-    const leat_slot_t *slot = slot_of(w, e);
-    if (!is_empty(&slot->reads)) {
-      LEAT_TRY(read_symbol(w, e, writer, writer_types));
+    const leat_event_t *e = &events[i];
+    const leat_slot_t *slot = leat_event_slot(&w->events, e);
+    if (!leat_span_is_empty(&slot->reads)) {
+      LEAT_TRY(read_symbol(w, e, writer, writer_types, &written));
       LEAT_TRY(check_order(w, e, late_writer, &slot->reads));
     }
     late = later(w, late, e);
-    if (is_empty(&slot->writes)) continue;
+    if (leat_span_is_empty(&slot->writes)) continue;
     LEAT_TRY(write_symbol(w, e));
     LEAT_TRY(check_order(w, e, late, &slot->writes));
+    add_cover(&written, &slot->cover, (int64_t)e->begin + e->shift);
     writer = e;
     late_writer = later(w, late_writer, e);
   }
@@ -379,17 +359,18 @@ static leat_status_t check_symbol(const walk_t *w, const event_t *events, uint32
 }
 
 static int by_symbol(const void *a, const void *b) {
-  const event_t *x = a, *y = b;
-  int order = compare(x->place, y->place);
-  if (order == 0) order = compare(x->symbol, y->symbol);
-  return order != 0 ? order : compare(x->time, y->time);
+  const leat_event_t *x = a, *y = b;
+  int order = leat_order(x->place, y->place);
+  if (order == 0) order = leat_order(x->symbol, y->symbol);
+  if (order == 0) order = leat_order(x->time, y->time);
+  return order != 0 ? order : y->reads - x->reads;
 }
 
 static leat_status_t check_symbols(walk_t *w) {
-  if (w->events.count != 0) qsort(w->events.data, w->events.count, sizeof *w->events.data, by_symbol);
-  const event_t *events = w->events.data;
-  for (uint32_t i = 0, end = 0; i < w->events.count; i = end) {
-    while (end < w->events.count && events[end].place == events[i].place && events[end].symbol == events[i].symbol)
+  if (w->events.all.count != 0) qsort(w->events.all.data, w->events.all.count, sizeof *w->events.all.data, by_symbol);
+  const leat_event_t *events = w->events.all.data;
+  for (uint32_t i = 0, end = 0; i < w->events.all.count; i = end) {
+    while (end < w->events.all.count && events[end].place == events[i].place && events[end].symbol == events[i].symbol)
       ++end;
     if (events[i].place == PEF_PLACE_SYMBOL) LEAT_TRY(check_symbol(w, &events[i], end - i));
   }
@@ -398,135 +379,13 @@ static leat_status_t check_symbols(walk_t *w) {
 
 // Within one call: what is written and then read, but only if an output is enabled.
 static leat_status_t check_enabled(const walk_t *w) {
-  for (uint32_t i = 0; i < w->events.count; ++i) {
-    const leat_slot_t *slot = slot_of(w, &w->events.data[i]);
-    if (is_empty(&slot->inside) || slot->writes.output == LEAT_ALWAYS || slot->inside.output == slot->writes.output)
+  for (uint32_t i = 0; i < w->events.all.count; ++i) {
+    const leat_slot_t *slot = leat_event_slot(&w->events, &w->events.all.data[i]);
+    if (leat_span_is_empty(&slot->inside) || slot->writes.output == LEAT_ALWAYS ||
+        slot->inside.output == slot->writes.output)
       continue;
-    LEAT_TRY(
-        report(w, LEAT_RULE_ENABLED, &w->events.data[i], &slot->inside, w->events.data[i].call, slot->writes.stage));
-  }
-  return NULL;
-}
-
-// --- in flight -------------------------------------------------------------------------------------------------------
-
-typedef struct flight_s {
-  const walk_t *walk;
-  const event_t *event;
-  bool prepares;
-  uint32_t epoch;
-  uint64_t low, high;  // bytes of the place
-  bool written;
-} flight_t;
-
-static int by_flight(const void *a, const void *b) {
-  const flight_t *x = a, *y = b;
-  int order = compare(x->prepares, y->prepares);
-  if (order == 0) order = compare(x->epoch, y->epoch);
-  if (order == 0) order = compare(x->event->place, y->event->place);
-  if (order == 0) order = compare(x->event->symbol, y->event->symbol);
-  if (order == 0) order = compare(x->low, y->low);
-  return order != 0 ? order : compare(x->event->time, y->event->time);
-}
-
-static bool same_flight(const flight_t *a, const flight_t *b) {
-  return a->prepares == b->prepares && a->epoch == b->epoch && a->event->place == b->event->place &&
-         a->event->symbol == b->event->symbol;
-}
-
-// Of what begins before, what ends last, and what ends last of another call.
-typedef struct reach_s {
-  const flight_t *most, *other;
-} reach_t;
-
-static void extend(reach_t *reach, const flight_t *f) {
-  if (reach->most == NULL || f->high > reach->most->high) {
-    if (reach->most != NULL && reach->most->event->call != f->event->call) reach->other = reach->most;
-    reach->most = f;
-  } else if (reach->most->event->call != f->event->call && (reach->other == NULL || f->high > reach->other->high)) {
-    reach->other = f;
-  }
-}
-
-static const flight_t *meets(const reach_t *reach, const flight_t *f) {
-  const flight_t *most = reach->most;
-  if (most != NULL && most->event->call == f->event->call) most = reach->other;
-  return most != NULL && most->high > f->low ? most : NULL;
-}
-
-static leat_status_t report_race(const walk_t *w, const flight_t *f, const flight_t *other) {
-  if (!f->written) {
-    const flight_t *swap = f;
-    f = other;
-    other = swap;
-  }
-  const leat_span_t *a = &slot_of(w, f->event)->writes;
-  const leat_slot_t *b = slot_of(w, other->event);
-  return report(w, LEAT_RULE_RACE, f->event, a, other->event->call,
-                other->written        ? b->writes.stage
-                : is_empty(&b->reads) ? b->inside.stage
-                                      : b->reads.stage);
-}
-
-static leat_status_t sweep(const walk_t *w, const flight_t *flights, uint32_t count) {
-  reach_t any = {0}, written = {0};
-  for (uint32_t i = 0; i < count; ++i) {
-    const flight_t *f = &flights[i];
-    if (i > 0 && !same_flight(f, f - 1)) any = written = (reach_t){0};
-    const flight_t *other = meets(f->written ? &any : &written, f);
-    if (other != NULL) LEAT_TRY(report_race(w, f, other));
-    extend(&any, f);
-    if (f->written) extend(&written, f);
-  }
-  return NULL;
-}
-
-static void take_off(const walk_t *w, const event_t *e, const leat_span_t *span, bool written, flight_t *flights,
-                     uint32_t *count) {
-  if (is_empty(span)) return;
-  flights[(*count)++] = (flight_t){.walk = w,
-                                   .event = e,
-                                   .prepares = w->pef->calls[e->call].type == PEF_PREPARE,
-                                   .epoch = w->epochs[e->call],
-                                   .low = e->begin + (uint64_t)span->low,
-                                   .high = e->begin + (uint64_t)span->high,
-                                   .written = written};
-}
-
-static leat_status_t check_races(const walk_t *w) {
-  flight_t *flights = leat_alloc_zero(2u * (size_t)w->events.count + 1, sizeof *flights);
-  uint32_t count = 0;
-  if (flights == NULL) return leat_out_of_memory();
-  for (uint32_t i = 0; i < w->events.count; ++i) {  // what a call reads of what it wrote lies within what it writes
-    const leat_slot_t *slot = slot_of(w, &w->events.data[i]);
-    take_off(w, &w->events.data[i], &slot->reads, false, flights, &count);
-    take_off(w, &w->events.data[i], &slot->writes, true, flights, &count);
-  }
-  qsort(flights, count, sizeof *flights, by_flight);
-  leat_status_t status = sweep(w, flights, count);
-  leat_free(flights);
-  return status;
-}
-
-// --- arguments of one call that share bytes --------------------------------------------------------------------------
-
-static int by_call(const void *a, const void *b) {
-  const event_t *x = a, *y = b;
-  const int order = compare(x->call, y->call);
-  return order != 0 ? order : by_range(a, b);
-}
-
-static leat_status_t check_shared(walk_t *w) {
-  if (w->events.count != 0) qsort(w->events.data, w->events.count, sizeof *w->events.data, by_call);
-  for (uint32_t i = 0; i < w->events.count; ++i) {
-    const event_t *a = &w->events.data[i];
-    for (const event_t *b = a + 1; b < w->events.data + w->events.count; ++b) {
-      if (b->call != a->call || b->place != a->place || b->symbol != a->symbol || b->begin >= a->end) break;
-      if (is_empty(&slot_of(w, a)->writes) && is_empty(&slot_of(w, b)->writes)) continue;
-      const uint32_t first = w->pef->calls[a->call].argument_first;
-      LEAT_TRY(leat_legal_slots(w->prover, a->call, a->argument - first, b->argument - first,
-                                (int64_t)(b->begin - a->begin)));
-    }
+    LEAT_TRY(leat_event_report(&w->events, LEAT_RULE_ENABLED, &w->events.all.data[i], &slot->inside,
+                               w->events.all.data[i].call, slot->writes.stage));
   }
   return NULL;
 }
@@ -534,22 +393,20 @@ static leat_status_t check_shared(walk_t *w) {
 // --- all of it -------------------------------------------------------------------------------------------------------
 
 static leat_status_t check_all(walk_t *w) {
-  LEAT_TRY(collect(w));
-  if (w->events.count != 0) qsort(w->events.data, w->events.count, sizeof *w->events.data, by_range);
+  leat_event_t *events = w->events.all.data;
+  if (w->events.all.count != 0) qsort(events, w->events.all.count, sizeof *events, leat_events_by_range);
   LEAT_TRY(find_all_lives(w));
   LEAT_TRY(check_overlaps(w));
-  LEAT_TRY(check_races(w));
   LEAT_TRY(check_enabled(w));
-  LEAT_TRY(check_shared(w));
-  return check_symbols(w);
+  LEAT_TRY(check_symbols(w));
+  return leat_legal_races(&w->events);
 }
 
 leat_status_t leat_legal_memory(leat_prover_t *prover) {
-  walk_t w = {.prover = prover, .pef = prover->pef};
-  w.epochs = leat_alloc_zero(prover->pef->call_count + 1u, sizeof *w.epochs);
-  leat_status_t status = w.epochs == NULL ? leat_out_of_memory() : check_all(&w);
-  leat_array_free(&w.events);
+  walk_t w = {.pef = prover->pef};
+  leat_status_t status = leat_events_collect(&w.events, prover);
+  if (status == NULL) status = check_all(&w);
+  leat_events_deinit(&w.events);
   leat_array_free(&w.lives);
-  leat_free(w.epochs);
   return status;
 }

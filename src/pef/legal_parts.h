@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files of the proofs share: legal_box.c (bytes), legal_body.c (one body: arguments, tiles),
-// legal_scratch.c (its tile scratch), legal_memory.c (the program: arena, symbols, calls in flight), legal.c
-// (findings). Private to src/pef.
+// legal_scratch.c (its tile scratch), legal_events.c (the program, call by call and trip by trip), legal_memory.c (its
+// arena and symbols), legal_race.c (its calls in flight), legal.c (findings). Private to src/pef.
 #ifndef LEAT_PEF_LEGAL_PARTS_H_
 #define LEAT_PEF_LEGAL_PARTS_H_
 
@@ -36,6 +36,7 @@ typedef struct leat_slot_s {
   leat_span_t inside;  // what it has
   leat_span_t writes;
   leat_cover_t cover;  // of the writes
+  leat_cover_t needs;  // of the reads
   bool spare;          // written by a stage that has another result, too: need not be read
 } leat_slot_t;
 

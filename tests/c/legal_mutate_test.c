@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "legal_oracle.h"
+#include "loop_maker.h"
 #include "mutate.h"
 #include "pef/legal.h"
 #include "pef/pef_write.h"
@@ -23,7 +24,7 @@ typedef struct original_s {
 } original_t;
 
 static original_t originals[FILES_MAX];
-static uint32_t original_count;
+static uint32_t original_count, straight_count;  // those without loops come first
 
 // A copy of a file, and its tables within.
 typedef struct plan_s {
@@ -34,6 +35,8 @@ typedef struct plan_s {
   pef_body_t *bodies;
   pef_stage_t *stages;
   pef_operand_t *operands;
+  pef_loop_t *loops;
+  pef_move_t *moves;
   uint32_t *call_was, *operand_was;
   bool alike;  // a value has come exactly where another is, as large: no file says which of the two a reader means
 } plan_t;
@@ -59,6 +62,8 @@ static plan_t copy_plan(const leat_pef_t *pef, uint64_t seed) {
   p.bodies = table(&p, PEF_SEGMENT_BODIES);
   p.stages = table(&p, PEF_SEGMENT_STAGES);
   p.operands = table(&p, PEF_SEGMENT_OPERANDS);
+  if (pef->loop_count != 0) p.loops = table(&p, PEF_SEGMENT_LOOPS);
+  if (pef->move_count != 0) p.moves = table(&p, PEF_SEGMENT_MOVES);
   p.call_was = leat_alloc((pef->call_count + 1u) * sizeof *p.call_was);
   p.operand_was = leat_alloc((pef->operand_count + 1u) * sizeof *p.operand_was);
   for (uint32_t i = 0; i < pef->call_count; ++i) p.call_was[i] = i;
@@ -122,18 +127,28 @@ static bool drop_barrier(plan_t *p) {
   return had;
 }
 
-// Records of ARGUMENTS lie in the order of the calls.
+static int by_argument(const void *a, const void *b) {
+  const pef_move_t *x = a, *y = b;
+  if (x->argument != y->argument) return x->argument < y->argument ? -1 : 1;
+  return x->loop < y->loop ? -1 : x->loop > y->loop;
+}
+
+// Records of ARGUMENTS lie in the order of the calls, MOVES in that of the arguments.
 static void lay_arguments(plan_t *p) {
   pef_argument_t *all = leat_alloc((p->was->argument_count + 1u) * sizeof *all);
-  uint32_t next = 0;
+  uint32_t next = 0, *now = leat_alloc((p->was->argument_count + 1u) * sizeof *now);
   for (uint32_t c = 0; c < p->was->call_count; ++c) {
     pef_call_t *call = &p->calls[c];
     memcpy(&all[next], &p->arguments[call->argument_first], call->argument_count * sizeof *all);
+    for (uint32_t i = 0; i < call->argument_count; ++i) now[call->argument_first + i] = next + i;
     call->argument_first = next;
     next += call->argument_count;
   }
   memcpy(p->arguments, all, next * sizeof *all);
+  for (uint32_t m = 0; m < p->was->move_count; ++m) p->moves[m].argument = now[p->moves[m].argument];
+  if (p->was->move_count != 0) qsort(p->moves, p->was->move_count, sizeof *p->moves, by_argument);
   leat_free(all);
+  leat_free(now);
 }
 
 static bool swap_calls(plan_t *p) {
@@ -334,6 +349,53 @@ static bool change_symbol(plan_t *p) {
   return false;
 }
 
+static int64_t some_distance(plan_t *p, int64_t was) {
+  const int64_t distances[] = {0, -was, 2 * was, was + LOOP_PART, was - LOOP_PART, was + LOOP_PART / 2};
+  return distances[below(p, sizeof distances / sizeof *distances)];
+}
+
+static bool change_step(plan_t *p) {
+  if (p->was->move_count == 0) return false;
+  pef_move_t *move = &p->moves[below(p, p->was->move_count)];
+  const int64_t was = move->step, first = move->first;
+  move->step = some_distance(p, was);
+  if (below(p, 2) == 0) move->first = some_distance(p, first);
+  return move->step != was || move->first != first;
+}
+
+static bool change_first(plan_t *p) {
+  if (p->was->move_count == 0) return false;
+  pef_move_t *move = &p->moves[below(p, p->was->move_count)];
+  const int64_t was = move->first;
+  move->first = some_distance(p, was);
+  return move->first != was;
+}
+
+static bool change_trips(plan_t *p) {
+  if (p->was->loop_count == 0) return false;
+  pef_loop_t *loop = &p->loops[below(p, p->was->loop_count)];
+  const uint32_t was = loop->trips;
+  loop->trips = 1 + below(p, was + 2);
+  return loop->trips != was;
+}
+
+static bool change_range(plan_t *p) {
+  if (p->was->loop_count == 0) return false;
+  pef_loop_t *loop = &p->loops[below(p, p->was->loop_count)];
+  if (below(p, 2) == 0) {
+    ++loop->call_count;
+    return true;
+  }
+  if (below(p, 2) == 0) ++loop->call_first;
+  return --loop->call_count != 0;
+}
+
+static bool change_flag(plan_t *p) {
+  if (p->was->loop_count == 0) return false;
+  p->loops[below(p, p->was->loop_count)].flags ^= PEF_LOOP_APART;
+  return true;
+}
+
 // `plan`: the program stays, so that whatever is read otherwise is a mistake of the plan. The others may make another
 // program, which no rule forbids: they count where the simulation sees what no plan may do.
 static const struct {
@@ -355,6 +417,11 @@ static const struct {
     {"an operand gets another argument", change_slot, false},
     {"a stage depends on an output", make_conditional, false},
     {"an argument gets another symbol", change_symbol, false},
+    {"an argument moves by another step", change_step, false},
+    {"an argument begins in another part", change_first, false},
+    {"a loop has other trips", change_trips, false},
+    {"a loop has other calls", change_range, false},
+    {"types of a loop run apart", change_flag, false},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
@@ -429,7 +496,11 @@ static int setup(void **state) {
   (void)state;
   add_zoo();
   add_release("1.1");
-  assert_true(original_count > PEF_STAGE_COUNT);
+  straight_count = original_count;
+  assert_true(straight_count > PEF_STAGE_COUNT);
+  for (uint32_t p = 0; p < loop_program_count; ++p)
+    add_original(loop_programs[p].name, loop_program(&loop_programs[p], 4));
+  assert_int_equal(original_count, straight_count + loop_program_count);
   return 0;
 }
 
@@ -476,8 +547,7 @@ static void judge(const original_t *o, const plan_t *p, const leat_pef_t *pef, t
   oracle_deinit(&oracle);
 }
 
-static void mutate_once(uint64_t seed, tally_t *tallies) {
-  const original_t *o = &originals[seed % original_count];
+static void mutate_once(const original_t *o, uint64_t seed, tally_t *tallies) {
   plan_t p = copy_plan(o->pef, seed * UINT64_C(0x9e3779b97f4a7c15) + 1);
   const uint32_t kind = below(&p, KINDS);
   if (kinds[kind].mutate(&p)) {
@@ -492,14 +562,13 @@ static void mutate_once(uint64_t seed, tally_t *tallies) {
   free_plan(&p);
 }
 
-static void every_broken_plan_is_found(void **state) {
-  (void)state;
+static void find_all(uint32_t first, uint32_t count) {
   const char *text = getenv("LEAT_MUTATIONS");
   const uint32_t wanted = text != NULL ? (uint32_t)atoi(text) : 150;
   tally_t tallies[KINDS] = {0};
   uint32_t broken = 0, missed = 0;
   for (uint64_t seed = 0; broken < wanted; ++seed) {
-    mutate_once(seed, tallies);
+    mutate_once(&originals[first + seed % count], seed, tallies);
     broken = 0;
     for (uint32_t k = 0; k < KINDS; ++k) broken += tallies[k].broken;
   }
@@ -514,7 +583,18 @@ static void every_broken_plan_is_found(void **state) {
   assert_int_equal(missed, 0);
 }
 
+static void every_broken_plan_is_found(void **state) {
+  (void)state;
+  find_all(0, straight_count);
+}
+
+static void every_broken_plan_with_loops_is_found(void **state) {
+  (void)state;
+  find_all(straight_count, original_count - straight_count);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(every_broken_plan_is_found)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(every_broken_plan_is_found),
+                                     cmocka_unit_test(every_broken_plan_with_loops_is_found)};
   return cmocka_run_group_tests_name("legal_mutate", tests, setup, teardown);
 }

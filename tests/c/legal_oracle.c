@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "loop_maker.h"
+
 enum { EVERY_ROW = -1, NO_ROW = -2 };
 #define POISON UINT64_C(0xdeadbeefdeadbeef)
 
@@ -24,6 +26,10 @@ typedef struct sim_s {
   size_t reads_of_run;
   uint32_t run, bound;  // bound: whose inputs these are
   bool outputs_off;
+  uint32_t types;                 // that are asked for
+  const uint32_t *trips;          // of the loops, under way
+  uint32_t turn;                  // calls so far, each trip counted
+  uint8_t class[PEF_TYPE_COUNT];  // per type: the least that only runs together with it
 } sim_t;
 
 static uint64_t mix(uint64_t a, uint64_t b) {
@@ -139,9 +145,12 @@ static uint64_t index_of(const cursor_t *c) {
   return index;
 }
 
+static pef_argument_t argument_of(const sim_t *s, const pef_call_t *call, const cursor_t *c) {
+  return loop_argument(s->pef, call->argument_first + c->o->slot, s->trips);
+}
+
 // The first cell of an element in an argument; -1 in the constants.
-static int64_t cell_of(const sim_t *s, const pef_call_t *call, const cursor_t *c) {
-  const pef_argument_t *a = &s->pef->arguments[call->argument_first + c->o->slot];
+static int64_t cell_of(const sim_t *s, const pef_argument_t *a, const cursor_t *c) {
   if (a->kind == PEF_PLACE_CONSTANT) return -1;
   const int64_t first = a->kind == PEF_PLACE_SYMBOL ? s->first[a->symbol] : 0;
   return first + ((int64_t)a->offset + place_of(c)) / s->unit;
@@ -162,23 +171,25 @@ static uint32_t call_was(const sim_t *s, uint32_t call) {
 
 // --- one call --------------------------------------------------------------------------------------------------------
 
-// Arguments of the arena that name the same value.
+// Arguments of the arena that name the same value: by where it begins and ends, whatever part of it a trip has.
 static uint64_t name_of(const sim_t *s, const pef_call_t *call, const cursor_t *c) {
-  const pef_argument_t *a = &s->pef->arguments[call->argument_first + c->o->slot];
-  return a->kind == PEF_PLACE_ARENA ? mix(a->offset, a->bytes) | 1 : 0;
+  const pef_argument_t now = argument_of(s, call, c);
+  const uint64_t whole = s->pef->arguments[call->argument_first + c->o->slot].bytes, end = now.offset + now.bytes;
+  return now.kind == PEF_PLACE_ARENA ? mix(end - whole, whole) | 1 : 0;
 }
 
 static uint64_t read_operand(sim_t *s, const pef_call_t *call, cursor_t c) {
   uint64_t digest = 1;
+  const bool in_scratch = c.o->space == PEF_SPACE_SCRATCH;
+  const pef_argument_t argument = in_scratch ? (pef_argument_t){0} : argument_of(s, call, &c);
+  const uint64_t named = in_scratch ? 0 : name_of(s, call, &c);
   for (; !c.ended; step(&c)) {
-    const bool in_scratch = c.o->space == PEF_SPACE_SCRATCH;
-    const int64_t cell = in_scratch ? place_of(&c) / s->unit : cell_of(s, call, &c);
+    const int64_t cell = in_scratch ? place_of(&c) / s->unit : cell_of(s, &argument, &c);
     for (int64_t w = 0; cell >= 0 && w < width_of(s, &c); ++w) {
       const uint64_t tag = in_scratch ? s->scratch[cell + w] : s->tags[cell + w];
       if (tag == 0 && (in_scratch || s->written[cell + w])) broken(s, "reads what was not written");
       if (tag == POISON) broken(s, "reads the caller's memory");
-      if (!in_scratch && tag != 0 && s->names[cell + w] != name_of(s, call, &c))
-        broken(s, "reads a part of another value");
+      if (!in_scratch && tag != 0 && s->names[cell + w] != named) broken(s, "reads a part of another value");
       digest = mix(digest, tag);
     }
   }
@@ -187,13 +198,15 @@ static uint64_t read_operand(sim_t *s, const pef_call_t *call, cursor_t c) {
 
 static void write_operand(sim_t *s, const pef_call_t *call, cursor_t c, uint64_t known) {
   const uint64_t name = mix(operand_was(s, &c), known);
+  const bool in_scratch = c.o->space == PEF_SPACE_SCRATCH;
+  const pef_argument_t argument = in_scratch ? (pef_argument_t){0} : argument_of(s, call, &c);
+  const uint64_t named = in_scratch ? 0 : name_of(s, call, &c);
   for (; !c.ended; step(&c)) {
-    const bool in_scratch = c.o->space == PEF_SPACE_SCRATCH;
-    const int64_t cell = in_scratch ? place_of(&c) / s->unit : cell_of(s, call, &c);
+    const int64_t cell = in_scratch ? place_of(&c) / s->unit : cell_of(s, &argument, &c);
     for (int64_t w = 0; w < width_of(s, &c); ++w) {
       const uint64_t tag = mix(name, index_of(&c) * 8 + (uint64_t)w) | 1;
       *(in_scratch ? &s->scratch[cell + w] : &s->tags[cell + w]) = tag;
-      if (!in_scratch) s->names[cell + w] = name_of(s, call, &c);
+      if (!in_scratch) s->names[cell + w] = named;
     }
   }
 }
@@ -207,6 +220,9 @@ static void simulate_call(sim_t *s, uint32_t index) {
   const pef_call_t *call = &s->pef->calls[index];
   const pef_body_t *body = &s->pef->bodies[call->body];
   uint64_t known = mix(7, call_was(s, index));
+  for (uint32_t l = 0; l < s->pef->loop_count; ++l) {
+    if (index - s->pef->loops[l].call_first < s->pef->loops[l].call_count) known = mix(known, s->trips[l]);
+  }
   uint64_t *reads = s->reads + s->run * s->reads_of_run + s->reads_of_call[call_was(s, index)];
   for (uint32_t k = 0; k < body->stage_count; ++k) {
     const pef_stage_t *stage = &s->pef->stages[body->stage_first + k];
@@ -218,7 +234,7 @@ static void simulate_call(sim_t *s, uint32_t index) {
         if (pass == 0 && is_read(s, stage, i)) {
           const uint32_t first = s->pef->stages[body->stage_first].operand_first;
           const uint64_t digest = read_operand(s, call, c);
-          reads[operand_was(s, &c) - first] = digest;
+          reads[operand_was(s, &c) - first] = mix(reads[operand_was(s, &c) - first], digest);  // of all trips
           known = mix(known, digest);
         }
         if (pass == 1 && is_written(s, stage, i)) write_operand(s, call, c, known);
@@ -229,9 +245,31 @@ static void simulate_call(sim_t *s, uint32_t index) {
 
 // --- runs ------------------------------------------------------------------------------------------------------------
 
+// Types of one loop run together where the least of them is asked for.
+static bool is_asked(const sim_t *s, uint32_t types, uint32_t type) { return (types >> s->class[type] & 1) != 0; }
+
+static void run_call(void *context, uint32_t call, const uint32_t *trips) {
+  sim_t *s = context;
+  s->trips = trips;
+  if (is_asked(s, s->types, s->pef->calls[call].type)) simulate_call(s, call);
+}
+
 static void run_types(sim_t *s, uint32_t types) {
-  for (uint32_t c = 0; c < s->pef->call_count; ++c) {
-    if ((types >> s->pef->calls[c].type & 1) != 0) simulate_call(s, c);
+  s->types = types;
+  loop_each_call(s->pef, run_call, s);
+}
+
+static void join_types(sim_t *s) {
+  for (uint8_t t = 0; t < PEF_TYPE_COUNT; ++t) s->class[t] = t;
+  for (uint32_t round = 0; round < PEF_TYPE_COUNT; ++round) {
+    for (uint32_t l = 0; l < s->pef->loop_count; ++l) {
+      const pef_loop_t *loop = &s->pef->loops[l];
+      for (uint32_t i = 0; i < loop->call_count * loop->call_count && (loop->flags & PEF_LOOP_APART) == 0; ++i) {
+        uint8_t *a = &s->class[s->pef->calls[loop->call_first + i / loop->call_count].type];
+        const uint8_t b = s->class[s->pef->calls[loop->call_first + i % loop->call_count].type];
+        if (b < *a) *a = b;
+      }
+    }
   }
 }
 
@@ -296,7 +334,7 @@ static void simulate_runs(sim_t *s, const asked_t *asked, bool prepares_always, 
       stale = false;
     }
     run_types(s, types);
-    stale |= (types >> PEF_OPT & 1) != 0;
+    stale |= is_asked(s, types, PEF_OPT);
   }
 }
 
@@ -315,7 +353,7 @@ static void compare_prepared(sim_t *s, const uint64_t *other) {
 // Each call runs once, be the types together or apart.
 static void compare_types(sim_t *s, const uint64_t *once, const uint64_t *apart_reads) {
   for (uint32_t c = 0; c < s->pef->call_count; ++c) {
-    const uint32_t type = s->pef->calls[c].type == PEF_PREPARE ? 0 : s->pef->calls[c].type;
+    const uint32_t type = s->pef->calls[c].type == PEF_PREPARE ? 0 : s->class[s->pef->calls[c].type];
     const size_t first = s->reads_of_call[call_was(s, c)];
     const size_t count = operands_of(s->pef, &s->pef->bodies[s->pef->calls[c].body]);
     if (memcmp(&once[first], &apart_reads[type * s->reads_of_run + first], count * sizeof *once) != 0)
@@ -376,8 +414,8 @@ static void simulate_bodies(sim_t *s) {
 
 // Of a cell, since the last barrier.
 typedef struct seen_s {
-  uint32_t flight, writer, reader, other_reader;  // calls + 1
-  uint32_t call;                                  // + 1: whose rows these are
+  uint32_t flight, writer, reader, other_reader;  // turns: calls in a trip
+  uint32_t call;                                  // whose rows these are
   int64_t written_row, read_row;
   const pef_stage_t *stage;  // whose elements these are
   uint64_t out_index, in_index;
@@ -386,7 +424,7 @@ typedef struct seen_s {
 } seen_t;
 
 static void see_call(sim_t *s, seen_t *seen, uint32_t call, bool written) {
-  const uint32_t me = call + 1;
+  const uint32_t me = call;
   const bool other_writes = seen->writer != 0 && seen->writer != me;
   const bool other_reads = (seen->reader != 0 && seen->reader != me) || seen->other_reader != 0;
   if (other_writes || (written && other_reads)) broken(s, "two calls race");
@@ -402,8 +440,8 @@ static void see_call(sim_t *s, seen_t *seen, uint32_t call, bool written) {
 static bool other_row(int64_t a, int64_t b) { return a != NO_ROW && (a == EVERY_ROW || b == EVERY_ROW || a != b); }
 
 static void see_row(sim_t *s, seen_t *seen, uint32_t call, int64_t row, bool written) {
-  if (seen->call != call + 1) {
-    seen->call = call + 1;
+  if (seen->call != call) {
+    seen->call = call;
     seen->written_row = seen->read_row = NO_ROW;
     seen->many_rows = false;
   }
@@ -441,14 +479,15 @@ static void see_element(sim_t *s, seen_t *seen, const cursor_t *c, int64_t part,
 
 static void see_operand(sim_t *s, seen_t *seen, uint32_t call, uint32_t flight, cursor_t c, bool written,
                         int64_t rows) {
+  const bool in_scratch = c.o->space == PEF_SPACE_SCRATCH;
+  const pef_argument_t argument = in_scratch ? (pef_argument_t){0} : argument_of(s, &s->pef->calls[call], &c);
   for (; !c.ended; step(&c)) {
-    const bool in_scratch = c.o->space == PEF_SPACE_SCRATCH;
-    const int64_t cell = in_scratch ? place_of(&c) / s->unit : cell_of(s, &s->pef->calls[call], &c);
+    const int64_t cell = in_scratch ? place_of(&c) / s->unit : cell_of(s, &argument, &c);
     for (int64_t w = 0; cell >= 0 && w < width_of(s, &c); ++w) {
       seen_t *at = &seen[cell + w];
       if (at->flight != flight) *at = (seen_t){.flight = flight};
-      if (!in_scratch) see_call(s, at, call, written);
-      if (!in_scratch && rows > 1) see_row(s, at, call, row_of(&c), written);
+      if (!in_scratch) see_call(s, at, s->turn, written);
+      if (!in_scratch && rows > 1) see_row(s, at, s->turn, row_of(&c), written);
       if (!in_scratch && written) s->written[cell + w] = true;
       see_element(s, at, &c, w, written);
     }
@@ -468,20 +507,33 @@ static void see_stages(sim_t *s, seen_t *seen, seen_t *scratch, uint32_t call, u
         if (o->space == PEF_SPACE_NONE || !(pass == 0 ? is_read(s, stage, i) : is_written(s, stage, i))) continue;
         const bool in_scratch = o->space == PEF_SPACE_SCRATCH;
         const cursor_t c = start(s, stage, i, (int64_t)(in_scratch ? most : body->row_count));
-        see_operand(s, in_scratch ? scratch : seen, call, in_scratch ? call + 1 : flight, c, pass == 1,
+        see_operand(s, in_scratch ? scratch : seen, call, in_scratch ? s->turn : flight, c, pass == 1,
                     (int64_t)body->row_count);
       }
     }
   }
 }
 
+typedef struct sight_s {
+  sim_t *s;
+  seen_t *seen, *scratch;
+  uint32_t phase, flight;
+} sight_t;
+
+static void see_turn(void *context, uint32_t call, const uint32_t *trips) {
+  sight_t *sight = context;
+  sight->s->trips = trips;
+  sight->s->turn++;
+  sight->flight += sight->s->pef->calls[call].barrier;
+  if ((sight->s->pef->calls[call].type == PEF_PREPARE) == (sight->phase == 0))
+    see_stages(sight->s, sight->seen, sight->scratch, call, sight->flight);
+}
+
 static void see_all(sim_t *s, seen_t *seen, seen_t *scratch) {
-  for (uint32_t phase = 0; phase < 2; ++phase) {
-    uint32_t flight = 1 + phase * (s->pef->call_count + 1);
-    for (uint32_t c = 0; c < s->pef->call_count; ++c) {
-      flight += s->pef->calls[c].barrier;
-      if ((s->pef->calls[c].type == PEF_PREPARE) == (phase == 0)) see_stages(s, seen, scratch, c, flight);
-    }
+  sight_t sight = {.s = s, .seen = seen, .scratch = scratch};
+  for (sight.phase = 0; sight.phase < 2; ++sight.phase) {
+    ++sight.flight;
+    loop_each_call(s->pef, see_turn, &sight);
   }
 }
 
@@ -533,6 +585,7 @@ oracle_t oracle_run(const leat_pef_t *pef, oracle_names_t was) {
   const int64_t scratch_cells = (int64_t)pef->info->scratch_bytes / s.unit;
   place_symbols(&s);
   make_room(&s);
+  join_types(&s);
   s.tags = cells(s.cells, sizeof *s.tags);
   s.names = cells(s.cells, sizeof *s.names);
   s.written = cells(s.cells, sizeof *s.written);
@@ -561,8 +614,11 @@ uint64_t oracle_cost(const leat_pef_t *pef) {
   for (uint32_t c = 0; c < pef->call_count; ++c) {
     const pef_body_t *body = &pef->bodies[pef->calls[c].body];
     const uint32_t first = pef->stages[body->stage_first].operand_first;
+    double times = 1;
+    for (uint32_t l = 0; l < pef->loop_count; ++l)
+      times *= c - pef->loops[l].call_first < pef->loops[l].call_count ? pef->loops[l].trips : 1;
     for (uint32_t i = 0; i < operands_of(pef, body); ++i) {
-      double elements = 1;
+      double elements = times;
       for (uint32_t d = 0; d < pef->operands[first + i].rank; ++d)
         elements *= pef->operands[first + i].strides[d] == 0 ? 1 : (double)pef->operands[first + i].dims[d];
       cost += (double)RUNS / 2 * elements;

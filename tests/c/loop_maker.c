@@ -23,7 +23,7 @@ static pef_operand_t part(uint16_t slot, int64_t rows) {
 static uint32_t add_body(leat_pef_writer_t *writer, const pef_stage_t *stage, const pef_operand_t *operands,
                          const pef_instruction_t *code, int64_t rows) {
   const leat_pef_body_draft_t draft = {{.stage_count = 1,
-                                        .argument_count = stage->operand_count,
+                                        .argument_count = operands[stage->operand_count - 1].slot + 1u,
                                         .tile_quantum = 1,
                                         .row_count = (uint64_t)rows,
                                         .tile_rows_max = (uint64_t)rows},
@@ -33,14 +33,15 @@ static uint32_t add_body(leat_pef_writer_t *writer, const pef_stage_t *stage, co
   return leat_pef_add_body(writer, &draft);
 }
 
-// Arguments a, b, c: c = function(a + b), or a + b without one.
-static uint32_t sum_body(leat_pef_writer_t *writer, uint16_t function, int64_t rows) {
+// Arguments a, b, c: c = function(a + b); in place a, b: b = function(a + b).
+static uint32_t sum_body(leat_pef_writer_t *writer, uint16_t function, bool in_place) {
+  const int64_t rows = LOOP_ROWS;
   const pef_instruction_t code[] = {{.op = PEF_OP_LOAD, .a = 0},
                                     {.op = PEF_OP_LOAD, .a = 1},
                                     {.op = PEF_SCALAR_ADD, .a = 0, .b = 1},
                                     {.op = function, .a = 2},
                                     {.op = PEF_OP_STORE, .a = 2, .b = 3}};
-  const pef_operand_t operands[] = {part(0, rows), part(1, rows), part(2, rows)};
+  const pef_operand_t operands[] = {part(0, rows), part(1, rows), part(in_place ? 1 : 2, rows)};
   const pef_stage_t stage = {.kind = PEF_STAGE_MAP,
                              .output = PEF_NO_OUTPUT,
                              .origin = leat_pef_add_string(writer, "net sum"),
@@ -141,8 +142,9 @@ static void move(leat_pef_writer_t *writer, uint32_t argument, uint32_t loop, in
   leat_pef_add_move(writer, &record, NULL);
 }
 
+// With room to spare, for plans that are broken on purpose.
 static void finish(leat_pef_writer_t *writer, uint64_t arena_parts) {
-  leat_pef_set_info(writer, &(pef_info_t){.arena_bytes = arena_parts * PART});
+  leat_pef_set_info(writer, &(pef_info_t){.arena_bytes = (arena_parts + 8) * PART});
   assert_ok(leat_flight_plan(writer));
 }
 
@@ -153,7 +155,7 @@ static void build_running_sum(leat_pef_writer_t *writer, uint32_t trips) {
   const pef_argument_t x = symbol(writer, "x", PEF_SYMBOL_INPUT, trips),
                        y = symbol(writer, "y", PEF_SYMBOL_OUTPUT, trips + 1),
                        s0 = symbol(writer, "s0", PEF_SYMBOL_INPUT, 1), stack = arena(1, trips + 1);
-  const uint32_t sum = sum_body(writer, PEF_SCALAR_NEG, LOOP_ROWS), copy = copy_body(writer, LOOP_ROWS);
+  const uint32_t sum = sum_body(writer, PEF_SCALAR_NEG, false), copy = copy_body(writer, LOOP_ROWS);
   CALL(writer, copy, s0, stack);
   const uint32_t loop = begin(writer, trips, 0);
   CALL(writer, sum, stack, x, stack);
@@ -173,7 +175,7 @@ static void build_rnn(leat_pef_writer_t *writer, uint32_t trips) {
                        h0 = symbol(writer, "h0", PEF_SYMBOL_STATE, 1),
                        w = symbol(writer, "w", PEF_SYMBOL_PARAMETER, LOOP_COLUMNS / LOOP_ROWS), product = arena(0, 1),
                        h = arena(1, trips + 1);
-  const uint32_t times = product_body(writer, false), cell = sum_body(writer, PEF_SCALAR_TANH, LOOP_ROWS),
+  const uint32_t times = product_body(writer, false), cell = sum_body(writer, PEF_SCALAR_TANH, false),
                  copy = copy_body(writer, LOOP_ROWS);
   CALL(writer, copy, h0, h);
   const uint32_t loop = begin(writer, trips, 0);
@@ -194,7 +196,7 @@ static void build_backwards(leat_pef_writer_t *writer, uint32_t trips) {
   const pef_argument_t x = symbol(writer, "x", PEF_SYMBOL_INPUT, trips),
                        y = symbol(writer, "y", PEF_SYMBOL_OUTPUT, trips + 1),
                        g = symbol(writer, "g", PEF_SYMBOL_INPUT, 1);
-  const uint32_t cell = sum_body(writer, PEF_SCALAR_TANH, LOOP_ROWS);
+  const uint32_t cell = sum_body(writer, PEF_SCALAR_TANH, false);
   CALL(writer, copy_body(writer, LOOP_ROWS), g, y);
   move(writer, 1, PEF_NONE, trips, 0);
   const uint32_t loop = begin(writer, trips, 0);
@@ -213,13 +215,13 @@ static void build_nested(leat_pef_writer_t *writer, uint32_t trips) {
   const pef_argument_t x = symbol(writer, "x", PEF_SYMBOL_INPUT, trips * inner),
                        y = symbol(writer, "y", PEF_SYMBOL_OUTPUT, trips),
                        zero = symbol(writer, "zero", PEF_SYMBOL_STATE, 1), sum = arena(0, 1);
-  const uint32_t add = sum_body(writer, PEF_SCALAR_NEG, LOOP_ROWS), copy = copy_body(writer, LOOP_ROWS);
+  const uint32_t add = sum_body(writer, PEF_SCALAR_NEG, true), copy = copy_body(writer, LOOP_ROWS);
   const uint32_t rows = begin(writer, trips, 0);
   CALL(writer, copy, zero, sum);
   const uint32_t terms = begin(writer, inner, 0);
-  CALL(writer, add, sum, x, sum);
-  move(writer, 1, rows, 0, inner);
-  move(writer, 1, terms, 0, 1);
+  CALL(writer, add, x, sum);
+  move(writer, 0, rows, 0, inner);
+  move(writer, 0, terms, 0, 1);
   leat_pef_end_loop(writer);
   CALL(writer, copy, sum, y);
   move(writer, 1, rows, 0, 1);
@@ -241,7 +243,7 @@ static void build_layers(leat_pef_writer_t *writer, uint32_t trips) {
   const uint32_t loop = begin(writer, trips, 0);
   CALL(writer, product_body(writer, false), h, weights[0], product);
   leat_pef_add_move(writer, &(pef_move_t){.argument = 1, .loop = loop}, weights);
-  CALL(writer, sum_body(writer, PEF_SCALAR_TANH, LOOP_ROWS), product, h, h);
+  CALL(writer, sum_body(writer, PEF_SCALAR_TANH, true), product, h);
   leat_pef_end_loop(writer);
   CALL(writer, copy, h, y);
   finish(writer, 2);
@@ -255,7 +257,7 @@ static void build_microbatches(leat_pef_writer_t *writer, uint32_t trips) {
                        w = symbol(writer, "w", PEF_SYMBOL_STATE, square),
                        g = symbol(writer, "g", PEF_SYMBOL_GRADIENT, 1),
                        zero = symbol(writer, "zero", PEF_SYMBOL_STATE, 1);
-  const uint32_t cell = sum_body(writer, PEF_SCALAR_TANH, LOOP_ROWS);
+  const uint32_t cell = sum_body(writer, PEF_SCALAR_TANH, false);
   CALL(writer, copy_body(writer, LOOP_ROWS), zero, g);
   const uint32_t loop = begin(writer, trips, 0);
   CALL(writer, cell, x, b, a);
@@ -270,7 +272,7 @@ static void build_microbatches(leat_pef_writer_t *writer, uint32_t trips) {
 static void build_apart(leat_pef_writer_t *writer, uint32_t trips) {
   const pef_argument_t x = symbol(writer, "x", PEF_SYMBOL_INPUT, trips),
                        y = symbol(writer, "y", PEF_SYMBOL_STATE, trips), a = arena(0, trips);
-  const uint32_t cell = sum_body(writer, PEF_SCALAR_TANH, LOOP_ROWS);
+  const uint32_t cell = sum_body(writer, PEF_SCALAR_TANH, false);
   const uint32_t loop = begin(writer, trips, PEF_LOOP_APART);
   CALL(writer, cell, x, x, a);
   for (uint32_t i = 0; i < 3; ++i) move(writer, i, loop, 0, 1);
@@ -305,15 +307,15 @@ static void build_prepared(leat_pef_writer_t *writer, uint32_t trips) {
   const pef_argument_t w = symbol(writer, "w", PEF_SYMBOL_PARAMETER, trips),
                        x = symbol(writer, "x", PEF_SYMBOL_INPUT, 1), y = symbol(writer, "y", PEF_SYMBOL_OUTPUT, 1),
                        kept = arena(0, trips), h = arena(trips, 1);
-  const uint32_t cell = sum_body(writer, PEF_SCALAR_TANH, LOOP_ROWS), copy = copy_body(writer, LOOP_ROWS);
+  const uint32_t cell = sum_body(writer, PEF_SCALAR_TANH, false), copy = copy_body(writer, LOOP_ROWS);
   const uint32_t prepare = begin(writer, trips, 0);
   call_typed(writer, PEF_PREPARE, cell, (const pef_argument_t[]){w, w, kept}, 3);
   for (uint32_t i = 0; i < 3; ++i) move(writer, i, prepare, 0, 1);
   leat_pef_end_loop(writer);
   CALL(writer, copy, x, h);
   const uint32_t loop = begin(writer, trips, 0);
-  CALL(writer, cell, h, kept, h);
-  move(writer, 1, loop, 0, 1);
+  CALL(writer, sum_body(writer, PEF_SCALAR_TANH, true), kept, h);
+  move(writer, 0, loop, 0, 1);
   leat_pef_end_loop(writer);
   CALL(writer, copy, h, y);
   finish(writer, trips + 1);
@@ -351,20 +353,42 @@ leat_pef_t *loop_program(const loop_program_t *program, uint32_t trips) {
 
 // --- written out -----------------------------------------------------------------------------------------------------
 
-typedef struct unroll_s {
+typedef struct trips_s {
   const leat_pef_t *pef;
-  leat_pef_writer_t *writer;
-  uint32_t trips[64];  // per loop: the trip under way
-} unroll_t;
+  loop_visit_t visit;
+  void *context;
+  uint32_t trips[64];
+} trips_t;
 
-static pef_argument_t place_now(const unroll_t *u, uint32_t index) {
-  const leat_pef_t *pef = u->pef;
-  pef_argument_t at = pef->arguments[index];
+// Calls [first, end) with the loops from `loop` on that lie there.
+static void go_through(trips_t *t, uint32_t first, uint32_t end, uint32_t loop) {
+  const leat_pef_t *pef = t->pef;
+  for (uint32_t c = first; c < end;) {
+    while (loop < pef->loop_count && pef->loops[loop].call_first < c) ++loop;
+    if (loop == pef->loop_count || pef->loops[loop].call_first != c || pef->loops[loop].call_count > end - c) {
+      t->visit(t->context, c++, t->trips);
+      continue;
+    }
+    const uint32_t behind = c + pef->loops[loop].call_count;
+    for (t->trips[loop] = 0; t->trips[loop] < pef->loops[loop].trips; ++t->trips[loop])
+      go_through(t, c, behind, loop + 1);
+    c = behind;
+  }
+}
+
+void loop_each_call(const leat_pef_t *pef, loop_visit_t visit, void *context) {
+  trips_t t = {.pef = pef, .visit = visit, .context = context};
+  assert_true(pef->loop_count <= 64);
+  go_through(&t, 0, pef->call_count, 0);
+}
+
+pef_argument_t loop_argument(const leat_pef_t *pef, uint32_t argument, const uint32_t *trips) {
+  pef_argument_t at = pef->arguments[argument];
   int64_t shift = 0;
   for (uint32_t m = 0; m < pef->move_count; ++m) {
     const pef_move_t *move = &pef->moves[m];
-    if (move->argument != index) continue;
-    const uint32_t trip = move->loop == PEF_NONE ? 0 : u->trips[move->loop];
+    if (move->argument != argument) continue;
+    const uint32_t trip = move->loop == PEF_NONE ? 0 : trips[move->loop];
     if (move->place_first != PEF_NONE) at = pef->places[move->place_first + trip];
     shift += move->first + move->step * trip;
   }
@@ -373,32 +397,24 @@ static pef_argument_t place_now(const unroll_t *u, uint32_t index) {
   return at;
 }
 
-static void unroll_call(unroll_t *u, uint32_t index) {
+typedef struct unroll_s {
+  const leat_pef_t *pef;
+  leat_pef_writer_t *writer;
+} unroll_t;
+
+static void unroll_call(void *context, uint32_t index, const uint32_t *trips) {
+  const unroll_t *u = context;
   pef_argument_t arguments[8];
   pef_call_t call = u->pef->calls[index];
   call.name = call.why = 0;
   assert_true(call.argument_count <= 8);
   for (uint32_t l = 0; l < u->pef->loop_count; ++l) {
     const pef_loop_t *loop = &u->pef->loops[l];
-    if (index - loop->call_first < loop->call_count) call.stream += loop->stream_step * u->trips[l];
+    if (index - loop->call_first < loop->call_count) call.stream += loop->stream_step * trips[l];
   }
-  for (uint32_t i = 0; i < call.argument_count; ++i) arguments[i] = place_now(u, call.argument_first + i);
+  for (uint32_t i = 0; i < call.argument_count; ++i)
+    arguments[i] = loop_argument(u->pef, call.argument_first + i, trips);
   leat_pef_add_call(u->writer, &call, arguments);
-}
-
-// Calls [first, end) with the loops from `loop` on that lie there.
-static void unroll(unroll_t *u, uint32_t first, uint32_t end, uint32_t loop) {
-  const leat_pef_t *pef = u->pef;
-  for (uint32_t c = first; c < end;) {
-    while (loop < pef->loop_count && pef->loops[loop].call_first < c) ++loop;
-    if (loop == pef->loop_count || pef->loops[loop].call_first != c || pef->loops[loop].call_count > end - c) {
-      unroll_call(u, c++);
-      continue;
-    }
-    const uint32_t behind = c + pef->loops[loop].call_count;
-    for (u->trips[loop] = 0; u->trips[loop] < pef->loops[loop].trips; ++u->trips[loop]) unroll(u, c, behind, loop + 1);
-    c = behind;
-  }
 }
 
 leat_pef_writer_t *loop_unroll(const leat_pef_t *pef) {
@@ -414,8 +430,7 @@ leat_pef_writer_t *loop_unroll(const leat_pef_t *pef) {
     const leat_pef_body_draft_t draft = {pef->bodies[b], &stage, pef->operands, pef->instructions};
     assert_int_equal(leat_pef_add_body(u.writer, &draft), b);
   }
-  assert_true(pef->loop_count <= 64);
-  unroll(&u, 0, pef->call_count, 0);
+  loop_each_call(pef, unroll_call, &u);
   pef_info_t info = *pef->info;
   info.arch = info.compiler = 0;
   leat_pef_set_info(u.writer, &info);

@@ -20,6 +20,12 @@ extern const uint32_t loop_program_count;
 // The file of a writer, opened; takes the writer.
 leat_pef_t *loop_open(leat_pef_writer_t *writer);
 leat_pef_t *loop_program(const loop_program_t *program, uint32_t trips);
+// Every call in every trip, in order. `trips`: of each loop of the file, that which is under way.
+typedef void (*loop_visit_t)(void *context, uint32_t call, const uint32_t *trips);
+void loop_each_call(const leat_pef_t *pef, loop_visit_t visit, void *context);
+// Where an argument of the file begins then; `bytes` of it are left.
+pef_argument_t loop_argument(const leat_pef_t *pef, uint32_t argument, const uint32_t *trips);
+
 // The same program without loops: a call for every trip.
 leat_pef_writer_t *loop_unroll(const leat_pef_t *pef);
 

@@ -9,6 +9,7 @@
 #include "leat/runtime.h"
 #include "loop_maker.h"
 #include "pef/flow.h"
+#include "pef/legal.h"
 
 static const char path[] = "pef_loop_test.pef";
 
@@ -291,6 +292,18 @@ static void loops_nest(void **state) {
   free(many);
 }
 
+// --- proofs ----------------------------------------------------------------------------------------------------------
+
+static void plans_with_loops_are_proved(void **state) {
+  (void)state;
+  for (uint32_t p = 0; p < loop_program_count; ++p) {
+    leat_pef_t *pef = loop_program(&loop_programs[p], loop_programs[p].trips);
+    leat_status_t status = leat_legal_check(pef);
+    if (status != NULL) fail_msg("%s: %s", loop_programs[p].name, leat_status_message(status));
+    leat_pef_close(pef);
+  }
+}
+
 // --- what flows ------------------------------------------------------------------------------------------------------
 
 static bool has_edge(const leat_flow_t *flow, uint32_t from, uint32_t to, bool carried) {
@@ -341,6 +354,7 @@ int main(void) {
       cmocka_unit_test(loops_nest),
       cmocka_unit_test(a_flow_has_what_trips_carry),
       cmocka_unit_test(needs_go_round_a_loop),
+      cmocka_unit_test(plans_with_loops_are_proved),
   };
   return cmocka_run_group_tests_name("pef_loop", tests, NULL, NULL);
 }
