@@ -17,7 +17,7 @@ typedef struct block_s {
 
 // The mapper stacks what crosses types at the bottom: the end of the last range that two types touch, moved up until
 // no range reaches across it.
-static leat_status_t kept_bytes(const leat_pef_t *pef, uint64_t *out_bytes) {
+leat_status_t leat_link_kept_bytes(const leat_pef_t *pef, uint64_t *out_bytes) {
   leat_ranges_t ranges;
   uint64_t kept = 0;
   LEAT_TRY(leat_flow_ranges(pef, &ranges));
@@ -38,7 +38,7 @@ static leat_status_t place_units(leat_linker_t *l) {
   const leat_pef_t *last = NULL;
   uint64_t kept = 0, shared = 0;
   for (uint32_t u = 0; u < p->unit_count; ++u) {
-    if (p->units[u].pef != last) LEAT_TRY(kept_bytes(p->units[u].pef, &kept));
+    if (p->units[u].pef != last) LEAT_TRY(leat_link_kept_bytes(p->units[u].pef, &kept));
     last = p->units[u].pef;
     l->unit_offset[u] = l->arena_bytes;
     l->unit_kept[u] = kept;
@@ -53,14 +53,39 @@ static leat_status_t place_units(leat_linker_t *l) {
 
 // --- values between units -------------------------------------------------------------------------------------------
 
+// The calls of the program around call `c` that one loop holds: within it a value lives from trip to trip.
+static void find_loop(const leat_linker_t *l, uint32_t c, uint32_t *out_first, uint32_t *out_last) {
+  const leat_linked_call_t *calls = l->calls.data;
+  const leat_pef_t *pef = l->program->units[calls[c].unit].pef;
+  const pef_loop_t *outer = NULL;
+  *out_first = *out_last = c;
+  for (uint32_t i = 0; i < pef->loop_count && outer == NULL; ++i) {
+    if (calls[c].call - pef->loops[i].call_first < pef->loops[i].call_count) outer = &pef->loops[i];
+  }
+  if (outer == NULL) return;
+  const uint32_t unit = calls[c].unit, first = outer->call_first, count = outer->call_count;
+  while (*out_first > 0 && calls[*out_first - 1].unit == unit && calls[*out_first - 1].call - first < count)
+    --*out_first;
+  while (*out_last + 1 < l->calls.count && calls[*out_last + 1].unit == unit &&
+         calls[*out_last + 1].call - first < count)
+    ++*out_last;
+}
+
 static void find_lives(const leat_linker_t *l, leat_life_t *lives) {
   for (uint32_t c = 0; c < l->calls.count; ++c) {
     const leat_link_unit_t *unit = &l->program->units[l->calls.data[c].unit];
     const pef_call_t *call = leat_linker_call(l, c);
+    uint32_t first, last;
+    find_loop(l, c, &first, &last);
     for (uint32_t i = 0; i < call->argument_count; ++i) {
-      const pef_argument_t *a = &unit->pef->arguments[call->argument_first + i];
-      if (a->kind != PEF_PLACE_SYMBOL || unit->targets[a->symbol].kind != LEAT_LINK_VALUE) continue;
-      leat_life_add(&lives[unit->targets[a->symbol].index], c, call->type);
+      uint32_t places;
+      const pef_argument_t *at = leat_pef_places(unit->pef, call->argument_first + i, &places);
+      for (; places > 0; --places, ++at) {
+        if (at->kind != PEF_PLACE_SYMBOL || unit->targets[at->symbol].kind != LEAT_LINK_VALUE) continue;
+        leat_life_t *life = &lives[unit->targets[at->symbol].index];
+        leat_life_add(life, first, call->type);
+        leat_life_add(life, last, call->type);
+      }
     }
   }
 }

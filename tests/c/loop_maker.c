@@ -33,8 +33,7 @@ static uint32_t add_body(leat_pef_writer_t *writer, const pef_stage_t *stage, co
   return leat_pef_add_body(writer, &draft);
 }
 
-// Arguments a, b, c: c = function(a + b); in place a, b: b = function(a + b).
-static uint32_t sum_body(leat_pef_writer_t *writer, uint16_t function, bool in_place) {
+uint32_t loop_sum_body(leat_pef_writer_t *writer, uint16_t function, bool in_place) {
   const int64_t rows = LOOP_ROWS;
   const pef_instruction_t code[] = {{.op = PEF_OP_LOAD, .a = 0},
                                     {.op = PEF_OP_LOAD, .a = 1},
@@ -50,8 +49,7 @@ static uint32_t sum_body(leat_pef_writer_t *writer, uint16_t function, bool in_p
   return add_body(writer, &stage, operands, code, rows);
 }
 
-// Arguments a, b: b = a.
-static uint32_t copy_body(leat_pef_writer_t *writer, int64_t rows) {
+uint32_t loop_copy_body(leat_pef_writer_t *writer, int64_t rows) {
   static const pef_instruction_t code[] = {{.op = PEF_OP_LOAD, .a = 0}, {.op = PEF_OP_STORE, .a = 1, .b = 0}};
   const pef_operand_t operands[] = {part(0, rows), part(1, rows)};
   const pef_stage_t stage = {.kind = PEF_STAGE_MAP,
@@ -62,8 +60,7 @@ static uint32_t copy_body(leat_pef_writer_t *writer, int64_t rows) {
   return add_body(writer, &stage, operands, code, rows);
 }
 
-// Arguments a, w, c: c = a w, or c += a w.
-static uint32_t product_body(leat_pef_writer_t *writer, bool add) {
+uint32_t loop_product_body(leat_pef_writer_t *writer, bool add) {
   pef_operand_t operands[] = {part(0, LOOP_ROWS), part(1, LOOP_ROWS), part(2, LOOP_ROWS)};
   static const int64_t strides[3][3] = {{LOOP_COLUMNS, 0, 1}, {0, 1, LOOP_COLUMNS}, {LOOP_COLUMNS, 1, 0}};
   for (uint32_t i = 0; i < 3; ++i) {
@@ -101,11 +98,11 @@ static uint32_t random_body(leat_pef_writer_t *writer) {
 
 // --- places and calls ------------------------------------------------------------------------------------------------
 
-static pef_argument_t arena(uint64_t part, uint64_t parts) {
+pef_argument_t loop_arena(uint64_t part, uint64_t parts) {
   return (pef_argument_t){PEF_PLACE_ARENA, 0, part * PART, parts * PART};
 }
 
-static pef_argument_t symbol(leat_pef_writer_t *writer, const char *name, uint8_t kind, uint32_t parts) {
+pef_argument_t loop_symbol(leat_pef_writer_t *writer, const char *name, uint8_t kind, uint32_t parts) {
   const pef_symbol_t record = {.name = leat_pef_add_string(writer, name),
                                .kind = kind,
                                .of = PEF_NONE,
@@ -115,8 +112,8 @@ static pef_argument_t symbol(leat_pef_writer_t *writer, const char *name, uint8_
   return (pef_argument_t){PEF_PLACE_SYMBOL, leat_pef_add_symbol(writer, &record), 0, record.bytes};
 }
 
-static void call_typed(leat_pef_writer_t *writer, uint8_t type, uint32_t body, const pef_argument_t *arguments,
-                       uint32_t count) {
+void loop_call(leat_pef_writer_t *writer, uint8_t type, uint32_t body, const pef_argument_t *arguments,
+               uint32_t count) {
   const pef_call_t call = {.type = type,
                            .body = body,
                            .argument_count = count,
@@ -126,24 +123,18 @@ static void call_typed(leat_pef_writer_t *writer, uint8_t type, uint32_t body, c
   leat_pef_add_call(writer, &call, arguments);
 }
 
-#define CALL(writer, body, ...)                                            \
-  call_typed(writer, PEF_FWD, body, (const pef_argument_t[]){__VA_ARGS__}, \
-             sizeof((pef_argument_t[]){__VA_ARGS__}) / sizeof(pef_argument_t))
-
-static uint32_t begin(leat_pef_writer_t *writer, uint32_t trips, uint32_t flags) {
+uint32_t loop_begin(leat_pef_writer_t *writer, uint32_t trips, uint32_t flags) {
   const pef_loop_t loop = {
       .trips = trips, .stream_step = 3, .flags = flags, .name = leat_pef_add_string(writer, "loop")};
   return leat_pef_begin_loop(writer, &loop);
 }
 
-// The part of a stack that an argument of the last call is: number `first` in the first trip, `step` further a trip.
-static void move(leat_pef_writer_t *writer, uint32_t argument, uint32_t loop, int64_t first, int64_t step) {
+void loop_move(leat_pef_writer_t *writer, uint32_t argument, uint32_t loop, int64_t first, int64_t step) {
   const pef_move_t record = {.argument = argument, .loop = loop, .first = first * PART, .step = step * PART};
   leat_pef_add_move(writer, &record, NULL);
 }
 
-// With room to spare, for plans that are broken on purpose.
-static void finish(leat_pef_writer_t *writer, uint64_t arena_parts) {
+void loop_finish(leat_pef_writer_t *writer, uint64_t arena_parts) {
   leat_pef_set_info(writer, &(pef_info_t){.arena_bytes = (arena_parts + 8) * PART});
   assert_ok(leat_flight_plan(writer));
 }
@@ -152,81 +143,81 @@ static void finish(leat_pef_writer_t *writer, uint64_t arena_parts) {
 
 // s[t + 1] = s[t] + x[t] in a stack of the arena; y is all sums.
 static void build_running_sum(leat_pef_writer_t *writer, uint32_t trips) {
-  const pef_argument_t x = symbol(writer, "x", PEF_SYMBOL_INPUT, trips),
-                       y = symbol(writer, "y", PEF_SYMBOL_OUTPUT, trips + 1),
-                       s0 = symbol(writer, "s0", PEF_SYMBOL_INPUT, 1), stack = arena(1, trips + 1);
-  const uint32_t sum = sum_body(writer, PEF_SCALAR_NEG, false), copy = copy_body(writer, LOOP_ROWS);
-  CALL(writer, copy, s0, stack);
-  const uint32_t loop = begin(writer, trips, 0);
-  CALL(writer, sum, stack, x, stack);
-  move(writer, 0, loop, 0, 1);
-  move(writer, 1, loop, 0, 1);
-  move(writer, 2, loop, 1, 1);
+  const pef_argument_t x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, trips),
+                       y = loop_symbol(writer, "y", PEF_SYMBOL_OUTPUT, trips + 1),
+                       s0 = loop_symbol(writer, "s0", PEF_SYMBOL_INPUT, 1), stack = loop_arena(1, trips + 1);
+  const uint32_t sum = loop_sum_body(writer, PEF_SCALAR_NEG, false), copy = loop_copy_body(writer, LOOP_ROWS);
+  LOOP_CALL(writer, copy, s0, stack);
+  const uint32_t loop = loop_begin(writer, trips, 0);
+  LOOP_CALL(writer, sum, stack, x, stack);
+  loop_move(writer, 0, loop, 0, 1);
+  loop_move(writer, 1, loop, 0, 1);
+  loop_move(writer, 2, loop, 1, 1);
   leat_pef_end_loop(writer);
-  CALL(writer, copy_body(writer, (int64_t)(trips + 1) * LOOP_ROWS), stack, y);
-  finish(writer, trips + 2);
+  LOOP_CALL(writer, loop_copy_body(writer, (int64_t)(trips + 1) * LOOP_ROWS), stack, y);
+  loop_finish(writer, trips + 2);
 }
 
 // h[t + 1] = tanh(x[t] + h[t] w); the product is one call, the rest another. The last state is an output beside.
 static void build_rnn(leat_pef_writer_t *writer, uint32_t trips) {
-  const pef_argument_t x = symbol(writer, "x", PEF_SYMBOL_INPUT, trips),
-                       y = symbol(writer, "y", PEF_SYMBOL_OUTPUT, trips + 1),
-                       last = symbol(writer, "last", PEF_SYMBOL_OUTPUT, 1),
-                       h0 = symbol(writer, "h0", PEF_SYMBOL_STATE, 1),
-                       w = symbol(writer, "w", PEF_SYMBOL_PARAMETER, LOOP_COLUMNS / LOOP_ROWS), product = arena(0, 1),
-                       h = arena(1, trips + 1);
-  const uint32_t times = product_body(writer, false), cell = sum_body(writer, PEF_SCALAR_TANH, false),
-                 copy = copy_body(writer, LOOP_ROWS);
-  CALL(writer, copy, h0, h);
-  const uint32_t loop = begin(writer, trips, 0);
-  CALL(writer, times, h, w, product);
-  move(writer, 0, loop, 0, 1);
-  CALL(writer, cell, product, x, h);
-  move(writer, 1, loop, 0, 1);
-  move(writer, 2, loop, 1, 1);
+  const pef_argument_t x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, trips),
+                       y = loop_symbol(writer, "y", PEF_SYMBOL_OUTPUT, trips + 1),
+                       last = loop_symbol(writer, "last", PEF_SYMBOL_OUTPUT, 1),
+                       h0 = loop_symbol(writer, "h0", PEF_SYMBOL_STATE, 1),
+                       w = loop_symbol(writer, "w", PEF_SYMBOL_PARAMETER, LOOP_COLUMNS / LOOP_ROWS),
+                       product = loop_arena(0, 1), h = loop_arena(1, trips + 1);
+  const uint32_t times = loop_product_body(writer, false), cell = loop_sum_body(writer, PEF_SCALAR_TANH, false),
+                 copy = loop_copy_body(writer, LOOP_ROWS);
+  LOOP_CALL(writer, copy, h0, h);
+  const uint32_t loop = loop_begin(writer, trips, 0);
+  LOOP_CALL(writer, times, h, w, product);
+  loop_move(writer, 0, loop, 0, 1);
+  LOOP_CALL(writer, cell, product, x, h);
+  loop_move(writer, 1, loop, 0, 1);
+  loop_move(writer, 2, loop, 1, 1);
   leat_pef_end_loop(writer);
-  CALL(writer, copy, h, last);
-  move(writer, 0, PEF_NONE, trips, 0);
-  CALL(writer, copy_body(writer, (int64_t)(trips + 1) * LOOP_ROWS), h, y);
-  finish(writer, trips + 2);
+  LOOP_CALL(writer, copy, h, last);
+  loop_move(writer, 0, PEF_NONE, trips, 0);
+  LOOP_CALL(writer, loop_copy_body(writer, (int64_t)(trips + 1) * LOOP_ROWS), h, y);
+  loop_finish(writer, trips + 2);
 }
 
 // g[t] = tanh(x[t] + g[t + 1]) from the last to the first, in the output itself.
 static void build_backwards(leat_pef_writer_t *writer, uint32_t trips) {
-  const pef_argument_t x = symbol(writer, "x", PEF_SYMBOL_INPUT, trips),
-                       y = symbol(writer, "y", PEF_SYMBOL_OUTPUT, trips + 1),
-                       g = symbol(writer, "g", PEF_SYMBOL_INPUT, 1);
-  const uint32_t cell = sum_body(writer, PEF_SCALAR_TANH, false);
-  CALL(writer, copy_body(writer, LOOP_ROWS), g, y);
-  move(writer, 1, PEF_NONE, trips, 0);
-  const uint32_t loop = begin(writer, trips, 0);
-  CALL(writer, cell, x, y, y);
-  move(writer, 0, loop, trips - 1, -1);
-  move(writer, 1, loop, trips, -1);
-  move(writer, 2, loop, trips - 1, -1);
+  const pef_argument_t x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, trips),
+                       y = loop_symbol(writer, "y", PEF_SYMBOL_OUTPUT, trips + 1),
+                       g = loop_symbol(writer, "g", PEF_SYMBOL_INPUT, 1);
+  const uint32_t cell = loop_sum_body(writer, PEF_SCALAR_TANH, false);
+  LOOP_CALL(writer, loop_copy_body(writer, LOOP_ROWS), g, y);
+  loop_move(writer, 1, PEF_NONE, trips, 0);
+  const uint32_t loop = loop_begin(writer, trips, 0);
+  LOOP_CALL(writer, cell, x, y, y);
+  loop_move(writer, 0, loop, trips - 1, -1);
+  loop_move(writer, 1, loop, trips, -1);
+  loop_move(writer, 2, loop, trips - 1, -1);
   leat_pef_end_loop(writer);
-  finish(writer, 1);
+  loop_finish(writer, 1);
 }
 
 // y[i] = sum over j of x[i, j] in one place that every trip of the outer loop clears; what reads it then is the same
 // body as what clears it.
 static void build_nested(leat_pef_writer_t *writer, uint32_t trips) {
   const uint32_t inner = 3;
-  const pef_argument_t x = symbol(writer, "x", PEF_SYMBOL_INPUT, trips * inner),
-                       y = symbol(writer, "y", PEF_SYMBOL_OUTPUT, trips),
-                       zero = symbol(writer, "zero", PEF_SYMBOL_STATE, 1), sum = arena(0, 1);
-  const uint32_t add = sum_body(writer, PEF_SCALAR_NEG, true), copy = copy_body(writer, LOOP_ROWS);
-  const uint32_t rows = begin(writer, trips, 0);
-  CALL(writer, copy, zero, sum);
-  const uint32_t terms = begin(writer, inner, 0);
-  CALL(writer, add, x, sum);
-  move(writer, 0, rows, 0, inner);
-  move(writer, 0, terms, 0, 1);
+  const pef_argument_t x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, trips * inner),
+                       y = loop_symbol(writer, "y", PEF_SYMBOL_OUTPUT, trips),
+                       zero = loop_symbol(writer, "zero", PEF_SYMBOL_STATE, 1), sum = loop_arena(0, 1);
+  const uint32_t add = loop_sum_body(writer, PEF_SCALAR_NEG, true), copy = loop_copy_body(writer, LOOP_ROWS);
+  const uint32_t rows = loop_begin(writer, trips, 0);
+  LOOP_CALL(writer, copy, zero, sum);
+  const uint32_t terms = loop_begin(writer, inner, 0);
+  LOOP_CALL(writer, add, x, sum);
+  loop_move(writer, 0, rows, 0, inner);
+  loop_move(writer, 0, terms, 0, 1);
   leat_pef_end_loop(writer);
-  CALL(writer, copy, sum, y);
-  move(writer, 1, rows, 0, 1);
+  LOOP_CALL(writer, copy, sum, y);
+  loop_move(writer, 1, rows, 0, 1);
   leat_pef_end_loop(writer);
-  finish(writer, 1);
+  loop_finish(writer, 1);
 }
 
 // h = tanh(h w_l + h), every layer with a weight of its own.
@@ -234,52 +225,53 @@ static void build_layers(leat_pef_writer_t *writer, uint32_t trips) {
   static const char *const names[] = {"w0", "w1", "w2", "w3", "w4", "w5", "w6", "w7"};
   pef_argument_t weights[8];
   assert_true(trips <= 8);
-  const pef_argument_t x = symbol(writer, "x", PEF_SYMBOL_INPUT, 1), y = symbol(writer, "y", PEF_SYMBOL_OUTPUT, 1),
-                       h = arena(0, 1), product = arena(1, 1);
+  const pef_argument_t x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, 1),
+                       y = loop_symbol(writer, "y", PEF_SYMBOL_OUTPUT, 1), h = loop_arena(0, 1),
+                       product = loop_arena(1, 1);
   for (uint32_t l = 0; l < trips; ++l)
-    weights[l] = symbol(writer, names[l], PEF_SYMBOL_PARAMETER, LOOP_COLUMNS / LOOP_ROWS);
-  const uint32_t copy = copy_body(writer, LOOP_ROWS);
-  CALL(writer, copy, x, h);
-  const uint32_t loop = begin(writer, trips, 0);
-  CALL(writer, product_body(writer, false), h, weights[0], product);
+    weights[l] = loop_symbol(writer, names[l], PEF_SYMBOL_PARAMETER, LOOP_COLUMNS / LOOP_ROWS);
+  const uint32_t copy = loop_copy_body(writer, LOOP_ROWS);
+  LOOP_CALL(writer, copy, x, h);
+  const uint32_t loop = loop_begin(writer, trips, 0);
+  LOOP_CALL(writer, loop_product_body(writer, false), h, weights[0], product);
   leat_pef_add_move(writer, &(pef_move_t){.argument = 1, .loop = loop}, weights);
-  CALL(writer, sum_body(writer, PEF_SCALAR_TANH, true), product, h);
+  LOOP_CALL(writer, loop_sum_body(writer, PEF_SCALAR_TANH, true), product, h);
   leat_pef_end_loop(writer);
-  CALL(writer, copy, h, y);
-  finish(writer, 2);
+  LOOP_CALL(writer, copy, h, y);
+  loop_finish(writer, 2);
 }
 
 // Micro-batches: forward a = tanh(x[m] + b), backward g += x[m] a, in turn; then an update. Types that run together.
 static void build_microbatches(leat_pef_writer_t *writer, uint32_t trips) {
   const uint32_t square = LOOP_COLUMNS / LOOP_ROWS;
-  const pef_argument_t x = symbol(writer, "x", PEF_SYMBOL_INPUT, trips), a = arena(0, square),
-                       b = symbol(writer, "b", PEF_SYMBOL_PARAMETER, 1),
-                       w = symbol(writer, "w", PEF_SYMBOL_STATE, square),
-                       g = symbol(writer, "g", PEF_SYMBOL_GRADIENT, 1),
-                       zero = symbol(writer, "zero", PEF_SYMBOL_STATE, 1);
-  const uint32_t cell = sum_body(writer, PEF_SCALAR_TANH, false);
-  CALL(writer, copy_body(writer, LOOP_ROWS), zero, g);
-  const uint32_t loop = begin(writer, trips, 0);
-  CALL(writer, cell, x, b, a);
-  move(writer, 0, loop, 0, 1);
-  call_typed(writer, PEF_BCKWD, product_body(writer, true), (const pef_argument_t[]){a, w, g}, 3);
+  const pef_argument_t x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, trips), a = loop_arena(0, square),
+                       b = loop_symbol(writer, "b", PEF_SYMBOL_PARAMETER, 1),
+                       w = loop_symbol(writer, "w", PEF_SYMBOL_STATE, square),
+                       g = loop_symbol(writer, "g", PEF_SYMBOL_GRADIENT, 1),
+                       zero = loop_symbol(writer, "zero", PEF_SYMBOL_STATE, 1);
+  const uint32_t cell = loop_sum_body(writer, PEF_SCALAR_TANH, false);
+  LOOP_CALL(writer, loop_copy_body(writer, LOOP_ROWS), zero, g);
+  const uint32_t loop = loop_begin(writer, trips, 0);
+  LOOP_CALL(writer, cell, x, b, a);
+  loop_move(writer, 0, loop, 0, 1);
+  loop_call(writer, PEF_BCKWD, loop_product_body(writer, true), (const pef_argument_t[]){a, w, g}, 3);
   leat_pef_end_loop(writer);
-  call_typed(writer, PEF_OPT, cell, (const pef_argument_t[]){g, b, b}, 3);
-  finish(writer, square);
+  loop_call(writer, PEF_OPT, cell, (const pef_argument_t[]){g, b, b}, 3);
+  loop_finish(writer, square);
 }
 
 // Forward and backward of all steps in one loop, that may run apart: every step keeps its own value.
 static void build_apart(leat_pef_writer_t *writer, uint32_t trips) {
-  const pef_argument_t x = symbol(writer, "x", PEF_SYMBOL_INPUT, trips),
-                       y = symbol(writer, "y", PEF_SYMBOL_STATE, trips), a = arena(0, trips);
-  const uint32_t cell = sum_body(writer, PEF_SCALAR_TANH, false);
-  const uint32_t loop = begin(writer, trips, PEF_LOOP_APART);
-  CALL(writer, cell, x, x, a);
-  for (uint32_t i = 0; i < 3; ++i) move(writer, i, loop, 0, 1);
-  call_typed(writer, PEF_BCKWD, cell, (const pef_argument_t[]){a, x, y}, 3);
-  for (uint32_t i = 0; i < 3; ++i) move(writer, i, loop, 0, 1);
+  const pef_argument_t x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, trips),
+                       y = loop_symbol(writer, "y", PEF_SYMBOL_STATE, trips), a = loop_arena(0, trips);
+  const uint32_t cell = loop_sum_body(writer, PEF_SCALAR_TANH, false);
+  const uint32_t loop = loop_begin(writer, trips, PEF_LOOP_APART);
+  LOOP_CALL(writer, cell, x, x, a);
+  for (uint32_t i = 0; i < 3; ++i) loop_move(writer, i, loop, 0, 1);
+  loop_call(writer, PEF_BCKWD, cell, (const pef_argument_t[]){a, x, y}, 3);
+  for (uint32_t i = 0; i < 3; ++i) loop_move(writer, i, loop, 0, 1);
   leat_pef_end_loop(writer);
-  finish(writer, trips);
+  loop_finish(writer, trips);
 }
 
 // r[t] = numbers of a stream of its own; in pairs: two loops around.
@@ -292,33 +284,34 @@ static void build_random(leat_pef_writer_t *writer, uint32_t trips) {
                               .dims = {2},
                               .bytes = 16};
   const pef_argument_t seed = {PEF_PLACE_SYMBOL, leat_pef_add_symbol(writer, &state), 0, 16};
-  const pef_argument_t y = symbol(writer, "y", PEF_SYMBOL_OUTPUT, 2 * trips);
-  const uint32_t outer = begin(writer, trips, 0), inner = begin(writer, 2, 0);
-  CALL(writer, random_body(writer), seed, y);
-  move(writer, 1, outer, 0, 2);
-  move(writer, 1, inner, 0, 1);
+  const pef_argument_t y = loop_symbol(writer, "y", PEF_SYMBOL_OUTPUT, 2 * trips);
+  const uint32_t outer = loop_begin(writer, trips, 0), inner = loop_begin(writer, 2, 0);
+  LOOP_CALL(writer, random_body(writer), seed, y);
+  loop_move(writer, 1, outer, 0, 2);
+  loop_move(writer, 1, inner, 0, 1);
   leat_pef_end_loop(writer);
   leat_pef_end_loop(writer);
-  finish(writer, 0);
+  loop_finish(writer, 0);
 }
 
 // What depends on a parameter alone is made before, for each layer, and read layer by layer.
 static void build_prepared(leat_pef_writer_t *writer, uint32_t trips) {
-  const pef_argument_t w = symbol(writer, "w", PEF_SYMBOL_PARAMETER, trips),
-                       x = symbol(writer, "x", PEF_SYMBOL_INPUT, 1), y = symbol(writer, "y", PEF_SYMBOL_OUTPUT, 1),
-                       kept = arena(0, trips), h = arena(trips, 1);
-  const uint32_t cell = sum_body(writer, PEF_SCALAR_TANH, false), copy = copy_body(writer, LOOP_ROWS);
-  const uint32_t prepare = begin(writer, trips, 0);
-  call_typed(writer, PEF_PREPARE, cell, (const pef_argument_t[]){w, w, kept}, 3);
-  for (uint32_t i = 0; i < 3; ++i) move(writer, i, prepare, 0, 1);
+  const pef_argument_t w = loop_symbol(writer, "w", PEF_SYMBOL_PARAMETER, trips),
+                       x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, 1),
+                       y = loop_symbol(writer, "y", PEF_SYMBOL_OUTPUT, 1), kept = loop_arena(0, trips),
+                       h = loop_arena(trips, 1);
+  const uint32_t cell = loop_sum_body(writer, PEF_SCALAR_TANH, false), copy = loop_copy_body(writer, LOOP_ROWS);
+  const uint32_t prepare = loop_begin(writer, trips, 0);
+  loop_call(writer, PEF_PREPARE, cell, (const pef_argument_t[]){w, w, kept}, 3);
+  for (uint32_t i = 0; i < 3; ++i) loop_move(writer, i, prepare, 0, 1);
   leat_pef_end_loop(writer);
-  CALL(writer, copy, x, h);
-  const uint32_t loop = begin(writer, trips, 0);
-  CALL(writer, sum_body(writer, PEF_SCALAR_TANH, true), kept, h);
-  move(writer, 0, loop, 0, 1);
+  LOOP_CALL(writer, copy, x, h);
+  const uint32_t loop = loop_begin(writer, trips, 0);
+  LOOP_CALL(writer, loop_sum_body(writer, PEF_SCALAR_TANH, true), kept, h);
+  loop_move(writer, 0, loop, 0, 1);
   leat_pef_end_loop(writer);
-  CALL(writer, copy, h, y);
-  finish(writer, trips + 1);
+  LOOP_CALL(writer, copy, h, y);
+  loop_finish(writer, trips + 1);
 }
 
 const loop_program_t loop_programs[] = {

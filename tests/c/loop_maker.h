@@ -7,6 +7,26 @@
 
 enum { LOOP_ROWS = 4, LOOP_COLUMNS = 16, LOOP_PART = LOOP_ROWS * LOOP_COLUMNS * 4 };
 
+// Bodies over the rows of values. Arguments a, b, c: c = function(a + b); in place a, b: b = function(a + b).
+uint32_t loop_sum_body(leat_pef_writer_t *writer, uint16_t function, bool in_place);
+// Arguments a, b: b = a.
+uint32_t loop_copy_body(leat_pef_writer_t *writer, int64_t rows);
+// Arguments a, w, c: c = a w, or c += a w.
+uint32_t loop_product_body(leat_pef_writer_t *writer, bool add);
+
+// Values of `parts` parts, in the arena from part `first` on, or as a new symbol.
+pef_argument_t loop_arena(uint64_t first, uint64_t parts);
+pef_argument_t loop_symbol(leat_pef_writer_t *writer, const char *name, uint8_t kind, uint32_t parts);
+void loop_call(leat_pef_writer_t *writer, uint8_t type, uint32_t body, const pef_argument_t *arguments, uint32_t count);
+#define LOOP_CALL(writer, body, ...)                                      \
+  loop_call(writer, PEF_FWD, body, (const pef_argument_t[]){__VA_ARGS__}, \
+            sizeof((pef_argument_t[]){__VA_ARGS__}) / sizeof(pef_argument_t))
+uint32_t loop_begin(leat_pef_writer_t *writer, uint32_t trips, uint32_t flags);
+// The part of a stack that an argument of the last call is: number `first` in the first trip, `step` further a trip.
+void loop_move(leat_pef_writer_t *writer, uint32_t argument, uint32_t loop, int64_t first, int64_t step);
+// An arena of so many parts, and some to spare for plans that are broken on purpose; barriers.
+void loop_finish(leat_pef_writer_t *writer, uint64_t arena_parts);
+
 // A program of `trips` trips (of the longest of its loops), small enough to be simulated.
 typedef struct loop_program_s {
   const char *name;
