@@ -92,14 +92,23 @@ static void put_json_sections(const told_t *told, leat_text_t *out) {
     put_json_field(out, "why", text_of(pef, call->why));
     leat_text_put(out, ",\"body\":%u,\"rows\":%llu,\"tile_rows\":%llu,\"flops\":", call->body,
                   (unsigned long long)body->row_count, (unsigned long long)body->tile_rows_max);
-    leat_text_put_double(out, call->flops);
-    leat_text_put(out, ",\"bytes\":");
+    leat_text_put_double(out, flow->totals[i].flops);
+    leat_text_put(out, ",\"times\":%.0f,\"bytes\":", flow->totals[i].times);
     leat_text_put_double(out, moved_bytes(flow, i));
     leat_text_put(out, ",\"roofline_seconds\":");
     leat_text_put_double(out, leat_report_roofline_seconds(flow, told->arch, i, &memory_bound));
     leat_text_put(out, ",\"bound\":\"%s\",\"stages\":[", memory_bound ? "memory" : "compute");
     put_json_stages(pef, body, out);
     leat_text_put(out, "]}");
+  }
+}
+
+static void put_json_loops(const leat_pef_t *pef, leat_text_t *out) {
+  for (uint32_t i = 0; i < pef->loop_count; ++i) {
+    const pef_loop_t *loop = &pef->loops[i];
+    leat_text_put(out, "%s{", i ? "," : "");
+    put_json_field(out, "name", text_of(pef, loop->name));
+    leat_text_put(out, ",\"first\":%u,\"sections\":%u,\"trips\":%u}", loop->call_first, loop->call_count, loop->trips);
   }
 }
 
@@ -163,6 +172,8 @@ static void put_json(const told_t *told, leat_text_t *out) {
                 (unsigned long long)pef->constant_bytes, (unsigned long long)info->scratch_bytes,
                 (unsigned long long)info->peak_bytes, pef->body_count);
   put_json_sections(told, out);
+  leat_text_put(out, "],\"loops\":[");
+  put_json_loops(pef, out);
   leat_text_put(out, "],\"symbols\":[");
   put_json_symbols(pef, out);
   leat_text_put(out, "],\"metadata\":%s}\n", pef->metadata);
@@ -234,7 +245,7 @@ static void put_section(const told_t *told, uint32_t index, leat_text_t *out) {
   pad_to(out, start, 16);
   leat_text_put(out, "%llu rows", (unsigned long long)body->row_count);
   pad_to(out, start, 28);
-  leat_put_flops(out, call->flops);
+  leat_put_flops(out, flow->totals[index].flops);
   pad_to(out, start, 42);
   leat_put_bytes(out, moved_bytes(flow, index));
   pad_to(out, start, 54);
@@ -244,6 +255,17 @@ static void put_section(const told_t *told, uint32_t index, leat_text_t *out) {
   leat_put_stage_kinds(out, pef, body);
   if (*text_of(pef, call->why)) leat_text_put(out, "\n%*s%s", 64, "", text_of(pef, call->why));
   leat_text_put(out, "\n");
+}
+
+// The loops that begin here. What is said of their sections is of all trips together.
+static void put_loops_from(const leat_walk_t *at, leat_text_t *out) {
+  for (uint32_t i = 0; i < at->depth; ++i) {
+    const pef_loop_t *loop = &at->pef->loops[at->levels[i].loop];
+    if (loop->call_first != at->call) continue;
+    leat_text_put(out, "      %u trips of section%s %u", loop->trips, loop->call_count > 1 ? "s" : "", loop->call_first);
+    if (loop->call_count > 1) leat_text_put(out, " to %u", loop->call_first + loop->call_count - 1);
+    leat_text_put(out, ": %s\n", text_of(at->pef, loop->name));
+  }
 }
 
 static void put_symbol(const leat_pef_t *pef, const pef_symbol_t *symbol, leat_text_t *out) {
@@ -261,7 +283,10 @@ static void put_text(const told_t *told, const char *path, leat_text_t *out) {
   const leat_pef_t *pef = told->flow->pef;
   put_summary(told, path, out);
   leat_text_put(out, "\nsections (%u, of %u different bodies)\n", pef->call_count, pef->body_count);
-  for (uint32_t i = 0; i < pef->call_count; ++i) put_section(told, i, out);
+  for (leat_walk_t at = leat_walk_start(pef, 1); leat_walk_next(&at);) {
+    put_loops_from(&at, out);
+    put_section(told, at.call, out);
+  }
   leat_text_put(out, "\nsymbols (%u)\n", pef->symbol_count);
   for (uint32_t i = 0; i < pef->symbol_count; ++i) put_symbol(pef, &pef->symbols[i], out);
   leat_text_put(out, "\nmetadata\n  %s\n", pef->metadata);

@@ -241,6 +241,7 @@ static void add_totals(finder_t *f, const leat_walk_t *walk) {
   const pef_call_t *call = &f->pef->calls[walk->call];
   leat_flow_totals_t *totals = &f->flow->totals[walk->call];
   totals->times = leat_walk_times(walk);
+  totals->flops = call->flops * totals->times;
   for (uint32_t i = 0; i < call->argument_count; ++i) {
     const pef_argument_t *argument = &f->pef->arguments[call->argument_first + i];
     const leat_slot_use_t *slot = &f->slots[i];

@@ -80,7 +80,8 @@ typedef struct leat_flow_edge_s {
 
 // Of all trips that a run makes.
 typedef struct leat_flow_totals_s {
-  double times;                  // how often a run makes the call
+  double times;  // how often a run makes the call
+  double flops;
   uint64_t bytes_in, bytes_out;  // from and to outside of the section, every place once
   uint64_t parameter_bytes;      // part of bytes_in: parameters, buffers, state and constants
   uint32_t buffers;              // places in the arena that the section touches

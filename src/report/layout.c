@@ -28,7 +28,7 @@ static void find_layers(const leat_flow_t *flow, leat_layout_t *layout) {
   for (uint32_t c = 0; c < flow->pef->call_count; ++c) layout->nodes[c].layer = 1;
   for (uint32_t e = 0; e < flow->edges.count; ++e) {
     const leat_flow_edge_t *edge = &flow->edges.data[e];
-    if (!is_drawn(flow, edge->from) || !is_drawn(flow, edge->to)) continue;
+    if (edge->carried || !is_drawn(flow, edge->from) || !is_drawn(flow, edge->to)) continue;
     leat_layout_node_t *from = &layout->nodes[edge->from], *to = &layout->nodes[edge->to];
     if (from->layer == LEAT_LAYOUT_UNUSED) from->layer = 0;
     if (to->layer <= from->layer) to->layer = from->layer + 1;

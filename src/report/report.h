@@ -2,7 +2,9 @@
 // Reports: what a PEF holds, as pictures and tables. All of them are made from the file alone, so `leat info` can make
 // them from any PEF at any time; the compiler leaves them beside the PEF.
 //
-//   graph.dot, graph.svg   sections as boxes with module paths, shapes and bytes on the edges
+//   graph.dot, graph.svg   sections as boxes with module paths, shapes and bytes on the edges; dashed: boxes that a
+//   loop
+//                          repeats, and what passes from one trip to the next
 //   sections.csv           a row a section
 //   memory.json            symbols, arena, constants, and who uses which range of the arena when
 #ifndef LEAT_REPORT_REPORT_H_

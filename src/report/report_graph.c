@@ -62,8 +62,9 @@ static void put_line(const drawn_t *drawn, uint32_t index, uint32_t line, leat_t
       leat_put_stage_kinds(out, pef, body);
       return;
     case 3:
+      if (totals->times > 1) leat_text_put(out, "%.0f times ", totals->times);
       leat_text_put(out, "%llu %s, ", (unsigned long long)body->row_count, body->row_count == 1 ? "row" : "rows");
-      leat_put_flops(out, call->flops);
+      leat_put_flops(out, totals->flops);
       leat_text_put(out, ", at least ");
       leat_put_seconds(out, leat_report_roofline_seconds(flow, drawn->arch, index, &memory_bound));
       return;
@@ -122,6 +123,25 @@ static bool is_port(const leat_flow_t *flow, uint32_t node) {
   return kind == PEF_SYMBOL_INPUT || kind == PEF_SYMBOL_OUTPUT;
 }
 
+// Sections of a loop stand within a frame.
+static void put_dot_nodes(const drawn_t *drawn, leat_text_t *out) {
+  const leat_pef_t *pef = drawn->flow->pef;
+  for (leat_walk_t at = leat_walk_start(pef, 1); leat_walk_next(&at);) {
+    for (uint32_t i = 0; i < at.depth; ++i) {
+      const pef_loop_t *loop = &pef->loops[at.levels[i].loop];
+      if (loop->call_first != at.call) continue;
+      leat_text_put(out, "  subgraph cluster_%u {\n  label=\"", at.levels[i].loop);
+      put_dot(out, pef->strings + loop->name);
+      leat_text_put(out, ", %u trips\";\n", loop->trips);
+    }
+    put_dot_node(drawn, at.call, out);
+    for (uint32_t i = at.depth; i-- > 0;) {
+      const pef_loop_t *loop = &pef->loops[at.levels[i].loop];
+      if (loop->call_first + loop->call_count == at.call + 1) leat_text_put(out, "  }\n");
+    }
+  }
+}
+
 leat_status_t leat_report_dot(const leat_flow_t *flow, const leat_arch_t *arch, leat_text_t *out) {
   const drawn_t drawn = {flow, arch};
   const leat_pef_t *pef = flow->pef;
@@ -137,13 +157,13 @@ leat_status_t leat_report_dot(const leat_flow_t *flow, const leat_arch_t *arch, 
     put_dot(out, pef->strings + pef->symbols[s].name);
     leat_text_put(out, "\"];\n");
   }
-  for (uint32_t c = 0; c < pef->call_count; ++c) put_dot_node(&drawn, c, out);
+  put_dot_nodes(&drawn, out);
   for (uint32_t e = 0; e < flow->edges.count; ++e) {
     const leat_flow_edge_t *edge = &flow->edges.data[e];
     if (leat_flow_is_symbol(flow, edge->from) && !is_port(flow, edge->from)) continue;
     leat_text_put(out, "  s%u -> s%u [label=\"", edge->from, edge->to);
     put_edge_label(edge, out);
-    leat_text_put(out, "\"];\n");
+    leat_text_put(out, edge->carried ? "\", style=dashed, constraint=false];\n" : "\"];\n");
   }
   leat_text_put(out, "}\n");
   return NULL;
@@ -244,8 +264,8 @@ static void put_svg_link(const page_t *page, const link_t *link, leat_text_t *ou
   const double y0 = node_y(page, link->from) + node_height(page, link->from);
   const double x1 = port_x(page, link->to, link->in_index, page->in_count[link->to]);
   const double y1 = node_y(page, link->to), bend = GAP_Y / 2.0 + fabs(y1 - y0) / 6;
-  leat_text_put(out, "<path d=\"M%.0f %.0fC%.0f %.0f %.0f %.0f %.0f %.0f\"><title>", x0, y0, x0, y0 + bend, x1,
-                y1 - bend, x1, y1);
+  leat_text_put(out, "<path d=\"M%.0f %.0fC%.0f %.0f %.0f %.0f %.0f %.0f\"%s><title>", x0, y0, x0, y0 + bend, x1,
+                y1 - bend, x1, y1, link->edge->carried ? " stroke-dasharray=\"4 3\"" : "");
   put_link_label(link, out);
   leat_text_put(out, "</title></path>\n<text x=\"%.0f\" y=\"%.0f\">", x1,
                 y1 - 4 - LABEL_HEIGHT * (double)(link->in_index % LABEL_STEPS));
@@ -263,8 +283,9 @@ static void put_svg_box(const page_t *page, uint32_t node, leat_text_t *out) {
   }
   leat_text_put(out, "cut here: ");
   put_xml(out, pef->strings + pef->calls[node].why);
-  leat_text_put(out, "</title><rect x=\"%.0f\" y=\"%.0f\" width=\"%d\" height=\"%d\" rx=\"5\" fill=\"%s\"/>", left, top,
-                BOX_WIDTH, BOX_HEIGHT, type_colours[pef->calls[node].type]);
+  leat_text_put(out, "</title><rect x=\"%.0f\" y=\"%.0f\" width=\"%d\" height=\"%d\" rx=\"5\" fill=\"%s\"%s/>", left,
+                top, BOX_WIDTH, BOX_HEIGHT, type_colours[pef->calls[node].type],
+                page->drawn.flow->totals[node].times > 1 ? " stroke-dasharray=\"6 3\"" : "");
   for (uint32_t line = 0; line < BOX_LINES; ++line) {
     leat_text_put(out, "<text x=\"%.0f\" y=\"%.0f\"%s>", left + 8, top + 16 + 15.5 * line,
                   line == 0 ? " font-weight=\"bold\"" : "");

@@ -9,7 +9,7 @@ double leat_report_roofline_seconds(const leat_flow_t *flow, const leat_arch_t *
   const pef_call_t *file = &flow->pef->calls[call];
   const bool is_f64 = leat_pef_body_is_f64(flow->pef, &flow->pef->bodies[file->body]);
   const leat_arch_roofline_t one_core = {(leat_arch_level_t)arch->level, is_f64 ? LEAT_ARCH_F64 : LEAT_ARCH_F32, 1};
-  return leat_arch_roofline(arch, one_core, file->flops, (double)(totals->bytes_in + totals->bytes_out),
+  return leat_arch_roofline(arch, one_core, totals->flops, (double)(totals->bytes_in + totals->bytes_out),
                             out_memory_bound);
 }
 
@@ -18,6 +18,14 @@ static void put_field(leat_text_t *out, const char *text) {
   leat_text_put(out, "\"");
   for (; *text; ++text) leat_text_put(out, *text == '"' ? "\"\"" : "%c", *text);
   leat_text_put(out, "\"");
+}
+
+static void put_loops_field(leat_text_t *out, const leat_walk_t *at) {
+  leat_text_t loops = {0};
+  leat_put_loops(&loops, at);
+  put_field(out, loops.data != NULL ? loops.data : "");
+  out->failed |= loops.failed;
+  leat_text_deinit(&loops);
 }
 
 static void put_modules_field(leat_text_t *out, const leat_pef_t *pef, const pef_call_t *call) {
@@ -38,8 +46,9 @@ leat_status_t leat_report_sections(const leat_flow_t *flow, const leat_arch_t *a
   const leat_pef_t *pef = flow->pef;
   leat_text_put(out,
                 "section,type,name,why,body,rows,tile_rows,stages,ops,modules,flops,bytes_in,parameter_bytes,bytes_out,"
-                "buffers,scratch_bytes,roofline_us,bound,machine\r\n");
-  for (uint32_t c = 0; c < pef->call_count; ++c) {
+                "buffers,scratch_bytes,roofline_us,bound,machine,times,loops\r\n");
+  for (leat_walk_t at = leat_walk_start(pef, 1); leat_walk_next(&at);) {
+    const uint32_t c = at.call;
     const pef_call_t *call = &pef->calls[c];
     const pef_body_t *body = &pef->bodies[call->body];
     const leat_flow_totals_t *totals = &flow->totals[c];
@@ -54,10 +63,12 @@ leat_status_t leat_report_sections(const leat_flow_t *flow, const leat_arch_t *a
     put_ops_field(out, pef, body);
     leat_text_put(out, ",");
     put_modules_field(out, pef, call);
-    leat_text_put(out, ",%.0f,%llu,%llu,%llu,%u,%llu,%.3f,%s,", call->flops, (unsigned long long)totals->bytes_in,
+    leat_text_put(out, ",%.0f,%llu,%llu,%llu,%u,%llu,%.3f,%s,", totals->flops, (unsigned long long)totals->bytes_in,
                   (unsigned long long)totals->parameter_bytes, (unsigned long long)totals->bytes_out, totals->buffers,
                   (unsigned long long)body->scratch_bytes, seconds * 1e6, memory_bound ? "memory" : "compute");
     put_field(out, arch->name);
+    leat_text_put(out, ",%.0f,", totals->times);
+    put_loops_field(out, &at);
     leat_text_put(out, "\r\n");
   }
   return NULL;

@@ -67,6 +67,13 @@ void leat_put_stage_kinds(leat_text_t *out, const leat_pef_t *pef, const pef_bod
   }
 }
 
+void leat_put_loops(leat_text_t *out, const leat_walk_t *at) {
+  for (uint32_t i = 0; i < at->depth; ++i) {
+    const pef_loop_t *loop = &at->pef->loops[at->levels[i].loop];
+    leat_text_put(out, "%s%s (%u trips)", i > 0 ? ", " : "", at->pef->strings + loop->name, loop->trips);
+  }
+}
+
 // Length of the module path that the origin "module op source" begins with.
 static size_t module_length(const char *origin) { return strcspn(origin, " "); }
 

@@ -3,7 +3,7 @@
 #ifndef LEAT_REPORT_UNITS_H_
 #define LEAT_REPORT_UNITS_H_
 
-#include "pef/pef_read.h"
+#include "pef/walk.h"
 
 void leat_put_bytes(leat_text_t *out, double bytes);      // "1.18 MiB"
 void leat_put_flops(leat_text_t *out, double flops);      // "2.04 Mflop"
@@ -15,6 +15,8 @@ void leat_put_stage_kinds(leat_text_t *out, const leat_pef_t *pef, const pef_bod
 // The module paths of a call's stages, each once, separated by ", ", at most `limit` of them, then "...". A body names
 // those of the call that it was compiled for; of others its name says how far along their lists they stand.
 void leat_put_modules(leat_text_t *out, const leat_pef_t *pef, const pef_call_t *call, uint32_t limit);
+// The loops around a call, outermost first: "steps (64 trips), rows (3 trips)"; nothing where there are none.
+void leat_put_loops(leat_text_t *out, const leat_walk_t *at);
 const char *leat_section_type_text(uint32_t type);  // pef_section_type: "fwd"
 const char *leat_symbol_kind_text(uint32_t kind);   // pef_symbol_kind: "parameter"
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "loop_maker.h"
 #include "map/map.h"
 #include "report/layout.h"
 #include "space/settle.h"
@@ -192,12 +193,44 @@ static void refusals_name_the_file(void **state) {
   assert_fails(leat_report_write(pef, &machine, "/nonexistent"), LEAT_NOT_FOUND, "/nonexistent/graph.dot");
 }
 
+// A section of a loop is told once, with the cost of all its trips; what a trip carries to the next goes up the page.
+static void a_loop_is_a_loop(void **state) {
+  (void)state;
+  leat_flow_t flow;
+  leat_text_t csv = {0}, dot = {0}, svg = {0};
+  leat_layout_t layout;
+  leat_pef_t *loops = NULL;
+  for (uint32_t p = 0; p < loop_program_count && loops == NULL; ++p) {
+    if (strcmp(loop_programs[p].name, "rnn") == 0) loops = loop_program(&loop_programs[p], 10);
+  }
+  assert_non_null(loops);
+  assert_ok(leat_flow_find(loops, &flow));
+  assert_ok(leat_report_sections(&flow, &machine, &csv));
+  assert_non_null(strstr(csv.data, ",10000000,"));  // 10 trips of a million
+  assert_non_null(strstr(csv.data, ",10,\"loop (10 trips)\"\r\n"));
+  assert_ok(leat_report_dot(&flow, &machine, &dot));
+  assert_non_null(strstr(dot.data, "subgraph cluster_0 {\n  label=\"loop, 10 trips\";\n  s1 "));
+  assert_non_null(strstr(dot.data, "s2 -> s1 [label=\"f32[4,16] 256 B\", style=dashed"));
+  assert_ok(leat_report_svg(&flow, &machine, &svg));
+  assert_non_null(strstr(svg.data, "stroke-dasharray"));
+  assert_non_null(strstr(svg.data, "10 times 4 rows, 10.00 Mflop"));
+  assert_ok(leat_layout_make(&flow, &layout));
+  assert_true(layout.nodes[0].layer < layout.nodes[1].layer && layout.nodes[1].layer < layout.nodes[2].layer);
+  leat_layout_deinit(&layout);
+  leat_text_deinit(&csv);
+  leat_text_deinit(&dot);
+  leat_text_deinit(&svg);
+  leat_flow_deinit(&flow);
+  leat_pef_close(loops);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(flow_follows_the_bytes),
       cmocka_unit_test(layers_go_down),
       cmocka_unit_test(files_say_what_the_pef_holds),
       cmocka_unit_test(refusals_name_the_file),
+      cmocka_unit_test(a_loop_is_a_loop),
   };
   return cmocka_run_group_tests_name("report", tests, compile, close_pef);
 }
