@@ -262,7 +262,8 @@ static void put_loops_from(const leat_walk_t *at, leat_text_t *out) {
   for (uint32_t i = 0; i < at->depth; ++i) {
     const pef_loop_t *loop = &at->pef->loops[at->levels[i].loop];
     if (loop->call_first != at->call) continue;
-    leat_text_put(out, "      %u trips of section%s %u", loop->trips, loop->call_count > 1 ? "s" : "", loop->call_first);
+    leat_text_put(out, "      %u trips of section%s %u", loop->trips, loop->call_count > 1 ? "s" : "",
+                  loop->call_first);
     if (loop->call_count > 1) leat_text_put(out, " to %u", loop->call_first + loop->call_count - 1);
     leat_text_put(out, ": %s\n", text_of(at->pef, loop->name));
   }

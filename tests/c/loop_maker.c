@@ -2,11 +2,21 @@
 // See loop_maker.h. All values are f32[LOOP_ROWS, LOOP_COLUMNS], or stacks of them.
 #include "loop_maker.h"
 
-#include "check.h"
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "pef/flight.h"
 #include "pef/pef_scalar.h"
 
 #define PART LOOP_PART
+
+static void must(bool holds, const char *what) {
+  if (holds) return;
+  fprintf(stderr, "loop_maker: %s\n", what);
+  abort();
+}
+
+static void must_work(leat_status_t status) { must(status == NULL, status == NULL ? "" : leat_status_message(status)); }
 
 // --- bodies ----------------------------------------------------------------------------------------------------------
 
@@ -136,7 +146,7 @@ void loop_move(leat_pef_writer_t *writer, uint32_t argument, uint32_t loop, int6
 
 void loop_finish(leat_pef_writer_t *writer, uint64_t arena_parts) {
   leat_pef_set_info(writer, &(pef_info_t){.arena_bytes = (arena_parts + 8) * PART});
-  assert_ok(leat_flight_plan(writer));
+  must_work(leat_flight_plan(writer));
 }
 
 // --- programs --------------------------------------------------------------------------------------------------------
@@ -224,7 +234,7 @@ static void build_nested(leat_pef_writer_t *writer, uint32_t trips) {
 static void build_layers(leat_pef_writer_t *writer, uint32_t trips) {
   static const char *const names[] = {"w0", "w1", "w2", "w3", "w4", "w5", "w6", "w7"};
   pef_argument_t weights[8];
-  assert_true(trips <= 8);
+  must(trips <= 8, "too many layers");
   const pef_argument_t x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, 1),
                        y = loop_symbol(writer, "y", PEF_SYMBOL_OUTPUT, 1), h = loop_arena(0, 1),
                        product = loop_arena(1, 1);
@@ -331,9 +341,9 @@ leat_pef_t *loop_open(leat_pef_writer_t *writer) {
   uint8_t *data = NULL;
   size_t bytes = 0;
   leat_pef_t *pef = NULL;
-  assert_ok(leat_pef_write_memory(writer, &data, &bytes));
+  must_work(leat_pef_write_memory(writer, &data, &bytes));
   leat_pef_writer_destroy(writer);
-  assert_ok(leat_pef_open_memory(data, bytes, "loops", &pef));
+  must_work(leat_pef_open_memory(data, bytes, "loops", &pef));
   leat_free(data);
   return pef;
 }
@@ -371,7 +381,7 @@ static void go_through(trips_t *t, uint32_t first, uint32_t end, uint32_t loop) 
 
 void loop_each_call(const leat_pef_t *pef, loop_visit_t visit, void *context) {
   trips_t t = {.pef = pef, .visit = visit, .context = context};
-  assert_true(pef->loop_count <= 64);
+  must(pef->loop_count <= 64, "too many loops");
   go_through(&t, 0, pef->call_count, 0);
 }
 
@@ -400,7 +410,7 @@ static void unroll_call(void *context, uint32_t index, const uint32_t *trips) {
   pef_argument_t arguments[8];
   pef_call_t call = u->pef->calls[index];
   call.name = call.why = 0;
-  assert_true(call.argument_count <= 8);
+  must(call.argument_count <= 8, "too many arguments");
   for (uint32_t l = 0; l < u->pef->loop_count; ++l) {
     const pef_loop_t *loop = &u->pef->loops[l];
     if (index - loop->call_first < loop->call_count) call.stream += loop->stream_step * trips[l];
@@ -421,7 +431,7 @@ leat_pef_writer_t *loop_unroll(const leat_pef_t *pef) {
     pef_stage_t stage = pef->stages[pef->bodies[b].stage_first];
     stage.origin = leat_pef_add_string(u.writer, pef->strings + stage.origin);
     const leat_pef_body_draft_t draft = {pef->bodies[b], &stage, pef->operands, pef->instructions};
-    assert_int_equal(leat_pef_add_body(u.writer, &draft), b);
+    must(leat_pef_add_body(u.writer, &draft) == b, "two bodies are equal");
   }
   loop_each_call(pef, unroll_call, &u);
   pef_info_t info = *pef->info;

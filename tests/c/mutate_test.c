@@ -19,7 +19,9 @@
 #include "io/weights.h"
 #include "ir/graph.h"
 #include "leat/runtime.h"
-#include "pef/pef_read.h"
+#include "loop_maker.h"
+#include "pef/flow.h"
+#include "pef/legal.h"
 #include "pef_zoo.h"
 #include "samples.h"
 
@@ -76,7 +78,8 @@ static seed_t write_zoo(const char *path, const pef_zoo_t *zoo, uint32_t count) 
   return read_seed(path);
 }
 
-// The sample programs as pipelines and as single ops, one linked from groups, a stage of every kind, and all of these.
+// The sample programs as pipelines and as single ops, one linked from groups, a stage of every kind, all of these, and
+// programs with loops.
 static uint32_t compile_seeds(const char *path, seed_t seeds[SEEDS_MAX]) {
   uint32_t count = 0;
   for (uint32_t i = 0; sample_names[i] != NULL; ++i) {
@@ -93,6 +96,13 @@ static uint32_t compile_seeds(const char *path, seed_t seeds[SEEDS_MAX]) {
     seeds[count++] = write_zoo(path, &zoo[stage], 1);
   }
   seeds[count++] = write_zoo(path, zoo, PEF_STAGE_COUNT);
+  for (uint32_t program = 0; program < loop_program_count; ++program) {
+    leat_pef_writer_t *writer = leat_pef_writer_create();
+    loop_programs[program].build(writer, 3);
+    assert_ok(leat_pef_write(writer, path));
+    leat_pef_writer_destroy(writer);
+    seeds[count++] = read_seed(path);
+  }
   return count;
 }
 
@@ -101,9 +111,10 @@ static uint32_t compile_seeds(const char *path, seed_t seeds[SEEDS_MAX]) {
 // Elements that a run visits, roughly.
 static double work_of(const leat_pef_t *pef) {
   double work = 0;
-  for (uint32_t c = 0; c < pef->call_count; ++c) {
-    const pef_body_t *body = &pef->bodies[pef->calls[c].body];
-    work += (double)body->row_count * body->stage_count;
+  for (leat_walk_t at = leat_walk_start(pef, 1); leat_walk_next(&at);) {
+    const pef_body_t *body = &pef->bodies[pef->calls[at.call].body];
+    const double times = leat_walk_times(&at);
+    work += times * (100 + (double)body->row_count * body->stage_count);
     for (uint32_t s = 0; s < body->stage_count; ++s) {
       const pef_stage_t *stage = &pef->stages[body->stage_first + s];
       double product = 1, largest = 0;
@@ -115,7 +126,7 @@ static double work_of(const leat_pef_t *pef) {
         product *= elements;
       }
       const bool windows = stage->kind >= PEF_STAGE_CONV && stage->kind <= PEF_STAGE_POOL_GRAD;
-      work += windows ? product / 50 : largest * (1 + stage->instruction_count / 4.0);
+      work += times * (windows ? product / 50 : largest * (1 + stage->instruction_count / 4.0));
     }
   }
   return work;
@@ -158,13 +169,27 @@ static leat_status_t run_program(const char *path, uint64_t round) {
   return status;
 }
 
+// What the reports and the proofs make of it.
+static leat_status_t look_at(const leat_pef_t *pef) {
+  leat_flow_t flow;
+  leat_findings_t found;
+  LEAT_TRY(leat_flow_find(pef, &flow));
+  leat_flow_deinit(&flow);
+  leat_status_t status = leat_legal_find(pef, &found);
+  if (status == NULL) leat_findings_deinit(&found);
+  const bool unsupported = leat_status_code(status) == LEAT_UNSUPPORTED;
+  if (unsupported) leat_status_free(status);
+  return unsupported ? NULL : status;
+}
+
 // What the checker accepts is computed, but for lack of memory.
 static leat_status_t feed_pef(const char *path, uint64_t round, uint32_t *out_used) {
   leat_pef_t *pef = NULL;
   LEAT_TRY(leat_pef_open(path, &pef));
   *out_used = is_small(pef);
+  leat_status_t status = *out_used && pef->loop_count != 0 ? look_at(pef) : NULL;
   leat_pef_close(pef);
-  leat_status_t status = *out_used ? run_program(path, round) : NULL;
+  if (status == NULL && *out_used) status = run_program(path, round);
   if (status == NULL || leat_status_code(status) == LEAT_OUT_OF_MEMORY) return status;
   leat_status_t fault = leat_status_make(LEAT_INTERNAL, "accepted, but: %s", leat_status_message(status));
   leat_status_free(status);

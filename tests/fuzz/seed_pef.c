@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes the seeds of fuzz_pef into the folder given: the demo, plain and packed, and every stage kind.
+// Writes the seeds of fuzz_pef into the folder given: the demo, plain and packed, every stage kind, and
+// programs with loops.
 #include <stdio.h>
 
+#include "loop_maker.h"
 #include "pef_demo.h"
 #include "pef_zoo.h"
 
@@ -29,6 +31,12 @@ static leat_pef_writer_t *zoo(uint32_t kind) {
   return writer;
 }
 
+static leat_pef_writer_t *loops(uint32_t program) {
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  loop_programs[program].build(writer, 3);
+  return writer;
+}
+
 int main(int argc, char **argv) {
   if (argc != 2) return 2;
   int failed = write_seed(demo(0), argv[1], "demo") | write_seed(demo(4), argv[1], "demo_packed");
@@ -36,6 +44,11 @@ int main(int argc, char **argv) {
     char name[32];
     snprintf(name, sizeof name, "stage_%u", kind);
     failed |= write_seed(zoo(kind), argv[1], name);
+  }
+  for (uint32_t program = 0; program < loop_program_count; ++program) {
+    char name[32];
+    snprintf(name, sizeof name, "loop_%u", program);
+    failed |= write_seed(loops(program), argv[1], name);
   }
   return failed;
 }
