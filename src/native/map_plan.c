@@ -11,6 +11,8 @@ enum { CLASS_COUNT = 3, NO_STEP = UINT32_MAX };
 
 typedef struct map_value_s {
   uint8_t class_;
+  uint8_t scope;      // map_scope_t
+  bool in_strips;     // strips read it: steps of scope STRIP, or stores
   uint32_t made;      // by this step; NO_STEP: a leaf
   uint32_t last_use;  // step; NO_STEP: needed by a store at the end
 } map_value_t;
@@ -32,9 +34,9 @@ static uint8_t native_dtype(uint8_t class_) {
 }
 static int64_t class_bytes(uint8_t class_) { return class_ == PEF_CLASS_F32 ? 4 : 8; }
 
-static uint16_t new_value(map_builder_t *b, uint8_t class_, uint32_t made) {
+static uint16_t new_value(map_builder_t *b, uint8_t class_) {
   uint16_t v = (uint16_t)b->plan->value_count++;
-  b->values[v] = (map_value_t){.class_ = class_, .made = made};
+  b->values[v] = (map_value_t){.class_ = class_, .made = NO_STEP};
   b->wide |= class_ != PEF_CLASS_F32;
   return v;
 }
@@ -53,7 +55,7 @@ static void find_wanted(map_builder_t *b) {
 static map_leaf_t *add_leaf(map_builder_t *b, const pef_instruction_t *in) {
   const leat_native_operand_t *operand = in->op == PEF_OP_LOAD ? &b->stage->operands[in->a] : NULL;
   map_leaf_t *leaf = &b->plan->leaves[b->plan->leaf_count++];
-  leaf->value = new_value(b, in->class_, NO_STEP);
+  leaf->value = new_value(b, in->class_);
   leaf->class_ = in->class_;
   leaf->operand = operand;
   leaf->is_iota = in->op == PEF_OP_IOTA;
@@ -80,17 +82,14 @@ static leat_kern_map_fn_t step_fn(const map_builder_t *b, const pef_instruction_
 
 // What a function does not take is its first operand once more.
 static uint16_t add_step(map_builder_t *b, const pef_instruction_t *in) {
-  const uint32_t index = b->plan->step_count++;
   uint32_t read[3];
   uint16_t values[3];
   const uint32_t count = leat_pef_instruction_reads(in, read);
-  for (uint32_t i = 0; i < 3; i++) {
-    values[i] = b->value_of[read[i < count ? i : 0]];
-    b->values[values[i]].last_use = index;
-  }
-  b->plan->steps[index] = (map_step_t){
-      .fn = step_fn(b, in), .dst = new_value(b, in->class_, index), .a = values[0], .b = values[1], .c = values[2]};
-  return b->plan->steps[index].dst;
+  for (uint32_t i = 0; i < 3; i++) values[i] = b->value_of[read[i < count ? i : 0]];
+  map_step_t *step = &b->plan->steps[b->plan->step_count++];
+  *step = (map_step_t){
+      .fn = step_fn(b, in), .dst = new_value(b, in->class_), .a = values[0], .b = values[1], .c = values[2]};
+  return step->dst;
 }
 
 static void add_store(map_builder_t *b, const pef_instruction_t *in) {
@@ -122,7 +121,6 @@ static void build_program(map_builder_t *b) {
         b->value_of[i] = add_step(b, in);
     }
   }
-  for (uint32_t i = 0; i < b->plan->store_count; i++) b->values[b->plan->stores[i].value].last_use = NO_STEP;
 }
 
 // --- the iteration space ---------------------------------------------------------------------------------------
@@ -251,6 +249,75 @@ static void classify_leaf(const map_plan_t *plan, map_leaf_t *leaf) {
   }
 }
 
+// --- how often each value is computed --------------------------------------------------------------------------
+
+static map_scope_t scope_of_leaf(const map_leaf_t *leaf) {
+  if (leaf->kind == MAP_LEAF_CONSTANT) return MAP_TILE;
+  return leaf->kind == MAP_LEAF_ROW ? MAP_ROW : MAP_STRIP;
+}
+
+static map_scope_t scope_of_step(const map_builder_t *b, const map_step_t *step) {
+  const uint8_t scopes[3] = {b->values[step->a].scope, b->values[step->b].scope, b->values[step->c].scope};
+  uint8_t scope = scopes[0];
+  for (int k = 1; k < 3; k++) scope = scopes[k] > scope ? scopes[k] : scope;
+  return (map_scope_t)scope;
+}
+
+// A step reads nothing of a later scope, so that steps stay behind what they read.
+static leat_status_t sort_steps(map_builder_t *b) {
+  map_plan_t *plan = b->plan;
+  map_step_t *sorted = leat_arena_alloc(b->context->arena, (plan->step_count + 1u) * sizeof *sorted);
+  if (sorted == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
+  for (uint32_t i = 0; i < plan->leaf_count; i++) {
+    b->values[plan->leaves[i].value].scope = (uint8_t)scope_of_leaf(&plan->leaves[i]);
+  }
+  for (uint32_t s = 0; s < plan->step_count; s++) {
+    b->values[plan->steps[s].dst].scope = (uint8_t)scope_of_step(b, &plan->steps[s]);
+  }
+  uint32_t count = 0;
+  for (map_scope_t scope = MAP_TILE; scope < MAP_SCOPE_COUNT; scope++) {
+    for (uint32_t s = 0; s < plan->step_count; s++) {
+      if (b->values[plan->steps[s].dst].scope == scope) sorted[count++] = plan->steps[s];
+    }
+    plan->step_end[scope] = count;
+  }
+  plan->steps = sorted;
+  return NULL;
+}
+
+static void find_uses(map_builder_t *b) {
+  const map_plan_t *plan = b->plan;
+  for (uint32_t s = 0; s < plan->step_count; s++) {
+    const map_step_t *step = &plan->steps[s];
+    const uint16_t reads[3] = {step->a, step->b, step->c};
+    b->values[step->dst].made = s;
+    for (int k = 0; k < 3; k++) {
+      b->values[reads[k]].last_use = s;
+      b->values[reads[k]].in_strips |= s >= plan->step_end[MAP_ROW];
+    }
+  }
+  for (uint32_t i = 0; i < plan->store_count; i++) {
+    b->values[plan->stores[i].value].last_use = NO_STEP;
+    b->values[plan->stores[i].value].in_strips = true;
+  }
+}
+
+static leat_status_t find_spreads(map_builder_t *b) {
+  map_plan_t *plan = b->plan;
+  plan->spreads = leat_arena_alloc(b->context->arena, (plan->value_count + 1u) * sizeof *plan->spreads);
+  if (plan->spreads == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
+  uint32_t count = 0;
+  for (map_scope_t scope = MAP_TILE; scope < MAP_STRIP; scope++) {
+    for (uint32_t v = 0; v < plan->value_count; v++) {
+      const map_value_t *value = &b->values[v];
+      if (value->scope != scope || !value->in_strips) continue;
+      plan->spreads[count++] = (map_spread_t){(uint16_t)v, (uint8_t)class_bytes(value->class_)};
+    }
+    plan->spread_end[scope] = count;
+  }
+  return NULL;
+}
+
 // Marks the stores whose value can be computed straight into the output: it is native and contiguous, and no operand
 // that is read in place (and may be the same memory) is needed after the step.
 static void place_stores(map_builder_t *b) {
@@ -265,18 +332,21 @@ static void place_stores(map_builder_t *b) {
     const map_value_t *value = &b->values[store->value];
     store->contiguous = runs_along_strip(plan, store->strides);
     if (!store->contiguous || store->operand->dtype != native_dtype(value->class_)) continue;
-    store->in_place = value->made != NO_STEP && value->made >= needed && plan->value_offset[store->value] == 0;
+    store->in_place = value->made != NO_STEP && value->scope == MAP_STRIP && value->made >= needed &&
+                      plan->value_offset[store->value] == 0;
     if (store->in_place) plan->value_offset[store->value] = -1;
   }
 }
 
 // --- strips ----------------------------------------------------------------------------------------------------
 
+enum { NO_STRIP = UINT32_MAX, CELL_BYTES = 8 };
+
 typedef struct map_strips_s {
-  uint32_t count, free_count;
-  uint32_t *free, *of_value;  // of_value: NO_STRIP where it lies elsewhere
+  uint32_t count, free_count, cell_count;
+  uint32_t *free;
+  uint32_t *of_value;  // NO_STRIP: it lies elsewhere
 } map_strips_t;
-enum { NO_STRIP = UINT32_MAX };
 
 static leat_status_t make_strips(map_builder_t *b, map_strips_t *strips) {
   const size_t bytes = (b->plan->value_count + 1u) * sizeof(uint32_t);
@@ -288,53 +358,48 @@ static leat_status_t make_strips(map_builder_t *b, map_strips_t *strips) {
   return NULL;
 }
 
-// Leaves that stay, and those that every strip of the tile loads anew, before its steps.
+// What one strip of the tile leaves to the next stays where it is; what is only read element by element takes a cell.
+static void give_strips_that_stay(map_builder_t *b, map_strips_t *strips) {
+  for (uint32_t v = 0; v < b->plan->value_count; v++) {
+    if (b->values[v].scope != MAP_STRIP && b->values[v].in_strips) strips->of_value[v] = strips->count++;
+    strips->cell_count += b->values[v].scope != MAP_STRIP && !b->values[v].in_strips;
+  }
+}
+
+// Those in memory are read there; the others are loaded before the steps of every strip, or have their period around.
 static void give_leaves(map_builder_t *b, map_strips_t *strips) {
   for (uint32_t i = 0; i < b->plan->leaf_count; i++) {
     const map_leaf_t *leaf = &b->plan->leaves[i];
-    if (leaf->kind == MAP_LEAF_ALIAS) {
-      b->plan->value_offset[leaf->value] = -1;
-    } else {
-      strips->of_value[leaf->value] = strips->count;
-      strips->count += leaf->kind == MAP_LEAF_PERIODIC ? 2 : 1;  // period + strip elements
-    }
+    if (leaf->kind == MAP_LEAF_ALIAS) b->plan->value_offset[leaf->value] = -1;
+    if (leaf->kind != MAP_LEAF_LOAD && leaf->kind != MAP_LEAF_PERIODIC) continue;
+    strips->of_value[leaf->value] = strips->count;
+    strips->count += leaf->kind == MAP_LEAF_PERIODIC ? 2 : 1;  // period + strip elements
+    if (leaf->kind == MAP_LEAF_PERIODIC) b->values[leaf->value].last_use = NO_STEP;
   }
 }
 
-static void take_back(const map_builder_t *b, map_strips_t *strips, uint32_t index, const bool *stays) {
+static void take_back(const map_builder_t *b, map_strips_t *strips, uint32_t index) {
   const map_step_t *step = &b->plan->steps[index];
   const uint16_t reads[3] = {step->a, step->b, step->c};
   for (int k = 0; k < 3; k++) {
-    const uint16_t v = reads[k];
-    if ((k > 0 && v == reads[0]) || (k > 1 && v == reads[1])) continue;
-    if (b->values[v].last_use != index || strips->of_value[v] == NO_STRIP || stays[v]) continue;
-    strips->free[strips->free_count++] = strips->of_value[v];
+    const map_value_t *value = &b->values[reads[k]];
+    if ((k > 0 && reads[k] == reads[0]) || (k > 1 && reads[k] == reads[1])) continue;
+    if (value->scope != MAP_STRIP || value->last_use != index || strips->of_value[reads[k]] == NO_STRIP) continue;
+    strips->free[strips->free_count++] = strips->of_value[reads[k]];
   }
 }
 
-static void give_steps(map_builder_t *b, map_strips_t *strips, const bool *stays) {
-  for (uint32_t s = 0; s < b->plan->step_count; s++) {
+static void give_steps(map_builder_t *b, map_strips_t *strips) {
+  for (uint32_t s = b->plan->step_end[MAP_ROW]; s < b->plan->step_count; s++) {
     const map_step_t *step = &b->plan->steps[s];
     // A change of class must not overwrite what it reads: the widths differ.
     const bool same_width = class_bytes(b->values[step->a].class_) == class_bytes(b->values[step->dst].class_);
-    if (same_width) take_back(b, strips, s, stays);
+    if (same_width) take_back(b, strips, s);
     if (b->plan->value_offset[step->dst] != -1) {
       strips->of_value[step->dst] = strips->free_count > 0 ? strips->free[--strips->free_count] : strips->count++;
     }
-    if (!same_width) take_back(b, strips, s, stays);
+    if (!same_width) take_back(b, strips, s);
   }
-}
-
-static leat_status_t give_strips(map_builder_t *b, map_strips_t *strips) {
-  LEAT_TRY(make_strips(b, strips));
-  bool *stays = leat_arena_alloc(b->context->arena, b->plan->value_count + 1u);
-  if (stays == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
-  for (uint32_t i = 0; i < b->plan->leaf_count; i++) {
-    stays[b->plan->leaves[i].value] = b->plan->leaves[i].kind != MAP_LEAF_LOAD;
-  }
-  give_leaves(b, strips);
-  give_steps(b, strips, stays);
-  return NULL;
 }
 
 // Elements of a strip: what keeps all of them in the first level of cache, but no fewer than make a call worth while:
@@ -361,15 +426,23 @@ static size_t table_bytes(const map_plan_t *plan) {
 static leat_status_t assign_storage(map_builder_t *b, leat_native_stage_t *stage) {
   map_plan_t *plan = b->plan;
   map_strips_t strips = {0};
-  LEAT_TRY(give_strips(b, &strips));
+  LEAT_TRY(make_strips(b, &strips));
+  give_strips_that_stay(b, &strips);
+  give_leaves(b, &strips);
+  give_steps(b, &strips);
   const int64_t element = b->wide ? 8 : 4;
   plan->strip = strip_length(plan, strips.count * element);
   const int64_t strip_bytes = plan->strip * element;
+  int64_t cell = (int64_t)table_bytes(plan) + strips.count * strip_bytes;
+  stage->workspace_bytes = (size_t)(cell + strips.cell_count * CELL_BYTES);
   for (uint32_t v = 0; v < plan->value_count; v++) {
-    if (strips.of_value[v] == NO_STRIP) continue;
-    plan->value_offset[v] = (int64_t)table_bytes(plan) + strips.of_value[v] * strip_bytes;
+    if (strips.of_value[v] != NO_STRIP) {
+      plan->value_offset[v] = (int64_t)table_bytes(plan) + strips.of_value[v] * strip_bytes;
+    } else if (b->values[v].scope != MAP_STRIP) {
+      plan->value_offset[v] = cell;
+      cell += CELL_BYTES;
+    }
   }
-  stage->workspace_bytes = table_bytes(plan) + (size_t)(strips.count * strip_bytes);
   return NULL;
 }
 
@@ -401,6 +474,9 @@ leat_status_t leat_native_map_prepare(leat_native_stage_t *stage, const leat_nat
   LEAT_TRY(build_space(&b, &space));
   keep_space(plan, &space);
   for (uint32_t i = 0; i < plan->leaf_count; i++) classify_leaf(plan, &plan->leaves[i]);
+  LEAT_TRY(sort_steps(&b));
+  find_uses(&b);
+  LEAT_TRY(find_spreads(&b));
   place_stores(&b);
   LEAT_TRY(assign_storage(&b, stage));
   plan->is_copy = plan->leaf_count == 1 && plan->store_count == 1 && plan->step_count == 0 &&

@@ -14,8 +14,8 @@
 typedef enum map_leaf_kind_e {
   MAP_LEAF_ALIAS,     // read where it lies: native dtype, stride 1
   MAP_LEAF_LOAD,      // converted or gathered into a strip, strip by strip
-  MAP_LEAF_ROW,       // inner stride 0 in row mode: the strip is filled once a row
-  MAP_LEAF_CONSTANT,  // the same for the whole tile: filled once
+  MAP_LEAF_ROW,       // inner stride 0 in row mode: one element a row
+  MAP_LEAF_CONSTANT,  // the same for the whole tile
   MAP_LEAF_PERIODIC,  // linear mode, repeats every `period` elements: one buffer, read at an offset
 } map_leaf_kind_t;
 
@@ -34,10 +34,19 @@ typedef struct map_leaf_s {
   leat_kern_iota_fn_t iota;
 } map_leaf_t;
 
+// How often a value is computed: what strips of a row, or of a tile, have in common is computed once, as one element.
+typedef enum map_scope_e { MAP_TILE, MAP_ROW, MAP_STRIP, MAP_SCOPE_COUNT } map_scope_t;
+
 typedef struct map_step_s {
   leat_kern_map_fn_t fn;
   uint16_t dst, a, b, c;  // values
 } map_step_t;
+
+// A value of scope TILE or ROW that strips read: its element fills the strip.
+typedef struct map_spread_s {
+  uint16_t value;
+  uint8_t bytes;
+} map_spread_t;
 
 typedef struct map_store_s {
   const leat_native_operand_t *operand;
@@ -52,7 +61,10 @@ typedef struct map_store_s {
 typedef struct map_plan_s {
   uint32_t leaf_count, step_count, store_count, value_count;
   map_leaf_t *leaves;
-  map_step_t *steps;
+  map_step_t *steps;                     // by scope, in the order of the program
+  map_spread_t *spreads;                 // by scope
+  uint32_t step_end[MAP_SCOPE_COUNT];    // of the steps of a scope, which begin where those of the one before end
+  uint32_t spread_end[MAP_SCOPE_COUNT];  // likewise
   map_store_t *stores;
   int64_t *value_offset;  // bytes into the workspace; -1: the pointer is set strip by strip
   int64_t strip;          // elements

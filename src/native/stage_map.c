@@ -31,31 +31,15 @@ static void load_run(const map_run_t *run, uint32_t leaf_index, void *out, int64
   }
 }
 
-static void fill_immediate(const map_run_t *run, const map_leaf_t *leaf, void *out) {
+static void set_immediate(const map_leaf_t *leaf, void *out) {
   if (leaf->class_ == PEF_CLASS_F32) {
     union {
       uint64_t u;
       double d;
     } wide = {.u = leaf->immediate};
-    union {
-      float f;
-      uint32_t u;
-    } narrow = {.f = (float)wide.d};
-    run->kern->fill_b4(out, narrow.u, run->plan->strip);
+    *(float *)out = (float)wide.d;
   } else {
-    run->kern->fill_b8(out, leaf->immediate, run->plan->strip);
-  }
-}
-
-// The whole strip from one element.
-static void fill_splat(const map_run_t *run, uint32_t leaf_index, int64_t offset, int64_t n) {
-  const map_leaf_t *leaf = &run->plan->leaves[leaf_index];
-  void *out = run->value[leaf->value];
-  load_run(run, leaf_index, out, offset, 1);
-  if (leaf->class_ == PEF_CLASS_F32) {
-    run->kern->fill_b4(out, *(uint32_t *)out, n);
-  } else {
-    run->kern->fill_b8(out, *(uint64_t *)out, n);
+    *(uint64_t *)out = leaf->immediate;
   }
 }
 
@@ -81,10 +65,25 @@ static int64_t inner_product(const int64_t strides[8], const int64_t index[8], u
   return sum;
 }
 
-static void run_steps(const map_run_t *run, int64_t n) {
+static void run_steps(const map_run_t *run, map_scope_t scope, int64_t n) {
   void *const *value = run->value;
-  const map_step_t *step = run->plan->steps, *end = step + run->plan->step_count;
+  const map_step_t *step = run->plan->steps + (scope == MAP_TILE ? 0 : run->plan->step_end[scope - 1]);
+  const map_step_t *end = run->plan->steps + run->plan->step_end[scope];
   for (; step < end; step++) step->fn(value[step->dst], value[step->a], value[step->b], value[step->c], n);
+}
+
+// Once the leaves of a scope have their element: the elements that are computed of them, and n of each in its strip.
+static void run_once(const map_run_t *run, map_scope_t scope, int64_t n) {
+  const map_plan_t *plan = run->plan;
+  run_steps(run, scope, 1);
+  for (uint32_t i = scope == MAP_TILE ? 0 : plan->spread_end[scope - 1]; i < plan->spread_end[scope]; i++) {
+    void *out = run->value[plan->spreads[i].value];
+    if (plan->spreads[i].bytes == 4) {
+      run->kern->fill_b4(out, *(uint32_t *)out, n);
+    } else {
+      run->kern->fill_b8(out, *(uint64_t *)out, n);
+    }
+  }
 }
 
 static void begin(map_run_t *run, const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
@@ -109,13 +108,14 @@ static void begin(map_run_t *run, const leat_native_stage_t *stage, const leat_r
     const map_leaf_t *leaf = &plan->leaves[i];
     if (leaf->operand != NULL) run->leaf_at[i] = leat_native_operand_at(leaf->operand, tile);
     if (leaf->is_immediate) {
-      fill_immediate(run, leaf, run->value[leaf->value]);
+      set_immediate(leaf, run->value[leaf->value]);
     } else if (leaf->kind == MAP_LEAF_CONSTANT) {
-      fill_splat(run, i, 0, plan->strip);
+      load_run(run, i, run->value[leaf->value], 0, 1);
     } else if (leaf->kind == MAP_LEAF_PERIODIC) {
       fill_periodic(run, i);
     }
   }
+  run_once(run, MAP_TILE, plan->strip);
 }
 
 // --- row mode: an odometer over the outer dims, strips along the innermost ---------------------------------------
@@ -136,7 +136,7 @@ static void strip_of_row(map_run_t *run, int64_t i, int64_t n) {
     if (!store->in_place) continue;
     run->value[store->value] = run->store_at[s] + bytes_of(run->store_offset[s] + i, store->element_bytes);
   }
-  run_steps(run, n);
+  run_steps(run, MAP_STRIP, n);
   for (uint32_t s = 0; s < plan->store_count; s++) {
     const map_store_t *store = &plan->stores[s];
     if (store->in_place) continue;
@@ -154,8 +154,10 @@ static void run_rows(map_run_t *run) {
   do {
     for (uint32_t l = 0; l < plan->leaf_count; l++) {
       run->leaf_offset[l] = inner_product(plan->leaves[l].strides, index, inner);
-      if (plan->leaves[l].kind == MAP_LEAF_ROW) fill_splat(run, l, run->leaf_offset[l], first_strip);
+      if (plan->leaves[l].kind != MAP_LEAF_ROW) continue;
+      load_run(run, l, run->value[plan->leaves[l].value], run->leaf_offset[l], 1);
     }
+    run_once(run, MAP_ROW, first_strip);
     for (uint32_t s = 0; s < plan->store_count; s++) {
       run->store_offset[s] = inner_product(plan->stores[s].strides, index, inner);
     }
@@ -212,7 +214,7 @@ static void strip_across_rows(map_run_t *run, const int64_t index[8], int64_t i,
     const map_store_t *store = &plan->stores[s];
     if (store->in_place) run->value[store->value] = run->store_at[s] + bytes_of(i, store->element_bytes);
   }
-  run_steps(run, n);
+  run_steps(run, MAP_STRIP, n);
   for (uint32_t s = 0; s < plan->store_count; s++) {
     const map_store_t *store = &plan->stores[s];
     if (store->in_place) continue;
