@@ -9,9 +9,10 @@
 #include "ir/rebuild.h"
 #include "opt/opt.h"
 
-enum { CHAIN_MAX = 16, PAYING_RUNS = 64 };
+enum { CHAIN_MAX = 16 };
 
 typedef struct absorb_s {
+  double runs;  // that pay for new weights
   uint32_t *readers;
   bool *fixed;            // per value: hangs on parameters, buffers and constants alone
   leat_op_id_t *product;  // per op: the product whose chain it ends; LEAT_NONE: it ends none
@@ -107,7 +108,8 @@ static chain_t find_chain(const absorb_t *a, const leat_graph_t *g, const leat_o
 }
 
 // One function an element is left where the chain has a term.
-static bool is_worth(const leat_graph_t *g, const leat_op_t *product, uint32_t weights, const chain_t *chain) {
+static bool is_worth(const absorb_t *a, const leat_graph_t *g, const leat_op_t *product, uint32_t weights,
+                     const chain_t *chain) {
   const leat_value_t *y = result_of(g, product), *w = leat_graph_value(g, leat_op_input(g, product, weights));
   if (!chain->scales || (y->dtype != LEAT_F32 && y->dtype != LEAT_F64) || w->dtype != y->dtype) return false;
   bool adds = false;
@@ -116,7 +118,7 @@ static bool is_worth(const leat_graph_t *g, const leat_op_t *product, uint32_t w
     adds |= fn == LEAT_SCALAR_ADD || fn == LEAT_SCALAR_SUB;
   }
   const double saved = (double)leat_value_elements(y) * (chain->count - (adds ? 1 : 0));
-  return saved * PAYING_RUNS >= (double)leat_value_elements(w);
+  return saved * a->runs >= (double)leat_value_elements(w);
 }
 
 static leat_status_t find_chains(absorb_t *a, const leat_graph_t *g) {
@@ -133,7 +135,7 @@ static leat_status_t find_chains(absorb_t *a, const leat_graph_t *g) {
     const uint32_t weights = weights_of(a, g, op);
     if (weights == LEAT_NONE || op->type != LEAT_TYPE_FWD) continue;
     const chain_t chain = find_chain(a, g, reader, id, weights);
-    if (!is_worth(g, op, weights, &chain)) continue;
+    if (!is_worth(a, g, op, weights, &chain)) continue;
     a->gone[id] = true;
     for (uint32_t i = 0; i + 1 < chain.count; i++) a->gone[chain.ops[i]] = true;
     a->product[chain.ops[chain.count - 1]] = id;
@@ -248,8 +250,8 @@ static leat_status_t allocate(absorb_t *a, const leat_graph_t *g) {
   return leat_opt_count_readers(g, &a->readers);
 }
 
-leat_status_t leat_opt_absorb(const leat_graph_t *from, leat_graph_t **out_graph) {
-  absorb_t a = {0};
+leat_status_t leat_opt_absorb(const leat_graph_t *from, const leat_arch_t *arch, leat_graph_t **out_graph) {
+  absorb_t a = {.runs = arch->absorb_runs};
   *out_graph = NULL;
   leat_status_t status = allocate(&a, from);
   if (status == NULL) {

@@ -24,9 +24,10 @@ void leat_opt_mark_living(const leat_graph_t *g, bool *lives);
 leat_status_t leat_opt_count_readers(const leat_graph_t *g, uint32_t **out_counts) LEAT_MUST_USE;
 
 // What inference multiplies and adds to a product with fixed weights goes into the weights (absorb.c).
-leat_status_t leat_opt_absorb(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
+leat_status_t leat_opt_absorb(const leat_graph_t *from, const leat_arch_t *arch,
+                              leat_graph_t **out_graph) LEAT_MUST_USE;
 // A product of what was joined for it alone is products of the parts (parts.c).
-leat_status_t leat_opt_parts(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
+leat_status_t leat_opt_parts(const leat_graph_t *from, const leat_arch_t *arch, leat_graph_t **out_graph) LEAT_MUST_USE;
 
 // Backward computes elementwise values again where that keeps fewer bytes from forward (recompute.c).
 leat_status_t leat_opt_recompute(const leat_graph_t *from, const leat_arch_t *arch,

@@ -9,11 +9,10 @@
 #include "ir/rebuild.h"
 #include "opt/opt.h"
 
-// A result is small beside what was joined; less than these bytes lie in a cache either way.
-enum { RESULT_SHARE = 4, JOINED_BYTES_MIN = 1 << 16 };
 enum { VIEWS_MAX = 4 };
 
 typedef struct parts_s {
+  const leat_arch_t *arch;
   uint32_t *readers;
   bool *gone;  // per op: a join, or a view of one, that products no longer read
 } parts_t;
@@ -90,7 +89,8 @@ static int letter_in_result(const leat_graph_t *g, const leat_op_t *op, const jo
   return leat_spec_find(spec, 2, spec->letters[j->input][j->dim]);
 }
 
-static bool is_worth(const leat_graph_t *g, const leat_op_t *op, const joined_t *j) {
+// A result is small beside what was joined, and that is more than lies in a cache either way.
+static bool is_worth(const parts_t *p, const leat_graph_t *g, const leat_op_t *op, const joined_t *j) {
   const leat_op_t *join = leat_graph_op(g, j->join);
   const leat_value_t *whole = result_of(g, join), *result = result_of(g, op);
   if ((result->dtype != LEAT_F32 && result->dtype != LEAT_F64) || whole->dtype != result->dtype) return false;
@@ -98,13 +98,14 @@ static bool is_worth(const leat_graph_t *g, const leat_op_t *op, const joined_t 
     if (leat_graph_value(g, leat_op_input(g, join, i))->dims[leat_op_int(g, join, LEAT_ATTR_DIM, 0)] == 0) return false;
   }
   const double made = (double)leat_value_elements(result) * (letter_in_result(g, op, j) < 0 ? join->input_count : 1);
-  return RESULT_SHARE * made <= (double)leat_value_elements(whole) && leat_value_bytes(whole) >= JOINED_BYTES_MIN;
+  return p->arch->joined_times * made <= (double)leat_value_elements(whole) &&
+         (uint64_t)leat_value_bytes(whole) >= p->arch->joined_bytes;
 }
 
 static bool find_parts(const parts_t *p, const leat_graph_t *g, const leat_op_t *op, joined_t *out) {
   if (op->kind != LEAT_PRIM_CONTRACT) return false;
   for (uint32_t input = 2; input-- > 0;) {
-    if (find_join(p, g, op, input, out) && is_worth(g, op, out)) return true;
+    if (find_join(p, g, op, input, out) && is_worth(p, g, op, out)) return true;
   }
   return false;
 }
@@ -176,8 +177,8 @@ static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   return leat_builder_take_status(&r->b);
 }
 
-leat_status_t leat_opt_parts(const leat_graph_t *from, leat_graph_t **out_graph) {
-  parts_t p = {.gone = leat_alloc_zero((size_t)from->ops.count + 1u, sizeof *p.gone)};
+leat_status_t leat_opt_parts(const leat_graph_t *from, const leat_arch_t *arch, leat_graph_t **out_graph) {
+  parts_t p = {.arch = arch, .gone = leat_alloc_zero((size_t)from->ops.count + 1u, sizeof *p.gone)};
   *out_graph = NULL;
   leat_status_t status = p.gone == NULL ? leat_out_of_memory() : leat_opt_count_readers(from, &p.readers);
   if (status == NULL) {
