@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The machine under the benchmark: what it is, its FMA peak, and C helpers to time without Python."""
+"""The machine under the benchmark: what it is, what it can do at most, and C helpers to time without Python."""
 
 import ctypes
+import functools
 import os
 import platform
 import subprocess
 import tempfile
-import threading
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 _library = None
 
 
@@ -21,28 +22,30 @@ def timing_library():
             target = os.path.join(folder, "timing.so")
             subprocess.run(["cc", "-O2", "-shared", "-fPIC", str(HERE / "timing.c"), "-o", target], check=True)
             _library = ctypes.CDLL(target)
-        _library.fma_peak.restype = ctypes.c_double
         _library.time_runs.restype = ctypes.c_double
         _library.time_runs.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_long]
     return _library
 
 
-def fma_peak(threads):
-    """Flops a second of `threads` cores at work together: best of three."""
-    library, best = timing_library(), 0.0
-    for _ in range(3):
-        found = [0.0] * threads
+@functools.cache
+def record():
+    """The record of this machine, which `leat machine` measures: {fact: text} (docs/machines.md)."""
+    command = os.environ.get("LEAT_COMMAND", str(ROOT / "build" / "release" / "leat"))
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "here.machine")
+        subprocess.run([command, "machine", "-o", path], check=True, stdout=subprocess.DEVNULL)
+        lines = [line.split("#")[0].strip() for line in Path(path).read_text().splitlines()]
+    return dict(line.split(": ", 1) for line in lines if line)
 
-        def measure(index, found=found):
-            found[index] = library.fma_peak()
 
-        workers = [threading.Thread(target=measure, args=(index,)) for index in range(threads)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        best = max(best, sum(found))
-    return best
+def level():
+    """The level of instructions that Leat runs at."""
+    return os.environ.get("LEAT_ISA") or record()["level"]
+
+
+def peak(threads, dtype="f32"):
+    """Operations a second of `threads` cores in products, at most."""
+    return threads * float(record()[f"{dtype}_{level()}"])
 
 
 def _lscpu(field):

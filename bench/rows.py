@@ -51,7 +51,7 @@ class GemmRow:
         return 2 * self.m * self.k * self.n
 
     def expected_share(self, threads):
-        """Share of the FMA peak that is expected; 0: none."""
+        """Share of the peak that is expected; 0: none."""
         if threads == 1:
             return 0.90
         return 0.0 if self.m == 128 else 0.85
