@@ -20,6 +20,7 @@ LIMITS = {
     "mergings of dims": 1,
     "walks of the data flow": 1,
     "circles of files": 0,
+    "machine constants outside arch": 0,
 }
 
 # Comparisons of text that is open: file -> how many, and what is compared.
@@ -61,6 +62,29 @@ OPEN_TEXT = {
     "run/weights.c": (7, "keys of weight files"),
     "unit/equal.c": (2, "parameters of heuristics"),
 }
+# Numbers that look like facts of a machine and are none: file -> how many, and what they are.
+NO_MACHINE = {
+    "cut/blocks.c": (1, "ops of the smallest block that is looked for"),
+    "cut/outputs.c": (1, "room for a name"),
+    "driver/cmd_machine.c": (2, "GFLOP/s and GB/s in print"),
+    "driver/cmd_run.c": (3, "nanoseconds of a clock, microseconds in print"),
+    "driver/measure.c": (6, "how it is measured: seconds, a clock, memory, blocks that every L1 holds"),
+    "map/native.c": (1, "GFLOP/s and GB/s in print"),
+    "native/contract_plan.h": (1, "columns that kernels are looked for, a limit of load"),
+    "opt/constant.c": (1, "bytes that a file may hold of folded constants"),
+    "report/layout.c": (1, "far away, in a picture"),
+    "report/report_graph.c": (2, "lines of text in a picture"),
+    "report/report_table.c": (1, "microseconds in a table"),
+    "report/units.c": (1, "nanoseconds in print"),
+    "run/accumulate.c": (1, "elements converted at once, on the stack"),
+    "run/exec.c": (1, "nanoseconds of a clock"),
+    "run/memory.c": (1, "a page of the operating system"),
+    "run/symbols.c": (1, "room for a name"),
+    "run/weights.c": (1, "elements converted at once, on the stack"),
+    "unit/unit_graph.c": (1, "room for a name"),
+}
+# Folders that plan, run and report. kern's bodies are written for the registers of their level, ref reads the format.
+PLANNERS = {"cut", "driver", "link", "map", "native", "opt", "report", "run", "space", "unit"}
 # Folders that read what people and files say, and what compares bytes.
 READERS = {"base", "io", "driver"}
 
@@ -76,6 +100,17 @@ MERGING = re.compile(
     r"|strides?[\w\[\]\. >-]*[!=]=\s*\w+->strides?[^;]*\*"
 )
 DEFINITION = re.compile(r"^(?!static|typedef|#|return|else)[a-z][\w *]*?\b([a-z]\w+)\([^;{}]*\)\s*\{", re.M)
+# Names of what a machine has or finds worth it. Where one is defined as a number, or a rate or a time is written.
+FACT = (
+    r"\w*(?:BYTES|FLOATS|FLOPS|SECONDS|ELEMENTS|ROWS|COLUMNS|POSITIONS|CHANNELS|LANES|VECTOR|LINE|PAGE|PANEL|BLOCK|TILE"
+)
+FACT += r"|STRIP|CHUNK|QUANTUM|CACHE|STRIDE|SPIN|WORTH|SHARE|GROWTH|RUNS|(?<=_)L[123](?=_|\b)|_MIN\b)\w*"
+NUMBER = r"\(*(?:\(\w+\))?(?!0x|[01]\s*[,};)])\d[^,};]*"
+MACHINE = re.compile(
+    rf"\b{FACT}\s*=\s*{NUMBER}|#\s*define\s+{FACT}\s+{NUMBER}"
+    rf"|\bconst\s+\w+\s+\w*(?:bytes|flops|seconds|elements|rows|worth)\w*\s*=\s*{NUMBER}"
+    r"|\b\d+(?:\.\d*)?e[+-]?\d+f?\b|\b_SC_LEVEL\w+|\b__get_cpuid\w*"
+)
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"", re.DOTALL)
 
 
@@ -151,6 +186,17 @@ def circles(files):
     return [" ".join(sorted(one)) for one in components(graph) if len(one) > 1]
 
 
+def machine_constants(files):
+    """Numbers that say what a machine has, or from where on something is worth it: they are rows of arch/arch.def, or,
+    where plans of the engine are built for them, in arch/blocks.h."""
+    found = []
+    for name, text in files.items():
+        if name.split("/")[0] in PLANNERS:
+            here = list(places(MACHINE, {name: text}))
+            found += here[NO_MACHINE.get(name, (0, ""))[0] :]
+    return found
+
+
 def components(graph):
     """Strongly connected components (Tarjan, without recursion)."""
     order, low, stack, on, found = {}, {}, [], set(), []
@@ -183,7 +229,7 @@ def components(graph):
     return found
 
 
-MEASURES = dict(zip(LIMITS, (parameters, closed_text, kinds, mergings, walks, circles), strict=True))
+MEASURES = dict(zip(LIMITS, (parameters, closed_text, kinds, mergings, walks, circles, machine_constants), strict=True))
 
 
 def main():
