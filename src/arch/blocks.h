@@ -23,7 +23,7 @@ enum { CONTRACT_FAR_STRIDE = 128, CONTRACT_FAR_PRODUCT = 24 * 1024 };
 enum { CONTRACT_FAR_COLUMNS = 64 };
 // Rows that share a chunk of B that has been copied: A then streams by from further away.
 enum { CONTRACT_COPIED_ROWS = 512 };
-// Fewer rows of A than this do not fill vectors when they become the columns.
+// Fewer rows of A than this do not fill vectors when they become the columns; they read B as it lies.
 enum { CONTRACT_SWAP_ROWS = 8 };
 // Elements of C in work where k goes in blocks: their sums lie in the workspace, one such part a level. A smaller part
 // would have A copied again and again.

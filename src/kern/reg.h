@@ -6,6 +6,7 @@
 // reg_lanes(from, to) masks the lanes from <= i < to, 0 <= from <= to <= REG_LANES; lanes that are masked out load as
 // zero and are not touched in memory. reg_beats masks the lanes where v is greater or a NaN; reg_pick takes those of a
 // mask from a. reg_evens: a0 a2 .. and then b1 b3 ..; reg_interleave: a0 b0 a1 b1 .., the second half in *out_high.
+// reg_transpose: lane j of register i goes to lane i of register j, of REG_LANES registers.
 #ifndef LEAT_KERN_REG_H_
 #define LEAT_KERN_REG_H_
 
@@ -39,6 +40,31 @@ VEC_INLINE reg_t reg_interleave(reg_t a, reg_t b, reg_t *out_high) {
   *out_high = _mm512_permutex2var_ps(a, high, b);
   return _mm512_permutex2var_ps(a, low, b);
 }
+// The quarters of four registers of columns c: those of columns c, 4 + c, 8 + c, 12 + c.
+VEC_INLINE void reg_join_quarters(reg_t r[16], int c) {
+  reg_t low = _mm512_shuffle_f32x4(r[c], r[4 + c], 0x44), high = _mm512_shuffle_f32x4(r[c], r[4 + c], 0xee);
+  reg_t next_low = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0x44);
+  reg_t next_high = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0xee);
+  r[c] = _mm512_shuffle_f32x4(low, next_low, 0x88);
+  r[4 + c] = _mm512_shuffle_f32x4(low, next_low, 0xdd);
+  r[8 + c] = _mm512_shuffle_f32x4(high, next_high, 0x88);
+  r[12 + c] = _mm512_shuffle_f32x4(high, next_high, 0xdd);
+}
+// Within quarters, of four registers.
+VEC_INLINE void reg_transpose_quarters(reg_t r[4]) {
+  __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])), b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
+  __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3])), d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
+  r[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+  r[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+  r[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+  r[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+}
+VEC_INLINE void reg_transpose(reg_t r[16]) {
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++) reg_transpose_quarters(r + 4 * i);
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; c++) reg_join_quarters(r, c);
+}
 #elif defined(__AVX2__)
 #include <immintrin.h>
 enum { REG_LANES = 8, REG_COUNT = 16 };
@@ -69,6 +95,25 @@ VEC_INLINE reg_t reg_interleave(reg_t a, reg_t b, reg_t *out_high) {
   reg_t low = _mm256_unpacklo_ps(a, b), high = _mm256_unpackhi_ps(a, b);  // 0 1 4 5, 2 3 6 7
   *out_high = _mm256_permute2f128_ps(low, high, 0x31);
   return _mm256_permute2f128_ps(low, high, 0x20);
+}
+// Within halves, of four registers.
+VEC_INLINE void reg_transpose_halves(reg_t r[4]) {
+  __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1])), b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
+  __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3])), d = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
+  r[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c));
+  r[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
+  r[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d));
+  r[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
+}
+VEC_INLINE void reg_transpose(reg_t r[8]) {
+  reg_transpose_halves(r);
+  reg_transpose_halves(r + 4);
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; c++) {
+    reg_t low = _mm256_permute2f128_ps(r[c], r[4 + c], 0x20);
+    r[4 + c] = _mm256_permute2f128_ps(r[c], r[4 + c], 0x31);
+    r[c] = low;
+  }
 }
 #else
 enum { REG_LANES = 4, REG_COUNT = 16 };
@@ -104,6 +149,13 @@ VEC_INLINE reg_t reg_evens(reg_t a, reg_t b) { return (reg_t){a[0], a[2], b[1], 
 VEC_INLINE reg_t reg_interleave(reg_t a, reg_t b, reg_t *out_high) {
   *out_high = (reg_t){a[2], b[2], a[3], b[3]};
   return (reg_t){a[0], b[0], a[1], b[1]};
+}
+VEC_INLINE void reg_transpose(reg_t r[4]) {
+  const reg_t a = r[0], b = r[1], c = r[2], d = r[3];
+  r[0] = (reg_t){a[0], b[0], c[0], d[0]};
+  r[1] = (reg_t){a[1], b[1], c[1], d[1]};
+  r[2] = (reg_t){a[2], b[2], c[2], d[2]};
+  r[3] = (reg_t){a[3], b[3], c[3], d[3]};
 }
 #endif
 

@@ -137,6 +137,16 @@ static bool is_far(const contract_plan_t *plan, const leat_native_prepare_t *con
          (double)plan->k.b * (double)rows >= CONTRACT_FAR_PRODUCT;
 }
 
+// Few rows of A read lines of B as they lie: a copy would take longer than the product.
+static bool reads_lines(const contract_plan_t *plan, const leat_native_stage_t *stage,
+                        const leat_native_prepare_t *context) {
+  for (uint32_t i = 0; i < 3; i++) {
+    if (stage->operands[i].dtype != PEF_F32) return false;
+  }
+  return plan->pack_b && plan->n_block == 0 && plan->k.b == 1 && plan->k.extent > 1 &&
+         most(&plan->m, context) < CONTRACT_SWAP_ROWS;
+}
+
 static bool is_far_a(const contract_plan_t *plan, const leat_native_prepare_t *context) {
   return !plan->pack_a && plan->a_bytes == 4 && plan->class_ == PEF_CLASS_F32 && plan->m.a == 1 &&
          plan->k.a >= CONTRACT_FAR_STRIDE && plan->k.extent > 1 && most(&plan->m, context) > 1 &&
@@ -224,7 +234,7 @@ contract_columns_t leat_native_contract_columns(const contract_plan_t *plan, con
     columns.width = min64(columns.width, columns.memory_b_k - inside);
     columns.b = b + (block * plan->n_block_step + inside) * plan->b_bytes;
   }
-  columns.b_k = plan->pack_b ? columns.width : columns.memory_b_k;
+  columns.b_k = plan->b_lines ? plan->n.b : plan->pack_b ? columns.width : columns.memory_b_k;
   return columns;
 }
 
@@ -265,7 +275,7 @@ static void request_blocks(contract_plan_t *plan, leat_native_jit_t *jit, uint32
 }
 
 static void generate(contract_plan_t *plan, const leat_native_prepare_t *context) {
-  if (context->jit == NULL || plan->class_ != PEF_CLASS_F32) return;
+  if (context->jit == NULL || plan->class_ != PEF_CLASS_F32 || plan->b_lines) return;
   int64_t tile = context->tile_rows_max, last = context->row_count % tile;
   add_sizes(plan->m_sizes, CONTRACT_M, plan->m.extent * (plan->m.is_rows ? tile : 1));
   if (plan->m.is_rows && last > 0) add_sizes(plan->m_sizes, CONTRACT_M, plan->m.extent * last);
@@ -288,6 +298,11 @@ leat_status_t leat_native_contract_prepare(leat_native_stage_t *stage, const lea
   choose_dims(plan, stage, context);
   plan->n_total = plan->n.extent * (plan->n.is_rows ? context->row_count : 1);
   choose_kernels(plan, stage, context->kern);
+  plan->b_lines = reads_lines(plan, stage, context);
+  if (plan->b_lines) {
+    plan->pack_b = false;
+    plan->gemm = context->kern->gemm_lines_f32;
+  }
   plan->pack_b |= is_far(plan, context);
   // Block kernels walk A along one of its dims.
   plan->pack_a |= plan->k.a != 1 && plan->m.a != 1 && plan->k.extent > 1 && plan->m.extent > 1;

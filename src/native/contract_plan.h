@@ -30,6 +30,7 @@ typedef struct contract_plan_s {
   bool pack_a, pack_b, pack_c;  // through the workspace
   bool a_columns;               // pack_a: blocks of [k][CONTRACT_M] in place of rows of CONTRACT_K
   bool b_native;                // B has the class's own dtype
+  bool b_lines;                 // B lies in lines along k, and is read so
   bool add;
   uint32_t outer_count, k_count;
   contract_dim_t outer[8];
