@@ -31,13 +31,8 @@ LOWER(LEAKY_RELU) {
   return leaky(c->b, c->in[0], leat_b_muls(c->b, c->in[0], leat_lower_float(c, LEAT_ATTR_SLOPE, 0.01)));
 }
 
-// One weight for all, or one a channel (dim 1).
 LOWER(PRELU) {
-  leat_value_t x = *leat_b_value(c->b, c->in[0]), w = *leat_b_value(c->b, c->in[1]);
-  int64_t shape[LEAT_RANK_MAX];
-  for (uint32_t d = 0; d < x.rank; d++) shape[d] = d == 1 ? leat_value_elements(&w) : 1;
-  leat_value_id_t weight = x.rank > 1 ? leat_b_reshape(c->b, c->in[1], x.rank, shape) : c->in[1];
-  return leaky(c->b, c->in[0], leat_b_mul(c->b, c->in[0], weight));
+  return leaky(c->b, c->in[0], leat_b_mul(c->b, c->in[0], leat_row_slopes(c->b, c->in[1], c->in[0])));
 }
 
 LOWER(ELU) {

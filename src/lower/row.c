@@ -59,6 +59,13 @@ leat_value_id_t leat_row_rms(leat_builder_t *b, leat_value_id_t x, uint32_t dims
   return leat_b_fn1(b, RSQRT, leat_b_adds(b, leat_b_mean(b, leat_b_square(b, x), dims), eps));
 }
 
+leat_value_id_t leat_row_slopes(leat_builder_t *b, leat_value_id_t v, leat_value_id_t x) {
+  const leat_value_t like = *leat_b_value(b, x), slopes = *leat_b_value(b, v);
+  int64_t dims[LEAT_RANK_MAX];
+  for (uint32_t d = 0; d < like.rank; d++) dims[d] = d == 1 ? leat_value_elements(&slopes) : 1;
+  return like.rank > 1 ? leat_b_reshape(b, v, like.rank, dims) : v;
+}
+
 leat_value_id_t leat_row_channel(leat_builder_t *b, leat_value_id_t v, leat_value_id_t x) {
   if (v == LEAT_NONE) return LEAT_NONE;
   leat_value_t like = *leat_b_value(b, x);

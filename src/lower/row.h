@@ -99,6 +99,8 @@ leat_value_id_t leat_row_xlogy(leat_builder_t *b, leat_value_id_t x, leat_value_
 leat_value_id_t leat_row_rms(leat_builder_t *b, leat_value_id_t x, uint32_t dims, double eps);
 // One number a channel, shaped and cast to broadcast against x[N,C,..]; LEAT_NONE stays.
 leat_value_id_t leat_row_channel(leat_builder_t *b, leat_value_id_t v, leat_value_id_t x);
+// The weight of a prelu, one for all or one a channel, shaped to broadcast against x[N,C,..].
+leat_value_id_t leat_row_slopes(leat_builder_t *b, leat_value_id_t v, leat_value_id_t x);
 // x[N,C,..] as [N, groups, everything else].
 leat_value_id_t leat_row_group_channels(leat_builder_t *b, leat_value_id_t x, int64_t groups);
 

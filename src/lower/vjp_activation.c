@@ -48,6 +48,18 @@ VJP(MISH) {
   chain(v, leat_b_add(b, t, leat_b_mul(b, leat_b_mul(b, x, s), rest)));
 }
 
+// An element on the straight side is not multiplied with 0 for the slopes: it may be infinite.
+VJP(PRELU) {
+  leat_builder_t *b = v->b;
+  leat_value_id_t x = v->x[0], dy = v->dy[0], slopes = leat_row_slopes(b, v->x[1], x);
+  leat_value_id_t straight = leat_b_fn2s(b, GT, x, 0.0);
+  if (v->wants[0]) v->dx[0] = leat_b_select(b, straight, dy, leat_b_mul(b, dy, slopes));
+  if (!v->wants[1]) return;
+  const leat_value_t shape = *leat_b_value(b, slopes);
+  leat_value_id_t each = leat_b_number_or(b, straight, 0.0, leat_b_mul(b, x, dy));
+  v->dx[1] = leat_b_reshape_like(b, leat_b_sum_to(b, each, shape.rank, shape.dims), v->x[1]);
+}
+
 VJP(ELU) {
   leat_builder_t *b = v->b;
   double alpha = leat_vjp_float(v, LEAT_ATTR_ALPHA, 1.0), scale = leat_vjp_float(v, LEAT_ATTR_SCALE, 1.0);

@@ -131,6 +131,7 @@ FUNCTIONS |= {
     "glu": lambda x: F.glu(x, 1),
     "prelu": lambda x: F.prelu(x, torch.tensor([0.25], dtype=x.dtype)),
     "prelu of channels": lambda x: F.prelu(x, torch.tensor([0, 0.25, -1, 1, 2, 0.5], dtype=x.dtype)),
+    "slopes of prelu": lambda x: F.prelu(x.detach(), x[0]),
     "matmul": lambda x: x @ x.T,
     "linear": lambda x: F.linear(x, torch.tensor([[1.0, 0, 1, 0, 0, 2]], dtype=x.dtype)),
     "einsum": lambda x: torch.einsum("ij,ij->i", x, x),
