@@ -172,21 +172,6 @@ static leat_status_t check_symbols(const leat_pef_t *pef) {
 
 // --- calls and arguments ---------------------------------------------------------------------------------------
 
-leat_status_t leat_pef_check_argument(const leat_pef_t *pef, const pef_argument_t *argument) {
-  if (argument->kind > PEF_PLACE_CONSTANT) return leat_pef_corrupt("place kind %u does not exist", argument->kind);
-  const bool in_symbol = argument->kind == PEF_PLACE_SYMBOL;
-  if (in_symbol ? argument->symbol >= pef->symbol_count : argument->symbol != 0) {
-    return leat_pef_corrupt("symbol %u of %u does not fit", argument->symbol, pef->symbol_count);
-  }
-  const uint64_t room = in_symbol                              ? pef->symbols[argument->symbol].bytes
-                        : argument->kind == PEF_PLACE_CONSTANT ? pef->constant_bytes
-                                                               : pef->info->arena_bytes;
-  if (argument->offset <= room && argument->bytes <= room - argument->offset) return NULL;
-  return leat_pef_corrupt("bytes %llu + %llu reach over the end of its place (%llu bytes)",
-                          (unsigned long long)argument->offset, (unsigned long long)argument->bytes,
-                          (unsigned long long)room);
-}
-
 static leat_status_t check_call(const leat_pef_t *pef, const pef_call_t *call) {
   LEAT_TRY(check_string(pef, call->name, "name"));
   LEAT_TRY(check_string(pef, call->why, "why"));

@@ -3,7 +3,8 @@
 // (which record is whose), pef_check.c (strings, symbols, calls, bodies), pef_check_operand.c (one operand: dims, rows,
 // what it reaches), pef_check_stage.c (a stage against the schema, stage.def), pef_check_alias.c (operands that share
 // memory), pef_rules.c and pef_check_map.c (what a kind demands beside), pef_check_bounds.c (bounds of indices),
-// pef_check_loop.c (loops, arguments that move), pef_check_work.c (how much a run does). Private to src/pef.
+// pef_check_argument.c (a place, and what a body does there), pef_check_loop.c (loops, arguments that move),
+// pef_check_work.c (how much a run does). Private to src/pef.
 #ifndef LEAT_PEF_CHECK_H_
 #define LEAT_PEF_CHECK_H_
 

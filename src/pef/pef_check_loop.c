@@ -139,37 +139,3 @@ leat_status_t leat_pef_check_loops(const leat_pef_t *pef) {
   LEAT_TRY(check_loops(pef));
   return check_moves(pef);
 }
-
-// --- a use of an argument --------------------------------------------------------------------------------------------
-
-leat_status_t leat_pef_check_use(const leat_pef_t *pef, uint32_t index, const pef_slot_use_t *use) {
-  if (use->alignment == 0) return NULL;
-  const pef_argument_t *argument = &pef->arguments[index];
-  uint32_t count;
-  const pef_move_t *moves = leat_pef_moves(pef, index, 1, &count);
-  int64_t least, most, fraction = 0;
-  if (!leat_pef_reach(pef, index, &least, &most) || use->bytes > argument->bytes - (uint64_t)most) {
-    return leat_pef_corrupt("its operands reach byte %llu of %llu",
-                            (unsigned long long)use->bytes + (unsigned long long)most,
-                            (unsigned long long)argument->bytes);
-  }
-  for (uint32_t m = 0; m < count; ++m) fraction |= moves[m].first % use->alignment | moves[m].step % use->alignment;
-  if (fraction != 0) return leat_pef_corrupt("it moves by a part of %u bytes", use->alignment);
-  const pef_argument_t *places = leat_pef_places(pef, index, &count);
-  for (uint32_t t = 0; t < count; ++t) {
-    if (places[t].offset % use->alignment != 0) {
-      return leat_pef_corrupt("offset %llu is not a multiple of %u bytes", (unsigned long long)places[t].offset,
-                              use->alignment);
-    }
-    if (use->written && places[t].kind == PEF_PLACE_CONSTANT) return leat_pef_corrupt("it writes a constant");
-  }
-  return NULL;
-}
-
-double leat_pef_touched(const leat_pef_t *pef, uint32_t index, const pef_slot_use_t *use) {
-  int64_t least, most;
-  uint32_t count;
-  (void)leat_pef_places(pef, index, &count);
-  if (use->alignment == 0 || !leat_pef_reach(pef, index, &least, &most)) return 0;
-  return count * ((double)use->bytes + (double)(most - least));
-}
