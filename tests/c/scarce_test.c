@@ -14,7 +14,12 @@
 #include "io/npy.h"
 #include "io/weights.h"
 #include "leat/runtime.h"
+#include "link/link.h"
+#include "loop_maker.h"
+#include "pef/flight.h"
+#include "pef/legal.h"
 #include "pef_demo.h"
+#include "report/report.h"
 #include "samples.h"
 
 static const char pef_path[] = "scarce_test.pef";
@@ -262,6 +267,75 @@ static void generating_kernels(void **state) {
   leat_free(expected.data);
 }
 
+// --- loops -------------------------------------------------------------------------------------------------------
+
+static leat_status_t prove_and_report(const void *argument, bytes_t *out) {
+  leat_pef_t *pef = NULL;
+  leat_flow_t flow;
+  leat_text_t text = {0};
+  leat_arch_t machine;
+  bool needed[16] = {true};
+  (void)argument;
+  LEAT_TRY(leat_pef_open(pef_path, &pef));
+  leat_status_t status = leat_legal_check(pef);
+  if (status == NULL) status = leat_flow_needs(pef, LEAT_SECTIONS_ALL, needed);
+  if (status == NULL) status = leat_arch_native("native", &machine);
+  if (status == NULL) status = leat_flow_find(pef, &flow);
+  if (status == NULL) {
+    status = leat_report_sections(&flow, &machine, &text);
+    if (status == NULL) status = leat_report_svg(&flow, &machine, &text);
+    leat_flow_deinit(&flow);
+  }
+  if (status == NULL && text.failed) status = leat_out_of_memory();
+  if (status == NULL) status = append(out, text.data, text.length);
+  leat_text_deinit(&text);
+  leat_pef_close(pef);
+  return status;
+}
+
+// A unit that has loops, as the body of another loop whose trips all have the same places.
+static leat_status_t link_body(const void *argument, bytes_t *out) {
+  const leat_pef_t *unit = argument;
+  leat_link_place_t places[16] = {0};
+  pef_info_t info = {0};
+  uint8_t *data = NULL;
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  if (writer == NULL) return leat_out_of_memory();
+  for (uint32_t s = 0; s < unit->symbol_count; ++s) {
+    pef_symbol_t symbol = unit->symbols[s];
+    symbol.name = leat_pef_add_string(writer, unit->strings + symbol.name);
+    places[s].whole = (pef_argument_t){PEF_PLACE_SYMBOL, leat_pef_add_symbol(writer, &symbol), 0, symbol.bytes};
+  }
+  leat_link_body_t body = {.pef = unit, .places = places, .trips = 3, .name = "again"};
+  size_t bytes = 0;
+  leat_status_t status = leat_link_body_memory(&body, &body.temporary_offset, &info.arena_bytes);
+  info.arena_bytes += body.temporary_offset;
+  if (status == NULL) status = leat_link_body(&body, writer, &info);
+  leat_pef_set_info(writer, &info);
+  if (status == NULL) status = leat_flight_plan(writer);
+  if (status == NULL) status = leat_pef_write_memory(writer, &data, &bytes);
+  if (status == NULL) status = append(out, data, bytes);
+  leat_free(data);
+  leat_pef_writer_destroy(writer);
+  return status;
+}
+
+static void loops(void **state) {
+  (void)state;
+  static const uint32_t two = 2;
+  for (uint32_t p = 0; p < loop_program_count; ++p) {
+    leat_pef_writer_t *writer = leat_pef_writer_create();
+    loop_programs[p].build(writer, 3);
+    assert_ok(leat_pef_write(writer, pef_path));
+    leat_pef_t *unit = loop_open(writer);
+    exhaust(loop_programs[p].name, load_and_run, &two);
+    exhaust("its proofs and reports", prove_and_report, NULL);
+    exhaust("as a body", link_body, unit);
+    leat_pef_close(unit);
+  }
+  unlink(pef_path);
+}
+
 // --- read --------------------------------------------------------------------------------------------------------
 
 typedef struct read_s {
@@ -295,8 +369,13 @@ static void reading(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(generating_kernels), cmocka_unit_test(reading),   cmocka_unit_test(printing),
-      cmocka_unit_test(evaluating),         cmocka_unit_test(compiling), cmocka_unit_test(loading_and_running),
+      cmocka_unit_test(generating_kernels),
+      cmocka_unit_test(reading),
+      cmocka_unit_test(printing),
+      cmocka_unit_test(evaluating),
+      cmocka_unit_test(compiling),
+      cmocka_unit_test(loading_and_running),
+      cmocka_unit_test(loops),
   };
   scarce_init();
   return cmocka_run_group_tests_name("scarce", tests, NULL, NULL);
