@@ -55,7 +55,8 @@ leat_status_t leat_link(const leat_link_program_t *program, leat_pef_writer_t *w
 //   scanned, stacked     a part of a stack: step = bytes of a part; backwards first = (trips - 1) * step, and -step
 //   carried              read at part t and written at part t + 1 of a stack of trips + 1 parts (first = 0, and first =
 //                        bytes of a part), the initial value being copied to part 0 by a call before the loop; or,
-//                        where only the last is wanted, one place that the body reads and writes through one symbol
+//                        where only the last is wanted, one place that does not move, if in the body no call and no
+//                        stage reads the value before after one has written a part of the next, and rows stay rows
 //   a weight a layer     one place a trip
 //
 // An argument names a value as a whole, and so do places: `whole` is all of the stack, as the calls outside name it.

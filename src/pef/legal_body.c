@@ -100,6 +100,7 @@ static void note_read(leat_slot_t *slot, const touch_t *t) {
   const bool inside = leat_cover_holds(&slot->cover, &t->whole);
   widen(inside ? &slot->inside : &slot->reads, t);
   if (!inside) leat_cover_add(&slot->needs, &t->whole);
+  slot->last_read = stage_of(t);
 }
 
 static void note_write(leat_slot_t *slot, const touch_t *t) {
@@ -107,6 +108,7 @@ static void note_write(leat_slot_t *slot, const touch_t *t) {
   const bool first = slot->writes.low == slot->writes.high;
   widen(&slot->writes, t);
   if (!first && before != t->site.stage->output) slot->writes.output = LEAT_MIXED;
+  if (first) slot->first_write = stage_of(t);
   leat_cover_add(&slot->cover, &t->whole);
   slot->spare |= t->site.stage->kind == PEF_STAGE_SORT;
 }

@@ -132,6 +132,18 @@ static leat_status_t end_life(walk_t *w, const life_t *life, const leat_event_t 
   return leat_event_report(&w->events, LEAT_RULE_UNREAD, &e, &span, other_call, PEF_NONE);
 }
 
+// A call that reads the value before through other arguments reads all of it before it writes: in place, as a stage
+// may. Rows of its tiles are looked at elsewhere (legal_race.c), elements of one stage by the reader of the file.
+static bool reads_first(const walk_t *w, const life_t *life, const leat_event_t *events, uint32_t index) {
+  const leat_slot_t *slot = leat_event_slot(&w->events, &events[index]);
+  if (life->first == events[index].time) return false;
+  for (uint32_t i = index; i-- > 0 && events[i].time == events[index].time;) {
+    const leat_slot_t *other = leat_event_slot(&w->events, &events[i]);
+    if (!leat_span_is_empty(&other->writes) || other->last_read > slot->first_write) return false;
+  }
+  return true;
+}
+
 // All events of one range: the values that it holds, one after the other.
 static leat_status_t find_lives(walk_t *w, const leat_event_t *events, uint32_t count) {
   life_t *life = NULL;
@@ -147,6 +159,7 @@ static leat_status_t find_lives(walk_t *w, const leat_event_t *events, uint32_t 
     const leat_span_t *span = leat_span_is_empty(&slot->reads) ? &slot->writes : &slot->reads;
     if (life != NULL && !alone && !leat_span_is_empty(&slot->writes) && replaces(life, e, slot)) {
       LEAT_TRY(end_life(w, life, e, e->call));
+      if (life->last == e->time && reads_first(w, life, events, i)) --life->last;
       life = NULL;
     }
     if (life == NULL) LEAT_TRY(begin_life(w, e, span, &life));

@@ -35,9 +35,10 @@ typedef struct leat_slot_s {
   leat_span_t reads;   // what it has not written before
   leat_span_t inside;  // what it has
   leat_span_t writes;
-  leat_cover_t cover;  // of the writes
-  leat_cover_t needs;  // of the reads
-  bool spare;          // written by a stage that has another result, too: need not be read
+  leat_cover_t cover;               // of the writes
+  leat_cover_t needs;               // of the reads
+  uint32_t last_read, first_write;  // stages of the body, where there are such
+  bool spare;                       // written by a stage that has another result, too: need not be read
 } leat_slot_t;
 
 typedef struct leat_prover_s {

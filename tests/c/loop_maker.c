@@ -324,6 +324,21 @@ static void build_prepared(leat_pef_writer_t *writer, uint32_t trips) {
   loop_finish(writer, trips + 1);
 }
 
+// A carried value in one place, which one call reads and writes through two arguments; the last is an output.
+static void build_in_place(leat_pef_writer_t *writer, uint32_t trips) {
+  const pef_argument_t x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, trips),
+                       y = loop_symbol(writer, "y", PEF_SYMBOL_OUTPUT, 1),
+                       c0 = loop_symbol(writer, "c0", PEF_SYMBOL_STATE, 1), c = loop_arena(0, 1);
+  const uint32_t copy = loop_copy_body(writer, LOOP_ROWS);
+  LOOP_CALL(writer, copy, c0, c);
+  const uint32_t loop = loop_begin(writer, trips, 0);
+  LOOP_CALL(writer, loop_sum_body(writer, PEF_SCALAR_TANH, false), c, x, c);
+  loop_move(writer, 1, loop, 0, 1);
+  leat_pef_end_loop(writer);
+  LOOP_CALL(writer, copy, c, y);
+  loop_finish(writer, 1);
+}
+
 const loop_program_t loop_programs[] = {
     {"running sum", build_running_sum, 1000},
     {"rnn", build_rnn, 1000},
@@ -334,6 +349,7 @@ const loop_program_t loop_programs[] = {
     {"apart", build_apart, 20},
     {"random", build_random, 20},
     {"prepared", build_prepared, 6},
+    {"in place", build_in_place, 30},
 };
 const uint32_t loop_program_count = sizeof loop_programs / sizeof *loop_programs;
 

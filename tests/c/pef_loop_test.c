@@ -73,7 +73,7 @@ static void loops_are_their_calls_written_out(void **state) {
   static const struct {
     const char *engine;
     uint32_t threads;
-  } runs[] = {{"native", 1}, {"native", 2}, {"native", 3}, {"ref", 1}, {"ref", 2}};
+  } runs[] = {{"native", 1}, {"native", 2}, {"native", 3}, {"ref", 1}, {"ref", 2}, {"compare", 2}};
   for (uint32_t p = 0; p < loop_program_count; ++p) {
     leat_program_t *expected = written_out(&loop_programs[p]);
     for (uint32_t r = 0; r < sizeof runs / sizeof *runs; ++r) {
