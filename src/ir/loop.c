@@ -94,7 +94,7 @@ static leat_status_t expect_type(const leat_value_t *have, const leat_value_t *w
 }
 
 static leat_status_t check_operand(const rule_t *r, uint32_t operand, leat_symbol_role_t role, uint32_t number) {
-  const leat_value_t *x = leat_shape_operand(r->call, operand), *end;
+  const leat_value_t *x = leat_shape_operand(r->call, operand), *end = NULL;
   LEAT_TRY(type_of_end(r, role, number, &end));
   if (role != LEAT_MADE_LOOP_SCANNED) return expect_type(x, end, "operand", operand);
   if (end->rank == LEAT_RANK_MAX) LEAT_FAIL(LEAT_UNSUPPORTED, "a stack of rank 9 is more than 8");
@@ -103,7 +103,7 @@ static leat_status_t check_operand(const rule_t *r, uint32_t operand, leat_symbo
 }
 
 static leat_status_t check_carried(const rule_t *r, uint32_t number) {
-  const leat_value_t *type, *next;
+  const leat_value_t *type = NULL, *next = NULL;
   LEAT_TRY(check_operand(r, number, LEAT_MADE_LOOP_CARRIED, number));
   LEAT_TRY(type_of_end(r, LEAT_MADE_LOOP_CARRIED, number, &type));
   LEAT_TRY(type_of_end(r, LEAT_MADE_LOOP_NEXT, number, &next));
@@ -130,7 +130,7 @@ leat_status_t leat_shape_LOOP(const leat_shape_call_t *call) {
   for (uint32_t i = (uint32_t)(carried + scanned); i < call->input_count; i++)
     LEAT_TRY(check_operand(&r, i, LEAT_MADE_LOOP_FIXED, i - (uint32_t)(carried + scanned)));
   for (uint32_t i = 0; i < stacked; i++) {
-    const leat_value_t *entry;
+    const leat_value_t *entry = NULL;
     LEAT_TRY(type_of_end(&r, LEAT_MADE_LOOP_STACKED, i, &entry));
     call->results[carried + i] = leat_loop_stack_type(entry, r.trips);
   }
