@@ -4,6 +4,7 @@
 
 #include "cut/cut.h"
 #include "cut/decision.h"
+#include "driver/looped.h"
 #include "driver/option.h"
 #include "driver/pipeline.h"
 #include "driver/say.h"
@@ -16,6 +17,7 @@
 #include "opt/microbatch.h"
 #include "pef/legal.h"
 #include "report/report.h"
+#include "unit/looped.h"
 #include "unit/unit.h"
 
 static bool proves_plans(const leat_compile_options_t *options) {
@@ -125,6 +127,29 @@ static leat_status_t compile_whole(const leat_graph_t *graph, const leat_compile
   return status;
 }
 
+// Does the program repeat something, in a way that leaves the cutter free?
+static bool may_loop(const leat_graph_t *program, const leat_compile_options_t *options) {
+  if (options->decisions != NULL || options->write_decisions != 0 || options->spatial != 0 ||
+      options->separate_bodies != 0)
+    return false;
+  for (leat_op_id_t id = 0; id < program->ops.count; ++id)
+    if (leat_op_role(leat_graph_op(program, id)->kind) == LEAT_ROLE_LOOP) return true;
+  return false;
+}
+
+// With loops that are mapped as such; *out_done: whether the program is one for that.
+static leat_status_t compile_loops(const leat_graph_t *program, const leat_compile_options_t *options,
+                                   const leat_map_options_t *map_options, leat_pef_writer_t *writer, bool *out_done) {
+  leat_graph_t *primitive = NULL;
+  *out_done = false;
+  if (!may_loop(program, options)) return NULL;
+  LEAT_TRY(leat_pipeline_run(program, options, map_options->arch, LEAT_PIPELINE_LOOPS, &primitive));
+  *out_done = leat_looped_suits(primitive);
+  leat_status_t status = *out_done ? leat_compile_looped(primitive, options, map_options, writer) : NULL;
+  leat_graph_destroy(primitive);
+  return status;
+}
+
 static leat_status_t write_file(leat_pef_writer_t *writer, const leat_compile_options_t *options,
                                 const leat_arch_t *arch, const char *path) {
   say_sections(options, leat_pef_call_count(writer));
@@ -143,8 +168,11 @@ static leat_status_t compile_once(const leat_graph_t *program, const leat_compil
   leat_pef_writer_t *writer = leat_pef_writer_create();
   if (writer == NULL) return leat_out_of_memory();
   leat_pef_share_bodies(writer, options->separate_bodies == 0);
-  leat_status_t status = leat_units_suit(program) ? leat_compile_separately(program, options, map_options, writer)
-                                                  : compile_whole(program, options, map_options, writer);
+  const bool units = leat_units_suit(program);
+  bool done = false;
+  leat_status_t status = units ? leat_compile_separately(program, options, map_options, writer)
+                               : compile_loops(program, options, map_options, writer, &done);
+  if (status == NULL && !units && !done) status = compile_whole(program, options, map_options, writer);
   *out_writer = writer;
   if (status != NULL) leat_pef_writer_destroy(writer);
   return status;

@@ -22,7 +22,7 @@ typedef struct steering_s {
 } steering_t;
 typedef leat_status_t (*run_t)(const leat_graph_t *from, const steering_t *by, leat_graph_t **out_graph);
 
-typedef enum when_e { ALWAYS, TRAINING, INFERRING, COMPILING, PROGRAM, UNIT } when_t;
+typedef enum when_e { ALWAYS, LOWERING, TRAINING, INFERRING, COMPILING, UNROLLING, MAPPING, PROGRAM, UNIT } when_t;
 
 enum {
   TRACED = 1u << LEAT_PROPERTY_TRACED,
@@ -78,18 +78,18 @@ static const pass_t passes[] = {
     {"pool-first", pool_first,           COMPILING, true,  TRACED,               0,              0,       "relus visit pooled elements only"},
     {"lower",      lower_for_grad,       TRAINING,  false, 0,                    LOWERED,        TRACED,  "traced ops become primitives; rows that bring their own gradient stay"},
     {"grad",       grad,                 TRAINING,  false, LOWERED | FORWARD,    DIFFERENTIATED, FORWARD, "reverse mode, gradient norm, optimizers"},
-    {"lower-rest", lower_rest,           ALWAYS,    false, 0,                    PRIMITIVE,      TRACED,  "nothing traced is left"},
-    {"unroll",     unroll,               COMPILING, false, PRIMITIVE,            STRAIGHT,       0,       "loops are straight ops"},
+    {"lower-rest", lower_rest,           LOWERING,  false, 0,                    PRIMITIVE,      TRACED,  "nothing traced is left"},
+    {"unroll",     unroll,               UNROLLING, false, PRIMITIVE,            STRAIGHT,       0,       "loops are straight ops"},
     {"empty",      empty,                ALWAYS,    false, PRIMITIVE,            NO_EMPTY,       0,       "values without elements are constants"},
     {"trim",       trim,                 UNIT,      false, PRIMITIVE,            NO_EMPTY,       0,       "stores that serve no unit go"},
     {"fold",       fold,                 ALWAYS,    true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "constants and identities"},
     {"cse",        cse,                  ALWAYS,    true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "what is computed twice in a group is computed once"},
     {"dce",        dce,                  ALWAYS,    true,  PRIMITIVE,            PRIMITIVE,      0,       "what no output needs goes"},
     {"absorb",     absorb,               INFERRING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "what follows a product with fixed weights goes into them"},
-    {"parts",      by_parts,             COMPILING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "products of joined parts are products of the parts"},
+    {"parts",      by_parts,             MAPPING,   true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "products of joined parts are products of the parts"},
     {"recompute",  recompute,            COMPILING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "backward computes again what is dearer to keep"},
-    {"merge",      merge,                COMPILING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "elementwise ops get the rows of the products beside them"},
-    {"settle",     settle,               COMPILING, false, PRIMITIVE | NO_EMPTY | STRAIGHT, SETTLED,        0,       "copies where strides cannot express a view"},
+    {"merge",      merge,                MAPPING,   true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "elementwise ops get the rows of the products beside them"},
+    {"settle",     settle,               MAPPING,   false, PRIMITIVE | NO_EMPTY | STRAIGHT, SETTLED,        0,       "copies where strides cannot express a view"},
 };
 // clang-format on
 
@@ -125,15 +125,19 @@ bool leat_pipeline_trains(const leat_graph_t *graph, const leat_compile_options_
 
 // Which passes each part of a compile runs, those that train only where there is something to train, those that infer
 // only where there is not, and what its graph then is.
+enum { FROM_TRACED = 1u << ALWAYS | 1u << LOWERING | 1u << TRAINING };
 static const struct {
   uint32_t passes, gives;
 } parts[] = {
     [LEAT_PIPELINE_PROGRAM] = {1u << PROGRAM, GROUPED},
-    [LEAT_PIPELINE_WHOLE] = {1u << ALWAYS | 1u << TRAINING | 1u << INFERRING | 1u << COMPILING,
+    [LEAT_PIPELINE_WHOLE] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING | 1u << UNROLLING | 1u << MAPPING,
                              PRIMITIVE | NO_EMPTY | SETTLED},
-    [LEAT_PIPELINE_UNIT] = {1u << ALWAYS | 1u << TRAINING | 1u << INFERRING | 1u << COMPILING | 1u << UNIT,
+    [LEAT_PIPELINE_UNIT] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING | 1u << UNROLLING | 1u << MAPPING |
+                                1u << UNIT,
                             PRIMITIVE | NO_EMPTY | SETTLED},
-    [LEAT_PIPELINE_EVAL] = {1u << ALWAYS | 1u << TRAINING, PRIMITIVE | NO_EMPTY},
+    [LEAT_PIPELINE_LOOPS] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING, PRIMITIVE | NO_EMPTY},
+    [LEAT_PIPELINE_PART] = {1u << ALWAYS | 1u << MAPPING, PRIMITIVE | NO_EMPTY | SETTLED},
+    [LEAT_PIPELINE_EVAL] = {FROM_TRACED, PRIMITIVE | NO_EMPTY},
 };
 
 static bool applies(const pass_t *pass, bool trains, leat_pipeline_t part, const leat_compile_options_t *options) {
@@ -227,7 +231,7 @@ static leat_status_t end_walk(walk_t *walk, leat_status_t status, leat_graph_t *
 
 // Progress and messages are about the program; what goes on within a unit is not told.
 static leat_status_t told_step(walk_t *walk, const pass_t *pass, leat_pipeline_t part) {
-  if (part == LEAT_PIPELINE_EVAL || part == LEAT_PIPELINE_UNIT) return step(walk, pass);
+  if (part == LEAT_PIPELINE_EVAL || part == LEAT_PIPELINE_UNIT || part == LEAT_PIPELINE_PART) return step(walk, pass);
   const uint32_t before = walk->graph->ops.count;
   leat_say_step(walk->by.options, (uint32_t)(pass - passes), leat_pipeline_steps(), pass->name);
   LEAT_TRY(step(walk, pass));

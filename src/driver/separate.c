@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cut/cut.h"
+#include "driver/compiled.h"
 #include "driver/pipeline.h"
 #include "link/link.h"
 #include "lower/row.h"
@@ -14,15 +14,6 @@
 #include "map/symbols.h"
 #include "unit/equal.h"
 #include "unit/place.h"
-
-// A unit that was compiled, for others to be like.
-typedef struct compiled_s {
-  uint32_t unit;
-  leat_graph_t *settled;
-  leat_pef_t *pef;
-  leat_names_t call_names;           // of its sections -> their `ends`
-  LEAT_ARRAY(leat_map_ends_t) ends;  // borrowed from `settled`
-} compiled_t;
 
 typedef struct separate_s {
   const leat_graph_t *g;
@@ -34,55 +25,13 @@ typedef struct separate_s {
   LEAT_ARRAY(pef_symbol_t) symbols;  // of the program, as in `places`
   uint64_t *value_bytes;             // of the memory between units
   leat_unit_kinds_t kinds;
-  LEAT_ARRAY(compiled_t) compiled;  // one a kind
+  LEAT_ARRAY(leat_compiled_t) compiled;  // one a kind
   LEAT_ARRAY(leat_link_unit_t) linked;
-  LEAT_ARRAY(uint32_t) kind_of;  // per linked unit
-  leat_arena_t names;
+  LEAT_ARRAY(uint32_t) kind_of;              // per linked unit
   LEAT_ARRAY(leat_link_target_t *) targets;  // to be freed
 } separate_t;
 
 // --- one unit -------------------------------------------------------------------------------------------------------
-
-// What the calls of the unit will be called, and what that is made of.
-static leat_status_t note_names(separate_t *s, const leat_plan_t *plan, compiled_t *c) {
-  for (uint32_t i = 0; i < plan->sections.count; ++i) {
-    char name[LEAT_MAP_NAME_MAX];
-    leat_map_ends_t *ends = leat_array_push(&c->ends);
-    if (ends == NULL) return leat_out_of_memory();
-    *ends = leat_map_section_ends(c->settled, &plan->sections.data[i]);
-    leat_map_name_ends(*ends, name);
-    const char *kept = leat_arena_strdup(&s->names, name, strlen(name));
-    if (kept == NULL || !leat_names_add(&c->call_names, kept, i)) return leat_out_of_memory();
-  }
-  return NULL;
-}
-
-static leat_status_t write_unit(separate_t *s, const leat_plan_t *plan, compiled_t *c) {
-  leat_pef_writer_t *writer = leat_pef_writer_create();
-  uint8_t *data = NULL;
-  size_t bytes = 0;
-  if (writer == NULL) return leat_out_of_memory();
-  leat_pef_share_bodies(writer, s->options->separate_bodies == 0);
-  leat_status_t status = leat_target_map(c->settled, plan, s->map_options, writer);
-  if (status == NULL) status = leat_pef_write_memory(writer, &data, &bytes);
-  if (status == NULL) status = leat_pef_open_memory(data, bytes, "unit", &c->pef);
-  leat_free(data);
-  leat_pef_writer_destroy(writer);
-  return status;
-}
-
-static leat_status_t map_unit(separate_t *s, compiled_t *c) {
-  leat_cut_options_t cut = {.arch = s->map_options->arch,
-                            .shares = s->options->scaling,
-                            .greedy = s->options->greedy_cutter != 0,
-                            .why_first = "a group of its own"};
-  leat_plan_t plan;
-  LEAT_TRY(leat_cut(c->settled, &cut, &plan));
-  leat_status_t status = note_names(s, &plan, c);
-  if (status == NULL) status = write_unit(s, &plan, c);
-  leat_plan_deinit(&plan);
-  return status;
-}
 
 static leat_status_t explain(const separate_t *s, uint32_t index, leat_status_t status) {
   const leat_unit_t *unit = &s->units.all.data[index];
@@ -120,13 +69,13 @@ static leat_status_t add_program_symbols(separate_t *s) {
 }
 
 // What symbol `index` of the file that unit `unit` was compiled to is in the program.
-static leat_status_t find_target(separate_t *s, uint32_t unit, const compiled_t *c, uint32_t index,
+static leat_status_t find_target(separate_t *s, uint32_t unit, const leat_compiled_t *c, uint32_t index,
                                  leat_link_target_t *out_target) {
   const pef_symbol_t *like = &c->pef->symbols[index];
   const leat_symbol_id_t symbol = leat_graph_find_symbol(c->settled, c->pef->strings + like->name);
   leat_unit_place_t place;
   LEAT_TRY(leat_unit_place(&s->places, unit, c->settled, symbol, &place));
-  *out_target = (leat_link_target_t){place.symbol ? LEAT_LINK_SYMBOL : LEAT_LINK_VALUE, place.index};
+  *out_target = (leat_link_target_t){place.symbol ? LEAT_LINK_SYMBOL : LEAT_LINK_VALUE, place.index, 0};
   if (!place.symbol) s->value_bytes[place.index] = like->bytes;
   return s->symbols.count < s->places.symbols.count ? add_symbol(s, like) : NULL;
 }
@@ -143,15 +92,15 @@ static void link_owners(separate_t *s) {
 // Takes `graph`.
 static leat_status_t compile_kind(separate_t *s, uint32_t unit, leat_graph_t *graph, leat_pipeline_t part) {
   LEAT_TRY(leat_unit_kinds_add(&s->kinds, graph));
-  compiled_t *c = leat_array_push(&s->compiled);
+  leat_compiled_t *c = leat_array_push(&s->compiled);
   if (c == NULL) return leat_out_of_memory();
   c->unit = unit;
   LEAT_TRY(leat_pipeline_run(graph, s->options, s->map_options->arch, part, &c->settled));
-  return map_unit(s, c);
+  return leat_compiled_map(c, s->options, s->map_options, "a group of its own");
 }
 
 static leat_status_t link_unit(separate_t *s, uint32_t unit, uint32_t kind) {
-  const compiled_t *c = &s->compiled.data[kind];
+  const leat_compiled_t *c = &s->compiled.data[kind];
   leat_link_unit_t *linked = leat_array_push(&s->linked);
   leat_link_target_t **kept = leat_array_push(&s->targets);
   uint32_t *kind_slot = leat_array_push(&s->kind_of);
@@ -211,7 +160,7 @@ static const char *call_name(void *user, uint32_t unit, const char *name, char *
   assert(buffer_bytes >= LEAT_MAP_NAME_MAX);
   (void)buffer_bytes;
   if (unit >= s->units.all.count || s->linked.data[unit].like == unit) return name;
-  const compiled_t *c = &s->compiled.data[s->kind_of.data[unit]];
+  const leat_compiled_t *c = &s->compiled.data[s->kind_of.data[unit]];
   const uint32_t section = leat_names_find(&c->call_names, name, strlen(name));
   leat_map_ends_t ends = {name, NULL};
   if (section != LEAT_NAME_ABSENT) ends = c->ends.data[section];
@@ -268,18 +217,12 @@ static leat_status_t link_all(separate_t *s) {
 }
 
 static void deinit(separate_t *s) {
-  for (uint32_t i = 0; i < s->compiled.count; ++i) {
-    leat_graph_destroy(s->compiled.data[i].settled);
-    leat_pef_close(s->compiled.data[i].pef);
-    leat_names_deinit(&s->compiled.data[i].call_names);
-    leat_array_free(&s->compiled.data[i].ends);
-  }
+  for (uint32_t i = 0; i < s->compiled.count; ++i) leat_compiled_deinit(&s->compiled.data[i]);
   for (uint32_t i = 0; i < s->targets.count; ++i) leat_free(s->targets.data[i]);
   leat_array_free(&s->compiled);
   leat_array_free(&s->targets);
   leat_array_free(&s->linked);
   leat_array_free(&s->kind_of);
-  leat_arena_deinit(&s->names);
   leat_unit_kinds_deinit(&s->kinds);
   leat_unit_places_deinit(&s->places);
   leat_array_free(&s->symbols);
@@ -290,7 +233,6 @@ static void deinit(separate_t *s) {
 leat_status_t leat_compile_separately(const leat_graph_t *grouped, const leat_compile_options_t *options,
                                       const leat_map_options_t *map_options, leat_pef_writer_t *writer) {
   separate_t s = {.g = grouped, .options = options, .map_options = map_options, .writer = writer};
-  leat_arena_init(&s.names);
   leat_status_t status = leat_units_make(grouped, leat_pipeline_trains(grouped, options), &s.units);
   if (status == NULL) status = add_program_symbols(&s);
   if (status == NULL) status = add_units(&s);

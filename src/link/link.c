@@ -87,8 +87,13 @@ static leat_status_t place_of(const void *context, const pef_argument_t *a, leat
   } else if (unit->targets[a->symbol].kind == LEAT_LINK_SYMBOL) {
     out->symbol = unit->targets[a->symbol].index;
   } else {
-    assert(unit->targets[a->symbol].kind == LEAT_LINK_VALUE);
-    *out = (pef_argument_t){PEF_PLACE_ARENA, 0, l->value_offset[unit->targets[a->symbol].index] + a->offset, a->bytes};
+    const leat_link_target_t *target = &unit->targets[a->symbol];
+    const uint64_t offset = l->value_offset[target->index], bytes = l->program->value_bytes[target->index];
+    assert(target->kind == LEAT_LINK_VALUE);
+    *out = (pef_argument_t){PEF_PLACE_ARENA, 0, offset + a->offset, a->bytes};
+    if (unit->pef->symbols[a->symbol].bytes == bytes) return NULL;
+    *out = (pef_argument_t){PEF_PLACE_ARENA, 0, offset, bytes};
+    out_place->first = (int64_t)(target->first + a->offset);
   }
   return NULL;
 }

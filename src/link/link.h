@@ -16,10 +16,11 @@ typedef enum leat_link_kind_e {
   LEAT_LINK_VALUE,    // memory between units
 } leat_link_kind_t;
 
-// What a symbol of a unit is in the program.
+// What a symbol of a unit is in the program: that, or a part of a value, from `first` bytes on.
 typedef struct leat_link_target_s {
   leat_link_kind_t kind;
   uint32_t index;
+  uint64_t first;
 } leat_link_target_t;
 
 // One use of a compiled unit.

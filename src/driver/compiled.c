@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "driver/compiled.h"
+
+#include "map/target.h"
+
+// What the calls will be called, and what that is made of.
+static leat_status_t note_names(leat_compiled_t *c, const leat_plan_t *plan) {
+  for (uint32_t i = 0; i < plan->sections.count; ++i) {
+    char name[LEAT_MAP_NAME_MAX];
+    leat_map_ends_t *ends = leat_array_push(&c->ends);
+    if (ends == NULL) return leat_out_of_memory();
+    *ends = leat_map_section_ends(c->settled, &plan->sections.data[i]);
+    leat_map_name_ends(*ends, name);
+    const char *kept = leat_arena_strdup(&c->names, name, strlen(name));
+    if (kept == NULL || !leat_names_add(&c->call_names, kept, i)) return leat_out_of_memory();
+  }
+  return NULL;
+}
+
+static leat_status_t write_unit(leat_compiled_t *c, const leat_plan_t *plan, const leat_compile_options_t *options,
+                                const leat_map_options_t *map_options) {
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  uint8_t *data = NULL;
+  size_t bytes = 0;
+  if (writer == NULL) return leat_out_of_memory();
+  leat_pef_share_bodies(writer, options->separate_bodies == 0);
+  leat_status_t status = leat_target_map(c->settled, plan, map_options, writer);
+  if (status == NULL) status = leat_pef_write_memory(writer, &data, &bytes);
+  if (status == NULL) status = leat_pef_open_memory(data, bytes, "unit", &c->pef);
+  leat_free(data);
+  leat_pef_writer_destroy(writer);
+  return status;
+}
+
+leat_status_t leat_compiled_map(leat_compiled_t *c, const leat_compile_options_t *options,
+                                const leat_map_options_t *map_options, const char *why_first) {
+  leat_cut_options_t cut = {.arch = map_options->arch,
+                            .shares = options->scaling,
+                            .greedy = options->greedy_cutter != 0,
+                            .why_first = why_first};
+  leat_plan_t plan;
+  leat_arena_init(&c->names);
+  LEAT_TRY(leat_cut(c->settled, &cut, &plan));
+  leat_status_t status = note_names(c, &plan);
+  if (status == NULL) status = write_unit(c, &plan, options, map_options);
+  leat_plan_deinit(&plan);
+  return status;
+}
+
+void leat_compiled_deinit(leat_compiled_t *c) {
+  leat_graph_destroy(c->settled);
+  leat_pef_close(c->pef);
+  leat_names_deinit(&c->call_names);
+  leat_array_free(&c->ends);
+  leat_arena_deinit(&c->names);
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// A part of a program that was compiled apart: a small PEF in memory, for the linker.
+#ifndef LEAT_DRIVER_COMPILED_H_
+#define LEAT_DRIVER_COMPILED_H_
+
+#include "leat/compile.h"
+#include "map/map.h"
+#include "map/name.h"
+#include "pef/pef_read.h"
+
+typedef struct leat_compiled_s {
+  uint32_t unit;          // the first that is it
+  leat_graph_t *settled;  // set by the caller
+  leat_pef_t *pef;
+  leat_names_t call_names;           // of its sections -> their `ends`
+  LEAT_ARRAY(leat_map_ends_t) ends;  // borrowed from `settled`
+  leat_arena_t names;
+} leat_compiled_t;
+
+// Cuts and maps `settled`. `why_first`: why its first section of a type begins.
+leat_status_t leat_compiled_map(leat_compiled_t *c, const leat_compile_options_t *options,
+                                const leat_map_options_t *map_options, const char *why_first) LEAT_MUST_USE;
+void leat_compiled_deinit(leat_compiled_t *c);
+
+#endif

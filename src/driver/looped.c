@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "driver/looped.h"
+
+#include <stdio.h>
+
+#include "driver/compiled.h"
+#include "driver/pipeline.h"
+#include "link/link.h"
+#include "map/symbols.h"
+#include "pef/flight.h"
+#include "pef/pef_align.h"
+#include "unit/equal.h"
+#include "unit/looped.h"
+
+// A loop: a compiled body and where its symbols lie, in buffers of the loop's own numbering.
+typedef struct loop_kind_s {
+  uint32_t unit;  // the first that is it
+  uint32_t body;  // which was compiled
+  uint32_t trips, buffer_count;
+  leat_link_place_t *places;
+  leat_pef_t *pef;
+} loop_kind_t;
+
+typedef struct looped_s {
+  const leat_graph_t *g;
+  const leat_compile_options_t *options;
+  const leat_map_options_t *map_options;
+  leat_pef_writer_t *writer;
+  leat_looped_t cut;
+  leat_map_symbols_t symbols;  // of the program
+  leat_unit_kinds_t kinds;
+  LEAT_ARRAY(leat_compiled_t) compiled;  // one a kind
+  LEAT_ARRAY(loop_kind_t) loops;
+  LEAT_ARRAY(leat_link_unit_t) linked;
+  LEAT_ARRAY(uint32_t) part_of;  // per linked unit
+  leat_arena_t arena;            // targets and places
+} looped_t;
+
+// --- one part -------------------------------------------------------------------------------------------------------
+
+// Takes `graph`.
+static leat_status_t compile_kind(looped_t *s, leat_graph_t *graph) {
+  LEAT_TRY(leat_unit_kinds_add(&s->kinds, graph));
+  leat_compiled_t *c = leat_array_push(&s->compiled);
+  if (c == NULL) return leat_out_of_memory();
+  c->unit = s->linked.count;
+  LEAT_TRY(leat_pipeline_run(graph, s->options, s->map_options->arch, LEAT_PIPELINE_PART, &c->settled));
+  return leat_compiled_map(c, s->options, s->map_options, "a part of its own, beside loops");
+}
+
+static leat_looped_place_t place_of(const looped_t *s, uint32_t part, const leat_compiled_t *c, uint32_t index) {
+  const char *name = c->pef->strings + c->pef->symbols[index].name;
+  return leat_looped_place(&s->cut, part, leat_graph_symbol(c->settled, leat_graph_find_symbol(c->settled, name)));
+}
+
+static leat_link_target_t target_of(const looped_t *s, const leat_looped_place_t *place) {
+  if (place->symbol) return (leat_link_target_t){LEAT_LINK_SYMBOL, s->symbols.of[place->index], 0};
+  return (leat_link_target_t){LEAT_LINK_VALUE, place->index, (uint64_t)place->offset};
+}
+
+static leat_status_t link_unit(looped_t *s, uint32_t part, const leat_link_unit_t *unit) {
+  leat_link_unit_t *linked = leat_array_push(&s->linked);
+  uint32_t *slot = leat_array_push(&s->part_of);
+  if (linked == NULL || slot == NULL) return leat_out_of_memory();
+  *slot = part;
+  *linked = *unit;
+  return NULL;
+}
+
+static leat_status_t link_stretch(looped_t *s, uint32_t part, const leat_compiled_t *c) {
+  leat_link_target_t *targets = leat_arena_alloc(&s->arena, (c->pef->symbol_count + 1u) * sizeof *targets);
+  if (targets == NULL) return leat_out_of_memory();
+  for (uint32_t i = 0; i < c->pef->symbol_count; ++i) {
+    const leat_looped_place_t place = place_of(s, part, c, i);
+    targets[i] = target_of(s, &place);
+  }
+  const leat_link_unit_t unit = {
+      .pef = c->pef, .like = c->unit, .targets = targets, .late = s->cut.parts.data[part].role == LEAT_LOOPED_LATE};
+  return link_unit(s, part, &unit);
+}
+
+// --- one loop -------------------------------------------------------------------------------------------------------
+
+static uint64_t whole_bytes(const looped_t *s, const leat_looped_place_t *place) {
+  return place->symbol ? s->symbols.all.data[s->symbols.of[place->index]].bytes
+                       : s->cut.buffer_bytes.data[place->index];
+}
+
+// The places of a body's symbols: each is a part of one of the loop's buffers, which are those of `targets`.
+static leat_status_t find_places(looped_t *s, uint32_t part, const leat_compiled_t *c, loop_kind_t *loop,
+                                 leat_link_target_t *targets) {
+  loop->places = leat_arena_alloc(&s->arena, (c->pef->symbol_count + 1u) * sizeof *loop->places);
+  if (loop->places == NULL) return leat_out_of_memory();
+  for (uint32_t i = 0; i < c->pef->symbol_count; ++i) {
+    const leat_looped_place_t place = place_of(s, part, c, i);
+    leat_link_target_t target = target_of(s, &place);
+    target.first = 0;
+    uint32_t at = 0;
+    while (at < loop->buffer_count && (targets[at].kind != target.kind || targets[at].index != target.index)) ++at;
+    if (at == loop->buffer_count) targets[loop->buffer_count++] = target;
+    loop->places[i] = (leat_link_place_t){
+        .whole = {PEF_PLACE_SYMBOL, at, 0, whole_bytes(s, &place)}, .first = place.offset, .step = place.step};
+  }
+  return NULL;
+}
+
+// The buffers as symbols of the loop's file: a symbol of the program as it is there, memory between parts as bytes.
+static void add_buffers(const looped_t *s, const leat_compiled_t *c, const loop_kind_t *loop,
+                        const leat_link_target_t *targets, leat_pef_writer_t *writer) {
+  for (uint32_t at = 0; at < loop->buffer_count; ++at) {
+    pef_symbol_t symbol = {.kind = PEF_SYMBOL_INTERNAL, .dtype = LEAT_U8, .rank = 1, .of = PEF_NONE};
+    for (uint32_t i = 0; i < c->pef->symbol_count; ++i)
+      if (loop->places[i].whole.symbol == at) symbol.bytes = loop->places[i].whole.bytes;
+    symbol.dims[0] = (int64_t)symbol.bytes;
+    if (targets[at].kind == LEAT_LINK_SYMBOL) symbol = s->symbols.all.data[targets[at].index];
+    symbol.of = PEF_NONE;
+    char name[32];
+    (void)snprintf(name, sizeof name, "@buffer%u", at);
+    symbol.name = leat_pef_add_string(writer, name);
+    leat_pef_add_symbol(writer, &symbol);
+  }
+}
+
+static leat_status_t write_loop(const looped_t *s, uint32_t part, const leat_compiled_t *c, loop_kind_t *loop,
+                                leat_pef_writer_t *writer) {
+  const leat_op_t *op = leat_graph_op(s->g, s->cut.parts.data[part].loop);
+  leat_link_body_t body = {
+      .pef = c->pef, .places = loop->places, .trips = loop->trips, .name = s->g->origins.data[op->origin].module};
+  pef_info_t info = {.optim_level = s->map_options->optim_level, .inference = s->map_options->inference};
+  info.arch = leat_pef_add_string(writer, s->map_options->arch_text);
+  info.compiler = leat_pef_add_string(writer, LEAT_VERSION);
+  uint64_t kept, temporary;
+  LEAT_TRY(leat_link_body_memory(&body, &kept, &temporary));
+  body.temporary_offset = leat_pef_align(kept);
+  LEAT_TRY(leat_link_body(&body, writer, &info));
+  info.arena_bytes = body.temporary_offset + temporary;
+  leat_pef_set_info(writer, &info);
+  LEAT_TRY(leat_flight_plan(writer));
+  uint8_t *data = NULL;
+  size_t bytes = 0;
+  LEAT_TRY(leat_pef_write_memory(writer, &data, &bytes));
+  leat_status_t status = leat_pef_open_memory(data, bytes, "loop", &loop->pef);
+  leat_free(data);
+  return status;
+}
+
+static bool same_loop(const loop_kind_t *a, const loop_kind_t *b, const leat_link_target_t *x,
+                      const leat_link_target_t *y, uint32_t symbols) {
+  if (a->body != b->body || a->trips != b->trips || a->buffer_count != b->buffer_count) return false;
+  for (uint32_t i = 0; i < a->buffer_count; ++i)
+    if (x[i].kind != y[i].kind) return false;
+  for (uint32_t i = 0; i < symbols; ++i) {
+    const leat_link_place_t *p = &a->places[i], *q = &b->places[i];
+    if (p->whole.symbol != q->whole.symbol || p->whole.bytes != q->whole.bytes || p->first != q->first ||
+        p->step != q->step)
+      return false;
+  }
+  return true;
+}
+
+static const loop_kind_t *find_loop(const looped_t *s, const loop_kind_t *loop, const leat_link_target_t *targets,
+                                    uint32_t symbols) {
+  for (uint32_t i = 0; i < s->loops.count; ++i) {
+    const loop_kind_t *known = &s->loops.data[i];
+    if (same_loop(known, loop, s->linked.data[known->unit].targets, targets, symbols)) return known;
+  }
+  return NULL;
+}
+
+static leat_status_t link_loop(looped_t *s, uint32_t part, uint32_t body) {
+  const leat_compiled_t *c = &s->compiled.data[body];
+  loop_kind_t loop = {.unit = s->linked.count, .body = body};
+  loop.trips = (uint32_t)leat_loop_of(s->g, leat_graph_op(s->g, s->cut.parts.data[part].loop)).trips;
+  leat_link_target_t *targets = leat_arena_alloc(&s->arena, (c->pef->symbol_count + 1u) * sizeof *targets);
+  if (targets == NULL) return leat_out_of_memory();
+  LEAT_TRY(find_places(s, part, c, &loop, targets));
+  const loop_kind_t *known = find_loop(s, &loop, targets, c->pef->symbol_count);
+  if (known == NULL) {
+    leat_pef_writer_t *writer = leat_pef_writer_create();
+    if (writer == NULL) return leat_out_of_memory();
+    add_buffers(s, c, &loop, targets, writer);
+    leat_status_t status = write_loop(s, part, c, &loop, writer);
+    leat_pef_writer_destroy(writer);
+    LEAT_TRY(status);
+    loop_kind_t *slot = leat_array_push(&s->loops);
+    if (slot == NULL) {
+      leat_pef_close(loop.pef);
+      return leat_out_of_memory();
+    }
+    *slot = loop;
+    known = slot;
+  }
+  const leat_link_unit_t unit = {.pef = known->pef, .like = known->unit, .targets = targets};
+  return link_unit(s, part, &unit);
+}
+
+// --- all parts ------------------------------------------------------------------------------------------------------
+
+static bool stores(const leat_graph_t *g) {
+  for (leat_op_id_t id = 0; id < g->ops.count; ++id)
+    if (leat_op_is_statement(leat_graph_op(g, id)->kind)) return true;
+  return false;
+}
+
+static leat_status_t add_part(looped_t *s, uint32_t part) {
+  leat_graph_t *graph = NULL;
+  LEAT_TRY(leat_looped_graph(&s->cut, part, &graph));
+  if (!stores(graph)) {  // nothing is to be done between two loops
+    leat_graph_destroy(graph);
+    return NULL;
+  }
+  uint32_t kind = leat_unit_kinds_find(&s->kinds, graph);
+  if (kind == LEAT_NONE) {
+    kind = s->compiled.count;
+    LEAT_TRY(compile_kind(s, graph));
+  } else {
+    leat_graph_destroy(graph);
+  }
+  if (s->cut.parts.data[part].role == LEAT_LOOPED_BODY) return link_loop(s, part, kind);
+  return link_stretch(s, part, &s->compiled.data[kind]);
+}
+
+// --- the program ----------------------------------------------------------------------------------------------------
+
+static leat_status_t add_symbols(looped_t *s) {
+  LEAT_TRY(leat_map_symbols_collect(s->g, &s->symbols));
+  for (uint32_t i = 0; i < s->symbols.all.count; ++i) {
+    pef_symbol_t *symbol = &s->symbols.all.data[i];
+    symbol->name = leat_pef_add_string(s->writer, leat_graph_symbol(s->g, s->symbols.ids.data[i])->name);
+    leat_pef_add_symbol(s->writer, symbol);
+  }
+  return NULL;
+}
+
+// A body that replays another's is called after its own layer.
+static const char *call_name(void *user, uint32_t unit, const char *name, char *buffer, size_t buffer_bytes) {
+  const looped_t *s = user;
+  const leat_looped_part_t *p = &s->cut.parts.data[s->part_of.data[unit]];
+  (void)buffer, (void)buffer_bytes;
+  if (p->role != LEAT_LOOPED_BODY || s->linked.data[unit].like == unit) return name;
+  const char *module = s->g->origins.data[leat_graph_op(s->g, p->loop)->origin].module;
+  return *module != '\0' ? module : name;
+}
+
+static leat_status_t link_all(looped_t *s) {
+  const leat_link_program_t program = {.units = s->linked.data,
+                                       .unit_count = s->linked.count,
+                                       .symbols = s->symbols.all.data,
+                                       .symbol_count = s->symbols.all.count,
+                                       .value_bytes = s->cut.buffer_bytes.data,
+                                       .value_count = s->cut.buffer_bytes.count,
+                                       .call_name = call_name,
+                                       .user = s};
+  pef_info_t info = {.optim_level = s->map_options->optim_level, .inference = s->map_options->inference};
+  memcpy(info.fingerprint, s->map_options->fingerprint, sizeof info.fingerprint);
+  info.arch = leat_pef_add_string(s->writer, s->map_options->arch_text);
+  info.compiler = leat_pef_add_string(s->writer, LEAT_VERSION);
+  LEAT_TRY(leat_link(&program, s->writer, &info));
+  leat_pef_set_info(s->writer, &info);
+  return NULL;
+}
+
+static leat_status_t compile(looped_t *s) {
+  LEAT_TRY(leat_looped_make(s->g, &s->cut));
+  LEAT_TRY(leat_unit_kinds_init(&s->kinds, s->cut.parts.count));
+  LEAT_TRY(add_symbols(s));
+  for (uint32_t i = 0; i < s->cut.parts.count; ++i) LEAT_TRY(add_part(s, i));
+  return link_all(s);
+}
+
+static void deinit(looped_t *s) {
+  for (uint32_t i = 0; i < s->compiled.count; ++i) leat_compiled_deinit(&s->compiled.data[i]);
+  for (uint32_t i = 0; i < s->loops.count; ++i) leat_pef_close(s->loops.data[i].pef);
+  leat_array_free(&s->loops);
+  leat_array_free(&s->compiled);
+  leat_array_free(&s->linked);
+  leat_array_free(&s->part_of);
+  leat_unit_kinds_deinit(&s->kinds);
+  leat_map_symbols_deinit(&s->symbols);
+  leat_looped_deinit(&s->cut);
+  leat_arena_deinit(&s->arena);
+}
+
+leat_status_t leat_compile_looped(const leat_graph_t *primitive, const leat_compile_options_t *options,
+                                  const leat_map_options_t *map_options, leat_pef_writer_t *writer) {
+  looped_t s = {.g = primitive, .options = options, .map_options = map_options, .writer = writer};
+  leat_arena_init(&s.arena);
+  leat_status_t status = compile(&s);
+  deinit(&s);
+  return status;
+}
