@@ -247,25 +247,6 @@ static leat_looped_place_t moved(leat_looped_place_t place, int64_t bytes) {
   return place;
 }
 
-// The buffer of carried value `i`, whose slot 0 is what the trip of the least number finds (or, in reverse, leaves),
-// and the end that its first slot is.
-static leat_status_t place_carried(maker_t *m, leat_op_id_t id, const leat_loop_t *loop, uint32_t i) {
-  leat_looped_t *l = m->l;
-  const leat_op_t *op = leat_graph_op(l->g, id);
-  const int64_t slot = bytes_of(l->g, op->result_first + i), last = slot * loop->trips;
-  leat_looped_place_t buffer = {0};
-  uint32_t end;
-  LEAT_TRY(add_buffer(l, (uint64_t)(last + slot), &buffer.index));
-  const leat_looped_place_t init = moved(buffer, loop->reverse ? last : 0),
-                            result = moved(buffer, loop->reverse ? 0 : last);
-  LEAT_TRY(add_end(l, leat_op_input(l->g, op, i), stretch_at(l, m->at[id]), init, &end));
-  LEAT_TRY(add_end(l, op->result_first + i, LEAT_NONE, result, &l->end_of[op->result_first + i]));
-  leat_looped_place_t *places = l->places[id];
-  places[i] = by_entries(loop, moved(buffer, loop->reverse ? slot : 0), slot);
-  places[op->input_count + i] = by_entries(loop, moved(buffer, loop->reverse ? 0 : slot), slot);
-  return NULL;
-}
-
 // Which carried value's slots stack `j` is: what trips leave of it, or what they find. LEAT_NONE: it is a stack of its
 // own.
 static uint32_t carried_as(const leat_loop_t *loop, uint32_t j, bool *out_found) {
@@ -275,6 +256,34 @@ static uint32_t carried_as(const leat_loop_t *loop, uint32_t j, bool *out_found)
     if (*out_found || leat_loop_end(loop->body, LEAT_MADE_LOOP_NEXT, i) == v) return i;
   }
   return LEAT_NONE;
+}
+
+// Is a stack made of what trips leave of carried value `i`, or find?
+static bool has_history(const leat_loop_t *loop, uint32_t i) {
+  bool found;
+  for (uint32_t j = 0; j < loop->stacked; j++)
+    if (carried_as(loop, j, &found) == i) return true;
+  return false;
+}
+
+// The buffer of carried value `i`: of which slot 0 is what the trip of the least number finds (or, in reverse, leaves),
+// or one that each trip reads and writes where nobody looks back. The first trip's slot is an end that the stretch
+// before fills.
+static leat_status_t place_carried(maker_t *m, leat_op_id_t id, const leat_loop_t *loop, uint32_t i) {
+  leat_looped_t *l = m->l;
+  const leat_op_t *op = leat_graph_op(l->g, id);
+  const int64_t bytes = bytes_of(l->g, op->result_first + i), slot = has_history(loop, i) ? bytes : 0;
+  const int64_t last = slot * loop->trips;
+  leat_looped_place_t buffer = {0}, *places = l->places[id];
+  uint32_t end;
+  LEAT_TRY(add_buffer(l, (uint64_t)(last + bytes), &buffer.index));
+  const leat_looped_place_t init = moved(buffer, loop->reverse ? last : 0);
+  const leat_looped_place_t result = moved(buffer, loop->reverse ? 0 : last);
+  LEAT_TRY(add_end(l, leat_op_input(l->g, op, i), stretch_at(l, m->at[id]), init, &end));
+  LEAT_TRY(add_end(l, op->result_first + i, LEAT_NONE, result, &l->end_of[op->result_first + i]));
+  places[i] = by_entries(loop, moved(buffer, loop->reverse ? slot : 0), slot);
+  places[op->input_count + i] = by_entries(loop, moved(buffer, loop->reverse ? 0 : slot), slot);
+  return NULL;
 }
 
 static leat_status_t place_stack(leat_looped_t *l, leat_op_id_t id, const leat_loop_t *loop, uint32_t j) {

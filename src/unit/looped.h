@@ -6,8 +6,9 @@
 // as loops lie one behind the other: a stretch, the loops that read nothing later, the next stretch. What computes
 // nothing (leaves, views) is copied into each part that reads it. Values that cross lie in memory between parts.
 //
-// A value that a loop carries lies in a buffer with a slot more than there are trips: a trip reads the slot that the
-// trip before wrote. So a stack of what it leaves, and one of what it finds, are the same buffer, a slot apart.
+// A value that a loop carries lies in a buffer with a slot more than there are trips, if a stack is made of it: a trip
+// reads the slot that the trip before wrote. So a stack of what it leaves, and one of what it finds, are the same
+// buffer, a slot apart. Else it has one place, which each trip reads and updates.
 #ifndef LEAT_UNIT_LOOPED_H_
 #define LEAT_UNIT_LOOPED_H_
 

@@ -121,6 +121,9 @@ static leat_symbol_kind_t kind_of_end(const leat_graph_t *g, const leat_op_t *lo
                                                                                         : LEAT_KIND_INPUT;
 }
 
+// Does each trip update carried value `i` in its place?
+static bool is_in_place(const leat_looped_t *l, leat_op_id_t id, uint32_t i) { return l->places[id][i].step == 0; }
+
 // A stack that carried slots are needs no store.
 static bool is_slot(const leat_looped_t *l, leat_op_id_t id, const leat_loop_t *loop, const leat_symbol_t *end) {
   if (end->role != LEAT_MADE_LOOP_STACKED) return false;
@@ -131,22 +134,30 @@ static bool is_slot(const leat_looped_t *l, leat_op_id_t id, const leat_loop_t *
   return false;
 }
 
+static leat_status_t write_end(writer_t *w, leat_op_id_t loop_id, const leat_loop_t *loop, const leat_symbol_t *end,
+                               const leat_op_t *op) {
+  const leat_op_t *loop_op = leat_graph_op(w->l->g, loop_id);
+  const bool carried = end->role == LEAT_MADE_LOOP_CARRIED || end->role == LEAT_MADE_LOOP_NEXT;
+  const bool in_place = carried && is_in_place(w->l, loop_id, end->number);
+  const leat_symbol_role_t role = in_place ? LEAT_MADE_LOOP_CARRIED : (leat_symbol_role_t)end->role;
+  const leat_symbol_id_t symbol = leat_b_role(&w->b, role, end->number);
+  if (leat_op_is_statement(op->kind)) {
+    if (!is_slot(w->l, loop_id, loop, end))
+      leat_b_store(&w->b, symbol, in_place ? LEAT_STORE_UPDATE : LEAT_STORE_INTERNAL,
+                   w->map[leat_op_input(loop->body, op, 0)]);
+  } else {
+    const leat_value_t type = *leat_graph_value(loop->body, op->result_first);
+    const leat_symbol_kind_t kind = in_place ? LEAT_KIND_STATE : kind_of_end(w->l->g, loop_op, loop, end);
+    w->map[op->result_first] = leat_b_symbol(&w->b, symbol, kind, (leat_dtype_t)type.dtype, type.rank, type.dims);
+  }
+  return leat_builder_take_status(&w->b);
+}
+
 static leat_status_t write_body_op(writer_t *w, leat_op_id_t loop_id, const leat_loop_t *loop, const leat_op_t *op) {
   const leat_graph_t *body = loop->body;
-  const leat_op_t *loop_op = leat_graph_op(w->l->g, loop_id);
   const leat_symbol_id_t named = leat_op_symbol(body, op);
   if (named != LEAT_NONE) {
-    const leat_symbol_t *end = leat_graph_symbol(body, named);
-    const leat_symbol_id_t symbol = leat_b_role(&w->b, (leat_symbol_role_t)end->role, end->number);
-    if (leat_op_is_statement(op->kind)) {
-      if (!is_slot(w->l, loop_id, loop, end))
-        leat_b_store(&w->b, symbol, LEAT_STORE_INTERNAL, w->map[leat_op_input(body, op, 0)]);
-    } else {
-      const leat_value_t type = *leat_graph_value(body, op->result_first);
-      w->map[op->result_first] = leat_b_symbol(&w->b, symbol, kind_of_end(w->l->g, loop_op, loop, end),
-                                               (leat_dtype_t)type.dtype, type.rank, type.dims);
-    }
-    return leat_builder_take_status(&w->b);
+    return write_end(w, loop_id, loop, leat_graph_symbol(body, named), op);
   }
   leat_value_id_t *inputs = leat_alloc((op->input_count + 1u) * sizeof *inputs);
   leat_op_id_t copy = 0;
