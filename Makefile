@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/python
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
 
 demo: build  ## compile, train, test and infer LeNet, timed against PyTorch; DATA_DIR=folder with MNIST's IDX files
 	@$(PYTHON) examples/demo.py $(if $(DATA_DIR),--data-dir $(DATA_DIR))
@@ -19,8 +19,10 @@ test: build  ## every test and check; ends with "N passed, N failed"; ONLY="unit
 bench: build  ## training and inference against eager PyTorch and torch.compile, and GEMM speed
 	@$(PYTHON) bench/bench.py $(BENCH_ARGS)
 
-models: build  ## GPT-2, BERT, ResNet-50 and LeNet against PyTorch and ONNX Runtime; needs transformers
-	@$(PYTHON) bench/models.py $(BENCH_ARGS)
+comma := ,
+bench-models: build  ## known architectures against PyTorch and ONNX Runtime; ROWS="gpt2 lenet" THREADS=1,2 ISA=avx2; needs transformers
+	@$(PYTHON) bench/models.py $(if $(ROWS),--rows $(subst $(comma), ,$(ROWS))) $(if $(THREADS),--threads $(subst $(comma), ,$(THREADS))) \
+	  $(if $(ISA),--isa $(ISA)) $(BENCH_ARGS)
 
 mutants: build  ## breaks 200 lines of the C core one by one and sees whether the tests notice; takes hours
 	@$(PYTHON) tools/mutate_lines.py $(MUTANT_ARGS)
@@ -43,4 +45,4 @@ clean:  ## removes builds, results and .venv
 	@tools/setup.sh python
 	@touch $@
 
-.PHONY: help demo test bench models mutants lint build clean
+.PHONY: help demo test bench bench-models mutants lint build clean

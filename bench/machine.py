@@ -38,14 +38,20 @@ def record():
     return dict(line.split(": ", 1) for line in lines if line)
 
 
-def level():
-    """The level of instructions that Leat runs at."""
-    return os.environ.get("LEAT_ISA") or record()["level"]
+def level(isa=None):
+    """The level of instructions that Leat runs at, where nothing or `isa` caps it."""
+    return isa or os.environ.get("LEAT_ISA") or record()["level"]
 
 
-def peak(threads, dtype="f32"):
+def peak(threads, dtype="f32", isa=None):
     """Operations a second of `threads` cores in products, at most."""
-    return threads * float(record()[f"{dtype}_{level()}"])
+    return threads * float(record()[f"{dtype}_{level(isa)}"])
+
+
+def bandwidth(threads):
+    """Bytes a second that `threads` cores read, at most."""
+    alone, every = float(record()["read_bytes"]), float(record()["read_bytes_all"])
+    return min(threads * alone, max(alone, every))
 
 
 def _lscpu(field):

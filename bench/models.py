@@ -9,7 +9,11 @@ onnxruntime can be imported.
 With --against DIR the Leat of another checkout, built by its `make build`, takes part as the peer `base`; the last
 columns are its time and its time to compile over ours.
 
-usage: models.py [--rows NAME...] [--peers NAME...] [--threads N] [--rounds N] [--isa avx2] [--against DIR] [--list]
+Below a row stand the sections of Leat's PEF that lose most: what they take beyond the larger of their operations at the
+peak and their bytes at the bandwidth of this machine, as `leat machine` measures it.
+
+usage: models.py [--rows NAME...] [--peers NAME...] [--threads N...] [--rounds N] [--isa avx2] [--lost N]
+                 [--against DIR] [--list]
 """
 
 import argparse
@@ -29,6 +33,7 @@ import architectures
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ("leat", "eager", "compile", "onnx")
+PROFILED_RUNS = 5
 TURN_SECONDS = 0.1  # of a peer, at least: what the others left in the caches does not count
 
 
@@ -151,7 +156,18 @@ def leat(row, model, inputs):
     options = {} if training else {"section_types": ["fwd"]}
     run = partial(samba.session.run, input_tensors=named, output_tensors=model.output_tensors, **options)
     run.compile_seconds = compiled
+    run.profile = partial(_profile, run)
     return {"session.run": run}
+
+
+def _profile(run):
+    """The sections of a run, timed one by one: records of sambaflow.samba.profiles."""
+    from sambaflow import samba
+
+    samba.session.start_runtime_profile()
+    for _ in range(PROFILED_RUNS):
+        run()
+    return samba.session.end_runtime_profile(os.path.join(tempfile.mkdtemp(), "profile.json"))
 
 
 base = leat  # of another checkout: PYTHONPATH of its process says which
@@ -195,12 +211,14 @@ def worker(name, peer):
         for _ in range(repeats):
             works[variant]()
         print(json.dumps((clock() - start) / repeats), file=answers, flush=True)
+    profile = getattr(works[variant], "profile", None)
+    print(json.dumps(profile() if profile and peer == "leat" else None), file=answers, flush=True)
 
 
-def measure(row, peers, args):
-    """{peer: {"variant", "seconds", "best"} or {"error"}}"""
-    variables = {**os.environ, "MODELS_THREADS": str(args.threads), "LEAT_NUM_THREADS": str(args.threads)}
-    variables["OMP_NUM_THREADS"] = str(args.threads)
+def measure(row, peers, threads, args):
+    """{peer: {"variant", "seconds", "best", "sections"} or {"error"}}"""
+    variables = {**os.environ, "MODELS_THREADS": str(threads), "LEAT_NUM_THREADS": str(threads)}
+    variables["OMP_NUM_THREADS"] = str(threads)
     if args.isa:
         variables |= {"LEAT_ISA": args.isa, "ATEN_CPU_CAPABILITY": args.isa}
     processes, found = {}, {}
@@ -223,9 +241,29 @@ def measure(row, peers, args):
             samples.append(json.loads(process.stdout.readline()))
     for peer, (process, samples) in processes.items():
         process.stdin.close()
+        sections = json.loads(process.stdout.readline() or "null")
         process.wait()
-        found[peer] |= {"seconds": statistics.median(samples), "best": min(samples)}
+        found[peer] |= {"seconds": statistics.median(samples), "best": min(samples), "sections": sections}
     return found
+
+
+def lost_lines(sections, threads, isa, count):
+    """The sections that lose most, a line each: what they take, and at least, and the kinds of that."""
+    import machine
+
+    lines = []
+    for section in sections:
+        compute = section["flops"] / machine.peak(threads, section["dtype"], isa)
+        memory = section["moved_bytes"] / machine.bandwidth(threads)
+        least = max(compute, memory)
+        bound = "memory" if memory > compute else "compute"
+        lines.append((section["seconds"] - least, section, least, bound))
+    lines.sort(key=lambda line: -line[0])
+    return [
+        f"    lost {lost * 1e3:8.3f} of {section['seconds'] * 1e3:8.3f} ms, least {least * 1e3:8.3f} ({bound}): "
+        f"section {section['index']}, {section['type']}, {section['name']}"
+        for lost, section, least, bound in lines[:count]
+    ]
 
 
 def line_of(row, found, peers):
@@ -241,13 +279,23 @@ def line_of(row, found, peers):
     return " ".join(cells)
 
 
+def show(row, found, threads, args):
+    print(line_of(row, found, args.peers), flush=True)
+    for peer, entry in found.items():
+        print(f"    {peer}: {entry.get('variant') or entry['error']}", flush=True)
+    sections = found.get("leat", {}).get("sections")
+    if sections and args.lost:
+        print("\n".join(lost_lines(sections, threads, args.isa, args.lost)), flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="rows whose names contain one of these")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", nargs="+", type=int, default=[1], help="each of these counts in turn")
     parser.add_argument("--rounds", type=int, default=9, help="turns of every peer")
     parser.add_argument("--isa", choices=("avx2",), help="cap Leat and PyTorch at this level")
+    parser.add_argument("--lost", type=int, default=3, help="sections to show that lose most (3)")
     parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout, built, as the peer `base`")
     parser.add_argument("--list", action="store_true", help="show the names of the rows")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
@@ -262,14 +310,13 @@ def main():
         args.peers = [*args.peers, "base"]
     heads = "  ratio expected" if len(set(args.peers) - {"leat", "base"}) else ""
     heads += "  base/leat: median, best, compile" if args.against else ""
-    print(f"{'ms':20} " + " ".join(f"{peer:>10}" for peer in args.peers) + heads, flush=True)
-    for row in ROWS.values():
-        if args.rows and not any(part in row.name for part in args.rows):
-            continue
-        found = measure(row, args.peers, args)
-        print(line_of(row, found, args.peers), flush=True)
-        for peer, entry in found.items():
-            print(f"    {peer}: {entry.get('variant') or entry['error']}", flush=True)
+    rows = [row for row in ROWS.values() if not args.rows or any(part in row.name for part in args.rows)]
+    if not rows:
+        parser.error(f"no row contains {' or '.join(args.rows)}; see --list")
+    for threads in args.threads:
+        print(f"{f'ms, {threads} thread(s)':20} " + " ".join(f"{peer:>10}" for peer in args.peers) + heads, flush=True)
+        for row in rows:
+            show(row, measure(row, args.peers, threads, args), threads, args)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,7 @@ NO_MACHINE = {
     "driver/measure.c": (6, "how it is measured: seconds, a clock, memory, blocks that every L1 holds"),
     "map/native.c": (1, "GFLOP/s and GB/s in print"),
     "native/contract_plan.h": (1, "columns that kernels are looked for, a limit of load"),
+    "native/map_plan.c": (1, "bytes of the widest class"),
     "opt/constant.c": (1, "bytes that a file may hold of folded constants"),
     "report/layout.c": (1, "far away, in a picture"),
     "report/report_graph.c": (2, "lines of text in a picture"),

@@ -50,11 +50,13 @@ static void put_roofline(const leat_program_t *program, const leat_flow_t *flow,
   const leat_flow_totals_t *totals = &flow->totals[index];
   const bool is_f64 = leat_pef_body_is_f64(flow->pef, &flow->pef->bodies[call->body]);
   const leat_arch_roofline_t of = {program->level, is_f64 ? LEAT_ARCH_F64 : LEAT_ARCH_F32, program->thread_count};
+  const double moved = (double)(totals->bytes_in + totals->bytes_out);
   bool memory_bound;
-  const double seconds = leat_arch_roofline(&program->arch, of, totals->flops,
-                                            (double)(totals->bytes_in + totals->bytes_out), &memory_bound);
+  const double seconds = leat_arch_roofline(&program->arch, of, totals->flops, moved, &memory_bound);
+  put_field(text, "moved_bytes", moved);
   put_field(text, "roofline_seconds", seconds);
-  leat_text_put(text, ",\"bound\":\"%s\"", memory_bound ? "memory" : "compute");
+  leat_text_put(text, ",\"bound\":\"%s\",\"dtype\":\"%s\"", memory_bound ? "memory" : "compute",
+                is_f64 ? "f64" : "f32");
 }
 
 static void put_machine(const leat_program_t *program, leat_text_t *text) {

@@ -7,6 +7,7 @@ import json
 import math
 import subprocess
 
+import numpy as np
 import pytest
 import torch
 from sambaflow import samba
@@ -91,17 +92,16 @@ def test_reports_tell_the_roofline_of_a_machine_by_name(folder, pef, options, na
 
 
 def test_a_profile_tells_the_roofline_of_the_file_s_machine(folder):
-    torch_free = ["--input", "image=x.npy", "--input", "weight=w.npy", "--profile", "--json", "--isa", "portable"]
-    import numpy as np
-
     np.save(folder / "x.npy", np.ones((64, 96), np.float32))
     np.save(folder / "w.npy", np.ones((32, 96), np.float32))
-    report = json.loads(leat(folder, "run", "slow.pef", "--threads", 1, *torch_free))["report"]
+    words = ["--input", "image=x.npy", "--input", "weight=w.npy", "--profile", "--json", "--isa", "portable"]
+    report = json.loads(leat(folder, "run", "slow.pef", "--threads", 1, *words))["report"]
     assert report["machine"] == {
         "name": "a slow desk", "built_in": False, "level": "portable", "f32": 1e6, "f64": 0.2e9, "read_bytes": 1e12,
     }  # fmt: skip
     fwd = next(section for section in report["sections"] if section["type"] == "fwd")
     assert fwd["roofline_seconds"] == pytest.approx(2 * 64 * 32 * 96 / 1e6, rel=1e-6) and fwd["bound"] == "compute"
+    assert fwd["moved_bytes"] == (64 * 96 + 32 * 96 + 64 * 32) * 4 and fwd["dtype"] == "f32"
 
 
 @pytest.mark.parametrize(
