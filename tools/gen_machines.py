@@ -42,7 +42,7 @@ not a number, or out of its range is refused with its line. At most 64 KiB.
 
 ```
 target: native                # whose mapper compiles for it
-name: desk, 8 cores           # what reports call it, up to 95 characters
+name: desk, 8 cores           # what reports call it: up to 95 bytes of UTF-8, no #
 level: avx2                   # portable, avx2 or avx512: the rate that plans and reports take (initial: avx2)
 f32_avx2: 1.2e11
 l2_bytes: 2097152

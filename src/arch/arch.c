@@ -14,13 +14,12 @@ const char *leat_arch_level_name(leat_arch_level_t level) {
 }
 
 void leat_arch_init(leat_arch_t *arch, const char *target, const char *name) {
-  *arch = (leat_arch_t){
-      .built_in = true,
-      .level = LEAT_ARCH_AVX2,
-#define REAL(name, lowest, highest, initial, ...) .name = (initial),
-#define COUNT(name, lowest, highest, initial, ...) .name = (initial),
+  memset(arch, 0, sizeof *arch);  // equal records have equal bytes, between their fields, too
+  arch->built_in = true;
+  arch->level = LEAT_ARCH_AVX2;
+#define REAL(name, lowest, highest, initial, ...) arch->name = (initial);
+#define COUNT(name, lowest, highest, initial, ...) arch->name = (initial);
 #include "arch/arch.def"
-  };
   (void)snprintf(arch->target, sizeof arch->target, "%s", target);
   (void)snprintf(arch->name, sizeof arch->name, "%s", name);
 }

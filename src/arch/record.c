@@ -81,6 +81,7 @@ static leat_status_t set_level(const reader_t *r, const char *value) {
 static leat_status_t set_text(const reader_t *r, const char *key, const char *value, char *place, size_t bytes) {
   const size_t length = strlen(value);
   if (length == 0 || length >= bytes) FAIL_HERE(r, "%s has 1 to %zu characters", key, bytes - 1);
+  if (strchr(value, '#') != NULL) FAIL_HERE(r, "%s has a '#', which begins comments", key);
   for (size_t at = 0, step; at < length; at += step) {
     step = leat_utf8_length(value + at);
     if (step == 0) FAIL_HERE(r, "%s is not UTF-8", key);

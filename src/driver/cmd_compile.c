@@ -227,6 +227,7 @@ const leat_cmd_t leat_cmd_compile = {
         "examples:\n"
         "  leat compile lenet.graph -o lenet.pef\n"
         "  leat compile lenet.graph -o lenet.pef --inference --arch native:32768,1048576,33554432\n"
+        "  leat machine -o here.machine && leat compile lenet.graph -o lenet.pef --arch here.machine\n"
         "  leat compile lenet.graph -o0 --pef-name lenet-o0 -v\n",
     .options = option_table,
     .option_count = sizeof option_table / sizeof *option_table,

@@ -71,6 +71,7 @@ static void refusals_say_the_line(void **state) {
       {"target: native\nlevel: avx1024\n", "m:2: level is 'avx1024', it may be portable, avx2 or avx512"},
       {"target: native\nname:\n", "m:2: name has 1 to 95 characters"},
       {"target: native\nname: \xff\xfe\n", "m:2: name is not UTF-8"},
+      {"target: native\nname:# a\n", "m:2: name has a '#', which begins comments"},
       {"target: a_target_with_a_long_name\n", "m:1: target has 1 to 15 characters"},
       {"target: native\nname: a\x01z\n", "m:2: character 8 is no text"},
   };
