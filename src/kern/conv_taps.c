@@ -79,19 +79,71 @@ static int64_t next_piece(int64_t left, int64_t most) {
   return (left + pieces - 1) / pieces;
 }
 
-void KERN(conv_taps)(const leat_kern_taps_t *t) {
-  int64_t vectors_left = (t->lanes + REG_LANES - 1) / REG_LANES, first = 0;
+// Rows `row` up to `row + rows` of the lanes before `lanes`.
+static void add_vectors(const leat_kern_taps_t *t, int64_t row, int64_t rows, int64_t lanes) {
+  int64_t vectors_left = (lanes + REG_LANES - 1) / REG_LANES, first = 0;
   while (vectors_left > 0) {
     int64_t vectors = next_piece(vectors_left, VECTORS_MAX);
     int64_t most = ACCUMULATORS_MAX / vectors < ROWS_MAX ? ACCUMULATORS_MAX / vectors : ROWS_MAX;
-    int64_t end = t->lanes - first - (vectors - 1) * REG_LANES, last = end < REG_LANES ? end : REG_LANES;
-    for (int64_t m = 0; m < t->rows;) {
-      int64_t rows = next_piece(t->rows - m, most);
-      tiles[(rows - 1) * 4 + vectors - 1](t, t->base + first, t->w + m * t->w_row, t->out + m * t->out_row + first,
-                                          last);
-      m += rows;
+    int64_t end = lanes - first - (vectors - 1) * REG_LANES, last = end < REG_LANES ? end : REG_LANES;
+    for (int64_t m = row; m < row + rows;) {
+      int64_t count = next_piece(row + rows - m, most);
+      tiles[(count - 1) * 4 + vectors - 1](t, t->base + first, t->w + m * t->w_row, t->out + m * t->out_row + first,
+                                           last);
+      m += count;
     }
     first += vectors * REG_LANES;
     vectors_left -= vectors;
+  }
+}
+
+// --- few lanes beyond whole vectors: there, rows are the lanes -----------------------------------------------------
+
+// A vector of so few lanes costs more than it does to transpose the weights on the way, which shows beside so few whole
+// ones; rows that go through both while their weights are in a cache; taps that are gathered at a time.
+enum { REST_MAX = REG_LANES / 4, REST_VECTORS = 6, REST_ROWS = 48, REST_TAPS = 512 };
+
+static void gather_taps(const float *base, const int32_t *offsets, int64_t taps, int64_t lanes, float *out) {
+  for (int64_t i = 0; i < lanes; i++) {
+    for (int64_t k = 0; k < taps; k++) out[i * REST_TAPS + k] = base[offsets[k] + i];
+  }
+}
+
+// The same of the lanes from `first` on.
+static void add_rest(const leat_kern_taps_t *t, int64_t row, int64_t rows, int64_t first) {
+  const int64_t lanes = t->lanes - first;
+  float x[REST_MAX * REST_TAPS], sums[REST_MAX * REST_ROWS], *out = t->out + row * t->out_row + first;
+  for (int64_t r = 0; t->accumulate != 0 && r < rows; r++) {
+    for (int64_t i = 0; i < lanes; i++) sums[i * REST_ROWS + r] = out[r * t->out_row + i];
+  }
+  for (int64_t k = 0; k == 0 || k < t->taps; k += REST_TAPS) {
+    const int64_t taps = t->taps - k < REST_TAPS ? t->taps - k : REST_TAPS;
+    gather_taps(t->base + first, t->offsets + k, taps, lanes, x);
+    const leat_kern_gemm_t g = {.m = lanes,
+                                .n = rows,
+                                .k = taps,
+                                .a_m = REST_TAPS,
+                                .a_k = 1,
+                                .b_k = t->w_row,
+                                .c_m = REST_ROWS,
+                                .add = t->accumulate != 0 || k > 0};
+    KERN(gemm_lines_f32)(&g, x, t->w + row * t->w_row + k, sums);
+  }
+  for (int64_t r = 0; r < rows; r++) {
+    for (int64_t i = 0; i < lanes; i++) out[r * t->out_row + i] = sums[i * REST_ROWS + r];
+  }
+}
+
+void KERN(conv_taps)(const leat_kern_taps_t *t) {
+  const int64_t vectors = t->lanes / REG_LANES, rest = t->lanes % REG_LANES;
+  if (rest == 0 || rest > REST_MAX || vectors == 0 || vectors > REST_VECTORS || t->rows < REG_LANES) {
+    add_vectors(t, 0, t->rows, t->lanes);
+    return;
+  }
+  for (int64_t row = 0; row < t->rows;) {
+    const int64_t rows = next_piece(t->rows - row, REST_ROWS);
+    add_vectors(t, row, rows, t->lanes - rest);
+    add_rest(t, row, rows, t->lanes - rest);
+    row += rows;
   }
 }
