@@ -79,13 +79,19 @@ static int64_t obey(const leat_section_t *asked, int64_t tile) {
   return tile < 1 ? 1 : tile;
 }
 
+// A product whose tiles read an operand whole: its weights, or of a convolution along output channels (dim 1) the
+// picture, of which each tile makes a copy. Thin tiles do not pay for it.
+static bool reads_whole(const leat_stage_t *stage) {
+  return stage->kind == LEAT_PRIM_CONTRACT || (leat_op_info(stage->kind)->products != 0 && stage->row_dim == 1);
+}
+
 static int64_t choose_rows(const leat_arch_t *arch, const leat_section_t *section, const leat_stage_list_t *stages,
                            double row_bytes) {
   const int64_t least = (int64_t)arch->tile_rows_min;
   double budget = section->cache_bytes * arch->tile_share;
   int64_t rows = section->rows, tile = row_bytes * (double)rows <= budget ? rows : (int64_t)(budget / row_bytes);
   for (uint32_t i = 0; i < stages->count; ++i) {
-    if (stages->data[i].kind == LEAT_PRIM_CONTRACT && tile < least) tile = least;
+    if (reads_whole(&stages->data[i]) && tile < least) tile = least;
   }
   return even_tiles(arch, rows, obey(section, tile));
 }

@@ -194,6 +194,33 @@ static void blocks_alive_together_share_no_byte(void **state) {
   }
 }
 
+// x convolved, then relu; a picture or several ones of 128x128.
+#define CONVOLVED(images)                                                                                          \
+  "leat.graph 1\n"                                                                                                 \
+  "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[" images                                                  \
+  ",3,128,128]\n"                                                                                                  \
+  "%1 = prim.symbol() {kind=\"param\", name=\"w\"} : f32[32,3,3,3]\n"                                              \
+  "%2 = prim.conv(%0, %1) {stride=[1,1], low=[1,1], high=[1,1], dilation=[1,1], base_dilation=[1,1], groups=1} : " \
+  "f32[" images                                                                                                    \
+  ",32,128,128]\n"                                                                                                 \
+  "%3 = prim.map(%2, %2) {fn=\"max\"} : f32[" images                                                               \
+  ",32,128,128]\n"                                                                                                 \
+  "prim.store(%3) {kind=\"output\", name=\"y\"}\n"
+
+// A tile of output channels copies the picture: no tile is thinner than one of a product. One of pictures is.
+static void tiles_of_output_channels_pay_for_the_copy_of_a_picture(void **state) {
+  (void)state;
+  mapping_t m;
+  map(CONVOLVED("1"), true, &m);
+  assert_int_equal(m.plan.sections.data[0].rows, 32);
+  assert_int_equal(m.placed.tilings[0].rows_max, m.arch.tile_rows_min);
+  unmap(&m);
+  map(CONVOLVED("8"), true, &m);
+  assert_int_equal(m.plan.sections.data[0].rows, 8);
+  assert_int_equal(m.placed.tilings[0].rows_max, 1);
+  unmap(&m);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(values_stay_in_strips_and_stores_are_direct_where_they_may),
@@ -201,6 +228,7 @@ int main(void) {
       cmocka_unit_test(a_training_step_of_few_rows_packs_nothing),
       cmocka_unit_test(products_are_read_as_plainly_as_they_are),
       cmocka_unit_test(blocks_alive_together_share_no_byte),
+      cmocka_unit_test(tiles_of_output_channels_pay_for_the_copy_of_a_picture),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
