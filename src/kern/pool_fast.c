@@ -28,20 +28,23 @@ static void find_rows(const leat_kern_pool_t *s, const float *x, int64_t t0, int
   }
 }
 
+// How a strip is read: whole registers, at steps of 1 or 2, or clipped to its row.
+enum { CLIPPED, CLIPPED_BY_1, CLIPPED_BY_2, OPEN_BY_1, OPEN_BY_2 };
+
 // A strip: outputs first .. first + REG_LANES - 1 of a row, of which `outputs` exist. Window position k of output i
 // reads row[at + k * dilation + i * step].
 typedef struct strip_s {
   int64_t first, outputs, at;
   int inside;  // every window lies in the row
-  int open;    // and whole registers may be read
+  int how;     // open ones are inside, and whole registers may be read there
 } strip_t;
 static strip_t strip_of(const leat_kern_window_t *w, const rows_t *rows, int64_t first) {
   const int64_t outputs = w->out[2] - first < REG_LANES ? w->out[2] - first : REG_LANES;
   strip_t s = {.first = first, .outputs = outputs, .at = first * w->stride[2] - w->low[2]};
   const int64_t last = s.at + (w->size[2] - 1) * w->dilation[2];
   s.inside = s.at >= 0 && last + (outputs - 1) * w->stride[2] < w->in[2];
-  s.open =
-      s.inside && rows->before >= -s.at && last + (REG_LANES - 1) * w->stride[2] < rows->behind && w->stride[2] <= 2;
+  const int open = s.inside && rows->before >= -s.at && last + (REG_LANES - 1) * w->stride[2] < rows->behind;
+  s.how = w->stride[2] > 2 ? CLIPPED : (open ? OPEN_BY_1 : CLIPPED_BY_1) + (int)(w->stride[2] - 1);
   return s;
 }
 
@@ -49,16 +52,23 @@ static strip_t strip_of(const leat_kern_window_t *w, const rows_t *rows, int64_t
 VEC_INLINE reg_t load(const float *p, int64_t step) {
   return step == 1 ? reg_load(p) : reg_evens(reg_load(p), reg_load(p + REG_LANES - 1));
 }
+// How many steps of `step`, a constant where it is 1 or 2, fit into `distance` elements, rounded up: divisions would
+// take longer than all the rest.
+VEC_INLINE int64_t steps_to(int64_t distance, int64_t step, const int how) {
+  if (distance <= 0) return 0;
+  return how == CLIPPED_BY_1 ? distance : how == CLIPPED_BY_2 ? (distance + 1) >> 1 : (distance + step - 1) / step;
+}
 // The inputs of window position k, and `fill` where they lie outside the row. Reads nothing else.
-static reg_t load_clipped(const leat_kern_window_t *w, strip_t s, const float *row, int64_t k, float fill) {
+VEC_INLINE reg_t load_clipped(const leat_kern_window_t *w, strip_t s, const float *row, int64_t k, float fill,
+                              const int how) {
   const int64_t step = w->stride[2], at = s.at + k * w->dilation[2];
-  int64_t from = at < 0 ? (-at + step - 1) / step : 0, to = at < w->in[2] ? (w->in[2] - at + step - 1) / step : 0;
+  int64_t from = steps_to(-at, step, how), to = steps_to(w->in[2] - at, step, how);
   to = to < s.outputs ? to : s.outputs;
   const reg_mask_t lanes = reg_part(from, to, 0);
   reg_t v;
-  if (step == 1) {
+  if (how == CLIPPED_BY_1) {
     v = reg_load_lanes(row + at, lanes);
-  } else if (step == 2) {
+  } else if (how == CLIPPED_BY_2) {
     const reg_t low = reg_load_lanes(row + at, reg_part(2 * from, 2 * to - 1, 0));
     const float *next = row + at + REG_LANES - 1;
     v = reg_evens(low, reg_load_lanes(next, reg_part(2 * from, 2 * to - 1, REG_LANES - 1)));
@@ -69,13 +79,20 @@ static reg_t load_clipped(const leat_kern_window_t *w, strip_t s, const float *r
   }
   return reg_pick(lanes, v, reg_splat(fill));
 }
-// Position k of row r; how is a constant: 1, 2: an open strip of that step; 0: a clipped one.
-enum { CLIPPED = 0 };
+// Position k of row r; how is a constant.
 VEC_INLINE reg_t inputs(const leat_kern_window_t *w, strip_t s, const rows_t *rows, int64_t r, int64_t k, float fill,
                         const int how) {
-  if (how == CLIPPED) return load_clipped(w, s, rows->row[r], k, fill);
-  return load(rows->row[r] + s.at + k * w->dilation[2], how);
+  if (how < OPEN_BY_1) return load_clipped(w, s, rows->row[r], k, fill, how);
+  return load(rows->row[r] + s.at + k * w->dilation[2], how == OPEN_BY_1 ? 1 : 2);
 }
+
+// The value of of(w, strip, rows, how) with a constant for how.
+#define AS_READ(of, w, strip, rows)                                 \
+  ((strip).how == OPEN_BY_1      ? of(w, strip, rows, OPEN_BY_1)    \
+   : (strip).how == OPEN_BY_2    ? of(w, strip, rows, OPEN_BY_2)    \
+   : (strip).how == CLIPPED_BY_1 ? of(w, strip, rows, CLIPPED_BY_1) \
+   : (strip).how == CLIPPED_BY_2 ? of(w, strip, rows, CLIPPED_BY_2) \
+                                 : of(w, strip, rows, CLIPPED))
 
 // Folds over a window, first position first: the value that a fold starts from, and a step of it.
 #define MAX_START (-__builtin_inff())
@@ -103,11 +120,7 @@ VEC_INLINE reg_t inputs(const leat_kern_window_t *w, strip_t s, const rows_t *ro
       find_rows(s, x, t0, t1, &rows);                                                                   \
       for (int64_t first = 0; first < w->out[2]; first += REG_LANES) {                                  \
         const strip_t strip = strip_of(w, &rows, first);                                                \
-        reg_t acc;                                                                                      \
-        if (!strip.open)                                                                                \
-          acc = fn##_of(w, strip, &rows, CLIPPED);                                                      \
-        else                                                                                            \
-          acc = w->stride[2] == 1 ? fn##_of(w, strip, &rows, 1) : fn##_of(w, strip, &rows, 2);          \
+        const reg_t acc = AS_READ(fn##_of, w, strip, &rows);                                            \
         reg_store_lanes(to + first, acc, reg_lanes(0, strip.outputs));                                  \
       }                                                                                                 \
     }                                                                                                   \
@@ -193,11 +206,7 @@ void KERN(pool_grad_max_fast)(const leat_kern_pool_t *s, const float *x, const f
     find_rows(s, x, t0, t1, &rows);
     for (int64_t first = 0; first < w->out[2]; first += REG_LANES) {
       const strip_t strip = strip_of(w, &rows, first);
-      reg_t winner;
-      if (!strip.open)
-        winner = winners_of(w, strip, &rows, CLIPPED);
-      else
-        winner = w->stride[2] == 1 ? winners_of(w, strip, &rows, 1) : winners_of(w, strip, &rows, 2);
+      const reg_t winner = AS_READ(winners_of, w, strip, &rows);
       if (strip.inside && pairs)
         store_pairs(strip, &rows, winner, from + first, dx);
       else
