@@ -112,10 +112,10 @@ enum {  // section types, as bits; ORDER: bit n is section type n of pef_format.
 };
 // Runs the sections whose type is in `types`, in file order. LEAT_INVALID_ARGUMENT if the file has none of them, or if
 // a loop of it repeats sections of one of the types and of one that is not asked for, which only run together.
-// LEAT_OUT_OF_RANGE names an index or a class label that the program cannot take, with its row; parameters, buffers and
-// state are then as before. So do the other functions that run sections.
+// LEAT_OUT_OF_RANGE names an index, a class label or an integer divisor that the program cannot take, with its row;
+// parameters, buffers and state are then as before. So do the other functions that run sections.
 leat_status_t leat_program_run(leat_program_t *program, uint32_t types);
-// What a run of `types` would say of the indices and class labels that it is given, without running.
+// What a run of `types` would say of the indices, class labels and divisors that it is given, without running.
 leat_status_t leat_program_check(const leat_program_t *program, uint32_t types);
 // Fast path of hosts that rebind on every step: bind `count` symbols, then run.
 leat_status_t leat_program_step(leat_program_t *program, const uint32_t *symbols, void *const *data, uint32_t count,

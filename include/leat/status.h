@@ -19,7 +19,7 @@ enum {
   LEAT_OUT_OF_MEMORY = 5,
   LEAT_IO = 6,            // the operating system refused (errno text is in the message)
   LEAT_MISMATCH = 7,      // PEF and program do not belong together
-  LEAT_OUT_OF_RANGE = 9,  // an index or a class label that a run met is not legal; nothing was updated
+  LEAT_OUT_OF_RANGE = 9,  // an index, class label or divisor that a run met is not legal; nothing was updated
   LEAT_INTERNAL = 8       // an invariant of libleat itself does not hold: please report
 };
 

@@ -9,11 +9,12 @@
 #include "ir/element.h"
 #include "opt/ranges.h"
 
-// --- what ops have to do with indices: the column `index` of traced.def ----------------------------------------------
+// --- what ops have to do with indices and divisors: the column `index` of traced.def
+// ----------------------------------------------
 
 // Whose extent an index lies below: no index; a dim of operand 0 (the first, that of the attribute `dim`, that at the
-// place of the operand, the classes); the attribute `k`.
-typedef enum extent_e { NO_INDEX, FIRST_DIM, DIM_ATTRIBUTE, PLACE, CLASSES, COUNT_ATTRIBUTE } extent_t;
+// place of the operand, the classes); the attribute `k`. DIVISOR: no index, but it must not be 0.
+typedef enum extent_e { NO_INDEX, FIRST_DIM, DIM_ATTRIBUTE, PLACE, CLASSES, COUNT_ATTRIBUTE, DIVISOR } extent_t;
 
 // What its result holds, where an index is followed back through it: nothing that is known; elements of operand 0,
 // each at least once, in the same order or in that of permuted dims or in another; some of them, cut by start, stop
@@ -43,6 +44,8 @@ typedef struct index_rule_s {
   { .extent = CLASSES, .first = 1 }
 #define INDEX_count \
   { .extent = COUNT_ATTRIBUTE }
+#define INDEX_divisor \
+  { .extent = DIVISOR, .first = 1 }
 #define INDEX_moves \
   { .way = MOVES }
 #define INDEX_permutes \
@@ -234,7 +237,11 @@ static leat_status_t store_of(finder_t *f, leat_value_id_t v, const leat_op_t *r
   return leat_builder_take_status(&b);
 }
 
+static bool is_divisor(const leat_bound_t *bound) { return bound->low == 1 && bound->high == -1; }
+
+// Whether everything in the range is.
 static bool is_legal(leat_range_t range, const leat_bound_t *bound) {
+  if (is_divisor(bound)) return range.low > 0 || range.high < 0;
   return range.low >= (double)bound->low && range.high <= (double)bound->high;
 }
 
@@ -257,9 +264,11 @@ static leat_status_t check_constant(const leat_graph_t *g, const leat_op_t *op, 
     int64_t at = bound->offset, left = n;
     for (uint32_t d = bound->rank; d-- > 0; left /= bound->dims[d]) at += left % bound->dims[d] * bound->strides[d];
     const double x = constant_element(g, op, at);
-    if ((x >= (double)bound->low && x <= (double)bound->high) || (bound->has_ignored && x == (double)bound->ignored))
-      continue;
+    if (is_legal((leat_range_t){x, x}, bound) || (bound->has_ignored && x == (double)bound->ignored)) continue;
     char text[256];
+    if (is_divisor(bound))
+      LEAT_FAIL(LEAT_OUT_OF_RANGE, "%s: integers are divided by the constant 0",
+                leat_op_text(g, reader, text, sizeof text));
     LEAT_FAIL(LEAT_OUT_OF_RANGE, "%s: its index holds the constant %.0f, and %lld to %lld are legal",
               leat_op_text(g, reader, text, sizeof text), x, (long long)bound->low, (long long)bound->high);
   }
@@ -300,6 +309,11 @@ static leat_status_t visit(finder_t *f, leat_op_id_t id) {
     if (v == LEAT_NONE) continue;
     const leat_dtype_t dtype = (leat_dtype_t)leat_graph_value(f->g, v)->dtype;
     if (leat_dtype_is_float(dtype) || dtype == LEAT_BOOL) continue;  // probabilities, masks
+    if (demand->extent == DIVISOR) {
+      if (leat_value_elements(leat_graph_value(f->g, op.result_first)) != 0)
+        LEAT_TRY(add_bound(f, id, v, (leat_bound_t){.low = 1, .high = -1}));
+      continue;
+    }
     const int64_t extent = extent_of(f->g, &op, demand, i);
     const bool wraps = demand->wraps && leat_op_int(f->g, &op, LEAT_ATTR_WRAPS, 1) != 0;
     leat_bound_t bound = {.low = wraps ? -extent : 0, .high = extent - 1, .has_ignored = demand->extent == CLASSES};

@@ -172,9 +172,10 @@ typedef struct pef_symbol_s {
   int64_t dims[8];
 } pef_symbol_t;
 
-// A bound of indices: elements of a symbol of integers that must be low..high, or `ignored` where has_ignored is 1. Of
-// a symbol of kind INTERNAL forward sections write the elements, and they are checked after these; of others before a
-// run. A run ends where a bound does not hold: parameters, buffers and state are as before it.
+// A bound of indices or divisors: elements of a symbol of integers that must be low..high, or `ignored` where
+// has_ignored is 1. 1..-1 is every number but 0 (a divisor); else, where low is greater than high, no number is between
+// them. Of a symbol of kind INTERNAL forward sections write the elements, and they are checked after these; of others
+// before a run. A run ends where a bound does not hold: parameters, buffers and state are as before it.
 typedef struct pef_bound_s {
   uint32_t symbol, origin;  // origin: string, "op at module (source)": what demands it
   int64_t low, high, ignored;

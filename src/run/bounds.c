@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Indices and class labels are looked at before they can do harm: those that a run is given before it, those that
-// forward computes after it. A run that must not go on leaves parameters, buffers and state as they were.
+// Indices, class labels and divisors are looked at before they can do harm: those that a run is given before it, those
+// that forward computes after it. A run that must not go on leaves parameters, buffers and state as they were.
 #include "run/bounds.h"
 
 #include "pef/flow.h"
@@ -70,18 +70,23 @@ static int64_t load(uint8_t dtype, const char *data, uint64_t index) {
   }
 }
 
-// What is legal, as one interval and one number more. An interval that holds nothing becomes that number alone.
+static bool is_divisor(const pef_bound_t *b) { return b->low == 1 && b->high == -1; }
+
+// What is legal, as one interval and one number more: an interval of unsigned numbers, where 1..-1 is all but 0. One
+// that holds nothing becomes the number alone.
 typedef struct legal_s {
   int64_t low, high, ignored;
 } legal_t;
 
 static legal_t legal_of(const pef_bound_t *b) {
-  const bool empty = b->low > b->high;
+  const bool empty = b->low > b->high && !is_divisor(b);
   const int64_t ignored = b->has_ignored != 0 ? b->ignored : b->low;
   return (legal_t){empty ? ignored : b->low, empty ? ignored : b->high, ignored};
 }
 
-static bool is_legal(legal_t legal, int64_t x) { return (x >= legal.low && x <= legal.high) || x == legal.ignored; }
+static bool is_legal(legal_t legal, int64_t x) {
+  return (uint64_t)x - (uint64_t)legal.low <= (uint64_t)legal.high - (uint64_t)legal.low || x == legal.ignored;
+}
 
 // Whether all of `count` elements are legal. Without branches, so that it costs a pass over memory.
 #define DEFINE_RUN(type)                                                                          \
@@ -125,7 +130,7 @@ static bool find_illegal(const leat_program_t *program, const pef_bound_t *b, ui
   const legal_t legal = legal_of(b);
   int64_t at[PEF_MAX_RANK] = {0};
   uint64_t first = b->offset;
-  if (b->low > b->high && b->has_ignored == 0) {  // nothing is legal: an empty table
+  if (b->low > b->high && !is_divisor(b) && b->has_ignored == 0) {  // nothing is legal: an empty table
     *out_index = first;
     return true;
   }
@@ -145,32 +150,47 @@ static bool find_illegal(const leat_program_t *program, const pef_bound_t *b, ui
   return true;
 }
 
+// " in row 3", " at [3,0]": where element `index` of a symbol is.
+static void put_place(leat_text_t *out, const pef_symbol_t *symbol, uint64_t index) {
+  uint64_t elements = symbol->bytes / leat_pef_dtype_bytes(symbol->dtype);
+  for (uint32_t d = 0; d < symbol->rank; d++) {
+    elements /= symbol->dims[d] > 0 ? (uint64_t)symbol->dims[d] : 1;
+    leat_text_put(out, "%s%llu", d == 0 ? symbol->rank > 1 ? " at [" : " in row " : ",",
+                  (unsigned long long)(index / elements));
+    index %= elements;
+  }
+  if (symbol->rank > 1) leat_text_put(out, "]");
+}
+
+// What an op demands and does not get.
+static void put_demand(leat_text_t *out, const pef_bound_t *b, const char *origin) {
+  if (is_divisor(b)) {
+    leat_text_put(out, "and %s divides integers by it", origin);
+    return;
+  }
+  leat_text_put(out, "out of range for %s, which takes ", origin);
+  if (b->low <= b->high) leat_text_put(out, "%lld to %lld", (long long)b->low, (long long)b->high);
+  if (b->low > b->high) leat_text_put(out, "nothing");
+  if (b->has_ignored != 0) leat_text_put(out, ", or %lld to be ignored", (long long)b->ignored);
+}
+
 static leat_status_t tell(const leat_program_t *program, const pef_bound_t *b, uint64_t index) {
   const leat_pef_t *pef = program->pef;
   const pef_symbol_t *symbol = &pef->symbols[b->symbol];
   const int64_t value = load(symbol->dtype, program->symbols[b->symbol].data, index);
-  leat_text_t place = {0}, legal = {0};
-  uint64_t elements = symbol->bytes / leat_pef_dtype_bytes(symbol->dtype), left = index;
-  for (uint32_t d = 0; d < symbol->rank; d++) {
-    elements /= symbol->dims[d] > 0 ? (uint64_t)symbol->dims[d] : 1;
-    leat_text_put(&place, "%s%llu", d == 0 ? symbol->rank > 1 ? " at [" : " in row " : ",",
-                  (unsigned long long)(left / elements));
-    left %= elements;
-  }
-  if (symbol->rank > 1) leat_text_put(&place, "]");
-  if (b->low <= b->high) leat_text_put(&legal, "%lld to %lld", (long long)b->low, (long long)b->high);
-  if (b->low > b->high) leat_text_put(&legal, "nothing");
-  if (b->has_ignored != 0) leat_text_put(&legal, ", or %lld to be ignored", (long long)b->ignored);
-  const bool computed = symbol->kind == PEF_SYMBOL_INTERNAL;
-  leat_status_t status = leat_status_make(
-      LEAT_OUT_OF_RANGE, "%s%s%s is %lld%s, out of range for %s, which takes %s. Nothing was updated",
-      computed                           ? "an index that the program computes"
-      : symbol->kind == PEF_SYMBOL_INPUT ? "input \""
-                                         : "symbol \"",
-      computed ? "" : pef->strings + symbol->name, computed ? "" : "\"", (long long)value,
-      place.data != NULL ? place.data : "", pef->strings + b->origin, legal.data != NULL ? legal.data : "");
-  leat_text_deinit(&place);
-  leat_text_deinit(&legal);
+  leat_text_t text = {0};
+  if (symbol->kind == PEF_SYMBOL_INTERNAL)
+    leat_text_put(&text, "%s that the program computes", is_divisor(b) ? "a divisor" : "an index");
+  else
+    leat_text_put(&text, "%s \"%s\"", symbol->kind == PEF_SYMBOL_INPUT ? "input" : "symbol",
+                  pef->strings + symbol->name);
+  leat_text_put(&text, " is %lld", (long long)value);
+  put_place(&text, symbol, index);
+  leat_text_put(&text, ", ");
+  put_demand(&text, b, pef->strings + b->origin);
+  leat_status_t status =
+      text.failed ? leat_out_of_memory() : leat_status_make(LEAT_OUT_OF_RANGE, "%s. Nothing was updated", text.data);
+  leat_text_deinit(&text);
   return status;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bounds of indices: where an index comes from, what its op demands of it, and what needs no look at run time.
+// Bounds of indices and divisors: where one comes from, what its op demands of it, and what needs no look at run time.
 #include "opt/bounds.h"
 
 #include <stdio.h>
@@ -62,6 +62,14 @@ static const struct {
      "index_0__checked 0..4 @0 [4:2,2:1]\nindex_0__checked 0..2 @0 [4:2,2:1]\n"},
     {"%3 = clamp(%1) {min=0.0, max=5.0} : i64[4,2]\n%4 = embedding(%0, %3) {index=-1} : f32[4,2,3]\n",
      "index_0__checked 0..4 @0 [4:2,2:1]\n"},
+    // divisors of integers, not of floats
+    {"%3 = div(%1, %1) {rounding=\"floor\"} : i64[4,2]\n%4 = div(%0, %0) : f32[5,3]\n", "i 1..-1 @0 [4:2,2:1]\n"},
+    {"%3 = to(%2) {dtype=i64} : i64[2]\n%4 = remainder(%1, %3) : i64[4,2]\n", "n 1..-1 @0 [2:1]\n"},
+    {"%3 = abs(%1) : i64[4,2]\n%4 = fmod(%1, %3) : i64[4,2]\n", "index_0__checked 1..-1 @0 [4:2,2:1]\n"},
+    {"%3 = clamp(%1) {max=-1.0} : i64[4,2]\n%4 = fmod(%1, %3) : i64[4,2]\n", ""},
+    {"%3 = narrow(%2) {start=[0], stop=[0], step=[1]} : i8[0]\n%4 = select(%2) {dim=0, index=0} : i8[]\n"
+     "%5 = remainder(%3, %4) : i8[0]\n",
+     ""},
     // proved
     {"%3 = clamp(%1) {min=0.0, max=4.0} : i64[4,2]\n%4 = embedding(%0, %3) {index=-1} : f32[4,2,3]\n", ""},
     {"%3 = argmax(%0) {dims=[0], keepdim=0} : i64[3]\n%4 = embedding(%0, %3) {index=-1} : f32[3,3]\n", ""},
@@ -109,6 +117,10 @@ static const struct {
      "%5 = embedding(%0, %4) {index=-1} : f32[4,3]\n",
      NULL},
     {"%3 = arange() {value=3.0, scale=-1.0} : i64[5]\n%4 = index(%0, %3) : f32[5,3]\n", NULL},
+    {"%3 = full() {value=0.0} : i64[]\n%4 = remainder(%1, %3) : i64[4,2]\n",
+     "op 'remainder': integers are divided by the constant 0"},
+    {"%3 = arange() {value=-2.0, scale=2.0} : i64[2]\n%4 = fmod(%1, %3) : i64[4,2]\n", "divided by the constant 0"},
+    {"%3 = arange() {value=-2.0, scale=3.0} : i64[2]\n%4 = fmod(%1, %3) : i64[4,2]\n", NULL},
     {"%3 = full() {value=-7.0} : i64[5]\n%4 = cross_entropy(%0, %3, none) {ignore_index=-7} : f32[]\n", NULL},
 };
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Indices and class labels out of range: refused where eager PyTorch refuses them, with input, place and value."""
+"""Indices, class labels and divisors that eager PyTorch refuses are refused, with input, place and value."""
 
 import copy
 import subprocess
@@ -89,6 +89,15 @@ CASES = {
         lambda x, i: F.embedding(F.embedding(i, torch.tensor([[0.0], [7.0], [2.0]])).long().squeeze(-1), x), (5, 3),
         (0, 2, 2), (0, 1, 2),
     ),
+    # divisors of integers
+    "7 // i": (lambda x, i: x[0, 0] + 7 // i, (3, 4), (1, -2, 3), (0, 1, 2), (5, -7, 0)),
+    "x % i": (lambda x, i: x.long() % i, (3,), (1, -2, 3), (0, 1, 2), (5, 7, 0)),
+    "fmod": (lambda x, i: torch.fmod(i.view(3, 1), i[1:]) + x, (3, 2), (0, -2, 3), (4, 1, 0)),
+    "towards zero": (lambda x, i: torch.div(9, i, rounding_mode="trunc") * x, (3,), (1, -2, 3), (4, 0, 1)),
+    "a computed divisor": (lambda x, i: 9 // (i - 4) * x, (3,), (1, 2, 3), (0, 4, 1)),
+    "a divisor in a branch": (lambda x, i: torch.where(i == 0, x, 9 // i), (3,), (1, -2, 3), (0, 1, 2)),
+    "a divisor that is never 0": (lambda x, i: 9 // (i.clamp(max=7) - 8) * x, (3,), (1, 2, 9), (8, 0, 7)),
+    "a divisor of floats": (lambda x, i: x.abs() / i + x.abs() % (i * 0.5 + 4), (3,), (1, -2, 3), (0, 1, 2)),
     # always legal
     "clamp": (lambda x, i: F.embedding(i.clamp(0, 4), x), (5, 3), (0, 4, 2), (0, 5, 2), (-9, 0, 0)),
     "remainder": (lambda x, i: F.embedding(i % 5, x), (5, 3), (0, 7, -2), (0, 500, 2)),
@@ -149,7 +158,7 @@ def test_indices_are_taken_and_refused_as_in_eager(tmp_path, name):
     for values in (legal, *others, legal):
         want = outcome(eager, x, ids(*values))
         if want is None:
-            with pytest.raises(OutOfRangeError, match="out of range"):
+            with pytest.raises(OutOfRangeError, match="out of range|divides integers by it"):
                 run(x, ids(*values))
         else:
             torch.testing.assert_close(run(x, ids(*values))[0], want.detach())
@@ -285,6 +294,23 @@ def test_leat_run_names_input_place_and_value(tmp_path):
         result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert result.returncode == code
         assert ('input "i" is 4 in row 1, out of range for cross_entropy' in result.stderr) == (code != 0)
+
+
+def test_a_division_by_zero_names_divisor_and_place(tmp_path):
+    x = table(3, 4)
+    _, run, _ = load(tmp_path, Model(lambda x, i: x + (i // i.flip(0)) % (i + 1)), {"x": x, "i": ids(1, 2, 3, 4)})
+    run(x, ids(1, 2, 3, 4))
+    with pytest.raises(
+        RuntimeError, match=r'input "i" is 0 in row 2, and floordiv at model \(.*\) divides integers by it. Noth'
+    ):
+        run(x, ids(1, 2, 0, 4))
+    with pytest.raises(OutOfRangeError, match=r"a divisor that the program computes is 0 in row 1, and remainder at"):
+        run(x, ids(1, -1, 3, 4))
+
+
+def test_a_constant_divisor_of_zero_is_refused_by_compile(tmp_path):
+    with pytest.raises(OutOfRangeError, match=r"'remainder' \(module model, .*integers are divided by the constant 0"):
+        load(tmp_path, Model(lambda x, i: x + i % 0), {"x": table(3), "i": ids(0)})
 
 
 @pytest.mark.parametrize("options", [{}, {"o0": True}])

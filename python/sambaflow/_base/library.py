@@ -28,7 +28,7 @@ class InvalidArgumentError(LeatError, ValueError):
 
 
 class OutOfRangeError(InvalidArgumentError, IndexError):
-    """An index or a class label is not legal for the op that takes it; nothing was updated."""
+    """An index, a class label or an integer divisor is not legal for the op that takes it; nothing was updated."""
 
 
 class NotFoundError(LeatError, FileNotFoundError):
