@@ -53,6 +53,19 @@ static void put_json_field(leat_text_t *out, const char *key, const char *value)
   leat_text_put_json_string(out, value);
 }
 
+static void put_json_tile_buffers(const leat_pef_t *pef, const pef_body_t *body, leat_text_t *out) {
+  for (uint32_t i = 0; i < body->buffer_count; ++i) {
+    const pef_buffer_t *buffer = &pef->buffers[body->buffer_first + i];
+    leat_text_put(out, "%s{", i ? "," : "");
+    put_json_field(out, "name", leat_buffer_name(pef, body, buffer));
+    leat_text_put(out, ",\"shape\":\"");
+    leat_put_buffer_shape(out, pef, body, buffer);
+    leat_text_put(out, "\",\"bytes\":%llu,\"first_stage\":%u,\"last_stage\":%u}",
+                  (unsigned long long)leat_pef_buffer_bytes(pef, body, buffer, leat_pef_tile_rows(body)), buffer->first,
+                  buffer->last);
+  }
+}
+
 static void put_json_stages(const leat_pef_t *pef, const pef_body_t *body, leat_text_t *out) {
   for (uint32_t i = 0; i < body->stage_count; ++i) {
     const pef_stage_t *stage = &pef->stages[body->stage_first + i];
@@ -99,6 +112,8 @@ static void put_json_sections(const told_t *told, leat_text_t *out) {
     leat_text_put_double(out, leat_report_roofline_seconds(flow, told->arch, i, &memory_bound));
     leat_text_put(out, ",\"bound\":\"%s\",\"stages\":[", memory_bound ? "memory" : "compute");
     put_json_stages(pef, body, out);
+    leat_text_put(out, "],\"tile_buffers\":[");
+    put_json_tile_buffers(pef, body, out);
     leat_text_put(out, "]}");
   }
 }
@@ -169,7 +184,7 @@ static void put_json(const told_t *told, leat_text_t *out) {
                 ",\"memory\":{\"symbols\":%llu,\"arena\":%llu,\"constants\":%llu,\"scratch_per_thread\":%llu,"
                 "\"peak\":%llu},\"bodies\":%u,\"sections\":[",
                 (unsigned long long)symbol_bytes(pef), (unsigned long long)info->arena_bytes,
-                (unsigned long long)pef->constant_bytes, (unsigned long long)info->scratch_bytes,
+                (unsigned long long)pef->constant_bytes, (unsigned long long)leat_pef_most_scratch_bytes(pef),
                 (unsigned long long)info->peak_bytes, pef->body_count);
   put_json_sections(told, out);
   leat_text_put(out, "],\"loops\":[");
@@ -222,7 +237,7 @@ static void put_summary(const told_t *told, const char *path, leat_text_t *out) 
   leat_text_put(out, ", constants ");
   leat_put_bytes(out, (double)pef->constant_bytes);
   leat_text_put(out, "), and ");
-  leat_put_bytes(out, (double)info->scratch_bytes);
+  leat_put_bytes(out, (double)leat_pef_most_scratch_bytes(pef));
   leat_text_put(out, " a thread\none run: ");
   leat_put_flops(out, info->run_flops);
   leat_text_put(out, ", ");
@@ -280,6 +295,37 @@ static void put_symbol(const leat_pef_t *pef, const pef_symbol_t *symbol, leat_t
   leat_text_put(out, "%s\n", text_of(pef, symbol->name));
 }
 
+static void put_tile_buffer(const leat_pef_t *pef, const pef_body_t *body, const pef_buffer_t *buffer,
+                            leat_text_t *out) {
+  const size_t start = out->length;
+  leat_text_put(out, "    ");
+  leat_put_buffer_shape(out, pef, body, buffer);
+  pad_to(out, start, 28);
+  leat_put_bytes(out, (double)leat_pef_buffer_bytes(pef, body, buffer, leat_pef_tile_rows(body)));
+  pad_to(out, start, 40);
+  leat_text_put(out, "stages %u to %u", buffer->first, buffer->last);
+  pad_to(out, start, 60);
+  leat_text_put(out, "%s\n", leat_buffer_name(pef, body, buffer));
+}
+
+// Of each body once, under the first section that is of it.
+static void put_tile_buffers(const leat_pef_t *pef, leat_text_t *out) {
+  bool *seen = leat_alloc_zero(pef->body_count + 1u, sizeof *seen);
+  if (seen == NULL) out->failed = true;
+  for (uint32_t i = 0; seen != NULL && i < pef->call_count; ++i) {
+    const pef_call_t *call = &pef->calls[i];
+    const pef_body_t *body = &pef->bodies[call->body];
+    if (seen[call->body] || body->buffer_count == 0) continue;
+    seen[call->body] = true;
+    leat_text_put(out, "  %3u %s %s: ", i, leat_section_type_text(call->type), text_of(pef, call->name));
+    leat_put_bytes(out, (double)leat_pef_scratch_bytes(pef, body));
+    leat_text_put(out, "\n");
+    for (uint32_t b = 0; b < body->buffer_count; ++b)
+      put_tile_buffer(pef, body, &pef->buffers[body->buffer_first + b], out);
+  }
+  leat_free(seen);
+}
+
 static void put_text(const told_t *told, const char *path, leat_text_t *out) {
   const leat_pef_t *pef = told->flow->pef;
   put_summary(told, path, out);
@@ -288,6 +334,8 @@ static void put_text(const told_t *told, const char *path, leat_text_t *out) {
     put_loops_from(&at, out);
     put_section(told, at.call, out);
   }
+  leat_text_put(out, "\ntile buffers (%u)\n", pef->buffer_count);
+  put_tile_buffers(pef, out);
   leat_text_put(out, "\nsymbols (%u)\n", pef->symbol_count);
   for (uint32_t i = 0; i < pef->symbol_count; ++i) put_symbol(pef, &pef->symbols[i], out);
   leat_text_put(out, "\nmetadata\n  %s\n", pef->metadata);

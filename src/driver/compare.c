@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine `compare`: outputs are kept aside, computed by ref, kept aside again, put back as they were and computed
-// by native. Rooms for them are in the workspace of the stage.
+// by native. Rooms for them are in the workspace of the stage. Each engine has tile buffers of its own, laid out as it
+// does, so that what overlaps in native's layout shows; ref's lie behind native's.
 #include "driver/compare.h"
 
 #include <stdatomic.h>
 
 #include "base/loops.h"
 #include "native/engine.h"
+#include "pef/pef_align.h"
 #include "ref/engine.h"
 
 enum { NATIVE, REF, ENGINES };
@@ -24,7 +26,9 @@ typedef struct compare_s {
   const leat_pef_t *pef;
   leat_arena_t *arena;
   void *states[ENGINES];
-  atomic_flag is_taken;  // by the first difference:
+  uint64_t *ref_buffers;  // of all bodies: where ref's lie, from the end of native's on
+  uint64_t ref_scratch;   // of the body that is being loaded: where they begin
+  atomic_flag is_taken;   // by the first difference:
   const pef_stage_t *stage;
   element_t element;
   uint64_t bits[ENGINES];
@@ -36,6 +40,8 @@ typedef struct compare_plan_s {
   const pef_stage_t *file;
   leat_run_stage_t stages[ENGINES];
   uint64_t outputs;
+  const uint64_t *ref_buffers;
+  uint64_t ref_scratch;
   size_t before, found;  // of all outputs in the workspace, one behind the other
 } compare_plan_t;
 
@@ -46,6 +52,8 @@ static leat_status_t create(const leat_pef_t *pef, leat_arena_t *arena, const ch
   compare->arena = arena;
   atomic_flag_clear(&compare->is_taken);
   *out_state = compare;
+  compare->ref_buffers = leat_arena_alloc(arena, (pef->buffer_count + 1) * sizeof *compare->ref_buffers);
+  if (compare->ref_buffers == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for %u tile buffers", pef->buffer_count);
   for (int e = 0; e < ENGINES; e++) LEAT_TRY(engines[e]->create(pef, arena, isa, &compare->states[e]));
   return NULL;
 }
@@ -110,10 +118,14 @@ static void visit_output(const compare_plan_t *plan, const leat_run_tile_t *tile
   } while (leat_index_next(PEF_MAX_RANK, dims, element->index));
 }
 
-static void visit_outputs(const compare_plan_t *plan, const leat_run_tile_t *tile, char *room, visit_fn_t visit) {
+// `memory`: only those that both engines write to the same place.
+static void visit_outputs(const compare_plan_t *plan, const leat_run_tile_t *tile, bool memory, char *room,
+                          visit_fn_t visit) {
   element_t element = {.room = room};
   for (; element.operand < plan->file->operand_count; element.operand++) {
-    if (is_output(plan, element.operand)) visit_output(plan, tile, &element, visit);
+    if (!is_output(plan, element.operand)) continue;
+    if (memory && operand_of(plan, element.operand)->space != PEF_SPACE_ARGUMENT) continue;
+    visit_output(plan, tile, &element, visit);
   }
 }
 
@@ -156,12 +168,15 @@ static void compare_bits(const compare_plan_t *plan, const element_t *element) {
 static void run(const void *opaque, const leat_run_tile_t *tile) {
   const compare_plan_t *plan = opaque;
   char *before = tile->workspace + plan->before, *found = tile->workspace + plan->found;
-  visit_outputs(plan, tile, before, keep);
-  plan->stages[REF].run(plan->stages[REF].plan, tile);
-  visit_outputs(plan, tile, found, keep);
-  visit_outputs(plan, tile, before, put_back);
+  leat_run_tile_t beside = *tile;
+  beside.scratch += plan->ref_scratch;
+  beside.buffers = plan->ref_buffers;
+  visit_outputs(plan, tile, true, before, keep);
+  plan->stages[REF].run(plan->stages[REF].plan, &beside);
+  visit_outputs(plan, &beside, false, found, keep);
+  visit_outputs(plan, tile, true, before, put_back);
   plan->stages[NATIVE].run(plan->stages[NATIVE].plan, tile);
-  visit_outputs(plan, tile, found, compare_bits);
+  visit_outputs(plan, tile, false, found, compare_bits);
 }
 
 static leat_status_t verdict(const void *state) {
@@ -188,15 +203,31 @@ static leat_status_t verdict(const void *state) {
 
 // --- load --------------------------------------------------------------------------------------------------------
 
-static leat_status_t prepare(void *state, leat_run_stage_t *out, int64_t row_count, int64_t tile_rows) {
+static leat_status_t lay_out(void *state, const pef_body_t *body, uint64_t *out_buffers, uint64_t *out_bytes) {
+  compare_t *compare = state;
+  uint64_t bytes[ENGINES] = {0};
+  LEAT_TRY(engines[NATIVE]->lay_out(compare->states[NATIVE], body, out_buffers, &bytes[NATIVE]));
+  LEAT_TRY(engines[REF]->lay_out(compare->states[REF], body, compare->ref_buffers + body->buffer_first, &bytes[REF]));
+  compare->ref_scratch = leat_pef_align(bytes[NATIVE]);
+  size_t total;
+  if (!leat_size_add(compare->ref_scratch, bytes[REF], &total))
+    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the tile buffers of two engines");
+  *out_bytes = total;
+  return NULL;
+}
+
+static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_t *body, int64_t tile_rows) {
   compare_t *compare = state;
   compare_plan_t *plan = leat_arena_alloc(compare->arena, sizeof *plan);
   if (plan == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for a stage");
-  *plan = (compare_plan_t){
-      .compare = compare, .file = out->file, .outputs = leat_pef_stage_outputs(compare->pef, out->file)};
+  *plan = (compare_plan_t){.compare = compare,
+                           .file = out->file,
+                           .outputs = leat_pef_stage_outputs(compare->pef, out->file),
+                           .ref_buffers = compare->ref_buffers + body->buffer_first,
+                           .ref_scratch = compare->ref_scratch};
   for (int e = 0; e < ENGINES; e++) {
     plan->stages[e].file = out->file;
-    LEAT_TRY(engines[e]->prepare(compare->states[e], &plan->stages[e], row_count, tile_rows));
+    LEAT_TRY(engines[e]->prepare(compare->states[e], &plan->stages[e], body, tile_rows));
     if (plan->stages[e].workspace_bytes > plan->before) plan->before = plan->stages[e].workspace_bytes;
   }
   size_t room = 0;
@@ -224,6 +255,7 @@ static void report(const void *state, leat_text_t *out) {
 const leat_run_engine_t leat_compare_engine = {.name = "compare",
                                                .create = create,
                                                .destroy = destroy,
+                                               .lay_out = lay_out,
                                                .prepare = prepare,
                                                .verdict = verdict,
                                                .load = load,

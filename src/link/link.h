@@ -45,7 +45,7 @@ typedef struct leat_link_program_s {
 } leat_link_program_t;
 
 // needs: a writer that holds the symbols. gives: calls, bodies and constants, and in *info what follows from them:
-// arena_bytes, scratch_bytes, peak_bytes, run_flops, run_bytes.
+// arena_bytes, peak_bytes, run_flops, run_bytes.
 leat_status_t leat_link(const leat_link_program_t *program, leat_pef_writer_t *writer, pef_info_t *info) LEAT_MUST_USE;
 
 // --- a unit as the body of a loop ------------------------------------------------------------------------------------

@@ -5,18 +5,20 @@
 // --- bodies ----------------------------------------------------------------------------------------------------------
 
 static leat_status_t add_body(leat_linked_unit_t *u, uint32_t index) {
-  const pef_body_t *body = &u->pef->bodies[index];
+  const leat_pef_t *pef = u->pef;
+  const pef_body_t *body = &pef->bodies[index];
   u->stages.count = 0;
   pef_stage_t *stages = leat_array_push_n(&u->stages, body->stage_count);
   if (stages == NULL) return leat_out_of_memory();
   for (uint32_t i = 0; i < body->stage_count; ++i) {
-    stages[i] = u->pef->stages[body->stage_first + i];
-    stages[i].origin = leat_pef_add_string(u->writer, u->pef->strings + stages[i].origin);
+    stages[i] = pef->stages[body->stage_first + i];
+    stages[i].origin = leat_pef_add_string(u->writer, pef->strings + stages[i].origin);
     if (stages[i].output != PEF_NO_OUTPUT) stages[i].output = u->output(u->context, stages[i].output);
   }
-  leat_pef_body_draft_t draft = {*body, stages, u->pef->operands, u->pef->instructions};
+  const pef_layout_t *layout = pef->layout_count == 0 ? NULL : pef->layout + body->buffer_first;
+  leat_pef_body_draft_t draft = {*body,     stages, pef->operands, pef->instructions, pef->buffers + body->buffer_first,
+                                 pef->dims, layout};
   u->bodies[index] = leat_pef_add_body(u->writer, &draft) + 1;
-  if (body->scratch_bytes > u->info->scratch_bytes) u->info->scratch_bytes = body->scratch_bytes;
   return NULL;
 }
 

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// A draft becomes a body and a call: its operands get the places of their sources, arguments or offsets in scratch.
+// A draft becomes a body and a call: its operands get the places of their sources, arguments or tile buffers.
 #include "map/emit.h"
 
 #include "map/name.h"
 #include "pef/flight.h"
+#include "space/rows.h"
 
 typedef struct emitter_s {
   const leat_decided_t *decided;
   const leat_placed_t *placed;
   leat_pef_writer_t *writer;
   uint64_t *constants;    // per value: offset in the file's constants
+  uint32_t *buffers;      // per value in scratch: its buffer in the body that is being made, + 1
   uint32_t packs_called;  // of decided->packs.calls
 } emitter_t;
 
@@ -20,6 +22,9 @@ typedef struct body_s {
   LEAT_ARRAY(pef_stage_t) stages;
   LEAT_ARRAY(pef_operand_t) operands;
   LEAT_ARRAY(pef_argument_t) arguments;
+  LEAT_ARRAY(pef_buffer_t) buffers;
+  LEAT_ARRAY(int64_t) dims;  // of the buffers
+  LEAT_ARRAY(pef_layout_t) layout;
 } body_t;
 
 // --- places
@@ -84,6 +89,38 @@ static bool is_scratch(const emitter_t *e, const leat_source_t *source) {
          e->placed->homes[source->index].scratch;
 }
 
+static uint32_t current_stage(const body_t *b) { return b->stages.count - 1; }
+
+static leat_status_t add_buffer(body_t *b, leat_value_id_t v) {
+  const leat_decided_t *d = b->e->decided;
+  const leat_value_t *value = leat_graph_value(d->g, v);
+  pef_buffer_t *buffer = leat_array_push(&b->buffers);
+  pef_layout_t *layout = leat_array_push(&b->layout);
+  const uint32_t first_dim = b->dims.count;
+  int64_t *dims = value->rank == 0 ? NULL : leat_array_push_n(&b->dims, value->rank);
+  if (buffer == NULL || layout == NULL || (dims == NULL && value->rank != 0)) return leat_out_of_memory();
+  if (value->rank != 0) memcpy(dims, value->dims, value->rank * sizeof *dims);
+  *buffer = (pef_buffer_t){.dtype = (uint8_t)value->dtype,
+                           .rank = (uint8_t)value->rank,
+                           .row_dim = PEF_NO_ROW_DIM,
+                           .dims = first_dim,
+                           .first = current_stage(b)};
+  layout->offset = b->e->placed->homes[v].offset;
+  const uint8_t row_dim = d->plan->row_dim[value->op];
+  if (row_dim != LEAT_ROWS_WHOLE && b->draft->rows > 1) buffer->row_dim = row_dim;
+  b->e->buffers[v] = b->buffers.count;
+  if (b->buffers.count <= PEF_MAX_BUFFERS) return NULL;
+  LEAT_FAIL(LEAT_UNSUPPORTED, "a section keeps more than %u values in its tiles: compile with -o0", PEF_MAX_BUFFERS);
+}
+
+// The buffer of a value in scratch; its first operand brings it.
+static leat_status_t find_buffer(body_t *b, leat_value_id_t v, uint32_t *out_slot) {
+  if (b->e->buffers[v] == 0) LEAT_TRY(add_buffer(b, v));
+  *out_slot = b->e->buffers[v] - 1;
+  b->buffers.data[*out_slot].last = current_stage(b);
+  return NULL;
+}
+
 static leat_status_t add_operand(body_t *b, uint32_t index) {
   const leat_source_t *source = &b->draft->sources.data[index];
   pef_operand_t *operand = leat_array_push(&b->operands);
@@ -91,8 +128,7 @@ static leat_status_t add_operand(body_t *b, uint32_t index) {
   *operand = b->draft->operands.data[index];
   if (is_scratch(b->e, source)) {
     operand->space = PEF_SPACE_SCRATCH;
-    operand->offset += b->e->placed->homes[source->index].offset;
-    return NULL;
+    return find_buffer(b, source->index, &operand->slot);
   }
   pef_argument_t place;
   LEAT_TRY(place_of(b->e, source, &place));
@@ -122,10 +158,13 @@ static void finish(body_t *b, const leat_tiling_t *tiling, pef_call_t call, cons
                .tile_quantum = (uint32_t)tiling->quantum,
                .row_count = (uint64_t)b->draft->rows,
                .tile_rows_max = (uint64_t)tiling->rows_max,
-               .scratch_bytes = tiling->scratch_bytes},
+               .buffer_count = b->buffers.count},
       .stages = b->stages.data,
       .operands = b->operands.data,
       .instructions = b->draft->instructions.data,
+      .buffers = b->buffers.data,
+      .dims = b->dims.data,
+      .layout = b->layout.data,
   };
   call.argument_count = b->arguments.count;
   call.body = leat_pef_add_body(b->e->writer, &body);
@@ -138,6 +177,9 @@ static void body_deinit(body_t *b) {
   leat_array_free(&b->stages);
   leat_array_free(&b->operands);
   leat_array_free(&b->arguments);
+  leat_array_free(&b->buffers);
+  leat_array_free(&b->dims);
+  leat_array_free(&b->layout);
 }
 
 static leat_status_t emit_pack(emitter_t *e, const leat_pack_call_t *pack) {
@@ -210,7 +252,6 @@ static leat_status_t emit_constants(emitter_t *e) {
 static void emit_info(const emitter_t *e) {
   const leat_decided_t *d = e->decided;
   pef_info_t info = {.arena_bytes = e->placed->arena_bytes,
-                     .scratch_bytes = e->placed->scratch_bytes,
                      .optim_level = d->options->optim_level,
                      .inference = d->options->inference};
   memcpy(info.fingerprint, d->options->fingerprint, sizeof info.fingerprint);
@@ -227,6 +268,8 @@ static void emit_info(const emitter_t *e) {
 static leat_status_t emit_all(emitter_t *e) {
   emit_symbols(e);
   LEAT_TRY(emit_constants(e));
+  e->buffers = leat_alloc_zero(e->decided->g->values.count + 1u, sizeof *e->buffers);
+  if (e->buffers == NULL) return leat_out_of_memory();
   for (uint32_t i = 0; i < e->decided->order_count; ++i) LEAT_TRY(emit_section(e, e->decided->order[i]));
   emit_info(e);
   return leat_flight_plan(e->writer);
@@ -236,5 +279,6 @@ leat_status_t leat_map_emit(const leat_decided_t *decided, const leat_placed_t *
   emitter_t e = {.decided = decided, .placed = placed, .writer = writer};
   leat_status_t status = emit_all(&e);
   leat_free(e.constants);
+  leat_free(e.buffers);
   return status;
 }

@@ -99,7 +99,6 @@ static leat_status_t place_all(const leat_decided_t *d, leat_placed_t *p, leat_b
   choose_homes(d, p->homes);
   for (uint32_t s = 0; s < d->plan->sections.count; ++s) {
     LEAT_TRY(leat_tiles_plan(d, s, p->homes, room, &p->tilings[s]));
-    if (p->tilings[s].scratch_bytes > p->scratch_bytes) p->scratch_bytes = p->tilings[s].scratch_bytes;
   }
   LEAT_TRY(plan_values(d, p, room));
   for (uint32_t i = 0; i < d->packs.all.count; ++i) p->packs[i] = reserve(p, d->packs.all.data[i].bytes);

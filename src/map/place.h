@@ -10,7 +10,6 @@ typedef struct leat_placed_s {
   leat_tiling_t *tilings;  // per section
   uint64_t *packs;         // per pack: offset in the arena
   uint64_t arena_bytes;
-  uint64_t scratch_bytes;  // maximum over sections
 } leat_placed_t;
 
 // LEAT_UNSUPPORTED with decided->options->shortage filled: a section does not fit. `out_placed` is to be released

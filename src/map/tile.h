@@ -6,10 +6,10 @@
 #include "map/decide.h"
 #include "map/fit.h"
 
-// Of a value that is kept in memory: in the scratch of its section's tiles, or in the arena.
+// Of a value that is kept in memory: a tile buffer of its section, or a place in the arena.
 typedef struct leat_home_s {
   bool scratch;
-  uint64_t offset;
+  uint64_t offset;  // in native's scratch, in the arena
 } leat_home_t;
 
 typedef struct leat_tiling_s {

@@ -16,13 +16,15 @@ typedef struct native_s {
   leat_native_stage_t *stages;
 } native_t;
 
-static void resolve_operand(const pef_operand_t *file, leat_native_operand_t *out) {
+// `layout`: of the buffers of the operand's body.
+static void resolve_operand(const pef_operand_t *file, const pef_layout_t *layout, leat_native_operand_t *out) {
+  const uint64_t start = file->space == PEF_SPACE_SCRATCH ? layout[file->slot].offset : 0;
   *out = (leat_native_operand_t){.space = file->space,
                                  .dtype = file->dtype,
                                  .rank = file->rank,
                                  .row_dim = file->row_dim,
                                  .slot = file->slot,
-                                 .offset = (int64_t)file->offset};
+                                 .offset = (int64_t)(start + file->offset)};
   out->element_bytes = (uint8_t)leat_pef_dtype_bytes(file->dtype);
   for (uint32_t d = 0; d < PEF_MAX_RANK; d++) {
     out->dims[d] = d < file->rank ? file->dims[d] : 1;
@@ -49,7 +51,6 @@ static leat_status_t fill(native_t *native, const char *isa) {
   if (native->operands == NULL || native->stages == NULL) {
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for %u stages", pef->stage_count);
   }
-  for (uint32_t o = 0; o < pef->operand_count; o++) resolve_operand(&pef->operands[o], &native->operands[o]);
   return leat_native_jit_create(native->kern, native->isa, &native->jit);
 }
 
@@ -64,10 +65,26 @@ static leat_status_t create(const leat_pef_t *pef, leat_arena_t *arena, const ch
 
 static void destroy(void *state) { leat_native_jit_destroy(((native_t *)state)->jit); }
 
-static leat_status_t prepare(void *state, leat_run_stage_t *out, int64_t row_count, int64_t tile_rows) {
+static leat_status_t lay_out(void *state, const pef_body_t *body, uint64_t *out_buffers, uint64_t *out_bytes) {
+  const leat_pef_t *pef = ((const native_t *)state)->pef;
+  if (body->buffer_count != 0 && pef->layout_count == 0) {
+    LEAT_FAIL(LEAT_UNSUPPORTED,
+              "the file was compiled for %s and does not say where tile buffers lie for native: compile for native, or "
+              "run it on the engine ref",
+              pef->strings + pef->info->arch);
+  }
+  for (uint32_t i = 0; i < body->buffer_count; i++) out_buffers[i] = pef->layout[body->buffer_first + i].offset;
+  *out_bytes = leat_pef_scratch_bytes(pef, body);
+  return NULL;
+}
+
+static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_t *body, int64_t tile_rows) {
   native_t *native = state;
   const leat_pef_t *pef = native->pef;
   const pef_stage_t *file = out->file;
+  const pef_layout_t *layout = body->buffer_count == 0 ? NULL : pef->layout + body->buffer_first;
+  for (uint32_t o = file->operand_first; o < file->operand_first + file->operand_count; o++)
+    resolve_operand(&pef->operands[o], layout, &native->operands[o]);
   leat_native_stage_t *stage = &native->stages[file - pef->stages];
   *stage = (leat_native_stage_t){.kind = leat_native_stage_kind(file->kind),
                                  .kern = native->kern,
@@ -81,7 +98,7 @@ static leat_status_t prepare(void *state, leat_run_stage_t *out, int64_t row_cou
   const leat_native_prepare_t context = {.arena = native->arena,
                                          .kern = native->kern,
                                          .jit = native->jit,
-                                         .row_count = row_count,
+                                         .row_count = (int64_t)body->row_count,
                                          .tile_rows_max = tile_rows};
   LEAT_TRY(stage->kind->prepare(stage, &context));
   out->run = stage->kind->run;
@@ -114,6 +131,7 @@ static void report(const void *state, leat_text_t *out) {
 const leat_run_engine_t leat_native_engine = {.name = "native",
                                               .create = create,
                                               .destroy = destroy,
+                                              .lay_out = lay_out,
                                               .prepare = prepare,
                                               .load = load,
                                               .store = store,

@@ -8,10 +8,10 @@
 #include "pef/flow.h"
 #include "pef/pef_scalar.h"
 
-// Bytes [begin, end) of a symbol or the arena (places), or of tile scratch.
+// Bytes [begin, end) of a symbol or the arena (places), or of a tile buffer.
 typedef struct span_s {
-  uint32_t kind;  // pef_place_kind
-  uint32_t symbol;
+  uint32_t kind;    // pef_place_kind
+  uint32_t symbol;  // or buffer
   uint64_t begin, end;
 } span_t;
 typedef LEAT_ARRAY(span_t) span_list_t;
@@ -19,7 +19,7 @@ typedef LEAT_ARRAY(span_t) span_list_t;
 typedef struct walk_s {
   const leat_pef_t *pef;
   span_list_t live;     // places whose contents matter
-  span_list_t scratch;  // of the call being visited
+  span_list_t buffers;  // of the call being visited
   bool *wanted;         // as many as a program may have instructions
   uint32_t *begins;     // per call: where the outermost loop begins that ends with it; else the call itself
   bool *in_loop;        // per call
@@ -52,25 +52,25 @@ static span_t argument_span(const pef_argument_t *argument) {
   return (span_t){argument->kind, argument->symbol, argument->offset, argument->offset + argument->bytes};
 }
 
-// What the operand touches of its body's scratch.
-static span_t scratch_span(const pef_body_t *body, const pef_operand_t *operand) {
+// What the operand touches of its tile buffer.
+static span_t buffer_span(const pef_body_t *body, const pef_operand_t *operand) {
   const int64_t element_bytes = (int64_t)leat_pef_dtype_bytes(operand->dtype);
   int64_t low = (int64_t)operand->offset, high = low + element_bytes;
   for (uint32_t d = 0; d < operand->rank; ++d) {
     const int64_t extent =
-        d == operand->row_dim ? (int64_t)(body->tile_rows_max * operand->row_mult) : operand->dims[d];
+        d == operand->row_dim ? (int64_t)(leat_pef_tile_rows(body) * operand->row_mult) : operand->dims[d];
     const int64_t reach = (extent - 1) * operand->strides[d] * element_bytes;
     *(reach < 0 ? &low : &high) += reach;
   }
-  return (span_t){0, 0, (uint64_t)low, (uint64_t)high};
+  return (span_t){0, operand->slot, (uint64_t)low, (uint64_t)high};
 }
 
 // Is anything live of what an operand of a call stands for, in any trip?
 static bool is_operand_live(const walk_t *walk, const pef_call_t *call, const pef_operand_t *operand) {
   const leat_pef_t *pef = walk->pef;
   if (operand->space != PEF_SPACE_ARGUMENT) {
-    const span_t span = scratch_span(&pef->bodies[call->body], operand);
-    return is_live(&walk->scratch, &span);
+    const span_t span = buffer_span(&pef->bodies[call->body], operand);
+    return is_live(&walk->buffers, &span);
   }
   uint32_t places;
   const pef_argument_t *at = leat_pef_places(pef, call->argument_first + operand->slot, &places);
@@ -84,8 +84,8 @@ static bool is_operand_live(const walk_t *walk, const pef_call_t *call, const pe
 static void mark_operand(walk_t *walk, const pef_call_t *call, const pef_operand_t *operand) {
   const leat_pef_t *pef = walk->pef;
   if (operand->space != PEF_SPACE_ARGUMENT) {
-    const span_t span = scratch_span(&pef->bodies[call->body], operand);
-    mark(walk, &walk->scratch, &span);
+    const span_t span = buffer_span(&pef->bodies[call->body], operand);
+    mark(walk, &walk->buffers, &span);
     return;
   }
   uint32_t places;
@@ -133,7 +133,7 @@ static void visit_call(walk_t *walk, uint32_t index, uint32_t types) {
   const pef_call_t *call = &walk->pef->calls[index];
   if (call->type != PEF_PREPARE && !(types >> call->type & 1)) return;
   const pef_body_t *body = &walk->pef->bodies[call->body];
-  walk->scratch.count = 0;
+  walk->buffers.count = 0;
   for (uint32_t s = body->stage_count; s-- > 0;) visit_stage(walk, call, &walk->pef->stages[body->stage_first + s]);
 }
 
@@ -187,7 +187,7 @@ leat_status_t leat_flow_needs(const leat_pef_t *pef, uint32_t types, bool *neede
   }
   leat_free(walk.wanted);
   leat_array_free(&walk.live);
-  leat_array_free(&walk.scratch);
+  leat_array_free(&walk.buffers);
   leat_free(walk.begins);
   leat_free(walk.in_loop);
   if (walk.failed) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for the inputs that the outputs depend on");

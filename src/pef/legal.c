@@ -4,8 +4,6 @@
 
 #include "pef/legal_parts.h"
 
-#define PLACE_MAX (UINT64_C(1) << 50)  // sums of a few distances fit
-
 static const char *const rules[LEAT_RULE_COUNT] = {
     [LEAT_RULE_OVERLAP] = "two values that live at the same time share bytes",
     [LEAT_RULE_UNWRITTEN] = "reads what nothing has written before",
@@ -19,6 +17,9 @@ static const char *const rules[LEAT_RULE_COUNT] = {
         "what a prepare section makes depends on parameters, buffers and constants alone, and stays as it is",
     [LEAT_RULE_BORROWED] = "the caller's memory: inputs are not written, outputs hold what this run has written there",
     [LEAT_RULE_ENABLED] = "reads what is written only where an output is enabled",
+    [LEAT_RULE_OUTSIDE] = "reaches beyond its tile buffer",
+    [LEAT_RULE_LIFE] = "uses a tile buffer before the first or after the last stage that it says",
+    [LEAT_RULE_ANEW] = "writes another value to a tile buffer whose value has been read",
 };
 
 void leat_findings_deinit(leat_findings_t *findings) {
@@ -37,6 +38,8 @@ static void put_place(const leat_pef_t *pef, const leat_finding_t *f, leat_text_
   leat_text_put(out, "bytes %llu to %llu of ", (unsigned long long)f->begin, (unsigned long long)f->end);
   if (f->place == PEF_PLACE_SYMBOL)
     leat_text_put(out, "'%s'", pef->strings + pef->symbols[f->symbol].name);
+  else if (f->place == PEF_NONE && pef->buffers[f->buffer].dtype != PEF_OPAQUE)
+    leat_text_put(out, "tile buffer %u", f->buffer - pef->bodies[pef->calls[f->call].body].buffer_first);
   else
     leat_text_put(out, "%s",
                   f->place == PEF_PLACE_ARENA ? "the arena"
@@ -60,9 +63,9 @@ void leat_finding_put(const leat_pef_t *pef, const leat_finding_t *f, leat_text_
 // --- the proofs ------------------------------------------------------------------------------------------------------
 
 static leat_status_t check_sizes(const leat_pef_t *pef) {
-  uint64_t most = pef->info->arena_bytes > pef->info->scratch_bytes ? pef->info->arena_bytes : pef->info->scratch_bytes;
+  uint64_t most = pef->info->arena_bytes;
   for (uint32_t s = 0; s < pef->symbol_count; ++s) most = pef->symbols[s].bytes > most ? pef->symbols[s].bytes : most;
-  if (most < PLACE_MAX) return NULL;
+  if (most < LEAT_PLACE_MAX) return NULL;
   LEAT_FAIL(LEAT_UNSUPPORTED, "a place of %llu bytes is too large for the proofs", (unsigned long long)most);
 }
 

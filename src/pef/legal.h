@@ -9,9 +9,8 @@
 //                   One that several section types touch, or PREPARE does, lives for ever,
 //                   since types run apart. One that nobody writes is zeros, and lives for ever; so does one that nobody
 //                   reads.
-//   in tile scratch a value is the block that a stage writes; copies of one op that follow each other (concat, pad)
-//   make
-//                   one value together.
+//   in a tile       a buffer is one value. In an opaque one (version 1) a value is the block that a stage writes;
+//                   copies of one op that follow each other (concat, pad) make one value together.
 // What is not found is therefore one value in the place of another where all of this fits both: a different program.
 #ifndef LEAT_PEF_LEGAL_H_
 #define LEAT_PEF_LEGAL_H_
@@ -31,6 +30,9 @@ typedef enum leat_rule_e {
                         // over, or read in a loop that updates parameters
   LEAT_RULE_BORROWED,   // the caller's memory: an input is written, or an output is read that this run has not written
   LEAT_RULE_ENABLED,    // what only an enabled output writes is read by what always runs
+  LEAT_RULE_OUTSIDE,    // an operand reaches beyond its tile buffer
+  LEAT_RULE_LIFE,       // a tile buffer is used outside of the stages that it says
+  LEAT_RULE_ANEW,       // a tile buffer whose value has been read gets another one
   LEAT_RULE_COUNT
 } leat_rule_t;
 
@@ -39,7 +41,8 @@ typedef struct leat_finding_s {
   leat_rule_t rule;
   uint32_t call, stage, operand;  // stage: of the file; operand: of the stage
   uint32_t other_call, other_stage;
-  uint32_t place, symbol;  // pef_place_kind; PEF_NONE: scratch
+  uint32_t place, symbol;  // pef_place_kind; PEF_NONE: a tile buffer
+  uint32_t buffer;         // of the file
   uint64_t begin, end;     // bytes of the place
 } leat_finding_t;
 

@@ -9,6 +9,7 @@
 #include "pef/legal_box.h"
 
 enum { LEAT_COVER_BOXES = 4, LEAT_ALWAYS = PEF_NO_OUTPUT, LEAT_MIXED };
+#define LEAT_PLACE_MAX (UINT64_C(1) << 50)  // bytes: sums of a few distances fit
 
 // Bytes that were written: a few boxes, which join to one nearly always. `lost`: more did not fit; then all from the
 // lowest byte to the highest counts as written.

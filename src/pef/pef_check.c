@@ -15,7 +15,8 @@
 
 typedef struct pef_checker_s {
   const leat_pef_t *pef;
-  pef_slot_use_t *uses;     // of the body under check, by slot
+  pef_slot_use_t *uses;  // of the body under check, by slot
+  pef_buffer_use_t *buffer_uses;
   uint32_t *calls_by_body;  // call indices, grouped by body
   uint32_t *first_call;     // body_count + 1 offsets into calls_by_body
   double body_work, work;   // surplus of the body under check, and of all calls so far
@@ -77,9 +78,7 @@ static leat_status_t check_info(const leat_pef_t *pef) {
   LEAT_TRY(check_string(pef, info->compiler, "compiler"));
   uint64_t total = info->arena_bytes;
   for (uint32_t i = 0; i < pef->symbol_count && total < BYTES_LIMIT; ++i) total += pef->symbols[i].bytes + PEF_ALIGN;
-  if (total >= BYTES_LIMIT || info->scratch_bytes >= BYTES_LIMIT) {
-    return leat_pef_corrupt("sizes of arena, scratch and symbols do not fit an address space");
-  }
+  if (total >= BYTES_LIMIT) return leat_pef_corrupt("sizes of arena and symbols do not fit an address space");
   if (info->inference > 1) return leat_pef_corrupt("the inference mark is %u", info->inference);
   if (!isfinite(info->run_flops) || !isfinite(info->run_bytes)) return leat_pef_corrupt("costs are not finite");
   return NULL;
@@ -235,8 +234,24 @@ static pef_stage_site_t site_of(const leat_pef_t *pef, const pef_body_t *body, c
                             .operands = pef->operands + stage->operand_first,
                             .instructions = pef->instructions + stage->instruction_first,
                             .body = body,
+                            .pef = pef,
+                            .buffers = pef->buffers + body->buffer_first,
                             .version_minor = pef->version_major == 1 ? PEF_VERSION_MINOR : pef->version_minor,
-                            .outputs = leat_pef_stage_outputs(pef, stage)};
+                            .outputs = leat_pef_stage_outputs(pef, stage),
+                            .inputs = leat_pef_stage_inputs(pef, stage)};
+}
+
+// All reads, then all writes.
+static leat_status_t check_buffer_uses(pef_checker_t *checker, const pef_stage_site_t *site) {
+  const uint32_t stage = (uint32_t)(site->stage - checker->pef->stages) - site->body->stage_first;
+  for (uint32_t i = 0; i < 2u * site->stage->operand_count; ++i) {
+    const bool written = i >= site->stage->operand_count;
+    const uint32_t index = written ? i - site->stage->operand_count : i;
+    LEAT_TRY(leat_status_annotate(leat_pef_check_buffer_use(site, index, written, stage, checker->buffer_uses),
+                                  "%s (at byte %llu)", leat_pef_label(site, index).text,
+                                  byte_of(checker->pef, PEF_SEGMENT_OPERANDS, site->stage->operand_first + index)));
+  }
+  return NULL;
 }
 
 static leat_status_t check_stage(pef_checker_t *checker, const pef_body_t *body, const pef_stage_t *stage) {
@@ -259,10 +274,10 @@ static leat_status_t check_stage(pef_checker_t *checker, const pef_body_t *body,
     const bool written = (site.outputs >> i & 1) != 0 && !site.idle;
     checker->writes_argument |= written && site.operands[i].space == PEF_SPACE_ARGUMENT;
   }
-  return NULL;
+  return check_buffer_uses(checker, &site);
 }
 
-static leat_status_t check_body_record(const leat_pef_t *pef, const pef_body_t *body) {
+static leat_status_t check_body_record(const pef_body_t *body) {
   if (body->argument_count > PEF_MAX_ARGUMENTS) return leat_pef_corrupt("%u arguments", body->argument_count);
   if (body->row_count == 0 || body->row_count > EXTENT_LIMIT || body->tile_rows_max == 0 ||
       body->tile_rows_max > EXTENT_LIMIT || body->tile_quantum == 0) {
@@ -270,16 +285,14 @@ static leat_status_t check_body_record(const leat_pef_t *pef, const pef_body_t *
                             (unsigned long long)body->row_count, (unsigned long long)body->tile_rows_max,
                             body->tile_quantum);
   }
-  if (body->scratch_bytes > pef->info->scratch_bytes) {
-    return leat_pef_corrupt("%llu bytes of scratch, info promises %llu", (unsigned long long)body->scratch_bytes,
-                            (unsigned long long)pef->info->scratch_bytes);
-  }
+  if (body->buffer_count > PEF_MAX_BUFFERS) return leat_pef_corrupt("%u tile buffers", body->buffer_count);
   return NULL;
 }
 
 static leat_status_t check_body(pef_checker_t *checker, const pef_body_t *body) {
   const leat_pef_t *pef = checker->pef;
-  LEAT_TRY(check_body_record(pef, body));
+  LEAT_TRY(check_body_record(body));
+  LEAT_TRY(leat_pef_check_buffers(pef, body, checker->buffer_uses));
   memset(checker->uses, 0, body->argument_count * sizeof *checker->uses);
   checker->body_work = checker->body_steps = 0;
   checker->writes_argument = false;
@@ -289,6 +302,8 @@ static leat_status_t check_body(pef_checker_t *checker, const pef_body_t *body) 
                                   leat_pef_stage_name(stage->kind), text_of(pef, stage->origin).text,
                                   byte_of(pef, PEF_SEGMENT_STAGES, i)));
   }
+  LEAT_TRY(leat_pef_check_lives(pef, body, checker->buffer_uses));
+  LEAT_TRY(leat_pef_check_layout(pef, body));
   if (body->row_count > 1 && !checker->writes_argument) {
     return leat_pef_corrupt("%llu rows write no argument", (unsigned long long)body->row_count);
   }
@@ -346,6 +361,9 @@ static leat_status_t check_trips(const pef_checker_t *checker) {
 
 static leat_status_t check_bodies(pef_checker_t *checker) {
   const leat_pef_t *pef = checker->pef;
+  if (pef->layout_count != 0 && pef->layout_count != pef->buffer_count) {
+    return leat_pef_corrupt("native's layout has %u places for %u tile buffers", pef->layout_count, pef->buffer_count);
+  }
   for (uint32_t i = 0; i < pef->symbol_count; ++i) checker->output_count += pef->symbols[i].kind == PEF_SYMBOL_OUTPUT;
   for (uint32_t i = 0; i < pef->body_count; ++i) {
     leat_status_t status = check_body(checker, &pef->bodies[i]);
@@ -383,15 +401,17 @@ static leat_status_t check_with_memory(pef_checker_t *checker) {
   const leat_pef_t *pef = checker->pef;
   checker->calls_by_body = leat_alloc_zero((size_t)pef->call_count + 1, sizeof(uint32_t));
   checker->first_call = leat_alloc_zero((size_t)pef->body_count + 1, sizeof(uint32_t));
-  uint32_t arguments = 0;  // of a body
+  uint32_t arguments = 0, buffers = 0;  // of a body
   for (uint32_t i = 0; i < pef->body_count; ++i) {
-    const uint32_t count = pef->bodies[i].argument_count;
-    if (count <= PEF_MAX_ARGUMENTS && count > arguments) arguments = count;
+    const pef_body_t *body = &pef->bodies[i];
+    if (body->argument_count <= PEF_MAX_ARGUMENTS && body->argument_count > arguments) arguments = body->argument_count;
+    if (body->buffer_count <= PEF_MAX_BUFFERS && body->buffer_count > buffers) buffers = body->buffer_count;
   }
   checker->uses = leat_alloc_zero((size_t)arguments + 1, sizeof *checker->uses);
+  checker->buffer_uses = leat_alloc_zero((size_t)buffers + 1, sizeof *checker->buffer_uses);
   checker->times = leat_alloc_zero((size_t)pef->call_count + 1, sizeof *checker->times);
   if (checker->calls_by_body == NULL || checker->first_call == NULL || checker->uses == NULL ||
-      checker->times == NULL) {
+      checker->buffer_uses == NULL || checker->times == NULL) {
     return leat_out_of_memory();
   }
   group_calls(checker);
@@ -415,6 +435,7 @@ leat_status_t leat_pef_check(const leat_pef_t *pef) {
   leat_free(checker->calls_by_body);
   leat_free(checker->first_call);
   leat_free(checker->uses);
+  leat_free(checker->buffer_uses);
   leat_free(checker->times);
   leat_free(checker);
   return status;

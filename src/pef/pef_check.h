@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The validator behind leat_pef_open. Layers, each trusting the ones before it: those of pef_file.h, pef_check_owner.c
-// (which record is whose), pef_check.c (strings, symbols, calls, bodies), pef_check_operand.c (one operand: dims, rows,
+// (which record is whose), pef_check.c (strings, symbols, calls, bodies), pef_check_buffer.c (tile buffers),
+// pef_check_operand.c (one operand: dims, rows,
 // what it reaches), pef_check_stage.c (a stage against the schema, stage.def), pef_check_alias.c (operands that share
 // memory), pef_rules.c and pef_check_map.c (what a kind demands beside), pef_check_bounds.c (bounds of indices),
 // pef_check_argument.c (a place, and what a body does there), pef_check_loop.c (loops, arguments that move),
@@ -32,9 +33,11 @@ typedef struct pef_stage_site_s {
   const pef_operand_t *operands;
   const pef_instruction_t *instructions;
   const pef_body_t *body;
-  uint32_t version_minor;  // of format 2
-  uint64_t outputs;        // bit i: operand i is written
-  bool idle;               // it has nothing to do: set once the rules of its kind hold
+  const leat_pef_t *pef;
+  const pef_buffer_t *buffers;  // of the body
+  uint32_t version_minor;       // of format 2
+  uint64_t outputs, inputs;     // bit i: operand i is written, is read
+  bool idle;                    // it has nothing to do: set once the rules of its kind hold
 } pef_stage_site_t;
 
 // What the stages of a body ask of one argument slot.
@@ -43,6 +46,24 @@ typedef struct pef_slot_use_s {
   uint32_t alignment;  // 0: the slot is not used
   bool written;
 } pef_slot_use_t;
+
+// What the stages so far do with a tile buffer.
+typedef struct pef_buffer_use_s {
+  uint32_t last;     // stage of the body that uses it; PEF_NONE: none has
+  uint32_t read_at;  // the last one that reads it, + 1; 0: none has
+  bool written;
+} pef_buffer_use_t;
+
+// Buffers of a body, in this order: their records, which sets `uses` (one a buffer) to none; all reads of stage `stage`
+// of the body, then all its writes, whose operands are valid; that no life is too long; native's layout, if there is
+// one.
+leat_status_t leat_pef_check_buffers(const leat_pef_t *pef, const pef_body_t *body,
+                                     pef_buffer_use_t *out_uses) LEAT_MUST_USE;
+leat_status_t leat_pef_check_buffer_use(const pef_stage_site_t *site, uint32_t index, bool written, uint32_t stage,
+                                        pef_buffer_use_t *uses) LEAT_MUST_USE;
+leat_status_t leat_pef_check_lives(const leat_pef_t *pef, const pef_body_t *body,
+                                   const pef_buffer_use_t *uses) LEAT_MUST_USE;
+leat_status_t leat_pef_check_layout(const leat_pef_t *pef, const pef_body_t *body) LEAT_MUST_USE;
 
 // In this order: the record of operand `index` (enums, dims, rows); the rules of the stage's kind; what the operand
 // reaches, added to `uses` (by slot), which may rely on both.

@@ -104,7 +104,8 @@ static pef_table_t table_of(const pef_call_site_t *site, const pef_operand_t *op
 }
 
 static pef_place_t place_of(const pef_call_site_t *site, const pef_operand_t *operand, const pef_argument_t *argument) {
-  if (operand->space == PEF_SPACE_SCRATCH) return (pef_place_t){.memory = UINT64_MAX, .at = (int64_t)operand->offset};
+  if (operand->space == PEF_SPACE_SCRATCH)
+    return (pef_place_t){.memory = UINT64_MAX - operand->slot, .at = (int64_t)operand->offset};
   pef_place_t place = {.memory = (uint64_t)argument->kind << 32 | argument->symbol,
                        .at = (int64_t)(argument->offset + operand->offset)};
   place.moves = leat_pef_moves(site->pef, site->call->argument_first + operand->slot, 1, &place.move_count);

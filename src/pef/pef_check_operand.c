@@ -53,15 +53,26 @@ static leat_status_t check_absent(const pef_stage_site_t *site, const pef_operan
   return NULL;
 }
 
+static leat_status_t check_slot(const pef_stage_site_t *site, const pef_operand_t *operand) {
+  const bool in_scratch = operand->space == PEF_SPACE_SCRATCH;
+  const uint32_t count = in_scratch ? site->body->buffer_count : site->body->argument_count;
+  if (operand->slot >= count) {
+    return leat_pef_corrupt("slot %u, the body has %u %s", operand->slot, count,
+                            in_scratch ? "tile buffers" : "arguments");
+  }
+  const uint8_t dtype = in_scratch ? site->buffers[operand->slot].dtype : operand->dtype;
+  if (dtype == operand->dtype || dtype == PEF_OPAQUE) return NULL;
+  return leat_pef_corrupt("it is %s, buffer %u is %s", leat_pef_dtype_name(operand->dtype), operand->slot,
+                          leat_pef_dtype_name(dtype));
+}
+
 leat_status_t leat_pef_check_operand(const pef_stage_site_t *site, uint32_t index) {
   const pef_operand_t *operand = &site->operands[index];
   if (operand->space > PEF_SPACE_SCRATCH) return leat_pef_corrupt("space %u does not exist", operand->space);
   if (operand->dtype >= PEF_DTYPE_COUNT) return leat_pef_corrupt("dtype %u does not exist", operand->dtype);
   if (operand->rank > PEF_MAX_RANK) return leat_pef_corrupt("rank %u is over %u", operand->rank, PEF_MAX_RANK);
   if (operand->space == PEF_SPACE_NONE) return check_absent(site, operand);
-  if (operand->space == PEF_SPACE_ARGUMENT ? operand->slot >= site->body->argument_count : operand->slot != 0) {
-    return leat_pef_corrupt("slot %u, the body takes %u arguments", operand->slot, site->body->argument_count);
-  }
+  LEAT_TRY(check_slot(site, operand));
   if (operand->offset >= OFFSET_LIMIT || operand->offset % leat_pef_dtype_bytes(operand->dtype) != 0) {
     return leat_pef_corrupt("offset %llu does not fit %s", (unsigned long long)operand->offset,
                             leat_pef_dtype_name(operand->dtype));
@@ -81,17 +92,20 @@ bool leat_pef_same_extent(const pef_stage_site_t *site, uint32_t p, uint32_t i, 
 
 // --- reach -----------------------------------------------------------------------------------------------------
 
-// The result of a sum over nothing has elements all the same.
-void leat_pef_extents(const pef_stage_site_t *site, uint32_t index, int64_t extents[PEF_MAX_RANK]) {
+// In `rows` rows. The result of a sum over nothing has elements all the same.
+static void extents_of_rows(const pef_stage_site_t *site, uint32_t index, uint64_t rows,
+                            int64_t extents[PEF_MAX_RANK]) {
   const pef_operand_t *operand = &site->operands[index];
   memcpy(extents, operand->dims, sizeof operand->dims);
   for (uint32_t i = 0; i < operand->rank && is_output(site, index); ++i) {
     if (leat_pef_stage_sums(site->stage, i)) extents[i] = 1;
   }
-  if (operand->space != PEF_SPACE_SCRATCH || operand->row_dim == PEF_NO_ROW_DIM) return;
-  const pef_body_t *body = site->body;
-  const uint64_t rows = body->tile_rows_max < body->row_count ? body->tile_rows_max : body->row_count;
-  extents[operand->row_dim] = (int64_t)(rows * operand->row_mult);
+  if (operand->row_dim != PEF_NO_ROW_DIM) extents[operand->row_dim] = (int64_t)(rows * operand->row_mult);
+}
+
+void leat_pef_extents(const pef_stage_site_t *site, uint32_t index, int64_t extents[PEF_MAX_RANK]) {
+  const bool in_scratch = site->operands[index].space == PEF_SPACE_SCRATCH;
+  extents_of_rows(site, index, in_scratch ? leat_pef_tile_rows(site->body) : site->body->row_count, extents);
 }
 
 bool leat_pef_has_empty(const pef_operand_t *operand, const int64_t *extents) {
@@ -172,21 +186,45 @@ static leat_status_t check_output(const pef_stage_site_t *site, const pef_operan
   return check_no_overlap(operand, extents);
 }
 
-leat_status_t leat_pef_check_reach(const pef_stage_site_t *site, uint32_t index, pef_slot_use_t *uses) {
+// Where the operand ends, from the start of its argument or of its buffer.
+static leat_status_t end_of(const pef_stage_site_t *site, uint32_t index, const int64_t *extents, uint64_t *out_end) {
   const pef_operand_t *operand = &site->operands[index];
-  if (operand->space == PEF_SPACE_NONE) return NULL;
-  int64_t extents[PEF_MAX_RANK], low = 0, high = 0;
-  leat_pef_extents(site, index, extents);
-  if (is_output(site, index)) LEAT_TRY(check_output(site, operand, extents));
+  int64_t low = 0, high = 0;
   if (!leat_pef_has_empty(operand, extents)) LEAT_TRY(range_of(site, index, extents, &low, &high));
   const int64_t offset = (int64_t)operand->offset;
   if (low + offset < 0) return leat_pef_corrupt("it reaches byte %lld, before the start", (long long)(low + offset));
-  const uint64_t end = (uint64_t)(high + offset);
-  if (operand->space == PEF_SPACE_SCRATCH) {
-    if (end <= site->body->scratch_bytes) return NULL;
-    return leat_pef_corrupt("it reaches byte %llu of %llu in scratch", (unsigned long long)end,
-                            (unsigned long long)site->body->scratch_bytes);
+  *out_end = (uint64_t)(high + offset);
+  return NULL;
+}
+
+// Both ends, and how long the buffer is, are linear in the rows of a tile: what holds in the lowest and in the highest
+// tile holds in all.
+static leat_status_t check_inside(const pef_stage_site_t *site, uint32_t index) {
+  const uint32_t slot = site->operands[index].slot;
+  const uint64_t most = leat_pef_tile_rows(site->body);
+  for (uint64_t rows = most;; rows = 1) {
+    int64_t extents[PEF_MAX_RANK];
+    uint64_t end;
+    extents_of_rows(site, index, rows, extents);
+    LEAT_TRY(end_of(site, index, extents, &end));
+    const uint64_t bytes = leat_pef_buffer_bytes(site->pef, site->body, &site->buffers[slot], rows);
+    if (end > bytes) {
+      return leat_pef_corrupt("it reaches byte %llu of %llu of buffer %u in a tile of %llu rows",
+                              (unsigned long long)end, (unsigned long long)bytes, slot, (unsigned long long)rows);
+    }
+    if (rows == 1) return NULL;
   }
+}
+
+leat_status_t leat_pef_check_reach(const pef_stage_site_t *site, uint32_t index, pef_slot_use_t *uses) {
+  const pef_operand_t *operand = &site->operands[index];
+  if (operand->space == PEF_SPACE_NONE) return NULL;
+  int64_t extents[PEF_MAX_RANK];
+  uint64_t end;
+  leat_pef_extents(site, index, extents);
+  if (is_output(site, index)) LEAT_TRY(check_output(site, operand, extents));
+  if (operand->space == PEF_SPACE_SCRATCH) return check_inside(site, index);
+  LEAT_TRY(end_of(site, index, extents, &end));
   pef_slot_use_t *use = &uses[operand->slot];
   const uint32_t alignment = (uint32_t)leat_pef_dtype_bytes(operand->dtype);
   if (end > use->bytes) use->bytes = end;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which record is whose. Bodies own stages, those own operands and instructions, calls own arguments: all of them, one
-// after the other. So checking is linear in the size of the file whatever it says, and no index of these leads outside.
+// Which record is whose. Bodies own stages and tile buffers, stages own operands and instructions, calls own arguments:
+// all of them, one after the other. So checking is linear in the size of the file whatever it says, and no index of
+// these leads outside.
 #include "pef/pef_check.h"
 
 // First records that nobody owns yet.
 typedef struct pef_cursor_s {
-  uint32_t stage, operand, instruction, argument;
+  uint32_t stage, buffer, operand, instruction, argument;
 } pef_cursor_t;
 
 static leat_status_t own(const char *what, uint32_t first, uint32_t count, uint32_t all, uint32_t *next) {
@@ -25,6 +26,7 @@ static leat_status_t own_stage(const leat_pef_t *pef, const pef_stage_t *stage, 
 static leat_status_t own_body(const leat_pef_t *pef, const pef_body_t *body, pef_cursor_t *next) {
   const uint32_t first = next->stage;
   LEAT_TRY(own("stages", body->stage_first, body->stage_count, pef->stage_count, &next->stage));
+  LEAT_TRY(own("tile buffers", body->buffer_first, body->buffer_count, pef->buffer_count, &next->buffer));
   if (body->stage_count == 0) return leat_pef_corrupt("it has no stages");
   for (uint32_t i = first; i < next->stage; ++i) {
     LEAT_TRY(leat_status_annotate(own_stage(pef, &pef->stages[i], next), "stage %u (at byte %llu)", i,
@@ -45,9 +47,9 @@ leat_status_t leat_pef_check_owners(const leat_pef_t *pef) {
         own("arguments", call->argument_first, call->argument_count, pef->argument_count, &next.argument),
         "call %u (at byte %llu)", i, (unsigned long long)leat_pef_byte_of(pef, PEF_SEGMENT_CALLS, i)));
   }
-  if (next.stage != pef->stage_count || next.operand != pef->operand_count ||
+  if (next.stage != pef->stage_count || next.buffer != pef->buffer_count || next.operand != pef->operand_count ||
       next.instruction != pef->instruction_count || next.argument != pef->argument_count) {
-    return leat_pef_corrupt("there are stages, operands, instructions or arguments that nobody owns");
+    return leat_pef_corrupt("there are stages, tile buffers, operands, instructions or arguments that nobody owns");
   }
   return NULL;
 }

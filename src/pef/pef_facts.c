@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Facts of the format: dtypes, what a stage reads and writes, when it has nothing to do.
+#include "pef/pef_align.h"
 #include "pef/pef_check.h"
 
 static const struct {
@@ -20,6 +21,45 @@ enum pef_class leat_pef_dtype_class(uint32_t dtype) {
   if (dtypes[dtype].class_letter != 'F') return PEF_CLASS_I64;
   return dtype == PEF_F64 ? PEF_CLASS_F64 : PEF_CLASS_F32;
 }
+
+// --- tile buffers ----------------------------------------------------------------------------------------------------
+
+size_t leat_pef_buffer_element_bytes(const pef_buffer_t *buffer) {
+  return buffer->dtype == PEF_OPAQUE ? 1 : leat_pef_dtype_bytes(buffer->dtype);
+}
+
+uint64_t leat_pef_buffer_extent(const leat_pef_t *pef, const pef_body_t *body, const pef_buffer_t *buffer, uint32_t dim,
+                                uint64_t rows) {
+  const uint64_t extent = (uint64_t)pef->dims[buffer->dims + dim];
+  return dim == buffer->row_dim ? extent / body->row_count * rows : extent;
+}
+
+uint64_t leat_pef_buffer_bytes(const leat_pef_t *pef, const pef_body_t *body, const pef_buffer_t *buffer,
+                               uint64_t rows) {
+  uint64_t bytes = leat_pef_buffer_element_bytes(buffer);
+  for (uint32_t d = 0; d < buffer->rank; ++d) bytes *= leat_pef_buffer_extent(pef, body, buffer, d, rows);
+  return bytes;
+}
+
+uint64_t leat_pef_scratch_bytes(const leat_pef_t *pef, const pef_body_t *body) {
+  uint64_t most = 0;
+  for (uint32_t i = body->buffer_first; pef->layout_count != 0 && i < body->buffer_first + body->buffer_count; ++i) {
+    const uint64_t bytes = leat_pef_buffer_bytes(pef, body, &pef->buffers[i], leat_pef_tile_rows(body));
+    if (pef->layout[i].offset + bytes > most) most = pef->layout[i].offset + bytes;
+  }
+  return leat_pef_align(most);
+}
+
+uint64_t leat_pef_most_scratch_bytes(const leat_pef_t *pef) {
+  uint64_t most = 0;
+  for (uint32_t b = 0; b < pef->body_count; ++b) {
+    const uint64_t bytes = leat_pef_scratch_bytes(pef, &pef->bodies[b]);
+    if (bytes > most) most = bytes;
+  }
+  return most;
+}
+
+// --- stages ----------------------------------------------------------------------------------------------------------
 
 static bool has_no_elements(const pef_stage_t *stage, const pef_operand_t *operand) {
   for (uint32_t d = 0; d < operand->rank; ++d) {

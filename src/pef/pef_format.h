@@ -10,8 +10,9 @@
 //
 //   program   a list of section calls in execution order
 //   call      (type, body, arguments): arguments are places in symbols, in the arena, or in constants
-//   body      stages that run one after the other on a tile of `rows`; bodies are shared by equal calls
-//   stage     one operation on strided operands; operand = (argument slot | tile scratch) + offset + dims + strides
+//   body      stages that run one after the other on a tile of `rows`, and the tile buffers between them; bodies are
+//             shared by equal calls
+//   stage     one operation on strided operands; operand = (argument | tile buffer) + offset + dims + strides
 //
 // Rows and tiles. A body iterates over rows [0, row_count). An engine may cut this range into tiles of at most
 // tile_rows_max rows in any way, run tiles in any order and on any thread: the result bits are the same, since rows do
@@ -27,7 +28,18 @@
 // Extents may be 0. A stage whose outputs have no elements does nothing, nor does a SCATTER without updates; a REDUCE
 // over no elements yields 0, 1, the least or the greatest number (SUM, PROD, MAX, MIN), a CONTRACT over none 0. The
 // other kinds need at least one element of all that an element of their result is made of.
-// Every record of ARGUMENTS, STAGES, OPERANDS and INSTRUCTIONS has one owner; they lie in the order of their owners.
+// Every record of ARGUMENTS, STAGES, OPERANDS, INSTRUCTIONS and BUFFERS has one owner; they lie in the order of their
+// owners.
+//
+// Tile buffers. A buffer of a body holds one value of one tile, row-major without gaps. It has a row dim where the body
+// has more than one row: a tile of r rows has r parts of row_count of its extent there, and the dims before have extent
+// 1, so that its strides are the same in every tile. An operand in space SCRATCH is a view of one buffer of its body,
+// of the same dtype, and stays inside it in a tile of any height. `first` and `last` are the first and the last stage
+// that read or write it. A value is made by stages that only write it, of which `first` is one; once a stage has read
+// it, none writes to it but those that read it, too. What a buffer holds before is undefined, and behind `last` it
+// holds nothing. Where buffers lie is a matter of targets: each has a segment of its own for that, or none.
+// NATIVE_LAYOUT is that of the engine `native`, for tiles of tile_rows_max rows: buffers that live at once (from
+// `first` to `last`, both inclusive) share no byte.
 //
 // Loops. A loop stands for its calls written out `trips` times: they run in order, trip after trip, each with its
 // barrier in every trip (that of the first call parts a trip from the one before). Loops nest: of two, one holds all
@@ -85,6 +97,7 @@
 #define PEF_NONE 0xffffffffu
 #define PEF_NO_OUTPUT 0xffffu
 #define PEF_MAX_ARGUMENTS 65535u     // per body
+#define PEF_MAX_BUFFERS 65535u       // per body
 #define PEF_MAX_OPERANDS 64u         // per stage
 #define PEF_MAX_INSTRUCTIONS 65535u  // per stage
 #define PEF_MAX_LOOP_DEPTH 8u        // loops around a call
@@ -126,7 +139,6 @@ typedef struct pef_segment_s {
 typedef struct pef_info_s {
   uint64_t fingerprint[3];  // forward, seeds, optimizers
   uint64_t arena_bytes;     // temporaries and values between sections; symbols not counted
-  uint64_t scratch_bytes;   // tile scratch per thread: maximum over bodies
   uint64_t peak_bytes;      // arena + symbols + constants
   uint32_t arch;            // string
   uint32_t optim_level;
@@ -245,9 +257,26 @@ typedef struct pef_body_s {
   uint32_t argument_count;
   uint32_t tile_quantum;  // tiles should start at multiples of this many rows
   uint64_t row_count;
-  uint64_t tile_rows_max;  // scratch offsets are laid out for this many rows
-  uint64_t scratch_bytes;  // tile buffers for tile_rows_max rows
+  uint64_t tile_rows_max;  // layouts of buffers are made for this many rows
+  uint32_t buffer_first, buffer_count;
 } pef_body_t;
+
+// A tile buffer. It is called as the stage that makes it: what `origin` of stage `first` says.
+typedef struct pef_buffer_s {
+  uint8_t dtype;  // PEF_OPAQUE: see there
+  uint8_t rank, row_dim, reserved0;
+  uint32_t dims;         // the first of `rank` extents in DIMS, for the whole body; row_count divides that of row_dim
+  uint32_t first, last;  // stages, from the body's first on
+} pef_buffer_t;
+
+// Bytes without a dtype, of one dim and no row dim, in which operands of any dtype lie as they like, so that values are
+// known by the bytes that stages write. Compilers write none: it is what the one scratch block of a body of version 1
+// becomes.
+#define PEF_OPAQUE 0xffu
+
+typedef struct pef_layout_s {
+  uint64_t offset;  // bytes from the start of a thread's scratch; a multiple of PEF_ALIGN
+} pef_layout_t;
 
 enum pef_stage_kind {
 #define STAGE(suffix, name, number, since, text) PEF_STAGE_##suffix = (number),
@@ -319,9 +348,9 @@ enum pef_space { PEF_SPACE_NONE = 0, PEF_SPACE_ARGUMENT = 1, PEF_SPACE_SCRATCH =
 
 typedef struct pef_operand_s {
   uint8_t space, dtype, rank, row_dim;
-  uint32_t slot;       // ARGUMENT: which argument of the call
+  uint32_t slot;       // ARGUMENT: which argument of the call; SCRATCH: which buffer of the body
   uint64_t row_mult;   // extent of row_dim per row; 0 when row_dim is PEF_NO_ROW_DIM
-  uint64_t offset;     // bytes from the argument's or the scratch block's start
+  uint64_t offset;     // bytes from the start of the argument or of the buffer
   int64_t dims[8];     // extents for the whole body (dims[row_dim] = row_count * row_mult)
   int64_t strides[8];  // elements; may be 0 or negative (offset then points at element 0)
 } pef_operand_t;

@@ -58,6 +58,19 @@ const char *leat_pef_symbol_role(const leat_pef_t *pef, uint32_t symbol, uint32_
 // Bit i: operand i of the stage is written; is read (one that it adds to is both). Of MAP: by a STORE, by a LOAD.
 uint64_t leat_pef_stage_outputs(const leat_pef_t *pef, const pef_stage_t *stage);
 uint64_t leat_pef_stage_inputs(const leat_pef_t *pef, const pef_stage_t *stage);
+// Rows of the highest tile of a body.
+static inline uint64_t leat_pef_tile_rows(const pef_body_t *body) {
+  return body->tile_rows_max < body->row_count ? body->tile_rows_max : body->row_count;
+}
+size_t leat_pef_buffer_element_bytes(const pef_buffer_t *buffer);  // 1 of an opaque one
+// Extent and bytes of a tile buffer of a body in a tile of `rows` rows, no more than the body has.
+uint64_t leat_pef_buffer_extent(const leat_pef_t *pef, const pef_body_t *body, const pef_buffer_t *buffer, uint32_t dim,
+                                uint64_t rows);
+uint64_t leat_pef_buffer_bytes(const leat_pef_t *pef, const pef_body_t *body, const pef_buffer_t *buffer,
+                               uint64_t rows);
+// Bytes of scratch that a body takes in native's layout, and the most that any takes; 0 where there is no layout.
+uint64_t leat_pef_scratch_bytes(const leat_pef_t *pef, const pef_body_t *body);
+uint64_t leat_pef_most_scratch_bytes(const leat_pef_t *pef);
 // The stage (of valid parameters) has nothing to do, whatever its operands hold: pef_format.h says when.
 bool leat_pef_stage_is_idle(const leat_pef_t *pef, const pef_stage_t *stage);
 // Whether a body computes in f64: of floats it touches no others.

@@ -6,7 +6,7 @@
 #include "pef/pef_v1.h"
 
 _Static_assert(sizeof(pef_v1_segment_t) == 32 && sizeof(pef_v1_stage_t) == 216 && sizeof(pef_v1_operand_t) == 152 &&
-                   sizeof(pef_v1_instruction_t) == 24,
+                   sizeof(pef_v1_instruction_t) == 24 && sizeof(pef_v1_body_t) == 40 && sizeof(pef_v1_info_t) == 80,
                "what version 1 was does not change");
 
 // --- what a minor version does not have ------------------------------------------------------------------------------
@@ -86,8 +86,46 @@ static leat_status_t upgrade_instructions(pef_file_t *file) {
   return leat_pef_make_table(file, PEF_SEGMENT_INSTRUCTIONS, count) == NULL ? leat_out_of_memory() : NULL;
 }
 
+static leat_status_t upgrade_info(pef_file_t *file) {
+  uint64_t count = 0;
+  const pef_v1_info_t *old = leat_pef_raw(file, PEF_SEGMENT_INFO, &count);
+  pef_info_t *info = leat_pef_make_table(file, PEF_SEGMENT_INFO, count);
+  if (info == NULL) return leat_out_of_memory();
+  for (uint64_t i = 0; i < count; ++i) {
+    info[i] = (pef_info_t){.arena_bytes = old[i].arena_bytes,
+                           .peak_bytes = old[i].peak_bytes,
+                           .arch = old[i].arch,
+                           .optim_level = old[i].optim_level,
+                           .inference = old[i].inference,
+                           .compiler = old[i].compiler,
+                           .run_flops = old[i].run_flops,
+                           .run_bytes = old[i].run_bytes};
+    memcpy(info[i].fingerprint, old[i].fingerprint, sizeof old[i].fingerprint);
+  }
+  return NULL;
+}
+
+// Scratch: below.
+static leat_status_t upgrade_bodies(pef_file_t *file) {
+  uint64_t count = 0;
+  const pef_v1_body_t *old = leat_pef_raw(file, PEF_SEGMENT_BODIES, &count);
+  pef_body_t *bodies = leat_pef_make_table(file, PEF_SEGMENT_BODIES, count);
+  if (bodies == NULL) return leat_out_of_memory();
+  for (uint64_t i = 0; i < count; ++i) {
+    bodies[i] = (pef_body_t){.stage_first = old[i].stage_first,
+                             .stage_count = old[i].stage_count,
+                             .argument_count = old[i].argument_count,
+                             .tile_quantum = old[i].tile_quantum,
+                             .row_count = old[i].row_count,
+                             .tile_rows_max = old[i].tile_rows_max};
+  }
+  return NULL;
+}
+
 typedef leat_status_t (*pef_upgrade_fn)(pef_file_t *file);
 static const pef_upgrade_fn records[PEF_SEGMENT_END] = {
+    [PEF_SEGMENT_INFO] = upgrade_info,
+    [PEF_SEGMENT_BODIES] = upgrade_bodies,
     [PEF_SEGMENT_STAGES] = upgrade_stages,
     [PEF_SEGMENT_OPERANDS] = upgrade_operands,
     [PEF_SEGMENT_INSTRUCTIONS] = upgrade_instructions,
@@ -95,6 +133,30 @@ static const pef_upgrade_fn records[PEF_SEGMENT_END] = {
 
 bool leat_pef_is_upgraded(uint32_t kind) { return records[kind] != NULL; }
 leat_status_t leat_pef_upgrade_records(pef_file_t *file, uint32_t kind) { return records[kind](file); }
+
+// --- scratch ---------------------------------------------------------------------------------------------------------
+
+// The scratch of a body is one opaque tile buffer.
+static leat_status_t upgrade_scratch(pef_file_t *file) {
+  uint64_t count = 0;
+  const pef_v1_body_t *old = leat_pef_raw(file, PEF_SEGMENT_BODIES, &count);
+  pef_body_t *bodies = file->tables[PEF_SEGMENT_BODIES].made;
+  pef_buffer_t *buffers = leat_pef_make_table(file, PEF_SEGMENT_BUFFERS, count);
+  int64_t *dims = leat_pef_make_table(file, PEF_SEGMENT_DIMS, count);
+  if (buffers == NULL || dims == NULL || leat_pef_make_table(file, PEF_SEGMENT_NATIVE_LAYOUT, count) == NULL)
+    return leat_out_of_memory();
+  for (uint32_t i = 0; i < count; ++i) {
+    bodies[i].buffer_first = i;
+    bodies[i].buffer_count = 1;
+    dims[i] = (int64_t)old[i].scratch_bytes;
+    buffers[i] = (pef_buffer_t){.dtype = PEF_OPAQUE,
+                                .rank = 1,
+                                .row_dim = PEF_NO_ROW_DIM,
+                                .dims = i,
+                                .last = bodies[i].stage_count - 1};  // which is not empty
+  }
+  return NULL;
+}
 
 // --- the whole -------------------------------------------------------------------------------------------------------
 
@@ -107,7 +169,7 @@ static leat_status_t fill_programs(pef_file_t *file) {
 
 // In this order. A step may rely on the owners of records; tables that it makes (leat_pef_make_table) are bound before
 // the next one.
-static const pef_upgrade_fn steps[] = {fill_programs, NULL};
+static const pef_upgrade_fn steps[] = {fill_programs, upgrade_scratch, NULL};
 
 leat_status_t leat_pef_upgrade(pef_file_t *file) {
   file->pef.fingerprint_version = PEF_V1_FINGERPRINT_VERSION;

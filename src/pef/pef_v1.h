@@ -19,6 +19,25 @@ typedef struct pef_v1_segment_s {
   uint64_t offset, bytes, hash;
 } pef_v1_segment_t;  // 32 bytes
 
+typedef struct pef_v1_info_s {
+  uint64_t fingerprint[3];
+  uint64_t arena_bytes;
+  uint64_t scratch_bytes;  // the most of any body
+  uint64_t peak_bytes;
+  uint32_t arch, optim_level, inference, compiler;
+  double run_flops, run_bytes;
+} pef_v1_info_t;  // 80 bytes
+
+// Tile scratch is one block of bytes: operands in space SCRATCH have slot 0, and lie in it where `offset` says.
+typedef struct pef_v1_body_s {
+  uint32_t stage_first, stage_count;
+  uint32_t argument_count;
+  uint32_t tile_quantum;
+  uint64_t row_count;
+  uint64_t tile_rows_max;  // offsets in scratch are laid out for this many rows
+  uint64_t scratch_bytes;
+} pef_v1_body_t;  // 40 bytes
+
 typedef struct pef_v1_stage_s {
   uint16_t kind;
   uint8_t fn;

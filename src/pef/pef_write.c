@@ -25,8 +25,9 @@ struct leat_pef_writer_s {
   uint32_t open_loops[PEF_MAX_LOOP_DEPTH], open_count;
   pef_blob_t blob;
   char *metadata;
-  pef_index_t string_index, constant_index, body_index;
+  pef_index_t string_index, constant_index, body_index, dims_index;
   bool keeps_bodies_apart;
+  bool lacks_layout;      // some buffers have no place
   leat_status_t failure;  // the first one; reported by leat_pef_write*
 };
 
@@ -51,6 +52,7 @@ void leat_pef_writer_destroy(leat_pef_writer_t *writer) {
   leat_pef_index_deinit(&writer->string_index);
   leat_pef_index_deinit(&writer->constant_index);
   leat_pef_index_deinit(&writer->body_index);
+  leat_pef_index_deinit(&writer->dims_index);
   leat_status_free(writer->failure);
   leat_free(writer);
 }
@@ -230,6 +232,62 @@ void leat_pef_add_move(leat_pef_writer_t *writer, const pef_move_t *move, const 
   (void)APPEND(writer, places, places, writer->loops.data[move->loop].trips);
 }
 
+// --- tile buffers ----------------------------------------------------------------------------------------------
+
+typedef struct pef_dims_query_s {
+  const leat_pef_writer_t *writer;
+  const int64_t *dims;
+  uint32_t rank;
+} pef_dims_query_t;
+
+static bool dims_equal(const void *context, uint64_t id) {
+  const pef_dims_query_t *query = context;
+  return query->rank <= query->writer->dims.count - id &&
+         memcmp(query->writer->dims.data + id, query->dims, query->rank * sizeof *query->dims) == 0;
+}
+
+static uint32_t add_dims(leat_pef_writer_t *writer, const int64_t *dims, uint32_t rank) {
+  const uint64_t hash = leat_pef_hash(dims, rank * sizeof *dims);
+  uint64_t id = 0;
+  if (rank == 0 ||
+      leat_pef_index_find(&writer->dims_index, hash, dims_equal, &(pef_dims_query_t){writer, dims, rank}, &id)) {
+    return (uint32_t)id;
+  }
+  id = writer->dims.count;
+  if (!APPEND(writer, dims, dims, rank)) return 0;
+  if (!leat_pef_index_add(&writer->dims_index, hash, id)) fail_memory(writer);
+  return (uint32_t)id;
+}
+
+static pef_buffer_t buffer_content(const pef_buffer_t *buffer) {
+  pef_buffer_t content = *buffer;
+  content.dims = 0;
+  return content;
+}
+
+// Stored buffer `id` is number `index` of the draft, and lies where that does.
+static bool buffer_equal(const leat_pef_writer_t *writer, uint32_t id, const leat_pef_body_draft_t *draft,
+                         uint32_t index) {
+  const pef_buffer_t *left = &writer->buffers.data[id], *right = &draft->buffers[index];
+  const pef_buffer_t a = buffer_content(left), b = buffer_content(right);
+  const uint64_t offset = draft->layout == NULL ? 0 : draft->layout[index].offset;
+  return memcmp(&a, &b, sizeof a) == 0 && writer->layout.data[id].offset == offset &&
+         (a.rank == 0 ||
+          memcmp(writer->dims.data + left->dims, draft->dims + right->dims, a.rank * sizeof *draft->dims) == 0);
+}
+
+static bool append_buffers(leat_pef_writer_t *writer, const leat_pef_body_draft_t *draft) {
+  static const pef_layout_t nowhere = {0};
+  for (uint32_t i = 0; i < draft->body.buffer_count; ++i) {
+    pef_buffer_t placed = draft->buffers[i];
+    placed.dims = add_dims(writer, draft->dims + placed.dims, placed.rank);
+    if (!APPEND(writer, buffers, &placed, 1)) return false;
+    if (!APPEND(writer, layout, draft->layout == NULL ? &nowhere : &draft->layout[i], 1)) return false;
+  }
+  writer->lacks_layout |= draft->layout == NULL && draft->body.buffer_count != 0;
+  return true;
+}
+
 // --- bodies ----------------------------------------------------------------------------------------------------
 
 // A stage without what does not count when bodies are compared: its origin and its places in the tables.
@@ -241,7 +299,7 @@ static pef_stage_t stage_content(const pef_stage_t *stage) {
 
 static pef_body_t body_content(const pef_body_t *body) {
   pef_body_t content = *body;
-  content.stage_first = 0;
+  content.stage_first = content.buffer_first = 0;
   return content;
 }
 
@@ -273,6 +331,9 @@ static bool body_equal(const void *context, uint64_t id) {
     const pef_stage_t *left = &query->writer->stages.data[stored->stage_first + i];
     if (!stage_equal(query->writer, query->draft, left, &query->draft->stages[i])) return false;
   }
+  for (uint32_t i = 0; i < a.buffer_count; ++i) {
+    if (!buffer_equal(query->writer, stored->buffer_first + i, query->draft, i)) return false;
+  }
   return true;
 }
 
@@ -295,6 +356,10 @@ static uint64_t body_hash(const leat_pef_body_draft_t *draft) {
       hash = hash_combine(hash, draft->instructions + stage->instruction_first,
                           stage->instruction_count * sizeof(pef_instruction_t));
     }
+  }
+  for (uint32_t i = 0; i < body.buffer_count; ++i) {
+    const pef_buffer_t content = buffer_content(&draft->buffers[i]);
+    hash = hash_combine(hash, &content, sizeof content);
   }
   return hash;
 }
@@ -320,8 +385,9 @@ uint32_t leat_pef_add_body(leat_pef_writer_t *writer, const leat_pef_body_draft_
   }
   pef_body_t placed = draft->body;
   placed.stage_first = writer->stages.count;
+  placed.buffer_first = writer->buffers.count;
   id = writer->bodies.count;
-  if (!APPEND(writer, bodies, &placed, 1)) return 0;
+  if (!APPEND(writer, bodies, &placed, 1) || !append_buffers(writer, draft)) return 0;
   for (uint32_t i = 0; i < placed.stage_count; ++i) {
     if (!append_stage(writer, draft, &draft->stages[i])) return 0;
   }
@@ -351,7 +417,7 @@ void leat_pef_set_barrier(leat_pef_writer_t *writer, uint32_t call, bool barrier
 }
 
 static leat_pef_t tables_of(const leat_pef_writer_t *writer) {
-  return (leat_pef_t){
+  leat_pef_t tables = {
 #define RECORD(suffix, number, one, table, record, need, ...) \
   .table = writer->table.data, .one##_count = writer->table.count,
 #include "pef/record.def"
@@ -361,6 +427,8 @@ static leat_pef_t tables_of(const leat_pef_writer_t *writer) {
       .constant_bytes = writer->blob.bytes,
       .metadata = writer->metadata == NULL ? "{}" : writer->metadata,
   };
+  if (writer->lacks_layout) tables.layout_count = 0;
+  return tables;
 }
 
 void leat_pef_view(const leat_pef_writer_t *writer, leat_pef_t *out_view) {

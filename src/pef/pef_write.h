@@ -24,12 +24,16 @@ uint64_t leat_pef_add_constant(leat_pef_writer_t *writer, const void *data, size
 uint32_t leat_pef_add_symbol(leat_pef_writer_t *writer, const pef_symbol_t *symbol);
 
 // A body as the emitter holds it. `stages[i].operand_first` and `.instruction_first` index into `operands` and
-// `instructions` here; the writer moves them to their place in the file. `body.stage_first` is ignored.
+// `instructions` here, `buffers[i].dims` into `dims`; the writer moves them to their place in the file.
+// `body.stage_first` and `.buffer_first` are ignored.
 typedef struct leat_pef_body_draft_s {
   pef_body_t body;
   const pef_stage_t *stages;  // body.stage_count of them
   const pef_operand_t *operands;
   const pef_instruction_t *instructions;
+  const pef_buffer_t *buffers;  // body.buffer_count of them
+  const int64_t *dims;
+  const pef_layout_t *layout;  // one a buffer; NULL: native has none, and so the file will have none
 } leat_pef_body_draft_t;
 // Whether equal bodies are stored once, which is how a writer starts.
 void leat_pef_share_bodies(leat_pef_writer_t *writer, bool share);

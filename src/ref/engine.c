@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of the slow engine. Nothing is planned: a stage is its record in the file.
+// The table of the slow engine. Nothing is planned: a stage is its record in the file, and every tile buffer has memory
+// of its own, which is spoiled before the first stage that uses it, so that what a stage reads of it is what stages
+// wrote.
 #include "ref/engine.h"
 
 #include "kern/scalar.h"
@@ -26,17 +28,44 @@ static leat_status_t create(const leat_pef_t *pef, leat_arena_t *arena, const ch
 
 static void destroy(void *state) { (void)state; }
 
+enum { LINE = 64, SPOIL = 0xff };  // every byte: NaN in floats, -1 in integers
+
+static leat_status_t lay_out(void *state, const pef_body_t *body, uint64_t *out_buffers, uint64_t *out_bytes) {
+  const leat_pef_t *pef = ((const ref_t *)state)->pef;
+  size_t end = 0;
+  for (uint32_t i = 0; i < body->buffer_count; i++) {
+    const uint64_t bytes =
+        leat_pef_buffer_bytes(pef, body, &pef->buffers[body->buffer_first + i], leat_pef_tile_rows(body));
+    out_buffers[i] = end;
+    if (!leat_size_add(end, bytes + (LINE - bytes % LINE) % LINE, &end))
+      LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for %u tile buffers, each in a place of its own", body->buffer_count);
+  }
+  *out_bytes = end;
+  return NULL;
+}
+
+static void spoil_buffers(const ref_stage_t *stage, const leat_run_tile_t *tile) {
+  const uint32_t index = (uint32_t)(stage->file - stage->pef->stages) - stage->body->stage_first;
+  for (uint32_t i = 0; i < stage->body->buffer_count; i++) {
+    const pef_buffer_t *buffer = &stage->pef->buffers[stage->body->buffer_first + i];
+    if (buffer->first != index) continue;
+    memset(tile->scratch + tile->buffers[i], SPOIL,
+           leat_pef_buffer_bytes(stage->pef, stage->body, buffer, (uint64_t)tile->rows));
+  }
+}
+
 static void run(const void *plan, const leat_run_tile_t *tile) {
   const ref_stage_t *stage = plan;
+  spoil_buffers(stage, tile);
   kinds[stage->file->kind](stage, tile);
 }
 
-static leat_status_t prepare(void *state, leat_run_stage_t *out, int64_t row_count, int64_t tile_rows) {
+static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_t *body, int64_t tile_rows) {
   const ref_t *ref = state;
-  (void)row_count, (void)tile_rows;
+  (void)tile_rows;
   ref_stage_t *stage = leat_arena_alloc(ref->arena, sizeof *stage);
   if (stage == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for a stage");
-  *stage = (ref_stage_t){.pef = ref->pef, .file = out->file};
+  *stage = (ref_stage_t){.pef = ref->pef, .file = out->file, .body = body};
   out->run = run;
   out->plan = stage;
   if (out->file->instruction_count != 0) out->workspace_bytes = leat_ref_map_workspace(out->file);
@@ -76,6 +105,7 @@ static void report(const void *state, leat_text_t *out) { (void)state, (void)out
 const leat_run_engine_t leat_ref_engine = {.name = "ref",
                                            .create = create,
                                            .destroy = destroy,
+                                           .lay_out = lay_out,
                                            .prepare = prepare,
                                            .load = load,
                                            .store = store,

@@ -9,6 +9,7 @@
 typedef struct ref_stage_s {
   const leat_pef_t *pef;
   const pef_stage_t *file;
+  const pef_body_t *body;
 } ref_stage_t;
 
 // An operand of a tile. An index has as many words as the format has dims; those beyond the rank are 0.

@@ -65,7 +65,8 @@ leat_status_t leat_report_sections(const leat_flow_t *flow, const leat_arch_t *a
     put_modules_field(out, pef, call);
     leat_text_put(out, ",%.0f,%llu,%llu,%llu,%u,%llu,%.3f,%s,", totals->flops, (unsigned long long)totals->bytes_in,
                   (unsigned long long)totals->parameter_bytes, (unsigned long long)totals->bytes_out, totals->buffers,
-                  (unsigned long long)body->scratch_bytes, seconds * 1e6, memory_bound ? "memory" : "compute");
+                  (unsigned long long)leat_pef_scratch_bytes(pef, body), seconds * 1e6,
+                  memory_bound ? "memory" : "compute");
     put_field(out, arch->name);
     leat_text_put(out, ",%.0f,", totals->times);
     put_loops_field(out, &at);
@@ -116,6 +117,27 @@ static void put_buffers(const leat_flow_t *flow, leat_text_t *out) {
     leat_put_operand_shape(out, buffer->operand);
     leat_text_put(out, "\"}");
   }
+  leat_text_put(out, "\n  ],\n");
+}
+
+static void put_tile_buffers(const leat_pef_t *pef, leat_text_t *out) {
+  const char *before = "";
+  leat_text_put(out, "  \"tile_buffers\": [");
+  for (uint32_t b = 0; b < pef->body_count; ++b) {
+    const pef_body_t *body = &pef->bodies[b];
+    for (uint32_t i = body->buffer_first; i < body->buffer_first + body->buffer_count; ++i, before = ",") {
+      const pef_buffer_t *buffer = &pef->buffers[i];
+      leat_text_put(out, "%s\n    {\"body\": %u, \"name\": ", before, b);
+      leat_text_put_json_string(out, leat_buffer_name(pef, body, buffer));
+      leat_text_put(out, ", \"bytes\": %llu, \"first_stage\": %u, \"last_stage\": %u",
+                    (unsigned long long)leat_pef_buffer_bytes(pef, body, buffer, leat_pef_tile_rows(body)),
+                    buffer->first, buffer->last);
+      if (pef->layout_count != 0) leat_text_put(out, ", \"offset\": %llu", (unsigned long long)pef->layout[i].offset);
+      leat_text_put(out, ", \"shape\": \"");
+      leat_put_buffer_shape(out, pef, body, buffer);
+      leat_text_put(out, "\"}");
+    }
+  }
   leat_text_put(out, "\n  ]\n");
 }
 
@@ -129,10 +151,11 @@ leat_status_t leat_report_memory(const leat_flow_t *flow, const leat_arch_t *arc
                 "  \"constant_bytes\": %llu,\n  \"scratch_bytes_per_thread\": %llu,\n",
                 (unsigned long long)pef->info->peak_bytes, (unsigned long long)symbols,
                 (unsigned long long)pef->info->arena_bytes, (unsigned long long)pef->constant_bytes,
-                (unsigned long long)pef->info->scratch_bytes);
+                (unsigned long long)leat_pef_most_scratch_bytes(pef));
   put_kinds(pef, out);
   put_symbols(pef, out);
   put_buffers(flow, out);
+  put_tile_buffers(pef, out);
   leat_text_put(out, "}\n");
   return NULL;
 }

@@ -58,6 +58,20 @@ void leat_put_operand_shape(leat_text_t *out, const pef_operand_t *operand) {
   leat_text_put(out, "]");
 }
 
+void leat_put_buffer_shape(leat_text_t *out, const leat_pef_t *pef, const pef_body_t *body,
+                           const pef_buffer_t *buffer) {
+  leat_text_put(out, "%s[", buffer->dtype == PEF_OPAQUE ? "bytes" : leat_pef_dtype_name(buffer->dtype));
+  for (uint32_t d = 0; d < buffer->rank; ++d) {
+    const uint64_t extent = leat_pef_buffer_extent(pef, body, buffer, d, leat_pef_tile_rows(body));
+    leat_text_put(out, "%s%llu", d > 0 ? "," : "", (unsigned long long)extent);
+  }
+  leat_text_put(out, "]");
+}
+
+const char *leat_buffer_name(const leat_pef_t *pef, const pef_body_t *body, const pef_buffer_t *buffer) {
+  return buffer->dtype == PEF_OPAQUE ? "scratch" : pef->strings + pef->stages[body->stage_first + buffer->first].origin;
+}
+
 void leat_put_stage_kinds(leat_text_t *out, const leat_pef_t *pef, const pef_body_t *body) {
   for (uint32_t i = 0, next; i < body->stage_count; i = next) {
     const uint16_t kind = pef->stages[body->stage_first + i].kind;

@@ -10,6 +10,9 @@ void leat_put_flops(leat_text_t *out, double flops);      // "2.04 Mflop"
 void leat_put_seconds(leat_text_t *out, double seconds);  // "12.3 us"
 // "f32[32,784]": what one tile after the other touches of the operand; broadcast dims count once.
 void leat_put_operand_shape(leat_text_t *out, const pef_operand_t *operand);
+// "f32[16,784]": a tile buffer in the highest tile of its body. Its name: the stage that makes it.
+void leat_put_buffer_shape(leat_text_t *out, const leat_pef_t *pef, const pef_body_t *body, const pef_buffer_t *buffer);
+const char *leat_buffer_name(const leat_pef_t *pef, const pef_body_t *body, const pef_buffer_t *buffer);
 // "contract map*3": runs of equal kinds are counted.
 void leat_put_stage_kinds(leat_text_t *out, const leat_pef_t *pef, const pef_body_t *body);
 // The module paths of a call's stages, each once, separated by ", ", at most `limit` of them, then "...". A body names

@@ -3,7 +3,9 @@
 // profile and faults; an engine knows how to compute a stage. A folder that fills this table and a row of
 // driver/engines.c are an engine.
 //
-//   load   create() once a program, then prepare() once for every stage that has something to do.
+//   load   create() once a program; then, body by body, lay_out(), and prepare() once for every stage that has
+//   something
+//          to do.
 //   run    for every stage and tile one call of what prepare() gave. It cannot fail, allocates nothing, and writes the
 //          stage's outputs and the workspace only. Threads run different tiles of one stage at the same time; the
 //          stages of a tile run in order, on one thread.
@@ -18,11 +20,12 @@
 
 // Rows [r0, r0 + rows) of a body for one call of it.
 typedef struct leat_run_tile_s {
-  int64_t r0, rows;        // rows >= 1
-  uint32_t stream;         // of the call: added to those of RANDOM
-  char *const *arguments;  // where the arguments of the call lie
-  char *scratch;           // this thread's tile buffers, 64-byte aligned
-  char *workspace;         // this thread's, 64-byte aligned, its contents undefined: at least what prepare() asked for
+  int64_t r0, rows;         // rows >= 1
+  uint32_t stream;          // of the call: added to those of RANDOM
+  char *const *arguments;   // where the arguments of the call lie
+  char *scratch;            // this thread's tile buffers, 64-byte aligned
+  const uint64_t *buffers;  // where they lie in it, as lay_out() has said
+  char *workspace;          // this thread's, 64-byte aligned, its contents undefined: at least what prepare() asked for
 } leat_run_tile_t;
 
 typedef struct leat_run_stage_s {
@@ -41,9 +44,13 @@ typedef struct leat_run_engine_s {
   leat_status_t (*create)(const leat_pef_t *pef, leat_arena_t *arena, const char *isa, void **out_state);
   void (*destroy)(void *state);  // what create() has set, also when it failed
 
-  // Makes a stage of a body of `row_count` rows ready for tiles of at most `tile_rows` rows. LEAT_UNSUPPORTED where
-  // the engine lacks what a valid file asks for.
-  leat_status_t (*prepare)(void *state, leat_run_stage_t *stage, int64_t row_count, int64_t tile_rows);
+  // Where the tile buffers of a body lie in the scratch of a thread, a multiple of the bytes of a cache line each, and
+  // how many bytes they take. LEAT_UNSUPPORTED where the file does not say what the engine must know for that.
+  leat_status_t (*lay_out)(void *state, const pef_body_t *body, uint64_t *out_buffers, uint64_t *out_bytes);
+
+  // Makes a stage of a body ready for tiles of at most `tile_rows` rows. LEAT_UNSUPPORTED where the engine lacks what a
+  // valid file asks for.
+  leat_status_t (*prepare)(void *state, leat_run_stage_t *stage, const pef_body_t *body, int64_t tile_rows);
 
   // After every run: an error where a stage found that the results cannot be trusted. NULL: the engine has no doubts.
   leat_status_t (*verdict)(const void *state);
@@ -62,9 +69,9 @@ typedef struct leat_run_engine_s {
   void (*report)(const void *state, leat_text_t *out);
 } leat_run_engine_t;
 
-// Address of an operand's element 0 in a tile: rows start anew in scratch.
+// Address of an operand's element 0 in a tile: rows start anew in tile buffers.
 static inline char *leat_run_operand_at(const pef_operand_t *operand, const leat_run_tile_t *tile) {
-  if (operand->space == PEF_SPACE_SCRATCH) return tile->scratch + operand->offset;
+  if (operand->space == PEF_SPACE_SCRATCH) return tile->scratch + tile->buffers[operand->slot] + operand->offset;
   int64_t elements = 0;
   if (operand->row_dim != PEF_NO_ROW_DIM) {
     elements = tile->r0 * (int64_t)operand->row_mult * operand->strides[operand->row_dim];

@@ -22,12 +22,12 @@ static void *table(leat_program_t *program, size_t count, size_t bytes) {
 
 static void run_nothing(const void *plan, const leat_run_tile_t *tile) { (void)plan, (void)tile; }
 
-static leat_status_t prepare_stage(leat_program_t *program, uint32_t index, const leat_run_body_t *body) {
+static leat_status_t prepare_stage(leat_program_t *program, uint32_t index, const pef_body_t *body, int64_t tile_rows) {
   const pef_stage_t *file = &program->pef->stages[index];
   leat_run_stage_t *stage = &program->stages[index];
   *stage = (leat_run_stage_t){.file = file, .run = run_nothing};
   if (leat_pef_stage_is_idle(program->pef, file)) return NULL;
-  leat_status_t status = program->engine->prepare(program->engine_state, stage, body->row_count, body->tile_rows);
+  leat_status_t status = program->engine->prepare(program->engine_state, stage, body, tile_rows);
   return leat_status_annotate(status, "stage %u (%s, %s)", index, leat_pef_stage_name(file->kind),
                               program->pef->strings + file->origin);
 }
@@ -68,13 +68,17 @@ static leat_status_t prepare_body(leat_program_t *program, uint32_t index, size_
   body->row_count = (int64_t)file->row_count;
   body->tile_rows = choose_tile_rows(file, program->thread_count);
   body->tile_count = (body->row_count + body->tile_rows - 1) / body->tile_rows;
+  uint64_t scratch_bytes = 0;
+  body->buffers = program->buffers + file->buffer_first;
+  LEAT_TRY(
+      program->engine->lay_out(program->engine_state, file, program->buffers + file->buffer_first, &scratch_bytes));
+  size_t scratch = round64(scratch_bytes);
+  if (scratch > program->scratch_bytes) program->scratch_bytes = scratch;
   for (uint32_t s = 0; s < file->stage_count; s++) {
-    LEAT_TRY(prepare_stage(program, file->stage_first + s, body));
+    LEAT_TRY(prepare_stage(program, file->stage_first + s, file, body->tile_rows));
     size_t bytes = round64(body->stages[s].workspace_bytes);
     if (bytes > *workspace_bytes) *workspace_bytes = bytes;
   }
-  size_t scratch = round64(file->scratch_bytes);
-  if (scratch > program->scratch_bytes) program->scratch_bytes = scratch;
   return NULL;
 }
 
@@ -110,7 +114,8 @@ static leat_status_t prepare_bodies(leat_program_t *program) {
   const leat_pef_t *pef = program->pef;
   program->stages = table(program, pef->stage_count, sizeof *program->stages);
   program->bodies = table(program, pef->body_count, sizeof *program->bodies);
-  if (program->stages == NULL || program->bodies == NULL) {
+  program->buffers = table(program, pef->buffer_count, sizeof *program->buffers);
+  if (program->stages == NULL || program->bodies == NULL || program->buffers == NULL) {
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for %u stages", pef->stage_count);
   }
   size_t workspace = 64;

@@ -12,6 +12,7 @@
 
 typedef struct leat_run_body_s {
   const leat_run_stage_t *stages;
+  const uint64_t *buffers;  // where they lie in a thread's scratch
   uint32_t stage_count;
   int64_t row_count;
   int64_t tile_rows;  // rows of every tile but the last
@@ -69,6 +70,7 @@ struct leat_program_s {
   uint32_t thread_count;
   struct leat_run_threads_s *pool;  // NULL: the calling thread alone
   leat_run_stage_t *stages;
+  uint64_t *buffers;  // of all bodies
   leat_run_body_t *bodies;
   leat_run_call_t *calls;
   leat_run_loop_t *loops;

@@ -36,6 +36,7 @@ static inline leat_run_tile_t leat_run_tile_of(const leat_program_t *program, co
                            .stream = turn->stream,
                            .arguments = turn->arguments,
                            .scratch = memory,
+                           .buffers = body->buffers,
                            .workspace = memory + program->scratch_bytes};
 }
 

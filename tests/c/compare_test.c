@@ -25,9 +25,9 @@ static void run_wrong(const void *plan, const leat_run_tile_t *tile) {
   memcpy(tile->arguments[PEF_DEMO_Y] + (2 * 5 + 3) * sizeof(float), wrong_value, sizeof(float));
 }
 
-static leat_status_t prepare_wrong(void *state, leat_run_stage_t *stage, int64_t row_count, int64_t tile_rows) {
+static leat_status_t prepare_wrong(void *state, leat_run_stage_t *stage, const pef_body_t *body, int64_t tile_rows) {
   static leat_run_stage_t right[2];  // of the demo, one a kind
-  LEAT_TRY(leat_native_engine.prepare(state, stage, row_count, tile_rows));
+  LEAT_TRY(leat_native_engine.prepare(state, stage, body, tile_rows));
   leat_run_stage_t *kept = &right[stage->file->kind == PEF_STAGE_MAP];
   *kept = *stage;
   stage->run = run_wrong;
@@ -39,9 +39,15 @@ static leat_status_t create_native(const leat_pef_t *pef, leat_arena_t *arena, c
   return leat_native_engine.create(pef, arena, isa, out_state);
 }
 static void destroy_native(void *state) { leat_native_engine.destroy(state); }
+static leat_status_t lay_out_native(void *state, const pef_body_t *body, uint64_t *out_buffers, uint64_t *out_bytes) {
+  return leat_native_engine.lay_out(state, body, out_buffers, out_bytes);
+}
 
-const leat_run_engine_t other_engine = {
-    .name = "other", .create = create_native, .destroy = destroy_native, .prepare = prepare_wrong};
+const leat_run_engine_t other_engine = {.name = "other",
+                                        .create = create_native,
+                                        .destroy = destroy_native,
+                                        .lay_out = lay_out_native,
+                                        .prepare = prepare_wrong};
 
 // --- runs ------------------------------------------------------------------------------------------------------------
 

@@ -453,10 +453,10 @@ static void build_one(leat_pef_writer_t *writer, const pef_zoo_t *zoo) {
                                  .bytes = PEF_ZOO_ARGUMENT_BYTES};
     arguments[i] = (pef_argument_t){PEF_PLACE_SYMBOL, leat_pef_add_symbol(writer, &symbol), 0, PEF_ZOO_ARGUMENT_BYTES};
   }
-  const leat_pef_body_draft_t draft = {zoo->body, &zoo->stage, zoo->operands, zoo->instructions};
+  const leat_pef_body_draft_t draft = pef_zoo_draft(zoo);
   const pef_call_t call = {.body = leat_pef_add_body(writer, &draft), .argument_count = PEF_ZOO_OPERANDS};
   leat_pef_add_call(writer, &call, arguments);
-  leat_pef_set_info(writer, &(pef_info_t){.scratch_bytes = zoo->body.scratch_bytes});
+  leat_pef_set_info(writer, &(pef_info_t){0});
 }
 
 static void add_zoo(void) {

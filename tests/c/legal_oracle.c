@@ -22,6 +22,7 @@ typedef struct sim_s {
   uint64_t *names;        // per cell: the argument that it was written through
   bool *written;          // per cell: by any call of the file
   uint64_t *scratch;      // tags
+  int64_t *starts;        // per operand in a tile buffer: where that lies in scratch
   size_t *reads_of_call;  // per call of the file before: where its operands are in `reads`
   size_t reads_of_run;
   uint32_t run, bound;  // bound: whose inputs these are
@@ -114,7 +115,7 @@ static void step(cursor_t *c) {
   c->ended = true;
 }
 
-// Bytes from the start of the argument or of scratch.
+// Bytes from the start of the argument or of the tile buffer.
 static int64_t place_of(const cursor_t *c) {
   int64_t at = 0, n = 0, k = 0, n_count = 1;
   for (uint32_t d = 0; d < c->o->rank; ++d) {
@@ -160,6 +161,11 @@ static int64_t width_of(const sim_t *s, const cursor_t *c) {
   return (int64_t)leat_pef_dtype_bytes(c->o->dtype) / s->unit;
 }
 
+// The first cell of an element in tile scratch.
+static int64_t scratch_cell_of(const sim_t *s, const cursor_t *c) {
+  return (s->starts[c->o - s->pef->operands] + place_of(c)) / s->unit;
+}
+
 static uint32_t operand_was(const sim_t *s, const cursor_t *c) {
   const uint32_t index = (uint32_t)(c->o - s->pef->operands);
   return s->was.operand_was == NULL ? index : s->was.operand_was[index];
@@ -184,7 +190,7 @@ static uint64_t read_operand(sim_t *s, const pef_call_t *call, cursor_t c) {
   const pef_argument_t argument = in_scratch ? (pef_argument_t){0} : argument_of(s, call, &c);
   const uint64_t named = in_scratch ? 0 : name_of(s, call, &c);
   for (; !c.ended; step(&c)) {
-    const int64_t cell = in_scratch ? place_of(&c) / s->unit : cell_of(s, &argument, &c);
+    const int64_t cell = in_scratch ? scratch_cell_of(s, &c) : cell_of(s, &argument, &c);
     for (int64_t w = 0; cell >= 0 && w < width_of(s, &c); ++w) {
       const uint64_t tag = in_scratch ? s->scratch[cell + w] : s->tags[cell + w];
       if (tag == 0 && (in_scratch || s->written[cell + w])) broken(s, "reads what was not written");
@@ -202,7 +208,7 @@ static void write_operand(sim_t *s, const pef_call_t *call, cursor_t c, uint64_t
   const pef_argument_t argument = in_scratch ? (pef_argument_t){0} : argument_of(s, call, &c);
   const uint64_t named = in_scratch ? 0 : name_of(s, call, &c);
   for (; !c.ended; step(&c)) {
-    const int64_t cell = in_scratch ? place_of(&c) / s->unit : cell_of(s, &argument, &c);
+    const int64_t cell = in_scratch ? scratch_cell_of(s, &c) : cell_of(s, &argument, &c);
     for (int64_t w = 0; w < width_of(s, &c); ++w) {
       const uint64_t tag = mix(name, index_of(&c) * 8 + (uint64_t)w) | 1;
       *(in_scratch ? &s->scratch[cell + w] : &s->tags[cell + w]) = tag;
@@ -378,7 +384,7 @@ static void simulate_all(sim_t *s) {
 // --- scratch ---------------------------------------------------------------------------------------------------------
 
 static void simulate_scratch(sim_t *s, const pef_body_t *body, int64_t rows, uint64_t *reads) {
-  memset(s->scratch, 0, (size_t)body->scratch_bytes / (size_t)s->unit * sizeof *s->scratch);
+  memset(s->scratch, 0, leat_pef_scratch_bytes(s->pef, body) / (size_t)s->unit * sizeof *s->scratch);
   const uint32_t first = s->pef->stages[body->stage_first].operand_first;
   uint64_t known = 3;
   for (uint32_t k = 0; k < body->stage_count; ++k) {
@@ -482,7 +488,7 @@ static void see_operand(sim_t *s, seen_t *seen, uint32_t call, uint32_t flight, 
   const bool in_scratch = c.o->space == PEF_SPACE_SCRATCH;
   const pef_argument_t argument = in_scratch ? (pef_argument_t){0} : argument_of(s, &s->pef->calls[call], &c);
   for (; !c.ended; step(&c)) {
-    const int64_t cell = in_scratch ? place_of(&c) / s->unit : cell_of(s, &argument, &c);
+    const int64_t cell = in_scratch ? scratch_cell_of(s, &c) : cell_of(s, &argument, &c);
     for (int64_t w = 0; cell >= 0 && w < width_of(s, &c); ++w) {
       seen_t *at = &seen[cell + w];
       if (at->flight != flight) *at = (seen_t){.flight = flight};
@@ -566,6 +572,18 @@ static void place_symbols(sim_t *s) {
   }
 }
 
+static void place_buffers(sim_t *s) {
+  s->starts = cells(s->pef->operand_count, sizeof *s->starts);
+  for (uint32_t b = 0; b < s->pef->body_count; ++b) {
+    const pef_body_t *body = &s->pef->bodies[b];
+    const uint32_t first = s->pef->stages[body->stage_first].operand_first;
+    for (uint32_t i = first; i < first + operands_of(s->pef, body); ++i) {
+      const pef_operand_t *o = &s->pef->operands[i];
+      if (o->space == PEF_SPACE_SCRATCH) s->starts[i] = (int64_t)s->pef->layout[body->buffer_first + o->slot].offset;
+    }
+  }
+}
+
 static void make_room(sim_t *s) {
   s->reads_of_call = cells(s->pef->call_count, sizeof *s->reads_of_call);
   for (uint32_t c = 0; c < s->pef->call_count; ++c)
@@ -582,8 +600,9 @@ static void make_room(sim_t *s) {
 oracle_t oracle_run(const leat_pef_t *pef, oracle_names_t was) {
   oracle_t out = {0};
   sim_t s = {.pef = pef, .was = was, .out = &out, .unit = smallest_element(pef)};
-  const int64_t scratch_cells = (int64_t)pef->info->scratch_bytes / s.unit;
+  const int64_t scratch_cells = (int64_t)leat_pef_most_scratch_bytes(pef) / s.unit;
   place_symbols(&s);
+  place_buffers(&s);
   make_room(&s);
   join_types(&s);
   s.tags = cells(s.cells, sizeof *s.tags);
@@ -600,6 +619,7 @@ oracle_t oracle_run(const leat_pef_t *pef, oracle_names_t was) {
   free(s.names);
   free(s.written);
   free(s.scratch);
+  free(s.starts);
   free(s.reads_of_call);
   free(seen);
   free(scratch);

@@ -15,7 +15,7 @@ enum { X, W, Y, G, S };  // symbols: input, parameter, output, gradient, state
 
 // --- plans -----------------------------------------------------------------------------------------------------------
 
-// f32[ROWS, COLUMNS] in an argument or, from `offset` on, in scratch; rows cut.
+// f32[ROWS, COLUMNS] in an argument or in the tile buffer that native's layout has at `offset`; rows cut.
 typedef struct place_s {
   int32_t slot;  // -1: scratch
   uint64_t offset;
@@ -36,21 +36,48 @@ typedef struct call_s {
   uint32_t stage_count;
 } call_t;
 
+// Of an open file, to be changed.
+typedef struct tables_s {
+  leat_pef_t pef;
+  pef_operand_t operands[6 * STAGES * OPERANDS];
+  pef_buffer_t buffers[6 * STAGES];
+  pef_layout_t layout[6 * STAGES];
+  int64_t dims[8];
+} tables_t;
+
 typedef struct plan_s {
   call_t calls[6];
   uint32_t call_count;
   void (*changed)(pef_stage_t *stages, pef_operand_t *operands, uint32_t call);
+  void (*after)(tables_t *tables);  // what the validator does not let through
 } plan_t;
 
 static pef_operand_t operand_at(place_t place) {
   return (pef_operand_t){.space = place.slot < 0 ? PEF_SPACE_SCRATCH : PEF_SPACE_ARGUMENT,
                          .dtype = PEF_F32,
                          .rank = 2,
-                         .slot = place.slot < 0 ? 0 : (uint16_t)place.slot,
+                         .slot = (uint32_t)(place.slot < 0 ? 0 : place.slot),
                          .row_mult = 1,
-                         .offset = place.offset,
                          .dims = {ROWS, COLUMNS},
                          .strides = {COLUMNS, 1}};
+}
+
+// The tile buffers of a body: one a place in scratch.
+typedef struct kept_s {
+  pef_buffer_t buffers[STAGES * OPERANDS];
+  pef_layout_t layout[STAGES * OPERANDS];
+  uint32_t count;
+} kept_t;
+
+static uint32_t keep(kept_t *kept, uint64_t offset, uint32_t stage) {
+  uint32_t slot = 0;
+  while (slot < kept->count && kept->layout[slot].offset != offset) ++slot;
+  if (slot == kept->count) {
+    kept->buffers[slot] = (pef_buffer_t){.dtype = PEF_F32, .rank = 2, .first = stage};
+    kept->layout[kept->count++].offset = offset;
+  }
+  kept->buffers[slot].last = stage;
+  return slot;
 }
 
 static void add_call(leat_pef_writer_t *writer, const plan_t *plan, uint32_t index) {
@@ -62,6 +89,7 @@ static void add_call(leat_pef_writer_t *writer, const plan_t *plan, uint32_t ind
   pef_stage_t stages[STAGES] = {0};
   pef_operand_t operands[STAGES * OPERANDS];
   pef_instruction_t instructions[STAGES * 4];
+  kept_t kept = {0};
   for (uint32_t s = 0; s < call->stage_count; ++s) {
     stages[s] = (pef_stage_t){.kind = PEF_STAGE_MAP,
                               .output = PEF_NO_OUTPUT,
@@ -70,7 +98,11 @@ static void add_call(leat_pef_writer_t *writer, const plan_t *plan, uint32_t ind
                               .operand_count = OPERANDS,
                               .instruction_first = s * 4,
                               .instruction_count = 4};
-    for (uint32_t i = 0; i < OPERANDS; ++i) operands[s * OPERANDS + i] = operand_at(call->stages[s][i]);
+    for (uint32_t i = 0; i < OPERANDS; ++i) {
+      const place_t place = call->stages[s][i];
+      operands[s * OPERANDS + i] = operand_at(place);
+      if (place.slot < 0) operands[s * OPERANDS + i].slot = keep(&kept, place.offset, s);
+    }
     memcpy(&instructions[(size_t)s * 4], code, sizeof code);
   }
   if (plan->changed != NULL) plan->changed(stages, operands, index);
@@ -79,10 +111,13 @@ static void add_call(leat_pef_writer_t *writer, const plan_t *plan, uint32_t ind
                                        .tile_quantum = 1,
                                        .row_count = ROWS,
                                        .tile_rows_max = ROWS,
-                                       .scratch_bytes = 4 * VALUE},
+                                       .buffer_count = kept.count},
                                       stages,
                                       operands,
-                                      instructions};
+                                      instructions,
+                                      kept.buffers,
+                                      (const int64_t[]){ROWS, COLUMNS},
+                                      kept.layout};
   const pef_call_t record = {.type = call->type,
                              .barrier = call->barrier,
                              .body = leat_pef_add_body(writer, &body),
@@ -109,7 +144,7 @@ static leat_pef_t *made(const plan_t *plan) {
     leat_pef_add_symbol(writer, &record);
   }
   for (uint32_t i = 0; i < plan->call_count; ++i) add_call(writer, plan, i);
-  leat_pef_set_info(writer, &(pef_info_t){.arena_bytes = 8 * VALUE, .scratch_bytes = 4 * VALUE});
+  leat_pef_set_info(writer, &(pef_info_t){.arena_bytes = 8 * VALUE});
   assert_ok(leat_pef_write_memory(writer, &data, &bytes));
   assert_ok(leat_pef_open_memory(data, bytes, "plan", &pef));
   leat_pef_writer_destroy(writer);
@@ -117,11 +152,28 @@ static leat_pef_t *made(const plan_t *plan) {
   return pef;
 }
 
+static tables_t tables_of(const leat_pef_t *pef) {
+  tables_t t = {.pef = *pef};
+  memcpy(t.operands, pef->operands, pef->operand_count * sizeof *t.operands);
+  memcpy(t.buffers, pef->buffers, pef->buffer_count * sizeof *t.buffers);
+  memcpy(t.layout, pef->layout, pef->buffer_count * sizeof *t.layout);
+  memcpy(t.dims, pef->dims, pef->dim_count * sizeof *t.dims);
+  return t;
+}
+
 // LEAT_RULE_COUNT: the plan is legal. Else the rule of the first finding.
 static leat_rule_t verdict(const plan_t *plan) {
   leat_pef_t *pef = made(plan);
   leat_findings_t found;
-  assert_ok(leat_legal_find(pef, &found));
+  tables_t tables = tables_of(pef);
+  if (plan->after != NULL) {
+    plan->after(&tables);
+    tables.pef.operands = tables.operands;
+    tables.pef.buffers = tables.buffers;
+    tables.pef.layout = tables.layout;
+    tables.pef.dims = tables.dims;
+  }
+  assert_ok(leat_legal_find(&tables.pef, &found));
   const leat_rule_t rule = found.count == 0 ? LEAT_RULE_COUNT : found.list.data[0].rule;
   leat_findings_deinit(&found);
   leat_pef_close(pef);
@@ -182,6 +234,11 @@ static void what_crosses_section_types_shares_bytes_with_nothing(void **state) {
   assert_int_equal(verdict(&plan), LEAT_RULE_COUNT);
 }
 
+static void out_of_the_buffer(tables_t *tables) {
+  tables->operands[2].space = PEF_SPACE_ARGUMENT;
+  tables->operands[2].slot = 2;
+}
+
 static void what_is_read_was_written_before(void **state) {
   (void)state;
   plan_t plan = training();
@@ -190,7 +247,7 @@ static void what_is_read_was_written_before(void **state) {
   plan.calls[1] = kept;
   assert_int_equal(verdict(&plan), LEAT_RULE_UNWRITTEN);
   plan = training();
-  plan.calls[0].stages[1][0] = scratch(VALUE);
+  plan.after = out_of_the_buffer;
   assert_int_equal(verdict(&plan), LEAT_RULE_UNWRITTEN);
 }
 
@@ -216,19 +273,79 @@ static void what_nobody_writes_is_zeros_and_has_its_place_to_itself(void **state
   assert_int_equal(verdict(&plan), LEAT_RULE_OVERLAP);
 }
 
-static void two_values_of_scratch_are_not_read_as_one(void **state) {
-  (void)state;
+// Stage 0 makes a value, stage 2 another, stage 3 reads both.
+static plan_t two_buffers(void) {
   plan_t plan = training();
   plan.calls[0].stages[2][2] = scratch(VALUE);
   plan.calls[0].stages[1][2] = argument(3);
-  plan.calls[0].stages[3][0] = scratch(64);
+  plan.calls[0].stages[3][0] = scratch(0);
   plan.calls[0].stages[3][1] = scratch(VALUE);
   plan.calls[0].stages[3][2] = argument(2);
   plan.calls[0].stage_count = 4;
-  assert_int_equal(verdict(&plan), LEAT_RULE_TORN);
-  plan.calls[0].stages[3][0] = scratch(0);
+  return plan;
+}
+
+static void overlap(tables_t *tables) { tables->layout[1].offset = 64; }
+
+static void buffers_that_live_at_once_do_not_share_bytes(void **state) {
+  (void)state;
+  plan_t plan = two_buffers();
   assert_int_equal(verdict(&plan), LEAT_RULE_COUNT);
-  plan.calls[0].stages[2][2] = plan.calls[0].stages[3][1] = scratch(64);
+  plan.after = overlap;
+  assert_int_equal(verdict(&plan), LEAT_RULE_OVERLAP);
+  plan.calls[0].stages[3][0] = argument(0);  // the first value is read no more
+  assert_int_equal(verdict(&plan), LEAT_RULE_COUNT);
+}
+
+static void move_by_a_row(tables_t *tables) { tables->operands[9].offset = COLUMNS * 4; }
+static void live_shorter(tables_t *tables) { tables->buffers[0].last = 2; }
+static void make_anew(tables_t *tables) { tables->operands[8].slot = tables->operands[10].slot = 0; }
+
+static void a_buffer_is_one_value_for_as_long_as_it_says(void **state) {
+  (void)state;
+  plan_t plan = two_buffers();
+  plan.after = move_by_a_row;
+  assert_int_equal(verdict(&plan), LEAT_RULE_OUTSIDE);
+  plan.after = live_shorter;
+  assert_int_equal(verdict(&plan), LEAT_RULE_LIFE);
+  plan.calls[0].stages[2][0] = argument(0);
+  plan.after = make_anew;
+  assert_int_equal(verdict(&plan), LEAT_RULE_ANEW);
+}
+
+// One block of bytes in each body, as in files of version 1; values lie where the layout had their buffers.
+static void make_opaque(tables_t *tables) {
+  const leat_pef_t *pef = &tables->pef;
+  const pef_body_t *body = &pef->bodies[0];
+  const uint32_t first = pef->stages[body->stage_first].operand_first;
+  for (uint32_t i = first; i < first + body->stage_count * OPERANDS; ++i) {
+    pef_operand_t *o = &tables->operands[i];
+    if (o->space == PEF_SPACE_SCRATCH) o->offset = tables->layout[o->slot].offset;
+    if (o->space == PEF_SPACE_SCRATCH) o->slot = 0;
+  }
+  tables->dims[7] = 4 * VALUE;
+  tables->layout[0].offset = 0;
+  tables->buffers[0] = (pef_buffer_t){.dtype = PEF_OPAQUE, .rank = 1, .row_dim = PEF_NO_ROW_DIM, .dims = 7, .last = 3};
+}
+
+static void torn(tables_t *tables) {
+  make_opaque(tables);
+  tables->operands[9].offset = 64;
+}
+
+static void overlap_opaque(tables_t *tables) {
+  make_opaque(tables);
+  tables->operands[8].offset = tables->operands[10].offset = 64;
+}
+
+static void in_an_opaque_buffer_values_are_known_by_their_bytes(void **state) {
+  (void)state;
+  plan_t plan = two_buffers();
+  plan.after = make_opaque;
+  assert_int_equal(verdict(&plan), LEAT_RULE_COUNT);
+  plan.after = torn;
+  assert_int_equal(verdict(&plan), LEAT_RULE_TORN);
+  plan.after = overlap_opaque;
   plan.calls[0].stages[2][0] = argument(0);
   assert_int_equal(verdict(&plan), LEAT_RULE_OVERLAP);
 }
@@ -440,7 +557,9 @@ int main(void) {
       cmocka_unit_test(what_is_read_was_written_before),
       cmocka_unit_test(a_value_is_written_in_all_of_its_bytes),
       cmocka_unit_test(what_nobody_writes_is_zeros_and_has_its_place_to_itself),
-      cmocka_unit_test(two_values_of_scratch_are_not_read_as_one),
+      cmocka_unit_test(buffers_that_live_at_once_do_not_share_bytes),
+      cmocka_unit_test(a_buffer_is_one_value_for_as_long_as_it_says),
+      cmocka_unit_test(in_an_opaque_buffer_values_are_known_by_their_bytes),
       cmocka_unit_test(a_value_that_is_lost_is_found),
       cmocka_unit_test(a_value_is_read_as_the_dtype_that_it_was_written_as),
       cmocka_unit_test(calls_in_flight_do_not_touch_what_one_of_them_writes),

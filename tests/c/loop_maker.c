@@ -32,14 +32,14 @@ static pef_operand_t part(uint16_t slot, int64_t rows) {
 
 static uint32_t add_body(leat_pef_writer_t *writer, const pef_stage_t *stage, const pef_operand_t *operands,
                          const pef_instruction_t *code, int64_t rows) {
-  const leat_pef_body_draft_t draft = {{.stage_count = 1,
-                                        .argument_count = operands[stage->operand_count - 1].slot + 1u,
-                                        .tile_quantum = 1,
-                                        .row_count = (uint64_t)rows,
-                                        .tile_rows_max = (uint64_t)rows},
-                                       stage,
-                                       operands,
-                                       code};
+  const leat_pef_body_draft_t draft = {.body = {.stage_count = 1,
+                                                .argument_count = operands[stage->operand_count - 1].slot + 1u,
+                                                .tile_quantum = 1,
+                                                .row_count = (uint64_t)rows,
+                                                .tile_rows_max = (uint64_t)rows},
+                                       .stages = stage,
+                                       .operands = operands,
+                                       .instructions = code};
   return leat_pef_add_body(writer, &draft);
 }
 
@@ -446,7 +446,8 @@ leat_pef_writer_t *loop_unroll(const leat_pef_t *pef) {
   for (uint32_t b = 0; b < pef->body_count; ++b) {
     pef_stage_t stage = pef->stages[pef->bodies[b].stage_first];
     stage.origin = leat_pef_add_string(u.writer, pef->strings + stage.origin);
-    const leat_pef_body_draft_t draft = {pef->bodies[b], &stage, pef->operands, pef->instructions};
+    const leat_pef_body_draft_t draft = {
+        .body = pef->bodies[b], .stages = &stage, .operands = pef->operands, .instructions = pef->instructions};
     must(leat_pef_add_body(u.writer, &draft) == b, "two bodies are equal");
   }
   loop_each_call(pef, unroll_call, &u);

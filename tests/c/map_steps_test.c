@@ -77,7 +77,7 @@ static void values_stay_in_strips_and_stores_are_direct_where_they_may(void **st
   assert_int_equal(keep_of_store(&m, "y")->kind, LEAT_KEEP_SYMBOL);
   assert_int_equal(m.decided.drafts[0].stages.data[2].output, 1);
   assert_int_equal(m.placed.arena_bytes, 0);
-  assert_int_equal(m.placed.scratch_bytes, 64 * 32 * 4);
+  assert_int_equal(m.placed.tilings[0].scratch_bytes, 64 * 32 * 4);
   unmap(&m);
 }
 

@@ -222,15 +222,45 @@ static void change_marks(mutant_t *mutant, const stage_view_t *view) {
   }
 }
 
-// Into tile scratch, with as much of it as the file likes to promise.
+// Into some tile buffer, or out of one.
 static void change_space(mutant_t *mutant, const stage_view_t *view) {
   pef_operand_t *operand = &view->operands[mutate_below(mutant, view->stage->operand_count)];
   operand->space = (uint8_t)mutate_below(mutant, 3);
-  operand->slot = 0;
+  operand->slot = (uint32_t)mutate_below(mutant, view->body->buffer_count + 1u);
   if (operand->space == PEF_SPACE_SCRATCH) operand->offset = mutate_below(mutant, 8) * PEF_ALIGN;
-  uint64_t bytes = mutate_below(mutant, 4) == 0 ? mutate_boundary(mutant) : mutate_below(mutant, 1 << 16);
-  view->body->scratch_bytes = bytes;
-  if (view->info->scratch_bytes < bytes) view->info->scratch_bytes = bytes;
+}
+
+// A tile buffer of the body: lives, shapes, and where it lies.
+static void change_buffer(mutant_t *mutant, const stage_view_t *view) {
+  uint64_t buffers, dims, places;
+  pef_buffer_t *all = records_of(mutant, PEF_SEGMENT_BUFFERS, sizeof *all, &buffers);
+  int64_t *extents = records_of(mutant, PEF_SEGMENT_DIMS, sizeof *extents, &dims);
+  pef_layout_t *layout = records_of(mutant, PEF_SEGMENT_NATIVE_LAYOUT, sizeof *layout, &places);
+  const uint64_t index = view->body->buffer_first + mutate_below(mutant, view->body->buffer_count);
+  if (all == NULL || index >= buffers) return;
+  pef_buffer_t *buffer = &all[index];
+  switch (mutate_below(mutant, 5)) {
+    case 0:
+      buffer->first = (uint32_t)mutate_below(mutant, view->body->stage_count + 1u);
+      break;
+    case 1:
+      buffer->last = (uint32_t)mutate_below(mutant, view->body->stage_count + 1u);
+      break;
+    case 2:
+      buffer->dims = (uint32_t)mutate_below(mutant, dims + 1);
+      break;
+    case 3:
+      if (extents != NULL && buffer->dims + UINT64_C(1) < dims) {
+        extents[buffer->dims + mutate_below(mutant, 2)] =
+            mutate_below(mutant, 3) == 0 ? (int64_t)mutate_boundary(mutant) : (int64_t)mutate_below(mutant, 99);
+      }
+      break;
+    default:
+      if (layout != NULL && index < places) {
+        layout[index].offset =
+            mutate_below(mutant, 3) == 0 ? mutate_boundary(mutant) : PEF_ALIGN * mutate_below(mutant, 64);
+      }
+  }
 }
 
 static void change_params(mutant_t *mutant, const stage_view_t *view) {
@@ -241,8 +271,8 @@ static void change_params(mutant_t *mutant, const stage_view_t *view) {
 }
 
 static void change_stage(mutant_t *mutant) {
-  static void (*const changes[])(mutant_t *, const stage_view_t *) = {change_extent, change_rows, change_marks,
-                                                                      change_space, change_params};
+  static void (*const changes[])(mutant_t *, const stage_view_t *) = {change_extent, change_rows,   change_marks,
+                                                                      change_space,  change_params, change_buffer};
   stage_view_t view;
   if (!choose_stage(mutant, &view)) return;
   for (uint64_t n = 1 + mutate_below(mutant, 3); n > 0; --n) {

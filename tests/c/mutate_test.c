@@ -134,7 +134,7 @@ static double work_of(const leat_pef_t *pef) {
 
 static bool is_small(const leat_pef_t *pef) {
   uint64_t bytes = pef->info->arena_bytes;
-  if (bytes > memory_max || pef->info->scratch_bytes > memory_max) return false;
+  if (bytes > memory_max || leat_pef_most_scratch_bytes(pef) > memory_max) return false;
   for (uint32_t i = 0; i < pef->symbol_count && bytes <= memory_max; ++i) {
     if (pef->symbols[i].bytes > memory_max) return false;
     bytes += pef->symbols[i].bytes;

@@ -45,7 +45,6 @@ static const edit_t edits[] = {
     EDIT(MAP, body.row_count, 0, "must be at least 1"),
     EDIT(MAP, body.tile_rows_max, 0, "must be at least 1"),
     EDIT(MAP, body.tile_quantum, 0, "must be at least 1"),
-    EDIT(MAP, body.scratch_bytes, 1025, "info promises 1024"),
     EDIT(MAP, body.argument_count, 5, "which takes 5"),
     EDIT(MAP, stage.kind, 99, "stage kind 99 does not exist"),
     EDIT(MAP, stage.fn, 9, "function 9 does not exist"),
@@ -226,8 +225,7 @@ static void a_value_that_nothing_reads_is_legal(void **state) {
 static void rows_write_an_argument(void **state) {
   (void)state;
   pef_zoo_t zoo = pef_zoo_stage(PEF_STAGE_SCAN);
-  zoo.operands[1].space = PEF_SPACE_SCRATCH;
-  zoo.operands[1].slot = 0;
+  pef_zoo_keep(&zoo, 1);
   refuses(&zoo, "6 rows write no argument");
   zoo.operands[1].row_dim = PEF_NO_ROW_DIM;
   zoo.operands[1].row_mult = 0;
@@ -249,8 +247,7 @@ static void packed_columns_in_scratch_are_not_cut(void **state) {
   zoo.operands[1].row_dim = 0;
   zoo.operands[1].row_mult = 1;
   assert_null(open_zoo(&zoo, 1));
-  zoo.operands[1].space = PEF_SPACE_SCRATCH;
-  zoo.operands[1].slot = 0;
+  pef_zoo_keep(&zoo, 1);
   refuses(&zoo, "scratch holds the columns of one tile only");
 }
 
@@ -299,13 +296,13 @@ static void instructions_of_a_stage_are_bounded(void **state) {
     code[count - 1] = (pef_instruction_t){.op = PEF_OP_STORE, .a = 1};
     zoo.stage.instruction_count = count;
     leat_pef_writer_t *writer = leat_pef_writer_create();
-    const leat_pef_body_draft_t draft = {
-        .body = zoo.body, .stages = &zoo.stage, .operands = zoo.operands, .instructions = code};
+    leat_pef_body_draft_t draft = pef_zoo_draft(&zoo);
+    draft.instructions = code;
     const pef_call_t call = {.body = leat_pef_add_body(writer, &draft), .argument_count = PEF_ZOO_OPERANDS};
     pef_argument_t arguments[PEF_ZOO_OPERANDS];
     for (uint32_t i = 0; i < PEF_ZOO_OPERANDS; ++i) arguments[i] = (pef_argument_t){.offset = i * 512, .bytes = 512};
     leat_pef_add_call(writer, &call, arguments);
-    leat_pef_set_info(writer, &(pef_info_t){.arena_bytes = PEF_ZOO_ARGUMENT_BYTES, .scratch_bytes = 1024});
+    leat_pef_set_info(writer, &(pef_info_t){.arena_bytes = PEF_ZOO_ARGUMENT_BYTES});
     uint8_t *data = NULL;
     size_t bytes = 0;
     leat_status_t status = leat_pef_write_memory(writer, &data, &bytes);
@@ -318,20 +315,6 @@ static void instructions_of_a_stage_are_bounded(void **state) {
     leat_pef_writer_destroy(writer);
   }
   leat_free(code);
-}
-
-// Scratch: extents are those of the largest tile.
-static void scratch_holds_one_tile(void **state) {
-  (void)state;
-  pef_zoo_t zoo = pef_zoo_stage(PEF_STAGE_SCAN);
-  zoo.operands[0].space = PEF_SPACE_SCRATCH;
-  zoo.body.scratch_bytes = 4 * 4 * 8;
-  assert_null(open_zoo(&zoo, 1));
-  zoo.body.scratch_bytes -= 1;
-  leat_status_t status = open_zoo(&zoo, 1);
-  assert_non_null(strstr(leat_status_message(status), "operand 'in' (at byte"));
-  assert_non_null(strstr(leat_status_message(status), "reaches byte 128 of 127 in scratch"));
-  leat_status_free(status);
 }
 
 // A bias without a row mark is broadcast along the rows; a full operand needs the mark.
@@ -437,7 +420,6 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_kind_is_accepted),
       cmocka_unit_test(every_rule_refuses),
-      cmocka_unit_test(scratch_holds_one_tile),
       cmocka_unit_test(broadcast_needs_no_row_mark),
       cmocka_unit_test(broadcast_of_other_kinds_needs_its_row_mark),
       cmocka_unit_test(an_operand_is_stored_to_once),

@@ -72,7 +72,7 @@ static void add_packing(leat_pef_writer_t *writer, const pef_demo_t *demo) {
   leat_pef_add_call(writer, &call, arguments);
 }
 
-// x W into scratch, then relu(. + b) to y.
+// x W into a tile buffer, then relu(. + b) to y.
 static void add_forward(leat_pef_writer_t *writer, const pef_demo_t *demo) {
   const int64_t dims[3] = {demo->rows, demo->out, demo->in};  // m, n, k
   const bool packed = demo->n_block != 0;
@@ -84,6 +84,7 @@ static void add_forward(leat_pef_writer_t *writer, const pef_demo_t *demo) {
       by_rows(operand_f32(PEF_SPACE_ARGUMENT, 2, 2, dims, (int64_t[]){0, 1})),
       by_rows(operand_f32(PEF_SPACE_ARGUMENT, 3, 2, dims, (int64_t[]){demo->out, 1})),
   };
+  const pef_buffer_t product = {.dtype = PEF_F32, .rank = 2, .last = 1};
   static const pef_instruction_t relu[] = {
       {.op = PEF_OP_LOAD, .a = 0},        {.op = PEF_OP_LOAD, .a = 1},        {.op = SCALAR_ADD, .a = 0, .b = 1},
       {.op = PEF_OP_IMMEDIATE, .imm = 0}, {.op = SCALAR_MAX, .a = 2, .b = 3}, {.op = PEF_OP_STORE, .a = 2, .b = 4},
@@ -109,10 +110,13 @@ static void add_forward(leat_pef_writer_t *writer, const pef_demo_t *demo) {
                                                 .tile_quantum = 1,
                                                 .row_count = (uint64_t)demo->rows,
                                                 .tile_rows_max = (uint64_t)demo->tile_rows_max,
-                                                .scratch_bytes = (uint64_t)(demo->tile_rows_max * demo->out) * 4},
+                                                .buffer_count = 1},
                                        .stages = stages,
                                        .operands = operands,
-                                       .instructions = relu};
+                                       .instructions = relu,
+                                       .buffers = &product,
+                                       .dims = dims,
+                                       .layout = &(pef_layout_t){0}};
   const pef_argument_t weights =
       packed ? (pef_argument_t){.kind = PEF_PLACE_ARENA, .bytes = (uint64_t)(demo->in * demo->out) * 4}
              : whole_symbol(PEF_DEMO_W, demo->in * demo->out);
@@ -140,7 +144,6 @@ void pef_demo_build(leat_pef_writer_t *writer, const pef_demo_t *demo) {
   add_forward(writer, demo);
   const pef_info_t info = {.fingerprint = {1, 2, 3},
                            .arena_bytes = demo->n_block != 0 ? (uint64_t)(demo->in * demo->out) * 4 : 0,
-                           .scratch_bytes = (uint64_t)(demo->tile_rows_max * demo->out) * 4,
                            .arch = leat_pef_add_string(writer, "native"),
                            .inference = 1,
                            .compiler = leat_pef_add_string(writer, LEAT_VERSION)};

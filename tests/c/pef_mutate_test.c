@@ -109,6 +109,20 @@ static void walk_operand(const pef_stage_t *stage, const pef_body_t *body, const
   assert_true((wide_t)operand->offset + (high + 1) * size <= *room);
 }
 
+// In the highest tile.
+static wide_t buffer_bytes(const leat_pef_t *pef, const pef_body_t *body, uint32_t slot) {
+  assert_true(slot < body->buffer_count && body->buffer_first + slot < pef->buffer_count);
+  const pef_buffer_t *buffer = &pef->buffers[body->buffer_first + slot];
+  wide_t bytes = buffer->dtype == PEF_OPAQUE ? 1 : (wide_t)leat_pef_dtype_bytes(buffer->dtype);
+  for (uint32_t d = 0; d < buffer->rank; ++d) {
+    wide_t extent = pef->dims[buffer->dims + d];
+    if (d == buffer->row_dim && body->tile_rows_max < body->row_count)
+      extent = extent / (wide_t)body->row_count * (wide_t)body->tile_rows_max;
+    bytes *= extent;
+  }
+  return bytes;
+}
+
 static void walk_call(const leat_pef_t *pef, const pef_call_t *call) {
   const pef_body_t *body = &pef->bodies[call->body];
   for (uint32_t s = 0; s < body->stage_count; ++s) {
@@ -118,7 +132,7 @@ static void walk_call(const leat_pef_t *pef, const pef_call_t *call) {
       const pef_operand_t *operand = &pef->operands[stage->operand_first + i];
       if (operand->space == PEF_SPACE_NONE) continue;
       const bool packed = stage->kind == PEF_STAGE_CONTRACT && i == 1 && stage->params.contract.n_block != 0;
-      wide_t room = (wide_t)body->scratch_bytes;
+      wide_t room = operand->space == PEF_SPACE_SCRATCH ? buffer_bytes(pef, body, operand->slot) : 0;
       if (operand->space == PEF_SPACE_ARGUMENT) {
         const pef_argument_t *argument = &pef->arguments[call->argument_first + operand->slot];
         room = (wide_t)argument->bytes;

@@ -164,15 +164,30 @@ static const struct {
 
 pef_zoo_t pef_zoo_stage(uint32_t kind) {
   pef_zoo_t zoo = {
-      .body = {.stage_count = 1,
-               .argument_count = PEF_ZOO_OPERANDS,
-               .tile_quantum = 1,
-               .row_count = 6,
-               .tile_rows_max = 4,
-               .scratch_bytes = 1024},
+      .body =
+          {.stage_count = 1, .argument_count = PEF_ZOO_OPERANDS, .tile_quantum = 1, .row_count = 6, .tile_rows_max = 4},
       .stage = {.kind = (uint16_t)kind, .output = PEF_NO_OUTPUT, .operand_count = (uint16_t)kinds[kind].operand_count}};
   kinds[kind].make(&zoo);
   return zoo;
+}
+
+void pef_zoo_keep(pef_zoo_t *zoo, uint32_t index) {
+  pef_operand_t *operand = &zoo->operands[index];
+  operand->space = PEF_SPACE_SCRATCH;
+  operand->slot = 0;
+  memcpy(zoo->dims, operand->dims, sizeof zoo->dims);
+  zoo->body.buffer_count = 1;
+  zoo->buffer = (pef_buffer_t){.dtype = operand->dtype, .rank = operand->rank, .row_dim = operand->row_dim};
+}
+
+leat_pef_body_draft_t pef_zoo_draft(const pef_zoo_t *zoo) {
+  return (leat_pef_body_draft_t){.body = zoo->body,
+                                 .stages = &zoo->stage,
+                                 .operands = zoo->operands,
+                                 .instructions = zoo->instructions,
+                                 .buffers = &zoo->buffer,
+                                 .dims = zoo->dims,
+                                 .layout = &zoo->layout};
 }
 
 void pef_zoo_build(leat_pef_writer_t *writer, const pef_zoo_t *zoo, uint32_t count) {
@@ -188,8 +203,7 @@ void pef_zoo_build(leat_pef_writer_t *writer, const pef_zoo_t *zoo, uint32_t cou
     arguments[i] = (pef_argument_t){.offset = i * PEF_ZOO_ARGUMENT_BYTES, .bytes = PEF_ZOO_ARGUMENT_BYTES};
   }
   for (uint32_t i = 0; i < count; ++i) {
-    const leat_pef_body_draft_t draft = {
-        .body = zoo[i].body, .stages = &zoo[i].stage, .operands = zoo[i].operands, .instructions = zoo[i].instructions};
+    const leat_pef_body_draft_t draft = pef_zoo_draft(&zoo[i]);
     const pef_call_t call = {.body = leat_pef_add_body(writer, &draft),
                              .barrier = 1,
                              .argument_count = PEF_ZOO_OPERANDS,
@@ -197,6 +211,5 @@ void pef_zoo_build(leat_pef_writer_t *writer, const pef_zoo_t *zoo, uint32_t cou
     leat_pef_add_call(writer, &call, arguments);
   }
   leat_pef_add_constant(writer, "constant", 8);
-  const pef_info_t info = {.arena_bytes = PEF_ZOO_OPERANDS * PEF_ZOO_ARGUMENT_BYTES, .scratch_bytes = 1024};
-  leat_pef_set_info(writer, &info);
+  leat_pef_set_info(writer, &(pef_info_t){.arena_bytes = PEF_ZOO_OPERANDS * PEF_ZOO_ARGUMENT_BYTES});
 }

@@ -87,12 +87,11 @@ static leat_pef_writer_t *with_symbols(pef_zoo_t *zoo) {
     arguments[i] = (pef_argument_t){.kind = PEF_PLACE_SYMBOL, .symbol = i, .bytes = PEF_ZOO_ARGUMENT_BYTES};
   }
   zoo->body.argument_count = count;
-  const leat_pef_body_draft_t draft = {
-      .body = zoo->body, .stages = &zoo->stage, .operands = zoo->operands, .instructions = zoo->instructions};
+  const leat_pef_body_draft_t draft = pef_zoo_draft(zoo);
   const pef_call_t call = {
       .body = leat_pef_add_body(writer, &draft), .argument_count = count, .name = leat_pef_add_string(writer, "call")};
   leat_pef_add_call(writer, &call, arguments);
-  leat_pef_set_info(writer, &(pef_info_t){.scratch_bytes = zoo->body.scratch_bytes});
+  leat_pef_set_info(writer, &(pef_info_t){0});
   return writer;
 }
 

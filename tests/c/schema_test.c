@@ -33,14 +33,13 @@ static void write_stage(const pef_zoo_t *zoo, uint64_t tile_rows_max) {
     leat_pef_add_symbol(writer, &symbol);
     arguments[i] = (pef_argument_t){.kind = PEF_PLACE_SYMBOL, .symbol = i, .bytes = PEF_ZOO_ARGUMENT_BYTES};
   }
-  leat_pef_body_draft_t draft = {
-      .body = zoo->body, .stages = &zoo->stage, .operands = zoo->operands, .instructions = zoo->instructions};
+  leat_pef_body_draft_t draft = pef_zoo_draft(zoo);
   draft.body.tile_rows_max = tile_rows_max;
   const pef_call_t call = {.body = leat_pef_add_body(writer, &draft),
                            .argument_count = PEF_ZOO_OPERANDS,
                            .name = leat_pef_add_string(writer, "call")};
   leat_pef_add_call(writer, &call, arguments);
-  leat_pef_set_info(writer, &(pef_info_t){.scratch_bytes = zoo->body.scratch_bytes});
+  leat_pef_set_info(writer, &(pef_info_t){0});
   uint8_t *data = NULL;
   size_t bytes = 0;
   assert_ok(leat_pef_write_memory(writer, &data, &bytes));

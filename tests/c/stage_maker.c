@@ -269,12 +269,8 @@ void make_stage(mutant_t *random, uint32_t kind, made_stage_t *out) {
   for (;;) {
     memset(out, 0, sizeof *out);
     maker_t m = {.random = random, .row = leat_pef_stage_row(kind), .made = out};
-    m.zoo.body = (pef_body_t){.stage_count = 1,
-                              .argument_count = PEF_ZOO_OPERANDS,
-                              .tile_quantum = 1,
-                              .row_count = 1,
-                              .tile_rows_max = 1,
-                              .scratch_bytes = 1024};
+    m.zoo.body = (pef_body_t){
+        .stage_count = 1, .argument_count = PEF_ZOO_OPERANDS, .tile_quantum = 1, .row_count = 1, .tile_rows_max = 1};
     m.zoo.stage = (pef_stage_t){.kind = (uint16_t)kind, .output = PEF_NO_OUTPUT};
     m.zoo.stage.fn = (uint8_t)(m.row->fns != 0 ? one_of(&m, m.row->fns) : 0);
     choose_counts(&m);

@@ -119,7 +119,7 @@ static void a_toy_compiles_as_its_record_says(void **state) {
   leat_arch_of_pef(toy_pef->strings + toy_pef->info->arch, &told);
   assert_string_equal(told.target, "toy");
   assert_int_equal(told.units, 3);
-  assert_true(toy_pef->info->scratch_bytes <= 8192);
+  assert_true(leat_pef_most_scratch_bytes(toy_pef) <= 8192);
   bool full = false;
   for (uint32_t c = 0; c < toy_pef->call_count; ++c)
     full |= strstr(toy_pef->strings + toy_pef->calls[c].why, "every unit of the target has an op") != NULL;
