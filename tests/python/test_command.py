@@ -161,6 +161,9 @@ def test_info(folder):
     assert facts["memory"]["peak"] > 0 and not facts["inference"]
     text = leat(folder, "info", "train.pef")
     assert "net__fc__weight" in text and "training" in text
+    buffers = [buffer for section in facts["sections"] for buffer in section["tile_buffers"]]
+    assert buffers and all(buffer["bytes"] > 0 and buffer["first_stage"] < buffer["last_stage"] for buffer in buffers)
+    assert "tile buffers (" in text and buffers[0]["shape"] in text and buffers[0]["name"] in text
     assert {section["type"] for section in json.loads(leat(folder, "info", "infer.pef", "--json"))["sections"]} <= {
         "fwd",
         "prepare",
