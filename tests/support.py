@@ -78,12 +78,13 @@ NOTED_IN = None
 
 
 def load_options(ffi, lib, threads, isa=None, engine=None):
-    """Options of leat_program_load, and what must live as long. LEAT_ENGINE, else `engine`, says what runs it."""
+    """Options of leat_program_load, and what must live as long. LEAT_ENGINE, else `engine`, says what runs it; `isa`,
+    else LEAT_ISA, at which level."""
     options = ffi.new("leat_load_options_t *", lib.leat_load_options_default())
     options.thread_count = threads
     level, engine = (
         ffi.new("char[]", name.encode()) if name else ffi.NULL
-        for name in (isa, os.environ.get("LEAT_ENGINE") or engine)
+        for name in (isa or os.environ.get("LEAT_ISA"), os.environ.get("LEAT_ENGINE") or engine)
     )
     options.isa, options.engine = level, engine
     return options, (level, engine)

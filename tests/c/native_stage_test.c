@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // MAP, REDUCE and CONTRACT stages on random shapes, strides, dtypes and tiles, bit for bit against plain loops that
-// follow the order of summation of pef_format.h, on every ISA level.
+// follow the order of summation of pef_format.h, at the ISA level of the process. LEAT_DRAWS: how many of each (400).
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "check.h"
-#include "native/cpu.h"
+#include "draws.h"
+#include "level.h"
 #include "native/jit.h"
 #include "native/stage.h"
 #include "pef/pef_read.h"
 
-enum { MAX_OPERANDS = 6, BUFFER_BYTES = 4 << 20, ROUNDS = 400 };
+enum { MAX_OPERANDS = 6, BUFFER_BYTES = 4 << 20 };
 
 // --- a stage on hand-made operands -----------------------------------------------------------------------------------
 
@@ -86,7 +87,8 @@ static void set_rows(bench_t *b, uint32_t dim, uint32_t operands) {
   b->tile_rows = 1 + chance((uint32_t)b->rows);
 }
 
-static void run_level(bench_t *b, const leat_kern_t *kern, leat_native_jit_t *jit) {
+static void run_bench(bench_t *b, leat_native_jit_t *jit) {
+  const leat_kern_t *kern = leat_native_cpu_kernels(level_isa());
   leat_arena_t arena;
   leat_arena_init(&arena);
   b->stage.kern = kern;
@@ -105,13 +107,6 @@ static void run_level(bench_t *b, const leat_kern_t *kern, leat_native_jit_t *ji
   }
   leat_free(workspace);
   leat_arena_deinit(&arena);
-}
-
-static const leat_kern_t *const levels[] = {&leat_kern_portable, &leat_kern_avx2, &leat_kern_avx512};
-static int level_count(void) {
-  enum leat_isa best;
-  assert_null(leat_native_cpu_isa(NULL, &best));
-  return (int)best + 1;
 }
 
 // --- values ----------------------------------------------------------------------------------------------------------
@@ -148,12 +143,12 @@ static void fill_noise(bench_t *b, uint32_t operand) {
   } while (next(index, o->dims, o->rank));
 }
 
-static void expect(const bench_t *b, uint32_t operand, const int64_t *index, double want, const char *what, int level) {
+static void expect(const bench_t *b, uint32_t operand, const int64_t *index, double want, const char *what) {
   double got = get(b, operand, index);
   if (got == want || (got != got && want != want)) return;
   char text[600];
-  int n = snprintf(text, sizeof text, "%s, level %d, tile %lld of %lld rows:", what, level, (long long)b->tile_rows,
-                   (long long)b->rows);
+  int n = snprintf(text, sizeof text, "%s, %s, tile %lld of %lld rows:", what, leat_native_cpu_isa_name(level_isa()),
+                   (long long)b->tile_rows, (long long)b->rows);
   for (uint32_t i = 0; i < b->stage.operand_count && n < 500; i++) {
     n += snprintf(text + n, sizeof text - (size_t)n, " op%u dtype %u", i, b->operands[i].dtype);
     for (uint32_t d = 0; d < b->operands[i].rank; d++) {
@@ -213,20 +208,17 @@ static void one_map(uint32_t seed) {
   memcpy(kept, b->memory[2], BUFFER_BYTES);
   char *own = b->memory[4];
   b->memory[4] = b->memory[2];
-  for (int l = 0; l < level_count(); l++) {
-    memcpy(b->memory[2], kept, BUFFER_BYTES);
-    run_level(b, levels[l], NULL);
-    int64_t index[8] = {0};
-    do {
-      float x = (float)get(b, 0, index), y = (float)get(b, 1, index), c, p = x * y;
-      memcpy(&c, kept + offset_of(&b->operands[2], index) * 4, 4);
-      float top = p + 3.0f, i = (float)index[iota], wrapped;
-      top = top > i ? top : i;
-      leat_kern_portable.wrap[LEAT_KERN_F32][b->operands[3].dtype](&wrapped, &top, NULL, NULL, 1);
-      expect(b, 4, index, (double)(p + c), "map out1", l);
-      expect(b, 3, index, (double)wrapped, "map out0", l);
-    } while (next(index, dims, rank));
-  }
+  run_bench(b, NULL);
+  int64_t index[8] = {0};
+  do {
+    float x = (float)get(b, 0, index), y = (float)get(b, 1, index), c, p = x * y;
+    memcpy(&c, kept + offset_of(&b->operands[2], index) * 4, 4);
+    float top = p + 3.0f, i = (float)index[iota], wrapped;
+    top = top > i ? top : i;
+    leat_kern_portable.wrap[LEAT_KERN_F32][b->operands[3].dtype](&wrapped, &top, NULL, NULL, 1);
+    expect(b, 4, index, (double)(p + c), "map out1");
+    expect(b, 3, index, (double)wrapped, "map out0");
+  } while (next(index, dims, rank));
   b->memory[4] = own;
   free(kept);
   bench_free(b);
@@ -247,19 +239,17 @@ static void one_copy(uint32_t seed) {
   b->code[1] = (pef_instruction_t){.op = PEF_OP_STORE, .a = 1, .class_ = b->code[0].class_};
   b->stage.instruction_count = 2;
   fill_noise(b, 0);
-  for (int l = 0; l < level_count(); l++) {
-    run_level(b, levels[l], NULL);
-    int64_t index[8] = {0};
-    do {
-      expect(b, 1, index, get(b, 0, index), "copy", l);
-    } while (next(index, dims, rank));
-  }
+  run_bench(b, NULL);
+  int64_t index[8] = {0};
+  do {
+    expect(b, 1, index, get(b, 0, index), "copy");
+  } while (next(index, dims, rank));
   bench_free(b);
 }
 
 static void test_map(void **unused) {
   (void)unused;
-  for (uint32_t i = 0; i < ROUNDS; i++) one_map(i), one_copy(i);
+  for (uint32_t i = 0; i < draws(400); i++) one_map(i), one_copy(i);
 }
 
 // --- REDUCE ----------------------------------------------------------------------------------------------------------
@@ -376,12 +366,12 @@ static void one_reduce(uint32_t seed) {
   uint32_t row = chance(rank);
   if (!(mask >> row & 1)) set_rows(b, row, 3);
   fill_noise(b, 0);
-  for (int l = 0; l < level_count() && !small; l++) {
-    run_level(b, levels[l], NULL);
+  if (!small) {
+    run_bench(b, NULL);
     int64_t index[8] = {0}, kept[8];
     for (uint32_t d = 0; d < rank; d++) kept[d] = mask >> d & 1 ? 1 : dims[d];
     do {
-      expect(b, 1, index, reduce_at(b, index, mask), "reduce", l);
+      expect(b, 1, index, reduce_at(b, index, mask), "reduce");
     } while (next(index, kept, rank));
   }
   bench_free(b);
@@ -389,7 +379,7 @@ static void one_reduce(uint32_t seed) {
 
 static void test_reduce(void **unused) {
   (void)unused;
-  for (uint32_t i = 0; i < ROUNDS; i++) one_reduce(i);
+  for (uint32_t i = 0; i < draws(400); i++) one_reduce(i);
 }
 
 // --- CONTRACT --------------------------------------------------------------------------------------------------------
@@ -456,14 +446,14 @@ static void one_contract(uint32_t seed, leat_native_jit_t *jit) {
   for (uint32_t i = 0; i < 3; i++) fill_noise(b, i);
   char *old = malloc(BUFFER_BYTES);
   memcpy(old, b->memory[2], BUFFER_BYTES);
-  for (int l = 0; l <= level_count(); l++) {
+  for (int generated = 0; generated <= (jit != NULL); generated++) {
     memcpy(b->memory[2], old, BUFFER_BYTES);
-    run_level(b, levels[l == level_count() ? l - 1 : l], l == level_count() ? jit : NULL);
+    run_bench(b, generated ? jit : NULL);
     int64_t index[8] = {0}, kept[8];
     for (uint32_t d = 0; d < rank; d++) kept[d] = b->params.contract.roles[d] == 3 ? 1 : dims[d];
     do {
       // Spot checks: a whole comparison would take longer than the runs.
-      if (chance(1 + (uint32_t)(total >> 15)) == 0) expect(b, 2, index, contract_at(b, index, old), "contract", l);
+      if (chance(1 + (uint32_t)(total >> 15)) == 0) expect(b, 2, index, contract_at(b, index, old), "contract");
     } while (next(index, kept, rank));
   }
   free(old);
@@ -473,8 +463,8 @@ static void one_contract(uint32_t seed, leat_native_jit_t *jit) {
 static void test_contract(void **unused) {
   (void)unused;
   leat_native_jit_t *jit;
-  assert_null(leat_native_jit_create(levels[level_count() - 1], (enum leat_isa)(level_count() - 1), &jit));
-  for (uint32_t i = 0; i < ROUNDS; i++) one_contract(i, jit);
+  assert_null(leat_native_jit_create(leat_native_cpu_kernels(level_isa()), level_isa(), &jit));
+  for (uint32_t i = 0; i < draws(400); i++) one_contract(i, jit);
   if (jit != NULL) {
     leat_native_jit_counts_t n = leat_native_jit_counts(jit);
     print_message("kernels: %u requested, %u unavailable, %u unequal\n", n.requested, n.unavailable, n.unequal);
@@ -483,6 +473,7 @@ static void test_contract(void **unused) {
 }
 
 int main(void) {
+  if (!level_begin()) return LEVEL_MISSING;
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_map), cmocka_unit_test(test_reduce),
                                      cmocka_unit_test(test_contract)};
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every engine on hand-made programs: y = relu(x W + b) against a loop, on every ISA level, for any number of threads
-// and any tile; symbols, binding, errors.
+// Every engine on hand-made programs: y = relu(x W + b) against a loop, at the ISA level of the process, for any number
+// of threads and any tile; symbols, binding, errors.
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -9,9 +9,9 @@
 
 #include "check.h"
 #include "leat/runtime.h"
+#include "level.h"
 #include "pef_demo.h"
 
-static const char *const isas[] = {"portable", "avx2", "avx512"};
 static const char *const engines[] = {"native", "ref", "compare"};
 static const char *engine;  // on which the tests run
 
@@ -25,28 +25,33 @@ static float noise(uint32_t i) {
   return (float)((int32_t)(i * 2246822519u) >> 8) / 8388608.0f;
 }
 
+static leat_load_options_t load_options(uint32_t threads) {
+  leat_load_options_t options = leat_load_options_default();
+  options.isa = level_name();
+  options.engine = engine;
+  options.thread_count = threads;
+  return options;
+}
+
 // Loads what was written, and destroys the writer.
-static leat_program_t *load_writer(leat_pef_writer_t *writer, const char *isa, uint32_t threads) {
+static leat_program_t *load_writer(leat_pef_writer_t *writer, uint32_t threads) {
   char path[] = "/tmp/leat_run_test_XXXXXX";
   int file = mkstemp(path);
   assert_true(file >= 0);
   close(file);
   ok(leat_pef_write(writer, path));
   leat_pef_writer_destroy(writer);
-  leat_load_options_t options = leat_load_options_default();
-  options.isa = isa;
-  options.thread_count = threads;
-  options.engine = engine;
+  const leat_load_options_t options = load_options(threads);
   leat_program_t *program;
   ok(leat_program_load(path, &options, &program));
   unlink(path);
   return program;
 }
 
-static leat_program_t *load_demo(const pef_demo_t *demo, const char *isa, uint32_t threads) {
+static leat_program_t *load_demo(const pef_demo_t *demo, uint32_t threads) {
   leat_pef_writer_t *writer = leat_pef_writer_create();
   pef_demo_build(writer, demo);
-  return load_writer(writer, isa, threads);
+  return load_writer(writer, threads);
 }
 
 typedef struct tensors_s {
@@ -66,8 +71,8 @@ static tensors_t make_tensors(const pef_demo_t *demo) {
 }
 static void free_tensors(tensors_t *t) { free(t->x), free(t->w), free(t->b), free(t->y); }
 
-static void run_demo(const pef_demo_t *demo, const char *isa, uint32_t threads, tensors_t *t) {
-  leat_program_t *program = load_demo(demo, isa, threads);
+static void run_demo(const pef_demo_t *demo, uint32_t threads, tensors_t *t) {
+  leat_program_t *program = load_demo(demo, threads);
   size_t w_bytes = sizeof(float) * (size_t)(demo->in * demo->out), b_bytes = sizeof(float) * (size_t)demo->out;
   ok(leat_program_write(program, PEF_DEMO_W, t->w, w_bytes));
   ok(leat_program_write(program, PEF_DEMO_B, t->b, b_bytes));
@@ -87,17 +92,15 @@ static float expected(const pef_demo_t *demo, const tensors_t *t, int64_t i, int
 
 static void check_demo(pef_demo_t demo) {
   tensors_t t = make_tensors(&demo);
-  for (uint32_t i = 0; i < 3; i++) {
-    for (uint32_t threads = 1; threads <= 4; threads *= 2) {
-      memset(t.y, 0xff, sizeof(float) * (size_t)(demo.rows * demo.out));
-      run_demo(&demo, isas[i], threads, &t);
-      for (int64_t r = 0; r < demo.rows; r++) {
-        for (int64_t c = 0; c < demo.out; c++) {
-          float want = expected(&demo, &t, r, c), got = t.y[r * demo.out + c];
-          if (memcmp(&want, &got, 4) != 0) {
-            fail_msg("%s, %s, %u threads, %ld x %ld x %ld, block %ld: [%ld,%ld] is %.9g, should be %.9g", engine,
-                     isas[i], threads, demo.rows, demo.out, demo.in, demo.n_block, r, c, got, want);
-          }
+  for (uint32_t threads = 1; threads <= 4; threads *= 2) {
+    memset(t.y, 0xff, sizeof(float) * (size_t)(demo.rows * demo.out));
+    run_demo(&demo, threads, &t);
+    for (int64_t r = 0; r < demo.rows; r++) {
+      for (int64_t c = 0; c < demo.out; c++) {
+        float want = expected(&demo, &t, r, c), got = t.y[r * demo.out + c];
+        if (memcmp(&want, &got, 4) != 0) {
+          fail_msg("%s, %u threads, %ld x %ld x %ld, block %ld: [%ld,%ld] is %.9g, should be %.9g", engine, threads,
+                   demo.rows, demo.out, demo.in, demo.n_block, r, c, got, want);
         }
       }
     }
@@ -147,7 +150,7 @@ static void test_prepare_follows_write(void **state) {
   (void)state;
   pef_demo_t demo = {.rows = 4, .in = 8, .out = 20, .tile_rows_max = 4, .n_block = 16};
   tensors_t t = make_tensors(&demo);
-  leat_program_t *program = load_demo(&demo, NULL, 1);
+  leat_program_t *program = load_demo(&demo, 1);
   ok(leat_program_write(program, PEF_DEMO_X, t.x, 4 * 8 * 4));
   ok(leat_program_run(program, LEAT_SECTIONS_FWD));  // zero weights
   ok(leat_program_read(program, PEF_DEMO_Y, t.y, 4 * 20 * 4));
@@ -176,12 +179,10 @@ static void test_beside_shares_weights(void **state) {
   fewer.rows = 3;
   other.out = 16;
   tensors_t t = make_tensors(&demo);
-  leat_program_t *whole = load_demo(&demo, NULL, 1), *program = NULL;
+  leat_program_t *whole = load_demo(&demo, 1), *program = NULL;
   for (uint32_t round = 0; round < 2; round++) {
-    leat_load_options_t options = leat_load_options_default();
-    options.thread_count = 1;
+    leat_load_options_t options = load_options(1);
     options.beside = whole;
-    options.engine = engine;
     const char *path = "run_test_beside.pef";
     leat_pef_writer_t *writer = leat_pef_writer_create();
     pef_demo_build(writer, round == 0 ? &fewer : &other);
@@ -217,7 +218,7 @@ static void test_beside_shares_weights(void **state) {
 static void test_errors(void **state) {
   (void)state;
   pef_demo_t demo = {.rows = 4, .in = 8, .out = 20, .tile_rows_max = 4};
-  leat_program_t *program = load_demo(&demo, NULL, 1);
+  leat_program_t *program = load_demo(&demo, 1);
   uint32_t symbol;
   float data[200] = {0};
   expect_error(leat_program_find_symbol(program, "yy", &symbol), LEAT_NOT_FOUND, "\"y\"");
@@ -247,9 +248,9 @@ static void test_single_sections(void **state) {
   (void)state;
   pef_demo_t demo = {.rows = 33, .in = 40, .out = 90, .tile_rows_max = 16, .n_block = 48};
   tensors_t t = make_tensors(&demo);
-  run_demo(&demo, NULL, 1, &t);
+  run_demo(&demo, 1, &t);
   for (uint32_t first = 0; first < 2; first++) {
-    leat_program_t *program = load_demo(&demo, NULL, 2);
+    leat_program_t *program = load_demo(&demo, 2);
     assert_int_equal(leat_program_section_count(program), 2);
     float *y = malloc(sizeof(float) * 33 * 90);
     ok(leat_program_write(program, PEF_DEMO_W, t.w, 40 * 90 * 4));
@@ -284,7 +285,7 @@ static void test_faults(void **state) {
   for (int64_t block = 0; block <= 16; block += 16) {
     pef_demo_t demo = {.rows = 4, .in = 8, .out = 20, .tile_rows_max = 2, .n_block = block};
     tensors_t t = make_tensors(&demo);
-    leat_program_t *program = load_demo(&demo, NULL, 2);
+    leat_program_t *program = load_demo(&demo, 2);
     ok(leat_program_write(program, PEF_DEMO_W, t.w, 8 * 20 * 4));
     ok(leat_program_write(program, PEF_DEMO_B, t.b, 20 * 4));
     ok(leat_program_bind(program, PEF_DEMO_X, t.x, 4 * 8 * 4));
@@ -313,9 +314,9 @@ static void test_repeat(void **state) {
   (void)state;
   pef_demo_t demo = {.rows = 12, .in = 8, .out = 20, .tile_rows_max = 4};
   tensors_t t = make_tensors(&demo);
-  run_demo(&demo, NULL, 1, &t);
+  run_demo(&demo, 1, &t);
   demo.rows = 3;
-  leat_program_t *program = load_demo(&demo, NULL, 1);
+  leat_program_t *program = load_demo(&demo, 1);
   ok(leat_program_write(program, PEF_DEMO_W, t.w, 8 * 20 * 4));
   ok(leat_program_write(program, PEF_DEMO_B, t.b, 20 * 4));
   float y[12 * 20], last[3 * 20];
@@ -356,7 +357,7 @@ static leat_program_t *load_gradients(uint32_t threads) {
                                                 .dims = {gradients[i].count},
                                                 .bytes = (uint64_t)gradients[i].count * bytes});
   }
-  return load_writer(writer, NULL, threads);
+  return load_writer(writer, threads);
 }
 
 static void check_accumulation(uint32_t threads) {
@@ -394,7 +395,7 @@ static void test_accumulation(void **state) {
   check_accumulation(1);
   check_accumulation(3);
   pef_demo_t demo = {.rows = 1, .in = 2, .out = 2, .tile_rows_max = 1};
-  leat_program_t *program = load_demo(&demo, NULL, 1);
+  leat_program_t *program = load_demo(&demo, 1);
   expect_error(leat_program_accumulate(program, 0, 2), LEAT_INVALID_ARGUMENT, "no gradients");
   leat_program_destroy(program);
 }
@@ -423,9 +424,7 @@ static void run_on(leat_program_t *program, const caller_t *c) {
 static void *call_often(void *argument) {
   const caller_t *c = argument;
   for (uint32_t round = 0; round < 6; round++) {
-    leat_load_options_t options = leat_load_options_default();
-    options.thread_count = 1 + round % 3;
-    options.engine = engine;
+    const leat_load_options_t options = load_options(1 + round % 3);
     leat_program_t *own = NULL;
     ok(leat_program_load(c->path, &options, &own));  // the check of the file, too, by both at a time
     for (uint32_t run = 0; run < 5; run++) run_on(own, c);
@@ -447,7 +446,8 @@ static void two_threads_with_programs_of_their_own_and_a_locked_one(void **state
   leat_pef_writer_destroy(writer);
   pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   leat_program_t *shared = NULL;
-  ok(leat_program_load("run_test.pef", NULL, &shared));
+  const leat_load_options_t options = load_options(0);
+  ok(leat_program_load("run_test.pef", &options, &shared));
   pthread_t threads[2];
   caller_t callers[2];
   for (int i = 0; i < 2; i++) {
@@ -465,6 +465,7 @@ static void two_threads_with_programs_of_their_own_and_a_locked_one(void **state
 }
 
 int main(void) {
+  if (!level_begin()) return LEVEL_MISSING;
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(two_threads_with_programs_of_their_own_and_a_locked_one),
       cmocka_unit_test(test_demo_bits),

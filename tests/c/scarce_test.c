@@ -203,14 +203,20 @@ static void write_demo(void) {
 
 static void loading_and_running(void **state) {
   (void)state;
-  static const uint32_t one = 1, four = 4;
+  static const uint32_t one = 1;
   for (uint32_t i = 0; sample_names[i] != NULL; ++i) {
     assert_ok(sample_compile(sample_names[i], 3, pef_path));
     exhaust(sample_names[i], load_and_run, &one);
   }
   assert_ok(sample_compile("blocks", 1, pef_path));
   exhaust("blocks, linked", load_and_run, &one);
-  write_demo();  // enough work for all threads
+  unlink(pef_path);
+}
+
+static void running_on_threads(void **state) {
+  (void)state;
+  static const uint32_t four = 4;
+  write_demo();  // enough work for all of them
   exhaust("four threads", load_and_run, &four);
   unlink(pef_path);
 }
@@ -367,7 +373,8 @@ static void reading(void **state) {
   for (size_t i = 0; i < sizeof files / sizeof *files; ++i) exhaust(files[i].name, read_tensors, &files[i]);
 }
 
-int main(void) {
+// usage: scarce_test [TESTS]    only these, by a pattern of their names
+int main(int count, char **arguments) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(generating_kernels),
       cmocka_unit_test(reading),
@@ -376,7 +383,9 @@ int main(void) {
       cmocka_unit_test(compiling),
       cmocka_unit_test(loading_and_running),
       cmocka_unit_test(loops),
+      cmocka_unit_test(running_on_threads),
   };
+  if (count > 1) cmocka_set_test_filter(arguments[1]);
   scarce_init();
   return cmocka_run_group_tests_name("scarce", tests, NULL, NULL);
 }

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // The checker and the engine against the schema of stages: what is legal is accepted and runs, with the same result for
 // tiles of any height, on every engine; whatever breaks a block of the schema is refused by the name of the operand or
-// parameter; and whatever is accepted at all, by however odd a stage, runs.
+// parameter; and whatever is accepted at all, by however odd a stage, runs. All of it on both engines, at the ISA level
+// of the process. LEAT_DRAWS: how many stages of each kind (400).
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "check.h"
+#include "draws.h"
 #include "leat/runtime.h"
+#include "level.h"
 #include "pef/pef_read.h"
 #include "pef/pef_scalar.h"
 #include "stage_maker.h"
 
-enum { DRAWS = 400 };
 static const char path[] = "schema_test.pef";
 
 // --- a stage as a program --------------------------------------------------------------------------------------
@@ -73,19 +75,13 @@ static void fill(uint8_t *at, uint32_t dtype, uint32_t seed) {
 
 typedef uint8_t memory_t[PEF_ZOO_OPERANDS][PEF_ZOO_ARGUMENT_BYTES];
 
-// The engine, and the most of an ISA level that it may use (NULL: that of the machine).
-typedef struct how_s {
-  const char *engine, *isa;
-} how_t;
-static const how_t both = {"compare", NULL};
-
 // What loading says; what the operands hold after a run.
-static leat_status_t run_stage(const pef_zoo_t *zoo, how_t how, uint64_t tile_rows_max, memory_t *out_memory) {
+static leat_status_t run_stage(const pef_zoo_t *zoo, uint64_t tile_rows_max, memory_t *out_memory) {
   write_stage(zoo, tile_rows_max);
   leat_load_options_t options = leat_load_options_default();
   options.thread_count = 1;
-  options.engine = how.engine;
-  options.isa = how.isa;
+  options.engine = "compare";
+  options.isa = level_name();
   leat_program_t *program = NULL;
   LEAT_TRY(leat_program_load(path, &options, &program));
   for (uint32_t i = 0; i < PEF_ZOO_OPERANDS; ++i) {
@@ -102,7 +98,7 @@ static leat_status_t run_stage(const pef_zoo_t *zoo, how_t how, uint64_t tile_ro
 // The stage is refused as a damaged file and the message has `name`.
 static void refuses(const pef_zoo_t *zoo, const char *name) {
   static memory_t memory;
-  leat_status_t status = run_stage(zoo, both, zoo->body.tile_rows_max, &memory);
+  leat_status_t status = run_stage(zoo, zoo->body.tile_rows_max, &memory);
   if (leat_status_code(status) != LEAT_CORRUPT || strstr(leat_status_message(status), name) == NULL) {
     fail_msg("%s should be refused for \"%s\", got \"%s\"", leat_pef_stage_name(zoo->stage.kind), name,
              status == NULL ? "nothing" : leat_status_message(status));
@@ -111,9 +107,9 @@ static void refuses(const pef_zoo_t *zoo, const char *name) {
 }
 
 // Accepted and run, or refused as a damaged file for something that has a name.
-static bool runs_or_is_refused(const pef_zoo_t *zoo, how_t how) {
+static bool runs_or_is_refused(const pef_zoo_t *zoo) {
   static memory_t memory;
-  leat_status_t status = run_stage(zoo, how, zoo->body.tile_rows_max, &memory);
+  leat_status_t status = run_stage(zoo, zoo->body.tile_rows_max, &memory);
   if (status == NULL) return true;
   const char *message = leat_status_message(status);
   const char *const named[] = {"operand", "parameter", "function ", "rows write no argument", "steps more than"};
@@ -132,21 +128,21 @@ static void legal_stages_run_and_tiles_do_not_matter(void **state) {
   mutant_t random = {.random = 1};
   for (uint32_t kind = 0; kind < PEF_STAGE_COUNT; ++kind) {
     uint32_t cut = 0;
-    for (uint32_t draw = 0; draw < DRAWS; ++draw) {
+    for (uint32_t draw = 0; draw < draws(400); ++draw) {
       made_stage_t made;
       make_stage(&random, kind, &made);
-      assert_ok(run_stage(&made.zoo, both, made.zoo.body.row_count, &whole));
+      assert_ok(run_stage(&made.zoo, made.zoo.body.row_count, &whole));
       if (made.zoo.body.row_count == 1) continue;
       ++cut;
       for (uint64_t height = 1; height < made.zoo.body.row_count; ++height) {
-        assert_ok(run_stage(&made.zoo, both, height, &tiles));
+        assert_ok(run_stage(&made.zoo, height, &tiles));
         if (memcmp(&whole, &tiles, sizeof whole) != 0) {
           fail_msg("draw %u of %s: rows along '%s' differ between tiles", draw, leat_pef_stage_name(kind),
                    made.letters[1]);
         }
       }
     }
-    assert_true(cut > DRAWS / 8);
+    assert_true(cut > draws(400) / 8);
   }
   unlink(path);
 }
@@ -175,7 +171,7 @@ static void break_dtypes(const made_stage_t *made) {
       if (broken) {
         refuses(&zoo, name);
       } else {
-        runs_or_is_refused(&zoo, both);
+        runs_or_is_refused(&zoo);
       }
     }
   }
@@ -189,7 +185,7 @@ static void break_functions(const made_stage_t *made) {
     if (((allowed != 0 ? allowed : 1) >> fn & 1) == 0) {
       refuses(&zoo, "function ");
     } else {
-      runs_or_is_refused(&zoo, both);
+      runs_or_is_refused(&zoo);
     }
   }
 }
@@ -248,7 +244,7 @@ static void break_params(const made_stage_t *made) {
       for (uint32_t i = 0; i < 4; ++i) {
         pef_zoo_t zoo = made->zoo;
         zoo.stage.params.words[word] = odd[i];
-        runs_or_is_refused(&zoo, both);
+        runs_or_is_refused(&zoo);
       }
     }
   }
@@ -270,7 +266,7 @@ static void break_dims(const made_stage_t *made) {
       if (owners_of(made, letter) > 1 || (letter >= '0' && letter <= '9')) {
         refuses(&zoo, "operand");
       } else {
-        runs_or_is_refused(&zoo, both);
+        runs_or_is_refused(&zoo);
       }
     }
     pef_zoo_t zoo = made->zoo;
@@ -281,7 +277,7 @@ static void break_dims(const made_stage_t *made) {
     if (strchr(pattern, '*') == NULL) {
       refuses(&zoo, "operand");
     } else {
-      runs_or_is_refused(&zoo, both);
+      runs_or_is_refused(&zoo);
     }
   }
 }
@@ -306,7 +302,7 @@ static void break_rows(const made_stage_t *made) {
       if (strchr(row->rows, letter) == NULL || leat_pef_stage_sums(&zoo.stage, d)) {
         refuses(&zoo, "operand");
       } else {
-        runs_or_is_refused(&zoo, both);
+        runs_or_is_refused(&zoo);
       }
     }
   }
@@ -330,7 +326,7 @@ static void break_places(const made_stage_t *made) {
       refuses(&zoo, name);
       if (!many) continue;
       zoo.operands[other] = zoo.operands[out];
-      assert_true(runs_or_is_refused(&zoo, both));
+      assert_true(runs_or_is_refused(&zoo));
       if (zoo.operands[out].rank == 0 || zoo.operands[out].dims[0] == 1) continue;
       zoo.operands[other].offset +=
           (uint64_t)zoo.operands[out].strides[0] * leat_pef_dtype_bytes(zoo.operands[out].dtype);
@@ -343,7 +339,7 @@ static void what_breaks_the_schema_is_refused_by_name(void **state) {
   (void)state;
   mutant_t random = {.random = 2};
   for (uint32_t kind = 0; kind < PEF_STAGE_COUNT; ++kind) {
-    for (uint32_t draw = 0; draw < DRAWS / 20; ++draw) {
+    for (uint32_t draw = 0; draw < draws(20); ++draw) {
       made_stage_t made;
       make_stage(&random, kind, &made);
       break_dtypes(&made);
@@ -405,7 +401,7 @@ static void odd_stages_run_where_they_are_accepted(void **state) {
   mutant_t random = {.random = 3};
   uint32_t accepted = 0;
   for (uint32_t kind = 0; kind < PEF_STAGE_COUNT; ++kind) {
-    for (uint32_t draw = 0; draw < 2 * DRAWS; ++draw) {
+    for (uint32_t draw = 0; draw < draws(800); ++draw) {
       made_stage_t made;
       make_stage(&random, kind, &made);
       for (uint64_t n = 1 + mutate_below(&random, 3); n > 0; --n) {
@@ -419,11 +415,10 @@ static void odd_stages_run_where_they_are_accepted(void **state) {
         }
       }
       if (mutate_below(&random, 2) == 0) made.zoo.body.tile_rows_max = 1;
-      static const char *const levels[] = {NULL, "portable", "avx2"};
-      accepted += runs_or_is_refused(&made.zoo, (how_t){"compare", levels[draw % 3]});
+      accepted += runs_or_is_refused(&made.zoo);
     }
   }
-  assert_true(accepted > DRAWS);
+  assert_true(accepted > draws(400));
   unlink(path);
 }
 
@@ -447,7 +442,7 @@ static void instructions_run_where_they_are_accepted(void **state) {
         memcpy(zoo.instructions, program, sizeof program);
         zoo.stage.instruction_count = 3;
         static memory_t memory;
-        leat_status_t status = run_stage(&zoo, both, zoo.body.tile_rows_max, &memory);
+        leat_status_t status = run_stage(&zoo, zoo.body.tile_rows_max, &memory);
         if (status != NULL && leat_status_code(status) != LEAT_CORRUPT) fail_msg("%s", leat_status_message(status));
         accepted += status == NULL;
         leat_status_free(status);
@@ -459,6 +454,7 @@ static void instructions_run_where_they_are_accepted(void **state) {
 }
 
 int main(void) {
+  if (!level_begin()) return LEVEL_MISSING;
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(legal_stages_run_and_tiles_do_not_matter),
       cmocka_unit_test(what_breaks_the_schema_is_refused_by_name),
