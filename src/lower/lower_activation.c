@@ -31,9 +31,7 @@ LOWER(LEAKY_RELU) {
   return leaky(c->b, c->in[0], leat_b_muls(c->b, c->in[0], leat_lower_float(c, LEAT_ATTR_SLOPE, 0.01)));
 }
 
-LOWER(PRELU) {
-  return leaky(c->b, c->in[0], leat_b_mul(c->b, c->in[0], leat_row_slopes(c->b, c->in[1], c->in[0])));
-}
+LOWER(PRELU) { return leaky(c->b, c->in[0], leat_b_mul(c->b, c->in[0], leat_row_slopes(c->b, c->in[1], c->in[0]))); }
 
 LOWER(ELU) {
   leat_builder_t *b = c->b;

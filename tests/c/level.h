@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ISA level of this process: the one that LEAT_ISA names, else the best of the machine. Kernels are generated for
-// one level a process (native/jit.h), so meson starts the tests of c_levels once a level, and they ask here which it is.
+// one level a process (native/jit.h), so meson starts the tests of c_levels once a level, and they ask here which it
+// is.
 #ifndef LEAT_TESTS_LEVEL_H_
 #define LEAT_TESTS_LEVEL_H_
 
@@ -29,8 +30,8 @@ static inline enum leat_isa level_isa(void) {
   exit(EXIT_FAILURE);
 }
 
-// Whether main may begin: false where the machine lacks the level, and then it ends with LEVEL_MISSING, which meson shows
-// as skipped. Files of tests that run at several levels at a time lie in a folder of the level.
+// Whether main may begin: false where the machine lacks the level, and then it ends with LEVEL_MISSING, which meson
+// shows as skipped. Files of tests that run at several levels at a time lie in a folder of the level.
 static inline bool level_begin(void) {
   const char *name = level_name();
   if (name == NULL) return true;

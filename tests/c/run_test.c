@@ -136,7 +136,7 @@ static void no_thread_has_more_rows_than_it_must(void **state) {
   (void)state;
   for (size_t i = 0; i < sizeof divided / sizeof *divided; i++) {
     const pef_demo_t demo = {.rows = divided[i].rows, .in = 4, .out = 8, .tile_rows_max = divided[i].tile_rows_max};
-    leat_program_t *program = load_demo(&demo, NULL, divided[i].threads);
+    leat_program_t *program = load_demo(&demo, divided[i].threads);
     char *report;
     ok(leat_program_report(program, &report));
     if (strstr(report, divided[i].tiles) == NULL) fail_msg("case %zu: %s", i, report);
