@@ -44,13 +44,14 @@
 // Loops. A loop stands for its calls written out `trips` times: they run in order, trip after trip, each with its
 // barrier in every trip (that of the first call parts a trip from the one before). Loops nest: of two, one holds all
 // calls of the other or none of them; no more than PEF_MAX_LOOP_DEPTH hold one call. The calls of a loop are all of
-// type PREPARE or none is. RANDOM adds stream_step for every trip that has gone by, of each loop around the call. What
-// moves from trip to trip is arguments. An argument names a value as a whole; a body sees of it what begins `first`
-// bytes further, and `step` bytes a trip after that: the sum of both over all its MOVES, which may go backwards and
-// stays within the argument's bytes in every trip. Or its place is another one in each trip: PLACES, `bytes` of each.
-// Whatever a trip leaves in memory the next one finds: carried values, stacks of one part a trip and sums need nothing
-// else. Section types that one loop holds run together only, in all of the file (FWD of all trips before BCKWD of any
-// is another program), but for loops that are marked with PEF_LOOP_APART.
+// type PREPARE or none is. RANDOM adds stream_step for every trip that has gone by, of each loop around the call.
+//   What moves from trip to trip is arguments. An argument names a value as a whole; a body sees of it what begins
+// `first` bytes further, and `step` bytes a trip after that: the sum of both over all its MOVES, which may go backwards
+// and stays within the argument's bytes in every trip. Or its place is another one in each trip: PLACES.
+//   Whatever a trip leaves in memory the next one finds: carried values, stacks of one part a trip and sums need
+// nothing else. A stage that writes over what it reads does so in all trips or in none.
+//   Section types that one loop holds run together only, in all of the file (FWD of all trips before BCKWD of any is
+// another program), but for loops that are marked with PEF_LOOP_APART.
 //
 // Values. Stages compute in the class (enum pef_class) of the dtype of what they read, a CONTRACT in that which all
 // three share; a result is converted when it is stored, not before. A conversion rounds once, to nearest, ties to even;
