@@ -100,13 +100,13 @@ static void run_worker(void *context, uint32_t worker) {
   bool barrier = false;  // of this call and of those left out before it: later calls rely on them as well
   for (leat_walk_t walk = job->start; leat_walk_next(&walk) && walk.call < job->end;) {
     const leat_run_call_t *call = &job->program->calls[walk.call];
+    if (!job->once && leave_alone(job, &walk, worker)) continue;
     barrier |= call->barrier;
     if ((job->types >> call->type & 1) == 0) {
       const leat_run_loop_t *loop = leat_run_pass_by(job->program, &walk, job->types);
       barrier |= loop != NULL && loop->barrier;
       continue;
     }
-    if (!job->once && leave_alone(job, &walk, worker)) continue;
     if (must_meet(&pending, call, barrier) && job->workers > 1) leat_run_threads_sync(job->program->pool);
     barrier = false;
     if (call->shared) {

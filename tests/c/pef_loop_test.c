@@ -88,6 +88,29 @@ static void loops_are_their_calls_written_out(void **state) {
   }
 }
 
+// Calls of loops too small to share, between calls that are shared: every worker has to meet where the others do.
+static void small_calls_stay_with_one_worker(void **state) {
+  (void)state;
+  for (uint32_t p = 0; p < loop_program_count; ++p) {
+    leat_program_t *expected = written_out(&loop_programs[p]);
+    for (uint32_t threads = 2; threads < 4; ++threads) {
+      leat_pef_writer_t *writer = leat_pef_writer_create();
+      leat_pef_t view;
+      loop_programs[p].build(writer, loop_programs[p].trips);
+      leat_pef_view(writer, &view);
+      for (uint32_t c = 0; c < view.call_count; ++c) ((pef_call_t *)view.calls)[c].flops = 1e8;
+      for (uint32_t c = view.loops[0].call_first; c < view.loops[0].call_first + view.loops[0].call_count; ++c)
+        ((pef_call_t *)view.calls)[c].flops = 1;
+      leat_program_t *program = loaded(writer, "native", threads);
+      fill_symbols(program);
+      for (uint32_t run = 0; run < 2; ++run) assert_ok(leat_program_run(program, LEAT_SECTIONS_ALL));
+      expect_equal(program, expected, loop_programs[p].name);
+      leat_program_destroy(program);
+    }
+    leat_program_destroy(expected);
+  }
+}
+
 static const loop_program_t *named(const char *name) {
   for (uint32_t p = 0; p < loop_program_count; ++p) {
     if (strcmp(loop_programs[p].name, name) == 0) return &loop_programs[p];
@@ -345,15 +368,11 @@ static void needs_go_round_a_loop(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(loops_are_their_calls_written_out),
-      cmocka_unit_test(profile_and_faults_see_every_trip),
-      cmocka_unit_test(types_of_a_loop_run_together),
-      cmocka_unit_test(marked_loops_run_type_by_type),
-      cmocka_unit_test(sections_of_a_loop_run_together),
-      cmocka_unit_test(what_cannot_be_is_refused),
-      cmocka_unit_test(loops_nest),
-      cmocka_unit_test(a_flow_has_what_trips_carry),
-      cmocka_unit_test(needs_go_round_a_loop),
+      cmocka_unit_test(loops_are_their_calls_written_out), cmocka_unit_test(small_calls_stay_with_one_worker),
+      cmocka_unit_test(profile_and_faults_see_every_trip), cmocka_unit_test(types_of_a_loop_run_together),
+      cmocka_unit_test(marked_loops_run_type_by_type),     cmocka_unit_test(sections_of_a_loop_run_together),
+      cmocka_unit_test(what_cannot_be_is_refused),         cmocka_unit_test(loops_nest),
+      cmocka_unit_test(a_flow_has_what_trips_carry),       cmocka_unit_test(needs_go_round_a_loop),
       cmocka_unit_test(plans_with_loops_are_proved),
   };
   return cmocka_run_group_tests_name("pef_loop", tests, NULL, NULL);
