@@ -206,10 +206,12 @@ static void units_keep_their_loops(void **state) {
   (void)loop_symbol(writer, "y", PEF_SYMBOL_OUTPUT, 1);
   leat_pef_t view;
   leat_pef_view(writer, &view);
-  const leat_link_target_t first[] = {{LEAT_LINK_SYMBOL, x.symbol}, {LEAT_LINK_SYMBOL, 2}, {LEAT_LINK_VALUE, 0}};
-  const leat_link_target_t second[] = {{LEAT_LINK_SYMBOL, z.symbol}, {LEAT_LINK_SYMBOL, 2}, {LEAT_LINK_VALUE, 1}};
+  const leat_link_target_t first[] = {
+      {LEAT_LINK_SYMBOL, x.symbol, 0}, {LEAT_LINK_SYMBOL, 2, 0}, {LEAT_LINK_VALUE, 0, 0}};
+  const leat_link_target_t second[] = {
+      {LEAT_LINK_SYMBOL, z.symbol, 0}, {LEAT_LINK_SYMBOL, 2, 0}, {LEAT_LINK_VALUE, 1, 0}};
   const leat_link_target_t third[] = {
-      {LEAT_LINK_VALUE, 0}, {LEAT_LINK_VALUE, 1}, {LEAT_LINK_SYMBOL, 3}, {LEAT_LINK_SYMBOL, 4}};
+      {LEAT_LINK_VALUE, 0, 0}, {LEAT_LINK_VALUE, 1, 0}, {LEAT_LINK_SYMBOL, 3, 0}, {LEAT_LINK_SYMBOL, 4, 0}};
   const leat_link_unit_t units[] = {{.pef = unit, .like = 0, .targets = first},
                                     {.pef = unit, .like = 0, .targets = second},
                                     {.pef = last, .like = 2, .targets = third}};
