@@ -50,8 +50,7 @@ static uint64_t operand_end(const pef_operand_t *operand) {
   return operand->offset + (last + 1) * leat_pef_dtype_bytes(operand->dtype);
 }
 
-static void touch(leat_slot_use_t *slot, const pef_operand_t *operand, bool written) {
-  const uint64_t end = operand_end(operand);
+static void touch(leat_slot_use_t *slot, const pef_operand_t *operand, uint64_t end, bool written) {
   if (end > slot->bytes) slot->bytes = end;
   if (written)
     slot->is_written = true;
@@ -64,10 +63,13 @@ void leat_flow_slots(const leat_pef_t *pef, const pef_body_t *body, leat_slot_us
   leat_operand_use_t uses[LEAT_OPERAND_USES_MAX];
   memset(out_slots, 0, body->argument_count * sizeof *out_slots);
   for (uint32_t s = 0; s < body->stage_count; ++s) {
-    const uint32_t count = leat_flow_uses(pef, &pef->stages[body->stage_first + s], uses);
+    const pef_stage_t *stage = &pef->stages[body->stage_first + s];
+    const uint32_t count = leat_flow_uses(pef, stage, uses);
     for (uint32_t i = 0; i < count; ++i) {
       const pef_operand_t *operand = uses[i].operand;
-      if (operand->space == PEF_SPACE_ARGUMENT) touch(&out_slots[operand->slot], operand, uses[i].written);
+      if (operand->space != PEF_SPACE_ARGUMENT) continue;
+      const uint64_t end = leat_pef_operand_is_packed(stage, uses[i].index) ? UINT64_MAX : operand_end(operand);
+      touch(&out_slots[operand->slot], operand, end, uses[i].written);
     }
   }
 }
@@ -224,12 +226,10 @@ static bool is_kept(const leat_pef_t *pef, const pef_argument_t *argument) {
   return kind == PEF_SYMBOL_PARAMETER || kind == PEF_SYMBOL_BUFFER || kind == PEF_SYMBOL_STATE;
 }
 
-// Bytes that one trip touches of an argument: what moves touches a part.
+// Bytes that one trip touches of an argument: where values have parts, what its operands reach.
 static uint64_t part_of(const leat_pef_t *pef, uint32_t argument, const leat_slot_use_t *slot) {
   const uint64_t whole = pef->arguments[argument].bytes;
-  uint32_t moves;
-  (void)leat_pef_moves(pef, argument, 1, &moves);
-  return moves == 0 || slot->bytes > whole ? whole : slot->bytes;
+  return pef->move_count == 0 || slot->bytes > whole ? whole : slot->bytes;
 }
 
 static uint64_t add_saturated(uint64_t sum, double bytes) {

@@ -24,7 +24,7 @@ uint32_t leat_flow_uses(const leat_pef_t *pef, const pef_stage_t *stage, leat_op
 typedef struct leat_slot_use_s {
   bool is_read, is_written;      // is_read: before the body itself wrote it
   const pef_operand_t *operand;  // NULL: nothing
-  uint64_t bytes;                // up to which operands reach; of packed ones, as far as their strides tell
+  uint64_t bytes;                // up to which operands reach; UINT64_MAX: some are packed
 } leat_slot_use_t;
 
 // Fills `out_slots`, one an argument of the body.
