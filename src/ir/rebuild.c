@@ -4,6 +4,8 @@
 
 #include <inttypes.h>
 
+enum { COPIED_ATTRS_MAX = 32 };  // more than any op has
+
 // Symbols, origins, groups, blobs and bodies keep their indices, so that ops can be copied without translating them.
 static leat_status_t copy_tables(const leat_graph_t *from, leat_graph_t *to) {
   uint32_t index;
@@ -28,7 +30,8 @@ static leat_status_t map_inputs(const leat_rebuild_t *r, const leat_op_t *op, le
   return NULL;
 }
 
-static leat_status_t append_copy(leat_rebuild_t *r, const leat_op_t *op, const leat_value_id_t *inputs) {
+static leat_status_t append_copy(leat_rebuild_t *r, const leat_op_t *op, const leat_value_id_t *inputs,
+                                 const leat_attr_t *attrs, uint32_t attr_count) {
   const leat_op_desc_t desc = {.kind = op->kind,
                                .type = r->b.type,
                                .detached = r->b.detached,
@@ -37,8 +40,8 @@ static leat_status_t append_copy(leat_rebuild_t *r, const leat_op_t *op, const l
                                .origin = r->b.origin,
                                .inputs = inputs,
                                .input_count = op->input_count,
-                               .attrs = r->from->attrs.data + op->attr_first,
-                               .attr_count = op->attr_count,
+                               .attrs = attrs,
+                               .attr_count = attr_count,
                                .results = r->from->values.data + op->result_first,
                                .result_count = op->result_count};
   leat_op_id_t id;
@@ -48,7 +51,7 @@ static leat_status_t append_copy(leat_rebuild_t *r, const leat_op_t *op, const l
   return NULL;
 }
 
-leat_status_t leat_rebuild_copy(leat_rebuild_t *r, leat_op_id_t id) {
+static leat_status_t copy(leat_rebuild_t *r, leat_op_id_t id, const leat_attr_t *attrs, uint32_t attr_count) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   enum { FEW = 16 };
   leat_value_id_t few[FEW], *inputs = few;
@@ -57,9 +60,23 @@ leat_status_t leat_rebuild_copy(leat_rebuild_t *r, leat_op_id_t id) {
     if (inputs == NULL) return leat_out_of_memory();
   }
   leat_status_t status = map_inputs(r, op, inputs);
-  if (status == NULL) status = append_copy(r, op, inputs);
+  if (status == NULL) status = append_copy(r, op, inputs, attrs, attr_count);
   if (inputs != few) leat_free(inputs);
   return status;
+}
+
+leat_status_t leat_rebuild_copy(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  return copy(r, id, r->from->attrs.data + op->attr_first, op->attr_count);
+}
+
+leat_status_t leat_rebuild_copy_with(leat_rebuild_t *r, leat_op_id_t id, const leat_attr_t *attr) {
+  leat_attr_t attrs[COPIED_ATTRS_MAX];
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  assert(op->attr_count < COPIED_ATTRS_MAX);
+  for (uint32_t i = 0; i < op->attr_count; i++) attrs[i] = r->from->attrs.data[op->attr_first + i];
+  attrs[op->attr_count] = *attr;
+  return copy(r, id, attrs, op->attr_count + 1);
 }
 
 // An attribute as it is in `to`.
@@ -76,9 +93,8 @@ static leat_status_t import_attr(leat_graph_t *to, const leat_graph_t *from, con
 
 leat_status_t leat_graph_import_op(leat_builder_t *b, const leat_graph_t *from, const leat_op_t *op,
                                    const leat_value_id_t *inputs, leat_op_id_t *out_op) {
-  enum { ATTRS_MAX = 32 };
-  leat_attr_t attrs[ATTRS_MAX];
-  assert(op->attr_count <= ATTRS_MAX);
+  leat_attr_t attrs[COPIED_ATTRS_MAX];
+  assert(op->attr_count <= COPIED_ATTRS_MAX);
   for (uint32_t i = 0; i < op->attr_count; i++) {
     attrs[i] = from->attrs.data[op->attr_first + i];
     LEAT_TRY(import_attr(b->graph, from, op, &attrs[i]));

@@ -53,8 +53,9 @@ static leat_status_t append_to(leat_rebuild_t *r, leat_value_id_t v, leat_dtype_
 // Copies the op with the operands that `wants` names replaced by what `convert` makes of them.
 typedef bool (*wants_t)(const leat_rebuild_t *r, const leat_op_t *op, uint32_t input);
 typedef leat_status_t (*convert_t)(leat_rebuild_t *r, leat_value_id_t v, leat_value_id_t *out_value);
+typedef leat_status_t (*copy_t)(leat_rebuild_t *r, leat_op_id_t id);
 
-static leat_status_t copy_converted(leat_rebuild_t *r, leat_op_id_t id, wants_t wants, convert_t convert) {
+static leat_status_t copy_converted(leat_rebuild_t *r, leat_op_id_t id, wants_t wants, convert_t convert, copy_t copy) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   leat_value_id_t *saved = leat_alloc((op->input_count + 1u) * sizeof *saved);
   if (saved == NULL) return leat_out_of_memory();
@@ -65,7 +66,7 @@ static leat_status_t copy_converted(leat_rebuild_t *r, leat_op_id_t id, wants_t 
     saved[i] = v == LEAT_NONE ? LEAT_NONE : r->map[v];
     if (v != LEAT_NONE && wants(r, op, i)) status = convert(r, saved[i], &r->map[v]);
   }
-  if (status == NULL) status = leat_rebuild_copy(r, id);
+  if (status == NULL) status = copy(r, id);
   while (i-- > 0) {
     const leat_value_id_t v = leat_op_input(r->from, op, i);
     if (v != LEAT_NONE) r->map[v] = saved[i];
@@ -96,6 +97,15 @@ static bool wants_rounding(const leat_rebuild_t *r, const leat_op_t *op, uint32_
   return is_product_operand(r, op, input);
 }
 
+// A row that multiplies what it computes is told to round it.
+static leat_status_t copy_rounding(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(r->from, id);
+  const leat_attr_t rounded = leat_attr_i(LEAT_ATTR_ROUNDED, 1);
+  const bool f32 = op->result_count > 0 && is_f32(r->from, op->result_first);
+  return f32 && leat_op_takes_attr(op->kind, LEAT_ATTR_ROUNDED) ? leat_rebuild_copy_with(r, id, &rounded)
+                                                                : leat_rebuild_copy(r, id);
+}
+
 static leat_status_t visit_products(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   precision_t *p = r->user;
@@ -104,7 +114,7 @@ static leat_status_t visit_products(leat_rebuild_t *r, leat_op_id_t id) {
     p->report->inputs++;
     note(r, op, "input", i, "f32", "bf16");
   }
-  return op->exact ? leat_rebuild_copy(r, id) : copy_converted(r, id, wants_rounding, round_value);
+  return op->exact ? leat_rebuild_copy(r, id) : copy_converted(r, id, wants_rounding, round_value, copy_rounding);
 }
 
 // --- mp4 -------------------------------------------------------------------------------------------------------
@@ -135,7 +145,7 @@ static bool was_f32(const leat_rebuild_t *r, const leat_op_t *op, uint32_t input
 
 // What leaves the graph has the dtype that the program gave it, and so have ops that are exact.
 static leat_status_t visit_statement(leat_rebuild_t *r, leat_op_id_t id) {
-  return copy_converted(r, id, is_narrowed, to_f32);
+  return copy_converted(r, id, is_narrowed, to_f32, leat_rebuild_copy);
 }
 
 // Its results stay f32; who reads them converts them, as if they were symbols.
@@ -188,7 +198,7 @@ static leat_status_t visit_all(leat_rebuild_t *r, leat_op_id_t id) {
   if (op->exact) return visit_exact(r, id);
   if (op->kind == LEAT_TRACED_TO) return visit_conversion(r, id);
   if (!depends_on_narrowed(r, op)) return leat_rebuild_copy(r, id);
-  LEAT_TRY(copy_converted(r, id, was_f32, to_bf16));
+  LEAT_TRY(copy_converted(r, id, was_f32, to_bf16, leat_rebuild_copy));
   narrow_results(r, op);
   return NULL;
 }

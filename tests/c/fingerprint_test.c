@@ -149,7 +149,7 @@ static void versions_that_nobody_knows_are_refused(void **state) {
   uint64_t found[3];
   assert_ok(leat_graph_create(&graph));
   assert_fails(leat_fingerprint(graph, 0, found), LEAT_UNSUPPORTED, "fingerprints of version 0");
-  assert_fails(leat_fingerprint(graph, 2, found), LEAT_UNSUPPORTED, "fingerprints of version 2");
+  assert_fails(leat_fingerprint(graph, 3, found), LEAT_UNSUPPORTED, "fingerprints of version 3");
   leat_graph_destroy(graph);
 }
 

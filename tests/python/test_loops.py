@@ -6,6 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from against_eager import differences
@@ -147,3 +148,111 @@ def test_the_file_does_not_grow_with_the_steps(tmp_path):
 
 def test_few_steps_are_written_out(tmp_path):
     assert not any("loop" in section["why"] for section in described(compiled(tmp_path, 3))["sections"])
+
+
+# ---- precision
+
+
+class Cells(nn.Module):
+    """A layer step by step."""
+
+    def __init__(self, cell, layer):
+        super().__init__()
+        self.cell = cell(FEATURES, WIDTH)
+        for name, value in layer.named_parameters():
+            getattr(self.cell, name.removesuffix("_l0")).data.copy_(value)
+
+    def forward(self, x):
+        state, outputs = None, []
+        for step in x:
+            state = self.cell(step, state)
+            outputs.append(state[0] if isinstance(state, tuple) else state)
+        return torch.stack(outputs)
+
+
+def result(model, x, folder, preset):
+    samba.from_torch_model_(model)
+    config = {"output_folder": str(folder), "pef_name": "p", "log_level": "error", "graphamp_preset": preset}
+    inputs = (samba.from_torch_tensor(x, name="x"),)
+    pef = samba.session.compile(model, inputs, name="p", inference=True, config_dict=config)
+    outputs = samba.utils.trace_graph(model, inputs, pef=pef)
+    return samba.to_torch(samba.session.run(inputs, outputs, section_types=["fwd"])[0])
+
+
+class Output(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x)[0]
+
+
+@pytest.mark.parametrize("preset", ["mp0", "mp1", "mp4"])
+@pytest.mark.parametrize("cell, layer", [(nn.LSTMCell, nn.LSTM), (nn.GRUCell, nn.GRU), (nn.RNNCell, nn.RNN)])
+def test_a_layer_has_the_bits_of_its_cells(cell, layer, preset, tmp_path):
+    torch.manual_seed(3)
+    model, x = layer(FEATURES, WIDTH), torch.randn(STEPS, BATCH, FEATURES)
+    cells = Cells(cell, model)
+    expected = result(cells.eval(), x, tmp_path / "cells", preset)
+    assert torch.equal(result(Output(model).eval(), x, tmp_path / "layer", preset), expected)
+
+
+# ---- loops as such
+
+TWO_PLACES = """leat.graph 1
+body 0
+  %0 = prim.symbol() {name="@carried0", kind="input"} : f32[2,3]
+  %1 = prim.symbol() {name="@carried1", kind="input"} : f32[2,3]
+  %2 = prim.symbol() {name="@carried2", kind="input"} : f32[]
+  %3 = prim.symbol() {name="@scanned0", kind="input"} : f32[3]
+  %4 = prim.constant() {value=1.0} : f32[]
+  %5 = prim.map(%2, %4) {fn="add"} : f32[]
+  %6 = prim.reshape(%3) {shape=[1,3]} : f32[1,3]
+  %7 = prim.map(%0, %6) {fn="add"} : f32[2,3]
+  %8 = prim.transpose(%1) {dims=[1,0]} : f32[3,2]
+  prim.store(%1) {name="@next0", kind="output"}
+  prim.store(%7) {name="@next1", kind="output"}
+  prim.store(%5) {name="@next2", kind="output"}
+  prim.store(%3) {name="@stacked0", kind="output"}
+  prim.store(%2) {name="@stacked1", kind="output"}
+  prim.store(%8) {name="@stacked2", kind="output"}
+end
+%0 = prim.symbol() {name="a", kind="input"} : f32[2,3]
+%1 = prim.symbol() {name="b", kind="input"} : f32[2,3]
+%2 = prim.constant() {value=5.0} : f32[]
+%3 = prim.symbol() {name="x", kind="input"} : f32[3,9]
+%4 = prim.transpose(%3) {dims=[1,0]} : f32[9,3]
+%5, %6, %7, %8, %9, %10 = prim.loop(%0, %1, %2, %4) {reverse=REVERSE, body=0, trips=9, carried=3, scanned=1} : \
+f32[2,3], f32[2,3], f32[], f32[9,3], f32[9], f32[9,3,2]
+prim.store(%5) {name="a_last", kind="output"}
+prim.store(%6) {name="b_last", kind="output"}
+prim.store(%7) {name="count", kind="output"}
+prim.store(%8) {name="entries", kind="output"}
+prim.store(%9) {name="counts", kind="output"}
+prim.store(%10) {name="turned", kind="output"}
+"""
+
+
+@pytest.mark.parametrize("reverse", [0, 1])
+def test_carried_values_change_places(reverse, tmp_path):
+    rng, leat = np.random.default_rng(0), os.environ.get("LEAT_COMMAND", "leat")
+    given = {
+        name: rng.standard_normal(shape).astype("f4") for name, shape in (("a", (2, 3)), ("b", (2, 3)), ("x", (3, 9)))
+    }
+    (tmp_path / "g.graph").write_text(TWO_PLACES.replace("REVERSE", str(reverse)))
+    a, b, count, expected = given["a"], given["b"], 5.0, {}
+    entries, counts, turned = np.zeros((9, 3)), np.zeros(9), np.zeros((9, 3, 2))
+    for trip in reversed(range(9)) if reverse else range(9):
+        entries[trip], counts[trip], turned[trip] = given["x"].T[trip], count, b.T
+        a, b, count = b, a + given["x"].T[trip], count + 1
+    expected = {"a_last": a, "b_last": b, "count": count, "entries": entries, "counts": counts, "turned": turned}
+    for name, value in given.items():
+        np.save(tmp_path / f"{name}.npy", value)
+    command = [leat, "compile", "g.graph", "-o", "g.pef", "--inference", "--verify-each"]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    arguments = [item for name in given for item in ("--input", f"{name}={name}.npy")]
+    arguments += [item for name in expected for item in ("--output", f"{name}={name}.out.npy")]
+    subprocess.run([leat, "run", "g.pef", *arguments], check=True, capture_output=True, cwd=tmp_path)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(np.load(tmp_path / f"{name}.out.npy"), np.asarray(value, "f4"), err_msg=name)
