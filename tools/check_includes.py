@@ -24,7 +24,7 @@ MAY_INCLUDE = {
     "rule": ["base", "ir", "arch"],
     "space": ["base", "ir", "arch", "pef"],
     "cut": ["base", "ir", "arch", "rule", "space"],
-    "unit": ["base", "ir", "lower", "grad", "opt", "rule", "space", "cut"],
+    "unit": ["base", "ir", "arch", "lower", "grad", "opt", "rule", "space", "cut"],
     "map": ["base", "ir", "space", "cut", "arch", "pef"],
     "link": ["base", "pef"],
     "report": ["base", "pef", "arch"],

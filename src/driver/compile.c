@@ -144,7 +144,7 @@ static leat_status_t compile_loops(const leat_graph_t *program, const leat_compi
   *out_done = false;
   if (!may_loop(program, options)) return NULL;
   LEAT_TRY(leat_pipeline_run(program, options, map_options->arch, LEAT_PIPELINE_LOOPS, &primitive));
-  *out_done = leat_looped_suits(primitive);
+  *out_done = leat_looped_suits(primitive, map_options->arch);
   leat_status_t status = *out_done ? leat_compile_looped(primitive, options, map_options, writer) : NULL;
   leat_graph_destroy(primitive);
   return status;

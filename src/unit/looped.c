@@ -2,8 +2,6 @@
 // Cutting a program with loops into parts, and where what crosses them lies.
 #include "unit/looped.h"
 
-enum { TRIPS_MIN = 8 };
-
 // --- which programs -------------------------------------------------------------------------------------------------
 
 static bool is_loop(const leat_op_t *op) { return leat_op_role(op->kind) == LEAT_ROLE_LOOP; }
@@ -16,14 +14,14 @@ static bool has_elements(const leat_graph_t *g, const leat_op_t *op) {
   return true;
 }
 
-bool leat_looped_suits(const leat_graph_t *g) {
+bool leat_looped_suits(const leat_graph_t *g, const leat_arch_t *arch) {
   bool any = false;
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
     if (!is_loop(op)) continue;
     const leat_loop_t loop = leat_loop_of(g, op);
     any = true;
-    if (loop.trips < TRIPS_MIN || loop.body->bodies.count != 0 || !has_elements(g, op)) return false;
+    if ((uint64_t)loop.trips < arch->loop_trips || loop.body->bodies.count != 0 || !has_elements(g, op)) return false;
   }
   return any;
 }

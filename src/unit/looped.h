@@ -12,6 +12,7 @@
 #ifndef LEAT_UNIT_LOOPED_H_
 #define LEAT_UNIT_LOOPED_H_
 
+#include "arch/arch.h"
 #include "ir/loop.h"
 
 typedef enum leat_looped_role_e {
@@ -54,7 +55,7 @@ typedef struct leat_looped_s {
 } leat_looped_t;
 
 // Is every loop of the program worth calls that repeat, and can it have them? One with a few trips is written out.
-bool leat_looped_suits(const leat_graph_t *g);
+bool leat_looped_suits(const leat_graph_t *g, const leat_arch_t *arch);
 // Deinit also after a failure.
 leat_status_t leat_looped_make(const leat_graph_t *g, leat_looped_t *out_looped) LEAT_MUST_USE;
 void leat_looped_deinit(leat_looped_t *looped);
