@@ -3,10 +3,8 @@
 // value passed between them is read in step, so that a chain of maps is one pass over memory; all others stand alone.
 #include "map/stages.h"
 
+#include "pef/pef_format.h"
 #include "space/access.h"
-
-// Operands plus ops of a MAP stage; together they stay below the strip registers of the engine.
-enum { MAP_WEIGHT_MAX = 56 };
 
 typedef struct making_s {
   const leat_graph_t *g;
@@ -45,15 +43,22 @@ static uint32_t earliest_stage(const making_t *m, leat_op_id_t id, uint32_t sect
   return earliest;
 }
 
+// A program holds as many ops as the format does: each input is loaded, converted or set, and an op computes, wraps,
+// compares with a number more at most, and is stored. How many values live at once is no limit, strips are cheap
+// (arch/blocks.h).
+static bool has_room(const leat_stage_t *stage, const leat_op_t *op) {
+  return stage->operands + op->input_count < PEF_MAX_OPERANDS &&
+         stage->instructions + op->input_count + 4 <= PEF_MAX_INSTRUCTIONS;
+}
+
 // The stage that `op` joins; beyond the last: it opens one.
-static uint32_t choose_stage(const making_t *m, leat_op_id_t id, uint32_t section, uint32_t weight) {
+static uint32_t choose_stage(const making_t *m, leat_op_id_t id, uint32_t section) {
   const leat_op_t *op = leat_graph_op(m->g, id);
   const leat_stage_list_t *list = &m->stages->of[section];
   if (leat_op_role(op->kind) != LEAT_ROLE_ELEMENTWISE) return list->count;
   for (uint32_t i = earliest_stage(m, id, section); i < list->count; ++i) {
     const leat_stage_t *stage = &list->data[i];
-    if (same_space(stage, leat_graph_value(m->g, op->result_first), m->plan->row_dim[id]) &&
-        stage->weight + weight <= MAP_WEIGHT_MAX)
+    if (same_space(stage, leat_graph_value(m->g, op->result_first), m->plan->row_dim[id]) && has_room(stage, op))
       return i;
   }
   return list->count;
@@ -70,7 +75,7 @@ static leat_status_t put(making_t *m, leat_op_id_t id, uint32_t section) {
   const leat_op_t *op = leat_graph_op(m->g, id);
   const leat_value_t *result = leat_graph_value(m->g, op->result_first);
   leat_stage_list_t *list = &m->stages->of[section];
-  uint32_t weight = op->input_count + 1, at = choose_stage(m, id, section, weight);
+  const uint32_t at = choose_stage(m, id, section);
   if (at == list->count) {
     leat_stage_t *stage;
     LEAT_TRY(add_stage(list, &stage));
@@ -82,7 +87,8 @@ static leat_status_t put(making_t *m, leat_op_id_t id, uint32_t section) {
   leat_op_id_t *slot = leat_array_push(&list->data[at].ops);
   if (slot == NULL) return leat_out_of_memory();
   *slot = id;
-  list->data[at].weight += weight;
+  list->data[at].operands += op->input_count + 1;
+  list->data[at].instructions += op->input_count + 4;
   m->stages->at[id] = at;
   return NULL;
 }

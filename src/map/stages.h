@@ -10,7 +10,7 @@ typedef struct leat_stage_s {
   uint8_t row_dim;  // of its results
   uint32_t rank;    // MAP: iteration space
   int64_t dims[LEAT_RANK_MAX];
-  uint32_t weight;  // MAP: operands and ops so far, against the register file
+  uint32_t operands, instructions;  // MAP: no more than these so far
   LEAT_ARRAY(leat_op_id_t) ops;
   leat_op_id_t copy_store;  // a stage that copies a value into the symbol of this store; else LEAT_NONE
 } leat_stage_t;
