@@ -21,6 +21,7 @@ LIMITS = {
     "walks of the data flow": 1,
     "circles of files": 0,
     "machine constants outside arch": 0,
+    "memory planners": 1,
 }
 
 # Comparisons of text that is open: file -> how many, and what is compared.
@@ -112,6 +113,7 @@ MACHINE = re.compile(
     rf"|\bconst\s+\w+\s+\w*(?:bytes|flops|seconds|elements|rows|worth)\w*\s*=\s*{NUMBER}"
     r"|\b\d+(?:\.\d*)?e[+-]?\d+f?\b|\b_SC_LEVEL\w+|\b__get_cpuid\w*"
 )
+PLANNING = re.compile(r"\boffset\s*=\s*[^;=]*\boffset\s*\+\s*[^;]*bytes|arena_bytes\s*\+=")
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"", re.DOTALL)
 
 
@@ -198,6 +200,11 @@ def machine_constants(files):
     return found
 
 
+def planners(files):
+    """Files that place something behind something else. Where segments of a file lie is no plan of memory."""
+    return sorted({place.split(":")[0] for place in places(PLANNING, files)})
+
+
 def components(graph):
     """Strongly connected components (Tarjan, without recursion)."""
     order, low, stack, on, found = {}, {}, [], set(), []
@@ -230,7 +237,13 @@ def components(graph):
     return found
 
 
-MEASURES = dict(zip(LIMITS, (parameters, closed_text, kinds, mergings, walks, circles, machine_constants), strict=True))
+MEASURES = dict(
+    zip(
+        LIMITS,
+        (parameters, closed_text, kinds, mergings, walks, circles, machine_constants, planners),
+        strict=True,
+    )
+)
 
 
 def main():

@@ -2,16 +2,10 @@
 // Memory of a linked program. What calls of several types touch lives for ever, since the types may run apart: values
 // between units one by one, and the part of a unit's arena that its types share. Values of one type are placed by
 // lifetime. What a unit uses within one type only is shared by all units, which run one after another.
-#include <stdlib.h>
-
+#include "base/fit.h"
 #include "link/linker.h"
 #include "pef/flow.h"
 #include "pef/pef_align.h"
-
-typedef struct block_s {
-  uint32_t value, first, last;
-  uint64_t bytes, offset;
-} block_t;
 
 // --- the arena of a unit --------------------------------------------------------------------------------------------
 
@@ -33,22 +27,20 @@ leat_status_t leat_link_kept_bytes(const leat_pef_t *pef, uint64_t *out_bytes) {
   return NULL;
 }
 
-static leat_status_t place_units(leat_linker_t *l) {
+// The part that is the unit's own lives for ever.
+static leat_status_t add_units(leat_linker_t *l, leat_fit_t *fit) {
   const leat_link_program_t *p = l->program;
   const leat_pef_t *last = NULL;
   uint64_t kept = 0, shared = 0;
   for (uint32_t u = 0; u < p->unit_count; ++u) {
     if (p->units[u].pef != last) LEAT_TRY(leat_link_kept_bytes(p->units[u].pef, &kept));
     last = p->units[u].pef;
-    l->unit_offset[u] = l->arena_bytes;
     l->unit_kept[u] = kept;
-    l->arena_bytes += kept;
+    LEAT_TRY(leat_fit_add(fit, u, 0, LEAT_FOREVER, kept));
     if (last->info->arena_bytes > kept && last->info->arena_bytes - kept > shared)
       shared = last->info->arena_bytes - kept;
   }
-  l->shared_offset = l->arena_bytes;
-  l->arena_bytes += leat_pef_align(shared);
-  return NULL;
+  return leat_fit_add(fit, p->unit_count, 0, LEAT_FOREVER, leat_pef_align(shared));
 }
 
 // --- values between units -------------------------------------------------------------------------------------------
@@ -90,58 +82,40 @@ static void find_lives(const leat_linker_t *l, leat_life_t *lives) {
   }
 }
 
-static int by_first(const void *a, const void *b) {
-  const block_t *x = a, *y = b;
-  if (x->first != y->first) return x->first < y->first ? -1 : 1;
-  return x->value < y->value ? -1 : x->value > y->value;
-}
-
-// First fit among those alive, which are kept sorted by offset.
-static leat_status_t fit(block_t *blocks, uint32_t count, uint64_t *out_height) {
-  LEAT_ARRAY(uint32_t) alive = {0};
-  *out_height = 0;
-  for (uint32_t i = 0; i < count; ++i) {
-    uint32_t kept = 0, at = 0;
-    for (uint32_t j = 0; j < alive.count; ++j) {
-      if (blocks[alive.data[j]].last >= blocks[i].first) alive.data[kept++] = alive.data[j];
-    }
-    alive.count = kept;
-    uint64_t offset = 0;
-    for (; at < kept && blocks[alive.data[at]].offset < offset + blocks[i].bytes; ++at)
-      offset = blocks[alive.data[at]].offset + blocks[alive.data[at]].bytes;
-    blocks[i].offset = offset;
-    if (leat_array_push(&alive) == NULL) {
-      leat_array_free(&alive);
-      return leat_out_of_memory();
-    }
-    memmove(&alive.data[at + 1], &alive.data[at], (kept - at) * sizeof *alive.data);
-    alive.data[at] = i;
-    if (offset + blocks[i].bytes > *out_height) *out_height = offset + blocks[i].bytes;
-  }
-  leat_array_free(&alive);
-  return NULL;
-}
-
 // A value that is only read is zero: it has a place that nothing else writes.
 static bool lives_forever(const leat_life_t *life) { return leat_life_crosses(life) || life->first == life->last; }
 
-static leat_status_t place_values(leat_linker_t *l, const leat_life_t *lives, block_t *blocks) {
-  uint32_t count = 0;
+static leat_status_t add_values(const leat_linker_t *l, const leat_life_t *lives, leat_fit_t *fit) {
   for (uint32_t v = 0; v < l->program->value_count; ++v) {
-    uint64_t bytes = leat_pef_align(l->program->value_bytes[v]);
     if (lives[v].types == 0) continue;
-    if (lives_forever(&lives[v])) {
-      l->value_offset[v] = l->arena_bytes;
-      l->arena_bytes += bytes;
-    } else {
-      blocks[count++] = (block_t){.value = v, .first = lives[v].first, .last = lives[v].last, .bytes = bytes};
-    }
+    const uint32_t id = l->program->unit_count + 1 + v, last = lives_forever(&lives[v]) ? LEAT_FOREVER : lives[v].last;
+    LEAT_TRY(leat_fit_add(fit, id, lives[v].first, last, leat_pef_align(l->program->value_bytes[v])));
   }
-  if (count != 0) qsort(blocks, count, sizeof *blocks, by_first);
-  uint64_t height;
-  LEAT_TRY(fit(blocks, count, &height));
-  for (uint32_t i = 0; i < count; ++i) l->value_offset[blocks[i].value] = l->arena_bytes + blocks[i].offset;
-  l->arena_bytes += height;
+  return NULL;
+}
+
+// --- all ------------------------------------------------------------------------------------------------------------
+
+static void take_places(leat_linker_t *l, const leat_fit_t *fit) {
+  const uint32_t units = l->program->unit_count;
+  for (uint32_t i = 0; i < fit->count; ++i) {
+    const leat_fit_block_t *block = &fit->data[i];
+    if (block->id < units)
+      l->unit_offset[block->id] = block->offset;
+    else if (block->id == units)
+      l->shared_offset = block->offset;
+    else
+      l->value_offset[block->id - units - 1] = block->offset;
+  }
+}
+
+// Units have the first ids, then comes what they share, then values.
+static leat_status_t plan(leat_linker_t *l, leat_life_t *lives, leat_fit_t *fit) {
+  find_lives(l, lives);
+  LEAT_TRY(add_units(l, fit));
+  LEAT_TRY(add_values(l, lives, fit));
+  LEAT_TRY(leat_fit_place(fit, &l->arena_bytes));
+  take_places(l, fit);
   return NULL;
 }
 
@@ -151,15 +125,10 @@ leat_status_t leat_link_memory(leat_linker_t *l) {
   l->unit_offset = leat_alloc_zero(p->unit_count + 1u, sizeof *l->unit_offset);
   l->unit_kept = leat_alloc_zero(p->unit_count + 1u, sizeof *l->unit_kept);
   leat_life_t *lives = leat_alloc_zero(p->value_count + 1u, sizeof *lives);
-  block_t *blocks = leat_alloc_zero(p->value_count + 1u, sizeof *blocks);
-  leat_status_t status = leat_out_of_memory();
-  if (l->value_offset != NULL && l->unit_offset != NULL && l->unit_kept != NULL && lives != NULL && blocks != NULL) {
-    leat_status_free(status);
-    find_lives(l, lives);
-    status = place_units(l);
-    if (status == NULL) status = place_values(l, lives, blocks);
-  }
+  leat_fit_t fit = {0};
+  const bool has_room = l->value_offset != NULL && l->unit_offset != NULL && l->unit_kept != NULL && lives != NULL;
+  leat_status_t status = has_room ? plan(l, lives, &fit) : leat_out_of_memory();
+  leat_array_free(&fit);
   leat_free(lives);
-  leat_free(blocks);
   return status;
 }

@@ -6,7 +6,7 @@
 //     stages    ops of a section -> stages; elementwise chains become one MAP stage
 //     keep      what stays in registers or in its symbol, which stores need a copy
 //     draft_*   how each stage is written (strip: programs; product: axes of a contraction; pack: packed operands)
-//   place     homes of values, tiles (tile), offsets in scratch and arena (fit)
+//   place     homes of values, tiles (tile), places in the layout of tile buffers and in the arena
 //   emit      symbols, constants, bodies, calls
 #include "map/map.h"
 

@@ -17,7 +17,7 @@ static uint32_t last_stage(const leat_decided_t *d, leat_value_id_t v, uint32_t 
 }
 
 // What the stages of the section make, other than registers.
-static leat_status_t gather_blocks(const leat_decided_t *d, uint32_t section, leat_blocks_t *blocks) {
+static leat_status_t gather_blocks(const leat_decided_t *d, uint32_t section, leat_fit_t *blocks) {
   const leat_stage_list_t *stages = &d->stages.of[section];
   blocks->count = 0;
   for (uint32_t i = 0; i < stages->count; ++i) {
@@ -26,7 +26,7 @@ static leat_status_t gather_blocks(const leat_decided_t *d, uint32_t section, le
       for (uint32_t k = 0; k < op->result_count; ++k) {
         leat_value_id_t v = op->result_first + k;
         if (d->keeps.of[v].kind == LEAT_KEEP_STRIP) continue;
-        LEAT_TRY(leat_blocks_add(blocks, v, i, last_stage(d, v, section), leat_value_bytes(leat_graph_value(d->g, v))));
+        LEAT_TRY(leat_fit_add(blocks, v, i, last_stage(d, v, section), leat_value_bytes(leat_graph_value(d->g, v))));
       }
     }
   }
@@ -37,22 +37,22 @@ static bool is_scratch(const leat_decided_t *d, const leat_home_t *homes, leat_v
   return d->keeps.of[v].kind == LEAT_KEEP_MEMORY && homes[v].scratch;
 }
 
-static void keep_scratch(const leat_decided_t *d, const leat_home_t *homes, leat_blocks_t *blocks) {
+static void keep_scratch(const leat_decided_t *d, const leat_home_t *homes, leat_fit_t *blocks) {
   uint32_t kept = 0;
   for (uint32_t i = 0; i < blocks->count; ++i)
-    if (is_scratch(d, homes, blocks->data[i].value)) blocks->data[kept++] = blocks->data[i];
+    if (is_scratch(d, homes, blocks->data[i].id)) blocks->data[kept++] = blocks->data[i];
   blocks->count = kept;
 }
 
 // Bytes per row that later stages of the section read again, at the fullest stage. What is only written passes by.
-static double peak_row_bytes(const leat_blocks_t *blocks, uint32_t stage_count, int64_t rows) {
+static double peak_row_bytes(const leat_fit_t *blocks, uint32_t stage_count, int64_t rows) {
   double peak = 0;
   for (uint32_t stage = 0; stage < stage_count; ++stage) {
     double alive = 0;
     for (uint32_t i = 0; i < blocks->count; ++i) {
-      const leat_block_t *block = &blocks->data[i];
-      bool read_again = block->end > block->begin;
-      if (read_again && block->begin <= stage && stage <= block->end) alive += (double)block->bytes / (double)rows;
+      const leat_fit_block_t *block = &blocks->data[i];
+      bool read_again = block->last > block->first;
+      if (read_again && block->first <= stage && stage <= block->last) alive += (double)block->bytes / (double)rows;
     }
     if (alive > peak) peak = alive;
   }
@@ -98,14 +98,14 @@ static int64_t choose_rows(const leat_arch_t *arch, const leat_section_t *sectio
 
 // Tiles start on cache lines of the results in memory, so that two cores do not write the same line. Small results
 // are not worth the uneven tiles.
-static uint64_t choose_quantum(const leat_decided_t *d, const leat_home_t *homes, const leat_blocks_t *blocks,
+static uint64_t choose_quantum(const leat_decided_t *d, const leat_home_t *homes, const leat_fit_t *blocks,
                                int64_t rows) {
   const leat_arch_t *arch = d->options->arch;
   const uint64_t line = arch->line_bytes, most = leat_arch_line_elements(arch);
   uint64_t quantum = 1;
   for (uint32_t i = 0; i < blocks->count; ++i) {
-    const leat_block_t *block = &blocks->data[i];
-    if (is_scratch(d, homes, block->value) || block->bytes < arch->own_lines_bytes) continue;
+    const leat_fit_block_t *block = &blocks->data[i];
+    if (is_scratch(d, homes, block->id) || block->bytes < arch->own_lines_bytes) continue;
     uint64_t row_bytes = block->bytes / (uint64_t)rows;
     uint64_t needed = row_bytes == 0 || row_bytes >= line ? 1 : (line + row_bytes - 1) / row_bytes;
     if (needed > quantum) quantum = needed;
@@ -123,13 +123,12 @@ static void take_asked_quantum(leat_tiling_t *t, uint64_t asked) {
 // ----------------------------------------------------------------------------------------------------------
 
 // Lays out the scratch of a tile of t->rows_max rows.
-static uint64_t fit_scratch(leat_tiling_t *t, leat_blocks_t *blocks, int64_t rows) {
+static leat_status_t fit_scratch(const leat_decided_t *d, leat_tiling_t *t, leat_fit_t *blocks, int64_t rows) {
   for (uint32_t i = 0; i < blocks->count; ++i) {
-    const uint64_t whole = blocks->data[i].whole_bytes;
+    const uint64_t whole = leat_value_bytes(leat_graph_value(d->g, blocks->data[i].id));
     blocks->data[i].bytes = leat_pef_align(whole / (uint64_t)rows * (uint64_t)t->rows_max);
   }
-  t->scratch_bytes = leat_blocks_fit(blocks);
-  return t->scratch_bytes;
+  return leat_fit_place(blocks, &t->scratch_bytes);
 }
 
 static leat_status_t refuse(const leat_decided_t *d, uint32_t section, uint64_t scratch_bytes) {
@@ -147,7 +146,7 @@ static leat_status_t refuse(const leat_decided_t *d, uint32_t section, uint64_t 
       (unsigned long long)scratch_bytes, arch->name, (unsigned long long)arch->scratch_bytes, type);
 }
 
-leat_status_t leat_tiles_plan(const leat_decided_t *d, uint32_t section, leat_home_t *homes, leat_blocks_t *room,
+leat_status_t leat_tiles_plan(const leat_decided_t *d, uint32_t section, leat_home_t *homes, leat_fit_t *room,
                               leat_tiling_t *out_tiling) {
   const leat_section_t *s = &d->plan->sections.data[section];
   const leat_stage_list_t *stages = &d->stages.of[section];
@@ -158,12 +157,14 @@ leat_status_t leat_tiles_plan(const leat_decided_t *d, uint32_t section, leat_ho
   t->quantum = choose_quantum(d, homes, room, s->rows);
   if (t->quantum > (uint64_t)t->rows_max) t->rows_max = (int64_t)t->quantum;
   keep_scratch(d, homes, room);
-  while (fit_scratch(t, room, s->rows) > leat_arch_scratch(arch) && t->rows_max > 1) {
+  for (;;) {
+    LEAT_TRY(fit_scratch(d, t, room, s->rows));
+    if (t->scratch_bytes <= leat_arch_scratch(arch) || t->rows_max == 1) break;
     t->rows_max /= 2;
     if (t->quantum > (uint64_t)t->rows_max) t->quantum = (uint64_t)t->rows_max;
   }
   if (t->scratch_bytes > leat_arch_scratch(arch)) return refuse(d, section, t->scratch_bytes);
-  for (uint32_t i = 0; i < room->count; ++i) homes[room->data[i].value].offset = room->data[i].offset;
+  for (uint32_t i = 0; i < room->count; ++i) homes[room->data[i].id].offset = room->data[i].offset;
   take_asked_quantum(t, d->drafts[section].quantum);
   return NULL;
 }

@@ -3,8 +3,8 @@
 #ifndef LEAT_MAP_TILE_H_
 #define LEAT_MAP_TILE_H_
 
+#include "base/fit.h"
 #include "map/decide.h"
-#include "map/fit.h"
 
 // Of a value that is kept in memory: a tile buffer of its section, or a place in the arena.
 typedef struct leat_home_s {
@@ -20,7 +20,7 @@ typedef struct leat_tiling_s {
 
 // Chooses the tiles of `section`. Values with a home in scratch (`homes`, per value) get their offsets there. `room` is
 // working memory. LEAT_UNSUPPORTED with decided->options->shortage filled: a tile of one row does not fit.
-leat_status_t leat_tiles_plan(const leat_decided_t *decided, uint32_t section, leat_home_t *homes, leat_blocks_t *room,
+leat_status_t leat_tiles_plan(const leat_decided_t *decided, uint32_t section, leat_home_t *homes, leat_fit_t *room,
                               leat_tiling_t *out_tiling) LEAT_MUST_USE;
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/fit.h"
 #include "base/loops.h"
 #include "check.h"
 
@@ -213,6 +214,82 @@ static void test_lists_of_words(void **state) {
   assert_false(leat_text_lists(NULL, "fold"));
 }
 
+// --- the memory planner ----------------------------------------------------------------------------------------------
+
+static bool together(const leat_fit_block_t *a, const leat_fit_block_t *b) {
+  return a->first <= b->last && b->first <= a->last;
+}
+
+// First fit in the order that is given, which is that of time: what every plan has to keep up with.
+static uint64_t plain_height(const leat_fit_t *fit) {
+  uint64_t offsets[64] = {0}, height = 0;
+  for (uint32_t i = 0; i < fit->count; ++i) {
+    const leat_fit_block_t *a = &fit->data[i];
+    for (bool moved = true; moved;) {
+      moved = false;
+      for (uint32_t j = 0; j < i; ++j) {
+        const leat_fit_block_t *b = &fit->data[j];
+        if (!together(a, b) || offsets[i] >= offsets[j] + b->bytes || offsets[j] >= offsets[i] + a->bytes) continue;
+        offsets[i] = offsets[j] + b->bytes;
+        moved = true;
+      }
+    }
+    if (offsets[i] + a->bytes > height) height = offsets[i] + a->bytes;
+  }
+  return height;
+}
+
+static void test_blocks_that_live_together_share_no_byte(void **state) {
+  (void)state;
+  srand(7);
+  uint32_t lower = 0;
+  for (uint32_t round = 0; round < 400; ++round) {
+    leat_fit_t fit = {0};
+    const uint32_t count = 1 + (uint32_t)rand() % 40, forever = (uint32_t)rand() % 3;
+    uint64_t height = 0, bottom = 0;
+    for (uint32_t i = 0; i < count; ++i) {
+      const uint32_t first = i / 2, last = first + (uint32_t)rand() % 9;
+      assert_ok(leat_fit_add(&fit, i, first, last, 64 * (1 + (uint64_t)rand() % 20)));
+    }
+    const uint64_t plain = plain_height(&fit);
+    for (uint32_t i = 0; i < forever; ++i) assert_ok(leat_fit_add(&fit, count + i, 5, LEAT_FOREVER, 64 * (i + 1)));
+    assert_ok(leat_fit_place(&fit, &height));
+    for (uint32_t i = count; i < fit.count; ++i) {
+      assert_int_equal(fit.data[i].offset, bottom);
+      bottom += fit.data[i].bytes;
+    }
+    assert_true(height - bottom <= plain);
+    lower += height - bottom < plain;
+    for (uint32_t i = 0; i < fit.count; ++i) {
+      const leat_fit_block_t *a = &fit.data[i];
+      assert_int_equal(a->id, i);
+      assert_true(a->offset + a->bytes <= height && a->offset % 64 == 0 && (i >= count || a->offset >= bottom));
+      for (uint32_t j = 0; j < i; ++j) {
+        const leat_fit_block_t *b = &fit.data[j];
+        if (together(a, b)) assert_true(a->offset + a->bytes <= b->offset || b->offset + b->bytes <= a->offset);
+      }
+    }
+    leat_array_free(&fit);
+  }
+  assert_true(lower > 100);
+}
+
+// In the order of time the small one lies at the bottom and the large ones above it.
+static void test_a_plan_may_be_as_low_as_the_fullest_moment(void **state) {
+  (void)state;
+  leat_fit_t fit = {0};
+  uint64_t height = 0;
+  assert_ok(leat_fit_add(&fit, 0, 0, 1, 64));
+  assert_ok(leat_fit_add(&fit, 1, 1, 2, 128));
+  assert_ok(leat_fit_add(&fit, 2, 2, 3, 256));
+  assert_ok(leat_fit_place(&fit, &height));
+  assert_int_equal(height, 384);
+  assert_int_equal(fit.data[2].offset, 0);
+  leat_array_free(&fit);
+  assert_ok(leat_fit_place(&fit, &height));
+  assert_int_equal(height, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_status_carries_code_and_message),
@@ -226,6 +303,8 @@ int main(void) {
       cmocka_unit_test(test_loops_merge_where_all_operands_step_alike),
       cmocka_unit_test(test_loops_stay_apart_where_asked),
       cmocka_unit_test(test_lists_of_words),
+      cmocka_unit_test(test_blocks_that_live_together_share_no_byte),
+      cmocka_unit_test(test_a_plan_may_be_as_low_as_the_fullest_moment),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
