@@ -62,16 +62,11 @@ for _name, _gates, _states in (("lstm", 4, 2), ("gru", 3, 1), ("rnn_tanh", 1, 1)
     _row.add(_run, *_inputs_of)
     if _name == "lstm":
         _row.add(_layer(_name, states=2), N(5, 3, 4), N(3, 2), N(3, 6), *_weights(4, 4, 6, 2), N(2, 6))
+    _function = getattr(torch, f"{_name}_cell")
+    _step = (lambda x, h, c, *w, f=_function: f(x, (h, c), *w)) if _states == 2 else _function
     _cell = row(f"{_name}_cell", "composite")
     for _batch, _inputs, _hidden in ((1, 1, 1), (3, 4, 6), (17, 8, 16), (2, 33, 5)):
         for _bias in (True, False):
             _operands = (N(_batch, _inputs), *(N(_batch, _hidden) for _ in range(_states)))
-            _function = getattr(torch, f"{_name}_cell")
-            if _states == 2:
-                _cell.add(
-                    lambda x, h, c, *w, f=_function: f(x, (h, c), *w),
-                    *_operands,
-                    *_weights(_gates, _inputs, _hidden, bias=_bias),
-                )
-            else:
-                _cell.add(_function, *_operands, *_weights(_gates, _inputs, _hidden, bias=_bias))
+            _cell.add(_step, *_operands, *_weights(_gates, _inputs, _hidden, bias=_bias))
+    _cell.add_layouts(_step, N(6, 8), *(N(6, 5) for _ in range(_states)), *_weights(_gates, 8, 5))
