@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Strip programs of any length and with any number of live values: they run, and native on each ISA level agrees with
 // ref (the engine `compare` is both) and with what the test computes. Programs of version 1 become what they were.
-#include <stdlib.h>
+#include <math.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -10,6 +10,7 @@
 #include "pef/pef_read.h"
 #include "pef/pef_scalar.h"
 #include "pef/pef_write.h"
+#include "stage_rig.h"
 
 enum { ROWS = 3, COLUMNS = 70, ELEMENTS = ROWS * COLUMNS, INPUTS = 4, OUT = INPUTS, OPERANDS };
 static const char path[] = "strip_test.pef";
@@ -194,54 +195,181 @@ static void a_program_is_as_long_as_the_format_allows(void **state) {
   }
 }
 
-// Random programs of the three classes, in which much is read late, often, or never; the result goes in place of the
-// first input where `in_place`.
-static void random_programs_agree(void **state) {
-  (void)state;
+// A random program of the three classes, in which much is read late, often, or never.
+static uint32_t below(uint32_t *random, uint32_t limit) {
+  *random = *random * 1664525u + 1013904223u;
+  return (*random >> 8) % limit;
+}
+
+// A value of the class, or `otherwise`, which is of it.
+static uint32_t some_value(const program_t *p, uint32_t *random, uint32_t class_, uint32_t otherwise) {
+  const uint32_t v = below(random, p->count);
+  return p->code[v].class_ == class_ ? v : otherwise;
+}
+
+static pef_instruction_t some_instruction(const program_t *p, uint32_t *random) {
   static const uint16_t ops[] = {PEF_SCALAR_ADD, PEF_SCALAR_SUB, PEF_SCALAR_MUL, PEF_SCALAR_MAX,
                                  PEF_SCALAR_NEG, PEF_SCALAR_ABS, PEF_SCALAR_LT,  PEF_SCALAR_SELECT};
+  static const uint8_t narrow[] = {PEF_BF16, PEF_F64, PEF_I16};
+  const uint32_t a = below(random, p->count), to = below(random, 3);
+  const uint8_t class_ = p->code[a].class_;
+  pef_instruction_t in = {.class_ = class_, .a = a};
+  switch (below(random, 8)) {
+    case 0:
+      return (pef_instruction_t){.op = PEF_OP_CONVERT, .class_ = (uint8_t)to, .type = class_, .a = a};
+    case 1:
+      return (pef_instruction_t){.op = PEF_OP_IOTA, .class_ = (uint8_t)to, .a = below(random, 2)};
+    case 2:
+      return (pef_instruction_t){.op = PEF_OP_LOAD, .class_ = (uint8_t)to, .a = below(random, INPUTS)};
+    case 3:
+      return (pef_instruction_t){.op = PEF_OP_WRAP, .class_ = class_, .type = narrow[class_], .a = a};
+    case 4:
+      return (pef_instruction_t){.op = PEF_OP_IMMEDIATE, .class_ = (uint8_t)to, .imm = to == PEF_CLASS_I64 ? 3 : 0};
+    default:
+      in.op = ops[below(random, sizeof ops / sizeof *ops)];
+      if (leat_pef_scalar_arity(in.op) > 1) in.b = some_value(p, random, class_, a);
+      if (leat_pef_scalar_arity(in.op) > 2) in.c = some_value(p, random, class_, a);
+      return in;
+  }
+}
+
+static void make_random(program_t *p, uint32_t *random) {
+  begin(p, 400);
+  const uint32_t length = 4 + below(random, 300);
+  for (uint32_t i = 0; i < INPUTS; ++i) load(p, i);
+  while (p->count < length) add(p, some_instruction(p, random));
+  uint32_t last = p->count - 1;
+  while (p->code[last].class_ != PEF_CLASS_F32) --last;
+  end(p, last);
+}
+
+static void random_programs_agree(void **state) {
+  (void)state;
   static memory_t memory;
   uint32_t random = 1;
-#define BELOW(n) ((random = random * 1664525u + 1013904223u) >> 8) % (n)
   for (uint32_t draw = 0; draw < 120; ++draw) {
     program_t p;
-    begin(&p, 400);
+    make_random(&p, &random);
     fill(memory, draw);
-    const uint32_t length = 4 + BELOW(300);
-    for (uint32_t i = 0; i < INPUTS; ++i) load(&p, i);
-    uint32_t last[3] = {0, PEF_NONE, PEF_NONE};
-    while (p.count < length) {
-      const uint32_t a = BELOW(p.count), class_ = p.code[a].class_, what = BELOW(8);
-      pef_instruction_t in = {.class_ = (uint8_t)class_, .a = a};
-      if (what == 0) {
-        in.op = PEF_OP_CONVERT;
-        in.class_ = (uint8_t)BELOW(3);
-        in.type = (uint8_t)class_;
-      } else if (what == 1) {
-        in = (pef_instruction_t){.op = PEF_OP_IOTA, .class_ = (uint8_t)BELOW(3), .a = BELOW(2)};
-      } else if (what == 2) {
-        in = (pef_instruction_t){.op = PEF_OP_LOAD, .class_ = (uint8_t)BELOW(3), .a = BELOW(INPUTS)};
-      } else if (what == 3) {
-        in.op = PEF_OP_WRAP;
-        in.type = class_ == PEF_CLASS_F32 ? PEF_BF16 : class_ == PEF_CLASS_F64 ? PEF_F64 : PEF_I16;
-      } else {
-        in.op = ops[BELOW(sizeof ops / sizeof *ops)];
-        const uint32_t arity = leat_pef_scalar_arity(in.op);
-        for (uint32_t k = 1; k < arity; ++k) {  // some value of the class: that of `a` at worst
-          uint32_t v = BELOW(p.count);
-          if (p.code[v].class_ != class_) v = last[class_];
-          *(k == 1 ? &in.b : &in.c) = v;
-        }
-      }
-      last[in.class_] = add(&p, in);
-    }
-    end(&p, last[0]);
-    const bool in_place = BELOW(2) == 0;
-    if (in_place) p.operands[OUT].slot = 0;
+    if (below(&random, 2) == 0) p.operands[OUT].slot = 0;  // in place
     run(&p, memory);
     leat_free(p.code);
   }
-#undef BELOW
+}
+
+// --- what is refused -----------------------------------------------------------------------------------------------
+
+// What `at` may read as one of its values, by the text of the format.
+static bool may_read(const program_t *p, uint32_t at, uint32_t value) {
+  const pef_instruction_t *in = &p->code[at];
+  const uint32_t class_ = in->op == PEF_OP_CONVERT ? in->type : in->class_;
+  return value < at && p->code[value].op != PEF_OP_STORE && p->code[value].class_ == class_;
+}
+
+// One of the values that some instruction reads becomes another number: itself, a later one, one of another class.
+static void values_that_are_not_there_are_refused(void **state) {
+  (void)state;
+  uint32_t random = 7, refused = 0, accepted = 0;
+  for (uint32_t draw = 0; draw < 600; ++draw) {
+    program_t p;
+    uint32_t values[3], count = 0, at = 0;
+    make_random(&p, &random);
+    while (count == 0) {
+      at = below(&random, p.count);
+      count = leat_pef_instruction_reads(&p.code[at], values);
+    }
+    const uint32_t which = p.code[at].op == PEF_OP_STORE ? 1 : below(&random, count);
+    const uint32_t wild[] = {at, at + 1, p.count - 1, p.count, below(&random, p.count), UINT32_MAX};
+    const uint32_t value = wild[below(&random, sizeof wild / sizeof *wild)];
+    *(which == 0 ? &p.code[at].a : which == 1 ? &p.code[at].b : &p.code[at].c) = value;
+    write_file(&p);
+    leat_pef_t *pef = NULL;
+    leat_status_t status = leat_pef_open(path, &pef);
+    assert_int_equal(status == NULL, may_read(&p, at, value));
+    if (status != NULL) assert_non_null(strstr(leat_status_message(status), "value"));
+    *(status == NULL ? &accepted : &refused) += 1;
+    leat_status_free(status);
+    leat_pef_close(pef);
+    leat_free(p.code);
+  }
+  assert_true(refused > 200 && accepted > 20);
+  unlink(path);
+}
+
+// --- what native makes of a program ----------------------------------------------------------------------------------
+
+static int64_t computed;  // elements
+static void count_exp(void *out, const void *a, const void *b, const void *c, int64_t n) {
+  computed += n;
+  leat_kern_portable.map[LEAT_KERN_F32][PEF_SCALAR_EXP](out, a, b, c, n);
+}
+
+// y = x + exp(exp(row)) + exp(number): the first two once a row, the last once a tile.
+static void what_strips_share_is_computed_once(void **state) {
+  (void)state;
+  enum { WIDTH = 2000 };
+  const pef_instruction_t code[] = {
+      {.op = PEF_OP_LOAD, .a = 1},
+      {.op = PEF_SCALAR_EXP, .a = 0},
+      {.op = PEF_SCALAR_EXP, .a = 1},
+      {.op = PEF_OP_IMMEDIATE},
+      {.op = PEF_SCALAR_EXP, .a = 3},
+      {.op = PEF_OP_LOAD, .a = 0},
+      {.op = PEF_SCALAR_ADD, .a = 5, .b = 2},
+      {.op = PEF_SCALAR_ADD, .a = 6, .b = 4},
+      {.op = PEF_OP_STORE, .a = 2, .b = 7},
+  };
+  leat_kern_t kern = leat_kern_portable;
+  kern.map[LEAT_KERN_F32][PEF_SCALAR_EXP] = count_exp;
+  static float x[ROWS * WIDTH], y[ROWS * WIDTH];
+  float row[ROWS] = {0, 1, -1};
+  rig_t rig;
+  rig_init(&rig, PEF_STAGE_MAP, 0, &kern);
+  const int64_t dims[] = {ROWS, WIDTH};
+  rig_operand(&rig, PEF_F32, x, 2, dims);
+  leat_native_operand_t *rows = rig_operand(&rig, PEF_F32, row, 2, dims);
+  rig_operand(&rig, PEF_F32, y, 2, dims);
+  rows->strides[0] = 1;
+  rows->strides[1] = 0;
+  for (uint32_t i = 0; i < 3; ++i) rig_rows(&rig, i, 0);
+  rig.stage.instructions = code;
+  rig.stage.instruction_count = sizeof code / sizeof *code;
+  computed = 0;
+  assert_ok(rig_run(&rig, ROWS));
+  assert_int_equal(computed, 2 * ROWS + 1);
+  for (uint32_t r = 0; r < ROWS; ++r) assert_true(fabsf(y[r * WIDTH + 1999] - (expf(expf(row[r])) + 1)) < 1e-5f);
+  rig_deinit(&rig);
+}
+
+// A chain needs no more strips however long it is; values that nobody needs are not computed.
+static void strips_are_as_many_as_values_live(void **state) {
+  (void)state;
+  enum { LENGTH = 1000 };
+  float x[COLUMNS] = {0}, y[COLUMNS];
+  for (uint32_t round = 0; round < 2; ++round) {
+    program_t p;
+    begin(&p, LENGTH + 8);
+    uint32_t value = load(&p, 0);
+    for (uint32_t i = 0; i < (round == 0 ? 10 : LENGTH); ++i)
+      value = add(&p, (pef_instruction_t){.op = PEF_SCALAR_NEG, .a = value});
+    add(&p, (pef_instruction_t){.op = PEF_SCALAR_EXP, .a = value});
+    add(&p, (pef_instruction_t){.op = PEF_OP_STORE, .a = 1, .b = value});
+    leat_kern_t kern = leat_kern_portable;
+    kern.map[LEAT_KERN_F32][PEF_SCALAR_EXP] = count_exp;
+    rig_t rig;
+    rig_init(&rig, PEF_STAGE_MAP, 0, &kern);
+    rig_operand(&rig, PEF_F32, x, 1, (int64_t[]){COLUMNS});
+    rig_operand(&rig, PEF_BF16, y, 1, (int64_t[]){COLUMNS});
+    rig.stage.instructions = p.code;
+    rig.stage.instruction_count = p.count;
+    computed = 0;
+    assert_ok(rig_run(&rig, 0));
+    assert_int_equal(computed, 0);
+    const size_t pointers = (p.count + 4) * sizeof(void *) + 128;
+    assert_true(rig.stage.workspace_bytes < pointers + 2 * 512 * sizeof(float));
+    rig_deinit(&rig);
+    leat_free(p.code);
+  }
 }
 
 // --- version 1 -----------------------------------------------------------------------------------------------------
@@ -309,8 +437,13 @@ static void broken_registers_are_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(many_values_live_at_once),     cmocka_unit_test(a_program_is_as_long_as_the_format_allows),
-      cmocka_unit_test(random_programs_agree),        cmocka_unit_test(registers_become_the_values_that_they_held),
+      cmocka_unit_test(many_values_live_at_once),
+      cmocka_unit_test(a_program_is_as_long_as_the_format_allows),
+      cmocka_unit_test(random_programs_agree),
+      cmocka_unit_test(values_that_are_not_there_are_refused),
+      cmocka_unit_test(what_strips_share_is_computed_once),
+      cmocka_unit_test(strips_are_as_many_as_values_live),
+      cmocka_unit_test(registers_become_the_values_that_they_held),
       cmocka_unit_test(broken_registers_are_refused),
   };
   return cmocka_run_group_tests_name("strip", tests, NULL, NULL);
