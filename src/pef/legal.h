@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A second opinion: proves of a file that its plan of memory and of barriers is one, whoever made it. Shares no code
-// with what plans (map/memory.c, link/link_memory.c, flight.c) and trusts the validator (pef_read.h) alone,
+// with what plans (base/fit.c, map/place.c, link/link_memory.c, flight.c) and trusts the validator (pef_read.h) alone,
 // which has seen to it that no stage writes over what it reads but in step.
 //
 // The places of a plan carry no names, so that a value is known by how it is referred to:
