@@ -21,6 +21,7 @@ static leat_value_id_t border(leat_builder_t *b, leat_value_id_t x, uint32_t dim
       return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "wrapping by %d needs at least as many elements", (int)count);
     return part(b, x, dim, high ? 0 : n - count, count);
   }
+  if (n == 0) return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "dim %u has no element to be repeated", dim);
   v.dims[dim] = count;
   return leat_b_broadcast_to(b, part(b, x, dim, high ? n - 1 : 0, 1), v.rank, v.dims);
 }

@@ -3,6 +3,7 @@
 // level of the process and for any number of threads. tests/data/make_pef.py says what lies in
 // tests/data/pef/<release>/<program>.
 #include <dirent.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "level.h"
 
 enum { THREADS_MAX = 3 };
+static const char *wanted = "*";  // programs, by a pattern of their names
 
 typedef struct golden_s {
   const char *name;  // <release>/<program>
@@ -125,6 +127,7 @@ static uint32_t each_folder(const char *root, const char *name, enter_t enter) {
 }
 
 static void check_threads(const char *root, const char *name) {
+  if (fnmatch(wanted, name, 0) != 0) return;
   for (uint32_t threads = 1; threads <= THREADS_MAX; threads++) check_program(root, name, threads);
 }
 
@@ -141,7 +144,9 @@ static void test_files_of_every_release_keep_their_bits(void **state) {
   assert_true(each_folder(root, "", check_release) >= 1);
 }
 
-int main(void) {
+// usage: golden_test [PROGRAMS]    only these, by a pattern of <release>/<program>
+int main(int count, char **arguments) {
+  if (count > 1) wanted = arguments[1];
   if (!level_begin()) return LEVEL_MISSING;
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_files_of_every_release_keep_their_bits)};
   return cmocka_run_group_tests(tests, NULL, NULL);

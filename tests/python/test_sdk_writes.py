@@ -432,6 +432,20 @@ class UnbindNoGrad(Base):
         return (y * self.b).square().mean()
 
 
+class DropoutTurned(Base):
+    """Dropout by 0 returns its argument: a new shape of what it returned is one of the argument, too."""
+
+    def forward(self, x):
+        y = x @ self.w
+        z = F.dropout(y, 0.0)
+        z.t_()
+        y.mul_(2)
+        z[0] = 0.5
+        part = F.dropout(y[1:], 0.0)
+        part.unsqueeze_(0)
+        return (y.square() + 1).mean() + (y @ z.t()).mean(), y, z, part
+
+
 TRAINED = [
     MaskPutNoGrad,
     WhereInplaceMask,
@@ -485,6 +499,7 @@ TRAINED = [
     ConstrainedBias,
     UnfoldWrite,
     UninitGradModeMix,
+    DropoutTurned,
 ]
 
 

@@ -6,6 +6,7 @@ import re
 import beside_eager as eager
 import pytest
 import torch
+import torch.nn.functional as F
 from sambaflow._trace.errors import TraceError
 from torch import nn
 
@@ -59,6 +60,11 @@ def test_errors_of_torch_keep_their_kind_and_gain_a_place(function, kind, text):
         (lambda x: torch.searchsorted(x, x, side="middle"), "searchsorted in .*: side is left or right"),
         (lambda x: torch.searchsorted(x > 0, x > 0), "searchsorted in .*: torch has none for bool and complex numbers"),
         (lambda x: torch.bucketize(x, x), "bucketize in .*: boundaries have one dim"),
+        (
+            lambda x: F.pad(x[None], (-4, 3), mode="circular"),
+            r"pad \(circular\) by -4 and 3 cuts all 3 elements of dim 2",
+        ),
+        (lambda x: F.pad(x[None], (-3, 1), mode="replicate"), r"pad \(replicate\) by -3 and 1 cuts all 3"),
     ],
 )
 def test_what_torch_would_refuse_only_when_it_runs_is_refused_while_tracing(function, text):

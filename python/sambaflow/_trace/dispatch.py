@@ -225,7 +225,10 @@ class Dispatcher(Tracer):
         for tensor in call.traced:
             if same_memory(tensor.meta, meta):
                 steps = _steps(value, tensor.value) if call.steps is None else call.steps
-                return self.tensor(meta, value, View(tensor.memory, steps, tracked))
+                view = self.tensor(meta, value, View(tensor.memory, steps, tracked))
+                if meta is tensor.meta:
+                    view.is_twin_of(tensor)
+                return view
         return self.tensor(meta, value)
 
     def _decompose(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

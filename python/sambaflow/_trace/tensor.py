@@ -69,6 +69,7 @@ class TracedTensor(SambaTensor):
     memory: Memory
     owner: Graph
     rebound: int = 0  # how often the program gave it other data
+    _twins: list[weakref.ref[TracedTensor]]
 
     @staticmethod
     def __new__(cls, meta: torch.Tensor, memory: Memory, owner: Graph) -> TracedTensor:
@@ -76,6 +77,7 @@ class TracedTensor(SambaTensor):
             cls, meta.shape, strides=meta.stride(), storage_offset=meta.storage_offset(), dtype=meta.dtype, device="cpu"
         )
         self.meta, self.memory, self.owner = meta, memory, owner
+        self._twins = [weakref.ref(self)]
         self._binding = Binding(meta)
         owner.tensors.append(weakref.ref(self))
         return self
@@ -87,6 +89,16 @@ class TracedTensor(SambaTensor):
     def value(self) -> Value:
         """The value as it was last read or written; `Tracer.read` brings it up to date."""
         return self.memory.value
+
+    def is_twin_of(self, other: TracedTensor) -> None:
+        """In torch this and `other` are one tensor: an op returned its argument."""
+        self._twins = other._twins
+        self._twins.append(weakref.ref(self))
+
+    @property
+    def twins(self) -> list[TracedTensor]:
+        """All that are one tensor in torch, this among them."""
+        return [twin for twin in (reference() for reference in self._twins) if twin is not None]
 
     def become(self, view: TracedTensor, resize: Callable[[], Any]) -> TracedTensor:
         """Turns this tensor into `view`, one of itself; `resize` is torch's in-place op."""

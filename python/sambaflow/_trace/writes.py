@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -54,7 +55,7 @@ def in_place(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str,
         return special(tracer, *args, **kwargs)
     name, overload = func._schema.name.split("::")[1], functional_form(func)
     if name in IN_PLACE_VIEWS and overload is not None:
-        return target.become(tracer.dispatch(overload, args, kwargs), lambda: func(*args, **kwargs))
+        return _view_in_place(tracer, func, overload, target, args[1:], kwargs)
     tracer.saved.overwrite(target.memory.base)
     if func._schema.name in COMPOSED:
         tracer.composed(COMPOSED[func._schema.name], *args, **kwargs)
@@ -72,6 +73,15 @@ def in_place(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str,
     if value is None or value.shape != tuple(target.shape):
         return tracer.fail(func, args, kwargs, "in-place change of shape")
     tracer.write(target, tracer.cast(value, target.dtype))
+    return target
+
+
+def _view_in_place(
+    tracer: Tracer, func: Any, overload: Any, target: TracedTensor, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> TracedTensor:
+    """`t_` and the like: the tensor, by whatever names the program has it, becomes a view of itself."""
+    for twin in target.twins:
+        twin.become(tracer.dispatch(overload, (twin, *args), kwargs), functools.partial(func, twin, *args, **kwargs))
     return target
 
 

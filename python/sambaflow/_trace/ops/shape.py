@@ -10,6 +10,7 @@ import torch
 
 from sambaflow._trace import views
 from sambaflow._trace.call import Call, axis, handles, type_of
+from sambaflow._trace.errors import TraceError
 from sambaflow._trace.geometry import Layout, steps_to
 from sambaflow._trace.graph import Attr, Value
 from sambaflow._trace.tensor import TracedTensor
@@ -247,6 +248,12 @@ def _pad(c: Call, x: Any, pad: Sequence[int], mode: str = "constant", value: flo
         start = [max(0, -n) for n in low]
         stop = [n - max(0, -h) for n, h in zip(x.shape, high, strict=True)]
         shape = tuple(b - a for a, b in zip(start, stop, strict=True))
+        for dim, left in enumerate(shape):
+            if left < 0 or (left == 0 and mode != "constant" and max(low[dim], high[dim]) > 0):
+                raise TraceError(
+                    f"{c.tracer.scope.source()}: pad ({mode}) by {low[dim]} and {high[dim]} cuts all {x.shape[dim]} "
+                    f"elements of dim {dim} away and puts others in their place, which no element says; cut less"
+                )
         source = c.emit("narrow", [source], {"start": start, "stop": stop, "step": [1] * rank}, (x.dtype, shape))
         low, high = [max(0, n) for n in low], [max(0, n) for n in high]
     if not any(low + high):
