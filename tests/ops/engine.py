@@ -6,6 +6,7 @@ and what has gradients. Symbols are called x0, x1, ... (inputs and parameters by
 differentiable output has the seed symbol y0__seed, ... .
 """
 
+import json
 import os
 from dataclasses import dataclass
 
@@ -140,6 +141,13 @@ class Program:
         check(lib.leat_program_load(path.encode(), load, out))
         self._program = ffi.gc(out[0], lib.leat_program_destroy)
         self._traced = traced
+
+    def report(self):
+        """What the engine says of itself."""
+        out = ffi.new("char **")
+        check(lib.leat_program_report(self._program, out))
+        text = ffi.gc(out[0], lib.leat_string_free)
+        return json.loads(ffi.string(text))
 
     def symbol(self, name):
         out = ffi.new("uint32_t *")
