@@ -20,6 +20,7 @@ static const char WHY_UNITS[] = "every unit of the target has an op";
 static const char WHY_PART[] = "fwd_num_sections: the group is cut here";
 static const char WHY_REREAD[] = "every tile would read an activation from end to end";
 static const char WHY_APART[] = "a large product of other values";
+static const char WHY_PREPARED[] = "prepares something else: equal ones share a body";
 static const char WHY_GROUP[] = "a group of its own";
 
 static double op_seconds(const leat_cutter_t *c, const leat_op_t *op, leat_cost_t *out_cost) {
@@ -203,6 +204,14 @@ static void make_one_row(leat_cutter_t *c, leat_section_t *section) {
   for (uint32_t i = 0; i < section->ops.count; ++i) c->plan->row_dim[section->ops.data[i]] = LEAT_ROWS_WHOLE;
 }
 
+// What is prepared for one product has nothing in common with what is for another, and is done once: where a section is
+// worth its barrier, an op that reads nothing of it opens another, which is the same for layers that are alike.
+static bool is_prepared_apart(const leat_cutter_t *c, const leat_op_t *op, uint32_t s) {
+  const leat_arch_t *arch = c->options->arch;
+  if (op->type != LEAT_TYPE_PREPARE || c->options->greedy || reads_from(c, op, s)) return false;
+  return c->plan->sections.data[s].seconds > leat_arch_barriers(arch, arch->serial_section);
+}
+
 // Tries to put the op into section `s`; on refusal *why says what stood against it.
 static bool try_join(leat_cutter_t *c, leat_op_id_t id, uint32_t s, const char **why, leat_status_t *status) {
   const leat_op_t *op = leat_graph_op(c->g, id);
@@ -211,6 +220,8 @@ static bool try_join(leat_cutter_t *c, leat_op_id_t id, uint32_t s, const char *
   const leat_arch_t *arch = c->options->arch;
   *why = WHY_UNITS;
   if (arch->units != 0 && section->ops.count >= arch->units) return false;
+  *why = WHY_PREPARED;
+  if (is_prepared_apart(c, op, s)) return false;
   leat_cost_t cost;
   double seconds = op_seconds(c, op, &cost);
   uint32_t dim = section->rows > 1 ? joining_dim(c, op, s) : LEAT_NONE;
