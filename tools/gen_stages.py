@@ -22,7 +22,8 @@ order of summation, long sums (L), instructions.
 
 A dim is a letter, `*letter` stands for any number of dims, a digit for the extent itself; dims of one letter have
 equal extents and rows in all operands of a stage. In *rows* are the dims along which rows may run where a body has
-more than one; they never do along a dim that is summed. What is written shares no memory with another operand of the
+more than one, in *axes* those that a second or third dim of its space may run along; they never do along a dim that is
+summed. What is written shares no memory with another operand of the
 stage, but where it says *in place*. A parameter has one word (8 bytes, an integer), or as many as it says, of the 24
 words of a stage, in this order; words that no parameter has are 0.
 """
@@ -155,6 +156,9 @@ def chapter(stage, facts, operands, params):
         notes.append(f"not {fns} of {dtypes}")
     rows = ", ".join(plain(facts["rows"]))
     notes.append("rows: " + rows + (" (what is broadcast along them need not say so)" if "broadcast" in facts else ""))
+    if "space" in facts:
+        halo = " (s of the first operand with a halo)" if "halo" in facts else ""
+        notes.append("axes: " + ", ".join(plain(facts["space"])) + halo)
     if "windows" in facts:
         notes.append(WINDOWS)
     lines.append("; ".join(notes) + ".\n")

@@ -39,7 +39,6 @@ typedef struct compare_plan_s {
   compare_t *compare;
   const pef_stage_t *file;
   leat_run_stage_t stages[ENGINES];
-  uint64_t outputs;
   const uint64_t *ref_buffers;
   uint64_t ref_scratch;
   size_t before, found;  // of all outputs in the workspace, one behind the other
@@ -84,17 +83,17 @@ static const pef_operand_t *operand_of(const compare_plan_t *plan, uint32_t inde
 }
 
 static bool is_output(const compare_plan_t *plan, uint32_t index) {
-  return (plan->outputs >> index & 1) != 0 && operand_of(plan, index)->space != PEF_SPACE_NONE;
+  return leat_pef_writes(plan->compare->pef, plan->file, index) && operand_of(plan, index)->space != PEF_SPACE_NONE;
 }
 
 // Extents in a tile, 1 where the stage sums and beyond the rank; how many elements that are.
 static int64_t count_elements(const compare_plan_t *plan, uint32_t index, const leat_run_tile_t *tile,
                               int64_t out_dims[PEF_MAX_RANK]) {
   const pef_operand_t *operand = operand_of(plan, index);
-  int64_t count = 1;
+  int64_t count = 1, first = 0;
   for (uint32_t d = 0; d < PEF_MAX_RANK; d++) {
     const bool has = d < operand->rank && !leat_pef_stage_sums(plan->file, d);
-    out_dims[d] = has ? leat_run_operand_extent(operand, d, tile) : 1;
+    out_dims[d] = has ? leat_run_operand_extent(plan->compare->pef, operand, d, tile, &first) : 1;
     count *= out_dims[d];
   }
   return count;
@@ -105,7 +104,7 @@ typedef void (*visit_fn_t)(const compare_plan_t *plan, const element_t *element)
 static void visit_output(const compare_plan_t *plan, const leat_run_tile_t *tile, element_t *element,
                          visit_fn_t visit) {
   const pef_operand_t *operand = operand_of(plan, element->operand);
-  char *first = leat_run_operand_at(operand, tile);
+  char *first = leat_run_operand_at(plan->compare->pef, operand, tile);
   int64_t dims[PEF_MAX_RANK];
   element->bytes = leat_pef_dtype_bytes(operand->dtype);
   if (count_elements(plan, element->operand, tile, dims) == 0) return;
@@ -216,26 +215,27 @@ static leat_status_t lay_out(void *state, const pef_body_t *body, uint64_t *out_
   return NULL;
 }
 
-static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_t *body, int64_t tile_rows) {
+static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_t *body,
+                             const leat_run_space_t *space) {
   compare_t *compare = state;
   compare_plan_t *plan = leat_arena_alloc(compare->arena, sizeof *plan);
   if (plan == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for a stage");
   *plan = (compare_plan_t){.compare = compare,
                            .file = out->file,
-                           .outputs = leat_pef_stage_outputs(compare->pef, out->file),
                            .ref_buffers = compare->ref_buffers + body->buffer_first,
                            .ref_scratch = compare->ref_scratch};
   for (int e = 0; e < ENGINES; e++) {
     plan->stages[e].file = out->file;
-    LEAT_TRY(engines[e]->prepare(compare->states[e], &plan->stages[e], body, tile_rows));
+    LEAT_TRY(engines[e]->prepare(compare->states[e], &plan->stages[e], body, space));
     if (plan->stages[e].workspace_bytes > plan->before) plan->before = plan->stages[e].workspace_bytes;
   }
+  leat_run_tile_t largest = {.rows = space->tile_rows};  // the first of all
+  leat_run_box(space, 0, largest.first, largest.end);
   size_t room = 0;
   for (uint32_t o = 0; o < out->file->operand_count; o++) {
     int64_t dims[PEF_MAX_RANK];
     if (!is_output(plan, o)) continue;
-    room += (size_t)count_elements(plan, o, &(leat_run_tile_t){.rows = tile_rows}, dims) *
-            leat_pef_dtype_bytes(operand_of(plan, o)->dtype);
+    room += (size_t)count_elements(plan, o, &largest, dims) * leat_pef_dtype_bytes(operand_of(plan, o)->dtype);
   }
   plan->found = plan->before + room;
   out->run = run;

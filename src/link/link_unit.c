@@ -15,9 +15,15 @@ static leat_status_t add_body(leat_linked_unit_t *u, uint32_t index) {
     stages[i].origin = leat_pef_add_string(u->writer, pef->strings + stages[i].origin);
     if (stages[i].output != PEF_NO_OUTPUT) stages[i].output = u->output(u->context, stages[i].output);
   }
-  const pef_layout_t *layout = pef->layout_count == 0 ? NULL : pef->layout + body->buffer_first;
-  leat_pef_body_draft_t draft = {*body,     stages, pef->operands, pef->instructions, pef->buffers + body->buffer_first,
-                                 pef->dims, layout};
+  leat_pef_body_draft_t draft = {.body = *body,
+                                 .stages = stages,
+                                 .operands = pef->operands,
+                                 .instructions = pef->instructions,
+                                 .buffers = pef->buffers + body->buffer_first,
+                                 .dims = pef->dims,
+                                 .layout = pef->layout_count == 0 ? NULL : pef->layout + body->buffer_first};
+  draft.axis_count = leat_pef_axes(pef, body, &draft.axes);
+  draft.cut_count = leat_pef_body_cuts(pef, body, &draft.cuts);
   u->bodies[index] = leat_pef_add_body(u->writer, &draft) + 1;
   return NULL;
 }

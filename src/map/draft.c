@@ -69,6 +69,10 @@ pef_instruction_t *leat_draft_instruction(leat_draft_t *d) {
 
 pef_operand_t *leat_draft_operand(leat_draft_t *d, leat_source_t source, uint32_t dtype, const leat_access_t *access,
                                   uint32_t row_dim) {
+  if (current_stage(d)->operand_count == PEF_MAX_OPERANDS)
+    leat_draft_fail(
+        d, leat_status_make(LEAT_UNSUPPORTED, "a step has more than %u operands: compile with -o0", PEF_MAX_OPERANDS));
+  if (d->status != NULL) return &d->nowhere.operand;
   leat_source_t *from = push(d, leat_array_push(&d->sources));
   pef_operand_t *operand = from == NULL ? NULL : push(d, leat_array_push(&d->operands));
   if (operand == NULL) return &d->nowhere.operand;

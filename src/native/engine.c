@@ -2,6 +2,7 @@
 // The table of the fast engine: operands resolved once a program, stages prepared by their kinds.
 #include "native/engine.h"
 
+#include "native/boxes.h"
 #include "native/cpu.h"
 #include "native/jit.h"
 #include "native/stage.h"
@@ -78,7 +79,9 @@ static leat_status_t lay_out(void *state, const pef_body_t *body, uint64_t *out_
   return NULL;
 }
 
-static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_t *body, int64_t tile_rows) {
+static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_t *body,
+                             const leat_run_space_t *space) {
+  (void)body;
   native_t *native = state;
   const leat_pef_t *pef = native->pef;
   const pef_stage_t *file = out->file;
@@ -98,8 +101,9 @@ static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_
   const leat_native_prepare_t context = {.arena = native->arena,
                                          .kern = native->kern,
                                          .jit = native->jit,
-                                         .row_count = (int64_t)body->row_count,
-                                         .tile_rows_max = tile_rows};
+                                         .row_count = space->row_count,
+                                         .tile_rows_max = space->tile_rows};
+  if (space->boxes > 1) return leat_native_boxes_prepare(pef, stage, space, &context, out);
   LEAT_TRY(stage->kind->prepare(stage, &context));
   out->run = stage->kind->run;
   out->plan = stage;

@@ -61,6 +61,10 @@ static map_leaf_t *add_leaf(map_builder_t *b, const pef_instruction_t *in) {
   leaf->is_iota = in->op == PEF_OP_IOTA;
   leaf->is_immediate = in->op == PEF_OP_IMMEDIATE;
   leaf->iota_dim = in->op == PEF_OP_IOTA ? in->a : 0;
+  for (uint32_t o = 0; o < b->stage->operand_count && leaf->is_iota; o++) {  // what is broadcast is not cut
+    const int64_t first = b->stage->operands[o].first[leaf->iota_dim];
+    if (first > leaf->iota_first) leaf->iota_first = first;
+  }
   leaf->immediate = in->op == PEF_OP_IMMEDIATE ? in->imm : 0;
   leaf->iota = b->context->kern->iota[in->class_];
   if (operand != NULL) leaf->load = b->context->kern->load[in->class_][operand->dtype];

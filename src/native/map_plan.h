@@ -26,6 +26,7 @@ typedef struct map_leaf_s {
   bool is_iota, is_immediate;
   const leat_native_operand_t *operand;  // NULL: iota or immediate
   uint32_t iota_dim;                     // of the stage, before merging
+  int64_t iota_first;                    // index at the first element of row 0
   int64_t iota_row_mult;                 // the index grows by this per row of the tile's start
   uint64_t immediate;
   int64_t period;

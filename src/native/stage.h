@@ -29,6 +29,7 @@ typedef struct leat_native_operand_s {
   int64_t row_mult;    // extent of row_dim per row; 0 without a row dim
   int64_t dims[8];     // for the whole body; beyond rank: 1
   int64_t strides[8];  // elements; beyond rank: 0
+  int64_t first[8];    // where the box begins along a dim that is cut; else 0
 } leat_native_operand_t;
 
 typedef struct leat_native_stage_s leat_native_stage_t;
@@ -81,7 +82,7 @@ static inline int64_t leat_native_operand_extent(const leat_native_operand_t *op
 // Index, in the whole operand, of the tile's first element along `dim`.
 static inline int64_t leat_native_operand_first(const leat_native_operand_t *operand, uint32_t dim,
                                                 const leat_run_tile_t *tile) {
-  return dim == operand->row_dim ? tile->r0 * operand->row_mult : 0;
+  return dim == operand->row_dim ? tile->r0 * operand->row_mult : operand->first[dim];
 }
 
 #define STAGE(suffix, name, number, since, text)                                                               \

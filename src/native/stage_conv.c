@@ -27,7 +27,7 @@ static void read_shape(const leat_native_stage_t *stage, conv_t *c) {
   s->images = x->dims[0];
   s->channels = w->dims[1];
   s->outputs = w->dims[0];
-  s->outputs_per_group = w->dims[0] / stage->params->window.groups;
+  s->outputs_per_group = (w->first[0] + w->dims[0]) / stage->params->window.groups;  // those of one group may be cut
   read_strides(x, spatial, s->x);
   read_strides(w, spatial, s->w);
   read_strides(y, spatial, s->y);

@@ -25,7 +25,7 @@ static void load_run(const map_run_t *run, uint32_t leaf_index, void *out, int64
   const map_leaf_t *leaf = &run->plan->leaves[leaf_index];
   int64_t stride = leaf->strides[run->plan->rank - 1];
   if (leaf->is_iota) {
-    leaf->iota(out, leaf->iota_row_mult * run->tile->r0 + offset, stride, n);
+    leaf->iota(out, leaf->iota_first + leaf->iota_row_mult * run->tile->r0 + offset, stride, n);
   } else {
     leaf->load(out, run->leaf_at[leaf_index] + bytes_of(offset, leaf->operand->element_bytes), stride, n);
   }
@@ -52,7 +52,7 @@ static void fill_periodic(const map_run_t *run, uint32_t leaf_index) {
     int64_t n = total - done < leaf->period ? total - done : leaf->period;
     // The periodic dims are contiguous: one run of stride 1.
     if (leaf->is_iota) {
-      leaf->iota(out + done * bytes, 0, 1, n);
+      leaf->iota(out + done * bytes, leaf->iota_first, 1, n);
     } else {
       leaf->load(out + done * bytes, run->leaf_at[leaf_index], 1, n);
     }

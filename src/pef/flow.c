@@ -22,17 +22,18 @@ typedef struct finder_s {
 
 // --- stages and bodies -----------------------------------------------------------------------------------------------
 
-uint32_t leat_flow_uses(const leat_pef_t *pef, const pef_stage_t *stage, leat_operand_use_t *out_uses) {
-  const uint64_t masks[] = {leat_pef_stage_inputs(pef, stage), leat_pef_stage_outputs(pef, stage)};
-  uint32_t count = 0;
-  for (uint32_t written = 0; written < 2; ++written) {
-    for (uint32_t i = 0; i < stage->operand_count; ++i) {
+bool leat_flow_next(const leat_pef_t *pef, const pef_stage_t *stage, leat_operand_use_t *use) {
+  uint32_t i = use->operand == NULL ? 0 : use->index + 1;
+  for (bool written = use->written;; written = true, i = 0) {
+    for (; i < stage->operand_count; ++i) {
       const pef_operand_t *operand = &pef->operands[stage->operand_first + i];
-      if ((masks[written] >> i & 1) == 0 || operand->space == PEF_SPACE_NONE) continue;
-      out_uses[count++] = (leat_operand_use_t){operand, i, written != 0};
+      const bool used = written ? leat_pef_writes(pef, stage, i) : leat_pef_reads(pef, stage, i);
+      if (!used || operand->space == PEF_SPACE_NONE) continue;
+      *use = (leat_operand_use_t){operand, i, written};
+      return true;
     }
+    if (written) return false;
   }
-  return count;
 }
 
 static int64_t operand_elements(const pef_operand_t *operand) {
@@ -60,29 +61,25 @@ static void touch(leat_slot_use_t *slot, const pef_operand_t *operand, uint64_t 
 }
 
 void leat_flow_slots(const leat_pef_t *pef, const pef_body_t *body, leat_slot_use_t *out_slots) {
-  leat_operand_use_t uses[LEAT_OPERAND_USES_MAX];
   memset(out_slots, 0, body->argument_count * sizeof *out_slots);
   for (uint32_t s = 0; s < body->stage_count; ++s) {
     const pef_stage_t *stage = &pef->stages[body->stage_first + s];
-    const uint32_t count = leat_flow_uses(pef, stage, uses);
-    for (uint32_t i = 0; i < count; ++i) {
-      const pef_operand_t *operand = uses[i].operand;
+    for (leat_operand_use_t use = {0}; leat_flow_next(pef, stage, &use);) {
+      const pef_operand_t *operand = use.operand;
       if (operand->space != PEF_SPACE_ARGUMENT) continue;
-      const uint64_t end = leat_pef_operand_is_packed(stage, uses[i].index) ? UINT64_MAX : operand_end(operand);
-      touch(&out_slots[operand->slot], operand, end, uses[i].written);
+      const uint64_t end = leat_pef_operand_is_packed(stage, use.index) ? UINT64_MAX : operand_end(operand);
+      touch(&out_slots[operand->slot], operand, end, use.written);
     }
   }
 }
 
 void leat_flow_mark_written(const leat_pef_t *pef, const pef_call_t *call, bool *written) {
   const pef_body_t *body = &pef->bodies[call->body];
-  leat_operand_use_t uses[LEAT_OPERAND_USES_MAX];
   for (uint32_t s = 0; s < body->stage_count; ++s) {
-    const uint32_t count = leat_flow_uses(pef, &pef->stages[body->stage_first + s], uses);
-    for (uint32_t i = 0; i < count; ++i) {
-      if (!uses[i].written || uses[i].operand->space != PEF_SPACE_ARGUMENT) continue;
+    for (leat_operand_use_t use = {0}; leat_flow_next(pef, &pef->stages[body->stage_first + s], &use);) {
+      if (!use.written || use.operand->space != PEF_SPACE_ARGUMENT) continue;
       uint32_t places;
-      const pef_argument_t *at = leat_pef_places(pef, call->argument_first + uses[i].operand->slot, &places);
+      const pef_argument_t *at = leat_pef_places(pef, call->argument_first + use.operand->slot, &places);
       for (uint32_t p = 0; p < places; ++p) {
         if (at[p].kind == PEF_PLACE_SYMBOL) written[at[p].symbol] = true;
       }

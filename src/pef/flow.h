@@ -15,10 +15,9 @@ typedef struct leat_operand_use_s {
   bool written;
 } leat_operand_use_t;
 
-enum { LEAT_OPERAND_USES_MAX = 2 * PEF_MAX_OPERANDS };
-
-// Uses in the order in which a stage makes them: all that it reads, then all that it writes. Returns their number.
-uint32_t leat_flow_uses(const leat_pef_t *pef, const pef_stage_t *stage, leat_operand_use_t *out_uses);
+// Steps to the next use, in the order in which a stage makes them: all that it reads, then all that it writes. A zeroed
+// one steps to the first; false after the last.
+bool leat_flow_next(const leat_pef_t *pef, const pef_stage_t *stage, leat_operand_use_t *use);
 
 // What a body does with one of its arguments, and the operand that says most about its shape.
 typedef struct leat_slot_use_s {

@@ -20,7 +20,9 @@ typedef struct walk_s {
   const leat_pef_t *pef;
   span_list_t live;     // places whose contents matter
   span_list_t buffers;  // of the call being visited
-  bool *wanted;         // as many as a program may have instructions
+  bool *wanted;         // of the instructions of a stage
+  bool *live_outputs;   // of its operands: written, and that matters
+  bool *sources;        // of its operands: what these are computed from
   uint32_t *begins;     // per call: where the outermost loop begins that ends with it; else the call itself
   bool *in_loop;        // per call
   bool failed;          // out of memory
@@ -96,36 +98,35 @@ static void mark_operand(walk_t *walk, const pef_call_t *call, const pef_operand
   }
 }
 
-// The operands that the outputs `live` of a MAP stage are computed from: values are followed back from its stores.
-// `wanted` has a flag an instruction, which this sets.
-static uint64_t map_sources(const pef_instruction_t *program, uint32_t count, uint64_t live, bool *wanted) {
-  uint64_t sources = 0;
-  memset(wanted, 0, count * sizeof *wanted);
-  for (uint32_t i = count; i-- > 0;) {
+// What the live outputs of a MAP stage are computed from: values are followed back from its stores.
+static void mark_sources(walk_t *walk, const pef_stage_t *stage) {
+  const pef_instruction_t *program = &walk->pef->instructions[stage->instruction_first];
+  bool *wanted = walk->wanted;
+  memset(wanted, 0, stage->instruction_count * sizeof *wanted);
+  for (uint32_t i = stage->instruction_count; i-- > 0;) {
     const pef_instruction_t *in = &program[i];
-    if (in->op == PEF_OP_STORE) wanted[i] = live >> in->a & 1;
+    if (in->op == PEF_OP_STORE) wanted[i] = walk->live_outputs[in->a];
     if (!wanted[i]) continue;
-    if (in->op == PEF_OP_LOAD) sources |= UINT64_C(1) << in->a;
+    if (in->op == PEF_OP_LOAD) walk->sources[in->a] = true;
     uint32_t values[3];
     for (uint32_t n = leat_pef_instruction_reads(in, values); n-- > 0;) wanted[values[n]] = true;
   }
-  return sources;
 }
 
 static void visit_stage(walk_t *walk, const pef_call_t *call, const pef_stage_t *stage) {
-  leat_operand_use_t uses[LEAT_OPERAND_USES_MAX];
-  const uint32_t count = leat_flow_uses(walk->pef, stage, uses);
-  const pef_instruction_t *instructions = &walk->pef->instructions[stage->instruction_first];
-  uint64_t live = 0;
-  for (uint32_t i = 0; i < count; ++i) {
-    if (uses[i].written && is_operand_live(walk, call, uses[i].operand)) live |= UINT64_C(1) << uses[i].index;
+  const leat_pef_t *pef = walk->pef;
+  const bool follows = stage->kind == PEF_STAGE_MAP;
+  bool any = false;
+  memset(walk->live_outputs, false, stage->operand_count);
+  memset(walk->sources, !follows, stage->operand_count);
+  for (leat_operand_use_t use = {0}; leat_flow_next(pef, stage, &use);) {
+    if (!use.written || !is_operand_live(walk, call, use.operand)) continue;
+    walk->live_outputs[use.index] = any = true;
   }
-  if (!live) return;
-  const uint64_t sources = stage->kind == PEF_STAGE_MAP
-                               ? map_sources(instructions, stage->instruction_count, live, walk->wanted)
-                               : UINT64_MAX;
-  for (uint32_t i = 0; i < count; ++i) {
-    if (!uses[i].written && (sources >> uses[i].index & 1) != 0) mark_operand(walk, call, uses[i].operand);
+  if (!any) return;
+  if (follows) mark_sources(walk, stage);
+  for (leat_operand_use_t use = {0}; leat_flow_next(pef, stage, &use);) {
+    if (!use.written && walk->sources[use.index]) mark_operand(walk, call, use.operand);
   }
 }
 
@@ -176,8 +177,13 @@ static bool find_loops(walk_t *walk) {
 }
 
 leat_status_t leat_flow_needs(const leat_pef_t *pef, uint32_t types, bool *needed) {
-  walk_t walk = {.pef = pef, .wanted = leat_alloc(PEF_MAX_INSTRUCTIONS * sizeof *walk.wanted)};
-  walk.failed = walk.wanted == NULL || !find_loops(&walk);
+  bool *flags = leat_alloc((PEF_MAX_INSTRUCTIONS + 2 * PEF_MAX_OPERANDS) * sizeof *flags);
+  if (flags == NULL) return leat_out_of_memory();
+  walk_t walk = {.pef = pef,
+                 .wanted = flags,
+                 .live_outputs = flags + PEF_MAX_INSTRUCTIONS,
+                 .sources = flags + PEF_MAX_INSTRUCTIONS + PEF_MAX_OPERANDS};
+  walk.failed = !find_loops(&walk);
   while (!walk.failed) {
     walk.live.count = 0;
     for (uint32_t i = 0; i < pef->symbol_count; ++i)
@@ -185,7 +191,7 @@ leat_status_t leat_flow_needs(const leat_pef_t *pef, uint32_t types, bool *neede
     visit_calls(&walk, types);
     if (!keep_symbols(&walk, needed)) break;
   }
-  leat_free(walk.wanted);
+  leat_free(flags);
   leat_array_free(&walk.live);
   leat_array_free(&walk.buffers);
   leat_free(walk.begins);

@@ -17,14 +17,11 @@ typedef struct walk_s {
   uint32_t index;
   LEAT_ARRAY(touch_t) touches;  // of all stages that do something
   uint32_t *first;              // per slot
+  uint64_t cells[LEAT_CELL_AXES];
 } walk_t;
 
 static const pef_operand_t *operand_of(const touch_t *t) { return leat_site_operand(&t->site); }
 static uint32_t stage_of(const touch_t *t) { return (uint32_t)(t->site.stage - t->site.pef->stages); }
-
-static leat_rows_t rows_of(const touch_t *t) {
-  return (leat_rows_t){leat_box_of(&t->site, 1), leat_box_row_step(&t->site)};
-}
 
 // --- findings --------------------------------------------------------------------------------------------------------
 
@@ -47,23 +44,23 @@ static leat_status_t report(const walk_t *w, const touch_t *t, const touch_t *ot
 
 // --- tiles -----------------------------------------------------------------------------------------------------------
 
-// The rows of all operands lie in windows as high as a row is: nothing can meet.
+// The rows of all operands lie in windows as high as a row is: nothing can meet, if rows are all that there is.
 static bool rows_are_apart(const walk_t *w, uint32_t first) {
   int64_t low = INT64_MAX, high = INT64_MIN, step = 0;
   for (uint32_t i = first; i != PEF_NONE; i = w->touches.data[i].next) {
-    const leat_rows_t rows = rows_of(&w->touches.data[i]);
-    if (rows.step == 0 || (step != 0 && rows.step != step)) return false;
-    step = rows.step;
-    if (rows.row.low < low) low = rows.row.low;
-    if (rows.row.high > high) high = rows.row.high;
+    const leat_cells_t cells = leat_cells_of(&w->touches.data[i].site);
+    if (cells.step[0] == 0 || (step != 0 && cells.step[0] != step)) return false;
+    step = cells.step[0];
+    if (cells.cell.low < low) low = cells.cell.low;
+    if (cells.cell.high > high) high = cells.cell.high;
   }
-  return high - low <= (step < 0 ? -step : step);
+  return leat_cells_are_along(w->cells, 0) && high - low <= (step < 0 ? -step : step);
 }
 
 static leat_status_t check_tiles(const walk_t *w, const touch_t *a, const touch_t *b, int64_t shift) {
   if (!a->site.written && !b->site.written) return NULL;
-  const leat_rows_t x = rows_of(a), y = rows_of(b);
-  if (!leat_rows_meet(&x, &y, shift, w->body->row_count)) return NULL;
+  const leat_cells_t x = leat_cells_of(&a->site), y = leat_cells_of(&b->site);
+  if (!leat_cells_meet(&x, &y, shift, w->cells)) return NULL;
   return a->site.written ? report(w, a, b) : report(w, b, a);
 }
 
@@ -71,7 +68,8 @@ static leat_status_t check_slot_tiles(const walk_t *w, uint32_t slot) {
   bool written = false;
   for (uint32_t i = w->first[slot]; i != PEF_NONE; i = w->touches.data[i].next)
     written |= w->touches.data[i].site.written;
-  if (!written || w->body->row_count == 1 || rows_are_apart(w, w->first[slot])) return NULL;
+  const bool single = w->cells[0] == 1 && leat_cells_are_along(w->cells, 0);
+  if (!written || single || rows_are_apart(w, w->first[slot])) return NULL;
   for (uint32_t i = w->first[slot]; i != PEF_NONE; i = w->touches.data[i].next) {
     for (uint32_t j = i; j != PEF_NONE; j = w->touches.data[j].next)
       LEAT_TRY(check_tiles(w, &w->touches.data[i], &w->touches.data[j], 0));
@@ -128,14 +126,14 @@ static void note_stage(walk_t *w, uint32_t first) {
 
 static leat_status_t add_touches(walk_t *w, const pef_stage_t *stage) {
   const leat_pef_t *pef = w->prover->pef;
-  const uint64_t outputs = leat_pef_stage_outputs(pef, stage), inputs = leat_pef_stage_inputs(pef, stage);
   for (uint32_t i = 0; i < stage->operand_count; ++i) {
     const pef_operand_t *o = &pef->operands[stage->operand_first + i];
-    if (((inputs | outputs) >> i & 1) == 0 || o->space != PEF_SPACE_ARGUMENT) continue;
+    const bool read = leat_pef_reads(pef, stage, i), written = leat_pef_writes(pef, stage, i);
+    if ((!read && !written) || o->space != PEF_SPACE_ARGUMENT) continue;
     touch_t *t = leat_array_push(&w->touches);
     if (t == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for the proofs");
-    t->site = (leat_site_t){pef, w->body, stage, i, (outputs >> i & 1) != 0};
-    t->read = (inputs >> i & 1) != 0;
+    t->site = (leat_site_t){pef, w->body, stage, i, written};
+    t->read = read;
     t->whole = leat_box_of(&t->site, w->body->row_count);
     t->next = w->first[o->slot];
     w->first[o->slot] = w->touches.count - 1;
@@ -160,6 +158,7 @@ static leat_status_t walk_stages(walk_t *w, bool check) {
 
 static leat_status_t init(walk_t *w, leat_prover_t *prover, uint32_t body) {
   *w = (walk_t){.prover = prover, .body = &prover->pef->bodies[body], .index = body};
+  leat_cells_count(prover->pef, w->body, w->cells);
   w->first = leat_alloc((w->body->argument_count + 1u) * sizeof *w->first);
   if (w->first == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for the proofs");
   return NULL;

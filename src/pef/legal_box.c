@@ -58,13 +58,13 @@ static void merge_dims(leat_box_t *box) {
   while (box->rank > 0 && box->stride[box->rank - 1] == box->run) box->run *= box->extent[--box->rank];
 }
 
-leat_box_t leat_box_of(const leat_site_t *site, uint64_t rows) {
+static leat_box_t box_of(const leat_site_t *site, const int64_t extents[PEF_MAX_RANK]) {
   const pef_operand_t *o = leat_site_operand(site);
   const int64_t bytes = (int64_t)leat_pef_dtype_bytes(o->dtype);
   const bool packed = is_packed(site);
   leat_box_t box = {.low = (int64_t)o->offset, .run = packed ? packed_elements(site) * bytes : bytes};
   for (uint32_t d = 0; d < o->rank; ++d) {
-    int64_t extent = d == o->row_dim ? (int64_t)(rows * o->row_mult) : o->dims[d], stride = o->strides[d] * bytes;
+    int64_t extent = extents[d], stride = o->strides[d] * bytes;
     if (packed && is_packed_dim(site, d)) continue;
     if (site->written && leat_pef_stage_sums(site->stage, d)) extent = 1;
     if (extent == 0) return (leat_box_t){.low = box.low, .high = box.low};
@@ -78,12 +78,53 @@ leat_box_t leat_box_of(const leat_site_t *site, uint64_t rows) {
   return box;
 }
 
-int64_t leat_box_row_step(const leat_site_t *site) {
+static void take_extents(const pef_operand_t *o, uint64_t rows, int64_t extents[PEF_MAX_RANK]) {
+  memcpy(extents, o->dims, sizeof o->dims);
+  if (o->row_dim != PEF_NO_ROW_DIM) extents[o->row_dim] = (int64_t)(rows * o->row_mult);
+}
+
+leat_box_t leat_box_of(const leat_site_t *site, uint64_t rows) {
+  const pef_operand_t *o = leat_site_operand(site);
+  int64_t extents[PEF_MAX_RANK];
+  take_extents(o, rows, extents);
+  if (o->space == PEF_SPACE_SCRATCH) leat_pef_cut_extents(site->pef, site->body, o, extents);
+  return box_of(site, extents);
+}
+
+// Bytes from a row to the next; 0 for an operand that is the same in all rows.
+static int64_t row_step(const leat_site_t *site) {
   const pef_operand_t *o = leat_site_operand(site);
   if (o->space != PEF_SPACE_ARGUMENT || o->row_dim == PEF_NO_ROW_DIM) return 0;
   // The columns of a tile of a packed matrix lie in several places: taken as if every tile read them all.
   if (is_packed(site) && is_packed_dim(site, o->row_dim)) return 0;
   return (int64_t)o->row_mult * o->strides[o->row_dim] * (int64_t)leat_pef_dtype_bytes(o->dtype);
+}
+
+leat_cells_t leat_cells_of(const leat_site_t *site) {
+  const pef_operand_t *o = leat_site_operand(site);
+  const pef_cut_t *cuts;
+  const uint32_t count = leat_pef_cuts(site->pef, o, &cuts);
+  leat_cells_t cells = {.step = {row_step(site)}};
+  int64_t extents[PEF_MAX_RANK], shift = 0;
+  take_extents(o, 1, extents);
+  for (uint32_t i = 0; i < count; ++i) {
+    const int64_t stride = o->strides[cuts[i].dim] * (int64_t)leat_pef_dtype_bytes(o->dtype);
+    const int64_t extent = (int64_t)cuts[i].mult + cuts[i].before + cuts[i].after;
+    extents[cuts[i].dim] = extent > 1 ? extent : 1;
+    shift -= cuts[i].before * stride;
+    if (o->space == PEF_SPACE_ARGUMENT) cells.step[cuts[i].axis] = (int64_t)cuts[i].mult * stride;
+  }
+  cells.cell = box_of(site, extents);
+  cells.cell.low += shift;
+  cells.cell.high += shift;
+  return cells;
+}
+
+void leat_cells_count(const leat_pef_t *pef, const pef_body_t *body, uint64_t count[LEAT_CELL_AXES]) {
+  const pef_axis_t *axes;
+  const uint32_t axis_count = leat_pef_axes(pef, body, &axes);
+  count[0] = body->row_count;
+  for (uint32_t i = 0; i < PEF_MAX_AXES; ++i) count[1 + i] = i < axis_count ? axes[i].count : 1;
 }
 
 // --- do two meet -----------------------------------------------------------------------------------------------------
@@ -96,8 +137,9 @@ typedef struct term_s {
 } term_t;
 
 typedef struct search_s {
-  term_t terms[2 * PEF_MAX_RANK + 2];
-  int64_t below_least[2 * PEF_MAX_RANK + 3], below_most[2 * PEF_MAX_RANK + 3];  // sums of the terms from here on
+  term_t terms[2 * PEF_MAX_RANK + 2 * LEAT_CELL_AXES];
+  int64_t below_least[2 * PEF_MAX_RANK + 2 * LEAT_CELL_AXES + 1],
+      below_most[2 * PEF_MAX_RANK + 2 * LEAT_CELL_AXES + 1];  // sums of the terms from here on
   uint32_t count, steps;
   int64_t rows[3];
 } search_t;
@@ -167,23 +209,42 @@ static bool search(search_t *s, const leat_box_t *a, const leat_box_t *b, int64_
   return reaches(s, 0, distance - a->run + 1, distance + b->run - 1);
 }
 
-bool leat_rows_meet(const leat_rows_t *a, const leat_rows_t *b, int64_t shift, uint64_t count) {
-  const leat_box_t *x = &a->row, *y = &b->row;
-  const int64_t last = (int64_t)count - 1;
-  if (count < 2 || x->run == 0 || y->run == 0) return false;
-  if (a->step == b->step && a->step != 0) {  // nearly always: the rows of both lie in windows as high as a row
-    const int64_t step = a->step < 0 ? -a->step : a->step, y_low = y->low + shift, y_high = y->high + shift;
-    if ((x->high > y_high ? x->high : y_high) - (x->low < y_low ? x->low : y_low) <= step) return false;
-  }
+// The cells lie in windows as high as a step along `axis`, in which they differ.
+static bool are_apart(const leat_cells_t *a, const leat_cells_t *b, int64_t shift, uint32_t axis) {
+  const int64_t step = a->step[axis] < 0 ? -a->step[axis] : a->step[axis];
+  const int64_t low = b->cell.low + shift, high = b->cell.high + shift;
+  return (a->cell.high > high ? a->cell.high : high) - (a->cell.low < low ? a->cell.low : low) <= step;
+}
+
+// Two cells that differ along `axis`, and along others as they like.
+static bool meet_along(const leat_cells_t *a, const leat_cells_t *b, int64_t shift,
+                       const uint64_t count[LEAT_CELL_AXES], uint32_t axis) {
+  const int64_t last = (int64_t)count[axis] - 1;
+  const bool alike = a->step[axis] == b->step[axis] && a->step[axis] != 0;
+  if (alike && leat_cells_are_along(count, axis) && are_apart(a, b, shift, axis)) return false;  // nearly always
   search_t s = {0};
-  put_boxes(&s, x, y);
-  if (a->step == b->step && a->step != 0) {
-    put_term(&s, a->step, -last, last, 3);
+  put_boxes(&s, &a->cell, &b->cell);
+  if (alike) {
+    put_term(&s, a->step[axis], -last, last, 3);
   } else {
-    if (a->step != 0) put_term(&s, a->step, 0, last, b->step != 0 ? 1 : 0);
-    if (b->step != 0) put_term(&s, -b->step, 0, last, a->step != 0 ? 2 : 0);
+    if (a->step[axis] != 0) put_term(&s, a->step[axis], 0, last, b->step[axis] != 0 ? 1 : 0);
+    if (b->step[axis] != 0) put_term(&s, -b->step[axis], 0, last, a->step[axis] != 0 ? 2 : 0);
   }
-  return search(&s, x, y, shift);
+  for (uint32_t other = 0; other < LEAT_CELL_AXES; ++other) {
+    if (other == axis || count[other] == 1) continue;
+    if (a->step[other] != 0) put_term(&s, a->step[other], 0, (int64_t)count[other] - 1, 0);
+    if (b->step[other] != 0) put_term(&s, -b->step[other], 0, (int64_t)count[other] - 1, 0);
+  }
+  return search(&s, &a->cell, &b->cell, shift);
+}
+
+bool leat_cells_meet(const leat_cells_t *a, const leat_cells_t *b, int64_t shift,
+                     const uint64_t count[LEAT_CELL_AXES]) {
+  if (a->cell.run == 0 || b->cell.run == 0) return false;
+  for (uint32_t axis = 0; axis < LEAT_CELL_AXES; ++axis) {
+    if (count[axis] > 1 && meet_along(a, b, shift, count, axis)) return true;
+  }
+  return false;
 }
 
 bool leat_boxes_meet(const leat_box_t *a, const leat_box_t *b, int64_t shift) {

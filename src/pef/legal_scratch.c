@@ -260,11 +260,10 @@ static leat_status_t write_operand(walk_t *w, const leat_site_t *site, const lea
 
 static leat_status_t visit_stage(walk_t *w, const pef_stage_t *stage) {
   const leat_pef_t *pef = w->prover->pef;
-  const uint64_t outputs = leat_pef_stage_outputs(pef, stage), inputs = leat_pef_stage_inputs(pef, stage);
   for (uint32_t pass = 0; pass < 2; ++pass) {
     for (uint32_t i = 0; i < stage->operand_count; ++i) {
       if (pef->operands[stage->operand_first + i].space != PEF_SPACE_SCRATCH) continue;
-      const bool read = inputs >> i & 1, written = outputs >> i & 1;
+      const bool read = leat_pef_reads(pef, stage, i), written = leat_pef_writes(pef, stage, i);
       const leat_site_t site = {pef, &pef->bodies[w->index], stage, i, written};
       const leat_box_t box = leat_box_of(&site, w->rows);
       if (box.run != 0 && (pass == 0 ? read : written && !read)) LEAT_TRY(check_operand(w, &site, &box));

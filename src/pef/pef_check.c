@@ -221,7 +221,6 @@ static leat_status_t check_stage_record(const pef_checker_t *checker, const pef_
   if (stage->output != PEF_NO_OUTPUT && stage->output >= checker->output_count) {
     return leat_pef_corrupt("output %u, there are %u outputs", stage->output, checker->output_count);
   }
-  if (stage->operand_count > PEF_MAX_OPERANDS) return leat_pef_corrupt("%u operands", stage->operand_count);
   if (stage->instruction_count > PEF_MAX_INSTRUCTIONS) {
     return leat_pef_corrupt("%u instructions", stage->instruction_count);
   }
@@ -229,16 +228,15 @@ static leat_status_t check_stage_record(const pef_checker_t *checker, const pef_
 }
 
 static pef_stage_site_t site_of(const leat_pef_t *pef, const pef_body_t *body, const pef_stage_t *stage) {
-  return (pef_stage_site_t){.stage = stage,
+  return (pef_stage_site_t){.pef = pef,
+                            .stage = stage,
                             .row = leat_pef_stage_row(stage->kind),
                             .operands = pef->operands + stage->operand_first,
                             .instructions = pef->instructions + stage->instruction_first,
                             .body = body,
-                            .pef = pef,
                             .buffers = pef->buffers + body->buffer_first,
                             .version_minor = pef->version_major == 1 ? PEF_VERSION_MINOR : pef->version_minor,
-                            .outputs = leat_pef_stage_outputs(pef, stage),
-                            .inputs = leat_pef_stage_inputs(pef, stage)};
+                            .access = pef->access + stage->operand_first};
 }
 
 // All reads, then all writes.
@@ -263,6 +261,7 @@ static leat_status_t check_stage(pef_checker_t *checker, const pef_body_t *body,
                                   byte_of(pef, PEF_SEGMENT_OPERANDS, stage->operand_first + i)));
   }
   LEAT_TRY(leat_pef_check_stage(&site));
+  LEAT_TRY(leat_pef_check_cuts(&site));
   site.idle = leat_pef_stage_is_idle(pef, stage);
   LEAT_TRY(leat_pef_check_elements(&site));
   checker->body_work += leat_pef_surplus_work(&site);
@@ -271,7 +270,7 @@ static leat_status_t check_stage(pef_checker_t *checker, const pef_body_t *body,
     LEAT_TRY(leat_status_annotate(leat_pef_check_reach(&site, i, checker->uses), "%s (at byte %llu)",
                                   leat_pef_label(&site, i).text,
                                   byte_of(pef, PEF_SEGMENT_OPERANDS, stage->operand_first + i)));
-    const bool written = (site.outputs >> i & 1) != 0 && !site.idle;
+    const bool written = leat_pef_site_writes(&site, i) && !site.idle;
     checker->writes_argument |= written && site.operands[i].space == PEF_SPACE_ARGUMENT;
   }
   return check_buffer_uses(checker, &site);
@@ -293,7 +292,6 @@ static leat_status_t check_body(pef_checker_t *checker, const pef_body_t *body) 
   const leat_pef_t *pef = checker->pef;
   LEAT_TRY(check_body_record(body));
   LEAT_TRY(leat_pef_check_buffers(pef, body, checker->buffer_uses));
-  memset(checker->uses, 0, body->argument_count * sizeof *checker->uses);
   checker->body_work = checker->body_steps = 0;
   checker->writes_argument = false;
   for (uint32_t i = body->stage_first; i < body->stage_first + body->stage_count; ++i) {
@@ -308,6 +306,15 @@ static leat_status_t check_body(pef_checker_t *checker, const pef_body_t *body) 
     return leat_pef_corrupt("%llu rows write no argument", (unsigned long long)body->row_count);
   }
   return NULL;
+}
+
+// Ready for the next body, whatever number of arguments this one claims to have.
+static void clear_uses(pef_checker_t *checker, const pef_body_t *body) {
+  const leat_pef_t *pef = checker->pef;
+  const pef_stage_t *first = &pef->stages[body->stage_first], *last = first + body->stage_count - 1;
+  for (uint32_t i = first->operand_first; i < last->operand_first + last->operand_count; ++i) {
+    if (pef->operands[i].slot < body->argument_count) checker->uses[pef->operands[i].slot] = (pef_slot_use_t){0};
+  }
 }
 
 // The stages of a body in one call.
@@ -370,6 +377,7 @@ static leat_status_t check_bodies(pef_checker_t *checker) {
     if (status == NULL) status = check_work(checker, i);
     LEAT_TRY(leat_status_annotate(status, "body %u (at byte %llu)", i, byte_of(pef, PEF_SEGMENT_BODIES, i)));
     LEAT_TRY(check_calls_of_body(checker, i));
+    clear_uses(checker, &pef->bodies[i]);
   }
   return check_trips(checker);
 }
@@ -420,13 +428,13 @@ static leat_status_t check_with_memory(pef_checker_t *checker) {
 }
 
 leat_status_t leat_pef_check(const leat_pef_t *pef) {
-  LEAT_TRY(leat_pef_check_owners(pef));
   LEAT_TRY(check_strings(pef));
   LEAT_TRY(check_symbols(pef));
   LEAT_TRY(leat_status_annotate(check_info(pef), "info (at byte %llu)", byte_of(pef, PEF_SEGMENT_INFO, 0)));
   LEAT_TRY(check_calls(pef));
   LEAT_TRY(leat_pef_check_loops(pef));
   LEAT_TRY(leat_pef_check_bounds(pef));
+  LEAT_TRY(leat_pef_check_spaces(pef));
   pef_checker_t *checker = leat_alloc_zero(1, sizeof *checker);
   if (checker == NULL) return leat_out_of_memory();
   checker->pef = pef;

@@ -20,23 +20,22 @@ static inline bool leat_pef_is_newer(const leat_pef_t *pef) {
   return pef->version_major == PEF_VERSION_MAJOR && pef->version_minor > PEF_VERSION_MINOR;
 }
 
-// Everything behind the segment table; `pef` has its tables and counts.
-leat_status_t leat_pef_check(const leat_pef_t *pef) LEAT_MUST_USE;
-// Of that, the first: every record of ARGUMENTS, STAGES, OPERANDS and INSTRUCTIONS belongs to exactly one owner, in the
-// owners' order.
+// Every record of ARGUMENTS, STAGES, OPERANDS and INSTRUCTIONS belongs to exactly one owner, in the owners' order.
 leat_status_t leat_pef_check_owners(const leat_pef_t *pef) LEAT_MUST_USE;
+// And everything else.
+leat_status_t leat_pef_check(const leat_pef_t *pef) LEAT_MUST_USE;
 
 // A stage under check. `operands` and `instructions` are the stage's own.
 typedef struct pef_stage_site_s {
+  const leat_pef_t *pef;
   const pef_stage_t *stage;
   const pef_stage_row_t *row;
   const pef_operand_t *operands;
   const pef_instruction_t *instructions;
   const pef_body_t *body;
-  const leat_pef_t *pef;
   const pef_buffer_t *buffers;  // of the body
   uint32_t version_minor;       // of format 2
-  uint64_t outputs, inputs;     // bit i: operand i is written, is read
+  const uint8_t *access;        // of its operands: leat_pef_access
   bool idle;                    // it has nothing to do: set once the rules of its kind hold
 } pef_stage_site_t;
 
@@ -89,6 +88,21 @@ bool leat_pef_has_empty(const pef_operand_t *operand, const int64_t *extents);
 // Steps of a run of the stage, over all rows; those beyond what its operands' sizes account for.
 double leat_pef_work(const pef_stage_site_t *site);
 double leat_pef_surplus_work(const pef_stage_site_t *site);
+
+static inline bool leat_pef_site_writes(const pef_stage_site_t *site, uint32_t index) {
+  return (site->access[index] & LEAT_PEF_WRITES) != 0;
+}
+
+// The first that it writes.
+static inline uint32_t leat_pef_site_output(const pef_stage_site_t *site) {
+  return leat_pef_output(site->pef, site->stage);
+}
+
+// pef_check_space.c: axes and cuts as records; the cuts of a stage's operands, once their dims are known to fit;
+// whether two dims of equal extent are cut alike. What is broadcast (stride 0) need not be.
+leat_status_t leat_pef_check_spaces(const leat_pef_t *pef) LEAT_MUST_USE;
+leat_status_t leat_pef_check_cuts(const pef_stage_site_t *site) LEAT_MUST_USE;
+bool leat_pef_same_cut(const pef_stage_site_t *site, uint32_t p, uint32_t i, uint32_t q, uint32_t j);
 
 // How messages call an operand.
 typedef struct pef_label_s {

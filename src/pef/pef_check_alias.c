@@ -156,7 +156,7 @@ static bool works_in_place(const pef_stage_site_t *site, uint32_t i, uint32_t j)
   const bool alike = a->dtype == b->dtype && a->rank == b->rank && a->row_dim == b->row_dim &&
                      memcmp(a->dims, b->dims, sizeof a->dims) == 0 &&
                      memcmp(a->strides, b->strides, sizeof a->strides) == 0;
-  return (traits & PEF_IN_PLACE) != 0 && alike && (site->outputs >> j & 1) == 0;
+  return (traits & PEF_IN_PLACE) != 0 && alike && !leat_pef_site_writes(site, j);
 }
 
 // In one place of each, in all trips. A stage works in place in all of them or in none.
@@ -193,9 +193,10 @@ leat_status_t leat_pef_check_alias(const pef_stage_site_t *site, const leat_pef_
                                    int64_t *steps) {
   const pef_call_site_t at = {site, pef, call};
   for (uint32_t i = 0; i < site->stage->operand_count && !site->idle; ++i) {
-    if ((site->outputs >> i & 1) == 0) continue;
+    if (!leat_pef_site_writes(site, i)) continue;
     for (uint32_t j = 0; j < site->stage->operand_count; ++j) {
-      if (j == i || (j < i && (site->outputs >> j & 1) != 0) || is_apart(&at, i, j, steps)) continue;
+      if (--*steps < 0) return NULL;
+      if (j == i || (j < i && leat_pef_site_writes(site, j)) || is_apart(&at, i, j, steps)) continue;
       return leat_pef_corrupt("%s is written and shares memory with %s", leat_pef_label(site, i).text,
                               leat_pef_label(site, j).text);
     }

@@ -91,7 +91,7 @@ static leat_status_t check_life(const pef_stage_site_t *site, const pef_operand_
 leat_status_t leat_pef_check_buffer_use(const pef_stage_site_t *site, uint32_t index, bool written, uint32_t stage,
                                         pef_buffer_use_t *uses) {
   const pef_operand_t *operand = &site->operands[index];
-  const bool touched = ((written ? site->outputs : site->inputs) >> index & 1) != 0;
+  const bool touched = (site->access[index] & (written ? LEAT_PEF_WRITES : LEAT_PEF_READS)) != 0;
   if (operand->space != PEF_SPACE_SCRATCH || !touched) return NULL;
   pef_buffer_use_t *use = &uses[operand->slot];
   if (site->buffers[operand->slot].dtype == PEF_OPAQUE) return NULL;

@@ -18,8 +18,8 @@ static const struct {
 
 typedef struct pef_map_state_s {
   const pef_stage_site_t *site;
-  uint32_t at;      // the instruction that is checked
-  uint64_t stored;  // operands that have been stored to
+  uint32_t at;                                 // the instruction that is checked
+  uint64_t stored[PEF_MAX_OPERANDS / 64 + 1];  // bits: operands that have been stored to
 } pef_map_state_t;
 
 static leat_status_t read_value(const pef_map_state_t *state, uint32_t value, uint32_t class_) {
@@ -57,9 +57,10 @@ static leat_status_t rule_load(pef_map_state_t *state, const pef_instruction_t *
 
 static leat_status_t rule_store(pef_map_state_t *state, const pef_instruction_t *instruction) {
   LEAT_TRY(check_operand_index(state, instruction->a));
-  const uint64_t bit = UINT64_C(1) << instruction->a;
-  if ((state->stored & bit) != 0) return leat_pef_corrupt("operand %u is stored to twice", instruction->a);
-  state->stored |= bit;
+  uint64_t *stored = &state->stored[instruction->a / 64];
+  const uint64_t bit = UINT64_C(1) << instruction->a % 64;
+  if ((*stored & bit) != 0) return leat_pef_corrupt("operand %u is stored to twice", instruction->a);
+  *stored |= bit;
   return read_value(state, instruction->b, instruction->class_);
 }
 
@@ -132,7 +133,10 @@ static leat_status_t check_instruction(pef_map_state_t *state, const pef_instruc
 }
 
 leat_status_t leat_pef_rule_map(const pef_stage_site_t *site) {
-  pef_map_state_t state = {.site = site};
+  pef_map_state_t state;
+  state.site = site;
+  state.at = 0;
+  memset(state.stored, 0, (site->stage->operand_count / 64 + 1u) * sizeof *state.stored);
   for (; state.at < site->stage->instruction_count; ++state.at) {
     LEAT_TRY(
         leat_status_annotate(check_instruction(&state, &site->instructions[state.at]), "instruction %u", state.at));

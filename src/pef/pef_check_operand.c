@@ -6,8 +6,6 @@
 #define SPAN_LIMIT (INT64_C(1) << 59)
 #define OFFSET_LIMIT (UINT64_C(1) << 61)
 
-static bool is_output(const pef_stage_site_t *site, uint32_t index) { return (site->outputs >> index & 1) != 0; }
-
 // --- the record ------------------------------------------------------------------------------------------------
 
 static leat_status_t check_rows(const pef_stage_site_t *site, const pef_operand_t *operand) {
@@ -83,7 +81,7 @@ leat_status_t leat_pef_check_operand(const pef_stage_site_t *site, uint32_t inde
 
 bool leat_pef_same_extent(const pef_stage_site_t *site, uint32_t p, uint32_t i, uint32_t q, uint32_t j) {
   const pef_operand_t *a = &site->operands[p], *b = &site->operands[q];
-  if (a->dims[i] != b->dims[j]) return false;
+  if (a->dims[i] != b->dims[j] || !leat_pef_same_cut(site, p, i, q, j)) return false;
   const uint64_t a_mult = a->row_dim == i ? a->row_mult : 0, b_mult = b->row_dim == j ? b->row_mult : 0;
   if (a_mult == b_mult || site->body->row_count == 1) return true;
   if (!site->row->broadcast) return false;
@@ -97,9 +95,10 @@ static void extents_of_rows(const pef_stage_site_t *site, uint32_t index, uint64
                             int64_t extents[PEF_MAX_RANK]) {
   const pef_operand_t *operand = &site->operands[index];
   memcpy(extents, operand->dims, sizeof operand->dims);
-  for (uint32_t i = 0; i < operand->rank && is_output(site, index); ++i) {
+  for (uint32_t i = 0; i < operand->rank && leat_pef_site_writes(site, index); ++i) {
     if (leat_pef_stage_sums(site->stage, i)) extents[i] = 1;
   }
+  if (operand->space == PEF_SPACE_SCRATCH) leat_pef_cut_extents(site->pef, site->body, operand, extents);
   if (operand->row_dim != PEF_NO_ROW_DIM) extents[operand->row_dim] = (int64_t)(rows * operand->row_mult);
 }
 
@@ -222,13 +221,13 @@ leat_status_t leat_pef_check_reach(const pef_stage_site_t *site, uint32_t index,
   int64_t extents[PEF_MAX_RANK];
   uint64_t end;
   leat_pef_extents(site, index, extents);
-  if (is_output(site, index)) LEAT_TRY(check_output(site, operand, extents));
+  if (leat_pef_site_writes(site, index)) LEAT_TRY(check_output(site, operand, extents));
   if (operand->space == PEF_SPACE_SCRATCH) return check_inside(site, index);
   LEAT_TRY(end_of(site, index, extents, &end));
   pef_slot_use_t *use = &uses[operand->slot];
   const uint32_t alignment = (uint32_t)leat_pef_dtype_bytes(operand->dtype);
   if (end > use->bytes) use->bytes = end;
   if (alignment > use->alignment) use->alignment = alignment;
-  use->written |= is_output(site, index);
+  use->written |= leat_pef_site_writes(site, index);
   return NULL;
 }

@@ -87,8 +87,9 @@ static leat_status_t check_params(const pef_stage_site_t *site) {
 enum { LETTERS = 128, UNKNOWN = -1 };
 
 typedef struct pef_letters_s {
-  int32_t count[LETTERS];                  // how many dims the letter stands for
-  uint8_t operand[LETTERS], dim[LETTERS];  // of the first of them, in the operand that is compared with; operand + 1
+  int32_t count[LETTERS];     // how many dims the letter stands for
+  uint32_t operand[LETTERS];  // that is compared with, + 1; 0: none yet
+  uint8_t dim[LETTERS];       // of the first of them there
 } pef_letters_t;
 
 // The next letter of `dims`, and whether it stands for one dim; '\0' at the end.
@@ -164,7 +165,7 @@ static leat_status_t check_letter(const pef_stage_site_t *site, pef_letters_t *l
                             (long long)site->operands[index].dims[first], c);
   }
   if (letters->operand[(int)c] == 0) {
-    letters->operand[(int)c] = (uint8_t)(index + 1);
+    letters->operand[(int)c] = index + 1;
     letters->dim[(int)c] = (uint8_t)first;
     return NULL;
   }
@@ -180,6 +181,15 @@ static leat_status_t check_row_dim(const pef_stage_site_t *site, uint32_t index,
   if (site->operands[index].row_dim != dim || site->body->row_count == 1) return NULL;
   if (strchr(site->row->rows, c) != NULL && !leat_pef_stage_sums(site->stage, dim)) return NULL;
   return leat_pef_corrupt("rows of %s run along dim %u, which %s cannot cut", leat_pef_label(site, index).text, dim,
+                          site->row->name);
+}
+
+// Nor may axes.
+static leat_status_t check_cut_dim(const pef_stage_site_t *site, uint32_t index, uint32_t dim, char c) {
+  if (site->pef->cut_count == 0 || leat_pef_cut_of_dim(site->pef, &site->operands[index], dim) == NULL) return NULL;
+  const bool may = site->row->space != NULL && strchr(site->row->space, c) != NULL;
+  if (may && !leat_pef_stage_sums(site->stage, dim)) return NULL;
+  return leat_pef_corrupt("an axis runs along dim %u of %s, which %s cannot cut", dim, leat_pef_label(site, index).text,
                           site->row->name);
 }
 
@@ -200,7 +210,10 @@ static leat_status_t check_operand_dims(const pef_stage_site_t *site, pef_letter
   for (char c = next_letter(&dims, &single); c != '\0'; c = next_letter(&dims, &single)) {
     LEAT_TRY(check_letter(site, letters, index, first, c));
     const uint32_t end = first + (uint32_t)letters->count[(int)c];
-    for (; first < end; ++first) LEAT_TRY(check_row_dim(site, index, first, c));
+    for (; first < end; ++first) {
+      LEAT_TRY(check_row_dim(site, index, first, c));
+      LEAT_TRY(check_cut_dim(site, index, first, c));
+    }
   }
   return NULL;
 }
@@ -215,7 +228,7 @@ static leat_status_t check_dims(const pef_stage_site_t *site) {
   }
   for (uint32_t pass = 0; pass < 2; ++pass) {
     for (uint32_t i = 0; i < site->stage->operand_count; ++i) {
-      const bool written = (site->outputs >> i & 1) != 0;
+      const bool written = leat_pef_site_writes(site, i);
       if (written == (pass == 0) && !is_absent(site, i)) LEAT_TRY(check_operand_dims(site, &letters, i));
     }
   }
@@ -271,7 +284,7 @@ static leat_status_t check_dtypes(const pef_stage_site_t *site) {
 // A stage that writes nothing has no place.
 static leat_status_t check_outputs(const pef_stage_site_t *site) {
   for (uint32_t i = 0; i < site->stage->operand_count; ++i) {
-    if ((site->outputs >> i & 1) != 0 && !is_absent(site, i)) return NULL;
+    if (leat_pef_site_writes(site, i) && !is_absent(site, i)) return NULL;
   }
   return leat_pef_corrupt("it writes none of its operands");
 }

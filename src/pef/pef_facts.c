@@ -69,13 +69,12 @@ static bool has_no_elements(const pef_stage_t *stage, const pef_operand_t *opera
 }
 
 bool leat_pef_stage_is_idle(const leat_pef_t *pef, const pef_stage_t *stage) {
-  const uint64_t outputs = leat_pef_stage_outputs(pef, stage);
   const pef_operand_t *operands = pef->operands + stage->operand_first;
   bool idle = true;
   for (uint32_t i = 0; i < stage->operand_count; ++i) {
     const bool empty = has_no_elements(stage, &operands[i]);
     if (empty && (leat_pef_operand_row(stage->kind, i)->traits & PEF_WORK) != 0) return true;
-    if ((outputs >> i & 1) != 0) idle = idle && empty;
+    if (leat_pef_writes(pef, stage, i)) idle = idle && empty;
   }
   return idle;
 }
@@ -90,34 +89,26 @@ bool leat_pef_body_is_f64(const leat_pef_t *pef, const pef_body_t *body) {
   return touched[PEF_CLASS_F64] && !touched[PEF_CLASS_F32];
 }
 
-// Operands that instructions of one operation name.
-static uint64_t named_by(const leat_pef_t *pef, const pef_stage_t *stage, uint32_t op) {
-  uint64_t named = 0;
-  const pef_instruction_t *instructions = pef->instructions + stage->instruction_first;
+static void find_program_access(const pef_stage_t *stage, const pef_instruction_t *program, uint8_t *access) {
   for (uint32_t i = 0; i < stage->instruction_count; ++i) {
-    const bool in_range = instructions[i].a < PEF_MAX_OPERANDS;
-    if (instructions[i].op == op && in_range) named |= UINT64_C(1) << instructions[i].a;
+    const pef_instruction_t *in = &program[i];
+    if (in->a >= stage->operand_count) continue;
+    if (in->op == PEF_OP_LOAD) access[in->a] |= LEAT_PEF_READS;
+    if (in->op == PEF_OP_STORE) access[in->a] |= LEAT_PEF_WRITES;
   }
-  return named;
 }
 
-uint64_t leat_pef_stage_outputs(const leat_pef_t *pef, const pef_stage_t *stage) {
-  const pef_operand_row_t *rows = leat_pef_stage_row(stage->kind)->operands;
-  if ((rows->traits & PEF_MANY) != 0) return named_by(pef, stage, PEF_OP_STORE);
-  uint64_t outputs = 0;
-  for (uint32_t i = 0; rows[i].name != NULL; ++i) {
-    if (rows[i].direction != PEF_IN) outputs |= UINT64_C(1) << i;
+void leat_pef_find_access(const pef_stage_t *stage, const pef_instruction_t *program, uint8_t *access) {
+  const pef_stage_row_t *row = leat_pef_stage_row(stage->kind);
+  if (row == NULL) return;
+  if ((row->operands[0].traits & PEF_MANY) != 0) {
+    find_program_access(stage, program, access);
+    return;
   }
-  return outputs;
-}
-
-uint64_t leat_pef_stage_inputs(const leat_pef_t *pef, const pef_stage_t *stage) {
-  const pef_operand_row_t *rows = leat_pef_stage_row(stage->kind)->operands;
-  if ((rows->traits & PEF_MANY) != 0) return named_by(pef, stage, PEF_OP_LOAD);
-  uint64_t inputs = 0;
-  for (uint32_t i = 0; rows[i].name != NULL; ++i) {
-    const bool added_to = rows[i].direction == PEF_SUM && stage->params.contract.add == 1;
-    if (rows[i].direction == PEF_IN || rows[i].direction == PEF_UPDATE || added_to) inputs |= UINT64_C(1) << i;
+  for (uint32_t i = 0; i < stage->operand_count && row->operands[i].name != NULL; ++i) {
+    const uint8_t direction = row->operands[i].direction;
+    const bool added_to = direction == PEF_SUM && stage->params.contract.add == 1;
+    if (direction != PEF_IN) access[i] |= LEAT_PEF_WRITES;
+    if (direction == PEF_IN || direction == PEF_UPDATE || added_to) access[i] |= LEAT_PEF_READS;
   }
-  return inputs;
 }

@@ -22,6 +22,7 @@ typedef struct pef_file_s {
   pef_segment_t segments[PEF_SEGMENT_END];  // by kind; all 0: it is not there
   pef_table_t tables[PEF_SEGMENT_END];      // by kind
   char *metadata;
+  uint8_t *access;
 } pef_file_t;
 
 // Header, segment table, places and checksums: the file is whole. Fills the versions of `pef`.

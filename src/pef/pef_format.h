@@ -25,6 +25,17 @@
 // outputs. Rows never run along a dim that the stage sums, scans, sorts, windows or looks up (but see SCATTER). When
 // row_count > 1, every output has a row dim, and at least one of the body lies in space ARGUMENT. Elements of an output
 // do not overlap (REDUCE and CONTRACT: but for the dims they sum).
+// Spaces. Rows are one dim of what a body iterates over; AXES gives it a second and a third one, [0, count) each. A
+// tile is then a box: rows [r0, r1), and [a, b) of at most tile_max along each axis. CUTS say what of an operand runs
+// along an axis: its dim `dim` has count*mult elements, of which a tile holds [a*mult, b*mult). All that is said of
+// rows holds of axes: an operand in space ARGUMENT starts further on, one in SCRATCH anew (its strides being those of a
+// tile of tile_max); dims that are equal are cut alike; an output is cut along every axis with a count above 1; and no
+// tile reads what another writes. Dims that axes may run along are those of `space` in stage.def. Halo. Where an axis
+// runs along the positions of a window, the windowed dim of the input, of any extent e, is cut, too: mult is the stride
+// of the window, and a tile holds [a*mult - before, b*mult + after) of it, as much as lies in [0, e), but at least one
+// element. `before` and `after` say what the window reaches: low, and its reach less stride and low. Such an input lies
+// in space ARGUMENT, and has no base dilation there.
+//
 // Extents may be 0. A stage whose outputs have no elements does nothing, nor does a SCATTER without updates; a REDUCE
 // over no elements yields 0, 1, the least or the greatest number (SUM, PROD, MAX, MIN), a CONTRACT over none 0. The
 // other kinds need at least one element of all that an element of their result is made of.
@@ -33,13 +44,13 @@
 //
 // Tile buffers. A buffer of a body holds one value of one tile, row-major without gaps. It has a row dim where the body
 // has more than one row: a tile of r rows has r parts of row_count of its extent there, and the dims before have extent
-// 1, so that its strides are the same in every tile. An operand in space SCRATCH is a view of one buffer of its body,
-// of the same dtype, and stays inside it in a tile of any height. `first` and `last` are the first and the last stage
-// that read or write it. A value is made by stages that only write it, of which `first` is one; once a stage has read
-// it, none writes to it but those that read it, too. What a buffer holds before is undefined, and behind `last` it
-// holds nothing. Where buffers lie is a matter of targets: each has a segment of its own for that, or none.
-// NATIVE_LAYOUT is that of the engine `native`, for tiles of tile_rows_max rows: buffers that live at once (from
-// `first` to `last`, both inclusive) share no byte.
+// 1, so that its strides are the same in every tile; along axes its extents are those of a tile of tile_max. An operand
+// in space SCRATCH is a view of one buffer of its body, of the same dtype, and stays inside it in a tile of any height.
+// `first` and `last` are the first and the last stage that read or write it. A value is made by stages that only write
+// it, of which `first` is one; once a stage has read it, none writes to it but those that read it, too. What a buffer
+// holds before is undefined, and behind `last` it holds nothing. Where buffers lie is a matter of targets: each has a
+// segment of its own for that, or none. NATIVE_LAYOUT is that of the engine `native`, for tiles of tile_rows_max rows:
+// buffers that live at once (from `first` to `last`, both inclusive) share no byte.
 //
 // Loops. A loop stands for its calls written out `trips` times: they run in order, trip after trip, each with its
 // barrier in every trip (that of the first call parts a trip from the one before). Loops nest: of two, one holds all
@@ -97,9 +108,11 @@
 #define PEF_NO_ROW_DIM 0xffu
 #define PEF_NONE 0xffffffffu
 #define PEF_NO_OUTPUT 0xffffu
-#define PEF_MAX_ARGUMENTS 65535u     // per body
+#define PEF_MAX_ARGUMENTS 1048576u   // per body
 #define PEF_MAX_BUFFERS 65535u       // per body
-#define PEF_MAX_OPERANDS 64u         // per stage
+#define PEF_MAX_AXES 2u              // per body, beside its rows
+#define PEF_MAX_BOXES 262144u        // per file: tiles of tile_max along axes, counted for each operand of their bodies
+#define PEF_MAX_OPERANDS 65535u      // per stage
 #define PEF_MAX_INSTRUCTIONS 65535u  // per stage
 #define PEF_MAX_LOOP_DEPTH 8u        // loops around a call
 #define PEF_MAX_TRIPS 0x80000000u    // of a loop
@@ -278,6 +291,25 @@ typedef struct pef_buffer_s {
 typedef struct pef_layout_s {
   uint64_t offset;  // bytes from the start of a thread's scratch; a multiple of PEF_ALIGN
 } pef_layout_t;
+
+// One more dim of what a body iterates over. Ascending by body and number; a body that has number 2 has number 1.
+typedef struct pef_axis_s {
+  uint32_t body;
+  uint32_t number;    // 1 or 2
+  uint64_t count;     // at least 1
+  uint64_t tile_max;  // of a tile; at least 1
+  uint32_t quantum;   // tiles should start at multiples of it
+  uint32_t reserved0;
+} pef_axis_t;
+
+// A dim of an operand runs along an axis of its body. Ascending by operand and axis.
+typedef struct pef_cut_s {
+  uint32_t operand;
+  uint8_t axis, dim;
+  uint16_t reserved0;
+  uint64_t mult;          // elements of the dim from one place of the axis to the next
+  int32_t before, after;  // halo
+} pef_cut_t;
 
 enum pef_stage_kind {
 #define STAGE(suffix, name, number, since, text) PEF_STAGE_##suffix = (number),

@@ -49,6 +49,18 @@ static leat_status_t take_metadata(pef_file_t *file) {
   return NULL;
 }
 
+static leat_status_t take_access(pef_file_t *file) {
+  file->access = leat_alloc_zero(file->pef.operand_count + 1u, sizeof *file->access);
+  if (file->access == NULL) return leat_out_of_memory();
+  const leat_pef_t *pef = &file->pef;
+  for (uint32_t s = 0; s < pef->stage_count; ++s) {
+    const pef_stage_t *stage = &pef->stages[s];
+    leat_pef_find_access(stage, &pef->instructions[stage->instruction_first], &file->access[stage->operand_first]);
+  }
+  file->pef.access = file->access;
+  return NULL;
+}
+
 // --- the whole -------------------------------------------------------------------------------------------------------
 
 static leat_status_t validate(pef_file_t *file) {
@@ -58,6 +70,8 @@ static leat_status_t validate(pef_file_t *file) {
   LEAT_TRY(take_tables(file));
   leat_pef_bind(file);
   if (file->pef.version_major == 1) LEAT_TRY(leat_pef_upgrade(file));
+  LEAT_TRY(leat_pef_check_owners(&file->pef));
+  LEAT_TRY(take_access(file));
   LEAT_TRY(take_metadata(file));
   return leat_pef_check(&file->pef);
 }
@@ -109,5 +123,6 @@ void leat_pef_close(leat_pef_t *pef) {
   for (uint32_t kind = 0; kind < PEF_SEGMENT_END; ++kind) leat_free(file->tables[kind].made);
   leat_free(file->data);
   leat_free(file->metadata);
+  leat_free(file->access);
   leat_free(file);
 }

@@ -19,6 +19,8 @@ typedef struct leat_pef_where_s {
   uint32_t record_bytes;
 } leat_pef_where_t;
 
+enum leat_pef_access { LEAT_PEF_READS = 1, LEAT_PEF_WRITES = 2 };
+
 typedef struct leat_pef_s {
 // const pef_symbol_t *symbols; uint32_t symbol_count; and so on
 #define RECORD(suffix, number, one, table, record, need, ...) \
@@ -34,6 +36,7 @@ typedef struct leat_pef_s {
   uint32_t fingerprint_version;           // of info->fingerprint (ir/fingerprint.h)
   uint64_t file_bytes;
   leat_pef_where_t where[PEF_SEGMENT_END];  // where the segments lie in the file
+  const uint8_t *access;                    // of every operand: leat_pef_access, made of its stage
 } leat_pef_t;
 
 // Copies the file at `path`: what happens to it later has no effect. Release with leat_pef_close.
@@ -48,6 +51,21 @@ static inline uint64_t leat_pef_byte_of(const leat_pef_t *pef, enum pef_segment_
   return pef->where[segment].offset + index * pef->where[segment].record_bytes;
 }
 
+// Axes of a body, cuts of an operand (which is one of `pef`): their number, and where the first lies.
+uint32_t leat_pef_axes(const leat_pef_t *pef, const pef_body_t *body, const pef_axis_t **out_axes);
+uint32_t leat_pef_cuts(const leat_pef_t *pef, const pef_operand_t *operand, const pef_cut_t **out_cuts);
+uint32_t leat_pef_body_cuts(const leat_pef_t *pef, const pef_body_t *body, const pef_cut_t **out_cuts);
+// The cut of dim `dim`, or along `axis`; NULL: there is none.
+const pef_cut_t *leat_pef_cut_of_dim(const leat_pef_t *pef, const pef_operand_t *operand, uint32_t dim);
+const pef_cut_t *leat_pef_cut_along(const leat_pef_t *pef, const pef_operand_t *operand, uint32_t axis);
+// Elements [*out_low, *out_high) of the dim that a tile [first, end) of the axis holds.
+void leat_pef_cut_range(const pef_operand_t *operand, const pef_cut_t *cut, int64_t first, int64_t end,
+                        int64_t *out_low, int64_t *out_high);
+
+// Replaces the extents of dims that are cut by those of a tile of tile_max.
+void leat_pef_cut_extents(const leat_pef_t *pef, const pef_body_t *body, const pef_operand_t *operand,
+                          int64_t extents[PEF_MAX_RANK]);
+
 // Facts of the format, for whoever reads tables.
 size_t leat_pef_dtype_bytes(uint32_t dtype);          // 0 when out of range
 const char *leat_pef_dtype_name(uint32_t dtype);      // "?" when out of range
@@ -55,9 +73,21 @@ enum pef_class leat_pef_dtype_class(uint32_t dtype);  // class in which a valid 
 // What a symbol is to the one it belongs to (`of`) or to the program, by ir/role.def: "grad", "seed", "exp_avg", ...;
 // "step" of optimizer *out_number, "random__state"; "" for the program's own.
 const char *leat_pef_symbol_role(const leat_pef_t *pef, uint32_t symbol, uint32_t *out_number);
-// Bit i: operand i of the stage is written; is read (one that it adds to is both). Of MAP: by a STORE, by a LOAD.
-uint64_t leat_pef_stage_outputs(const leat_pef_t *pef, const pef_stage_t *stage);
-uint64_t leat_pef_stage_inputs(const leat_pef_t *pef, const pef_stage_t *stage);
+// Fills what a stage does with its operands, in zeros. Nothing of it need be checked yet but where its records lie.
+void leat_pef_find_access(const pef_stage_t *stage, const pef_instruction_t *program, uint8_t *access);
+// The stage reads, writes its operand `index`; one that it adds to both. Of MAP: by a LOAD, by a STORE.
+static inline bool leat_pef_reads(const leat_pef_t *pef, const pef_stage_t *stage, uint32_t index) {
+  return (pef->access[stage->operand_first + index] & LEAT_PEF_READS) != 0;
+}
+static inline bool leat_pef_writes(const leat_pef_t *pef, const pef_stage_t *stage, uint32_t index) {
+  return (pef->access[stage->operand_first + index] & LEAT_PEF_WRITES) != 0;
+}
+// The first operand that it writes.
+static inline uint32_t leat_pef_output(const leat_pef_t *pef, const pef_stage_t *stage) {
+  uint32_t index = 0;
+  while (!leat_pef_writes(pef, stage, index)) ++index;
+  return index;
+}
 // Rows of the highest tile of a body.
 static inline uint64_t leat_pef_tile_rows(const pef_body_t *body) {
   return body->tile_rows_max < body->row_count ? body->tile_rows_max : body->row_count;

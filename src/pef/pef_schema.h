@@ -53,10 +53,10 @@ typedef struct pef_stage_row_s {
   const char *name;
   uint8_t since;
   uint16_t fns;  // bit i: pef_fn i
-  const char *rows;
+  const char *rows, *space;
   uint16_t without_fns, without_dtypes;
   uint16_t elements;
-  bool broadcast, windows;
+  bool broadcast, windows, halo;
   leat_status_t (*rule)(const struct pef_stage_site_s *site);
   double (*steps)(const struct pef_stage_site_s *site);
   pef_operand_row_t operands[PEF_ROW_OPERANDS];

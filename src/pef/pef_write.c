@@ -20,6 +20,7 @@ typedef struct pef_constant_s {
 struct leat_pef_writer_s {
 #define RECORD(suffix, number, one, table, record, need, ...) LEAT_ARRAY(record) table;
 #include "pef/record.def"
+  LEAT_ARRAY(uint8_t) access;  // of the operands
   LEAT_ARRAY(char) strings;
   LEAT_ARRAY(pef_constant_t) constants;
   uint32_t open_loops[PEF_MAX_LOOP_DEPTH], open_count;
@@ -45,6 +46,7 @@ void leat_pef_writer_destroy(leat_pef_writer_t *writer) {
   if (writer == NULL) return;
 #define RECORD(suffix, number, one, table, record, need, ...) leat_array_free(&writer->table);
 #include "pef/record.def"
+  leat_array_free(&writer->access);
   leat_array_free(&writer->strings);
   leat_array_free(&writer->constants);
   leat_free(writer->blob.data);
@@ -368,19 +370,39 @@ static bool append_stage(leat_pef_writer_t *writer, const leat_pef_body_draft_t 
   pef_stage_t placed = *stage;
   placed.operand_first = writer->operands.count;
   placed.instruction_first = writer->instructions.count;
+  uint8_t *access = leat_array_push_n(&writer->access, stage->operand_count);
+  if (access == NULL && stage->operand_count != 0) {
+    fail_memory(writer);
+    return false;
+  }
+  leat_pef_find_access(stage, draft->instructions + stage->instruction_first, access);
   return APPEND(writer, stages, &placed, 1) &&
          APPEND(writer, operands, draft->operands + stage->operand_first, stage->operand_count) &&
          APPEND(writer, instructions, draft->instructions + stage->instruction_first, stage->instruction_count);
+}
+
+static void append_space(leat_pef_writer_t *writer, const leat_pef_body_draft_t *draft, uint32_t body,
+                         uint32_t operand_first) {
+  for (uint32_t i = 0; i < draft->axis_count; ++i) {
+    pef_axis_t axis = draft->axes[i];
+    axis.body = body;
+    if (!APPEND(writer, axes, &axis, 1)) return;
+  }
+  for (uint32_t i = 0; i < draft->cut_count; ++i) {
+    pef_cut_t cut = draft->cuts[i];
+    cut.operand += operand_first - draft->stages[0].operand_first;
+    if (!APPEND(writer, cuts, &cut, 1)) return;
+  }
 }
 
 void leat_pef_share_bodies(leat_pef_writer_t *writer, bool share) { writer->keeps_bodies_apart = !share; }
 
 uint32_t leat_pef_add_body(leat_pef_writer_t *writer, const leat_pef_body_draft_t *draft) {
   if (writer->failure != NULL) return 0;
-  const uint64_t hash = writer->keeps_bodies_apart ? 0 : body_hash(draft);
+  const bool apart = writer->keeps_bodies_apart || draft->axis_count != 0;
+  const uint64_t hash = apart ? 0 : body_hash(draft);
   uint64_t id = 0;
-  if (!writer->keeps_bodies_apart &&
-      leat_pef_index_find(&writer->body_index, hash, body_equal, &(pef_body_query_t){writer, draft}, &id)) {
+  if (!apart && leat_pef_index_find(&writer->body_index, hash, body_equal, &(pef_body_query_t){writer, draft}, &id)) {
     return (uint32_t)id;
   }
   pef_body_t placed = draft->body;
@@ -388,10 +410,12 @@ uint32_t leat_pef_add_body(leat_pef_writer_t *writer, const leat_pef_body_draft_
   placed.buffer_first = writer->buffers.count;
   id = writer->bodies.count;
   if (!APPEND(writer, bodies, &placed, 1) || !append_buffers(writer, draft)) return 0;
+  const uint32_t operand_first = writer->operands.count;
   for (uint32_t i = 0; i < placed.stage_count; ++i) {
     if (!append_stage(writer, draft, &draft->stages[i])) return 0;
   }
-  if (!writer->keeps_bodies_apart && !leat_pef_index_add(&writer->body_index, hash, id)) fail_memory(writer);
+  append_space(writer, draft, (uint32_t)id, operand_first);
+  if (!apart && !leat_pef_index_add(&writer->body_index, hash, id)) fail_memory(writer);
   return (uint32_t)id;
 }
 
@@ -421,6 +445,7 @@ static leat_pef_t tables_of(const leat_pef_writer_t *writer) {
 #define RECORD(suffix, number, one, table, record, need, ...) \
   .table = writer->table.data, .one##_count = writer->table.count,
 #include "pef/record.def"
+      .access = writer->access.data,
       .strings = writer->strings.data,
       .string_bytes = writer->strings.count,
       .constants = writer->blob.data,

@@ -34,10 +34,14 @@ typedef struct leat_pef_body_draft_s {
   const pef_buffer_t *buffers;  // body.buffer_count of them
   const int64_t *dims;
   const pef_layout_t *layout;  // one a buffer; NULL: native has none, and so the file will have none
+  const pef_axis_t *axes;      // axis_count of them; their `body` is ignored
+  const pef_cut_t *cuts;       // cut_count of them; `operand` indexes into `operands` here
+  uint32_t axis_count, cut_count;
 } leat_pef_body_draft_t;
 // Whether equal bodies are stored once, which is how a writer starts.
 void leat_pef_share_bodies(leat_pef_writer_t *writer, bool share);
-// Index of an equal earlier body (origins of the stages do not count, the first ones stay), else of a new one.
+// Index of an equal earlier body (origins of the stages do not count, the first ones stay), else of a new one. Bodies
+// that have axes are all new.
 uint32_t leat_pef_add_body(leat_pef_writer_t *writer, const leat_pef_body_draft_t *draft);
 
 // The symbol of that name, or PEF_NONE; any after a failure.

@@ -60,9 +60,10 @@ static void run(const void *plan, const leat_run_tile_t *tile) {
   kinds[stage->file->kind](stage, tile);
 }
 
-static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_t *body, int64_t tile_rows) {
+static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_t *body,
+                             const leat_run_space_t *space) {
   const ref_t *ref = state;
-  (void)tile_rows;
+  (void)space;
   ref_stage_t *stage = leat_arena_alloc(ref->arena, sizeof *stage);
   if (stage == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for a stage");
   *stage = (ref_stage_t){.pef = ref->pef, .file = out->file, .body = body};

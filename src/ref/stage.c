@@ -5,10 +5,10 @@
 ref_operand_t leat_ref_operand(const ref_stage_t *stage, uint32_t index, const leat_run_tile_t *tile) {
   const pef_operand_t *file = &stage->pef->operands[stage->file->operand_first + index];
   ref_operand_t operand = {.file = file, .dtype = file->dtype, .rank = file->rank};
-  if (file->space != PEF_SPACE_NONE) operand.at = leat_run_operand_at(file, tile);
+  if (file->space != PEF_SPACE_NONE) operand.at = leat_run_operand_at(stage->pef, file, tile);
   for (uint32_t d = 0; d < PEF_MAX_RANK; d++) {
-    operand.dims[d] = d < file->rank ? leat_run_operand_extent(file, d, tile) : 1;
-    operand.first[d] = d == file->row_dim ? tile->r0 * (int64_t)file->row_mult : 0;
+    operand.dims[d] = 1;
+    if (d < file->rank) operand.dims[d] = leat_run_operand_extent(stage->pef, file, d, tile, &operand.first[d]);
   }
   return operand;
 }

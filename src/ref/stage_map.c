@@ -71,7 +71,7 @@ void leat_ref_map(const ref_stage_t *stage, const leat_run_tile_t *tile) {
   map.values = (ref_value_t *)(void *)(map.operands + file->operand_count);
   for (uint32_t o = 0; o < file->operand_count; o++) map.operands[o] = leat_ref_operand(stage, o, tile);
   // Outputs have the extents of the tile; what is broadcast may not.
-  const ref_operand_t *space = &map.operands[__builtin_ctzll(leat_pef_stage_outputs(stage->pef, file))];
+  const ref_operand_t *space = &map.operands[leat_pef_output(stage->pef, file)];
   int64_t index[PEF_MAX_RANK] = {0};
   do {
     run_element(&map, space, index);

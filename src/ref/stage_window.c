@@ -7,16 +7,18 @@
 
 typedef enum place_e { INSIDE, PADDING, HOLE } place_t;
 
-// What window position `k` of output position `t` reads: where along the windowed dims, if it is inside. The windowed
-// dims are the last ones of an operand, so `t`, `k` and `out_at` point at the words of an index where they begin.
-static place_t find_place(const pef_window_t *w, const int64_t *dims, const int64_t *t, const int64_t *k,
-                          int64_t *out_at) {
+// What window position `k` of output position `t` of the tile `y` reads: where along the windowed dims of the tile `x`,
+// if it is inside of the whole. The windowed dims are the last ones of an operand, so `t`, `k` and `out_at` point at
+// the words of an index where they begin.
+static place_t find_place(const pef_window_t *w, const ref_operand_t *x, const ref_operand_t *y, const int64_t *t,
+                          const int64_t *k, int64_t *out_at) {
   place_t place = INSIDE;
   for (int64_t d = 0; d < w->spatial; d++) {
-    const int64_t p = t[d] * w->stride[d] + k[d] * w->dilation[d] - w->low[d];
+    const uint32_t s = x->rank - (uint32_t)(w->spatial - d), position = y->rank - (uint32_t)(w->spatial - d);
+    const int64_t p = (y->first[position] + t[d]) * w->stride[d] + k[d] * w->dilation[d] - w->low[d];
     if (p % w->base_dilation[d] != 0) return HOLE;
-    out_at[d] = p / w->base_dilation[d];
-    if (p < 0 || out_at[d] >= dims[d]) place = PADDING;
+    out_at[d] = p / w->base_dilation[d] - x->first[s];
+    if (p < 0 || p / w->base_dilation[d] >= x->file->dims[s]) place = PADDING;
   }
   return place;
 }
@@ -44,7 +46,7 @@ static ref_value_t add_product(const conv_t *s, const int64_t image[PEF_MAX_RANK
                                ref_value_t weight, ref_value_t sum) {
   int64_t at[PEF_MAX_RANK];
   memcpy(at, image, sizeof at);
-  const place_t place = find_place(s->window, s->x.dims + SPATIAL, t, k, at + SPATIAL);
+  const place_t place = find_place(s->window, &s->x, &s->y, t, k, at + SPATIAL);
   if (place == HOLE) return sum;
   const ref_value_t x = place == INSIDE ? leat_ref_read(&s->x, s->class_, at) : leat_ref_of_int(s->class_, 0);
   return leat_ref_multiply_add(s->class_, weight, x, sum);
@@ -139,7 +141,7 @@ static bool find_input(const pool_t *s, const int64_t y[PEF_MAX_RANK], const int
                        int64_t out_at[PEF_MAX_RANK]) {
   memcpy(out_at, y, PEF_MAX_RANK * sizeof *out_at);
   const uint32_t d = s->leading;
-  return find_place(s->window, s->x.dims + d, y + d, k + d, out_at + d) == INSIDE;
+  return find_place(s->window, &s->x, &s->y, y + d, k + d, out_at + d) == INSIDE;
 }
 
 static ref_value_t pooled(const pool_t *s, const int64_t y[PEF_MAX_RANK]) {

@@ -18,14 +18,28 @@
 #include "base/base.h"
 #include "pef/pef_read.h"
 
-// Rows [r0, r0 + rows) of a body for one call of it.
+// How an axis of a body is cut: in tiles of `tile`, but for the last.
+typedef struct leat_run_axis_s {
+  int64_t count, tile, tiles;
+} leat_run_axis_t;
+
+// What a body iterates over, and the tiles that runs will have.
+typedef struct leat_run_space_s {
+  int64_t row_count, tile_rows;
+  uint32_t axis_count, boxes;  // boxes: tiles along the axes, the product of theirs
+  leat_run_axis_t axes[PEF_MAX_AXES];
+} leat_run_space_t;
+
+// Rows [r0, r0 + rows) of a body for one call of it, and along its axes the box of this number.
 typedef struct leat_run_tile_s {
-  int64_t r0, rows;         // rows >= 1
-  uint32_t stream;          // of the call: added to those of RANDOM
-  char *const *arguments;   // where the arguments of the call lie
-  char *scratch;            // this thread's tile buffers, 64-byte aligned
-  const uint64_t *buffers;  // where they lie in it, as lay_out() has said
-  char *workspace;          // this thread's, 64-byte aligned, its contents undefined: at least what prepare() asked for
+  int64_t r0, rows;                                // rows >= 1
+  uint32_t box;                                    // the last axis is the fastest
+  int64_t first[PEF_MAX_AXES], end[PEF_MAX_AXES];  // of that box along axis 1, 2
+  uint32_t stream;                                 // of the call: added to those of RANDOM
+  char *const *arguments;                          // where the arguments of the call lie
+  char *scratch;                                   // this thread's tile buffers, 64-byte aligned
+  const uint64_t *buffers;                         // where they lie in it, as lay_out() has said
+  char *workspace;  // this thread's, 64-byte aligned, its contents undefined: at least what prepare() asked for
 } leat_run_tile_t;
 
 typedef struct leat_run_stage_s {
@@ -48,9 +62,9 @@ typedef struct leat_run_engine_s {
   // how many bytes they take. LEAT_UNSUPPORTED where the file does not say what the engine must know for that.
   leat_status_t (*lay_out)(void *state, const pef_body_t *body, uint64_t *out_buffers, uint64_t *out_bytes);
 
-  // Makes a stage of a body ready for tiles of at most `tile_rows` rows. LEAT_UNSUPPORTED where the engine lacks what a
-  // valid file asks for.
-  leat_status_t (*prepare)(void *state, leat_run_stage_t *stage, const pef_body_t *body, int64_t tile_rows);
+  // Makes a stage of a body ready for the tiles of its space: of at most tile_rows rows, and any box. LEAT_UNSUPPORTED
+  // where the engine lacks what a valid file asks for.
+  leat_status_t (*prepare)(void *state, leat_run_stage_t *stage, const pef_body_t *body, const leat_run_space_t *space);
 
   // After every run: an error where a stage found that the results cannot be trusted. NULL: the engine has no doubts.
   leat_status_t (*verdict)(const void *state);
@@ -69,19 +83,40 @@ typedef struct leat_run_engine_s {
   void (*report)(const void *state, leat_text_t *out);
 } leat_run_engine_t;
 
-// Address of an operand's element 0 in a tile: rows start anew in tile buffers.
-static inline char *leat_run_operand_at(const pef_operand_t *operand, const leat_run_tile_t *tile) {
-  if (operand->space == PEF_SPACE_SCRATCH) return tile->scratch + tile->buffers[operand->slot] + operand->offset;
-  int64_t elements = 0;
-  if (operand->row_dim != PEF_NO_ROW_DIM) {
-    elements = tile->r0 * (int64_t)operand->row_mult * operand->strides[operand->row_dim];
+// The bounds of a box.
+static inline void leat_run_box(const leat_run_space_t *space, uint32_t box, int64_t first[PEF_MAX_AXES],
+                                int64_t end[PEF_MAX_AXES]) {
+  for (uint32_t i = space->axis_count; i-- > 0;) {
+    const leat_run_axis_t *axis = &space->axes[i];
+    const int64_t at = box % axis->tiles;
+    box = (uint32_t)(box / axis->tiles);
+    first[i] = at * axis->tile;
+    end[i] = first[i] + axis->tile < axis->count ? first[i] + axis->tile : axis->count;
   }
-  return tile->arguments[operand->slot] + operand->offset + elements * (int64_t)leat_pef_dtype_bytes(operand->dtype);
 }
 
-// Extent of `dim` in a tile.
-static inline int64_t leat_run_operand_extent(const pef_operand_t *operand, uint32_t dim, const leat_run_tile_t *tile) {
-  return dim == operand->row_dim ? tile->rows * (int64_t)operand->row_mult : operand->dims[dim];
+// Elements of dim `dim` in a tile: the extent, and where in the whole dim they begin.
+static inline int64_t leat_run_operand_extent(const leat_pef_t *pef, const pef_operand_t *operand, uint32_t dim,
+                                              const leat_run_tile_t *tile, int64_t *out_first) {
+  *out_first = dim == operand->row_dim ? tile->r0 * (int64_t)operand->row_mult : 0;
+  if (dim == operand->row_dim) return tile->rows * (int64_t)operand->row_mult;
+  const pef_cut_t *cut = pef->cut_count == 0 ? NULL : leat_pef_cut_of_dim(pef, operand, dim);
+  if (cut == NULL) return operand->dims[dim];
+  int64_t end = 0;
+  leat_pef_cut_range(operand, cut, tile->first[cut->axis - 1], tile->end[cut->axis - 1], out_first, &end);
+  return end - *out_first;
+}
+
+// Address of an operand's element 0 in a tile: tiles start anew in tile buffers.
+static inline char *leat_run_operand_at(const leat_pef_t *pef, const pef_operand_t *operand,
+                                        const leat_run_tile_t *tile) {
+  if (operand->space == PEF_SPACE_SCRATCH) return tile->scratch + tile->buffers[operand->slot] + operand->offset;
+  int64_t elements = 0, first = 0;
+  for (uint32_t d = 0; d < operand->rank; ++d) {
+    (void)leat_run_operand_extent(pef, operand, d, tile, &first);
+    elements += first * operand->strides[d];
+  }
+  return tile->arguments[operand->slot] + operand->offset + elements * (int64_t)leat_pef_dtype_bytes(operand->dtype);
 }
 
 #endif

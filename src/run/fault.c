@@ -35,12 +35,13 @@ static bool is_float(uint8_t dtype) { return dtype <= PEF_F16; }
 // What the operand holds in this tile: an odometer over all dims but the last.
 static unsigned look_at(const leat_program_t *program, const pef_operand_t *operand, const leat_run_tile_t *tile) {
   if (operand->space == PEF_SPACE_NONE || !is_float(operand->dtype)) return 0;
-  const char *base = leat_run_operand_at(operand, tile);
+  const char *base = leat_run_operand_at(program->pef, operand, tile);
   const int64_t bytes = (int64_t)leat_pef_dtype_bytes(operand->dtype);
   const uint32_t last = operand->rank > 0 ? operand->rank - 1u : 0;
   int64_t position[PEF_MAX_RANK] = {0}, extent[PEF_MAX_RANK] = {1};
   for (uint32_t d = 0; d < operand->rank; d++) {
-    extent[d] = leat_run_operand_extent(operand, d, tile);
+    int64_t first = 0;
+    extent[d] = leat_run_operand_extent(program->pef, operand, d, tile, &first);
     if (extent[d] == 0) return 0;
     if (d != last && operand->strides[d] == 0) extent[d] = 1;
   }
@@ -77,10 +78,9 @@ typedef struct fault_walk_s {
 
 // What it adds to counts as read. A packed matrix has no strides that lead through it; it is a copy of weights.
 static unsigned look_at_inputs(const leat_program_t *program, const pef_stage_t *stage, const leat_run_tile_t *tile) {
-  const uint64_t inputs = leat_pef_stage_inputs(program->pef, stage);
   unsigned seen = look_at_immediates(program->pef, stage);
   for (uint32_t o = 0; o < stage->operand_count; o++) {
-    if ((inputs >> o & 1) == 0 || leat_pef_operand_is_packed(stage, o)) continue;
+    if (!leat_pef_reads(program->pef, stage, o) || leat_pef_operand_is_packed(stage, o)) continue;
     seen |= look_at(program, &program->pef->operands[stage->operand_first + o], tile);
   }
   return seen;
@@ -99,11 +99,10 @@ static void note(const fault_walk_t *walk, const pef_stage_t *stage, unsigned ki
 static void run_stage(const fault_walk_t *walk, const leat_run_stage_t *stage, const leat_run_tile_t *tile) {
   const leat_pef_t *pef = walk->program->pef;
   const pef_stage_t *file = stage->file;
-  uint64_t outputs = leat_pef_stage_outputs(pef, file);
   unsigned read = look_at_inputs(walk->program, file, tile), made = 0;
   stage->run(stage->plan, tile);
   for (uint32_t o = 0; o < file->operand_count; o++) {
-    if ((outputs >> o & 1) != 0) made |= look_at(walk->program, &pef->operands[file->operand_first + o], tile);
+    if (leat_pef_writes(pef, file, o)) made |= look_at(walk->program, &pef->operands[file->operand_first + o], tile);
   }
   note(walk, file, SEEN_NAN, read, made);
   note(walk, file, SEEN_INFINITY, read, made);

@@ -22,12 +22,13 @@ static void *table(leat_program_t *program, size_t count, size_t bytes) {
 
 static void run_nothing(const void *plan, const leat_run_tile_t *tile) { (void)plan, (void)tile; }
 
-static leat_status_t prepare_stage(leat_program_t *program, uint32_t index, const pef_body_t *body, int64_t tile_rows) {
+static leat_status_t prepare_stage(leat_program_t *program, uint32_t index, const pef_body_t *body,
+                                   const leat_run_space_t *space) {
   const pef_stage_t *file = &program->pef->stages[index];
   leat_run_stage_t *stage = &program->stages[index];
   *stage = (leat_run_stage_t){.file = file, .run = run_nothing};
   if (leat_pef_stage_is_idle(program->pef, file)) return NULL;
-  leat_status_t status = program->engine->prepare(program->engine_state, stage, body, tile_rows);
+  leat_status_t status = program->engine->prepare(program->engine_state, stage, body, space);
   return leat_status_annotate(status, "stage %u (%s, %s)", index, leat_pef_stage_name(file->kind),
                               program->pef->strings + file->origin);
 }
@@ -60,14 +61,26 @@ static int64_t choose_tile_rows(const pef_body_t *body, uint32_t thread_count) {
   return share < 1 ? 1 : share > rows && rows > 0 ? rows : share;
 }
 
+static void choose_space(const leat_program_t *program, const pef_body_t *file, leat_run_space_t *out_space) {
+  const pef_axis_t *axes;
+  *out_space = (leat_run_space_t){.row_count = (int64_t)file->row_count,
+                                  .tile_rows = choose_tile_rows(file, program->thread_count),
+                                  .axis_count = leat_pef_axes(program->pef, file, &axes),
+                                  .boxes = 1};
+  for (uint32_t i = 0; i < out_space->axis_count; i++) {
+    const int64_t count = (int64_t)axes[i].count, most = (int64_t)axes[i].tile_max, tile = most < count ? most : count;
+    out_space->axes[i] = (leat_run_axis_t){count, tile, (count - 1) / tile + 1};
+    out_space->boxes *= (uint32_t)out_space->axes[i].tiles;
+  }
+}
+
 static leat_status_t prepare_body(leat_program_t *program, uint32_t index, size_t *workspace_bytes) {
   const pef_body_t *file = &program->pef->bodies[index];
   leat_run_body_t *body = &program->bodies[index];
   body->stages = program->stages + file->stage_first;
   body->stage_count = file->stage_count;
-  body->row_count = (int64_t)file->row_count;
-  body->tile_rows = choose_tile_rows(file, program->thread_count);
-  body->tile_count = (body->row_count + body->tile_rows - 1) / body->tile_rows;
+  choose_space(program, file, &body->space);
+  body->tile_count = ((body->space.row_count - 1) / body->space.tile_rows + 1) * body->space.boxes;
   uint64_t scratch_bytes = 0;
   body->buffers = program->buffers + file->buffer_first;
   LEAT_TRY(
@@ -75,7 +88,7 @@ static leat_status_t prepare_body(leat_program_t *program, uint32_t index, size_
   size_t scratch = round64(scratch_bytes);
   if (scratch > program->scratch_bytes) program->scratch_bytes = scratch;
   for (uint32_t s = 0; s < file->stage_count; s++) {
-    LEAT_TRY(prepare_stage(program, file->stage_first + s, file, body->tile_rows));
+    LEAT_TRY(prepare_stage(program, file->stage_first + s, file, &body->space));
     size_t bytes = round64(body->stages[s].workspace_bytes);
     if (bytes > *workspace_bytes) *workspace_bytes = bytes;
   }

@@ -14,9 +14,8 @@ typedef struct leat_run_body_s {
   const leat_run_stage_t *stages;
   const uint64_t *buffers;  // where they lie in a thread's scratch
   uint32_t stage_count;
-  int64_t row_count;
-  int64_t tile_rows;  // rows of every tile but the last
-  int64_t tile_count;
+  leat_run_space_t space;
+  int64_t tile_count;  // rows and boxes
 } leat_run_body_t;
 
 // What the trip of a loop does to an argument.

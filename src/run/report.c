@@ -79,7 +79,7 @@ static void put_section(const leat_program_t *program, const leat_flow_t *flow, 
   leat_text_put(text, "%s{\"name\":", index > 0 ? "," : "");
   leat_text_put_json_string(text, program->pef->strings + call->name);
   leat_text_put(text, ",\"type\":\"%s\",\"body\":%u,\"stages\":%u,\"rows\":%lld,\"tiles\":%lld", type_names[call->type],
-                call->body, body->stage_count, (long long)body->row_count, (long long)body->tile_count);
+                call->body, body->stage_count, (long long)body->space.row_count, (long long)body->tile_count);
   put_field(text, "times", times);
   put_field(text, "flops", call->flops * times);
   put_field(text, "bytes", call->bytes * times);

@@ -28,16 +28,20 @@ leat_status_t leat_run_types_check(const leat_program_t *program, uint32_t types
 // Tile `index` of a call as worker `worker` runs it.
 static inline leat_run_tile_t leat_run_tile_of(const leat_program_t *program, const leat_run_turn_t *turn,
                                                int64_t index, uint32_t worker) {
-  const leat_run_body_t *body = turn->call->body;
-  int64_t r0 = index * body->tile_rows, left = body->row_count - r0;
+  const leat_run_space_t *space = &turn->call->body->space;
+  const int64_t row_tile = space->boxes == 1 ? index : index / space->boxes;
+  const int64_t r0 = row_tile * space->tile_rows, left = space->row_count - r0;
   char *memory = leat_run_worker_memory(program, worker);
-  return (leat_run_tile_t){.r0 = r0,
-                           .rows = left < body->tile_rows ? left : body->tile_rows,
-                           .stream = turn->stream,
-                           .arguments = turn->arguments,
-                           .scratch = memory,
-                           .buffers = body->buffers,
-                           .workspace = memory + program->scratch_bytes};
+  leat_run_tile_t tile = {.r0 = r0,
+                          .rows = left < space->tile_rows ? left : space->tile_rows,
+                          .box = space->boxes == 1 ? 0 : (uint32_t)(index % space->boxes),
+                          .stream = turn->stream,
+                          .arguments = turn->arguments,
+                          .scratch = memory,
+                          .buffers = turn->call->body->buffers,
+                          .workspace = memory + program->scratch_bytes};
+  leat_run_box(space, tile.box, tile.first, tile.end);
+  return tile;
 }
 
 #endif

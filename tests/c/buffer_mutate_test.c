@@ -262,11 +262,11 @@ static void touch(sim_t *s, const pef_stage_t *stage, uint32_t index, bool writt
 static void simulate_stages(sim_t *s) {
   for (uint32_t k = 0; k < s->body->stage_count; ++k) {
     const pef_stage_t *stage = &s->pef->stages[s->body->stage_first + k];
-    const uint64_t masks[] = {leat_pef_stage_inputs(s->pef, stage), leat_pef_stage_outputs(s->pef, stage)};
     for (uint32_t written = 0; written < 2; ++written) {
       for (uint32_t i = 0; i < stage->operand_count; ++i) {
         const pef_operand_t *o = &s->pef->operands[stage->operand_first + i];
-        if (o->space == PEF_SPACE_SCRATCH && (masks[written] >> i & 1) != 0) touch(s, stage, i, written != 0);
+        const bool touched = written ? leat_pef_writes(s->pef, stage, i) : leat_pef_reads(s->pef, stage, i);
+        if (o->space == PEF_SPACE_SCRATCH && touched) touch(s, stage, i, written != 0);
       }
     }
   }

@@ -25,9 +25,10 @@ static void run_wrong(const void *plan, const leat_run_tile_t *tile) {
   memcpy(tile->arguments[PEF_DEMO_Y] + (2 * 5 + 3) * sizeof(float), wrong_value, sizeof(float));
 }
 
-static leat_status_t prepare_wrong(void *state, leat_run_stage_t *stage, const pef_body_t *body, int64_t tile_rows) {
+static leat_status_t prepare_wrong(void *state, leat_run_stage_t *stage, const pef_body_t *body,
+                                   const leat_run_space_t *space) {
   static leat_run_stage_t right[2];  // of the demo, one a kind
-  LEAT_TRY(leat_native_engine.prepare(state, stage, body, tile_rows));
+  LEAT_TRY(leat_native_engine.prepare(state, stage, body, space));
   leat_run_stage_t *kept = &right[stage->file->kind == PEF_STAGE_MAP];
   *kept = *stage;
   stage->run = run_wrong;

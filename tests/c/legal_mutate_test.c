@@ -234,13 +234,13 @@ static bool move_block(plan_t *p) {
   if (delta == 0 || low + delta < 0) return false;
   for (uint32_t s = 0; s < body->stage_count; ++s) {
     const pef_stage_t *stage = &p->stages[body->stage_first + s];
-    const uint64_t outputs = leat_pef_stage_outputs(p->was, &p->was->stages[body->stage_first + s]);
+    const pef_stage_t *was = &p->was->stages[body->stage_first + s];
     const bool copies = stage->kind == PEF_STAGE_MAP && stage->instruction_count == 2;
     for (uint32_t i = 0; i < stage->operand_count; ++i) {
       pef_operand_t *at = &p->operands[stage->operand_first + i];
       int64_t at_low, at_high;
       if (at->space != PEF_SPACE_SCRATCH) continue;
-      const bool written = outputs >> i & 1;
+      const bool written = leat_pef_writes(p->was, was, i);
       if (at == o && (!written || copies || stage->kind == PEF_STAGE_SCATTER)) return false;
       reach(body, at, &at_low, &at_high);
       p->alike |= written && at_low == low + delta && at_high == high + delta;
@@ -311,8 +311,8 @@ static bool swap_stages(plan_t *p) {
   pef_body_t *body = &p->bodies[below(p, p->was->body_count)];
   if (body->stage_count < 2) return false;
   pef_stage_t *a = &p->stages[body->stage_first + below(p, body->stage_count - 1)], *b = a + 1;
-  pef_operand_t operands[2 * PEF_MAX_OPERANDS];
-  uint32_t was[2 * PEF_MAX_OPERANDS];
+  pef_operand_t operands[128];
+  uint32_t was[128];
   pef_instruction_t *code = table(p, PEF_SEGMENT_INSTRUCTIONS), *moved;
   const uint32_t first = a->operand_first, count = a->operand_count + b->operand_count;
   const uint32_t code_first = a->instruction_first, code_count = a->instruction_count + b->instruction_count;

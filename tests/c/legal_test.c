@@ -106,18 +106,18 @@ static void add_call(leat_pef_writer_t *writer, const plan_t *plan, uint32_t ind
     memcpy(&instructions[(size_t)s * 4], code, sizeof code);
   }
   if (plan->changed != NULL) plan->changed(stages, operands, index);
-  const leat_pef_body_draft_t body = {{.stage_count = call->stage_count,
-                                       .argument_count = 4,
-                                       .tile_quantum = 1,
-                                       .row_count = ROWS,
-                                       .tile_rows_max = ROWS,
-                                       .buffer_count = kept.count},
-                                      stages,
-                                      operands,
-                                      instructions,
-                                      kept.buffers,
-                                      (const int64_t[]){ROWS, COLUMNS},
-                                      kept.layout};
+  const leat_pef_body_draft_t body = {.body = {.stage_count = call->stage_count,
+                                               .argument_count = 4,
+                                               .tile_quantum = 1,
+                                               .row_count = ROWS,
+                                               .tile_rows_max = ROWS,
+                                               .buffer_count = kept.count},
+                                      .stages = stages,
+                                      .operands = operands,
+                                      .instructions = instructions,
+                                      .buffers = kept.buffers,
+                                      .dims = (const int64_t[]){ROWS, COLUMNS},
+                                      .layout = kept.layout};
   const pef_call_t record = {.type = call->type,
                              .barrier = call->barrier,
                              .body = leat_pef_add_body(writer, &body),
@@ -503,20 +503,35 @@ static bool meet(const bool *a, const bool *b, int64_t shift) {
   return false;
 }
 
-static void rows_meet_where_another_row_has_a_byte_in_common(void **state) {
+// Bytes from cell `i` of `a` to the cell that has the same bytes in the first one.
+static int64_t moved(const leat_cells_t *a, const uint64_t count[LEAT_CELL_AXES], uint64_t i) {
+  int64_t bytes = 0;
+  for (uint32_t axis = LEAT_CELL_AXES; axis-- > 0; i /= count[axis])
+    bytes += (int64_t)(i % count[axis]) * a->step[axis];
+  return bytes;
+}
+
+static void cells_meet_where_another_cell_has_a_byte_in_common(void **state) {
   (void)state;
   static bool a_bytes[SPACE], b_bytes[SPACE];
   uint32_t met = 0;
   srand(2);
   for (uint32_t i = 0; i < 5000; ++i) {
-    const leat_rows_t a = {random_box(a_bytes), (int64_t)below(80) - 20};
-    const leat_rows_t b = {random_box(b_bytes), below(2) == 0 ? a.step : (int64_t)below(80)};
-    const uint32_t count = 1 + below(5);
-    bool expected = false;
-    for (int64_t r = 0; r < count; ++r) {
-      for (int64_t q = 0; q < count; ++q) expected |= r != q && meet(a_bytes, b_bytes, q * b.step - r * a.step);
+    leat_cells_t a = {.cell = random_box(a_bytes)}, b = {.cell = random_box(b_bytes)};
+    uint64_t count[LEAT_CELL_AXES] = {1, 1, 1}, cells = 1;
+    const uint32_t axes = i % 2 == 0 ? 1 : LEAT_CELL_AXES;  // rows alone, or what else there may be
+    for (uint32_t axis = 0; axis < axes; ++axis) {
+      count[axis] = 1 + below(axes == 1 ? 5 : 3);
+      cells *= count[axis];
+      a.step[axis] = (int64_t)below(80) - 20;
+      b.step[axis] = below(2) == 0 ? a.step[axis] : (int64_t)below(80);
     }
-    assert_int_equal(leat_rows_meet(&a, &b, 0, count), expected);
+    bool expected = false;
+    for (uint64_t r = 0; r < cells; ++r) {
+      for (uint64_t q = 0; q < cells && !expected; ++q)
+        expected = r != q && meet(a_bytes, b_bytes, moved(&b, count, q) - moved(&a, count, r));
+    }
+    assert_int_equal(leat_cells_meet(&a, &b, 0, count), expected);
     met += expected;
   }
   assert_true(met > 500 && met < 4500);
@@ -569,7 +584,7 @@ int main(void) {
       cmocka_unit_test(the_memory_of_the_caller_holds_what_this_run_wrote),
       cmocka_unit_test(what_an_output_enables_is_read_by_nothing_else),
       cmocka_unit_test(a_finding_says_where),
-      cmocka_unit_test(rows_meet_where_another_row_has_a_byte_in_common),
+      cmocka_unit_test(cells_meet_where_another_cell_has_a_byte_in_common),
       cmocka_unit_test(a_box_holds_and_joins_no_byte_too_many),
   };
   return cmocka_run_group_tests_name("legal", tests, NULL, NULL);

@@ -62,7 +62,13 @@ static leat_pef_body_draft_t draft_of(const chain_t *c) {
   static const pef_instruction_t copies[2 * STAGES] = {
       {.op = PEF_OP_LOAD}, {.op = PEF_OP_STORE, .a = 1}, {.op = PEF_OP_LOAD}, {.op = PEF_OP_STORE, .a = 1},
       {.op = PEF_OP_LOAD}, {.op = PEF_OP_STORE, .a = 1}, {.op = PEF_OP_LOAD}, {.op = PEF_OP_STORE, .a = 1}};
-  return (leat_pef_body_draft_t){c->body, c->stages, c->operands, copies, c->buffers, c->dims, c->layout};
+  return (leat_pef_body_draft_t){.body = c->body,
+                                 .stages = c->stages,
+                                 .operands = c->operands,
+                                 .instructions = copies,
+                                 .buffers = c->buffers,
+                                 .dims = c->dims,
+                                 .layout = c->layout};
 }
 
 static leat_pef_writer_t *writer_of(const leat_pef_body_draft_t *draft) {

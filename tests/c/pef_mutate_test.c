@@ -127,7 +127,6 @@ static void walk_call(const leat_pef_t *pef, const pef_call_t *call) {
   const pef_body_t *body = &pef->bodies[call->body];
   for (uint32_t s = 0; s < body->stage_count; ++s) {
     const pef_stage_t *stage = &pef->stages[body->stage_first + s];
-    const uint64_t outputs = leat_pef_stage_outputs(pef, stage);
     for (uint32_t i = 0; i < stage->operand_count; ++i) {
       const pef_operand_t *operand = &pef->operands[stage->operand_first + i];
       if (operand->space == PEF_SPACE_NONE) continue;
@@ -136,10 +135,10 @@ static void walk_call(const leat_pef_t *pef, const pef_call_t *call) {
       if (operand->space == PEF_SPACE_ARGUMENT) {
         const pef_argument_t *argument = &pef->arguments[call->argument_first + operand->slot];
         room = (wide_t)argument->bytes;
-        assert_true(argument->kind != PEF_PLACE_CONSTANT || (outputs >> i & 1) == 0);
+        assert_true(argument->kind != PEF_PLACE_CONSTANT || !leat_pef_writes(pef, stage, i));
         assert_int_equal((argument->offset + operand->offset) % leat_pef_dtype_bytes(operand->dtype), 0);
       }
-      walk_operand(stage, body, operand, packed, (outputs >> i & 1) != 0, &room);
+      walk_operand(stage, body, operand, packed, leat_pef_writes(pef, stage, i), &room);
     }
   }
 }

@@ -34,7 +34,7 @@ static void check_demo(const pef_demo_t *demo, uint32_t calls) {
   assert_string_equal(pef->metadata, "{\"app\":\"demo\"}");
   const pef_body_t *body = &pef->bodies[pef->calls[calls - 1].body];
   assert_int_equal(body->row_count, demo->rows);
-  assert_int_equal(leat_pef_stage_outputs(pef, &pef->stages[body->stage_first + 1]), 1u << 2);
+  assert_int_equal(leat_pef_output(pef, &pef->stages[body->stage_first + 1]), 2);
   leat_pef_close(pef);
   leat_free(data);
 }
