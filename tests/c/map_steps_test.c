@@ -80,6 +80,41 @@ static void values_stay_in_strips_and_stores_are_direct_where_they_may(void **st
   unmap(&m);
 }
 
+// v_0 = -x, v_i = |v_i-1| or -v_i-1, y = v_0 + v_1 + ...: every value lives until all are there.
+static char *long_text(uint32_t values, bool added) {
+  leat_text_t text = {0};
+  leat_text_put(&text, "leat.graph 1\n%%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[64,32]\n");
+  for (uint32_t i = 1; i <= values; ++i) {
+    leat_text_put(&text, "%%%u = prim.map(%%%u) {fn=\"%s\"} : f32[64,32]\n", i, i - 1, i % 2 != 0 ? "neg" : "abs");
+  }
+  uint32_t last = values;
+  for (uint32_t i = 1; added && i < values; ++i) {
+    leat_text_put(&text, "%%%u = prim.map(%%%u, %%%u) {fn=\"add\"} : f32[64,32]\n", last + 1, last, i);
+    ++last;
+  }
+  leat_text_put(&text, "prim.store(%%%u) {kind=\"output\", name=\"y\"}\n", last);
+  return text.data;
+}
+
+static void a_stage_holds_as_many_ops_and_live_values_as_there_are(void **state) {
+  (void)state;
+  static const struct {
+    uint32_t values;
+    bool added;
+  } programs[] = {{5000, false}, {1000, true}};
+  for (uint32_t i = 0; i < sizeof programs / sizeof *programs; ++i) {
+    char *text = long_text(programs[i].values, programs[i].added);
+    mapping_t m;
+    map(text, true, &m);
+    const uint32_t ops = programs[i].values + (programs[i].added ? programs[i].values - 1 : 0);
+    assert_int_equal(m.decided.order_count, 1);
+    assert_int_equal(m.decided.stages.of[0].count, 1);
+    assert_int_equal(m.decided.drafts[0].instructions.count, ops + 2);  // a load and a store
+    unmap(&m);
+    leat_free(text);
+  }
+}
+
 static const char packed_text[] =
     "leat.graph 1\n"
     "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[1,768]\n"
@@ -197,6 +232,7 @@ static void tiles_of_output_channels_pay_for_the_copy_of_a_picture(void **state)
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(values_stay_in_strips_and_stores_are_direct_where_they_may),
+      cmocka_unit_test(a_stage_holds_as_many_ops_and_live_values_as_there_are),
       cmocka_unit_test(packs_are_decided_before_memory_and_shared_by_products),
       cmocka_unit_test(a_training_step_of_few_rows_packs_nothing),
       cmocka_unit_test(products_are_read_as_plainly_as_they_are),
