@@ -38,14 +38,22 @@ typedef struct looped_s {
 
 // --- one part -------------------------------------------------------------------------------------------------------
 
-// Takes `graph`.
-static leat_status_t compile_kind(looped_t *s, leat_graph_t *graph) {
+static uint32_t trips_of(const looped_t *s, uint32_t part) {
+  const leat_looped_part_t *p = &s->cut.parts.data[part];
+  if (p->role != LEAT_LOOPED_BODY) return 0;
+  return (uint32_t)leat_loop_of(s->g, leat_graph_op(s->g, p->loop)).trips;
+}
+
+// Takes `graph`, that of part `part`.
+static leat_status_t compile_kind(looped_t *s, uint32_t part, leat_graph_t *graph) {
+  leat_map_options_t map_options = *s->map_options;
+  map_options.trips = trips_of(s, part);
   LEAT_TRY(leat_unit_kinds_add(&s->kinds, graph));
   leat_compiled_t *c = leat_array_push(&s->compiled);
   if (c == NULL) return leat_out_of_memory();
   c->unit = s->linked.count;
   LEAT_TRY(leat_pipeline_run(graph, s->options, s->map_options->arch, LEAT_PIPELINE_PART, &c->settled));
-  return leat_compiled_map(c, s->options, s->map_options, "a part of its own, beside loops");
+  return leat_compiled_map(c, s->options, &map_options, "a part of its own, beside loops");
 }
 
 static leat_looped_place_t place_of(const looped_t *s, uint32_t part, const leat_compiled_t *c, uint32_t index) {
@@ -170,7 +178,7 @@ static const loop_kind_t *find_loop(const looped_t *s, const loop_kind_t *loop, 
 static leat_status_t link_loop(looped_t *s, uint32_t part, uint32_t body) {
   const leat_compiled_t *c = &s->compiled.data[body];
   loop_kind_t loop = {.unit = s->linked.count, .body = body};
-  loop.trips = (uint32_t)leat_loop_of(s->g, leat_graph_op(s->g, s->cut.parts.data[part].loop)).trips;
+  loop.trips = trips_of(s, part);
   leat_link_target_t *targets = leat_arena_alloc(&s->arena, (c->pef->symbol_count + 1u) * sizeof *targets);
   if (targets == NULL) return leat_out_of_memory();
   LEAT_TRY(find_places(s, part, c, &loop, targets));
@@ -212,7 +220,7 @@ static leat_status_t add_part(looped_t *s, uint32_t part) {
   uint32_t kind = leat_unit_kinds_find(&s->kinds, graph);
   if (kind == LEAT_NONE) {
     kind = s->compiled.count;
-    LEAT_TRY(compile_kind(s, graph));
+    LEAT_TRY(compile_kind(s, part, graph));
   } else {
     leat_graph_destroy(graph);
   }

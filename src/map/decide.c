@@ -66,8 +66,10 @@ static leat_status_t draft_sections(leat_decided_t *d) {
 leat_status_t leat_map_decide(const leat_graph_t *g, const leat_plan_t *plan, const leat_map_options_t *options,
                               leat_decided_t *out_decided) {
   leat_decided_t *d = out_decided;
-  *d = (leat_decided_t){
-      .g = g, .plan = plan, .options = options, .packs = {.arch = options->arch, .inference = options->inference}};
+  *d = (leat_decided_t){.g = g,
+                        .plan = plan,
+                        .options = options,
+                        .packs = {.arch = options->arch, .inference = options->inference, .trips = options->trips}};
   LEAT_TRY(leat_uses_collect(g, &d->uses));
   LEAT_TRY(leat_map_symbols_collect(g, &d->symbols));
   LEAT_TRY(leat_stages_make(g, plan, &d->stages));

@@ -23,6 +23,7 @@ typedef struct leat_pack_call_s {
 typedef struct leat_packs_s {
   const leat_arch_t *arch;
   bool inference;  // the program only infers
+  uint32_t trips;  // as in map.h
   LEAT_ARRAY(leat_pack_t) all;
   LEAT_ARRAY(leat_pack_call_t) calls;  // in the order of the products that first read them
 } leat_packs_t;
