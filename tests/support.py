@@ -2,6 +2,7 @@
 """What several test folders need: paths, example programs as subprocesses, a loaded PEF behind the C interface."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -134,6 +135,12 @@ class Native:
         self._check(self.lib.leat_program_read(self.program, index, pointer, tensor.nbytes))
         return tensor
 
+    def report(self):
+        """What the engine says of itself and of the program's sections."""
+        out = self.ffi.new("char **")
+        self._check(self.lib.leat_program_report(self.program, out))
+        return json.loads(self.ffi.string(self.ffi.gc(out[0], self.lib.leat_string_free)))
+
     def load_weights(self, path):
         self._check(self.lib.leat_program_load_weights(self.program, str(path).encode()))
 
@@ -142,6 +149,13 @@ class Native:
 
     def run(self, types=None):
         self._check(self.lib.leat_program_run(self.program, self.lib.LEAT_SECTIONS_ALL if types is None else types))
+
+
+def is_below_best(level):
+    """Whether this machine has a better ISA level than `level`, whatever LEAT_ISA says."""
+    levels = ("portable", "avx2", "avx512")
+    program = Native(ROOT / "tests/data/pef/1.0/perceptron_f64/program.pef", isa=levels[-1])
+    return levels.index(level) < levels.index(program.report()["isa"])
 
 
 def same_bits(a, b):

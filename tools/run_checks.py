@@ -24,6 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "logs"
 LOG_TAIL_LINES = 60
+SKIPPED = 77  # an exit status
 SECONDS_MAX = 1500  # of one command: a hanging test must not hang the run
 
 
@@ -204,16 +205,11 @@ def pytest(suite, *arguments, env=None):
 def at_level(suite):
     """The op suite and the programs in the wild at the ISA level that the suite is called by, in a process of its own:
     generated kernels are of one level a process. At the best of the machine they are the suites ops and programs."""
-    program = ROOT / "tests/data/pef/1.0/perceptron_f64/program.pef"
-    command = [suite.build / "leat", "run", program, "--profile", "--json"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "LEAT_ISA": ""})
-    best = json.loads(shown.stdout)["report"]["isa"]
-    if LEVELS.index(suite.name) >= LEVELS.index(best):
+    asks = f"import support, sys; sys.exit(0 if support.is_below_best(sys.argv[1]) else {SKIPPED})"
+    folders = os.pathsep.join(map(str, (ROOT / "tests", ROOT / "python")))
+    if suite.run(sys.executable, "-c", asks, suite.name, env={"PYTHONPATH": folders}) == SKIPPED:
         return Count(skipped=1)
     return pytest(suite, ROOT / "tests/ops", ROOT / "tests/programs", env={"LEAT_ISA": suite.name})
-
-
-LEVELS = ("portable", "avx2", "avx512")
 
 
 def differential(suite):

@@ -16,7 +16,7 @@ static void print_overview(FILE *out) {
       "A PEF is made from Python (python lenet.py compile) or from graph text (leat compile). The exit status is\n"
       "0, or the code of the error: 1 wrong argument, 2 not found, 3 damaged file, 4 not supported, 5 out of\n"
       "memory, 6 refused by the operating system, 7 PEF and program do not match, 8 error in leat itself, 9 an index\n"
-      "or a class label out of range.");
+      "or a class label out of range, an integer divided by zero.");
 }
 
 static int report(leat_status_t status) {
