@@ -40,13 +40,23 @@ static leat_status_t own_mistake(leat_status_t status, const char *what) {
   return told;
 }
 
+// A run of too many trips to go through is told to be unproved.
+static leat_status_t prove(const leat_pef_t *pef, const leat_compile_options_t *options) {
+  leat_status_t status = proves_plans(options) ? leat_legal_check(pef) : NULL;
+  if (leat_status_code(status) != LEAT_UNSUPPORTED) return own_mistake(status, "it cannot prove legal");
+  leat_say(options, LEAT_LOG_WARNING, "mac", "the plan of memory and barriers is not proved: %s",
+           leat_status_message(status));
+  leat_status_free(status);
+  return NULL;
+}
+
 // What a loader would refuse is not written, nor, where that is checked, what has no legal plan.
 static leat_status_t check_made(const uint8_t *data, size_t bytes, const leat_compile_options_t *options,
                                 leat_pef_t **out_pef) {
   LEAT_TRY(own_mistake(leat_pef_open_memory(data, bytes, "the compiled program", out_pef), "its own loader refuses"));
-  leat_status_t status = proves_plans(options) ? leat_legal_check(*out_pef) : NULL;
+  leat_status_t status = prove(*out_pef, options);
   if (status != NULL) leat_pef_close(*out_pef);
-  return own_mistake(status, "it cannot prove legal");
+  return status;
 }
 
 static leat_status_t check_memory(const leat_pef_t *pef, uint32_t max_mib) {

@@ -327,6 +327,14 @@ static void plans_with_loops_are_proved(void **state) {
   }
 }
 
+// Not proved, and said so; not gone through for minutes.
+static void too_many_trips_are_not_proved(void **state) {
+  (void)state;
+  leat_pef_t *pef = loop_program(named("running sum"), 1000000);
+  assert_fails(leat_legal_check(pef), LEAT_UNSUPPORTED, "a run has 4e+06 arguments of calls, trips of loops counted");
+  leat_pef_close(pef);
+}
+
 // --- what flows ------------------------------------------------------------------------------------------------------
 
 static bool has_edge(const leat_flow_t *flow, uint32_t from, uint32_t to, bool carried) {
@@ -373,7 +381,7 @@ int main(void) {
       cmocka_unit_test(marked_loops_run_type_by_type),     cmocka_unit_test(sections_of_a_loop_run_together),
       cmocka_unit_test(what_cannot_be_is_refused),         cmocka_unit_test(loops_nest),
       cmocka_unit_test(a_flow_has_what_trips_carry),       cmocka_unit_test(needs_go_round_a_loop),
-      cmocka_unit_test(plans_with_loops_are_proved),
+      cmocka_unit_test(plans_with_loops_are_proved),       cmocka_unit_test(too_many_trips_are_not_proved),
   };
   return cmocka_run_group_tests_name("pef_loop", tests, NULL, NULL);
 }
