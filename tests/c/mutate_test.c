@@ -24,8 +24,9 @@
 #include "pef/legal.h"
 #include "pef_zoo.h"
 #include "samples.h"
+#include "space_maker.h"
 
-enum { FILE_MAX = 1 << 18, SEEDS_MAX = 48 };
+enum { FILE_MAX = 1 << 18, SEEDS_MAX = 96 };
 
 // A broken PEF may ask for much: what it may take here.
 static const uint64_t memory_max = 64 << 20;
@@ -78,6 +79,22 @@ static seed_t write_zoo(const char *path, const pef_zoo_t *zoo, uint32_t count) 
   return read_seed(path);
 }
 
+// Bodies of three dims.
+static uint32_t write_spaces(const char *path, seed_t *seeds) {
+  static const space_window_t h = {9, 3, 1, 1, 1, 1}, w = {10, 3, 2, 1, 1, 1};
+  const space_plan_t plans[] = {space_convolution(&h, &w, 1, 4, 2), space_convolution(&h, &w, 2, 2, 5),
+                                space_pool(&h, &w, PEF_FN_MAX, true, 2, 3), space_chain(false, 2, 3, 4),
+                                space_product(true, 3, 4)};
+  uint32_t count = 0;
+  for (; count < sizeof plans / sizeof *plans; ++count) {
+    leat_pef_writer_t *writer = space_write(&plans[count]);
+    assert_ok(leat_pef_write(writer, path));
+    leat_pef_writer_destroy(writer);
+    seeds[count] = read_seed(path);
+  }
+  return count;
+}
+
 // The sample programs as pipelines and as single ops, one linked from groups, a stage of every kind, all of these, and
 // programs with loops.
 static uint32_t compile_seeds(const char *path, seed_t seeds[SEEDS_MAX]) {
@@ -103,7 +120,7 @@ static uint32_t compile_seeds(const char *path, seed_t seeds[SEEDS_MAX]) {
     leat_pef_writer_destroy(writer);
     seeds[count++] = read_seed(path);
   }
-  return count;
+  return count + write_spaces(path, seeds + count);
 }
 
 // --- feeding -----------------------------------------------------------------------------------------------------
