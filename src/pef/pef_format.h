@@ -157,8 +157,9 @@ typedef struct pef_info_s {
   uint32_t arch;            // string
   uint32_t optim_level;
   uint32_t inference;
-  uint32_t compiler;            // string: version of the compiler
-  double run_flops, run_bytes;  // of one run of all sections
+  uint32_t compiler;             // string: version of the compiler
+  double run_flops, run_bytes;   // of one run of all sections
+  uint64_t fingerprint_version;  // by which definition they are computed (ir/fingerprint.h)
 } pef_info_t;
 
 enum pef_dtype {  // ORDER: = src/ir/dtype.def

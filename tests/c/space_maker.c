@@ -85,9 +85,11 @@ static int64_t after_of(const space_window_t *w) { return (w->size - 1) * w->dil
 
 // y[2, 4, t, u] = conv(x[2, 3, h, w], w[4, 3, ..]). Images are rows; axes: none, bands and columns, or output channels
 // and bands.
-space_plan_t space_convolution(const space_window_t *h, const space_window_t *w, uint32_t axes, int64_t tile1, int64_t tile2) {
+space_plan_t space_convolution(const space_window_t *h, const space_window_t *w, uint32_t axes, int64_t tile1,
+                               int64_t tile2) {
   const int64_t t = positions_of(h), u = positions_of(w);
-  space_plan_t p = {.body = {.stage_count = 1, .argument_count = 3, .tile_quantum = 1, .row_count = 2, .tile_rows_max = 1}};
+  space_plan_t p = {
+      .body = {.stage_count = 1, .argument_count = 3, .tile_quantum = 1, .row_count = 2, .tile_rows_max = 1}};
   p.stages[0] = (pef_stage_t){.kind = PEF_STAGE_CONV, .output = PEF_NO_OUTPUT, .operand_count = 3};
   pef_window_t *window = &p.stages[0].params.window;
   window->spatial = 2;
@@ -117,8 +119,10 @@ space_plan_t space_convolution(const space_window_t *h, const space_window_t *w,
   return p;
 }
 
-space_plan_t space_pool(const space_window_t *h, const space_window_t *w, uint8_t fn, bool cut, int64_t tile1, int64_t tile2) {
-  space_plan_t p = {.body = {.stage_count = 1, .argument_count = 3, .tile_quantum = 1, .row_count = 1, .tile_rows_max = 1}};
+space_plan_t space_pool(const space_window_t *h, const space_window_t *w, uint8_t fn, bool cut, int64_t tile1,
+                        int64_t tile2) {
+  space_plan_t p = {
+      .body = {.stage_count = 1, .argument_count = 3, .tile_quantum = 1, .row_count = 1, .tile_rows_max = 1}};
   p.stages[0] = (pef_stage_t){.kind = PEF_STAGE_POOL, .fn = fn, .output = PEF_NO_OUTPUT, .operand_count = 2};
   pef_window_t *window = &p.stages[0].params.window;
   window->spatial = 2;
@@ -143,13 +147,13 @@ space_plan_t space_chain(bool sums, uint32_t axes, int64_t tile1, int64_t tile2)
   enum { R = 6, I = 7, J = 10 };
   const int64_t i_most = axes > 0 ? tile1 : I, j_most = axes > 1 ? tile2 : J;
   space_plan_t p = {.body = {.stage_count = 2,
-                       .argument_count = 3,
-                       .tile_quantum = 1,
-                       .row_count = R,
-                       .tile_rows_max = 4,
-                       .buffer_count = 1},
-              .buffer = {.rank = 3, .last = 1},
-              .dims = {R, i_most, j_most}};
+                             .argument_count = 3,
+                             .tile_quantum = 1,
+                             .row_count = R,
+                             .tile_rows_max = 4,
+                             .buffer_count = 1},
+                    .buffer = {.rank = 3, .last = 1},
+                    .dims = {R, i_most, j_most}};
   const int64_t dims[3] = {R, I, J};
   p.stages[0] = (pef_stage_t){.output = PEF_NO_OUTPUT, .operand_count = 3, .instruction_count = 8};
   p.code[0] = (pef_instruction_t){.op = PEF_OP_LOAD, .a = 0};
@@ -205,7 +209,8 @@ space_plan_t space_chain(bool sums, uint32_t axes, int64_t tile1, int64_t tile2)
 // y[m, n] = x[m, k] w[k, n]: axes along n and m, in pairs of columns.
 space_plan_t space_product(bool cut, int64_t tile1, int64_t tile2) {
   enum { M = 9, N = 14, K = 11 };
-  space_plan_t p = {.body = {.stage_count = 1, .argument_count = 3, .tile_quantum = 1, .row_count = 1, .tile_rows_max = 1}};
+  space_plan_t p = {
+      .body = {.stage_count = 1, .argument_count = 3, .tile_quantum = 1, .row_count = 1, .tile_rows_max = 1}};
   p.stages[0] = (pef_stage_t){.kind = PEF_STAGE_CONTRACT,
                               .output = PEF_NO_OUTPUT,
                               .operand_count = 3,

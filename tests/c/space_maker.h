@@ -25,8 +25,8 @@ typedef struct space_window_s {
   int64_t in, size, stride, low, high, dilation;
 } space_window_t;
 
-// y[2, 4, t, u] = conv(x[2, 3, h, w], w[4, 3, ..]). Images are rows; axes: 0 none, 1 bands and columns, 2 output channels
-// and bands.
+// y[2, 4, t, u] = conv(x[2, 3, h, w], w[4, 3, ..]). Images are rows; axes: 0 none, 1 bands and columns, 2 output
+// channels and bands.
 space_plan_t space_convolution(const space_window_t *h, const space_window_t *w, uint32_t axes, int64_t tile1,
                                int64_t tile2);
 // y[5, t, u] of x[5, h, w]; axes along the columns and the first dim.
