@@ -341,6 +341,20 @@ def _safe_softmax(x: torch.Tensor, dim: int, dtype: torch.dtype | None = None) -
     return torch.where(hidden, 0.0, torch.softmax(torch.where(hidden, 0.0, x), dim))
 
 
+class _Counted(torch.autograd.Function):
+    """Those of `x` that count, 0 for the others. Torch multiplies with their slope, 0: a gradient of NaN stays one."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(counts)
+        return torch.where(counts, x, 0.0)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
+        (counts,) = ctx.saved_tensors
+        return grad * counts.to(grad.dtype), None
+
+
 @composes("multi_margin_loss")
 def _multi_margin_loss(
     x: torch.Tensor, target: torch.Tensor, p: float = 1, margin: float = 1, weight: torch.Tensor | None = None,
@@ -352,7 +366,7 @@ def _multi_margin_loss(
     counts = (margins > 0) & (torch.arange(rows.shape[1]) != labels)
     powers = margins if p == 1 else margins * margins
     powers = powers if weight is None else powers * weight[labels]
-    loss = torch.where(counts, powers, 0.0).sum(1) / rows.shape[1]
+    loss = apply_own(_Counted, powers, counts).sum(1) / rows.shape[1]
     return loss.mean() if reduction == 1 else loss.sum() if reduction == 2 else loss.reshape(x.shape[:-1])
 
 
@@ -366,7 +380,7 @@ def _multilabel_margin_loss(x: torch.Tensor, target: torch.Tensor, reduction: in
     chosen = rows.gather(1, places)
     margins = 1 - chosen.unsqueeze(2) + rows.unsqueeze(1)
     counts = (margins > 0) & counted.unsqueeze(2) & ~is_target.unsqueeze(1)
-    loss = torch.where(counts, margins, 0.0).sum((1, 2)) / rows.shape[1]
+    loss = apply_own(_Counted, margins, counts).sum((1, 2)) / rows.shape[1]
     return loss.mean() if reduction == 1 else loss.sum() if reduction == 2 else loss.reshape(x.shape[:-1])
 
 
