@@ -101,7 +101,7 @@ static void add_vectors(const leat_kern_taps_t *t, int64_t row, int64_t rows, in
 
 // A vector of so few lanes costs more than it does to transpose the weights on the way, which shows beside so few whole
 // ones; rows that go through both while their weights are in a cache; taps that are gathered at a time.
-enum { REST_MAX = REG_LANES / 4, REST_VECTORS = 6, REST_ROWS = 48, REST_TAPS = 512 };
+enum { REST_MAX = (REG_LANES + 7) / 8, REST_VECTORS = 6, REST_ROWS = 48, REST_TAPS = 512 };
 
 static void gather_taps(const float *base, const int32_t *offsets, int64_t taps, int64_t lanes, float *out) {
   for (int64_t i = 0; i < lanes; i++) {
