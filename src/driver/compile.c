@@ -17,7 +17,6 @@
 #include "opt/microbatch.h"
 #include "pef/legal.h"
 #include "report/report.h"
-#include "unit/looped.h"
 #include "unit/unit.h"
 
 static bool proves_plans(const leat_compile_options_t *options) {
@@ -137,24 +136,12 @@ static leat_status_t compile_whole(const leat_graph_t *graph, const leat_compile
   return status;
 }
 
-// Does the program repeat something, in a way that leaves the cutter free?
-static bool may_loop(const leat_graph_t *program, const leat_compile_options_t *options) {
-  if (options->decisions != NULL || options->write_decisions != 0 || options->spatial != 0 ||
-      options->separate_bodies != 0)
-    return false;
-  for (leat_op_id_t id = 0; id < program->ops.count; ++id)
-    if (leat_op_role(leat_graph_op(program, id)->kind) == LEAT_ROLE_LOOP) return true;
-  return false;
-}
-
 // With loops that are mapped as such; *out_done: whether the program is one for that.
 static leat_status_t compile_loops(const leat_graph_t *program, const leat_compile_options_t *options,
                                    const leat_map_options_t *map_options, leat_pef_writer_t *writer, bool *out_done) {
   leat_graph_t *primitive = NULL;
-  *out_done = false;
-  if (!may_loop(program, options)) return NULL;
-  LEAT_TRY(leat_pipeline_run(program, options, map_options->arch, LEAT_PIPELINE_LOOPS, &primitive));
-  *out_done = leat_looped_suits(primitive, map_options->arch);
+  LEAT_TRY(leat_looped_lower(program, options, map_options, LEAT_PIPELINE_LOOPS, &primitive));
+  *out_done = primitive != NULL;
   leat_status_t status = *out_done ? leat_compile_looped(primitive, options, map_options, writer) : NULL;
   leat_graph_destroy(primitive);
   return status;

@@ -289,6 +289,30 @@ static void deinit(looped_t *s) {
   leat_arena_deinit(&s->arena);
 }
 
+// Does the graph repeat something, in a way that leaves the cutter free?
+static bool may_loop(const leat_graph_t *graph, const leat_compile_options_t *options) {
+  if (options->decisions != NULL || options->write_decisions != 0 || options->spatial != 0 ||
+      options->separate_bodies != 0)
+    return false;
+  for (leat_op_id_t id = 0; id < graph->ops.count; ++id)
+    if (leat_op_role(leat_graph_op(graph, id)->kind) == LEAT_ROLE_LOOP) return true;
+  return false;
+}
+
+leat_status_t leat_looped_lower(const leat_graph_t *graph, const leat_compile_options_t *options,
+                                const leat_map_options_t *map_options, leat_pipeline_t part,
+                                leat_graph_t **out_primitive) {
+  *out_primitive = NULL;
+  if (!may_loop(graph, options)) return NULL;
+  leat_graph_t *primitive = NULL;
+  LEAT_TRY(leat_pipeline_run(graph, options, map_options->arch, part, &primitive));
+  if (leat_looped_suits(primitive, map_options->arch))
+    *out_primitive = primitive;
+  else
+    leat_graph_destroy(primitive);
+  return NULL;
+}
+
 leat_status_t leat_compile_looped(const leat_graph_t *primitive, const leat_compile_options_t *options,
                                   const leat_map_options_t *map_options, leat_pef_writer_t *writer) {
   looped_t s = {.g = primitive, .options = options, .map_options = map_options, .writer = writer};

@@ -3,11 +3,17 @@
 #ifndef LEAT_DRIVER_LOOPED_H_
 #define LEAT_DRIVER_LOOPED_H_
 
+#include "driver/pipeline.h"
 #include "leat/compile.h"
 #include "map/map.h"
 #include "pef/pef_write.h"
 
-// Compiles `primitive`, what LEAT_PIPELINE_LOOPS gives and leat_looped_suits, into `writer`; metadata and file are left
+// A program, or a unit, as primitives whose loops are to be mapped as such: `part` is LEAT_PIPELINE_LOOPS or
+// LEAT_PIPELINE_UNIT_LOOPS. *out_primitive is NULL where it has none, or the options or the loops do not suit.
+leat_status_t leat_looped_lower(const leat_graph_t *graph, const leat_compile_options_t *options,
+                                const leat_map_options_t *map_options, leat_pipeline_t part,
+                                leat_graph_t **out_primitive) LEAT_MUST_USE;
+// Compiles what that gives into `writer`; metadata and file are left
 // to the caller.
 leat_status_t leat_compile_looped(const leat_graph_t *primitive, const leat_compile_options_t *options,
                                   const leat_map_options_t *map_options, leat_pef_writer_t *writer) LEAT_MUST_USE;

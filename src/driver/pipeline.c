@@ -136,6 +136,7 @@ static const struct {
                                 1u << UNIT,
                             PRIMITIVE | NO_EMPTY | SETTLED},
     [LEAT_PIPELINE_LOOPS] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING, PRIMITIVE | NO_EMPTY},
+    [LEAT_PIPELINE_UNIT_LOOPS] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING | 1u << UNIT, PRIMITIVE | NO_EMPTY},
     [LEAT_PIPELINE_PART] = {1u << ALWAYS | 1u << MAPPING, PRIMITIVE | NO_EMPTY | SETTLED},
     [LEAT_PIPELINE_EVAL] = {FROM_TRACED, PRIMITIVE | NO_EMPTY},
 };
@@ -231,7 +232,8 @@ static leat_status_t end_walk(walk_t *walk, leat_status_t status, leat_graph_t *
 
 // Progress and messages are about the program; what goes on within a unit is not told.
 static leat_status_t told_step(walk_t *walk, const pass_t *pass, leat_pipeline_t part) {
-  if (part == LEAT_PIPELINE_EVAL || part == LEAT_PIPELINE_UNIT || part == LEAT_PIPELINE_PART) return step(walk, pass);
+  if (part != LEAT_PIPELINE_PROGRAM && part != LEAT_PIPELINE_WHOLE && part != LEAT_PIPELINE_LOOPS)
+    return step(walk, pass);
   const uint32_t before = walk->graph->ops.count;
   leat_say_step(walk->by.options, (uint32_t)(pass - passes), leat_pipeline_steps(), pass->name);
   LEAT_TRY(step(walk, pass));

@@ -11,12 +11,13 @@
 uint32_t leat_pipeline_steps(void);
 
 typedef enum leat_pipeline_e {
-  LEAT_PIPELINE_PROGRAM,  // a traced program: groups and dtypes; it stays traced
-  LEAT_PIPELINE_WHOLE,    // what came out of that, as one: to a settled primitive graph
-  LEAT_PIPELINE_UNIT,     // the graph of a unit (unit/unit.h): to a settled primitive graph
-  LEAT_PIPELINE_LOOPS,    // what came out of PROGRAM, as one, whose loops are mapped: to primitives
-  LEAT_PIPELINE_PART,     // a part of that (unit/looped.h): to a settled graph
-  LEAT_PIPELINE_EVAL,     // a traced program: to what eval reads
+  LEAT_PIPELINE_PROGRAM,     // a traced program: groups and dtypes; it stays traced
+  LEAT_PIPELINE_WHOLE,       // what came out of that, as one: to a settled primitive graph
+  LEAT_PIPELINE_UNIT,        // the graph of a unit (unit/unit.h): to a settled primitive graph
+  LEAT_PIPELINE_LOOPS,       // what came out of PROGRAM, as one, whose loops are mapped: to primitives
+  LEAT_PIPELINE_UNIT_LOOPS,  // the graph of a unit, likewise
+  LEAT_PIPELINE_PART,        // a part of those (unit/looped.h): to a settled graph
+  LEAT_PIPELINE_EVAL,        // a traced program: to what eval reads
 } leat_pipeline_t;
 
 // Runs the passes of one part of a compile, for a machine (NULL: for none, to what eval reads). `from` is not changed.

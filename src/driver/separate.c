@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "driver/compiled.h"
+#include "driver/looped.h"
 #include "driver/pipeline.h"
 #include "link/link.h"
 #include "lower/row.h"
@@ -95,6 +96,9 @@ static leat_status_t compile_kind(separate_t *s, uint32_t unit, leat_graph_t *gr
   leat_compiled_t *c = leat_array_push(&s->compiled);
   if (c == NULL) return leat_out_of_memory();
   c->unit = unit;
+  if (part == LEAT_PIPELINE_UNIT)
+    LEAT_TRY(leat_looped_lower(graph, s->options, s->map_options, LEAT_PIPELINE_UNIT_LOOPS, &c->settled));
+  if (c->settled != NULL) return leat_compiled_loop(c, s->options, s->map_options);
   LEAT_TRY(leat_pipeline_run(graph, s->options, s->map_options->arch, part, &c->settled));
   return leat_compiled_map(c, s->options, s->map_options, "a group of its own");
 }

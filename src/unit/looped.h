@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A program with loops, in parts: stretches of straight ops, and bodies. Each is compiled apart and linked; the calls
+// A program with loops, or a unit that has some, in parts: stretches of straight ops, and bodies. Each is compiled apart and linked; the calls
 // of a body run once a trip.
 //
 // The program is a primitive graph behind all passes that see it whole. Ops of one section type form as many stretches
@@ -46,7 +46,7 @@ typedef struct leat_looped_s {
   const leat_graph_t *g;
   // Forward in order, backward in reverse, then norms, updates, late ones: the order of the linker's units
   LEAT_ARRAY(leat_looped_part_t) parts;
-  LEAT_ARRAY(leat_looped_end_t) ends;  // UNIT_IN and UNIT_OUT of stretches name them by number
+  LEAT_ARRAY(leat_looped_end_t) ends;  // PART_IN and PART_OUT of stretches name them by number
   LEAT_ARRAY(uint64_t) buffer_bytes;   // of the memory between parts
   uint32_t *part_of;                   // per op; LEAT_NONE: leaves and views
   uint32_t *end_of;                    // per value that crosses: its end; LEAT_NONE: it does not

@@ -55,7 +55,7 @@ static leat_status_t copy_symbol(writer_t *w, const leat_op_t *op) {
 static leat_status_t add_in(writer_t *w, leat_value_id_t v) {
   const leat_value_t type = *leat_graph_value(w->l->g, v);
   assert(w->l->end_of[v] != LEAT_NONE);
-  w->map[v] = leat_b_symbol(&w->b, leat_b_role(&w->b, LEAT_MADE_UNIT_IN, w->l->end_of[v]), LEAT_KIND_INPUT,
+  w->map[v] = leat_b_symbol(&w->b, leat_b_role(&w->b, LEAT_MADE_PART_IN, w->l->end_of[v]), LEAT_KIND_INPUT,
                             (leat_dtype_t)type.dtype, type.rank, type.dims);
   return leat_builder_take_status(&w->b);
 }
@@ -103,7 +103,7 @@ static leat_status_t write_stretch(writer_t *w, uint8_t type) {
     if (end->part != w->part) continue;
     LEAT_TRY(import(w, end->value));
     LEAT_TRY(at_op(w, leat_graph_op(l->g, leat_graph_value(l->g, end->value)->op), type));
-    leat_b_store(&w->b, leat_b_role(&w->b, LEAT_MADE_UNIT_OUT, i), LEAT_STORE_INTERNAL, w->map[end->value]);
+    leat_b_store(&w->b, leat_b_role(&w->b, LEAT_MADE_PART_OUT, i), LEAT_STORE_INTERNAL, w->map[end->value]);
     LEAT_TRY(leat_builder_take_status(&w->b));
   }
   return NULL;
@@ -203,7 +203,7 @@ leat_status_t leat_looped_graph(const leat_looped_t *looped, uint32_t part, leat
 
 leat_looped_place_t leat_looped_place(const leat_looped_t *looped, uint32_t part, const leat_symbol_t *symbol) {
   const leat_looped_part_t *p = &looped->parts.data[part];
-  if (symbol->role == LEAT_MADE_UNIT_IN || symbol->role == LEAT_MADE_UNIT_OUT)
+  if (symbol->role == LEAT_MADE_PART_IN || symbol->role == LEAT_MADE_PART_OUT)
     return looped->ends.data[symbol->number].place;
   if (p->role != LEAT_LOOPED_BODY)
     return (leat_looped_place_t){.symbol = true, .index = leat_graph_find_symbol(looped->g, symbol->name)};

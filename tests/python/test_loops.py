@@ -125,13 +125,13 @@ def test_modes(mode, tmp_path):
 # ---- the file
 
 
-def compiled(folder, steps, *, hidden=WIDTH):
+def compiled(folder, steps, level="o3"):
     torch.manual_seed(0)
-    model = Model(lambda: nn.LSTM(FEATURES, hidden, 2))
+    model = Model(lambda: nn.LSTM(FEATURES, WIDTH, 2))
     samba.from_torch_model_(model)
     inputs = (samba.randn(steps, BATCH, FEATURES, name="x"),)
     optimizer = samba.optim.SGD(model.parameters(), lr=0.1)
-    config = {"output_folder": str(folder), "pef_name": "p", "log_level": "error"}
+    config = {"output_folder": str(folder), "pef_name": "p", "log_level": "error", "optim_level": level}
     return samba.session.compile(model, inputs, optimizer, name="p", config_dict=config)
 
 
@@ -140,8 +140,9 @@ def described(path):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def test_the_file_does_not_grow_with_the_steps(tmp_path):
-    few, many = (Path(compiled(tmp_path / str(steps), steps)) for steps in (50, 1000))
+@pytest.mark.parametrize("level", ["o0", "o1", "o3"])
+def test_the_file_does_not_grow_with_the_steps(level, tmp_path):
+    few, many = (Path(compiled(tmp_path / str(steps), steps, level)) for steps in (50, 1000))
     assert many.stat().st_size < 1.2 * few.stat().st_size
     assert len(described(few)["sections"]) <= len(described(many)["sections"]) < 50
 
