@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A program with loops, or a unit that has some, in parts: stretches of straight ops, and bodies. Each is compiled apart and linked; the calls
-// of a body run once a trip.
+// A program with loops, or a unit that has some, in parts: stretches of straight ops, and bodies. Each is compiled
+// apart and linked; the calls of a body run once a trip.
 //
 // The program is a primitive graph behind all passes that see it whole. Ops of one section type form as many stretches
 // as loops lie one behind the other: a stretch, the loops that read nothing later, the next stretch. What computes
