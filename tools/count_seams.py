@@ -34,7 +34,7 @@ OPEN_TEXT = {
     "cut/fusion.c": (1, "what a user wrote after --why"),
     "cut/outputs.c": (2, "names of values, sorted"),
     "grad/optimizer.c": (1, "prefixes that programs give"),
-    "ir/attr.c": (2, "attributes of open text, names of symbols"),
+    "ir/equal.c": (4, "attributes of open text, names of symbols, parameters of heuristics"),
     "ir/graph.c": (1, "names of modules"),
     "ir/print.c": (1, "what the program called an op"),
     "ir/symbol.c": (2, "names of symbols, where a graph is read"),
@@ -61,7 +61,6 @@ OPEN_TEXT = {
     "run/program.c": (1, "what a user wrote after --engine"),
     "run/symbols.c": (1, "names that callers ask for"),
     "run/weights.c": (7, "keys of weight files"),
-    "unit/equal.c": (2, "parameters of heuristics"),
 }
 # Numbers that look like facts of a machine and are none: file -> how many, and what they are.
 NO_MACHINE = {

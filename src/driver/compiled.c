@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "driver/compiled.h"
 
-#include "driver/looped.h"
 #include "map/target.h"
 
 // What the calls will be called, and what that is made of.
@@ -18,7 +17,7 @@ static leat_status_t note_names(leat_compiled_t *c, const leat_plan_t *plan) {
   return NULL;
 }
 
-static leat_status_t reopen(leat_compiled_t *c, leat_pef_writer_t *writer) {
+leat_status_t leat_compiled_open(leat_compiled_t *c, leat_pef_writer_t *writer) {
   uint8_t *data = NULL;
   size_t bytes = 0;
   LEAT_TRY(leat_pef_write_memory(writer, &data, &bytes));
@@ -33,18 +32,7 @@ static leat_status_t write_unit(leat_compiled_t *c, const leat_plan_t *plan, con
   if (writer == NULL) return leat_out_of_memory();
   leat_pef_share_bodies(writer, options->separate_bodies == 0);
   leat_status_t status = leat_target_map(c->settled, plan, map_options, writer);
-  if (status == NULL) status = reopen(c, writer);
-  leat_pef_writer_destroy(writer);
-  return status;
-}
-
-leat_status_t leat_compiled_loop(leat_compiled_t *c, const leat_compile_options_t *options,
-                                 const leat_map_options_t *map_options) {
-  leat_pef_writer_t *writer = leat_pef_writer_create();
-  if (writer == NULL) return leat_out_of_memory();
-  leat_arena_init(&c->names);
-  leat_status_t status = leat_compile_looped(c->settled, options, map_options, writer);
-  if (status == NULL) status = reopen(c, writer);
+  if (status == NULL) status = leat_compiled_open(c, writer);
   leat_pef_writer_destroy(writer);
   return status;
 }

@@ -20,9 +20,8 @@ typedef struct leat_compiled_s {
 // Cuts and maps `settled`. `why_first`: why its first section of a type begins.
 leat_status_t leat_compiled_map(leat_compiled_t *c, const leat_compile_options_t *options,
                                 const leat_map_options_t *map_options, const char *why_first) LEAT_MUST_USE;
-// The same for a primitive graph with loops (looped.h), whose calls have no names of their own to be made of.
-leat_status_t leat_compiled_loop(leat_compiled_t *c, const leat_compile_options_t *options,
-                                 const leat_map_options_t *map_options) LEAT_MUST_USE;
+// Takes what was written as the file of `c`.
+leat_status_t leat_compiled_open(leat_compiled_t *c, leat_pef_writer_t *writer) LEAT_MUST_USE;
 void leat_compiled_deinit(leat_compiled_t *c);
 
 #endif

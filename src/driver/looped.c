@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "driver/compiled.h"
 #include "driver/pipeline.h"
 #include "link/link.h"
 #include "map/symbols.h"
@@ -319,5 +318,15 @@ leat_status_t leat_compile_looped(const leat_graph_t *primitive, const leat_comp
   leat_arena_init(&s.arena);
   leat_status_t status = compile(&s);
   deinit(&s);
+  return status;
+}
+
+leat_status_t leat_compile_looped_unit(leat_compiled_t *c, const leat_compile_options_t *options,
+                                       const leat_map_options_t *map_options) {
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  if (writer == NULL) return leat_out_of_memory();
+  leat_status_t status = leat_compile_looped(c->settled, options, map_options, writer);
+  if (status == NULL) status = leat_compiled_open(c, writer);
+  leat_pef_writer_destroy(writer);
   return status;
 }

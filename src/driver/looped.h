@@ -3,6 +3,7 @@
 #ifndef LEAT_DRIVER_LOOPED_H_
 #define LEAT_DRIVER_LOOPED_H_
 
+#include "driver/compiled.h"
 #include "driver/pipeline.h"
 #include "leat/compile.h"
 #include "map/map.h"
@@ -17,5 +18,8 @@ leat_status_t leat_looped_lower(const leat_graph_t *graph, const leat_compile_op
 // to the caller.
 leat_status_t leat_compile_looped(const leat_graph_t *primitive, const leat_compile_options_t *options,
                                   const leat_map_options_t *map_options, leat_pef_writer_t *writer) LEAT_MUST_USE;
+// The same of a unit, whose graph is c->settled: for the linker. Its calls have no names that others could be made of.
+leat_status_t leat_compile_looped_unit(leat_compiled_t *c, const leat_compile_options_t *options,
+                                       const leat_map_options_t *map_options) LEAT_MUST_USE;
 
 #endif

@@ -98,7 +98,7 @@ static leat_status_t compile_kind(separate_t *s, uint32_t unit, leat_graph_t *gr
   c->unit = unit;
   if (part == LEAT_PIPELINE_UNIT)
     LEAT_TRY(leat_looped_lower(graph, s->options, s->map_options, LEAT_PIPELINE_UNIT_LOOPS, &c->settled));
-  if (c->settled != NULL) return leat_compiled_loop(c, s->options, s->map_options);
+  if (c->settled != NULL) return leat_compile_looped_unit(c, s->options, s->map_options);
   LEAT_TRY(leat_pipeline_run(graph, s->options, s->map_options->arch, part, &c->settled));
   return leat_compiled_map(c, s->options, s->map_options, "a group of its own");
 }

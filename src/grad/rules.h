@@ -14,6 +14,9 @@
 // The rule of `kind`; NULL for a traced op without own gradient.
 leat_vjp_rule_t leat_vjp_rule(const leat_vjp_table_t *traced, uint32_t kind);
 
+// Is `op` an output that gradients start from?
+bool leat_grad_is_seeded(const leat_graph_t *g, const leat_op_t *op);
+
 // Appends the updates of the optimizer statements of `from`. `gradients[v]` is the cotangent of value v, LEAT_NONE
 // where there is none; `current[v]` what forward made of the parameter v, LEAT_NONE where it left it alone. Value ids
 // of `from` hold in b->graph too.

@@ -88,33 +88,3 @@ const char *leat_attr_keys_text(const leat_attr_t *attr, char buffer[LEAT_KEYS_T
                                leat_attr_name((leat_attr_key_t)attr->v.l[i]));
   return buffer;
 }
-
-static bool attr_equal(const leat_graph_t *g, const leat_attr_t *a, const leat_graph_t *h, const leat_attr_t *b) {
-  if (a->key != b->key) return false;
-  switch (leat_attr_kind((leat_attr_key_t)a->key)) {
-    case 'F':
-      return memcmp(&a->v.f, &b->v.f, sizeof a->v.f) == 0;  // bits: NaN equals itself, -0.0 is not 0.0
-    case 'S':
-      return strcmp(a->v.s, b->v.s) == 0;
-    case 'Y':  // symbols of two graphs are the same by name
-      return (g == h && a->v.i == b->v.i) || strcmp(leat_graph_symbol(g, (leat_symbol_id_t)a->v.i)->name,
-                                                    leat_graph_symbol(h, (leat_symbol_id_t)b->v.i)->name) == 0;
-    case 'C':
-      return memcmp(a->v.spec, b->v.spec, sizeof *a->v.spec) == 0;  // unused letters are NUL
-    case 'L':
-    case 'K':
-      return a->count == b->count && (a->count == 0 || memcmp(a->v.l, b->v.l, a->count * sizeof *a->v.l) == 0);
-    case 'B':
-      return leat_graphs_equal(g->bodies.data[a->v.i], h->bodies.data[b->v.i]);
-    default:
-      return a->v.i == b->v.i;
-  }
-}
-
-bool leat_attrs_equal(const leat_graph_t *a, const leat_op_t *x, const leat_graph_t *b, const leat_op_t *y) {
-  if (x->attr_count != y->attr_count) return false;
-  for (uint32_t i = 0; i < x->attr_count; i++) {
-    if (!attr_equal(a, &a->attrs.data[x->attr_first + i], b, &b->attrs.data[y->attr_first + i])) return false;
-  }
-  return true;
-}

@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading loops, and their shape rule.
+// Reading loops.
 #include "ir/loop.h"
-
-#include <inttypes.h>
-
-#include "ir/shape.h"
-
-// --- reading ------------------------------------------------------------------------------------------------------
 
 leat_loop_t leat_loop_of(const leat_graph_t *g, const leat_op_t *op) {
   leat_loop_t loop = {.body = g->bodies.data[leat_op_attr(g, op, LEAT_ATTR_BODY)->v.i],
@@ -44,7 +38,7 @@ leat_value_t leat_loop_stack_type(const leat_value_t *entry, int64_t trips) {
   return type;
 }
 
-static uint32_t count_stacked(const leat_graph_t *body) {
+uint32_t leat_loop_stacked(const leat_graph_t *body) {
   uint32_t count = 0;
   for (leat_op_id_t id = 0; id < body->ops.count; id++) {
     const leat_symbol_t *end = end_of(body, leat_graph_op(body, id));
@@ -62,77 +56,5 @@ uint32_t leat_op_result_count(const leat_graph_t *g, uint32_t kind, const leat_a
     if (attrs[i].key == LEAT_ATTR_BODY) body = attrs[i].v.i;
   }
   if (carried < 0 || carried > leat_op_info(kind)->max_inputs || body < 0 || body >= g->bodies.count) return 0;
-  return (uint32_t)carried + count_stacked(g->bodies.data[body]);
-}
-
-// --- the shape rule -----------------------------------------------------------------------------------------------
-
-typedef struct rule_s {
-  const leat_shape_call_t *call;
-  const leat_graph_t *body;
-  int64_t trips;
-} rule_t;
-
-static leat_status_t type_of_end(const rule_t *r, leat_symbol_role_t role, uint32_t number, const leat_value_t **type) {
-  const leat_value_id_t v = leat_loop_end(r->body, role, number);
-  static const char *const names[] = {[LEAT_MADE_LOOP_CARRIED] = "carried",
-                                      [LEAT_MADE_LOOP_SCANNED] = "scanned",
-                                      [LEAT_MADE_LOOP_FIXED] = "fixed",
-                                      [LEAT_MADE_LOOP_NEXT] = "next",
-                                      [LEAT_MADE_LOOP_STACKED] = "stacked"};
-  if (v == LEAT_NONE) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the body has no end '@%s%" PRIu32 "'", names[role], number);
-  *type = leat_graph_value(r->body, v);
-  return NULL;
-}
-
-static leat_status_t expect_type(const leat_value_t *have, const leat_value_t *want, const char *what,
-                                 uint32_t number) {
-  if (have->dtype == want->dtype && leat_same_shape(have, want)) return NULL;
-  char a[160], b[160];
-  LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s %" PRIu32 " is %s, but its end in the body is %s", what, number,
-            leat_value_text(have, a, sizeof a), leat_value_text(want, b, sizeof b));
-}
-
-static leat_status_t check_operand(const rule_t *r, uint32_t operand, leat_symbol_role_t role, uint32_t number) {
-  const leat_value_t *x = leat_shape_operand(r->call, operand), *end = NULL;
-  LEAT_TRY(type_of_end(r, role, number, &end));
-  if (role != LEAT_MADE_LOOP_SCANNED) return expect_type(x, end, "operand", operand);
-  if (end->rank == LEAT_RANK_MAX) LEAT_FAIL(LEAT_UNSUPPORTED, "a stack of rank 9 is more than 8");
-  const leat_value_t stack = leat_loop_stack_type(end, r->trips);
-  return expect_type(x, &stack, "stack", operand);
-}
-
-static leat_status_t check_carried(const rule_t *r, uint32_t number) {
-  const leat_value_t *type = NULL, *next = NULL;
-  LEAT_TRY(check_operand(r, number, LEAT_MADE_LOOP_CARRIED, number));
-  LEAT_TRY(type_of_end(r, LEAT_MADE_LOOP_CARRIED, number, &type));
-  LEAT_TRY(type_of_end(r, LEAT_MADE_LOOP_NEXT, number, &next));
-  r->call->results[number] = *type;
-  return expect_type(next, type, "what a trip leaves of carried value", number);
-}
-
-leat_status_t leat_shape_LOOP(const leat_shape_call_t *call) {
-  const int64_t index = leat_shape_int(call, LEAT_ATTR_BODY), carried = leat_shape_int(call, LEAT_ATTR_CARRIED);
-  const int64_t scanned = leat_shape_int(call, LEAT_ATTR_SCANNED), reverse = leat_shape_int(call, LEAT_ATTR_REVERSE);
-  if (index < 0 || index >= call->graph->bodies.count)
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the graph has no body %" PRId64, index);
-  const rule_t r = {call, call->graph->bodies.data[index], leat_shape_int(call, LEAT_ATTR_TRIPS)};
-  if (r.trips < 1 || r.trips > INT32_MAX || reverse < 0 || reverse > 1)
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "trips must be from 1 to 2^31 - 1, reverse 0 or 1");
-  const int64_t operands = call->input_count;
-  if (carried < 0 || scanned < 0 || carried > operands || scanned > operands - carried)
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%" PRId64 " carried and %" PRId64 " scanned operands of %" PRIu32, carried,
-              scanned, call->input_count);
-  const uint32_t stacked = count_stacked(r.body), most = leat_op_info(call->kind)->max_inputs;
-  if (stacked > most) LEAT_FAIL(LEAT_UNSUPPORTED, "%" PRIu32 " stacks are more than %" PRIu32, stacked, most);
-  for (uint32_t i = 0; i < carried; i++) LEAT_TRY(check_carried(&r, i));
-  for (uint32_t i = 0; i < scanned; i++) LEAT_TRY(check_operand(&r, (uint32_t)carried + i, LEAT_MADE_LOOP_SCANNED, i));
-  for (uint32_t i = (uint32_t)(carried + scanned); i < call->input_count; i++)
-    LEAT_TRY(check_operand(&r, i, LEAT_MADE_LOOP_FIXED, i - (uint32_t)(carried + scanned)));
-  for (uint32_t i = 0; i < stacked; i++) {
-    const leat_value_t *entry = NULL;
-    LEAT_TRY(type_of_end(&r, LEAT_MADE_LOOP_STACKED, i, &entry));
-    call->results[carried + i] = leat_loop_stack_type(entry, r.trips);
-  }
-  return NULL;
+  return (uint32_t)carried + leat_loop_stacked(g->bodies.data[body]);
 }

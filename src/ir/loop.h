@@ -21,6 +21,8 @@ typedef struct leat_loop_s {
 leat_loop_t leat_loop_of(const leat_graph_t *g, const leat_op_t *op);
 // The value of the body's symbol, or of what its store keeps, of that role and number; LEAT_NONE: there is no such end.
 leat_value_id_t leat_loop_end(const leat_graph_t *body, leat_symbol_role_t role, uint32_t number);
+// How many stacks a body gives.
+uint32_t leat_loop_stacked(const leat_graph_t *body);
 // The trip that is made after `done` others.
 static inline int64_t leat_loop_trip(const leat_loop_t *loop, int64_t done) {
   return loop->reverse ? loop->trips - 1 - done : done;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Shape inference: checks that an op is well formed, then calls the rule of its row. The rules are in shape_core.c
 // (leaves, map, reductions, contraction), shape_move.c (moving elements), shape_window.c (convolution, pooling) and
-// loop.c.
+// shape_loop.c.
 #include "ir/shape.h"
 
 #include <inttypes.h>
