@@ -289,9 +289,10 @@ leat_status_t leat_compile_for(const leat_map_target_t *const *targets, const le
                                     .arch = &arch,
                                     .arch_text = text.data,
                                     .optim_level = options->optim_level,
-                                    .inference = !leat_pipeline_trains(graph, options)};
+                                    .inference = !leat_pipeline_trains(graph, options),
+                                    .fingerprint_version = LEAT_FINGERPRINT_VERSION};
   leat_status_t status = text.failed ? leat_out_of_memory() : NULL;
-  if (status == NULL) status = leat_fingerprint(graph, PEF_FINGERPRINT_VERSION, map_options.fingerprint);
+  if (status == NULL) status = leat_fingerprint(graph, LEAT_FINGERPRINT_VERSION, map_options.fingerprint);
   if (status == NULL) status = compile_mapped(graph, options, &map_options, path);
   leat_text_deinit(&text);
   return status;

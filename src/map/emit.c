@@ -255,6 +255,7 @@ static void emit_info(const emitter_t *e) {
                      .optim_level = d->options->optim_level,
                      .inference = d->options->inference};
   memcpy(info.fingerprint, d->options->fingerprint, sizeof info.fingerprint);
+  info.fingerprint_version = d->options->fingerprint_version;
   info.peak_bytes = e->placed->arena_bytes + d->symbols.bytes + leat_pef_constant_bytes(e->writer);
   info.arch = leat_pef_add_string(e->writer, d->options->arch_text);
   info.compiler = leat_pef_add_string(e->writer, LEAT_VERSION);

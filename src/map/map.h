@@ -19,7 +19,7 @@ typedef struct leat_map_options_s {
   uint32_t optim_level;
   bool inference;
   uint32_t trips;  // of the loop whose body it is: how often a step runs it; 0: once
-  uint64_t fingerprint[3];
+  uint64_t fingerprint[3], fingerprint_version;
   leat_map_shortage_t *shortage;  // NULL: not asked for
 } leat_map_options_t;
 

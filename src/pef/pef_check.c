@@ -79,6 +79,9 @@ static leat_status_t check_info(const leat_pef_t *pef) {
   uint64_t total = info->arena_bytes;
   for (uint32_t i = 0; i < pef->symbol_count && total < BYTES_LIMIT; ++i) total += pef->symbols[i].bytes + PEF_ALIGN;
   if (total >= BYTES_LIMIT) return leat_pef_corrupt("sizes of arena and symbols do not fit an address space");
+  if (info->fingerprint_version > UINT32_MAX) {
+    return leat_pef_corrupt("fingerprints of version %llu", (unsigned long long)info->fingerprint_version);
+  }
   if (info->inference > 1) return leat_pef_corrupt("the inference mark is %u", info->inference);
   if (!isfinite(info->run_flops) || !isfinite(info->run_bytes)) return leat_pef_corrupt("costs are not finite");
   return NULL;

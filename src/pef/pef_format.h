@@ -101,8 +101,7 @@
 #define PEF_VERSION_MAJOR 2u
 #define PEF_VERSION_MINOR 0u  // the newest that is known
 #define PEF_ENDIAN_MARK 0x01020304u
-#define PEF_FLOAT_MARK 370.5        // f64: catches foreign float formats
-#define PEF_FINGERPRINT_VERSION 2u  // of pef_info_t.fingerprint in every file of format 2.x (ir/fingerprint.h)
+#define PEF_FLOAT_MARK 370.5  // f64: catches foreign float formats
 #define PEF_ALIGN 64u
 #define PEF_MAX_RANK 8u
 #define PEF_NO_ROW_DIM 0xffu

@@ -66,7 +66,6 @@ static leat_status_t take_access(pef_file_t *file) {
 static leat_status_t validate(pef_file_t *file) {
   LEAT_TRY(leat_pef_check_container(file));
   LEAT_TRY(leat_pef_check_segments(file));
-  file->pef.fingerprint_version = PEF_FINGERPRINT_VERSION;
   LEAT_TRY(take_tables(file));
   leat_pef_bind(file);
   if (file->pef.version_major == 1) LEAT_TRY(leat_pef_upgrade(file));

@@ -33,7 +33,6 @@ typedef struct leat_pef_s {
   uint64_t constant_bytes;
   const char *metadata;                   // JSON object, NUL-terminated copy
   uint32_t version_major, version_minor;  // of the file; what it said is here as version 2 says it
-  uint32_t fingerprint_version;           // of info->fingerprint (ir/fingerprint.h)
   uint64_t file_bytes;
   leat_pef_where_t where[PEF_SEGMENT_END];  // where the segments lie in the file
   const uint8_t *access;                    // of every operand: leat_pef_access, made of its stage

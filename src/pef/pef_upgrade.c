@@ -99,7 +99,8 @@ static leat_status_t upgrade_info(pef_file_t *file) {
                            .inference = old[i].inference,
                            .compiler = old[i].compiler,
                            .run_flops = old[i].run_flops,
-                           .run_bytes = old[i].run_bytes};
+                           .run_bytes = old[i].run_bytes,
+                           .fingerprint_version = PEF_V1_FINGERPRINT_VERSION};
     memcpy(info[i].fingerprint, old[i].fingerprint, sizeof old[i].fingerprint);
   }
   return NULL;
@@ -172,7 +173,6 @@ static leat_status_t fill_programs(pef_file_t *file) {
 static const pef_upgrade_fn steps[] = {fill_programs, upgrade_scratch, NULL};
 
 leat_status_t leat_pef_upgrade(pef_file_t *file) {
-  file->pef.fingerprint_version = PEF_V1_FINGERPRINT_VERSION;
   LEAT_TRY(leat_pef_check_owners(&file->pef));
   for (const pef_upgrade_fn *step = steps; *step != NULL; ++step) {
     LEAT_TRY((*step)(file));

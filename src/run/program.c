@@ -366,7 +366,7 @@ LEAT_EXPORT const char *leat_program_arch(const leat_program_t *program) {
 
 LEAT_EXPORT uint32_t leat_program_fingerprint(const leat_program_t *program, uint64_t out_fingerprint[3]) {
   memcpy(out_fingerprint, program->pef->info->fingerprint, 3 * sizeof(uint64_t));
-  return program->pef->fingerprint_version;
+  return (uint32_t)program->pef->info->fingerprint_version;
 }
 
 LEAT_EXPORT uint32_t leat_program_section_types(const leat_program_t *program) {
