@@ -229,6 +229,37 @@ static void tiles_of_output_channels_pay_for_the_copy_of_a_picture(void **state)
   unmap(&m);
 }
 
+// Two weights with factors, which inference prepares; rows and columns.
+static const char prepared_text[] =
+    "leat.graph 1\n"
+    "%%0 = prim.symbol() {kind=\"param\", name=\"w\"} : f32[%1$d,%2$d]\n"
+    "%%1 = prim.symbol() {kind=\"param\", name=\"v\"} : f32[%1$d,%2$d]\n"
+    "%%2 = prim.symbol() {kind=\"param\", name=\"s\"} : f32[%1$d,1]\n"
+    "%%3 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[%2$d,8]\n"
+    "%%4 = prim.map(%%0, %%2) {fn=\"mul\"} : f32[%1$d,%2$d]\n"
+    "%%5 = prim.map(%%1, %%2) {fn=\"mul\"} : f32[%1$d,%2$d]\n"
+    "%%6 = prim.contract(%%4, %%3) {spec=\"mk,kn->mn\"} : f32[%1$d,8]\n"
+    "%%7 = prim.contract(%%5, %%3) {spec=\"mk,kn->mn\"} : f32[%1$d,8]\n"
+    "%%8 = prim.map(%%6, %%7) {fn=\"add\"} : f32[%1$d,8]\n"
+    "prim.store(%%8) {kind=\"output\", name=\"y\"}\n";
+
+static uint32_t count_prepared(int rows, int columns) {
+  char text[2048];
+  mapping_t m;
+  uint32_t count = 0;
+  assert_true(snprintf(text, sizeof text, prepared_text, rows, columns) < (int)sizeof text);
+  map(text, true, &m);
+  for (uint32_t s = 0; s < m.plan.sections.count; ++s) count += m.plan.sections.data[s].type == LEAT_TYPE_PREPARE;
+  unmap(&m);
+  return count;
+}
+
+static void what_is_prepared_for_products_apart_is_prepared_apart_where_it_is_worth_it(void **state) {
+  (void)state;
+  assert_int_equal(count_prepared(256, 1024), 2);
+  assert_int_equal(count_prepared(4, 8), 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(values_stay_in_strips_and_stores_are_direct_where_they_may),
@@ -237,6 +268,7 @@ int main(void) {
       cmocka_unit_test(a_training_step_of_few_rows_packs_nothing),
       cmocka_unit_test(products_are_read_as_plainly_as_they_are),
       cmocka_unit_test(tiles_of_output_channels_pay_for_the_copy_of_a_picture),
+      cmocka_unit_test(what_is_prepared_for_products_apart_is_prepared_apart_where_it_is_worth_it),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
