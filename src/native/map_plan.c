@@ -260,7 +260,9 @@ static map_scope_t scope_of_leaf(const map_leaf_t *leaf) {
   return leaf->kind == MAP_LEAF_ROW ? MAP_ROW : MAP_STRIP;
 }
 
+// A copy costs what a strip of its element costs to store: it stays where its result may be stored by itself.
 static map_scope_t scope_of_step(const map_builder_t *b, const map_step_t *step) {
+  if (step->fn == b->context->kern->map[b->values[step->dst].class_][PEF_SCALAR_COPY]) return MAP_STRIP;
   const uint8_t scopes[3] = {b->values[step->a].scope, b->values[step->b].scope, b->values[step->c].scope};
   uint8_t scope = scopes[0];
   for (int k = 1; k < 3; k++) scope = scopes[k] > scope ? scopes[k] : scope;
