@@ -73,6 +73,9 @@ static leat_status_t copy_op(back_t *k, const leat_op_t *op) {
   return NULL;
 }
 
+// In the loop's graph or in the body, whose errors are the same in the end.
+static bool has_failed(const back_t *k) { return k->v->b->status != NULL || k->l.b.status != NULL; }
+
 static leat_status_t write_op(back_t *k, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(k->t.graph, id);
   bool computed = false;
@@ -82,7 +85,7 @@ static leat_status_t write_op(back_t *k, leat_op_id_t id) {
     k->map[v] = end_for(k, v);
     computed = computed || k->map[v] == LEAT_NONE;
   }
-  if (!computed || k->v->b->status != NULL) return NULL;
+  if (!computed || has_failed(k)) return NULL;
   if (leat_op_role(op->kind) == LEAT_ROLE_SYMBOL)
     LEAT_FAIL(LEAT_INTERNAL, "a loop does not keep what its gradient reads");
   return copy_op(k, op);
@@ -127,9 +130,9 @@ static leat_status_t write_loop(back_t *k) {
   leat_status_t status = NULL;
   leat_b_loop_start(&k->l, k->v->b, k->t.loop.trips, !k->t.loop.reverse);
   add_carried(k);
-  for (leat_op_id_t id = 0; id < k->t.graph->ops.count && status == NULL && k->v->b->status == NULL; id++)
+  for (leat_op_id_t id = 0; id < k->t.graph->ops.count && status == NULL && !has_failed(k); id++)
     status = write_op(k, id);
-  if (status == NULL && k->v->b->status == NULL) write_ends(k);
+  if (status == NULL && !has_failed(k)) write_ends(k);
   if (status != NULL && k->v->b->status == NULL) {
     k->v->b->status = status;
     status = NULL;

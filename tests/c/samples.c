@@ -7,8 +7,8 @@
 
 #include "ir/graph.h"
 
-const char *const sample_names[] = {"attention", "blocks", "convolutions", "dropout", "indices",
-                                    "inference", "losses", "numbers",      "volumes", NULL};
+const char *const sample_names[] = {"attention", "blocks",  "convolutions", "dropout", "indices", "inference",
+                                    "losses",    "numbers", "recurrent",    "volumes", NULL};
 
 const char *sample_data_path(const char *name) {
   static char path[4096];

@@ -110,9 +110,9 @@ static leat_status_t compile(const void *argument, bytes_t *out) {
 
 static void compiling(void **state) {
   (void)state;
-  static const compile_t samples[] = {{"losses", 0},    {"losses", 3},  {"convolutions", 3},
-                                      {"attention", 3}, {"indices", 3}, {"numbers", 3},
-                                      {"dropout", 3},   {"volumes", 3}, {"blocks", 1}};
+  static const compile_t samples[] = {{"losses", 0},  {"losses", 3},   {"convolutions", 3}, {"attention", 3},
+                                      {"indices", 3}, {"numbers", 3},  {"dropout", 3},      {"volumes", 3},
+                                      {"blocks", 1},  {"recurrent", 3}};
   for (size_t i = 0; i < sizeof samples / sizeof *samples; ++i) exhaust(samples[i].name, compile, &samples[i]);
   unlink(pef_path);
 }

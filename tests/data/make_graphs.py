@@ -132,6 +132,18 @@ class Blocks(nn.Module):
         return F.cross_entropy(logits, label), logits
 
 
+class Recurrent(nn.Module):
+    """Loops one behind the other, forward and backward."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.gru = nn.LSTM(2, 3, bidirectional=True), nn.GRU(6, 2)
+
+    def forward(self, x):
+        y, last = self.gru(self.lstm(x)[0])
+        return (y * y).mean() + last.sum(), y
+
+
 def token(name, high, *shape):
     return samba.randint(high, shape, name=name)
 
@@ -157,6 +169,7 @@ def programs():
     yield "numbers", Numbers(), (number("x", 4, 6), token("n", 9, 4, 3)), None, {}
     yield "volumes", Volumes().eval(), (number("x", 2, 1, 3, 5, 5),), None, {}
     yield "blocks", Blocks(), (number("x", 4, 6), token("label", 6, 4)), samba.optim.AdamW, {"max_grad_norm": 1.0}
+    yield "recurrent", Recurrent(), (number("x", 8, 2, 2),), samba.optim.SGD, {}
     yield "inference", Convolutions().eval(), (number("image", 4, 1, 10, 10), token("label", 3, 4)), None, {}
 
 
