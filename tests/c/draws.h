@@ -15,7 +15,7 @@ enum { DRAWS_SHARE = 1 };
 // LEAT_DRAWS, else `usual`, of which a sanitizer gets a part.
 static inline uint32_t draws(uint32_t usual) {
   const char *wanted = getenv("LEAT_DRAWS");
-  const uint32_t count = wanted != NULL ? (uint32_t)strtoul(wanted, NULL, 10) : usual / DRAWS_SHARE;
+  const uint32_t count = wanted != NULL && *wanted != 0 ? (uint32_t)strtoul(wanted, NULL, 10) : usual / DRAWS_SHARE;
   return count > 0 ? count : 1;
 }
 

@@ -162,6 +162,7 @@ static void break_dtypes(const made_stage_t *made) {
     for (uint32_t dtype = 0; dtype < PEF_DTYPE_COUNT; ++dtype) {
       pef_zoo_t zoo = made->zoo;
       zoo.operands[i].dtype = (uint8_t)dtype;
+      zoo.stage.params.words[23] = 0;  // long sums are of some dtypes
       const uint32_t other = zoo.operands[row->other].dtype;
       char name[32];
       name_of(kind, i, name);
