@@ -496,6 +496,7 @@ static int setup(void **state) {
   (void)state;
   add_zoo();
   add_release("1.1");
+  add_release("2.0");
   straight_count = original_count;
   assert_true(straight_count > PEF_STAGE_COUNT);
   for (uint32_t p = 0; p < loop_program_count; ++p)

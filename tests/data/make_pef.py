@@ -204,8 +204,8 @@ def pairs(dtype=None):
     return {"x": torch.randn(8, 20).to(dtype), "y": torch.randn(8, 7).to(dtype)}
 
 
-def steps():
-    return {"x": torch.randn(4, 7, 5), "y": torch.randn(4, 1)}
+def steps(count=7):
+    return {"x": torch.randn(4, count, 5), "y": torch.randn(4, 1)}
 
 
 def sgd(model):
@@ -238,6 +238,8 @@ PROGRAMS = {
     "perceptron_f64": (lambda: Perceptron(torch.float64), lambda: pairs(torch.float64), adamw, {}),
     "recurrent_train": (Recurrent, steps, sgd, {}),
     "recurrent_infer": (Recurrent, steps, None, {}),
+    "loops_train": (Recurrent, lambda: steps(24), sgd, {}),
+    "loops_infer": (Recurrent, lambda: steps(24), None, {}),
     "noise_train": (Noise, lambda: {"x": torch.randn(4, 9)}, sgd, {}),
     "integers_infer": (Integers, integers, None, {}),
     "wide_infer": (Wide, lambda: {"x": torch.rand(6, 10) + 0.5}, None, {}),
