@@ -28,7 +28,13 @@ SUITES = {
     "ops": [*PYTEST, "tests/ops"],
     "c": ["meson", "test", "-C", "build/release", "--no-rebuild", "--maxfail", "1", "-t", "8"],
     "python": [*PYTEST, "tests/python/test_sdk_models.py", "tests/python/test_compile_modes.py",
-               "tests/python/test_bad_input.py", "tests/python/test_microbatch.py", "tests/python/test_batches.py"],
+               "tests/python/test_bad_input.py", "tests/python/test_microbatch.py", "tests/python/test_batches.py",
+               "tests/python/test_loops.py", "tests/python/test_products.py", "tests/python/test_precision.py",
+               "tests/python/test_index_bounds.py", "tests/python/test_batch_dims.py", "tests/python/test_symbols.py"],
+    "user": [*PYTEST, "tests/python/test_rules.py", "tests/python/test_rules_heuristics.py",
+             "tests/python/test_rules_lists.py", "tests/python/test_decisions.py", "tests/python/test_directives.py",
+             "tests/python/test_options.py", "tests/python/test_options_reports.py", "tests/python/test_command.py",
+             "tests/python/test_machine.py", "tests/python/test_retry.py", "tests/python/test_limits.py"],
 }  # fmt: skip
 # What no test can see: text for people, and what holds in any case.
 SKIPPED = re.compile(

@@ -157,6 +157,7 @@ static void check_pictures(const char *folder) {
   assert_null(strstr(svg, "<a&b>"));
   assert_non_null(strstr(dot, "logits \\\"<a&b>\\\""));
   assert_non_null(strstr(dot, "f32[64,784] 196.00 KiB"));
+  assert_int_equal(count(svg, "</path>"), count(dot, " -> "));
   assert_int_equal(count(dot, "shape=box"), pef->call_count);
   free(svg);
   free(dot);
