@@ -296,6 +296,29 @@ def _put_slice(x):
     return x
 
 
+def recurrent(name, gates):
+    """Calls of a layer and of its cell: 5 steps of 2 rows, 4 wide, 3 hidden; lstm has a second state."""
+    states, hidden = (2 if name == "lstm" else 1), torch.randn(1, 2, 3)
+    weights = (torch.randn(3 * gates, 4), torch.randn(3 * gates, 3), torch.randn(3 * gates), torch.randn(3 * gates))
+    layer, cell = getattr(torch, name), getattr(torch, f"{name}_cell")
+
+    def run(x, *rest):
+        first = rest[:2] if states == 2 else rest[0]
+        return layer(x, first, rest[states:], True, 1, 0.0, False, False, False)
+
+    def step(x, *rest):
+        return cell(x, rest[:2] if states == 2 else rest[0], *rest[states:])
+
+    return {
+        name: [(run, (torch.randn(5, 2, 4), *[hidden] * states, *weights))],
+        f"{name}_cell": [(step, (torch.randn(2, 4), *[hidden[0]] * states, *weights))],
+    }
+
+
+for _name, _gates in (("lstm", 4), ("gru", 3), ("rnn_tanh", 1), ("rnn_relu", 1)):
+    CALLS |= recurrent(_name, _gates)
+
+
 def rows_of_table():
     text = (ROOT / "src/ir/traced.def").read_text()
     return set(re.findall(r'^TRACED\(\w+, +"(\w+)"', text, re.MULTILINE))
