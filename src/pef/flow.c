@@ -200,10 +200,25 @@ static uint32_t find_buffer(const write_list_t *list, const write_t *write) {
   return PEF_NONE;
 }
 
+// What the same argument of the call has written in an earlier trip is written last again; false: there is none.
+static bool renew(write_list_t *list, const write_t *write) {
+  for (uint32_t i = list->count; i-- > 0;) {
+    const write_t found = list->data[i];
+    if (found.call != write->call || found.begin != write->begin || found.end != write->end ||
+        found.operand != write->operand)
+      continue;
+    memmove(&list->data[i], &list->data[i + 1], (list->count - 1 - i) * sizeof found);
+    list->data[list->count - 1] = found;
+    return true;
+  }
+  return false;
+}
+
 static leat_status_t add_write(finder_t *f, const access_t *a, bool first) {
   const uint64_t begin = a->place->offset;
   write_list_t *list = writes_of(f, a->place);
   write_t write = {begin, begin + a->place->bytes, a->call, PEF_NONE, a->slot->operand};
+  if (!first && renew(list, &write)) return NULL;
   if (!first) write.buffer = find_buffer(list, &write);
   if (a->place->kind == PEF_PLACE_ARENA && write.buffer == PEF_NONE) {
     write.buffer = f->flow->buffers.count;

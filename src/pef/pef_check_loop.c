@@ -120,12 +120,15 @@ static leat_status_t check_reach(const leat_pef_t *pef, const pef_move_t *moves,
 
 static leat_status_t check_moves(const leat_pef_t *pef) {
   uint32_t next_place = 0;
-  for (uint32_t i = 0, first = 0; i < pef->move_count; ++i) {
+  for (uint32_t i = 0; i < pef->move_count; ++i) {
     const pef_move_t *move = &pef->moves[i], *before = move - 1;
     if (i > 0 &&
         (move->argument < before->argument || (move->argument == before->argument && move->loop <= before->loop)))
       return leat_pef_corrupt("move %u is out of order", i);
     LEAT_TRY(leat_status_annotate(check_move(pef, move, &next_place), "move %u", i));
+  }
+  for (uint32_t i = 0, first = 0; i < pef->move_count; ++i) {  // which looks moves up: all of them are in order
+    const pef_move_t *move = &pef->moves[i];
     if (i + 1 < pef->move_count && pef->moves[i + 1].argument == move->argument) continue;
     LEAT_TRY(leat_status_annotate(check_reach(pef, &pef->moves[first], i + 1 - first), "argument %u", move->argument));
     first = i + 1;

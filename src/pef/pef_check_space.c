@@ -20,19 +20,36 @@ static leat_status_t check_axis(const leat_pef_t *pef, uint32_t index) {
   return NULL;
 }
 
+static uint64_t times(uint64_t a, uint64_t b) {
+  uint64_t product;
+  return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
+}
+
+// What an engine may keep of a stage for each tile, in units of what it keeps of an operand: of a convolution a number
+// for each of its products, too.
+static uint64_t weight_of(const leat_pef_t *pef, const pef_stage_t *stage) {
+  const uint64_t weight = (uint64_t)stage->operand_count + stage->instruction_count;
+  if (stage->kind != PEF_STAGE_CONV || stage->operand_count <= PEF_CONV_w) return weight;
+  const pef_operand_t *w = &pef->operands[stage->operand_first + PEF_CONV_w];
+  uint64_t products = 1;
+  for (uint32_t d = 1; d < PEF_MAX_RANK && d < w->rank; ++d) products = times(products, (uint64_t)w->dims[d]);
+  return weight + products / PEF_BOX_PRODUCTS;
+}
+
 // A file of a few bytes must not make an engine plan for millions of tiles.
 static leat_status_t check_boxes(const leat_pef_t *pef) {
   uint64_t all = 0;
   for (uint32_t i = 0; i < pef->axis_count;) {
     const pef_body_t *body = &pef->bodies[pef->axes[i].body];
-    const pef_stage_t *first = &pef->stages[body->stage_first], *last = first + body->stage_count - 1;
-    uint64_t boxes = last->operand_first + last->operand_count - first->operand_first + 1u;
-    for (const uint32_t of = pef->axes[i].body; i < pef->axis_count && pef->axes[i].body == of; ++i) {
-      const uint64_t tiles = (pef->axes[i].count - 1) / pef->axes[i].tile_max + 1;
-      boxes = tiles > PEF_MAX_BOXES ? UINT64_MAX : boxes > PEF_MAX_BOXES ? boxes : boxes * tiles;
-    }
-    all = boxes > PEF_MAX_BOXES ? boxes : all + boxes;
-    if (all > PEF_MAX_BOXES) return leat_pef_corrupt("its bodies have more than %u tiles along axes", PEF_MAX_BOXES);
+    uint64_t boxes = 1, weight = 1;
+    for (const uint32_t of = pef->axes[i].body; i < pef->axis_count && pef->axes[i].body == of; ++i)
+      boxes = times(boxes, (pef->axes[i].count - 1) / pef->axes[i].tile_max + 1);
+    if (boxes == 1) continue;
+    for (uint32_t s = 0; s < body->stage_count; ++s) weight += weight_of(pef, &pef->stages[body->stage_first + s]);
+    boxes = times(boxes, weight);
+    if (boxes > PEF_MAX_BOXES || (all += boxes) > PEF_MAX_BOXES)
+      return leat_pef_corrupt("its bodies have too many tiles along axes for what is in them (%u at most)",
+                              PEF_MAX_BOXES);
   }
   return NULL;
 }

@@ -107,10 +107,14 @@
 #define PEF_NO_ROW_DIM 0xffu
 #define PEF_NONE 0xffffffffu
 #define PEF_NO_OUTPUT 0xffffu
-#define PEF_MAX_ARGUMENTS 1048576u   // per body
-#define PEF_MAX_BUFFERS 65535u       // per body
-#define PEF_MAX_AXES 2u              // per body, beside its rows
-#define PEF_MAX_BOXES 262144u        // per file: tiles of tile_max along axes, counted for each operand of their bodies
+#define PEF_MAX_ARGUMENTS 1048576u  // per body
+#define PEF_MAX_BUFFERS 65535u      // per body
+#define PEF_MAX_AXES 2u             // per body, beside its rows
+#define PEF_MAX_BOXES \
+  262144u  // per file: tiles of tile_max along axes, where there are more than one, times 1 +
+           // the operands, instructions and PEF_BOX_PRODUCTS-th products of a CONV (an element
+           // of y) of their body
+#define PEF_BOX_PRODUCTS 64u
 #define PEF_MAX_OPERANDS 65535u      // per stage
 #define PEF_MAX_INSTRUCTIONS 65535u  // per stage
 #define PEF_MAX_LOOP_DEPTH 8u        // loops around a call

@@ -186,6 +186,30 @@ static leat_status_t add_end(leat_looped_t *l, leat_value_id_t v, uint32_t part,
   return NULL;
 }
 
+// Has an update overwritten symbol value `v` by the time that `part` runs? Types may run apart, and late updates run
+// behind everything.
+bool leat_looped_is_overwritten(const leat_looped_t *l, leat_value_id_t v, uint32_t part) {
+  const leat_graph_t *g = l->g;
+  const leat_looped_part_t *reader = &l->parts.data[part];
+  for (leat_op_id_t id = 0; id < g->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(g, id);
+    if (!leat_op_is_store(g, op, LEAT_STORE_UPDATE) || leat_op_symbol(g, op) != leat_op_symbol(g, maker_of(g, v)))
+      continue;
+    if (l->part_of[id] != part && (reader->role == LEAT_LOOPED_LATE || op->type < reader->type)) return true;
+  }
+  return false;
+}
+
+// What symbol value `v` is at the start crosses, if it is another one when `part` reads it.
+static leat_status_t keep_old(leat_looped_t *l, leat_value_id_t v, uint32_t part) {
+  leat_looped_place_t place = {0};
+  if (leat_op_role(maker_of(l->g, v)->kind) != LEAT_ROLE_SYMBOL || l->end_of[v] != LEAT_NONE ||
+      !leat_looped_is_overwritten(l, v, part))
+    return NULL;
+  LEAT_TRY(add_buffer(l, leat_value_bytes(leat_graph_value(l->g, v)), &place.index));
+  return add_end(l, v, stretch_at(l, (since_t){LEAT_TYPE_FWD, 0}), place, &l->end_of[v]);
+}
+
 // `v`, which a stretch computes, crosses.
 static leat_status_t let_cross(leat_looped_t *l, leat_value_id_t v) {
   const leat_op_id_t op = leat_graph_value(l->g, v)->op;
@@ -195,12 +219,37 @@ static leat_status_t let_cross(leat_looped_t *l, leat_value_id_t v) {
   return add_end(l, v, l->part_of[op], place, &l->end_of[v]);
 }
 
+static leat_status_t note_gradients(leat_looped_t *l) {
+  for (leat_op_id_t id = 0; id < l->g->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(l->g, id);
+    if (!leat_op_is_store(l->g, op, LEAT_STORE_GRAD)) continue;
+    const leat_looped_place_t place = {.symbol = true, .index = leat_op_symbol(l->g, op)};
+    const leat_value_id_t v = leat_op_input(l->g, op, 0);
+    LEAT_TRY(add_end(l, v, LEAT_NONE, place, &l->gradient_of[v]));
+  }
+  return NULL;
+}
+
+uint32_t leat_looped_gradient(const leat_looped_t *l, leat_value_id_t v, uint32_t part) {
+  const leat_looped_part_t *p = &l->parts.data[part];
+  return p->role == LEAT_LOOPED_STRETCH && p->type > LEAT_TYPE_BCKWD ? l->gradient_of[v] : LEAT_NONE;
+}
+
+// Does `part` find `v`, or what it is a view of, in the symbol of a gradient?
+static bool is_gradient(const leat_looped_t *l, leat_value_id_t v, uint32_t part) {
+  while (leat_looped_gradient(l, v, part) == LEAT_NONE && leat_op_role(maker_of(l->g, v)->kind) == LEAT_ROLE_VIEW)
+    v = leat_op_input(l->g, maker_of(l->g, v), 0);
+  return leat_looped_gradient(l, v, part) != LEAT_NONE;
+}
+
 static leat_status_t find_crossings(leat_looped_t *l) {
   for (leat_op_id_t id = 0; id < l->g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(l->g, id);
     for (uint32_t i = 0; i < op->input_count && l->part_of[id] != LEAT_NONE && !is_loop(op); i++) {
       const leat_value_id_t base = base_of(l->g, leat_op_input(l->g, op, i));
+      if (is_gradient(l, leat_op_input(l->g, op, i), l->part_of[id])) continue;
       if (l->part_of[leat_graph_value(l->g, base)->op] != l->part_of[id]) LEAT_TRY(let_cross(l, base));
+      LEAT_TRY(keep_old(l, base, l->part_of[id]));
     }
   }
   return NULL;
@@ -212,6 +261,11 @@ static leat_status_t place_operand(maker_t *m, leat_op_id_t loop, leat_value_id_
   leat_looped_t *l = m->l;
   const leat_value_id_t storage = storage_of(l->g, v);
   const leat_op_t *maker = maker_of(l->g, storage);
+  if (leat_op_role(maker->kind) == LEAT_ROLE_SYMBOL && leat_looped_is_overwritten(l, storage, l->part_of[loop])) {
+    LEAT_TRY(keep_old(l, storage, l->part_of[loop]));
+    *out_place = l->ends.data[l->end_of[storage]].place;
+    return NULL;
+  }
   if (leat_op_role(maker->kind) == LEAT_ROLE_SYMBOL) {
     *out_place = (leat_looped_place_t){.symbol = true, .index = leat_op_symbol(l->g, maker)};
     return NULL;
@@ -332,6 +386,7 @@ static leat_status_t find_crossings_to_loops(leat_looped_t *l) {
     if (end.part == LEAT_NONE) continue;
     const leat_value_id_t base = base_of(l->g, end.value);
     if (l->part_of[leat_graph_value(l->g, base)->op] != end.part) LEAT_TRY(let_cross(l, base));
+    LEAT_TRY(keep_old(l, base, end.part));
   }
   return NULL;
 }
@@ -345,15 +400,18 @@ static leat_status_t make(maker_t *m) {
   m->at = leat_arena_alloc(&l->arena, ops * sizeof *m->at);
   l->part_of = leat_arena_alloc(&l->arena, ops * sizeof *l->part_of);
   l->end_of = leat_arena_alloc(&l->arena, values * sizeof *l->end_of);
+  l->gradient_of = leat_arena_alloc(&l->arena, values * sizeof *l->gradient_of);
   l->places = leat_arena_alloc(&l->arena, ops * sizeof *l->places);
-  if (m->since == NULL || m->at == NULL || l->part_of == NULL || l->end_of == NULL || l->places == NULL)
+  if (m->since == NULL || m->at == NULL || l->part_of == NULL || l->end_of == NULL || l->gradient_of == NULL ||
+      l->places == NULL)
     return leat_out_of_memory();
   for (size_t i = 0; i < ops; i++) l->part_of[i] = LEAT_NONE;
-  for (size_t i = 0; i < values; i++) l->end_of[i] = LEAT_NONE;
+  for (size_t i = 0; i < values; i++) l->end_of[i] = l->gradient_of[i] = LEAT_NONE;
   find_levels(m);
   LEAT_TRY(add_parts(m));
   put_off_updates(l);
   LEAT_TRY(place_loops(m));
+  LEAT_TRY(note_gradients(l));
   LEAT_TRY(find_crossings(l));
   return find_crossings_to_loops(l);
 }

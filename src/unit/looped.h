@@ -50,6 +50,7 @@ typedef struct leat_looped_s {
   LEAT_ARRAY(uint64_t) buffer_bytes;   // of the memory between parts
   uint32_t *part_of;                   // per op; LEAT_NONE: leaves and views
   uint32_t *end_of;                    // per value that crosses: its end; LEAT_NONE: it does not
+  uint32_t *gradient_of;               // per value that is stored as a gradient: an end, which is that symbol
   leat_looped_place_t **places;        // per op that is a loop: of its operands, then what it leaves, then its stacks
   leat_arena_t arena;
 } leat_looped_t;
@@ -61,6 +62,11 @@ leat_status_t leat_looped_make(const leat_graph_t *g, leat_looped_t *out_looped)
 void leat_looped_deinit(leat_looped_t *looped);
 // The graph of a part; its ends are symbols under roles of end.def.
 leat_status_t leat_looped_graph(const leat_looped_t *looped, uint32_t part, leat_graph_t **out_graph) LEAT_MUST_USE;
+// The end that stands for `v` where `part` reads it as a gradient; LEAT_NONE: it is no gradient to that part. Norms and
+// updates read the symbol of a gradient, since a host may put another one there before they run.
+uint32_t leat_looped_gradient(const leat_looped_t *looped, leat_value_id_t v, uint32_t part);
+// Has an update overwritten symbol value `v` of the program by the time that `part` runs?
+bool leat_looped_is_overwritten(const leat_looped_t *looped, leat_value_id_t v, uint32_t part);
 // Where a symbol of that graph lies.
 leat_looped_place_t leat_looped_place(const leat_looped_t *looped, uint32_t part, const leat_symbol_t *symbol);
 

@@ -51,11 +51,11 @@ static leat_status_t copy_symbol(writer_t *w, const leat_op_t *op) {
   return leat_builder_take_status(&w->b);
 }
 
-// `v` as a symbol that another part stores.
-static leat_status_t add_in(writer_t *w, leat_value_id_t v) {
+// `v` as a symbol that another part stores, as end `end`.
+static leat_status_t add_in(writer_t *w, leat_value_id_t v, uint32_t end) {
   const leat_value_t type = *leat_graph_value(w->l->g, v);
-  assert(w->l->end_of[v] != LEAT_NONE);
-  w->map[v] = leat_b_symbol(&w->b, leat_b_role(&w->b, LEAT_MADE_PART_IN, w->l->end_of[v]), LEAT_KIND_INPUT,
+  assert(end != LEAT_NONE);
+  w->map[v] = leat_b_symbol(&w->b, leat_b_role(&w->b, LEAT_MADE_PART_IN, end), LEAT_KIND_INPUT,
                             (leat_dtype_t)type.dtype, type.rank, type.dims);
   return leat_builder_take_status(&w->b);
 }
@@ -64,10 +64,13 @@ static leat_status_t add_in(writer_t *w, leat_value_id_t v) {
 static leat_status_t import(writer_t *w, leat_value_id_t v) {
   const leat_op_id_t id = leat_graph_value(w->l->g, v)->op;
   const leat_op_t *op = leat_graph_op(w->l->g, id);
+  const uint32_t gradient = leat_looped_gradient(w->l, v, w->part);
   if (w->map[v] != LEAT_NONE) return NULL;
-  if (leat_op_role(op->kind) == LEAT_ROLE_SYMBOL) return copy_symbol(w, op);
+  if (gradient != LEAT_NONE) return add_in(w, v, gradient);
+  if (leat_op_role(op->kind) == LEAT_ROLE_SYMBOL)
+    return leat_looped_is_overwritten(w->l, v, w->part) ? add_in(w, v, w->l->end_of[v]) : copy_symbol(w, op);
   if (w->l->part_of[id] == LEAT_NONE || w->l->part_of[id] == w->part) return copy_op(w, op);
-  return add_in(w, v);
+  return add_in(w, v, w->l->end_of[v]);
 }
 
 static leat_status_t copy_store(writer_t *w, const leat_op_t *op, uint8_t type) {

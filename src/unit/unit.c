@@ -82,7 +82,7 @@ static leat_status_t add_statement(leat_unit_t *unit, leat_op_id_t id) {
   return NULL;
 }
 
-// Outputs go to the unit that computes them, each update to one of its own at the end.
+// Outputs go to the unit that computes them, updates to one at the end.
 static leat_status_t list_statements(maker_t *m) {
   uint32_t rest = LEAT_NONE;
   for (leat_op_id_t id = 0; id < m->g->ops.count; ++id) {
@@ -99,10 +99,10 @@ static leat_status_t list_statements(maker_t *m) {
     }
     LEAT_TRY(add_statement(&m->u->all.data[unit == LEAT_NONE ? rest : unit], id));
   }
+  leat_unit_t *unit = NULL;  // one for all: an update may read what another one writes
   for (leat_op_id_t id = 0; id < m->g->ops.count; ++id) {
     if (leat_op_role(leat_graph_op(m->g, id)->kind) != LEAT_ROLE_UPDATE) continue;
-    leat_unit_t *unit = add_unit(m, LEAT_UNIT_LATE);
-    if (unit == NULL) return leat_out_of_memory();
+    if (unit == NULL && (unit = add_unit(m, LEAT_UNIT_LATE)) == NULL) return leat_out_of_memory();
     LEAT_TRY(add_statement(unit, id));
   }
   return NULL;

@@ -16,7 +16,7 @@
 //
 // Program outputs, hyperparameters and the random state keep their names; random streams count from zero in each unit.
 // Where several units read a value, its cotangent goes from the last of them to the first, each adding its own. Further
-// units, without a group: one for outputs that nobody computes, one for each update of a buffer, one a gradient norm.
+// units, without a group: one for outputs that nobody computes, one for updates of buffers, one a gradient norm.
 #ifndef LEAT_UNIT_UNIT_H_
 #define LEAT_UNIT_UNIT_H_
 

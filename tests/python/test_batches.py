@@ -166,10 +166,21 @@ class Plain(nn.Module):
         return self.criterion(self.fc2(torch.relu(self.fc1(image * scale))), label)
 
 
-def torch_steps(optimizer_of, count, clip=None):
+class Steps(nn.Module):
+    """A layer of 12 steps, which is a loop in the file."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.fc, self.criterion = nn.GRU(1, 6, batch_first=True), nn.Linear(6, 5), nn.CrossEntropyLoss()
+
+    def forward(self, image, label, scale):
+        return self.criterion(self.fc(self.layer((image * scale).unsqueeze(2))[0].mean(1)), label)
+
+
+def torch_steps(optimizer_of, count, clip=None, model_of=Plain):
     """`count` updates of PyTorch, each from the mean of the gradients of BATCHES batches; losses, and the model."""
     torch.manual_seed(0)
-    model = Plain()
+    model = model_of()
     optimizer = optimizer_of(model.parameters())
     losses = []
     for step in range(count):
@@ -222,6 +233,21 @@ def test_updates_follow_the_mean_gradient(tmp_path, call, mode, kind, settings):
         torch.testing.assert_close(value, expected[key], rtol=1e-5, atol=1e-6)
     changes = [any(not torch.equal(a[k], b[k]) for k in a) for a, b in zip(seen, seen[1:], strict=False)]
     assert changes == [False, False, True] * 2
+
+
+@pytest.mark.parametrize("mode", ["-o0", "-o1", "-o3"])
+@pytest.mark.parametrize("clip", [None, 0.05])
+def test_updates_behind_loops_follow_the_mean_gradient(tmp_path, clip, mode):
+    _, expected = torch_steps(lambda p: torch.optim.SGD(p, lr=0.5), 2, clip, Steps)
+    model, _, outputs = loaded(
+        tmp_path, mode, "--grad-accumulation-steps", str(BATCHES), model_of=Steps,
+        optimizer_of=lambda p: samba.optim.SGD(p, lr=0.5, **({"max_grad_norm": clip} if clip else {})),
+    )  # fmt: skip
+    for step in range(2):
+        for piece in pieces(*tensors(BATCHES, seed=step)):
+            samba.session.run(named(*piece), outputs)
+    for key, value in weights(model).items():
+        torch.testing.assert_close(value, expected[key], rtol=1e-4, atol=1e-5)
 
 
 def test_the_mean_gradient_is_clipped_and_read(tmp_path):

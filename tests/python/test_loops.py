@@ -125,6 +125,57 @@ def test_modes(mode, tmp_path):
 # ---- the file
 
 
+class Register(nn.Module):
+    """A layer that begins with what three buffers hand on from call to call, and a copy of a parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.scale = nn.GRU(FEATURES, WIDTH), nn.Parameter(torch.ones(WIDTH))
+        for name in ("first", "second", "third"):
+            self.register_buffer(name, torch.zeros(BATCH, WIDTH))
+        self.register_buffer("count", torch.ones(WIDTH))
+        self.register_buffer("copy", torch.zeros(WIDTH))
+
+    def forward(self, x):
+        output, last = self.layer(x, self.third[None])
+        output = (output * self.scale * self.count).sin() + self.first + self.second.sum()
+        self.third, self.second, self.first = self.second, self.first, last[0].detach()
+        self.count = self.count + 1
+        self.copy = self.scale.detach().clone()
+        return (output * output).mean(), output, self.copy * 1
+
+
+@pytest.mark.parametrize("level", ["o0", "o1", "o3"])
+@pytest.mark.parametrize("train", [True, False], ids=["training", "inference"])
+def test_what_forward_writes_is_read_as_it_was_before(level, train, tmp_path):
+    arguments = {"optim_level": level, "verify_each": True}
+    assert not differences(Register, batches(3), tmp_path, train=train, arguments=arguments)
+
+
+def test_backward_that_runs_apart_reads_what_forward_read(tmp_path):
+    torch.manual_seed(1)
+    eager = Register()
+    torch.manual_seed(1)
+    model, given = Register(), batches(2)
+    samba.from_torch_model_(model)
+    optimizer = samba.optim.SGD(model.parameters(), lr=0.1)
+    inputs = (samba.from_torch_tensor(given[0][0], name="x"),)
+    options = {"output_folder": str(tmp_path), "pef_name": "apart"}
+    pef = samba.session.compile(model, inputs, optimizer, name="apart", config_dict=options)
+    samba.utils.trace_graph(model, inputs, optimizer, pef=pef)
+    rule = torch.optim.SGD(eager.parameters(), lr=0.1)
+    for (x,) in given:
+        rule.zero_grad()
+        eager(x)[0].backward()
+        rule.step()
+        named = (samba.from_torch_tensor(x, name="x"),)
+        for types in (["FWD"], ["BCKWD"], ["OPT"]):
+            samba.session.run(input_tensors=named, output_tensors=model.output_tensors, section_types=types)
+    samba.session.to_cpu(model)
+    for (name, want), found in zip(eager.named_parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(samba.to_torch(found), want.detach(), rtol=1e-4, atol=1e-6, msg=name)
+
+
 def compiled(folder, steps, level="o3"):
     torch.manual_seed(0)
     model = Model(lambda: nn.LSTM(FEATURES, WIDTH, 2))
