@@ -145,7 +145,7 @@ static void what_cannot_be_cut_is_refused(void **state) {
   p = good;
   p.axes[0].tile_max = 1;
   p.axes[0].count = UINT64_C(1) << 40;
-  refused(&p, "more than 262144 tiles along axes");
+  refused(&p, "too many tiles along axes for what is in them (262144 at most)");
   p = good;
   p.cuts[1].axis = 3;
   refused(&p, "its body has no axis 3");
