@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAST = 90.0
-TESTS = ("pef", "pef_check", "pef_mutate", "schema")
+TESTS = ("pef", "pef_buffer", "pef_check", "pef_loop", "pef_mutate", "schema", "space")
 READER = re.compile(r"src/pef/pef_(read|check\w*|facts|index|json|rules|schema)\.[ch]$")
 
 

@@ -375,10 +375,12 @@ static bool append_stage(leat_pef_writer_t *writer, const leat_pef_body_draft_t 
     fail_memory(writer);
     return false;
   }
-  leat_pef_find_access(stage, draft->instructions + stage->instruction_first, access);
+  const pef_instruction_t *steps =
+      stage->instruction_count != 0 ? draft->instructions + stage->instruction_first : NULL;
+  leat_pef_find_access(stage, steps, access);
   return APPEND(writer, stages, &placed, 1) &&
          APPEND(writer, operands, draft->operands + stage->operand_first, stage->operand_count) &&
-         APPEND(writer, instructions, draft->instructions + stage->instruction_first, stage->instruction_count);
+         APPEND(writer, instructions, steps, stage->instruction_count);
 }
 
 static void append_space(leat_pef_writer_t *writer, const leat_pef_body_draft_t *draft, uint32_t body,
