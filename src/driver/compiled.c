@@ -26,6 +26,19 @@ leat_status_t leat_compiled_open(leat_compiled_t *c, leat_pef_writer_t *writer) 
   return status;
 }
 
+leat_status_t leat_compiled_link(const leat_link_program_t *program, const leat_map_options_t *options,
+                                 leat_pef_writer_t *writer) {
+  pef_info_t info = {.optim_level = options->optim_level,
+                     .inference = options->inference,
+                     .fingerprint_version = options->fingerprint_version,
+                     .arch = leat_pef_add_string(writer, options->arch_text),
+                     .compiler = leat_pef_add_string(writer, LEAT_VERSION)};
+  memcpy(info.fingerprint, options->fingerprint, sizeof info.fingerprint);
+  LEAT_TRY(leat_link(program, writer, &info));
+  leat_pef_set_info(writer, &info);
+  return NULL;
+}
+
 static leat_status_t write_unit(leat_compiled_t *c, const leat_plan_t *plan, const leat_compile_options_t *options,
                                 const leat_map_options_t *map_options) {
   leat_pef_writer_t *writer = leat_pef_writer_create();

@@ -4,6 +4,7 @@
 #define LEAT_DRIVER_COMPILED_H_
 
 #include "leat/compile.h"
+#include "link/link.h"
 #include "map/map.h"
 #include "map/name.h"
 #include "pef/pef_read.h"
@@ -22,6 +23,9 @@ leat_status_t leat_compiled_map(leat_compiled_t *c, const leat_compile_options_t
                                 const leat_map_options_t *map_options, const char *why_first) LEAT_MUST_USE;
 // Takes what was written as the file of `c`.
 leat_status_t leat_compiled_open(leat_compiled_t *c, leat_pef_writer_t *writer) LEAT_MUST_USE;
+// Links `program` and says in the file for what it was compiled.
+leat_status_t leat_compiled_link(const leat_link_program_t *program, const leat_map_options_t *options,
+                                 leat_pef_writer_t *writer) LEAT_MUST_USE;
 void leat_compiled_deinit(leat_compiled_t *c);
 
 #endif

@@ -211,14 +211,7 @@ static leat_status_t link_all(separate_t *s) {
                                        .value_count = s->places.value_count,
                                        .call_name = call_name,
                                        .user = s};
-  pef_info_t info = {.optim_level = s->map_options->optim_level, .inference = s->map_options->inference};
-  memcpy(info.fingerprint, s->map_options->fingerprint, sizeof info.fingerprint);
-  info.fingerprint_version = s->map_options->fingerprint_version;
-  info.arch = leat_pef_add_string(s->writer, s->map_options->arch_text);
-  info.compiler = leat_pef_add_string(s->writer, LEAT_VERSION);
-  LEAT_TRY(leat_link(&program, s->writer, &info));
-  leat_pef_set_info(s->writer, &info);
-  return NULL;
+  return leat_compiled_link(&program, s->map_options, s->writer);
 }
 
 static void deinit(separate_t *s) {

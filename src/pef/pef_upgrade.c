@@ -36,104 +36,103 @@ static leat_status_t check_since(const pef_v1_stage_t *stage, uint32_t minor) {
 
 // --- records ---------------------------------------------------------------------------------------------------------
 
-static leat_status_t upgrade_stages(pef_file_t *file) {
-  uint64_t count = 0;
-  const pef_v1_stage_t *old = leat_pef_raw(file, PEF_SEGMENT_STAGES, &count);
-  pef_stage_t *stages = leat_pef_make_table(file, PEF_SEGMENT_STAGES, count);
-  if (stages == NULL) return leat_out_of_memory();
-  for (uint64_t i = 0; i < count; ++i) {
-    const pef_v1_stage_t *s = &old[i];
-    LEAT_TRY(leat_status_annotate(check_since(s, file->pef.version_minor), "stage %llu", (unsigned long long)i));
-    if (s->operand_count > UINT16_MAX) return leat_pef_corrupt("stage %llu: too many operands", (unsigned long long)i);
-    stages[i] = (pef_stage_t){.kind = s->kind,
-                              .fn = s->fn,
-                              .origin = s->origin,
-                              .operand_first = s->operand_first,
-                              .instruction_first = s->instruction_first,
-                              .instruction_count = s->instruction_count,
-                              .operand_count = (uint16_t)s->operand_count,
-                              .output = s->output_bit == PEF_V1_NO_OUTPUT ? PEF_NO_OUTPUT : s->output_bit,
-                              .params = s->params};
-  }
+static leat_status_t upgrade_stage(const pef_file_t *file, const void *from, void *to) {
+  const pef_v1_stage_t *s = from;
+  LEAT_TRY(check_since(s, file->pef.version_minor));
+  if (s->operand_count > UINT16_MAX) return leat_pef_corrupt("too many operands");
+  *(pef_stage_t *)to = (pef_stage_t){.kind = s->kind,
+                                     .fn = s->fn,
+                                     .origin = s->origin,
+                                     .operand_first = s->operand_first,
+                                     .instruction_first = s->instruction_first,
+                                     .instruction_count = s->instruction_count,
+                                     .operand_count = (uint16_t)s->operand_count,
+                                     .output = s->output_bit == PEF_V1_NO_OUTPUT ? PEF_NO_OUTPUT : s->output_bit,
+                                     .params = s->params};
   return NULL;
 }
 
-static leat_status_t upgrade_operands(pef_file_t *file) {
-  uint64_t count = 0;
-  const pef_v1_operand_t *old = leat_pef_raw(file, PEF_SEGMENT_OPERANDS, &count);
-  pef_operand_t *operands = leat_pef_make_table(file, PEF_SEGMENT_OPERANDS, count);
-  if (operands == NULL) return leat_out_of_memory();
-  for (uint64_t i = 0; i < count; ++i) {
-    const pef_v1_operand_t *o = &old[i];
-    if (o->reserved0 != 0) return leat_pef_corrupt("operand %llu: reserved bytes are not zero", (unsigned long long)i);
-    operands[i] = (pef_operand_t){.space = o->space,
-                                  .dtype = o->dtype,
-                                  .rank = o->rank,
-                                  .row_dim = o->row_dim,
-                                  .slot = o->slot,
-                                  .row_mult = o->row_mult,
-                                  .offset = o->offset};
-    memcpy(operands[i].dims, o->dims, sizeof o->dims);
-    memcpy(operands[i].strides, o->strides, sizeof o->strides);
-  }
+static leat_status_t upgrade_operand(const pef_file_t *file, const void *from, void *to) {
+  const pef_v1_operand_t *o = from;
+  pef_operand_t *operand = to;
+  (void)file;
+  if (o->reserved0 != 0) return leat_pef_corrupt("reserved bytes are not zero");
+  *operand = (pef_operand_t){.space = o->space,
+                             .dtype = o->dtype,
+                             .rank = o->rank,
+                             .row_dim = o->row_dim,
+                             .slot = o->slot,
+                             .row_mult = o->row_mult,
+                             .offset = o->offset};
+  memcpy(operand->dims, o->dims, sizeof o->dims);
+  memcpy(operand->strides, o->strides, sizeof o->strides);
   return NULL;
 }
 
-// As many; a step fills them, since what they read depends on the stage that owns them.
-static leat_status_t upgrade_instructions(pef_file_t *file) {
-  uint64_t count = 0;
-  (void)leat_pef_raw(file, PEF_SEGMENT_INSTRUCTIONS, &count);
-  return leat_pef_make_table(file, PEF_SEGMENT_INSTRUCTIONS, count) == NULL ? leat_out_of_memory() : NULL;
+// A step fills them, since what they read depends on the stage that owns them.
+static leat_status_t upgrade_instruction(const pef_file_t *file, const void *from, void *to) {
+  (void)file, (void)from, (void)to;
+  return NULL;
 }
 
-static leat_status_t upgrade_info(pef_file_t *file) {
-  uint64_t count = 0;
-  const pef_v1_info_t *old = leat_pef_raw(file, PEF_SEGMENT_INFO, &count);
-  pef_info_t *info = leat_pef_make_table(file, PEF_SEGMENT_INFO, count);
-  if (info == NULL) return leat_out_of_memory();
-  for (uint64_t i = 0; i < count; ++i) {
-    info[i] = (pef_info_t){.arena_bytes = old[i].arena_bytes,
-                           .peak_bytes = old[i].peak_bytes,
-                           .arch = old[i].arch,
-                           .optim_level = old[i].optim_level,
-                           .inference = old[i].inference,
-                           .compiler = old[i].compiler,
-                           .run_flops = old[i].run_flops,
-                           .run_bytes = old[i].run_bytes,
-                           .fingerprint_version = PEF_V1_FINGERPRINT_VERSION};
-    memcpy(info[i].fingerprint, old[i].fingerprint, sizeof old[i].fingerprint);
-  }
+static leat_status_t upgrade_info(const pef_file_t *file, const void *from, void *to) {
+  const pef_v1_info_t *old = from;
+  pef_info_t *info = to;
+  (void)file;
+  *info = (pef_info_t){.arena_bytes = old->arena_bytes,
+                       .peak_bytes = old->peak_bytes,
+                       .arch = old->arch,
+                       .optim_level = old->optim_level,
+                       .inference = old->inference,
+                       .compiler = old->compiler,
+                       .run_flops = old->run_flops,
+                       .run_bytes = old->run_bytes,
+                       .fingerprint_version = PEF_V1_FINGERPRINT_VERSION};
+  memcpy(info->fingerprint, old->fingerprint, sizeof old->fingerprint);
   return NULL;
 }
 
 // Scratch: below.
-static leat_status_t upgrade_bodies(pef_file_t *file) {
-  uint64_t count = 0;
-  const pef_v1_body_t *old = leat_pef_raw(file, PEF_SEGMENT_BODIES, &count);
-  pef_body_t *bodies = leat_pef_make_table(file, PEF_SEGMENT_BODIES, count);
-  if (bodies == NULL) return leat_out_of_memory();
-  for (uint64_t i = 0; i < count; ++i) {
-    bodies[i] = (pef_body_t){.stage_first = old[i].stage_first,
-                             .stage_count = old[i].stage_count,
-                             .argument_count = old[i].argument_count,
-                             .tile_quantum = old[i].tile_quantum,
-                             .row_count = old[i].row_count,
-                             .tile_rows_max = old[i].tile_rows_max};
-  }
+static leat_status_t upgrade_body(const pef_file_t *file, const void *from, void *to) {
+  const pef_v1_body_t *old = from;
+  (void)file;
+  *(pef_body_t *)to = (pef_body_t){.stage_first = old->stage_first,
+                                   .stage_count = old->stage_count,
+                                   .argument_count = old->argument_count,
+                                   .tile_quantum = old->tile_quantum,
+                                   .row_count = old->row_count,
+                                   .tile_rows_max = old->tile_rows_max};
   return NULL;
 }
 
-typedef leat_status_t (*pef_upgrade_fn)(pef_file_t *file);
-static const pef_upgrade_fn records[PEF_SEGMENT_END] = {
-    [PEF_SEGMENT_INFO] = upgrade_info,
-    [PEF_SEGMENT_BODIES] = upgrade_bodies,
-    [PEF_SEGMENT_STAGES] = upgrade_stages,
-    [PEF_SEGMENT_OPERANDS] = upgrade_operands,
-    [PEF_SEGMENT_INSTRUCTIONS] = upgrade_instructions,
+// How a record of another form becomes one of version 2.
+typedef struct pef_upgrade_row_s {
+  leat_status_t (*upgrade)(const pef_file_t *file, const void *from, void *to);
+  size_t from_bytes, to_bytes;
+  const char *one;  // of messages
+} pef_upgrade_row_t;
+static const pef_upgrade_row_t records[PEF_SEGMENT_END] = {
+    [PEF_SEGMENT_INFO] = {upgrade_info, sizeof(pef_v1_info_t), sizeof(pef_info_t), "info"},
+    [PEF_SEGMENT_BODIES] = {upgrade_body, sizeof(pef_v1_body_t), sizeof(pef_body_t), "body"},
+    [PEF_SEGMENT_STAGES] = {upgrade_stage, sizeof(pef_v1_stage_t), sizeof(pef_stage_t), "stage"},
+    [PEF_SEGMENT_OPERANDS] = {upgrade_operand, sizeof(pef_v1_operand_t), sizeof(pef_operand_t), "operand"},
+    [PEF_SEGMENT_INSTRUCTIONS] = {upgrade_instruction, sizeof(pef_v1_instruction_t), sizeof(pef_instruction_t),
+                                  "instruction"},
 };
 
-bool leat_pef_is_upgraded(uint32_t kind) { return records[kind] != NULL; }
-leat_status_t leat_pef_upgrade_records(pef_file_t *file, uint32_t kind) { return records[kind](file); }
+bool leat_pef_is_upgraded(uint32_t kind) { return records[kind].upgrade != NULL; }
+
+leat_status_t leat_pef_upgrade_records(pef_file_t *file, uint32_t kind) {
+  const pef_upgrade_row_t *row = &records[kind];
+  uint64_t count = 0;
+  const uint8_t *from = leat_pef_raw(file, kind, &count);
+  uint8_t *to = leat_pef_make_table(file, kind, count);
+  if (to == NULL) return leat_out_of_memory();
+  for (uint64_t i = 0; i < count; ++i)
+    LEAT_TRY(leat_status_annotate(row->upgrade(file, from + i * row->from_bytes, to + i * row->to_bytes), "%s %llu",
+                                  row->one, (unsigned long long)i));
+  return NULL;
+}
 
 // --- scratch ---------------------------------------------------------------------------------------------------------
 
@@ -170,11 +169,12 @@ static leat_status_t fill_programs(pef_file_t *file) {
 
 // In this order. A step may rely on the owners of records; tables that it makes (leat_pef_make_table) are bound before
 // the next one.
-static const pef_upgrade_fn steps[] = {fill_programs, upgrade_scratch, NULL};
+typedef leat_status_t (*pef_upgrade_step_t)(pef_file_t *file);
+static const pef_upgrade_step_t steps[] = {fill_programs, upgrade_scratch, NULL};
 
 leat_status_t leat_pef_upgrade(pef_file_t *file) {
   LEAT_TRY(leat_pef_check_owners(&file->pef));
-  for (const pef_upgrade_fn *step = steps; *step != NULL; ++step) {
+  for (const pef_upgrade_step_t *step = steps; *step != NULL; ++step) {
     LEAT_TRY((*step)(file));
     leat_pef_bind(file);
   }
