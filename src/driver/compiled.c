@@ -17,11 +17,11 @@ static leat_status_t note_names(leat_compiled_t *c, const leat_plan_t *plan) {
   return NULL;
 }
 
-leat_status_t leat_compiled_open(leat_compiled_t *c, leat_pef_writer_t *writer) {
+leat_status_t leat_compiled_open(leat_pef_writer_t *writer, const char *name, leat_pef_t **out_pef) {
   uint8_t *data = NULL;
   size_t bytes = 0;
   LEAT_TRY(leat_pef_write_memory(writer, &data, &bytes));
-  leat_status_t status = leat_pef_open_memory(data, bytes, "unit", &c->pef);
+  leat_status_t status = leat_pef_open_memory(data, bytes, name, out_pef);
   leat_free(data);
   return status;
 }
@@ -45,7 +45,7 @@ static leat_status_t write_unit(leat_compiled_t *c, const leat_plan_t *plan, con
   if (writer == NULL) return leat_out_of_memory();
   leat_pef_share_bodies(writer, options->separate_bodies == 0);
   leat_status_t status = leat_target_map(c->settled, plan, map_options, writer);
-  if (status == NULL) status = leat_compiled_open(c, writer);
+  if (status == NULL) status = leat_compiled_open(writer, "unit", &c->pef);
   leat_pef_writer_destroy(writer);
   return status;
 }

@@ -21,8 +21,8 @@ typedef struct leat_compiled_s {
 // Cuts and maps `settled`. `why_first`: why its first section of a type begins.
 leat_status_t leat_compiled_map(leat_compiled_t *c, const leat_compile_options_t *options,
                                 const leat_map_options_t *map_options, const char *why_first) LEAT_MUST_USE;
-// Takes what was written as the file of `c`.
-leat_status_t leat_compiled_open(leat_compiled_t *c, leat_pef_writer_t *writer) LEAT_MUST_USE;
+// What was written, as a file in memory; `name` is that of messages.
+leat_status_t leat_compiled_open(leat_pef_writer_t *writer, const char *name, leat_pef_t **out_pef) LEAT_MUST_USE;
 // Links `program` and says in the file for what it was compiled.
 leat_status_t leat_compiled_link(const leat_link_program_t *program, const leat_map_options_t *options,
                                  leat_pef_writer_t *writer) LEAT_MUST_USE;

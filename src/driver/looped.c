@@ -143,12 +143,7 @@ static leat_status_t write_loop(const looped_t *s, uint32_t part, const leat_com
   info.arena_bytes = body.temporary_offset + temporary;
   leat_pef_set_info(writer, &info);
   LEAT_TRY(leat_flight_plan(writer));
-  uint8_t *data = NULL;
-  size_t bytes = 0;
-  LEAT_TRY(leat_pef_write_memory(writer, &data, &bytes));
-  leat_status_t status = leat_pef_open_memory(data, bytes, "loop", &loop->pef);
-  leat_free(data);
-  return status;
+  return leat_compiled_open(writer, "loop", &loop->pef);
 }
 
 static bool same_loop(const loop_kind_t *a, const loop_kind_t *b, const leat_link_target_t *x,
@@ -320,7 +315,7 @@ leat_status_t leat_compile_looped_unit(leat_compiled_t *c, const leat_compile_op
   leat_pef_writer_t *writer = leat_pef_writer_create();
   if (writer == NULL) return leat_out_of_memory();
   leat_status_t status = leat_compile_looped(c->settled, options, map_options, writer);
-  if (status == NULL) status = leat_compiled_open(c, writer);
+  if (status == NULL) status = leat_compiled_open(writer, "unit", &c->pef);
   leat_pef_writer_destroy(writer);
   return status;
 }
