@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "driver/looped.h"
 
-#include <stdio.h>
-
+#include "driver/loop_file.h"
 #include "driver/pipeline.h"
 #include "link/link.h"
 #include "map/symbols.h"
-#include "pef/flight.h"
-#include "pef/pef_align.h"
 #include "unit/equal.h"
 #include "unit/looped.h"
 
-// A loop: a compiled body and where its symbols lie, in buffers of the loop's own numbering.
+// A loop that was written.
 typedef struct loop_kind_s {
   uint32_t unit;  // the first that is it
-  uint32_t body;  // which was compiled
-  uint32_t trips, buffer_count;
-  leat_link_place_t *places;
+  leat_loop_file_t file;
   leat_pef_t *pef;
 } loop_kind_t;
 
@@ -88,111 +83,44 @@ static leat_status_t link_stretch(looped_t *s, uint32_t part, const leat_compile
 
 // --- one loop -------------------------------------------------------------------------------------------------------
 
-static uint64_t whole_bytes(const looped_t *s, const leat_looped_place_t *place) {
-  return place->symbol ? s->symbols.all.data[s->symbols.of[place->index]].bytes
-                       : s->cut.buffer_bytes.data[place->index];
+static leat_loop_end_t end_of(const looped_t *s, const leat_looped_place_t *place) {
+  leat_loop_end_t end = {.whole = target_of(s, place), .first = place->offset, .step = place->step};
+  end.whole.first = 0;
+  if (place->symbol) end.symbol = &s->symbols.all.data[s->symbols.of[place->index]];
+  end.bytes = place->symbol ? end.symbol->bytes : s->cut.buffer_bytes.data[place->index];
+  return end;
 }
 
-// The places of a body's symbols: each is a part of one of the loop's buffers, which are those of `targets`.
-static leat_status_t find_places(looped_t *s, uint32_t part, const leat_compiled_t *c, loop_kind_t *loop,
-                                 leat_link_target_t *targets) {
-  loop->places = leat_arena_alloc(&s->arena, (c->pef->symbol_count + 1u) * sizeof *loop->places);
-  if (loop->places == NULL) return leat_out_of_memory();
+static leat_status_t find_places(looped_t *s, uint32_t part, const leat_compiled_t *c, leat_loop_file_t *file) {
+  leat_loop_end_t *ends = leat_arena_alloc(&s->arena, (c->pef->symbol_count + 1u) * sizeof *ends);
+  if (ends == NULL) return leat_out_of_memory();
   for (uint32_t i = 0; i < c->pef->symbol_count; ++i) {
     const leat_looped_place_t place = place_of(s, part, c, i);
-    leat_link_target_t target = target_of(s, &place);
-    target.first = 0;
-    uint32_t at = 0;
-    while (at < loop->buffer_count && (targets[at].kind != target.kind || targets[at].index != target.index)) ++at;
-    if (at == loop->buffer_count) targets[loop->buffer_count++] = target;
-    loop->places[i] = (leat_link_place_t){
-        .whole = {PEF_PLACE_SYMBOL, at, 0, whole_bytes(s, &place)}, .first = place.offset, .step = place.step};
+    ends[i] = end_of(s, &place);
   }
-  return NULL;
+  return leat_loop_file_find_places(file, ends, &s->arena);
 }
 
-// The buffers as symbols of the loop's file: a symbol of the program as it is there, memory between parts as bytes.
-static void add_buffers(const looped_t *s, const leat_compiled_t *c, const loop_kind_t *loop,
-                        const leat_link_target_t *targets, leat_pef_writer_t *writer) {
-  for (uint32_t at = 0; at < loop->buffer_count; ++at) {
-    pef_symbol_t symbol = {.kind = PEF_SYMBOL_INTERNAL, .dtype = LEAT_U8, .rank = 1, .of = PEF_NONE};
-    for (uint32_t i = 0; i < c->pef->symbol_count; ++i)
-      if (loop->places[i].whole.symbol == at) symbol.bytes = loop->places[i].whole.bytes;
-    symbol.dims[0] = (int64_t)symbol.bytes;
-    if (targets[at].kind == LEAT_LINK_SYMBOL) symbol = s->symbols.all.data[targets[at].index];
-    symbol.of = PEF_NONE;
-    char name[32];
-    (void)snprintf(name, sizeof name, "@buffer%u", at);
-    symbol.name = leat_pef_add_string(writer, name);
-    leat_pef_add_symbol(writer, &symbol);
-  }
-}
-
-static leat_status_t write_loop(const looped_t *s, uint32_t part, const leat_compiled_t *c, loop_kind_t *loop,
-                                leat_pef_writer_t *writer) {
-  const leat_op_t *op = leat_graph_op(s->g, s->cut.parts.data[part].loop);
-  leat_link_body_t body = {
-      .pef = c->pef, .places = loop->places, .trips = loop->trips, .name = s->g->origins.data[op->origin].module};
-  pef_info_t info = {.optim_level = s->map_options->optim_level, .inference = s->map_options->inference};
-  info.arch = leat_pef_add_string(writer, s->map_options->arch_text);
-  info.compiler = leat_pef_add_string(writer, LEAT_VERSION);
-  uint64_t kept, temporary;
-  LEAT_TRY(leat_link_body_memory(&body, &kept, &temporary));
-  body.temporary_offset = leat_pef_align(kept);
-  LEAT_TRY(leat_link_body(&body, writer, &info));
-  info.arena_bytes = body.temporary_offset + temporary;
-  leat_pef_set_info(writer, &info);
-  LEAT_TRY(leat_flight_plan(writer));
-  return leat_compiled_open(writer, "loop", &loop->pef);
-}
-
-static bool same_loop(const loop_kind_t *a, const loop_kind_t *b, const leat_link_target_t *x,
-                      const leat_link_target_t *y, uint32_t symbols) {
-  if (a->body != b->body || a->trips != b->trips || a->buffer_count != b->buffer_count) return false;
-  for (uint32_t i = 0; i < a->buffer_count; ++i)
-    if (x[i].kind != y[i].kind) return false;
-  for (uint32_t i = 0; i < symbols; ++i) {
-    const leat_link_place_t *p = &a->places[i], *q = &b->places[i];
-    if (p->whole.symbol != q->whole.symbol || p->whole.bytes != q->whole.bytes || p->first != q->first ||
-        p->step != q->step)
-      return false;
-  }
-  return true;
-}
-
-static const loop_kind_t *find_loop(const looped_t *s, const loop_kind_t *loop, const leat_link_target_t *targets,
-                                    uint32_t symbols) {
-  for (uint32_t i = 0; i < s->loops.count; ++i) {
-    const loop_kind_t *known = &s->loops.data[i];
-    if (same_loop(known, loop, s->linked.data[known->unit].targets, targets, symbols)) return known;
-  }
+static const loop_kind_t *find_loop(const looped_t *s, const leat_loop_file_t *file) {
+  for (uint32_t i = 0; i < s->loops.count; ++i)
+    if (leat_loop_file_equal(&s->loops.data[i].file, file)) return &s->loops.data[i];
   return NULL;
 }
 
 static leat_status_t link_loop(looped_t *s, uint32_t part, uint32_t body) {
+  const leat_op_t *op = leat_graph_op(s->g, s->cut.parts.data[part].loop);
   const leat_compiled_t *c = &s->compiled.data[body];
-  loop_kind_t loop = {.unit = s->linked.count, .body = body};
-  loop.trips = trips_of(s, part);
-  leat_link_target_t *targets = leat_arena_alloc(&s->arena, (c->pef->symbol_count + 1u) * sizeof *targets);
-  if (targets == NULL) return leat_out_of_memory();
-  LEAT_TRY(find_places(s, part, c, &loop, targets));
-  const loop_kind_t *known = find_loop(s, &loop, targets, c->pef->symbol_count);
+  leat_loop_file_t file = {.body = c->pef, .trips = trips_of(s, part), .name = s->g->origins.data[op->origin].module};
+  LEAT_TRY(find_places(s, part, c, &file));
+  const loop_kind_t *known = find_loop(s, &file);
   if (known == NULL) {
-    leat_pef_writer_t *writer = leat_pef_writer_create();
-    if (writer == NULL) return leat_out_of_memory();
-    add_buffers(s, c, &loop, targets, writer);
-    leat_status_t status = write_loop(s, part, c, &loop, writer);
-    leat_pef_writer_destroy(writer);
-    LEAT_TRY(status);
     loop_kind_t *slot = leat_array_push(&s->loops);
-    if (slot == NULL) {
-      leat_pef_close(loop.pef);
-      return leat_out_of_memory();
-    }
-    *slot = loop;
+    if (slot == NULL) return leat_out_of_memory();
+    *slot = (loop_kind_t){.unit = s->linked.count, .file = file};
+    LEAT_TRY(leat_loop_file_write(&file, s->map_options, &slot->pef));
     known = slot;
   }
-  const leat_link_unit_t unit = {.pef = known->pef, .like = known->unit, .targets = targets};
+  const leat_link_unit_t unit = {.pef = known->pef, .like = known->unit, .targets = file.targets};
   return link_unit(s, part, &unit);
 }
 
