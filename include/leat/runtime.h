@@ -14,9 +14,11 @@
 
 typedef struct leat_program_s leat_program_t;
 
+enum { LEAT_THREADS_MAX = 1024 };
+
 typedef struct leat_load_options_s {
   uint32_t struct_bytes;   // sizeof(leat_load_options_t)
-  uint32_t thread_count;   // 0: what affinity mask and cgroup quota allow
+  uint32_t thread_count;   // at most LEAT_THREADS_MAX; 0: what affinity mask and cgroup quota allow
   const char *isa;         // "portable", "avx2", "avx512" caps the kernels of "native"; NULL: what the CPU has
   uint32_t profile;        // 1: time every section and stage
   leat_program_t *beside;  // NULL, or a program that outlives this one: see below

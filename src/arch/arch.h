@@ -39,7 +39,10 @@ void leat_arch_init(leat_arch_t *arch, const char *target, const char *name);
 // where it does not tell), or "native:<l1>,<l2>,<l3>" in bytes. Sizes that are given are a target: tiles have to fit
 // its L3. LEAT_INVALID_ARGUMENT: another text, named with the legal forms.
 leat_status_t leat_arch_native(const char *text, leat_arch_t *out_arch) LEAT_MUST_USE;
-// Reads a record, `key: value` a line (docs/machines.md). Untrusted; LEAT_INVALID_ARGUMENT says "<from>:<line>: ".
+// Gives a record a name: text of a line, without the blanks around it. LEAT_INVALID_ARGUMENT.
+leat_status_t leat_arch_set_name(leat_arch_t *arch, const char *name) LEAT_MUST_USE;
+// Reads a record, `key: value` a line (docs/machines.md). Untrusted; LEAT_INVALID_ARGUMENT says "<from>:<line>: ", or
+// "<from>: " where no line is at fault.
 leat_status_t leat_arch_read(const char *text, size_t text_bytes, const char *from,
                              leat_arch_t *out_arch) LEAT_MUST_USE;
 leat_status_t leat_arch_read_file(const char *path, leat_arch_t *out_arch) LEAT_MUST_USE;

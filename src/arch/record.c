@@ -78,30 +78,44 @@ static leat_status_t set_level(const reader_t *r, const char *value) {
   FAIL_HERE(r, "level is '%.*s', it may be portable, avx2 or avx512", shown(value, strlen(value)), value);
 }
 
-static leat_status_t set_text(const reader_t *r, const char *key, const char *value, char *place, size_t bytes) {
-  const size_t length = strlen(value);
-  if (length == 0 || length >= bytes) FAIL_HERE(r, "%s has 1 to %zu characters", key, bytes - 1);
-  if (strchr(value, '#') != NULL) FAIL_HERE(r, "%s has a '#', which begins comments", key);
+static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
+
+// Puts `length` bytes of `value` into the `bytes` at `place`, as text of one line.
+static leat_status_t set_text(const char *key, const char *value, size_t length, char *place, size_t bytes) {
+  if (length == 0 || length >= bytes) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s has 1 to %zu characters", key, bytes - 1);
+  char room[LEAT_ARCH_NAME_MAX] = {0};
+  memcpy(room, value, length);
   for (size_t at = 0, step; at < length; at += step) {
-    step = leat_utf8_length(value + at);
-    if (step == 0) FAIL_HERE(r, "%s is not UTF-8", key);
+    step = leat_utf8_length(room + at);
+    if (step == 0) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s is not UTF-8", key);
+    if (room[at] == '#') LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s has a '#', which begins comments", key);
+    if ((unsigned char)room[at] < ' ' && !is_blank(room[at]))
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s: character %zu is no text", key, at + 1);
   }
-  memset(place, 0, bytes);
-  memcpy(place, value, length);
+  memcpy(place, room, bytes);
   return NULL;
+}
+
+leat_status_t leat_arch_set_name(leat_arch_t *arch, const char *name) {
+  while (is_blank(*name)) ++name;
+  size_t length = strlen(name);
+  while (length > 0 && is_blank(name[length - 1])) --length;
+  return set_text("name", name, length, arch->name, sizeof arch->name);
+}
+
+static leat_status_t take_text(const reader_t *r, bool *seen, const char *key, const char *value, char *place,
+                               size_t bytes) {
+  LEAT_TRY(take_once(r, seen, key));
+  return leat_status_annotate(set_text(key, value, strlen(value), place, bytes), "%s:%u", r->from, r->line);
 }
 
 static leat_status_t set_fact(reader_t *r, const char *key, size_t key_length, const char *value) {
   static const char target[] = "target", name[] = "name", level[] = "level";
-  if (key_length == sizeof target - 1 && memcmp(key, target, key_length) == 0) {
-    LEAT_TRY(take_once(r, &r->seen_target, target));
-    return set_text(r, target, value, r->arch->target, sizeof r->arch->target);
-  }
+  if (key_length == sizeof target - 1 && memcmp(key, target, key_length) == 0)
+    return take_text(r, &r->seen_target, target, value, r->arch->target, sizeof r->arch->target);
   if (!r->seen_target) FAIL_HERE(r, "a record of a machine begins with '%s'", "target: native");
-  if (key_length == sizeof name - 1 && memcmp(key, name, key_length) == 0) {
-    LEAT_TRY(take_once(r, &r->seen_name, name));
-    return set_text(r, name, value, r->arch->name, sizeof r->arch->name);
-  }
+  if (key_length == sizeof name - 1 && memcmp(key, name, key_length) == 0)
+    return take_text(r, &r->seen_name, name, value, r->arch->name, sizeof r->arch->name);
   if (key_length == sizeof level - 1 && memcmp(key, level, key_length) == 0) {
     LEAT_TRY(take_once(r, &r->seen_level, level));
     return set_level(r, value);
@@ -115,8 +129,6 @@ static leat_status_t set_fact(reader_t *r, const char *key, size_t key_length, c
   FAIL_HERE(r, "a machine has no '%.*s'; docs/machines.md lists what it has", shown(key, key_length), key);
 }
 
-static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
-
 // A line without its end; `room` takes its value.
 static leat_status_t read_line(reader_t *r, const char *line, size_t length, char *room, size_t room_bytes) {
   for (size_t i = 0; i < length; ++i) {
@@ -125,16 +137,19 @@ static leat_status_t read_line(reader_t *r, const char *line, size_t length, cha
       FAIL_HERE(r, "character %zu is no text", i + 1);
   }
   while (length > 0 && is_blank(line[length - 1])) --length;
+  for (; length > 0 && is_blank(*line); --length) ++line;
   if (length == 0) return NULL;
   const char *colon = memchr(line, ':', length);
   if (colon == NULL) FAIL_HERE(r, "'%.*s' is not 'key: value'", shown(line, length), line);
   const char *value = colon + 1;
+  size_t key_length = (size_t)(colon - line);
+  while (key_length > 0 && is_blank(line[key_length - 1])) --key_length;
   while (value < line + length && is_blank(*value)) ++value;
   const size_t value_length = (size_t)(line + length - value);
   if (value_length >= room_bytes) FAIL_HERE(r, "a value of more than %zu characters", room_bytes - 1);
   memcpy(room, value, value_length);
   room[value_length] = '\0';
-  return set_fact(r, line, (size_t)(colon - line), room);
+  return set_fact(r, line, key_length, room);
 }
 
 leat_status_t leat_arch_read(const char *text, size_t text_bytes, const char *from, leat_arch_t *out_arch) {
@@ -151,7 +166,9 @@ leat_status_t leat_arch_read(const char *text, size_t text_bytes, const char *fr
     LEAT_TRY(read_line(&r, text + at, length, room, sizeof room));
     at += length + 1;
   }
-  if (!r.seen_target) FAIL_HERE(&r, "a record of a machine begins with '%s'", "target: native");
+  if (!r.seen_target)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s: nothing but blanks and comments; a record of a machine begins with '%s'",
+              from, "target: native");
   return NULL;
 }
 

@@ -16,7 +16,7 @@ typedef LEAT_ARRAY(const char *) leat_cmd_list_t;
 enum leat_cmd_option_kind {
   LEAT_CMD_FLAG,   // bool
   LEAT_CMD_TEXT,   // const char *; NULL when absent
-  LEAT_CMD_COUNT,  // uint32_t
+  LEAT_CMD_COUNT,  // uint32_t from `low` to `high`; 0 when absent, which no range has
   LEAT_CMD_LIST    // leat_cmd_list_t; may be given several times
 };
 
@@ -24,8 +24,9 @@ typedef struct leat_cmd_option_s {
   const char *name;   // "--threads"
   const char *value;  // "N" in the help; NULL for a flag
   const char *help;
-  uint32_t kind;  // leat_cmd_option_kind
-  size_t offset;  // where the value goes in the subcommand's options
+  uint32_t kind;       // leat_cmd_option_kind
+  size_t offset;       // where the value goes in the subcommand's options
+  uint32_t low, high;  // LEAT_CMD_COUNT
 } leat_cmd_option_t;
 
 // An option of option.def on the command line.
@@ -68,5 +69,8 @@ leat_status_t leat_cmd_split(const char *option, const char *text, char **out_na
 // candidates.
 leat_status_t leat_cmd_find_symbol(const leat_program_t *program, const char *name, uint32_t kind,
                                    uint32_t *out_symbol) LEAT_MUST_USE;
+
+// Puts the JSON report of a program that was profiled (leat_program_report) as a table. LEAT_OUT_OF_MEMORY.
+leat_status_t leat_cmd_put_profile(const char *report, leat_text_t *out) LEAT_MUST_USE;
 
 #endif

@@ -79,12 +79,6 @@ static bool takes(const leat_option_t *option) {
   return false;
 }
 
-static leat_status_t refuse_foreign(const leat_cmd_given_t *given) {
-  if (takes(given->option)) return NULL;
-  LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%.*s is for programs in Python; leat compile takes the program from its graph text",
-            (int)strcspn(given->name, " "), given->name);
-}
-
 static leat_status_t check_together(const leat_cmd_given_list_t *list) {
   const char **names = leat_alloc_zero(list->count + 1, sizeof *names);
   if (names == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory for the command line");
@@ -98,7 +92,6 @@ static leat_status_t set_table_options(const compile_options_t *options, leat_co
   LEAT_TRY(check_together(&options->given));
   for (uint32_t i = 0; i < options->given.count; ++i) {
     const leat_cmd_given_t *given = &options->given.data[i];
-    LEAT_TRY(refuse_foreign(given));
     LEAT_TRY(leat_compile_options_set(compile, given->name, given->value.data));
   }
   return NULL;
@@ -181,7 +174,13 @@ static leat_status_t write_in_folder(const compile_options_t *options, const lea
 
 static leat_status_t write_pef(const compile_options_t *options, const leat_graph_t *graph,
                                leat_compile_options_t *compile) {
-  if (options->output != NULL) return leat_compile(graph, compile, options->output);
+  if (options->output != NULL) {
+    static const char *const others[] = {"--pef", "--pef-name", "--output-folder"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; ++i)
+      if (given_text(options, others[i], NULL) != NULL)
+        LEAT_FAIL(LEAT_INVALID_ARGUMENT, "-o excludes %s: each says where the PEF goes", others[i]);
+    return leat_compile(graph, compile, options->output);
+  }
   const char *path = given_text(options, "--pef", NULL);
   if (path == NULL) return write_in_folder(options, graph, compile);
   LEAT_TRY(make_parents(path));

@@ -395,11 +395,23 @@ static leat_status_t put_check(const leat_pef_t *pef, const char *path, leat_tex
             count);
 }
 
+// The machine that the file was compiled for, or that of --machine: rates of another target say nothing of its
+// sections.
+static leat_status_t choose_machine(const info_options_t *options, const leat_pef_t *pef, leat_arch_t *out_arch) {
+  leat_arch_t compiled;
+  leat_arch_of_pef(text_of(pef, pef->info->arch), &compiled);
+  *out_arch = compiled;
+  if (options->machine == NULL) return NULL;
+  LEAT_TRY(leat_arch_read_file(options->machine, out_arch));
+  if (strcmp(out_arch->target, compiled.target) == 0) return NULL;
+  LEAT_FAIL(LEAT_INVALID_ARGUMENT, "--machine %s: a record of the target '%s', and the PEF was compiled for '%s'",
+            options->machine, out_arch->target, compiled.target);
+}
+
 static leat_status_t describe(const info_options_t *options, const leat_pef_t *pef, const char *path,
                               leat_text_t *out) {
   leat_arch_t arch;
-  leat_arch_of_pef(text_of(pef, pef->info->arch), &arch);
-  if (options->machine != NULL) LEAT_TRY(leat_arch_read_file(options->machine, &arch));
+  LEAT_TRY(choose_machine(options, pef, &arch));
   if (options->graph != NULL) {
     LEAT_TRY(leat_report_write_graph(pef, &arch, options->graph));
     if (!options->json && !options->sections && !options->why && !options->check) return NULL;

@@ -18,10 +18,10 @@ static const leat_cmd_option_t option_table[] = {
     {"--name", "TEXT", "what reports call this machine (default: the CPU's model and the number of cores)",
      LEAT_CMD_TEXT, offsetof(machine_options_t, name)},
     {"--threads", "N", "cores that work together (default: what affinity mask and cgroup quota allow)", LEAT_CMD_COUNT,
-     offsetof(machine_options_t, threads)},
+     offsetof(machine_options_t, threads), 1, LEAT_THREADS_MAX},
 };
 
-enum { BAR_WIDTH = 30, THREADS_MAX = 1024 };
+enum { BAR_WIDTH = 30 };
 
 static void draw_bar(void *user, uint32_t done, uint32_t total, const char *what) {
   (void)user;
@@ -79,27 +79,14 @@ static leat_status_t write_record(const leat_arch_t *arch, const char *path) {
   return status;
 }
 
-static leat_status_t set_name(const char *name, leat_arch_t *arch) {
-  leat_text_t text = {0};
-  leat_arch_t checked;
-  leat_text_put(&text, "target: native\nname: %s\n", name);
-  leat_status_t status =
-      text.failed ? leat_out_of_memory() : leat_arch_read(text.data, text.length, "--name", &checked);
-  if (status == NULL) memcpy(arch->name, checked.name, sizeof arch->name);
-  leat_text_deinit(&text);
-  return status;
-}
-
 static leat_status_t run(const void *opaque, const char *const *operands) {
   const machine_options_t *options = opaque;
   (void)operands;
-  if (options->threads > THREADS_MAX)
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "--threads %u: at most %d", options->threads, THREADS_MAX);
   leat_arch_t arch;
-  if (options->name != NULL) LEAT_TRY(set_name(options->name, &arch));
+  if (options->name != NULL) LEAT_TRY(leat_status_annotate(leat_arch_set_name(&arch, options->name), "--name"));
   LEAT_TRY(leat_measure_machine(
       &(leat_measure_t){.threads = options->threads, .progress = isatty(STDERR_FILENO) ? draw_bar : NULL}, &arch));
-  if (options->name != NULL) LEAT_TRY(set_name(options->name, &arch));
+  if (options->name != NULL) LEAT_TRY(leat_arch_set_name(&arch, options->name));
   leat_text_t text = {0};
   put_found(&arch, &text);
   leat_status_t status = text.failed ? leat_out_of_memory() : NULL;

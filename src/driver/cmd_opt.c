@@ -26,6 +26,11 @@ static const leat_cmd_option_t option_table[] = {
      offsetof(opt_options_t, list)},
 };
 
+// Options of compile that a pass may ask for; the others say where files go, or belong to programs in Python.
+static bool takes(const leat_option_t *option) {
+  return option->set.how != LEAT_SET_NOTHING || option->state != LEAT_OPTION_WORKS;
+}
+
 static leat_status_t print_graph(const leat_graph_t *graph, const char *pass) {
   char *text = NULL;
   LEAT_TRY(leat_graph_print(graph, &text));
@@ -104,6 +109,7 @@ const leat_cmd_t leat_cmd_opt = {
         "  leat opt lenet.graph --passes precision --graphamp-preset mp1\n",
     .options = option_table,
     .option_count = sizeof option_table / sizeof *option_table,
+    .takes = takes,
     .table_commands = LEAT_OPTION_COMPILE,
     .given_offset = offsetof(opt_options_t, given),
     .operand_count = 1,

@@ -22,11 +22,14 @@ static leat_status_t push_text(leat_cmd_list_t *list, const char *text) {
 }
 
 static leat_status_t set_count(const leat_cmd_option_t *option, const char *text, uint32_t *out_count) {
-  char *end;
+  const size_t length = strlen(text), digits = strspn(text, "0123456789");
+  if (length == 0 || digits != length)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s '%s': a whole number from %u to %u is expected", option->name, text,
+              option->low, option->high);
   errno = 0;
-  unsigned long count = strtoul(text, &end, 10);
-  if (errno || end == text || *end || *text == '-' || count > UINT32_MAX)
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s takes a count, not '%s'", option->name, text);
+  const unsigned long count = strtoul(text, NULL, 10);
+  if (errno != 0 || count < option->low || count > option->high)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s %s: %u to %u is legal", option->name, text, option->low, option->high);
   *out_count = (uint32_t)count;
   return NULL;
 }
@@ -73,6 +76,9 @@ static leat_status_t take_table_option(const leat_cmd_t *cmd, int argc, char **a
   const char *text = argv[*index], *value = strchr(text, '=');
   const size_t length = value != NULL ? (size_t)(value - text) : strlen(text);
   const leat_option_t *option = leat_option_find(text, length, cmd->table_commands);
+  if (option != NULL && cmd->takes != NULL && !cmd->takes(option))
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%.*s does nothing in leat %s, which takes the program from its graph text",
+              (int)length, text, cmd->name);
   if (option == NULL) {
     char guess[96] = "";
     if (cmd->table_commands != 0) (void)leat_option_suggest(text, length, cmd->table_commands, guess, sizeof guess);

@@ -15,6 +15,8 @@ typedef struct run_options_s {
   bool profile, json, allow_unused;
 } run_options_t;
 
+enum { STEPS_MAX = 1000000000 };
+
 static const leat_cmd_option_t option_table[] = {
     {"--weights", "FILE", "parameters and buffers, from a .pt or .safetensors file", LEAT_CMD_TEXT,
      offsetof(run_options_t, weights)},
@@ -27,9 +29,9 @@ static const leat_cmd_option_t option_table[] = {
     {"--section", "TYPE", "fwd (the default), bckwd, gradnorm, opt, reduce, gather or all", LEAT_CMD_LIST,
      offsetof(run_options_t, sections)},
     {"--set", "NAME=NUMBER", "set a hyperparameter", LEAT_CMD_LIST, offsetof(run_options_t, settings)},
-    {"--steps", "N", "run so many times (1)", LEAT_CMD_COUNT, offsetof(run_options_t, steps)},
+    {"--steps", "N", "run so many times (1)", LEAT_CMD_COUNT, offsetof(run_options_t, steps), 1, STEPS_MAX},
     {"--threads", "N", "use so many threads (LEAT_NUM_THREADS, OMP_NUM_THREADS, what the machine allows)",
-     LEAT_CMD_COUNT, offsetof(run_options_t, threads)},
+     LEAT_CMD_COUNT, offsetof(run_options_t, threads), 1, LEAT_THREADS_MAX},
     {"--isa", "LEVEL", "use no more than portable, avx2 or avx512 (LEAT_ISA)", LEAT_CMD_TEXT,
      offsetof(run_options_t, isa)},
     {"--engine", "NAME",
@@ -169,9 +171,10 @@ static leat_status_t set_hyperparameter(leat_program_t *program, const char *arg
   LEAT_TRY(leat_program_symbol_info(program, setting.symbol, &info));
   if (info.kind != LEAT_SYMBOL_HYPERPARAMETER)
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "--set %s: %s is not a hyperparameter", argument, info.name);
-  char *end;
-  const double value = strtod(setting.path, &end);
-  if (*end) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "--set %s: '%s' is not a number", argument, setting.path);
+  const char *end;
+  const double value = leat_text_read_double(setting.path, &end);
+  if (end == setting.path || *end != '\0')
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "--set %s: '%s' is not a number", argument, setting.path);
   return leat_program_set_hyperparameter(program, setting.symbol, value);
 }
 
@@ -234,6 +237,7 @@ static leat_status_t run_steps(leat_program_t *program, uint32_t types, uint32_t
 static leat_status_t print_report(const leat_program_t *program, const run_options_t *options, uint32_t steps,
                                   double seconds) {
   char *report = NULL;
+  leat_status_t status = NULL;
   if (options->profile) LEAT_TRY(leat_program_report(program, &report));
   if (options->json) {
     printf("{\"steps\":%u,\"threads\":%u,\"median_us\":%.3f,\"report\":%s}\n", steps,
@@ -241,10 +245,13 @@ static leat_status_t print_report(const leat_program_t *program, const run_optio
   } else {
     printf("%u step%s on %u thread%s, median %.1f us\n", steps, steps == 1 ? "" : "s",
            leat_program_thread_count(program), leat_program_thread_count(program) == 1 ? "" : "s", 1e6 * seconds);
-    if (report) printf("%s\n", report);
+    leat_text_t table = {0};
+    if (report != NULL) status = leat_cmd_put_profile(report, &table);
+    if (status == NULL && report != NULL) fputs(table.data, stdout);
+    leat_text_deinit(&table);
   }
   leat_string_free(report);
-  return NULL;
+  return status;
 }
 
 static leat_status_t load_weights(leat_program_t *program, const run_options_t *options) {
@@ -269,7 +276,7 @@ static leat_status_t fill(const job_t *job, const leat_pef_t *pef, bool *needed)
 
 static leat_status_t run_job(const job_t *job) {
   const run_options_t *options = job->options;
-  const uint32_t steps = options->steps ? options->steps : 1;
+  const uint32_t steps = options->steps != 0 ? options->steps : 1;
   double seconds = 0;
   LEAT_TRY(enable_outputs(job->program, job->targets, options->outputs.count));
   LEAT_TRY(run_steps(job->program, job->types, steps, &seconds));
@@ -304,8 +311,9 @@ static leat_status_t choose_threads(uint32_t asked, uint32_t *out_count) {
     char *end;
     const unsigned long count = strtoul(text, &end, 10);
     // OpenMP's variable may hold a list, one count a nesting level: the first counts.
-    if (end == text || (*end && *end != ',') || count == 0 || count > UINT32_MAX)
-      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s is '%s', not a number of threads", variables[i], text);
+    if (end == text || (*end && *end != ',') || count == 0 || count > LEAT_THREADS_MAX)
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s='%s': a number of threads from 1 to %d is expected", variables[i], text,
+                LEAT_THREADS_MAX);
     *out_count = (uint32_t)count;
   }
   return NULL;

@@ -173,6 +173,8 @@ static leat_status_t read_options(const leat_load_options_t *options, leat_load_
               options->struct_bytes, sizeof *out_used);
   }
   memcpy(out_used, options, options->struct_bytes);
+  if (out_used->thread_count > LEAT_THREADS_MAX)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%u threads: 1 to %d is legal", out_used->thread_count, LEAT_THREADS_MAX);
   return NULL;
 }
 

@@ -35,7 +35,8 @@ static void what_a_record_leaves_out_is_initial(void **state) {
   (void)state;
   leat_arch_t arch, initial;
   leat_arch_init(&initial, "native", "x");
-  assert_ok(read_text("# a comment\r\n\n  \ntarget: native\t# two\nname: a # b\nl2_bytes: 8192", &arch));
+  assert_ok(
+      read_text("# a comment\r\n\n  \n\ttarget\t : native\t# two \t\nname: a # b\n l2_bytes : 8192 \r\n ", &arch));
   assert_string_equal(arch.target, "native");
   assert_string_equal(arch.name, "a");
   assert_false(arch.built_in);
@@ -50,8 +51,8 @@ static void refusals_say_the_line(void **state) {
   static const struct {
     const char *text, *told;
   } bad[] = {
-      {"", "m:0: a record of a machine begins with 'target: native'"},
-      {"# nothing\n", "begins with 'target: native'"},
+      {"", "m: nothing but blanks and comments; a record of a machine begins with 'target: native'"},
+      {" \t\r\n# nothing\n\n", "m: nothing but blanks and comments; a record of a machine begins with"},
       {"l1_bytes: 32768\n", "m:1: a record of a machine begins with 'target: native'"},
       {"target: native\n\nl1_bytes 32768\n", "m:3: 'l1_bytes 32768' is not 'key: value'"},
       {"target: native\nl4_bytes: 32768\n", "m:2: a machine has no 'l4_bytes'"},

@@ -154,6 +154,25 @@ def test_run_reports(folder):
     assert report["steps"] == 5 and report["threads"] == 1 and report["median_us"] > 0 and report["report"]
 
 
+def test_a_profile_without_json_is_a_table(folder):
+    printed = leat(folder, "run", "train.pef", *WEIGHTS, "--input", "image=x.npy", "--input", "label=t.npy",
+                   "--section", "all", "--steps", "3", "--threads", "1", "--profile")  # fmt: skip
+    lines = printed.splitlines()
+    assert lines[0].startswith("3 steps on 1 thread, median ") and "{" not in printed
+    rows = [line.split() for line in lines[lines.index("") + 3 :]]
+    sections = [row for row in rows if row[0].isdigit()]
+    assert {row[1] for row in sections} >= {"fwd", "bckwd", "opt"} and all(row[2] == "3" for row in sections)
+    assert sum(float(row[4].rstrip("%")) for row in sections) == pytest.approx(100, abs=1)
+    assert any(row[1:3] == ["contract", "net.fc"] for row in rows)
+
+
+@pytest.mark.parametrize("count", ["0", "many", "1025"])
+def test_a_wrong_number_of_threads_in_the_environment(folder, monkeypatch, count):
+    monkeypatch.setenv("LEAT_NUM_THREADS", count)
+    message = leat(folder, "run", "infer.pef", code=CODES["invalid"])
+    assert f"LEAT_NUM_THREADS='{count}': a number of threads from 1 to 1024 is expected" in message
+
+
 def test_info(folder):
     facts = json.loads(leat(folder, "info", "train.pef", "--json"))
     assert {symbol["name"] for symbol in facts["symbols"] if symbol["kind"] == "input"} == {"image", "label"}
@@ -178,7 +197,14 @@ def test_info(folder):
         (["info", "nothing.pef"], "not found", ["nothing.pef"]),
         (["info", "x.npy"], "corrupt", ["x.npy", "not a PEF"]),
         (["run", "train.pef", "--frobnicate"], "invalid", ["no option --frobnicate"]),
-        (["run", "train.pef", "--threads", "many"], "invalid", ["--threads takes a count"]),
+        (["run", "train.pef", "--threads", "many"], "invalid", ["--threads 'many': a whole number from 1 to 1024"]),
+        (["run", "train.pef", "--threads", "0"], "invalid", ["--threads 0: 1 to 1024 is legal"]),
+        (["run", "train.pef", "--threads", "1025"], "invalid", ["--threads 1025: 1 to 1024 is legal"]),
+        (["run", "train.pef", "--steps", "0"], "invalid", ["--steps 0: 1 to 1000000000 is legal"]),
+        (["run", "train.pef", "--steps", "-1"], "invalid", ["--steps '-1': a whole number"]),
+        (["run", "train.pef", "--steps="], "invalid", ["--steps '': a whole number"]),
+        (["run", "train.pef", "--steps", "99999999999999999999"], "invalid", ["--steps 99999999999999999999: 1 to"]),
+        (["machine", "--threads", "0"], "invalid", ["--threads 0: 1 to 1024 is legal"]),
         (["run", "train.pef", "--section", "sideways"], "invalid", ["--section sideways"]),
         (["run", "infer.pef", "--input", "image"], "invalid", ["name=value"]),
         (["run", "infer.pef", "--output", "net=y.npy"], "invalid", ["net__loss", "net__fc__logits"]),
@@ -190,8 +216,13 @@ def test_info(folder):
         (["run", "infer.pef", "--weights", "none.pt"], "not found", ["none.pt"]),
         (["run", "train.pef", "--set", "speed=1"], "not found", ["speed", "lr"]),
         (["run", "train.pef", "--set", "lr=fast"], "invalid", ["not a number"]),
+        (["run", "train.pef", "--set", "lr=0.1x"], "invalid", ["'0.1x' is not a number"]),
         (["compile", "net.graph", "--pef", "a.pef", "--pef-name", "a"], "invalid", ["--pef excludes --pef-name"]),
         (["compile", "net.graph", "-o", "x.pef", "-b", "8"], "invalid", ["-b", "graph text"]),
+        (["compile", "net.graph", "-o", "x.pef", "--pef", "y.pef"], "invalid", ["-o excludes --pef:"]),
+        (["compile", "net.graph", "-o", "x.pef", "--output-folder", "y"], "invalid", ["-o excludes --output-folder:"]),
+        (["compile", "net.graph", "-o", "x.pef", "--max-memory", "0"], "invalid", ["--max-memory 0: 1 to"]),
+        (["opt", "net.graph", "--pef-name", "x"], "invalid", ["--pef-name does nothing in leat opt"]),
         (["compile", "net.graph", "-o", "x.pef", "--compilr-mode", "nlp"], "invalid", ["mean '--compiler-mode'"]),
         (["compile", "net.graph", "-o", "x.pef", "--num-tiles", "3"], "invalid", ["1, 2, 4 or 8 is legal"]),
         (["compile", "net.graph", "-o", "x.pef", "-ws", "2"], "invalid", ["needs --data-parallel"]),
@@ -224,7 +255,7 @@ def test_help_lists_what_the_command_takes(folder):
         value = [] if option.type == "flag" else ["1"]
         done = subprocess.run([leat_command(), "compile", "net.graph", option.name, *value], cwd=folder,
                               capture_output=True, text=True)  # fmt: skip
-        assert ("for programs in Python" in done.stderr) == (option.name not in named), (option.name, done.stderr)
+        assert ("does nothing in leat compile" in done.stderr) == (option.name not in named), (option.name, done.stderr)
 
 
 def test_version(folder):

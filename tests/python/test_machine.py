@@ -45,9 +45,10 @@ def facts(text):
 
 
 def test_a_measured_record_is_taken_by_arch_and_reports(folder):
-    shown = leat(folder, "machine", "-o", "here.machine", "--name", "under test", "--threads", 2)
+    shown = leat(folder, "machine", "-o", "here.machine", "--name", "  under test ", "--threads", 2)
     found = facts((folder / "here.machine").read_text())
     assert found["target"] == "native" and found["name"] == "under test" and found["cores"] == "2"
+    assert not any(line != line.rstrip() for line in (shown + (folder / "here.machine").read_text()).splitlines())
     assert "under test" in shown and "here.machine" in shown
     for fact in ("f32_portable", "f32_avx2", "f64_avx512", "read_bytes", "triad_bytes_all", "barrier_seconds"):
         assert math.isfinite(float(found[fact])) and float(found[fact]) > 0
@@ -110,6 +111,7 @@ def test_a_profile_tells_the_roofline_of_the_file_s_machine(folder):
         ("l2_bytes: 65536\n", "bad.machine:1: a record of a machine begins with 'target: native'"),
         ("target: native\nl2_bytes: lots\n", "bad.machine:2: l2_bytes is 'lots', which is no whole number"),
         ("target: sn99\n", "of the target 'sn99', which is unknown"),
+        ("", "bad.machine: nothing but blanks and comments; a record of a machine begins with 'target: native'"),
         ("target: native\n\x00\n", "bad.machine:2: character 1 is no text"),
     ],
 )
@@ -122,6 +124,30 @@ def test_records_that_are_none_are_refused_with_their_line(folder, text, told):
     if "sn99" not in text:
         assert told in leat(folder, "info", "plain.pef", "--machine", "bad.machine", code=1)
     assert "missing.machine" in leat(folder, "compile", "net.graph", "--arch", "missing.machine", code=2)
+
+
+@pytest.mark.parametrize("words", [["--json"], ["--sections"], ["--why"], ["--check"], ["--graph", "other.svg"], []])
+def test_reports_refuse_a_machine_of_another_target(folder, words):
+    (folder / "other.machine").write_text("target: sn20\nname: a chip\n")
+    assert leat(folder, "info", "slow.pef", "--machine", "other.machine", *words, code=1) == (
+        "leat: --machine other.machine: a record of the target 'sn20', and the PEF was compiled for 'native'\n"
+    )
+    assert not (folder / "other.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("", "--name: name has 1 to 95 characters"),
+        (" \t", "--name: name has 1 to 95 characters"),
+        ("x" * 96, "--name: name has 1 to 95 characters"),
+        ("a # b", "--name: name has a '#', which begins comments"),
+        ("a\nlevel: avx2", "--name: name: character 2 is no text"),
+    ],
+)
+def test_names_that_no_record_can_hold_are_refused_before_anything_is_measured(folder, name, told):
+    assert leat(folder, "machine", "-o", "named.machine", "--name", name, code=1) == f"leat: {told}\n"
+    assert not (folder / "named.machine").exists()
 
 
 def test_a_smaller_batch_is_compiled_for_the_same_machine_without_its_file(tmp_path):
