@@ -68,6 +68,7 @@ PLAIN(empty, leat_opt_empty)
 PLAIN(fold, leat_opt_fold)
 PLAIN(cse, leat_opt_cse)
 PLAIN(dce, leat_opt_dce)
+PLAIN(partial, leat_opt_partial)
 PLAIN(merge, leat_merge_dims)
 PLAIN(trim, leat_unit_trim)
 
@@ -88,6 +89,7 @@ static const pass_t passes[] = {
     {"absorb",     absorb,               INFERRING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "what follows a product with fixed weights goes into them"},
     {"parts",      by_parts,             MAPPING,   true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "products of joined parts are products of the parts"},
     {"recompute",  recompute,            COMPILING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "backward computes again what is dearer to keep"},
+    {"partial",    partial,              MAPPING,   true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "long sums into few elements are sums of parts"},
     {"merge",      merge,                MAPPING,   true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "elementwise ops get the rows of the products beside them"},
     {"settle",     settle,               MAPPING,   false, PRIMITIVE | NO_EMPTY | STRAIGHT, SETTLED,        0,       "copies where strides cannot express a view"},
 };
@@ -106,9 +108,10 @@ static leat_status_t check_disable(const char *list) {
       known |= passes[i].optional && strlen(passes[i].name) == accepted && strncmp(passes[i].name, at, accepted) == 0;
     }
     if (!known) {
-      LEAT_FAIL(LEAT_INVALID_ARGUMENT,
-                "pass '%.*s' cannot be disabled: pool-first, fold, cse, dce, absorb, parts, recompute and merge can",
-                (int)accepted, at);
+      LEAT_FAIL(
+          LEAT_INVALID_ARGUMENT,
+          "pass '%.*s' cannot be disabled: pool-first, fold, cse, dce, absorb, parts, recompute, partial and merge can",
+          (int)accepted, at);
     }
   }
   return NULL;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rewrites of the primitive graph. Every pass rebuilds: graph in, graph out; each may be left out, and the graph
-// computes the same. Floats: no pass changes the bits of a result.
+// computes the same. Floats: but for what parts.c and partial.c say, no pass changes the bits of a result.
 #ifndef LEAT_OPT_OPT_H_
 #define LEAT_OPT_OPT_H_
 
@@ -28,6 +28,8 @@ leat_status_t leat_opt_absorb(const leat_graph_t *from, const leat_arch_t *arch,
                               leat_graph_t **out_graph) LEAT_MUST_USE;
 // A product of what was joined for it alone is products of the parts (parts.c).
 leat_status_t leat_opt_parts(const leat_graph_t *from, const leat_arch_t *arch, leat_graph_t **out_graph) LEAT_MUST_USE;
+// A long sum into few elements is the sum of partial sums (partial.c).
+leat_status_t leat_opt_partial(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
 
 // Backward computes elementwise values again where that keeps fewer bytes from forward (recompute.c).
 leat_status_t leat_opt_recompute(const leat_graph_t *from, const leat_arch_t *arch,

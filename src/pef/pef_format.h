@@ -87,6 +87,9 @@
 //   CONV_WGRAD   L positions (n, t), those in the padding counted.
 // L = 0: one block, however long. L is for sums in floats; PEF_CHAIN_* are what is written.
 //
+// Partial sums. Parts of a sum are rows: a stage sums each part for itself, the dim that counts parts is one that it
+// keeps, its result has an accumulator a part, and a REDUCE adds these in the order above.
+//
 // Versions. A file says the least minor version that has all of it: its segments, what is not 0 in its records (the
 // sizes of records are those of that version), its stages and their parameters (`since` in stage.def). Minor versions
 // only append. A reader takes a file of a newer minor version if it knows all that the file uses: it ignores segments

@@ -5,7 +5,7 @@
 import torch
 import torch.nn.functional as F
 
-from ..cases import A, B, N, P, T, W, row
+from ..cases import ROWS, A, B, N, P, T, W, row
 
 # (shape, dim or None, keepdim)
 DIMS = [
@@ -177,3 +177,12 @@ for _shape in ((2, 3, 5), (1, 1, 7), (2, 3, 4, 5), (3, 2, 9, 9), (1, 4, 2, 3), (
     _instance.add(lambda x, w, b: F.instance_norm(x, weight=w, bias=b), N(*_shape), P(_shape[1]), N(_shape[1]))
 _instance.add(lambda x: F.instance_norm(x, eps=0.1), N(2, 4, 5))
 _instance.add_layouts(lambda x: F.instance_norm(x), N(3, 4, 6))
+
+# Long sums into few elements: sums of partial sums, which threads share.
+for _name, _function, _x in (
+    ("sum", lambda x: x.sum(), (48, 700)),
+    ("sum", lambda x: x.sum((0, 2, 3)), (2, 3, 64, 96)),
+    ("mean", lambda x: x.mean(), (4, 32, 264)),
+    ("amax", lambda x: x.amax(), (3, 11000)),
+):
+    ROWS[_name].add(_function, N(*_x, grad=False))

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// A long sum into few elements is the sum of partial sums: the part is a dim of their own, rows run along it, and so
+// threads share what one of them did alone, and a part may be summed where its terms are made.
+//
+// How many parts there are, and which terms are whose, follows from the shape alone, so that every compile for any
+// machine says the same sum. Parts are pieces of the outermost dims that are summed. Works on primitives; what is left
+// to sum at once becomes shorter, which is the measure by which it ends.
+#include "ir/rebuild.h"
+#include "opt/opt.h"
+
+enum {
+  FEW = 16,        // elements of the result: more are shared as they are
+  LONG = 1 << 15,  // terms of all of them: fewer are summed before threads have met
+  ENOUGH = 16,     // parts
+  MOST = 1024,
+};
+
+// A shape in which summed dims are cut in two where parts need it: the outer piece counts parts.
+typedef struct cut_s {
+  uint32_t rank, parts, inner;  // bit masks: of dims that count parts, of dims that are summed within one
+  int64_t dims[LEAT_RANK_MAX];
+} cut_t;
+
+static int64_t greatest_divisor(int64_t n, int64_t most) {
+  int64_t divisor = n < most ? n : most;
+  while (n % divisor != 0) divisor--;
+  return divisor;
+}
+
+static bool push(cut_t *cut, int64_t extent, uint32_t *mask) {
+  if (cut->rank == LEAT_RANK_MAX) return false;
+  if (mask != NULL) *mask |= 1u << cut->rank;
+  cut->dims[cut->rank++] = extent;
+  return true;
+}
+
+// Cuts the summed dims of `x`, the outermost first, until there are parts enough. False: they come to one part, or to
+// parts of one term, or to more dims than a value may have.
+static bool cut_sum(const leat_value_t *x, uint32_t summed, cut_t *out) {
+  int64_t parts = 1, terms = 1;
+  *out = (cut_t){0};
+  for (uint32_t d = 0; d < x->rank; d++) {
+    const bool is_summed = (summed >> d & 1) != 0;
+    const int64_t piece = is_summed && parts < ENOUGH ? greatest_divisor(x->dims[d], MOST / parts) : 1;
+    const int64_t rest = x->dims[d] / piece;
+    if (piece > 1 && !push(out, piece, &out->parts)) return false;
+    if ((piece == 1 || rest > 1) && !push(out, rest, is_summed ? &out->inner : NULL)) return false;
+    parts *= piece;
+    terms *= is_summed ? rest : 1;
+  }
+  return parts > 1 && terms > 1;
+}
+
+// A bf16 would round every part.
+static bool is_exact(uint8_t dtype) { return dtype != LEAT_BF16 && dtype != LEAT_F16; }
+
+static bool is_long(const leat_graph_t *g, const leat_op_t *op) {
+  const leat_value_t *result = leat_graph_value(g, op->result_first);
+  return leat_value_elements(result) < FEW && is_exact(result->dtype) &&
+         leat_value_elements(leat_graph_value(g, leat_op_input(g, op, 0))) >= LONG;
+}
+
+static leat_status_t split_reduce(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_graph_t *g = r->from;
+  const leat_op_t *op = leat_graph_op(g, id);
+  const leat_fold_t fn = (leat_fold_t)leat_op_word(g, op, LEAT_ATTR_FN, LEAT_FOLD_SUM);
+  const leat_value_t *result = leat_graph_value(g, op->result_first);
+  uint32_t count, summed = 0;
+  const int64_t *dims = leat_op_list(g, op, LEAT_ATTR_DIMS, &count);
+  for (uint32_t i = 0; i < count; i++) summed |= 1u << dims[i];
+  cut_t cut;
+  if (fn == LEAT_FOLD_ARGMAX || fn == LEAT_FOLD_ARGMIN || !is_long(g, op) ||
+      !cut_sum(leat_graph_value(g, leat_op_input(g, op, 0)), summed, &cut)) {
+    return leat_rebuild_copy(r, id);
+  }
+  const leat_value_id_t x = leat_b_reshape(&r->b, leat_rebuild_input(r, op, 0), cut.rank, cut.dims);
+  const leat_value_id_t parts = leat_b_reduce(&r->b, fn, x, cut.inner, true);
+  const leat_value_id_t sum = leat_b_reduce(&r->b, fn, parts, cut.parts, true);
+  r->map[op->result_first] = leat_b_reshape(&r->b, sum, result->rank, result->dims);
+  return leat_builder_take_status(&r->b);
+}
+
+// How the sum of a primitive is split; what has no row stays as it is.
+static const leat_rebuild_visit_t split_table[LEAT_PRIM_COUNT] = {[LEAT_PRIM_REDUCE] = split_reduce};
+
+static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
+  const uint32_t kind = leat_graph_op(r->from, id)->kind;
+  return kind < LEAT_PRIM_COUNT && split_table[kind] != NULL ? split_table[kind](r, id) : leat_rebuild_copy(r, id);
+}
+
+leat_status_t leat_opt_partial(const leat_graph_t *from, leat_graph_t **out_graph) {
+  return leat_rebuild(from, visit, NULL, out_graph);
+}
