@@ -6,9 +6,8 @@
 #include "pef/pef_scalar.h"
 #include "pef_zoo.h"
 
-static leat_status_t open_zoo(const pef_zoo_t *zoo, uint32_t count) {
-  leat_pef_writer_t *writer = leat_pef_writer_create();
-  pef_zoo_build(writer, zoo, count);
+// Opens what a writer holds, and destroys the writer.
+static leat_status_t open_written(leat_pef_writer_t *writer) {
   uint8_t *data = NULL;
   size_t bytes = 0;
   leat_status_t status = leat_pef_write_memory(writer, &data, &bytes);
@@ -19,6 +18,12 @@ static leat_status_t open_zoo(const pef_zoo_t *zoo, uint32_t count) {
   leat_pef_close(pef);
   leat_free(data);
   return status;
+}
+
+static leat_status_t open_zoo(const pef_zoo_t *zoo, uint32_t count) {
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  pef_zoo_build(writer, zoo, count);
+  return open_written(writer);
 }
 
 static void every_kind_is_accepted(void **state) {
@@ -349,6 +354,30 @@ static void only_sums_have_long_sums(void **state) {
   }
 }
 
+static void no_two_symbols_have_one_name(void **state) {
+  (void)state;
+  const pef_zoo_t zoo = pef_zoo_stage(PEF_STAGE_MAP);
+  const char *const names[] = {"ids", "idz", "ids"};
+  for (uint32_t count = 2; count <= 3; ++count) {
+    leat_pef_writer_t *writer = leat_pef_writer_create();
+    pef_zoo_build(writer, &zoo, 1);
+    for (uint32_t i = 0; i < count; ++i) {
+      const pef_symbol_t symbol = {.name = leat_pef_add_string(writer, names[i]),
+                                   .kind = PEF_SYMBOL_INPUT,
+                                   .dtype = PEF_F32,
+                                   .of = PEF_NONE,
+                                   .bytes = 4};
+      leat_pef_add_symbol(writer, &symbol);
+    }
+    leat_status_t status = open_written(writer);
+    if (count == 2) {
+      assert_null(status);
+    } else {
+      assert_fails(status, LEAT_CORRUPT, "are both called 'ids'");
+    }
+  }
+}
+
 // --- bounds of indices -----------------------------------------------------------------------------------------------
 
 static leat_status_t open_bound(const pef_bound_t *bound) {
@@ -431,6 +460,7 @@ int main(void) {
       cmocka_unit_test(a_value_that_nothing_reads_is_legal),
       cmocka_unit_test(instructions_of_a_stage_are_bounded),
       cmocka_unit_test(only_sums_have_long_sums),
+      cmocka_unit_test(no_two_symbols_have_one_name),
       cmocka_unit_test(bounds_stay_inside_their_symbol),
   };
   return cmocka_run_group_tests_name("pef_check", tests, NULL, NULL);
