@@ -42,7 +42,8 @@ static void put_table(const cJSON *report, leat_text_t *out) {
   double total = 0;
   uint32_t index = 0;
   cJSON_ArrayForEach(section, sections) total += number_of(section, "seconds");
-  leat_text_put(out, "\nleast: on %s; times of stages are of all threads together\n", text_of(list_of(report, "machine"), "name"));
+  leat_text_put(out, "\nleast: on %s; times of stages are of all threads together\n",
+                text_of(list_of(report, "machine"), "name"));
   leat_text_put(out, "section  type        runs      us/run   share    least us  name\n");
   cJSON_ArrayForEach(section, sections) {
     if (number_of(section, "runs") > 0) put_section(section, index, total, out);

@@ -116,6 +116,11 @@ static bool is_contiguous(const leat_pickle_tensor_t *tensor) {
   return true;
 }
 
+// Where the walk is, for messages.
+static leat_io_shown_t shown_name(const pt_reader_t *reader) {
+  return leat_io_shown(reader->name.data, reader->name.length);
+}
+
 // Row-major copy of a strided tensor of `count` elements.
 static void copy_strided(const leat_pickle_tensor_t *tensor, const uint8_t *storage, size_t element_bytes,
                          int64_t count, uint8_t *out) {
@@ -218,7 +223,7 @@ static leat_status_t walk_pair(pt_reader_t *reader, uint32_t key, uint32_t value
   if (k->kind == LEAT_PICKLE_STRING) return walk_named(reader, value, depth, k->text.data, k->text.length);
   if (k->kind == LEAT_PICKLE_INT) return walk_numbered(reader, value, depth, k->integer);
   LEAT_FAIL(LEAT_UNSUPPORTED, "a dictionary under '%s' has %s as key; keys should be strings or integers",
-            reader->name.length == 0 ? "" : reader->name.data, leat_pickle_kind_name(k->kind));
+            shown_name(reader).text, leat_pickle_kind_name(k->kind));
 }
 
 static leat_status_t walk(pt_reader_t *reader, uint32_t id, uint32_t depth) {
@@ -228,8 +233,7 @@ static leat_status_t walk(pt_reader_t *reader, uint32_t id, uint32_t depth) {
               VISITS_MAX);
   }
   if (value->kind == LEAT_PICKLE_TENSOR) {
-    return leat_status_annotate(add_tensor(reader, value->tensor), "tensor '%s'",
-                                reader->name.length == 0 ? "" : reader->name.data);
+    return leat_status_annotate(add_tensor(reader, value->tensor), "tensor '%s'", shown_name(reader).text);
   }
   const bool sequence = value->kind == LEAT_PICKLE_LIST || value->kind == LEAT_PICKLE_TUPLE;
   for (uint32_t i = 0; sequence && i < value->items.count; ++i) {

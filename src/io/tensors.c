@@ -105,7 +105,8 @@ leat_status_t leat_tensors_check_unique(const leat_tensors_t *tensors) {
   leat_status_t status = NULL;
   for (uint32_t i = 1; i < count && status == NULL; ++i) {
     if (strcmp(names[i - 1], names[i]) == 0)
-      status = leat_status_make(LEAT_CORRUPT, "two tensors are called '%s'", names[i]);
+      status =
+          leat_status_make(LEAT_CORRUPT, "two tensors are called '%s'", leat_io_shown(names[i], strlen(names[i])).text);
   }
   leat_free(names);
   return status;

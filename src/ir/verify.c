@@ -20,7 +20,7 @@ static leat_status_t check_operands(const leat_graph_t *g, const leat_op_t *op) 
   return NULL;
 }
 
-// Numbers that stand for something: words, symbols, keys, bodies.
+// Numbers that stand for something: words, symbols, keys, bodies, streams of random numbers.
 static leat_status_t check_value(const leat_graph_t *g, const leat_op_t *op, const leat_attr_t *attr) {
   const leat_attr_key_t key = (leat_attr_key_t)attr->key;
   const char kind = leat_attr_kind(key);
@@ -32,6 +32,9 @@ static leat_status_t check_value(const leat_graph_t *g, const leat_op_t *op, con
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the graph has no body %" PRId64, attr->v.i);
   if (kind == 'Y' && (attr->v.i < 0 || attr->v.i >= g->symbols.count))
     LEAT_FAIL(LEAT_INTERNAL, "attribute '%s' is no symbol of the graph", leat_attr_name(key));
+  if (key == LEAT_ATTR_STREAM && (attr->v.i < 0 || attr->v.i > UINT32_MAX))
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "attribute 'stream' is %" PRId64 ", should be 0 to %" PRIu32, attr->v.i,
+              UINT32_MAX);
   for (uint32_t i = 0; kind == 'K' && i < attr->count; i++) {
     if (attr->v.l[i] < 0 || attr->v.l[i] >= LEAT_ATTR_COUNT)
       LEAT_FAIL(LEAT_INTERNAL, "attribute '%s' lists a key that does not exist", leat_attr_name(key));

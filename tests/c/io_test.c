@@ -190,6 +190,9 @@ static void safetensors_lies(void **state) {
       {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
        "\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}",
        "two tensors are called 'a'"},
+      {"{\"a\\u0007\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
+       "\"a\\u0007\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}}",
+       "two tensors are called 'a?'"},
       {"[1]", "not a JSON object"},
       {"{\"a\":", "tensor 'a': a member of the header is not an object"},
       {"{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"shape\":[1],\"data_offsets\":[0,1]}}", "a field is there twice"},

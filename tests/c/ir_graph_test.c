@@ -194,6 +194,8 @@ static void test_verify_finds_what_is_wrong(void **state) {
       {"%0 = constant() : f32[2]\n", "'index' is missing"},
       {"%0 = prim.constant() : f32[2]\n", "either 'value' or 'index'"},
       {"%0 = symbol() {kind=\"input\"} : f32[]\n", "has no name"},
+      {"%0 = rand() {stream=-3} : f32[2]\n", "attribute 'stream' is -3, should be 0 to 4294967295"},
+      {"%0 = rand() {stream=4294967296} : f32[2]\n", "attribute 'stream' is 4294967296, should be 0 to 4294967295"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     leat_text_t text = {0};

@@ -65,6 +65,7 @@ FILES = {
         "a value for every byte": (pickled(b"\x80\x02](" + b"]" * 20_000_000 + b"e."), "far more than the file"),
         "a long key for every tensor": (saved({"k" * 60_000: [torch.zeros(())] * 20_000}), "names of its tensors"),
         "entries that overlap": (overlapping(), "entries overlap"),
+        "control characters in a name": (saved({"a\x1b[31m": {1.5: torch.zeros(1)}}), "under 'a?[31m'"),
     },
     "w.safetensors": {
         "nesting": (header('{"a":{"x":' + "[" * 400_000 + "]" * 400_000 + "}}"), "no dtype"),
