@@ -46,6 +46,8 @@ typedef struct leat_compile_options_s {
   const char *report_dir;      // folder that exists, for reports; NULL: none
 
   uint32_t max_memory;       // MiB that a run may take for symbols, constants and values between sections; 0: any
+  uint32_t run_batches;      // batches that one run takes at most
+  uint32_t update_batches;   // batches whose mean gradient makes an update
   uint32_t separate_bodies;  // 1: equal bodies are stored apart, so that every stage names its own op
 
   leat_log_t log;  // NULL: silent

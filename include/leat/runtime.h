@@ -122,14 +122,27 @@ leat_status_t leat_program_check(const leat_program_t *program, uint32_t types);
 // Fast path of hosts that rebind on every step: bind `count` symbols, then run.
 leat_status_t leat_program_step(leat_program_t *program, const uint32_t *symbols, void *const *data, uint32_t count,
                                 uint32_t types);
-// As leat_program_step `runs` times, on batches that lie one behind the other: run r binds symbols[i] to
-// data[i] + r * step_bytes[i]. A step of 0 shares the memory among the runs.
-leat_status_t leat_program_repeat(leat_program_t *program, const uint32_t *symbols, void *const *data,
-                                  const size_t *step_bytes, uint32_t count, uint32_t types, uint32_t runs);
-// Gradients of `steps` batches for one update: after the backward pass of batch `index` (from 0) this adds the
-// gradients of all parameters to sums beside the program; with the last one the gradients become their mean. The first
-// call allocates the sums. LEAT_INVALID_ARGUMENT where the program has no gradients.
-leat_status_t leat_program_accumulate(leat_program_t *program, uint32_t index, uint32_t steps);
+// Batches that lie one behind the other, each in a run of its own: run b is leat_program_step with symbols[i] bound to
+// data[i] + b * step_bytes[i]. A step of 0 shares the memory among the runs. What the batches are given is checked
+// before the first of them. LEAT_INVALID_ARGUMENT where they are more than the file was compiled for.
+leat_status_t leat_program_run_batches(leat_program_t *program, const uint32_t *symbols, void *const *data,
+                                       const size_t *step_bytes, uint32_t count, uint32_t types, uint32_t batches);
+
+// What the file's loop over batches says. One that adds up gradients counts runs: each that has a backward pass is a
+// batch, sections behind the loop (gradient norms, updates) run with the last batch of an update or after it, and runs
+// that ask for them before leave them out. After the last batch the gradients of parameters are the mean.
+typedef struct leat_batches_s {
+  uint32_t of_run;     // how many one leat_program_run_batches may take
+  uint32_t of_update;  // how many make an update
+  uint32_t waiting;    // those of them that have run
+  uint32_t beside;     // 1: a file before 2.1, whose gradients are added up beside its memory
+} leat_batches_t;
+void leat_program_batches(const leat_program_t *program, leat_batches_t *out_batches);
+// The next batch is the first of an update.
+void leat_program_restart_batches(leat_program_t *program);
+// Whether runs from now on are no batches (`on` 1): sums of gradients stay as they are, and nothing is updated. At
+// first they are. Sections by number, and leat_program_find_faults, never are batches.
+void leat_program_set_aside(leat_program_t *program, uint32_t on);
 
 // Starts timing every section from zero (`on` 1) or stops (0). While it is on, sections run one by one.
 leat_status_t leat_program_set_profile(leat_program_t *program, uint32_t on);

@@ -123,7 +123,8 @@ static void put_json_loops(const leat_pef_t *pef, leat_text_t *out) {
     const pef_loop_t *loop = &pef->loops[i];
     leat_text_put(out, "%s{", i ? "," : "");
     put_json_field(out, "name", text_of(pef, loop->name));
-    leat_text_put(out, ",\"first\":%u,\"sections\":%u,\"trips\":%u}", loop->call_first, loop->call_count, loop->trips);
+    leat_text_put(out, ",\"first\":%u,\"sections\":%u,\"trips\":%u,\"batches\":%s}", loop->call_first, loop->call_count,
+                  loop->trips, (loop->flags & PEF_LOOP_BATCHES) != 0 ? "true" : "false");
   }
 }
 
@@ -284,6 +285,14 @@ static void put_loops_from(const leat_walk_t *at, leat_text_t *out) {
   }
 }
 
+static void put_batches(const leat_pef_t *pef, uint32_t call, leat_text_t *out) {
+  const pef_loop_t *loop = leat_pef_batches(pef);
+  if (loop == NULL || loop->call_first != call) return;
+  leat_text_put(out, "      %u %s, a run each: sections %u to %u%s\n", loop->trips, text_of(pef, loop->name),
+                loop->call_first, loop->call_first + loop->call_count - 1,
+                loop->call_first + loop->call_count < pef->call_count ? "; those behind run with the last" : "");
+}
+
 static void put_symbol(const leat_pef_t *pef, const pef_symbol_t *symbol, leat_text_t *out) {
   const size_t start = out->length;
   leat_text_put(out, "  %s", leat_symbol_kind_text(symbol->kind));
@@ -331,6 +340,7 @@ static void put_text(const told_t *told, const char *path, leat_text_t *out) {
   put_summary(told, path, out);
   leat_text_put(out, "\nsections (%u, of %u different bodies)\n", pef->call_count, pef->body_count);
   for (leat_walk_t at = leat_walk_start(pef, 1); leat_walk_next(&at);) {
+    put_batches(pef, at.call, out);
     put_loops_from(&at, out);
     put_section(told, at.call, out);
   }

@@ -4,6 +4,7 @@
 
 #include "cut/cut.h"
 #include "cut/decision.h"
+#include "driver/batches.h"
 #include "driver/looped.h"
 #include "driver/option.h"
 #include "driver/pipeline.h"
@@ -253,6 +254,7 @@ static leat_status_t compile_program(const leat_graph_t *program, const leat_bou
   leat_pef_writer_t *writer = NULL;
   LEAT_TRY(compile_retrying(program, options, map_options, &writer));
   leat_status_t status = put_bounds(program, bounds, writer);
+  if (status == NULL) status = leat_batches_add_loop(options, writer);
   if (status == NULL) status = write_file(writer, options, map_options->arch, path);
   leat_pef_writer_destroy(writer);
   return status;

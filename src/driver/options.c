@@ -26,6 +26,8 @@ static const range_t ranges[] = {
     {"spatial", PLACE(spatial), 0, 1},
     {"retry", PLACE(retry), 0, 1},
     {"write_decisions", PLACE(write_decisions), 0, 1},
+    {"run_batches", PLACE(run_batches), 1, 1048576},
+    {"update_batches", PLACE(update_batches), 1, 1048576},
 };
 
 static uint32_t number_at(const leat_compile_options_t *options, size_t place) {

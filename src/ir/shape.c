@@ -106,9 +106,9 @@ static leat_status_t check_inputs(const leat_shape_call_t *call) {
   return NULL;
 }
 
-// A constant takes one of its attributes; what a symbol begins with and whether it is trained has defaults.
+// A constant takes one of its attributes; what a symbol begins with and how it is trained has defaults.
 static bool is_optional(uint32_t kind, leat_attr_key_t key) {
-  bool fact = key == LEAT_ATTR_VALUE || key == LEAT_ATTR_REQUIRES_GRAD;
+  bool fact = key == LEAT_ATTR_VALUE || key == LEAT_ATTR_REQUIRES_GRAD || key == LEAT_ATTR_BATCHES;
   leat_op_role_t role = leat_op_role(kind);
   return role == LEAT_ROLE_CONSTANT || (role == LEAT_ROLE_SYMBOL && fact);
 }

@@ -32,20 +32,29 @@ static leat_status_t add_calls(leat_linker_t *l, uint32_t unit, uint32_t types) 
   return NULL;
 }
 
-static leat_status_t order_calls(leat_linker_t *l) {
+// Of types `first` to `last`, late units behind the others.
+static leat_status_t add_units(leat_linker_t *l, uint32_t first, uint32_t last) {
   const leat_link_program_t *p = l->program;
-  const uint32_t prepare = 1u << PEF_PREPARE;
-  for (uint32_t u = 0; u < p->unit_count; ++u) LEAT_TRY(add_calls(l, u, prepare));
-  for (uint32_t type = 0; type < PEF_PREPARE; ++type) {
+  uint32_t types = 0;
+  for (uint32_t type = first; type <= last; ++type) {
+    types |= 1u << type;
     for (uint32_t i = 0; i < p->unit_count; ++i) {
       uint32_t u = type == PEF_BCKWD ? p->unit_count - 1 - i : i;
       if (!p->units[u].late) LEAT_TRY(add_calls(l, u, 1u << type));
     }
   }
   for (uint32_t u = 0; u < p->unit_count; ++u) {
-    if (p->units[u].late) LEAT_TRY(add_calls(l, u, ~prepare));
+    if (p->units[u].late) LEAT_TRY(add_calls(l, u, types));
   }
   return NULL;
+}
+
+static leat_status_t order_calls(leat_linker_t *l) {
+  const leat_link_program_t *p = l->program;
+  const uint32_t prepare = 1u << PEF_PREPARE;
+  for (uint32_t u = 0; u < p->unit_count; ++u) LEAT_TRY(add_calls(l, u, prepare));
+  LEAT_TRY(add_units(l, PEF_FWD, PEF_BCKWD));
+  return add_units(l, PEF_GRADNORM, PEF_PREPARE - 1);
 }
 
 // --- calls ----------------------------------------------------------------------------------------------------------

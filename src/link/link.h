@@ -3,7 +3,7 @@
 // times, each time with other tensors behind its symbols; its bodies are stored once.
 //
 // Knows the file format and nothing of graphs. Order of the calls: prepare sections; forward, unit by unit; backward in
-// reverse; gradient norms; updates; at last whatever late units do. Loops of a unit are loops of the program.
+// reverse; what late units do of both; gradient norms; updates; late units. Loops of a unit are loops of the program.
 #ifndef LEAT_LINK_LINK_H_
 #define LEAT_LINK_LINK_H_
 
@@ -28,7 +28,7 @@ typedef struct leat_link_unit_s {
   const leat_pef_t *pef;
   uint32_t like;                      // the first unit with this very `pef`: this one replays it; itself
   const leat_link_target_t *targets;  // one per symbol of `pef`
-  bool late;                          // its calls come after all others
+  bool late;                          // its calls come after all others that forward and backward, or updates, have
   uint32_t stream;                    // where its random streams begin: added to those of its stages
 } leat_link_unit_t;
 

@@ -326,7 +326,8 @@ static leat_status_t write_symbol(const walk_t *w, const leat_event_t *e) {
   const uint32_t kind = w->pef->symbols[e->symbol].kind, type = leat_event_type(&w->events, e);
   const leat_span_t *writes = &leat_event_slot(&w->events, e)->writes;
   if (type == PEF_PREPARE) return leat_event_report(&w->events, LEAT_RULE_PREPARE, e, writes, PEF_NONE, PEF_NONE);
-  if (kind == PEF_SYMBOL_INPUT) return leat_event_report(&w->events, LEAT_RULE_BORROWED, e, writes, PEF_NONE, PEF_NONE);
+  if (kind == PEF_SYMBOL_INPUT || e->symbol + 1 == w->events.trip)
+    return leat_event_report(&w->events, LEAT_RULE_BORROWED, e, writes, PEF_NONE, PEF_NONE);
   return NULL;
 }
 

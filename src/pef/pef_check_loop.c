@@ -16,7 +16,45 @@ static leat_status_t check_record(const leat_pef_t *pef, const pef_loop_t *loop)
     return leat_pef_corrupt("calls %u + %u of %u", loop->call_first, loop->call_count, pef->call_count);
   }
   if (loop->trips == 0 || loop->trips > PEF_MAX_TRIPS) return leat_pef_corrupt("%u trips", loop->trips);
-  if ((loop->flags & ~(uint32_t)PEF_LOOP_APART) != 0) return leat_pef_corrupt("flags 0x%x do not exist", loop->flags);
+  const uint32_t known = PEF_LOOP_APART | (pef->version_minor >= 1 ? PEF_LOOP_BATCHES : 0);
+  if ((loop->flags & ~known) != 0) return leat_pef_corrupt("flags 0x%x do not exist", loop->flags);
+  if (loop->reserved0 != 0) return leat_pef_corrupt("reserved bytes are not zero");
+  return NULL;
+}
+
+// The symbol that has the number of the trip.
+static leat_status_t check_trip(const leat_pef_t *pef, const pef_loop_t *loop) {
+  if (loop->trip == 0) return NULL;
+  if ((loop->flags & PEF_LOOP_BATCHES) == 0) return leat_pef_corrupt("trips are counted of batches only");
+  if (loop->trip > pef->symbol_count)
+    return leat_pef_corrupt("trip: symbol %u of %u", loop->trip - 1, pef->symbol_count);
+  const pef_symbol_t *symbol = &pef->symbols[loop->trip - 1];
+  if (symbol->kind != PEF_SYMBOL_STATE || symbol->dtype != PEF_I64 || symbol->bytes != 8)
+    return leat_pef_corrupt("trip: symbol %u is no state of one i64", loop->trip - 1);
+  return NULL;
+}
+
+// Where a loop over batches lies: behind PREPARE calls, in front of calls of other types.
+static leat_status_t check_batches(const leat_pef_t *pef, const pef_loop_t *loop, uint32_t depth) {
+  uint32_t types = 0, behind = 0;
+  if (depth != 1) return leat_pef_corrupt("a loop over batches lies within another");
+  if ((loop->flags & PEF_LOOP_APART) == 0 || loop->stream_step != 0)
+    return leat_pef_corrupt("a loop over batches has flags 0x%x, and its streams step by %u", loop->flags,
+                            loop->stream_step);
+  for (uint32_t i = 0; i < pef->loop_count; ++i) {
+    if (&pef->loops[i] != loop && (pef->loops[i].flags & PEF_LOOP_BATCHES) != 0)
+      return leat_pef_corrupt("loop %u is one over batches, too", i);
+  }
+  for (uint32_t c = 0; c < pef->call_count; ++c) {
+    const uint32_t type = 1u << pef->calls[c].type;
+    if (c < loop->call_first && type != 1u << PEF_PREPARE)
+      return leat_pef_corrupt("call %u in front of a loop over batches is not of type prepare", c);
+    if (c >= loop->call_first && c < end_of(loop)) types |= type;
+    if (c >= end_of(loop)) behind |= type;
+  }
+  if ((types & (behind | 1u << PEF_PREPARE)) != 0)
+    return leat_pef_corrupt("section types of a loop over batches (bits 0x%x) are prepare, or behind it (bits 0x%x)",
+                            types, behind);
   return NULL;
 }
 
@@ -52,6 +90,9 @@ static leat_status_t check_loops(const leat_pef_t *pef) {
     leat_status_t status = check_record(pef, &pef->loops[i]);
     if (status == NULL) status = check_nesting(&pef->loops[i], &nest);
     if (status == NULL && nest.depth == 1) status = check_types(pef, &pef->loops[i]);
+    if (status == NULL) status = check_trip(pef, &pef->loops[i]);
+    if (status == NULL && (pef->loops[i].flags & PEF_LOOP_BATCHES) != 0)
+      status = check_batches(pef, &pef->loops[i], nest.depth);
     LEAT_TRY(leat_status_annotate(status, "loop %u", i));
   }
   return NULL;
@@ -100,6 +141,7 @@ static leat_status_t check_move(const leat_pef_t *pef, const pef_move_t *move, u
   }
   if (move->loop >= pef->loop_count) return leat_pef_corrupt("loop %u of %u", move->loop, pef->loop_count);
   const pef_loop_t *loop = &pef->loops[move->loop];
+  if ((loop->flags & PEF_LOOP_BATCHES) != 0) return leat_pef_corrupt("it moves with a loop over batches");
   const uint32_t call = call_of(pef, move->argument);
   if (call < loop->call_first || call >= end_of(loop))
     return leat_pef_corrupt("argument %u is of call %u, which is not in loop %u", move->argument, call, move->loop);

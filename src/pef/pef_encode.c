@@ -39,8 +39,16 @@ static uint32_t stage_since(const pef_stage_t *stage) {
   return since;
 }
 
+// What brought the marks of the loops.
+static uint32_t loops_since(const leat_pef_t *pef) {
+  for (uint32_t i = 0; i < pef->loop_count; ++i) {
+    if ((pef->loops[i].flags & PEF_LOOP_BATCHES) != 0) return 1;
+  }
+  return 0;
+}
+
 static uint32_t version_minor(const leat_pef_t *pef, const pef_piece_t pieces[PEF_SEGMENT_END]) {
-  uint32_t minor = 0;
+  uint32_t minor = loops_since(pef);
   for (uint32_t i = 0; i < pef->stage_count; ++i) {
     const uint32_t since = stage_since(&pef->stages[i]);
     if (since > minor) minor = since;

@@ -64,6 +64,15 @@
 //   Section types that one loop holds run together only, in all of the file (FWD of all trips before BCKWD of any is
 // another program), but for loops that are marked with PEF_LOOP_APART.
 //
+// Batches (2.1). A loop that is marked with PEF_LOOP_BATCHES repeats its calls batch after batch, each in a run of its
+// own with inputs and outputs of that batch's: inputs and outputs have the shape of one, and what a trip leaves in
+// symbols the next one finds. A file has at most one; no loop lies around it, and nothing moves with it. In front of
+// its calls there are PREPARE sections only; none of its section types is one behind it. Its types run apart, too, in
+// each trip: a run of the greatest of them ends the trip. Calls behind it run with the last trip, or after it; runs
+// that ask for them before leave them out. What is counted: `trip` names a symbol in which a run leaves the number of
+// the trip, from 0 on, before the loop's calls read it, and no call writes it; -1 there says that the run is no trip
+// (sections by number, runs aside), and must leave what trips hand on as it is.
+//
 // Values. Stages compute in the class (enum pef_class) of the dtype of what they read, a CONTRACT in that which all
 // three share; a result is converted when it is stored, not before. A conversion rounds once, to nearest, ties to even;
 // a float becomes an integer by truncation, the least of i64 where that does not fit or it is a NaN; integers lose
@@ -102,7 +111,7 @@
 
 #define PEF_MAGIC "LEATPEF"  // 8 bytes with the NUL
 #define PEF_VERSION_MAJOR 2u
-#define PEF_VERSION_MINOR 0u  // the newest that is known
+#define PEF_VERSION_MINOR 1u  // the newest that is known
 #define PEF_ENDIAN_MARK 0x01020304u
 #define PEF_FLOAT_MARK 370.5  // f64: catches foreign float formats
 #define PEF_ALIGN 64u
@@ -251,7 +260,10 @@ typedef struct pef_call_s {
   double flops, bytes;  // cost estimate
 } pef_call_t;
 
-enum pef_loop_flag { PEF_LOOP_APART = 1 };  // its section types may run apart as well
+enum pef_loop_flag {
+  PEF_LOOP_APART = 1,    // its section types may run apart as well
+  PEF_LOOP_BATCHES = 2,  // its trips are batches, each of a run of its own: with PEF_LOOP_APART (2.1)
+};
 
 // In the order of their first calls, the outer of two that begin at one call first.
 typedef struct pef_loop_s {
@@ -260,7 +272,9 @@ typedef struct pef_loop_s {
   uint32_t stream_step;             // added to the streams of RANDOM with every trip
   uint32_t flags;                   // pef_loop_flag
   uint32_t name;                    // string: for reports
-} pef_loop_t;                       // 24 bytes
+  uint32_t trip;  // of PEF_LOOP_BATCHES: 1 + the symbol that has the number of the trip, a STATE of one i64; 0: none
+  uint32_t reserved0;
+} pef_loop_t;  // 32 bytes
 
 // In the order of their arguments, then of their loops; one for an argument and a loop.
 typedef struct pef_move_s {

@@ -225,6 +225,20 @@ void leat_pef_end_loop(leat_pef_writer_t *writer) {
   loop->call_count = writer->calls.count - loop->call_first;
 }
 
+void leat_pef_add_loop_around(leat_pef_writer_t *writer, const pef_loop_t *loop) {
+  if (writer->failure != NULL) return;
+  assert(writer->open_count == 0 && loop->call_first + loop->call_count <= writer->calls.count);
+  if (!APPEND(writer, loops, loop, 1)) return;
+  uint32_t id = writer->loops.count - 1;
+  for (; id > 0 && writer->loops.data[id - 1].call_first >= loop->call_first; --id)
+    writer->loops.data[id] = writer->loops.data[id - 1];
+  writer->loops.data[id] = *loop;
+  for (uint32_t i = 0; i < writer->moves.count; ++i) {
+    uint32_t *of = &writer->moves.data[i].loop;
+    if (*of != PEF_NONE && *of >= id) ++*of;
+  }
+}
+
 void leat_pef_add_move(leat_pef_writer_t *writer, const pef_move_t *move, const pef_argument_t *places) {
   if (writer->failure != NULL) return;
   pef_move_t placed = *move;

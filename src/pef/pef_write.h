@@ -54,6 +54,9 @@ uint32_t leat_pef_add_call(leat_pef_writer_t *writer, const pef_call_t *call, co
 // A loop around the calls that are added until its end; what it says of calls is ignored. Loops end inner ones first.
 uint32_t leat_pef_begin_loop(leat_pef_writer_t *writer, const pef_loop_t *loop);
 void leat_pef_end_loop(leat_pef_writer_t *writer);
+// A loop around calls that are there: `loop->call_count` of them from `loop->call_first` on, and all loops that these
+// have. Nothing moves with it.
+void leat_pef_add_loop_around(leat_pef_writer_t *writer, const pef_loop_t *loop);
 // How an argument of the call that was added last moves: `move->argument` counts within the call. Moves are added in
 // the order of arguments, then of loops, PEF_NONE last. `places`: NULL, or one for each trip of the loop.
 void leat_pef_add_move(leat_pef_writer_t *writer, const pef_move_t *move, const pef_argument_t *places);

@@ -13,11 +13,21 @@ leat_walk_t leat_walk_from(const leat_pef_t *pef, uint32_t most_trips, uint32_t 
   return walk;
 }
 
+static bool is_batches(const pef_loop_t *loop) { return (loop->flags & PEF_LOOP_BATCHES) != 0; }
+
+const pef_loop_t *leat_pef_batches(const leat_pef_t *pef) {
+  for (uint32_t i = 0; i < pef->loop_count; ++i) {
+    if (is_batches(&pef->loops[i])) return &pef->loops[i];
+  }
+  return NULL;
+}
+
 static void enter_loops(leat_walk_t *w) {
   const leat_pef_t *pef = w->pef;
-  while (w->next_loop < pef->loop_count && pef->loops[w->next_loop].call_first == w->next_call) {
+  for (; w->next_loop < pef->loop_count && pef->loops[w->next_loop].call_first == w->next_call; ++w->next_loop) {
+    if (is_batches(&pef->loops[w->next_loop])) continue;
     assert(w->depth < PEF_MAX_LOOP_DEPTH);
-    w->levels[w->depth++] = (leat_walk_level_t){.loop = w->next_loop++};
+    w->levels[w->depth++] = (leat_walk_level_t){.loop = w->next_loop};
   }
 }
 

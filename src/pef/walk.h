@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The calls of a file in the order in which they run, loops written out; where an argument lies in a trip.
+// The calls of a file in the order in which a run of one batch makes them, loops written out; where an argument lies in
+// a trip. Loops over batches are no part of a walk: each of their trips is a run of its own.
 #ifndef LEAT_PEF_WALK_H_
 #define LEAT_PEF_WALK_H_
 
@@ -17,6 +18,9 @@ typedef struct leat_walk_s {
   leat_walk_level_t levels[PEF_MAX_LOOP_DEPTH];  // outermost first
   uint32_t next_loop, next_call;
 } leat_walk_t;
+
+// The loop over batches; NULL: the file has none.
+const pef_loop_t *leat_pef_batches(const leat_pef_t *pef);
 
 // Before the first call. No loop goes beyond `most_trips`: 1 visits each call once, PEF_MAX_TRIPS all that a run does.
 static inline leat_walk_t leat_walk_start(const leat_pef_t *pef, uint32_t most_trips) {

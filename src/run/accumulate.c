@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gradients of several batches for one update: the gradients of parameters are added up beside the program's memory,
-// and the last batch leaves their mean where the sections of the optimizer read it.
+// Gradients of several batches for one update, of files before 2.1, which do not add them up themselves: those of
+// parameters are added up beside the program's memory, and the last batch leaves their mean where the sections of the
+// optimizer read it.
 //
 // Sums are f32 (f64 for f64 gradients) and are added element by element in the order of the batches, so their bits
 // depend neither on the number of threads nor on how elements are shared among them.
-#include "run/program.h"
+#include "run/batches.h"
 #include "run/threads.h"
 
 enum { STRIP = 256 };  // elements converted at once
@@ -21,12 +22,13 @@ static size_t element_count(const pef_symbol_t *file) {
 
 static size_t sum_bytes(const pef_symbol_t *file) { return file->dtype == PEF_F64 ? sizeof(double) : sizeof(float); }
 
-// Places a sum for every gradient; returns the bytes they take together, SIZE_MAX where they cannot be counted.
+// Places a sum for every gradient that has none in the program beside; returns the bytes they take together, SIZE_MAX
+// where they cannot be counted.
 static size_t place_sums(leat_program_t *program, char *block) {
   size_t total = 0;
   for (uint32_t s = 0; s < program->pef->symbol_count; s++) {
-    if (!is_summed(program->pef, s)) continue;
     const pef_symbol_t *file = &program->pef->symbols[s];
+    if (!is_summed(program->pef, s) || program->symbols[s].sum != NULL) continue;
     if (block != NULL) program->symbols[s].sum = block + total;
     size_t bytes;
     if (!leat_size_mul(element_count(file), sum_bytes(file), &bytes)) return SIZE_MAX;
@@ -35,9 +37,9 @@ static size_t place_sums(leat_program_t *program, char *block) {
   return total;
 }
 
-static leat_status_t make_sums(leat_program_t *program) {
+leat_status_t leat_run_sums_prepare(leat_program_t *program) {
   const size_t bytes = place_sums(program, NULL);
-  if (bytes == 0) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the program has no gradients of parameters to add up");
+  if (bytes == 0) return NULL;
   if (bytes != SIZE_MAX) program->sums = leat_run_pages_map(bytes);
   if (program->sums == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for %zu bytes of accumulated gradients", bytes);
   program->sum_bytes = bytes;
@@ -93,17 +95,14 @@ static void add_share(void *context, uint32_t worker) {
   }
 }
 
-LEAT_EXPORT leat_status_t leat_program_accumulate(leat_program_t *program, uint32_t index, uint32_t steps) {
-  if (index >= steps) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "step %u of %u steps: steps count from 0", index, steps);
-  if (program->sums == NULL) LEAT_TRY(make_sums(program));
+void leat_run_sums_add(leat_program_t *program, uint32_t index, uint32_t steps) {
   sum_job_t job = {.program = program, .index = index, .steps = steps, .workers = 1};
   const double moved = 3 * (double)program->sum_bytes;  // gradients are read, sums are read and written
   const double seconds = leat_arch_seconds(&program->arch, program->level, 0, moved);
   if (program->pool == NULL || !leat_run_is_worth_waking(program, seconds)) {
     add_share(&job, 0);
-    return NULL;
+    return;
   }
   job.workers = leat_run_threads_count(program->pool);
   leat_run_threads_run(program->pool, add_share, &job);
-  return NULL;
 }

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "run/batches.h"
 #include "run/bounds.h"
 #include "run/schedule.h"
 #include "run/threads.h"
@@ -241,6 +242,7 @@ static leat_status_t build(leat_program_t *program, const leat_load_options_t *o
   LEAT_TRY(leat_run_symbols_place(program, used.beside));
   LEAT_TRY(prepare_bodies(program));
   LEAT_TRY(prepare_calls(program));
+  LEAT_TRY(leat_run_batches_prepare(program, used.beside));
   LEAT_TRY(leat_run_bounds_prepare(program));
   LEAT_TRY(leat_program_set_profile(program, used.profile));
   leat_run_symbols_init(program);
@@ -286,7 +288,7 @@ LEAT_EXPORT leat_status_t leat_program_run(leat_program_t *program, uint32_t typ
               types, program->section_types & LEAT_SECTIONS_ALL);
   }
   LEAT_TRY(leat_run_types_check(program, types & LEAT_SECTIONS_ALL));
-  return leat_run_bounds_run(program, types & LEAT_SECTIONS_ALL);
+  return leat_run_batch(program, types & LEAT_SECTIONS_ALL);
 }
 
 LEAT_EXPORT leat_status_t leat_program_check(const leat_program_t *program, uint32_t types) {
@@ -295,9 +297,10 @@ LEAT_EXPORT leat_status_t leat_program_check(const leat_program_t *program, uint
 
 LEAT_EXPORT uint32_t leat_program_section_count(const leat_program_t *program) { return program->pef->call_count; }
 
-// The outermost loop that holds a section; NULL: none.
+// The outermost loop of one run that holds a section; NULL: none.
 static const pef_loop_t *loop_around(const leat_pef_t *pef, uint32_t section) {
   for (uint32_t l = 0; l < pef->loop_count && pef->loops[l].call_first <= section; l++) {
+    if ((pef->loops[l].flags & PEF_LOOP_BATCHES) != 0) continue;
     if (section - pef->loops[l].call_first < pef->loops[l].call_count) return &pef->loops[l];
   }
   return NULL;
@@ -335,27 +338,6 @@ LEAT_EXPORT leat_status_t leat_program_step(leat_program_t *program, const uint3
                                             uint32_t count, uint32_t types) {
   for (uint32_t i = 0; i < count; i++) leat_run_symbol_set(program, symbols[i], data[i]);
   return leat_program_run(program, types);
-}
-
-static void bind_batch(leat_program_t *program, const uint32_t *symbols, void *const *data, const size_t *step_bytes,
-                       uint32_t count, uint32_t run) {
-  for (uint32_t i = 0; i < count; i++) {
-    char *first = data[i];
-    leat_run_symbol_set(program, symbols[i], first == NULL ? NULL : first + run * step_bytes[i]);
-  }
-}
-
-LEAT_EXPORT leat_status_t leat_program_repeat(leat_program_t *program, const uint32_t *symbols, void *const *data,
-                                              const size_t *step_bytes, uint32_t count, uint32_t types, uint32_t runs) {
-  for (uint32_t run = 0; run < runs; run++) {  // all of them before the first, which may update
-    bind_batch(program, symbols, data, step_bytes, count, run);
-    LEAT_TRY(leat_status_annotate(leat_run_bounds_before(program, types), "batch %u of %u", run + 1, runs));
-  }
-  for (uint32_t run = 0; run < runs; run++) {
-    bind_batch(program, symbols, data, step_bytes, count, run);
-    LEAT_TRY(leat_program_run(program, types));
-  }
-  return NULL;
 }
 
 // --- facts -----------------------------------------------------------------------------------------------------

@@ -44,6 +44,20 @@ typedef struct leat_run_loop_s {
   bool apart;      // its types may run apart
 } leat_run_loop_t;
 
+// The file's loop over batches, whose trips are runs (batches.c).
+typedef struct leat_run_batches_s {
+  uint32_t trips;          // 1: there is none
+  uint32_t types, behind;  // bits: that it holds, and of what lies behind it
+  uint32_t counter;        // the symbol in which a run leaves the number of its trip; PEF_NONE
+  bool counts;             // trips are of several runs: what lies behind runs with the last of them
+  bool sums;               // a file before 2.1: gradients are added up beside it (accumulate.c)
+} leat_run_batches_t;
+
+typedef struct leat_run_count_s {
+  uint32_t done;  // trips since what lies behind the loop ran; all of them: it may
+  bool aside;     // runs are none
+} leat_run_count_t;
+
 typedef struct leat_run_profile_s {
   uint64_t runs;
   double seconds;
@@ -79,7 +93,7 @@ struct leat_program_s {
   uint32_t *symbol_places;
   char *block;
   size_t block_bytes;
-  char *sums;  // accumulated gradients; NULL until they are asked for
+  char *sums;  // accumulated gradients of a file before 2.1
   size_t sum_bytes;
   char *worker_block;  // scratch and workspace of every thread
   size_t worker_bytes, scratch_bytes, argument_bytes, worker_block_bytes;
@@ -87,6 +101,8 @@ struct leat_program_s {
   uint32_t section_types;               // bits
   uint32_t forward_types;               // FWD and those that only run with it
   double type_seconds[PEF_TYPE_COUNT];  // estimates on one thread
+  leat_run_batches_t batches;
+  leat_run_count_t own_count, *count;  // that of the program beside
   bool has_prepare;
   bool checks_after;               // indices that forward computes have bounds
   uint64_t own_changes, *changes;  // how often what PREPARE sections read has changed; that of the program beside

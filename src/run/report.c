@@ -99,7 +99,8 @@ static void put_loop(const leat_program_t *program, uint32_t index, leat_text_t 
   const pef_loop_t *loop = &program->pef->loops[index];
   leat_text_put(text, "%s{\"name\":", index > 0 ? "," : "");
   leat_text_put_json_string(text, program->pef->strings + loop->name);
-  leat_text_put(text, ",\"first\":%u,\"sections\":%u,\"trips\":%u}", loop->call_first, loop->call_count, loop->trips);
+  leat_text_put(text, ",\"first\":%u,\"sections\":%u,\"trips\":%u,\"batches\":%s}", loop->call_first, loop->call_count,
+                loop->trips, (loop->flags & PEF_LOOP_BATCHES) != 0 ? "true" : "false");
 }
 
 static void put_symbol(const leat_program_t *program, uint32_t index, leat_text_t *text) {

@@ -41,6 +41,7 @@ static leat_status_t share(leat_program_t *program, const leat_program_t *beside
     }
     program->symbols[s].shared = found;
     if (found) program->symbols[s].own = beside->symbols[other].data;
+    if (found) program->symbols[s].sum = beside->symbols[other].sum;
   }
   return NULL;
 }

@@ -76,13 +76,16 @@ static void run_plan(golden_t *g) {
   const leat_io_tensor_t *plan = leat_tensors_find(g->values, "plan");
   assert_non_null(plan);
   const int64_t *rows = plan->data;
+  leat_batches_t batches;
   for (int64_t run = 0; run < plan->dims[0]; run++) {
     const int64_t *row = &rows[3 * run];
     char prefix[40];
     snprintf(prefix, sizeof prefix, "%d/in/", (int)run);
     visit_all(g, prefix, write_symbol);
     ok(g->name, leat_program_run(g->program, (uint32_t)row[0]));
-    if (row[1] >= 0) ok(g->name, leat_program_accumulate(g->program, (uint32_t)row[1], (uint32_t)row[2]));
+    leat_program_batches(g->program, &batches);
+    if (row[1] >= 0) assert_int_equal(batches.of_update, row[2]);
+    if (row[1] >= 0) assert_int_equal(batches.waiting, (row[1] + 1) % row[2]);
     snprintf(prefix, sizeof prefix, "%d/out/", (int)run);
     assert_true(visit_all(g, prefix, expect_symbol) > 0);
   }

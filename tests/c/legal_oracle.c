@@ -636,7 +636,9 @@ uint64_t oracle_cost(const leat_pef_t *pef) {
     const uint32_t first = pef->stages[body->stage_first].operand_first;
     double times = 1;
     for (uint32_t l = 0; l < pef->loop_count; ++l)
-      times *= c - pef->loops[l].call_first < pef->loops[l].call_count ? pef->loops[l].trips : 1;
+      times *= c - pef->loops[l].call_first < pef->loops[l].call_count && (pef->loops[l].flags & PEF_LOOP_BATCHES) == 0
+                   ? pef->loops[l].trips
+                   : 1;
     for (uint32_t i = 0; i < operands_of(pef, body); ++i) {
       double elements = times;
       for (uint32_t d = 0; d < pef->operands[first + i].rank; ++d)

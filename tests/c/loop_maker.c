@@ -106,6 +106,24 @@ static uint32_t random_body(leat_pef_writer_t *writer) {
   return add_body(writer, &stage, operands, NULL, LOOP_ROWS);
 }
 
+uint32_t loop_trip_body(leat_pef_writer_t *writer) {
+  static const pef_instruction_t code[] = {{.op = PEF_OP_LOAD, .class_ = PEF_CLASS_I64, .a = 0},
+                                           {.op = PEF_OP_CONVERT, .type = PEF_CLASS_I64, .a = 0},
+                                           {.op = PEF_OP_STORE, .a = 1, .b = 1}};
+  const pef_operand_t operands[] = {{.space = PEF_SPACE_ARGUMENT,
+                                     .dtype = PEF_I64,
+                                     .rank = 2,
+                                     .row_dim = PEF_NO_ROW_DIM,
+                                     .dims = {LOOP_ROWS, LOOP_COLUMNS}},
+                                    part(1, LOOP_ROWS)};
+  const pef_stage_t stage = {.kind = PEF_STAGE_MAP,
+                             .output = PEF_NO_OUTPUT,
+                             .origin = leat_pef_add_string(writer, "net trip"),
+                             .operand_count = 2,
+                             .instruction_count = 3};
+  return add_body(writer, &stage, operands, code, LOOP_ROWS);
+}
+
 // --- places and calls ------------------------------------------------------------------------------------------------
 
 pef_argument_t loop_arena(uint64_t part, uint64_t parts) {
@@ -134,8 +152,9 @@ void loop_call(leat_pef_writer_t *writer, uint8_t type, uint32_t body, const pef
 }
 
 uint32_t loop_begin(leat_pef_writer_t *writer, uint32_t trips, uint32_t flags) {
+  const uint32_t stream_step = (flags & PEF_LOOP_BATCHES) != 0 ? 0 : 3;
   const pef_loop_t loop = {
-      .trips = trips, .stream_step = 3, .flags = flags, .name = leat_pef_add_string(writer, "loop")};
+      .trips = trips, .stream_step = stream_step, .flags = flags, .name = leat_pef_add_string(writer, "loop")};
   return leat_pef_begin_loop(writer, &loop);
 }
 
@@ -339,6 +358,24 @@ static void build_in_place(leat_pef_writer_t *writer, uint32_t trips) {
   loop_finish(writer, 1);
 }
 
+// Batches, a run each: a loop of its own within, whose value backward adds to what the batches before have left.
+static void build_batches(leat_pef_writer_t *writer, uint32_t trips) {
+  const pef_argument_t x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, 3),
+                       s = loop_symbol(writer, "s", PEF_SYMBOL_STATE, 1),
+                       y = loop_symbol(writer, "y", PEF_SYMBOL_OUTPUT, 1), h = loop_arena(0, 1);
+  const uint32_t copy = loop_copy_body(writer, LOOP_ROWS), cell = loop_sum_body(writer, PEF_SCALAR_TANH, true);
+  loop_begin(writer, trips, PEF_LOOP_APART | PEF_LOOP_BATCHES);
+  LOOP_CALL(writer, copy, s, h);
+  const uint32_t loop = loop_begin(writer, 3, 0);
+  LOOP_CALL(writer, cell, x, h);
+  loop_move(writer, 0, loop, 0, 1);
+  leat_pef_end_loop(writer);
+  LOOP_CALL(writer, copy, h, y);
+  loop_call(writer, PEF_BCKWD, cell, (const pef_argument_t[]){h, s}, 2);
+  leat_pef_end_loop(writer);
+  loop_finish(writer, 1);
+}
+
 const loop_program_t loop_programs[] = {
     {"running sum", build_running_sum, 1000},
     {"rnn", build_rnn, 1000},
@@ -350,6 +387,7 @@ const loop_program_t loop_programs[] = {
     {"random", build_random, 20},
     {"prepared", build_prepared, 6},
     {"in place", build_in_place, 30},
+    {"batches", build_batches, 3},
 };
 const uint32_t loop_program_count = sizeof loop_programs / sizeof *loop_programs;
 
@@ -379,6 +417,9 @@ typedef struct trips_s {
   uint32_t trips[64];
 } trips_t;
 
+// That a run makes: a batch has a run of its own.
+static uint32_t trips_of_run(const pef_loop_t *loop) { return (loop->flags & PEF_LOOP_BATCHES) != 0 ? 1 : loop->trips; }
+
 // Calls [first, end) with the loops from `loop` on that lie there.
 static void go_through(trips_t *t, uint32_t first, uint32_t end, uint32_t loop) {
   const leat_pef_t *pef = t->pef;
@@ -389,7 +430,7 @@ static void go_through(trips_t *t, uint32_t first, uint32_t end, uint32_t loop) 
       continue;
     }
     const uint32_t behind = c + pef->loops[loop].call_count;
-    for (t->trips[loop] = 0; t->trips[loop] < pef->loops[loop].trips; ++t->trips[loop])
+    for (t->trips[loop] = 0; t->trips[loop] < trips_of_run(&pef->loops[loop]); ++t->trips[loop])
       go_through(t, c, behind, loop + 1);
     c = behind;
   }

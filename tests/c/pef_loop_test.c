@@ -132,7 +132,8 @@ static void profile_and_faults_see_every_trip(void **state) {
   assert_ok(leat_program_run(program, LEAT_SECTIONS_ALL));
   assert_ok(leat_program_report(program, &report));
   assert_non_null(strstr(report, "\"times\":150"));  // 50 times 3 trips
-  assert_non_null(strstr(report, "\"loops\":[{\"name\":\"loop\",\"first\":0,\"sections\":3,\"trips\":50},{"));
+  assert_non_null(
+      strstr(report, "\"loops\":[{\"name\":\"loop\",\"first\":0,\"sections\":3,\"trips\":50,\"batches\":false},{"));
   leat_string_free(report);
   expect_equal(program, expected, "profile");
   fill_symbols(program);
@@ -200,7 +201,10 @@ static void one_trip_more(broken_t *b) { b->loops[0].trips++; }
 static void no_calls(broken_t *b) { b->loops[0].call_count = 0; }
 static void all_calls(broken_t *b) { b->loops[0].call_count = UINT32_MAX; }
 static void far_calls(broken_t *b) { b->loops[0].call_first = UINT32_MAX; }
-static void flags(broken_t *b) { b->loops[0].flags = 2; }
+static void flags(broken_t *b) { b->loops[0].flags = 4; }
+static void reserved_of_loop(broken_t *b) { b->loops[0].reserved0 = 1; }
+static void counts(broken_t *b) { b->loops[0].trip = 1; }
+static void moves_with_batches(broken_t *b) { b->loops[0].flags = PEF_LOOP_APART | PEF_LOOP_BATCHES; }
 static void name(broken_t *b) { b->loops[0].name = 1u << 30; }
 static void far_step(broken_t *b) { b->moves[0].step = INT64_MAX; }
 static void far_back(broken_t *b) { b->moves[0].step = INT64_MIN; }
@@ -229,7 +233,10 @@ static const struct {
     {no_calls, "calls 1 + 0 of"},
     {all_calls, "calls 1 + 4294967295 of"},
     {far_calls, "calls 4294967295 + 1 of"},
-    {flags, "flags 0x2 do not exist"},
+    {flags, "flags 0x4 do not exist"},
+    {reserved_of_loop, "reserved bytes are not zero"},
+    {counts, "trips are counted of batches only"},
+    {moves_with_batches, "a loop over batches has flags 0x3, and its streams step by 3"},
     {name, "name is string"},
     {far_step, "in some trip it begins outside"},
     {far_back, "in some trip it begins outside"},

@@ -309,30 +309,45 @@ static void test_faults(void **state) {
   }
 }
 
-// Runs one behind the other are those one by one; memory that is shared stays where it is.
-static void test_repeat(void **state) {
+// A loop over batches around all calls of the demo.
+static leat_program_t *load_batches(const pef_demo_t *demo, uint32_t trips) {
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  pef_demo_build(writer, demo);
+  const pef_loop_t loop = {
+      .call_count = leat_pef_call_count(writer), .trips = trips, .flags = PEF_LOOP_APART | PEF_LOOP_BATCHES};
+  leat_pef_add_loop_around(writer, &loop);
+  return load_writer(writer, 1);
+}
+
+// Batches one behind the other are those one by one; memory that is shared stays where it is.
+static void test_batches_of_a_run(void **state) {
   (void)state;
   pef_demo_t demo = {.rows = 12, .in = 8, .out = 20, .tile_rows_max = 4};
   tensors_t t = make_tensors(&demo);
   run_demo(&demo, 1, &t);
   demo.rows = 3;
-  leat_program_t *program = load_demo(&demo, 1);
+  leat_program_t *program = load_batches(&demo, 4);
   ok(leat_program_write(program, PEF_DEMO_W, t.w, 8 * 20 * 4));
   ok(leat_program_write(program, PEF_DEMO_B, t.b, 20 * 4));
   float y[12 * 20], last[3 * 20];
   const uint32_t symbols[2] = {PEF_DEMO_X, PEF_DEMO_Y};
-  ok(leat_program_repeat(program, symbols, (void *[2]){t.x, y}, (size_t[2]){3 * 8 * 4, 3 * 20 * 4}, 2,
-                         LEAT_SECTIONS_FWD, 4));
+  ok(leat_program_run_batches(program, symbols, (void *[2]){t.x, y}, (size_t[2]){3 * 8 * 4, 3 * 20 * 4}, 2,
+                              LEAT_SECTIONS_FWD, 4));
   assert_memory_equal(y, t.y, sizeof y);
-  ok(leat_program_repeat(program, symbols, (void *[2]){t.x, last}, (size_t[2]){3 * 8 * 4, 0}, 2, LEAT_SECTIONS_FWD, 4));
+  ok(leat_program_run_batches(program, symbols, (void *[2]){t.x, last}, (size_t[2]){3 * 8 * 4, 0}, 2, LEAT_SECTIONS_FWD,
+                              4));
   assert_memory_equal(last, t.y + 9 * 20, sizeof last);
-  expect_error(leat_program_repeat(program, symbols, (void *[2]){t.x, y}, (size_t[2]){0}, 2, LEAT_SECTIONS_OPT, 2),
+  expect_error(leat_program_run_batches(program, symbols, (void *[2]){t.x, y}, (size_t[2]){0}, 2, LEAT_SECTIONS_OPT, 2),
                LEAT_INVALID_ARGUMENT, "none of the section types");
+  expect_error(leat_program_run_batches(program, symbols, (void *[2]){t.x, y}, (size_t[2]){0}, 2, LEAT_SECTIONS_FWD, 5),
+               LEAT_INVALID_ARGUMENT, "5 batches in a run: the file was compiled for up to 4");
   leat_program_destroy(program);
   free_tensors(&t);
 }
 
-enum { GRAD_IN = 300, GRAD_OUT = 400, GRAD_COUNT = GRAD_IN * GRAD_OUT };  // worth several threads
+// --- gradients that are added up beside a file before 2.1
+
+enum { STEPS = 3, GRAD_IN = 300, GRAD_OUT = 400, GRAD_COUNT = GRAD_IN * GRAD_OUT };  // worth several threads
 enum { W_GRAD = PEF_DEMO_Y + 1, B_GRAD, X_GRAD };
 
 // The demo with gradients: of w in f32, of b in f64, and of the input x.
@@ -357,11 +372,13 @@ static leat_program_t *load_gradients(uint32_t threads) {
                                                 .dims = {gradients[i].count},
                                                 .bytes = (uint64_t)gradients[i].count * bytes});
   }
+  leat_pef_set_metadata(writer, "{\"leat\":{\"grad_accumulation_steps\":3}}");
   return load_writer(writer, threads);
 }
 
 static void check_accumulation(uint32_t threads) {
-  enum { STEPS = 3 };
+  const uint32_t batch = LEAT_SECTIONS_FWD | LEAT_SECTIONS_BCKWD;
+  leat_batches_t batches;
   static float w[GRAD_COUNT], sum[GRAD_COUNT], mean[GRAD_COUNT];
   double b[GRAD_OUT], b_sum[GRAD_OUT];
   float x[GRAD_IN] = {0};
@@ -376,7 +393,12 @@ static void check_accumulation(uint32_t threads) {
       ok(leat_program_write(program, W_GRAD, w, sizeof w));
       ok(leat_program_write(program, B_GRAD, b, sizeof b));
       ok(leat_program_write(program, X_GRAD, x, sizeof x));
-      ok(leat_program_accumulate(program, step, STEPS));
+      leat_program_set_aside(program, 1);
+      ok(leat_program_run(program, batch));  // is none
+      leat_program_set_aside(program, 0);
+      leat_program_batches(program, &batches);
+      assert_int_equal(batches.waiting, step);
+      ok(leat_program_run(program, batch));
       ok(leat_program_read(program, W_GRAD, mean, sizeof mean));
       if (step + 1 < STEPS) assert_memory_equal(mean, w, sizeof w);
     }
@@ -386,7 +408,8 @@ static void check_accumulation(uint32_t threads) {
     ok(leat_program_read(program, X_GRAD, x, sizeof x));
     assert_true(x[0] == STEPS);  // the gradient of an input belongs to its batch
   }
-  expect_error(leat_program_accumulate(program, 3, 3), LEAT_INVALID_ARGUMENT, "step 3 of 3");
+  leat_program_batches(program, &batches);
+  assert_true(batches.of_run == 1 && batches.of_update == STEPS && batches.waiting == 0 && batches.beside == 1);
   leat_program_destroy(program);
 }
 
@@ -394,10 +417,6 @@ static void test_accumulation(void **state) {
   (void)state;
   check_accumulation(1);
   check_accumulation(3);
-  pef_demo_t demo = {.rows = 1, .in = 2, .out = 2, .tile_rows_max = 1};
-  leat_program_t *program = load_demo(&demo, 1);
-  expect_error(leat_program_accumulate(program, 0, 2), LEAT_INVALID_ARGUMENT, "no gradients");
-  leat_program_destroy(program);
 }
 
 // --- two calling threads ------------------------------------------------------------------------------------------
@@ -475,7 +494,7 @@ int main(void) {
       cmocka_unit_test(test_beside_shares_weights),
       cmocka_unit_test(test_single_sections),
       cmocka_unit_test(test_faults),
-      cmocka_unit_test(test_repeat),
+      cmocka_unit_test(test_batches_of_a_run),
       cmocka_unit_test(test_accumulation),
   };
   int failed = 0;

@@ -300,14 +300,12 @@ def record(name, folder):
     values = {"plan": torch.tensor(rows, dtype=torch.int64)}
     values |= {f"hyper/{s.name}": torch.tensor([value], dtype=torch.float64) for s, value in hyper.items()}
     values |= {f"before/{s.name}": device.read(s) for s in kept}
-    for run, (types, index, count) in enumerate(rows):
+    for run, (types, _, _) in enumerate(rows):
         if types & FWD:
             for key, value in PROGRAMS[name][1]().items():
                 device.write(device.find(key), value)
                 values[f"{run}/in/{key}"] = value
         _run(device, types)
-        if index >= 0:
-            _accumulate(device, index, count)
         seen = [s for kind in ("OUTPUT", "GRADIENT") for s in device.of_kind(kind)]
         values |= {f"{run}/out/{s.name}": device.read(s) for s in seen}
         if name in CHECKPOINTED and run == len(rows) - 2:
@@ -327,12 +325,6 @@ def _run(device, types):
     from sambaflow._base.library import check
 
     check(device._lib.leat_program_run(device.handle, types))
-
-
-def _accumulate(device, index, count):
-    from sambaflow._base.library import check
-
-    check(device._lib.leat_program_accumulate(device.handle, index, count))
 
 
 def checksum(name):

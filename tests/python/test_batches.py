@@ -2,6 +2,9 @@
 """Several batches in one run (--num-spatial-batches), and one update for several runs (--grad-accumulation-steps)."""
 
 import copy
+import os
+import re
+import subprocess
 
 import pytest
 import torch
@@ -248,6 +251,75 @@ def test_updates_behind_loops_follow_the_mean_gradient(tmp_path, clip, mode):
             samba.session.run(named(*piece), outputs)
     for key, value in weights(model).items():
         torch.testing.assert_close(value, expected[key], rtol=1e-4, atol=1e-5)
+
+
+class Half(Plain):
+    """In bf16: sums are f32 all the same."""
+
+    def __init__(self):
+        super().__init__()
+        self.bfloat16()
+
+    def forward(self, image, label, scale):
+        return super().forward(image.bfloat16(), label, scale.bfloat16())
+
+
+class Tied(nn.Module):
+    """A weight that two layers read; a layer that is frozen, and one that does not count."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2, self.out = nn.Linear(12, 12), nn.Linear(12, 12), nn.Linear(12, 5)
+        self.fc2.weight = self.fc1.weight
+        self.fc2.bias.requires_grad_(False)
+        self.unused, self.criterion = nn.Linear(3, 3), nn.CrossEntropyLoss()
+
+    def forward(self, image, label, scale):
+        return self.criterion(self.out(torch.tanh(self.fc2(torch.relu(self.fc1(image * scale))))), label)
+
+
+def gradients():
+    device = samba.session._device
+    return {s.name: device.read(s) for s in device.of_kind("GRADIENT")}
+
+
+@pytest.mark.parametrize("mode", ["-o0", "-o1", "-o3"])
+@pytest.mark.parametrize("model_of", [Plain, Half, Steps, Tied])
+def test_sums_are_made_element_by_element_in_the_order_of_the_batches(tmp_path, mode, model_of):
+    """Bit for bit what a host makes of the gradients of each batch, whatever else runs amid them."""
+    _, _, outputs = loaded(tmp_path, mode, "--grad-accumulation-steps", str(BATCHES), model_of=model_of,
+                           optimizer_of=lambda p: samba.optim.SGD(p, lr=0.5))  # fmt: skip
+    for step in range(2):
+        sums = {}
+        for index, piece in enumerate(pieces(*tensors(BATCHES, seed=step))):
+            samba.session.run_aside(named(*piece), outputs, {}, ["fwd", "bckwd"])
+            own = gradients()
+            for name, value in own.items():
+                sums[name] = sums[name] + value.float() if index else value.float()
+            samba.session.run(named(*tensors(1, seed=9)), outputs, section_types=["fwd"])  # evaluation
+            samba.session.run(named(*piece), outputs)
+            expected = own if index + 1 < BATCHES else {n: (s / BATCHES).to(own[n].dtype) for n, s in sums.items()}
+            for name, value in gradients().items():
+                assert torch.equal(value, expected[name]), (step, index, name)
+
+
+def test_the_file_says_what_its_batches_repeat(tmp_path):
+    def told(*words):
+        loaded(tmp_path, *words, model_of=Steps)
+        pef = str(tmp_path / "net" / "net.pef")
+        command = os.environ.get("LEAT_COMMAND", "leat")
+        text = subprocess.run([command, "info", pef], capture_output=True, text=True, check=True).stdout
+        assert "is legal" in subprocess.run([command, "info", "--check", pef], capture_output=True, text=True).stdout
+        return next((line.strip() for line in text.splitlines() if "a run each" in line), None)
+
+    assert told("-o3") is None
+    assert re.fullmatch(r"3 batches of an update, a run each: sections 0 to \d+; those behind run with the last",
+                        told("-o0", "--grad-accumulation-steps", "3"))  # fmt: skip
+    assert re.fullmatch(r"4 batches of a run, a run each: sections \d+ to \d+", told("--num-spatial-batches", "4"))
+    names = [s.name for s in samba.session._device.of_kind("STATE")]
+    assert not any("grad_sum" in name or "batch__trip" in name for name in names)
+    told("--grad-accumulation-steps", "3")
+    assert not any("grad_sum" in name or "batch__trip" in name for name in samba.session.optim_dict)
 
 
 def test_the_mean_gradient_is_clipped_and_read(tmp_path):

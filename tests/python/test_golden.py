@@ -51,6 +51,26 @@ def test_a_file_of_an_earlier_release_takes_its_program(folder):
         assert samba.to_torch(found).shape == recorded[f"0/out/{tensor.sn_name}"]
 
 
+def trained(pef):
+    """Weights after two updates of two batches, of which one is smaller, and what waited after each run."""
+    model, _, inputs, _ = make_pef.load("perceptron_accumulate", pef=pef)
+    waiting = []
+    for rows in (None, None, 3, None):
+        batch = {name: value[:rows] for name, value in inputs.items()}
+        samba.session.run(input_tensors=make_pef.named(batch), output_tensors=model.output_tensors)
+        waiting.append(samba.session._runner.pending_batches)
+    device = samba.session._device
+    return {s.name: device.read(s) for s in device.of_kind("PARAMETER")}, waiting
+
+
+def test_files_before_2_1_add_up_gradients_beside_them():
+    expected, waiting = trained(None)
+    assert waiting == [(1, 2), (0, 2), (1, 2), (0, 2)]
+    for version in ("1.0", "1.1", "2.0"):
+        found = trained(str(DATA / "pef" / version / "perceptron_accumulate" / "program.pef"))
+        torch.testing.assert_close(found, (expected, waiting))
+
+
 def changed(name, model=None, inputs=None, optimizer=None):
     old = make_pef.PROGRAMS[name]
     return model or old[0], inputs or old[1], optimizer or old[2], old[3]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several batches: N steps in one run (--num-spatial-batches), or one update for N runs (--grad-accumulation-steps)."""
+"""Several batches: N steps in one run (--num-spatial-batches)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from sambaflow._base.library import InvalidArgumentError, check
 from sambaflow._runtime.device import Device
-from sambaflow._runtime.runner import BCKWD, FWD, Runner, Slot
+from sambaflow._runtime.runner import FWD, Runner, Slot
 from sambaflow._runtime.staging import convert
 from sambaflow._tensors.tensor import SambaTensor, plain_tensor, wrap
 from sambaflow._trace.port import Port
@@ -26,11 +26,9 @@ def make_runner(
     types: int,
 ) -> Runner:
     """The runner that the options which the PEF remembers ask for."""
-    compiled = device.metadata.get("leat", {})
-    if compiled.get("num_spatial_batches", 1) > 1:
-        return BatchesRunner(device, inputs, outputs, traced, types, compiled["num_spatial_batches"])
-    if compiled.get("grad_accumulation_steps", 1) > 1:
-        return AccumulatingRunner(device, inputs, outputs, traced, types, compiled["grad_accumulation_steps"])
+    most = int(device.batches.of_run)
+    if most > 1:
+        return BatchesRunner(device, inputs, outputs, traced, types, most)
     return Runner(device, inputs, outputs, traced, types)
 
 
@@ -92,7 +90,7 @@ class BatchesRunner(Runner):
         """Runs the bound batches; [batches, *traced shape] of each wanted output."""
         self._ran_forward(self)
         stacked = self._bind_stacked(wanted, batches)
-        status = self._lib.leat_program_repeat(
+        status = self._lib.leat_program_run_batches(
             self.device.handle, self._symbols, self._pointers, self._steps, self._count, types, batches
         )
         check(status)
@@ -293,63 +291,3 @@ def _joined(
     if stacked.is_floating_point():
         return wrap(stacked.mean(0), name)
     return wrap(stacked.any(0) if stacked.dtype == torch.bool else stacked.sum(0, dtype=stacked.dtype), name)
-
-
-class AccumulatingRunner(Runner):
-    """Adds up the gradients of `batches` runs; only the last of them updates parameters, with the mean.
-
-    A run that has a backward pass counts as one batch. Section types of the update (gradnorm, opt) that are asked for
-    before the last batch are left out.
-    """
-
-    def __init__(
-        self,
-        device: Device,
-        inputs: Sequence[Port],
-        outputs: Sequence[Port],
-        traced: Sequence[SambaTensor],
-        types: int,
-        batches: int,
-    ) -> None:
-        super().__init__(device, inputs, outputs, traced, types)
-        self._batches = batches
-        self._summed = 0  # batches so far; all of them: the gradients are the mean and the update may run
-
-    @property
-    def pending_batches(self) -> tuple[int, int]:
-        """(batches summed up since the last update, batches of an update)."""
-        return self._summed % self._batches, self._batches
-
-    def discard(self) -> None:
-        """Forgets the gradients summed up so far."""
-        self._summed = 0
-
-    def run_types(
-        self,
-        inputs: Any,
-        outputs: Any,
-        hyperparameters: Mapping[str, float] | None,
-        types: int,
-        grad_of_outputs: Sequence[torch.Tensor] | None = None,
-    ) -> tuple[SambaTensor, ...]:
-        """As `Runner.run_types`; sections of the update run with the last batch alone."""
-        update = types & ~(FWD | BCKWD)
-        results = super().run_types(inputs, outputs, hyperparameters, types & ~update, grad_of_outputs)
-        self._finish(types & BCKWD, update)
-        return results
-
-    def run_again(self, section_types: Iterable[str] | None = None) -> None:
-        """As `Runner.run_again`; sections of the update run with the last batch alone."""
-        types = self.types_of(section_types)
-        if types & (FWD | BCKWD):
-            check(self._lib.leat_program_run(self.latest.device.handle, types & (FWD | BCKWD)))
-        self._finish(types & BCKWD, types & ~(FWD | BCKWD))
-
-    def _finish(self, backward: int, update: int) -> None:
-        if backward:
-            self._summed = self._summed % self._batches
-            check(self._lib.leat_program_accumulate(self.device.handle, self._summed, self._batches))
-            self._summed += 1
-        if update and self._summed == self._batches:
-            check(self._lib.leat_program_run(self.device.handle, update))
-            self._summed = 0

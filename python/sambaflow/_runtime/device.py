@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ from sambaflow._base.library import (
 )
 from sambaflow._base.turns import Turn
 from sambaflow._trace.graph import DTYPE_NAMES
+
+_OF_BATCHES = ("grad_sum", "batch__trip")  # roles of state that means nothing once an update has run
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Device:
         self.symbols: Mapping[str, Symbol] = self._read_symbols()
         self._belonging = {(s.owner, s.role, s.number): s for s in self.symbols.values() if s.role}
         self._states: dict[str, dict[str, Symbol]] = {}
-        for symbol in self.of_kind("STATE"):
+        for symbol in self.kept_states():
             if symbol.owner is not None:
                 self._states.setdefault(symbol.owner, {})[symbol.role] = symbol
 
@@ -130,6 +133,10 @@ class Device:
         """Symbols of a kind (`INPUT`, `OUTPUT`, ...) in the order of the file."""
         number = enumeration("LEAT_SYMBOL_")[kind.lower()]
         return [symbol for symbol in self.symbols.values() if symbol.kind == number]
+
+    def kept_states(self) -> list[Symbol]:
+        """State that a training keeps: all but that of an update which waits for more batches."""
+        return [symbol for symbol in self.of_kind("STATE") if symbol.role not in _OF_BATCHES]
 
     def of(self, owner: str | None, role: str, number: int = 0) -> Symbol | None:
         """The symbol that is `role` to the symbol `owner`, or to the program; None where there is none."""
@@ -234,6 +241,27 @@ class Device:
         """Starts timing every section from zero, or stops; the times are in `report`."""
         with self.turn.lock:
             check(self._lib.leat_program_set_profile(self.handle, int(on)))
+
+    @property
+    def batches(self) -> Any:
+        """What the file's loop over batches says: a leat_batches_t."""
+        out = self._ffi.new("leat_batches_t *")
+        self._lib.leat_program_batches(self.handle, out)
+        return out
+
+    def restart_batches(self) -> None:
+        """Forgets gradients that wait for an update."""
+        with self.turn.lock:
+            self._lib.leat_program_restart_batches(self.handle)
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Runs meanwhile are no batches: they take no part in a sum of gradients."""
+        self._lib.leat_program_set_aside(self.handle, 1)
+        try:
+            yield
+        finally:
+            self._lib.leat_program_set_aside(self.handle, 0)
 
     @property
     def section_count(self) -> int:

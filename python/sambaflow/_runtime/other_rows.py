@@ -151,13 +151,17 @@ class OtherRows:
     def _compiled(self, program: Program) -> Device:
         compiled = self._device.metadata.get("leat", {})
         arguments = {k: v for k, v in compiled.get("arguments", {}).items() if k not in _OF_ONE_SIZE}
+        batches, metadata = self._device.batches, {}
+        if batches.beside:  # the run adds gradients up, of this program, too
+            metadata = {"leat": {"grad_accumulation_steps": int(batches.of_update)}}
+            arguments.pop("grad_accumulation_steps", None)
         if "\n" in self._device.arch:  # a record of a machine, whose file may be gone
             arguments["arch"] = self._device.arch
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "smaller.pef")
             given = options.given_options(arguments, "compile")
             inference = not self._device.section_types & BCKWD
-            compile_program(program, path, given=given, inference=inference)
+            compile_program(program, path, given=given, inference=inference, metadata=metadata)
             return Device(path, beside=self._device)
 
 

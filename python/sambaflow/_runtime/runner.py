@@ -108,8 +108,9 @@ class Runner:
     def run_aside(
         self, inputs: Any, outputs: Any, hyperparameters: Mapping[str, float] | None, section_types: Iterable[str]
     ) -> tuple[SambaTensor, ...]:
-        """As `run`, for a look at one batch: it takes no part in a sum of gradients (batches.py)."""
-        return Runner.run_types(self, inputs, outputs, hyperparameters, self.types_of(section_types))
+        """As `run`, for a look at one batch: it takes no part in a sum of gradients."""
+        with self.device.aside():
+            return self.run_types(inputs, outputs, hyperparameters, self.types_of(section_types))
 
     def types_of(self, section_types: Iterable[str] | None) -> int:
         """Section types as bits; None: what a run without section types runs."""
@@ -262,10 +263,12 @@ class Runner:
     @property
     def pending_batches(self) -> tuple[int, int]:
         """(batches whose gradients wait for an update, batches of an update)."""
-        return 0, 1
+        batches = self.device.batches
+        return int(batches.waiting), int(batches.of_update)
 
     def discard(self) -> None:
         """Forgets gradients that wait for an update."""
+        self.device.restart_batches()
 
     def separate(self, inputs: Any, outputs: Any) -> list[Any]:
         """The inputs of each batch that `inputs` hold, whose results `merge` will be given."""

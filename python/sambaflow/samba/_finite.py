@@ -29,8 +29,8 @@ class NotFiniteError(LeatError, FloatingPointError):
     """A loss or a gradient is NaN or infinite; the message names the op that it came from."""
 
 
-# The symbols that a run reads.
-_READ = ("INPUT", "PARAMETER", "BUFFER", "STATE", "SEED", "HYPERPARAMETER")
+# The symbols that a run reads, beside state.
+_READ = ("INPUT", "PARAMETER", "BUFFER", "SEED", "HYPERPARAMETER")
 
 
 class FiniteGuard:
@@ -142,11 +142,10 @@ class FiniteGuard:
     def _not_finite_before(self) -> list[str]:
         """Symbols that a run starts from and that hold NaN or infinity, as `x is nan`."""
         found = []
-        for kind in _READ:
-            for symbol in self._device.of_kind(kind):
-                value = self._device.read(symbol)
-                if symbol.dtype.is_floating_point and not bool(torch.isfinite(value).all()):
-                    found.append(f"{kind.lower()} {symbol.name} is {_kind(value)}")
+        for kind, symbol in self._read_symbols():
+            value = self._device.read(symbol)
+            if symbol.dtype.is_floating_point and not bool(torch.isfinite(value).all()):
+                found.append(f"{kind.lower()} {symbol.name} is {_kind(value)}")
         return found
 
     def _faults(self, types: int) -> tuple[Fault | None, Fault | None]:
@@ -159,13 +158,15 @@ class FiniteGuard:
             inference = not self._device.section_types & BCKWD
             compile_program(program, path, inference=inference, single_ops=True)
             single = Device(path)
-            for symbol in self._copied():
+            for _, symbol in self._read_symbols():
                 if symbol.name in single.symbols:
                     single.write(single.symbols[symbol.name], self._device.read(symbol))
             return single.find_faults(types)
 
-    def _copied(self) -> list[Symbol]:
-        return [s for kind in _READ for s in self._device.of_kind(kind)]
+    def _read_symbols(self) -> list[tuple[str, Symbol]]:
+        """What a run reads, and its kind."""
+        symbols = [(kind, symbol) for kind in _READ for symbol in self._device.of_kind(kind)]
+        return symbols + [("STATE", symbol) for symbol in self._device.kept_states()]
 
 
 def _kind(value: torch.Tensor) -> str:

@@ -96,7 +96,7 @@ def _with_memory(tensor: torch.Tensor) -> torch.Tensor:
 def state_tensors(device: Device) -> dict[str, SambaTensor]:
     """A stand-in for every optimizer state on the device; `.rdu()` and `.cpu()` work on them."""
     return {
-        s.name: wrap(torch.zeros(s.shape, dtype=s.dtype), s.name) for s in device.of_kind("STATE") if s.role != _RANDOM
+        s.name: wrap(torch.zeros(s.shape, dtype=s.dtype), s.name) for s in device.kept_states() if s.role != _RANDOM
     }
 
 
