@@ -186,15 +186,21 @@ static void measure_memory(meter_t *m, leat_arch_t *arch) {
 
 typedef struct meeting_s {
   leat_run_threads_t *pool;
+  leat_run_count_t came;
   double seconds[ROUNDS];  // of one meeting
 } meeting_t;
 
 // A few at a time, so that some are not disturbed.
 static void meet(void *context, uint32_t worker) {
   meeting_t *meeting = context;
+  const uint32_t workers = leat_run_threads_count(meeting->pool);
+  uint64_t wanted = 0;
   for (int round = 0; round < ROUNDS; round++) {
     const double start = now();
-    for (int i = 0; i < MEETINGS; i++) leat_run_threads_sync(meeting->pool);
+    for (int i = 0; i < MEETINGS; i++) {
+      leat_run_count_add(&meeting->came, 1);
+      leat_run_threads_await(meeting->pool, worker, &meeting->came, wanted += workers);
+    }
     if (worker == 0) meeting->seconds[round] = (now() - start) / MEETINGS;
   }
 }
@@ -214,7 +220,7 @@ static double undisturbed(double *seconds, size_t count) {
 static void measure_meetings(meter_t *m, leat_arch_t *arch) {
   begin(m, "barrier");
   if (m->pool == NULL) return;  // one core meets nobody
-  meeting_t meeting = {m->pool, {0}};
+  meeting_t meeting = {.pool = m->pool};
   double wakes[WAKES];
   leat_run_threads_run(m->pool, meet, &meeting);
   for (int i = 0; i < WAKES; i++) {

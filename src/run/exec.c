@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // A run: a walk over calls, trips of loops, tiles and stages. Allocates nothing, takes no lock, looks nothing up.
 //
-// With a pool every worker walks the same list: of a call that is worth it, it takes its share of the tiles; a small
-// call is worker 0's alone. Workers meet only where the file's barriers demand it of calls on different workers.
+// With a pool every worker walks the same list: of a call that is worth it, it takes tiles (shares.h); a small call is
+// worker 0's alone. Workers wait only where the file's barriers demand it of calls on different workers, and not for
+// each other but until what lies before is done. A worker that gets nowhere does no harm, even if it is still on its
+// way through a run that has ended: it takes no tile there, and looks at nothing else that changes.
 #include <time.h>
 
 #include "run/schedule.h"
-#include "run/threads.h"
+#include "run/shares.h"
 
 typedef struct exec_job_s {
   leat_program_t *program;
@@ -14,8 +16,11 @@ typedef struct exec_job_s {
   leat_walk_t start;  // before the first call
   uint32_t end;       // the call behind the last one
   bool once;          // one call, in one trip
-  uint32_t workers;
+  bool alone;         // on one thread
+  uint64_t rounds;    // shared calls of earlier runs
+  uint64_t wanted;    // what the count of shares has to be before the first call
 } exec_job_t;
+static_assert(sizeof(exec_job_t) <= LEAT_RUN_CONTEXT_MAX, "a job fits into the context of a worker");
 
 static double now(void) {
   struct timespec t;
@@ -54,11 +59,22 @@ static void run_tile(const leat_program_t *program, const leat_run_turn_t *turn,
   }
 }
 
-static void run_share(const exec_job_t *job, const leat_walk_t *walk, uint32_t worker, uint32_t workers) {
-  const leat_run_turn_t turn = leat_run_turn(job->program, walk, worker);
-  int64_t tiles = turn.call->body->tile_count;
-  int64_t first = tiles * worker / workers, end = tiles * (worker + 1) / workers;
-  for (int64_t t = first; t < end; t++) run_tile(job->program, &turn, t, worker);
+static void run_alone(const exec_job_t *job, const leat_walk_t *walk) {
+  const leat_run_turn_t turn = leat_run_turn(job->program, walk, 0);
+  for (int64_t t = 0; t < turn.call->body->tile_count; t++) run_tile(job->program, &turn, t, 0);
+}
+
+// Looks at the arguments once it has a tile, since until that is done the run does not end.
+static void run_share(const leat_program_t *program, const leat_walk_t *walk, uint32_t worker, uint64_t round) {
+  leat_run_taker_t taker = leat_run_taker(program->shares, round, program->calls[walk->call].body->tile_count, worker);
+  int64_t tile, done = 0;
+  if (!leat_run_take(&taker, &tile)) return;
+  const leat_run_turn_t turn = leat_run_turn(program, walk, worker);
+  do {
+    run_tile(program, &turn, tile, worker);
+    done++;
+  } while (leat_run_take(&taker, &tile));
+  leat_run_count_add(leat_run_shares_done(program->shares), (uint64_t)done);
 }
 
 // What has been started since the workers last met. `owed`: a barrier between calls of worker 0 was passed without a
@@ -94,28 +110,60 @@ static bool leave_alone(const exec_job_t *job, leat_walk_t *walk, uint32_t worke
   return false;
 }
 
-static void run_worker(void *context, uint32_t worker) {
-  const exec_job_t *job = context;
-  exec_pending_t pending = {0};
+// Where a worker is: all reckon alike what has been begun before a call.
+typedef struct exec_worker_s {
+  uint32_t index;
+  exec_pending_t pending;
+  uint64_t rounds, wanted;
+} exec_worker_t;
+
+static void run_call(const exec_job_t *job, const leat_walk_t *walk, exec_worker_t *w, bool barrier) {
+  const leat_run_call_t *call = &job->program->calls[walk->call];
+  if (job->alone) {
+    run_alone(job, walk);
+    return;
+  }
+  leat_run_count_t *done = leat_run_shares_done(job->program->shares);
+  const bool alone = w->pending.alone;
+  if (must_meet(&w->pending, call, barrier)) {
+    if (alone && w->index == 0) leat_run_count_add(done, 1);
+    w->wanted += alone;
+    leat_run_threads_await(job->program->pool, w->index, done, w->wanted);
+  }
+  if (call->shared) {
+    run_share(job->program, walk, w->index, ++w->rounds);
+    w->wanted += (uint64_t)call->body->tile_count;
+  } else if (w->index == 0) {
+    run_alone(job, walk);
+  }
+}
+
+static void walk_calls(const exec_job_t *job, exec_worker_t *w) {
   bool barrier = false;  // of this call and of those left out before it: later calls rely on them as well
   for (leat_walk_t walk = job->start; leat_walk_next(&walk) && walk.call < job->end;) {
     const leat_run_call_t *call = &job->program->calls[walk.call];
-    if (!job->once && leave_alone(job, &walk, worker)) continue;
+    if (!job->once && leave_alone(job, &walk, w->index)) continue;
     barrier |= call->barrier;
     if ((job->types >> call->type & 1) == 0) {
       const leat_run_loop_t *loop = leat_run_pass_by(job->program, &walk, job->types);
       barrier |= loop != NULL && loop->barrier;
       continue;
     }
-    if (must_meet(&pending, call, barrier) && job->workers > 1) leat_run_threads_sync(job->program->pool);
+    run_call(job, &walk, w, barrier);
     barrier = false;
-    if (call->shared) {
-      run_share(job, &walk, worker, job->workers);
-    } else if (worker == 0) {
-      run_share(job, &walk, 0, 1);
-    }
     if (job->once) return;
   }
+}
+
+// Worker 0 ends the run: with it all is done.
+static void run_worker(void *context, uint32_t worker) {
+  const exec_job_t *job = context;
+  exec_worker_t w = {.index = worker, .rounds = job->rounds, .wanted = job->wanted};
+  walk_calls(job, &w);
+  if (worker != 0 || job->alone) return;
+  leat_run_threads_await(job->program->pool, 0, leat_run_shares_done(job->program->shares), w.wanted);
+  job->program->rounds = w.rounds;
+  job->program->wanted = w.wanted;
 }
 
 static double estimate(const leat_program_t *program, uint32_t types) {
@@ -126,13 +174,14 @@ static double estimate(const leat_program_t *program, uint32_t types) {
 
 static void run_job(exec_job_t *job) {
   leat_program_t *program = job->program;
-  job->workers = 1;
-  if (program->pool == NULL || !leat_run_is_worth_waking(program, estimate(program, job->types))) {
+  job->alone = program->pool == NULL || !leat_run_is_worth_waking(program, estimate(program, job->types));
+  if (job->alone) {
     run_worker(job, 0);
     return;
   }
-  job->workers = leat_run_threads_count(program->pool);
-  leat_run_threads_run(program->pool, run_worker, job);
+  job->rounds = program->rounds;
+  job->wanted = program->wanted;
+  leat_run_threads_run_early(program->pool, run_worker, job, sizeof *job);
 }
 
 // One job a call and trip, so that its time is its own.

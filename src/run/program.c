@@ -7,7 +7,7 @@
 #include "run/batches.h"
 #include "run/bounds.h"
 #include "run/schedule.h"
-#include "run/threads.h"
+#include "run/shares.h"
 
 LEAT_EXPORT leat_load_options_t leat_load_options_default(void) {
   return (leat_load_options_t){.struct_bytes = sizeof(leat_load_options_t)};
@@ -247,7 +247,8 @@ static leat_status_t build(leat_program_t *program, const leat_load_options_t *o
   LEAT_TRY(leat_program_set_profile(program, used.profile));
   leat_run_symbols_init(program);
   if (program->thread_count == 1) return NULL;
-  return leat_run_threads_create(program->thread_count, (uint32_t)program->arch.spin_rounds, &program->pool);
+  LEAT_TRY(leat_run_threads_create(program->thread_count, (uint32_t)program->arch.spin_rounds, &program->pool));
+  return leat_run_shares_create(leat_run_threads_count(program->pool), &program->shares);
 }
 
 leat_status_t leat_run_load(const char *path, const leat_load_options_t *options,
@@ -269,6 +270,7 @@ leat_status_t leat_run_load(const char *path, const leat_load_options_t *options
 LEAT_EXPORT void leat_program_destroy(leat_program_t *program) {
   if (program == NULL) return;
   leat_run_threads_destroy(program->pool);
+  leat_run_shares_destroy(program->shares);
   if (program->engine_state != NULL) program->engine->destroy(program->engine_state);
   leat_run_pages_unmap(program->worker_block, program->worker_block_bytes);
   leat_run_pages_unmap(program->block, program->block_bytes);

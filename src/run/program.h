@@ -81,7 +81,9 @@ struct leat_program_s {
   leat_arch_t arch;         // the machine that the file was compiled for
   leat_arch_level_t level;  // of instructions that run
   uint32_t thread_count;
-  struct leat_run_threads_s *pool;  // NULL: the calling thread alone
+  struct leat_run_threads_s *pool;   // NULL: the calling thread alone
+  struct leat_run_shares_s *shares;  // of the pool's workers
+  uint64_t rounds, wanted;           // shared calls so far, and what the count of shares is behind them
   leat_run_stage_t *stages;
   uint64_t *buffers;  // of all bodies
   leat_run_body_t *bodies;
