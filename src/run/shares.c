@@ -43,14 +43,16 @@ static bool take_piece(leat_run_taker_t *taker, uint32_t owner) {
   const int64_t piece = (end - first) / (PIECES_MAX - 1) + 1;
   _Atomic uint64_t *taken = &taker->shares->shares[owner].taken;
   uint64_t now = atomic_load_explicit(taken, memory_order_relaxed), then;
+  int64_t next;
   do {
     const uint64_t round = now >> PIECE_BITS;
     const int64_t at = round == taker->round ? (int64_t)(now % PIECES_MAX) : 0;
-    if (round > taker->round || first + at * piece >= end) return false;
-    taker->next = first + at * piece;
-    taker->end = taker->next + piece < end ? taker->next + piece : end;
+    next = first + at * piece;
+    if (round > taker->round || next >= end) return false;
     then = (taker->round << PIECE_BITS) + (uint64_t)at + 1;
   } while (!atomic_compare_exchange_weak_explicit(taken, &now, then, memory_order_relaxed, memory_order_relaxed));
+  taker->next = next;
+  taker->end = next + piece < end ? next + piece : end;
   return true;
 }
 

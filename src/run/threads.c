@@ -28,6 +28,7 @@ struct leat_run_threads_s {
   leat_run_count_t told;                        // workers that know their job
   leat_run_count_t ended;                       // those that have ended one that all have to
   _Alignas(BLOCKS_LINE) _Atomic uint32_t gate;  // GATE_OPEN: there is a job to have; and how many have come for it
+  uint64_t number;                              // the epoch of the job
   leat_run_job_t job;
   const void *context;
   size_t context_bytes;
@@ -102,7 +103,7 @@ static leat_run_job_t take_job(thread_worker_t *worker) {
   if (!enter_gate(pool)) return NULL;
   const leat_run_job_t job = pool->job;
   memcpy(worker->context, pool->context, pool->context_bytes);
-  worker->seen = atomic_load(&pool->epoch.value);
+  worker->seen = pool->number;
   leat_run_count_add(&pool->told, 1);
   return job;
 }
@@ -182,6 +183,7 @@ static void open_gate(leat_run_threads_t *pool, leat_run_job_t job, const void *
     reset(pool);
     start_threads(pool);
   }
+  pool->number = atomic_load(&pool->epoch.value) + 1;
   pool->job = job;
   pool->context = context;
   pool->context_bytes = context_bytes;
