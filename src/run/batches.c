@@ -78,7 +78,7 @@ static leat_status_t run_trip(leat_program_t *program, uint32_t types, bool coun
 
 leat_status_t leat_run_batch(leat_program_t *program, uint32_t types) {
   const leat_run_batches_t *b = &program->batches;
-  leat_run_count_t *count = program->count;
+  leat_run_trips_t *count = program->count;
   if (!b->counts) return leat_run_bounds_run(program, types);
   const uint32_t behind = types & b->behind;
   const bool ends = !count->aside && (types & greatest(b->types)) != 0;

@@ -53,10 +53,10 @@ typedef struct leat_run_batches_s {
   bool sums;               // a file before 2.1: gradients are added up beside it (accumulate.c)
 } leat_run_batches_t;
 
-typedef struct leat_run_count_s {
+typedef struct leat_run_trips_s {
   uint32_t done;  // trips since what lies behind the loop ran; all of them: it may
   bool aside;     // runs are none
-} leat_run_count_t;
+} leat_run_trips_t;
 
 typedef struct leat_run_profile_s {
   uint64_t runs;
@@ -104,7 +104,7 @@ struct leat_program_s {
   uint32_t forward_types;               // FWD and those that only run with it
   double type_seconds[PEF_TYPE_COUNT];  // estimates on one thread
   leat_run_batches_t batches;
-  leat_run_count_t own_count, *count;  // that of the program beside
+  leat_run_trips_t own_count, *count;  // that of the program beside
   bool has_prepare;
   bool checks_after;               // indices that forward computes have bounds
   uint64_t own_changes, *changes;  // how often what PREPARE sections read has changed; that of the program beside
