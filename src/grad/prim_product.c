@@ -76,7 +76,7 @@ static leat_value_id_t conv_dw(leat_vjp_t *v, leat_window_t w) {
     w.base_dilation[i] = 1;
   }
   leat_value_id_t operand = spread ? leat_b_pad(b, v->x[0], none, none, interior, 0.0) : v->x[0];
-  return leat_b_conv_wgrad(b, operand, v->dy[0], &w);
+  return leat_b_conv_wgrad(b, operand, v->dy[0], &w, 0);
 }
 
 PRIM_VJP(CONV) {

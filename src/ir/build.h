@@ -115,8 +115,9 @@ typedef struct leat_window_s {
 // The window of a CONV, CONV_WGRAD, POOL or POOL_GRAD op; what the op does not have is 1 (base_dilation, groups).
 void leat_window_of(const leat_graph_t *g, const leat_op_t *op, leat_window_t *out_window);
 leat_value_id_t leat_b_conv(leat_builder_t *b, leat_value_id_t x, leat_value_id_t w, const leat_window_t *window);
-leat_value_id_t leat_b_conv_wgrad(leat_builder_t *b, leat_value_id_t x, leat_value_id_t dy,
-                                  const leat_window_t *window);
+// `batch` leading dims of x, dy and the result are convolutions of their own.
+leat_value_id_t leat_b_conv_wgrad(leat_builder_t *b, leat_value_id_t x, leat_value_id_t dy, const leat_window_t *window,
+                                  uint32_t batch);
 leat_value_id_t leat_b_pool(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, const leat_window_t *window);
 leat_value_id_t leat_b_pool_grad(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, leat_value_id_t dy,
                                  const leat_window_t *window);

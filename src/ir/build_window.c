@@ -13,16 +13,17 @@ leat_value_id_t leat_b_conv(leat_builder_t *b, leat_value_id_t x, leat_value_id_
   return leat_b_op(b, LEAT_PRIM_CONV, operands, 2, attrs, 6, NULL);
 }
 
-leat_value_id_t leat_b_conv_wgrad(leat_builder_t *b, leat_value_id_t x, leat_value_id_t dy,
-                                  const leat_window_t *window) {
+leat_value_id_t leat_b_conv_wgrad(leat_builder_t *b, leat_value_id_t x, leat_value_id_t dy, const leat_window_t *window,
+                                  uint32_t batch) {
   const leat_value_id_t operands[] = {x, dy};
   const leat_attr_t attrs[] = {leat_attr_l(LEAT_ATTR_WINDOW, window->window, window->rank),
                                leat_attr_l(LEAT_ATTR_STRIDE, window->stride, window->rank),
                                leat_attr_l(LEAT_ATTR_LOW, window->low, window->rank),
                                leat_attr_l(LEAT_ATTR_HIGH, window->high, window->rank),
                                leat_attr_l(LEAT_ATTR_DILATION, window->dilation, window->rank),
-                               leat_attr_i(LEAT_ATTR_GROUPS, window->groups)};
-  return leat_b_op(b, LEAT_PRIM_CONV_WGRAD, operands, 2, attrs, 6, NULL);
+                               leat_attr_i(LEAT_ATTR_GROUPS, window->groups),
+                               leat_attr_i(LEAT_ATTR_BATCH, batch)};
+  return leat_b_op(b, LEAT_PRIM_CONV_WGRAD, operands, 2, attrs, 7, NULL);
 }
 
 static leat_value_id_t pool(leat_builder_t *b, uint32_t kind, leat_fold_t fn, const leat_value_id_t *operands,

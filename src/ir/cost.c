@@ -60,7 +60,8 @@ static double flops_conv(const leat_graph_t *g, const leat_op_t *op) {
 }
 static double flops_conv_wgrad(const leat_graph_t *g, const leat_op_t *op) {
   const leat_value_t *dw = leat_graph_value(g, op->result_first);
-  return 2 * elements(g, leat_op_input(g, op, 1)) * (double)dw->dims[1] * window_elements(g, op);
+  const int64_t channels = dw->dims[leat_op_int(g, op, LEAT_ATTR_BATCH, 0) + 1];
+  return 2 * elements(g, leat_op_input(g, op, 1)) * (double)channels * window_elements(g, op);
 }
 static double flops_pool(const leat_graph_t *g, const leat_op_t *op) {
   return result_elements(g, op) * window_elements(g, op);

@@ -51,16 +51,17 @@ typedef struct conv_s {
   int64_t batch, channels, out_channels, group_in, group_out;
 } conv_t;
 
-static conv_t conv_of(const leat_eval_call_t *call, const leat_value_t *x, const leat_value_t *y) {
+static conv_t conv_of(const leat_eval_call_t *call, const leat_value_t *x, const leat_value_t *y, uint32_t leading) {
   leat_window_t window;
   leat_window_of(call->graph, call->op, &window);
-  return (conv_t){.slide = slide_of(&window, x->dims + 2, y->dims + 2),
+  const int64_t *in = x->dims + leading, *out = y->dims + leading;
+  return (conv_t){.slide = slide_of(&window, in + 2, out + 2),
                   .dtype = (leat_dtype_t)x->dtype,
-                  .batch = x->dims[0],
-                  .channels = x->dims[1],
-                  .out_channels = y->dims[1],
-                  .group_in = x->dims[1] / window.groups,
-                  .group_out = y->dims[1] / window.groups};
+                  .batch = in[0],
+                  .channels = in[1],
+                  .out_channels = out[1],
+                  .group_in = in[1] / window.groups,
+                  .group_out = out[1] / window.groups};
 }
 
 // One element of y: image n, output channel o, window position t.
@@ -111,10 +112,14 @@ static leat_element_t wgrad_at(const conv_t *conv, const leat_element_t *x, cons
   return sum;
 }
 
-static void conv_wgrad(const leat_eval_call_t *call, const conv_t *conv, const leat_element_t *x,
-                       const leat_element_t *dy) {
+static uint32_t leading_dims(const leat_eval_call_t *call) {
+  return (uint32_t)leat_op_int(call->graph, call->op, LEAT_ATTR_BATCH, 0);
+}
+
+// Stores the gradient of one batch from element `at` on; returns where the next begins.
+static int64_t wgrad_of_batch(const leat_eval_call_t *call, const conv_t *conv, const leat_element_t *x,
+                              const leat_element_t *dy, int64_t at) {
   bool nothing = volume(conv->slide.out) == 0;
-  int64_t at = 0;
   for (int64_t o = 0; o < conv->out_channels; o++) {
     for (int64_t c = 0; c < conv->group_in; c++) {
       int64_t k[SPATIAL] = {0};
@@ -124,6 +129,16 @@ static void conv_wgrad(const leat_eval_call_t *call, const conv_t *conv, const l
       } while (leat_index_next(SPATIAL, conv->slide.window, k));
     }
   }
+  return at;
+}
+
+static void conv_wgrad(const leat_eval_call_t *call, const conv_t *conv, const leat_element_t *x,
+                       const leat_element_t *dy) {
+  const int64_t batches = leat_product(leat_eval_operand(call, 0)->dims, 0, leading_dims(call));
+  const int64_t x_step = conv->batch * conv->channels * volume(conv->slide.in);
+  const int64_t dy_step = conv->batch * conv->out_channels * volume(conv->slide.out);
+  int64_t at = 0;
+  for (int64_t b = 0; b < batches; b++) at = wgrad_of_batch(call, conv, x + b * x_step, dy + b * dy_step, at);
 }
 
 typedef void (*convolution_t)(const leat_eval_call_t *call, const conv_t *conv, const leat_element_t *a,
@@ -141,12 +156,12 @@ static leat_status_t run_convolution(const leat_eval_call_t *call, const conv_t 
 }
 
 leat_status_t leat_eval_CONV(const leat_eval_call_t *call) {
-  conv_t conv = conv_of(call, leat_eval_operand(call, 0), leat_eval_result(call, 0));
+  conv_t conv = conv_of(call, leat_eval_operand(call, 0), leat_eval_result(call, 0), 0);
   return run_convolution(call, &conv, conv_forward);
 }
 
 leat_status_t leat_eval_CONV_WGRAD(const leat_eval_call_t *call) {
-  conv_t conv = conv_of(call, leat_eval_operand(call, 0), leat_eval_operand(call, 1));
+  conv_t conv = conv_of(call, leat_eval_operand(call, 0), leat_eval_operand(call, 1), leading_dims(call));
   return run_convolution(call, &conv, conv_wgrad);
 }
 

@@ -41,10 +41,13 @@ static leat_status_t slid_extent(const window_t *w, uint32_t d, int64_t extent, 
   return NULL;
 }
 
-static leat_status_t spatial_rank(const leat_value_t *x, uint32_t *out_rank) {
-  if (x->rank < 3 || x->rank > 2 + SPATIAL_MAX)
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the tensor has rank %u; it must be [N, C, 1 to 3 spatial dims]", x->rank);
-  *out_rank = x->rank - 2u;
+// Behind `batch` dims.
+static leat_status_t spatial_rank(const leat_value_t *x, int64_t batch, uint32_t *out_rank) {
+  if (batch < 0 || x->rank < 3 + batch || x->rank > 2 + SPATIAL_MAX + batch)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+              "the tensor has rank %u; it must be [N, C, 1 to 3 spatial dims], behind %" PRId64 " of batches", x->rank,
+              batch);
+  *out_rank = x->rank - 2u - (uint32_t)batch;
   return NULL;
 }
 
@@ -59,7 +62,7 @@ leat_status_t leat_shape_CONV(const leat_shape_call_t *call) {
   const leat_value_t *x = leat_shape_operand(call, 0), *w = leat_shape_operand(call, 1);
   window_t window = {0};
   uint32_t rank = 0;
-  LEAT_TRY(spatial_rank(x, &rank));
+  LEAT_TRY(spatial_rank(x, 0, &rank));
   LEAT_TRY(read_window(call, rank, &window));
   LEAT_TRY(leat_shape_same_dtypes(call, 0));
   if (w->rank != x->rank) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "tensor and weight have ranks %u and %u", x->rank, w->rank);
@@ -79,20 +82,22 @@ leat_status_t leat_shape_CONV_WGRAD(const leat_shape_call_t *call) {
   const leat_value_t *x = leat_shape_operand(call, 0), *dy = leat_shape_operand(call, 1);
   window_t window = {0};
   uint32_t rank = 0;
-  LEAT_TRY(spatial_rank(x, &rank));
+  const int64_t batch = leat_shape_int(call, LEAT_ATTR_BATCH);
+  LEAT_TRY(spatial_rank(x, batch, &rank));
   LEAT_TRY(read_window(call, rank, &window));
   LEAT_TRY(leat_shape_same_dtypes(call, 0));
+  const uint32_t channels = (uint32_t)batch + 1, spatial = channels + 1;  // dims
   leat_value_t expected = *x;
-  expected.dims[1] = dy->rank == x->rank ? dy->dims[1] : 0;
+  expected.dims[channels] = dy->rank == x->rank ? dy->dims[channels] : 0;
   for (uint32_t d = 0; d < rank; d++)
-    LEAT_TRY(slid_extent(&window, d, x->dims[2 + d], window.window[d], &expected.dims[2 + d]));
+    LEAT_TRY(slid_extent(&window, d, x->dims[spatial + d], window.window[d], &expected.dims[spatial + d]));
   LEAT_TRY(leat_shape_expect(call, 1, &expected, "the convolution's result"));
-  LEAT_TRY(check_groups(call, x->dims[1], dy->dims[1]));
+  LEAT_TRY(check_groups(call, x->dims[channels], dy->dims[channels]));
   leat_value_t *dw = &call->results[0];
   *dw = *x;
-  dw->dims[0] = dy->dims[1];
-  dw->dims[1] = x->dims[1] / leat_shape_int(call, LEAT_ATTR_GROUPS);
-  for (uint32_t d = 0; d < rank; d++) dw->dims[2 + d] = window.window[d];
+  dw->dims[batch] = dy->dims[channels];
+  dw->dims[channels] = x->dims[channels] / leat_shape_int(call, LEAT_ATTR_GROUPS);
+  for (uint32_t d = 0; d < rank; d++) dw->dims[spatial + d] = window.window[d];
   return NULL;
 }
 

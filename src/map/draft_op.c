@@ -97,7 +97,10 @@ static void draft_window(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op, 
   pef_stage_t *stage = leat_draft_stage(d, kind, id);
   stage->fn = fn;
   set_window(d->g, op, weights, &stage->params.window);
-  if (kind == PEF_STAGE_CONV_WGRAD) stage->params.conv_wgrad.chain = PEF_CHAIN_PRODUCT;
+  if (kind == PEF_STAGE_CONV_WGRAD) {
+    stage->params.conv_wgrad.batch = leat_op_int(d->g, op, LEAT_ATTR_BATCH, 0);
+    stage->params.conv_wgrad.chain = PEF_CHAIN_PRODUCT;
+  }
   for (uint32_t i = 0; i < op->input_count; ++i) leat_draft_input(d, id, i);
   leat_draft_result(d, id, 0);
 }

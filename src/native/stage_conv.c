@@ -1,45 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 // CONV and CONV_WGRAD. f32 runs on the fast bodies where they cover the shape, the rest on the generic one; the bits
 // are the same. Rows of CONV are images (x dim 0, y dim 0) or output channels (w dim 0, y dim 1); rows of CONV_WGRAD
-// are output channels only (dy dim 1, dw dim 0): a gradient is one sum over all images.
+// are output channels or batches, each of which is a sum over all its images.
+#include "base/loops.h"
 #include "native/conv_plan.h"
 #include "native/window.h"
 
 // CONV: x, w, y; CONV_WGRAD: x, dy (in the role of y), dw (of w).
 typedef struct conv_s {
   leat_kern_conv_t shape;
+  uint32_t batch;  // leading dims of all operands
   const leat_native_operand_t *x, *w, *y;
   const leat_kern_conv_plan_t *forward;  // NULL: generic
   const leat_kern_wgrad_plan_t *wgrad;
 } conv_t;
 
-static void read_strides(const leat_native_operand_t *operand, uint32_t spatial, int64_t out_strides[5]) {
-  out_strides[0] = operand->strides[0];
-  out_strides[1] = operand->strides[1];
+static void read_strides(const leat_native_operand_t *operand, uint32_t batch, uint32_t spatial,
+                         int64_t out_strides[5]) {
+  out_strides[0] = operand->strides[batch];
+  out_strides[1] = operand->strides[batch + 1];
   leat_native_spatial_strides(operand, spatial, out_strides + 2);
 }
 
 static void read_shape(const leat_native_stage_t *stage, conv_t *c) {
   leat_kern_conv_t *s = &c->shape;
   const leat_native_operand_t *x = c->x, *w = c->w, *y = c->y;
-  const uint32_t spatial = (uint32_t)stage->params->window.spatial;
+  const uint32_t spatial = (uint32_t)stage->params->window.spatial, batch = c->batch;
   s->window = leat_native_window(stage, x, y);
-  s->images = x->dims[0];
-  s->channels = w->dims[1];
-  s->outputs = w->dims[0];
-  s->outputs_per_group = (w->first[0] + w->dims[0]) / stage->params->window.groups;  // those of one group may be cut
-  read_strides(x, spatial, s->x);
-  read_strides(w, spatial, s->w);
-  read_strides(y, spatial, s->y);
+  s->images = x->dims[batch];
+  s->channels = w->dims[batch + 1];
+  s->outputs = w->dims[batch];
+  s->outputs_per_group = (w->first[batch] + s->outputs) / stage->params->window.groups;  // those of one may be cut
+  read_strides(x, batch, spatial, s->x);
+  read_strides(w, batch, spatial, s->w);
+  read_strides(y, batch, spatial, s->y);
 }
 
 static leat_status_t prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context, uint32_t w, uint32_t y,
-                             conv_t **out_conv) {
+                             uint32_t batch, conv_t **out_conv) {
   conv_t *c = leat_arena_alloc(context->arena, sizeof *c);
   if (!c) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while preparing a convolution");
   c->x = &stage->operands[0];
   c->w = &stage->operands[w];
   c->y = &stage->operands[y];
+  c->batch = batch;
   read_shape(stage, c);
   stage->plan = c;
   *out_conv = c;
@@ -48,14 +52,15 @@ static leat_status_t prepare(leat_native_stage_t *stage, const leat_native_prepa
 
 leat_status_t leat_native_conv_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
   conv_t *c = NULL;
-  LEAT_TRY(prepare(stage, context, PEF_CONV_w, PEF_CONV_y, &c));
+  LEAT_TRY(prepare(stage, context, PEF_CONV_w, PEF_CONV_y, 0, &c));
   if (c->x->dtype == PEF_F64) return NULL;
   return leat_native_conv_plan(context->arena, &c->shape, &c->forward, &stage->workspace_bytes);
 }
 
 leat_status_t leat_native_conv_wgrad_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
   conv_t *c = NULL;
-  LEAT_TRY(prepare(stage, context, PEF_CONV_WGRAD_dw, PEF_CONV_WGRAD_dy, &c));
+  const uint32_t batch = (uint32_t)stage->params->conv_wgrad.batch;
+  LEAT_TRY(prepare(stage, context, PEF_CONV_WGRAD_dw, PEF_CONV_WGRAD_dy, batch, &c));
   const int64_t chain = stage->params->conv_wgrad.chain;
   c->shape.chain = leat_native_conv_positions(&c->shape) > chain ? chain : 0;  // else it is one block
   if (c->x->dtype == PEF_F64) return NULL;
@@ -65,9 +70,9 @@ leat_status_t leat_native_conv_wgrad_prepare(leat_native_stage_t *stage, const l
 // The part of the shape that this tile holds.
 static leat_kern_conv_t tile_shape(const conv_t *c, const leat_run_tile_t *tile) {
   leat_kern_conv_t s = c->shape;
-  s.images = leat_native_operand_extent(c->x, 0, tile);
-  s.outputs = leat_native_operand_extent(c->w, 0, tile);
-  s.output_first = leat_native_operand_first(c->w, 0, tile);
+  s.images = leat_native_operand_extent(c->x, c->batch, tile);
+  s.outputs = leat_native_operand_extent(c->w, c->batch, tile);
+  s.output_first = leat_native_operand_first(c->w, c->batch, tile);
   return s;
 }
 
@@ -84,15 +89,27 @@ void leat_native_conv_run(const leat_native_stage_t *stage, const leat_run_tile_
     stage->kern->conv_f64(&s, x, w, y);
 }
 
+// Address of a batch of an operand.
+static char *batch_at(const conv_t *c, const leat_native_operand_t *operand, const leat_run_tile_t *tile,
+                      const int64_t index[8]) {
+  int64_t elements = 0;
+  for (uint32_t d = 0; d < c->batch; d++) elements += index[d] * operand->strides[d];
+  return leat_native_operand_at(operand, tile) + elements * operand->element_bytes;
+}
+
 void leat_native_conv_wgrad_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
   const conv_t *c = stage->plan;
   const leat_kern_conv_t s = tile_shape(c, tile);
-  const void *x = leat_native_operand_at(c->x, tile), *dy = leat_native_operand_at(c->y, tile);
-  void *dw = leat_native_operand_at(c->w, tile);
-  if (c->wgrad)
-    stage->kern->conv_wgrad_fast(c->wgrad, &s, x, dy, dw, (float *)(void *)tile->workspace);
-  else if (c->x->dtype == PEF_F32)
-    stage->kern->conv_wgrad_f32(&s, x, dy, dw);
-  else
-    stage->kern->conv_wgrad_f64(&s, x, dy, dw);
+  int64_t batches[8], index[8] = {0};
+  for (uint32_t d = 0; d < c->batch; d++) batches[d] = leat_native_operand_extent(c->x, d, tile);
+  do {
+    const void *x = batch_at(c, c->x, tile, index), *dy = batch_at(c, c->y, tile, index);
+    void *dw = batch_at(c, c->w, tile, index);
+    if (c->wgrad)
+      stage->kern->conv_wgrad_fast(c->wgrad, &s, x, dy, dw, (float *)(void *)tile->workspace);
+    else if (c->x->dtype == PEF_F32)
+      stage->kern->conv_wgrad_f32(&s, x, dy, dw);
+    else
+      stage->kern->conv_wgrad_f64(&s, x, dy, dw);
+  } while (leat_index_next(c->batch, batches, index));
 }

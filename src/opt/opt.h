@@ -28,7 +28,7 @@ leat_status_t leat_opt_absorb(const leat_graph_t *from, const leat_arch_t *arch,
                               leat_graph_t **out_graph) LEAT_MUST_USE;
 // A product of what was joined for it alone is products of the parts (parts.c).
 leat_status_t leat_opt_parts(const leat_graph_t *from, const leat_arch_t *arch, leat_graph_t **out_graph) LEAT_MUST_USE;
-// A long sum into few elements is the sum of partial sums (partial.c).
+// A long sum that nothing else can be cut along is the sum of partial sums (partial.c).
 leat_status_t leat_opt_partial(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
 
 // Backward computes elementwise values again where that keeps fewer bytes from forward (recompute.c).

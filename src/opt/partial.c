@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A long sum into few elements is the sum of partial sums: the part is a dim of their own, rows run along it, and so
-// threads share what one of them did alone, and a part may be summed where its terms are made.
+// A long sum that nothing else can be cut along is the sum of partial sums: they have a dim of parts, rows run along
+// it, and so threads share what one of them did alone, and a part may be summed where its terms are made.
 //
 // How many parts there are, and which terms are whose, follows from the shape alone, so that every compile for any
 // machine says the same sum. Parts are pieces of the outermost dims that are summed. Works on primitives; what is left
@@ -9,11 +9,12 @@
 #include "opt/opt.h"
 
 enum {
-  FEW = 16,        // elements of the result: more are shared as they are
-  LONG = 1 << 15,  // terms of all of them: fewer are summed before threads have met
-  ENOUGH = 16,     // parts
-  MOST = 1024,
+  FEW = 16,               // elements, or output channels, of the result: more are shared as they are
+  LONG = 1 << 15,         // terms of all of them: fewer are summed before threads have met
+  LONG_PRODUCT = 1 << 18  // the same of products
 };
+enum { ENOUGH = 16, MOST = 1024 };  // parts; of a gradient no more than are enough, since each has its size
+enum { SMALL = 4 };                 // times the parts of a gradient are less than what it is made of
 
 // A shape in which summed dims are cut in two where parts need it: the outer piece counts parts.
 typedef struct cut_s {
@@ -80,8 +81,42 @@ static leat_status_t split_reduce(leat_rebuild_t *r, leat_op_id_t id) {
   return leat_builder_take_status(&r->b);
 }
 
+// Images in parts, each with a gradient of its own: where the channels are in groups, or few, nothing else is free.
+// Added up in the order of the images.
+static leat_status_t split_conv_wgrad(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_graph_t *g = r->from;
+  const leat_op_t *op = leat_graph_op(g, id);
+  const leat_value_t *dw = leat_graph_value(g, op->result_first);
+  leat_window_t window;
+  leat_window_of(g, op, &window);
+  leat_value_id_t operands[2];
+  int64_t elements = 0, parts = 1;
+  for (uint32_t i = 0; i < 2; i++) {
+    const leat_value_t *x = leat_graph_value(g, leat_op_input(g, op, i));
+    elements += leat_value_elements(x);
+    parts = greatest_divisor(x->dims[0], ENOUGH);
+  }
+  const int64_t sums = leat_value_elements(dw), outputs = dw->dims[0];
+  const bool shared = window.groups == 1 && outputs >= FEW;
+  const int64_t products = leat_value_elements(leat_graph_value(g, leat_op_input(g, op, 1))) * (sums / outputs);
+  if (leat_op_int(g, op, LEAT_ATTR_BATCH, 0) != 0 || shared || parts == 1 || products < LONG_PRODUCT ||
+      parts * sums * SMALL > elements) {
+    return leat_rebuild_copy(r, id);
+  }
+  for (uint32_t i = 0; i < 2; i++) {
+    const leat_value_t *x = leat_graph_value(g, leat_op_input(g, op, i));
+    int64_t dims[LEAT_RANK_MAX] = {parts, x->dims[0] / parts};
+    memcpy(dims + 2, x->dims + 1, (x->rank - 1u) * sizeof *dims);
+    operands[i] = leat_b_reshape(&r->b, leat_rebuild_input(r, op, i), x->rank + 1u, dims);
+  }
+  const leat_value_id_t gradients = leat_b_conv_wgrad(&r->b, operands[0], operands[1], &window, 1);
+  r->map[op->result_first] = leat_b_reduce(&r->b, LEAT_FOLD_SUM, gradients, 1, false);
+  return leat_builder_take_status(&r->b);
+}
+
 // How the sum of a primitive is split; what has no row stays as it is.
-static const leat_rebuild_visit_t split_table[LEAT_PRIM_COUNT] = {[LEAT_PRIM_REDUCE] = split_reduce};
+static const leat_rebuild_visit_t split_table[LEAT_PRIM_COUNT] = {
+    [LEAT_PRIM_REDUCE] = split_reduce, [LEAT_PRIM_CONV_WGRAD] = split_conv_wgrad};
 
 static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   const uint32_t kind = leat_graph_op(r->from, id)->kind;

@@ -25,7 +25,9 @@ double leat_pef_steps_conv(const pef_stage_site_t *site) {
   return elements_of(&site->operands[PEF_CONV_y], 0) * elements_of(&site->operands[PEF_CONV_w], 1);
 }
 double leat_pef_steps_conv_wgrad(const pef_stage_site_t *site) {
-  return elements_of(&site->operands[PEF_CONV_WGRAD_dy], 0) * elements_of(&site->operands[PEF_CONV_WGRAD_dw], 1);
+  const uint32_t batch = (uint32_t)site->stage->params.conv_wgrad.batch;
+  return elements_of(&site->operands[PEF_CONV_WGRAD_dy], 0) *
+         elements_of(&site->operands[PEF_CONV_WGRAD_dw], batch + 1);
 }
 
 double leat_pef_steps_pool(const pef_stage_site_t *site) {

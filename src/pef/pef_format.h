@@ -93,11 +93,11 @@
 //                runs that are not longer, floor(L / ceil(run / 64)) whole runs. At the end of a block lanes i and
 //                i+32, i+16 are added; blocks are added lane by lane, then lanes i and i+8, i+4, i+2, i+1.
 //   CONTRACT     L terms of k. C += A B: the first block starts from C.
-//   CONV_WGRAD   L positions (n, t), those in the padding counted.
+//   CONV_WGRAD   L positions (n, t) of a batch, those in the padding counted.
 // L = 0: one block, however long. L is for sums in floats; PEF_CHAIN_* are what is written.
 //
 // Partial sums. Parts of a sum are rows: a stage sums each part for itself, the dim that counts parts is one that it
-// keeps, its result has an accumulator a part, and a REDUCE adds these in the order above.
+// keeps (of CONV_WGRAD a batch dim), its result has an accumulator a part, and a REDUCE adds these in the order above.
 //
 // Versions. A file says the least minor version that has all of it: its segments, what is not 0 in its records (the
 // sizes of records are those of that version), its stages and their parameters (`since` in stage.def). Minor versions

@@ -96,27 +96,31 @@ static leat_status_t check_positions(const pef_stage_site_t *site, uint32_t x, u
   return NULL;
 }
 
-static leat_status_t check_conv(const pef_stage_site_t *site, uint32_t w, uint32_t y) {
+// Behind `batch` dims that all operands share.
+static leat_status_t check_conv(const pef_stage_site_t *site, uint32_t w, uint32_t y, uint32_t batch) {
   const pef_window_t *window = &site->stage->params.window;
-  const int64_t groups = window->groups, channels = site->operands[0].dims[1], features = site->operands[y].dims[1];
+  const int64_t groups = window->groups, channels = site->operands[0].dims[batch + 1],
+                features = site->operands[y].dims[batch + 1];
   if (channels % groups != 0 || features % groups != 0) {
     return leat_pef_corrupt("parameter 'groups' is %lld: it has to divide %lld channels and %lld features",
                             (long long)groups, (long long)channels, (long long)features);
   }
-  if (site->operands[w].dims[1] != channels / groups) {
-    return leat_pef_corrupt("dim 1 of %s is %lld, should be %lld", leat_pef_label(site, w).text,
-                            (long long)site->operands[w].dims[1], (long long)(channels / groups));
+  const int64_t *weights = &site->operands[w].dims[batch];
+  if (weights[1] != channels / groups) {
+    return leat_pef_corrupt("dim %u of %s is %lld, should be %lld", batch + 1, leat_pef_label(site, w).text,
+                            (long long)weights[1], (long long)(channels / groups));
   }
   for (uint32_t i = 0; i < (uint32_t)window->spatial; ++i) {
-    if (site->operands[w].dims[2 + i] == window->window[i]) continue;
-    return leat_pef_corrupt("dim %u of %s is %lld, the window is %lld", 2 + i, leat_pef_label(site, w).text,
-                            (long long)site->operands[w].dims[2 + i], (long long)window->window[i]);
+    if (weights[2 + i] == window->window[i]) continue;
+    return leat_pef_corrupt("dim %u of %s is %lld, the window is %lld", batch + 2 + i, leat_pef_label(site, w).text,
+                            (long long)weights[2 + i], (long long)window->window[i]);
   }
   return check_positions(site, 0, y);
 }
 
-leat_status_t leat_pef_rule_conv(const pef_stage_site_t *site) { return check_conv(site, PEF_CONV_w, PEF_CONV_y); }
+leat_status_t leat_pef_rule_conv(const pef_stage_site_t *site) { return check_conv(site, PEF_CONV_w, PEF_CONV_y, 0); }
 leat_status_t leat_pef_rule_conv_wgrad(const pef_stage_site_t *site) {
-  return check_conv(site, PEF_CONV_WGRAD_dw, PEF_CONV_WGRAD_dy);
+  const uint32_t batch = (uint32_t)site->stage->params.conv_wgrad.batch;
+  return check_conv(site, PEF_CONV_WGRAD_dw, PEF_CONV_WGRAD_dy, batch);
 }
 leat_status_t leat_pef_rule_pool(const pef_stage_site_t *site) { return check_positions(site, PEF_POOL_x, PEF_POOL_y); }

@@ -29,16 +29,17 @@ typedef struct conv_s {
   const pef_window_t *window;
   ref_operand_t x, w, y;  // of a weight gradient dw and dy
   uint32_t class_;
+  uint32_t batch;  // dims that all operands begin with
   int64_t chain;
   int64_t at[PEF_MAX_RANK];  // weight gradient: of the element of dw
 } conv_t;
 
-enum { SPATIAL = 2 };  // of images, weights and outputs: dims before the windowed ones
+enum { SPATIAL = 2 };  // of images, weights and outputs: dims behind those of batches, before the windowed ones
 
 // Channel `c` of the group that output channel `o` of the tile belongs to.
 static int64_t channel_of(const conv_t *s, int64_t o, int64_t c) {
-  const int64_t outputs = s->w.file->dims[0] / s->window->groups;  // of a group
-  return (s->w.first[0] + o) / outputs * s->w.dims[1] + c;
+  const int64_t outputs = s->w.file->dims[s->batch] / s->window->groups;  // of a group
+  return (s->w.first[s->batch] + o) / outputs * s->w.dims[s->batch + 1] + c;
 }
 
 // sum + weight * x: the padding takes part as 0, a hole does not.
@@ -46,7 +47,7 @@ static ref_value_t add_product(const conv_t *s, const int64_t image[PEF_MAX_RANK
                                ref_value_t weight, ref_value_t sum) {
   int64_t at[PEF_MAX_RANK];
   memcpy(at, image, sizeof at);
-  const place_t place = find_place(s->window, &s->x, &s->y, t, k, at + SPATIAL);
+  const place_t place = find_place(s->window, &s->x, &s->y, t, k, at + s->batch + SPATIAL);
   if (place == HOLE) return sum;
   const ref_value_t x = place == INSIDE ? leat_ref_read(&s->x, s->class_, at) : leat_ref_of_int(s->class_, 0);
   return leat_ref_multiply_add(s->class_, weight, x, sum);
@@ -83,29 +84,37 @@ void leat_ref_conv(const ref_stage_t *stage, const leat_run_tile_t *tile) {
   } while (leat_ref_next(y, s.y.dims));
 }
 
-// Positions (n, t) of a block.
+// Extents of the positions (n, t) of a batch, as dims of dy.
+static void extents_of_positions(const conv_t *s, int64_t positions[PEF_MAX_RANK]) {
+  for (uint32_t d = 0; d < PEF_MAX_RANK; d++) positions[d] = d < s->batch || d == s->batch + 1 ? 1 : s->y.dims[d];
+}
+
 static ref_value_t block_of_positions(const void *sum, int64_t block) {
   const conv_t *s = sum;
+  const uint32_t n = s->batch, o = n + 1;
   int64_t positions[PEF_MAX_RANK];
-  memcpy(positions, s->y.dims, sizeof positions);
-  positions[1] = 1;
+  extents_of_positions(s, positions);
   const int64_t count = leat_ref_count(positions), length = s->chain > 0 ? s->chain : count;
   ref_value_t value = leat_ref_of_int(s->class_, 0);
   for (int64_t p = block * length; p < count && p < (block + 1) * length; p++) {
-    int64_t dy[PEF_MAX_RANK];
+    int64_t dy[PEF_MAX_RANK], image[PEF_MAX_RANK] = {0};
     leat_ref_nth(p, positions, dy);
-    const int64_t image[PEF_MAX_RANK] = {dy[0], channel_of(s, s->at[0], s->at[1])};
-    dy[1] = s->at[0];
-    value = add_product(s, image, dy + SPATIAL, s->at + SPATIAL, leat_ref_read(&s->y, s->class_, dy), value);
+    memcpy(dy, s->at, n * sizeof *dy);
+    memcpy(image, dy, o * sizeof *image);
+    image[o] = channel_of(s, s->at[n], s->at[n + 1]);
+    dy[o] = s->at[n];
+    value = add_product(s, image, dy + n + SPATIAL, s->at + n + SPATIAL, leat_ref_read(&s->y, s->class_, dy), value);
   }
   return value;
 }
 
 void leat_ref_conv_wgrad(const ref_stage_t *stage, const leat_run_tile_t *tile) {
   conv_t s = conv_of(stage, tile, PEF_CONV_WGRAD_dw, PEF_CONV_WGRAD_dy);
+  s.batch = (uint32_t)stage->file->params.conv_wgrad.batch;
   s.chain = stage->file->params.conv_wgrad.chain;
-  const int64_t count = leat_ref_count(s.y.dims) / s.y.dims[1],
-                blocks = s.chain > 0 ? (count + s.chain - 1) / s.chain : 1;
+  int64_t positions[PEF_MAX_RANK];
+  extents_of_positions(&s, positions);
+  const int64_t count = leat_ref_count(positions), blocks = s.chain > 0 ? (count + s.chain - 1) / s.chain : 1;
   do {
     leat_ref_write(&s.w, s.class_, s.at, leat_ref_pairwise(s.class_, block_of_positions, &s, 0, blocks));
   } while (leat_ref_next(s.at, s.w.dims));

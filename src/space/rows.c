@@ -51,8 +51,10 @@ static uint32_t rows_conv(const leat_graph_t *g, const leat_op_t *op, uint32_t d
 }
 
 static uint32_t rows_conv_wgrad(const leat_graph_t *g, const leat_op_t *op, uint32_t dim, uint32_t input) {
-  if (dim != 0 || leat_op_int(g, op, LEAT_ATTR_GROUPS, 1) != 1) return LEAT_ROWS_ILLEGAL;
-  return input == 0 ? LEAT_ROWS_WHOLE : 1;
+  const uint32_t batch = (uint32_t)leat_op_int(g, op, LEAT_ATTR_BATCH, 0);
+  if (dim < batch) return dim;
+  if (dim != batch || leat_op_int(g, op, LEAT_ATTR_GROUPS, 1) != 1) return LEAT_ROWS_ILLEGAL;
+  return input == 0 ? LEAT_ROWS_WHOLE : batch + 1;
 }
 
 static uint32_t rows_pool(const leat_graph_t *g, const leat_op_t *op, uint32_t dim, uint32_t input) {

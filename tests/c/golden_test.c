@@ -134,8 +134,9 @@ static void check_threads(const char *root, const char *name) {
   for (uint32_t threads = 1; threads <= THREADS_MAX; threads++) check_program(root, name, threads);
 }
 
+// A minor release may have those alone that show what it brings.
 static void check_release(const char *root, const char *name) {
-  assert_true(each_folder(root, name, check_threads) >= 12);
+  assert_true(each_folder(root, name, check_threads) >= 1);
 }
 
 static void test_files_of_every_release_keep_their_bits(void **state) {
@@ -144,7 +145,7 @@ static void test_files_of_every_release_keep_their_bits(void **state) {
   const char *data = getenv("LEAT_TEST_DATA");
   assert_non_null(data);
   snprintf(root, sizeof root, "%s/pef", data);
-  assert_true(each_folder(root, "", check_release) >= 1);
+  assert_true(each_folder(root, "", check_release) >= 4);
 }
 
 // usage: golden_test [PROGRAMS]    only these, by a pattern of <release>/<program>

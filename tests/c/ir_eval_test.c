@@ -244,7 +244,7 @@ static void test_convolution(void **state) {
        {{1, 2, 3, 4}, {1, 1, 2, 3}},
        {3, 18}},
       {A("f32[1,1,4]") B("f32[1,1,3]")
-           Y("conv_wgrad(%0, %1) {" WINDOW("1", "0", "0", "1") ", window=[2], groups=1} : f32[1,1,2]"),
+           Y("conv_wgrad(%0, %1) {" WINDOW("1", "0", "0", "1") ", window=[2], groups=1, batch=0} : f32[1,1,2]"),
        {{1, 2, 3, 4}, {1, 10, 100}},
        {321, 432}},
   };

@@ -313,7 +313,7 @@ static void test_cost_counts_operations_and_bytes(void **state) {
   expect_type(&b, y, "f32[2,8,4,4]");
   cost = leat_op_cost(g, leat_graph_op(g, leat_graph_value(g, y)->op));
   assert_true(cost.flops == 2.0 * (2 * 8 * 4 * 4) * 2 * 9);
-  leat_value_id_t dw = leat_b_conv_wgrad(&b, image, y, &window);
+  leat_value_id_t dw = leat_b_conv_wgrad(&b, image, y, &window, 0);
   expect_type(&b, dw, "f32[8,2,3,3]");
   assert_true(leat_op_cost(g, leat_graph_op(g, leat_graph_value(g, dw)->op)).flops == cost.flops);
   leat_graph_destroy(g);

@@ -497,6 +497,7 @@ static int setup(void **state) {
   add_zoo();
   add_release("1.1");
   add_release("2.0");
+  add_release("2.1");
   straight_count = original_count;
   assert_true(straight_count > PEF_STAGE_COUNT);
   for (uint32_t p = 0; p < loop_program_count; ++p)

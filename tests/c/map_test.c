@@ -112,7 +112,8 @@ static const char conv_gradient_text[] =
     "%%4 = prim.map(%%3, %%3) {fn=\"mul\"} : f32[4,64,%s]\n"
     "%%5 = prim.reduce(%%4) {dims=[0,2,3], fn=\"sum\"} : f32[1,64,1,1]\n"
     "%%6 = prim.map(%%3, %%5) {fn=\"mul\"} : f32[4,64,%s]\n"
-    "%%7 = prim.conv_wgrad(%%0, %%6) {window=[1,1], stride=[1,1], low=[0,0], high=[0,0], dilation=[1,1], groups=1} : "
+    "%%7 = prim.conv_wgrad(%%0, %%6) {window=[1,1], stride=[1,1], low=[0,0], high=[0,0], dilation=[1,1], groups=1, "
+    "batch=0} : "
     "f32[64,512,1,1]\n"
     "prim.store(%%7) {kind=\"output\", name=\"dw\"}\n";
 static const char linear_gradient_text[] =

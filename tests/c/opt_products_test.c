@@ -279,6 +279,44 @@ static void test_long_sums_are_sums_of_parts(void **state) {
   }
 }
 
+// The gradient of weights in groups, or of few outputs, is made in parts of the images.
+static const struct {
+  const char *what, *x, *dy, *attributes, *dw;
+  int64_t parts;  // 1: one gradient, as before
+} gradients[] = {
+    {"depthwise", "f64[6,4,40,40]", "f64[6,4,40,40]", "groups=4", "f64[4,1,3,3]", 6},
+    {"few outputs", "f64[4,6,40,40]", "f64[4,2,40,40]", "groups=1", "f64[2,6,3,3]", 4},
+    {"parts of several images", "f64[34,4,20,20]", "f64[34,4,20,20]", "groups=2", "f64[4,2,3,3]", 2},
+    {"many outputs stay", "f64[4,2,40,40]", "f64[4,16,40,40]", "groups=1", "f64[16,2,3,3]", 1},
+    {"one image stays", "f64[1,4,120,120]", "f64[1,4,120,120]", "groups=4", "f64[4,1,3,3]", 1},
+    {"few products stay", "f64[4,4,20,20]", "f64[4,4,20,20]", "groups=4", "f64[4,1,3,3]", 1},
+    {"gradients as large as images stay", "f64[4,8,11,11]", "f64[4,8,11,11]", "groups=1", "f64[8,8,3,3]", 1},
+};
+
+static void test_gradients_of_weights_are_sums_of_parts(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof gradients / sizeof *gradients; i++) {
+    char prelude[512], body[512];
+    (void)snprintf(prelude, sizeof prelude,
+                   "%%0 = prim.symbol() {kind=\"input\", name=\"x\"} : %s\n"
+                   "%%1 = prim.symbol() {kind=\"input\", name=\"g\"} : %s\n",
+                   gradients[i].x, gradients[i].dy);
+    (void)snprintf(body, sizeof body,
+                   "%%2 = prim.conv_wgrad(%%0, %%1) {window=[3,3], stride=[1,1], low=[1,1], high=[1,1], "
+                   "dilation=[1,1], %s, batch=0} : %s\nprim.store(%%2) {name=\"y\", kind=\"output\"}\n",
+                   gradients[i].attributes, gradients[i].dw);
+    leat_graph_t *made = passed(gradients[i].what, leat_opt_partial, prelude, body);
+    for (leat_op_id_t id = 0; id < made->ops.count; id++) {
+      const leat_op_t *op = leat_graph_op(made, id);
+      if (op->kind != LEAT_PRIM_CONV_WGRAD) continue;
+      const leat_value_t *dw = leat_graph_value(made, op->result_first);
+      const int64_t parts = dw->rank == 5 ? dw->dims[0] : 1;
+      if (parts != gradients[i].parts) fail_msg("%s: %lld parts", gradients[i].what, (long long)parts);
+    }
+    leat_graph_destroy(made);
+  }
+}
+
 // Every allocation of each pass fails once: a clean status each time.
 static void test_out_of_memory(void **state) {
   (void)state;
@@ -308,6 +346,7 @@ int main(void) {
       cmocka_unit_test(test_weights_take_in_what_follows),
       cmocka_unit_test(test_products_of_joined_parts_are_products_of_the_parts),
       cmocka_unit_test(test_long_sums_are_sums_of_parts),
+      cmocka_unit_test(test_gradients_of_weights_are_sums_of_parts),
       cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,6 +148,8 @@ static const edit_t edits[] = {
     EDIT(CONV, stage.params.window.base_dilation[0], 0, "parameter 'base_dilation[0]'"),
     EDIT(CONV, operands[1].dims[0], 4, "differ in extent"),
     EDIT(CONV_WGRAD, stage.params.window.base_dilation[0], 2, "parameter 'base_dilation[0]'"),
+    EDIT(CONV_WGRAD, stage.params.conv_wgrad.batch, 1, "should have 5"),
+    EDIT(CONV_WGRAD, stage.params.conv_wgrad.batch, 9, "parameter 'batch' is 9"),
     EDIT(CONV_WGRAD, operands[0].dims[1], 3, "should be 3"),
     EDIT(CONV_WGRAD, operands[0].dims[0], 3, "differ in extent"),
     EDIT(POOL, stage.fn, PEF_FN_MIN, "does not fit pool"),

@@ -119,6 +119,9 @@ static void choose_params(maker_t *m) {
     case PEF_STAGE_CONTRACT:
       params->contract.add = between(m, 0, 1);
       break;
+    case PEF_STAGE_CONV_WGRAD:
+      params->conv_wgrad.batch = m->count['B'];
+      break;
     default:
       break;
   }

@@ -188,6 +188,18 @@ class Half(nn.Module):
         return torch.softmax(self.layers(x), -1), self.layers[0](x).sum(0)
 
 
+class Sums(nn.Module):
+    """Sums into few elements: of images, and over a depthwise convolution, whose channels are apart."""
+
+    def __init__(self):
+        super().__init__()
+        self.wide, self.depth = nn.Conv2d(1, 8, 1), nn.Conv2d(8, 8, 3, padding=1, groups=8)
+
+    def forward(self, image):
+        x = self.depth(torch.tanh(self.wide(image)))
+        return x.square().mean(), x.sum((0, 2, 3))
+
+
 def images(n=4, channels=1, size=14):
     return {"image": torch.randn(n, channels, size, size)}
 
@@ -244,6 +256,7 @@ PROGRAMS = {
     "integers_infer": (Integers, integers, None, {}),
     "wide_infer": (Wide, lambda: {"x": torch.rand(6, 10) + 0.5}, None, {}),
     "bf16_infer": (Half, lambda: {"x": torch.randn(3, 12).bfloat16()}, None, {}),
+    "sums_train": (Sums, lambda: images(4, 1, 32), sgd, {}),
 }
 CHECKPOINTED = ("language_train", "volumes_train", "recurrent_train")
 
