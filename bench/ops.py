@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One op a row, at about a million elements: Leat against eager PyTorch on one thread, forward, and with its gradient.
 
-The rows are those of the op suite (tests/ops): a row for every op of src/ir/traced.def with a floating operand, which is
+The rows are those of the op suite (tests/ops): one for every op of src/ir/traced.def with a floating operand, which is
 its largest case, and with --all for every other set of arguments. Cases are grown until their largest tensor has a
 million elements: their smallest dim doubles until it is reached. Values and gradients are compared
 before anything is timed; then both take turns in one process, and medians of CPU time count. `ratio` is eager's time
@@ -113,8 +113,8 @@ def _try(case):
 
 
 def inputs_of(case):
-    """The numbers that the suite gives, but for matrices: divided by the root of what is summed up, so that products keep
-    the size of their operand."""
+    """The numbers that the suite gives, but for matrices: divided by the root of what is summed up, so that products
+    keep the size of their operand."""
     import torch
 
     tensors = case.make_inputs(torch.float32)

@@ -27,6 +27,15 @@
 #include "ir/scalar.def"
 #undef SCALAR
 
+#define SINGLE_FNS_HERE(name)
+#define SINGLE_FNS_EACH(name)
+#define SINGLE_FNS_WIDE(name)
+#define SINGLE_FNS_NONE(name)
+#define SINGLE_FNS_TWO(name) MAP_FN(map_f32_single_##name)
+#define SCALAR(suffix, name, number, arity, result, kernels, body, ...) SINGLE_FNS_##body(name)
+#include "ir/scalar.def"
+#undef SCALAR
+
 #define MEMORY_FNS(class_, dtype)                                                            \
   void KERN(load_##class_##_##dtype)(void *out, const void *in, int64_t stride, int64_t n);  \
   void KERN(store_##class_##_##dtype)(void *out, int64_t stride, const void *in, int64_t n); \

@@ -18,6 +18,7 @@ typedef struct leat_kern_s {
 #undef KERNEL
   // Strips of MAP stages; indexed by class, then as named.
   leat_kern_map_fn_t map[LEAT_KERN_CLASS_COUNT][LEAT_KERN_FN_COUNT];  // NULL: not in the class
+  leat_kern_map_fn_t single[LEAT_KERN_FN_COUNT];                      // second bodies of class F32; NULL: there is none
   leat_kern_load_fn_t load[LEAT_KERN_CLASS_COUNT][LEAT_KERN_DTYPE_COUNT];
   leat_kern_store_fn_t store[LEAT_KERN_CLASS_COUNT][LEAT_KERN_DTYPE_COUNT];
   leat_kern_map_fn_t wrap[LEAT_KERN_CLASS_COUNT][LEAT_KERN_DTYPE_COUNT];     // the value as the dtype would store it

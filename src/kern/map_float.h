@@ -5,6 +5,8 @@
 // Predicates yield 0 or 1 in the class. max and min: NaN if either is, the first of equal operands (zeros of either
 // sign are equal), so that relu and clamp leave -0 alone.
 
+#include "kern/map_strip.h"
+
 #define BOOL_OF(mask) V(select)(mask, V(splat)(1), V(splat)(0))
 
 VEC_INLINE VT op_copy(VT a) { return a; }
@@ -32,53 +34,16 @@ VEC_INLINE VT op_ge(VT a, VT b) { return BOOL_OF(a >= b); }
 VEC_INLINE VT op_select(VT a, VT b, VT c) { return V(select)(a != 0, b, c); }
 VEC_INLINE VT op_fma(VT a, VT b, VT c) { return V(fma)(a, b, c); }
 
-// Functions of the class's own, whose body is EACH or WIDE.
-#define OP_1(name) \
-  VEC_INLINE VT op_##name(VT a) { return V(name)(a); }
-#define OP_2(name) \
-  VEC_INLINE VT op_##name(VT a, VT b) { return V(name)(a, b); }
+// Functions of the class's own: of all bodies but HERE.
 #define OP_OF_EACH(name, arity) OP_##arity(name)
 #define OP_OF_WIDE(name, arity) OP_##arity(name)
+#define OP_OF_TWO(name, arity) OP_##arity(name)
 #define OP_OF_HERE(name, arity)
 #define OP_OF_NONE(name, arity)
 #define SCALAR(suffix, name, number, arity, result, kernels, body, ...) OP_OF_##body(name, arity)
 #include "ir/scalar.def"
 #undef SCALAR
 
-#define KERNEL_1(name)                                                               \
-  void FN(name)(void *out, const void *a, const void *b, const void *c, int64_t n) { \
-    (void)b, (void)c;                                                                \
-    ET *po = out;                                                                    \
-    const ET *pa = a;                                                                \
-    int64_t i = 0;                                                                   \
-    for (; i + LANES <= n; i += LANES) V(store)(po + i, op_##name(V(load)(pa + i))); \
-    if (i < n) V(store_part)(po + i, op_##name(V(load_part)(pa + i, n - i)), n - i); \
-  }
-#define KERNEL_2(name)                                                                                   \
-  void FN(name)(void *out, const void *a, const void *b, const void *c, int64_t n) {                     \
-    (void)c;                                                                                             \
-    ET *po = out;                                                                                        \
-    const ET *pa = a, *pb = b;                                                                           \
-    int64_t i = 0;                                                                                       \
-    for (; i + LANES <= n; i += LANES) V(store)(po + i, op_##name(V(load)(pa + i), V(load)(pb + i)));    \
-    if (i < n) {                                                                                         \
-      V(store_part)(po + i, op_##name(V(load_part)(pa + i, n - i), V(load_part)(pb + i, n - i)), n - i); \
-    }                                                                                                    \
-  }
-#define KERNEL_3(name)                                                                                   \
-  void FN(name)(void *out, const void *a, const void *b, const void *c, int64_t n) {                     \
-    ET *po = out;                                                                                        \
-    const ET *pa = a, *pb = b, *pc = c;                                                                  \
-    int64_t i = 0;                                                                                       \
-    for (; i + LANES <= n; i += LANES) {                                                                 \
-      V(store)(po + i, op_##name(V(load)(pa + i), V(load)(pb + i), V(load)(pc + i)));                    \
-    }                                                                                                    \
-    if (i < n) {                                                                                         \
-      int64_t r = n - i;                                                                                 \
-      V(store_part)                                                                                      \
-      (po + i, op_##name(V(load_part)(pa + i, r), V(load_part)(pb + i, r), V(load_part)(pc + i, r)), r); \
-    }                                                                                                    \
-  }
 #define DEFINE_FLOATS(name, arity) KERNEL_##arity(name)
 #define DEFINE_BOTH(name, arity) KERNEL_##arity(name)
 #define DEFINE_INTS(name, arity)

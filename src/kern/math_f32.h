@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementary functions on vectors of floats. exp, log, tanh, sigmoid and erf have bodies of their own (error below
-// 2.5 ulp, written with explicit fused multiply-add); those that scalar.def calls WIDE are computed in double and
-// rounded once (below 0.51 ulp). Limits, infinities, NaN and denormal results are exact.
+// 2.5 ulp, written with explicit fused multiply-add); those that scalar.def calls WIDE or TWO are computed in double
+// and rounded once (below 0.51 ulp); second bodies of the latter are in math_single.h. Limits, infinities, NaN and
+// denormal results are exact.
 #ifndef LEAT_KERN_MATH_F32_H_
 #define LEAT_KERN_MATH_F32_H_
 
@@ -112,6 +113,7 @@ VEC_INLINE vf32_t vf32_erf(vf32_t x) {
                        vf64_##name(vf32_widen_high(a), vf32_widen_high(b))); \
   }
 #define OF_WIDE(name, arity) VF32_THROUGH_F64_##arity(name)
+#define OF_TWO(name, arity) VF32_THROUGH_F64_##arity(name)
 #define OF_EACH(name, arity)
 #define OF_HERE(name, arity)
 #define OF_NONE(name, arity)
@@ -119,6 +121,7 @@ VEC_INLINE vf32_t vf32_erf(vf32_t x) {
 #include "ir/scalar.def"
 #undef SCALAR
 #undef OF_WIDE
+#undef OF_TWO
 #undef OF_EACH
 #undef OF_HERE
 #undef OF_NONE

@@ -5,7 +5,8 @@
 
 #include "kern/kern_types.h"
 
-// The function of this number in a class, to be called with n = 1; NULL where the class lacks it.
-leat_kern_map_fn_t leat_kern_scalar(uint32_t class_, uint32_t number);
+// The function of this number in a class, its first or second body (0, 1), to be called with n = 1; NULL where the
+// class lacks it.
+leat_kern_map_fn_t leat_kern_scalar(uint32_t class_, uint32_t number, uint32_t body);
 
 #endif

@@ -26,6 +26,15 @@ const leat_kern_t LEAT_KERN_TABLE(LEAT_KERN_ISA) = {
 #include "ir/scalar.def"
 #undef SCALAR
 
+#define SINGLE_HERE(number, name)
+#define SINGLE_EACH(number, name)
+#define SINGLE_WIDE(number, name)
+#define SINGLE_NONE(number, name)
+#define SINGLE_TWO(number, name) .single[number] = KERN(map_f32_single_##name),
+#define SCALAR(suffix, name, number, arity, result, kernels, body, ...) SINGLE_##body(number, name)
+#include "ir/scalar.def"
+#undef SCALAR
+
 #define ENTRY_MEMORY(class_, dtype)                                      \
   .load[ROW_##class_][COLUMN_##dtype] = KERN(load_##class_##_##dtype),   \
   .store[ROW_##class_][COLUMN_##dtype] = KERN(store_##class_##_##dtype), \

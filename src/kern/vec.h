@@ -63,6 +63,13 @@ VEC_INLINE vf64_t vf64_select(vi64_t mask, vf64_t yes, vf64_t no) {
 }
 VEC_INLINE vi64_t vi64_select(vi64_t mask, vi64_t yes, vi64_t no) { return (mask & yes) | (~mask & no); }
 
+VEC_INLINE int vi32_any(vi32_t mask) {
+  vi64_t lanes = (vi64_t)mask;
+  int64_t any = 0;
+  for (int i = 0; i < VI64_LANES; i++) any |= lanes[i];
+  return any != 0;
+}
+
 // The floats of a vector as two vectors of doubles, and back (rounded once).
 #if VEC_BYTES == 64
 #define VEC_LOW_HALF 0, 1, 2, 3, 4, 5, 6, 7

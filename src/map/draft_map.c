@@ -4,6 +4,7 @@
 // be updated in place while its old value is still read.
 #include "map/draft_stages.h"
 #include "map/strip.h"
+#include "pef/pef_scalar.h"
 #include "space/rows.h"
 
 enum { CLASS_COUNT = 3 };
@@ -56,7 +57,9 @@ static uint32_t append(strip_t *s, pef_instruction_t instruction) {
 }
 
 static uint32_t compute(strip_t *s, uint32_t op, uint32_t class, uint32_t a, uint32_t b, uint32_t c) {
-  return append(s, (pef_instruction_t){.op = (uint16_t)op, .class_ = (uint8_t) class, .a = a, .b = b, .c = c});
+  const uint8_t body = leat_pef_scalar_body(op, class);
+  return append(
+      s, (pef_instruction_t){.op = (uint16_t)op, .class_ = (uint8_t) class, .type = body, .a = a, .b = b, .c = c});
 }
 
 // CONVERT from a class, WRAP to a dtype.

@@ -81,7 +81,7 @@ static leat_kern_map_fn_t step_fn(const map_builder_t *b, const pef_instruction_
   const leat_kern_t *kern = b->context->kern;
   if (in->op == PEF_OP_CONVERT) return kern->convert[in->class_][in->type];
   if (in->op == PEF_OP_WRAP) return kern->wrap[in->class_][in->type];
-  return kern->map[in->class_][in->op];
+  return in->type == PEF_BODY_SINGLE ? kern->single[in->op] : kern->map[in->class_][in->op];
 }
 
 // What a function does not take is its first operand once more.

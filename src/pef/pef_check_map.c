@@ -44,6 +44,14 @@ static leat_status_t rule_scalar(pef_map_state_t *state, const pef_instruction_t
     return leat_pef_corrupt("'%s' is not defined for %s", scalars[instruction->op].name,
                             integer ? "integers" : "floats");
   }
+  if (instruction->type > leat_pef_scalar_body(instruction->op, instruction->class_)) {
+    return leat_pef_corrupt("'%s' has no body %u in class %u", scalars[instruction->op].name, instruction->type,
+                            instruction->class_);
+  }
+  if (leat_pef_instruction_since(instruction) > state->site->version_minor) {
+    return leat_pef_corrupt("format 2.%u does not have body %u of '%s'", state->site->version_minor, instruction->type,
+                            scalars[instruction->op].name);
+  }
   const uint32_t sources[3] = {instruction->a, instruction->b, instruction->c};
   for (uint32_t i = 0; i < leat_pef_scalar_arity(instruction->op); ++i) {
     LEAT_TRY(read_value(state, sources[i], instruction->class_));
@@ -106,7 +114,7 @@ static const pef_operation_t operations[] = {
 static bool find_operation(uint32_t op, pef_operation_t *out_operation) {
   const uint32_t row = op - (uint32_t)PEF_OP_LOAD;
   if (op < PEF_SCALAR_COUNT && op != PEF_SCALAR_CAST) {
-    *out_operation = (pef_operation_t){.rule = rule_scalar, .fields = leat_pef_scalar_arity(op)};
+    *out_operation = (pef_operation_t){.rule = rule_scalar, .type = true, .fields = leat_pef_scalar_arity(op)};
     return true;
   }
   if (op < PEF_OP_LOAD || row >= sizeof operations / sizeof *operations) return false;

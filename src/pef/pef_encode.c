@@ -2,6 +2,7 @@
 // Tables as a file: the least minor version that has all of them, then the segments one after the other.
 #include "pef/pef_align.h"
 #include "pef/pef_index.h"
+#include "pef/pef_scalar.h"
 #include "pef/pef_schema.h"
 #include "pef/pef_segment.h"
 #include "pef/pef_write.h"
@@ -51,6 +52,10 @@ static uint32_t version_minor(const leat_pef_t *pef, const pef_piece_t pieces[PE
   uint32_t minor = loops_since(pef);
   for (uint32_t i = 0; i < pef->stage_count; ++i) {
     const uint32_t since = stage_since(&pef->stages[i]);
+    if (since > minor) minor = since;
+  }
+  for (uint32_t i = 0; i < pef->instruction_count; ++i) {
+    const uint32_t since = leat_pef_instruction_since(&pef->instructions[i]);
     if (since > minor) minor = since;
   }
   for (uint32_t kind = 0; kind < PEF_SEGMENT_END; ++kind) {

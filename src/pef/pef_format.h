@@ -100,10 +100,11 @@
 // keeps (of CONV_WGRAD a batch dim), its result has an accumulator a part, and a REDUCE adds these in the order above.
 //
 // Versions. A file says the least minor version that has all of it: its segments, what is not 0 in its records (the
-// sizes of records are those of that version), its stages and their parameters (`since` in stage.def). Minor versions
-// only append. A reader takes a file of a newer minor version if it knows all that the file uses: it ignores segments
-// of unknown kind that are not marked as required, and cuts what records have more than it knows, if that is 0; what
-// else it does not know it refuses, and names the version that does. It refuses a greater major version.
+// sizes of records are those of that version), its stages and their parameters (`since` in stage.def), the bodies of
+// its scalar functions. Minor versions only append. A reader takes a file of a newer minor version if it knows all that
+// the file uses: it ignores segments of unknown kind that are not marked as required, and cuts what records have more
+// than it knows, if that is 0; what else it does not know it refuses, and names the version that does. It refuses a
+// greater major version.
 #ifndef LEAT_PEF_FORMAT_H_
 #define LEAT_PEF_FORMAT_H_
 
@@ -417,7 +418,8 @@ typedef struct pef_operand_s {
 // has to compute it. Fields that an operation does not use are 0.
 enum pef_class { PEF_CLASS_F32 = 0, PEF_CLASS_F64 = 1, PEF_CLASS_I64 = 2 };
 enum pef_instruction_op {
-  // 0..255: scalar functions of values a, b, c, numbered as in src/ir/scalar.def (CAST does not occur)
+  // 0..255: scalar functions of values a, b, c, numbered as in src/ir/scalar.def (CAST does not occur), whose body is
+  // said by `type`
   PEF_OP_LOAD = 256,       // operand a, converted to the class
   PEF_OP_STORE = 257,      // operand a becomes value b, converted to the operand's dtype
   PEF_OP_IMMEDIATE = 258,  // imm: f64 bits, or i64 in class I64
@@ -425,10 +427,13 @@ enum pef_instruction_op {
   PEF_OP_CONVERT = 260,    // value a, which is of class `type`: float->int truncates, int->float rounds
   PEF_OP_WRAP = 261,       // value a rounded or wrapped to dtype `type` (bf16, f16; i8..i32, u8; bool: != 0)
 };
+// Which of the bodies of a scalar function computes it, that is, which bits it gives: SINGLE is there for those that
+// scalar.def calls TWO in class F32, since version 2.1.
+enum pef_body { PEF_BODY_FIRST = 0, PEF_BODY_SINGLE = 1 };
 typedef struct pef_instruction_s {
   uint16_t op;
   uint8_t class_;  // pef_class of what it makes; of STORE: of what it stores
-  uint8_t type;    // pef_class or pef_dtype: see op
+  uint8_t type;    // pef_class, pef_dtype or pef_body: see op
   uint32_t a;      // value, operand or dim: see op
   union {
     struct {

@@ -25,6 +25,23 @@ static inline uint32_t leat_pef_scalar_arity(uint32_t op) {
   return op < PEF_SCALAR_COUNT ? arity[op] : 0;
 }
 
+// The newest body (pef_body) of a scalar function in a class.
+static inline uint8_t leat_pef_scalar_body(uint32_t op, uint32_t class_) {
+  enum { HERE = PEF_BODY_FIRST, EACH = PEF_BODY_FIRST, WIDE = PEF_BODY_FIRST, NONE = PEF_BODY_FIRST };
+  enum { TWO = PEF_BODY_SINGLE };
+  static const uint8_t newest[PEF_SCALAR_COUNT] = {
+#define SCALAR(suffix, name, number, arity, result, kernels, body, ...) body,
+#include "ir/scalar.def"
+#undef SCALAR
+  };
+  return op < PEF_SCALAR_COUNT && class_ == PEF_CLASS_F32 ? newest[op] : PEF_BODY_FIRST;
+}
+
+// The minor version of the format that brought what an instruction says.
+static inline uint32_t leat_pef_instruction_since(const pef_instruction_t *in) {
+  return in->op < PEF_SCALAR_COUNT && in->type == PEF_BODY_SINGLE ? 1 : 0;
+}
+
 // The values that a valid instruction reads; returns their number.
 static inline uint32_t leat_pef_instruction_reads(const pef_instruction_t *in, uint32_t out_values[3]) {
   const uint32_t fields[3] = {in->op == PEF_OP_STORE ? in->b : in->a, in->b, in->c};

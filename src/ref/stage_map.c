@@ -45,7 +45,7 @@ static ref_value_t value_of(const map_t *map, const pef_instruction_t *in, const
     case PEF_OP_STORE:
       return result;
     default:
-      leat_kern_scalar(in->class_, in->op)(&result, &values[in->a], &values[in->b], &values[in->c], 1);
+      leat_kern_scalar(in->class_, in->op, in->type)(&result, &values[in->a], &values[in->b], &values[in->c], 1);
       return result;
   }
 }

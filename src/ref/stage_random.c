@@ -25,7 +25,7 @@ static void philox(const draw_t *d, uint64_t block, uint32_t words[4]) {
 
 static double scalar(uint32_t number, double x) {
   double result;
-  leat_kern_scalar(PEF_CLASS_F64, number)(&result, &x, &x, &x, 1);
+  leat_kern_scalar(PEF_CLASS_F64, number, PEF_BODY_FIRST)(&result, &x, &x, &x, 1);
   return result;
 }
 

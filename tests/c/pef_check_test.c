@@ -99,7 +99,7 @@ static const edit_t edits[] = {
     EDIT(MAP, instructions[3].a, 3, "it reads value 3, which does not come before it"),
     EDIT(MAP, instructions[3].b, 1, "value 1 is of class 2, class 0 is read"),
     EDIT(MAP, instructions[3].c, 4, "it reads value 4, which does not come before it"),
-    EDIT(MAP, instructions[3].type, 1, "does not use is not zero"),
+    EDIT(MAP, instructions[3].type, 1, "'fma' has no body 1 in class 0"),
     EDIT(MAP, instructions[4].type, PEF_I8, "wrap to dtype 4"),
     EDIT(MAP, instructions[4].type, 99, "wrap to dtype 99"),
     EDIT(MAP, instructions[5].b, 5, "it reads value 5, which does not come before it"),
@@ -218,6 +218,33 @@ static void an_operand_is_stored_to_once(void **state) {
   refuses(&zoo, "operand 1 is stored to twice");
   zoo.instructions[5] = (pef_instruction_t){.op = PEF_SCALAR_NEG, .a = 4};
   refuses(&zoo, "it reads value 4, but a store makes none");
+}
+
+// A second body is format 2.1, also where 2.0 has all else that the file says.
+static void second_bodies_are_of_version_2_1(void **state) {
+  (void)state;
+  pef_zoo_t zoo = pef_zoo_stage(PEF_STAGE_MAP);
+  zoo.instructions[3] = (pef_instruction_t){.op = PEF_SCALAR_TANH, .a = zoo.instructions[3].a};
+  for (int second = 0; second < 2; ++second) {
+    if (second == 1) zoo.instructions[3].op = PEF_SCALAR_EXPM1, zoo.instructions[3].type = PEF_BODY_SINGLE;
+    leat_pef_writer_t *writer = leat_pef_writer_create();
+    pef_zoo_build(writer, &zoo, 1);
+    uint8_t *data = NULL;
+    size_t bytes = 0;
+    assert_ok(leat_pef_write_memory(writer, &data, &bytes));
+    leat_pef_writer_destroy(writer);
+    pef_header_t *header = (pef_header_t *)(void *)data;
+    assert_int_equal(header->version_minor, second);
+    header->version_minor = 0;
+    leat_pef_t *pef = NULL;
+    leat_status_t status = leat_pef_open_memory(data, bytes, "zoo.pef", &pef);
+    if (second == 0) assert_null(status);
+    if (second == 1) assert_fails(status, LEAT_CORRUPT, "format 2.0 does not have body 1 of 'expm1'");
+    leat_pef_close(pef);
+    leat_free(data);
+  }
+  zoo.instructions[3].op = PEF_SCALAR_TANH;
+  refuses(&zoo, "'tanh' has no body 1 in class 0");
 }
 
 // So that what an engine leaves out need not be taken out of the file.
@@ -459,6 +486,7 @@ int main(void) {
       cmocka_unit_test(work_is_bounded_by_size),
       cmocka_unit_test(results_of_empty_sums_lie_in_their_argument),
       cmocka_unit_test(arguments_of_extremes_have_elements),
+      cmocka_unit_test(second_bodies_are_of_version_2_1),
       cmocka_unit_test(a_value_that_nothing_reads_is_legal),
       cmocka_unit_test(instructions_of_a_stage_are_bounded),
       cmocka_unit_test(only_sums_have_long_sums),
