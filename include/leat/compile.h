@@ -45,6 +45,10 @@ typedef struct leat_compile_options_s {
   uint32_t write_decisions;    // 1: the decisions made are written to report_dir
   const char *report_dir;      // folder that exists, for reports; NULL: none
 
+  // The same program traced on one micro-batch, as for leat_graph_microbatch; NULL: the batch is not split.
+  // leat_compile makes a loop over the parts of it where it can, else it warns and writes each part out.
+  const leat_graph_t *part;
+
   uint32_t max_memory;       // MiB that a run may take for symbols, constants and values between sections; 0: any
   uint32_t run_batches;      // batches that one run takes at most
   uint32_t update_batches;   // batches whose mean gradient makes an update
@@ -78,7 +82,7 @@ leat_status_t leat_compile(const leat_graph_t *graph, const leat_compile_options
 // The program `whole` computed in micro-batches. `part` is the same program traced on one micro-batch: the batch dim of
 // its inputs is an equal part, at most 1/2 and at least 1/255, of that of `whole`. Outputs and gradients are those of
 // the whole batch but for the order of sums. LEAT_UNSUPPORTED names the op that makes this impossible (batch
-// statistics, ops along the batch dim). What is compiled, and fingerprinted, is then *out_graph.
+// statistics, ops along the batch dim). *out_graph is what is fingerprinted where `part` is an option of the compile.
 leat_status_t leat_graph_microbatch(const leat_graph_t *whole, const leat_graph_t *part, leat_graph_t **out_graph);
 
 // Where the outputs of `graph` have their batch: for each, in the order of the program, the first dim whose extent is

@@ -172,6 +172,8 @@ const char *leat_program_arch(const leat_program_t *program);
 // Returns the version of the fingerprints: what leat_graph_fingerprint needs to compute those of a graph.
 uint32_t leat_program_fingerprint(const leat_program_t *program, uint64_t out_fingerprint[3]);
 uint32_t leat_program_section_types(const leat_program_t *program);
+// FWD and the section types that only run together with it, since a loop repeats them in turn.
+uint32_t leat_program_forward_types(const leat_program_t *program);
 uint32_t leat_program_thread_count(const leat_program_t *program);
 // Report on sections, symbols and memory as JSON; free with leat_string_free.
 leat_status_t leat_program_report(const leat_program_t *program, char **out_json);

@@ -11,6 +11,7 @@
 #include "driver/say.h"
 #include "driver/separate.h"
 #include "driver/targets.h"
+#include "driver/trips.h"
 #include "ir/fingerprint.h"
 #include "map/map.h"
 #include "opt/batch_dims.h"
@@ -161,16 +162,29 @@ static leat_status_t write_file(leat_pef_writer_t *writer, const leat_compile_op
   return status;
 }
 
-static leat_status_t compile_once(const leat_graph_t *program, const leat_compile_options_t *options,
+// A program on its way into the file.
+typedef struct program_s {
+  const leat_graph_t *graph;   // traced; NULL where it is `looped`
+  const leat_graph_t *looped;  // primitives with loops, for leat_compile_looped; NULL: `graph` tells
+  const leat_graph_t *bounded;
+  const leat_bounds_t *bounds;  // of symbols of `bounded`
+} program_t;
+
+static leat_status_t compile_traced(const leat_graph_t *graph, const leat_compile_options_t *options,
+                                    const leat_map_options_t *map_options, leat_pef_writer_t *writer) {
+  if (leat_units_suit(graph)) return leat_compile_separately(graph, options, map_options, writer);
+  bool done = false;
+  LEAT_TRY(compile_loops(graph, options, map_options, writer, &done));
+  return done ? NULL : compile_whole(graph, options, map_options, writer);
+}
+
+static leat_status_t compile_once(const program_t *program, const leat_compile_options_t *options,
                                   const leat_map_options_t *map_options, leat_pef_writer_t **out_writer) {
   leat_pef_writer_t *writer = leat_pef_writer_create();
   if (writer == NULL) return leat_out_of_memory();
   leat_pef_share_bodies(writer, options->separate_bodies == 0);
-  const bool units = leat_units_suit(program);
-  bool done = false;
-  leat_status_t status = units ? leat_compile_separately(program, options, map_options, writer)
-                               : compile_loops(program, options, map_options, writer, &done);
-  if (status == NULL && !units && !done) status = compile_whole(program, options, map_options, writer);
+  leat_status_t status = program->looped != NULL ? leat_compile_looped(program->looped, options, map_options, writer)
+                                                 : compile_traced(program->graph, options, map_options, writer);
   *out_writer = writer;
   if (status != NULL) leat_pef_writer_destroy(writer);
   return status;
@@ -190,7 +204,7 @@ static bool may_retry(const leat_compile_options_t *options, const leat_map_shor
 
 enum { RETRIES_MAX = 6 };
 
-static leat_status_t compile_retrying(const leat_graph_t *program, const leat_compile_options_t *options,
+static leat_status_t compile_retrying(const program_t *program, const leat_compile_options_t *options,
                                       leat_map_options_t *map_options, leat_pef_writer_t **out_writer) {
   leat_compile_options_t lowered = *options;
   leat_map_shortage_t shortage = {0};
@@ -242,34 +256,65 @@ static leat_status_t put_bounds(const leat_graph_t *program, const leat_bounds_t
   return NULL;
 }
 
-static leat_status_t compile_program(const leat_graph_t *program, const leat_bounds_t *bounds,
-                                     const leat_compile_options_t *options, leat_map_options_t *map_options,
-                                     const char *path) {
-  LEAT_TRY(check_decisions(program, options));
-  if (options->spatial != 0 && program->groups.count != 0) {
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT,
-              "--mapping spatial is one section, groups are one each: compile with -o3, without --enable-hypersection "
-              "or --compiler-mode nlp");
-  }
+static leat_status_t compile_program(const program_t *program, const leat_compile_options_t *options,
+                                     leat_map_options_t *map_options, const char *path) {
   leat_pef_writer_t *writer = NULL;
   LEAT_TRY(compile_retrying(program, options, map_options, &writer));
-  leat_status_t status = put_bounds(program, bounds, writer);
+  leat_status_t status = put_bounds(program->bounded, program->bounds, writer);
   if (status == NULL) status = leat_batches_add_loop(options, writer);
   if (status == NULL) status = write_file(writer, options, map_options->arch, path);
   leat_pef_writer_destroy(writer);
   return status;
 }
 
-static leat_status_t compile_mapped(const leat_graph_t *graph, const leat_compile_options_t *options,
-                                    leat_map_options_t *map_options, const char *path) {
+static leat_status_t check_mapping(const leat_graph_t *program, const leat_compile_options_t *options) {
+  LEAT_TRY(check_decisions(program, options));
+  if (options->spatial == 0 || program->groups.count == 0) return NULL;
+  LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+            "--mapping spatial is one section, groups are one each: compile with -o3, without --enable-hypersection "
+            "or --compiler-mode nlp");
+}
+
+static leat_status_t compile_straight(const leat_graph_t *graph, const leat_compile_options_t *options,
+                                      leat_map_options_t *map_options, const char *path) {
   leat_graph_t *program = NULL;
   LEAT_TRY(leat_pipeline_run(graph, options, map_options->arch, LEAT_PIPELINE_PROGRAM, &program));
   leat_bounds_t bounds = {0};
+  const program_t whole = {.graph = program, .bounded = program, .bounds = &bounds};
   leat_status_t status = leat_opt_bounds(program, &bounds);
-  if (status == NULL) status = compile_program(program, &bounds, options, map_options, path);
+  if (status == NULL) status = check_mapping(program, options);
+  if (status == NULL) status = compile_program(&whole, options, map_options, path);
   leat_array_free(&bounds);
-  leat_say_step(options, leat_pipeline_steps(), leat_pipeline_steps(), status == NULL ? "done" : "failed");
   leat_graph_destroy(program);
+  return status;
+}
+
+// `unrolled`: the program with each part written out, for where the loop does not suit.
+static leat_status_t compile_parts(const leat_graph_t *whole, const leat_graph_t *unrolled,
+                                   const leat_compile_options_t *options, leat_map_options_t *map_options,
+                                   const char *path) {
+  leat_trips_t trips;
+  leat_status_t status = leat_trips_make(whole, options, map_options->arch, &trips);
+  const bool rolls = leat_status_code(status) != LEAT_UNSUPPORTED;
+  if (!rolls) {
+    leat_say(options, LEAT_LOG_WARNING, "mac", "micro-batches are written out one by one, not as a loop: %s",
+             leat_status_message(status));
+    leat_status_free(status);
+    status = compile_straight(unrolled, options, map_options, path);
+  }
+  const program_t program = {.looped = trips.primitive, .bounded = trips.bounded, .bounds = &trips.bounds};
+  if (rolls && status == NULL) status = compile_program(&program, options, map_options, path);
+  leat_trips_deinit(&trips);
+  return status;
+}
+
+static leat_status_t compile_mapped(const leat_graph_t *whole, const leat_graph_t *graph,
+                                    const leat_compile_options_t *options, leat_map_options_t *map_options,
+                                    const char *path) {
+  LEAT_TRY(leat_fingerprint(graph, LEAT_FINGERPRINT_VERSION, map_options->fingerprint));
+  leat_status_t status = whole != graph ? compile_parts(whole, graph, options, map_options, path)
+                                        : compile_straight(graph, options, map_options, path);
+  leat_say_step(options, leat_pipeline_steps(), leat_pipeline_steps(), status == NULL ? "done" : "failed");
   return status;
 }
 
@@ -293,9 +338,11 @@ leat_status_t leat_compile_for(const leat_map_target_t *const *targets, const le
                                     .optim_level = options->optim_level,
                                     .inference = !leat_pipeline_trains(graph, options),
                                     .fingerprint_version = LEAT_FINGERPRINT_VERSION};
+  leat_graph_t *parts = NULL;
   leat_status_t status = text.failed ? leat_out_of_memory() : NULL;
-  if (status == NULL) status = leat_fingerprint(graph, LEAT_FINGERPRINT_VERSION, map_options.fingerprint);
-  if (status == NULL) status = compile_mapped(graph, options, &map_options, path);
+  if (status == NULL && options->part != NULL) status = leat_graph_microbatch(graph, options->part, &parts);
+  if (status == NULL) status = compile_mapped(graph, parts == NULL ? graph : parts, options, &map_options, path);
+  leat_graph_destroy(parts);
   leat_text_deinit(&text);
   return status;
 }

@@ -107,10 +107,22 @@ static const loop_kind_t *find_loop(const looped_t *s, const leat_loop_file_t *f
   return NULL;
 }
 
+// A trip's backward follows its forward, which reads nothing of what it leaves: sums, and what forward finds again.
+static uint32_t flags_of(const leat_pef_t *body) {
+  uint32_t types = 0;
+  for (uint32_t c = 0; c < body->call_count; ++c) types |= 1u << body->calls[c].type;
+  types &= ~(1u << PEF_PREPARE);
+  return (types >> PEF_FWD & 1) != 0 && types != 1u << PEF_FWD ? PEF_LOOP_FWD_ALONE : 0;
+}
+
 static leat_status_t link_loop(looped_t *s, uint32_t part, uint32_t body) {
   const leat_op_t *op = leat_graph_op(s->g, s->cut.parts.data[part].loop);
   const leat_compiled_t *c = &s->compiled.data[body];
-  leat_loop_file_t file = {.body = c->pef, .trips = trips_of(s, part), .name = s->g->origins.data[op->origin].module};
+  leat_loop_file_t file = {.body = c->pef,
+                           .trips = trips_of(s, part),
+                           .stream_step = (uint32_t)leat_loop_of(s->g, op).streams,
+                           .flags = flags_of(c->pef),
+                           .name = s->g->origins.data[op->origin].module};
   LEAT_TRY(find_places(s, part, c, &file));
   const loop_kind_t *known = find_loop(s, &file);
   if (known == NULL) {

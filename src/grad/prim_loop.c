@@ -243,3 +243,15 @@ PRIM_VJP(LOOP) {
   if (status != NULL) leat_b_fail(v->b, leat_status_code(status), "%s", leat_status_message(status));
   leat_status_free(status);
 }
+
+// --- parts of a batch -----------------------------------------------------------------------------------------------
+
+static leat_value_id_t turned(const leat_vjp_t *v, uint32_t kind) {
+  const leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_DIM, leat_vjp_int(v, LEAT_ATTR_DIM, -1)),
+                               leat_attr_i(LEAT_ATTR_TRIPS, leat_vjp_int(v, LEAT_ATTR_TRIPS, 1))};
+  return leat_b_op(v->b, kind, v->dy, 1, attrs, 2, NULL);
+}
+
+// Rows go to one part each; what all trips read gets the sum of what they have for it, and a sum gives to all.
+PRIM_VJP(PART) { v->dx[0] = turned(v, LEAT_PRIM_JOIN); }
+PRIM_VJP(JOIN) { v->dx[0] = turned(v, LEAT_PRIM_PART); }

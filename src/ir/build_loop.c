@@ -90,20 +90,21 @@ static leat_value_id_t append(leat_loop_builder_t *l) {
   if (b->status == NULL) b->status = leat_graph_add_body(b->graph, l->b.graph, &index);
   if (b->status != NULL) return LEAT_NONE;
   l->b.graph = NULL;
-  const leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_BODY, index), leat_attr_i(LEAT_ATTR_TRIPS, l->trips),
+  const leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_BODY, index),
+                               leat_attr_i(LEAT_ATTR_TRIPS, l->trips),
                                leat_attr_i(LEAT_ATTR_CARRIED, l->carried.count),
                                leat_attr_i(LEAT_ATTR_SCANNED, l->scanned.count),
-                               leat_attr_i(LEAT_ATTR_REVERSE, l->reverse)};
+                               leat_attr_i(LEAT_ATTR_REVERSE, l->reverse),
+                               leat_attr_i(LEAT_ATTR_STREAM, l->streams)};
   leat_value_id_t *inputs = join_operands(l);
   if (inputs == NULL) return leat_b_fail(b, LEAT_OUT_OF_MEMORY, "out of memory");
   const uint32_t count = l->carried.count + l->scanned.count + l->fixed.count;
-  const leat_value_id_t first = leat_b_op(b, LEAT_PRIM_LOOP, inputs, count, attrs, 5, NULL);
+  const leat_value_id_t first = leat_b_op(b, LEAT_PRIM_LOOP, inputs, count, attrs, 6, NULL);
   leat_free(inputs);
   return first;
 }
 
-leat_value_id_t leat_b_loop_finish(leat_loop_builder_t *l) {
-  const leat_value_id_t first = append(l);
+void leat_b_loop_drop(leat_loop_builder_t *l) {
   leat_status_free(leat_builder_take_status(&l->b));
   leat_graph_destroy(l->b.graph);
   leat_array_free(&l->carried);
@@ -112,5 +113,10 @@ leat_value_id_t leat_b_loop_finish(leat_loop_builder_t *l) {
   leat_array_free(&l->fixed_ends);
   leat_array_free(&l->stacked);
   *l = (leat_loop_builder_t){0};
+}
+
+leat_value_id_t leat_b_loop_finish(leat_loop_builder_t *l) {
+  const leat_value_id_t first = append(l);
+  leat_b_loop_drop(l);
   return first;
 }

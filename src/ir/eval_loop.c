@@ -42,6 +42,7 @@ static leat_status_t run_trip(const trips_t *t, int64_t trip) {
 
 leat_status_t leat_eval_LOOP(const leat_eval_call_t *call) {
   trips_t t = {.call = call, .loop = leat_loop_of(call->graph, call->op)};
+  if (t.loop.streams != 0) LEAT_FAIL(LEAT_UNSUPPORTED, "trips that draw from streams of their own are to be unrolled");
   LEAT_TRY(leat_eval_create(t.loop.body, &t.eval));
   for (uint32_t i = 0; i < t.loop.carried; i++) put(&t, LEAT_MADE_LOOP_CARRIED, i, call->inputs[i], 0);
   for (uint32_t i = 0; i < t.loop.fixed; i++)
@@ -52,3 +53,12 @@ leat_status_t leat_eval_LOOP(const leat_eval_call_t *call) {
   leat_eval_destroy(t.eval);
   return status;
 }
+
+// The loop that is rolled up of them has values, which they alone have not.
+static leat_status_t refuse(const leat_eval_call_t *call) {
+  (void)call;
+  LEAT_FAIL(LEAT_UNSUPPORTED, "a part of a batch has no value outside of its trip");
+}
+
+leat_status_t leat_eval_PART(const leat_eval_call_t *call) { return refuse(call); }
+leat_status_t leat_eval_JOIN(const leat_eval_call_t *call) { return refuse(call); }

@@ -86,7 +86,8 @@ typedef enum leat_op_role_e {
   LEAT_ROLE_SAME,         // operand 0, perhaps in another dtype or apart from autograd
   LEAT_ROLE_ELEMENTWISE,  // an element of the result is a function of the elements at its own place
   LEAT_ROLE_COMPUTE,      // everything else
-  LEAT_ROLE_LOOP          // its body, a number of times (loop.h)
+  LEAT_ROLE_LOOP,         // its body, a number of times (loop.h)
+  LEAT_ROLE_TRIP          // to a part of the batch, or from all parts
 } leat_op_role_t;
 
 #define LEAT_RESULTS_OF_BODY UINT16_MAX  // of a loop: see leat_op_result_count

@@ -6,6 +6,7 @@ leat_loop_t leat_loop_of(const leat_graph_t *g, const leat_op_t *op) {
   leat_loop_t loop = {.body = g->bodies.data[leat_op_attr(g, op, LEAT_ATTR_BODY)->v.i],
                       .trips = leat_op_int(g, op, LEAT_ATTR_TRIPS, 1),
                       .reverse = leat_op_int(g, op, LEAT_ATTR_REVERSE, 0) != 0,
+                      .streams = leat_op_int(g, op, LEAT_ATTR_STREAM, 0),
                       .carried = (uint32_t)leat_op_int(g, op, LEAT_ATTR_CARRIED, 0),
                       .scanned = (uint32_t)leat_op_int(g, op, LEAT_ATTR_SCANNED, 0)};
   loop.fixed = op->input_count - loop.carried - loop.scanned;

@@ -3,7 +3,8 @@
 //
 // The body of a loop is a graph of primitives that its graph owns. What goes into a trip and what comes out of it are
 // the body's symbols and stores: ends, known by role (end.def) and number. A body is one trip, whatever the trip: it
-// draws no random numbers and writes nothing but its ends.
+// writes nothing but its ends. Only its draws know the trip: from one to the next their streams are `streams` further.
+// An op of a body is of its own section type, but not before that of the loop.
 #ifndef LEAT_IR_LOOP_H_
 #define LEAT_IR_LOOP_H_
 
@@ -13,6 +14,7 @@ typedef struct leat_loop_s {
   const leat_graph_t *body;
   int64_t trips;
   bool reverse;                      // trip trips - 1 is the first
+  int64_t streams;                   // of a trip
   uint32_t carried, scanned, fixed;  // operands, in this order
   uint32_t stacked;                  // results: carried of them, then these
 } leat_loop_t;
@@ -37,6 +39,7 @@ typedef struct leat_loop_builder_s {
   leat_builder_t *outer;
   int64_t trips;
   bool reverse;
+  int64_t streams;                                      // of a trip; 0 unless set
   LEAT_ARRAY(leat_value_id_t) carried, scanned, fixed;  // operands so far
   LEAT_ARRAY(leat_value_id_t) fixed_ends, stacked;      // values of the body
 } leat_loop_builder_t;
@@ -54,5 +57,7 @@ uint32_t leat_b_loop_stack(leat_loop_builder_t *l, leat_value_id_t v);
 // Appends the loop and releases `l`. Returns its first result, those of carried values and then the stacks,
 // consecutive; LEAT_NONE after an error.
 leat_value_id_t leat_b_loop_finish(leat_loop_builder_t *l);
+// Releases `l`, of which nothing becomes.
+void leat_b_loop_drop(leat_loop_builder_t *l);
 
 #endif

@@ -25,6 +25,8 @@ leat_status_t leat_rebuild_copy(leat_rebuild_t *r, leat_op_id_t op) LEAT_MUST_US
 // bodies of loops) and the place of `b`. It names no symbol.
 leat_status_t leat_graph_import_op(leat_builder_t *b, const leat_graph_t *from, const leat_op_t *op,
                                    const leat_value_id_t *inputs, leat_op_id_t *out_op) LEAT_MUST_USE;
+// The streams of a draw move on by `streams`; of any other op, nothing does.
+void leat_graph_shift_stream(leat_graph_t *g, leat_op_id_t op, int64_t streams);
 // The same with one attribute more, whose key comes after all that the op has.
 leat_status_t leat_rebuild_copy_with(leat_rebuild_t *r, leat_op_id_t op, const leat_attr_t *attr) LEAT_MUST_USE;
 static inline leat_value_id_t leat_rebuild_input(const leat_rebuild_t *r, const leat_op_t *op, uint32_t i) {

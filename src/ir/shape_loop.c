@@ -74,3 +74,34 @@ leat_status_t leat_shape_LOOP(const leat_shape_call_t *call) {
   }
   return NULL;
 }
+
+// --- parts of a batch ------------------------------------------------------------------------------------------------
+
+static leat_status_t check_parts(const leat_shape_call_t *call, int64_t *out_dim, int64_t *out_trips) {
+  const int64_t rank = leat_shape_operand(call, 0)->rank;
+  *out_dim = leat_shape_int(call, LEAT_ATTR_DIM);
+  *out_trips = leat_shape_int(call, LEAT_ATTR_TRIPS);
+  if (*out_trips < 1 || *out_trips > INT32_MAX) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "trips must be from 1 to 2^31 - 1");
+  if (*out_dim < -1 || *out_dim >= rank) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "dim must be from -1 to %" PRId64, rank - 1);
+  call->results[0] = *leat_shape_operand(call, 0);
+  return NULL;
+}
+
+leat_status_t leat_shape_PART(const leat_shape_call_t *call) {
+  int64_t dim, trips;
+  LEAT_TRY(check_parts(call, &dim, &trips));
+  if (dim < 0) return NULL;
+  int64_t *extent = &call->results[0].dims[dim];
+  if (*extent % trips != 0)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%" PRId64 " trips do not divide an extent of %" PRId64, trips, *extent);
+  *extent /= trips;
+  return NULL;
+}
+
+leat_status_t leat_shape_JOIN(const leat_shape_call_t *call) {
+  int64_t dim, trips;
+  LEAT_TRY(check_parts(call, &dim, &trips));
+  if (dim >= 0 && __builtin_mul_overflow(call->results[0].dims[dim], trips, &call->results[0].dims[dim]))
+    LEAT_FAIL(LEAT_UNSUPPORTED, "all parts together are too long");
+  return NULL;
+}

@@ -195,6 +195,11 @@ static bool drop_idle_extreme(leat_candidate_t *c) {
   return (fn == LEAT_FOLD_MAX || fn == LEAT_FOLD_MIN) && leat_fold_end(c, c->in[0]);
 }
 
+// A part that is all of it: reverse mode, which sums what the trips have for it, is over.
+static bool drop_whole_part(leat_candidate_t *c) {
+  return leat_fold_attr(c, LEAT_ATTR_DIM)->v.i == -1 && leat_fold_end(c, c->in[0]);
+}
+
 const leat_fold_entry_t leat_fold_rules[] = {
     {LEAT_PRIM_MAP, "drop_copy", drop_copy},
     {LEAT_PRIM_MAP, "join_casts", join_casts},
@@ -216,6 +221,7 @@ const leat_fold_entry_t leat_fold_rules[] = {
     {LEAT_PRIM_BROADCAST, "drop_inner_view", drop_inner_view},
     {LEAT_PRIM_TRANSPOSE, "transpose_as_reshape", transpose_as_reshape},
     {LEAT_PRIM_REDUCE, "drop_idle_extreme", drop_idle_extreme},
+    {LEAT_PRIM_PART, "drop_whole_part", drop_whole_part},
     {LEAT_PRIM_COUNT, "splat_view", leat_fold_splat_view},
     {LEAT_PRIM_COUNT, "evaluate", leat_fold_evaluate},
 };

@@ -12,8 +12,9 @@ typedef struct slot_s {
   bool split;
   uint8_t dim;
   int64_t before;
-  uint32_t first;         // into ids
-  leat_value_id_t whole;  // the value on the whole batch, where it exists; else LEAT_NONE
+  uint32_t first;          // into ids
+  leat_value_id_t whole;   // the value on the whole batch, where it exists; else LEAT_NONE
+  leat_value_id_t shared;  // of one that is not split, in trips: what each of them reads; LEAT_NONE: none does yet
 } slot_t;
 
 typedef struct splitter_s {
@@ -22,6 +23,7 @@ typedef struct splitter_s {
   slot_t *slots;  // per value
   LEAT_ARRAY(leat_value_id_t) ids;
   uint32_t parts;
+  uint32_t copies;  // of an op on the batch: one a part; 1: one trip that stands for all
   int64_t streams;  // random streams of one part
 } splitter_t;
 
@@ -31,6 +33,13 @@ static leat_status_t refuse(const splitter_t *s, const leat_op_t *op, const char
             "micro-batches: %s %s, so parts of the batch do not give the result of the whole; compile without -mb",
             leat_op_text(s->whole, op, text, sizeof text), why);
 }
+
+static leat_status_t cannot_roll(const splitter_t *s, const leat_op_t *op, const char *why) {
+  char text[256];
+  LEAT_FAIL(LEAT_UNSUPPORTED, "%s %s", leat_op_text(s->whole, op, text, sizeof text), why);
+}
+
+static bool in_trips(const splitter_t *s) { return s->copies == 1; }
 
 // --- comparing both graphs -------------------------------------------------------------------------------------
 
@@ -120,10 +129,37 @@ static leat_status_t append_full(splitter_t *s, const leat_op_t *like, uint32_t 
   return append(s, like, LEAT_TRACED_FULL, NULL, 0, &attr, 1, &result, 1, out_value);
 }
 
-// Random draws of different parts come from different streams.
-static void shift_stream(const splitter_t *s, leat_attr_t *attrs, uint32_t count, uint32_t part) {
+// PART or JOIN of `x`. No arithmetic, and gradients flow whoever reads it first.
+static leat_status_t append_mark(splitter_t *s, const leat_op_t *like, uint32_t kind, leat_value_id_t x, int64_t dim,
+                                 leat_value_id_t *out_value) {
+  const leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_DIM, dim), leat_attr_i(LEAT_ATTR_TRIPS, s->parts)};
+  leat_op_t place = *like;
+  leat_value_t result = *leat_graph_value(s->to, x);
+  place.exact = 1;
+  place.detached = 0;
+  if (dim >= 0 && kind == LEAT_PRIM_PART) result.dims[dim] /= s->parts;
+  if (dim >= 0 && kind == LEAT_PRIM_JOIN) result.dims[dim] *= s->parts;
+  return append(s, &place, kind, &x, 1, attrs, 2, &result, 1, out_value);
+}
+
+// What a trip reads of a value that is the same in all: where gradients may come back, they are summed.
+static leat_status_t share(splitter_t *s, const leat_op_t *like, leat_value_id_t v, leat_value_id_t *out_value) {
+  slot_t *slot = &s->slots[v];
+  const leat_value_id_t x = s->ids.data[slot->first];
+  const bool constant = leat_op_role(leat_graph_op(s->to, leat_graph_value(s->to, x)->op)->kind) == LEAT_ROLE_CONSTANT;
+  if (slot->shared == LEAT_NONE) slot->shared = x;
+  if (slot->shared == x && !constant && leat_dtype_is_float((leat_dtype_t)leat_graph_value(s->to, x)->dtype))
+    LEAT_TRY(append_mark(s, like, LEAT_PRIM_PART, x, -1, &slot->shared));
+  *out_value = slot->shared;
+  return NULL;
+}
+
+// Random draws of different parts come from different streams; those of a trip are told from those of the whole batch.
+static void shift_stream(const splitter_t *s, const leat_graph_t *from, leat_attr_t *attrs, uint32_t count,
+                         uint32_t part) {
+  const int64_t shift = in_trips(s) && from == s->part ? 1 : part;
   for (uint32_t i = 0; i < count; ++i) {
-    if (attrs[i].key == LEAT_ATTR_STREAM) attrs[i].v.i += s->streams * part;
+    if (attrs[i].key == LEAT_ATTR_STREAM) attrs[i].v.i += s->streams * shift;
   }
 }
 
@@ -153,12 +189,16 @@ static leat_status_t append_on(splitter_t *s, const leat_graph_t *from, leat_op_
   const leat_op_t *op = leat_graph_op(from, id), *like = leat_graph_op(s->whole, id);
   leat_attr_t attrs[ATTRS_MAX];
   if (op->attr_count > ATTRS_MAX) return refuse(s, like, "has too many attributes");
-  for (uint32_t i = 0; i < op->input_count; ++i) inputs[i] = input_of(s, leat_op_input(from, op, i), part);
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    const leat_value_id_t v = leat_op_input(from, op, i);
+    inputs[i] = input_of(s, v, part);
+    if (v != LEAT_NONE && in_trips(s) && from == s->part && !s->slots[v].split) LEAT_TRY(share(s, like, v, &inputs[i]));
+  }
   for (uint32_t i = 0; i < op->attr_count; ++i) {
     attrs[i] = from->attrs.data[op->attr_first + i];
     if (changed != NULL && attrs[i].key == changed->key) attrs[i] = *changed;
   }
-  shift_stream(s, attrs, op->attr_count, part);
+  shift_stream(s, from, attrs, op->attr_count, part);
   if (from == s->part) LEAT_TRY(replace_row_index(s, id, inputs));
   return append(s, like, op->kind, inputs, op->input_count, attrs, op->attr_count, &from->values.data[op->result_first],
                 op->result_count, out_first);
@@ -176,7 +216,8 @@ static leat_status_t append_copy(splitter_t *s, const leat_graph_t *from, leat_o
 static leat_status_t set_slot(splitter_t *s, leat_value_id_t v, const leat_value_id_t *ids, uint32_t count) {
   slot_t *slot = &s->slots[v];
   slot->first = s->ids.count;
-  slot->whole = count == 1 ? ids[0] : LEAT_NONE;
+  slot->whole = slot->split ? LEAT_NONE : ids[0];
+  slot->shared = LEAT_NONE;
   leat_value_id_t *room = leat_array_push_n(&s->ids, count);
   if (room == NULL) return leat_out_of_memory();
   memcpy(room, ids, count * sizeof *ids);
@@ -200,6 +241,16 @@ static leat_status_t cut_rows(splitter_t *s, const leat_op_t *like, leat_value_i
   const leat_value_t *part = leat_graph_value(s->part, v);
   int64_t start[LEAT_RANK_MAX] = {0}, stop[LEAT_RANK_MAX], step[LEAT_RANK_MAX];
   leat_value_id_t ids[PARTS_MAX];
+  double number;
+  if (in_trips(s)) {  // rows of one number are the same in every trip
+    if (leat_op_splat(s->part, leat_graph_op(s->part, part->op), &number))
+      LEAT_TRY(append_copy(s, s->part, part->op, 0, NULL, &ids[0]));
+    else
+      LEAT_TRY(append_mark(s, like, LEAT_PRIM_PART, whole_id, slot->dim, &ids[0]));
+    LEAT_TRY(set_slot(s, v, ids, 1));
+    slot->whole = whole_id;
+    return NULL;
+  }
   for (uint32_t d = 0; d < part->rank; ++d) {
     stop[d] = part->dims[d];
     step[d] = 1;
@@ -277,7 +328,7 @@ static leat_status_t visit_rows(splitter_t *s, leat_op_id_t id, int64_t before) 
   const leat_op_t *op = leat_graph_op(s->part, id);
   LEAT_TRY(check_own_gradients(s, op));
   leat_value_id_t firsts[PARTS_MAX], ids[PARTS_MAX];
-  for (uint32_t p = 0; p < s->parts; ++p) LEAT_TRY(append_copy(s, s->part, id, p, NULL, &firsts[p]));
+  for (uint32_t p = 0; p < s->copies; ++p) LEAT_TRY(append_copy(s, s->part, id, p, NULL, &firsts[p]));
   for (uint32_t i = 0; i < op->result_count; ++i) {
     slot_t *slot = &s->slots[op->result_first + i];
     if (!find_batch(s, op->result_first + i, &slot->split, &slot->dim))
@@ -291,8 +342,8 @@ static leat_status_t visit_rows(splitter_t *s, leat_op_id_t id, int64_t before) 
     }
     if (leat_batch_rule(op->kind)->reshapes && !reshape_before(s, op, slot->dim, &slot->before))
       return refuse(s, op, "splits the batch across dims");
-    for (uint32_t p = 0; p < s->parts; ++p) ids[p] = firsts[p] + i;
-    LEAT_TRY(set_slot(s, op->result_first + i, ids, s->parts));
+    for (uint32_t p = 0; p < s->copies; ++p) ids[p] = firsts[p] + i;
+    LEAT_TRY(set_slot(s, op->result_first + i, ids, s->copies));
   }
   return NULL;
 }
@@ -301,6 +352,8 @@ static leat_status_t visit_rows(splitter_t *s, leat_op_id_t id, int64_t before) 
 
 static leat_status_t fold(splitter_t *s, const leat_op_t *like, uint32_t kind, const leat_value_id_t *values,
                           leat_value_id_t *out_value) {
+  if (in_trips(s) && kind != LEAT_TRACED_ADD) return cannot_roll(s, like, "joins the rows by something else than sums");
+  if (in_trips(s)) return append_mark(s, like, LEAT_PRIM_JOIN, values[0], -1, out_value);
   *out_value = values[0];
   for (uint32_t p = 1; p < s->parts; ++p) {
     const leat_value_t result = *leat_graph_value(s->to, *out_value);
@@ -315,10 +368,43 @@ static leat_status_t divide(splitter_t *s, const leat_op_t *like, leat_value_id_
   return append_simple(s, like, LEAT_TRACED_DIV, x, by, &result, out_value);
 }
 
-// How much the labels of a part weigh in a mean loss: the number that is not ignored, or the sum of their weights.
-static leat_status_t weigh_labels(splitter_t *s, const leat_op_t *op, uint32_t part, leat_value_id_t *out_value) {
-  const leat_value_id_t labels = input_of(s, leat_op_input(s->part, op, 1), part);
-  const leat_value_id_t weights = input_of(s, leat_op_input(s->part, op, 2), part);
+static leat_status_t slice_whole(splitter_t *s, const leat_op_t *reader, leat_value_id_t v, leat_value_id_t *out_value);
+
+// Op `id` of the whole batch, all of whose operands are, too.
+static leat_status_t append_whole(splitter_t *s, const leat_op_t *reader, leat_op_id_t id, leat_value_id_t *inputs,
+                                  leat_value_id_t *out_value) {
+  const leat_op_t *op = leat_graph_op(s->whole, id);
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    inputs[i] = leat_op_input(s->whole, op, i);
+    if (inputs[i] != LEAT_NONE) LEAT_TRY(slice_whole(s, reader, inputs[i], &inputs[i]));
+  }
+  return append(s, op, op->kind, inputs, op->input_count, &s->whole->attrs.data[op->attr_first], op->attr_count,
+                &s->whole->values.data[op->result_first], op->result_count, out_value);
+}
+
+// Integers of the whole batch that the program has in parts: what they hang on is computed on the whole batch, too.
+static leat_status_t slice_whole(splitter_t *s, const leat_op_t *reader, leat_value_id_t v,
+                                 leat_value_id_t *out_value) {
+  slot_t *slot = &s->slots[v];
+  const leat_op_id_t id = leat_graph_value(s->whole, v)->op;
+  const leat_op_t *op = leat_graph_op(s->whole, id);
+  *out_value = slot->whole;
+  if (slot->whole != LEAT_NONE) return NULL;
+  const bool plain = op->result_count == 1 && leat_op_role(op->kind) != LEAT_ROLE_DRAW;
+  if (!plain || leat_dtype_is_float((leat_dtype_t)leat_graph_value(s->whole, v)->dtype))
+    return cannot_roll(s, reader, "counts labels that are computed");
+  leat_value_id_t *inputs = leat_alloc((op->input_count + 1u) * sizeof *inputs);
+  if (inputs == NULL) return leat_out_of_memory();
+  leat_status_t status = append_whole(s, reader, id, inputs, out_value);
+  leat_free(inputs);
+  if (status == NULL) slot->whole = *out_value;
+  return status;
+}
+
+// How much labels weigh in a mean loss: the number that is not ignored, or the sum of their weights.
+static leat_status_t weigh_labels(splitter_t *s, const leat_op_t *op, leat_value_id_t labels,
+                                  leat_value_id_t *out_value) {
+  const leat_value_id_t weights = input_of(s, leat_op_input(s->part, op, 2), 0);
   const uint32_t dtype = leat_graph_value(s->part, op->result_first)->dtype;
   leat_value_t shape = *leat_graph_value(s->to, labels), scalar = {.dtype = (uint8_t)dtype};
   const uint32_t label_dtype = shape.dtype;
@@ -343,16 +429,23 @@ static leat_status_t weigh_labels(splitter_t *s, const leat_op_t *op, uint32_t p
   return append(s, op, LEAT_TRACED_SUM, &counts, 1, sum, 2, &scalar, 1, out_value);
 }
 
+// In trips, the labels of the whole batch are counted before the first, which then finds what the loss is divided by.
 static leat_status_t join_weighted(splitter_t *s, leat_op_id_t id, leat_value_id_t *out_value) {
   const leat_op_t *op = leat_graph_op(s->part, id);
   const leat_attr_t sum = leat_attr_i(LEAT_ATTR_REDUCTION, LEAT_REDUCTION_SUM);
+  const leat_value_id_t labels = leat_op_input(s->part, op, 1);
   leat_value_id_t losses[PARTS_MAX], counts[PARTS_MAX], loss, count;
-  for (uint32_t p = 0; p < s->parts; ++p) {
+  for (uint32_t p = 0; p < s->copies; ++p) {
     LEAT_TRY(append_copy(s, s->part, id, p, &sum, &losses[p]));
-    LEAT_TRY(weigh_labels(s, op, p, &counts[p]));
+    if (!in_trips(s)) LEAT_TRY(weigh_labels(s, op, input_of(s, labels, p), &counts[p]));
   }
   LEAT_TRY(fold(s, op, LEAT_TRACED_ADD, losses, &loss));
-  LEAT_TRY(fold(s, op, LEAT_TRACED_ADD, counts, &count));
+  if (in_trips(s)) {
+    LEAT_TRY(slice_whole(s, op, labels, &counts[0]));
+    LEAT_TRY(weigh_labels(s, op, counts[0], &count));
+  } else {
+    LEAT_TRY(fold(s, op, LEAT_TRACED_ADD, counts, &count));
+  }
   return divide(s, op, loss, count, out_value);
 }
 
@@ -360,7 +453,7 @@ static leat_status_t join_plain(splitter_t *s, leat_op_id_t id, leat_batch_join_
   const leat_op_t *op = leat_graph_op(s->part, id);
   const uint32_t kind = join == LEAT_JOIN_AVERAGE ? LEAT_TRACED_ADD : leat_batch_rule(op->kind)->fold;
   leat_value_id_t values[PARTS_MAX], count;
-  for (uint32_t p = 0; p < s->parts; ++p) LEAT_TRY(append_copy(s, s->part, id, p, NULL, &values[p]));
+  for (uint32_t p = 0; p < s->copies; ++p) LEAT_TRY(append_copy(s, s->part, id, p, NULL, &values[p]));
   LEAT_TRY(fold(s, op, kind, values, out_value));
   if (join != LEAT_JOIN_AVERAGE) return NULL;
   LEAT_TRY(append_full(s, op, leat_graph_value(s->part, op->result_first)->dtype, s->parts, &count));
@@ -383,6 +476,7 @@ static leat_status_t whole_of(splitter_t *s, const leat_op_t *op, leat_value_id_
   *out_value = slot->whole;
   if (slot->whole != LEAT_NONE) return NULL;
   if (slot->before != 1) return refuse(s, op, "takes a value that has the batch behind another dim");
+  if (in_trips(s)) return append_mark(s, op, LEAT_PRIM_JOIN, s->ids.data[slot->first], slot->dim, out_value);
   const leat_attr_t dim = leat_attr_i(LEAT_ATTR_DIM, slot->dim);
   return append(s, op, LEAT_TRACED_CAT, &s->ids.data[slot->first], s->parts, &dim, 1, leat_graph_value(s->whole, v), 1,
                 out_value);
@@ -441,7 +535,8 @@ static leat_status_t split(splitter_t *s) {
   return NULL;
 }
 
-leat_status_t leat_opt_microbatch(const leat_graph_t *whole, const leat_graph_t *part, leat_graph_t **out_graph) {
+static leat_status_t write_parts(const leat_graph_t *whole, const leat_graph_t *part, bool in_trips,
+                                 int64_t *out_streams, leat_graph_t **out_graph) {
   leat_op_id_t differs = 0;
   if (!same_ops(whole, part, &differs)) {
     char text[256];
@@ -452,6 +547,7 @@ leat_status_t leat_opt_microbatch(const leat_graph_t *whole, const leat_graph_t 
         whole->ops.count > 0 ? leat_op_text(whole, leat_graph_op(whole, differs), text, sizeof text) : "its start");
   }
   splitter_t s = {.whole = whole, .part = part, .parts = count_parts(whole, part)};
+  s.copies = in_trips ? 1 : s.parts;
   if (s.parts == 1)
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "micro-batches: the batch is not 2 to %d times a micro-batch", PARTS_MAX);
   LEAT_TRY(leat_graph_create(&s.to));
@@ -459,9 +555,20 @@ leat_status_t leat_opt_microbatch(const leat_graph_t *whole, const leat_graph_t 
   leat_status_t status = s.slots == NULL ? leat_out_of_memory() : split(&s);
   leat_free(s.slots);
   leat_array_free(&s.ids);
+  *out_streams = s.streams;
   if (status != NULL)
     leat_graph_destroy(s.to);
   else
     *out_graph = s.to;
   return status;
+}
+
+leat_status_t leat_opt_microbatch(const leat_graph_t *whole, const leat_graph_t *part, leat_graph_t **out_graph) {
+  int64_t streams;
+  return write_parts(whole, part, false, &streams, out_graph);
+}
+
+leat_status_t leat_opt_microbatch_in_trips(const leat_graph_t *whole, const leat_graph_t *part, int64_t *out_streams,
+                                           leat_graph_t **out_graph) {
+  return write_parts(whole, part, true, out_streams, out_graph);
 }

@@ -18,4 +18,10 @@
 leat_status_t leat_opt_microbatch(const leat_graph_t *whole, const leat_graph_t *part,
                                   leat_graph_t **out_graph) LEAT_MUST_USE;
 
+// The same with ops on the batch written once, for one trip that stands for all, between PART and JOIN (op.def): what
+// opt/trips.h makes a loop of. Random draws of trips have the numbers of their streams plus *out_streams, which is how
+// many a part has. LEAT_UNSUPPORTED, besides: the parts are joined by something else than sums.
+leat_status_t leat_opt_microbatch_in_trips(const leat_graph_t *whole, const leat_graph_t *part, int64_t *out_streams,
+                                           leat_graph_t **out_graph) LEAT_MUST_USE;
+
 #endif

@@ -57,6 +57,7 @@ static leat_status_t write_op(const trips_t *t, const leat_op_t *op, int64_t tri
   leat_op_id_t copy;
   for (uint32_t i = 0; i < op->input_count; i++) t->inputs[i] = t->map[leat_op_input(body, op, i)];
   LEAT_TRY(leat_graph_import_op(&t->r->b, body, op, t->inputs, &copy));
+  leat_graph_shift_stream(t->r->b.graph, copy, t->loop.streams * trip);
   for (uint32_t i = 0; i < op->result_count; i++)
     t->map[op->result_first + i] = leat_graph_op(t->r->b.graph, copy)->result_first + i;
   return NULL;
@@ -85,6 +86,7 @@ static void mark_varying(const trips_t *t) {
     const leat_op_t *op = leat_graph_op(body, id);
     bool varies = leat_op_role(op->kind) == LEAT_ROLE_SYMBOL &&
                   leat_graph_symbol(body, leat_op_symbol(body, op))->role != LEAT_MADE_LOOP_FIXED;
+    varies = varies || (t->loop.streams != 0 && leat_op_role(op->kind) == LEAT_ROLE_DRAW);
     for (uint32_t i = 0; i < op->input_count; i++) varies = varies || t->varies[leat_op_input(body, op, i)];
     for (uint32_t i = 0; i < op->result_count; i++) t->varies[op->result_first + i] = varies;
   }

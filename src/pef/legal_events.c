@@ -41,6 +41,7 @@ static void look_at_loops(leat_events_t *events) {
     }
     const uint32_t types = loop_types(pef, loop);
     if ((loop->flags & PEF_LOOP_APART) == 0) join_types(events, types);
+    events->forward_alone |= (loop->flags & PEF_LOOP_FWD_ALONE) != 0;
     for (uint32_t c = loop->call_first; c < loop->call_first + loop->call_count && (types >> PEF_OPT & 1) != 0; ++c)
       events->in_updating_loop[c] = true;
   }

@@ -25,6 +25,7 @@ typedef struct leat_events_s {
   uint8_t type_class[PEF_TYPE_COUNT];
   bool *in_updating_loop;  // per call: a loop around it holds OPT sections, too
   uint32_t trip;           // 1 + the symbol in which runs leave the number of a trip; 0: none
+  bool forward_alone;      // FWD may run without those that only run together with it
 } leat_events_t;
 
 leat_status_t leat_events_collect(leat_events_t *events, leat_prover_t *prover) LEAT_MUST_USE;
@@ -40,6 +41,15 @@ static inline const leat_slot_t *leat_event_slot(const leat_events_t *events, co
 
 static inline uint32_t leat_event_type(const leat_events_t *events, const leat_event_t *e) {
   return events->type_class[events->pef->calls[e->call].type];
+}
+
+// Of a type that only runs together with FWD, which may run without it? Or FWD itself?
+static inline bool leat_event_beside_forward(const leat_events_t *events, const leat_event_t *e) {
+  return events->forward_alone && events->pef->calls[e->call].type != PEF_FWD &&
+         leat_event_type(events, e) == events->type_class[PEF_FWD];
+}
+static inline bool leat_event_is_lone(const leat_events_t *events, const leat_event_t *e) {
+  return events->forward_alone && events->pef->calls[e->call].type == PEF_FWD;
 }
 
 static inline int leat_order(uint64_t a, uint64_t b) { return a < b ? -1 : a > b; }

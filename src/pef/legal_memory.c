@@ -15,6 +15,7 @@ typedef struct life_s {
   uint32_t output;
   uint16_t dtypes;
   bool read, spare;
+  bool beside_forward;  // a call wrote it that FWD may run without
   bool alone;  // one call writes it, and nothing else uses the range: wasted, and no harm while nobody shares its bytes
   leat_cover_t cover;
 } life_t;
@@ -85,7 +86,8 @@ static leat_status_t read_life(walk_t *w, life_t *life, const leat_event_t *e, c
     return leat_event_report(&w->events, LEAT_RULE_TYPE, e, span, life->call, life->stage);
   if (life->output != LEAT_ALWAYS && span->output != life->output)
     return leat_event_report(&w->events, LEAT_RULE_ENABLED, e, span, life->call, life->stage);
-  if (life->writer_type != PEF_PREPARE && life->writer_type > type)
+  if ((life->writer_type != PEF_PREPARE && life->writer_type > type) ||
+      (life->beside_forward && leat_event_is_lone(&w->events, e)))
     return leat_event_report(&w->events, LEAT_RULE_ORDER, e, span, life->call, life->stage);
   if (life->writer_type == PEF_PREPARE && type != PEF_PREPARE && w->events.in_updating_loop[e->call])
     return leat_event_report(&w->events, LEAT_RULE_PREPARE, e, span, life->call, life->stage);
@@ -97,6 +99,7 @@ static leat_status_t write_life(walk_t *w, life_t *life, const leat_event_t *e, 
     LEAT_TRY(leat_event_report(&w->events, LEAT_RULE_PREPARE, e, &slot->writes, life->call, life->stage));
   const bool first = life->writer_type == PEF_TYPE_COUNT;
   life->writer_type = leat_event_type(&w->events, e);
+  life->beside_forward |= leat_event_beside_forward(&w->events, e);
   life->output = first || life->output == slot->writes.output ? slot->writes.output : LEAT_MIXED;
   life->dtypes |= slot->writes.dtypes;
   life->read |= !leat_span_is_empty(&slot->inside);
@@ -346,7 +349,7 @@ static const leat_event_t *later(const walk_t *w, const leat_event_t *a, const l
 
 // All events of one symbol, by time.
 static leat_status_t check_symbol(const walk_t *w, const leat_event_t *events, uint32_t count) {
-  const leat_event_t *writer = NULL, *late_writer = NULL,
+  const leat_event_t *writer = NULL, *late_writer = NULL, *beside = NULL,
                      *late = NULL;  // late: of the types so far, of that which runs last
   leat_cover_t written = {0};
   uint32_t writer_types = 0;
@@ -360,6 +363,8 @@ static leat_status_t check_symbol(const walk_t *w, const leat_event_t *events, u
     if (!leat_span_is_empty(&slot->reads)) {
       LEAT_TRY(read_symbol(w, e, writer, writer_types, &written));
       LEAT_TRY(check_order(w, e, late_writer, &slot->reads));
+      if (beside != NULL && leat_event_is_lone(&w->events, e))
+        LEAT_TRY(leat_event_report(&w->events, LEAT_RULE_ORDER, e, &slot->reads, beside->call, PEF_NONE));
     }
     late = later(w, late, e);
     if (leat_span_is_empty(&slot->writes)) continue;
@@ -367,6 +372,7 @@ static leat_status_t check_symbol(const walk_t *w, const leat_event_t *events, u
     LEAT_TRY(check_order(w, e, late, &slot->writes));
     add_cover(&written, &slot->cover, (int64_t)e->begin + e->shift);
     writer = e;
+    if (leat_event_beside_forward(&w->events, e)) beside = e;
     late_writer = later(w, late_writer, e);
   }
   return NULL;

@@ -16,8 +16,10 @@ static leat_status_t check_record(const leat_pef_t *pef, const pef_loop_t *loop)
     return leat_pef_corrupt("calls %u + %u of %u", loop->call_first, loop->call_count, pef->call_count);
   }
   if (loop->trips == 0 || loop->trips > PEF_MAX_TRIPS) return leat_pef_corrupt("%u trips", loop->trips);
-  const uint32_t known = PEF_LOOP_APART | (pef->version_minor >= 1 ? PEF_LOOP_BATCHES : 0);
+  const uint32_t known = PEF_LOOP_APART | (pef->version_minor >= 1 ? PEF_LOOP_BATCHES | PEF_LOOP_FWD_ALONE : 0);
   if ((loop->flags & ~known) != 0) return leat_pef_corrupt("flags 0x%x do not exist", loop->flags);
+  if ((loop->flags & PEF_LOOP_APART) != 0 && (loop->flags & PEF_LOOP_FWD_ALONE) != 0)
+    return leat_pef_corrupt("all its types may run apart, and FWD alone");
   if (loop->reserved0 != 0) return leat_pef_corrupt("reserved bytes are not zero");
   return NULL;
 }
@@ -58,6 +60,13 @@ static leat_status_t check_batches(const leat_pef_t *pef, const pef_loop_t *loop
   return NULL;
 }
 
+static leat_status_t check_forward(const leat_pef_t *pef, const pef_loop_t *loop) {
+  if ((loop->flags & PEF_LOOP_FWD_ALONE) == 0) return NULL;
+  for (uint32_t c = loop->call_first; c < end_of(loop); ++c)
+    if (pef->calls[c].type == PEF_FWD) return NULL;
+  return leat_pef_corrupt("forward may run alone, and it has none");
+}
+
 // Its calls are of type PREPARE all, or none is.
 static leat_status_t check_types(const leat_pef_t *pef, const pef_loop_t *loop) {
   const bool prepares = pef->calls[loop->call_first].type == PEF_PREPARE;
@@ -89,6 +98,7 @@ static leat_status_t check_loops(const leat_pef_t *pef) {
   for (uint32_t i = 0; i < pef->loop_count; ++i) {
     leat_status_t status = check_record(pef, &pef->loops[i]);
     if (status == NULL) status = check_nesting(&pef->loops[i], &nest);
+    if (status == NULL) status = check_forward(pef, &pef->loops[i]);
     if (status == NULL && nest.depth == 1) status = check_types(pef, &pef->loops[i]);
     if (status == NULL) status = check_trip(pef, &pef->loops[i]);
     if (status == NULL && (pef->loops[i].flags & PEF_LOOP_BATCHES) != 0)

@@ -43,7 +43,7 @@ static uint32_t stage_since(const pef_stage_t *stage) {
 // What brought the marks of the loops.
 static uint32_t loops_since(const leat_pef_t *pef) {
   for (uint32_t i = 0; i < pef->loop_count; ++i) {
-    if ((pef->loops[i].flags & PEF_LOOP_BATCHES) != 0) return 1;
+    if ((pef->loops[i].flags & (PEF_LOOP_BATCHES | PEF_LOOP_FWD_ALONE)) != 0) return 1;
   }
   return 0;
 }

@@ -62,7 +62,8 @@
 //   Whatever a trip leaves in memory the next one finds: carried values, stacks of one part a trip and sums need
 // nothing else. A stage that writes over what it reads does so in all trips or in none.
 //   Section types that one loop holds run together only, in all of the file (FWD of all trips before BCKWD of any is
-// another program), but for loops that are marked with PEF_LOOP_APART.
+// another program), but for loops that are marked: with PEF_LOOP_APART; or with PEF_LOOP_FWD_ALONE, where FWD may run
+// without the others, of which it reads nothing, but not they without it.
 //
 // Batches (2.1). A loop that is marked with PEF_LOOP_BATCHES repeats its calls batch after batch, each in a run of its
 // own with inputs and outputs of that batch's: inputs and outputs have the shape of one, and what a trip leaves in
@@ -262,8 +263,9 @@ typedef struct pef_call_s {
 } pef_call_t;
 
 enum pef_loop_flag {
-  PEF_LOOP_APART = 1,    // its section types may run apart as well
-  PEF_LOOP_BATCHES = 2,  // its trips are batches, each of a run of its own: with PEF_LOOP_APART (2.1)
+  PEF_LOOP_APART = 1,      // its section types may run apart as well
+  PEF_LOOP_BATCHES = 2,    // its trips are batches, each of a run of its own: with PEF_LOOP_APART (2.1)
+  PEF_LOOP_FWD_ALONE = 4,  // its FWD sections, of which it has some, may run without the others (2.1)
 };
 
 // In the order of their first calls, the outer of two that begin at one call first.

@@ -355,6 +355,10 @@ LEAT_EXPORT uint32_t leat_program_fingerprint(const leat_program_t *program, uin
   return (uint32_t)program->pef->info->fingerprint_version;
 }
 
+LEAT_EXPORT uint32_t leat_program_forward_types(const leat_program_t *program) {
+  return program->forward_types & LEAT_SECTIONS_ALL;
+}
+
 LEAT_EXPORT uint32_t leat_program_section_types(const leat_program_t *program) {
   return program->section_types & LEAT_SECTIONS_ALL;
 }

@@ -42,6 +42,7 @@ typedef struct leat_run_loop_s {
   bool barrier;    // one of its calls has one
   bool shared;     // one of its calls is
   bool apart;      // its types may run apart
+  bool fwd_alone;  // FWD may run without the others
 } leat_run_loop_t;
 
 // The file's loop over batches, whose trips are runs (batches.c).

@@ -61,7 +61,10 @@ leat_status_t leat_run_schedule_prepare(leat_program_t *program) {
   const leat_pef_t *pef = program->pef;
   program->loops = leat_arena_alloc(&program->arena, (pef->loop_count + 1u) * sizeof *program->loops);
   if (program->loops == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for %u loops", pef->loop_count);
-  for (uint32_t l = 0; l < pef->loop_count; l++) program->loops[l].apart = (pef->loops[l].flags & PEF_LOOP_APART) != 0;
+  for (uint32_t l = 0; l < pef->loop_count; l++) {
+    program->loops[l].apart = (pef->loops[l].flags & PEF_LOOP_APART) != 0;
+    program->loops[l].fwd_alone = (pef->loops[l].flags & PEF_LOOP_FWD_ALONE) != 0;
+  }
   for (leat_walk_t walk = leat_walk_start(pef, 1); leat_walk_next(&walk);) {
     const leat_run_call_t *call = &program->calls[walk.call];
     program->type_seconds[call->type] += call->seconds * leat_walk_times(&walk);
@@ -112,18 +115,24 @@ static void put_types(leat_text_t *out, uint32_t types) {
   }
 }
 
+static bool tears(const leat_run_loop_t *loop, uint32_t types) {
+  const uint32_t own = loop->types & types;
+  return !loop->apart && own != 0 && own != loop->types && !(loop->fwd_alone && own == 1u << PEF_FWD);
+}
+
 leat_status_t leat_run_types_check(const leat_program_t *program, uint32_t types) {
   const leat_pef_t *pef = program->pef;
   for (uint32_t l = 0; l < pef->loop_count; l++) {
     const leat_run_loop_t *loop = &program->loops[l];
-    if (loop->apart || (loop->types & types) == 0 || (loop->types & ~types) == 0) continue;
+    if (!tears(loop, types)) continue;
     leat_text_t text = {0};
     put_types(&text, loop->types);
-    leat_status_t status =
-        leat_status_make(LEAT_INVALID_ARGUMENT,
-                         "the section types %s only run together: the loop \"%s\" repeats them in turn, %u times; run "
-                         "all of them at once",
-                         text.failed ? "of a loop" : text.data, pef->strings + pef->loops[l].name, pef->loops[l].trips);
+    leat_status_t status = leat_status_make(
+        LEAT_INVALID_ARGUMENT,
+        "the section types %s only run together: the loop \"%s\" repeats them in turn, %u times; run all of them at "
+        "once%s",
+        text.failed ? "of a loop" : text.data, pef->strings + pef->loops[l].name, pef->loops[l].trips,
+        loop->fwd_alone ? ", or fwd alone" : "");
     leat_text_deinit(&text);
     return status;
   }

@@ -156,9 +156,17 @@ static leat_status_t write_end(writer_t *w, leat_op_id_t loop_id, const leat_loo
   return leat_builder_take_status(&w->b);
 }
 
+// An op of a body is of its own type, but not before that of the loop, and where its loop is if it does not say where.
+static leat_status_t at_body_op(writer_t *w, const leat_op_t *loop_op, const leat_graph_t *body, const leat_op_t *op) {
+  LEAT_TRY(at_op(w, loop_op, op->type > loop_op->type ? op->type : loop_op->type));
+  if (op->origin == 0) return NULL;
+  return leat_graph_add_origin(w->b.graph, &body->origins.data[op->origin], &w->b.origin);
+}
+
 static leat_status_t write_body_op(writer_t *w, leat_op_id_t loop_id, const leat_loop_t *loop, const leat_op_t *op) {
   const leat_graph_t *body = loop->body;
   const leat_symbol_id_t named = leat_op_symbol(body, op);
+  LEAT_TRY(at_body_op(w, leat_graph_op(w->l->g, loop_id), body, op));
   if (named != LEAT_NONE) {
     return write_end(w, loop_id, loop, leat_graph_symbol(body, named), op);
   }
@@ -177,7 +185,6 @@ static leat_status_t write_body_op(writer_t *w, leat_op_id_t loop_id, const leat
 static leat_status_t write_body(writer_t *w, leat_op_id_t loop_id) {
   const leat_op_t *loop_op = leat_graph_op(w->l->g, loop_id);
   const leat_loop_t loop = leat_loop_of(w->l->g, loop_op);
-  LEAT_TRY(at_op(w, loop_op, loop_op->type));
   for (leat_op_id_t id = 0; id < loop.body->ops.count; id++)
     LEAT_TRY(write_body_op(w, loop_id, &loop, leat_graph_op(loop.body, id)));
   return NULL;

@@ -392,7 +392,7 @@ static bool change_range(plan_t *p) {
 
 static bool change_flag(plan_t *p) {
   if (p->was->loop_count == 0) return false;
-  p->loops[below(p, p->was->loop_count)].flags ^= PEF_LOOP_APART;
+  p->loops[below(p, p->was->loop_count)].flags ^= below(p, 2) == 0 ? PEF_LOOP_APART : PEF_LOOP_FWD_ALONE;
   return true;
 }
 

@@ -31,6 +31,7 @@ typedef struct sim_s {
   const uint32_t *trips;          // of the loops, under way
   uint32_t turn;                  // calls so far, each trip counted
   uint8_t class[PEF_TYPE_COUNT];  // per type: the least that only runs together with it
+  bool alone;                     // forward runs without those
 } sim_t;
 
 static uint64_t mix(uint64_t a, uint64_t b) {
@@ -252,7 +253,9 @@ static void simulate_call(sim_t *s, uint32_t index) {
 // --- runs ------------------------------------------------------------------------------------------------------------
 
 // Types of one loop run together where the least of them is asked for.
-static bool is_asked(const sim_t *s, uint32_t types, uint32_t type) { return (types >> s->class[type] & 1) != 0; }
+static bool is_asked(const sim_t *s, uint32_t types, uint32_t type) {
+  return s->alone ? (types >> type & 1) != 0 : (types >> s->class[type] & 1) != 0;
+}
 
 static void run_call(void *context, uint32_t call, const uint32_t *trips) {
   sim_t *s = context;
@@ -367,6 +370,24 @@ static void compare_types(sim_t *s, const uint64_t *once, const uint64_t *apart_
   }
 }
 
+static const asked_t forward_alone[RUNS] = {{1u << PEF_FWD, false, false}};
+
+static bool may_run_alone(const sim_t *s) {
+  for (uint32_t l = 0; l < s->pef->loop_count; ++l)
+    if ((s->pef->loops[l].flags & PEF_LOOP_FWD_ALONE) != 0) return true;
+  return false;
+}
+
+// Forward reads the same where the types that its loops hold beside it do not run.
+static void compare_forward(sim_t *s, const uint64_t *once, const uint64_t *alone) {
+  for (uint32_t c = 0; c < s->pef->call_count; ++c) {
+    const size_t first = s->reads_of_call[call_was(s, c)];
+    const size_t count = operands_of(s->pef, &s->pef->bodies[s->pef->calls[c].body]);
+    if (s->pef->calls[c].type == PEF_FWD && memcmp(&once[first], &alone[first], count * sizeof *once) != 0)
+      broken(s, "forward alone does not what it does together with the types of its loops");
+  }
+}
+
 static void simulate_all(sim_t *s) {
   uint64_t *other = cells((int64_t)(RUNS * s->reads_of_run), sizeof *other);
   uint64_t *another = cells((int64_t)(RUNS * s->reads_of_run), sizeof *another);
@@ -377,6 +398,13 @@ static void simulate_all(sim_t *s) {
   simulate_runs(s, together, false, other);
   simulate_runs(s, apart, false, another);
   compare_types(s, other, another);
+  if (may_run_alone(s)) {
+    s->alone = true;
+    memset(another, 0, RUNS * s->reads_of_run * sizeof *another);
+    simulate_runs(s, forward_alone, false, another);
+    s->alone = false;
+    compare_forward(s, other, another);
+  }
   free(other);
   free(another);
 }

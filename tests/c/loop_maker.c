@@ -271,7 +271,7 @@ static void build_layers(leat_pef_writer_t *writer, uint32_t trips) {
 }
 
 // Micro-batches: forward a = tanh(x[m] + b), backward g += x[m] a, in turn; then an update. Types that run together.
-static void build_microbatches(leat_pef_writer_t *writer, uint32_t trips) {
+static void build_trips(leat_pef_writer_t *writer, uint32_t trips, uint32_t flags) {
   const uint32_t square = LOOP_COLUMNS / LOOP_ROWS;
   const pef_argument_t x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, trips), a = loop_arena(0, square),
                        b = loop_symbol(writer, "b", PEF_SYMBOL_PARAMETER, 1),
@@ -280,13 +280,20 @@ static void build_microbatches(leat_pef_writer_t *writer, uint32_t trips) {
                        zero = loop_symbol(writer, "zero", PEF_SYMBOL_STATE, 1);
   const uint32_t cell = loop_sum_body(writer, PEF_SCALAR_TANH, false);
   LOOP_CALL(writer, loop_copy_body(writer, LOOP_ROWS), zero, g);
-  const uint32_t loop = loop_begin(writer, trips, 0);
+  const uint32_t loop = loop_begin(writer, trips, flags);
   LOOP_CALL(writer, cell, x, b, a);
   loop_move(writer, 0, loop, 0, 1);
   loop_call(writer, PEF_BCKWD, loop_product_body(writer, true), (const pef_argument_t[]){a, w, g}, 3);
   leat_pef_end_loop(writer);
   loop_call(writer, PEF_OPT, cell, (const pef_argument_t[]){g, b, b}, 3);
   loop_finish(writer, square);
+}
+
+static void build_microbatches(leat_pef_writer_t *writer, uint32_t trips) { build_trips(writer, trips, 0); }
+
+// The same, of which forward may run alone.
+static void build_forward_alone(leat_pef_writer_t *writer, uint32_t trips) {
+  build_trips(writer, trips, PEF_LOOP_FWD_ALONE);
 }
 
 // Forward and backward of all steps in one loop, that may run apart: every step keeps its own value.
@@ -383,6 +390,7 @@ const loop_program_t loop_programs[] = {
     {"nested", build_nested, 50},
     {"layers", build_layers, 8},
     {"micro-batches", build_microbatches, 20},
+    {"forward alone", build_forward_alone, 20},
     {"apart", build_apart, 20},
     {"random", build_random, 20},
     {"prepared", build_prepared, 6},

@@ -28,6 +28,7 @@
 #define CELL_OPERANDS WANTED(0, "h", "f64[2,3]") WANTED(1, "x", "f64[4,2,3]") WANTED(2, "w", "f64[3,3]")
 #define CELL_LOOP(reverse)                                                                  \
   "%3, %4 = prim.loop(%0, %1, %2) {body=0, trips=4, carried=1, scanned=1, reverse=" reverse \
+  ", stream=0"                                                                              \
   "} : f64[2,3], "                                                                          \
   "f64[4,2,3]\n"
 
@@ -45,7 +46,7 @@ static const char *const programs[] = {
                 "%9 = prim.contract(%6, %8) {spec=\"mk,kn->mn\"} : f64[2,3]\n" MAP(10, "sin", "%9", "f64[2,3]")
                     OUT(10, "@next0") "end\n" WANTED(0, "h", "f64[2,3]") WANTED(1, "scale", "f64[2,3]")
                         WANTED(2, "bias", "f64[3]") WANTED(3, "w", "f64[3,6]")
-        "%4 = prim.loop(%0, %1, %2, %3) {body=0, trips=5, carried=1, scanned=0, reverse=0} : f64[2,3]\n"
+        "%4 = prim.loop(%0, %1, %2, %3) {body=0, trips=5, carried=1, scanned=0, reverse=0, stream=0} : f64[2,3]\n"
         SEEDED(4, "last"),
     // two carried values, one of which needs a gradient only from the second trip on, an integer that counts, and a
     // stack of a carried value
@@ -54,7 +55,7 @@ static const char *const programs[] = {
             MAP(6, "mul", "%0, %2", "f64[3]") MAP(7, "add", "%6, %3", "f64[3]") MAP(8, "log1p", "%0", "f64[3]")
                 OUT(7, "@next0") OUT(5, "@next1") OUT(8, "@next2") OUT(0, "@stacked0") OUT(1, "@stacked1") "end\n"
         "%0 = prim.constant() {value=0.5} : f64[3]\n%1 = prim.constant() {value=3} : i64[]\n" WANTED(2, "x", "f64[4,3]")
-        "%3, %4, %5, %6, %7 = prim.loop(%0, %1, %0, %2) {body=0, trips=4, carried=3, scanned=1, reverse=0} : "
+        "%3, %4, %5, %6, %7 = prim.loop(%0, %1, %0, %2) {body=0, trips=4, carried=3, scanned=1, reverse=0, stream=0} : "
         "f64[3], i64[], f64[3], f64[4,3], i64[4]\n" SEEDED(3, "a") SEEDED(5, "b") SEEDED(6, "c")
         "output(%7) {name=\"count\", seed=\"zero\"}\n",
     // two uses of one weight in a trip, and one step that two others read
@@ -63,11 +64,11 @@ static const char *const programs[] = {
         MAP(3, "sigmoid", "%2", "f64[2,2]") "%4 = prim.contract(%3, %1) {spec=\"mk,nk->mn\"} : f64[2,2]\n"
         MAP(5, "add", "%4, %3", "f64[2,2]") OUT(5, "@next0") OUT(3, "@stacked0") "end\n"
         WANTED(0, "h", "f64[2,2]") WANTED(1, "w", "f64[2,2]")
-        "%2, %3 = prim.loop(%0, %1) {body=0, trips=3, carried=1, scanned=0, reverse=1} : f64[2,2], f64[3,2,2]\n"
+        "%2, %3 = prim.loop(%0, %1) {body=0, trips=3, carried=1, scanned=0, reverse=1, stream=0} : f64[2,2], f64[3,2,2]\n"
         SEEDED(2, "last") SEEDED(3, "all"),
     // a loop whose stack another one reads, with one trip
     HEAD CELL CELL_OPERANDS CELL_LOOP("0")
-        "%5, %6 = prim.loop(%3, %4, %2) {body=0, trips=4, carried=1, scanned=1, reverse=1} : f64[2,3], f64[4,2,3]\n"
+        "%5, %6 = prim.loop(%3, %4, %2) {body=0, trips=4, carried=1, scanned=1, reverse=1, stream=0} : f64[2,3], f64[4,2,3]\n"
         SEEDED(5, "last") SEEDED(6, "all"),
 };
 
@@ -102,7 +103,7 @@ static void test_bodies_are_part_of_what_is_compared(void **state) {
   (void)state;
 #define ONE(fn)                                                                                      \
   HEAD "body 0\n" IN(0, "@carried0", "f32[]") MAP(1, fn, "%0", "f32[]") OUT(1, "@next0") "end\n" IN( \
-      0, "x", "f32[]") "%1 = prim.loop(%0) {body=0, trips=2, carried=1, scanned=0, reverse=0} : f32[]\n"
+      0, "x", "f32[]") "%1 = prim.loop(%0) {body=0, trips=2, carried=1, scanned=0, reverse=0, stream=0} : f32[]\n"
   leat_graph_t *a = parsed(ONE("neg")), *b = parsed(ONE("neg")), *c = parsed(ONE("sin"));
   assert_true(leat_graphs_equal(a, b));
   assert_false(leat_graphs_equal(a, c));
@@ -114,7 +115,8 @@ static void test_bodies_are_part_of_what_is_compared(void **state) {
 static void test_mistakes_are_named(void **state) {
   (void)state;
 #define BODY "body 0\n" IN(0, "@carried0", "f32[2]") OUT(0, "@next0")
-#define LOOP(more) IN(0, "x", "f32[2]") "%1 = prim.loop(%0) {" more ", carried=1, scanned=0, reverse=0} : f32[2]\n"
+#define LOOP(more) \
+  IN(0, "x", "f32[2]") "%1 = prim.loop(%0) {" more ", carried=1, scanned=0, reverse=0, stream=0} : f32[2]\n"
   static const struct {
     const char *text, *told;
   } cases[] = {
@@ -129,18 +131,21 @@ static void test_mistakes_are_named(void **state) {
       {HEAD BODY IN(1, "x", "f32[]") "end\n" LOOP("body=0, trips=1"), "'x' is no end of a body"},
       {HEAD BODY "%1 = neg(%0) : f32[2]\nend\n" LOOP("body=0, trips=1"), "is no primitive"},
       {HEAD "body 0\n" IN(0, "@carried0", "f32[2]") "end\n" LOOP("body=0, trips=1"), "the body has no end '@next0'"},
-      {HEAD BODY
-       "end\n" IN(0, "x", "f32[3]") "%1 = prim.loop(%0) {body=0, trips=1, carried=1, scanned=0, reverse=0} : f32[3]\n",
-       "operand 0 is f32[3], but its end in the body is f32[2]"},
-      {HEAD BODY
-       "end\n" IN(0, "x", "f32[2]") "%1 = prim.loop(%0) {body=0, trips=1, carried=2, scanned=0, reverse=0} : f32[2]\n",
-       "expected 2"},
-      {HEAD BODY OUT(0, "@stacked1") "end\n" IN(
+      {HEAD BODY "end\n" IN(
            0, "x",
-           "f32[2]") "%1, %2 = prim.loop(%0) {body=0, trips=3, carried=1, scanned=0, reverse=0} : f32[2], f32[3,2]\n",
+           "f32[3]") "%1 = prim.loop(%0) {body=0, trips=1, carried=1, scanned=0, reverse=0, stream=0} : f32[3]\n",
+       "operand 0 is f32[3], but its end in the body is f32[2]"},
+      {HEAD BODY "end\n" IN(
+           0, "x",
+           "f32[2]") "%1 = prim.loop(%0) {body=0, trips=1, carried=2, scanned=0, reverse=0, stream=0} : f32[2]\n",
+       "expected 2"},
+      {HEAD BODY OUT(0, "@stacked1") "end\n" IN(0, "x",
+                                                "f32[2]") "%1, %2 = prim.loop(%0) {body=0, trips=3, carried=1, "
+                                                          "scanned=0, reverse=0, stream=0} : f32[2], f32[3,2]\n",
        "no end '@stacked0'"},
       {HEAD "body 0\n" IN(0, "@scanned0", "f32[2]") OUT(0, "@stacked0") "end\n" IN(
-           0, "x", "f32[2,2]") "%1 = prim.loop(%0) {body=0, trips=3, carried=0, scanned=1, reverse=0} : f32[3,2]\n",
+           0, "x",
+           "f32[2,2]") "%1 = prim.loop(%0) {body=0, trips=3, carried=0, scanned=1, reverse=0, stream=0} : f32[3,2]\n",
        "stack 0 is f32[2,2], but its end in the body is f32[3,2]"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -279,10 +284,10 @@ static void test_loops_within_bodies(void **state) {
   const char *text =
       HEAD "body 0\nbody 0\n" IN(0, "@carried0", "f64[]") MAP(1, "add", "%0, %0", "f64[]") OUT(1, "@next0") "end\n" IN(
           0, "@carried0",
-          "f64[]") "%1 = prim.loop(%0) {body=0, trips=3, carried=1, scanned=0, reverse=0} : f64[]\n" OUT(1, "@next0")
+          "f64[]") "%1 = prim.loop(%0) {body=0, trips=3, carried=1, scanned=0, reverse=0, stream=0} : f64[]\n" OUT(1, "@next0")
           OUT(1, "@stacked0") "end\n" IN(
               0, "x",
-              "f64[]") "%1, %2 = prim.loop(%0) {body=0, trips=2, carried=1, scanned=0, reverse=0} : f64[], "
+              "f64[]") "%1, %2 = prim.loop(%0) {body=0, trips=2, carried=1, scanned=0, reverse=0, stream=0} : f64[], "
                        "f64[2]\n" OUT(1, "y") OUT(2, "z");
   const pass_t unroll[] = {leat_opt_unroll};
   leat_graph_t *loop = passed(text, NULL, 0), *straight = passed(text, unroll, 1);

@@ -156,6 +156,25 @@ static void types_of_a_loop_run_together(void **state) {
   leat_program_destroy(program);
 }
 
+static void forward_may_run_alone(void **state) {
+  (void)state;
+  leat_program_t *expected = written_out(named("forward alone"));
+  for (uint32_t threads = 1; threads < 4; ++threads) {
+    leat_program_t *program = load_program(named("forward alone"), "native", threads);
+    const char *message = "repeats them in turn, 20 times; run all of them at once, or fwd alone";
+    fill_symbols(program);
+    assert_ok(leat_program_run(program, LEAT_SECTIONS_FWD));
+    assert_fails(leat_program_run(program, LEAT_SECTIONS_BCKWD), LEAT_INVALID_ARGUMENT, message);
+    assert_ok(leat_program_run(program, LEAT_SECTIONS_ALL));
+    assert_ok(leat_program_run(program, LEAT_SECTIONS_FWD));
+    assert_ok(leat_program_run(program, LEAT_SECTIONS_ALL));
+    expect_equal(program, expected, "forward alone");
+    assert_int_equal(leat_program_forward_types(program), LEAT_SECTIONS_FWD | LEAT_SECTIONS_BCKWD);
+    leat_program_destroy(program);
+  }
+  leat_program_destroy(expected);
+}
+
 static void marked_loops_run_type_by_type(void **state) {
   (void)state;
   leat_program_t *expected = written_out(named("apart"));
@@ -201,10 +220,11 @@ static void one_trip_more(broken_t *b) { b->loops[0].trips++; }
 static void no_calls(broken_t *b) { b->loops[0].call_count = 0; }
 static void all_calls(broken_t *b) { b->loops[0].call_count = UINT32_MAX; }
 static void far_calls(broken_t *b) { b->loops[0].call_first = UINT32_MAX; }
-static void flags(broken_t *b) { b->loops[0].flags = 4; }
+static void flags(broken_t *b) { b->loops[0].flags = 128; }
 static void reserved_of_loop(broken_t *b) { b->loops[0].reserved0 = 1; }
 static void counts(broken_t *b) { b->loops[0].trip = 1; }
 static void moves_with_batches(broken_t *b) { b->loops[0].flags = PEF_LOOP_APART | PEF_LOOP_BATCHES; }
+static void both(broken_t *b) { b->loops[0].flags = PEF_LOOP_APART | PEF_LOOP_FWD_ALONE; }
 static void name(broken_t *b) { b->loops[0].name = 1u << 30; }
 static void far_step(broken_t *b) { b->moves[0].step = INT64_MAX; }
 static void far_back(broken_t *b) { b->moves[0].step = INT64_MIN; }
@@ -233,10 +253,11 @@ static const struct {
     {no_calls, "calls 1 + 0 of"},
     {all_calls, "calls 1 + 4294967295 of"},
     {far_calls, "calls 4294967295 + 1 of"},
-    {flags, "flags 0x4 do not exist"},
+    {flags, "flags 0x80 do not exist"},
     {reserved_of_loop, "reserved bytes are not zero"},
     {counts, "trips are counted of batches only"},
     {moves_with_batches, "a loop over batches has flags 0x3, and its streams step by 3"},
+    {both, "all its types may run apart, and FWD alone"},
     {name, "name is string"},
     {far_step, "in some trip it begins outside"},
     {far_back, "in some trip it begins outside"},
@@ -383,12 +404,19 @@ static void needs_go_round_a_loop(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(loops_are_their_calls_written_out), cmocka_unit_test(small_calls_stay_with_one_worker),
-      cmocka_unit_test(profile_and_faults_see_every_trip), cmocka_unit_test(types_of_a_loop_run_together),
-      cmocka_unit_test(marked_loops_run_type_by_type),     cmocka_unit_test(sections_of_a_loop_run_together),
-      cmocka_unit_test(what_cannot_be_is_refused),         cmocka_unit_test(loops_nest),
-      cmocka_unit_test(a_flow_has_what_trips_carry),       cmocka_unit_test(needs_go_round_a_loop),
-      cmocka_unit_test(plans_with_loops_are_proved),       cmocka_unit_test(too_many_trips_are_not_proved),
+      cmocka_unit_test(loops_are_their_calls_written_out),
+      cmocka_unit_test(small_calls_stay_with_one_worker),
+      cmocka_unit_test(profile_and_faults_see_every_trip),
+      cmocka_unit_test(forward_may_run_alone),
+      cmocka_unit_test(types_of_a_loop_run_together),
+      cmocka_unit_test(marked_loops_run_type_by_type),
+      cmocka_unit_test(sections_of_a_loop_run_together),
+      cmocka_unit_test(what_cannot_be_is_refused),
+      cmocka_unit_test(loops_nest),
+      cmocka_unit_test(a_flow_has_what_trips_carry),
+      cmocka_unit_test(needs_go_round_a_loop),
+      cmocka_unit_test(plans_with_loops_are_proved),
+      cmocka_unit_test(too_many_trips_are_not_proved),
   };
   return cmocka_run_group_tests_name("pef_loop", tests, NULL, NULL);
 }

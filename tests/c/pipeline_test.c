@@ -44,7 +44,7 @@ static const sample_t samples[] = {
     {LEAT_PROPERTY_STRAIGHT, HEAD PRIMITIVE_INPUT,
      HEAD "body 0\n%0 = prim.symbol() {kind=\"input\", name=\"@carried0\"} : f32[4,6]\n"
           "prim.store(%0) {kind=\"output\", name=\"@next0\"}\nend\n" PRIMITIVE_INPUT
-          "%1 = prim.loop(%0) {body=0, trips=2, carried=1, scanned=0, reverse=0} : f32[4,6]\n",
+          "%1 = prim.loop(%0) {body=0, trips=2, carried=1, scanned=0, reverse=0, stream=0} : f32[4,6]\n",
      "'prim.loop'"},
     // A view that no strides express, and one that nobody reads.
     {LEAT_PROPERTY_SETTLED,

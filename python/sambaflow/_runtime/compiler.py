@@ -16,7 +16,7 @@ from sambaflow._trace.program import Program
 
 @contextlib.contextmanager
 def parsed(program: Program) -> Iterator[Any]:
-    """The program as a graph of libleat: what is compiled, and fingerprinted."""
+    """The program as a graph of libleat: what is fingerprinted."""
     with _parsed_text(program) as whole:
         if program.part is None:
             yield whole
@@ -70,8 +70,10 @@ def compile_program(
     if report_dir:
         keep.append(ffi.new("char[]", report_dir.encode()))
         options.report_dir = keep[-1]
-    with parsed(program) as graph:
-        check(lib.leat_compile(graph, options, path.encode()))
+    with contextlib.ExitStack() as graphs:
+        if program.part is not None:
+            options.part = graphs.enter_context(_parsed_text(program.part))
+        check(lib.leat_compile(graphs.enter_context(_parsed_text(program)), options, path.encode()))
 
 
 def check_options(given: Mapping[Option, Any]) -> None:

@@ -168,6 +168,11 @@ class Device:
         return int(self._lib.leat_program_section_types(self.handle))
 
     @property
+    def forward_types(self) -> int:
+        """FWD and the section types that only run together with it."""
+        return int(self._lib.leat_program_forward_types(self.handle))
+
+    @property
     def threads(self) -> int:
         return int(self._lib.leat_program_thread_count(self.handle))
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stopping at the first NaN or infinity, with the op that made it.
 
-A guarded run is three: forward, a look at the losses, backward, a look at the gradients, the rest. So parameters are
-never updated from numbers that are not finite. Only when a look fails is the origin searched: the traced program is
+A guarded run is three: forward, a look at the losses, backward, a look at the gradients, the rest; where forward and
+backward only run together, both looks come behind them. So parameters are never updated from numbers that are not
+finite. Only when a look fails is the origin searched: the traced program is
 compiled once more, every op a section of its own, gets the state of the device as it was before the run, and is run
 with an eye on every result.
 """
@@ -75,14 +76,15 @@ class FiniteGuard:
         before = {s.name: self._main.read(s) for s in self._buffers}
         random = state.random_state(self._main)
         results = None
-        for part in (FWD, BCKWD, types & ~(FWD | BCKWD)):
-            if not types & part:
+        forward = self._device.forward_types & types if types & FWD else 0
+        for part in (forward, BCKWD & types & ~forward, types & ~(FWD | BCKWD) & ~forward):
+            if not part:
                 continue
             done = self._runner.run_types(inputs, self._wanted(outputs), hyperparameters, part, grad_of_outputs)
             results = done if results is None else results
-            if part == FWD:
+            if part & FWD:
                 self._check(self._bad_losses(done), FWD, before, random)
-            elif part == BCKWD:
+            if part & BCKWD:
                 self._check(self._bad_gradients(), types & (FWD | BCKWD) | FWD, before, random)
         assert results is not None
         return results[: len(results) - len(self._losses)]
