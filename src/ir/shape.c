@@ -106,11 +106,10 @@ static leat_status_t check_inputs(const leat_shape_call_t *call) {
   return NULL;
 }
 
-// A constant takes one of its attributes; what a symbol begins with and how it is trained has defaults.
+// What a symbol begins with and how it is trained has defaults.
 static bool is_optional(uint32_t kind, leat_attr_key_t key) {
   bool fact = key == LEAT_ATTR_VALUE || key == LEAT_ATTR_REQUIRES_GRAD || key == LEAT_ATTR_BATCHES;
-  leat_op_role_t role = leat_op_role(kind);
-  return role == LEAT_ROLE_CONSTANT || (role == LEAT_ROLE_SYMBOL && fact);
+  return leat_op_role(kind) == LEAT_ROLE_SYMBOL && fact;
 }
 
 static uint32_t count_words(const char *text) {
@@ -119,17 +118,17 @@ static uint32_t count_words(const char *text) {
   return count;
 }
 
-// An attribute is never there twice, so that the right number of them is all of them.
+// An attribute is never there twice, so that the right number of them is all of them. A constant takes one of its own.
 static leat_status_t check_attrs(const leat_shape_call_t *call) {
-  bool complete = call->attr_count == count_words(leat_op_info(call->kind)->attrs);
+  const bool constant = leat_op_role(call->kind) == LEAT_ROLE_CONSTANT;
+  bool complete = constant || call->attr_count == count_words(leat_op_info(call->kind)->attrs);
   for (uint32_t i = 0; i < LEAT_ATTR_COUNT && !complete; i++) {
     leat_attr_key_t key = (leat_attr_key_t)i;
     if (find_attr(call, key) != NULL || !leat_op_takes_attr(call->kind, key) || is_optional(call->kind, key)) continue;
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "attribute '%s' is missing: a primitive states all of its attributes",
               leat_attr_name(key));
   }
-  if (leat_op_role(call->kind) == LEAT_ROLE_CONSTANT &&
-      (find_attr(call, LEAT_ATTR_VALUE) != NULL) == (find_attr(call, LEAT_ATTR_INDEX) != NULL))
+  if (constant && (find_attr(call, LEAT_ATTR_VALUE) != NULL) == (find_attr(call, LEAT_ATTR_INDEX) != NULL))
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "takes either 'value' or 'index'");
   return NULL;
 }

@@ -172,10 +172,20 @@ static bool are_apart(const pef_call_site_t *call, uint32_t i, uint32_t j, const
   return !have_common_bytes(site, i, j, distance, q.at - p.at, steps);
 }
 
+// What tells apart most operands of a stage of very many: memory that no trip changes is not that of the other.
+static bool lie_elsewhere(const pef_call_site_t *call, const pef_operand_t *a, const pef_operand_t *b) {
+  if (a->space != b->space) return true;
+  if (a->space == PEF_SPACE_SCRATCH) return a->slot != b->slot;
+  const pef_argument_t *arguments = call->pef->arguments + call->call->argument_first;
+  const pef_argument_t *x = &arguments[a->slot], *y = &arguments[b->slot];
+  return call->pef->place_count == 0 && (x->kind != y->kind || x->symbol != y->symbol);
+}
+
 static bool is_apart(const pef_call_site_t *call, uint32_t i, uint32_t j, int64_t *steps) {
   const pef_stage_site_t *site = call->stage;
   const pef_operand_t *a = &site->operands[i], *b = &site->operands[j];
   if (a->space == PEF_SPACE_NONE || b->space == PEF_SPACE_NONE) return true;
+  if (lie_elsewhere(call, a, b)) return true;
   if (leat_pef_operand_is_packed(site->stage, i) || leat_pef_operand_is_packed(site->stage, j)) return true;
   const pef_table_t x = table_of(call, a), y = table_of(call, b);
   const bool together = x.loop != PEF_NONE && x.loop == y.loop;  // both are where the same trip puts them
