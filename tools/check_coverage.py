@@ -12,8 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAST = 90.0
-TESTS = ("pef", "pef_buffer", "pef_check", "pef_loop", "pef_mutate", "schema", "space")
-READER = re.compile(r"src/pef/pef_(read|check\w*|facts|index|json|rules|schema)\.[ch]$")
+TESTS = ("pef", "pef_buffer", "pef_check", "pef_family", "pef_loop", "pef_mutate", "schema", "space")
+READER = re.compile(r"src/pef/pef_(read|check\w*|facts|family|index|json|rules|schema)\.[ch]$")
 
 
 def run(*command, cwd=ROOT):

@@ -150,7 +150,7 @@ leat_status_t leat_pef_check_segments(pef_file_t *file) {
     LEAT_TRY(leat_status_annotate(check_segment(file, &segment), "segment %u (%s)", i, name_of(&segment)));
     if (leat_pef_segment_row(segment.kind) == NULL) continue;
     file->segments[segment.kind] = segment;
-    file->pef.where[segment.kind] = (leat_pef_where_t){segment.offset, segment.record_bytes};
+    file->pef.where[segment.kind] = (leat_pef_where_t){.offset = segment.offset, .record_bytes = segment.record_bytes};
   }
   return NULL;
 }

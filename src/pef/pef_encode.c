@@ -1,23 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tables as a file: the least minor version that has all of them, then the segments one after the other.
+// Tables as a file: the least minor version that has all of them, then the segments one after the other; with families
+// where these are worth it.
 #include "pef/pef_align.h"
+#include "pef/pef_fold.h"
 #include "pef/pef_index.h"
 #include "pef/pef_scalar.h"
 #include "pef/pef_schema.h"
 #include "pef/pef_segment.h"
 #include "pef/pef_write.h"
 
-typedef struct pef_piece_s {
-  const pef_segment_row_t *row;
-  const void *records;
-  uint64_t count;
-} pef_piece_t;
-
 static pef_piece_t piece(uint32_t kind, const void *records, uint64_t count) {
-  return (pef_piece_t){leat_pef_segment_row(kind), records, count};
+  const pef_segment_row_t *row = leat_pef_segment_row(kind);
+  return (pef_piece_t){row, records, count, row->sizes[0].bytes};
 }
 
-// By kind; what is empty is not written.
+// By kind, every record written out; what is empty is not written.
 static void collect_pieces(const leat_pef_t *pef, pef_piece_t pieces[PEF_SEGMENT_END]) {
 #define RECORD(suffix, number, one, table, record, need, ...) \
   pieces[number] = piece((number), pef->table, pef->one##_count);
@@ -25,6 +22,7 @@ static void collect_pieces(const leat_pef_t *pef, pef_piece_t pieces[PEF_SEGMENT
   pieces[PEF_SEGMENT_STRINGS] = piece(PEF_SEGMENT_STRINGS, pef->strings, pef->string_bytes);
   pieces[PEF_SEGMENT_CONSTANTS] = piece(PEF_SEGMENT_CONSTANTS, pef->constants, pef->constant_bytes);
   pieces[PEF_SEGMENT_METADATA] = piece(PEF_SEGMENT_METADATA, pef->metadata, strlen(pef->metadata));
+  pieces[PEF_SEGMENT_FAMILIES].count = pieces[PEF_SEGMENT_STEPS].count = 0;  // of the file that it was read from
 }
 
 // The minor version that brought the stage, or the newest of its parameters that it uses.
@@ -88,19 +86,23 @@ static size_t place_segments(const pef_piece_t pieces[PEF_SEGMENT_END], uint32_t
   return end;
 }
 
-leat_status_t leat_pef_encode(const leat_pef_t *tables, uint8_t **out_data, size_t *out_bytes) {
-  pef_piece_t pieces[PEF_SEGMENT_END] = {0};
+static size_t bytes_of(const pef_piece_t pieces[PEF_SEGMENT_END], uint32_t minor) {
+  pef_segment_t table[PEF_SEGMENT_END];
+  uint32_t count;
+  return place_segments(pieces, minor, table, &count);
+}
+
+static leat_status_t lay_out(const pef_piece_t pieces[PEF_SEGMENT_END], uint32_t minor, uint8_t **out_data,
+                             size_t *out_bytes) {
   pef_segment_t table[PEF_SEGMENT_END];
   uint32_t count = 0;
-  collect_pieces(tables, pieces);
-  const uint32_t minor = version_minor(tables, pieces);
   const size_t bytes = place_segments(pieces, minor, table, &count);
   uint8_t *data = leat_alloc_zero(1, bytes);
   if (data == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for a PEF of %zu bytes", bytes);
   for (uint32_t i = 0; i < count; ++i) {
     const pef_piece_t *from = &pieces[table[i].kind];
     uint8_t *to = data + table[i].offset;
-    (void)leat_pef_copy_records(to, table[i].record_bytes, from->records, from->row->sizes[0].bytes, from->count);
+    (void)leat_pef_copy_records(to, table[i].record_bytes, from->records, from->record_bytes, from->count);
     table[i].hash = leat_pef_hash(to, table[i].bytes);
   }
   const pef_header_t header = {.magic = PEF_MAGIC,
@@ -116,4 +118,30 @@ leat_status_t leat_pef_encode(const leat_pef_t *tables, uint8_t **out_data, size
   *out_data = data;
   *out_bytes = bytes;
   return NULL;
+}
+
+leat_status_t leat_pef_encode(const leat_pef_t *tables, uint8_t **out_data, size_t *out_bytes) {
+  pef_piece_t pieces[PEF_SEGMENT_END] = {0};
+  collect_pieces(tables, pieces);
+  return lay_out(pieces, version_minor(tables, pieces), out_data, out_bytes);
+}
+
+// --- with families ---------------------------------------------------------------------------------------------------
+
+enum { SAVED_MIN = 4096 };  // bytes that families must save, and an eighth of the file: older readers refuse them
+
+leat_status_t leat_pef_encode_folded(const leat_pef_t *tables, uint8_t **out_data, size_t *out_bytes) {
+  pef_piece_t pieces[PEF_SEGMENT_END] = {0};
+  collect_pieces(tables, pieces);
+  const uint32_t minor = version_minor(tables, pieces), since = pieces[PEF_SEGMENT_FAMILIES].row->sizes[0].minor;
+  const uint32_t folded_minor = since > minor ? since : minor;
+  pef_folded_t folded;
+  leat_status_t status = leat_pef_fold(pieces, folded_minor, &folded);
+  if (status == NULL) {
+    const size_t plain = bytes_of(pieces, minor), shorter = bytes_of(folded.pieces, folded_minor);
+    const bool worth = plain >= shorter + SAVED_MIN && plain - shorter >= plain / 8;
+    status = lay_out(worth ? folded.pieces : pieces, worth ? folded_minor : minor, out_data, out_bytes);
+  }
+  leat_pef_folded_deinit(&folded);
+  return status;
 }

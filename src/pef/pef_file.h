@@ -20,6 +20,7 @@ typedef struct pef_file_s {
   uint8_t *data;   // the whole file
   size_t bytes;
   pef_segment_t segments[PEF_SEGMENT_END];  // by kind; all 0: it is not there
+  pef_table_t written[PEF_SEGMENT_END];     // by kind: what families of the file stand for, written out
   pef_table_t tables[PEF_SEGMENT_END];      // by kind
   char *metadata;
   uint8_t *access;
@@ -30,10 +31,12 @@ leat_status_t leat_pef_check_container(pef_file_t *file) LEAT_MUST_USE;
 // What the segment table says is known here. Fills `segments`.
 leat_status_t leat_pef_check_segments(pef_file_t *file) LEAT_MUST_USE;
 
-// The records of a segment as the file has them: 8-byte aligned, as many as its record_bytes say.
+// The records of a segment as the file says them: 8-byte aligned, each of the segment's record_bytes.
 const void *leat_pef_raw(const pef_file_t *file, uint32_t kind, uint64_t *out_count);
 // A table of `count` zeroed records, in place of the one that `kind` had; the file owns it. NULL: out of memory.
 void *leat_pef_make_table(pef_file_t *file, uint32_t kind, uint64_t count);
+// With FAMILIES and STEPS bound: fills `written`.
+leat_status_t leat_pef_write_out(pef_file_t *file) LEAT_MUST_USE;
 // Points `file->pef` to the tables.
 void leat_pef_bind(pef_file_t *file);
 

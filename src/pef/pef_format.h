@@ -74,6 +74,12 @@
 // the trip, from 0 on, before the loop's calls read it, and no call writes it; -1 there says that the run is no trip
 // (sections by number, runs aside), and must leave what trips hand on as it is.
 //
+// Families (2.1). What repeats, as the layers of a deep model do, a file says once. A family is `times` blocks of
+// `count` records of one table (of STRINGS: bytes), one behind the other, of which the file has the first; each further
+// one is the block before it, moved by the family's STEPS. All else here speaks of tables that are written out so, and
+// so do all indices in them, and `first` of a family: the files of two programs are the same program if what is written
+// out is equal. Families have tables of records, but FAMILIES and STEPS, and STRINGS.
+//
 // Values. Stages compute in the class (enum pef_class) of the dtype of what they read, a CONTRACT in that which all
 // three share; a result is converted when it is stored, not before. A conversion rounds once, to nearest, ties to even;
 // a float becomes an integer by truncation, the least of i64 where that does not fit or it is a NaN; integers lose
@@ -133,6 +139,8 @@
 #define PEF_MAX_INSTRUCTIONS 65535u  // per stage
 #define PEF_MAX_LOOP_DEPTH 8u        // loops around a call
 #define PEF_MAX_TRIPS 0x80000000u    // of a loop
+#define PEF_MAX_TIMES 256u           // of a family: tables have no more than that many times the bytes in the file
+#define PEF_MAX_DIGITS 18u           // of a number in a family of strings
 #define PEF_CHAIN_MAX 65536
 #define PEF_CHAIN_PRODUCT 4096       // of products: fewer terms are one chain, as they always were
 #define PEF_CHAIN_LONG_PRODUCT 1024  // of a CONTRACT over more terms than that
@@ -334,6 +342,23 @@ typedef struct pef_cut_s {
   uint64_t mult;          // elements of the dim from one place of the axis to the next
   int32_t before, after;  // halo
 } pef_cut_t;
+
+// In the order of their tables, then of `first`.
+typedef struct pef_family_s {
+  uint32_t kind;          // pef_segment_kind: of the table
+  uint32_t first, count;  // records of the first block; it lies behind the family before
+  uint32_t times;         // blocks: 2 to PEF_MAX_TIMES
+  uint32_t step_count;    // the next of STEPS: each has one family
+  uint32_t reserved0;
+} pef_family_t;  // 24 bytes
+
+// In a block, ascending, without a byte in common.
+typedef struct pef_step_s {
+  uint32_t at;      // byte of the block
+  uint32_t digits;  // of records 0: the 8 bytes at `at`, a multiple of 8, are a number that grows by `step`, modulo
+                    // 2^64. Of STRINGS 1 to PEF_MAX_DIGITS: so many decimal digits, which it keeps in all blocks
+  int64_t step;     // not 0
+} pef_step_t;       // 16 bytes
 
 enum pef_stage_kind {
 #define STAGE(suffix, name, number, since, text) PEF_STAGE_##suffix = (number),

@@ -27,7 +27,16 @@ static leat_status_t take_table(pef_file_t *file, uint32_t kind) {
                           (unsigned long long)whole, row->name, bytes);
 }
 
+// What families say of tables comes before the tables.
+static leat_status_t take_families(pef_file_t *file) {
+  LEAT_TRY(take_table(file, PEF_SEGMENT_FAMILIES));
+  LEAT_TRY(take_table(file, PEF_SEGMENT_STEPS));
+  leat_pef_bind(file);
+  return leat_pef_write_out(file);
+}
+
 static leat_status_t take_tables(pef_file_t *file) {
+  LEAT_TRY(take_families(file));
   for (uint32_t kind = 0; kind < PEF_SEGMENT_END; ++kind) {
     if (leat_pef_segment_row(kind) == NULL) continue;
     const bool upgraded = file->pef.version_major == 1 && leat_pef_is_upgraded(kind);
@@ -119,7 +128,10 @@ leat_status_t leat_pef_open_memory(const void *data, size_t data_bytes, const ch
 void leat_pef_close(leat_pef_t *pef) {
   if (pef == NULL) return;
   pef_file_t *file = (pef_file_t *)pef;
-  for (uint32_t kind = 0; kind < PEF_SEGMENT_END; ++kind) leat_free(file->tables[kind].made);
+  for (uint32_t kind = 0; kind < PEF_SEGMENT_END; ++kind) {
+    leat_free(file->tables[kind].made);
+    leat_free(file->written[kind].made);
+  }
   leat_free(file->data);
   leat_free(file->metadata);
   leat_free(file->access);

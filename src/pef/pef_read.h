@@ -17,6 +17,7 @@
 typedef struct leat_pef_where_s {
   uint64_t offset;
   uint32_t record_bytes;
+  uint32_t family_first, family_count;  // of its records
 } leat_pef_where_t;
 
 enum leat_pef_access { LEAT_PEF_READS = 1, LEAT_PEF_WRITES = 2 };
@@ -45,10 +46,8 @@ leat_status_t leat_pef_open_memory(const void *data, size_t data_bytes, const ch
                                    leat_pef_t **out_pef) LEAT_MUST_USE;
 void leat_pef_close(leat_pef_t *pef);
 
-// Byte of a record in the file, for messages.
-static inline uint64_t leat_pef_byte_of(const leat_pef_t *pef, enum pef_segment_kind segment, uint64_t index) {
-  return pef->where[segment].offset + index * pef->where[segment].record_bytes;
-}
+// Byte of a record in the file, for messages; of one that a family stands for, that of the record which it repeats.
+uint64_t leat_pef_byte_of(const leat_pef_t *pef, enum pef_segment_kind segment, uint64_t index);
 
 // Axes of a body, cuts of an operand (which is one of `pef`): their number, and where the first lies.
 uint32_t leat_pef_axes(const leat_pef_t *pef, const pef_body_t *body, const pef_axis_t **out_axes);

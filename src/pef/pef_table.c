@@ -4,6 +4,8 @@
 
 const void *leat_pef_raw(const pef_file_t *file, uint32_t kind, uint64_t *out_count) {
   const pef_segment_t *segment = &file->segments[kind];
+  *out_count = file->written[kind].count;
+  if (file->written[kind].records != NULL) return file->written[kind].records;
   *out_count = segment->record_bytes == 0 ? 0 : segment->bytes / segment->record_bytes;
   return file->data + segment->offset;
 }

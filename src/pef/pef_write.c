@@ -483,7 +483,7 @@ leat_status_t leat_pef_write_memory(const leat_pef_writer_t *writer, uint8_t **o
     LEAT_FAIL(leat_status_code(writer->failure), "%s", leat_status_message(writer->failure));
   }
   const leat_pef_t tables = tables_of(writer);
-  return leat_pef_encode(&tables, out_data, out_bytes);
+  return leat_pef_encode_folded(&tables, out_data, out_bytes);
 }
 
 leat_status_t leat_pef_write(const leat_pef_writer_t *writer, const char *path) {

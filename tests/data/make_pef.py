@@ -200,6 +200,21 @@ class Sums(nn.Module):
         return x.square().mean(), x.sum((0, 2, 3))
 
 
+class Deep(nn.Module):
+    """Layers that the file says once."""
+
+    def __init__(self, layers=16):
+        super().__init__()
+        self.h = nn.ModuleList(nn.Sequential(nn.LayerNorm(20), nn.Linear(20, 20), nn.Tanh()) for _ in range(layers))
+        self.head = nn.Linear(20, 7)
+
+    def forward(self, x, y):
+        for layer in self.h:
+            x = x + layer(x)
+        found = self.head(x)
+        return F.mse_loss(found, y), found
+
+
 def images(n=4, channels=1, size=14):
     return {"image": torch.randn(n, channels, size, size)}
 
@@ -248,6 +263,7 @@ PROGRAMS = {
     "language_microbatch": (lambda: Language(dropout=0.0), tokens, adamw, {"microbatch_size": 2}),
     "perceptron_accumulate": (Perceptron, pairs, sgd, {"grad_accumulation_steps": 2}),
     "perceptron_f64": (lambda: Perceptron(torch.float64), lambda: pairs(torch.float64), adamw, {}),
+    "deep_train": (Deep, pairs, adamw, {}),
     "recurrent_train": (Recurrent, steps, sgd, {}),
     "recurrent_infer": (Recurrent, steps, None, {}),
     "loops_train": (Recurrent, lambda: steps(24), sgd, {}),
