@@ -3,17 +3,20 @@
 
 This is the path that every training step takes, so it touches nothing but plain tensors and small objects prepared
 at load: no attribute of a tensor subclass but `_binding`, no lookup in the library, one C call. What does not fit as
-it is (dtype, layout, shape) goes through `staging.convert`; a smaller batch goes to a runner of its own.
+it is (dtype, layout, shape) goes through `staging.convert`; a smaller batch goes to a runner of its own. Inputs may
+hold as many batches as the file takes in a run, each a trip of its loop over batches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
 import torch
 
 from sambaflow._base.library import InvalidArgumentError, check, enumeration, hyperparameters, library
+from sambaflow._runtime.batches import Batches, joined
 from sambaflow._runtime.device import Device, Symbol
 from sambaflow._runtime.staging import check_dtype, convert, smaller_batch
 from sambaflow._tensors.tensor import SambaTensor, plain_tensor, wrap
@@ -43,6 +46,16 @@ def ports_of(device: Device) -> tuple[list[Port], list[Port]]:
     inputs = [Port(s.name, s.dtype, s.shape) for s in device.of_kind("INPUT")]
     seeds = {s.name: "one" if device.of(s.name, "seed") is None else "symbol" for s in device.of_kind("OUTPUT")}
     return inputs, [Port(s.name, s.dtype, s.shape, seed=seeds[s.name]) for s in device.of_kind("OUTPUT")]
+
+
+@dataclass(frozen=True)
+class Several:
+    """Inputs of several batches, the whole ones of them bound: how many these are, which inputs hold them, and what is
+    left over as a smaller batch (None: nothing)."""
+
+    count: int
+    cut: frozenset[str]
+    rest: list[SambaTensor] | None = None
 
 
 class OtherRows(Protocol):
@@ -84,6 +97,11 @@ class Runner:
         self._seed_given: dict[int, torch.Tensor] = {}
         self.other_rows: OtherRows | None = None  # None: the model is not known
         self._latest: Runner | None = None  # that of the last forward pass, where it was of a smaller batch
+        most = int(device.batches.of_run)
+        self._batches = Batches(inputs, most) if most > 1 else None
+        self._steps = self._ffi.new("size_t[]", max(1, self._count)) if most > 1 else None
+        self._ran_several = False  # the last forward run was of several batches
+        self._merged: Mapping[str, int | None] = {}  # batch dims of the outputs of batches that run one by one
         self._write_initial_seeds()
 
     def _make_slots(self, ports: Sequence[Port], first: int) -> dict[str, Slot]:
@@ -125,6 +143,13 @@ class Runner:
         grad_of_outputs: Sequence[torch.Tensor] | None = None,
     ) -> tuple[SambaTensor, ...]:
         """As `run`, with section types as bits."""
+        if self._batches is not None:
+            several = self._several(inputs, types)
+            if several is not None:
+                return self._run_several(several, outputs, hyperparameters, types, grad_of_outputs)
+            if self._ran_several and not types & FWD:
+                raise _no_whole_step()
+            self._ran_several = False
         if not self._bind_inputs(inputs, types):
             return self._run_smaller(inputs, outputs, hyperparameters, types, grad_of_outputs)
         if self._latest is not None and not types & FWD:
@@ -172,6 +197,8 @@ class Runner:
         wrong = [index for index in chosen if not 0 <= index < count]
         if wrong:
             raise InvalidArgumentError(f"there is no section {wrong[0]}: {self.device.path} has {count}")
+        if self._batches is not None and self._several(inputs, 0) is not None:
+            raise InvalidArgumentError("section_ids runs sections on one batch: give inputs with the traced rows")
         if not self._bind_inputs(inputs, 0):
             raise InvalidArgumentError("section_ids runs sections on one whole batch: give inputs with the traced rows")
         self._prepare(hyperparameters, grad_of_outputs)
@@ -258,7 +285,7 @@ class Runner:
             else:
                 yield self._identify(tensor, inputs)
 
-    # ---- several batches (batches.py)
+    # ---- batches
 
     @property
     def pending_batches(self) -> tuple[int, int]:
@@ -272,11 +299,107 @@ class Runner:
 
     def separate(self, inputs: Any, outputs: Any) -> list[Any]:
         """The inputs of each batch that `inputs` hold, whose results `merge` will be given."""
-        return [inputs]
+        several = None if self._batches is None else self._several(inputs, FWD)
+        if self._batches is None or several is None:
+            return [inputs]
+        self._merged = self._batch_dims(self._wanted(outputs), several.cut)
+        bound, taken = {name: self._alive[slot.place] for name, slot in self._inputs.items()}, self._batches.taken
+        batches: list[Any] = [
+            [wrap(t[batch] if name in taken else t, name) for name, t in bound.items()]
+            for batch in range(several.count)
+        ]
+        return batches if several.rest is None else [*batches, several.rest]
 
     def merge(self, results: Sequence[tuple[SambaTensor, ...]], outputs: Any) -> tuple[SambaTensor, ...]:
         """What one run of all batches returns, from the results of each."""
-        return results[0]
+        if len(results) == 1:
+            return results[0]
+        merged = []
+        for traced, each in zip(self._wanted(outputs), zip(*results, strict=True), strict=True):
+            parts = [plain_tensor(tensor) for tensor in each]
+            last = parts.pop() if parts[-1].shape != parts[0].shape else None
+            name = traced._binding.name
+            merged.append(joined(name, torch.stack(parts), self._merged[name], last))
+        return tuple(merged)
+
+    def _several(self, inputs: Any, types: int) -> Several | None:
+        """Binds the inputs; None where they are one batch, or a smaller one."""
+        assert self._batches is not None
+        self._batches.taken.clear()
+        if self._bind_inputs(inputs, types):
+            count = self._batches.count()
+            return Several(count, frozenset(self._batches.taken)) if count > 1 else None
+        cut = self._batches.split((slot.port, plain) for slot, plain in self._pairs(inputs))
+        if cut is None:
+            return None
+        whole, rest, names = cut
+        self._batches.taken.clear()
+        self._bind_inputs(whole, types)
+        return Several(self._batches.count(), frozenset(names), rest)
+
+    def _run_several(
+        self, several: Several, outputs: Any, hyperparameters: Mapping[str, float] | None, types: int, grads: Any
+    ) -> tuple[SambaTensor, ...]:
+        """Runs the bound batches as trips of the file's loop, then the smaller one."""
+        if not types & FWD:
+            raise _no_whole_step()
+        wanted = self._wanted(outputs)
+        dims = self._batch_dims(wanted, several.cut)
+        if several.rest is not None:
+            self._runner_of(several.rest).check_inputs(several.rest, types)  # before anything is updated
+        self._prepare(hyperparameters, grads)
+        self._ran_forward(self)
+        stacked = [plain_tensor(tensor) for tensor in self._bind_stacked(wanted, several.count)]
+        status = self._lib.leat_program_run_batches(
+            self.device.handle, self._symbols, self._pointers, self._steps, self._count, types, several.count
+        )
+        check(status)
+        last: Sequence[torch.Tensor | None] = [None] * len(wanted)
+        if several.rest is not None:
+            last = [plain_tensor(t) for t in self._run_smaller(several.rest, wanted, hyperparameters, types, grads)]
+        self._ran_several = True
+        names = [traced._binding.name for traced in wanted]
+        return tuple(joined(n, s, dims[n], r) for n, s, r in zip(names, stacked, last, strict=True))
+
+    def _bind_stacked(self, wanted: Sequence[SambaTensor], batches: int) -> tuple[SambaTensor, ...]:
+        """Fresh storage of all batches for each wanted output; how far each symbol moves from batch to batch."""
+        assert self._batches is not None and self._steps is not None
+        slots = list(self._outputs.values())
+        single = [slot.template for slot in slots]
+        for slot in slots:
+            slot.template = torch.empty((batches, *slot.shape), dtype=slot.dtype)
+        try:
+            results = self._bind_outputs(wanted)
+        finally:
+            for slot, template in zip(slots, single, strict=True):
+                slot.template = template
+        for slot in (*self._inputs.values(), *slots):
+            moves = slot.port.name in self._batches.taken or slot.port.name in self._outputs
+            self._steps[slot.place] = slot.symbol.data_bytes if moves else 0
+        return results
+
+    def _batch_dims(self, wanted: Sequence[SambaTensor], inputs: Iterable[str]) -> Mapping[str, int | None]:
+        """The batch dim of each wanted output where `inputs` hold several batches; None where it has none: the program
+        says it (`batch_dim` of what `trace_graph` returned), or the compiler. InvalidArgumentError where neither does.
+        """
+        dims: dict[str, int | None] = {}
+        for traced in wanted:
+            name, rank = str(traced._binding.name), len(self._outputs[traced._binding.name].shape)
+            said = traced._binding.batch_dim
+            if rank == 0 or said is not None:
+                dims[name] = said % rank if rank and said is not None else None
+        unsaid = sorted({str(t._binding.name) for t in wanted} - dims.keys())
+        if not unsaid:
+            return dims
+        try:
+            if self.other_rows is None:
+                raise InvalidArgumentError(f"{self.device.path} was loaded without its model, which tells it")
+            return {**self.other_rows.batch_dims(inputs), **dims}
+        except InvalidArgumentError as error:
+            raise InvalidArgumentError(
+                f"several batches in a run: whether {', '.join(unsaid)} has a batch dim is not known: {error}; set "
+                "batch_dim of the outputs that trace_graph returned, or run batch by batch"
+            ) from error
 
     # ---- binding
 
@@ -313,10 +436,14 @@ class Runner:
         return whole
 
     def _fit(self, tensor: torch.Tensor, slot: Slot) -> torch.Tensor | None:
-        """`tensor` as the slot takes it; None where it has fewer rows."""
+        """`tensor` as the slot takes it, several batches as [batches, *traced shape]; None where one has fewer rows."""
         port = slot.port
-        if tuple(tensor.shape) != port.shape and 0 < (port.rows_of(tensor.shape) or 0) < port.rows:
-            return None
+        if tuple(tensor.shape) != port.shape:
+            rows = port.rows_of(tensor.shape) or 0
+            if 0 < rows < port.rows:
+                return None
+            if self._batches is not None and self._batches.holds(port, rows):
+                return self._batches.stack(tensor, port, slot.dtype, rows)
         return convert(tensor, slot.port, slot.dtype)
 
     def _identify(self, tensor: Any, inputs: Any) -> tuple[Slot, torch.Tensor]:
@@ -475,6 +602,14 @@ class Runner:
             if symbol is not None and (grad_of_outputs is not None or self._seed_given.get(id(traced)) is not grad):
                 self.device.write(symbol, seed_of_rows(plain_tensor(grad), symbol.shape))
                 self._seed_given[id(traced)] = grad if grad_of_outputs is None else torch.empty(0)
+
+
+def _no_whole_step() -> InvalidArgumentError:
+    """Values between sections are those of the last batch, so backward cannot follow in a call of its own."""
+    return InvalidArgumentError(
+        "a run of several batches (--num-spatial-batches) makes whole steps: name all its section types in one "
+        "call, the forward pass with them"
+    )
 
 
 def seed_of_rows(grad: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:

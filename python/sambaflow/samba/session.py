@@ -25,7 +25,6 @@ from sambaflow._base.library import (
     UnsupportedError,
     from_command_line,
 )
-from sambaflow._runtime.batches import make_runner
 from sambaflow._runtime.compiler import fingerprint
 from sambaflow._runtime.device import Device, Symbol
 from sambaflow._runtime.other_rows import OtherRows
@@ -84,7 +83,7 @@ class SambaSession(SessionExtras, SessionWeights):
         device = Device(os.fspath(pef))
         inputs, outputs = ports_of(device)
         traced = tuple(self._traced_output(port) for port in outputs)
-        self._device, self._runner = device, make_runner(device, inputs, outputs, traced, device.section_types)
+        self._device, self._runner = device, Runner(device, inputs, outputs, traced, device.section_types)
         self._other_rows = None
         self.optim_dict = state.state_tensors(device)
         state.seed_random(device, self.seed)
@@ -211,7 +210,7 @@ class SambaSession(SessionExtras, SessionWeights):
         if types & OPT and not chosen:
             types = FWD
         self._device, self._program, self._statements = device, program, chosen
-        self._runner = make_runner(device, program.inputs, program.outputs, traced, types)
+        self._runner = Runner(device, program.inputs, program.outputs, traced, types)
         self._finite = None
         self._other_rows = OtherRows(device, model, inputs, program, tracing)
         self._runner.other_rows = self._other_rows
