@@ -20,7 +20,8 @@ leat_value_id_t leat_grad_accumulate(leat_builder_t *b, const leat_op_t *symbol,
   const leat_value_t type = *leat_b_value(b, gradient);
   const leat_dtype_t wide = type.dtype == LEAT_F64 ? LEAT_F64 : LEAT_F32;
   const leat_symbol_id_t place = leat_b_role(b, LEAT_MADE_GRAD_SUM, leat_op_symbol(b->graph, symbol));
-  const leat_value_id_t trip = trip_of(b), before = leat_b_symbol(b, place, LEAT_KIND_STATE, wide, type.rank, type.dims);
+  const leat_value_id_t trip = trip_of(b),
+                        before = leat_b_symbol(b, place, LEAT_KIND_STATE, wide, type.rank, type.dims);
   const leat_value_id_t own = leat_b_cast(b, gradient, wide);
   leat_value_id_t sum = leat_b_select(b, leat_b_fn2s(b, EQ, trip, 0.0), own, leat_b_add(b, before, own));
   leat_b_store(b, place, LEAT_STORE_UPDATE, leat_b_select(b, leat_b_fn2s(b, LT, trip, 0.0), before, sum));

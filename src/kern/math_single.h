@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Second bodies of elementary functions on vectors of floats, those that scalar.def calls TWO: computed in floats, with
-// explicit fused multiply-add, where the first body goes through double. Errors are below 3.5 ulp (kern_math_test.c has the
-// bound of each); limits, infinities, zeros with their sign, NaN and denormal results are those of the first body.
-// Polynomials are minimax fits of what is left beside the leading terms, their coefficients rounded one after the other.
+// explicit fused multiply-add, where the first body goes through double. Errors are below 3.5 ulp (kern_math_test.c has
+// the bound of each); limits, infinities, zeros with their sign, NaN and denormal results are those of the first body.
+// Polynomials are minimax fits of what is left beside the leading terms, their coefficients rounded one after the
+// other.
 #ifndef LEAT_KERN_MATH_SINGLE_H_
 #define LEAT_KERN_MATH_SINGLE_H_
 
@@ -111,13 +112,15 @@ VEC_INLINE vf32_t vf32_single_asinh(vf32_t x) {
   vf32_t a = vf32_abs(x), z = a * a;
   vi32_t far = a > 0x1p30f;  // log(2 a)
   vf32_t near = a + z / (1.0f + vf32_sqrt(1.0f + z));
-  vf32_t r = vf32_single_log1p(vf32_select(far, a, near)) + vf32_select(far, vf32_splat(0x1.62e43p-1f), vf32_splat(0.0f));
+  vf32_t r =
+      vf32_single_log1p(vf32_select(far, a, near)) + vf32_select(far, vf32_splat(0x1.62e43p-1f), vf32_splat(0.0f));
   return vf32_select(x == x, vf32_copysign(r, x), x);
 }
 VEC_INLINE vf32_t vf32_single_acosh(vf32_t x) {
   vi32_t far = x > 0x1p30f;
   vf32_t t = x - 1.0f, near = t + vf32_sqrt(vf32_fma(t, t, t + t));
-  vf32_t r = vf32_single_log1p(vf32_select(far, x, near)) + vf32_select(far, vf32_splat(0x1.62e43p-1f), vf32_splat(0.0f));
+  vf32_t r =
+      vf32_single_log1p(vf32_select(far, x, near)) + vf32_select(far, vf32_splat(0x1.62e43p-1f), vf32_splat(0.0f));
   return vf32_select(x >= 1.0f, r, vf32_splat(F32_NAN));
 }
 VEC_INLINE vf32_t vf32_single_atanh(vf32_t x) {
@@ -148,12 +151,12 @@ VEC_INLINE vf32_t vf32_cos_rest(vf32_t z) {
 VEC_INLINE vf32_t vf32_negate_where(vi32_t mask, vf32_t x) { return (vf32_t)((vi32_t)x ^ (mask & F32_SIGN)); }
 
 // Lanes beyond what floats can reduce, infinities and NaN are those of the first body.
-#define VF32_FAR_LANES(name, x, r)                       \
-  do {                                                   \
-    vi32_t far = ~(vf32_abs(x) <= VF32_TRIG_MAX);        \
-    if (__builtin_expect(vi32_any(far), 0)) {            \
-      r = vf32_select(far, vf32_##name(x), r); \
-    }                                                    \
+#define VF32_FAR_LANES(name, x, r)                \
+  do {                                            \
+    vi32_t far = ~(vf32_abs(x) <= VF32_TRIG_MAX); \
+    if (__builtin_expect(vi32_any(far), 0)) {     \
+      r = vf32_select(far, vf32_##name(x), r);    \
+    }                                             \
   } while (0)
 
 VEC_INLINE vf32_t vf32_single_sin(vf32_t x) {
@@ -175,8 +178,10 @@ VEC_INLINE vf32_t vf32_single_cos(vf32_t x) {
 VEC_INLINE vf32_t vf32_single_tan(vf32_t x) {
   vi32_t q;
   vf32_t r = vf32_trig_reduce(x, &q), z = r * r, one = vf32_splat(1.0f);
-  vf32_t t = vf32_fma(r * z, VF32_POLY(z, 0.333333492f, 0.133326739f, 0.0540591665f, 0.0212846454f, 0.0108319307f,
-                                       9.21548708e-05f, 0.00437585777f), r);
+  vf32_t t = vf32_fma(r * z,
+                      VF32_POLY(z, 0.333333492f, 0.133326739f, 0.0540591665f, 0.0212846454f, 0.0108319307f,
+                                9.21548708e-05f, 0.00437585777f),
+                      r);
   vi32_t odd = (q & 1) != 0;
   vf32_t v = vf32_select(x == 0.0f, x, vf32_select(odd, -one, t) / vf32_select(odd, t, one));
   VF32_FAR_LANES(tan, x, v);
@@ -260,9 +265,9 @@ VEC_INLINE vf64_t vf64_pow_parts(vf64_t e, vf64_t f, vf64_t y) {
   vf64_t p = VF64_POLY(z, 0x1.71547652b82fep+1, 0x1.ec709dc39dba7p-1, 0x1.2776c51574453p-1, 0x1.a6175793b0c04p-2,
                        0x1.484f6cc294a1bp-2, 0x1.0bbe7f4204de2p-2, 0x1.f0f728f2806aap-3);
   vf64_t t = vf64_clamp(y * (e + s * p), -200.0, 200.0), shifted = t + magic, r = t - (shifted - magic);
-  vf64_t power = 1.0 + r * VF64_POLY(r, 0.6931471805461141, 0.24022650695569428, 0.05550410940785519, 0.009618129216369531,
-                                     0.00133334508511167, 0.00015403417351919854, 1.531002137704412e-05,
-                                     1.3263136309632306e-06);
+  vf64_t power =
+      1.0 + r * VF64_POLY(r, 0.6931471805461141, 0.24022650695569428, 0.05550410940785519, 0.009618129216369531,
+                          0.00133334508511167, 0.00015403417351919854, 1.531002137704412e-05, 1.3263136309632306e-06);
   vi64_t k = (vi64_t)shifted - (vi64_t)vf64_splat(magic);
   return power * (vf64_t)((k + 1023) << 52);
 }
