@@ -2,6 +2,7 @@
 """Several batches in one run (--num-spatial-batches), and one update for several runs (--grad-accumulation-steps)."""
 
 import copy
+import json
 import os
 import re
 import subprocess
@@ -106,6 +107,22 @@ def test_one_run_is_as_many_runs(tmp_path, count):
 
     again = samba.session.run(named(*pieces(*whole)[0]), outputs, section_types=["fwd"])  # one batch, as without
     assert samba.to_torch(again[1]).shape == (ROWS, 5) and samba.to_torch(again[0]).shape == ()
+
+
+@pytest.mark.parametrize("words", [["-o0"], ["-o1"], ["-mb", "2"]], ids=" ".join)
+def test_each_batch_of_a_run_sees_the_update_of_the_one_before(tmp_path, words):
+    """Within loops of their own, too: steps of a layer, micro-batches."""
+    model_of = Plain if "-mb" in words else Steps
+    run_words = words if "-mb" in words else ()
+    whole, found = tensors(BATCHES), []
+    for batches in (1, BATCHES):
+        model, _, outputs = loaded(tmp_path, *words, "--num-spatial-batches", str(batches), model_of=model_of,
+                                   run_words=run_words, name=f"net{batches}")  # fmt: skip
+        given = [whole] if batches > 1 else pieces(*whole)
+        losses = [samba.to_torch(samba.session.run(named(*one), outputs)[0]).clone() for one in given]
+        found.append({**weights(model), "loss": torch.stack(losses).mean()})
+    for key, value in found[0].items():
+        assert torch.equal(value, found[1][key]), key
 
 
 def test_the_batch_may_be_another_dim(tmp_path):
@@ -283,11 +300,12 @@ def gradients():
     return {s.name: device.read(s) for s in device.of_kind("GRADIENT")}
 
 
-@pytest.mark.parametrize("mode", ["-o0", "-o1", "-o3"])
+@pytest.mark.parametrize("words", [["-o0"], ["-o1"], ["-o3"], ["-mb", "2"]], ids=" ".join)
 @pytest.mark.parametrize("model_of", [Plain, Half, Steps, Tied])
-def test_sums_are_made_element_by_element_in_the_order_of_the_batches(tmp_path, mode, model_of):
+def test_sums_are_made_element_by_element_in_the_order_of_the_batches(tmp_path, words, model_of):
     """Bit for bit what a host makes of the gradients of each batch, whatever else runs amid them."""
-    _, _, outputs = loaded(tmp_path, mode, "--grad-accumulation-steps", str(BATCHES), model_of=model_of,
+    _, _, outputs = loaded(tmp_path, *words, "--grad-accumulation-steps", str(BATCHES), model_of=model_of,
+                           run_words=words if "-mb" in words else (),
                            optimizer_of=lambda p: samba.optim.SGD(p, lr=0.5))  # fmt: skip
     for step in range(2):
         sums = {}
@@ -320,6 +338,17 @@ def test_the_file_says_what_its_batches_repeat(tmp_path):
     assert not any("grad_sum" in name or "batch__trip" in name for name in names)
     told("--grad-accumulation-steps", "3")
     assert not any("grad_sum" in name or "batch__trip" in name for name in samba.session.optim_dict)
+
+
+def test_loops_lie_within_that_over_batches(tmp_path):
+    words = ["-mb", "2"]
+    loaded(tmp_path, *words, "--grad-accumulation-steps", "3", model_of=Plain, run_words=words)
+    command = [os.environ.get("LEAT_COMMAND", "leat"), "info", "--json", str(tmp_path / "net" / "net.pef")]
+    facts = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    outer, inner = facts["loops"]
+    assert (outer["batches"], outer["trips"], inner["batches"], inner["trips"]) == (True, 3, False, ROWS // 2)
+    assert outer["first"] <= inner["first"] and inner["first"] + inner["sections"] <= outer["sections"]
+    assert {s["type"] for s in facts["sections"][outer["first"] + outer["sections"] :]} == {"opt"}
 
 
 def test_the_mean_gradient_is_clipped_and_read(tmp_path):
