@@ -204,12 +204,25 @@ static void make_one_row(leat_cutter_t *c, leat_section_t *section) {
   for (uint32_t i = 0; i < section->ops.count; ++i) c->plan->row_dim[section->ops.data[i]] = LEAT_ROWS_WHOLE;
 }
 
+// The op makes more of what the section has made: weights of numbers a channel.
+static bool makes_more(const leat_cutter_t *c, const leat_op_t *op, const leat_section_t *section) {
+  const uint64_t elements = (uint64_t)leat_value_elements(leat_graph_value(c->g, op->result_first));
+  for (uint32_t i = 0; i < section->ops.count; ++i) {
+    const leat_op_t *other = leat_graph_op(c->g, section->ops.data[i]);
+    if ((uint64_t)leat_value_elements(leat_graph_value(c->g, other->result_first)) * 2 > elements) return false;
+  }
+  return true;
+}
+
 // What is prepared for one product has nothing in common with what is for another, and is done once: where a section is
-// worth its barrier, an op that reads nothing of it opens another, which is the same for layers that are alike.
-static bool is_prepared_apart(const leat_cutter_t *c, const leat_op_t *op, uint32_t s) {
+// worth its barrier, an op that reads nothing of it opens another, which is the same for layers that are alike. So does
+// one that makes much of little, for what was made before is the same for layers with weights of other shapes, too.
+static bool is_prepared_apart(const leat_cutter_t *c, const leat_op_t *op, double seconds, uint32_t s) {
   const leat_arch_t *arch = c->options->arch;
-  if (op->type != LEAT_TYPE_PREPARE || c->options->greedy || reads_from(c, op, s)) return false;
-  return c->plan->sections.data[s].seconds > leat_arch_barriers(arch, arch->serial_section);
+  const leat_section_t *section = &c->plan->sections.data[s];
+  if (op->type != LEAT_TYPE_PREPARE || c->options->greedy) return false;
+  if (reads_from(c, op, s)) return seconds > leat_arch_barriers(arch, arch->tiny_op) && makes_more(c, op, section);
+  return section->alone || section->seconds > leat_arch_barriers(arch, arch->serial_section);
 }
 
 // Tries to put the op into section `s`; on refusal *why says what stood against it.
@@ -220,10 +233,10 @@ static bool try_join(leat_cutter_t *c, leat_op_id_t id, uint32_t s, const char *
   const leat_arch_t *arch = c->options->arch;
   *why = WHY_UNITS;
   if (arch->units != 0 && section->ops.count >= arch->units) return false;
-  *why = WHY_PREPARED;
-  if (is_prepared_apart(c, op, s)) return false;
   leat_cost_t cost;
   double seconds = op_seconds(c, op, &cost);
+  *why = WHY_PREPARED;
+  if (is_prepared_apart(c, op, seconds, s)) return false;
   uint32_t dim = section->rows > 1 ? joining_dim(c, op, s) : LEAT_NONE;
   if (dim != LEAT_NONE) {
     *why = WHY_CACHE;
@@ -323,6 +336,7 @@ static leat_status_t place(leat_cutter_t *c, leat_op_id_t id, const char *why) {
   c->plan->sections.data[count].tile_rows_max = c->strategy.tile_rows_max;
   c->plan->sections.data[count].tiles_min = c->strategy.tiles_min;
   c->plan->sections.data[count].alone = sums_activations(c, op);
+  if (op->type == LEAT_TYPE_PREPARE && latest != LEAT_NONE) c->plan->sections.data[latest].alone = true;
   add_to_section(c, id, count, dim == LEAT_NONE ? LEAT_ROWS_WHOLE : dim, &status);
   return status;
 }
