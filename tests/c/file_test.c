@@ -60,6 +60,17 @@ int __wrap_open64(const char *path, int flags, mode_t mode) {
   return (flags & O_ACCMODE) == O_WRONLY && strikes() ? -1 : __real_open64(path, flags, mode);
 }
 
+static int read_errno;  // of the next read, which fails; 0: none does
+
+ssize_t __real_read(int file, void *data, size_t bytes);
+ssize_t __wrap_read(int file, void *data, size_t bytes);
+ssize_t __wrap_read(int file, void *data, size_t bytes) {
+  if (read_errno == 0) return __real_read(file, data, bytes);
+  errno = read_errno;
+  read_errno = 0;
+  return -1;
+}
+
 static void arm(enum fault kind, int code, uint64_t call) {
   fault = kind;
   fault_errno = code;
@@ -247,6 +258,21 @@ static void assert_unreadable(const char *name, int code, const char *part) {
   }
 }
 
+static void failing_and_interrupted_reads(void **state) {
+  (void)state;
+  uint8_t *data;
+  size_t bytes;
+  assert_ok(leat_file_write_atomic(path, "text", 4));
+  read_errno = EIO;
+  assert_fails(leat_file_read(path, &data, &bytes), LEAT_IO, strerror(EIO));
+  assert_null(data);
+  read_errno = EINTR;
+  assert_ok(leat_file_read(path, &data, &bytes));
+  assert_int_equal(bytes, 4);
+  assert_memory_equal(data, "text", 4);
+  leat_free(data);
+}
+
 static void sources_that_are_no_files(void **state) {
   (void)state;
   char name[128];
@@ -352,6 +378,7 @@ int main(void) {
       TEST(no_room),
       TEST(targets_that_are_no_files),
       TEST(target_is_a_link),
+      TEST(failing_and_interrupted_reads),
       TEST(sources_that_are_no_files),
       TEST(no_permission),
       TEST(source_is_a_link),
