@@ -122,7 +122,8 @@ double leat_pef_steps_conv_wgrad(const pef_stage_site_t *site);
 double leat_pef_steps_pool(const pef_stage_site_t *site);
 double leat_pef_steps_scatter(const pef_stage_site_t *site);
 
-// Dims p[i] and q[j] have the same extent in every tile. A broadcast dim (stride 0) need not carry the row mark.
+// Dims p[i] and q[j] have the same extent in every tile. Where p[i] is broadcast (stride 0) it need not carry the row
+// mark that q[j], of an output, has.
 bool leat_pef_same_extent(const pef_stage_site_t *site, uint32_t p, uint32_t i, uint32_t q, uint32_t j);
 leat_status_t leat_pef_check_extent(const pef_stage_site_t *site, uint32_t p, uint32_t i, uint32_t q,
                                     uint32_t j) LEAT_MUST_USE;

@@ -84,8 +84,7 @@ bool leat_pef_same_extent(const pef_stage_site_t *site, uint32_t p, uint32_t i, 
   if (a->dims[i] != b->dims[j] || !leat_pef_same_cut(site, p, i, q, j)) return false;
   const uint64_t a_mult = a->row_dim == i ? a->row_mult : 0, b_mult = b->row_dim == j ? b->row_mult : 0;
   if (a_mult == b_mult || site->body->row_count == 1) return true;
-  if (!site->row->broadcast) return false;
-  return (a_mult == 0 && a->strides[i] == 0) || (b_mult == 0 && b->strides[j] == 0);
+  return site->row->broadcast && a_mult == 0 && a->strides[i] == 0;
 }
 
 // --- reach -----------------------------------------------------------------------------------------------------

@@ -362,6 +362,11 @@ static void broadcast_needs_no_row_mark(void **state) {
   leat_status_free(status);
   zoo.operands[0].strides[0] = 0;
   assert_null(open_zoo(&zoo, 1));
+  zoo = pef_zoo_stage(PEF_STAGE_MAP);  // but what is written does
+  pef_zoo_keep(&zoo, 1);
+  zoo.operands[1].row_dim = PEF_NO_ROW_DIM;
+  zoo.operands[1].row_mult = 0;
+  refuses(&zoo, "differ in extent or rows");
 }
 
 // Only what sums floats has another order of summation.
