@@ -267,6 +267,16 @@ static void idx(void **state) {
   assert_refused(leat_idx_read, "plain.npy", LEAT_CORRUPT, "not an IDX file");
 }
 
+static void extents_of_idx_have_four_bytes(void **state) {
+  (void)state;
+  const uint8_t header[] = {0, 0, 8, 1, 1, 2, 3, 4};
+  leat_tensors_t *tensors = NULL;
+  leat_status_t status = leat_idx_read_memory(header, sizeof header, "huge.idx", &tensors);
+  assert_int_equal(leat_status_code(status), LEAT_CORRUPT);
+  assert_non_null(strstr(leat_status_message(status), "states 16909060 bytes of data, 0 follow"));
+  leat_status_free(status);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(pt_nested),
@@ -279,6 +289,7 @@ int main(void) {
       cmocka_unit_test(npy),
       cmocka_unit_test(npy_is_written_as_numpy_does),
       cmocka_unit_test(idx),
+      cmocka_unit_test(extents_of_idx_have_four_bytes),
   };
   return cmocka_run_group_tests_name("io", tests, NULL, NULL);
 }
