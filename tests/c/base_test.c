@@ -274,6 +274,38 @@ static void test_blocks_that_live_together_share_no_byte(void **state) {
   assert_true(lower > 100);
 }
 
+static void test_characters_of_utf8(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    uint32_t length;  // 0: not UTF-8
+  } cases[] = {
+      {"\x7f", 1},
+      {"\x80", 0},
+      {"\xbf", 0},
+      {"\xc1\xbf", 0},
+      {"\xc2\x80", 2},
+      {"\xdf\xbf", 2},
+      {"\xdf\x7f", 0},
+      {"\xe0\x9f\xbf", 0},
+      {"\xe0\xa0\x80", 3},
+      {"\xed\x9f\xbf", 3},
+      {"\xed\xa0\x80", 0},
+      {"\xef\xbf\xbf", 3},
+      {"\xe2\x82", 0},
+      {"\xf0\x8f\xbf\xbf", 0},
+      {"\xf0\x90\x80\x80", 4},
+      {"\xf4\x8f\xbf\xbf", 4},
+      {"\xf4\x90\x80\x80", 0},
+      {"\xf5\x80\x80\x80", 0},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i)
+    assert_int_equal(leat_utf8_length(cases[i].text), cases[i].length);
+  char text[] = "a\xc3\xa4\x80 b";
+  leat_utf8_trim(text);
+  assert_string_equal(text, "a\xc3\xa4");
+}
+
 // In the order of time the small one lies at the bottom and the large ones above it.
 static void test_a_plan_may_be_as_low_as_the_fullest_moment(void **state) {
   (void)state;
@@ -303,6 +335,7 @@ int main(void) {
       cmocka_unit_test(test_loops_merge_where_all_operands_step_alike),
       cmocka_unit_test(test_loops_stay_apart_where_asked),
       cmocka_unit_test(test_lists_of_words),
+      cmocka_unit_test(test_characters_of_utf8),
       cmocka_unit_test(test_blocks_that_live_together_share_no_byte),
       cmocka_unit_test(test_a_plan_may_be_as_low_as_the_fullest_moment),
   };
