@@ -188,6 +188,26 @@ static void files_say_what_the_pef_holds(void **state) {
   rmdir(folder);
 }
 
+static void a_picture_of_its_own_is_that_of_the_reports(void **state) {
+  (void)state;
+  char folder[] = "/tmp/leat-report-XXXXXX";
+  assert_non_null(mkdtemp(folder));
+  assert_ok(leat_report_write(pef, &machine, folder));
+  for (int i = 0; i < 2; ++i) {
+    const char *name = i == 0 ? "graph.svg" : "graph.dot";
+    char path[64];
+    char *report = read_file(folder, name);
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_ok(leat_report_write_graph(pef, &machine, path));
+    char *own = read_file(folder, name);
+    assert_string_equal(own, report);
+    free(own);
+    free(report);
+  }
+  check_tables(folder);
+  rmdir(folder);
+}
+
 static void refusals_name_the_file(void **state) {
   (void)state;
   assert_fails(leat_report_write_graph(pef, &machine, "graph.png"), LEAT_INVALID_ARGUMENT, "graph.png");
@@ -227,11 +247,9 @@ static void a_loop_is_a_loop(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(flow_follows_the_bytes),
-      cmocka_unit_test(layers_go_down),
-      cmocka_unit_test(files_say_what_the_pef_holds),
-      cmocka_unit_test(refusals_name_the_file),
-      cmocka_unit_test(a_loop_is_a_loop),
+      cmocka_unit_test(flow_follows_the_bytes),       cmocka_unit_test(layers_go_down),
+      cmocka_unit_test(files_say_what_the_pef_holds), cmocka_unit_test(a_picture_of_its_own_is_that_of_the_reports),
+      cmocka_unit_test(refusals_name_the_file),       cmocka_unit_test(a_loop_is_a_loop),
   };
   return cmocka_run_group_tests_name("report", tests, compile, close_pef);
 }
