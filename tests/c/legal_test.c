@@ -350,6 +350,49 @@ static void in_an_opaque_buffer_values_are_known_by_their_bytes(void **state) {
   assert_int_equal(verdict(&plan), LEAT_RULE_OVERLAP);
 }
 
+// Stages 0 and 1 write a half of the columns each, stage 2 reads all; the first `copies` of them only copy.
+static void halves(tables_t *tables, uint32_t copies) {
+  static const pef_instruction_t copy[] = {{.op = PEF_OP_LOAD, .a = 0}, {.op = PEF_OP_STORE, .a = 2, .b = 0}};
+  static pef_stage_t stages[STAGES];
+  static pef_instruction_t code[STAGES * 4 + 2];
+  make_opaque(tables);
+  memcpy(stages, tables->pef.stages, tables->pef.stage_count * sizeof *stages);
+  memcpy(code, tables->pef.instructions, tables->pef.instruction_count * sizeof *code);
+  memcpy(&code[tables->pef.instruction_count], copy, sizeof copy);
+  for (uint32_t s = 0; s < 2; ++s) {
+    pef_operand_t *out = &tables->operands[stages[s].operand_first + 2];
+    out->dims[1] = COLUMNS / 2;
+    out->offset = s * COLUMNS / 2 * 4;
+    if (s >= copies) continue;
+    stages[s].instruction_first = tables->pef.instruction_count;
+    stages[s].instruction_count = 2;
+  }
+  tables->pef.stages = stages;
+  tables->pef.instructions = code;
+}
+
+static void copied_halves(tables_t *tables) { halves(tables, 2); }
+static void half_a_copy(tables_t *tables) { halves(tables, 1); }
+static void copied_halves_of_dtypes(tables_t *tables) {
+  halves(tables, 2);
+  tables->operands[5].dtype = PEF_I32;
+}
+
+static void in_an_opaque_buffer_copies_of_one_dtype_make_one_value(void **state) {
+  (void)state;
+  plan_t plan = {.call_count = 1,
+                 .calls = {CALL(FWD, 1, ARGUMENTS(symbol(X), symbol(W), symbol(Y), symbol(S)), .stage_count = 3,
+                                .stages = {STAGE_AT(argument(0), argument(1), scratch(0)),
+                                           STAGE_AT(argument(0), argument(1), scratch(0)),
+                                           STAGE_AT(scratch(0), argument(1), argument(2))})}};
+  plan.after = copied_halves;
+  assert_int_equal(verdict(&plan), LEAT_RULE_COUNT);
+  plan.after = half_a_copy;
+  assert_int_equal(verdict(&plan), LEAT_RULE_OVERLAP);
+  plan.after = copied_halves_of_dtypes;
+  assert_int_equal(verdict(&plan), LEAT_RULE_OVERLAP);
+}
+
 static void a_value_that_is_lost_is_found(void **state) {
   (void)state;
   plan_t plan = training();
@@ -575,6 +618,7 @@ int main(void) {
       cmocka_unit_test(buffers_that_live_at_once_do_not_share_bytes),
       cmocka_unit_test(a_buffer_is_one_value_for_as_long_as_it_says),
       cmocka_unit_test(in_an_opaque_buffer_values_are_known_by_their_bytes),
+      cmocka_unit_test(in_an_opaque_buffer_copies_of_one_dtype_make_one_value),
       cmocka_unit_test(a_value_that_is_lost_is_found),
       cmocka_unit_test(a_value_is_read_as_the_dtype_that_it_was_written_as),
       cmocka_unit_test(calls_in_flight_do_not_touch_what_one_of_them_writes),
