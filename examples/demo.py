@@ -16,6 +16,8 @@ import shutil
 import subprocess
 import sys
 
+from common.options import whole
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 TRAINING_PEF, INFERENCE_PEF = "lenet-demo", "lenet-demo-inference"
 
@@ -35,7 +37,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", help="folder of IDX files; without it scikit-learn's digits are used")
     parser.add_argument("--output-folder", default="out", help="where PEFs, checkpoints and results go")
-    parser.add_argument("-e", "--num-epochs", type=int, help="default: 5 with --data-dir, else 20 (the digits are few)")
+    parser.add_argument(
+        "-e", "--num-epochs", type=whole(1), help="default: 5 with --data-dir, else 20 (digits are few)"
+    )
     args = parser.parse_args()
 
     os.makedirs(args.output_folder, exist_ok=True)
@@ -43,7 +47,7 @@ def main():
     inference = os.path.join(args.output_folder, INFERENCE_PEF)
     training_pef = os.path.join(training, f"{TRAINING_PEF}.pef")
     inference_pef = os.path.join(inference, f"{INFERENCE_PEF}.pef")
-    epochs = args.num_epochs or (5 if args.data_dir else 20)
+    epochs = (5 if args.data_dir else 20) if args.num_epochs is None else args.num_epochs
     where = ["--output-folder", args.output_folder]
     data = ["--data-dir", args.data_dir] if args.data_dir else []
     checkpoints, results = os.path.join(training, "checkpoints"), os.path.join(inference, "results")

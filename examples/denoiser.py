@@ -17,22 +17,22 @@ import copy
 import os
 import sys
 
-from common.options import test_options
+from common.options import real, test_options, whole
 from common.program import help_at_once, run_program
 from sambaflow.samba.utils.argparser import parse_app_args
 
 
 def common_options(parser):
-    parser.add_argument("-b", "--batch-size", type=int, default=32, help="images a step")
-    parser.add_argument("--width", type=int, default=8, help="channels of the widest level")
-    parser.add_argument("--seed", type=int, default=256, help="seed of weights, order and noise")
+    parser.add_argument("-b", "--batch-size", type=whole(1), default=32, help="images a step")
+    parser.add_argument("--width", type=whole(1), default=8, help="channels of the widest level")
+    parser.add_argument("--seed", type=whole(0), default=256, help="seed of weights, order and noise")
 
 
 def run_options(parser):
     parser.add_argument("--data-dir", help="folder of IDX files; without it scikit-learn's digits are used")
-    parser.add_argument("-n", "--num-steps", type=int, default=300, help="steps to train in all")
-    parser.add_argument("--lr", type=float, default=0.01, help="learning rate")
-    parser.add_argument("--noise", type=float, default=0.8, help="standard deviation of the noise")
+    parser.add_argument("-n", "--num-steps", type=whole(0), default=300, help="steps to train in all")
+    parser.add_argument("--lr", type=real(), default=0.01, help="learning rate")
+    parser.add_argument("--noise", type=real(), default=0.8, help="standard deviation of the noise")
     parser.add_argument("--ckpt-path", help="checkpoint to write (default: denoiser.pt beside the PEF)")
     parser.add_argument("--init-ckpt-path", help="checkpoint to start from")
     parser.add_argument("--noisy", action="store_true", help="--inference: the images are noisy already, restore them")
@@ -53,7 +53,7 @@ from common.compare import compare
 from common.data import batches_in_order, load_split
 from common.files import load_checkpoint, save_checkpoint, write_array
 from common.progress import progress
-from common.timing import measure_performance
+from common.timing import measure
 from sambaflow import samba
 from sambaflow.samba import utils
 from sambaflow.samba.utils.pef_utils import get_pefmeta
@@ -174,8 +174,8 @@ def main():
         restore(args, model) if args.inference else train(args, model, optimizer, first_step)
     elif args.command == "test":
         compare(args, model, reference, inputs, optimizer)
-    elif args.command == "measure-performance":
-        measure_performance(args, model, reference, inputs, optimizer)
+    else:
+        measure(args, model, reference, inputs, optimizer)
 
 
 if __name__ == "__main__":

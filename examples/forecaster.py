@@ -8,29 +8,33 @@
     python forecaster.py run --pef out/forecaster/forecaster.pef --inference --init-ckpt-path CHECKPOINT
     python forecaster.py test --pef out/forecaster/forecaster.pef
     python forecaster.py measure-performance --pef out/forecaster/forecaster.pef
+    python forecaster.py measure-sections --pef out/forecaster/forecaster.pef
 
 TABLE.csv has one header line and numbers below; its last column is forecast. Without it the series is generated: two
 waves whose periods share no multiple, with a little noise from a seed. The last fifth of a series is held out.
+
+`common_app_driver` does compile, test, measure-performance and measure-sections; the program itself does `run`.
 """
 
 import os
 import sys
 
+from common.options import real, whole
 from common.program import help_at_once, run_program
 from sambaflow.samba.utils.argparser import parse_app_args
 
 
 def common_options(parser):
-    parser.add_argument("-b", "--batch-size", type=int, default=32, help="windows a step")
-    parser.add_argument("--length", type=int, default=24, help="values in a window")
-    parser.add_argument("--hidden", type=int, default=32, help="width of the LSTM")
-    parser.add_argument("--seed", type=int, default=256, help="seed of weights and of the order of windows")
+    parser.add_argument("-b", "--batch-size", type=whole(1), default=32, help="windows a step")
+    parser.add_argument("--length", type=whole(1), default=24, help="values in a window")
+    parser.add_argument("--hidden", type=whole(1), default=32, help="width of the LSTM")
+    parser.add_argument("--seed", type=whole(0), default=256, help="seed of weights and of the order of windows")
 
 
 def run_options(parser):
     parser.add_argument("--data-file", help="CSV file; its last column is forecast (default: a generated series)")
-    parser.add_argument("-e", "--num-epochs", type=int, default=6, help="epochs to train in all")
-    parser.add_argument("--lr", type=float, default=0.005, help="learning rate")
+    parser.add_argument("-e", "--num-epochs", type=whole(0), default=6, help="epochs to train in all")
+    parser.add_argument("--lr", type=real(), default=0.005, help="learning rate")
     parser.add_argument("--ckpt-path", help="checkpoint to write (default: forecaster.pt beside the PEF)")
     parser.add_argument("--init-ckpt-path", help="checkpoint to start from")
     parser.add_argument("--test", action="store_true", help="measure the error on held-out windows only")
@@ -51,7 +55,7 @@ from common.files import load_checkpoint, save_checkpoint, write_whole
 from sambaflow import samba
 from sambaflow.samba import utils
 from sambaflow.samba.sambaloader import SambaLoader
-from sambaflow.samba.utils.pef_utils import get_pefmeta
+from sambaflow.samba.utils.common import common_app_driver
 from torch.utils.data import DataLoader, TensorDataset
 
 NAMES = ["window", "following"]
@@ -151,18 +155,6 @@ def infer(args, model):
     print(f"next value: {float(forecasts[-1]):.4f}; {len(forecasts)} forecasts in {path}")
 
 
-def compare(model, inputs, traced):
-    """Outputs and gradients of the PEF against the model on the host."""
-    gold = model(*inputs)
-    found = samba.session.run(inputs, traced, section_types=["fwd", "bckwd"])
-    for name, expected, value in zip(("loss", "forecast"), gold, found, strict=True):
-        utils.assert_close(value, expected, name, threshold=1e-5)
-    samba.to_torch(gold[0]).backward()
-    for name, parameter in model.named_parameters():
-        utils.assert_close(parameter.sn_grad, parameter.grad, f"gradient of {name}", threshold=1e-5)
-    print("test passed")
-
-
 def main():
     args = parse_app_args(**OPTIONS)
     utils.set_seed(args.seed)
@@ -173,24 +165,16 @@ def main():
         samba.randn(args.batch_size, name="following", batch_dim=0),
     )
     optimizer = None if args.inference else samba.optim.AdamW(model.parameters(), lr=0.0)
-    if args.command == "compile":
-        samba.session.compile(model, inputs, optimizer, name="forecaster", app_dir=utils.get_file_dir(__file__),
-                              config_dict=vars(args), pef_metadata=get_pefmeta(args, model))  # fmt: skip
-        return
-    start = args.init_ckpt_path if args.command == "run" else None
-    first_epoch = load_checkpoint(start, model, optimizer) if start else 0
-    traced = utils.trace_graph(model, inputs, optimizer, pef=args.pef, mapping=args.mapping)
-    if args.command == "run" and args.inference:
-        infer(args, model)
-    elif args.command == "run":
+    common_app_driver(args, model, inputs, optimizer, name="forecaster", app_dir=utils.get_file_dir(__file__))
+    if args.command == "run":
+        first_epoch = load_checkpoint(args.init_ckpt_path, model, optimizer) if args.init_ckpt_path else 0
+        utils.trace_graph(model, inputs, optimizer, pef=args.pef, mapping=args.mapping)
+        if args.inference:
+            infer(args, model)
+            return
         if not args.test:
             train(args, model, optimizer, first_epoch)
         evaluate(args, model)
-    elif args.command == "test":
-        compare(model, inputs, traced)
-    elif args.command == "measure-performance":
-        utils.measure_performance(model, inputs, args.batch_size, args.n_chips, args.inference,
-                                  n_iterations=args.num_iterations, json=args.json)  # fmt: skip
 
 
 if __name__ == "__main__":

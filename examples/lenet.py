@@ -31,7 +31,7 @@ import torch.nn as nn
 from common.compare import compare
 from common.files import load_progress
 from common.loops import infer, test_accuracy, train
-from common.timing import measure_performance
+from common.timing import measure
 from sambaflow import samba
 from sambaflow.samba import utils
 from sambaflow.samba.utils.pef_utils import get_pefmeta
@@ -105,8 +105,8 @@ def main():
             train(args, model, optimizer, IMAGE_SHAPE, start)
     elif args.command == "test":
         compare(args, model, reference, inputs, optimizer)
-    elif args.command == "measure-performance":
-        measure_performance(args, model, reference, inputs, optimizer)
+    else:
+        measure(args, model, reference, inputs, optimizer)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ import torch.nn as nn
 from common.compare import compare
 from common.files import load_progress
 from common.loops import infer, test_accuracy, train
-from common.timing import measure_performance
+from common.timing import measure
 from sambaflow import samba
 from sambaflow.samba import utils
 from sambaflow.samba.utils.pef_utils import get_pefmeta
@@ -88,8 +88,8 @@ def main():
             train(args, model, optimizer, (NUM_FEATURES,), start)
     elif args.command == "test":
         compare(args, model, reference, inputs, optimizer)
-    elif args.command == "measure-performance":
-        measure_performance(args, model, reference, inputs, optimizer)
+    else:
+        measure(args, model, reference, inputs, optimizer)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ Without --data-dir the images are scikit-learn's handwritten digits, scaled to 2
 import copy
 import sys
 
-from common.options import common_options, run_options, test_options
+from common.options import common_options, run_options, test_options, whole
 from common.program import help_at_once, run_program
 from sambaflow.samba.utils.argparser import parse_app_args
 
@@ -20,7 +20,7 @@ from sambaflow.samba.utils.argparser import parse_app_args
 def add_common_options(parser):
     """Options of every command: those of all image programs, and the width of this model."""
     common_options(batch_size=32)(parser)
-    parser.add_argument("--hidden-size", type=int, default=512, help="width of the hidden layers")
+    parser.add_argument("--hidden-size", type=whole(1), default=512, help="width of the hidden layers")
 
 
 OPTIONS = {
@@ -36,7 +36,7 @@ import torch.nn as nn
 from common.compare import compare
 from common.files import load_progress
 from common.loops import infer, test_accuracy, train
-from common.timing import measure_performance
+from common.timing import measure
 from sambaflow import samba
 from sambaflow.samba import utils
 from sambaflow.samba.utils.pef_utils import get_pefmeta
@@ -103,8 +103,8 @@ def main():
             train(args, model, optimizer, (NUM_FEATURES,), start)
     elif args.command == "test":
         compare(args, model, reference, inputs, optimizer)
-    elif args.command == "measure-performance":
-        measure_performance(args, model, reference, inputs, optimizer)
+    else:
+        measure(args, model, reference, inputs, optimizer)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from common.compare import compare
 from common.files import load_checkpoint
 from common.language import evaluate_text, sample, train_text
 from common.rule import Rule
-from common.timing import measure_performance
+from common.timing import measure
 from sambaflow import samba
 from sambaflow.samba import utils
 from sambaflow.samba.utils.pef_utils import get_pefmeta
@@ -168,8 +168,8 @@ def main():
             train_text(args, model, optimizer, first_step)
     elif args.command == "test":
         compare(args, model, reference, inputs, optimizer, update_rule(args.max_grad_norm, args.length))
-    elif args.command == "measure-performance":
-        measure_performance(args, model, reference, inputs, optimizer, update_rule(args.max_grad_norm, args.length))
+    else:
+        measure(args, model, reference, inputs, optimizer, update_rule(args.max_grad_norm, args.length))
 
 
 if __name__ == "__main__":

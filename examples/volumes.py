@@ -10,28 +10,29 @@
 
 A clip is a volume of 8 frames of 14x14: an image of DIR (IDX files, such as MNIST) at half its size, one pixel further
 to the right in every frame. Without --data-dir the images are scikit-learn's handwritten digits.
-`common_app_driver` does compile, test and measure-performance; the program itself does `run`.
+`common_app_driver` does compile, test, measure-performance and measure-sections; the program itself does `run`.
 """
 
 import os
 import sys
 
+from common.options import real, whole
 from common.program import help_at_once, run_program
 from sambaflow.samba.utils.argparser import parse_app_args
 
 
 def common_options(parser):
-    parser.add_argument("-b", "--batch-size", type=int, default=32, help="clips a step")
-    parser.add_argument("--num-classes", type=int, default=10, help="classes of the data")
-    parser.add_argument("--seed", type=int, default=256, help="seed of weights and of the order of clips")
+    parser.add_argument("-b", "--batch-size", type=whole(1), default=32, help="clips a step")
+    parser.add_argument("--num-classes", type=whole(1), default=10, help="classes of the data")
+    parser.add_argument("--seed", type=whole(0), default=256, help="seed of weights and of the order of clips")
 
 
 def run_options(parser):
     parser.add_argument("--data-dir", help="folder of IDX files; without it scikit-learn's digits are used")
-    parser.add_argument("-e", "--num-epochs", type=int, default=3, help="epochs to train in all")
-    parser.add_argument("-n", "--num-images", type=int, help="use that many training images only")
-    parser.add_argument("--lr", type=float, default=0.02, help="learning rate")
-    parser.add_argument("--momentum", type=float, default=0.9, help="momentum of SGD")
+    parser.add_argument("-e", "--num-epochs", type=whole(0), default=3, help="epochs to train in all")
+    parser.add_argument("-n", "--num-images", type=whole(1), help="use that many training images only")
+    parser.add_argument("--lr", type=real(), default=0.02, help="learning rate")
+    parser.add_argument("--momentum", type=real(), default=0.9, help="momentum of SGD")
     parser.add_argument("--ckpt-path", help="checkpoint to write (default: volumes.pt beside the PEF)")
     parser.add_argument("--init-ckpt-path", help="checkpoint to start from")
     parser.add_argument("--test", action="store_true", help="measure accuracy only")

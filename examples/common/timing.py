@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `measure-performance` command: a step from the PEF and the same step in eager PyTorch, taking turns."""
+"""The commands `measure-performance`, a step from the PEF and the same step in eager PyTorch, taking turns, and
+`measure-sections`."""
 
 import statistics
 import time
@@ -61,7 +62,17 @@ def interleaved_medians(steps, seconds):
     return {name: statistics.median(values) for name, values in samples.items()}
 
 
-def measure_performance(args, model, reference, inputs, optimizer, rule=None):
+def measure(args, model, reference, inputs, optimizer, rule=None):
+    """Does what `args.command` measures."""
+    if args.command == "measure-performance":
+        _measure_steps(args, model, reference, inputs, optimizer, rule)
+        return
+    utils.trace_graph(model, inputs, optimizer, pef=args.pef, mapping=args.mapping)
+    utils.measure_sections(model, inputs, num_sections=args.num_sections, n_iterations=args.num_iterations,
+                           batch_size=args.batch_size, min_duration=args.min_duration, json=args.json)  # fmt: skip
+
+
+def _measure_steps(args, model, reference, inputs, optimizer, rule):
     """Prints microseconds a step and images (or what `rule` counts) a second; `--json FILE` gets the numbers."""
     rule = rule or sgd_rule(0.01)
     plain_inputs = [samba.to_torch(tensor).clone() for tensor in inputs]

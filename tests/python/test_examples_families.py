@@ -2,6 +2,7 @@
 """Examples in other styles of program (forecaster, volumes, denoiser): against eager PyTorch, and what they learn."""
 
 import copy
+import json
 import math
 import re
 
@@ -125,6 +126,42 @@ def test_denoiser_learns(folder):
 def test_command_test(name, folder):
     done = run_example(name, "test", *pef(name), cwd=folder)
     assert "FAIL" not in done.stdout and ("test passed" in done.stdout or "ok " in done.stdout)
+
+
+@pytest.mark.parametrize(("name", "preset"), [("forecaster", "mp1"), ("volumes", "mp4"), ("denoiser", "mp4")])
+def test_command_test_in_mixed_precision(name, preset, tmp_path):
+    """What bf16 rounds passes, without a tolerance of the user's; what f32 would allow does not."""
+    run_example(name, "compile", "--pef-name", name, "--graphamp-preset", preset, cwd=tmp_path)
+    done = run_example(name, "test", *pef(name), cwd=tmp_path)
+    assert "FAIL" not in done.stdout and "ok " in done.stdout
+    strict = {"denoiser": ["--rtol", "1e-4"]}.get(name, ["--relative-numeric-threshold", "1e-4"])
+    failed = run_example(name, "test", *pef(name), *strict, cwd=tmp_path, expect_error=True)
+    assert "FAIL" in failed.stdout + failed.stderr
+
+
+@pytest.mark.parametrize("name", list(EXAMPLES))
+def test_measure_sections(name, folder):
+    options = ["--num-iterations", 2, "--json", f"{name}-sections.json"]
+    done = run_example(name, "measure-sections", *pef(name), *options, cwd=folder)
+    sections = json.loads((folder / f"{name}-sections.json").read_text())["sections"]
+    assert {section["type"] for section in sections} >= {"fwd", "bckwd", "opt"}
+    assert len(done.stdout.splitlines()) == len(sections) + 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("-b", "0", "-b/--batch-size: 0: 1 to 2147483647 is legal"),
+        ("--length", "x", "--length: 'x': a whole number is expected"),
+        ("--hidden", "-1", "--hidden: -1: 1 to 2147483647 is legal"),
+        ("-e", "-1", "-e/--num-epochs: -1: 0 to 2147483647 is legal"),
+        ("--lr", "nan", "--lr: 'nan': a number is expected"),
+        ("--seed", "99999999999999999999", "--seed: 99999999999999999999: 0 to 2147483647 is legal"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_by_name(option, value, told, folder):
+    failed = run_example("forecaster", "run", *pef("forecaster"), option, value, cwd=folder, expect_error=True)
+    assert f"argument {told}" in failed.stderr
 
 
 @pytest.mark.parametrize("name", list(EXAMPLES))
