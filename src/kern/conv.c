@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolution and its weight gradient on any strides, padding, dilation and groups: one fma chain an element (of a long
-// gradient: one a block), written for clarity. The fast bodies (conv_taps.c and what prepares its operands) give the
+// sum: one a block), written for clarity. The fast bodies (conv_taps.c and what prepares its operands) give the
 // same bits.
 //
 // Padding is multiplied as x = 0; the holes of a base dilation are left out.
@@ -29,16 +29,21 @@ static int64_t offset3(const int64_t strides[3], const int64_t at[3]) {
 
 #define DEFINE_CONV(T, suffix)                                                                                    \
   static T conv_element_##suffix(const leat_kern_conv_t *s, const T *x, const T *w, const int64_t t[3]) {         \
+    pairs_##suffix##_t blocks;                                                                                    \
     T sum = 0;                                                                                                    \
+    int64_t terms = 0;                                                                                            \
+    blocks.count = 0;                                                                                             \
     for (int64_t c = 0; c < s->channels; c++) {                                                                   \
       int64_t k[3];                                                                                               \
       EACH3(k, s->window.size) {                                                                                  \
         int64_t at = input_offset(s, t, k);                                                                       \
         T value = at >= 0 ? x[c * s->x[1] + at] : 0;                                                              \
+        if (terms == s->chain && terms > 0) pairs_add_##suffix(&blocks, sum), sum = 0, terms = 0;                 \
+        terms++;                                                                                                  \
         if (at != LEAT_KERN_HOLE) sum = suffix##_fma(w[c * s->w[1] + offset3(s->w + 2, k)], value, sum);          \
       }                                                                                                           \
     }                                                                                                             \
-    return sum;                                                                                                   \
+    return pairs_sum_##suffix(&blocks, sum);                                                                      \
   }                                                                                                               \
   void KERN(conv_##suffix)(const leat_kern_conv_t *s, const T *x, const T *w, T *y) {                             \
     for (int64_t n = 0; n < s->images; n++) {                                                                     \

@@ -14,6 +14,8 @@ typedef struct job_s {
   float *y;        // first output channel
   float *image, *out;
   int64_t w_row, rows;
+  int64_t sum_channels;  // of a block of a sum
+  int in_blocks;
 } job_t;
 
 static int64_t clamp(int64_t v, int64_t low, int64_t high) { return v < low ? low : v > high ? high : v; }
@@ -114,7 +116,7 @@ static void copy_image(const job_t *j, const float *x, int64_t channels, int64_t
 // Moves the micro kernel's rows to y.
 static void store(const job_t *j, int64_t z, int64_t band_first, int64_t band_rows) {
   const leat_kern_conv_reads_t *d = j->phase->dim;
-  const int64_t *strides = j->s->y, width = d[2].count, row = width * j->phase->band;
+  const int64_t *strides = j->s->y, width = d[2].count, row = width * band_rows;
   const int64_t step = d[2].step * strides[4];
   for (int64_t o = 0; o < j->rows; o++) {
     float *plane = j->y + o * strides[1] + (d[0].first + z * d[0].step) * strides[2] + d[2].first * strides[4];
@@ -126,6 +128,7 @@ static void store(const job_t *j, int64_t z, int64_t band_first, int64_t band_ro
   }
 }
 
+// Outputs are summed in blocks of channels: the sum of the open block lies at `out`, those of others behind it.
 static void run_band(const job_t *j, int64_t z, int64_t band_first, int64_t band_rows) {
   const leat_kern_conv_phase_t *phase = j->phase;
   const leat_kern_conv_reads_t *d = phase->dim;
@@ -133,13 +136,14 @@ static void run_band(const job_t *j, int64_t z, int64_t band_first, int64_t band
   leat_kern_taps_t t = {
       .base = j->image, .offsets = phase->offsets, .w_row = j->w_row, .rows = j->rows, .lanes = band_rows * d[2].count};
   t.out = j->out;
-  t.out_row = d[2].count * phase->band;
+  t.out_row = t.lanes;
   if (phase->store == 0) {
     t.out = j->y + z * j->s->y[2] + band_first * j->s->y[3];
     t.out_row = j->s->y[1];
   }
-  for (int64_t c = 0; c < j->s->channels; c += phase->channel_block) {
-    int64_t channels = clamp(j->s->channels - c, 0, phase->channel_block);
+  int64_t channels, blocks = 0;
+  for (int64_t c = 0, open = 0; c < j->s->channels; c += channels) {
+    channels = clamp(j->s->channels - c, 0, clamp(j->sum_channels - open, 1, phase->channel_block));
     const float *x = j->x + c * j->s->x[1];
     if (phase->direct != 0)
       t.base = x + z * j->s->x[2] + band_first * j->s->x[3];
@@ -147,9 +151,15 @@ static void run_band(const job_t *j, int64_t z, int64_t band_first, int64_t band
       copy_image(j, x, channels, z, band_first);
     t.taps = channels * taps;
     t.w = j->w + c * taps;
-    t.accumulate = c > 0;
+    t.accumulate = open > 0;
     KERN(conv_taps)(&t);
+    open += channels;
+    if (j->in_blocks && (open == j->sum_channels || c + channels == j->s->channels)) {
+      KERN(pairs_close_f32)(j->out, phase->sum_floats, blocks++, j->rows * t.out_row);
+      open = 0;
+    }
   }
+  if (j->in_blocks) KERN(pairs_end_f32)(j->out, j->out, phase->sum_floats, blocks, j->rows * t.out_row);
   if (phase->store != 0) store(j, z, band_first, band_rows);
 }
 
@@ -193,6 +203,8 @@ void KERN(conv_fast)(const leat_kern_conv_plan_t *p, const leat_kern_conv_t *s, 
     const leat_kern_conv_phase_t *phase = &p->phases[i];
     const leat_kern_conv_reads_t *d = phase->dim;
     job_t j = {.s = s, .phase = phase, .image = workspace + p->image_at, .out = workspace + p->out_at};
+    j.in_blocks = p->sum_channels > 0;
+    j.sum_channels = p->sum_channels > 0 ? p->sum_channels : s->channels;
     j.w_row = s->channels * d[0].taps * d[1].taps * d[2].taps;
     if (p->pack_w != 0) pack_w(s, phase, w, workspace);
     for (int64_t n = 0; n < s->images; n++) {

@@ -29,7 +29,7 @@ typedef struct leat_kern_conv_s {
   leat_kern_window_t window;
   int64_t images, channels;  // channels: of one group
   int64_t outputs, output_first, outputs_per_group;
-  int64_t chain;  // weight gradient: positions of a block, whose sums are added pairwise; 0: one block
+  int64_t chain;  // terms of a block, whose sums are added pairwise: of a gradient positions; 0: one block
   int64_t x[5], w[5], y[5];
 } leat_kern_conv_t;
 
@@ -67,12 +67,14 @@ typedef struct leat_kern_conv_phase_s {
   const int32_t *offsets;       // of the taps of a channel block, in the copy or (direct) in x
   int32_t direct;               // 1: x needs no copy
   int32_t store;                // 1: rows of y are not where the micro kernel writes: through workspace
+  int64_t sum_floats;           // sums in blocks: of the outputs of a band, from one of leat_kern_pairs_t to the next
 } leat_kern_conv_phase_t;
 
 typedef struct leat_kern_conv_plan_s {
   const leat_kern_conv_phase_t *phases;
   int64_t phase_count;
   int32_t pack_w;            // 1: w is not [o][c][k0][k1][k2] contiguous, or a phase needs a part of it
+  int64_t sum_channels;      // of a block of a sum, whose sums are added pairwise; 0: one block
   int64_t image_at, out_at;  // floats into the workspace; packed weights are at 0
 } leat_kern_conv_plan_t;
 

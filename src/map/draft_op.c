@@ -90,6 +90,14 @@ static void set_window(const leat_graph_t *g, const leat_op_t *op, const leat_va
   for (uint32_t k = 0; k < spatial && weights != NULL; ++k) w->window[k] = weights->dims[2 + k];
 }
 
+// Of more terms than a chain has: blocks of whole channels, as many as fit, which kernels find side by side.
+static int64_t conv_chain(const leat_value_t *weights) {
+  int64_t window = 1;
+  for (uint32_t dim = 2; dim < weights->rank; ++dim) window *= weights->dims[dim];
+  if (weights->dims[1] * window <= PEF_CHAIN_PRODUCT || window > PEF_CHAIN_MAX) return 0;
+  return window < PEF_CHAIN_PRODUCT ? PEF_CHAIN_PRODUCT / window * window : window;
+}
+
 static void draft_window(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op, uint32_t kind,
                          const leat_value_t *weights) {
   bool pool = kind == PEF_STAGE_POOL || kind == PEF_STAGE_POOL_GRAD;
@@ -97,6 +105,7 @@ static void draft_window(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op, 
   pef_stage_t *stage = leat_draft_stage(d, kind, id);
   stage->fn = fn;
   set_window(d->g, op, weights, &stage->params.window);
+  if (kind == PEF_STAGE_CONV) stage->params.conv.chain = conv_chain(weights);
   if (kind == PEF_STAGE_CONV_WGRAD) {
     stage->params.conv_wgrad.batch = leat_op_int(d->g, op, LEAT_ATTR_BATCH, 0);
     stage->params.conv_wgrad.chain = PEF_CHAIN_PRODUCT;

@@ -98,10 +98,31 @@ static int64_t channel_floats(const leat_kern_conv_phase_t *p, int64_t band) {
   return p->dim[0].taps * p->dim[2].taps * lay_rows(&p->dim[1], band, NULL, NULL) * p->dim[2].count;
 }
 
-static void choose_blocks(leat_kern_conv_phase_t *p, int64_t channels) {
+static int64_t window_elements(const leat_kern_conv_t *s) {
+  return s->window.size[0] * s->window.size[1] * s->window.size[2];
+}
+
+// Sums of the outputs of a band in the workspace: one, or with blocks of channels the open one and those of their
+// pairs.
+static int64_t sum_rows(const leat_kern_conv_t *s) {
+  int64_t rows = 1;
+  if (s->chain == 0) return rows;
+  for (int64_t blocks = s->channels / (s->chain / window_elements(s)) + 1; blocks != 0; blocks /= 2) rows++;
+  return rows;
+}
+
+// As many rows as their sums leave room for.
+static void choose_band_of_sums(leat_kern_conv_phase_t *p, const leat_kern_conv_t *s) {
+  const int64_t row = s->outputs_per_group * p->dim[2].count * sum_rows(s);
+  while (p->band > 1 && row * p->band > CONV_SUM_FLOATS) p->band = (p->band + 1) / 2;
+}
+
+static void choose_blocks(leat_kern_conv_phase_t *p, const leat_kern_conv_t *s) {
+  const int64_t channels = s->chain > 0 ? s->chain / window_elements(s) : s->channels;
   int64_t few = channels < CONV_CHANNELS_MIN ? channels : CONV_CHANNELS_MIN;
   p->band = p->dim[1].count;
   p->channel_block = channels;
+  if (s->chain > 0) choose_band_of_sums(p, s);
   if (p->direct != 0) return;
   while (p->band > 1 && few * channel_floats(p, p->band) > CONV_IMAGE_FLOATS) p->band = (p->band + 1) / 2;
   int64_t floats = channel_floats(p, p->band);
@@ -142,8 +163,9 @@ static leat_status_t plan_phase(leat_arena_t *arena, const leat_kern_conv_t *s, 
                                 leat_kern_conv_phase_t *p, bool *out_fits) {
   for (int d = 0; d < 3; d++) LEAT_TRY(plan_reads(arena, &s->window, d, first[d], &p->dim[d]));
   p->direct = is_direct(p, s);
-  p->store = !(rows_are_flat(p, s->y) && p->dim[0].step == 1 && p->dim[1].step == 1 && p->dim[2].step == 1);
-  choose_blocks(p, s->channels);
+  p->store =
+      s->chain > 0 || !(rows_are_flat(p, s->y) && p->dim[0].step == 1 && p->dim[1].step == 1 && p->dim[2].step == 1);
+  choose_blocks(p, s);
   p->image_rows = lay_rows(&p->dim[1], p->band, NULL, NULL);
   return plan_offsets(arena, s, p, out_fits);
 }
@@ -193,13 +215,14 @@ leat_status_t leat_native_conv_plan(leat_arena_t *arena, const leat_kern_conv_t 
   leat_kern_conv_plan_t *plan;
   leat_kern_conv_phase_t *phases;
   *out_plan = NULL;
-  if (!leat_native_conv_is_ordinary(s)) return NULL;
+  if (!leat_native_conv_is_ordinary(s) || s->chain % window_elements(s) != 0) return NULL;
   // A phase beyond the outputs is empty: there are at most as many as outputs.
   int64_t counts[3], first[3], image = 0, out = 0;
   for (int d = 0; d < 3; d++) counts[d] = base[d] < s->window.out[d] ? base[d] : s->window.out[d];
   TRY_ALLOC(plan, arena, 1);
   TRY_ALLOC(phases, arena, counts[0] * counts[1] * counts[2]);
   plan->phases = phases;
+  plan->sum_channels = s->chain / window_elements(s);
   for (first[0] = 0; first[0] < counts[0]; first[0]++) {
     for (first[1] = 0; first[1] < counts[1]; first[1]++) {
       for (first[2] = 0; first[2] < counts[2]; first[2]++) {
@@ -208,17 +231,17 @@ leat_status_t leat_native_conv_plan(leat_arena_t *arena, const leat_kern_conv_t 
         LEAT_TRY(plan_phase(arena, s, first, p, &fits));
         if (!fits) return NULL;
         int64_t copied = p->direct != 0 ? 0 : p->channel_block * channel_floats(p, p->band);
-        int64_t stored = p->store != 0 ? s->outputs_per_group * p->band * p->dim[2].count : 0;
+        p->sum_floats = round_up(s->outputs_per_group * p->band * p->dim[2].count);
+        int64_t stored = p->store != 0 ? p->sum_floats * sum_rows(s) : 0;
         image = copied > image ? copied : image;
         out = stored > out ? stored : out;
       }
     }
   }
   plan->pack_w = base[0] * base[1] * base[2] > 1 || !is_contiguous(s);
-  int64_t window = s->window.size[0] * s->window.size[1] * s->window.size[2];
-  plan->image_at = plan->pack_w != 0 ? round_up(s->outputs * s->channels * window) : 0;
+  plan->image_at = plan->pack_w != 0 ? round_up(s->outputs * s->channels * window_elements(s)) : 0;
   plan->out_at = plan->image_at + round_up(image);
-  if (image > LEAT_NATIVE_CONV_COPY_MAX) return NULL;
+  if (image > LEAT_NATIVE_CONV_COPY_MAX || (s->chain > 0 && out > LEAT_NATIVE_CONV_COPY_MAX)) return NULL;
   *out_workspace_bytes = (size_t)(plan->out_at + round_up(out)) * sizeof(float);
   *out_plan = plan;
   return NULL;

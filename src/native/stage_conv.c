@@ -53,6 +53,7 @@ static leat_status_t prepare(leat_native_stage_t *stage, const leat_native_prepa
 leat_status_t leat_native_conv_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
   conv_t *c = NULL;
   LEAT_TRY(prepare(stage, context, PEF_CONV_w, PEF_CONV_y, 0, &c));
+  c->shape.chain = leat_native_conv_terms(&c->shape) > stage->params->conv.chain ? stage->params->conv.chain : 0;
   if (c->x->dtype == PEF_F64) return NULL;
   return leat_native_conv_plan(context->arena, &c->shape, &c->forward, &stage->workspace_bytes);
 }

@@ -67,13 +67,15 @@ static leat_kern_conv_t choose_channels(const leat_kern_conv_t *s, leat_kern_wgr
   return part;
 }
 
-int64_t leat_native_conv_positions(const leat_kern_conv_t *s) {
-  int64_t positions = s->images;
+static int64_t times_all(int64_t n, const int64_t by[3]) {
   for (int d = 0; d < 3; d++) {
-    if (__builtin_mul_overflow(positions, s->window.out[d], &positions)) positions = INT64_MAX;
+    if (__builtin_mul_overflow(n, by[d], &n)) n = INT64_MAX;
   }
-  return positions;
+  return n;
 }
+
+int64_t leat_native_conv_positions(const leat_kern_conv_t *s) { return times_all(s->images, s->window.out); }
+int64_t leat_native_conv_terms(const leat_kern_conv_t *s) { return times_all(s->channels, s->window.size); }
 
 // Of dw in the workspace: one, or with blocks of positions the open one and those of their pairs.
 static int64_t sum_rows(const leat_kern_conv_t *s) {

@@ -100,6 +100,7 @@
 //                runs that are not longer, floor(L / ceil(run / 64)) whole runs. At the end of a block lanes i and
 //                i+32, i+16 are added; blocks are added lane by lane, then lanes i and i+8, i+4, i+2, i+1.
 //   CONTRACT     L terms of k. C += A B: the first block starts from C.
+//   CONV         L terms of k, those in the padding and in holes counted.
 //   CONV_WGRAD   L positions (n, t) of a batch, those in the padding counted.
 // L = 0: one block, however long. L is for sums in floats; PEF_CHAIN_* are what is written.
 //
@@ -142,7 +143,9 @@
 #define PEF_MAX_TIMES 256u           // of a family: tables have no more than that many times the bytes in the file
 #define PEF_MAX_DIGITS 18u           // of a number in a family of strings
 #define PEF_CHAIN_MAX 65536
-#define PEF_CHAIN_PRODUCT 4096       // of products: fewer terms are one chain, as they always were
+#define PEF_CHAIN_PRODUCT \
+  4096                               // of products: fewer terms are one chain, as they always were; of a CONV whole
+                                     // channels, of which it has one at least
 #define PEF_CHAIN_LONG_PRODUCT 1024  // of a CONTRACT over more terms than that
 #define PEF_CHAIN_SUM 16             // of what is only added: as short as costs nothing
 

@@ -31,7 +31,7 @@ typedef struct conv_s {
   uint32_t class_;
   uint32_t batch;  // dims that all operands begin with
   int64_t chain;
-  int64_t at[PEF_MAX_RANK];  // weight gradient: of the element of dw
+  int64_t at[PEF_MAX_RANK];  // of the element of y, or of dw
 } conv_t;
 
 enum { SPATIAL = 2 };  // of images, weights and outputs: dims behind those of batches, before the windowed ones
@@ -53,17 +53,27 @@ static ref_value_t add_product(const conv_t *s, const int64_t image[PEF_MAX_RANK
   return leat_ref_multiply_add(s->class_, weight, x, sum);
 }
 
-static ref_value_t convolved(const conv_t *s, const int64_t y[PEF_MAX_RANK]) {
-  int64_t w[PEF_MAX_RANK] = {0}, weights[PEF_MAX_RANK];
-  memcpy(weights, s->w.dims, sizeof weights);
-  weights[0] = 1;
-  ref_value_t sum = leat_ref_of_int(s->class_, 0);
-  do {
-    const int64_t image[PEF_MAX_RANK] = {y[0], channel_of(s, y[1], w[1])},
-                  at[PEF_MAX_RANK] = {y[1], w[1], w[2], w[3], w[4]};
-    sum = add_product(s, image, y + SPATIAL, w + SPATIAL, leat_ref_read(&s->w, s->class_, at), sum);
-  } while (leat_ref_next(w, weights));
-  return sum;
+// Extents of the terms of an output, as dims of w.
+static void extents_of_terms(const conv_t *s, int64_t terms[PEF_MAX_RANK]) {
+  memcpy(terms, s->w.dims, sizeof s->w.dims);
+  terms[0] = 1;
+}
+
+// Of the output at `at`.
+static ref_value_t block_of_terms(const void *sum, int64_t block) {
+  const conv_t *s = sum;
+  int64_t terms[PEF_MAX_RANK];
+  extents_of_terms(s, terms);
+  const int64_t count = leat_ref_count(terms), length = s->chain > 0 ? s->chain : count;
+  ref_value_t value = leat_ref_of_int(s->class_, 0);
+  for (int64_t k = block * length; k < count && k < (block + 1) * length; k++) {
+    int64_t w[PEF_MAX_RANK];
+    leat_ref_nth(k, terms, w);
+    const int64_t image[PEF_MAX_RANK] = {s->at[0], channel_of(s, s->at[1], w[1])};
+    w[0] = s->at[1];
+    value = add_product(s, image, s->at + SPATIAL, w + SPATIAL, leat_ref_read(&s->w, s->class_, w), value);
+  }
+  return value;
 }
 
 _Static_assert((int)PEF_CONV_x == (int)PEF_CONV_WGRAD_x, "both begin with the images");
@@ -77,11 +87,14 @@ static conv_t conv_of(const ref_stage_t *stage, const leat_run_tile_t *tile, uin
 }
 
 void leat_ref_conv(const ref_stage_t *stage, const leat_run_tile_t *tile) {
-  const conv_t s = conv_of(stage, tile, PEF_CONV_w, PEF_CONV_y);
-  int64_t y[PEF_MAX_RANK] = {0};
+  conv_t s = conv_of(stage, tile, PEF_CONV_w, PEF_CONV_y);
+  s.chain = stage->file->params.conv.chain;
+  int64_t terms[PEF_MAX_RANK];
+  extents_of_terms(&s, terms);
+  const int64_t count = leat_ref_count(terms), blocks = s.chain > 0 ? (count + s.chain - 1) / s.chain : 1;
   do {
-    leat_ref_write(&s.y, s.class_, y, convolved(&s, y));
-  } while (leat_ref_next(y, s.y.dims));
+    leat_ref_write(&s.y, s.class_, s.at, leat_ref_pairwise(s.class_, block_of_terms, &s, 0, blocks));
+  } while (leat_ref_next(s.at, s.y.dims));
 }
 
 // Extents of the positions (n, t) of a batch, as dims of dy.

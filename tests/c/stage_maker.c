@@ -134,6 +134,7 @@ static void choose_chain(maker_t *m) {
   static const int64_t chains[] = {0, 1, 16, PEF_CHAIN_MAX};
   const uint32_t kind = m->zoo.stage.kind, fn = m->zoo.stage.fn, dtype = m->zoo.operands[0].dtype;
   const int64_t chain = chains[mutate_below(m->random, 4)];
+  if (kind == PEF_STAGE_CONV) m->zoo.stage.params.conv.chain = chain;
   if (kind == PEF_STAGE_CONV_WGRAD) m->zoo.stage.params.conv_wgrad.chain = chain;
   if (kind == PEF_STAGE_CONTRACT && dtype <= PEF_F16) m->zoo.stage.params.contract.chain = chain;
   if (kind == PEF_STAGE_REDUCE && dtype <= PEF_F16 && fn == PEF_FN_SUM) m->zoo.stage.params.reduce.chain = chain;

@@ -215,6 +215,17 @@ class Deep(nn.Module):
         return F.mse_loss(found, y), found
 
 
+class LongSums(nn.Module):
+    """A convolution that sums more than 4,096 products."""
+
+    def __init__(self):
+        super().__init__()
+        self.wide, self.deep = nn.Conv2d(1, 460, 1), nn.Conv2d(460, 2, 3, padding=1)
+
+    def forward(self, image):
+        return self.deep(torch.tanh(self.wide(image)))
+
+
 def images(n=4, channels=1, size=14):
     return {"image": torch.randn(n, channels, size, size)}
 
@@ -273,6 +284,7 @@ PROGRAMS = {
     "wide_infer": (Wide, lambda: {"x": torch.rand(6, 10) + 0.5}, None, {}),
     "bf16_infer": (Half, lambda: {"x": torch.randn(3, 12).bfloat16()}, None, {}),
     "sums_train": (Sums, lambda: images(4, 1, 32), sgd, {}),
+    "deep_infer": (LongSums, lambda: images(2, 1, 5), None, {}),
 }
 CHECKPOINTED = ("language_train", "volumes_train", "recurrent_train")
 

@@ -118,3 +118,9 @@ for _x, _factor in (
 ):
     _shuffle.add(lambda x, f=_factor: F.pixel_shuffle(x, f), N(*_x))
 _shuffle.add_layouts(lambda x: F.pixel_shuffle(x, 2), N(6, 4, 4, 6))
+
+# Sums of more than 4,096 products: blocks of channels.
+_conv.add(lambda x, w: F.conv2d(x, w, padding=1), N(2, 460, 3, 5, grad=False), N(3, 460, 3, 3, grad=False))
+_conv.add(
+    lambda x, w: F.conv_transpose2d(x, w, stride=2, padding=1), N(1, 600, 3, 3, grad=False), N(600, 2, 3, 3, grad=False)
+)
