@@ -15,9 +15,10 @@ typedef struct roll_s {
   bool *feeds;          // per op: a trip reads what it gives
   leat_op_id_t *order;  // BEFORE, TRIP, AFTER, each as it was
   uint32_t first_after;
-  leat_value_id_t *own;  // per value of `from`: in the body; LEAT_NONE: not there yet
-  uint32_t *number;      // per op that is a JOIN: of the carried value, or of the stack
-  uint32_t *origins;     // per origin of `from`: in the body, plus 1; 0: not there yet
+  leat_value_id_t *own;      // per value of `from`: in the body; LEAT_NONE: not there yet
+  uint32_t *number;          // per op that is a JOIN: of the carried value, or of the stack
+  uint32_t *origins;         // per origin of `from`: in the body, plus 1; 0: not there yet
+  leat_value_id_t is_first;  // in the body: is this the first trip? LEAT_NONE: nobody has asked yet
   leat_loop_builder_t loop;
   leat_rebuild_t *r;
   leat_arena_t arena;
@@ -181,16 +182,41 @@ static leat_dtype_t sum_dtype(leat_dtype_t dtype) {
   return leat_dtype_is_float(dtype) && leat_dtype_bytes(dtype) < 4 ? LEAT_F32 : dtype;
 }
 
-// ((0 + part 0) + part 1) + ..
-static void add_to_sum(roll_t *t, leat_op_id_t id, leat_value_id_t x) {
+static leat_value_id_t is_first_trip(roll_t *t) {
+  if (t->is_first != LEAT_NONE) return t->is_first;
+  uint8_t *firsts = leat_arena_alloc(&t->arena, (size_t)t->trips);
+  if (firsts == NULL) return leat_b_fail(&t->r->b, LEAT_OUT_OF_MEMORY, "out of memory");
+  firsts[0] = 1;
+  t->r->b.type = LEAT_TYPE_FWD;
+  t->is_first = leat_b_loop_scanned(&t->loop, leat_b_constant(&t->r->b, LEAT_BOOL, 1, &t->trips, firsts));
+  return t->is_first;
+}
+
+// ((0 + part 0) + part 1) + .., or, from `anew`, (part 0 + part 1) + ..
+static void add_to_sum(roll_t *t, leat_op_id_t id, leat_value_id_t x, bool anew) {
   leat_builder_t *body = &t->loop.b;
   const leat_value_t type = *leat_b_value(body, x);
   const leat_dtype_t dtype = sum_dtype((leat_dtype_t)type.dtype);
+  const leat_value_id_t is_first = anew ? is_first_trip(t) : LEAT_NONE;
   t->number[id] = t->loop.carried.count;
   t->r->b.type = LEAT_TYPE_FWD;
   const leat_value_id_t so_far =
       leat_b_loop_carried(&t->loop, leat_b_splat(&t->r->b, dtype, type.rank, type.dims, 0.0));
-  leat_b_loop_next(&t->loop, t->number[id], leat_b_add(body, so_far, leat_b_cast(body, x, dtype)));
+  const leat_value_id_t term = leat_b_cast(body, x, dtype), sum = leat_b_add(body, so_far, term);
+  leat_b_loop_next(&t->loop, t->number[id], anew ? leat_b_select(body, is_first, term, sum) : sum);
+}
+
+// Is the sum a gradient as it is? Then it is made where that lies, which forward leaves alone.
+static bool is_gradient(const roll_t *t, const leat_op_t *join) {
+  if (sum_dtype((leat_dtype_t)leat_graph_value(t->from, join->result_first)->dtype) !=
+      (leat_dtype_t)leat_graph_value(t->from, join->result_first)->dtype)
+    return false;
+  for (leat_op_id_t id = 0; id < t->from->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(t->from, id);
+    if (leat_op_is_store(t->from, op, LEAT_STORE_GRAD) && leat_op_input(t->from, op, 0) == join->result_first)
+      return true;
+  }
+  return false;
 }
 
 static leat_status_t write_join(roll_t *t, leat_op_id_t id) {
@@ -201,7 +227,7 @@ static leat_status_t write_join(roll_t *t, leat_op_id_t id) {
   if (dim_of(t, op) >= 0 && leat_b_value(&t->loop.b, x)->rank == LEAT_RANK_MAX)
     return refuse(t, op, "has no dim left for a stack");
   if (dim_of(t, op) < 0)
-    add_to_sum(t, id, x);
+    add_to_sum(t, id, x, is_gradient(t, op));
   else
     t->number[id] = leat_b_loop_stack(&t->loop, x);
   return NULL;
@@ -275,7 +301,7 @@ static leat_status_t make_room(roll_t *t) {
 }
 
 leat_status_t leat_opt_roll_trips(const leat_graph_t *from, int64_t streams, leat_graph_t **out_graph) {
-  roll_t t = {.from = from, .streams = streams};
+  roll_t t = {.from = from, .streams = streams, .is_first = LEAT_NONE};
   leat_arena_init(&t.arena);
   leat_status_t status = make_room(&t);
   if (status == NULL) status = find_places(&t);

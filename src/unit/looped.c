@@ -318,6 +318,83 @@ static bool has_history(const leat_loop_t *loop, uint32_t i) {
   return false;
 }
 
+// Per value of the body: does it hang on carried value `i`?
+static bool *mark_from_carried(leat_looped_t *l, const leat_loop_t *loop, uint32_t i) {
+  const leat_graph_t *body = loop->body;
+  bool *marks = leat_arena_alloc(&l->arena, body->values.count + 1u);
+  if (marks == NULL) return NULL;
+  marks[leat_loop_end(body, LEAT_MADE_LOOP_CARRIED, i)] = true;
+  for (leat_op_id_t id = 0; id < body->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(body, id);
+    bool any = false;
+    for (uint32_t k = 0; k < op->input_count; k++) any = any || marks[leat_op_input(body, op, k)];
+    for (uint32_t k = 0; k < op->result_count && any; k++) marks[op->result_first + k] = true;
+  }
+  return marks;
+}
+
+// Is value `v` of the body true in the first trip and in no other?
+static bool is_first_trip(const leat_looped_t *l, const leat_op_t *op, const leat_loop_t *loop, leat_value_id_t v) {
+  const leat_op_t *maker = maker_of(loop->body, base_of(loop->body, v));
+  const leat_symbol_id_t symbol = leat_op_symbol(loop->body, maker);
+  if (symbol == LEAT_NONE || leat_graph_symbol(loop->body, symbol)->role != LEAT_MADE_LOOP_SCANNED) return false;
+  const uint32_t operand = loop->carried + leat_graph_symbol(loop->body, symbol)->number;
+  const leat_value_id_t stack = leat_op_input(l->g, op, operand);
+  const leat_blob_t *blob = leat_op_blob(l->g, maker_of(l->g, stack));
+  if (blob == NULL || leat_graph_value(l->g, stack)->dtype != LEAT_BOOL || blob->data_bytes != (size_t)loop->trips)
+    return false;
+  for (int64_t t = 0; t < loop->trips; t++)
+    if (((const uint8_t *)blob->data)[t] != (t == 0)) return false;
+  return !loop->reverse;
+}
+
+// Does nothing hang on what carried value `i` starts as: does its first trip choose what to leave without it, and
+// nobody else read it?
+static leat_status_t starts_anew(leat_looped_t *l, const leat_op_t *op, const leat_loop_t *loop, uint32_t i,
+                                 bool *out_anew) {
+  const leat_graph_t *body = loop->body;
+  const leat_value_id_t next = leat_loop_end(body, LEAT_MADE_LOOP_NEXT, i);
+  const leat_op_t *choice = maker_of(body, next);
+  *out_anew = leat_op_scalar(body, choice) == LEAT_SCALAR_SELECT;
+  if (!*out_anew) return NULL;
+  const bool *marks = mark_from_carried(l, loop, i);
+  if (marks == NULL) return leat_out_of_memory();
+  *out_anew = is_first_trip(l, op, loop, leat_op_input(body, choice, 0)) && !marks[leat_op_input(body, choice, 1)];
+  for (leat_op_id_t id = 0; id < body->ops.count; id++) {
+    const leat_op_t *end = leat_graph_op(body, id);
+    const leat_symbol_t *symbol =
+        leat_op_is_statement(end->kind) ? leat_graph_symbol(body, leat_op_symbol(body, end)) : NULL;
+    const bool own = symbol != NULL && symbol->role == LEAT_MADE_LOOP_NEXT && symbol->number == i;
+    if (symbol != NULL && !own && marks[leat_op_input(body, end, 0)]) *out_anew = false;
+  }
+  return NULL;
+}
+
+// The statement that keeps value `v` as a gradient; LEAT_NONE: there is none.
+static leat_op_id_t gradient_store(const leat_graph_t *g, leat_value_id_t v) {
+  for (leat_op_id_t id = 0; id < g->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(g, id);
+    if (leat_op_is_store(g, op, LEAT_STORE_GRAD) && leat_op_input(g, op, 0) == v) return id;
+  }
+  return LEAT_NONE;
+}
+
+// A gradient that trips sum up, and that starts anew with the first, is summed where it is kept.
+static leat_status_t place_gradient(leat_looped_t *l, leat_op_id_t id, const leat_loop_t *loop, uint32_t i,
+                                    bool *out_placed) {
+  const leat_op_t *op = leat_graph_op(l->g, id);
+  const leat_value_id_t result = op->result_first + i;
+  const leat_op_id_t store = gradient_store(l->g, result);
+  *out_placed = false;
+  if (store == LEAT_NONE || has_history(loop, i)) return NULL;
+  LEAT_TRY(starts_anew(l, op, loop, i, out_placed));
+  if (!*out_placed) return NULL;
+  const leat_looped_place_t place = {.symbol = true, .index = leat_op_symbol(l->g, leat_graph_op(l->g, store))};
+  l->places[id][i] = l->places[id][op->input_count + i] = place;
+  l->part_of[store] = LEAT_NONE;  // nothing is left to do
+  return add_end(l, result, LEAT_NONE, place, &l->end_of[result]);
+}
+
 // The buffer of carried value `i`: of which slot 0 is what the trip of the least number finds (or, in reverse, leaves),
 // or one that each trip reads and writes where nobody looks back. The first trip's slot is an end that the stretch
 // before fills.
@@ -363,7 +440,11 @@ static leat_status_t place_loop(maker_t *m, leat_op_id_t id) {
       leat_arena_alloc(&l->arena, ((size_t)op->input_count + op->result_count + 1u) * sizeof *places);
   if (places == NULL) return leat_out_of_memory();
   l->places[id] = places;
-  for (uint32_t i = 0; i < loop.carried; i++) LEAT_TRY(place_carried(m, id, &loop, i));
+  for (uint32_t i = 0; i < loop.carried; i++) {
+    bool placed;
+    LEAT_TRY(place_gradient(l, id, &loop, i, &placed));
+    if (!placed) LEAT_TRY(place_carried(m, id, &loop, i));
+  }
   for (uint32_t j = 0; j < loop.stacked; j++) LEAT_TRY(place_stack(l, id, &loop, j));
   for (uint32_t i = loop.carried; i < op->input_count; i++) {
     const leat_value_id_t x = leat_op_input(l->g, op, i);

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Micro-batches: results are those of the whole batch, and what cannot be put together from parts is refused."""
+"""Micro-batches: results are those of the whole batch, computed in a loop of the file; what cannot be such a loop is
+written out, with a warning, and what cannot be put together from parts is refused."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 from language_models import Gpt2, Llama
 from models import MODELS
 from sambaflow import samba
+from sambaflow._base.library import InvalidArgumentError
+from sambaflow._runtime.device import Device
 from sambaflow.samba import utils
+from sambaflow.samba._finite import NotFiniteError
 from torch import nn
 
 pytest.importorskip("sambaflow._leat")
@@ -20,27 +25,56 @@ def tensors_of(inputs):
     return tuple(samba.from_torch_tensor(value, name=name, batch_dim=0) for name, value in inputs.items())
 
 
-def train(model, inputs, folder, **config):
-    """Three steps of SGD: outputs of every step, then the trained weights."""
+def compiled(model, inputs, folder, make_optimizer=None, **config):
+    """The model as it is traced, its outputs, and the PEF."""
     model = copy.deepcopy(model)
     samba.from_torch_model_(model)
-    optimizer = samba.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    make_optimizer = make_optimizer or (lambda p: samba.optim.SGD(p, lr=0.1, momentum=0.9))
+    optimizer = make_optimizer(model.parameters())
     settings = {"output_folder": str(folder), "pef_name": "m", "optim_level": "o3", **config}
     pef = samba.session.compile(model, tensors_of(inputs), optimizer, config_dict=settings)
-    outputs = utils.trace_graph(model, tensors_of(inputs), optimizer, pef=pef)
-    seen = []
-    for _ in range(STEPS):
-        results = samba.session.run(input_tensors=tensors_of(inputs), output_tensors=outputs)
-        seen += [samba.to_torch(result).clone() for result in results]
+    return model, utils.trace_graph(model, tensors_of(inputs), optimizer, pef=pef), Path(pef)
+
+
+def step(inputs, outputs, **options):
+    results = samba.session.run(input_tensors=tensors_of(inputs), output_tensors=outputs, **options)
+    return [samba.to_torch(result).clone() for result in results]
+
+
+def weights_of(model):
     samba.session.to_cpu(model)
-    return seen + [samba.to_torch(p).clone() for p in model.parameters()]
+    return [samba.to_torch(p).clone() for p in model.parameters()]
 
 
-def check(model, inputs, folder, size, rtol=2e-4):
-    whole = train(model, inputs, folder)
-    parts = train(model, inputs, folder, microbatch_size=size)
+def train(model, inputs, folder, make_optimizer=None, **config):
+    """Three steps: outputs of every step, then the trained weights."""
+    model, outputs, _ = compiled(model, inputs, folder, make_optimizer, **config)
+    seen = [result for _ in range(STEPS) for result in step(inputs, outputs)]
+    return seen + weights_of(model)
+
+
+def loops_of(pef):
+    return [loop["name"] for loop in Device(str(pef)).report()["loops"]]
+
+
+WARNING = "micro-batches are written out one by one, not as a loop: "
+
+
+def check_form(folder, why=None):
+    """One loop over micro-batches; or none, and one warning that says why."""
+    told = [line for line in next(folder.rglob("m.mac.log")).read_text().splitlines() if WARNING in line]
+    assert loops_of(next(folder.rglob("m.pef"))).count("micro-batches") == (why is None)
+    assert len(told) == (why is not None)
+    assert why is None or why in told[0]
+
+
+def check(model, inputs, folder, size, rtol=2e-4, atol=2e-5, why=None, **config):
+    """`why`: the parts are written out, since."""
+    whole = train(model, inputs, folder / "whole", **config)
+    parts = train(model, inputs, folder / "parts", microbatch_size=size, **config)
+    check_form(folder / "parts", why)
     for expected, found in zip(whole, parts, strict=True):
-        torch.testing.assert_close(found, expected, rtol=rtol, atol=2e-5)
+        torch.testing.assert_close(found, expected, rtol=rtol, atol=atol)
 
 
 def tokens(**_):
@@ -48,12 +82,12 @@ def tokens(**_):
     return {name: torch.randint(64, (BATCH, 16), generator=generator) for name in ("tokens", "targets")}
 
 
-def images(name):
+def images(name, batch=BATCH):
     generator = torch.Generator().manual_seed(5)
     shape = MODELS[name][1]
     return {
-        "image": torch.randn(BATCH, *shape, generator=generator),
-        "label": torch.randint(10, (BATCH,), generator=generator),
+        "image": torch.randn(batch, *shape, generator=generator),
+        "label": torch.randint(10, (batch,), generator=generator),
     }
 
 
@@ -90,6 +124,80 @@ def test_mean_losses_count_labels(weight, tmp_path):
     check(Classifier(weight), {"x": x, "t": t}, tmp_path, 2)
 
 
+def test_a_part_may_have_no_label_that_counts(tmp_path):
+    x, t = torch.randn(BATCH, 6), torch.tensor([0, 1, 3, 3, 2, 3, 1, 0])
+    check(Classifier(), {"x": x, "t": t}, tmp_path, 2)
+
+
+@pytest.mark.parametrize(
+    ("make_optimizer", "config"),
+    [
+        (lambda p: samba.optim.AdamW(p, lr=0.01, max_grad_norm=0.1), {}),
+        (None, {"grad_accumulation_steps": 2}),
+        (None, {"graphamp_preset": "mp1"}),
+    ],
+    ids=["adamw, clipped", "accumulated", "mp1"],
+)
+def test_updates(make_optimizer, config, tmp_path):
+    torch.manual_seed(3)
+    x, t = torch.randn(BATCH, 6), torch.tensor([3, 3, 0, 1, 2, 3, 1, 0])
+    close = {"atol": 5e-3} if "graphamp_preset" in config else {}
+    check(Classifier(), {"x": x, "t": t}, tmp_path, 2, make_optimizer=make_optimizer, **close, **config)
+
+
+def test_memory_and_file_are_those_of_one_part(tmp_path):
+    torch.manual_seed(7)
+    inputs, pefs = images("lenet", 64), []
+    for size in (None, 4):
+        pefs.append(compiled(MODELS["lenet"][0](), inputs, tmp_path / str(size), microbatch_size=size)[2])
+    arenas = [Device(str(pef)).report()["memory"]["arena_bytes"] for pef in pefs]
+    assert arenas[1] <= 0.35 * arenas[0]
+    assert pefs[1].stat().st_size <= 1.3 * pefs[0].stat().st_size
+
+
+def test_bits_do_not_hang_on_threads_or_engine(tmp_path, monkeypatch):
+    torch.manual_seed(7)
+    model, inputs, results = MODELS["lenet"][0](), images("lenet"), []
+    for engine, threads in (("native", 1), ("native", 2), ("native", 3), ("ref", 1)):
+        monkeypatch.setenv("LEAT_ENGINE", engine)
+        monkeypatch.setenv("LEAT_NUM_THREADS", str(threads))
+        results.append(train(model, inputs, tmp_path / f"{engine}{threads}", microbatch_size=2))
+    for found in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], found, strict=True))
+
+
+def test_forward_runs_alone_and_backward_does_not(tmp_path):
+    torch.manual_seed(7)
+    model, inputs = MODELS["lenet"][0](), images("lenet")
+    expected = train(model, inputs, tmp_path / "all", microbatch_size=2)
+    model, outputs, _ = compiled(model, inputs, tmp_path / "apart", microbatch_size=2)
+    other = {"image": inputs["image"] * 2, "label": inputs["label"]}
+    seen = []
+    for _ in range(STEPS):
+        seen += step(inputs, outputs, section_types=["fwd", "bckwd"])
+        step(other, outputs, section_types=["fwd"])  # gradients stay
+        step(inputs, outputs, section_types=["opt"])
+    for types in (["bckwd"], ["bckwd", "opt"]):
+        with pytest.raises(InvalidArgumentError, match="run all of them at once, or fwd alone"):
+            step(inputs, outputs, section_types=types)
+    assert all(torch.equal(a, b) for a, b in zip(expected, seen + weights_of(model), strict=True))
+
+
+def test_what_is_wrong_in_the_last_part_updates_nothing(tmp_path):
+    inputs = {"x": torch.randn(BATCH, 6), "t": torch.tensor([3, 3, 0, 1, 2, 3, 1, 0])}
+    model, outputs, _ = compiled(Classifier(), inputs, tmp_path, microbatch_size=2)
+    before = weights_of(model)
+    with pytest.raises(Exception, match=r"is 9 in row 7, out of range"):
+        step({**inputs, "t": torch.tensor([3, 3, 0, 1, 2, 3, 1, 9])}, outputs)
+    broken = inputs["x"].clone()
+    broken[6] = torch.nan
+    with pytest.raises(NotFiniteError, match="output_0 is nan|loss is nan|is nan"):
+        step({**inputs, "x": broken}, outputs, stop_on_nan=True)
+    assert all(torch.equal(a, b) for a, b in zip(before, weights_of(model), strict=True))
+    step(inputs, outputs, stop_on_nan=True)
+    assert not all(torch.equal(a, b) for a, b in zip(before, weights_of(model), strict=True))
+
+
 class Sums(nn.Module):
     """Results over the batch of every kind, batch in the second dim, constants of the batch's length."""
 
@@ -113,7 +221,64 @@ class Sums(nn.Module):
 
 def test_results_over_the_batch(tmp_path):
     torch.manual_seed(3)
-    check(Sums(), {"x": torch.randn(BATCH, 6)}, tmp_path, 2)
+    check(Sums(), {"x": torch.randn(BATCH, 6)}, tmp_path, 2, why="joins the rows by something else than sums")
+
+
+class Plain(nn.Module):
+    """Rows in another dim, state of the model, losses in a sum with a term of the weights alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.criterion = nn.utils.parametrizations.weight_norm(nn.Linear(6, 5)), nn.CrossEntropyLoss()
+        self.register_buffer("mean", torch.zeros(5))
+
+    def forward(self, x, t):
+        y = self.fc(x)
+        self.mean.mul_(0.9).add_(y.detach().mean(0))
+        turned = y.transpose(0, 1) * torch.arange(x.shape[0], dtype=torch.float32)
+        loss = self.criterion(y, t) + turned.square().mean() * self.fc.bias.sum() + 0.01 * self.fc.weight.square().sum()
+        return loss, turned, self.mean.clone(), (y.argmax(1) == t).sum()
+
+
+def test_rows_in_other_dims_state_and_terms_without_rows(tmp_path):
+    torch.manual_seed(3)
+    check(Plain(), {"x": torch.randn(BATCH, 6), "t": torch.arange(BATCH) % 5}, tmp_path, 2)
+
+
+class WrittenOut(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.kind, self.fc, self.table = kind, nn.Linear(6, 5), nn.Embedding(9, 5)
+        self.recurrent = nn.LSTM(6, 5, batch_first=True)
+
+    def forward(self, x):
+        y = self.fc(x)
+        if self.kind == "root":
+            return y.square().mean().sqrt(), y
+        if self.kind == "centred":
+            y = y - y.mean()
+        if self.kind == "indices":
+            y = y + self.table((x[:, 0] * 0).long())
+        if self.kind == "recurrent":
+            y = self.recurrent(x.unsqueeze(1))[0]
+        return y.square().mean(), y
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "why"),
+    [
+        ("root", {}, "hangs on what all micro-batches give, so none can be done before the others"),
+        ("centred", {}, "hangs on what all micro-batches give, so none can be done before the others"),
+        ("indices", {}, "has indices that are computed, and checked after forward"),
+        ("recurrent", {}, "is a loop itself"),
+        ("", {"optim_level": "o0"}, "groups of ops are compiled apart"),
+        ("", {"optim_level": "o1"}, "groups of ops are compiled apart"),
+        ("", {"mapping": "spatial"}, "--mapping spatial is one section"),
+    ],
+)
+def test_what_is_no_loop_is_written_out_and_told(kind, config, why, tmp_path):
+    torch.manual_seed(3)
+    check(WrittenOut(kind), {"x": torch.randn(BATCH, 6)}, tmp_path, 2, why=why, **config)
 
 
 class Refused(nn.Module):
@@ -173,9 +338,14 @@ def test_dropout_draws_other_masks_for_every_part(tmp_path):
             y = self.drop(self.fc(x))
             return y.sum(), y
 
-    y = train(Dropped(), {"x": torch.ones(4, 4).repeat(BATCH // 4, 1)}, tmp_path, microbatch_size=2)[1]
+    inputs = {"x": torch.ones(4, 4).repeat(BATCH // 4, 1)}
+    y = train(Dropped(), inputs, tmp_path / "loop", microbatch_size=2)[1]
+    check_form(tmp_path / "loop")
     masks = [part == 0 for part in y.split(2)]
     assert any(not torch.equal(masks[0], mask) for mask in masks[1:])
+    straight = train(Dropped(), inputs, tmp_path / "straight", microbatch_size=2, mapping="spatial")[1]
+    check_form(tmp_path / "straight", "--mapping spatial is one section")
+    assert torch.equal(straight == 0, y == 0)  # the same streams
 
 
 class Tripled(torch.autograd.Function):
