@@ -401,6 +401,11 @@ static void a_value_that_is_lost_is_found(void **state) {
   plan.calls[0].stages[3][2] = scratch(2 * VALUE);
   plan.calls[0].stage_count = 4;
   assert_int_equal(verdict(&plan), LEAT_RULE_UNREAD);
+  plan = training();  // the first of all
+  memmove(&plan.calls[0].stages[1], &plan.calls[0].stages[0], 3 * sizeof plan.calls[0].stages[0]);
+  plan.calls[0].stages[0][2] = scratch(2 * VALUE);
+  plan.calls[0].stage_count = 4;
+  assert_int_equal(verdict(&plan), LEAT_RULE_UNREAD);
   plan = training();  // the second value takes the place of the first
   plan.calls[0].arguments[2] = plan.calls[0].arguments[3] = arena(0);
   assert_int_not_equal(verdict(&plan), LEAT_RULE_COUNT);
@@ -498,6 +503,31 @@ static void what_an_output_enables_is_read_by_nothing_else(void **state) {
   (void)state;
   plan_t plan = training();
   plan.changed = first_stage_if_enabled;
+  assert_int_equal(verdict(&plan), LEAT_RULE_ENABLED);
+}
+
+// Two outputs enable a stage each that writes the value; one that always runs reads it beside one that is enabled.
+static void enabled_by_two(tables_t *tables) {
+  static pef_stage_t stages[2 * STAGES];
+  memcpy(stages, tables->pef.stages, tables->pef.stage_count * sizeof *stages);
+  pef_stage_t *first = &stages[tables->pef.bodies[0].stage_first], *second = &stages[tables->pef.bodies[1].stage_first];
+  first[0].output = 0;
+  first[1].output = 1;
+  second[0].output = 0;
+  tables->pef.stages = stages;
+}
+
+static void what_several_outputs_enable_is_read_by_nothing_that_always_runs(void **state) {
+  (void)state;
+  plan_t plan = {.call_count = 2,
+                 .calls = {CALL(FWD, 1, ARGUMENTS(symbol(X), symbol(W), arena(0), symbol(W)), .stage_count = 2,
+                                .stages = {STAGE_AT(argument(0), argument(1), argument(2)),
+                                           STAGE_AT(argument(0), argument(0), argument(2))}),
+                           CALL(FWD, 1, ARGUMENTS(arena(0), symbol(X), symbol(Y), symbol(S)), .stage_count = 2,
+                                .stages = {STAGE_AT(argument(0), argument(1), argument(2)),
+                                           STAGE_AT(argument(0), argument(1), argument(3))})}};
+  assert_int_equal(verdict(&plan), LEAT_RULE_COUNT);
+  plan.after = enabled_by_two;
   assert_int_equal(verdict(&plan), LEAT_RULE_ENABLED);
 }
 
@@ -627,6 +657,7 @@ int main(void) {
       cmocka_unit_test(prepare_depends_on_parameters_and_buffers_alone),
       cmocka_unit_test(the_memory_of_the_caller_holds_what_this_run_wrote),
       cmocka_unit_test(what_an_output_enables_is_read_by_nothing_else),
+      cmocka_unit_test(what_several_outputs_enable_is_read_by_nothing_that_always_runs),
       cmocka_unit_test(a_finding_says_where),
       cmocka_unit_test(cells_meet_where_another_cell_has_a_byte_in_common),
       cmocka_unit_test(a_box_holds_and_joins_no_byte_too_many),

@@ -426,6 +426,12 @@ static const char *const empties[] = {
     NONE "%7 = prim.concat(%6, %0) {dim=1} : f64[2,3]\n" Y(7),
     NONE "%7 = prim.pad(%6) {low=[0,1], high=[0,1], interior=[0,0], value=2.5} : f64[2,2]\n" Y(7),
     NONE
+    "%7 = prim.reshape(%6) {shape=[1,2,0]} : f64[1,2,0]\n"
+    "%8 = prim.pool(%7) {fn=\"max\", window=[2], stride=[1], low=[1], high=[1], dilation=[1]} : f64[1,2,1]\n" Y(8),
+    NONE
+    "%7 = prim.reshape(%6) {shape=[1,2,0]} : f64[1,2,0]\n"
+    "%8 = prim.pool(%7) {fn=\"sum\", window=[2], stride=[1], low=[1], high=[1], dilation=[1]} : f64[1,2,1]\n" Y(8),
+    NONE
     "%7 = prim.slice(%4) {start=[0,0], stop=[2,0], step=[1,1]} : i64[2,0]\n"
     "%8 = prim.scatter(%0, %7, %6) {dim=1, batch=1, fn=\"add\"} : f64[2,3]\n" Y(8),
     NONE "%7 = prim.gather(%6, %4) {dim=1, batch=1} : f64[2,3]\n" Y(7),
