@@ -231,6 +231,38 @@ static void test_misses_are_explained(void **state) {
   }
 }
 
+static void test_what_matches_by_another_option_is_no_miss(void **state) {
+  (void)state;
+  bench_t b = match(
+      "r: {priority: 1, pattern: {a: {op_type: relu, child: c}, c: {match_first_option: [m, t]}, m: {op_type: mul}, t: "
+      "{op_type: tanh}}}",
+      "a = relu(x); t = tanh(a); b = relu(t); u = tanh(b)");
+  leat_text_t text = {0};
+  leat_fusion_put_text(b.fusion, &text);
+  assert_non_null(strstr(text.data, "2 matches"));
+  assert_null(strstr(text.data, "miss"));
+  leat_text_deinit(&text);
+  release(&b);
+}
+
+static void test_a_pattern_has_many_entries(void **state) {
+  (void)state;
+  enum { ENTRIES = LEAT_RULE_ENTRIES_MAX - 1 };
+  leat_text_t rules = {0}, program = {0};
+  leat_text_put(&rules, "r:\n  priority: 1\n  pattern:\n");
+  for (uint32_t i = 0; i < ENTRIES; ++i) {
+    const bool last = i + 1 == ENTRIES;
+    leat_text_put(&rules, last ? "    e%u: {op_type: exp}\n" : "    e%u: {op_type: exp, child: e%u}\n", i, i + 1);
+    leat_text_put(&program, i == 0 ? "e0 = exp(x)" : "; e%u = exp(e%u)", i, i - 1);
+  }
+  bench_t b = match(rules.data, program.data);
+  assert_int_equal(b.fusion->occurrences.count, 1);
+  for (uint32_t i = 0; i < ENTRIES; ++i) assert_int_equal(b.fusion->occurrences.data[0].taken[i], i);
+  release(&b);
+  leat_text_deinit(&rules);
+  leat_text_deinit(&program);
+}
+
 // A ring of odd length in a graph that has rings of even length alone: there is no match, and more ways to find that
 // out than anyone could go. The search ends and says so.
 static void test_the_search_is_bounded(void **state) {
@@ -278,6 +310,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_meaning),
       cmocka_unit_test(test_misses_are_explained),
+      cmocka_unit_test(test_what_matches_by_another_option_is_no_miss),
+      cmocka_unit_test(test_a_pattern_has_many_entries),
       cmocka_unit_test(test_the_search_is_bounded),
       cmocka_unit_test(test_out_of_memory_is_survived),
   };
