@@ -4,6 +4,16 @@
 
 enum { BLOCK_BYTES = 32 * 1024, PIECE_ALIGNMENT = 16 };
 
+// AddressSanitizer sees blocks, not pieces: what lies behind a piece is marked for it, at least GAP_BYTES.
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+enum { GAP_BYTES = 16 };
+#define FORBID(from, bytes) ASAN_POISON_MEMORY_REGION(from, bytes)
+#else
+enum { GAP_BYTES = 0 };
+#define FORBID(from, bytes) ((void)0)
+#endif
+
 // The header fills one cache line, so that the first piece of a block is as aligned as the block (64 bytes).
 typedef struct leat_arena_block_s {
   struct leat_arena_block_s *next;
@@ -49,7 +59,7 @@ static leat_arena_block_t *block_with_room(leat_arena_t *arena, size_t bytes) {
 
 void *leat_arena_alloc(leat_arena_t *arena, size_t bytes) {
   size_t padded;
-  if (!leat_size_add(bytes, PIECE_ALIGNMENT - 1, &padded)) return NULL;
+  if (!leat_size_add(bytes, GAP_BYTES + PIECE_ALIGNMENT - 1, &padded)) return NULL;
   padded &= ~(size_t)(PIECE_ALIGNMENT - 1);
   leat_arena_block_t *block = block_with_room(arena, padded);
   if (block == NULL) return NULL;
@@ -57,6 +67,7 @@ void *leat_arena_alloc(leat_arena_t *arena, size_t bytes) {
   block->used += padded;
   arena->used_bytes += padded;
   memset(piece, 0, padded);
+  FORBID(piece + bytes, padded - bytes);
   return piece;
 }
 
