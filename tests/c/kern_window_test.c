@@ -333,6 +333,7 @@ static const case_t pools[] = {
     {1, 2, 3, 3, 1, {77}, {5}, {2}, {2}, {2}, {1}, {1}},
     {3, 2, 2, 2, 1, {5, 6, 34}, {2, 3, 2}, {2, 1, 2}, {1, 1, 0}, {0, 1, 0}, {1, 1, 1}, {1, 1, 1}},
     {2, 1, 2, 2, 1, {7, 7}, {7, 7}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},
+    {2, 2, 2, 2, 1, {11, 34}, {3, 2}, {2, 2}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},  // pairs, but rows overlap
 };
 
 static void run_pool(const case_t *c, const arrays_t *a, uint8_t fn, const leat_kern_t *kern, int64_t tile_rows,
