@@ -4,8 +4,6 @@
 
 #include <stdlib.h>
 
-enum { PAST_MAX = 4 };  // transparent nodes in a row that an edge leads past
-
 typedef LEAT_ARRAY(leat_node_id_t) node_array_t;
 
 static bool is_node(uint32_t kind) { return leat_op_is_traced(kind) && leat_op_computes(kind); }
@@ -128,7 +126,7 @@ static leat_status_t add_readers(const leat_nodes_t *n, leat_node_id_t node, uin
   for (uint32_t i = n->direct.first[node]; i < n->direct.first[node + 1]; ++i) {
     leat_node_id_t reader = n->direct.at[i];
     LEAT_TRY(push(at, reader));
-    if (n->transparent[reader] && past < PAST_MAX) LEAT_TRY(add_readers(n, reader, past + 1, at));
+    if (n->transparent[reader] && past < LEAT_NODES_PAST_MAX) LEAT_TRY(add_readers(n, reader, past + 1, at));
   }
   return NULL;
 }

@@ -10,6 +10,7 @@
 #include "ir/graph.h"
 
 typedef uint32_t leat_node_id_t;
+enum { LEAT_NODES_PAST_MAX = 4 };  // transparent nodes in a row that an edge leads past
 
 // Lists of nodes, ascending; those of node n are at[first[n] .. first[n + 1]).
 typedef struct leat_node_lists_s {

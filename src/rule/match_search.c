@@ -111,7 +111,7 @@ uint32_t leat_search_group(const leat_search_t *s, const leat_node_id_t *assignm
   included = count;
   for (uint32_t i = 0; i < included; ++i) {
     for (uint32_t k = 0; k < included; ++k) {
-      if (leat_nodes_reads(s->nodes, set[i], set[k])) add_between(s, set[i], set[k], set, &count, 4);
+      if (leat_nodes_reads(s->nodes, set[i], set[k])) add_between(s, set[i], set[k], set, &count, LEAT_NODES_PAST_MAX);
     }
   }
   qsort(set, count, sizeof *set, compare_ids);
