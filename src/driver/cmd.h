@@ -14,19 +14,19 @@
 typedef LEAT_ARRAY(const char *) leat_cmd_list_t;
 
 enum leat_cmd_option_kind {
-  LEAT_CMD_FLAG,   // bool
-  LEAT_CMD_TEXT,   // const char *; NULL when absent
-  LEAT_CMD_COUNT,  // uint32_t from `low` to `high`; 0 when absent, which no range has
-  LEAT_CMD_LIST    // leat_cmd_list_t; may be given several times
+  LEAT_CMD_FLAG,     // bool
+  LEAT_CMD_TEXT,     // const char *; NULL when absent
+  LEAT_CMD_STEPS,    // uint32_t, 1 to a thousand million; 0 when absent
+  LEAT_CMD_THREADS,  // uint32_t, 1 to LEAT_THREADS_MAX; 0 when absent
+  LEAT_CMD_LIST      // leat_cmd_list_t; may be given several times
 };
 
 typedef struct leat_cmd_option_s {
   const char *name;   // "--threads"
   const char *value;  // "N" in the help; NULL for a flag
   const char *help;
-  uint32_t kind;       // leat_cmd_option_kind
-  size_t offset;       // where the value goes in the subcommand's options
-  uint32_t low, high;  // LEAT_CMD_COUNT
+  uint32_t kind;  // leat_cmd_option_kind
+  size_t offset;  // where the value goes in the subcommand's options
 } leat_cmd_option_t;
 
 // An option of option.def on the command line.

@@ -17,8 +17,8 @@ static const leat_cmd_option_t option_table[] = {
      offsetof(machine_options_t, output)},
     {"--name", "TEXT", "what reports call this machine (default: the CPU's model and the number of cores)",
      LEAT_CMD_TEXT, offsetof(machine_options_t, name)},
-    {"--threads", "N", "cores that work together (default: what affinity mask and cgroup quota allow)", LEAT_CMD_COUNT,
-     offsetof(machine_options_t, threads), 1, LEAT_THREADS_MAX},
+    {"--threads", "N", "cores that work together (default: what affinity mask and cgroup quota allow)",
+     LEAT_CMD_THREADS, offsetof(machine_options_t, threads)},
 };
 
 enum { BAR_WIDTH = 30 };

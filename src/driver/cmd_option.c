@@ -22,14 +22,15 @@ static leat_status_t push_text(leat_cmd_list_t *list, const char *text) {
 }
 
 static leat_status_t set_count(const leat_cmd_option_t *option, const char *text, uint32_t *out_count) {
+  static const uint32_t most[] = {[LEAT_CMD_STEPS] = 1000000000, [LEAT_CMD_THREADS] = LEAT_THREADS_MAX};
+  const uint32_t high = most[option->kind];
   const size_t length = strlen(text), digits = strspn(text, "0123456789");
   if (length == 0 || digits != length)
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s '%s': a whole number from %u to %u is expected", option->name, text,
-              option->low, option->high);
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s '%s': a whole number from 1 to %u is expected", option->name, text, high);
   errno = 0;
   const unsigned long count = strtoul(text, NULL, 10);
-  if (errno != 0 || count < option->low || count > option->high)
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s %s: %u to %u is legal", option->name, text, option->low, option->high);
+  if (errno != 0 || count == 0 || count > high)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "%s %s: 1 to %u is legal", option->name, text, high);
   *out_count = (uint32_t)count;
   return NULL;
 }
@@ -40,7 +41,8 @@ static leat_status_t set_value(const leat_cmd_option_t *option, const char *text
     case LEAT_CMD_TEXT:
       *(const char **)place = text;
       return NULL;
-    case LEAT_CMD_COUNT:
+    case LEAT_CMD_STEPS:
+    case LEAT_CMD_THREADS:
       return set_count(option, text, place);
     default:
       return push_text(place, text);

@@ -15,8 +15,6 @@ typedef struct run_options_s {
   bool profile, json, allow_unused;
 } run_options_t;
 
-enum { STEPS_MAX = 1000000000 };
-
 static const leat_cmd_option_t option_table[] = {
     {"--weights", "FILE", "parameters and buffers, from a .pt or .safetensors file", LEAT_CMD_TEXT,
      offsetof(run_options_t, weights)},
@@ -29,9 +27,9 @@ static const leat_cmd_option_t option_table[] = {
     {"--section", "TYPE", "fwd (the default), bckwd, gradnorm, opt, reduce, gather or all", LEAT_CMD_LIST,
      offsetof(run_options_t, sections)},
     {"--set", "NAME=NUMBER", "set a hyperparameter", LEAT_CMD_LIST, offsetof(run_options_t, settings)},
-    {"--steps", "N", "run so many times (1)", LEAT_CMD_COUNT, offsetof(run_options_t, steps), 1, STEPS_MAX},
+    {"--steps", "N", "run so many times (1)", LEAT_CMD_STEPS, offsetof(run_options_t, steps)},
     {"--threads", "N", "use so many threads (LEAT_NUM_THREADS, OMP_NUM_THREADS, what the machine allows)",
-     LEAT_CMD_COUNT, offsetof(run_options_t, threads), 1, LEAT_THREADS_MAX},
+     LEAT_CMD_THREADS, offsetof(run_options_t, threads)},
     {"--isa", "LEVEL", "use no more than portable, avx2 or avx512 (LEAT_ISA)", LEAT_CMD_TEXT,
      offsetof(run_options_t, isa)},
     {"--engine", "NAME",
