@@ -33,14 +33,18 @@ static bool all_readers_allow(const leat_cutter_t *c, leat_symbol_id_t symbol, u
   return true;
 }
 
-static leat_status_t place_store(leat_cutter_t *c, leat_op_id_t id) {
+// `first`: of each symbol, the store that was placed before, behind which another one comes; LEAT_NONE: there is none.
+static leat_status_t place_store(leat_cutter_t *c, leat_op_id_t id, leat_op_id_t *first) {
   const leat_op_t *op = leat_graph_op(c->g, id);
   leat_op_id_t writer;
   if (leat_value_elements(leat_graph_value(c->g, leat_op_input(c->g, op, 0))) == 0) return NULL;  // nothing to write
   leat_cutter_base_op(c->g, leat_op_input(c->g, op, 0), &writer);
   uint32_t s = c->plan->section_of[writer];
   bool update = leat_op_is_store(c->g, op, LEAT_STORE_UPDATE);
-  if (update && !all_readers_allow(c, leat_op_symbol(c->g, op), s, writer)) {
+  const leat_op_id_t before = first[leat_op_symbol(c->g, op)];
+  const bool follows = before == LEAT_NONE || c->plan->section_of[before] <= s;
+  first[leat_op_symbol(c->g, op)] = id;
+  if (update && !(follows && all_readers_allow(c, leat_op_symbol(c->g, op), s, writer))) {
     const leat_value_t *v = leat_graph_value(c->g, leat_op_input(c->g, op, 0));
     int64_t rows = v->rank > 0 && v->dims[0] > 1 ? v->dims[0] : 1;
     s = c->plan->sections.count;
@@ -54,8 +58,11 @@ static leat_status_t place_store(leat_cutter_t *c, leat_op_id_t id) {
 }
 
 leat_status_t leat_cut_stores(leat_cutter_t *c) {
-  for (leat_op_id_t id = 0; id < c->g->ops.count; ++id) {
-    if (leat_op_is_statement(leat_graph_op(c->g, id)->kind)) LEAT_TRY(place_store(c, id));
-  }
-  return NULL;
+  leat_op_id_t *first = leat_alloc((c->g->symbols.count + 1u) * sizeof *first);
+  leat_status_t status = first == NULL ? leat_out_of_memory() : NULL;
+  for (uint32_t i = 0; first != NULL && i < c->g->symbols.count; ++i) first[i] = LEAT_NONE;
+  for (leat_op_id_t id = 0; status == NULL && id < c->g->ops.count; ++id)
+    if (leat_op_is_statement(leat_graph_op(c->g, id)->kind)) status = place_store(c, id, first);
+  leat_free(first);
+  return status;
 }

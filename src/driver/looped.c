@@ -222,9 +222,13 @@ static bool may_loop(const leat_graph_t *graph, const leat_compile_options_t *op
   if (options->decisions != NULL || options->write_decisions != 0 || options->spatial != 0 ||
       options->separate_bodies != 0)
     return false;
-  for (leat_op_id_t id = 0; id < graph->ops.count; ++id)
-    if (leat_op_role(leat_graph_op(graph, id)->kind) == LEAT_ROLE_LOOP) return true;
-  return false;
+  bool loops = false;
+  for (leat_op_id_t id = 0; id < graph->ops.count; ++id) {
+    const leat_op_t *op = leat_graph_op(graph, id);
+    if (leat_op_int(graph, op, LEAT_ATTR_SHARED, 0) != 0) return false;  // is written twice, in that order
+    loops |= leat_op_role(op->kind) == LEAT_ROLE_LOOP;
+  }
+  return loops;
 }
 
 leat_status_t leat_looped_lower(const leat_graph_t *graph, const leat_compile_options_t *options,

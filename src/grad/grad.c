@@ -39,6 +39,86 @@ static leat_status_t store_written(program_t *p) {
   return leat_builder_take_status(b);
 }
 
+// --- state in the memory of a parameter
+// --------
+
+enum { ALIAS_ATTRS_MAX = 8 };
+
+static const leat_op_t *maker_of(const leat_graph_t *g, leat_value_id_t v) {
+  return leat_graph_op(g, leat_graph_value(g, v)->op);
+}
+
+// Is `op` all or some of its operand's elements, as they are?
+static bool is_alias(const leat_graph_t *g, const leat_op_t *op) {
+  return leat_op_role(op->kind) == LEAT_ROLE_VIEW ||
+         (op->kind == LEAT_PRIM_MAP && op->input_count == 1 &&
+          leat_op_word(g, op, LEAT_ATTR_FN, LEAT_SCALAR_COUNT) == LEAT_SCALAR_STOP);
+}
+
+// What the optimizers have made of forward's values: of a parameter, and of what forward writes to it.
+static void find_updated(const program_t *p, leat_value_id_t *updated) {
+  const leat_graph_t *g = p->r.b.graph;
+  for (leat_value_id_t v = 0; v < p->r.value_count; v++) updated[v] = LEAT_NONE;
+  for (leat_op_id_t id = p->r.op_count; id < g->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(g, id);
+    if (op->type != LEAT_TYPE_OPT || !leat_op_is_store(g, op, LEAT_STORE_UPDATE)) continue;
+    const leat_op_id_t leaf = leat_graph_symbol(g, leat_op_symbol(g, op))->op;
+    if (leaf >= p->r.op_count) continue;  // state of the optimizer
+    const leat_value_id_t parameter = leat_graph_op(g, leaf)->result_first;
+    updated[parameter] = leat_op_input(g, op, 0);
+    if (p->current[parameter] != LEAT_NONE) updated[p->current[parameter]] = leat_op_input(g, op, 0);
+  }
+}
+
+// The op of `v` once more, of operand `input`; what autograd is kept from is the operand itself.
+static leat_value_id_t alias_of(leat_builder_t *b, leat_value_id_t v, leat_value_id_t input) {
+  const leat_graph_t *g = b->graph;
+  const leat_op_t op = *leat_graph_op(g, leat_graph_value(g, v)->op);
+  const leat_value_t type = *leat_graph_value(g, v);
+  leat_attr_t attrs[ALIAS_ATTRS_MAX];
+  if (leat_op_role(op.kind) != LEAT_ROLE_VIEW) return input;
+  assert(op.attr_count <= ALIAS_ATTRS_MAX);
+  memcpy(attrs, g->attrs.data + op.attr_first, op.attr_count * sizeof *attrs);
+  return leat_b_op(b, op.kind, &input, 1, attrs, op.attr_count, &type);
+}
+
+// The aliases from `v` down to an updated value, once more from what that has become; LEAT_NONE: it is no such alias.
+static leat_status_t alias_again(program_t *p, leat_value_id_t v, const leat_value_id_t *updated,
+                                 leat_value_id_t *out_value) {
+  const leat_graph_t *g = p->r.b.graph;
+  LEAT_ARRAY(leat_value_id_t) way = {0};
+  for (; updated[v] == LEAT_NONE && is_alias(g, maker_of(g, v)); v = leat_op_input(g, maker_of(g, v), 0)) {
+    leat_value_id_t *slot = leat_array_push(&way);
+    if (slot == NULL) {
+      leat_array_free(&way);
+      return leat_out_of_memory();
+    }
+    *slot = v;
+  }
+  *out_value = updated[v];
+  while (*out_value != LEAT_NONE && way.count > 0) {
+    *out_value = alias_of(&p->r.b, way.data[way.count - 1], *out_value);
+    --way.count;
+  }
+  leat_array_free(&way);
+  return leat_builder_take_status(&p->r.b);
+}
+
+// State that forward has left in the memory of a parameter becomes what the optimizer makes of that.
+static leat_status_t store_shared(program_t *p, const leat_graph_t *from, leat_value_id_t *updated) {
+  find_updated(p, updated);
+  for (leat_op_id_t id = 0; id < from->ops.count; id++) {
+    const leat_op_t *op = leat_graph_op(from, id);
+    if (leat_op_role(op->kind) != LEAT_ROLE_UPDATE || leat_op_int(from, op, LEAT_ATTR_SHARED, 0) == 0) continue;
+    const leat_op_t *symbol = leat_graph_op(from, leat_graph_value(from, leat_op_input(from, op, 0))->op);
+    leat_value_id_t value = LEAT_NONE;
+    p->r.b = (leat_builder_t){.graph = p->r.b.graph, .type = LEAT_TYPE_OPT, .origin = op->origin};
+    LEAT_TRY(alias_again(p, leat_op_input(from, op, 1), updated, &value));
+    if (value != LEAT_NONE) leat_b_store(&p->r.b, leat_op_symbol(from, symbol), LEAT_STORE_UPDATE, value);
+  }
+  return leat_builder_take_status(&p->r.b);
+}
+
 // --- seeds ---------------------------------------------------------------------------------------------------------
 
 static leat_status_t seed_output(leat_reverse_t *r, leat_op_t op) {
@@ -90,7 +170,12 @@ static leat_status_t run(program_t *p, const leat_graph_t *from) {
   LEAT_TRY(leat_reverse_walk(&p->r));
   LEAT_TRY(store_gradients(p));
   LEAT_TRY(store_written(p));
-  return leat_optimizer_append(&p->r.b, from, p->r.cotangents, p->current);
+  LEAT_TRY(leat_optimizer_append(&p->r.b, from, p->r.cotangents, p->current));
+  leat_value_id_t *updated = leat_alloc((p->r.value_count + 1u) * sizeof *updated);
+  if (updated == NULL) return leat_out_of_memory();
+  leat_status_t status = store_shared(p, from, updated);
+  leat_free(updated);
+  return status;
 }
 
 // Flags and values for each of `count` values.

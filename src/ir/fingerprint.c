@@ -48,7 +48,8 @@ static uint32_t stream_of(const leat_graph_t *g, const leat_op_t *op, const leat
   if (leat_op_role(op->kind) == LEAT_ROLE_OPTIMIZER) {
     return leat_op_lists(g, op, LEAT_ATTR_HYPER, (leat_attr_key_t)attr->key) ? STREAMS : OPTIMIZERS;
   }
-  if (attr->key == LEAT_ATTR_SEED || attr->key == LEAT_ATTR_REQUIRES_GRAD) return SEEDS;
+  if (attr->key == LEAT_ATTR_SEED || attr->key == LEAT_ATTR_REQUIRES_GRAD || attr->key == LEAT_ATTR_SHARED)
+    return SEEDS;
   if (op->kind == LEAT_TRACED_DROPOUT && (attr->key == LEAT_ATTR_P || attr->key == LEAT_ATTR_TRAINING)) return STREAMS;
   return FORWARD;
 }

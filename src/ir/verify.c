@@ -128,6 +128,15 @@ typedef struct naming_s {
   leat_op_id_t symbol, store;
 } naming_t;
 
+// Does `again` update, behind the optimizers, what forward has updated in `first`? State in the memory of a parameter
+// is written twice.
+static bool is_later_update(const leat_graph_t *g, leat_op_id_t first, leat_op_id_t again) {
+  const leat_op_t *op = leat_graph_op(g, again);
+  return leat_op_is_store(g, leat_graph_op(g, first), LEAT_STORE_UPDATE) &&
+         leat_op_is_store(g, op, LEAT_STORE_UPDATE) && leat_graph_op(g, first)->type == LEAT_TYPE_FWD &&
+         op->type == LEAT_TYPE_OPT;
+}
+
 static leat_status_t note_names(const leat_graph_t *g, naming_t *namings) {
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
@@ -137,7 +146,7 @@ static leat_status_t note_names(const leat_graph_t *g, naming_t *namings) {
     if (name[0] == '\0') LEAT_FAIL(LEAT_INVALID_ARGUMENT, "a %s has no name", store ? "store" : "symbol");
     naming_t *naming = &namings[leat_op_symbol(g, op)];
     leat_op_id_t *slot = store ? &naming->store : &naming->symbol;
-    if (*slot != LEAT_NONE)
+    if (*slot != LEAT_NONE && !(store && is_later_update(g, *slot, id)))
       LEAT_FAIL(LEAT_INVALID_ARGUMENT, "two %s are named '%s'", store ? "stores" : "symbols", name);
     *slot = id;
   }

@@ -209,8 +209,8 @@ static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   return wants_full_width(r->from, op) ? visit_widened(r, id) : visit_compute(r, id);
 }
 
-// The types that update symbols, be it forward in a unit that runs last; then only those of symbols that a later type
-// reads.
+// The first types that update symbols, be it forward in a unit that runs last; then only those of symbols that a later
+// type reads.
 static void find_updated(const leat_graph_t *g, uint8_t *updated, bool *late) {
   memset(updated, NONE, g->values.count);
   for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
@@ -220,7 +220,8 @@ static void find_updated(const leat_graph_t *g, uint8_t *updated, bool *late) {
     if (elsewhere) updated[op->result_first] = LEAT_TYPE_FWD;
     if (!leat_op_is_store(g, op, LEAT_STORE_UPDATE)) continue;
     const leat_op_id_t leaf = leat_graph_symbol(g, leat_op_symbol(g, op))->op;
-    if (leaf != LEAT_NONE) updated[leat_graph_op(g, leaf)->result_first] = op->type;
+    uint8_t *first = leaf == LEAT_NONE ? NULL : &updated[leat_graph_op(g, leaf)->result_first];
+    if (first != NULL && (*first == NONE || op->type < *first)) *first = op->type;
   }
   for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(g, id);

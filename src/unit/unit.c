@@ -291,8 +291,9 @@ static leat_status_t make(maker_t *m) {
 bool leat_units_suit(const leat_graph_t *g) {
   for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(g, id);
-    bool writes = leat_op_role(op->kind) == LEAT_ROLE_UPDATE;
-    if (writes && leat_graph_is_optimized(g, leat_op_input(g, op, 0))) return false;
+    if (leat_op_role(op->kind) != LEAT_ROLE_UPDATE) continue;
+    if (leat_graph_is_optimized(g, leat_op_input(g, op, 0)) || leat_op_int(g, op, LEAT_ATTR_SHARED, 0) != 0)
+      return false;
   }
   return g->groups.count != 0;
 }

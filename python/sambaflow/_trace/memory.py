@@ -41,6 +41,8 @@ def write(recorder: Recorder, memory: Memory, value: Value) -> None:
     view = memory.view_of
     if view is None:
         memory.version += 1
+        if memory.first_write is None:
+            memory.first_write = len(recorder.graph.ops)
     else:
         with torch.set_grad_enabled(torch.is_grad_enabled() and view.tracked):
             is_all = view.steps == ()  # of the parent, as it lies there

@@ -144,6 +144,8 @@ class Symbols:
                 self._check_replaced(slot, before, left)
                 replaced[id(old)] = (slot, new)
         changed = []
+        self._check_apart(replaced)
+        optimized = {id(traced.memory.base) for _, traced, symbol in self._states if symbol.needs_gradient}
         for tensor, traced, symbol in self._states:
             slot, new = replaced.get(id(tensor), (None, None))
             value = tracer.read(traced) if slot is None else final_value(tracer, slot, tensor, new, symbol)
@@ -158,10 +160,30 @@ class Symbols:
                     f"{slot or name}: state keeps a gradient from call to call, which a compiled "
                     "program does not: detach() what is kept"
                 )
-            self._graph.add("update", [symbol, value])
+            follows = isinstance(new, TracedTensor) and id(new.memory.base) in optimized
+            self._graph.add("update", [symbol, value], {"shared": True} if follows else {})
             if name in self._unsaved_buffers:
                 self.unsaved[name] = self._unsaved_buffers[name]
         return changed
+
+    def _check_apart(self, replaced: Mapping[int, tuple[Slot, torch.Tensor]]) -> None:
+        """Raises where state that is one memory after forward would not do as separate symbols in the next call."""
+        groups: dict[int, list[tuple[str, TracedTensor, Value]]] = {}
+        for tensor, traced, symbol in self._states:
+            left = replaced.get(id(tensor), (None, traced))[1]
+            if isinstance(left, TracedTensor):
+                groups.setdefault(id(left.memory.base), []).append((str(symbol.op.attrs["name"]), traced, symbol))
+        for members in groups.values():
+            for name, traced, symbol in members:
+                first = traced.memory.base.first_write
+                later = self._graph.ops[first:] if first is not None else []
+                for other, _, value in members:
+                    if value is not symbol and any(operand is value for op in later for operand in op.operands):
+                        raise TraceError(
+                            f"{name} and {other} are one memory after forward, and forward writes to {name} before it "
+                            f"reads {other}: the second call would see there what the first does not; clone() one of "
+                            "them"
+                        )
 
     def check_optimized(self, statements: Sequence[Statement]) -> None:
         """Raises where an optimizer updates memory that another tensor of the program shares."""

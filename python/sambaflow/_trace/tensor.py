@@ -45,7 +45,7 @@ class Memory:
     Of memory of its own, `version` counts the writes; of a view it is the version of the base that `value` belongs to.
     """
 
-    __slots__ = ("is_leaf", "overwritten", "value", "version", "view_of")
+    __slots__ = ("first_write", "is_leaf", "overwritten", "value", "version", "view_of")
 
     def __init__(self, value: Value, view_of: View | None = None, *, is_leaf: bool = False) -> None:
         self.value = value
@@ -53,6 +53,7 @@ class Memory:
         self.version = 0 if view_of is None else view_of.parent.base.version
         self.is_leaf = is_leaf  # a tensor that gets a gradient of its own: torch lets no one write to it in grad mode
         self.overwritten = 0  # of a base: the writes that the program asked for
+        self.first_write: int | None = None  # of a base: how many ops the graph had by then
 
     @property
     def base(self) -> Memory:
