@@ -190,7 +190,8 @@ bool leat_op_is_store(const leat_graph_t *g, const leat_op_t *op, leat_store_kin
 }
 
 static bool is_written(const leat_graph_t *g, leat_symbol_id_t symbol) {
-  for (leat_op_id_t id = 0; id < g->ops.count; id++) {
+  const leat_symbol_t *s = leat_graph_symbol(g, symbol);
+  for (leat_op_id_t id = s->update_first; id != LEAT_NONE && id <= s->update_last; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
     if (op->type == LEAT_TYPE_OPT || !leat_op_is_store(g, op, LEAT_STORE_UPDATE)) continue;
     if (leat_op_symbol(g, op) == symbol) return true;

@@ -211,8 +211,9 @@ typedef struct leat_symbol_s {
   leat_symbol_id_t owner;  // whose gradient, seed or state it is; LEAT_NONE: nobody's
   uint32_t number;         // of a step counter or an index: which
   leat_op_id_t op;         // the primitive `symbol` that reads it, the first if there are more; LEAT_NONE: none does
-  leat_symbol_id_t owned, next_owned;  // the first that it owns, the next of its owner's; LEAT_NONE: no more
-  leat_value_t type;                   // dtype and shape, as the last op says, but for updates
+  leat_op_id_t update_first, update_last;  // the primitive stores that update it lie between; LEAT_NONE: none does
+  leat_symbol_id_t owned, next_owned;      // the first that it owns, the next of its owner's; LEAT_NONE: no more
+  leat_value_t type;                       // dtype and shape, as the last op says, but for updates
 } leat_symbol_t;
 
 // Where an op comes from; strings in the arena, "" where unknown.

@@ -44,13 +44,15 @@ static leat_symbol_id_t find_owned(const leat_graph_t *g, leat_symbol_id_t owner
 
 // --- adding -------------------------------------------------------------------------------------------------------
 
+static void forget_ops(leat_symbol_t *symbol) { symbol->op = symbol->update_first = symbol->update_last = LEAT_NONE; }
+
 // The symbol of that name, which lies in the arena; a new one has nothing but its name.
 static leat_status_t add(leat_graph_t *g, const char *name, leat_symbol_id_t *out_symbol) {
   leat_symbol_t *slot = leat_array_push(&g->symbols);
   *out_symbol = g->symbols.count - 1;
   if (slot == NULL || name == NULL || !leat_names_add(&g->symbol_names, name, *out_symbol)) return leat_out_of_memory();
-  *slot =
-      (leat_symbol_t){.name = name, .owner = LEAT_NONE, .op = LEAT_NONE, .owned = LEAT_NONE, .next_owned = LEAT_NONE};
+  *slot = (leat_symbol_t){.name = name, .owner = LEAT_NONE, .owned = LEAT_NONE, .next_owned = LEAT_NONE};
+  forget_ops(slot);
   return NULL;
 }
 
@@ -104,7 +106,7 @@ leat_status_t leat_graph_copy_symbols(leat_graph_t *g, const leat_graph_t *from)
     const char *name = g->symbols.data[copy].name;
     g->symbols.data[copy] = *symbol;
     g->symbols.data[copy].name = name;
-    g->symbols.data[copy].op = LEAT_NONE;
+    forget_ops(&g->symbols.data[copy]);
   }
   return NULL;
 }
@@ -128,6 +130,11 @@ static void say_store(const leat_graph_t *g, const leat_op_t *op, leat_symbol_t 
   if (value != LEAT_NONE && !known) say(symbol, kinds[store], leat_graph_value(g, value));
 }
 
+static void note_update(leat_symbol_t *symbol, leat_op_id_t id) {
+  if (symbol->update_first == LEAT_NONE) symbol->update_first = id;
+  symbol->update_last = id;
+}
+
 void leat_graph_note_symbol(leat_graph_t *g, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(g, id);
   const leat_symbol_id_t named = leat_op_symbol(g, op);
@@ -135,6 +142,7 @@ void leat_graph_note_symbol(leat_graph_t *g, leat_op_id_t id) {
   leat_symbol_t *symbol = &g->symbols.data[named];
   if (leat_op_role(op->kind) == LEAT_ROLE_KEEP) {
     say_store(g, op, symbol);
+    if (leat_op_is_store(g, op, LEAT_STORE_UPDATE)) note_update(symbol, id);
     return;
   }
   say(symbol, leat_op_word(g, op, LEAT_ATTR_KIND, LEAT_KIND_INPUT), leat_graph_value(g, op->result_first));
