@@ -43,7 +43,7 @@ over_dims("sum", "reduction", plain(torch.sum), N, "bfloat16", "int32")
 over_dims("mean", "reduction", plain(torch.mean), N, "bfloat16")
 over_dims("prod", "reduction", plain(torch.prod), lambda *s: W(*(min(n, 61) for n in s)), several=False)
 for _function in (torch.amax, torch.amin):
-    _new = over_dims(_function.__name__, "exact", some(_function), A, "bfloat16")
+    _new = over_dims(_function.__name__, "exact", some(_function), A, "bfloat16", "int32")
     _new.add(lambda x, f=_function: f(x, dim=1), T(4, 9), smooth=False)
 for _function in (torch.max, torch.min):
     over_dims(
