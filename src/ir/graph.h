@@ -87,7 +87,8 @@ typedef enum leat_op_role_e {
   LEAT_ROLE_ELEMENTWISE,  // an element of the result is a function of the elements at its own place
   LEAT_ROLE_COMPUTE,      // everything else
   LEAT_ROLE_LOOP,         // its body, a number of times (loop.h)
-  LEAT_ROLE_TRIP          // to a part of the batch, or from all parts
+  LEAT_ROLE_PART,         // what a trip sees of operand 0, a part of the batch or all of it
+  LEAT_ROLE_JOIN          // what all trips make of operand 0
 } leat_op_role_t;
 
 #define LEAT_RESULTS_OF_BODY UINT16_MAX  // of a loop: see leat_op_result_count

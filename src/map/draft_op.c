@@ -252,7 +252,8 @@ static const draft_fn_t draft_table[LEAT_PRIM_COUNT] = {
 #define ROW_SEQUENCE NO_STAGE
 #define ROW_KEEP NO_STAGE
 #define ROW_LOOP NO_STAGE
-#define ROW_TRIP NO_STAGE
+#define ROW_PART NO_STAGE
+#define ROW_JOIN NO_STAGE
 #define ROW_VIEW NO_STAGE
 #define ROW_DRAW A_STAGE
 #define ROW_ELEMENTWISE A_STAGE

@@ -137,8 +137,8 @@ static leat_status_t append_mark(splitter_t *s, const leat_op_t *like, uint32_t 
   leat_value_t result = *leat_graph_value(s->to, x);
   place.exact = 1;
   place.detached = 0;
-  if (dim >= 0 && kind == LEAT_PRIM_PART) result.dims[dim] /= s->parts;
-  if (dim >= 0 && kind == LEAT_PRIM_JOIN) result.dims[dim] *= s->parts;
+  const bool joins = leat_op_role(kind) == LEAT_ROLE_JOIN;
+  if (dim >= 0) result.dims[dim] = joins ? result.dims[dim] * s->parts : result.dims[dim] / s->parts;
   return append(s, &place, kind, &x, 1, attrs, 2, &result, 1, out_value);
 }
 

@@ -34,6 +34,8 @@ static const leat_op_t *maker_of(const roll_t *t, leat_value_id_t v) {
 }
 
 static int64_t dim_of(const roll_t *t, const leat_op_t *op) { return leat_op_int(t->from, op, LEAT_ATTR_DIM, -1); }
+static bool is_part(const leat_op_t *op) { return leat_op_role(op->kind) == LEAT_ROLE_PART; }
+static bool is_join(const leat_op_t *op) { return leat_op_role(op->kind) == LEAT_ROLE_JOIN; }
 
 // --- what runs when -------------------------------------------------------------------------------------------------
 
@@ -46,7 +48,7 @@ static bool reads(const roll_t *t, const leat_op_t *op, place_t place) {
     const leat_value_id_t v = leat_op_input(t->from, op, i);
     if (v == LEAT_NONE) continue;
     const leat_op_t *maker = maker_of(t, v);
-    const place_t made = maker->kind == LEAT_PRIM_JOIN ? AFTER : (place_t)t->place[leat_graph_value(t->from, v)->op];
+    const place_t made = is_join(maker) ? AFTER : (place_t)t->place[leat_graph_value(t->from, v)->op];
     if (made == place) return true;
   }
   return false;
@@ -54,14 +56,13 @@ static bool reads(const roll_t *t, const leat_op_t *op, place_t place) {
 
 static leat_status_t place_op(roll_t *t, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(t->from, id);
-  const bool marks = op->kind == LEAT_PRIM_JOIN || (op->kind == LEAT_PRIM_PART && dim_of(t, op) >= 0);
+  const bool marks = is_join(op) || (is_part(op) && dim_of(t, op) >= 0);
   const bool trip = marks || is_draw_of_trip(t, op) || reads(t, op, TRIP), after = reads(t, op, AFTER);
   t->place[id] = (uint8_t)(trip ? TRIP : after ? AFTER : BEFORE);
   if (marks) t->trips = leat_op_int(t->from, op, LEAT_ATTR_TRIPS, 1);
   if (trip && after)
     return refuse(t, op, "hangs on what all micro-batches give, so none can be done before the others");
-  if (op->kind == LEAT_PRIM_PART && dim_of(t, op) >= 0 && reads(t, op, TRIP))
-    return refuse(t, op, "cuts a micro-batch");
+  if (is_part(op) && dim_of(t, op) >= 0 && reads(t, op, TRIP)) return refuse(t, op, "cuts a micro-batch");
   if (leat_op_is_statement(op->kind) && trip) return refuse(t, op, "keeps what a single micro-batch gives");
   if (leat_op_role(op->kind) == LEAT_ROLE_LOOP) return refuse(t, op, "is a loop itself");
   return NULL;
@@ -140,7 +141,7 @@ static leat_status_t import(roll_t *t, leat_value_id_t v, leat_value_id_t *out_v
   const bool leaf = leat_op_is_leaf(maker->kind) && role != LEAT_ROLE_SYMBOL;
   if (t->own[v] == LEAT_NONE && (leaf || role == LEAT_ROLE_VIEW))
     LEAT_TRY(copy_op(t, leat_graph_value(t->from, v)->op));
-  else if (t->own[v] == LEAT_NONE && maker->kind == LEAT_PRIM_PART)
+  else if (t->own[v] == LEAT_NONE && is_part(maker))
     LEAT_TRY(import(t, leat_op_input(t->from, maker, 0), &t->own[v]));
   else if (t->own[v] == LEAT_NONE)
     t->own[v] = leat_b_loop_fixed(&t->loop, t->r->map[v]);
@@ -235,9 +236,9 @@ static leat_status_t write_join(roll_t *t, leat_op_id_t id) {
 
 static leat_status_t write_trip_op(roll_t *t, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(t->from, id);
-  if (op->kind == LEAT_PRIM_JOIN) return write_join(t, id);
-  if (op->kind == LEAT_PRIM_PART && dim_of(t, op) >= 0) return read_part(t, op);
-  if (op->kind != LEAT_PRIM_PART) return copy_op(t, id);
+  if (is_join(op)) return write_join(t, id);
+  if (is_part(op) && dim_of(t, op) >= 0) return read_part(t, op);
+  if (!is_part(op)) return copy_op(t, id);
   leat_value_id_t x;
   return import(t, op->result_first, &x);
 }
@@ -257,7 +258,7 @@ static leat_status_t finish(roll_t *t) {
   for (uint32_t i = 0; i < t->first_after && first != LEAT_NONE; i++) {
     const leat_op_id_t id = t->order[i];
     const leat_op_t *op = leat_graph_op(t->from, id);
-    if (op->kind != LEAT_PRIM_JOIN) continue;
+    if (!is_join(op)) continue;
     at_op(t, id);
     const leat_dtype_t dtype = (leat_dtype_t)leat_graph_value(t->from, op->result_first)->dtype;
     const leat_value_id_t sum = first + t->number[id];
@@ -280,7 +281,7 @@ static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t step) {
   if (step == t->first_after) LEAT_TRY(finish(t));
   at_op(t, id);
   if (t->place[id] == TRIP) return write_trip_op(t, id);
-  if (op->kind != LEAT_PRIM_PART) return leat_rebuild_copy(r, id);
+  if (!is_part(op)) return leat_rebuild_copy(r, id);
   r->map[op->result_first] = leat_rebuild_input(r, op, 0);  // all of it
   return NULL;
 }

@@ -176,7 +176,8 @@ static const view_t view_table[LEAT_PRIM_COUNT] = {
 #define ROW_SEQUENCE NO_VIEW
 #define ROW_KEEP NO_VIEW
 #define ROW_LOOP NO_VIEW
-#define ROW_TRIP NO_VIEW
+#define ROW_PART NO_VIEW
+#define ROW_JOIN NO_VIEW
 #define ROW_DRAW NO_VIEW
 #define ROW_ELEMENTWISE NO_VIEW
 #define ROW_COMPUTE NO_VIEW

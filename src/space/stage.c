@@ -14,7 +14,8 @@ static const uint16_t kinds[LEAT_PRIM_COUNT] = {
 #define ROW_SEQUENCE NO_STAGE
 #define ROW_KEEP NO_STAGE
 #define ROW_LOOP NO_STAGE
-#define ROW_TRIP NO_STAGE
+#define ROW_PART NO_STAGE
+#define ROW_JOIN NO_STAGE
 #define ROW_VIEW NO_STAGE
 #define ROW_DRAW OWN_STAGE
 #define ROW_ELEMENTWISE OWN_STAGE
