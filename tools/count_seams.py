@@ -68,6 +68,7 @@ OPEN_TEXT = {
 NO_MACHINE = {
     "cut/blocks.c": (1, "ops of the smallest block that is looked for"),
     "cut/outputs.c": (1, "room for a name"),
+    "driver/batches.c": (1, "room for a name"),
     "driver/cmd_machine.c": (2, "GFLOP/s and GB/s in print"),
     "driver/cmd_run.c": (3, "nanoseconds of a clock, microseconds in print"),
     "driver/measure.c": (6, "how it is measured: seconds, a clock, memory, blocks that every L1 holds"),

@@ -90,6 +90,9 @@ static double run_moved_bytes(const leat_flow_t *flow) {
   return bytes;
 }
 
+// ORDER: = enum pef_when
+static const char *const whens[PEF_WHEN_COUNT] = {"always", "first", "later", "last"};
+
 static void put_json_sections(const told_t *told, leat_text_t *out) {
   const leat_flow_t *flow = told->flow;
   const leat_pef_t *pef = flow->pef;
@@ -103,6 +106,7 @@ static void put_json_sections(const told_t *told, leat_text_t *out) {
     put_json_field(out, "name", text_of(pef, call->name));
     leat_text_put(out, ",");
     put_json_field(out, "why", text_of(pef, call->why));
+    leat_text_put(out, ",\"when\":\"%s\"", whens[call->when]);
     leat_text_put(out, ",\"body\":%u,\"rows\":%llu,\"tile_rows\":%llu,\"flops\":", call->body,
                   (unsigned long long)body->row_count, (unsigned long long)body->tile_rows_max);
     leat_text_put_double(out, flow->totals[i].flops);

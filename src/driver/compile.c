@@ -260,8 +260,8 @@ static leat_status_t compile_program(const program_t *program, const leat_compil
                                      leat_map_options_t *map_options, const char *path) {
   leat_pef_writer_t *writer = NULL;
   LEAT_TRY(compile_retrying(program, options, map_options, &writer));
-  leat_status_t status = put_bounds(program->bounded, program->bounds, writer);
-  if (status == NULL) status = leat_batches_add_loop(options, writer);
+  leat_status_t status = leat_batches_add_loop(options, map_options, &writer);
+  if (status == NULL) status = put_bounds(program->bounded, program->bounds, writer);
   if (status == NULL) status = write_file(writer, options, map_options->arch, path);
   leat_pef_writer_destroy(writer);
   return status;

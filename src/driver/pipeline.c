@@ -55,7 +55,6 @@ typedef struct pass_s {
 #define PLAIN(name, pass) PASS(name, pass(from, out_graph))
 PASS(group, leat_fusion_group(from, by->options, out_graph))
 PASS(precision, leat_precision_apply(from, by->options, out_graph))
-PASS(batches, leat_opt_batches(from, by->options->update_batches, out_graph))
 PASS(lower_for_grad, leat_lower(from, true, out_graph))
 PASS(lower_rest, leat_lower(from, false, out_graph))
 PASS(grad, leat_grad(from, leat_lower_vjps(), out_graph))
@@ -77,7 +76,6 @@ PLAIN(trim, leat_unit_trim)
 static const pass_t passes[] = {
     {"group",      group,                PROGRAM,   false, TRACED,               GROUPED,        0,       "which ops are fused"},
     {"precision",  precision,            PROGRAM,   false, TRACED,               0,              0,       "what is stored as bf16"},
-    {"batches",    batches,              PROGRAM,   false, TRACED,               0,              0,       "what is trained by the mean of several batches"},
     {"pool-first", pool_first,           COMPILING, true,  TRACED,               0,              0,       "relus visit pooled elements only"},
     {"lower",      lower_for_grad,       TRAINING,  false, 0,                    LOWERED,        TRACED,  "traced ops become primitives; rows that bring their own gradient stay"},
     {"grad",       grad,                 TRAINING,  false, LOWERED | FORWARD,    DIFFERENTIATED, FORWARD, "reverse mode, gradient norm, optimizers"},

@@ -3,7 +3,6 @@
 // out.
 #include "grad/grad.h"
 
-#include "grad/accumulate.h"
 #include "grad/loop.h"
 #include "grad/reverse.h"
 #include "ir/rebuild.h"
@@ -158,7 +157,6 @@ static leat_status_t store_gradients(program_t *p) {
     leat_reverse_at(b, &op);
     leat_value_id_t *gradient = &p->r.cotangents[op.result_first];
     if (*gradient == LEAT_NONE) *gradient = leat_b_full_like(b, op.result_first, 0.0);
-    *gradient = leat_grad_accumulate(b, &op, *gradient);
     leat_b_store(b, leat_b_role(b, LEAT_MADE_GRAD, leat_op_symbol(b->graph, &op)), LEAT_STORE_GRAD, *gradient);
   }
   return leat_builder_take_status(b);

@@ -7,7 +7,7 @@
 
 // Copies `from` (primitives, traced rows with own gradient, statements) and appends
 // - type bckwd: the gradient of every seeded output; for each requires_grad symbol S that one reaches, a store of kind
-//   "grad" named S__grad, of the mean where S says `batches` (accumulate.h). Backward ops take group and origin of the
+//   "grad" named S__grad. Backward ops take group and origin of the
 //   forward op they belong to;
 // - type gradnorm and opt: the updates of the optimizer statements, which are consumed.
 // Nothing is added when no seeded output depends on a requires_grad symbol.

@@ -106,9 +106,9 @@ static leat_status_t check_inputs(const leat_shape_call_t *call) {
   return NULL;
 }
 
-// What a symbol begins with and how it is trained has defaults.
+// What a symbol begins with and whether it is trained has defaults.
 static bool is_optional(uint32_t kind, leat_attr_key_t key) {
-  bool fact = key == LEAT_ATTR_VALUE || key == LEAT_ATTR_REQUIRES_GRAD || key == LEAT_ATTR_BATCHES;
+  bool fact = key == LEAT_ATTR_VALUE || key == LEAT_ATTR_REQUIRES_GRAD;
   return leat_op_role(kind) == LEAT_ROLE_SYMBOL && fact;
 }
 

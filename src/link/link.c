@@ -118,6 +118,7 @@ static leat_status_t begin_unit(emitter_t *e, uint32_t index) {
   e->linked.pef = unit->pef;
   e->linked.bodies = *bodies;
   e->linked.stream = unit->stream;
+  e->linked.when = unit->when;
   return NULL;
 }
 

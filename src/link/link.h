@@ -30,6 +30,7 @@ typedef struct leat_link_unit_s {
   const leat_link_target_t *targets;  // one per symbol of `pef`
   bool late;                          // its calls come after all others that forward and backward, or updates, have
   uint32_t stream;                    // where its random streams begin: added to those of its stages
+  uint16_t when;                      // pef_when of its calls
 } leat_link_unit_t;
 
 typedef struct leat_link_program_s {

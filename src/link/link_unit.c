@@ -118,6 +118,7 @@ leat_status_t leat_linked_unit_call(leat_linked_unit_t *u, uint32_t index, const
   leat_link_place_t place;
   if (u->bodies[call.body] == 0) LEAT_TRY(add_body(u, call.body));
   go_to(u, index);
+  call.when = u->when;
   u->arguments.count = 0;
   for (uint32_t i = 0; i < call.argument_count; ++i) {
     pef_argument_t *argument = leat_array_push(&u->arguments);

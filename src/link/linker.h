@@ -28,6 +28,7 @@ typedef struct leat_linked_unit_s {
   pef_info_t *info;
   uint32_t *bodies;  // per body: its index in the program + 1; 0: it is not there yet
   uint32_t stream;
+  uint16_t when;
   double times;   // how often a run makes its calls, loops of its own apart
   uint32_t loop;  // of the program, around the calls; PEF_NONE
   // Where what an argument names lies in the program, and which output the unit's is.

@@ -30,10 +30,8 @@ LOWER(OPTIMIZER) {
 LOWER(SYM) {
   leat_attr_t attrs[] = {{.key = LEAT_ATTR_NAME, .v.i = leat_op_symbol(c->from, c->op)},
                          {.key = LEAT_ATTR_KIND, .v.i = leat_lower_word(c, LEAT_ATTR_KIND, LEAT_KIND_INPUT)},
-                         {.key = LEAT_ATTR_REQUIRES_GRAD, .v.i = leat_lower_int(c, LEAT_ATTR_REQUIRES_GRAD, 0)},
-                         {.key = LEAT_ATTR_BATCHES, .v.i = leat_lower_int(c, LEAT_ATTR_BATCHES, 1)}};
-  const uint32_t count = attrs[3].v.i > 1 ? 4 : 3;
-  return leat_b_op(c->b, LEAT_PRIM_SYMBOL, NULL, 0, attrs, count, leat_lower_declared(c, 0));
+                         {.key = LEAT_ATTR_REQUIRES_GRAD, .v.i = leat_lower_int(c, LEAT_ATTR_REQUIRES_GRAD, 0)}};
+  return leat_b_op(c->b, LEAT_PRIM_SYMBOL, NULL, 0, attrs, 3, leat_lower_declared(c, 0));
 }
 
 LOWER(CONST) {

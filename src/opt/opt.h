@@ -35,9 +35,6 @@ leat_status_t leat_opt_partial(const leat_graph_t *from, leat_graph_t **out_grap
 leat_status_t leat_opt_recompute(const leat_graph_t *from, const leat_arch_t *arch,
                                  leat_graph_t **out_graph) LEAT_MUST_USE;
 
-// The gradients of parameters are means over so many batches (batches.c).
-leat_status_t leat_opt_batches(const leat_graph_t *from, uint32_t batches, leat_graph_t **out_graph) LEAT_MUST_USE;
-
 // Max pooling before relu, on the traced graph (pool_first.c).
 leat_status_t leat_opt_pool_first(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
 

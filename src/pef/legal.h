@@ -28,8 +28,7 @@ typedef enum leat_rule_e {
   LEAT_RULE_ORDER,      // a section type needs what one that runs later makes
   LEAT_RULE_PREPARE,    // PREPARE depends on more than parameters, buffers and constants, or its results are written
                         // over, or read in a loop that updates parameters
-  LEAT_RULE_BORROWED,   // the caller's memory: an input, or the number of a trip, is written, or an output is read that
-                        // this run has not written
+  LEAT_RULE_BORROWED,   // the caller's memory: an input is written, or an output is read that this run has not written
   LEAT_RULE_ENABLED,    // what only an enabled output writes is read by what always runs
   LEAT_RULE_OUTSIDE,    // an operand reaches beyond its tile buffer
   LEAT_RULE_LIFE,       // a tile buffer is used outside of the stages that it says

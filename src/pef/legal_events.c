@@ -35,10 +35,7 @@ static void look_at_loops(leat_events_t *events) {
   for (uint32_t t = 0; t < PEF_TYPE_COUNT; ++t) events->type_class[t] = (uint8_t)t;
   for (uint32_t l = 0; l < pef->loop_count; ++l) {
     const pef_loop_t *loop = &pef->loops[l];
-    if ((loop->flags & PEF_LOOP_BATCHES) != 0) {  // a trip is a run
-      events->trip = loop->trip;
-      continue;
-    }
+    if ((loop->flags & PEF_LOOP_BATCHES) != 0) continue;  // a trip is a run
     const uint32_t types = loop_types(pef, loop);
     if ((loop->flags & PEF_LOOP_APART) == 0) join_types(events, types);
     events->forward_alone |= (loop->flags & PEF_LOOP_FWD_ALONE) != 0;

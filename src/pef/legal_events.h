@@ -24,7 +24,6 @@ typedef struct leat_events_s {
   // Per section type: the least of those that only run together with it, for they are one type to all others.
   uint8_t type_class[PEF_TYPE_COUNT];
   bool *in_updating_loop;  // per call: a loop around it holds OPT sections, too
-  uint32_t trip;           // 1 + the symbol in which runs leave the number of a trip; 0: none
   bool forward_alone;      // FWD may run without those that only run together with it
 } leat_events_t;
 

@@ -13,6 +13,7 @@ typedef struct life_s {
   uint32_t writer_type;  // of the last write; PEF_TYPE_COUNT: nobody writes
   uint32_t types;        // bits, of all calls that touch it
   uint32_t output;
+  uint16_t when;  // of the calls that write: pef_when
   uint16_t dtypes;
   bool read, spare;
   bool beside_forward;  // a call wrote it that FWD may run without
@@ -84,6 +85,8 @@ static leat_status_t read_life(walk_t *w, life_t *life, const leat_event_t *e, c
     return leat_event_report(&w->events, LEAT_RULE_UNWRITTEN, e, span, life->call, life->stage);
   if ((span->dtypes & ~life->dtypes) != 0)
     return leat_event_report(&w->events, LEAT_RULE_TYPE, e, span, life->call, life->stage);
+  if (life->when != PEF_WHEN_ALWAYS && life->when != w->pef->calls[e->call].when)
+    return leat_event_report(&w->events, LEAT_RULE_UNWRITTEN, e, span, life->call, life->stage);
   if (life->output != LEAT_ALWAYS && span->output != life->output)
     return leat_event_report(&w->events, LEAT_RULE_ENABLED, e, span, life->call, life->stage);
   if ((life->writer_type != PEF_PREPARE && life->writer_type > type) ||
@@ -101,6 +104,7 @@ static leat_status_t write_life(walk_t *w, life_t *life, const leat_event_t *e, 
   life->writer_type = leat_event_type(&w->events, e);
   life->beside_forward |= leat_event_beside_forward(&w->events, e);
   life->output = first || life->output == slot->writes.output ? slot->writes.output : LEAT_MIXED;
+  if (first || w->pef->calls[e->call].when != PEF_WHEN_ALWAYS) life->when = w->pef->calls[e->call].when;
   life->dtypes |= slot->writes.dtypes;
   life->read |= !leat_span_is_empty(&slot->inside);
   life->spare |= slot->spare;
@@ -316,7 +320,9 @@ static leat_status_t read_symbol(const walk_t *w, const leat_event_t *e, const l
   if (type == PEF_PREPARE && !may_prepare(symbol, writer_types))
     return leat_event_report(&w->events, LEAT_RULE_PREPARE, e, &slot->reads, other, PEF_NONE);
   if (symbol->kind != PEF_SYMBOL_OUTPUT) return NULL;
+  const uint16_t when = writer == NULL ? PEF_WHEN_ALWAYS : w->pef->calls[writer->call].when;
   if (writer == NULL || leat_event_type(&w->events, writer) != type ||
+      (when != PEF_WHEN_ALWAYS && when != w->pef->calls[e->call].when) ||
       !holds(written, &slot->needs, (int64_t)e->begin + e->shift))
     return leat_event_report(&w->events, LEAT_RULE_BORROWED, e, &slot->reads, other, PEF_NONE);
   const uint32_t output = leat_event_slot(&w->events, writer)->writes.output;
@@ -329,8 +335,7 @@ static leat_status_t write_symbol(const walk_t *w, const leat_event_t *e) {
   const uint32_t kind = w->pef->symbols[e->symbol].kind, type = leat_event_type(&w->events, e);
   const leat_span_t *writes = &leat_event_slot(&w->events, e)->writes;
   if (type == PEF_PREPARE) return leat_event_report(&w->events, LEAT_RULE_PREPARE, e, writes, PEF_NONE, PEF_NONE);
-  if (kind == PEF_SYMBOL_INPUT || e->symbol + 1 == w->events.trip)
-    return leat_event_report(&w->events, LEAT_RULE_BORROWED, e, writes, PEF_NONE, PEF_NONE);
+  if (kind == PEF_SYMBOL_INPUT) return leat_event_report(&w->events, LEAT_RULE_BORROWED, e, writes, PEF_NONE, PEF_NONE);
   return NULL;
 }
 

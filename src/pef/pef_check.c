@@ -178,8 +178,8 @@ static leat_status_t check_call(const leat_pef_t *pef, const pef_call_t *call) {
   LEAT_TRY(check_string(pef, call->name, "name"));
   LEAT_TRY(check_string(pef, call->why, "why"));
   if (call->type >= PEF_TYPE_COUNT) return leat_pef_corrupt("section type %u does not exist", call->type);
-  if (call->barrier > 1 || (call->reserved0 | call->reserved1) != 0)
-    return leat_pef_corrupt("barrier or reserved bytes are wrong");
+  if (call->barrier > 1 || call->when >= PEF_WHEN_COUNT || call->reserved1 != 0)
+    return leat_pef_corrupt("barrier, batches or reserved bytes are wrong");
   if (call->body >= pef->body_count) return leat_pef_corrupt("body %u of %u", call->body, pef->body_count);
   if (!isfinite(call->flops) || !isfinite(call->bytes)) return leat_pef_corrupt("costs are not finite");
   const uint32_t wanted = pef->bodies[call->body].argument_count;

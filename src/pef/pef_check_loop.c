@@ -20,19 +20,6 @@ static leat_status_t check_record(const leat_pef_t *pef, const pef_loop_t *loop)
   if ((loop->flags & ~known) != 0) return leat_pef_corrupt("flags 0x%x do not exist", loop->flags);
   if ((loop->flags & PEF_LOOP_APART) != 0 && (loop->flags & PEF_LOOP_FWD_ALONE) != 0)
     return leat_pef_corrupt("all its types may run apart, and FWD alone");
-  if (loop->reserved0 != 0) return leat_pef_corrupt("reserved bytes are not zero");
-  return NULL;
-}
-
-// The symbol that has the number of the trip.
-static leat_status_t check_trip(const leat_pef_t *pef, const pef_loop_t *loop) {
-  if (loop->trip == 0) return NULL;
-  if ((loop->flags & PEF_LOOP_BATCHES) == 0) return leat_pef_corrupt("trips are counted of batches only");
-  if (loop->trip > pef->symbol_count)
-    return leat_pef_corrupt("trip: symbol %u of %u", loop->trip - 1, pef->symbol_count);
-  const pef_symbol_t *symbol = &pef->symbols[loop->trip - 1];
-  if (symbol->kind != PEF_SYMBOL_STATE || symbol->dtype != PEF_I64 || symbol->bytes != 8)
-    return leat_pef_corrupt("trip: symbol %u is no state of one i64", loop->trip - 1);
   return NULL;
 }
 
@@ -100,7 +87,6 @@ static leat_status_t check_loops(const leat_pef_t *pef) {
     if (status == NULL) status = check_nesting(&pef->loops[i], &nest);
     if (status == NULL) status = check_forward(pef, &pef->loops[i]);
     if (status == NULL && nest.depth == 1) status = check_types(pef, &pef->loops[i]);
-    if (status == NULL) status = check_trip(pef, &pef->loops[i]);
     if (status == NULL && (pef->loops[i].flags & PEF_LOOP_BATCHES) != 0)
       status = check_batches(pef, &pef->loops[i], nest.depth);
     LEAT_TRY(leat_status_annotate(status, "loop %u", i));
@@ -190,7 +176,19 @@ static leat_status_t check_moves(const leat_pef_t *pef) {
   return NULL;
 }
 
+// Calls of some trips only lie in the loop over batches.
+static leat_status_t check_whens(const leat_pef_t *pef) {
+  const pef_loop_t *batches = leat_pef_batches(pef);
+  for (uint32_t c = 0; c < pef->call_count; ++c) {
+    if (pef->calls[c].when == PEF_WHEN_ALWAYS) continue;
+    if (batches == NULL || c - batches->call_first >= batches->call_count)
+      return leat_pef_corrupt("call %u is of some batches only, and in no loop over batches", c);
+  }
+  return NULL;
+}
+
 leat_status_t leat_pef_check_loops(const leat_pef_t *pef) {
   LEAT_TRY(check_loops(pef));
+  LEAT_TRY(check_whens(pef));
   return check_moves(pef);
 }

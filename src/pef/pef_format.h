@@ -70,9 +70,9 @@
 // symbols the next one finds. A file has at most one; no loop lies around it, and nothing moves with it. In front of
 // its calls there are PREPARE sections only; none of its section types is one behind it. Its types run apart, too, in
 // each trip: a run of the greatest of them ends the trip. Calls behind it run with the last trip, or after it; runs
-// that ask for them before leave them out. What is counted: `trip` names a symbol in which a run leaves the number of
-// the trip, from 0 on, before the loop's calls read it, and no call writes it; -1 there says that the run is no trip
-// (sections by number, runs aside), and must leave what trips hand on as it is.
+// that ask for them before leave them out. A call in it may be of some trips only: of the first, of all others, or of
+// the last one (pef_when). A run that is no trip (sections by number, runs aside) leaves such calls out, and counts for
+// nothing. What such a call leaves in the arena is for calls of the same trips.
 //
 // Families (2.1). What repeats, as the layers of a deep model do, a file says once. A family is `times` blocks of
 // `count` records of one table (of STRINGS: bytes), one behind the other, of which the file has the first; each further
@@ -260,10 +260,13 @@ typedef struct pef_argument_s {
   uint64_t bytes;   // bytes that may be touched from there
 } pef_argument_t;
 
+// In which trips of the loop over batches around it a call is made (2.1).
+enum pef_when { PEF_WHEN_ALWAYS = 0, PEF_WHEN_FIRST = 1, PEF_WHEN_LATER = 2, PEF_WHEN_LAST = 3, PEF_WHEN_COUNT };
+
 typedef struct pef_call_s {
   uint8_t type;     // pef_section_type
   uint8_t barrier;  // 1: all earlier calls must have ended before this one starts
-  uint16_t reserved0;
+  uint16_t when;    // pef_when
   uint32_t body;
   uint32_t argument_first, argument_count;
   uint32_t name;    // string: for reports
@@ -286,9 +289,7 @@ typedef struct pef_loop_s {
   uint32_t stream_step;             // added to the streams of RANDOM with every trip
   uint32_t flags;                   // pef_loop_flag
   uint32_t name;                    // string: for reports
-  uint32_t trip;  // of PEF_LOOP_BATCHES: 1 + the symbol that has the number of the trip, a STATE of one i64; 0: none
-  uint32_t reserved0;
-} pef_loop_t;  // 32 bytes
+} pef_loop_t;                       // 24 bytes
 
 // In the order of their arguments, then of their loops; one for an argument and a loop.
 typedef struct pef_move_s {

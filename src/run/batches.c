@@ -23,8 +23,8 @@ static void take_loop(const leat_pef_t *pef, const pef_loop_t *loop, leat_run_ba
   batches->trips = loop->trips;
   batches->types = types_of(pef, loop->call_first, end);
   batches->behind = types_of(pef, end, pef->call_count);
-  batches->counter = loop->trip == 0 ? PEF_NONE : loop->trip - 1;
-  batches->counts = loop->trip != 0 || batches->behind != 0;
+  batches->counts = batches->behind != 0;
+  for (uint32_t c = loop->call_first; c < end; c++) batches->counts |= pef->calls[c].when != PEF_WHEN_ALWAYS;
 }
 
 static uint32_t remembered(const cJSON *facts, const char *name) {
@@ -49,7 +49,8 @@ leat_status_t leat_run_batches_prepare(leat_program_t *program, const leat_progr
   const leat_pef_t *pef = program->pef;
   leat_run_batches_t *batches = &program->batches;
   const pef_loop_t *loop = leat_pef_batches(pef);
-  *batches = (leat_run_batches_t){.trips = 1, .counter = PEF_NONE};
+  *batches = (leat_run_batches_t){.trips = 1};
+  program->whens = 1u << PEF_WHEN_ALWAYS;
   if (loop != NULL)
     take_loop(pef, loop, batches);
   else if (pef->version_major == 1 || pef->version_minor == 0)
@@ -64,15 +65,16 @@ leat_status_t leat_run_batches_prepare(leat_program_t *program, const leat_progr
 
 // --- run -------------------------------------------------------------------------------------------------------
 
-static void set_counter(const leat_program_t *program, int64_t trip) {
-  const uint32_t counter = program->batches.counter;
-  if (counter != PEF_NONE) memcpy(program->symbols[counter].data, &trip, sizeof trip);
+// The calls of some trips only that the trip under way makes, as bits.
+static uint32_t whens_of_trip(const leat_program_t *program) {
+  const uint32_t trip = program->count->done;
+  return 1u << (trip == 0 ? PEF_WHEN_FIRST : PEF_WHEN_LATER) | (trip + 1 == program->batches.trips) << PEF_WHEN_LAST;
 }
 
 static leat_status_t run_trip(leat_program_t *program, uint32_t types, bool counts) {
-  set_counter(program, counts ? (int64_t)program->count->done : -1);
+  if (counts) program->whens |= whens_of_trip(program);
   leat_status_t status = (types & program->section_types) == 0 ? NULL : leat_run_bounds_run(program, types);
-  set_counter(program, -1);
+  program->whens = 1u << PEF_WHEN_ALWAYS;
   return status;
 }
 

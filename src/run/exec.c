@@ -144,7 +144,7 @@ static void walk_calls(const exec_job_t *job, exec_worker_t *w) {
     const leat_run_call_t *call = &job->program->calls[walk.call];
     if (!job->once && leave_alone(job, &walk, w->index)) continue;
     barrier |= call->barrier;
-    if ((job->types >> call->type & 1) == 0) {
+    if (!leat_run_asks(job->program, job->types, call)) {
       const leat_run_loop_t *loop = leat_run_pass_by(job->program, &walk, job->types);
       barrier |= loop != NULL && loop->barrier;
       continue;
@@ -188,7 +188,7 @@ static void run_job(exec_job_t *job) {
 static void run_profiled(leat_program_t *program, uint32_t types, leat_walk_t start, uint32_t end) {
   exec_job_t job = {.program = program, .types = types, .start = start, .end = end, .once = true};
   for (leat_walk_t walk = start; leat_walk_next(&walk) && walk.call < end; job.start = walk) {
-    if ((types >> program->calls[walk.call].type & 1) == 0) {
+    if (!leat_run_asks(program, types, &program->calls[walk.call])) {
       (void)leat_run_pass_by(program, &walk, types);
       continue;
     }

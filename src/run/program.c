@@ -149,6 +149,7 @@ static leat_status_t prepare_calls(leat_program_t *program) {
     const bool worth = seconds >= leat_arch_barriers(&program->arch, program->arch.shared_call);
     program->calls[c] = (leat_run_call_t){.body = body,
                                           .type = file->type,
+                                          .when = (uint8_t)file->when,
                                           .arguments = program->places + file->argument_first,
                                           .barrier = file->barrier != 0,
                                           .stream = file->stream,

@@ -31,6 +31,7 @@ typedef struct leat_run_call_s {
   const leat_run_move_t *moves;
   uint32_t move_count;
   uint8_t type;  // enum pef_section_type
+  uint8_t when;  // enum pef_when
   bool barrier;
   bool shared;      // is worth more than one worker
   uint32_t stream;  // of its random draws, added to those of the stages
@@ -49,7 +50,6 @@ typedef struct leat_run_loop_s {
 typedef struct leat_run_batches_s {
   uint32_t trips;          // 1: there is none
   uint32_t types, behind;  // bits: that it holds, and of what lies behind it
-  uint32_t counter;        // the symbol in which a run leaves the number of its trip; PEF_NONE
   bool counts;             // trips are of several runs: what lies behind runs with the last of them
   bool sums;               // a file before 2.1: gradients are added up beside it (accumulate.c)
 } leat_run_batches_t;
@@ -106,6 +106,7 @@ struct leat_program_s {
   double type_seconds[PEF_TYPE_COUNT];  // estimates on one thread
   leat_run_batches_t batches;
   leat_run_trips_t own_count, *count;  // that of the program beside
+  uint32_t whens;                      // of the run: bits of 1 << pef_when
   bool has_prepare;
   bool checks_after;               // indices that forward computes have bounds
   uint64_t own_changes, *changes;  // how often what PREPARE sections read has changed; that of the program beside

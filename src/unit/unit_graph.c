@@ -28,18 +28,18 @@ static leat_status_t append(writer_t *w, const leat_op_desc_t *desc, leat_value_
   return NULL;
 }
 
-// End `number` of that role, which stands for `value` of the program. `batches`: what its gradient is the mean of.
+// End `number` of that role, which stands for `value` of the program.
 static leat_status_t add_symbol(writer_t *w, leat_symbol_role_t role, uint32_t number, leat_value_id_t value,
-                                leat_symbol_kind_t kind, bool wants, int64_t batches) {
+                                leat_symbol_kind_t kind, bool wants) {
   const leat_graph_t *g = w->units->g;
   leat_symbol_id_t symbol;
   LEAT_TRY(leat_graph_role_symbol(w->to, role, number, &symbol));
   leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_NAME, symbol), leat_attr_i(LEAT_ATTR_KIND, kind),
-                         leat_attr_i(LEAT_ATTR_REQUIRES_GRAD, wants), leat_attr_i(LEAT_ATTR_BATCHES, batches)};
+                         leat_attr_i(LEAT_ATTR_REQUIRES_GRAD, wants)};
   leat_op_desc_t desc = {.kind = LEAT_TRACED_SYM,
                          .origin = w->b.origin,
                          .attrs = attrs,
-                         .attr_count = batches > 1 ? 4 : 3,
+                         .attr_count = 3,
                          .results = leat_graph_value(g, value),
                          .result_count = 1};
   leat_value_id_t *slot = leat_array_push(&w->mapped);
@@ -139,16 +139,15 @@ static bool is_updated(const leat_units_t *units, leat_value_id_t symbol) {
 static leat_status_t add_ports(writer_t *w) {
   const leat_graph_t *g = w->units->g;
   for (uint32_t i = 0; i < w->unit->ins.count; ++i) {
-    LEAT_TRY(add_symbol(w, LEAT_MADE_UNIT_IN, i, w->unit->ins.data[i].value, LEAT_KIND_INPUT,
-                        w->unit->ins.data[i].gives, 1));
+    LEAT_TRY(
+        add_symbol(w, LEAT_MADE_UNIT_IN, i, w->unit->ins.data[i].value, LEAT_KIND_INPUT, w->unit->ins.data[i].gives));
   }
   for (uint32_t i = 0; i < w->unit->symbols.count; ++i) {
     leat_value_id_t v = w->unit->symbols.data[i].value;
-    const leat_op_t *op = leat_graph_op(g, leat_graph_value(g, v)->op);
-    leat_symbol_kind_t kind = leat_op_word(g, op, LEAT_ATTR_KIND, LEAT_KIND_INPUT);
-    const int64_t batches = w->unit->symbols.data[i].partial ? 1 : leat_op_int(g, op, LEAT_ATTR_BATCHES, 1);
+    leat_symbol_kind_t kind =
+        leat_op_word(g, leat_graph_op(g, leat_graph_value(g, v)->op), LEAT_ATTR_KIND, LEAT_KIND_INPUT);
     if (kind == LEAT_KIND_BUFFER && w->unit->role != LEAT_UNIT_LATE && is_updated(w->units, v)) kind = LEAT_KIND_STATE;
-    LEAT_TRY(add_symbol(w, LEAT_MADE_UNIT_SYMBOL, i, v, kind, w->unit->symbols.data[i].gives, batches));
+    LEAT_TRY(add_symbol(w, LEAT_MADE_UNIT_SYMBOL, i, v, kind, w->unit->symbols.data[i].gives));
   }
   return NULL;
 }

@@ -14,35 +14,35 @@
 enum { TRIPS = 3, ELEMENTS = LOOP_PART / 4, BATCH = LEAT_SECTIONS_FWD | LEAT_SECTIONS_BCKWD };
 static const char path[] = "batches_test.pef";
 
-// Symbols, in their order.
-enum { X, Y, SUM, SEEN, UPDATED, TRIP };
+// Symbols, in their order. FIRST, LATER, LAST: x, where calls of such batches have run.
+enum { X, Y, SUM, FIRST, LATER, LAST, UPDATED };
+enum { IS_FIRST = 1 << PEF_WHEN_FIRST, IS_LATER = 1 << PEF_WHEN_LATER, IS_LAST = 1 << PEF_WHEN_LAST };
 
-// forward: y = x; backward: sum = tanh(sum + y), seen = the number of the trip; behind the loop: updated = updated +
-// sum.
+static void call_when(leat_pef_writer_t *writer, uint16_t when, uint32_t body, pef_argument_t a, pef_argument_t b) {
+  const pef_call_t call = {.type = PEF_BCKWD, .body = body, .argument_count = 2, .when = when};
+  leat_pef_add_call(writer, &call, (const pef_argument_t[]){a, b});
+}
+
+// forward: y = x; backward: sum = tanh(sum + y), and what calls of some batches do; behind: updated = tanh(updated +
+// sum).
 static leat_pef_writer_t *write_update(void) {
   leat_pef_writer_t *writer = leat_pef_writer_create();
-  const pef_argument_t x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, 1),
-                       y = loop_symbol(writer, "y", PEF_SYMBOL_OUTPUT, 1),
-                       sum = loop_symbol(writer, "sum", PEF_SYMBOL_STATE, 1),
-                       seen = loop_symbol(writer, "seen", PEF_SYMBOL_STATE, 1),
-                       updated = loop_symbol(writer, "updated", PEF_SYMBOL_PARAMETER, 1), h = loop_arena(0, 1);
-  const pef_symbol_t record = {.name = leat_pef_add_string(writer, "trip"),
-                               .kind = PEF_SYMBOL_STATE,
-                               .dtype = PEF_I64,
-                               .of = PEF_NONE,
-                               .bytes = 8};
-  const pef_argument_t trip = {PEF_PLACE_SYMBOL, leat_pef_add_symbol(writer, &record), 0, 8};
+  static const char *const names[] = {"x", "y", "sum", "first", "later", "last", "updated"};
+  static const uint8_t kinds[] = {PEF_SYMBOL_INPUT, PEF_SYMBOL_OUTPUT, PEF_SYMBOL_STATE,    PEF_SYMBOL_STATE,
+                                  PEF_SYMBOL_STATE, PEF_SYMBOL_STATE,  PEF_SYMBOL_PARAMETER};
+  pef_argument_t at[UPDATED + 1];
+  for (uint32_t i = X; i <= UPDATED; ++i) at[i] = loop_symbol(writer, names[i], kinds[i], 1);
+  const pef_argument_t h = loop_arena(0, 1);
   const uint32_t copy = loop_copy_body(writer, LOOP_ROWS), add = loop_sum_body(writer, PEF_SCALAR_TANH, true);
-  LOOP_CALL(writer, copy, x, h);
-  LOOP_CALL(writer, copy, h, y);
-  loop_call(writer, PEF_BCKWD, add, (const pef_argument_t[]){h, sum}, 2);
-  loop_call(writer, PEF_BCKWD, loop_trip_body(writer), (const pef_argument_t[]){trip, seen}, 2);
-  loop_call(writer, PEF_OPT, add, (const pef_argument_t[]){sum, updated}, 2);
-  const pef_loop_t loop = {.call_count = 4,
+  LOOP_CALL(writer, copy, at[X], h);
+  LOOP_CALL(writer, copy, h, at[Y]);
+  call_when(writer, PEF_WHEN_ALWAYS, add, h, at[SUM]);
+  for (uint32_t i = FIRST; i <= LAST; ++i) call_when(writer, (uint16_t)(PEF_WHEN_FIRST + i - FIRST), copy, h, at[i]);
+  loop_call(writer, PEF_OPT, add, (const pef_argument_t[]){at[SUM], at[UPDATED]}, 2);
+  const pef_loop_t loop = {.call_count = 6,
                            .trips = TRIPS,
                            .flags = PEF_LOOP_APART | PEF_LOOP_BATCHES,
-                           .name = leat_pef_add_string(writer, "batches"),
-                           .trip = TRIP + 1};
+                           .name = leat_pef_add_string(writer, "batches")};
   leat_pef_add_loop_around(writer, &loop);
   loop_finish(writer, 1);
   return writer;
@@ -74,13 +74,22 @@ static void set(leat_program_t *program, uint32_t symbol, float value) {
   assert_ok(leat_program_write(program, symbol, values, sizeof values));
 }
 
-static void expect(leat_program_t *program, float seen, uint32_t waiting, bool updated) {
+// Which calls of some batches have run since this was asked, how many batches wait, and whether there was an update.
+static void expect(leat_program_t *program, uint32_t ran, uint32_t waiting, bool updated) {
   leat_batches_t batches;
   leat_program_batches(program, &batches);
   assert_true(batches.of_run == 1 && batches.of_update == TRIPS && batches.beside == 0);
   assert_int_equal(batches.waiting, waiting);
-  assert_true(first(program, SEEN) == seen);
+  for (uint32_t i = FIRST; i <= LAST; ++i) {
+    assert_int_equal(first(program, i) != 0, ran >> (PEF_WHEN_FIRST + i - FIRST) & 1);
+    set(program, i, 0);
+  }
   assert_true((first(program, UPDATED) != 0) == updated);
+}
+
+// Of batch `batch` of an update.
+static uint32_t calls_of(uint32_t batch) {
+  return (batch == 0 ? IS_FIRST : IS_LATER) | (batch + 1 == TRIPS ? IS_LAST : 0);
 }
 
 static void updates_run_with_the_last_batch(void **state) {
@@ -97,7 +106,7 @@ static void updates_run_with_the_last_batch(void **state) {
       set(program, UPDATED, 0);
       for (uint32_t batch = 0; batch < TRIPS; ++batch) {
         assert_ok(leat_program_run(program, LEAT_SECTIONS_ALL));
-        expect(program, (float)batch, (batch + 1) % TRIPS, batch + 1 == TRIPS);
+        expect(program, calls_of(batch), (batch + 1) % TRIPS, batch + 1 == TRIPS);
       }
     }
     if (r == 0) sum = first(program, SUM), updated = first(program, UPDATED);
@@ -113,13 +122,13 @@ static void types_run_apart_in_each_trip(void **state) {
   for (uint32_t batch = 0; batch < TRIPS; ++batch) {
     assert_ok(leat_program_run(program, LEAT_SECTIONS_FWD));
     assert_ok(leat_program_run(program, LEAT_SECTIONS_BCKWD));
-    expect(program, (float)batch, (batch + 1) % TRIPS, false);
+    expect(program, calls_of(batch), (batch + 1) % TRIPS, false);
     assert_ok(leat_program_run(program, LEAT_SECTIONS_OPT));
-    expect(program, (float)batch, (batch + 1) % TRIPS, batch + 1 == TRIPS);
+    expect(program, 0, (batch + 1) % TRIPS, batch + 1 == TRIPS);
   }
   set(program, UPDATED, 0);
   assert_ok(leat_program_run(program, LEAT_SECTIONS_OPT));  // nothing waits any more
-  expect(program, TRIPS - 1, 0, false);
+  expect(program, 0, 0, false);
   leat_program_destroy(program);
 }
 
@@ -128,10 +137,11 @@ static void what_waits_may_be_forgotten(void **state) {
   leat_program_t *program = load(write_update(), "native", 1, NULL);
   set(program, X, 0.25f);
   for (uint32_t batch = 0; batch < TRIPS - 1; ++batch) assert_ok(leat_program_run(program, LEAT_SECTIONS_ALL));
+  expect(program, IS_FIRST | IS_LATER, TRIPS - 1, false);
   leat_program_restart_batches(program);
   for (uint32_t batch = 0; batch < TRIPS; ++batch) {
     assert_ok(leat_program_run(program, LEAT_SECTIONS_ALL));
-    expect(program, (float)batch, (batch + 1) % TRIPS, batch + 1 == TRIPS);
+    expect(program, calls_of(batch), (batch + 1) % TRIPS, batch + 1 == TRIPS);
   }
   leat_program_destroy(program);
 }
@@ -143,20 +153,18 @@ static void other_runs_are_no_batches(void **state) {
   leat_fault_t faults[2];
   set(program, X, 0.25f);
   assert_ok(leat_program_run(program, LEAT_SECTIONS_ALL));
+  expect(program, IS_FIRST, 1, false);
   assert_ok(leat_program_run(program, LEAT_SECTIONS_FWD));
-  expect(program, 0, 1, false);
   leat_program_set_aside(program, 1);
   assert_ok(leat_program_run(program, LEAT_SECTIONS_ALL));
   leat_program_set_aside(program, 0);
-  expect(program, -1, 1, false);
-  assert_ok(leat_program_run(program, LEAT_SECTIONS_ALL));
-  expect(program, 1, 2, false);
-  assert_ok(leat_program_run_sections(program, (const uint32_t[]){0, 1, 2, 3}, 4));
-  expect(program, -1, 2, false);
+  assert_ok(leat_program_run_sections(program, (const uint32_t[]){0, 1, 2, 3, 4, 5}, 6));
   assert_ok(leat_program_find_faults(program, BATCH, faults));
-  expect(program, -1, 2, false);
+  expect(program, 0, 1, false);
   assert_ok(leat_program_run(program, LEAT_SECTIONS_ALL));
-  expect(program, 2, 0, true);
+  expect(program, IS_LATER, 2, false);
+  assert_ok(leat_program_run(program, LEAT_SECTIONS_ALL));
+  expect(program, IS_LATER | IS_LAST, 0, true);
   leat_program_destroy(program);
 }
 
@@ -169,9 +177,9 @@ static void programs_side_by_side_count_together(void **state) {
   set(other, X, 0.25f);
   assert_ok(leat_program_run(program, LEAT_SECTIONS_ALL));
   assert_ok(leat_program_run(other, LEAT_SECTIONS_ALL));
-  expect(program, 1, 2, false);
+  expect(program, IS_FIRST | IS_LATER, 2, false);
   assert_ok(leat_program_run(program, LEAT_SECTIONS_ALL));
-  expect(other, 2, 0, true);
+  expect(other, IS_LATER | IS_LAST, 0, true);
   leat_program_destroy(other);
   leat_pef_writer_t *writer = write_update();
   leat_pef_t view;
@@ -197,7 +205,7 @@ static void batches_in_one_call(void **state) {
   for (uint32_t i = 0; i < TRIPS * ELEMENTS; ++i) x[i] = (float)(1 + i / ELEMENTS);
   assert_ok(leat_program_run_batches(program, symbols, (void *[]){x, y}, steps, 2, LEAT_SECTIONS_ALL, TRIPS));
   assert_memory_equal(x, y, sizeof x);
-  expect(program, TRIPS - 1, 0, true);
+  expect(program, IS_FIRST | IS_LATER | IS_LAST, 0, true);
   assert_fails(leat_program_run_batches(program, symbols, (void *[]){x, y}, steps, 2, LEAT_SECTIONS_ALL, TRIPS + 1),
                LEAT_INVALID_ARGUMENT, "4 batches in a run: the file was compiled for up to 3");
   leat_program_destroy(program);
@@ -214,7 +222,7 @@ static void is_of_version_2_1(void **state) {
   leat_pef_close(pef);
   for (uint32_t p = 0; p < loop_program_count; ++p) {
     pef = loop_program(&loop_programs[p], loop_programs[p].trips);
-    assert_true(pef->version_minor == 1 || leat_pef_batches(pef) == NULL);
+    if (leat_pef_batches(pef) != NULL) assert_int_equal(pef->version_minor, 1);
     leat_pef_close(pef);
   }
 }
@@ -222,18 +230,16 @@ static void is_of_version_2_1(void **state) {
 typedef struct broken_s {
   pef_loop_t *loop;
   pef_call_t *calls;
-  pef_symbol_t *symbols;
-  pef_argument_t *arguments;
 } broken_t;
 static void not_apart(broken_t *b) { b->loop->flags = PEF_LOOP_BATCHES; }
 static void streams(broken_t *b) { b->loop->stream_step = 1; }
 static void type_behind(broken_t *b) { b->loop->call_count = 3; }
-static void all_types(broken_t *b) { b->loop->call_count = 5; }
-static void begins_late(broken_t *b) { b->loop->call_first = 1, b->loop->call_count = 3; }
+static void all_types(broken_t *b) { b->loop->call_count = 7; }
+static void begins_late(broken_t *b) { b->loop->call_first = 1, b->loop->call_count = 5; }
 static void prepares(broken_t *b) { b->calls[0].type = PEF_PREPARE; }
-static void no_symbol(broken_t *b) { b->loop->trip = 7; }
-static void other_symbol(broken_t *b) { b->loop->trip = SEEN + 1; }
-static void other_kind(broken_t *b) { b->symbols[TRIP].kind = PEF_SYMBOL_BUFFER; }
+static void when_behind(broken_t *b) { b->calls[6].when = PEF_WHEN_LAST; }
+static void no_when(broken_t *b) { b->calls[5].when = PEF_WHEN_COUNT; }
+static void no_batches(broken_t *b) { b->loop->flags = PEF_LOOP_APART; }
 
 static const struct {
   void (*change)(broken_t *b);
@@ -245,9 +251,9 @@ static const struct {
     {all_types, NULL},
     {begins_late, "call 0 in front of a loop over batches is not of type prepare"},
     {prepares, "call 1 is of type prepare, or is none, unlike the first"},
-    {no_symbol, "trip: symbol 6 of 6"},
-    {other_symbol, "trip: symbol 3 is no state of one i64"},
-    {other_kind, "trip: symbol 5 is no state of one i64"},
+    {when_behind, "call 6 is of some batches only, and in no loop over batches"},
+    {no_when, "barrier, batches or reserved bytes are wrong"},
+    {no_batches, "call 3 is of some batches only, and in no loop over batches"},
 };
 
 static leat_status_t open_broken(void (*change)(broken_t *b), leat_pef_t **out_pef) {
@@ -256,8 +262,7 @@ static leat_status_t open_broken(void (*change)(broken_t *b), leat_pef_t **out_p
   uint8_t *data = NULL;
   size_t bytes = 0;
   leat_pef_view(writer, &view);
-  broken_t tables = {(pef_loop_t *)view.loops, (pef_call_t *)view.calls, (pef_symbol_t *)view.symbols,
-                     (pef_argument_t *)view.arguments};
+  broken_t tables = {(pef_loop_t *)view.loops, (pef_call_t *)view.calls};
   change(&tables);
   assert_ok(leat_pef_write_memory(writer, &data, &bytes));
   leat_pef_writer_destroy(writer);
@@ -312,35 +317,31 @@ static void is_the_only_one_and_outermost(void **state) {
   }
 }
 
-// The number of a trip is the run's to write.
-static void nobody_writes_the_number_of_a_trip(void **state) {
+// What a call of some batches leaves in the arena is not there in the others.
+static void what_some_batches_make_is_theirs(void **state) {
   (void)state;
-  leat_pef_writer_t *writer = leat_pef_writer_create();
-  const pef_argument_t x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, 1);
-  const pef_symbol_t record = {.name = leat_pef_add_string(writer, "trip"),
-                               .kind = PEF_SYMBOL_STATE,
-                               .dtype = PEF_I64,
-                               .of = PEF_NONE,
-                               .bytes = 8};
-  const pef_argument_t trip = {PEF_PLACE_SYMBOL, leat_pef_add_symbol(writer, &record), 0, 8};
-  static const pef_instruction_t code[] = {{.op = PEF_OP_LOAD, .a = 0}, {.op = PEF_OP_STORE, .a = 1, .b = 0}};
-  const pef_operand_t operands[] = {
-      {.space = PEF_SPACE_ARGUMENT, .dtype = PEF_F32, .row_dim = PEF_NO_ROW_DIM},
-      {.space = PEF_SPACE_ARGUMENT, .dtype = PEF_I64, .row_dim = PEF_NO_ROW_DIM, .slot = 1}};
-  const pef_stage_t stage = {
-      .kind = PEF_STAGE_MAP, .output = PEF_NO_OUTPUT, .operand_count = 2, .instruction_count = 2};
-  const leat_pef_body_draft_t draft = {
-      .body = {.stage_count = 1, .argument_count = 2, .tile_quantum = 1, .row_count = 1, .tile_rows_max = 1},
-      .stages = &stage,
-      .operands = operands,
-      .instructions = code};
-  LOOP_CALL(writer, leat_pef_add_body(writer, &draft), x, trip);
-  const pef_loop_t loop = {.call_count = 1, .trips = 2, .flags = PEF_LOOP_APART | PEF_LOOP_BATCHES, .trip = 2};
-  leat_pef_add_loop_around(writer, &loop);
-  loop_finish(writer, 0);
-  leat_pef_t *pef = loop_open(writer);
-  assert_fails(leat_legal_check(pef), LEAT_CORRUPT, "the caller's memory");
-  leat_pef_close(pef);
+  static const struct {
+    uint16_t writer, reader;
+    bool legal;
+  } pairs[] = {{PEF_WHEN_ALWAYS, PEF_WHEN_LAST, true},
+               {PEF_WHEN_LATER, PEF_WHEN_LATER, true},
+               {PEF_WHEN_LATER, PEF_WHEN_LAST, false},
+               {PEF_WHEN_FIRST, PEF_WHEN_ALWAYS, false}};
+  for (uint32_t i = 0; i < sizeof pairs / sizeof *pairs; ++i) {
+    leat_pef_writer_t *writer = leat_pef_writer_create();
+    const pef_argument_t x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, 1),
+                         s = loop_symbol(writer, "s", PEF_SYMBOL_STATE, 1), h = loop_arena(0, 1);
+    const uint32_t copy = loop_copy_body(writer, LOOP_ROWS);
+    loop_begin(writer, TRIPS, PEF_LOOP_APART | PEF_LOOP_BATCHES);
+    call_when(writer, pairs[i].writer, copy, x, h);
+    call_when(writer, pairs[i].reader, copy, h, s);
+    leat_pef_end_loop(writer);
+    loop_finish(writer, 1);
+    leat_pef_t *pef = loop_open(writer);
+    if (pairs[i].legal) assert_ok(leat_legal_check(pef));
+    if (!pairs[i].legal) assert_fails(leat_legal_check(pef), LEAT_CORRUPT, "reads");
+    leat_pef_close(pef);
+  }
 }
 
 int main(void) {
@@ -354,7 +355,7 @@ int main(void) {
       cmocka_unit_test(is_of_version_2_1),
       cmocka_unit_test(what_cannot_be_is_refused),
       cmocka_unit_test(is_the_only_one_and_outermost),
-      cmocka_unit_test(nobody_writes_the_number_of_a_trip),
+      cmocka_unit_test(what_some_batches_make_is_theirs),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -106,24 +106,6 @@ static uint32_t random_body(leat_pef_writer_t *writer) {
   return add_body(writer, &stage, operands, NULL, LOOP_ROWS);
 }
 
-uint32_t loop_trip_body(leat_pef_writer_t *writer) {
-  static const pef_instruction_t code[] = {{.op = PEF_OP_LOAD, .class_ = PEF_CLASS_I64, .a = 0},
-                                           {.op = PEF_OP_CONVERT, .type = PEF_CLASS_I64, .a = 0},
-                                           {.op = PEF_OP_STORE, .a = 1, .b = 1}};
-  const pef_operand_t operands[] = {{.space = PEF_SPACE_ARGUMENT,
-                                     .dtype = PEF_I64,
-                                     .rank = 2,
-                                     .row_dim = PEF_NO_ROW_DIM,
-                                     .dims = {LOOP_ROWS, LOOP_COLUMNS}},
-                                    part(1, LOOP_ROWS)};
-  const pef_stage_t stage = {.kind = PEF_STAGE_MAP,
-                             .output = PEF_NO_OUTPUT,
-                             .origin = leat_pef_add_string(writer, "net trip"),
-                             .operand_count = 2,
-                             .instruction_count = 3};
-  return add_body(writer, &stage, operands, code, LOOP_ROWS);
-}
-
 // --- places and calls ------------------------------------------------------------------------------------------------
 
 pef_argument_t loop_arena(uint64_t part, uint64_t parts) {

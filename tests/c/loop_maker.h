@@ -13,8 +13,6 @@ uint32_t loop_sum_body(leat_pef_writer_t *writer, uint16_t function, bool in_pla
 uint32_t loop_copy_body(leat_pef_writer_t *writer, int64_t rows);
 // Arguments a, w, c: c = a w, or c += a w.
 uint32_t loop_product_body(leat_pef_writer_t *writer, bool add);
-// Arguments trip (one i64), b: b is that number.
-uint32_t loop_trip_body(leat_pef_writer_t *writer);
 
 // Values of `parts` parts, in the arena from part `first` on, or as a new symbol.
 pef_argument_t loop_arena(uint64_t first, uint64_t parts);

@@ -221,8 +221,6 @@ static void no_calls(broken_t *b) { b->loops[0].call_count = 0; }
 static void all_calls(broken_t *b) { b->loops[0].call_count = UINT32_MAX; }
 static void far_calls(broken_t *b) { b->loops[0].call_first = UINT32_MAX; }
 static void flags(broken_t *b) { b->loops[0].flags = 128; }
-static void reserved_of_loop(broken_t *b) { b->loops[0].reserved0 = 1; }
-static void counts(broken_t *b) { b->loops[0].trip = 1; }
 static void moves_with_batches(broken_t *b) { b->loops[0].flags = PEF_LOOP_APART | PEF_LOOP_BATCHES; }
 static void both(broken_t *b) { b->loops[0].flags = PEF_LOOP_APART | PEF_LOOP_FWD_ALONE; }
 static void name(broken_t *b) { b->loops[0].name = 1u << 30; }
@@ -254,8 +252,6 @@ static const struct {
     {all_calls, "calls 1 + 4294967295 of"},
     {far_calls, "calls 4294967295 + 1 of"},
     {flags, "flags 0x80 do not exist"},
-    {reserved_of_loop, "reserved bytes are not zero"},
-    {counts, "trips are counted of batches only"},
     {moves_with_batches, "a loop over batches has flags 0x3, and its streams step by 3"},
     {both, "all its types may run apart, and FWD alone"},
     {name, "name is string"},

@@ -26,7 +26,7 @@ from sambaflow._base.library import (
 from sambaflow._base.turns import Turn
 from sambaflow._trace.graph import DTYPE_NAMES
 
-_OF_BATCHES = ("grad_sum", "batch__trip")  # roles of state that means nothing once an update has run
+_SUM = "grad_sum"  # role of state that means nothing once an update has run
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Device:
 
     def kept_states(self) -> list[Symbol]:
         """State that a training keeps: all but that of an update which waits for more batches."""
-        return [symbol for symbol in self.of_kind("STATE") if symbol.role not in _OF_BATCHES]
+        return [symbol for symbol in self.of_kind("STATE") if symbol.role != _SUM]
 
     def of(self, owner: str | None, role: str, number: int = 0) -> Symbol | None:
         """The symbol that is `role` to the symbol `owner`, or to the program; None where there is none."""
