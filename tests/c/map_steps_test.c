@@ -260,6 +260,49 @@ static void what_is_prepared_for_products_apart_is_prepared_apart_where_it_is_wo
   assert_int_equal(count_prepared(4, 8), 1);
 }
 
+static void an_iota_behind_dims_of_one_is_an_iota(void **state) {
+  (void)state;
+  static const char text[] =
+      "leat.graph 1\n"
+      "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[1,3,1]\n"
+      "%1 = prim.iota() {dim=0} : f32[3]\n"
+      "%2 = prim.reshape(%1) {shape=[1,3,1]} : f32[1,3,1]\n"
+      "%3 = prim.map(%0, %2) {fn=\"add\"} : f32[1,3,1]\n"
+      "prim.store(%3) {kind=\"output\", name=\"y\"}\n";
+  mapping_t m;
+  map(text, true, &m);
+  for (leat_op_id_t id = 0; id < m.settled->ops.count; ++id) {
+    const leat_op_t *op = leat_graph_op(m.settled, id);
+    assert_int_not_equal(op->kind, LEAT_PRIM_RESHAPE);
+    if (op->kind != LEAT_PRIM_MAP) continue;
+    assert_int_equal(leat_graph_op(m.settled, leat_graph_value(m.settled, leat_op_input(m.settled, op, 1))->op)->kind,
+                     LEAT_PRIM_IOTA);
+  }
+  unmap(&m);
+}
+
+// A symbol that a later section still reads is written in a section of its own, of as many rows as it has.
+static void an_update_that_waits_has_the_rows_of_its_symbol(void **state) {
+  (void)state;
+  static const char text[] =
+      "leat.graph 1\n"
+      "%0 = prim.symbol() {kind=\"param\", name=\"w\"} : f32[2,200000]\n"
+      "%1 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[2,200000]\n"
+      "%2 = prim.map(%0, %1) {fn=\"add\"} : f32[2,200000]\n"
+      "%3 = prim.reduce(%2) {fn=\"sum\", dims=[0,1]} : f32[1,1]\n"
+      "%4 = prim.broadcast(%3) {shape=[2,200000]} : f32[2,200000]\n"
+      "%5 = prim.map(%0, %4) {fn=\"mul\"} : f32[2,200000]\n"
+      "prim.store(%2) {kind=\"update\", name=\"w\"}\n"
+      "prim.store(%5) {kind=\"output\", name=\"y\"}\n";
+  mapping_t m;
+  map(text, true, &m);
+  const leat_section_t *last = &m.plan.sections.data[m.plan.sections.count - 1];
+  assert_int_equal(last->ops.count, 0);
+  assert_int_equal(last->stores.count, 1);
+  assert_int_equal(last->rows, 2);
+  unmap(&m);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(values_stay_in_strips_and_stores_are_direct_where_they_may),
@@ -269,6 +312,8 @@ int main(void) {
       cmocka_unit_test(products_are_read_as_plainly_as_they_are),
       cmocka_unit_test(tiles_of_output_channels_pay_for_the_copy_of_a_picture),
       cmocka_unit_test(what_is_prepared_for_products_apart_is_prepared_apart_where_it_is_worth_it),
+      cmocka_unit_test(an_iota_behind_dims_of_one_is_an_iota),
+      cmocka_unit_test(an_update_that_waits_has_the_rows_of_its_symbol),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
