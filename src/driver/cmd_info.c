@@ -144,6 +144,10 @@ static void put_json_symbols(const leat_pef_t *pef, leat_text_t *out) {
     leat_text_put(out, ",\"dims\":[");
     put_dims(out, symbol);
     leat_text_put(out, "],\"bytes\":%llu", (unsigned long long)symbol->bytes);
+    const pef_block_t *block = leat_pef_block_of(pef, i);
+    if (block != NULL)
+      leat_text_put(out, ",\"blocks\":{\"dim\":%u,\"outer\":%u,\"of\":%llu}", block->dim, block->outer,
+                    (unsigned long long)block->block);
     if (symbol->of != PEF_NONE) {
       leat_text_put(out, ",");
       put_json_field(out, "of", text_of(pef, pef->symbols[symbol->of].name));
@@ -297,7 +301,9 @@ static void put_batches(const leat_pef_t *pef, uint32_t call, leat_text_t *out) 
                 loop->call_first + loop->call_count < pef->call_count ? "; those behind run with the last" : "");
 }
 
-static void put_symbol(const leat_pef_t *pef, const pef_symbol_t *symbol, leat_text_t *out) {
+static void put_symbol(const leat_pef_t *pef, uint32_t index, leat_text_t *out) {
+  const pef_symbol_t *symbol = &pef->symbols[index];
+  const pef_block_t *block = leat_pef_block_of(pef, index);
   const size_t start = out->length;
   leat_text_put(out, "  %s", leat_symbol_kind_text(symbol->kind));
   pad_to(out, start, 18);
@@ -305,7 +311,9 @@ static void put_symbol(const leat_pef_t *pef, const pef_symbol_t *symbol, leat_t
   put_dims(out, symbol);
   leat_text_put(out, "]");
   pad_to(out, start, 40);
-  leat_text_put(out, "%s\n", text_of(pef, symbol->name));
+  leat_text_put(out, "%s", text_of(pef, symbol->name));
+  if (block != NULL) leat_text_put(out, " (dim %u in blocks of %llu)", block->dim, (unsigned long long)block->block);
+  leat_text_put(out, "\n");
 }
 
 static void put_tile_buffer(const leat_pef_t *pef, const pef_body_t *body, const pef_buffer_t *buffer,
@@ -351,7 +359,7 @@ static void put_text(const told_t *told, const char *path, leat_text_t *out) {
   leat_text_put(out, "\ntile buffers (%u)\n", pef->buffer_count);
   put_tile_buffers(pef, out);
   leat_text_put(out, "\nsymbols (%u)\n", pef->symbol_count);
-  for (uint32_t i = 0; i < pef->symbol_count; ++i) put_symbol(pef, &pef->symbols[i], out);
+  for (uint32_t i = 0; i < pef->symbol_count; ++i) put_symbol(pef, i, out);
   leat_text_put(out, "\nmetadata\n  %s\n", pef->metadata);
 }
 

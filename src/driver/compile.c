@@ -130,7 +130,9 @@ static leat_status_t compile_whole(const leat_graph_t *graph, const leat_compile
   leat_status_t status = leat_cut(settled, &cut, &plan);
   if (status == NULL) {
     leat_say_step(options, steps - 2, steps, "map");
-    status = leat_target_map(settled, &plan, map_options, writer);
+    leat_map_options_t whole = *map_options;
+    whole.whole = true;
+    status = leat_target_map(settled, &plan, &whole, writer);
     if (status == NULL && options->write_decisions != 0) status = write_decisions(settled, &plan, options);
     leat_plan_deinit(&plan);
   }

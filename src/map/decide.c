@@ -76,7 +76,10 @@ leat_status_t leat_map_decide(const leat_graph_t *g, const leat_plan_t *plan, co
   LEAT_TRY(leat_keeps_choose(g, plan, &d->uses, &d->symbols, &d->stages, &d->keeps));
   LEAT_TRY(add_copies(d));
   LEAT_TRY(order_sections(d));
-  return draft_sections(d);
+  LEAT_TRY(draft_sections(d));
+  if (options->whole && options->inference)
+    leat_packs_become_symbols(&d->packs, g, plan, d->drafts, &d->uses, &d->symbols);
+  return NULL;
 }
 
 void leat_decided_deinit(leat_decided_t *d) {

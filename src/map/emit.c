@@ -62,8 +62,10 @@ static leat_status_t place_of(const emitter_t *e, const leat_source_t *source, p
   if (source->kind == LEAT_SOURCE_SYMBOL) {
     *out_place = place_of_symbol(e, source->index);
   } else {
-    uint64_t bytes = e->decided->packs.all.data[source->index].bytes;
-    *out_place = (pef_argument_t){.kind = PEF_PLACE_ARENA, .offset = e->placed->packs[source->index], .bytes = bytes};
+    const leat_pack_t *pack = &e->decided->packs.all.data[source->index];
+    const uint64_t offset = e->placed->packs[source->index];
+    *out_place = (pef_argument_t){.kind = PEF_PLACE_ARENA, .offset = offset, .bytes = pack->bytes};
+    if (pack->symbol != LEAT_NONE) *out_place = place_of_symbol(e, pack->symbol);
   }
   return NULL;
 }
@@ -199,7 +201,7 @@ static leat_status_t emit_packs(emitter_t *e, uint32_t section, uint32_t stage) 
   while (e->packs_called < packs->calls.count) {
     const leat_pack_call_t *call = &packs->calls.data[e->packs_called];
     if (call->section != section || call->stage != stage) break;
-    LEAT_TRY(emit_pack(e, call));
+    if (packs->all.data[call->pack].symbol == LEAT_NONE) LEAT_TRY(emit_pack(e, call));
     e->packs_called++;
   }
   return NULL;
@@ -228,12 +230,25 @@ static leat_status_t emit_section(emitter_t *e, uint32_t index) {
 // --- the file
 // ---------------------------------------------------------------------------------------------------------
 
+// How a symbol lies that is as a product reads it.
+static void emit_block(emitter_t *e, uint32_t symbol) {
+  const leat_packs_t *packs = &e->decided->packs;
+  for (uint32_t i = 0; i < packs->all.count; ++i) {
+    const leat_pack_t *pack = &packs->all.data[i];
+    if (pack->symbol != symbol) continue;
+    const int64_t columns = pack->block == 0 ? pack->access.dims[1] : pack->block;
+    const pef_block_t block = {.symbol = symbol, .dim = (uint8_t)pack->dim, .block = (uint64_t)columns};
+    leat_pef_add_block(e->writer, &block);
+  }
+}
+
 static void emit_symbols(emitter_t *e) {
   const leat_map_symbols_t *symbols = &e->decided->symbols;
   for (uint32_t i = 0; i < symbols->all.count; ++i) {
     pef_symbol_t symbol = symbols->all.data[i];
     symbol.name = leat_pef_add_string(e->writer, leat_graph_symbol(e->decided->g, symbols->ids.data[i])->name);
     leat_pef_add_symbol(e->writer, &symbol);
+    emit_block(e, i);
   }
 }
 

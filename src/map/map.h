@@ -18,6 +18,7 @@ typedef struct leat_map_options_s {
   const char *arch_text;  // of the record, for the PEF
   uint32_t optim_level;
   bool inference;
+  bool whole;      // nothing is linked to it: it is the program, and says how its parameters lie
   uint32_t trips;  // of the loop whose body it is: how often a step runs it; 0: once
   uint64_t fingerprint[3], fingerprint_version;
   leat_map_shortage_t *shortage;  // NULL: not asked for

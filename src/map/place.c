@@ -60,8 +60,10 @@ static leat_status_t plan_arena(const leat_decided_t *d, leat_placed_t *p, leat_
     arena_lifetime(d, v, &first, &last);
     LEAT_TRY(leat_fit_add(room, v, first, last, leat_pef_align(leat_value_bytes(leat_graph_value(d->g, v)))));
   }
-  for (uint32_t i = 0; i < d->packs.all.count; ++i)
+  for (uint32_t i = 0; i < d->packs.all.count; ++i) {
+    if (d->packs.all.data[i].symbol != LEAT_NONE) continue;
     LEAT_TRY(leat_fit_add(room, value_count + i, 0, LEAT_FOREVER, leat_pef_align(d->packs.all.data[i].bytes)));
+  }
   LEAT_TRY(leat_fit_place(room, &p->arena_bytes));
   for (uint32_t i = 0; i < room->count; ++i) {
     const leat_fit_block_t *block = &room->data[i];

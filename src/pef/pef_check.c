@@ -440,6 +440,7 @@ leat_status_t leat_pef_check(const leat_pef_t *pef) {
   LEAT_TRY(check_calls(pef));
   LEAT_TRY(leat_pef_check_loops(pef));
   LEAT_TRY(leat_pef_check_bounds(pef));
+  LEAT_TRY(leat_pef_check_blocks(pef));
   LEAT_TRY(leat_pef_check_spaces(pef));
   pef_checker_t *checker = leat_alloc_zero(1, sizeof *checker);
   if (checker == NULL) return leat_out_of_memory();

@@ -69,6 +69,7 @@ leat_status_t leat_pef_check_layout(const leat_pef_t *pef, const pef_body_t *bod
 leat_status_t leat_pef_check_operand(const pef_stage_site_t *site, uint32_t index) LEAT_MUST_USE;
 leat_status_t leat_pef_check_stage(const pef_stage_site_t *site) LEAT_MUST_USE;
 leat_status_t leat_pef_check_bounds(const leat_pef_t *pef) LEAT_MUST_USE;
+leat_status_t leat_pef_check_blocks(const leat_pef_t *pef) LEAT_MUST_USE;
 leat_status_t leat_pef_check_loops(const leat_pef_t *pef) LEAT_MUST_USE;
 leat_status_t leat_pef_check_argument(const leat_pef_t *pef, const pef_argument_t *argument) LEAT_MUST_USE;
 // Argument `index` of the file holds what the body does with it, wherever it moves.

@@ -112,3 +112,16 @@ void leat_pef_find_access(const pef_stage_t *stage, const pef_instruction_t *pro
     if (direction == PEF_IN || direction == PEF_UPDATE || added_to) access[i] |= LEAT_PEF_READS;
   }
 }
+
+const pef_block_t *leat_pef_block_of(const leat_pef_t *pef, uint32_t symbol) {
+  uint32_t low = 0, high = pef->block_count;
+  while (low < high) {
+    const uint32_t middle = low + (high - low) / 2;
+    if (pef->blocks[middle].symbol < symbol) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low < pef->block_count && pef->blocks[low].symbol == symbol ? &pef->blocks[low] : NULL;
+}

@@ -80,6 +80,13 @@
 // so do all indices in them, and `first` of a family: the files of two programs are the same program if what is written
 // out is equal. Families have tables of records, but FAMILIES and STEPS, and STRINGS.
 //
+// Blocks (2.1). A parameter may lie in blocks of one of its dims, as panels of a product's columns or channels side by
+// side: the dim is cut in blocks of `block` places, the last one as wide as what is left. The first `outer` dims go
+// around all, row-major; then come the blocks, in each the other dims from `outer` on, row-major, and innermost the
+// places of the block. Its bytes are as many as otherwise. Stages see the bytes as they lie; what a symbol holds for
+// whoever reads or writes it from outside are its values, row-major. Nobody outside sees arena and tile buffers: their
+// dims are written as they lie.
+//
 // Values. Stages compute in the class (enum pef_class) of the dtype of what they read, a CONTRACT in that which all
 // three share; a result is converted when it is stored, not before. A conversion rounds once, to nearest, ties to even;
 // a float becomes an integer by truncation, the least of i64 where that does not fit or it is a NaN; integers lose
@@ -226,6 +233,14 @@ typedef struct pef_symbol_s {
   uint64_t init;   // f64 bits: every element at load (hyperparameters: the default)
   int64_t dims[8];
 } pef_symbol_t;
+
+// Ascending by symbol, a PARAMETER.
+typedef struct pef_block_s {
+  uint32_t symbol;
+  uint8_t dim, outer;  // outer <= dim
+  uint16_t reserved0;
+  uint64_t block;  // 1 to the extent of the dim
+} pef_block_t;     // 16 bytes
 
 // A bound of indices or divisors: elements of a symbol of integers that must be low..high, or `ignored` where
 // has_ignored is 1. 1..-1 is every number but 0 (a divisor); else, where low is greater than high, no number is between

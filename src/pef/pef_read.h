@@ -49,6 +49,9 @@ void leat_pef_close(leat_pef_t *pef);
 // Byte of a record in the file, for messages; of one that a family stands for, that of the record which it repeats.
 uint64_t leat_pef_byte_of(const leat_pef_t *pef, enum pef_segment_kind segment, uint64_t index);
 
+// How a symbol lies in blocks; NULL: row-major.
+const pef_block_t *leat_pef_block_of(const leat_pef_t *pef, uint32_t symbol);
+
 // Axes of a body, cuts of an operand (which is one of `pef`): their number, and where the first lies.
 uint32_t leat_pef_axes(const leat_pef_t *pef, const pef_body_t *body, const pef_axis_t **out_axes);
 uint32_t leat_pef_cuts(const leat_pef_t *pef, const pef_operand_t *operand, const pef_cut_t **out_cuts);

@@ -192,6 +192,10 @@ void leat_pef_add_bound(leat_pef_writer_t *writer, const pef_bound_t *bound) {
   if (writer->failure == NULL) (void)APPEND(writer, bounds, bound, 1);
 }
 
+void leat_pef_add_block(leat_pef_writer_t *writer, const pef_block_t *block) {
+  if (writer->failure == NULL) (void)APPEND(writer, blocks, block, 1);
+}
+
 uint32_t leat_pef_add_call(leat_pef_writer_t *writer, const pef_call_t *call, const pef_argument_t *arguments) {
   if (writer->failure != NULL) return 0;
   const uint32_t id = writer->calls.count;

@@ -47,6 +47,7 @@ uint32_t leat_pef_add_body(leat_pef_writer_t *writer, const leat_pef_body_draft_
 // The symbol of that name, or PEF_NONE; any after a failure.
 uint32_t leat_pef_find_symbol(const leat_pef_writer_t *writer, const char *name);
 void leat_pef_add_bound(leat_pef_writer_t *writer, const pef_bound_t *bound);
+void leat_pef_add_block(leat_pef_writer_t *writer, const pef_block_t *block);  // ascending by symbol
 
 // `arguments`: call->argument_count of them; call->argument_first is ignored.
 uint32_t leat_pef_add_call(leat_pef_writer_t *writer, const pef_call_t *call, const pef_argument_t *arguments);

@@ -214,8 +214,9 @@ static void run_types(leat_program_t *program, uint32_t types) {
 }
 
 static void prepare_if_stale(leat_program_t *program) {
-  if (!leat_run_is_stale(program) || !program->has_prepare) return;
-  run_types(program, 1u << PEF_PREPARE);
+  if (!leat_run_is_stale(program)) return;
+  leat_run_symbols_follow(program);
+  if (program->has_prepare) run_types(program, 1u << PEF_PREPARE);
   program->prepared = *program->changes;
 }
 

@@ -129,6 +129,7 @@ LEAT_EXPORT leat_status_t leat_program_find_faults(leat_program_t *program, uint
               program->section_types & LEAT_SECTIONS_ALL);
   }
   LEAT_TRY(leat_run_types_check(program, types));
+  if (leat_run_is_stale(program)) leat_run_symbols_follow(program);
   const uint32_t all = types | (leat_run_is_stale(program) ? 1u << PEF_PREPARE : 0);
   for (leat_walk_t at = leat_walk_start(pef, PEF_MAX_TRIPS); leat_walk_next(&at);) {
     fault_walk_t walk = {.program = program, .file_call = &pef->calls[at.call], .faults = out_faults};

@@ -70,13 +70,15 @@ typedef struct leat_run_symbol_s {
   char *sum;                          // of a parameter's gradient over batches (accumulate.c); NULL: none
   uint32_t place_first, place_count;  // into symbol_places: the places that refer to it
   bool shared;                        // lies in the memory of the program beside
+  uint32_t twin;                      // of the program beside: has its values, in other blocks; PEF_NONE: there is none
   uint32_t output;                    // which output it is; PEF_NONE: it is none
   char *kept;                         // where bounds.c keeps what forward may have to take back; NULL: nowhere
 } leat_run_symbol_t;
 
 struct leat_program_s {
   leat_pef_t *pef;
-  leat_arena_t arena;  // plans and tables
+  struct leat_program_s *beside;  // whose symbols it shares; NULL: none's
+  leat_arena_t arena;             // plans and tables
   const leat_run_engine_t *engine;
   void *engine_state;
   leat_arch_t arch;         // the machine that the file was compiled for
@@ -151,8 +153,10 @@ static inline char **leat_run_worker_arguments(const leat_program_t *program, ui
 }
 
 // symbols.c
-leat_status_t leat_run_symbols_place(leat_program_t *program, const leat_program_t *beside) LEAT_MUST_USE;
+leat_status_t leat_run_symbols_place(leat_program_t *program, leat_program_t *beside) LEAT_MUST_USE;
 void leat_run_symbols_init(leat_program_t *program);
+// Symbols that have a twin take its values. Before a run, where they have changed since the last.
+void leat_run_symbols_follow(leat_program_t *program);
 void leat_run_symbol_set(leat_program_t *program, uint32_t symbol, char *data);
 
 // report.c: "fwd"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Symbols: one planned block, binding, reading and writing, hyperparameters, lookup by name.
 #include "base/names.h"
+#include "run/blocks.h"
 #include "run/program.h"
 
 // --- placing ---------------------------------------------------------------------------------------------------
@@ -12,6 +13,12 @@ static bool is_shareable(const leat_pef_t *pef, const pef_symbol_t *symbol, bool
   const bool of_parameter = symbol->of != PEF_NONE && pef->symbols[symbol->of].kind == PEF_SYMBOL_PARAMETER;
   return *out_needed || symbol->kind == PEF_SYMBOL_HYPERPARAMETER ||
          (symbol->kind == PEF_SYMBOL_GRADIENT && of_parameter);
+}
+
+static bool lie_alike(const leat_pef_t *a, uint32_t i, const leat_pef_t *b, uint32_t j) {
+  const pef_block_t *p = leat_pef_block_of(a, i), *q = leat_pef_block_of(b, j);
+  if (p == NULL || q == NULL) return p == q;
+  return p->dim == q->dim && p->outer == q->outer && p->block == q->block;
 }
 
 static bool are_alike(const pef_symbol_t *a, const pef_symbol_t *b) {
@@ -36,17 +43,21 @@ static leat_status_t share(leat_program_t *program, const leat_program_t *beside
     if (!is_shareable(pef, &pef->symbols[s], &needed)) continue;
     const uint32_t other = leat_names_find(names, name, strlen(name));
     const bool found = other != LEAT_NAME_ABSENT && are_alike(&pef->symbols[s], &beside->pef->symbols[other]);
+    const bool same = found && lie_alike(pef, s, beside->pef, other);
     if (!found && needed) {
       LEAT_FAIL(LEAT_MISMATCH, "the program beside has no \"%s\" of the same kind, dtype and shape", name);
     }
-    program->symbols[s].shared = found;
-    if (found) program->symbols[s].own = beside->symbols[other].data;
-    if (found) program->symbols[s].sum = beside->symbols[other].sum;
+    program->symbols[s].shared = same;
+    if (same) program->symbols[s].own = beside->symbols[other].data;
+    if (same) program->symbols[s].sum = beside->symbols[other].sum;
+    if (found && !same) program->symbols[s].twin = other;
   }
   return NULL;
 }
 
-static leat_status_t share_symbols(leat_program_t *program, const leat_program_t *beside) {
+static leat_status_t share_symbols(leat_program_t *program, leat_program_t *beside) {
+  program->beside = beside;
+  for (uint32_t s = 0; s < program->pef->symbol_count; s++) program->symbols[s].twin = PEF_NONE;
   program->changes = beside != NULL ? beside->changes : &program->own_changes;
   if (beside == NULL) return NULL;
   leat_names_t names = {0};
@@ -145,7 +156,7 @@ static leat_status_t number_outputs(leat_program_t *program) {
   return NULL;
 }
 
-leat_status_t leat_run_symbols_place(leat_program_t *program, const leat_program_t *beside) {
+leat_status_t leat_run_symbols_place(leat_program_t *program, leat_program_t *beside) {
   const leat_pef_t *pef = program->pef;
   const size_t places = (size_t)pef->argument_count + pef->place_count + 1;
   if (places > UINT32_MAX) LEAT_FAIL(LEAT_UNSUPPORTED, "%zu places are too many", places);
@@ -174,6 +185,22 @@ static void fill(const leat_program_t *program, uint32_t symbol, double value) {
   char *to = program->symbols[symbol].data, element[sizeof(double)];
   program->engine->store(program->engine_state, PEF_CLASS_F64, file->dtype, element, 1, &value, 1);
   for (size_t i = 0; i < count; i++) memcpy(to + i * bytes, element, bytes);
+}
+
+void leat_run_symbols_follow(leat_program_t *program) {
+  enum { STRIP = 4096 };
+  const leat_pef_t *pef = program->pef;
+  char values[STRIP];
+  for (uint32_t s = 0; s < pef->symbol_count; s++) {
+    const uint32_t twin = program->symbols[s].twin;
+    if (twin == PEF_NONE) continue;
+    const size_t bytes = leat_pef_dtype_bytes(pef->symbols[s].dtype), all = (size_t)pef->symbols[s].bytes / bytes;
+    for (size_t first = 0, count; first < all; first += count) {
+      count = all - first < STRIP / bytes ? all - first : STRIP / bytes;
+      leat_run_blocks_get(program->beside->pef, twin, program->beside->symbols[twin].data, first, count, values);
+      leat_run_blocks_put(pef, s, program->symbols[s].data, first, count, values);
+    }
+  }
 }
 
 void leat_run_symbols_init(leat_program_t *program) {
@@ -248,7 +275,10 @@ LEAT_EXPORT leat_status_t leat_program_bind(leat_program_t *program, uint32_t sy
 LEAT_EXPORT leat_status_t leat_program_write(leat_program_t *program, uint32_t symbol, const void *data,
                                              size_t data_bytes) {
   LEAT_TRY(check_bytes(program, symbol, data_bytes));
-  memcpy(program->symbols[symbol].data, data, data_bytes);
+  const uint32_t twin = program->symbols[symbol].twin;
+  if (twin != PEF_NONE) return leat_program_write(program->beside, twin, data, data_bytes);
+  const size_t count = data_bytes / leat_pef_dtype_bytes(program->pef->symbols[symbol].dtype);
+  leat_run_blocks_put(program->pef, symbol, program->symbols[symbol].data, 0, count, data);
   if (feeds_prepare(program, symbol)) ++*program->changes;
   return NULL;
 }
@@ -256,12 +286,16 @@ LEAT_EXPORT leat_status_t leat_program_write(leat_program_t *program, uint32_t s
 LEAT_EXPORT leat_status_t leat_program_read(const leat_program_t *program, uint32_t symbol, void *data,
                                             size_t data_bytes) {
   LEAT_TRY(check_bytes(program, symbol, data_bytes));
-  memcpy(data, program->symbols[symbol].data, data_bytes);
+  const uint32_t twin = program->symbols[symbol].twin;
+  if (twin != PEF_NONE) return leat_program_read(program->beside, twin, data, data_bytes);
+  const size_t count = data_bytes / leat_pef_dtype_bytes(program->pef->symbols[symbol].dtype);
+  leat_run_blocks_get(program->pef, symbol, program->symbols[symbol].data, 0, count, data);
   return NULL;
 }
 
 LEAT_EXPORT void *leat_program_data(leat_program_t *program, uint32_t symbol) {
-  return symbol < program->pef->symbol_count ? program->symbols[symbol].data : NULL;
+  if (symbol >= program->pef->symbol_count || leat_pef_block_of(program->pef, symbol) != NULL) return NULL;
+  return program->symbols[symbol].data;
 }
 
 LEAT_EXPORT leat_status_t leat_program_set_hyperparameter(leat_program_t *program, uint32_t symbol, double value) {

@@ -9,6 +9,7 @@
 // weight_v), and batch norms without a count of batches, which older files lack.
 #include "io/weights.h"
 
+#include "run/blocks.h"
 #include "run/program.h"
 
 typedef struct weights_match_s {
@@ -190,21 +191,25 @@ static leat_status_t verdict(const weights_match_t *match, bool lets_extra_throu
 // Converts when the dtypes differ, strip by strip: floats through f64, integers through i64.
 static void copy_in(leat_program_t *program, uint32_t symbol, const leat_io_tensor_t *tensor) {
   enum { STRIP = 256 };
+  const uint32_t twin = program->symbols[symbol].twin;
+  if (twin != PEF_NONE) program = program->beside, symbol = twin;
   const pef_symbol_t *file = &program->pef->symbols[symbol];
   char *to = program->symbols[symbol].data;
   if (file->dtype == tensor->dtype) {
-    memcpy(to, tensor->data, tensor->data_bytes);
+    const size_t elements = tensor->data_bytes / leat_pef_dtype_bytes(file->dtype);
+    leat_run_blocks_put(program->pef, symbol, to, 0, elements, tensor->data);
     return;
   }
   const uint32_t class_ = is_float(file->dtype) ? PEF_CLASS_F64 : PEF_CLASS_I64;
-  const size_t from_bytes = leat_pef_dtype_bytes(tensor->dtype), to_bytes = leat_pef_dtype_bytes(file->dtype);
+  const size_t from_bytes = leat_pef_dtype_bytes(tensor->dtype);
   const size_t count = tensor->data_bytes / from_bytes;
   for (size_t i = 0; i < count; i += STRIP) {
     const int64_t n = count - i < STRIP ? (int64_t)(count - i) : STRIP;
     const char *from = (const char *)tensor->data + i * from_bytes;
-    uint64_t values[STRIP];
+    uint64_t values[STRIP], stored[STRIP];
     program->engine->load(program->engine_state, class_, tensor->dtype, values, from, 1, n);
-    program->engine->store(program->engine_state, class_, file->dtype, to + i * to_bytes, 1, values, n);
+    program->engine->store(program->engine_state, class_, file->dtype, stored, 1, values, n);
+    leat_run_blocks_put(program->pef, symbol, to, i, (size_t)n, (const char *)stored);
   }
 }
 

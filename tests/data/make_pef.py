@@ -226,6 +226,17 @@ class LongSums(nn.Module):
         return self.deep(torch.tanh(self.wide(image)))
 
 
+class Panels(nn.Module):
+    """Weights that lie as their products read them."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(20, 150), nn.ReLU(), nn.Linear(150, 18))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
 def images(n=4, channels=1, size=14):
     return {"image": torch.randn(n, channels, size, size)}
 
@@ -285,6 +296,7 @@ PROGRAMS = {
     "bf16_infer": (Half, lambda: {"x": torch.randn(3, 12).bfloat16()}, None, {}),
     "sums_train": (Sums, lambda: images(4, 1, 32), sgd, {}),
     "deep_infer": (LongSums, lambda: images(2, 1, 5), None, {}),
+    "panels_infer": (Panels, lambda: {"x": torch.randn(5, 20)}, None, {}),
 }
 CHECKPOINTED = ("language_train", "volumes_train", "recurrent_train")
 
