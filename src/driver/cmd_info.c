@@ -93,6 +93,14 @@ static double run_moved_bytes(const leat_flow_t *flow) {
 // ORDER: = enum pef_when
 static const char *const whens[PEF_WHEN_COUNT] = {"always", "first", "later", "last"};
 
+// How far the axes of a body go.
+static void put_axes(const leat_pef_t *pef, const pef_body_t *body, const char *between, leat_text_t *out) {
+  const pef_axis_t *axes;
+  const uint32_t count = leat_pef_axes(pef, body, &axes);
+  for (uint32_t i = 0; i < count; ++i)
+    leat_text_put(out, "%s%llu", i ? between : "", (unsigned long long)axes[i].count);
+}
+
 static void put_json_sections(const told_t *told, leat_text_t *out) {
   const leat_flow_t *flow = told->flow;
   const leat_pef_t *pef = flow->pef;
@@ -107,8 +115,10 @@ static void put_json_sections(const told_t *told, leat_text_t *out) {
     leat_text_put(out, ",");
     put_json_field(out, "why", text_of(pef, call->why));
     leat_text_put(out, ",\"when\":\"%s\"", whens[call->when]);
-    leat_text_put(out, ",\"body\":%u,\"rows\":%llu,\"tile_rows\":%llu,\"flops\":", call->body,
+    leat_text_put(out, ",\"body\":%u,\"rows\":%llu,\"tile_rows\":%llu,\"axes\":[", call->body,
                   (unsigned long long)body->row_count, (unsigned long long)body->tile_rows_max);
+    put_axes(pef, body, ",", out);
+    leat_text_put(out, "],\"flops\":");
     leat_text_put_double(out, flow->totals[i].flops);
     leat_text_put(out, ",\"times\":%.0f,\"bytes\":", flow->totals[i].times);
     leat_text_put_double(out, moved_bytes(flow, i));
@@ -268,6 +278,8 @@ static void put_section(const told_t *told, uint32_t index, leat_text_t *out) {
   leat_text_put(out, "  %3u %s", index, leat_section_type_text(call->type));
   pad_to(out, start, 16);
   leat_text_put(out, "%llu rows", (unsigned long long)body->row_count);
+  if (leat_pef_axes(pef, body, &(const pef_axis_t *){0}) != 0) leat_text_put(out, " x ");
+  put_axes(pef, body, " x ", out);
   pad_to(out, start, 28);
   leat_put_flops(out, flow->totals[index].flops);
   pad_to(out, start, 42);

@@ -2,6 +2,7 @@
 // A draft becomes a body and a call: its operands get the places of their sources, arguments or tile buffers.
 #include "map/emit.h"
 
+#include "map/axis.h"
 #include "map/name.h"
 #include "pef/flight.h"
 #include "space/rows.h"
@@ -152,8 +153,22 @@ static leat_status_t add_stage(body_t *b, uint32_t index) {
 // --- calls
 // ------------------------------------------------------------------------------------------------------------
 
+// Cut along lines is what threads share; who has nothing to share has no axis.
+static leat_status_t find_axis(const body_t *b, const pef_call_t *call, leat_axis_t *out_axis) {
+  const leat_arch_t *arch = b->e->decided->options->arch;
+  *out_axis = (leat_axis_t){0};
+  if (leat_arch_seconds(arch, arch->level, call->flops, call->bytes) < leat_arch_barriers(arch, arch->shared_call))
+    return NULL;
+  return leat_axis_find(b->draft, b->operands.data, b->buffers.count, b->arguments.count, out_axis);
+}
+
 // `call` as it stands but for what follows from the body.
-static void finish(body_t *b, const leat_tiling_t *tiling, pef_call_t call, const char *name, const char *why) {
+static leat_status_t finish(body_t *b, const leat_tiling_t *tiling, pef_call_t call, const char *name,
+                            const char *why) {
+  leat_axis_t found;
+  LEAT_TRY(find_axis(b, &call, &found));
+  const uint64_t lines = (uint64_t)found.count;
+  const pef_axis_t axis = {.number = 1, .count = lines, .tile_max = lines, .quantum = 1};
   leat_pef_body_draft_t body = {
       .body = {.stage_count = b->stages.count,
                .argument_count = b->arguments.count,
@@ -167,12 +182,18 @@ static void finish(body_t *b, const leat_tiling_t *tiling, pef_call_t call, cons
       .buffers = b->buffers.data,
       .dims = b->dims.data,
       .layout = b->layout.data,
+      .axes = &axis,
+      .cuts = found.cuts.data,
+      .axis_count = found.count != 0,
+      .cut_count = found.cuts.count,
   };
   call.argument_count = b->arguments.count;
   call.body = leat_pef_add_body(b->e->writer, &body);
   call.name = leat_pef_add_string(b->e->writer, name);
   call.why = leat_pef_add_string(b->e->writer, why);
   leat_pef_add_call(b->e->writer, &call, b->arguments.data);
+  leat_axis_deinit(&found);
+  return NULL;
 }
 
 static void body_deinit(body_t *b) {
@@ -190,7 +211,7 @@ static leat_status_t emit_pack(emitter_t *e, const leat_pack_call_t *pack) {
   leat_status_t status = NULL;
   for (uint32_t i = 0; i < pack->draft.stages.count && status == NULL; ++i) status = add_stage(&b, i);
   pef_call_t call = {.type = LEAT_TYPE_PREPARE, .bytes = pack->bytes};
-  if (status == NULL) finish(&b, &tiling, call, "pack", "a product reads its columns side by side");
+  if (status == NULL) status = finish(&b, &tiling, call, "pack", "a product reads its columns side by side");
   body_deinit(&b);
   return status;
 }
@@ -222,7 +243,7 @@ static leat_status_t emit_section(emitter_t *e, uint32_t index) {
   body_t b = {.e = e, .draft = &e->decided->drafts[index]};
   leat_status_t status = emit_stages(&b, index);
   pef_call_t call = {.type = section->type, .flops = section->flops, .bytes = section->bytes};
-  if (status == NULL) finish(&b, &e->placed->tilings[index], call, name, section->why);
+  if (status == NULL) status = finish(&b, &e->placed->tilings[index], call, name, section->why);
   body_deinit(&b);
   return leat_status_annotate(status, "section %u (%s)", index, name);
 }

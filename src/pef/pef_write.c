@@ -337,6 +337,35 @@ static bool stage_equal(const leat_pef_writer_t *writer, const leat_pef_body_dra
                 a.instruction_count * sizeof(pef_instruction_t)) == 0;
 }
 
+static pef_cut_t cut_content(const pef_cut_t *cut, uint32_t operand_first) {
+  pef_cut_t content = *cut;
+  content.operand -= operand_first;
+  return content;
+}
+
+// Axes and cuts, as bodies say them that start anywhere.
+static bool space_equal(const leat_pef_writer_t *writer, uint32_t body, const leat_pef_body_draft_t *draft) {
+  leat_pef_t view;
+  leat_pef_view(writer, &view);
+  const pef_axis_t *axes;
+  const pef_cut_t *cuts;
+  const pef_body_t *stored = &view.bodies[body];
+  if (leat_pef_axes(&view, stored, &axes) != draft->axis_count) return false;
+  for (uint32_t i = 0; i < draft->axis_count; ++i) {
+    pef_axis_t axis = draft->axes[i];
+    axis.body = body;
+    if (memcmp(&axis, &axes[i], sizeof axis) != 0) return false;
+  }
+  if (draft->axis_count == 0) return true;
+  if (leat_pef_body_cuts(&view, stored, &cuts) != draft->cut_count) return false;
+  for (uint32_t i = 0; i < draft->cut_count; ++i) {
+    const pef_cut_t a = cut_content(&cuts[i], view.stages[stored->stage_first].operand_first),
+                    b = cut_content(&draft->cuts[i], draft->stages[0].operand_first);
+    if (memcmp(&a, &b, sizeof a) != 0) return false;
+  }
+  return true;
+}
+
 typedef struct pef_body_query_s {
   const leat_pef_writer_t *writer;
   const leat_pef_body_draft_t *draft;
@@ -354,7 +383,7 @@ static bool body_equal(const void *context, uint64_t id) {
   for (uint32_t i = 0; i < a.buffer_count; ++i) {
     if (!buffer_equal(query->writer, stored->buffer_first + i, query->draft, i)) return false;
   }
-  return true;
+  return space_equal(query->writer, (uint32_t)id, query->draft);
 }
 
 static uint64_t hash_combine(uint64_t hash, const void *data, size_t bytes) {
@@ -379,6 +408,10 @@ static uint64_t body_hash(const leat_pef_body_draft_t *draft) {
   }
   for (uint32_t i = 0; i < body.buffer_count; ++i) {
     const pef_buffer_t content = buffer_content(&draft->buffers[i]);
+    hash = hash_combine(hash, &content, sizeof content);
+  }
+  for (uint32_t i = 0; i < draft->cut_count; ++i) {
+    const pef_cut_t content = cut_content(&draft->cuts[i], draft->stages[0].operand_first);
     hash = hash_combine(hash, &content, sizeof content);
   }
   return hash;
@@ -419,7 +452,7 @@ void leat_pef_share_bodies(leat_pef_writer_t *writer, bool share) { writer->keep
 
 uint32_t leat_pef_add_body(leat_pef_writer_t *writer, const leat_pef_body_draft_t *draft) {
   if (writer->failure != NULL) return 0;
-  const bool apart = writer->keeps_bodies_apart || draft->axis_count != 0;
+  const bool apart = writer->keeps_bodies_apart;
   const uint64_t hash = apart ? 0 : body_hash(draft);
   uint64_t id = 0;
   if (!apart && leat_pef_index_find(&writer->body_index, hash, body_equal, &(pef_body_query_t){writer, draft}, &id)) {

@@ -40,8 +40,7 @@ typedef struct leat_pef_body_draft_s {
 } leat_pef_body_draft_t;
 // Whether equal bodies are stored once, which is how a writer starts.
 void leat_pef_share_bodies(leat_pef_writer_t *writer, bool share);
-// Index of an equal earlier body (origins of the stages do not count, the first ones stay), else of a new one. Bodies
-// that have axes are all new.
+// Index of an equal earlier body (origins of the stages do not count, the first ones stay), else of a new one.
 uint32_t leat_pef_add_body(leat_pef_writer_t *writer, const leat_pef_body_draft_t *draft);
 
 // The symbol of that name, or PEF_NONE; any after a failure.

@@ -62,14 +62,24 @@ static int64_t choose_tile_rows(const pef_body_t *body, uint32_t thread_count) {
   return share < 1 ? 1 : share > rows && rows > 0 ? rows : share;
 }
 
+// Lines of a tile along an axis: where there are enough for all threads they share these, and not rows. Who cuts lines
+// says so in the file because it reads less.
+static int64_t choose_lines(const pef_axis_t *axis, uint32_t thread_count) {
+  const int64_t count = (int64_t)axis->count, most = (int64_t)axis->tile_max < count ? (int64_t)axis->tile_max : count;
+  const int64_t quantum = axis->quantum, share = divide_up(divide_up(count, thread_count), quantum) * quantum;
+  return axis->number == 1 && share < most ? share : most;
+}
+
 static void choose_space(const leat_program_t *program, const pef_body_t *file, leat_run_space_t *out_space) {
   const pef_axis_t *axes;
+  const uint32_t axis_count = leat_pef_axes(program->pef, file, &axes), threads = program->thread_count;
+  const bool lines = axis_count != 0 && axes[0].count >= threads;
   *out_space = (leat_run_space_t){.row_count = (int64_t)file->row_count,
-                                  .tile_rows = choose_tile_rows(file, program->thread_count),
-                                  .axis_count = leat_pef_axes(program->pef, file, &axes),
+                                  .tile_rows = choose_tile_rows(file, lines ? 1 : threads),
+                                  .axis_count = axis_count,
                                   .boxes = 1};
   for (uint32_t i = 0; i < out_space->axis_count; i++) {
-    const int64_t count = (int64_t)axes[i].count, most = (int64_t)axes[i].tile_max, tile = most < count ? most : count;
+    const int64_t count = (int64_t)axes[i].count, tile = choose_lines(&axes[i], lines ? threads : 1);
     out_space->axes[i] = (leat_run_axis_t){count, tile, (count - 1) / tile + 1};
     out_space->boxes *= (uint32_t)out_space->axes[i].tiles;
   }

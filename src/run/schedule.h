@@ -30,16 +30,18 @@ const leat_run_loop_t *leat_run_pass_by(const leat_program_t *program, leat_walk
 // LEAT_INVALID_ARGUMENT where a run of these types would tear the types of a loop apart.
 leat_status_t leat_run_types_check(const leat_program_t *program, uint32_t types) LEAT_MUST_USE;
 
-// Tile `index` of a call as worker `worker` runs it.
+// Tile `index` of a call as worker `worker` runs it. Boxes come one after the other, each with all its rows, so that
+// the share of a worker is of few boxes.
 static inline leat_run_tile_t leat_run_tile_of(const leat_program_t *program, const leat_run_turn_t *turn,
                                                int64_t index, uint32_t worker) {
   const leat_run_space_t *space = &turn->call->body->space;
-  const int64_t row_tile = space->boxes == 1 ? index : index / space->boxes;
+  const int64_t row_tiles = turn->call->body->tile_count / space->boxes;
+  const int64_t row_tile = space->boxes == 1 ? index : index % row_tiles;
   const int64_t r0 = row_tile * space->tile_rows, left = space->row_count - r0;
   char *memory = leat_run_worker_memory(program, worker);
   leat_run_tile_t tile = {.r0 = r0,
                           .rows = left < space->tile_rows ? left : space->tile_rows,
-                          .box = space->boxes == 1 ? 0 : (uint32_t)(index % space->boxes),
+                          .box = space->boxes == 1 ? 0 : (uint32_t)(index / row_tiles),
                           .stream = turn->stream,
                           .arguments = turn->arguments,
                           .scratch = memory,

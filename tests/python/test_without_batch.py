@@ -2,17 +2,20 @@
 """Programs of one row or one image: work is cut along columns and channels. Values are PyTorch's, and the bits are the
 same for any number of threads and every ISA level."""
 
+import json
+import subprocess
+
 import pytest
 import torch
 from sambaflow import samba
 from sambaflow._runtime.device import Device
-from support import Native, same_bits
+from support import Native, leat_command, same_bits
 from torch import nn
 
 pytest.importorskip("sambaflow._leat")
 
 # (threads, isa): the first is what the others are compared with.
-SETTINGS = [(1, None), (2, None), (2, "avx2"), (2, "portable")]
+SETTINGS = [(1, None), (2, None), (3, None), (2, "avx2"), (2, "portable")]
 
 
 def infer(model, x, folder):
@@ -89,4 +92,36 @@ def test_convolutions_of_one_image_go_along_output_channels(tmp_path):
     assert rows["picture.stem.0 .. picture.stem.2"] == 24  # with norm, activation and pooling
     assert "picture.pool" not in rows
     assert rows["picture.groups"] == 48 and rows["picture.up"] == 5
+    same_with_any_threads(pef, model, x, result)
+
+
+class Lines(nn.Module):
+    """Convolutions whose weights are smaller than their picture, with strides, dilation, norm and a sum; the last has
+    larger ones."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(16, 48, 3, padding=1), nn.BatchNorm2d(48), nn.ReLU())
+        self.wide = nn.Conv2d(48, 48, 3, padding=2, dilation=2)
+        self.flat = nn.Conv2d(48, 48, 1)
+        self.less = nn.Conv2d(48, 32, 5, stride=2, padding=1)
+        self.heavy = nn.Conv2d(32, 256, 3)
+
+    def forward(self, x):
+        x = self.first(x)
+        x = torch.relu(x + self.flat(self.wide(x)))
+        return self.heavy(self.less(x))
+
+
+def test_threads_share_the_lines_of_a_picture_that_is_larger_than_the_weights(tmp_path):
+    torch.manual_seed(3)
+    model, x = Lines().eval(), torch.randn(1, 16, 37, 41)
+    expected = model(x).detach()
+    pef, result = infer(model, x, tmp_path)
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)
+    told = subprocess.run([leat_command(), "info", "--json", pef], capture_output=True, check=True)
+    report = json.loads(told.stdout)
+    axes = {section["name"]: section["axes"] for section in report["sections"] if section["type"] == "fwd"}
+    assert [lines for name, lines in axes.items() if "heavy" not in name] == [[37], [37], [37], [18]]
+    assert axes["lines.heavy"] == []
     same_with_any_threads(pef, model, x, result)
