@@ -18,7 +18,7 @@ typedef struct finder_s {
   const pef_operand_t *operands;
   place_t *places;  // buffers, then arguments
   uint32_t buffers;
-  int64_t spatial;            // which dim of windows it is
+  int64_t spatial;             // which dim of windows it is
   double by_rows, along_axis;  // bytes that every tile reads
   leat_axis_t *axis;
 } finder_t;
@@ -33,8 +33,8 @@ static double bytes_of(const pef_operand_t *operand) {
   return bytes;
 }
 
-// What tiles read whole when rows or lines are cut. Who reads next what is made by rows reads what others have made: that
-// counts half.
+// What tiles read whole when rows or lines are cut. Who reads next what is made by rows reads what others have made:
+// that counts half.
 static void count_bytes(finder_t *f, uint32_t index, bool cut) {
   const pef_operand_t *operand = &f->operands[index];
   if (operand->space != PEF_SPACE_ARGUMENT) return;

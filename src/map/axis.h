@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The lines of pictures as a second dim of what a body iterates over. Along output channels every thread reads the whole
-// picture, half of which the others have made; along its lines each reads what it has made itself, but for a halo, and
-// all of the weights. Which is less follows from shapes.
+// The lines of pictures as a second dim of what a body iterates over. Along output channels every thread reads the
+// whole picture, half of which the others have made; along its lines each reads what it has made itself, but for a
+// halo, and all of the weights. Which is less follows from shapes.
 #ifndef LEAT_MAP_AXIS_H_
 #define LEAT_MAP_AXIS_H_
 

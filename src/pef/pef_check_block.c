@@ -29,7 +29,6 @@ static leat_status_t check_bounds(const leat_pef_t *pef) {
 }
 
 leat_status_t leat_pef_check_blocks(const leat_pef_t *pef) {
-  for (uint32_t i = 0; i < pef->block_count; ++i)
-    LEAT_TRY(leat_status_annotate(check_block(pef, i), "block %u", i));
+  for (uint32_t i = 0; i < pef->block_count; ++i) LEAT_TRY(leat_status_annotate(check_block(pef, i), "block %u", i));
   return pef->block_count == 0 ? NULL : check_bounds(pef);
 }

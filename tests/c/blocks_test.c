@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Symbols in blocks: where each element lies, in whole and piece by piece, and which records are refused.
+#include "run/blocks.h"
+
 #include "check.h"
 #include "mutate.h"
 #include "pef_zoo.h"
-#include "run/blocks.h"
 
 enum { ELEMENTS_MAX = 4096 };
 

@@ -10,6 +10,7 @@
 #include "loop_maker.h"
 #include "pef/flow.h"
 #include "pef/legal.h"
+#include "pef/pef_scalar.h"
 
 static const char path[] = "pef_loop_test.pef";
 
@@ -398,6 +399,28 @@ static void needs_go_round_a_loop(void **state) {
   leat_pef_close(pef);
 }
 
+// What the end of a trip writes the begin of the next one reads.
+static void needs_of_the_next_trip_are_needs(void **state) {
+  (void)state;
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  const pef_argument_t x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, 1),
+                       y = loop_symbol(writer, "y", PEF_SYMBOL_OUTPUT, 1),
+                       h = loop_symbol(writer, "h", PEF_SYMBOL_STATE, 1), a = loop_arena(0, 1), c = loop_arena(1, 1);
+  const uint32_t cell = loop_sum_body(writer, PEF_SCALAR_TANH, false), copy = loop_copy_body(writer, LOOP_ROWS);
+  LOOP_CALL(writer, copy, h, a);
+  (void)loop_begin(writer, 3, 0);
+  LOOP_CALL(writer, cell, a, h, c);
+  LOOP_CALL(writer, copy, x, a);
+  leat_pef_end_loop(writer);
+  LOOP_CALL(writer, copy, c, y);
+  loop_finish(writer, 2);
+  leat_pef_t *pef = loop_open(writer);
+  bool needed[3] = {false, true, false};
+  assert_ok(leat_flow_needs(pef, LEAT_SECTIONS_FWD, needed));
+  assert_true(needed[0] && needed[2]);
+  leat_pef_close(pef);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(loops_are_their_calls_written_out),
@@ -411,6 +434,7 @@ int main(void) {
       cmocka_unit_test(loops_nest),
       cmocka_unit_test(a_flow_has_what_trips_carry),
       cmocka_unit_test(needs_go_round_a_loop),
+      cmocka_unit_test(needs_of_the_next_trip_are_needs),
       cmocka_unit_test(plans_with_loops_are_proved),
       cmocka_unit_test(too_many_trips_are_not_proved),
   };

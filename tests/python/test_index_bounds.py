@@ -296,6 +296,13 @@ def test_leat_run_names_input_place_and_value(tmp_path):
         assert ('input "i" is 4 in row 1, out of range for cross_entropy' in result.stderr) == (code != 0)
 
 
+def test_an_index_of_several_dims_is_named_by_its_place(tmp_path):
+    x, i = table(5, 3), ids(0, 1, 2, 3, 4, 0).view(2, 3)
+    _, run, _ = load(tmp_path, Model(lambda x, i: F.embedding(i, x)), {"x": x, "i": i})
+    with pytest.raises(OutOfRangeError, match=r'input "i" is 7 at \[1,2\], out of range'):
+        run(x, ids(0, 1, 2, 3, 4, 7).view(2, 3))
+
+
 def test_a_division_by_zero_names_divisor_and_place(tmp_path):
     x = table(3, 4)
     _, run, _ = load(tmp_path, Model(lambda x, i: x + (i // i.flip(0)) % (i + 1)), {"x": x, "i": ids(1, 2, 3, 4)})
