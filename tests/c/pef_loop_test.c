@@ -388,6 +388,31 @@ static void a_flow_has_what_trips_carry(void **state) {
   leat_pef_close(pef);
 }
 
+// Two calls of a trip write the same bytes one after the other: what is read is of the one before the reader.
+static void a_flow_keeps_writers_of_one_place_apart(void **state) {
+  (void)state;
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  const pef_argument_t x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, 1),
+                       z = loop_symbol(writer, "z", PEF_SYMBOL_INPUT, 1),
+                       y = loop_symbol(writer, "y", PEF_SYMBOL_OUTPUT, 1), a = loop_arena(0, 1), b = loop_arena(1, 1);
+  const uint32_t copy = loop_copy_body(writer, LOOP_ROWS);
+  (void)loop_begin(writer, 3, 0);
+  LOOP_CALL(writer, copy, x, a);
+  LOOP_CALL(writer, copy, a, b);
+  LOOP_CALL(writer, copy, z, a);
+  LOOP_CALL(writer, copy, a, b);
+  leat_pef_end_loop(writer);
+  LOOP_CALL(writer, copy, b, y);
+  loop_finish(writer, 2);
+  leat_pef_t *pef = loop_open(writer);
+  leat_flow_t flow;
+  assert_ok(leat_flow_find(pef, &flow));
+  assert_true(has_edge(&flow, 0, 1, false) && !has_edge(&flow, 2, 1, true) && !has_edge(&flow, 2, 1, false));
+  assert_true(has_edge(&flow, 2, 3, false) && !has_edge(&flow, 0, 3, false));
+  leat_flow_deinit(&flow);
+  leat_pef_close(pef);
+}
+
 // What is read in a later trip alone is needed, too.
 static void needs_go_round_a_loop(void **state) {
   (void)state;
@@ -433,6 +458,7 @@ int main(void) {
       cmocka_unit_test(what_cannot_be_is_refused),
       cmocka_unit_test(loops_nest),
       cmocka_unit_test(a_flow_has_what_trips_carry),
+      cmocka_unit_test(a_flow_keeps_writers_of_one_place_apart),
       cmocka_unit_test(needs_go_round_a_loop),
       cmocka_unit_test(needs_of_the_next_trip_are_needs),
       cmocka_unit_test(plans_with_loops_are_proved),
