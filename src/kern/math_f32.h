@@ -126,10 +126,28 @@ VEC_INLINE vf32_t vf32_erf(vf32_t x) {
 #undef OF_HERE
 #undef OF_NONE
 
+// Exact: a whole quotient below 2^29 times a float is a double; other lanes go through long division.
+VEC_INLINE vf64_t vf32_fmod_part(vf64_t a, vf64_t b) {
+  vf64_t r = a - vf64_trunc(a / b) * b;
+  return vf64_select(r < 0.0, r + b, r);  // the quotient was rounded up to the next whole number
+}
+VEC_INLINE vf32_t vf32_fmod(vf32_t x, vf32_t y) {
+  vf32_t a = vf32_abs(x), b = vf32_abs(y);
+  vf32_t r = vf32_narrow(vf32_fmod_part(vf32_widen_low(a), vf32_widen_low(b)),
+                         vf32_fmod_part(vf32_widen_high(a), vf32_widen_high(b)));
+  r = vf32_choose(a < b, x, vf32_copysign(r, x));
+  vi32_t far = ~(a * 0x1p-29f < b);
+  if (__builtin_expect(vi32_any(far), 0)) {
+    vf32_t exact =
+        vf32_narrow(vf64_fmod(vf32_widen_low(x), vf32_widen_low(y)), vf64_fmod(vf32_widen_high(x), vf32_widen_high(y)));
+    r = vf32_choose(far, exact, r);
+  }
+  return r;
+}
 // The exact remainder of floats is a float; the sign correction is one float addition.
 VEC_INLINE vf32_t vf32_rem(vf32_t x, vf32_t y) {
   vf32_t r = vf32_fmod(x, y);
-  return vf32_select((r != 0.0f) & ((r < 0.0f) != (y < 0.0f)), r + y, r);
+  return vf32_choose((r != 0.0f) & ((r < 0.0f) != (y < 0.0f)), r + y, r);
 }
 
 #endif

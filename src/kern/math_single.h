@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Second bodies of elementary functions on vectors of floats, those that scalar.def calls TWO: computed in floats, with
-// explicit fused multiply-add, where the first body goes through double. Errors are below 3.5 ulp (kern_math_test.c has
-// the bound of each); limits, infinities, zeros with their sign, NaN and denormal results are those of the first body.
-// Polynomials are minimax fits of what is left beside the leading terms, their coefficients rounded one after the
-// other.
+// explicit fused multiply-add, where the first body goes through double. Errors are below 3 ulp (erfc: 4.5; the bound
+// of each is in kern_math_test.c); limits, infinities, zeros with their sign, NaN and denormal results are those of the
+// first body. Polynomials are minimax fits of what is left beside the leading terms, their coefficients rounded one
+// after the other.
 #ifndef LEAT_KERN_MATH_SINGLE_H_
 #define LEAT_KERN_MATH_SINGLE_H_
 
@@ -33,8 +33,8 @@ VEC_INLINE vf32_t vf32_single_expm1(vf32_t x) {
   vi32_t k;
   vf32_t p = vf32_exp_parts(vf32_clamp(x, -18.0f, 89.0f), &k), half = vf32_power(k - 1);
   vf32_t r = vf32_fma(half, p, half - 0.5f);  // halved, so that 2^128 does not overflow
-  r = vf32_copysign(vf32_select(k == 0, p, r + r), x);
-  return vf32_select(x == x, r, x);
+  r = vf32_copysign(vf32_choose(k == 0, p, r + r), x);
+  return vf32_choose(x == x, r, x);
 }
 VEC_INLINE vf32_t vf32_single_exp2(vf32_t x) {
   const float magic = 0x1.8p23f;
@@ -42,7 +42,7 @@ VEC_INLINE vf32_t vf32_single_exp2(vf32_t x) {
   vf32_t p = VF32_POLY(r, 0.693147182f, 0.240226507f, 0.0555040613f, 0.00961808767f, 0.00133366603f, 0.00015451845f,
                        1.46729526e-05f);
   vf32_t e = vf32_scale(vf32_fma(r, p, vf32_splat(1.0f)), (vi32_t)shifted - (vi32_t)vf32_splat(magic));
-  return vf32_select(x == x, e, x);
+  return vf32_choose(x == x, e, x);
 }
 // exp(a) / 2 for a >= 0, which overflows where sinh and cosh do.
 VEC_INLINE vf32_t vf32_half_exp(vf32_t a) {
@@ -53,12 +53,12 @@ VEC_INLINE vf32_t vf32_half_exp(vf32_t a) {
 VEC_INLINE vf32_t vf32_single_sinh(vf32_t x) {
   vf32_t a = vf32_abs(x), z = a * a, h = vf32_half_exp(a);
   vf32_t p = VF32_POLY(z, 0.166666672f, 0.00833331048f, 0.000198428956f, 2.78221319e-06f);
-  vf32_t r = vf32_select(a < 1.0f, vf32_fma(a * z, p, a), h - 0.25f / h);
-  return vf32_select(x == x, vf32_copysign(r, x), x);
+  vf32_t r = vf32_choose(a < 1.0f, vf32_fma(a * z, p, a), h - 0.25f / h);
+  return vf32_choose(x == x, vf32_copysign(r, x), x);
 }
 VEC_INLINE vf32_t vf32_single_cosh(vf32_t x) {
   vf32_t h = vf32_half_exp(vf32_abs(x));
-  return vf32_select(x == x, h + 0.25f / h, x);
+  return vf32_choose(x == x, h + 0.25f / h, x);
 }
 
 // --- logarithms ----------------------------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ VEC_INLINE vf32_t vf32_single_cosh(vf32_t x) {
 // x = 2^e (1 + f) for finite x > 0, 1 + f in [sqrt(1/2), sqrt(2)).
 VEC_INLINE vf32_t vf32_log_split(vf32_t x, vi32_t *out_e) {
   vi32_t tiny = x < 0x1p-126f;
-  vi32_t bits = (vi32_t)((vu32_t)vf32_select(tiny, x * 0x1p24f, x) - 0x3f3504f3u);  // of sqrt(1/2)
+  vi32_t bits = (vi32_t)((vu32_t)vf32_choose(tiny, x * 0x1p24f, x) - 0x3f3504f3u);  // of sqrt(1/2)
   *out_e = (bits >> 23) - (tiny & 24);
   return (vf32_t)((bits & 0x7fffff) + 0x3f3504f3) - 1.0f;
 }
@@ -76,9 +76,9 @@ VEC_INLINE vf32_t vf32_log_rest(vf32_t f) {
                    0.118834712f, -0.116701826f, 0.0674953908f);
 }
 VEC_INLINE vf32_t vf32_log_limits(vf32_t x, vf32_t r) {
-  r = vf32_select(x == 0.0f, vf32_splat(-F32_INF), r);
-  r = vf32_select(x < 0.0f, vf32_splat(F32_NAN), r);
-  return vf32_select((x == F32_INF) | (x != x), x, r);
+  r = vf32_choose(x == 0.0f, vf32_splat(-F32_INF), r);
+  r = vf32_choose(x < 0.0f, vf32_splat(F32_NAN), r);
+  return vf32_choose((x == F32_INF) | (x != x), x, r);
 }
 // f is what 2^e leaves of 1 + x, not of its rounded sum.
 VEC_INLINE vf32_t vf32_single_log1p(vf32_t x) {
@@ -86,7 +86,7 @@ VEC_INLINE vf32_t vf32_single_log1p(vf32_t x) {
   vi32_t exponent;
   vf32_t of_u = vf32_log_split(u, &exponent);
   vf32_t power = (vf32_t)((127 - exponent) << 23), e = __builtin_convertvector(exponent, vf32_t);
-  vf32_t f = vf32_select(exponent < 25, vf32_fma(x, power, power - 1.0f), of_u), z = f * f;
+  vf32_t f = vf32_choose(exponent < 25, vf32_fma(x, power, power - 1.0f), of_u), z = f * f;
   vf32_t low = vf32_fma(f * z, vf32_log_rest(f), e * -0x1.05c61p-29f);
   vf32_t r = vf32_fma(e, vf32_splat(0x1.62e43p-1f), f + vf32_fma(vf32_splat(-0.5f), z, low));
   return vf32_log_limits(u, vf32_copysign(r, x));
@@ -113,20 +113,20 @@ VEC_INLINE vf32_t vf32_single_asinh(vf32_t x) {
   vi32_t far = a > 0x1p30f;  // log(2 a)
   vf32_t near = a + z / (1.0f + vf32_sqrt(1.0f + z));
   vf32_t r =
-      vf32_single_log1p(vf32_select(far, a, near)) + vf32_select(far, vf32_splat(0x1.62e43p-1f), vf32_splat(0.0f));
-  return vf32_select(x == x, vf32_copysign(r, x), x);
+      vf32_single_log1p(vf32_choose(far, a, near)) + vf32_choose(far, vf32_splat(0x1.62e43p-1f), vf32_splat(0.0f));
+  return vf32_choose(x == x, vf32_copysign(r, x), x);
 }
 VEC_INLINE vf32_t vf32_single_acosh(vf32_t x) {
   vi32_t far = x > 0x1p30f;
   vf32_t t = x - 1.0f, near = t + vf32_sqrt(vf32_fma(t, t, t + t));
   vf32_t r =
-      vf32_single_log1p(vf32_select(far, x, near)) + vf32_select(far, vf32_splat(0x1.62e43p-1f), vf32_splat(0.0f));
-  return vf32_select(x >= 1.0f, r, vf32_splat(F32_NAN));
+      vf32_single_log1p(vf32_choose(far, x, near)) + vf32_choose(far, vf32_splat(0x1.62e43p-1f), vf32_splat(0.0f));
+  return vf32_choose(x >= 1.0f, r, vf32_splat(F32_NAN));
 }
 VEC_INLINE vf32_t vf32_single_atanh(vf32_t x) {
   vf32_t a = vf32_abs(x);
   vf32_t r = 0.5f * vf32_single_log1p((a + a) / (1.0f - a));
-  return vf32_select(a <= 1.0f, vf32_copysign(r, x), vf32_splat(F32_NAN));
+  return vf32_choose(a <= 1.0f, vf32_copysign(r, x), vf32_splat(F32_NAN));
 }
 
 // --- sine, cosine, tangent -----------------------------------------------------------------------------------------
@@ -155,22 +155,22 @@ VEC_INLINE vf32_t vf32_negate_where(vi32_t mask, vf32_t x) { return (vf32_t)((vi
   do {                                            \
     vi32_t far = ~(vf32_abs(x) <= VF32_TRIG_MAX); \
     if (__builtin_expect(vi32_any(far), 0)) {     \
-      r = vf32_select(far, vf32_##name(x), r);    \
+      r = vf32_choose(far, vf32_##name(x), r);    \
     }                                             \
   } while (0)
 
 VEC_INLINE vf32_t vf32_single_sin(vf32_t x) {
   vi32_t q;
   vf32_t r = vf32_trig_reduce(x, &q), z = r * r;
-  vf32_t v = vf32_select((q & 1) != 0, vf32_cos_rest(z), vf32_sin_rest(r, z));
-  v = vf32_select(x == 0.0f, x, vf32_negate_where((q & 2) != 0, v));
+  vf32_t v = vf32_choose((q & 1) != 0, vf32_cos_rest(z), vf32_sin_rest(r, z));
+  v = vf32_choose(x == 0.0f, x, vf32_negate_where((q & 2) != 0, v));
   VF32_FAR_LANES(sin, x, v);
   return v;
 }
 VEC_INLINE vf32_t vf32_single_cos(vf32_t x) {
   vi32_t q;
   vf32_t r = vf32_trig_reduce(x, &q), z = r * r;
-  vf32_t v = vf32_select((q & 1) != 0, vf32_sin_rest(r, z), vf32_cos_rest(z));
+  vf32_t v = vf32_choose((q & 1) != 0, vf32_sin_rest(r, z), vf32_cos_rest(z));
   v = vf32_negate_where(((q + 1) & 2) != 0, v);
   VF32_FAR_LANES(cos, x, v);
   return v;
@@ -183,7 +183,7 @@ VEC_INLINE vf32_t vf32_single_tan(vf32_t x) {
                                 9.21548708e-05f, 0.00437585777f),
                       r);
   vi32_t odd = (q & 1) != 0;
-  vf32_t v = vf32_select(x == 0.0f, x, vf32_select(odd, -one, t) / vf32_select(odd, t, one));
+  vf32_t v = vf32_choose(x == 0.0f, x, vf32_choose(odd, -one, t) / vf32_choose(odd, t, one));
   VF32_FAR_LANES(tan, x, v);
   return v;
 }
@@ -200,22 +200,22 @@ VEC_INLINE vf32_t vf32_asin_near(vf32_t s, vf32_t z) {
 // asin(a) = pi/2 - 2 asin(sqrt((1 - a) / 2)) beyond 1/2; returns the inverse that is needed, *out_far where it is that.
 VEC_INLINE vf32_t vf32_asin_parts(vf32_t a, vi32_t *out_far) {
   vi32_t far = a > 0.5f;
-  vf32_t z = vf32_select(far, 0.5f * (1.0f - a), a * a);
+  vf32_t z = vf32_choose(far, 0.5f * (1.0f - a), a * a);
   *out_far = far;
-  return vf32_asin_near(vf32_select(far, vf32_sqrt(z), a), z);
+  return vf32_asin_near(vf32_choose(far, vf32_sqrt(z), a), z);
 }
 VEC_INLINE vf32_t vf32_single_asin(vf32_t x) {
   vi32_t far;
   vf32_t p = vf32_asin_parts(vf32_abs(x), &far);
   vf32_t bent = vf32_fma(vf32_splat(-2.0f), p, vf32_splat(VF32_HALF_PI)) + VF32_HALF_PI_LOW;
-  return vf32_copysign(vf32_select(far, bent, p), x);
+  return vf32_copysign(vf32_choose(far, bent, p), x);
 }
 VEC_INLINE vf32_t vf32_single_acos(vf32_t x) {
   vi32_t far;
   vf32_t p = vf32_asin_parts(vf32_abs(x), &far);
   vf32_t near = (VF32_HALF_PI - vf32_copysign(p, x)) + VF32_HALF_PI_LOW;
   vf32_t left = vf32_fma(vf32_splat(-2.0f), p, vf32_splat(2.0f * VF32_HALF_PI)) + 2.0f * VF32_HALF_PI_LOW;
-  return vf32_select(far, vf32_select(x < 0.0f, left, p + p), near);
+  return vf32_choose(far, vf32_choose(x < 0.0f, left, p + p), near);
 }
 // atan(low / high) for 0 <= low <= high.
 VEC_INLINE vf32_t vf32_atan_of(vf32_t q) {
@@ -228,18 +228,18 @@ VEC_INLINE vf32_t vf32_from_half_pi(vf32_t r) { return VF32_HALF_PI - (r - VF32_
 VEC_INLINE vf32_t vf32_single_atan(vf32_t x) {
   vf32_t a = vf32_abs(x), one = vf32_splat(1.0f);
   vi32_t steep = a > 1.0f;
-  vf32_t r = vf32_atan_of(vf32_select(steep, one, a) / vf32_select(steep, a, one));
-  return vf32_copysign(vf32_select(steep, vf32_from_half_pi(r), r), x);
+  vf32_t r = vf32_atan_of(vf32_choose(steep, one, a) / vf32_choose(steep, a, one));
+  return vf32_copysign(vf32_choose(steep, vf32_from_half_pi(r), r), x);
 }
 VEC_INLINE vf32_t vf32_single_atan2(vf32_t y, vf32_t x) {
   vf32_t ay = vf32_abs(y), ax = vf32_abs(x);
   vi32_t steep = ay > ax, both_zero = (ax == 0.0f) & (ay == 0.0f), both_infinite = (ax == F32_INF) & (ay == F32_INF);
-  vf32_t q = vf32_select(steep, ax, ay) / vf32_select(steep, ay, ax);
-  q = vf32_select(both_zero, vf32_splat(0.0f), vf32_select(both_infinite, vf32_splat(1.0f), q));
+  vf32_t q = vf32_choose(steep, ax, ay) / vf32_choose(steep, ay, ax);
+  q = vf32_choose(both_zero, vf32_splat(0.0f), vf32_choose(both_infinite, vf32_splat(1.0f), q));
   vf32_t r = vf32_atan_of(q);
-  r = vf32_select(steep, vf32_from_half_pi(r), r);
-  r = vf32_select((vi32_t)x < 0, 2.0f * VF32_HALF_PI - (r - 2.0f * VF32_HALF_PI_LOW), r);
-  return vf32_select((x == x) & (y == y), vf32_copysign(r, y), x + y);
+  r = vf32_choose(steep, vf32_from_half_pi(r), r);
+  r = vf32_choose((vi32_t)x < 0, 2.0f * VF32_HALF_PI - (r - 2.0f * VF32_HALF_PI_LOW), r);
+  return vf32_choose((x == x) & (y == y), vf32_copysign(r, y), x + y);
 }
 
 // --- the rest ------------------------------------------------------------------------------------------------------
@@ -254,8 +254,8 @@ VEC_INLINE vf32_t vf32_single_erfc(vf32_t x) {
   vf32_t p = vf32_exp_parts(-square, &k), e = 1.0f + vf32_fma(-low, 1.0f + p, p);
   vf32_t tail = vf32_scale(e * g, k);
   vf32_t erf = vf32_fma(x, VF32_POLY(z, 0.128379166f, -0.376126111f, 0.112828486f, -0.0267579537f, 0.00471821567f), x);
-  vf32_t far = vf32_select(x < 0.0f, 2.0f - tail, tail);
-  return vf32_select(x == x, vf32_select(a < 0.5f, 1.0f - erf, far), x);
+  vf32_t far = vf32_choose(x < 0.0f, 2.0f - tail, tail);
+  return vf32_choose(x == x, vf32_choose(a < 0.5f, 1.0f - erf, far), x);
 }
 
 // 2^(y (e + log2(1 + f))) in double, for one rounding in the end; limits are the caller's.
@@ -274,7 +274,7 @@ VEC_INLINE vf64_t vf64_pow_parts(vf64_t e, vf64_t f, vf64_t y) {
 VEC_INLINE vf32_t vf32_single_pow(vf32_t x, vf32_t y) {
   vf32_t a = vf32_abs(x);
   vi32_t exponent;
-  vf32_t f = vf32_log_split(vf32_select((a > 0.0f) & (a < F32_INF), a, vf32_splat(1.0f)), &exponent);
+  vf32_t f = vf32_log_split(vf32_choose((a > 0.0f) & (a < F32_INF), a, vf32_splat(1.0f)), &exponent);
   vf32_t e = __builtin_convertvector(exponent, vf32_t);
   vf32_t r = vf32_narrow(vf64_pow_parts(vf32_widen_low(e), vf32_widen_low(f), vf32_widen_low(y)),
                          vf64_pow_parts(vf32_widen_high(e), vf32_widen_high(f), vf32_widen_high(y)));
@@ -283,14 +283,14 @@ VEC_INLINE vf32_t vf32_single_pow(vf32_t x, vf32_t y) {
   vf32_t whole = vf32_trunc(y), half = 0.5f * y;
   vi32_t positive = y > 0.0f, is_whole = (whole == y) & (ay < F32_INF);
   vi32_t is_odd = is_whole & (vf32_trunc(half) != half) & (ay < 0x1p24f);
-  r = vf32_select(a == 0.0f, vf32_select(positive, zero, infinity), r);
-  r = vf32_select(a == F32_INF, vf32_select(positive, infinity, zero), r);
-  vf32_t at_infinity = vf32_select(a == 1.0f, one, vf32_select((a > 1.0f) == positive, infinity, zero));
-  r = vf32_select(ay == F32_INF, at_infinity, r);
+  r = vf32_choose(a == 0.0f, vf32_choose(positive, zero, infinity), r);
+  r = vf32_choose(a == F32_INF, vf32_choose(positive, infinity, zero), r);
+  vf32_t at_infinity = vf32_choose(a == 1.0f, one, vf32_choose((a > 1.0f) == positive, infinity, zero));
+  r = vf32_choose(ay == F32_INF, at_infinity, r);
   r = vf32_negate_where(((vi32_t)x < 0) & is_odd, r);
-  r = vf32_select((x < 0.0f) & (a < F32_INF) & ~is_whole & (ay < F32_INF), vf32_splat(F32_NAN), r);
-  r = vf32_select((x != x) | (y != y), x + y, r);
-  return vf32_select((y == 0.0f) | (x == 1.0f), one, r);
+  r = vf32_choose((x < 0.0f) & (a < F32_INF) & ~is_whole & (ay < F32_INF), vf32_splat(F32_NAN), r);
+  r = vf32_choose((x != x) | (y != y), x + y, r);
+  return vf32_choose((y == 0.0f) | (x == 1.0f), one, r);
 }
 
 #endif

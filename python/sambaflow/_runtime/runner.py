@@ -484,6 +484,7 @@ class Runner:
             if enabled & bits[name]:  # asked for twice
                 results.append(alive[place])
                 continue
+            alive[place] = None  # so that the memory of the last run's result serves again, where nobody holds it
             result = _empty_like(slot.template)
             addresses[place] = result.data_ptr()
             result.__class__ = SambaTensor  # half the cost of a subclass made from a plain tensor
