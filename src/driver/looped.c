@@ -3,6 +3,7 @@
 
 #include "driver/loop_file.h"
 #include "driver/pipeline.h"
+#include "ir/rebuild.h"
 #include "link/link.h"
 #include "map/symbols.h"
 #include "unit/equal.h"
@@ -38,6 +39,24 @@ static uint32_t trips_of(const looped_t *s, uint32_t part) {
   return (uint32_t)leat_loop_of(s->g, leat_graph_op(s->g, p->loop)).trips;
 }
 
+static bool has_loops(const leat_graph_t *g) {
+  for (leat_op_id_t id = 0; id < g->ops.count; ++id)
+    if (leat_op_role(leat_graph_op(g, id)->kind) == LEAT_ROLE_LOOP) return true;
+  return false;
+}
+
+// A body may have loops of its own, of the micro-batch's steps: a program with loops in its turn, or straight.
+static leat_status_t compile_nested(looped_t *s, leat_compiled_t *c, const leat_graph_t *graph,
+                                    const leat_map_options_t *map_options) {
+  if (leat_looped_suits(graph, map_options->arch)) {
+    leat_arena_init(&c->names);
+    LEAT_TRY(leat_rebuild(graph, leat_rebuild_copy, NULL, &c->settled));
+    return leat_compile_looped_unit(c, s->options, map_options);
+  }
+  LEAT_TRY(leat_pipeline_run(graph, s->options, map_options->arch, LEAT_PIPELINE_STRAIGHT, &c->settled));
+  return leat_compiled_map(c, s->options, map_options, "a part of its own, beside loops");
+}
+
 // Takes `graph`, that of part `part`.
 static leat_status_t compile_kind(looped_t *s, uint32_t part, leat_graph_t *graph) {
   leat_map_options_t map_options = *s->map_options;
@@ -46,6 +65,7 @@ static leat_status_t compile_kind(looped_t *s, uint32_t part, leat_graph_t *grap
   leat_compiled_t *c = leat_array_push(&s->compiled);
   if (c == NULL) return leat_out_of_memory();
   c->unit = s->linked.count;
+  if (has_loops(graph)) return compile_nested(s, c, graph, &map_options);
   LEAT_TRY(leat_pipeline_run(graph, s->options, s->map_options->arch, LEAT_PIPELINE_PART, &c->settled));
   return leat_compiled_map(c, s->options, &map_options, "a part of its own, beside loops");
 }
@@ -217,18 +237,18 @@ static void deinit(looped_t *s) {
   leat_arena_deinit(&s->arena);
 }
 
+bool leat_looped_writes_once(const leat_graph_t *graph) {
+  for (leat_op_id_t id = 0; id < graph->ops.count; ++id)
+    if (leat_op_int(graph, leat_graph_op(graph, id), LEAT_ATTR_SHARED, 0) != 0) return false;
+  return true;
+}
+
 // Does the graph repeat something, in a way that leaves the cutter free?
 static bool may_loop(const leat_graph_t *graph, const leat_compile_options_t *options) {
   if (options->decisions != NULL || options->write_decisions != 0 || options->spatial != 0 ||
       options->separate_bodies != 0)
     return false;
-  bool loops = false;
-  for (leat_op_id_t id = 0; id < graph->ops.count; ++id) {
-    const leat_op_t *op = leat_graph_op(graph, id);
-    if (leat_op_int(graph, op, LEAT_ATTR_SHARED, 0) != 0) return false;  // is written twice, in that order
-    loops |= leat_op_role(op->kind) == LEAT_ROLE_LOOP;
-  }
-  return loops;
+  return leat_looped_writes_once(graph) && has_loops(graph);
 }
 
 leat_status_t leat_looped_lower(const leat_graph_t *graph, const leat_compile_options_t *options,

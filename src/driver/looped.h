@@ -9,6 +9,9 @@
 #include "map/map.h"
 #include "pef/pef_write.h"
 
+// Is no symbol of the traced graph one that forward and the optimizer write, in that order? Parts of a program with
+// loops would not keep it.
+bool leat_looped_writes_once(const leat_graph_t *graph);
 // A program, or a unit, as primitives whose loops are to be mapped as such: `part` is LEAT_PIPELINE_LOOPS or
 // LEAT_PIPELINE_UNIT_LOOPS. *out_primitive is NULL where it has none, or the options or the loops do not suit.
 leat_status_t leat_looped_lower(const leat_graph_t *graph, const leat_compile_options_t *options,

@@ -17,6 +17,7 @@ typedef enum leat_pipeline_e {
   LEAT_PIPELINE_LOOPS,       // what came out of PROGRAM, as one, whose loops are mapped: to primitives
   LEAT_PIPELINE_UNIT_LOOPS,  // the graph of a unit, likewise
   LEAT_PIPELINE_PART,        // a part of those (unit/looped.h): to a settled graph
+  LEAT_PIPELINE_STRAIGHT,    // likewise, with loops of its own that are written out
   LEAT_PIPELINE_EVAL,        // a traced program: to what eval reads
 } leat_pipeline_t;
 

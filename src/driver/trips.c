@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "driver/trips.h"
 
+#include "driver/looped.h"
 #include "ir/rebuild.h"
 #include "opt/microbatch.h"
 #include "opt/trips.h"
@@ -47,6 +48,8 @@ leat_status_t leat_trips_make(const leat_graph_t *whole, const leat_compile_opti
   int64_t streams;
   *out_trips = (leat_trips_t){0};
   LEAT_TRY(check_options(options));
+  if (!leat_looped_writes_once(whole))
+    LEAT_FAIL(LEAT_UNSUPPORTED, "state in the memory of a parameter is written by forward and by the optimizer");
   LEAT_TRY(leat_opt_microbatch_in_trips(whole, options->part, &streams, &marked));
   leat_status_t status = find_bounds(whole, out_trips);
   if (status == NULL) status = roll(marked, streams, options, arch, &out_trips->primitive);

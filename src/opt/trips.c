@@ -64,7 +64,6 @@ static leat_status_t place_op(roll_t *t, leat_op_id_t id) {
     return refuse(t, op, "hangs on what all micro-batches give, so none can be done before the others");
   if (is_part(op) && dim_of(t, op) >= 0 && reads(t, op, TRIP)) return refuse(t, op, "cuts a micro-batch");
   if (leat_op_is_statement(op->kind) && trip) return refuse(t, op, "keeps what a single micro-batch gives");
-  if (leat_op_role(op->kind) == LEAT_ROLE_LOOP) return refuse(t, op, "is a loop itself");
   return NULL;
 }
 
