@@ -186,8 +186,8 @@ static void put_json(const told_t *told, leat_text_t *out) {
   const leat_flow_t *flow = told->flow;
   const leat_pef_t *pef = flow->pef;
   const pef_info_t *info = pef->info;
-  leat_text_put(out, "{\"version\":[%u,%u],\"file_bytes\":%llu,", pef->version_major, pef->version_minor,
-                (unsigned long long)pef->file_bytes);
+  leat_text_put(out, "{\"version\":[%u,%u],\"file_bytes\":%llu,\"table_bytes\":%llu,", pef->version_major,
+                pef->version_minor, (unsigned long long)pef->file_bytes, (unsigned long long)leat_pef_table_bytes(pef));
   put_json_field(out, "compiler", text_of(pef, info->compiler));
   leat_text_put(out, ",");
   put_json_field(out, "arch", text_of(pef, info->arch));
@@ -244,6 +244,11 @@ static void put_summary(const told_t *told, const char *path, leat_text_t *out) 
   const pef_info_t *info = pef->info;
   leat_text_put(out, "%s: PEF %u.%u, ", path, pef->version_major, pef->version_minor);
   leat_put_bytes(out, (double)pef->file_bytes);
+  if (pef->family_count != 0) {
+    leat_text_put(out, " for ");
+    leat_put_bytes(out, (double)leat_pef_table_bytes(pef));
+    leat_text_put(out, " of tables");
+  }
   leat_arch_t made_for;
   leat_arch_of_pef(text_of(pef, info->arch), &made_for);
   leat_text_put(out, ", %s, by leat %s for %s at o%u\nmemory: ", info->inference ? "inference" : "training",

@@ -22,6 +22,15 @@ enum pef_class leat_pef_dtype_class(uint32_t dtype) {
   return dtype == PEF_F64 ? PEF_CLASS_F64 : PEF_CLASS_F32;
 }
 
+// --- tables ----------------------------------------------------------------------------------------------------------
+
+uint64_t leat_pef_table_bytes(const leat_pef_t *pef) {
+  uint64_t bytes = pef->string_bytes + pef->constant_bytes + strlen(pef->metadata);
+#define RECORD(suffix, number, one, table, record, need, ...) bytes += pef->one##_count * (uint64_t)sizeof(record);
+#include "pef/record.def"
+  return bytes;
+}
+
 // --- tile buffers ----------------------------------------------------------------------------------------------------
 
 size_t leat_pef_buffer_element_bytes(const pef_buffer_t *buffer) {

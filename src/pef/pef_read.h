@@ -89,6 +89,8 @@ static inline uint32_t leat_pef_output(const leat_pef_t *pef, const pef_stage_t 
   while (!leat_pef_writes(pef, stage, index)) ++index;
   return index;
 }
+// Bytes of all tables, families written out.
+uint64_t leat_pef_table_bytes(const leat_pef_t *pef);
 // Rows of the highest tile of a body.
 static inline uint64_t leat_pef_tile_rows(const pef_body_t *body) {
   return body->tile_rows_max < body->row_count ? body->tile_rows_max : body->row_count;

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -48,7 +49,9 @@ def test_the_file_of_four_times_the_layers_is_about_as_large(config, trains, tmp
 def test_each_layer_has_its_symbols_and_sections(tmp_path):
     pef = compile_layers(48, tmp_path, True, optim_level="o1")
     told = info(pef)
-    assert told["version"] == [2, 1]
+    assert told["version"] == [2, 1] and told["table_bytes"] > 3 * told["file_bytes"] == 3 * os.path.getsize(pef)
+    text = subprocess.run([leat_command(), "info", pef], check=True, capture_output=True, text=True).stdout
+    assert re.search(r": PEF 2\.1, [0-9.]+ KiB for [0-9.]+ KiB of tables, training", text)
     weights = {f"gpt2__h__{layer}__c_attn__weight" for layer in range(48)}
     assert weights <= {symbol["name"] for symbol in told["symbols"]}
     assert {f"gpt2.h.{layer}.c_attn" for layer in range(48)} <= {section["name"] for section in told["sections"]}
