@@ -384,6 +384,40 @@ static void what_is_written_out_is_checked(void **state) {
   leat_free(made.data);
 }
 
+// A field of a family, of a step or of what they repeat, set to a number near to what it was, or far.
+static void mutate(const made_t *made, uint64_t *random) {
+  static const uint32_t kinds[] = {PEF_SEGMENT_FAMILIES, PEF_SEGMENT_FAMILIES, PEF_SEGMENT_STEPS,   PEF_SEGMENT_STEPS,
+                                   PEF_SEGMENT_STRINGS,  PEF_SEGMENT_CALLS,    PEF_SEGMENT_OPERANDS};
+  static const uint32_t far[] = {0, 1, 255, 256, 0x7fffffff, 0x80000000, UINT32_MAX};
+  const pef_segment_t *segment = segment_of(made, kinds[next(random) % 7]);
+  uint8_t *field = made->data + segment->offset + next(random) % (segment->bytes / 4) * 4;
+  uint32_t value;
+  memcpy(&value, field, sizeof value);
+  value = next(random) % 2 == 0 ? far[next(random) % 7] : value + (uint32_t)(next(random) % 65) - 32;
+  memcpy(field, &value, sizeof value);
+}
+
+static void mutated_families_are_refused_or_written_out(void **state) {
+  (void)state;
+  uint64_t random = 7;
+  uint32_t opened = 0, refused = 0;
+  for (uint32_t i = 0; i < 3000; ++i) {
+    made_t made = write_folded(12 + i % 3);
+    for (uint64_t changes = 1 + next(&random) % 3; changes > 0; --changes) mutate(&made, &random);
+    mend(&made);
+    leat_pef_t *pef = NULL;
+    leat_status_t status = leat_pef_open_memory(made.data, made.bytes, "mutant.pef", &pef);
+    assert_true(status == NULL || leat_status_code(status) == LEAT_CORRUPT);
+    if (status == NULL) assert_true(leat_pef_table_bytes(pef) <= PEF_MAX_TIMES * made.bytes);
+    opened += status == NULL;
+    refused += status != NULL;
+    leat_status_free(status);
+    leat_pef_close(pef);
+    leat_free(made.data);
+  }
+  assert_true(opened > 100 && refused > 1000);
+}
+
 static void memory_that_lacks_is_told(void **state) {
   (void)state;
   made_t made = write_folded(40);
@@ -420,6 +454,7 @@ int main(void) {
       cmocka_unit_test(what_no_family_may_say_is_refused),
       cmocka_unit_test(a_message_names_the_byte_in_the_file),
       cmocka_unit_test(what_is_written_out_is_checked),
+      cmocka_unit_test(mutated_families_are_refused_or_written_out),
       cmocka_unit_test(memory_that_lacks_is_told),
   };
   return cmocka_run_group_tests_name("pef_family", tests, NULL, NULL);
