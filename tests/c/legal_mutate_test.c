@@ -14,7 +14,7 @@
 #include "pef/pef_write.h"
 #include "pef_zoo.h"
 
-enum { COST_MAX = 1200000, FILES_MAX = 64, TRIES_MAX = 64 };
+enum { COST_MAX = 1200000, FILES_MAX = 96, TRIES_MAX = 64 };
 
 // A legal file, and what it does.
 typedef struct original_s {

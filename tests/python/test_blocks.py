@@ -95,7 +95,8 @@ def test_weights_of_another_dtype_are_converted_on_their_way(app, tmp_path):
         weights = {name: value.to(dtype).contiguous() for name, value in eager.state_dict().items()}
         safetensors.torch.save_file(weights, tmp_path / "w.safetensors")
         for engine in ("native", "ref"):
-            leat("run", pef, "--weights", tmp_path / "w.safetensors", "--input", f"x={tmp_path / 'x.npy'}", "--engine",
-                 engine, "--output", f"0={tmp_path / 'y.npy'}", "--output", f"net__first__weight={tmp_path / 'a.npy'}")  # fmt: skip
+            files = ["--weights", tmp_path / "w.safetensors", "--input", f"x={tmp_path / 'x.npy'}"]
+            files += ["--output", f"0={tmp_path / 'y.npy'}", "--output", f"net__first__weight={tmp_path / 'a.npy'}"]
+            leat("run", pef, *files, "--engine", engine)
             assert np.array_equal(np.load(tmp_path / "a.npy"), eager.first.weight.detach().numpy())
             np.testing.assert_allclose(np.load(tmp_path / "y.npy"), eager(x)[0].detach().numpy(), rtol=1e-4, atol=1e-4)
