@@ -278,11 +278,17 @@ static void build_forward_alone(leat_pef_writer_t *writer, uint32_t trips) {
   build_trips(writer, trips, PEF_LOOP_FWD_ALONE);
 }
 
-// Forward and backward of all steps in one loop, that may run apart: every step keeps its own value.
+// Forward and backward of all steps in one loop, that may run apart: every step keeps its own value. Behind a loop that
+// is not marked.
 static void build_apart(leat_pef_writer_t *writer, uint32_t trips) {
   const pef_argument_t x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, trips),
-                       y = loop_symbol(writer, "y", PEF_SYMBOL_STATE, trips), a = loop_arena(0, trips);
+                       y = loop_symbol(writer, "y", PEF_SYMBOL_STATE, trips),
+                       z = loop_symbol(writer, "z", PEF_SYMBOL_OUTPUT, trips), a = loop_arena(0, trips);
   const uint32_t cell = loop_sum_body(writer, PEF_SCALAR_TANH, false);
+  const uint32_t before = loop_begin(writer, trips, 0);
+  LOOP_CALL(writer, loop_copy_body(writer, LOOP_ROWS), x, z);
+  for (uint32_t i = 0; i < 2; ++i) loop_move(writer, i, before, 0, 1);
+  leat_pef_end_loop(writer);
   const uint32_t loop = loop_begin(writer, trips, PEF_LOOP_APART);
   LOOP_CALL(writer, cell, x, x, a);
   for (uint32_t i = 0; i < 3; ++i) loop_move(writer, i, loop, 0, 1);
