@@ -188,6 +188,32 @@ static void a_body_may_have_loops(void **state) {
   check_file(pef);
 }
 
+// A body of two loops, one within the other: 2 trips of a copy, 3 sums, a copy.
+static void a_body_may_have_loops_within_loops(void **state) {
+  (void)state;
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  const loop_program_t *nested = loop_programs;
+  while (strcmp(nested->name, "nested") != 0) ++nested;
+  leat_pef_t *unit = loop_program(nested, 2);
+  const pef_argument_t x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, 6 * TRIPS),
+                       y = loop_symbol(writer, "y", PEF_SYMBOL_OUTPUT, 2 * TRIPS),
+                       zero = loop_symbol(writer, "zero", PEF_SYMBOL_STATE, 1);
+  const leat_link_place_t places[] = {stack(x, 0, 6), stack(y, 0, 2), fixed(zero)};
+  leat_link_body_t body = {.pef = unit, .places = places, .trips = TRIPS, .name = "tables"};
+  uint64_t kept, temporary;
+  assert_ok(leat_link_body_memory(&body, &kept, &temporary));
+  pef_info_t info = {.arena_bytes = kept + temporary};
+  body.temporary_offset = kept;
+  assert_ok(leat_link_body(&body, writer, &info));
+  assert_true(info.run_flops == TRIPS * 2 * (1 + 3 + 1) * 1e6);
+  leat_pef_set_info(writer, &info);
+  assert_ok(leat_flight_plan(writer));
+  leat_pef_close(unit);
+  leat_pef_t *pef = loop_open(writer);
+  assert_int_equal(pef->loop_count, 3);
+  check_file(pef);
+}
+
 static const char *call_name(void *user, uint32_t unit, const char *name, char *buffer, size_t buffer_bytes) {
   (void)user;
   snprintf(buffer, buffer_bytes, "%s %u", name, unit);
@@ -235,11 +261,9 @@ static void units_keep_their_loops(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(what_a_body_prepares_is_made_before_the_loop),
-      cmocka_unit_test(a_body_may_go_backwards),
-      cmocka_unit_test(what_hangs_on_a_trip_is_prepared_in_a_loop),
-      cmocka_unit_test(a_body_may_have_loops),
-      cmocka_unit_test(units_keep_their_loops),
+      cmocka_unit_test(what_a_body_prepares_is_made_before_the_loop), cmocka_unit_test(a_body_may_go_backwards),
+      cmocka_unit_test(what_hangs_on_a_trip_is_prepared_in_a_loop),   cmocka_unit_test(a_body_may_have_loops),
+      cmocka_unit_test(a_body_may_have_loops_within_loops),           cmocka_unit_test(units_keep_their_loops),
   };
   return cmocka_run_group_tests_name("link_body", tests, NULL, NULL);
 }
