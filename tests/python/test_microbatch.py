@@ -418,3 +418,20 @@ def test_gradients_of_the_program_s_own_are_those_of_the_whole_batch(tmp_path):
 def test_a_gradient_of_the_program_s_own_that_sums_over_the_batch_is_refused(tmp_path):
     with pytest.raises(NotImplementedError, match="a gradient that sums over the batch"):
         check(OwnGradients(weighed=True), {"x": torch.randn(BATCH, 3)}, tmp_path, 2)
+
+
+class PicksColumns(nn.Module):
+    """Picks by an index beside the batch, which lies in the second dim there."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(5, 6)
+        self.register_buffer("picked", torch.tensor([4, 0, 3]))
+
+    def forward(self, x):
+        return self.fc(x).t()[self.picked].square().mean()
+
+
+def test_an_index_beside_the_batch_is_the_same_for_every_part(tmp_path):
+    torch.manual_seed(7)
+    check(PicksColumns(), {"x": torch.randn(BATCH, 5)}, tmp_path, 2)
