@@ -128,7 +128,6 @@ leat_status_t leat_linked_unit_call(leat_linked_unit_t *u, uint32_t index, const
   }
   call.body = u->bodies[call.body] - 1;
   call.stream += u->stream;
-  call.barrier = 0;
   call.name = leat_pef_add_string(u->writer, name);
   call.why = leat_pef_add_string(u->writer, u->pef->strings + call.why);
   leat_pef_add_call(u->writer, &call, u->arguments.data);
