@@ -184,7 +184,8 @@ class _Call:
 def _check_second(job: _Job, kept: Kept, known: Mapping[Slot, torch.Tensor], first: _Call) -> None:
     """Traces the model as the first call left it, but for its state, and compares."""
     grown = {(slot.module, slot.attribute) for slot, t in first.left.added.items() if not first.is_recomputed(t)}
-    settled = [*known, *first.left.replaced, *(s for s, t in first.left.added.items() if first.is_recomputed(t))]
+    settled = [s for s in kept.held.tensors if s in known or s in first.left.replaced or s.kind != "attribute"]
+    settled += [s for s, t in first.left.added.items() if first.is_recomputed(t)]
     for slot in settled:
         if (slot.module, slot.attribute) not in grown:
             kept.restore_attribute(submodule(job.model, slot.module), slot.holder)

@@ -18,6 +18,8 @@ from torch import nn
 # What nn.Module keeps for itself, and does not hold state in.
 _OWN = frozenset(vars(nn.Module())) - {"_parameters", "_buffers"}
 _REGISTERED = {"_parameters": "parameter", "_buffers": "buffer"}
+# A list of what the parameters of a recurrent layer are, which forward makes anew where they change: no state.
+_WEIGHTS_AGAIN = "_flat_weights"
 _DEEPEST, _LONGEST = 6, 10_000  # containers beyond are not looked into
 _NUMBERS = (bool, int, float, str)
 _OPAQUE = ("builtins", "torch", "numpy")  # objects of these packages are no containers
@@ -157,7 +159,11 @@ def _walk(model: nn.Module, seen: _Seen) -> Iterator[tuple[Slot, Any]]:
                 if isinstance(vars(module)[name], dict):
                     seen.copy(vars(module)[name])
             else:
-                for keys, value in _leaves(vars(module)[name], seen, ()):
+                leaves = _leaves(vars(module)[name], seen, ())
+                if name == _WEIGHTS_AGAIN and isinstance(module, nn.RNNBase):
+                    deque(leaves, maxlen=0)  # seen, so that they are put back
+                    continue
+                for keys, value in leaves:
                     yield Slot(path, name, keys), value
 
 
