@@ -146,10 +146,18 @@ static void strip_of_row(map_run_t *run, int64_t i, int64_t n) {
   }
 }
 
+// A row in strips of nearly the same length: a short one costs the calls of a long one. Whole vectors, but for the last.
+static int64_t even_strip(int64_t extent, int64_t most) {
+  enum { LANES = 16 };
+  const int64_t count = (extent + most - 1) / most, strip = count > 0 ? (extent + count - 1) / count : most;
+  return (strip + LANES - 1) / LANES * LANES;
+}
+
 static void run_rows(map_run_t *run) {
   const map_plan_t *plan = run->plan;
   uint32_t inner = plan->rank - 1;
-  int64_t extent = run->dims[inner], first_strip = extent < plan->strip ? extent : plan->strip;
+  int64_t extent = run->dims[inner], strip = even_strip(extent, plan->strip);
+  int64_t first_strip = extent < strip ? extent : strip;
   int64_t index[8] = {0};
   do {
     for (uint32_t l = 0; l < plan->leaf_count; l++) {
@@ -161,9 +169,7 @@ static void run_rows(map_run_t *run) {
     for (uint32_t s = 0; s < plan->store_count; s++) {
       run->store_offset[s] = inner_product(plan->stores[s].strides, index, inner);
     }
-    for (int64_t i = 0; i < extent; i += plan->strip) {
-      strip_of_row(run, i, extent - i < plan->strip ? extent - i : plan->strip);
-    }
+    for (int64_t i = 0; i < extent; i += strip) strip_of_row(run, i, extent - i < strip ? extent - i : strip);
   } while (leat_index_next(inner, run->dims, index));
 }
 
