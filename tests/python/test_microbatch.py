@@ -435,3 +435,20 @@ class PicksColumns(nn.Module):
 def test_an_index_beside_the_batch_is_the_same_for_every_part(tmp_path):
     torch.manual_seed(7)
     check(PicksColumns(), {"x": torch.randn(BATCH, 5)}, tmp_path, 2)
+
+
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_state_with_the_rows_of_the_whole_batch_is_named(recurrent, tmp_path):
+    class Held(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.lstm = nn.Linear(6, 3), nn.LSTM(6, 3)
+            self.register_buffer("h", torch.zeros(1, BATCH, 3))
+
+        def forward(self, x):
+            y = self.lstm(x.expand(9, BATCH, 6), (self.h, self.h))[0] if recurrent else self.linear(x) + self.h
+            return y.square().mean()
+
+    with pytest.raises(Exception, match=r"takes 8 rows, but not 2 of them.*: h \[1, 8, 3\] has the rows") as caught:
+        train(Held(), {"x": torch.randn(BATCH, 6)}, tmp_path, microbatch_size=2)
+    assert "compile without -mb" in str(caught.value)

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from sambaflow._base.library import InvalidArgumentError
 from sambaflow._tensors.tensor import SambaTensor, binding_of, plain_tensor, wrap
+from sambaflow._trace.errors import TraceError
 from sambaflow._trace.port import batch_axis
+from sambaflow._trace.slots import look
 
 
 def _batch_dim(tensor: torch.Tensor) -> int:
@@ -37,6 +41,21 @@ def batch_of(inputs: Any) -> int:
 def micro_batch(inputs: Any, size: int | None) -> Any:
     """The inputs of one micro-batch of `size` rows; None where that is the batch, or no size is given."""
     return first_rows(inputs, size) if size and size != batch_of(inputs) else None
+
+
+@contextlib.contextmanager
+def tracing_part(model: nn.Module, inputs: Any, part: Any) -> Iterator[None]:
+    """Says of a model that cannot be traced on `part` of `inputs`, though on all of them, why that is asked."""
+    try:
+        yield
+    except TraceError as error:
+        batch = batch_of(inputs)
+        held = [f"{slot} {list(t.shape)}" for slot, t in look(model).tensors.items() if batch in t.shape]
+        rows = f"{', '.join(held)} has the rows of the whole batch" if held else "it may need all rows at once"
+        raise TraceError(
+            f"-mb/--microbatch-size: forward takes {batch} rows, but not {batch_of(part)} of them, as a micro-batch "
+            f"has: {rows}; compile without -mb, or let forward work with as many rows as come ({error})"
+        ) from error
 
 
 def first_rows(inputs: Any, size: int) -> Any:

@@ -31,7 +31,7 @@ from sambaflow._runtime.other_rows import OtherRows
 from sambaflow._runtime.runner import FWD, OPT, Runner, ports_of
 from sambaflow._tensors.binding import OutputBinding
 from sambaflow._tensors.tensor import DimInfo, SambaTensor, binding_of, plain_tensor, wrap
-from sambaflow._trace.microbatch import micro_batch
+from sambaflow._trace.microbatch import micro_batch, tracing_part
 from sambaflow._trace.optimizers import Statement, statements
 from sambaflow._trace.port import Port
 from sambaflow._trace.program import Program, trace
@@ -163,7 +163,9 @@ class SambaSession(SessionExtras, SessionWeights):
 
         def whole(model: nn.Module, inputs: Any, part: Any) -> Program:
             program = traced(model, inputs)
-            program.part = None if part is None else traced(model, part)
+            if part is not None:
+                with tracing_part(model, inputs, part):
+                    program.part = traced(model, part)
             return program
 
         return whole
