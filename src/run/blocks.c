@@ -9,7 +9,7 @@ typedef struct run_s {
 // The run that begins with element `first`, of at most `most`: it ends with the last dim, or with a block of it.
 static run_t find_run(const pef_symbol_t *symbol, const pef_block_t *block, size_t first, size_t most) {
   const uint32_t last = symbol->rank - 1u;
-  size_t index[PEF_MAX_RANK], rest = first, around = 0, inside = 0, elements = 1;
+  size_t index[PEF_MAX_RANK] = {0}, rest = first, around = 0, inside = 0, elements = 1;
   for (uint32_t d = symbol->rank; d-- > 0;) {
     index[d] = rest % (size_t)symbol->dims[d];
     rest /= (size_t)symbol->dims[d];
