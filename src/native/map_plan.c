@@ -411,7 +411,8 @@ static void give_steps(map_builder_t *b, map_strips_t *strips) {
 // Elements of a strip. An operand whose period is longer has none of it around where strips are as short as they may
 // be: it is loaded strip by strip.
 static int64_t strip_length(map_plan_t *plan, int64_t bytes_an_element) {
-  int64_t strip = bytes_an_element > 0 ? MAP_STRIPS_BYTES / bytes_an_element / 16 * 16 : MAP_STRIP_MAX;
+  int64_t strip =
+      bytes_an_element > 0 ? MAP_STRIPS_BYTES / bytes_an_element / MAP_STRIP_STEP * MAP_STRIP_STEP : MAP_STRIP_MAX;
   if (strip < MAP_STRIP_MIN) strip = MAP_STRIP_MIN;
   if (strip > MAP_STRIP_MAX) strip = MAP_STRIP_MAX;
   const bool many = strip == MAP_STRIP_MIN;

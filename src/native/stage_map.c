@@ -146,11 +146,11 @@ static void strip_of_row(map_run_t *run, int64_t i, int64_t n) {
   }
 }
 
-// A row in strips of nearly the same length: a short one costs the calls of a long one. Whole vectors, but for the last.
+// A row in strips of nearly the same length: a short one costs the calls of a long one. Whole vectors, but for the
+// last.
 static int64_t even_strip(int64_t extent, int64_t most) {
-  enum { LANES = 16 };
   const int64_t count = (extent + most - 1) / most, strip = count > 0 ? (extent + count - 1) / count : most;
-  return (strip + LANES - 1) / LANES * LANES;
+  return (strip + MAP_STRIP_STEP - 1) / MAP_STRIP_STEP * MAP_STRIP_STEP;
 }
 
 static void run_rows(map_run_t *run) {
