@@ -176,8 +176,7 @@ leat_status_t leat_graph_add_origin(leat_graph_t *g, const leat_origin_t *origin
   return NULL;
 }
 
-// --- symbols and groups
-// -----------------------------------------------------------------------------------------------------
+// --- symbols and groups ---------------------------------------------------------------------------------------------
 
 bool leat_op_is_symbol(const leat_graph_t *g, const leat_op_t *op, leat_symbol_kind_t kind) {
   return leat_op_is_primitive(op->kind) && leat_op_role(op->kind) == LEAT_ROLE_SYMBOL &&

@@ -142,7 +142,8 @@ void leat_graph_note_symbol(leat_graph_t *g, leat_op_id_t id) {
   leat_symbol_t *symbol = &g->symbols.data[named];
   if (leat_op_role(op->kind) == LEAT_ROLE_KEEP) {
     say_store(g, op, symbol);
-    if (leat_op_is_store(g, op, LEAT_STORE_UPDATE)) note_update(symbol, id);
+    const bool update = leat_op_word(g, op, LEAT_ATTR_KIND, LEAT_STORE_OUTPUT) == LEAT_STORE_UPDATE;
+    if (update && leat_op_is_primitive(op->kind)) note_update(symbol, id);
     return;
   }
   say(symbol, leat_op_word(g, op, LEAT_ATTR_KIND, LEAT_KIND_INPUT), leat_graph_value(g, op->result_first));

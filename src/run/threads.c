@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { YIELD_ROUNDS = 2, PATIENCE_SHARE = 8 };
+enum { YIELD_ROUNDS = 2, PATIENCE_DIVISOR = 8 };
 #define GATE_OPEN (1u << 31)
 
 typedef struct thread_worker_s {
@@ -82,7 +82,7 @@ void leat_run_threads_await(leat_run_threads_t *pool, uint32_t worker, leat_run_
     *patience = *patience < most / 2 ? *patience * 2 : most;
     return;
   }
-  *patience = *patience / 2 > most / PATIENCE_SHARE ? *patience / 2 : most / PATIENCE_SHARE + 1;
+  *patience = *patience / 2 > most / PATIENCE_DIVISOR ? *patience / 2 : most / PATIENCE_DIVISOR + 1;
   sleep_until(count, least);
 }
 

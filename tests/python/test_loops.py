@@ -276,7 +276,8 @@ end
 %3 = prim.symbol() {name="x", kind="input"} : f32[3,9]
 %4 = prim.transpose(%3) {dims=[1,0]} : f32[9,3]
 %5, %6, %7, %8, %9, %10 = prim.loop(%0, %1, %2, %4) \
-{reverse=REVERSE, body=0, trips=9, carried=3, scanned=1, stream=0} : f32[2,3], f32[2,3], f32[], f32[9,3], f32[9], f32[9,3,2]
+{reverse=REVERSE, body=0, trips=9, carried=3, scanned=1, stream=0} \
+: f32[2,3], f32[2,3], f32[], f32[9,3], f32[9], f32[9,3,2]
 prim.store(%5) {name="a_last", kind="output"}
 prim.store(%6) {name="b_last", kind="output"}
 prim.store(%7) {name="count", kind="output"}
