@@ -31,6 +31,9 @@ typedef struct looped_s {
   leat_arena_t arena;            // targets and places
 } looped_t;
 
+// Why the first section of a part begins, which is compiled once for all that are equal: `call_why` says it of each.
+static const char FIRST_OF_PART[] = "first of a part";
+
 // --- one part -------------------------------------------------------------------------------------------------------
 
 static uint32_t trips_of(const looped_t *s, uint32_t part) {
@@ -67,7 +70,7 @@ static leat_status_t compile_kind(looped_t *s, uint32_t part, leat_graph_t *grap
   c->unit = s->linked.count;
   if (has_loops(graph)) return compile_nested(s, c, graph, &map_options);
   LEAT_TRY(leat_pipeline_run(graph, s->options, s->map_options->arch, LEAT_PIPELINE_PART, &c->settled));
-  return leat_compiled_map(c, s->options, &map_options, "a part of its own, beside loops");
+  return leat_compiled_map(c, s->options, &map_options, FIRST_OF_PART);
 }
 
 static leat_looped_place_t place_of(const looped_t *s, uint32_t part, const leat_compiled_t *c, uint32_t index) {
@@ -204,6 +207,30 @@ static const char *call_name(void *user, uint32_t unit, const char *name, char *
   return *module != '\0' ? module : name;
 }
 
+static bool is_behind_a_loop(const looped_t *s, const leat_looped_part_t *part) {
+  for (uint32_t i = 0; i < s->cut.parts.count; ++i) {
+    const leat_looped_part_t *p = &s->cut.parts.data[i];
+    if (p->role == LEAT_LOOPED_BODY && p->type == part->type && p->level < part->level) return true;
+  }
+  return false;
+}
+
+static const char *call_why(void *user, uint32_t unit, uint32_t type, const char *why) {
+  const looped_t *s = user;
+  const uint32_t part = s->part_of.data[unit];
+  if (strcmp(why, FIRST_OF_PART) != 0) return why;
+  if (type == PEF_PREPARE) return "first of its type";
+  switch (s->cut.parts.data[part].role) {
+    case LEAT_LOOPED_BODY:
+      return "a trip of a loop, which waits for the trip before";
+    case LEAT_LOOPED_LATE:
+      return "updates what several parts read, behind all of them";
+    default:
+      return is_behind_a_loop(s, &s->cut.parts.data[part]) ? "begins when a loop's last trip is over"
+                                                           : "first of its type";
+  }
+}
+
 static leat_status_t link_all(looped_t *s) {
   const leat_link_program_t program = {.units = s->linked.data,
                                        .unit_count = s->linked.count,
@@ -212,6 +239,7 @@ static leat_status_t link_all(looped_t *s) {
                                        .value_bytes = s->cut.buffer_bytes.data,
                                        .value_count = s->cut.buffer_bytes.count,
                                        .call_name = call_name,
+                                       .call_why = call_why,
                                        .user = s};
   return leat_compiled_link(&program, s->map_options, s->writer);
 }

@@ -128,7 +128,10 @@ static leat_status_t emit_call(emitter_t *e, const leat_linked_call_t *at) {
   char buffer[512];
   if (e->linked.pef == NULL || at->unit != e->unit) LEAT_TRY(begin_unit(e, at->unit));
   const char *name = p->call_name(p->user, at->unit, pef->strings + pef->calls[at->call].name, buffer, sizeof buffer);
-  return leat_linked_unit_call(&e->linked, at->call, name);
+  const pef_call_t *call = &pef->calls[at->call];
+  const char *why = pef->strings + call->why;
+  if (p->call_why != NULL) why = p->call_why(p->user, at->unit, call->type, why);
+  return leat_linked_unit_call(&e->linked, at->call, name, why);
 }
 
 static leat_status_t emit(emitter_t *e, pef_info_t *info) {

@@ -42,6 +42,8 @@ typedef struct leat_link_program_s {
   uint32_t value_count;
   // The name of a call of unit `unit`, given the name it was compiled with; into `buffer`.
   const char *(*call_name)(void *user, uint32_t unit, const char *name, char *buffer, size_t buffer_bytes);
+  // Why a call of unit `unit`, of that section type, is one of its own, given what it was compiled with; NULL: that.
+  const char *(*call_why)(void *user, uint32_t unit, uint32_t type, const char *why);
   void *user;
 } leat_link_program_t;
 

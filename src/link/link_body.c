@@ -99,7 +99,8 @@ static uint16_t output_of(const void *context, uint16_t output) {
 static leat_status_t add_calls(leat_linked_unit_t *u, bool prepare) {
   for (uint32_t c = 0; c < u->pef->call_count; ++c) {
     if ((u->pef->calls[c].type == PEF_PREPARE) == prepare)
-      LEAT_TRY(leat_linked_unit_call(u, c, u->pef->strings + u->pef->calls[c].name));
+      LEAT_TRY(
+          leat_linked_unit_call(u, c, u->pef->strings + u->pef->calls[c].name, u->pef->strings + u->pef->calls[c].why));
   }
   leat_linked_unit_end(u);
   return NULL;

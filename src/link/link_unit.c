@@ -112,7 +112,7 @@ static leat_status_t add_moves(leat_linked_unit_t *u, uint32_t slot, uint32_t ar
   return NULL;
 }
 
-leat_status_t leat_linked_unit_call(leat_linked_unit_t *u, uint32_t index, const char *name) {
+leat_status_t leat_linked_unit_call(leat_linked_unit_t *u, uint32_t index, const char *name, const char *why) {
   pef_call_t call = u->pef->calls[index];
   const uint32_t first = call.argument_first;
   leat_link_place_t place;
@@ -129,7 +129,7 @@ leat_status_t leat_linked_unit_call(leat_linked_unit_t *u, uint32_t index, const
   call.body = u->bodies[call.body] - 1;
   call.stream += u->stream;
   call.name = leat_pef_add_string(u->writer, name);
-  call.why = leat_pef_add_string(u->writer, u->pef->strings + call.why);
+  call.why = leat_pef_add_string(u->writer, why);
   leat_pef_add_call(u->writer, &call, u->arguments.data);
   for (uint32_t i = 0; i < call.argument_count; ++i) {
     LEAT_TRY(u->place(u->context, &u->pef->arguments[first + i], &place));

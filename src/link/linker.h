@@ -43,7 +43,8 @@ typedef struct leat_linked_unit_s {
 } leat_linked_unit_t;
 
 // The call of the unit, under this name, is the next of the program. Loops of the unit begin and end as its calls come.
-leat_status_t leat_linked_unit_call(leat_linked_unit_t *unit, uint32_t call, const char *name) LEAT_MUST_USE;
+leat_status_t leat_linked_unit_call(leat_linked_unit_t *unit, uint32_t call, const char *name,
+                                    const char *why) LEAT_MUST_USE;
 // No more calls for now.
 void leat_linked_unit_end(leat_linked_unit_t *unit);
 void leat_linked_unit_deinit(leat_linked_unit_t *unit);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recurrent layers are loops in the file: as eager PyTorch, in every form and mode; one call a step, however many."""
 
+import csv
 import json
 import os
 import subprocess
@@ -196,6 +197,25 @@ def test_the_file_does_not_grow_with_the_steps(level, tmp_path):
     few, many = (Path(compiled(tmp_path / str(steps), steps, level)) for steps in (50, 1000))
     assert many.stat().st_size < 1.2 * few.stat().st_size
     assert len(described(few)["sections"]) <= len(described(many)["sections"]) < 50
+
+
+def test_sections_say_why_they_begin(tmp_path):
+    """A trip waits for the trip before, what reads the layer for its last; equal parts are told apart."""
+    assert not differences(lambda: Model(lambda: nn.LSTM(WIDTH, WIDTH, 2)), stacked(), tmp_path, train=True)
+    with open(tmp_path / "p" / "sections.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for kind in ("fwd", "bckwd"):
+        whys = [row["why"] for row in rows if row["type"] == kind]
+        assert whys[0] == "first of its type" and whys.count(whys[0]) == 1
+        assert "begins when a loop's last trip is over" in whys
+    for row in rows:
+        assert (row["why"] == "a trip of a loop, which waits for the trip before") == (int(row["times"]) > 1), row
+        assert row["type"] != "prepare" or row["why"] == "first of its type"
+
+
+def stacked():
+    generator = torch.Generator().manual_seed(5)
+    return [[torch.randn(STEPS, BATCH, WIDTH, generator=generator)]]
 
 
 def test_few_steps_are_written_out(tmp_path):
