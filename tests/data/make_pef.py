@@ -295,7 +295,7 @@ PROGRAMS = {
     "wide_infer": (Wide, lambda: {"x": torch.rand(6, 10) + 0.5}, None, {}),
     "bf16_infer": (Half, lambda: {"x": torch.randn(3, 12).bfloat16()}, None, {}),
     "sums_train": (Sums, lambda: images(4, 1, 32), sgd, {}),
-    "deep_infer": (LongSums, lambda: images(2, 1, 5), None, {}),
+    "long_sums_infer": (LongSums, lambda: images(2, 1, 5), None, {}),
     "panels_infer": (Panels, lambda: {"x": torch.randn(5, 20)}, None, {}),
 }
 CHECKPOINTED = ("language_train", "volumes_train", "recurrent_train")
