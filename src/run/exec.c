@@ -12,7 +12,7 @@
 
 typedef struct exec_job_s {
   leat_program_t *program;
-  uint32_t types;
+  uint32_t types, whens;
   leat_walk_t start;  // before the first call
   uint32_t end;       // the call behind the last one
   bool once;          // one call, in one trip
@@ -144,7 +144,7 @@ static void walk_calls(const exec_job_t *job, exec_worker_t *w) {
     const leat_run_call_t *call = &job->program->calls[walk.call];
     if (!job->once && leave_alone(job, &walk, w->index)) continue;
     barrier |= call->barrier;
-    if (!leat_run_asks(job->program, job->types, call)) {
+    if (!leat_run_asks(job->types, job->whens, call)) {
       const leat_run_loop_t *loop = leat_run_pass_by(job->program, &walk, job->types);
       barrier |= loop != NULL && loop->barrier;
       continue;
@@ -184,11 +184,17 @@ static void run_job(exec_job_t *job) {
   leat_run_threads_run_early(program->pool, run_worker, job, sizeof *job);
 }
 
+// Says of the run what may be another's when a worker gets there late.
+static exec_job_t job_of(leat_program_t *program, uint32_t types, leat_walk_t start, uint32_t end) {
+  return (exec_job_t){.program = program, .types = types, .whens = program->whens, .start = start, .end = end};
+}
+
 // One job a call and trip, so that its time is its own.
 static void run_profiled(leat_program_t *program, uint32_t types, leat_walk_t start, uint32_t end) {
-  exec_job_t job = {.program = program, .types = types, .start = start, .end = end, .once = true};
+  exec_job_t job = job_of(program, types, start, end);
+  job.once = true;
   for (leat_walk_t walk = start; leat_walk_next(&walk) && walk.call < end; job.start = walk) {
-    if (!leat_run_asks(program, types, &program->calls[walk.call])) {
+    if (!leat_run_asks(types, job.whens, &program->calls[walk.call])) {
       (void)leat_run_pass_by(program, &walk, types);
       continue;
     }
@@ -204,7 +210,7 @@ static void run_calls(leat_program_t *program, uint32_t types, uint32_t first, u
   if (program->profile != NULL) {
     run_profiled(program, types, start, end);
   } else {
-    exec_job_t job = {.program = program, .types = types, .start = start, .end = end};
+    exec_job_t job = job_of(program, types, start, end);
     run_job(&job);
   }
 }

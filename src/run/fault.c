@@ -133,7 +133,7 @@ LEAT_EXPORT leat_status_t leat_program_find_faults(leat_program_t *program, uint
   const uint32_t all = types | (leat_run_is_stale(program) ? 1u << PEF_PREPARE : 0);
   for (leat_walk_t at = leat_walk_start(pef, PEF_MAX_TRIPS); leat_walk_next(&at);) {
     fault_walk_t walk = {.program = program, .file_call = &pef->calls[at.call], .faults = out_faults};
-    if (!leat_run_asks(program, all, &program->calls[at.call])) {
+    if (!leat_run_asks(all, program->whens, &program->calls[at.call])) {
       (void)leat_run_pass_by(program, &at, all);
       continue;
     }

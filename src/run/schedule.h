@@ -18,9 +18,9 @@ leat_status_t leat_run_schedule_prepare(leat_program_t *program) LEAT_MUST_USE;
 // The call that `walk` is at, as worker `worker` runs it: valid until its next turn.
 leat_run_turn_t leat_run_turn(const leat_program_t *program, const leat_walk_t *walk, uint32_t worker);
 
-// Whether a run of `types` makes the call.
-static inline bool leat_run_asks(const leat_program_t *program, uint32_t types, const leat_run_call_t *call) {
-  return (types >> call->type & program->whens >> call->when & 1u) != 0;
+// Whether a run of `types`, as a batch of `whens`, makes the call.
+static inline bool leat_run_asks(uint32_t types, uint32_t whens, const leat_run_call_t *call) {
+  return (types >> call->type & whens >> call->when & 1u) != 0;
 }
 
 // Where the loops around the call have nothing to do with `types`, goes on behind the outermost of those and returns

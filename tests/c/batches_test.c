@@ -19,7 +19,7 @@ enum { X, Y, SUM, FIRST, LATER, LAST, UPDATED };
 enum { IS_FIRST = 1 << PEF_WHEN_FIRST, IS_LATER = 1 << PEF_WHEN_LATER, IS_LAST = 1 << PEF_WHEN_LAST };
 
 static void call_when(leat_pef_writer_t *writer, uint16_t when, uint32_t body, pef_argument_t a, pef_argument_t b) {
-  const pef_call_t call = {.type = PEF_BCKWD, .body = body, .argument_count = 2, .when = when};
+  const pef_call_t call = {.type = PEF_BCKWD, .body = body, .argument_count = 2, .when = when, .flops = 1e6};
   leat_pef_add_call(writer, &call, (const pef_argument_t[]){a, b});
 }
 
@@ -211,6 +211,53 @@ static void batches_in_one_call(void **state) {
   leat_program_destroy(program);
 }
 
+// Batches whose runs make different calls follow each other closely: a worker that is still on its way through one when
+// the next begins takes nothing of the next for its own. Each of the calls adds, so that a tile too many shows.
+static leat_pef_writer_t *write_uneven(void) {
+  enum { LATER_CALLS = 12 };
+  leat_pef_writer_t *writer = leat_pef_writer_create();
+  const pef_argument_t x = loop_symbol(writer, "x", PEF_SYMBOL_INPUT, 1);
+  pef_argument_t sums[1 + LATER_CALLS];
+  const uint32_t add = loop_sum_body(writer, PEF_SCALAR_TANH, true);
+  for (uint32_t i = 0; i <= LATER_CALLS; ++i) {
+    char name[16];
+    (void)snprintf(name, sizeof name, "sum%u", i);
+    sums[i] = loop_symbol(writer, name, PEF_SYMBOL_STATE, 1);
+  }
+  for (uint32_t i = 0; i < 4; ++i) call_when(writer, PEF_WHEN_ALWAYS, add, x, sums[0]);
+  for (uint32_t i = 0; i < LATER_CALLS; ++i) call_when(writer, PEF_WHEN_LATER, add, sums[i], sums[i + 1]);
+  const pef_loop_t loop = {.call_count = 4 + LATER_CALLS,
+                           .trips = TRIPS,
+                           .flags = PEF_LOOP_APART | PEF_LOOP_BATCHES,
+                           .name = leat_pef_add_string(writer, "batches")};
+  leat_pef_add_loop_around(writer, &loop);
+  loop_finish(writer, 0);
+  return writer;
+}
+
+static void a_worker_that_is_late_stays_in_its_batch(void **state) {
+  (void)state;
+  enum { THREADS = 4, UPDATES = 10000, SYMBOLS = 14 };
+  leat_program_t *alone = load(write_uneven(), "native", 1, NULL);
+  leat_program_t *together = load(write_uneven(), "native", THREADS, NULL);
+  set(alone, 0, 0.01f);
+  set(together, 0, 0.01f);
+  for (uint32_t update = 0; update < UPDATES; ++update) {
+    for (uint32_t batch = 0; batch < TRIPS; ++batch) {
+      assert_ok(leat_program_run(alone, LEAT_SECTIONS_BCKWD));
+    }
+    for (uint32_t batch = 0; batch < TRIPS; ++batch) {
+      assert_ok(leat_program_run(together, LEAT_SECTIONS_BCKWD));
+    }
+    for (uint32_t i = 1; i < SYMBOLS; ++i) {
+      assert_true(first(together, i) == first(alone, i));
+      set(alone, i, 0), set(together, i, 0);
+    }
+  }
+  leat_program_destroy(together);
+  leat_program_destroy(alone);
+}
+
 // --- where they lie --------------------------------------------------------------------------------------------------
 
 static void is_of_version_2_1(void **state) {
@@ -352,6 +399,7 @@ int main(void) {
       cmocka_unit_test(other_runs_are_no_batches),
       cmocka_unit_test(programs_side_by_side_count_together),
       cmocka_unit_test(batches_in_one_call),
+      cmocka_unit_test(a_worker_that_is_late_stays_in_its_batch),
       cmocka_unit_test(is_of_version_2_1),
       cmocka_unit_test(what_cannot_be_is_refused),
       cmocka_unit_test(is_the_only_one_and_outermost),
