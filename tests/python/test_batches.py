@@ -321,6 +321,36 @@ def test_sums_are_made_element_by_element_in_the_order_of_the_batches(tmp_path, 
                 assert torch.equal(value, expected[name]), (step, index, name)
 
 
+@pytest.mark.parametrize("words", [["-o1"], ["-mb", "2"]], ids=" ".join)
+def test_smaller_batches_count_and_evaluation_does_not(tmp_path, words):
+    """Each run guarded: what runs together with forward is asked of the program that has the rows of the batch."""
+    sizes, scale = (ROWS, 2, ROWS, 2), tensors(1)[2]  # the last is left out
+    batches = [
+        list(zip(*(t.split(sizes) for t in tensors(BATCHES, seed=s)[:2]), strict=True))[:BATCHES] for s in range(2)
+    ]
+    torch.manual_seed(0)
+    eager, losses, found = Steps(), [], []
+    optimizer = torch.optim.SGD(eager.parameters(), lr=0.5, momentum=0.9)
+    for pairs in batches:
+        losses += [eager(*pair, scale) for pair in pairs]
+        (sum(losses[-BATCHES:]) / BATCHES).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model, _, outputs = loaded(
+        tmp_path, *words, "--grad-accumulation-steps", str(BATCHES), model_of=Steps,
+        optimizer_of=lambda p: samba.optim.SGD(p, lr=0.5, momentum=0.9),
+        run_words=["--stop-on-nan", *(words if "-mb" in words else [])],
+    )  # fmt: skip
+    for pair in batches[0] + batches[1]:
+        for rows in (ROWS, 3):
+            image, label, _ = tensors(1, seed=9)
+            samba.session.run(named(image[:rows], label[:rows], scale), outputs, section_types=["fwd"])
+        found.append(samba.to_torch(samba.session.run(named(*pair, scale), outputs)[0]).clone())
+    torch.testing.assert_close(torch.stack(found), torch.stack(losses).detach(), rtol=1e-4, atol=1e-5)
+    for key, value in weights(model).items():
+        torch.testing.assert_close(value, eager.state_dict()[key], rtol=1e-4, atol=1e-5)
+
+
 def test_the_file_says_what_its_batches_repeat(tmp_path):
     def told(*words):
         loaded(tmp_path, *words, model_of=Steps)

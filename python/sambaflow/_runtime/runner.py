@@ -165,6 +165,11 @@ class Runner:
             check(status)
         return results
 
+    def forward_types(self, inputs: Any, types: int) -> int:
+        """Those of `types` that a forward pass on these inputs, whole or smaller, has to run with it."""
+        runner = self if self._bind_inputs(inputs, types) else self._runner_of(inputs)
+        return runner.device.forward_types & types
+
     def check_inputs(self, inputs: Any, types: int) -> None:
         """Raises what a run of `types` on `inputs` would raise because of them, without running."""
         self._bind_inputs(inputs, types)

@@ -76,7 +76,7 @@ class FiniteGuard:
         before = {s.name: self._main.read(s) for s in self._buffers}
         random = state.random_state(self._main)
         results = None
-        forward = self._device.forward_types & types if types & FWD else 0
+        forward = self._runner.forward_types(inputs, types) if types & FWD else 0
         for part in (forward, BCKWD & types & ~forward, types & ~(FWD | BCKWD) & ~forward):
             if not part:
                 continue
