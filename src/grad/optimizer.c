@@ -273,7 +273,8 @@ static leat_status_t append_statement(optimizer_t *o) {
   b->type = LEAT_TYPE_OPT;
   for (uint32_t i = 0; i < o->op->input_count; i++) {
     leat_value_id_t symbol = leat_op_input(o->from, o->op, i);
-    if (leat_op_role(leat_graph_op(b->graph, leat_b_value(b, symbol)->op)->kind) != LEAT_ROLE_SYMBOL)
+    const leat_op_t *named = leat_graph_op(b->graph, leat_b_value(b, symbol)->op);
+    if (!leat_op_is_symbol(b->graph, named, LEAT_KIND_PARAM) && !leat_op_is_symbol(b->graph, named, LEAT_KIND_BUFFER))
       LEAT_FAIL(LEAT_INVALID_ARGUMENT, "operand %u of an optimizer is not a parameter", i);
     if (o->gradients[symbol] == LEAT_NONE) continue;
     leat_op_id_t first = b->graph->ops.count;

@@ -137,10 +137,11 @@ leat_value_id_t leat_b_symbol_once(leat_builder_t *b, leat_symbol_id_t symbol, l
 
 leat_value_id_t leat_b_hyper(leat_builder_t *b, leat_symbol_id_t symbol, double shared, double own) {
   leat_value_id_t value = leat_b_symbol_value(b, symbol);
-  if (value != LEAT_NONE && leat_graph_symbol(b->graph, symbol)->kind != LEAT_KIND_HYPER)
+  const leat_symbol_t *known = symbol == LEAT_NONE ? NULL : leat_graph_symbol(b->graph, symbol);
+  if (known != NULL && known->said && known->kind != LEAT_KIND_HYPER)
     return leat_b_fail(b, LEAT_INVALID_ARGUMENT,
                        "the name '%s' belongs to a hyperparameter, but the model has a tensor of that name: rename it",
-                       leat_graph_symbol(b->graph, symbol)->name);
+                       known->name);
   if (value == LEAT_NONE) {
     const leat_attr_t attrs[] = {leat_attr_f(LEAT_ATTR_VALUE, shared), leat_attr_i(LEAT_ATTR_NAME, symbol),
                                  leat_attr_i(LEAT_ATTR_KIND, LEAT_KIND_HYPER)};

@@ -8,7 +8,11 @@ static leat_value_id_t declared_splat(leat_lower_t *c, double value) {
 }
 
 LOWER(OUTPUT) {
-  leat_b_store(c->b, leat_op_symbol(c->from, c->op), LEAT_STORE_OUTPUT, c->in[0]);
+  const leat_symbol_id_t symbol = leat_op_symbol(c->from, c->op);
+  if (leat_b_symbol_value(c->b, symbol) != LEAT_NONE)
+    return leat_b_fail(c->b, LEAT_INVALID_ARGUMENT, "the name '%s' of an output belongs to a hyperparameter: rename it",
+                       leat_graph_symbol(c->b->graph, symbol)->name);
+  leat_b_store(c->b, symbol, LEAT_STORE_OUTPUT, c->in[0]);
   return LEAT_NONE;
 }
 
@@ -18,6 +22,9 @@ LOWER(UPDATE) {
   const leat_op_t *symbol = leat_graph_op(c->from, v->op);
   if (leat_op_role(symbol->kind) != LEAT_ROLE_SYMBOL)
     return leat_b_fail(c->b, LEAT_INVALID_ARGUMENT, "operand 0 must be a symbol");
+  if (leat_op_word(c->from, symbol, LEAT_ATTR_KIND, LEAT_KIND_INPUT) == LEAT_KIND_INPUT)
+    return leat_b_fail(c->b, LEAT_INVALID_ARGUMENT, "input '%s' is not written: a run only reads it",
+                       leat_op_name(c->from, symbol));
   leat_b_store(c->b, leat_op_symbol(c->from, symbol), LEAT_STORE_UPDATE, c->in[1]);
   return LEAT_NONE;
 }
@@ -27,9 +34,14 @@ LOWER(OPTIMIZER) {
   return LEAT_NONE;
 }
 
+// Hyperparameters and seeds of outputs are symbols that the compiler adds.
 LOWER(SYM) {
+  const int kind = leat_lower_word(c, LEAT_ATTR_KIND, LEAT_KIND_INPUT);
+  if (kind == LEAT_KIND_HYPER || kind == LEAT_KIND_SEED)
+    return leat_b_fail(c->b, LEAT_INVALID_ARGUMENT, "'%s' is none of input, param, buffer and state",
+                       leat_op_name(c->from, c->op));
   leat_attr_t attrs[] = {{.key = LEAT_ATTR_NAME, .v.i = leat_op_symbol(c->from, c->op)},
-                         {.key = LEAT_ATTR_KIND, .v.i = leat_lower_word(c, LEAT_ATTR_KIND, LEAT_KIND_INPUT)},
+                         {.key = LEAT_ATTR_KIND, .v.i = kind},
                          {.key = LEAT_ATTR_REQUIRES_GRAD, .v.i = leat_lower_int(c, LEAT_ATTR_REQUIRES_GRAD, 0)}};
   return leat_b_op(c->b, LEAT_PRIM_SYMBOL, NULL, 0, attrs, 3, leat_lower_declared(c, 0));
 }

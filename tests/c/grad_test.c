@@ -512,6 +512,14 @@ static void test_bad_input(void **state) {
                                    "optimizer(%1) {lr=0.1}\n",
                            &g),
                LEAT_INVALID_ARGUMENT, "use sgd or adamw");
+  assert_fails(bench_lower(X_AND_W "%2 = mul(%0, %1) : f64[3]\noutput(%2) {name=\"y\", seed=\"one\"}\n"
+                                   "optimizer(%0) {kind=\"sgd\", lr=0.1}\n",
+                           &g),
+               LEAT_INVALID_ARGUMENT, "operand 0 of an optimizer is not a parameter");
+  assert_fails(bench_lower(X_AND_W "%2 = mul(%0, %1) : f64[3]\noutput(%2) {name=\"lr\", seed=\"one\"}\n"
+                                   "optimizer(%1) {kind=\"sgd\", lr=0.1, hyper=\"lr\"}\n",
+                           &g),
+               LEAT_INVALID_ARGUMENT, "the name 'lr' belongs to a hyperparameter");
 }
 
 int main(void) {
