@@ -325,6 +325,8 @@ leat_status_t leat_compile_for(const leat_map_target_t *const *targets, const le
   const leat_map_target_t *target = NULL;
   leat_arch_t arch;
   LEAT_TRY(leat_options_check(options));
+  LEAT_TRY(leat_trips_check(graph));
+  if (options->part != NULL) LEAT_TRY(leat_trips_check(options->part));
   LEAT_TRY(leat_target_find(targets, options->arch, &target, &arch));
   leat_option_say_unused(options);
   if (options->arch != NULL && leat_target_is_chip(options->arch)) {

@@ -6,6 +6,21 @@
 #include "opt/microbatch.h"
 #include "opt/trips.h"
 
+leat_status_t leat_trips_check(const leat_graph_t *graph) {
+  for (leat_op_id_t id = 0; id < graph->ops.count; ++id) {
+    const leat_op_t *op = leat_graph_op(graph, id);
+    const leat_op_role_t role = leat_op_role(op->kind);
+    if (role != LEAT_ROLE_PART && role != LEAT_ROLE_JOIN) continue;
+    char text[256];
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+              "%s marks a part of the batch, which only a compile of micro-batches does, on its way: compile the "
+              "program without marks",
+              leat_op_text(graph, op, text, sizeof text));
+  }
+  for (uint32_t i = 0; i < graph->bodies.count; ++i) LEAT_TRY(leat_trips_check(graph->bodies.data[i]));
+  return NULL;
+}
+
 // What says where the graph is cut speaks of straight ops.
 static leat_status_t check_options(const leat_compile_options_t *options) {
   if (options->decisions != NULL || options->write_decisions != 0)

@@ -6,6 +6,10 @@
 #include "driver/pipeline.h"
 #include "opt/bounds.h"
 
+// LEAT_INVALID_ARGUMENT where the graph, or a body in it, marks parts of a batch: only leat_trips_make does that, and
+// leaves no mark.
+leat_status_t leat_trips_check(const leat_graph_t *graph) LEAT_MUST_USE;
+
 // The program as primitives with a loop over micro-batches, for leat_compile_looped; the bounds of its indices, which
 // are those of the whole batch, and the graph that these speak of.
 typedef struct leat_trips_s {

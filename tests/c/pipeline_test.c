@@ -116,10 +116,33 @@ static void passes_in_an_order_that_does_not_fit_are_refused_by_name(void **stat
   leat_graph_destroy(graph);
 }
 
+// They stand between two steps of a compile of micro-batches; text may say them, and nothing else computes them.
+static void marks_of_parts_are_no_program(void **state) {
+  (void)state;
+  static const char *const marked[] = {
+      HEAD
+      "%0 = symbol() {name=\"x\", kind=\"input\"} : f32[8,4]\n"
+      "%1 = prim.part(%0) {dim=0, trips=2} : f32[4,4]\n"
+      "output(%1) {name=\"y\", seed=\"zero\"}\n",
+      HEAD
+      "%0 = symbol() {name=\"x\", kind=\"input\"} : f32[8,4]\n"
+      "%1 = prim.join(%0) {dim=-1, trips=2} : f32[8,4]\n"
+      "output(%1) {name=\"y\", seed=\"zero\"}\n",
+  };
+  const leat_compile_options_t options = leat_compile_options_default();
+  for (size_t i = 0; i < sizeof marked / sizeof *marked; ++i) {
+    leat_graph_t *graph = parsed(marked[i]);
+    assert_fails(leat_compile(graph, &options, "pipeline_test.refused"), LEAT_INVALID_ARGUMENT,
+                 "marks a part of the batch");
+    leat_graph_destroy(graph);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(checks_of_properties_name_the_op_that_does_not_fit),
       cmocka_unit_test(passes_in_an_order_that_does_not_fit_are_refused_by_name),
+      cmocka_unit_test(marks_of_parts_are_no_program),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
