@@ -43,7 +43,7 @@ static leat_status_t slid_extent(const window_t *w, uint32_t d, int64_t extent, 
 
 // Behind `batch` dims.
 static leat_status_t spatial_rank(const leat_value_t *x, int64_t batch, uint32_t *out_rank) {
-  if (batch < 0 || x->rank < 3 + batch || x->rank > 2 + SPATIAL_MAX + batch)
+  if (batch < 0 || batch > x->rank - 3 || batch < x->rank - 2 - SPATIAL_MAX)
     LEAT_FAIL(LEAT_INVALID_ARGUMENT,
               "the tensor has rank %u; it must be [N, C, 1 to 3 spatial dims], behind %" PRId64 " of batches", x->rank,
               batch);

@@ -124,6 +124,10 @@ static void test_windows(void **state) {
       {"f32[2,3,8]", "f32[2,6,5]", NULL,
        "conv_wgrad(%0, %1) {window=[3], stride=[1], low=[0], high=[0], dilation=[1], groups=3, batch=0}", "f32[6,1,3]",
        "the convolution's result"},
+      {"f32[2,3,8]", "f32[2,6,6]", NULL,
+       "conv_wgrad(%0, %1) {window=[3], stride=[1], low=[0], high=[0], dilation=[1], groups=3, "
+       "batch=9223372036854775807}",
+       "f32[6,1,3]", "behind 9223372036854775807 of batches"},
       {"f32[2,8]", NULL, NULL, "pool(%0) " POOL1("2", "2", "0", "0"), "f32[2,4]", NULL},
       {"f32[2,9]", NULL, NULL, "pool(%0) " POOL1("3", "2", "1", "1"), "f32[2,5]", NULL},
       {"f32[8]", NULL, NULL, "pool(%0) " POOL1("2,2", "2,2", "0,0", "0,0"), "f32[4]", "window of rank 2"},
