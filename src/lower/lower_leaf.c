@@ -8,11 +8,7 @@ static leat_value_id_t declared_splat(leat_lower_t *c, double value) {
 }
 
 LOWER(OUTPUT) {
-  const leat_symbol_id_t symbol = leat_op_symbol(c->from, c->op);
-  if (leat_b_symbol_value(c->b, symbol) != LEAT_NONE)
-    return leat_b_fail(c->b, LEAT_INVALID_ARGUMENT, "the name '%s' of an output belongs to a hyperparameter: rename it",
-                       leat_graph_symbol(c->b->graph, symbol)->name);
-  leat_b_store(c->b, symbol, LEAT_STORE_OUTPUT, c->in[0]);
+  leat_b_store(c->b, leat_op_symbol(c->from, c->op), LEAT_STORE_OUTPUT, c->in[0]);
   return LEAT_NONE;
 }
 

@@ -116,7 +116,7 @@ static void test_unsupported(void **state) {
   assert_fails(lower(X "%1 = symbol() {kind=\"input\", name=\"i\"} : f32[2,3]\nupdate(%1, %0)\n", false, &g),
                LEAT_INVALID_ARGUMENT, "input 'i' is not written: a run only reads it");
   assert_fails(lower(X "%1 = dropout(%0) {p=0.5, training=1} : f32[2,3]\noutput(%1) {name=\"p\"}\n", true, &g),
-               LEAT_INVALID_ARGUMENT, "the name 'p' of an output belongs to a hyperparameter");
+               LEAT_INVALID_ARGUMENT, "the name 'p' belongs to a hyperparameter");
 }
 
 // In eval mode dropout is nothing; in training the rate is the hyperparameter p and the random state steps once a run.
