@@ -191,6 +191,7 @@ void leat_run_symbols_follow(leat_program_t *program) {
   enum { STRIP = 4096 };
   const leat_pef_t *pef = program->pef;
   char values[STRIP];
+  if (program->beside != NULL) leat_run_symbols_follow(program->beside);
   for (uint32_t s = 0; s < pef->symbol_count; s++) {
     const uint32_t twin = program->symbols[s].twin;
     if (twin == PEF_NONE) continue;

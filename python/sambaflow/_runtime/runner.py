@@ -223,7 +223,7 @@ class Runner:
         return [name for name, bit in SECTION_TYPES.items() if self._default_types & bit]
 
     def run_again(self, section_types: Iterable[str] | None = None) -> None:
-        """Repeats sections on the inputs and outputs that the last run bound."""
+        """Repeats sections on the inputs and outputs that the last run bound: of several batches, the last."""
         if self._latest is not None:
             return self._latest.run_again(section_types)
         types = self._default_types if section_types is None else self._mask(section_types)

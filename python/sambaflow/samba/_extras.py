@@ -39,7 +39,8 @@ class SessionExtras:
         def run(self, *arguments: Any, **more: Any) -> tuple[SambaTensor, ...]: ...
 
     def run_again(self, section_types: Iterable[str] | None = None) -> None:
-        """Repeats the sections of `section_types` on the memory that the last `run` bound: the graph alone."""
+        """Repeats the sections of `section_types` on the memory that the last `run` bound: the graph alone. Of several
+        batches in that run, the last one."""
         if self._runner is None:
             raise RuntimeError("nothing has run yet: call session.run first")
         with self._runner.device.turn:
