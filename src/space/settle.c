@@ -184,6 +184,8 @@ static leat_status_t visit_leaf(leat_rebuild_t *r, leat_op_id_t id) {
   return keep_old(r, op->result_first);
 }
 
+// A store of what is not computed, or lies otherwise, stores a copy. Whoever reads a gradient behind its store reads
+// what is stored, which sums over batches and programs replace: that copy, where there is one.
 static leat_status_t visit_store(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   leat_value_id_t old_input = leat_op_input(r->from, op, 0), v = r->map[old_input];
@@ -196,7 +198,7 @@ static leat_status_t visit_store(leat_rebuild_t *r, leat_op_id_t id) {
     LEAT_TRY(leat_builder_take_status(&r->b));
   }
   leat_status_t status = leat_rebuild_copy(r, id);
-  r->map[old_input] = v;
+  if (!leat_op_is_store(r->from, op, LEAT_STORE_GRAD)) r->map[old_input] = v;
   return status;
 }
 

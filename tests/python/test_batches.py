@@ -255,6 +255,36 @@ def test_updates_follow_the_mean_gradient(tmp_path, call, mode, kind, settings):
     assert changes == [False, False, True] * 2
 
 
+class Turned(nn.Module):
+    """Gradients that are made in another order than that of their parameters, or that are no result of anything."""
+
+    def __init__(self):
+        super().__init__()
+        self.turned, self.flipped = nn.Parameter(torch.randn(5, 12) * 0.3), nn.Parameter(torch.randn(12))
+        self.given, self.criterion = nn.Parameter(torch.randn(4, 12)), nn.CrossEntropyLoss()
+        self.up = nn.ConvTranspose1d(3, 5, 4, bias=False)
+
+    def forward(self, image, label, scale):
+        image = image * scale
+        logits = torch.nn.functional.linear(image * self.flipped.flip(0), self.turned.t().t())
+        logits = logits + image @ self.turned.t() + self.up(image.reshape(-1, 3, 4)).mean(2)
+        return self.criterion(logits, label) + (self.given * image[:1]).sum()
+
+
+@pytest.mark.parametrize("mode", ["-o0", "-o1", "-o3"])
+def test_updates_take_mean_gradients_however_they_are_made(tmp_path, mode):
+    _, expected = torch_steps(lambda p: torch.optim.SGD(p, lr=0.1), 2, model_of=Turned)
+    model, _, outputs = loaded(
+        tmp_path, mode, "--grad-accumulation-steps", str(BATCHES), model_of=Turned,
+        optimizer_of=lambda p: samba.optim.SGD(p, lr=0.1),
+    )  # fmt: skip
+    for step in range(2):
+        for piece in pieces(*tensors(BATCHES, seed=step)):
+            samba.session.run(named(*piece), outputs)
+    for key, value in weights(model).items():
+        torch.testing.assert_close(value, expected[key], rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("mode", ["-o0", "-o1", "-o3"])
 @pytest.mark.parametrize("clip", [None, 0.05])
 def test_updates_behind_loops_follow_the_mean_gradient(tmp_path, clip, mode):
