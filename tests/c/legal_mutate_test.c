@@ -38,7 +38,7 @@ typedef struct plan_s {
   pef_loop_t *loops;
   pef_move_t *moves;
   uint32_t *call_was, *operand_was;
-  bool alike;  // a value has come exactly where another is, as large: no file says which of the two a reader means
+  bool alike;  // where a value, or a call, has come, another was that does as well: no file says which is meant
 } plan_t;
 
 static uint32_t below(plan_t *p, uint64_t limit) { return (uint32_t)mutate_below(&p->file, limit); }
@@ -162,6 +162,8 @@ static bool swap_calls(plan_t *p) {
     p->calls[j].barrier = p->calls[i].barrier;
     p->calls[i].barrier = kept.barrier;
   }
+  // A state that the one adds to and the other reads, in either order: no file says which is meant.
+  p->alike |= p->calls[i].when != PEF_WHEN_ALWAYS && p->calls[j].when != PEF_WHEN_ALWAYS;
   p->call_was[i] = j;
   p->call_was[j] = i;
   lay_arguments(p);
