@@ -37,7 +37,31 @@ static size_t place_sums(leat_program_t *program, char *block) {
   return total;
 }
 
+static bool is_used(const leat_pef_t *pef, uint32_t type, uint32_t symbol) {
+  for (uint32_t c = 0; c < pef->call_count; c++) {
+    const pef_call_t *call = &pef->calls[c];
+    for (uint32_t i = 0; i < call->argument_count && call->type == type; i++) {
+      const pef_argument_t *argument = &pef->arguments[call->argument_first + i];
+      if (argument->kind == PEF_PLACE_SYMBOL && argument->symbol == symbol) return true;
+    }
+  }
+  return false;
+}
+
+// Such files may update a parameter by what its gradient was made of, elsewhere in memory: the last batch's alone.
+static leat_status_t check_updates(const leat_pef_t *pef) {
+  for (uint32_t s = 0; s < pef->symbol_count; s++) {
+    if (!is_summed(pef, s) || !is_used(pef, PEF_OPT, pef->symbols[s].of) || is_used(pef, PEF_OPT, s)) continue;
+    LEAT_FAIL(LEAT_UNSUPPORTED,
+              "the update of '%s' does not read its gradient where those of several batches are added up, as in some "
+              "files before version 2.1: compile the program again",
+              pef->strings + pef->symbols[pef->symbols[s].of].name);
+  }
+  return NULL;
+}
+
 leat_status_t leat_run_sums_prepare(leat_program_t *program) {
+  LEAT_TRY(check_updates(program->pef));
   const size_t bytes = place_sums(program, NULL);
   if (bytes == 0) return NULL;
   if (bytes != SIZE_MAX) program->sums = leat_run_pages_map(bytes);
