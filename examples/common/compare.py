@@ -104,7 +104,8 @@ def _compare_layers(args, reference, inputs, plain_inputs, report):
 def _compare_step(args, model, reference, inputs, plain_inputs, optimizer, rule, report):
     traced = utils.trace_graph(model, inputs, optimizer, pef=args.pef, mapping=args.mapping)
     report.mixed = is_mixed_precision()
-    found = samba.session.run(input_tensors=inputs, output_tensors=traced, hyperparam_dict=rule.hyper)
+    for _ in range(args.grad_accumulation_steps or 1):  # the mean gradient of equal batches is that of one
+        found = samba.session.run(input_tensors=inputs, output_tensors=traced, hyperparam_dict=rule.hyper)
     expected = reference(*plain_inputs)
     for name, want, have in zip(("loss", "logits"), expected, found, strict=True):
         report.add("output", name, want, samba.to_torch(have))
