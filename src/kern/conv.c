@@ -8,15 +8,17 @@
 #include "kern/isa.h"
 #include "kern/pairs.h"
 
-// Input offset of (t, k) over the three dims, or LEAT_KERN_PADDING, or LEAT_KERN_HOLE.
-static int64_t input_offset(const leat_kern_conv_t *s, const int64_t t[3], const int64_t k[3]) {
+// Whether (t, k) reads an element, at that input offset over the three dims: 0, or LEAT_KERN_PADDING, or
+// LEAT_KERN_HOLE.
+static int64_t find_input(const leat_kern_conv_t *s, const int64_t t[3], const int64_t k[3], int64_t *out_offset) {
   int64_t offset = 0, worst = 0;
   for (int d = 0; d < 3; d++) {
     int64_t at = leat_kern_window_at(&s->window, d, t[d], k[d]);
     worst = at < worst ? at : worst;
     offset += at * s->x[2 + d];
   }
-  return worst < 0 ? worst : offset;
+  *out_offset = offset;
+  return worst;
 }
 static int64_t offset3(const int64_t strides[3], const int64_t at[3]) {
   return strides[0] * at[0] + strides[1] * at[1] + strides[2] * at[2];
@@ -36,11 +38,11 @@ static int64_t offset3(const int64_t strides[3], const int64_t at[3]) {
     for (int64_t c = 0; c < s->channels; c++) {                                                                   \
       int64_t k[3];                                                                                               \
       EACH3(k, s->window.size) {                                                                                  \
-        int64_t at = input_offset(s, t, k);                                                                       \
-        T value = at >= 0 ? x[c * s->x[1] + at] : 0;                                                              \
+        int64_t at, found = find_input(s, t, k, &at);                                                             \
+        T value = found == 0 ? x[c * s->x[1] + at] : 0;                                                           \
         if (terms == s->chain && terms > 0) pairs_add_##suffix(&blocks, sum), sum = 0, terms = 0;                 \
         terms++;                                                                                                  \
-        if (at != LEAT_KERN_HOLE) sum = suffix##_fma(w[c * s->w[1] + offset3(s->w + 2, k)], value, sum);          \
+        if (found != LEAT_KERN_HOLE) sum = suffix##_fma(w[c * s->w[1] + offset3(s->w + 2, k)], value, sum);       \
       }                                                                                                           \
     }                                                                                                             \
     return pairs_sum_##suffix(&blocks, sum);                                                                      \
@@ -63,10 +65,10 @@ static int64_t offset3(const int64_t strides[3], const int64_t at[3]) {
     for (int64_t n = 0; n < s->images; n++) {                                                                     \
       int64_t t[3];                                                                                               \
       EACH3(t, s->window.out) {                                                                                   \
-        int64_t at = input_offset(s, t, k);                                                                       \
-        T value = at >= 0 ? x[n * s->x[0] + at] : 0;                                                              \
+        int64_t at, found = find_input(s, t, k, &at);                                                             \
+        T value = found == 0 ? x[n * s->x[0] + at] : 0;                                                           \
         if (terms == s->chain && terms > 0) pairs_add_##suffix(&blocks, sum), sum = 0, terms = 0;                 \
-        if (at != LEAT_KERN_HOLE) sum = suffix##_fma(dy[n * s->y[0] + offset3(s->y + 2, t)], value, sum);         \
+        if (found != LEAT_KERN_HOLE) sum = suffix##_fma(dy[n * s->y[0] + offset3(s->y + 2, t)], value, sum);      \
         terms++;                                                                                                  \
       }                                                                                                           \
     }                                                                                                             \

@@ -126,3 +126,8 @@ _conv.add(
 )
 # The last window reaches beyond the padding: what lies there does not count.
 _average.add(lambda x: F.avg_pool2d(x, 3, stride=2, padding=1, ceil_mode=True), N(2, 3, 6, 8))
+
+# Pictures that are read backwards.
+_max.add(lambda x: F.max_pool2d(x.flip(3), 3, 2, 1), A(2, 3, 6, 6))
+_average.add(lambda x: F.avg_pool2d(x.flip(2), 3, 2, 1), N(2, 3, 6, 6))
+_conv.add(lambda x, w: F.conv2d(x.flip(3), w, padding=1, stride=2), N(2, 4, 6, 6), N(4, 4, 3, 3))
