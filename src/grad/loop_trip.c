@@ -104,8 +104,7 @@ void leat_trip_deinit(leat_trip_t *t) {
   leat_arena_deinit(&t->arena);
 }
 
-// --- what lies in stacks
-// ----------------------------------------------------------------------------------------------
+// --- what lies in stacks --------------------------------------------------------------------------------------------
 
 static uint32_t place_of(const leat_value_id_t *list, uint32_t count, leat_value_id_t v) {
   for (uint32_t i = 0; i < count; i++) {
@@ -123,8 +122,7 @@ bool leat_trip_is_stacked(const leat_trip_t *t, leat_value_id_t v) {
          place_of(t->seed_stacked, t->loop.stacked, v) != LEAT_NONE;
 }
 
-// --- sums over trips
-// --------------------------------------------------------------------------------------------------
+// --- sums over trips ------------------------------------------------------------------------------------------------
 
 static const leat_op_t *maker(const leat_trip_t *t, leat_value_id_t v) {
   return leat_graph_op(t->graph, leat_graph_value(t->graph, v)->op);
@@ -168,8 +166,7 @@ void leat_trip_leaves(const leat_trip_t *t, leat_value_id_t v, leat_trip_leaf_t 
   }
 }
 
-// --- what the reverse loop needs
-// ----------------------------------------------------------------------------------------
+// --- what the reverse loop needs ------------------------------------------------------------------------------------
 
 static bool comes_from_outside(const leat_trip_t *t, const bool *kept, leat_value_id_t v) {
   return leat_trip_is_forward(t, v) && (kept[v] || place_of(t->scanned, t->loop.scanned, v) != LEAT_NONE ||

@@ -109,8 +109,7 @@ leat_status_t leat_eval_PAD(const leat_eval_call_t *call) {
   return NULL;
 }
 
-// --- gather, scatter and search
-// -------------------------------------------------------------------------------------------
+// --- gather, scatter and search -------------------------------------------------------------------------------------
 
 // Sizes of the dim lists of gather: x is [batch, before, extent, after], the index [batch, count], the gathered tensor
 // [batch, before, count, after].

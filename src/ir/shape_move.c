@@ -116,8 +116,7 @@ leat_status_t leat_shape_PAD(const leat_shape_call_t *call) {
   return NULL;
 }
 
-// --- gather, scatter and search
-// -------------------------------------------------------------------------------------------
+// --- gather, scatter and search -------------------------------------------------------------------------------------
 
 // x: B ++ P ++ [D] ++ S and index: B ++ I make B ++ P ++ I ++ S.
 static leat_status_t looked_up(const leat_shape_call_t *call, leat_value_t *out) {

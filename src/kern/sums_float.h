@@ -97,8 +97,7 @@ void FN(pairs_end)(void *out, const void *rows, int64_t width, int64_t count, in
   }
 }
 
-// --- blocks of lanes: 64 sums, which become 16 at the end of a block
-// ---------------------------------------------------
+// --- blocks of lanes: 64 sums, which become 16 at the end of a block ------------------------------------------------
 
 enum { WIDE = 4 * SUMS };
 typedef struct wide_s {

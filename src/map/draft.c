@@ -37,8 +37,7 @@ static void *push(leat_draft_t *d, void *slot) {
   return slot;
 }
 
-// --- stages and instructions
-// --------------------------------------------------------------------------------------------
+// --- stages and instructions ----------------------------------------------------------------------------------------
 
 pef_stage_t *leat_draft_stage(leat_draft_t *d, uint32_t kind, leat_op_id_t op) {
   leat_op_id_t *origin = push(d, leat_array_push(&d->origins));
@@ -64,8 +63,7 @@ pef_instruction_t *leat_draft_instruction(leat_draft_t *d) {
   return instruction;
 }
 
-// --- operands
-// ---------------------------------------------------------------------------------------------------------
+// --- operands -------------------------------------------------------------------------------------------------------
 
 pef_operand_t *leat_draft_operand(leat_draft_t *d, leat_source_t source, uint32_t dtype, const leat_access_t *access,
                                   uint32_t row_dim) {

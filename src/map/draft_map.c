@@ -67,8 +67,7 @@ static uint32_t retype(strip_t *s, uint32_t op, uint32_t class, uint32_t type, u
   return append(s, (pef_instruction_t){.op = (uint16_t)op, .class_ = (uint8_t) class, .type = (uint8_t)type, .a = a});
 }
 
-// --- operands of the program
-// ------------------------------------------------------------------------------------------
+// --- operands of the program ----------------------------------------------------------------------------------------
 
 static bool same_access(const leat_access_t *a, const leat_access_t *b) {
   return a->base == b->base && a->offset == b->offset && a->rank == b->rank &&
@@ -162,8 +161,7 @@ static uint32_t input_of(strip_t *s, leat_op_id_t id, uint32_t input, uint32_t c
   return by[class];
 }
 
-// --- instructions
-// -----------------------------------------------------------------------------------------------------
+// --- instructions ---------------------------------------------------------------------------------------------------
 
 // Results of narrow dtypes are rounded or wrapped after every op, as PyTorch rounds each result it stores.
 static uint32_t wrap(strip_t *s, uint32_t value, uint32_t class, uint32_t dtype) {
@@ -242,8 +240,7 @@ void leat_draft_map(leat_draft_t *d, const leat_stage_t *stage, const leat_keeps
   leat_array_free(&s.constants);
 }
 
-// --- copies into symbols
-// ----------------------------------------------------------------------------------------------
+// --- copies into symbols --------------------------------------------------------------------------------------------
 
 // The stored value may come from another section; its rows are then the symbol's first dim.
 void leat_draft_store_copy(leat_draft_t *d, leat_op_id_t store, const leat_map_symbols_t *symbols) {

@@ -28,8 +28,7 @@ typedef struct body_s {
   LEAT_ARRAY(pef_layout_t) layout;
 } body_t;
 
-// --- places
-// -----------------------------------------------------------------------------------------------------------
+// --- places ---------------------------------------------------------------------------------------------------------
 
 static pef_argument_t place_of_symbol(const emitter_t *e, uint32_t symbol) {
   uint64_t bytes = e->decided->symbols.all.data[symbol].bytes;
@@ -71,8 +70,7 @@ static leat_status_t place_of(const emitter_t *e, const leat_source_t *source, p
   return NULL;
 }
 
-// --- operands
-// ---------------------------------------------------------------------------------------------------------
+// --- operands -------------------------------------------------------------------------------------------------------
 
 static leat_status_t find_argument(body_t *b, const pef_argument_t *place, uint32_t *out_slot) {
   for (uint32_t i = 0; i < b->arguments.count; ++i) {
@@ -150,8 +148,7 @@ static leat_status_t add_stage(body_t *b, uint32_t index) {
   return NULL;
 }
 
-// --- calls
-// ------------------------------------------------------------------------------------------------------------
+// --- calls ----------------------------------------------------------------------------------------------------------
 
 // Cut along lines is what threads share; who has nothing to share has no axis.
 static leat_status_t find_axis(const body_t *b, const pef_call_t *call, leat_axis_t *out_axis) {
@@ -248,8 +245,7 @@ static leat_status_t emit_section(emitter_t *e, uint32_t index) {
   return leat_status_annotate(status, "section %u (%s)", index, name);
 }
 
-// --- the file
-// ---------------------------------------------------------------------------------------------------------
+// --- the file -------------------------------------------------------------------------------------------------------
 
 // How a symbol lies that is as a product reads it.
 static void emit_block(emitter_t *e, uint32_t symbol) {

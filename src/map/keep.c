@@ -19,8 +19,7 @@ static bool is_store(const keeping_t *k, leat_op_id_t op) {
   return leat_op_is_statement(leat_graph_op(k->g, op)->kind);
 }
 
-// --- stores
-// -------------------------------------------------------------------------------------------------------------
+// --- stores ---------------------------------------------------------------------------------------------------------
 
 // An output may be bound to the caller's memory, which is gone when backward runs by itself.
 static bool read_by_other_types(const keeping_t *k, leat_value_id_t v) {
@@ -65,8 +64,7 @@ static leat_op_id_t direct_store(const keeping_t *k, leat_value_id_t v) {
   return LEAT_NONE;
 }
 
-// --- values
-// -------------------------------------------------------------------------------------------------------------
+// --- values ---------------------------------------------------------------------------------------------------------
 
 static bool stays_in_strip(const keeping_t *k, leat_value_id_t v) {
   leat_op_id_t producer = leat_graph_value(k->g, v)->op;

@@ -10,8 +10,7 @@ void leat_packs_deinit(leat_packs_t *packs) {
   leat_array_free(&packs->all);
 }
 
-// --- what is worth packing
-// ----------------------------------------------------------------------------------------------
+// --- what is worth packing ------------------------------------------------------------------------------------------
 
 static bool is_fixed(const leat_graph_t *g, leat_value_id_t base, uint8_t reader_type) {
   const leat_op_t *producer = leat_graph_op(g, leat_graph_value(g, base)->op);
@@ -38,8 +37,7 @@ static bool worth_packing(const leat_packs_t *packs, const leat_graph_t *g, cons
   return n->strides[1] != 1 || n->extent > panel(packs);
 }
 
-// --- the calls that pack
-// ------------------------------------------------------------------------------------------------
+// --- the calls that pack --------------------------------------------------------------------------------------------
 
 // `columns` columns from `first`, in panels `width` wide, to their place in the pack.
 static void draft_panels(leat_draft_t *d, leat_op_id_t op, const leat_pack_t *pack, uint32_t index, int64_t first,
@@ -109,8 +107,7 @@ leat_status_t leat_packs_choose(leat_packs_t *packs, const leat_draft_t *reader,
   return add_call(packs, reader, section, op, *out_pack, whole, n->extent - whole, n->extent - whole);
 }
 
-// --- parameters that lie as a pack would
-// ------------------------------------------------------------------------------
+// --- parameters that lie as a pack would ----------------------------------------------------------------------------
 
 // The dim of the symbol that the columns are, where the pack holds all of it.
 static uint32_t column_dim(const leat_value_t *symbol, const leat_pack_t *pack) {

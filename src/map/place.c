@@ -6,8 +6,7 @@
 #include "pef/pef_align.h"
 #include "space/rows.h"
 
-// --- homes
-// ------------------------------------------------------------------------------------------------------------
+// --- homes ----------------------------------------------------------------------------------------------------------
 
 static bool stays_in_section(const leat_decided_t *d, leat_value_id_t v, uint32_t section) {
   for (uint32_t i = d->uses.first[v]; i < d->uses.first[v + 1]; ++i) {
@@ -33,8 +32,7 @@ static void choose_homes(const leat_decided_t *d, leat_home_t *homes) {
   }
 }
 
-// --- arena
-// ------------------------------------------------------------------------------------------------------------
+// --- arena ----------------------------------------------------------------------------------------------------------
 
 static void arena_lifetime(const leat_decided_t *d, leat_value_id_t v, uint32_t *out_first, uint32_t *out_last) {
   leat_op_id_t producer = leat_graph_value(d->g, v)->op;
@@ -75,8 +73,7 @@ static leat_status_t plan_arena(const leat_decided_t *d, leat_placed_t *p, leat_
   return NULL;
 }
 
-// --- all
-// --------------------------------------------------------------------------------------------------------------
+// --- all ------------------------------------------------------------------------------------------------------------
 
 static leat_status_t place_all(const leat_decided_t *d, leat_placed_t *p, leat_fit_t *room) {
   choose_homes(d, p->homes);

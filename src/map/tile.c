@@ -3,8 +3,7 @@
 
 #include "pef/pef_align.h"
 
-// --- what lives in a tile
-// -----------------------------------------------------------------------------------------------
+// --- what lives in a tile -------------------------------------------------------------------------------------------
 
 static uint32_t last_stage(const leat_decided_t *d, leat_value_id_t v, uint32_t section) {
   uint32_t last = d->stages.at[leat_graph_value(d->g, v)->op];
@@ -59,8 +58,7 @@ static double peak_row_bytes(const leat_fit_t *blocks, uint32_t stage_count, int
   return peak;
 }
 
-// --- rows of a tile
-// -----------------------------------------------------------------------------------------------------
+// --- rows of a tile -------------------------------------------------------------------------------------------------
 
 // Tiles of nearly the same height, in whole vectors of rows where that costs little: a quarter more at most.
 static int64_t even_tiles(const leat_arch_t *arch, int64_t rows, int64_t tile) {
@@ -119,8 +117,7 @@ static void take_asked_quantum(leat_tiling_t *t, uint64_t asked) {
   if (asked > t->quantum && asked <= (uint64_t)t->rows_max) t->quantum = asked;
 }
 
-// --- scratch
-// ----------------------------------------------------------------------------------------------------------
+// --- scratch --------------------------------------------------------------------------------------------------------
 
 // Lays out the scratch of a tile of t->rows_max rows.
 static leat_status_t fit_scratch(const leat_decided_t *d, leat_tiling_t *t, leat_fit_t *blocks, int64_t rows) {

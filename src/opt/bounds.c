@@ -9,8 +9,7 @@
 #include "ir/element.h"
 #include "opt/ranges.h"
 
-// --- what ops have to do with indices and divisors: the column `index` of traced.def
-// ----------------------------------------------
+// --- what ops have to do with indices and divisors: the column `index` of traced.def --------------------------------
 
 // Whose extent an index lies below: no index; a dim of operand 0 (the first, that of the attribute `dim`, that at the
 // place of the operand, the classes); the attribute `k`. DIVISOR: no index, but it must not be 0.

@@ -96,8 +96,7 @@ static leat_status_t visit_view(leat_rebuild_t *r, leat_op_id_t id) {
   return append_view(r, id, input);
 }
 
-// --- computing ops, leaves and stores
-// ---------------------------------------------------------------------------------
+// --- computing ops, leaves and stores -------------------------------------------------------------------------------
 
 // Larger results than this are not kept between runs: recomputing is cheaper than the memory.
 static int64_t most_prepared(const leat_rebuild_t *r, int64_t inputs) {

@@ -124,8 +124,7 @@ static uint32_t stretch_at(const leat_looped_t *l, since_t at) {
   return LEAT_NONE;
 }
 
-// --- what is behind views
-// -----------------------------------------------------------------------------------------------
+// --- what is behind views -------------------------------------------------------------------------------------------
 
 static const leat_op_t *maker_of(const leat_graph_t *g, leat_value_id_t v) {
   return leat_graph_op(g, leat_graph_value(g, v)->op);
@@ -166,8 +165,7 @@ static void put_off_updates(leat_looped_t *l) {
   }
 }
 
-// --- memory between parts
-// -----------------------------------------------------------------------------------------------
+// --- memory between parts -------------------------------------------------------------------------------------------
 
 static leat_status_t add_buffer(leat_looped_t *l, uint64_t bytes, uint32_t *out_index) {
   uint64_t *slot = leat_array_push(&l->buffer_bytes);

@@ -91,8 +91,7 @@ static void test_halves(void **unused) {
   check_half(3, f16_value, 0x7c00);
 }
 
-// --- every conversion, equal on all levels
-// -----------------------------------------------------------------------------
+// --- every conversion, equal on all levels --------------------------------------------------------------------------
 
 static void fill_class(void *out, int class_) {
   for (int i = 0; i < COUNT; i++) {
@@ -140,8 +139,7 @@ static void test_conversions(void **unused) {
   }
 }
 
-// --- the functions of MAP
-// ----------------------------------------------------------------------------------------------
+// --- the functions of MAP -------------------------------------------------------------------------------------------
 
 static void test_map_levels(void **unused) {
   (void)unused;
@@ -187,8 +185,7 @@ static void test_integers(void **unused) {
   assert_int_equal(apply(SHR, -8, 99), -1);
 }
 
-// --- memory
-// ------------------------------------------------------------------------------------------------------------
+// --- memory ---------------------------------------------------------------------------------------------------------
 
 static void test_copies(void **unused) {
   (void)unused;

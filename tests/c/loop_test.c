@@ -79,8 +79,7 @@ static leat_graph_t *parsed(const char *text) {
   return g;
 }
 
-// --- text
-// -------------------------------------------------------------------------------------------------------------
+// --- text -----------------------------------------------------------------------------------------------------------
 
 static void test_print_and_parse_are_inverse(void **state) {
   (void)state;
@@ -168,8 +167,7 @@ static void test_a_body_draws_no_random_numbers(void **state) {
   leat_graph_destroy(g);
 }
 
-// --- values and gradients
-// ---------------------------------------------------------------------------------------------
+// --- values and gradients -------------------------------------------------------------------------------------------
 
 typedef leat_status_t (*pass_t)(const leat_graph_t *from, leat_graph_t **out_graph);
 

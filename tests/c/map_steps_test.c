@@ -46,8 +46,7 @@ static const leat_keep_t *keep_of_store(const mapping_t *m, const char *name) {
   return NULL;
 }
 
-// --- decide
-// -----------------------------------------------------------------------------------------------------------
+// --- decide ---------------------------------------------------------------------------------------------------------
 
 // y = exp(-(x w)) in one chain, stored twice.
 static const char chain_text[] =
@@ -159,8 +158,7 @@ static void a_training_step_of_few_rows_packs_nothing(void **state) {
   unmap(&m);
 }
 
-// --- products
-// ---------------------------------------------------------------------------------------------------------
+// --- products -------------------------------------------------------------------------------------------------------
 
 static leat_product_t product_of(const char *x, const char *y, const char *spec, const char *result) {
   char text[512];
@@ -199,8 +197,7 @@ static void products_are_read_as_plainly_as_they_are(void **state) {
   assert_int_equal(leat_product_only_axis(&p, PEF_ROLE_M)->extent, 8);
 }
 
-// --- place
-// ------------------------------------------------------------------------------------------------------------
+// --- place ----------------------------------------------------------------------------------------------------------
 
 // x convolved, then relu; a picture or several ones of 128x128.
 #define CONVOLVED(images)                                                                                          \

@@ -145,8 +145,7 @@ static void assert_same_program(const leat_pef_t *a, const leat_pef_t *b) {
   assert_string_equal(a->metadata, b->metadata);
 }
 
-// --- what is written
-// ---------------------------------------------------------------------------------------------------
+// --- what is written ------------------------------------------------------------------------------------------------
 
 typedef struct made_s {
   uint8_t *data;
