@@ -63,7 +63,7 @@ LOWER(CONV) {
   return batched ? y : leat_b_squeeze(b, y, 1u);
 }
 
-// Padding on the high side grows until the declared number of windows fits (ceil mode).
+// Padding on the high side grows until the declared number of windows fits (ceil mode): by less than a stride.
 leat_window_t leat_row_pool_window(const leat_graph_t *g, const leat_op_t *op, const leat_value_t *x,
                                    const leat_value_t *y) {
   uint32_t rank = 0;
@@ -72,7 +72,7 @@ leat_window_t leat_row_pool_window(const leat_graph_t *g, const leat_op_t *op, c
   for (uint32_t i = 0; i < w.rank && w.rank <= x->rank && w.rank <= y->rank; i++) {
     int64_t extent = x->dims[x->rank - w.rank + i], count = y->dims[y->rank - w.rank + i];
     int64_t needed = (count - 1) * w.stride[i] + w.dilation[i] * (w.window[i] - 1) + 1 - extent - w.low[i];
-    if (needed > w.high[i]) w.high[i] = needed;
+    if (needed > w.high[i] && needed - w.high[i] < w.stride[i]) w.high[i] = needed;
   }
   return w;
 }
@@ -92,6 +92,19 @@ LOWER(AVG_POOL) {
   leat_value_t x = *leat_b_value(c->b, c->in[0]);
   return leat_b_mul(c->b, leat_b_pool(c->b, LEAT_FOLD_SUM, c->in[0], &w),
                     leat_row_pool_scale(c->b, c->from, c->op, &x, &w));
+}
+
+// Whether the operand has the dims that are averaged, and the declared result as many.
+static bool has_pooled_dims(const leat_lower_t *c) {
+  const leat_value_t *x = leat_b_value(c->b, c->in[0]);
+  uint32_t rank = 0;
+  leat_lower_list(c, LEAT_ATTR_SHAPE, &rank);
+  return rank <= x->rank && x->rank == leat_lower_declared(c, 0)->rank;
+}
+
+static leat_value_id_t refuse_dims(const leat_lower_t *c) {
+  return leat_b_fail(c->b, LEAT_INVALID_ARGUMENT, "adaptive pooling of %u dims into %u over more dims than that",
+                     leat_b_value(c->b, c->in[0])->rank, leat_lower_declared(c, 0)->rank);
 }
 
 // Whole windows that tile the operand: the operand is an exact multiple of the result.
@@ -137,6 +150,7 @@ LOWER(ADAPTIVE_AVG_POOL) {
   leat_builder_t *b = c->b;
   leat_value_id_t x = c->in[0];
   leat_window_t w;
+  if (!has_pooled_dims(c)) return refuse_dims(c);
   if (tiles_evenly(c, &w)) {
     uint32_t dims = whole_dims(c, &w);
     if (dims != 0) return leat_b_mean(b, x, dims);
@@ -171,6 +185,7 @@ static leat_value_id_t max_axis(leat_builder_t *b, leat_value_id_t x, uint32_t d
 LOWER(ADAPTIVE_MAX_POOL) {
   leat_value_id_t x = c->in[0];
   leat_window_t w;
+  if (!has_pooled_dims(c)) return refuse_dims(c);
   if (tiles_evenly(c, &w)) return leat_b_pool(c->b, LEAT_FOLD_MAX, x, &w);
   const leat_value_t *y = leat_lower_declared(c, 0);
   for (uint32_t dim = y->rank - w.rank; dim < y->rank; dim++) x = max_axis(c->b, x, dim, y->dims[dim]);

@@ -3,6 +3,8 @@
 // tested against PyTorch by tests/ops, their gradients by grad_test.c.
 #include "lower/lower.h"
 
+#include <stdio.h>
+
 #include "check.h"
 #include "op_bench.h"
 
@@ -105,6 +107,15 @@ static void test_unsupported(void **state) {
                LEAT_INVALID_ARGUMENT, "mode 'fancy' is none of constant|reflect|replicate|circular");
   assert_fails(lower(X "%1 = pad(%0) {low=[0,3], high=[0,0], mode=\"reflect\"} : f32[2,6]\n", false, &g),
                LEAT_INVALID_ARGUMENT, "reflection");
+  static const char *const adaptive[] = {"adaptive_avg_pool", "adaptive_max_pool"};
+  for (size_t i = 0; i < sizeof adaptive / sizeof *adaptive; i++) {
+    char text[256];
+    snprintf(text, sizeof text, "%s%%1 = %s(%%0) {shape=[1,1,1]} : f32[1,1,1]\n", X, adaptive[i]);
+    assert_fails(lower(text, false, &g), LEAT_INVALID_ARGUMENT, "adaptive pooling of 2 dims into 3");
+  }
+  // What is declared may need padding up to a window's last step (ceil mode), but no more.
+  assert_fails(lower(X "%1 = max_pool(%0) {window=[9], stride=[2], padding=[0], dilation=[1]} : f32[2,1]\n", false, &g),
+               LEAT_MISMATCH, "lowers to f32[2,0]");
   assert_fails(lower(X "%1 = einsum(%0) {spec=\"ab\"} : f32[2,3]\n", false, &g), LEAT_INVALID_ARGUMENT,
                "spec 'ab' is not of the form");
   assert_fails(lower(X "%1 = einsum(%0) {spec=\"abc->a\"} : f32[2]\n", false, &g), LEAT_INVALID_ARGUMENT,
