@@ -5,6 +5,7 @@ A hole `{f}` takes a floating value that exists, `{i}` an integer one, `{b}` a b
 the kind; `{d}` is a dim of the first value, `{n}` a small count, `{c}` a number, `{k}` a size of that dim, `{p}` a
 parameter, `{name}` a fresh name. Whether a line makes sense is found out by running it in eager mode; those that do not
 are dropped. Each family has a weight: how often one of its lines is tried. What changes values is in effects.py.
+The median is one of contiguous values: in eager mode that of an expanded dim is no element of it (torch 2.13.0).
 """
 
 
@@ -120,7 +121,7 @@ F.normalize({f}, dim={d})
 {i}.sum({d})
 {b}.any()
 {f}.cumsum({d}).flip({d})
-{f}.median({d})[0]
+{f}.contiguous().median({d})[0]
 torch.var_mean({f}, {d})[1]
 F.cosine_similarity({f}, {f1}, dim={d})
 torch.cdist({f}, {f1})
