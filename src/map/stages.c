@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ops of a section become stages. Elementwise ops over the same iteration space share one MAP stage whenever every
 // value passed between them is read in step, so that a chain of maps is one pass over memory; all others stand alone.
+// An op joins the earliest stage that it may. Then a MAP stage that just one later one reads goes there: in
+// `a.mean() + b.mean()` the division of the first sum waits for the second sum, and the program is one.
+// Each op first joins the earliest stage that it may; then a MAP stage that only one later one reads goes there, too:
+// in `a.mean() + b.mean()` the division of the first sum waits for the second.
 #include "map/stages.h"
 
 #include "pef/pef_format.h"
@@ -9,6 +13,7 @@
 typedef struct making_s {
   const leat_graph_t *g;
   const leat_plan_t *plan;
+  const leat_uses_t *uses;
   leat_stages_t *stages;
 } making_t;
 
@@ -93,8 +98,118 @@ static leat_status_t put(making_t *m, leat_op_id_t id, uint32_t section) {
   return NULL;
 }
 
-leat_status_t leat_stages_make(const leat_graph_t *g, const leat_plan_t *plan, leat_stages_t *out_stages) {
-  making_t m = {g, plan, out_stages};
+// --- stages that wait for their reader ------------------------------------------------------------------------------
+
+enum { NOBODY = UINT32_MAX };
+
+// Whether a stage would read as much later on: symbols may be written in between.
+static bool may_wait(const making_t *m, const leat_stage_t *stage) {
+  for (uint32_t i = 0; i < stage->ops.count; ++i) {
+    const leat_op_t *op = leat_graph_op(m->g, stage->ops.data[i]);
+    for (uint32_t k = 0; k < op->input_count; ++k) {
+      const leat_op_t *maker =
+          leat_graph_op(m->g, leat_graph_value(m->g, leat_access_base(m->g, leat_op_input(m->g, op, k)))->op);
+      if (leat_op_role(maker->kind) == LEAT_ROLE_SYMBOL &&
+          leat_graph_symbol(m->g, leat_op_symbol(m->g, maker))->update_first != LEAT_NONE)
+        return false;
+    }
+  }
+  return true;
+}
+
+// Tile buffers that wait with a stage: values of other stages of its section, a value that is read twice counted twice.
+static uint32_t values_taken(const making_t *m, uint32_t section, uint32_t index) {
+  const leat_stage_t *stage = &m->stages->of[section].data[index];
+  uint32_t taken = 0;
+  for (uint32_t i = 0; i < stage->ops.count; ++i) {
+    const leat_op_t *op = leat_graph_op(m->g, stage->ops.data[i]);
+    for (uint32_t k = 0; k < op->input_count; ++k) {
+      leat_op_id_t maker = leat_graph_value(m->g, leat_access_base(m->g, leat_op_input(m->g, op, k)))->op;
+      taken += leat_op_computes(leat_graph_op(m->g, maker)->kind) && m->plan->section_of[maker] == section &&
+               m->stages->at[maker] != index;
+    }
+  }
+  return taken;
+}
+
+// The only stage that reads values of this one, all in step; NOBODY: none or several do. *passed: how many values.
+static uint32_t only_reader(const making_t *m, uint32_t section, uint32_t index, uint32_t *passed) {
+  const leat_stage_t *stage = &m->stages->of[section].data[index];
+  uint32_t reader = NOBODY;
+  *passed = 0;
+  for (uint32_t i = 0; i < stage->ops.count; ++i) {
+    const leat_value_id_t v = leat_graph_op(m->g, stage->ops.data[i])->result_first;
+    bool is_passed = false;
+    for (uint32_t k = m->uses->first[v]; k < m->uses->first[v + 1]; ++k) {
+      const leat_use_t use = m->uses->all[k];
+      const leat_op_t *op = leat_graph_op(m->g, use.op);
+      if (!leat_op_computes(op->kind) || m->plan->section_of[use.op] != section) continue;
+      const uint32_t at = m->stages->at[use.op];
+      if (at == index) continue;
+      if ((reader != NOBODY && reader != at) || !leat_stages_read_in_step(m->g, op, use.input)) return NOBODY;
+      reader = at;
+      is_passed = true;
+    }
+    *passed += is_passed;
+  }
+  return reader;
+}
+
+static bool have_room(const leat_stage_t *a, const leat_stage_t *b) {
+  return a->operands + b->operands < PEF_MAX_OPERANDS && a->instructions + b->instructions <= PEF_MAX_INSTRUCTIONS;
+}
+
+// Puts the ops of a stage in front of those of a later one over the same space.
+static leat_status_t join(making_t *m, uint32_t section, uint32_t index, uint32_t later) {
+  leat_stage_t *stage = &m->stages->of[section].data[index], *reader = &m->stages->of[section].data[later];
+  for (uint32_t i = 0; i < reader->ops.count; ++i) {
+    leat_op_id_t *slot = leat_array_push(&stage->ops);
+    if (slot == NULL) return leat_out_of_memory();
+    *slot = reader->ops.data[i];
+  }
+  stage->operands += reader->operands;
+  stage->instructions += reader->instructions;
+  const leat_stage_t emptied = *reader;
+  *reader = *stage;
+  *stage = emptied;
+  stage->ops.count = 0;
+  for (uint32_t i = 0; i < reader->ops.count; ++i) m->stages->at[reader->ops.data[i]] = later;
+  return NULL;
+}
+
+static void drop_empty(leat_stages_t *stages, uint32_t section) {
+  leat_stage_list_t *list = &stages->of[section];
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < list->count; ++i) {
+    if (list->data[i].ops.count == 0) {
+      leat_array_free(&list->data[i].ops);
+      continue;
+    }
+    for (uint32_t k = 0; k < list->data[i].ops.count; ++k) stages->at[list->data[i].ops.data[k]] = kept;
+    list->data[kept++] = list->data[i];
+  }
+  list->count = kept;
+}
+
+static leat_status_t let_wait(making_t *m, uint32_t section) {
+  leat_stage_list_t *list = &m->stages->of[section];
+  for (uint32_t i = list->count; i-- > 0;) {
+    const leat_stage_t *stage = &list->data[i];
+    if (leat_op_role(stage->kind) != LEAT_ROLE_ELEMENTWISE || !may_wait(m, stage)) continue;
+    uint32_t passed;
+    const uint32_t reader = only_reader(m, section, i, &passed);
+    if (reader == NOBODY || values_taken(m, section, i) > passed) continue;
+    const leat_op_t *first = leat_graph_op(m->g, stage->ops.data[0]);
+    const bool same = same_space(&list->data[reader], leat_graph_value(m->g, first->result_first), stage->row_dim);
+    if (same && have_room(stage, &list->data[reader])) LEAT_TRY(join(m, section, i, reader));
+  }
+  drop_empty(m->stages, section);
+  return NULL;
+}
+
+leat_status_t leat_stages_make(const leat_graph_t *g, const leat_plan_t *plan, const leat_uses_t *uses,
+                               leat_stages_t *out_stages) {
+  making_t m = {g, plan, uses, out_stages};
   *out_stages = (leat_stages_t){.section_count = plan->sections.count};
   out_stages->of = leat_alloc_zero(plan->sections.count + 1u, sizeof *out_stages->of);
   out_stages->at = leat_alloc_zero(g->ops.count + 1u, sizeof *out_stages->at);
@@ -102,6 +217,7 @@ leat_status_t leat_stages_make(const leat_graph_t *g, const leat_plan_t *plan, l
   for (uint32_t s = 0; s < plan->sections.count; ++s) {
     const leat_section_t *section = &plan->sections.data[s];
     for (uint32_t i = 0; i < section->ops.count; ++i) LEAT_TRY(put(&m, section->ops.data[i], s));
+    LEAT_TRY(let_wait(&m, s));
   }
   return NULL;
 }

@@ -4,6 +4,7 @@
 #define LEAT_MAP_STAGES_H_
 
 #include "cut/cut.h"
+#include "space/uses.h"
 
 typedef struct leat_stage_s {
   uint32_t kind;    // primitive kind of its ops
@@ -23,7 +24,8 @@ typedef struct leat_stages_s {
   uint32_t *at;  // per op: index in its section's stages; of a store: where it is copied
 } leat_stages_t;
 
-leat_status_t leat_stages_make(const leat_graph_t *g, const leat_plan_t *plan, leat_stages_t *out_stages) LEAT_MUST_USE;
+leat_status_t leat_stages_make(const leat_graph_t *g, const leat_plan_t *plan, const leat_uses_t *uses,
+                               leat_stages_t *out_stages) LEAT_MUST_USE;
 void leat_stages_deinit(leat_stages_t *stages);
 // A stage behind all others of the store's section, which copies what is stored.
 leat_status_t leat_stages_add_copy(leat_stages_t *stages, const leat_plan_t *plan, leat_op_id_t store) LEAT_MUST_USE;

@@ -114,6 +114,40 @@ static void a_stage_holds_as_many_ops_and_live_values_as_there_are(void **state)
   }
 }
 
+// y = sum(a) * s + sum(b): the product could be computed before the second sum, and is where s is written then.
+static const char waiting_text[] =
+    "leat.graph 1\n"
+    "%%0 = prim.symbol() {kind=\"input\", name=\"a\"} : f32[64,32]\n"
+    "%%1 = prim.symbol() {kind=\"input\", name=\"b\"} : f32[64,48]\n"
+    "%%2 = prim.symbol() {kind=\"%s\", name=\"s\"} : f32[64,1]\n"
+    "%%3 = prim.reduce(%%0) {fn=\"sum\", dims=[1]} : f32[64,1]\n"
+    "%%4 = prim.map(%%3, %%2) {fn=\"mul\"} : f32[64,1]\n"
+    "%%5 = prim.reduce(%%1) {fn=\"sum\", dims=[1]} : f32[64,1]\n"
+    "%%6 = prim.map(%%5, %%4) {fn=\"add\"} : f32[64,1]\n"
+    "%s"
+    "prim.store(%%6) {kind=\"output\", name=\"y\"}\n";
+
+static void a_map_waits_for_its_only_reader(void **state) {
+  (void)state;
+  static const struct {
+    const char *kind, *more;
+    uint32_t stages;
+  } programs[] = {
+      {"input", "", 3},                                                 // sum, sum, mul and add
+      {"buffer", "prim.store(%5) {kind=\"update\", name=\"s\"}\n", 4},  // s is written before the reader
+      {"input", "prim.store(%4) {kind=\"output\", name=\"z\"}\n", 3},   // stored as well
+  };
+  for (uint32_t i = 0; i < sizeof programs / sizeof *programs; ++i) {
+    char text[1024];
+    snprintf(text, sizeof text, waiting_text, programs[i].kind, programs[i].more);
+    mapping_t m;
+    map(text, true, &m);
+    assert_int_equal(m.decided.order_count, 1);
+    assert_int_equal(m.decided.stages.of[0].count, programs[i].stages);
+    unmap(&m);
+  }
+}
+
 static const char packed_text[] =
     "leat.graph 1\n"
     "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[1,768]\n"
@@ -304,6 +338,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(values_stay_in_strips_and_stores_are_direct_where_they_may),
       cmocka_unit_test(a_stage_holds_as_many_ops_and_live_values_as_there_are),
+      cmocka_unit_test(a_map_waits_for_its_only_reader),
       cmocka_unit_test(packs_are_decided_before_memory_and_shared_by_products),
       cmocka_unit_test(a_training_step_of_few_rows_packs_nothing),
       cmocka_unit_test(products_are_read_as_plainly_as_they_are),
