@@ -235,7 +235,7 @@ def judge(source):
             return Verdict("equal" if right is REFUSED else "refused", f"step {step}")
         if right is REFUSED:
             return Verdict("WRONG", f"step {step}: eager mode refuses, Leat gives numbers")
-        others = [s[step] for s in shaken if len(s) > step]
+        others = [s[step] for s in shaken if len(s) > step and s[step] is not REFUSED]
         for difference in differences(right, mine, others):
             return Verdict("WRONG", f"step {step}: {difference}")
         if any(is_chance(right, other) for other in others):  # what follows hangs on the last place
