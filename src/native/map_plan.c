@@ -7,7 +7,7 @@
 #include "base/loops.h"
 #include "pef/pef_scalar.h"
 
-enum { CLASS_COUNT = 3, NO_STEP = UINT32_MAX };
+enum { CLASS_COUNT = 3, NO_STEP = UINT32_MAX, NO_STORE = UINT32_MAX };
 
 typedef struct map_value_s {
   uint8_t class_;
@@ -105,11 +105,22 @@ static void add_store(map_builder_t *b, const pef_instruction_t *in) {
   store->store = b->context->kern->store[b->values[store->value].class_][store->operand->dtype];
 }
 
+// A copy is what it copies, where no other store could overwrite that in between.
+static bool is_left_out(const map_builder_t *b, const pef_instruction_t *in) {
+  uint32_t stores = 0;
+  for (uint32_t i = 0; i < b->stage->instruction_count; i++) stores += b->stage->instructions[i].op == PEF_OP_STORE;
+  return in->op == PEF_SCALAR_COPY && stores == 1;
+}
+
 static void build_program(map_builder_t *b) {
   find_wanted(b);
   for (uint32_t i = 0; i < b->stage->instruction_count; i++) {
     const pef_instruction_t *in = &b->stage->instructions[i];
     if (!b->wanted[i]) continue;
+    if (is_left_out(b, in)) {
+      b->value_of[i] = b->value_of[in->a];
+      continue;
+    }
     switch (in->op) {
       case PEF_OP_LOAD:
         b->value_of[i] = load(b, in);
@@ -155,12 +166,17 @@ static void drop_dim(map_space_t *space, uint32_t entries, uint32_t dim) {
   if (space->row_dim != 8 && space->row_dim > dim) space->row_dim--;
 }
 
-static void merge_dims(map_space_t *space, uint32_t entries) {
+// A copy may be walked in any order: in that of its only store, entry `copied_to`, in memory.
+static void merge_dims(map_space_t *space, uint32_t entries, uint32_t copied_to) {
   for (uint32_t d = space->rank; d-- > 0 && space->rank > 1;) {
     if (space->dims[d] == 1 && d != space->row_dim) drop_dim(space, entries, d);
   }
   uint32_t places[8];
   leat_loops_t loops = {space->rank, space->dims, entries, 8, &space->strides[0][0]};
+  if (copied_to != NO_STORE) {
+    leat_loops_sort(&loops, copied_to, places);
+    if (space->row_dim != 8) space->row_dim = places[space->row_dim];
+  }
   leat_loops_merge(&loops, 1u << space->row_dim, places);
   space->rank = loops.count;
   if (space->row_dim != 8) space->row_dim = places[space->row_dim];
@@ -187,7 +203,7 @@ static leat_status_t build_space(map_builder_t *b, map_space_t *space) {
   space->strides = leat_arena_alloc(b->context->arena, (entries + 1u) * sizeof *space->strides);
   if (space->strides == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
   for (uint32_t e = 0; e < entries; e++) take_strides(b->plan, e, first->rank, space->strides[e]);
-  merge_dims(space, entries);
+  merge_dims(space, entries, b->plan->is_copy ? b->plan->leaf_count : NO_STORE);
   return NULL;
 }
 
@@ -478,6 +494,8 @@ leat_status_t leat_native_map_prepare(leat_native_stage_t *stage, const leat_nat
   if (plan == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
   LEAT_TRY(make_tables(&b));
   build_program(&b);
+  plan->is_copy = plan->leaf_count == 1 && plan->store_count == 1 && plan->step_count == 0 &&
+                  plan->leaves[0].operand != NULL && plan->leaves[0].operand->dtype == plan->stores[0].operand->dtype;
   LEAT_TRY(build_space(&b, &space));
   keep_space(plan, &space);
   for (uint32_t i = 0; i < plan->leaf_count; i++) classify_leaf(plan, &plan->leaves[i]);
@@ -486,8 +504,6 @@ leat_status_t leat_native_map_prepare(leat_native_stage_t *stage, const leat_nat
   LEAT_TRY(find_spreads(&b));
   place_stores(&b);
   LEAT_TRY(assign_storage(&b, stage));
-  plan->is_copy = plan->leaf_count == 1 && plan->store_count == 1 && plan->step_count == 0 &&
-                  plan->leaves[0].operand != NULL && plan->leaves[0].operand->dtype == plan->stores[0].operand->dtype;
   stage->plan = plan;
   return NULL;
 }

@@ -270,11 +270,11 @@ static void copy_block(const leat_kern_t *kern, uint8_t bytes, char *out, int64_
   }
 }
 
-// The second dim of the block: where the source has stride 1, else the one next to the innermost.
+// The second dim of the block: where the source goes element by element, else the one next to the innermost.
 static uint32_t choose_row_dim(const map_run_t *run, const int64_t in[8]) {
   uint32_t rank = run->plan->rank, best = rank - 2;
   for (uint32_t d = 0; d + 1 < rank; d++) {
-    if (in[d] == 1 && run->dims[d] > 1) best = d;
+    if ((in[d] == 1 || in[d] == -1) && run->dims[d] > 1) best = d;
   }
   return best;
 }

@@ -203,6 +203,20 @@ static void test_loops_stay_apart_where_asked(void **state) {
   assert_int_equal(loops.count, 0);
 }
 
+static void test_loops_are_sorted_by_the_steps_of_an_operand(void **state) {
+  (void)state;
+  int64_t extents[] = {4, 3, 2}, strides[2][3] = {{6, 2, 1}, {1, -8, 4}};
+  uint32_t places[3];
+  leat_loops_t loops = {3, extents, 2, 3, &strides[0][0]};
+  leat_loops_sort(&loops, 1, places);
+  assert_int_equal(extents[0] * 100 + extents[1] * 10 + extents[2], 324);
+  const int64_t first[] = {2, 1, 6}, second[] = {-8, 4, 1};
+  assert_memory_equal(strides[0], first, sizeof first);
+  assert_memory_equal(strides[1], second, sizeof second);
+  const uint32_t expected[] = {2, 0, 1};
+  assert_memory_equal(places, expected, sizeof expected);
+}
+
 static void test_lists_of_words(void **state) {
   (void)state;
   assert_true(leat_text_lists("fold", "fold"));
@@ -334,6 +348,7 @@ int main(void) {
       cmocka_unit_test(test_files_are_written_whole),
       cmocka_unit_test(test_loops_merge_where_all_operands_step_alike),
       cmocka_unit_test(test_loops_stay_apart_where_asked),
+      cmocka_unit_test(test_loops_are_sorted_by_the_steps_of_an_operand),
       cmocka_unit_test(test_lists_of_words),
       cmocka_unit_test(test_characters_of_utf8),
       cmocka_unit_test(test_blocks_that_live_together_share_no_byte),
