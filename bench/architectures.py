@@ -83,6 +83,40 @@ def _resnet(depths):
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, 1000))
 
 
+def _mobilenet():
+    """MobileNetV2 (Sandler et al. 2018) of width 1: blocks that expand, filter each channel by itself and project."""
+    import torch.nn as nn
+
+    def conv(inputs, outputs, size=1, stride=1, groups=1, relu=True):
+        layers = [
+            nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(outputs),
+        ]
+        return nn.Sequential(*layers, nn.ReLU6()) if relu else nn.Sequential(*layers)
+
+    class Block(nn.Module):
+        def __init__(self, inputs, outputs, stride, expand):
+            super().__init__()
+            width = inputs * expand
+            self.body = nn.Sequential(
+                conv(inputs, width) if expand > 1 else nn.Identity(),
+                conv(width, width, 3, stride, groups=width),
+                conv(width, outputs, relu=False),
+            )
+            self.same = stride == 1 and inputs == outputs
+
+        def forward(self, x):
+            return x + self.body(x) if self.same else self.body(x)
+
+    layers, inputs = [conv(3, 32, 3, 2)], 32
+    stages = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+    for expand, outputs, depth, stride in stages:
+        for block in range(depth):
+            layers.append(Block(inputs, outputs, stride if block == 0 else 1, expand))
+            inputs = outputs
+    return nn.Sequential(*layers, conv(inputs, 1280), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, 1000))
+
+
 def _unet():
     """U-Net (Ronneberger et al. 2015) with padding and batch norm: widths 32 to 256, two classes."""
     import torch
@@ -225,6 +259,20 @@ def resnet50_loss(batch):
     import torch
 
     return _with_cross_entropy(_resnet((3, 4, 6, 3))), (torch.randn(batch, 3, 224, 224), torch.randint(1000, (batch,)))
+
+
+def mobilenet(batch):
+    """MobileNetV2, images of 224x224."""
+    import torch
+
+    return _mobilenet().eval(), (torch.randn(batch, 3, 224, 224),)
+
+
+def mobilenet_loss(batch):
+    """MobileNetV2, images of 224x224 with labels."""
+    import torch
+
+    return _with_cross_entropy(_mobilenet()), (torch.randn(batch, 3, 224, 224), torch.randint(1000, (batch,)))
 
 
 def unet(batch):

@@ -60,6 +60,8 @@ ROWS = {
         Row("resnet50-training", "resnet50_loss", 4, "training"),
         Row("resnet50-inference", "resnet50", 1, "inference"),
         Row("resnet50-inference-4", "resnet50", 4, "inference"),
+        Row("mobilenet-training", "mobilenet_loss", 8, "training"),
+        Row("mobilenet-inference", "mobilenet", 1, "inference"),
         Row("unet-training", "unet_loss", 1, "training"),
         Row("unet-inference", "unet", 1, "inference"),
         Row("lstm-training", "lstm_loss", 16, "training"),
@@ -221,6 +223,7 @@ def measure(row, peers, threads, args):
     variables["OMP_NUM_THREADS"] = str(threads)
     if args.isa:
         variables |= {"LEAT_ISA": args.isa, "ATEN_CPU_CAPABILITY": args.isa}
+        variables |= dict.fromkeys(("ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS"), args.isa.upper())
     processes, found = {}, {}
     inherited = os.environ.get("PYTHONPATH")
     for peer in peers:
