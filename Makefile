@@ -24,6 +24,9 @@ bench-models: build  ## known architectures against PyTorch and ONNX Runtime; RO
 	@$(PYTHON) bench/models.py $(if $(ROWS),--rows $(subst $(comma), ,$(ROWS))) $(if $(THREADS),--threads $(subst $(comma), ,$(THREADS))) \
 	  $(if $(ISA),--isa $(ISA)) $(BENCH_ARGS)
 
+bench-memory: build  ## memory and start of some of these beside PyTorch: import, compile, trace, load; ROWS="gpt2"; needs transformers
+	@$(PYTHON) bench/memory.py $(if $(ROWS),--rows $(subst $(comma), ,$(ROWS))) $(BENCH_ARGS)
+
 bench-ops: build  ## one op a row, with and without its gradient, against PyTorch; ROWS="elu softmax" ISA=avx2 BENCH_ARGS="--all --json FILE"
 	@$(PYTHON) bench/ops.py $(if $(ROWS),--rows $(subst $(comma), ,$(ROWS))) $(if $(ISA),--isa $(ISA)) $(BENCH_ARGS)
 
@@ -48,4 +51,4 @@ clean:  ## removes builds, results and .venv
 	@tools/setup.sh python
 	@touch $@
 
-.PHONY: help demo test bench bench-models bench-ops mutants lint build clean
+.PHONY: help demo test bench bench-models bench-memory bench-ops mutants lint build clean
