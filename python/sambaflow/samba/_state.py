@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,9 +96,15 @@ def _with_memory(tensor: torch.Tensor) -> torch.Tensor:
 
 def state_tensors(device: Device) -> dict[str, SambaTensor]:
     """A stand-in for every optimizer state on the device; `.rdu()` and `.cpu()` work on them."""
-    return {
-        s.name: wrap(torch.zeros(s.shape, dtype=s.dtype), s.name) for s in device.kept_states() if s.role != _RANDOM
-    }
+    return {s.name: wrap(_untouched_zeros(s), s.name) for s in device.kept_states() if s.role != _RANDOM}
+
+
+def _untouched_zeros(symbol: Symbol) -> torch.Tensor:
+    """Zeros that take memory only where they are written: most programs never look at them."""
+    if symbol.data_bytes < mmap.PAGESIZE:
+        return torch.zeros(symbol.shape, dtype=symbol.dtype)
+    pages = mmap.mmap(-1, symbol.data_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return torch.frombuffer(pages, dtype=symbol.dtype).view(symbol.shape)
 
 
 def _states_of(device: Device, parameter: torch.Tensor) -> dict[str, Symbol]:
