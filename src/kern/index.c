@@ -3,12 +3,14 @@
 // along the innermost dim; where the index does not depend on that dim, a run is one row.
 #include "kern/isa.h"
 
-// The row of `table` that the index at `offset` names, or -1.
-static inline int64_t row_at(const leat_kern_indexed_t *s, const void *index, int64_t offset) {
-  int64_t row = s->index_is_64 != 0 ? ((const int64_t *)index)[offset] : ((const int32_t *)index)[offset];
+// The row of `table` that an index names, or -1.
+static inline int64_t row_of(const leat_kern_indexed_t *s, int64_t row) {
   if (row < 0) row += s->extent;
   row -= s->first;
   return row >= 0 && row < s->count ? row : -1;
+}
+static inline int64_t row_at(const leat_kern_indexed_t *s, const void *index, int64_t offset) {
+  return row_of(s, s->index_is_64 != 0 ? ((const int64_t *)index)[offset] : ((const int32_t *)index)[offset]);
 }
 
 #define DEFINE_NAMES_ANY(T)                                                                         \
@@ -53,87 +55,142 @@ static int walk_next(const leat_kern_indexed_t *s, walk_t *w) {
   }
   return 0;
 }
-// Elements of the innermost dim that share an index; the other operand's run lengths follow from it.
-static inline int64_t run_length(const leat_kern_indexed_t *s) {
-  return s->index[s->rank - 1] == 0 ? s->dims[s->rank - 1] : 1;
-}
+// Along the innermost dim all elements share an index: a run is one row. Else each has its own.
+static inline int shares_index(const leat_kern_indexed_t *s) { return s->index[s->rank - 1] == 0; }
 
-#define DEFINE_GATHER(suffix, T)                                                                                 \
-  static void gather_run_##suffix(const leat_kern_indexed_t *s, const T *from, T *to, int64_t n) {               \
-    int64_t from_step = s->table[s->rank - 1], to_step = s->small[s->rank - 1];                                  \
-    if (from_step == 1 && to_step == 1) {                                                                        \
-      for (int64_t i = 0; i < n; i++) to[i] = from[i];                                                           \
-    } else {                                                                                                     \
-      for (int64_t i = 0; i < n; i++) to[i * to_step] = from[i * from_step];                                     \
-    }                                                                                                            \
-  }                                                                                                              \
-  void KERN(gather_##suffix)(const leat_kern_indexed_t *s, const T *table, const void *index, T *out) {          \
-    int64_t last = s->rank - 1, n = run_length(s);                                                               \
-    walk_t w = {0};                                                                                              \
-    do {                                                                                                         \
-      for (int64_t j = 0; j < s->dims[last]; j += n) {                                                           \
-        int64_t row = row_at(s, index, w.index + j * s->index[last]);                                            \
-        T *to = out + w.small + j * s->small[last];                                                              \
-        if (row >= 0) {                                                                                          \
-          gather_run_##suffix(s, table + w.table + j * s->table[last] + row * s->step, to, n);                   \
-        } else {                                                                                                 \
-          for (int64_t i = 0; i < n; i++) to[i * s->small[last]] = 0;                                            \
-        }                                                                                                        \
-      }                                                                                                          \
-    } while (walk_next(s, &w));                                                                                  \
-  }                                                                                                              \
+// do_(row, j) for each element j of a run with indices of its own; row is -1 where nothing is named.
+#define EACH_INDEX_AS(I, s, at, do_)                                              \
+  {                                                                               \
+    const I *named = (const I *)(at);                                             \
+    const int64_t step = (s)->index[(s)->rank - 1], n = (s)->dims[(s)->rank - 1]; \
+    for (int64_t j = 0; j < n; j++) do_(row_of((s), named[j * step]), j);         \
+  }
+#define EACH_INDEX(s, index, offset, do_)                               \
+  if ((s)->index_is_64 != 0)                                            \
+    EACH_INDEX_AS(int64_t, s, (const int64_t *)(index) + (offset), do_) \
+  else                                                                  \
+    EACH_INDEX_AS(int32_t, s, (const int32_t *)(index) + (offset), do_)
+
+// Indices that jump about in a short line that is not in the cache would wait for each of its pieces: where they name
+// most of them, the next line is fetched while one is read.
+enum { LINE = 64 };
+static int is_dense(const leat_kern_indexed_t *s, int64_t elements) {
+  return s->step == 1 && s->count / elements <= s->dims[s->rank - 1];
+}
+#define FETCH_NEXT(s, w, from)                                                                       \
+  for (int64_t at = 0, d = (s)->rank - 2; d >= 0 && (w).at[d] + 1 < (s)->dims[d] && at < (s)->count; \
+       at += LINE / (int64_t)sizeof *(from))                                                         \
+    __builtin_prefetch((from) + (s)->table[d] + at);
+
+#define DEFINE_GATHER(suffix, T)                                                                                \
+  static void gather_run_##suffix(const leat_kern_indexed_t *s, const T *from, T *to, int64_t row) {            \
+    const int64_t n = s->dims[s->rank - 1], from_step = s->table[s->rank - 1], to_step = s->small[s->rank - 1]; \
+    from += row * s->step;                                                                                      \
+    if (row < 0) {                                                                                              \
+      for (int64_t i = 0; i < n; i++) to[i * to_step] = 0;                                                      \
+    } else if (from_step == 1 && to_step == 1) {                                                                \
+      for (int64_t i = 0; i < n; i++) to[i] = from[i];                                                          \
+    } else {                                                                                                    \
+      for (int64_t i = 0; i < n; i++) to[i * to_step] = from[i * from_step];                                    \
+    }                                                                                                           \
+  }                                                                                                             \
+  void KERN(gather_##suffix)(const leat_kern_indexed_t *s, const T *table, const void *index, T *out) {         \
+    const int64_t last = s->rank - 1, from_step = s->table[last], to_step = s->small[last];                     \
+    const int whole = shares_index(s), dense = is_dense(s, LINE / (int64_t)sizeof(T));                          \
+    const T nothing = 0;                                                                                        \
+    walk_t w = {0};                                                                                             \
+    do {                                                                                                        \
+      const T *from = table + w.table;                                                                          \
+      T *to = out + w.small;                                                                                    \
+      if (whole) {                                                                                              \
+        gather_run_##suffix(s, from, to, row_at(s, index, w.index));                                            \
+        continue;                                                                                               \
+      }                                                                                                         \
+      if (dense) FETCH_NEXT(s, w, from)                                                                         \
+      EACH_INDEX(s, index, w.index, GATHER_ONE)                                                                 \
+    } while (walk_next(s, &w));                                                                                 \
+  }
+#define GATHER_ONE(row, j)                                                      \
+  {                                                                             \
+    const int64_t r = (row);                                                    \
+    to[(j)*to_step] = *(r < 0 ? &nothing : from + (j)*from_step + r * s->step); \
+  }
+
+#define DEFINE_SCATTER_SET(suffix, T)                                                                            \
   void KERN(scatter_set_##suffix)(const leat_kern_indexed_t *s, const void *index, const T *updates, T *table) { \
-    int64_t last = s->rank - 1, n = run_length(s);                                                               \
+    const int64_t last = s->rank - 1, from_step = s->small[last], to_step = s->table[last];                      \
+    const int whole = shares_index(s);                                                                           \
     walk_t w = {0};                                                                                              \
     do {                                                                                                         \
-      for (int64_t j = 0; j < s->dims[last]; j += n) {                                                           \
-        int64_t row = row_at(s, index, w.index + j * s->index[last]);                                            \
-        T *to = table + w.table + j * s->table[last] + row * s->step;                                            \
-        const T *from = updates + w.small + j * s->small[last];                                                  \
-        for (int64_t i = 0; i < n && row >= 0; i++) to[i * s->table[last]] = from[i * s->small[last]];           \
+      const T *from = updates + w.small;                                                                         \
+      T *to = table + w.table;                                                                                   \
+      if (whole) {                                                                                               \
+        const int64_t row = row_at(s, index, w.index), n = s->dims[last];                                        \
+        to += row * s->step;                                                                                     \
+        for (int64_t i = 0; i < n && row >= 0; i++) to[i * to_step] = from[i * from_step];                       \
+        continue;                                                                                                \
       }                                                                                                          \
+      EACH_INDEX(s, index, w.index, SET_ONE)                                                                     \
     } while (walk_next(s, &w));                                                                                  \
+  }
+#define SET_ONE(row, j)                                              \
+  {                                                                  \
+    const int64_t r = (row);                                         \
+    if (r >= 0) to[(j)*to_step + r * s->step] = from[(j)*from_step]; \
   }
 
 DEFINE_GATHER(b1, uint8_t)
 DEFINE_GATHER(b2, uint16_t)
 DEFINE_GATHER(b4, uint32_t)
 DEFINE_GATHER(b8, uint64_t)
+DEFINE_SCATTER_SET(b1, uint8_t)
+DEFINE_SCATTER_SET(b2, uint16_t)
+DEFINE_SCATTER_SET(b4, uint32_t)
+DEFINE_SCATTER_SET(b8, uint64_t)
 
 // a: what the table holds, b: the update. A NaN stays.
-#define FOLD_MAX(a, b) ((b) > (a) || (b) != (b) ? (b) : (a))
-#define FOLD_MIN(a, b) ((b) < (a) || (b) != (b) ? (b) : (a))
-
-// WIDE: unsigned for integers, so that sums and products wrap.
-#define DEFINE_SCATTER(T, WIDE, suffix)                                                                          \
-  static void scatter_run_##suffix(const leat_kern_indexed_t *s, uint32_t fn, const T *from, T *to, int64_t n) { \
-    int64_t a = s->table[s->rank - 1], b = s->small[s->rank - 1];                                                \
-    switch (fn) {                                                                                                \
-      case LEAT_KERN_SUM:                                                                                        \
-        for (int64_t i = 0; i < n; i++) to[i * a] = (T)((WIDE)to[i * a] + (WIDE)from[i * b]);                    \
-        break;                                                                                                   \
-      case LEAT_KERN_PROD:                                                                                       \
-        for (int64_t i = 0; i < n; i++) to[i * a] = (T)((WIDE)to[i * a] * (WIDE)from[i * b]);                    \
-        break;                                                                                                   \
-      case LEAT_KERN_MAX:                                                                                        \
-        for (int64_t i = 0; i < n; i++) to[i * a] = FOLD_MAX(to[i * a], from[i * b]);                            \
-        break;                                                                                                   \
-      default:                                                                                                   \
-        for (int64_t i = 0; i < n; i++) to[i * a] = FOLD_MIN(to[i * a], from[i * b]);                            \
-    }                                                                                                            \
-  }                                                                                                              \
-  void KERN(scatter_##suffix)(const leat_kern_indexed_t *s, uint32_t fn, const void *index, const T *updates,    \
-                              T *table) {                                                                        \
-    int64_t last = s->rank - 1, n = run_length(s);                                                               \
-    walk_t w = {0};                                                                                              \
-    do {                                                                                                         \
-      for (int64_t j = 0; j < s->dims[last]; j += n) {                                                           \
-        int64_t row = row_at(s, index, w.index + j * s->index[last]);                                            \
-        if (row < 0) continue;                                                                                   \
-        T *to = table + w.table + j * s->table[last] + row * s->step;                                            \
-        scatter_run_##suffix(s, fn, updates + w.small + j * s->small[last], to, n);                              \
-      }                                                                                                          \
-    } while (walk_next(s, &w));                                                                                  \
+// WIDE: unsigned for integers, so that sums and products wrap. Of each function FOLD(a, b).
+#define FOLD_SUM(T, WIDE, a, b) ((T)((WIDE)(a) + (WIDE)(b)))
+#define FOLD_PROD(T, WIDE, a, b) ((T)((WIDE)(a) * (WIDE)(b)))
+#define FOLD_MAX(T, WIDE, a, b) ((b) > (a) || (b) != (b) ? (b) : (a))
+#define FOLD_MIN(T, WIDE, a, b) ((b) < (a) || (b) != (b) ? (b) : (a))
+#define DEFINE_SCATTER_FN(T, WIDE, suffix, FOLD)                                                                       \
+  static void scatter_##FOLD##_##suffix(const leat_kern_indexed_t *s, const void *index, const T *updates, T *table) { \
+    const int64_t last = s->rank - 1, from_step = s->small[last], to_step = s->table[last], n = s->dims[last];         \
+    const int whole = shares_index(s);                                                                                 \
+    walk_t w = {0};                                                                                                    \
+    do {                                                                                                               \
+      const T *from = updates + w.small;                                                                               \
+      T *to = table + w.table;                                                                                         \
+      if (!whole) {                                                                                                    \
+        for (int64_t j = 0; j < n; j++) {                                                                              \
+          const int64_t row = row_at(s, index, w.index + j * s->index[last]);                                          \
+          T *one = to + j * to_step + row * s->step;                                                                   \
+          if (row >= 0) *one = FOLD(T, WIDE, *one, from[j * from_step]);                                               \
+        }                                                                                                              \
+        continue;                                                                                                      \
+      }                                                                                                                \
+      const int64_t row = row_at(s, index, w.index);                                                                   \
+      if (row < 0) continue;                                                                                           \
+      to += row * s->step;                                                                                             \
+      if (to_step == 1 && from_step == 1) {                                                                            \
+        for (int64_t i = 0; i < n; i++) to[i] = FOLD(T, WIDE, to[i], from[i]);                                         \
+      } else {                                                                                                         \
+        for (int64_t i = 0; i < n; i++) to[i * to_step] = FOLD(T, WIDE, to[i * to_step], from[i * from_step]);         \
+      }                                                                                                                \
+    } while (walk_next(s, &w));                                                                                        \
+  }
+#define DEFINE_SCATTER(T, WIDE, suffix)                                                                       \
+  DEFINE_SCATTER_FN(T, WIDE, suffix, FOLD_SUM)                                                                \
+  DEFINE_SCATTER_FN(T, WIDE, suffix, FOLD_PROD)                                                               \
+  DEFINE_SCATTER_FN(T, WIDE, suffix, FOLD_MAX)                                                                \
+  DEFINE_SCATTER_FN(T, WIDE, suffix, FOLD_MIN)                                                                \
+  void KERN(scatter_##suffix)(const leat_kern_indexed_t *s, uint32_t fn, const void *index, const T *updates, \
+                              T *table) {                                                                     \
+    if (fn == LEAT_KERN_SUM) scatter_FOLD_SUM_##suffix(s, index, updates, table);                             \
+    if (fn == LEAT_KERN_PROD) scatter_FOLD_PROD_##suffix(s, index, updates, table);                           \
+    if (fn == LEAT_KERN_MAX) scatter_FOLD_MAX_##suffix(s, index, updates, table);                             \
+    if (fn == LEAT_KERN_MIN) scatter_FOLD_MIN_##suffix(s, index, updates, table);                             \
   }
 
 DEFINE_SCATTER(float, float, f32)
