@@ -65,14 +65,12 @@ LOWER(BATCH_NORM) {
 
 LOWER(GROUP_NORM) {
   leat_builder_t *b = c->b;
-  leat_value_id_t x = leat_b_widen(b, c->in[0]);
-  leat_value_id_t grouped = leat_row_group_channels(b, x, leat_lower_int(c, LEAT_ATTR_NUM_GROUPS, 1));
-  leat_standard_t s =
-      leat_row_standardize(b, grouped, leat_b_all_dims(b, grouped) & ~3u, leat_lower_float(c, LEAT_ATTR_EPS, 1e-5));
-  leat_value_id_t normal = leat_b_reshape_like(b, s.normal, x);
-  leat_value_id_t y =
-      affine(b, normal, leat_row_channel(b, leat_lower_in(c, 1), x), leat_row_channel(b, leat_lower_in(c, 2), x));
-  return leat_b_cast(b, y, leat_lower_dtype(c, 0));
+  leat_value_id_t x = leat_b_widen(b, c->in[0]), parameters[2];
+  int64_t groups = leat_lower_int(c, LEAT_ATTR_NUM_GROUPS, 1);
+  leat_standard_t s = leat_row_standardize_groups(b, x, groups, leat_lower_float(c, LEAT_ATTR_EPS, 1e-5));
+  for (uint32_t i = 0; i < 2; i++) parameters[i] = leat_row_group_channels(b, leat_lower_in(c, i + 1), groups);
+  leat_value_id_t y = affine(b, s.normal, parameters[0], parameters[1]);
+  return leat_b_cast(b, leat_b_reshape_like(b, y, x), leat_lower_dtype(c, 0));
 }
 
 LOWER(INSTANCE_NORM) {

@@ -48,10 +48,21 @@ leat_softmax_t leat_row_safe_softmax(leat_builder_t *b, leat_value_id_t x, uint3
 leat_standard_t leat_row_standardize(leat_builder_t *b, leat_value_id_t x, uint32_t dims, double eps) {
   leat_standard_t s;
   s.mean = leat_b_mean(b, x, dims);
-  leat_value_id_t centred = leat_b_sub(b, x, s.mean);
-  s.variance = leat_b_mean(b, leat_b_square(b, centred), dims);
+  s.centred = leat_b_sub(b, x, s.mean);
+  s.variance = leat_b_mean(b, leat_b_square(b, s.centred), dims);
   s.rstd = leat_b_fn1(b, RSQRT, leat_b_adds(b, s.variance, eps));
-  s.normal = leat_b_mul(b, centred, s.rstd);
+  s.normal = leat_b_mul(b, s.centred, s.rstd);
+  return s;
+}
+
+leat_standard_t leat_row_standardize_groups(leat_builder_t *b, leat_value_id_t x, int64_t groups, double eps) {
+  const leat_value_id_t apart = leat_row_group_channels(b, x, groups);
+  const leat_value_t of = *leat_b_value(b, apart);
+  const leat_value_id_t grouped =
+      leat_b_reshape(b, x, 3, (const int64_t[]){of.dims[0], groups, of.dims[2] * of.dims[3]});
+  leat_standard_t s = leat_row_standardize(b, grouped, 4u, eps);
+  const leat_value_id_t rstd = leat_b_reshape(b, s.rstd, 4, (const int64_t[]){of.dims[0], groups, 1, 1});
+  s.normal = leat_b_mul(b, leat_b_reshape_like(b, s.centred, apart), rstd);
   return s;
 }
 
@@ -75,9 +86,12 @@ leat_value_id_t leat_row_channel(leat_builder_t *b, leat_value_id_t v, leat_valu
 }
 
 leat_value_id_t leat_row_group_channels(leat_builder_t *b, leat_value_id_t x, int64_t groups) {
-  leat_value_t v = *leat_b_value(b, x);
-  int64_t rest = groups > 0 && v.dims[0] > 0 ? leat_value_elements(&v) / v.dims[0] / groups : 0;
-  return leat_b_reshape(b, x, 3, (const int64_t[]){v.dims[0], groups, rest});
+  if (x == LEAT_NONE) return LEAT_NONE;
+  const leat_value_t v = *leat_b_value(b, x);
+  const int64_t images = v.rank > 1 ? v.dims[0] : 1, channels = v.dims[v.rank > 1];
+  const int64_t positions = images * channels > 0 ? leat_value_elements(&v) / images / channels : 0;
+  const int64_t apart = groups > 0 ? channels / groups : 0;
+  return leat_b_reshape(b, x, 4, (const int64_t[]){images, groups, apart, positions});
 }
 
 leat_value_id_t leat_row_softplus(leat_builder_t *b, leat_value_id_t x) {

@@ -82,7 +82,7 @@ leat_softmax_t leat_row_safe_softmax(leat_builder_t *b, leat_value_id_t x, uint3
 
 // Mean-centred and scaled to unit variance over `dims`.
 typedef struct leat_standard_s {
-  leat_value_id_t mean, variance, rstd, normal;
+  leat_value_id_t mean, centred, variance, rstd, normal;
 } leat_standard_t;
 leat_standard_t leat_row_standardize(leat_builder_t *b, leat_value_id_t x, uint32_t dims, double eps);
 
@@ -101,7 +101,10 @@ leat_value_id_t leat_row_rms(leat_builder_t *b, leat_value_id_t x, uint32_t dims
 leat_value_id_t leat_row_channel(leat_builder_t *b, leat_value_id_t v, leat_value_id_t x);
 // The weight of a prelu, one for all or one a channel, shaped to broadcast against x[N,C,..].
 leat_value_id_t leat_row_slopes(leat_builder_t *b, leat_value_id_t v, leat_value_id_t x);
-// x[N,C,..] as [N, groups, everything else].
+// x[N,C,..] standardised over the rest of each of `groups` groups of channels: results as [N, groups, rest], `normal`
+// as [N, groups, channels of a group, positions], so that what is a channel's own broadcasts against it.
+leat_standard_t leat_row_standardize_groups(leat_builder_t *b, leat_value_id_t x, int64_t groups, double eps);
+// x[N,C,..], or one number a channel [C], as [N or 1, groups, channels of a group, positions or 1].
 leat_value_id_t leat_row_group_channels(leat_builder_t *b, leat_value_id_t x, int64_t groups);
 
 // Windows of conv and pool from window, stride, padding, dilation (and groups); x: [.., spatial], declared result size

@@ -43,55 +43,81 @@ VJP(RMS_NORM) {
   if (wanted(v, 1)) v->dx[1] = leat_b_mul(b, dy, normal);
 }
 
-// Sums an element-wise cotangent over all dims but the channels: the cotangent of a weight or bias [C].
-static leat_value_id_t per_channel(leat_vjp_t *v, leat_value_id_t d, uint32_t i) {
-  leat_value_id_t sum = leat_b_sum(v->b, d, leat_b_all_dims(v->b, d) & ~2u);
+// Of a norm with weight and bias a channel: sums of dy and of dy * normal over the dims along which both are the same
+// are all that dx and the gradients of both need. Statistics go over those dims, `alone`, and over `across`, along
+// which the weight differs; then they are sums of sums. `weight` broadcasts against dy, or LEAT_NONE.
+typedef struct channel_norm_s {
+  leat_value_id_t dy, normal, rstd, weight;
+  uint32_t alone, across;
+} channel_norm_t;
+
+// The cotangent of a weight or bias [C], from sums over `alone`.
+static leat_value_id_t per_channel(leat_vjp_t *v, leat_value_id_t sums, uint32_t channels, uint32_t i) {
+  leat_value_id_t sum = leat_b_sum(v->b, sums, leat_b_all_dims(v->b, sums) & ~channels);
   return leat_b_reshape_like(v->b, sum, v->x[i]);
 }
 
-static void affine_vjp(leat_vjp_t *v, leat_value_id_t dy, leat_value_id_t normal) {
-  if (wanted(v, 1)) v->dx[1] = per_channel(v, leat_b_mul(v->b, dy, normal), 1);
-  if (wanted(v, 2)) v->dx[2] = per_channel(v, dy, 2);
+// Means of what is summed over `alone`, times the weight where it differs.
+static leat_value_id_t mean_of(leat_builder_t *b, const channel_norm_t *n, leat_value_id_t sums) {
+  const int64_t count = leat_b_extent(b, n->dy, n->alone | n->across);
+  if (n->across != 0) sums = leat_b_sum(b, through_weight(b, sums, n->weight), n->across);
+  return leat_b_fn2s(b, DIV, sums, (double)count);
+}
+
+// `channels`: the dims that are one of a weight. Puts the gradients into v->dx, that of x like `n->dy`.
+static void channel_norm_vjp(leat_vjp_t *v, const channel_norm_t *n, uint32_t channels) {
+  leat_builder_t *b = v->b;
+  const leat_value_id_t sums = leat_b_sum(b, n->dy, n->alone);
+  const leat_value_id_t along = leat_b_sum(b, leat_b_mul(b, n->dy, n->normal), n->alone);
+  if (wanted(v, 1)) v->dx[1] = per_channel(v, along, channels, 1);
+  if (wanted(v, 2)) v->dx[2] = per_channel(v, sums, channels, 2);
+  if (!v->wants[0]) return;
+  const bool differs = n->across != 0;
+  const leat_value_id_t g = differs ? through_weight(b, n->dy, n->weight) : n->dy;
+  const leat_value_id_t scale = differs ? n->rstd : through_weight(b, n->rstd, n->weight);
+  const leat_value_id_t centred = leat_b_sub(b, g, mean_of(b, n, sums));
+  v->dx[0] = leat_b_mul(b, leat_b_sub(b, centred, leat_b_mul(b, n->normal, mean_of(b, n, along))), scale);
 }
 
 // The running statistics carry no gradient.
 VJP(BATCH_NORM) {
   leat_builder_t *b = v->b;
   if (v->dy[0] == LEAT_NONE) return;
-  leat_value_id_t x = leat_b_widen(b, v->x[0]), dy = leat_b_widen(b, v->dy[0]);
-  leat_value_id_t g = through_weight(b, dy, leat_row_channel(b, operand(v, 1), x));
-  double eps = leat_vjp_float(v, LEAT_ATTR_EPS, 1e-5);
-  uint32_t dims = leat_b_all_dims(b, x) & ~2u;
+  leat_value_id_t x = leat_b_widen(b, v->x[0]);
+  const double eps = leat_vjp_float(v, LEAT_ATTR_EPS, 1e-5);
+  const uint32_t dims = leat_b_all_dims(b, x) & ~2u;
+  channel_norm_t n = {.dy = leat_b_widen(b, v->dy[0]), .weight = leat_row_channel(b, operand(v, 1), x), .alone = dims};
   if (leat_vjp_int(v, LEAT_ATTR_TRAINING, 0) || operand(v, 3) == LEAT_NONE) {
     leat_standard_t s = leat_row_standardize(b, x, dims, eps);
-    if (v->wants[0]) v->dx[0] = standardize_vjp(b, &s, g, dims);
-    affine_vjp(v, dy, s.normal);
+    n.normal = s.normal, n.rstd = s.rstd;
+    channel_norm_vjp(v, &n, 2u);
     return;
   }
-  leat_value_id_t rstd = leat_b_fn1(b, RSQRT, leat_b_adds(b, leat_row_channel(b, v->x[4], x), eps));
-  if (v->wants[0]) v->dx[0] = leat_b_mul(b, g, rstd);
-  affine_vjp(v, dy, leat_b_mul(b, leat_b_sub(b, x, leat_row_channel(b, v->x[3], x)), rstd));
+  n.rstd = leat_b_fn1(b, RSQRT, leat_b_adds(b, leat_row_channel(b, v->x[4], x), eps));
+  n.normal = leat_b_mul(b, leat_b_sub(b, x, leat_row_channel(b, v->x[3], x)), n.rstd);
+  if (v->wants[0]) v->dx[0] = leat_b_mul(b, n.dy, through_weight(b, n.rstd, n.weight));
+  if (wanted(v, 1)) v->dx[1] = per_channel(v, leat_b_mul(b, n.dy, n.normal), 2u, 1);
+  if (wanted(v, 2)) v->dx[2] = per_channel(v, n.dy, 2u, 2);
 }
 
 VJP(GROUP_NORM) {
   leat_builder_t *b = v->b;
-  leat_value_id_t x = leat_b_widen(b, v->x[0]), dy = leat_b_widen(b, v->dy[0]);
-  int64_t groups = leat_vjp_int(v, LEAT_ATTR_NUM_GROUPS, 1);
-  leat_value_id_t grouped = leat_row_group_channels(b, x, groups);
-  uint32_t dims = leat_b_all_dims(b, grouped) & ~3u;
-  leat_standard_t s = leat_row_standardize(b, grouped, dims, leat_vjp_float(v, LEAT_ATTR_EPS, 1e-5));
-  leat_value_id_t g = through_weight(b, dy, leat_row_channel(b, operand(v, 1), x));
-  if (v->wants[0])
-    v->dx[0] = leat_b_reshape_like(b, standardize_vjp(b, &s, leat_row_group_channels(b, g, groups), dims), x);
-  affine_vjp(v, dy, leat_b_reshape_like(b, s.normal, x));
+  leat_value_id_t x = leat_b_widen(b, v->x[0]);
+  const int64_t groups = leat_vjp_int(v, LEAT_ATTR_NUM_GROUPS, 1);
+  leat_standard_t s = leat_row_standardize_groups(b, x, groups, leat_vjp_float(v, LEAT_ATTR_EPS, 1e-5));
+  leat_value_id_t dy = leat_b_reshape_like(b, leat_b_widen(b, v->dy[0]), s.normal);
+  const leat_value_id_t weight = leat_row_group_channels(b, operand(v, 1), groups);
+  const leat_value_id_t rstd = leat_b_unsqueeze(b, s.rstd, 8u);
+  const channel_norm_t n = {dy, s.normal, rstd, weight, 8u, 4u};
+  channel_norm_vjp(v, &n, 2u | 4u);
+  if (v->wants[0]) v->dx[0] = leat_b_reshape_like(b, v->dx[0], x);
 }
 
 VJP(INSTANCE_NORM) {
   leat_builder_t *b = v->b;
   leat_value_id_t x = leat_b_widen(b, v->x[0]), dy = leat_b_widen(b, v->dy[0]);
-  uint32_t dims = leat_b_all_dims(b, x) & ~3u;
+  const uint32_t dims = leat_b_all_dims(b, x) & ~3u;
   leat_standard_t s = leat_row_standardize(b, x, dims, leat_vjp_float(v, LEAT_ATTR_EPS, 1e-5));
-  leat_value_id_t g = through_weight(b, dy, leat_row_channel(b, operand(v, 1), x));
-  if (v->wants[0]) v->dx[0] = standardize_vjp(b, &s, g, dims);
-  affine_vjp(v, dy, s.normal);
+  const channel_norm_t n = {dy, s.normal, s.rstd, leat_row_channel(b, operand(v, 1), x), dims, 0};
+  channel_norm_vjp(v, &n, 2u);
 }
