@@ -34,6 +34,8 @@ enum { CONTRACT_SUMS = 2 * BLOCKS_L2 / BLOCKS_F32 };
 enum {
   CONV_IMAGE_FLOATS = BLOCKS_L2 * 3 / 16 / BLOCKS_F32,  // the copied part of the input: one band, one block of channels
   CONV_SUM_FLOATS = BLOCKS_L2 / 2 / BLOCKS_F32,         // of the outputs of a band, where channels go in blocks
+  CONV_FAR_WEIGHTS = BLOCKS_L2 / 2 / BLOCKS_F32,        // so many weights are copied where the kernel would jump
+  CONV_PANEL_ROWS = 48,                                 // outputs whose weights are copied at a time
   CONV_CHANNELS_MIN = 16,                               // in a block of channels of a band of one row
   WGRAD_IMAGE_FLOATS = BLOCKS_L2 / 4 / BLOCKS_F32,      // the copied input of a band
   WGRAD_POSITIONS_MIN = 256,  // in one call of the micro kernel: they make its stores of dw cheap

@@ -7,13 +7,14 @@
 
 // What one call works on: an image and a group of it.
 typedef struct job_s {
+  const leat_kern_conv_plan_t *p;
   const leat_kern_conv_t *s;
   const leat_kern_conv_phase_t *phase;
   const float *x;  // first channel of the group
-  const float *w;  // [o][c][taps] with row length w_row
+  const float *w;  // first output channel
   float *y;        // first output channel
-  float *image, *out;
-  int64_t w_row, rows;
+  float *image, *panel, *out;
+  int64_t rows;
   int64_t sum_channels;  // of a block of a sum
   int in_blocks;
 } job_t;
@@ -128,13 +129,36 @@ static void store(const job_t *j, int64_t z, int64_t band_first, int64_t band_ro
   }
 }
 
+// Adds the taps of `channels` channels of weights from `c` on.
+static void add_taps(const job_t *j, leat_kern_taps_t *t, int64_t c, int64_t channels) {
+  const leat_kern_conv_plan_t *p = j->p;
+  const int64_t *w = j->s->w, rows = p->panel > 0 ? p->panel : j->rows;
+  leat_kern_taps_t part = *t;
+  for (int64_t o = 0; o < j->rows; o += rows) {
+    part.rows = clamp(j->rows - o, 0, rows);
+    part.w = j->w + o * w[0] + c * w[1];
+    part.out = t->out + o * t->out_row;
+    if (p->panel > 0) {
+      const float *from = part.w + p->w_first;
+      KERN(copy2_b4)((uint32_t *)j->panel, p->w[1], (const uint32_t *)from, w[1], 1, channels, part.rows * w[0]);
+      part.w = j->panel - p->w_first;
+    }
+    KERN(conv_taps)(&part);
+  }
+}
+
 // Outputs are summed in blocks of channels: the sum of the open block lies at `out`, those of others behind it.
 static void run_band(const job_t *j, int64_t z, int64_t band_first, int64_t band_rows) {
   const leat_kern_conv_phase_t *phase = j->phase;
   const leat_kern_conv_reads_t *d = phase->dim;
   const int64_t taps = d[0].taps * d[1].taps * d[2].taps;
-  leat_kern_taps_t t = {
-      .base = j->image, .offsets = phase->offsets, .w_row = j->w_row, .rows = j->rows, .lanes = band_rows * d[2].count};
+  leat_kern_taps_t t = {.base = j->image,
+                        .offsets = phase->offsets,
+                        .w_offsets = phase->w_offsets,
+                        .w_row = j->p->w[0],
+                        .rows = j->rows,
+                        .w_flat = j->p->w_flat,
+                        .lanes = band_rows * d[2].count};
   t.out = j->out;
   t.out_row = t.lanes;
   if (phase->store == 0) {
@@ -150,9 +174,8 @@ static void run_band(const job_t *j, int64_t z, int64_t band_first, int64_t band
     else
       copy_image(j, x, channels, z, band_first);
     t.taps = channels * taps;
-    t.w = j->w + c * taps;
     t.accumulate = open > 0;
-    KERN(conv_taps)(&t);
+    add_taps(j, &t, c, channels);
     open += channels;
     if (j->in_blocks && (open == j->sum_channels || c + channels == j->s->channels)) {
       KERN(pairs_close_f32)(j->out, phase->sum_floats, blocks++, j->rows * t.out_row);
@@ -163,22 +186,6 @@ static void run_band(const job_t *j, int64_t z, int64_t band_first, int64_t band
   if (phase->store != 0) store(j, z, band_first, band_rows);
 }
 
-// w[o][c][k0][k1][k2] of the phase's window positions.
-static void pack_w(const leat_kern_conv_t *s, const leat_kern_conv_phase_t *phase, const float *w, float *to) {
-  const leat_kern_conv_reads_t *d = phase->dim;
-  for (int64_t o = 0; o < s->outputs; o++) {
-    for (int64_t c = 0; c < s->channels; c++) {
-      const float *from = w + o * s->w[0] + c * s->w[1];
-      for (int64_t a = 0; a < d[0].taps; a++) {
-        for (int64_t b = 0; b < d[1].taps; b++) {
-          const float *row = from + d[0].k[a] * s->w[2] + d[1].k[b] * s->w[3];
-          for (int64_t e = 0; e < d[2].taps; e++) *to++ = row[d[2].k[e] * s->w[4]];
-        }
-      }
-    }
-  }
-}
-
 // One image: its groups, the part of them that this tile holds.
 static void run_image(job_t *j, const float *x, const float *w, float *y) {
   const leat_kern_conv_t *s = j->s;
@@ -186,7 +193,7 @@ static void run_image(job_t *j, const float *x, const float *w, float *y) {
     int64_t at = s->output_first + o, group = at / s->outputs_per_group;
     j->rows = clamp((group + 1) * s->outputs_per_group - at, 0, s->outputs - o);
     j->x = x + group * s->channels * s->x[1];
-    j->w = w + o * j->w_row;
+    j->w = w + o * s->w[0];
     j->y = y + o * s->y[1];
     const leat_kern_conv_reads_t *d = j->phase->dim;
     for (int64_t z = 0; z < d[0].count; z++) {
@@ -201,14 +208,14 @@ void KERN(conv_fast)(const leat_kern_conv_plan_t *p, const leat_kern_conv_t *s, 
                      float *y, float *workspace) {
   for (int64_t i = 0; i < p->phase_count; i++) {
     const leat_kern_conv_phase_t *phase = &p->phases[i];
-    const leat_kern_conv_reads_t *d = phase->dim;
-    job_t j = {.s = s, .phase = phase, .image = workspace + p->image_at, .out = workspace + p->out_at};
+    job_t j = {.p = p,
+               .s = s,
+               .phase = phase,
+               .image = workspace,
+               .panel = workspace + p->panel_at,
+               .out = workspace + p->out_at};
     j.in_blocks = p->sum_channels > 0;
     j.sum_channels = p->sum_channels > 0 ? p->sum_channels : s->channels;
-    j.w_row = s->channels * d[0].taps * d[1].taps * d[2].taps;
-    if (p->pack_w != 0) pack_w(s, phase, w, workspace);
-    for (int64_t n = 0; n < s->images; n++) {
-      run_image(&j, x + n * s->x[0], p->pack_w != 0 ? workspace : w, y + n * s->y[0]);
-    }
+    for (int64_t n = 0; n < s->images; n++) run_image(&j, x + n * s->x[0], w, y + n * s->y[0]);
   }
 }

@@ -26,10 +26,10 @@ enum {
 #define START(m) EACH_VECTOR(START_ONE, m)
 #define STEP_ONE(m, v) \
   if (v < vectors) a##m##v = reg_fma(factor, x##v, a##m##v);
-#define STEP(m)                                 \
-  if (m < rows) {                               \
-    reg_t factor = reg_splat(w[m * w_row + k]); \
-    EACH_VECTOR(STEP_ONE, m)                    \
+#define STEP(m)                                   \
+  if (m < rows) {                                 \
+    reg_t factor = reg_splat(factors[m * w_row]); \
+    EACH_VECTOR(STEP_ONE, m)                      \
   }
 #define FINISH_ONE(m, v)                                                      \
   if (v < vectors - 1) reg_store(out + m * out_row + v * REG_LANES, a##m##v); \
@@ -43,11 +43,11 @@ VEC_INLINE void tile(const int rows, const int vectors, const leat_kern_taps_t *
                      float *out, int64_t last) {
   if (rows * vectors > ACCUMULATORS_MAX) return;  // a shape that this level never asks for
   const reg_mask_t mask = reg_lanes(0, last);
-  const int32_t *offsets = t->offsets;
+  const int32_t *offsets = t->offsets, *w_offsets = t->w_offsets;
   const int64_t taps = t->taps, w_row = t->w_row, out_row = t->out_row;
   EACH_ROW(START)
   for (int64_t k = 0; k < taps; k++) {
-    const float *from = base + offsets[k];
+    const float *from = base + offsets[k], *factors = w + w_offsets[k];
     reg_t x0 = LOAD(from, 0), x1 = reg_zero(), x2 = x1, x3 = x1;
     if (vectors > 1) x1 = LOAD(from, 1);
     if (vectors > 2) x2 = LOAD(from, 2);
@@ -136,7 +136,7 @@ static void add_rest(const leat_kern_taps_t *t, int64_t row, int64_t rows, int64
 
 void KERN(conv_taps)(const leat_kern_taps_t *t) {
   const int64_t vectors = t->lanes / REG_LANES, rest = t->lanes % REG_LANES;
-  if (rest == 0 || rest > REST_MAX || vectors == 0 || vectors > REST_VECTORS || t->rows < REG_LANES) {
+  if (t->w_flat == 0 || rest == 0 || rest > REST_MAX || vectors == 0 || vectors > REST_VECTORS || t->rows < REG_LANES) {
     add_vectors(t, 0, t->rows, t->lanes);
     return;
   }

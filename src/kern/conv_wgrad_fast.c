@@ -12,7 +12,7 @@ typedef struct job_s {
   const leat_kern_conv_t *s;
   const float *x, *dy;  // first channel of the group, first output channel
   float *sum;           // [rows][window][channel]
-  float *image, *slides, *packed_dy;
+  float *image, *slides;
   int64_t rows, row_length;
   int64_t open, blocks;  // positions in the chains at hand; blocks that are closed
 } job_t;
@@ -79,34 +79,21 @@ static void slide(const job_t *j, const float *image, float *to) {
   }
 }
 
-// dy of `images` images as [o][image][position].
-static void pack_dy(const job_t *j, const float *dy, int64_t images, int64_t band_rows) {
-  const int64_t *strides = j->s->y, width = j->s->window.out[2];
-  float *to = j->packed_dy;
-  for (int64_t o = 0; o < j->rows; o++) {
-    for (int64_t n = 0; n < images; n++) {
-      for (int64_t r = 0; r < band_rows; r++, to += width) {
-        const float *from = dy + n * strides[0] + o * strides[1] + r * strides[3];
-        for (int64_t c = 0; c < width; c++) to[c] = from[c * strides[4]];
-      }
-    }
-  }
-}
-
 // Ends the chains at hand.
 static void close_block(job_t *j) {
   KERN(pairs_close_f32)(j->sum, j->p->sum_floats, j->blocks++, j->rows * j->row_length);
   j->open = 0;
 }
 
-// All runs over `count` positions; dy[o * dy_row + position].
-static void run_positions(job_t *j, const float *dy, int64_t dy_row, int64_t count) {
+// All runs over the first `count` positions of a band.
+static void run_positions(job_t *j, const float *dy, int64_t count) {
   const leat_kern_wgrad_plan_t *p = j->p;
-  leat_kern_taps_t t = {.w_row = dy_row, .rows = j->rows, .out_row = j->row_length, .lanes = p->run};
+  leat_kern_taps_t t = {
+      .w = dy, .w_row = j->s->y[1], .rows = j->rows, .w_flat = 0, .out_row = j->row_length, .lanes = p->run};
   for (int64_t i = 0; i < count; i += t.taps) {
     t.offsets = p->offsets + i;
+    t.w_offsets = p->dy_offsets + i;
     t.taps = j->s->chain > 0 ? clamp(j->s->chain - j->open, 0, count - i) : count;
-    t.w = dy + i;
     t.accumulate = j->open > 0;
     for (int64_t r = 0; r < p->runs; r++) {
       t.base = (p->slide != 0 ? j->slides : j->image) + p->run_offsets[r];
@@ -122,18 +109,13 @@ static void run_band(job_t *j, int64_t n, int64_t images, int64_t t0, int64_t ba
   const leat_kern_wgrad_plan_t *p = j->p;
   const leat_kern_conv_t *s = j->s;
   const int64_t band_rows = clamp(s->window.out[1] - band_first, 0, p->band);
-  const int64_t positions = band_rows * s->window.out[2];
   const float *dy = j->dy + n * s->y[0] + t0 * s->y[2] + band_first * s->y[3];
   for (int64_t i = 0; i < images; i++) {
     float *image = j->image + i * p->image_floats;
     copy_image(j, j->x + (n + i) * s->x[0], t0, band_first, image);
     if (p->slide != 0) slide(j, image, j->slides + i * p->slide_floats);
   }
-  if (p->pack_dy != 0) pack_dy(j, dy, images, band_rows);
-  if (p->pack_dy != 0)
-    run_positions(j, j->packed_dy, images * positions, images * positions);
-  else
-    run_positions(j, dy, s->y[1], positions);
+  run_positions(j, dy, images * band_rows * s->window.out[2]);
 }
 
 // sum[o][k0][k1][k2][c] to dw.
@@ -174,7 +156,6 @@ void KERN(conv_wgrad_fast)(const leat_kern_wgrad_plan_t *p, const leat_kern_conv
              .sum = workspace,
              .image = workspace + p->image_at,
              .slides = workspace + p->slides_at,
-             .packed_dy = workspace + p->dy_at,
              .row_length = p->runs * p->run};
   for (int64_t o = 0; o < s->outputs; o += j.rows) {
     int64_t at = s->output_first + o, group = at / s->outputs_per_group;

@@ -33,7 +33,7 @@ typedef struct leat_kern_conv_s {
   int64_t x[5], w[5], y[5];
 } leat_kern_conv_t;
 
-// out[m][n] (+)= sum over taps k, ascending, of w[m][k] * base[offsets[k] + n]: the one loop nest that fast
+// out[m][n] (+)= sum over taps k, ascending, of w[m][w_offsets[k]] * base[offsets[k] + n]: the one loop nest that fast
 // convolutions run on. Forward: n are output positions, k channels and window positions. Weight gradient: n are
 // channels and window positions, k output positions.
 typedef struct leat_kern_taps_s {
@@ -41,7 +41,9 @@ typedef struct leat_kern_taps_s {
   const int32_t *offsets;
   int64_t taps;
   const float *w;
-  int64_t w_row, rows;  // w[m][k] = w[m * w_row + k], m < rows
+  const int32_t *w_offsets;
+  int64_t w_row, rows;  // w[m][i] = w[m * w_row + i], m < rows
+  int32_t w_flat;       // 1: w_offsets[k] is k
   float *out;
   int64_t out_row, lanes;  // out[m][n] = out[m * out_row + n], n < lanes
   int32_t accumulate;      // 1: adds to out
@@ -65,6 +67,7 @@ typedef struct leat_kern_conv_phase_s {
   int64_t band;                 // output rows of a band
   int64_t channel_block;        // channels that are copied and summed at a time
   const int32_t *offsets;       // of the taps of a channel block, in the copy or (direct) in x
+  const int32_t *w_offsets;     // of the same in w
   int32_t direct;               // 1: x needs no copy
   int32_t store;                // 1: rows of y are not where the micro kernel writes: through workspace
   int64_t sum_floats;           // sums in blocks: of the outputs of a band, from one of leat_kern_pairs_t to the next
@@ -73,9 +76,12 @@ typedef struct leat_kern_conv_phase_s {
 typedef struct leat_kern_conv_plan_s {
   const leat_kern_conv_phase_t *phases;
   int64_t phase_count;
-  int32_t pack_w;            // 1: w is not [o][c][k0][k1][k2] contiguous, or a phase needs a part of it
+  int32_t w_flat;            // 1: the taps of an output lie side by side in w
+  int64_t panel;             // > 0: of so many outputs the weights of a channel block are copied to [c][o][window]
+  int64_t w_first;           // of a copied window: where its first element lies, seen from that of position 0
+  int64_t w[5];              // strides of the weights that the micro kernel reads: of the copy, or of w
   int64_t sum_channels;      // of a block of a sum, whose sums are added pairwise; 0: one block
-  int64_t image_at, out_at;  // floats into the workspace; packed weights are at 0
+  int64_t panel_at, out_at;  // floats into the workspace; the copied input is at 0
 } leat_kern_conv_plan_t;
 
 // Fast weight gradient. The input of a band of output rows (of `group` images when a band is a whole image) is copied,
@@ -86,16 +92,15 @@ typedef struct leat_kern_conv_plan_s {
 typedef struct leat_kern_wgrad_plan_s {
   int64_t channels;  // divides those of a group
   int64_t band, group;
-  int64_t image_rows, image_columns;   // of the copy for one band
-  int64_t image_floats, slide_floats;  // of one image
-  int64_t runs, run;                   // runs per window; elements of one
-  const int32_t *run_offsets;          // of the runs, in image or slides
-  const int32_t *offsets;              // of the positions, in image or slides
+  int64_t image_rows, image_columns;    // of the copy for one band
+  int64_t image_floats, slide_floats;   // of one image
+  int64_t runs, run;                    // runs per window; elements of one
+  const int32_t *run_offsets;           // of the runs, in image or slides
+  const int32_t *offsets, *dy_offsets;  // of the positions, in image or slides, and in dy
   int32_t slide;
-  int32_t pack_dy;                     // 1: positions of a band are not contiguous in dy
-  int64_t sum_floats;                  // of dw[o][k0][k1][k2][c] of these channels, which is at 0 of the workspace;
-                                       // further sums follow it where positions go in blocks: leat_kern_pairs_t
-  int64_t image_at, slides_at, dy_at;  // floats into the workspace
+  int64_t sum_floats;           // of dw[o][k0][k1][k2][c] of these channels, which is at 0 of the workspace;
+                                // further sums follow it where positions go in blocks: leat_kern_pairs_t
+  int64_t image_at, slides_at;  // floats into the workspace
 } leat_kern_wgrad_plan_t;
 
 // One plane of a pooling: strides of the spatial dims.

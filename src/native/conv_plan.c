@@ -129,18 +129,20 @@ static void choose_blocks(leat_kern_conv_phase_t *p, const leat_kern_conv_t *s) 
   if (floats > 0) p->channel_block = clamp(CONV_IMAGE_FLOATS / floats, 1, channels);
 }
 
-static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s, leat_kern_conv_phase_t *p,
-                                  bool *out_fits) {
+static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s, const int64_t w[5],
+                                  leat_kern_conv_phase_t *p, bool *out_fits) {
   const leat_kern_conv_reads_t *d = p->dim;
   const int64_t plane = p->image_rows * d[2].count;
-  int32_t *offsets, *row_in, *row_of_tap;
+  int32_t *offsets, *w_offsets, *row_in, *row_of_tap;
   *out_fits = p->channel_block * d[0].taps * d[1].taps * d[2].taps <= OFFSETS_MAX && p->image_rows <= OFFSETS_MAX;
   if (!*out_fits) return NULL;
   TRY_ALLOC(offsets, arena, p->channel_block * d[0].taps * d[1].taps * d[2].taps + 1);
+  TRY_ALLOC(w_offsets, arena, p->channel_block * d[0].taps * d[1].taps * d[2].taps + 1);
   TRY_ALLOC(row_in, arena, p->image_rows + 1);
   TRY_ALLOC(row_of_tap, arena, d[1].taps + 1);
   (void)lay_rows(&d[1], p->band, row_in, row_of_tap);
   p->offsets = offsets;
+  p->w_offsets = w_offsets;
   p->image_row_in = row_in;
   for (int64_t c = 0; c < p->channel_block; c++) {
     for (int64_t a = 0; a < d[0].taps; a++) {
@@ -150,8 +152,10 @@ static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s
           if (p->direct != 0) {
             at = c * s->x[1] + d[0].shift[a] * s->x[2] + d[1].shift[b] * s->x[3] + d[2].shift[e];
           }
-          if (at < INT32_MIN || at > INT32_MAX) *out_fits = false;
+          const int64_t w_at = c * w[1] + d[0].k[a] * w[2] + d[1].k[b] * w[3] + d[2].k[e] * w[4];
+          if (at != (int32_t)at || w_at != (int32_t)w_at) *out_fits = false;
           *offsets++ = (int32_t)at;
+          *w_offsets++ = (int32_t)w_at;
         }
       }
     }
@@ -159,15 +163,15 @@ static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s
   return NULL;
 }
 
-static leat_status_t plan_phase(leat_arena_t *arena, const leat_kern_conv_t *s, const int64_t first[3],
-                                leat_kern_conv_phase_t *p, bool *out_fits) {
+static leat_status_t plan_phase(leat_arena_t *arena, const leat_kern_conv_t *s, const int64_t w[5],
+                                const int64_t first[3], leat_kern_conv_phase_t *p, bool *out_fits) {
   for (int d = 0; d < 3; d++) LEAT_TRY(plan_reads(arena, &s->window, d, first[d], &p->dim[d]));
   p->direct = is_direct(p, s);
   p->store =
       s->chain > 0 || !(rows_are_flat(p, s->y) && p->dim[0].step == 1 && p->dim[1].step == 1 && p->dim[2].step == 1);
   choose_blocks(p, s);
   p->image_rows = lay_rows(&p->dim[1], p->band, NULL, NULL);
-  return plan_offsets(arena, s, p, out_fits);
+  return plan_offsets(arena, s, w, p, out_fits);
 }
 
 // w is [o][c][k0][k1][k2] without gaps.
@@ -181,6 +185,31 @@ static bool is_contiguous(const leat_kern_conv_t *s) {
   return true;
 }
 
+// Windows lie without gaps, forwards or backwards: their first element is *out_first behind that of k = 0.
+static bool windows_are_dense(const leat_kern_conv_t *s, int64_t *out_first) {
+  int64_t expected = 1;
+  *out_first = 0;
+  for (int d = 2; d >= 0; d--) {
+    const int64_t n = s->window.size[d], stride = s->w[2 + d];
+    if (n > 1 && stride != expected && stride != -expected) return false;
+    if (n > 1 && stride < 0) *out_first += (n - 1) * stride;
+    expected *= n;
+  }
+  return true;
+}
+
+// Which weights the micro kernel reads. Where those of a channel lie side by side for all outputs, and far from those
+// of the next one, as in the gradient of an input, it jumps; what does not stay in L2 is copied before, panel by panel.
+static void plan_weights(const leat_kern_conv_t *s, leat_kern_conv_plan_t *p) {
+  const int64_t *base = s->window.base, run = window_elements(s);
+  p->w_flat = base[0] * base[1] * base[2] == 1 && is_contiguous(s);
+  memcpy(p->w, s->w, sizeof p->w);
+  if (is_contiguous(s) || s->outputs * s->channels * run < CONV_FAR_WEIGHTS) return;
+  if (s->w[0] != run || !windows_are_dense(s, &p->w_first)) return;
+  p->panel = CONV_PANEL_ROWS < s->outputs_per_group ? CONV_PANEL_ROWS : s->outputs_per_group;
+  p->w[1] = p->panel * run;
+}
+
 // Elements that an operand of these strides has at most.
 static double span_of(const int64_t dims[5], const int64_t strides[5]) {
   double span = 1;
@@ -188,7 +217,7 @@ static double span_of(const int64_t dims[5], const int64_t strides[5]) {
   return span;
 }
 
-// Every element of the weights has a place of its own: so a packed copy takes no more memory than they do.
+// Every element of the weights has a place of its own: so sums of their gradient take no more memory than they do.
 static bool weights_are_apart(const leat_kern_conv_t *s) {
   const int64_t *size = s->window.size, dims[5] = {s->outputs, s->channels, size[0], size[1], size[2]};
   double elements = 1;
@@ -217,30 +246,31 @@ leat_status_t leat_native_conv_plan(leat_arena_t *arena, const leat_kern_conv_t 
   *out_plan = NULL;
   if (!leat_native_conv_is_ordinary(s) || s->chain % window_elements(s) != 0) return NULL;
   // A phase beyond the outputs is empty: there are at most as many as outputs.
-  int64_t counts[3], first[3], image = 0, out = 0;
+  int64_t counts[3], first[3], image = 0, out = 0, block = 0;
   for (int d = 0; d < 3; d++) counts[d] = base[d] < s->window.out[d] ? base[d] : s->window.out[d];
   TRY_ALLOC(plan, arena, 1);
   TRY_ALLOC(phases, arena, counts[0] * counts[1] * counts[2]);
   plan->phases = phases;
+  plan_weights(s, plan);
   plan->sum_channels = s->chain / window_elements(s);
   for (first[0] = 0; first[0] < counts[0]; first[0]++) {
     for (first[1] = 0; first[1] < counts[1]; first[1]++) {
       for (first[2] = 0; first[2] < counts[2]; first[2]++) {
         leat_kern_conv_phase_t *p = &phases[plan->phase_count++];
         bool fits = false;
-        LEAT_TRY(plan_phase(arena, s, first, p, &fits));
+        LEAT_TRY(plan_phase(arena, s, plan->w, first, p, &fits));
         if (!fits) return NULL;
         int64_t copied = p->direct != 0 ? 0 : p->channel_block * channel_floats(p, p->band);
         p->sum_floats = round_up(s->outputs_per_group * p->band * p->dim[2].count);
         int64_t stored = p->store != 0 ? p->sum_floats * sum_rows(s) : 0;
         image = copied > image ? copied : image;
         out = stored > out ? stored : out;
+        block = p->channel_block > block ? p->channel_block : block;
       }
     }
   }
-  plan->pack_w = base[0] * base[1] * base[2] > 1 || !is_contiguous(s);
-  plan->image_at = plan->pack_w != 0 ? round_up(s->outputs * s->channels * window_elements(s)) : 0;
-  plan->out_at = plan->image_at + round_up(image);
+  plan->panel_at = round_up(image);
+  plan->out_at = plan->panel_at + (plan->panel > 0 ? round_up(block * plan->w[1]) : 0);
   if (image > LEAT_NATIVE_CONV_COPY_MAX || (s->chain > 0 && out > LEAT_NATIVE_CONV_COPY_MAX)) return NULL;
   *out_workspace_bytes = (size_t)(plan->out_at + round_up(out)) * sizeof(float);
   *out_plan = plan;

@@ -49,7 +49,6 @@ static void choose_blocks(const leat_kern_conv_t *s, leat_kern_wgrad_plan_t *p) 
     p->group = p->group < s->images ? p->group : s->images;
     p->group = p->group < 1 ? 1 : p->group;
   }
-  p->pack_dy = p->group > 1 || s->y[4] != 1 || (w->out[1] > 1 && s->y[3] != w->out[2]);
 }
 
 // Half of the channels as long as a call of the micro kernel would see few of the positions that there are.
@@ -91,14 +90,17 @@ static int64_t sum_rows(const leat_kern_conv_t *s) {
     if (!(pointer)) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while planning a weight gradient"); \
   } while (0)
 
-static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s, leat_kern_wgrad_plan_t *p) {
+static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s, leat_kern_wgrad_plan_t *p,
+                                  bool *out_fits) {
   const leat_kern_window_t *w = &s->window;
   const int64_t row = p->image_columns * s->channels, piece = w->size[2] * s->channels;
-  int32_t *run_offsets, *offsets;
+  int32_t *run_offsets, *offsets, *dy_offsets;
   TRY_ALLOC(run_offsets, arena, p->runs);
   TRY_ALLOC(offsets, arena, p->group * p->band * w->out[2]);
+  TRY_ALLOC(dy_offsets, arena, p->group * p->band * w->out[2]);
   p->run_offsets = run_offsets;
   p->offsets = offsets;
+  p->dy_offsets = dy_offsets;
   for (int64_t i = 0; i < p->runs; i++) {
     const int64_t in_plane = p->runs / w->size[0], in_row = in_plane / (p->slide != 0 ? 1 : w->size[1]);
     const int64_t k0 = i / in_plane, k1 = i % in_plane / in_row, k2 = i % in_row;
@@ -106,10 +108,13 @@ static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s
     run_offsets[i] = (int32_t)(p->slide != 0 ? k0 * w->out[2] * p->image_rows * piece : at);
   }
   for (int64_t i = 0; i < p->group * p->band * w->out[2]; i++) {
-    const int64_t c = i % w->out[2], r = i / w->out[2] % p->band * w->stride[1], n = i / (w->out[2] * p->band);
+    const int64_t c = i % w->out[2], row_out = i / w->out[2] % p->band, n = i / (w->out[2] * p->band);
+    const int64_t r = row_out * w->stride[1], in_dy = n * s->y[0] + row_out * s->y[3] + c * s->y[4];
     const int64_t in_image = n * p->image_floats + r * row + c * w->stride[2] * s->channels;
     const int64_t in_slides = n * p->slide_floats + (c * p->image_rows + r) * piece;
     offsets[i] = (int32_t)(p->slide != 0 ? in_slides : in_image);
+    dy_offsets[i] = (int32_t)in_dy;
+    *out_fits = *out_fits && in_dy == (int32_t)in_dy;
   }
   return NULL;
 }
@@ -126,13 +131,13 @@ leat_status_t leat_native_wgrad_plan(leat_arena_t *arena, const leat_kern_conv_t
       p->slide_floats * p->group > LEAT_NATIVE_CONV_COPY_MAX) {
     return NULL;
   }
-  LEAT_TRY(plan_offsets(arena, s, p));
-  const int64_t packed = p->pack_dy != 0 ? s->outputs_per_group * p->group * p->band * w->out[2] : 0;
+  bool fits = true;
+  LEAT_TRY(plan_offsets(arena, s, p, &fits));
+  if (!fits) return NULL;
   p->sum_floats = round_up(s->outputs_per_group * p->runs * p->run);
   p->image_at = p->sum_floats * sum_rows(s);
   p->slides_at = p->image_at + round_up(p->image_floats * p->group);
-  p->dy_at = p->slides_at + round_up(p->slide_floats * p->group);
-  *out_workspace_bytes = (size_t)(p->dy_at + round_up(packed)) * sizeof(float);
+  *out_workspace_bytes = (size_t)(p->slides_at + round_up(p->slide_floats * p->group)) * sizeof(float);
   *out_plan = p;
   return NULL;
 }

@@ -323,6 +323,51 @@ static void test_conv_strided(void **state) {
   arrays_deinit(&a);
 }
 
+// Weights as the gradient of an input reads them: channels swapped, windows backwards. More than stay in a cache, and
+// outputs that are no whole panels of them.
+static void test_conv_swapped(void **state) {
+  (void)state;
+  static const case_t swapped[] = {
+      {2, 2, 300, 50, 1, {5, 5}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
+      {2, 1, 300, 97, 1, {3, 4}, {3, 3}, {1, 1}, {1, 1}, {2, 1}, {1, 1}, {2, 2}},
+      {1, 1, 1500, 90, 1, {7}, {1}, {1}, {0}, {0}, {1}, {1}},
+      {3, 1, 6, 7, 1, {3, 4, 4}, {2, 3, 2}, {1, 1, 1}, {1, 2, 0}, {1, 0, 1}, {1, 1, 1}, {1, 2, 1}},
+  };
+  uint32_t levels;
+  const leat_kern_t *const *kern = rig_levels(&levels);
+  for (size_t i = 0; i < 2 * sizeof swapped / sizeof *swapped; i++) {
+    const case_t *c = &swapped[i / 2];
+    arrays_t a;
+    arrays_init(c, &a);
+    leat_kern_conv_t s = shape_of(c, &a);
+    const int64_t window = product(a.w_dims + 2, c->spatial), skip = 3 - c->spatial;
+    s.w[0] = window, s.w[1] = window * c->outputs;
+    for (int d = 2; d < 5; d++) s.w[d] = -s.w[d];
+    const int64_t chain = i % 2 == 0 ? 0 : window * 100;
+    s.chain = chain < window * c->channels ? chain : 0;
+    float *expected = filled(a.y_count, 4, 0), *y = filled(a.y_count, 5, 0);
+    kern[0]->conv_f32(&s, a.x, a.w + window - 1, expected);
+    for (uint32_t l = 0; l < levels; l++) {
+      rig_t rig;
+      rig_init(&rig, PEF_STAGE_CONV, 0, kern[l]);
+      set_params(&rig, c);
+      rig.params.conv.chain = chain;
+      const uint32_t rank = 2 + (uint32_t)c->spatial;
+      rig_operand(&rig, PEF_F32, a.x, rank, a.x_dims);
+      leat_native_operand_t *w = rig_operand(&rig, PEF_F32, a.w, rank, a.w_dims);
+      rig_operand(&rig, PEF_F32, y, rank, a.y_dims);
+      for (uint32_t d = 0; d < rank; d++) w->strides[d] = s.w[d < 2 ? d : d + skip];
+      w->offset = (window - 1) * 4;
+      rig_rows(&rig, 1, 0), rig_rows(&rig, 2, 1);
+      assert_ok(rig_run(&rig, i % 2 == 0 ? 0 : 60));
+      rig_deinit(&rig);
+      assert_same_bits(y, expected, a.y_count, i, "swapped");
+    }
+    free(y), free(expected);
+    arrays_deinit(&a);
+  }
+}
+
 // --- pooling ------------------------------------------------------------------------------------------------------
 
 static const case_t pools[] = {
@@ -397,7 +442,8 @@ static void test_pool(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_conv),     cmocka_unit_test(test_wgrad),        cmocka_unit_test(test_wgrad_blocks),
-      cmocka_unit_test(test_conv_f64), cmocka_unit_test(test_conv_strided), cmocka_unit_test(test_pool),
+      cmocka_unit_test(test_conv_f64), cmocka_unit_test(test_conv_strided), cmocka_unit_test(test_conv_swapped),
+      cmocka_unit_test(test_pool),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
