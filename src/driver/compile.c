@@ -341,6 +341,7 @@ leat_status_t leat_compile_for(const leat_map_target_t *const *targets, const le
                                     .arch_text = text.data,
                                     .optim_level = options->optim_level,
                                     .inference = !leat_pipeline_trains(graph, options),
+                                    .repeats = options->update_batches > 1,
                                     .fingerprint_version = LEAT_FINGERPRINT_VERSION};
   leat_graph_t *parts = NULL;
   leat_status_t status = text.failed ? leat_out_of_memory() : NULL;

@@ -64,6 +64,7 @@ static leat_status_t compile_nested(looped_t *s, leat_compiled_t *c, const leat_
 static leat_status_t compile_kind(looped_t *s, uint32_t part, leat_graph_t *graph) {
   leat_map_options_t map_options = *s->map_options;
   map_options.trips = trips_of(s, part);
+  map_options.repeats |= map_options.trips != 0;
   LEAT_TRY(leat_unit_kinds_add(&s->kinds, graph));
   leat_compiled_t *c = leat_array_push(&s->compiled);
   if (c == NULL) return leat_out_of_memory();

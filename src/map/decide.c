@@ -69,7 +69,10 @@ leat_status_t leat_map_decide(const leat_graph_t *g, const leat_plan_t *plan, co
   *d = (leat_decided_t){.g = g,
                         .plan = plan,
                         .options = options,
-                        .packs = {.arch = options->arch, .inference = options->inference, .trips = options->trips}};
+                        .packs = {.arch = options->arch,
+                                  .inference = options->inference,
+                                  .lasting = options->inference || options->repeats,
+                                  .trips = options->trips}};
   LEAT_TRY(leat_uses_collect(g, &d->uses));
   LEAT_TRY(leat_map_symbols_collect(g, &d->symbols));
   LEAT_TRY(leat_stages_make(g, plan, &d->uses, &d->stages));

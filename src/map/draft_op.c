@@ -146,12 +146,19 @@ static void draft_search(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) 
   leat_draft_result(d, id, 0);
 }
 
-// The result starts as a copy of the operand.
+// The result starts as a copy of the operand, or as one number.
 static void draft_scatter(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  const uint32_t dtype = leat_graph_value(d->g, op->result_first)->dtype;
+  const leat_op_t *start = leat_graph_op(d->g, leat_graph_value(d->g, leat_op_input(d->g, op, 0))->op);
+  double number;
+  const bool fills = leat_op_splat(d->g, start, &number);
   leat_draft_stage(d, PEF_STAGE_MAP, id);
-  leat_draft_input(d, id, 0);
+  if (!fills) leat_draft_input(d, id, 0);
   leat_draft_result(d, id, 0);
-  leat_strip_copy(d, leat_graph_value(d->g, op->result_first)->dtype);
+  if (fills)
+    leat_strip_fill(d, dtype, number);
+  else
+    leat_strip_copy(d, dtype);
   uint8_t fn = (uint8_t)leat_stage_fn(d->g, op);
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_SCATTER, id);
   stage->fn = fn;

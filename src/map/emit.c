@@ -207,7 +207,7 @@ static leat_status_t emit_pack(emitter_t *e, const leat_pack_call_t *pack) {
   body_t b = {.e = e, .draft = &pack->draft};
   leat_status_t status = NULL;
   for (uint32_t i = 0; i < pack->draft.stages.count && status == NULL; ++i) status = add_stage(&b, i);
-  pef_call_t call = {.type = LEAT_TYPE_PREPARE, .bytes = pack->bytes};
+  pef_call_t call = {.type = e->decided->packs.all.data[pack->pack].type, .bytes = pack->bytes};
   if (status == NULL) status = finish(&b, &tiling, call, "pack", "a product reads its columns side by side");
   body_deinit(&b);
   return status;

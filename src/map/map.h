@@ -20,6 +20,7 @@ typedef struct leat_map_options_s {
   bool inference;
   bool whole;      // nothing is linked to it: it is the program, and says how its parameters lie
   uint32_t trips;  // of the loop whose body it is: how often a step runs it; 0: once
+  bool repeats;    // it runs more than once between two updates: in loops, or for several batches
   uint64_t fingerprint[3], fingerprint_version;
   leat_map_shortage_t *shortage;  // NULL: not asked for
 } leat_map_options_t;

@@ -77,7 +77,9 @@ static leat_status_t add_call(leat_packs_t *packs, const leat_draft_t *reader, u
 static uint32_t find(const leat_packs_t *packs, const leat_pack_t *pack) {
   for (uint32_t i = 0; i < packs->all.count; ++i) {
     const leat_pack_t *known = &packs->all.data[i];
-    if (known->block == pack->block && memcmp(&known->access, &pack->access, sizeof pack->access) == 0) return i;
+    if (known->block == pack->block && known->type == pack->type &&
+        memcmp(&known->access, &pack->access, sizeof pack->access) == 0)
+      return i;
   }
   return LEAT_NONE;
 }
@@ -86,7 +88,8 @@ leat_status_t leat_packs_choose(leat_packs_t *packs, const leat_draft_t *reader,
                                 const leat_product_t *p, uint32_t *out_pack) {
   const leat_graph_t *g = reader->g;
   *out_pack = LEAT_NONE;
-  if (!worth_packing(packs, g, p, leat_graph_op(g, op)->type)) return NULL;
+  const uint8_t type = leat_graph_op(g, op)->type;
+  if (!worth_packing(packs, g, p, type)) return NULL;
   const leat_product_axis_t *n = leat_product_only_axis(p, PEF_ROLE_N), *k = leat_product_only_axis(p, PEF_ROLE_K);
   leat_pack_t pack = {.access = {.base = p->access[1].base,
                                  .rank = 2,
@@ -94,9 +97,15 @@ leat_status_t leat_packs_choose(leat_packs_t *packs, const leat_draft_t *reader,
                                  .dims = {k->extent, n->extent},
                                  .strides = {k->strides[1], n->strides[1]}},
                       .block = n->extent <= panel(packs) ? 0 : panel(packs),
+                      .type = packs->lasting ? LEAT_TYPE_PREPARE : type,
+                      .first = section,
+                      .last = section,
                       .symbol = LEAT_NONE};
   *out_pack = find(packs, &pack);
-  if (*out_pack != LEAT_NONE) return NULL;
+  if (*out_pack != LEAT_NONE) {
+    packs->all.data[*out_pack].last = section;
+    return NULL;
+  }
   pack.bytes = (uint64_t)(k->extent * n->extent) * leat_dtype_bytes(leat_graph_value(g, pack.access.base)->dtype);
   leat_pack_t *slot = leat_array_push(&packs->all);
   if (slot == NULL) return leat_out_of_memory();

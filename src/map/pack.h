@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packs: copies of fixed right operands of products, whose columns then lie side by side in panels. Prepare calls make
-// them, once however many products read them.
+// Packs: copies of fixed right operands of products, whose columns then lie side by side in panels, made once however
+// many products read them. Those that last are made by prepare calls, and again when parameters have changed. Where that
+// is so in every run, a pack is made just before it is read, and its memory serves others then.
 #ifndef LEAT_MAP_PACK_H_
 #define LEAT_MAP_PACK_H_
 
@@ -13,11 +14,13 @@ typedef struct leat_pack_s {
   leat_access_t access;  // what is packed, as [k, n] with dims 0 and 1
   int64_t block;         // width of the panels; 0: plain [k, n]
   uint64_t bytes;
+  uint8_t type;          // of the calls that make it, leat_section_type_t
+  uint32_t first, last;  // the sections that read it
   uint32_t symbol;  // that lies as the pack would, so that nothing is copied; LEAT_NONE: none does
   uint32_t dim;     // of the symbol: the one of the columns
 } leat_pack_t;
 
-// A prepare call that fills a pack, or the rest of it.
+// A call that fills a pack, or the rest of it.
 typedef struct leat_pack_call_s {
   leat_draft_t draft;
   double bytes;             // that it moves
@@ -28,6 +31,7 @@ typedef struct leat_pack_call_s {
 typedef struct leat_packs_s {
   const leat_arch_t *arch;
   bool inference;  // the program only infers
+  bool lasting;    // parameters change less often than products read them
   uint32_t trips;  // as in map.h
   LEAT_ARRAY(leat_pack_t) all;
   LEAT_ARRAY(leat_pack_call_t) calls;  // in the order of the products that first read them

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The memory plan. Scratch is planned per section over its stages (tile.c), the arena over the sections. What crosses a
-// section type is never reused, because the types may run in separate calls; nor are packs, which several types read.
+// section type is never reused, because the types may run in separate calls; nor are packs that last.
 #include "map/place.h"
 
 #include "pef/pef_align.h"
@@ -59,8 +59,11 @@ static leat_status_t plan_arena(const leat_decided_t *d, leat_placed_t *p, leat_
     LEAT_TRY(leat_fit_add(room, v, first, last, leat_pef_align(leat_value_bytes(leat_graph_value(d->g, v)))));
   }
   for (uint32_t i = 0; i < d->packs.all.count; ++i) {
-    if (d->packs.all.data[i].symbol != LEAT_NONE) continue;
-    LEAT_TRY(leat_fit_add(room, value_count + i, 0, LEAT_FOREVER, leat_pef_align(d->packs.all.data[i].bytes)));
+    const leat_pack_t *pack = &d->packs.all.data[i];
+    const bool lasts = pack->type == LEAT_TYPE_PREPARE;
+    if (pack->symbol != LEAT_NONE) continue;
+    LEAT_TRY(leat_fit_add(room, value_count + i, lasts ? 0 : pack->first, lasts ? LEAT_FOREVER : pack->last,
+                          leat_pef_align(pack->bytes)));
   }
   LEAT_TRY(leat_fit_place(room, &p->arena_bytes));
   for (uint32_t i = 0; i < room->count; ++i) {
