@@ -49,7 +49,8 @@ enum {
 // Elements of a strip, and rows that are long enough for strips of their own. A call of a kernel costs as much as a
 // hundred elements, which is more than L2 costs over L1: strips become shorter only where those of a program leave L2.
 enum { MAP_STRIP_MAX = 512, MAP_STRIP_MIN = 64, MAP_STRIPS_BYTES = BLOCKS_L2, MAP_ROW_MIN = 48 };
-enum { MAP_STRIP_STEP = 16 };  // strips are whole vectors of the widest level
+enum { MAP_STRIP_LONG = 1 << 20 };  // of a program that needs no strips, since its values pass in registers
+enum { MAP_STRIP_STEP = 16 };       // strips are whole vectors of the widest level
 enum { REDUCE_STRIP = 512 };
 // Elements that one index moves: half a line, so that a walk along the table is one along memory.
 enum { SCATTER_RUN_MIN = BLOCKS_LINE / 2 / BLOCKS_F32 };

@@ -3,6 +3,7 @@
 #include "native/engine.h"
 
 #include "native/boxes.h"
+#include "native/code.h"
 #include "native/cpu.h"
 #include "native/jit.h"
 #include "native/stage.h"
@@ -13,6 +14,7 @@ typedef struct native_s {
   enum leat_isa isa;
   const leat_kern_t *kern;
   leat_native_jit_t *jit;           // NULL: not available
+  leat_native_code_t *code;         // likewise
   leat_native_operand_t *operands;  // as many as the file has, as are stages
   leat_native_stage_t *stages;
 } native_t;
@@ -52,6 +54,7 @@ static leat_status_t fill(native_t *native, const char *isa) {
   if (native->operands == NULL || native->stages == NULL) {
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for %u stages", pef->stage_count);
   }
+  LEAT_TRY(leat_native_code_create(native->isa, &native->code));
   return leat_native_jit_create(native->kern, native->isa, &native->jit);
 }
 
@@ -64,7 +67,11 @@ static leat_status_t create(const leat_pef_t *pef, leat_arena_t *arena, const ch
   return fill(native, isa);
 }
 
-static void destroy(void *state) { leat_native_jit_destroy(((native_t *)state)->jit); }
+static void destroy(void *state) {
+  native_t *native = state;
+  leat_native_jit_destroy(native->jit);
+  leat_native_code_destroy(native->code);
+}
 
 static leat_status_t lay_out(void *state, const pef_body_t *body, uint64_t *out_buffers, uint64_t *out_bytes) {
   const leat_pef_t *pef = ((const native_t *)state)->pef;
@@ -101,6 +108,7 @@ static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_
   const leat_native_prepare_t context = {.arena = native->arena,
                                          .kern = native->kern,
                                          .jit = native->jit,
+                                         .code = native->code,
                                          .row_count = space->row_count,
                                          .tile_rows_max = space->tile_rows};
   if (space->boxes > 1) return leat_native_boxes_prepare(pef, stage, space, &context, out);

@@ -5,17 +5,10 @@
 #include "native/map_plan.h"
 
 #include "base/loops.h"
+#include "native/map_parts.h"
 #include "pef/pef_scalar.h"
 
-enum { CLASS_COUNT = 3, NO_STEP = UINT32_MAX, NO_STORE = UINT32_MAX };
-
-typedef struct map_value_s {
-  uint8_t class_;
-  uint8_t scope;      // map_scope_t
-  bool in_strips;     // strips read it: steps of scope STRIP, or stores
-  uint32_t made;      // by this step; NO_STEP: a leaf
-  uint32_t last_use;  // step; NO_STEP: needed by a store at the end
-} map_value_t;
+enum { CLASS_COUNT = 3, NO_STORE = UINT32_MAX };
 
 typedef struct map_builder_s {
   const leat_native_stage_t *stage;
@@ -36,7 +29,7 @@ static int64_t class_bytes(uint8_t class_) { return class_ == PEF_CLASS_F32 ? 4 
 
 static uint16_t new_value(map_builder_t *b, uint8_t class_) {
   uint16_t v = (uint16_t)b->plan->value_count++;
-  b->values[v] = (map_value_t){.class_ = class_, .made = NO_STEP};
+  b->values[v] = (map_value_t){.class_ = class_, .made = MAP_NO_STEP};
   b->wide |= class_ != PEF_CLASS_F32;
   return v;
 }
@@ -90,9 +83,14 @@ static uint16_t add_step(map_builder_t *b, const pef_instruction_t *in) {
   uint16_t values[3];
   const uint32_t count = leat_pef_instruction_reads(in, read);
   for (uint32_t i = 0; i < 3; i++) values[i] = b->value_of[read[i < count ? i : 0]];
+  const bool is_plain = in->class_ == PEF_CLASS_F32 && in->op < PEF_SCALAR_COUNT && in->type == PEF_BODY_FIRST;
   map_step_t *step = &b->plan->steps[b->plan->step_count++];
-  *step = (map_step_t){
-      .fn = step_fn(b, in), .dst = new_value(b, in->class_), .a = values[0], .b = values[1], .c = values[2]};
+  *step = (map_step_t){.fn = step_fn(b, in),
+                       .op = is_plain ? in->op : MAP_OTHER,
+                       .dst = new_value(b, in->class_),
+                       .a = values[0],
+                       .b = values[1],
+                       .c = values[2]};
   return step->dst;
 }
 
@@ -311,17 +309,32 @@ static void find_uses(map_builder_t *b) {
   const map_plan_t *plan = b->plan;
   for (uint32_t s = 0; s < plan->step_count; s++) {
     const map_step_t *step = &plan->steps[s];
-    const uint16_t reads[3] = {step->a, step->b, step->c};
     b->values[step->dst].made = s;
-    for (int k = 0; k < 3; k++) {
-      b->values[reads[k]].last_use = s;
-      b->values[reads[k]].in_strips |= s >= plan->step_end[MAP_ROW];
-    }
+    b->values[step->a].last_use = b->values[step->b].last_use = b->values[step->c].last_use = s;
   }
   for (uint32_t i = 0; i < plan->store_count; i++) {
-    b->values[plan->stores[i].value].last_use = NO_STEP;
-    b->values[plan->stores[i].value].in_strips = true;
+    map_store_t *store = &plan->stores[i];
+    map_value_t *value = &b->values[store->value];
+    store->contiguous = runs_along_strip(plan, store->strides);
+    value->last_use = MAP_NO_STEP;
+    value->in_strips = true;
+    value->goes_out |= store->contiguous && store->operand->dtype == native_dtype(value->class_) &&
+                       value->made != MAP_NO_STEP && value->scope == MAP_STRIP;
   }
+}
+
+static leat_status_t find_parts(map_builder_t *b) {
+  map_plan_t *plan = b->plan;
+  plan->parts = leat_arena_alloc(b->context->arena, (plan->step_count + 1u) * sizeof *plan->parts);
+  if (plan->parts == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
+  leat_native_map_parts(plan, b->values, b->context->code);
+  for (uint32_t i = 0; i < plan->part_count; i++) {
+    const map_part_t *part = &plan->parts[i];
+    const map_step_t *step = &plan->steps[part->first];
+    if (part->code == NULL)
+      b->values[step->a].in_strips = b->values[step->b].in_strips = b->values[step->c].in_strips = true;
+  }
+  return NULL;
 }
 
 static leat_status_t find_spreads(map_builder_t *b) {
@@ -340,8 +353,8 @@ static leat_status_t find_spreads(map_builder_t *b) {
   return NULL;
 }
 
-// Marks the stores whose value can be computed straight into the output: it is native and contiguous, and no operand
-// that is read in place (and may be the same memory) is needed after the step.
+// Marks the stores whose value can be computed straight into the output: no operand that is read in place (and may be
+// the same memory) is needed after the part that makes it.
 static void place_stores(map_builder_t *b) {
   map_plan_t *plan = b->plan;
   uint32_t needed = 0;  // the last step that reads memory in place
@@ -352,9 +365,8 @@ static void place_stores(map_builder_t *b) {
   for (uint32_t i = 0; i < plan->store_count; i++) {
     map_store_t *store = &plan->stores[i];
     const map_value_t *value = &b->values[store->value];
-    store->contiguous = runs_along_strip(plan, store->strides);
     if (!store->contiguous || store->operand->dtype != native_dtype(value->class_)) continue;
-    store->in_place = value->made != NO_STEP && value->scope == MAP_STRIP && value->made >= needed &&
+    store->in_place = value->goes_out && leat_native_map_part_of(plan, value->made)->end > needed &&
                       plan->value_offset[store->value] == 0;
     if (store->in_place) plan->value_offset[store->value] = -1;
   }
@@ -396,7 +408,7 @@ static void give_leaves(map_builder_t *b, map_strips_t *strips) {
     if (leaf->kind != MAP_LEAF_LOAD && leaf->kind != MAP_LEAF_PERIODIC) continue;
     strips->of_value[leaf->value] = strips->count;
     strips->count += leaf->kind == MAP_LEAF_PERIODIC ? 2 : 1;  // period + strip elements
-    if (leaf->kind == MAP_LEAF_PERIODIC) b->values[leaf->value].last_use = NO_STEP;
+    if (leaf->kind == MAP_LEAF_PERIODIC) b->values[leaf->value].last_use = MAP_NO_STEP;
   }
 }
 
@@ -411,13 +423,20 @@ static void take_back(const map_builder_t *b, map_strips_t *strips, uint32_t ind
   }
 }
 
+// Within a part of several steps values pass in registers.
+static bool is_in_memory(const map_builder_t *b, uint16_t value) {
+  const map_value_t *v = &b->values[value];
+  const map_part_t *part = leat_native_map_part_of(b->plan, v->made);
+  return part->code == NULL || v->last_use >= part->end;
+}
+
 static void give_steps(map_builder_t *b, map_strips_t *strips) {
   for (uint32_t s = b->plan->step_end[MAP_ROW]; s < b->plan->step_count; s++) {
     const map_step_t *step = &b->plan->steps[s];
     // A change of class must not overwrite what it reads: the widths differ.
     const bool same_width = class_bytes(b->values[step->a].class_) == class_bytes(b->values[step->dst].class_);
     if (same_width) take_back(b, strips, s);
-    if (b->plan->value_offset[step->dst] != -1) {
+    if (b->plan->value_offset[step->dst] != -1 && is_in_memory(b, step->dst)) {
       strips->of_value[step->dst] = strips->free_count > 0 ? strips->free[--strips->free_count] : strips->count++;
     }
     if (!same_width) take_back(b, strips, s);
@@ -427,8 +446,8 @@ static void give_steps(map_builder_t *b, map_strips_t *strips) {
 // Elements of a strip. An operand whose period is longer has none of it around where strips are as short as they may
 // be: it is loaded strip by strip.
 static int64_t strip_length(map_plan_t *plan, int64_t bytes_an_element) {
-  int64_t strip =
-      bytes_an_element > 0 ? MAP_STRIPS_BYTES / bytes_an_element / MAP_STRIP_STEP * MAP_STRIP_STEP : MAP_STRIP_MAX;
+  if (bytes_an_element == 0) return MAP_STRIP_LONG;
+  int64_t strip = MAP_STRIPS_BYTES / bytes_an_element / MAP_STRIP_STEP * MAP_STRIP_STEP;
   if (strip < MAP_STRIP_MIN) strip = MAP_STRIP_MIN;
   if (strip > MAP_STRIP_MAX) strip = MAP_STRIP_MAX;
   const bool many = strip == MAP_STRIP_MIN;
@@ -500,7 +519,9 @@ leat_status_t leat_native_map_prepare(leat_native_stage_t *stage, const leat_nat
   keep_space(plan, &space);
   for (uint32_t i = 0; i < plan->leaf_count; i++) classify_leaf(plan, &plan->leaves[i]);
   LEAT_TRY(sort_steps(&b));
+  if (context->code != NULL) LEAT_TRY(leat_native_map_order(plan, context->arena));
   find_uses(&b);
+  LEAT_TRY(find_parts(&b));
   LEAT_TRY(find_spreads(&b));
   place_stores(&b);
   LEAT_TRY(assign_storage(&b, stage));

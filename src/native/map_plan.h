@@ -40,14 +40,34 @@ typedef enum map_scope_e { MAP_TILE, MAP_ROW, MAP_STRIP, MAP_SCOPE_COUNT } map_s
 
 typedef struct map_step_s {
   leat_kern_map_fn_t fn;
+  uint16_t op;            // PEF_SCALAR_*, its first body in class F32; MAP_OTHER: something else
   uint16_t dst, a, b, c;  // values
 } map_step_t;
+enum { MAP_OTHER = UINT16_MAX };
+
+// Steps of scope STRIP that run together: as code that was written for them, or, one step a part, by its kernel.
+typedef void (*map_code_t)(void *const *values, int64_t n, const uint32_t *words);
+typedef struct map_part_s {
+  map_code_t code;  // NULL: the kernel
+  uint32_t first, end;
+} map_part_t;
 
 // A value of scope TILE or ROW that strips read: its element fills the strip.
 typedef struct map_spread_s {
   uint16_t value;
   uint8_t bytes;
 } map_spread_t;
+
+// A value while the plan is made.
+typedef struct map_value_s {
+  uint8_t class_;
+  uint8_t scope;      // map_scope_t
+  bool in_strips;     // of another scope, and kernels or stores read strips of it
+  bool goes_out;      // made by a step of scope STRIP, and a store can have it straight from there
+  uint32_t made;      // by this step; MAP_NO_STEP: a leaf
+  uint32_t last_use;  // step; MAP_NO_STEP: needed by a store at the end
+} map_value_t;
+enum { MAP_NO_STEP = UINT32_MAX };
 
 typedef struct map_store_s {
   const leat_native_operand_t *operand;
@@ -62,7 +82,9 @@ typedef struct map_store_s {
 typedef struct map_plan_s {
   uint32_t leaf_count, step_count, store_count, value_count;
   map_leaf_t *leaves;
-  map_step_t *steps;                     // by scope, in the order of the program
+  map_step_t *steps;  // by scope, in the order of the program
+  map_part_t *parts;  // the steps of scope STRIP
+  uint32_t part_count;
   map_spread_t *spreads;                 // by scope
   uint32_t step_end[MAP_SCOPE_COUNT];    // of the steps of a scope, which begin where those of the one before end
   uint32_t spread_end[MAP_SCOPE_COUNT];  // likewise

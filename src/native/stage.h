@@ -37,10 +37,11 @@ typedef struct leat_native_stage_s leat_native_stage_t;
 // What a prepare() may use. `arena` lives as long as the program (zeroed memory, 16-byte aligned).
 typedef struct leat_native_prepare_s {
   leat_arena_t *arena;
-  const leat_kern_t *kern;        // the kernels of the chosen ISA level
-  struct leat_native_jit_s *jit;  // generated matrix kernels; NULL where they are not available
-  int64_t row_count;              // of the body
-  int64_t tile_rows_max;          // no tile has more rows
+  const leat_kern_t *kern;          // the kernels of the chosen ISA level
+  struct leat_native_jit_s *jit;    // generated matrix kernels; NULL where they are not available
+  struct leat_native_code_s *code;  // for what is written for programs of MAP; NULL: nothing is
+  int64_t row_count;                // of the body
+  int64_t tile_rows_max;            // no tile has more rows
 } leat_native_prepare_t;
 
 typedef struct leat_native_stage_kind_s {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The strip interpreter: runs a MAP plan over a tile. Pure copies go through two-dimensional copy kernels.
 #include "base/loops.h"
-#include "native/map_plan.h"
+#include "native/map_code.h"
 
 typedef struct map_run_s {
   const map_plan_t *plan;
@@ -65,17 +65,27 @@ static int64_t inner_product(const int64_t strides[8], const int64_t index[8], u
   return sum;
 }
 
-static void run_steps(const map_run_t *run, map_scope_t scope, int64_t n) {
+static void run_step(const map_run_t *run, const map_step_t *step, int64_t n) {
   void *const *value = run->value;
-  const map_step_t *step = run->plan->steps + (scope == MAP_TILE ? 0 : run->plan->step_end[scope - 1]);
-  const map_step_t *end = run->plan->steps + run->plan->step_end[scope];
-  for (; step < end; step++) step->fn(value[step->dst], value[step->a], value[step->b], value[step->c], n);
+  step->fn(value[step->dst], value[step->a], value[step->b], value[step->c], n);
+}
+
+static void run_parts(const map_run_t *run, int64_t n) {
+  const map_part_t *part = run->plan->parts, *end = part + run->plan->part_count;
+  for (; part < end; part++) {
+    if (part->code != NULL) {
+      part->code(run->value, n, leat_native_map_code_words());
+    } else {
+      run_step(run, &run->plan->steps[part->first], n);
+    }
+  }
 }
 
 // Once the leaves of a scope have their element: the elements that are computed of them, and n of each in its strip.
 static void run_once(const map_run_t *run, map_scope_t scope, int64_t n) {
   const map_plan_t *plan = run->plan;
-  run_steps(run, scope, 1);
+  const uint32_t first = scope == MAP_TILE ? 0 : plan->step_end[scope - 1];
+  for (uint32_t s = first; s < plan->step_end[scope]; s++) run_step(run, &plan->steps[s], 1);
   for (uint32_t i = scope == MAP_TILE ? 0 : plan->spread_end[scope - 1]; i < plan->spread_end[scope]; i++) {
     void *out = run->value[plan->spreads[i].value];
     if (plan->spreads[i].bytes == 4) {
@@ -136,7 +146,7 @@ static void strip_of_row(map_run_t *run, int64_t i, int64_t n) {
     if (!store->in_place) continue;
     run->value[store->value] = run->store_at[s] + bytes_of(run->store_offset[s] + i, store->element_bytes);
   }
-  run_steps(run, MAP_STRIP, n);
+  run_parts(run, n);
   for (uint32_t s = 0; s < plan->store_count; s++) {
     const map_store_t *store = &plan->stores[s];
     if (store->in_place) continue;
@@ -220,7 +230,7 @@ static void strip_across_rows(map_run_t *run, const int64_t index[8], int64_t i,
     const map_store_t *store = &plan->stores[s];
     if (store->in_place) run->value[store->value] = run->store_at[s] + bytes_of(i, store->element_bytes);
   }
-  run_steps(run, MAP_STRIP, n);
+  run_parts(run, n);
   for (uint32_t s = 0; s < plan->store_count; s++) {
     const map_store_t *store = &plan->stores[s];
     if (store->in_place) continue;
