@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packs: copies of fixed right operands of products, whose columns then lie side by side in panels, made once however
-// many products read them. Those that last are made by prepare calls, and again when parameters have changed. Where that
-// is so in every run, a pack is made just before it is read, and its memory serves others then.
+// many products read them. Those that last are made by prepare calls, and again when parameters have changed. Where
+// that is so in every run, a pack is made just before it is read, and its memory serves others then.
 #ifndef LEAT_MAP_PACK_H_
 #define LEAT_MAP_PACK_H_
 
@@ -16,8 +16,8 @@ typedef struct leat_pack_s {
   uint64_t bytes;
   uint8_t type;          // of the calls that make it, leat_section_type_t
   uint32_t first, last;  // the sections that read it
-  uint32_t symbol;  // that lies as the pack would, so that nothing is copied; LEAT_NONE: none does
-  uint32_t dim;     // of the symbol: the one of the columns
+  uint32_t symbol;       // that lies as the pack would, so that nothing is copied; LEAT_NONE: none does
+  uint32_t dim;          // of the symbol: the one of the columns
 } leat_pack_t;
 
 // A call that fills a pack, or the rest of it.

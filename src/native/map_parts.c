@@ -62,13 +62,14 @@ leat_status_t leat_native_map_order(map_plan_t *plan, leat_arena_t *arena) {
 }
 
 void leat_native_map_parts(map_plan_t *plan, const map_value_t *values, leat_native_code_t *code) {
-  for (uint32_t s = first_of_strips(plan), end = s; s < plan->step_count; s = end) {
+  uint32_t chain = 0;  // the end of the steps from s on that may be code
+  for (uint32_t s = first_of_strips(plan); s < plan->step_count; s = plan->parts[plan->part_count - 1].end) {
     map_part_t *part = &plan->parts[plan->part_count++];
-    *part = (map_part_t){.first = s, .end = s + 1};
-    while (end < plan->step_count && is_code(&plan->steps[end])) end++;
-    if (code != NULL && end > s) part->code = leat_native_map_code(code, plan->steps, s, end, values, &part->end);
-    end = part->code != NULL ? part->end : s + 1;
-    part->end = end;
+    *part = (map_part_t){.first = s};
+    if (chain < s) chain = s;
+    while (chain < plan->step_count && is_code(&plan->steps[chain])) chain++;
+    if (code != NULL && chain > s) part->code = leat_native_map_code(code, plan->steps, s, chain, values, &part->end);
+    if (part->code == NULL) part->end = s + 1;
   }
 }
 

@@ -103,19 +103,20 @@ static void add_store(map_builder_t *b, const pef_instruction_t *in) {
   store->store = b->context->kern->store[b->values[store->value].class_][store->operand->dtype];
 }
 
-// A copy is what it copies, where no other store could overwrite that in between.
-static bool is_left_out(const map_builder_t *b, const pef_instruction_t *in) {
+static uint32_t count_stores(const leat_native_stage_t *stage) {
   uint32_t stores = 0;
-  for (uint32_t i = 0; i < b->stage->instruction_count; i++) stores += b->stage->instructions[i].op == PEF_OP_STORE;
-  return in->op == PEF_SCALAR_COPY && stores == 1;
+  for (uint32_t i = 0; i < stage->instruction_count; i++) stores += stage->instructions[i].op == PEF_OP_STORE;
+  return stores;
 }
 
 static void build_program(map_builder_t *b) {
+  const bool stores_once = count_stores(b->stage) == 1;
   find_wanted(b);
   for (uint32_t i = 0; i < b->stage->instruction_count; i++) {
     const pef_instruction_t *in = &b->stage->instructions[i];
     if (!b->wanted[i]) continue;
-    if (is_left_out(b, in)) {
+    if (in->op == PEF_SCALAR_COPY &&
+        stores_once) {  // is what it copies: no other store could overwrite that in between
       b->value_of[i] = b->value_of[in->a];
       continue;
     }
