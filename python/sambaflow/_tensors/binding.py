@@ -64,6 +64,7 @@ class Binding:
         "grad",
         "has_data",
         "host_memory",
+        "is_pinned",
         "materializer",
         "model",
         "name",
@@ -87,6 +88,7 @@ class Binding:
         self.model: Callable[[], Any] | None = None  # and to the model that it was traced with
         self.has_data = True
         self.host_memory = True
+        self.is_pinned = False  # the program knows its address
 
     def copy_names(self, plain: torch.Tensor) -> Binding:
         """A binding of another tensor that goes by the same name."""

@@ -210,6 +210,8 @@ class SambaTensor(torch.Tensor):
         """Runs torch's own function and marks its results; dtype conversions carry the name along."""
         with _plain_call():
             result = func(*args, **(kwargs or {}))
+        if func is _ADDRESS:
+            binding_of(args[0]).is_pinned = True
         if func in _NOT_WRAPPED:
             if func == _SET_DATA:
                 _refresh(args[0])
@@ -251,6 +253,7 @@ _KEEPS_NAME = {
     torch.Tensor.to,
     torch.Tensor.type,
 }
+_ADDRESS = torch.Tensor.data_ptr
 _SET_DATA = torch.Tensor.data.__set__  # type: ignore[attr-defined]
 _GET_DATA = torch.Tensor.data.__get__  # type: ignore[attr-defined]
 _NOT_WRAPPED = torch.overrides.get_default_nowrap_functions() | {_SET_DATA, _GET_DATA}

@@ -30,6 +30,7 @@ from sambaflow._runtime.device import Device, Symbol
 from sambaflow._runtime.other_rows import OtherRows
 from sambaflow._runtime.runner import FWD, OPT, Runner, ports_of
 from sambaflow._tensors.binding import OutputBinding
+from sambaflow._tensors.paged import page_out
 from sambaflow._tensors.tensor import DimInfo, SambaTensor, binding_of, plain_tensor, wrap
 from sambaflow._trace.microbatch import micro_batch, tracing_part
 from sambaflow._trace.optimizers import Statement, statements
@@ -46,7 +47,12 @@ from sambaflow.samba._keywords import check_keywords, other_name
 from sambaflow.samba._weights import SessionWeights
 
 # What a session holds of the model in use; those of others are put aside.
-_OF_A_MODEL = ("_device", "_runner", "_other_rows", "_program", "_statements", "_finite", "optim_dict", "buffer_dict")
+_OF_A_MODEL = (
+    "_device", "_runner", "_other_rows", "_program", "_statements", "_finite", "_runs_to_paging", "optim_dict",
+    "buffer_dict",
+)  # fmt: skip
+# Runs until host weights that nobody shares are paged out: programs that only compare some runs never come so far.
+_RUNS_TO_PAGING = 3
 
 
 class SambaSession(SessionExtras, SessionWeights):
@@ -69,6 +75,7 @@ class SambaSession(SessionExtras, SessionWeights):
         self._other_rows: OtherRows | None = None
         self._finite: FiniteGuard | None = None  # made by the first run that asks for it
         self._statements: list[Statement] = []
+        self._runs_to_paging = 0  # 0: they were, or there are none
         self._verbose, self._runs = False, 0  # whether runs are told, and how many were
         self._pending = state.RunState()  # from a checkpoint that was loaded before trace_graph
         self._model: weakref.ref[nn.Module] | None = None  # the one that the attributes above belong to
@@ -212,6 +219,7 @@ class SambaSession(SessionExtras, SessionWeights):
         if types & OPT and not chosen:
             types = FWD
         self._device, self._program, self._statements = device, program, chosen
+        self._runs_to_paging = _RUNS_TO_PAGING
         self._runner = Runner(device, program.inputs, program.outputs, traced, types)
         self._finite = None
         self._other_rows = OtherRows(device, model, inputs, program, tracing)
@@ -343,6 +351,8 @@ class SambaSession(SessionExtras, SessionWeights):
             runner.device.check_written()
         if self._verbose:
             self._say_run(runner, section_types, section_ids)
+        if self._runs_to_paging:
+            self._page_out_weights()
         with runner.device.turn:
             if section_ids is not None:
                 return runner.run_sections(inputs, output_tensors, hyperparam_dict, section_ids, grad_of_outputs)
@@ -353,6 +363,12 @@ class SambaSession(SessionExtras, SessionWeights):
             if stop_on_nan:
                 run = self._guard().run
             return run(inputs, output_tensors, hyperparam_dict, section_types, grad_of_outputs)
+
+    def _page_out_weights(self) -> None:
+        self._runs_to_paging -= 1
+        if self._runs_to_paging == 0 and self._program is not None:
+            paged = page_out(self._program.parameters.values())
+            samba_logger.debug(f"{paged} bytes of host weights paged out")
 
     def _say_run(self, runner: Runner, section_types: Any, section_ids: Any) -> None:
         self._runs += 1
