@@ -69,6 +69,14 @@ leat_value_id_t leat_b_index_along(leat_builder_t *b, leat_value_id_t x, uint32_
   return leat_b_iota(b, LEAT_I64, v.rank, v.dims, dim);
 }
 
+// Floats are compared twice as many at a time as i64; they hold all these indices, and round no other number to one.
+leat_value_id_t leat_b_is_at(leat_builder_t *b, leat_value_id_t x, uint32_t dim, leat_value_id_t index) {
+  if (x == LEAT_NONE || index == LEAT_NONE) return LEAT_NONE;
+  const bool exact = leat_b_extent(b, x, 1u << dim) <= 1 << 24;
+  const leat_dtype_t dtype = exact ? LEAT_F32 : LEAT_I64;
+  return leat_b_fn2(b, EQ, leat_b_cast(b, leat_b_index_along(b, x, dim), dtype), leat_b_cast(b, index, dtype));
+}
+
 leat_value_id_t leat_b_move_dim(leat_builder_t *b, leat_value_id_t x, uint32_t from, uint32_t to) {
   uint32_t rank = leat_b_value(b, x)->rank, next = 0;
   int64_t perm[LEAT_RANK_MAX];

@@ -52,6 +52,8 @@ leat_value_id_t leat_b_floor_div(leat_builder_t *b, leat_value_id_t x, leat_valu
 leat_value_id_t leat_b_reshape_like(leat_builder_t *b, leat_value_id_t x, leat_value_id_t like);
 // i64 index along `dim` of x, of extent 1 in every other dim: broadcasts against x.
 leat_value_id_t leat_b_index_along(leat_builder_t *b, leat_value_id_t x, uint32_t dim);
+// bool, of the shape of x: is the index along `dim` that of i64 `index`, which has extent 1 there?
+leat_value_id_t leat_b_is_at(leat_builder_t *b, leat_value_id_t x, uint32_t dim, leat_value_id_t index);
 // x with dim `from` moved to place `to`.
 leat_value_id_t leat_b_move_dim(leat_builder_t *b, leat_value_id_t x, uint32_t from, uint32_t to);
 

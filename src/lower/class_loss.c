@@ -26,10 +26,14 @@ static void index_targets(leat_class_loss_t *l, leat_builder_t *b, leat_value_id
   uint32_t class_dim = 1u << l->dim;
   leat_dtype_t dtype = leat_b_dtype(b, l->x);
   leat_value_id_t t = leat_b_cast(b, leat_b_unsqueeze(b, target, class_dim), LEAT_I64);
-  l->hit = leat_b_fn2(b, EQ, leat_b_index_along(b, l->x, l->dim), t);
+  l->hit = leat_b_is_at(b, l->x, l->dim, t);
   l->ignored = leat_b_fn2s(b, EQ, t, (double)ignore_index);
+  l->target = leat_b_number_or(b, l->ignored, (double)leat_b_extent(b, l->x, class_dim), t);
   l->row_weight = leat_b_number_like(b, l->x, 1.0);
-  if (weights != LEAT_NONE) l->row_weight = leat_b_sum(b, leat_b_select_or(b, l->hit, weights, 0.0), class_dim);
+  if (weights != LEAT_NONE) {
+    const int64_t classes[] = {leat_b_extent(b, l->x, class_dim)};
+    l->row_weight = leat_b_gather(b, leat_b_reshape(b, weights, 1, classes), l->target, 0, 0);
+  }
   leat_value_id_t counted = leat_b_number_or(b, l->ignored, 0.0, l->row_weight);
   l->denominator = leat_b_reduce(b, LEAT_FOLD_SUM, counted, leat_b_all_dims(b, counted), false);
   if (smoothing == 0.0) return;
@@ -43,6 +47,7 @@ leat_class_loss_t leat_row_class_loss(leat_builder_t *b, const leat_graph_t *g, 
                                       const leat_value_id_t *in, uint32_t in_count) {
   leat_class_loss_t l = {.x = leat_b_widen(b, in[0]),
                          .hit = LEAT_NONE,
+                         .target = LEAT_NONE,
                          .ignored = LEAT_NONE,
                          .row_weight = LEAT_NONE,
                          .q = LEAT_NONE,

@@ -7,10 +7,11 @@
 
 // Shapes: x [N,C,d..] or [C]; "rows" means x with the class dim of extent 1.
 typedef struct leat_class_loss_s {
-  uint32_t dim;                 // the class dim
-  leat_value_id_t x;            // logits or log-probabilities, half types widened
-  leat_value_id_t hit;          // bool, x: is this the row's target class?    LEAT_NONE for targets as probabilities
-  leat_value_id_t ignored;      // bool, rows: target is ignore_index          LEAT_NONE for targets as probabilities
+  uint32_t dim;             // the class dim
+  leat_value_id_t x;        // logits or log-probabilities, half types widened
+  leat_value_id_t hit;      // bool, x: is this the row's target class?    LEAT_NONE for targets as probabilities
+  leat_value_id_t target;   // i64, rows: the target class, C where ignored      LEAT_NONE for targets as probabilities
+  leat_value_id_t ignored;  // bool, rows: target is ignore_index          LEAT_NONE for targets as probabilities
   leat_value_id_t row_weight;   // rows: weight of the target class (0 when ignored); a number 1 without class weights
   leat_value_id_t q;            // x: weight of each class's log-probability; LEAT_NONE when it is hit * row_weight
   leat_value_id_t denominator;  // 0-d: what "mean" divides by

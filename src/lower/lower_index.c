@@ -39,18 +39,11 @@ static leat_value_id_t cut_to(leat_builder_t *b, leat_value_id_t x, leat_value_i
   return leat_b_slice(b, x, start, w.dims, step);
 }
 
-// One index a row is picked by comparing, as a fused section can do while the row is in cache, forward and backward.
-static leat_value_id_t pick_one(leat_builder_t *b, leat_value_id_t x, leat_value_id_t index, uint32_t dim) {
-  leat_value_id_t hit = leat_b_fn2(b, EQ, leat_b_index_along(b, x, dim), leat_b_cast(b, index, LEAT_I64));
-  return leat_b_reduce(b, LEAT_FOLD_SUM, leat_b_select_or(b, hit, x, 0.0), 1u << dim, true);
-}
-
 LOWER(GATHER) {
   leat_builder_t *b = c->b;
   uint32_t dim = (uint32_t)leat_lower_int(c, LEAT_ATTR_DIM, 0);
   leat_value_id_t index = at_least_1d(b, c->in[1]), x = cut_to(b, at_least_1d(b, c->in[0]), index, dim);
-  bool one = leat_b_value(b, index)->dims[dim] == 1 && leat_dtype_is_float(leat_b_dtype(b, x));
-  return declared_shape(c, one ? pick_one(b, x, index, dim) : leat_b_take_along(b, x, index, dim));
+  return declared_shape(c, leat_b_take_along(b, x, index, dim));
 }
 
 // Each index as a position in the flattened x: the index counts along `dim`, iotas along the others.

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Losses. The class of a row is picked by comparing an iota with the target, so that no gather is needed and a fused
-// section can do it while the logits are in cache.
+// Losses. The class of a row is gathered, which a fused section does while the logits are in cache.
 #include "lower/class_loss.h"
 #include "lower/row.h"
 
@@ -27,6 +26,11 @@ static leat_value_id_t finish_rows(leat_lower_t *c, const leat_class_loss_t *l, 
   return leat_b_cast(b, y, leat_lower_dtype(c, 0));
 }
 
+// Of each row the logit or log-probability of its target class.
+static leat_value_id_t picked_class(leat_lower_t *c, const leat_class_loss_t *l) {
+  return leat_b_widen(c->b, leat_b_take_along(c->b, c->in[0], l->target, l->dim));
+}
+
 LOWER(CROSS_ENTROPY) {
   leat_builder_t *b = c->b;
   leat_class_loss_t l = leat_row_class_loss(b, c->from, c->op, c->in, c->in_count);
@@ -34,7 +38,7 @@ LOWER(CROSS_ENTROPY) {
   leat_value_id_t log_sum = leat_b_fn1(b, LOG, s.sum);
   leat_value_id_t rows;
   if (l.q == LEAT_NONE) {  // one class a row: weight * (log sum - its logit)
-    leat_value_id_t picked = leat_b_sum(b, leat_b_select_or(b, l.hit, s.shifted, 0.0), 1u << l.dim);
+    leat_value_id_t picked = leat_b_sub(b, picked_class(c, &l), s.shift);
     rows = leat_b_number_or(b, l.ignored, 0.0, leat_b_mul(b, leat_b_sub(b, log_sum, picked), l.row_weight));
   } else {
     leat_value_id_t terms = leat_b_mul(b, leat_b_sub(b, log_sum, s.shifted), l.q);
@@ -47,8 +51,7 @@ LOWER(CROSS_ENTROPY) {
 LOWER(NLL_LOSS) {
   leat_builder_t *b = c->b;
   leat_class_loss_t l = leat_row_class_loss(b, c->from, c->op, c->in, c->in_count);
-  leat_value_id_t picked = leat_b_sum(b, leat_b_select_or(b, l.hit, l.x, 0.0), 1u << l.dim);
-  leat_value_id_t rows = leat_b_mul(b, leat_b_fn1(b, NEG, picked), l.row_weight);
+  leat_value_id_t rows = leat_b_mul(b, leat_b_fn1(b, NEG, picked_class(c, &l)), l.row_weight);
   return finish_rows(c, &l, leat_b_number_or(b, l.ignored, 0.0, rows));
 }
 

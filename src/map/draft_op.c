@@ -146,19 +146,29 @@ static void draft_search(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) 
   leat_draft_result(d, id, 0);
 }
 
-// The result starts as a copy of the operand, or as one number.
-static void draft_scatter(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
-  const uint32_t dtype = leat_graph_value(d->g, op->result_first)->dtype;
-  const leat_op_t *start = leat_graph_op(d->g, leat_graph_value(d->g, leat_op_input(d->g, op, 0))->op);
+// A MAP stage that copies input `i` into the part of the result that `part` describes, or fills it where the input is
+// a number.
+static void draft_part(leat_draft_t *d, leat_op_id_t id, const leat_access_t *from, uint32_t input,
+                       const leat_access_t *part) {
+  const leat_op_t *op = leat_graph_op(d->g, id);
+  const uint32_t dim = d->plan->row_dim[id], dtype = leat_graph_value(d->g, op->result_first)->dtype;
+  const bool whole = dim == LEAT_ROWS_WHOLE;
   double number;
-  const bool fills = leat_op_splat(d->g, start, &number);
+  const bool fills = leat_op_splat(d->g, leat_graph_op(d->g, leat_graph_value(d->g, from->base)->op), &number);
   leat_draft_stage(d, PEF_STAGE_MAP, id);
-  if (!fills) leat_draft_input(d, id, 0);
-  leat_draft_result(d, id, 0);
+  if (!fills) leat_draft_value(d, from, whole ? dim : leat_rows_operand_dim(d->g, op, dim, input), false);
+  leat_draft_value(d, part, dim, true);
   if (fills)
     leat_strip_fill(d, dtype, number);
   else
     leat_strip_copy(d, dtype);
+}
+
+// The result starts as a copy of the operand.
+static void draft_scatter(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  const leat_access_t from = leat_draft_access(d, leat_op_input(d->g, op, 0));
+  const leat_access_t result = leat_draft_access(d, op->result_first);
+  draft_part(d, id, &from, 0, &result);
   uint8_t fn = (uint8_t)leat_stage_fn(d->g, op);
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_SCATTER, id);
   stage->fn = fn;
@@ -176,17 +186,6 @@ static void draft_random(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) 
   stage->params.random.stream = leat_op_int(d->g, op, LEAT_ATTR_STREAM, 0);
   leat_draft_input(d, id, 0);
   leat_draft_result(d, id, 0);
-}
-
-// A MAP stage that copies input `i` into the part of the result that `part` describes.
-static void draft_part(leat_draft_t *d, leat_op_id_t id, const leat_access_t *from, uint32_t input,
-                       const leat_access_t *part) {
-  const leat_op_t *op = leat_graph_op(d->g, id);
-  uint32_t dim = d->plan->row_dim[id];
-  leat_draft_stage(d, PEF_STAGE_MAP, id);
-  leat_draft_value(d, from, dim == LEAT_ROWS_WHOLE ? dim : leat_rows_operand_dim(d->g, op, dim, input), false);
-  leat_draft_value(d, part, dim, true);
-  leat_strip_copy(d, leat_graph_value(d->g, op->result_first)->dtype);
 }
 
 static void draft_concat(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {

@@ -27,12 +27,6 @@ static bool is_iota(const leat_graph_t *g, leat_value_id_t v) {
   return leat_op_role(defining_op(g, v)->kind) == LEAT_ROLE_SEQUENCE;
 }
 
-// Whether operand `i` may be a number that is nowhere in memory: a map computes numbers as it goes, and what a scatter
-// starts from is written where its result lies.
-static bool takes_number(const leat_op_t *op, uint32_t i) {
-  return leat_op_role(op->kind) == LEAT_ROLE_ELEMENTWISE || (op->kind == LEAT_PRIM_SCATTER && i == 0);
-}
-
 static bool value_is_fixed(const settle_t *s, leat_value_id_t v) { return v < s->fixed.count && s->fixed.data[v]; }
 
 static leat_status_t mark(settle_t *s, leat_value_id_t first, uint32_t count, bool fixed) {
@@ -130,8 +124,8 @@ static leat_status_t visit_compute(leat_rebuild_t *r, leat_op_id_t id) {
   for (uint32_t i = 0; i < op->input_count && in_memory; ++i) {
     leat_value_id_t old_input = leat_op_input(r->from, op, i), v = r->map[old_input];
     saved[i] = v;
-    const bool number = is_splat(r->b.graph, v) && !takes_number(op, i);
-    if (number || is_iota(r->b.graph, v)) r->map[old_input] = copy_of(r, v, true);
+    const bool needs_memory = is_iota(r->b.graph, v) || (is_splat(r->b.graph, v) && !leat_stage_maps(op->kind, i));
+    if (needs_memory) r->map[old_input] = copy_of(r, v, true);
   }
   LEAT_TRY(leat_builder_take_status(&r->b));
   LEAT_TRY(leat_rebuild_copy(r, id));
@@ -258,13 +252,13 @@ leat_status_t leat_settle(const leat_graph_t *from, const leat_arch_t *arch, lea
 
 // --- what it gives --------------------------------------------------------------------------------------------------
 
-// Splats and iotas have no storage that strides could run through.
-static bool operand_is_settled(const leat_graph_t *g, const leat_op_t *op, uint32_t i) {
-  const leat_value_id_t v = leat_op_input(g, op, i);
+// Splats and iotas have no storage that strides could run through: maps read them directly, nothing else does.
+static bool operand_is_settled(const leat_graph_t *g, const leat_op_t *op, uint32_t input) {
+  const leat_value_id_t v = leat_op_input(g, op, input);
   leat_access_t access;
   if (!leat_access_resolve(g, v, &access)) return false;
-  if (is_iota(g, access.base)) return leat_op_role(op->kind) == LEAT_ROLE_ELEMENTWISE && access.base == v;
-  return !is_splat(g, access.base) || (takes_number(op, i) && access.base == v);
+  if (is_splat(g, access.base)) return leat_stage_maps(op->kind, input) && access.base == v;
+  return !is_iota(g, access.base) || (leat_op_role(op->kind) == LEAT_ROLE_ELEMENTWISE && access.base == v);
 }
 
 static bool store_is_settled(const leat_graph_t *g, const leat_op_t *op) {

@@ -35,6 +35,11 @@ uint32_t leat_stage_fn(const leat_graph_t *g, const leat_op_t *op) {
   return folds[leat_op_word(g, op, LEAT_ATTR_FN, LEAT_FOLD_SUM)];
 }
 
+// The table of a scatter begins as a copy of its first operand.
+bool leat_stage_maps(uint32_t kind, uint32_t input) {
+  return kinds[kind] == PEF_STAGE_MAP || (kinds[kind] == PEF_STAGE_SCATTER && input == 0);
+}
+
 bool leat_stage_computes(const leat_graph_t *g, const leat_op_t *op, uint32_t dtype) {
   const uint32_t kind = kinds[op->kind], fns = leat_pef_stage_row(kind)->fns;
   // Only a fold has one of several functions: MAP's scalar and RANDOM's draw decide nothing here.

@@ -9,5 +9,7 @@
 uint32_t leat_stage_fn(const leat_graph_t *g, const leat_op_t *op);
 // Engines compute the primitive in `dtype`.
 bool leat_stage_computes(const leat_graph_t *g, const leat_op_t *op, uint32_t dtype);
+// A MAP reads operand `input` of the primitive: numbers need no memory there.
+bool leat_stage_maps(uint32_t kind, uint32_t input);
 
 #endif
