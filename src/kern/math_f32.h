@@ -45,22 +45,45 @@ VEC_INLINE vf32_t vf32_ceil(vf32_t x) {
 }
 
 VEC_INLINE vf32_t vf32_clamp(vf32_t x, float low, float high) {  // NaN becomes high
-  x = vf32_select(x < high, x, vf32_splat(high));
-  return vf32_select(x > low, x, vf32_splat(low));
+  return vf32_greater(vf32_lesser(x, vf32_splat(high)), vf32_splat(low));
 }
-// exp(x) for x in [-104, 89] after the clamp; the caller takes care of NaN.
-VEC_INLINE vf32_t vf32_exp_finite(vf32_t x) {
-  x = vf32_clamp(x, -104.0f, 89.0f);
-  const float magic = 0x1.8p23f;
-  vf32_t shifted = vf32_fma(x, vf32_splat(0x1.715476p+0f), vf32_splat(magic)), n = shifted - magic;
+// What is whole in a float of at most 2^22 is in the low bits of its sum with this number, whose other bits are zero
+// where they are shifted into an exponent.
+#define F32_WHOLE 0x1.8p23f
+// x 2^n for n in [-252, 254], rounded once where the result is denormal; `shifted` is n + F32_WHOLE.
+VEC_INLINE vf32_t vf32_scale(vf32_t x, vf32_t shifted) {
+#if defined(__AVX512F__)
+  return (vf32_t)_mm512_scalef_ps((__m512)x, (__m512)(shifted - F32_WHOLE));
+#else
+  vi32_t half = ((vi32_t)shifted >> 1) << 23, rest = ((vi32_t)shifted << 23) - half;
+  return x * (vf32_t)(half + (127 << 23)) * (vf32_t)(rest + (127 << 23));
+#endif
+}
+// The same where the result is finite and no denormal; not of NaN.
+VEC_INLINE vf32_t vf32_scale_normal(vf32_t x, vf32_t shifted) {
+  return (vf32_t)((vi32_t)x + ((vi32_t)shifted << 23));
+}
+// exp(x) = 2^n times what is returned; NaN of NaN.
+VEC_INLINE vf32_t vf32_exp_fraction(vf32_t x, vf32_t *out_shifted) {
+  vf32_t shifted = vf32_fma(x, vf32_splat(0x1.715476p+0f), vf32_splat(F32_WHOLE)), n = shifted - F32_WHOLE;
   vf32_t r = vf32_fma(n, vf32_splat(-0x1.62e42ep-1f), x);
   r = vf32_fma(n, vf32_splat(-0x1.efa39ep-25f), r);
   vf32_t q = VF32_POLY(r, 0.5f, 0.16666573f, 0.04166655f, 0.008363774f, 0.0013926927f);
-  vf32_t p = vf32_fma(r * r, q, r) + 1.0f;
-  vi32_t k = (vi32_t)shifted - (vi32_t)vf32_splat(magic), half = k >> 1;
-  return p * (vf32_t)((half + 127) << 23) * (vf32_t)((k - half + 127) << 23);
+  *out_shifted = shifted;
+  return vf32_fma(r * r, q, r) + 1.0f;
 }
-VEC_INLINE vf32_t vf32_exp(vf32_t x) { return vf32_select(x == x, vf32_exp_finite(x), x); }
+VEC_INLINE vf32_t vf32_exp(vf32_t x) {
+  vf32_t shifted, p;
+#if !defined(__AVX512F__)
+  if (__builtin_expect(!vi32_any(~(vf32_abs(x) < 87.0f)), 1)) {  // what is usual costs half
+    p = vf32_exp_fraction(x, &shifted);
+    return vf32_scale_normal(p, shifted);
+  }
+#endif
+  vf32_t finite = vf32_greater(vf32_splat(-104.0f), vf32_lesser(vf32_splat(89.0f), x));  // or NaN
+  p = vf32_exp_fraction(finite, &shifted);
+  return vf32_scale(p, shifted);
+}
 
 VEC_INLINE vf32_t vf32_log(vf32_t x) {
   vi32_t tiny = x < 0x1p-126f;
@@ -81,19 +104,19 @@ VEC_INLINE vf32_t vf32_tanh(vf32_t x) {
   vf32_t a = vf32_abs(x), z = x * x;
   vf32_t p = VF32_POLY(z, -0.33333334f, 0.13333304f, -0.05395925f, 0.021768834f, -0.0083436705f, 0.0022924328f);
   vf32_t small = vf32_fma(x * z, p, x);
-  vf32_t large = 1.0f - 2.0f / (vf32_exp_finite(a + a) + 1.0f);
-  vf32_t r = vf32_copysign(vf32_select(a < 0.625f, small, large), x);
-  return vf32_select(x == x, r, x);
+  vf32_t shifted, e = vf32_exp_fraction(vf32_lesser(a + a, vf32_splat(40.0f)), &shifted);  // far enough
+  vf32_t large = 1.0f - 2.0f / (vf32_scale_normal(e, shifted) + 1.0f);
+  return vf32_choose(x == x, vf32_copysign(vf32_choose(a < 0.625f, small, large), x), x);
 }
 VEC_INLINE vf32_t vf32_sigmoid(vf32_t x) {
   vf32_t e = vf32_exp(-vf32_abs(x));
-  return vf32_select(x >= 0.0f, vf32_splat(1.0f), e) / (1.0f + e);
+  return vf32_choose(x >= 0.0f, vf32_splat(1.0f), e) / (1.0f + e);
 }
 VEC_INLINE vf32_t vf32_erf(vf32_t x) {
   vf32_t a = vf32_abs(x), z = x * x;
   vf32_t small = x * VF32_POLY(z, 1.1283791f, -0.37612626f, 0.11283594f, -0.026854211f, 0.0051890872f, -0.00080168643f,
                                7.875875e-05f);
-  vf32_t b = vf32_select(a < 4.0f, a, vf32_splat(4.0f));  // log2(erfc) is a polynomial on [1, 4]
+  vf32_t b = vf32_lesser(a, vf32_splat(4.0f));  // log2(erfc) is a polynomial on [1, 4]
   vf32_t l = VF32_POLY(b, -0.000510305945f, -1.62597508f, -0.920764998f, -0.148651519f, 0.0314584328f, -0.00424095884f,
                        0.000267726896f);
   const float magic = 0x1.8p23f;

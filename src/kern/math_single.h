@@ -13,42 +13,35 @@
 
 // 2^k for k in [-126, 127].
 VEC_INLINE vf32_t vf32_power(vi32_t k) { return (vf32_t)((k + 127) << 23); }
-// x 2^k for k in [-252, 254], rounded once where the result is denormal.
-VEC_INLINE vf32_t vf32_scale(vf32_t x, vi32_t k) {
-  vi32_t half = k >> 1;
-  return x * vf32_power(half) * vf32_power(k - half);
-}
-// exp(x) = 2^k (1 + p): returns p, which keeps its relative precision; |x| <= 110.
-VEC_INLINE vf32_t vf32_exp_parts(vf32_t x, vi32_t *out_k) {
-  const float magic = 0x1.8p23f;
-  vf32_t shifted = vf32_fma(x, vf32_splat(0x1.715476p+0f), vf32_splat(magic)), n = shifted - magic;
+// exp(x) = 2^k (1 + p): returns p, which keeps its relative precision, and k + F32_WHOLE; |x| <= 110.
+VEC_INLINE vf32_t vf32_exp_parts(vf32_t x, vf32_t *out_shifted) {
+  vf32_t shifted = vf32_fma(x, vf32_splat(0x1.715476p+0f), vf32_splat(F32_WHOLE)), n = shifted - F32_WHOLE;
   vf32_t r = vf32_fma(n, vf32_splat(-0x1.62e42ep-1f), x);
   r = vf32_fma(n, vf32_splat(-0x1.efa39ep-25f), r);
-  *out_k = (vi32_t)shifted - (vi32_t)vf32_splat(magic);
+  *out_shifted = shifted;
   vf32_t q = VF32_POLY(r, 0.5f, 0.166666657f, 0.0416664928f, 0.00833354611f, 0.00139323215f, 0.00019761725f);
   return vf32_fma(r * r, q, r);
 }
 
 VEC_INLINE vf32_t vf32_single_expm1(vf32_t x) {
-  vi32_t k;
-  vf32_t p = vf32_exp_parts(vf32_clamp(x, -18.0f, 89.0f), &k), half = vf32_power(k - 1);
+  vf32_t shifted, p = vf32_exp_parts(vf32_clamp(x, -18.0f, 89.0f), &shifted);
+  vi32_t k = (vi32_t)shifted - (vi32_t)vf32_splat(F32_WHOLE);
+  vf32_t half = vf32_power(k - 1);
   vf32_t r = vf32_fma(half, p, half - 0.5f);  // halved, so that 2^128 does not overflow
   r = vf32_copysign(vf32_choose(k == 0, p, r + r), x);
   return vf32_choose(x == x, r, x);
 }
 VEC_INLINE vf32_t vf32_single_exp2(vf32_t x) {
-  const float magic = 0x1.8p23f;
-  vf32_t a = vf32_clamp(x, -152.0f, 129.0f), shifted = a + magic, r = a - (shifted - magic);
+  vf32_t a = vf32_greater(vf32_splat(-152.0f), vf32_lesser(vf32_splat(129.0f), x));  // or NaN
+  vf32_t shifted = a + F32_WHOLE, r = a - (shifted - F32_WHOLE);
   vf32_t p = VF32_POLY(r, 0.693147182f, 0.240226507f, 0.0555040613f, 0.00961808767f, 0.00133366603f, 0.00015451845f,
                        1.46729526e-05f);
-  vf32_t e = vf32_scale(vf32_fma(r, p, vf32_splat(1.0f)), (vi32_t)shifted - (vi32_t)vf32_splat(magic));
-  return vf32_choose(x == x, e, x);
+  return vf32_scale(vf32_fma(r, p, vf32_splat(1.0f)), shifted);
 }
 // exp(a) / 2 for a >= 0, which overflows where sinh and cosh do.
 VEC_INLINE vf32_t vf32_half_exp(vf32_t a) {
-  vi32_t k;
-  vf32_t p = vf32_exp_parts(vf32_clamp(a, 0.0f, 91.0f), &k);
-  return vf32_scale(1.0f + p, k - 1);
+  vf32_t shifted, p = vf32_exp_parts(vf32_clamp(a, 0.0f, 91.0f), &shifted);
+  return vf32_scale(1.0f + p, shifted - 1.0f);
 }
 VEC_INLINE vf32_t vf32_single_sinh(vf32_t x) {
   vf32_t a = vf32_abs(x), z = a * a, h = vf32_half_exp(a);
@@ -250,9 +243,8 @@ VEC_INLINE vf32_t vf32_single_erfc(vf32_t x) {
   vf32_t g = VF32_POLY(t, 0.179001153f, -0.326233566f, 0.245603666f, -0.150115505f, 0.0716683269f, -0.0243984219f,
                        0.00425205706f, 0.000735431036f, -0.000544594484f);
   vf32_t square = b * b, low = vf32_fma(b, b, -square);
-  vi32_t k;
-  vf32_t p = vf32_exp_parts(-square, &k), e = 1.0f + vf32_fma(-low, 1.0f + p, p);
-  vf32_t tail = vf32_scale(e * g, k);
+  vf32_t shifted, p = vf32_exp_parts(-square, &shifted), e = 1.0f + vf32_fma(-low, 1.0f + p, p);
+  vf32_t tail = vf32_scale(e * g, shifted);
   vf32_t erf = vf32_fma(x, VF32_POLY(z, 0.128379166f, -0.376126111f, 0.112828486f, -0.0267579537f, 0.00471821567f), x);
   vf32_t far = vf32_choose(x < 0.0f, 2.0f - tail, tail);
   return vf32_choose(x == x, vf32_choose(a < 0.5f, 1.0f - erf, far), x);

@@ -93,7 +93,30 @@ VEC_INLINE vf64_t vf64_select(vi64_t mask, vf64_t yes, vf64_t no) {
 }
 VEC_INLINE vi64_t vi64_select(vi64_t mask, vi64_t yes, vi64_t no) { return (mask & yes) | (~mask & no); }
 
+// a < b ? a : b, and a > b ? a : b: where either is a NaN, b.
+VEC_INLINE vf32_t vf32_lesser(vf32_t a, vf32_t b) {
+#if defined(__AVX512F__)
+  return (vf32_t)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__) && VEC_BYTES == 32
+  return (vf32_t)_mm256_min_ps((__m256)a, (__m256)b);
+#else
+  return vf32_select(a < b, a, b);
+#endif
+}
+VEC_INLINE vf32_t vf32_greater(vf32_t a, vf32_t b) {
+#if defined(__AVX512F__)
+  return (vf32_t)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__) && VEC_BYTES == 32
+  return (vf32_t)_mm256_max_ps((__m256)a, (__m256)b);
+#else
+  return vf32_select(a > b, a, b);
+#endif
+}
+
 VEC_INLINE int vi32_any(vi32_t mask) {
+#if defined(__AVX2__) && VEC_BYTES == 32
+  return _mm256_movemask_epi8((__m256i)mask) != 0;
+#endif
   vi64_t lanes = (vi64_t)mask;
   int64_t any = 0;
   for (int i = 0; i < VI64_LANES; i++) any |= lanes[i];
