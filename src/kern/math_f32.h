@@ -60,9 +60,7 @@ VEC_INLINE vf32_t vf32_scale(vf32_t x, vf32_t shifted) {
 #endif
 }
 // The same where the result is finite and no denormal; not of NaN.
-VEC_INLINE vf32_t vf32_scale_normal(vf32_t x, vf32_t shifted) {
-  return (vf32_t)((vi32_t)x + ((vi32_t)shifted << 23));
-}
+VEC_INLINE vf32_t vf32_scale_normal(vf32_t x, vf32_t shifted) { return (vf32_t)((vi32_t)x + ((vi32_t)shifted << 23)); }
 // exp(x) = 2^n times what is returned; NaN of NaN.
 VEC_INLINE vf32_t vf32_exp_fraction(vf32_t x, vf32_t *out_shifted) {
   vf32_t shifted = vf32_fma(x, vf32_splat(0x1.715476p+0f), vf32_splat(F32_WHOLE)), n = shifted - F32_WHOLE;

@@ -189,19 +189,56 @@ static bool keeps_range(leat_scalar_t fn) {
          fn == LEAT_SCALAR_MIN;
 }
 
+// --- truth values: 0 or 1 in any class
+
+// What a function of truth values is on numbers that are 0 or 1; PEF_NONE: it is no such function.
+static uint32_t logic_of(leat_scalar_t fn) {
+  switch (fn) {
+    case LEAT_SCALAR_AND:
+      return LEAT_SCALAR_MIN;
+    case LEAT_SCALAR_OR:
+      return LEAT_SCALAR_MAX;
+    case LEAT_SCALAR_XOR:
+      return LEAT_SCALAR_NE;
+    case LEAT_SCALAR_NOT:
+      return LEAT_SCALAR_EQ;
+    default:
+      return PEF_NONE;
+  }
+}
+
+// The class in which the operands of such a function are made; where they are not of one, or loaded, the narrowest.
+static uint32_t logic_class(strip_t *s, const leat_op_t *op) {
+  uint32_t class = CLASS_COUNT;
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    const computed_t *computed = find_computed(s, leat_access_base(s->d->g, leat_op_input(s->d->g, op, i)));
+    const uint32_t made = computed != NULL ? computed->natural : PEF_CLASS_F32;
+    if (class != CLASS_COUNT && made != class) return PEF_CLASS_F32;
+    class = made;
+  }
+  return class;
+}
+
+static uint32_t draft_logic(strip_t *s, leat_op_id_t id, uint32_t fn, uint32_t *out_class) {
+  const leat_op_t *op = leat_graph_op(s->d->g, id);
+  const uint32_t class = logic_class(s, op);
+  const uint32_t a = input_of(s, id, 0, class);
+  *out_class = class;
+  return compute(s, fn, class, a, op->input_count > 1 ? input_of(s, id, 1, class) : immediate(s, class, LEAT_BOOL, 0.0),
+                 0);
+}
+
 static uint32_t draft_scalar(strip_t *s, leat_op_id_t id, leat_scalar_t fn, uint32_t *out_class) {
   const leat_graph_t *g = s->d->g;
   const leat_op_t *op = leat_graph_op(g, id);
   uint32_t to = leat_graph_value(g, op->result_first)->dtype;
   uint32_t from = leat_graph_value(g, leat_op_input(g, op, 0))->dtype;
   if (fn == LEAT_SCALAR_CAST) return draft_cast(s, id, from, to, out_class);
+  if (from == LEAT_BOOL && logic_of(fn) != PEF_NONE) return draft_logic(s, id, logic_of(fn), out_class);
   uint32_t class = leat_strip_class_of(fn == LEAT_SCALAR_SELECT ? to : from);
   uint32_t inputs[3] = {0, 0, 0};
   for (uint32_t i = 0; i < op->input_count; ++i) inputs[i] = input_of(s, id, i, class);
   *out_class = class;
-  if (fn == LEAT_SCALAR_NOT && from == LEAT_BOOL) {
-    return compute(s, LEAT_SCALAR_EQ, class, inputs[0], immediate(s, class, LEAT_I64, 0.0), 0);
-  }
   if (fn == LEAT_SCALAR_STOP) fn = LEAT_SCALAR_COPY;
   uint32_t result = compute(s, fn, class, inputs[0], inputs[1], inputs[2]);
   return leat_scalar_is_predicate(fn) || keeps_range(fn) ? result : wrap(s, result, class, to);
