@@ -104,11 +104,15 @@ typedef struct leat_kern_wgrad_plan_s {
 } leat_kern_wgrad_plan_t;
 
 // One plane of a pooling: strides of the spatial dims.
-enum { LEAT_KERN_POOL_ROWS = 64 };  // rows of a window that the fast bodies take
+enum {
+  LEAT_KERN_POOL_ROWS = 64,  // rows of a window that the fast bodies take
+  LEAT_KERN_POOL_BYTES = 64,
+};
 typedef struct leat_kern_pool_s {
   leat_kern_window_t window;
   int64_t x[3], y[3], dx[3];     // POOL: x, y; POOL_GRAD: x, y = dy, dx
   const float *x_begin, *x_end;  // fast bodies: what may be read around x, as long as it does not matter
+  int64_t lanes;                 // bodies over lanes: planes side by side, whole vectors of LEAT_KERN_POOL_BYTES
 } leat_kern_pool_t;
 
 #endif

@@ -1,11 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-// POOL and POOL_GRAD: plane by plane over the leading dims, which may hold the rows.
+// POOL and POOL_GRAD: plane by plane over the leading dims, which may hold the rows, or planes side by side.
+#include "base/loops.h"
 #include "native/window.h"
+
+enum {
+  NO_DIM = UINT32_MAX,
+  LANES = LEAT_KERN_POOL_BYTES / 4,  // planes that are turned at a time
+  FEW_PLANES = LANES / 4,            // fewer are not worth it
+  TURNED_BYTES_MAX = 1 << 20,        // of turned planes: they stay in the cache of a core
+};
+
+// How planes are computed: by any strides; f32 whose rows have no gaps, in strips of a row; a vector of planes at once
+// that lie side by side, or are turned so.
+typedef enum how_e { BY_ELEMENTS, BY_STRIPS, BY_LANES, BY_TURNED_LANES } how_t;
+
+// A plane of an operand, with dims merged where they are one run, and where it lies when turned.
+typedef struct plane_s {
+  int64_t dims[3], strides[3], floats;
+  size_t turned;  // floats into the workspace
+} plane_t;
 
 typedef struct pool_s {
   leat_kern_pool_t shape;
-  uint32_t outer;   // leading dims
-  bool contiguous;  // f32, rows of the plane without gaps, windows whose places a float counts: the fast bodies
+  uint32_t outer;  // leading dims
+  how_t how;
+  uint32_t lane_dim;  // the leading dim whose planes go side by side; NO_DIM
+  plane_t planes[3];  // of turned operands
+  leat_kern_pool_t turned;
 } pool_t;
 
 // Distance between the first and the last element of a plane, as a bound: the fast bodies keep offsets in 32 bits.
@@ -18,7 +39,104 @@ static double plane_floats(const leat_native_operand_t *o, uint32_t spatial) {
   return sum;
 }
 
-static leat_status_t prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context, pool_t **out_pool) {
+// Rows without gaps, and windows whose places a float counts.
+static bool has_strips(const leat_native_stage_t *stage, const pool_t *p) {
+  const uint32_t rank = stage->operands[0].rank, spatial = rank - p->outer;
+  const int64_t *size = p->shape.window.size;
+  bool strips = stage->operands[0].dtype == PEF_F32 && size[0] <= LEAT_KERN_POOL_ROWS &&
+                size[1] <= LEAT_KERN_POOL_ROWS / size[0] && size[2] <= (1 << 24) / LEAT_KERN_POOL_ROWS;
+  for (uint32_t i = 0; i < stage->operand_count; i++) {
+    const leat_native_operand_t *o = &stage->operands[i];
+    strips &= o->strides[rank - 1] == 1 && plane_floats(o, spatial) < INT32_MAX;
+  }
+  return strips;
+}
+
+// The leading dim along which the planes of all operands lie side by side, a vector of them at least.
+static uint32_t find_lanes(const leat_native_stage_t *stage, const pool_t *p) {
+  const leat_native_operand_t *x = &stage->operands[0];
+  for (uint32_t d = 0; d < p->outer; d++) {
+    bool side_by_side = x->dims[d] >= LEAT_KERN_POOL_BYTES / x->element_bytes;
+    for (uint32_t i = 0; i < stage->operand_count; i++) side_by_side &= stage->operands[i].strides[d] == 1;
+    if (side_by_side) return d;
+  }
+  return NO_DIM;
+}
+
+// The leading dim with the most planes; rows, of which a tile may have few, only where the others have few.
+static uint32_t most_planes(const leat_native_stage_t *stage, const pool_t *p) {
+  const leat_native_operand_t *x = &stage->operands[0];
+  uint32_t best = NO_DIM, rows = NO_DIM;
+  for (uint32_t d = 0; d < p->outer; d++) {
+    if (x->dims[d] < FEW_PLANES) continue;
+    if (d == x->row_dim)
+      rows = d;
+    else if (best == NO_DIM || x->dims[d] > x->dims[best])
+      best = d;
+  }
+  return best == NO_DIM ? rows : best;
+}
+
+static void merge_plane(const int64_t dims[3], const int64_t strides[3], plane_t *out) {
+  leat_loops_t loops = {.count = 3, .extents = out->dims, .operands = 1, .row = 3, .strides = out->strides};
+  out->floats = dims[0] * dims[1] * dims[2];
+  memcpy(out->dims, dims, sizeof out->dims);
+  memcpy(out->strides, strides, sizeof out->strides);
+  leat_loops_merge(&loops, 0, NULL);
+  for (uint32_t d = 3; d-- > 0;) {  // the run of each is the last dim
+    const bool there = d + loops.count >= 3;
+    out->dims[d] = there ? out->dims[d + loops.count - 3] : 1;
+    out->strides[d] = there ? out->strides[d + loops.count - 3] : 0;
+  }
+}
+
+static void turned_strides(const int64_t dims[3], int64_t out_strides[3]) {
+  out_strides[2] = LANES;
+  out_strides[1] = dims[2] * out_strides[2];
+  out_strides[0] = dims[1] * out_strides[1];
+}
+
+// Places turned planes in the workspace; false: they are not worth it.
+static bool place_turned(leat_native_stage_t *stage, pool_t *p) {
+  const leat_native_operand_t *written = &stage->operands[stage->operand_count - 1];
+  const leat_kern_window_t *w = &p->shape.window;
+  if (written->dtype != PEF_F32 || written->strides[written->rank - 1] != 1) return false;
+  const int64_t *dims[3] = {w->in, w->out, w->in}, *strides[3] = {p->shape.x, p->shape.y, p->shape.dx};
+  double bytes = 0;
+  for (uint32_t i = 0; i < stage->operand_count; i++) {
+    merge_plane(dims[i], strides[i], &p->planes[i]);
+    p->planes[i].turned = (size_t)(bytes / 4);
+    bytes += (double)p->planes[i].floats * LANES * 4;
+    if (bytes > TURNED_BYTES_MAX) return false;
+  }
+  p->turned = p->shape;
+  p->turned.lanes = LANES;
+  turned_strides(w->in, p->turned.x);
+  turned_strides(w->out, p->turned.y);
+  turned_strides(w->in, p->turned.dx);
+  stage->workspace_bytes = (size_t)bytes;
+  return true;
+}
+
+// Strips are read in steps of one or two elements; the gradient of a sum has none.
+static void choose(leat_native_stage_t *stage, pool_t *p) {
+  const bool gradient = stage->operand_count == 3;
+  const bool strips = has_strips(stage, p) && !(gradient && stage->fn == PEF_FN_SUM);
+  p->lane_dim = NO_DIM;
+  p->how = strips ? BY_STRIPS : BY_ELEMENTS;
+  if (strips && p->shape.window.stride[2] <= 2) return;
+  p->lane_dim = find_lanes(stage, p);
+  if (p->lane_dim != NO_DIM) {
+    p->how = BY_LANES;
+    return;
+  }
+  const uint32_t most = most_planes(stage, p);
+  if (most == NO_DIM || !place_turned(stage, p)) return;
+  p->lane_dim = most;
+  p->how = BY_TURNED_LANES;
+}
+
+static leat_status_t prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
   const leat_native_operand_t *x = &stage->operands[PEF_POOL_x], *y = &stage->operands[PEF_POOL_y];
   pool_t *p = leat_arena_alloc(context->arena, sizeof *p);
   if (!p) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while preparing a pooling");
@@ -27,35 +145,26 @@ static leat_status_t prepare(leat_native_stage_t *stage, const leat_native_prepa
   p->outer = x->rank - spatial;
   leat_native_spatial_strides(x, spatial, p->shape.x);
   leat_native_spatial_strides(y, spatial, p->shape.y);
-  const int64_t *size = p->shape.window.size;
-  p->contiguous = x->dtype == PEF_F32 && size[0] <= LEAT_KERN_POOL_ROWS && size[1] <= LEAT_KERN_POOL_ROWS / size[0] &&
-                  size[2] <= (1 << 24) / LEAT_KERN_POOL_ROWS;
-  for (uint32_t i = 0; i < stage->operand_count; i++) {
-    const leat_native_operand_t *o = &stage->operands[i];
-    p->contiguous &= o->strides[x->rank - 1] == 1 && plane_floats(o, spatial) < INT32_MAX;
-  }
+  leat_native_spatial_strides(&stage->operands[stage->operand_count - 1], spatial, p->shape.dx);  // as y: not read
+  choose(stage, p);
   stage->plan = p;
-  *out_pool = p;
   return NULL;
 }
 
 leat_status_t leat_native_pool_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
-  pool_t *p = NULL;
-  return prepare(stage, context, &p);
+  return prepare(stage, context);
 }
 
 leat_status_t leat_native_pool_grad_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
-  pool_t *p = NULL;
-  LEAT_TRY(prepare(stage, context, &p));
-  const uint32_t spatial = (uint32_t)stage->params->window.spatial;
-  leat_native_spatial_strides(&stage->operands[PEF_POOL_GRAD_dx], spatial, p->shape.dx);
-  return NULL;
+  return prepare(stage, context);
 }
 
-// Advances `at` over the leading dims, and the addresses of the operands with it; false after the last plane.
-static bool next_plane(const leat_native_stage_t *stage, const leat_run_tile_t *tile, uint32_t outer, int64_t *at,
-                       char **address) {
-  for (uint32_t d = outer; d-- > 0;) {
+// Advances `at` over the leading dims but that of lanes, and the addresses of the operands with it; false after the
+// last plane.
+static bool next_plane(const leat_native_stage_t *stage, const leat_run_tile_t *tile, int64_t *at, char **address) {
+  const pool_t *p = stage->plan;
+  for (uint32_t d = p->outer; d-- > 0;) {
+    if (d == p->lane_dim) continue;
     int64_t extent = leat_native_operand_extent(&stage->operands[0], d, tile);
     bool carry = ++at[d] == extent;
     for (uint32_t i = 0; i < stage->operand_count; i++) {
@@ -72,7 +181,7 @@ static bool next_plane(const leat_native_stage_t *stage, const leat_run_tile_t *
 static leat_kern_pool_t tile_shape(const leat_native_stage_t *stage, const leat_run_tile_t *tile, const pool_t *p) {
   const leat_native_operand_t *x = &stage->operands[0];
   leat_kern_pool_t s = p->shape;
-  if (!p->contiguous) return s;
+  if (p->how != BY_STRIPS) return s;
   s.x_begin = (const float *)(const void *)leat_native_operand_at(x, tile);
   s.x_end = s.x_begin + 1;
   for (uint32_t d = 0; d < x->rank; d++) {
@@ -85,51 +194,114 @@ static leat_kern_pool_t tile_shape(const leat_native_stage_t *stage, const leat_
   return s;
 }
 
-static void run_plane(const leat_kern_pool_t *s, bool fast, const leat_native_stage_t *stage, char *const *address) {
-  const leat_kern_t *kern = stage->kern;
-  const bool max = stage->fn == PEF_FN_MAX, f32 = stage->operands[0].dtype == PEF_F32;
-  const void *x = address[0];
-  void *y = address[1];
-  if (fast)
-    (max ? kern->pool_max_fast : kern->pool_sum_fast)(s, x, y);
-  else if (f32)
-    (max ? kern->pool_max_f32 : kern->pool_sum_f32)(s, x, y);
-  else
-    (max ? kern->pool_max_f64 : kern->pool_sum_f64)(s, x, y);
-}
+// --- planes ---------------------------------------------------------------------------------------------------------
 
-static void run_grad_plane(const leat_kern_pool_t *s, bool fast, const leat_native_stage_t *stage,
-                           char *const *address) {
-  const leat_kern_t *kern = stage->kern;
-  const bool max = stage->fn == PEF_FN_MAX, f32 = stage->operands[0].dtype == PEF_F32;
+static void run_f32(const leat_native_stage_t *stage, how_t how, const leat_kern_pool_t *s, char *const *address) {
+  const leat_kern_t *k = stage->kern;
+  void (*const pool[][2])(const leat_kern_pool_t *, const float *, float *) = {
+      [BY_ELEMENTS] = {k->pool_sum_f32, k->pool_max_f32},
+      [BY_STRIPS] = {k->pool_sum_fast, k->pool_max_fast},
+      [BY_LANES] = {k->pool_sum_lanes_f32, k->pool_max_lanes_f32}};
+  void (*const gradient[][2])(const leat_kern_pool_t *, const float *, const float *, float *) = {
+      [BY_ELEMENTS] = {k->pool_grad_sum_f32, k->pool_grad_max_f32},
+      [BY_STRIPS] = {NULL, k->pool_grad_max_fast},
+      [BY_LANES] = {k->pool_grad_sum_lanes_f32, k->pool_grad_max_lanes_f32}};
+  const bool max = stage->fn == PEF_FN_MAX;
   const void *x = address[0], *dy = address[1];
-  void *dx = address[2];
-  if (fast && max)
-    kern->pool_grad_max_fast(s, x, dy, dx);
-  else if (f32)
-    (max ? kern->pool_grad_max_f32 : kern->pool_grad_sum_f32)(s, x, dy, dx);
+  if (stage->operand_count == 2)
+    pool[how][max](s, x, (void *)address[1]);
   else
-    (max ? kern->pool_grad_max_f64 : kern->pool_grad_sum_f64)(s, x, dy, dx);
+    gradient[how][max](s, x, dy, (void *)address[2]);
 }
 
-void leat_native_pool_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
+static void run_f64(const leat_native_stage_t *stage, how_t how, const leat_kern_pool_t *s, char *const *address) {
+  const leat_kern_t *k = stage->kern;
+  void (*const pool[][2])(const leat_kern_pool_t *, const double *, double *) = {
+      [BY_ELEMENTS] = {k->pool_sum_f64, k->pool_max_f64}, [BY_LANES] = {k->pool_sum_lanes_f64, k->pool_max_lanes_f64}};
+  void (*const gradient[][2])(const leat_kern_pool_t *, const double *, const double *, double *) = {
+      [BY_ELEMENTS] = {k->pool_grad_sum_f64, k->pool_grad_max_f64},
+      [BY_LANES] = {k->pool_grad_sum_lanes_f64, k->pool_grad_max_lanes_f64}};
+  const bool max = stage->fn == PEF_FN_MAX;
+  const void *x = address[0], *dy = address[1];
+  if (stage->operand_count == 2)
+    pool[how][max](s, x, (void *)address[1]);
+  else
+    gradient[how][max](s, x, dy, (void *)address[2]);
+}
+
+static void run_planes(const leat_native_stage_t *stage, how_t how, const leat_kern_pool_t *s, char *const *address) {
+  if (stage->operands[0].dtype == PEF_F32)
+    run_f32(stage, how, s, address);
+  else
+    run_f64(stage, how, s, address);
+}
+
+// Whole vectors of planes side by side, those that are left one by one.
+static void run_lanes(const leat_native_stage_t *stage, const leat_run_tile_t *tile, leat_kern_pool_t s,
+                      char *const *address) {
   const pool_t *p = stage->plan;
-  const leat_kern_pool_t s = tile_shape(stage, tile, p);
-  int64_t at[8] = {0};
-  char *address[2];
-  for (uint32_t i = 0; i < 2; i++) address[i] = leat_native_operand_at(&stage->operands[i], tile);
-  do {
-    run_plane(&s, p->contiguous, stage, address);
-  } while (next_plane(stage, tile, p->outer, at, address));
+  const leat_native_operand_t *x = &stage->operands[0];
+  const int64_t lanes = leat_native_operand_extent(x, p->lane_dim, tile);
+  s.lanes = lanes - lanes % (LEAT_KERN_POOL_BYTES / x->element_bytes);
+  if (s.lanes > 0) run_planes(stage, BY_LANES, &s, address);
+  for (int64_t lane = s.lanes; lane < lanes; lane++) {
+    char *one[3];
+    for (uint32_t i = 0; i < stage->operand_count; i++) one[i] = address[i] + lane * x->element_bytes;
+    run_planes(stage, BY_ELEMENTS, &s, one);
+  }
 }
 
-void leat_native_pool_grad_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
+// Between a plane of each lane and the workspace, where element i of lane l is at i * LANES + l.
+static void turn(const leat_native_stage_t *stage, uint32_t operand, int64_t lanes, char *planes, char *turned,
+                 bool back) {
+  const plane_t *p = &((const pool_t *)stage->plan)->planes[operand];
+  const int64_t apart = stage->operands[operand].strides[((const pool_t *)stage->plan)->lane_dim];
+  uint32_t *at = (uint32_t *)(void *)turned;
+  for (int64_t a = 0; a < p->dims[0]; a++) {
+    for (int64_t b = 0; b < p->dims[1]; b++, at += p->dims[2] * LANES) {
+      uint32_t *run = (uint32_t *)(void *)planes + a * p->strides[0] + b * p->strides[1];
+      if (back)
+        stage->kern->copy2_b4(run, apart, at, 1, LANES, lanes, p->dims[2]);
+      else
+        stage->kern->copy2_b4(at, LANES, run, p->strides[2], apart, p->dims[2], lanes);
+    }
+  }
+}
+
+static void run_turned(const leat_native_stage_t *stage, const leat_run_tile_t *tile, char *const *address) {
+  const pool_t *p = stage->plan;
+  const uint32_t last = stage->operand_count - 1;
+  const int64_t count = leat_native_operand_extent(&stage->operands[0], p->lane_dim, tile);
+  for (int64_t first = 0; first < count; first += LANES) {
+    const int64_t lanes = count - first < LANES ? count - first : LANES;
+    char *planes[3], *turned[3];
+    for (uint32_t i = 0; i <= last; i++) {
+      planes[i] = address[i] + first * stage->operands[i].strides[p->lane_dim] * 4;
+      turned[i] = tile->workspace + p->planes[i].turned * 4;
+      const bool is_read = i < last && (i > 0 || last == 1 || stage->fn == PEF_FN_MAX);
+      if (is_read) turn(stage, i, lanes, planes[i], turned[i], false);
+    }
+    run_planes(stage, BY_LANES, &p->turned, turned);
+    turn(stage, last, lanes, planes[last], turned[last], true);
+  }
+}
+
+static void run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
   const pool_t *p = stage->plan;
   const leat_kern_pool_t s = tile_shape(stage, tile, p);
   int64_t at[8] = {0};
   char *address[3];
-  for (uint32_t i = 0; i < 3; i++) address[i] = leat_native_operand_at(&stage->operands[i], tile);
+  for (uint32_t i = 0; i < stage->operand_count; i++) address[i] = leat_native_operand_at(&stage->operands[i], tile);
   do {
-    run_grad_plane(&s, p->contiguous, stage, address);
-  } while (next_plane(stage, tile, p->outer, at, address));
+    if (p->how == BY_LANES)
+      run_lanes(stage, tile, s, address);
+    else if (p->how == BY_TURNED_LANES)
+      run_turned(stage, tile, address);
+    else
+      run_planes(stage, p->how, &s, address);
+  } while (next_plane(stage, tile, at, address));
 }
+
+void leat_native_pool_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) { run(stage, tile); }
+
+void leat_native_pool_grad_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) { run(stage, tile); }

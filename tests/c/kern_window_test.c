@@ -379,63 +379,87 @@ static const case_t pools[] = {
     {1, 2, 3, 3, 1, {77}, {5}, {2}, {2}, {2}, {1}, {1}},
     {3, 2, 2, 2, 1, {5, 6, 34}, {2, 3, 2}, {2, 1, 2}, {1, 1, 0}, {0, 1, 0}, {1, 1, 1}, {1, 1, 1}},
     {2, 1, 2, 2, 1, {7, 7}, {7, 7}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},
-    {2, 2, 2, 2, 1, {11, 34}, {3, 2}, {2, 2}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},  // pairs, but rows overlap
+    {2, 2, 2, 2, 1, {11, 34}, {3, 2}, {2, 2}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},     // pairs, but rows overlap
+    {2, 2, 37, 37, 1, {9, 13}, {3, 4}, {3, 4}, {0, 1}, {0, 0}, {1, 1}, {1, 1}},    // planes are turned
+    {2, 21, 3, 3, 1, {12, 12}, {12, 12}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},  // of images
+    {3, 1, 18, 18, 1, {4, 5, 9}, {3, 2, 3}, {1, 2, 3}, {1, 0, -1}, {1, 1, 0}, {1, 2, 1}, {1, 1, 1}},
 };
 
-static void run_pool(const case_t *c, const arrays_t *a, uint8_t fn, const leat_kern_t *kern, int64_t tile_rows,
-                     float *y, float *dx) {
+// Row-major, or with the channels last.
+static void pool_strides(const int64_t *dims, int64_t spatial, bool channels_last, int64_t out_strides[5]) {
+  int64_t stride = channels_last ? dims[1] : 1;
+  for (int64_t d = 1 + spatial; d > 1; stride *= dims[d--]) out_strides[d] = stride;
+  out_strides[1] = channels_last ? 1 : stride;
+  out_strides[0] = channels_last ? stride : stride * dims[1];
+}
+
+static void pool_operand(rig_t *rig, float *data, const case_t *c, const int64_t *dims, bool channels_last) {
+  leat_native_operand_t *operand = rig_operand(rig, PEF_F32, data, 2 + (uint32_t)c->spatial, dims);
+  pool_strides(dims, c->spatial, channels_last, operand->strides);
+}
+
+static void run_pool(const case_t *c, const arrays_t *a, uint8_t fn, bool channels_last, const leat_kern_t *kern,
+                     int64_t tile_rows, float *y, float *dx) {
   rig_t rig;
-  const uint32_t rank = 2 + (uint32_t)c->spatial;
   rig_init(&rig, dx ? PEF_STAGE_POOL_GRAD : PEF_STAGE_POOL, fn, kern);
   set_params(&rig, c);
-  rig_operand(&rig, PEF_F32, a->x, rank, a->x_dims);
-  rig_operand(&rig, PEF_F32, y, rank, a->y_dims);
-  if (dx) rig_operand(&rig, PEF_F32, dx, rank, a->x_dims);
+  pool_operand(&rig, a->x, c, a->x_dims, channels_last);
+  pool_operand(&rig, y, c, a->y_dims, channels_last);
+  if (dx) pool_operand(&rig, dx, c, a->x_dims, channels_last);
   for (uint32_t i = 0; i < rig.stage.operand_count && tile_rows > 0; i++) rig_rows(&rig, i, 0);
   assert_ok(rig_run(&rig, tile_rows));
   rig_deinit(&rig);
 }
 
-static void generic_pool(const case_t *c, const arrays_t *a, uint8_t fn, float *y, float *dx) {
-  const leat_kern_conv_t s = shape_of(c, a);
-  leat_kern_pool_t p = {.window = s.window};
+static void generic_pool(const case_t *c, const arrays_t *a, uint8_t fn, bool channels_last, float *y, float *dx) {
+  leat_kern_pool_t p = {.window = shape_of(c, a).window};
   const leat_kern_t *k = &leat_kern_portable;
-  memcpy(p.x, s.x + 2, sizeof p.x);
-  memcpy(p.dx, s.x + 2, sizeof p.dx);
-  memcpy(p.y, s.y + 2, sizeof p.y);
-  for (int64_t i = 0; i < c->images * c->channels; i++) {
-    const float *x = a->x + i * s.x[1];
-    if (dx)
-      (fn == PEF_FN_MAX ? k->pool_grad_max_f32 : k->pool_grad_sum_f32)(&p, x, y + i * s.y[1], dx + i * s.x[1]);
-    else
-      (fn == PEF_FN_MAX ? k->pool_max_f32 : k->pool_sum_f32)(&p, x, y + i * s.y[1]);
+  int64_t xs[5], ys[5];
+  pool_strides(a->x_dims, c->spatial, channels_last, xs);
+  pool_strides(a->y_dims, c->spatial, channels_last, ys);
+  for (int64_t d = 0; d < c->spatial; d++) {
+    p.x[3 - c->spatial + d] = p.dx[3 - c->spatial + d] = xs[2 + d];
+    p.y[3 - c->spatial + d] = ys[2 + d];
   }
+  for (int64_t i = 0; i < c->images * c->channels; i++) {
+    const int64_t image = i / c->channels, channel = i % c->channels;
+    const int64_t of_x = image * xs[0] + channel * xs[1], of_y = image * ys[0] + channel * ys[1];
+    if (dx)
+      (fn == PEF_FN_MAX ? k->pool_grad_max_f32 : k->pool_grad_sum_f32)(&p, a->x + of_x, y + of_y, dx + of_x);
+    else
+      (fn == PEF_FN_MAX ? k->pool_max_f32 : k->pool_sum_f32)(&p, a->x + of_x, y + of_y);
+  }
+}
+
+static void check_pool(const case_t *c, uint8_t fn, bool channels_last, size_t number) {
+  uint32_t levels;
+  const leat_kern_t *const *kern = rig_levels(&levels);
+  arrays_t a;
+  arrays_init(c, &a);
+  rig_fill_f32(a.x, a.x_count, 1, 1);                             // many ties
+  for (size_t e = 8; e < a.x_count / 4; e++) a.x[e] = -INFINITY;  // whole windows of it
+  a.x[5] = -0.0f, a.x[6] = 0.0f, a.x[a.x_count / 2] = NAN, a.x[a.x_count - 3] = -INFINITY;
+  float *y = filled(a.y_count, 4, 0), *y2 = filled(a.y_count, 5, 0);
+  float *dx = filled(a.x_count, 6, 0), *dx2 = filled(a.x_count, 7, 0);
+  generic_pool(c, &a, fn, channels_last, y, NULL);
+  generic_pool(c, &a, fn, channels_last, a.y, dx);
+  for (uint32_t l = 0; l < levels; l++) {
+    run_pool(c, &a, fn, channels_last, kern[l], l % 2, y2, NULL);
+    assert_same_bits(y2, y, a.y_count, number, "pool");
+    run_pool(c, &a, fn, channels_last, kern[l], l % 2, a.y, dx2);
+    assert_same_bits(dx2, dx, a.x_count, number, "pool gradient");
+  }
+  free(y), free(y2), free(dx), free(dx2);
+  arrays_deinit(&a);
 }
 
 static void test_pool(void **state) {
   (void)state;
-  static const uint8_t fns[2] = {PEF_FN_MAX, PEF_FN_SUM};
-  uint32_t levels;
-  const leat_kern_t *const *kern = rig_levels(&levels);
-  for (size_t i = 0; i < 2 * sizeof pools / sizeof *pools; i++) {
-    const case_t *c = &pools[i / 2];
-    arrays_t a;
-    arrays_init(c, &a);
-    rig_fill_f32(a.x, a.x_count, 1, 1);                             // many ties
-    for (size_t e = 8; e < a.x_count / 4; e++) a.x[e] = -INFINITY;  // whole windows of it
-    a.x[5] = -0.0f, a.x[6] = 0.0f, a.x[a.x_count / 2] = NAN, a.x[a.x_count - 3] = -INFINITY;
-    float *y = filled(a.y_count, 4, 0), *y2 = filled(a.y_count, 5, 0);
-    float *dx = filled(a.x_count, 6, 0), *dx2 = filled(a.x_count, 7, 0);
-    generic_pool(c, &a, fns[i % 2], y, NULL);
-    generic_pool(c, &a, fns[i % 2], a.y, dx);
-    for (uint32_t l = 0; l < levels; l++) {
-      run_pool(c, &a, fns[i % 2], kern[l], l % 2, y2, NULL);
-      assert_same_bits(y2, y, a.y_count, i, "pool");
-      run_pool(c, &a, fns[i % 2], kern[l], l % 2, a.y, dx2);
-      assert_same_bits(dx2, dx, a.x_count, i, "pool gradient");
+  for (size_t i = 0; i < sizeof pools / sizeof *pools; i++) {
+    for (int last = 0; last < 2; last++) {
+      check_pool(&pools[i], PEF_FN_MAX, last != 0, i);
+      check_pool(&pools[i], PEF_FN_SUM, last != 0, i);
     }
-    free(y), free(y2), free(dx), free(dx2);
-    arrays_deinit(&a);
   }
 }
 
