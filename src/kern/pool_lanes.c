@@ -19,25 +19,25 @@ static span_t span_of(const leat_kern_window_t *w, int d, int64_t t) {
 }
 
 // Each position of the window of an output, ascending: its offset `at` into an operand of these strides.
-#define EACH_POSITION(span, strides, at)                                                                            \
-  for (int64_t k0 = (span)[0].from; k0 < (span)[0].to; k0++)                                                        \
-    for (int64_t k1 = (span)[1].from; k1 < (span)[1].to; k1++)                                                      \
-      for (int64_t k2 = (span)[2].from, at = ((span)[0].at + k0 * (span)[0].step) * (strides)[0] +                  \
-                                             ((span)[1].at + k1 * (span)[1].step) * (strides)[1] +                  \
-                                             ((span)[2].at + k2 * (span)[2].step) * (strides)[2];                   \
+#define EACH_POSITION(span, strides, at)                                                           \
+  for (int64_t k0 = (span)[0].from; k0 < (span)[0].to; k0++)                                       \
+    for (int64_t k1 = (span)[1].from; k1 < (span)[1].to; k1++)                                     \
+      for (int64_t k2 = (span)[2].from, at = ((span)[0].at + k0 * (span)[0].step) * (strides)[0] + \
+                                             ((span)[1].at + k1 * (span)[1].step) * (strides)[1] + \
+                                             ((span)[2].at + k2 * (span)[2].step) * (strides)[2];  \
            k2 < (span)[2].to; k2++, at += (span)[2].step * (strides)[2])
 
 // of(s, span, element of an output, ..) for each output and vector of planes, the first of which is `lane`.
-#define EACH_OUTPUT(vector, s, of, of_outputs, ...)                                                                 \
-  for (int64_t t0 = 0; t0 < (s)->window.out[0]; t0++) {                                                   \
-    for (int64_t t1 = 0; t1 < (s)->window.out[1]; t1++) {                                                 \
-      for (int64_t t2 = 0; t2 < (s)->window.out[2]; t2++) {                                               \
-        const int64_t t = t0 * (s)->y[0] + t1 * (s)->y[1] + t2 * (s)->y[2];                               \
-        const span_t span[3] = {span_of(&(s)->window, 0, t0), span_of(&(s)->window, 1, t1),               \
-                                span_of(&(s)->window, 2, t2)};                                            \
+#define EACH_OUTPUT(vector, s, of, of_outputs, ...)                                                                    \
+  for (int64_t t0 = 0; t0 < (s)->window.out[0]; t0++) {                                                                \
+    for (int64_t t1 = 0; t1 < (s)->window.out[1]; t1++) {                                                              \
+      for (int64_t t2 = 0; t2 < (s)->window.out[2]; t2++) {                                                            \
+        const int64_t t = t0 * (s)->y[0] + t1 * (s)->y[1] + t2 * (s)->y[2];                                            \
+        const span_t span[3] = {span_of(&(s)->window, 0, t0), span_of(&(s)->window, 1, t1),                            \
+                                span_of(&(s)->window, 2, t2)};                                                         \
         for (int64_t lane = 0; lane < (s)->lanes; lane += (vector)) of(s, span, (of_outputs) + t + lane, __VA_ARGS__); \
-      }                                                                                                   \
-    }                                                                                                     \
+      }                                                                                                                \
+    }                                                                                                                  \
   }
 
 #define BEATS(v, best) (((v) > (best)) | ((v) != (v)))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stable sorting of lines. Values become unsigned keys of the same order (NaN greatest, -0 equal to 0), keys are merged
-// bottom-up beside the index they came from; the caller moves the values by these indices.
+// Stable sorting of lines. Values become unsigned keys of the same order (NaN greatest, -0 equal to 0), keys are sorted
+// digit by digit beside the index they came from; the caller moves the values by these indices.
 #include "kern/isa.h"
 
 // Keys of floats of any width: negative numbers are complemented, positive ones get the sign bit.
@@ -34,17 +34,6 @@ DEFINE_KEYS(i32, int32_t, (uint64_t)(int64_t)v ^ (uint64_t)1 << 63)
 DEFINE_KEYS(i64, int64_t, (uint64_t)v ^ (uint64_t)1 << 63)
 DEFINE_KEYS(u8, uint8_t, v)
 
-static void merge(const leat_kern_sort_item_t *a, int64_t a_count, const leat_kern_sort_item_t *b, int64_t b_count,
-                  leat_kern_sort_item_t *out) {
-  while (a_count > 0 && b_count > 0) {
-    if (b->key < a->key)
-      *out++ = *b++, b_count--;
-    else
-      *out++ = *a++, a_count--;
-  }
-  for (; a_count > 0; a_count--) *out++ = *a++;
-  for (; b_count > 0; b_count--) *out++ = *b++;
-}
 static void insertion(leat_kern_sort_item_t *items, int64_t count) {
   for (int64_t i = 1; i < count; i++) {
     leat_kern_sort_item_t item = items[i];
@@ -54,18 +43,45 @@ static void insertion(leat_kern_sort_item_t *items, int64_t count) {
   }
 }
 
-// Sorts `items`; `spare` is as long. Returns which of the two holds the result.
-leat_kern_sort_item_t *KERN(sort_items)(leat_kern_sort_item_t *items, leat_kern_sort_item_t *spare, int64_t count) {
-  enum { RUN = 16 };
-  for (int64_t i = 0; i < count; i += RUN) insertion(items + i, count - i < RUN ? count - i : RUN);
-  for (int64_t width = RUN; width < count; width *= 2) {
-    for (int64_t i = 0; i < count; i += 2 * width) {
-      int64_t a = count - i < width ? count - i : width, b = count - i - a < width ? count - i - a : width;
-      merge(items + i, a, items + i + a, b, spare + i);
+// --- by digits ------------------------------------------------------------------------------------------------------
+
+enum { BITS = 8, DIGITS = 64 / BITS, VALUES = 1 << BITS, FEW = 64 };
+
+static inline uint32_t digit_of(uint64_t key, int digit) { return (uint32_t)(key >> (digit * BITS)) & (VALUES - 1); }
+
+static void count_digits(const leat_kern_sort_item_t *items, int64_t count, int64_t counts[DIGITS][VALUES]) {
+  for (int d = 0; d < DIGITS; d++) {
+    for (int v = 0; v < VALUES; v++) counts[d][v] = 0;
+  }
+  for (int64_t i = 0; i < count; i++) {
+#pragma GCC unroll 8
+    for (int d = 0; d < DIGITS; d++) counts[d][digit_of(items[i].key, d)]++;
+  }
+}
+
+// From the least digit to the greatest, each keeping the order of the one before; a digit that all share is left out.
+static leat_kern_sort_item_t *by_digits(leat_kern_sort_item_t *items, leat_kern_sort_item_t *spare, int64_t count) {
+  int64_t counts[DIGITS][VALUES];
+  count_digits(items, count, counts);
+  for (int d = 0; d < DIGITS; d++) {
+    if (counts[d][digit_of(items[0].key, d)] == count) continue;
+    int64_t place = 0;
+    for (int v = 0; v < VALUES; v++) {
+      const int64_t many = counts[d][v];
+      counts[d][v] = place;
+      place += many;
     }
+    for (int64_t i = 0; i < count; i++) spare[counts[d][digit_of(items[i].key, d)]++] = items[i];
     leat_kern_sort_item_t *swap = items;
     items = spare;
     spare = swap;
   }
+  return items;
+}
+
+// Sorts `items`; `spare` is as long. Returns which of the two holds the result.
+leat_kern_sort_item_t *KERN(sort_items)(leat_kern_sort_item_t *items, leat_kern_sort_item_t *spare, int64_t count) {
+  if (count > FEW) return by_digits(items, spare, count);
+  insertion(items, count);
   return items;
 }
