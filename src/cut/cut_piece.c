@@ -19,6 +19,7 @@ static const char WHY_SCRATCH[] = "one row would take more scratch than the targ
 static const char WHY_UNITS[] = "every unit of the target has an op";
 static const char WHY_PART[] = "fwd_num_sections: the group is cut here";
 static const char WHY_REREAD[] = "every tile would read an activation from end to end";
+static const char WHY_STRIDED[] = "its rows would be elements far apart";
 static const char WHY_APART[] = "a large product of other values";
 static const char WHY_PREPARED[] = "prepares something else: equal ones share a body";
 static const char WHY_GROUP[] = "a group of its own";
@@ -86,6 +87,38 @@ static uint32_t joining_dim(const leat_cutter_t *c, const leat_op_t *op, uint32_
     if (!any_dim) return LEAT_NONE;
   }
   return LEAT_NONE;
+}
+
+// Would the rows of an elementwise op be single elements, of more lines than a tile has? It had better go along lines.
+static bool is_strided(const leat_cutter_t *c, const leat_op_t *op, const leat_section_t *s, uint32_t dim) {
+  const leat_value_t *result = leat_graph_value(c->g, op->result_first);
+  const double tile_bytes = s->cache_bytes * c->options->arch->tile_share;
+  if (leat_op_role(op->kind) != LEAT_ROLE_ELEMENTWISE || c->options->greedy) return false;
+  int64_t lines = 1, run = 1;
+  for (uint32_t d = 0; d < dim; ++d) lines *= result->dims[d];
+  for (uint32_t d = dim + 1; d < result->rank; ++d) run *= result->dims[d];
+  return lines > 1 && run == 1 && (double)leat_value_bytes(result) > tile_bytes;
+}
+
+// Partial sums have fewer rows than what they are made of. Where a few rows of the section are one of theirs, the
+// section gets higher rows, which do not depend on each other either, as long as one stays within a tile.
+static uint32_t joining_coarser(leat_cutter_t *c, const leat_op_t *op, uint32_t s) {
+  leat_section_t *section = &c->plan->sections.data[s];
+  const leat_value_t *result = leat_graph_value(c->g, op->result_first);
+  const uint32_t first = leat_rows_first(c->g, op);
+  if (op->kind != LEAT_PRIM_REDUCE || first == LEAT_NONE || !reads_from(c, op, s)) return LEAT_NONE;
+  const int64_t rows = section->rows, coarser = result->dims[first];
+  if (coarser >= rows || rows % coarser != 0) return LEAT_NONE;
+  const double bytes = section->row_bytes * (double)(rows / coarser);
+  if (bytes / 2 > section->cache_bytes * c->options->arch->tile_share) return LEAT_NONE;  // half is alive at once
+  section->rows = coarser;
+  const uint32_t dim = follows_rows(c, op, s, first) ? first : LEAT_NONE;
+  if (dim == LEAT_NONE) {
+    section->rows = rows;
+  } else {
+    section->row_bytes = bytes;
+  }
+  return dim;
 }
 
 static double weight_bytes(const leat_graph_t *g, const leat_op_t *op) {
@@ -238,6 +271,9 @@ static bool try_join(leat_cutter_t *c, leat_op_id_t id, uint32_t s, const char *
   *why = WHY_PREPARED;
   if (is_prepared_apart(c, op, seconds, s)) return false;
   uint32_t dim = section->rows > 1 ? joining_dim(c, op, s) : LEAT_NONE;
+  *why = WHY_STRIDED;
+  if (dim != LEAT_NONE && is_strided(c, op, section, dim)) return false;
+  if (dim == LEAT_NONE && section->rows > 1) dim = joining_coarser(c, op, s);
   if (dim != LEAT_NONE) {
     *why = WHY_CACHE;
     if (too_thin(c, op, section)) return false;

@@ -51,7 +51,8 @@ leat_standard_t leat_row_standardize(leat_builder_t *b, leat_value_id_t x, uint3
   s.centred = leat_b_sub(b, x, s.mean);
   s.variance = leat_b_mean(b, leat_b_square(b, s.centred), dims);
   s.rstd = leat_b_fn1(b, RSQRT, leat_b_adds(b, s.variance, eps));
-  s.normal = leat_b_mul(b, s.centred, s.rstd);
+  // x - mean once more, as another op: that of the variance would have to be kept until the variance is there.
+  s.normal = leat_b_mul(b, leat_b_add(b, x, leat_b_fn1(b, NEG, s.mean)), s.rstd);
   return s;
 }
 
@@ -61,8 +62,8 @@ leat_standard_t leat_row_standardize_groups(leat_builder_t *b, leat_value_id_t x
   const leat_value_id_t grouped =
       leat_b_reshape(b, x, 3, (const int64_t[]){of.dims[0], groups, of.dims[2] * of.dims[3]});
   leat_standard_t s = leat_row_standardize(b, grouped, 4u, eps);
-  const leat_value_id_t rstd = leat_b_reshape(b, s.rstd, 4, (const int64_t[]){of.dims[0], groups, 1, 1});
-  s.normal = leat_b_mul(b, leat_b_reshape_like(b, s.centred, apart), rstd);
+  const leat_value_id_t mean = leat_b_unsqueeze(b, s.mean, 8u), rstd = leat_b_unsqueeze(b, s.rstd, 8u);
+  s.normal = leat_b_mul(b, leat_b_sub(b, apart, mean), rstd);
   return s;
 }
 

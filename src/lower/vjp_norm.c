@@ -3,9 +3,15 @@
 // dx = rstd * (g - mean(g) - n * mean(g * n)). Statistics are computed as in forward, so that CSE finds them there.
 #include "lower/row.h"
 
+// The normalised operand as dx reads it, once its sums are there: computed again from the operand, as another op, so
+// that no value as large as that waits for them.
+static leat_value_id_t normal_again(leat_builder_t *b, const leat_standard_t *s) {
+  return leat_b_mul(b, s->centred, s->rstd);
+}
+
 // dx of a standardisation over `dims`.
 static leat_value_id_t standardize_vjp(leat_builder_t *b, const leat_standard_t *s, leat_value_id_t g, uint32_t dims) {
-  leat_value_id_t along = leat_b_mul(b, s->normal, leat_b_mean(b, leat_b_mul(b, g, s->normal), dims));
+  leat_value_id_t along = leat_b_mul(b, normal_again(b, s), leat_b_mean(b, leat_b_mul(b, g, s->normal), dims));
   leat_value_id_t centred = leat_b_sub(b, leat_b_sub(b, g, leat_b_mean(b, g, dims)), along);
   return leat_b_mul(b, centred, s->rstd);
 }
@@ -47,7 +53,7 @@ VJP(RMS_NORM) {
 // are all that dx and the gradients of both need. Statistics go over those dims, `alone`, and over `across`, along
 // which the weight differs; then they are sums of sums. `weight` broadcasts against dy, or LEAT_NONE.
 typedef struct channel_norm_s {
-  leat_value_id_t dy, normal, rstd, weight;
+  leat_value_id_t dy, normal, again, rstd, weight;
   uint32_t alone, across;
 } channel_norm_t;
 
@@ -76,7 +82,7 @@ static void channel_norm_vjp(leat_vjp_t *v, const channel_norm_t *n, uint32_t ch
   const leat_value_id_t g = differs ? through_weight(b, n->dy, n->weight) : n->dy;
   const leat_value_id_t scale = differs ? n->rstd : through_weight(b, n->rstd, n->weight);
   const leat_value_id_t centred = leat_b_sub(b, g, mean_of(b, n, sums));
-  v->dx[0] = leat_b_mul(b, leat_b_sub(b, centred, leat_b_mul(b, n->normal, mean_of(b, n, along))), scale);
+  v->dx[0] = leat_b_mul(b, leat_b_sub(b, centred, leat_b_mul(b, n->again, mean_of(b, n, along))), scale);
 }
 
 // The running statistics carry no gradient.
@@ -89,7 +95,7 @@ VJP(BATCH_NORM) {
   channel_norm_t n = {.dy = leat_b_widen(b, v->dy[0]), .weight = leat_row_channel(b, operand(v, 1), x), .alone = dims};
   if (leat_vjp_int(v, LEAT_ATTR_TRAINING, 0) || operand(v, 3) == LEAT_NONE) {
     leat_standard_t s = leat_row_standardize(b, x, dims, eps);
-    n.normal = s.normal, n.rstd = s.rstd;
+    n.normal = s.normal, n.again = normal_again(b, &s), n.rstd = s.rstd;
     channel_norm_vjp(v, &n, 2u);
     return;
   }
@@ -108,7 +114,8 @@ VJP(GROUP_NORM) {
   leat_value_id_t dy = leat_b_reshape_like(b, leat_b_widen(b, v->dy[0]), s.normal);
   const leat_value_id_t weight = leat_row_group_channels(b, operand(v, 1), groups);
   const leat_value_id_t rstd = leat_b_unsqueeze(b, s.rstd, 8u);
-  const channel_norm_t n = {dy, s.normal, rstd, weight, 8u, 4u};
+  const leat_value_id_t again = leat_b_mul(b, leat_b_reshape_like(b, s.centred, s.normal), rstd);
+  const channel_norm_t n = {dy, s.normal, again, rstd, weight, 8u, 4u};
   channel_norm_vjp(v, &n, 2u | 4u);
   if (v->wants[0]) v->dx[0] = leat_b_reshape_like(b, v->dx[0], x);
 }
@@ -118,6 +125,11 @@ VJP(INSTANCE_NORM) {
   leat_value_id_t x = leat_b_widen(b, v->x[0]), dy = leat_b_widen(b, v->dy[0]);
   const uint32_t dims = leat_b_all_dims(b, x) & ~3u;
   leat_standard_t s = leat_row_standardize(b, x, dims, leat_vjp_float(v, LEAT_ATTR_EPS, 1e-5));
-  const channel_norm_t n = {dy, s.normal, s.rstd, leat_row_channel(b, operand(v, 1), x), dims, 0};
+  const channel_norm_t n = {.dy = dy,
+                            .normal = s.normal,
+                            .again = normal_again(b, &s),
+                            .rstd = s.rstd,
+                            .weight = leat_row_channel(b, operand(v, 1), x),
+                            .alone = dims};
   channel_norm_vjp(v, &n, 2u);
 }

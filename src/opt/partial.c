@@ -2,6 +2,10 @@
 // A long sum that nothing else can be cut along is the sum of partial sums: they have a dim of parts, rows run along
 // it, and so threads share what one of them did alone, and a part may be summed where its terms are made.
 //
+// So is a sum of columns, over all rows of what an elementwise op makes of them (the gradient of a layer norm's weight,
+// the variance of a column): a part is as many rows as a tile has, and is summed where they are made, which then need
+// not be stored for it.
+//
 // How many parts there are, and which terms are whose, follows from the shape alone, so that every compile for any
 // machine says the same sum. Parts are pieces of the outermost dims that are summed. Works on primitives; what is left
 // to sum at once becomes shorter, which is the measure by which it ends.
@@ -15,6 +19,12 @@ enum {
 };
 enum { ENOUGH = 16, MOST = 1024 };  // parts; of a gradient no more than are enough, since each has its size
 enum { SMALL = 4 };                 // times the parts of a gradient are less than what it is made of
+enum {
+  PART_ROWS = 8,          // of columns, at least: their sums are fewer by that much
+  PART_TERMS = 1 << 13,   // of a part, about
+  PART_MOST = 1 << 16,    // and at most
+  LONG_COLUMNS = 1 << 18  // terms of all: fewer stay in cache
+};
 
 // A shape in which summed dims are cut in two where parts need it: the outer piece counts parts.
 typedef struct cut_s {
@@ -61,6 +71,40 @@ static bool is_long(const leat_graph_t *g, const leat_op_t *op) {
          leat_value_elements(leat_graph_value(g, leat_op_input(g, op, 0))) >= LONG;
 }
 
+// What makes the elements that `v` views.
+static const leat_op_t *maker_of(const leat_graph_t *g, leat_value_id_t v) {
+  const leat_op_t *op = leat_graph_op(g, leat_graph_value(g, v)->op);
+  while (leat_op_role(op->kind) == LEAT_ROLE_VIEW)
+    op = leat_graph_op(g, leat_graph_value(g, leat_op_input(g, op, 0))->op);
+  return op;
+}
+
+// Sums of columns: cuts the rows, which are the outermost dims, all summed, into parts. False: it is no such sum, or
+// not of what an elementwise op makes, or its rows cannot be cut so.
+static bool cut_columns(const leat_graph_t *g, const leat_op_t *op, uint32_t summed, cut_t *out) {
+  const leat_value_id_t v = leat_op_input(g, op, 0);
+  const leat_value_t *x = leat_graph_value(g, v);
+  int64_t rows = 1, columns = 1;
+  for (uint32_t d = 0; d < x->rank; d++) {
+    const bool is_summed = (summed >> d & 1) != 0;
+    if (is_summed && columns > 1) return false;
+    rows *= is_summed ? x->dims[d] : 1;
+    columns *= is_summed ? 1 : x->dims[d];
+  }
+  if (leat_op_role(maker_of(g, v)->kind) != LEAT_ROLE_ELEMENTWISE || columns < FEW || columns > PART_MOST / PART_ROWS ||
+      !is_exact(x->dtype) || leat_value_elements(x) < LONG_COLUMNS) {
+    return false;
+  }
+  const int64_t wanted = PART_TERMS / columns, part = greatest_divisor(rows, wanted < PART_ROWS ? PART_ROWS : wanted);
+  *out = (cut_t){.rank = 3, .parts = 1, .inner = 2, .dims = {rows / part, part, columns}};
+  return part >= PART_ROWS && rows > part;
+}
+
+static bool cut_reduce(const leat_graph_t *g, const leat_op_t *op, leat_fold_t fn, uint32_t summed, cut_t *out) {
+  if (is_long(g, op)) return cut_sum(leat_graph_value(g, leat_op_input(g, op, 0)), summed, out);
+  return fn == LEAT_FOLD_SUM && cut_columns(g, op, summed, out);
+}
+
 static leat_status_t split_reduce(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_graph_t *g = r->from;
   const leat_op_t *op = leat_graph_op(g, id);
@@ -70,10 +114,8 @@ static leat_status_t split_reduce(leat_rebuild_t *r, leat_op_id_t id) {
   const int64_t *dims = leat_op_list(g, op, LEAT_ATTR_DIMS, &count);
   for (uint32_t i = 0; i < count; i++) summed |= 1u << dims[i];
   cut_t cut;
-  if (fn == LEAT_FOLD_ARGMAX || fn == LEAT_FOLD_ARGMIN || !is_long(g, op) ||
-      !cut_sum(leat_graph_value(g, leat_op_input(g, op, 0)), summed, &cut)) {
+  if (fn == LEAT_FOLD_ARGMAX || fn == LEAT_FOLD_ARGMIN || !cut_reduce(g, op, fn, summed, &cut))
     return leat_rebuild_copy(r, id);
-  }
   const leat_value_id_t x = leat_b_reshape(&r->b, leat_rebuild_input(r, op, 0), cut.rank, cut.dims);
   const leat_value_id_t parts = leat_b_reduce(&r->b, fn, x, cut.inner, true);
   const leat_value_id_t sum = leat_b_reduce(&r->b, fn, parts, cut.parts, true);

@@ -46,6 +46,40 @@ static const leat_keep_t *keep_of_store(const mapping_t *m, const char *name) {
   return NULL;
 }
 
+// --- cut ------------------------------------------------------------------------------------------------------------
+
+// Partial sums of columns join what they are made of: rows become as high as a part.
+static const char parts_text[] =
+    "leat.graph 1\n"
+    "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[1024,1024]\n"
+    "%1 = prim.map(%0) {fn=\"neg\"} : f32[1024,1024]\n"
+    "%2 = prim.reshape(%1) {shape=[128,8,1024]} : f32[128,8,1024]\n"
+    "%3 = prim.reduce(%2) {fn=\"sum\", dims=[1]} : f32[128,1,1024]\n"
+    "prim.store(%1) {kind=\"output\", name=\"y\"}\n"
+    "prim.store(%3) {kind=\"output\", name=\"sums\"}\n";
+
+// A sum of columns has columns as rows; what is elementwise and larger than a tile goes along its lines all the same.
+static const char columns_text[] =
+    "leat.graph 1\n"
+    "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[1024,1088]\n"
+    "%1 = prim.reduce(%0) {fn=\"sum\", dims=[0]} : f32[1,1088]\n"
+    "%2 = prim.map(%0, %1) {fn=\"sub\"} : f32[1024,1088]\n"
+    "prim.store(%2) {kind=\"output\", name=\"y\"}\n";
+
+static void rows_suit_columns(void **state) {
+  (void)state;
+  mapping_t m;
+  map(parts_text, false, &m);
+  assert_int_equal(m.plan.sections.count, 1);
+  assert_int_equal(m.plan.sections.data[0].rows, 128);
+  unmap(&m);
+  map(columns_text, false, &m);
+  assert_int_equal(m.plan.sections.count, 2);
+  assert_int_equal(m.plan.sections.data[0].rows, 1088);
+  assert_int_equal(m.plan.sections.data[1].rows, 1024);
+  unmap(&m);
+}
+
 // --- decide ---------------------------------------------------------------------------------------------------------
 
 // y = exp(-(x w)) in one chain, stored twice.
@@ -336,6 +370,7 @@ static void an_update_that_waits_has_the_rows_of_its_symbol(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(rows_suit_columns),
       cmocka_unit_test(values_stay_in_strips_and_stores_are_direct_where_they_may),
       cmocka_unit_test(a_stage_holds_as_many_ops_and_live_values_as_there_are),
       cmocka_unit_test(a_map_waits_for_its_only_reader),

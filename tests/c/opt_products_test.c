@@ -237,6 +237,9 @@ static void test_products_of_joined_parts_are_products_of_the_parts(void **state
 #define X(type) "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : " type "\n"
 #define SUM(type, fn, dims) "%1 = prim.reduce(%0) {fn=\"" fn "\", dims=[" dims "]} : " type "\n" Y(1)
 
+#define MADE(type, sum, dims) \
+  "%1 = prim.map(%0) {fn=\"neg\"} : " type "\n%2 = prim.reduce(%1) {fn=\"sum\", dims=[" dims "]} : " sum "\n" Y(2)
+
 // A sum, and what its parts are: the value between two sums, of which every dim but those of 1 is a dim of parts or
 // one that is not summed.
 static const struct {
@@ -255,6 +258,13 @@ static const struct {
     {"a prime stays", X("f64[40009]"), SUM("f64[1]", "sum", "0"), 0, {0}},
     {"few terms stay", X("f64[32767]"), SUM("f64[1]", "sum", "0"), 0, {0}},
     {"many results stay", X("f64[4096,16]"), SUM("f64[1,16]", "sum", "0"), 0, {0}},
+    {"columns of what is made", X("f64[1024,1024]"), MADE("f64[1024,1024]", "f64[1,1024]", "0"), 3, {128, 1, 1024}},
+    {"columns that are short", X("f64[4096,64]"), MADE("f64[4096,64]", "f64[1,64]", "0"), 3, {32, 1, 64}},
+    {"columns below two dims", X("f64[8,96,768]"), MADE("f64[8,96,768]", "f64[1,1,768]", "0,1"), 3, {96, 1, 768}},
+    {"columns of an input stay", X("f64[1024,1024]"), SUM("f64[1,1024]", "sum", "0"), 0, {0}},
+    {"a prime of rows stays", X("f64[1031,1024]"), MADE("f64[1031,1024]", "f64[1,1024]", "0"), 0, {0}},
+    {"columns in cache stay", X("f64[128,1024]"), MADE("f64[128,1024]", "f64[1,1024]", "0"), 0, {0}},
+    {"rows stay", X("f64[1024,1024]"), MADE("f64[1024,1024]", "f64[1024,1]", "1"), 0, {0}},
     {"places of winners stay",
      X("f64[40000]"),
      "%1 = prim.reduce(%0) {fn=\"argmax\", dims=[0]} : i64[1]\n%2 = prim.map(%1) {fn=\"cast\"} : f64[1]\n" Y(2),

@@ -186,3 +186,8 @@ for _name, _function, _x in (
     ("amax", lambda x: x.amax(), (3, 11000)),
 ):
     ROWS[_name].add(_function, N(*_x, grad=False))
+
+# Sums of columns that elementwise ops make: partial sums of a few rows each.
+ROWS["layer_norm"].add(lambda x, w, b: F.layer_norm(x, (512,), w, b), N(512, 512), P(512), N(512))
+ROWS["batch_norm"].add(lambda x, w, b: F.batch_norm(x, None, None, w, b, True), N(512, 512), P(512), N(512))
+ROWS["softmax"].add(lambda x: F.softmax(x, 0), N(512, 520))
