@@ -45,25 +45,33 @@ leat_softmax_t leat_row_safe_softmax(leat_builder_t *b, leat_value_id_t x, uint3
   return softmax_with_shift(b, x, leat_b_number_or(b, infinite, 0.0, max), dims);
 }
 
+// (x - mean) rstd, by a sum or by a difference.
+static leat_value_id_t normal_by_sum(leat_builder_t *b, leat_value_id_t x, leat_value_id_t mean, leat_value_id_t rstd) {
+  return leat_b_mul(b, leat_b_add(b, x, leat_b_fn1(b, NEG, mean)), rstd);
+}
+static leat_value_id_t normal_by_difference(leat_builder_t *b, leat_value_id_t x, leat_value_id_t mean,
+                                            leat_value_id_t rstd) {
+  return leat_b_mul(b, leat_b_sub(b, x, mean), rstd);
+}
+
 leat_standard_t leat_row_standardize(leat_builder_t *b, leat_value_id_t x, uint32_t dims, double eps) {
-  leat_standard_t s;
-  s.mean = leat_b_mean(b, x, dims);
-  s.centred = leat_b_sub(b, x, s.mean);
-  s.variance = leat_b_mean(b, leat_b_square(b, s.centred), dims);
+  leat_standard_t s = {.mean = leat_b_mean(b, x, dims)};
+  s.variance = leat_b_mean(b, leat_b_square(b, leat_b_sub(b, x, s.mean)), dims);
   s.rstd = leat_b_fn1(b, RSQRT, leat_b_adds(b, s.variance, eps));
-  // x - mean once more, as another op: that of the variance would have to be kept until the variance is there.
-  s.normal = leat_b_mul(b, leat_b_add(b, x, leat_b_fn1(b, NEG, s.mean)), s.rstd);
+  s.normal = normal_by_sum(b, x, s.mean, s.rstd);
+  s.again = normal_by_difference(b, x, s.mean, s.rstd);
   return s;
 }
 
 leat_standard_t leat_row_standardize_groups(leat_builder_t *b, leat_value_id_t x, int64_t groups, double eps) {
   const leat_value_id_t apart = leat_row_group_channels(b, x, groups);
   const leat_value_t of = *leat_b_value(b, apart);
-  const leat_value_id_t grouped =
-      leat_b_reshape(b, x, 3, (const int64_t[]){of.dims[0], groups, of.dims[2] * of.dims[3]});
+  const int64_t rest = of.dims[2] * of.dims[3];
+  const leat_value_id_t grouped = leat_b_reshape(b, x, 3, (const int64_t[]){of.dims[0], groups, rest});
   leat_standard_t s = leat_row_standardize(b, grouped, 4u, eps);
   const leat_value_id_t mean = leat_b_unsqueeze(b, s.mean, 8u), rstd = leat_b_unsqueeze(b, s.rstd, 8u);
-  s.normal = leat_b_mul(b, leat_b_sub(b, apart, mean), rstd);
+  s.normal = normal_by_sum(b, apart, mean, rstd);
+  s.again = normal_by_difference(b, apart, mean, rstd);
   return s;
 }
 

@@ -80,9 +80,11 @@ typedef struct leat_softmax_s {
 leat_softmax_t leat_row_softmax(leat_builder_t *b, leat_value_id_t x, uint32_t dims);
 leat_softmax_t leat_row_safe_softmax(leat_builder_t *b, leat_value_id_t x, uint32_t dims);
 
-// Mean-centred and scaled to unit variance over `dims`.
+// Mean-centred and scaled to unit variance over `dims`. What is as large as x is made of x by ops of its own each time,
+// so that no pass merges them and has one wait for sums of another: the variance has its own difference, `normal` and
+// `again` are the same numbers.
 typedef struct leat_standard_s {
-  leat_value_id_t mean, centred, variance, rstd, normal;
+  leat_value_id_t mean, variance, rstd, normal, again;
 } leat_standard_t;
 leat_standard_t leat_row_standardize(leat_builder_t *b, leat_value_id_t x, uint32_t dims, double eps);
 

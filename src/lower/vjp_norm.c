@@ -3,15 +3,9 @@
 // dx = rstd * (g - mean(g) - n * mean(g * n)). Statistics are computed as in forward, so that CSE finds them there.
 #include "lower/row.h"
 
-// The normalised operand as dx reads it, once its sums are there: computed again from the operand, as another op, so
-// that no value as large as that waits for them.
-static leat_value_id_t normal_again(leat_builder_t *b, const leat_standard_t *s) {
-  return leat_b_mul(b, s->centred, s->rstd);
-}
-
 // dx of a standardisation over `dims`.
 static leat_value_id_t standardize_vjp(leat_builder_t *b, const leat_standard_t *s, leat_value_id_t g, uint32_t dims) {
-  leat_value_id_t along = leat_b_mul(b, normal_again(b, s), leat_b_mean(b, leat_b_mul(b, g, s->normal), dims));
+  leat_value_id_t along = leat_b_mul(b, s->again, leat_b_mean(b, leat_b_mul(b, g, s->normal), dims));
   leat_value_id_t centred = leat_b_sub(b, leat_b_sub(b, g, leat_b_mean(b, g, dims)), along);
   return leat_b_mul(b, centred, s->rstd);
 }
@@ -53,7 +47,7 @@ VJP(RMS_NORM) {
 // are all that dx and the gradients of both need. Statistics go over those dims, `alone`, and over `across`, along
 // which the weight differs; then they are sums of sums. `weight` broadcasts against dy, or LEAT_NONE.
 typedef struct channel_norm_s {
-  leat_value_id_t dy, normal, again, rstd, weight;
+  leat_value_id_t dy, normal, again, rstd, weight;  // dx reads `again`
   uint32_t alone, across;
 } channel_norm_t;
 
@@ -95,7 +89,7 @@ VJP(BATCH_NORM) {
   channel_norm_t n = {.dy = leat_b_widen(b, v->dy[0]), .weight = leat_row_channel(b, operand(v, 1), x), .alone = dims};
   if (leat_vjp_int(v, LEAT_ATTR_TRAINING, 0) || operand(v, 3) == LEAT_NONE) {
     leat_standard_t s = leat_row_standardize(b, x, dims, eps);
-    n.normal = s.normal, n.again = normal_again(b, &s), n.rstd = s.rstd;
+    n.normal = s.normal, n.again = s.again, n.rstd = s.rstd;
     channel_norm_vjp(v, &n, 2u);
     return;
   }
@@ -114,8 +108,7 @@ VJP(GROUP_NORM) {
   leat_value_id_t dy = leat_b_reshape_like(b, leat_b_widen(b, v->dy[0]), s.normal);
   const leat_value_id_t weight = leat_row_group_channels(b, operand(v, 1), groups);
   const leat_value_id_t rstd = leat_b_unsqueeze(b, s.rstd, 8u);
-  const leat_value_id_t again = leat_b_mul(b, leat_b_reshape_like(b, s.centred, s.normal), rstd);
-  const channel_norm_t n = {dy, s.normal, again, rstd, weight, 8u, 4u};
+  const channel_norm_t n = {dy, s.normal, s.again, rstd, weight, 8u, 4u};
   channel_norm_vjp(v, &n, 2u | 4u);
   if (v->wants[0]) v->dx[0] = leat_b_reshape_like(b, v->dx[0], x);
 }
@@ -127,7 +120,7 @@ VJP(INSTANCE_NORM) {
   leat_standard_t s = leat_row_standardize(b, x, dims, leat_vjp_float(v, LEAT_ATTR_EPS, 1e-5));
   const channel_norm_t n = {.dy = dy,
                             .normal = s.normal,
-                            .again = normal_again(b, &s),
+                            .again = s.again,
                             .rstd = s.rstd,
                             .weight = leat_row_channel(b, operand(v, 1), x),
                             .alone = dims};
