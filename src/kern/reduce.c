@@ -120,11 +120,11 @@ static DEFINE_FOLD_FREE(fold_steps_max_f32, max, f32, float, vf32, vf32_t, VF32_
             DEFINE_FOLD_EXTREME(max, >, f64, double, vf64, vf64_t, vi64_t,
                                 VF64_LANES) static DEFINE_FOLD_FREE(fold_steps_min_f64, min, f64, double, vf64, vf64_t,
                                                                     VF64_LANES)
-                DEFINE_FOLD_EXTREME(min, <, f64, double, vf64, vf64_t, vi64_t, VF64_LANES)
-                    DEFINE_FOLD_FREE(KERN(fold_sum_i64), sum, i64, int64_t, vi64, vi64_t, VF64_LANES)
-                        DEFINE_FOLD(prod, i64, int64_t)
-                            DEFINE_FOLD_FREE(KERN(fold_max_i64), max, i64, int64_t, vi64, vi64_t, VF64_LANES)
-                                DEFINE_FOLD_FREE(KERN(fold_min_i64), min, i64, int64_t, vi64, vi64_t, VF64_LANES)
+                DEFINE_FOLD_EXTREME(min, <, f64, double, vf64, vf64_t, vi64_t,
+                                    VF64_LANES) DEFINE_FOLD_FREE(KERN(fold_sum_i64), sum, i64, int64_t, vi64, vi64_t,
+                                                                 VF64_LANES) DEFINE_FOLD(prod, i64, int64_t)
+                    DEFINE_FOLD_FREE(KERN(fold_max_i64), max, i64, int64_t, vi64, vi64_t, VF64_LANES)
+                        DEFINE_FOLD_FREE(KERN(fold_min_i64), min, i64, int64_t, vi64, vi64_t, VF64_LANES)
 
 // --- columns: acc[j] = fn(acc[j], in[i * row_stride + j]), i ascending ---------------------------------------------
 // Four rows at a time per visit of acc; the order of each column's elements is kept.
@@ -159,24 +159,41 @@ static DEFINE_FOLD_FREE(fold_steps_max_f32, max, f32, float, vf32, vf32_t, VF32_
   DEFINE_COLUMNS(prod, class_, T, V, VT, LANES)     \
   DEFINE_COLUMNS(max, class_, T, V, VT, LANES)      \
   DEFINE_COLUMNS(min, class_, T, V, VT, LANES)
-                                    DEFINE_COLUMNS_ALL(f32, float, vf32, vf32_t, VF32_LANES)
-                                        DEFINE_COLUMNS_ALL(f64, double, vf64, vf64_t, VF64_LANES)
-                                            DEFINE_COLUMNS_ALL(i64, int64_t, vi64, vi64_t, VF64_LANES)
+                            DEFINE_COLUMNS_ALL(f32, float, vf32, vf32_t, VF32_LANES)
+                                DEFINE_COLUMNS_ALL(f64, double, vf64, vf64_t, VF64_LANES)
+                                    DEFINE_COLUMNS_ALL(i64, int64_t, vi64, vi64_t, VF64_LANES)
 
 // --- the first winner; a NaN wins over all -------------------------------------------------------------------------
-#define DEFINE_ARG(name, op, class_, T)                                      \
-  int64_t KERN(name##_##class_)(const void *in, int64_t stride, int64_t n) { \
-    const T *p = in;                                                         \
-    T best = p[0];                                                           \
-    int64_t where = 0;                                                       \
-    for (int64_t i = 1; i < n && best == best; i++) {                        \
-      T x = p[i * stride];                                                   \
-      if (x op best || x != x) best = x, where = i;                          \
-    }                                                                        \
-    return where;                                                            \
+// Where elements lie side by side the extreme is found first, by vectors, and then the first element that is equal to
+// it, or the first NaN where it is one.
+#define DEFINE_ARG(fn, op, class_, T, V, VT, LANES)                                 \
+  static int64_t first_of_##fn##_##class_(const T *p, T extreme, int64_t n) {       \
+    const VT wanted = V##_splat(extreme);                                           \
+    int64_t i = 0;                                                                  \
+    for (; i + LANES <= n; i += LANES) {                                            \
+      const VT x = V##_load(p + i);                                                 \
+      if (vi32_any((vi32_t)(extreme == extreme ? x == wanted : x != x))) break;     \
+    }                                                                               \
+    while (i + 1 < n && (extreme == extreme ? p[i] != extreme : p[i] == p[i])) i++; \
+    return i;                                                                       \
+  }                                                                                 \
+  int64_t KERN(arg##fn##_##class_)(const void *in, int64_t stride, int64_t n) {     \
+    const T *p = in;                                                                \
+    T best = p[0];                                                                  \
+    int64_t where = 0;                                                              \
+    if (stride == 1 && n >= 4 * LANES) {                                            \
+      KERN(fold_##fn##_##class_)(&best, p, 1, n);                                   \
+      return first_of_##fn##_##class_(p, best, n);                                  \
+    }                                                                               \
+    for (int64_t i = 1; i < n && best == best; i++) {                               \
+      T x = p[i * stride];                                                          \
+      if (x op best || x != x) best = x, where = i;                                 \
+    }                                                                               \
+    return where;                                                                   \
   }
-                                                DEFINE_ARG(argmax, >, f32, float) DEFINE_ARG(argmin, <, f32, float)
-                                                    DEFINE_ARG(argmax, >, f64, double)
-                                                        DEFINE_ARG(argmin, <, f64, double)
-                                                            DEFINE_ARG(argmax, >, i64, int64_t)
-                                                                DEFINE_ARG(argmin, <, i64, int64_t)
+                                        DEFINE_ARG(max, >, f32, float, vf32, vf32_t, VF32_LANES)
+                                            DEFINE_ARG(min, <, f32, float, vf32, vf32_t, VF32_LANES)
+                                                DEFINE_ARG(max, >, f64, double, vf64, vf64_t, VF64_LANES)
+                                                    DEFINE_ARG(min, <, f64, double, vf64, vf64_t, VF64_LANES)
+                                                        DEFINE_ARG(max, >, i64, int64_t, vi64, vi64_t, VI64_LANES)
+                                                            DEFINE_ARG(min, <, i64, int64_t, vi64, vi64_t, VI64_LANES)

@@ -283,15 +283,39 @@ static void test_few_rows_with_lines(void **unused) {
   }
 }
 
+// --- the first winner
+// -------------------------------------------------------------------------------------------------
+
+static int64_t first_winner(const float *x, int64_t n, float sign) {
+  int64_t where = 0;
+  for (int64_t i = 1; i < n && !isnan(x[where]); i++) {
+    if (sign * x[i] > sign * x[where] || isnan(x[i])) where = i;
+  }
+  return where;
+}
+
+// Lines of all lengths around whole vectors, of few different numbers, with zeros of either sign, infinities and NaN.
+static void test_first_winners(void **unused) {
+  (void)unused;
+  static const float few[] = {-INFINITY, -1.0f, -0.0f, 0.0f, 1.0f, INFINITY, NAN};
+  float x[300];
+  for (int level = 0; level < level_count(); level++) {
+    for (int64_t n = 1; n < 300; n += n < 70 ? 1 : 23) {
+      for (uint64_t kinds = 1; kinds <= 7; kinds++) {
+        for (int64_t i = 0; i < n; i++) x[i] = few[kinds == 7 && i % 50 != 49 ? 2 : random_bits() % kinds];
+        assert_int_equal(levels[level]->argmax_f32(x, 1, n), first_winner(x, n, 1.0f));
+        assert_int_equal(levels[level]->argmin_f32(x, 1, n), first_winner(x, n, -1.0f));
+      }
+    }
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_peaks),
-      cmocka_unit_test(test_halves),
-      cmocka_unit_test(test_conversions),
-      cmocka_unit_test(test_map_levels),
-      cmocka_unit_test(test_integers),
-      cmocka_unit_test(test_copies),
-      cmocka_unit_test(test_few_rows_with_lines),
+      cmocka_unit_test(test_first_winners), cmocka_unit_test(test_peaks),
+      cmocka_unit_test(test_halves),        cmocka_unit_test(test_conversions),
+      cmocka_unit_test(test_map_levels),    cmocka_unit_test(test_integers),
+      cmocka_unit_test(test_copies),        cmocka_unit_test(test_few_rows_with_lines),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
