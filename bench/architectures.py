@@ -149,17 +149,123 @@ def _unet():
     return UNet()
 
 
-def _lstm():
+def _unet_of_volumes():
+    """3-D U-Net (Cicek et al. 2016) with padding and batch norm: widths 16 to 64, two classes."""
+    import torch
+    import torch.nn as nn
+
+    def double(inputs, outputs):
+        layers = []
+        for width in (inputs, outputs):
+            layers += [nn.Conv3d(width, outputs, 3, padding=1, bias=False), nn.BatchNorm3d(outputs), nn.ReLU()]
+        return nn.Sequential(*layers)
+
+    class UNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.top, self.middle, self.bottom = double(1, 16), double(16, 32), double(32, 64)
+            self.rise = nn.ModuleList((nn.ConvTranspose3d(64, 32, 2, 2), nn.ConvTranspose3d(32, 16, 2, 2)))
+            self.up = nn.ModuleList((double(64, 32), double(32, 16)))
+            self.pool, self.head = nn.MaxPool3d(2), nn.Conv3d(16, 2, 1)
+
+        def forward(self, x):
+            top = self.top(x)
+            middle = self.middle(self.pool(top))
+            x = self.rise[0](self.bottom(self.pool(middle)))
+            x = self.rise[1](self.up[0](torch.cat([middle, x], dim=1)))
+            return self.head(self.up[1](torch.cat([top, x], dim=1)))
+
+    return UNet()
+
+
+def _denoiser():
+    """A U-Net that predicts noise (Ho et al. 2020): residual blocks with group norm and time, attention where small."""
+    import torch
+    import torch.nn as nn
+    import torch.nn.functional as F
+
+    class Block(nn.Module):
+        def __init__(self, inputs, outputs):
+            super().__init__()
+            self.first = nn.Sequential(nn.GroupNorm(8, inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1))
+            self.time = nn.Linear(256, outputs)
+            self.second = nn.Sequential(nn.GroupNorm(8, outputs), nn.SiLU(), nn.Conv2d(outputs, outputs, 3, padding=1))
+            self.side = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+        def forward(self, x, time):
+            return self.side(x) + self.second(self.first(x) + self.time(time)[:, :, None, None])
+
+    class Attention(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.norm, self.qkv, self.out = (
+                nn.GroupNorm(8, width),
+                nn.Conv2d(width, 3 * width, 1),
+                nn.Conv2d(width, width, 1),
+            )
+
+        def forward(self, x):
+            batch, width, height, across = x.shape
+            q, k, v = self.qkv(self.norm(x)).view(batch, 3, 4, width // 4, -1).transpose(3, 4).unbind(1)
+            mixed = F.scaled_dot_product_attention(q, k, v).transpose(2, 3).reshape(batch, width, height, across)
+            return x + self.out(mixed)
+
+    class UNet(nn.Module):
+        def __init__(self, widths=(64, 128, 256)):
+            super().__init__()
+            self.time = nn.Sequential(nn.Linear(64, 256), nn.SiLU(), nn.Linear(256, 256), nn.SiLU())
+            self.begin = nn.Conv2d(3, widths[0], 3, padding=1)
+            pairs = list(zip(widths[:1] + widths, widths, strict=False))
+            self.down = nn.ModuleList(Block(*pair) for pair in pairs)
+            self.less = nn.ModuleList(nn.Conv2d(width, width, 3, 2, 1) for width in widths[:-1])
+            self.bottom, self.mix = Block(widths[-1], widths[-1]), Attention(widths[-1])
+            self.up = nn.ModuleList(Block(2 * b, a) for a, b in pairs)
+            self.end = nn.Sequential(nn.GroupNorm(8, widths[0]), nn.SiLU(), nn.Conv2d(widths[0], 3, 3, padding=1))
+
+        def forward(self, x, step):
+            rates = torch.exp(torch.arange(32) * (-9.21 / 32))
+            angles = step[:, None] * rates
+            time = self.time(torch.cat([angles.sin(), angles.cos()], dim=1))
+            x, kept = self.begin(x), []
+            for level, block in enumerate(self.down):
+                x = block(self.less[level - 1](x) if level else x, time)
+                kept.append(x)
+            x = self.mix(self.bottom(x, time))
+            for level in reversed(range(len(self.up))):
+                x = self.up[level](torch.cat([kept[level], x], dim=1), time)
+                x = F.interpolate(x, scale_factor=2.0) if level else x
+            return self.end(x)
+
+    return UNet()
+
+
+def _waves():
+    """A net of 1-D convolutions over raw sound (M5, Dai et al. 2016), 35 classes."""
+    import torch.nn as nn
+
+    layers, inputs = [], 1
+    for outputs, size, stride in ((64, 80, 4), (64, 3, 1), (128, 3, 1), (256, 3, 1)):
+        layers += [
+            nn.Conv1d(inputs, outputs, size, stride, bias=False),
+            nn.BatchNorm1d(outputs),
+            nn.ReLU(),
+            nn.MaxPool1d(4),
+        ]
+        inputs = outputs
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(inputs, 35))
+
+
+def _recurrent(kind):
     import torch.nn as nn
 
     class Sequence(nn.Module):
         def __init__(self):
             super().__init__()
-            self.lstm = nn.LSTM(256, 256, 2, batch_first=True)
+            self.layers = getattr(nn, kind)(256, 256, 2, batch_first=True)
             self.head = nn.Linear(256, 10)
 
         def forward(self, x):
-            return self.head(self.lstm(x)[0][:, -1])
+            return self.head(self.layers(x)[0][:, -1])
 
     return Sequence()
 
@@ -192,14 +298,48 @@ def _braggnn():
     )  # fmt: skip
 
 
-def gpt2_loss(batch):
-    """GPT-2 of 124M parameters, windows of 64."""
+def gpt2_loss(batch, window=64):
+    """GPT-2 of 124M parameters."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
     model = GPT2LMHeadModel(GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, use_cache=False))
-    ids = torch.randint(50257, (batch, 65))
+    ids = torch.randint(50257, (batch, window + 1))
     return _wrapped(model, _loss_of), (ids[:, :-1].contiguous(), ids[:, 1:].contiguous())
+
+
+def llama_loss(batch, window=128):
+    """A Llama of 110M parameters."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=32000, hidden_size=768, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=12,
+        tie_word_embeddings=True, use_cache=False,
+    )  # fmt: skip
+    ids = torch.randint(config.vocab_size, (batch, window + 1))
+    return _wrapped(LlamaForCausalLM(config), _loss_of), (ids[:, :-1].contiguous(), ids[:, 1:].contiguous())
+
+
+def _vit():
+    from transformers import ViTConfig, ViTForImageClassification
+
+    config = ViTConfig(num_labels=1000, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    return _wrapped(ViTForImageClassification(config), lambda model, x: model(x).logits)
+
+
+def vit(batch):
+    """ViT-B/16, images of 224x224."""
+    import torch
+
+    return _vit().eval(), (torch.randn(batch, 3, 224, 224),)
+
+
+def vit_loss(batch):
+    """ViT-B/16, images of 224x224 with labels."""
+    import torch
+
+    return _with_cross_entropy(_vit()), (torch.randn(batch, 3, 224, 224), torch.randint(1000, (batch,)))
 
 
 def gpt2_logits(batch):
@@ -293,14 +433,65 @@ def lstm(batch):
     """Two LSTM layers of 256 over 64 steps, and a Linear of the last step."""
     import torch
 
-    return _lstm().eval(), (torch.randn(batch, 64, 256),)
+    return _recurrent("LSTM").eval(), (torch.randn(batch, 64, 256),)
 
 
 def lstm_loss(batch):
     """Two LSTM layers of 256 over 64 steps, labels of whole sequences."""
     import torch
 
-    return _with_cross_entropy(_lstm()), (torch.randn(batch, 64, 256), torch.randint(10, (batch,)))
+    return _with_cross_entropy(_recurrent("LSTM")), (torch.randn(batch, 64, 256), torch.randint(10, (batch,)))
+
+
+def gru_loss(batch):
+    """Two GRU layers of 256 over 64 steps, labels of whole sequences."""
+    import torch
+
+    return _with_cross_entropy(_recurrent("GRU")), (torch.randn(batch, 64, 256), torch.randint(10, (batch,)))
+
+
+def volumes(batch):
+    """3-D U-Net of three levels, volumes of 32x32x32."""
+    import torch
+
+    return _unet_of_volumes().eval(), (torch.randn(batch, 1, 32, 32, 32),)
+
+
+def volumes_loss(batch):
+    """3-D U-Net of three levels, volumes of 32x32x32 with a class of each voxel."""
+    import torch
+
+    return _with_cross_entropy(_unet_of_volumes()), (
+        torch.randn(batch, 1, 32, 32, 32),
+        torch.randint(2, (batch, 32, 32, 32)),
+    )
+
+
+def denoiser_loss(batch):
+    """A diffusion U-Net, pictures of 32x32 with noise, their steps, and the noise."""
+    import torch
+    import torch.nn.functional as F
+
+    noise = torch.randn(batch, 3, 32, 32)
+    return _wrapped(_denoiser(), lambda model, x, step, noise: F.mse_loss(model(x, step), noise)), (
+        torch.randn(batch, 3, 32, 32),
+        torch.rand(batch) * 1000,
+        noise,
+    )
+
+
+def waves(batch):
+    """M5, a second of sound at 8 kHz."""
+    import torch
+
+    return _waves().eval(), (torch.randn(batch, 1, 8000),)
+
+
+def waves_loss(batch):
+    """M5, a second of sound at 8 kHz with labels."""
+    import torch
+
+    return _with_cross_entropy(_waves()), (torch.randn(batch, 1, 8000), torch.randint(35, (batch,)))
 
 
 def braggnn(batch):

@@ -23,7 +23,6 @@ import time
 from functools import partial
 from pathlib import Path
 
-import architectures
 from models import ROOT, ROWS, _eager_work, _optimizer
 
 NAMES = (
@@ -73,7 +72,7 @@ def model_of(row, watch):
     import torch
 
     torch.manual_seed(0)
-    made = getattr(architectures, row.build)(row.batch)
+    made = row.make()
     watch.note("weights")
     return made
 
