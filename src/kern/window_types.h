@@ -33,6 +33,13 @@ typedef struct leat_kern_conv_s {
   int64_t x[5], w[5], y[5];
 } leat_kern_conv_t;
 
+// Lines of x that a block of conv_depth meets, over all k0, at most.
+enum { LEAT_KERN_DEPTH_LINES = 128, LEAT_KERN_DEPTH_ROWS = 4 };
+// Columns that its blocks look at, of up to 16 lanes: the last one reads two registers.
+static inline int64_t leat_kern_depth_columns(const leat_kern_window_t *w) {
+  return (w->out[2] + 15) * w->stride[2] + (w->size[2] - 1) * w->dilation[2] + 32;
+}
+
 // out[m][n] (+)= sum over taps k, ascending, of w[m][w_offsets[k]] * base[offsets[k] + n]: the one loop nest that fast
 // convolutions run on. Forward: n are output positions, k channels and window positions. Weight gradient: n are
 // channels and window positions, k output positions.

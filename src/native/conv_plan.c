@@ -238,6 +238,18 @@ bool leat_native_conv_is_ordinary(const leat_kern_conv_t *s) {
   return elements < 0x1p58 && phases <= 64;
 }
 
+bool leat_native_conv_is_depth(const leat_kern_conv_t *s, size_t *out_workspace_bytes) {
+  const leat_kern_window_t *w = &s->window;
+  if (!leat_native_conv_is_ordinary(s) || s->channels != 1 || s->outputs_per_group > CONV_DEPTH_OUTPUTS) return false;
+  if (w->base[0] * w->base[1] * w->base[2] > 1 || w->stride[2] > 2 || s->chain > 0) return false;
+  const int64_t lines = (LEAT_KERN_DEPTH_ROWS - 1) * w->stride[1] + (w->size[1] - 1) * w->dilation[1] + 1;
+  if (w->size[0] * lines > LEAT_KERN_DEPTH_LINES || w->in[2] > LEAT_NATIVE_CONV_COPY_MAX) return false;
+  const int64_t columns = leat_kern_depth_columns(w);
+  if (columns > LEAT_NATIVE_CONV_COPY_MAX) return false;
+  *out_workspace_bytes = (size_t)round_up(w->in[2] + columns + window_elements(s)) * sizeof(float);
+  return (s->x[4] == 1 || w->in[2] == 1) && (s->y[4] == 1 || w->out[2] == 1);
+}
+
 leat_status_t leat_native_conv_plan(leat_arena_t *arena, const leat_kern_conv_t *s,
                                     const leat_kern_conv_plan_t **out_plan, size_t *out_workspace_bytes) {
   const int64_t *base = s->window.base;
