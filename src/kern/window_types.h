@@ -110,6 +110,15 @@ typedef struct leat_kern_wgrad_plan_s {
   int64_t image_at, slides_at;  // floats into the workspace
 } leat_kern_wgrad_plan_t;
 
+// Weight gradient of groups of one channel and one output. x of a band of output rows is turned, zero-padded, to
+// image[k0][row][column][lane].
+typedef struct leat_kern_wgrad_depth_s {
+  int64_t band;
+  int64_t image_rows, image_columns;  // of the copy for one band
+  int64_t sum_floats;                 // of dw of 16 lanes, at 0 of the workspace; further sums follow as above
+  int64_t image_at, dy_at;            // floats into the workspace
+} leat_kern_wgrad_depth_t;
+
 // One plane of a pooling: strides of the spatial dims.
 enum {
   LEAT_KERN_POOL_ROWS = 64,  // rows of a window that the fast bodies take

@@ -27,5 +27,9 @@ int64_t leat_native_conv_positions(const leat_kern_conv_t *shape);
 leat_status_t leat_native_wgrad_plan(leat_arena_t *arena, const leat_kern_conv_t *shape,
                                      const leat_kern_wgrad_plan_t **out_plan,
                                      size_t *out_workspace_bytes) LEAT_MUST_USE;
+// Plans a weight gradient of groups of one channel and one output; NULL for others, and as above.
+leat_status_t leat_native_wgrad_depth_plan(leat_arena_t *arena, const leat_kern_conv_t *shape,
+                                           const leat_kern_wgrad_depth_t **out_plan,
+                                           size_t *out_workspace_bytes) LEAT_MUST_USE;
 
 #endif

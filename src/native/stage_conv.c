@@ -14,6 +14,7 @@ typedef struct conv_s {
   bool depth;
   const leat_kern_conv_plan_t *forward;  // NULL: generic, or depth
   const leat_kern_wgrad_plan_t *wgrad;
+  const leat_kern_wgrad_depth_t *wgrad_depth;
 } conv_t;
 
 static void read_strides(const leat_native_operand_t *operand, uint32_t batch, uint32_t spatial,
@@ -21,6 +22,19 @@ static void read_strides(const leat_native_operand_t *operand, uint32_t batch, u
   out_strides[0] = operand->strides[batch];
   out_strides[1] = operand->strides[batch + 1];
   leat_native_spatial_strides(operand, spatial, out_strides + 2);
+}
+
+// A window of one element steps over elements of x that nothing reads: as if they were not there.
+static void skip_unread(leat_kern_conv_t *s) {
+  leat_kern_window_t *w = &s->window;
+  for (int d = 0; d < 3; d++) {
+    const int64_t step = w->stride[d];
+    if (w->size[d] != 1 || w->base[d] != 1 || w->low[d] % step != 0) continue;
+    w->in[d] = (w->in[d] + step - 1) / step;
+    w->low[d] /= step;
+    w->stride[d] = 1;
+    s->x[2 + d] = w->in[d] > 1 ? s->x[2 + d] * step : 0;
+  }
 }
 
 static void read_shape(const leat_native_stage_t *stage, conv_t *c) {
@@ -35,6 +49,7 @@ static void read_shape(const leat_native_stage_t *stage, conv_t *c) {
   read_strides(x, batch, spatial, s->x);
   read_strides(w, batch, spatial, s->w);
   read_strides(y, batch, spatial, s->y);
+  skip_unread(s);
 }
 
 static leat_status_t prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context, uint32_t w, uint32_t y,
@@ -68,6 +83,8 @@ leat_status_t leat_native_conv_wgrad_prepare(leat_native_stage_t *stage, const l
   const int64_t chain = stage->params->conv_wgrad.chain;
   c->shape.chain = leat_native_conv_positions(&c->shape) > chain ? chain : 0;  // else it is one block
   if (c->x->dtype == PEF_F64) return NULL;
+  LEAT_TRY(leat_native_wgrad_depth_plan(context->arena, &c->shape, &c->wgrad_depth, &stage->workspace_bytes));
+  if (c->wgrad_depth) return NULL;
   return leat_native_wgrad_plan(context->arena, &c->shape, &c->wgrad, &stage->workspace_bytes);
 }
 
@@ -111,7 +128,9 @@ void leat_native_conv_wgrad_run(const leat_native_stage_t *stage, const leat_run
   do {
     const void *x = batch_at(c, c->x, tile, index), *dy = batch_at(c, c->y, tile, index);
     void *dw = batch_at(c, c->w, tile, index);
-    if (c->wgrad)
+    if (c->wgrad_depth)
+      stage->kern->conv_wgrad_depth(c->wgrad_depth, &s, x, dy, dw, (float *)(void *)tile->workspace);
+    else if (c->wgrad)
       stage->kern->conv_wgrad_fast(c->wgrad, &s, x, dy, dw, (float *)(void *)tile->workspace);
     else if (c->x->dtype == PEF_F32)
       stage->kern->conv_wgrad_f32(&s, x, dy, dw);

@@ -141,3 +141,25 @@ leat_status_t leat_native_wgrad_plan(leat_arena_t *arena, const leat_kern_conv_t
   *out_plan = p;
   return NULL;
 }
+
+leat_status_t leat_native_wgrad_depth_plan(leat_arena_t *arena, const leat_kern_conv_t *s,
+                                           const leat_kern_wgrad_depth_t **out_plan, size_t *out_workspace_bytes) {
+  const leat_kern_window_t *w = &s->window;
+  leat_kern_wgrad_depth_t *p;
+  *out_plan = NULL;
+  if (!leat_native_conv_is_ordinary(s) || w->base[0] * w->base[1] * w->base[2] > 1) return NULL;
+  if (s->channels != 1 || s->outputs_per_group != 1) return NULL;
+  TRY_ALLOC(p, arena, 1);
+  p->image_columns = reach(w, 2, w->out[2]);
+  const int64_t line = w->size[0] * p->image_columns * CONV_LANES;
+  p->band = w->out[1];
+  while (p->band > 1 && line * reach(w, 1, p->band) > WGRAD_IMAGE_FLOATS) p->band = (p->band + 1) / 2;
+  p->image_rows = reach(w, 1, p->band);
+  if (line * p->image_rows > LEAT_NATIVE_CONV_COPY_MAX) return NULL;
+  p->sum_floats = round_up(w->size[0] * w->size[1] * w->size[2] * CONV_LANES);
+  p->image_at = p->sum_floats * sum_rows(s);
+  p->dy_at = p->image_at + round_up(line * p->image_rows);
+  *out_workspace_bytes = (size_t)(p->dy_at + round_up(p->band * w->out[2] * CONV_LANES)) * sizeof(float);
+  *out_plan = p;
+  return NULL;
+}
