@@ -34,9 +34,8 @@ VEC_INLINE reg_t load(const block_t *b, const float *line, int64_t e, const int 
   if (m < b->rows) reg_store_lanes(b->y + m * b->y_row, a##m, b->kept);
 
 // Row m meets line i as its window row i - m * step.
-#define MEET(m)                         \
-  if (i >= m * step && i < m * step + size) \
-    a##m = reg_fma(reg_splat(w[(i - m * step) * size + e]), x, a##m);
+#define MEET(m) \
+  if (i >= m * step && i < m * step + size) a##m = reg_fma(reg_splat(w[(i - m * step) * size + e]), x, a##m);
 
 // A square window without holes, constants once inlined; rows and columns step alike.
 VEC_INLINE void filter_square(const block_t *b, const int size, const int step, const int edge) {
@@ -89,8 +88,10 @@ FILTERS(row, filter_any, 1)
 
 // [edge]
 typedef filter_t *filters_t[2];
-#define CHOICE(name, step) {name##_##step, name##_edge_##step}
-#define CHOICES(name) {CHOICE(name, 1), CHOICE(name, 2)}
+#define CHOICE(name, step) \
+  { name##_##step, name##_edge_##step }
+#define CHOICES(name) \
+  { CHOICE(name, 1), CHOICE(name, 2) }
 static const filters_t squares[3][2] = {CHOICES(square_3), CHOICES(square_5), CHOICES(square_7)};
 static const filters_t others[2][2] = {CHOICES(row), CHOICES(rows)};
 
@@ -111,7 +112,8 @@ static void find_lines(const leat_kern_conv_t *s, const float *x, const float *z
     const int64_t plane = z * w->stride[0] + k0 * w->dilation[0] - w->low[0];
     const int64_t lines = plane >= 0 && plane < w->in[0] ? w->in[1] : 0;
     const float *at = x + plane * s->x[2] + first * s->x[3];
-    for (int64_t i = 0; i < b->line_count; i++, at += s->x[3]) line[i] = (uint64_t)(first + i) < (uint64_t)lines ? at : zeros;
+    for (int64_t i = 0; i < b->line_count; i++, at += s->x[3])
+      line[i] = (uint64_t)(first + i) < (uint64_t)lines ? at : zeros;
   }
 }
 

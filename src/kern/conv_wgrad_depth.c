@@ -30,10 +30,9 @@ static int64_t clamp(int64_t v, int64_t low, int64_t high) { return v < low ? lo
 
 #define EACH_ROW(M) M(0) M(1) M(2) M(3) M(4)
 #define EACH_COLUMN(M, m) M(m, 0) M(m, 1) M(m, 2) M(m, 3) M(m, 4) M(m, 5) M(m, 6)
-#define START_ONE(m, v)                                                   \
-  reg_t a##m##v = m < rows && v < columns && t->accumulate != 0           \
-                      ? reg_load(sum + m * sum_row + v * REG_LANES)       \
-                      : reg_zero();
+#define START_ONE(m, v) \
+  reg_t a##m##v =       \
+      m < rows && v < columns && t->accumulate != 0 ? reg_load(sum + m * sum_row + v * REG_LANES) : reg_zero();
 #define START(m) EACH_COLUMN(START_ONE, m)
 #define STEP_ONE(m, v) \
   if (m < rows && v < columns) a##m##v = reg_fma(factor, reg_load(at + m * line + v * REG_LANES), a##m##v);
@@ -113,7 +112,8 @@ static int64_t add_some(job_t *j, int64_t at, int64_t count) {
   return t.rows * t.columns;
 }
 
-// --- turning -----------------------------------------------------------------------------------------------------------
+// --- turning
+// -----------------------------------------------------------------------------------------------------------
 
 static void zero(float *to, int64_t columns) {
   for (int64_t i = 0; i < columns; i++) reg_store(to + i * REG_LANES, reg_zero());
@@ -138,8 +138,7 @@ static void turn(const job_t *j, const float *from, int64_t lane_step, int64_t s
   reg_t r[REG_LANES];
   if (step != 1) {
     for (; c < count; c++) {
-      for (int64_t l = 0; l < REG_LANES; l++)
-        to[c * REG_LANES + l] = l < j->lanes ? from[l * lane_step + c * step] : 0;
+      for (int64_t l = 0; l < REG_LANES; l++) to[c * REG_LANES + l] = l < j->lanes ? from[l * lane_step + c * step] : 0;
     }
     return;
   }

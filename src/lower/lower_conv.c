@@ -134,16 +134,28 @@ static uint32_t whole_dims(const leat_lower_t *c, const leat_window_t *w) {
   return dims;
 }
 
-// Result i of an axis covers floor(i*in/out) up to ceil((i+1)*in/out): a matrix [out, in] of weights.
-static leat_value_id_t average_matrix(leat_builder_t *b, leat_dtype_t dtype, int64_t out, int64_t in) {
+// Result i of an axis is the mean of its elements from floor(i*in/out) up to ceil((i+1)*in/out): of as many as the
+// largest of these windows has, those beyond its own end left out.
+static leat_value_id_t average_axis(leat_builder_t *b, leat_value_id_t x, uint32_t dim, int64_t out) {
+  leat_value_t v = *leat_b_value(b, x);
+  const int64_t in = v.dims[dim], most = (in + out - 1) / out + (in % out != 0);
   leat_value_id_t i = leat_b_iota(b, LEAT_I64, 2, (const int64_t[]){out, 1}, 0);
-  leat_value_id_t j = leat_b_iota(b, LEAT_I64, 2, (const int64_t[]){1, in}, 1);
   leat_value_id_t low = leat_b_fn2s(b, FLOORDIV, leat_b_muls(b, i, (double)in), (double)out);
   leat_value_id_t next = leat_b_muls(b, leat_b_adds(b, i, 1.0), (double)in);
   leat_value_id_t high = leat_b_fn2s(b, FLOORDIV, leat_b_adds(b, next, (double)(out - 1)), (double)out);
-  leat_value_id_t inside = leat_b_fn2(b, AND, leat_b_fn2(b, GE, j, low), leat_b_fn2(b, LT, j, high));
-  leat_value_id_t weight = leat_b_fn1(b, RECIP, leat_b_cast(b, leat_b_sub(b, high, low), LEAT_F64));
-  return leat_b_cast(b, leat_b_select_or(b, inside, weight, 0.0), dtype);
+  leat_value_id_t at = leat_b_add(b, low, leat_b_iota(b, LEAT_I64, 2, (const int64_t[]){1, most}, 1));
+  leat_value_id_t last = leat_b_fn2s(b, MIN, at, (double)(in - 1));
+  int64_t before = 1, after = 1;
+  for (uint32_t d = 0; d < v.rank; d++) *(d < dim ? &before : &after) *= d == dim ? 1 : v.dims[d];
+  leat_value_id_t flat = leat_b_reshape(b, x, 3, (const int64_t[]){before, in, after});
+  leat_value_id_t all = leat_b_gather(b, flat, leat_b_reshape(b, last, 1, (const int64_t[]){out * most}), 1, 0);
+  all = leat_b_reshape(b, all, 4, (const int64_t[]){before, out, most, after});
+  leat_value_id_t inside = leat_b_reshape(b, leat_b_fn2(b, LT, at, high), 3, (const int64_t[]){out, most, 1});
+  leat_value_id_t sum = leat_b_reduce(b, LEAT_FOLD_SUM, leat_b_select_or(b, inside, all, 0.0), 1u << 2, false);
+  leat_value_id_t size = leat_b_reshape(b, leat_b_sub(b, high, low), 2, (const int64_t[]){out, 1});
+  size = leat_b_cast(b, size, (leat_dtype_t)v.dtype);
+  v.dims[dim] = out;
+  return leat_b_reshape(b, leat_b_div(b, sum, size), v.rank, v.dims);
 }
 
 LOWER(ADAPTIVE_AVG_POOL) {
@@ -158,14 +170,15 @@ LOWER(ADAPTIVE_AVG_POOL) {
     for (uint32_t i = 0; i < w.rank; i++) size *= (double)w.window[i];
     return leat_b_fn2s(b, DIV, leat_b_pool(b, LEAT_FOLD_SUM, x, &w), size);
   }
-  leat_value_t v = *leat_b_value(b, x);
+  const leat_value_t v = *leat_b_value(b, x);
   const leat_value_t *y = leat_lower_declared(c, 0);
+  x = leat_b_widen(b, x);
   for (uint32_t i = 0; i < w.rank; i++) {
     uint32_t dim = v.rank - w.rank + i;
     if (y->dims[dim] == v.dims[dim]) continue;
-    x = leat_row_resize_axis(b, x, dim, average_matrix(b, (leat_dtype_t)v.dtype, y->dims[dim], v.dims[dim]));
+    x = y->dims[dim] == 0 ? leat_b_slice_dim(b, x, dim, 0, 0, 1) : average_axis(b, x, dim, y->dims[dim]);
   }
-  return x;
+  return leat_b_cast(b, x, (leat_dtype_t)v.dtype);
 }
 
 // Windows of unequal size: the maximum of each slice, axis by axis.

@@ -117,9 +117,6 @@ leat_window_t leat_row_pool_window(const leat_graph_t *g, const leat_op_t *op, c
 // What avg_pool multiplies its sums with: 1/window, or the number of elements that count, per position.
 leat_value_id_t leat_row_pool_scale(leat_builder_t *b, const leat_graph_t *g, const leat_op_t *op,
                                     const leat_value_t *x, const leat_window_t *window);
-// x with axis `dim` multiplied by a matrix [out, in].
-leat_value_id_t leat_row_resize_axis(leat_builder_t *b, leat_value_id_t x, uint32_t dim, leat_value_id_t matrix);
-
 // Each element of axis `dim` `times` times in a row.
 leat_value_id_t leat_row_repeat_elements(leat_builder_t *b, leat_value_id_t x, uint32_t dim, int64_t times);
 
