@@ -56,6 +56,9 @@ typedef struct leat_kern_taps_s {
   int32_t accumulate;      // 1: adds to out
 } leat_kern_taps_t;
 
+// Lines of x that a row of conv_depth_spread meets, and positions of a line's window, at most.
+enum { LEAT_KERN_SPREAD_LINES = 64, LEAT_KERN_SPREAD_COLUMNS = 16 };
+
 // How a fast convolution reads x along one dim: output r of a phase takes input r * stride + shift[i] for window
 // position k[i], i < taps. Outputs r with low[i] <= r < high[i] read inside the input.
 typedef struct leat_kern_conv_reads_s {

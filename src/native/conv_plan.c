@@ -250,6 +250,16 @@ bool leat_native_conv_is_depth(const leat_kern_conv_t *s, size_t *out_workspace_
   return (s->x[4] == 1 || w->in[2] == 1) && (s->y[4] == 1 || w->out[2] == 1);
 }
 
+bool leat_native_conv_is_spread(const leat_kern_conv_t *s, size_t *out_workspace_bytes) {
+  const leat_kern_window_t *w = &s->window;
+  if (!leat_native_conv_is_ordinary(s) || s->channels != 1 || s->outputs_per_group != 1 || s->chain > 0) return false;
+  if (w->stride[0] * w->stride[1] * w->stride[2] > 1 || w->base[2] != 2 || w->dilation[2] != 1) return false;
+  if (w->size[0] * w->size[1] > LEAT_KERN_SPREAD_LINES || w->size[2] > LEAT_KERN_SPREAD_COLUMNS) return false;
+  if (w->in[2] > LEAT_NATIVE_CONV_COPY_MAX || s->x[4] != 1 || s->y[4] != 1) return false;
+  *out_workspace_bytes = (size_t)round_up(w->in[2] + window_elements(s)) * sizeof(float);
+  return true;
+}
+
 leat_status_t leat_native_conv_plan(leat_arena_t *arena, const leat_kern_conv_t *s,
                                     const leat_kern_conv_plan_t **out_plan, size_t *out_workspace_bytes) {
   const int64_t *base = s->window.base;

@@ -19,6 +19,8 @@ leat_status_t leat_native_conv_plan(leat_arena_t *arena, const leat_kern_conv_t 
                                     const leat_kern_conv_plan_t **out_plan, size_t *out_workspace_bytes) LEAT_MUST_USE;
 // conv_depth covers the forward convolution `shape` and is the one to take; it then wants so much workspace.
 bool leat_native_conv_is_depth(const leat_kern_conv_t *shape, size_t *out_workspace_bytes);
+// conv_depth_spread covers the forward convolution `shape`; it then wants so much workspace.
+bool leat_native_conv_is_spread(const leat_kern_conv_t *shape, size_t *out_workspace_bytes);
 // Terms of an output, INT64_MAX beyond that.
 int64_t leat_native_conv_terms(const leat_kern_conv_t *shape);
 // Positions that a weight gradient sums over, INT64_MAX beyond that.

@@ -6,13 +6,15 @@
 #include "native/conv_plan.h"
 #include "native/window.h"
 
+typedef void in_place_t(const leat_kern_conv_t *s, const float *x, const float *w, float *y, float *workspace);
+
 // CONV: x, w, y; CONV_WGRAD: x, dy (in the role of y), dw (of w).
 typedef struct conv_s {
   leat_kern_conv_t shape;
   uint32_t batch;  // leading dims of all operands
   const leat_native_operand_t *x, *w, *y;
-  bool depth;
-  const leat_kern_conv_plan_t *forward;  // NULL: generic, or depth
+  in_place_t *in_place;                  // NULL: x is not filtered as it lies
+  const leat_kern_conv_plan_t *forward;  // NULL: generic, or in place
   const leat_kern_wgrad_plan_t *wgrad;
   const leat_kern_wgrad_depth_t *wgrad_depth;
 } conv_t;
@@ -71,8 +73,9 @@ leat_status_t leat_native_conv_prepare(leat_native_stage_t *stage, const leat_na
   LEAT_TRY(prepare(stage, context, PEF_CONV_w, PEF_CONV_y, 0, &c));
   c->shape.chain = leat_native_conv_terms(&c->shape) > stage->params->conv.chain ? stage->params->conv.chain : 0;
   if (c->x->dtype == PEF_F64) return NULL;
-  c->depth = leat_native_conv_is_depth(&c->shape, &stage->workspace_bytes);
-  if (c->depth) return NULL;
+  if (leat_native_conv_is_depth(&c->shape, &stage->workspace_bytes)) c->in_place = stage->kern->conv_depth;
+  if (leat_native_conv_is_spread(&c->shape, &stage->workspace_bytes)) c->in_place = stage->kern->conv_depth_spread;
+  if (c->in_place) return NULL;
   return leat_native_conv_plan(context->arena, &c->shape, &c->forward, &stage->workspace_bytes);
 }
 
@@ -102,8 +105,8 @@ void leat_native_conv_run(const leat_native_stage_t *stage, const leat_run_tile_
   const leat_kern_conv_t s = tile_shape(c, tile);
   const void *x = leat_native_operand_at(c->x, tile), *w = leat_native_operand_at(c->w, tile);
   void *y = leat_native_operand_at(c->y, tile);
-  if (c->depth)
-    stage->kern->conv_depth(&s, x, w, y, (float *)(void *)tile->workspace);
+  if (c->in_place)
+    c->in_place(&s, x, w, y, (float *)(void *)tile->workspace);
   else if (c->forward)
     stage->kern->conv_fast(c->forward, &s, x, w, y, (float *)(void *)tile->workspace);
   else if (c->x->dtype == PEF_F32)
