@@ -90,17 +90,43 @@ static void copy_strided(const job_t *j, const float *plane, int64_t i, int64_t 
   }
 }
 
+// The same where rows have one element, which no tap misses: rows follow each other in x and in the copy.
+static void copy_lines(const job_t *j, const float *plane, int64_t band_first, float *to) {
+  const leat_kern_conv_reads_t *rows = &j->phase->dim[1];
+  const int32_t *row_in = j->phase->image_row_in;
+  const int64_t n = j->phase->image_rows, step = rows->stride * j->s->x[3];
+  for (int64_t r = 0, run; r < n; r += run, to += run) {
+    for (run = 1; r + run < n && row_in[r + run] - row_in[r + run - 1] == rows->stride;) run++;
+    const int64_t in = row_in[r] + band_first * rows->stride;
+    int64_t low = in >= 0 ? 0 : clamp((rows->stride - 1 - in) / rows->stride, 0, run), high = low;
+    if (plane && in < rows->in) high = clamp((rows->in - in + rows->stride - 1) / rows->stride, low, run);
+    for (int64_t i = 0; i < low; i++) to[i] = 0;
+    const float *from = plane + in * j->s->x[3];
+    if (step == 1 && low < high)
+      KERN(copy2_b4)((uint32_t *)to + low, 0, (const uint32_t *)from + low, 0, 1, 1, high - low);
+    else if (step == 2)
+      copy_even(from, low, high, to);
+    else
+      for (int64_t i = low; i < high; i++) to[i] = from[i * step];
+    for (int64_t i = high; i < run; i++) to[i] = 0;
+  }
+}
+
 // The copy for `channels` channels of x, output plane `z` and the band from `band_first` on.
 static void copy_image(const job_t *j, const float *x, int64_t channels, int64_t z, int64_t band_first) {
   const leat_kern_conv_reads_t *planes = &j->phase->dim[0], *columns = &j->phase->dim[2];
   float *to = j->image;
-  int contiguous = columns->stride == 1 && j->s->x[4] == 1;
+  const int contiguous = columns->stride == 1 && j->s->x[4] == 1;
+  const int one_column = columns->count == 1 && columns->taps == 1 && columns->low[0] == 0 && columns->high[0] == 1 &&
+                         columns->shift[0] == 0;
   for (int64_t c = 0; c < channels; c++) {
     for (int64_t k0 = 0; k0 < planes->taps; k0++) {
       int64_t in = z * planes->stride + planes->shift[k0];
       const float *plane = in >= 0 && in < planes->in ? x + c * j->s->x[1] + in * j->s->x[2] : NULL;
       for (int64_t i = 0; i < columns->taps; i++, to += j->phase->image_rows * columns->count) {
-        if (!contiguous)
+        if (one_column)
+          copy_lines(j, plane, band_first, to);
+        else if (!contiguous)
           copy_strided(j, plane, i, band_first, to);
         else if (columns->count <= REG_LANES)
           copy_columns(j, plane, i, band_first, 0, to, 1);

@@ -39,6 +39,22 @@ static void skip_unread(leat_kern_conv_t *s) {
   }
 }
 
+static void swap(int64_t *a, int64_t *b) {
+  const int64_t t = *a;
+  *a = *b;
+  *b = t;
+}
+
+// A picture of one row is one of one column: bands are cut along rows, and rows are copied once for all taps.
+static void stand_up(leat_kern_conv_t *s) {
+  leat_kern_window_t *w = &s->window;
+  if (w->in[1] != 1 || w->out[1] != 1 || w->size[1] != 1 || w->low[1] != 0 || w->size[2] == 1) return;
+  int64_t *const by_dim[] = {w->in,       w->out,  w->size,  w->stride, w->low,
+                             w->dilation, w->base, s->x + 2, s->w + 2,  s->y + 2};
+  for (size_t i = 0; i < sizeof by_dim / sizeof *by_dim; i++) swap(&by_dim[i][1], &by_dim[i][2]);
+  s->x[4] = s->y[4] = 1;  // of one element
+}
+
 static void read_shape(const leat_native_stage_t *stage, conv_t *c) {
   leat_kern_conv_t *s = &c->shape;
   const leat_native_operand_t *x = c->x, *w = c->w, *y = c->y;
@@ -76,6 +92,7 @@ leat_status_t leat_native_conv_prepare(leat_native_stage_t *stage, const leat_na
   if (leat_native_conv_is_depth(&c->shape, &stage->workspace_bytes)) c->in_place = stage->kern->conv_depth;
   if (leat_native_conv_is_spread(&c->shape, &stage->workspace_bytes)) c->in_place = stage->kern->conv_depth_spread;
   if (c->in_place) return NULL;
+  stand_up(&c->shape);
   return leat_native_conv_plan(context->arena, &c->shape, &c->forward, &stage->workspace_bytes);
 }
 
