@@ -41,7 +41,8 @@ typedef struct reduce_plan_s {
   uint64_t start;  // bits of the neutral element
   reduce_fold_fn_t fold;
   reduce_columns_fn_t columns;
-  reduce_columns_fn_t lanes_add, rows_sum;
+  reduce_columns_fn_t lanes_add;
+  reduce_columns_fn_t rows;  // results of several runs side by side; NULL: one by one
   void (*lanes_end)(void *out, const void *lanes);
   reduce_pairs_fns_t pairs;
   int64_t block;       // terms of a block (of all lanes together); 0: the sum is one block
@@ -72,7 +73,6 @@ static void choose_kernels(reduce_plan_t *plan, const leat_kern_t *kern, uint8_t
   bool wide = plan->class_ == PEF_CLASS_F64;
   plan->lanes_add = wide ? kern->lanes_add_f64 : kern->lanes_add_f32;
   plan->lanes_end = wide ? kern->lanes_end_f64 : kern->lanes_end_f32;
-  plan->rows_sum = wide ? kern->rows_sum_f64 : kern->rows_sum_f32;
   plan->pairs = (reduce_pairs_fns_t){
       wide ? kern->pairs_fold_f64 : kern->pairs_fold_f32,   wide ? kern->pairs_columns_f64 : kern->pairs_columns_f32,
       wide ? kern->pairs_lanes_f64 : kern->pairs_lanes_f32, wide ? kern->pairs_close_f64 : kern->pairs_close_f32,
@@ -190,6 +190,16 @@ static void choose_block(reduce_plan_t *plan, int64_t chain) {
   plan->pair_rows++;
 }
 
+// Each result is of one run of elements side by side, which are in memory as they are computed.
+static void choose_rows(reduce_plan_t *plan, const leat_kern_t *kern, uint8_t fn) {
+  if (!plan->native || plan->reduced_count != 1 || plan->reduced[0].in != 1) return;
+  if (plan->mode == REDUCE_LANES && plan->block == 0) {
+    plan->rows = plan->class_ == PEF_CLASS_F64 ? kern->rows_sum_f64 : kern->rows_sum_f32;
+  } else if (plan->mode == REDUCE_FOLD && fn == PEF_FN_PROD && plan->class_ == PEF_CLASS_F32) {
+    plan->rows = kern->rows_prod_f32;
+  }
+}
+
 leat_status_t leat_native_reduce_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
   const leat_native_operand_t *in = &stage->operands[0], *out = &stage->operands[1];
   reduce_plan_t *plan = leat_arena_alloc(context->arena, sizeof *plan);
@@ -207,6 +217,7 @@ leat_status_t leat_native_reduce_prepare(leat_native_stage_t *stage, const leat_
   build_dims(plan, stage);
   choose_mode(plan);
   choose_block(plan, stage->params->reduce.chain);
+  choose_rows(plan, context->kern, stage->fn);
   stage->plan = plan;
   stage->workspace_bytes = (2 * REDUCE_STRIP + 16) * 8;  // results of a strip; a converted piece; lanes
   stage->workspace_bytes += (size_t)plan->pair_rows * (size_t)pair_width(plan) * plan->value_bytes;
@@ -338,12 +349,12 @@ static void arg_one(const reduce_run_t *run, const char *in, char *out) {
 static void strip_by_element(const reduce_run_t *run, const leat_kern_t *kern, const char *in, int64_t n) {
   const reduce_plan_t *plan = run->plan;
   int64_t stride = plan->kept[plan->kept_count - 1].in;
+  if (plan->rows != NULL) {
+    plan->rows(run->results, in, stride, n, run->reduced[0]);
+    return;
+  }
   if (plan->mode == REDUCE_LANES && plan->native && plan->reduced_count == 1) {
-    if (plan->block > 0) {
-      plan->pairs.rows(run->results, in, stride, n, run->reduced[0], plan->block);
-    } else {
-      plan->rows_sum(run->results, in, stride, n, run->reduced[0]);
-    }
+    plan->pairs.rows(run->results, in, stride, n, run->reduced[0], plan->block);
     return;
   }
   int64_t bytes = plan->mode == REDUCE_ARG ? 8 : plan->value_bytes;

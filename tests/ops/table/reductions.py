@@ -191,3 +191,8 @@ for _name, _function, _x in (
 ROWS["layer_norm"].add(lambda x, w, b: F.layer_norm(x, (504,), w, b), N(528, 504), P(504), N(504))
 ROWS["batch_norm"].add(lambda x, w, b: F.batch_norm(x, None, None, w, b, True), N(528, 500), P(500), N(500))
 ROWS["softmax"].add(lambda x: F.softmax(x, 0), N(528, 500))
+
+# Products of rows side by side, and places of winners among equals in lines of several vectors.
+ROWS["prod"].add(lambda x: x.prod(1), W(70, 37, grad=False))
+ROWS["argmax"].add(lambda x: x.round().argmax(1), N(6, 300, grad=False))
+ROWS["argmin"].add(lambda x: x.round().argmin(1), N(6, 300, grad=False))
