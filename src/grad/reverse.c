@@ -3,6 +3,8 @@
 // than once.
 #include "grad/reverse.h"
 
+enum { PIECES_MAX = 255 };  // of a concat
+
 // --- life ---------------------------------------------------------------------------------------------------------
 
 // Operands (results) of the op that has most, at least 1.
@@ -53,6 +55,112 @@ void leat_reverse_at(leat_builder_t *b, const leat_op_t *op) {
   b->origin = op->origin;
 }
 
+// --- sums -----------------------------------------------------------------------------------------------------------
+
+// A value along one dim as pieces of others at `start`, with zeros between: what is left of the cotangent of a value of
+// which parts were read.
+typedef struct pieces_s {
+  uint32_t dim, count;
+  struct {
+    leat_value_id_t x;
+    int64_t start;
+  } at[PIECES_MAX];
+} pieces_t;
+
+static const leat_op_t *producer(const leat_graph_t *g, leat_value_id_t v) {
+  return leat_graph_op(g, leat_graph_value(g, v)->op);
+}
+
+static bool is_zero(const leat_graph_t *g, leat_value_id_t v) {
+  double number;
+  return leat_op_splat(g, producer(g, v), &number) && number == 0.0;
+}
+
+static int64_t extent_of(const leat_graph_t *g, leat_value_id_t v, uint32_t dim) {
+  return leat_graph_value(g, v)->dims[dim];
+}
+
+// The dim that a pad with zeros pads, as the only one, and what comes before; LEAT_NONE: it is no such pad.
+static uint32_t padded_dim(const leat_graph_t *g, const leat_op_t *op, int64_t *out_low) {
+  if (op->kind != LEAT_PRIM_PAD || leat_op_float(g, op, LEAT_ATTR_VALUE, 0.0) != 0.0) return LEAT_NONE;
+  uint32_t rank, steps, found = LEAT_NONE;
+  const int64_t *low = leat_op_list(g, op, LEAT_ATTR_LOW, &rank), *high = leat_op_list(g, op, LEAT_ATTR_HIGH, &rank);
+  const int64_t *interior = leat_op_list(g, op, LEAT_ATTR_INTERIOR, &steps);
+  for (uint32_t d = 0; d < rank; d++) {
+    if (low[d] < 0 || high[d] < 0 || (d < steps && interior[d] != 0)) return LEAT_NONE;
+    if (low[d] == 0 && high[d] == 0) continue;
+    if (found != LEAT_NONE) return LEAT_NONE;
+    found = d;
+    *out_low = low[d];
+  }
+  return found;
+}
+
+// Adds those of v, which may be some that were put side by side before; false: v has no zeros around, or too many.
+static bool add_pieces(const leat_graph_t *g, leat_value_id_t v, pieces_t *p) {
+  int64_t start = 0;
+  bool zeros = false;
+  uint32_t dim = padded_dim(g, producer(g, v), &start);
+  if (dim != LEAT_NONE) v = leat_op_input(g, producer(g, v), 0);
+  const leat_op_t *op = producer(g, v);
+  const uint32_t along = op->kind == LEAT_PRIM_CONCAT ? (uint32_t)leat_op_int(g, op, LEAT_ATTR_DIM, 0) : LEAT_NONE;
+  const bool joined = along != LEAT_NONE && (dim == LEAT_NONE || dim == along);
+  zeros = dim != LEAT_NONE;
+  dim = joined ? along : dim;
+  if (dim == LEAT_NONE || (p->count > 0 && p->dim != dim)) return false;
+  p->dim = dim;
+  for (uint32_t i = 0; i < (joined ? op->input_count : 1); i++) {
+    const leat_value_id_t x = joined ? leat_op_input(g, op, i) : v;
+    zeros |= is_zero(g, x);
+    if (p->count == PIECES_MAX) return false;
+    if (!is_zero(g, x)) {
+      p->at[p->count].x = x;
+      p->at[p->count++].start = start;
+    }
+    start += extent_of(g, x, dim);
+  }
+  return zeros;
+}
+
+// Ascending; false where two overlap.
+static bool sort_pieces(const leat_graph_t *g, pieces_t *p) {
+  for (uint32_t i = 1; i < p->count; i++) {
+    for (uint32_t k = i; k > 0 && p->at[k].start < p->at[k - 1].start; k--) {
+      const __typeof__(p->at[0]) swap = p->at[k];
+      p->at[k] = p->at[k - 1];
+      p->at[k - 1] = swap;
+    }
+  }
+  for (uint32_t i = 1; i < p->count; i++) {
+    if (p->at[i - 1].start + extent_of(g, p->at[i - 1].x, p->dim) > p->at[i].start) return false;
+  }
+  return true;
+}
+
+// The sum of parts that do not overlap is all of them side by side; LEAT_NONE: they are no such parts.
+static leat_value_id_t join_parts(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y) {
+  pieces_t p = {.count = 0};
+  if (x == LEAT_NONE || y == LEAT_NONE || !add_pieces(b->graph, x, &p) || !add_pieces(b->graph, y, &p) ||
+      p.count == 0 || !sort_pieces(b->graph, &p))
+    return LEAT_NONE;
+  const leat_value_t v = *leat_graph_value(b->graph, x);
+  leat_value_id_t all[2 * PIECES_MAX];
+  uint32_t count = 0;
+  int64_t low[LEAT_RANK_MAX] = {0}, high[LEAT_RANK_MAX] = {0}, end = p.at[0].start;
+  low[p.dim] = end;
+  for (uint32_t i = 0; i < p.count; i++) {
+    leat_value_t gap = v;
+    gap.dims[p.dim] = p.at[i].start - end;
+    if (gap.dims[p.dim] > 0) all[count++] = leat_b_splat(b, (leat_dtype_t)v.dtype, v.rank, gap.dims, 0.0);
+    all[count++] = p.at[i].x;
+    end = p.at[i].start + extent_of(b->graph, p.at[i].x, p.dim);
+  }
+  if (count > PIECES_MAX) return LEAT_NONE;
+  high[p.dim] = v.dims[p.dim] - end;
+  const leat_value_id_t joined = leat_b_concat(b, all, count, p.dim);
+  return low[p.dim] == 0 && high[p.dim] == 0 ? joined : leat_b_pad(b, joined, low, high, NULL, 0.0);
+}
+
 // The sum belongs to the op that produced the value.
 void leat_reverse_add(leat_reverse_t *r, leat_value_id_t value, leat_value_id_t contribution) {
   leat_builder_t *b = &r->b;
@@ -68,7 +176,8 @@ void leat_reverse_add(leat_reverse_t *r, leat_value_id_t value, leat_value_id_t 
   const leat_op_t *producer = leat_graph_op(b->graph, v.op);
   b->group = producer->group;
   b->origin = producer->origin;
-  r->cotangents[value] = leat_b_add(b, r->cotangents[value], contribution);
+  const leat_value_id_t both = join_parts(b, r->cotangents[value], contribution);
+  r->cotangents[value] = both != LEAT_NONE ? both : leat_b_add(b, r->cotangents[value], contribution);
   b->group = group;
   b->origin = origin;
 }

@@ -182,7 +182,21 @@ LOWER(INDEX_PUT) {
   return leat_b_transpose(b, leat_b_reshape(b, y, m.rank, m.permuted), inverse);
 }
 
-// y spread out to the shape of x, taken where its places are.
+// x with y from `start` on in the dims from `dim` on: what lies before y, y and what lies behind it, side by side.
+static leat_value_id_t put_inside(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y, const int64_t *start,
+                                  uint32_t dim) {
+  if (x == LEAT_NONE || y == LEAT_NONE || dim == leat_b_value(b, x)->rank) return y;
+  const int64_t extent = leat_b_value(b, x)->dims[dim], stop = start[dim] + leat_b_value(b, y)->dims[dim];
+  leat_value_id_t pieces[3];
+  uint32_t count = 0;
+  if (start[dim] > 0) pieces[count++] = leat_b_slice_dim(b, x, dim, 0, start[dim], 1);
+  pieces[count++] = put_inside(b, leat_b_slice_dim(b, x, dim, start[dim], stop, 1), y, start, dim + 1);
+  if (stop < extent) pieces[count++] = leat_b_slice_dim(b, x, dim, stop, extent, 1);
+  return leat_b_concat(b, pieces, count, dim);
+}
+
+// With steps y is spread out to the shape of x and taken where its places are; so, too, where it is all of x, whose
+// gradient is zero then.
 LOWER(SLICE_SCATTER) {
   leat_builder_t *b = c->b;
   leat_value_t x = *leat_b_value(b, c->in[0]), y = *leat_b_value(b, c->in[1]);
@@ -192,11 +206,15 @@ LOWER(SLICE_SCATTER) {
   if (starts != x.rank || (steps != 0 && steps != x.rank))
     return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "start and step need %u entries", x.rank);
   int64_t high[LEAT_RANK_MAX], interior[LEAT_RANK_MAX];
+  bool dense = true, all = true;
   for (uint32_t d = 0; d < x.rank; d++) {
     if (y.dims[d] == 0) return c->in[0];
     interior[d] = steps == 0 ? 0 : step[d] - 1;
+    dense = dense && (interior[d] == 0 || y.dims[d] == 1);
+    all = all && y.dims[d] == x.dims[d];
     high[d] = x.dims[d] - start[d] - ((y.dims[d] - 1) * (interior[d] + 1) + 1);
   }
+  if (dense && !all) return put_inside(b, c->in[0], c->in[1], start, 0);
   leat_value_id_t here = leat_b_splat(b, LEAT_BOOL, y.rank, y.dims, 1.0);
   return leat_b_select(b, leat_b_pad(b, here, start, high, interior, 0.0),
                        leat_b_pad(b, c->in[1], start, high, interior, 0.0), c->in[0]);
