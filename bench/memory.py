@@ -9,7 +9,7 @@ state, inputs and outputs, and `arena` is what passes between sections. Seconds 
 thread: `import` (of the SDK, torch being there), `compile` and `trace` (trace_graph, its load included), both with
 tracing, `load` (of the PEF alone) and `first` (the first piece of work).
 
-usage: memory.py [--rows NAME...] [--against DIR]
+usage: memory.py [--rows NAME...] [--drop-grads] [--against DIR]
 """
 
 import argparse
@@ -187,6 +187,7 @@ def show(row, peer, found, eager_found=None):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="rows whose names contain one of these")
+    parser.add_argument("--drop-grads", action="store_true", help="compile trainings with --drop-grads")
     parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout, built, as the peer `base`")
     parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -201,7 +202,8 @@ def main():
         show(row, "eager", beside)
         if args.against:
             show(row, "base", measure(row, {}, args.against), beside)
-        show(row, "leat", measure(row, {}), beside)
+        settings = {"drop_grads": True} if args.drop_grads and row.kind == "training" else {}
+        show(row, "leat", measure(row, settings), beside)
 
 
 if __name__ == "__main__":

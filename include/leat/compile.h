@@ -52,6 +52,7 @@ typedef struct leat_compile_options_s {
   uint32_t max_memory;       // MiB that a run may take for symbols, constants and values between sections; 0: any
   uint32_t run_batches;      // batches that one run takes at most
   uint32_t update_batches;   // batches whose mean gradient makes an update
+  uint32_t drop_grads;       // 1: gradients of parameters are not kept; backward and updates are one section type, OPT
   uint32_t separate_bodies;  // 1: equal bodies are stored apart, so that every stage names its own op
 
   leat_log_t log;  // NULL: silent

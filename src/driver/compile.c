@@ -172,6 +172,21 @@ typedef struct program_s {
   const leat_bounds_t *bounds;  // of symbols of `bounded`
 } program_t;
 
+// A gradient is used where it is made only in a program that is compiled as one stretch, and once an update.
+static leat_status_t check_drop_grads(const program_t *program, const leat_compile_options_t *options,
+                                      const leat_map_options_t *map_options) {
+  if (options->drop_grads == 0) return NULL;
+  if (map_options->inference)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "--drop-grads: the program makes no gradients; compile it for training");
+  const bool grouped = program->graph != NULL && leat_units_suit(program->graph);
+  const char *why = options->update_batches > 1 ? "--grad-accumulation-steps adds them up"
+                    : options->part != NULL     ? "--microbatch-size adds them up"
+                    : grouped ? "groups (-o0, -o1, --enable-hypersection, --compiler-mode nlp) hand them on"
+                              : NULL;
+  if (why != NULL) LEAT_FAIL(LEAT_UNSUPPORTED, "--drop-grads: %s; compile without the one or the other", why);
+  return NULL;
+}
+
 static leat_status_t compile_traced(const leat_graph_t *graph, const leat_compile_options_t *options,
                                     const leat_map_options_t *map_options, leat_pef_writer_t *writer) {
   if (leat_units_suit(graph)) return leat_compile_separately(graph, options, map_options, writer);
@@ -185,8 +200,10 @@ static leat_status_t compile_once(const program_t *program, const leat_compile_o
   leat_pef_writer_t *writer = leat_pef_writer_create();
   if (writer == NULL) return leat_out_of_memory();
   leat_pef_share_bodies(writer, options->separate_bodies == 0);
-  leat_status_t status = program->looped != NULL ? leat_compile_looped(program->looped, options, map_options, writer)
-                                                 : compile_traced(program->graph, options, map_options, writer);
+  leat_status_t status = check_drop_grads(program, options, map_options);
+  if (status == NULL)
+    status = program->looped != NULL ? leat_compile_looped(program->looped, options, map_options, writer)
+                                     : compile_traced(program->graph, options, map_options, writer);
   *out_writer = writer;
   if (status != NULL) leat_pef_writer_destroy(writer);
   return status;

@@ -275,7 +275,7 @@ bool leat_looped_writes_once(const leat_graph_t *graph) {
 // Does the graph repeat something, in a way that leaves the cutter free?
 static bool may_loop(const leat_graph_t *graph, const leat_compile_options_t *options) {
   if (options->decisions != NULL || options->write_decisions != 0 || options->spatial != 0 ||
-      options->separate_bodies != 0)
+      options->separate_bodies != 0 || options->drop_grads != 0)
     return false;
   return leat_looped_writes_once(graph) && has_loops(graph);
 }

@@ -27,6 +27,7 @@ static const range_t ranges[] = {
     {"retry", PLACE(retry), 0, 1},
     {"write_decisions", PLACE(write_decisions), 0, 1},
     {"run_batches", PLACE(run_batches), 1, 1048576},
+    {"drop_grads", PLACE(drop_grads), 0, 1},
     {"update_batches", PLACE(update_batches), 1, 1048576},
 };
 

@@ -22,7 +22,18 @@ typedef struct steering_s {
 } steering_t;
 typedef leat_status_t (*run_t)(const leat_graph_t *from, const steering_t *by, leat_graph_t **out_graph);
 
-typedef enum when_e { ALWAYS, LOWERING, TRAINING, INFERRING, COMPILING, UNROLLING, MAPPING, PROGRAM, UNIT } when_t;
+typedef enum when_e {
+  ALWAYS,
+  LOWERING,
+  TRAINING,
+  INFERRING,
+  COMPILING,
+  DROPPING,
+  UNROLLING,
+  MAPPING,
+  PROGRAM,
+  UNIT
+} when_t;
 
 enum {
   TRACED = 1u << LEAT_PROPERTY_TRACED,
@@ -62,6 +73,7 @@ PASS(absorb, leat_opt_absorb(from, by->arch, out_graph))
 PASS(by_parts, leat_opt_parts(from, by->arch, out_graph))
 PASS(recompute, leat_opt_recompute(from, by->arch, out_graph))
 PASS(settle, leat_settle(from, by->arch, out_graph))
+PLAIN(drop_grads, leat_opt_drop_grads)
 PLAIN(pool_first, leat_opt_pool_first)
 PLAIN(unroll, leat_opt_unroll)
 PLAIN(empty, leat_opt_empty)
@@ -89,6 +101,7 @@ static const pass_t passes[] = {
     {"absorb",     absorb,               INFERRING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "what follows a product with fixed weights goes into them"},
     {"parts",      by_parts,             MAPPING,   true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "products of joined parts are products of the parts"},
     {"recompute",  recompute,            COMPILING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "backward computes again what is dearer to keep"},
+    {"drop-grads", drop_grads,           DROPPING,  false, PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "updates take gradients where they are made"},
     {"partial",    partial,              MAPPING,   true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "long sums that nothing else is cut along are sums of parts"},
     {"merge",      merge,                MAPPING,   true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "elementwise ops get the rows of the products beside them"},
     {"settle",     settle,               MAPPING,   false, PRIMITIVE | NO_EMPTY | STRAIGHT, SETTLED,        0,       "copies where strides cannot express a view"},
@@ -133,7 +146,8 @@ static const struct {
   uint32_t passes, gives;
 } parts[] = {
     [LEAT_PIPELINE_PROGRAM] = {1u << PROGRAM, GROUPED},
-    [LEAT_PIPELINE_WHOLE] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING | 1u << UNROLLING | 1u << MAPPING,
+    [LEAT_PIPELINE_WHOLE] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING | 1u << DROPPING | 1u << UNROLLING |
+                                 1u << MAPPING,
                              PRIMITIVE | NO_EMPTY | SETTLED},
     [LEAT_PIPELINE_UNIT] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING | 1u << UNROLLING | 1u << MAPPING |
                                 1u << UNIT,
@@ -147,6 +161,7 @@ static const struct {
 
 static bool applies(const pass_t *pass, bool trains, leat_pipeline_t part, const leat_compile_options_t *options) {
   if ((parts[part].passes >> pass->when & 1u) == 0 || pass->when == (trains ? INFERRING : TRAINING)) return false;
+  if (pass->when == DROPPING && (options->drop_grads == 0 || !trains)) return false;
   return !(pass->optional && leat_text_lists(options->disable, pass->name));
 }
 

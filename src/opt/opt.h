@@ -35,6 +35,9 @@ leat_status_t leat_opt_partial(const leat_graph_t *from, leat_graph_t **out_grap
 leat_status_t leat_opt_recompute(const leat_graph_t *from, const leat_arch_t *arch,
                                  leat_graph_t **out_graph) LEAT_MUST_USE;
 
+// Gradients of parameters die into their updates (drop_grads.c). LEAT_UNSUPPORTED where the optimizer clips.
+leat_status_t leat_opt_drop_grads(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
+
 // Max pooling before relu, on the traced graph (pool_first.c).
 leat_status_t leat_opt_pool_first(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
 

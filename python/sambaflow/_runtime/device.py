@@ -168,6 +168,12 @@ class Device:
         return int(self._lib.leat_program_section_types(self.handle))
 
     @property
+    def drops_gradients(self) -> bool:
+        """Whether it was compiled with --drop-grads: backward runs with the updates, as one section type."""
+        opt, backward = self._lib.LEAT_SECTIONS_OPT, self._lib.LEAT_SECTIONS_BCKWD
+        return bool(self.section_types & opt) and not self.section_types & backward
+
+    @property
     def forward_types(self) -> int:
         """FWD and the section types that only run together with it."""
         return int(self._lib.leat_program_forward_types(self.handle))

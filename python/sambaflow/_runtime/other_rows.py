@@ -26,7 +26,7 @@ from sambaflow._base import options
 from sambaflow._base.library import InvalidArgumentError
 from sambaflow._runtime.compiler import batch_dims, compile_program, fingerprint
 from sambaflow._runtime.device import Device
-from sambaflow._runtime.runner import BCKWD, Runner
+from sambaflow._runtime.runner import BCKWD, OPT, Runner
 from sambaflow._tensors.tensor import SambaTensor, binding_of, plain_tensor, wrap
 from sambaflow._trace.microbatch import batch_of, first_rows
 from sambaflow._trace.port import Port
@@ -160,7 +160,7 @@ class OtherRows:
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "smaller.pef")
             given = options.given_options(arguments, "compile")
-            inference = not self._device.section_types & BCKWD
+            inference = not self._device.section_types & (BCKWD | OPT)
             compile_program(program, path, given=given, inference=inference, metadata=metadata)
             return Device(path, beside=self._device)
 

@@ -560,6 +560,13 @@ class Runner:
             bit = SECTION_TYPES[lower]
             if bit & self._available:
                 mask |= bit
+            elif bit == BCKWD and self.device.drops_gradients:
+                together = {str(other).lower() for other in names} & {"opt"}
+                if not together:
+                    raise InvalidArgumentError(
+                        f"{self.device.path} was compiled with --drop-grads: backward runs together with the updates, "
+                        "which use its gradients up; name opt, too, or compile without it"
+                    )
             elif lower not in _LENIENT:
                 raise InvalidArgumentError(
                     f"{self.device.path} has no section of type {lower}: it was compiled for inference or without an "

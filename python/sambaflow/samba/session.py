@@ -361,6 +361,11 @@ class SambaSession(SessionExtras, SessionWeights):
                 given = getattr(self.args, "stop_on_nan", False)
                 stop_on_nan = given and artifacts.standard_value(self.args, "stop_on_nan")
             if stop_on_nan:
+                if runner.device.drops_gradients:
+                    raise InvalidArgumentError(
+                        "stop_on_nan looks at gradients before anything is updated, and --drop-grads keeps none: "
+                        "compile without it"
+                    )
                 run = self._guard().run
             return run(inputs, output_tensors, hyperparam_dict, section_types, grad_of_outputs)
 
@@ -451,11 +456,22 @@ class SambaSession(SessionExtras, SessionWeights):
     def gradient_of(self, tensor: SambaTensor) -> torch.Tensor | None:
         """A copy of the gradient of a parameter or input; None where the program computes none."""
         symbol = self._gradient_symbol(tensor)
+        if symbol is None and self._drops_gradient(tensor):
+            raise InvalidArgumentError(
+                f"{tensor.sn_name} has no gradient on the device: the program was compiled with --drop-grads, which "
+                "lets updates use them up; compile without it to read sn_grad"
+            )
         return None if symbol is None else wrap(self._value(symbol, self._device_of(tensor)))
 
     def has_gradient(self, tensor: SambaTensor) -> bool:
         """Whether the program that is loaded computes a gradient of `tensor`."""
-        return self._gradient_symbol(tensor) is not None
+        return self._gradient_symbol(tensor) is not None or self._drops_gradient(tensor)
+
+    def _drops_gradient(self, tensor: SambaTensor) -> bool:
+        """Whether the program that is loaded uses the gradient of a parameter up."""
+        device = self._device_of(tensor)
+        name = tensor.sn_name
+        return device is not None and name is not None and device.drops_gradients and bool(device.states_of(name))
 
     def _gradient_symbol(self, tensor: SambaTensor) -> Symbol | None:
         device = self._device_of(tensor)
