@@ -93,7 +93,7 @@ class Call:
             if "device" in kwargs:
                 kwargs["device"] = torch.device("meta")
             try:
-                self._out = self.func(*args, **kwargs)
+                self._out = self.tracer.shapes.of(self.func, args, kwargs)
             except (RuntimeError, ValueError, IndexError, TypeError) as error:
                 text = _as_eager(error, [a for a in args if isinstance(a, torch.Tensor)])
                 raise type(error)(f"{self.tracer.scope.source()}: {self.name}: {text}") from error

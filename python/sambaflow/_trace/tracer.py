@@ -17,6 +17,7 @@ from sambaflow._trace.plain import PlainTensors
 from sambaflow._trace.recorder import Recorder
 from sambaflow._trace.saved import SavedTensors
 from sambaflow._trace.scope import Scope
+from sambaflow._trace.shapes import Shapes
 from sambaflow._trace.tensor import Memory, TracedTensor
 
 
@@ -27,6 +28,7 @@ class Tracer(Recorder):
         super().__init__(graph, scope, inference=inference)
         self.plain = PlainTensors(self)
         self.saved = SavedTensors(self)
+        self.shapes = Shapes()
         self.refusal: TraceError | None = None  # the last that an op raised
 
     def release(self) -> None:
