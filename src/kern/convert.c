@@ -94,6 +94,11 @@ void KERN(fill_b8)(void *out, uint64_t value, int64_t n) {
 // out[i] = first + i * step, in the class
 void KERN(iota_f32)(void *out, int64_t first, int64_t step, int64_t n) {
   float *to = out;
+  const int64_t far = INT32_MAX / 2;
+  if (first > -far && first < far && step > -2 && step < 2 && n < far) {  // integers that every level converts
+    for (int32_t i = 0; i < (int32_t)n; i++) to[i] = (float)((int32_t)first + i * (int32_t)step);
+    return;
+  }
   for (int64_t i = 0; i < n; i++) to[i] = (float)(first + i * step);
 }
 void KERN(iota_f64)(void *out, int64_t first, int64_t step, int64_t n) {

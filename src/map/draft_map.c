@@ -2,6 +2,8 @@
 // MAP stages: a group of elementwise ops becomes one strip program. Values passed inside the stage are read where they
 // are made; each input access is loaded once a class, each immediate set once; stores come last, so that a symbol may
 // be updated in place while its old value is still read.
+#include <math.h>
+
 #include "map/draft_stages.h"
 #include "map/strip.h"
 #include "pef/pef_scalar.h"
@@ -17,8 +19,10 @@ typedef struct made_s {
 typedef struct computed_s {
   leat_value_id_t value;
   uint8_t natural;  // class it is made in
+  double reach;     // whole numbers up to this magnitude; NO_REACH: not known
   made_t made;
 } computed_t;
+enum { NO_REACH = -1, REACH_MAX = 1 << 24 };  // up to here class F32 has every whole number
 
 typedef struct loaded_s {
   leat_access_t access;
@@ -94,7 +98,7 @@ static computed_t *find_computed(strip_t *s, leat_value_id_t v) {
 
 static computed_t *add_computed(strip_t *s, leat_value_id_t v) {
   computed_t *computed = pushed(s, leat_array_push(&s->computed));
-  if (computed != NULL) *computed = (computed_t){.value = v, .made = made_nowhere};
+  if (computed != NULL) *computed = (computed_t){.value = v, .reach = NO_REACH, .made = made_nowhere};
   return computed;
 }
 
@@ -228,7 +232,36 @@ static uint32_t draft_logic(strip_t *s, leat_op_id_t id, uint32_t fn, uint32_t *
                  0);
 }
 
-static uint32_t draft_scalar(strip_t *s, leat_op_id_t id, leat_scalar_t fn, uint32_t *out_class) {
+// --- small integers: indices along dims, mostly, of which masks are made
+
+static double reach_of_input(strip_t *s, const leat_op_t *op, uint32_t input) {
+  const leat_graph_t *g = s->d->g;
+  const leat_value_id_t v = leat_op_input(g, op, input);
+  const leat_op_t *producer = leat_graph_op(g, leat_graph_value(g, leat_access_base(g, v))->op);
+  double number;
+  if (leat_op_role(producer->kind) == LEAT_ROLE_SEQUENCE)
+    return (double)leat_graph_value(g, v)->dims[leat_op_int(g, producer, LEAT_ATTR_DIM, 0)];
+  if (leat_op_splat(g, producer, &number)) return fabs(number);
+  const computed_t *computed = find_computed(s, leat_access_base(g, v));
+  return computed != NULL && leat_stages_read_in_step(g, op, input) ? computed->reach : NO_REACH;
+}
+
+// Of what these functions make of integers; of comparisons that of what they compare.
+static double reach_of(leat_scalar_t fn, double a, double b) {
+  if (fn == LEAT_SCALAR_ADD || fn == LEAT_SCALAR_SUB) return a + b;
+  const bool keeps = fn == LEAT_SCALAR_MAX || fn == LEAT_SCALAR_MIN || leat_scalar_is_predicate(fn);
+  return keeps ? fmax(a, b) : NO_REACH;
+}
+
+// NO_REACH: the op has to be computed in integers.
+static double reach_of_op(strip_t *s, const leat_op_t *op, leat_scalar_t fn, uint32_t from) {
+  if (op->input_count != 2 || (from != LEAT_I64 && from != LEAT_I32)) return NO_REACH;
+  const double a = reach_of_input(s, op, 0), b = reach_of_input(s, op, 1);
+  const double reach = a < 0 || b < 0 ? NO_REACH : reach_of(fn, a, b);
+  return fmax(reach, fmax(a, b)) <= REACH_MAX ? reach : NO_REACH;
+}
+
+static uint32_t draft_scalar(strip_t *s, leat_op_id_t id, leat_scalar_t fn, uint32_t *out_class, double *out_reach) {
   const leat_graph_t *g = s->d->g;
   const leat_op_t *op = leat_graph_op(g, id);
   uint32_t to = leat_graph_value(g, op->result_first)->dtype;
@@ -236,21 +269,25 @@ static uint32_t draft_scalar(strip_t *s, leat_op_id_t id, leat_scalar_t fn, uint
   if (fn == LEAT_SCALAR_CAST) return draft_cast(s, id, from, to, out_class);
   if (from == LEAT_BOOL && logic_of(fn) != PEF_NONE) return draft_logic(s, id, logic_of(fn), out_class);
   uint32_t class = leat_strip_class_of(fn == LEAT_SCALAR_SELECT ? to : from);
+  *out_reach = reach_of_op(s, op, fn, from);
+  if (*out_reach >= 0) class = PEF_CLASS_F32;
   uint32_t inputs[3] = {0, 0, 0};
   for (uint32_t i = 0; i < op->input_count; ++i) inputs[i] = input_of(s, id, i, class);
   *out_class = class;
   if (fn == LEAT_SCALAR_STOP) fn = LEAT_SCALAR_COPY;
   uint32_t result = compute(s, fn, class, inputs[0], inputs[1], inputs[2]);
-  return leat_scalar_is_predicate(fn) || keeps_range(fn) ? result : wrap(s, result, class, to);
+  return leat_scalar_is_predicate(fn) || keeps_range(fn) || *out_reach >= 0 ? result : wrap(s, result, class, to);
 }
 
 static void draft_map_op(strip_t *s, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(s->d->g, id);
   uint32_t class = PEF_CLASS_F32;
-  uint32_t by = draft_scalar(s, id, leat_op_scalar(s->d->g, op), &class);
+  double reach = NO_REACH;
+  uint32_t by = draft_scalar(s, id, leat_op_scalar(s->d->g, op), &class, &reach);
   computed_t *computed = add_computed(s, op->result_first);
   if (computed == NULL) return;
   computed->natural = (uint8_t) class;
+  computed->reach = reach;
   computed->made.by[class] = by;
 }
 

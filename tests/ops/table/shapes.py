@@ -149,3 +149,17 @@ for _shape in ((1,), (5,), (3, 4), (2, 3, 5), (5, 1, 2), (17, 33)):
 _constant.add(lambda x: x + torch.tensor([1.0, -2.0, 3.0, 0.5], dtype=x.dtype), N(3, 4))
 _constant.add(lambda x: x * torch.tensor(0.75, dtype=x.dtype), N(3, 4))
 _constant.add_layouts(lambda x: x * torch.tensor(DIGITS_OF_PI, dtype=x.dtype), N(6, 10))
+
+# Integers that floats have, and those beyond: 2^24 + 1 is none.
+for _far in (0, 1 << 23, 1 << 24, 1 << 40):
+    for _dtype in (torch.int64, torch.int32) if _far < 1 << 31 else (torch.int64,):
+        _arange.add(
+            lambda x, n=_far, t=_dtype: x * (torch.arange(9, dtype=t) + n > torch.arange(8, -1, -1, dtype=t) + n + 1),
+            N(3, 9),
+        )
+        _arange.add(lambda x, n=_far, t=_dtype: x * ((torch.arange(9, dtype=t) + n) - (n - 3)), N(3, 9))
+        _arange.add(
+            lambda x, n=_far, t=_dtype: x * torch.maximum(torch.arange(9, dtype=t) + n, torch.full((9,), n + 5).to(t)),
+            N(3, 9),
+            forward_only=True,
+        )
