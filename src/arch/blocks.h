@@ -29,6 +29,10 @@ enum { CONTRACT_SWAP_ROWS = 8 };
 // would have A copied again and again.
 enum { CONTRACT_SUMS = 2 * BLOCKS_L2 / BLOCKS_F32 };
 
+// --- POOL
+
+enum { POOL_TURNED_BYTES = BLOCKS_L2 };  // of planes that are turned to be pooled side by side
+
 // --- CONV and its weight gradient
 
 enum {

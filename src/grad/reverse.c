@@ -82,10 +82,11 @@ static int64_t extent_of(const leat_graph_t *g, leat_value_id_t v, uint32_t dim)
 
 // The dim that a pad with zeros pads, as the only one, and what comes before; LEAT_NONE: it is no such pad.
 static uint32_t padded_dim(const leat_graph_t *g, const leat_op_t *op, int64_t *out_low) {
-  if (op->kind != LEAT_PRIM_PAD || leat_op_float(g, op, LEAT_ATTR_VALUE, 0.0) != 0.0) return LEAT_NONE;
   uint32_t rank, steps, found = LEAT_NONE;
   const int64_t *low = leat_op_list(g, op, LEAT_ATTR_LOW, &rank), *high = leat_op_list(g, op, LEAT_ATTR_HIGH, &rank);
-  const int64_t *interior = leat_op_list(g, op, LEAT_ATTR_INTERIOR, &steps);
+  const int64_t *interior = leat_op_list(g, op, LEAT_ATTR_INTERIOR, &steps);  // what pads alone have
+  if (low == NULL || high == NULL || interior == NULL || leat_op_float(g, op, LEAT_ATTR_VALUE, 0.0) != 0.0)
+    return LEAT_NONE;
   for (uint32_t d = 0; d < rank; d++) {
     if (low[d] < 0 || high[d] < 0 || (d < steps && interior[d] != 0)) return LEAT_NONE;
     if (low[d] == 0 && high[d] == 0) continue;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // POOL and POOL_GRAD: plane by plane over the leading dims, which may hold the rows, or planes side by side.
+#include "arch/blocks.h"
 #include "base/loops.h"
 #include "native/window.h"
 
@@ -7,7 +8,6 @@ enum {
   NO_DIM = UINT32_MAX,
   LANES = LEAT_KERN_POOL_BYTES / 4,  // planes that are turned at a time
   FEW_PLANES = LANES / 4,            // fewer are not worth it
-  TURNED_BYTES_MAX = 1 << 20,        // of turned planes: they stay in the cache of a core
 };
 
 // How planes are computed: by any strides; f32 whose rows have no gaps, in strips of a row; a vector of planes at once
@@ -107,7 +107,7 @@ static bool place_turned(leat_native_stage_t *stage, pool_t *p) {
     merge_plane(dims[i], strides[i], &p->planes[i]);
     p->planes[i].turned = (size_t)(bytes / 4);
     bytes += (double)p->planes[i].floats * LANES * 4;
-    if (bytes > TURNED_BYTES_MAX) return false;
+    if (bytes > POOL_TURNED_BYTES) return false;
   }
   p->turned = p->shape;
   p->turned.lanes = LANES;
