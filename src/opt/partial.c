@@ -20,10 +20,10 @@ enum {
 enum { ENOUGH = 16, MOST = 1024 };  // parts; of a gradient no more than are enough, since each has its size
 enum { SMALL = 4 };                 // times the parts of a gradient are less than what it is made of
 enum {
-  PART_ROWS = 8,          // of columns, at least: their sums are fewer by that much
-  PART_TERMS = 1 << 13,   // of a part, about
-  PART_MOST = 1 << 16,    // and at most
-  LONG_COLUMNS = 1 << 18  // terms of all: fewer stay in cache
+  PART_LEAST = 8,        // of columns, at least: their sums are fewer by that much
+  PART_TERMS = 1 << 13,  // of a part, about
+  PART_MOST = 1 << 16,   // and at most
+  LONG_MADE = 1 << 18    // terms of all: fewer stay in cache
 };
 
 // A shape in which summed dims are cut in two where parts need it: the outer piece counts parts.
@@ -91,13 +91,13 @@ static bool cut_columns(const leat_graph_t *g, const leat_op_t *op, uint32_t sum
     rows *= is_summed ? x->dims[d] : 1;
     columns *= is_summed ? 1 : x->dims[d];
   }
-  if (leat_op_role(maker_of(g, v)->kind) != LEAT_ROLE_ELEMENTWISE || columns < FEW || columns > PART_MOST / PART_ROWS ||
-      !is_exact(x->dtype) || leat_value_elements(x) < LONG_COLUMNS) {
+  if (leat_op_role(maker_of(g, v)->kind) != LEAT_ROLE_ELEMENTWISE || columns < FEW ||
+      columns > PART_MOST / PART_LEAST || !is_exact(x->dtype) || leat_value_elements(x) < LONG_MADE) {
     return false;
   }
-  const int64_t wanted = PART_TERMS / columns, part = greatest_divisor(rows, wanted < PART_ROWS ? PART_ROWS : wanted);
+  const int64_t wanted = PART_TERMS / columns, part = greatest_divisor(rows, wanted < PART_LEAST ? PART_LEAST : wanted);
   *out = (cut_t){.rank = 3, .parts = 1, .inner = 2, .dims = {rows / part, part, columns}};
-  return part >= PART_ROWS && rows > part;
+  return part >= PART_LEAST && rows > part;
 }
 
 static bool cut_reduce(const leat_graph_t *g, const leat_op_t *op, leat_fold_t fn, uint32_t summed, cut_t *out) {
