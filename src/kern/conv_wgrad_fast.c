@@ -34,6 +34,10 @@ static void copy_row(const job_t *j, const float *in, float *to) {
   const uint32_t *from = (const uint32_t *)(in + (first - low) * s->x[4]);
   if (channels == 1)
     KERN(copy2_b4)(out, 0, from, 0, s->x[4], 1, last - first);
+  else if (channels == 3)  // of a first layer
+    for (int64_t i = 0; i < last - first; i++, out += 3, from += s->x[4]) {
+      out[0] = from[0], out[1] = from[s->x[1]], out[2] = from[2 * s->x[1]];
+    }
   else
     KERN(copy2_b4)(out, channels, from, s->x[4], s->x[1], last - first, channels);
 }

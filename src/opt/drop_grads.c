@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gradients of parameters die into their updates: none is stored, and each update stands where its gradient is whole and
-// backward has read the parameter for the last time, so that memory holds a few gradients and not all. Backward and
+// Gradients of parameters die into their updates: none is stored, and each update stands where its gradient is whole
+// and backward has read the parameter for the last time, so that memory holds a few gradients and not all. Backward and
 // updates are one section type then, OPT: apart from each other they would have to leave all gradients between them.
 #include "ir/rebuild.h"
 #include "opt/opt.h"
