@@ -15,6 +15,7 @@ typedef struct making_s {
   const leat_plan_t *plan;
   const leat_uses_t *uses;
   leat_stages_t *stages;
+  bool *is_live;  // per op: a statement hangs on it
 } making_t;
 
 bool leat_stages_read_in_step(const leat_graph_t *g, const leat_op_t *op, uint32_t input) {
@@ -207,19 +208,44 @@ static leat_status_t let_wait(making_t *m, uint32_t section) {
   return NULL;
 }
 
+// --- all ------------------------------------------------------------------------------------------------------------
+
+// Graphs that were not cleaned up have ops that nobody reads; a stage of such alone would write nothing.
+static void find_live(making_t *m) {
+  for (leat_op_id_t id = m->g->ops.count; id-- > 0;) {
+    const leat_op_t *op = leat_graph_op(m->g, id);
+    bool live = leat_op_is_statement(op->kind);
+    for (uint32_t v = 0; v < op->result_count && !live; ++v) {
+      const leat_value_id_t value = op->result_first + v;
+      for (uint32_t i = m->uses->first[value]; i < m->uses->first[value + 1] && !live; ++i)
+        live = m->is_live[m->uses->all[i].op];
+    }
+    m->is_live[id] = live;
+  }
+}
+
+static leat_status_t make_stages(making_t *m) {
+  find_live(m);
+  for (uint32_t s = 0; s < m->plan->sections.count; ++s) {
+    const leat_section_t *section = &m->plan->sections.data[s];
+    for (uint32_t i = 0; i < section->ops.count; ++i) {
+      if (m->is_live[section->ops.data[i]]) LEAT_TRY(put(m, section->ops.data[i], s));
+    }
+    LEAT_TRY(let_wait(m, s));
+  }
+  return NULL;
+}
+
 leat_status_t leat_stages_make(const leat_graph_t *g, const leat_plan_t *plan, const leat_uses_t *uses,
                                leat_stages_t *out_stages) {
-  making_t m = {g, plan, uses, out_stages};
   *out_stages = (leat_stages_t){.section_count = plan->sections.count};
   out_stages->of = leat_alloc_zero(plan->sections.count + 1u, sizeof *out_stages->of);
   out_stages->at = leat_alloc_zero(g->ops.count + 1u, sizeof *out_stages->at);
-  if (out_stages->of == NULL || out_stages->at == NULL) return leat_out_of_memory();
-  for (uint32_t s = 0; s < plan->sections.count; ++s) {
-    const leat_section_t *section = &plan->sections.data[s];
-    for (uint32_t i = 0; i < section->ops.count; ++i) LEAT_TRY(put(&m, section->ops.data[i], s));
-    LEAT_TRY(let_wait(&m, s));
-  }
-  return NULL;
+  making_t m = {g, plan, uses, out_stages, leat_alloc_zero(g->ops.count + 1u, sizeof *m.is_live)};
+  const bool all = out_stages->of != NULL && out_stages->at != NULL && m.is_live != NULL;
+  leat_status_t status = all ? make_stages(&m) : leat_out_of_memory();
+  leat_free(m.is_live);
+  return status;
 }
 
 void leat_stages_deinit(leat_stages_t *stages) {
