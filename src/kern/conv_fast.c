@@ -23,10 +23,10 @@ static int64_t clamp(int64_t v, int64_t low, int64_t high) { return v < low ? lo
 
 // `rows` rows of up to REG_LANES columns: copies of rows row_step apart, or zeros (from NULL). `tight`: one store
 // covers a row of the copy and may run into the next one, which is written after it.
-VEC_INLINE float *put_rows(float *to, int64_t width, const float *from, int64_t row_step, int64_t rows,
+VEC_INLINE float *put_rows(float *to, int64_t pitch, const float *from, int64_t row_step, int64_t rows,
                            reg_mask_t inside, reg_mask_t whole, const int tight) {
   reg_t v = reg_zero();
-  for (int64_t r = 0; r < rows; r++, to += width) {
+  for (int64_t r = 0; r < rows; r++, to += pitch) {
     if (from) {
       v = reg_load_lanes(from, inside);
       from += row_step;
@@ -39,25 +39,23 @@ VEC_INLINE float *put_rows(float *to, int64_t width, const float *from, int64_t 
   return to;
 }
 
-// Columns [chunk, chunk + REG_LANES) of all rows of the copy, for one channel, k0 and k2. plane is NULL in the padding.
-VEC_INLINE void copy_columns(const job_t *j, const float *plane, int64_t i, int64_t band_first, int64_t chunk,
-                             float *to, const int tight) {
-  const leat_kern_conv_reads_t *rows = &j->phase->dim[1], *columns = &j->phase->dim[2];
-  const int64_t width = columns->count, row_step = j->s->x[3], n = j->phase->image_rows;
-  const reg_mask_t inside =
-      reg_lanes(clamp(columns->low[i] - chunk, 0, REG_LANES), clamp(columns->high[i] - chunk, 0, REG_LANES));
-  const reg_mask_t whole = reg_lanes(0, clamp(width - chunk, 0, REG_LANES));
-  const int64_t run = rows->stride == 1 ? n : 1;  // rows of the copy that follow each other in x
+// Columns [chunk, chunk + REG_LANES) of a run, of all rows of the copy. plane is NULL in the padding.
+VEC_INLINE void copy_columns(const job_t *j, const leat_kern_conv_run_t *run, const float *plane, int64_t band_first,
+                             int64_t chunk, float *to, const int tight) {
+  const leat_kern_conv_reads_t *rows = &j->phase->dim[1];
+  const int64_t pitch = j->phase->pitch, row_step = j->s->x[3], n = j->phase->image_rows;
+  const reg_mask_t inside = reg_part(run->low, run->high, chunk), whole = reg_part(0, run->width, chunk);
+  const int64_t most = rows->stride == 1 ? n : 1;  // rows of the copy that follow each other in x
   to += chunk;
-  for (int64_t r = 0; r < n; r += run) {
+  for (int64_t r = 0; r < n; r += most) {
     const int64_t in = j->phase->image_row_in[r] + band_first * rows->stride;
-    const int64_t first = clamp(-in, 0, run), last = plane ? clamp(rows->in - in, first, run) : first;
-    to = put_rows(to, width, NULL, 0, first, inside, whole, tight);
+    const int64_t first = clamp(-in, 0, most), last = plane ? clamp(rows->in - in, first, most) : first;
+    to = put_rows(to, pitch, NULL, 0, first, inside, whole, tight);
     if (last > first) {
-      const float *from = plane + (in + first) * row_step + columns->shift[i] + chunk;
-      to = put_rows(to, width, from, row_step, last - first, inside, whole, tight);
+      const float *from = plane + (in + first) * row_step + run->first + chunk;
+      to = put_rows(to, pitch, from, row_step, last - first, inside, whole, tight);
     }
-    to = put_rows(to, width, NULL, 0, run - last, inside, whole, tight);
+    to = put_rows(to, pitch, NULL, 0, most - last, inside, whole, tight);
   }
 }
 // Columns low <= c < high of a row: from[2 c]. Reads nothing behind from[2 (high - 1)].
@@ -69,24 +67,25 @@ static void copy_even(const float *from, int64_t low, int64_t high, float *to) {
   }
   for (; c < high; c++) to[c] = from[2 * c];
 }
-// The same, whole rows, with any stride.
-static void copy_strided(const job_t *j, const float *plane, int64_t i, int64_t band_first, float *to) {
-  const leat_kern_conv_reads_t *rows = &j->phase->dim[1], *columns = &j->phase->dim[2];
-  const int64_t width = columns->count, step = columns->stride * j->s->x[4];
-  for (int64_t r = 0; r < j->phase->image_rows; r++, to += width) {
+// A run of columns of any stride, row by row.
+static void copy_strided(const job_t *j, const leat_kern_conv_run_t *run, const float *plane, int64_t band_first,
+                         float *to) {
+  const leat_kern_conv_reads_t *rows = &j->phase->dim[1];
+  const int64_t step = j->phase->dim[2].stride * j->s->x[4];
+  for (int64_t r = 0; r < j->phase->image_rows; r++, to += j->phase->pitch) {
     int64_t in = j->phase->image_row_in[r] + band_first * rows->stride;
-    int64_t low = columns->low[i], high = columns->high[i], c = 0;
-    if (!plane || in < 0 || in >= rows->in) low = high = width;
+    int64_t low = run->low, high = run->high, c = 0;
+    if (!plane || in < 0 || in >= rows->in) low = high = run->width;
     for (; c < low; c++) to[c] = 0;
     if (c < high) {
-      const float *from = plane + in * j->s->x[3] + columns->shift[i] * j->s->x[4];
+      const float *from = plane + in * j->s->x[3] + run->first * j->s->x[4];
       if (step == 2) {
         copy_even(from, c, high, to);
         c = high;
       }
       for (; c < high; c++) to[c] = from[c * step];
     }
-    for (; c < width; c++) to[c] = 0;
+    for (; c < run->width; c++) to[c] = 0;
   }
 }
 
@@ -112,29 +111,31 @@ static void copy_lines(const job_t *j, const float *plane, int64_t band_first, f
   }
 }
 
+static void copy_run(const job_t *j, const leat_kern_conv_run_t *run, const float *plane, int64_t band_first,
+                     float *to) {
+  const int line = run->width == 1 && j->phase->pitch == 1 && run->first == 0 && run->low == 0 && run->high == 1;
+  if (line)
+    copy_lines(j, plane, band_first, to);
+  else if (j->phase->dim[2].stride != 1 || j->s->x[4] != 1)
+    copy_strided(j, run, plane, band_first, to);
+  else if (run->width <= REG_LANES && run->width == j->phase->pitch)
+    copy_columns(j, run, plane, band_first, 0, to, 1);
+  else
+    for (int64_t chunk = 0; chunk < run->width; chunk += REG_LANES)
+      copy_columns(j, run, plane, band_first, chunk, to, 0);
+}
+
 // The copy for `channels` channels of x, output plane `z` and the band from `band_first` on.
 static void copy_image(const job_t *j, const float *x, int64_t channels, int64_t z, int64_t band_first) {
-  const leat_kern_conv_reads_t *planes = &j->phase->dim[0], *columns = &j->phase->dim[2];
+  const leat_kern_conv_phase_t *phase = j->phase;
+  const leat_kern_conv_reads_t *planes = &phase->dim[0];
   float *to = j->image;
-  const int contiguous = columns->stride == 1 && j->s->x[4] == 1;
-  const int one_column = columns->count == 1 && columns->taps == 1 && columns->low[0] == 0 && columns->high[0] == 1 &&
-                         columns->shift[0] == 0;
   for (int64_t c = 0; c < channels; c++) {
-    for (int64_t k0 = 0; k0 < planes->taps; k0++) {
+    for (int64_t k0 = 0; k0 < planes->taps; k0++, to += phase->plane) {
       int64_t in = z * planes->stride + planes->shift[k0];
       const float *plane = in >= 0 && in < planes->in ? x + c * j->s->x[1] + in * j->s->x[2] : NULL;
-      for (int64_t i = 0; i < columns->taps; i++, to += j->phase->image_rows * columns->count) {
-        if (one_column)
-          copy_lines(j, plane, band_first, to);
-        else if (!contiguous)
-          copy_strided(j, plane, i, band_first, to);
-        else if (columns->count <= REG_LANES)
-          copy_columns(j, plane, i, band_first, 0, to, 1);
-        else {
-          for (int64_t chunk = 0; chunk < columns->count; chunk += REG_LANES) {
-            copy_columns(j, plane, i, band_first, chunk, to, 0);
-          }
-        }
+      for (int64_t i = 0; i < phase->run_count; i++) {
+        copy_run(j, &phase->runs[i], plane, band_first, to + phase->runs[i].at);
       }
     }
   }
@@ -184,6 +185,8 @@ static void run_band(const job_t *j, int64_t z, int64_t band_first, int64_t band
                         .w_row = j->p->w[0],
                         .rows = j->rows,
                         .w_flat = j->p->w_flat,
+                        .run = phase->shared != 0 ? d[2].count : 0,
+                        .run_step = phase->pitch,
                         .lanes = band_rows * d[2].count};
   t.out = j->out;
   t.out_row = t.lanes;

@@ -19,10 +19,10 @@ enum {
 // the last one (which has `last` lanes) are constants wherever tile() is inlined.
 #define EACH_ROW(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7)
 #define EACH_VECTOR(M, m) M(m, 0) M(m, 1) M(m, 2) M(m, 3)
-#define LOAD(from, v) \
-  (v == vectors - 1 ? reg_load_lanes((from) + v * REG_LANES, mask) : reg_load((from) + v * REG_LANES))
+#define LOAD(from, v) (v == vectors - 1 ? reg_load_lanes(from, mask) : reg_load(from))
 #define START_ONE(m, v) \
-  reg_t a##m##v = t->accumulate != 0 && m < rows && v < vectors ? LOAD(out + m * out_row, v) : reg_zero();
+  reg_t a##m##v =       \
+      t->accumulate != 0 && m < rows && v < vectors ? LOAD(out + m * out_row + v * REG_LANES, v) : reg_zero();
 #define START(m) EACH_VECTOR(START_ONE, m)
 #define STEP_ONE(m, v) \
   if (v < vectors) a##m##v = reg_fma(factor, x##v, a##m##v);
@@ -39,29 +39,38 @@ enum {
     EACH_VECTOR(FINISH_ONE, m) \
   }
 
-VEC_INLINE void tile(const int rows, const int vectors, const leat_kern_taps_t *t, const float *base, const float *w,
-                     float *out, int64_t last) {
+// `base` and x_at say where the vectors of the first tap lie; x_at is NULL where they follow each other.
+VEC_INLINE void tile(const int rows, const int vectors, const leat_kern_taps_t *t, const float *base,
+                     const int64_t x_at[4], const float *w, float *out, int64_t last) {
   if (rows * vectors > ACCUMULATORS_MAX) return;  // a shape that this level never asks for
   const reg_mask_t mask = reg_lanes(0, last);
   const int32_t *offsets = t->offsets, *w_offsets = t->w_offsets;
   const int64_t taps = t->taps, w_row = t->w_row, out_row = t->out_row;
+  const int64_t at1 = x_at && vectors > 1 ? x_at[1] : REG_LANES, at2 = x_at && vectors > 2 ? x_at[2] : 2 * REG_LANES;
+  const int64_t at3 = x_at && vectors > 3 ? x_at[3] : 3 * REG_LANES;
   EACH_ROW(START)
   for (int64_t k = 0; k < taps; k++) {
     const float *from = base + offsets[k], *factors = w + w_offsets[k];
     reg_t x0 = LOAD(from, 0), x1 = reg_zero(), x2 = x1, x3 = x1;
-    if (vectors > 1) x1 = LOAD(from, 1);
-    if (vectors > 2) x2 = LOAD(from, 2);
-    if (vectors > 3) x3 = LOAD(from, 3);
+    if (vectors > 1) x1 = LOAD(from + at1, 1);
+    if (vectors > 2) x2 = LOAD(from + at2, 2);
+    if (vectors > 3) x3 = LOAD(from + at3, 3);
     EACH_ROW(STEP)
   }
   EACH_ROW(FINISH)
 }
 
-typedef void tile_t(const leat_kern_taps_t *t, const float *base, const float *w, float *out, int64_t last);
-#define TILE(rows, vectors)                                                                                     \
-  static void tile_##rows##_##vectors(const leat_kern_taps_t *t, const float *base, const float *w, float *out, \
-                                      int64_t last) {                                                           \
-    tile(rows, vectors, t, base, w, out, last);                                                                 \
+typedef void tile_t(const leat_kern_taps_t *t, const float *base, const int64_t x_at[4], const float *w, float *out,
+                    int64_t last);
+#define TILE(rows, vectors)                                                                                \
+  static void tile_##rows##_##vectors(const leat_kern_taps_t *t, const float *base, const int64_t x_at[4], \
+                                      const float *w, float *out, int64_t last) {                          \
+    (void)x_at;                                                                                            \
+    tile(rows, vectors, t, base, NULL, w, out, last);                                                      \
+  }                                                                                                        \
+  static void jump_##rows##_##vectors(const leat_kern_taps_t *t, const float *base, const int64_t x_at[4], \
+                                      const float *w, float *out, int64_t last) {                          \
+    tile(rows, vectors, t, base, x_at, w, out, last);                                                      \
   }
 #define EACH_VECTORS(M, rows) M(rows, 1) M(rows, 2) M(rows, 3) M(rows, 4)
 #define EACH_TILE(M) \
@@ -70,13 +79,18 @@ typedef void tile_t(const leat_kern_taps_t *t, const float *base, const float *w
   EACH_VECTORS(M, 3) EACH_VECTORS(M, 4) EACH_VECTORS(M, 5) EACH_VECTORS(M, 6) EACH_VECTORS(M, 7) EACH_VECTORS(M, 8)
 EACH_TILE(TILE)
 
-#define ENTRY(rows, vectors) tile_##rows##_##vectors,
-static tile_t *const tiles[ROWS_MAX * 4] = {EACH_TILE(ENTRY)};
+#define ENTRY(rows, vectors) {tile_##rows##_##vectors, jump_##rows##_##vectors},
+static tile_t *const tiles[ROWS_MAX * 4][2] = {EACH_TILE(ENTRY)};
 
 // The next of `left` units when they are cut into the fewest pieces of at most `most`, as even as can be.
 static int64_t next_piece(int64_t left, int64_t most) {
   int64_t pieces = (left + most - 1) / most;
   return (left + pieces - 1) / pieces;
+}
+
+// Where lane n lies behind `base`.
+static int64_t place_of(const leat_kern_taps_t *t, int64_t n) {
+  return t->run > 0 ? n / t->run * t->run_step + n % t->run : n;
 }
 
 // Rows `row` up to `row + rows` of the lanes before `lanes`.
@@ -86,10 +100,13 @@ static void add_vectors(const leat_kern_taps_t *t, int64_t row, int64_t rows, in
     int64_t vectors = next_piece(vectors_left, VECTORS_MAX);
     int64_t most = ACCUMULATORS_MAX / vectors < ROWS_MAX ? ACCUMULATORS_MAX / vectors : ROWS_MAX;
     int64_t end = lanes - first - (vectors - 1) * REG_LANES, last = end < REG_LANES ? end : REG_LANES;
+    int64_t x_at[4];
+    for (int64_t v = 0; v < vectors; v++) x_at[v] = place_of(t, first + v * REG_LANES) - place_of(t, first);
+    const float *base = t->base + place_of(t, first);
     for (int64_t m = row; m < row + rows;) {
       int64_t count = next_piece(row + rows - m, most);
-      tiles[(count - 1) * 4 + vectors - 1](t, t->base + first, t->w + m * t->w_row, t->out + m * t->out_row + first,
-                                           last);
+      tiles[(count - 1) * 4 + vectors - 1][t->run > 0](t, base, x_at, t->w + m * t->w_row,
+                                                       t->out + m * t->out_row + first, last);
       m += count;
     }
     first += vectors * REG_LANES;

@@ -49,8 +49,9 @@ typedef struct leat_kern_taps_s {
   int64_t taps;
   const float *w;
   const int32_t *w_offsets;
-  int64_t w_row, rows;  // w[m][i] = w[m * w_row + i], m < rows
-  int32_t w_flat;       // 1: w_offsets[k] is k
+  int64_t w_row, rows;    // w[m][i] = w[m * w_row + i], m < rows
+  int32_t w_flat;         // 1: w_offsets[k] is k
+  int64_t run, run_step;  // > 0: every `run` lanes, whole registers, base[.. + n] jumps: they are run_step apart
   float *out;
   int64_t out_row, lanes;  // out[m][n] = out[m * out_row + n], n < lanes
   int32_t accumulate;      // 1: adds to out
@@ -67,20 +68,31 @@ typedef struct leat_kern_conv_reads_s {
   const int32_t *k, *shift, *low, *high;
 } leat_kern_conv_reads_t;
 
+// Columns of the copy that lie side by side: column i is column first + i * stride of x, inside it for low <= i < high.
+typedef struct leat_kern_conv_run_s {
+  int64_t at;  // floats behind the first element of the plane
+  int64_t first, low, high, width;
+} leat_kern_conv_run_t;
+
 // One phase of a convolution with base dilation: the outputs that see the same window positions; without base dilation
-// there is one. The input is copied to image[channel][k0][k2][row][output column], zero-padded, so that the outputs of
-// a band of rows lie side by side for every window position: k1 only selects the first row.
+// there is one. The input is copied, zero-padded, to image[channel][k0] of planes in which the outputs of a band of
+// rows find, for every window position, what they read side by side: k1 only selects the first row. A plane has a run
+// of columns for every k2, of all its rows; or, where rows of outputs are whole registers and jump from run to run of
+// lanes, rows that all k2 share, with a run for every residue of columns modulo the stride.
 typedef struct leat_kern_conv_phase_s {
   leat_kern_conv_reads_t dim[3];
   int64_t image_rows;           // rows of the copy for one band
   const int32_t *image_row_in;  // input row of each, for the band that starts at output row 0
-  int64_t band;                 // output rows of a band
-  int64_t channel_block;        // channels that are copied and summed at a time
-  const int32_t *offsets;       // of the taps of a channel block, in the copy or (direct) in x
-  const int32_t *w_offsets;     // of the same in w
-  int32_t direct;               // 1: x needs no copy
-  int32_t store;                // 1: rows of y are not where the micro kernel writes: through workspace
-  int64_t sum_floats;           // sums in blocks: of the outputs of a band, from one of leat_kern_pairs_t to the next
+  const leat_kern_conv_run_t *runs;
+  int64_t run_count, pitch, plane;  // pitch: from row to row; plane: floats of one
+  int32_t shared;                   // 1: all k2 share rows
+  int64_t band;                     // output rows of a band
+  int64_t channel_block;            // channels that are copied and summed at a time
+  const int32_t *offsets;           // of the taps of a channel block, in the copy or (direct) in x
+  const int32_t *w_offsets;         // of the same in w
+  int32_t direct;                   // 1: x needs no copy
+  int32_t store;                    // 1: rows of y are not where the micro kernel writes: through workspace
+  int64_t sum_floats;  // sums in blocks: of the outputs of a band, from one of leat_kern_pairs_t to the next
 } leat_kern_conv_phase_t;
 
 typedef struct leat_kern_conv_plan_s {

@@ -93,9 +93,21 @@ static bool is_direct(const leat_kern_conv_phase_t *p, const leat_kern_conv_t *s
          rows_are_flat(p, s->x);
 }
 
+// Floats that a row of x becomes: a run of columns for every k2, or one that they share.
+static int64_t apart_floats(const leat_kern_conv_reads_t *columns) { return columns->taps * columns->count; }
+static int64_t shared_floats(const leat_kern_conv_reads_t *columns) {
+  return lay_rows(columns, columns->count, NULL, NULL);
+}
+// Lanes may jump from row to row where rows are whole registers on every level.
+static bool columns_are_shared(const leat_kern_conv_reads_t *columns) {
+  return columns->count % CONV_LANES == 0 && apart_floats(columns) <= OFFSETS_MAX &&
+         shared_floats(columns) < apart_floats(columns);
+}
+
 // Floats of the copy for one channel.
 static int64_t channel_floats(const leat_kern_conv_phase_t *p, int64_t band) {
-  return p->dim[0].taps * p->dim[2].taps * lay_rows(&p->dim[1], band, NULL, NULL) * p->dim[2].count;
+  const int64_t row = p->shared != 0 ? shared_floats(&p->dim[2]) : apart_floats(&p->dim[2]);
+  return p->dim[0].taps * lay_rows(&p->dim[1], band, NULL, NULL) * row;
 }
 
 static int64_t window_elements(const leat_kern_conv_t *s) {
@@ -129,11 +141,41 @@ static void choose_blocks(leat_kern_conv_phase_t *p, const leat_kern_conv_t *s) 
   if (floats > 0) p->channel_block = clamp(CONV_IMAGE_FLOATS / floats, 1, channels);
 }
 
+static leat_kern_conv_run_t run_of(const leat_kern_conv_reads_t *d, int64_t at, int64_t first, int64_t width) {
+  const int64_t low = clamp(divide_up(-first, d->stride), 0, width);
+  return (leat_kern_conv_run_t){at, first, low, clamp(divide_up(d->in - first, d->stride), low, width), width};
+}
+
+// Runs of columns; where in a plane every tap of k2 begins.
+static leat_status_t plan_columns(leat_arena_t *arena, leat_kern_conv_phase_t *p, int32_t **out_of_tap) {
+  const leat_kern_conv_reads_t *d = &p->dim[2];
+  leat_kern_conv_run_t *runs;
+  int32_t *of_tap, *in;
+  TRY_ALLOC(runs, arena, d->taps + 1);
+  TRY_ALLOC(of_tap, arena, d->taps + 1);
+  *out_of_tap = of_tap;
+  p->runs = runs;
+  p->pitch = p->shared != 0 ? shared_floats(d) : d->count;
+  p->plane = p->image_rows * (p->shared != 0 ? p->pitch : apart_floats(d));
+  for (int64_t i = 0; i < d->taps && p->shared == 0; i++) {
+    of_tap[i] = (int32_t)(i * p->image_rows * d->count);
+    runs[p->run_count++] = run_of(d, of_tap[i], d->shift[i], d->count);
+  }
+  if (p->shared == 0) return NULL;
+  TRY_ALLOC(in, arena, p->pitch + 1);
+  (void)lay_rows(d, d->count, in, of_tap);
+  for (int64_t first = 0, i = 1; i <= p->pitch; i++) {
+    if (i < p->pitch && in[i] == in[i - 1] + d->stride) continue;
+    runs[p->run_count++] = run_of(d, first, in[first], i - first);
+    first = i;
+  }
+  return NULL;
+}
+
 static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s, const int64_t w[5],
                                   leat_kern_conv_phase_t *p, bool *out_fits) {
   const leat_kern_conv_reads_t *d = p->dim;
-  const int64_t plane = p->image_rows * d[2].count;
-  int32_t *offsets, *w_offsets, *row_in, *row_of_tap;
+  int32_t *offsets, *w_offsets, *row_in, *row_of_tap, *column_of_tap;
   *out_fits = p->channel_block * d[0].taps * d[1].taps * d[2].taps <= OFFSETS_MAX && p->image_rows <= OFFSETS_MAX;
   if (!*out_fits) return NULL;
   TRY_ALLOC(offsets, arena, p->channel_block * d[0].taps * d[1].taps * d[2].taps + 1);
@@ -141,6 +183,8 @@ static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s
   TRY_ALLOC(row_in, arena, p->image_rows + 1);
   TRY_ALLOC(row_of_tap, arena, d[1].taps + 1);
   (void)lay_rows(&d[1], p->band, row_in, row_of_tap);
+  LEAT_TRY(plan_columns(arena, p, &column_of_tap));
+  *out_fits = p->direct != 0 || p->plane <= INT32_MAX;
   p->offsets = offsets;
   p->w_offsets = w_offsets;
   p->image_row_in = row_in;
@@ -148,7 +192,7 @@ static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s
     for (int64_t a = 0; a < d[0].taps; a++) {
       for (int64_t b = 0; b < d[1].taps; b++) {
         for (int64_t e = 0; e < d[2].taps; e++) {
-          int64_t at = ((c * d[0].taps + a) * d[2].taps + e) * plane + row_of_tap[b] * d[2].count;
+          int64_t at = (c * d[0].taps + a) * p->plane + row_of_tap[b] * p->pitch + column_of_tap[e];
           if (p->direct != 0) {
             at = c * s->x[1] + d[0].shift[a] * s->x[2] + d[1].shift[b] * s->x[3] + d[2].shift[e];
           }
@@ -167,6 +211,7 @@ static leat_status_t plan_phase(leat_arena_t *arena, const leat_kern_conv_t *s, 
                                 const int64_t first[3], leat_kern_conv_phase_t *p, bool *out_fits) {
   for (int d = 0; d < 3; d++) LEAT_TRY(plan_reads(arena, &s->window, d, first[d], &p->dim[d]));
   p->direct = is_direct(p, s);
+  p->shared = p->direct == 0 && columns_are_shared(&p->dim[2]);
   p->store =
       s->chain > 0 || !(rows_are_flat(p, s->y) && p->dim[0].step == 1 && p->dim[1].step == 1 && p->dim[2].step == 1);
   choose_blocks(p, s);
