@@ -39,8 +39,9 @@ static leat_value_id_t position(const axis_t *a) {
 
 static taps_t linear_taps(const axis_t *a) {
   leat_builder_t *b = a->b;
-  leat_value_id_t at = clamp_index(a, position(a));
-  leat_value_id_t left = leat_b_fn1(b, FLOOR, at), right = leat_b_sub(b, at, left);
+  leat_value_id_t at = leat_b_fn2s(b, MAX, position(a), 0.0);
+  leat_value_id_t left = clamp_index(a, leat_b_fn1(b, FLOOR, at));
+  leat_value_id_t right = leat_b_fn2s(b, MIN, leat_b_sub(b, at, left), 1.0);
   return (taps_t){2, {left, clamp_index(a, leat_b_adds(b, left, 1.0))}, {leat_b_sub_from(b, 1.0, right), right}};
 }
 
@@ -75,8 +76,9 @@ static taps_t taps_of(const axis_t *a, leat_resize_t mode) {
   return mode == LEAT_RESIZE_BICUBIC ? cubic_taps(a) : linear_taps(a);
 }
 
-// x with `dim` resized: the sum over the taps.
-static leat_value_id_t blend(leat_builder_t *b, leat_value_id_t x, uint32_t dim, const taps_t *taps) {
+// x with `dim` resized: the sum over the taps, whose weights are numbers of `dtype`, as torch's are.
+static leat_value_id_t blend(leat_builder_t *b, leat_value_id_t x, uint32_t dim, const taps_t *taps,
+                             leat_dtype_t dtype) {
   const leat_value_t v = *leat_b_value(b, x);
   int64_t dims[LEAT_RANK_MAX] = {leat_b_value(b, taps->at[0])->dims[0]};  // of weights, against what lies behind `dim`
   for (uint32_t d = 1; d < v.rank - dim; d++) dims[d] = 1;
@@ -84,7 +86,7 @@ static leat_value_id_t blend(leat_builder_t *b, leat_value_id_t x, uint32_t dim,
   for (uint32_t i = 0; i < taps->count; i++) {
     leat_value_id_t part = leat_b_gather(b, x, leat_b_cast(b, taps->at[i], LEAT_I64), dim, 0);
     if (taps->weight[i] != LEAT_NONE) {
-      leat_value_id_t weight = leat_b_cast(b, taps->weight[i], (leat_dtype_t)v.dtype);
+      leat_value_id_t weight = leat_b_cast(b, leat_b_cast(b, taps->weight[i], dtype), (leat_dtype_t)v.dtype);
       part = leat_b_mul(b, part, leat_b_reshape(b, weight, v.rank - dim, dims));
     }
     sum = sum == LEAT_NONE ? part : leat_b_add(b, sum, part);
@@ -115,7 +117,7 @@ LOWER(INTERPOLATE) {
     if (a.in == a.out && a.scale == 1.0) continue;
     bool repeats = is_nearest(mode) && a.out % a.in == 0 && a.scale * (double)a.out == (double)a.in;
     const taps_t taps = taps_of(&a, mode);
-    x = repeats ? leat_row_repeat_elements(b, x, dim, a.out / a.in) : blend(b, x, dim, &taps);
+    x = repeats ? leat_row_repeat_elements(b, x, dim, a.out / a.in) : blend(b, x, dim, &taps, (leat_dtype_t)v.dtype);
   }
   return leat_b_cast(b, x, (leat_dtype_t)v.dtype);
 }
