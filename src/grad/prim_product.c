@@ -63,9 +63,37 @@ static leat_value_id_t conv_dx(leat_vjp_t *v, const leat_window_t *w) {
   return leat_b_conv(b, v->dy[0], leat_b_flip(b, leat_b_swap_channels(b, v->x[1], w->groups), spatial), &back);
 }
 
+// Of a transposed convolution (stride 1, x spread out): the same weights turn dy into dx as a plain convolution whose
+// stride is the spread, so that x is the cotangent of its result. No hole of x takes part.
+static leat_value_id_t conv_dw_transposed(leat_vjp_t *v, const leat_window_t *w) {
+  leat_builder_t *b = v->b;
+  leat_value_t x = *leat_b_value(b, v->x[0]), k = *leat_b_value(b, v->x[1]), y = *leat_b_value(b, v->y[0]);
+  leat_window_t back = *w;
+  for (uint32_t i = 0; i < w->rank; i++) {
+    const int64_t reach = w->dilation[i] * (k.dims[2 + i] - 1);
+    back.window[i] = k.dims[2 + i];
+    back.stride[i] = w->base_dilation[i];
+    back.base_dilation[i] = 1;
+    back.low[i] = reach - w->low[i];
+    back.high[i] = (x.dims[2 + i] - 1) * w->base_dilation[i] + reach + 1 - y.dims[2 + i] - back.low[i];
+  }
+  leat_value_id_t dw = leat_b_swap_channels(b, leat_b_conv_wgrad(b, v->dy[0], v->x[0], &back, 0), w->groups);
+  return leat_b_flip(b, dw, ((1u << k.rank) - 1u) & ~3u);
+}
+
+static bool is_transposed(const leat_window_t *w) {
+  bool spread = false, strided = false;
+  for (uint32_t i = 0; i < w->rank; i++) {
+    spread = spread || w->base_dilation[i] > 1;
+    strided = strided || w->stride[i] > 1;
+  }
+  return spread && !strided;
+}
+
 // conv_wgrad reads x without base dilation: where there is one, x is spread out first.
 static leat_value_id_t conv_dw(leat_vjp_t *v, leat_window_t w) {
   leat_builder_t *b = v->b;
+  if (is_transposed(&w)) return conv_dw_transposed(v, &w);
   leat_value_t x = *leat_b_value(b, v->x[0]), k = *leat_b_value(b, v->x[1]);
   int64_t none[LEAT_RANK_MAX] = {0}, interior[LEAT_RANK_MAX] = {0};
   bool spread = false;

@@ -116,3 +116,16 @@ def test_a_step_of_decoding_has_the_same_bits_on_any_number_of_threads(tmp_path,
             tmp_path / str(threads), model, torch.randn(1, 1, 32), *caches, inference=True
         )
     assert all(torch.equal(output, outputs[0]) for output in outputs)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_holes_of_a_transposed_convolution_have_no_part_in_its_gradient(tmp_path, groups, dilation):
+    """Results that no element of the operand reaches are 0, and their cotangents NaN here."""
+
+    def forward(model, x):
+        y = F.conv_transpose2d(x, model.w, stride=3, output_padding=1, groups=groups, dilation=dilation)
+        return torch.where(y == 0, y / y, y.square()).nansum()
+
+    torch.manual_seed(0)
+    eager.check(tmp_path, eager.Function(forward, 4, 2, 2, 2), torch.randn(2, 4, 3, 4))
