@@ -76,10 +76,11 @@ static void destroy(void *state) {
 static leat_status_t lay_out(void *state, const pef_body_t *body, uint64_t *out_buffers, uint64_t *out_bytes) {
   const leat_pef_t *pef = ((const native_t *)state)->pef;
   if (body->buffer_count != 0 && pef->layout_count == 0) {
+    const char *arch = pef->strings + pef->info->arch;
     LEAT_FAIL(LEAT_UNSUPPORTED,
               "the file was compiled for %s and does not say where tile buffers lie for native: compile for native, or "
               "run it on the engine ref",
-              pef->strings + pef->info->arch);
+              *arch != '\0' ? arch : "another target");
   }
   for (uint32_t i = 0; i < body->buffer_count; i++) out_buffers[i] = pef->layout[body->buffer_first + i].offset;
   *out_bytes = leat_pef_scratch_bytes(pef, body);

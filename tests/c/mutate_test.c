@@ -199,11 +199,12 @@ static leat_status_t look_at(const leat_pef_t *pef) {
   return unsupported ? NULL : status;
 }
 
-// What the checker accepts is computed, but for lack of memory.
+// What the checker accepts is computed, but for lack of memory. A file that lost both its arch and native's layout is
+// one for another target.
 static leat_status_t feed_pef(const char *path, uint64_t round, uint32_t *out_used) {
   leat_pef_t *pef = NULL;
   LEAT_TRY(leat_pef_open(path, &pef));
-  *out_used = is_small(pef);
+  *out_used = is_small(pef) && (pef->layout_count != 0 || pef->buffer_count == 0);
   leat_status_t status = *out_used && pef->loop_count != 0 ? look_at(pef) : NULL;
   leat_pef_close(pef);
   if (status == NULL && *out_used) status = run_program(path, round);
