@@ -112,8 +112,7 @@ static int64_t add_some(job_t *j, int64_t at, int64_t count) {
   return t.rows * t.columns;
 }
 
-// --- turning
-// -----------------------------------------------------------------------------------------------------------
+// --- turning -------------------------------------------------------------------------------------------------------
 
 static void zero(float *to, int64_t columns) {
   for (int64_t i = 0; i < columns; i++) reg_store(to + i * REG_LANES, reg_zero());

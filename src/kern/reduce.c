@@ -9,6 +9,42 @@
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
+// --- products of rows: out[r] = in[r][0] * in[r][1] * .., ascending ------------------------------------------------
+
+enum { BESIDE = 2 };  // registers of rows at a time: the products of one wait for each other
+
+// The next elements of REG_LANES rows, one row a lane.
+INLINE reg_t rows_times(reg_t product, const float *p, int64_t row_stride) {
+  reg_t e[REG_LANES];
+#pragma GCC unroll 16
+  for (int k = 0; k < REG_LANES; k++) e[k] = reg_load(p + k * row_stride);
+  reg_transpose(e);
+#pragma GCC unroll 16
+  for (int k = 0; k < REG_LANES; k++) product = product * e[k];
+  return product;
+}
+
+void KERN(rows_prod_f32)(void *out, const void *in, int64_t row_stride, int64_t rows, int64_t n) {
+  const int64_t whole = n / REG_LANES * REG_LANES;
+  float *to = out;
+  int64_t r = 0;
+  for (; r + BESIDE * REG_LANES <= rows; r += BESIDE * REG_LANES) {
+    const float *p = (const float *)in + r * row_stride;
+    reg_t product[BESIDE] = {reg_splat(1), reg_splat(1)};
+    for (int64_t i = 0; i < whole; i += REG_LANES) {
+      for (int b = 0; b < BESIDE; b++)
+        product[b] = rows_times(product[b], p + b * REG_LANES * row_stride + i, row_stride);
+    }
+    for (int b = 0; b < BESIDE; b++) reg_store(to + r + b * REG_LANES, product[b]);
+    for (int k = 0; k < BESIDE * REG_LANES; k++)
+      KERN(fold_prod_f32)(to + r + k, p + k * row_stride + whole, 1, n - whole);
+  }
+  for (; r < rows; r++) {
+    to[r] = 1;
+    KERN(fold_prod_f32)(to + r, (const float *)in + r * row_stride, 1, n);
+  }
+}
+
 // --- one step on scalars -----------------------------------------------------------------------------------------
 #define DEFINE_FLOAT_STEPS(T, class_, U, NOT_A_NUMBER) \
   INLINE T sum_##class_(T a, T b) { return a + b; }    \
@@ -121,11 +157,11 @@ static DEFINE_FOLD_FREE(fold_steps_max_f32, max, f32, float, vf32, vf32_t, VF32_
             DEFINE_FOLD_EXTREME(max, >, f64, double, vf64, vf64_t, vi64_t,
                                 VF64_LANES) static DEFINE_FOLD_FREE(fold_steps_min_f64, min, f64, double, vf64, vf64_t,
                                                                     VF64_LANES)
-                DEFINE_FOLD_EXTREME(min, <, f64, double, vf64, vf64_t, vi64_t, VF64_LANES)
-                    DEFINE_FOLD_FREE(KERN(fold_sum_i64), sum, i64, int64_t, vi64, vi64_t, VF64_LANES)
-                        DEFINE_FOLD(prod, i64, int64_t)
-                            DEFINE_FOLD_FREE(KERN(fold_max_i64), max, i64, int64_t, vi64, vi64_t, VF64_LANES)
-                                DEFINE_FOLD_FREE(KERN(fold_min_i64), min, i64, int64_t, vi64, vi64_t, VF64_LANES)
+                DEFINE_FOLD_EXTREME(min, <, f64, double, vf64, vf64_t, vi64_t,
+                                    VF64_LANES) DEFINE_FOLD_FREE(KERN(fold_sum_i64), sum, i64, int64_t, vi64, vi64_t,
+                                                                 VF64_LANES) DEFINE_FOLD(prod, i64, int64_t)
+                    DEFINE_FOLD_FREE(KERN(fold_max_i64), max, i64, int64_t, vi64, vi64_t, VF64_LANES)
+                        DEFINE_FOLD_FREE(KERN(fold_min_i64), min, i64, int64_t, vi64, vi64_t, VF64_LANES)
 
 // --- columns: acc[j] = fn(acc[j], in[i * row_stride + j]), i ascending ---------------------------------------------
 // Four rows at a time per visit of acc; the order of each column's elements is kept.
@@ -160,47 +196,9 @@ static DEFINE_FOLD_FREE(fold_steps_max_f32, max, f32, float, vf32, vf32_t, VF32_
   DEFINE_COLUMNS(prod, class_, T, V, VT, LANES)     \
   DEFINE_COLUMNS(max, class_, T, V, VT, LANES)      \
   DEFINE_COLUMNS(min, class_, T, V, VT, LANES)
-                                    DEFINE_COLUMNS_ALL(f32, float, vf32, vf32_t, VF32_LANES)
-                                        DEFINE_COLUMNS_ALL(f64, double, vf64, vf64_t, VF64_LANES)
-                                            DEFINE_COLUMNS_ALL(i64, int64_t, vi64, vi64_t, VF64_LANES)
-
-    // --- products of rows: out[r] = in[r][0] * in[r][1] * .., ascending
-    // ------------------------------------------------
-    enum {
-      BESIDE = 2
-    };  // registers of rows at a time: the products of one wait for each other
-
-// The next elements of REG_LANES rows, one row a lane.
-INLINE reg_t rows_times(reg_t product, const float *p, int64_t row_stride) {
-  reg_t e[REG_LANES];
-#pragma GCC unroll 16
-  for (int k = 0; k < REG_LANES; k++) e[k] = reg_load(p + k * row_stride);
-  reg_transpose(e);
-#pragma GCC unroll 16
-  for (int k = 0; k < REG_LANES; k++) product = product * e[k];
-  return product;
-}
-
-void KERN(rows_prod_f32)(void *out, const void *in, int64_t row_stride, int64_t rows, int64_t n) {
-  const int64_t whole = n / REG_LANES * REG_LANES;
-  float *to = out;
-  int64_t r = 0;
-  for (; r + BESIDE * REG_LANES <= rows; r += BESIDE * REG_LANES) {
-    const float *p = (const float *)in + r * row_stride;
-    reg_t product[BESIDE] = {reg_splat(1), reg_splat(1)};
-    for (int64_t i = 0; i < whole; i += REG_LANES) {
-      for (int b = 0; b < BESIDE; b++)
-        product[b] = rows_times(product[b], p + b * REG_LANES * row_stride + i, row_stride);
-    }
-    for (int b = 0; b < BESIDE; b++) reg_store(to + r + b * REG_LANES, product[b]);
-    for (int k = 0; k < BESIDE * REG_LANES; k++)
-      KERN(fold_prod_f32)(to + r + k, p + k * row_stride + whole, 1, n - whole);
-  }
-  for (; r < rows; r++) {
-    to[r] = 1;
-    KERN(fold_prod_f32)(to + r, (const float *)in + r * row_stride, 1, n);
-  }
-}
+                            DEFINE_COLUMNS_ALL(f32, float, vf32, vf32_t, VF32_LANES)
+                                DEFINE_COLUMNS_ALL(f64, double, vf64, vf64_t, VF64_LANES)
+                                    DEFINE_COLUMNS_ALL(i64, int64_t, vi64, vi64_t, VF64_LANES)
 
 // --- the first winner; a NaN wins over all -------------------------------------------------------------------------
 // Where elements lie side by side the extreme is found first, by vectors, and then the first element that is equal to
@@ -230,9 +228,9 @@ void KERN(rows_prod_f32)(void *out, const void *in, int64_t row_stride, int64_t 
     }                                                                               \
     return where;                                                                   \
   }
-DEFINE_ARG(max, >, f32, float, vf32, vf32_t, VF32_LANES)
-DEFINE_ARG(min, <, f32, float, vf32, vf32_t, VF32_LANES)
-DEFINE_ARG(max, >, f64, double, vf64, vf64_t, VF64_LANES)
-DEFINE_ARG(min, <, f64, double, vf64, vf64_t, VF64_LANES)
-DEFINE_ARG(max, >, i64, int64_t, vi64, vi64_t, VI64_LANES)
-DEFINE_ARG(min, <, i64, int64_t, vi64, vi64_t, VI64_LANES)
+                                        DEFINE_ARG(max, >, f32, float, vf32, vf32_t, VF32_LANES)
+                                            DEFINE_ARG(min, <, f32, float, vf32, vf32_t, VF32_LANES)
+                                                DEFINE_ARG(max, >, f64, double, vf64, vf64_t, VF64_LANES)
+                                                    DEFINE_ARG(min, <, f64, double, vf64, vf64_t, VF64_LANES)
+                                                        DEFINE_ARG(max, >, i64, int64_t, vi64, vi64_t, VI64_LANES)
+                                                            DEFINE_ARG(min, <, i64, int64_t, vi64, vi64_t, VI64_LANES)

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ops of a section become stages. Elementwise ops over the same iteration space share one MAP stage whenever every
 // value passed between them is read in step, so that a chain of maps is one pass over memory; all others stand alone.
-// An op joins the earliest stage that it may. Then a MAP stage that just one later one reads goes there: in
-// `a.mean() + b.mean()` the division of the first sum waits for the second sum, and the program is one.
 // Each op first joins the earliest stage that it may; then a MAP stage that only one later one reads goes there, too:
 // in `a.mean() + b.mean()` the division of the first sum waits for the second.
 #include "map/stages.h"

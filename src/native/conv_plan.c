@@ -291,8 +291,9 @@ bool leat_native_conv_is_depth(const leat_kern_conv_t *s, size_t *out_workspace_
   if (w->size[0] * lines > LEAT_KERN_DEPTH_LINES || w->in[2] > LEAT_NATIVE_CONV_COPY_MAX) return false;
   const int64_t columns = leat_kern_depth_columns(w);
   if (columns > LEAT_NATIVE_CONV_COPY_MAX) return false;
+  if ((s->x[4] != 1 && w->in[2] != 1) || (s->y[4] != 1 && w->out[2] != 1)) return false;
   *out_workspace_bytes = (size_t)round_up(w->in[2] + columns + window_elements(s)) * sizeof(float);
-  return (s->x[4] == 1 || w->in[2] == 1) && (s->y[4] == 1 || w->out[2] == 1);
+  return true;
 }
 
 bool leat_native_conv_is_spread(const leat_kern_conv_t *s, size_t *out_workspace_bytes) {

@@ -69,6 +69,7 @@ void leat_native_map_parts(map_plan_t *plan, const map_value_t *values, leat_nat
     if (chain < s) chain = s;
     while (chain < plan->step_count && is_code(&plan->steps[chain])) chain++;
     if (code != NULL && chain > s) part->code = leat_native_map_code(code, plan->steps, s, chain, values, &part->end);
+    if (part->code == NULL && chain > s) code = NULL;  // what refuses one refuses the others
     if (part->code == NULL) part->end = s + 1;
   }
 }

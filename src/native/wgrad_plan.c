@@ -158,6 +158,7 @@ leat_status_t leat_native_wgrad_depth_plan(leat_arena_t *arena, const leat_kern_
   if (line * p->image_rows > LEAT_NATIVE_CONV_COPY_MAX) return NULL;
   p->sum_floats = round_up(w->size[0] * w->size[1] * w->size[2] * CONV_LANES);
   p->image_at = p->sum_floats * sum_rows(s);
+  if (p->image_at > LEAT_NATIVE_CONV_COPY_MAX) return NULL;  // lanes that the weights may not have
   p->dy_at = p->image_at + round_up(line * p->image_rows);
   *out_workspace_bytes = (size_t)(p->dy_at + round_up(p->band * w->out[2] * CONV_LANES)) * sizeof(float);
   *out_plan = p;

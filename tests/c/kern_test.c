@@ -283,8 +283,7 @@ static void test_few_rows_with_lines(void **unused) {
   }
 }
 
-// --- the first winner
-// -------------------------------------------------------------------------------------------------
+// --- the first winner ----------------------------------------------------------------------------------------------
 
 static int64_t first_winner(const float *x, int64_t n, float sign) {
   int64_t where = 0;
