@@ -2,7 +2,9 @@
 // Programs of MAP as code that is written at load, at the ISA level of the process: bit for bit what the kernels give,
 // for random programs of every function, on numbers of all kinds, any length, in place, with more values than there are
 // registers. LEAT_DRAWS: how many programs (600).
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "check.h"
 #include "draws.h"
@@ -160,6 +162,30 @@ static void code_gives_what_kernels_give(void **unused) {
   leat_native_code_destroy(code);
 }
 
+// Asked for by code.c alone; the linker sends the request here.
+static bool refuses;
+int __real_mprotect(void *pages, size_t bytes, int protection);
+int __wrap_mprotect(void *pages, size_t bytes, int protection);
+int __wrap_mprotect(void *pages, size_t bytes, int protection) {
+  if (!refuses) return __real_mprotect(pages, bytes, protection);
+  errno = EACCES;
+  return -1;
+}
+
+static void where_code_is_refused_kernels_run(void **unused) {
+  (void)unused;
+  leat_native_code_t *code = NULL;
+  assert_ok(leat_native_code_create(level_isa(), &code));
+  if (code == NULL) return;
+  refuses = true;
+  for (uint32_t i = 0; i < 40; i++) one_program(i, code);
+  refuses = false;
+  const leat_native_code_counts_t counts = leat_native_code_counts(code);
+  assert_int_equal(counts.kept, 0);
+  assert_true(counts.refused > 0);
+  leat_native_code_destroy(code);
+}
+
 static void equal_code_is_kept_once(void **unused) {
   (void)unused;
   leat_native_code_t *code = NULL;
@@ -177,6 +203,7 @@ static void equal_code_is_kept_once(void **unused) {
 int main(void) {
   if (!level_begin()) return LEVEL_MISSING;
   const struct CMUnitTest tests[] = {cmocka_unit_test(code_gives_what_kernels_give),
+                                     cmocka_unit_test(where_code_is_refused_kernels_run),
                                      cmocka_unit_test(equal_code_is_kept_once)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,6 +145,14 @@ def engine_name() -> str | None:
     return os.environ.get("LEAT_ENGINE", "").strip() or None
 
 
+def pages_out() -> bool:
+    """LEAT_PAGE_OUT says whether host weights that wait may be moved into a file: 1 (default) or 0."""
+    text = os.environ.get("LEAT_PAGE_OUT", "").strip()
+    if text not in ("", "0", "1"):
+        raise ValueError(f"LEAT_PAGE_OUT={text!r}: expected 0 or 1")
+    return text != "0"
+
+
 def thread_count() -> int:
     """Threads from LEAT_NUM_THREADS, else OMP_NUM_THREADS, else 0: what the machine allows."""
     for variable in ("LEAT_NUM_THREADS", "OMP_NUM_THREADS"):

@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 import torch
 
+from sambaflow._base.library import pages_out
 from sambaflow._tensors.tensor import SambaTensor, binding_of
 
 WORTH_BYTES = 64 << 20  # what is less in all stays in memory
@@ -33,8 +34,10 @@ def page_out(tensors: Iterable[torch.Tensor]) -> int:
     """Moves the values of SambaTensors into a file; the number of bytes that it takes out of memory.
 
     Left as they are: tensors that share memory with any other, whose address was asked for, without data, or small.
-    All of them where the file for temporary data (TMPDIR) would lie in memory or has no room.
+    All of them where the file for temporary data (TMPDIR) would lie in memory or has no room, or LEAT_PAGE_OUT is 0.
     """
+    if not pages_out():
+        return 0
     chosen = [tensor for tensor in {id(t): t for t in tensors}.values() if _is_alone(tensor)]
     versions = [tensor._version for tensor in chosen]  # another thread may be at work on them
     places, total = [], 0
