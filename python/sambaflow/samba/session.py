@@ -351,9 +351,9 @@ class SambaSession(SessionExtras, SessionWeights):
             runner.device.check_written()
         if self._verbose:
             self._say_run(runner, section_types, section_ids)
-        if self._runs_to_paging:
-            self._page_out_weights()
         with runner.device.turn:
+            if self._runs_to_paging:
+                self._page_out_weights()
             if section_ids is not None:
                 return runner.run_sections(inputs, output_tensors, hyperparam_dict, section_ids, grad_of_outputs)
             run = runner.run
