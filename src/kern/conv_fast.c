@@ -19,8 +19,6 @@ typedef struct job_s {
   int in_blocks;
 } job_t;
 
-static int64_t clamp(int64_t v, int64_t low, int64_t high) { return v < low ? low : v > high ? high : v; }
-
 // `rows` rows of up to REG_LANES columns: copies of rows row_step apart, or zeros (from NULL). `tight`: one store
 // covers a row of the copy and may run into the next one, which is written after it.
 VEC_INLINE float *put_rows(float *to, int64_t pitch, const float *from, int64_t row_step, int64_t rows,
@@ -49,7 +47,8 @@ VEC_INLINE void copy_columns(const job_t *j, const leat_kern_conv_run_t *run, co
   to += chunk;
   for (int64_t r = 0; r < n; r += most) {
     const int64_t in = j->phase->image_row_in[r] + band_first * rows->stride;
-    const int64_t first = clamp(-in, 0, most), last = plane ? clamp(rows->in - in, first, most) : first;
+    const int64_t first = leat_kern_clamp(-in, 0, most);
+    const int64_t last = plane ? leat_kern_clamp(rows->in - in, first, most) : first;
     to = put_rows(to, pitch, NULL, 0, first, inside, whole, tight);
     if (last > first) {
       const float *from = plane + (in + first) * row_step + run->first + chunk;
@@ -97,10 +96,10 @@ static void copy_lines(const job_t *j, const float *plane, int64_t band_first, f
   for (int64_t r = 0, run; r < n; r += run, to += run) {
     for (run = 1; r + run < n && row_in[r + run] - row_in[r + run - 1] == rows->stride;) run++;
     const int64_t in = row_in[r] + band_first * rows->stride;
-    int64_t low = in >= 0 ? 0 : clamp((rows->stride - 1 - in) / rows->stride, 0, run), high = low;
-    if (plane && in < rows->in) high = clamp((rows->in - in + rows->stride - 1) / rows->stride, low, run);
+    int64_t low = in >= 0 ? 0 : leat_kern_clamp((rows->stride - 1 - in) / rows->stride, 0, run), high = low;
+    if (plane && in < rows->in) high = leat_kern_clamp((rows->in - in + rows->stride - 1) / rows->stride, low, run);
     for (int64_t i = 0; i < low; i++) to[i] = 0;
-    const float *from = plane + in * j->s->x[3];
+    const float *from = plane ? plane + in * j->s->x[3] : NULL;
     if (step == 1 && low < high)
       KERN(copy2_b4)((uint32_t *)to + low, 0, (const uint32_t *)from + low, 0, 1, 1, high - low);
     else if (step == 2)
@@ -162,7 +161,7 @@ static void add_taps(const job_t *j, leat_kern_taps_t *t, int64_t c, int64_t cha
   const int64_t *w = j->s->w, rows = p->panel > 0 ? p->panel : j->rows;
   leat_kern_taps_t part = *t;
   for (int64_t o = 0; o < j->rows; o += rows) {
-    part.rows = clamp(j->rows - o, 0, rows);
+    part.rows = leat_kern_clamp(j->rows - o, 0, rows);
     part.w = j->w + o * w[0] + c * w[1];
     part.out = t->out + o * t->out_row;
     if (p->panel > 0) {
@@ -196,7 +195,7 @@ static void run_band(const job_t *j, int64_t z, int64_t band_first, int64_t band
   }
   int64_t channels, blocks = 0;
   for (int64_t c = 0, open = 0; c < j->s->channels; c += channels) {
-    channels = clamp(j->s->channels - c, 0, clamp(j->sum_channels - open, 1, phase->channel_block));
+    channels = leat_kern_clamp(j->s->channels - c, 0, leat_kern_clamp(j->sum_channels - open, 1, phase->channel_block));
     const float *x = j->x + c * j->s->x[1];
     if (phase->direct != 0)
       t.base = x + z * j->s->x[2] + band_first * j->s->x[3];
@@ -220,14 +219,14 @@ static void run_image(job_t *j, const float *x, const float *w, float *y) {
   const leat_kern_conv_t *s = j->s;
   for (int64_t o = 0; o < s->outputs; o += j->rows) {
     int64_t at = s->output_first + o, group = at / s->outputs_per_group;
-    j->rows = clamp((group + 1) * s->outputs_per_group - at, 0, s->outputs - o);
+    j->rows = leat_kern_clamp((group + 1) * s->outputs_per_group - at, 0, s->outputs - o);
     j->x = x + group * s->channels * s->x[1];
     j->w = w + o * s->w[0];
     j->y = y + o * s->y[1];
     const leat_kern_conv_reads_t *d = j->phase->dim;
     for (int64_t z = 0; z < d[0].count; z++) {
       for (int64_t r = 0; r < d[1].count; r += j->phase->band) {
-        run_band(j, z, r, clamp(d[1].count - r, 0, j->phase->band));
+        run_band(j, z, r, leat_kern_clamp(d[1].count - r, 0, j->phase->band));
       }
     }
   }

@@ -82,12 +82,6 @@ EACH_TILE(TILE)
 #define ENTRY(rows, vectors) {tile_##rows##_##vectors, jump_##rows##_##vectors},
 static tile_t *const tiles[ROWS_MAX * 4][2] = {EACH_TILE(ENTRY)};
 
-// The next of `left` units when they are cut into the fewest pieces of at most `most`, as even as can be.
-static int64_t next_piece(int64_t left, int64_t most) {
-  int64_t pieces = (left + most - 1) / most;
-  return (left + pieces - 1) / pieces;
-}
-
 // Where lane n lies behind `base`.
 static int64_t place_of(const leat_kern_taps_t *t, int64_t n) {
   return t->run > 0 ? n / t->run * t->run_step + n % t->run : n;
@@ -97,14 +91,14 @@ static int64_t place_of(const leat_kern_taps_t *t, int64_t n) {
 static void add_vectors(const leat_kern_taps_t *t, int64_t row, int64_t rows, int64_t lanes) {
   int64_t vectors_left = (lanes + REG_LANES - 1) / REG_LANES, first = 0;
   while (vectors_left > 0) {
-    int64_t vectors = next_piece(vectors_left, VECTORS_MAX);
+    int64_t vectors = leat_kern_next_piece(vectors_left, VECTORS_MAX);
     int64_t most = ACCUMULATORS_MAX / vectors < ROWS_MAX ? ACCUMULATORS_MAX / vectors : ROWS_MAX;
     int64_t end = lanes - first - (vectors - 1) * REG_LANES, last = end < REG_LANES ? end : REG_LANES;
     int64_t x_at[4];
     for (int64_t v = 0; v < vectors; v++) x_at[v] = place_of(t, first + v * REG_LANES) - place_of(t, first);
     const float *base = t->base + place_of(t, first);
     for (int64_t m = row; m < row + rows;) {
-      int64_t count = next_piece(row + rows - m, most);
+      int64_t count = leat_kern_next_piece(row + rows - m, most);
       tiles[(count - 1) * 4 + vectors - 1][t->run > 0](t, base, x_at, t->w + m * t->w_row,
                                                        t->out + m * t->out_row + first, last);
       m += count;
@@ -158,7 +152,7 @@ void KERN(conv_taps)(const leat_kern_taps_t *t) {
     return;
   }
   for (int64_t row = 0; row < t->rows;) {
-    const int64_t rows = next_piece(t->rows - row, REST_ROWS);
+    const int64_t rows = leat_kern_next_piece(t->rows - row, REST_ROWS);
     add_vectors(t, row, rows, t->lanes - rest);
     add_rest(t, row, rows, t->lanes - rest);
     row += rows;

@@ -24,8 +24,6 @@ typedef struct part_s {
   int accumulate;
 } part_t;
 
-static int64_t clamp(int64_t v, int64_t low, int64_t high) { return v < low ? low : v > high ? high : v; }
-
 // --- a piece of the window over a part of the positions --------------------------------------------------------------
 
 #define EACH_ROW(M) M(0) M(1) M(2) M(3) M(4)
@@ -70,12 +68,6 @@ EACH_PIECE(PIECE)
 #define ENTRY(rows, columns) piece_##rows##_##columns,
 static piece_t *const pieces[PIECE_ROWS * PIECE_COLUMNS] = {EACH_PIECE(ENTRY)};
 
-// The next of `left` units when they are cut into the fewest pieces of at most `most`, as even as can be.
-static int64_t next_piece(int64_t left, int64_t most) {
-  const int64_t count = (left + most - 1) / most;
-  return (left + count - 1) / count;
-}
-
 // All of the window.
 static void add_part(const job_t *j, const part_t *t) {
   const leat_kern_window_t *w = &j->s->window;
@@ -83,10 +75,10 @@ static void add_part(const job_t *j, const part_t *t) {
   int64_t rows, columns;
   for (int64_t k0 = 0; k0 < w->size[0]; k0++) {
     for (int64_t k2 = 0; k2 < w->size[2]; k2 += columns) {
-      columns = w->dilation[2] == 1 ? next_piece(w->size[2] - k2, PIECE_COLUMNS) : 1;
-      const int64_t most = clamp(ACCUMULATORS_MAX / columns, 1, PIECE_ROWS);
+      columns = w->dilation[2] == 1 ? leat_kern_next_piece(w->size[2] - k2, PIECE_COLUMNS) : 1;
+      const int64_t most = leat_kern_clamp(ACCUMULATORS_MAX / columns, 1, PIECE_ROWS);
       for (int64_t k1 = 0; k1 < w->size[1]; k1 += rows) {
-        rows = next_piece(w->size[1] - k1, most);
+        rows = leat_kern_next_piece(w->size[1] - k1, most);
         const float *x = t->x + (k0 * j->p->image_rows + k1 * w->dilation[1]) * line + k2 * w->dilation[2] * REG_LANES;
         float *sum = j->sum + (k0 * w->size[1] + k1) * sum_row + k2 * REG_LANES;
         pieces[(rows - 1) * PIECE_COLUMNS + columns - 1](t, x, w->dilation[1] * line, sum, sum_row);
@@ -99,7 +91,7 @@ static void add_part(const job_t *j, const part_t *t) {
 static int64_t add_some(job_t *j, int64_t at, int64_t count) {
   const leat_kern_window_t *w = &j->s->window;
   const int64_t width = w->out[2], row = at / width, column = at % width;
-  if (j->s->chain > 0) count = clamp(count, 1, j->s->chain - j->open);
+  if (j->s->chain > 0) count = leat_kern_clamp(count, 1, j->s->chain - j->open);
   part_t t = {.dy = j->turned_dy + at * REG_LANES,
               .dy_row = width * REG_LANES,
               .x_row = w->stride[1] * j->p->image_columns * REG_LANES,
@@ -107,7 +99,7 @@ static int64_t add_some(job_t *j, int64_t at, int64_t count) {
               .accumulate = j->open > 0};
   t.x = j->image + row * t.x_row + column * t.x_column;
   t.rows = column == 0 && count >= width ? count / width : 1;
-  t.columns = t.rows > 1 || (column == 0 && count >= width) ? width : clamp(width - column, 1, count);
+  t.columns = t.rows > 1 || (column == 0 && count >= width) ? width : leat_kern_clamp(width - column, 1, count);
   add_part(j, &t);
   return t.rows * t.columns;
 }
@@ -149,7 +141,7 @@ static void turn(const job_t *j, const float *from, int64_t lane_step, int64_t s
     }
   }
   for (; c < count; c += REG_LANES) {
-    const int64_t n = clamp(count - c, 0, REG_LANES);
+    const int64_t n = leat_kern_clamp(count - c, 0, REG_LANES);
     turn_block(from + c, lane_step, 0, reg_lanes(0, n), j->lanes, r);
     for (int64_t i = 0; i < n; i++) reg_store(to + (c + i) * REG_LANES, r[i]);
   }
@@ -158,8 +150,8 @@ static void turn(const job_t *j, const float *from, int64_t lane_step, int64_t s
 // x for output plane t0 and the band from output row `first` on, with its padding.
 static void turn_x(const job_t *j, const float *x, int64_t t0, int64_t first) {
   const leat_kern_window_t *w = &j->s->window;
-  const int64_t width = j->p->image_columns, low = clamp(w->low[2], 0, width);
-  const int64_t high = clamp(w->in[2] + w->low[2], low, width), *strides = j->s->x;
+  const int64_t width = j->p->image_columns, low = leat_kern_clamp(w->low[2], 0, width);
+  const int64_t high = leat_kern_clamp(w->in[2] + w->low[2], low, width), *strides = j->s->x;
   float *to = j->image;
   for (int64_t k0 = 0; k0 < w->size[0]; k0++) {
     const int64_t plane = leat_kern_window_at(w, 0, t0, k0);
@@ -190,7 +182,7 @@ static void turn_dy(const job_t *j, const float *dy, int64_t rows) {
 
 static void run_band(job_t *j, int64_t n, int64_t t0, int64_t first) {
   const leat_kern_conv_t *s = j->s;
-  const int64_t rows = clamp(s->window.out[1] - first, 0, j->p->band), count = rows * s->window.out[2];
+  const int64_t rows = leat_kern_clamp(s->window.out[1] - first, 0, j->p->band), count = rows * s->window.out[2];
   const int64_t sums = s->window.size[0] * s->window.size[1] * s->window.size[2] * REG_LANES;
   turn_x(j, j->x + n * s->x[0], t0, first);
   turn_dy(j, j->dy + n * s->y[0] + t0 * s->y[2] + first * s->y[3], rows);
@@ -226,7 +218,7 @@ void KERN(conv_wgrad_depth)(const leat_kern_wgrad_depth_t *p, const leat_kern_co
                .s = s,
                .x = x + (s->output_first + o) * s->x[1],
                .dy = dy + o * s->y[1],
-               .lanes = clamp(s->outputs - o, 0, REG_LANES),
+               .lanes = leat_kern_clamp(s->outputs - o, 0, REG_LANES),
                .sum = workspace,
                .image = workspace + p->image_at,
                .turned_dy = workspace + p->dy_at};

@@ -17,7 +17,6 @@ typedef struct job_s {
   int64_t open, blocks;  // positions in the chains at hand; blocks that are closed
 } job_t;
 
-static int64_t clamp(int64_t v, int64_t low, int64_t high) { return v < low ? low : v > high ? high : v; }
 static void zero(float *to, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] = 0;
 }
@@ -26,7 +25,8 @@ static void zero(float *to, int64_t n) {
 static void copy_row(const job_t *j, const float *in, float *to) {
   const leat_kern_conv_t *s = j->s;
   const int64_t channels = s->channels, width = j->p->image_columns, low = s->window.low[2];
-  int64_t first = clamp(low, 0, width), last = in ? clamp(s->window.in[2] + low, first, width) : first;
+  int64_t first = leat_kern_clamp(low, 0, width),
+          last = in ? leat_kern_clamp(s->window.in[2] + low, first, width) : first;
   zero(to, first * channels);
   zero(to + last * channels, (width - last) * channels);
   if (last == first) return;
@@ -97,7 +97,7 @@ static void run_positions(job_t *j, const float *dy, int64_t count) {
   for (int64_t i = 0; i < count; i += t.taps) {
     t.offsets = p->offsets + i;
     t.w_offsets = p->dy_offsets + i;
-    t.taps = j->s->chain > 0 ? clamp(j->s->chain - j->open, 0, count - i) : count;
+    t.taps = j->s->chain > 0 ? leat_kern_clamp(j->s->chain - j->open, 0, count - i) : count;
     t.accumulate = j->open > 0;
     for (int64_t r = 0; r < p->runs; r++) {
       t.base = (p->slide != 0 ? j->slides : j->image) + p->run_offsets[r];
@@ -112,7 +112,7 @@ static void run_positions(job_t *j, const float *dy, int64_t count) {
 static void run_band(job_t *j, int64_t n, int64_t images, int64_t t0, int64_t band_first) {
   const leat_kern_wgrad_plan_t *p = j->p;
   const leat_kern_conv_t *s = j->s;
-  const int64_t band_rows = clamp(s->window.out[1] - band_first, 0, p->band);
+  const int64_t band_rows = leat_kern_clamp(s->window.out[1] - band_first, 0, p->band);
   const float *dy = j->dy + n * s->y[0] + t0 * s->y[2] + band_first * s->y[3];
   for (int64_t i = 0; i < images; i++) {
     float *image = j->image + i * p->image_floats;
@@ -141,7 +141,7 @@ static void run_block(job_t *j, float *dw) {
   const leat_kern_conv_t *s = j->s;
   j->open = j->blocks = 0;
   for (int64_t n = 0; n < s->images; n += j->p->group) {
-    int64_t images = clamp(s->images - n, 0, j->p->group);
+    int64_t images = leat_kern_clamp(s->images - n, 0, j->p->group);
     for (int64_t t0 = 0; t0 < s->window.out[0]; t0++) {
       for (int64_t r = 0; r < s->window.out[1]; r += j->p->band) run_band(j, n, images, t0, r);
     }
@@ -163,7 +163,7 @@ void KERN(conv_wgrad_fast)(const leat_kern_wgrad_plan_t *p, const leat_kern_conv
              .row_length = p->runs * p->run};
   for (int64_t o = 0; o < s->outputs; o += j.rows) {
     int64_t at = s->output_first + o, group = at / s->outputs_per_group;
-    j.rows = clamp((group + 1) * s->outputs_per_group - at, 0, s->outputs - o);
+    j.rows = leat_kern_clamp((group + 1) * s->outputs_per_group - at, 0, s->outputs - o);
     j.dy = dy + o * s->y[1];
     for (int64_t c = 0; c < s->channels; c += p->channels) {
       j.x = x + (group * s->channels + c) * s->x[1];

@@ -33,6 +33,15 @@ typedef struct leat_kern_conv_s {
   int64_t x[5], w[5], y[5];
 } leat_kern_conv_t;
 
+static inline int64_t leat_kern_clamp(int64_t v, int64_t low, int64_t high) {
+  return v < low ? low : v > high ? high : v;
+}
+// The next of `left` units when they are cut into the fewest pieces of at most `most`, as even as can be.
+static inline int64_t leat_kern_next_piece(int64_t left, int64_t most) {
+  const int64_t pieces = (left + most - 1) / most;
+  return (left + pieces - 1) / pieces;
+}
+
 // Lines of x that a block of conv_depth meets, over all k0, at most.
 enum { LEAT_KERN_DEPTH_LINES = 128, LEAT_KERN_DEPTH_ROWS = 4 };
 // Columns that its blocks look at, of up to 16 lanes: the last one reads two registers.

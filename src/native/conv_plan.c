@@ -7,12 +7,8 @@
 
 #include <math.h>
 
-#include "arch/blocks.h"
-
 enum { OFFSETS_MAX = 1 << 22 };
 
-static int64_t round_up(int64_t floats) { return (floats / CONV_ALIGN_FLOATS + 2) * CONV_ALIGN_FLOATS; }  // with slack
-static int64_t clamp(int64_t v, int64_t low, int64_t high) { return v < low ? low : v > high ? high : v; }
 static int64_t divide_down(int64_t a, int64_t b) { return a / b - (a % b != 0 && a < 0); }
 static int64_t divide_up(int64_t a, int64_t b) { return -divide_down(-a, b); }
 
@@ -45,8 +41,8 @@ static leat_status_t plan_reads(leat_arena_t *arena, const leat_kern_window_t *w
     if (at % base != 0) continue;
     k[n] = (int32_t)i;
     shift[n] = (int32_t)(at / base);
-    low[n] = (int32_t)clamp(divide_up(-shift[n], out->stride), 0, out->count);
-    high[n] = (int32_t)clamp(divide_up(out->in - shift[n], out->stride), low[n], out->count);
+    low[n] = (int32_t)leat_kern_clamp(divide_up(-shift[n], out->stride), 0, out->count);
+    high[n] = (int32_t)leat_kern_clamp(divide_up(out->in - shift[n], out->stride), low[n], out->count);
     out->taps++;
   }
   return NULL;
@@ -138,12 +134,13 @@ static void choose_blocks(leat_kern_conv_phase_t *p, const leat_kern_conv_t *s) 
   if (p->direct != 0) return;
   while (p->band > 1 && few * channel_floats(p, p->band) > CONV_IMAGE_FLOATS) p->band = (p->band + 1) / 2;
   int64_t floats = channel_floats(p, p->band);
-  if (floats > 0) p->channel_block = clamp(CONV_IMAGE_FLOATS / floats, 1, channels);
+  if (floats > 0) p->channel_block = leat_kern_clamp(CONV_IMAGE_FLOATS / floats, 1, channels);
 }
 
 static leat_kern_conv_run_t run_of(const leat_kern_conv_reads_t *d, int64_t at, int64_t first, int64_t width) {
-  const int64_t low = clamp(divide_up(-first, d->stride), 0, width);
-  return (leat_kern_conv_run_t){at, first, low, clamp(divide_up(d->in - first, d->stride), low, width), width};
+  const int64_t low = leat_kern_clamp(divide_up(-first, d->stride), 0, width);
+  return (leat_kern_conv_run_t){at, first, low, leat_kern_clamp(divide_up(d->in - first, d->stride), low, width),
+                                width};
 }
 
 // Runs of columns; where in a plane every tap of k2 begins.
@@ -175,7 +172,7 @@ static leat_status_t plan_columns(leat_arena_t *arena, leat_kern_conv_phase_t *p
 static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s, const int64_t w[5],
                                   leat_kern_conv_phase_t *p, bool *out_fits) {
   const leat_kern_conv_reads_t *d = p->dim;
-  int32_t *offsets, *w_offsets, *row_in, *row_of_tap, *column_of_tap;
+  int32_t *offsets, *w_offsets, *row_in, *row_of_tap, *column_of_tap = NULL;
   *out_fits = p->channel_block * d[0].taps * d[1].taps * d[2].taps <= OFFSETS_MAX && p->image_rows <= OFFSETS_MAX;
   if (!*out_fits) return NULL;
   TRY_ALLOC(offsets, arena, p->channel_block * d[0].taps * d[1].taps * d[2].taps + 1);
@@ -292,7 +289,7 @@ bool leat_native_conv_is_depth(const leat_kern_conv_t *s, size_t *out_workspace_
   const int64_t columns = leat_kern_depth_columns(w);
   if (columns > LEAT_NATIVE_CONV_COPY_MAX) return false;
   if ((s->x[4] != 1 && w->in[2] != 1) || (s->y[4] != 1 && w->out[2] != 1)) return false;
-  *out_workspace_bytes = (size_t)round_up(w->in[2] + columns + window_elements(s)) * sizeof(float);
+  *out_workspace_bytes = (size_t)leat_native_conv_room(w->in[2] + columns + window_elements(s)) * sizeof(float);
   return true;
 }
 
@@ -302,7 +299,7 @@ bool leat_native_conv_is_spread(const leat_kern_conv_t *s, size_t *out_workspace
   if (w->stride[0] * w->stride[1] * w->stride[2] > 1 || w->base[2] != 2 || w->dilation[2] != 1) return false;
   if (w->size[0] * w->size[1] > LEAT_KERN_SPREAD_LINES || w->size[2] > LEAT_KERN_SPREAD_COLUMNS) return false;
   if (w->in[2] > LEAT_NATIVE_CONV_COPY_MAX || s->x[4] != 1 || s->y[4] != 1) return false;
-  *out_workspace_bytes = (size_t)round_up(w->in[2] + window_elements(s)) * sizeof(float);
+  *out_workspace_bytes = (size_t)leat_native_conv_room(w->in[2] + window_elements(s)) * sizeof(float);
   return true;
 }
 
@@ -329,7 +326,7 @@ leat_status_t leat_native_conv_plan(leat_arena_t *arena, const leat_kern_conv_t 
         LEAT_TRY(plan_phase(arena, s, plan->w, first, p, &fits));
         if (!fits) return NULL;
         int64_t copied = p->direct != 0 ? 0 : p->channel_block * channel_floats(p, p->band);
-        p->sum_floats = round_up(s->outputs_per_group * p->band * p->dim[2].count);
+        p->sum_floats = leat_native_conv_room(s->outputs_per_group * p->band * p->dim[2].count);
         int64_t stored = p->store != 0 ? p->sum_floats * sum_rows(s) : 0;
         image = copied > image ? copied : image;
         out = stored > out ? stored : out;
@@ -337,10 +334,10 @@ leat_status_t leat_native_conv_plan(leat_arena_t *arena, const leat_kern_conv_t 
       }
     }
   }
-  plan->panel_at = round_up(image);
-  plan->out_at = plan->panel_at + (plan->panel > 0 ? round_up(block * plan->w[1]) : 0);
+  plan->panel_at = leat_native_conv_room(image);
+  plan->out_at = plan->panel_at + (plan->panel > 0 ? leat_native_conv_room(block * plan->w[1]) : 0);
   if (image > LEAT_NATIVE_CONV_COPY_MAX || (s->chain > 0 && out > LEAT_NATIVE_CONV_COPY_MAX)) return NULL;
-  *out_workspace_bytes = (size_t)(plan->out_at + round_up(out)) * sizeof(float);
+  *out_workspace_bytes = (size_t)(plan->out_at + leat_native_conv_room(out)) * sizeof(float);
   *out_plan = plan;
   return NULL;
 }

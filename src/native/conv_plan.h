@@ -3,11 +3,17 @@
 #ifndef LEAT_NATIVE_CONV_PLAN_H_
 #define LEAT_NATIVE_CONV_PLAN_H_
 
+#include "arch/blocks.h"
 #include "base/base.h"
 #include "kern/kern.h"
 
 // Floats of a copy that the fast bodies work on, at most: what the shape asks for does not bound it.
 #define LEAT_NATIVE_CONV_COPY_MAX ((int64_t)1 << 26)
+
+// Floats that an array takes in a workspace: whole lines, and one behind it that kernels may read and write.
+static inline int64_t leat_native_conv_room(int64_t floats) {
+  return (floats / CONV_ALIGN_FLOATS + 2) * CONV_ALIGN_FLOATS;
+}
 
 // The shape is one that the plans are made for: no dim with both stride and base dilation, few phases, weights with a
 // place each, and extents whose products stay far inside 64 bits. Other shapes are computed by the generic bodies.

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plan of the fast weight gradient of a convolution: blocks of channels, bands of rows, groups of images, runs of a
 // window, offsets of the positions. No choice made here shows in the result bits.
-#include "arch/blocks.h"
 #include "native/conv_plan.h"
 
-static int64_t round_up(int64_t floats) { return (floats / CONV_ALIGN_FLOATS + 2) * CONV_ALIGN_FLOATS; }  // with slack
 static int64_t vectors(int64_t lanes) { return (lanes + CONV_LANES - 1) / CONV_LANES; }
 static int64_t reach(const leat_kern_window_t *w, int d, int64_t count) {
   return (count - 1) * w->stride[d] + (w->size[d] - 1) * w->dilation[d] + 1;
@@ -134,10 +132,10 @@ leat_status_t leat_native_wgrad_plan(leat_arena_t *arena, const leat_kern_conv_t
   bool fits = true;
   LEAT_TRY(plan_offsets(arena, s, p, &fits));
   if (!fits) return NULL;
-  p->sum_floats = round_up(s->outputs_per_group * p->runs * p->run);
+  p->sum_floats = leat_native_conv_room(s->outputs_per_group * p->runs * p->run);
   p->image_at = p->sum_floats * sum_rows(s);
-  p->slides_at = p->image_at + round_up(p->image_floats * p->group);
-  *out_workspace_bytes = (size_t)(p->slides_at + round_up(p->slide_floats * p->group)) * sizeof(float);
+  p->slides_at = p->image_at + leat_native_conv_room(p->image_floats * p->group);
+  *out_workspace_bytes = (size_t)(p->slides_at + leat_native_conv_room(p->slide_floats * p->group)) * sizeof(float);
   *out_plan = p;
   return NULL;
 }
@@ -156,11 +154,11 @@ leat_status_t leat_native_wgrad_depth_plan(leat_arena_t *arena, const leat_kern_
   while (p->band > 1 && line * reach(w, 1, p->band) > WGRAD_IMAGE_FLOATS) p->band = (p->band + 1) / 2;
   p->image_rows = reach(w, 1, p->band);
   if (line * p->image_rows > LEAT_NATIVE_CONV_COPY_MAX) return NULL;
-  p->sum_floats = round_up(w->size[0] * w->size[1] * w->size[2] * CONV_LANES);
+  p->sum_floats = leat_native_conv_room(w->size[0] * w->size[1] * w->size[2] * CONV_LANES);
   p->image_at = p->sum_floats * sum_rows(s);
   if (p->image_at > LEAT_NATIVE_CONV_COPY_MAX) return NULL;  // lanes that the weights may not have
-  p->dy_at = p->image_at + round_up(line * p->image_rows);
-  *out_workspace_bytes = (size_t)(p->dy_at + round_up(p->band * w->out[2] * CONV_LANES)) * sizeof(float);
+  p->dy_at = p->image_at + leat_native_conv_room(line * p->image_rows);
+  *out_workspace_bytes = (size_t)(p->dy_at + leat_native_conv_room(p->band * w->out[2] * CONV_LANES)) * sizeof(float);
   *out_plan = p;
   return NULL;
 }
