@@ -17,7 +17,7 @@ typedef struct life_s {
   uint16_t dtypes;
   bool read, spare;
   bool beside_forward;  // a call wrote it that FWD may run without
-  bool alone;  // one call writes it, and nothing else uses the range: wasted, and no harm while nobody shares its bytes
+  bool alone;  // one call writes it, and nothing else uses the range: wasted, and no harm to what does not live then
   leat_cover_t cover;
 } life_t;
 
@@ -290,7 +290,7 @@ static leat_status_t check_overlaps(walk_t *w) {
   for (uint32_t i = 0; i < w->lives.count; ++i) {
     life_t *life = &w->lives.data[i];
     const bool crosses = (life->types & (life->types - 1)) != 0 || (life->types >> PEF_PREPARE & 1) != 0;
-    if (!crosses && !life->alone && life->writer_type != PEF_TYPE_COUNT) continue;
+    if (!crosses && life->writer_type != PEF_TYPE_COUNT) continue;
     life->first = 0;
     life->last = UINT32_MAX;
   }

@@ -462,3 +462,18 @@ def test_what_only_detached_values_hang_on_is_not_updated(level, tmp_path):
         torch.testing.assert_close(samba.to_torch(own), other.detach(), rtol=1e-3, atol=1e-4, msg=name)
     gradients = [s.name for s in samba.session._device.of_kind("GRADIENT")]
     assert len(gradients) == 2 and all("__found__" in name for name in gradients)
+
+
+def test_results_that_nobody_reads_leave_their_bytes_to_later_values(tmp_path):
+    """The places of a sort are wasted here; proving the plan must not keep their bytes for ever."""
+
+    class Sorted(nn.Module):
+        def forward(self, x):
+            return (x.sort(0)[0].flip(1) * x.cos()).sum()
+
+    x = samba.from_torch_tensor(torch.linspace(-1, 1, 64 * 130).reshape(64, 130), name="x")
+    model = Sorted()
+    samba.from_torch_model_(model)
+    config = {"output_folder": str(tmp_path), "pef_name": "sorted", "inference": True, "verify_each": True}
+    pef = samba.session.compile(model, (x,), name="sorted", inference=True, config_dict=config)
+    assert Path(pef).is_file()
