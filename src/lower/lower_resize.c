@@ -80,6 +80,7 @@ static taps_t taps_of(const axis_t *a, leat_resize_t mode) {
 static leat_value_id_t blend(leat_builder_t *b, leat_value_id_t x, uint32_t dim, const taps_t *taps,
                              leat_dtype_t dtype) {
   const leat_value_t v = *leat_b_value(b, x);
+  if (v.rank <= dim) return LEAT_NONE;                                    // after an error
   int64_t dims[LEAT_RANK_MAX] = {leat_b_value(b, taps->at[0])->dims[0]};  // of weights, against what lies behind `dim`
   for (uint32_t d = 1; d < v.rank - dim; d++) dims[d] = 1;
   leat_value_id_t sum = LEAT_NONE;
