@@ -55,12 +55,12 @@ VEC_INLINE vf32_t vf32_scale(vf32_t x, vf32_t shifted) {
 #if defined(__AVX512F__)
   return (vf32_t)_mm512_scalef_ps((__m512)x, (__m512)(shifted - F32_WHOLE));
 #else
-  vi32_t half = ((vi32_t)shifted >> 1) << 23, rest = ((vi32_t)shifted << 23) - half;
-  return x * (vf32_t)(half + (127 << 23)) * (vf32_t)(rest + (127 << 23));
+  vu32_t half = (vu32_t)((vi32_t)shifted >> 1) << 23, rest = ((vu32_t)shifted << 23) - half;
+  return x * (vf32_t)(half + (127u << 23)) * (vf32_t)(rest + (127u << 23));
 #endif
 }
 // The same where the result is finite and no denormal; not of NaN.
-VEC_INLINE vf32_t vf32_scale_normal(vf32_t x, vf32_t shifted) { return (vf32_t)((vi32_t)x + ((vi32_t)shifted << 23)); }
+VEC_INLINE vf32_t vf32_scale_normal(vf32_t x, vf32_t shifted) { return (vf32_t)((vu32_t)x + ((vu32_t)shifted << 23)); }
 // exp(x) = 2^n times what is returned; NaN of NaN.
 VEC_INLINE vf32_t vf32_exp_fraction(vf32_t x, vf32_t *out_shifted) {
   vf32_t shifted = vf32_fma(x, vf32_splat(0x1.715476p+0f), vf32_splat(F32_WHOLE)), n = shifted - F32_WHOLE;
