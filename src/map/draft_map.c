@@ -236,13 +236,13 @@ static uint32_t draft_logic(strip_t *s, leat_op_id_t id, uint32_t fn, uint32_t *
 
 static double reach_of_input(strip_t *s, const leat_op_t *op, uint32_t input) {
   const leat_graph_t *g = s->d->g;
-  const leat_value_id_t v = leat_op_input(g, op, input);
-  const leat_op_t *producer = leat_graph_op(g, leat_graph_value(g, leat_access_base(g, v))->op);
+  const leat_value_id_t base = leat_access_base(g, leat_op_input(g, op, input));
+  const leat_op_t *producer = leat_graph_op(g, leat_graph_value(g, base)->op);
   double number;
   if (leat_op_role(producer->kind) == LEAT_ROLE_SEQUENCE)
-    return (double)leat_graph_value(g, v)->dims[leat_op_int(g, producer, LEAT_ATTR_DIM, 0)];
+    return (double)leat_graph_value(g, base)->dims[leat_op_int(g, producer, LEAT_ATTR_DIM, 0)];
   if (leat_op_splat(g, producer, &number)) return fabs(number);
-  const computed_t *computed = find_computed(s, leat_access_base(g, v));
+  const computed_t *computed = find_computed(s, base);
   return computed != NULL && leat_stages_read_in_step(g, op, input) ? computed->reach : NO_REACH;
 }
 
