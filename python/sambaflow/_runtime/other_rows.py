@@ -26,7 +26,8 @@ from sambaflow._base import options
 from sambaflow._base.library import InvalidArgumentError
 from sambaflow._runtime.compiler import batch_dims, compile_program, fingerprint
 from sambaflow._runtime.device import Device
-from sambaflow._runtime.runner import BCKWD, OPT, Runner
+from sambaflow._runtime.runner import Runner
+from sambaflow._runtime.section_types import BCKWD, OPT
 from sambaflow._tensors.tensor import SambaTensor, binding_of, plain_tensor, wrap
 from sambaflow._trace.microbatch import batch_of, first_rows
 from sambaflow._trace.port import Port

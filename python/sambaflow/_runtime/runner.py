@@ -15,17 +15,13 @@ from typing import Any, NoReturn, Protocol
 
 import torch
 
-from sambaflow._base.library import InvalidArgumentError, check, enumeration, hyperparameters, library
+from sambaflow._base.library import InvalidArgumentError, check, hyperparameters, library
 from sambaflow._runtime.batches import Batches, joined
 from sambaflow._runtime.device import Device, Symbol
+from sambaflow._runtime.section_types import FWD, SECTION_TYPES, bits_of
 from sambaflow._runtime.staging import check_dtype, convert, smaller_batch
 from sambaflow._tensors.tensor import SambaTensor, plain_tensor, wrap
 from sambaflow._trace.port import Port
-
-SECTION_TYPES = {name: bit for name, bit in enumeration("LEAT_SECTIONS_").items() if name != "all"}
-FWD, BCKWD, OPT = (SECTION_TYPES[name] for name in ("fwd", "bckwd", "opt"))
-# Section types a program may ask for though the PEF has none of them.
-_LENIENT = {"gradnorm", "reduce", "gather"}
 
 _empty_like = torch.empty_like
 
@@ -78,7 +74,6 @@ class Runner:
         self.traced = tuple(traced)
         self._ffi, self._lib = library().ffi, library().lib
         self._default_types = types
-        self._available = device.section_types
         self._type_masks: dict[Any, int] = {None: types}
         self._inputs = self._make_slots(inputs, 0)
         self._outputs = self._make_slots(outputs, len(inputs))
@@ -226,7 +221,7 @@ class Runner:
         """Repeats sections on the inputs and outputs that the last run bound: of several batches, the last."""
         if self._latest is not None:
             return self._latest.run_again(section_types)
-        types = self._default_types if section_types is None else self._mask(section_types)
+        types = self.types_of(section_types)
         check(self._lib.leat_program_run(self.device.handle, types))
 
     # ---- a smaller batch
@@ -548,33 +543,8 @@ class Runner:
     def _mask(self, section_types: Iterable[str]) -> int:
         key = section_types if isinstance(section_types, str) else tuple(section_types)
         if key not in self._type_masks:
-            self._type_masks[key] = self._make_mask((key,) if isinstance(key, str) else key)
+            self._type_masks[key] = bits_of(self.device, (key,) if isinstance(key, str) else key)
         return self._type_masks[key]
-
-    def _make_mask(self, names: Sequence[str]) -> int:
-        mask = 0
-        for name in names:
-            lower = str(name).lower()
-            if lower not in SECTION_TYPES:
-                raise InvalidArgumentError(f"unknown section type {name!r}; there are {', '.join(SECTION_TYPES)}")
-            bit = SECTION_TYPES[lower]
-            if bit & self._available:
-                mask |= bit
-            elif bit == BCKWD and self.device.drops_gradients:
-                together = {str(other).lower() for other in names} & {"opt"}
-                if not together:
-                    raise InvalidArgumentError(
-                        f"{self.device.path} was compiled with --drop-grads: backward runs together with the updates, "
-                        "which use its gradients up; name opt, too, or compile without it"
-                    )
-            elif lower not in _LENIENT:
-                raise InvalidArgumentError(
-                    f"{self.device.path} has no section of type {lower}: it was compiled for inference or without an "
-                    "optimizer; compile it for training to run that"
-                )
-        if not mask:
-            raise InvalidArgumentError(f"{self.device.path} has no section of the types {', '.join(names)}")
-        return mask
 
     def set_hyperparameters(self, values: Mapping[str, float]) -> None:
         """Sets hyperparameters for this and later runs."""

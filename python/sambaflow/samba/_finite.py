@@ -20,7 +20,8 @@ import torch
 from sambaflow._base.library import LeatError
 from sambaflow._runtime.compiler import compile_program
 from sambaflow._runtime.device import Device, Fault, Symbol
-from sambaflow._runtime.runner import BCKWD, FWD, Runner
+from sambaflow._runtime.runner import Runner
+from sambaflow._runtime.section_types import BCKWD, FWD
 from sambaflow._tensors.tensor import SambaTensor, plain_tensor
 from sambaflow._trace.program import Program
 from sambaflow.samba import _state as state

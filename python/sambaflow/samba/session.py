@@ -28,7 +28,8 @@ from sambaflow._base.library import (
 from sambaflow._runtime.compiler import fingerprint
 from sambaflow._runtime.device import Device, Symbol
 from sambaflow._runtime.other_rows import OtherRows
-from sambaflow._runtime.runner import FWD, OPT, Runner, ports_of
+from sambaflow._runtime.runner import Runner, ports_of
+from sambaflow._runtime.section_types import FWD, OPT
 from sambaflow._tensors.binding import OutputBinding
 from sambaflow._tensors.paged import page_out
 from sambaflow._tensors.tensor import DimInfo, SambaTensor, binding_of, plain_tensor, wrap
