@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "map/tile.h"
 
+#include "arch/blocks.h"
 #include "pef/pef_align.h"
+#include "space/rows.h"
 
 // --- what lives in a tile -------------------------------------------------------------------------------------------
 
@@ -83,14 +85,34 @@ static bool reads_whole(const leat_stage_t *stage) {
   return stage->kind == LEAT_PRIM_CONTRACT || (leat_op_info(stage->kind)->products != 0 && stage->row_dim == 1);
 }
 
-static int64_t choose_rows(const leat_arch_t *arch, const leat_section_t *section, const leat_stage_list_t *stages,
+// Bytes of what every tile reads whole for the matrix products of the section.
+static double streamed_bytes(const leat_graph_t *g, const leat_stage_list_t *stages) {
+  double bytes = 0;
+  for (uint32_t s = 0; s < stages->count; ++s) {
+    const leat_stage_t *stage = &stages->data[s];
+    if (stage->kind != LEAT_PRIM_CONTRACT) continue;
+    const leat_op_t *op = leat_graph_op(g, stage->ops.data[0]);
+    for (uint32_t i = 0; i < op->input_count; ++i) {
+      if (leat_rows_operand_dim(g, op, stage->row_dim, i) == LEAT_ROWS_WHOLE)
+        bytes += (double)leat_value_bytes(leat_graph_value(g, leat_op_input(g, op, i)));
+    }
+  }
+  return bytes;
+}
+
+// Tiles stay within `budget` bytes of L2. Where they leave it, rows / tile * (streamed - 2 budget) + 2 rows * row_bytes
+// bytes pass L2, since what does not fit is written and read again: so with enough to stream, higher tiles are better,
+// up to the rows that share a panel.
+static int64_t choose_rows(const leat_decided_t *d, const leat_section_t *section, const leat_stage_list_t *stages,
                            double row_bytes) {
+  const leat_arch_t *arch = d->options->arch;
   const int64_t least = (int64_t)arch->tile_rows_min;
   double budget = section->cache_bytes * arch->tile_share;
   int64_t rows = section->rows, tile = row_bytes * (double)rows <= budget ? rows : (int64_t)(budget / row_bytes);
   for (uint32_t i = 0; i < stages->count; ++i) {
     if (reads_whole(&stages->data[i]) && tile < least) tile = least;
   }
+  if (tile < CONTRACT_ROWS && streamed_bytes(d->g, stages) > 2 * budget) tile = CONTRACT_ROWS;
   return even_tiles(arch, rows, obey(section, tile));
 }
 
@@ -150,7 +172,7 @@ leat_status_t leat_tiles_plan(const leat_decided_t *d, uint32_t section, leat_ho
   const leat_arch_t *arch = d->options->arch;
   leat_tiling_t *t = out_tiling;
   LEAT_TRY(gather_blocks(d, section, room));
-  t->rows_max = choose_rows(arch, s, stages, peak_row_bytes(room, stages->count, s->rows));
+  t->rows_max = choose_rows(d, s, stages, peak_row_bytes(room, stages->count, s->rows));
   t->quantum = choose_quantum(d, homes, room, s->rows);
   if (t->quantum > (uint64_t)t->rows_max) t->rows_max = (int64_t)t->quantum;
   keep_scratch(d, homes, room);

@@ -152,6 +152,38 @@ static void weight_gradients_stay_out_of_sections_that_read_their_activation_for
   assert_true(is_apart(linear_gradient_text, "16384"));
 }
 
+// "%s": how deep the product is, so how much of its weights every tile streams.
+static const char wide_product_text[] =
+    "leat.graph 1\n"
+    "%%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[512,%s]\n"
+    "%%1 = prim.symbol() {kind=\"param\", name=\"w\"} : f32[%s,4096]\n"
+    "%%2 = prim.contract(%%0, %%1) {spec=\"mk,kn->mn\"} : f32[512,4096]\n"
+    "%%3 = prim.reduce(%%2) {dims=[1], fn=\"max\"} : f32[512,1]\n"
+    "%%4 = prim.map(%%2, %%3) {fn=\"sub\"} : f32[512,4096]\n"
+    "prim.store(%%4) {kind=\"output\", name=\"y\"}\n";
+
+static uint64_t tile_rows_of_a_product(const char *depth) {
+  char text[1024];
+  uint8_t *bytes = NULL;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+  snprintf(text, sizeof text, wide_product_text, depth, depth);
+#pragma GCC diagnostic pop
+  leat_pef_t *pef = compile(text, 3, &bytes);
+  const pef_body_t *last = &pef->bodies[pef->calls[pef->call_count - 1].body];
+  assert_true(last->stage_count > 1);
+  const uint64_t rows = last->tile_rows_max;
+  leat_pef_close(pef);
+  leat_free(bytes);
+  return rows;
+}
+
+static void tiles_that_stream_large_weights_are_higher_than_the_cache_would_have_them(void **state) {
+  (void)state;
+  assert_int_equal(tile_rows_of_a_product("32"), 32);
+  assert_int_equal(tile_rows_of_a_product("1024"), 128);
+}
+
 static const char one_row_text[] =
     "leat.graph 1\n"
     "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[1,768]\n"
@@ -225,6 +257,7 @@ int main(void) {
       cmocka_unit_test(o0_cuts_at_every_op),
       cmocka_unit_test(store_waits_for_late_reader),
       cmocka_unit_test(one_row_reads_panels_and_tiles_are_whole_ones),
+      cmocka_unit_test(tiles_that_stream_large_weights_are_higher_than_the_cache_would_have_them),
       cmocka_unit_test(weight_gradients_stay_out_of_sections_that_read_their_activation_for_every_tile),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
