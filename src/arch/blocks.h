@@ -57,6 +57,8 @@ enum { MAP_STRIP_MAX = 512, MAP_STRIP_MIN = 64, MAP_STRIPS_BYTES = BLOCKS_L2, MA
 enum { MAP_STRIP_LONG = 1 << 20 };  // of a program that needs no strips, since its values pass in registers
 enum { MAP_STRIP_STEP = 16 };       // strips are whole vectors of the widest level
 enum { REDUCE_STRIP = 512 };
+// Of sums that a MAP makes: accumulators of a row, as the order of summation has them, and rows that go together.
+enum { MAP_SUM_LANES = 64, MAP_SUM_ROWS = 16 };
 // Elements that one index moves: half a line, so that a walk along the table is one along memory.
 enum { SCATTER_RUN_MIN = BLOCKS_LINE / 2 / BLOCKS_F32 };
 

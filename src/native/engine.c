@@ -87,33 +87,95 @@ static leat_status_t lay_out(void *state, const pef_body_t *body, uint64_t *out_
   return NULL;
 }
 
-static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_t *body,
-                             const leat_run_space_t *space) {
-  (void)body;
-  native_t *native = state;
+// The stage as its kind gets it, with operands resolved.
+static leat_native_stage_t stage_of(const native_t *native, const pef_body_t *body, const pef_stage_t *file) {
   const leat_pef_t *pef = native->pef;
-  const pef_stage_t *file = out->file;
   const pef_layout_t *layout = body->buffer_count == 0 ? NULL : pef->layout + body->buffer_first;
   for (uint32_t o = file->operand_first; o < file->operand_first + file->operand_count; o++)
     resolve_operand(&pef->operands[o], layout, &native->operands[o]);
+  return (leat_native_stage_t){.kind = leat_native_stage_kind(file->kind),
+                               .kern = native->kern,
+                               .fn = file->fn,
+                               .operands = native->operands + file->operand_first,
+                               .operand_count = file->operand_count,
+                               .params = &file->params,
+                               .instructions = pef->instructions + file->instruction_first,
+                               .instruction_count = file->instruction_count,
+                               .origin = pef->strings + file->origin};
+}
+
+static bool is_same(const pef_operand_t *a, const pef_operand_t *b) {
+  return a->space == b->space && a->slot == b->slot && a->offset == b->offset && a->dtype == b->dtype &&
+         a->rank == b->rank && a->row_dim == b->row_dim && a->row_mult == b->row_mult &&
+         memcmp(a->dims, b->dims, a->rank * sizeof *a->dims) == 0 &&
+         memcmp(a->strides, b->strides, a->rank * sizeof *a->strides) == 0;
+}
+
+// Whether another stage of the body reads or writes the buffer of an operand, but for `count` stages from `first` on.
+static bool is_wanted(const leat_pef_t *pef, const pef_body_t *body, const pef_operand_t *operand,
+                      const pef_stage_t *first, uint32_t count) {
+  bool wanted = operand->space != PEF_SPACE_SCRATCH;
+  for (const pef_stage_t *s = pef->stages + body->stage_first, *end = s + body->stage_count; s < end && !wanted; s++) {
+    if (s >= first && s < first + count) continue;
+    for (uint32_t o = s->operand_first; o < s->operand_first + s->operand_count && !wanted; o++)
+      wanted = pef->operands[o].space == PEF_SPACE_SCRATCH && pef->operands[o].slot == operand->slot;
+  }
+  return wanted;
+}
+
+static bool is_at_hand(const leat_pef_t *pef, const pef_stage_t *map, const pef_operand_t *operand) {
+  for (uint32_t o = map->operand_first; o < map->operand_first + map->operand_count; o++) {
+    if (is_same(&pef->operands[o], operand)) return true;
+  }
+  return false;
+}
+
+// The REDUCE stages right behind a MAP that read what it reads or writes. Of stages that may be left out there are
+// none.
+static uint32_t find_sums(const native_t *native, const pef_body_t *body, const pef_stage_t *map,
+                          leat_native_stage_t behind[LEAT_NATIVE_SUMS_MAX], leat_native_sum_t *out) {
+  const leat_pef_t *pef = native->pef;
+  const pef_stage_t *end = pef->stages + body->stage_first + body->stage_count;
+  uint32_t count = 0;
+  if (map->kind != PEF_STAGE_MAP || map->output != PEF_NO_OUTPUT) return 0;
+  for (const pef_stage_t *s = map + 1; s < end && count < LEAT_NATIVE_SUMS_MAX && s->kind == PEF_STAGE_REDUCE; s++) {
+    if (!is_at_hand(pef, map, &pef->operands[s->operand_first]) || leat_pef_stage_is_idle(pef, s) ||
+        s->output != PEF_NO_OUTPUT)
+      break;
+    behind[count++] = stage_of(native, body, s);
+  }
+  for (uint32_t i = 0; i < count; i++)
+    out[i] =
+        (leat_native_sum_t){&behind[i], is_wanted(pef, body, &pef->operands[map[i + 1].operand_first], map, count + 1)};
+  return count;
+}
+
+static void run_nothing(const void *plan, const leat_run_tile_t *tile) { (void)plan, (void)tile; }
+
+static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_t *body,
+                             const leat_run_space_t *space) {
+  native_t *native = state;
+  const leat_pef_t *pef = native->pef;
+  const pef_stage_t *file = out->file;
   leat_native_stage_t *stage = &native->stages[file - pef->stages];
-  *stage = (leat_native_stage_t){.kind = leat_native_stage_kind(file->kind),
-                                 .kern = native->kern,
-                                 .fn = file->fn,
-                                 .operands = native->operands + file->operand_first,
-                                 .operand_count = file->operand_count,
-                                 .params = &file->params,
-                                 .instructions = pef->instructions + file->instruction_first,
-                                 .instruction_count = file->instruction_count,
-                                 .origin = pef->strings + file->origin};
-  const leat_native_prepare_t context = {.arena = native->arena,
-                                         .kern = native->kern,
-                                         .jit = native->jit,
-                                         .code = native->code,
-                                         .row_count = space->row_count,
-                                         .tile_rows_max = space->tile_rows};
+  out->run = run_nothing;
+  if (stage->kind != NULL) return NULL;  // a stage before it does what it says
+  *stage = stage_of(native, body, file);
+  leat_native_prepare_t context = {.arena = native->arena,
+                                   .kern = native->kern,
+                                   .jit = native->jit,
+                                   .code = native->code,
+                                   .row_count = space->row_count,
+                                   .tile_rows_max = space->tile_rows};
   if (space->boxes > 1) return leat_native_boxes_prepare(pef, stage, space, &context, out);
+  leat_native_sum_t sums[LEAT_NATIVE_SUMS_MAX];
+  leat_native_stage_t behind[LEAT_NATIVE_SUMS_MAX];
+  context.sum_count = find_sums(native, body, file, behind, sums);
+  context.sums = sums;
   LEAT_TRY(stage->kind->prepare(stage, &context));
+  for (uint32_t i = 0; i < stage->sum_count; i++) stage[i + 1].kind = stage->kind;
+  out->left_out = stage->left_out;
+  out->left_out_count = stage->left_out_count;
   out->run = stage->kind->run;
   out->plan = stage;
   out->workspace_bytes = stage->workspace_bytes;

@@ -35,17 +35,26 @@ const uint32_t *leat_native_map_code_words(void) { return words; }
 
 typedef struct part_s {
   vector_code_t code;
+  const map_plan_t *plan;
   const map_step_t *steps;
   const map_value_t *values;
   uint32_t first, end;
+  uint32_t strips;                 // the first step of scope STRIP
+  bool nest;                       // of many rows
   uint32_t failed;                 // step at which there were not enough registers; end: none
   uint32_t step;                   // under way
   bool tail;                       // of fewer elements than a vector has
   uint16_t pointer[POINTERS_MAX];  // value in general register pointer_register[i]
   uint32_t pointer_count;
-  uint32_t free;                 // registers, a bit each
-  uint16_t held[REGISTERS_MAX];  // value in a register
-  uint8_t word[WORD_COUNT];      // its register; NONE
+  uint32_t free;                     // registers, a bit each
+  uint16_t held[REGISTERS_MAX];      // value in a register
+  uint16_t row_leaf[REGISTERS_MAX];  // those of which a row has an element
+  uint32_t row_leaf_count;
+  uint8_t word[WORD_COUNT];  // its register; NONE
+  bool sums_stay;            // sums in lanes are in registers through a row, but for its last elements
+  bool in_registers;         // and are so now
+  uint32_t turn;             // of a body that is repeated for all lanes
+  uint8_t sum[MAP_SUMS_MAX][MAP_SUM_LANES / 8];  // their registers
 } part_t;
 
 static const uint8_t pointer_register[POINTERS_MAX] = {GPR_8, 9, 10, 11, GPR_BX, GPR_BP, 12, 13, 14, GPR_15};
@@ -112,10 +121,16 @@ static uint32_t reads_of(const map_step_t *step, uint16_t out[3]) {
   return leat_pef_scalar_arity(step->op);
 }
 
+// Values that are the same for a row are made, and die, before its elements are gone through, or live on.
+static bool may_die(const part_t *p, uint16_t value) {
+  const uint8_t scope = p->values[value].scope;
+  return scope == MAP_STRIP || (scope == MAP_ROW && p->nest && p->step < p->strips);
+}
+
 // What no later step of the part reads, and what is not to be written at its end, gives its register back.
 static void release(part_t *p, uint16_t value) {
   const uint8_t r = find(p, value);
-  if (r == NONE || is_splat(p, value) || is_written_last(p, value)) return;
+  if (r == NONE || !may_die(p, value) || is_written_last(p, value)) return;
   for (uint32_t s = p->step + 1; s < p->end; s++) {
     if (p->steps[s].a == value || p->steps[s].b == value || p->steps[s].c == value) return;
   }
@@ -232,10 +247,74 @@ static uint32_t words_of(uint16_t op) {
 
 bool leat_native_map_code_has(uint16_t op) { return words_of(op) != 0; }
 
+// --- sums ---------------------------------------------------------------------------------------------------------
+
+static uint32_t lanes_of(const part_t *p) { return p->code.wide ? 16 : 8; }
+static bool has_lanes(const part_t *p) { return p->nest && p->plan->sums.count != 0 && p->plan->sums.lanes; }
+static uint8_t pointer_of_sum(part_t *p, uint32_t sum) { return pointer_of(p, p->plan->sums.of[sum].at); }
+
+typedef void (*move_t)(vector_code_t *code, uint8_t r, uint8_t base, uint8_t index, bool part);
+static void move_lanes(part_t *p, move_t move) {
+  for (uint32_t i = 0; i < p->plan->sums.count; i++) {
+    leat_code_zero(&p->code, GPR_AX);
+    for (uint32_t turn = 0; turn < MAP_SUM_LANES / lanes_of(p); turn++) {
+      move(&p->code, p->sum[i][turn], pointer_of_sum(p, i), GPR_AX, false);
+      leat_code_add(&p->code, GPR_AX, (int8_t)lanes_of(p));
+    }
+  }
+}
+
+// From registers to memory, behind the trips of a row, which end where CX says. Accumulators then are where they lie
+// plus where the element is in the row: pointers go back by what has been gone through.
+static void put_lanes_back(part_t *p) {
+  move_lanes(p, leat_vector_store);
+  leat_code_move(&p->code, GPR_AX, GPR_CX);
+  leat_code_shift(&p->code, GPR_CX, 2);
+  for (uint32_t i = 0; i < p->plan->sums.count; i++) leat_code_subtract(&p->code, pointer_of_sum(p, i), GPR_CX);
+}
+static void step_back_a_trip(part_t *p) {
+  for (uint32_t i = 0; i < p->plan->sums.count; i++) {
+    for (int bytes = 0; bytes < 4 * MAP_SUM_LANES; bytes += 128) leat_code_add(&p->code, pointer_of_sum(p, i), -128);
+  }
+}
+
+static void take_lanes(part_t *p) {
+  for (uint32_t i = 0; i < p->plan->sums.count; i++) {
+    for (uint32_t turn = 0; turn < MAP_SUM_LANES / lanes_of(p); turn++) p->sum[i][turn] = take(p, UINT16_MAX);
+  }
+}
+
+// Adds register r to a sum: to its lanes, or to what is in memory.
+static void put_sum(part_t *p, uint32_t sum, uint8_t r) {
+  if (p->in_registers) {
+    const uint8_t to = p->sum[sum][p->turn];
+    leat_vector_op(&p->code, VECTOR_ADD, to, to, r);
+    return;
+  }
+  const uint8_t t = temporary(p, 0), pointer = pointer_of_sum(p, sum);
+  leat_vector_load(&p->code, t, pointer, GPR_AX, p->tail);
+  leat_vector_op(&p->code, VECTOR_ADD, t, t, r);
+  leat_vector_store(&p->code, t, pointer, GPR_AX, p->tail);
+}
+static void put_sums_of_step(part_t *p, uint16_t value, uint8_t r) {
+  for (uint32_t i = 0; p->nest && i < p->plan->sums.count; i++) {
+    if (p->plan->sums.of[i].value == value) put_sum(p, i, r);
+  }
+}
+static void put_sums_of_leaves(part_t *p) {
+  for (uint32_t i = 0; p->nest && i < p->plan->sums.count && p->failed == p->end; i++) {
+    const uint16_t value = p->plan->sums.of[i].value;
+    if (p->values[value].made == MAP_NO_STEP) put_sum(p, i, operand(p, value));
+  }
+}
+
 // --- a body -------------------------------------------------------------------------------------------------------
 
-// What is the same for all elements has its register before the loop.
-static void load_splats(part_t *p) {
+// Of the table.
+static int32_t entry_of(uint32_t value) { return (int32_t)(value * sizeof(void *)); }
+
+// What is the same for all elements, words and values of this scope, has its register before they are gone through.
+static void load_splats(part_t *p, map_scope_t scope) {
   for (p->step = p->first; p->step < p->end; p->step++) {
     const map_step_t *step = &p->steps[p->step];
     for (uint32_t w = 0; w < WORD_COUNT; w++) {
@@ -245,10 +324,13 @@ static void load_splats(part_t *p) {
     }
     uint16_t reads[3];
     for (uint32_t k = reads_of(step, reads); k-- > 0;) {
-      if (!is_splat(p, reads[k]) || find(p, reads[k]) != NONE) continue;
+      const map_value_t *v = &p->values[reads[k]];
+      const bool made = v->made != MAP_NO_STEP && v->made >= p->first && v->made < p->end;
+      if (v->scope != scope || made || find(p, reads[k]) != NONE) continue;
       const uint8_t r = take(p, reads[k]);
-      leat_code_load(&p->code, GPR_AX, GPR_DI, reads[k] * (int32_t)sizeof(void *));
+      leat_code_load(&p->code, GPR_AX, GPR_DI, entry_of(reads[k]));
       leat_vector_splat(&p->code, r, GPR_AX, 0);
+      if (scope == MAP_ROW && p->nest && p->row_leaf_count < REGISTERS_MAX) p->row_leaf[p->row_leaf_count++] = reads[k];
     }
   }
 }
@@ -262,6 +344,7 @@ static void put_step(part_t *p) {
   for (uint32_t k = 0; k < count; k++) release(p, reads[k]);
   const step_registers_t r = {take(p, step->dst), at[0], at[1], at[2], temporary(p, 0), temporary(p, 1)};
   emit(p, step->op, &r);
+  put_sums_of_step(p, step->dst, r.d);
   if (is_written(p, step->dst) && !is_written_last(p, step->dst))
     leat_vector_store(&p->code, r.d, pointer_of(p, step->dst), GPR_AX, p->tail);
   release(p, step->dst);
@@ -270,12 +353,13 @@ static void put_step(part_t *p) {
 static void put_body(part_t *p, bool tail) {
   const uint32_t free = p->free;
   p->tail = tail;
-  for (p->step = p->first; p->step < p->end && p->step < p->failed; p->step++) put_step(p);
+  for (p->step = p->nest ? p->strips : p->first; p->step < p->end && p->step < p->failed; p->step++) put_step(p);
   p->step = p->end - 1;
   for (uint32_t s = p->first; s < p->end && p->failed == p->end; s++) {
     const uint16_t value = p->steps[s].dst;
     if (is_written_last(p, value)) leat_vector_store(&p->code, find(p, value), pointer_of(p, value), GPR_AX, tail);
   }
+  put_sums_of_leaves(p);
   p->free = free;
 }
 
@@ -286,45 +370,116 @@ static void begin_part(part_t *p, uint32_t pointers) {
   p->free = (1u << register_count(p)) - 1;
   memset(p->word, NONE, sizeof p->word);
   p->failed = p->end;
+  p->step = p->first;
+  p->row_leaf_count = 0;
   for (uint32_t i = POINTERS_FREE; i < pointers; i++) leat_code_push(&p->code, pointer_register[i]);
-  for (uint32_t i = 0; i < pointers; i++)
-    leat_code_load(&p->code, pointer_register[i], GPR_DI, p->pointer[i] * (int32_t)sizeof(void *));
+  if (has_lanes(p) && p->sums_stay) take_lanes(p);
 }
 
-// (values in DI, elements in SI, words in DX): AX is the element under way.
-static void put_function(part_t *p, uint32_t pointers) {
-  const int8_t lanes = p->code.wide ? 16 : 8;
-  begin_part(p, pointers);
-  load_splats(p);
-  if (p->failed < p->end) return;
-  leat_code_zero(&p->code, GPR_AX);
-  leat_code_move(&p->code, GPR_CX, GPR_SI);
-  leat_code_and(&p->code, GPR_CX, (int8_t)-lanes);
-  const size_t to_tail = leat_code_jump(&p->code, CODE_ZERO);
+// Bodies as long as AX is below the element in `limit`, `turns` of them a trip.
+static void put_loop(part_t *p, uint8_t limit, uint32_t turns) {
+  leat_code_compare(&p->code, GPR_AX, limit);
+  const size_t past = leat_code_jump(&p->code, CODE_NOT_BELOW);
   const size_t loop = p->code.count;
-  put_body(p, false);
-  leat_code_add(&p->code, GPR_AX, lanes);
-  leat_code_compare(&p->code, GPR_AX, GPR_CX);
+  for (p->turn = 0; p->turn < turns; p->turn++) {
+    put_body(p, false);
+    leat_code_add(&p->code, GPR_AX, (int8_t)lanes_of(p));
+  }
+  if (turns > 1 && !p->in_registers) step_back_a_trip(p);
+  leat_code_compare(&p->code, GPR_AX, limit);
   leat_code_jump_back(&p->code, CODE_BELOW, loop);
-  leat_code_land(&p->code, to_tail);
-  leat_code_subtract(&p->code, GPR_SI, GPR_AX);
+  leat_code_land(&p->code, past);
+}
+
+// The elements of a row, of which SI has the count and DX that of whole vectors. Sums in lanes take whole trips first.
+static void put_row(part_t *p) {
+  const bool lanes = has_lanes(p);
+  if (lanes) {
+    p->in_registers = p->sums_stay;
+    if (p->in_registers) move_lanes(p, leat_vector_load);
+    leat_code_zero(&p->code, GPR_AX);
+    leat_code_move(&p->code, GPR_CX, GPR_SI);
+    leat_code_and(&p->code, GPR_CX, -MAP_SUM_LANES);
+    put_loop(p, GPR_CX, MAP_SUM_LANES / lanes_of(p));
+    if (p->in_registers) put_lanes_back(p);
+    p->in_registers = false;
+  } else {
+    leat_code_zero(&p->code, GPR_AX);
+  }
+  put_loop(p, GPR_DX, 1);
+  leat_code_compare(&p->code, GPR_AX, GPR_SI);
   const size_t to_end = leat_code_jump(&p->code, CODE_ZERO);
-  leat_vector_part(&p->code, GPR_SI, GPR_DX);
   put_body(p, true);
   leat_code_land(&p->code, to_end);
+}
+
+// What is the same for a row, before its elements.
+static void begin_row(part_t *p) {
+  load_splats(p, MAP_ROW);
+  p->tail = false;
+  for (p->step = p->first; p->step < p->strips && p->step < p->failed; p->step++) put_step(p);
+}
+
+static void advance(part_t *p, uint16_t value) {
+  leat_code_load(&p->code, GPR_AX, GPR_DI, entry_of(p->plan->value_count + value));
+  leat_code_add_to(&p->code, GPR_DI, entry_of(value), GPR_AX);
+}
+static void end_row(part_t *p) {
+  for (uint32_t i = 0; i < p->pointer_count; i++) advance(p, p->pointer[i]);
+  for (uint32_t i = 0; i < p->row_leaf_count; i++) advance(p, p->row_leaf[i]);
+}
+
+// (table in DI, elements in SI, words in DX, rows in CX): AX is the element under way.
+static void put_function(part_t *p, uint32_t pointers) {
+  const int32_t rows = entry_of(2 * p->plan->value_count);
+  begin_part(p, pointers);
+  if (p->nest) leat_code_store(&p->code, GPR_CX, GPR_DI, rows);
+  load_splats(p, MAP_TILE);
+  if (!p->nest) load_splats(p, MAP_ROW);
+  leat_code_move(&p->code, GPR_AX, GPR_SI);
+  leat_code_and(&p->code, GPR_AX, (int8_t)(lanes_of(p) - 1));
+  leat_vector_part(&p->code, GPR_AX, GPR_DX);
+  leat_code_move(&p->code, GPR_DX, GPR_SI);
+  leat_code_and(&p->code, GPR_DX, (int8_t) - (int8_t)lanes_of(p));
+  const size_t row = p->code.count;
+  for (uint32_t i = 0; i < pointers; i++)
+    leat_code_load(&p->code, pointer_register[i], GPR_DI, entry_of(p->pointer[i]));
+  if (p->nest) begin_row(p);
+  if (p->failed == p->end) put_row(p);
+  if (p->nest) {
+    end_row(p);
+    leat_code_count_down(&p->code, GPR_DI, rows);
+    leat_code_jump_back(&p->code, CODE_NOT_ZERO, row);
+  }
   for (uint32_t i = pointers; i-- > POINTERS_FREE;) leat_code_pop(&p->code, pointer_register[i]);
   leat_vector_end(&p->code);
   leat_code_return(&p->code);
 }
 
-map_code_t leat_native_map_code(leat_native_code_t *code, const map_step_t *steps, uint32_t first, uint32_t end,
-                                const map_value_t *values, uint32_t *out_end) {
+static map_code_t keep(leat_native_code_t *code, const part_t *p) {
+  const vector_code_t *made = &p->code;
+  union {
+    const void *from;
+    map_code_t to;
+  } cast = {.from = made->count <= made->room ? leat_native_code_keep(code, made->bytes, made->count) : NULL};
+  return cast.to;
+}
+
+static part_t part_of(const leat_native_code_t *code, const map_plan_t *plan, const map_value_t *values) {
+  return (part_t){.code = {.room = BYTES_MAX, .wide = leat_native_code_isa(code) == LEAT_ISA_AVX512},
+                  .plan = plan,
+                  .steps = plan->steps,
+                  .values = values,
+                  .strips = plan->step_end[MAP_ROW]};
+}
+
+map_code_t leat_native_map_code(leat_native_code_t *code, const map_plan_t *plan, const map_value_t *values,
+                                uint32_t first, uint32_t end, uint32_t *out_end) {
   uint8_t bytes[BYTES_MAX];
-  part_t p = {.code = {.bytes = bytes, .room = sizeof bytes, .wide = leat_native_code_isa(code) == LEAT_ISA_AVX512},
-              .steps = steps,
-              .values = values,
-              .first = first,
-              .end = end - first > STEPS_MAX ? first + STEPS_MAX : end};
+  part_t p = part_of(code, plan, values);
+  p.code.bytes = bytes;
+  p.first = first;
+  p.end = end - first > STEPS_MAX ? first + STEPS_MAX : end;
   for (;;) {  // a step alone never fails
     p.pointer_count = 0;
     put_function(&p, 0);  // finds the pointers
@@ -332,11 +487,26 @@ map_code_t leat_native_map_code(leat_native_code_t *code, const map_step_t *step
     p.end = p.failed > first ? p.failed : first + (p.end - first) / 2;
   }
   put_function(&p, p.pointer_count);
-  const void *kept = p.code.count <= p.code.room ? leat_native_code_keep(code, bytes, p.code.count) : NULL;
+  const map_code_t kept = keep(code, &p);
   *out_end = kept != NULL ? p.end : end;
-  union {
-    const void *from;
-    map_code_t to;
-  } cast = {.from = kept};
-  return cast.to;
+  return kept;
+}
+
+map_code_t leat_native_map_nest_code(leat_native_code_t *code, const map_plan_t *plan, const map_value_t *values) {
+  uint8_t bytes[BYTES_MAX];
+  part_t p = part_of(code, plan, values);
+  p.code.bytes = bytes;
+  p.nest = true;
+  p.first = plan->step_end[MAP_TILE];
+  p.end = plan->step_count;
+  if (p.end - p.first > STEPS_MAX) return NULL;
+  for (int tries = 0; tries < 2; tries++) {
+    p.sums_stay = tries == 0;
+    p.pointer_count = 0;
+    put_function(&p, 0);
+    if (p.failed == p.end) break;
+  }
+  if (p.failed < p.end) return NULL;
+  put_function(&p, p.pointer_count);
+  return keep(code, &p);
 }

@@ -14,12 +14,16 @@
 // Whether a step of this function can be part of code: PEF_SCALAR_*, its first body, in class F32.
 bool leat_native_map_code_has(uint16_t op);
 
-// The function of steps first to *out_end - 1, as many of those before `end` as registers allow, at least one. NULL: no
-// code (memory that may be executed is refused), *out_end is `end`.
-map_code_t leat_native_map_code(leat_native_code_t *code, const map_step_t *steps, uint32_t first, uint32_t end,
-                                const map_value_t *values, uint32_t *out_end);
+// The function of steps first to *out_end - 1 of a plan, as many of those before `end` as registers allow, at least
+// one. NULL: no code (memory that may be executed is refused), *out_end is `end`.
+map_code_t leat_native_map_code(leat_native_code_t *code, const map_plan_t *plan, const map_value_t *values,
+                                uint32_t first, uint32_t end, uint32_t *out_end);
 
-// Words that code reads beside the strips: its last argument.
+// The function of all steps of scope ROW and STRIP of a plan, with its sums, for any number of rows: pointers of leaves
+// of kind ROW are those of the operand. NULL: registers do not suffice, or as above.
+map_code_t leat_native_map_nest_code(leat_native_code_t *code, const map_plan_t *plan, const map_value_t *values);
+
+// Words that code reads beside the table: its third argument.
 const uint32_t *leat_native_map_code_words(void);
 
 #endif

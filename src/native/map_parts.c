@@ -61,14 +61,38 @@ leat_status_t leat_native_map_order(map_plan_t *plan, leat_arena_t *arena) {
   return NULL;
 }
 
+// Whether all that the plan reads and writes is where code can have it row by row, and all that it computes is code.
+static bool may_nest(const map_plan_t *plan, const map_value_t *values) {
+  bool may = plan->row_mode && plan->step_end[MAP_TILE] < plan->step_count;
+  for (uint32_t i = 0; i < plan->leaf_count && may; i++) {
+    const map_leaf_t *leaf = &plan->leaves[i];
+    const bool row = leaf->kind == MAP_LEAF_ROW && leaf->operand != NULL && leaf->operand->dtype == PEF_F32;
+    may = leaf->kind == MAP_LEAF_ALIAS || leaf->kind == MAP_LEAF_CONSTANT || row;
+  }
+  for (uint32_t s = plan->step_end[MAP_TILE]; s < plan->step_count && may; s++) may = is_code(&plan->steps[s]);
+  for (uint32_t i = 0; i < plan->sums.count && may; i++) may = values[plan->sums.of[i].value].scope == MAP_STRIP;
+  for (uint32_t i = 0; i < plan->store_count && may; i++) {
+    may = values[plan->stores[i].value].goes_out && plan->stores[i].contiguous && plan->stores[i].is_native;
+    for (uint32_t k = 0; k < i; k++) may &= plan->stores[k].value != plan->stores[i].value;
+  }
+  return may;
+}
+
 void leat_native_map_parts(map_plan_t *plan, const map_value_t *values, leat_native_code_t *code) {
+  if (code != NULL && may_nest(plan, values)) {
+    plan->parts[0] =
+        (map_part_t){leat_native_map_nest_code(code, plan, values), plan->step_end[MAP_TILE], plan->step_count};
+    plan->nest = plan->parts[0].code != NULL;
+    plan->part_count = plan->nest;
+    if (plan->nest) return;
+  }
   uint32_t chain = 0;  // the end of the steps from s on that may be code
   for (uint32_t s = first_of_strips(plan); s < plan->step_count; s = plan->parts[plan->part_count - 1].end) {
     map_part_t *part = &plan->parts[plan->part_count++];
     *part = (map_part_t){.first = s};
     if (chain < s) chain = s;
     while (chain < plan->step_count && is_code(&plan->steps[chain])) chain++;
-    if (code != NULL && chain > s) part->code = leat_native_map_code(code, plan->steps, s, chain, values, &part->end);
+    if (code != NULL && chain > s) part->code = leat_native_map_code(code, plan, values, s, chain, &part->end);
     if (part->code == NULL && chain > s) code = NULL;  // what refuses one refuses the others
     if (part->code == NULL) part->end = s + 1;
   }

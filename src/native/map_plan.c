@@ -4,11 +4,12 @@
 // once.
 #include "native/map_plan.h"
 
-#include "base/loops.h"
 #include "native/map_parts.h"
+#include "native/map_space.h"
+#include "native/map_sums.h"
 #include "pef/pef_scalar.h"
 
-enum { CLASS_COUNT = 3, NO_STORE = UINT32_MAX };
+enum { CLASS_COUNT = 3 };
 
 typedef struct map_builder_s {
   const leat_native_stage_t *stage;
@@ -100,6 +101,7 @@ static void add_store(map_builder_t *b, const pef_instruction_t *in) {
   store->value = b->value_of[in->b];
   store->element_bytes = store->operand->element_bytes;
   store->value_bytes = (uint8_t)class_bytes(b->values[store->value].class_);
+  store->is_native = store->operand->dtype == native_dtype(b->values[store->value].class_);
   store->store = b->context->kern->store[b->values[store->value].class_][store->operand->dtype];
 }
 
@@ -135,88 +137,6 @@ static void build_program(map_builder_t *b) {
         b->value_of[i] = add_step(b, in);
     }
   }
-}
-
-// --- the iteration space ---------------------------------------------------------------------------------------
-
-typedef struct map_space_s {
-  uint32_t rank, row_dim;
-  int64_t dims[8];
-  int64_t (*strides)[8];  // of leaves, then of stores
-} map_space_t;
-
-static const int64_t no_strides[8];
-
-static void take_strides(const map_plan_t *plan, uint32_t entry, uint32_t rank, int64_t out[8]) {
-  const leat_native_operand_t *operand =
-      entry < plan->leaf_count ? plan->leaves[entry].operand : plan->stores[entry - plan->leaf_count].operand;
-  memcpy(out, operand != NULL ? operand->strides : no_strides, sizeof no_strides);
-  if (entry < plan->leaf_count && plan->leaves[entry].is_iota && plan->leaves[entry].iota_dim < rank) {
-    out[plan->leaves[entry].iota_dim] = 1;
-  }
-}
-
-static void drop_dim(map_space_t *space, uint32_t entries, uint32_t dim) {
-  for (uint32_t d = dim; d + 1 < space->rank; d++) {
-    space->dims[d] = space->dims[d + 1];
-    for (uint32_t e = 0; e < entries; e++) space->strides[e][d] = space->strides[e][d + 1];
-  }
-  space->rank--;
-  if (space->row_dim != 8 && space->row_dim > dim) space->row_dim--;
-}
-
-// A copy may be walked in any order: in that of its only store, entry `copied_to`, in memory.
-static void merge_dims(map_space_t *space, uint32_t entries, uint32_t copied_to) {
-  for (uint32_t d = space->rank; d-- > 0 && space->rank > 1;) {
-    if (space->dims[d] == 1 && d != space->row_dim) drop_dim(space, entries, d);
-  }
-  uint32_t places[8];
-  leat_loops_t loops = {space->rank, space->dims, entries, 8, &space->strides[0][0]};
-  if (copied_to != NO_STORE) {
-    leat_loops_sort(&loops, copied_to, places);
-    if (space->row_dim != 8) space->row_dim = places[space->row_dim];
-  }
-  leat_loops_merge(&loops, 1u << space->row_dim, places);
-  space->rank = loops.count;
-  if (space->row_dim != 8) space->row_dim = places[space->row_dim];
-}
-
-static leat_status_t build_space(map_builder_t *b, map_space_t *space) {
-  const leat_native_stage_t *stage = b->stage;
-  const leat_native_operand_t *first = &stage->operands[0];
-  space->rank = first->rank;
-  space->row_dim = 8;
-  memcpy(space->dims, first->dims, sizeof space->dims);
-  for (uint32_t i = 0; i < stage->operand_count; i++) {
-    const leat_native_operand_t *operand = &stage->operands[i];
-    if (operand->row_dim == PEF_NO_ROW_DIM) continue;
-    space->row_dim = operand->row_dim;
-    space->dims[operand->row_dim] = operand->row_mult;
-  }
-  for (uint32_t i = 0; i < b->plan->leaf_count && space->row_dim < 8; i++) {
-    map_leaf_t *leaf = &b->plan->leaves[i];
-    if (leaf->is_iota && leaf->iota_dim == space->row_dim) leaf->iota_row_mult = space->dims[space->row_dim];
-  }
-  if (space->rank == 0) space->rank = 1;
-  uint32_t entries = b->plan->leaf_count + b->plan->store_count;
-  space->strides = leat_arena_alloc(b->context->arena, (entries + 1u) * sizeof *space->strides);
-  if (space->strides == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
-  for (uint32_t e = 0; e < entries; e++) take_strides(b->plan, e, first->rank, space->strides[e]);
-  merge_dims(space, entries, b->plan->is_copy ? b->plan->leaf_count : NO_STORE);
-  return NULL;
-}
-
-static void keep_space(map_plan_t *plan, const map_space_t *space) {
-  plan->rank = space->rank;
-  plan->row_dim = space->row_dim;
-  memcpy(plan->dims, space->dims, sizeof plan->dims);
-  for (uint32_t i = 0; i < plan->leaf_count; i++) {
-    memcpy(plan->leaves[i].strides, space->strides[i], sizeof space->strides[i]);
-  }
-  for (uint32_t i = 0; i < plan->store_count; i++) {
-    memcpy(plan->stores[i].strides, space->strides[plan->leaf_count + i], sizeof space->strides[0]);
-  }
-  plan->row_mode = plan->rank == 1 || plan->row_dim == plan->rank - 1 || plan->dims[plan->rank - 1] >= MAP_ROW_MIN;
 }
 
 // --- how each operand is accessed ------------------------------------------------------------------------------
@@ -319,8 +239,7 @@ static void find_uses(map_builder_t *b) {
     store->contiguous = runs_along_strip(plan, store->strides);
     value->last_use = MAP_NO_STEP;
     value->in_strips = true;
-    value->goes_out |= store->contiguous && store->operand->dtype == native_dtype(value->class_) &&
-                       value->made != MAP_NO_STEP && value->scope == MAP_STRIP;
+    value->goes_out |= store->contiguous && store->is_native && value->made != MAP_NO_STEP && value->scope == MAP_STRIP;
   }
 }
 
@@ -366,7 +285,7 @@ static void place_stores(map_builder_t *b) {
   for (uint32_t i = 0; i < plan->store_count; i++) {
     map_store_t *store = &plan->stores[i];
     const map_value_t *value = &b->values[store->value];
-    if (!store->contiguous || store->operand->dtype != native_dtype(value->class_)) continue;
+    if (!store->contiguous || !store->is_native) continue;
     store->in_place = value->goes_out && leat_native_map_part_of(plan, value->made)->end > needed &&
                       plan->value_offset[store->value] == 0;
     if (store->in_place) plan->value_offset[store->value] = -1;
@@ -461,9 +380,10 @@ static int64_t strip_length(map_plan_t *plan, int64_t bytes_an_element) {
   return strip;
 }
 
-// Pointers and offsets that a run keeps in the workspace: a strip a value, a base and an offset a leaf and store.
+// Pointers and offsets that a run keeps in the workspace: the table of code (map_code_t), a base and an offset a leaf
+// and store.
 static size_t table_bytes(const map_plan_t *plan) {
-  return (plan->value_count + 2u * (plan->leaf_count + plan->store_count)) * 8u / 64u * 64u + 64u;
+  return (2u * plan->value_count + 1u + 2u * (plan->leaf_count + plan->store_count)) * 8u / 64u * 64u + 64u;
 }
 
 static leat_status_t assign_storage(map_builder_t *b, leat_native_stage_t *stage) {
@@ -492,7 +412,7 @@ static leat_status_t assign_storage(map_builder_t *b, leat_native_stage_t *stage
 static leat_status_t make_tables(map_builder_t *b) {
   leat_arena_t *arena = b->context->arena;
   map_plan_t *plan = b->plan;
-  const size_t n = b->stage->instruction_count + 1u;
+  const size_t n = b->stage->instruction_count + 1u + MAP_SUMS_MAX;
   b->values = leat_arena_alloc(arena, n * sizeof *b->values);
   b->wanted = leat_arena_alloc(arena, n * sizeof *b->wanted);
   b->value_of = leat_arena_alloc(arena, n * sizeof *b->value_of);
@@ -507,25 +427,45 @@ static leat_status_t make_tables(map_builder_t *b) {
   return NULL;
 }
 
-leat_status_t leat_native_map_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
+// `sum_count`: stages whose sums the plan makes, if that can be: then *out_plan is a nest, else NULL.
+static leat_status_t make_plan(leat_native_stage_t *stage, const leat_native_prepare_t *context, uint32_t sum_count,
+                               const map_plan_t **out_plan) {
   map_plan_t *plan = leat_arena_alloc(context->arena, sizeof *plan);
   map_builder_t b = {.stage = stage, .context = context, .plan = plan};
-  map_space_t space = {0};
   if (plan == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
+  *out_plan = NULL;
   LEAT_TRY(make_tables(&b));
   build_program(&b);
   plan->is_copy = plan->leaf_count == 1 && plan->store_count == 1 && plan->step_count == 0 &&
                   plan->leaves[0].operand != NULL && plan->leaves[0].operand->dtype == plan->stores[0].operand->dtype;
-  LEAT_TRY(build_space(&b, &space));
-  keep_space(plan, &space);
+  if (sum_count != 0) {
+    LEAT_TRY(leat_native_map_take_sums(plan, stage, context, sum_count));
+    if (plan->sums.count == 0) return NULL;
+    for (uint32_t i = 0; i < sum_count; i++) plan->sums.of[i].at = new_value(&b, PEF_CLASS_F32);
+  }
+  LEAT_TRY(leat_native_map_space(plan, stage, context->arena));
+  if (plan->sums.count != sum_count) return NULL;
   for (uint32_t i = 0; i < plan->leaf_count; i++) classify_leaf(plan, &plan->leaves[i]);
   LEAT_TRY(sort_steps(&b));
   if (context->code != NULL) LEAT_TRY(leat_native_map_order(plan, context->arena));
   find_uses(&b);
   LEAT_TRY(find_parts(&b));
+  if (sum_count != 0 && !plan->nest) return NULL;
   LEAT_TRY(find_spreads(&b));
   place_stores(&b);
   LEAT_TRY(assign_storage(&b, stage));
+  leat_native_map_place_sums(plan, stage, context->tile_rows_max);
+  *out_plan = plan;
+  return NULL;
+}
+
+leat_status_t leat_native_map_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
+  const map_plan_t *plan = NULL;
+  for (uint32_t sums = context->code != NULL ? context->sum_count : 0; plan == NULL; sums--) {
+    stage->left_out_count = 0;
+    LEAT_TRY(make_plan(stage, context, sums, &plan));
+    stage->sum_count = sums;
+  }
   stage->plan = plan;
   return NULL;
 }

@@ -45,8 +45,10 @@ typedef struct map_step_s {
 } map_step_t;
 enum { MAP_OTHER = UINT16_MAX };
 
-// Steps of scope STRIP that run together: as code that was written for them, or, one step a part, by its kernel.
-typedef void (*map_code_t)(void *const *values, int64_t n, const uint32_t *words);
+// Steps that run together: as code that was written for them, or, one step a part, by its kernel. Code goes through
+// `rows` rows of n elements. `table`: a pointer a value, as many steps in bytes by which pointers go from a row to the
+// next, and room for a number; code changes pointers of more rows than one.
+typedef void (*map_code_t)(void **table, int64_t n, const uint32_t *words, int64_t rows);
 typedef struct map_part_s {
   map_code_t code;  // NULL: the kernel
   uint32_t first, end;
@@ -74,10 +76,31 @@ typedef struct map_store_s {
   uint16_t value;
   bool in_place;                       // the defining step writes to the output itself: nothing left to do
   bool contiguous;                     // stride 1 along a strip
+  bool is_native;                      // of the dtype that its class computes in
   uint8_t element_bytes, value_bytes;  // stored; in a strip
   int64_t strides[8];
   leat_kern_store_fn_t store;
 } map_store_t;
+
+// What code adds up beside the rest: sums that REDUCE stages behind the MAP take instead of adding up what it stores,
+// all over the same dims. The merged space has the dims that they keep first, then those that they sum; the last one,
+// the innermost, is summed in lanes, or kept, as columns. Accumulators are in memory, where code adds to them row by
+// row: in lanes MAP_SUM_LANES, of which lane i takes elements i, i + MAP_SUM_LANES, ... of a row; of columns one an
+// element.
+enum { MAP_SUMS_MAX = LEAT_NATIVE_SUMS_MAX };
+typedef struct map_sums_s {
+  uint32_t count;
+  struct {
+    uint16_t value, at;                // at: of its own, the place of the accumulators
+    size_t results_at;                 // in the workspace
+    const leat_native_stage_t *stage;  // that stores them
+  } of[MAP_SUMS_MAX];
+  bool lanes;
+  uint64_t dims;  // that are summed, of the stage
+  uint32_t kept_count;
+  int64_t chain;                                  // rows of columns, and steps of lanes, that make a block
+  size_t accumulators_at, pairs_at, pairs_bytes;  // in the workspace; bytes: of one sum
+} map_sums_t;
 
 typedef struct map_plan_s {
   uint32_t leaf_count, step_count, store_count, value_count;
@@ -85,7 +108,9 @@ typedef struct map_plan_s {
   map_step_t *steps;  // by scope, in the order of the program
   map_part_t *parts;  // the steps of scope STRIP
   uint32_t part_count;
-  map_spread_t *spreads;                 // by scope
+  bool nest;              // one part, of code, has the steps of scope ROW, too, and goes through rows by itself
+  map_sums_t sums;        // where there are any, nest holds
+  map_spread_t *spreads;  // by scope
   uint32_t step_end[MAP_SCOPE_COUNT];    // of the steps of a scope, which begin where those of the one before end
   uint32_t spread_end[MAP_SCOPE_COUNT];  // likewise
   map_store_t *stores;

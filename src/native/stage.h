@@ -8,6 +8,8 @@
 //   run    for every tile: the kind's run() computes; it cannot fail, allocates nothing and writes nothing but its
 //          output operands and the workspace. Several threads run different tiles of one stage at the same time.
 //
+// A MAP may make sums of what it computes, and store them, in the place of REDUCE stages right behind it.
+//
 // A stage kind is a block of pef/stage.def: leat_native_<name>_prepare and leat_native_<name>_run.
 #ifndef LEAT_NATIVE_STAGE_H_
 #define LEAT_NATIVE_STAGE_H_
@@ -34,6 +36,13 @@ typedef struct leat_native_operand_s {
 
 typedef struct leat_native_stage_s leat_native_stage_t;
 
+enum { LEAT_NATIVE_SUMS_MAX = 3 };
+// A REDUCE of what a MAP has at hand.
+typedef struct leat_native_sum_s {
+  const leat_native_stage_t *reduce;  // not prepared yet
+  bool wanted;                        // others than these stages, too, use the memory that it reads
+} leat_native_sum_t;
+
 // What a prepare() may use. `arena` lives as long as the program (zeroed memory, 16-byte aligned).
 typedef struct leat_native_prepare_s {
   leat_arena_t *arena;
@@ -42,6 +51,8 @@ typedef struct leat_native_prepare_s {
   struct leat_native_code_s *code;  // for what is written for programs of MAP; NULL: nothing is
   int64_t row_count;                // of the body
   int64_t tile_rows_max;            // no tile has more rows
+  const leat_native_sum_t *sums;    // of a MAP: the stages right behind it, as far as they are such
+  uint32_t sum_count;
 } leat_native_prepare_t;
 
 typedef struct leat_native_stage_kind_s {
@@ -63,6 +74,8 @@ struct leat_native_stage_s {
   // Set by prepare():
   const void *plan;        // the kind's own record, from the arena; NULL if it needs none
   size_t workspace_bytes;  // per thread; contents are undefined when run() starts
+  uint32_t sum_count;      // MAP: so many stages behind it have nothing left to do
+  uint32_t left_out[LEAT_NATIVE_SUMS_MAX], left_out_count;  // operands that then are not stored
 };
 
 // The table over pef_stage_kind; NULL beyond PEF_STAGE_COUNT.

@@ -2,22 +2,8 @@
 // The strip interpreter: runs a MAP plan over a tile. Pure copies go through two-dimensional copy kernels.
 #include "base/loops.h"
 #include "native/map_code.h"
+#include "native/map_run.h"
 
-typedef struct map_run_s {
-  const map_plan_t *plan;
-  const leat_run_tile_t *tile;
-  const leat_kern_t *kern;
-  int64_t dims[8];  // merged, of this tile
-  // In the workspace, as map_plan.c lays it out:
-  void **value;                         // strip of every value
-  char **leaf_at, **store_at;           // element 0 of the tile
-  int64_t *leaf_offset, *store_offset;  // row mode: element 0 of the row
-} map_run_t;
-
-// Bytes of `elements`, which may be negative.
-static int64_t bytes_of(int64_t elements, uint8_t element_bytes) {
-  return (int64_t)((uint64_t)elements << __builtin_ctz(element_bytes));
-}
 static int64_t class_bytes(uint8_t class_) { return class_ == PEF_CLASS_F32 ? 4 : 8; }
 
 // One run of a leaf: n elements from `offset` (elements, or index of an iota) at the stride of the innermost dim.
@@ -27,7 +13,7 @@ static void load_run(const map_run_t *run, uint32_t leaf_index, void *out, int64
   if (leaf->is_iota) {
     leaf->iota(out, leaf->iota_first + leaf->iota_row_mult * run->tile->r0 + offset, stride, n);
   } else {
-    leaf->load(out, run->leaf_at[leaf_index] + bytes_of(offset, leaf->operand->element_bytes), stride, n);
+    leaf->load(out, run->leaf_at[leaf_index] + leat_native_map_bytes(offset, leaf->operand->element_bytes), stride, n);
   }
 }
 
@@ -59,12 +45,6 @@ static void fill_periodic(const map_run_t *run, uint32_t leaf_index) {
   }
 }
 
-static int64_t inner_product(const int64_t strides[8], const int64_t index[8], uint32_t rank) {
-  int64_t sum = 0;
-  for (uint32_t d = 0; d < rank; d++) sum += strides[d] * index[d];
-  return sum;
-}
-
 static void run_step(const map_run_t *run, const map_step_t *step, int64_t n) {
   void *const *value = run->value;
   step->fn(value[step->dst], value[step->a], value[step->b], value[step->c], n);
@@ -74,7 +54,7 @@ static void run_parts(const map_run_t *run, int64_t n) {
   const map_part_t *part = run->plan->parts, *end = part + run->plan->part_count;
   for (; part < end; part++) {
     if (part->code != NULL) {
-      part->code(run->value, n, leat_native_map_code_words());
+      part->code(run->value, n, leat_native_map_code_words(), 1);
     } else {
       run_step(run, &run->plan->steps[part->first], n);
     }
@@ -102,7 +82,8 @@ static void begin(map_run_t *run, const leat_native_stage_t *stage, const leat_r
   run->tile = tile;
   run->kern = stage->kern;
   run->value = (void **)(void *)tile->workspace;
-  run->leaf_at = (char **)(run->value + plan->value_count);
+  run->step = (int64_t *)(void *)(run->value + plan->value_count);
+  run->leaf_at = (char **)(run->step + plan->value_count + 1);
   run->store_at = run->leaf_at + plan->leaf_count;
   run->leaf_offset = (int64_t *)(run->store_at + plan->store_count);
   run->store_offset = run->leaf_offset + plan->leaf_count;
@@ -136,7 +117,8 @@ static void strip_of_row(map_run_t *run, int64_t i, int64_t n) {
   for (uint32_t l = 0; l < plan->leaf_count; l++) {
     const map_leaf_t *leaf = &plan->leaves[l];
     if (leaf->kind == MAP_LEAF_ALIAS) {
-      run->value[leaf->value] = run->leaf_at[l] + bytes_of(run->leaf_offset[l] + i, leaf->operand->element_bytes);
+      run->value[leaf->value] =
+          run->leaf_at[l] + leat_native_map_bytes(run->leaf_offset[l] + i, leaf->operand->element_bytes);
     } else if (leaf->kind == MAP_LEAF_LOAD) {
       load_run(run, l, run->value[leaf->value], run->leaf_offset[l] + i * leaf->strides[inner], n);
     }
@@ -144,14 +126,14 @@ static void strip_of_row(map_run_t *run, int64_t i, int64_t n) {
   for (uint32_t s = 0; s < plan->store_count; s++) {
     const map_store_t *store = &plan->stores[s];
     if (!store->in_place) continue;
-    run->value[store->value] = run->store_at[s] + bytes_of(run->store_offset[s] + i, store->element_bytes);
+    run->value[store->value] = run->store_at[s] + leat_native_map_bytes(run->store_offset[s] + i, store->element_bytes);
   }
   run_parts(run, n);
   for (uint32_t s = 0; s < plan->store_count; s++) {
     const map_store_t *store = &plan->stores[s];
     if (store->in_place) continue;
     int64_t offset = run->store_offset[s] + i * store->strides[inner];
-    store->store(run->store_at[s] + bytes_of(offset, store->element_bytes), store->strides[inner],
+    store->store(run->store_at[s] + leat_native_map_bytes(offset, store->element_bytes), store->strides[inner],
                  run->value[store->value], n);
   }
 }
@@ -171,13 +153,13 @@ static void run_rows(map_run_t *run) {
   int64_t index[8] = {0};
   do {
     for (uint32_t l = 0; l < plan->leaf_count; l++) {
-      run->leaf_offset[l] = inner_product(plan->leaves[l].strides, index, inner);
+      run->leaf_offset[l] = leat_native_map_offset(plan->leaves[l].strides, index, inner);
       if (plan->leaves[l].kind != MAP_LEAF_ROW) continue;
       load_run(run, l, run->value[plan->leaves[l].value], run->leaf_offset[l], 1);
     }
     run_once(run, MAP_ROW, first_strip);
     for (uint32_t s = 0; s < plan->store_count; s++) {
-      run->store_offset[s] = inner_product(plan->stores[s].strides, index, inner);
+      run->store_offset[s] = leat_native_map_offset(plan->stores[s].strides, index, inner);
     }
     for (int64_t i = 0; i < extent; i += strip) strip_of_row(run, i, extent - i < strip ? extent - i : strip);
   } while (leat_index_next(inner, run->dims, index));
@@ -194,8 +176,8 @@ static void visit_load(const map_run_t *run, uint32_t which, int64_t offset, int
 static void visit_store(const map_run_t *run, uint32_t which, int64_t offset, int64_t done, int64_t n) {
   const map_store_t *store = &run->plan->stores[which];
   const char *from = (const char *)run->value[store->value] + done * store->value_bytes;
-  store->store(run->store_at[which] + bytes_of(offset, store->element_bytes), store->strides[run->plan->rank - 1], from,
-               n);
+  store->store(run->store_at[which] + leat_native_map_bytes(offset, store->element_bytes),
+               store->strides[run->plan->rank - 1], from, n);
 }
 
 // Visits the runs of the innermost dim that elements [0, n) after `index` consist of.
@@ -206,7 +188,7 @@ static void visit_runs(const map_run_t *run, const int64_t strides[8], const int
   memcpy(index, start, sizeof index);
   for (int64_t done = 0; done < n;) {
     int64_t left = run->dims[inner] - index[inner], count = n - done < left ? n - done : left;
-    visit(run, which, inner_product(strides, index, inner + 1), done, count);
+    visit(run, which, leat_native_map_offset(strides, index, inner + 1), done, count);
     done += count;
     index[inner] = 0;
     leat_index_next(inner, run->dims, index);
@@ -218,7 +200,7 @@ static void strip_across_rows(map_run_t *run, const int64_t index[8], int64_t i,
   for (uint32_t l = 0; l < plan->leaf_count; l++) {
     const map_leaf_t *leaf = &plan->leaves[l];
     if (leaf->kind == MAP_LEAF_ALIAS) {
-      run->value[leaf->value] = run->leaf_at[l] + bytes_of(i, leaf->operand->element_bytes);
+      run->value[leaf->value] = run->leaf_at[l] + leat_native_map_bytes(i, leaf->operand->element_bytes);
     } else if (leaf->kind == MAP_LEAF_PERIODIC) {
       run->value[leaf->value] =
           run->tile->workspace + plan->value_offset[leaf->value] + i % leaf->period * class_bytes(leaf->class_);
@@ -228,14 +210,14 @@ static void strip_across_rows(map_run_t *run, const int64_t index[8], int64_t i,
   }
   for (uint32_t s = 0; s < plan->store_count; s++) {
     const map_store_t *store = &plan->stores[s];
-    if (store->in_place) run->value[store->value] = run->store_at[s] + bytes_of(i, store->element_bytes);
+    if (store->in_place) run->value[store->value] = run->store_at[s] + leat_native_map_bytes(i, store->element_bytes);
   }
   run_parts(run, n);
   for (uint32_t s = 0; s < plan->store_count; s++) {
     const map_store_t *store = &plan->stores[s];
     if (store->in_place) continue;
     if (store->contiguous) {
-      store->store(run->store_at[s] + bytes_of(i, store->element_bytes), 1, run->value[store->value], n);
+      store->store(run->store_at[s] + leat_native_map_bytes(i, store->element_bytes), 1, run->value[store->value], n);
     } else {
       visit_runs(run, store->strides, index, n, visit_store, s);
     }
@@ -298,8 +280,8 @@ static void run_copy(map_run_t *run) {
   memcpy(outer, run->dims, sizeof outer);
   if (row < 8) outer[row] = 1;
   do {
-    char *to = run->store_at[0] + inner_product(out, index, inner) * bytes;
-    const char *from = run->leaf_at[0] + inner_product(in, index, inner) * bytes;
+    char *to = run->store_at[0] + leat_native_map_offset(out, index, inner) * bytes;
+    const char *from = run->leaf_at[0] + leat_native_map_offset(in, index, inner) * bytes;
     copy_block(run->kern, bytes, to, row < 8 ? out[row] : 0, from, row < 8 ? in[row] : 0, in[inner], rows,
                run->dims[inner]);
   } while (leat_index_next(inner, outer, index));
@@ -310,6 +292,8 @@ void leat_native_map_run(const leat_native_stage_t *stage, const leat_run_tile_t
   begin(&run, stage, tile);
   if (run.plan->is_copy && run.plan->stores[0].strides[run.plan->rank - 1] == 1) {
     run_copy(&run);
+  } else if (run.plan->nest) {
+    leat_native_map_nest_run(&run);
   } else if (run.plan->row_mode) {
     run_rows(&run);
   } else {

@@ -6,52 +6,9 @@
 //   arg      argmax and argmin: the only reduced dim, element by element of the result
 // Long sums of the first three go in blocks, whose sums are added pairwise (the parameter `chain`; leat_kern_pairs_t).
 // Operands of other dtypes than the classes' own are converted piece by piece into the workspace.
-#include "arch/blocks.h"
 #include "base/loops.h"
-#include "native/stage.h"
+#include "native/reduce_plan.h"
 #include "pef/pef_read.h"
-
-typedef enum reduce_mode_e { REDUCE_LANES, REDUCE_COLUMNS, REDUCE_FOLD, REDUCE_ARG } reduce_mode_t;
-typedef void (*reduce_fold_fn_t)(void *acc, const void *in, int64_t stride, int64_t n);
-typedef void (*reduce_columns_fn_t)(void *acc, const void *in, int64_t row_stride, int64_t rows, int64_t cols);
-typedef int64_t (*reduce_arg_fn_t)(const void *in, int64_t stride, int64_t n);
-
-// The kernels that sum in blocks, of a class.
-typedef struct reduce_pairs_fns_s {
-  void (*fold)(leat_kern_pairs_t *p, const void *in, int64_t stride, int64_t n);
-  void (*columns)(leat_kern_pairs_t *p, const void *in, int64_t row_stride, int64_t rows, int64_t cols);
-  void (*lanes)(leat_kern_pairs_t *p, const void *in, int64_t run_stride, int64_t runs, int64_t n, int64_t close);
-  void (*close)(void *rows, int64_t width, int64_t count, int64_t cols);
-  void (*end)(void *out, const void *rows, int64_t width, int64_t count, int64_t cols);
-  void (*rows)(void *out, const void *in, int64_t row_stride, int64_t rows, int64_t n, int64_t block);
-} reduce_pairs_fns_t;
-
-typedef struct reduce_dim_s {
-  int64_t extent;   // per row if it is the row dim
-  int64_t in, out;  // strides
-  bool is_rows;
-} reduce_dim_t;
-
-typedef struct reduce_plan_s {
-  reduce_mode_t mode;
-  uint8_t class_, in_bytes, out_bytes, value_bytes;
-  bool native;                         // the operand lies in memory as the class computes
-  uint32_t kept_count, reduced_count;  // outermost first
-  reduce_dim_t kept[8], reduced[8];
-  uint64_t start;  // bits of the neutral element
-  reduce_fold_fn_t fold;
-  reduce_columns_fn_t columns;
-  reduce_columns_fn_t lanes_add;
-  reduce_columns_fn_t rows;  // results of several runs side by side; NULL: one by one
-  void (*lanes_end)(void *out, const void *lanes);
-  reduce_pairs_fns_t pairs;
-  int64_t block;       // terms of a block (of all lanes together); 0: the sum is one block
-  bool close_runs;     // a block ends with each run of lanes
-  uint32_t pair_rows;  // of leat_kern_pairs_t
-  reduce_arg_fn_t arg;
-  leat_kern_load_fn_t load;
-  leat_kern_store_fn_t store;
-} reduce_plan_t;
 
 // --- load ------------------------------------------------------------------------------------------------------
 
@@ -147,12 +104,14 @@ static void build_dims(reduce_plan_t *plan, const leat_native_stage_t *stage) {
 
 // Moves the kept dim of stride 1 to the end, so that columns are contiguous.
 static void choose_mode(reduce_plan_t *plan) {
+  plan->in_order = true;
   if (plan->arg != NULL) {
     plan->mode = REDUCE_ARG;
   } else if (plan->mode == REDUCE_FOLD && plan->reduced[plan->reduced_count - 1].in != 1) {
     for (uint32_t d = 0; d < plan->kept_count; d++) {
       if (plan->kept[d].in != 1) continue;
       reduce_dim_t unit = plan->kept[d];
+      plan->in_order = d + 1 == plan->kept_count;
       memmove(&plan->kept[d], &plan->kept[d + 1], (plan->kept_count - d - 1) * sizeof unit);
       plan->kept[plan->kept_count - 1] = unit;
       plan->mode = REDUCE_COLUMNS;
@@ -401,7 +360,8 @@ static void strip_by_columns(const reduce_run_t *run, const leat_kern_t *kern, c
   if (plan->block > 0) end_pairs(run, &pairs, run->results, n);
 }
 
-void leat_native_reduce_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
+// `made`: results that are there already; NULL: they are made.
+static void run_tile(const leat_native_stage_t *stage, const leat_run_tile_t *tile, char *made) {
   const reduce_plan_t *plan = stage->plan;
   reduce_run_t run = {.plan = plan, .results = tile->workspace};
   run.piece = run.results + REDUCE_STRIP * 8;
@@ -421,7 +381,10 @@ void leat_native_reduce_run(const leat_native_stage_t *stage, const leat_run_til
     for (int64_t i = 0; i < extent; i += REDUCE_STRIP) {
       int64_t n = extent - i < REDUCE_STRIP ? extent - i : REDUCE_STRIP;
       const char *at = in + (from + i * plan->kept[inner].in) * plan->in_bytes;
-      if (plan->mode == REDUCE_COLUMNS) {
+      if (made != NULL) {
+        run.results = made;
+        made += n * plan->value_bytes;
+      } else if (plan->mode == REDUCE_COLUMNS) {
         strip_by_columns(&run, stage->kern, at, n);
       } else {
         strip_by_element(&run, stage->kern, at, n);
@@ -429,4 +392,11 @@ void leat_native_reduce_run(const leat_native_stage_t *stage, const leat_run_til
       plan->store(out + (to + i * plan->kept[inner].out) * plan->out_bytes, plan->kept[inner].out, run.results, n);
     }
   } while (leat_index_next(inner, run.kept, index));
+}
+
+void leat_native_reduce_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
+  run_tile(stage, tile, NULL);
+}
+void leat_native_reduce_store(const leat_native_stage_t *stage, const leat_run_tile_t *tile, char *results) {
+  run_tile(stage, tile, results);
 }

@@ -125,11 +125,25 @@ static void put_general(vector_code_t *code, uint32_t opcode, uint32_t reg, uint
   put(code, 0xc0 | (reg & 7) << 3 | (rm & 7));
 }
 
-void leat_code_load(vector_code_t *code, uint8_t to, uint8_t base, int32_t offset) {
-  put(code, 0x48 | (uint32_t)(to >> 3) << 2 | base >> 3);
-  put(code, 0x8b);
-  put(code, 0x80 | (uint32_t)(to & 7) << 3 | (base & 7));
+// 8 bytes at base + offset; base is neither SP nor R12.
+static void put_memory(vector_code_t *code, uint32_t opcode, uint32_t reg, uint32_t base, int32_t offset) {
+  put(code, 0x48 | (reg >> 3) << 2 | base >> 3);
+  put(code, opcode);
+  put(code, 0x80 | (reg & 7) << 3 | (base & 7));
   put4(code, (uint32_t)offset);
+}
+
+void leat_code_load(vector_code_t *code, uint8_t to, uint8_t base, int32_t offset) {
+  put_memory(code, 0x8b, to, base, offset);
+}
+void leat_code_store(vector_code_t *code, uint8_t from, uint8_t base, int32_t offset) {
+  put_memory(code, 0x89, from, base, offset);
+}
+void leat_code_add_to(vector_code_t *code, uint8_t base, int32_t offset, uint8_t from) {
+  put_memory(code, 0x01, from, base, offset);
+}
+void leat_code_count_down(vector_code_t *code, uint8_t base, int32_t offset) {
+  put_memory(code, 0xff, 1, base, offset);
 }
 void leat_code_move(vector_code_t *code, uint8_t to, uint8_t from) { put_general(code, 0x8b, to, from); }
 void leat_code_zero(vector_code_t *code, uint8_t to) { put_general(code, 0x33, to, to); }
@@ -140,6 +154,10 @@ void leat_code_add(vector_code_t *code, uint8_t to, int8_t number) {
 void leat_code_and(vector_code_t *code, uint8_t to, int8_t number) {
   put_general(code, 0x83, 4, to);
   put(code, (uint8_t)number);
+}
+void leat_code_shift(vector_code_t *code, uint8_t to, uint8_t bits) {
+  put_general(code, 0xc1, 4, to);
+  put(code, bits);
 }
 void leat_code_subtract(vector_code_t *code, uint8_t to, uint8_t from) { put_general(code, 0x2b, to, from); }
 void leat_code_compare(vector_code_t *code, uint8_t a, uint8_t b) { put_general(code, 0x3b, a, b); }

@@ -71,10 +71,14 @@ void leat_vector_part(vector_code_t *code, uint8_t count, uint8_t table);
 void leat_vector_end(vector_code_t *code);  // no vector register is used any more
 
 void leat_code_load(vector_code_t *code, uint8_t to, uint8_t base, int32_t offset);  // 8 bytes
+void leat_code_store(vector_code_t *code, uint8_t from, uint8_t base, int32_t offset);
+void leat_code_add_to(vector_code_t *code, uint8_t base, int32_t offset, uint8_t from);  // to what lies there
+void leat_code_count_down(vector_code_t *code, uint8_t base, int32_t offset);            // what lies there, by one
 void leat_code_move(vector_code_t *code, uint8_t to, uint8_t from);
 void leat_code_zero(vector_code_t *code, uint8_t to);
 void leat_code_add(vector_code_t *code, uint8_t to, int8_t number);
 void leat_code_and(vector_code_t *code, uint8_t to, int8_t number);
+void leat_code_shift(vector_code_t *code, uint8_t to, uint8_t bits);  // to the left
 void leat_code_subtract(vector_code_t *code, uint8_t to, uint8_t from);
 void leat_code_compare(vector_code_t *code, uint8_t a, uint8_t b);
 void leat_code_push(vector_code_t *code, uint8_t from);
@@ -82,7 +86,12 @@ void leat_code_pop(vector_code_t *code, uint8_t to);
 void leat_code_return(vector_code_t *code);
 
 // Jumps on what was compared or computed last: unsigned. A jump ahead gives a place, which `land` makes the target.
-typedef enum code_jump_e { CODE_BELOW = 0x82, CODE_NOT_BELOW = 0x83, CODE_ZERO = 0x84 } code_jump_t;
+typedef enum code_jump_e {
+  CODE_BELOW = 0x82,
+  CODE_NOT_BELOW = 0x83,
+  CODE_ZERO = 0x84,
+  CODE_NOT_ZERO = 0x85
+} code_jump_t;
 void leat_code_jump_back(vector_code_t *code, code_jump_t when, size_t target);
 size_t leat_code_jump(vector_code_t *code, code_jump_t when);
 void leat_code_land(vector_code_t *code, size_t place);

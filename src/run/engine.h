@@ -48,6 +48,8 @@ typedef struct leat_run_stage_s {
   void (*run)(const void *plan, const leat_run_tile_t *tile);
   const void *plan;  // the engine's own
   size_t workspace_bytes;
+  const uint32_t *left_out;  // outputs in tile buffers that it does not write, since whoever reads them has them
+  uint32_t left_out_count;   // otherwise
 } leat_run_stage_t;
 
 typedef struct leat_run_engine_s {
