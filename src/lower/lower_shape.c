@@ -73,27 +73,42 @@ LOWER(STACK) {
   return joined;
 }
 
-LOWER(REPEAT) {
-  leat_builder_t *b = c->b;
-  uint32_t count;
-  const int64_t *times = leat_lower_list(c, LEAT_ATTR_SHAPE, &count);
-  leat_value_id_t x = c->in[0];
-  uint32_t rank = leat_b_value(b, x)->rank;
-  if (count < rank || count > LEAT_RANK_MAX)
-    return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "shape needs %u to %d repeats", rank, LEAT_RANK_MAX);
-  x = leat_b_unsqueeze(b, x, (1u << (count - rank)) - 1u);
-  for (uint32_t d = 0; d < count; d++) {  // x as [.., 1, n, ..], the 1 repeated
-    leat_value_t v = *leat_b_value(b, x);
-    if (times[d] == 1) continue;
-    leat_value_t y = v;
-    y.dims[d] *= times[d];
-    int64_t before = 1, after = 1;
-    for (uint32_t i = 0; i < v.rank; i++) *(i < d ? &before : &after) *= v.dims[i];
-    leat_value_id_t flat = leat_b_reshape(b, x, 3, (const int64_t[]){before, 1, after});
-    flat = leat_b_broadcast_to(b, flat, 3, (const int64_t[]){before, times[d], after});
-    x = leat_b_reshape(b, flat, y.rank, y.dims);
+// x[before.., 1, n, 1, n, ..], each 1 repeated: of `count` dims those from *d on, as many as a rank has room for. What is
+// not repeated is one with what lies before.
+static leat_value_id_t repeat_some(leat_builder_t *b, leat_value_id_t x, const int64_t *dims, const int64_t *times,
+                                   uint32_t count, uint32_t *d, int64_t *before) {
+  int64_t shape[LEAT_RANK_MAX] = {*before}, repeats[LEAT_RANK_MAX] = {1};
+  uint32_t rank = 1;
+  for (; *d < count && (times[*d] == 1 || rank + 2 <= LEAT_RANK_MAX); ++*d) {
+    if (times[*d] != 1) {
+      repeats[rank] = times[*d];
+      shape[rank++] = 1;
+      repeats[rank] = 1;
+      shape[rank++] = 1;
+    }
+    shape[rank - 1] *= dims[*d];
+    *before *= dims[*d] * times[*d];
+  }
+  for (uint32_t i = *d; i < count; i++) shape[rank - 1] *= dims[i];
+  x = leat_b_reshape(b, x, rank, shape);
+  for (uint32_t i = 0; i < rank; i++) {
+    shape[i] *= repeats[i];
+    if (repeats[i] != 1) x = leat_b_broadcast_to(b, x, rank, shape);
   }
   return x;
+}
+
+LOWER(REPEAT) {
+  leat_builder_t *b = c->b;
+  uint32_t count, rank = leat_b_value(b, c->in[0])->rank;
+  const int64_t *times = leat_lower_list(c, LEAT_ATTR_SHAPE, &count);
+  if (count < rank || count > LEAT_RANK_MAX)
+    return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "shape needs %u to %d repeats", rank, LEAT_RANK_MAX);
+  leat_value_id_t x = leat_b_unsqueeze(b, c->in[0], (1u << (count - rank)) - 1u);
+  const leat_value_t v = *leat_b_value(b, x);
+  int64_t before = 1;
+  for (uint32_t d = 0; d < count;) x = repeat_some(b, x, v.dims, times, count, &d, &before);
+  return reshape_to_declared(c, x);
 }
 
 leat_value_id_t leat_row_repeat_elements(leat_builder_t *b, leat_value_id_t x, uint32_t dim, int64_t times) {
