@@ -6,21 +6,25 @@ peers take turns (A B C A B C ...) in short rounds; medians count. `ratio` is th
 
 With --against DIR the Leat of another checkout, built by its `make build`, takes part as the peer `base`.
 
-usage: bench.py [--rows NAME...] [--threads 1 2] [--rounds N] [--against DIR] [--json FILE] [--list]
+With --record each row is kept (records.py), of which performance.py makes docs/performance.md.
+
+usage: bench.py [--rows NAME...] [--threads 1 2] [--isa avx2] [--rounds N] [--against DIR] [--json FILE] [--record]
+                [--list]
 """
 
 import argparse
 import json
 import os
-import signal
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+import levels
+import records
 from machine import environment, level, peak
 from peers import CANDIDATES, SETTINGS, thread_settings
+from process import PeerError, Process
 from rows import ROOT, ROWS
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -29,50 +33,23 @@ GEMM_PEERS = ("leat", "eager", "openblas")
 LEAST_ROUNDS = 5
 
 
-class PeerError(RuntimeError):
-    """A peer could not do a row."""
-
-
-class Process:
-    """A peer's process; asleep except while it answers."""
-
-    def __init__(self, peer, threads, root=ROOT, **settings):
-        path = os.pathsep.join(filter(None, [str(root / "python"), os.environ.get("PYTHONPATH")]))
-        cache = str(ROOT / ".cache" / "inductor")
-        variables = {**os.environ, "PYTHONPATH": path, "TORCHINDUCTOR_CACHE_DIR": cache}
-        variables.update(thread_settings(peer, threads))
-        variables.update(settings)
-        self.peer = peer
-        self.log = open(ROOT / ".cache" / f"bench-{peer}-{threads}.log", "w")  # noqa: SIM115 - closed with the process
-        self.process = subprocess.Popen(
-            [sys.executable, os.path.join(HERE, "worker.py"), peer, str(threads)],
-            env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
-        )  # fmt: skip
-
-    def ask(self, **command):
-        self.process.send_signal(signal.SIGCONT)
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        self.process.send_signal(signal.SIGSTOP)
-        answer = json.loads(line) if line else {"error": f"the process ended; see {self.log.name}"}
-        if "error" in answer:
-            raise PeerError(f"{self.peer}: {answer['error']}")
-        return answer
-
-    def close(self):
-        self.process.send_signal(signal.SIGCONT)
-        self.process.stdin.close()
-        self.process.wait()
-        self.log.close()
+def start(peer, threads, root=ROOT, **settings):
+    """The process of a peer."""
+    path = os.pathsep.join(filter(None, [str(root / "python"), os.environ.get("PYTHONPATH")]))
+    cache = str(ROOT / ".cache" / "inductor")
+    variables = {**os.environ, "PYTHONPATH": path, "TORCHINDUCTOR_CACHE_DIR": cache}
+    variables |= {**thread_settings(peer, threads), **settings}
+    command = [sys.executable, os.path.join(HERE, "worker.py"), peer, str(threads)]
+    return Process(peer, command, variables, ROOT / ".cache" / f"bench-{peer}-{threads}.log")
 
 
 def best_settings(peer, threads):
     """Of the candidates for the environment of `peer`, the one under which its probe row is fastest here."""
     row, candidates = CANDIDATES[peer]
-    found = []
+    capped, found = levels.CAPS.get(level(), {}), []
+    candidates = [one for one in candidates if not one.keys() & capped.keys()] or [{}]
     for settings in candidates if threads > 1 or peer == "openblas" else candidates[:1]:
-        process = Process(peer, threads, **settings)
+        process = start(peer, threads, **settings)
         try:
             found.append((min(process.ask(prepare=row)["variants"].values()), settings))
         except PeerError:
@@ -120,9 +97,9 @@ def bench_rows(rows, threads, args, peaks, report):
         settings["compile"] = settings["eager"]
     for peer, chosen in settings.items():
         print(f"  {peer}: {' '.join(f'{name}={value}' for name, value in chosen.items()) or 'no more set'}")
-    processes = {peer: Process(peer, threads, **settings.get(peer, {})) for peer in SETTINGS if peer in peers}
+    processes = {peer: start(peer, threads, **settings.get(peer, {})) for peer in SETTINGS if peer in peers}
     if args.against:
-        processes["base"] = Process("base", threads, root=args.against)
+        processes["base"] = start("base", threads, root=args.against)
     try:
         for row in rows:
             chosen = [*(GEMM_PEERS if row.kind == "gemm" else MODEL_PEERS), *(["base"] if args.against else [])]
@@ -221,11 +198,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="rows whose names contain one of these")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--isa", choices=levels.LEVELS, help="cap Leat and its peers at this level")
     parser.add_argument("--rounds", type=int, default=15, help="turns of every peer")
     parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout, built, as the peer `base`")
     parser.add_argument("--json", help="file for all numbers")
+    parser.add_argument("--record", action="store_true", help="keep the rows in bench/records")
     parser.add_argument("--list", action="store_true", help="show the names of the rows")
     args = parser.parse_args()
+    os.environ.update(levels.variables(args.isa) if args.isa else {})  # of the processes that this one starts
     if args.list:
         print("\n".join(ROWS))
         return
@@ -234,7 +214,7 @@ def main():
         parser.error(f"no row contains {' or '.join(args.rows)}; see --list")
     (ROOT / ".cache").mkdir(exist_ok=True)
     counts = [count for count in args.threads if count <= len(os.sched_getaffinity(0))]
-    start, report = time.monotonic(), []
+    begin, report = time.monotonic(), []
     facts, peaks = environment(), {threads: peak(threads) for threads in counts}
     print_environment(facts, peaks)
     for threads in counts:
@@ -251,7 +231,10 @@ def main():
                 f"{'over C':>8} {'of peak':>8}"
             )
             bench_rows(models, threads, args, peaks, report)
-    print(f"\n{time.monotonic() - start:.0f} s")
+    print(f"\n{time.monotonic() - begin:.0f} s")
+    if args.record:
+        for record in report:
+            records.store("programs", record.pop("row"), level(), record.pop("threads"), record)
     if args.json:
         with open(args.json, "w", encoding="utf-8") as stream:
             json.dump({"environment": facts, "peaks": peaks, "rows": report}, stream, indent=2)

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -24,18 +25,29 @@ def timing_library():
             _library = ctypes.CDLL(target)
         _library.time_runs.restype = ctypes.c_double
         _library.time_runs.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_long]
+        _library.walk_rate.restype = ctypes.c_double
+        _library.walk_rate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_long, ctypes.c_double]
     return _library
+
+
+def command():
+    """The command `leat`."""
+    return os.environ.get("LEAT_COMMAND", str(ROOT / "build" / "release" / "leat"))
 
 
 @functools.cache
 def record():
     """The record of this machine, which `leat machine` measures: {fact: text} (docs/machines.md)."""
-    command = os.environ.get("LEAT_COMMAND", str(ROOT / "build" / "release" / "leat"))
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "here.machine")
-        subprocess.run([command, "machine", "-o", path], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([command(), "machine", "-o", path], check=True, stdout=subprocess.DEVNULL)
         lines = [line.split("#")[0].strip() for line in Path(path).read_text().splitlines()]
     return dict(line.split(": ", 1) for line in lines if line)
+
+
+def best():
+    """The best level of instructions that the machine has."""
+    return record()["level"]
 
 
 def level(isa=None):
@@ -52,6 +64,32 @@ def bandwidth(threads):
     """Bytes a second that `threads` cores read, at most."""
     alone, every = float(record()["read_bytes"]), float(record()["read_bytes_all"])
     return min(threads * alone, max(alone, every))
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Bytes a second that one core moves."""
+
+    read: float
+    write: float
+
+
+_WALK_SECONDS = 0.05
+_LEVELS = ("portable", "avx2", "avx512")  # ORDER: those of walk_rate
+
+
+@functools.cache
+def rates(memory, isa=None):
+    """Of l1, l2 or l3 at a level of instructions, or of memory. A triad, two reads for a write, says what writes take."""
+    if memory == "memory":
+        read, triad = float(record()["read_bytes"]), float(record()["triad_bytes"])
+    else:
+        floats = int(float(record()[f"{memory}_bytes"]) / 2) // 4 // 384 * 384
+        room = (ctypes.c_float * (floats + 16))()
+        walk = functools.partial(timing_library().walk_rate, _LEVELS.index(level(isa)))
+        read, triad = (walk(kind, ctypes.addressof(room), floats, _WALK_SECONDS) for kind in (0, 1))
+    left = 3 / triad - 2 / read
+    return Rates(read, 1 / left if left > 1 / read else read)
 
 
 def _lscpu(field):

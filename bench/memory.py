@@ -23,8 +23,10 @@ import time
 from functools import partial
 from pathlib import Path
 
-from models import ROOT, ROWS, _eager_work, _optimizer
+from model_peers import eager_work
+from model_rows import ROWS
 
+ROOT = Path(__file__).resolve().parent.parent
 NAMES = (
     "gpt2-training",
     "gpt2-inference",
@@ -87,7 +89,7 @@ def work_of(watch, work):
 
 def eager(row, watch, _folder, _settings):
     model, inputs = model_of(row, watch)
-    work_of(watch, _eager_work(row, model, inputs))
+    work_of(watch, eager_work(row, model, inputs))
 
 
 def named_of(row, watch):
@@ -96,7 +98,7 @@ def named_of(row, watch):
     model, inputs = model_of(row, watch)
     samba.from_torch_model_(model)
     named = [samba.from_torch_tensor(value, name=f"input_{i}") for i, value in enumerate(inputs)]
-    optimizer = _optimizer(row, model.parameters(), samba.optim) if row.kind == "training" else None
+    optimizer = row.optimizer(model.parameters(), samba.optim) if row.kind == "training" else None
     return model, named, optimizer
 
 

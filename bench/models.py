@@ -1,346 +1,399 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Known architectures with random weights: Leat against eager PyTorch, torch.compile and ONNX Runtime.
+"""Known architectures with random weights: Leat against eager PyTorch, torch.compile, ONNX Runtime and OpenVINO.
 
-Every peer runs in a process of its own; the peers take turns, one piece of work at a time, and medians count. Time is
-the CPU time of the process, so that others on the machine disturb little; with several threads it is wall time.
-`ratio` is the best peer's time over Leat's. ONNX Runtime takes part in inference where onnx, onnxscript and
-onnxruntime can be imported.
+Every peer runs in a process of its own, which is stopped while others run; the peers take turns, one piece of work at a
+time, and medians count. Their values are compared with those of eager before anything is timed: outputs, or the losses
+of three steps of a training. Time is the CPU time of the process, so that others on the machine disturb little; with
+several threads it is wall time. `ratio` is the best peer's time over Leat's; ONNX Runtime cannot be capped at a level
+of instructions, and does not count below the best of the machine. Peers that are not installed are left out.
+
+`bound` is what the sections of Leat's PEF take at least, each the larger of its operations at the peak and its bytes at
+the bandwidth of this machine as `leat machine` measures it, over the time of the row. Below a row stand the sections
+that lose most.
 
 With --against DIR the Leat of another checkout, built by its `make build`, takes part as the peer `base`; the last
-columns are its time and its time to compile over ours.
+columns are its time and its time to compile over ours. With --record each row is kept (records.py), of which
+performance.py makes docs/performance.md.
 
-Below a row stand the sections of Leat's PEF that lose most: what they take beyond the larger of their operations at the
-peak and their bytes at the bandwidth of this machine, as `leat machine` measures it.
-
-usage: models.py [--rows NAME...] [--peers NAME...] [--threads N...] [--rounds N] [--isa avx2] [--lost N]
-                 [--against DIR] [--list]
+usage: models.py [--rows NAME...] [--peers NAME...] [--threads N...] [--isa avx2 avx512] [--rounds N] [--lost N]
+                 [--record] [--against DIR] [--list]
 """
 
 import argparse
 import gc
+import importlib
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import architectures
+import levels
+from model_peers import OURS, PEERS, STEPS, missing
+from model_rows import ROWS
+from process import PeerError, Process
 
 ROOT = Path(__file__).resolve().parent.parent
-PEERS = ("leat", "eager", "compile", "onnx")
-PROFILED_RUNS = 5
 TURN_SECONDS = 0.1  # of a peer, at least: what the others left in the caches does not count
+SLOW_SECONDS = 0.5  # of a piece of work, from which LEAST_ROUNDS turns do
+LEAST_ROUNDS = 5
+STEPS_COMPARED = 3
+# Of the largest element: what fp32 leaves after a hundred layers; and of losses behind an update, which scales small
+# gradients up (AdamW) or goes through norms of a few samples.
+DIFFERENCE, UPDATED = 1e-3, 2e-2
 
 
-@dataclass(frozen=True)
-class Row:
-    """What is measured: `build` of architectures.py, of so many samples, and of windows as long as `window` says where
-    it is not None; how training updates is said by _optimizer."""
-
-    name: str
-    build: str
-    batch: int
-    kind: str  # training | inference
-    expected: float = 1.0
-    window: int | None = None
-
-    def make(self):
-        """The model and its inputs."""
-        sizes = (self.batch,) if self.window is None else (self.batch, self.window)
-        return getattr(architectures, self.build)(*sizes)
-
-
-ROWS = {
-    row.name: row
-    for row in (
-        Row("gpt2-training", "gpt2_loss", 4, "training"),
-        Row("gpt2-training-4x256", "gpt2_loss", 4, "training", window=256),
-        Row("gpt2-training-1x1024", "gpt2_loss", 1, "training", window=1024),
-        Row("gpt2-inference", "gpt2_logits", 1, "inference"),
-        Row("gpt2-next-token", "gpt2_next", 1, "inference", 1.3),
-        Row("bert-training", "bert_loss", 4, "training"),
-        Row("bert-training-1", "bert_loss", 1, "training"),
-        Row("bert-training-8", "bert_loss", 8, "training"),
-        Row("bert-inference", "bert_states", 1, "inference"),
-        Row("bert-inference-8", "bert_states", 8, "inference"),
-        Row("llama-training", "llama_loss", 2, "training"),
-        Row("vit-training", "vit_loss", 8, "training"),
-        Row("vit-inference", "vit", 1, "inference"),
-        Row("resnet50-training", "resnet50_loss", 4, "training"),
-        Row("resnet50-inference", "resnet50", 1, "inference"),
-        Row("resnet50-inference-4", "resnet50", 4, "inference"),
-        Row("resnet50-inference-8", "resnet50", 8, "inference"),
-        Row("mobilenet-training", "mobilenet_loss", 8, "training"),
-        Row("mobilenet-inference", "mobilenet", 1, "inference"),
-        Row("unet-training", "unet_loss", 1, "training"),
-        Row("unet-inference", "unet", 1, "inference"),
-        Row("volumes-training", "volumes_loss", 1, "training"),
-        Row("volumes-inference", "volumes", 1, "inference"),
-        Row("denoiser-training", "denoiser_loss", 8, "training"),
-        Row("waves-training", "waves_loss", 32, "training"),
-        Row("waves-inference", "waves", 1, "inference"),
-        Row("lstm-training", "lstm_loss", 16, "training"),
-        Row("lstm-inference", "lstm", 16, "inference"),
-        Row("gru-training", "gru_loss", 16, "training"),
-        Row("braggnn-training", "braggnn_loss", 256, "training"),
-        Row("braggnn-inference", "braggnn", 256, "inference"),
-        Row("lenet-training", "lenet_loss", 32, "training", 1.2),
-    )
-}
-
-
-# --- peers: name to a callable that does one piece of work ---------------------------------------------------------
-
-
-def _optimizer(row, parameters, kind):
-    """AdamW where there are words, SGD with momentum elsewhere; `kind` is torch.optim or samba.optim."""
-    settings = {"fused": True} if kind.__name__.startswith("torch") else {}
-    if not row.name.startswith(("gpt2", "bert", "llama", "vit")):
-        return kind.SGD(parameters, lr=0.01, momentum=0.9, **settings)
-    return kind.AdamW(parameters, lr=1e-4, **settings)
-
-
-def _step(model, inputs, optimizer):
-    optimizer.zero_grad(set_to_none=True)
-    model(*inputs).backward()
-    optimizer.step()
-
-
-def _eager_work(row, model, inputs):
-    import torch
-
-    if row.kind == "training":
-        return partial(_step, model, inputs, _optimizer(row, model.parameters(), torch.optim))
-
-    def infer():
-        with torch.inference_mode():
-            model(*inputs)
-
-    return infer
-
-
-def eager(row, model, inputs):
-    work = {"eager": _eager_work(row, model, inputs)}
-    if any(value.dim() == 4 and value.is_floating_point() for value in inputs):
-        import copy
-
-        import torch
-
-        last = copy.deepcopy(model).to(memory_format=torch.channels_last)
-        data = [v.contiguous(memory_format=torch.channels_last) if v.dim() == 4 else v for v in inputs]
-        work["channels-last"] = _eager_work(row, last, data)
-    return work
-
-
-def compile(row, model, inputs):
-    import torch
-    import torch._inductor.config as inductor
-
-    inductor.cpp.threads = torch.get_num_threads()
-    inductor.freezing = row.kind == "inference"
-    return {"torch.compile": _eager_work(row, torch.compile(model), inputs)}
-
-
-def onnx(row, model, inputs):
-    import onnxruntime
-    import torch
-
-    if row.kind == "training":
-        raise RuntimeError("no training")
-    path = os.path.join(tempfile.mkdtemp(), "model.onnx")
-    torch.onnx.export(model, inputs, path, dynamo=True, verbose=False)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    feed = {given.name: value.numpy() for given, value in zip(session.get_inputs(), inputs, strict=True)}
-    return {"onnxruntime": partial(session.run, None, feed)}
-
-
-def leat(row, model, inputs):
-    from sambaflow import samba
-    from sambaflow.samba import utils
-
-    folder = tempfile.mkdtemp()
-    samba.from_torch_model_(model)
-    named = [samba.from_torch_tensor(value, name=f"input_{i}") for i, value in enumerate(inputs)]
-    training = row.kind == "training"
-    optimizer = _optimizer(row, model.parameters(), samba.optim) if training else None
-    settings = {"output_folder": folder, "pef_name": row.name, "log_level": "error"}
-    gc.collect()  # else one may fall into the compile, and not into that of the other checkout
-    start = time.process_time()
-    pef = samba.session.compile(model, named, optimizer, name=row.name, config_dict=settings, inference=not training)
-    compiled = time.process_time() - start
-    utils.trace_graph(model, named, optimizer, pef=pef)
-    options = {} if training else {"section_types": ["fwd"]}
-    run = partial(samba.session.run, input_tensors=named, output_tensors=model.output_tensors, **options)
-    run.compile_seconds = compiled
-    run.profile = partial(_profile, run)
-    return {"session.run": run}
-
-
-def _profile(run):
-    """The sections of a run, timed one by one: records of sambaflow.samba.profiles."""
-    from sambaflow import samba
-
-    samba.session.start_runtime_profile()
-    for _ in range(PROFILED_RUNS):
-        run()
-    return samba.session.end_runtime_profile(os.path.join(tempfile.mkdtemp(), "profile.json"))
-
-
-base = leat  # of another checkout: PYTHONPATH of its process says which
-
-
-# --- measuring -----------------------------------------------------------------------------------------------------
+# --- the process of a peer ------------------------------------------------------------------------------------------
 
 
 def _clock():
     return time.perf_counter if int(os.environ["MODELS_THREADS"]) > 1 else time.process_time
 
 
-def worker(name, peer):
-    """Answers each line on stdin with the seconds of one piece of work; first with the variant that it chose."""
-    import torch
+def _arrays(work, result):
+    import numpy as np
 
+    return [np.asarray(value.detach() if hasattr(value, "detach") else value) for value in work.values(result)]
+
+
+class Worker:
+    """Answers commands; the names of its methods are theirs."""
+
+    def __init__(self, row, peer, folder):
+        self.row, self.peer, self.folder = ROWS[row], peer, folder
+
+    def prepare(self, step):
+        self._begin()
+        return STEPS[step](self.row, self.folder)
+
+    def _begin(self):
+        """The same numbers in every process; what the architecture imports is no memory of the model."""
+        import torch
+
+        torch.set_num_threads(1 if self.peer in OURS else int(os.environ["MODELS_THREADS"]))
+        with torch.device("meta"):
+            self.row.make()
+        torch.manual_seed(0)
+
+    def load(self, values):
+        """Makes the work, compares its variants' times, leaves the values of the fastest in the file `values`."""
+        import numpy as np
+        from memory import Watch, forget_peak
+
+        for name in PEERS[self.peer].imports:
+            importlib.import_module(name)
+        if "torch" in PEERS[self.peer].imports:
+            self._begin()
+        self.watch = Watch()
+        works = PEERS[self.peer].works(self.row, self.folder)
+        taken, found = {}, {}
+        for variant, work in works.items():
+            taken[variant], found[variant] = self._first(work)
+        variant = min(taken, key=lambda name: min(taken[name]))
+        self.work, best = works[variant], min(taken[variant])
+        works.clear()  # memory is that of the fastest
+        np.savez(values, *found.pop(variant))
+        found.clear()
+        gc.collect()
+        forget_peak()
+        self.repeats = max(1, int(TURN_SECONDS / best))
+        return {
+            "variant": variant, "load": self.work.load_seconds, "first": taken[variant][0], "probe": best,
+            "kernels": sorted(self.work.kernels),
+        }  # fmt: skip
+
+    def _first(self, work):
+        """(seconds of the first pieces of work, their values: of inference the outputs, of training the losses)"""
+        taken, values, clock = [], [], _clock()
+        for index in range(STEPS_COMPARED):
+            start = clock()
+            result = work.run()
+            taken.append(clock() - start)
+            if index == 0 or self.row.kind == "training":
+                values += _arrays(work, result)
+        return taken, values
+
+    def round(self):
+        start = (clock := _clock())()
+        for _ in range(self.repeats):
+            self.work.run()
+        return {"seconds": (clock() - start) / self.repeats}
+
+    def finish(self, profile):
+        self.watch.note("steady")
+        self.watch.note("peak", "VmHWM")
+        sections = times = None
+        if profile and self.work.profile:
+            from sambaflow import samba
+
+            sections = self.work.profile()
+            times = [section["times"] for section in samba.session._device.report()["sections"]]
+        return {"memory": self.watch.found, "sections": sections, "times": times}
+
+
+def work(row, peer, folder):
+    """The loop of a peer's process."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    torch.set_num_threads(1 if peer in ("leat", "base") else int(os.environ["MODELS_THREADS"]))
-    torch.manual_seed(0)
-    row, clock = ROWS[name], _clock()
-    model, inputs = row.make()
-
-    def seconds(work):
-        start = clock()
-        work()
-        return clock() - start
-
-    try:
-        works = globals()[peer](row, model, inputs)
-        times = {variant: min(seconds(work) for _ in range(3)) for variant, work in works.items()}
-    except Exception as error:
-        print(json.dumps({"error": f"{type(error).__name__}: {error}"[:400]}), file=answers, flush=True)
-        return
-    variant = min(times, key=times.get)
-    repeats = max(1, int(TURN_SECONDS / times[variant]))
-    compiled = getattr(works[variant], "compile_seconds", None)
-    print(json.dumps({"variant": variant, "compile": compiled}), file=answers, flush=True)
-    for _ in sys.stdin:
-        start = clock()
-        for _ in range(repeats):
-            works[variant]()
-        print(json.dumps((clock() - start) / repeats), file=answers, flush=True)
-    profile = getattr(works[variant], "profile", None)
-    print(json.dumps(profile() if profile and peer == "leat" else None), file=answers, flush=True)
+    os.dup2(2, 1)  # what a peer prints must not come between the answers
+    worker = Worker(row, peer, folder)
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            answer = getattr(worker, command.pop("do"))(**command)
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"[:400]}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
-def measure(row, peers, threads, args):
-    """{peer: {"variant", "seconds", "best", "sections"} or {"error"}}"""
-    variables = {**os.environ, "MODELS_THREADS": str(threads), "LEAT_NUM_THREADS": str(threads)}
-    variables["OMP_NUM_THREADS"] = str(threads)
-    if args.isa:
-        variables |= {"LEAT_ISA": args.isa, "ATEN_CPU_CAPABILITY": args.isa}
-        variables |= dict.fromkeys(("ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS"), args.isa.upper())
-    processes, found = {}, {}
-    inherited = os.environ.get("PYTHONPATH")
-    for peer in peers:
-        path = [str((args.against if peer == "base" else ROOT) / "python"), inherited]
-        variables["PYTHONPATH"] = os.pathsep.join(filter(None, path))
-        process = subprocess.Popen(
-            [sys.executable, __file__, "--worker", row.name, peer],
-            env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-        line = process.stdout.readline()
-        found[peer] = json.loads(line) if line else {"error": "the process ended"}
-        if "error" not in found[peer]:
-            processes[peer] = (process, [])
-    for _ in range(args.rounds):
-        for process, samples in processes.values():
-            process.stdin.write("\n")
-            process.stdin.flush()
-            samples.append(json.loads(process.stdout.readline()))
-    for peer, (process, samples) in processes.items():
-        process.stdin.close()
-        sections = json.loads(process.stdout.readline() or "null")
-        process.wait()
-        found[peer] |= {"seconds": statistics.median(samples), "best": min(samples), "sections": sections}
-    return found
+# --- a row ----------------------------------------------------------------------------------------------------------
 
 
-def lost_lines(sections, threads, isa, count):
+class Bench:
+    """A row in a folder of its own, in which peers leave what they prepare."""
+
+    def __init__(self, row, args, folder):
+        self.row, self.args, self.folder = row, args, Path(folder)
+        self.prepared = {}  # by folder and step: facts, or an error
+
+    def _process(self, peer, folder, level, threads):
+        root = self.args.against if peer == "base" else ROOT
+        path = os.pathsep.join(filter(None, [str(root / "python"), os.environ.get("PYTHONPATH")]))
+        variables = {**os.environ, **levels.variables(level), "PYTHONPATH": path, "MODELS_THREADS": str(threads)}
+        variables |= {"LEAT_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+        variables["TORCHINDUCTOR_CACHE_DIR"] = str(ROOT / ".cache" / "inductor")
+        command = [sys.executable, __file__, "--worker", self.row.name, peer, str(folder)]
+        return Process(peer, command, variables, ROOT / ".cache" / f"models-{peer}.log")
+
+    def _prepare(self, peer):
+        """(folder, facts) of what the peer prepares, which is the same at all levels and thread counts."""
+        step = PEERS[peer].prepares
+        folder = self.folder / ("base" if peer == "base" else step or "none")
+        if step and folder not in self.prepared:
+            folder.mkdir()
+            process = self._process(peer, folder, self.args.best, 1)
+            try:
+                self.prepared[folder] = process.ask(do="prepare", step=step)
+            except PeerError as error:
+                self.prepared[folder] = {"error": str(error)}
+            finally:
+                process.close()
+        facts = self.prepared.get(folder, {})
+        if "error" in facts:
+            raise PeerError(facts["error"])
+        return folder, facts
+
+    def _load(self, peer, level, threads, processes):
+        """What the peer says when it is ready; its values are compared."""
+        if PEERS[peer].infers_only and self.row.kind == "training":
+            raise PeerError("no training")
+        folder, facts = self._prepare(peer)
+        process = self._process(peer, folder, level, threads)
+        try:
+            values = self.folder / f"{peer}.npz"
+            loaded = process.ask(do="load", values=str(values))
+            capped = not any("avx512" in name.lower() for name in loaded.pop("kernels"))
+            counts = levels.counts(peer, level, self.args.best) and (level == "avx512" or capped)
+            difference = self._difference(values)
+        except PeerError:
+            process.close()
+            raise
+        processes[peer] = process
+        return {**facts, **loaded, "counts": counts, "difference": difference}
+
+    def _difference(self, path):
+        """From the values of the first peer of this kind, the largest difference over the largest element. PeerError
+        where that is too large."""
+        import numpy as np
+
+        with np.load(path) as found:
+            ours = [found[f"arr_{i}"].astype(np.float64) for i in range(len(found.files))]
+        if self.expected is None:
+            self.expected = ours
+        if [a.shape for a in ours] != [b.shape for b in self.expected]:
+            raise PeerError(f"shapes {[a.shape for a in ours]}, expected {[b.shape for b in self.expected]}")
+        worst = 0.0
+        for index, (a, b) in enumerate(zip(ours, self.expected, strict=True)):
+            difference = float(np.abs(a - b).max() / max(1e-30, np.abs(b).max())) if a.size else 0.0
+            allowed = UPDATED if self.row.kind == "training" and index > 0 else DIFFERENCE
+            if not difference <= allowed:
+                raise PeerError(f"value {index} differs by {difference:.1e} of the largest, allowed {allowed:.0e}")
+            worst = max(worst, difference)
+        return worst
+
+    def measure(self, level, threads):
+        """{peer: what it said, "seconds", "best", "memory", "sections", or "error"}"""
+        found, processes, self.expected = {}, {}, None
+        try:
+            for peer in sorted(self.args.peers, key=lambda name: name != "eager"):
+                try:
+                    found[peer] = self._load(peer, level, threads, processes)
+                except PeerError as error:
+                    found[peer] = {"error": str(error).removeprefix(f"{peer}: ")}
+            slow = max((entry.get("probe", 0) for entry in found.values()), default=0) > SLOW_SECONDS
+            samples = {peer: [] for peer in processes}
+            for _ in range(min(self.args.rounds, LEAST_ROUNDS) if slow else self.args.rounds):
+                for peer, process in processes.items():
+                    samples[peer].append(process.ask(do="round")["seconds"])
+            for peer, process in processes.items():
+                found[peer] |= {"seconds": statistics.median(samples[peer]), "best": min(samples[peer])}
+                found[peer] |= process.ask(do="finish", profile=peer == "leat")
+        finally:
+            for process in processes.values():
+                process.close()
+        return {peer: found[peer] for peer in self.args.peers}
+
+    def sections(self, found, threads, level):
+        """The sections of Leat's PEF: their records with `least` and `bound`."""
+        import roofline
+        from model_peers import pef_in
+
+        if not found.get("leat", {}).get("sections"):
+            return []
+        sections, times = found["leat"].pop("sections"), found["leat"].pop("times")
+        sections = roofline.with_stage_flops(sections, pef_in(self.folder / "pef"), times)
+        for section in sections:
+            section["least"], section["bound"] = roofline.section_least(section, threads, level)
+        return sections
+
+
+# --- what is told ---------------------------------------------------------------------------------------------------
+
+
+def ratio_of(found):
+    """The best time of a peer that counts over Leat's; None where there is none."""
+    others = [
+        entry["seconds"]
+        for peer, entry in found.items()
+        if peer not in OURS and "seconds" in entry and entry.get("counts", True)
+    ]
+    return min(others) / found["leat"]["seconds"] if others and "seconds" in found.get("leat", {}) else None
+
+
+def record_of(row, found, sections, threads):
+    """The numbers of a row as they are kept."""
+    kept = ("variant", "seconds", "best", "load", "first", "compile", "pef", "memory", "counts", "error")
+    lost = sorted(sections, key=lambda section: section["least"] - section["seconds"])[:5]
+    return {
+        "kind": row.kind,
+        "clock": "wall" if threads > 1 else "cpu",
+        "expected": row.expected,
+        "flops": sum(section["flops"] for section in sections),
+        "least": sum(section["least"] for section in sections),
+        "peers": {
+            peer: {key: entry[key] for key in kept if entry.get(key) is not None}
+            for peer, entry in found.items()
+            if peer != "base"
+        },
+        "lost": [
+            {key: section[key] for key in ("index", "type", "name", "seconds", "least", "bound")} for section in lost
+        ],
+    }
+
+
+def lost_lines(sections, count):
     """The sections that lose most, a line each: what they take, and at least, and the kinds of that."""
-    import machine
-
-    lines = []
-    for section in sections:
-        compute = section["flops"] / machine.peak(threads, section["dtype"], isa)
-        memory = section["moved_bytes"] / machine.bandwidth(threads)
-        least = max(compute, memory)
-        bound = "memory" if memory > compute else "compute"
-        lines.append((section["seconds"] - least, section, least, bound))
-    lines.sort(key=lambda line: -line[0])
+    lines = sorted(sections, key=lambda section: section["least"] - section["seconds"])
     return [
-        f"    lost {lost * 1e3:8.3f} of {section['seconds'] * 1e3:8.3f} ms, least {least * 1e3:8.3f} ({bound}): "
-        f"section {section['index']}, {section['type']}, {section['name']}"
-        for lost, section, least, bound in lines[:count]
+        f"    lost {(section['seconds'] - section['least']) * 1e3:8.3f} of {section['seconds'] * 1e3:8.3f} ms, least "
+        f"{section['least'] * 1e3:8.3f} ({section['bound']}): section {section['index']}, {section['type']}, "
+        f"{section['name']}"
+        for section in lines[:count]
     ]
 
 
-def line_of(row, found, peers):
-    cells = [f"{row.name:20}"]
-    for peer in peers:
-        cells.append(f"{found[peer]['seconds'] * 1e3:10.2f}" if "seconds" in found[peer] else f"{'-':>10}")
-    others = [entry["seconds"] for peer, entry in found.items() if peer not in ("leat", "base") and "seconds" in entry]
-    if "seconds" in found.get("leat", {}) and others:
-        ratio = min(others) / found["leat"]["seconds"]
-        cells.append(f"{ratio:6.2f} {row.expected:5.1f} {'ok' if ratio >= row.expected else 'BELOW'}")
-    if all("seconds" in found.get(peer, {}) for peer in ("leat", "base")):
+def line_of(row, level, threads, found, sections):
+    cells = [f"{row.name:20} {level:8} {threads}"]
+    for entry in found.values():
+        mark = " " if entry.get("counts", True) else "*"
+        cells.append(f"{entry['seconds'] * 1e3:10.2f}{mark}" if "seconds" in entry else f"{'-':>10} ")
+    ratio = ratio_of(found)
+    if ratio is not None:
+        cells.append(f"{ratio:6.2f} {row.expected:5.1f} {'ok   ' if ratio >= row.expected else 'BELOW'}")
+    if sections:
+        cells.append(f"{sum(section['least'] for section in sections) / found['leat']['seconds']:6.2f}")
+    if all("seconds" in found.get(peer, {}) for peer in OURS):
         cells += [f"{found['base'][fact] / found['leat'][fact]:7.3f}" for fact in ("seconds", "best", "compile")]
     return " ".join(cells)
 
 
-def show(row, found, threads, args):
-    print(line_of(row, found, args.peers), flush=True)
+def details(found):
     for peer, entry in found.items():
-        print(f"    {peer}: {entry.get('variant') or entry['error']}", flush=True)
-    sections = found.get("leat", {}).get("sections")
-    if sections and args.lost:
-        print("\n".join(lost_lines(sections, threads, args.isa, args.lost)), flush=True)
+        if "error" in entry:
+            yield f"    {peer}: {entry['error']}"
+            continue
+        facts = [f"{name} {entry[name]:.2f} s" for name in ("compile", "load", "first") if entry.get(name) is not None]
+        facts.append(f"steady {entry['memory']['steady']:.0f}, peak {entry['memory']['peak']:.0f} MiB")
+        mark = "" if entry["counts"] else ", not capped at this level: does not count"
+        yield f"    {peer}: {entry['variant']}, {', '.join(facts)}, differs by {entry['difference']:.0e}{mark}"
+
+
+def head(args):
+    heads = "  ratio expected  bound" if set(args.peers) - set(OURS) else "  bound"
+    heads += "  base/leat: median, best, compile" if args.against else ""
+    return f"{'ms':20} {'level':8} T" + "".join(f" {peer:>10} " for peer in args.peers) + heads
+
+
+def run_row(row, args):
+    import records
+
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(row, args, folder)
+        for level in args.isa:
+            for threads in args.threads:
+                found = bench.measure(level, threads)
+                sections = bench.sections(found, threads, level)
+                print(line_of(row, level, threads, found, sections), flush=True)
+                print("\n".join([*details(found), *lost_lines(sections, args.lost)]), flush=True)
+                if args.record and "seconds" in found.get("leat", {}):
+                    records.store("models", row.name, level, threads, record_of(row, found, sections, threads))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="rows whose names contain one of these")
-    parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
+    parser.add_argument("--peers", nargs="+", choices=[peer for peer in PEERS if peer != "base"])
     parser.add_argument("--threads", nargs="+", type=int, default=[1], help="each of these counts in turn")
-    parser.add_argument("--rounds", type=int, default=9, help="turns of every peer")
-    parser.add_argument("--isa", choices=("avx2",), help="cap Leat and PyTorch at this level")
+    parser.add_argument("--isa", nargs="+", choices=levels.LEVELS, help="each of these levels in turn (the best)")
+    parser.add_argument("--rounds", type=int, default=9, help="turns of every peer; 5 where a turn takes long")
     parser.add_argument("--lost", type=int, default=3, help="sections to show that lose most (3)")
+    parser.add_argument("--record", action="store_true", help="keep the rows in bench/records")
     parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout, built, as the peer `base`")
     parser.add_argument("--list", action="store_true", help="show the names of the rows")
-    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        worker(*args.worker)
+        work(*args.worker)
         return
     if args.list:
         print("\n".join(ROWS))
         return
-    if args.against:
-        args.peers = [*args.peers, "base"]
-    heads = "  ratio expected" if len(set(args.peers) - {"leat", "base"}) else ""
-    heads += "  base/leat: median, best, compile" if args.against else ""
     rows = [row for row in ROWS.values() if not args.rows or any(part in row.name for part in args.rows)]
     if not rows:
         parser.error(f"no row contains {' or '.join(args.rows)}; see --list")
-    for threads in args.threads:
-        print(f"{f'ms, {threads} thread(s)':20} " + " ".join(f"{peer:>10}" for peer in args.peers) + heads, flush=True)
-        for row in rows:
-            show(row, measure(row, args.peers, threads, args), threads, args)
+    prepare(args, parser)
+    print(head(args), flush=True)
+    for row in rows:
+        run_row(row, args)
+
+
+def prepare(args, parser):
+    """Levels that this machine has, and peers that are installed."""
+    import machine
+
+    (ROOT / ".cache").mkdir(exist_ok=True)
+    args.best = machine.best()
+    args.isa = args.isa or [machine.level()]
+    if any(levels.is_below(args.best, level) for level in args.isa):
+        parser.error(f"this machine has {args.best} at best")
+    absent = {peer: missing(peer) for peer in PEERS if peer != "base" and missing(peer)}
+    for peer in args.peers or absent:
+        if peer in absent:
+            print(f"{peer} is left out: {absent[peer]} is not installed")
+    args.peers = [peer for peer in args.peers or PEERS if peer != "base" and peer not in absent]
+    if args.against:
+        args.peers.append("base")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@
 #include "report/units.h"
 
 typedef struct info_options_s {
-  bool json, sections, why, check;
+  bool json, sections, stages, why, check;
   const char *graph, *machine;
 } info_options_t;
 
@@ -18,6 +18,8 @@ static const leat_cmd_option_t option_table[] = {
     {"--json", NULL, "one JSON object, for programs", LEAT_CMD_FLAG, offsetof(info_options_t, json)},
     {"--sections", NULL, "one line a section as CSV: work, traffic, buffers, roofline time", LEAT_CMD_FLAG,
      offsetof(info_options_t, sections)},
+    {"--stages", NULL, "one line a stage of every body as CSV: operands, work, bytes", LEAT_CMD_FLAG,
+     offsetof(info_options_t, stages)},
     {"--why", NULL, "why each section was cut off where it begins, and where fusion rules matched (o1)", LEAT_CMD_FLAG,
      offsetof(info_options_t, why)},
     {"--check", NULL, "proves the plan of memory and barriers: what lives at once is apart, what is read was written",
@@ -447,15 +449,23 @@ static leat_status_t choose_machine(const info_options_t *options, const leat_pe
             options->machine, out_arch->target, compiled.target);
 }
 
+static int outputs_asked(const info_options_t *options) {
+  return options->json + options->sections + options->stages + options->why + options->check;
+}
+
 static leat_status_t describe(const info_options_t *options, const leat_pef_t *pef, const char *path,
                               leat_text_t *out) {
   leat_arch_t arch;
   LEAT_TRY(choose_machine(options, pef, &arch));
   if (options->graph != NULL) {
     LEAT_TRY(leat_report_write_graph(pef, &arch, options->graph));
-    if (!options->json && !options->sections && !options->why && !options->check) return NULL;
+    if (outputs_asked(options) == 0) return NULL;
   }
   if (options->check) return put_check(pef, path, out);
+  if (options->stages) {
+    leat_report_stages(pef, out);
+    return NULL;
+  }
   if (options->why) {
     put_why(pef, out);
     put_fusion(path, out);
@@ -470,8 +480,9 @@ static leat_status_t describe(const info_options_t *options, const leat_pef_t *p
 
 static leat_status_t run(const void *opaque, const char *const *operands) {
   const info_options_t *options = opaque;
-  if (options->json + options->sections + options->why + options->check > 1)
-    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "--json, --sections, --why and --check are different outputs: ask for one");
+  if (outputs_asked(options) > 1)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+              "--json, --sections, --stages, --why and --check are different outputs: ask for one");
   leat_pef_t *pef = NULL;
   LEAT_TRY(leat_pef_open(operands[0], &pef));
   leat_text_t text = {0};
@@ -487,7 +498,7 @@ static leat_status_t run(const void *opaque, const char *const *operands) {
 
 const leat_cmd_t leat_cmd_info = {
     .name = "info",
-    .usage = "info FILE.pef [--json | --sections | --why | --check] [--graph FILE] [--machine FILE]",
+    .usage = "info FILE.pef [--json | --sections | --stages | --why | --check] [--graph FILE] [--machine FILE]",
     .summary = "shows sections, symbols, memory and metadata of a PEF",
     .examples =
         "examples:\n"

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // How much a run does. A file of a few hundred bytes must not keep an engine busy for years: the steps of a stage are
 // held against the elements that its operands have (a dim of stride 0 has one), which memory bounds. In f64, where the
-// products of a few extents cannot overflow.
+// products of a few extents cannot overflow. And what a stage costs at least, for reports: pef_cost.h.
 #include <math.h>
 
 #include "pef/pef_check.h"
+#include "pef/pef_cost.h"
+#include "pef/pef_scalar.h"
 
 static double elements_of(const pef_operand_t *operand, uint32_t first_dim) {
   double elements = 1;
@@ -59,4 +61,58 @@ double leat_pef_surplus_work(const pef_stage_site_t *site) {
   double size = 0;
   for (uint32_t i = 0; i < site->stage->operand_count; ++i) size += size_of(&site->operands[i]);
   return fmax(0, steps_of(site) - (site->row->windows ? 8 * size * size : 4 * size * sqrt(size)));
+}
+
+// --- reports ---------------------------------------------------------------------------------------------------------
+
+static double program_flops(const pef_stage_site_t *site) {
+  double flops = 0;
+  for (uint32_t i = 0; i < site->stage->instruction_count; ++i) flops += leat_pef_scalar_flops(site->instructions[i].op);
+  return flops;
+}
+
+// Taps that meet a hole of a spread operand cost nothing.
+static double met_share(const pef_stage_site_t *site) {
+  double share = 1;
+  if (!site->row->windows) return share;
+  const pef_window_t *w = &site->stage->params.window;
+  for (int64_t i = 0; i < w->spatial; ++i) share /= (double)w->base_dilation[i];
+  return share;
+}
+
+double leat_pef_stage_flops(const leat_pef_t *pef, const pef_body_t *body, const pef_stage_t *stage) {
+  const pef_stage_site_t site = {.pef = pef,
+                                 .stage = stage,
+                                 .row = leat_pef_stage_row(stage->kind),
+                                 .operands = &pef->operands[stage->operand_first],
+                                 .instructions = &pef->instructions[stage->instruction_first],
+                                 .body = body};
+  if (leat_pef_stage_is_idle(pef, stage)) return 0;
+  const double each = stage->kind == PEF_STAGE_MAP ? program_flops(&site) : site.row->flops;
+  return each == 0 ? 0 : each * steps_of(&site) * met_share(&site);
+}
+
+// Packed weights have a stride that says nothing along the dims that are summed.
+static double touched_elements(const pef_stage_t *stage, const pef_operand_t *operand, bool packed) {
+  if (!packed) return size_of(operand);
+  double elements = 1;
+  for (uint32_t d = 0; d < operand->rank; ++d) {
+    if (operand->strides[d] != 0 || leat_pef_stage_sums(stage, d)) elements *= (double)operand->dims[d];
+  }
+  return elements;
+}
+
+// Where indices say what is touched, a table counts as often as elements are looked up or changed in it.
+static double touched_most(const pef_stage_t *stage, const pef_operand_t *operands, uint32_t index) {
+  if (stage->kind == PEF_STAGE_GATHER && index == PEF_GATHER_x) return size_of(&operands[PEF_GATHER_out]);
+  if (stage->kind == PEF_STAGE_SCATTER && index == PEF_SCATTER_out) return size_of(&operands[PEF_SCATTER_updates]);
+  return INFINITY;
+}
+
+double leat_pef_operand_bytes(const leat_pef_t *pef, const pef_stage_t *stage, uint32_t index) {
+  const pef_operand_t *operands = &pef->operands[stage->operand_first];
+  if (operands[index].space == PEF_SPACE_NONE || leat_pef_stage_is_idle(pef, stage)) return 0;
+  const double elements =
+      touched_elements(stage, &operands[index], leat_pef_operand_is_packed(stage, index));
+  return fmin(elements, touched_most(stage, operands, index)) * (double)leat_pef_dtype_bytes(operands[index].dtype);
 }

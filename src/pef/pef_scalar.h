@@ -25,6 +25,16 @@ static inline uint32_t leat_pef_scalar_arity(uint32_t op) {
   return op < PEF_SCALAR_COUNT ? arity[op] : 0;
 }
 
+// Operations of an element, roughly; 0 of what is no scalar function.
+static inline uint32_t leat_pef_scalar_flops(uint32_t op) {
+  static const uint8_t flops[PEF_SCALAR_COUNT] = {
+#define SCALAR(suffix, name, number, arity, result, kernels, body, flops, ...) flops,
+#include "ir/scalar.def"
+#undef SCALAR
+  };
+  return op < PEF_SCALAR_COUNT ? flops[op] : 0;
+}
+
 // The newest body (pef_body) of a scalar function in a class.
 static inline uint8_t leat_pef_scalar_body(uint32_t op, uint32_t class_) {
   enum { HERE = PEF_BODY_FIRST, EACH = PEF_BODY_FIRST, WIDE = PEF_BODY_FIRST, NONE = PEF_BODY_FIRST };

@@ -56,6 +56,7 @@ typedef struct pef_stage_row_s {
   const char *rows, *space;
   uint16_t without_fns, without_dtypes;
   uint16_t elements;
+  uint8_t flops;
   bool broadcast, windows, halo;
   leat_status_t (*rule)(const struct pef_stage_site_s *site);
   double (*steps)(const struct pef_stage_site_s *site);

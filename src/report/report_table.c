@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// sections.csv and memory.json.
+// sections.csv, memory.json, and the table of stages.
+#include "pef/pef_cost.h"
 #include "report/report.h"
 #include "report/units.h"
 
@@ -73,6 +74,49 @@ leat_status_t leat_report_sections(const leat_flow_t *flow, const leat_arch_t *a
     leat_text_put(out, "\r\n");
   }
   return NULL;
+}
+
+// --- stages --------------------------------------------------------------------------------------------------
+
+// Bytes of the operands that a stage reads, or writes, in one space.
+static double space_bytes(const leat_pef_t *pef, const pef_stage_t *stage, uint32_t space, bool written) {
+  double bytes = 0;
+  for (leat_operand_use_t use = {0}; leat_flow_next(pef, stage, &use);)
+    if (use.written == written && use.operand->space == space) bytes += leat_pef_operand_bytes(pef, stage, use.index);
+  return bytes;
+}
+
+// Shapes of what it reads > of what it writes.
+static void put_shapes_field(leat_text_t *out, const leat_pef_t *pef, const pef_stage_t *stage) {
+  bool written = false, first = true;
+  leat_text_put(out, "\"");
+  for (leat_operand_use_t use = {0}; leat_flow_next(pef, stage, &use); written = use.written, first = false) {
+    leat_text_put(out, use.written && !written ? (first ? "> " : " > ") : (first ? "" : " "));
+    leat_put_operand_shape(out, use.operand);
+  }
+  leat_text_put(out, "\"");
+}
+
+void leat_report_stages(const leat_pef_t *pef, leat_text_t *out) {
+  leat_text_put(out,
+                "body,stage,kind,origin,shapes,flops,argument_bytes_in,argument_bytes_out,scratch_bytes_in,"
+                "scratch_bytes_out,tile_bytes\r\n");
+  for (uint32_t b = 0; b < pef->body_count; ++b) {
+    const pef_body_t *body = &pef->bodies[b];
+    for (uint32_t s = 0; s < body->stage_count; ++s) {
+      const pef_stage_t *stage = &pef->stages[body->stage_first + s];
+      leat_text_put(out, "%u,%u,%s,", b, s, leat_pef_stage_name(stage->kind));
+      put_field(out, pef->strings + stage->origin);
+      leat_text_put(out, ",");
+      put_shapes_field(out, pef, stage);
+      leat_text_put(out, ",%.0f,%.0f,%.0f,%.0f,%.0f,%llu\r\n", leat_pef_stage_flops(pef, body, stage),
+                    space_bytes(pef, stage, PEF_SPACE_ARGUMENT, false),
+                    space_bytes(pef, stage, PEF_SPACE_ARGUMENT, true),
+                    space_bytes(pef, stage, PEF_SPACE_SCRATCH, false),
+                    space_bytes(pef, stage, PEF_SPACE_SCRATCH, true),
+                    (unsigned long long)leat_pef_scratch_bytes(pef, body));
+    }
+  }
 }
 
 // --- memory.json ---------------------------------------------------------------------------------------------
