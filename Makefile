@@ -16,19 +16,29 @@ demo: build  ## compile, train, test and infer LeNet, timed against PyTorch; DAT
 test: build  ## every test and check; ends with "N passed, N failed"; ONLY="unit python" runs these suites
 	@$(PYTHON) tools/run_checks.py --build $(BUILD) $(ONLY)
 
-bench: build  ## training and inference against eager PyTorch and torch.compile, and GEMM speed
-	@$(PYTHON) bench/bench.py $(BENCH_ARGS)
-
 comma := ,
-bench-models: build  ## known architectures against PyTorch and ONNX Runtime; ROWS="gpt2 lenet" THREADS=1,2 ISA=avx2; needs transformers
-	@$(PYTHON) bench/models.py $(if $(ROWS),--rows $(subst $(comma), ,$(ROWS))) $(if $(THREADS),--threads $(subst $(comma), ,$(THREADS))) \
-	  $(if $(ISA),--isa $(ISA)) $(BENCH_ARGS)
+list = $(if $(2),--$(1) $(subst $(comma), ,$(2)))
+keep = $(if $(RECORD),--record)
+bench: build  ## training and inference of small programs against eager PyTorch and torch.compile, and GEMM speed; ISA=avx2 RECORD=1
+	@$(PYTHON) bench/bench.py $(call list,isa,$(ISA)) $(keep) $(BENCH_ARGS)
+
+bench-models: build  ## known architectures against PyTorch, ONNX Runtime, OpenVINO; ROWS="gpt2 lenet" THREADS=1,2 ISA=avx512,avx2 RECORD=1
+	@$(PYTHON) bench/models.py $(call list,rows,$(ROWS)) $(call list,threads,$(THREADS)) $(call list,isa,$(ISA)) $(keep) $(BENCH_ARGS)
+
+bench-kernels: build  ## every kernel of these as a fraction of its roofline; ROWS="gpt2" ISA=avx512,avx2,portable RECORD=1
+	@$(PYTHON) bench/kernels.py $(call list,rows,$(ROWS)) $(call list,isa,$(ISA)) $(keep) $(BENCH_ARGS)
+
+bench-glance: build  ## the fast half of bench-models beside its stored record, within a minute; judges nothing
+	@timeout 60 $(PYTHON) bench/glance.py $(BENCH_ARGS)
+
+performance:  ## docs/performance.md of what RECORD=1 has stored in bench/records
+	@$(PYTHON) bench/performance.py
 
 bench-memory: build  ## memory and start of some of these beside PyTorch: import, compile, trace, load; ROWS="gpt2"; needs transformers
-	@$(PYTHON) bench/memory.py $(if $(ROWS),--rows $(subst $(comma), ,$(ROWS))) $(BENCH_ARGS)
+	@$(PYTHON) bench/memory.py $(call list,rows,$(ROWS)) $(BENCH_ARGS)
 
-bench-ops: build  ## one op a row, with and without its gradient, against PyTorch; ROWS="elu softmax" ISA=avx2 BENCH_ARGS="--all --json FILE"
-	@$(PYTHON) bench/ops.py $(if $(ROWS),--rows $(subst $(comma), ,$(ROWS))) $(if $(ISA),--isa $(ISA)) $(BENCH_ARGS)
+bench-ops: build  ## one op a row, with and without its gradient, against PyTorch; ROWS="elu softmax" ISA=avx2 RECORD=1 BENCH_ARGS="--all --json FILE"
+	@$(PYTHON) bench/ops.py $(call list,rows,$(ROWS)) $(call list,isa,$(ISA)) $(keep) $(BENCH_ARGS)
 
 mutants: build  ## breaks 200 lines of the C core one by one and sees whether the tests notice; takes hours
 	@$(PYTHON) tools/mutate_lines.py $(MUTANT_ARGS)
@@ -51,4 +61,4 @@ clean:  ## removes builds, results and .venv
 	@tools/setup.sh python
 	@touch $@
 
-.PHONY: help demo test bench bench-models bench-memory bench-ops mutants lint build clean
+.PHONY: help demo test bench bench-models bench-kernels bench-glance bench-memory bench-ops performance mutants lint build clean

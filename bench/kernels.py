@@ -187,13 +187,16 @@ def show(row, level, kernels, args):
     total = sum(kernel.seconds for kernel in kernels) or 1.0
     told = [kernel for kernel in kernels if not args.kinds or kernel.kind in args.kinds]
     told = [kernel for kernel in told if kernel.seconds >= TOLD_SHARE * total][: args.top]
-    kinds = ", ".join(f"{kind} {least / taken if taken else 1:.2f}" for kind, (taken, least) in kinds_of(kernels).items())
+    kinds = ", ".join(
+        f"{kind} {least / taken if taken else 1:.2f}" for kind, (taken, least) in kinds_of(kernels).items()
+    )
     print(f"{row.name}, {level}: {len(kernels)} kernels, {len(below(kernels))} below {WANTED}; {kinds}")
     for kernel in told:
         mark = " BELOW" if kernel.fraction < WANTED else "      "
         print(
             f"  {kernel.fraction:5.2f}{mark} {kernel.bound:7} {100 * kernel.seconds / total:5.1f} % "
-            f"{1e6 * kernel.seconds / kernel.calls:10.1f} us  {kernel.kind:10} {kernel.shapes[:110]}  {kernel.origin[:60]}"
+            f"{1e6 * kernel.seconds / kernel.calls:10.1f} us  {kernel.kind:10} {kernel.shapes[:110]}  "
+            f"{kernel.origin[:60]}"
         )
     sys.stdout.flush()
 

@@ -21,7 +21,7 @@ def timing_library():
     if _library is None:
         with tempfile.TemporaryDirectory() as folder:
             target = os.path.join(folder, "timing.so")
-            subprocess.run(["cc", "-O2", "-shared", "-fPIC", str(HERE / "timing.c"), "-o", target], check=True)
+            subprocess.run(["cc", "-O3", "-shared", "-fPIC", str(HERE / "timing.c"), "-o", target], check=True)
             _library = ctypes.CDLL(target)
         _library.time_runs.restype = ctypes.c_double
         _library.time_runs.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_long]
@@ -75,19 +75,31 @@ class Rates:
 
 
 _WALK_SECONDS = 0.05
+_WALK_FLOATS = 384  # the steps of walk_rate
 _LEVELS = ("portable", "avx2", "avx512")  # ORDER: those of walk_rate
 
 
 @functools.cache
+def cache_bytes(name):
+    """Bytes of l1, l2 or l3: of the last the part that a core has to do with, where the system says that."""
+    of_machine = int(float(record()[f"{name}_bytes"]))
+    near = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
+    text = near.read_text().strip() if name == "l3" and near.exists() else ""
+    return min(of_machine, int(text[:-1]) << 10) if text.endswith("K") else of_machine
+
+
+@functools.cache
 def rates(memory, isa=None):
-    """Of l1, l2 or l3 at a level of instructions, or of memory. A triad, two reads for a write, says what writes take."""
+    """Of l1, l2 or l3 at a level of instructions, or of memory. A triad, two reads a write, says what writes take."""
     if memory == "memory":
         read, triad = float(record()["read_bytes"]), float(record()["triad_bytes"])
     else:
-        floats = int(float(record()[f"{memory}_bytes"]) / 2) // 4 // 384 * 384
+        steps = cache_bytes(memory) // 2 // 4 // _WALK_FLOATS
+        floats = (steps // 8 * 8 - 3) * _WALK_FLOATS  # arrays of a triad a multiple of pages apart would meet
         room = (ctypes.c_float * (floats + 16))()
+        lines = (ctypes.addressof(room) + 63) // 64 * 64
         walk = functools.partial(timing_library().walk_rate, _LEVELS.index(level(isa)))
-        read, triad = (walk(kind, ctypes.addressof(room), floats, _WALK_SECONDS) for kind in (0, 1))
+        read, triad = (walk(kind, lines, floats, _WALK_SECONDS) for kind in (0, 1))
     left = 3 / triad - 2 / read
     return Rates(read, 1 / left if left > 1 / read else read)
 

@@ -8,13 +8,12 @@ before anything is timed; then both take turns in one process, and medians of CP
 over Leat's.
 
 usage: ops.py [--rows NAME...] [--all] [--kinds forward gradient] [--isa avx2] [--rounds N] [--below R] [--json FILE]
-              [--list]
+              [--record] [--list]
 """
 
 import argparse
 import json
 import math
-import os
 import statistics
 import sys
 import tempfile
@@ -25,21 +24,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import levels
+import machine
+import records
+
 ROOT = Path(__file__).resolve().parent.parent
 KINDS = ("forward", "gradient")
 WANTED = 0.9
 ELEMENTS = 1 << 20
 EAGER_SECONDS = 0.06  # an op that takes longer is grown no further
 TURN_SECONDS = 0.01  # of a peer, at least: what the other left in the caches does not count
-# What caps the libraries under PyTorch at a level; each is read once a process.
-CAPS = {
-    "avx2": {
-        "LEAT_ISA": "avx2",
-        "ATEN_CPU_CAPABILITY": "avx2",
-        "ONEDNN_MAX_CPU_ISA": "AVX2",
-        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-    }
-}
 
 
 # --- rows: cases of the op suite, grown ----------------------------------------------------------------------------
@@ -339,15 +333,16 @@ def main():
     parser.add_argument("--all", action="store_true", help="a row for every set of arguments of the op suite")
     parser.add_argument("--exact", action="store_true", help="rows whose names are those of --rows")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
-    parser.add_argument("--isa", choices=CAPS, help="cap Leat and PyTorch at this level")
+    parser.add_argument("--isa", choices=levels.LEVELS, help="cap Leat and PyTorch at this level")
     parser.add_argument("--rounds", type=int, default=7, help="turns of both (7)")
     parser.add_argument("--below", type=float, metavar="R", help="print only rows whose ratio is below R")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there")
+    parser.add_argument("--record", action="store_true", help="keep the ratios in bench/records")
     parser.add_argument("--list", action="store_true", help="show the names of the rows")
     args = parser.parse_args()
-    settings = {**CAPS.get(args.isa, {}), "LEAT_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    if any(os.environ.get(name) != value for name, value in settings.items()):  # libraries read them when they load
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **settings})
+    if args.record and args.rows:
+        parser.error("--record keeps the table of all rows: leave --rows out")
+    levels.restart_at(args.isa, __file__)  # libraries read their variables when they load
     cases = variants(args.all)
     if args.rows:
         chosen = set(args.rows)
@@ -358,10 +353,14 @@ def main():
     if args.list:
         print("\n".join(cases))
         return
-    records = run_all(args, cases)
-    print(summary(records))
+    found = run_all(args, cases)
+    print(summary(found))
     if args.json:
-        args.json.write_text(json.dumps(records, indent=1) + "\n")
+        args.json.write_text(json.dumps(found, indent=1) + "\n")
+    if args.record:
+        for kind in KINDS:
+            ratios = {one["row"]: one["ratio"] for one in found if one["kind"] == kind and "ratio" in one}
+            records.store("ops", kind, machine.level(args.isa), 1, {"ratios": ratios})
 
 
 if __name__ == "__main__":

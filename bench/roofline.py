@@ -68,8 +68,7 @@ def with_stage_flops(sections, pef, times):
 
 def cache_of(held_bytes):
     """The nearest memory that holds so much: l1, l2, l3 or memory."""
-    record = machine.record()
-    return next((name for name in ("l1", "l2", "l3") if held_bytes <= float(record[f"{name}_bytes"])), "memory")
+    return next((name for name in ("l1", "l2", "l3") if held_bytes <= machine.cache_bytes(name)), "memory")
 
 
 def stage_least(stage, section_bytes, level):

@@ -67,7 +67,8 @@ double leat_pef_surplus_work(const pef_stage_site_t *site) {
 
 static double program_flops(const pef_stage_site_t *site) {
   double flops = 0;
-  for (uint32_t i = 0; i < site->stage->instruction_count; ++i) flops += leat_pef_scalar_flops(site->instructions[i].op);
+  for (uint32_t i = 0; i < site->stage->instruction_count; ++i)
+    flops += leat_pef_scalar_flops(site->instructions[i].op);
   return flops;
 }
 
@@ -112,7 +113,6 @@ static double touched_most(const pef_stage_t *stage, const pef_operand_t *operan
 double leat_pef_operand_bytes(const leat_pef_t *pef, const pef_stage_t *stage, uint32_t index) {
   const pef_operand_t *operands = &pef->operands[stage->operand_first];
   if (operands[index].space == PEF_SPACE_NONE || leat_pef_stage_is_idle(pef, stage)) return 0;
-  const double elements =
-      touched_elements(stage, &operands[index], leat_pef_operand_is_packed(stage, index));
+  const double elements = touched_elements(stage, &operands[index], leat_pef_operand_is_packed(stage, index));
   return fmin(elements, touched_most(stage, operands, index)) * (double)leat_pef_dtype_bytes(operands[index].dtype);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a stage of a valid file costs at least, in all its rows: for reports, which hold it against what a machine can do.
+// What a stage of a valid file costs at least, in all its rows: for reports, which hold it against what a machine can
+// do.
 #ifndef LEAT_PEF_COST_H_
 #define LEAT_PEF_COST_H_
 

@@ -26,8 +26,8 @@ leat_status_t leat_report_dot(const leat_flow_t *flow, const leat_arch_t *arch, 
 leat_status_t leat_report_svg(const leat_flow_t *flow, const leat_arch_t *arch, leat_text_t *out) LEAT_MUST_USE;
 leat_status_t leat_report_sections(const leat_flow_t *flow, const leat_arch_t *arch, leat_text_t *out) LEAT_MUST_USE;
 leat_status_t leat_report_memory(const leat_flow_t *flow, const leat_arch_t *arch, leat_text_t *out) LEAT_MUST_USE;
-// CSV, a row a stage of every body: its operands, what it computes, and the bytes that it touches outside of the tile and
-// in it, of one call and all its rows.
+// CSV, a row a stage of every body: its operands, what it computes, and the bytes that it touches outside of the tile
+// and in it, of one call and all its rows.
 void leat_report_stages(const leat_pef_t *pef, leat_text_t *out);
 
 double leat_report_roofline_seconds(const leat_flow_t *flow, const leat_arch_t *arch, uint32_t call,

@@ -112,8 +112,7 @@ void leat_report_stages(const leat_pef_t *pef, leat_text_t *out) {
       leat_text_put(out, ",%.0f,%.0f,%.0f,%.0f,%.0f,%llu\r\n", leat_pef_stage_flops(pef, body, stage),
                     space_bytes(pef, stage, PEF_SPACE_ARGUMENT, false),
                     space_bytes(pef, stage, PEF_SPACE_ARGUMENT, true),
-                    space_bytes(pef, stage, PEF_SPACE_SCRATCH, false),
-                    space_bytes(pef, stage, PEF_SPACE_SCRATCH, true),
+                    space_bytes(pef, stage, PEF_SPACE_SCRATCH, false), space_bytes(pef, stage, PEF_SPACE_SCRATCH, true),
                     (unsigned long long)leat_pef_scratch_bytes(pef, body));
     }
   }

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `leat`, on PEFs that it compiles itself from graph text: no tracing is involved."""
 
+import csv
+import io
 import json
 import subprocess
 
@@ -301,6 +303,19 @@ def test_info_draws_and_tabulates(folder):
     sections = json.loads(leat(folder, "info", "train.pef", "--json"))["sections"]
     assert len(rows) == len(sections) + 1 and rows[0].startswith("section,type,name,why,")
     assert len(leat(folder, "info", "train.pef", "--why").splitlines()) >= len(sections)
+
+
+def test_info_says_what_stages_cost(folder):
+    sections = json.loads(leat(folder, "info", "train.pef", "--json"))["sections"]
+    stages = list(csv.DictReader(io.StringIO(leat(folder, "info", "train.pef", "--stages"), newline="")))
+    for section in sections:
+        kinds = [stage["kind"] for stage in stages if int(stage["body"]) == section["body"]]
+        assert kinds == [stage["kind"] for stage in section["stages"]]
+    product = next(stage for stage in stages if stage["kind"] == "contract")
+    assert int(product["flops"]) == 2 * 4 * 6 * 3 and "linear" in product["origin"]
+    assert int(product["argument_bytes_in"]) == 4 * (4 * 6 + 3 * 6)  # the weights count once, not once a row
+    assert product["shapes"].startswith("f32[4,6] f32[3,6] > f32[")
+    assert sum(int(stage["flops"]) for stage in stages if stage["kind"] == "map") > 0
     assert ".svg or a .dot" in leat(folder, "info", "train.pef", "--graph", "train.png", code=1)
 
 
