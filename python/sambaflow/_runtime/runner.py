@@ -20,6 +20,7 @@ from sambaflow._runtime.batches import Batches, joined
 from sambaflow._runtime.device import Device, Symbol
 from sambaflow._runtime.section_types import FWD, SECTION_TYPES, bits_of
 from sambaflow._runtime.staging import check_dtype, convert, smaller_batch
+from sambaflow._tensors.spare import SPARE_BYTES_MIN, SpareMemory
 from sambaflow._tensors.tensor import SambaTensor, plain_tensor, wrap
 from sambaflow._trace.port import Port
 
@@ -29,12 +30,13 @@ _empty_like = torch.empty_like
 class Slot:
     """An input or output, and its place in the arrays given to the library."""
 
-    __slots__ = ("bit", "dtype", "place", "port", "shape", "symbol", "template")
+    __slots__ = ("bit", "dtype", "place", "port", "shape", "spare", "symbol", "template")
 
     def __init__(self, place: int, symbol: Symbol, port: Port) -> None:
         self.place, self.symbol, self.port = place, symbol, port
         self.bit, self.dtype, self.shape = 1 << place, symbol.dtype, torch.Size(symbol.shape)
         self.template = torch.empty(self.shape, dtype=self.dtype)  # never written: costs address space only
+        self.spare = SpareMemory() if self.template.nbytes >= SPARE_BYTES_MIN else None
 
 
 def ports_of(device: Device) -> tuple[list[Port], list[Port]]:
@@ -485,7 +487,7 @@ class Runner:
                 results.append(alive[place])
                 continue
             alive[place] = None  # so that the memory of the last run's result serves again, where nobody holds it
-            result = _empty_like(slot.template)
+            result = _empty_like(slot.template) if slot.spare is None else slot.spare.empty_like(slot.template)
             addresses[place] = result.data_ptr()
             result.__class__ = SambaTensor  # half the cost of a subclass made from a plain tensor
             alive[place] = result
