@@ -116,23 +116,31 @@ static bool may_wait(const making_t *m, const leat_stage_t *stage) {
   return true;
 }
 
-// Tile buffers that wait with a stage: values of other stages of its section, a value that is read twice counted twice.
-static uint32_t values_taken(const making_t *m, uint32_t section, uint32_t index) {
+static uint64_t bytes_of(const making_t *m, leat_value_id_t v) { return leat_value_bytes(leat_graph_value(m->g, v)); }
+
+// Bytes of tile buffers that wait with a stage: values of other stages of its section, a value that is read twice
+// counted twice.
+static uint64_t bytes_taken(const making_t *m, uint32_t section, uint32_t index) {
   const leat_stage_t *stage = &m->stages->of[section].data[index];
-  uint32_t taken = 0;
+  uint64_t taken = 0;
   for (uint32_t i = 0; i < stage->ops.count; ++i) {
     const leat_op_t *op = leat_graph_op(m->g, stage->ops.data[i]);
     for (uint32_t k = 0; k < op->input_count; ++k) {
-      leat_op_id_t maker = leat_graph_value(m->g, leat_access_base(m->g, leat_op_input(m->g, op, k)))->op;
-      taken += leat_op_computes(leat_graph_op(m->g, maker)->kind) && m->plan->section_of[maker] == section &&
-               m->stages->at[maker] != index;
+      const leat_value_id_t base = leat_access_base(m->g, leat_op_input(m->g, op, k));
+      leat_op_id_t maker = leat_graph_value(m->g, base)->op;
+      if (leat_op_computes(leat_graph_op(m->g, maker)->kind) && m->plan->section_of[maker] == section &&
+          m->stages->at[maker] != index)
+        taken += bytes_of(m, base);
     }
   }
   return taken;
 }
 
-// The only stage that reads values of this one, all in step; NOBODY: none or several do. *passed: how many values.
-static uint32_t only_reader(const making_t *m, uint32_t section, uint32_t index, uint32_t *passed) {
+// What is an eighth of the rest costs nothing.
+static bool is_worth_waiting(uint64_t taken, uint64_t passed) { return taken <= passed + passed / 8; }
+
+// The only stage that reads values of this one, all in step; NOBODY: none or several do. *passed: bytes of the values.
+static uint32_t only_reader(const making_t *m, uint32_t section, uint32_t index, uint64_t *passed) {
   const leat_stage_t *stage = &m->stages->of[section].data[index];
   uint32_t reader = NOBODY;
   *passed = 0;
@@ -149,7 +157,7 @@ static uint32_t only_reader(const making_t *m, uint32_t section, uint32_t index,
       reader = at;
       is_passed = true;
     }
-    *passed += is_passed;
+    *passed += is_passed ? bytes_of(m, v) : 0;
   }
   return reader;
 }
@@ -176,18 +184,25 @@ static leat_status_t join(making_t *m, uint32_t section, uint32_t index, uint32_
   return NULL;
 }
 
+static void number(leat_stages_t *stages, uint32_t section) {
+  const leat_stage_list_t *list = &stages->of[section];
+  for (uint32_t i = 0; i < list->count; ++i) {
+    for (uint32_t k = 0; k < list->data[i].ops.count; ++k) stages->at[list->data[i].ops.data[k]] = i;
+  }
+}
+
 static void drop_empty(leat_stages_t *stages, uint32_t section) {
   leat_stage_list_t *list = &stages->of[section];
   uint32_t kept = 0;
   for (uint32_t i = 0; i < list->count; ++i) {
     if (list->data[i].ops.count == 0) {
       leat_array_free(&list->data[i].ops);
-      continue;
+    } else {
+      list->data[kept++] = list->data[i];
     }
-    for (uint32_t k = 0; k < list->data[i].ops.count; ++k) stages->at[list->data[i].ops.data[k]] = kept;
-    list->data[kept++] = list->data[i];
   }
   list->count = kept;
+  number(stages, section);
 }
 
 static leat_status_t let_wait(making_t *m, uint32_t section) {
@@ -195,15 +210,131 @@ static leat_status_t let_wait(making_t *m, uint32_t section) {
   for (uint32_t i = list->count; i-- > 0;) {
     const leat_stage_t *stage = &list->data[i];
     if (leat_op_role(stage->kind) != LEAT_ROLE_ELEMENTWISE || !may_wait(m, stage)) continue;
-    uint32_t passed;
+    uint64_t passed;
     const uint32_t reader = only_reader(m, section, i, &passed);
-    if (reader == NOBODY || values_taken(m, section, i) > passed) continue;
+    if (reader == NOBODY || !is_worth_waiting(bytes_taken(m, section, i), passed)) continue;
     const leat_op_t *first = leat_graph_op(m->g, stage->ops.data[0]);
     const bool same = same_space(&list->data[reader], leat_graph_value(m->g, first->result_first), stage->row_dim);
     if (same && have_room(stage, &list->data[reader])) LEAT_TRY(join(m, section, i, reader));
   }
-  drop_empty(m->stages, section);
   return NULL;
+}
+
+// --- ops that wait for the stage of their readers
+// ---------------------------------------------------------------------
+
+// The only stage that reads what an op of stage `index` makes, all in step; NOBODY: it is read here, by several, by
+// other sections, or kept.
+static uint32_t reader_of(const making_t *m, uint32_t section, uint32_t index, leat_op_id_t id) {
+  const leat_value_id_t v = leat_graph_op(m->g, id)->result_first;
+  uint32_t reader = NOBODY;
+  for (uint32_t k = m->uses->first[v]; k < m->uses->first[v + 1]; ++k) {
+    const leat_use_t use = m->uses->all[k];
+    const leat_op_t *op = leat_graph_op(m->g, use.op);
+    if (!leat_op_computes(op->kind) || m->plan->section_of[use.op] != section) return NOBODY;
+    const uint32_t at = m->stages->at[use.op];
+    if (at == index || (reader != NOBODY && reader != at) || !leat_stages_read_in_step(m->g, op, use.input))
+      return NOBODY;
+    reader = at;
+  }
+  return reader;
+}
+
+// Whether stages after `index`, and from `from` on, read a value of the section, or others do.
+static bool is_needed(const making_t *m, uint32_t section, leat_value_id_t v, uint32_t index, uint32_t from) {
+  for (uint32_t k = m->uses->first[v]; k < m->uses->first[v + 1]; ++k) {
+    const leat_op_id_t reader = m->uses->all[k].op;
+    if (!leat_op_computes(leat_graph_op(m->g, reader)->kind) || m->plan->section_of[reader] != section) return true;
+    if (m->stages->at[reader] != index && m->stages->at[reader] >= from) return true;
+  }
+  return false;
+}
+
+// Bytes of tile buffers that there are for longer, or at all, when an op of stage `index` is computed in stage `later`.
+static uint64_t bytes_kept(const making_t *m, uint32_t section, uint32_t index, uint32_t later, leat_op_id_t id) {
+  const leat_op_t *op = leat_graph_op(m->g, id);
+  uint64_t kept = 0;
+  for (uint32_t k = 0; k < op->input_count; ++k) {
+    const leat_value_id_t base = leat_access_base(m->g, leat_op_input(m->g, op, k));
+    const leat_op_id_t maker = leat_graph_value(m->g, base)->op;
+    if (!leat_op_computes(leat_graph_op(m->g, maker)->kind) || m->plan->section_of[maker] != section) continue;
+    if (!is_needed(m, section, base, index, later)) kept += bytes_of(m, base);
+  }
+  return kept;
+}
+
+static bool reads_state(const making_t *m, leat_op_id_t id) {
+  const leat_stage_t alone = {.ops = {.data = &id, .count = 1}};
+  return !may_wait(m, &alone);
+}
+
+// Takes op `k` of a stage out and puts it in front of those of a later one.
+static leat_status_t put_off(making_t *m, uint32_t section, uint32_t index, uint32_t k, uint32_t later) {
+  leat_stage_t *stage = &m->stages->of[section].data[index], *reader = &m->stages->of[section].data[later];
+  const leat_op_id_t id = stage->ops.data[k];
+  if (leat_array_push(&reader->ops) == NULL) return leat_out_of_memory();
+  memmove(reader->ops.data + 1, reader->ops.data, (reader->ops.count - 1) * sizeof *reader->ops.data);
+  reader->ops.data[0] = id;
+  memmove(stage->ops.data + k, stage->ops.data + k + 1, (stage->ops.count - k - 1) * sizeof *stage->ops.data);
+  stage->ops.count--;
+  reader->operands += leat_graph_op(m->g, id)->input_count + 1;
+  reader->instructions += leat_graph_op(m->g, id)->input_count + 4;
+  m->stages->at[id] = later;
+  return NULL;
+}
+
+// What a stage makes for a later one alone is made there, where that keeps no more in tile buffers: `x - mean`, which a
+// variance needs and later the result, is stored for neither.
+static leat_status_t let_ops_wait(making_t *m, uint32_t section) {
+  leat_stage_list_t *list = &m->stages->of[section];
+  for (uint32_t i = list->count; i-- > 0;) {
+    if (leat_op_role(list->data[i].kind) != LEAT_ROLE_ELEMENTWISE) continue;
+    for (uint32_t k = list->data[i].ops.count; k-- > 0;) {
+      const leat_op_id_t id = list->data[i].ops.data[k];
+      const leat_op_t *op = leat_graph_op(m->g, id);
+      const uint32_t later = reader_of(m, section, i, id);
+      if (later == NOBODY || reads_state(m, id) || !has_room(&list->data[later], op)) continue;
+      const leat_value_t *result = leat_graph_value(m->g, op->result_first);
+      if (!same_space(&list->data[later], result, m->plan->row_dim[id])) continue;
+      if (!is_worth_waiting(bytes_kept(m, section, i, later, id), bytes_of(m, op->result_first))) continue;
+      LEAT_TRY(put_off(m, section, i, k, later));
+    }
+  }
+  return NULL;
+}
+
+// --- stages that go right behind what they read
+// -------------------------------------------------------------------------
+
+// The only elementwise stage that a stage of another kind reads, if it makes less of it; NOBODY: there is none.
+static uint32_t only_maker(const making_t *m, uint32_t section, const leat_stage_t *stage) {
+  uint32_t maker_at = NOBODY;
+  if (stage->ops.count != 1 || leat_op_role(stage->kind) != LEAT_ROLE_COMPUTE) return NOBODY;
+  const leat_op_t *op = leat_graph_op(m->g, stage->ops.data[0]);
+  for (uint32_t k = 0; k < op->input_count; ++k) {
+    const leat_value_id_t base = leat_access_base(m->g, leat_op_input(m->g, op, k));
+    const leat_op_id_t maker = leat_graph_value(m->g, base)->op;
+    const bool here = leat_op_computes(leat_graph_op(m->g, maker)->kind) && m->plan->section_of[maker] == section;
+    if (!here || maker_at != NOBODY || bytes_of(m, base) < 2 * bytes_of(m, op->result_first)) return NOBODY;
+    if (leat_op_role(leat_graph_op(m->g, maker)->kind) != LEAT_ROLE_ELEMENTWISE) return NOBODY;
+    maker_at = m->stages->at[maker];
+  }
+  return maker_at;
+}
+
+// Sums of a value stand behind the stage that makes it, so that an engine may make both at once.
+static void bring_forward(making_t *m, uint32_t section) {
+  leat_stage_list_t *list = &m->stages->of[section];
+  for (uint32_t i = 0; i < list->count; ++i) {
+    const leat_stage_t stage = list->data[i];
+    const uint32_t maker = only_maker(m, section, &stage);
+    uint32_t to = maker + 1;
+    while (maker != NOBODY && to < i && only_maker(m, section, &list->data[to]) == maker) to++;
+    if (maker == NOBODY || to >= i) continue;
+    memmove(&list->data[to + 1], &list->data[to], (i - to) * sizeof stage);
+    list->data[to] = stage;
+    number(m->stages, section);
+  }
 }
 
 // --- all ------------------------------------------------------------------------------------------------------------
@@ -230,6 +361,9 @@ static leat_status_t make_stages(making_t *m) {
       if (m->is_live[section->ops.data[i]]) LEAT_TRY(put(m, section->ops.data[i], s));
     }
     LEAT_TRY(let_wait(m, s));
+    LEAT_TRY(let_ops_wait(m, s));
+    drop_empty(m->stages, s);
+    bring_forward(m, s);
   }
   return NULL;
 }

@@ -182,6 +182,37 @@ static void a_map_waits_for_its_only_reader(void **state) {
   }
 }
 
+// `x + m` could be computed where `x - m` is, and is computed where it is read; the last sum stands behind the first.
+static const char late_text[] =
+    "leat.graph 1\n"
+    "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[64,1000]\n"
+    "%1 = prim.reduce(%0) {fn=\"sum\", dims=[1]} : f32[64,1]\n"
+    "%2 = prim.map(%0, %1) {fn=\"sub\"} : f32[64,1000]\n"
+    "%3 = prim.map(%2, %2) {fn=\"mul\"} : f32[64,1000]\n"
+    "%4 = prim.reduce(%3) {fn=\"sum\", dims=[1]} : f32[64,1]\n"
+    "%5 = prim.map(%0, %1) {fn=\"add\"} : f32[64,1000]\n"
+    "%6 = prim.map(%5, %4) {fn=\"mul\"} : f32[64,1000]\n"
+    "%7 = prim.reduce(%2) {fn=\"sum\", dims=[1]} : f32[64,1]\n"
+    "prim.store(%6) {kind=\"output\", name=\"y\"}\n"
+    "prim.store(%7) {kind=\"output\", name=\"s\"}\n";
+
+static void an_op_waits_for_its_only_reader_and_a_sum_does_not_wait(void **state) {
+  (void)state;
+  mapping_t m;
+  map(late_text, true, &m);
+  assert_int_equal(m.decided.order_count, 1);
+  const leat_stage_list_t *stages = &m.decided.stages.of[0];
+  static const uint32_t ops[] = {1, 2, 1, 1, 2};  // sum; sub, mul; sum; sum; add, mul
+  assert_int_equal(stages->count, sizeof ops / sizeof *ops);
+  for (uint32_t i = 0; i < stages->count; ++i) {
+    assert_int_equal(stages->data[i].ops.count, ops[i]);
+    for (uint32_t k = 0; k < ops[i]; ++k) assert_int_equal(m.decided.stages.at[stages->data[i].ops.data[k]], i);
+  }
+  const leat_value_id_t added = leat_graph_op(m.settled, stages->data[4].ops.data[0])->result_first;
+  assert_int_equal(m.decided.keeps.of[added].kind, LEAT_KEEP_STRIP);
+  unmap(&m);
+}
+
 static const char packed_text[] =
     "leat.graph 1\n"
     "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f32[1,768]\n"
@@ -374,6 +405,7 @@ int main(void) {
       cmocka_unit_test(values_stay_in_strips_and_stores_are_direct_where_they_may),
       cmocka_unit_test(a_stage_holds_as_many_ops_and_live_values_as_there_are),
       cmocka_unit_test(a_map_waits_for_its_only_reader),
+      cmocka_unit_test(an_op_waits_for_its_only_reader_and_a_sum_does_not_wait),
       cmocka_unit_test(packs_are_decided_before_memory_and_shared_by_products),
       cmocka_unit_test(a_training_step_of_few_rows_packs_nothing),
       cmocka_unit_test(products_are_read_as_plainly_as_they_are),
