@@ -104,13 +104,6 @@ static leat_native_stage_t stage_of(const native_t *native, const pef_body_t *bo
                                .origin = pef->strings + file->origin};
 }
 
-static bool is_same(const pef_operand_t *a, const pef_operand_t *b) {
-  return a->space == b->space && a->slot == b->slot && a->offset == b->offset && a->dtype == b->dtype &&
-         a->rank == b->rank && a->row_dim == b->row_dim && a->row_mult == b->row_mult &&
-         memcmp(a->dims, b->dims, a->rank * sizeof *a->dims) == 0 &&
-         memcmp(a->strides, b->strides, a->rank * sizeof *a->strides) == 0;
-}
-
 // Whether another stage of the body reads or writes the buffer of an operand, but for `count` stages from `first` on.
 static bool is_wanted(const leat_pef_t *pef, const pef_body_t *body, const pef_operand_t *operand,
                       const pef_stage_t *first, uint32_t count) {
@@ -125,7 +118,8 @@ static bool is_wanted(const leat_pef_t *pef, const pef_body_t *body, const pef_o
 
 static bool is_at_hand(const leat_pef_t *pef, const pef_stage_t *map, const pef_operand_t *operand) {
   for (uint32_t o = map->operand_first; o < map->operand_first + map->operand_count; o++) {
-    if (is_same(&pef->operands[o], operand)) return true;
+    const pef_operand_t *own = &pef->operands[o];
+    if (own->space == operand->space && own->slot == operand->slot) return true;
   }
   return false;
 }

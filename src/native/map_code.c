@@ -86,7 +86,6 @@ static uint8_t find(const part_t *p, uint16_t value) {
   return NONE;
 }
 
-static bool is_splat(const part_t *p, uint16_t value) { return p->values[value].scope != MAP_STRIP; }
 // Of a value that the part makes: later parts read it, or stores; those to operands come after all that is read.
 static bool is_written(const part_t *p, uint16_t value) { return p->values[value].last_use >= p->end; }
 static bool is_written_last(const part_t *p, uint16_t value) {

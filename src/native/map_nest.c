@@ -70,9 +70,10 @@ static char *accumulators(const sums_t *s, uint32_t sum) {
 
 static void start(sums_t *s, int64_t width) {
   for (uint32_t i = 0; i < s->of->count; i++)
-    s->pairs[i] = (leat_kern_pairs_t){.rows = s->run->tile->workspace + s->of->pairs_at + (size_t)i * s->of->pairs_bytes,
-                                      .width = width,
-                                      .block = s->of->chain * MAP_SUM_LANES};
+    s->pairs[i] =
+        (leat_kern_pairs_t){.rows = s->run->tile->workspace + s->of->pairs_at + (size_t)i * s->of->pairs_bytes,
+                            .width = width,
+                            .block = s->of->chain * MAP_SUM_LANES};
 }
 
 // `rows` rows with lanes of their own, or the same for all.

@@ -88,6 +88,12 @@ typedef struct map_store_s {
 // row: in lanes MAP_SUM_LANES, of which lane i takes elements i, i + MAP_SUM_LANES, ... of a row; of columns one an
 // element.
 enum { MAP_SUMS_MAX = LEAT_NATIVE_SUMS_MAX };
+typedef struct map_dim_s {
+  uint32_t source;        // dim of the stage that it is of, or a part of
+  int64_t extent, times;  // steps of the source that one of it is
+  bool is_row;            // the rows of the tile; of extent 1 in one
+  uint32_t summed, run;   // bits: sums that add up along it, and whose innermost dim it is of
+} map_dim_t;
 typedef struct map_sums_s {
   uint32_t count;
   struct {
@@ -96,8 +102,8 @@ typedef struct map_sums_s {
     const leat_native_stage_t *stage;  // that stores them
   } of[MAP_SUMS_MAX];
   bool lanes;
-  uint64_t dims;  // that are summed, of the stage
-  uint32_t kept_count;
+  map_dim_t dims[8];  // as fine as those of the stage and of all sums, none of extent 1
+  uint32_t dim_count, kept_count;
   int64_t chain;                                  // rows of columns, and steps of lanes, that make a block
   size_t accumulators_at, pairs_at, pairs_bytes;  // in the workspace; bytes: of one sum
 } map_sums_t;

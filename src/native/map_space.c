@@ -47,12 +47,32 @@ static void swap_dims(space_t *space, uint32_t a, uint32_t b) {
   space->row_dim = space->row_dim == a ? b : space->row_dim == b ? a : space->row_dim;
 }
 
-// The last dim is the innermost, of columns with those before it that may become one with it.
+// The last dim is the innermost: of sums in lanes the run, of columns with those before it that may become one with it.
 static void give_roles(space_t *space, const map_sums_t *sums) {
   for (uint32_t d = 0; d < space->rank; d++) {
-    const bool is_column = sums->dims >> d == 0 && (space->row_dim == 8 || space->row_dim < d);
-    const bool inner = d == space->rank - 1 || (!sums->lanes && is_column);
-    space->roles[d] = inner ? ROLE_INNER : (sums->dims >> d & 1) != 0 ? ROLE_SUMMED : ROLE_KEPT;
+    const map_dim_t *dim = &sums->dims[d];
+    bool inner = sums->lanes ? dim->run != 0 && dim->summed != 0 : d == space->rank - 1;
+    for (uint32_t k = d; !sums->lanes && !inner && k <= space->rank; k++) {
+      if (k == space->rank) inner = true;
+      if (k < space->rank && (sums->dims[k].summed != 0 || sums->dims[k].is_row)) break;
+    }
+    space->roles[d] = inner ? ROLE_INNER : dim->summed != 0 ? ROLE_SUMMED : ROLE_KEPT;
+  }
+}
+
+// The dims of the stage in the parts that sums need.
+static void refine(space_t *space, const map_sums_t *sums) {
+  for (uint32_t e = 0; e < space->entries; e++) {
+    int64_t strides[8];
+    memcpy(strides, space->strides[e], sizeof strides);
+    for (uint32_t d = 0; d < 8; d++)
+      space->strides[e][d] = d < sums->dim_count ? strides[sums->dims[d].source] * sums->dims[d].times : 0;
+  }
+  space->rank = sums->dim_count;
+  space->row_dim = 8;
+  for (uint32_t d = 0; d < space->rank; d++) {
+    space->dims[d] = sums->dims[d].extent;
+    if (sums->dims[d].is_row) space->row_dim = d;
   }
 }
 
@@ -123,7 +143,9 @@ static void count_kept(map_plan_t *plan, const space_t *space) {
   uint32_t counts[3] = {0};
   for (uint32_t d = 0; d < space->rank; d++) counts[space->roles[d]]++;
   plan->sums.kept_count = counts[ROLE_KEPT];
-  const bool fits = counts[ROLE_INNER] == 1 && (plan->sums.lanes || counts[ROLE_SUMMED] > 0);
+  bool fits = counts[ROLE_INNER] == 1 && (plan->sums.lanes || counts[ROLE_SUMMED] > 0);
+  for (uint32_t d = 0; d < plan->sums.dim_count; d++)
+    fits &= plan->sums.dims[d].summed == 0 || plan->sums.dims[d].summed == (1u << plan->sums.count) - 1;
   if (!fits || !plan->row_mode) plan->sums.count = 0;
 }
 
@@ -131,8 +153,11 @@ leat_status_t leat_native_map_space(map_plan_t *plan, const leat_native_stage_t 
   space_t space;
   LEAT_TRY(read_space(plan, stage, arena, &space));
   const bool sums = plan->sums.count != 0;
-  if (sums) give_roles(&space, &plan->sums);
-  if (sums) sort_by_role(&space);
+  if (sums) {
+    refine(&space, &plan->sums);
+    give_roles(&space, &plan->sums);
+    sort_by_role(&space);
+  }
   drop_ones(&space);
   merge_dims(&space, plan->is_copy && !sums ? plan->leaf_count : NO_STORE);
   keep_space(plan, &space);

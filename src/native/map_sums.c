@@ -3,10 +3,68 @@
 
 #include "native/reduce_plan.h"
 
-static bool is_same(const leat_native_operand_t *a, const leat_native_operand_t *b) {
-  return a->space == b->space && a->slot == b->slot && a->offset == b->offset && a->dtype == b->dtype &&
-         a->rank == b->rank && a->row_dim == b->row_dim && a->row_mult == b->row_mult &&
-         memcmp(a->dims, b->dims, sizeof a->dims) == 0 && memcmp(a->strides, b->strides, sizeof a->strides) == 0;
+// --- dims of a sum in the space of the stage ----------------------------------------------------------------------
+
+typedef struct dims_s {
+  uint32_t count;
+  map_dim_t of[PEF_MAX_RANK + 1];
+} dims_t;
+
+static void add_dim(dims_t *dims, map_dim_t dim) {
+  if (dim.extent != 1 || dim.is_row) dims->of[dims->count++] = dim;
+}
+
+// Of an operand, with the rows of a tile apart from what each of them has.
+static dims_t dims_of(const leat_native_operand_t *operand) {
+  dims_t dims = {0};
+  for (uint32_t d = 0; d < operand->rank; d++) {
+    const bool rows = d == operand->row_dim;
+    if (rows) add_dim(&dims, (map_dim_t){.source = d, .extent = 1, .times = operand->row_mult, .is_row = true});
+    add_dim(&dims, (map_dim_t){.source = d, .extent = rows ? operand->row_mult : operand->dims[d], .times = 1});
+  }
+  return dims;
+}
+
+static int64_t stride_of(const leat_native_operand_t *operand, const map_dim_t *dim) {
+  return operand->strides[dim->source] * dim->times;
+}
+
+// Takes the inner `extent` of a dim off it. False: nothing is left.
+static bool take_off(map_dim_t *dim, int64_t extent) {
+  dim->extent /= extent;
+  dim->times *= extent;
+  return dim->extent > 1;
+}
+
+// Makes `space`, the dims of `own`, finer, until those of `in`, which sum number `sum` reads, are dims of it: both are
+// walks through the same memory. False: they are not, or there are too many dims.
+static bool refine(dims_t *space, const leat_native_operand_t *own, const leat_native_operand_t *in, uint64_t summed,
+                   uint32_t sum) {
+  dims_t theirs = dims_of(in), found = {0};
+  uint32_t i = space->count, k = theirs.count;
+  while (i > 0 && k > 0) {
+    map_dim_t *a = &space->of[i - 1], *b = &theirs.of[k - 1];
+    const int64_t extent = a->extent < b->extent ? a->extent : b->extent;
+    if (found.count == PEF_MAX_RANK || a->is_row != b->is_row || stride_of(own, a) != stride_of(in, b) ||
+        a->extent % extent != 0 || b->extent % extent != 0)
+      return false;
+    map_dim_t *dim = &found.of[found.count++];
+    *dim = *a;
+    dim->extent = extent;
+    dim->summed |= (uint32_t)(summed >> b->source & 1) << sum;
+    dim->run |= (uint32_t)(b->source == in->rank - 1u) << sum;
+    i -= !take_off(a, extent);
+    k -= !take_off(b, extent);
+  }
+  for (uint32_t d = 0; d < found.count; d++) space->of[d] = found.of[found.count - 1 - d];
+  space->count = found.count;
+  return i == 0 && k == 0;
+}
+
+// --- what is summed -----------------------------------------------------------------------------------------------
+
+static bool is_same_place(const leat_native_operand_t *a, const leat_native_operand_t *b) {
+  return a->space == b->space && a->slot == b->slot && a->offset == b->offset && a->dtype == b->dtype;
 }
 
 // Whether storing `store` may change what lies at `operand`: arguments may be one memory.
@@ -14,26 +72,30 @@ static bool may_change(const leat_native_operand_t *store, const leat_native_ope
   return store->space == operand->space && (store->space == PEF_SPACE_ARGUMENT || store->slot == operand->slot);
 }
 
-// The value that memory at `operand` has once the program has run; UINT16_MAX: it is not known. *out_store: what stores
-// it; the count of stores: it is there already.
-static uint16_t value_of(const map_plan_t *plan, const leat_native_operand_t *operand, uint32_t *out_store) {
+// What the program has of the memory that a sum reads. *out_store: the operand that it stores it to; the count of
+// stores: it is there already. NULL: it is not known.
+static const leat_native_operand_t *find_operand(const map_plan_t *plan, const leat_native_operand_t *in,
+                                                 uint32_t *out_store, uint16_t *out_value) {
   for (*out_store = 0; *out_store < plan->store_count; ++*out_store) {
     const map_store_t *store = &plan->stores[*out_store];
-    if (is_same(store->operand, operand)) return store->is_native ? store->value : UINT16_MAX;
+    *out_value = store->value;
+    if (is_same_place(store->operand, in)) return store->is_native ? store->operand : NULL;
   }
   for (uint32_t i = 0; i < plan->store_count; i++) {
-    if (may_change(plan->stores[i].operand, operand)) return UINT16_MAX;
+    if (may_change(plan->stores[i].operand, in)) return NULL;
   }
   for (uint32_t i = 0; i < plan->leaf_count; i++) {
     const map_leaf_t *leaf = &plan->leaves[i];
-    if (leaf->operand != NULL && leaf->class_ == PEF_CLASS_F32 && is_same(leaf->operand, operand)) return leaf->value;
+    *out_value = leaf->value;
+    if (leaf->operand != NULL && leaf->class_ == PEF_CLASS_F32 && is_same_place(leaf->operand, in))
+      return leaf->operand;
   }
-  return UINT16_MAX;
+  return NULL;
 }
 
-static bool takes_blocks(const leat_native_stage_t *reduce, const reduce_plan_t *plan, bool lanes) {
+static bool takes_blocks(const leat_native_stage_t *reduce, const reduce_plan_t *plan) {
   const bool blocks = reduce->fn == PEF_FN_SUM && reduce->params->reduce.chain != 0 && plan->class_ == PEF_CLASS_F32;
-  return blocks && plan->native && plan->in_order && plan->mode == (lanes ? REDUCE_LANES : REDUCE_COLUMNS);
+  return blocks && plan->native && plan->in_order && (plan->mode == REDUCE_LANES || plan->mode == REDUCE_COLUMNS);
 }
 
 static bool is_read_later(const leat_native_prepare_t *context, uint32_t count, const leat_native_operand_t *operand) {
@@ -50,7 +112,8 @@ static void drop_stores(map_plan_t *plan, leat_native_stage_t *stage, const leat
   for (uint32_t i = 0; i < count; i++) {
     const leat_native_operand_t *in = &context->sums[i].reduce->operands[0];
     uint32_t store;
-    (void)value_of(plan, in, &store);
+    uint16_t value;
+    (void)find_operand(plan, in, &store, &value);
     if (store == plan->store_count || context->sums[i].wanted || is_read_later(context, count, in)) continue;
     stage->left_out[stage->left_out_count++] = (uint32_t)(plan->stores[store].operand - stage->operands);
     memmove(&plan->stores[store], &plan->stores[store + 1], (plan->store_count - store - 1) * sizeof *plan->stores);
@@ -58,33 +121,38 @@ static void drop_stores(map_plan_t *plan, leat_native_stage_t *stage, const leat
   }
 }
 
+static bool is_lanes(const reduce_plan_t *plan) { return plan->mode == REDUCE_LANES; }
+
 // Notes sum i of the plan. *out_taken: it is one that the plan can make beside those before it.
-static leat_status_t take(map_plan_t *plan, const leat_native_prepare_t *context, uint32_t i, bool *out_taken) {
+static leat_status_t take(map_plan_t *plan, const leat_native_prepare_t *context, uint32_t i, dims_t *space,
+                          bool *out_taken) {
   map_sums_t *sums = &plan->sums;
   leat_native_stage_t *reduce = leat_arena_alloc(context->arena, sizeof *reduce);
   if (reduce == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
   *reduce = *context->sums[i].reduce;
   const leat_native_operand_t *in = &reduce->operands[0];
-  const uint64_t dims = (uint64_t)reduce->params->reduce.dims;
-  const int64_t chain = reduce->params->reduce.chain;
   uint32_t store;
-  const uint16_t value = value_of(plan, in, &store);
-  *out_taken = false;
-  if (value == UINT16_MAX || dims == 0 || (i > 0 && (dims != sums->dims || chain != sums->chain))) return NULL;
+  const leat_native_operand_t *own = find_operand(plan, in, &store, &sums->of[i].value);
+  if (own != NULL && i == 0) *space = dims_of(own);
+  *out_taken = own != NULL && refine(space, own, in, (uint64_t)reduce->params->reduce.dims, i);
+  if (!*out_taken) return NULL;
   LEAT_TRY(reduce->kind->prepare(reduce, context));
-  const bool lanes = dims >> (in->rank - 1) != 0;
-  if (i == 0) *sums = (map_sums_t){.dims = dims, .lanes = lanes, .chain = chain};
-  sums->of[i].value = value;
   sums->of[i].stage = reduce;
-  *out_taken = takes_blocks(reduce, reduce->plan, lanes);
+  if (i == 0) sums->lanes = is_lanes(reduce->plan);
+  if (i == 0) sums->chain = reduce->params->reduce.chain;
+  *out_taken = takes_blocks(reduce, reduce->plan) && is_lanes(reduce->plan) == sums->lanes &&
+               reduce->params->reduce.chain == sums->chain;
   return NULL;
 }
 
 leat_status_t leat_native_map_take_sums(map_plan_t *plan, leat_native_stage_t *stage,
                                         const leat_native_prepare_t *context, uint32_t count) {
   bool taken = true;
-  for (uint32_t i = 0; i < count && taken; i++) LEAT_TRY(take(plan, context, i, &taken));
-  if (!taken) return NULL;
+  dims_t space = {0};
+  for (uint32_t i = 0; i < count && taken; i++) LEAT_TRY(take(plan, context, i, &space, &taken));
+  if (!taken || space.count == 0) return NULL;
+  memcpy(plan->sums.dims, space.of, sizeof plan->sums.dims);
+  plan->sums.dim_count = space.count;
   drop_stores(plan, stage, context, count);
   plan->sums.count = count;
   return NULL;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums that a MAP makes for the REDUCE stages behind it, at the ISA level of the process: bit for bit what these make of
-// what it stores, for random shapes, dims that are summed, programs, strides and tiles; what others want is stored, what
-// nobody wants is left alone. LEAT_DRAWS: how many bodies (800).
+// Sums that a MAP makes for the REDUCE stages behind it, at the ISA level of the process: bit for bit what these make
+// of what it stores, for random shapes, dims that are summed, programs, strides and tiles; what others want is stored,
+// what nobody wants is left alone. LEAT_DRAWS: how many bodies (800).
 #include "check.h"
 #include "draws.h"
 #include "level.h"
@@ -52,12 +52,12 @@ static leat_native_operand_t operand(const drawn_t *d, uint32_t slot, uint64_t w
 }
 
 static void draw_shape(drawn_t *d) {
-  static const int64_t inner[] = {48, 64, 100, 255, 640, 1024, 1031, 2100, 3000};
+  static const int64_t inner[] = {48, 64, 100, 255, 640, 1024, 1031, 2100, 3000, 1, 17};
   d->rank = 2 + chance(3);
   const bool lanes = chance(2) == 0;
   int64_t left = ELEMENTS;
   for (uint32_t k = d->rank; k-- > 0;) {
-    d->dims[k] = k == d->rank - 1 ? inner[chance(9)] : 1 + chance(chance(2) ? 5 : 40);
+    d->dims[k] = k == d->rank - 1 ? inner[chance(11)] : 1 + chance(chance(2) ? 5 : 40);
     if (d->dims[k] > left) d->dims[k] = left;
     left /= d->dims[k];
   }
@@ -92,6 +92,29 @@ static void draw_program(drawn_t *d) {
     d->code[d->count++] = (pef_instruction_t){
         .op = PEF_OP_STORE, .a = INPUTS + i, .b = chance(3) == 0 ? chance(values) : values - 1 - chance(2)};
   }
+}
+
+static void merge(leat_native_operand_t *o, uint32_t k, bool is_row) {
+  if (is_row) o->row_mult = o->dims[k + 1];
+  o->dims[k] *= o->dims[k + 1];
+  for (uint32_t i = k; i < 7; i++) {
+    if (i > k) o->dims[i] = o->dims[i + 1];
+    o->strides[i] = o->strides[i + 1];
+  }
+  o->rank--;
+  if (o->row_dim > k) o->row_dim--;
+}
+
+// Lets what is summed be seen in fewer dims than the MAP has: two that are both summed, or both kept, are one.
+static void draw_view(drawn_t *d) {
+  const uint32_t k = chance(d->rank - 1);
+  if (chance(2) == 0 || k + 1 == d->row_dim || (d->summed >> k & 1) != (d->summed >> (k + 1) & 1)) return;
+  for (uint32_t i = 0; i < SUMS; i++) {
+    merge(&d->reduce[i][0], k, k == d->row_dim);
+    merge(&d->reduce[i][1], k, k == d->row_dim);
+  }
+  const uint64_t low = (1ull << (k + 1)) - 1;
+  d->params.reduce.dims = (int64_t)((d->summed & low) | (d->summed >> 1 & ~low));
 }
 
 static leat_native_stage_t stage_of(const drawn_t *d, uint32_t sum) {
@@ -177,6 +200,7 @@ static void sums_are_those_of_what_is_stored(void **unused) {
     draw_shape(&d);
     if (d.summed == 0) continue;
     draw_program(&d);
+    draw_view(&d);
     memcpy(apart, before, sizeof *apart);
     memcpy(made, before, sizeof *made);
     (void)run(&d, NULL, apart, &none);
