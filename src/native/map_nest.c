@@ -91,24 +91,39 @@ static void close_lanes(sums_t *s, int64_t blocks) {
     s->kernels->lanes(&s->pairs[i], accumulators(s, i), MAP_SUM_LANES, blocks, MAP_SUM_LANES, true);
 }
 
-// Of each result one run of elements, no longer than a block.
-static void sum_rows(sums_t *s) {
+// `m` rows with a run of so many blocks each, from `index` on: block by block, each with its own lanes.
+static void add_rows(sums_t *s, const int64_t index[8], int64_t m, int64_t blocks) {
+  map_run_t *run = s->run;
+  const uint32_t inner = run->plan->rank - 1;
+  const int64_t n = run->dims[inner], block = s->of->chain * MAP_SUM_LANES, bytes = MAP_SUM_LANES * sizeof(float);
+  for (uint32_t i = 0; i < s->of->count; i++) memset(accumulators(s, i), 0, (size_t)(m * blocks * bytes));
+  for (int64_t b = 0; b < blocks; b++) {
+    place(run, index, inner, b * block);
+    for (uint32_t i = 0; i < s->of->count; i++) {
+      run->value[s->of->of[i].at] = accumulators(s, i) + b * bytes;
+      run->step[s->of->of[i].at] = blocks * bytes;
+    }
+    call(run, n - b * block < block ? n - b * block : block, m);
+  }
+  for (uint32_t i = 0; i < s->of->count; i++) {
+    const int64_t lanes = blocks * MAP_SUM_LANES;
+    s->kernels->rows(s->results[i], accumulators(s, i), lanes, m, lanes, MAP_SUM_LANES);
+    s->results[i] += m * (int64_t)sizeof(float);
+  }
+}
+
+// Of each result one run, of few blocks: several of them go together.
+static void sum_rows(sums_t *s, int64_t blocks) {
   map_run_t *run = s->run;
   const uint32_t inner = run->plan->rank - 1, last = inner > 0 ? inner - 1 : 0;
-  const int64_t rows = inner > 0 ? run->dims[last] : 1;
+  const int64_t rows = inner > 0 ? run->dims[last] : 1, together = MAP_SUM_ROWS / blocks;
   int64_t index[8] = {0};
   set_steps(run, last, 1);
   do {
     for (int64_t r = 0, m; r < rows; r += m) {
-      m = rows - r < MAP_SUM_ROWS ? rows - r : MAP_SUM_ROWS;
+      m = rows - r < together ? rows - r : together;
       index[last] = inner > 0 ? r : 0;
-      place(run, index, inner, 0);
-      clear_lanes(s, m, true);
-      call(run, run->dims[inner], m);
-      for (uint32_t i = 0; i < s->of->count; i++) {
-        s->kernels->rows(s->results[i], accumulators(s, i), MAP_SUM_LANES, m, MAP_SUM_LANES, MAP_SUM_LANES);
-        s->results[i] += m * (int64_t)sizeof(float);
-      }
+      add_rows(s, index, m, blocks);
     }
     index[last] = 0;
   } while (leat_index_next(last, run->dims, index));
@@ -159,10 +174,11 @@ static void sum_short_runs(sums_t *s, int64_t index[8]) {
 static void sum_lanes(sums_t *s) {
   map_run_t *run = s->run;
   const uint32_t kept = s->of->kept_count, inner = run->plan->rank - 1;
-  const bool is_long = run->dims[inner] > s->of->chain * MAP_SUM_LANES;
+  const int64_t block = s->of->chain * MAP_SUM_LANES, blocks = (run->dims[inner] - 1) / block + 1;
+  const bool is_long = blocks > 1;
   int64_t index[8] = {0};
-  if (kept == inner && !is_long) {
-    sum_rows(s);
+  if (kept == inner && blocks <= MAP_SUM_ROWS) {
+    sum_rows(s, blocks);
     return;
   }
   do {
