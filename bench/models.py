@@ -8,8 +8,8 @@ several threads it is wall time. `ratio` is the best peer's time over Leat's; ON
 of instructions, and does not count below the best of the machine. Peers that are not installed are left out.
 
 `bound` is what the sections of Leat's PEF take at least, each the larger of its operations at the peak and its bytes at
-the bandwidth of this machine as `leat machine` measures it, over the time of the row. Below a row stand the sections
-that lose most.
+the bandwidth of this machine as `leat machine` measures it (roofline.py), over the time of the row. Below a row stand
+the sections that lose most.
 
 With --against DIR the Leat of another checkout, built by its `make build`, takes part as the peer `base`; the last
 columns are its time and its time to compile over ours. With --record each row is kept (records.py), of which
@@ -124,13 +124,13 @@ class Worker:
     def finish(self, profile):
         self.watch.note("steady")
         self.watch.note("peak", "VmHWM")
-        sections = times = None
+        answer = {"memory": self.watch.found}
         if profile and self.work.profile:
             from sambaflow import samba
 
-            sections = self.work.profile()
-            times = [section["times"] for section in samba.session._device.report()["sections"]]
-        return {"memory": self.watch.found, "sections": sections, "times": times}
+            answer["sections"] = self.work.profile()
+            answer["held"] = samba.session._device.report()["memory"]["block_bytes"]
+        return answer
 
 
 def work(row, peer, folder):
@@ -251,10 +251,10 @@ class Bench:
 
         if not found.get("leat", {}).get("sections"):
             return []
-        sections, times = found["leat"].pop("sections"), found["leat"].pop("times")
-        sections = roofline.with_stage_flops(sections, pef_in(self.folder / "pef"), times)
+        sections = roofline.with_stage_flops(found["leat"].pop("sections"), pef_in(self.folder / "pef"))
         for section in sections:
-            section["least"], section["bound"] = roofline.section_least(section, threads, level)
+            least = roofline.section_least(section, threads, level, found["leat"]["held"])
+            section["least"], section["bound"] = least
         return sections
 
 

@@ -40,7 +40,12 @@ def machine_facts():
 
     record = machine.record()
     rates = [key for key in record if re.match(r"f(32|64)_", key)]
-    return {"name": record["name"], **{key: float(record[key]) for key in (*rates, *FACTS)}}
+    return {"name": record["name"], **{key: _number(record[key]) for key in (*rates, *FACTS)}}
+
+
+def _number(text):
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 def file_of(name, folder=FOLDER):

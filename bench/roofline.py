@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What sections and stages of a PEF take at least here: the larger of operations at the peak and bytes at bandwidth.
 
-A section moves its bytes through memory. A stage is held against what is nearest: the bytes of tiles pass through the
-cache that a tile fits, those of arguments through the one that all arguments of its section fit, since sections are
-timed alone, again and again.
+Bytes lie in the nearest memory that holds what they are part of. Those of a section of a run: all symbols and values of
+the program; in the trips of a loop behind the first, what a trip touches. Those of a stage, whose section is timed
+alone, again and again: all arguments of the section; of tiles, the tile.
 """
 
 import csv
@@ -43,27 +43,39 @@ def stages_of(pef):
     return bodies
 
 
-def bodies_of(pef):
-    """The body of every section."""
+def _calls_of(pef):
+    """(body, times) of every section."""
     done = subprocess.run([machine.command(), "info", pef, "--sections"], capture_output=True, text=True, check=True)
-    return [int(row["body"]) for row in csv.DictReader(io.StringIO(done.stdout, newline=""))]
+    return [(int(r["body"]), float(r["times"])) for r in csv.DictReader(io.StringIO(done.stdout, newline=""))]
 
 
-def section_least(section, threads, level):
-    """(seconds, what bounds them) of a record of samba.profiles whose `flops` are those of its stages."""
+def section_least(section, threads, level, held_bytes):
+    """(seconds, what bounds them) of a record of samba.profiles whose `flops` are those of its stages, and which has
+    `times`, in a program that holds so many bytes."""
     compute = section["flops"] / machine.peak(threads, section["dtype"], level)
-    memory = section["moved_bytes"] / machine.bandwidth(threads)
+    trip = section["moved_bytes"] / section["times"]
+    first = _bandwidth(held_bytes, threads, level)
+    again = max(first, _bandwidth(trip, threads, level))
+    memory = trip / first + trip * (section["times"] - 1) / again
     return max(compute, memory), "memory" if memory > compute else "compute"
 
 
-def with_stage_flops(sections, pef, times):
-    """`sections` with the operations of their stages: those of the compiler's estimate count holes of spread operands.
-    `times`: how often a run makes the call of a section."""
-    stages, bodies = stages_of(pef), bodies_of(pef)
-    return [
-        {**section, "flops": times[section["index"]] * sum(s.flops for s in stages.get(bodies[section["index"]], ()))}
-        for section in sections
-    ]
+def _bandwidth(held_bytes, threads, level):
+    """Bytes a second that cores read of what lies in so many bytes."""
+    cache = cache_of(held_bytes)
+    return machine.bandwidth(threads) if cache == "memory" else threads * machine.rates(cache, level).read
+
+
+def with_stage_flops(sections, pef):
+    """`sections` with their `times`, how often a run makes the call, and the operations of their stages: those of the
+    compiler's estimate count holes of spread operands."""
+    stages, calls = stages_of(pef), _calls_of(pef)
+    found = []
+    for section in sections:
+        body, times = calls[section["index"]]
+        flops = times * sum(stage.flops for stage in stages.get(body, ()))
+        found.append({**section, "times": times, "flops": flops})
+    return found
 
 
 def cache_of(held_bytes):
