@@ -4,7 +4,10 @@
 // the second of the first.
 #include "pef/flow.h"
 
+#include <math.h>
 #include <stdlib.h>
+
+#include "pef/pef_cost.h"
 
 typedef struct write_s {
   uint64_t begin, end;
@@ -68,7 +71,9 @@ void leat_flow_slots(const leat_pef_t *pef, const pef_body_t *body, leat_slot_us
       const pef_operand_t *operand = use.operand;
       if (operand->space != PEF_SPACE_ARGUMENT) continue;
       const uint64_t end = leat_pef_operand_is_packed(stage, use.index) ? UINT64_MAX : operand_end(operand);
-      touch(&out_slots[operand->slot], operand, end, use.written);
+      leat_slot_use_t *slot = &out_slots[operand->slot];
+      touch(slot, operand, end, use.written);
+      *(use.written ? &slot->out : &slot->in) += leat_pef_operand_bytes(pef, stage, use.index);
     }
   }
 }
@@ -257,11 +262,12 @@ static void add_totals(finder_t *f, const leat_walk_t *walk) {
   for (uint32_t i = 0; i < call->argument_count; ++i) {
     const pef_argument_t *argument = &f->pef->arguments[call->argument_first + i];
     const leat_slot_use_t *slot = &f->slots[i];
-    const double bytes = (double)part_of(f->pef, call->argument_first + i, slot) * totals->times;
-    if (slot->is_read) totals->bytes_in = add_saturated(totals->bytes_in, bytes);
+    const double part = (double)part_of(f->pef, call->argument_first + i, slot);
+    const double in = fmin(part, slot->in) * totals->times, out = fmin(part, slot->out) * totals->times;
+    if (slot->is_read) totals->bytes_in = add_saturated(totals->bytes_in, in);
     if (slot->is_read && is_kept(f->pef, argument))
-      totals->parameter_bytes = add_saturated(totals->parameter_bytes, bytes);
-    if (slot->is_written) totals->bytes_out = add_saturated(totals->bytes_out, bytes);
+      totals->parameter_bytes = add_saturated(totals->parameter_bytes, in);
+    if (slot->is_written) totals->bytes_out = add_saturated(totals->bytes_out, out);
     totals->buffers += argument->kind == PEF_PLACE_ARENA;
   }
 }

@@ -24,6 +24,7 @@ typedef struct leat_slot_use_s {
   bool is_read, is_written;      // is_read: before the body itself wrote it
   const pef_operand_t *operand;  // NULL: nothing
   uint64_t bytes;                // up to which operands reach; UINT64_MAX: some are packed
+  double in, out;                // bytes that its stages read and write, added up
 } leat_slot_use_t;
 
 // Fills `out_slots`, one an argument of the body.
@@ -81,7 +82,7 @@ typedef struct leat_flow_edge_s {
 typedef struct leat_flow_totals_s {
   double times;  // how often a run makes the call
   double flops;
-  uint64_t bytes_in, bytes_out;  // from and to outside of the section, every place once
+  uint64_t bytes_in, bytes_out;  // from and to outside of the section, every place once, of tables what is looked up
   uint64_t parameter_bytes;      // part of bytes_in: parameters, buffers, state and constants
   uint32_t buffers;              // places in the arena that the section touches
 } leat_flow_totals_t;
