@@ -251,7 +251,8 @@ class Bench:
 
         if not found.get("leat", {}).get("sections"):
             return []
-        sections = roofline.with_stage_flops(found["leat"].pop("sections"), pef_in(self.folder / "pef"))
+        ran = [section for section in found["leat"].pop("sections") if section["type"] != "prepare"]  # once, no more
+        sections = roofline.with_stage_flops(ran, pef_in(self.folder / "pef"))
         for section in sections:
             least = roofline.section_least(section, threads, level, found["leat"]["held"])
             section["least"], section["bound"] = least
