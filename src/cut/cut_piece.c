@@ -230,6 +230,23 @@ static void add_to_section(leat_cutter_t *c, leat_op_id_t id, uint32_t s, uint32
   c->plan->row_dim[id] = (uint8_t)dim;
 }
 
+void leat_cut_take(leat_cutter_t *c, leat_op_id_t id) {
+  leat_section_t *section = &c->plan->sections.data[c->plan->section_of[id]];
+  const leat_op_t *op = leat_graph_op(c->g, id);
+  const uint32_t dim = c->plan->row_dim[id];
+  leat_cost_t cost;
+  section->seconds -= op_seconds(c, op, &cost);
+  section->flops -= cost.flops;
+  section->bytes -= cost.bytes;
+  section->row_bytes -= (double)leat_value_bytes(leat_graph_value(c->g, op->result_first)) / (double)section->rows;
+  if (dim != LEAT_ROWS_WHOLE) section->whole_bytes -= reads_whole(c, op, dim);
+  uint32_t at = 0;
+  while (section->ops.data[at] != id) ++at;
+  section->ops.count--;
+  memmove(section->ops.data + at, section->ops.data + at + 1, (section->ops.count - at) * sizeof *section->ops.data);
+  c->plan->section_of[id] = LEAT_NONE;
+}
+
 static void make_one_row(leat_cutter_t *c, leat_section_t *section) {
   section->row_bytes *= (double)section->rows;
   section->whole_bytes = 0;
@@ -329,6 +346,26 @@ leat_status_t leat_cut_put(leat_cutter_t *c, leat_op_id_t id, uint32_t section) 
   return status;
 }
 
+bool leat_cut_takes(leat_cutter_t *c, leat_op_id_t id, uint32_t section) {
+  const leat_op_t *op = leat_graph_op(c->g, id);
+  const bool one_row = c->plan->sections.data[section].rows == 1;
+  const uint32_t dim = one_row ? LEAT_ROWS_WHOLE : joining_dim(c, op, section);
+  const uint32_t was_in = c->plan->section_of[id];
+  const uint8_t was = c->plan->row_dim[id];
+  bool takes = dim != LEAT_NONE;
+  if (one_row || !takes) return takes;
+  c->plan->section_of[id] = section;
+  c->plan->row_dim[id] = (uint8_t)dim;
+  for (uint32_t i = c->uses.first[op->result_first]; i < c->uses.first[op->result_first + 1]; ++i) {
+    const leat_op_id_t reader = c->uses.all[i].op;
+    takes &= c->plan->section_of[reader] != section ||
+             follows_rows(c, leat_graph_op(c->g, reader), section, c->plan->row_dim[reader]);
+  }
+  c->plan->section_of[id] = was_in;
+  c->plan->row_dim[id] = was;
+  return takes;
+}
+
 leat_status_t leat_cut_new_section(leat_cutter_t *c, uint8_t type, int64_t rows, const char *why) {
   leat_section_t *section = leat_array_push(&c->plan->sections);
   if (section == NULL) return leat_out_of_memory();
@@ -426,6 +463,7 @@ leat_status_t leat_cut_piece(leat_cutter_t *c, leat_plan_piece_t *piece) {
     why = WHY_ROWS;
     done += op_seconds(c, leat_graph_op(c->g, id), &cost);
   }
+  if (!c->options->greedy && c->strategy.forward_sections < 2) LEAT_TRY(leat_cut_wait(c, piece->section_first));
   piece->section_count = c->plan->sections.count - piece->section_first;
   return NULL;
 }

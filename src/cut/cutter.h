@@ -3,6 +3,7 @@
 //
 //   cut_order.c   the pieces of the program (group and type), put into an order
 //   cut_piece.c   the sections of one piece
+//   cut_wait.c    ops that go to a later section of it
 //   cut_store.c   where stores happen
 #ifndef LEAT_CUT_CUTTER_H_
 #define LEAT_CUT_CUTTER_H_
@@ -36,6 +37,12 @@ leat_status_t leat_cut_piece(leat_cutter_t *c, leat_plan_piece_t *piece) LEAT_MU
 // Puts the op, whose inputs have their sections, into section `section`. LEAT_INVALID_ARGUMENT: it cannot be cut into
 // the rows of the section, or does not follow them.
 leat_status_t leat_cut_put(leat_cutter_t *c, leat_op_id_t id, uint32_t section) LEAT_MUST_USE;
+// Whether it could, and whoever reads it in that section follows its rows there.
+bool leat_cut_takes(leat_cutter_t *c, leat_op_id_t id, uint32_t section);
+// Takes the op out of its section.
+void leat_cut_take(leat_cutter_t *c, leat_op_id_t id);
+// Moves ops of the sections from `first_section` on, which are those of one piece, to later ones that alone read them.
+leat_status_t leat_cut_wait(leat_cutter_t *c, uint32_t first_section) LEAT_MUST_USE;
 // Gives every store its section; all ops have theirs.
 leat_status_t leat_cut_stores(leat_cutter_t *c) LEAT_MUST_USE;
 leat_status_t leat_cut_new_section(leat_cutter_t *c, uint8_t type, int64_t rows, const char *why) LEAT_MUST_USE;

@@ -66,6 +66,46 @@ static const char columns_text[] =
     "%2 = prim.map(%0, %1) {fn=\"sub\"} : f32[1024,1088]\n"
     "prim.store(%2) {kind=\"output\", name=\"y\"}\n";
 
+// `x - m`, which one section could make beside the products and store, is made in the next one, where it is read; not
+// so where it is stored in any case, or where it would be read of a buffer that is another by then.
+static const char again_text[] =
+    "leat.graph 1\n"
+    "%%0 = prim.symbol() {kind=\"%s\", name=\"x\"} : f32[1024,1088]\n"
+    "%%1 = prim.reduce(%%0) {fn=\"sum\", dims=[0]} : f32[1,1088]\n"
+    "%%2 = prim.map(%%0, %%1) {fn=\"sub\"} : f32[1024,1088]\n"
+    "%%3 = prim.map(%%0, %%0) {fn=\"mul\"} : f32[1024,1088]\n"
+    "%%4 = prim.reduce(%%3) {fn=\"sum\", dims=[0]} : f32[1,1088]\n"
+    "%%5 = prim.map(%%2, %%4) {fn=\"mul\"} : f32[1024,1088]\n"
+    "%s"
+    "prim.store(%%5) {kind=\"output\", name=\"y\"}\n";
+
+static void an_op_waits_for_the_section_that_reads_it(void **state) {
+  (void)state;
+  static const struct {
+    const char *kind, *more;
+    bool waits;
+  } programs[] = {{"input", "", true},
+                  {"input", "prim.store(%2) {kind=\"output\", name=\"z\"}\n", false},
+                  {"buffer", "prim.store(%5) {kind=\"update\", name=\"x\"}\n", false}};
+  for (uint32_t i = 0; i < sizeof programs / sizeof *programs; ++i) {
+    char text[1024];
+    snprintf(text, sizeof text, again_text, programs[i].kind, programs[i].more);
+    mapping_t m;
+    map(text, true, &m);
+    const leat_op_id_t product =
+        leat_graph_value(
+            m.settled, leat_access_base(
+                           m.settled, leat_op_input(m.settled, leat_graph_op(m.settled, m.settled->ops.count - 1), 0)))
+            ->op;
+    const leat_value_id_t difference =
+        leat_access_base(m.settled, leat_op_input(m.settled, leat_graph_op(m.settled, product), 0));
+    const leat_op_id_t made = leat_graph_value(m.settled, difference)->op;
+    assert_int_equal(m.plan.section_of[made] == m.plan.section_of[product], programs[i].waits);
+    assert_int_equal(m.decided.keeps.of[difference].kind == LEAT_KEEP_STRIP, programs[i].waits);
+    unmap(&m);
+  }
+}
+
 static void rows_suit_columns(void **state) {
   (void)state;
   mapping_t m;
@@ -402,6 +442,7 @@ static void an_update_that_waits_has_the_rows_of_its_symbol(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(rows_suit_columns),
+      cmocka_unit_test(an_op_waits_for_the_section_that_reads_it),
       cmocka_unit_test(values_stay_in_strips_and_stores_are_direct_where_they_may),
       cmocka_unit_test(a_stage_holds_as_many_ops_and_live_values_as_there_are),
       cmocka_unit_test(a_map_waits_for_its_only_reader),
