@@ -70,6 +70,29 @@ static bool reads_from(const leat_cutter_t *c, const leat_op_t *op, uint32_t s) 
   return false;
 }
 
+// Is the result read once, element by element, beside what the section has made? In one section the two meet in a tile.
+static bool meets(const leat_cutter_t *c, const leat_op_t *op, uint32_t s) {
+  const uint32_t first = c->uses.first[op->result_first];
+  if (c->uses.first[op->result_first + 1] - first != 1) return false;
+  const leat_op_t *reader = leat_graph_op(c->g, c->uses.all[first].op);
+  return leat_op_role(reader->kind) == LEAT_ROLE_ELEMENTWISE && reader->type == op->type && reads_from(c, reader, s);
+}
+
+// An elementwise op of parameters, state and numbers, such as the decay of a parameter.
+static bool reads_symbols_alone(const leat_cutter_t *c, const leat_op_t *op) {
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    const leat_value_t *v = leat_graph_value(c->g, leat_op_input(c->g, op, i));
+    if (input_section(c, op, i) != LEAT_NONE && leat_value_elements(v) != 1) return false;
+  }
+  return leat_op_role(op->kind) == LEAT_ROLE_ELEMENTWISE;
+}
+
+// Is the section the last one so far, and the place for the op although it reads nothing of it?
+static bool suits_last(const leat_cutter_t *c, const leat_op_t *op, uint32_t s) {
+  if (c->options->greedy || s + 1 != c->plan->sections.count) return false;
+  return meets(c, op, s) || (c->plan->sections.data[s].alone && reads_symbols_alone(c, op));
+}
+
 // The dim along which `op` can be cut to join section `s`, or LEAT_NONE. An op that has no value in common with the
 // section joins only along its outermost dim, where a row is one piece of memory; in passes over the batch only if
 // its rows are as many, since what follows it would else run in pieces of several rows for no gain.
@@ -178,6 +201,7 @@ static bool rereads(const leat_cutter_t *c, const leat_op_t *op, uint32_t sectio
     if (input_section(c, op, i) == section)
       saved += 2 * (double)leat_value_bytes(leat_graph_value(c->g, leat_op_input(c->g, op, i)));
   }
+  if (suits_last(c, op, section)) saved += 2 * (double)leat_value_bytes(leat_graph_value(c->g, op->result_first));
   double row_bytes =
       s->row_bytes + (double)leat_value_bytes(leat_graph_value(c->g, op->result_first)) / (double)s->rows;
   double more = reread_bytes(arch, s, row_bytes, whole) - reread_bytes(arch, s, s->row_bytes, s->whole_bytes);
@@ -299,7 +323,7 @@ static bool try_join(leat_cutter_t *c, leat_op_id_t id, uint32_t s, const char *
     *why = WHY_SCRATCH;
     if (too_large(c, op, section, section->rows)) return false;
     *why = WHY_APART;
-    if ((section->alone || is_large_product(c, op)) && !reads_from(c, op, s)) return false;
+    if ((section->alone || is_large_product(c, op)) && !reads_from(c, op, s) && !suits_last(c, op, s)) return false;
     add_to_section(c, id, s, dim, status);
     return true;
   }
@@ -399,7 +423,7 @@ static leat_status_t place(leat_cutter_t *c, leat_op_id_t id, const char *why) {
   uint32_t count = c->plan->sections.count, latest = latest_input_section(c, op), first = c->part_first;
   if (count - first > CANDIDATES) first = count - CANDIDATES;
   if (latest != LEAT_NONE && latest > first) first = latest;
-  bool last_first = can_wait(c, op, latest);
+  bool last_first = can_wait(c, op, latest) || (count > first && suits_last(c, op, count - 1));
   for (uint32_t i = first; i < count; ++i) {
     if (try_join(c, id, last_first ? count - 1 - (i - first) : i, &why, &status)) return status;
   }

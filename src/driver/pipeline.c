@@ -72,6 +72,7 @@ PASS(grad, leat_grad(from, leat_lower_vjps(), out_graph))
 PASS(absorb, leat_opt_absorb(from, by->arch, out_graph))
 PASS(by_parts, leat_opt_parts(from, by->arch, out_graph))
 PASS(recompute, leat_opt_recompute(from, by->arch, out_graph))
+PASS(late, leat_opt_late(from, by->arch, out_graph))
 PASS(settle, leat_settle(from, by->arch, out_graph))
 PLAIN(drop_grads, leat_opt_drop_grads)
 PLAIN(pool_first, leat_opt_pool_first)
@@ -101,6 +102,7 @@ static const pass_t passes[] = {
     {"absorb",     absorb,               INFERRING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "what follows a product with fixed weights goes into them"},
     {"parts",      by_parts,             MAPPING,   true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "products of joined parts are products of the parts"},
     {"recompute",  recompute,            COMPILING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "backward computes again what is dearer to keep"},
+    {"late",       late,                 COMPILING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "backward makes large values where they are read first"},
     {"drop-grads", drop_grads,           DROPPING,  false, PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "updates take gradients where they are made"},
     {"partial",    partial,              MAPPING,   true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "long sums that nothing else is cut along are sums of parts"},
     {"merge",      merge,                MAPPING,   true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "elementwise ops get the rows of the products beside them"},
@@ -121,10 +123,10 @@ static leat_status_t check_disable(const char *list) {
       known |= passes[i].optional && strlen(passes[i].name) == accepted && strncmp(passes[i].name, at, accepted) == 0;
     }
     if (!known) {
-      LEAT_FAIL(
-          LEAT_INVALID_ARGUMENT,
-          "pass '%.*s' cannot be disabled: pool-first, fold, cse, dce, absorb, parts, recompute, partial and merge can",
-          (int)accepted, at);
+      LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+                "pass '%.*s' cannot be disabled: pool-first, fold, cse, dce, absorb, parts, recompute, late, partial "
+                "and merge can",
+                (int)accepted, at);
     }
   }
   return NULL;

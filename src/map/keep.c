@@ -91,6 +91,40 @@ static void choose_computed(const keeping_t *k, leat_value_id_t v, leat_keeps_t 
   }
 }
 
+// --- partial sums ---------------------------------------------------------------------------------------------------
+
+// The value that is made of `v` alone and others, element by element, in another section; LEAT_NONE: there is no such
+// one, or `v` is read elsewhere, too.
+static leat_value_id_t successor(const keeping_t *k, leat_value_id_t v) {
+  if (k->uses->first[v + 1] - k->uses->first[v] != 1) return LEAT_NONE;
+  const leat_use_t use = k->uses->all[k->uses->first[v]];
+  const leat_op_t *op = leat_graph_op(k->g, use.op);
+  if (is_store(k, use.op) || !leat_stages_read_in_step(k->g, op, use.input)) return LEAT_NONE;
+  const leat_op_id_t producer = leat_graph_value(k->g, v)->op;
+  const bool alike = op->type == leat_graph_op(k->g, producer)->type &&
+                     leat_graph_value(k->g, op->result_first)->dtype == leat_graph_value(k->g, v)->dtype;
+  return alike && k->plan->section_of[use.op] != k->plan->section_of[producer] ? op->result_first : LEAT_NONE;
+}
+
+// Part of a gradient waits in the gradient's own memory for the rest, as where two layers share a weight. Nobody reads
+// that of a symbol of this kind before it is whole.
+static leat_status_t gather_parts(const keeping_t *k, leat_keeps_t *keeps) {
+  bool *taken = leat_alloc_zero(k->g->values.count + 1u, sizeof *taken);
+  if (taken == NULL) return leat_out_of_memory();
+  for (leat_value_id_t v = k->g->values.count; v-- > 0;) {
+    if (keeps->of[v].kind != LEAT_KEEP_MEMORY) continue;
+    const leat_value_id_t whole = successor(k, v);
+    if (whole == LEAT_NONE || taken[whole] || keeps->of[whole].kind != LEAT_KEEP_SYMBOL) continue;
+    if (k->symbols->all.data[keeps->of[whole].symbol].kind != PEF_SYMBOL_GRADIENT) continue;
+    taken[whole] = true;
+    keeps->of[v] = keeps->of[whole];
+  }
+  leat_free(taken);
+  return NULL;
+}
+
+// --- all ------------------------------------------------------------------------------------------------------------
+
 static leat_status_t choose_leaf(const keeping_t *k, leat_value_id_t v, const leat_op_t *op, leat_keep_t *keep) {
   if (leat_op_role(op->kind) == LEAT_ROLE_SYMBOL) {
     *keep = (leat_keep_t){LEAT_KEEP_SYMBOL, leat_map_symbols_find(k->symbols, k->g, op)};
@@ -115,7 +149,7 @@ leat_status_t leat_keeps_choose(const leat_graph_t *g, const leat_plan_t *plan, 
     if (leat_op_computes(op->kind)) choose_computed(&k, v, out_keeps);
     if (leat_op_is_leaf(op->kind)) LEAT_TRY(choose_leaf(&k, v, op, &out_keeps->of[v]));
   }
-  return NULL;
+  return gather_parts(&k, out_keeps);
 }
 
 void leat_keeps_deinit(leat_keeps_t *keeps) {

@@ -23,17 +23,18 @@ static bool is_fixed(const leat_graph_t *g, leat_value_id_t base, uint8_t reader
 static int64_t panel(const leat_packs_t *packs) { return (int64_t)packs->arch->panel_columns; }
 
 // A training step packs again after each update; of one with few rows, in all trips together, the engine transposes
-// what is smaller as it goes.
+// what is smaller as it goes. Packs take memory beside what a step keeps, which grows with the rows: of weights that
+// are large beside these the engine copies what a tile reads.
 static bool worth_packing(const leat_packs_t *packs, const leat_graph_t *g, const leat_product_t *p, uint8_t type) {
   const leat_arch_t *arch = packs->arch;
-  const int64_t trips = packs->trips == 0 ? 1 : packs->trips;
-  const bool few = leat_product_extent(p, PEF_ROLE_M) < ((int64_t)arch->pack_training_rows + trips - 1) / trips;
-  if (!packs->inference && few) return false;
+  const int64_t trips = packs->trips == 0 ? 1 : packs->trips, rows = leat_product_extent(p, PEF_ROLE_M) * trips;
+  if (!packs->inference && rows < (int64_t)arch->pack_training_rows) return false;
   const leat_product_axis_t *n = leat_product_only_axis(p, PEF_ROLE_N), *k = leat_product_only_axis(p, PEF_ROLE_K);
   if (n == NULL || k == NULL || leat_product_has_role(p, PEF_ROLE_BATCH)) return false;
   if (!is_fixed(g, p->access[1].base, type)) return false;
   if (n->extent < (int64_t)arch->pack_columns_min) return false;
   if (n->extent * k->extent < (int64_t)arch->pack_elements_min) return false;
+  if (!packs->inference && n->extent * k->extent / rows > (int64_t)arch->pack_training_elements) return false;
   return n->strides[1] != 1 || n->extent > panel(packs);
 }
 

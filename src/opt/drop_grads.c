@@ -78,21 +78,6 @@ static leat_status_t delay(drop_t *d) {
   return NULL;
 }
 
-// Forward and backward as they were, behind each of their ops what is due then, in the order that it had.
-static leat_status_t find_order(drop_t *d) {
-  const uint32_t count = d->g->ops.count;
-  uint32_t *next = leat_alloc_zero(count + 1u, sizeof *next);
-  if (next == NULL) return leat_out_of_memory();
-  for (leat_op_id_t id = 0; id < count; ++id) next[d->due[id] + 1]++;
-  for (uint32_t i = 0; i < count; ++i) next[i + 1] += next[i];
-  for (uint32_t updates = 0; updates < 2; ++updates) {
-    for (leat_op_id_t id = 0; id < count; ++id)
-      if (is_update(leat_graph_op(d->g, id)) == (updates == 1)) d->order[next[d->due[id]]++] = id;
-  }
-  leat_free(next);
-  return NULL;
-}
-
 static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t place) {
   const drop_t *d = r->user;
   const leat_op_id_t id = d->order[place];
@@ -131,7 +116,8 @@ leat_status_t leat_opt_drop_grads(const leat_graph_t *from, leat_graph_t **out_g
     find_due(&d);
     status = delay(&d);
   }
-  if (status == NULL) status = find_order(&d);
+  // Behind each op of forward and backward what is due then, in the order that it had.
+  if (status == NULL) status = leat_opt_order(d.due, from->ops.count, d.order);
   if (status == NULL) status = leat_rebuild(from, visit, &d, out_graph);
   leat_free(d.due);
   leat_free(d.reads);

@@ -22,6 +22,8 @@ void leat_opt_mark_living(const leat_graph_t *g, bool *lives);
 
 // How many operands each value is; the caller frees the table (readers.c).
 leat_status_t leat_opt_count_readers(const leat_graph_t *g, uint32_t **out_counts) LEAT_MUST_USE;
+// The ops by the op that each is due at, those of one in the order that they have: `order`, as many (readers.c).
+leat_status_t leat_opt_order(const leat_op_id_t *due, uint32_t count, leat_op_id_t *order) LEAT_MUST_USE;
 
 // What inference multiplies and adds to a product with fixed weights goes into the weights (absorb.c).
 leat_status_t leat_opt_absorb(const leat_graph_t *from, const leat_arch_t *arch,
@@ -34,6 +36,9 @@ leat_status_t leat_opt_partial(const leat_graph_t *from, leat_graph_t **out_grap
 // Backward computes elementwise values again where that keeps fewer bytes from forward (recompute.c).
 leat_status_t leat_opt_recompute(const leat_graph_t *from, const leat_arch_t *arch,
                                  leat_graph_t **out_graph) LEAT_MUST_USE;
+
+// Large values of backward are made where they are read first (late.c).
+leat_status_t leat_opt_late(const leat_graph_t *from, const leat_arch_t *arch, leat_graph_t **out_graph) LEAT_MUST_USE;
 
 // Gradients of parameters die into their updates (drop_grads.c). LEAT_UNSUPPORTED where the optimizer clips.
 leat_status_t leat_opt_drop_grads(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;

@@ -9,3 +9,13 @@ leat_status_t leat_opt_count_readers(const leat_graph_t *g, uint32_t **out_count
   }
   return NULL;
 }
+
+leat_status_t leat_opt_order(const leat_op_id_t *due, uint32_t count, leat_op_id_t *order) {
+  uint32_t *next = leat_alloc_zero(count + 1u, sizeof *next);
+  if (next == NULL) return leat_out_of_memory();
+  for (leat_op_id_t id = 0; id < count; ++id) next[due[id] + 1]++;
+  for (uint32_t i = 0; i < count; ++i) next[i + 1] += next[i];
+  for (leat_op_id_t id = 0; id < count; ++id) order[next[due[id]]++] = id;
+  leat_free(next);
+  return NULL;
+}
