@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import levels
-from model_rows import ROWS
+from model_rows import ROWS, chosen
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSES = 3
@@ -220,7 +220,7 @@ def main():
     import machine
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", nargs="+", metavar="NAME", help="rows whose names contain one of these")
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="rows of these names, or whose names contain one")
     parser.add_argument("--isa", nargs="+", choices=levels.LEVELS, help="levels (all of the machine but portable)")
     parser.add_argument("--kinds", nargs="+", metavar="KIND", help="kinds of stages to show")
     parser.add_argument("--top", type=int, default=12, help="kernels to show that lose most (12)")
@@ -234,7 +234,7 @@ def main():
     if args.list:
         print("\n".join(ROWS))
         return
-    rows = [row for row in ROWS.values() if not args.rows or any(part in row.name for part in args.rows)]
+    rows = chosen(args.rows)
     if not rows:
         parser.error(f"no row contains {' or '.join(args.rows)}; see --list")
     best = machine.best()

@@ -68,3 +68,14 @@ ROWS = {
         Row("lenet-training", "lenet_loss", 32, "training", 1.2),
     )
 }
+
+
+def chosen(words):
+    """The rows that are called so, or whose names contain a word that is no row's name; all where there are none."""
+    if not words:
+        return list(ROWS.values())
+    return [
+        row
+        for row in ROWS.values()
+        if any(word == row.name or (word not in ROWS and word in row.name) for word in words)
+    ]

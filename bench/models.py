@@ -32,7 +32,7 @@ from pathlib import Path
 
 import levels
 from model_peers import OURS, PEERS, STEPS, missing
-from model_rows import ROWS
+from model_rows import ROWS, chosen
 from process import PeerError, Process
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -353,7 +353,7 @@ def run_row(row, args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", nargs="+", metavar="NAME", help="rows whose names contain one of these")
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="rows of these names, or whose names contain one")
     parser.add_argument("--peers", nargs="+", choices=[peer for peer in PEERS if peer != "base"])
     parser.add_argument("--threads", nargs="+", type=int, default=[1], help="each of these counts in turn")
     parser.add_argument("--isa", nargs="+", choices=levels.LEVELS, help="each of these levels in turn (the best)")
@@ -370,7 +370,7 @@ def main():
     if args.list:
         print("\n".join(ROWS))
         return
-    rows = [row for row in ROWS.values() if not args.rows or any(part in row.name for part in args.rows)]
+    rows = chosen(args.rows)
     if not rows:
         parser.error(f"no row contains {' or '.join(args.rows)}; see --list")
     prepare(args, parser)
