@@ -102,6 +102,8 @@ class Leat:
         ffi, lib = _leat.ffi, _leat.lib
         out, options = ffi.new("leat_program_t **"), ffi.new("leat_load_options_t *", lib.leat_load_options_default())
         options.thread_count = int(os.environ["LEAT_NUM_THREADS"])
+        level = ffi.new("char[]", os.environ.get("LEAT_ISA", "").encode())
+        options.isa = level if len(level) > 1 else ffi.NULL
         status = lib.leat_program_load(os.fsencode(pef), options, out)
         if status != ffi.NULL:
             raise RuntimeError(ffi.string(lib.leat_status_message(status)).decode())
