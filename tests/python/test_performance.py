@@ -12,6 +12,7 @@ sys.path.append(str(ROOT / "bench"))
 
 import kernels  # noqa: E402
 import levels  # noqa: E402
+import machine  # noqa: E402
 import performance  # noqa: E402
 import records  # noqa: E402
 import roofline  # noqa: E402
@@ -116,6 +117,47 @@ def test_kernels_below_half_of_their_roofline_are_named():
     page = page_of(record)
     assert "| contract | 800 | 0.75 | gpt2-training 0.75 |" in page
     assert "| gpt2-training | map | `f32[8] > f32[8]` | 20.0 % | 0.30 | memory |" in page
+
+
+@pytest.fixture
+def desk(monkeypatch):
+    """A machine of 0.1 Gflop/s and 100 bytes a second, whose caches of 512, 64 and 8 bytes give twice, four and eight
+    times that; writing takes twice as long as reading."""
+    sizes, gains = {"l1": 8, "l2": 64, "l3": 512}, {"l1": 8, "l2": 4, "l3": 2, "memory": 1}
+    monkeypatch.setattr(machine, "cache_bytes", sizes.get)
+    monkeypatch.setattr(machine, "bandwidth", lambda threads: 100.0 * threads)
+    monkeypatch.setattr(machine, "rates", lambda name, level: machine.Rates(100.0 * gains[name], 50.0 * gains[name]))
+    monkeypatch.setattr(machine, "peak", lambda threads, dtype, level: 1e8 * threads)
+
+
+def section(times=1, flops=0.0, moved=1000.0):
+    return {"times": times, "flops": flops, "moved_bytes": moved, "dtype": "f32"}
+
+
+def test_bytes_of_a_section_count_where_they_lie(desk):
+    assert roofline.section_least(section(), 1, "avx2", 4096) == (10.0, "memory")
+    assert roofline.section_least(section(), 2, "avx2", 4096) == (5.0, "memory")
+    assert roofline.section_least(section(), 1, "avx2", 512) == (5.0, "memory")  # all of the program is in a cache
+    assert roofline.section_least(section(flops=2e9), 1, "avx2", 4096) == (20.0, "compute")
+    # Ten trips of 100 bytes: the first from memory, the others from the cache that holds a trip.
+    assert roofline.section_least(section(times=10), 1, "avx2", 4096) == (1.0 + 9 * 0.5, "memory")
+
+
+def test_bytes_of_a_stage_count_where_they_lie(desk):
+    moved = dict(zip(roofline.STAGE_BYTES, (100.0, 50.0, 80.0, 40.0), strict=True))
+    stage = roofline.Stage("map", "a relu", "f32[25] > f32[25]", 0.0, moved, tile_bytes=64)
+    assert roofline.stage_least(stage, 4096, "avx2") == (pytest.approx(1.0 + 1.0 + 0.2 + 0.2), "memory")
+    assert roofline.stage_least(stage, 8, "avx2") == (pytest.approx(0.125 + 0.125 + 0.2 + 0.2), "memory")
+    stage.flops = 3e8
+    assert roofline.stage_least(stage, 4096, "avx2") == (3.0, "compute")
+
+
+def test_what_caches_give_is_measured(monkeypatch):
+    monkeypatch.setattr(machine, "record", lambda: {"l1_bytes": "32768", "level": "avx2"})
+    machine.rates.cache_clear()
+    found = machine.rates("l1", "portable")
+    machine.rates.cache_clear()
+    assert found.read > 1e8 and found.write > 1e8
 
 
 def test_a_kernel_is_all_stages_of_its_shape():
