@@ -3,8 +3,8 @@
 // copied. A block of a few output rows by one register of columns accumulates over its taps; a line of x that is loaded
 // serves all rows of the block that it reaches. An element is one fma chain over the window, so that blocks do not show
 // in the bits. Padding takes part as 0: lines beyond the picture read a line of zeros, columns beyond it are masked.
+#include "kern/finish.h"
 #include "kern/isa.h"
-#include "kern/reg.h"
 
 enum { ROWS = LEAT_KERN_DEPTH_ROWS };  // of a block
 
@@ -19,6 +19,8 @@ typedef struct block_s {
   float *y;
   int64_t y_row;
   reg_mask_t kept;
+  const leat_kern_finish_t *finish;  // NULL: sums are stored as they are
+  const float *bias;
 } block_t;
 
 // The lanes of tap e in a line. `step`: 1 or 2 columns from lane to lane; `edge`: some are padding.
@@ -30,8 +32,20 @@ VEC_INLINE reg_t load(const block_t *b, const float *line, int64_t e, const int 
 }
 
 #define EACH_ROW(M) M(0) M(1) M(2) M(3)
-#define STORE(m) \
+#define BIAS(m) a##m = reg_add(a##m, bias);
+#define BOUND(m) a##m = finish_bound(f, a##m);
+#define STORE_ROW(m) \
   if (m < b->rows) reg_store_lanes(b->y + m * b->y_row, a##m, b->kept);
+#define STORE                               \
+  const leat_kern_finish_t *f = b->finish;  \
+  if (f && f->bias) {                       \
+    const reg_t bias = reg_splat(*b->bias); \
+    EACH_ROW(BIAS)                          \
+  }                                         \
+  if (f && f->bounded != 0) {               \
+    EACH_ROW(BOUND)                         \
+  }                                         \
+  EACH_ROW(STORE_ROW)
 
 // Row m meets line i as its window row i - m * step.
 #define MEET(m) \
@@ -52,7 +66,7 @@ VEC_INLINE void filter_square(const block_t *b, const int size, const int step, 
       }
     }
   }
-  EACH_ROW(STORE)
+  STORE
 }
 
 #define START(m) reg_t a##m = reg_zero();
@@ -72,7 +86,7 @@ VEC_INLINE void filter_any(const block_t *b, const int rows, const int step, con
       }
     }
   }
-  EACH_ROW(STORE)
+  STORE
 }
 
 typedef void filter_t(const block_t *b);
@@ -170,14 +184,17 @@ void KERN(conv_depth)(const leat_kern_conv_t *s, const float *x, const float *w,
   const filters_t *filter = choose(window);
   const int is_packed = w_is_packed(s);
   const int64_t reach = (ROWS - 1) * window->stride[1] + (window->size[1] - 1) * window->dilation[1];
-  block_t b = {.window = window, .line_count = reach + 1, .y_row = s->y[3]};
-  float *words = workspace + window->in[2], *weights = words + leat_kern_depth_columns(window);
-  b.inside = mark_inside(window, -window->low[2], (int32_t *)(void *)words);
-  for (int64_t c = 0; c < window->in[2]; c++) workspace[c] = 0;
+  block_t b = {.window = window, .line_count = reach + 1, .y_row = s->y[3], .finish = s->finish};
+  // Masked loads begin before the zeros: what lies there has to be memory that is in use, since they are slow where a
+  // page is not.
+  float *zeros = workspace + leat_kern_depth_columns(window), *weights = zeros + window->in[2];
+  b.inside = mark_inside(window, -window->low[2], (int32_t *)(void *)workspace);
+  for (int64_t c = 0; c < window->in[2]; c++) zeros[c] = 0;
   for (int64_t o = 0; o < s->outputs; o++) {
     const int64_t group = (s->output_first + o) / s->outputs_per_group;
+    b.bias = s->finish && s->finish->bias ? s->finish->bias + o * s->finish->bias_step : NULL;
     b.w = is_packed ? w + o * s->w[0] : pack_w(s, w + o * s->w[0], weights);
     for (int64_t n = 0; n < s->images; n++)
-      filter_plane(s, filter, x + n * s->x[0] + group * s->x[1], workspace, y + n * s->y[0] + o * s->y[1], &b);
+      filter_plane(s, filter, x + n * s->x[0] + group * s->x[1], zeros, y + n * s->y[0] + o * s->y[1], &b);
   }
 }

@@ -2,17 +2,18 @@
 // Fast forward convolution (and x gradient, which arrives as one): for every image, group and band of output rows, and
 // for every block of channels, the input is copied to where the micro kernel finds the outputs of the band side by side
 // for every tap; the micro kernel then sums over the taps of the block, channels and window positions ascending.
+#include "kern/finish.h"
 #include "kern/isa.h"
-#include "kern/reg.h"
 
 // What one call works on: an image and a group of it.
 typedef struct job_s {
   const leat_kern_conv_plan_t *p;
   const leat_kern_conv_t *s;
   const leat_kern_conv_phase_t *phase;
-  const float *x;  // first channel of the group
-  const float *w;  // first output channel
-  float *y;        // first output channel
+  const float *x;            // first channel of the group
+  const float *w;            // first output channel
+  float *y;                  // first output channel
+  const float *bias, *side;  // of s->finish: likewise
   float *image, *panel, *out;
   int64_t rows;
   int64_t sum_channels;  // of a block of a sum
@@ -140,6 +141,14 @@ static void copy_image(const job_t *j, const float *x, int64_t channels, int64_t
   }
 }
 
+// What becomes of row `r` of a band of output `o`, in place.
+static void finish(const job_t *j, float *row, int64_t o, int64_t z, int64_t r) {
+  const leat_kern_finish_t *f = j->s->finish;
+  const float *bias = f->bias ? j->bias + o * f->bias_step : NULL, *side = NULL;
+  if (f->side) side = j->side + o * f->side_step[1] + z * f->side_step[2] + r * f->side_step[3];
+  finish_row(f, row, bias, side, j->phase->dim[2].count);
+}
+
 // Moves the micro kernel's rows to y.
 static void store(const job_t *j, int64_t z, int64_t band_first, int64_t band_rows) {
   const leat_kern_conv_reads_t *d = j->phase->dim;
@@ -149,7 +158,8 @@ static void store(const job_t *j, int64_t z, int64_t band_first, int64_t band_ro
     float *plane = j->y + o * strides[1] + (d[0].first + z * d[0].step) * strides[2] + d[2].first * strides[4];
     for (int64_t r = 0; r < band_rows; r++) {
       float *to = plane + (d[1].first + (band_first + r) * d[1].step) * strides[3];
-      const float *from = j->out + o * row + r * width;
+      float *from = j->out + o * row + r * width;
+      if (j->s->finish) finish(j, from, o, z, band_first + r);
       for (int64_t c = 0; c < width; c++) to[c * step] = from[c];
     }
   }
@@ -164,6 +174,8 @@ static void add_taps(const job_t *j, leat_kern_taps_t *t, int64_t c, int64_t cha
     part.rows = leat_kern_clamp(j->rows - o, 0, rows);
     part.w = j->w + o * w[0] + c * w[1];
     part.out = t->out + o * t->out_row;
+    if (t->bias) part.bias = t->bias + o * t->finish->bias_step;
+    if (t->side) part.side = t->side + o * t->finish->side_step[1];
     if (p->panel > 0) {
       const float *from = part.w + p->w_first;
       KERN(copy2_b4)((uint32_t *)j->panel, p->w[1], (const uint32_t *)from, w[1], 1, channels, part.rows * w[0]);
@@ -171,6 +183,14 @@ static void add_taps(const job_t *j, leat_kern_taps_t *t, int64_t c, int64_t cha
     }
     KERN(conv_taps)(&part);
   }
+}
+
+// The last taps of sums that go straight to y.
+static void finish_in_registers(const job_t *j, int64_t z, int64_t band_first, leat_kern_taps_t *t) {
+  const leat_kern_finish_t *f = t->finish = j->s->finish;
+  if (!f) return;
+  t->bias = j->bias;
+  if (f->side) t->side = j->side + z * f->side_step[2] + band_first * f->side_step[3];
 }
 
 // Outputs are summed in blocks of channels: the sum of the open block lies at `out`, those of others behind it.
@@ -203,6 +223,7 @@ static void run_band(const job_t *j, int64_t z, int64_t band_first, int64_t band
       copy_image(j, x, channels, z, band_first);
     t.taps = channels * taps;
     t.accumulate = open > 0;
+    if (phase->store == 0 && c + channels == j->s->channels) finish_in_registers(j, z, band_first, &t);
     add_taps(j, &t, c, channels);
     open += channels;
     if (j->in_blocks && (open == j->sum_channels || c + channels == j->s->channels)) {
@@ -215,14 +236,17 @@ static void run_band(const job_t *j, int64_t z, int64_t band_first, int64_t band
 }
 
 // One image: its groups, the part of them that this tile holds.
-static void run_image(job_t *j, const float *x, const float *w, float *y) {
+static void run_image(job_t *j, const float *x, const float *w, float *y, const float *side) {
   const leat_kern_conv_t *s = j->s;
+  const leat_kern_finish_t *f = s->finish;
   for (int64_t o = 0; o < s->outputs; o += j->rows) {
     int64_t at = s->output_first + o, group = at / s->outputs_per_group;
     j->rows = leat_kern_clamp((group + 1) * s->outputs_per_group - at, 0, s->outputs - o);
     j->x = x + group * s->channels * s->x[1];
     j->w = w + o * s->w[0];
     j->y = y + o * s->y[1];
+    j->bias = f && f->bias ? f->bias + o * f->bias_step : NULL;
+    j->side = side ? side + o * f->side_step[1] : NULL;
     const leat_kern_conv_reads_t *d = j->phase->dim;
     for (int64_t z = 0; z < d[0].count; z++) {
       for (int64_t r = 0; r < d[1].count; r += j->phase->band) {
@@ -244,6 +268,9 @@ void KERN(conv_fast)(const leat_kern_conv_plan_t *p, const leat_kern_conv_t *s, 
                .out = workspace + p->out_at};
     j.in_blocks = p->sum_channels > 0;
     j.sum_channels = p->sum_channels > 0 ? p->sum_channels : s->channels;
-    for (int64_t n = 0; n < s->images; n++) run_image(&j, x + n * s->x[0], w, y + n * s->y[0]);
+    for (int64_t n = 0; n < s->images; n++) {
+      const float *side = s->finish && s->finish->side ? s->finish->side + n * s->finish->side_step[0] : NULL;
+      run_image(&j, x + n * s->x[0], w, y + n * s->y[0], side);
+    }
   }
 }

@@ -5,8 +5,8 @@
 // A tile of ROWS x VECTORS registers accumulates over all taps before it touches memory. Tile shapes fill the registers
 // of the ISA level; an element is one fma chain in any of them, so that the shape of the tile does not show in the
 // bits.
+#include "kern/finish.h"
 #include "kern/isa.h"
-#include "kern/reg.h"
 
 enum {
   ROWS_MAX = 8,
@@ -39,11 +39,28 @@ enum {
     EACH_VECTOR(FINISH_ONE, m) \
   }
 
-// `base` and x_at say where the vectors of the first tap lie; x_at is NULL where they follow each other.
+#define BIAS_ONE(m, v) \
+  if (v < vectors) a##m##v = reg_add(a##m##v, bias);
+#define BIAS(m)                                                \
+  if (m < rows) {                                              \
+    reg_t bias = reg_splat(t->bias[(row + m) * f->bias_step]); \
+    EACH_VECTOR(BIAS_ONE, m)                                   \
+  }
+#define SIDE_ONE(m, v) \
+  if (m < rows && v < vectors) a##m##v = reg_add(a##m##v, LOAD(side + m * f->side_step[1] + v * REG_LANES, v));
+#define SIDE(m) EACH_VECTOR(SIDE_ONE, m)
+#define BOUND_ONE(m, v) \
+  if (m < rows && v < vectors) a##m##v = finish_bound(f, a##m##v);
+#define BOUND(m) EACH_VECTOR(BOUND_ONE, m)
+
+// Rows from `row` on, lanes from `first` on, `last` of them in the last vector. `base` and x_at say where the vectors
+// of the first tap lie; x_at is NULL where they follow each other.
 VEC_INLINE void tile(const int rows, const int vectors, const leat_kern_taps_t *t, const float *base,
-                     const int64_t x_at[4], const float *w, float *out, int64_t last) {
+                     const int64_t x_at[4], int64_t row, int64_t first, int64_t last) {
   if (rows * vectors > ACCUMULATORS_MAX) return;  // a shape that this level never asks for
   const reg_mask_t mask = reg_lanes(0, last);
+  const float *w = t->w + row * t->w_row;
+  float *out = t->out + row * t->out_row + first;
   const int32_t *offsets = t->offsets, *w_offsets = t->w_offsets;
   const int64_t taps = t->taps, w_row = t->w_row, out_row = t->out_row;
   const int64_t at1 = x_at && vectors > 1 ? x_at[1] : REG_LANES, at2 = x_at && vectors > 2 ? x_at[2] : 2 * REG_LANES;
@@ -57,20 +74,33 @@ VEC_INLINE void tile(const int rows, const int vectors, const leat_kern_taps_t *
     if (vectors > 3) x3 = LOAD(from + at3, 3);
     EACH_ROW(STEP)
   }
+  const leat_kern_finish_t *f = t->finish;
+  if (f) {
+    if (f->bias) {
+      EACH_ROW(BIAS)
+    }
+    if (f->side) {
+      const float *side = t->side + row * f->side_step[1] + first;
+      EACH_ROW(SIDE)
+    }
+    if (f->bounded != 0) {
+      EACH_ROW(BOUND)
+    }
+  }
   EACH_ROW(FINISH)
 }
 
-typedef void tile_t(const leat_kern_taps_t *t, const float *base, const int64_t x_at[4], const float *w, float *out,
+typedef void tile_t(const leat_kern_taps_t *t, const float *base, const int64_t x_at[4], int64_t row, int64_t first,
                     int64_t last);
 #define TILE(rows, vectors)                                                                                \
   static void tile_##rows##_##vectors(const leat_kern_taps_t *t, const float *base, const int64_t x_at[4], \
-                                      const float *w, float *out, int64_t last) {                          \
+                                      int64_t row, int64_t first, int64_t last) {                          \
     (void)x_at;                                                                                            \
-    tile(rows, vectors, t, base, NULL, w, out, last);                                                      \
+    tile(rows, vectors, t, base, NULL, row, first, last);                                                  \
   }                                                                                                        \
   static void jump_##rows##_##vectors(const leat_kern_taps_t *t, const float *base, const int64_t x_at[4], \
-                                      const float *w, float *out, int64_t last) {                          \
-    tile(rows, vectors, t, base, x_at, w, out, last);                                                      \
+                                      int64_t row, int64_t first, int64_t last) {                          \
+    tile(rows, vectors, t, base, x_at, row, first, last);                                                  \
   }
 #define EACH_VECTORS(M, rows) M(rows, 1) M(rows, 2) M(rows, 3) M(rows, 4)
 #define EACH_TILE(M) \
@@ -99,8 +129,7 @@ static void add_vectors(const leat_kern_taps_t *t, int64_t row, int64_t rows, in
     const float *base = t->base + place_of(t, first);
     for (int64_t m = row; m < row + rows;) {
       int64_t count = leat_kern_next_piece(row + rows - m, most);
-      tiles[(count - 1) * 4 + vectors - 1][t->run > 0](t, base, x_at, t->w + m * t->w_row,
-                                                       t->out + m * t->out_row + first, last);
+      tiles[(count - 1) * 4 + vectors - 1][t->run > 0](t, base, x_at, m, first, last);
       m += count;
     }
     first += vectors * REG_LANES;
@@ -118,6 +147,13 @@ static void gather_taps(const float *base, const int32_t *offsets, int64_t taps,
   for (int64_t i = 0; i < lanes; i++) {
     for (int64_t k = 0; k < taps; k++) out[i * REST_TAPS + k] = base[offsets[k] + i];
   }
+}
+
+static float finish_rest(const leat_kern_taps_t *t, float sum, int64_t row, int64_t lane) {
+  const leat_kern_finish_t *f = t->finish;
+  if (!f) return sum;
+  return finish_one(f, sum, f->bias ? t->bias + row * f->bias_step : NULL,
+                    f->side ? t->side + row * f->side_step[1] + lane : NULL);
 }
 
 // The same of the lanes from `first` on.
@@ -141,7 +177,8 @@ static void add_rest(const leat_kern_taps_t *t, int64_t row, int64_t rows, int64
     KERN(gemm_lines_f32)(&g, x, t->w + row * t->w_row + k, sums);
   }
   for (int64_t r = 0; r < rows; r++) {
-    for (int64_t i = 0; i < lanes; i++) out[r * t->out_row + i] = sums[i * REST_ROWS + r];
+    for (int64_t i = 0; i < lanes; i++)
+      out[r * t->out_row + i] = finish_rest(t, sums[i * REST_ROWS + r], row + r, first + i);
   }
 }
 

@@ -5,9 +5,9 @@
 //
 // reg_lanes(from, to) masks the lanes from <= i < to, 0 <= from <= to <= REG_LANES, reg_lanes_of those whose words are
 // -1 and not 0; lanes that are masked out load as zero and are not touched in memory. reg_beats masks the lanes where v
-// is greater or a NaN; reg_pick takes those of a mask from a. reg_evens: a0 a2 .. and then b1 b3 ..; reg_interleave: a0
-// b0 a1 b1 .., the second half in *out_high. reg_transpose: lane j of register i goes to lane i of register j, of
-// REG_LANES registers.
+// is greater or a NaN; reg_pick takes those of a mask from a. reg_least and reg_most keep v within a bound, also where
+// it is a NaN or a zero of another sign. reg_evens: a0 a2 .. and then b1 b3 ..; reg_interleave: a0 b0 a1 b1 .., the
+// second half in *out_high. reg_transpose: lane j of register i goes to lane i of register j, of REG_LANES registers.
 #ifndef LEAT_KERN_REG_H_
 #define LEAT_KERN_REG_H_
 
@@ -23,6 +23,9 @@ VEC_INLINE reg_t reg_splat(float x) { return _mm512_set1_ps(x); }
 VEC_INLINE reg_t reg_load(const float *p) { return _mm512_loadu_ps(p); }
 VEC_INLINE void reg_store(float *p, reg_t v) { _mm512_storeu_ps(p, v); }
 VEC_INLINE reg_t reg_fma(reg_t a, reg_t b, reg_t c) { return _mm512_fmadd_ps(a, b, c); }
+VEC_INLINE reg_t reg_add(reg_t a, reg_t b) { return _mm512_add_ps(a, b); }
+VEC_INLINE reg_t reg_least(reg_t low, reg_t v) { return _mm512_max_ps(low, v); }
+VEC_INLINE reg_t reg_most(reg_t high, reg_t v) { return _mm512_min_ps(high, v); }
 VEC_INLINE reg_mask_t reg_lanes(int64_t from, int64_t to) { return (reg_mask_t)((1u << to) - (1u << from)); }
 VEC_INLINE reg_mask_t reg_lanes_of(const int32_t *words) { return _mm512_movepi32_mask(_mm512_loadu_si512(words)); }
 VEC_INLINE reg_t reg_load_lanes(const float *p, reg_mask_t m) { return _mm512_maskz_loadu_ps(m, p); }
@@ -77,6 +80,9 @@ VEC_INLINE reg_t reg_splat(float x) { return _mm256_set1_ps(x); }
 VEC_INLINE reg_t reg_load(const float *p) { return _mm256_loadu_ps(p); }
 VEC_INLINE void reg_store(float *p, reg_t v) { _mm256_storeu_ps(p, v); }
 VEC_INLINE reg_t reg_fma(reg_t a, reg_t b, reg_t c) { return _mm256_fmadd_ps(a, b, c); }
+VEC_INLINE reg_t reg_add(reg_t a, reg_t b) { return _mm256_add_ps(a, b); }
+VEC_INLINE reg_t reg_least(reg_t low, reg_t v) { return _mm256_max_ps(low, v); }
+VEC_INLINE reg_t reg_most(reg_t high, reg_t v) { return _mm256_min_ps(high, v); }
 VEC_INLINE reg_mask_t reg_lanes(int64_t from, int64_t to) {
   const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   return _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)from), lane),
@@ -133,6 +139,7 @@ VEC_INLINE reg_t reg_fma(reg_t a, reg_t b, reg_t c) {
   return (reg_t){f32_fma(a[0], b[0], c[0]), f32_fma(a[1], b[1], c[1]), f32_fma(a[2], b[2], c[2]),
                  f32_fma(a[3], b[3], c[3])};
 }
+VEC_INLINE reg_t reg_add(reg_t a, reg_t b) { return a + b; }
 VEC_INLINE reg_mask_t reg_lanes(int64_t from, int64_t to) {
   const reg_mask_t lane = {0, 1, 2, 3};
   return (lane >= (int32_t)from) & (lane < (int32_t)to);
@@ -153,6 +160,8 @@ VEC_INLINE reg_mask_t reg_equals(reg_t a, reg_t b) { return a == b; }
 VEC_INLINE reg_t reg_pick(reg_mask_t m, reg_t a, reg_t b) {
   return (reg_t)(((reg_mask_t)a & m) | ((reg_mask_t)b & ~m));
 }
+VEC_INLINE reg_t reg_least(reg_t low, reg_t v) { return reg_pick(low > v, low, v); }
+VEC_INLINE reg_t reg_most(reg_t high, reg_t v) { return reg_pick(high < v, high, v); }
 VEC_INLINE reg_t reg_evens(reg_t a, reg_t b) { return (reg_t){a[0], a[2], b[1], b[3]}; }
 VEC_INLINE reg_t reg_interleave(reg_t a, reg_t b, reg_t *out_high) {
   *out_high = (reg_t){a[2], b[2], a[3], b[3]};

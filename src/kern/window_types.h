@@ -23,6 +23,18 @@ static inline int64_t leat_kern_window_at(const leat_kern_window_t *w, int d, in
   return p >= 0 && p < w->in[d] ? p : LEAT_KERN_PADDING;
 }
 
+// What becomes of a sum of a convolution where it is stored, in this order: plus a number of its output, plus the
+// element of `side` at its place, no less than `low`, no more than `high`; a NaN stays one. `bias` and `side` begin
+// with the first output, as w does.
+typedef struct leat_kern_finish_s {
+  const float *bias;  // NULL: none
+  int64_t bias_step;  // from output to output
+  const float *side;  // NULL: none
+  int64_t side_step[5];
+  int32_t bounded;
+  float low, high;
+} leat_kern_finish_t;
+
 // x[images, groups * channels, in..], w[outputs, channels, size..], y[images, outputs, out..]; strides in elements.
 // A tile may hold a range of the outputs: `outputs` of them from `output_first` on, to which w and y point already.
 typedef struct leat_kern_conv_s {
@@ -31,6 +43,7 @@ typedef struct leat_kern_conv_s {
   int64_t outputs, output_first, outputs_per_group;
   int64_t chain;  // terms of a block, whose sums are added pairwise: of a gradient positions; 0: one block
   int64_t x[5], w[5], y[5];
+  const leat_kern_finish_t *finish;  // NULL: sums are stored as they are
 } leat_kern_conv_t;
 
 static inline int64_t leat_kern_clamp(int64_t v, int64_t low, int64_t high) {
@@ -62,8 +75,10 @@ typedef struct leat_kern_taps_s {
   int32_t w_flat;         // 1: w_offsets[k] is k
   int64_t run, run_step;  // > 0: every `run` lanes, whole registers, base[.. + n] jumps: they are run_step apart
   float *out;
-  int64_t out_row, lanes;  // out[m][n] = out[m * out_row + n], n < lanes
-  int32_t accumulate;      // 1: adds to out
+  int64_t out_row, lanes;            // out[m][n] = out[m * out_row + n], n < lanes
+  int32_t accumulate;                // 1: adds to out
+  const leat_kern_finish_t *finish;  // of the sums; NULL: they are stored as they are
+  const float *bias, *side;          // of row 0 and lane 0
 } leat_kern_taps_t;
 
 // Lines of x that a row of conv_depth_spread meets, and positions of a line's window, at most.

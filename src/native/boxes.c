@@ -43,8 +43,9 @@ static void spread_extents(leat_native_operand_t *operands, uint32_t count, uint
   }
 }
 
-static leat_status_t prepare_box(const leat_pef_t *pef, const pef_stage_t *file, const box_t *box,
-                                 const leat_native_prepare_t *context, leat_native_stage_t *stage) {
+// The operands of a stage as they are in a box.
+static leat_status_t cut_stage(const leat_pef_t *pef, const pef_stage_t *file, const box_t *box,
+                               const leat_native_prepare_t *context, leat_native_stage_t *stage) {
   const uint32_t written = leat_pef_output(pef, file);
   leat_native_operand_t *operands = leat_arena_alloc(context->arena, (stage->operand_count + 1u) * sizeof *operands);
   if (operands == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the tiles of a stage");
@@ -60,7 +61,36 @@ static leat_status_t prepare_box(const leat_pef_t *pef, const pef_stage_t *file,
     cut_window(stage, &params->window);
     stage->params = params;
   }
+  return NULL;
+}
+
+static leat_status_t prepare_box(const leat_pef_t *pef, const pef_stage_t *file, const box_t *box,
+                                 const leat_native_prepare_t *context, leat_native_stage_t *stage) {
+  LEAT_TRY(cut_stage(pef, file, box, context, stage));
+  if (stage->next != NULL) {
+    leat_native_stage_t *next = leat_arena_alloc(context->arena, sizeof *next);
+    if (next == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the tiles of a stage");
+    *next = *stage->next;
+    LEAT_TRY(cut_stage(pef, file + 1, box, context, next));
+    stage->next = next;
+  }
   return stage->kind->prepare(stage, context);
+}
+
+// As one table, where every box has one.
+static leat_status_t gather_joined(const leat_native_stage_t *stages, uint32_t boxes,
+                                   const leat_native_prepare_t *context, leat_run_stage_t *out) {
+  for (uint32_t b = 0; b < boxes; b++) {
+    if (stages[b].joined == NULL) return NULL;
+  }
+  leat_native_stage_t *joined = leat_arena_alloc(context->arena, boxes * sizeof *joined);
+  if (joined == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the tiles of a stage");
+  for (uint32_t b = 0; b < boxes; b++) {
+    joined[b] = *stages[b].joined;
+    if (joined[b].workspace_bytes > out->workspace_bytes) out->workspace_bytes = joined[b].workspace_bytes;
+  }
+  out->joined = joined;
+  return NULL;
 }
 
 leat_status_t leat_native_boxes_prepare(const leat_pef_t *pef, const leat_native_stage_t *stage,
@@ -77,5 +107,5 @@ leat_status_t leat_native_boxes_prepare(const leat_pef_t *pef, const leat_native
   }
   out->run = run;
   out->plan = stages;
-  return NULL;
+  return gather_joined(stages, space->boxes, context, out);
 }

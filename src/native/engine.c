@@ -5,6 +5,7 @@
 #include "native/boxes.h"
 #include "native/code.h"
 #include "native/cpu.h"
+#include "native/finish.h"
 #include "native/jit.h"
 #include "native/stage.h"
 
@@ -144,6 +145,22 @@ static uint32_t find_sums(const native_t *native, const pef_body_t *body, const 
   return count;
 }
 
+// Where a convolution may end with what the stage behind it does, it is there when it is prepared. One that makes sums
+// does that by itself.
+static leat_status_t find_next(const native_t *native, const pef_body_t *body, const leat_run_space_t *space,
+                               leat_native_stage_t *stage) {
+  const pef_stage_t *file = native->pef->stages + (stage - native->stages);
+  const pef_stage_t *next = file->kind == PEF_STAGE_CONV ? leat_native_stage_behind(native->pef, body, file) : NULL;
+  leat_native_stage_t behind[LEAT_NATIVE_SUMS_MAX];
+  leat_native_sum_t sums[LEAT_NATIVE_SUMS_MAX];
+  if (next == NULL || (space->boxes <= 1 && find_sums(native, body, next, behind, sums) != 0)) return NULL;
+  leat_native_stage_t *resolved = leat_arena_alloc(native->arena, sizeof *resolved);
+  if (resolved == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for a stage");
+  *resolved = stage_of(native, body, next);
+  stage->next = resolved;
+  return NULL;
+}
+
 static void run_nothing(const void *plan, const leat_run_tile_t *tile) { (void)plan, (void)tile; }
 
 static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_t *body,
@@ -161,6 +178,7 @@ static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_
                                    .code = native->code,
                                    .row_count = space->row_count,
                                    .tile_rows_max = space->tile_rows};
+  LEAT_TRY(find_next(native, body, space, stage));
   if (space->boxes > 1) return leat_native_boxes_prepare(pef, stage, space, &context, out);
   leat_native_sum_t sums[LEAT_NATIVE_SUMS_MAX];
   leat_native_stage_t behind[LEAT_NATIVE_SUMS_MAX];
@@ -173,6 +191,9 @@ static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_
   out->run = stage->kind->run;
   out->plan = stage;
   out->workspace_bytes = stage->workspace_bytes;
+  out->joined = stage->joined;
+  if (stage->joined != NULL && stage->joined->workspace_bytes > out->workspace_bytes)
+    out->workspace_bytes = stage->joined->workspace_bytes;
   return NULL;
 }
 

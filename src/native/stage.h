@@ -70,12 +70,15 @@ struct leat_native_stage_s {
   const pef_params_t *params;
   const pef_instruction_t *instructions;  // MAP
   uint32_t instruction_count;
-  const char *origin;  // for messages: "module op source"
+  const char *origin;               // for messages: "module op source"
+  const leat_native_stage_t *next;  // resolved and not prepared: the stage behind it, where the two may be one
+                                    // (finish.h); NULL
   // Set by prepare():
   const void *plan;        // the kind's own record, from the arena; NULL if it needs none
   size_t workspace_bytes;  // per thread; contents are undefined when run() starts
   uint32_t sum_count;      // MAP: so many stages behind it have nothing left to do
   uint32_t left_out[LEAT_NATIVE_SUMS_MAX], left_out_count;  // operands that then are not stored
+  const leat_native_stage_t *joined;  // of the same kind, whose run() does this stage and `next`; NULL: none does
 };
 
 // The table over pef_stage_kind; NULL beyond PEF_STAGE_COUNT.

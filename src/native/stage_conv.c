@@ -4,6 +4,7 @@
 // are output channels or batches, each of which is a sum over all its images.
 #include "base/loops.h"
 #include "native/conv_plan.h"
+#include "native/finish.h"
 #include "native/window.h"
 
 typedef void in_place_t(const leat_kern_conv_t *s, const float *x, const float *w, float *y, float *workspace);
@@ -17,6 +18,8 @@ typedef struct conv_s {
   const leat_kern_conv_plan_t *forward;  // NULL: generic, or in place
   const leat_kern_wgrad_plan_t *wgrad;
   const leat_kern_wgrad_depth_t *wgrad_depth;
+  const leat_native_finish_t *finish;  // NULL: it ends with its sums
+  int64_t side_step[5];                // strides of finish->side, as those of y in `shape`
 } conv_t;
 
 static void read_strides(const leat_native_operand_t *operand, uint32_t batch, uint32_t spatial,
@@ -46,11 +49,12 @@ static void swap(int64_t *a, int64_t *b) {
 }
 
 // A picture of one row is one of one column: bands are cut along rows, and rows are copied once for all taps.
-static void stand_up(leat_kern_conv_t *s) {
+static void stand_up(conv_t *c) {
+  leat_kern_conv_t *s = &c->shape;
   leat_kern_window_t *w = &s->window;
   if (w->in[1] != 1 || w->out[1] != 1 || w->size[1] != 1 || w->low[1] != 0 || w->size[2] == 1) return;
-  int64_t *const by_dim[] = {w->in,       w->out,  w->size,  w->stride, w->low,
-                             w->dilation, w->base, s->x + 2, s->w + 2,  s->y + 2};
+  int64_t *const by_dim[] = {w->in,   w->out,   w->size,  w->stride, w->low,          w->dilation,
+                             w->base, s->x + 2, s->w + 2, s->y + 2,  c->side_step + 2};
   for (size_t i = 0; i < sizeof by_dim / sizeof *by_dim; i++) swap(&by_dim[i][1], &by_dim[i][2]);
   s->x[4] = s->y[4] = 1;  // of one element
 }
@@ -84,16 +88,53 @@ static leat_status_t prepare(leat_native_stage_t *stage, const leat_native_prepa
   return NULL;
 }
 
-leat_status_t leat_native_conv_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
+// `finish`: what it does with its sums, which then go there; NULL: nothing.
+static leat_status_t prepare_forward(leat_native_stage_t *stage, const leat_native_prepare_t *context,
+                                     const leat_native_finish_t *finish) {
   conv_t *c = NULL;
   LEAT_TRY(prepare(stage, context, PEF_CONV_w, PEF_CONV_y, 0, &c));
+  c->finish = finish;
+  if (finish != NULL && finish->side != NULL)
+    read_strides(finish->side, 0, (uint32_t)stage->params->window.spatial, c->side_step);
   c->shape.chain = leat_native_conv_terms(&c->shape) > stage->params->conv.chain ? stage->params->conv.chain : 0;
   if (c->x->dtype == PEF_F64) return NULL;
   if (leat_native_conv_is_depth(&c->shape, &stage->workspace_bytes)) c->in_place = stage->kern->conv_depth;
   if (leat_native_conv_is_spread(&c->shape, &stage->workspace_bytes)) c->in_place = stage->kern->conv_depth_spread;
   if (c->in_place) return NULL;
-  stand_up(&c->shape);
+  stand_up(c);
   return leat_native_conv_plan(context->arena, &c->shape, &c->forward, &stage->workspace_bytes);
+}
+
+// Whether the bodies of a plan know what to do with the sums.
+static bool can_finish(const leat_native_stage_t *stage, const leat_native_finish_t *finish) {
+  const conv_t *c = stage->plan;
+  if (c->in_place != NULL) return c->in_place == stage->kern->conv_depth && finish->side == NULL;
+  const int64_t *base = c->shape.window.base;
+  return c->forward != NULL && (finish->side == NULL || base[0] * base[1] * base[2] == 1);
+}
+
+// The stage and the one behind it as one.
+static leat_status_t join(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
+  leat_native_finish_t *finish = leat_arena_alloc(context->arena, sizeof *finish);
+  leat_native_stage_t *joined = leat_arena_alloc(context->arena, sizeof *joined);
+  leat_native_operand_t *operands = leat_arena_alloc(context->arena, stage->operand_count * sizeof *operands);
+  if (finish == NULL || joined == NULL || operands == NULL)
+    LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while preparing a convolution");
+  if (!leat_native_finish_find(stage->next, &stage->operands[PEF_CONV_y], finish) || !can_finish(stage, finish))
+    return NULL;
+  memcpy(operands, stage->operands, stage->operand_count * sizeof *operands);
+  operands[PEF_CONV_y] = *finish->y;
+  *joined = *stage;
+  joined->operands = operands;
+  LEAT_TRY(prepare_forward(joined, context, finish));
+  if (can_finish(joined, finish)) stage->joined = joined;
+  return NULL;
+}
+
+leat_status_t leat_native_conv_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
+  LEAT_TRY(prepare_forward(stage, context, NULL));
+  return stage->next != NULL && stage->next->kind == leat_native_stage_kind(PEF_STAGE_MAP) ? join(stage, context)
+                                                                                           : NULL;
 }
 
 leat_status_t leat_native_conv_wgrad_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
@@ -117,9 +158,26 @@ static leat_kern_conv_t tile_shape(const conv_t *c, const leat_run_tile_t *tile)
   return s;
 }
 
+static leat_kern_finish_t tile_finish(const conv_t *c, const leat_run_tile_t *tile) {
+  const leat_native_finish_t *finish = c->finish;
+  leat_kern_finish_t f = {.bounded = finish->bounded, .low = finish->low, .high = finish->high};
+  if (finish->bias != NULL) {
+    f.bias = (const float *)(const void *)leat_native_operand_at(finish->bias, tile);
+    f.bias_step = finish->bias->strides[1];
+  }
+  if (finish->side != NULL) f.side = (const float *)(const void *)leat_native_operand_at(finish->side, tile);
+  memcpy(f.side_step, c->side_step, sizeof f.side_step);
+  return f;
+}
+
 void leat_native_conv_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
   const conv_t *c = stage->plan;
-  const leat_kern_conv_t s = tile_shape(c, tile);
+  leat_kern_conv_t s = tile_shape(c, tile);
+  leat_kern_finish_t finish;
+  if (c->finish != NULL) {
+    finish = tile_finish(c, tile);
+    s.finish = &finish;
+  }
   const void *x = leat_native_operand_at(c->x, tile), *w = leat_native_operand_at(c->w, tile);
   void *y = leat_native_operand_at(c->y, tile);
   if (c->in_place)

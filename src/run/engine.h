@@ -50,6 +50,8 @@ typedef struct leat_run_stage_s {
   size_t workspace_bytes;
   const uint32_t *left_out;  // outputs in tile buffers that it does not write, since whoever reads them has them
   uint32_t left_out_count;   // otherwise
+  const void *joined;  // with this plan run() does the stage and the next one of the body, whenever this one is to be
+                       // done, and nobody can tell; NULL: there is none. Who looks at every stage takes `plan`.
 } leat_run_stage_t;
 
 typedef struct leat_run_engine_s {

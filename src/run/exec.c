@@ -28,20 +28,23 @@ static double now(void) {
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static void run_stages(const leat_program_t *program, const leat_run_body_t *body, const leat_run_tile_t *tile) {
-  for (uint32_t s = 0; s < body->stage_count; s++) {
-    const leat_run_stage_t *stage = &body->stages[s];
-    if (leat_run_stage_enabled(program, stage)) stage->run(stage->plan, tile);
-  }
+// Runs a stage, and the next one where the two are one. Returns how many that are.
+static uint32_t run_stage(const leat_program_t *program, const leat_run_stage_t *stage, const leat_run_tile_t *tile) {
+  if (!leat_run_stage_enabled(program, stage)) return 1;
+  stage->run(stage->joined != NULL ? stage->joined : stage->plan, tile);
+  return stage->joined != NULL ? 2 : 1;
 }
 
-// Adds the time of every stage to `seconds`, a table of this thread's own.
+static void run_stages(const leat_program_t *program, const leat_run_body_t *body, const leat_run_tile_t *tile) {
+  for (uint32_t s = 0; s < body->stage_count;) s += run_stage(program, &body->stages[s], tile);
+}
+
+// Adds the time of every stage to `seconds`, a table of this thread's own; of two that are one to the first.
 static void run_stages_timed(const leat_program_t *program, const leat_run_body_t *body, const leat_run_tile_t *tile,
                              double *seconds) {
   double before = now();
-  for (uint32_t s = 0; s < body->stage_count; s++) {
-    const leat_run_stage_t *stage = &body->stages[s];
-    if (leat_run_stage_enabled(program, stage)) stage->run(stage->plan, tile);
+  for (uint32_t s = 0, count; s < body->stage_count; s += count) {
+    count = run_stage(program, &body->stages[s], tile);
     double after = now();
     seconds[s] += after - before;
     before = after;
