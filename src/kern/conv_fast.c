@@ -38,24 +38,48 @@ VEC_INLINE float *put_rows(float *to, int64_t pitch, const float *from, int64_t 
   return to;
 }
 
-// Columns [chunk, chunk + REG_LANES) of a run, of all rows of the copy. plane is NULL in the padding.
+// A run of columns that a register holds, of all rows of the copy. plane is NULL in the padding.
 VEC_INLINE void copy_columns(const job_t *j, const leat_kern_conv_run_t *run, const float *plane, int64_t band_first,
-                             int64_t chunk, float *to, const int tight) {
+                             float *to, const int tight) {
   const leat_kern_conv_reads_t *rows = &j->phase->dim[1];
   const int64_t pitch = j->phase->pitch, row_step = j->s->x[3], n = j->phase->image_rows;
-  const reg_mask_t inside = reg_part(run->low, run->high, chunk), whole = reg_part(0, run->width, chunk);
+  const reg_mask_t inside = reg_lanes(run->low, run->high), whole = reg_lanes(0, run->width);
   const int64_t most = rows->stride == 1 ? n : 1;  // rows of the copy that follow each other in x
-  to += chunk;
   for (int64_t r = 0; r < n; r += most) {
     const int64_t in = j->phase->image_row_in[r] + band_first * rows->stride;
     const int64_t first = leat_kern_clamp(-in, 0, most);
     const int64_t last = plane ? leat_kern_clamp(rows->in - in, first, most) : first;
     to = put_rows(to, pitch, NULL, 0, first, inside, whole, tight);
     if (last > first) {
-      const float *from = plane + (in + first) * row_step + run->first + chunk;
+      const float *from = plane + (in + first) * row_step + run->first;
       to = put_rows(to, pitch, from, row_step, last - first, inside, whole, tight);
     }
     to = put_rows(to, pitch, NULL, 0, most - last, inside, whole, tight);
+  }
+}
+// A row of a run, from element 0 on; NULL: in the padding.
+static void copy_row(const leat_kern_conv_run_t *run, const float *from, float *to) {
+  int64_t c = 0;
+  for (; c + REG_LANES <= run->width; c += REG_LANES) {
+    reg_t v = reg_zero();
+    if (from && c >= run->low && c + REG_LANES <= run->high)
+      v = reg_load(from + c);
+    else if (from)
+      v = reg_load_lanes(from + c, reg_part(run->low, run->high, c));
+    reg_store(to + c, v);
+  }
+  if (c == run->width) return;
+  const reg_t v = from ? reg_load_lanes(from + c, reg_part(run->low, run->high, c)) : reg_zero();
+  reg_store_lanes(to + c, v, reg_part(0, run->width, c));
+}
+// A run of more columns than a register has, row by row: along x, as it lies.
+static void copy_wide(const job_t *j, const leat_kern_conv_run_t *run, const float *plane, int64_t band_first,
+                      float *to) {
+  const leat_kern_conv_reads_t *rows = &j->phase->dim[1];
+  for (int64_t r = 0; r < j->phase->image_rows; r++, to += j->phase->pitch) {
+    const int64_t in = j->phase->image_row_in[r] + band_first * rows->stride;
+    const int is_inside = plane && in >= 0 && in < rows->in;
+    copy_row(run, is_inside ? plane + in * j->s->x[3] + run->first : NULL, to);
   }
 }
 // Columns low <= c < high of a row: from[2 c]. Reads nothing behind from[2 (high - 1)].
@@ -119,10 +143,11 @@ static void copy_run(const job_t *j, const leat_kern_conv_run_t *run, const floa
   else if (j->phase->dim[2].stride != 1 || j->s->x[4] != 1)
     copy_strided(j, run, plane, band_first, to);
   else if (run->width <= REG_LANES && run->width == j->phase->pitch)
-    copy_columns(j, run, plane, band_first, 0, to, 1);
+    copy_columns(j, run, plane, band_first, to, 1);
+  else if (run->width <= REG_LANES)
+    copy_columns(j, run, plane, band_first, to, 0);
   else
-    for (int64_t chunk = 0; chunk < run->width; chunk += REG_LANES)
-      copy_columns(j, run, plane, band_first, chunk, to, 0);
+    copy_wide(j, run, plane, band_first, to);
 }
 
 // The copy for `channels` channels of x, output plane `z` and the band from `band_first` on.
@@ -149,18 +174,39 @@ static void finish(const job_t *j, float *row, int64_t o, int64_t z, int64_t r) 
   finish_row(f, row, bias, side, j->phase->dim[2].count);
 }
 
+// A row of y of two phases along columns, of which this is number `first`: column first + 2 c is from[c]. The first one
+// may write between its columns, where the second one puts its own later.
+static void store_every_other(const float *from, int64_t width, int64_t first, int64_t out_width, float *row) {
+  int64_t c = 0;
+  for (; c + REG_LANES <= width && 2 * (c + REG_LANES) <= out_width; c += REG_LANES) {
+    float *to = row + 2 * c;
+    const reg_t v = reg_load(from + c);
+    reg_t high, low = reg_interleave(v, v, &high);
+    if (first == 1) {
+      low = reg_pick(reg_odd(), low, reg_load(to));
+      high = reg_pick(reg_odd(), high, reg_load(to + REG_LANES));
+    }
+    reg_store(to, low);
+    reg_store(to + REG_LANES, high);
+  }
+  for (; c < width; c++) row[first + 2 * c] = from[c];
+}
+
 // Moves the micro kernel's rows to y.
 static void store(const job_t *j, int64_t z, int64_t band_first, int64_t band_rows) {
   const leat_kern_conv_reads_t *d = j->phase->dim;
-  const int64_t *strides = j->s->y, width = d[2].count, row = width * band_rows;
-  const int64_t step = d[2].step * strides[4];
+  const int64_t *strides = j->s->y, width = d[2].count, step = d[2].step * strides[4];
+  const int pairs = d[2].step == 2 && strides[4] == 1;
+  float *from = j->out;
   for (int64_t o = 0; o < j->rows; o++) {
-    float *plane = j->y + o * strides[1] + (d[0].first + z * d[0].step) * strides[2] + d[2].first * strides[4];
-    for (int64_t r = 0; r < band_rows; r++) {
+    float *plane = j->y + o * strides[1] + (d[0].first + z * d[0].step) * strides[2];
+    for (int64_t r = 0; r < band_rows; r++, from += width) {
       float *to = plane + (d[1].first + (band_first + r) * d[1].step) * strides[3];
-      float *from = j->out + o * row + r * width;
       if (j->s->finish) finish(j, from, o, z, band_first + r);
-      for (int64_t c = 0; c < width; c++) to[c * step] = from[c];
+      if (pairs)
+        store_every_other(from, width, d[2].first, j->s->window.out[2], to);
+      else
+        for (int64_t c = 0; c < width; c++) to[d[2].first * strides[4] + c * step] = from[c];
     }
   }
 }
@@ -235,6 +281,31 @@ static void run_band(const job_t *j, int64_t z, int64_t band_first, int64_t band
   if (phase->store != 0) store(j, z, band_first, band_rows);
 }
 
+// Band `index` of output plane z, of a phase that has both.
+static void run_phase(job_t *j, const leat_kern_conv_phase_t *phase, int64_t z, int64_t index) {
+  const int64_t first = index * phase->band, rows = phase->dim[1].count;
+  if (z >= phase->dim[0].count || first >= rows) return;
+  j->phase = phase;
+  run_band(j, z, first, leat_kern_clamp(rows - first, 0, phase->band));
+}
+
+// A group of an image. Phases take turns band by band: their outputs lie between each other.
+static void run_group(job_t *j) {
+  const leat_kern_conv_plan_t *p = j->p;
+  int64_t planes = 0, bands = 0;
+  for (int64_t i = 0; i < p->phase_count; i++) {
+    const leat_kern_conv_phase_t *phase = &p->phases[i];
+    const int64_t count = (phase->dim[1].count + phase->band - 1) / phase->band;
+    planes = phase->dim[0].count > planes ? phase->dim[0].count : planes;
+    bands = count > bands ? count : bands;
+  }
+  for (int64_t z = 0; z < planes; z++) {
+    for (int64_t b = 0; b < bands; b++) {
+      for (int64_t i = 0; i < p->phase_count; i++) run_phase(j, &p->phases[i], z, b);
+    }
+  }
+}
+
 // One image: its groups, the part of them that this tile holds.
 static void run_image(job_t *j, const float *x, const float *w, float *y, const float *side) {
   const leat_kern_conv_t *s = j->s;
@@ -247,30 +318,17 @@ static void run_image(job_t *j, const float *x, const float *w, float *y, const 
     j->y = y + o * s->y[1];
     j->bias = f && f->bias ? f->bias + o * f->bias_step : NULL;
     j->side = side ? side + o * f->side_step[1] : NULL;
-    const leat_kern_conv_reads_t *d = j->phase->dim;
-    for (int64_t z = 0; z < d[0].count; z++) {
-      for (int64_t r = 0; r < d[1].count; r += j->phase->band) {
-        run_band(j, z, r, leat_kern_clamp(d[1].count - r, 0, j->phase->band));
-      }
-    }
+    run_group(j);
   }
 }
 
 void KERN(conv_fast)(const leat_kern_conv_plan_t *p, const leat_kern_conv_t *s, const float *x, const float *w,
                      float *y, float *workspace) {
-  for (int64_t i = 0; i < p->phase_count; i++) {
-    const leat_kern_conv_phase_t *phase = &p->phases[i];
-    job_t j = {.p = p,
-               .s = s,
-               .phase = phase,
-               .image = workspace,
-               .panel = workspace + p->panel_at,
-               .out = workspace + p->out_at};
-    j.in_blocks = p->sum_channels > 0;
-    j.sum_channels = p->sum_channels > 0 ? p->sum_channels : s->channels;
-    for (int64_t n = 0; n < s->images; n++) {
-      const float *side = s->finish && s->finish->side ? s->finish->side + n * s->finish->side_step[0] : NULL;
-      run_image(&j, x + n * s->x[0], w, y + n * s->y[0], side);
-    }
+  job_t j = {.p = p, .s = s, .image = workspace, .panel = workspace + p->panel_at, .out = workspace + p->out_at};
+  j.in_blocks = p->sum_channels > 0;
+  j.sum_channels = p->sum_channels > 0 ? p->sum_channels : s->channels;
+  for (int64_t n = 0; n < s->images; n++) {
+    const float *side = s->finish && s->finish->side ? s->finish->side + n * s->finish->side_step[0] : NULL;
+    run_image(&j, x + n * s->x[0], w, y + n * s->y[0], side);
   }
 }

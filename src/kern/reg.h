@@ -3,11 +3,12 @@
 // in registers, where the 64-byte vectors of vec.h would be split and spilled below AVX-512. A body walks its positions
 // in steps of REG_LANES; lanes do not depend on each other, so the result bits are those of every other level.
 //
-// reg_lanes(from, to) masks the lanes from <= i < to, 0 <= from <= to <= REG_LANES, reg_lanes_of those whose words are
-// -1 and not 0; lanes that are masked out load as zero and are not touched in memory. reg_beats masks the lanes where v
-// is greater or a NaN; reg_pick takes those of a mask from a. reg_least and reg_most keep v within a bound, also where
-// it is a NaN or a zero of another sign. reg_evens: a0 a2 .. and then b1 b3 ..; reg_interleave: a0 b0 a1 b1 .., the
-// second half in *out_high. reg_transpose: lane j of register i goes to lane i of register j, of REG_LANES registers.
+// reg_lanes(from, to) masks the lanes from <= i < to, 0 <= from <= to <= REG_LANES, reg_odd those of odd numbers,
+// reg_lanes_of those whose words are -1 and not 0; lanes that are masked out load as zero and are not touched in
+// memory. reg_beats masks the lanes where v is greater or a NaN; reg_pick takes those of a mask from a. reg_least and
+// reg_most keep v within a bound, also where it is a NaN or a zero of another sign. reg_evens: a0 a2 .. and then b1 b3
+// ..; reg_interleave: a0 b0 a1 b1 .., the second half in *out_high. reg_transpose: lane j of register i goes to lane i
+// of register j, of REG_LANES registers.
 #ifndef LEAT_KERN_REG_H_
 #define LEAT_KERN_REG_H_
 
@@ -27,6 +28,7 @@ VEC_INLINE reg_t reg_add(reg_t a, reg_t b) { return _mm512_add_ps(a, b); }
 VEC_INLINE reg_t reg_least(reg_t low, reg_t v) { return _mm512_max_ps(low, v); }
 VEC_INLINE reg_t reg_most(reg_t high, reg_t v) { return _mm512_min_ps(high, v); }
 VEC_INLINE reg_mask_t reg_lanes(int64_t from, int64_t to) { return (reg_mask_t)((1u << to) - (1u << from)); }
+VEC_INLINE reg_mask_t reg_odd(void) { return (reg_mask_t)0xaaaa; }
 VEC_INLINE reg_mask_t reg_lanes_of(const int32_t *words) { return _mm512_movepi32_mask(_mm512_loadu_si512(words)); }
 VEC_INLINE reg_t reg_load_lanes(const float *p, reg_mask_t m) { return _mm512_maskz_loadu_ps(m, p); }
 VEC_INLINE void reg_store_lanes(float *p, reg_t v, reg_mask_t m) { _mm512_mask_storeu_ps(p, m, v); }
@@ -88,6 +90,7 @@ VEC_INLINE reg_mask_t reg_lanes(int64_t from, int64_t to) {
   return _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)from), lane),
                              _mm256_cmpgt_epi32(_mm256_set1_epi32((int)to), lane));
 }
+VEC_INLINE reg_mask_t reg_odd(void) { return _mm256_setr_epi32(0, -1, 0, -1, 0, -1, 0, -1); }
 VEC_INLINE reg_mask_t reg_lanes_of(const int32_t *words) {
   return _mm256_loadu_si256((const reg_mask_t *)(const void *)words);
 }
@@ -144,6 +147,7 @@ VEC_INLINE reg_mask_t reg_lanes(int64_t from, int64_t to) {
   const reg_mask_t lane = {0, 1, 2, 3};
   return (lane >= (int32_t)from) & (lane < (int32_t)to);
 }
+VEC_INLINE reg_mask_t reg_odd(void) { return (reg_mask_t){0, -1, 0, -1}; }
 VEC_INLINE reg_mask_t reg_lanes_of(const int32_t *words) {
   return (reg_mask_t){words[0], words[1], words[2], words[3]};
 }

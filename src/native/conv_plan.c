@@ -119,10 +119,11 @@ static int64_t sum_rows(const leat_kern_conv_t *s) {
   return rows;
 }
 
-// As many rows as their sums leave room for.
+// As many rows as their sums leave room for in the workspace.
 static void choose_band_of_sums(leat_kern_conv_phase_t *p, const leat_kern_conv_t *s) {
   const int64_t row = s->outputs_per_group * p->dim[2].count * sum_rows(s);
-  while (p->band > 1 && row * p->band > CONV_SUM_FLOATS) p->band = (p->band + 1) / 2;
+  const int64_t most = s->chain > 0 ? CONV_SUM_FLOATS : CONV_STORED_FLOATS;
+  while (p->band > 1 && row * p->band > most) p->band = (p->band + 1) / 2;
 }
 
 static void choose_blocks(leat_kern_conv_phase_t *p, const leat_kern_conv_t *s) {
@@ -130,7 +131,7 @@ static void choose_blocks(leat_kern_conv_phase_t *p, const leat_kern_conv_t *s) 
   int64_t few = channels < CONV_CHANNELS_MIN ? channels : CONV_CHANNELS_MIN;
   p->band = p->dim[1].count;
   p->channel_block = channels;
-  if (s->chain > 0) choose_band_of_sums(p, s);
+  if (p->store != 0) choose_band_of_sums(p, s);
   if (p->direct != 0) return;
   while (p->band > 1 && few * channel_floats(p, p->band) > CONV_IMAGE_FLOATS) p->band = (p->band + 1) / 2;
   int64_t floats = channel_floats(p, p->band);
