@@ -79,10 +79,12 @@ static int64_t obey(const leat_section_t *asked, int64_t tile) {
   return tile < 1 ? 1 : tile;
 }
 
-// A product whose tiles read an operand whole: its weights, or of a convolution along output channels (dim 1) the
-// picture, of which each tile makes a copy. Thin tiles do not pay for it.
-static bool reads_whole(const leat_stage_t *stage) {
-  return stage->kind == LEAT_PRIM_CONTRACT || (leat_op_info(stage->kind)->products != 0 && stage->row_dim == 1);
+// A product whose tiles read an operand whole: its weights, or of a convolution and of the gradient of its weights
+// along output channels the picture, of which each tile makes a copy. Thin tiles do not pay for it.
+static bool reads_whole(const leat_graph_t *g, const leat_stage_t *stage) {
+  if (stage->kind == LEAT_PRIM_CONTRACT) return true;
+  if (leat_op_info(stage->kind)->products == 0 || stage->row_dim == LEAT_ROWS_WHOLE) return false;
+  return leat_rows_operand_dim(g, leat_graph_op(g, stage->ops.data[0]), stage->row_dim, 0) == LEAT_ROWS_WHOLE;
 }
 
 // Bytes of what every tile reads whole for the matrix products of the section.
@@ -110,7 +112,7 @@ static int64_t choose_rows(const leat_decided_t *d, const leat_section_t *sectio
   double budget = section->cache_bytes * arch->tile_share;
   int64_t rows = section->rows, tile = row_bytes * (double)rows <= budget ? rows : (int64_t)(budget / row_bytes);
   for (uint32_t i = 0; i < stages->count; ++i) {
-    if (reads_whole(&stages->data[i]) && tile < least) tile = least;
+    if (reads_whole(d->g, &stages->data[i]) && tile < least) tile = least;
   }
   if (tile < CONTRACT_ROWS && streamed_bytes(d->g, stages) > 2 * budget) tile = CONTRACT_ROWS;
   return even_tiles(arch, rows, obey(section, tile));

@@ -50,10 +50,11 @@ static uint32_t rows_conv(const leat_graph_t *g, const leat_op_t *op, uint32_t d
   return (input == 0) == (dim == 0) ? 0 : LEAT_ROWS_WHOLE;
 }
 
+// Batches, or output channels.
 static uint32_t rows_conv_wgrad(const leat_graph_t *g, const leat_op_t *op, uint32_t dim, uint32_t input) {
   const uint32_t batch = (uint32_t)leat_op_int(g, op, LEAT_ATTR_BATCH, 0);
   if (dim < batch) return dim;
-  if (dim != batch || leat_op_int(g, op, LEAT_ATTR_GROUPS, 1) != 1) return LEAT_ROWS_ILLEGAL;
+  if (dim != batch) return LEAT_ROWS_ILLEGAL;
   return input == 0 ? LEAT_ROWS_WHOLE : batch + 1;
 }
 
