@@ -31,7 +31,8 @@ static bool is_kept(const leat_cutter_t *c, leat_value_id_t v, leat_op_id_t read
   const uint32_t made = c->plan->section_of[leat_graph_value(c->g, v)->op];
   for (uint32_t i = c->uses.first[v]; i < c->uses.first[v + 1]; ++i) {
     const leat_op_id_t op = c->uses.all[i].op;
-    if (op != reader && (!leat_op_computes(leat_graph_op(c->g, op)->kind) || c->plan->section_of[op] != made)) return true;
+    if (op != reader && (!leat_op_computes(leat_graph_op(c->g, op)->kind) || c->plan->section_of[op] != made))
+      return true;
   }
   return false;
 }

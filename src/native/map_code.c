@@ -250,11 +250,13 @@ bool leat_native_map_code_has(uint16_t op) { return words_of(op) != 0; }
 
 static uint32_t lanes_of(const part_t *p) { return p->code.wide ? 16 : 8; }
 static bool has_lanes(const part_t *p) { return p->nest && p->plan->sums.count != 0 && p->plan->sums.lanes; }
+static bool is_lanes(const part_t *p, uint32_t sum) { return p->plan->sums.of[sum].lanes; }
 static uint8_t pointer_of_sum(part_t *p, uint32_t sum) { return pointer_of(p, p->plan->sums.of[sum].at); }
 
 typedef void (*move_t)(vector_code_t *code, uint8_t r, uint8_t base, uint8_t index, bool part);
 static void move_lanes(part_t *p, move_t move) {
   for (uint32_t i = 0; i < p->plan->sums.count; i++) {
+    if (!is_lanes(p, i)) continue;
     leat_code_zero(&p->code, GPR_AX);
     for (uint32_t turn = 0; turn < MAP_SUM_LANES / lanes_of(p); turn++) {
       move(&p->code, p->sum[i][turn], pointer_of_sum(p, i), GPR_AX, false);
@@ -269,23 +271,27 @@ static void put_lanes_back(part_t *p) {
   move_lanes(p, leat_vector_store);
   leat_code_move(&p->code, GPR_AX, GPR_CX);
   leat_code_shift(&p->code, GPR_CX, 2);
-  for (uint32_t i = 0; i < p->plan->sums.count; i++) leat_code_subtract(&p->code, pointer_of_sum(p, i), GPR_CX);
+  for (uint32_t i = 0; i < p->plan->sums.count; i++) {
+    if (is_lanes(p, i)) leat_code_subtract(&p->code, pointer_of_sum(p, i), GPR_CX);
+  }
 }
 static void step_back_a_trip(part_t *p) {
   for (uint32_t i = 0; i < p->plan->sums.count; i++) {
-    for (int bytes = 0; bytes < 4 * MAP_SUM_LANES; bytes += 128) leat_code_add(&p->code, pointer_of_sum(p, i), -128);
+    for (int bytes = 0; is_lanes(p, i) && bytes < 4 * MAP_SUM_LANES; bytes += 128)
+      leat_code_add(&p->code, pointer_of_sum(p, i), -128);
   }
 }
 
 static void take_lanes(part_t *p) {
   for (uint32_t i = 0; i < p->plan->sums.count; i++) {
-    for (uint32_t turn = 0; turn < MAP_SUM_LANES / lanes_of(p); turn++) p->sum[i][turn] = take(p, UINT16_MAX);
+    for (uint32_t turn = 0; is_lanes(p, i) && turn < MAP_SUM_LANES / lanes_of(p); turn++)
+      p->sum[i][turn] = take(p, UINT16_MAX);
   }
 }
 
 // Adds register r to a sum: to its lanes, or to what is in memory.
 static void put_sum(part_t *p, uint32_t sum, uint8_t r) {
-  if (p->in_registers) {
+  if (p->in_registers && is_lanes(p, sum)) {
     const uint8_t to = p->sum[sum][p->turn];
     leat_vector_op(&p->code, VECTOR_ADD, to, to, r);
     return;

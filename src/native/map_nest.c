@@ -68,11 +68,11 @@ static char *accumulators(const sums_t *s, uint32_t sum) {
   return s->run->tile->workspace + s->of->accumulators_at + (size_t)sum * MAP_SUM_ROWS * MAP_SUM_LANES * sizeof(float);
 }
 
-static void start(sums_t *s, int64_t width) {
+static void start(sums_t *s) {
   for (uint32_t i = 0; i < s->of->count; i++)
     s->pairs[i] =
         (leat_kern_pairs_t){.rows = s->run->tile->workspace + s->of->pairs_at + (size_t)i * s->of->pairs_bytes,
-                            .width = width,
+                            .width = s->of->width,
                             .block = s->of->chain * MAP_SUM_LANES};
 }
 
@@ -96,16 +96,21 @@ static void add_rows(sums_t *s, const int64_t index[8], int64_t m, int64_t block
   map_run_t *run = s->run;
   const uint32_t inner = run->plan->rank - 1;
   const int64_t n = run->dims[inner], block = s->of->chain * MAP_SUM_LANES, bytes = MAP_SUM_LANES * sizeof(float);
-  for (uint32_t i = 0; i < s->of->count; i++) memset(accumulators(s, i), 0, (size_t)(m * blocks * bytes));
+  for (uint32_t i = 0; i < s->of->count; i++) {
+    if (s->of->of[i].lanes) memset(accumulators(s, i), 0, (size_t)(m * blocks * bytes));
+  }
   for (int64_t b = 0; b < blocks; b++) {
     place(run, index, inner, b * block);
     for (uint32_t i = 0; i < s->of->count; i++) {
-      run->value[s->of->of[i].at] = accumulators(s, i) + b * bytes;
-      run->step[s->of->of[i].at] = blocks * bytes;
+      const bool lanes = s->of->of[i].lanes;
+      run->value[s->of->of[i].at] =
+          lanes ? accumulators(s, i) + b * bytes : (char *)s->pairs[i].rows + b * block * (int64_t)sizeof(float);
+      run->step[s->of->of[i].at] = lanes ? blocks * bytes : 0;
     }
     call(run, n - b * block < block ? n - b * block : block, m);
   }
   for (uint32_t i = 0; i < s->of->count; i++) {
+    if (!s->of->of[i].lanes) continue;
     const int64_t lanes = blocks * MAP_SUM_LANES;
     s->kernels->rows(s->results[i], accumulators(s, i), lanes, m, lanes, MAP_SUM_LANES);
     s->results[i] += m * (int64_t)sizeof(float);
@@ -182,7 +187,7 @@ static void sum_lanes(sums_t *s) {
     return;
   }
   do {
-    start(s, MAP_SUM_LANES);
+    start(s);
     if (is_long) {
       do sum_long_run(s, index);
       while (leat_index_next(inner - kept, run->dims + kept, index + kept));
@@ -198,11 +203,54 @@ static void sum_lanes(sums_t *s) {
   } while (leat_index_next(kept, run->dims, index));
 }
 
+static void open_columns(sums_t *s, int64_t columns) {
+  for (uint32_t i = 0; i < s->of->count; i++) {
+    if (!s->of->of[i].lanes) memset(s->pairs[i].rows, 0, (size_t)columns * sizeof(float));
+  }
+}
+
 static void close_columns(sums_t *s, int64_t columns) {
   for (uint32_t i = 0; i < s->of->count; i++) {
     leat_kern_pairs_t *p = &s->pairs[i];
-    s->kernels->close(p->rows, p->width, p->count++, columns);
+    if (!s->of->of[i].lanes) s->kernels->close(p->rows, p->width, p->count++, columns);
   }
+}
+
+static void end_columns(sums_t *s, int64_t columns) {
+  for (uint32_t i = 0; i < s->of->count; i++) {
+    leat_kern_pairs_t *p = &s->pairs[i];
+    if (s->of->of[i].lanes) continue;
+    s->kernels->end(s->results[i], p->rows, p->width, p->count, columns);
+    s->results[i] += columns * (int64_t)sizeof(float);
+  }
+}
+
+// Both kinds: rows are summed in lanes, and to columns, for each index of the dims that are kept by both.
+static void sum_both(sums_t *s) {
+  map_run_t *run = s->run;
+  const uint32_t kept = s->of->kept_count, inner = run->plan->rank - 1, last = inner - 1;
+  const int64_t n = run->dims[inner], blocks = (n - 1) / (s->of->chain * MAP_SUM_LANES) + 1;
+  const int64_t rows = run->dims[last], together = MAP_SUM_ROWS / blocks;
+  int64_t index[8] = {0};
+  set_steps(run, last, 1);
+  do {
+    int64_t open = 0;
+    start(s);
+    do {
+      for (int64_t r = 0, m; r < rows; r += m) {
+        m = rows - r < together ? rows - r : together;
+        if (m > s->of->chain - open) m = s->of->chain - open;
+        index[last] = r;
+        if (open == 0) open_columns(s, n);
+        add_rows(s, index, m, blocks);
+        open += m;
+        if (open == s->of->chain) close_columns(s, n), open = 0;
+      }
+      index[last] = 0;
+    } while (leat_index_next(last - kept, run->dims + kept, index + kept));
+    if (open > 0) close_columns(s, n);
+    end_columns(s, n);
+  } while (leat_index_next(kept, run->dims, index));
 }
 
 // Columns [at, at + n) of one index of the kept dims around.
@@ -211,7 +259,7 @@ static void sum_columns_of(sums_t *s, int64_t index[8], int64_t at, int64_t n) {
   const uint32_t kept = s->of->kept_count, last = run->plan->rank - 2;
   const int64_t rows = run->dims[last];
   int64_t open = 0;
-  start(s, REDUCE_STRIP);
+  start(s);
   do {
     for (int64_t r = 0, m; r < rows; r += m) {
       m = rows - r < s->of->chain - open ? rows - r : s->of->chain - open;
@@ -221,8 +269,8 @@ static void sum_columns_of(sums_t *s, int64_t index[8], int64_t at, int64_t n) {
         const uint16_t value = s->of->of[i].at;
         run->value[value] = s->pairs[i].rows;
         run->step[value] = 0;
-        if (open == 0) memset(s->pairs[i].rows, 0, (size_t)n * sizeof(float));
       }
+      if (open == 0) open_columns(s, n);
       call(run, n, m);
       open += m;
       if (open == s->of->chain) close_columns(s, n), open = 0;
@@ -230,11 +278,7 @@ static void sum_columns_of(sums_t *s, int64_t index[8], int64_t at, int64_t n) {
     index[last] = 0;
   } while (leat_index_next(last - kept, run->dims + kept, index + kept));
   if (open > 0) close_columns(s, n);
-  for (uint32_t i = 0; i < s->of->count; i++) {
-    leat_kern_pairs_t *p = &s->pairs[i];
-    s->kernels->end(s->results[i], p->rows, p->width, p->count, n);
-    s->results[i] += n * (int64_t)sizeof(float);
-  }
+  end_columns(s, n);
 }
 
 static void sum_columns(sums_t *s) {
@@ -257,7 +301,9 @@ void leat_native_map_nest_run(map_run_t *run) {
   const reduce_plan_t *reduce = of->of[0].stage->plan;
   sums_t s = {.run = run, .of = of, .reduce = reduce, .kernels = &reduce->pairs};
   for (uint32_t i = 0; i < of->count; i++) s.results[i] = run->tile->workspace + of->of[i].results_at;
-  if (of->lanes) {
+  if (of->lanes && of->columns) {
+    sum_both(&s);
+  } else if (of->lanes) {
     sum_lanes(&s);
   } else {
     sum_columns(&s);

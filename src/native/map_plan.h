@@ -98,12 +98,14 @@ typedef struct map_sums_s {
   uint32_t count;
   struct {
     uint16_t value, at;                // at: of its own, the place of the accumulators
+    bool lanes;                        // else columns
     size_t results_at;                 // in the workspace
     const leat_native_stage_t *stage;  // that stores them
   } of[MAP_SUMS_MAX];
-  bool lanes;
-  map_dim_t dims[8];  // as fine as those of the stage and of all sums, none of extent 1
+  bool lanes, columns;  // there are such
+  map_dim_t dims[8];    // as fine as those of the stage and of all sums, none of extent 1
   uint32_t dim_count, kept_count;
+  int64_t width;                                  // of sums in blocks (leat_kern_pairs_t)
   int64_t chain;                                  // rows of columns, and steps of lanes, that make a block
   size_t accumulators_at, pairs_at, pairs_bytes;  // in the workspace; bytes: of one sum
 } map_sums_t;

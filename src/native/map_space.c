@@ -48,16 +48,33 @@ static void swap_dims(space_t *space, uint32_t a, uint32_t b) {
 }
 
 // The last dim is the innermost: of sums in lanes the run, of columns with those before it that may become one with it.
-static void give_roles(space_t *space, const map_sums_t *sums) {
-  for (uint32_t d = 0; d < space->rank; d++) {
-    const map_dim_t *dim = &sums->dims[d];
-    bool inner = sums->lanes ? dim->run != 0 && dim->summed != 0 : d == space->rank - 1;
-    for (uint32_t k = d; !sums->lanes && !inner && k <= space->rank; k++) {
-      if (k == space->rank) inner = true;
-      if (k < space->rank && (sums->dims[k].summed != 0 || sums->dims[k].is_row)) break;
-    }
-    space->roles[d] = inner ? ROLE_INNER : dim->summed != 0 ? ROLE_SUMMED : ROLE_KEPT;
+static bool is_inner(const map_sums_t *sums, uint32_t dim) {
+  if (sums->lanes) return (sums->dims[dim].run & sums->dims[dim].summed) != 0;
+  for (uint32_t d = dim; d < sums->dim_count; d++) {
+    if (sums->dims[d].summed != 0 || (sums->dims[d].is_row && d + 1 < sums->dim_count)) return false;
   }
+  return true;
+}
+
+static void give_roles(space_t *space, const map_sums_t *sums) {
+  for (uint32_t d = 0; d < space->rank; d++)
+    space->roles[d] = is_inner(sums, d) ? ROLE_INNER : sums->dims[d].summed != 0 ? ROLE_SUMMED : ROLE_KEPT;
+}
+
+// Whether all sums are over the same dims, in runs of the same ones, or, where there are both kinds, those in lanes
+// over the innermost alone, whose results come in the order of the rows.
+static bool are_alike(const space_t *space, const map_sums_t *sums) {
+  const bool both = sums->lanes && sums->columns;
+  uint32_t all = (1u << sums->count) - 1, lanes = 0;
+  for (uint32_t i = 0; i < sums->count; i++) lanes |= sums->of[i].lanes ? 1u << i : 0;
+  bool alike = true;
+  for (uint32_t d = 0; d < space->rank; d++) {
+    const uint32_t summed = sums->dims[d].summed;
+    if (space->roles[d] == ROLE_INNER) alike &= summed == lanes && (sums->dims[d].run & lanes) == lanes;
+    if (space->roles[d] == ROLE_SUMMED) alike &= summed == (both ? all & ~lanes : all);
+    alike &= !both || d == 0 || space->roles[d - 1] <= space->roles[d];
+  }
+  return alike;
 }
 
 // The dims of the stage in the parts that sums need.
@@ -143,9 +160,10 @@ static void count_kept(map_plan_t *plan, const space_t *space) {
   uint32_t counts[3] = {0};
   for (uint32_t d = 0; d < space->rank; d++) counts[space->roles[d]]++;
   plan->sums.kept_count = counts[ROLE_KEPT];
-  bool fits = counts[ROLE_INNER] == 1 && (plan->sums.lanes || counts[ROLE_SUMMED] > 0);
-  for (uint32_t d = 0; d < plan->sums.dim_count; d++)
-    fits &= plan->sums.dims[d].summed == 0 || plan->sums.dims[d].summed == (1u << plan->sums.count) - 1;
+  const bool both = plan->sums.lanes && plan->sums.columns;
+  bool fits = counts[ROLE_INNER] == 1 && (!plan->sums.columns || counts[ROLE_SUMMED] > 0);
+  const int64_t most = plan->sums.chain * MAP_SUM_LANES * MAP_SUM_ROWS;
+  fits &= !both || (plan->dims[plan->rank - 1] <= most && plan->row_dim != plan->rank - 1);
   if (!fits || !plan->row_mode) plan->sums.count = 0;
 }
 
@@ -156,11 +174,12 @@ leat_status_t leat_native_map_space(map_plan_t *plan, const leat_native_stage_t 
   if (sums) {
     refine(&space, &plan->sums);
     give_roles(&space, &plan->sums);
+    if (!are_alike(&space, &plan->sums)) plan->sums.count = 0;
     sort_by_role(&space);
   }
   drop_ones(&space);
   merge_dims(&space, plan->is_copy && !sums ? plan->leaf_count : NO_STORE);
   keep_space(plan, &space);
-  if (sums) count_kept(plan, &space);
+  if (plan->sums.count != 0) count_kept(plan, &space);
   return NULL;
 }

@@ -121,8 +121,6 @@ static void drop_stores(map_plan_t *plan, leat_native_stage_t *stage, const leat
   }
 }
 
-static bool is_lanes(const reduce_plan_t *plan) { return plan->mode == REDUCE_LANES; }
-
 // Notes sum i of the plan. *out_taken: it is one that the plan can make beside those before it.
 static leat_status_t take(map_plan_t *plan, const leat_native_prepare_t *context, uint32_t i, dims_t *space,
                           bool *out_taken) {
@@ -138,10 +136,11 @@ static leat_status_t take(map_plan_t *plan, const leat_native_prepare_t *context
   if (!*out_taken) return NULL;
   LEAT_TRY(reduce->kind->prepare(reduce, context));
   sums->of[i].stage = reduce;
-  if (i == 0) sums->lanes = is_lanes(reduce->plan);
+  sums->of[i].lanes = ((const reduce_plan_t *)reduce->plan)->mode == REDUCE_LANES;
+  sums->lanes |= sums->of[i].lanes;
+  sums->columns |= !sums->of[i].lanes;
   if (i == 0) sums->chain = reduce->params->reduce.chain;
-  *out_taken = takes_blocks(reduce, reduce->plan) && is_lanes(reduce->plan) == sums->lanes &&
-               reduce->params->reduce.chain == sums->chain;
+  *out_taken = takes_blocks(reduce, reduce->plan) && reduce->params->reduce.chain == sums->chain;
   return NULL;
 }
 
@@ -159,11 +158,12 @@ leat_status_t leat_native_map_take_sums(map_plan_t *plan, leat_native_stage_t *s
 }
 
 // Results of one sum in the highest tile.
-static int64_t results_of(const map_plan_t *plan, int64_t rows) {
-  const uint32_t inner = plan->rank - 1;
+static int64_t results_of(const map_plan_t *plan, bool lanes, int64_t rows) {
+  const map_sums_t *sums = &plan->sums;
+  const uint32_t inner = plan->rank - 1, kept = lanes && sums->columns ? inner : sums->kept_count;
   int64_t results = plan->row_dim < 8 ? rows : 1;
-  for (uint32_t d = 0; d < plan->sums.kept_count; d++) results *= plan->dims[d];
-  return plan->sums.lanes ? results : results * plan->dims[inner];
+  for (uint32_t d = 0; d < kept; d++) results *= plan->dims[d];
+  return lanes ? results : results * plan->dims[inner];
 }
 
 static size_t take_room(leat_native_stage_t *stage, size_t bytes) {
@@ -174,11 +174,15 @@ static size_t take_room(leat_native_stage_t *stage, size_t bytes) {
 
 void leat_native_map_place_sums(map_plan_t *plan, leat_native_stage_t *stage, int64_t rows) {
   map_sums_t *sums = &plan->sums;
+  size_t pair_rows = 0;
   if (sums->count == 0) return;
-  const size_t width = sums->lanes ? MAP_SUM_LANES : REDUCE_STRIP;
-  sums->pairs_bytes = width * ((const reduce_plan_t *)sums->of[0].stage->plan)->pair_rows * sizeof(float);
+  sums->width = sums->lanes && sums->columns ? plan->dims[plan->rank - 1] : sums->lanes ? MAP_SUM_LANES : REDUCE_STRIP;
+  for (uint32_t i = 0; i < sums->count; i++) {
+    const reduce_plan_t *reduce = sums->of[i].stage->plan;
+    if (reduce->pair_rows > pair_rows) pair_rows = reduce->pair_rows;
+    sums->of[i].results_at = take_room(stage, (size_t)results_of(plan, sums->of[i].lanes, rows) * sizeof(float));
+  }
+  sums->pairs_bytes = (size_t)sums->width * pair_rows * sizeof(float);
   sums->pairs_at = take_room(stage, sums->pairs_bytes * sums->count);
   sums->accumulators_at = take_room(stage, sums->count * MAP_SUM_ROWS * MAP_SUM_LANES * sizeof(float));
-  for (uint32_t i = 0; i < sums->count; i++)
-    sums->of[i].results_at = take_room(stage, (size_t)results_of(plan, rows) * sizeof(float));
 }
