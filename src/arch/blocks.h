@@ -38,7 +38,7 @@ enum { POOL_TURNED_BYTES = BLOCKS_L2 };  // of planes that are turned to be pool
 enum {
   CONV_IMAGE_FLOATS = BLOCKS_L2 * 3 / 16 / BLOCKS_F32,  // the copied part of the input: one band, one block of channels
   CONV_SUM_FLOATS = BLOCKS_L2 / 2 / BLOCKS_F32,         // of the outputs of a band, where channels go in blocks
-  CONV_STORED_FLOATS = BLOCKS_L2 / 8 / BLOCKS_F32,      // of a band that is moved to where phases lie
+  CONV_STORED_FLOATS = BLOCKS_L2 / 16 / BLOCKS_F32,     // of a band that is moved to where phases lie
   CONV_FAR_WEIGHTS = BLOCKS_L2 / 2 / BLOCKS_F32,        // so many weights are copied where the kernel would jump
   CONV_PANEL_ROWS = 48,                                 // outputs whose weights are copied at a time
   CONV_CHANNELS_MIN = 16,                               // in a block of channels of a band of one row

@@ -78,7 +78,7 @@ static bool reads_all_inside(const leat_kern_conv_reads_t *d) {
   for (int64_t i = 0; i < d->taps; i++) {
     if (d->low[i] != 0 || d->high[i] != d->count) return false;
   }
-  return d->stride == 1 && d->step == 1 && d->taps > 0;
+  return d->stride == 1 && d->taps > 0;
 }
 // Outputs of a band lie side by side in an operand of these strides.
 static bool rows_are_flat(const leat_kern_conv_phase_t *p, const int64_t strides[5]) {
