@@ -57,11 +57,12 @@ VEC_INLINE void copy_columns(const job_t *j, const leat_kern_conv_run_t *run, co
     to = put_rows(to, pitch, NULL, 0, most - last, inside, whole, tight);
   }
 }
-// A row of a run, from element 0 on; NULL: in the padding.
-static void copy_row(const leat_kern_conv_run_t *run, const float *from, float *to) {
+// A row of a run, from element 0 on; NULL: in the padding. `ahead` elements further on lies what will be copied next.
+static void copy_row(const leat_kern_conv_run_t *run, const float *from, int64_t ahead, float *to) {
   int64_t c = 0;
   for (; c + REG_LANES <= run->width; c += REG_LANES) {
     reg_t v = reg_zero();
+    if (from) __builtin_prefetch(from + c + ahead);
     if (from && c >= run->low && c + REG_LANES <= run->high)
       v = reg_load(from + c);
     else if (from)
@@ -79,7 +80,7 @@ static void copy_wide(const job_t *j, const leat_kern_conv_run_t *run, const flo
   for (int64_t r = 0; r < j->phase->image_rows; r++, to += j->phase->pitch) {
     const int64_t in = j->phase->image_row_in[r] + band_first * rows->stride;
     const int is_inside = plane && in >= 0 && in < rows->in;
-    copy_row(run, is_inside ? plane + in * j->s->x[3] + run->first : NULL, to);
+    copy_row(run, is_inside ? plane + in * j->s->x[3] + run->first : NULL, j->s->x[1], to);
   }
 }
 // Columns low <= c < high of a row: from[2 c]. Reads nothing behind from[2 (high - 1)].
