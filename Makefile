@@ -37,6 +37,9 @@ performance:  ## docs/performance.md of what RECORD=1 has stored in bench/record
 bench-memory: build  ## memory and start of some of these beside PyTorch: import, compile, trace, load; ROWS="gpt2"; needs transformers
 	@$(PYTHON) bench/memory.py $(call list,rows,$(ROWS)) $(BENCH_ARGS)
 
+bench-compile: build  ## how long every known architecture takes to compile, GPT-2 of 1.5B parameters too; ROWS="gpt2"; needs transformers
+	@$(PYTHON) bench/compile.py $(if $(ROWS),--rows $(subst $(comma), ,$(ROWS))) $(BENCH_ARGS)
+
 bench-ops: build  ## one op a row, with and without its gradient, against PyTorch; ROWS="elu softmax" ISA=avx2 RECORD=1 BENCH_ARGS="--all --json FILE"
 	@$(PYTHON) bench/ops.py $(call list,rows,$(ROWS)) $(call list,isa,$(ISA)) $(keep) $(BENCH_ARGS)
 
@@ -61,4 +64,4 @@ clean:  ## removes builds, results and .venv
 	@tools/setup.sh python
 	@touch $@
 
-.PHONY: help demo test bench bench-models bench-kernels bench-glance bench-memory bench-ops performance mutants lint build clean
+.PHONY: help demo test bench bench-models bench-kernels bench-glance bench-memory bench-compile bench-ops performance mutants lint build clean

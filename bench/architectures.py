@@ -308,6 +308,19 @@ def gpt2_loss(batch, window=64):
     return _wrapped(model, _loss_of), (ids[:, :-1].contiguous(), ids[:, 1:].contiguous())
 
 
+def gpt2_xl_loss(batch, window=64):
+    """GPT-2 of 1.5B parameters, without data (device meta): it is compiled, and not run."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(n_layer=48, n_embd=1600, n_head=25, n_positions=1024, use_cache=False)
+    with torch.device("meta"):
+        model = GPT2LMHeadModel(config)
+    model.tie_weights()
+    ids = torch.randint(50257, (batch, window + 1))
+    return _wrapped(model, _loss_of), (ids[:, :-1].contiguous(), ids[:, 1:].contiguous())
+
+
 def llama_loss(batch, window=128):
     """A Llama of 110M parameters."""
     import torch
