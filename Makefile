@@ -40,6 +40,9 @@ bench-memory: build  ## memory and start of some of these beside PyTorch: import
 bench-compile: build  ## how long every known architecture takes to compile, GPT-2 of 1.5B parameters too; ROWS="gpt2"; needs transformers
 	@$(PYTHON) bench/compile.py $(if $(ROWS),--rows $(subst $(comma), ,$(ROWS))) $(BENCH_ARGS)
 
+bench-agreement: build  ## bits of these over threads and levels, and losses of 100 steps beside PyTorch's; ROWS="gpt2"; needs transformers
+	@$(PYTHON) bench/agreement.py $(call list,rows,$(ROWS)) $(BENCH_ARGS)
+
 bench-ops: build  ## one op a row, with and without its gradient, against PyTorch; ROWS="elu softmax" ISA=avx2 RECORD=1 BENCH_ARGS="--all --json FILE"
 	@$(PYTHON) bench/ops.py $(call list,rows,$(ROWS)) $(call list,isa,$(ISA)) $(keep) $(BENCH_ARGS)
 
@@ -64,4 +67,4 @@ clean:  ## removes builds, results and .venv
 	@tools/setup.sh python
 	@touch $@
 
-.PHONY: help demo test bench bench-models bench-kernels bench-glance bench-memory bench-compile bench-ops performance mutants lint build clean
+.PHONY: help demo test bench bench-models bench-kernels bench-glance bench-memory bench-compile bench-agreement bench-ops performance mutants lint build clean

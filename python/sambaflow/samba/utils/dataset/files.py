@@ -61,7 +61,7 @@ def read_idx(path: str | os.PathLike[str]) -> torch.Tensor:
             data = file.read()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{name}: not a whole gzip file: {error}") from error
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_TYPES:
+    if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in _IDX_TYPES or data[3] == 0:
         raise ValueError(f"{name}: not an IDX file: it starts with {data[:4].hex(' ') or 'nothing'}")
     rank = data[3]
     if len(data) < 4 + 4 * rank:
