@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engine `compare`: outputs, but for those that native leaves out, are kept aside, computed by ref, kept aside
+// The engine `compare`: outputs are kept aside, computed by ref, kept aside
 // again, put back as they were and computed by native. Rooms for them are in the workspace of the stage. Each engine
 // has tile buffers of its own, laid out as it does, so that what overlaps in native's layout shows; ref's lie behind
 // native's.
@@ -84,10 +84,6 @@ static const pef_operand_t *operand_of(const compare_plan_t *plan, uint32_t inde
 }
 
 static bool is_output(const compare_plan_t *plan, uint32_t index) {
-  const leat_run_stage_t *native = &plan->stages[NATIVE];
-  for (uint32_t i = 0; i < native->left_out_count; i++) {
-    if (native->left_out[i] == index) return false;
-  }
   return leat_pef_writes(plan->compare->pef, plan->file, index) && operand_of(plan, index)->space != PEF_SPACE_NONE;
 }
 

@@ -73,8 +73,8 @@ LOWER(STACK) {
   return joined;
 }
 
-// x[before.., 1, n, 1, n, ..], each 1 repeated: of `count` dims those from *d on, as many as a rank has room for. What is
-// not repeated is one with what lies before.
+// x[before.., 1, n, 1, n, ..], each 1 repeated: of `count` dims those from *d on, as many as a rank has room for. What
+// is not repeated is one with what lies before.
 static leat_value_id_t repeat_some(leat_builder_t *b, leat_value_id_t x, const int64_t *dims, const int64_t *times,
                                    uint32_t count, uint32_t *d, int64_t *before) {
   int64_t shape[LEAT_RANK_MAX] = {*before}, repeats[LEAT_RANK_MAX] = {1};

@@ -90,6 +90,7 @@ static leat_status_t gather_joined(const leat_native_stage_t *stages, uint32_t b
     if (joined[b].workspace_bytes > out->workspace_bytes) out->workspace_bytes = joined[b].workspace_bytes;
   }
   out->joined = joined;
+  out->joined_count = stages[0].joined_count;
   return NULL;
 }
 

@@ -161,16 +161,12 @@ static leat_status_t find_next(const native_t *native, const pef_body_t *body, c
   return NULL;
 }
 
-static void run_nothing(const void *plan, const leat_run_tile_t *tile) { (void)plan, (void)tile; }
-
 static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_t *body,
                              const leat_run_space_t *space) {
   native_t *native = state;
   const leat_pef_t *pef = native->pef;
   const pef_stage_t *file = out->file;
   leat_native_stage_t *stage = &native->stages[file - pef->stages];
-  out->run = run_nothing;
-  if (stage->kind != NULL) return NULL;  // a stage before it does what it says
   *stage = stage_of(native, body, file);
   leat_native_prepare_t context = {.arena = native->arena,
                                    .kern = native->kern,
@@ -185,13 +181,11 @@ static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_
   context.sum_count = find_sums(native, body, file, behind, sums);
   context.sums = sums;
   LEAT_TRY(stage->kind->prepare(stage, &context));
-  for (uint32_t i = 0; i < stage->sum_count; i++) stage[i + 1].kind = stage->kind;
-  out->left_out = stage->left_out;
-  out->left_out_count = stage->left_out_count;
   out->run = stage->kind->run;
   out->plan = stage;
   out->workspace_bytes = stage->workspace_bytes;
   out->joined = stage->joined;
+  out->joined_count = stage->joined_count;
   if (stage->joined != NULL && stage->joined->workspace_bytes > out->workspace_bytes)
     out->workspace_bytes = stage->joined->workspace_bytes;
   return NULL;

@@ -439,7 +439,7 @@ static leat_status_t make_plan(leat_native_stage_t *stage, const leat_native_pre
   plan->is_copy = plan->leaf_count == 1 && plan->store_count == 1 && plan->step_count == 0 &&
                   plan->leaves[0].operand != NULL && plan->leaves[0].operand->dtype == plan->stores[0].operand->dtype;
   if (sum_count != 0) {
-    LEAT_TRY(leat_native_map_take_sums(plan, stage, context, sum_count));
+    LEAT_TRY(leat_native_map_take_sums(plan, context, sum_count));
     if (plan->sums.count == 0) return NULL;
     for (uint32_t i = 0; i < sum_count; i++) plan->sums.of[i].at = new_value(&b, PEF_CLASS_F32);
   }
@@ -459,13 +459,23 @@ static leat_status_t make_plan(leat_native_stage_t *stage, const leat_native_pre
   return NULL;
 }
 
+// The stage and `sums` of those behind it as one.
+static leat_status_t join(leat_native_stage_t *stage, const leat_native_prepare_t *context, uint32_t sums) {
+  leat_native_stage_t *joined = leat_arena_alloc(context->arena, sizeof *joined);
+  const map_plan_t *plan = NULL;
+  if (joined == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
+  *joined = *stage;
+  LEAT_TRY(make_plan(joined, context, sums, &plan));
+  joined->plan = plan;
+  if (plan != NULL) stage->joined = joined, stage->joined_count = 1 + sums;
+  return NULL;
+}
+
 leat_status_t leat_native_map_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
   const map_plan_t *plan = NULL;
-  for (uint32_t sums = context->code != NULL ? context->sum_count : 0; plan == NULL; sums--) {
-    stage->left_out_count = 0;
-    LEAT_TRY(make_plan(stage, context, sums, &plan));
-    stage->sum_count = sums;
-  }
+  LEAT_TRY(make_plan(stage, context, 0, &plan));
   stage->plan = plan;
+  for (uint32_t sums = context->code != NULL ? context->sum_count : 0; sums > 0 && stage->joined == NULL; sums--)
+    LEAT_TRY(join(stage, context, sums));
   return NULL;
 }

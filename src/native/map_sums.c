@@ -107,15 +107,13 @@ static bool is_read_later(const leat_native_prepare_t *context, uint32_t count, 
 }
 
 // Of stores that nobody wants the value is computed all the same, for its sum.
-static void drop_stores(map_plan_t *plan, leat_native_stage_t *stage, const leat_native_prepare_t *context,
-                        uint32_t count) {
+static void drop_stores(map_plan_t *plan, const leat_native_prepare_t *context, uint32_t count) {
   for (uint32_t i = 0; i < count; i++) {
     const leat_native_operand_t *in = &context->sums[i].reduce->operands[0];
     uint32_t store;
     uint16_t value;
     (void)find_operand(plan, in, &store, &value);
     if (store == plan->store_count || context->sums[i].wanted || is_read_later(context, count, in)) continue;
-    stage->left_out[stage->left_out_count++] = (uint32_t)(plan->stores[store].operand - stage->operands);
     memmove(&plan->stores[store], &plan->stores[store + 1], (plan->store_count - store - 1) * sizeof *plan->stores);
     plan->store_count--;
   }
@@ -144,15 +142,14 @@ static leat_status_t take(map_plan_t *plan, const leat_native_prepare_t *context
   return NULL;
 }
 
-leat_status_t leat_native_map_take_sums(map_plan_t *plan, leat_native_stage_t *stage,
-                                        const leat_native_prepare_t *context, uint32_t count) {
+leat_status_t leat_native_map_take_sums(map_plan_t *plan, const leat_native_prepare_t *context, uint32_t count) {
   bool taken = true;
   dims_t space = {0};
   for (uint32_t i = 0; i < count && taken; i++) LEAT_TRY(take(plan, context, i, &space, &taken));
   if (!taken || space.count == 0) return NULL;
   memcpy(plan->sums.dims, space.of, sizeof plan->sums.dims);
   plan->sums.dim_count = space.count;
-  drop_stores(plan, stage, context, count);
+  drop_stores(plan, context, count);
   plan->sums.count = count;
   return NULL;
 }

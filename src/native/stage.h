@@ -8,7 +8,7 @@
 //   run    for every tile: the kind's run() computes; it cannot fail, allocates nothing and writes nothing but its
 //          output operands and the workspace. Several threads run different tiles of one stage at the same time.
 //
-// A MAP may make sums of what it computes, and store them, in the place of REDUCE stages right behind it.
+// A MAP may make sums of what it computes, and store them, in the place of REDUCE stages right behind it (`joined`).
 //
 // A stage kind is a block of pef/stage.def: leat_native_<name>_prepare and leat_native_<name>_run.
 #ifndef LEAT_NATIVE_STAGE_H_
@@ -74,11 +74,10 @@ struct leat_native_stage_s {
   const leat_native_stage_t *next;  // resolved and not prepared: the stage behind it, where the two may be one
                                     // (finish.h); NULL
   // Set by prepare():
-  const void *plan;        // the kind's own record, from the arena; NULL if it needs none
-  size_t workspace_bytes;  // per thread; contents are undefined when run() starts
-  uint32_t sum_count;      // MAP: so many stages behind it have nothing left to do
-  uint32_t left_out[LEAT_NATIVE_SUMS_MAX], left_out_count;  // operands that then are not stored
-  const leat_native_stage_t *joined;  // of the same kind, whose run() does this stage and `next`; NULL: none does
+  const void *plan;                   // the kind's own record, from the arena; NULL if it needs none
+  size_t workspace_bytes;             // per thread; contents are undefined when run() starts
+  const leat_native_stage_t *joined;  // of the same kind, whose run() does this stage and those behind it; NULL
+  uint32_t joined_count;              // stages that it does
 };
 
 // The table over pef_stage_kind; NULL beyond PEF_STAGE_COUNT.

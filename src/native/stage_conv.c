@@ -127,7 +127,7 @@ static leat_status_t join(leat_native_stage_t *stage, const leat_native_prepare_
   *joined = *stage;
   joined->operands = operands;
   LEAT_TRY(prepare_forward(joined, context, finish));
-  if (can_finish(joined, finish)) stage->joined = joined;
+  if (can_finish(joined, finish)) stage->joined = joined, stage->joined_count = 2;
   return NULL;
 }
 

@@ -10,7 +10,7 @@
 
 typedef struct late_s {
   const leat_graph_t *g;
-  int64_t least;         // bytes of a result that waits: smaller ones stay in a cache
+  int64_t least;        // bytes of a result that waits: smaller ones stay in a cache
   leat_op_id_t *due;    // per op: the op in front of which it stands, or itself
   leat_op_id_t *first;  // per value: where it is read first; LEAT_NONE: nowhere; 0: it is stored
   leat_op_id_t *last;   // per value: where it is read last, also through views; 0: nowhere

@@ -48,10 +48,10 @@ typedef struct leat_run_stage_s {
   void (*run)(const void *plan, const leat_run_tile_t *tile);
   const void *plan;  // the engine's own
   size_t workspace_bytes;
-  const uint32_t *left_out;  // outputs in tile buffers that it does not write, since whoever reads them has them
-  uint32_t left_out_count;   // otherwise
-  const void *joined;  // with this plan run() does the stage and the next one of the body, whenever this one is to be
-                       // done, and nobody can tell; NULL: there is none. Who looks at every stage takes `plan`.
+  const void *joined;  // with this plan run() does the stage and the next ones of the body, joined_count in all,
+                       // whenever this one is to be done, and nobody can tell; NULL: there is none. Who looks at every
+                       // stage takes `plan`.
+  uint32_t joined_count;
 } leat_run_stage_t;
 
 typedef struct leat_run_engine_s {

@@ -28,18 +28,18 @@ static double now(void) {
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-// Runs a stage, and the next one where the two are one. Returns how many that are.
+// Runs a stage, and the next ones where they are one. Returns how many that are.
 static uint32_t run_stage(const leat_program_t *program, const leat_run_stage_t *stage, const leat_run_tile_t *tile) {
   if (!leat_run_stage_enabled(program, stage)) return 1;
   stage->run(stage->joined != NULL ? stage->joined : stage->plan, tile);
-  return stage->joined != NULL ? 2 : 1;
+  return stage->joined != NULL ? stage->joined_count : 1;
 }
 
 static void run_stages(const leat_program_t *program, const leat_run_body_t *body, const leat_run_tile_t *tile) {
   for (uint32_t s = 0; s < body->stage_count;) s += run_stage(program, &body->stages[s], tile);
 }
 
-// Adds the time of every stage to `seconds`, a table of this thread's own; of two that are one to the first.
+// Adds the time of every stage to `seconds`, a table of this thread's own; of those that are one to the first.
 static void run_stages_timed(const leat_program_t *program, const leat_run_body_t *body, const leat_run_tile_t *tile,
                              double *seconds) {
   double before = now();
