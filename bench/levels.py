@@ -15,7 +15,9 @@ CAPS = {
         "OPENBLAS_CORETYPE": "Haswell",
     },
 }
-UNCAPPED = {"onnx"}  # ONNX Runtime picks its kernels by what the CPU has: it has no variable for that
+# ONNX Runtime picks its kernels by what the CPU has, without a variable for that, and so do kernels of these names in
+# OpenVINO: MLAS, and those that were generated for what no variable took away.
+UNCAPPED, UNCAPPED_KERNELS = {"onnx"}, ("mlas", "avx512")
 
 
 def variables(level):
@@ -28,9 +30,11 @@ def is_below(level, best):
     return LEVELS.index(level) > LEVELS.index(best)
 
 
-def counts(peer, level, best):
-    """Whether the time of `peer` is one of `level`."""
-    return peer not in UNCAPPED or not is_below(level, best)
+def uncapped(peer, kernels, level, best):
+    """What of `peer` is not of `level`: kernels, as far as their names are known, or the peer; nothing if all is."""
+    if not is_below(level, best):
+        return []
+    return [peer] if peer in UNCAPPED else [k for k in kernels if any(word in k.lower() for word in UNCAPPED_KERNELS)]
 
 
 def restart_at(level, program, threads=1):

@@ -20,8 +20,8 @@ PROFILED_RUNS = 5
 
 @dataclass
 class Work:
-    """`run` does one piece of work; `values` makes plain tensors or arrays of what it returns. `compile_seconds`: what
-    was compiled for it in this process; `levels`: words that say at which levels kernels were chosen, where known."""
+    """`run` does one piece of work; `values` makes plain tensors or arrays of what it returns. `load_seconds`: what it
+    took to load what was prepared; `kernels`: names of those that were chosen, where the peer tells."""
 
     run: Callable
     values: Callable = lambda result: result if isinstance(result, (list, tuple)) else [result]

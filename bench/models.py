@@ -4,8 +4,8 @@
 Every peer runs in a process of its own, which is stopped while others run; the peers take turns, one piece of work at a
 time, and medians count. Their values are compared with those of eager before anything is timed: outputs, or the losses
 of three steps of a training. Time is the CPU time of the process, so that others on the machine disturb little; with
-several threads it is wall time. `ratio` is the best peer's time over Leat's; ONNX Runtime cannot be capped at a level
-of instructions, and does not count below the best of the machine. Peers that are not installed are left out.
+several threads it is wall time. `ratio` is the best peer's time over Leat's; what cannot be capped at a level of
+instructions (levels.py) does not count below the best of the machine. Peers that are not installed are left out.
 
 `bound` is what the sections of Leat's PEF take at least, each the larger of its operations at the peak and its bytes at
 the bandwidth of this machine as `leat machine` measures it (roofline.py), over the time of the row. Below a row stand
@@ -193,14 +193,13 @@ class Bench:
         try:
             values = self.folder / f"{peer}.npz"
             loaded = process.ask(do="load", values=str(values))
-            capped = not any("avx512" in name.lower() for name in loaded.pop("kernels"))
-            counts = levels.counts(peer, level, self.args.best) and (level == "avx512" or capped)
+            uncapped = levels.uncapped(peer, loaded.pop("kernels"), level, self.args.best)
             difference = self._difference(values)
         except PeerError:
             process.close()
             raise
         processes[peer] = process
-        return {**facts, **loaded, "counts": counts, "difference": difference}
+        return {**facts, **loaded, "counts": not uncapped, "uncapped": uncapped, "difference": difference}
 
     def _difference(self, path):
         """From the values of the first peer of this kind, the largest difference over the largest element. PeerError
@@ -326,7 +325,7 @@ def details(found):
             continue
         facts = [f"{name} {entry[name]:.2f} s" for name in ("compile", "load", "first") if entry.get(name) is not None]
         facts.append(f"steady {entry['memory']['steady']:.0f}, peak {entry['memory']['peak']:.0f} MiB")
-        mark = "" if entry["counts"] else ", not capped at this level: does not count"
+        mark = "" if entry["counts"] else f", does not count: not capped are {', '.join(entry['uncapped'])}"
         yield f"    {peer}: {entry['variant']}, {', '.join(facts)}, differs by {entry['difference']:.0e}{mark}"
 
 

@@ -25,8 +25,9 @@ Peers: eager PyTorch with the fused optimizer and the better memory format, `tor
 inference), ONNX Runtime, and OpenVINO in f32. Each is a process of its own, stopped while others run; they take turns
 and medians count; their values are compared before anything is timed. One thread: CPU time of the process; more: wall
 time. `ratio` is the best peer's time over Leat's. On a level below the machine's best, peers are capped by their own
-variables; ONNX Runtime has none: its time, marked *, does not count there. `of bound`: the sum over sections of the
-larger of operations at the peak and bytes at the bandwidth, as `leat machine` measures them, over the time. MiB: what
+variables. ONNX Runtime has none, and OpenVINO's do not reach some of its kernels (MLAS): such times, marked *, do not
+count there. `of bound`: the sum over sections of the
+larger of operations at the peak and bytes at the bandwidth of where they lie, as measured, over the time. MiB: what
 a run holds in memory above its imports, Leat / eager. Compile: seconds of CPU time, tracing included.
 """
 

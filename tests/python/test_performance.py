@@ -175,8 +175,16 @@ def test_a_kernel_is_all_stages_of_its_shape():
 
 
 def test_a_peer_without_a_cap_does_not_count_below_the_best():
-    assert levels.counts("onnx", "avx512", "avx512") and not levels.counts("onnx", "avx2", "avx512")
-    assert levels.counts("eager", "avx2", "avx512") and levels.variables("avx2")["ATEN_CPU_CAPABILITY"] == "avx2"
+    chosen = ["brgemm_avx2_f32", "jit_avx512_f32", "gemm_mlas_f32"]
+    assert (
+        levels.uncapped("onnx", [], "avx512", "avx512") == levels.uncapped("openvino", chosen, "avx512", "avx512") == []
+    )
+    assert levels.uncapped("onnx", [], "avx2", "avx512") == ["onnx"]
+    assert levels.uncapped("openvino", chosen, "avx2", "avx512") == chosen[1:]
+    assert (
+        levels.uncapped("eager", [], "avx2", "avx512") == []
+        and levels.variables("avx2")["ATEN_CPU_CAPABILITY"] == "avx2"
+    )
     assert levels.is_below("avx2", "avx512") and not levels.is_below("avx512", "avx2")
 
 
