@@ -26,7 +26,7 @@ bench-models: build  ## known architectures against PyTorch, ONNX Runtime, OpenV
 	@$(PYTHON) bench/models.py $(call list,rows,$(ROWS)) $(call list,threads,$(THREADS)) $(call list,isa,$(ISA)) $(keep) $(BENCH_ARGS)
 
 bench-kernels: build  ## every kernel of these as a fraction of its roofline; ROWS="gpt2" ISA=avx512,avx2,portable RECORD=1
-	@$(PYTHON) bench/kernels.py $(call list,rows,$(ROWS)) $(call list,isa,$(ISA)) $(keep) $(BENCH_ARGS)
+	@$(PYTHON) bench/kernel_times.py $(call list,rows,$(ROWS)) $(call list,isa,$(ISA)) $(keep) $(BENCH_ARGS)
 
 bench-glance: build  ## the fast half of bench-models beside its stored record, within a minute; judges nothing
 	@timeout 60 $(PYTHON) bench/glance.py $(BENCH_ARGS)

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.append(str(ROOT / "bench"))
 
-import kernels  # noqa: E402
+import kernel_times  # noqa: E402
 import levels  # noqa: E402
 import machine  # noqa: E402
 import performance  # noqa: E402
@@ -167,11 +167,11 @@ def test_a_kernel_is_all_stages_of_its_shape():
         "bodies": {"0": [[2.0], 64], "1": [[1.0, 0.001], 32]},
     }
     other = roofline.Stage("reduce", "a sum", "f32[8] > f32[1]", 8.0)
-    seen = kernels.kernels_of(found, {0: [stage], 1: [stage, other]}, lambda stage, held: (held / 64, "memory"))
+    seen = kernel_times.kernels_of(found, {0: [stage], 1: [stage, other]}, lambda stage, held: (held / 64, "memory"))
     assert [(k.kind, k.seconds, k.least, k.calls) for k in seen] == [("map", 7.0, 3.5, 4), ("reduce", 0.001, 0.5, 1)]
-    assert kernels.below(seen) == [] and kernels.kinds_of(seen) == {"map": [7.0, 3.5], "reduce": [0.001, 0.5]}
-    slow = kernels.kernels_of(found, {0: [stage], 1: [stage, other]}, lambda stage, held: (0.0, "memory"))
-    assert [kernel.kind for kernel in kernels.below(slow)] == ["map"]  # the other takes too little to be named
+    assert kernel_times.below(seen) == [] and kernel_times.kinds_of(seen) == {"map": [7.0, 3.5], "reduce": [0.001, 0.5]}
+    slow = kernel_times.kernels_of(found, {0: [stage], 1: [stage, other]}, lambda stage, held: (0.0, "memory"))
+    assert [kernel.kind for kernel in kernel_times.below(slow)] == ["map"]  # the other takes too little to be named
 
 
 def test_a_peer_without_a_cap_does_not_count_below_the_best():

@@ -9,7 +9,7 @@ fits, or all arguments of the section, as measured at the level of instructions;
 `share` is how much of the row the kernels of that shape take. Kernels below half of their roofline are marked where
 they take a hundredth of the row or more. `us` is the time of one call.
 
-usage: kernels.py [--rows NAME...] [--isa avx512 avx2 portable] [--kinds KIND...] [--top N] [--record] [--list]
+usage: kernel_times.py [--rows NAME...] [--isa avx512 avx2 portable] [--kinds KIND...] [--top N] [--record] [--list]
 """
 
 import argparse
