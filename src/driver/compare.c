@@ -9,6 +9,7 @@
 
 #include "base/loops.h"
 #include "native/engine.h"
+#include "pef/flow.h"
 #include "pef/pef_align.h"
 #include "ref/engine.h"
 
@@ -39,6 +40,7 @@ typedef struct compare_s {
 typedef struct compare_plan_s {
   compare_t *compare;
   const pef_stage_t *file;
+  int64_t (*places)[PEF_MAX_RANK];  // of each operand, of each dim: the first ones, which somebody reads
   leat_run_stage_t stages[ENGINES];
   const uint64_t *ref_buffers;
   uint64_t ref_scratch;
@@ -87,7 +89,7 @@ static bool is_output(const compare_plan_t *plan, uint32_t index) {
   return leat_pef_writes(plan->compare->pef, plan->file, index) && operand_of(plan, index)->space != PEF_SPACE_NONE;
 }
 
-// Extents in a tile, 1 where the stage sums and beyond the rank; how many elements that are.
+// Extents in a tile of what is read of it, 1 where the stage sums and beyond the rank; how many elements that are.
 static int64_t count_elements(const compare_plan_t *plan, uint32_t index, const leat_run_tile_t *tile,
                               int64_t out_dims[PEF_MAX_RANK]) {
   const pef_operand_t *operand = operand_of(plan, index);
@@ -95,6 +97,7 @@ static int64_t count_elements(const compare_plan_t *plan, uint32_t index, const 
   for (uint32_t d = 0; d < PEF_MAX_RANK; d++) {
     const bool has = d < operand->rank && !leat_pef_stage_sums(plan->file, d);
     out_dims[d] = has ? leat_run_operand_extent(plan->compare->pef, operand, d, tile, &first) : 1;
+    if (has && plan->places[index][d] < out_dims[d]) out_dims[d] = plan->places[index][d];
     count *= out_dims[d];
   }
   return count;
@@ -216,6 +219,17 @@ static leat_status_t lay_out(void *state, const pef_body_t *body, uint64_t *out_
   return NULL;
 }
 
+static leat_status_t find_places(compare_plan_t *plan, const pef_body_t *body) {
+  const uint32_t count = plan->file->operand_count;
+  plan->places = leat_arena_alloc(plan->compare->arena, (count + 1u) * sizeof *plan->places);
+  if (plan->places == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for a stage");
+  for (uint32_t o = 0; o < count; o++) {
+    for (uint32_t d = 0; d < operand_of(plan, o)->rank && is_output(plan, o); d++)
+      plan->places[o][d] = leat_flow_places(plan->compare->pef, body, plan->file, o, d);
+  }
+  return NULL;
+}
+
 static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_t *body,
                              const leat_run_space_t *space) {
   compare_t *compare = state;
@@ -225,6 +239,7 @@ static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_
                            .file = out->file,
                            .ref_buffers = compare->ref_buffers + body->buffer_first,
                            .ref_scratch = compare->ref_scratch};
+  LEAT_TRY(find_places(plan, body));
   for (int e = 0; e < ENGINES; e++) {
     plan->stages[e].file = out->file;
     LEAT_TRY(engines[e]->prepare(compare->states[e], &plan->stages[e], body, space));

@@ -114,7 +114,9 @@ VEC_INLINE vf32_t vf32_greater(vf32_t a, vf32_t b) {
 }
 
 VEC_INLINE int vi32_any(vi32_t mask) {
-#if defined(__AVX2__) && VEC_BYTES == 32
+#if defined(__AVX512F__)
+  return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+#elif defined(__AVX2__) && VEC_BYTES == 32
   return _mm256_movemask_epi8((__m256i)mask) != 0;
 #endif
   vi64_t lanes = (vi64_t)mask;

@@ -173,7 +173,10 @@ static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_
                                    .jit = native->jit,
                                    .code = native->code,
                                    .row_count = space->row_count,
-                                   .tile_rows_max = space->tile_rows};
+                                   .tile_rows_max = space->tile_rows,
+                                   .pef = pef,
+                                   .body = body,
+                                   .file = file};
   LEAT_TRY(find_next(native, body, space, stage));
   if (space->boxes > 1) return leat_native_boxes_prepare(pef, stage, space, &context, out);
   leat_native_sum_t sums[LEAT_NATIVE_SUMS_MAX];

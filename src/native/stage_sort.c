@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SORT and SCAN: work on lines along one dim, for every position of the other dims. Rows run along another dim.
 #include "native/stage.h"
+#include "pef/flow.h"
 
 // A walk over all dims but `line` (and `also`, when a kernel takes lines side by side).
 typedef struct walk_s {
@@ -87,55 +88,59 @@ void leat_native_scan_run(const leat_native_stage_t *stage, const leat_run_tile_
 
 // --- sort ---------------------------------------------------------------------------------------------------------
 
+typedef struct sort_s {
+  int64_t places;  // of a line, from the first on, that somebody reads
+} sort_t;
+
 leat_status_t leat_native_sort_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
-  (void)context;
-  const leat_native_operand_t *in = &stage->operands[PEF_SORT_in];
+  const uint32_t dim = (uint32_t)stage->params->sort.dim;
+  sort_t *sort = leat_arena_alloc(context->arena, sizeof *sort);
   size_t bytes;
-  if (!leat_size_mul((size_t)in->dims[stage->params->sort.dim], 2 * sizeof(leat_kern_sort_item_t), &bytes)) {
+  if (sort == NULL ||
+      !leat_size_mul((size_t)stage->operands[PEF_SORT_in].dims[dim], 2 * sizeof(leat_kern_sort_item_t), &bytes))
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while preparing a sort");
+  sort->places = context->file == NULL ? stage->operands[PEF_SORT_in].dims[dim] : 0;
+  for (uint32_t o = PEF_SORT_values; o <= PEF_SORT_indices && context->file != NULL; o++) {
+    const int64_t places = leat_flow_places(context->pef, context->body, context->file, o, dim);
+    if (places > sort->places) sort->places = places;
   }
+  stage->plan = sort;
   stage->workspace_bytes = bytes;
   return NULL;
 }
 
-static void make_keys(const leat_kern_t *kern, uint8_t dtype, const void *in, int64_t step, int64_t count,
-                      uint64_t flip, leat_kern_sort_item_t *out) {
-  switch (dtype) {
+static const leat_kern_sort_item_t *sort_line(const leat_native_stage_t *stage, const void *in, int64_t places,
+                                              leat_kern_sort_item_t *items) {
+  const leat_native_operand_t *line = &stage->operands[PEF_SORT_in];
+  const leat_kern_t *kern = stage->kern;
+  const int64_t step = line->strides[stage->params->sort.dim], count = line->dims[stage->params->sort.dim];
+  const int descending = stage->params->sort.descending != 0;
+  switch (line->dtype) {
     case PEF_F32:
-      kern->sort_keys_f32(in, step, count, flip, out);
-      break;
+      return kern->sort_f32(in, step, count, places, descending, items);
     case PEF_F64:
-      kern->sort_keys_f64(in, step, count, flip, out);
-      break;
+      return kern->sort_f64(in, step, count, places, descending, items);
     case PEF_BF16:
-      kern->sort_keys_bf16(in, step, count, flip, out);
-      break;
+      return kern->sort_bf16(in, step, count, places, descending, items);
     case PEF_F16:
-      kern->sort_keys_f16(in, step, count, flip, out);
-      break;
+      return kern->sort_f16(in, step, count, places, descending, items);
     case PEF_I8:
-      kern->sort_keys_i8(in, step, count, flip, out);
-      break;
+      return kern->sort_i8(in, step, count, places, descending, items);
     case PEF_I16:
-      kern->sort_keys_i16(in, step, count, flip, out);
-      break;
+      return kern->sort_i16(in, step, count, places, descending, items);
     case PEF_I32:
-      kern->sort_keys_i32(in, step, count, flip, out);
-      break;
+      return kern->sort_i32(in, step, count, places, descending, items);
     case PEF_I64:
-      kern->sort_keys_i64(in, step, count, flip, out);
-      break;
+      return kern->sort_i64(in, step, count, places, descending, items);
     default:
-      kern->sort_keys_u8(in, step, count, flip, out);
+      return kern->sort_u8(in, step, count, places, descending, items);
   }
 }
 
 void leat_native_sort_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
-  const leat_native_operand_t *in = &stage->operands[0];
+  const leat_native_operand_t *in = &stage->operands[PEF_SORT_in];
   const uint32_t dim = (uint32_t)stage->params->sort.dim;
-  const int64_t count = in->dims[dim], bytes = in->element_bytes;
-  const uint64_t flip = stage->params->sort.descending != 0 ? ~(uint64_t)0 : 0;
-  leat_kern_sort_item_t *items = (leat_kern_sort_item_t *)(void *)tile->workspace;
+  const int64_t bytes = in->element_bytes, places = ((const sort_t *)stage->plan)->places;
   walk_t w = {.rank = in->rank, .line = dim, .also = dim};
   char *address[3];
   for (uint32_t i = 0; i < 3; i++) {
@@ -143,9 +148,8 @@ void leat_native_sort_run(const leat_native_stage_t *stage, const leat_run_tile_
     address[i] = o->space == PEF_SPACE_NONE ? NULL : leat_native_operand_at(o, tile);
   }
   do {
-    make_keys(stage->kern, in->dtype, address[0], in->strides[dim], count, flip, items);
-    const leat_kern_sort_item_t *sorted = stage->kern->sort_items(items, items + count, count);
-    for (int64_t i = 0; i < count; i++) {
+    const leat_kern_sort_item_t *sorted = sort_line(stage, address[0], places, (void *)tile->workspace);
+    for (int64_t i = 0; i < places; i++) {
       const int64_t from = sorted[i].index;
       if (address[1]) {
         memcpy(address[1] + i * stage->operands[1].strides[dim] * bytes, address[0] + from * in->strides[dim] * bytes,

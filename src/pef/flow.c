@@ -39,6 +39,37 @@ bool leat_flow_next(const leat_pef_t *pef, const pef_stage_t *stage, leat_operan
   }
 }
 
+// Places along `dim` of what was written, up to which `read` goes; all of them where the two do not lie alike.
+static int64_t places_read(const pef_operand_t *written, const pef_operand_t *read, uint32_t dim) {
+  const int64_t all = written->dims[dim], step = written->strides[dim];
+  const int64_t bytes = (int64_t)leat_pef_dtype_bytes(written->dtype) * step;
+  const int64_t from = (int64_t)(read->offset - written->offset);
+  bool alike = read->rank == written->rank && read->dtype == written->dtype && read->row_dim == written->row_dim;
+  for (uint32_t d = 0; d < written->rank && alike; ++d) {
+    alike = read->strides[d] == written->strides[d] && (d == dim || read->dims[d] <= written->dims[d]);
+  }
+  if (!alike || bytes <= 0 || from < 0 || from % bytes != 0 || from / bytes > all - read->dims[dim]) return all;
+  return from / bytes + read->dims[dim];
+}
+
+int64_t leat_flow_places(const leat_pef_t *pef, const pef_body_t *body, const pef_stage_t *stage, uint32_t index,
+                         uint32_t dim) {
+  const pef_operand_t *written = &pef->operands[stage->operand_first + index];
+  if (written->space == PEF_SPACE_NONE) return 0;
+  if (written->space != PEF_SPACE_SCRATCH || dim == written->row_dim) return written->dims[dim];
+  int64_t places = 0;
+  for (uint32_t s = 0; s < body->stage_count; ++s) {
+    const pef_stage_t *other = &pef->stages[body->stage_first + s];
+    for (leat_operand_use_t use = {0}; leat_flow_next(pef, other, &use);) {
+      if (use.written || use.operand->space != PEF_SPACE_SCRATCH || use.operand->slot != written->slot) continue;
+      const bool packed = leat_pef_operand_is_packed(other, use.index);
+      const int64_t read = packed ? written->dims[dim] : places_read(written, use.operand, dim);
+      if (read > places) places = read;
+    }
+  }
+  return places;
+}
+
 static int64_t operand_elements(const pef_operand_t *operand) {
   int64_t elements = 1;
   for (uint32_t d = 0; d < operand->rank; ++d) elements *= operand->strides[d] == 0 ? 1 : operand->dims[d];

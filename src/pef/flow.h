@@ -27,6 +27,11 @@ typedef struct leat_slot_use_s {
   double in, out;                // bytes that its stages read and write, added up
 } leat_slot_use_t;
 
+// How many places along dim `dim`, from the first on, of what a stage writes to operand `index` somebody may read:
+// those that stages of the body read of a tile buffer, else all. What is beyond them an engine need not write.
+int64_t leat_flow_places(const leat_pef_t *pef, const pef_body_t *body, const pef_stage_t *stage, uint32_t index,
+                         uint32_t dim);
+
 // Fills `out_slots`, one an argument of the body.
 void leat_flow_slots(const leat_pef_t *pef, const pef_body_t *body, leat_slot_use_t *out_slots);
 

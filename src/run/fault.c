@@ -3,6 +3,7 @@
 // looked at. Slow and exact: the bits are those of any other run.
 #include <math.h>
 
+#include "pef/flow.h"
 #include "run/schedule.h"
 
 enum { SEEN_NAN = 1, SEEN_INFINITY = 2, BUFFER = 256 };
@@ -32,8 +33,10 @@ static unsigned look_at_run(const leat_program_t *program, uint8_t dtype, const 
 
 static bool is_float(uint8_t dtype) { return dtype <= PEF_F16; }
 
-// What the operand holds in this tile: an odometer over all dims but the last.
-static unsigned look_at(const leat_program_t *program, const pef_operand_t *operand, const leat_run_tile_t *tile) {
+// What the operand holds in this tile, of each dim the first `places` (NULL: all): an odometer over all dims but the
+// last.
+static unsigned look_at(const leat_program_t *program, const pef_operand_t *operand, const leat_run_tile_t *tile,
+                        const int64_t *places) {
   if (operand->space == PEF_SPACE_NONE || !is_float(operand->dtype)) return 0;
   const char *base = leat_run_operand_at(program->pef, operand, tile);
   const int64_t bytes = (int64_t)leat_pef_dtype_bytes(operand->dtype);
@@ -42,6 +45,7 @@ static unsigned look_at(const leat_program_t *program, const pef_operand_t *oper
   for (uint32_t d = 0; d < operand->rank; d++) {
     int64_t first = 0;
     extent[d] = leat_run_operand_extent(program->pef, operand, d, tile, &first);
+    if (places != NULL && places[d] < extent[d]) extent[d] = places[d];
     if (extent[d] == 0) return 0;
     if (d != last && operand->strides[d] == 0) extent[d] = 1;
   }
@@ -81,7 +85,22 @@ static unsigned look_at_inputs(const leat_program_t *program, const pef_stage_t 
   unsigned seen = look_at_immediates(program->pef, stage);
   for (uint32_t o = 0; o < stage->operand_count; o++) {
     if (!leat_pef_reads(program->pef, stage, o) || leat_pef_operand_is_packed(stage, o)) continue;
-    seen |= look_at(program, &program->pef->operands[stage->operand_first + o], tile);
+    seen |= look_at(program, &program->pef->operands[stage->operand_first + o], tile, NULL);
+  }
+  return seen;
+}
+
+// What nobody reads need not be there.
+static unsigned look_at_outputs(const fault_walk_t *walk, const pef_stage_t *stage, const leat_run_tile_t *tile) {
+  const leat_pef_t *pef = walk->program->pef;
+  unsigned seen = 0;
+  for (uint32_t o = 0; o < stage->operand_count; o++) {
+    const pef_operand_t *operand = &pef->operands[stage->operand_first + o];
+    int64_t places[PEF_MAX_RANK];
+    if (!leat_pef_writes(pef, stage, o)) continue;
+    for (uint32_t d = 0; d < operand->rank; d++)
+      places[d] = leat_flow_places(pef, &pef->bodies[walk->file_call->body], stage, o, d);
+    seen |= look_at(walk->program, operand, tile, places);
   }
   return seen;
 }
@@ -97,13 +116,10 @@ static void note(const fault_walk_t *walk, const pef_stage_t *stage, unsigned ki
 }
 
 static void run_stage(const fault_walk_t *walk, const leat_run_stage_t *stage, const leat_run_tile_t *tile) {
-  const leat_pef_t *pef = walk->program->pef;
   const pef_stage_t *file = stage->file;
-  unsigned read = look_at_inputs(walk->program, file, tile), made = 0;
+  const unsigned read = look_at_inputs(walk->program, file, tile);
   stage->run(stage->plan, tile);
-  for (uint32_t o = 0; o < file->operand_count; o++) {
-    if (leat_pef_writes(pef, file, o)) made |= look_at(walk->program, &pef->operands[file->operand_first + o], tile);
-  }
+  const unsigned made = look_at_outputs(walk, file, tile);
   note(walk, file, SEEN_NAN, read, made);
   note(walk, file, SEEN_INFINITY, read, made);
 }

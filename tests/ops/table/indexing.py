@@ -206,3 +206,8 @@ _search.add(  # of NaN, and among them
     N(4, 9), N(4, 7), smooth=False,
 )  # fmt: skip
 _search.add_layouts(lambda s, x: torch.searchsorted(s, x), A(6, 10), N(6, 10))
+
+_topk.add(lambda x: tuple(x.topk(20)), A(2, 600))
+_topk.add(lambda x: tuple(x.topk(17, dim=0, largest=False)), A(520, 3))
+_topk.add(lambda x: x.topk(20)[0], T(2, 600), forward_only=True)
+_topk.add(lambda x: x.topk(5)[0], T(3, 200), forward_only=True)
