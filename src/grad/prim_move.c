@@ -70,6 +70,20 @@ PRIM_VJP(FLIP) {
   v->dx[0] = leat_b_flip(v->b, v->dy[0], mask);
 }
 
+// Windows may share elements: each is added where it was read, the first window first.
+PRIM_VJP(UNFOLD) {
+  leat_builder_t *b = v->b;
+  const leat_value_t x = *leat_b_value(b, v->x[0]), y = *leat_b_value(b, v->y[0]);
+  const uint32_t dim = (uint32_t)leat_vjp_int(v, LEAT_ATTR_DIM, 0);
+  uint32_t count;
+  const int64_t *step = leat_vjp_list(v, LEAT_ATTR_STEP, &count);
+  leat_value_id_t first = leat_b_iota(b, LEAT_I64, 2, (const int64_t[]){y.dims[dim], 1}, 0);
+  leat_value_id_t place = leat_b_iota(b, LEAT_I64, 2, (const int64_t[]){1, y.dims[x.rank]}, 1);
+  leat_value_id_t index = leat_b_add(b, leat_b_muls(b, first, (double)step[0]), place);
+  leat_value_id_t dy = leat_b_move_dim(b, v->dy[0], x.rank, dim + 1);
+  v->dx[0] = leat_b_scatter(b, LEAT_FOLD_SUM, leat_b_full_like(b, v->x[0], 0.0), index, dy, dim, 0);
+}
+
 PRIM_VJP(GATHER) {
   leat_value_id_t zeros = leat_b_full_like(v->b, v->x[0], 0.0);
   v->dx[0] = leat_b_scatter(v->b, LEAT_FOLD_SUM, zeros, v->x[1], v->dy[0], (uint32_t)leat_vjp_int(v, LEAT_ATTR_DIM, 0),

@@ -66,6 +66,17 @@ leat_status_t leat_eval_FLIP(const leat_eval_call_t *call) {
   return NULL;
 }
 
+leat_status_t leat_eval_UNFOLD(const leat_eval_call_t *call) {
+  const leat_value_t *x = leat_eval_operand(call, 0);
+  const uint32_t dim = (uint32_t)leat_eval_int(call, LEAT_ATTR_DIM);
+  int64_t strides[LEAT_RANK_MAX];
+  leat_value_strides(x, strides);
+  strides[x->rank] = strides[dim];
+  strides[dim] *= leat_eval_list(call, LEAT_ATTR_STEP)[0];
+  copy_strided(call, 0, strides);
+  return NULL;
+}
+
 leat_status_t leat_eval_CONCAT(const leat_eval_call_t *call) {
   const leat_value_t *result = leat_eval_result(call, 0);
   uint32_t dim = (uint32_t)leat_eval_int(call, LEAT_ATTR_DIM);

@@ -60,6 +60,24 @@ leat_status_t leat_shape_FLIP(const leat_shape_call_t *call) {
   return leat_shape_dims(call, call->results[0].rank, &mask);
 }
 
+leat_status_t leat_shape_UNFOLD(const leat_shape_call_t *call) {
+  const leat_value_t *x = leat_shape_operand(call, 0);
+  leat_value_t *result = &call->results[0];
+  const int64_t k = leat_shape_int(call, LEAT_ATTR_K), *step;
+  uint32_t dim;
+  LEAT_TRY(leat_shape_dim(call, x->rank, &dim));
+  LEAT_TRY(leat_shape_list_of(call, LEAT_ATTR_STEP, 1, &step));
+  if (x->rank == LEAT_RANK_MAX) LEAT_FAIL(LEAT_UNSUPPORTED, "rank 9 is more than 8");
+  if (k < 0 || k > x->dims[dim] || step[0] < 1)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT,
+              "windows of %" PRId64 " with step %" PRId64 " of dim %" PRIu32 ", which has extent %" PRId64, k, step[0],
+              dim, x->dims[dim]);
+  *result = *x;
+  result->dims[dim] = (x->dims[dim] - k) / step[0] + 1;
+  result->dims[result->rank++] = k;
+  return NULL;
+}
+
 leat_status_t leat_shape_SLICE(const leat_shape_call_t *call) {
   const leat_value_t *x = leat_shape_operand(call, 0);
   const int64_t *start, *stop, *step;

@@ -194,20 +194,14 @@ LOWER(DIAGONAL) {
   return leat_b_slice_dim(b, flat, v.rank - 2u, first, first + (length - 1) * (columns + 1) + 1, columns + 1);
 }
 
-// Windows of `dim`: a gather by position, the place within the window last.
 LOWER(UNFOLD) {
-  leat_builder_t *b = c->b;
   uint32_t steps;
-  const int64_t *step = leat_lower_list(c, LEAT_ATTR_STEP, &steps);
-  uint32_t rank = leat_b_value(b, c->in[0])->rank, dim = (uint32_t)leat_lower_int(c, LEAT_ATTR_DIM, 0);
-  int64_t size = leat_lower_int(c, LEAT_ATTR_K, 1);
-  if (rank == 0) return reshape_to_declared(c, c->in[0]);
-  int64_t windows = leat_lower_declared(c, 0)->dims[dim];
-  leat_value_id_t first =
-      leat_b_muls(b, leat_b_iota(b, LEAT_I64, 2, (const int64_t[]){windows, 1}, 0), steps ? (double)step[0] : 1.0);
-  leat_value_id_t place = leat_b_iota(b, LEAT_I64, 2, (const int64_t[]){1, size}, 1);
-  leat_value_id_t y = leat_b_gather(b, c->in[0], leat_b_add(b, first, place), dim, 0);
-  return leat_b_move_dim(b, y, dim + 1u, rank);
+  const int64_t *step = leat_lower_list(c, LEAT_ATTR_STEP, &steps), one = 1;
+  if (leat_b_value(c->b, c->in[0])->rank == 0) return reshape_to_declared(c, c->in[0]);
+  const leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_DIM, leat_lower_int(c, LEAT_ATTR_DIM, 0)),
+                               leat_attr_i(LEAT_ATTR_K, leat_lower_int(c, LEAT_ATTR_K, 1)),
+                               leat_attr_l(LEAT_ATTR_STEP, steps != 0 ? step : &one, 1)};
+  return leat_b_op(c->b, LEAT_PRIM_UNFOLD, c->in, 1, attrs, 3, NULL);
 }
 
 // x[N, C*k*k, H, W] -> [N, C, H*k, W*k]

@@ -90,6 +90,15 @@ static bool apply_flip(const leat_graph_t *g, const leat_op_t *op, const leat_va
   return true;
 }
 
+static bool apply_unfold(const leat_graph_t *g, const leat_op_t *op, const leat_value_t *result, leat_access_t *a) {
+  uint32_t count;
+  const int64_t dim = leat_op_int(g, op, LEAT_ATTR_DIM, 0);
+  a->strides[a->rank++] = a->strides[dim];
+  a->strides[dim] *= leat_op_list(g, op, LEAT_ATTR_STEP, &count)[0];
+  memcpy(a->dims, result->dims, sizeof a->dims);
+  return true;
+}
+
 // --- dims ----------------------------------------------------------------------------------------------------------
 
 static int64_t product_before(const int64_t *dims, uint32_t end) {
@@ -140,6 +149,10 @@ static uint32_t rows_of_slice(const leat_view_dim_t *d) {
 
 static uint32_t rows_of_flip(const leat_view_dim_t *d) { return place_in_dims(d) == LEAT_NONE ? d->dim : LEAT_NONE; }
 
+static uint32_t beside_windows(const leat_view_dim_t *d) {
+  return d->dim == leat_op_int(d->g, d->op, LEAT_ATTR_DIM, 0) ? LEAT_NONE : d->dim;
+}
+
 static uint32_t same_dim(const leat_view_dim_t *d) {
   return d->from->dims[d->dim] == d->to->dims[d->dim] ? d->dim : LEAT_NONE;
 }
@@ -165,6 +178,8 @@ typedef struct view_s {
   { apply_slice, rows_of_slice, nowhere }
 #define VIEW_BROADCAST \
   { apply_broadcast, same_dim, same_dim }
+#define VIEW_UNFOLD \
+  { apply_unfold, beside_windows, beside_windows }
 #define VIEW_FLIP \
   { apply_flip, rows_of_flip, nowhere }
 
