@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // REDUCE: strided operands, four ways.
 //   lanes    float sums whose innermost reduced dim has stride 1: 16 partial sums (pef_format.h)
-//   columns  a kept dim has stride 1: vectors of columns, each summed sequentially
+//   columns  a kept dim has stride 1, or sums are of a few terms: vectors of columns, each summed sequentially
 //   fold     anything else, element by element of the result
 //   arg      argmax and argmin: the only reduced dim, element by element of the result
 // Long sums of the first three go in blocks, whose sums are added pairwise (the parameter `chain`; leat_kern_pairs_t).
@@ -102,6 +102,13 @@ static void build_dims(reduce_plan_t *plan, const leat_native_stage_t *stage) {
   }
 }
 
+static bool is_short(const reduce_plan_t *plan) {
+  enum { MOST = 16 };
+  int64_t terms = 1;
+  for (uint32_t d = 0; d < plan->reduced_count && terms <= MOST; d++) terms *= plan->reduced[d].extent;
+  return terms <= MOST;
+}
+
 // Moves the kept dim of stride 1 to the end, so that columns are contiguous.
 static void choose_mode(reduce_plan_t *plan) {
   plan->in_order = true;
@@ -118,6 +125,7 @@ static void choose_mode(reduce_plan_t *plan) {
       return;
     }
   }
+  if (plan->mode == REDUCE_FOLD && is_short(plan)) plan->mode = REDUCE_COLUMNS;
 }
 
 static int64_t pair_width(const reduce_plan_t *plan) {
@@ -344,16 +352,17 @@ static void strip_by_columns(const reduce_run_t *run, const leat_kern_t *kern, c
   const reduce_plan_t *plan = run->plan;
   uint32_t inner = plan->reduced_count - 1;
   int64_t rows = run->reduced[inner], stride = plan->reduced[inner].in, index[8] = {0};
+  const int64_t step = plan->kept[plan->kept_count - 1].in;
   leat_kern_pairs_t pairs = start_pairs(run);
   set_neutral(plan, kern, run->results, n);
   do {
     const char *at = in + in_offset(plan->reduced, index, inner) * plan->in_bytes;
-    if (plan->native) {
+    if (plan->native && step == 1) {
       add_rows(run, &pairs, at, stride, rows, n);
       continue;
     }
     for (int64_t r = 0; r < rows; r++) {
-      plan->load(run->piece, at + r * stride * plan->in_bytes, 1, n);
+      plan->load(run->piece, at + r * stride * plan->in_bytes, step, n);
       add_rows(run, &pairs, run->piece, 0, 1, n);
     }
   } while (leat_index_next(inner, run->reduced, index));
