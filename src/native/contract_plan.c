@@ -147,6 +147,14 @@ static bool reads_lines(const contract_plan_t *plan, const leat_native_stage_t *
          most(&plan->m, context) < CONTRACT_SWAP_ROWS;
 }
 
+// Few columns, of which one block is no multiple of what generated kernels go in: it is computed wider.
+static int64_t step_of_columns(const contract_plan_t *plan, const leat_native_prepare_t *context) {
+  enum { MOST = 4 * CONTRACT_N, LEAST_ROWS = 16 };
+  if (context->jit == NULL || plan->class_ != PEF_CLASS_F32 || plan->b_lines || plan->n_total >= MOST) return 1;
+  const int64_t step = leat_native_jit_step(context->jit);
+  return plan->n_total % step == 0 || most(&plan->m, context) < LEAST_ROWS ? 1 : step;
+}
+
 static bool is_far_a(const contract_plan_t *plan, const leat_native_prepare_t *context) {
   return !plan->pack_a && plan->a_bytes == 4 && plan->class_ == PEF_CLASS_F32 && plan->m.a == 1 &&
          plan->k.a >= CONTRACT_FAR_STRIDE && plan->k.extent > 1 && most(&plan->m, context) > 1 &&
@@ -234,7 +242,8 @@ contract_columns_t leat_native_contract_columns(const contract_plan_t *plan, con
     columns.width = min64(columns.width, columns.memory_b_k - inside);
     columns.b = b + (block * plan->n_block_step + inside) * plan->b_bytes;
   }
-  columns.b_k = plan->b_lines ? plan->n.b : plan->pack_b ? columns.width : columns.memory_b_k;
+  columns.wide = (columns.width + plan->n_step - 1) / plan->n_step * plan->n_step;
+  columns.b_k = plan->b_lines ? plan->n.b : plan->pack_b ? columns.wide : columns.memory_b_k;
   return columns;
 }
 
@@ -254,21 +263,21 @@ static void add_widths(contract_plan_t *plan, int64_t extent) {
   for (int64_t j = 0; j < extent && j < CONTRACT_WIDTHS_COLUMNS;) {
     contract_columns_t columns = leat_native_contract_columns(plan, NULL, j, extent);
     uint32_t i = 0;
-    while (i < CONTRACT_SIZES && plan->widths[i].width != 0 &&
-           (plan->widths[i].width != columns.width || plan->widths[i].b_k != columns.b_k)) {
+    while (i < CONTRACT_SIZES && plan->widths[i].wide != 0 &&
+           (plan->widths[i].wide != columns.wide || plan->widths[i].b_k != columns.b_k)) {
       i++;
     }
-    if (i < CONTRACT_SIZES) plan->widths[i] = (contract_width_t){columns.width, columns.b_k};
+    if (i < CONTRACT_SIZES) plan->widths[i] = (contract_width_t){columns.wide, columns.b_k};
     j += columns.width;
   }
 }
 
 static void request_blocks(contract_plan_t *plan, leat_native_jit_t *jit, uint32_t m, uint32_t n, uint32_t k) {
-  if (plan->m_sizes[m] == 0 || plan->widths[n].width == 0 || plan->k_sizes[k] == 0) return;
+  if (plan->m_sizes[m] == 0 || plan->widths[n].wide == 0 || plan->k_sizes[k] == 0) return;
   bool one_chunk = plan->k.extent <= plan->k_chunk && plan->k_count == 0;
   for (int add = 0; add < 2; add++) {
     if ((add == 0 && plan->add && plan->k_block == 0) || (add == 1 && one_chunk && !plan->add)) continue;
-    leat_kern_gemm_t g = leat_native_contract_gemm(plan, plan->m_sizes[m], plan->widths[n].width, plan->k_sizes[k],
+    leat_kern_gemm_t g = leat_native_contract_gemm(plan, plan->m_sizes[m], plan->widths[n].wide, plan->k_sizes[k],
                                                    plan->widths[n].b_k, add);
     plan->block[m][n][k][add] = leat_native_jit_gemm(jit, &g);
   }
@@ -304,6 +313,9 @@ leat_status_t leat_native_contract_prepare(leat_native_stage_t *stage, const lea
     plan->gemm = context->kern->gemm_lines_f32;
   }
   plan->pack_b |= is_far(plan, context);
+  plan->n_step = step_of_columns(plan, context);
+  plan->pack_b |= plan->n_step > 1;
+  plan->pack_c |= plan->n_step > 1;
   // Block kernels walk A along one of its dims.
   plan->pack_a |= plan->k.a != 1 && plan->m.a != 1 && plan->k.extent > 1 && plan->m.extent > 1;
   plan->a_columns = is_far_a(plan, context);

@@ -20,7 +20,7 @@ typedef struct contract_dim_s {
 // Sizes of blocks that generated kernels are made for, among so many first columns; the rest goes to the kernel body.
 enum { CONTRACT_SIZES = 4, CONTRACT_WIDTHS_COLUMNS = 1 << 22 };
 typedef struct contract_width_s {
-  int64_t width, b_k;  // columns of a block, and the stride of k in B there
+  int64_t wide, b_k;  // columns of a block that are computed, and the stride of k in B there
 } contract_width_t;
 
 typedef struct contract_plan_s {
@@ -36,6 +36,7 @@ typedef struct contract_plan_s {
   contract_dim_t outer[8];
   contract_dim_t k_outer[8];
   contract_dim_t m, n, k;
+  int64_t n_step;                 // columns that are computed are a multiple of this; B and C go through the workspace
   int64_t k_chunk;                // at most so many steps of k in one chunk
   int64_t n_block, n_block_step;  // packed B of the file; 0: plain
   int64_t n_total;                // extent of n in the whole body
@@ -56,9 +57,10 @@ typedef struct contract_plan_s {
   leat_native_jit_gemm_t block[CONTRACT_SIZES][CONTRACT_SIZES][CONTRACT_SIZES][2];  // m, width, k, add
 } contract_plan_t;
 
-// A block of columns: where B's first element lies, and how wide the block is.
+// A block of columns: where B's first element lies, how wide the block is, and how wide it is computed: what is beside
+// it in the workspaces of B and C does not matter.
 typedef struct contract_columns_s {
-  int64_t first, width;
+  int64_t first, width, wide;
   const char *b;
   int64_t memory_b_k;  // stride of k in B as it lies in memory
   int64_t b_k;         // and as the block kernel sees it

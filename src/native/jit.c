@@ -22,6 +22,7 @@ typedef struct jit_entry_s {
 
 struct leat_native_jit_s {
   const leat_kern_t *kern;
+  enum leat_isa isa;
   leat_native_jit_counts_t counts;
   LEAT_ARRAY(jit_entry_t) entries;
 };
@@ -50,6 +51,7 @@ leat_status_t leat_native_jit_create(const leat_kern_t *kern, enum leat_isa isa,
   leat_native_jit_t *jit = leat_alloc_zero(1, sizeof *jit);
   if (jit == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for generated kernels");
   jit->kern = kern;
+  jit->isa = isa;
   *out_jit = jit;
   return NULL;
 }
@@ -61,6 +63,7 @@ void leat_native_jit_destroy(leat_native_jit_t *jit) {
 }
 
 leat_native_jit_counts_t leat_native_jit_counts(const leat_native_jit_t *jit) { return jit->counts; }
+int64_t leat_native_jit_step(const leat_native_jit_t *jit) { return jit->isa == LEAT_ISA_AVX512 ? 1 : 8; }
 
 static bool fits(int64_t x) { return x >= 1 && x <= INT32_MAX; }
 
@@ -158,6 +161,10 @@ void leat_native_jit_destroy(leat_native_jit_t *jit) { (void)jit; }
 leat_native_jit_gemm_t leat_native_jit_gemm(leat_native_jit_t *jit, const leat_kern_gemm_t *request) {
   (void)jit, (void)request;
   return NULL;
+}
+int64_t leat_native_jit_step(const leat_native_jit_t *jit) {
+  (void)jit;
+  return 1;
 }
 leat_native_jit_counts_t leat_native_jit_counts(const leat_native_jit_t *jit) {
   (void)jit;

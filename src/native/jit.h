@@ -26,6 +26,9 @@ void leat_native_jit_destroy(leat_native_jit_t *jit);
 // bits). Equal requests are answered from memory.
 leat_native_jit_gemm_t leat_native_jit_gemm(leat_native_jit_t *jit, const leat_kern_gemm_t *request);
 
+// Kernels are quick where n is a multiple of this: below AVX-512 a part of a vector takes as long as three whole ones.
+int64_t leat_native_jit_step(const leat_native_jit_t *jit);
+
 typedef struct leat_native_jit_counts_s {
   uint32_t requested, unavailable, unequal;
 } leat_native_jit_counts_t;

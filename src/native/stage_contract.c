@@ -19,18 +19,19 @@ static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // --- packing -----------------------------------------------------------------------------------------------------
 
-// out[k][width] = B as class values.
+// out[k][wide] = B as class values.
 static void pack_b(const contract_run_t *run, const contract_columns_t *columns, const char *b, int64_t k) {
   const contract_plan_t *plan = run->plan;
-  int64_t width = columns->width, b_k = columns->memory_b_k, b_n = plan->n_block > 0 ? 1 : plan->n.b;
+  int64_t width = columns->width, wide = columns->wide, b_k = columns->memory_b_k,
+          b_n = plan->n_block > 0 ? 1 : plan->n.b;
   void *out = run->buffer_b;
   if (plan->b_bytes == 4 && plan->b_native) {
-    run->kern->copy2_b4(out, width, (const void *)b, b_k, b_n, k, width);
+    run->kern->copy2_b4(out, wide, (const void *)b, b_k, b_n, k, width);
   } else if (plan->b_native) {
-    run->kern->copy2_b8(out, width, (const void *)b, b_k, b_n, k, width);
+    run->kern->copy2_b8(out, wide, (const void *)b, b_k, b_n, k, width);
   } else {
     for (int64_t p = 0; p < k; p++) {
-      plan->load_b(run->buffer_b + p * width * plan->value_bytes, b + p * b_k * plan->b_bytes, b_n, width);
+      plan->load_b(run->buffer_b + p * wide * plan->value_bytes, b + p * b_k * plan->b_bytes, b_n, width);
     }
   }
 }
@@ -71,9 +72,9 @@ static void store_c(const contract_run_t *run, char *c, int64_t rows, int64_t wi
 static leat_native_jit_gemm_t find_block(const contract_plan_t *plan, const leat_kern_gemm_t *g) {
   uint32_t i = 0, j = 0, p = 0;
   while (i < CONTRACT_SIZES - 1 && plan->m_sizes[i] != g->m) i++;
-  while (j < CONTRACT_SIZES - 1 && (plan->widths[j].width != g->n || plan->widths[j].b_k != g->b_k)) j++;
+  while (j < CONTRACT_SIZES - 1 && (plan->widths[j].wide != g->n || plan->widths[j].b_k != g->b_k)) j++;
   while (p < CONTRACT_SIZES - 1 && plan->k_sizes[p] != g->k) p++;
-  bool found = plan->m_sizes[i] == g->m && plan->widths[j].width == g->n && plan->widths[j].b_k == g->b_k &&
+  bool found = plan->m_sizes[i] == g->m && plan->widths[j].wide == g->n && plan->widths[j].b_k == g->b_k &&
                plan->k_sizes[p] == g->k;
   return found ? plan->block[i][j][p][g->add] : NULL;
 }
@@ -155,7 +156,7 @@ static void run_chunk(const contract_run_t *run, const contract_part_t *part, co
     }
     for (int64_t i = 0; i < part->rows; i += CONTRACT_M) {
       leat_kern_gemm_t g =
-          leat_native_contract_gemm(plan, min64(CONTRACT_M, part->rows - i), columns.width, k->count, columns.b_k, add);
+          leat_native_contract_gemm(plan, min64(CONTRACT_M, part->rows - i), columns.wide, k->count, columns.b_k, add);
       multiply(plan, &g, a + i * a_row, b, part->c + i * c_row + (j - part->first) * plan->value_bytes);
     }
     j += columns.width;
