@@ -82,6 +82,33 @@ static int is_dense(const leat_kern_indexed_t *s, int64_t elements) {
        at += LINE / (int64_t)sizeof *(from))                                                         \
     __builtin_prefetch((from) + (s)->table[d] + at);
 
+// Indices of a run go in blocks, which mostly name rows that are there, none of them from the end: signs tell.
+enum { RUN_BLOCK = 32 };
+#define DEFINE_ALL_NAMED(I)                                                                        \
+  static inline int all_named_##I(const leat_kern_indexed_t *s, const I *named) {                  \
+    const int64_t first = s->first, last = s->count - 1;                                           \
+    int64_t signs = last;                                                                          \
+    for (int i = 0; i < RUN_BLOCK; i++) signs |= (named[i] - first) | (last - (named[i] - first)); \
+    return signs >= 0;                                                                             \
+  }
+DEFINE_ALL_NAMED(int64_t)
+DEFINE_ALL_NAMED(int32_t)
+
+#define DEFINE_GATHER_EACH(suffix, T, I)                                                                       \
+  static void gather_each_##suffix##_##I(const leat_kern_indexed_t *s, const T *from, const I *named, T *to) { \
+    const int64_t last = s->rank - 1, n = s->dims[last], step = s->index[last];                                \
+    const int64_t from_step = s->table[last], to_step = s->small[last], row_step = s->step;                    \
+    const int plain = step == 1 && to_step == 1 && from_step == 0 && row_step == 1;                            \
+    const T nothing = 0, *row_0 = from - s->first;                                                             \
+    int64_t j = 0;                                                                                             \
+    for (; plain && j + RUN_BLOCK <= n && all_named_##I(s, named + j); j += RUN_BLOCK) {                       \
+      _Pragma("GCC unroll 8") for (int i = 0; i < RUN_BLOCK; i++) to[j + i] = row_0[named[j + i]];             \
+    }                                                                                                          \
+    for (; j < n; j++) {                                                                                       \
+      const int64_t row = row_of(s, named[j * step]);                                                          \
+      to[j * to_step] = *(row < 0 ? &nothing : from + j * from_step + row * row_step);                         \
+    }                                                                                                          \
+  }
 #define DEFINE_GATHER(suffix, T)                                                                                \
   static void gather_run_##suffix(const leat_kern_indexed_t *s, const T *from, T *to, int64_t row) {            \
     const int64_t n = s->dims[s->rank - 1], from_step = s->table[s->rank - 1], to_step = s->small[s->rank - 1]; \
@@ -94,10 +121,10 @@ static int is_dense(const leat_kern_indexed_t *s, int64_t elements) {
       for (int64_t i = 0; i < n; i++) to[i * to_step] = from[i * from_step];                                    \
     }                                                                                                           \
   }                                                                                                             \
+  DEFINE_GATHER_EACH(suffix, T, int64_t)                                                                        \
+  DEFINE_GATHER_EACH(suffix, T, int32_t)                                                                        \
   void KERN(gather_##suffix)(const leat_kern_indexed_t *s, const T *table, const void *index, T *out) {         \
-    const int64_t last = s->rank - 1, from_step = s->table[last], to_step = s->small[last];                     \
     const int whole = shares_index(s), dense = is_dense(s, LINE / (int64_t)sizeof(T));                          \
-    const T nothing = 0;                                                                                        \
     walk_t w = {0};                                                                                             \
     do {                                                                                                        \
       const T *from = table + w.table;                                                                          \
@@ -107,13 +134,11 @@ static int is_dense(const leat_kern_indexed_t *s, int64_t elements) {
         continue;                                                                                               \
       }                                                                                                         \
       if (dense) FETCH_NEXT(s, w, from)                                                                         \
-      EACH_INDEX(s, index, w.index, GATHER_ONE)                                                                 \
+      if (s->index_is_64 != 0)                                                                                  \
+        gather_each_##suffix##_int64_t(s, from, (const int64_t *)index + w.index, to);                          \
+      else                                                                                                      \
+        gather_each_##suffix##_int32_t(s, from, (const int32_t *)index + w.index, to);                          \
     } while (walk_next(s, &w));                                                                                 \
-  }
-#define GATHER_ONE(row, j)                                                      \
-  {                                                                             \
-    const int64_t r = (row);                                                    \
-    to[(j)*to_step] = *(r < 0 ? &nothing : from + (j)*from_step + r * s->step); \
   }
 
 #define DEFINE_SCATTER_SET(suffix, T)                                                                            \
