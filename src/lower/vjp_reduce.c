@@ -134,7 +134,7 @@ VJP(CUMPROD) {
   }
   uint32_t dim = (uint32_t)leat_vjp_int(v, LEAT_ATTR_DIM, 0);
   leat_value_id_t is_zero = leat_b_fn2s(b, EQ, x, 0.0);
-  leat_value_id_t zeros = leat_b_scan(b, LEAT_FOLD_SUM, leat_b_cast(b, is_zero, LEAT_I64), dim, false);
+  leat_value_id_t zeros = leat_b_scan(b, LEAT_FOLD_SUM, leat_b_cast(b, is_zero, leat_b_dtype(b, x)), dim, false);
   leat_value_id_t first = leat_b_fn2(b, AND, is_zero, leat_b_fn2s(b, EQ, zeros, 1.0));
   leat_value_id_t without = leat_b_scan(b, LEAT_FOLD_PROD, leat_b_number_or(b, first, 1.0, x), dim, false);
   // Only results up to the first zero count for `before`, only those up to the second for `at`: others may be 0 times
