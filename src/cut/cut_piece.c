@@ -487,7 +487,6 @@ leat_status_t leat_cut_piece(leat_cutter_t *c, leat_plan_piece_t *piece) {
     why = WHY_ROWS;
     done += op_seconds(c, leat_graph_op(c->g, id), &cost);
   }
-  if (!c->options->greedy && c->strategy.forward_sections < 2) LEAT_TRY(leat_cut_wait(c, piece->section_first));
   piece->section_count = c->plan->sections.count - piece->section_first;
   return NULL;
 }

@@ -2,10 +2,11 @@
 // Ops that wait for the section that reads them: of what a section makes for a later one alone, and what that can make
 // as well of values that are in memory anyway, nothing need be stored in between. An op in the middle of a norm's
 // backward, `(x - mean) * rstd`, is computed where its sums are, and again behind them, where it would else be loaded.
+#include <math.h>
+
 #include "cut/cutter.h"
 
 enum { DEPTH = 4 };  // of what waits with an op
-static const double NEVER = 1e300;
 
 static double bytes_of(const leat_cutter_t *c, leat_value_id_t v) {
   return (double)leat_value_bytes(leat_graph_value(c->g, v));
@@ -54,11 +55,11 @@ static double bytes_stored(const leat_cutter_t *c, leat_op_id_t id, uint32_t dep
     const leat_op_t *maker = leat_cutter_base_op(c->g, base, &maker_id);
     if (leat_op_role(maker->kind) == LEAT_ROLE_SYMBOL &&
         leat_graph_symbol(c->g, leat_op_symbol(c->g, maker))->update_first != LEAT_NONE)
-      return NEVER;  // it may be another by then
+      return (double)INFINITY;  // it may be another by then
     if (!leat_op_computes(maker->kind) || is_kept(c, base, id)) continue;
     const bool waits = depth > 0 && leat_op_role(maker->kind) == LEAT_ROLE_ELEMENTWISE && is_alone(c, base, id) &&
                        c->plan->section_of[maker_id] == c->plan->section_of[id];
-    const double waiting = waits ? bytes_stored(c, maker_id, depth - 1) : NEVER;
+    const double waiting = waits ? bytes_stored(c, maker_id, depth - 1) : (double)INFINITY;
     stored += waiting < bytes_of(c, base) ? waiting : bytes_of(c, base);
   }
   return stored;
@@ -82,8 +83,9 @@ static leat_status_t move(leat_cutter_t *c, uint32_t section, uint32_t k, uint32
   return NULL;
 }
 
-leat_status_t leat_cut_wait(leat_cutter_t *c, uint32_t first_section) {
-  for (uint32_t s = c->plan->sections.count; s-- > first_section;) {
+leat_status_t leat_cut_wait(leat_cutter_t *c, const leat_plan_piece_t *piece) {
+  if (c->options->greedy || c->strategy.forward_sections > 1) return NULL;
+  for (uint32_t s = c->plan->sections.count; s-- > piece->section_first;) {
     for (uint32_t k = c->plan->sections.data[s].ops.count; k-- > 0 && c->plan->sections.data[s].ops.count > 1;) {
       const leat_op_id_t id = c->plan->sections.data[s].ops.data[k];
       if (leat_op_role(leat_graph_op(c->g, id)->kind) != LEAT_ROLE_ELEMENTWISE) continue;

@@ -41,8 +41,8 @@ leat_status_t leat_cut_put(leat_cutter_t *c, leat_op_id_t id, uint32_t section) 
 bool leat_cut_takes(leat_cutter_t *c, leat_op_id_t id, uint32_t section);
 // Takes the op out of its section.
 void leat_cut_take(leat_cutter_t *c, leat_op_id_t id);
-// Moves ops of the sections from `first_section` on, which are those of one piece, to later ones that alone read them.
-leat_status_t leat_cut_wait(leat_cutter_t *c, uint32_t first_section) LEAT_MUST_USE;
+// Moves ops of the piece that was cut last to later sections of it that alone read them.
+leat_status_t leat_cut_wait(leat_cutter_t *c, const leat_plan_piece_t *piece) LEAT_MUST_USE;
 // Gives every store its section; all ops have theirs.
 leat_status_t leat_cut_stores(leat_cutter_t *c) LEAT_MUST_USE;
 leat_status_t leat_cut_new_section(leat_cutter_t *c, uint8_t type, int64_t rows, const char *why) LEAT_MUST_USE;
