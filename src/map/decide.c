@@ -3,6 +3,7 @@
 
 #include "map/draft_stages.h"
 #include "map/name.h"
+#include "map/panels.h"
 
 // Stores that are not written straight to their symbols, in the order of the values.
 static leat_status_t add_copies(leat_decided_t *d) {
@@ -80,9 +81,7 @@ leat_status_t leat_map_decide(const leat_graph_t *g, const leat_plan_t *plan, co
   LEAT_TRY(add_copies(d));
   LEAT_TRY(order_sections(d));
   LEAT_TRY(draft_sections(d));
-  if (options->whole && options->inference)
-    leat_packs_become_symbols(&d->packs, g, plan, d->drafts, &d->uses, &d->symbols);
-  return NULL;
+  return options->whole && options->inference ? leat_panels_choose(d) : NULL;
 }
 
 void leat_decided_deinit(leat_decided_t *d) {

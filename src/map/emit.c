@@ -208,7 +208,7 @@ static leat_status_t emit_pack(emitter_t *e, const leat_pack_call_t *pack) {
   leat_status_t status = NULL;
   for (uint32_t i = 0; i < pack->draft.stages.count && status == NULL; ++i) status = add_stage(&b, i);
   pef_call_t call = {.type = e->decided->packs.all.data[pack->pack].type, .bytes = pack->bytes};
-  if (status == NULL) status = finish(&b, &tiling, call, "pack", "a product reads its columns side by side");
+  if (status == NULL) status = finish(&b, &tiling, call, "pack", pack->why);
   body_deinit(&b);
   return status;
 }

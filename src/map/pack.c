@@ -71,6 +71,7 @@ static leat_status_t add_call(leat_packs_t *packs, const leat_draft_t *reader, u
   call->section = section;
   call->pack = index;
   call->stage = reader->stages.count;
+  call->why = "a product reads its columns side by side";
   draft_panels(&call->draft, op, pack, index, first, columns, width);
   return leat_draft_take_status(&call->draft);
 }
@@ -117,56 +118,7 @@ leat_status_t leat_packs_choose(leat_packs_t *packs, const leat_draft_t *reader,
   return add_call(packs, reader, section, op, *out_pack, whole, n->extent - whole, n->extent - whole);
 }
 
-// --- parameters that lie as a pack would ----------------------------------------------------------------------------
-
-// The dim of the symbol that the columns are, where the pack holds all of it.
-static uint32_t column_dim(const leat_value_t *symbol, const leat_pack_t *pack) {
-  const leat_access_t *kn = &pack->access;
-  const int64_t k = kn->dims[0], n = kn->dims[1];
-  if (kn->offset != 0 || leat_value_elements(symbol) != k * n) return LEAT_NONE;
-  for (uint32_t d = 0; d < symbol->rank; ++d) {
-    int64_t behind = 1;
-    for (uint32_t i = d + 1; i < symbol->rank; ++i) behind *= symbol->dims[i];
-    if (symbol->dims[d] != n || kn->strides[1] != behind) continue;
-    if (behind == k ? kn->strides[0] == 1 : behind == 1 && kn->strides[0] == n) return d;
-  }
-  return LEAT_NONE;
-}
-
-static uint32_t count_reads(const leat_plan_t *plan, const leat_draft_t *drafts, uint32_t pack) {
-  uint32_t count = 0;
-  for (uint32_t s = 0; s < plan->sections.count; ++s) {
-    for (uint32_t i = 0; i < drafts[s].sources.count; ++i) {
-      const leat_source_t *source = &drafts[s].sources.data[i];
-      count += source->kind == LEAT_SOURCE_PACK && source->index == pack && !source->written;
-    }
-  }
-  return count;
-}
-
-static bool is_only_value(const leat_graph_t *g, leat_op_id_t of) {
-  const leat_symbol_id_t symbol = leat_op_symbol(g, leat_graph_op(g, of));
-  for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
-    const leat_op_t *op = leat_graph_op(g, id);
-    const bool names = leat_op_role(op->kind) == LEAT_ROLE_SYMBOL || leat_op_is_statement(op->kind);
-    if (id != of && names && leat_op_symbol(g, op) == symbol) return false;
-  }
-  return true;
-}
-
-void leat_packs_become_symbols(leat_packs_t *packs, const leat_graph_t *g, const leat_plan_t *plan,
-                               const leat_draft_t *drafts, const leat_uses_t *uses, const leat_map_symbols_t *symbols) {
-  for (uint32_t i = 0; i < packs->all.count; ++i) {
-    leat_pack_t *pack = &packs->all.data[i];
-    const leat_value_t *value = leat_graph_value(g, pack->access.base);
-    const leat_op_t *op = leat_graph_op(g, value->op);
-    if (!leat_op_is_symbol(g, op, LEAT_KIND_PARAM)) continue;
-    const uint32_t readers = uses->first[pack->access.base + 1] - uses->first[pack->access.base];
-    pack->dim = column_dim(value, pack);
-    const bool alone = count_reads(plan, drafts, i) == readers && is_only_value(g, value->op);
-    if (pack->dim != LEAT_NONE && alone) pack->symbol = leat_map_symbols_find(symbols, g, op);
-  }
-}
+// --- as products read them -----------------------------------------------------------------------------------------
 
 leat_access_t leat_pack_access(const leat_pack_t *pack, const leat_product_t *p, uint32_t *out_row_dim) {
   leat_access_t a = leat_product_access(p, 1, out_row_dim);

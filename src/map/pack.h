@@ -7,8 +7,6 @@
 
 #include "map/draft.h"
 #include "map/product.h"
-#include "map/symbols.h"
-#include "space/uses.h"
 
 typedef struct leat_pack_s {
   leat_access_t access;  // what is packed, as [k, n] with dims 0 and 1
@@ -20,12 +18,13 @@ typedef struct leat_pack_s {
   uint32_t dim;          // of the symbol: the one of the columns
 } leat_pack_t;
 
-// A call that fills a pack, or the rest of it.
+// A call that fills a pack, or the rest of it, or makes what else a stage reads (lookup.h).
 typedef struct leat_pack_call_s {
   leat_draft_t draft;
   double bytes;             // that it moves
   uint32_t section, stage;  // it comes before that stage of the draft of that section
   uint32_t pack;
+  const char *why;
 } leat_pack_call_t;
 
 typedef struct leat_packs_s {
@@ -38,9 +37,6 @@ typedef struct leat_packs_s {
 } leat_packs_t;
 
 void leat_packs_deinit(leat_packs_t *packs);
-// Parameters that products alone read, and through one pack, become it. `drafts`: of all sections.
-void leat_packs_become_symbols(leat_packs_t *packs, const leat_graph_t *g, const leat_plan_t *plan,
-                               const leat_draft_t *drafts, const leat_uses_t *uses, const leat_map_symbols_t *symbols);
 // The pack that product `op`, the next stage of `reader` (the draft of `section`), reads as its right operand, which is
 // made where it is new; LEAT_NONE: packing is not worth it, or the operand is not fixed.
 leat_status_t leat_packs_choose(leat_packs_t *packs, const leat_draft_t *reader, uint32_t section, leat_op_id_t op,

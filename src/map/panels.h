@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parameters that lie as a pack would: those of a program that only infers which products read through one pack, and
+// nobody else but lookups (lookup.h). They are in memory once.
+#ifndef LEAT_MAP_PANELS_H_
+#define LEAT_MAP_PANELS_H_
+
+#include "map/decide.h"
+
+// Once all sections are drafted. Lookups in such parameters are redirected.
+leat_status_t leat_panels_choose(leat_decided_t *d) LEAT_MUST_USE;
+
+#endif
