@@ -156,6 +156,74 @@ static void filter_plane(const leat_kern_conv_t *s, const filters_t *filter, con
   }
 }
 
+// --- pictures of one register a row ----------------------------------------------------------------------------------
+
+// A plane whose rows of outputs fit a register: line by line, each of which adds to all rows that it reaches.
+typedef struct narrow_s {
+  const leat_kern_window_t *window;
+  reg_mask_t inside[5], kept;  // lanes of x, by k2; of y
+  int64_t x_row, y_row;
+  const leat_kern_finish_t *finish;
+} narrow_t;
+
+#define EACH_SLOT(M) M(0) M(1) M(2) M(3) M(4)
+#define SLOT_START(j) reg_t a##j = reg_zero();
+#define SLOT_STEP(j) \
+  if (j < size) a##j = reg_fma(reg_splat(w[(size - 1 - j) * size + e]), v, a##j);
+#define SLOT_NEXT(j, from) \
+  if (j < size - 1) a##j = from;
+
+// `size`, a constant once inlined: of the window. a0 is the row that a line completes, a1 the next one.
+VEC_INLINE void filter_lines(const int size, const narrow_t *n, const float *x, const float *w, const float *bias,
+                             float *y) {
+  const leat_kern_window_t *window = n->window;
+  const float *line = x - window->low[1] * n->x_row - window->low[2];
+  EACH_SLOT(SLOT_START)
+  for (int64_t row = 1 - size, at = -window->low[1]; row < window->out[1]; row++, at++, line += n->x_row) {
+    const int is_inside = (uint64_t)at < (uint64_t)window->in[1];
+#pragma GCC unroll 8
+    for (int e = 0; e < size; e++) {
+      const reg_t v = is_inside ? reg_load_lanes(line + e, n->inside[e]) : reg_zero();
+      EACH_SLOT(SLOT_STEP)
+    }
+    if (row >= 0) {
+      const leat_kern_finish_t *f = n->finish;
+      if (bias) a0 = reg_add(a0, reg_splat(*bias));
+      if (f && f->bounded != 0) a0 = finish_bound(f, a0);
+      reg_store_lanes(y + row * n->y_row, a0, n->kept);
+    }
+    a0 = a1;
+    SLOT_NEXT(1, a2)
+    SLOT_NEXT(2, a3)
+    SLOT_NEXT(3, a4)
+    if (size == 3) a2 = reg_zero();
+    if (size == 5) a4 = reg_zero();
+  }
+}
+
+static int is_narrow(const leat_kern_window_t *w) {
+  const int64_t size = w->size[2];
+  const int plain = w->size[1] == size && w->stride[1] * w->stride[2] * w->dilation[1] * w->dilation[2] == 1;
+  const int flat = w->size[0] == 1 && w->in[0] == 1 && w->out[0] == 1 && w->low[0] == 0;
+  return plain && flat && (size == 3 || size == 5) && w->out[2] <= REG_LANES;
+}
+
+static narrow_t narrow_of(const leat_kern_conv_t *s) {
+  const leat_kern_window_t *w = &s->window;
+  narrow_t n = {.window = w, .kept = reg_lanes(0, w->out[2]), .x_row = s->x[3], .y_row = s->y[3], .finish = s->finish};
+  for (int64_t e = 0; e < w->size[2]; e++) n.inside[e] = reg_part(w->low[2] - e, w->in[2] + w->low[2] - e, 0);
+  return n;
+}
+
+static void filter_narrow(const narrow_t *n, const float *x, const float *w, const float *bias, float *y) {
+  if (n->window->size[2] == 3)
+    filter_lines(3, n, x, w, bias, y);
+  else
+    filter_lines(5, n, x, w, bias, y);
+}
+
+// --- all of it -------------------------------------------------------------------------------------------------------
+
 // A window of w lies as blocks want it.
 static int w_is_packed(const leat_kern_conv_t *s) {
   const int64_t *size = s->window.size, row = size[2], plane = row * size[1];
@@ -190,11 +258,20 @@ void KERN(conv_depth)(const leat_kern_conv_t *s, const float *x, const float *w,
   float *zeros = workspace + leat_kern_depth_columns(window), *weights = zeros + window->in[2];
   b.inside = mark_inside(window, -window->low[2], (int32_t *)(void *)workspace);
   for (int64_t c = 0; c < window->in[2]; c++) zeros[c] = 0;
+  const int narrow = is_narrow(window);
+  narrow_t n = {.window = window};
+  if (narrow) n = narrow_of(s);
   for (int64_t o = 0; o < s->outputs; o++) {
     const int64_t group = (s->output_first + o) / s->outputs_per_group;
     b.bias = s->finish && s->finish->bias ? s->finish->bias + o * s->finish->bias_step : NULL;
     b.w = is_packed ? w + o * s->w[0] : pack_w(s, w + o * s->w[0], weights);
-    for (int64_t n = 0; n < s->images; n++)
-      filter_plane(s, filter, x + n * s->x[0] + group * s->x[1], zeros, y + n * s->y[0] + o * s->y[1], &b);
+    for (int64_t i = 0; i < s->images; i++) {
+      const float *from = x + i * s->x[0] + group * s->x[1];
+      float *to = y + i * s->y[0] + o * s->y[1];
+      if (narrow)
+        filter_narrow(&n, from, b.w, b.bias, to);
+      else
+        filter_plane(s, filter, from, zeros, to, &b);
+    }
   }
 }
