@@ -56,8 +56,9 @@ class Kernel:
 
 def _units(report):
     """[(first section, sections)] that run together: a loop, or one section; prepare sections are not of a run."""
-    loops = {loop["first"]: loop["sections"] for loop in report["loops"]}
-    index, units = 0, []
+    loops, index, units = {}, 0, []
+    for loop in report["loops"]:
+        loops.setdefault(loop["first"], loop["sections"])  # the outer of two that begin at one section comes first
     while index < len(report["sections"]):
         count = loops.get(index, 1)
         if report["sections"][index]["type"] != "prepare":

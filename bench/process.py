@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The process of a peer, which answers a JSON line with a JSON line and is stopped in between."""
 
+import ctypes
 import json
 import signal
 import subprocess
+
+_DEATH_SIGNAL = 1  # of prctl
+_libc = ctypes.CDLL(None)
+
+
+def _end_with_parent():
+    """A process that is stopped would outlive who started it."""
+    _libc.prctl(_DEATH_SIGNAL, signal.SIGKILL)
 
 
 class PeerError(RuntimeError):
@@ -17,8 +26,9 @@ class Process:
         self.peer, self.path = peer, log
         self.log = open(log, "w")  # noqa: SIM115 - closed with the process
         self.process = subprocess.Popen(
-            command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True
-        )
+            command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
+            preexec_fn=_end_with_parent,
+        )  # fmt: skip
 
     def ask(self, **command):
         """The answer. PeerError where the peer has an error to tell, or has ended."""
