@@ -3,10 +3,12 @@
 // dx = rstd * (g - mean(g) - n * mean(g * n)). Statistics are computed as in forward, so that CSE finds them there.
 #include "lower/row.h"
 
-// dx of a standardisation over `dims`.
-static leat_value_id_t standardize_vjp(leat_builder_t *b, const leat_standard_t *s, leat_value_id_t g, uint32_t dims) {
+// dx of a standardisation over `dims`. `again`: the numbers of g once more, computed apart (as leat_standard_t has
+// them).
+static leat_value_id_t standardize_vjp(leat_builder_t *b, const leat_standard_t *s, leat_value_id_t g,
+                                       leat_value_id_t again, uint32_t dims) {
   leat_value_id_t along = leat_b_mul(b, s->again, leat_b_mean(b, leat_b_mul(b, g, s->normal), dims));
-  leat_value_id_t centred = leat_b_sub(b, leat_b_sub(b, g, leat_b_mean(b, g, dims)), along);
+  leat_value_id_t centred = leat_b_sub(b, leat_b_sub(b, again, leat_b_mean(b, g, dims)), along);
   return leat_b_mul(b, centred, s->rstd);
 }
 
@@ -18,12 +20,20 @@ static leat_value_id_t through_weight(leat_builder_t *b, leat_value_id_t dy, lea
   return weight == LEAT_NONE ? dy : leat_b_mul(b, dy, leat_b_cast(b, weight, leat_b_dtype(b, dy)));
 }
 
+// The same numbers in another op, which stands where they are read again.
+static leat_value_id_t weight_through(leat_builder_t *b, leat_value_id_t weight, leat_value_id_t dy) {
+  return weight == LEAT_NONE ? dy : leat_b_mul(b, leat_b_cast(b, weight, leat_b_dtype(b, dy)), dy);
+}
+
 VJP(LAYER_NORM) {
   leat_builder_t *b = v->b;
   leat_value_id_t x = leat_b_widen(b, v->x[0]), dy = leat_b_widen(b, v->dy[0]);
   uint32_t dims = leat_row_dims(b->graph, &v->op, leat_b_value(b, x)->rank);
   leat_standard_t s = leat_row_standardize(b, x, dims, leat_vjp_float(v, LEAT_ATTR_EPS, 1e-5));
-  if (v->wants[0]) v->dx[0] = standardize_vjp(b, &s, through_weight(b, dy, operand(v, 1)), dims);
+  if (v->wants[0]) {
+    const leat_value_id_t g = through_weight(b, dy, operand(v, 1)), again = weight_through(b, operand(v, 1), dy);
+    v->dx[0] = standardize_vjp(b, &s, g, again, dims);
+  }
   if (wanted(v, 1)) v->dx[1] = leat_b_mul(b, dy, s.normal);
   if (wanted(v, 2)) v->dx[2] = dy;
 }

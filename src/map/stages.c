@@ -101,15 +101,22 @@ static leat_status_t put(making_t *m, leat_op_id_t id, uint32_t section) {
 
 enum { NOBODY = UINT32_MAX };
 
-// Whether a stage would read as much later on: symbols may be written in between.
-static bool may_wait(const making_t *m, const leat_stage_t *stage) {
+static bool is_updated(const making_t *m, uint32_t section, uint32_t symbol) {
+  const leat_section_t *of = &m->plan->sections.data[section];
+  for (uint32_t i = 0; i < of->stores.count; ++i) {
+    if (leat_op_symbol(m->g, leat_graph_op(m->g, of->stores.data[i])) == symbol) return true;
+  }
+  return false;
+}
+
+// Whether a stage would read as much later on: the section may write symbols in between.
+static bool may_wait(const making_t *m, uint32_t section, const leat_stage_t *stage) {
   for (uint32_t i = 0; i < stage->ops.count; ++i) {
     const leat_op_t *op = leat_graph_op(m->g, stage->ops.data[i]);
     for (uint32_t k = 0; k < op->input_count; ++k) {
       const leat_op_t *maker =
           leat_graph_op(m->g, leat_graph_value(m->g, leat_access_base(m->g, leat_op_input(m->g, op, k)))->op);
-      if (leat_op_role(maker->kind) == LEAT_ROLE_SYMBOL &&
-          leat_graph_symbol(m->g, leat_op_symbol(m->g, maker))->update_first != LEAT_NONE)
+      if (leat_op_role(maker->kind) == LEAT_ROLE_SYMBOL && is_updated(m, section, leat_op_symbol(m->g, maker)))
         return false;
     }
   }
@@ -209,7 +216,7 @@ static leat_status_t let_wait(making_t *m, uint32_t section) {
   leat_stage_list_t *list = &m->stages->of[section];
   for (uint32_t i = list->count; i-- > 0;) {
     const leat_stage_t *stage = &list->data[i];
-    if (leat_op_role(stage->kind) != LEAT_ROLE_ELEMENTWISE || !may_wait(m, stage)) continue;
+    if (leat_op_role(stage->kind) != LEAT_ROLE_ELEMENTWISE || !may_wait(m, section, stage)) continue;
     uint64_t passed;
     const uint32_t reader = only_reader(m, section, i, &passed);
     if (reader == NOBODY || !is_worth_waiting(bytes_taken(m, section, i), passed)) continue;
@@ -263,9 +270,9 @@ static uint64_t bytes_kept(const making_t *m, uint32_t section, uint32_t index, 
   return kept;
 }
 
-static bool reads_state(const making_t *m, leat_op_id_t id) {
+static bool reads_state(const making_t *m, uint32_t section, leat_op_id_t id) {
   const leat_stage_t alone = {.ops = {.data = &id, .count = 1}};
-  return !may_wait(m, &alone);
+  return !may_wait(m, section, &alone);
 }
 
 // Takes op `k` of a stage out and puts it in front of those of a later one.
@@ -293,7 +300,7 @@ static leat_status_t let_ops_wait(making_t *m, uint32_t section) {
       const leat_op_id_t id = list->data[i].ops.data[k];
       const leat_op_t *op = leat_graph_op(m->g, id);
       const uint32_t later = reader_of(m, section, i, id);
-      if (later == NOBODY || reads_state(m, id) || !has_room(&list->data[later], op)) continue;
+      if (later == NOBODY || reads_state(m, section, id) || !has_room(&list->data[later], op)) continue;
       const leat_value_t *result = leat_graph_value(m->g, op->result_first);
       if (!same_space(&list->data[later], result, m->plan->row_dim[id])) continue;
       if (!is_worth_waiting(bytes_kept(m, section, i, later, id), bytes_of(m, op->result_first))) continue;
