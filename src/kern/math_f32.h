@@ -152,7 +152,7 @@ VEC_INLINE vf64_t vf32_fmod_part(vf64_t a, vf64_t b) {
   vf64_t r = a - vf64_trunc(a / b) * b;
   return vf64_select(r < 0.0, r + b, r);  // the quotient was rounded up to the next whole number
 }
-VEC_INLINE vf32_t vf32_fmod(vf32_t x, vf32_t y) {
+VEC_INLINE vf32_t vf32_fmod_far(vf32_t x, vf32_t y) {
   vf32_t a = vf32_abs(x), b = vf32_abs(y);
   vf32_t r = vf32_narrow(vf32_fmod_part(vf32_widen_low(a), vf32_widen_low(b)),
                          vf32_fmod_part(vf32_widen_high(a), vf32_widen_high(b)));
@@ -164,6 +164,16 @@ VEC_INLINE vf32_t vf32_fmod(vf32_t x, vf32_t y) {
     r = vf32_choose(far, exact, r);
   }
   return r;
+}
+// Exact, too: what a whole quotient below 2^22, right or one off, leaves of a float is a float.
+VEC_INLINE vf32_t vf32_fmod(vf32_t x, vf32_t y) {
+#ifdef __FMA__
+  vf32_t a = vf32_abs(x), b = vf32_abs(y), q = a / b, whole = (q + 0x1p23f) - 0x1p23f;
+  vf32_t r = vf32_fma(-whole, b, a);
+  r = vf32_choose(r < 0.0f, r + b, r);
+  if (__builtin_expect(!vi32_any(~(q < 0x1p22f)), 1)) return vf32_choose(a < b, x, vf32_copysign(r, x));
+#endif
+  return vf32_fmod_far(x, y);
 }
 // The exact remainder of floats is a float; the sign correction is one float addition.
 VEC_INLINE vf32_t vf32_rem(vf32_t x, vf32_t y) {

@@ -62,8 +62,7 @@ VEC_INLINE vf64_t vf64_exp_parts(vf64_t x, vf64_t low, vf64_t *out_n) {
                            2.5106274733573296e-08, 2.0915442297780116e-09);
 }
 VEC_INLINE vf64_t vf64_clamp(vf64_t x, double low, double high) {  // NaN becomes high
-  x = vf64_select(x < high, x, vf64_splat(high));
-  return vf64_select(x > low, x, vf64_splat(low));
+  return vf64_greater(vf64_lesser(x, vf64_splat(high)), vf64_splat(low));
 }
 VEC_INLINE vf64_t vf64_exp_sum(vf64_t x, vf64_t low) {  // exp(x + low)
   vf64_t n, p = vf64_exp_parts(vf64_clamp(x, -746.0, 710.0), low, &n);

@@ -270,6 +270,7 @@ VEC_INLINE vf32_t vf32_single_pow(vf32_t x, vf32_t y) {
   vf32_t e = __builtin_convertvector(exponent, vf32_t);
   vf32_t r = vf32_narrow(vf64_pow_parts(vf32_widen_low(e), vf32_widen_low(f), vf32_widen_low(y)),
                          vf64_pow_parts(vf32_widen_high(e), vf32_widen_high(f), vf32_widen_high(y)));
+  if (__builtin_expect(!vi32_any(~((x > 0.0f) & (x < F32_INF) & (vf32_abs(y) < F32_INF))), 1)) return r;
   // Limits, in the order of C's Annex F.
   vf32_t zero = vf32_splat(0.0f), one = vf32_splat(1.0f), infinity = vf32_splat(F32_INF), ay = vf32_abs(y);
   vf32_t whole = vf32_trunc(y), half = 0.5f * y;

@@ -113,6 +113,25 @@ VEC_INLINE vf32_t vf32_greater(vf32_t a, vf32_t b) {
 #endif
 }
 
+VEC_INLINE vf64_t vf64_lesser(vf64_t a, vf64_t b) {
+#if defined(__AVX512F__)
+  return (vf64_t)_mm512_min_pd((__m512d)a, (__m512d)b);
+#elif defined(__AVX2__) && VEC_BYTES == 32
+  return (vf64_t)_mm256_min_pd((__m256d)a, (__m256d)b);
+#else
+  return vf64_select(a < b, a, b);
+#endif
+}
+VEC_INLINE vf64_t vf64_greater(vf64_t a, vf64_t b) {
+#if defined(__AVX512F__)
+  return (vf64_t)_mm512_max_pd((__m512d)a, (__m512d)b);
+#elif defined(__AVX2__) && VEC_BYTES == 32
+  return (vf64_t)_mm256_max_pd((__m256d)a, (__m256d)b);
+#else
+  return vf64_select(a > b, a, b);
+#endif
+}
+
 VEC_INLINE int vi32_any(vi32_t mask) {
 #if defined(__AVX512F__)
   return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
