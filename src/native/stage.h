@@ -53,7 +53,7 @@ typedef struct leat_native_prepare_s {
   int64_t tile_rows_max;            // no tile has more rows
   const leat_native_sum_t *sums;    // of a MAP: the stages right behind it, as far as they are such
   uint32_t sum_count;
-  const leat_pef_t *pef;            // where the stage stands
+  const leat_pef_t *pef;  // where the stage stands
   const pef_body_t *body;
   const pef_stage_t *file;  // NULL: in no file
 } leat_native_prepare_t;
