@@ -234,7 +234,7 @@ def main():
     print(f"\n{time.monotonic() - begin:.0f} s")
     if args.record:
         for record in report:
-            records.store("programs", record.pop("row"), level(), record.pop("threads"), record)
+            records.store("programs", record["row"], level(), record["threads"], record)
     if args.json:
         with open(args.json, "w", encoding="utf-8") as stream:
             json.dump({"environment": facts, "peaks": peaks, "rows": report}, stream, indent=2)
