@@ -149,10 +149,10 @@ static bool reads_lines(const contract_plan_t *plan, const leat_native_stage_t *
 
 // Few columns, of which one block is no multiple of what generated kernels go in: it is computed wider.
 static int64_t step_of_columns(const contract_plan_t *plan, const leat_native_prepare_t *context) {
-  enum { MOST = 4 * CONTRACT_N, LEAST_ROWS = 16 };
+  enum { MOST = 4 * CONTRACT_N };
   if (context->jit == NULL || plan->class_ != PEF_CLASS_F32 || plan->b_lines || plan->n_total >= MOST) return 1;
   const int64_t step = leat_native_jit_step(context->jit);
-  return plan->n_total % step == 0 || most(&plan->m, context) < LEAST_ROWS ? 1 : step;
+  return plan->n_total % step == 0 || most(&plan->m, context) < CONTRACT_SWAP_ROWS ? 1 : step;
 }
 
 static bool is_far_a(const contract_plan_t *plan, const leat_native_prepare_t *context) {

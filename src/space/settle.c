@@ -76,11 +76,12 @@ static leat_status_t append_view(leat_rebuild_t *r, leat_op_id_t id, leat_value_
   return mark(r->user, r->map[op->result_first], 1, value_is_fixed(r->user, input));
 }
 
-// The first places of sorted lines are copied where they are sorted: the others stay in the tile, and engines need not
-// find them.
-static bool is_part_of_sorted(const leat_rebuild_t *r, const leat_op_t *op, leat_value_id_t input) {
+// The first places of sorted lines, values and indices, are copied where they are sorted: the others stay in the tile,
+// and engines need not find them.
+static bool is_part_of_several(const leat_rebuild_t *r, const leat_op_t *op, leat_value_id_t input) {
   const leat_value_t *part = leat_graph_value(r->from, op->result_first), *all = leat_graph_value(r->b.graph, input);
-  return op->kind == LEAT_PRIM_SLICE && defining_op(r->b.graph, input)->kind == LEAT_PRIM_SORT &&
+  const leat_op_t *maker = defining_op(r->b.graph, input);
+  return maker->result_count > 1 && leat_op_role(maker->kind) == LEAT_ROLE_COMPUTE &&
          2 * leat_value_elements(part) <= leat_value_elements(all);
 }
 
@@ -97,7 +98,7 @@ static leat_status_t visit_view(leat_rebuild_t *r, leat_op_id_t id) {
   if (is_iota(r->b.graph, input)) input = copy_of(r, input, true);
   LEAT_TRY(leat_builder_take_status(&r->b));
   LEAT_TRY(append_view(r, id, input));
-  if (is_part_of_sorted(r, op, input)) {
+  if (is_part_of_several(r, op, input)) {
     r->map[op->result_first] = copy_of(r, r->map[op->result_first], false);
     return leat_builder_take_status(&r->b);
   }
