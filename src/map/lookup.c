@@ -113,11 +113,8 @@ static leat_status_t add_places(leat_decided_t *d, const leat_pack_t *table, lea
   leat_pack_t *places = leat_array_push(&d->packs.all);
   leat_pack_call_t *call = places == NULL ? NULL : insert_call(d, section, stage);
   if (call == NULL) return leat_out_of_memory();
-  *places = (leat_pack_t){.bytes = (uint64_t)bytes,
-                          .type = op->type,
-                          .first = section,
-                          .last = section,
-                          .symbol = LEAT_NONE};
+  *places =
+      (leat_pack_t){.bytes = (uint64_t)bytes, .type = op->type, .first = section, .last = section, .symbol = LEAT_NONE};
   call->pack = d->packs.all.count - 1;
   call->bytes = (double)bytes;
   leat_draft_init(&call->draft, g, d->plan, count);
@@ -159,8 +156,7 @@ leat_status_t leat_lookups_redirect(leat_decided_t *d) {
     if (d->packs.all.data[i].symbol == LEAT_NONE) continue;
     const leat_value_id_t base = d->packs.all.data[i].access.base;
     for (uint32_t u = d->uses.first[base]; u < d->uses.first[base + 1]; ++u) {
-      if (leat_lookup_fits(d, &d->packs.all.data[i], d->uses.all[u]))
-        LEAT_TRY(redirect(d, i, d->uses.all[u].op));
+      if (leat_lookup_fits(d, &d->packs.all.data[i], d->uses.all[u])) LEAT_TRY(redirect(d, i, d->uses.all[u].op));
     }
   }
   return NULL;
