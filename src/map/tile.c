@@ -79,10 +79,17 @@ static int64_t obey(const leat_section_t *asked, int64_t tile) {
   return tile < 1 ? 1 : tile;
 }
 
+// A matrix product, or NULL for a convolution and whatever multiplies nothing.
+static const leat_op_t *matrix_product(const leat_graph_t *g, const leat_stage_t *stage) {
+  const bool is_product =
+      leat_op_info(stage->kind)->products != 0 && !leat_op_takes_attr(stage->kind, LEAT_ATTR_STRIDE);
+  return is_product ? leat_graph_op(g, stage->ops.data[0]) : NULL;
+}
+
 // A product whose tiles read an operand whole: its weights, or of a convolution and of the gradient of its weights
 // along output channels the picture, of which each tile makes a copy. Thin tiles do not pay for it.
 static bool reads_whole(const leat_graph_t *g, const leat_stage_t *stage) {
-  if (stage->kind == LEAT_PRIM_CONTRACT) return true;
+  if (matrix_product(g, stage) != NULL) return true;
   if (leat_op_info(stage->kind)->products == 0 || stage->row_dim == LEAT_ROWS_WHOLE) return false;
   return leat_rows_operand_dim(g, leat_graph_op(g, stage->ops.data[0]), stage->row_dim, 0) == LEAT_ROWS_WHOLE;
 }
@@ -92,9 +99,8 @@ static double streamed_bytes(const leat_graph_t *g, const leat_stage_list_t *sta
   double bytes = 0;
   for (uint32_t s = 0; s < stages->count; ++s) {
     const leat_stage_t *stage = &stages->data[s];
-    if (stage->kind != LEAT_PRIM_CONTRACT) continue;
-    const leat_op_t *op = leat_graph_op(g, stage->ops.data[0]);
-    for (uint32_t i = 0; i < op->input_count; ++i) {
+    const leat_op_t *op = matrix_product(g, stage);
+    for (uint32_t i = 0; op != NULL && i < op->input_count; ++i) {
       if (leat_rows_operand_dim(g, op, stage->row_dim, i) == LEAT_ROWS_WHOLE)
         bytes += (double)leat_value_bytes(leat_graph_value(g, leat_op_input(g, op, i)));
     }
