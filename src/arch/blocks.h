@@ -46,8 +46,10 @@ enum {
   WGRAD_POSITIONS_MIN = 256,  // in one call of the micro kernel: they make its stores of dw cheap
   WGRAD_CHANNELS_MIN = 64,    // a block of channels has no fewer
   CONV_ALIGN_FLOATS = BLOCKS_LINE / BLOCKS_F32,
-  CONV_DEPTH_OUTPUTS = 4,  // of a channel: more share a copy of it
-  CONV_LANES = 16          // of the widest level
+  CONV_TURNED_TAPS = BLOCKS_L2 / 4 / BLOCKS_F32 / 64,  // of a panel of weights
+  CONV_TURNED_POSITIONS = 256,  // of a picture for which outputs are the lanes, and of a band there
+  CONV_DEPTH_OUTPUTS = 4,       // of a channel: more share a copy of it
+  CONV_LANES = 16               // of the widest level
 };
 
 // --- MAP, REDUCE, SCATTER

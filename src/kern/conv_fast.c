@@ -15,6 +15,7 @@ typedef struct job_s {
   float *y;                  // first output channel
   const float *bias, *side;  // of s->finish: likewise
   float *image, *panel, *out;
+  int64_t images;  // of a band: 1, but where outputs are the lanes
   int64_t rows;
   int64_t sum_channels;  // of a block of a sum
   int in_blocks;
@@ -282,12 +283,126 @@ static void run_band(const job_t *j, int64_t z, int64_t band_first, int64_t band
   if (phase->store != 0) store(j, z, band_first, band_rows);
 }
 
+// --- outputs as lanes ----------------------------------------------------------------------------------------------
+
+// What a band is there: its outputs, and where it begins.
+typedef struct turned_s {
+  int64_t z, first, rows, positions;
+  float *out;  // of a panel: of the next one, `positions` rows behind; or of a piece, which is stored at once
+} turned_t;
+
+// `count` outputs side by side of a row of y, from column `column` on, of `lanes` channels from `o` on. What becomes of
+// them is done before they are stored: y may lie where what is added does.
+static void put_lanes(const job_t *j, const turned_t *b, const float *out, int64_t o, int64_t lanes, int64_t image,
+                      int64_t row, int64_t column, int64_t count) {
+  const leat_kern_finish_t *f = j->s->finish;
+  const int64_t *y = j->s->y, *step = f ? f->side_step : NULL, wide = LEAT_KERN_TURNED_LANES;
+  float rows[LEAT_KERN_TURNED_LANES * LEAT_KERN_TURNED_PIECE];
+  float *to = j->y + image * y[0] + o * y[1] + b->z * y[2] + (b->first + row) * y[3] + column * y[4];
+  if (!f) {
+    KERN(copy2_b4)((uint32_t *)to, y[1], (const uint32_t *)out, 1, wide, lanes, count);
+    return;
+  }
+  KERN(copy2_b4)((uint32_t *)rows, count, (const uint32_t *)out, 1, wide, lanes, count);
+  for (int64_t l = 0; l < lanes; l++) {
+    const float *bias = f->bias ? j->bias + (o + l) * f->bias_step : NULL, *side = NULL;
+    if (f->side)
+      side = j->side + image * step[0] + (o + l) * step[1] + b->z * step[2] + (b->first + row) * step[3] + column;
+    finish_row(f, rows + l * count, bias, side, count);
+  }
+  KERN(copy2_b4)((uint32_t *)to, y[1], (const uint32_t *)rows, count, 1, lanes, count);
+}
+
+// Outputs `n` up to `n + count` of the band from out[n][lane] to y. Rows of y go together where they are side by side.
+static void store_lanes(const job_t *j, const turned_t *b, const float *out, int64_t o, int64_t lanes, int64_t n,
+                        int64_t count) {
+  const leat_kern_finish_t *f = j->s->finish;
+  const int64_t width = j->phase->dim[2].count, plane = b->rows * width;
+  const int flat = j->phase->store == 0 && !(f && f->side && f->side_step[3] != width);
+  const int64_t run = flat ? plane : width;
+  for (int64_t done = 0, part; done < count; done += part) {
+    const int64_t at = n + done;
+    part = leat_kern_clamp(count - done, 0, run - at % run);
+    put_lanes(j, b, out + done * LEAT_KERN_TURNED_LANES, o, lanes, at / plane, at % plane / width, at % width, part);
+  }
+}
+
+// Adds the taps of `channels` channels of weights from `c` on, panel by panel. Where that is all there is, pieces are
+// stored as they come.
+static void add_panels(const job_t *j, const turned_t *b, leat_kern_turned_t *t, int64_t c, int64_t channels) {
+  const int single = channels == j->s->channels;
+  const int64_t all = b->positions, most = single ? LEAT_KERN_TURNED_PIECE : all;
+  for (int64_t o = 0, panel = 0; o < j->rows; o += t->lanes, panel++) {
+    t->lanes = leat_kern_clamp(j->rows - o, 0, LEAT_KERN_TURNED_LANES);
+    t->w = j->w + o + c * j->s->w[1];
+    t->ahead = o + t->lanes < j->rows ? t->lanes : t->taps * t->w_step - o;
+    for (int64_t n = 0; n < all; n += t->count) {
+      t->count = leat_kern_next_piece(all - n, most);
+      t->places = j->phase->places + n;
+      t->out = single ? b->out : b->out + panel * all * LEAT_KERN_TURNED_LANES;
+      KERN(conv_turned)(t);
+      if (single) store_lanes(j, b, t->out, o, t->lanes, n, t->count);
+    }
+  }
+}
+
+static void store_panels(const job_t *j, const turned_t *b) {
+  for (int64_t o = 0; o < j->rows; o += LEAT_KERN_TURNED_LANES) {
+    const int64_t lanes = leat_kern_clamp(j->rows - o, 0, LEAT_KERN_TURNED_LANES);
+    for (int64_t n = 0, count; n < b->positions; n += count) {
+      count = leat_kern_next_piece(b->positions - n, LEAT_KERN_TURNED_PIECE);
+      store_lanes(j, b, b->out + (o * b->positions + n * LEAT_KERN_TURNED_LANES), o, lanes, n, count);
+    }
+  }
+}
+
+static const float *copy_images(const job_t *j, const float *x, int64_t channels, const turned_t *b) {
+  const leat_kern_conv_phase_t *phase = j->phase;
+  const leat_kern_conv_reads_t *d = phase->dim;
+  if (phase->direct != 0) return x + b->z * d[0].stride * j->s->x[2] + b->first * d[1].stride * j->s->x[3];
+  for (int64_t i = 0; i < j->images; i++) {
+    job_t one = *j;
+    one.image += i * phase->image_floats;
+    copy_image(&one, x + i * j->s->x[0], channels, b->z, b->first);
+  }
+  return j->image;
+}
+
+static void run_turned(const job_t *j, int64_t z, int64_t band_first, int64_t band_rows) {
+  const leat_kern_conv_phase_t *phase = j->phase;
+  const leat_kern_conv_reads_t *d = phase->dim;
+  const int64_t taps = d[0].taps * d[1].taps * d[2].taps, wide = LEAT_KERN_TURNED_LANES;
+  const turned_t b = {z, band_first, band_rows, j->images * band_rows * d[2].count, j->out};
+  const int64_t floats = (j->rows + wide - 1) / wide * b.positions * wide;
+  leat_kern_turned_t t = {.offsets = phase->offsets, .w_step = j->p->w_step};
+  int64_t channels = 0, blocks = 0;
+  for (int64_t c = 0, open = 0; c < j->s->channels; c += channels) {
+    channels = leat_kern_clamp(j->s->channels - c, 0, leat_kern_clamp(j->sum_channels - open, 1, phase->channel_block));
+    t.base = copy_images(j, j->x + c * j->s->x[1], channels, &b);
+    t.taps = channels * taps;
+    t.accumulate = open > 0;
+    add_panels(j, &b, &t, c, channels);
+    open += channels;
+    if (j->in_blocks && (open == j->sum_channels || c + channels == j->s->channels)) {
+      KERN(pairs_close_f32)(j->out, phase->sum_floats, blocks++, floats);
+      open = 0;
+    }
+  }
+  if (j->in_blocks) KERN(pairs_end_f32)(j->out, j->out, phase->sum_floats, blocks, floats);
+  if (channels < j->s->channels) store_panels(j, &b);
+}
+
+// --- all of it -----------------------------------------------------------------------------------------------------
+
 // Band `index` of output plane z, of a phase that has both.
 static void run_phase(job_t *j, const leat_kern_conv_phase_t *phase, int64_t z, int64_t index) {
   const int64_t first = index * phase->band, rows = phase->dim[1].count;
   if (z >= phase->dim[0].count || first >= rows) return;
   j->phase = phase;
-  run_band(j, z, first, leat_kern_clamp(rows - first, 0, phase->band));
+  if (phase->places)
+    run_turned(j, z, first, leat_kern_clamp(rows - first, 0, phase->band));
+  else
+    run_band(j, z, first, leat_kern_clamp(rows - first, 0, phase->band));
 }
 
 // A group of an image. Phases take turns band by band: their outputs lie between each other.
@@ -328,7 +443,9 @@ void KERN(conv_fast)(const leat_kern_conv_plan_t *p, const leat_kern_conv_t *s, 
   job_t j = {.p = p, .s = s, .image = workspace, .panel = workspace + p->panel_at, .out = workspace + p->out_at};
   j.in_blocks = p->sum_channels > 0;
   j.sum_channels = p->sum_channels > 0 ? p->sum_channels : s->channels;
-  for (int64_t n = 0; n < s->images; n++) {
+  const int64_t group = p->phase_count == 1 ? p->phases[0].group : 1;
+  for (int64_t n = 0; n < s->images; n += j.images) {
+    j.images = leat_kern_clamp(s->images - n, 0, group);
     const float *side = s->finish && s->finish->side ? s->finish->side + n * s->finish->side_step[0] : NULL;
     run_image(&j, x + n * s->x[0], w, y + n * s->y[0], side);
   }

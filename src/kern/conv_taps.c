@@ -65,9 +65,14 @@ VEC_INLINE void tile(const int rows, const int vectors, const leat_kern_taps_t *
   const int64_t taps = t->taps, w_row = t->w_row, out_row = t->out_row;
   const int64_t at1 = x_at && vectors > 1 ? x_at[1] : REG_LANES, at2 = x_at && vectors > 2 ? x_at[2] : 2 * REG_LANES;
   const int64_t at3 = x_at && vectors > 3 ? x_at[3] : 3 * REG_LANES;
+  // The rows that come next are asked for, an element of one after another: some lines more than there are.
+  const int64_t next = t->w_flat != 0 ? rows * w_row : 0;
+  int64_t ahead = next;
   EACH_ROW(START)
   for (int64_t k = 0; k < taps; k++) {
     const float *from = base + offsets[k], *factors = w + w_offsets[k];
+    __builtin_prefetch(factors + ahead, 0, 2);
+    ahead = ahead + w_row < 2 * next ? ahead + w_row : next;
     reg_t x0 = LOAD(from, 0), x1 = reg_zero(), x2 = x1, x3 = x1;
     if (vectors > 1) x1 = LOAD(from + at1, 1);
     if (vectors > 2) x2 = LOAD(from + at2, 2);

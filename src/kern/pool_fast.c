@@ -96,7 +96,7 @@ VEC_INLINE reg_t inputs(const leat_kern_window_t *w, strip_t s, const rows_t *ro
 
 // Folds over a window, first position first: the value that a fold starts from, and a step of it.
 #define MAX_START (-__builtin_inff())
-#define MAX_STEP(acc, v) reg_pick(reg_beats(v, acc), v, acc)
+#define MAX_STEP(acc, v) reg_winner(v, acc)
 #define SUM_START 0.0f
 #define SUM_STEP(acc, v) ((acc) + (v))
 

@@ -5,7 +5,8 @@
 //
 // reg_lanes(from, to) masks the lanes from <= i < to, 0 <= from <= to <= REG_LANES, reg_odd those of odd numbers,
 // reg_lanes_of those whose words are -1 and not 0; lanes that are masked out load as zero and are not touched in
-// memory. reg_beats masks the lanes where v is greater or a NaN; reg_pick takes those of a mask from a. reg_least and
+// memory. reg_beats masks the lanes where v is greater or a NaN,
+// reg_winner is v there and best elsewhere; reg_pick takes those of a mask from a. reg_least and
 // reg_most keep v within a bound, also where it is a NaN or a zero of another sign. reg_evens: a0 a2 .. and then b1 b3
 // ..; reg_interleave: a0 b0 a1 b1 .., the second half in *out_high. reg_transpose: lane j of register i goes to lane i
 // of register j, of REG_LANES registers.
@@ -34,6 +35,9 @@ VEC_INLINE reg_t reg_load_lanes(const float *p, reg_mask_t m) { return _mm512_ma
 VEC_INLINE void reg_store_lanes(float *p, reg_t v, reg_mask_t m) { _mm512_mask_storeu_ps(p, m, v); }
 VEC_INLINE reg_mask_t reg_beats(reg_t v, reg_t best) {
   return (reg_mask_t)(_mm512_cmp_ps_mask(v, best, _CMP_GT_OQ) | _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q));
+}
+VEC_INLINE reg_t reg_winner(reg_t v, reg_t best) {
+  return _mm512_mask_mov_ps(_mm512_max_ps(v, best), _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), v);
 }
 VEC_INLINE reg_mask_t reg_equals(reg_t a, reg_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 VEC_INLINE reg_t reg_pick(reg_mask_t m, reg_t a, reg_t b) { return _mm512_mask_blend_ps(m, b, a); }
@@ -98,6 +102,9 @@ VEC_INLINE reg_t reg_load_lanes(const float *p, reg_mask_t m) { return _mm256_ma
 VEC_INLINE void reg_store_lanes(float *p, reg_t v, reg_mask_t m) { _mm256_maskstore_ps(p, m, v); }
 VEC_INLINE reg_mask_t reg_beats(reg_t v, reg_t best) {
   return _mm256_castps_si256(_mm256_or_ps(_mm256_cmp_ps(v, best, _CMP_GT_OQ), _mm256_cmp_ps(v, v, _CMP_UNORD_Q)));
+}
+VEC_INLINE reg_t reg_winner(reg_t v, reg_t best) {
+  return _mm256_blendv_ps(_mm256_max_ps(v, best), v, _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
 }
 VEC_INLINE reg_mask_t reg_equals(reg_t a, reg_t b) { return _mm256_castps_si256(_mm256_cmp_ps(a, b, _CMP_EQ_OQ)); }
 VEC_INLINE reg_t reg_pick(reg_mask_t m, reg_t a, reg_t b) { return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(m)); }
@@ -166,6 +173,7 @@ VEC_INLINE reg_t reg_pick(reg_mask_t m, reg_t a, reg_t b) {
 }
 VEC_INLINE reg_t reg_least(reg_t low, reg_t v) { return reg_pick(low > v, low, v); }
 VEC_INLINE reg_t reg_most(reg_t high, reg_t v) { return reg_pick(high < v, high, v); }
+VEC_INLINE reg_t reg_winner(reg_t v, reg_t best) { return reg_pick(reg_beats(v, best), v, best); }
 VEC_INLINE reg_t reg_evens(reg_t a, reg_t b) { return (reg_t){a[0], a[2], b[1], b[3]}; }
 VEC_INLINE reg_t reg_interleave(reg_t a, reg_t b, reg_t *out_high) {
   *out_high = (reg_t){a[2], b[2], a[3], b[3]};

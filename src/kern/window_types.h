@@ -81,6 +81,24 @@ typedef struct leat_kern_taps_s {
   const float *bias, *side;          // of row 0 and lane 0
 } leat_kern_taps_t;
 
+// out[n][m] (+)= sum over taps k, ascending, of w[k][m] * base[offsets[k] + places[n]], turned: outputs m are the
+// lanes.
+// Lanes of a panel of weights, and of a row of out; positions that are stored at a time.
+enum { LEAT_KERN_TURNED_LANES = 64, LEAT_KERN_TURNED_PIECE = 48 };
+typedef struct leat_kern_turned_s {
+  const float *base;
+  const int32_t *offsets;
+  int64_t taps;
+  const float *w;  // w[k][m] = w[k * w_step + m]
+  int64_t w_step;
+  int64_t ahead;  // floats from w to the weights that come next, which are asked for
+  int64_t lanes;  // m < lanes <= LEAT_KERN_TURNED_LANES
+  const int32_t *places;
+  int64_t count;       // n < count
+  float *out;          // out[n][m] = out[n * LEAT_KERN_TURNED_LANES + m]
+  int32_t accumulate;  // 1: adds to out
+} leat_kern_turned_t;
+
 // Lines of x that a row of conv_depth_spread meets, and positions of a line's window, at most.
 enum { LEAT_KERN_SPREAD_LINES = 64, LEAT_KERN_SPREAD_COLUMNS = 16 };
 
@@ -117,12 +135,17 @@ typedef struct leat_kern_conv_phase_s {
   int32_t direct;                   // 1: x needs no copy
   int32_t store;                    // 1: rows of y are not where the micro kernel writes: through workspace
   int64_t sum_floats;  // sums in blocks: of the outputs of a band, from one of leat_kern_pairs_t to the next
+  // Not NULL: outputs are the lanes (leat_kern_turned_t). A band is then of `group` images, whose copies lie
+  // image_floats apart; places are those of its outputs, in the copy or in x.
+  const int32_t *places;
+  int64_t group, image_floats;
 } leat_kern_conv_phase_t;
 
 typedef struct leat_kern_conv_plan_s {
   const leat_kern_conv_phase_t *phases;
   int64_t phase_count;
   int32_t w_flat;            // 1: the taps of an output lie side by side in w
+  int64_t w_step;            // > 0: outputs lie side by side in w, this far from tap to tap
   int64_t panel;             // > 0: of so many outputs the weights of a channel block are copied to [c][o][window]
   int64_t w_first;           // of a copied window: where its first element lies, seen from that of position 0
   int64_t w[5];              // strides of the weights that the micro kernel reads: of the copy, or of w

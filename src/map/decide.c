@@ -49,6 +49,7 @@ static leat_status_t draft_section(leat_decided_t *d, uint32_t index) {
   const leat_stage_list_t *stages = &d->stages.of[index];
   leat_draft_t *draft = &d->drafts[index];
   leat_draft_init(draft, d->g, d->plan, section->rows);
+  draft->turns = &d->turns;
   for (uint32_t i = 0; i < stages->count && draft->status == NULL; ++i) draft_stage(d, index, &stages->data[i]);
   if (draft->status == NULL) return NULL;
   char name[LEAT_MAP_NAME_MAX];
@@ -78,6 +79,7 @@ leat_status_t leat_map_decide(const leat_graph_t *g, const leat_plan_t *plan, co
   LEAT_TRY(leat_map_symbols_collect(g, &d->symbols));
   LEAT_TRY(leat_stages_make(g, plan, &d->uses, &d->stages));
   LEAT_TRY(leat_keeps_choose(g, plan, &d->uses, &d->symbols, &d->stages, &d->keeps));
+  LEAT_TRY(leat_turns_choose(g, &d->uses, &d->keeps, &d->turns));
   LEAT_TRY(add_copies(d));
   LEAT_TRY(order_sections(d));
   LEAT_TRY(draft_sections(d));
@@ -89,6 +91,7 @@ void leat_decided_deinit(leat_decided_t *d) {
   leat_free(d->drafts);
   leat_free(d->order);
   leat_packs_deinit(&d->packs);
+  leat_turns_deinit(&d->turns);
   leat_keeps_deinit(&d->keeps);
   leat_stages_deinit(&d->stages);
   leat_map_symbols_deinit(&d->symbols);

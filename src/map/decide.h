@@ -8,6 +8,7 @@
 #include "map/keep.h"
 #include "map/map.h"
 #include "map/pack.h"
+#include "map/turn.h"
 
 typedef struct leat_decided_s {
   const leat_graph_t *g;
@@ -17,6 +18,7 @@ typedef struct leat_decided_s {
   leat_map_symbols_t symbols;
   leat_stages_t stages;
   leat_keeps_t keeps;
+  leat_turns_t turns;
   leat_packs_t packs;
   leat_draft_t *drafts;  // per section
   uint32_t *order;       // sections that have stages, as they are called: what is prepared comes first

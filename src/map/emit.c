@@ -37,7 +37,7 @@ static pef_argument_t place_of_symbol(const emitter_t *e, uint32_t symbol) {
 
 static leat_status_t place_of_value(const emitter_t *e, leat_value_id_t v, pef_argument_t *out_place) {
   const leat_keep_t *keep = &e->decided->keeps.of[v];
-  *out_place = (pef_argument_t){.bytes = leat_value_bytes(leat_graph_value(e->decided->g, v))};
+  *out_place = (pef_argument_t){.bytes = leat_turns_bytes(&e->decided->turns, e->decided->g, v)};
   switch ((leat_keep_kind_t)keep->kind) {
     case LEAT_KEEP_MEMORY:
       out_place->kind = PEF_PLACE_ARENA;

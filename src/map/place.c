@@ -56,7 +56,7 @@ static leat_status_t plan_arena(const leat_decided_t *d, leat_placed_t *p, leat_
     if (d->keeps.of[v].kind != LEAT_KEEP_MEMORY || p->homes[v].scratch) continue;
     uint32_t first, last;
     arena_lifetime(d, v, &first, &last);
-    LEAT_TRY(leat_fit_add(room, v, first, last, leat_pef_align(leat_value_bytes(leat_graph_value(d->g, v)))));
+    LEAT_TRY(leat_fit_add(room, v, first, last, leat_pef_align(leat_turns_bytes(&d->turns, d->g, v))));
   }
   for (uint32_t i = 0; i < d->packs.all.count; ++i) {
     const leat_pack_t *pack = &d->packs.all.data[i];

@@ -78,15 +78,18 @@ static bool reads_all_inside(const leat_kern_conv_reads_t *d) {
   for (int64_t i = 0; i < d->taps; i++) {
     if (d->low[i] != 0 || d->high[i] != d->count) return false;
   }
-  return d->stride == 1 && d->taps > 0;
+  return d->taps > 0;
 }
 // Outputs of a band lie side by side in an operand of these strides.
 static bool rows_are_flat(const leat_kern_conv_phase_t *p, const int64_t strides[5]) {
   return strides[4] == 1 && (p->dim[1].count == 1 || strides[3] == p->dim[2].count);
 }
-static bool is_direct(const leat_kern_conv_phase_t *p, const leat_kern_conv_t *s) {
-  return reads_all_inside(&p->dim[0]) && reads_all_inside(&p->dim[1]) && reads_all_inside(&p->dim[2]) &&
-         rows_are_flat(p, s->x);
+static bool is_direct(const leat_kern_conv_phase_t *p, const leat_kern_conv_t *s, bool turned) {
+  for (int d = 0; d < 3; d++) {
+    if (!reads_all_inside(&p->dim[d]) || (p->dim[d].stride != 1 && !turned)) return false;
+  }
+  if (!turned) return rows_are_flat(p, s->x);
+  return s->x[4] * p->dim[2].stride == 1 || p->dim[2].count == 1;
 }
 
 // Floats that a row of x becomes: a run of columns for every k2, or one that they share.
@@ -126,10 +129,71 @@ static void choose_band_of_sums(leat_kern_conv_phase_t *p, const leat_kern_conv_
   while (p->band > 1 && row * p->band > most) p->band = (p->band + 1) / 2;
 }
 
+// --- outputs as lanes ----------------------------------------------------------------------------------------------
+
+// Sums of a band in the workspace, in panels of lanes.
+static int64_t turned_floats(const leat_kern_conv_phase_t *p, const leat_kern_conv_t *s) {
+  const int64_t lanes = LEAT_KERN_TURNED_LANES, panels = (s->outputs_per_group + lanes - 1) / lanes;
+  return panels * lanes * p->group * p->band * p->dim[2].count;
+}
+
+// Of small pictures. By an even number of lines from tap to tap these would meet in few sets of a cache.
+static bool is_turned(const leat_kern_conv_t *s, const leat_kern_conv_plan_t *plan) {
+  const int64_t *base = s->window.base, *out = s->window.out;
+  if (base[0] * base[1] * base[2] > 1 || s->outputs_per_group < CONV_LANES) return false;
+  if (out[0] * out[1] * out[2] > CONV_TURNED_POSITIONS) return false;
+  return plan->w_step > 0 && plan->w_step % (2 * CONV_ALIGN_FLOATS) == CONV_ALIGN_FLOATS;
+}
+
+// A panel of weights and the part of the picture that it meets stay in L2 together; bands have positions enough to pay
+// that weights are not read for few of them.
+static void choose_turned_blocks(leat_kern_conv_phase_t *p, const leat_kern_conv_t *s) {
+  const int64_t channels = s->chain > 0 ? s->chain / window_elements(s) : s->channels, width = p->dim[2].count;
+  int64_t block = leat_kern_clamp(CONV_TURNED_TAPS / window_elements(s), 1, channels), floats;
+  p->band = p->dim[1].count;
+  p->group = 1;
+  for (;; p->band = (p->band + 1) / 2) {
+    floats = p->direct != 0 ? p->band * width : channel_floats(p, p->band);
+    const bool is_large = block * floats > CONV_IMAGE_FLOATS;
+    if (p->band == 1 || !is_large || p->band * width <= CONV_TURNED_POSITIONS) break;
+  }
+  if (floats > 0) block = leat_kern_clamp(CONV_IMAGE_FLOATS / floats, 1, block);
+  p->channel_block = block;
+  while (block < s->channels && p->band > 1 && turned_floats(p, s) * sum_rows(s) > CONV_SUM_FLOATS)
+    p->band = (p->band + 1) / 2;
+  if (p->dim[0].count > 1 || p->band < p->dim[1].count) return;
+  while (p->group < s->images && p->group * p->band * width < CONV_TURNED_POSITIONS &&
+         (p->group + 1) * block * floats <= CONV_IMAGE_FLOATS)
+    p->group++;
+}
+
+static leat_status_t plan_places(leat_arena_t *arena, const leat_kern_conv_t *s, leat_kern_conv_phase_t *p,
+                                 bool *out_fits) {
+  const int64_t width = p->dim[2].count, row = p->direct != 0 ? p->dim[1].stride * s->x[3] : p->pitch;
+  const int64_t column = p->direct != 0 ? p->dim[2].stride * s->x[4] : 1,
+                image = p->direct != 0 ? s->x[0] : p->image_floats;
+  int32_t *places;
+  if (p->group * p->band * width > OFFSETS_MAX) *out_fits = false;
+  if (!*out_fits) return NULL;
+  TRY_ALLOC(places, arena, p->group * p->band * width + 1);
+  p->places = places;
+  for (int64_t i = 0; i < p->group; i++) {
+    for (int64_t r = 0; r < p->band; r++) {
+      for (int64_t c = 0; c < width; c++) {
+        const int64_t at = i * image + r * row + c * column;
+        if (at != (int32_t)at) *out_fits = false;
+        *places++ = (int32_t)at;
+      }
+    }
+  }
+  return NULL;
+}
+
 static void choose_blocks(leat_kern_conv_phase_t *p, const leat_kern_conv_t *s) {
   const int64_t channels = s->chain > 0 ? s->chain / window_elements(s) : s->channels;
   int64_t few = channels < CONV_CHANNELS_MIN ? channels : CONV_CHANNELS_MIN;
   p->band = p->dim[1].count;
+  p->group = 1;
   p->channel_block = channels;
   if (p->store != 0) choose_band_of_sums(p, s);
   if (p->direct != 0) return;
@@ -192,7 +256,7 @@ static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s
         for (int64_t e = 0; e < d[2].taps; e++) {
           int64_t at = (c * d[0].taps + a) * p->plane + row_of_tap[b] * p->pitch + column_of_tap[e];
           if (p->direct != 0) {
-            at = c * s->x[1] + d[0].shift[a] * s->x[2] + d[1].shift[b] * s->x[3] + d[2].shift[e];
+            at = c * s->x[1] + d[0].shift[a] * s->x[2] + d[1].shift[b] * s->x[3] + d[2].shift[e] * s->x[4];
           }
           const int64_t w_at = c * w[1] + d[0].k[a] * w[2] + d[1].k[b] * w[3] + d[2].k[e] * w[4];
           if (at != (int32_t)at || w_at != (int32_t)w_at) *out_fits = false;
@@ -205,16 +269,22 @@ static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s
   return NULL;
 }
 
-static leat_status_t plan_phase(leat_arena_t *arena, const leat_kern_conv_t *s, const int64_t w[5],
+static leat_status_t plan_phase(leat_arena_t *arena, const leat_kern_conv_t *s, const leat_kern_conv_plan_t *plan,
                                 const int64_t first[3], leat_kern_conv_phase_t *p, bool *out_fits) {
   for (int d = 0; d < 3; d++) LEAT_TRY(plan_reads(arena, &s->window, d, first[d], &p->dim[d]));
-  p->direct = is_direct(p, s);
-  p->shared = p->direct == 0 && columns_are_shared(&p->dim[2]);
-  p->store =
-      s->chain > 0 || !(rows_are_flat(p, s->y) && p->dim[0].step == 1 && p->dim[1].step == 1 && p->dim[2].step == 1);
-  choose_blocks(p, s);
+  const bool turned = is_turned(s, plan);
+  p->direct = is_direct(p, s, turned);
+  p->shared = p->direct == 0 && (turned || columns_are_shared(&p->dim[2]));
+  p->store = !(rows_are_flat(p, s->y) && p->dim[0].step == 1 && p->dim[1].step == 1 && p->dim[2].step == 1);
+  if (s->chain > 0 && !turned) p->store = 1;
+  if (turned)
+    choose_turned_blocks(p, s);
+  else
+    choose_blocks(p, s);
   p->image_rows = lay_rows(&p->dim[1], p->band, NULL, NULL);
-  return plan_offsets(arena, s, w, p, out_fits);
+  p->image_floats = p->direct != 0 ? 0 : p->channel_block * channel_floats(p, p->band);
+  LEAT_TRY(plan_offsets(arena, s, plan->w, p, out_fits));
+  return turned ? plan_places(arena, s, p, out_fits) : NULL;
 }
 
 // w is [o][c][k0][k1][k2] without gaps.
@@ -241,12 +311,29 @@ static bool windows_are_dense(const leat_kern_conv_t *s, int64_t *out_first) {
   return true;
 }
 
+// Outputs lie side by side, taps in equal steps: that from one to the next. Else 0.
+static int64_t step_of(const leat_kern_conv_t *s) {
+  const int64_t dims[4] = {s->channels, s->window.size[0], s->window.size[1], s->window.size[2]};
+  int64_t step = 0, behind = 1;
+  if (s->w[0] != 1) return 0;
+  for (int d = 1; d < 5; d++) {
+    if (s->w[d] < 0 || s->w[d] > INT32_MAX) return 0;
+  }
+  for (int d = 3; d >= 0; behind *= dims[d--]) {
+    if (dims[d] == 1) continue;
+    if (step == 0) step = s->w[1 + d] / behind;
+    if (s->w[1 + d] != step * behind) return 0;
+  }
+  return step >= s->outputs ? step : 0;
+}
+
 // Which weights the micro kernel reads. Where those of a channel lie side by side for all outputs, and far from those
 // of the next one, as in the gradient of an input, it jumps; what does not stay in L2 is copied before, panel by panel.
 static void plan_weights(const leat_kern_conv_t *s, leat_kern_conv_plan_t *p) {
   const int64_t *base = s->window.base, run = window_elements(s);
   p->w_flat = base[0] * base[1] * base[2] == 1 && is_contiguous(s);
   memcpy(p->w, s->w, sizeof p->w);
+  p->w_step = step_of(s);
   if (is_contiguous(s) || s->outputs * s->channels * run < CONV_FAR_WEIGHTS) return;
   if (s->w[0] != run || !windows_are_dense(s, &p->w_first)) return;
   p->panel = CONV_PANEL_ROWS < s->outputs_per_group ? CONV_PANEL_ROWS : s->outputs_per_group;
@@ -324,11 +411,17 @@ leat_status_t leat_native_conv_plan(leat_arena_t *arena, const leat_kern_conv_t 
       for (first[2] = 0; first[2] < counts[2]; first[2]++) {
         leat_kern_conv_phase_t *p = &phases[plan->phase_count++];
         bool fits = false;
-        LEAT_TRY(plan_phase(arena, s, plan->w, first, p, &fits));
+        LEAT_TRY(plan_phase(arena, s, plan, first, p, &fits));
         if (!fits) return NULL;
-        int64_t copied = p->direct != 0 ? 0 : p->channel_block * channel_floats(p, p->band);
-        p->sum_floats = leat_native_conv_room(s->outputs_per_group * p->band * p->dim[2].count);
-        int64_t stored = p->store != 0 ? p->sum_floats * sum_rows(s) : 0;
+        int64_t copied = p->group * p->image_floats, stored = 0;
+        if (p->places != NULL) {
+          p->sum_floats = leat_native_conv_room(turned_floats(p, s));
+          stored = p->channel_block < s->channels ? p->sum_floats * sum_rows(s)
+                                                  : LEAT_KERN_TURNED_PIECE * LEAT_KERN_TURNED_LANES;
+        } else {
+          p->sum_floats = leat_native_conv_room(s->outputs_per_group * p->band * p->dim[2].count);
+          stored = p->store != 0 ? p->sum_floats * sum_rows(s) : 0;
+        }
         image = copied > image ? copied : image;
         out = stored > out ? stored : out;
         block = p->channel_block > block ? p->channel_block : block;

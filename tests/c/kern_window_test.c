@@ -359,6 +359,78 @@ static void test_conv_strided(void **state) {
   arrays_deinit(&a);
 }
 
+// w[k][o] of w[o][k]: outputs side by side, an odd number of lines from tap to tap.
+static float *turned_weights(const arrays_t *a, int64_t outputs, int64_t pitch) {
+  const int64_t taps = (int64_t)a->w_count / outputs;
+  float *w = filled((size_t)(taps * pitch), 8, 0);
+  for (int64_t o = 0; o < outputs; o++) {
+    for (int64_t k = 0; k < taps; k++) w[k * pitch + o] = a->w[o * taps + k];
+  }
+  return w;
+}
+
+static void run_turned(const case_t *c, const arrays_t *a, const float *w, int64_t pitch, const leat_kern_t *kern,
+                       int rows, int64_t tile_rows, int64_t chain, float *out) {
+  rig_t rig;
+  const uint32_t rank = 2 + (uint32_t)c->spatial;
+  rig_init(&rig, PEF_STAGE_CONV, 0, kern);
+  set_params(&rig, c);
+  rig.params.conv.chain = chain;
+  rig_operand(&rig, PEF_F32, a->x, rank, a->x_dims);
+  leat_native_operand_t *operand = rig_operand(&rig, PEF_F32, (void *)(uintptr_t)w, rank, a->w_dims);
+  rig_operand(&rig, PEF_F32, out, rank, a->y_dims);
+  operand->strides[0] = 1;
+  for (uint32_t d = 1; d < rank; d++) operand->strides[d] *= pitch;
+  if (rows == 0) rig_rows(&rig, 0, 0), rig_rows(&rig, 2, 0);
+  if (rows == 1) rig_rows(&rig, 1, 0), rig_rows(&rig, 2, 1);
+  assert_ok(rig_run(&rig, tile_rows));
+  rig_deinit(&rig);
+}
+
+// Small pictures and larger ones, of several images, with copies and without, in blocks of channels and of sums.
+static void test_conv_turned(void **state) {
+  (void)state;
+  static const case_t turned[] = {
+      {2, 5, 20, 83, 1, {7, 7}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
+      {2, 3, 1030, 18, 1, {7, 7}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},
+      {2, 2, 90, 20, 1, {9, 11}, {1, 1}, {2, 2}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},
+      {2, 2, 30, 65, 1, {14, 14}, {3, 3}, {2, 2}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
+      {2, 1, 7, 70, 1, {17, 16}, {3, 3}, {1, 1}, {1, 0}, {0, 2}, {1, 1}, {1, 1}},  // not so small
+      {2, 2, 6, 40, 2, {5, 6}, {3, 2}, {1, 1}, {1, 1}, {1, 1}, {2, 1}, {1, 1}},    // in groups
+      {2, 1, 120, 18, 1, {13, 12}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
+      {2, 2, 20, 17, 1, {3, 3}, {3, 3}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},  // one position
+      {2, 2, 20, 17, 1, {6, 6}, {3, 3}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},  // without padding: no copy
+      {1, 3, 40, 32, 1, {50}, {5}, {2}, {2}, {2}, {1}, {1}},
+      {3, 2, 9, 33, 1, {3, 4, 5}, {3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},
+      {2, 1, 5, 20, 1, {4, 4}, {3, 3}, {1, 1}, {2, 2}, {1, 1}, {1, 1}, {2, 2}},  // with holes: not for this kernel
+  };
+  uint32_t levels;
+  const leat_kern_t *const *kern = rig_levels(&levels);
+  for (size_t i = 0; i < 2 * sizeof turned / sizeof *turned; i++) {
+    const case_t *c = &turned[i / 2];
+    arrays_t a;
+    arrays_init(c, &a);
+    leat_kern_conv_t s = shape_of(c, &a);
+    const int64_t window = product(a.w_dims + 2, c->spatial), pitch = ((c->outputs + 15) / 16 | 1) * 16;
+    s.chain = i % 2 == 0 ? 0 : 3 * window;
+    float *expected = filled(a.y_count, 4, 0), *y = filled(a.y_count, 5, 0);
+    float *w = turned_weights(&a, c->outputs, pitch);
+    kern[0]->conv_f32(&s, a.x, a.w, expected);
+    for (uint32_t l = 0; l < levels; l++) {
+      run_turned(c, &a, w, pitch, kern[l], -1, 0, s.chain, y);
+      assert_same_bits(y, expected, a.y_count, i, "turned, one tile");
+      rig_fill_f32(y, a.y_count, 6, 0);
+      run_turned(c, &a, w, pitch, kern[l], 0, 3, s.chain, y);
+      assert_same_bits(y, expected, a.y_count, i, "turned, tiles of images");
+      rig_fill_f32(y, a.y_count, 7, 0);
+      run_turned(c, &a, w, pitch, kern[l], 1, 21, s.chain, y);
+      assert_same_bits(y, expected, a.y_count, i, "turned, tiles of outputs");
+    }
+    free(w), free(y), free(expected);
+    arrays_deinit(&a);
+  }
+}
+
 // Weights as the gradient of an input reads them: channels swapped, windows backwards. More than stay in a cache, and
 // outputs that are no whole panels of them.
 static void test_conv_swapped(void **state) {
@@ -501,9 +573,9 @@ static void test_pool(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_conv),     cmocka_unit_test(test_wgrad),        cmocka_unit_test(test_wgrad_blocks),
-      cmocka_unit_test(test_conv_f64), cmocka_unit_test(test_conv_strided), cmocka_unit_test(test_conv_swapped),
-      cmocka_unit_test(test_pool),
+      cmocka_unit_test(test_conv),        cmocka_unit_test(test_wgrad),        cmocka_unit_test(test_wgrad_blocks),
+      cmocka_unit_test(test_conv_f64),    cmocka_unit_test(test_conv_strided), cmocka_unit_test(test_conv_swapped),
+      cmocka_unit_test(test_conv_turned), cmocka_unit_test(test_pool),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,6 +35,11 @@ NORMED = {
         (2, 4, 5, 5),
     ),
     "linear": (lambda: nn.Sequential(nn.Linear(6, 8), norm_of(nn.BatchNorm1d(8)), nn.Tanh()), (5, 6)),
+    "over a small picture, turned": (
+        lambda: nn.Sequential(nn.Conv2d(16, 40, 3, padding=1), norm_of(nn.BatchNorm2d(40)), nn.ReLU()),
+        (3, 16, 7, 7),
+    ),
+    "strided, turned": (lambda: nn.Sequential(nn.Conv2d(24, 20, 1, 2), norm_of(nn.BatchNorm2d(20))), (2, 24, 9, 9)),
     "norm first": (lambda: nn.Sequential(norm_of(nn.BatchNorm2d(3)), nn.Conv2d(3, 8, 3)), (2, 3, 6, 6)),
     "normed twice": (
         lambda: nn.Sequential(nn.Conv2d(3, 8, 3), norm_of(nn.BatchNorm2d(8)), norm_of(nn.BatchNorm2d(8))),
