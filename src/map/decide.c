@@ -79,7 +79,7 @@ leat_status_t leat_map_decide(const leat_graph_t *g, const leat_plan_t *plan, co
   LEAT_TRY(leat_map_symbols_collect(g, &d->symbols));
   LEAT_TRY(leat_stages_make(g, plan, &d->uses, &d->stages));
   LEAT_TRY(leat_keeps_choose(g, plan, &d->uses, &d->symbols, &d->stages, &d->keeps));
-  LEAT_TRY(leat_turns_choose(g, &d->uses, &d->keeps, &d->turns));
+  LEAT_TRY(leat_turns_choose(g, &d->uses, &d->keeps, options->inference, &d->turns));
   LEAT_TRY(add_copies(d));
   LEAT_TRY(order_sections(d));
   LEAT_TRY(draft_sections(d));

@@ -49,10 +49,10 @@ static bool is_turned(const leat_graph_t *g, const leat_uses_t *uses, const leat
 }
 
 leat_status_t leat_turns_choose(const leat_graph_t *g, const leat_uses_t *uses, const leat_keeps_t *keeps,
-                                leat_turns_t *out_turns) {
+                                bool inference, leat_turns_t *out_turns) {
   out_turns->pitch = leat_alloc_zero(g->values.count + 1u, sizeof *out_turns->pitch);
   if (out_turns->pitch == NULL) return leat_out_of_memory();
-  for (leat_value_id_t v = 0; v < g->values.count; ++v) {
+  for (leat_value_id_t v = 0; inference && v < g->values.count; ++v) {
     if (is_turned(g, uses, keeps, v)) out_turns->pitch[v] = pitch_of(leat_graph_value(g, v));
   }
   return NULL;

@@ -12,8 +12,9 @@ typedef struct leat_turns_s {
   int64_t *pitch;  // per value: elements from a tap to the next; 0: it lies row-major
 } leat_turns_t;
 
+// `inference`: the program only infers; else no value lies turned, since it would be turned in every step.
 leat_status_t leat_turns_choose(const leat_graph_t *g, const leat_uses_t *uses, const leat_keeps_t *keeps,
-                                leat_turns_t *out_turns) LEAT_MUST_USE;
+                                bool inference, leat_turns_t *out_turns) LEAT_MUST_USE;
 void leat_turns_deinit(leat_turns_t *turns);
 
 // Bytes that a value takes in memory.
