@@ -533,3 +533,16 @@ def test_save_tensors(tmp_path):
     assert not torch.equal(found["net__a__weight"], samba.to_torch(model.a.weight))
     with pytest.raises(FileNotFoundError, match="no name"):
         save_tensors([torch.zeros(1)], str(tmp_path / "t.pt"))
+
+
+def test_names_in_a_file_do_not_steer_the_terminal(tmp_path):
+    path = tmp_path / "weights.pt"
+    weights = {"wei\x1b[2Jght": torch.zeros(2, 3), "bias": torch.zeros(2)}
+    model = torch.nn.Linear(3, 2)
+    samba.from_torch_model_(model)
+    torch.save({"model": weights}, path)
+    with pytest.raises(ValueError, match=r"extra: wei\?\[2Jght"):
+        load_checkpoint(str(path), model)
+    torch.save(weights, path)
+    with pytest.raises(ValueError, match=r"extra: wei\?\[2Jght"):
+        load_sharded_checkpoint(model, str(path))

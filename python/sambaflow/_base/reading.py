@@ -28,5 +28,9 @@ def reading(path: str | os.PathLike[str], kind: str) -> Iterator[None]:
 
 def shown(error: Exception) -> str:
     """What a parser said, as one line that can be printed: it may quote bytes of the file."""
-    words = " ".join(str(error).split()) or type(error).__name__
-    return "".join(c if c.isprintable() else "?" for c in words[:300])
+    return printable((" ".join(str(error).split()) or type(error).__name__)[:300])
+
+
+def printable(line: str) -> str:
+    """A line that names what a file names, without what would steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in line)

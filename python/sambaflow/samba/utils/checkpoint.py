@@ -30,6 +30,7 @@ from torch import nn
 
 from sambaflow._base.files import write_whole
 from sambaflow._base.library import CorruptFileError, MismatchError, NotFoundError
+from sambaflow._base.reading import printable, shown
 from sambaflow._runtime.random_state import host_random_state, set_host_random_state
 from sambaflow._tensors.tensor import SambaTensor, plain_tensor
 from sambaflow._trace.slots import Slot
@@ -148,9 +149,9 @@ def load_checkpoint(
             loader.load_state_dict(content["loader"])
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         set_host_random_state(before)
-        raise CorruptFileError(f"{path} is not a whole checkpoint ({type(error).__name__}: {error})") from error
+        raise CorruptFileError(f"{path} is not a whole checkpoint ({type(error).__name__}: {shown(error)})") from error
     if problems:
-        raise MismatchError(f"{path} is a checkpoint of another program:\n  " + "\n  ".join(problems))
+        raise MismatchError(f"{path} is a checkpoint of another program:\n  " + "\n  ".join(map(printable, problems)))
     _restore(content, model, listed, states, resumes)
     return Progress(int(content.get("step", 0)), int(content.get("epoch", 0)), dict(content.get("extra", {})))
 
@@ -267,7 +268,7 @@ def load_sharded_checkpoint(model: nn.Module, path: str, ignore_dtype_mismatch: 
     targets = dict(model.state_dict(keep_vars=True))
     problems = shards.differences(shards.shapes(files), targets, dtypes=not ignore_dtype_mismatch)
     if problems:
-        raise MismatchError(f"{path} is a checkpoint of another model:\n  " + "\n  ".join(problems))
+        raise MismatchError(f"{path} is a checkpoint of another model:\n  " + "\n  ".join(map(printable, problems)))
     with samba.session.using(model):
         write = samba.session.writer_of(model)
     for key, tensor in shards.tensors(files):
