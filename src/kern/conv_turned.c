@@ -89,7 +89,9 @@ EACH_TILE(TILE)
 static tile_t *const tiles[ROWS_MAX * 4][2] = {EACH_TILE(ENTRY)};
 
 static int follow_each_other(const int32_t *places, int64_t count) {
-  return places[count - 1] - places[0] == count - 1;
+  int64_t i = 1;
+  while (i < count && places[i] == places[0] + i) i++;
+  return i >= count;
 }
 
 void KERN(conv_turned)(const leat_kern_turned_t *t) {

@@ -100,7 +100,8 @@ static double streamed_bytes(const leat_graph_t *g, const leat_stage_list_t *sta
   for (uint32_t s = 0; s < stages->count; ++s) {
     const leat_stage_t *stage = &stages->data[s];
     const leat_op_t *op = matrix_product(g, stage);
-    for (uint32_t i = 0; op != NULL && i < op->input_count; ++i) {
+    const bool has_rows = op != NULL && stage->row_dim != LEAT_ROWS_WHOLE;
+    for (uint32_t i = 0; has_rows && i < op->input_count; ++i) {
       if (leat_rows_operand_dim(g, op, stage->row_dim, i) == LEAT_ROWS_WHOLE)
         bytes += (double)leat_value_bytes(leat_graph_value(g, leat_op_input(g, op, i)));
     }

@@ -142,6 +142,7 @@ static bool is_turned(const leat_kern_conv_t *s, const leat_kern_conv_plan_t *pl
   const int64_t *base = s->window.base, *out = s->window.out;
   if (base[0] * base[1] * base[2] > 1 || s->outputs_per_group < CONV_LANES) return false;
   if (out[0] * out[1] * out[2] > CONV_TURNED_POSITIONS) return false;
+  if (s->y[4] != 1 && out[2] != 1) return false;  // a row of y is stored side by side
   return plan->w_step > 0 && plan->w_step % (2 * CONV_ALIGN_FLOATS) == CONV_ALIGN_FLOATS;
 }
 

@@ -179,7 +179,11 @@ bool leat_native_finish_find(const leat_native_stage_t *map, const leat_native_o
     if (in->op == PEF_OP_IMMEDIATE) continue;
     if (in->op == PEF_OP_LOAD) {
       if (in->class_ != PEF_CLASS_F32) return false;
-      if (!is_made(&map->operands[in->a], made)) continue;
+      const leat_native_operand_t *read = &map->operands[in->a];
+      if (!is_made(read, made)) {
+        if (read->space == made->space && read->slot == made->slot) return false;  // a view of what is not stored
+        continue;
+      }
       if (f.value != UINT32_MAX) return false;
       f.value = i;
     } else if (in->op == PEF_OP_STORE) {

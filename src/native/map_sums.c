@@ -45,7 +45,7 @@ static bool refine(dims_t *space, const leat_native_operand_t *own, const leat_n
   while (i > 0 && k > 0) {
     map_dim_t *a = &space->of[i - 1], *b = &theirs.of[k - 1];
     const int64_t extent = a->extent < b->extent ? a->extent : b->extent;
-    if (found.count == PEF_MAX_RANK || a->is_row != b->is_row || stride_of(own, a) != stride_of(in, b) ||
+    if (extent == 0 || found.count == PEF_MAX_RANK || a->is_row != b->is_row || stride_of(own, a) != stride_of(in, b) ||
         a->extent % extent != 0 || b->extent % extent != 0)
       return false;
     map_dim_t *dim = &found.of[found.count++];

@@ -10,12 +10,21 @@ NumPy array, a DLPack capsule or a storage.
 from __future__ import annotations
 
 import sys
+import threading
+from collections.abc import Sequence
 
 import torch
 
 SPARE_BYTES_MIN = 32 << 20  # the largest threshold from which on glibc takes blocks from the system (M_MMAP_THRESHOLD)
 _MOST = 2  # results in a loop `y = run(x)`: the last is still held while the next is made
-_REFERENCES = 4  # to a storage that nobody else holds: the list, the loop, the argument, and the question itself
+
+
+def _references(storages: Sequence[torch.UntypedStorage]) -> list[int]:
+    """To each of them, those of this question included."""
+    return [sys.getrefcount(storage) for storage in storages]
+
+
+_ALONE = _references([torch.UntypedStorage(0)])[0]  # what a list alone holds
 
 
 class SpareMemory:
@@ -23,17 +32,19 @@ class SpareMemory:
 
     def __init__(self) -> None:
         self._storages: list[torch.UntypedStorage] = []
+        self._lock = threading.Lock()
 
     def empty_like(self, template: torch.Tensor) -> torch.Tensor:
         """What torch.empty_like gives, in memory that was given out here before where there is some that is free."""
-        for storage in self._storages:
-            if storage.nbytes() == template.nbytes and _is_free(storage):
-                return torch.empty(0, dtype=template.dtype).set_(storage, 0, template.shape, template.stride())
-        made = torch.empty_like(template)
-        self._storages = [*self._storages[1 - _MOST :], made.untyped_storage()]
-        return made
+        with self._lock:
+            for index, references in enumerate(_references(self._storages)):
+                storage = self._storages[index]
+                if references == _ALONE and storage.nbytes() == template.nbytes and _is_free(storage):
+                    return torch.empty(0, dtype=template.dtype).set_(storage, 0, template.shape, template.stride())
+            made = torch.empty_like(template)
+            self._storages = [*self._storages[1 - _MOST :], made.untyped_storage()]
+            return made
 
 
 def _is_free(storage: torch.UntypedStorage) -> bool:
-    alone = torch._C._storage_Use_Count(storage._cdata) == 1 and sys.getrefcount(storage) == _REFERENCES
-    return alone and not storage.is_shared()
+    return torch._C._storage_Use_Count(storage._cdata) == 1 and not storage.is_shared()
