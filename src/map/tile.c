@@ -111,7 +111,7 @@ static double streamed_bytes(const leat_graph_t *g, const leat_stage_list_t *sta
 
 // Tiles stay within `budget` bytes of L2. Where they leave it, rows / tile * (streamed - 2 budget) + 2 rows * row_bytes
 // bytes pass L2, since what does not fit is written and read again: so with enough to stream, higher tiles are better,
-// up to the rows that share a panel.
+// up to the rows that share a panel, or what a share of L2 is of them.
 static int64_t choose_rows(const leat_decided_t *d, const leat_section_t *section, const leat_stage_list_t *stages,
                            double row_bytes) {
   const leat_arch_t *arch = d->options->arch;
@@ -121,7 +121,8 @@ static int64_t choose_rows(const leat_decided_t *d, const leat_section_t *sectio
   for (uint32_t i = 0; i < stages->count; ++i) {
     if (reads_whole(d->g, &stages->data[i]) && tile < least) tile = least;
   }
-  if (tile < CONTRACT_ROWS && streamed_bytes(d->g, stages) > 2 * budget) tile = CONTRACT_ROWS;
+  const int64_t high = (int64_t)(CONTRACT_ROWS * section->cache_bytes / (double)arch->l2_bytes);
+  if (tile < high && streamed_bytes(d->g, stages) > 2 * budget) tile = high;
   return even_tiles(arch, rows, obey(section, tile));
 }
 
