@@ -10,6 +10,7 @@ if [ "${1:-}" = --fix ]; then
   exec clang-format -i "${files[@]}"
 fi
 count=0
+[ ${#files[@]} -gt 0 ] || { echo "format: no C files: is git here, and this a checkout?" >&2; exit 1; }
 for file in "${files[@]}"; do
   if ! clang-format --dry-run --Werror "$file" >/dev/null 2>&1; then
     echo "$file: not formatted: tools/check_format.sh --fix"

@@ -55,8 +55,8 @@ def in_child(work):
             os._exit(1)
     return os.waitpid(child, 0)[1]
 
-print("status", in_child(lambda: (step(), step())))
-print("status", in_child(lambda: [in_child(lambda: (step(), step()))]))
+print("status", in_child(lambda: (step(), step())), flush=True)
+print("status", in_child(lambda: [in_child(lambda: (step(), step()))]), flush=True)
 print("parent", step(), step(), flush=True)
 data = TensorDataset(torch.randn(512, 64), torch.randint(3, (512,)))
 for x, y in DataLoader(data, batch_size=256, num_workers=2):
