@@ -76,7 +76,8 @@ static void draw_program(drawn_t *d) {
   static const uint8_t functions[] = {PEF_SCALAR_ADD, PEF_SCALAR_SUB, PEF_SCALAR_MUL,  PEF_SCALAR_FMA,
                                       PEF_SCALAR_DIV, PEF_SCALAR_MAX, PEF_SCALAR_SQRT, PEF_SCALAR_ABS};
   for (uint32_t i = 0; i < INPUTS; i++) {
-    d->map[i] = operand(d, i, i == 0 ? 0 : chance(1u << d->rank), chance(4) == 0);
+    const bool scratch = chance(4) == 0;  // one draw a statement: compilers order arguments as they like
+    d->map[i] = operand(d, i, i == 0 ? 0 : chance(1u << d->rank), scratch);
     d->code[d->count++] = (pef_instruction_t){.op = PEF_OP_LOAD, .a = i};
   }
   for (uint32_t i = 1 + chance(8); i > 0; i--) {
