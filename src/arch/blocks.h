@@ -5,6 +5,9 @@
 #ifndef LEAT_ARCH_BLOCKS_H_
 #define LEAT_ARCH_BLOCKS_H_
 
+#include <stdbool.h>
+#include <stdint.h>
+
 enum { BLOCKS_L1 = 32 * 1024, BLOCKS_L2 = 1024 * 1024, BLOCKS_LINE = 64, BLOCKS_F32 = 4 };  // bytes
 
 // --- CONTRACT
@@ -51,6 +54,12 @@ enum {
   CONV_DEPTH_OUTPUTS = 4,       // of a channel: more share a copy of it
   CONV_LANES = 16               // of the widest level
 };
+
+// Whether turned weights may lie at this step from tap to tap: whole lines, an odd number of them, since by an even one
+// taps would meet in few sets of a cache.
+static inline bool leat_blocks_is_turned_step(int64_t floats) {
+  return floats % (2 * CONV_ALIGN_FLOATS) == CONV_ALIGN_FLOATS;
+}
 
 // --- MAP, REDUCE, SCATTER
 

@@ -292,7 +292,7 @@ typedef struct turned_s {
 } turned_t;
 
 // `count` outputs side by side of a row of y, from column `column` on, of `lanes` channels from `o` on. What becomes of
-// them is done before they are stored: y may lie where what is added does.
+// them is done in a buffer of lines, since channels are the lanes here and columns there.
 static void put_lanes(const job_t *j, const turned_t *b, const float *out, int64_t o, int64_t lanes, int64_t image,
                       int64_t row, int64_t column, int64_t count) {
   const leat_kern_finish_t *f = j->s->finish;

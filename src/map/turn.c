@@ -30,10 +30,9 @@ static bool is_turned_by(const leat_graph_t *g, const leat_use_t *use, leat_valu
   return positions(leat_graph_value(g, op->result_first)) <= CONV_TURNED_POSITIONS;
 }
 
-// Whole lines, an odd number of them: by an even one taps would meet in few sets of a cache.
 static int64_t pitch_of(const leat_value_t *w) {
-  const int64_t line = CONV_ALIGN_FLOATS;
-  return ((w->dims[0] + line - 1) / line | 1) * line;
+  const int64_t line = CONV_ALIGN_FLOATS, least = (w->dims[0] + line - 1) / line * line;
+  return leat_blocks_is_turned_step(least) ? least : least + line;
 }
 
 static bool is_turned(const leat_graph_t *g, const leat_uses_t *uses, const leat_keeps_t *keeps, leat_value_id_t v) {

@@ -137,13 +137,13 @@ static int64_t turned_floats(const leat_kern_conv_phase_t *p, const leat_kern_co
   return panels * lanes * p->group * p->band * p->dim[2].count;
 }
 
-// Of small pictures. By an even number of lines from tap to tap these would meet in few sets of a cache.
+// Of small pictures, where map/turn.c has laid the weights so.
 static bool is_turned(const leat_kern_conv_t *s, const leat_kern_conv_plan_t *plan) {
   const int64_t *base = s->window.base, *out = s->window.out;
   if (base[0] * base[1] * base[2] > 1 || s->outputs_per_group < CONV_LANES) return false;
   if (out[0] * out[1] * out[2] > CONV_TURNED_POSITIONS) return false;
   if (s->y[4] != 1 && out[2] != 1) return false;  // a row of y is stored side by side
-  return plan->w_step > 0 && plan->w_step % (2 * CONV_ALIGN_FLOATS) == CONV_ALIGN_FLOATS;
+  return plan->w_step > 0 && leat_blocks_is_turned_step(plan->w_step);
 }
 
 // A panel of weights and the part of the picture that it meets stay in L2 together; bands have positions enough to pay

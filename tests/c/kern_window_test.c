@@ -387,6 +387,39 @@ static void run_turned(const case_t *c, const arrays_t *a, const float *w, int64
   rig_deinit(&rig);
 }
 
+// Weights lie turned, and rows of y the other way round: they are not stored side by side.
+static void test_conv_turned_backwards(void **state) {
+  (void)state;
+  const case_t c = {2, 2, 90, 20, 1, {9, 11}, {1, 1}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}};
+  uint32_t levels;
+  const leat_kern_t *const *kern = rig_levels(&levels);
+  arrays_t a;
+  arrays_init(&c, &a);
+  leat_kern_conv_t s = shape_of(&c, &a);
+  float *y = filled(a.y_count, 5, 0), *expected = filled(a.y_count, 4, 0), *w = turned_weights(&a, c.outputs, 48);
+  kern[0]->conv_f32(&s, a.x, a.w, expected);
+  const int64_t width = a.y_dims[3];
+  for (uint32_t l = 0; l < levels; l++) {
+    rig_t rig;
+    rig_init(&rig, PEF_STAGE_CONV, 0, kern[l]);
+    set_params(&rig, &c);
+    rig_operand(&rig, PEF_F32, a.x, 4, a.x_dims);
+    leat_native_operand_t *w_o = rig_operand(&rig, PEF_F32, w, 4, a.w_dims);
+    leat_native_operand_t *y_o = rig_operand(&rig, PEF_F32, y, 4, a.y_dims);
+    w_o->strides[0] = 1;
+    for (uint32_t d = 1; d < 4; d++) w_o->strides[d] *= 48;
+    y_o->strides[3] = -1, y_o->offset = (width - 1) * (int64_t)sizeof *y;
+    assert_ok(rig_run(&rig, 0));
+    rig_deinit(&rig);
+    for (int64_t i = 0; i < (int64_t)a.y_count; i++) {
+      const int64_t mirrored = i / width * width + width - 1 - i % width;
+      assert_memory_equal(&y[mirrored], &expected[i], sizeof *y);
+    }
+  }
+  free(w), free(y), free(expected);
+  arrays_deinit(&a);
+}
+
 // Small pictures and larger ones, of several images, with copies and without, in blocks of channels and of sums.
 static void test_conv_turned(void **state) {
   (void)state;
@@ -573,9 +606,11 @@ static void test_pool(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_conv),        cmocka_unit_test(test_wgrad),        cmocka_unit_test(test_wgrad_blocks),
-      cmocka_unit_test(test_conv_f64),    cmocka_unit_test(test_conv_strided), cmocka_unit_test(test_conv_swapped),
-      cmocka_unit_test(test_conv_turned), cmocka_unit_test(test_pool),
+      cmocka_unit_test(test_conv),         cmocka_unit_test(test_wgrad),
+      cmocka_unit_test(test_wgrad_blocks), cmocka_unit_test(test_conv_f64),
+      cmocka_unit_test(test_conv_strided), cmocka_unit_test(test_conv_swapped),
+      cmocka_unit_test(test_conv_turned),  cmocka_unit_test(test_conv_turned_backwards),
+      cmocka_unit_test(test_pool),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -114,6 +114,10 @@ static void merge(leat_native_operand_t *o, uint32_t k, bool is_row) {
 
 // Lets what is summed be seen in fewer dims than the MAP has: two that are both summed, or both kept, are one.
 static void draw_view(drawn_t *d, uint32_t i) {
+  if (chance(24) == 0 && d->summed[i] != 0) {  // of no elements: a sum that is 0
+    d->reduce[i][0].dims[__builtin_ctzll(d->summed[i])] = 0;
+    return;
+  }
   const uint32_t k = chance(d->rank - 1);
   const uint64_t summed = d->summed[i], low = (1ull << (k + 1)) - 1;
   if (chance(2) == 0 || k + 1 == d->row_dim || (summed >> k & 1) != (summed >> (k + 1) & 1)) return;
