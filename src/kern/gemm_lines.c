@@ -26,12 +26,13 @@ VEC_INLINE void ask_for(ahead_t *ahead, int64_t cache_lines) {
   }
 }
 
-// `steps` of k, at most REG_LANES: `part` masks those of the last block.
-VEC_INLINE void add_block(const leat_kern_gemm_t *g, const int rows, const float *a, const float *b, int64_t steps,
-                          reg_mask_t part, reg_t sums[ROWS_MAX]) {
+// `steps` of k, at most REG_LANES: `part` masks those of the last block. Where there are fewer lines than lanes, the
+// last one stands in for those that lack.
+VEC_INLINE void add_block(const leat_kern_gemm_t *g, const int rows, const int64_t count, const float *a,
+                          const float *b, int64_t steps, reg_mask_t part, reg_t sums[ROWS_MAX]) {
   reg_t lines[REG_LANES];
 #pragma GCC unroll 16
-  for (int i = 0; i < REG_LANES; i++) lines[i] = reg_load_lanes(b + i * g->b_k, part);
+  for (int i = 0; i < REG_LANES; i++) lines[i] = reg_load_lanes(b + (i < count ? i : count - 1) * g->b_k, part);
   reg_transpose(lines);
 #pragma GCC unroll 16
   for (int p = 0; p < REG_LANES; p++) {
@@ -41,10 +42,10 @@ VEC_INLINE void add_block(const leat_kern_gemm_t *g, const int rows, const float
   }
 }
 
-// rows of A with groups * REG_LANES lines, both constants after inlining; results of the lanes `kept` alone are read
-// and written.
-VEC_INLINE void add_lines(const leat_kern_gemm_t *g, const int rows, const int groups, const float *a, const float *b,
-                          float *c, reg_mask_t kept) {
+// rows of A with groups * REG_LANES lines, or with one group of `count` lines, all constants after inlining but for a
+// smaller count; results of the lanes `kept` alone are read and written.
+VEC_INLINE void add_lines(const leat_kern_gemm_t *g, const int rows, const int groups, const int64_t count,
+                          const float *a, const float *b, float *c, reg_mask_t kept) {
   reg_t sums[GROUPS_MAX][ROWS_MAX];
 #pragma GCC unroll 2
   for (int j = 0; j < groups; j++) {
@@ -59,25 +60,16 @@ VEC_INLINE void add_lines(const leat_kern_gemm_t *g, const int rows, const int g
     ask_for(&ahead, width * REG_LANES * (int64_t)sizeof *b / CACHE_LINE);
 #pragma GCC unroll 2
     for (int j = 0; j < groups; j++)
-      add_block(g, rows, a + p * g->a_k, b + j * REG_LANES * g->b_k + p, REG_LANES, reg_lanes(0, REG_LANES), sums[j]);
+      add_block(g, rows, count, a + p * g->a_k, b + j * REG_LANES * g->b_k + p, REG_LANES, reg_lanes(0, REG_LANES),
+                sums[j]);
   }
   for (int j = 0; p < g->k && j < groups; j++)
-    add_block(g, rows, a + p * g->a_k, b + j * REG_LANES * g->b_k + p, g->k - p, reg_lanes(0, g->k - p), sums[j]);
+    add_block(g, rows, count, a + p * g->a_k, b + j * REG_LANES * g->b_k + p, g->k - p, reg_lanes(0, g->k - p),
+              sums[j]);
 #pragma GCC unroll 2
   for (int j = 0; j < groups; j++) {
 #pragma GCC unroll 4
     for (int i = 0; i < rows; i++) reg_store_lanes(c + i * g->c_m + j * REG_LANES, sums[j][i], kept);
-  }
-}
-
-// Fewer lines than lanes.
-static void add_few(const leat_kern_gemm_t *g, int64_t rows, const float *a, const float *b, float *c) {
-  for (int64_t i = 0; i < rows; i++) {
-    for (int64_t j = 0; j < g->n; j++) {
-      float sum = g->add ? c[i * g->c_m + j] : 0;
-      for (int64_t p = 0; p < g->k; p++) sum = f32_fma(a[i * g->a_m + p * g->a_k], b[j * g->b_k + p], sum);
-      c[i * g->c_m + j] = sum;
-    }
   }
 }
 
@@ -86,14 +78,14 @@ VEC_INLINE void add_rows(const leat_kern_gemm_t *g, const int rows, const float 
   const reg_mask_t all = reg_lanes(0, REG_LANES);
   int64_t j = 0;
   if (g->n < REG_LANES) {
-    add_few(g, rows, a, b, c);
+    add_lines(g, rows, 1, g->n, a, b, c, reg_lanes(0, g->n));
     return;
   }
   for (; j + GROUPS_MAX * REG_LANES <= g->n; j += GROUPS_MAX * REG_LANES)
-    add_lines(g, rows, GROUPS_MAX, a, b + j * g->b_k, c + j, all);
-  for (; j + REG_LANES <= g->n; j += REG_LANES) add_lines(g, rows, 1, a, b + j * g->b_k, c + j, all);
+    add_lines(g, rows, GROUPS_MAX, REG_LANES, a, b + j * g->b_k, c + j, all);
+  for (; j + REG_LANES <= g->n; j += REG_LANES) add_lines(g, rows, 1, REG_LANES, a, b + j * g->b_k, c + j, all);
   const int64_t from = g->n - REG_LANES;
-  if (j < g->n) add_lines(g, rows, 1, a, b + from * g->b_k, c + from, reg_lanes(j - from, REG_LANES));
+  if (j < g->n) add_lines(g, rows, 1, REG_LANES, a, b + from * g->b_k, c + from, reg_lanes(j - from, REG_LANES));
 }
 
 static void rows_1(const leat_kern_gemm_t *g, const float *a, const float *b, float *c) { add_rows(g, 1, a, b, c); }
