@@ -2,10 +2,10 @@
 // The table of the fast engine: operands resolved once a program, stages prepared by their kinds.
 #include "native/engine.h"
 
+#include "native/behind.h"
 #include "native/boxes.h"
 #include "native/code.h"
 #include "native/cpu.h"
-#include "native/finish.h"
 #include "native/jit.h"
 #include "native/stage.h"
 
@@ -105,43 +105,15 @@ static leat_native_stage_t stage_of(const native_t *native, const pef_body_t *bo
                                .origin = pef->strings + file->origin};
 }
 
-// Whether another stage of the body reads or writes the buffer of an operand, but for `count` stages from `first` on.
-static bool is_wanted(const leat_pef_t *pef, const pef_body_t *body, const pef_operand_t *operand,
-                      const pef_stage_t *first, uint32_t count) {
-  bool wanted = operand->space != PEF_SPACE_SCRATCH;
-  for (const pef_stage_t *s = pef->stages + body->stage_first, *end = s + body->stage_count; s < end && !wanted; s++) {
-    if (s >= first && s < first + count) continue;
-    for (uint32_t o = s->operand_first; o < s->operand_first + s->operand_count && !wanted; o++)
-      wanted = pef->operands[o].space == PEF_SPACE_SCRATCH && pef->operands[o].slot == operand->slot;
-  }
-  return wanted;
-}
-
-static bool is_at_hand(const leat_pef_t *pef, const pef_stage_t *map, const pef_operand_t *operand) {
-  for (uint32_t o = map->operand_first; o < map->operand_first + map->operand_count; o++) {
-    const pef_operand_t *own = &pef->operands[o];
-    if (own->space == operand->space && own->slot == operand->slot) return true;
-  }
-  return false;
-}
-
-// The REDUCE stages right behind a MAP that read what it reads or writes. Of stages that may be left out there are
-// none.
+// Sums that a MAP may make (behind.h), resolved into `behind`.
 static uint32_t find_sums(const native_t *native, const pef_body_t *body, const pef_stage_t *map,
                           leat_native_stage_t behind[LEAT_NATIVE_SUMS_MAX], leat_native_sum_t *out) {
-  const leat_pef_t *pef = native->pef;
-  const pef_stage_t *end = pef->stages + body->stage_first + body->stage_count;
-  uint32_t count = 0;
-  if (map->kind != PEF_STAGE_MAP || map->output != PEF_NO_OUTPUT) return 0;
-  for (const pef_stage_t *s = map + 1; s < end && count < LEAT_NATIVE_SUMS_MAX && s->kind == PEF_STAGE_REDUCE; s++) {
-    if (!is_at_hand(pef, map, &pef->operands[s->operand_first]) || leat_pef_stage_is_idle(pef, s) ||
-        s->output != PEF_NO_OUTPUT)
-      break;
-    behind[count++] = stage_of(native, body, s);
+  leat_native_behind_sum_t found[LEAT_NATIVE_SUMS_MAX];
+  const uint32_t count = leat_native_behind_sums(native->pef, body, map, found);
+  for (uint32_t i = 0; i < count; i++) {
+    behind[i] = stage_of(native, body, found[i].reduce);
+    out[i] = (leat_native_sum_t){&behind[i], found[i].wanted};
   }
-  for (uint32_t i = 0; i < count; i++)
-    out[i] =
-        (leat_native_sum_t){&behind[i], is_wanted(pef, body, &pef->operands[map[i + 1].operand_first], map, count + 1)};
   return count;
 }
 
@@ -150,7 +122,7 @@ static uint32_t find_sums(const native_t *native, const pef_body_t *body, const 
 static leat_status_t find_next(const native_t *native, const pef_body_t *body, const leat_run_space_t *space,
                                leat_native_stage_t *stage) {
   const pef_stage_t *file = native->pef->stages + (stage - native->stages);
-  const pef_stage_t *next = file->kind == PEF_STAGE_CONV ? leat_native_stage_behind(native->pef, body, file) : NULL;
+  const pef_stage_t *next = file->kind == PEF_STAGE_CONV ? leat_native_behind_reader(native->pef, body, file) : NULL;
   leat_native_stage_t behind[LEAT_NATIVE_SUMS_MAX];
   leat_native_sum_t sums[LEAT_NATIVE_SUMS_MAX];
   if (next == NULL || (space->boxes <= 1 && find_sums(native, body, next, behind, sums) != 0)) return NULL;

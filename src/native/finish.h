@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two stages as one: a MAP that adds a number of its output, adds another value and bounds what a convolution has made
-// is done where its sums are stored, so that nothing passes through memory in between. None of it shows in the bits.
+// How a convolution ends with the MAP behind it (behind.h): what adds a number of its output, adds another value and
+// bounds what it has made is done where its sums are stored.
 #ifndef LEAT_NATIVE_FINISH_H_
 #define LEAT_NATIVE_FINISH_H_
 
@@ -12,10 +12,6 @@ typedef struct leat_native_finish_s {
   bool bounded;
   float low, high;
 } leat_native_finish_t;
-
-// The stage behind `stage` where the two may be one: it alone reads what the first writes, which is a tile buffer, runs
-// whenever the first does, and writes nothing that either reads. NULL: there is none.
-const pef_stage_t *leat_native_stage_behind(const leat_pef_t *pef, const pef_body_t *body, const pef_stage_t *stage);
 
 // Whether `map` computes nothing but what leat_native_finish_t says, of the f32 that operand `made` of a convolution
 // holds, which has its outputs along dim 1.

@@ -75,7 +75,7 @@ struct leat_native_stage_s {
   uint32_t instruction_count;
   const char *origin;               // for messages: "module op source"
   const leat_native_stage_t *next;  // resolved and not prepared: the stage behind it, where the two may be one
-                                    // (finish.h); NULL
+                                    // (behind.h); NULL
   // Set by prepare():
   const void *plan;                   // the kind's own record, from the arena; NULL if it needs none
   size_t workspace_bytes;             // per thread; contents are undefined when run() starts
