@@ -56,7 +56,7 @@ static leat_status_t cut_once(leat_cutter_t *c) {
     LEAT_TRY(leat_cut_order(c));
     for (uint32_t i = 0; i < c->plan->pieces.count; ++i) {
       LEAT_TRY(leat_cut_piece(c, &c->plan->pieces.data[i]));
-      LEAT_TRY(leat_cut_wait(c, &c->plan->pieces.data[i]));
+      LEAT_TRY(leat_cut_to_readers(c, &c->plan->pieces.data[i]));
     }
   }
   return leat_cut_stores(c);

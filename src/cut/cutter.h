@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files of the cutter share.
 //
-//   cut_order.c   the pieces of the program (group and type), put into an order
-//   cut_piece.c   the sections of one piece
-//   cut_wait.c    ops that go to a later section of it
-//   cut_store.c   where stores happen
+//   cut_order.c       the pieces of the program (group and type), put into an order
+//   cut_piece.c       the sections of one piece
+//   cut_to_readers.c  ops that move to a later section of it, that of their readers
+//   cut_store.c       where stores happen
 #ifndef LEAT_CUT_CUTTER_H_
 #define LEAT_CUT_CUTTER_H_
 
@@ -42,7 +42,7 @@ bool leat_cut_takes(leat_cutter_t *c, leat_op_id_t id, uint32_t section);
 // Takes the op out of its section.
 void leat_cut_take(leat_cutter_t *c, leat_op_id_t id);
 // Moves ops of the piece that was cut last to later sections of it that alone read them.
-leat_status_t leat_cut_wait(leat_cutter_t *c, const leat_plan_piece_t *piece) LEAT_MUST_USE;
+leat_status_t leat_cut_to_readers(leat_cutter_t *c, const leat_plan_piece_t *piece) LEAT_MUST_USE;
 // Gives every store its section; all ops have theirs.
 leat_status_t leat_cut_stores(leat_cutter_t *c) LEAT_MUST_USE;
 leat_status_t leat_cut_new_section(leat_cutter_t *c, uint8_t type, int64_t rows, const char *why) LEAT_MUST_USE;

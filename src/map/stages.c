@@ -2,7 +2,8 @@
 // Ops of a section become stages. Elementwise ops over the same iteration space share one MAP stage whenever every
 // value passed between them is read in step, so that a chain of maps is one pass over memory; all others stand alone.
 // Each op first joins the earliest stage that it may; then a MAP stage that only one later one reads goes there, too:
-// in `a.mean() + b.mean()` the division of the first sum waits for the second.
+// in `a.mean() + b.mean()` the division of the first sum waits for the second. (Which section has an op is settled by
+// then: cut/cut_to_readers.c. Where in the graph large values of backward are made: opt/late.c.)
 #include "map/stages.h"
 
 #include "pef/pef_format.h"
@@ -97,7 +98,7 @@ static leat_status_t put(making_t *m, leat_op_id_t id, uint32_t section) {
   return NULL;
 }
 
-// --- stages that wait for their reader ------------------------------------------------------------------------------
+// --- stages that move to their reader -------------------------------------------------------------------------------
 
 enum { NOBODY = UINT32_MAX };
 
@@ -110,7 +111,7 @@ static bool is_updated(const making_t *m, uint32_t section, uint32_t symbol) {
 }
 
 // Whether a stage would read as much later on: the section may write symbols in between.
-static bool may_wait(const making_t *m, uint32_t section, const leat_stage_t *stage) {
+static bool may_move(const making_t *m, uint32_t section, const leat_stage_t *stage) {
   for (uint32_t i = 0; i < stage->ops.count; ++i) {
     const leat_op_t *op = leat_graph_op(m->g, stage->ops.data[i]);
     for (uint32_t k = 0; k < op->input_count; ++k) {
@@ -125,7 +126,7 @@ static bool may_wait(const making_t *m, uint32_t section, const leat_stage_t *st
 
 static uint64_t bytes_of(const making_t *m, leat_value_id_t v) { return leat_value_bytes(leat_graph_value(m->g, v)); }
 
-// Bytes of tile buffers that wait with a stage: values of other stages of its section, a value that is read twice
+// Bytes of tile buffers that move with a stage: values of other stages of its section, a value that is read twice
 // counted twice.
 static uint64_t bytes_taken(const making_t *m, uint32_t section, uint32_t index) {
   const leat_stage_t *stage = &m->stages->of[section].data[index];
@@ -144,7 +145,7 @@ static uint64_t bytes_taken(const making_t *m, uint32_t section, uint32_t index)
 }
 
 // What is an eighth of the rest costs nothing.
-static bool is_worth_waiting(uint64_t taken, uint64_t passed) { return taken <= passed + passed / 8; }
+static bool is_worth_moving(uint64_t taken, uint64_t passed) { return taken <= passed + passed / 8; }
 
 // The only stage that reads values of this one, all in step; NOBODY: none or several do. *passed: bytes of the values.
 static uint32_t only_reader(const making_t *m, uint32_t section, uint32_t index, uint64_t *passed) {
@@ -212,14 +213,14 @@ static void drop_empty(leat_stages_t *stages, uint32_t section) {
   number(stages, section);
 }
 
-static leat_status_t let_wait(making_t *m, uint32_t section) {
+static leat_status_t stages_to_readers(making_t *m, uint32_t section) {
   leat_stage_list_t *list = &m->stages->of[section];
   for (uint32_t i = list->count; i-- > 0;) {
     const leat_stage_t *stage = &list->data[i];
-    if (leat_op_role(stage->kind) != LEAT_ROLE_ELEMENTWISE || !may_wait(m, section, stage)) continue;
+    if (leat_op_role(stage->kind) != LEAT_ROLE_ELEMENTWISE || !may_move(m, section, stage)) continue;
     uint64_t passed;
     const uint32_t reader = only_reader(m, section, i, &passed);
-    if (reader == NOBODY || !is_worth_waiting(bytes_taken(m, section, i), passed)) continue;
+    if (reader == NOBODY || !is_worth_moving(bytes_taken(m, section, i), passed)) continue;
     const leat_op_t *first = leat_graph_op(m->g, stage->ops.data[0]);
     const bool same = same_space(&list->data[reader], leat_graph_value(m->g, first->result_first), stage->row_dim);
     if (same && have_room(stage, &list->data[reader])) LEAT_TRY(join(m, section, i, reader));
@@ -227,8 +228,7 @@ static leat_status_t let_wait(making_t *m, uint32_t section) {
   return NULL;
 }
 
-// --- ops that wait for the stage of their readers
-// ---------------------------------------------------------------------
+// --- ops that move to the stage of their readers --------------------------------------------------------------------
 
 // The only stage that reads what an op of stage `index` makes, all in step; NOBODY: it is read here, by several, by
 // other sections, or kept.
@@ -272,7 +272,7 @@ static uint64_t bytes_kept(const making_t *m, uint32_t section, uint32_t index, 
 
 static bool reads_state(const making_t *m, uint32_t section, leat_op_id_t id) {
   const leat_stage_t alone = {.ops = {.data = &id, .count = 1}};
-  return !may_wait(m, section, &alone);
+  return !may_move(m, section, &alone);
 }
 
 // Takes op `k` of a stage out and puts it in front of those of a later one.
@@ -292,7 +292,7 @@ static leat_status_t put_off(making_t *m, uint32_t section, uint32_t index, uint
 
 // What a stage makes for a later one alone is made there, where that keeps no more in tile buffers: `x - mean`, which a
 // variance needs and later the result, is stored for neither.
-static leat_status_t let_ops_wait(making_t *m, uint32_t section) {
+static leat_status_t ops_to_readers(making_t *m, uint32_t section) {
   leat_stage_list_t *list = &m->stages->of[section];
   for (uint32_t i = list->count; i-- > 0;) {
     if (leat_op_role(list->data[i].kind) != LEAT_ROLE_ELEMENTWISE) continue;
@@ -303,15 +303,14 @@ static leat_status_t let_ops_wait(making_t *m, uint32_t section) {
       if (later == NOBODY || reads_state(m, section, id) || !has_room(&list->data[later], op)) continue;
       const leat_value_t *result = leat_graph_value(m->g, op->result_first);
       if (!same_space(&list->data[later], result, m->plan->row_dim[id])) continue;
-      if (!is_worth_waiting(bytes_kept(m, section, i, later, id), bytes_of(m, op->result_first))) continue;
+      if (!is_worth_moving(bytes_kept(m, section, i, later, id), bytes_of(m, op->result_first))) continue;
       LEAT_TRY(put_off(m, section, i, k, later));
     }
   }
   return NULL;
 }
 
-// --- stages that go right behind what they read
-// -------------------------------------------------------------------------
+// --- stages that go right behind what they read ---------------------------------------------------------------------
 
 // The only elementwise stage that a stage of another kind reads, if it makes less of it; NOBODY: there is none.
 static uint32_t only_maker(const making_t *m, uint32_t section, const leat_stage_t *stage) {
@@ -367,8 +366,8 @@ static leat_status_t make_stages(making_t *m) {
     for (uint32_t i = 0; i < section->ops.count; ++i) {
       if (m->is_live[section->ops.data[i]]) LEAT_TRY(put(m, section->ops.data[i], s));
     }
-    LEAT_TRY(let_wait(m, s));
-    LEAT_TRY(let_ops_wait(m, s));
+    LEAT_TRY(stages_to_readers(m, s));
+    LEAT_TRY(ops_to_readers(m, s));
     drop_empty(m->stages, s);
     bring_forward(m, s);
   }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ops that wait for the section that reads them: of what a section makes for a later one alone, and what that can make
+// Ops that move to the section of their readers: of what a section makes for a later one alone, and what that can make
 // as well of values that are in memory anyway, nothing need be stored in between. An op in the middle of a norm's
 // backward, `(x - mean) * rstd`, is computed where its sums are, and again behind them, where it would else be loaded.
 #include <math.h>
 
 #include "cut/cutter.h"
 
-enum { DEPTH = 4 };  // of what waits with an op
+enum { DEPTH = 4 };  // of what moves with an op
 
 static double bytes_of(const leat_cutter_t *c, leat_value_id_t v) {
   return (double)leat_value_bytes(leat_graph_value(c->g, v));
@@ -45,7 +45,7 @@ static bool is_alone(const leat_cutter_t *c, leat_value_id_t v, leat_op_id_t rea
   return true;
 }
 
-// Bytes that must be stored so that an op can wait.
+// Bytes that must be stored so that an op can move.
 static double bytes_stored(const leat_cutter_t *c, leat_op_id_t id, uint32_t depth) {
   const leat_op_t *op = leat_graph_op(c->g, id);
   double stored = 0;
@@ -57,10 +57,10 @@ static double bytes_stored(const leat_cutter_t *c, leat_op_id_t id, uint32_t dep
         leat_graph_symbol(c->g, leat_op_symbol(c->g, maker))->update_first != LEAT_NONE)
       return (double)INFINITY;  // it may be another by then
     if (!leat_op_computes(maker->kind) || is_kept(c, base, id)) continue;
-    const bool waits = depth > 0 && leat_op_role(maker->kind) == LEAT_ROLE_ELEMENTWISE && is_alone(c, base, id) &&
+    const bool moves = depth > 0 && leat_op_role(maker->kind) == LEAT_ROLE_ELEMENTWISE && is_alone(c, base, id) &&
                        c->plan->section_of[maker_id] == c->plan->section_of[id];
-    const double waiting = waits ? bytes_stored(c, maker_id, depth - 1) : (double)INFINITY;
-    stored += waiting < bytes_of(c, base) ? waiting : bytes_of(c, base);
+    const double moving = moves ? bytes_stored(c, maker_id, depth - 1) : (double)INFINITY;
+    stored += moving < bytes_of(c, base) ? moving : bytes_of(c, base);
   }
   return stored;
 }
@@ -83,7 +83,7 @@ static leat_status_t move(leat_cutter_t *c, uint32_t section, uint32_t k, uint32
   return NULL;
 }
 
-leat_status_t leat_cut_wait(leat_cutter_t *c, const leat_plan_piece_t *piece) {
+leat_status_t leat_cut_to_readers(leat_cutter_t *c, const leat_plan_piece_t *piece) {
   if (c->options->greedy || c->strategy.forward_sections > 1) return NULL;
   for (uint32_t s = c->plan->sections.count; s-- > piece->section_first;) {
     for (uint32_t k = c->plan->sections.data[s].ops.count; k-- > 0 && c->plan->sections.data[s].ops.count > 1;) {
