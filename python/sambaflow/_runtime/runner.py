@@ -18,6 +18,7 @@ import torch
 from sambaflow._base.library import InvalidArgumentError, check, hyperparameters, library
 from sambaflow._runtime.batches import Batches, joined
 from sambaflow._runtime.device import Device, Symbol
+from sambaflow._runtime.output_gradients import OutputGradients
 from sambaflow._runtime.section_types import FWD, SECTION_TYPES, bits_of
 from sambaflow._runtime.staging import check_dtype, convert, smaller_batch
 from sambaflow._tensors.spare import SPARE_BYTES_MIN, SpareMemory
@@ -90,8 +91,7 @@ class Runner:
         self._addresses = self._ffi.cast("uintptr_t *", self._pointers)
         self._count = len(slots)
         self.hyperparameters: dict[str, float] = {}  # as runs have set them
-        self._seeds = [t for t in self.traced if getattr(t._binding, "seed", "") == "symbol"]
-        self._seed_given: dict[int, torch.Tensor] = {}
+        self._output_gradients = OutputGradients(device, self.traced)
         self.other_rows: OtherRows | None = None  # None: the model is not known
         self._latest: Runner | None = None  # that of the last forward pass, where it was of a smaller batch
         most = int(device.batches.of_run)
@@ -99,7 +99,6 @@ class Runner:
         self._steps = self._ffi.new("size_t[]", max(1, self._count)) if most > 1 else None
         self._ran_several = False  # the last forward run was of several batches
         self._merged: Mapping[str, int | None] = {}  # batch dims of the outputs of batches that run one by one
-        self._write_initial_seeds()
 
     def _make_slots(self, ports: Sequence[Port], first: int) -> dict[str, Slot]:
         return {p.name: Slot(first + i, self.device.find(p.name), p) for i, p in enumerate(ports)}
@@ -179,8 +178,8 @@ class Runner:
     ) -> None:
         if hyperparameters:
             self.set_hyperparameters(hyperparameters)
-        if self._seeds or grad_of_outputs is not None:
-            self._set_seeds(grad_of_outputs)
+        if self._output_gradients.any or grad_of_outputs is not None:
+            self._output_gradients.give(grad_of_outputs)
 
     def run_sections(
         self,
@@ -564,30 +563,6 @@ class Runner:
             known = ", ".join(sorted({*symbols, *hyperparameters()}))
             raise InvalidArgumentError(f"unknown hyperparameter {name!r}; there are {known}")
 
-    # ---- gradient seeds
-
-    def _seed_symbol(self, traced: SambaTensor) -> Symbol | None:
-        return self.device.of(traced._binding.name, "seed")
-
-    def _write_initial_seeds(self) -> None:
-        for traced in self._seeds:
-            symbol = self._seed_symbol(traced)
-            if symbol is not None:
-                self.device.write(symbol, torch.ones(symbol.shape, dtype=symbol.dtype))
-
-    def _set_seeds(self, grad_of_outputs: Sequence[torch.Tensor] | None) -> None:
-        given = [t._binding.grad for t in self.traced] if grad_of_outputs is None else list(grad_of_outputs)
-        for traced, grad in zip(self.traced, given, strict=False):
-            if grad is None:
-                continue
-            if traced._binding.seed != "symbol":
-                traced._binding.check_gradient(plain_tensor(grad))
-                continue
-            symbol = self._seed_symbol(traced)
-            if symbol is not None and (grad_of_outputs is not None or self._seed_given.get(id(traced)) is not grad):
-                self.device.write(symbol, seed_of_rows(plain_tensor(grad), symbol.shape))
-                self._seed_given[id(traced)] = grad if grad_of_outputs is None else torch.empty(0)
-
 
 def _no_whole_step() -> InvalidArgumentError:
     """Values between sections are those of the last batch, so backward cannot follow in a call of its own."""
@@ -595,13 +570,6 @@ def _no_whole_step() -> InvalidArgumentError:
         "a run of several batches (--num-spatial-batches) makes whole steps: name all its section types in one "
         "call, the forward pass with them"
     )
-
-
-def seed_of_rows(grad: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-    """A gradient given for the traced rows, as a smaller batch takes it."""
-    if grad.dim() == len(shape) and grad.numel() != torch.Size(shape).numel():
-        grad = grad[tuple(slice(size) for size in shape)]
-    return grad.reshape(shape)
 
 
 def _listed(inputs: Any) -> list[Any]:

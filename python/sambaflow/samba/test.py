@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 from sambaflow._base.files import write_whole
-from sambaflow._runtime.runner import seed_of_rows
+from sambaflow._runtime.output_gradients import gradient_of_rows
 from sambaflow._tensors.tensor import SambaTensor, plain_tensor, to_torch
 from sambaflow.samba import _process
 from sambaflow.samba import _state as state
@@ -146,7 +146,7 @@ def _is_loss(output: SambaTensor) -> bool:
 def _seed(output: SambaTensor, value: torch.Tensor) -> torch.Tensor:
     """The gradient that backward starts from at `output`, of which this run made `value`."""
     grad = output._binding.grad
-    return torch.ones_like(value) if grad is None else seed_of_rows(plain_tensor(grad), value.shape).to(value.dtype)
+    return torch.ones_like(value) if grad is None else gradient_of_rows(plain_tensor(grad), value.shape).to(value.dtype)
 
 
 def _trains() -> bool:
