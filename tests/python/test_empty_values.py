@@ -161,6 +161,44 @@ def test_empty_values_at_every_level(name, level, train, tmp_path):
     check(make, inputs, tmp_path, train, optim_level=level)
 
 
+class Scaled(nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(size))
+
+    def forward(self, x):
+        return (x * self.w).sum()
+
+
+def loaded(model, x, folder, optimizer):
+    samba.from_torch_model_(model)
+    named = [samba.from_torch_tensor(x, name="x")]
+    config = {"output_folder": str(folder), "pef_name": "p", "log_level": "error"}
+    pef = samba.session.compile(model, named, optimizer, inference=False, config_dict=config)
+    samba.utils.trace_graph(model, named, optimizer, pef=pef)
+    return named
+
+
+@pytest.mark.parametrize("types", [["fwd", "bckwd"], ["fwd", "bckwd", "opt"], ["bckwd"]], ids=" ".join)
+def test_backward_and_updates_of_nothing_are_no_mistake(types, tmp_path):
+    model = Scaled(0)
+    named = loaded(model, torch.zeros(2, 0), tmp_path, samba.optim.SGD(model.parameters(), lr=0.1))
+    (loss,) = samba.session.run(named, model.output_tensors, section_types=types)
+    assert samba.to_torch(loss) == 0
+    assert samba.to_torch(model.w.sn_grad).shape == (0,)
+
+
+def test_a_section_type_that_is_missing_says_why(tmp_path):
+    model = Scaled(3)
+    named = loaded(model, torch.ones(2, 3), tmp_path, None)
+    with pytest.raises(Exception, match="no section of type opt: it was compiled without an optimizer"):
+        samba.session.run(named, model.output_tensors, section_types=["fwd", "opt"])
+    model = Call(lambda w, x: x.sum())
+    named = loaded(model, torch.ones(2, 3), tmp_path, None)
+    with pytest.raises(Exception, match="no section of type bckwd: none of its losses depends on a parameter"):
+        samba.session.run(named, model.output_tensors, section_types=["bckwd"])
+
+
 def test_extremes_of_nothing_are_refused_as_pytorch_refuses_them(tmp_path):
     for function in (lambda w: w[:, 0:0].amax(1), lambda w: w[:, 0:0].max(1).values, lambda w: w[:, 0:0].argmax(1)):
         with pytest.raises(Exception, match="non-zero size|reduction dim|specify"):

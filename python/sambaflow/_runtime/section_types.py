@@ -30,11 +30,23 @@ def bits_of(device: Device, names: Sequence[str]) -> int:
                     f"{device.path} was compiled with --drop-grads: backward runs together with the updates, "
                     "which use its gradients up; name opt, too, or compile without it"
                 )
-        elif lower not in _LENIENT:
-            raise InvalidArgumentError(
-                f"{device.path} has no section of type {lower}: it was compiled for inference or without an "
-                "optimizer; compile it for training to run that"
-            )
-    if not bits:
+        elif lower not in _LENIENT and not _is_without_elements(device):
+            raise InvalidArgumentError(f"{device.path} has no section of type {lower}: {_why_none(device, bit)}")
+    if not bits and not _is_without_elements(device):
         raise InvalidArgumentError(f"{device.path} has no section of the types {', '.join(names)}")
     return bits
+
+
+def _is_without_elements(device: Device) -> bool:
+    """Whether it was compiled for training, and no gradient has an element: there is nothing to run then, and no
+    mistake in asking for it."""
+    gradients = device.of_kind("GRADIENT")
+    return bool(gradients) and all(0 in gradient.shape for gradient in gradients)
+
+
+def _why_none(device: Device, bit: int) -> str:
+    if device.metadata.get("leat", {}).get("inference", True):
+        return "it was compiled for inference; compile it for training to run that"
+    if bit == BCKWD or not device.of_kind("GRADIENT"):
+        return "none of its losses depends on a parameter or an input that takes a gradient"
+    return "it was compiled without an optimizer; compile it with one to run that"
