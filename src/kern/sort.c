@@ -79,6 +79,9 @@ static int64_t room_for(int64_t places) {
 #define SIGNED_KEY(V, K, v, unused) ((V)(v) ^ TOP(K))
 #define UNSIGNED_KEY(V, K, v, unused) (v)
 
+// Vectors that are looked at together before it is asked whether there is one among them.
+enum { SEEK = 4 };
+
 // `flip`: all ones where the line descends.
 //   keys   items of elements [from, to)
 //   seek   the first element from `from` on whose key is below `bound`; `count`: there is none
@@ -93,6 +96,14 @@ typedef uint8_t vu8_t __attribute__((vector_size(VEC_BYTES)));
   }                                                                                                                  \
   static int64_t seek_##name(const K *in, int64_t step, int64_t from, int64_t count, K flip, K bound) {              \
     const int64_t block = sizeof(V) / sizeof(K);                                                                     \
+    for (; step == 1 && from + SEEK * block <= count; from += SEEK * block) {                                        \
+      vi32_t below = {0};                                                                                            \
+      for (int b = 0; b < SEEK; b++) {                                                                               \
+        const V v = *(const V##_of_##name *)(in + from + b * block);                                                 \
+        below |= (vi32_t)((KEY(V, K, v, (K)(infinity)) ^ flip) < bound);                                             \
+      }                                                                                                              \
+      if (vi32_any(below)) break;                                                                                    \
+    }                                                                                                                \
     for (; step == 1 && from + block <= count; from += block) {                                                      \
       const V v = *(const V##_of_##name *)(in + from);                                                               \
       if (vi32_any((vi32_t)((KEY(V, K, v, (K)(infinity)) ^ flip) < bound))) break;                                   \

@@ -26,3 +26,20 @@ static const leat_native_stage_kind_t kinds[PEF_STAGE_COUNT] = {
 const leat_native_stage_kind_t *leat_native_stage_kind(uint32_t kind) {
   return kind < PEF_STAGE_COUNT ? &kinds[kind] : NULL;
 }
+
+void leat_native_copy2(const leat_kern_t *kern, uint8_t bytes, char *out, int64_t ld_out, const char *in, int64_t in_i,
+                       int64_t in_j, int64_t rows, int64_t cols) {
+  switch (bytes) {
+    case 1:
+      kern->copy2_b1((uint8_t *)out, ld_out, (const uint8_t *)in, in_i, in_j, rows, cols);
+      break;
+    case 2:
+      kern->copy2_b2((void *)out, ld_out, (const void *)in, in_i, in_j, rows, cols);
+      break;
+    case 4:
+      kern->copy2_b4((void *)out, ld_out, (const void *)in, in_i, in_j, rows, cols);
+      break;
+    default:
+      kern->copy2_b8((void *)out, ld_out, (const void *)in, in_i, in_j, rows, cols);
+  }
+}

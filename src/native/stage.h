@@ -86,6 +86,10 @@ struct leat_native_stage_s {
 // The table over pef_stage_kind; NULL beyond PEF_STAGE_COUNT.
 const leat_native_stage_kind_t *leat_native_stage_kind(uint32_t kind);
 
+// out[i * ld_out + j] = in[i * in_i + j * in_j], of elements of so many bytes.
+void leat_native_copy2(const leat_kern_t *kern, uint8_t bytes, char *out, int64_t ld_out, const char *in, int64_t in_i,
+                       int64_t in_j, int64_t rows, int64_t cols);
+
 // Address of the operand's element 0 in this tile.
 static inline char *leat_native_operand_at(const leat_native_operand_t *operand, const leat_run_tile_t *tile) {
   char *base = operand->space == PEF_SPACE_ARGUMENT ? tile->arguments[operand->slot] : tile->scratch;

@@ -245,23 +245,6 @@ static void run_linear(map_run_t *run) {
 
 // --- copies ------------------------------------------------------------------------------------------------------
 
-static void copy_block(const leat_kern_t *kern, uint8_t bytes, char *out, int64_t ld_out, const char *in, int64_t in_i,
-                       int64_t in_j, int64_t rows, int64_t cols) {
-  switch (bytes) {
-    case 1:
-      kern->copy2_b1((uint8_t *)out, ld_out, (const uint8_t *)in, in_i, in_j, rows, cols);
-      break;
-    case 2:
-      kern->copy2_b2((void *)out, ld_out, (const void *)in, in_i, in_j, rows, cols);
-      break;
-    case 4:
-      kern->copy2_b4((void *)out, ld_out, (const void *)in, in_i, in_j, rows, cols);
-      break;
-    default:
-      kern->copy2_b8((void *)out, ld_out, (const void *)in, in_i, in_j, rows, cols);
-  }
-}
-
 // The second dim of the block: where the source goes element by element, else the one next to the innermost.
 static uint32_t choose_row_dim(const map_run_t *run, const int64_t in[8]) {
   uint32_t rank = run->plan->rank, best = rank - 2;
@@ -282,8 +265,8 @@ static void run_copy(map_run_t *run) {
   do {
     char *to = run->store_at[0] + leat_native_map_offset(out, index, inner) * bytes;
     const char *from = run->leaf_at[0] + leat_native_map_offset(in, index, inner) * bytes;
-    copy_block(run->kern, bytes, to, row < 8 ? out[row] : 0, from, row < 8 ? in[row] : 0, in[inner], rows,
-               run->dims[inner]);
+    leat_native_copy2(run->kern, bytes, to, row < 8 ? out[row] : 0, from, row < 8 ? in[row] : 0, in[inner], rows,
+                      run->dims[inner]);
   } while (leat_index_next(inner, outer, index));
 }
 

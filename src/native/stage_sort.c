@@ -88,74 +88,128 @@ void leat_native_scan_run(const leat_native_stage_t *stage, const leat_run_tile_
 
 // --- sort ---------------------------------------------------------------------------------------------------------
 
+// Of lines whose elements lie apart, several that lie side by side are turned into the workspace first: an element then
+// comes with the cache line that it shares with those beside it.
 typedef struct sort_s {
-  int64_t places;  // of a line, from the first on, that somebody reads
+  int64_t places;    // of a line, from the first on, that somebody reads
+  uint32_t side;     // the dim that such lines lie side by side along; the line's own: they are read in place
+  int64_t lines;     // that are turned together
+  size_t turned_at;  // in the workspace, behind the items
 } sort_t;
 
+enum { TURNED_BYTES = 64 };  // of an element of lines that are turned together
+
+static void choose_side(sort_t *sort, const leat_native_operand_t *in, uint32_t dim) {
+  sort->side = dim;
+  sort->lines = 1;
+  for (uint32_t d = 0; d < in->rank && in->strides[dim] != 1 && in->dims[dim] > 1; d++) {
+    if (d == dim || in->strides[d] != 1 || in->dims[d] < 2) continue;
+    sort->side = d;
+    sort->lines = TURNED_BYTES / in->element_bytes;
+  }
+}
+
 leat_status_t leat_native_sort_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
+  const leat_native_operand_t *in = &stage->operands[PEF_SORT_in];
   const uint32_t dim = (uint32_t)stage->params->sort.dim;
+  const size_t count = (size_t)in->dims[dim];
   sort_t *sort = leat_arena_alloc(context->arena, sizeof *sort);
-  size_t bytes;
-  if (sort == NULL ||
-      !leat_size_mul((size_t)stage->operands[PEF_SORT_in].dims[dim], 2 * sizeof(leat_kern_sort_item_t), &bytes))
+  size_t turned = 0;
+  bool fits = sort != NULL && leat_size_mul(count, 2 * sizeof(leat_kern_sort_item_t), &sort->turned_at);
+  if (fits) choose_side(sort, in, dim);
+  if (fits && sort->side != dim) fits = leat_size_mul(count, TURNED_BYTES, &turned);
+  if (!fits || turned > SIZE_MAX - sort->turned_at)
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while preparing a sort");
-  sort->places = context->file == NULL ? stage->operands[PEF_SORT_in].dims[dim] : 0;
+  sort->places = context->file == NULL ? in->dims[dim] : 0;
   for (uint32_t o = PEF_SORT_values; o <= PEF_SORT_indices && context->file != NULL; o++) {
     const int64_t places = leat_flow_places(context->pef, context->body, context->file, o, dim);
     if (places > sort->places) sort->places = places;
   }
   stage->plan = sort;
-  stage->workspace_bytes = bytes;
+  stage->workspace_bytes = sort->turned_at + turned;
   return NULL;
 }
 
-static const leat_kern_sort_item_t *sort_line(const leat_native_stage_t *stage, const void *in, int64_t places,
+static const leat_kern_sort_item_t *sort_line(const leat_native_stage_t *stage, const void *line, int64_t step,
                                               leat_kern_sort_item_t *items) {
-  const leat_native_operand_t *line = &stage->operands[PEF_SORT_in];
+  const leat_native_operand_t *in = &stage->operands[PEF_SORT_in];
   const leat_kern_t *kern = stage->kern;
-  const int64_t step = line->strides[stage->params->sort.dim], count = line->dims[stage->params->sort.dim];
+  const int64_t count = in->dims[stage->params->sort.dim], places = ((const sort_t *)stage->plan)->places;
   const int descending = stage->params->sort.descending != 0;
-  switch (line->dtype) {
+  switch (in->dtype) {
     case PEF_F32:
-      return kern->sort_f32(in, step, count, places, descending, items);
+      return kern->sort_f32(line, step, count, places, descending, items);
     case PEF_F64:
-      return kern->sort_f64(in, step, count, places, descending, items);
+      return kern->sort_f64(line, step, count, places, descending, items);
     case PEF_BF16:
-      return kern->sort_bf16(in, step, count, places, descending, items);
+      return kern->sort_bf16(line, step, count, places, descending, items);
     case PEF_F16:
-      return kern->sort_f16(in, step, count, places, descending, items);
+      return kern->sort_f16(line, step, count, places, descending, items);
     case PEF_I8:
-      return kern->sort_i8(in, step, count, places, descending, items);
+      return kern->sort_i8(line, step, count, places, descending, items);
     case PEF_I16:
-      return kern->sort_i16(in, step, count, places, descending, items);
+      return kern->sort_i16(line, step, count, places, descending, items);
     case PEF_I32:
-      return kern->sort_i32(in, step, count, places, descending, items);
+      return kern->sort_i32(line, step, count, places, descending, items);
     case PEF_I64:
-      return kern->sort_i64(in, step, count, places, descending, items);
+      return kern->sort_i64(line, step, count, places, descending, items);
     default:
-      return kern->sort_u8(in, step, count, places, descending, items);
+      return kern->sort_u8(line, step, count, places, descending, items);
+  }
+}
+
+// One line: its values and places go to the line of the results that begins at values and indices (NULL: not wanted).
+static void put_line(const leat_native_stage_t *stage, const char *line, int64_t step, char *values, char *indices,
+                     leat_kern_sort_item_t *items) {
+  const leat_native_operand_t *operands = stage->operands;
+  const uint32_t dim = (uint32_t)stage->params->sort.dim;
+  const int64_t bytes = operands[PEF_SORT_in].element_bytes, places = ((const sort_t *)stage->plan)->places;
+  const int64_t values_step = operands[PEF_SORT_values].strides[dim] * bytes;
+  const int64_t indices_step = operands[PEF_SORT_indices].strides[dim];
+  const leat_kern_sort_item_t *sorted = sort_line(stage, line, step, items);
+  for (int64_t i = 0; i < places; i++) {
+    const int64_t from = sorted[i].index;
+    if (values) memcpy(values + i * values_step, line + from * step * bytes, (size_t)bytes);
+    if (indices) ((int64_t *)(void *)indices)[i * indices_step] = from;
+  }
+}
+
+static char *moved(char *address, const leat_native_operand_t *operand, uint32_t dim, int64_t by) {
+  return address == NULL ? NULL : address + by * operand->strides[dim] * operand->element_bytes;
+}
+
+// The lines that lie side by side from `address` on; one where they are read in place.
+static void sort_lines(const leat_native_stage_t *stage, const leat_run_tile_t *tile, char *const address[3]) {
+  const sort_t *sort = stage->plan;
+  const leat_native_operand_t *operands = stage->operands, *in = &operands[PEF_SORT_in];
+  const uint32_t dim = (uint32_t)stage->params->sort.dim;
+  const int64_t count = in->dims[dim], bytes = in->element_bytes;
+  leat_kern_sort_item_t *items = (void *)tile->workspace;
+  char *turned = tile->workspace + sort->turned_at;
+  if (sort->side == dim) {
+    put_line(stage, address[0], in->strides[dim], address[1], address[2], items);
+    return;
+  }
+  const int64_t extent = leat_native_operand_extent(in, sort->side, tile);
+  for (int64_t first = 0; first < extent; first += sort->lines) {
+    const int64_t lines = extent - first < sort->lines ? extent - first : sort->lines;
+    leat_native_copy2(stage->kern, in->element_bytes, turned, count, address[0] + first * bytes, 1, in->strides[dim],
+                      lines, count);
+    for (int64_t i = 0; i < lines; i++)
+      put_line(stage, turned + i * count * bytes, 1, moved(address[1], &operands[1], sort->side, first + i),
+               moved(address[2], &operands[2], sort->side, first + i), items);
   }
 }
 
 void leat_native_sort_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
-  const leat_native_operand_t *in = &stage->operands[PEF_SORT_in];
   const uint32_t dim = (uint32_t)stage->params->sort.dim;
-  const int64_t bytes = in->element_bytes, places = ((const sort_t *)stage->plan)->places;
-  walk_t w = {.rank = in->rank, .line = dim, .also = dim};
+  walk_t w = {.rank = stage->operands[PEF_SORT_in].rank, .line = dim, .also = ((const sort_t *)stage->plan)->side};
   char *address[3];
   for (uint32_t i = 0; i < 3; i++) {
     const leat_native_operand_t *o = &stage->operands[i];
     address[i] = o->space == PEF_SPACE_NONE ? NULL : leat_native_operand_at(o, tile);
   }
   do {
-    const leat_kern_sort_item_t *sorted = sort_line(stage, address[0], places, (void *)tile->workspace);
-    for (int64_t i = 0; i < places; i++) {
-      const int64_t from = sorted[i].index;
-      if (address[1]) {
-        memcpy(address[1] + i * stage->operands[1].strides[dim] * bytes, address[0] + from * in->strides[dim] * bytes,
-               (size_t)bytes);
-      }
-      if (address[2]) ((int64_t *)(void *)address[2])[i * stage->operands[2].strides[dim]] = from;
-    }
+    sort_lines(stage, tile, address);
   } while (next_line(&w, stage->operands, tile, 3, address));
 }

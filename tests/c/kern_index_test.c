@@ -311,7 +311,7 @@ static void test_sort(void **state) {
     rig_operand(&rig, PEF_F32, out, 3, dims);
     rig_operand(&rig, PEF_I64, indices, 3, dims);
     for (uint32_t o = 0; o < 3; o++) rig_rows(&rig, o, dim == 2 ? 1 : 2);
-    assert_ok(rig_run(&rig, 3));
+    assert_ok(rig_run(&rig, descending ? 0 : 3));
     rig_deinit(&rig);
     for (int64_t e = 0; e < count; e++) {
       int64_t at[3];
@@ -341,6 +341,39 @@ static void test_sort_integers_without_values(void **state) {
   assert_ok(rig_run(&rig, 0));
   assert_memory_equal(indices, expected, sizeof expected);
   rig_deinit(&rig);
+}
+
+// Lines that lie side by side, more of them than are turned together, of elements of every width.
+static void test_sort_side_by_side(void **state) {
+  (void)state;
+  enum { LINE = 9, LINES = 133 };
+  static const uint8_t dtypes[] = {PEF_U8, PEF_I16, PEF_I32, PEF_I64};
+  uint32_t levels;
+  const leat_kern_t *const *kern = rig_levels(&levels);
+  for (uint32_t i = 0; i < 4 * levels; i++) {
+    const uint32_t bytes = 1u << i % 4;
+    uint8_t in[LINE * LINES * 8] = {0}, out[LINE * LINES * 8] = {0};
+    int64_t indices[LINE * LINES];
+    for (uint32_t e = 0; e < LINE * LINES; e++)
+      in[e * bytes] = (uint8_t)(e * 2654435761u >> 25);  // below 128, with ties
+    rig_t rig;
+    rig_init(&rig, PEF_STAGE_SORT, 0, kern[i / 4]);
+    for (uint32_t o = 0; o < 3; o++)
+      rig_operand(&rig, o == 2 ? PEF_I64 : dtypes[i % 4],
+                  o == 0   ? in
+                  : o == 1 ? out
+                           : (void *)indices,
+                  2, (const int64_t[]){LINE, LINES});
+    assert_ok(rig_run(&rig, 0));
+    rig_deinit(&rig);
+    for (uint32_t e = 0; e < LINE * LINES; e++) {
+      const uint32_t from = (uint32_t)indices[e] * LINES + e % LINES, above = e - LINES;
+      assert_memory_equal(&out[e * bytes], &in[from * bytes], bytes);
+      if (e < LINES) continue;
+      assert_true(out[above * bytes] < out[e * bytes] ||
+                  (out[above * bytes] == out[e * bytes] && indices[above] < indices[e]));
+    }
+  }
 }
 
 // --- random numbers -----------------------------------------------------------------------------------------------
@@ -429,6 +462,7 @@ int main(void) {
       cmocka_unit_test(test_scan_wide),
       cmocka_unit_test(test_sort),
       cmocka_unit_test(test_sort_integers_without_values),
+      cmocka_unit_test(test_sort_side_by_side),
       cmocka_unit_test(test_philox_known_answers),
       cmocka_unit_test(test_random),
   };
