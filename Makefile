@@ -49,6 +49,9 @@ bench-ops: build  ## one op a row, with and without its gradient, against PyTorc
 mutants: build  ## breaks 200 lines of the C core one by one and sees whether the tests notice; takes hours
 	@$(PYTHON) tools/mutate_lines.py $(MUTANT_ARGS)
 
+exhaust: build  ## every request for memory that compiling, loading and running make fails once; `make test` takes some hundreds of each
+	@ninja -C $(BUILD) tests/c/scarce_test >/dev/null && SCARCE_ALL=1 $(BUILD)/tests/c/scarce_test
+
 lint: build  ## the checks of the source alone: dependency table, shape, symbols, format, ruff
 	@$(PYTHON) tools/run_checks.py --build $(BUILD) lint
 
@@ -67,4 +70,4 @@ clean:  ## removes builds, results and .venv
 	@tools/setup.sh python
 	@touch $@
 
-.PHONY: help demo test bench bench-models bench-kernels bench-glance bench-memory bench-compile bench-agreement bench-ops performance mutants lint build clean
+.PHONY: help demo test bench bench-models bench-kernels bench-glance bench-memory bench-compile bench-agreement bench-ops performance mutants exhaust lint build clean

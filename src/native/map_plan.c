@@ -80,7 +80,7 @@ static leat_kern_map_fn_t step_fn(const map_builder_t *b, const pef_instruction_
 
 // What a function does not take is its first operand once more.
 static uint16_t add_step(map_builder_t *b, const pef_instruction_t *in) {
-  uint32_t read[3];
+  uint32_t read[3] = {0};
   uint16_t values[3];
   const uint32_t count = leat_pef_instruction_reads(in, read);
   for (uint32_t i = 0; i < 3; i++) values[i] = b->value_of[read[i < count ? i : 0]];
