@@ -29,6 +29,7 @@ from model_rows import ROWS
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = (
     "gpt2-training",
+    "gpt2-training-4x1024",
     "gpt2-inference",
     "bert-training",
     "bert-inference",

@@ -37,6 +37,7 @@ ROWS = {
         Row("gpt2-training", "gpt2_loss", 4, "training"),
         Row("gpt2-training-4x256", "gpt2_loss", 4, "training", window=256),
         Row("gpt2-training-1x1024", "gpt2_loss", 1, "training", window=1024),
+        Row("gpt2-training-4x1024", "gpt2_loss", 4, "training", window=1024),
         Row("gpt2-inference", "gpt2_logits", 1, "inference"),
         Row("gpt2-next-token", "gpt2_next", 1, "inference", 1.3),
         Row("bert-training", "bert_loss", 4, "training"),

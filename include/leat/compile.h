@@ -49,11 +49,13 @@ typedef struct leat_compile_options_s {
   // leat_compile makes a loop over the parts of it where it can, else it warns and writes each part out.
   const leat_graph_t *part;
 
-  uint32_t max_memory;       // MiB that a run may take for symbols, constants and values between sections; 0: any
-  uint32_t run_batches;      // batches that one run takes at most
-  uint32_t update_batches;   // batches whose mean gradient makes an update
-  uint32_t drop_grads;       // 1: gradients of parameters are not kept; backward and updates are one section type, OPT
-  uint32_t separate_bodies;  // 1: equal bodies are stored apart, so that every stage names its own op
+  uint32_t memory_limit;      // MiB that a run may take for symbols, constants and values between sections; 0: any
+  uint64_t remade_bytes;      // of activations that backward makes again; leat_compile takes more for memory_limit
+  uint32_t chunked_products;  // MiB from which backward makes a product of forward again, chunk by chunk; 0: never
+  uint32_t run_batches;       // batches that one run takes at most
+  uint32_t update_batches;    // batches whose mean gradient makes an update
+  uint32_t drop_grads;        // 1: gradients of parameters are not kept; backward and updates are one section type, OPT
+  uint32_t separate_bodies;   // 1: equal bodies are stored apart, so that every stage names its own op
 
   leat_log_t log;  // NULL: silent
   void *log_user;

@@ -5,6 +5,7 @@
 #include "cut/cut.h"
 #include "cut/decision.h"
 #include "driver/batches.h"
+#include "driver/limit.h"
 #include "driver/looped.h"
 #include "driver/option.h"
 #include "driver/pipeline.h"
@@ -60,22 +61,13 @@ static leat_status_t check_made(const uint8_t *data, size_t bytes, const leat_co
   return status;
 }
 
-static leat_status_t check_memory(const leat_pef_t *pef, uint32_t max_mib) {
-  const double mib = 1 << 20, peak = (double)pef->info->peak_bytes;
-  if (max_mib == 0 || peak <= max_mib * mib) return NULL;
-  LEAT_FAIL(
-      LEAT_UNSUPPORTED,
-      "a run takes %.2f MiB of memory, of which %.2f MiB are values between sections, --max-memory is %u: compile "
-      "for a smaller batch, with -mb or with --inference",
-      peak / mib, (double)pef->info->arena_bytes / mib, max_mib);
-}
-
 // Reports come first: once the PEF is there, everything about the compile has succeeded.
 static leat_status_t write_checked(const uint8_t *data, size_t bytes, const char *path,
-                                   const leat_compile_options_t *options, const leat_arch_t *arch) {
+                                   const leat_compile_options_t *options, const leat_arch_t *arch,
+                                   leat_limit_t *limit) {
   leat_pef_t *pef = NULL;
   LEAT_TRY(check_made(data, bytes, options, &pef));
-  leat_status_t status = check_memory(pef, options->max_memory);
+  leat_status_t status = leat_limit_check(pef, options, limit);
   if (status == NULL && options->report_dir != NULL)
     status = leat_status_annotate(leat_report_write(pef, arch, options->report_dir), "reports");
   leat_pef_close(pef);
@@ -152,14 +144,14 @@ static leat_status_t compile_loops(const leat_graph_t *program, const leat_compi
 }
 
 static leat_status_t write_file(leat_pef_writer_t *writer, const leat_compile_options_t *options,
-                                const leat_arch_t *arch, const char *path) {
+                                const leat_arch_t *arch, const char *path, leat_limit_t *limit) {
   say_sections(options, leat_pef_call_count(writer));
   leat_say_step(options, leat_pipeline_steps() - 1, leat_pipeline_steps(), "write");
   leat_pef_set_metadata(writer, options->metadata);
   uint8_t *data = NULL;
   size_t bytes = 0;
   LEAT_TRY(leat_pef_write_memory(writer, &data, &bytes));
-  leat_status_t status = write_checked(data, bytes, path, options, arch);
+  leat_status_t status = write_checked(data, bytes, path, options, arch, limit);
   leat_free(data);
   return status;
 }
@@ -276,12 +268,12 @@ static leat_status_t put_bounds(const leat_graph_t *program, const leat_bounds_t
 }
 
 static leat_status_t compile_program(const program_t *program, const leat_compile_options_t *options,
-                                     leat_map_options_t *map_options, const char *path) {
+                                     leat_map_options_t *map_options, const char *path, leat_limit_t *limit) {
   leat_pef_writer_t *writer = NULL;
   LEAT_TRY(compile_retrying(program, options, map_options, &writer));
   leat_status_t status = leat_batches_add_loop(options, map_options, &writer);
   if (status == NULL) status = put_bounds(program->bounded, program->bounds, writer);
-  if (status == NULL) status = write_file(writer, options, map_options->arch, path);
+  if (status == NULL) status = write_file(writer, options, map_options->arch, path, limit);
   leat_pef_writer_destroy(writer);
   return status;
 }
@@ -295,14 +287,14 @@ static leat_status_t check_mapping(const leat_graph_t *program, const leat_compi
 }
 
 static leat_status_t compile_straight(const leat_graph_t *graph, const leat_compile_options_t *options,
-                                      leat_map_options_t *map_options, const char *path) {
+                                      leat_map_options_t *map_options, const char *path, leat_limit_t *limit) {
   leat_graph_t *program = NULL;
   LEAT_TRY(leat_pipeline_run(graph, options, map_options->arch, LEAT_PIPELINE_PROGRAM, &program));
   leat_bounds_t bounds = {0};
   const program_t whole = {.graph = program, .bounded = program, .bounds = &bounds};
   leat_status_t status = leat_opt_bounds(program, &bounds);
   if (status == NULL) status = check_mapping(program, options);
-  if (status == NULL) status = compile_program(&whole, options, map_options, path);
+  if (status == NULL) status = compile_program(&whole, options, map_options, path, limit);
   leat_array_free(&bounds);
   leat_graph_destroy(program);
   return status;
@@ -311,7 +303,7 @@ static leat_status_t compile_straight(const leat_graph_t *graph, const leat_comp
 // `unrolled`: the program with each part written out, for where the loop does not suit.
 static leat_status_t compile_parts(const leat_graph_t *whole, const leat_graph_t *unrolled,
                                    const leat_compile_options_t *options, leat_map_options_t *map_options,
-                                   const char *path) {
+                                   const char *path, leat_limit_t *limit) {
   leat_trips_t trips;
   leat_status_t status = leat_trips_make(whole, options, map_options->arch, &trips);
   const bool rolls = leat_status_code(status) != LEAT_UNSUPPORTED;
@@ -319,10 +311,10 @@ static leat_status_t compile_parts(const leat_graph_t *whole, const leat_graph_t
     leat_say(options, LEAT_LOG_WARNING, "mac", "micro-batches are written out one by one, not as a loop: %s",
              leat_status_message(status));
     leat_status_free(status);
-    status = compile_straight(unrolled, options, map_options, path);
+    status = compile_straight(unrolled, options, map_options, path, limit);
   }
   const program_t program = {.looped = trips.primitive, .bounded = trips.bounded, .bounds = &trips.bounds};
-  if (rolls && status == NULL) status = compile_program(&program, options, map_options, path);
+  if (rolls && status == NULL) status = compile_program(&program, options, map_options, path, limit);
   leat_trips_deinit(&trips);
   return status;
 }
@@ -331,8 +323,13 @@ static leat_status_t compile_mapped(const leat_graph_t *whole, const leat_graph_
                                     const leat_compile_options_t *options, leat_map_options_t *map_options,
                                     const char *path) {
   LEAT_TRY(leat_fingerprint(graph, LEAT_FINGERPRINT_VERSION, map_options->fingerprint));
-  leat_status_t status = whole != graph ? compile_parts(whole, graph, options, map_options, path)
-                                        : compile_straight(graph, options, map_options, path);
+  leat_compile_options_t tried = *options;
+  leat_limit_t limit = {0};
+  leat_status_t status = NULL;
+  do {
+    status = whole != graph ? compile_parts(whole, graph, &tried, map_options, path, &limit)
+                            : compile_straight(graph, &tried, map_options, path, &limit);
+  } while (leat_limit_again(&limit, &tried, &status));
   leat_say_step(options, leat_pipeline_steps(), leat_pipeline_steps(), status == NULL ? "done" : "failed");
   return status;
 }

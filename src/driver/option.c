@@ -355,6 +355,7 @@ LEAT_EXPORT leat_compile_options_t leat_compile_options_default(void) {
       .use_default_rules = 1,
       .scaling = {1.0, 1.0, 1.0, 1.0},
       .retry = 1,
+      .chunked_products = 256,
       .run_batches = 1,
       .update_batches = 1,
   };

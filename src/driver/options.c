@@ -28,6 +28,7 @@ static const range_t ranges[] = {
     {"write_decisions", PLACE(write_decisions), 0, 1},
     {"run_batches", PLACE(run_batches), 1, 1048576},
     {"drop_grads", PLACE(drop_grads), 0, 1},
+    {"chunked_products", PLACE(chunked_products), 0, 1048576},
     {"update_batches", PLACE(update_batches), 1, 1048576},
 };
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "cut/fusion.h"
+#include "driver/limit.h"
 #include "driver/precision.h"
 #include "driver/property.h"
 #include "driver/say.h"
@@ -29,6 +30,7 @@ typedef enum when_e {
   INFERRING,
   COMPILING,
   DROPPING,
+  REMAKING,
   UNROLLING,
   MAPPING,
   PROGRAM,
@@ -72,6 +74,8 @@ PASS(grad, leat_grad(from, leat_lower_vjps(), out_graph))
 PASS(absorb, leat_opt_absorb(from, by->arch, out_graph))
 PASS(by_parts, leat_opt_parts(from, by->arch, out_graph))
 PASS(recompute, leat_opt_recompute(from, by->arch, out_graph))
+PASS(remake, leat_limit_remake(from, by->options, by->arch, out_graph))
+PASS(columns, leat_opt_columns(from, (int64_t)by->options->chunked_products << 20, out_graph))
 PASS(late, leat_opt_late(from, by->arch, out_graph))
 PASS(settle, leat_settle(from, by->arch, out_graph))
 PLAIN(drop_grads, leat_opt_drop_grads)
@@ -102,7 +106,9 @@ static const pass_t passes[] = {
     {"absorb",     absorb,               INFERRING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "what follows a product with fixed weights goes into them"},
     {"parts",      by_parts,             MAPPING,   true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "products of joined parts are products of the parts"},
     {"recompute",  recompute,            COMPILING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "backward computes again what is dearer to keep"},
+    {"remake",     remake,               REMAKING,  false, PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "backward makes again what the limit of memory leaves no room for"},
     {"late",       late,                 COMPILING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "backward makes large values where they are read first"},
+    {"columns",    columns,              COMPILING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "backward makes wide products again, some columns at a time"},
     {"drop-grads", drop_grads,           DROPPING,  false, PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "updates take gradients where they are made"},
     {"partial",    partial,              MAPPING,   true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "long sums that nothing else is cut along are sums of parts"},
     {"merge",      merge,                MAPPING,   true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "elementwise ops get the rows of the products beside them"},
@@ -124,8 +130,8 @@ static leat_status_t check_disable(const char *list) {
     }
     if (!known) {
       LEAT_FAIL(LEAT_INVALID_ARGUMENT,
-                "pass '%.*s' cannot be disabled: pool-first, fold, cse, dce, absorb, parts, recompute, late, partial "
-                "and merge can",
+                "pass '%.*s' cannot be disabled: pool-first, fold, cse, dce, absorb, parts, recompute, late, "
+                "columns, partial and merge can",
                 (int)accepted, at);
     }
   }
@@ -148,14 +154,15 @@ static const struct {
   uint32_t passes, gives;
 } parts[] = {
     [LEAT_PIPELINE_PROGRAM] = {1u << PROGRAM, GROUPED},
-    [LEAT_PIPELINE_WHOLE] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING | 1u << DROPPING | 1u << UNROLLING |
-                                 1u << MAPPING,
+    [LEAT_PIPELINE_WHOLE] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING | 1u << REMAKING | 1u << DROPPING |
+                                 1u << UNROLLING | 1u << MAPPING,
                              PRIMITIVE | NO_EMPTY | SETTLED},
-    [LEAT_PIPELINE_UNIT] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING | 1u << UNROLLING | 1u << MAPPING |
-                                1u << UNIT,
+    [LEAT_PIPELINE_UNIT] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING | 1u << REMAKING | 1u << UNROLLING |
+                                1u << MAPPING | 1u << UNIT,
                             PRIMITIVE | NO_EMPTY | SETTLED},
-    [LEAT_PIPELINE_LOOPS] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING, PRIMITIVE | NO_EMPTY},
-    [LEAT_PIPELINE_UNIT_LOOPS] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING | 1u << UNIT, PRIMITIVE | NO_EMPTY},
+    [LEAT_PIPELINE_LOOPS] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING | 1u << REMAKING, PRIMITIVE | NO_EMPTY},
+    [LEAT_PIPELINE_UNIT_LOOPS] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING | 1u << REMAKING | 1u << UNIT,
+                                  PRIMITIVE | NO_EMPTY},
     [LEAT_PIPELINE_STRAIGHT] = {1u << ALWAYS | 1u << UNROLLING | 1u << MAPPING, PRIMITIVE | NO_EMPTY | SETTLED},
     [LEAT_PIPELINE_PART] = {1u << ALWAYS | 1u << MAPPING, PRIMITIVE | NO_EMPTY | SETTLED},
     [LEAT_PIPELINE_EVAL] = {FROM_TRACED, PRIMITIVE | NO_EMPTY},
@@ -164,6 +171,7 @@ static const struct {
 static bool applies(const pass_t *pass, bool trains, leat_pipeline_t part, const leat_compile_options_t *options) {
   if ((parts[part].passes >> pass->when & 1u) == 0 || pass->when == (trains ? INFERRING : TRAINING)) return false;
   if (pass->when == DROPPING && (options->drop_grads == 0 || !trains)) return false;
+  if (pass->when == REMAKING && (options->remade_bytes == 0 || !trains)) return false;
   return !(pass->optional && leat_text_lists(options->disable, pass->name));
 }
 

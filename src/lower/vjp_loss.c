@@ -44,7 +44,7 @@ VJP(NLL_LOSS) {
   leat_builder_t *b = v->b;
   leat_class_loss_t l = leat_row_class_loss(b, b->graph, &v->op, v->x, v->x_count);
   leat_value_id_t k = leat_b_fn1(b, NEG, leat_b_mul(b, row_cotangent(v, &l), l.row_weight));
-  v->dx[0] = leat_b_put_along(b, l.x, l.target, leat_b_reshape_like(b, k, l.target), l.dim);
+  v->dx[0] = leat_b_select_or(b, l.hit, k, 0.0);
 }
 
 // Cotangent of each element of a loss without classes.

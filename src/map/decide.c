@@ -50,6 +50,7 @@ static leat_status_t draft_section(leat_decided_t *d, uint32_t index) {
   leat_draft_t *draft = &d->drafts[index];
   leat_draft_init(draft, d->g, d->plan, section->rows);
   draft->turns = &d->turns;
+  draft->keeps = &d->keeps;
   for (uint32_t i = 0; i < stages->count && draft->status == NULL; ++i) draft_stage(d, index, &stages->data[i]);
   if (draft->status == NULL) return NULL;
   char name[LEAT_MAP_NAME_MAX];
@@ -78,7 +79,7 @@ leat_status_t leat_map_decide(const leat_graph_t *g, const leat_plan_t *plan, co
   LEAT_TRY(leat_uses_collect(g, &d->uses));
   LEAT_TRY(leat_map_symbols_collect(g, &d->symbols));
   LEAT_TRY(leat_stages_make(g, plan, &d->uses, &d->stages));
-  LEAT_TRY(leat_keeps_choose(g, plan, &d->uses, &d->symbols, &d->stages, &d->keeps));
+  LEAT_TRY(leat_keeps_choose(g, options->arch, plan, &d->uses, &d->symbols, &d->stages, &d->keeps));
   LEAT_TRY(leat_turns_choose(g, &d->uses, &d->keeps, options->inference, &d->turns));
   LEAT_TRY(add_copies(d));
   LEAT_TRY(order_sections(d));

@@ -26,6 +26,7 @@ typedef struct leat_draft_s {
   const leat_graph_t *g;
   const leat_plan_t *plan;
   const leat_turns_t *turns;  // NULL: all values lie row-major
+  const leat_keeps_t *keeps;  // NULL: no value is made as a part of another
   leat_status_t status;       // first error; leat_draft_take_status hands it over
   int64_t rows;
   uint64_t quantum;  // of rows, that stages like tiles to start at; 0: none asks

@@ -46,6 +46,13 @@ static leat_status_t place_of_value(const emitter_t *e, leat_value_id_t v, pef_a
     case LEAT_KEEP_SYMBOL:
       *out_place = place_of_symbol(e, keep->symbol);
       return NULL;
+    case LEAT_KEEP_PART: {
+      const uint64_t bytes = out_place->bytes;
+      LEAT_TRY(place_of_value(e, keep->whole, out_place));
+      out_place->offset += keep->offset;
+      out_place->bytes = bytes;
+      return NULL;
+    }
     case LEAT_KEEP_CONSTANT:
       out_place->kind = PEF_PLACE_CONSTANT;
       out_place->offset = e->constants[v];
@@ -303,7 +310,10 @@ static leat_status_t emit_all(emitter_t *e) {
   LEAT_TRY(emit_constants(e));
   e->buffers = leat_alloc_zero(e->decided->g->values.count + 1u, sizeof *e->buffers);
   if (e->buffers == NULL) return leat_out_of_memory();
-  for (uint32_t i = 0; i < e->decided->order_count; ++i) LEAT_TRY(emit_section(e, e->decided->order[i]));
+  for (uint32_t i = 0; i < e->decided->order_count; ++i) {
+    const uint32_t section = e->decided->order[i];
+    if (e->decided->drafts[section].stages.count != 0) LEAT_TRY(emit_section(e, section));
+  }
   emit_info(e);
   return leat_flight_plan(e->writer);
 }

@@ -5,6 +5,7 @@
 
 typedef struct keeping_s {
   const leat_graph_t *g;
+  const leat_arch_t *arch;
   const leat_plan_t *plan;
   const leat_uses_t *uses;
   const leat_map_symbols_t *symbols;
@@ -30,6 +31,31 @@ static bool read_by_other_types(const keeping_t *k, leat_value_id_t v) {
   return false;
 }
 
+// Smaller values stay in a cache where they are copied.
+static bool is_large(const keeping_t *k, leat_value_id_t v) {
+  return leat_value_bytes(leat_graph_value(k->g, v)) >= k->arch->recompute_bytes;
+}
+
+static bool trains(const keeping_t *k) {
+  for (uint32_t s = 0; s < k->plan->sections.count; ++s) {
+    const uint8_t type = k->plan->sections.data[s].type;
+    if (type != LEAT_TYPE_FWD && type != LEAT_TYPE_PREPARE) return true;
+  }
+  return false;
+}
+
+// A training reads large logits where a tile of them is made, and nowhere else: they need no memory unless somebody
+// asks for them, who then gets a copy.
+static bool passes_through_tiles(const keeping_t *k, leat_value_id_t v) {
+  uint32_t readers = 0;
+  for (uint32_t i = k->uses->first[v]; i < k->uses->first[v + 1]; ++i) {
+    if (is_store(k, k->uses->all[i].op)) continue;
+    if (k->plan->section_of[k->uses->all[i].op] != section_of_value(k, v)) return false;
+    readers++;
+  }
+  return readers > 0 && is_large(k, v) && trains(k);
+}
+
 // In-place update: within the section, every reader of the old value must come before the new one is written.
 static bool readers_come_first(const keeping_t *k, leat_value_id_t v, leat_symbol_id_t symbol) {
   leat_op_id_t writer = leat_graph_value(k->g, v)->op;
@@ -52,7 +78,7 @@ static bool readers_come_first(const keeping_t *k, leat_value_id_t v, leat_symbo
 static bool store_may_be_direct(const keeping_t *k, leat_value_id_t v, leat_op_id_t store) {
   if (k->plan->section_of[store] != section_of_value(k, v)) return false;
   const leat_op_t *op = leat_graph_op(k->g, store);
-  if (leat_op_is_store(k->g, op, LEAT_STORE_OUTPUT)) return !read_by_other_types(k, v);
+  if (leat_op_is_store(k->g, op, LEAT_STORE_OUTPUT)) return !read_by_other_types(k, v) && !passes_through_tiles(k, v);
   if (leat_op_is_store(k->g, op, LEAT_STORE_UPDATE)) return readers_come_first(k, v, leat_op_symbol(k->g, op));
   return true;
 }
@@ -84,7 +110,8 @@ static void choose_computed(const keeping_t *k, leat_value_id_t v, leat_keeps_t 
   leat_keep_t *keep = &keeps->of[v];
   leat_op_id_t direct = direct_store(k, v);
   if (direct != LEAT_NONE) {
-    *keep = (leat_keep_t){LEAT_KEEP_SYMBOL, leat_map_symbols_find(k->symbols, k->g, leat_graph_op(k->g, direct))};
+    *keep = (leat_keep_t){.kind = LEAT_KEEP_SYMBOL,
+                          .symbol = leat_map_symbols_find(k->symbols, k->g, leat_graph_op(k->g, direct))};
     keeps->direct[direct] = true;
   } else {
     keep->kind = stays_in_strip(k, v) ? LEAT_KEEP_STRIP : LEAT_KEEP_MEMORY;
@@ -123,11 +150,55 @@ static leat_status_t gather_parts(const keeping_t *k, leat_keeps_t *keeps) {
   return NULL;
 }
 
+// --- parts of what is put together ----------------------------------------------------------------------------------
+
+// The computed value that operand `v` of a concat in `section` is, if that alone reads it and another section makes it;
+// LEAT_NONE: there is no such one.
+static leat_value_id_t part_of_join(const keeping_t *k, const leat_keeps_t *keeps, const leat_op_t *join,
+                                    leat_value_id_t v, uint32_t section) {
+  leat_access_t access;
+  if (!leat_access_resolve(k->g, v, &access) || !leat_access_is_whole(k->g, &access)) return LEAT_NONE;
+  const leat_value_t *part = leat_graph_value(k->g, access.base);
+  const bool alone = k->uses->first[access.base + 1] - k->uses->first[access.base] == 1;
+  const bool apart = leat_graph_op(k->g, part->op)->type == join->type && k->plan->section_of[part->op] != section;
+  const bool suits = keeps->of[access.base].kind == LEAT_KEEP_MEMORY && is_large(k, access.base);
+  return alone && apart && suits && !keeps->of[access.base].in_parts ? access.base : LEAT_NONE;
+}
+
+static bool may_be_in_parts(const keeping_t *k, const leat_keep_t *keep) {
+  if (keep->kind == LEAT_KEEP_SYMBOL) return k->symbols->all.data[keep->symbol].kind == PEF_SYMBOL_GRADIENT;
+  return keep->kind == LEAT_KEEP_MEMORY;
+}
+
+// Large values that are put one behind the other are made there, as parts of a gradient that were made one by one.
+static void lay_parts(const keeping_t *k, leat_op_id_t id, leat_keeps_t *keeps) {
+  const leat_op_t *op = leat_graph_op(k->g, id);
+  leat_keep_t *whole = &keeps->of[op->result_first];
+  const uint32_t dim = (uint32_t)leat_op_int(k->g, op, LEAT_ATTR_DIM, 0);
+  const leat_value_t *result = leat_graph_value(k->g, op->result_first);
+  bool outermost = true;
+  for (uint32_t d = 0; d < dim; ++d) outermost &= result->dims[d] == 1;
+  if (!outermost || !may_be_in_parts(k, whole) || op->type == LEAT_TYPE_PREPARE) return;
+  uint64_t offset = 0;
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    const leat_value_id_t v = leat_op_input(k->g, op, i), part = part_of_join(k, keeps, op, v, k->plan->section_of[id]);
+    if (part != LEAT_NONE) {
+      keeps->of[part] = (leat_keep_t){.kind = LEAT_KEEP_PART, .whole = op->result_first, .offset = offset};
+      whole->in_parts = true;
+    }
+    offset += leat_value_bytes(leat_graph_value(k->g, v));
+  }
+}
+
+// What is put together of parts; other primitives have no row.
+static void (*const lay_table[LEAT_PRIM_COUNT])(const keeping_t *k, leat_op_id_t id,
+                                                leat_keeps_t *keeps) = {[LEAT_PRIM_CONCAT] = lay_parts};
+
 // --- all ------------------------------------------------------------------------------------------------------------
 
 static leat_status_t choose_leaf(const keeping_t *k, leat_value_id_t v, const leat_op_t *op, leat_keep_t *keep) {
   if (leat_op_role(op->kind) == LEAT_ROLE_SYMBOL) {
-    *keep = (leat_keep_t){LEAT_KEEP_SYMBOL, leat_map_symbols_find(k->symbols, k->g, op)};
+    *keep = (leat_keep_t){.kind = LEAT_KEEP_SYMBOL, .symbol = leat_map_symbols_find(k->symbols, k->g, op)};
   } else if (leat_op_attr(k->g, op, LEAT_ATTR_INDEX) != NULL) {
     if (k->uses->first[v] == k->uses->first[v + 1]) return NULL;
     if (leat_op_blob(k->g, op) == NULL)
@@ -137,10 +208,10 @@ static leat_status_t choose_leaf(const keeping_t *k, leat_value_id_t v, const le
   return NULL;
 }
 
-leat_status_t leat_keeps_choose(const leat_graph_t *g, const leat_plan_t *plan, const leat_uses_t *uses,
-                                const leat_map_symbols_t *symbols, const leat_stages_t *stages,
+leat_status_t leat_keeps_choose(const leat_graph_t *g, const leat_arch_t *arch, const leat_plan_t *plan,
+                                const leat_uses_t *uses, const leat_map_symbols_t *symbols, const leat_stages_t *stages,
                                 leat_keeps_t *out_keeps) {
-  keeping_t k = {g, plan, uses, symbols, stages};
+  keeping_t k = {g, arch, plan, uses, symbols, stages};
   out_keeps->of = leat_alloc_zero(g->values.count + 1u, sizeof *out_keeps->of);
   out_keeps->direct = leat_alloc_zero(g->ops.count + 1u, sizeof *out_keeps->direct);
   if (out_keeps->of == NULL || out_keeps->direct == NULL) return leat_out_of_memory();
@@ -149,7 +220,12 @@ leat_status_t leat_keeps_choose(const leat_graph_t *g, const leat_plan_t *plan, 
     if (leat_op_computes(op->kind)) choose_computed(&k, v, out_keeps);
     if (leat_op_is_leaf(op->kind)) LEAT_TRY(choose_leaf(&k, v, op, &out_keeps->of[v]));
   }
-  return gather_parts(&k, out_keeps);
+  LEAT_TRY(gather_parts(&k, out_keeps));
+  for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
+    const uint32_t kind = leat_graph_op(g, id)->kind;
+    if (lay_table[kind] != NULL) lay_table[kind](&k, id, out_keeps);
+  }
+  return NULL;
 }
 
 void leat_keeps_deinit(leat_keeps_t *keeps) {

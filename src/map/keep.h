@@ -2,7 +2,8 @@
 // What keeps each value while others read it, and which stores need no copy.
 //
 // A value that only one MAP stage touches stays in its strip program; a stored value is written straight to its symbol
-// where that is safe; all else goes to memory, where place.h finds it a home.
+// where that is safe; large values that are only put one behind the other are made in the memory of what they become;
+// all else goes to memory, where place.h finds it a home.
 #ifndef LEAT_MAP_KEEP_H_
 #define LEAT_MAP_KEEP_H_
 
@@ -16,11 +17,15 @@ typedef enum leat_keep_kind_e {
   LEAT_KEEP_SYMBOL,    // the symbol's own storage
   LEAT_KEEP_CONSTANT,  // bytes of the file
   LEAT_KEEP_MEMORY,
+  LEAT_KEEP_PART,  // where its part of another value is kept
 } leat_keep_kind_t;
 
 typedef struct leat_keep_s {
   uint8_t kind;
-  uint32_t symbol;  // KEEP_SYMBOL: which
+  bool in_parts;          // some of its parts are KEEP_PART of it
+  uint32_t symbol;        // KEEP_SYMBOL: which
+  leat_value_id_t whole;  // KEEP_PART: the value that it is a part of, and how many bytes lie before it there
+  uint64_t offset;
 } leat_keep_t;
 
 typedef struct leat_keeps_s {
@@ -28,8 +33,8 @@ typedef struct leat_keeps_s {
   bool *direct;     // per op: a store that needs no copy
 } leat_keeps_t;
 
-leat_status_t leat_keeps_choose(const leat_graph_t *g, const leat_plan_t *plan, const leat_uses_t *uses,
-                                const leat_map_symbols_t *symbols, const leat_stages_t *stages,
+leat_status_t leat_keeps_choose(const leat_graph_t *g, const leat_arch_t *arch, const leat_plan_t *plan,
+                                const leat_uses_t *uses, const leat_map_symbols_t *symbols, const leat_stages_t *stages,
                                 leat_keeps_t *out_keeps) LEAT_MUST_USE;
 void leat_keeps_deinit(leat_keeps_t *keeps);
 

@@ -28,7 +28,8 @@ static void choose_homes(const leat_decided_t *d, leat_home_t *homes) {
   for (leat_value_id_t v = 0; v < d->g->values.count; ++v) {
     const leat_value_t *value = leat_graph_value(d->g, v);
     if (d->keeps.of[v].kind != LEAT_KEEP_MEMORY) continue;
-    homes[v].scratch = stays_in_section(d, v, d->plan->section_of[value->op]) && rows_are_outermost(d, value);
+    homes[v].scratch = !d->keeps.of[v].in_parts && stays_in_section(d, v, d->plan->section_of[value->op]) &&
+                       rows_are_outermost(d, value);
   }
 }
 
@@ -48,6 +49,17 @@ static void arena_lifetime(const leat_decided_t *d, leat_value_id_t v, uint32_t 
   *out_last = forever ? LEAT_FOREVER : last;
 }
 
+// Parts of a value are made in its memory before it is put together.
+static uint32_t first_part(const leat_decided_t *d, leat_value_id_t whole, uint32_t first) {
+  const leat_op_t *join = leat_graph_op(d->g, leat_graph_value(d->g, whole)->op);
+  for (uint32_t i = 0; i < join->input_count; ++i) {
+    const leat_value_id_t part = leat_access_base(d->g, leat_op_input(d->g, join, i));
+    const uint32_t section = d->plan->section_of[leat_graph_value(d->g, part)->op];
+    if (d->keeps.of[part].kind == LEAT_KEEP_PART && section < first) first = section;
+  }
+  return first;
+}
+
 // Values, then packs, whose ids go on where those of values end.
 static leat_status_t plan_arena(const leat_decided_t *d, leat_placed_t *p, leat_fit_t *room) {
   const uint32_t value_count = d->g->values.count;
@@ -56,6 +68,7 @@ static leat_status_t plan_arena(const leat_decided_t *d, leat_placed_t *p, leat_
     if (d->keeps.of[v].kind != LEAT_KEEP_MEMORY || p->homes[v].scratch) continue;
     uint32_t first, last;
     arena_lifetime(d, v, &first, &last);
+    if (d->keeps.of[v].in_parts) first = first_part(d, v, first);
     LEAT_TRY(leat_fit_add(room, v, first, last, leat_pef_align(leat_turns_bytes(&d->turns, d->g, v))));
   }
   for (uint32_t i = 0; i < d->packs.all.count; ++i) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rewrites of the primitive graph. Every pass rebuilds: graph in, graph out; each may be left out, and the graph
-// computes the same. Floats: but for what parts.c and partial.c say, no pass changes the bits of a result.
+// computes the same. Floats: but for what columns.c, parts.c and partial.c say, no pass changes the bits of a result.
 #ifndef LEAT_OPT_OPT_H_
 #define LEAT_OPT_OPT_H_
 
@@ -36,6 +36,22 @@ leat_status_t leat_opt_partial(const leat_graph_t *from, leat_graph_t **out_grap
 // Backward computes elementwise values again where that keeps fewer bytes from forward (recompute.c).
 leat_status_t leat_opt_recompute(const leat_graph_t *from, const leat_arch_t *arch,
                                  leat_graph_t **out_graph) LEAT_MUST_USE;
+
+// Activations that are cheap to make again are not kept for backward: as many as give `bytes`, what costs least first
+// (remake.c). `out_list`, released with leat_array_free whether or not this succeeds, says which of `from`, what each
+// gives and what it costs.
+typedef struct leat_remade_s {
+  leat_value_id_t value;
+  uint64_t bytes;
+  double seconds;
+} leat_remade_t;
+typedef LEAT_ARRAY(leat_remade_t) leat_remade_list_t;
+leat_status_t leat_opt_remake(const leat_graph_t *from, const leat_arch_t *arch, uint64_t bytes,
+                              leat_remade_list_t *out_list, leat_graph_t **out_graph) LEAT_MUST_USE;
+
+// What backward reads of products with weights of `least` bytes or more is made again, in chunks of columns; 0: all is
+// kept (columns.c). Sums over the columns are sums of the chunks'.
+leat_status_t leat_opt_columns(const leat_graph_t *from, int64_t least, leat_graph_t **out_graph) LEAT_MUST_USE;
 
 // Large values of backward are made where they are read first (late.c).
 leat_status_t leat_opt_late(const leat_graph_t *from, const leat_arch_t *arch, leat_graph_t **out_graph) LEAT_MUST_USE;

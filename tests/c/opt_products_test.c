@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tests of the passes on products and sums: what weights take in (absorb.c), products of parts (parts.c), partial sums
-// (partial.c).
+// (partial.c), products that backward makes again by columns (columns.c).
 #include <math.h>
 #include <stdio.h>
 
@@ -20,6 +20,10 @@ static leat_status_t parts(const leat_graph_t *from, leat_graph_t **out_graph) {
   leat_arch_t arch;
   leat_arch_init(&arch, "native", "test");
   return leat_opt_parts(from, &arch, out_graph);
+}
+
+static leat_status_t columns(const leat_graph_t *from, leat_graph_t **out_graph) {
+  return leat_opt_columns(from, 4 * 200 * 8, out_graph);
 }
 
 static leat_graph_t *parsed(const char *prelude, const char *body) {
@@ -327,13 +331,76 @@ static void test_gradients_of_weights_are_sums_of_parts(void **state) {
   }
 }
 
+// --- products by columns -------------------------------------------------------------------------------------------
+
+// Logits of 4 rows and 200 columns, which are made again 64, 64, 64 and 8 at a time.
+#define LOGITS                                                     \
+  "%0 = prim.symbol() {kind=\"input\", name=\"x\"} : f64[4,3]\n"   \
+  "%1 = prim.symbol() {kind=\"param\", name=\"w\"} : f64[200,3]\n" \
+  "%2 = prim.symbol() {kind=\"input\", name=\"t\"} : f64[4,1]\n"   \
+  "%3 = prim.symbol() {kind=\"param\", name=\"m\"} : f64[1,200]\n" \
+  "%4 = prim.contract(%0, %1) {spec=\"nk,vk->nv\"} : f64[4,200]\n" \
+  "%5 = prim.reduce(%4) {fn=\"max\", dims=[1]} : f64[4,1]\n"       \
+  "%6 = prim.map(%4, %5) {fn=\"sub\"} : f64[4,200]\n"              \
+  "%7 = prim.map(%6) {fn=\"exp\"} : f64[4,200]\n"                  \
+  "%8 = prim.reduce(%7) {fn=\"sum\", dims=[1]} : f64[4,1]\n"       \
+  "%9 = prim.iota() {dim=1} : f64[1,200]\n"                        \
+  "%10 = prim.map(%9, %3) {fn=\"mul\"} : f64[1,200] !type=bckwd\n" \
+  "%11 = prim.map(%7, %8) {fn=\"div\"} : f64[4,200] !type=bckwd\n" \
+  "%12 = prim.map(%11, %10, %2) {fn=\"fma\"} : f64[4,200] !type=bckwd\n"
+#define BACK " !type=bckwd\n"
+#define Y_BACK(value) "prim.store(%" #value ") {name=\"y\", kind=\"output\"}" BACK
+
+static const struct {
+  const char *what, *body;
+  uint32_t products;  // forward's, and of each chunk
+} wide[] = {
+    {"products with the weights are added",
+     "%13 = prim.contract(%12, %1) {spec=\"nv,vk->nk\"} : f64[4,3]" BACK Y_BACK(13), 1 + 4 * 2},
+    {"products with the rows lie side by side",
+     "%13 = prim.contract(%0, %12) {spec=\"nk,nv->vk\"} : f64[200,3]" BACK Y_BACK(13), 1 + 4 * 2},
+    {"sums of rows lie side by side", "%13 = prim.reduce(%12) {fn=\"sum\", dims=[0]} : f64[1,200]" BACK Y_BACK(13),
+     1 + 4},
+    {"sums of columns are added", "%13 = prim.reduce(%12) {fn=\"sum\", dims=[1]} : f64[4,1]" BACK Y_BACK(13), 1 + 4},
+    {"two readers, the second below a view",
+     "%13 = prim.contract(%12, %1) {spec=\"nv,vk->nk\"} : f64[4,3]" BACK
+     "%14 = prim.transpose(%12) {dims=[1,0]} : f64[200,4]" BACK
+     "%15 = prim.contract(%14, %0) {spec=\"vn,nk->vk\"} : f64[200,3]" BACK
+     "%16 = prim.contract(%15, %13) {spec=\"vk,nk->vn\"} : f64[200,4]" BACK Y_BACK(16),
+     1 + 4 * 3 + 1},
+    {"through views and zeros",
+     "%13 = prim.reshape(%12) {shape=[2,2,1,200]} : f64[2,2,1,200]" BACK
+     "%14 = prim.slice(%13) {start=[0,1,0,0], stop=[2,2,1,200], step=[1,1,1,1]} : f64[2,1,1,200]" BACK
+     "%15 = prim.pad(%14) {low=[0,0,0,0], high=[0,1,0,0], interior=[0,0,0,0], value=0.0} : f64[2,2,1,200]" BACK
+     "%16 = prim.transpose(%15) {dims=[3,0,1,2]} : f64[200,2,2,1]" BACK
+     "%17 = prim.reduce(%16) {fn=\"sum\", dims=[1,3]} : f64[200,1,2,1]" BACK Y_BACK(17),
+     1 + 4},
+    {"a maximum of columns keeps it", "%13 = prim.reduce(%12) {fn=\"max\", dims=[1]} : f64[4,1]" BACK Y_BACK(13), 1},
+    {"who keeps it keeps it", Y_BACK(12), 1},
+    {"what forward alone reads stays", "prim.store(%7) {name=\"y\", kind=\"output\"}\n", 1},
+    {"part of the columns keeps it",
+     "%13 = prim.slice(%12) {start=[0,0], stop=[4,199], step=[1,1]} : f64[4,199]" BACK
+     "%14 = prim.reduce(%13) {fn=\"sum\", dims=[1]} : f64[4,1]" BACK Y_BACK(14),
+     1},
+};
+
+static void test_wide_products_are_made_again_by_columns(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) {
+    leat_graph_t *made = passed(wide[i].what, columns, LOGITS, wide[i].body);
+    const uint32_t products = count_running(made, LEAT_PRIM_CONTRACT);
+    if (products != wide[i].products) fail_msg("%s: %u products", wide[i].what, products);
+    leat_graph_destroy(made);
+  }
+}
+
 // Every allocation of each pass fails once: a clean status each time.
 static void test_out_of_memory(void **state) {
   (void)state;
-  static const pass_t passes[] = {absorb, parts, leat_opt_partial};
-  leat_graph_t *from[] = {parsed(WEIGHTS, chains[0].body), parsed(KEYS, joins[0].body),
-                          parsed(sums[0].x, sums[0].body)};
-  for (uint32_t i = 0; i < 3; i++) {
+  static const pass_t passes[] = {absorb, parts, leat_opt_partial, columns};
+  leat_graph_t *from[] = {parsed(WEIGHTS, chains[0].body), parsed(KEYS, joins[0].body), parsed(sums[0].x, sums[0].body),
+                          parsed(LOGITS, wide[0].body)};
+  for (uint32_t i = 0; i < 4; i++) {
     bool done = false;
     for (uint64_t n = 1; !done; n++) {
       leat_graph_t *made = NULL;
@@ -357,6 +424,7 @@ int main(void) {
       cmocka_unit_test(test_products_of_joined_parts_are_products_of_the_parts),
       cmocka_unit_test(test_long_sums_are_sums_of_parts),
       cmocka_unit_test(test_gradients_of_weights_are_sums_of_parts),
+      cmocka_unit_test(test_wide_products_are_made_again_by_columns),
       cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

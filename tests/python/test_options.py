@@ -263,22 +263,6 @@ def test_levels(tmp_path):
     assert len(rows_of(compiled(tmp_path))) == count["o3"]
 
 
-@pytest.mark.shows("--max-memory")
-def test_a_program_that_takes_more_memory_than_it_may_is_not_compiled(tmp_path):
-    size = ["-b", "30000", "--compiled-stats-json", str(tmp_path / "stats.json")]
-    any_size = rows_of(compiled(tmp_path, *size, name="any"))
-    peak = json.loads((tmp_path / "stats.json").read_text())["memory"]["peak_bytes"]
-    enough = -(-peak // (1 << 20))
-    assert enough > 2 and rows_of(compiled(tmp_path, *size, "--max-memory", str(enough), name="enough")) == any_size
-    words = f"a run takes {peak / (1 << 20):.2f} MiB of memory, .* --max-memory is {enough - 1}"
-    with pytest.raises(UnsupportedError, match=words):
-        compiled(tmp_path, *size, "--max-memory", str(enough - 1), name="short")
-    assert not list((tmp_path / "short").rglob("*.pef")) and not list((tmp_path / "short").rglob("*.csv"))
-    assert compiled(tmp_path, *size, "--max-memory", str(enough - 1), "--inference", name="less").exists()
-    with pytest.raises(SystemExit):
-        parse_app_args(["compile", "--max-memory", "0"])
-
-
 @pytest.mark.shows("--graphamp-preset")
 def test_precision(tmp_path):
     bytes_of = {p: compiled(tmp_path, "--graphamp-preset", p, name=p).read_bytes() for p in ("mp0", "mp1", "mp4")}
