@@ -8,6 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from against_eager import differences
+from sambaflow import samba
+from sambaflow.samba import utils
 from torch import nn
 
 pytest.importorskip("sambaflow._leat")
@@ -91,3 +93,61 @@ def largest_kept(folder):
 def test_losses(tmp_path, loss, form):
     assert not differences(lambda: Head(LOSSES[loss], **form), batches(), tmp_path, train=True, arguments=CHUNKED)
     assert largest_kept(tmp_path) < LOGITS_BYTES // 2
+
+
+def trained(folder, samples=8, types=((),), rows=None, steps=2, **config):
+    """Weights after some steps of a tied head, and what forward leaves for backward at most."""
+    torch.manual_seed(5)
+    model = Head(LOSSES["mean"], bias=False, tied=True)
+    samba.from_torch_model_(model)
+    clip = {"max_grad_norm": 0.05} if config.pop("clip", False) else {}
+    optimizer = samba.optim.AdamW(model.parameters(), lr=0.01, **clip)
+    generator = torch.Generator().manual_seed(1)
+
+    def batch(count):
+        made = [torch.randint(WORDS, (count, 34), generator=generator) for _ in range(2)]
+        return [samba.from_torch_tensor(t, name=n, batch_dim=0) for t, n in zip(made, ("x", "y"), strict=True)]
+
+    inputs = batch(samples)
+    samba.session.args = None
+    config = {"output_folder": str(folder), "pef_name": "p", "log_level": "error", "verify_each": True, **config}
+    pef = samba.session.compile(model, inputs, optimizer, config_dict=config)
+    outputs = utils.trace_graph(model, inputs, optimizer, pef=pef)
+    for count in [samples] * steps + [rows] * (rows is not None):
+        given = batch(count)
+        for group in types:
+            samba.session.run(given, outputs, **({"section_types": list(group)} if group else {}))
+    samba.session.to_cpu(model)
+    return [samba.to_torch(value).clone() for value in model.state_dict().values()], largest_kept(folder)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"drop_grads": True},
+        {"clip": True},
+        {"grad_accumulation_steps": 2},
+        {"microbatch_size": 8, "samples": 16},
+        {"types": (("fwd",), ("bckwd",), ("opt",))},
+        {"rows": 5},
+        {"enable_hypersection": True},
+        {"memory_limit": 4},
+    ],
+    ids=lambda config: next(iter(config)),
+)
+def test_ways_to_train(tmp_path, config):
+    kept, most = trained(tmp_path / "kept", chunked_products=0, **{**config, "memory_limit": 1 << 20})
+    chunked, less = trained(tmp_path / "chunked", chunked_products=1, **config)
+    assert less < LOGITS_BYTES // 2 < most
+    for before, after in zip(kept, chunked, strict=True):
+        torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-5)
+
+
+def test_engines_threads_and_levels_agree(tmp_path, monkeypatch):
+    found = []
+    for engine, threads in (("compare", "1"), ("native", "2"), ("native", "3")):
+        monkeypatch.setenv("LEAT_ENGINE", engine)
+        monkeypatch.setenv("LEAT_NUM_THREADS", threads)
+        found.append(trained(tmp_path / f"{engine}{threads}", chunked_products=1, steps=1)[0])
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
