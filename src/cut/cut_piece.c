@@ -271,6 +271,19 @@ void leat_cut_take(leat_cutter_t *c, leat_op_id_t id) {
   c->plan->section_of[id] = LEAT_NONE;
 }
 
+static bool is_serial(const leat_cutter_t *c, const leat_op_t *op) { return leat_rows_first(c->g, op) == LEAT_NONE; }
+
+// Of a section of one row, what more than one could have shared: not a sort of one line, however long it takes.
+static double seconds_given_up(const leat_cutter_t *c, const leat_section_t *section) {
+  double seconds = 0;
+  leat_cost_t cost;
+  for (uint32_t i = 0; i < section->ops.count; ++i) {
+    const leat_op_t *op = leat_graph_op(c->g, section->ops.data[i]);
+    if (!is_serial(c, op)) seconds += op_seconds(c, op, &cost);
+  }
+  return seconds;
+}
+
 static void make_one_row(leat_cutter_t *c, leat_section_t *section) {
   section->row_bytes *= (double)section->rows;
   section->whole_bytes = 0;
@@ -330,9 +343,8 @@ static bool try_join(leat_cutter_t *c, leat_op_id_t id, uint32_t s, const char *
   *why = latest_input_section(c, op) == s ? WHY_WHOLE : WHY_ROWS;
   bool tiny = section->seconds + seconds < leat_arch_barriers(arch, arch->tiny_section);
   if (section->rows > 1 && !tiny) return false;
-  bool serial = leat_rows_first(c->g, op) == LEAT_NONE;
-  if (section->rows == 1 && !tiny && !serial) {
-    bool full = section->seconds > leat_arch_barriers(arch, arch->serial_section);
+  if (section->rows == 1 && !tiny && !is_serial(c, op)) {
+    bool full = seconds_given_up(c, section) > leat_arch_barriers(arch, arch->serial_section);
     if (seconds > leat_arch_barriers(arch, arch->tiny_op) || full) return false;
   }
   if (too_large(c, op, section, 1)) {

@@ -7,13 +7,16 @@
 #include "kern/isa.h"
 #include "kern/vec.h"
 
+// Puts the item behind `count` sorted ones where it belongs.
+static void insert(leat_kern_sort_item_t *items, int64_t count) {
+  const leat_kern_sort_item_t item = items[count];
+  int64_t j = count;
+  for (; j > 0 && item.key < items[j - 1].key; j--) items[j] = items[j - 1];
+  items[j] = item;
+}
+
 static void insertion(leat_kern_sort_item_t *items, int64_t count) {
-  for (int64_t i = 1; i < count; i++) {
-    leat_kern_sort_item_t item = items[i];
-    int64_t j = i;
-    for (; j > 0 && item.key < items[j - 1].key; j--) items[j] = items[j - 1];
-    items[j] = item;
-  }
+  for (int64_t i = 1; i < count; i++) insert(items, i);
 }
 
 // --- by digits ------------------------------------------------------------------------------------------------------
@@ -63,11 +66,7 @@ static leat_kern_sort_item_t *sort_items(leat_kern_sort_item_t *items, leat_kern
 
 // Items that are gathered before all but the first `places` of them are dropped: where these are few, one more finds
 // its place at once, else so many that sorting them pays.
-static int64_t room_for(int64_t places) {
-  enum { VERY_FEW = 16, LEAST = 256 };
-  if (places <= VERY_FEW) return places + 1;
-  return 4 * places > LEAST ? 4 * places : LEAST;
-}
+static int64_t room_for(int64_t places) { return places < FEW ? places + 1 : 4 * places; }
 
 // Keys of elements and, by the same text, of vectors: V is K, an unsigned integer as wide as an element, or a vector of
 // them. Of floats negative numbers are complemented, positive ones get the sign bit; a NaN is all ones.
@@ -115,11 +114,14 @@ typedef uint8_t vu8_t __attribute__((vector_size(VEC_BYTES)));
                                            K flip, leat_kern_sort_item_t *items) {                                   \
     leat_kern_sort_item_t *spare = items + room;                                                                     \
     int64_t held = room, next = room;                                                                                \
+    int is_sorted = 0; /* but for the last one */                                                                    \
     keys_##name(in, step, 0, room, flip, items);                                                                     \
     for (;;) {                                                                                                       \
-      leat_kern_sort_item_t *sorted = sort_items(items, spare, held);                                                \
+      leat_kern_sort_item_t *sorted = is_sorted ? items : sort_items(items, spare, held);                            \
+      if (is_sorted && held == room) insert(items, places);                                                          \
       spare = sorted == items ? spare : items;                                                                       \
       items = sorted;                                                                                                \
+      is_sorted = room == places + 1;                                                                                \
       if (next == count) return items;                                                                               \
       const K bound = (K)items[places - 1].key;                                                                      \
       for (held = places; held < room; held++, next++) {                                                             \

@@ -231,28 +231,43 @@ LOWER(ONE_HOT) {
   return leat_b_cast(b, leat_b_fn2(b, EQ, classes, x), leat_lower_dtype(c, 0));
 }
 
-static leat_value_id_t sort(leat_lower_t *c, bool descending, leat_value_id_t *out_indices) {
-  leat_builder_t *b = c->b;
-  if (leat_b_value(b, c->in[0])->rank == 0) {
+// Lines become the last dim of what is sorted, so that others are outermost: what of its result is read within a tile
+// stays there, and nothing behind the last place that is read is made.
+static leat_value_id_t sort(leat_builder_t *b, leat_value_id_t x, uint32_t dim, bool descending,
+                            leat_value_id_t *out_indices) {
+  const uint32_t rank = leat_b_value(b, x)->rank;
+  if (rank == 0) {
     *out_indices = leat_b_scalar(b, LEAT_I64, 0.0);
-    return c->in[0];
+    return x;
   }
-  return leat_b_sort(b, c->in[0], (uint32_t)leat_lower_int(c, LEAT_ATTR_DIM, 0), descending, out_indices);
+  if (dim + 1 == rank) return leat_b_sort(b, x, dim, descending, out_indices);
+  int64_t exchanged[LEAT_RANK_MAX];
+  for (uint32_t d = 0; d < rank; d++) exchanged[d] = d == dim ? rank - 1 : d + 1 == rank ? dim : d;
+  leat_value_id_t indices;
+  const leat_value_id_t values = leat_b_sort(b, leat_b_transpose(b, x, exchanged), rank - 1, descending, &indices);
+  *out_indices = leat_b_transpose(b, indices, exchanged);
+  return leat_b_transpose(b, values, exchanged);
 }
 
-LOWER(SORT) { return sort(c, leat_lower_int(c, LEAT_ATTR_DESCENDING, 0) != 0, &c->out[1]); }
+static leat_value_id_t sort_input(leat_lower_t *c, leat_value_id_t *out_indices) {
+  const bool descending = leat_lower_int(c, LEAT_ATTR_DESCENDING, 0) != 0;
+  return sort(c->b, c->in[0], (uint32_t)leat_lower_int(c, LEAT_ATTR_DIM, 0), descending, out_indices);
+}
+
+LOWER(SORT) { return sort_input(c, &c->out[1]); }
 
 LOWER(ARGSORT) {
   leat_value_id_t indices;
-  sort(c, leat_lower_int(c, LEAT_ATTR_DESCENDING, 0) != 0, &indices);
+  sort_input(c, &indices);
   return indices;
 }
 
 LOWER(TOPK) {
   leat_builder_t *b = c->b;
-  uint32_t dim = (uint32_t)leat_lower_int(c, LEAT_ATTR_DIM, 0);
-  int64_t k = leat_lower_int(c, LEAT_ATTR_K, 1);
-  leat_value_id_t indices, values = sort(c, leat_lower_int(c, LEAT_ATTR_DESCENDING, 1) != 0, &indices);
+  const uint32_t dim = (uint32_t)leat_lower_int(c, LEAT_ATTR_DIM, 0);
+  const int64_t k = leat_lower_int(c, LEAT_ATTR_K, 1);
+  const bool descending = leat_lower_int(c, LEAT_ATTR_DESCENDING, 1) != 0;
+  leat_value_id_t indices, values = sort(b, c->in[0], dim, descending, &indices);
   if (leat_b_value(b, c->in[0])->rank == 0) {
     c->out[1] = indices;
     return values;

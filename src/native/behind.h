@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What stands behind a stage of a file and may be done with it, so that nothing passes through memory in between. Whether
-// a kind of stage can do it is for that kind to say (finish.h, map_sums.h). None of it shows in the bits.
+// What stands behind a stage of a file and may be done with it, so that nothing passes through memory in between.
+// Whether a kind of stage can do it is for that kind to say (finish.h, map_sums.h). None of it shows in the bits.
 #ifndef LEAT_NATIVE_BEHIND_H_
 #define LEAT_NATIVE_BEHIND_H_
 

@@ -39,17 +39,33 @@ bool leat_flow_next(const leat_pef_t *pef, const pef_stage_t *stage, leat_operan
   }
 }
 
-// Places along `dim` of what was written, up to which `read` goes; all of them where the two do not lie alike.
+// The dim of what is read that goes through dim `d` of what was written: of the same stride, and with rows where that
+// has them; one that is in no dim of `taken`. The rank: there is none.
+static uint32_t dim_through(const pef_operand_t *written, uint32_t d, const pef_operand_t *read, uint32_t taken) {
+  for (uint32_t e = 0; e < read->rank; ++e) {
+    const bool alike = read->strides[e] == written->strides[d] && (e == read->row_dim) == (d == written->row_dim);
+    if (alike && (taken >> e & 1) == 0) return e;
+  }
+  return read->rank;
+}
+
+// Places along `dim` of what was written, up to which `read` goes, whatever the order of its dims; all of them where
+// the two do not lie alike.
 static int64_t places_read(const pef_operand_t *written, const pef_operand_t *read, uint32_t dim) {
   const int64_t all = written->dims[dim], step = written->strides[dim];
   const int64_t bytes = (int64_t)leat_pef_dtype_bytes(written->dtype) * step;
   const int64_t from = (int64_t)(read->offset - written->offset);
-  bool alike = read->rank == written->rank && read->dtype == written->dtype && read->row_dim == written->row_dim;
-  for (uint32_t d = 0; d < written->rank && alike; ++d) {
-    alike = read->strides[d] == written->strides[d] && (d == dim || read->dims[d] <= written->dims[d]);
+  int64_t count = 0;
+  uint32_t taken = 0;
+  if (read->rank != written->rank || read->dtype != written->dtype || bytes <= 0 || from < 0 || from % bytes != 0)
+    return all;
+  for (uint32_t d = 0; d < written->rank; ++d) {
+    const uint32_t e = dim_through(written, d, read, taken);
+    if (e == read->rank || (d != dim && read->dims[e] > written->dims[d])) return all;
+    if (d == dim) count = read->dims[e];
+    taken |= 1u << e;
   }
-  if (!alike || bytes <= 0 || from < 0 || from % bytes != 0 || from / bytes > all - read->dims[dim]) return all;
-  return from / bytes + read->dims[dim];
+  return from / bytes > all - count ? all : from / bytes + count;
 }
 
 int64_t leat_flow_places(const leat_pef_t *pef, const pef_body_t *body, const pef_stage_t *stage, uint32_t index,

@@ -30,7 +30,9 @@ static void see_call(sim_t *s, seen_t *seen, uint32_t call, bool written) {
   }
 }
 
-static bool other_row(int64_t a, int64_t b) { return a != SIM_NO_ROW && (a == SIM_EVERY_ROW || b == SIM_EVERY_ROW || a != b); }
+static bool other_row(int64_t a, int64_t b) {
+  return a != SIM_NO_ROW && (a == SIM_EVERY_ROW || b == SIM_EVERY_ROW || a != b);
+}
 
 static void see_row(sim_t *s, seen_t *seen, uint32_t call, int64_t row, bool written) {
   if (seen->call != call) {
@@ -126,7 +128,8 @@ static void see_turn(void *context, uint32_t call, const uint32_t *trips) {
 static void see_inputs(sim_t *s) {
   for (uint32_t k = 0; k < s->pef->symbol_count; ++k) {
     for (int64_t i = 0; i < (int64_t)s->pef->symbols[k].bytes / s->unit; ++i) {
-      if (s->pef->symbols[k].kind == PEF_SYMBOL_INPUT && s->written[s->first[k] + i]) sim_broken(s, "an input is written");
+      if (s->pef->symbols[k].kind == PEF_SYMBOL_INPUT && s->written[s->first[k] + i])
+        sim_broken(s, "an input is written");
     }
   }
 }

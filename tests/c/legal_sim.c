@@ -105,9 +105,7 @@ int64_t sim_cell(const sim_t *s, const pef_argument_t *a, const cursor_t *c) {
   return first + ((int64_t)a->offset + place_of(c)) / s->unit;
 }
 
-int64_t sim_width(const sim_t *s, const cursor_t *c) {
-  return (int64_t)leat_pef_dtype_bytes(c->o->dtype) / s->unit;
-}
+int64_t sim_width(const sim_t *s, const cursor_t *c) { return (int64_t)leat_pef_dtype_bytes(c->o->dtype) / s->unit; }
 
 int64_t sim_scratch_cell(const sim_t *s, const cursor_t *c) {
   return (s->starts[c->o - s->pef->operands] + place_of(c)) / s->unit;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mutations of plans: of a PEF, changes of places, barriers, order and loops, after which it is another plan of the same
-// program, or another program.
+// Mutations of plans: of a PEF, changes of places, barriers, order and loops, after which it is another plan of the
+// same program, or another program.
 #ifndef LEAT_TESTS_PLAN_MUTATE_H_
 #define LEAT_TESTS_PLAN_MUTATE_H_
 
