@@ -21,6 +21,16 @@ def _wrapped(model, forward):
     return Wrapped()
 
 
+def under_autocast(model):
+    import torch
+
+    def forward(model, *inputs):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return model(*inputs)
+
+    return _wrapped(model, forward)
+
+
 def _with_cross_entropy(model):
     import torch.nn.functional as F
 

@@ -38,6 +38,7 @@ class Peer:
     imports: tuple = ("torch",)
     prepares: str | None = None
     infers_only: bool = False
+    f32_only: bool = False
 
 
 def threads():
@@ -114,7 +115,7 @@ def export_onnx(row, folder):
     import numpy as np
     import torch
 
-    model, inputs = row.make()
+    model, inputs = row.make(as_it_is=True)
     torch.onnx.export(model, inputs, os.path.join(folder, "model.onnx"), dynamo=True, verbose=False)
     np.savez(os.path.join(folder, "inputs.npz"), *(value.numpy() for value in inputs))
     return {}
@@ -139,11 +140,12 @@ def onnx(_row, folder):
 
 
 def openvino(_row, folder):
-    """OpenVINO in f32: else it may take bf16 where the CPU has it."""
+    """OpenVINO in f32 where bf16 is not wanted: else it may take that where the CPU has it."""
     import openvino
+    from model_rows import dtype
 
     settings = {
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": dtype(),
         "INFERENCE_NUM_THREADS": threads(),
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
@@ -222,7 +224,7 @@ PEERS = {
     "leat": Peer(leat, ("torch", "sambaflow.samba.utils"), "pef"),
     "eager": Peer(eager),
     "compile": Peer(compile, ("torch", "torch._inductor.config")),
-    "onnx": Peer(onnx, ("onnxruntime",), "onnx", infers_only=True),
+    "onnx": Peer(onnx, ("onnxruntime",), "onnx", infers_only=True, f32_only=True),
     "openvino": Peer(openvino, ("openvino",), "onnx", infers_only=True),
     # The Leat of another checkout: PYTHONPATH of its process says which.
     "base": Peer(leat, ("torch", "sambaflow.samba.utils"), "pef"),

@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of `make bench-models`: known architectures, their batches, and what is wanted of them."""
 
+import os
 from dataclasses import dataclass
 
 import architectures
+
+
+DTYPES = ("f32", "bf16")
+
+
+def dtype():
+    """What this process multiplies: f32, or bf16 as autocast has it."""
+    return os.environ.get("MODELS_DTYPE", "f32")
 
 
 @dataclass(frozen=True)
@@ -18,10 +27,11 @@ class Row:
     expected: float = 1.0
     window: int | None = None
 
-    def make(self):
-        """The model and its inputs."""
+    def make(self, as_it_is=False):
+        """The model and its inputs; with --dtype bf16 the model under autocast, but `as_it_is`."""
         sizes = (self.batch,) if self.window is None else (self.batch, self.window)
-        return getattr(architectures, self.build)(*sizes)
+        model, inputs = getattr(architectures, self.build)(*sizes)
+        return (model if as_it_is or dtype() == "f32" else architectures.under_autocast(model)), inputs
 
     def optimizer(self, parameters, kind):
         """AdamW where there are words, SGD with momentum elsewhere; `kind` is torch.optim or samba.optim."""

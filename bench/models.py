@@ -11,12 +11,14 @@ instructions (levels.py) does not count below the best of the machine. Peers tha
 the bandwidth of this machine as `leat machine` measures it (roofline.py), over the time of the row. Below a row stand
 the sections that lose most.
 
+With --dtype bf16 models run under autocast, OpenVINO in its own bf16; values may differ as bf16 rounds.
+
 With --against DIR the Leat of another checkout, built by its `make build`, takes part as the peer `base`; the last
 columns are its time and its time to compile over ours. With --record each row is kept (records.py), of which
 performance.py makes docs/performance.md.
 
-usage: models.py [--rows NAME...] [--peers NAME...] [--threads N...] [--isa avx2 avx512] [--rounds N] [--lost N]
-                 [--record] [--against DIR] [--list]
+usage: models.py [--rows NAME...] [--peers NAME...] [--threads N...] [--isa avx2 avx512] [--dtype f32|bf16] [--rounds N]
+                 [--lost N] [--record] [--against DIR] [--list]
 """
 
 import argparse
@@ -32,7 +34,7 @@ from pathlib import Path
 
 import levels
 from model_peers import OURS, PEERS, STEPS, missing
-from model_rows import ROWS, chosen
+from model_rows import DTYPES, ROWS, chosen
 from process import PeerError, Process
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,7 +44,7 @@ LEAST_ROUNDS = 5
 STEPS_COMPARED = 3
 # Of the largest element: what fp32 leaves after a hundred layers; and of losses behind an update, which scales small
 # gradients up (AdamW) or goes through norms of a few samples.
-DIFFERENCE, UPDATED = 1e-3, 2e-2
+DIFFERENCE, UPDATED = {"f32": 1e-3, "bf16": 1e-1}, {"f32": 2e-2, "bf16": 1e-1}
 
 
 # --- the process of a peer ------------------------------------------------------------------------------------------
@@ -55,7 +57,7 @@ def _clock():
 def _arrays(work, result):
     import numpy as np
 
-    return [np.asarray(value.detach() if hasattr(value, "detach") else value) for value in work.values(result)]
+    return [np.asarray(value.detach().float() if hasattr(value, "detach") else value) for value in work.values(result)]
 
 
 class Worker:
@@ -161,6 +163,7 @@ class Bench:
         root = self.args.against if peer == "base" else ROOT
         path = os.pathsep.join(filter(None, [str(root / "python"), os.environ.get("PYTHONPATH")]))
         variables = {**os.environ, **levels.variables(level), "PYTHONPATH": path, "MODELS_THREADS": str(threads)}
+        variables["MODELS_DTYPE"] = self.args.dtype
         variables |= {"LEAT_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
         variables["TORCHINDUCTOR_CACHE_DIR"] = str(ROOT / ".cache" / "inductor")
         command = [sys.executable, __file__, "--worker", self.row.name, peer, str(folder)]
@@ -188,6 +191,8 @@ class Bench:
         """What the peer says when it is ready; its values are compared."""
         if PEERS[peer].infers_only and self.row.kind == "training":
             raise PeerError("no training")
+        if PEERS[peer].f32_only and self.args.dtype != "f32":
+            raise PeerError(f"no {self.args.dtype}")
         folder, facts = self._prepare(peer)
         process = self._process(peer, folder, level, threads)
         try:
@@ -215,7 +220,7 @@ class Bench:
         worst = 0.0
         for index, (a, b) in enumerate(zip(ours, self.expected, strict=True)):
             difference = float(np.abs(a - b).max() / max(1e-30, np.abs(b).max())) if a.size else 0.0
-            allowed = UPDATED if self.row.kind == "training" and index > 0 else DIFFERENCE
+            allowed = (UPDATED if self.row.kind == "training" and index > 0 else DIFFERENCE)[self.args.dtype]
             if not difference <= allowed:
                 raise PeerError(f"value {index} differs by {difference:.1e} of the largest, allowed {allowed:.0e}")
             worst = max(worst, difference)
@@ -303,6 +308,11 @@ def lost_lines(sections, count):
     ]
 
 
+def name_of(row, args):
+    """Of a record."""
+    return row.name if args.dtype == "f32" else f"{row.name}-{args.dtype}"
+
+
 def line_of(row, level, threads, found, sections):
     cells = [f"{row.name:20} {level:8} {threads}"]
     for entry in found.values():
@@ -347,7 +357,9 @@ def run_row(row, args):
                 print(line_of(row, level, threads, found, sections), flush=True)
                 print("\n".join([*details(found), *lost_lines(sections, args.lost)]), flush=True)
                 if args.record and "seconds" in found.get("leat", {}):
-                    records.store("models", row.name, level, threads, record_of(row, found, sections, threads))
+                    records.store(
+                        "models", name_of(row, args), level, threads, record_of(row, found, sections, threads)
+                    )
 
 
 def main():
@@ -356,6 +368,7 @@ def main():
     parser.add_argument("--peers", nargs="+", choices=[peer for peer in PEERS if peer != "base"])
     parser.add_argument("--threads", nargs="+", type=int, default=[1], help="each of these counts in turn")
     parser.add_argument("--isa", nargs="+", choices=levels.LEVELS, help="each of these levels in turn (the best)")
+    parser.add_argument("--dtype", choices=DTYPES, default="f32", help="what is multiplied (f32)")
     parser.add_argument("--rounds", type=int, default=9, help="turns of every peer; 5 where a turn takes long")
     parser.add_argument("--lost", type=int, default=3, help="sections to show that lose most (3)")
     parser.add_argument("--record", action="store_true", help="keep the rows in bench/records")

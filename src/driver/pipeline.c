@@ -71,6 +71,7 @@ PASS(precision, leat_precision_apply(from, by->options, out_graph))
 PASS(lower_for_grad, leat_lower(from, true, out_graph))
 PASS(lower_rest, leat_lower(from, false, out_graph))
 PASS(grad, leat_grad(from, leat_lower_vjps(), out_graph))
+PASS(narrow, leat_precision_narrow(from, by->options, out_graph))
 PASS(absorb, leat_opt_absorb(from, by->arch, out_graph))
 PASS(by_parts, leat_opt_parts(from, by->arch, out_graph))
 PASS(recompute, leat_opt_recompute(from, by->arch, out_graph))
@@ -101,6 +102,7 @@ static const pass_t passes[] = {
     {"empty",      empty,                ALWAYS,    false, PRIMITIVE,            NO_EMPTY,       0,       "values without elements are constants"},
     {"trim",       trim,                 UNIT,      false, PRIMITIVE,            NO_EMPTY,       0,       "stores that serve no unit go"},
     {"fold",       fold,                 ALWAYS,    true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "constants and identities"},
+    {"narrow",     narrow,               ALWAYS,    true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "products of what mp1 rounds are of bf16"},
     {"cse",        cse,                  ALWAYS,    true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "what is computed twice in a group is computed once"},
     {"dce",        dce,                  ALWAYS,    true,  PRIMITIVE,            PRIMITIVE,      0,       "what no output needs goes"},
     {"absorb",     absorb,               INFERRING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "what follows a product with fixed weights goes into them"},
@@ -130,8 +132,8 @@ static leat_status_t check_disable(const char *list) {
     }
     if (!known) {
       LEAT_FAIL(LEAT_INVALID_ARGUMENT,
-                "pass '%.*s' cannot be disabled: pool-first, fold, cse, dce, absorb, parts, recompute, late, "
-                "columns, partial and merge can",
+                "pass '%.*s' cannot be disabled: pool-first, fold, narrow, cse, dce, absorb, parts, recompute, "
+                "late, columns, partial and merge can",
                 (int)accepted, at);
     }
   }

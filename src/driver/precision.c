@@ -2,6 +2,8 @@
 #include "driver/precision.h"
 
 #include "driver/say.h"
+#include "ir/rebuild.h"
+#include "opt/opt.h"
 #include "opt/precision.h"
 
 // precision.json in the folder of the reports, and a line that counts.
@@ -17,6 +19,14 @@ static leat_status_t tell_precision(const leat_compile_options_t *options, const
   leat_status_t status = leat_file_write_text(options->report_dir, "precision.json", &text);
   leat_text_deinit(&text);
   return status;
+}
+
+leat_status_t leat_precision_narrow(const leat_graph_t *from, const leat_compile_options_t *options,
+                                    leat_graph_t **out_graph) {
+  leat_precision_t preset;
+  LEAT_TRY(leat_precision_parse(options->precision, &preset));
+  return preset == LEAT_PRECISION_MP1 ? leat_opt_narrow(from, out_graph)
+                                      : leat_rebuild(from, leat_rebuild_copy, NULL, out_graph);
 }
 
 leat_status_t leat_precision_apply(const leat_graph_t *from, const leat_compile_options_t *options,

@@ -28,6 +28,11 @@ int64_t leat_shape_int(const leat_shape_call_t *call, leat_attr_key_t key) {
   return attr->v.i;
 }
 
+leat_dtype_t leat_shape_dtype(const leat_shape_call_t *call, leat_dtype_t otherwise) {
+  const leat_attr_t *attr = find_attr(call, LEAT_ATTR_DTYPE);
+  return attr == NULL ? otherwise : (leat_dtype_t)attr->v.i;
+}
+
 const leat_spec_t *leat_shape_spec(const leat_shape_call_t *call) {
   const leat_attr_t *attr = find_attr(call, LEAT_ATTR_SPEC);
   assert(attr != NULL);
@@ -106,8 +111,9 @@ static leat_status_t check_inputs(const leat_shape_call_t *call) {
   return NULL;
 }
 
-// What a symbol begins with and whether it is trained has defaults.
+// What a symbol begins with and whether it is trained has defaults, and so has the dtype of a result: the operands'.
 static bool is_optional(uint32_t kind, leat_attr_key_t key) {
+  if (key == LEAT_ATTR_DTYPE) return true;
   bool fact = key == LEAT_ATTR_VALUE || key == LEAT_ATTR_REQUIRES_GRAD;
   return leat_op_role(kind) == LEAT_ROLE_SYMBOL && fact;
 }

@@ -28,6 +28,8 @@ static inline const leat_value_t *leat_shape_operand(const leat_shape_call_t *ca
 // Attributes. ir/shape.c has checked that every attribute of the row is there, so these do not fail; a list also has to
 // have `rank` entries.
 int64_t leat_shape_int(const leat_shape_call_t *call, leat_attr_key_t key);
+// The attribute `dtype`, which may be absent.
+leat_dtype_t leat_shape_dtype(const leat_shape_call_t *call, leat_dtype_t otherwise);
 const leat_spec_t *leat_shape_spec(const leat_shape_call_t *call);
 const int64_t *leat_shape_list(const leat_shape_call_t *call, leat_attr_key_t key, uint32_t *out_count);
 leat_status_t leat_shape_list_of(const leat_shape_call_t *call, leat_attr_key_t key, uint32_t rank,

@@ -152,7 +152,11 @@ leat_status_t leat_shape_CONTRACT(const leat_shape_call_t *call) {
                 leat_spec_text(spec, text), spec->rank[which]);
   }
   for (uint32_t i = 0; i < spec->rank[0]; i++) LEAT_TRY(letter_extent(call, spec, spec->letters[0][i], &extent));
-  result->dtype = leat_shape_operand(call, 0)->dtype;
+  const leat_dtype_t dtype = (leat_dtype_t)leat_shape_operand(call, 0)->dtype;
+  result->dtype = (uint8_t)leat_shape_dtype(call, dtype);
+  if (result->dtype != dtype && (dtype != LEAT_BF16 || result->dtype != LEAT_F32))
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "a product of %s is %s: only of bf16 it may be f32", leat_dtype_name(dtype),
+              leat_dtype_name((leat_dtype_t)result->dtype));
   result->rank = spec->rank[2];
   for (uint32_t i = 0; i < spec->rank[2]; i++)
     LEAT_TRY(letter_extent(call, spec, spec->letters[2][i], &result->dims[i]));

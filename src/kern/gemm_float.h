@@ -35,23 +35,25 @@ VEC_INLINE void gemm_tile(int m, int width, const ET *a, const ET *b, ET *c, gem
   }
 }
 
+// `rows` rows at a time, a constant after inlining, of those from `i` on; returns where it ends.
+VEC_INLINE int64_t gemm_rows(int rows, int64_t i, int64_t m, int wide, const ET *a, const ET *b, ET *c,
+                             gemm_strides_t s, int64_t k, int64_t add) {
+  for (; i + rows <= m; i += rows) {
+    if (wide) {
+      gemm_tile(rows, WIDTH, a + i * s.a_m, b, c + i * s.c_m, s, k, add);
+    } else {
+      gemm_tile(rows, 1, a + i * s.a_m, b, c + i * s.c_m, s, k, add);
+    }
+  }
+  return i;
+}
+
 static void gemm_columns(int64_t m, int wide, const ET *a, const ET *b, ET *c, gemm_strides_t s, int64_t k,
                          int64_t add) {
-  int64_t i = 0;
-  for (; i + ROWS <= m; i += ROWS) {
-    if (wide) {
-      gemm_tile(ROWS, WIDTH, a + i * s.a_m, b, c + i * s.c_m, s, k, add);
-    } else {
-      gemm_tile(ROWS, 1, a + i * s.a_m, b, c + i * s.c_m, s, k, add);
-    }
-  }
-  for (; i < m; i++) {
-    if (wide) {
-      gemm_tile(1, WIDTH, a + i * s.a_m, b, c + i * s.c_m, s, k, add);
-    } else {
-      gemm_tile(1, 1, a + i * s.a_m, b, c + i * s.c_m, s, k, add);
-    }
-  }
+  int64_t i = gemm_rows(ROWS, 0, m, wide, a, b, c, s, k, add);
+  if (ROWS > 4) i = gemm_rows(4, i, m, wide, a, b, c, s, k, add);
+  if (ROWS > 2) i = gemm_rows(2, i, m, wide, a, b, c, s, k, add);
+  gemm_rows(1, i, m, wide, a, b, c, s, k, add);
 }
 
 // n < LANES columns. The padded copies are made for ROWS rows and PANEL_K steps of k at a time.

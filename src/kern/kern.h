@@ -28,5 +28,7 @@ typedef struct leat_kern_s {
 
 // The kernels of one level: one table per ISA build (table.c).
 extern const leat_kern_t leat_kern_portable, leat_kern_avx2, leat_kern_avx512;
+// gemm_bf16 for CPUs that have AVX512-BF16 beside that level.
+void leat_kern_avx512_bf16_gemm_bf16(const leat_kern_gemm_t *g, const void *a, const void *b, void *c);
 
 #endif

@@ -34,6 +34,7 @@ void leat_draft_contract(leat_draft_t *d, leat_op_id_t id, uint32_t section, lea
   }
   pef_stage_t *stage = leat_draft_stage(d, PEF_STAGE_CONTRACT, id);
   for (uint32_t i = 0; i < p.count; ++i) stage->params.contract.roles[i] = p.axes[i].role;
+  stage->params.contract.pairs = leat_product_is_paired(d->g, &p);
   choose_chain(d, &p, stage);
   if (pack != LEAT_NONE) read_panels(d, &p, &packs->all.data[pack], stage);
   for (uint32_t which = 0; which < 3; ++which) {

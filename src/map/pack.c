@@ -35,10 +35,22 @@ static bool worth_packing(const leat_packs_t *packs, const leat_graph_t *g, cons
   if (n->extent < (int64_t)arch->pack_columns_min) return false;
   if (n->extent * k->extent < (int64_t)arch->pack_elements_min) return false;
   if (!packs->inference && n->extent * k->extent / rows > (int64_t)arch->pack_training_elements) return false;
+  if (leat_product_is_paired(g, p)) return k->extent % 2 == 0;
   return n->strides[1] != 1 || n->extent > panel(packs);
 }
 
 // --- the calls that pack --------------------------------------------------------------------------------------------
+
+// [panels, k, columns] as [panels, pairs, 2, columns], with the strides of the last two.
+static void part_pairs(leat_access_t *a, int64_t k_stride, int64_t n_stride) {
+  a->rank = 4;
+  a->dims[3] = a->dims[2];
+  a->dims[2] = 2;
+  a->dims[1] /= 2;
+  a->strides[1] *= 2;
+  a->strides[2] = k_stride;
+  a->strides[3] = n_stride;
+}
 
 // `columns` columns from `first`, in panels `width` wide, to their place in the pack.
 static void draft_panels(leat_draft_t *d, leat_op_id_t op, const leat_pack_t *pack, uint32_t index, int64_t first,
@@ -53,6 +65,10 @@ static void draft_panels(leat_draft_t *d, leat_op_id_t op, const leat_pack_t *pa
                         .strides = {width * kn->strides[1], kn->strides[0], kn->strides[1]}};
   leat_access_t to = {
       .rank = 3, .offset = first * k, .dims = {columns / width, k, width}, .strides = {k * width, width, 1}};
+  if (pack->paired) {
+    part_pairs(&from, kn->strides[0], kn->strides[1]);
+    part_pairs(&to, 1, 2);
+  }
   leat_draft_stage(d, PEF_STAGE_MAP, op);
   leat_draft_value(d, &from, row_dim, false);
   leat_draft_operand(d, (leat_source_t){LEAT_SOURCE_PACK, true, index}, dtype, &to, row_dim);
@@ -79,7 +95,7 @@ static leat_status_t add_call(leat_packs_t *packs, const leat_draft_t *reader, u
 static uint32_t find(const leat_packs_t *packs, const leat_pack_t *pack) {
   for (uint32_t i = 0; i < packs->all.count; ++i) {
     const leat_pack_t *known = &packs->all.data[i];
-    if (known->block == pack->block && known->type == pack->type &&
+    if (known->block == pack->block && known->paired == pack->paired && known->type == pack->type &&
         memcmp(&known->access, &pack->access, sizeof pack->access) == 0)
       return i;
   }
@@ -98,11 +114,12 @@ leat_status_t leat_packs_choose(leat_packs_t *packs, const leat_draft_t *reader,
                                  .offset = p->access[1].offset,
                                  .dims = {k->extent, n->extent},
                                  .strides = {k->strides[1], n->strides[1]}},
-                      .block = n->extent <= panel(packs) ? 0 : panel(packs),
+                      .paired = leat_product_is_paired(g, p),
                       .type = packs->lasting ? LEAT_TYPE_PREPARE : type,
                       .first = section,
                       .last = section,
                       .symbol = LEAT_NONE};
+  pack.block = n->extent > panel(packs) ? panel(packs) : pack.paired ? n->extent : 0;
   *out_pack = find(packs, &pack);
   if (*out_pack != LEAT_NONE) {
     packs->all.data[*out_pack].last = section;

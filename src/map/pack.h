@@ -11,6 +11,7 @@
 typedef struct leat_pack_s {
   leat_access_t access;  // what is packed, as [k, n] with dims 0 and 1
   int64_t block;         // width of the panels; 0: plain [k, n]
+  bool paired;           // in pairs of k: panels [k / 2, block, 2]
   uint64_t bytes;
   uint8_t type;          // of the calls that make it, leat_section_type_t
   uint32_t first, last;  // the sections that read it

@@ -116,6 +116,11 @@ int64_t leat_product_extent(const leat_product_t *p, uint8_t role) {
   return extent;
 }
 
+bool leat_product_is_paired(const leat_graph_t *g, const leat_product_t *p) {
+  return leat_graph_value(g, p->access[0].base)->dtype == LEAT_BF16 &&
+         leat_graph_value(g, p->access[1].base)->dtype == LEAT_BF16;
+}
+
 leat_access_t leat_product_access(const leat_product_t *p, uint32_t which, uint32_t *out_row_dim) {
   leat_access_t a = {.base = p->access[which].base, .rank = p->count, .offset = p->access[which].offset};
   *out_row_dim = LEAT_ROWS_WHOLE;

@@ -32,6 +32,8 @@ const leat_product_axis_t *leat_product_only_axis(const leat_product_t *p, uint8
 bool leat_product_has_role(const leat_product_t *p, uint8_t role);
 // Of all axes of a role together.
 int64_t leat_product_extent(const leat_product_t *p, uint8_t role);
+// Whether it multiplies bf16 with bf16, and so adds in pairs of k.
+bool leat_product_is_paired(const leat_graph_t *g, const leat_product_t *p);
 // Operand `which` (0 A, 1 B, 2 C) over all axes, stride 0 where it lacks one; *out_row_dim: the axis of the rows, or
 // LEAT_ROWS_WHOLE.
 leat_access_t leat_product_access(const leat_product_t *p, uint32_t which, uint32_t *out_row_dim);

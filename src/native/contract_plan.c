@@ -2,6 +2,7 @@
 // CONTRACT at load: dims by role, the matrix product inside, what must be packed.
 #include "native/contract_plan.h"
 
+#include "native/cpu.h"
 #include "pef/pef_read.h"
 
 enum { ROLE_BATCH = 0, ROLE_M = 1, ROLE_N = 2, ROLE_K = 3, ROLE_COUNT };
@@ -75,7 +76,8 @@ static int64_t most(const contract_dim_t *dim, const leat_native_prepare_t *cont
 static bool swap_saves(const contract_roles_t *roles, const leat_native_stage_t *stage,
                        const leat_native_prepare_t *context) {
   for (uint32_t i = 0; i < 3; i++) {
-    if (stage->operands[i].dtype != PEF_F32) return false;
+    const bool fits = stage->params->contract.pairs != 0 || stage->operands[i].dtype == PEF_F32;
+    if (!fits) return false;
   }
   if (roles->count[ROLE_M] != 1 || roles->count[ROLE_N] != 1 || roles->count[ROLE_K] != 1) return false;
   const contract_dim_t *m = &roles->dims[ROLE_M][0], *n = &roles->dims[ROLE_N][0], *k = &roles->dims[ROLE_K][0];
@@ -130,6 +132,32 @@ static void choose_kernels(contract_plan_t *plan, const leat_native_stage_t *sta
   plan->pack_c = c->dtype != dtype || (plan->n.c != 1 && plan->n_total > 1);
 }
 
+// --- pairs -------------------------------------------------------------------------------------------------------
+
+// Dims of k whose pairs cross their borders are walked as one dim, piece by piece.
+static void join_k(contract_plan_t *plan) {
+  if (plan->k_count == 0 || plan->k.extent % 2 == 0) return;
+  for (uint32_t d = 0; d < plan->k_count; d++) plan->joined[plan->joined_count++] = plan->k_outer[d];
+  plan->joined[plan->joined_count++] = plan->k;
+  for (uint32_t d = 0; d < plan->k_count; d++) plan->k.extent *= plan->k_outer[d].extent;
+  plan->k.a = plan->k.b = 0;
+  plan->k_count = 0;
+}
+
+// A is read as it lies where pairs are words there, B where the file has it so.
+static void choose_pairs(contract_plan_t *plan, const leat_native_prepare_t *context) {
+  join_k(plan);
+  plan->gemm = leat_native_cpu_gemm_bf16(context->kern);
+  const bool one_row = most(&plan->m, context) <= 1;
+  plan->pack_a =
+      plan->joined_count > 0 || plan->k.a != 1 || plan->k.extent % 2 != 0 || (plan->m.a % 2 != 0 && !one_row);
+  plan->a_columns = plan->joined_count == 0 && plan->k.a != 1 && plan->m.a == 1;
+  plan->pack_b = plan->n_block == 0;
+  plan->n_step = 1;
+}
+
+// -----------------------------------------------------------------------------------------------------------------
+
 // Whether B's rows lie so far apart that a copy of a chunk pays. One row of A reads all of B once: nothing pays.
 static bool is_far(const contract_plan_t *plan, const leat_native_prepare_t *context) {
   int64_t rows = most(&plan->m, context);
@@ -150,7 +178,8 @@ static bool reads_lines(const contract_plan_t *plan, const leat_native_stage_t *
 // Few columns, of which one block is no multiple of what generated kernels go in: it is computed wider.
 static int64_t step_of_columns(const contract_plan_t *plan, const leat_native_prepare_t *context) {
   enum { MOST = 4 * CONTRACT_N };
-  if (context->jit == NULL || plan->class_ != PEF_CLASS_F32 || plan->b_lines || plan->n_total >= MOST) return 1;
+  const bool generated = context->jit != NULL && plan->class_ == PEF_CLASS_F32 && !plan->b_lines;
+  if (!generated || plan->n_total >= MOST) return 1;
   const int64_t step = leat_native_jit_step(context->jit);
   return plan->n_total % step == 0 || most(&plan->m, context) < CONTRACT_SWAP_ROWS ? 1 : step;
 }
@@ -159,6 +188,24 @@ static bool is_far_a(const contract_plan_t *plan, const leat_native_prepare_t *c
   return !plan->pack_a && plan->a_bytes == 4 && plan->class_ == PEF_CLASS_F32 && plan->m.a == 1 &&
          plan->k.a >= CONTRACT_FAR_STRIDE && plan->k.extent > 1 && most(&plan->m, context) > 1 &&
          most(&plan->n, context) >= CONTRACT_FAR_COLUMNS;
+}
+
+// How A and B are read, where they are of the class.
+static void choose_copies(contract_plan_t *plan, const leat_native_stage_t *stage,
+                          const leat_native_prepare_t *context) {
+  plan->b_lines = reads_lines(plan, stage, context);
+  if (plan->b_lines) {
+    plan->pack_b = false;
+    plan->gemm = context->kern->gemm_lines_f32;
+  }
+  plan->pack_b |= is_far(plan, context);
+  plan->n_step = step_of_columns(plan, context);
+  plan->pack_b |= plan->n_step > 1;
+  plan->pack_c |= plan->n_step > 1;
+  // Block kernels walk A along one of its dims.
+  plan->pack_a |= plan->k.a != 1 && plan->m.a != 1 && plan->k.extent > 1 && plan->m.extent > 1;
+  plan->a_columns = is_far_a(plan, context);
+  plan->pack_a |= plan->a_columns;
 }
 
 // Blocks of k, from the shape and the chain of the file alone.
@@ -216,12 +263,13 @@ static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 leat_kern_gemm_t leat_native_contract_gemm(const contract_plan_t *plan, int64_t m, int64_t n, int64_t k, int64_t b_k,
                                            int add) {
+  const int64_t word = plan->pairs ? 2 : 1;  // elements that the kernel sees as one
   return (leat_kern_gemm_t){.m = m,
                             .n = n,
-                            .k = k,
+                            .k = (k + word - 1) / word,
                             .a_m = plan->a_columns ? 1
                                    : plan->pack_a  ? CONTRACT_K
-                                                   : plan->m.a,
+                                                   : plan->m.a / word,
                             .a_k = plan->a_columns ? CONTRACT_M
                                    : plan->pack_a  ? 1
                                                    : plan->k.a,
@@ -240,7 +288,7 @@ contract_columns_t leat_native_contract_columns(const contract_plan_t *plan, con
     int64_t block = first / plan->n_block, inside = first % plan->n_block;
     columns.memory_b_k = min64(plan->n_block, plan->n_total - block * plan->n_block);
     columns.width = min64(columns.width, columns.memory_b_k - inside);
-    columns.b = b + (block * plan->n_block_step + inside) * plan->b_bytes;
+    columns.b = b + (block * plan->n_block_step + inside * (plan->pairs ? 2 : 1)) * plan->b_bytes;
   }
   columns.wide = (columns.width + plan->n_step - 1) / plan->n_step * plan->n_step;
   columns.b_k = plan->b_lines ? plan->n.b : plan->pack_b ? columns.wide : columns.memory_b_k;
@@ -284,7 +332,7 @@ static void request_blocks(contract_plan_t *plan, leat_native_jit_t *jit, uint32
 }
 
 static void generate(contract_plan_t *plan, const leat_native_prepare_t *context) {
-  if (context->jit == NULL || plan->class_ != PEF_CLASS_F32 || plan->b_lines) return;
+  if (context->jit == NULL || plan->class_ != PEF_CLASS_F32 || plan->b_lines || plan->pairs) return;
   int64_t tile = context->tile_rows_max, last = context->row_count % tile;
   add_sizes(plan->m_sizes, CONTRACT_M, plan->m.extent * (plan->m.is_rows ? tile : 1));
   if (plan->m.is_rows && last > 0) add_sizes(plan->m_sizes, CONTRACT_M, plan->m.extent * last);
@@ -307,21 +355,13 @@ leat_status_t leat_native_contract_prepare(leat_native_stage_t *stage, const lea
   choose_dims(plan, stage, context);
   plan->n_total = plan->n.extent * (plan->n.is_rows ? context->row_count : 1);
   choose_kernels(plan, stage, context->kern);
-  plan->b_lines = reads_lines(plan, stage, context);
-  if (plan->b_lines) {
-    plan->pack_b = false;
-    plan->gemm = context->kern->gemm_lines_f32;
-  }
-  plan->pack_b |= is_far(plan, context);
-  plan->n_step = step_of_columns(plan, context);
-  plan->pack_b |= plan->n_step > 1;
-  plan->pack_c |= plan->n_step > 1;
-  // Block kernels walk A along one of its dims.
-  plan->pack_a |= plan->k.a != 1 && plan->m.a != 1 && plan->k.extent > 1 && plan->m.extent > 1;
-  plan->a_columns = is_far_a(plan, context);
-  plan->pack_a |= plan->a_columns;
+  plan->pairs = stage->params->contract.pairs != 0;
+  if (plan->pairs)
+    choose_pairs(plan, context);
+  else
+    choose_copies(plan, stage, context);
   bool streams = most(&plan->m, context) == 1 && plan->n_block > 0 && !plan->pack_a && !plan->pack_b;
-  plan->k_chunk = streams ? CONTRACT_K_ONE_ROW : CONTRACT_K;
+  plan->k_chunk = (streams ? CONTRACT_K_ONE_ROW : CONTRACT_K) * (plan->pairs ? 2 : 1);
   choose_k_block(plan, stage->params->contract.chain, context->kern);
   choose_part(plan, context);
   layout_workspace(plan, stage);

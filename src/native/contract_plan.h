@@ -32,9 +32,12 @@ typedef struct contract_plan_s {
   bool b_native;                // B has the class's own dtype
   bool b_lines;                 // B lies in lines along k, and is read so
   bool add;
+  bool pairs;  // bf16 in pairs of k: the kernel sees words of two elements; all else here counts elements
   uint32_t outer_count, k_count;
   contract_dim_t outer[8];
   contract_dim_t k_outer[8];
+  uint32_t joined_count;     // pairs: dims of k that are walked as one, since pairs cross their borders; both operands
+  contract_dim_t joined[8];  // are packed then, but for a B that lies packed
   contract_dim_t m, n, k;
   int64_t n_step;                 // columns that are computed are a multiple of this; B and C go through the workspace
   int64_t k_chunk;                // at most so many steps of k in one chunk

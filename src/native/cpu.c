@@ -35,6 +35,12 @@ const leat_kern_t *leat_native_cpu_kernels(enum leat_isa isa) {
   return kernels[isa];
 }
 
+void (*leat_native_cpu_gemm_bf16(const leat_kern_t *kern))(const leat_kern_gemm_t *g, const void *a, const void *b,
+                                                           void *c) {
+  const bool has_pairs = kern == &leat_kern_avx512 && __builtin_cpu_supports("avx512bf16");
+  return has_pairs ? leat_kern_avx512_bf16_gemm_bf16 : kern->gemm_bf16;
+}
+
 // --- executable memory -----------------------------------------------------------------------------------------
 
 // A line of /proc/self/maps is "begin-end rwxp ...", begin and end in hexadecimal.

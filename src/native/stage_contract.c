@@ -19,6 +19,75 @@ static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // --- packing -----------------------------------------------------------------------------------------------------
 
+// A piece of joined dims of k: `count` elements along the innermost from `k` on, and where they lie.
+typedef struct contract_piece_s {
+  int64_t count, a, b;
+} contract_piece_t;
+static contract_piece_t piece_at(const contract_plan_t *plan, int64_t k, int64_t left) {
+  const contract_dim_t *inner = &plan->joined[plan->joined_count - 1];
+  int64_t at = k % inner->extent, rest = k / inner->extent;
+  contract_piece_t piece = {min64(inner->extent - at, left), at * inner->a, at * inner->b};
+  for (uint32_t d = plan->joined_count - 1; d-- > 0;) {
+    const int64_t index = rest % plan->joined[d].extent;
+    piece.a += index * plan->joined[d].a;
+    piece.b += index * plan->joined[d].b;
+    rest /= plan->joined[d].extent;
+  }
+  return piece;
+}
+
+// The `count` elements of k from `first` on, row by row: elements of a pair lie in two pieces at times.
+static void pack_b_pieces(const contract_run_t *run, const contract_columns_t *columns, const char *b, int64_t first,
+                          int64_t count) {
+  const contract_plan_t *plan = run->plan;
+  const int64_t step = plan->joined[plan->joined_count - 1].b, wide = columns->wide;
+  uint16_t *out = (void *)run->buffer_b;
+  for (int64_t k = 0; k < count;) {
+    const contract_piece_t piece = piece_at(plan, first + k, count - k);
+    const uint16_t *in = (const uint16_t *)(const void *)b + piece.b;
+    for (int64_t end = k + piece.count; k < end; k++, in += step)
+      run->kern->copy2_b2(out + k / 2 * 2 * wide + k % 2, 2, in, plan->n.b, 0, columns->width, 1);
+  }
+  for (int64_t j = 0; count % 2 != 0 && j < columns->width; j++) out[(count - 1) * wide + 2 * j + 1] = 0;
+}
+static void pack_a_pieces(const contract_run_t *run, const char *a, int64_t rows, int64_t first, int64_t count) {
+  const contract_plan_t *plan = run->plan;
+  const int64_t step = plan->joined[plan->joined_count - 1].a, row = 2 * CONTRACT_K;
+  uint16_t *out = (void *)run->buffer_a;
+  for (int64_t k = 0; k < count;) {
+    const contract_piece_t piece = piece_at(plan, first + k, count - k);
+    run->kern->copy2_b2(out + k, row, (const uint16_t *)(const void *)a + piece.a, plan->m.a, step, rows, piece.count);
+    k += piece.count;
+  }
+  for (int64_t i = 0; count % 2 != 0 && i < rows; i++) out[i * row + count] = 0;
+}
+
+// out[k / 2][wide] = B in pairs.
+static void pack_b_pairs(const contract_run_t *run, const contract_columns_t *columns, const char *b, int64_t first,
+                         int64_t count) {
+  const contract_plan_t *plan = run->plan;
+  if (plan->joined_count > 0)
+    pack_b_pieces(run, columns, b, first, count);
+  else
+    run->kern->pack_bf16((void *)run->buffer_b, columns->wide, 1, (const void *)b, plan->k.b, plan->n.b, count,
+                         columns->width);
+}
+// Rows of CONTRACT_K pairs, or blocks of [pairs][CONTRACT_M].
+static void pack_a_pairs(const contract_run_t *run, const char *a, int64_t rows, int64_t first, int64_t count) {
+  const contract_plan_t *plan = run->plan;
+  uint32_t *out = (void *)run->buffer_a;
+  const uint16_t *in = (const void *)a;
+  if (plan->joined_count > 0) {
+    pack_a_pieces(run, a, rows, first, count);
+  } else if (!plan->a_columns) {
+    run->kern->pack_bf16(out, 1, CONTRACT_K, in, plan->k.a, plan->m.a, count, rows);
+  } else {
+    for (int64_t i = 0; i < rows; i += CONTRACT_M)
+      run->kern->pack_bf16(out + i * CONTRACT_K, CONTRACT_M, 1, in + i, plan->k.a, 1, count,
+                           min64(CONTRACT_M, rows - i));
+  }
+}
+
 // out[k][wide] = B as class values.
 static void pack_b(const contract_run_t *run, const contract_columns_t *columns, const char *b, int64_t k) {
   const contract_plan_t *plan = run->plan;
@@ -143,7 +212,10 @@ static void run_chunk(const contract_run_t *run, const contract_part_t *part, co
   int64_t a_row = plan->m.a * plan->a_bytes,
           c_row = (plan->pack_c ? plan->part_columns : plan->m.c) * plan->value_bytes;
   if (plan->pack_a) {
-    pack_a(run, a, part->rows, k->count);
+    if (plan->pairs)
+      pack_a_pairs(run, a, part->rows, k->p, k->count);
+    else
+      pack_a(run, a, part->rows, k->count);
     a = run->buffer_a;
     a_row = CONTRACT_K * plan->value_bytes;
   }
@@ -151,7 +223,10 @@ static void run_chunk(const contract_run_t *run, const contract_part_t *part, co
     contract_columns_t columns = leat_native_contract_columns(plan, part->b, j, part->end);
     const char *b = b_of_chunk(plan, &columns, k);
     if (plan->pack_b) {
-      pack_b(run, &columns, b, k->count);
+      if (plan->pairs)
+        pack_b_pairs(run, &columns, b, k->p, k->count);
+      else
+        pack_b(run, &columns, b, k->count);
       b = run->buffer_b;
     }
     for (int64_t i = 0; i < part->rows; i += CONTRACT_M) {

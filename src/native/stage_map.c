@@ -270,10 +270,40 @@ static void run_copy(map_run_t *run) {
   } while (leat_index_next(inner, outer, index));
 }
 
+// Whether a copy of elements of two bytes makes pairs: [columns, 2], two elements of k side by side.
+static bool makes_pairs(const map_run_t *run) {
+  const map_plan_t *plan = run->plan;
+  const uint32_t inner = plan->rank - 1;
+  const int64_t *out = plan->stores[0].strides;
+  if (plan->rank < 2 || plan->stores[0].element_bytes != 2 || out[inner] != 1 || out[inner - 1] != 2) return false;
+  bool whole = run->dims[inner] == 2 && (uintptr_t)run->store_at[0] % 4 == 0;
+  for (uint32_t d = 0; d < inner; d++) whole &= out[d] % 2 == 0;
+  return whole;
+}
+
+// Of a panel all that lie in equal steps at once.
+static void run_pairs(map_run_t *run) {
+  const map_plan_t *plan = run->plan;
+  const int64_t *in = plan->leaves[0].strides, *out = plan->stores[0].strides;
+  const uint32_t inner = plan->rank - 1, columns = inner - 1;
+  const bool steps = columns > 0 && in[columns - 1] == 2 * in[inner] && out[columns - 1] % 2 == 0;
+  const uint32_t loops = steps ? columns - 1 : columns;
+  const int64_t pairs = steps ? run->dims[loops] : 1, out_k = steps ? out[loops] / 2 : 0;
+  int64_t index[8] = {0};
+  do {
+    char *to = run->store_at[0] + leat_native_map_offset(out, index, loops) * 2;
+    const char *from = run->leaf_at[0] + leat_native_map_offset(in, index, loops) * 2;
+    run->kern->pack_bf16((void *)to, out_k, 1, (const void *)from, in[inner], in[columns], 2 * pairs,
+                         run->dims[columns]);
+  } while (leat_index_next(loops, run->dims, index));
+}
+
 void leat_native_map_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
   map_run_t run;
   begin(&run, stage, tile);
-  if (run.plan->is_copy && run.plan->stores[0].strides[run.plan->rank - 1] == 1) {
+  if (run.plan->is_copy && makes_pairs(&run)) {
+    run_pairs(&run);
+  } else if (run.plan->is_copy && run.plan->stores[0].strides[run.plan->rank - 1] == 1) {
     run_copy(&run);
   } else if (run.plan->nest) {
     leat_native_map_nest_run(&run);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rewrites of the primitive graph. Every pass rebuilds: graph in, graph out; each may be left out, and the graph
-// computes the same. Floats: but for what columns.c, parts.c and partial.c say, no pass changes the bits of a result.
+// computes the same. Floats: but for what columns.c, narrow.c, parts.c and partial.c say, no pass changes the bits of a result.
 #ifndef LEAT_OPT_OPT_H_
 #define LEAT_OPT_OPT_H_
 
@@ -32,6 +32,9 @@ leat_status_t leat_opt_absorb(const leat_graph_t *from, const leat_arch_t *arch,
 leat_status_t leat_opt_parts(const leat_graph_t *from, const leat_arch_t *arch, leat_graph_t **out_graph) LEAT_MUST_USE;
 // A long sum that nothing else can be cut along is the sum of partial sums (partial.c).
 leat_status_t leat_opt_partial(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
+
+// Products of what was rounded to bf16 multiply that (narrow.c).
+leat_status_t leat_opt_narrow(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
 
 // Backward computes elementwise values again where that keeps fewer bytes from forward (recompute.c).
 leat_status_t leat_opt_recompute(const leat_graph_t *from, const leat_arch_t *arch,

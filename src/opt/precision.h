@@ -3,7 +3,8 @@
 // are accumulated in f32 everywhere, whatever the dtype of their terms.
 //
 //   mp0      the dtypes of the program: nothing is changed
-//   mp1      operands of matrix products and convolutions are rounded to bf16; results and all else stay f32
+//   mp1      operands of matrix products and convolutions are rounded to bf16, those of the matrix products that
+//            backward makes of them, too; results and all else stay f32
 //   mp4      every f32 value that depends on inputs or parameters becomes bf16. Parameters, buffers and outputs keep
 //            their dtype and are converted where they are read and written; what is made of constants alone (position
 //            tables, masks) is computed in f32 and rounded once, where it meets a bf16 value

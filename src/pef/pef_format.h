@@ -99,6 +99,13 @@
 // lanes), then adds lanes i and i+8, i+4, i+2, i+1 in that order; every other REDUCE goes sequentially in lexicographic
 // order.
 //
+// Pairs (2.2). A parameter `pairs` = 1 says that the terms of a sum of products of bf16 go in pairs: of terms 2i and
+// 2i + 1 of a block of k the odd one comes first, then the even one. Each is a fused multiply-add in f32, rounded once,
+// to nearest even, that knows no denormals: in both factors and in the accumulator one counts as a zero of its sign,
+// and a result that is below the least normal number when it is rounded to 24 bits of any exponent is a zero of its
+// sign. Where the last pair has no odd term, +0 times +0 is added in its place. NaN and infinities go their usual ways.
+// (This is what AVX512-BF16 computes.) Sums of blocks are added like any others.
+//
 // Long sums. A parameter `chain` = L > 0 says that no accumulator takes more than L terms: the terms, in
 // the order above, are cut into blocks, each is summed from 0 as above, and the sums of the m blocks are added
 // pairwise: those of the first h, h being the greatest power of two below m, plus those of the rest, each made the same
@@ -127,7 +134,7 @@
 
 #define PEF_MAGIC "LEATPEF"  // 8 bytes with the NUL
 #define PEF_VERSION_MAJOR 2u
-#define PEF_VERSION_MINOR 1u  // the newest that is known
+#define PEF_VERSION_MINOR 2u  // the newest that is known
 #define PEF_ENDIAN_MARK 0x01020304u
 #define PEF_FLOAT_MARK 370.5  // f64: catches foreign float formats
 #define PEF_ALIGN 64u

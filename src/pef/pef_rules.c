@@ -60,6 +60,28 @@ static leat_status_t check_packed(const pef_stage_site_t *site) {
   return NULL;
 }
 
+// Blocks of a long sum and panels hold whole pairs.
+static leat_status_t check_pairs(const pef_stage_site_t *site) {
+  const pef_contract_t *params = &site->stage->params.contract;
+  const pef_operand_t *b = &site->operands[PEF_CONTRACT_b];
+  if (b->dtype != PEF_BF16) {
+    return leat_pef_corrupt("operand 'b' is %s: parameter 'pairs' is for bf16 with bf16",
+                            leat_pef_dtype_name(b->dtype));
+  }
+  if (params->chain % 2 != 0) {
+    return leat_pef_corrupt("parameter 'chain' is %lld: blocks of pairs are even", (long long)params->chain);
+  }
+  if (params->n_block == 0) return NULL;
+  if (params->n_block_step % 2 != 0) {
+    return leat_pef_corrupt("parameter 'n_block_step' is %lld: blocks of pairs are even",
+                            (long long)params->n_block_step);
+  }
+  int64_t k = 1;
+  for (uint32_t i = 0; i < b->rank; ++i) k *= params->roles[i] == PEF_ROLE_K ? b->dims[i] : 1;
+  return k % 2 == 0 ? NULL
+                    : leat_pef_corrupt("operand 'b' is packed in pairs, but has %lld elements of k", (long long)k);
+}
+
 leat_status_t leat_pef_rule_contract(const pef_stage_site_t *site) {
   const pef_contract_t *params = &site->stage->params.contract;
   for (uint32_t i = 0; i < site->operands[PEF_CONTRACT_c].rank; ++i) {
@@ -69,6 +91,7 @@ leat_status_t leat_pef_rule_contract(const pef_stage_site_t *site) {
                             leat_pef_label(site, (uint32_t)lacking).text, (long long)site->operands[lacking].strides[i],
                             i);
   }
+  if (params->pairs != 0) LEAT_TRY(check_pairs(site));
   return params->n_block != 0 ? check_packed(site) : NULL;
 }
 

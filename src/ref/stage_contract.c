@@ -25,9 +25,35 @@ static ref_value_t read_packed(const contract_t *s, int64_t k) {
     n_count = s->b.file->dims[d];
   }
   const int64_t before = n / block * block, width = n_count - before < block ? n_count - before : block;
-  const int64_t elements = n / block * s->params->n_block_step + k * width + n % block - n_first;
+  // A tile's columns begin n_first elements further on: the operand says so by its stride of 1.
+  const int64_t in_panel = s->params->pairs != 0 ? k / 2 * 2 * width + n % block * 2 + k % 2 : k * width + n % block;
+  const int64_t elements = n / block * s->params->n_block_step + in_panel - n_first;
   const char *whole = leat_ref_at(&s->b, rest);
   return leat_ref_load(s->class_, s->b.dtype, whole + elements * (int64_t)leat_pef_dtype_bytes(s->b.dtype));
+}
+
+// The factors of term k.
+static void read_term(const contract_t *s, int64_t k, ref_value_t *out_a, ref_value_t *out_b) {
+  int64_t index[PEF_MAX_RANK];
+  leat_ref_nth(k, s->k_dims, index);
+  for (uint32_t d = 0; d < PEF_MAX_RANK; d++) index[d] += s->at[d];
+  *out_a = leat_ref_read(&s->a, s->class_, index);
+  *out_b = s->params->n_block > 0 ? read_packed(s, k) : leat_ref_read(&s->b, s->class_, index);
+}
+
+static ref_value_t add_term(const contract_t *s, int64_t k, ref_value_t sum) {
+  ref_value_t a, b;
+  read_term(s, k, &a, &b);
+  return leat_ref_multiply_add(s->class_, a, b, sum);
+}
+
+// Terms k and k + 1, of which the second may lie beyond `end`.
+static ref_value_t add_pair(const contract_t *s, int64_t k, int64_t end, ref_value_t sum) {
+  ref_value_t a = {.f32 = 0}, b = {.f32 = 0};
+  if (k + 1 < end) read_term(s, k + 1, &a, &b);
+  sum = leat_ref_pair_term(a, b, sum);
+  read_term(s, k, &a, &b);
+  return leat_ref_pair_term(a, b, sum);
 }
 
 static ref_value_t block_of_k(const void *sum, int64_t block) {
@@ -35,14 +61,10 @@ static ref_value_t block_of_k(const void *sum, int64_t block) {
   const int64_t length = s->params->chain > 0 ? s->params->chain : s->k_count;
   const bool from_c = block == 0 && s->params->add != 0;
   ref_value_t value = from_c ? leat_ref_read(&s->c, s->class_, s->at) : leat_ref_of_int(s->class_, 0);
-  for (int64_t k = block * length; k < s->k_count && k < (block + 1) * length; k++) {
-    int64_t index[PEF_MAX_RANK];
-    leat_ref_nth(k, s->k_dims, index);
-    for (uint32_t d = 0; d < PEF_MAX_RANK; d++) index[d] += s->at[d];
-    const ref_value_t a = leat_ref_read(&s->a, s->class_, index);
-    const ref_value_t b = s->params->n_block > 0 ? read_packed(s, k) : leat_ref_read(&s->b, s->class_, index);
-    value = leat_ref_multiply_add(s->class_, a, b, value);
-  }
+  const int64_t end = s->k_count - block * length < length ? s->k_count : (block + 1) * length;
+  const int64_t step = s->params->pairs != 0 ? 2 : 1;
+  for (int64_t k = block * length; k < end; k += step)
+    value = step == 2 ? add_pair(s, k, end, value) : add_term(s, k, value);
   return value;
 }
 

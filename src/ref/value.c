@@ -53,6 +53,26 @@ ref_value_t leat_ref_multiply_add(uint32_t class_, ref_value_t a, ref_value_t b,
   return leat_ref_add(class_, leat_ref_multiply(class_, a, b), sum);
 }
 
+// --- terms of pairs ----------------------------------------------------------------------------------------------
+
+static float without_denormal(float x) { return fpclassify(x) == FP_SUBNORMAL ? copysignf(0, x) : x; }
+
+// Whether a b + c, rounded to 24 bits of any exponent, is below the least normal number: it is itself below what is
+// halfway between that and the number of 24 bits before it. In f64 the product is exact, and the sum known with its
+// error.
+static bool is_below_normal(float a, float b, float c) {
+  const double product = (double)a * b, term = c, sum = product + term, part = sum - product;
+  const double error = (product - (sum - part)) + (term - part), half = 0x1p-126 - 0x1p-151;
+  if (fabs(sum) != half) return fabs(sum) < half;
+  return error != 0 && signbit(error) != signbit(sum);
+}
+
+ref_value_t leat_ref_pair_term(ref_value_t a, ref_value_t b, ref_value_t sum) {
+  const float x = without_denormal(a.f32), y = without_denormal(b.f32), z = without_denormal(sum.f32);
+  const float exact = fmaf(x, y, z);
+  return (ref_value_t){.f32 = is_below_normal(x, y, z) ? copysignf(0, exact) : exact};
+}
+
 // --- halves ------------------------------------------------------------------------------------------------------
 
 // A float of 16 bits: a sign, an exponent, and so many bits of mantissa.

@@ -25,7 +25,9 @@ void leat_ref_store(uint32_t class_, uint32_t dtype, char *at, ref_value_t value
 ref_value_t leat_ref_add(uint32_t class_, ref_value_t a, ref_value_t b);
 ref_value_t leat_ref_multiply(uint32_t class_, ref_value_t a, ref_value_t b);
 ref_value_t leat_ref_multiply_add(uint32_t class_, ref_value_t a, ref_value_t b, ref_value_t sum);  // rounded once
-bool leat_ref_less(uint32_t class_, ref_value_t a, ref_value_t b);                                  // false with a NaN
+// The same of a term of a pair: in f32 without denormals, as pef_format.h says ("Pairs").
+ref_value_t leat_ref_pair_term(ref_value_t a, ref_value_t b, ref_value_t sum);
+bool leat_ref_less(uint32_t class_, ref_value_t a, ref_value_t b);  // false with a NaN
 bool leat_ref_is_nan(uint32_t class_, ref_value_t value);
 
 #endif

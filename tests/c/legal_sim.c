@@ -80,7 +80,9 @@ static int64_t place_of(const cursor_t *c) {
   }
   if (c->packed) {
     const int64_t block = c->stage->params.contract.n_block, left = n_count - n / block * block;
-    at += n / block * c->stage->params.contract.n_block_step + k * (left < block ? left : block) + n % block;
+    const int64_t width = left < block ? left : block, paired = c->stage->params.contract.pairs;
+    const int64_t in_panel = paired != 0 ? k / 2 * 2 * width + n % block * 2 + k % 2 : k * width + n % block;
+    at += n / block * c->stage->params.contract.n_block_step + in_panel;
   }
   return (int64_t)c->o->offset + at * (int64_t)leat_pef_dtype_bytes(c->o->dtype);
 }

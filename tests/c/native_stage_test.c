@@ -8,9 +8,11 @@
 #include "check.h"
 #include "draws.h"
 #include "level.h"
+#include "native/cpu.h"
 #include "native/jit.h"
 #include "native/stage.h"
 #include "pef/pef_read.h"
+#include "ref/value.h"
 
 enum { MAX_OPERANDS = 6, BUFFER_BYTES = 4 << 20 };
 
@@ -147,8 +149,10 @@ static void expect(const bench_t *b, uint32_t operand, const int64_t *index, dou
   double got = get(b, operand, index);
   if (got == want || (got != got && want != want)) return;
   char text[600];
-  int n = snprintf(text, sizeof text, "%s, %s, tile %lld of %lld rows:", what, leat_native_cpu_isa_name(level_isa()),
-                   (long long)b->tile_rows, (long long)b->rows);
+  int n = snprintf(text, sizeof text, "%s, %s, pairs %lld chain %lld add %lld, tile %lld of %lld rows:", what,
+                   leat_native_cpu_isa_name(level_isa()), (long long)b->params.contract.pairs,
+                   (long long)b->params.contract.chain, (long long)b->params.contract.add, (long long)b->tile_rows,
+                   (long long)b->rows);
   for (uint32_t i = 0; i < b->stage.operand_count && n < 500; i++) {
     n += snprintf(text + n, sizeof text - (size_t)n, " op%u dtype %u", i, b->operands[i].dtype);
     for (uint32_t d = 0; d < b->operands[i].rank; d++) {
@@ -384,10 +388,18 @@ static void test_reduce(void **unused) {
 
 // --- CONTRACT --------------------------------------------------------------------------------------------------------
 
+// Of pairs the odd term comes first; behind the last there is 0 times 0.
+static float add_pair(const double *x, const double *y, int64_t count, float sum) {
+  const ref_value_t odd_x = {.f32 = count > 1 ? (float)x[1] : 0}, odd_y = {.f32 = count > 1 ? (float)y[1] : 0};
+  const ref_value_t odd = leat_ref_pair_term(odd_x, odd_y, (ref_value_t){.f32 = sum});
+  return leat_ref_pair_term((ref_value_t){.f32 = (float)x[0]}, (ref_value_t){.f32 = (float)y[0]}, odd).f32;
+}
+
 static double contract_at(const bench_t *b, const int64_t *at, const char *old_c) {
   const leat_native_operand_t *c = &b->operands[2];
   int64_t dims[8], k[8] = {0}, index[8], terms = 1, chain = b->params.contract.chain, term = 0, blocks = 0;
   bool wide = c->dtype == PEF_F64;
+  double x[2] = {0}, y[2] = {0};  // of a pair
   for (uint32_t d = 0; d < c->rank; d++)
     dims[d] = b->params.contract.roles[d] == 3 ? b->operands[0].dims[d] : 1, terms *= dims[d];
   double *sums = calloc((size_t)terms, sizeof *sums);
@@ -395,9 +407,14 @@ static double contract_at(const bench_t *b, const int64_t *at, const char *old_c
     leat_kern_portable.load[LEAT_KERN_F64][c->dtype](&sums[0], old_c + offset_of(c, at) * c->element_bytes, 1, 1);
   do {
     for (uint32_t d = 0; d < c->rank; d++) index[d] = at[d] + k[d];
-    double x = get(b, 0, index), y = get(b, 1, index), *acc = &sums[blocks];
-    *acc = wide ? fma(x, y, *acc) : (double)fmaf((float)x, (float)y, (float)*acc);
+    double *acc = &sums[blocks], *last_x = &x[term % 2], *last_y = &y[term % 2];
+    *last_x = get(b, 0, index), *last_y = get(b, 1, index);
     term++;
+    if (b->params.contract.pairs != 0) {
+      if (term % 2 == 0 || term == terms) *acc = (double)add_pair(x, y, term % 2 == 0 ? 2 : 1, (float)*acc);
+    } else {
+      *acc = wide ? fma(*last_x, *last_y, *acc) : (double)fmaf((float)*last_x, (float)*last_y, (float)*acc);
+    }
     if (chain > 0 && term % chain == 0) blocks++;
   } while (next(k, dims, c->rank));
   if (chain == 0 || term % chain != 0) blocks++;
@@ -432,13 +449,17 @@ static void one_contract(uint32_t seed, leat_native_jit_t *jit) {
     total *= dims[d];
     if (b->params.contract.roles[d] <= 1 && chance(2)) row = d;
   }
-  uint8_t kinds[4][2] = {{PEF_F32, PEF_F32}, {PEF_F32, PEF_F32}, {PEF_BF16, PEF_F32}, {PEF_F64, PEF_F64}};
+  uint8_t kinds[4][2] = {{PEF_F32, PEF_F32}, {PEF_BF16, PEF_F32}, {PEF_BF16, PEF_F32}, {PEF_F64, PEF_F64}};
   uint8_t *kind = kinds[chance(4)];
   uint8_t c = kind[0] == PEF_BF16 && chance(2) ? PEF_BF16 : kind[1];
   bool shuffle = chance(3) > 0;
   static const int64_t chains[] = {0, 0, 1, 7, 32, 100, 2048};
   b->params.contract.add = chance(3) == 0;
   b->params.contract.chain = chains[chance(7)];
+  if (kind[0] == PEF_BF16 && chance(4) > 0) {
+    b->params.contract.pairs = 1;
+    b->params.contract.chain = b->params.contract.chain / 2 * 4;
+  }
   set_operand(b, 0, kind[0], rank, dims, lacking(b, rank, 2), shuffle);
   set_operand(b, 1, kind[0], rank, dims, lacking(b, rank, 1), shuffle);
   set_operand(b, 2, c, rank, dims, lacking(b, rank, 3), shuffle);
@@ -460,6 +481,69 @@ static void one_contract(uint32_t seed, leat_native_jit_t *jit) {
   bench_free(b);
 }
 
+// --- pairs -----------------------------------------------------------------------------------------------------------
+
+enum { PAIRS_M = 15, PAIRS_N = 150, PAIRS_K = 9 };
+
+// bf16 of all kinds, most of them so that their products are around the least normal number, or meet in sums.
+static uint16_t any_bf16(void) {
+  static const uint16_t special[] = {0,      0x8000, 1,      0x8001, 0x7f,   0x807f, 0x80,  0x8080,
+                                     0x7f7f, 0xff7f, 0x7f80, 0xff80, 0x7fc0, 0x3f80, 0xbf80};
+  const uint32_t how = chance(40);
+  if (how == 0) return special[chance(15)];
+  if (how == 1) return (uint16_t)chance(1 << 16);
+  const uint32_t exponent = how < 30 ? 52 + chance(13) : 124 + chance(6), sign = chance(2) << 15;
+  return (uint16_t)(sign | exponent << 7 | (chance(3) == 0 ? 0 : chance(128)));
+}
+
+typedef void gemm_fn(const leat_kern_gemm_t *g, const void *a, const void *b, void *c);
+
+static void check_pairs(gemm_fn *gemm, const leat_kern_gemm_t *g) {
+  static uint16_t a[PAIRS_M * PAIRS_K * 2 + 1], b[PAIRS_K * PAIRS_N * 2 + 1];
+  static float c[PAIRS_M * PAIRS_N], old[PAIRS_M * PAIRS_N];
+  const uint32_t odd = chance(2);  // words may lie at any even address
+  for (size_t i = 0; i < sizeof a / sizeof *a; i++) a[i] = any_bf16();
+  for (size_t i = 0; i < sizeof b / sizeof *b; i++) b[i] = any_bf16();
+  for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
+    const uint32_t bits = (uint32_t)any_bf16() << 16 | (chance(3) == 0 ? chance(1 << 16) : 0);
+    memcpy(&old[i], &bits, sizeof bits);
+  }
+  memcpy(c, old, sizeof c);
+  gemm(g, a + odd, b + odd, c);
+  for (int64_t i = 0; i < PAIRS_M * PAIRS_N; i++) {
+    const int64_t row = i / g->c_m, column = i % g->c_m;
+    float expected = row < g->m && column < g->n && !g->add ? 0 : old[i];
+    for (int64_t p = 0; p < g->k && row < g->m && column < g->n; p++) {
+      for (int half = 1; half >= 0; half--) {
+        const uint32_t x = (uint32_t)a[odd + 2 * (row * g->a_m + p * g->a_k) + half] << 16;
+        const uint32_t y = (uint32_t)b[odd + 2 * (p * g->b_k + column) + half] << 16;
+        ref_value_t fx, fy;
+        memcpy(&fx.f32, &x, sizeof x);
+        memcpy(&fy.f32, &y, sizeof y);
+        expected = leat_ref_pair_term(fx, fy, (ref_value_t){.f32 = expected}).f32;
+      }
+    }
+    if (isnan(expected) && isnan(c[i])) continue;
+    if (memcmp(&expected, &c[i], sizeof expected) != 0)
+      fail_msg("%ld x %ld x %ld, add %ld: [%ld,%ld] is %.9g, should be %.9g", g->m, g->n, g->k, g->add, row, column,
+               (double)c[i], (double)expected);
+  }
+}
+
+// Those of the level, and what the CPU has beside it; all numbers there are, and shapes around whole registers.
+static void test_pairs(void **unused) {
+  (void)unused;
+  const leat_kern_t *kern = leat_native_cpu_kernels(level_isa());
+  gemm_fn *const bodies[] = {kern->gemm_bf16, leat_native_cpu_gemm_bf16(kern)};
+  state = 12345;
+  for (uint32_t draw = 0; draw < draws(1000); draw++) {
+    leat_kern_gemm_t g = {.m = 1 + chance(PAIRS_M), .n = 1 + chance(PAIRS_N), .k = chance(PAIRS_K + 1)};
+    g.a_m = PAIRS_K, g.a_k = 1, g.b_k = PAIRS_N, g.c_m = PAIRS_N, g.add = chance(2);
+    if (chance(2) == 0) g.a_m = 1, g.a_k = PAIRS_M;
+    check_pairs(bodies[draw % 2], &g);
+  }
+}
+
 static void test_contract(void **unused) {
   (void)unused;
   leat_native_jit_t *jit;
@@ -475,6 +559,6 @@ static void test_contract(void **unused) {
 int main(void) {
   if (!level_begin()) return LEVEL_MISSING;
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_map), cmocka_unit_test(test_reduce),
-                                     cmocka_unit_test(test_contract)};
+                                     cmocka_unit_test(test_contract), cmocka_unit_test(test_pairs)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -285,6 +285,26 @@ static void packed_columns_in_scratch_are_not_cut(void **state) {
   refuses(&zoo, "scratch holds the columns of one tile only");
 }
 
+// Pairs are of bf16 with bf16, and whole in blocks of long sums and in panels.
+static void pairs_are_of_bf16_and_whole(void **state) {
+  (void)state;
+  pef_zoo_t zoo = pef_zoo_stage(PEF_STAGE_CONTRACT);
+  zoo.stage.params.contract.pairs = 1;
+  refuses(&zoo, "parameter 'pairs'");
+  zoo.operands[0].dtype = PEF_BF16;
+  refuses(&zoo, "operand 'b' is f32: parameter 'pairs'");
+  zoo.operands[1].dtype = PEF_BF16;
+  refuses(&zoo, "operand 'b' is packed in pairs, but has 3 elements of k");
+  zoo.stage.params.contract.n_block_step = 13;
+  refuses(&zoo, "parameter 'n_block_step'");
+  zoo.stage.params.contract.n_block = zoo.stage.params.contract.n_block_step = 0;
+  assert_null(open_zoo(&zoo, 1));
+  zoo.stage.params.contract.chain = 7;
+  refuses(&zoo, "parameter 'chain'");
+  zoo.stage.params.contract.chain = 8;
+  assert_null(open_zoo(&zoo, 1));
+}
+
 // A sum over a broadcast operand takes steps that no memory accounts for: a few are fine, years are not.
 static void work_is_bounded_by_size(void **state) {
   (void)state;
@@ -488,6 +508,7 @@ int main(void) {
       cmocka_unit_test(an_operand_is_stored_to_once),
       cmocka_unit_test(rows_write_an_argument),
       cmocka_unit_test(packed_columns_in_scratch_are_not_cut),
+      cmocka_unit_test(pairs_are_of_bf16_and_whole),
       cmocka_unit_test(work_is_bounded_by_size),
       cmocka_unit_test(results_of_empty_sums_lie_in_their_argument),
       cmocka_unit_test(arguments_of_extremes_have_elements),

@@ -115,7 +115,7 @@ static void segments_that_are_not_known_say_whether_they_matter(void **state) {
   accepts(&(newer_t){.minor = 9, .unknown = true});
   accepts(&(newer_t){.minor = 0, .unknown = true});
   refuses(&(newer_t){.minor = 9, .unknown = true, .flags = PEF_SEGMENT_IS_REQUIRED}, LEAT_UNSUPPORTED,
-          "format version 2.9 may have that, this library knows 2.1: update the library");
+          "format version 2.9 may have that, this library knows 2.2: update the library");
   refuses(&(newer_t){.minor = 0, .unknown = true, .flags = PEF_SEGMENT_IS_REQUIRED}, LEAT_CORRUPT, "damaged");
 }
 

@@ -7,6 +7,7 @@
 #include "check.h"
 #include "grad/grad.h"
 #include "lower/lower.h"
+#include "opt/opt.h"
 
 // A training graph: product, an elementwise op, a constant table, a user's conversion, a loss, an optimizer.
 static const char text[] =
@@ -136,12 +137,43 @@ static void an_unknown_preset_names_the_known(void **state) {
   assert_fails(leat_precision_parse("mp3", &preset), LEAT_INVALID_ARGUMENT, "mp0, mp1 and mp4");
 }
 
+// Rounded factors are multiplied as they are, through views, too; the factor that is not is rounded; products of what
+// nobody rounded stay.
+static void products_of_rounded_values_are_narrow(void **state) {
+  (void)state;
+  static const char rounded[] =
+      "leat.graph 1\n"
+      "%0 = prim.symbol() {name=\"x\", kind=\"input\"} : f32[4,6]\n"
+      "%1 = prim.map(%0) {fn=\"cast\"} : bf16[4,6]\n"
+      "%2 = prim.map(%1) {fn=\"cast\"} : f32[4,6]\n"
+      "%3 = prim.transpose(%2) {dims=[1,0]} : f32[6,4]\n"
+      "%4 = prim.symbol() {name=\"y\", kind=\"input\"} : f32[6,5]\n"
+      "%5 = prim.contract(%3, %4) {spec=\"km,kn->mn\"} : f32[4,5]\n"
+      "%6 = prim.contract(%4, %4) {spec=\"km,kn->mn\"} : f32[5,5]\n"
+      "prim.store(%5) {name=\"a\", kind=\"output\"}\n"
+      "prim.store(%6) {name=\"b\", kind=\"output\"}\n";
+  leat_graph_t *graph, *made;
+  char *printed;
+  assert_ok(leat_graph_parse(rounded, strlen(rounded), &graph));
+  assert_ok(leat_opt_narrow(graph, &made));
+  assert_ok(leat_graph_verify(made));
+  assert_ok(leat_graph_print(made, &printed));
+  assert_non_null(strstr(printed, "prim.transpose(%1) {dims=[1,0]} : bf16[6,4]"));
+  assert_int_equal(count(printed, "spec=\"km,kn->mn\", dtype=f32} : f32[4,5]"), 1);
+  assert_int_equal(count(printed, ": bf16[6,5]"), 1);
+  assert_int_equal(count(printed, "{spec=\"km,kn->mn\"} : f32[5,5]"), 1);
+  leat_string_free(printed);
+  leat_graph_destroy(made);
+  leat_graph_destroy(graph);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(nothing_changes_without_a_preset),
       cmocka_unit_test(mp1_rounds_operands_of_products),
       cmocka_unit_test(mp4_leaves_only_symbols_and_constants_in_f32),
       cmocka_unit_test(exact_ops_keep_their_dtypes),
+      cmocka_unit_test(products_of_rounded_values_are_narrow),
       cmocka_unit_test(an_unknown_preset_names_the_known),
   };
   return cmocka_run_group_tests_name("precision", tests, NULL, NULL);

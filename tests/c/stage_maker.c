@@ -137,6 +137,10 @@ static void choose_chain(maker_t *m) {
   if (kind == PEF_STAGE_CONV) m->zoo.stage.params.conv.chain = chain;
   if (kind == PEF_STAGE_CONV_WGRAD) m->zoo.stage.params.conv_wgrad.chain = chain;
   if (kind == PEF_STAGE_CONTRACT && dtype <= PEF_F16) m->zoo.stage.params.contract.chain = chain;
+  if (kind == PEF_STAGE_CONTRACT && dtype == PEF_BF16 && m->zoo.operands[PEF_CONTRACT_b].dtype == PEF_BF16) {
+    m->zoo.stage.params.contract.pairs = between(m, 0, 1);
+    if (m->zoo.stage.params.contract.pairs != 0) m->zoo.stage.params.contract.chain = chain == 1 ? 2 : chain;
+  }
   if (kind == PEF_STAGE_REDUCE && dtype <= PEF_F16 && fn == PEF_FN_SUM) m->zoo.stage.params.reduce.chain = chain;
   if (kind == PEF_STAGE_SCAN && dtype == PEF_F32 && fn <= PEF_FN_PROD) m->zoo.stage.params.scan.wide = between(m, 0, 1);
 }

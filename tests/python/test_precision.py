@@ -155,3 +155,66 @@ def test_every_operand_and_own_gradients(level, tmp_path):
     torch.testing.assert_close(torch.tensor(losses), torch.tensor(expected_losses), rtol=LOSS["mp4"], atol=0)
     found, wanted = (torch.cat([g[key] for key in expected]) for g in (gradients, expected))
     assert (found - wanted).norm() / wanted.norm() <= GRADIENT["mp4"]
+
+
+# ---- torch.autocast in the program, and models made bf16
+
+
+class Autocast(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return self.model(*inputs)
+
+
+def losses_of(model, inputs, steps, folder=None):
+    """Of a training on samba, or, without a folder, in eager PyTorch."""
+    model = copy.deepcopy(model)
+    make = torch.optim if folder is None else samba.optim
+    if folder is not None:
+        samba.from_torch_model_(model)
+    optimizer = make.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
+    if folder is None:
+        losses = []
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss = model(*inputs.values())[0]
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        return torch.tensor(losses)
+    settings = {"output_folder": str(folder), "pef_name": "p"}
+    pef = samba.session.compile(model, tensors_of(inputs), optimizer, config_dict=settings)
+    outputs = utils.trace_graph(model, tensors_of(inputs), optimizer, pef=pef)
+    run = lambda: samba.session.run(input_tensors=tensors_of(inputs), output_tensors=outputs)[0]  # noqa: E731
+    return torch.tensor([samba.to_torch(run()).float().item() for _ in range(steps)])
+
+
+def test_two_hundred_steps_under_autocast_stay_as_near_to_fp32_as_eager(tmp_path):
+    torch.manual_seed(7)
+    model, inputs = Gpt2(), language()
+    exact = losses_of(model, inputs, 200)
+    eager = (losses_of(Autocast(model), inputs, 200) - exact).abs()
+    ours = (losses_of(Autocast(model), inputs, 200, tmp_path) - exact).abs()
+    # Roundings are other ones step by step, so what counts is how far off the curve is.
+    assert ours.mean() <= 1.25 * eager.mean(), (ours.mean(), eager.mean())
+    assert ours.max() <= 1.5 * eager.max(), (ours.max(), eager.max())
+    assert ours[-1] <= 0.05 * exact[0]
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_gradients_under_autocast_are_as_near_as_eagers(name, tmp_path):
+    torch.manual_seed(7)
+    make, make_inputs = PROGRAMS[name]
+    model, inputs = make(), make_inputs()
+    _, found, _ = train(Autocast(model), inputs, tmp_path)
+    _, eager = reference(Autocast(model), inputs)
+    _, exact = reference(model, inputs)
+    for key, gradient in exact.items():
+        ours, theirs = found[f"model.{key}"], eager[f"model.{key}"]
+        assert ours.dtype == theirs.dtype
+        allowed = 1.5 * (theirs - gradient).norm() + 1e-3 * gradient.norm()
+        assert (ours - gradient).norm() <= allowed, (key, float((ours - gradient).norm() / gradient.norm()))
