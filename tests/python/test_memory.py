@@ -94,6 +94,15 @@ def test_weights_are_paged_out_when_a_program_goes_on_running(tmp_path, train):
     work.check()
 
 
+def test_large_weights_are_paged_out_before_the_first_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(paged, "LARGE_BYTES", 4 * (7 * 6 + 6 * 6 + 6 + 7))
+    work = Work(tmp_path, runs=0)
+    assert work.paged == 0
+    work.run()
+    assert work.paged == 4
+    work.check()
+
+
 def test_small_weights_stay(tmp_path, monkeypatch):
     monkeypatch.setattr(paged, "WORTH_BYTES", 64 << 20)
     assert Work(tmp_path).paged == 0

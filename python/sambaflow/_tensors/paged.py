@@ -23,11 +23,19 @@ from sambaflow._base.library import pages_out
 from sambaflow._tensors.tensor import SambaTensor, binding_of
 
 WORTH_BYTES = 64 << 20  # what is less in all stays in memory
+LARGE_BYTES = 256 << 20
 _STORAGE_BYTES_MIN = 64 << 10
 _HOLDERS = 3  # of a storage that nothing else sees: the tensor, the plain one of its binding, and who asks here
 _ALIGNMENT = 64
 _PIECE = 64 << 20
 _IN_MEMORY = {"tmpfs", "ramfs"}
+
+
+def runs_until(tensors: Iterable[torch.Tensor]) -> int:
+    """The run that begins with paging these out: the third, since programs that only compare some runs never come so
+    far; the first where they are large, since the most memory is taken then, by device and host together."""
+    total = sum(tensor.untyped_storage().nbytes() for tensor in {id(t): t for t in tensors}.values())
+    return 1 if total >= LARGE_BYTES else 3
 
 
 def page_out(tensors: Iterable[torch.Tensor]) -> int:

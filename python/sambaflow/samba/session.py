@@ -31,7 +31,7 @@ from sambaflow._runtime.other_rows import OtherRows
 from sambaflow._runtime.runner import Runner, ports_of
 from sambaflow._runtime.section_types import FWD, OPT
 from sambaflow._tensors.binding import OutputBinding
-from sambaflow._tensors.paged import page_out
+from sambaflow._tensors.paged import page_out, runs_until
 from sambaflow._tensors.tensor import DimInfo, SambaTensor, binding_of, plain_tensor, wrap
 from sambaflow._trace.microbatch import micro_batch, tracing_part
 from sambaflow._trace.optimizers import Statement, statements
@@ -52,8 +52,6 @@ _OF_A_MODEL = (
     "_device", "_runner", "_other_rows", "_program", "_statements", "_finite", "_runs_to_paging", "optim_dict",
     "buffer_dict",
 )  # fmt: skip
-# Runs until host weights that nobody shares are paged out: programs that only compare some runs never come so far.
-_RUNS_TO_PAGING = 3
 
 
 class SambaSession(SessionExtras, SessionWeights):
@@ -220,7 +218,7 @@ class SambaSession(SessionExtras, SessionWeights):
         if types & OPT and not chosen:
             types = FWD
         self._device, self._program, self._statements = device, program, chosen
-        self._runs_to_paging = _RUNS_TO_PAGING
+        self._runs_to_paging = runs_until(program.parameters.values())
         self._runner = Runner(device, program.inputs, program.outputs, traced, types)
         self._finite = None
         self._other_rows = OtherRows(device, model, inputs, program, tracing)
