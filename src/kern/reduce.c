@@ -13,35 +13,48 @@
 
 enum { BESIDE = 2 };  // registers of rows at a time: the products of one wait for each other
 
-// The next elements of REG_LANES rows, one row a lane.
+// The next elements of REG_LANES rows, one row a lane; those behind them are asked for, since so many rows are more
+// than the machine follows by itself.
 INLINE reg_t rows_times(reg_t product, const float *p, int64_t row_stride) {
+  enum { AHEAD = 32 };
   reg_t e[REG_LANES];
 #pragma GCC unroll 16
-  for (int k = 0; k < REG_LANES; k++) e[k] = reg_load(p + k * row_stride);
+  for (int k = 0; k < REG_LANES; k++) {
+    e[k] = reg_load(p + k * row_stride);
+    __builtin_prefetch(p + k * row_stride + AHEAD);
+  }
   reg_transpose(e);
 #pragma GCC unroll 16
   for (int k = 0; k < REG_LANES; k++) product = product * e[k];
   return product;
 }
 
-void KERN(rows_prod_f32)(void *out, const void *in, int64_t row_stride, int64_t rows, int64_t n) {
+// `beside` registers of rows: a constant.
+INLINE void rows_block(float *to, const float *p, int64_t row_stride, int64_t n, const int beside) {
   const int64_t whole = n / REG_LANES * REG_LANES;
+  reg_t product[BESIDE];
+  for (int b = 0; b < beside; b++) product[b] = reg_splat(1);
+  for (int64_t i = 0; i < whole; i += REG_LANES) {
+    for (int b = 0; b < beside; b++)
+      product[b] = rows_times(product[b], p + b * REG_LANES * row_stride + i, row_stride);
+  }
+  for (int b = 0; b < beside; b++) reg_store(to + b * REG_LANES, product[b]);
+  for (int k = 0; k < beside * REG_LANES; k++) KERN(fold_prod_f32)(to + k, p + k * row_stride + whole, 1, n - whole);
+}
+
+void KERN(rows_prod_f32)(void *out, const void *in, int64_t row_stride, int64_t rows, int64_t n) {
+  const float *from = in;
   float *to = out;
   int64_t r = 0;
-  for (; r + BESIDE * REG_LANES <= rows; r += BESIDE * REG_LANES) {
-    const float *p = (const float *)in + r * row_stride;
-    reg_t product[BESIDE] = {reg_splat(1), reg_splat(1)};
-    for (int64_t i = 0; i < whole; i += REG_LANES) {
-      for (int b = 0; b < BESIDE; b++)
-        product[b] = rows_times(product[b], p + b * REG_LANES * row_stride + i, row_stride);
-    }
-    for (int b = 0; b < BESIDE; b++) reg_store(to + r + b * REG_LANES, product[b]);
-    for (int k = 0; k < BESIDE * REG_LANES; k++)
-      KERN(fold_prod_f32)(to + r + k, p + k * row_stride + whole, 1, n - whole);
+  for (; r + BESIDE * REG_LANES <= rows; r += BESIDE * REG_LANES)
+    rows_block(to + r, from + r * row_stride, row_stride, n, BESIDE);
+  for (; r < rows && rows >= REG_LANES; r += REG_LANES) {
+    if (r > rows - REG_LANES) r = rows - REG_LANES;  // some of the last ones again
+    rows_block(to + r, from + r * row_stride, row_stride, n, 1);
   }
   for (; r < rows; r++) {
     to[r] = 1;
-    KERN(fold_prod_f32)(to + r, (const float *)in + r * row_stride, 1, n);
+    KERN(fold_prod_f32)(to + r, from + r * row_stride, 1, n);
   }
 }
 
