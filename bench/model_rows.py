@@ -34,11 +34,20 @@ class Row:
         return (model if as_it_is or dtype() == "f32" else architectures.under_autocast(model)), inputs
 
     def optimizer(self, parameters, kind):
-        """AdamW where there are words, SGD with momentum elsewhere; `kind` is torch.optim or samba.optim."""
+        """AdamW in transformers, SGD with momentum elsewhere; `kind` is torch.optim or samba.optim."""
         settings = {"fused": True} if kind.__name__.startswith("torch") else {}
-        if not self.name.startswith(("gpt2", "bert", "llama", "vit")):
-            return kind.SGD(parameters, lr=0.01, momentum=0.9, **settings)
-        return kind.AdamW(parameters, lr=1e-4, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, **settings)
+        settings["lr"] = self.learning_rate
+        if not self.is_transformer:
+            return kind.SGD(parameters, momentum=0.9, **settings)
+        return kind.AdamW(parameters, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, **settings)
+
+    @property
+    def is_transformer(self):
+        return self.name.startswith(("gpt2", "bert", "llama", "vit"))
+
+    @property
+    def learning_rate(self):
+        return 1e-4 if self.is_transformer else 0.01
 
 
 ROWS = {
