@@ -23,16 +23,24 @@ DEFINE_WALK(b2, uint16_t)
 DEFINE_WALK(b4, uint32_t)
 DEFINE_WALK(b8, uint64_t)
 
-// --- one row, many times -------------------------------------------------------------------------------------------
+// --- rows of bytes -------------------------------------------------------------------------------------------------
+
+enum { SHORT_ROW = 2048 };  // bytes up to which a loop is quicker than a call
 
 typedef uint8_t bytes_t __attribute__((vector_size(VEC_BYTES), aligned(1), may_alias));
 
-// The row stays in a cache, which a call that moves memory does not know: it takes a quarter longer.
-static void repeat_row(char *out, int64_t out_step, const char *in, int64_t rows, int64_t bytes) {
-  const int64_t whole = bytes / VEC_BYTES * VEC_BYTES;
-  for (int64_t i = 0; i < rows; i++, out += out_step) {
-    for (int64_t b = 0; b < whole; b += VEC_BYTES) *(bytes_t *)(out + b) = *(const bytes_t *)(in + b);
-    if (bytes > whole) __builtin_memcpy(out + whole, in + whole, (size_t)(bytes - whole));
+// Rows are side by side, or one that is copied many times: that stays in a cache, which a call does not know and takes
+// a quarter longer. What is left of a row is copied with some of what comes before it.
+static void copy_rows(char *out, int64_t out_step, const char *in, int64_t in_step, int64_t rows, int64_t bytes) {
+  const int by_call = bytes < VEC_BYTES || (bytes > SHORT_ROW && in_step != 0);
+  for (int64_t i = 0; i < rows; i++, out += out_step, in += in_step) {
+    if (by_call) {
+      __builtin_memmove(out, in, (size_t)bytes);
+      continue;
+    }
+    const bytes_t last = *(const bytes_t *)(in + bytes - VEC_BYTES);
+    for (int64_t b = 0; b + VEC_BYTES < bytes; b += VEC_BYTES) *(bytes_t *)(out + b) = *(const bytes_t *)(in + b);
+    *(bytes_t *)(out + bytes - VEC_BYTES) = last;
   }
 }
 
@@ -139,43 +147,42 @@ static void turn_b4(uint32_t *to, int64_t out_i, const uint32_t *from, int64_t i
   }
 
 // Rows of a few elements are moved by loops, since a call takes longer. A stride that is a constant makes vectors.
-#define DEFINE_COPY2(suffix, T)                                                                                       \
-  static void rows_##suffix(T *out, int64_t out_i, const T *in, int64_t in_i, int64_t in_j, int64_t rows,             \
-                            int64_t cols) {                                                                           \
-    switch (in_j) {                                                                                                   \
-      case 1:                                                                                                         \
-        walk_##suffix(out, out_i, in, in_i, 1, rows, cols);                                                           \
-        break;                                                                                                        \
-      case -1:                                                                                                        \
-        walk_##suffix(out, out_i, in, in_i, -1, rows, cols);                                                          \
-        break;                                                                                                        \
-      case 0:                                                                                                         \
-        walk_##suffix(out, out_i, in, in_i, 0, rows, cols);                                                           \
-        break;                                                                                                        \
-      case 2:                                                                                                         \
-        walk_##suffix(out, out_i, in, in_i, 2, rows, cols);                                                           \
-        break;                                                                                                        \
-      default:                                                                                                        \
-        walk_##suffix(out, out_i, in, in_i, in_j, rows, cols);                                                        \
-    }                                                                                                                 \
-  }                                                                                                                   \
-  void KERN(copy2_##suffix)(T * out, int64_t out_i, const T *in, int64_t in_i, int64_t in_j, int64_t rows,            \
-                            int64_t cols) {                                                                           \
-    if (in_i == -1) { /* rows from the last to the first */                                                           \
-      out += (rows - 1) * out_i;                                                                                      \
-      in -= rows - 1;                                                                                                 \
-      out_i = -out_i;                                                                                                 \
-      in_i = 1;                                                                                                       \
-    }                                                                                                                 \
-    if (in_j == 1 && in_i == 0 && cols >= SQUARE) {                                                                   \
-      repeat_row((char *)out, out_i *(int64_t)sizeof(T), (const char *)in, rows, cols *(int64_t)sizeof(T));           \
-    } else if (in_j == 1 && cols >= SQUARE) {                                                                         \
-      for (int64_t i = 0; i < rows; i++) __builtin_memmove(out + i * out_i, in + i * in_i, (size_t)cols * sizeof(T)); \
-    } else if (in_i == 1 && in_j != 1 && (in_j != 0 || cols < SQUARE)) {                                              \
-      turn_##suffix(out, out_i, in, in_j, rows, cols);                                                                \
-    } else {                                                                                                          \
-      rows_##suffix(out, out_i, in, in_i, in_j, rows, cols);                                                          \
-    }                                                                                                                 \
+#define DEFINE_COPY2(suffix, T)                                                                            \
+  static void rows_##suffix(T *out, int64_t out_i, const T *in, int64_t in_i, int64_t in_j, int64_t rows,  \
+                            int64_t cols) {                                                                \
+    switch (in_j) {                                                                                        \
+      case 1:                                                                                              \
+        walk_##suffix(out, out_i, in, in_i, 1, rows, cols);                                                \
+        break;                                                                                             \
+      case -1:                                                                                             \
+        walk_##suffix(out, out_i, in, in_i, -1, rows, cols);                                               \
+        break;                                                                                             \
+      case 0:                                                                                              \
+        walk_##suffix(out, out_i, in, in_i, 0, rows, cols);                                                \
+        break;                                                                                             \
+      case 2:                                                                                              \
+        walk_##suffix(out, out_i, in, in_i, 2, rows, cols);                                                \
+        break;                                                                                             \
+      default:                                                                                             \
+        walk_##suffix(out, out_i, in, in_i, in_j, rows, cols);                                             \
+    }                                                                                                      \
+  }                                                                                                        \
+  void KERN(copy2_##suffix)(T * out, int64_t out_i, const T *in, int64_t in_i, int64_t in_j, int64_t rows, \
+                            int64_t cols) {                                                                \
+    if (in_i == -1) { /* rows from the last to the first */                                                \
+      out += (rows - 1) * out_i;                                                                           \
+      in -= rows - 1;                                                                                      \
+      out_i = -out_i;                                                                                      \
+      in_i = 1;                                                                                            \
+    }                                                                                                      \
+    if (in_j == 1 && cols >= SQUARE) {                                                                     \
+      const int64_t bytes = sizeof(T);                                                                     \
+      copy_rows((char *)out, out_i *bytes, (const char *)in, in_i *bytes, rows, cols *bytes);              \
+    } else if (in_i == 1 && in_j != 1 && (in_j != 0 || cols < SQUARE)) {                                   \
+      turn_##suffix(out, out_i, in, in_j, rows, cols);                                                     \
+    } else {                                                                                               \
+      rows_##suffix(out, out_i, in, in_i, in_j, rows, cols);                                               \
+    }                                                                                                      \
   }
 
 DEFINE_TURN(b1, uint8_t)
