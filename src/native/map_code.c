@@ -11,7 +11,7 @@ enum { NONE = 0xff };
 
 // --- words --------------------------------------------------------------------------------------------------------
 
-typedef enum word_e { WORD_ONE, WORD_MINUS_ONE, WORD_ZERO, WORD_SIGN, WORD_REST, WORD_NAN, WORD_COUNT } word_t;
+typedef enum word_e { WORD_ONE, WORD_MINUS_ONE, WORD_ZERO, WORD_SIGN, WORD_REST, WORD_NAN, WORD_BELOW_HALF, WORD_QUIET, WORD_COUNT } word_t;
 enum { WORDS_BEFORE = 16 };  // those of leat_vector_part
 
 static const uint32_t words[WORDS_BEFORE + WORD_COUNT] = {
@@ -28,6 +28,8 @@ static const uint32_t words[WORDS_BEFORE + WORD_COUNT] = {
     [WORDS_BEFORE + WORD_SIGN] = 0x80000000,
     [WORDS_BEFORE + WORD_REST] = 0x7fffffff,
     [WORDS_BEFORE + WORD_NAN] = 0x7fc00000,
+    [WORDS_BEFORE + WORD_BELOW_HALF] = 0x7fff,  // of a last place of bf16
+    [WORDS_BEFORE + WORD_QUIET] = 0x400000,
 };
 const uint32_t *leat_native_map_code_words(void) { return words; }
 
@@ -117,7 +119,7 @@ static uint8_t operand(part_t *p, uint16_t value) {
 static uint32_t reads_of(const map_step_t *step, uint16_t out[3]) {
   const uint16_t reads[3] = {step->a, step->b, step->c};
   memcpy(out, reads, sizeof reads);
-  return leat_pef_scalar_arity(step->op);
+  return step->op == MAP_ROUND_BF16 ? 1 : leat_pef_scalar_arity(step->op);
 }
 
 // Values that are the same for a row are made, and die, before its elements are gone through, or live on.
@@ -187,6 +189,20 @@ static void sign_step(part_t *p, const step_registers_t *r) {
   leat_vector_pick(&p->code, r->d, r->mask, p->word[WORD_ONE], r->t);
 }
 
+// To nearest, ties to even: less than half, and the last bit that stays, is added, then what does not stay goes.
+static void round_bf16_step(part_t *p, const step_registers_t *r) {
+  vector_code_t *code = &p->code;
+  leat_vector_shift(code, r->t, r->a, 15, true);
+  leat_vector_shift(code, r->t, r->t, 31, false);
+  leat_vector_add_words(code, r->t, r->t, r->a);
+  leat_vector_add_words(code, r->t, r->t, p->word[WORD_BELOW_HALF]);
+  leat_vector_compare(code, VECTOR_UNORDERED, r->mask, r->a, r->a);
+  leat_vector_op(code, VECTOR_OR, r->d, r->a, p->word[WORD_QUIET]);
+  leat_vector_pick(code, r->d, r->mask, r->d, r->t);
+  leat_vector_shift(code, r->d, r->d, 16, false);
+  leat_vector_shift(code, r->d, r->d, 16, true);
+}
+
 // CODED(function, words that it reads as bits 1 << word, what it emits)
 #define W(word) (1u << WORD_##word)
 #define OP(op, x, y) leat_vector_op(code, VECTOR_##op, r->d, x, y)
@@ -230,6 +246,9 @@ static void emit(part_t *p, uint16_t op, const step_registers_t *r) {
     break;
     CODED_ALL
 #undef CODED
+    case MAP_ROUND_BF16:
+      round_bf16_step(p, r);
+      break;
     default:
       break;
   }
@@ -241,6 +260,7 @@ static uint32_t words_of(uint16_t op) {
 #define CODED(function, reads, ...) [PEF_SCALAR_##function] = CODED_BIT | (reads),
   static const uint16_t table[PEF_SCALAR_COUNT] = {CODED_ALL};
 #undef CODED
+  if (op == MAP_ROUND_BF16) return CODED_BIT | W(BELOW_HALF) | W(QUIET);
   return op < PEF_SCALAR_COUNT ? table[op] : 0;
 }
 

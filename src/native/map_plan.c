@@ -78,16 +78,21 @@ static leat_kern_map_fn_t step_fn(const map_builder_t *b, const pef_instruction_
   return in->type == PEF_BODY_SINGLE ? kern->single[in->op] : kern->map[in->class_][in->op];
 }
 
+static uint16_t step_op(const pef_instruction_t *in) {
+  if (in->class_ != PEF_CLASS_F32) return MAP_OTHER;
+  if (in->op == PEF_OP_WRAP && in->type == PEF_BF16) return MAP_ROUND_BF16;
+  return in->op < PEF_SCALAR_COUNT && in->type == PEF_BODY_FIRST ? in->op : MAP_OTHER;
+}
+
 // What a function does not take is its first operand once more.
 static uint16_t add_step(map_builder_t *b, const pef_instruction_t *in) {
   uint32_t read[3] = {0};
   uint16_t values[3];
   const uint32_t count = leat_pef_instruction_reads(in, read);
   for (uint32_t i = 0; i < 3; i++) values[i] = b->value_of[read[i < count ? i : 0]];
-  const bool is_plain = in->class_ == PEF_CLASS_F32 && in->op < PEF_SCALAR_COUNT && in->type == PEF_BODY_FIRST;
   map_step_t *step = &b->plan->steps[b->plan->step_count++];
   *step = (map_step_t){.fn = step_fn(b, in),
-                       .op = is_plain ? in->op : MAP_OTHER,
+                       .op = step_op(in),
                        .dst = new_value(b, in->class_),
                        .a = values[0],
                        .b = values[1],

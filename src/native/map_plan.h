@@ -40,10 +40,11 @@ typedef enum map_scope_e { MAP_TILE, MAP_ROW, MAP_STRIP, MAP_SCOPE_COUNT } map_s
 
 typedef struct map_step_s {
   leat_kern_map_fn_t fn;
-  uint16_t op;            // PEF_SCALAR_*, its first body in class F32; MAP_OTHER: something else
+  uint16_t op;            // PEF_SCALAR_*, its first body in class F32; or another word of map_op
   uint16_t dst, a, b, c;  // values
 } map_step_t;
-enum { MAP_OTHER = UINT16_MAX };
+// What is no scalar function in class F32: its number rounded to bf16, and whatever else.
+enum map_op { MAP_ROUND_BF16 = 256, MAP_OTHER = UINT16_MAX };
 
 // Steps that run together: as code that was written for them, or, one step a part, by its kernel. Code goes through
 // `rows` rows of n elements. `table`: a pointer a value, as many steps in bytes by which pointers go from a row to the

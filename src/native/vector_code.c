@@ -65,6 +65,14 @@ void leat_vector_op(vector_code_t *code, vector_op_t op, uint8_t d, uint8_t a, u
 void leat_vector_move(vector_code_t *code, uint8_t d, uint8_t a) {
   put_registers(code, (form_t){MAP_0F, PP_NONE, 0x28, MASK_NONE, false}, d, 0, a);
 }
+void leat_vector_add_words(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b) {
+  put_registers(code, (form_t){MAP_0F, PP_66, 0xfe, MASK_NONE, false}, d, a, b);
+}
+void leat_vector_shift(vector_code_t *code, uint8_t d, uint8_t a, uint8_t bits, bool left) {
+  enum { RIGHT = 2, LEFT = 6 };
+  put_registers(code, (form_t){MAP_0F, PP_66, 0x72, MASK_NONE, false}, left ? LEFT : RIGHT, d, a);
+  put(code, bits);
+}
 void leat_vector_sqrt(vector_code_t *code, uint8_t d, uint8_t a) {
   put_registers(code, (form_t){MAP_0F, PP_NONE, 0x51, MASK_NONE, false}, d, 0, a);
 }

@@ -46,6 +46,9 @@ typedef enum vector_round_e {
 
 void leat_vector_op(vector_code_t *code, vector_op_t op, uint8_t d, uint8_t a, uint8_t b);
 void leat_vector_move(vector_code_t *code, uint8_t d, uint8_t a);
+// Of words: d = a + b; d = a by so many bits to the left, or to the right.
+void leat_vector_add_words(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b);
+void leat_vector_shift(vector_code_t *code, uint8_t d, uint8_t a, uint8_t bits, bool left);
 void leat_vector_sqrt(vector_code_t *code, uint8_t d, uint8_t a);
 void leat_vector_round(vector_code_t *code, vector_round_t how, uint8_t d, uint8_t a);
 // d = a b + d, and d = a d + b.

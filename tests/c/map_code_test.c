@@ -75,6 +75,11 @@ static void add_function(program_t *p, bool deep) {
   if (chance(12) == 0) op = slow[chance(2)];
   if (chance(4) == 0) op = PEF_SCALAR_ADD;
   const uint32_t a = any_value(p, deep), b = any_value(p, deep), c = any_value(p, deep);
+  if (chance(8) == 0) {
+    (void)add(p, (pef_instruction_t){.op = PEF_OP_WRAP, .type = PEF_BF16, .a = a});
+    p->values++;
+    return;
+  }
   const uint32_t arity = leat_pef_scalar_arity(op);
   (void)add(p, (pef_instruction_t){.op = op, .a = a, .b = arity > 1 ? b : 0, .c = arity > 2 ? c : 0});
   p->values++;
