@@ -76,8 +76,33 @@ static inline __attribute__((always_inline, unused)) float f32_odd_from_i64(int6
     (void)b, (void)c;                                                                                               \
     C *to = out;                                                                                                    \
     const F *from = a;                                                                                              \
-    for (int64_t i = 0; i < n; i++) to[i] = (C)from[i];                                                             \
+    int64_t i = SMALL_##from_class(C, to, from, n);                                                                 \
+    for (; i < n; i++) to[i] = (C)from[i];                                                                          \
   }
+// Below AVX-512 no vector of 64-bit integers becomes floats, but one of 32 bits does: blocks of such, mostly answers of
+// comparisons and places, go so. Returns how many elements are done.
+#define SMALL_f32(C, to, from, n) 0
+#define SMALL_f64(C, to, from, n) 0
+#if defined(__AVX512DQ__)
+#define SMALL_i64(C, to, from, n) 0
+#else
+#define SMALL_i64(C, to, from, n) small_##C(to, from, n)
+#define small_int64_t(to, from, n) 0
+enum { BLOCK = 64 };
+#define DEFINE_SMALL(C)                                                                      \
+  static int64_t small_##C(C *to, const int64_t *from, int64_t n) {                          \
+    int64_t i = 0;                                                                           \
+    for (; i + BLOCK <= n; i += BLOCK) {                                                     \
+      int64_t beyond = 0;                                                                    \
+      for (int k = 0; k < BLOCK; k++) beyond |= from[i + k] ^ (int64_t)(int32_t)from[i + k]; \
+      if (beyond != 0) break;                                                                \
+      for (int k = 0; k < BLOCK; k++) to[i + k] = (C)(int32_t)from[i + k];                   \
+    }                                                                                        \
+    return i;                                                                                \
+  }
+DEFINE_SMALL(float)
+DEFINE_SMALL(double)
+#endif
 #define CONVERT_PAIR DEFINE_CONVERT
 #include "kern/convert_pair.def"
 #undef CONVERT_PAIR
@@ -107,5 +132,6 @@ void KERN(iota_f64)(void *out, int64_t first, int64_t step, int64_t n) {
 }
 void KERN(iota_i64)(void *out, int64_t first, int64_t step, int64_t n) {
   int64_t *to = out;
-  for (int64_t i = 0; i < n; i++) to[i] = first + i * step;
+  uint64_t value = (uint64_t)first;
+  for (int64_t i = 0; i < n; i++, value += (uint64_t)step) to[i] = (int64_t)value;
 }

@@ -139,6 +139,24 @@ static void test_conversions(void **unused) {
   }
 }
 
+// Blocks of integers that 32 bits hold, which become floats another way, and one behind them that they do not.
+static void test_small_integers(void **unused) {
+  (void)unused;
+  for (int l = 0; l < level_count(); l++) {
+    for (int far = 0; far < 2; far++) {
+      int64_t values[COUNT];
+      float found[COUNT];
+      double wide[COUNT];
+      for (int i = 0; i < COUNT; i++) values[i] = (int32_t)random_bits() >> random_bits() % 32;
+      values[3] = INT32_MIN, values[5] = INT32_MAX;
+      if (far) values[COUNT / 2] = INT64_C(1) << 31, values[COUNT / 2 + 1] = -(INT64_C(1) << 31) - 1;
+      levels[l]->convert[LEAT_KERN_F32][LEAT_KERN_I64](found, values, NULL, NULL, COUNT);
+      levels[l]->convert[LEAT_KERN_F64][LEAT_KERN_I64](wide, values, NULL, NULL, COUNT);
+      for (int i = 0; i < COUNT; i++) assert_true(found[i] == (float)values[i] && wide[i] == (double)values[i]);
+    }
+  }
+}
+
 // --- the functions of MAP -------------------------------------------------------------------------------------------
 
 static void test_map_levels(void **unused) {
@@ -311,10 +329,15 @@ static void test_first_winners(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_first_winners), cmocka_unit_test(test_peaks),
-      cmocka_unit_test(test_halves),        cmocka_unit_test(test_conversions),
-      cmocka_unit_test(test_map_levels),    cmocka_unit_test(test_integers),
-      cmocka_unit_test(test_copies),        cmocka_unit_test(test_few_rows_with_lines),
+      cmocka_unit_test(test_first_winners),
+      cmocka_unit_test(test_peaks),
+      cmocka_unit_test(test_halves),
+      cmocka_unit_test(test_conversions),
+      cmocka_unit_test(test_small_integers),
+      cmocka_unit_test(test_map_levels),
+      cmocka_unit_test(test_integers),
+      cmocka_unit_test(test_copies),
+      cmocka_unit_test(test_few_rows_with_lines),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
