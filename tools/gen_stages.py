@@ -46,6 +46,7 @@ NUMBERS = {
     "UINT32_MAX": "2^32 - 1",
     "INT64_MAX / 8": "2^60 - 1",
     "PEF_CHAIN_MAX": "65536",
+    "PEF_ATTENTION_BLOCK_MAX": "512",
     "PEF_MAX_RANK": "8",
 }
 WINDOWS = """dims of `*s` are windowed: `*k` are the window's, and those of `*t` are
@@ -83,11 +84,11 @@ def calls(text, names):
 
 
 def without_preprocessor(source):
-    """The rows with shared words written out, and the macros that share them."""
+    """The rows with shared words and operands written out."""
     source = source.replace("\\\n", " ")
     shared = {}
     for name, parameters, body in re.findall(r"^#define (\w+)\((stage[^)]*)\) (.*)$", source, re.MULTILINE):
-        if "PARAM(" in body:
+        if "PARAM(" in body or "OPERAND(" in body:
             shared[name] = (split(parameters), body)
     source = re.sub(r"^#ifdef SHARED.*?^#endif$", "", source, flags=re.MULTILINE | re.DOTALL)
     source = "\n".join(line for line in source.splitlines() if not line.startswith(("#", "//")))

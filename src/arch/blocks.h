@@ -32,6 +32,12 @@ enum { CONTRACT_SWAP_ROWS = 8 };
 // would have A copied again and again.
 enum { CONTRACT_SUMS = 2 * BLOCKS_L2 / BLOCKS_F32 };
 
+// --- ATTENTION
+
+// Queries of a table of scores, and tables that share a block of keys: the table of a block and what it is made of stay
+// in L1 and what all of them keep in L2.
+enum { ATTENTION_LANES = 64, ATTENTION_GROUP = 4 };
+
 // --- POOL
 
 enum { POOL_TURNED_BYTES = BLOCKS_L2 };  // of planes that are turned to be pooled side by side

@@ -80,6 +80,7 @@ PASS(columns, leat_opt_columns(from, (int64_t)by->options->chunked_products << 2
 PASS(late, leat_opt_late(from, by->arch, out_graph))
 PASS(settle, leat_settle(from, by->arch, out_graph))
 PLAIN(drop_grads, leat_opt_drop_grads)
+PLAIN(attention, leat_opt_attention)
 PLAIN(pool_first, leat_opt_pool_first)
 PLAIN(unroll, leat_opt_unroll)
 PLAIN(empty, leat_opt_empty)
@@ -94,6 +95,7 @@ PLAIN(trim, leat_unit_trim)
 static const pass_t passes[] = {
     {"group",      group,                PROGRAM,   false, TRACED,               GROUPED,        0,       "which ops are fused"},
     {"precision",  precision,            PROGRAM,   false, TRACED,               0,              0,       "what is stored as bf16"},
+    {"attention",  attention,            COMPILING, true,  TRACED,               0,              0,       "attention that is written out is one op"},
     {"pool-first", pool_first,           COMPILING, true,  TRACED,               0,              0,       "relus visit pooled elements only"},
     {"lower",      lower_for_grad,       TRAINING,  false, 0,                    LOWERED,        TRACED,  "traced ops become primitives; rows that bring their own gradient stay"},
     {"grad",       grad,                 TRAINING,  false, LOWERED | FORWARD,    DIFFERENTIATED, FORWARD, "reverse mode, gradient norm, optimizers"},
@@ -132,7 +134,7 @@ static leat_status_t check_disable(const char *list) {
     }
     if (!known) {
       LEAT_FAIL(LEAT_INVALID_ARGUMENT,
-                "pass '%.*s' cannot be disabled: pool-first, fold, narrow, cse, dce, absorb, parts, recompute, "
+                "pass '%.*s' cannot be disabled: attention, pool-first, fold, narrow, cse, dce, absorb, parts, recompute, "
                 "late, columns, partial and merge can",
                 (int)accepted, at);
     }

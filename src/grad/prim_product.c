@@ -124,3 +124,6 @@ static void second_derivative(leat_vjp_t *v) {
 }
 PRIM_VJP(CONV_WGRAD) { second_derivative(v); }
 PRIM_VJP(POOL_GRAD) { second_derivative(v); }
+// Attention has its gradient where it is lowered.
+PRIM_VJP(ATTENTION) { second_derivative(v); }
+PRIM_VJP(ATTENTION_GRAD) { second_derivative(v); }

@@ -36,7 +36,7 @@ leat_value_id_t leat_b_symbol(leat_builder_t *b, leat_symbol_id_t symbol, leat_s
 void leat_b_store(leat_builder_t *b, leat_symbol_id_t symbol, leat_store_kind_t kind, leat_value_id_t v);
 leat_value_id_t leat_b_scalar(leat_builder_t *b, leat_dtype_t dtype, double value);  // 0-d splat
 leat_value_id_t leat_b_splat(leat_builder_t *b, leat_dtype_t dtype, uint32_t rank, const int64_t *dims, double value);
-// `data`: the bytes, row-major; copied into a blob
+// `data`: the bytes, row-major; copied into a blob, unless there is one of equal bytes
 leat_value_id_t leat_b_constant(leat_builder_t *b, leat_dtype_t dtype, uint32_t rank, const int64_t *dims,
                                 const void *data);
 leat_value_id_t leat_b_iota(leat_builder_t *b, leat_dtype_t dtype, uint32_t rank, const int64_t *dims, uint32_t dim);
@@ -105,6 +105,19 @@ leat_value_id_t leat_b_scatter(leat_builder_t *b, leat_fold_t fn, leat_value_id_
 // stable sort; *out_indices is i64
 leat_value_id_t leat_b_sort(leat_builder_t *b, leat_value_id_t x, uint32_t dim, bool descending,
                             leat_value_id_t *out_indices);
+
+// softmax(q k^T) v: op.def says what ATTENTION and its gradient read
+typedef struct leat_attention_s {
+  leat_value_id_t q, k, v;
+  leat_value_id_t mask;         // or LEAT_NONE
+  leat_value_id_t state, drop;  // or LEAT_NONE both
+  int64_t low, high, stream;
+  bool bare;
+} leat_attention_t;
+leat_value_id_t leat_b_attention(leat_builder_t *b, const leat_attention_t *a, leat_value_id_t *out_lse);
+// dq; dk and dv are the next two values
+leat_value_id_t leat_b_attention_grad(leat_builder_t *b, const leat_attention_t *a, leat_value_id_t lse,
+                                      leat_value_id_t delta, leat_value_id_t dout);
 
 // convolution and pooling over n spatial dims
 typedef struct leat_window_s {

@@ -70,6 +70,24 @@ static double flops_pool_grad(const leat_graph_t *g, const leat_op_t *op) {
   return elements(g, leat_op_input(g, op, 1)) * window_elements(g, op);
 }
 
+// Of every score that takes part the products of a head of q and k, and of v.
+static double flops_of_scores(const leat_graph_t *g, const leat_op_t *op, double heads, double values) {
+  const leat_value_t *q = leat_graph_value(g, leat_op_input(g, op, 0)), *v = leat_graph_value(g, leat_op_input(g, op, 2));
+  const leat_value_t *all = leat_graph_value(g, op->result_first);
+  const double rows = result_elements(g, op) / (double)all->dims[all->rank - 1];
+  uint32_t count;
+  const double low = (double)leat_op_list(g, op, LEAT_ATTR_LOW, &count)[0];
+  const double high = (double)leat_op_list(g, op, LEAT_ATTR_HIGH, &count)[0];
+  const double queries = (double)q->dims[q->rank - 2], keys = (double)v->dims[v->rank - 2];
+  const double each = heads * (double)q->dims[q->rank - 1] + values * (double)v->dims[v->rank - 1];
+  // Of a table that is wide enough a band leaves out a triangle on either side.
+  const double below = fmax(0, queries - 1 - low), above = fmax(0, keys - 1 - high);
+  const double taken = fmax(0, queries * keys - (below * below + above * above) / 2);
+  return 2 * rows / queries * taken * each;
+}
+static double flops_attention(const leat_graph_t *g, const leat_op_t *op) { return flops_of_scores(g, op, 1, 1); }
+static double flops_attention_grad(const leat_graph_t *g, const leat_op_t *op) { return flops_of_scores(g, op, 3, 2); }
+
 static double flops_loop(const leat_graph_t *g, const leat_op_t *op) {
   const leat_loop_t loop = leat_loop_of(g, op);
   double flops = 0;

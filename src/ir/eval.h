@@ -67,6 +67,9 @@ leat_element_t leat_multiply_add(leat_dtype_t dtype, leat_element_t a, leat_elem
 // Does `next` beat `best` under argmax (argmin)? Only a strictly better one does, and the first NaN beats all.
 bool leat_fold_beats(bool greatest, leat_dtype_t dtype, leat_element_t next, leat_element_t best);
 
+// Element `at` of a uniform draw, as op.def states it.
+double leat_eval_uniform(uint64_t seed, uint32_t step, uint32_t stream, int64_t at);
+
 // Where the run of a body keeps its end of that role and number, and how many bytes that is.
 void *leat_eval_end(const leat_eval_t *eval, leat_symbol_role_t role, uint32_t number, size_t *out_bytes);
 

@@ -27,6 +27,15 @@ static philox_t philox(philox_t counter, uint64_t seed) {
 
 static double unit(uint32_t word) { return (double)(word >> 8) * 0x1p-24; }
 
+static philox_t block_of(uint64_t seed, uint32_t step, uint32_t stream, int64_t at) {
+  const uint64_t j = (uint64_t)at / 4;
+  return philox((philox_t){{(uint32_t)j, (uint32_t)(j >> 32), step, stream}}, seed);
+}
+
+double leat_eval_uniform(uint64_t seed, uint32_t step, uint32_t stream, int64_t at) {
+  return unit(block_of(seed, step, stream, at).word[at % 4]);
+}
+
 // Element `lane` of a block as a normal number: Box-Muller on the pair that the lane belongs to.
 static double normal(const philox_t *block, int lane) {
   const double two_pi = 6.283185307179586;
@@ -41,9 +50,8 @@ leat_status_t leat_eval_RANDOM(const leat_eval_call_t *call) {
   uint64_t seed = (uint64_t)leat_eval_load(call, 0, 0).i;
   uint32_t step = (uint32_t)leat_eval_load(call, 0, 1).i, stream = (uint32_t)leat_eval_int(call, LEAT_ATTR_STREAM);
   for (int64_t at = 0; at < leat_value_elements(result); at++) {
-    uint64_t j = (uint64_t)at / 4;
-    int lane = (int)(at % 4);
-    philox_t block = philox((philox_t){{(uint32_t)j, (uint32_t)(j >> 32), step, stream}}, seed);
+    const philox_t block = block_of(seed, step, stream, at);
+    const int lane = (int)(at % 4);
     leat_eval_store(call, 0, at, (leat_element_t){.f = is_normal ? normal(&block, lane) : unit(block.word[lane])});
   }
   return NULL;

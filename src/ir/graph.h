@@ -341,6 +341,7 @@ void leat_graph_note_symbol(leat_graph_t *g, leat_op_id_t id);
 // The symbol that an op names, LEAT_NONE without; its name, "" without.
 leat_symbol_id_t leat_op_symbol(const leat_graph_t *g, const leat_op_t *op);
 const char *leat_op_name(const leat_graph_t *g, const leat_op_t *op);
+bool leat_op_draws(const leat_graph_t *g, const leat_op_t *op);  // is its result made of random numbers?
 // Is `op` a primitive symbol (store) of that kind?
 bool leat_op_is_symbol(const leat_graph_t *g, const leat_op_t *op, leat_symbol_kind_t kind);
 bool leat_op_is_store(const leat_graph_t *g, const leat_op_t *op, leat_store_kind_t kind);

@@ -116,7 +116,7 @@ leat_status_t leat_graph_import_op(leat_builder_t *b, const leat_graph_t *from, 
 
 void leat_graph_shift_stream(leat_graph_t *g, leat_op_id_t id, int64_t streams) {
   const leat_op_t *op = leat_graph_op(g, id);
-  for (uint32_t i = 0; leat_op_role(op->kind) == LEAT_ROLE_DRAW && i < op->attr_count; i++) {
+  for (uint32_t i = 0; leat_op_draws(g, op) && i < op->attr_count; i++) {
     leat_attr_t *attr = &g->attrs.data[op->attr_first + i];
     if (attr->key == LEAT_ATTR_STREAM) attr->v.i += streams;
   }

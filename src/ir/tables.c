@@ -111,6 +111,16 @@ bool leat_op_is_traced(uint32_t kind) { return kind >= LEAT_TRACED_FIRST && kind
 
 leat_op_role_t leat_op_role(uint32_t kind) { return leat_op_info(kind)->role; }
 
+bool leat_op_draws(const leat_graph_t *g, const leat_op_t *op) {
+  const leat_op_role_t role = leat_op_role(op->kind);
+  if (role != LEAT_ROLE_COMPUTE || !leat_op_is_primitive(op->kind)) return role == LEAT_ROLE_DRAW;
+  for (uint32_t i = 0; leat_op_takes_attr(op->kind, LEAT_ATTR_STREAM) && i < op->input_count; i++) {
+    const leat_value_t *x = leat_graph_value(g, leat_op_input(g, op, i));
+    if (x->dtype == LEAT_I64 && x->rank == 1) return true;
+  }
+  return false;
+}
+
 bool leat_op_is_statement(uint32_t kind) { return leat_op_info(kind)->result_count == 0; }
 
 bool leat_op_is_leaf(uint32_t kind) {

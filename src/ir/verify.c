@@ -228,7 +228,7 @@ static bool is_body_end(const leat_graph_t *body, const leat_op_t *op) {
 // What loop.h says of bodies.
 static leat_status_t check_body_op(const leat_graph_t *body, const leat_op_t *op) {
   if (!leat_op_is_primitive(op->kind)) LEAT_FAIL(LEAT_INVALID_ARGUMENT, "is no primitive");
-  if (leat_op_role(op->kind) == LEAT_ROLE_DRAW)
+  if (leat_op_draws(body, op))
     LEAT_FAIL(LEAT_UNSUPPORTED, "a body draws no random numbers: draw them for all trips before the loop");
   const bool named = leat_op_role(op->kind) == LEAT_ROLE_SYMBOL || leat_op_is_statement(op->kind);
   if (named && !is_body_end(body, op))

@@ -7,17 +7,29 @@
 
 // q [.., L, E], k [.., S, E], v [.., S, Ev]; with grouped heads q is [.., heads of k, queries a head, L, E] and k and v
 // have extent 1 there. Half types are widened.
-typedef struct leat_attention_s {
+typedef struct leat_sdpa_s {
   leat_value_id_t q, k, v;
+  leat_value_id_t mask;  // or LEAT_NONE
   double scale;
-  leat_value_id_t weights;  // softmax of the scores [.., L, S]
-  leat_value_id_t drop;     // factor of the dropout, or LEAT_NONE
-  bool grouped;
-} leat_attention_t;
+  bool causal, grouped, bare;
+  double rate, shared_rate;  // of dropout; rate 0: none
+  int64_t stream;
+} leat_sdpa_t;
 
-leat_attention_t leat_row_attention(leat_builder_t *b, const leat_graph_t *g, const leat_op_t *op,
-                                    const leat_value_id_t *in, uint32_t in_count, double dropout_rate);
+leat_sdpa_t leat_row_sdpa(leat_builder_t *b, const leat_graph_t *g, const leat_op_t *op, const leat_value_id_t *in,
+                          uint32_t in_count, double shared_rate);
 // [.., groups, queries a group, L, S] as [.., heads, L, S].
 leat_value_id_t leat_row_merge_heads(leat_builder_t *b, leat_value_id_t x);
+
+// With the table of scores in memory.
+typedef struct leat_stored_scores_s {
+  leat_value_id_t weights;  // softmax of the scores [.., L, S]
+  leat_value_id_t drop;     // factor of the dropout, or LEAT_NONE
+} leat_stored_scores_t;
+leat_stored_scores_t leat_row_stored_scores(leat_builder_t *b, const leat_sdpa_t *a);
+
+// Is it computed in blocks, as the primitive ATTENTION, which leaves no table in memory? Shapes and dtypes decide.
+bool leat_row_in_blocks(const leat_builder_t *b, const leat_sdpa_t *a);
+leat_attention_t leat_row_attention(leat_builder_t *b, const leat_sdpa_t *a);
 
 #endif

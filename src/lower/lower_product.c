@@ -74,9 +74,16 @@ LOWER(BADDBMM) { return add_product(c, leat_b_product(c->b, "bmk,bkn->bmn", c->i
 // scores = scale * q k^T (+ mask) -> softmax -> dropout -> times v
 LOWER(SDPA) {
   leat_builder_t *b = c->b;
-  leat_attention_t a = leat_row_attention(b, c->from, c->op, c->in, c->in_count, c->dropout_rate);
-  leat_value_id_t weights = a.drop == LEAT_NONE ? a.weights : leat_b_mul(b, a.weights, a.drop);
-  leat_value_id_t y = leat_row_batched(b, weights, "mk", a.v, "kn", "mn");
+  const leat_sdpa_t a = leat_row_sdpa(b, c->from, c->op, c->in, c->in_count, c->dropout_rate);
+  leat_value_id_t y;
+  if (leat_row_in_blocks(b, &a)) {
+    const leat_attention_t blocks = leat_row_attention(b, &a);
+    y = leat_b_attention(b, &blocks, &(leat_value_id_t){0});
+  } else {
+    const leat_stored_scores_t s = leat_row_stored_scores(b, &a);
+    const leat_value_id_t weights = s.drop == LEAT_NONE ? s.weights : leat_b_mul(b, s.weights, s.drop);
+    y = leat_row_batched(b, weights, "mk", a.v, "kn", "mn");
+  }
   const leat_value_t *declared = leat_lower_declared(c, 0);
   return leat_b_cast(b, leat_b_reshape(b, y, declared->rank, declared->dims), (leat_dtype_t)declared->dtype);
 }

@@ -37,16 +37,21 @@ double leat_row_shared_rate(const leat_graph_t *g) {
   return shared;
 }
 
-// Drawn in f32 so that the rate is kept exactly for half types too. 1/(1-p) of p = 1 would be infinite; then nothing
-// is kept and the scale is 0.
+// 1/(1-p) of p = 1 would be infinite; then nothing is kept and the scale is 0.
+leat_value_id_t leat_row_dropout_rate(leat_builder_t *b, double shared_rate, double rate, leat_value_id_t *out_scale) {
+  leat_value_id_t p = leat_b_hyper(b, leat_b_role(b, LEAT_MADE_DROPOUT, 0), shared_rate, rate);
+  leat_value_id_t keep_rate = leat_b_sub_from(b, 1.0, p);
+  leat_value_id_t none_kept = leat_b_fn2s(b, LE, keep_rate, 0.0);
+  *out_scale = leat_b_number_or(b, none_kept, 0.0, leat_b_fn1(b, RECIP, keep_rate));
+  return p;
+}
+
+// Drawn in f32 so that the rate is kept exactly for half types too.
 leat_value_id_t leat_row_dropout_scale(leat_builder_t *b, leat_value_id_t x, double shared_rate, double rate,
                                        int64_t stream) {
   if (x == LEAT_NONE) return LEAT_NONE;
   leat_value_t v = *leat_b_value(b, x);
-  leat_value_id_t p = leat_b_hyper(b, leat_b_role(b, LEAT_MADE_DROPOUT, 0), shared_rate, rate);
-  leat_value_id_t keep_rate = leat_b_sub_from(b, 1.0, p);
-  leat_value_id_t none_kept = leat_b_fn2s(b, LE, keep_rate, 0.0);
-  leat_value_id_t scale = leat_b_number_or(b, none_kept, 0.0, leat_b_fn1(b, RECIP, keep_rate));
+  leat_value_id_t scale, p = leat_row_dropout_rate(b, shared_rate, rate, &scale);
   leat_value_id_t u = leat_b_random(b, LEAT_DRAW_UNIFORM, stream, leat_b_random_state(b), LEAT_F32, v.rank, v.dims);
   leat_value_id_t kept = leat_b_fn2(b, GE, u, leat_b_cast(b, p, LEAT_F32));
   return leat_b_select_or(b, kept, leat_b_cast(b, scale, (leat_dtype_t)v.dtype), 0.0);

@@ -122,6 +122,8 @@ leat_value_id_t leat_row_repeat_elements(leat_builder_t *b, leat_value_id_t x, u
 
 // The dropout rate that all rows of the graph share, NaN when they differ; read from the symbol `p` once it exists.
 double leat_row_shared_rate(const leat_graph_t *g);
+// The rate of a dropout as it is when the program runs (f64), and what it multiplies with where it keeps something.
+leat_value_id_t leat_row_dropout_rate(leat_builder_t *b, double shared_rate, double rate, leat_value_id_t *out_scale);
 // Mask of a dropout: 1/(1-p) where kept, else 0, in x's dtype.
 leat_value_id_t leat_row_dropout_scale(leat_builder_t *b, leat_value_id_t x, double shared_rate, double rate,
                                        int64_t stream);

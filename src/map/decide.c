@@ -51,6 +51,7 @@ static leat_status_t draft_section(leat_decided_t *d, uint32_t index) {
   leat_draft_init(draft, d->g, d->plan, section->rows);
   draft->turns = &d->turns;
   draft->keeps = &d->keeps;
+  draft->uses = &d->uses;
   for (uint32_t i = 0; i < stages->count && draft->status == NULL; ++i) draft_stage(d, index, &stages->data[i]);
   if (draft->status == NULL) return NULL;
   char name[LEAT_MAP_NAME_MAX];

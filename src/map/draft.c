@@ -115,3 +115,17 @@ pef_operand_t *leat_draft_result(leat_draft_t *d, leat_op_id_t id, uint32_t i) {
   leat_access_t access = leat_draft_access(d, op->result_first + i);
   return leat_draft_value(d, &access, d->plan->row_dim[id], true);
 }
+
+void leat_draft_absent(leat_draft_t *d) {
+  const leat_access_t nothing = {0};
+  (void)leat_draft_operand(d, (leat_source_t){.kind = LEAT_SOURCE_NONE}, PEF_F32, &nothing, LEAT_ROWS_WHOLE);
+}
+
+void leat_draft_wanted(leat_draft_t *d, leat_op_id_t id, uint32_t i) {
+  const leat_value_id_t v = leat_graph_op(d->g, id)->result_first + i;
+  if (d->uses != NULL && d->uses->first[v] == d->uses->first[v + 1]) {
+    leat_draft_absent(d);
+  } else {
+    leat_draft_result(d, id, i);
+  }
+}

@@ -9,11 +9,13 @@
 #include "map/turn.h"
 #include "pef/pef_format.h"
 #include "space/access.h"
+#include "space/uses.h"
 
 typedef enum leat_source_kind_e {
   LEAT_SOURCE_VALUE,   // of the graph, wherever it is kept
   LEAT_SOURCE_SYMBOL,  // a symbol that a copy is stored to
   LEAT_SOURCE_PACK,    // a packed copy (pack.h)
+  LEAT_SOURCE_NONE,    // nowhere: an optional operand that is absent
 } leat_source_kind_t;
 
 typedef struct leat_source_s {
@@ -27,6 +29,7 @@ typedef struct leat_draft_s {
   const leat_plan_t *plan;
   const leat_turns_t *turns;  // NULL: all values lie row-major
   const leat_keeps_t *keeps;  // NULL: no value is made as a part of another
+  const leat_uses_t *uses;    // NULL: every result is read
   leat_status_t status;       // first error; leat_draft_take_status hands it over
   int64_t rows;
   uint64_t quantum;  // of rows, that stages like tiles to start at; 0: none asks
@@ -62,6 +65,9 @@ pef_operand_t *leat_draft_value(leat_draft_t *d, const leat_access_t *access, ui
 // Input `i` of an op, cut as the op's row relation says; result `i` of an op.
 pef_operand_t *leat_draft_input(leat_draft_t *d, leat_op_id_t op, uint32_t i);
 pef_operand_t *leat_draft_result(leat_draft_t *d, leat_op_id_t op, uint32_t i);
+// An optional operand: absent; result `i`, absent where nobody reads it.
+void leat_draft_absent(leat_draft_t *d);
+void leat_draft_wanted(leat_draft_t *d, leat_op_id_t op, uint32_t i);
 leat_access_t leat_draft_access(leat_draft_t *d, leat_value_id_t v);
 
 #endif

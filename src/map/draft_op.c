@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stages of the ops that are neither elementwise nor contractions: one short function a kind, in a table.
 #include "base/loops.h"
+#include "ir/attention.h"
 #include "map/draft_stages.h"
 #include "map/strip.h"
 #include "space/rows.h"
@@ -238,6 +239,60 @@ static void draft_pad(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
   draft_part(d, id, &from, 0, &part);
 }
 
+// Input `i`, broadcast to the dims b of the result, and where it is a mask to `rows` and `columns`; LEAT_NONE: absent.
+static void draft_scored(leat_draft_t *d, leat_op_id_t id, uint32_t i, int64_t rows, int64_t columns) {
+  const leat_op_t *op = leat_graph_op(d->g, id);
+  if (i == LEAT_NONE) {
+    leat_draft_absent(d);
+    return;
+  }
+  const leat_value_t *all = leat_graph_value(d->g, op->result_first);
+  leat_access_t access = leat_draft_access(d, leat_op_input(d->g, op, i));
+  for (uint32_t dim = 0; dim < access.rank; ++dim) {
+    const int64_t wanted = dim + 2 < access.rank ? all->dims[dim] : dim + 2 == access.rank ? rows : columns;
+    if (access.dims[dim] == wanted || wanted == 0) continue;
+    access.dims[dim] = wanted;
+    access.strides[dim] = 0;
+  }
+  const uint32_t row_dim = d->plan->row_dim[id];
+  const bool whole = row_dim == LEAT_ROWS_WHOLE;
+  leat_draft_value(d, &access, whole ? row_dim : leat_rows_operand_dim(d->g, op, row_dim, i), false);
+}
+
+static void draft_scores(leat_draft_t *d, leat_op_id_t id, uint32_t kind) {
+  const leat_op_t *op = leat_graph_op(d->g, id);
+  const leat_attention_places_t at = leat_attention_places(op->kind, op->input_count);
+  const leat_value_t *q = leat_graph_value(d->g, leat_op_input(d->g, op, 0));
+  const leat_value_t *v = leat_graph_value(d->g, leat_op_input(d->g, op, 2));
+  uint32_t count;
+  pef_attention_t *params = &leat_draft_stage(d, kind, id)->params.attention;
+  params->block = PEF_ATTENTION_BLOCK;
+  params->before = leat_op_list(d->g, op, LEAT_ATTR_LOW, &count)[0];
+  params->after = leat_op_list(d->g, op, LEAT_ATTR_HIGH, &count)[0];
+  params->stream = leat_op_int(d->g, op, LEAT_ATTR_STREAM, 0);
+  params->bare = leat_op_int(d->g, op, LEAT_ATTR_BARE, 0);  // of ATTENTION
+  for (uint32_t i = 0; i < 3; ++i) draft_scored(d, id, i, 0, 0);
+  draft_scored(d, id, at.mask, q->dims[q->rank - 2], v->dims[v->rank - 2]);
+  for (uint32_t i = 0; i < 2; ++i) {
+    if (at.state == LEAT_NONE) leat_draft_absent(d);
+    if (at.state != LEAT_NONE) leat_draft_input(d, id, at.state + i);
+  }
+  for (uint32_t i = 0; at.lse != LEAT_NONE && i < LEAT_ATTENTION_BACKWARD; ++i) leat_draft_input(d, id, at.lse + i);
+  for (uint32_t i = 0; i < op->result_count; ++i) {
+    if (kind == PEF_STAGE_ATTENTION && i == 0) leat_draft_result(d, id, i);
+    if (kind != PEF_STAGE_ATTENTION || i != 0) leat_draft_wanted(d, id, i);
+  }
+}
+
+static void draft_attention(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  (void)op;
+  draft_scores(d, id, PEF_STAGE_ATTENTION);
+}
+static void draft_attention_grad(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
+  (void)op;
+  draft_scores(d, id, PEF_STAGE_ATTENTION_GRAD);
+}
+
 #define DRAFT_MAP NULL       // draft_map.c
 #define DRAFT_CONTRACT NULL  // draft_contract.c
 #define DRAFT_RANDOM draft_random
@@ -253,6 +308,8 @@ static void draft_pad(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
 #define DRAFT_SCATTER draft_scatter
 #define DRAFT_SEARCH draft_search
 #define DRAFT_SORT draft_sort
+#define DRAFT_ATTENTION draft_attention
+#define DRAFT_ATTENTION_GRAD draft_attention_grad
 
 // A primitive that computes does not compile without its row.
 static const draft_fn_t draft_table[LEAT_PRIM_COUNT] = {

@@ -134,6 +134,7 @@ static leat_status_t add_operand(body_t *b, uint32_t index) {
   pef_operand_t *operand = leat_array_push(&b->operands);
   if (operand == NULL) return leat_out_of_memory();
   *operand = b->draft->operands.data[index];
+  if (source->kind == LEAT_SOURCE_NONE) return NULL;
   if (is_scratch(b->e, source)) {
     operand->space = PEF_SPACE_SCRATCH;
     return find_buffer(b, source->index, &operand->slot);

@@ -27,7 +27,7 @@ static const leat_value_t *result_of(const leat_graph_t *g, const leat_op_t *op)
 
 static bool is_fixed(const absorb_t *a, const leat_graph_t *g, const leat_op_t *op) {
   if (leat_op_role(op->kind) == LEAT_ROLE_SYMBOL) return leat_graph_is_fixed(g, op);
-  if (leat_op_role(op->kind) == LEAT_ROLE_DRAW) return false;
+  if (leat_op_draws(g, op)) return false;
   for (uint32_t i = 0; i < op->input_count; i++) {
     const leat_value_id_t v = leat_op_input(g, op, i);
     if (v == LEAT_NONE || !a->fixed[v]) return false;

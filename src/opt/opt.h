@@ -65,6 +65,9 @@ leat_status_t leat_opt_drop_grads(const leat_graph_t *from, leat_graph_t **out_g
 // Max pooling before relu, on the traced graph (pool_first.c).
 leat_status_t leat_opt_pool_first(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
 
+// Attention that is written out becomes one op, on the traced graph (attention.c).
+leat_status_t leat_opt_attention(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
+
 typedef struct leat_opt_pass_s {
   const char *name;
   leat_status_t (*run)(const leat_graph_t *from, leat_graph_t **out_graph);

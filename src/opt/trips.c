@@ -40,7 +40,7 @@ static bool is_join(const leat_op_t *op) { return leat_op_role(op->kind) == LEAT
 // --- what runs when -------------------------------------------------------------------------------------------------
 
 static bool is_draw_of_trip(const roll_t *t, const leat_op_t *op) {
-  return leat_op_role(op->kind) == LEAT_ROLE_DRAW && leat_op_int(t->from, op, LEAT_ATTR_STREAM, 0) >= t->streams;
+  return leat_op_draws(t->from, op) && leat_op_int(t->from, op, LEAT_ATTR_STREAM, 0) >= t->streams;
 }
 
 static bool reads(const roll_t *t, const leat_op_t *op, place_t place) {

@@ -86,7 +86,7 @@ static void mark_varying(const trips_t *t) {
     const leat_op_t *op = leat_graph_op(body, id);
     bool varies = leat_op_role(op->kind) == LEAT_ROLE_SYMBOL &&
                   leat_graph_symbol(body, leat_op_symbol(body, op))->role != LEAT_MADE_LOOP_FIXED;
-    varies = varies || (t->loop.streams != 0 && leat_op_role(op->kind) == LEAT_ROLE_DRAW);
+    varies = varies || (t->loop.streams != 0 && leat_op_draws(body, op));
     for (uint32_t i = 0; i < op->input_count; i++) varies = varies || t->varies[leat_op_input(body, op, i)];
     for (uint32_t i = 0; i < op->result_count; i++) t->varies[op->result_first + i] = varies;
   }

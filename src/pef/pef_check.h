@@ -118,6 +118,10 @@ leat_status_t leat_pef_rule_contract(const pef_stage_site_t *site) LEAT_MUST_USE
 leat_status_t leat_pef_rule_conv(const pef_stage_site_t *site) LEAT_MUST_USE;
 leat_status_t leat_pef_rule_conv_wgrad(const pef_stage_site_t *site) LEAT_MUST_USE;
 leat_status_t leat_pef_rule_pool(const pef_stage_site_t *site) LEAT_MUST_USE;
+leat_status_t leat_pef_rule_attention(const pef_stage_site_t *site) LEAT_MUST_USE;
+leat_status_t leat_pef_rule_attention_grad(const pef_stage_site_t *site) LEAT_MUST_USE;
+double leat_pef_steps_attention(const pef_stage_site_t *site);
+double leat_pef_steps_attention_grad(const pef_stage_site_t *site);
 double leat_pef_steps_conv(const pef_stage_site_t *site);
 double leat_pef_steps_conv_wgrad(const pef_stage_site_t *site);
 double leat_pef_steps_pool(const pef_stage_site_t *site);

@@ -46,6 +46,15 @@ double leat_pef_steps_scatter(const pef_stage_site_t *site) {
   return updates * ceil((double)site->body->row_count / (double)site->body->tile_rows_max);
 }
 
+// Every score of the table, over what is multiplied for it: a head once of q and k, once of the weights and v.
+static double steps_of_scores(const pef_stage_site_t *site, double heads, double values) {
+  const pef_operand_t *q = &site->operands[PEF_ATTENTION_q], *v = &site->operands[PEF_ATTENTION_v];
+  const double each = heads * (double)q->dims[q->rank - 1] + values * (double)v->dims[v->rank - 1];
+  return elements_of(q, 0) / fmax(1, (double)q->dims[q->rank - 1]) * (double)v->dims[v->rank - 2] * each;
+}
+double leat_pef_steps_attention(const pef_stage_site_t *site) { return steps_of_scores(site, 1, 1); }
+double leat_pef_steps_attention_grad(const pef_stage_site_t *site) { return steps_of_scores(site, 3, 2); }
+
 static double steps_of(const pef_stage_site_t *site) {
   if (site->row->steps != NULL) return site->row->steps(site);
   double most = 0;

@@ -118,6 +118,8 @@
 //   CONV_WGRAD   L positions (n, t) of a batch, those in the padding counted.
 // L = 0: one block, however long. L is for sums in floats; PEF_CHAIN_* are what is written.
 //
+// ATTENTION and ATTENTION_GRAD (2.2) say in stage.def in which order they add.
+//
 // Partial sums. Parts of a sum are rows: a stage sums each part for itself, the dim that counts parts is one that it
 // keeps (of CONV_WGRAD a batch dim), its result has an accumulator a part, and a REDUCE adds these in the order above.
 //
@@ -162,6 +164,8 @@
                                      // channels, of which it has one at least
 #define PEF_CHAIN_LONG_PRODUCT 1024  // of a CONTRACT over more terms than that
 #define PEF_CHAIN_SUM 16             // of what is only added: as short as costs nothing
+#define PEF_ATTENTION_BLOCK_MAX 512
+#define PEF_ATTENTION_BLOCK 128  // what is written
 
 enum pef_segment_kind {
 #define RECORD(suffix, number, one, table, record, need, ...) PEF_SEGMENT_##suffix = (number),

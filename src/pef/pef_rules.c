@@ -147,3 +147,28 @@ leat_status_t leat_pef_rule_conv_wgrad(const pef_stage_site_t *site) {
   return check_conv(site, PEF_CONV_WGRAD_dw, PEF_CONV_WGRAD_dy, batch);
 }
 leat_status_t leat_pef_rule_pool(const pef_stage_site_t *site) { return check_positions(site, PEF_POOL_x, PEF_POOL_y); }
+
+// --- attention ---------------------------------------------------------------------------------------------------
+
+// What is drawn needs a seed, and numbers that name the elements of the table of scores.
+static leat_status_t check_draws(const pef_stage_site_t *site, uint32_t state, uint32_t drop) {
+  const bool has_state = site->operands[state].space != PEF_SPACE_NONE;
+  if (has_state != (site->operands[drop].space != PEF_SPACE_NONE)) {
+    return leat_pef_corrupt("operands 'state' and 'drop' are both there or both absent");
+  }
+  const pef_operand_t *q = &site->operands[PEF_ATTENTION_q], *k = &site->operands[PEF_ATTENTION_k];
+  int64_t elements = k->dims[k->rank - 2];
+  for (uint32_t d = 0; has_state && d + 1 < q->rank; ++d) {
+    if (__builtin_mul_overflow(elements, q->dims[d], &elements)) {
+      return leat_pef_corrupt("the scores have more than 2^63 elements");
+    }
+  }
+  return NULL;
+}
+
+leat_status_t leat_pef_rule_attention(const pef_stage_site_t *site) {
+  return check_draws(site, PEF_ATTENTION_state, PEF_ATTENTION_drop);
+}
+leat_status_t leat_pef_rule_attention_grad(const pef_stage_site_t *site) {
+  return check_draws(site, PEF_ATTENTION_GRAD_state, PEF_ATTENTION_GRAD_drop);
+}

@@ -7,7 +7,7 @@
 #include "base/base.h"
 #include "pef/pef_format.h"
 
-enum { PEF_ROW_OPERANDS = 4, PEF_ROW_PARAMS = 12 };  // of one kind, and a last one without a name
+enum { PEF_ROW_OPERANDS = 13, PEF_ROW_PARAMS = 12 };  // of one kind, and a last one without a name
 
 enum pef_direction { PEF_IN, PEF_OUT, PEF_UPDATE, PEF_SUM };
 enum pef_operand_trait {

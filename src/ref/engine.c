@@ -70,6 +70,7 @@ static leat_status_t prepare(void *state, leat_run_stage_t *out, const pef_body_
   out->run = run;
   out->plan = stage;
   if (out->file->instruction_count != 0) out->workspace_bytes = leat_ref_map_workspace(out->file);
+  if (out->file->kind == PEF_STAGE_ATTENTION_GRAD) out->workspace_bytes = leat_ref_attention_grad_workspace(out->file);
   return NULL;
 }
 

@@ -39,6 +39,8 @@ int64_t leat_ref_count(const int64_t dims[PEF_MAX_RANK]);
 
 // What a stage of instructions wants to have of the workspace.
 size_t leat_ref_map_workspace(const pef_stage_t *file);
+// And one that is the gradient of attention.
+size_t leat_ref_attention_grad_workspace(const pef_stage_t *file);
 
 #define STAGE(suffix, name, number, since, text) \
   void leat_ref_##name(const ref_stage_t *stage, const leat_run_tile_t *tile);

@@ -2,15 +2,11 @@
 // RANDOM: an element is a function of its number in the whole result.
 #include "kern/scalar.h"
 #include "pef/pef_scalar.h"
+#include "ref/random.h"
 #include "ref/stage.h"
 
-typedef struct draw_s {
-  uint64_t seed;
-  uint32_t step, stream, fn;
-} draw_t;
-
 // Philox 4x32-10 (Salmon et al., 2011): ten rounds over the counter (block, step, stream).
-static void philox(const draw_t *d, uint64_t block, uint32_t words[4]) {
+static void philox(const ref_draw_t *d, uint64_t block, uint32_t words[4]) {
   uint32_t key[2] = {(uint32_t)d->seed, (uint32_t)(d->seed >> 32)};
   words[0] = (uint32_t)block, words[1] = (uint32_t)(block >> 32), words[2] = d->step, words[3] = d->stream;
   for (int round = 0; round < 10; round++) {
@@ -32,7 +28,7 @@ static double scalar(uint32_t number, double x) {
 // The first 24 bits as a part of 1, and one step up, so that it is never 0.
 static double part_of_one(uint32_t word, uint32_t up) { return (double)((word >> 8) + up) * 0x1p-24; }
 
-static double element(const draw_t *d, uint64_t number) {
+double leat_ref_draw(const ref_draw_t *d, uint64_t number) {
   uint32_t words[4];
   philox(d, number / 4, words);
   const uint32_t which = number % 4;
@@ -47,7 +43,7 @@ void leat_ref_random(const ref_stage_t *stage, const leat_run_tile_t *tile) {
   const ref_operand_t state = leat_ref_operand(stage, PEF_RANDOM_state, tile),
                       out = leat_ref_operand(stage, PEF_RANDOM_out, tile);
   const int64_t seed[PEF_MAX_RANK] = {0}, step[PEF_MAX_RANK] = {1};
-  const draw_t d = {.seed = (uint64_t)leat_ref_read(&state, PEF_CLASS_I64, seed).i64,
+  const ref_draw_t d = {.seed = (uint64_t)leat_ref_read(&state, PEF_CLASS_I64, seed).i64,
                     .step = (uint32_t)leat_ref_read(&state, PEF_CLASS_I64, step).i64,
                     .stream = (uint32_t)stage->file->params.random.stream + tile->stream,
                     .fn = stage->file->fn};
@@ -57,6 +53,6 @@ void leat_ref_random(const ref_stage_t *stage, const leat_run_tile_t *tile) {
     for (uint32_t i = 0; i < out.rank; i++) {
       number = number * (uint64_t)out.file->dims[i] + (uint64_t)(out.first[i] + index[i]);
     }
-    leat_ref_write(&out, PEF_CLASS_F64, index, (ref_value_t){.f64 = element(&d, number)});
+    leat_ref_write(&out, PEF_CLASS_F64, index, (ref_value_t){.f64 = leat_ref_draw(&d, number)});
   } while (leat_ref_next(index, out.dims));
 }

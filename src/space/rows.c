@@ -113,6 +113,20 @@ static uint32_t rows_random(const leat_graph_t *g, const leat_op_t *op, uint32_t
   return LEAT_ROWS_WHOLE;
 }
 
+// Heads, or queries: a mask goes with them where it has them.
+static uint32_t rows_attention(const leat_graph_t *g, const leat_op_t *op, uint32_t dim, uint32_t input) {
+  const leat_value_t *result = result_of(g, op), *x = input_of(g, op, input);
+  if (dim + 1 == result->rank) return LEAT_ROWS_ILLEGAL;
+  const bool reads_all = x->rank != result->rank || (dim + 2 == result->rank && (input == 1 || input == 2));
+  return reads_all || x->dims[dim] != result->dims[dim] ? LEAT_ROWS_WHOLE : dim;
+}
+
+static uint32_t rows_attention_grad(const leat_graph_t *g, const leat_op_t *op, uint32_t dim, uint32_t input) {
+  const leat_value_t *result = result_of(g, op), *x = input_of(g, op, input);
+  if (dim + 2 >= result->rank) return LEAT_ROWS_ILLEGAL;
+  return x->rank != result->rank || x->dims[dim] != result->dims[dim] ? LEAT_ROWS_WHOLE : dim;
+}
+
 // The column `rows` of op.def.
 #define rows_none NULL
 static const relation_t relation_table[LEAT_PRIM_COUNT] = {

@@ -118,7 +118,7 @@ static int64_t most_prepared(const leat_rebuild_t *r, int64_t inputs) {
 }
 
 static bool worth_preparing(const leat_rebuild_t *r, const leat_op_t *op) {
-  if (op->type != LEAT_TYPE_FWD || op->input_count == 0 || leat_op_role(op->kind) == LEAT_ROLE_DRAW) return false;
+  if (op->type != LEAT_TYPE_FWD || op->input_count == 0 || leat_op_draws(r->from, op)) return false;
   int64_t in = 0;
   for (uint32_t i = 0; i < op->input_count; ++i) {
     leat_value_id_t v = leat_rebuild_input(r, op, i);

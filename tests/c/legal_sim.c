@@ -20,6 +20,8 @@ bool sim_writes(const sim_t *s, const pef_stage_t *stage, uint32_t i) {
       [PEF_STAGE_REDUCE] = 1,     [PEF_STAGE_SCAN] = 1, [PEF_STAGE_CONTRACT] = 2,  [PEF_STAGE_CONV] = 2,
       [PEF_STAGE_CONV_WGRAD] = 2, [PEF_STAGE_POOL] = 1, [PEF_STAGE_POOL_GRAD] = 2, [PEF_STAGE_GATHER] = 2,
       [PEF_STAGE_SCATTER] = 2,    [PEF_STAGE_SORT] = 2, [PEF_STAGE_RANDOM] = 1,    [PEF_STAGE_SEARCH] = 2};
+  if (stage->kind == PEF_STAGE_ATTENTION) return i >= PEF_ATTENTION_out;
+  if (stage->kind == PEF_STAGE_ATTENTION_GRAD) return i >= PEF_ATTENTION_GRAD_dq;
   if (stage->kind != PEF_STAGE_MAP) return i == last[stage->kind] || (stage->kind == PEF_STAGE_SORT && i == 1);
   for (uint32_t k = 0; k < stage->instruction_count; ++k) {
     const pef_instruction_t *in = &s->pef->instructions[stage->instruction_first + k];

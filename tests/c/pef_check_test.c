@@ -50,7 +50,7 @@ static const edit_t edits[] = {
     EDIT(MAP, body.row_count, 0, "must be at least 1"),
     EDIT(MAP, body.tile_rows_max, 0, "must be at least 1"),
     EDIT(MAP, body.tile_quantum, 0, "must be at least 1"),
-    EDIT(MAP, body.argument_count, 5, "which takes 5"),
+    EDIT(MAP, body.argument_count, PEF_ZOO_OPERANDS + 1, "which takes 13"),
     EDIT(MAP, stage.kind, 99, "stage kind 99 does not exist"),
     EDIT(MAP, stage.fn, 9, "function 9 does not exist"),
     EDIT(MAP, stage.output, 1, "there are 1 outputs"),
@@ -62,7 +62,7 @@ static const edit_t edits[] = {
     EDIT(MAP, operands[0].dtype, 10, "dtype 10"),
     EDIT(MAP, operands[0].rank, 9, "rank 9"),
     EDIT(MAP, operands[0].rank, 1, "in rank 1"),
-    EDIT(MAP, operands[0].slot, 4, "slot 4"),
+    EDIT(MAP, operands[0].slot, PEF_ZOO_OPERANDS, "slot 12"),
     EDIT(MAP, operands[0].row_dim, 2, "row dim 2"),
     EDIT(MAP, operands[0].row_dim, 0xff, "row multiple without"),
     EDIT(MAP, operands[0].row_mult, 2, "not 6 rows of 2"),
@@ -356,7 +356,7 @@ static void instructions_of_a_stage_are_bounded(void **state) {
     pef_argument_t arguments[PEF_ZOO_OPERANDS];
     for (uint32_t i = 0; i < PEF_ZOO_OPERANDS; ++i) arguments[i] = (pef_argument_t){.offset = i * 512, .bytes = 512};
     leat_pef_add_call(writer, &call, arguments);
-    leat_pef_set_info(writer, &(pef_info_t){.arena_bytes = PEF_ZOO_ARGUMENT_BYTES});
+    leat_pef_set_info(writer, &(pef_info_t){.arena_bytes = PEF_ZOO_OPERANDS * 512});
     uint8_t *data = NULL;
     size_t bytes = 0;
     leat_status_t status = leat_pef_write_memory(writer, &data, &bytes);

@@ -149,6 +149,26 @@ static void make_random(pef_zoo_t *zoo) {
   zoo->stage.fn = PEF_FN_NORMAL;
 }
 
+// 6 heads of 3 queries and 5 keys; no key behind its query takes part.
+static void make_attention(pef_zoo_t *zoo) {
+  zoo->operands[0] = dense(0, PEF_F32, true, DIMS(6, 3, 4));
+  zoo->operands[1] = dense(1, PEF_F32, true, DIMS(6, 5, 4));
+  zoo->operands[2] = dense(2, PEF_F32, true, DIMS(6, 5, 2));
+  for (uint32_t i = 3; i < 6; ++i) zoo->operands[i] = (pef_operand_t){.row_dim = PEF_NO_ROW_DIM};
+  zoo->operands[6] = dense(6, PEF_F32, true, DIMS(6, 3, 2));
+  zoo->operands[7] = dense(7, PEF_F32, true, DIMS(6, 3, 1));
+  zoo->stage.params.attention = (pef_attention_t){.block = 4, .before = 3};
+}
+
+static void make_attention_grad(pef_zoo_t *zoo) {
+  make_attention(zoo);
+  zoo->operands[6] = dense(6, PEF_F32, true, DIMS(6, 3, 1));
+  zoo->operands[8] = dense(8, PEF_F32, true, DIMS(6, 3, 2));
+  zoo->operands[9] = dense(9, PEF_F32, true, DIMS(6, 3, 4));
+  zoo->operands[10] = dense(10, PEF_F32, true, DIMS(6, 5, 4));
+  zoo->operands[11] = dense(11, PEF_F32, true, DIMS(6, 5, 2));
+}
+
 static const struct {
   void (*make)(pef_zoo_t *zoo);
   uint32_t operand_count;
@@ -159,7 +179,8 @@ static const struct {
     [PEF_STAGE_POOL] = {make_pool, 2},     [PEF_STAGE_POOL_GRAD] = {make_pool_grad, 3},
     [PEF_STAGE_GATHER] = {make_gather, 3}, [PEF_STAGE_SCATTER] = {make_scatter, 3},
     [PEF_STAGE_SORT] = {make_sort, 3},     [PEF_STAGE_RANDOM] = {make_random, 2},
-    [PEF_STAGE_SEARCH] = {make_search, 3},
+    [PEF_STAGE_SEARCH] = {make_search, 3}, [PEF_STAGE_ATTENTION] = {make_attention, 8},
+    [PEF_STAGE_ATTENTION_GRAD] = {make_attention_grad, 12},
 };
 
 pef_zoo_t pef_zoo_stage(uint32_t kind) {

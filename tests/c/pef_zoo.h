@@ -5,7 +5,7 @@
 
 #include "pef/pef_write.h"
 
-enum { PEF_ZOO_OPERANDS = 4, PEF_ZOO_INSTRUCTIONS = 8, PEF_ZOO_ARGUMENT_BYTES = 4096 };
+enum { PEF_ZOO_OPERANDS = 12, PEF_ZOO_INSTRUCTIONS = 8, PEF_ZOO_ARGUMENT_BYTES = 4096 };
 
 // Operand i lives in argument i: PEF_ZOO_ARGUMENT_BYTES bytes of the arena each.
 typedef struct pef_zoo_s {

@@ -119,6 +119,13 @@ static void choose_params(maker_t *m) {
     case PEF_STAGE_CONTRACT:
       params->contract.add = between(m, 0, 1);
       break;
+    case PEF_STAGE_ATTENTION:
+    case PEF_STAGE_ATTENTION_GRAD:
+      params->attention.block = between(m, 1, 4);
+      params->attention.before = between(m, -1, 4);
+      params->attention.after = between(m, -1, 4);
+      params->attention.stream = between(m, 0, 3);
+      break;
     case PEF_STAGE_CONV_WGRAD:
       params->conv_wgrad.batch = m->count['B'];
       break;
@@ -261,6 +268,10 @@ static bool fits(const pef_zoo_t *zoo) {
   return true;
 }
 
+static void leave_out(maker_t *m, uint32_t index) {
+  m->zoo.operands[index] = (pef_operand_t){.row_dim = PEF_NO_ROW_DIM};
+}
+
 static void choose_operands(maker_t *m) {
   pef_stage_t *stage = &m->zoo.stage;
   const bool many = (m->row->operands[0].traits & PEF_MANY) != 0;
@@ -268,9 +279,14 @@ static void choose_operands(maker_t *m) {
   while (!many && m->row->operands[stage->operand_count].name != NULL) ++stage->operand_count;
   for (uint32_t i = 0; i < stage->operand_count; ++i) choose_operand(m, i);
   for (uint32_t i = 0; i < stage->operand_count; ++i) m->zoo.operands[i].dtype = (uint8_t)dtype_of(m, i);
-  if (stage->kind == PEF_STAGE_SORT && mutate_below(m->random, 2) == 0) {
-    m->zoo.operands[between(m, 1, 2)] = (pef_operand_t){.row_dim = PEF_NO_ROW_DIM};
-  }
+  if (stage->kind == PEF_STAGE_SORT && mutate_below(m->random, 2) == 0) leave_out(m, (uint32_t)between(m, 1, 2));
+  const bool scores = stage->kind == PEF_STAGE_ATTENTION || stage->kind == PEF_STAGE_ATTENTION_GRAD;
+  if (scores && mutate_below(m->random, 2) == 0) leave_out(m, PEF_ATTENTION_mask);
+  if (stage->kind == PEF_STAGE_ATTENTION && mutate_below(m->random, 2) == 0) leave_out(m, PEF_ATTENTION_lse);
+  if (stage->kind == PEF_STAGE_ATTENTION_GRAD) leave_out(m, (uint32_t)between(m, PEF_ATTENTION_GRAD_dq, PEF_ATTENTION_GRAD_dv));
+  if (!scores || mutate_below(m->random, 2) == 0) return;
+  leave_out(m, PEF_ATTENTION_state);
+  leave_out(m, PEF_ATTENTION_drop);
 }
 
 void make_stage(mutant_t *random, uint32_t kind, made_stage_t *out) {

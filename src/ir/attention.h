@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// The operands of ATTENTION and ATTENTION_GRAD by name: optional ones stand between v and what backward reads.
+#ifndef LEAT_IR_ATTENTION_H_
+#define LEAT_IR_ATTENTION_H_
+
+#include "ir/graph.h"
+
+enum { LEAT_ATTENTION_BACKWARD = 3 };  // lse, delta, dout: the last operands of ATTENTION_GRAD
+
+typedef struct leat_attention_places_s {
+  uint32_t mask, state, drop;  // places among the operands; LEAT_NONE: absent
+  uint32_t lse, delta, dout;   // ATTENTION_GRAD
+} leat_attention_places_t;
+
+// Where the operands of such an op stand, by how many there are: four or six in front of backward's have a mask.
+static inline leat_attention_places_t leat_attention_places(uint32_t kind, uint32_t input_count) {
+  const bool grad = kind == LEAT_PRIM_ATTENTION_GRAD;
+  const uint32_t count = grad ? input_count - LEAT_ATTENTION_BACKWARD : input_count;
+  const bool masked = count == 4 || count == 6, drops = count > 4;
+  return (leat_attention_places_t){.mask = masked ? 3 : LEAT_NONE,
+                                   .state = drops ? count - 2 : LEAT_NONE,
+                                   .drop = drops ? count - 1 : LEAT_NONE,
+                                   .lse = grad ? count : LEAT_NONE,
+                                   .delta = grad ? count + 1 : LEAT_NONE,
+                                   .dout = grad ? count + 2 : LEAT_NONE};
+}
+
+// Scores from which on blocks are quicker than a table in memory, and fewest queries of one.
+enum { LEAT_ATTENTION_SCORES_MIN = 1, LEAT_ATTENTION_QUERIES_MIN = 1 };
+
+// Whether attention of so many queries and keys, in f32, is computed in blocks. By shapes alone, so that all targets
+// give equal bits.
+static inline bool leat_attention_in_blocks(int64_t queries, int64_t keys) {
+  return queries >= LEAT_ATTENTION_QUERIES_MIN && queries * keys >= LEAT_ATTENTION_SCORES_MIN;
+}
+
+#endif
