@@ -109,22 +109,12 @@ leat_value_id_t leat_b_splat(leat_builder_t *b, leat_dtype_t dtype, uint32_t ran
   return leat_b_op(b, LEAT_PRIM_CONSTANT, NULL, 0, &attr, 1, &type);
 }
 
-// A blob of these bytes that the graph has; LEAT_NONE: it has none.
-static uint32_t find_blob(const leat_graph_t *g, const void *data, size_t bytes) {
-  for (uint32_t i = 0; i < g->blobs.count; i++) {
-    const leat_blob_t *blob = &g->blobs.data[i];
-    if (blob->data != NULL && blob->data_bytes == bytes && memcmp(blob->data, data, bytes) == 0) return i;
-  }
-  return LEAT_NONE;
-}
-
 leat_value_id_t leat_b_constant(leat_builder_t *b, leat_dtype_t dtype, uint32_t rank, const int64_t *dims,
                                 const void *data) {
   const leat_value_t type = type_of(dtype, rank, dims);
-  const size_t bytes = leat_value_bytes(&type);
-  uint32_t index = find_blob(b->graph, data, bytes);
+  uint32_t index;
   if (b->status != NULL) return LEAT_NONE;
-  if (index == LEAT_NONE) b->status = leat_graph_add_blob(b->graph, data, bytes, &index);
+  b->status = leat_graph_add_blob(b->graph, data, leat_value_bytes(&type), &index);
   if (b->status != NULL) return LEAT_NONE;
   const leat_attr_t attr = leat_attr_i(LEAT_ATTR_INDEX, index);
   return leat_b_op(b, LEAT_PRIM_CONSTANT, NULL, 0, &attr, 1, &type);

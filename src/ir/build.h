@@ -36,7 +36,7 @@ leat_value_id_t leat_b_symbol(leat_builder_t *b, leat_symbol_id_t symbol, leat_s
 void leat_b_store(leat_builder_t *b, leat_symbol_id_t symbol, leat_store_kind_t kind, leat_value_id_t v);
 leat_value_id_t leat_b_scalar(leat_builder_t *b, leat_dtype_t dtype, double value);  // 0-d splat
 leat_value_id_t leat_b_splat(leat_builder_t *b, leat_dtype_t dtype, uint32_t rank, const int64_t *dims, double value);
-// `data`: the bytes, row-major; copied into a blob, unless there is one of equal bytes
+// `data`: the bytes, row-major; copied into a blob
 leat_value_id_t leat_b_constant(leat_builder_t *b, leat_dtype_t dtype, uint32_t rank, const int64_t *dims,
                                 const void *data);
 leat_value_id_t leat_b_iota(leat_builder_t *b, leat_dtype_t dtype, uint32_t rank, const int64_t *dims, uint32_t dim);

@@ -110,7 +110,7 @@ bool leat_row_in_blocks(const leat_builder_t *b, const leat_sdpa_t *a) {
     if (factors[i] == LEAT_NONE || x->dtype != LEAT_F32 || leat_value_elements(x) == 0) return false;
   }
   const leat_value_t *q = leat_b_value(b, a->q), *k = leat_b_value(b, a->k);
-  return leat_attention_in_blocks(q->dims[q->rank - 2], k->dims[k->rank - 2]);
+  return leat_attention_in_blocks(q->dims[q->rank - 2], k->dims[k->rank - 2], a->causal, a->rate > 0.0);
 }
 
 // Leading dims of extent 1 up to this rank.

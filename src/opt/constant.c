@@ -113,6 +113,16 @@ bool leat_fold_splat_view(leat_candidate_t *c) {
   return true;
 }
 
+// A constant in another shape has the same bytes: whoever makes one twice, as forward and backward do, makes equal ops.
+static bool reshape_constant(leat_candidate_t *c) {
+  const leat_op_t *op = leat_fold_producer(c, c->in[0]);
+  const leat_attr_t *index = leat_op_attr(c->b->graph, op, LEAT_ATTR_INDEX);
+  if (c->kind != LEAT_PRIM_RESHAPE || leat_op_role(op->kind) != LEAT_ROLE_CONSTANT || index == NULL) return false;
+  const leat_attr_t attr = leat_attr_i(LEAT_ATTR_INDEX, index->v.i);
+  c->value = leat_b_op(c->b, LEAT_PRIM_CONSTANT, NULL, 0, &attr, 1, &c->y);
+  return true;
+}
+
 // Anything small whose operands are constant. A map over iotas alone may be kept as it is where its result is large:
 // computing it is cheaper than loading it.
 bool leat_fold_evaluate(leat_candidate_t *c) {
@@ -121,6 +131,7 @@ bool leat_fold_evaluate(leat_candidate_t *c) {
   for (uint32_t i = 0; i < c->in_count; i++)
     if (leat_value_bytes(leat_graph_value(c->b->graph, c->in[i])) > 16u * BLOB_BYTES_MAX) return false;
   void *data;
+  if (reshape_constant(c)) return true;
   if (!compute(c, &data)) return false;
   c->value = leat_b_constant(c->b, (leat_dtype_t)c->y.dtype, c->y.rank, c->y.dims, data);
   leat_free(data);

@@ -104,3 +104,9 @@ _sdpa.add(
 )
 _sdpa.add(lambda q, k, v: _attend(q, k, v, enable_gqa=True), N(2, 4, 5, 4), N(2, 2, 5, 4), N(2, 2, 5, 4))
 _sdpa.add_layouts(_attend, N(2, 4, 6), N(2, 4, 6), N(2, 4, 6))
+
+# In blocks: as many queries and keys as it takes, of which the last block is not whole.
+_wide, _tall, _pair = N(1, 2, 130, 3), N(1, 2, 140, 3), N(1, 2, 130, 2)
+_sdpa.add(_attend, _wide, _tall, _tall)
+_sdpa.add(lambda q, k, v: _attend(q, k, v, is_causal=True), _wide, _tall, N(1, 2, 140, 5))
+_sdpa.add(lambda q, k, v, m: _attend(q, k, v, attn_mask=m, enable_gqa=True), N(1, 4, 130, 2), _pair, _pair, B(130, 130))
