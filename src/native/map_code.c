@@ -112,7 +112,10 @@ static uint8_t operand(part_t *p, uint16_t value) {
   const uint8_t found = find(p, value);
   if (found != NONE) return found;
   const uint8_t r = take(p, value);
-  leat_vector_load(&p->code, r, pointer_of(p, value), GPR_AX, p->tail);
+  if (p->values[value].is_narrow)
+    leat_vector_load_bf16(&p->code, r, pointer_of(p, value), GPR_AX, p->tail);
+  else
+    leat_vector_load(&p->code, r, pointer_of(p, value), GPR_AX, p->tail);
   return r;
 }
 
@@ -264,6 +267,9 @@ static uint32_t words_of(uint16_t op) {
   return op < PEF_SCALAR_COUNT ? table[op] : 0;
 }
 
+bool leat_native_map_code_is_wide(const leat_native_code_t *code) {
+  return leat_native_code_isa(code) == LEAT_ISA_AVX512;
+}
 bool leat_native_map_code_has(uint16_t op) { return words_of(op) != 0; }
 
 // --- sums ---------------------------------------------------------------------------------------------------------
@@ -343,7 +349,8 @@ static void load_splats(part_t *p, map_scope_t scope) {
   for (p->step = p->first; p->step < p->end; p->step++) {
     const map_step_t *step = &p->steps[p->step];
     for (uint32_t w = 0; w < WORD_COUNT; w++) {
-      if ((words_of(step->op) >> w & 1) == 0 || p->word[w] != NONE) continue;
+      const uint32_t wanted = words_of(p->values[step->dst].is_narrow ? MAP_ROUND_BF16 : step->op) | words_of(step->op);
+      if ((wanted >> w & 1) == 0 || p->word[w] != NONE) continue;
       p->word[w] = take(p, UINT16_MAX);
       leat_vector_splat(&p->code, p->word[w], GPR_DX, (int32_t)((WORDS_BEFORE + w) * sizeof(uint32_t)));
     }
@@ -375,14 +382,27 @@ static void put_step(part_t *p) {
   release(p, step->dst);
 }
 
+// What goes out of the body, from its register. What was rounded has nothing in its low half.
+static void put_out(part_t *p, const map_step_t *step) {
+  const uint8_t from = find(p, step->dst), pointer = pointer_of(p, step->dst), t = temporary(p, 0);
+  const step_registers_t r = {.d = temporary(p, 1), .a = from, .t = t};
+  if (!p->values[step->dst].is_narrow) {
+    leat_vector_store(&p->code, from, pointer, GPR_AX, p->tail);
+  } else if (step->op == MAP_ROUND_BF16) {
+    leat_vector_store_bf16(&p->code, from, t, pointer, GPR_AX, p->tail);
+  } else {
+    round_bf16_step(p, &r);
+    leat_vector_store_bf16(&p->code, r.d, t, pointer, GPR_AX, p->tail);
+  }
+}
+
 static void put_body(part_t *p, bool tail) {
   const uint32_t free = p->free;
   p->tail = tail;
   for (p->step = p->nest ? p->strips : p->first; p->step < p->end && p->step < p->failed; p->step++) put_step(p);
   p->step = p->end - 1;
   for (uint32_t s = p->first; s < p->end && p->failed == p->end; s++) {
-    const uint16_t value = p->steps[s].dst;
-    if (is_written_last(p, value)) leat_vector_store(&p->code, find(p, value), pointer_of(p, value), GPR_AX, tail);
+    if (is_written_last(p, p->steps[s].dst)) put_out(p, &p->steps[s]);
   }
   put_sums_of_leaves(p);
   p->free = free;

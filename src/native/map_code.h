@@ -13,6 +13,8 @@
 
 // Whether a step of this function can be part of code: PEF_SCALAR_*, its first body, in class F32.
 bool leat_native_map_code_has(uint16_t op);
+// Whether it reads and writes bf16, too (map_value_t.is_narrow).
+bool leat_native_map_code_is_wide(const leat_native_code_t *code);
 
 // The function of steps first to *out_end - 1 of a plan, as many of those before `end` as registers allow, at least
 // one. NULL: no code (memory that may be executed is refused), *out_end is `end`.

@@ -72,7 +72,7 @@ static bool may_nest(const map_plan_t *plan, const map_value_t *values) {
   for (uint32_t s = plan->step_end[MAP_TILE]; s < plan->step_count && may; s++) may = is_code(&plan->steps[s]);
   for (uint32_t i = 0; i < plan->sums.count && may; i++) may = values[plan->sums.of[i].value].scope == MAP_STRIP;
   for (uint32_t i = 0; i < plan->store_count && may; i++) {
-    may = values[plan->stores[i].value].goes_out && plan->stores[i].contiguous && plan->stores[i].is_native;
+    may = values[plan->stores[i].value].goes_out && plan->stores[i].contiguous;
     for (uint32_t k = 0; k < i; k++) may &= plan->stores[k].value != plan->stores[i].value;
   }
   return may;

@@ -4,6 +4,7 @@
 // once.
 #include "native/map_plan.h"
 
+#include "native/map_code.h"
 #include "native/map_parts.h"
 #include "native/map_space.h"
 #include "native/map_sums.h"
@@ -20,6 +21,7 @@ typedef struct map_builder_s {
   uint16_t *value_of;   // by instruction
   map_leaf_t **loaded;  // by operand and class: the leaf that loads it
   bool wide;            // some value has 8 bytes an element
+  bool narrow;          // code reads and writes bf16
 } map_builder_t;
 
 static uint8_t native_dtype(uint8_t class_) {
@@ -177,13 +179,16 @@ static bool runs_along_strip(const map_plan_t *plan, const int64_t strides[8]) {
   return plan->row_mode ? strides[plan->rank - 1] == 1 : is_linear(plan, strides);
 }
 
-static void classify_leaf(const map_plan_t *plan, map_leaf_t *leaf) {
+static void classify_leaf(const map_builder_t *b, map_leaf_t *leaf) {
+  const map_plan_t *plan = b->plan;
   leaf->period = plan->row_mode ? 0 : find_period(plan, leaf->strides);
-  bool native = leaf->operand != NULL && leaf->operand->dtype == native_dtype(leaf->class_);
+  const bool narrow = b->narrow && leaf->operand != NULL && leaf->operand->dtype == PEF_BF16;
+  bool native = leaf->operand != NULL && (narrow || leaf->operand->dtype == native_dtype(leaf->class_));
   if (all_zero(leaf->strides, plan->rank)) {
     leaf->kind = MAP_LEAF_CONSTANT;
   } else if (native && runs_along_strip(plan, leaf->strides)) {
     leaf->kind = MAP_LEAF_ALIAS;
+    b->values[leaf->value].is_narrow = narrow;
   } else if (plan->row_mode && leaf->strides[plan->rank - 1] == 0) {
     leaf->kind = MAP_LEAF_ROW;
   } else if (leaf->period > 0 && leaf->period <= MAP_STRIP_MAX) {
@@ -244,7 +249,10 @@ static void find_uses(map_builder_t *b) {
     store->contiguous = runs_along_strip(plan, store->strides);
     value->last_use = MAP_NO_STEP;
     value->in_strips = true;
-    value->goes_out |= store->contiguous && store->is_native && value->made != MAP_NO_STEP && value->scope == MAP_STRIP;
+    store->is_narrow = b->narrow && store->operand->dtype == PEF_BF16;
+    const bool made = value->made != MAP_NO_STEP && value->scope == MAP_STRIP;
+    value->goes_out |= made && store->contiguous && (store->is_native || store->is_narrow);
+    value->is_narrow |= made && store->is_narrow;
   }
 }
 
@@ -290,7 +298,7 @@ static void place_stores(map_builder_t *b) {
   for (uint32_t i = 0; i < plan->store_count; i++) {
     map_store_t *store = &plan->stores[i];
     const map_value_t *value = &b->values[store->value];
-    if (!store->contiguous || !store->is_native) continue;
+    if (!store->contiguous || !(store->is_native || store->is_narrow)) continue;
     store->in_place = value->goes_out && leat_native_map_part_of(plan, value->made)->end > needed &&
                       plan->value_offset[store->value] == 0;
     if (store->in_place) plan->value_offset[store->value] = -1;
@@ -432,11 +440,20 @@ static leat_status_t make_tables(map_builder_t *b) {
   return NULL;
 }
 
-// `sum_count`: stages whose sums the plan makes, if that can be: then *out_plan is a nest, else NULL.
-static leat_status_t make_plan(leat_native_stage_t *stage, const leat_native_prepare_t *context, uint32_t sum_count,
-                               const map_plan_t **out_plan) {
+// Whether code may read and write operands of bf16: all that the program computes is f32.
+static bool may_be_narrow(const leat_native_stage_t *stage, const leat_native_prepare_t *context) {
+  bool narrow = false;
+  for (uint32_t i = 0; i < stage->operand_count; i++) narrow |= stage->operands[i].dtype == PEF_BF16;
+  for (uint32_t i = 0; i < stage->instruction_count; i++) narrow &= stage->instructions[i].class_ == PEF_CLASS_F32;
+  return narrow && context->code != NULL && leat_native_map_code_is_wide(context->code);
+}
+
+// `sum_count`: stages whose sums the plan makes, if that can be; `narrow`: bf16 is read and written by code, if that
+// can be: then *out_plan is a nest, else NULL.
+static leat_status_t try_plan(leat_native_stage_t *stage, const leat_native_prepare_t *context, uint32_t sum_count,
+                              bool narrow, const map_plan_t **out_plan) {
   map_plan_t *plan = leat_arena_alloc(context->arena, sizeof *plan);
-  map_builder_t b = {.stage = stage, .context = context, .plan = plan};
+  map_builder_t b = {.stage = stage, .context = context, .plan = plan, .narrow = narrow};
   if (plan == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
   *out_plan = NULL;
   LEAT_TRY(make_tables(&b));
@@ -450,18 +467,25 @@ static leat_status_t make_plan(leat_native_stage_t *stage, const leat_native_pre
   }
   LEAT_TRY(leat_native_map_space(plan, stage, context->arena));
   if (plan->sums.count != sum_count) return NULL;
-  for (uint32_t i = 0; i < plan->leaf_count; i++) classify_leaf(plan, &plan->leaves[i]);
+  for (uint32_t i = 0; i < plan->leaf_count; i++) classify_leaf(&b, &plan->leaves[i]);
   LEAT_TRY(sort_steps(&b));
   if (context->code != NULL) LEAT_TRY(leat_native_map_order(plan, context->arena));
   find_uses(&b);
   LEAT_TRY(find_parts(&b));
-  if (sum_count != 0 && !plan->nest) return NULL;
+  if ((sum_count != 0 || narrow) && !plan->nest) return NULL;
   LEAT_TRY(find_spreads(&b));
   place_stores(&b);
   LEAT_TRY(assign_storage(&b, stage));
   leat_native_map_place_sums(plan, stage, context->tile_rows_max);
   *out_plan = plan;
   return NULL;
+}
+
+static leat_status_t make_plan(leat_native_stage_t *stage, const leat_native_prepare_t *context, uint32_t sum_count,
+                               const map_plan_t **out_plan) {
+  *out_plan = NULL;
+  if (may_be_narrow(stage, context)) LEAT_TRY(try_plan(stage, context, sum_count, true, out_plan));
+  return *out_plan != NULL ? NULL : try_plan(stage, context, sum_count, false, out_plan);
 }
 
 // The stage and `sums` of those behind it as one.

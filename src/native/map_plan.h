@@ -67,6 +67,7 @@ typedef struct map_value_s {
   uint8_t scope;      // map_scope_t
   bool in_strips;     // of another scope, and kernels or stores read strips of it
   bool goes_out;      // made by a step of scope STRIP, and a store can have it straight from there
+  bool is_narrow;     // a leaf that code reads as bf16, or what a store takes so from code
   uint32_t made;      // by this step; MAP_NO_STEP: a leaf
   uint32_t last_use;  // step; MAP_NO_STEP: needed by a store at the end
 } map_value_t;
@@ -78,6 +79,7 @@ typedef struct map_store_s {
   bool in_place;                       // the defining step writes to the output itself: nothing left to do
   bool contiguous;                     // stride 1 along a strip
   bool is_native;                      // of the dtype that its class computes in
+  bool is_narrow;                      // bf16, which code makes of it: in a nest
   uint8_t element_bytes, value_bytes;  // stored; in a strip
   int64_t strides[8];
   leat_kern_store_fn_t store;

@@ -14,7 +14,7 @@ static void put4(vector_code_t *code, uint32_t word) {
 // --- vectors -----------------------------------------------------------------------------------------------------
 
 enum { MAP_0F = 1, MAP_0F38 = 2, MAP_0F3A = 3 };
-enum { PP_NONE = 0, PP_66 = 1 };
+enum { PP_NONE = 0, PP_66 = 1, PP_F3 = 2 };
 enum { MASK_NONE = 0, MASK_PART = 1, MASK_COMPARED = 2 };
 
 typedef struct form_s {
@@ -44,12 +44,16 @@ static void put_registers(vector_code_t *code, form_t form, uint32_t reg, uint32
   put(code, 0xc0 | (reg & 7) << 3 | (rm & 7));
 }
 
-// base + 4 * index: with a displacement of one byte, since BP and R13 need one.
-static void put_indexed(vector_code_t *code, form_t form, uint32_t reg, uint32_t vvvv, uint32_t base, uint32_t index) {
+// base + index << scale: with a displacement of one byte, since BP and R13 need one.
+static void put_scaled(vector_code_t *code, form_t form, uint32_t reg, uint32_t vvvv, uint32_t base, uint32_t index,
+                       uint32_t scale) {
   put_prefix(code, form, reg, vvvv, index >> 3, base >> 3);
   put(code, 0x44 | (reg & 7) << 3);
-  put(code, 2 << 6 | (index & 7) << 3 | (base & 7));
+  put(code, scale << 6 | (index & 7) << 3 | (base & 7));
   put(code, 0);
+}
+static void put_indexed(vector_code_t *code, form_t form, uint32_t reg, uint32_t vvvv, uint32_t base, uint32_t index) {
+  put_scaled(code, form, reg, vvvv, base, index, 2);
 }
 
 // base + offset; base is neither SP nor R12.
@@ -120,6 +124,15 @@ void leat_vector_store(vector_code_t *code, uint8_t a, uint8_t base, uint8_t ind
   } else {
     put_indexed(code, (form_t){MAP_0F, PP_NONE, 0x11, part ? MASK_PART : MASK_NONE, false}, a, 0, base, index);
   }
+}
+void leat_vector_load_bf16(vector_code_t *code, uint8_t d, uint8_t base, uint8_t index, bool part) {
+  const form_t words_of_halves = {MAP_0F38, PP_66, 0x33, part ? MASK_PART : MASK_NONE, part};
+  put_scaled(code, words_of_halves, d, 0, base, index, 1);
+  leat_vector_shift(code, d, d, 16, true);
+}
+void leat_vector_store_bf16(vector_code_t *code, uint8_t a, uint8_t t, uint8_t base, uint8_t index, bool part) {
+  leat_vector_shift(code, t, a, 16, false);
+  put_scaled(code, (form_t){MAP_0F38, PP_F3, 0x33, part ? MASK_PART : MASK_NONE, false}, t, 0, base, index, 1);
 }
 void leat_vector_splat(vector_code_t *code, uint8_t d, uint8_t base, int32_t offset) {
   put_offset(code, (form_t){MAP_0F38, PP_66, 0x18, MASK_NONE, false}, d, base, offset);

@@ -66,6 +66,9 @@ void leat_vector_keep(vector_code_t *code, uint8_t d, uint8_t mask, uint8_t a);
 enum { VECTOR_PART = 15 };
 void leat_vector_load(vector_code_t *code, uint8_t d, uint8_t base, uint8_t index, bool part);
 void leat_vector_store(vector_code_t *code, uint8_t a, uint8_t base, uint8_t index, bool part);
+// bf16 at base + 2 * index, with 512 bits: as floats, and back from those whose low halves do not matter.
+void leat_vector_load_bf16(vector_code_t *code, uint8_t d, uint8_t base, uint8_t index, bool part);
+void leat_vector_store_bf16(vector_code_t *code, uint8_t a, uint8_t t, uint8_t base, uint8_t index, bool part);
 // The float at base + offset in all lanes.
 void leat_vector_splat(vector_code_t *code, uint8_t d, uint8_t base, int32_t offset);
 // The part mask of the first `count` lanes, a register that it overwrites as well as GPR_CX; `table`: points at as many

@@ -51,9 +51,10 @@ static void set_operand(program_t *p, uint32_t index, int64_t length, bool row, 
                                .row_dim = 0,
                                .row_mult = 1,
                                .dims = {ROWS, length, 1, 1, 1, 1, 1, 1}};
+  if (chance(4) == 0) o->dtype = PEF_BF16, o->element_bytes = 2;
   o->strides[0] = row ? 0 : column ? 1 : length;
   o->strides[1] = column ? 0 : 1;
-  o->row_bytes = o->strides[0] * 4;
+  o->row_bytes = o->strides[0] * o->element_bytes;
   p->lies_in[index] = index;
 }
 
@@ -103,7 +104,7 @@ static void draw_program(program_t *p, int64_t length) {
   for (uint32_t i = INPUTS; i < OPERANDS; i++) {
     set_operand(p, i, length, false, false);
     const leat_native_operand_t *in = &p->operands[i - INPUTS];
-    if (chance(3) == 0 && memcmp(in->strides, p->operands[i].strides, sizeof in->strides) == 0)
+    if (chance(3) == 0 && in->dtype == p->operands[i].dtype && memcmp(in->strides, p->operands[i].strides, sizeof in->strides) == 0)
       p->lies_in[i] = i - INPUTS;
     (void)add(p, (pef_instruction_t){.op = PEF_OP_STORE, .a = i, .b = any_value(p, true)});
   }
@@ -135,7 +136,15 @@ static void run(const program_t *p, leat_native_code_t *code, float (*memory)[RO
   leat_arena_deinit(&arena);
 }
 
-static bool is_same(float a, float b) { return memcmp(&a, &b, sizeof a) == 0 || (a != a && b != b); }
+static bool is_same(uint8_t dtype, const float *a, const float *b) {
+  uint16_t x[2], y[2];
+  if (memcmp(a, b, sizeof *a) == 0 || (*a != *a && *b != *b && dtype == PEF_F32)) return true;
+  memcpy(x, a, sizeof x);
+  memcpy(y, b, sizeof y);
+  bool same = dtype == PEF_BF16;
+  for (int i = 0; i < 2; i++) same &= x[i] == y[i] || ((x[i] & 0x7fff) > 0x7f80 && (y[i] & 0x7fff) > 0x7f80);
+  return same;
+}
 
 static void one_program(uint32_t seed, leat_native_code_t *code) {
   static program_t p;
@@ -147,7 +156,7 @@ static void one_program(uint32_t seed, leat_native_code_t *code) {
   run(&p, code, by_code);
   for (uint32_t i = 0; i < OPERANDS; i++) {
     for (uint32_t e = 0; e < ROWS * LENGTH_MAX; e++) {
-      if (!is_same(by_kernels[i][e], by_code[i][e]))
+      if (!is_same(p.operands[i].dtype, &by_kernels[i][e], &by_code[i][e]))
         fail_msg("program %u, operand %u, element %u: %.9g by kernels, %.9g by code", seed, i, e,
                  (double)by_kernels[i][e], (double)by_code[i][e]);
     }
