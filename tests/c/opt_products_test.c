@@ -356,25 +356,37 @@ static const struct {
   uint32_t products;  // forward's, and of each chunk
 } wide[] = {
     {"products with the weights are added",
-     "%13 = prim.contract(%12, %1) {spec=\"nv,vk->nk\"} : f64[4,3]" BACK Y_BACK(13), 1 + 4 * 2},
+     "%13 = prim.contract(%12, %1) {spec=\"nv,vk->nk\"} : f64[4,3]" BACK Y_BACK(13), 4 + 4 * 2},
     {"products with the rows lie side by side",
-     "%13 = prim.contract(%0, %12) {spec=\"nk,nv->vk\"} : f64[200,3]" BACK Y_BACK(13), 1 + 4 * 2},
+     "%13 = prim.contract(%0, %12) {spec=\"nk,nv->vk\"} : f64[200,3]" BACK Y_BACK(13), 4 + 4 * 2},
     {"sums of rows lie side by side", "%13 = prim.reduce(%12) {fn=\"sum\", dims=[0]} : f64[1,200]" BACK Y_BACK(13),
-     1 + 4},
-    {"sums of columns are added", "%13 = prim.reduce(%12) {fn=\"sum\", dims=[1]} : f64[4,1]" BACK Y_BACK(13), 1 + 4},
+     4 + 4},
+    {"sums of columns are added", "%13 = prim.reduce(%12) {fn=\"sum\", dims=[1]} : f64[4,1]" BACK Y_BACK(13), 4 + 4},
     {"two readers, the second below a view",
      "%13 = prim.contract(%12, %1) {spec=\"nv,vk->nk\"} : f64[4,3]" BACK
      "%14 = prim.transpose(%12) {dims=[1,0]} : f64[200,4]" BACK
      "%15 = prim.contract(%14, %0) {spec=\"vn,nk->vk\"} : f64[200,3]" BACK
      "%16 = prim.contract(%15, %13) {spec=\"vk,nk->vn\"} : f64[200,4]" BACK Y_BACK(16),
-     1 + 4 * 3 + 1},
+     4 + 4 * 3 + 1},
     {"through views and zeros",
      "%13 = prim.reshape(%12) {shape=[2,2,1,200]} : f64[2,2,1,200]" BACK
      "%14 = prim.slice(%13) {start=[0,1,0,0], stop=[2,2,1,200], step=[1,1,1,1]} : f64[2,1,1,200]" BACK
      "%15 = prim.pad(%14) {low=[0,0,0,0], high=[0,1,0,0], interior=[0,0,0,0], value=0.0} : f64[2,2,1,200]" BACK
      "%16 = prim.transpose(%15) {dims=[3,0,1,2]} : f64[200,2,2,1]" BACK
      "%17 = prim.reduce(%16) {fn=\"sum\", dims=[1,3]} : f64[200,1,2,1]" BACK Y_BACK(17),
+     4 + 4},
+    {"elements that forward picks",
+     "%13 = prim.constant() {value=130.0} : f64[1,1]\n%14 = prim.map(%2, %13) {fn=\"mul\"} : f64[4,1]\n"
+     "%15 = prim.map(%14) {fn=\"cast\"} : i64[4,1]\n%16 = prim.gather(%6, %15) {dim=1, batch=1} : f64[4,1]\n"
+     "%17 = prim.reduce(%12) {fn=\"sum\", dims=[1]} : f64[4,1]" BACK
+     "%18 = prim.map(%16, %17) {fn=\"add\"} : f64[4,1]" BACK Y_BACK(18),
      1 + 4},
+    {"elements of the product that forward picks",
+     "%13 = prim.constant() {value=130.0} : f64[1,1]\n%14 = prim.map(%2, %13) {fn=\"mul\"} : f64[4,1]\n"
+     "%15 = prim.map(%14) {fn=\"cast\"} : i64[4,1]\n%16 = prim.gather(%4, %15) {dim=1, batch=1} : f64[4,1]\n"
+     "%17 = prim.reduce(%12) {fn=\"sum\", dims=[1]} : f64[4,1]" BACK
+     "%18 = prim.map(%16, %17) {fn=\"add\"} : f64[4,1]" BACK Y_BACK(18),
+     4 + 4},
     {"a maximum of columns keeps it", "%13 = prim.reduce(%12) {fn=\"max\", dims=[1]} : f64[4,1]" BACK Y_BACK(13), 1},
     {"who keeps it keeps it", Y_BACK(12), 1},
     {"what forward alone reads stays", "prim.store(%7) {name=\"y\", kind=\"output\"}\n", 1},

@@ -53,11 +53,6 @@ def two_steps(_, logits, y):
     return F.nll_loss(F.log_softmax(logits.view(-1, WORDS), dim=-1), y.view(-1))
 
 
-def written_out(_, logits, y):
-    picked = logits.gather(2, y.unsqueeze(2)).squeeze(2)
-    return (torch.logsumexp(logits, dim=2) - picked).mean() + 1e-3 * logits.square().mean()
-
-
 LOSSES = {
     "mean": lambda _, logits, y: flat(logits, y),
     "sum": lambda _, logits, y: flat(logits, y, reduction="sum") / 100,
@@ -68,8 +63,12 @@ LOSSES = {
     "smooth-weights": lambda m, logits, y: flat(logits, y, label_smoothing=0.1, weight=m.weights),
     "classes-second": lambda _, logits, y: F.cross_entropy(logits.transpose(1, 2), y),
     "scaled": lambda _, logits, y: flat(30 * torch.tanh(logits / 30), y),
+    "masked": lambda _, logits, y: flat(
+        logits.masked_fill(torch.arange(WORDS) < 200, -float("inf")), y.clamp(min=200)
+    ),  # all of a chunk
     "causal": causal,
     "padded": padded,
+    "two-steps": two_steps,
 }
 CHUNKED = {"chunked_products": 1, "verify_each": True}
 
