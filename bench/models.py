@@ -17,8 +17,11 @@ With --against DIR the Leat of another checkout, built by its `make build`, take
 columns are its time and its time to compile over ours. With --record each row is kept (records.py), of which
 performance.py makes docs/performance.md.
 
+With several threads and --apart as many processes of one thread do the row of Leat at once: how many times what one of
+them does alone they do together is what threads can reach here, and is told beside what they reach. CPU time counts.
+
 usage: models.py [--rows NAME...] [--peers NAME...] [--threads N...] [--isa avx2 avx512] [--dtype f32|bf16] [--rounds N]
-                 [--lost N] [--record] [--against DIR] [--list]
+                 [--lost N] [--record] [--apart] [--against DIR] [--list]
 """
 
 import argparse
@@ -248,6 +251,24 @@ class Bench:
                 process.close()
         return {peer: found[peer] for peer in self.args.peers}
 
+    def apart(self, level, count):
+        """How many times what one process of Leat on one thread does so many do at once; and the seconds of one."""
+        folder, _ = self._prepare("leat")
+        processes, alone, together = [], [], []
+        try:
+            for index in range(count):
+                processes.append(self._process("leat", folder, level, 1))
+                processes[index].ask(do="load", values=str(self.folder / f"apart-{index}.npz"))
+            for _ in range(min(self.args.rounds, LEAST_ROUNDS)):
+                alone.append(processes[0].ask(do="round")["seconds"])
+                for process in processes:
+                    process.begin(do="round")
+                together += [process.answer()["seconds"] for process in processes]
+        finally:
+            for process in processes:
+                process.close()
+        return count * statistics.median(alone) / statistics.median(together), statistics.median(alone)
+
     def sections(self, found, threads, level):
         """The sections of Leat's PEF: their records with `least` and `bound`."""
         import roofline
@@ -278,7 +299,7 @@ def ratio_of(found):
 
 def record_of(row, found, sections, threads):
     """The numbers of a row as they are kept."""
-    kept = ("variant", "seconds", "best", "load", "first", "compile", "pef", "memory", "counts", "error")
+    kept = ("variant", "seconds", "best", "load", "first", "compile", "pef", "memory", "counts", "error", "apart")
     lost = sorted(sections, key=lambda section: section["least"] - section["seconds"])[:5]
     return {
         "kind": row.kind,
@@ -345,6 +366,13 @@ def head(args):
     return f"{'ms':20} {'level':8} T" + "".join(f" {peer:>10} " for peer in args.peers) + heads
 
 
+def told_apart(bench, level, threads, seconds):
+    """{"apart": how many times the work of one process of one thread as many processes as threads do}; says it."""
+    apart, one = bench.apart(level, threads)
+    print(f"    {threads} threads do {one / seconds:.2f} times the work of one, {threads} processes {apart:.2f} times")
+    return {"apart": apart}
+
+
 def run_row(row, args):
     import records
 
@@ -355,6 +383,8 @@ def run_row(row, args):
                 found = bench.measure(level, threads)
                 sections = bench.sections(found, threads, level)
                 print(line_of(row, level, threads, found, sections), flush=True)
+                if args.apart and threads > 1 and "seconds" in found.get("leat", {}):
+                    found["leat"] |= told_apart(bench, level, threads, found["leat"]["seconds"])
                 print("\n".join([*details(found), *lost_lines(sections, args.lost)]), flush=True)
                 if args.record and "seconds" in found.get("leat", {}):
                     records.store(
@@ -372,6 +402,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=9, help="turns of every peer; 5 where a turn takes long")
     parser.add_argument("--lost", type=int, default=3, help="sections to show that lose most (3)")
     parser.add_argument("--record", action="store_true", help="keep the rows in bench/records")
+    parser.add_argument("--apart", action="store_true", help="with several threads: as many processes of one, too")
     parser.add_argument("--against", type=Path, metavar="DIR", help="another checkout, built, as the peer `base`")
     parser.add_argument("--list", action="store_true", help="show the names of the rows")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)

@@ -125,9 +125,10 @@ def threads_section(found):
         pair = found.get((name, row, level, 2))
         if threads == 1 and pair and record["flops"] > SHARED_FLOPS:
             times = [r["peers"]["leat"]["seconds"] for r in (record, pair)]
-            rows.append([row, level, f"{times[0] / times[1]:.2f}", f"{record['commit']} {pair['commit']}"])
-    title = "### Two threads over one, rows above 5 GFLOP"
-    return [title, "", *table(["row", "level", "times", "commits"], sorted(rows))] if rows else []
+            apart = number(pair["peers"]["leat"].get("apart"))
+            rows.append([row, level, f"{times[0] / times[1]:.2f}", apart, f"{record['commit']} {pair['commit']}"])
+    title = "### Two threads, and two processes of one thread, over one, rows above 5 GFLOP"
+    return [title, "", *table(["row", "level", "threads", "processes", "commits"], sorted(rows))] if rows else []
 
 
 def lost_section(found):

@@ -32,13 +32,20 @@ class Process:
 
     def ask(self, **command):
         """The answer. PeerError where the peer has an error to tell, or has ended."""
+        self.begin(**command)
+        return self.answer()
+
+    def begin(self, **command):
+        """Lets it work at a command, whose answer is to be fetched by answer()."""
         self.process.send_signal(signal.SIGCONT)
         try:
             self.process.stdin.write(json.dumps(command) + "\n")
             self.process.stdin.flush()
-            line = self.process.stdout.readline()
         except BrokenPipeError:
-            line = ""
+            pass  # answer() tells
+
+    def answer(self):
+        line = self.process.stdout.readline()
         self.process.send_signal(signal.SIGSTOP)
         answer = json.loads(line) if line else {"error": f"the process ended; see {self.path}"}
         if "error" in answer:
