@@ -399,14 +399,14 @@ def bert_states(batch):
     return _wrapped(BertModel(BertConfig()).eval(), forward), (torch.randint(30522, (batch, 128)),)
 
 
-def gpt2_next(batch):
-    """GPT-2 of 124M parameters: the next token after one token with 256 in the cache, tied head."""
+def gpt2_next(batch, context=256):
+    """GPT-2 of 124M parameters: the next token after one token with `context` in the cache, tied head."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = GPT2Config()
     model = _wrapped(GPT2LMHeadModel(config).eval(), _next_token)
-    cache = (config.n_layer, 1, config.n_head, 256, config.n_embd // config.n_head)
+    cache = (config.n_layer, 1, config.n_head, context, config.n_embd // config.n_head)
     return model, (torch.randint(config.vocab_size, (1, 1)), torch.randn(cache), torch.randn(cache))
 
 

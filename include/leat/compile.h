@@ -39,6 +39,12 @@ typedef struct leat_compile_options_s {
   uint32_t greedy_cutter;      // 1: the simple cutter
   uint32_t spatial;            // 1: one section, or an error that says what does not fit
   const char *precision;       // "mp0", "mp1", "mp4", or NULL: as the program says
+  const char *weight_dtype;    // inference: "bf16", "int8": of weights that products read; NULL: as the program says
+  uint32_t weight_group;       // of int8: terms of a sum that have a scale of their own; 0: all
+  const char *weight_keep;     // comma-separated names of parameters that products read as they are, or NULL
+  uint32_t weight_errors;      // 1: products are those of the program, and what weights of weight_dtype would make of
+                               // each is an output "<parameter>__weight_error_<number>": the greatest error, the
+                               // greatest result, the sums of their squares
   uint32_t retry;              // 1: a section that does not fit is tried again with fewer resources
   const char *decisions;       // JSON text of mapping decisions, or NULL
   const char *decisions_name;  // its path, for messages

@@ -17,12 +17,15 @@ typedef struct leat_program_s leat_program_t;
 enum { LEAT_THREADS_MAX = 1024 };
 
 typedef struct leat_load_options_s {
-  uint32_t struct_bytes;   // sizeof(leat_load_options_t)
-  uint32_t thread_count;   // at most LEAT_THREADS_MAX; 0: what affinity mask and cgroup quota allow
-  const char *isa;         // "portable", "avx2", "avx512" caps the kernels of "native"; NULL: what the CPU has
-  uint32_t profile;        // 1: time every section and stage
-  leat_program_t *beside;  // NULL, or a program that outlives this one: see below
-  const char *engine;      // NULL: "native"; see below
+  uint32_t struct_bytes;    // sizeof(leat_load_options_t)
+  uint32_t thread_count;    // at most LEAT_THREADS_MAX; 0: what affinity mask and cgroup quota allow
+  const char *isa;          // "portable", "avx2", "avx512" caps the kernels of "native"; NULL: what the CPU has
+  uint32_t profile;         // 1: time every section and stage
+  leat_program_t *beside;   // NULL, or a program that outlives this one: see below
+  const char *engine;       // NULL: "native"; see below
+  const char *page_folder;  // NULL, or a folder on a disk: parameters that no section reads but those that prepare
+                            // others move to a file there, without a name, from the third run on that prepares nothing;
+                            // they take no memory then, and are read and written as before
 } leat_load_options_t;
 
 // Engines give the same bits. "native" is the fast one. "ref" does what the format's text says, one scalar at a time,

@@ -28,6 +28,8 @@ enum { CONTRACT_FAR_COLUMNS = 64 };
 enum { CONTRACT_COPIED_ROWS = 512 };
 // Fewer rows of A than this do not fill vectors when they become the columns; they read B as it lies.
 enum { CONTRACT_SWAP_ROWS = 8 };
+// Rows of A, at most, that widen a narrow B in registers: more share a copy of it.
+enum { CONTRACT_NARROW_ROWS = 16 };
 // Elements of C in work where k goes in blocks: their sums lie in the workspace, one such part a level. A smaller part
 // would have A copied again and again.
 enum { CONTRACT_SUMS = 2 * BLOCKS_L2 / BLOCKS_F32 };

@@ -13,6 +13,7 @@
 #include "driver/separate.h"
 #include "driver/targets.h"
 #include "driver/trips.h"
+#include "driver/weights.h"
 #include "ir/fingerprint.h"
 #include "map/map.h"
 #include "opt/batch_dims.h"
@@ -342,6 +343,8 @@ leat_status_t leat_compile_for(const leat_map_target_t *const *targets, const le
   LEAT_TRY(leat_trips_check(graph));
   if (options->part != NULL) LEAT_TRY(leat_trips_check(options->part));
   LEAT_TRY(leat_target_find(targets, options->arch, &target, &arch));
+  const bool trains = leat_pipeline_trains(graph, options);
+  LEAT_TRY(leat_weights_check_training(options, trains));
   leat_option_say_unused(options);
   if (options->arch != NULL && leat_target_is_chip(options->arch)) {
     leat_say(options, LEAT_LOG_WARNING, "samba",
@@ -354,7 +357,7 @@ leat_status_t leat_compile_for(const leat_map_target_t *const *targets, const le
                                     .arch = &arch,
                                     .arch_text = text.data,
                                     .optim_level = options->optim_level,
-                                    .inference = !leat_pipeline_trains(graph, options),
+                                    .inference = !trains,
                                     .repeats = options->update_batches > 1,
                                     .fingerprint_version = LEAT_FINGERPRINT_VERSION};
   leat_graph_t *parts = NULL;

@@ -4,6 +4,7 @@
 
 #include "driver/option.h"
 #include "driver/targets.h"
+#include "driver/weights.h"
 #include "leat/compile.h"
 #include "opt/precision.h"
 
@@ -30,6 +31,8 @@ static const range_t ranges[] = {
     {"drop_grads", PLACE(drop_grads), 0, 1},
     {"chunked_products", PLACE(chunked_products), 0, 1048576},
     {"update_batches", PLACE(update_batches), 1, 1048576},
+    {"weight_group", PLACE(weight_group), 0, 65536},
+    {"weight_errors", PLACE(weight_errors), 0, 1},
 };
 
 static uint32_t number_at(const leat_compile_options_t *options, size_t place) {
@@ -68,7 +71,8 @@ static leat_status_t check_names(const leat_compile_options_t *options) {
               "rule list '%s': default, nlp, gpt2, bloom, gpt_neox_inference and gpt-neox-training exist",
               options->rule_list == NULL ? "" : options->rule_list);
   }
-  return leat_precision_parse(options->precision, &precision);
+  LEAT_TRY(leat_precision_parse(options->precision, &precision));
+  return leat_weights_check(options);
 }
 
 leat_status_t leat_options_check(const leat_compile_options_t *options) {

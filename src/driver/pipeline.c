@@ -9,6 +9,7 @@
 #include "driver/precision.h"
 #include "driver/property.h"
 #include "driver/say.h"
+#include "driver/weights.h"
 #include "grad/grad.h"
 #include "ir/rebuild.h"
 #include "lower/lower.h"
@@ -20,6 +21,7 @@
 typedef struct steering_s {
   const leat_compile_options_t *options;
   const leat_arch_t *arch;
+  bool tells;  // passes tell what they did
 } steering_t;
 typedef leat_status_t (*run_t)(const leat_graph_t *from, const steering_t *by, leat_graph_t **out_graph);
 
@@ -31,6 +33,7 @@ typedef enum when_e {
   COMPILING,
   DROPPING,
   REMAKING,
+  NARROWING,
   UNROLLING,
   MAPPING,
   PROGRAM,
@@ -78,6 +81,7 @@ PASS(recompute, leat_opt_recompute(from, by->arch, out_graph))
 PASS(remake, leat_limit_remake(from, by->options, by->arch, out_graph))
 PASS(columns, leat_opt_columns(from, (int64_t)by->options->chunked_products << 20, out_graph))
 PASS(late, leat_opt_late(from, by->arch, out_graph))
+PASS(weights, leat_weights_apply(from, by->options, by->tells, out_graph))
 PASS(settle, leat_settle(from, by->arch, out_graph))
 PLAIN(drop_grads, leat_opt_drop_grads)
 PLAIN(attention, leat_opt_attention)
@@ -115,6 +119,7 @@ static const pass_t passes[] = {
     {"columns",    columns,              COMPILING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "backward makes wide products again, some columns at a time"},
     {"drop-grads", drop_grads,           DROPPING,  false, PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "updates take gradients where they are made"},
     {"partial",    partial,              MAPPING,   true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "long sums that nothing else is cut along are sums of parts"},
+    {"weights",    weights,              NARROWING, false, PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "fixed operands of products become bf16 or int8"},
     {"merge",      merge,                MAPPING,   true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "elementwise ops get the rows of the products beside them"},
     {"settle",     settle,               MAPPING,   false, PRIMITIVE | NO_EMPTY | STRAIGHT, SETTLED,        0,       "copies where strides cannot express a view"},
 };
@@ -159,21 +164,23 @@ static const struct {
 } parts[] = {
     [LEAT_PIPELINE_PROGRAM] = {1u << PROGRAM, GROUPED},
     [LEAT_PIPELINE_WHOLE] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING | 1u << REMAKING | 1u << DROPPING |
-                                 1u << UNROLLING | 1u << MAPPING,
+                                 1u << NARROWING | 1u << UNROLLING | 1u << MAPPING,
                              PRIMITIVE | NO_EMPTY | SETTLED},
-    [LEAT_PIPELINE_UNIT] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING | 1u << REMAKING | 1u << UNROLLING |
-                                1u << MAPPING | 1u << UNIT,
+    [LEAT_PIPELINE_UNIT] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING | 1u << REMAKING | 1u << NARROWING |
+                                1u << UNROLLING | 1u << MAPPING | 1u << UNIT,
                             PRIMITIVE | NO_EMPTY | SETTLED},
     [LEAT_PIPELINE_LOOPS] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING | 1u << REMAKING, PRIMITIVE | NO_EMPTY},
     [LEAT_PIPELINE_UNIT_LOOPS] = {FROM_TRACED | 1u << INFERRING | 1u << COMPILING | 1u << REMAKING | 1u << UNIT,
                                   PRIMITIVE | NO_EMPTY},
-    [LEAT_PIPELINE_STRAIGHT] = {1u << ALWAYS | 1u << UNROLLING | 1u << MAPPING, PRIMITIVE | NO_EMPTY | SETTLED},
+    [LEAT_PIPELINE_STRAIGHT] = {1u << ALWAYS | 1u << NARROWING | 1u << UNROLLING | 1u << MAPPING,
+                                PRIMITIVE | NO_EMPTY | SETTLED},
     [LEAT_PIPELINE_PART] = {1u << ALWAYS | 1u << MAPPING, PRIMITIVE | NO_EMPTY | SETTLED},
     [LEAT_PIPELINE_EVAL] = {FROM_TRACED, PRIMITIVE | NO_EMPTY},
 };
 
 static bool applies(const pass_t *pass, bool trains, leat_pipeline_t part, const leat_compile_options_t *options) {
   if ((parts[part].passes >> pass->when & 1u) == 0 || pass->when == (trains ? INFERRING : TRAINING)) return false;
+  if (pass->when == NARROWING && (options->weight_dtype == NULL || trains)) return false;
   if (pass->when == DROPPING && (options->drop_grads == 0 || !trains)) return false;
   if (pass->when == REMAKING && (options->remade_bytes == 0 || !trains)) return false;
   return !(pass->optional && leat_text_lists(options->disable, pass->name));
@@ -264,9 +271,12 @@ static leat_status_t end_walk(walk_t *walk, leat_status_t status, leat_graph_t *
 }
 
 // Progress and messages are about the program; what goes on within a unit is not told.
-static leat_status_t told_step(walk_t *walk, const pass_t *pass, leat_pipeline_t part) {
-  if (part != LEAT_PIPELINE_PROGRAM && part != LEAT_PIPELINE_WHOLE && part != LEAT_PIPELINE_LOOPS)
-    return step(walk, pass);
+static bool is_told(leat_pipeline_t part) {
+  return part == LEAT_PIPELINE_PROGRAM || part == LEAT_PIPELINE_WHOLE || part == LEAT_PIPELINE_LOOPS;
+}
+
+static leat_status_t told_step(walk_t *walk, const pass_t *pass) {
+  if (!walk->by.tells) return step(walk, pass);
   const uint32_t before = walk->graph->ops.count;
   leat_say_step(walk->by.options, (uint32_t)(pass - passes), leat_pipeline_steps(), pass->name);
   LEAT_TRY(step(walk, pass));
@@ -280,10 +290,10 @@ leat_status_t leat_pipeline_run(const leat_graph_t *from, const leat_compile_opt
   LEAT_TRY(check_disable(options->disable));
   LEAT_TRY(leat_graph_verify(from));
   const bool trains = leat_pipeline_trains(from, options);
-  walk_t walk = {.from = from, .graph = from, .by = {options, arch}};
+  walk_t walk = {.from = from, .graph = from, .by = {options, arch, is_told(part)}};
   leat_status_t status = NULL;
   for (size_t i = 0; i < PASS_COUNT && status == NULL; ++i) {
-    if (applies(&passes[i], trains, part, options)) status = told_step(&walk, &passes[i], part);
+    if (applies(&passes[i], trains, part, options)) status = told_step(&walk, &passes[i]);
   }
   if (status == NULL && checks_each(&walk))
     status = leat_status_annotate(check_gives(parts[part].gives, walk.graph), "after all passes");
@@ -325,7 +335,7 @@ leat_status_t leat_pipeline_run_named(const leat_graph_t *from, const char *name
                                       leat_pipeline_watch_t watch, void *context, leat_graph_t **out_graph) {
   LEAT_TRY(check_disable(options->disable));
   LEAT_TRY(leat_graph_verify(from));
-  walk_t walk = {.from = from, .graph = from, .by = {options, arch}};
+  walk_t walk = {.from = from, .graph = from, .by = {options, arch, false}};
   if (names != NULL) return end_walk(&walk, run_listed(&walk, names, watch, context), out_graph);
   const bool trains = leat_pipeline_trains(from, options);
   leat_status_t status = NULL;

@@ -245,9 +245,14 @@ leat_value_id_t leat_b_scan(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x
 }
 
 leat_value_id_t leat_b_contract(leat_builder_t *b, const leat_spec_t *spec, leat_value_id_t x, leat_value_id_t y) {
-  const leat_value_id_t operands[] = {x, y};
+  return leat_b_contract_scaled(b, spec, x, y, LEAT_NONE);
+}
+
+leat_value_id_t leat_b_contract_scaled(leat_builder_t *b, const leat_spec_t *spec, leat_value_id_t x, leat_value_id_t y,
+                                       leat_value_id_t scale) {
+  const leat_value_id_t operands[] = {x, y, scale};
   const leat_attr_t attr = leat_attr_spec(spec);
-  return leat_b_op(b, LEAT_PRIM_CONTRACT, operands, 2, &attr, 1, NULL);
+  return leat_b_op(b, LEAT_PRIM_CONTRACT, operands, scale == LEAT_NONE ? 2 : 3, &attr, 1, NULL);
 }
 
 leat_value_id_t leat_b_product(leat_builder_t *b, const char *spec, leat_value_id_t x, leat_value_id_t y) {

@@ -79,6 +79,9 @@ static inline leat_value_id_t leat_b_select(leat_builder_t *b, leat_value_id_t c
 leat_value_id_t leat_b_reduce(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, uint32_t dims, bool keepdim);
 leat_value_id_t leat_b_scan(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, uint32_t dim, bool reverse);
 leat_value_id_t leat_b_contract(leat_builder_t *b, const leat_spec_t *spec, leat_value_id_t x, leat_value_id_t y);
+// y: i8, its elements times those of `scale`; LEAT_NONE: y as it is
+leat_value_id_t leat_b_contract_scaled(leat_builder_t *b, const leat_spec_t *spec, leat_value_id_t x, leat_value_id_t y,
+                                       leat_value_id_t scale);
 leat_value_id_t leat_b_product(leat_builder_t *b, const char *spec, leat_value_id_t x,
                                leat_value_id_t y);  // "mk,kn->mn"
 

@@ -189,6 +189,19 @@ static void contract(const leat_eval_call_t *call, const letters_t *kept, const 
   } while (leat_index_next(kept->count, kept->dims, index));
 }
 
+// Operand 1 as f32: times its scale, rounded once.
+static void apply_scale(const leat_eval_call_t *call, leat_element_t *y) {
+  const leat_value_t *of = leat_eval_operand(call, 1), *scale = leat_eval_operand(call, 2);
+  int64_t index[LEAT_RANK_MAX] = {0}, strides[LEAT_RANK_MAX], at = 0;
+  leat_value_strides(scale, strides);
+  for (uint32_t d = 0; d < scale->rank; d++) strides[d] = scale->dims[d] == 1 ? 0 : strides[d];
+  do {
+    const double factor = leat_eval_load(call, 2, leat_index_offset(of->rank, index, strides)).f;
+    y[at].f = (double)(float)((double)y[at].i * factor);
+    at++;
+  } while (leat_index_next(of->rank, of->dims, index));
+}
+
 leat_status_t leat_eval_CONTRACT(const leat_eval_call_t *call) {
   const leat_spec_t *spec = leat_op_spec(call->graph, call->op);
   letters_t kept = {0}, summed = {0};
@@ -200,6 +213,8 @@ leat_status_t leat_eval_CONTRACT(const leat_eval_call_t *call) {
   leat_element_t *x = NULL, *y = NULL;
   leat_status_t status = leat_eval_widen(call, 0, &x);
   if (status == NULL) status = leat_eval_widen(call, 1, &y);
+  if (status == NULL && call->op->input_count == 3 && leat_value_elements(leat_eval_operand(call, 1)) > 0)
+    apply_scale(call, y);
   if (status == NULL) contract(call, &kept, &summed, x, y);
   leat_free(x);
   leat_free(y);

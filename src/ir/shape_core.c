@@ -138,11 +138,27 @@ static leat_status_t letter_extent(const leat_shape_call_t *call, const leat_spe
   return NULL;
 }
 
+// Operand 1 is narrower than operand 0: weights in programs that infer.
+static leat_status_t check_narrow(const leat_shape_call_t *call) {
+  const leat_value_t *x = leat_shape_operand(call, 0), *y = leat_shape_operand(call, 1);
+  const bool scaled = call->input_count == 3;
+  if (x->dtype != LEAT_F32 || y->dtype != (scaled ? LEAT_I8 : LEAT_BF16)) return leat_shape_same_dtypes(call, 0);
+  if (!scaled) return NULL;
+  const leat_value_t *scale = leat_shape_operand(call, 2);
+  bool fits = scale->dtype == LEAT_F32 && scale->rank == y->rank;
+  for (uint32_t d = 0; fits && d < y->rank; d++) fits = scale->dims[d] == y->dims[d] || scale->dims[d] == 1;
+  char have[160], want[160];
+  if (!fits)
+    LEAT_FAIL(LEAT_INVALID_ARGUMENT, "the scale is %s, which is not f32 with the dims, or 1, of %s",
+              leat_value_text(scale, have, sizeof have), leat_value_text(y, want, sizeof want));
+  return NULL;
+}
+
 leat_status_t leat_shape_CONTRACT(const leat_shape_call_t *call) {
   const leat_spec_t *spec = leat_shape_spec(call);
   char text[LEAT_SPEC_TEXT];
   LEAT_TRY(leat_spec_check(spec));
-  LEAT_TRY(leat_shape_same_dtypes(call, 0));
+  LEAT_TRY(check_narrow(call));
   leat_value_t *result = &call->results[0];
   int64_t extent;
   for (uint32_t which = 0; which < 2; which++) {

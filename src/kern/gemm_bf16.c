@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix products of bf16 in pairs of k (pef_format.h, "Pairs"): a word of A and of B is a pair, the even element in its
-// low half. With AVX512-BF16 a step is one instruction; elsewhere it is two fused multiply-adds, the odd elements'
+// Matrix products of bf16 in pairs of k (pef_format.h, "Pairs"): a word of A and of B is a pair, the even element in
+// its low half. With AVX512-BF16 a step is one instruction; elsewhere it is two fused multiply-adds, the odd elements'
 // first, that take denormals as zero: by the bits of MXCSR where the level has the operation, else by hand.
 #define VEC_NATIVE
 
@@ -64,7 +64,7 @@ VEC_INLINE vf32_t term(vf32_t a, vf32_t b, vf32_t sum) {
 }
 #endif
 enum { DENORMALS_ARE_ZERO = 0x40, FLUSH_TO_ZERO = 0x8000 };  // of MXCSR
-#define OPEN()                             \
+#define OPEN()                            \
   const unsigned int mode = _mm_getcsr(); \
   _mm_setcsr(mode | DENORMALS_ARE_ZERO | FLUSH_TO_ZERO)
 #define CLOSE() _mm_setcsr(mode)

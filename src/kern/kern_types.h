@@ -35,6 +35,13 @@ typedef struct leat_kern_gemm_s {
   int64_t add;  // 1: C += A B, the accumulators start from C
 } leat_kern_gemm_t;
 
+// Scales of a B that is narrow: elements of column j are times at[j * next], after `group` terms of k times those
+// `step` further. `gone` terms of the first group came before.
+typedef struct leat_kern_scales_s {
+  const float *at;
+  int64_t next, group, step, gone;
+} leat_kern_scales_t;
+
 // A sum in blocks whose sums are added pairwise as they come, for `width` results side by side. Row 0 of `rows` is the
 // open block's sum; row 1 + l holds the sum of 2^l blocks where bit l of `count` is set.
 typedef struct leat_kern_pairs_s {

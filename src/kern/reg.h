@@ -26,6 +26,13 @@ VEC_INLINE reg_t reg_load(const float *p) { return _mm512_loadu_ps(p); }
 VEC_INLINE void reg_store(float *p, reg_t v) { _mm512_storeu_ps(p, v); }
 VEC_INLINE reg_t reg_fma(reg_t a, reg_t b, reg_t c) { return _mm512_fmadd_ps(a, b, c); }
 VEC_INLINE reg_t reg_add(reg_t a, reg_t b) { return _mm512_add_ps(a, b); }
+VEC_INLINE reg_t reg_mul(reg_t a, reg_t b) { return _mm512_mul_ps(a, b); }
+VEC_INLINE reg_t reg_load_i8(const int8_t *p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
+}
+VEC_INLINE reg_t reg_load_bf16(const uint16_t *p) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p)), 16));
+}
 VEC_INLINE reg_t reg_least(reg_t low, reg_t v) { return _mm512_max_ps(low, v); }
 VEC_INLINE reg_t reg_most(reg_t high, reg_t v) { return _mm512_min_ps(high, v); }
 VEC_INLINE reg_mask_t reg_lanes(int64_t from, int64_t to) { return (reg_mask_t)((1u << to) - (1u << from)); }
@@ -87,6 +94,13 @@ VEC_INLINE reg_t reg_load(const float *p) { return _mm256_loadu_ps(p); }
 VEC_INLINE void reg_store(float *p, reg_t v) { _mm256_storeu_ps(p, v); }
 VEC_INLINE reg_t reg_fma(reg_t a, reg_t b, reg_t c) { return _mm256_fmadd_ps(a, b, c); }
 VEC_INLINE reg_t reg_add(reg_t a, reg_t b) { return _mm256_add_ps(a, b); }
+VEC_INLINE reg_t reg_mul(reg_t a, reg_t b) { return _mm256_mul_ps(a, b); }
+VEC_INLINE reg_t reg_load_i8(const int8_t *p) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p)));
+}
+VEC_INLINE reg_t reg_load_bf16(const uint16_t *p) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)p)), 16));
+}
 VEC_INLINE reg_t reg_least(reg_t low, reg_t v) { return _mm256_max_ps(low, v); }
 VEC_INLINE reg_t reg_most(reg_t high, reg_t v) { return _mm256_min_ps(high, v); }
 VEC_INLINE reg_mask_t reg_lanes(int64_t from, int64_t to) {
@@ -150,6 +164,13 @@ VEC_INLINE reg_t reg_fma(reg_t a, reg_t b, reg_t c) {
                  f32_fma(a[3], b[3], c[3])};
 }
 VEC_INLINE reg_t reg_add(reg_t a, reg_t b) { return a + b; }
+VEC_INLINE reg_t reg_mul(reg_t a, reg_t b) { return a * b; }
+VEC_INLINE reg_t reg_load_i8(const int8_t *p) { return (reg_t){p[0], p[1], p[2], p[3]}; }
+VEC_INLINE reg_t reg_load_bf16(const uint16_t *p) {
+  const reg_mask_t bits = {(int32_t)((uint32_t)p[0] << 16), (int32_t)((uint32_t)p[1] << 16),
+                           (int32_t)((uint32_t)p[2] << 16), (int32_t)((uint32_t)p[3] << 16)};
+  return (reg_t)bits;
+}
 VEC_INLINE reg_mask_t reg_lanes(int64_t from, int64_t to) {
   const reg_mask_t lane = {0, 1, 2, 3};
   return (lane >= (int32_t)from) & (lane < (int32_t)to);

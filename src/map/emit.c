@@ -227,8 +227,19 @@ static leat_status_t emit_packs(emitter_t *e, uint32_t section, uint32_t stage) 
   while (e->packs_called < packs->calls.count) {
     const leat_pack_call_t *call = &packs->calls.data[e->packs_called];
     if (call->section != section || call->stage != stage) break;
-    if (packs->all.data[call->pack].symbol == LEAT_NONE) LEAT_TRY(emit_pack(e, call));
+    if (!packs->all.data[call->pack].only) LEAT_TRY(emit_pack(e, call));
     e->packs_called++;
+  }
+  return NULL;
+}
+
+// What is packed is there now, and goes afterwards.
+static leat_status_t emit_packs_behind(emitter_t *e, uint32_t section) {
+  const leat_packs_t *packs = &e->decided->packs;
+  for (uint32_t i = 0; i < packs->calls.count; ++i) {
+    const leat_pack_t *pack = &packs->all.data[packs->calls.data[i].pack];
+    if (pack->only && pack->symbol == LEAT_NONE && pack->maker == section)
+      LEAT_TRY(emit_pack(e, &packs->calls.data[i]));
   }
   return NULL;
 }
@@ -314,6 +325,7 @@ static leat_status_t emit_all(emitter_t *e) {
   for (uint32_t i = 0; i < e->decided->order_count; ++i) {
     const uint32_t section = e->decided->order[i];
     if (e->decided->drafts[section].stages.count != 0) LEAT_TRY(emit_section(e, section));
+    LEAT_TRY(emit_packs_behind(e, section));
   }
   emit_info(e);
   return leat_flight_plan(e->writer);

@@ -153,7 +153,7 @@ static leat_status_t redirect(leat_decided_t *d, uint32_t pack, leat_op_id_t id)
 
 leat_status_t leat_lookups_redirect(leat_decided_t *d) {
   for (uint32_t i = 0, count = d->packs.all.count; i < count; ++i) {
-    if (d->packs.all.data[i].symbol == LEAT_NONE) continue;
+    if (!d->packs.all.data[i].only) continue;
     const leat_value_id_t base = d->packs.all.data[i].access.base;
     for (uint32_t u = d->uses.first[base]; u < d->uses.first[base + 1]; ++u) {
       if (leat_lookup_fits(d, &d->packs.all.data[i], d->uses.all[u])) LEAT_TRY(redirect(d, i, d->uses.all[u].op));

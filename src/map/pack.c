@@ -29,13 +29,16 @@ static bool worth_packing(const leat_packs_t *packs, const leat_graph_t *g, cons
   const leat_arch_t *arch = packs->arch;
   const int64_t trips = packs->trips == 0 ? 1 : packs->trips, rows = leat_product_extent(p, PEF_ROLE_M) * trips;
   if (!packs->inference && rows < (int64_t)arch->pack_training_rows) return false;
-  const leat_product_axis_t *n = leat_product_only_axis(p, PEF_ROLE_N), *k = leat_product_only_axis(p, PEF_ROLE_K);
-  if (n == NULL || k == NULL || leat_product_has_role(p, PEF_ROLE_BATCH)) return false;
+  const leat_product_axis_t *n = leat_product_only_axis(p, PEF_ROLE_N);
+  int64_t k, k_stride;
+  if (n == NULL || leat_product_has_role(p, PEF_ROLE_BATCH)) return false;
+  if (!p->scaled && leat_product_only_axis(p, PEF_ROLE_K) == NULL) return false;  // groups of k have scales
+  if (!leat_product_line_of_b(p, PEF_ROLE_K, &k, &k_stride)) return false;
   if (!is_fixed(g, p->access[1].base, type)) return false;
   if (n->extent < (int64_t)arch->pack_columns_min) return false;
-  if (n->extent * k->extent < (int64_t)arch->pack_elements_min) return false;
-  if (!packs->inference && n->extent * k->extent / rows > (int64_t)arch->pack_training_elements) return false;
-  if (leat_product_is_paired(g, p)) return k->extent % 2 == 0;
+  if (n->extent * k < (int64_t)arch->pack_elements_min) return false;
+  if (!packs->inference && n->extent * k / rows > (int64_t)arch->pack_training_elements) return false;
+  if (leat_product_is_paired(g, p)) return k % 2 == 0;
   return n->strides[1] != 1 || n->extent > panel(packs);
 }
 
@@ -108,12 +111,14 @@ leat_status_t leat_packs_choose(leat_packs_t *packs, const leat_draft_t *reader,
   *out_pack = LEAT_NONE;
   const uint8_t type = leat_graph_op(g, op)->type;
   if (!worth_packing(packs, g, p, type)) return NULL;
-  const leat_product_axis_t *n = leat_product_only_axis(p, PEF_ROLE_N), *k = leat_product_only_axis(p, PEF_ROLE_K);
+  const leat_product_axis_t *n = leat_product_only_axis(p, PEF_ROLE_N);
+  int64_t k = 0, k_stride = 0;
+  (void)leat_product_line_of_b(p, PEF_ROLE_K, &k, &k_stride);
   leat_pack_t pack = {.access = {.base = p->access[1].base,
                                  .rank = 2,
                                  .offset = p->access[1].offset,
-                                 .dims = {k->extent, n->extent},
-                                 .strides = {k->strides[1], n->strides[1]}},
+                                 .dims = {k, n->extent},
+                                 .strides = {k_stride, n->strides[1]}},
                       .paired = leat_product_is_paired(g, p),
                       .type = packs->lasting ? LEAT_TYPE_PREPARE : type,
                       .first = section,
@@ -125,7 +130,7 @@ leat_status_t leat_packs_choose(leat_packs_t *packs, const leat_draft_t *reader,
     packs->all.data[*out_pack].last = section;
     return NULL;
   }
-  pack.bytes = (uint64_t)(k->extent * n->extent) * leat_dtype_bytes(leat_graph_value(g, pack.access.base)->dtype);
+  pack.bytes = (uint64_t)(k * n->extent) * leat_dtype_bytes(leat_graph_value(g, pack.access.base)->dtype);
   leat_pack_t *slot = leat_array_push(&packs->all);
   if (slot == NULL) return leat_out_of_memory();
   *slot = pack;
@@ -140,9 +145,12 @@ leat_status_t leat_packs_choose(leat_packs_t *packs, const leat_draft_t *reader,
 leat_access_t leat_pack_access(const leat_pack_t *pack, const leat_product_t *p, uint32_t *out_row_dim) {
   leat_access_t a = leat_product_access(p, 1, out_row_dim);
   a.offset = 0;
-  for (uint32_t i = 0; i < p->count; ++i) {
+  int64_t k_stride = pack->block == 0 ? pack->access.dims[1] : pack->block;
+  for (uint32_t i = p->count; i-- > 0;) {
     if (p->axes[i].role == PEF_ROLE_N) a.strides[i] = 1;
-    if (p->axes[i].role == PEF_ROLE_K) a.strides[i] = pack->block == 0 ? pack->access.dims[1] : pack->block;
+    if (p->axes[i].role != PEF_ROLE_K) continue;
+    a.strides[i] = k_stride;
+    k_stride *= p->axes[i].extent;
   }
   return a;
 }

@@ -16,7 +16,9 @@ typedef struct leat_pack_s {
   uint8_t type;          // of the calls that make it, leat_section_type_t
   uint32_t first, last;  // the sections that read it
   uint32_t symbol;       // that lies as the pack would, so that nothing is copied; LEAT_NONE: none does
-  uint32_t dim;          // of the symbol: the one of the columns
+  bool only;             // nothing else reads what is packed, in whole, but lookups, which read the pack
+  uint32_t dim;          // `only`: that of the columns
+  uint32_t maker;        // `only`, and no symbol: the section that makes what is packed, which the pack follows
 } leat_pack_t;
 
 // A call that fills a pack, or the rest of it, or makes what else a stage reads (lookup.h).

@@ -47,16 +47,24 @@ static uint32_t count_lookups(const leat_decided_t *d, const leat_pack_t *pack) 
   return count;
 }
 
+// What is packed is computed once, in a section of its type.
+static bool is_prepared(const leat_op_t *op) { return op->type == LEAT_TYPE_PREPARE && leat_op_computes(op->kind); }
+
 // Values of a symbol lie in blocks of one dim; pairs are blocks of another one in them.
 static void choose(leat_decided_t *d, uint32_t index) {
   leat_pack_t *pack = &d->packs.all.data[index];
   const leat_value_t *value = leat_graph_value(d->g, pack->access.base);
   const leat_op_t *op = leat_graph_op(d->g, value->op);
-  if (pack->paired || !leat_op_is_symbol(d->g, op, LEAT_KIND_PARAM) || !is_only_value(d->g, value->op)) return;
+  const bool is_parameter = leat_op_is_symbol(d->g, op, LEAT_KIND_PARAM) && is_only_value(d->g, value->op);
+  if (pack->paired || (!is_parameter && !is_prepared(op))) return;
   pack->dim = column_dim(value, pack);
   const uint32_t readers = d->uses.first[pack->access.base + 1] - d->uses.first[pack->access.base];
   if (pack->dim == LEAT_NONE || count_reads(d, index) + count_lookups(d, pack) != readers) return;
-  pack->symbol = leat_map_symbols_find(&d->symbols, d->g, op);
+  pack->only = true;
+  if (is_parameter)
+    pack->symbol = leat_map_symbols_find(&d->symbols, d->g, op);
+  else
+    pack->maker = d->plan->section_of[value->op];
 }
 
 leat_status_t leat_panels_choose(leat_decided_t *d) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parameters that lie as a pack would: those of a program that only infers which products read through one pack, and
-// nobody else but lookups (lookup.h). They are in memory once.
+// What products read through one pack, and nobody else but lookups (lookup.h), of a program that only infers, is in
+// memory once: parameters lie as the pack would, and what is prepared goes when it is packed.
 #ifndef LEAT_MAP_PANELS_H_
 #define LEAT_MAP_PANELS_H_
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The memory plan. Scratch is planned per section over its stages (tile.c), the arena over the sections. What crosses a
-// section type is never reused, because the types may run in separate calls; nor are packs that last.
+// section type is never reused, because the types may run in separate calls; nor are packs that last. A pack
+// that alone is read of what it packs is made behind that, which then gives up its place.
 #include "map/place.h"
 
 #include "pef/pef_align.h"
@@ -60,31 +61,71 @@ static uint32_t first_part(const leat_decided_t *d, leat_value_id_t whole, uint3
   return first;
 }
 
-// Values, then packs, whose ids go on where those of values end.
-static leat_status_t plan_arena(const leat_decided_t *d, leat_placed_t *p, leat_fit_t *room) {
-  const uint32_t value_count = d->g->values.count;
+// What goes when it is packed lives in its section, and until the next. PREPARE sections may run between any others, so
+// such values have a part of the arena to themselves, all together.
+static bool is_packed_only(const leat_decided_t *d, leat_value_id_t v) {
+  for (uint32_t i = 0; i < d->packs.all.count; ++i) {
+    if (d->packs.all.data[i].only && d->packs.all.data[i].access.base == v) return true;
+  }
+  return false;
+}
+
+// Of values that go when they are packed; their places are in that part.
+static leat_status_t plan_packed(const leat_decided_t *d, leat_placed_t *p, leat_fit_t *room, uint64_t *out_height) {
   room->count = 0;
-  for (leat_value_id_t v = 0; v < value_count; ++v) {
-    if (d->keeps.of[v].kind != LEAT_KEEP_MEMORY || p->homes[v].scratch) continue;
+  for (leat_value_id_t v = 0; v < d->g->values.count; ++v) {
+    if (d->keeps.of[v].kind != LEAT_KEEP_MEMORY || p->homes[v].scratch || !is_packed_only(d, v)) continue;
+    const uint32_t section = d->plan->section_of[leat_graph_value(d->g, v)->op];
+    LEAT_TRY(leat_fit_add(room, v, section, section, leat_pef_align(leat_turns_bytes(&d->turns, d->g, v))));
+  }
+  LEAT_TRY(leat_fit_place(room, out_height));
+  for (uint32_t i = 0; i < room->count; ++i) p->homes[room->data[i].id].offset = room->data[i].offset;
+  return NULL;
+}
+
+static leat_status_t add_values(const leat_decided_t *d, const leat_placed_t *p, leat_fit_t *room) {
+  for (leat_value_id_t v = 0; v < d->g->values.count; ++v) {
+    if (d->keeps.of[v].kind != LEAT_KEEP_MEMORY || p->homes[v].scratch || is_packed_only(d, v)) continue;
     uint32_t first, last;
     arena_lifetime(d, v, &first, &last);
     if (d->keeps.of[v].in_parts) first = first_part(d, v, first);
     LEAT_TRY(leat_fit_add(room, v, first, last, leat_pef_align(leat_turns_bytes(&d->turns, d->g, v))));
   }
+  return NULL;
+}
+
+static leat_status_t add_packs(const leat_decided_t *d, leat_fit_t *room) {
   for (uint32_t i = 0; i < d->packs.all.count; ++i) {
     const leat_pack_t *pack = &d->packs.all.data[i];
     const bool lasts = pack->type == LEAT_TYPE_PREPARE;
     if (pack->symbol != LEAT_NONE) continue;
-    LEAT_TRY(leat_fit_add(room, value_count + i, lasts ? 0 : pack->first, lasts ? LEAT_FOREVER : pack->last,
+    LEAT_TRY(leat_fit_add(room, d->g->values.count + i, lasts ? 0 : pack->first, lasts ? LEAT_FOREVER : pack->last,
                           leat_pef_align(pack->bytes)));
   }
+  return NULL;
+}
+
+// Values, then packs, whose ids go on where those of values end, then what is packed.
+static leat_status_t plan_arena(const leat_decided_t *d, leat_placed_t *p, leat_fit_t *room) {
+  const uint32_t value_count = d->g->values.count, packed = value_count + d->packs.all.count;
+  uint64_t height, packed_at = 0;
+  LEAT_TRY(plan_packed(d, p, room, &height));
+  room->count = 0;
+  LEAT_TRY(add_values(d, p, room));
+  LEAT_TRY(add_packs(d, room));
+  if (height > 0) LEAT_TRY(leat_fit_add(room, packed, 0, LEAT_FOREVER, height));
   LEAT_TRY(leat_fit_place(room, &p->arena_bytes));
   for (uint32_t i = 0; i < room->count; ++i) {
     const leat_fit_block_t *block = &room->data[i];
     if (block->id < value_count)
       p->homes[block->id].offset = block->offset;
-    else
+    else if (block->id < packed)
       p->packs[block->id - value_count] = block->offset;
+    else
+      packed_at = block->offset;
+  }
+  for (leat_value_id_t v = 0; height > 0 && v < value_count; ++v) {
+    if (is_packed_only(d, v)) p->homes[v].offset += packed_at;
   }
   return NULL;
 }

@@ -30,27 +30,29 @@ static void add_axis(leat_product_t *p, const leat_spec_t *spec, char letter, in
     axis.strides[i] = p->access[i].strides[at[i]];
     axis.extent = p->access[i].dims[at[i]];
   }
+  if (p->scaled && at[1] >= 0 && p->access[LEAT_PRODUCT_SCALE].dims[at[1]] != 1)
+    axis.strides[LEAT_PRODUCT_SCALE] = p->access[LEAT_PRODUCT_SCALE].strides[at[1]];
   axis.row = row_position >= 0 && at[2] == row_position;
   if (axis.extent != 1) p->axes[p->count++] = axis;
 }
 
 // Axes of one role; rows begin an axis.
 static void merge_axes(leat_product_t *p) {
-  int64_t extents[LEAT_PRODUCT_AXES_MAX], strides[3][LEAT_PRODUCT_AXES_MAX];
+  int64_t extents[LEAT_PRODUCT_AXES_MAX], strides[LEAT_PRODUCT_OPERANDS][LEAT_PRODUCT_AXES_MAX];
   uint32_t places[LEAT_PRODUCT_AXES_MAX], apart = 0;
   for (uint32_t i = 0; i < p->count; ++i) {
     extents[i] = p->axes[i].extent;
-    for (uint32_t o = 0; o < 3; ++o) strides[o][i] = p->axes[i].strides[o];
+    for (uint32_t o = 0; o < LEAT_PRODUCT_OPERANDS; ++o) strides[o][i] = p->axes[i].strides[o];
     if (i > 0 && (p->axes[i].role != p->axes[i - 1].role || p->axes[i].row)) apart |= 1u << i;
   }
-  leat_loops_t loops = {p->count, extents, 3, LEAT_PRODUCT_AXES_MAX, &strides[0][0]};
+  leat_loops_t loops = {p->count, extents, LEAT_PRODUCT_OPERANDS, LEAT_PRODUCT_AXES_MAX, &strides[0][0]};
   leat_loops_merge(&loops, apart, places);
   for (uint32_t i = 1; i < p->count; ++i) {
     if (places[i] != places[i - 1]) p->axes[places[i]] = p->axes[i];  // the outermost says role and rows
   }
   for (uint32_t i = 0; i < loops.count; ++i) {
     p->axes[i].extent = extents[i];
-    for (uint32_t o = 0; o < 3; ++o) p->axes[i].strides[o] = strides[o][i];
+    for (uint32_t o = 0; o < LEAT_PRODUCT_OPERANDS; ++o) p->axes[i].strides[o] = strides[o][i];
   }
   p->count = loops.count;
 }
@@ -83,6 +85,9 @@ leat_status_t leat_product_read(const leat_graph_t *g, const leat_op_t *op, uint
   p->swapped = must_swap(spec, &p->access[2]);
   LEAT_TRY(read_access(g, leat_op_input(g, op, p->swapped ? 1 : 0), &p->access[0]));
   LEAT_TRY(read_access(g, leat_op_input(g, op, p->swapped ? 0 : 1), &p->access[1]));
+  p->scaled = op->input_count > 2;
+  if (p->scaled) LEAT_TRY(read_access(g, leat_op_input(g, op, 2), &p->access[LEAT_PRODUCT_SCALE]));
+  if (p->scaled && p->swapped) LEAT_FAIL(LEAT_INTERNAL, "a product whose scale is that of its rows");
   add_axes(p, spec, row_dim == LEAT_ROWS_WHOLE ? -1 : row_dim);
   merge_axes(p);
   if (p->count > LEAT_RANK_MAX) {
@@ -101,6 +106,22 @@ const leat_product_axis_t *leat_product_only_axis(const leat_product_t *p, uint8
     found = &p->axes[i];
   }
   return found;
+}
+
+bool leat_product_line_of_b(const leat_product_t *p, uint8_t role, int64_t *out_extent, int64_t *out_stride) {
+  *out_extent = 0;
+  for (uint32_t i = p->count; i-- > 0;) {
+    const leat_product_axis_t *axis = &p->axes[i];
+    if (axis->role != role) continue;
+    if (*out_extent == 0) {
+      *out_extent = axis->extent;
+      *out_stride = axis->strides[1];
+    } else {
+      if (axis->strides[1] != *out_extent * *out_stride) return false;
+      *out_extent *= axis->extent;
+    }
+  }
+  return *out_extent > 0;
 }
 
 bool leat_product_has_role(const leat_product_t *p, uint8_t role) {

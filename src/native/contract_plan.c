@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// CONTRACT at load: dims by role, the matrix product inside, what must be packed.
+// CONTRACT and CONTRACT_SCALED at load: dims by role, the matrix product inside, what must be packed.
 #include "native/contract_plan.h"
 
 #include "native/cpu.h"
@@ -12,22 +12,32 @@ typedef struct contract_roles_s {
   contract_dim_t dims[ROLE_COUNT][8];
 } contract_roles_t;
 
+static const leat_native_operand_t *c_of(const leat_native_stage_t *stage) {
+  return &stage->operands[stage->operand_count - 1];
+}
+// Of B; NULL: it has none.
+static const leat_native_operand_t *scale_of(const leat_native_stage_t *stage) {
+  return stage->operand_count > 3 ? &stage->operands[PEF_CONTRACT_SCALED_scale] : NULL;
+}
+
 // By role, in the order of the file, whose writer has merged what goes in equal steps.
 static void sort_dims(contract_roles_t *roles, const leat_native_stage_t *stage) {
-  const leat_native_operand_t *a = &stage->operands[0], *b = &stage->operands[1], *c = &stage->operands[2];
+  const leat_native_operand_t *a = &stage->operands[0], *b = &stage->operands[1], *c = c_of(stage),
+                              *scale = scale_of(stage);
   for (uint32_t d = 0; d < c->rank; d++) {
-    uint32_t role = (uint32_t)stage->params->contract.roles[d];
+    uint32_t role = (uint32_t)stage->params->product.roles[d];
     const leat_native_operand_t *owner = role == ROLE_N || role == ROLE_K ? b : a;  // has the dim's true extent
     bool is_rows = a->row_dim == d || b->row_dim == d || c->row_dim == d;
     int64_t mult = a->row_dim == d ? a->row_mult : b->row_dim == d ? b->row_mult : c->row_mult;
-    contract_dim_t dim = {is_rows ? mult : owner->dims[d], a->strides[d], b->strides[d], c->strides[d], is_rows};
+    contract_dim_t dim = {is_rows ? mult : owner->dims[d],       a->strides[d], b->strides[d], c->strides[d],
+                          scale == NULL ? 0 : scale->strides[d], is_rows};
     if (dim.extent != 1 || is_rows) roles->dims[role][roles->count[role]++] = dim;
   }
 }
 
 // Takes the dim of a role that makes the matrix product; the rest become outer loops.
 static contract_dim_t take_dim(contract_roles_t *roles, contract_plan_t *plan, uint32_t role, uint32_t which) {
-  contract_dim_t taken = {1, 0, 0, 0, false};
+  contract_dim_t taken = {.extent = 1};
   for (uint32_t d = 0; d < roles->count[role]; d++) {
     if (d == which) {
       taken = roles->dims[role][d];
@@ -62,7 +72,7 @@ static void swap_operands(contract_roles_t *roles) {
     roles->count[to] = old.count[role];
     for (uint32_t d = 0; d < old.count[role]; d++) {
       contract_dim_t dim = old.dims[role][d];
-      roles->dims[to][d] = (contract_dim_t){dim.extent, dim.b, dim.a, dim.c, dim.is_rows};
+      roles->dims[to][d] = (contract_dim_t){dim.extent, dim.b, dim.a, dim.c, dim.s, dim.is_rows};
     }
   }
 }
@@ -76,7 +86,7 @@ static int64_t most(const contract_dim_t *dim, const leat_native_prepare_t *cont
 static bool swap_saves(const contract_roles_t *roles, const leat_native_stage_t *stage,
                        const leat_native_prepare_t *context) {
   for (uint32_t i = 0; i < 3; i++) {
-    const bool fits = stage->params->contract.pairs != 0 || stage->operands[i].dtype == PEF_F32;
+    const bool fits = stage->params->product.pairs != 0 || stage->operands[i].dtype == PEF_F32;
     if (!fits) return false;
   }
   if (roles->count[ROLE_M] != 1 || roles->count[ROLE_N] != 1 || roles->count[ROLE_K] != 1) return false;
@@ -86,15 +96,36 @@ static bool swap_saves(const contract_roles_t *roles, const leat_native_stage_t 
   return rows >= CONTRACT_SWAP_ROWS && rows * (k->extent + columns) < k->extent * columns;
 }
 
+// The terms of k that share a scale: all, each its own, or those of the inner one of two dims of k, which are then one.
+static void choose_scales(contract_plan_t *plan, contract_roles_t *roles) {
+  const uint32_t count = roles->count[ROLE_K];
+  contract_dim_t *inner = count > 0 ? &roles->dims[ROLE_K][count - 1] : NULL;
+  const contract_dim_t *outer = count > 1 ? inner - 1 : NULL;
+  plan->scale_group = INT64_MAX;
+  if (inner == NULL) return;
+  if (inner->s != 0) plan->scale_group = 1;
+  plan->scale_step = inner->s;
+  if (outer == NULL || inner->s != 0 || outer->a != inner->extent * inner->a) return;
+  if (plan->n_block == 0 && outer->b != inner->extent * inner->b) return;
+  int64_t extent;
+  if (__builtin_mul_overflow(outer->extent, inner->extent, &extent)) return;
+  plan->scale_group = inner->extent;
+  plan->scale_step = outer->s;
+  inner->extent = extent;
+  roles->dims[ROLE_K][count - 2] = *inner;
+  roles->count[ROLE_K]--;
+}
+
 static void choose_dims(contract_plan_t *plan, const leat_native_stage_t *stage, const leat_native_prepare_t *context) {
   contract_roles_t roles = {0};
   sort_dims(&roles, stage);
-  plan->swapped = stage->params->contract.n_block == 0 && swap_saves(&roles, stage, context);
+  if (plan->scaled) choose_scales(plan, &roles);
+  plan->swapped = stage->params->product.n_block == 0 && swap_saves(&roles, stage, context);
   if (plan->swapped) swap_operands(&roles);
   for (uint32_t d = 0; d < roles.count[ROLE_BATCH]; d++) plan->outer[plan->outer_count++] = roles.dims[ROLE_BATCH][d];
   plan->m = take_dim(&roles, plan, ROLE_M, best_m(&roles));
   plan->n = take_dim(&roles, plan, ROLE_N, best_n(&roles));
-  plan->k = (contract_dim_t){1, 0, 0, 0, false};
+  plan->k = (contract_dim_t){.extent = 1};
   for (uint32_t d = 0; d < roles.count[ROLE_K]; d++) {  // the last is the innermost: order of summation
     if (d + 1 == roles.count[ROLE_K]) {
       plan->k = roles.dims[ROLE_K][d];
@@ -104,7 +135,7 @@ static void choose_dims(contract_plan_t *plan, const leat_native_stage_t *stage,
   }
   for (uint32_t d = 0; d < roles.count[ROLE_K]; d++) {
     if (roles.dims[ROLE_K][d].extent > 0) continue;
-    plan->k = (contract_dim_t){0, 0, 0, 0, false};  // nothing to add up
+    plan->k = (contract_dim_t){0};  // nothing to add up
     plan->k_count = 0;
   }
 }
@@ -112,7 +143,7 @@ static void choose_dims(contract_plan_t *plan, const leat_native_stage_t *stage,
 static void choose_kernels(contract_plan_t *plan, const leat_native_stage_t *stage, const leat_kern_t *kern) {
   const leat_native_operand_t *a = &stage->operands[plan->swapped ? 1 : 0],
                               *b = &stage->operands[plan->swapped ? 0 : 1];
-  const leat_native_operand_t *c = &stage->operands[2];
+  const leat_native_operand_t *c = c_of(stage);
   static const uint8_t native[] = {PEF_F32, PEF_F64, PEF_I64};
   plan->class_ = (uint8_t)leat_pef_dtype_class(c->dtype);
   if (leat_pef_dtype_class(a->dtype) == PEF_CLASS_F64) plan->class_ = PEF_CLASS_F64;
@@ -178,10 +209,20 @@ static bool reads_lines(const contract_plan_t *plan, const leat_native_stage_t *
 // Few columns, of which one block is no multiple of what generated kernels go in: it is computed wider.
 static int64_t step_of_columns(const contract_plan_t *plan, const leat_native_prepare_t *context) {
   enum { MOST = 4 * CONTRACT_N };
-  const bool generated = context->jit != NULL && plan->class_ == PEF_CLASS_F32 && !plan->b_lines;
+  const bool generated = context->jit != NULL && plan->class_ == PEF_CLASS_F32 && !plan->b_lines && !plan->b_narrow;
   if (!generated || plan->n_total >= MOST) return 1;
   const int64_t step = leat_native_jit_step(context->jit);
   return plan->n_total % step == 0 || most(&plan->m, context) < CONTRACT_SWAP_ROWS ? 1 : step;
+}
+
+// Few rows of A read a narrow B as it lies, and widen it in registers.
+static bool reads_narrow(const contract_plan_t *plan, const leat_native_stage_t *stage,
+                         const leat_native_prepare_t *context) {
+  const bool is_bf16 = stage->operands[PEF_CONTRACT_a].dtype == PEF_F32 &&
+                       stage->operands[PEF_CONTRACT_b].dtype == PEF_BF16 && !plan->swapped;
+  if (plan->scaled ? plan->n.s != 1 && plan->n_total > 1 : !is_bf16) return false;
+  const bool side_by_side = plan->n_block > 0 || plan->n.b == 1 || plan->n_total == 1;
+  return side_by_side && most(&plan->m, context) <= CONTRACT_NARROW_ROWS;
 }
 
 static bool is_far_a(const contract_plan_t *plan, const leat_native_prepare_t *context) {
@@ -198,7 +239,12 @@ static void choose_copies(contract_plan_t *plan, const leat_native_stage_t *stag
     plan->pack_b = false;
     plan->gemm = context->kern->gemm_lines_f32;
   }
-  plan->pack_b |= is_far(plan, context);
+  plan->b_narrow = reads_narrow(plan, stage, context);
+  if (plan->b_narrow) {
+    plan->pack_b = false;
+    plan->gemm_narrow = plan->scaled ? context->kern->gemm_i8_f32 : context->kern->gemm_bf16_f32;
+  }
+  plan->pack_b |= !plan->b_narrow && is_far(plan, context);
   plan->n_step = step_of_columns(plan, context);
   plan->pack_b |= plan->n_step > 1;
   plan->pack_c |= plan->n_step > 1;
@@ -332,7 +378,8 @@ static void request_blocks(contract_plan_t *plan, leat_native_jit_t *jit, uint32
 }
 
 static void generate(contract_plan_t *plan, const leat_native_prepare_t *context) {
-  if (context->jit == NULL || plan->class_ != PEF_CLASS_F32 || plan->b_lines || plan->pairs) return;
+  const bool own = plan->b_lines || plan->b_narrow || plan->pairs;
+  if (context->jit == NULL || plan->class_ != PEF_CLASS_F32 || own) return;
   int64_t tile = context->tile_rows_max, last = context->row_count % tile;
   add_sizes(plan->m_sizes, CONTRACT_M, plan->m.extent * (plan->m.is_rows ? tile : 1));
   if (plan->m.is_rows && last > 0) add_sizes(plan->m_sizes, CONTRACT_M, plan->m.extent * last);
@@ -346,23 +393,29 @@ static void generate(contract_plan_t *plan, const leat_native_prepare_t *context
   }
 }
 
+leat_status_t leat_native_contract_scaled_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
+  return leat_native_contract_prepare(stage, context);
+}
+
 leat_status_t leat_native_contract_prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
   contract_plan_t *plan = leat_arena_alloc(context->arena, sizeof *plan);
   if (plan == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a CONTRACT");
-  plan->n_block = stage->params->contract.n_block;
-  plan->n_block_step = stage->params->contract.n_block_step;
-  plan->add = stage->params->contract.add != 0;
+  plan->n_block = stage->params->product.n_block;
+  plan->n_block_step = stage->params->product.n_block_step;
+  plan->add = stage->params->product.add != 0;
+  plan->scaled = scale_of(stage) != NULL;
   choose_dims(plan, stage, context);
   plan->n_total = plan->n.extent * (plan->n.is_rows ? context->row_count : 1);
   choose_kernels(plan, stage, context->kern);
-  plan->pairs = stage->params->contract.pairs != 0;
+  plan->pairs = stage->params->product.pairs != 0;
   if (plan->pairs)
     choose_pairs(plan, context);
   else
     choose_copies(plan, stage, context);
-  bool streams = most(&plan->m, context) == 1 && plan->n_block > 0 && !plan->pack_a && !plan->pack_b;
+  bool streams =
+      (most(&plan->m, context) == 1 || plan->b_narrow) && plan->n_block > 0 && !plan->pack_a && !plan->pack_b;
   plan->k_chunk = (streams ? CONTRACT_K_ONE_ROW : CONTRACT_K) * (plan->pairs ? 2 : 1);
-  choose_k_block(plan, stage->params->contract.chain, context->kern);
+  choose_k_block(plan, stage->params->product.chain, context->kern);
   choose_part(plan, context);
   layout_workspace(plan, stage);
   generate(plan, context);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A CONTRACT stage as it runs: loops over blocks of a plain matrix product.
+// A CONTRACT or CONTRACT_SCALED stage as it runs: loops over blocks of a plain matrix product.
 //
 // The dims are sorted by role; one m, one n and one k dim make the matrix product, all others are loops around it
 // (batch, further m and n dims: outer; further k dims: an odometer whose steps are chunks of k, in order). Operands
@@ -12,8 +12,8 @@
 #include "native/stage.h"
 
 typedef struct contract_dim_s {
-  int64_t extent;   // per row if is_rows
-  int64_t a, b, c;  // strides
+  int64_t extent;      // per row if is_rows
+  int64_t a, b, c, s;  // strides; s: of the scale
   bool is_rows;
 } contract_dim_t;
 
@@ -30,6 +30,8 @@ typedef struct contract_plan_s {
   bool pack_a, pack_b, pack_c;  // through the workspace
   bool a_columns;               // pack_a: blocks of [k][CONTRACT_M] in place of rows of CONTRACT_K
   bool b_native;                // B has the class's own dtype
+  bool scaled;                  // B has a scale
+  bool b_narrow;                // B is narrow, and few rows of A read it as it lies
   bool b_lines;                 // B lies in lines along k, and is read so
   bool add;
   bool pairs;  // bf16 in pairs of k: the kernel sees words of two elements; all else here counts elements
@@ -45,7 +47,9 @@ typedef struct contract_plan_s {
   int64_t n_total;                // extent of n in the whole body
   int64_t part_rows,
       part_columns;  // the part of C that goes through all of k at once; pack_c: its size in the workspace
+  int64_t scale_group, scale_step;  // terms of k that share a scale, and elements to that of the next
   void (*gemm)(const leat_kern_gemm_t *g, const void *a, const void *b, void *c);
+  void (*gemm_narrow)(const leat_kern_gemm_t *g, const leat_kern_scales_t *s, const void *a, const void *b, void *c);
   leat_kern_load_fn_t load_a, load_b, load_c;
   leat_kern_store_fn_t store_c;
   int64_t k_block;                // terms of a block of k, where there is more than one (C then goes through the

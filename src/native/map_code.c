@@ -11,7 +11,17 @@ enum { NONE = 0xff };
 
 // --- words --------------------------------------------------------------------------------------------------------
 
-typedef enum word_e { WORD_ONE, WORD_MINUS_ONE, WORD_ZERO, WORD_SIGN, WORD_REST, WORD_NAN, WORD_BELOW_HALF, WORD_QUIET, WORD_COUNT } word_t;
+typedef enum word_e {
+  WORD_ONE,
+  WORD_MINUS_ONE,
+  WORD_ZERO,
+  WORD_SIGN,
+  WORD_REST,
+  WORD_NAN,
+  WORD_BELOW_HALF,
+  WORD_QUIET,
+  WORD_COUNT
+} word_t;
 enum { WORDS_BEFORE = 16 };  // those of leat_vector_part
 
 static const uint32_t words[WORDS_BEFORE + WORD_COUNT] = {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// CONTRACT on a tile. Of a matrix product CONTRACT_ROWS rows at a time; of those, chunks of k ascending, so that every
-// element is one chain of fused multiply-adds; of a chunk, blocks of columns and rows. So a chunk of A stays in the
-// second-level cache while B streams by once, and packing is done once a chunk. A long k goes in blocks of its own
-// (the parameter `chain`): chains end there, and their sums are added pairwise (leat_kern_pairs_t).
+// CONTRACT and CONTRACT_SCALED on a tile. Of a matrix product CONTRACT_ROWS rows at a time; of those, chunks of k
+// ascending, so that every element is one chain of fused multiply-adds; of a chunk, blocks of columns and rows. So a
+// chunk of A stays in the second-level cache while B streams by once, and packing is done once a chunk. A long k goes
+// in blocks of its own (the parameter `chain`): chains end there, and their sums are added pairwise
+// (leat_kern_pairs_t).
 #include "base/loops.h"
 #include "native/contract_plan.h"
 
@@ -13,11 +14,25 @@ typedef struct contract_run_s {
   int64_t n_first;   // packed B of the file: the tile's first column there
   int64_t outer[8];  // extents in this tile
   char *buffer_a, *buffer_b, *buffer_c;
+  const float *scale;  // of the matrix product, for its first column in this tile
 } contract_run_t;
 
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // --- packing -----------------------------------------------------------------------------------------------------
+
+// Of the block of columns, from term `p` of k on; `outer`: where the outer dims of k are.
+static leat_kern_scales_t scales_at(const contract_run_t *run, const contract_columns_t *columns, int64_t outer,
+                                    int64_t p) {
+  const contract_plan_t *plan = run->plan;
+  if (!plan->scaled) return (leat_kern_scales_t){.group = INT64_MAX};
+  const int64_t at = outer + p / plan->scale_group * plan->scale_step + (columns->first - run->n_first) * plan->n.s;
+  return (leat_kern_scales_t){.at = run->scale + at,
+                              .next = plan->n.s,
+                              .group = plan->scale_group,
+                              .step = plan->scale_step,
+                              .gone = p % plan->scale_group};
+}
 
 // A piece of joined dims of k: `count` elements along the innermost from `k` on, and where they lie.
 typedef struct contract_piece_s {
@@ -89,12 +104,15 @@ static void pack_a_pairs(const contract_run_t *run, const char *a, int64_t rows,
 }
 
 // out[k][wide] = B as class values.
-static void pack_b(const contract_run_t *run, const contract_columns_t *columns, const char *b, int64_t k) {
+static void pack_b(const contract_run_t *run, const contract_columns_t *columns, const leat_kern_scales_t *scales,
+                   const char *b, int64_t k) {
   const contract_plan_t *plan = run->plan;
   int64_t width = columns->width, wide = columns->wide, b_k = columns->memory_b_k,
           b_n = plan->n_block > 0 ? 1 : plan->n.b;
   void *out = run->buffer_b;
-  if (plan->b_bytes == 4 && plan->b_native) {
+  if (plan->scaled) {
+    run->kern->widen_i8_f32(out, wide, scales, (const void *)b, b_k, b_n, k, width);
+  } else if (plan->b_bytes == 4 && plan->b_native) {
     run->kern->copy2_b4(out, wide, (const void *)b, b_k, b_n, k, width);
   } else if (plan->b_native) {
     run->kern->copy2_b8(out, wide, (const void *)b, b_k, b_n, k, width);
@@ -148,9 +166,12 @@ static leat_native_jit_gemm_t find_block(const contract_plan_t *plan, const leat
   return found ? plan->block[i][j][p][g->add] : NULL;
 }
 
-static void multiply(const contract_plan_t *plan, const leat_kern_gemm_t *g, const char *a, const char *b, char *c) {
-  leat_native_jit_gemm_t block = find_block(plan, g);
-  if (block != NULL) {
+static void multiply(const contract_plan_t *plan, const leat_kern_gemm_t *g, const leat_kern_scales_t *scales,
+                     const char *a, const char *b, char *c) {
+  leat_native_jit_gemm_t block = plan->b_narrow ? NULL : find_block(plan, g);
+  if (plan->b_narrow) {
+    plan->gemm_narrow(g, scales, a, b, c);
+  } else if (block != NULL) {
     block(b, a, c);
   } else {
     plan->gemm(g, a, b, c);
@@ -162,7 +183,7 @@ static void multiply(const contract_plan_t *plan, const leat_kern_gemm_t *g, con
 // Walks all k dims: the outer ones as an odometer, the innermost in chunks.
 typedef struct contract_k_s {
   int64_t index[8], extents[8];
-  int64_t a, b;      // offsets of the outer k dims, elements
+  int64_t a, b, s;   // offsets of the outer k dims, elements
   int64_t linear;    // k index of the chunk's outer position
   int64_t p, count;  // chunk [p, p + count) of the innermost
 } contract_k_t;
@@ -182,10 +203,11 @@ static bool next_chunk(const contract_plan_t *plan, contract_k_t *k) {
   k->p += k->count;
   if (k->p >= plan->k.extent) {
     if (!leat_index_next(plan->k_count, k->extents, k->index)) return false;
-    k->p = k->a = k->b = 0;
+    k->p = k->a = k->b = k->s = 0;
     for (uint32_t d = 0; d < plan->k_count; d++) {
       k->a += plan->k_outer[d].a * k->index[d];
       k->b += plan->k_outer[d].b * k->index[d];
+      k->s += plan->k_outer[d].s * k->index[d];
     }
     k->linear += plan->k.extent;
   }
@@ -221,18 +243,19 @@ static void run_chunk(const contract_run_t *run, const contract_part_t *part, co
   }
   for (int64_t j = part->first; j < part->end;) {
     contract_columns_t columns = leat_native_contract_columns(plan, part->b, j, part->end);
+    const leat_kern_scales_t scales = scales_at(run, &columns, k->s, k->p);
     const char *b = b_of_chunk(plan, &columns, k);
     if (plan->pack_b) {
       if (plan->pairs)
         pack_b_pairs(run, &columns, b, k->p, k->count);
       else
-        pack_b(run, &columns, b, k->count);
+        pack_b(run, &columns, &scales, b, k->count);
       b = run->buffer_b;
     }
     for (int64_t i = 0; i < part->rows; i += CONTRACT_M) {
       leat_kern_gemm_t g =
           leat_native_contract_gemm(plan, min64(CONTRACT_M, part->rows - i), columns.wide, k->count, columns.b_k, add);
-      multiply(plan, &g, a + i * a_row, b, part->c + i * c_row + (j - part->first) * plan->value_bytes);
+      multiply(plan, &g, &scales, a + i * a_row, b, part->c + i * c_row + (j - part->first) * plan->value_bytes);
     }
     j += columns.width;
   }
@@ -310,19 +333,27 @@ void leat_native_contract_run(const leat_native_stage_t *stage, const leat_run_t
   }
   const char *a = leat_native_operand_at(&stage->operands[plan->swapped ? 1 : 0], tile);
   const char *b = leat_native_operand_at(&stage->operands[plan->swapped ? 0 : 1], tile);
-  char *c = leat_native_operand_at(&stage->operands[2], tile);
+  char *c = leat_native_operand_at(&stage->operands[stage->operand_count - 1], tile);
+  const float *scale = NULL;
+  if (plan->scaled) scale = (const void *)leat_native_operand_at(&stage->operands[PEF_CONTRACT_SCALED_scale], tile);
   if (plan->n_block > 0 && plan->n.is_rows) {  // blocks are found by the column in the whole of B
     run.n_first = tile->r0 * plan->n.extent;
     b -= tile->r0 * stage->operands[1].row_bytes;
   }
   int64_t index[8] = {0};
   do {
-    int64_t at_a = 0, at_b = 0, at_c = 0;
+    int64_t at_a = 0, at_b = 0, at_c = 0, at_s = 0;
     for (uint32_t d = 0; d < plan->outer_count; d++) {
       at_a += plan->outer[d].a * index[d];
       at_b += plan->outer[d].b * index[d];
       at_c += plan->outer[d].c * index[d];
+      at_s += plan->outer[d].s * index[d];
     }
+    if (scale != NULL) run.scale = scale + at_s;
     run_matrix(&run, a + at_a * plan->a_bytes, b + at_b * plan->b_bytes, c + at_c * plan->c_bytes);
   } while (leat_index_next(plan->outer_count, run.outer, index));
+}
+
+void leat_native_contract_scaled_run(const leat_native_stage_t *stage, const leat_run_tile_t *tile) {
+  leat_native_contract_run(stage, tile);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rewrites of the primitive graph. Every pass rebuilds: graph in, graph out; each may be left out, and the graph
-// computes the same. Floats: but for what columns.c, narrow.c, parts.c and partial.c say, no pass changes the bits of a result.
+// computes the same. Floats: but for what columns.c, narrow.c, parts.c and partial.c say, no pass changes the bits of a
+// result.
 #ifndef LEAT_OPT_OPT_H_
 #define LEAT_OPT_OPT_H_
 

@@ -11,14 +11,14 @@ enum { SEARCH_MAX = 4096 };
 static bool is_packed(const leat_site_t *site) { return leat_pef_operand_is_packed(site->stage, site->index); }
 
 static bool is_packed_dim(const leat_site_t *site, uint32_t dim) {
-  const int64_t role = site->stage->params.contract.roles[dim];
+  const int64_t role = site->stage->params.product.roles[dim];
   return role == PEF_ROLE_N || role == PEF_ROLE_K;
 }
 
 // Elements from the first of a packed matrix to behind its last.
 static int64_t packed_elements(const leat_site_t *site) {
   const pef_operand_t *b = leat_site_operand(site);
-  const pef_contract_t *params = &site->stage->params.contract;
+  const pef_product_t *params = &site->stage->params.product;
   const int64_t block = params->n_block, step = params->n_block_step;
   int64_t n = 1, k = 1, most = 0;
   for (uint32_t d = 0; d < b->rank; ++d) {

@@ -285,15 +285,7 @@ static leat_status_t check_overlaps_in(const walk_t *w, const tree_t *t) {
   return NULL;
 }
 
-static leat_status_t check_overlaps(walk_t *w) {
-  if (w->lives.count == 0) return NULL;
-  for (uint32_t i = 0; i < w->lives.count; ++i) {
-    life_t *life = &w->lives.data[i];
-    const bool crosses = (life->types & (life->types - 1)) != 0 || (life->types >> PEF_PREPARE & 1) != 0;
-    if (!crosses && life->writer_type != PEF_TYPE_COUNT) continue;
-    life->first = 0;
-    life->last = UINT32_MAX;
-  }
+static leat_status_t check_lives(walk_t *w) {
   qsort(w->lives.data, w->lives.count, sizeof *w->lives.data, by_first);
   tree_t tree;
   leat_status_t status = make_tree(w, &tree);
@@ -301,6 +293,52 @@ static leat_status_t check_overlaps(walk_t *w) {
   leat_free(tree.ends);
   leat_free(tree.nodes);
   return status;
+}
+
+static bool is_prepared_only(const life_t *life) { return life->types == 1u << PEF_PREPARE; }
+
+static void live_forever(life_t *life) {
+  life->first = 0;
+  life->last = UINT32_MAX;
+}
+
+static int by_begin(const void *a, const void *b) {
+  const life_t *x = a, *y = b;
+  return leat_order(x->begin, y->begin);
+}
+
+// What PREPARE sections have to themselves, as ranges that live for ever.
+static bool join_prepared(walk_t *w) {
+  uint32_t kept = 0;
+  life_t *range = NULL;
+  qsort(w->lives.data, w->lives.count, sizeof *w->lives.data, by_begin);
+  for (uint32_t i = 0; i < w->lives.count; ++i) {
+    const life_t *life = &w->lives.data[i];
+    const bool prepared = is_prepared_only(life);
+    if (prepared && range != NULL && life->begin < range->end) {
+      if (life->end > range->end) range->end = life->end;
+      continue;
+    }
+    w->lives.data[kept++] = *life;
+    if (!prepared) continue;
+    range = &w->lives.data[kept - 1];
+    live_forever(range);
+  }
+  w->lives.count = kept;
+  return range != NULL;
+}
+
+// PREPARE sections may run between any two others, all of them together: what they have to themselves may share bytes
+// with each other by the time, and with nothing else.
+static leat_status_t check_overlaps(walk_t *w) {
+  if (w->lives.count == 0) return NULL;
+  for (uint32_t i = 0; i < w->lives.count; ++i) {
+    life_t *life = &w->lives.data[i];
+    const bool crosses = (life->types & (life->types - 1)) != 0;
+    if (crosses || life->writer_type == PEF_TYPE_COUNT) live_forever(life);
+  }
+  LEAT_TRY(check_lives(w));
+  return join_prepared(w) ? check_lives(w) : NULL;
 }
 
 // --- symbols ---------------------------------------------------------------------------------------------------------

@@ -115,7 +115,7 @@ bool leat_pef_has_empty(const pef_operand_t *operand, const int64_t *extents) {
 
 // Greatest element index that the n and k dims of a packed B reach: the end of the last block or of the one before,
 // which is wider. False when it does not fit.
-static bool packed_last(const pef_contract_t *params, const int64_t *extents, uint32_t rank, int64_t *out_last) {
+static bool packed_last(const pef_product_t *params, const int64_t *extents, uint32_t rank, int64_t *out_last) {
   int64_t n = 1, k = 1;
   for (uint32_t i = 0; i < rank; ++i) {
     if (params->roles[i] == PEF_ROLE_N) n = extents[i];
@@ -138,7 +138,7 @@ static leat_status_t range_of(const pef_stage_site_t *site, uint32_t index, cons
                               int64_t *out_high) {
   const pef_operand_t *operand = &site->operands[index];
   const int64_t bytes = (int64_t)leat_pef_dtype_bytes(operand->dtype);
-  const pef_contract_t *params = &site->stage->params.contract;
+  const pef_product_t *params = &site->stage->params.product;
   const bool packed = leat_pef_operand_is_packed(site->stage, index);
   int64_t low = 0, high = bytes, last = 0;
   for (uint32_t i = 0; i < operand->rank; ++i) {

@@ -151,7 +151,7 @@ static leat_status_t check_kind(const pef_stage_site_t *site, uint32_t index, co
   if (site->stage->kind == PEF_STAGE_CONV && params->conv.groups > 1 && features) {
     return leat_pef_corrupt("the output channels of %lld groups cannot be cut", (long long)params->conv.groups);
   }
-  if (leat_pef_operand_is_packed(site->stage, index) && params->contract.roles[cut->dim] >= PEF_ROLE_N) {
+  if (leat_pef_operand_is_packed(site->stage, index) && params->product.roles[cut->dim] >= PEF_ROLE_N) {
     return leat_pef_corrupt("%s is packed along dim %u, which cannot be cut", leat_pef_label(site, index).text,
                             cut->dim);
   }

@@ -116,7 +116,7 @@ void leat_pef_find_access(const pef_stage_t *stage, const pef_instruction_t *pro
   }
   for (uint32_t i = 0; i < stage->operand_count && row->operands[i].name != NULL; ++i) {
     const uint8_t direction = row->operands[i].direction;
-    const bool added_to = direction == PEF_SUM && stage->params.contract.add == 1;
+    const bool added_to = direction == PEF_SUM && stage->params.product.add == 1;
     if (direction != PEF_IN) access[i] |= LEAT_PEF_WRITES;
     if (direction == PEF_IN || direction == PEF_UPDATE || added_to) access[i] |= LEAT_PEF_READS;
   }

@@ -436,8 +436,9 @@ enum pef_fn {  // ORDER: file numbers; append only
 
 typedef union pef_params_u {
   int64_t words[24];
-  pef_window_t window;  // how CONV, CONV_WGRAD, POOL and POOL_GRAD begin
-  pef_lookup_t lookup;  // GATHER, SCATTER and SEARCH
+  pef_window_t window;    // how CONV, CONV_WGRAD, POOL and POOL_GRAD begin
+  pef_lookup_t lookup;    // GATHER, SCATTER and SEARCH
+  pef_product_t product;  // CONTRACT and CONTRACT_SCALED
 #define STAGE(suffix, name, number, since, text) pef_##name##_t name;
 #include "pef/stage.def"
 } pef_params_t;

@@ -39,12 +39,14 @@ leat_status_t leat_pef_rule_reduce(const pef_stage_site_t *site) {
 
 // --- contract ----------------------------------------------------------------------------------------------------
 
-// Operand that lacks dims of a role; batch dims are in all three.
-static const int32_t lacks_role[] = {
-    [PEF_ROLE_BATCH] = -1, [PEF_ROLE_M] = PEF_CONTRACT_b, [PEF_ROLE_N] = PEF_CONTRACT_a, [PEF_ROLE_K] = PEF_CONTRACT_c};
+// A and B come first in both kinds, C last. Batch dims are in all of them.
+static bool lacks_role(const pef_stage_site_t *site, uint32_t index, int64_t role) {
+  if (index == PEF_CONTRACT_a) return role == PEF_ROLE_N;
+  return role == (index + 1u == site->stage->operand_count ? PEF_ROLE_K : PEF_ROLE_M);
+}
 
 static leat_status_t check_packed(const pef_stage_site_t *site) {
-  const pef_contract_t *params = &site->stage->params.contract;
+  const pef_product_t *params = &site->stage->params.product;
   const pef_operand_t *b = &site->operands[PEF_CONTRACT_b];
   uint32_t n_dims = 0;
   for (uint32_t i = 0; i < b->rank; ++i) {
@@ -62,7 +64,7 @@ static leat_status_t check_packed(const pef_stage_site_t *site) {
 
 // Blocks of a long sum and panels hold whole pairs.
 static leat_status_t check_pairs(const pef_stage_site_t *site) {
-  const pef_contract_t *params = &site->stage->params.contract;
+  const pef_product_t *params = &site->stage->params.product;
   const pef_operand_t *b = &site->operands[PEF_CONTRACT_b];
   if (b->dtype != PEF_BF16) {
     return leat_pef_corrupt("operand 'b' is %s: parameter 'pairs' is for bf16 with bf16",
@@ -83,13 +85,13 @@ static leat_status_t check_pairs(const pef_stage_site_t *site) {
 }
 
 leat_status_t leat_pef_rule_contract(const pef_stage_site_t *site) {
-  const pef_contract_t *params = &site->stage->params.contract;
-  for (uint32_t i = 0; i < site->operands[PEF_CONTRACT_c].rank; ++i) {
-    const int32_t lacking = lacks_role[params->roles[i]];
-    if (lacking < 0 || site->operands[lacking].strides[i] == 0) continue;
-    return leat_pef_corrupt("%s has stride %lld on dim %u, which it lacks",
-                            leat_pef_label(site, (uint32_t)lacking).text, (long long)site->operands[lacking].strides[i],
-                            i);
+  const pef_product_t *params = &site->stage->params.product;
+  for (uint32_t i = 0; i < site->stage->operand_count; ++i) {
+    for (uint32_t d = 0; d < site->operands[i].rank; ++d) {
+      if (!lacks_role(site, i, params->roles[d]) || site->operands[i].strides[d] == 0) continue;
+      return leat_pef_corrupt("%s has stride %lld on dim %u, which it lacks", leat_pef_label(site, i).text,
+                              (long long)site->operands[i].strides[d], d);
+    }
   }
   if (params->pairs != 0) LEAT_TRY(check_pairs(site));
   return params->n_block != 0 ? check_packed(site) : NULL;

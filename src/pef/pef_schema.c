@@ -78,5 +78,5 @@ bool leat_pef_stage_sums(const pef_stage_t *stage, uint32_t dim) {
 }
 
 bool leat_pef_operand_is_packed(const pef_stage_t *stage, uint32_t index) {
-  return (leat_pef_operand_row(stage->kind, index)->traits & PEF_PACKED) != 0 && stage->params.contract.n_block != 0;
+  return (leat_pef_operand_row(stage->kind, index)->traits & PEF_PACKED) != 0 && stage->params.product.n_block != 0;
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// CONTRACT: every element of C is one chain of fused multiply-adds over k, or a pairwise sum of such chains.
+// CONTRACT and CONTRACT_SCALED: every element of C is one chain of fused multiply-adds over k, or a pairwise sum of
+// such chains.
 #include "ref/stage.h"
 #include "ref/sum.h"
 
 // One element of C.
 typedef struct contract_s {
-  const pef_contract_t *params;
+  const pef_product_t *params;
   ref_operand_t a, b, c;
+  const ref_operand_t *scale;  // of B; NULL: it has none
   uint32_t class_;
   int64_t at[PEF_MAX_RANK];      // of the element: 0 in the dims of k
   int64_t k_dims[PEF_MAX_RANK];  // extents of the dims of k, 1 of others
@@ -39,6 +41,7 @@ static void read_term(const contract_t *s, int64_t k, ref_value_t *out_a, ref_va
   for (uint32_t d = 0; d < PEF_MAX_RANK; d++) index[d] += s->at[d];
   *out_a = leat_ref_read(&s->a, s->class_, index);
   *out_b = s->params->n_block > 0 ? read_packed(s, k) : leat_ref_read(&s->b, s->class_, index);
+  if (s->scale != NULL) *out_b = leat_ref_multiply(s->class_, *out_b, leat_ref_read(s->scale, s->class_, index));
 }
 
 static ref_value_t add_term(const contract_t *s, int64_t k, ref_value_t sum) {
@@ -68,11 +71,12 @@ static ref_value_t block_of_k(const void *sum, int64_t block) {
   return value;
 }
 
-void leat_ref_contract(const ref_stage_t *stage, const leat_run_tile_t *tile) {
-  contract_t s = {.params = &stage->file->params.contract,
+static void multiply(const ref_stage_t *stage, const leat_run_tile_t *tile, uint32_t c, const ref_operand_t *scale) {
+  contract_t s = {.params = &stage->file->params.product,
                   .a = leat_ref_operand(stage, PEF_CONTRACT_a, tile),
                   .b = leat_ref_operand(stage, PEF_CONTRACT_b, tile),
-                  .c = leat_ref_operand(stage, PEF_CONTRACT_c, tile)};
+                  .c = leat_ref_operand(stage, c, tile),
+                  .scale = scale};
   int64_t kept[PEF_MAX_RANK];
   s.class_ = leat_pef_dtype_class(s.c.dtype);
   for (uint32_t d = 0; d < PEF_MAX_RANK; d++) {
@@ -86,4 +90,13 @@ void leat_ref_contract(const ref_stage_t *stage, const leat_run_tile_t *tile) {
     const ref_value_t value = leat_ref_pairwise(s.class_, block_of_k, &s, 0, blocks > 0 ? blocks : 1);
     leat_ref_write(&s.c, s.class_, s.at, value);
   } while (leat_ref_next(s.at, kept));
+}
+
+void leat_ref_contract(const ref_stage_t *stage, const leat_run_tile_t *tile) {
+  multiply(stage, tile, PEF_CONTRACT_c, NULL);
+}
+
+void leat_ref_contract_scaled(const ref_stage_t *stage, const leat_run_tile_t *tile) {
+  const ref_operand_t scale = leat_ref_operand(stage, PEF_CONTRACT_SCALED_scale, tile);
+  multiply(stage, tile, PEF_CONTRACT_SCALED_c, &scale);
 }

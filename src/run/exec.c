@@ -7,6 +7,7 @@
 // way through a run that has ended: it takes no tile there, and looks at nothing else that changes.
 #include <time.h>
 
+#include "run/paged.h"
 #include "run/schedule.h"
 #include "run/shares.h"
 
@@ -223,7 +224,11 @@ static void run_types(leat_program_t *program, uint32_t types) {
 }
 
 static void prepare_if_stale(leat_program_t *program) {
-  if (!leat_run_is_stale(program)) return;
+  if (!leat_run_is_stale(program)) {
+    if (program->has_prepare) leat_run_page_out(program);
+    return;
+  }
+  program->quiet_runs = 0;
   leat_run_symbols_follow(program);
   if (program->has_prepare) run_types(program, 1u << PEF_PREPARE);
   program->prepared = *program->changes;

@@ -256,6 +256,8 @@ static leat_status_t build(leat_program_t *program, const leat_load_options_t *o
   LEAT_TRY(leat_run_batches_prepare(program, used.beside));
   LEAT_TRY(leat_run_bounds_prepare(program));
   LEAT_TRY(leat_program_set_profile(program, used.profile));
+  if (used.page_folder != NULL)
+    program->page_folder = leat_arena_strdup(&program->arena, used.page_folder, strlen(used.page_folder));
   leat_run_symbols_init(program);
   if (program->thread_count == 1) return NULL;
   LEAT_TRY(leat_run_threads_create(program->thread_count, (uint32_t)program->arch.spin_rounds, &program->pool));

@@ -113,6 +113,8 @@ struct leat_program_s {
   bool checks_after;               // indices that forward computes have bounds
   uint64_t own_changes, *changes;  // how often what PREPARE sections read has changed; that of the program beside
   uint64_t prepared;               // the count when they last ran
+  const char *page_folder;         // paged.h; NULL: nothing is paged out
+  uint32_t quiet_runs;             // since PREPARE sections ran
   leat_run_profile_t *profile;     // per call; NULL: off
   leat_run_profile_t *times;       // what `profile` points at while it is on; NULL until it was
 };

@@ -39,7 +39,9 @@ static uint32_t rows_one_dim(const leat_graph_t *g, const leat_op_t *op, uint32_
 
 static uint32_t rows_contract(const leat_graph_t *g, const leat_op_t *op, uint32_t dim, uint32_t input) {
   const leat_spec_t *spec = leat_op_spec(g, op);
-  int position = leat_spec_find(spec, input, spec->letters[2][dim]);
+  const bool is_scale = input == 2;  // of operand 1
+  int position = leat_spec_find(spec, is_scale ? 1 : input, spec->letters[2][dim]);
+  if (is_scale && position >= 0 && input_of(g, op, 2)->dims[position] != result_of(g, op)->dims[dim]) position = -1;
   return position < 0 ? LEAT_ROWS_WHOLE : (uint32_t)position;
 }
 

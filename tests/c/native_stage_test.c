@@ -395,8 +395,16 @@ static float add_pair(const double *x, const double *y, int64_t count, float sum
   return leat_ref_pair_term((ref_value_t){.f32 = (float)x[0]}, (ref_value_t){.f32 = (float)y[0]}, odd).f32;
 }
 
+// The last operand is C, the one before it, of four, the scale of B.
+static uint32_t place_of_c(const bench_t *b) { return b->stage.operand_count - 1; }
+
+static double factor_at(const bench_t *b, const int64_t *index) {
+  const double y = get(b, 1, index);
+  return place_of_c(b) == 2 ? y : (double)((float)y * (float)get(b, 2, index));
+}
+
 static double contract_at(const bench_t *b, const int64_t *at, const char *old_c) {
-  const leat_native_operand_t *c = &b->operands[2];
+  const leat_native_operand_t *c = &b->operands[place_of_c(b)];
   int64_t dims[8], k[8] = {0}, index[8], terms = 1, chain = b->params.contract.chain, term = 0, blocks = 0;
   bool wide = c->dtype == PEF_F64;
   double x[2] = {0}, y[2] = {0};  // of a pair
@@ -408,7 +416,7 @@ static double contract_at(const bench_t *b, const int64_t *at, const char *old_c
   do {
     for (uint32_t d = 0; d < c->rank; d++) index[d] = at[d] + k[d];
     double *acc = &sums[blocks], *last_x = &x[term % 2], *last_y = &y[term % 2];
-    *last_x = get(b, 0, index), *last_y = get(b, 1, index);
+    *last_x = get(b, 0, index), *last_y = factor_at(b, index);
     term++;
     if (b->params.contract.pairs != 0) {
       if (term % 2 == 0 || term == terms) *acc = (double)add_pair(x, y, term % 2 == 0 ? 2 : 1, (float)*acc);
@@ -439,42 +447,48 @@ static void one_contract(uint32_t seed, leat_native_jit_t *jit) {
   state = seed * 2654435761u + 3;
   for (int i = 0; i < 8; i++) chance(2);
   static const int64_t sizes[] = {1, 2, 3, 7, 16, 20, 33, 64, 70, 130, 270};
-  bench_t *b = bench_new(PEF_STAGE_CONTRACT, 3);
+  const bool scaled = chance(4) == 0;
+  const uint32_t c_at = scaled ? 3 : 2;
+  bench_t *b = bench_new(scaled ? PEF_STAGE_CONTRACT_SCALED : PEF_STAGE_CONTRACT, c_at + 1);
   int64_t dims[8], total = 1;
   uint32_t rank = 2 + chance(4), row = 8;
   for (uint32_t d = 0; d < rank; d++) {
-    b->params.contract.roles[d] = d < 3 ? d + 1 : chance(4);
+    b->params.product.roles[d] = d < 3 ? d + 1 : chance(4);
     dims[d] = sizes[chance(11)];
     if (total * dims[d] > 200000) dims[d] = 1 + chance(2);
     total *= dims[d];
-    if (b->params.contract.roles[d] <= 1 && chance(2)) row = d;
+    if (b->params.product.roles[d] <= 1 && chance(2)) row = d;
   }
-  uint8_t kinds[4][2] = {{PEF_F32, PEF_F32}, {PEF_BF16, PEF_F32}, {PEF_BF16, PEF_F32}, {PEF_F64, PEF_F64}};
-  uint8_t *kind = kinds[chance(4)];
-  uint8_t c = kind[0] == PEF_BF16 && chance(2) ? PEF_BF16 : kind[1];
+  static const uint8_t kinds[6][3] = {{PEF_F32, PEF_F32, PEF_F32},   {PEF_BF16, PEF_BF16, PEF_F32},
+                                      {PEF_BF16, PEF_BF16, PEF_F32}, {PEF_F64, PEF_F64, PEF_F64},
+                                      {PEF_F32, PEF_BF16, PEF_F32},  {PEF_F32, PEF_I8, PEF_F32}};
+  const uint8_t *kind = kinds[scaled ? 5 : chance(5)];
+  uint8_t c = kind[0] == PEF_BF16 && chance(2) ? PEF_BF16 : kind[2];
   bool shuffle = chance(3) > 0;
   static const int64_t chains[] = {0, 0, 1, 7, 32, 100, 2048};
-  b->params.contract.add = chance(3) == 0;
-  b->params.contract.chain = chains[chance(7)];
+  b->params.product.add = chance(3) == 0;
+  b->params.product.chain = chains[chance(7)];
   if (kind[0] == PEF_BF16 && chance(4) > 0) {
-    b->params.contract.pairs = 1;
-    b->params.contract.chain = b->params.contract.chain / 2 * 4;
+    b->params.product.pairs = 1;
+    b->params.product.chain = b->params.product.chain / 2 * 4;
   }
   set_operand(b, 0, kind[0], rank, dims, lacking(b, rank, 2), shuffle);
-  set_operand(b, 1, kind[0], rank, dims, lacking(b, rank, 1), shuffle);
-  set_operand(b, 2, c, rank, dims, lacking(b, rank, 3), shuffle);
-  if (row < 8) set_rows(b, row, b->params.contract.roles[row] == 1 ? 5 : 7);
-  for (uint32_t i = 0; i < 3; i++) fill_noise(b, i);
+  set_operand(b, 1, kind[1], rank, dims, lacking(b, rank, 1), shuffle);
+  if (scaled)
+    set_operand(b, 2, PEF_F32, rank, dims, lacking(b, rank, 1) | (chance(3) ? lacking(b, rank, 3) : 0), shuffle);
+  set_operand(b, c_at, c, rank, dims, lacking(b, rank, 3), shuffle);
+  if (row < 8) set_rows(b, row, b->params.product.roles[row] == 1 ? 1u | 1u << c_at : 15);
+  for (uint32_t i = 0; i <= c_at; i++) fill_noise(b, i);
   char *old = malloc(BUFFER_BYTES);
-  memcpy(old, b->memory[2], BUFFER_BYTES);
+  memcpy(old, b->memory[c_at], BUFFER_BYTES);
   for (int generated = 0; generated <= (jit != NULL); generated++) {
-    memcpy(b->memory[2], old, BUFFER_BYTES);
+    memcpy(b->memory[c_at], old, BUFFER_BYTES);
     run_bench(b, generated ? jit : NULL);
     int64_t index[8] = {0}, kept[8];
-    for (uint32_t d = 0; d < rank; d++) kept[d] = b->params.contract.roles[d] == 3 ? 1 : dims[d];
+    for (uint32_t d = 0; d < rank; d++) kept[d] = b->params.product.roles[d] == 3 ? 1 : dims[d];
     do {
       // Spot checks: a whole comparison would take longer than the runs.
-      if (chance(1 + (uint32_t)(total >> 15)) == 0) expect(b, 2, index, contract_at(b, index, old), "contract");
+      if (chance(1 + (uint32_t)(total >> 15)) == 0) expect(b, c_at, index, contract_at(b, index, old), "contract");
     } while (next(index, kept, rank));
   }
   free(old);

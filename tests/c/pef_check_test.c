@@ -129,6 +129,11 @@ static const edit_t edits[] = {
     EDIT(CONTRACT, stage.params.contract.n_block_step, 512, "reach"),
     EDIT(CONTRACT, stage.params.contract.n_block_step, INT64_MAX / 8, "too large"),
     EDIT(CONTRACT, stage.params.contract.add, 2, "parameter 'add'"),
+    EDIT(CONTRACT_SCALED, operands[2].strides[0], 1, "dim 0 of operand 'scale' (6)"),
+    EDIT(CONTRACT_SCALED, operands[2].dtype, PEF_BF16, "operand 'scale' is bf16, should be f32"),
+    EDIT(CONTRACT_SCALED, operands[1].dtype, PEF_U8, "operand 'b' is u8, should be i8"),
+    EDIT(CONTRACT_SCALED, operands[3].strides[3], 1, "which it lacks"),
+    EDIT(CONTRACT_SCALED, stage.params.product.n_block_step, 4096, "reach"),
     EDIT(CONTRACT, operands[1].strides[2], 2, "stride 1 on its n dim"),
     EDIT(CONTRACT, operands[0].strides[2], 1, "which it lacks"),
     EDIT(CONTRACT, operands[2].strides[3], 1, "which it lacks"),
@@ -397,6 +402,7 @@ static void only_sums_have_long_sums(void **state) {
     zoo.stage.params.words[23] = 16;
     leat_status_t status = open_zoo(&zoo, 1);
     bool sums = kind == PEF_STAGE_CONTRACT || kind == PEF_STAGE_CONV || kind == PEF_STAGE_CONV_WGRAD;
+    sums |= kind == PEF_STAGE_CONTRACT_SCALED;
     sums |= kind == PEF_STAGE_REDUCE && zoo.stage.fn == PEF_FN_SUM;
     const char *message = kind == PEF_STAGE_SCAN ? "parameter 'wide' is 16, should be 0" : "word 23 of the parameters";
     if (sums) {

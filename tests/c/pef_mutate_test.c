@@ -70,16 +70,20 @@ static void mutate_once(uint8_t *data, size_t bytes, uint64_t *state) {
 
 // --- the independent walk --------------------------------------------------------------------------------------
 
+static bool is_product(const pef_stage_t *stage) {
+  return stage->kind == PEF_STAGE_CONTRACT || stage->kind == PEF_STAGE_CONTRACT_SCALED;
+}
+
 static wide_t packed_b_last(const pef_stage_t *stage, const pef_operand_t *b) {
   wide_t k_count = 1, n_count = 1, last = -1;
   for (uint32_t i = 0; i < b->rank; ++i) {
-    if (stage->params.contract.roles[i] == 3) k_count *= b->dims[i];
-    if (stage->params.contract.roles[i] == 2) n_count = b->dims[i];
+    if (stage->params.product.roles[i] == 3) k_count *= b->dims[i];
+    if (stage->params.product.roles[i] == 2) n_count = b->dims[i];
   }
-  const wide_t block = stage->params.contract.n_block;
+  const wide_t block = stage->params.product.n_block;
   for (wide_t first = 0; first < n_count && k_count > 0; first += block) {
     const wide_t width = n_count - first < block ? n_count - first : block;
-    const wide_t end = first / block * stage->params.contract.n_block_step + (k_count - 1) * width + width - 1;
+    const wide_t end = first / block * stage->params.product.n_block_step + (k_count - 1) * width + width - 1;
     if (end > last) last = end;
   }
   return last;
@@ -96,10 +100,10 @@ static void walk_operand(const pef_stage_t *stage, const pef_body_t *body, const
       if (operand->space == PEF_SPACE_SCRATCH && tile < extent) extent = tile;
     }
     const bool summed = (stage->kind == PEF_STAGE_REDUCE && (stage->params.reduce.dims >> i & 1) != 0) ||
-                        (stage->kind == PEF_STAGE_CONTRACT && stage->params.contract.roles[i] == 3);
+                        (is_product(stage) && stage->params.product.roles[i] == 3);
     if (is_output && summed) continue;
     if (extent == 0) return;
-    if (packed && (stage->params.contract.roles[i] == 2 || stage->params.contract.roles[i] == 3)) continue;
+    if (packed && (stage->params.product.roles[i] == 2 || stage->params.product.roles[i] == 3)) continue;
     const wide_t span = (extent - 1) * operand->strides[i];
     *(span < 0 ? &low : &high) += span;
   }
@@ -130,7 +134,7 @@ static void walk_call(const leat_pef_t *pef, const pef_call_t *call) {
     for (uint32_t i = 0; i < stage->operand_count; ++i) {
       const pef_operand_t *operand = &pef->operands[stage->operand_first + i];
       if (operand->space == PEF_SPACE_NONE) continue;
-      const bool packed = stage->kind == PEF_STAGE_CONTRACT && i == 1 && stage->params.contract.n_block != 0;
+      const bool packed = is_product(stage) && i == 1 && stage->params.product.n_block != 0;
       wide_t room = operand->space == PEF_SPACE_SCRATCH ? buffer_bytes(pef, body, operand->slot) : 0;
       if (operand->space == PEF_SPACE_ARGUMENT) {
         const pef_argument_t *argument = &pef->arguments[call->argument_first + operand->slot];

@@ -73,6 +73,17 @@ static void make_contract(pef_zoo_t *zoo) {
       .roles = {PEF_ROLE_M, PEF_ROLE_BATCH, PEF_ROLE_N, PEF_ROLE_K}, .n_block = 4, .n_block_step = 4 * K};
 }
 
+// The same with B in 8 bits, and a scale for each column.
+static void make_contract_scaled(pef_zoo_t *zoo) {
+  make_contract(zoo);
+  zoo->operands[3] = zoo->operands[2];
+  zoo->operands[3].slot = 3;
+  zoo->operands[2] = zoo->operands[1];
+  zoo->operands[2].slot = 2;
+  zoo->operands[1].dtype = PEF_I8;
+  set_strides(&zoo->operands[2], DIMS(0, 10, 1, 0));
+}
+
 static void set_window(pef_zoo_t *zoo, int64_t groups, int64_t window, int64_t stride, int64_t padding) {
   pef_window_t *w = &zoo->stage.params.window;
   w->spatial = 2;
@@ -173,14 +184,22 @@ static const struct {
   void (*make)(pef_zoo_t *zoo);
   uint32_t operand_count;
 } kinds[PEF_STAGE_COUNT] = {
-    [PEF_STAGE_MAP] = {make_map, 2},       [PEF_STAGE_REDUCE] = {make_reduce, 2},
-    [PEF_STAGE_SCAN] = {make_scan, 2},     [PEF_STAGE_CONTRACT] = {make_contract, 3},
-    [PEF_STAGE_CONV] = {make_conv, 3},     [PEF_STAGE_CONV_WGRAD] = {make_conv_wgrad, 3},
-    [PEF_STAGE_POOL] = {make_pool, 2},     [PEF_STAGE_POOL_GRAD] = {make_pool_grad, 3},
-    [PEF_STAGE_GATHER] = {make_gather, 3}, [PEF_STAGE_SCATTER] = {make_scatter, 3},
-    [PEF_STAGE_SORT] = {make_sort, 3},     [PEF_STAGE_RANDOM] = {make_random, 2},
-    [PEF_STAGE_SEARCH] = {make_search, 3}, [PEF_STAGE_ATTENTION] = {make_attention, 8},
+    [PEF_STAGE_MAP] = {make_map, 2},
+    [PEF_STAGE_REDUCE] = {make_reduce, 2},
+    [PEF_STAGE_SCAN] = {make_scan, 2},
+    [PEF_STAGE_CONTRACT] = {make_contract, 3},
+    [PEF_STAGE_CONV] = {make_conv, 3},
+    [PEF_STAGE_CONV_WGRAD] = {make_conv_wgrad, 3},
+    [PEF_STAGE_POOL] = {make_pool, 2},
+    [PEF_STAGE_POOL_GRAD] = {make_pool_grad, 3},
+    [PEF_STAGE_GATHER] = {make_gather, 3},
+    [PEF_STAGE_SCATTER] = {make_scatter, 3},
+    [PEF_STAGE_SORT] = {make_sort, 3},
+    [PEF_STAGE_RANDOM] = {make_random, 2},
+    [PEF_STAGE_SEARCH] = {make_search, 3},
+    [PEF_STAGE_ATTENTION] = {make_attention, 8},
     [PEF_STAGE_ATTENTION_GRAD] = {make_attention_grad, 12},
+    [PEF_STAGE_CONTRACT_SCALED] = {make_contract_scaled, 4},
 };
 
 pef_zoo_t pef_zoo_stage(uint32_t kind) {

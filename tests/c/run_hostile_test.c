@@ -105,12 +105,14 @@ static void fill_symbols(leat_program_t *program) {
 static void empty_dim(pef_zoo_t *zoo, uint32_t operand, uint32_t dim) { zoo->operands[operand].dims[dim] = 0; }
 
 // Which dim of each operand is emptied, -1: none. Dim 0 holds the rows.
-static const int8_t emptied[PEF_STAGE_COUNT][3] = {
-    [PEF_STAGE_MAP] = {1, 1, -1},     [PEF_STAGE_REDUCE] = {1, 1, -1},   [PEF_STAGE_SCAN] = {1, 1, -1},
-    [PEF_STAGE_CONTRACT] = {1, 1, 1}, [PEF_STAGE_CONV] = {-1, -1, -1},   [PEF_STAGE_CONV_WGRAD] = {-1, 1, 1},
-    [PEF_STAGE_POOL] = {1, 1, -1},    [PEF_STAGE_POOL_GRAD] = {1, 1, 1}, [PEF_STAGE_GATHER] = {1, -1, 2},
-    [PEF_STAGE_SCATTER] = {-1, 2, 2}, [PEF_STAGE_SORT] = {1, 1, 1},      [PEF_STAGE_RANDOM] = {-1, 1, -1},
-    [PEF_STAGE_SEARCH] = {1, -1, 2},
+static const int8_t emptied[PEF_STAGE_COUNT][4] = {
+    [PEF_STAGE_MAP] = {1, 1, -1},    [PEF_STAGE_REDUCE] = {1, 1, -1},
+    [PEF_STAGE_SCAN] = {1, 1, -1},   [PEF_STAGE_CONTRACT] = {1, 1, 1},
+    [PEF_STAGE_CONV] = {-1, -1, -1}, [PEF_STAGE_CONV_WGRAD] = {-1, 1, 1},
+    [PEF_STAGE_POOL] = {1, 1, -1},   [PEF_STAGE_POOL_GRAD] = {1, 1, 1},
+    [PEF_STAGE_GATHER] = {1, -1, 2}, [PEF_STAGE_SCATTER] = {-1, 2, 2},
+    [PEF_STAGE_SORT] = {1, 1, 1},    [PEF_STAGE_RANDOM] = {-1, 1, -1},
+    [PEF_STAGE_SEARCH] = {1, -1, 2}, [PEF_STAGE_CONTRACT_SCALED] = {1, 1, 1, 1},
 };
 
 static void stages_without_elements_touch_nothing(void **state) {

@@ -78,6 +78,10 @@ static void choose_window(maker_t *m) {
 
 // --- parameters ------------------------------------------------------------------------------------------------
 
+static bool is_product(const pef_stage_t *stage) {
+  return stage->kind == PEF_STAGE_CONTRACT || stage->kind == PEF_STAGE_CONTRACT_SCALED;
+}
+
 static void choose_dims_of_sums(maker_t *m) {
   const uint32_t rank = m->count['d'];
   if (m->zoo.stage.kind == PEF_STAGE_REDUCE) {
@@ -85,8 +89,8 @@ static void choose_dims_of_sums(maker_t *m) {
     m->zoo.stage.params.reduce.dims =
         arg ? INT64_C(1) << mutate_below(m->random, rank) : between(m, 0, (1 << rank) - 1);
   }
-  if (m->zoo.stage.kind != PEF_STAGE_CONTRACT) return;
-  for (uint32_t d = 0; d < rank; ++d) m->zoo.stage.params.contract.roles[d] = between(m, 0, 3);
+  if (!is_product(&m->zoo.stage)) return;
+  for (uint32_t d = 0; d < rank; ++d) m->zoo.stage.params.product.roles[d] = between(m, 0, 3);
 }
 
 static void choose_lookup(maker_t *m) {
@@ -117,7 +121,8 @@ static void choose_params(maker_t *m) {
       params->random.stream = between(m, 0, 3);
       break;
     case PEF_STAGE_CONTRACT:
-      params->contract.add = between(m, 0, 1);
+    case PEF_STAGE_CONTRACT_SCALED:
+      params->product.add = between(m, 0, 1);
       break;
     case PEF_STAGE_ATTENTION:
     case PEF_STAGE_ATTENTION_GRAD:
@@ -143,7 +148,7 @@ static void choose_chain(maker_t *m) {
   const int64_t chain = chains[mutate_below(m->random, 4)];
   if (kind == PEF_STAGE_CONV) m->zoo.stage.params.conv.chain = chain;
   if (kind == PEF_STAGE_CONV_WGRAD) m->zoo.stage.params.conv_wgrad.chain = chain;
-  if (kind == PEF_STAGE_CONTRACT && dtype <= PEF_F16) m->zoo.stage.params.contract.chain = chain;
+  if (is_product(&m->zoo.stage) && dtype <= PEF_F16) m->zoo.stage.params.product.chain = chain;
   if (kind == PEF_STAGE_CONTRACT && dtype == PEF_BF16 && m->zoo.operands[PEF_CONTRACT_b].dtype == PEF_BF16) {
     m->zoo.stage.params.contract.pairs = between(m, 0, 1);
     if (m->zoo.stage.params.contract.pairs != 0) m->zoo.stage.params.contract.chain = chain == 1 ? 2 : chain;
@@ -181,10 +186,11 @@ static void choose_rows(maker_t *m) {
 
 // The operand lacks dims that are summed, or of the role of the other factor.
 static bool lacks(const maker_t *m, uint32_t index, uint32_t dim) {
-  static const uint8_t lacking[] = {3, PEF_CONTRACT_b, PEF_CONTRACT_a, PEF_CONTRACT_c};
   const pef_stage_t *stage = &m->zoo.stage;
   if (stage->kind == PEF_STAGE_REDUCE) return index == PEF_REDUCE_out && (stage->params.reduce.dims >> dim & 1) != 0;
-  return stage->kind == PEF_STAGE_CONTRACT && lacking[stage->params.contract.roles[dim]] == index;
+  if (!is_product(stage)) return false;
+  const bool is_c = index + 1u == stage->operand_count;
+  return stage->params.product.roles[dim] == (index == 0 ? PEF_ROLE_N : is_c ? PEF_ROLE_K : PEF_ROLE_M);
 }
 
 // Elements in memory in a random order of the dims. What is only read may be broadcast, but along its rows.

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from sambaflow._base.library import (
     enumeration,
     isa_level,
     library,
+    pages_out,
     thread_count,
 )
 from sambaflow._base.turns import Turn
@@ -73,6 +75,8 @@ class Device:
         options = self._ffi.new("leat_load_options_t *", self._lib.leat_load_options_default())
         options.thread_count = thread_count()
         options.profile = int(profile)
+        folder = self._ffi.new("char[]", tempfile.gettempdir().encode()) if pages_out() else self._ffi.NULL
+        options.page_folder = folder
         if beside is not None:
             options.beside = beside.handle
         level, engine = (

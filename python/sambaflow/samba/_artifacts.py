@@ -21,6 +21,7 @@ from sambaflow._base.messages import INFO, WARNING, Messages, messages_of
 from sambaflow._base.options import Option, by_dest
 from sambaflow._runtime.compiler import check_options, compile_program
 from sambaflow._trace.program import Program
+from sambaflow.samba._narrow import keep_fp32
 
 DEFAULT_OUTPUT_FOLDER = "./out"
 
@@ -83,6 +84,10 @@ class Job:
         self.path, self._messages, self.given = path, messages, given
         self._folder = os.path.dirname(path) or "."
         self._start = time.perf_counter()
+
+    def narrow(self, program: Program) -> None:
+        """Chooses, with --weight-dtype, what stays fp32."""
+        self.given = keep_fp32(program, dict(self.given), self._messages, self._folder)
 
     def compile(self, program: Program, *, inference: bool, metadata: Mapping[str, Any]) -> None:
         """Makes the PEF; its line is the last one unless more was asked for."""

@@ -125,6 +125,7 @@ class SambaSession(SessionExtras, SessionWeights):
         microbatch = config.get("microbatch_size")
         with artifacts.compile_job(self.args, config) as job:
             program = self._trace(model, inputs, chosen, forward_only, loss_indices, init_output_grads, microbatch)
+            job.narrow(program)
             remembered = artifacts.metadata(config, job.given, pef_metadata, forward_only, bool(chosen))
             job.compile(program, inference=forward_only, metadata=remembered)
         return job.path
