@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import architectures
 
-
 DTYPES = ("f32", "bf16")
 
 

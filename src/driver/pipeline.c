@@ -108,7 +108,7 @@ static const pass_t passes[] = {
     {"empty",      empty,                ALWAYS,    false, PRIMITIVE,            NO_EMPTY,       0,       "values without elements are constants"},
     {"trim",       trim,                 UNIT,      false, PRIMITIVE,            NO_EMPTY,       0,       "stores that serve no unit go"},
     {"fold",       fold,                 ALWAYS,    true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "constants and identities"},
-    {"narrow",     narrow,               ALWAYS,    true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "products of what mp1 rounds are of bf16"},
+    {"narrow",     narrow,               ALWAYS,    true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "products of bf16 give f32; what mp1 rounds is bf16"},
     {"cse",        cse,                  ALWAYS,    true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "what is computed twice in a group is computed once"},
     {"dce",        dce,                  ALWAYS,    true,  PRIMITIVE,            PRIMITIVE,      0,       "what no output needs goes"},
     {"absorb",     absorb,               INFERRING, true,  PRIMITIVE | NO_EMPTY, NO_EMPTY,       0,       "what follows a product with fixed weights goes into them"},

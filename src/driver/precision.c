@@ -2,7 +2,6 @@
 #include "driver/precision.h"
 
 #include "driver/say.h"
-#include "ir/rebuild.h"
 #include "opt/opt.h"
 #include "opt/precision.h"
 
@@ -25,8 +24,7 @@ leat_status_t leat_precision_narrow(const leat_graph_t *from, const leat_compile
                                     leat_graph_t **out_graph) {
   leat_precision_t preset;
   LEAT_TRY(leat_precision_parse(options->precision, &preset));
-  return preset == LEAT_PRECISION_MP1 ? leat_opt_narrow(from, out_graph)
-                                      : leat_rebuild(from, leat_rebuild_copy, NULL, out_graph);
+  return leat_opt_narrow(from, preset == LEAT_PRECISION_MP1, out_graph);
 }
 
 leat_status_t leat_precision_apply(const leat_graph_t *from, const leat_compile_options_t *options,

@@ -10,7 +10,7 @@
 // and written to precision.json of options->report_dir.
 leat_status_t leat_precision_apply(const leat_graph_t *from, const leat_compile_options_t *options,
                                    leat_graph_t **out_graph) LEAT_MUST_USE;
-// The pass `narrow` (opt/narrow.c), where the preset rounds what products multiply; else the graph as it is.
+// The pass `narrow` (opt/narrow.c) with the preset of the options.
 leat_status_t leat_precision_narrow(const leat_graph_t *from, const leat_compile_options_t *options,
                                     leat_graph_t **out_graph) LEAT_MUST_USE;
 

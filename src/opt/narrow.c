@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products whose operands were rounded to bf16 multiply these, and not f32 copies of them; the result is f32 as before.
-// Where one operand was rounded, the other is, too: in backward this is the gradient that meets a rounded factor.
+// Products of bf16. What they give is f32, and rounded by the op behind: the bits are the same, and an elementwise op
+// that follows reads the sum as it is made.
 //
-// For programs in which rounding says that products are of bf16 (precision.h, mp1): terms go in pairs then, as the file
+// In programs in which rounding says that products are of bf16 (precision.h, mp1; `rounded`), products whose operands
+// were rounded multiply these, and not f32 copies of them; the result is f32 as before. Where one operand was rounded,
+// the other is, too: in backward this is the gradient that meets a rounded factor. Terms then go in pairs, as the file
 // has it (pef_format.h). Works on primitives after reverse mode; every product changes once.
 #include "ir/rebuild.h"
 #include "opt/opt.h"
 
-// Per value of the old graph: what it is an f32 copy of, in the new one; LEAT_NONE.
-typedef leat_value_id_t *narrow_t;
+typedef struct narrow_s {
+  bool rounded;
+  leat_value_id_t *of;  // per value of the old graph: what it is an f32 copy of, in the new one; LEAT_NONE
+} narrow_t;
 
 static bool has_dtype(const leat_graph_t *g, leat_value_id_t v, leat_dtype_t dtype) {
   return v != LEAT_NONE && leat_graph_value(g, v)->dtype == dtype;
@@ -19,44 +23,52 @@ static bool is_widening(const leat_graph_t *g, const leat_op_t *op) {
          has_dtype(g, op->result_first, LEAT_F32);
 }
 
-static bool is_product(const leat_graph_t *g, const leat_op_t *op, const leat_value_id_t *narrow) {
-  if (op->kind != LEAT_PRIM_CONTRACT || op->exact || !has_dtype(g, op->result_first, LEAT_F32)) return false;
+static bool is_narrow(const leat_graph_t *g, const leat_op_t *op) {
+  return op->kind == LEAT_PRIM_CONTRACT && has_dtype(g, op->result_first, LEAT_BF16);
+}
+
+static bool is_of_rounded(const leat_graph_t *g, const leat_op_t *op, const narrow_t *narrow) {
+  if (!narrow->rounded || op->kind != LEAT_PRIM_CONTRACT || op->exact || !has_dtype(g, op->result_first, LEAT_F32))
+    return false;
   const leat_value_id_t a = leat_op_input(g, op, 0), b = leat_op_input(g, op, 1);
-  return has_dtype(g, a, LEAT_F32) && (narrow[a] != LEAT_NONE || narrow[b] != LEAT_NONE);
+  return has_dtype(g, a, LEAT_F32) && (narrow->of[a] != LEAT_NONE || narrow->of[b] != LEAT_NONE);
 }
 
 static leat_value_id_t narrowed(leat_rebuild_t *r, const leat_op_t *op, uint32_t input) {
-  const narrow_t *narrow = r->user;
-  const leat_value_id_t known = (*narrow)[leat_op_input(r->from, op, input)];
+  const leat_value_id_t v = leat_op_input(r->from, op, input), known = ((const narrow_t *)r->user)->of[v];
+  if (has_dtype(r->from, v, LEAT_BF16)) return r->map[v];
   return known != LEAT_NONE ? known : leat_b_cast(&r->b, leat_rebuild_input(r, op, input), LEAT_BF16);
 }
 
 static leat_status_t visit_product(leat_rebuild_t *r, const leat_op_t *op) {
   const leat_value_id_t inputs[2] = {narrowed(r, op, 0), narrowed(r, op, 1)};
   const leat_attr_t attrs[2] = {*leat_op_attr(r->from, op, LEAT_ATTR_SPEC), leat_attr_i(LEAT_ATTR_DTYPE, LEAT_F32)};
-  r->map[op->result_first] = leat_b_op(&r->b, LEAT_PRIM_CONTRACT, inputs, 2, attrs, 2, NULL);
+  const leat_value_id_t sum = leat_b_op(&r->b, LEAT_PRIM_CONTRACT, inputs, 2, attrs, 2, NULL);
+  const leat_dtype_t dtype = (leat_dtype_t)leat_graph_value(r->from, op->result_first)->dtype;
+  r->map[op->result_first] = leat_b_cast(&r->b, sum, dtype);
   return leat_builder_take_status(&r->b);
 }
 
 static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
-  leat_value_id_t *narrow = *(narrow_t *)r->user;
-  if (is_product(r->from, op, narrow)) return visit_product(r, op);
+  const narrow_t *narrow = r->user;
+  if (is_narrow(r->from, op) || is_of_rounded(r->from, op, narrow)) return visit_product(r, op);
   LEAT_TRY(leat_rebuild_copy(r, id));
-  if (is_widening(r->from, op)) narrow[op->result_first] = leat_rebuild_input(r, op, 0);
+  if (!narrow->rounded) return NULL;
+  if (is_widening(r->from, op)) narrow->of[op->result_first] = leat_rebuild_input(r, op, 0);
   const bool is_view = leat_op_role(op->kind) == LEAT_ROLE_VIEW && op->input_count == 1;
-  const leat_value_id_t of = is_view ? narrow[leat_op_input(r->from, op, 0)] : LEAT_NONE;
+  const leat_value_id_t of = is_view ? narrow->of[leat_op_input(r->from, op, 0)] : LEAT_NONE;
   if (of == LEAT_NONE) return NULL;
-  narrow[op->result_first] =
+  narrow->of[op->result_first] =
       leat_b_op(&r->b, op->kind, &of, 1, &r->from->attrs.data[op->attr_first], op->attr_count, NULL);
   return leat_builder_take_status(&r->b);
 }
 
-leat_status_t leat_opt_narrow(const leat_graph_t *from, leat_graph_t **out_graph) {
-  narrow_t narrow = leat_alloc((from->values.count + 1u) * sizeof *narrow);
-  if (narrow == NULL) return leat_out_of_memory();
-  for (uint32_t v = 0; v < from->values.count; v++) narrow[v] = LEAT_NONE;
+leat_status_t leat_opt_narrow(const leat_graph_t *from, bool rounded, leat_graph_t **out_graph) {
+  narrow_t narrow = {rounded, leat_alloc((from->values.count + 1u) * sizeof *narrow.of)};
+  if (narrow.of == NULL) return leat_out_of_memory();
+  for (uint32_t v = 0; v < from->values.count; v++) narrow.of[v] = LEAT_NONE;
   leat_status_t status = leat_rebuild(from, visit, &narrow, out_graph);
-  leat_free(narrow);
+  leat_free(narrow.of);
   return status;
 }

@@ -34,8 +34,8 @@ leat_status_t leat_opt_parts(const leat_graph_t *from, const leat_arch_t *arch, 
 // A long sum that nothing else can be cut along is the sum of partial sums (partial.c).
 leat_status_t leat_opt_partial(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
 
-// Products of what was rounded to bf16 multiply that (narrow.c).
-leat_status_t leat_opt_narrow(const leat_graph_t *from, leat_graph_t **out_graph) LEAT_MUST_USE;
+// Products of bf16 give f32; `rounded`: products of what was rounded to bf16 multiply that (narrow.c).
+leat_status_t leat_opt_narrow(const leat_graph_t *from, bool rounded, leat_graph_t **out_graph) LEAT_MUST_USE;
 
 // Backward computes elementwise values again where that keeps fewer bytes from forward (recompute.c).
 leat_status_t leat_opt_recompute(const leat_graph_t *from, const leat_arch_t *arch,

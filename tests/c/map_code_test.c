@@ -104,7 +104,8 @@ static void draw_program(program_t *p, int64_t length) {
   for (uint32_t i = INPUTS; i < OPERANDS; i++) {
     set_operand(p, i, length, false, false);
     const leat_native_operand_t *in = &p->operands[i - INPUTS];
-    if (chance(3) == 0 && in->dtype == p->operands[i].dtype && memcmp(in->strides, p->operands[i].strides, sizeof in->strides) == 0)
+    if (chance(3) == 0 && in->dtype == p->operands[i].dtype &&
+        memcmp(in->strides, p->operands[i].strides, sizeof in->strides) == 0)
       p->lies_in[i] = i - INPUTS;
     (void)add(p, (pef_instruction_t){.op = PEF_OP_STORE, .a = i, .b = any_value(p, true)});
   }

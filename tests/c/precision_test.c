@@ -155,7 +155,7 @@ static void products_of_rounded_values_are_narrow(void **state) {
   leat_graph_t *graph, *made;
   char *printed;
   assert_ok(leat_graph_parse(rounded, strlen(rounded), &graph));
-  assert_ok(leat_opt_narrow(graph, &made));
+  assert_ok(leat_opt_narrow(graph, true, &made));
   assert_ok(leat_graph_verify(made));
   assert_ok(leat_graph_print(made, &printed));
   assert_non_null(strstr(printed, "prim.transpose(%1) {dims=[1,0]} : bf16[6,4]"));

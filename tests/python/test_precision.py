@@ -218,3 +218,21 @@ def test_gradients_under_autocast_are_as_near_as_eagers(name, tmp_path):
         assert ours.dtype == theirs.dtype
         allowed = 1.5 * (theirs - gradient).norm() + 1e-3 * gradient.norm()
         assert (ours - gradient).norm() <= allowed, (key, float((ours - gradient).norm() / gradient.norm()))
+
+
+def test_a_scaler_of_losses_says_that_it_is_not_needed(tmp_path):
+    torch.manual_seed(7)
+    model, inputs = copy.deepcopy(Gpt2()), language()
+    samba.from_torch_model_(model)
+    optimizer = samba.optim.SGD(model.parameters(), lr=0.05)
+    off, on = torch.amp.GradScaler("cpu", enabled=False), torch.amp.GradScaler("cpu")
+    assert off.scale(torch.ones(())) == 1
+    off.step(optimizer)
+    off.update()
+    on.scale(torch.ones(()))
+    with pytest.raises(RuntimeError, match="losses need no scaling: pass enabled=False"):
+        on.step(optimizer)
+    loss = model(*inputs.values())[0].mean()
+    on.scale(loss).backward()  # on the host it does what torch's does
+    on.step(optimizer)
+    on.update()

@@ -42,6 +42,17 @@ class DeviceOptimizer(_Base):
                 if isinstance(value, torch.Tensor) and kept is not None and kept.dtype != value.dtype:
                     self.state[parameter][key] = value.detach().clone()
 
+    def __getattr__(self, name: str) -> Any:
+        """What torch.amp.GradScaler asks before a step: on the device there is nothing left to scale."""
+        if name != "_step_supports_amp_scaling":
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        if all(parameter.grad is None for group in self.param_groups for parameter in group["params"]):
+            raise RuntimeError(
+                "GradScaler: no parameter has a gradient on the host, since session.run makes updates by itself. bf16 "
+                "has the exponents of fp32, so that losses need no scaling: pass enabled=False, or leave it out"
+            )
+        return False
+
     def cpu(self) -> None:
         """Brings the state of this optimizer from the device."""
         _process.session.optimizer_to_cpu(self)
