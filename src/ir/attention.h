@@ -26,8 +26,8 @@ static inline leat_attention_places_t leat_attention_places(uint32_t kind, uint3
 }
 
 // Scores of a head from which on blocks are quicker than a table in memory, and fewest queries of one, which are the
-// lanes. Backward makes scores a second time, and draws again; a causal table is stored whole, though half of it counts.
-// Measured on 4x12 to 1x12 heads of 64 (us, forward / with gradients, blocks beside a table, AVX-512):
+// lanes. Backward makes scores a second time, and draws again; a causal table is stored whole, though half of it
+// counts. Measured on 4x12 to 1x12 heads of 64 (us, forward / with gradients, blocks beside a table, AVX-512):
 //   128 tokens 1064 / 3761 beside 1222 / 3788     256 tokens 1997 / 6986 beside 2726 / 7944
 //   causal: 64 319 / 1068 beside 374 / 1022       96 845 / 2410 beside 935 / 2719
 //   dropout: 256 3944 / 11263 beside 4803 / 10887    512 7992 / 21148 beside 10846 / 24404

@@ -72,7 +72,8 @@ static double flops_pool_grad(const leat_graph_t *g, const leat_op_t *op) {
 
 // Of every score that takes part the products of a head of q and k, and of v.
 static double flops_of_scores(const leat_graph_t *g, const leat_op_t *op, double heads, double values) {
-  const leat_value_t *q = leat_graph_value(g, leat_op_input(g, op, 0)), *v = leat_graph_value(g, leat_op_input(g, op, 2));
+  const leat_value_t *q = leat_graph_value(g, leat_op_input(g, op, 0)),
+                     *v = leat_graph_value(g, leat_op_input(g, op, 2));
   const leat_value_t *all = leat_graph_value(g, op->result_first);
   const double rows = result_elements(g, op) / (double)all->dims[all->rank - 1];
   uint32_t count;

@@ -49,8 +49,7 @@ void KERN(attention_weights_f32)(float *scores, int64_t keys, int64_t width, flo
   int64_t i = 0;
   for (; i + BESIDE * VF32_LANES <= width; i += BESIDE * VF32_LANES)
     weigh(scores + i, keys, width, most + i, sum + i, before + i, taken + i, BESIDE);
-  for (; i < width; i += VF32_LANES)
-    weigh(scores + i, keys, width, most + i, sum + i, before + i, taken + i, 1);
+  for (; i < width; i += VF32_LANES) weigh(scores + i, keys, width, most + i, sum + i, before + i, taken + i, 1);
 }
 
 void KERN(attention_take_f32)(float *out, const float *block, int64_t rows, int64_t width, const float *before,
@@ -66,8 +65,8 @@ void KERN(attention_take_f32)(float *out, const float *block, int64_t rows, int6
   }
 }
 
-void KERN(attention_end_f32)(float *out, int64_t rows, int64_t width, const float *most, const float *sum,
-                             float *lse, int bare) {
+void KERN(attention_end_f32)(float *out, int64_t rows, int64_t width, const float *most, const float *sum, float *lse,
+                             int bare) {
   for (int64_t i = 0; i < width; i += VF32_LANES) {
     const vf32_t l = vf32_load(sum + i);
     const vi32_t none = (l == 0.0f) & (bare ? 0 : -1);

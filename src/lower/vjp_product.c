@@ -46,8 +46,7 @@ static void gradient_in_blocks(leat_vjp_t *v, const leat_sdpa_t *a) {
 
 VJP(SDPA) {
   // The shared rate is that of the symbol `p`, which forward has made.
-  const leat_sdpa_t a =
-      leat_row_sdpa(v->b, v->b->graph, &v->op, v->x, v->x_count, leat_row_shared_rate(v->b->graph));
+  const leat_sdpa_t a = leat_row_sdpa(v->b, v->b->graph, &v->op, v->x, v->x_count, leat_row_shared_rate(v->b->graph));
   const bool wants_mask = v->x_count > 3 && v->x[3] != LEAT_NONE && v->wants[3];  // which needs the table
   if (!wants_mask && leat_row_in_blocks(v->b, &a)) {
     gradient_in_blocks(v, &a);

@@ -6,9 +6,9 @@
 #include "native/scores.h"
 
 typedef struct attention_s {
-  int64_t block, lanes, group;              // keys; queries of a table; tables of a group
-  bool copy_k, copy_v;                      // block by block
-  leat_native_product_t scores[2], out[2];  // of whole blocks of keys, and of the last one
+  int64_t block, lanes, group;                                    // keys; queries of a table; tables of a group
+  bool copy_k, copy_v;                                            // block by block
+  leat_native_product_t scores[2], out[2];                        // of whole blocks of keys, and of the last one
   int64_t q, k, v, out_all, sum, numbers, table, lines, weights;  // offsets in the workspace, floats
 } attention_t;
 
@@ -32,10 +32,14 @@ static bool lay_out(attention_t *a, int64_t width, int64_t values, size_t *out_b
   const struct {
     int64_t *at;
     int64_t rows, columns;
-  } parts[] = {{&a->q, width, a->lanes * a->group},      {&a->out_all, values, a->lanes * a->group},
-               {&a->sum, values, a->lanes},              {&a->numbers, NUMBERS, a->lanes * a->group},
-               {&a->weights, a->block, a->lanes},        {&a->table, a->block, a->lanes},
-               {&a->lines, a->block, a->lanes},          {&a->k, a->copy_k ? a->block : 0, width},
+  } parts[] = {{&a->q, width, a->lanes * a->group},
+               {&a->out_all, values, a->lanes * a->group},
+               {&a->sum, values, a->lanes},
+               {&a->numbers, NUMBERS, a->lanes * a->group},
+               {&a->weights, a->block, a->lanes},
+               {&a->table, a->block, a->lanes},
+               {&a->lines, a->block, a->lanes},
+               {&a->k, a->copy_k ? a->block : 0, width},
                {&a->v, a->copy_v ? a->block : 0, values}};
   size_t total = 0, bytes = 0;
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -53,20 +57,13 @@ static void choose_products(attention_t *a, const leat_native_stage_t *stage, co
   for (uint32_t i = 0; i < 2; i++) {
     const int64_t count = i == 0 ? least(a->block, keys) : keys % a->block;
     if (count == 0) continue;
-    a->scores[i] = leat_native_product(context, (leat_kern_gemm_t){.m = count,
-                                                                   .n = a->lanes,
-                                                                   .k = width,
-                                                                   .a_m = width,
-                                                                   .a_k = 1,
-                                                                   .b_k = a->lanes,
-                                                                   .c_m = a->lanes});
-    a->out[i] = leat_native_product(context, (leat_kern_gemm_t){.m = values,
-                                                                .n = a->lanes,
-                                                                .k = count,
-                                                                .a_m = 1,
-                                                                .a_k = values,
-                                                                .b_k = a->lanes,
-                                                                .c_m = a->lanes});
+    a->scores[i] = leat_native_product(
+        context, (leat_kern_gemm_t){
+                     .m = count, .n = a->lanes, .k = width, .a_m = width, .a_k = 1, .b_k = a->lanes, .c_m = a->lanes});
+    a->out[i] = leat_native_product(
+        context,
+        (leat_kern_gemm_t){
+            .m = values, .n = a->lanes, .k = count, .a_m = 1, .a_k = values, .b_k = a->lanes, .c_m = a->lanes});
   }
 }
 

@@ -23,10 +23,12 @@ static bool lay_out(attention_grad_t *a, int64_t width, int64_t values, size_t *
   const struct {
     int64_t *at;
     int64_t rows, columns;
-  } parts[] = {{&a->q, a->lanes, width},        {&a->q_turned, width, a->lanes}, {&a->dout, a->lanes, values},
-               {&a->dout_turned, values, a->lanes}, {&a->k, a->block, width},    {&a->v, a->block, values},
-               {&a->scores, a->block, a->lanes}, {&a->reaches, a->block, a->lanes}, {&a->sum, a->lanes, wide},
-               {&a->numbers, 2, a->lanes},       {&a->table, a->block, a->lanes}, {&a->lines, a->block, a->lanes}};
+  } parts[] = {{&a->q, a->lanes, width},         {&a->q_turned, width, a->lanes},
+               {&a->dout, a->lanes, values},     {&a->dout_turned, values, a->lanes},
+               {&a->k, a->block, width},         {&a->v, a->block, values},
+               {&a->scores, a->block, a->lanes}, {&a->reaches, a->block, a->lanes},
+               {&a->sum, a->lanes, wide},        {&a->numbers, 2, a->lanes},
+               {&a->table, a->block, a->lanes},  {&a->lines, a->block, a->lanes}};
   size_t total = 0, floats = 0;
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
     *parts[i].at = (int64_t)total;
@@ -50,8 +52,7 @@ static void choose_products(attention_grad_t *a, int64_t queries, int64_t keys, 
         [TO_Q] = {.m = of_queries, .n = width, .k = of_keys, .a_m = 1, .a_k = lanes, .b_k = width, .c_m = width},
         [TO_K] = {.m = of_keys, .n = width, .k = of_queries, .a_m = lanes, .a_k = 1, .b_k = width, .c_m = width},
         [TO_V] = {.m = of_keys, .n = values, .k = of_queries, .a_m = lanes, .a_k = 1, .b_k = values, .c_m = values}};
-    for (uint32_t p = 0; p < PRODUCTS; p++)
-      a->products[p][last / 2][last % 2] = leat_native_product(context, of[p]);
+    for (uint32_t p = 0; p < PRODUCTS; p++) a->products[p][last / 2][last % 2] = leat_native_product(context, of[p]);
   }
 }
 

@@ -6,9 +6,10 @@
 // products; all of it is f32, in one group, and as long as blocks are quicker (ir/attention.h). The mask may be added
 // (what wants a gradient is not, since that needs the table), or stand in `masked_fill` or `where` with -inf. A row of
 // which no key takes part stays NaN. What is left of the chain reads on until dce.
+#include "ir/attention.h"
+
 #include <math.h>
 
-#include "ir/attention.h"
 #include "ir/rebuild.h"
 #include "opt/opt.h"
 
@@ -181,12 +182,8 @@ static leat_status_t turn_back(leat_rebuild_t *r, leat_value_id_t x, leat_value_
   type.dims[last] = type.dims[last - 1];
   type.dims[last - 1] = rows;
   const leat_attr_t attr = leat_attr_l(LEAT_ATTR_DIMS, dims, type.rank);
-  const leat_op_desc_t desc = {.kind = LEAT_TRACED_TRANSPOSE,
-                               .inputs = &x,
-                               .input_count = 1,
-                               .attrs = &attr,
-                               .attr_count = 1,
-                               .results = &type};
+  const leat_op_desc_t desc = {
+      .kind = LEAT_TRACED_TRANSPOSE, .inputs = &x, .input_count = 1, .attrs = &attr, .attr_count = 1, .results = &type};
   return append(r, desc, out_value);
 }
 

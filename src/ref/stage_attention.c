@@ -85,9 +85,8 @@ static float factor(const scores_t *s, int64_t i, int64_t j) {
                            .stream = s->stream,
                            .fn = PEF_FN_UNIFORM};
   const float drawn = (float)leat_ref_draw(&draw, number * (uint64_t)s->keys + (uint64_t)j);
-  return drawn >= leat_ref_read(&s->drop, PEF_CLASS_F32, first).f32
-             ? leat_ref_read(&s->drop, PEF_CLASS_F32, second).f32
-             : 0;
+  return drawn >= leat_ref_read(&s->drop, PEF_CLASS_F32, first).f32 ? leat_ref_read(&s->drop, PEF_CLASS_F32, second).f32
+                                                                    : 0;
 }
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }

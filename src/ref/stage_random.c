@@ -44,9 +44,9 @@ void leat_ref_random(const ref_stage_t *stage, const leat_run_tile_t *tile) {
                       out = leat_ref_operand(stage, PEF_RANDOM_out, tile);
   const int64_t seed[PEF_MAX_RANK] = {0}, step[PEF_MAX_RANK] = {1};
   const ref_draw_t d = {.seed = (uint64_t)leat_ref_read(&state, PEF_CLASS_I64, seed).i64,
-                    .step = (uint32_t)leat_ref_read(&state, PEF_CLASS_I64, step).i64,
-                    .stream = (uint32_t)stage->file->params.random.stream + tile->stream,
-                    .fn = stage->file->fn};
+                        .step = (uint32_t)leat_ref_read(&state, PEF_CLASS_I64, step).i64,
+                        .stream = (uint32_t)stage->file->params.random.stream + tile->stream,
+                        .fn = stage->file->fn};
   int64_t index[PEF_MAX_RANK] = {0};
   do {
     uint64_t number = 0;

@@ -119,7 +119,7 @@ static void stages_without_elements_touch_nothing(void **state) {
   (void)state;
   for (uint32_t kind = 0; kind < PEF_STAGE_COUNT; ++kind) {
     pef_zoo_t zoo = pef_zoo_stage(kind);
-    if (kind == PEF_STAGE_CONV || kind == PEF_STAGE_CONV_WGRAD) continue;            // below: their dims hang together
+    if (kind == PEF_STAGE_CONV || kind == PEF_STAGE_CONV_WGRAD) continue;           // below: their dims hang together
     if (kind == PEF_STAGE_ATTENTION || kind == PEF_STAGE_ATTENTION_GRAD) continue;  // theirs, too
     for (uint32_t i = 0; i < zoo.stage.operand_count; ++i) {
       if (emptied[kind][i] >= 0 && zoo.operands[i].rank > 0) empty_dim(&zoo, i, (uint32_t)emptied[kind][i]);

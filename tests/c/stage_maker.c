@@ -289,7 +289,8 @@ static void choose_operands(maker_t *m) {
   const bool scores = stage->kind == PEF_STAGE_ATTENTION || stage->kind == PEF_STAGE_ATTENTION_GRAD;
   if (scores && mutate_below(m->random, 2) == 0) leave_out(m, PEF_ATTENTION_mask);
   if (stage->kind == PEF_STAGE_ATTENTION && mutate_below(m->random, 2) == 0) leave_out(m, PEF_ATTENTION_lse);
-  if (stage->kind == PEF_STAGE_ATTENTION_GRAD) leave_out(m, (uint32_t)between(m, PEF_ATTENTION_GRAD_dq, PEF_ATTENTION_GRAD_dv));
+  if (stage->kind == PEF_STAGE_ATTENTION_GRAD)
+    leave_out(m, (uint32_t)between(m, PEF_ATTENTION_GRAD_dq, PEF_ATTENTION_GRAD_dv));
   if (!scores || mutate_below(m->random, 2) == 0) return;
   leave_out(m, PEF_ATTENTION_state);
   leave_out(m, PEF_ATTENTION_drop);

@@ -261,7 +261,7 @@ def test_gradient_of_dropout_is_that_of_finite_differences(tmp_path):
         assert found == pytest.approx(float((gradient.double() * way).sum()), rel=2e-2, abs=2e-2)
 
 
-# --- memory ------------------------------------------------------------------------------------------------------------
+# --- memory ---------------------------------------------------------------------------------------------------------
 
 
 def test_memory_is_linear_in_the_tokens(tmp_path):
