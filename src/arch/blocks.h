@@ -39,6 +39,7 @@ enum { CONTRACT_SUMS = 2 * BLOCKS_L2 / BLOCKS_F32 };
 // Queries of a table of scores, and tables that share a block of keys: the table of a block and what it is made of stay
 // in L1 and what all of them keep in L2.
 enum { ATTENTION_LANES = 64, ATTENTION_GROUP = 4 };
+enum { ATTENTION_STEP = 16 };  // queries of a table are a multiple of it, and parts of the workspace begin at one
 
 // --- POOL
 

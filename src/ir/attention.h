@@ -14,7 +14,7 @@ typedef struct leat_attention_places_s {
 
 // Where the operands of such an op stand, by how many there are: four or six in front of backward's have a mask.
 static inline leat_attention_places_t leat_attention_places(uint32_t kind, uint32_t input_count) {
-  const bool grad = kind == LEAT_PRIM_ATTENTION_GRAD;
+  const bool grad = !leat_op_takes_attr(kind, LEAT_ATTR_BARE);  // which says what forward leaves
   const uint32_t count = grad ? input_count - LEAT_ATTENTION_BACKWARD : input_count;
   const bool masked = count == 4 || count == 6, drops = count > 4;
   return (leat_attention_places_t){.mask = masked ? 3 : LEAT_NONE,

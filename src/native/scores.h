@@ -8,8 +8,6 @@
 #include "native/jit.h"
 #include "native/stage.h"
 
-enum { SCORES_LANES = 16 };  // queries of a block are a multiple of it
-
 // A product of one size.
 typedef struct leat_native_product_s {
   leat_kern_gemm_t g;

@@ -45,7 +45,7 @@ static bool lay_out(attention_t *a, int64_t width, int64_t values, size_t *out_b
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
     *parts[i].at = (int64_t)total;
     if (!leat_size_mul((size_t)parts[i].rows, (size_t)parts[i].columns, &bytes) || bytes > INT64_MAX / 8) return false;
-    total += (bytes + SCORES_LANES - 1) / SCORES_LANES * SCORES_LANES;
+    total += (bytes + ATTENTION_STEP - 1) / ATTENTION_STEP * ATTENTION_STEP;
     if (total > INT64_MAX / 8) return false;
   }
   return leat_size_mul(total, sizeof(float), out_bytes);
@@ -73,7 +73,7 @@ leat_status_t leat_native_attention_prepare(leat_native_stage_t *stage, const le
   const leat_native_operand_t *q = &stage->operands[PEF_ATTENTION_q], *v = &stage->operands[PEF_ATTENTION_v];
   const int64_t queries = most_queries(&stage->operands[PEF_ATTENTION_out], context);
   a->block = least(stage->params->attention.block, v->dims[v->rank - 2]);
-  a->lanes = least(ATTENTION_LANES, up(queries > 0 ? queries : 1, SCORES_LANES));
+  a->lanes = least(ATTENTION_LANES, up(queries > 0 ? queries : 1, ATTENTION_STEP));
   a->group = least(ATTENTION_GROUP, up(queries > 0 ? queries : 1, a->lanes) / a->lanes);
   a->copy_k = lies_apart(&stage->operands[PEF_ATTENTION_k]);
   a->copy_v = lies_apart(v);

@@ -2,6 +2,7 @@
 // ATTENTION_GRAD on a tile: head by head, blocks of queries, in each blocks of keys. Scores are made again from the
 // logs of forward. Queries and what reaches the results are turned once a block of queries; sums go to the results
 // block by block.
+#include "arch/blocks.h"
 #include "native/scores.h"
 
 enum { SCORES, REACHES, TO_Q, TO_K, TO_V, PRODUCTS };
@@ -34,7 +35,7 @@ static bool lay_out(attention_grad_t *a, int64_t width, int64_t values, size_t *
     *parts[i].at = (int64_t)total;
     if (!leat_size_mul((size_t)parts[i].rows, (size_t)parts[i].columns, &floats) || floats > INT64_MAX / 8)
       return false;
-    total += (floats + SCORES_LANES - 1) / SCORES_LANES * SCORES_LANES;
+    total += (floats + ATTENTION_STEP - 1) / ATTENTION_STEP * ATTENTION_STEP;
     if (total > INT64_MAX / 8) return false;
   }
   return leat_size_mul(total, sizeof(float), out_bytes);
@@ -63,11 +64,11 @@ leat_status_t leat_native_attention_grad_prepare(leat_native_stage_t *stage, con
   const int64_t queries = q->dims[q->rank - 2], keys = v->dims[v->rank - 2];
   const int64_t width = q->dims[q->rank - 1], values = v->dims[v->rank - 1];
   a->block = stage->params->attention_grad.block;
-  a->lanes = up(least(a->block, queries > 0 ? queries : 1), SCORES_LANES);
+  a->lanes = up(least(a->block, queries > 0 ? queries : 1), ATTENTION_STEP);
   choose_products(a, queries, keys, width, values, context);
   // A sum has as many rows as a block of keys or of queries.
   const int64_t rows = a->lanes;
-  a->lanes = greatest(rows, up(least(a->block, keys > 0 ? keys : 1), SCORES_LANES));
+  a->lanes = greatest(rows, up(least(a->block, keys > 0 ? keys : 1), ATTENTION_STEP));
   const bool fits = lay_out(a, width, values, &stage->workspace_bytes);
   a->lanes = rows;
   if (!fits)

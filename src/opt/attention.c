@@ -18,6 +18,16 @@ typedef struct attention_s {
   bool *trains;  // per value: it hangs on something that wants a gradient
 } attention_t;
 
+// What an op may be in such a chain.
+enum { OTHER, PRODUCT, SOFTMAX, DROPOUT, ADDED, FILLED, CHOSEN, TIMES, OVER, SAME };
+static const uint8_t parts[LEAT_OP_KIND_COUNT] = {
+    [LEAT_TRACED_MATMUL] = PRODUCT,  [LEAT_TRACED_BMM] = PRODUCT, [LEAT_TRACED_SOFTMAX] = SOFTMAX,
+    [LEAT_TRACED_DROPOUT] = DROPOUT, [LEAT_TRACED_ADD] = ADDED,   [LEAT_TRACED_MASKED_FILL] = FILLED,
+    [LEAT_TRACED_WHERE] = CHOSEN,    [LEAT_TRACED_MUL] = TIMES,   [LEAT_TRACED_DIV] = OVER,
+    [LEAT_TRACED_TO] = SAME,         [LEAT_TRACED_CLONE] = SAME,  [LEAT_TRACED_CONTIGUOUS] = SAME,
+};
+static uint8_t part_of(const leat_op_t *op) { return op == NULL ? OTHER : parts[op->kind]; }
+
 // What is found on the way from the second product up to the first.
 typedef struct chain_s {
   const leat_graph_t *g;
@@ -47,17 +57,13 @@ static const leat_op_t *link_of(const chain_t *c, leat_value_id_t v) {
 // As `v` is without copies and conversions that change nothing.
 static leat_value_id_t through_same(const chain_t *c, leat_value_id_t v) {
   const leat_op_t *op = link_of(c, v);
-  while (op != NULL && leat_op_role(op->kind) == LEAT_ROLE_SAME && op->kind != LEAT_TRACED_DETACH) {
+  while (part_of(op) == SAME) {
     const leat_value_id_t before = leat_op_input(c->g, op, 0);
     if (leat_graph_value(c->g, before)->dtype != LEAT_F32) return v;
     v = before;
     op = link_of(c, v);
   }
   return v;
-}
-
-static bool is_product(const leat_op_t *op) {
-  return op != NULL && (op->kind == LEAT_TRACED_MATMUL || op->kind == LEAT_TRACED_BMM);
 }
 
 static bool has_shape_of_scores(const chain_t *c, leat_value_id_t v, leat_value_id_t scores) {
@@ -70,12 +76,12 @@ static bool has_shape_of_scores(const chain_t *c, leat_value_id_t v, leat_value_
 static leat_value_id_t find_scores(chain_t *c, leat_value_id_t weights) {
   leat_value_id_t v = through_same(c, weights);
   const leat_op_t *op = link_of(c, v);
-  if (op != NULL && op->kind == LEAT_TRACED_DROPOUT) {
+  if (part_of(op) == DROPOUT) {
     if (leat_op_int(c->g, op, LEAT_ATTR_TRAINING, 0) != 0) c->dropout = op;
     v = through_same(c, leat_op_input(c->g, op, 0));
     op = link_of(c, v);
   }
-  if (op == NULL || op->kind != LEAT_TRACED_SOFTMAX) return LEAT_NONE;
+  if (part_of(op) != SOFTMAX) return LEAT_NONE;
   const uint32_t rank = leat_graph_value(c->g, v)->rank;
   return leat_op_int(c->g, op, LEAT_ATTR_DIM, 0) + 1 == (int64_t)rank ? leat_op_input(c->g, op, 0) : LEAT_NONE;
 }
@@ -91,16 +97,16 @@ static bool take_mask(chain_t *c, leat_value_id_t mask, bool hides) {
 // Scores below a mask: the operand that goes on; LEAT_NONE: the op is no mask.
 static leat_value_id_t below_mask(chain_t *c, const leat_op_t *op) {
   double number;
-  if (op->kind == LEAT_TRACED_ADD && leat_op_float(c->g, op, LEAT_ATTR_ALPHA, 1.0) == 1.0) {
+  if (part_of(op) == ADDED && leat_op_float(c->g, op, LEAT_ATTR_ALPHA, 1.0) == 1.0) {
     for (uint32_t i = 0; i < 2; i++) {
       const leat_value_id_t scores = leat_op_input(c->g, op, i), mask = leat_op_input(c->g, op, 1 - i);
       const bool goes_on = has_shape_of_scores(c, scores, op->result_first) && link_of(c, scores) != NULL;
-      if (goes_on && !is_product(link_of(c, mask)) && leat_graph_value(c->g, mask)->dtype == LEAT_F32)
+      if (goes_on && part_of(link_of(c, mask)) != PRODUCT && leat_graph_value(c->g, mask)->dtype == LEAT_F32)
         return take_mask(c, mask, false) ? scores : LEAT_NONE;
     }
     return LEAT_NONE;
   }
-  const bool fills = op->kind == LEAT_TRACED_MASKED_FILL, chooses = op->kind == LEAT_TRACED_WHERE;
+  const bool fills = part_of(op) == FILLED, chooses = part_of(op) == CHOSEN;
   if (!fills && !chooses) return LEAT_NONE;
   if (!is_splat(c->g, leat_op_input(c->g, op, 2), &number) || number != -HUGE_VAL) return LEAT_NONE;
   const leat_value_id_t mask = leat_op_input(c->g, op, fills ? 1 : 0), scores = leat_op_input(c->g, op, fills ? 0 : 1);
@@ -112,11 +118,12 @@ static leat_value_id_t below_mask(chain_t *c, const leat_op_t *op) {
 // Scores below a factor, which is a number.
 static leat_value_id_t below_scale(chain_t *c, const leat_op_t *op) {
   double number;
-  if (op->kind != LEAT_TRACED_MUL && op->kind != LEAT_TRACED_DIV) return LEAT_NONE;
-  if (op->kind == LEAT_TRACED_DIV && leat_op_attr(c->g, op, LEAT_ATTR_ROUNDING) != NULL) return LEAT_NONE;
-  for (uint32_t i = 0; i < (op->kind == LEAT_TRACED_MUL ? 2u : 1u); i++) {
+  const bool times = part_of(op) == TIMES;
+  if (!times && part_of(op) != OVER) return LEAT_NONE;
+  if (!times && leat_op_attr(c->g, op, LEAT_ATTR_ROUNDING) != NULL) return LEAT_NONE;
+  for (uint32_t i = 0; i < (times ? 2u : 1u); i++) {
     if (!is_splat(c->g, leat_op_input(c->g, op, 1 - i), &number) || number == 0.0) continue;
-    c->scale *= op->kind == LEAT_TRACED_MUL ? number : 1.0 / number;
+    c->scale *= times ? number : 1.0 / number;
     return leat_op_input(c->g, op, i);
   }
   return LEAT_NONE;
@@ -129,7 +136,7 @@ static bool find_factors(chain_t *c, leat_value_id_t scores) {
     scores = through_same(c, scores);
     const leat_op_t *op = link_of(c, scores);
     if (op == NULL) return false;
-    if (is_product(op)) {
+    if (part_of(op) == PRODUCT) {
       c->q = leat_op_input(c->g, op, 0);
       c->k_turned = leat_op_input(c->g, op, 1);
       return true;
@@ -220,7 +227,7 @@ static leat_status_t replace(leat_rebuild_t *r, const chain_t *c) {
 static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_graph_t *g = r->from;
   chain_t c = {.g = g, .a = r->user, .mix = leat_graph_op(g, id), .mask = LEAT_NONE, .scale = 1.0};
-  if (!is_product(c.mix)) return leat_rebuild_copy(r, id);
+  if (part_of(c.mix) != PRODUCT) return leat_rebuild_copy(r, id);
   const leat_value_id_t scores = find_scores(&c, leat_op_input(g, c.mix, 0));
   if (scores == LEAT_NONE || !find_factors(&c, scores) || !fits(&c)) return leat_rebuild_copy(r, id);
   return replace(r, &c);

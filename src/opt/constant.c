@@ -117,7 +117,9 @@ bool leat_fold_splat_view(leat_candidate_t *c) {
 static bool reshape_constant(leat_candidate_t *c) {
   const leat_op_t *op = leat_fold_producer(c, c->in[0]);
   const leat_attr_t *index = leat_op_attr(c->b->graph, op, LEAT_ATTR_INDEX);
-  if (c->kind != LEAT_PRIM_RESHAPE || leat_op_role(op->kind) != LEAT_ROLE_CONSTANT || index == NULL) return false;
+  const bool same = leat_op_takes_attr(c->kind, LEAT_ATTR_SHAPE) &&
+                    leat_value_bytes(leat_graph_value(c->b->graph, c->in[0])) == leat_value_bytes(&c->y);
+  if (!same || leat_op_role(op->kind) != LEAT_ROLE_CONSTANT || index == NULL) return false;
   const leat_attr_t attr = leat_attr_i(LEAT_ATTR_INDEX, index->v.i);
   c->value = leat_b_op(c->b, LEAT_PRIM_CONSTANT, NULL, 0, &attr, 1, &c->y);
   return true;
