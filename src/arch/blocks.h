@@ -83,4 +83,8 @@ enum { MAP_SUM_LANES = 64, MAP_SUM_ROWS = 16 };
 // Elements that one index moves: half a line, so that a walk along the table is one along memory.
 enum { SCATTER_RUN_MIN = BLOCKS_LINE / 2 / BLOCKS_F32 };
 
+// --- SORT
+
+enum { SORT_TURNED_BYTES = BLOCKS_LINE };  // of an element of lines that are turned together
+
 #endif

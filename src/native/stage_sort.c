@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // SORT and SCAN: work on lines along one dim, for every position of the other dims. Rows run along another dim.
+#include "arch/blocks.h"
 #include "native/stage.h"
 #include "pef/flow.h"
 
@@ -97,15 +98,13 @@ typedef struct sort_s {
   size_t turned_at;  // in the workspace, behind the items
 } sort_t;
 
-enum { TURNED_BYTES = 64 };  // of an element of lines that are turned together
-
 static void choose_side(sort_t *sort, const leat_native_operand_t *in, uint32_t dim) {
   sort->side = dim;
   sort->lines = 1;
   for (uint32_t d = 0; d < in->rank && in->strides[dim] != 1 && in->dims[dim] > 1; d++) {
     if (d == dim || in->strides[d] != 1 || in->dims[d] < 2) continue;
     sort->side = d;
-    sort->lines = TURNED_BYTES / in->element_bytes;
+    sort->lines = SORT_TURNED_BYTES / in->element_bytes;
   }
 }
 
@@ -117,7 +116,7 @@ leat_status_t leat_native_sort_prepare(leat_native_stage_t *stage, const leat_na
   size_t turned = 0;
   bool fits = sort != NULL && leat_size_mul(count, 2 * sizeof(leat_kern_sort_item_t), &sort->turned_at);
   if (fits) choose_side(sort, in, dim);
-  if (fits && sort->side != dim) fits = leat_size_mul(count, TURNED_BYTES, &turned);
+  if (fits && sort->side != dim) fits = leat_size_mul(count, SORT_TURNED_BYTES, &turned);
   if (!fits || turned > SIZE_MAX - sort->turned_at)
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while preparing a sort");
   sort->places = context->file == NULL ? in->dims[dim] : 0;
