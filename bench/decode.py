@@ -234,7 +234,8 @@ def table(samples, told):
             error = f"{(one - other).norm() / other.norm():.2e}"
         held, most = told[peer]["memory"]
         print(
-            f"{peer:12} {medians[peer] * 1e3:8.2f}m {min(found) * 1e3:8.2f}m {speed:>7} {error:>9} {held:6.0f} {most:6.0f}"
+            f"{peer:12} {medians[peer] * 1e3:8.2f}m {min(found) * 1e3:8.2f}m {speed:>7} {error:>9} "
+            f"{held:6.0f} {most:6.0f}"
         )
 
 

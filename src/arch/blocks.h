@@ -40,6 +40,11 @@ enum { CONTRACT_SUMS = 2 * BLOCKS_L2 / BLOCKS_F32 };
 // in L1 and what all of them keep in L2.
 enum { ATTENTION_LANES = 64, ATTENTION_GROUP = 4 };
 enum { ATTENTION_STEP = 16 };  // queries of a table are a multiple of it, and parts of the workspace begin at one
+// --- parameters that wait
+
+// In which run after a change they are paged out, since programs that only compare some runs never come so far, and
+// from how many bytes on.
+enum { PAGED_RUN = 3, PAGED_BYTES = 1 << 20 };
 
 // --- POOL
 

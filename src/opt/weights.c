@@ -52,9 +52,20 @@ static void find_fixed(weights_t *n, const leat_graph_t *g) {
   }
 }
 
+static bool is_product(const leat_op_t *op) { return leat_op_takes_attr(op->kind, LEAT_ATTR_SPEC); }
+
+static bool is_convolution(const leat_op_t *op) {
+  return leat_op_info(op->kind)->products != 0 && leat_op_takes_attr(op->kind, LEAT_ATTR_BASE_DILATION);
+}
+
+static bool is_lookup(const leat_op_t *op) {
+  return leat_op_takes_attr(op->kind, LEAT_ATTR_BATCH) && leat_op_takes_attr(op->kind, LEAT_ATTR_DIM) &&
+         !leat_op_takes_attr(op->kind, LEAT_ATTR_FN);
+}
+
 // The operand of a product that is a weight; LEAT_NONE: none is.
 static uint32_t operand_of(const weights_t *n, const leat_graph_t *g, const leat_op_t *op) {
-  if (op->kind != LEAT_PRIM_CONTRACT || op->input_count != 2 || op->type != LEAT_TYPE_FWD) return LEAT_NONE;
+  if (!is_product(op) || op->input_count != 2 || op->type != LEAT_TYPE_FWD) return LEAT_NONE;
   if (input_of(g, op, 0)->dtype != LEAT_F32 || input_of(g, op, 1)->dtype != LEAT_F32) return LEAT_NONE;
   const leat_value_id_t x = leat_op_input(g, op, 0), y = leat_op_input(g, op, 1);
   if (n->fixed[x] == n->fixed[y]) return LEAT_NONE;
@@ -113,7 +124,7 @@ static leat_status_t find_products(weights_t *n, const leat_graph_t *g) {
     const leat_op_t *op = leat_graph_op(g, id);
     const uint32_t which = operand_of(n, g, op);
     n->weight_of[id] = LEAT_NONE;
-    if (op->kind == LEAT_PRIM_CONV && n->fixed[leat_op_input(g, op, 1)]) n->report->convolutions++;
+    if (is_convolution(op) && n->fixed[leat_op_input(g, op, 1)]) n->report->convolutions++;
     if (which == LEAT_NONE) continue;
     const leat_value_id_t v = leat_op_input(g, op, which);
     const uint32_t summed = summed_dims(leat_op_spec(g, op), which);
@@ -131,7 +142,7 @@ static leat_status_t find_products(weights_t *n, const leat_graph_t *g) {
 static void find_lookups(weights_t *n, const leat_graph_t *g) {
   for (leat_op_id_t id = 0; id < g->ops.count; id++) {
     const leat_op_t *op = leat_graph_op(g, id);
-    if (op->kind != LEAT_PRIM_GATHER || leat_op_int(g, op, LEAT_ATTR_BATCH, 0) != 0) continue;
+    if (!is_lookup(op) || leat_op_int(g, op, LEAT_ATTR_BATCH, 0) != 0) continue;
     const leat_value_t *table = input_of(g, op, 0);
     const int64_t dim = leat_op_int(g, op, LEAT_ATTR_DIM, 0);
     for (uint32_t i = 0; i < n->weights.count; i++) {
@@ -268,12 +279,12 @@ static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   if (n->weight_of[id] == LEAT_NONE) return leat_rebuild_copy(r, id);
   weight_t *weight = &n->weights.data[n->weight_of[id]];
-  const bool is_product = op->kind == LEAT_PRIM_CONTRACT;
+  const bool multiplies = is_product(op);
   if (n->options->measures) {
     LEAT_TRY(leat_rebuild_copy(r, id));
-    if (is_product) measure(r, op, weight, multiply(r, op, weight));
+    if (multiplies) measure(r, op, weight, multiply(r, op, weight));
   } else {
-    r->map[op->result_first] = is_product ? multiply(r, op, weight) : look_up(r, op, weight);
+    r->map[op->result_first] = multiplies ? multiply(r, op, weight) : look_up(r, op, weight);
   }
   return leat_builder_take_status(&r->b);
 }
@@ -303,9 +314,9 @@ leat_status_t leat_opt_weights(const leat_graph_t *from, const leat_weights_opti
 }
 
 leat_status_t leat_weights_dtype(const char *text, leat_dtype_t *out_dtype) {
-  const bool is_int8 = strcmp(text, "int8") == 0;
-  *out_dtype = is_int8 ? LEAT_I8 : LEAT_BF16;
-  if (!is_int8 && strcmp(text, "bf16") != 0)
+  int64_t word;
+  if (!leat_word_find("narrow", text, &word))
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "dtype of weights '%s': bf16 and int8 exist", text);
+  *out_dtype = word == LEAT_NARROW_INT8 ? LEAT_I8 : LEAT_BF16;
   return NULL;
 }

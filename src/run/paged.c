@@ -8,8 +8,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-enum { RUNS_TO_PAGING = 3 };  // programs that only compare some runs never come so far
-enum { WORTH_BYTES = 1 << 20 };
+#include "arch/blocks.h"
 
 // Whole pages of memory.
 typedef struct range_s {
@@ -104,11 +103,11 @@ static void move(int file, const ranges_t *ranges) {
 }
 
 void leat_run_page_out(leat_program_t *program) {
-  if (program->page_folder == NULL || ++program->quiet_runs != RUNS_TO_PAGING) return;
+  if (program->page_folder == NULL || ++program->quiet_runs != PAGED_RUN) return;
   ranges_t ranges = {0};
   leat_status_t status = find_ranges(program, &ranges);
   const size_t total = status == NULL ? shrink_to_pages(&ranges) : 0;
-  if (total >= WORTH_BYTES) {
+  if (total >= PAGED_BYTES) {
     const int file = open(program->page_folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (file >= 0 && has_room(file, total)) move(file, &ranges);
     if (file >= 0) close(file);

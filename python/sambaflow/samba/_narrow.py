@@ -38,7 +38,7 @@ _OF_SECTIONS = (
 
 @dataclass(frozen=True)
 class Error:
-    """Of a product with this parameter: its greatest error, relative to its greatest result, and the same of the rms."""
+    """Of a product with this parameter: its greatest error over its greatest result, and the same of the rms."""
 
     parameter: str
     greatest: float
