@@ -40,11 +40,16 @@ enum { CONTRACT_SUMS = 2 * BLOCKS_L2 / BLOCKS_F32 };
 // in L1 and what all of them keep in L2.
 enum { ATTENTION_LANES = 64, ATTENTION_GROUP = 4 };
 enum { ATTENTION_STEP = 16 };  // queries of a table are a multiple of it, and parts of the workspace begin at one
+
 // --- parameters that wait
 
 // In which run after a change they are paged out, since programs that only compare some runs never come so far, and
 // from how many bytes on.
 enum { PAGED_RUN = 3, PAGED_BYTES = 1 << 20 };
+
+// --- CONCAT
+
+enum { CONCAT_RUN_LINES = 64 };  // of a run of what is made within a concatenation, at least
 
 // --- POOL
 
@@ -58,16 +63,28 @@ enum {
   CONV_STORED_FLOATS = BLOCKS_L2 / 16 / BLOCKS_F32,     // of a band that is moved to where phases lie
   CONV_FAR_WEIGHTS = BLOCKS_L2 / 2 / BLOCKS_F32,        // so many weights are copied where the kernel would jump
   CONV_PANEL_ROWS = 48,                                 // outputs whose weights are copied at a time
-  CONV_CHANNELS_MIN = 16,                               // in a block of channels of a band of one row
   WGRAD_IMAGE_FLOATS = BLOCKS_L2 / 4 / BLOCKS_F32,      // the copied input of a band
   WGRAD_POSITIONS_MIN = 256,  // in one call of the micro kernel: they make its stores of dw cheap
   WGRAD_CHANNELS_MIN = 64,    // a block of channels has no fewer
   CONV_ALIGN_FLOATS = BLOCKS_LINE / BLOCKS_F32,
   CONV_TURNED_TAPS = BLOCKS_L2 / 4 / BLOCKS_F32 / 64,  // of a panel of weights
   CONV_TURNED_POSITIONS = 256,  // of a picture for which outputs are the lanes, and of a band there
-  CONV_DEPTH_OUTPUTS = 4,       // of a channel: more share a copy of it
-  CONV_LANES = 16               // of the widest level
+  CONV_TURNED_MOST = 4096,      // of a larger one, and outputs that it takes
+  CONV_TURNED_OUTPUTS = 64,
+  CONV_COPIED_FLOATS = 4,  // that are copied in a cycle
+  CONV_BLOCK_CYCLES = 3,   // of a vector of sums that leaves registers and comes back
+  CONV_DEPTH_OUTPUTS = 4,  // of a channel: more share a copy of it
+  CONV_LANES = 16          // of the widest level
 };
+
+// Whether outputs are the lanes of a convolution whose result has so many positions, in rows of `width`: where pictures
+// are small, and where rows are no whole registers, so that each of several columns of a window would read a copy of
+// its own.
+static inline bool leat_blocks_is_turned(int64_t positions, int64_t width, int64_t window_columns, int64_t outputs) {
+  if (positions <= CONV_TURNED_POSITIONS) return outputs >= CONV_LANES;
+  return positions <= CONV_TURNED_MOST && outputs >= CONV_TURNED_OUTPUTS && width > 1 && width % CONV_LANES != 0 &&
+         window_columns > 1;
+}
 
 // Whether turned weights may lie at this step from tap to tap: whole lines, an odd number of them, since by an even one
 // taps would meet in few sets of a cache.

@@ -191,6 +191,18 @@ static double reread_bytes(const leat_arch_t *arch, const leat_section_t *s, dou
   return tiles > 1 ? (tiles - 1) * whole_bytes : 0;
 }
 
+// An elementwise op on what the section has made for it alone: a tile has its result in the place of that.
+static bool takes_place(const leat_cutter_t *c, const leat_op_t *op, uint32_t section) {
+  const leat_value_t *result = leat_graph_value(c->g, op->result_first);
+  if (leat_op_role(op->kind) != LEAT_ROLE_ELEMENTWISE) return false;
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    const leat_value_id_t v = leat_op_input(c->g, op, i);
+    const bool alone = c->uses.first[v + 1] - c->uses.first[v] == 1 && leat_access_base(c->g, v) == v;
+    if (alone && input_section(c, op, i) == section && leat_same_shape(leat_graph_value(c->g, v), result)) return true;
+  }
+  return false;
+}
+
 // Would it cost more than it saves if the op joined? Apart, what it reads of the section is written and read again.
 static bool rereads(const leat_cutter_t *c, const leat_op_t *op, uint32_t section, uint32_t dim) {
   const leat_section_t *s = &c->plan->sections.data[section];
@@ -202,8 +214,9 @@ static bool rereads(const leat_cutter_t *c, const leat_op_t *op, uint32_t sectio
       saved += 2 * (double)leat_value_bytes(leat_graph_value(c->g, leat_op_input(c->g, op, i)));
   }
   if (suits_last(c, op, section)) saved += 2 * (double)leat_value_bytes(leat_graph_value(c->g, op->result_first));
-  double row_bytes =
-      s->row_bytes + (double)leat_value_bytes(leat_graph_value(c->g, op->result_first)) / (double)s->rows;
+  double row_bytes = s->row_bytes;
+  if (!takes_place(c, op, section))
+    row_bytes += (double)leat_value_bytes(leat_graph_value(c->g, op->result_first)) / (double)s->rows;
   double more = reread_bytes(arch, s, row_bytes, whole) - reread_bytes(arch, s, s->row_bytes, s->whole_bytes);
   return leat_arch_seconds(arch, arch->level, 0, more - saved) > leat_arch_barriers(arch, arch->serial_section);
 }

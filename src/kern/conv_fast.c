@@ -91,7 +91,12 @@ static void copy_even(const float *from, int64_t low, int64_t high, float *to) {
     const float *p = from + 2 * c;
     reg_store(to + c, reg_evens(reg_load(p), reg_load(p + REG_LANES - 1)));
   }
-  for (; c < high; c++) to[c] = from[2 * c];
+  if (c == high) return;
+  const int64_t left = high - c;
+  const float *p = from + 2 * c;
+  const reg_t low_half = reg_load_lanes(p, reg_part(0, 2 * left - 1, 0));
+  const reg_t high_half = reg_load_lanes(p + REG_LANES - 1, reg_part(0, 2 * left - 1, REG_LANES - 1));
+  reg_store_lanes(to + c, reg_evens(low_half, high_half), reg_lanes(0, left));
 }
 // A run of columns of any stride, row by row.
 static void copy_strided(const job_t *j, const leat_kern_conv_run_t *run, const float *plane, int64_t band_first,
@@ -291,26 +296,46 @@ typedef struct turned_s {
   float *out;  // of a panel: of the next one, `positions` rows behind; or of a piece, which is stored at once
 } turned_t;
 
-// `count` outputs side by side of a row of y, from column `column` on, of `lanes` channels from `o` on. What becomes of
-// them is done in a buffer of lines, since channels are the lanes here and columns there.
+// Where outputs of a row of y go that are side by side, and what is added to them.
+typedef struct row_s {
+  float *y;
+  const float *bias, *side;
+} row_t;
+
+// A square of positions by lanes from out[n][lane] to y, turned: `count` positions, `lanes` lanes.
+VEC_INLINE void put_square(const job_t *j, const float *out, row_t to, int64_t lanes, int64_t count) {
+  const leat_kern_finish_t *f = j->s->finish;
+  const reg_mask_t inside = reg_lanes(0, count);
+  reg_t r[REG_LANES];
+#pragma GCC unroll 16
+  for (int i = 0; i < REG_LANES; i++) r[i] = i < count ? reg_load(out + i * LEAT_KERN_TURNED_LANES) : reg_zero();
+  reg_transpose(r);
+#pragma GCC unroll 16
+  for (int i = 0; i < REG_LANES; i++) {
+    if (i >= lanes) break;
+    if (to.bias) r[i] = reg_add(r[i], reg_splat(to.bias[i * f->bias_step]));
+    if (to.side) r[i] = reg_add(r[i], reg_load_lanes(to.side + i * f->side_step[1], inside));
+    if (f && f->bounded != 0) r[i] = finish_bound(f, r[i]);
+    reg_store_lanes(to.y + i * j->s->y[1], r[i], inside);
+  }
+}
+
+// `count` outputs side by side of a row of y, from column `column` on, of `lanes` channels from `o` on.
 static void put_lanes(const job_t *j, const turned_t *b, const float *out, int64_t o, int64_t lanes, int64_t image,
                       int64_t row, int64_t column, int64_t count) {
   const leat_kern_finish_t *f = j->s->finish;
-  const int64_t *y = j->s->y, *step = f ? f->side_step : NULL, wide = LEAT_KERN_TURNED_LANES;
-  float rows[LEAT_KERN_TURNED_LANES * LEAT_KERN_TURNED_PIECE];
-  float *to = j->y + image * y[0] + o * y[1] + b->z * y[2] + (b->first + row) * y[3] + column * y[4];
-  if (!f) {
-    KERN(copy2_b4)((uint32_t *)to, y[1], (const uint32_t *)out, 1, wide, lanes, count);
-    return;
+  const int64_t *y = j->s->y, *step = f ? f->side_step : NULL;
+  for (int64_t l = 0; l < lanes; l += REG_LANES) {
+    row_t to = {.y = j->y + image * y[0] + (o + l) * y[1] + b->z * y[2] + (b->first + row) * y[3] + column * y[4]};
+    if (f && f->bias) to.bias = j->bias + (o + l) * f->bias_step;
+    if (f && f->side)
+      to.side = j->side + image * step[0] + (o + l) * step[1] + b->z * step[2] + (b->first + row) * step[3] + column;
+    for (int64_t n = 0; n < count; n += REG_LANES) {
+      put_square(j, out + n * LEAT_KERN_TURNED_LANES + l, to, lanes - l, leat_kern_clamp(count - n, 0, REG_LANES));
+      to.y += REG_LANES;
+      if (to.side) to.side += REG_LANES;
+    }
   }
-  KERN(copy2_b4)((uint32_t *)rows, count, (const uint32_t *)out, 1, wide, lanes, count);
-  for (int64_t l = 0; l < lanes; l++) {
-    const float *bias = f->bias ? j->bias + (o + l) * f->bias_step : NULL, *side = NULL;
-    if (f->side)
-      side = j->side + image * step[0] + (o + l) * step[1] + b->z * step[2] + (b->first + row) * step[3] + column;
-    finish_row(f, rows + l * count, bias, side, count);
-  }
-  KERN(copy2_b4)((uint32_t *)to, y[1], (const uint32_t *)rows, count, 1, lanes, count);
 }
 
 // Outputs `n` up to `n + count` of the band from out[n][lane] to y. Rows of y go together where they are side by side.

@@ -50,8 +50,8 @@ static leat_status_t draft_section(leat_decided_t *d, uint32_t index) {
   leat_draft_t *draft = &d->drafts[index];
   leat_draft_init(draft, d->g, d->plan, section->rows);
   draft->turns = &d->turns;
-  draft->keeps = &d->keeps;
   draft->uses = &d->uses;
+  draft->concats = &d->concats;
   for (uint32_t i = 0; i < stages->count && draft->status == NULL; ++i) draft_stage(d, index, &stages->data[i]);
   if (draft->status == NULL) return NULL;
   char name[LEAT_MAP_NAME_MAX];
@@ -59,11 +59,18 @@ static leat_status_t draft_section(leat_decided_t *d, uint32_t index) {
   return leat_status_annotate(leat_draft_take_status(draft), "section %u (%s)", index, name);
 }
 
-// In the order of the calls, in which packs are made as well.
+// In the order of the calls, in which packs are made as well. A section may turn out to have nothing to do: all that it
+// joins is there.
 static leat_status_t draft_sections(leat_decided_t *d) {
   d->drafts = leat_alloc_zero(d->plan->sections.count + 1u, sizeof *d->drafts);
   if (d->drafts == NULL) return leat_out_of_memory();
-  for (uint32_t i = 0; i < d->order_count; ++i) LEAT_TRY(draft_section(d, d->order[i]));
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < d->order_count; ++i) {
+    const uint32_t section = d->order[i];
+    LEAT_TRY(draft_section(d, section));
+    if (d->drafts[section].stages.count != 0) d->order[kept++] = section;
+  }
+  d->order_count = kept;
   return NULL;
 }
 
@@ -82,6 +89,7 @@ leat_status_t leat_map_decide(const leat_graph_t *g, const leat_plan_t *plan, co
   LEAT_TRY(leat_stages_make(g, plan, &d->uses, &d->stages));
   LEAT_TRY(leat_keeps_choose(g, options->arch, plan, &d->uses, &d->symbols, &d->stages, &d->keeps));
   LEAT_TRY(leat_turns_choose(g, &d->uses, &d->keeps, options->inference, &d->turns));
+  LEAT_TRY(leat_concats_choose(g, plan, &d->uses, &d->symbols, &d->keeps, &d->concats));
   LEAT_TRY(add_copies(d));
   LEAT_TRY(order_sections(d));
   LEAT_TRY(draft_sections(d));
@@ -93,6 +101,7 @@ void leat_decided_deinit(leat_decided_t *d) {
   leat_free(d->drafts);
   leat_free(d->order);
   leat_packs_deinit(&d->packs);
+  leat_concats_deinit(&d->concats);
   leat_turns_deinit(&d->turns);
   leat_keeps_deinit(&d->keeps);
   leat_stages_deinit(&d->stages);

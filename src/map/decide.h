@@ -19,6 +19,7 @@ typedef struct leat_decided_s {
   leat_stages_t stages;
   leat_keeps_t keeps;
   leat_turns_t turns;
+  leat_concats_t concats;
   leat_packs_t packs;
   leat_draft_t *drafts;  // per section
   uint32_t *order;       // sections that have stages, as they are called: what is prepared comes first

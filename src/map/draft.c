@@ -90,8 +90,9 @@ pef_operand_t *leat_draft_operand(leat_draft_t *d, leat_source_t source, uint32_
 }
 
 pef_operand_t *leat_draft_value(leat_draft_t *d, const leat_access_t *access, uint32_t row_dim, bool written) {
-  leat_source_t source = {.kind = LEAT_SOURCE_VALUE, .written = written, .index = access->base};
-  const leat_access_t lies = d->turns == NULL ? *access : leat_turns_access(d->turns, d->g, access);
+  leat_access_t lies = d->turns == NULL ? *access : leat_turns_access(d->turns, d->g, access);
+  if (d->concats != NULL) lies = leat_concats_access(d->concats, &lies);
+  leat_source_t source = {.kind = LEAT_SOURCE_VALUE, .written = written, .index = lies.base};
   return leat_draft_operand(d, source, leat_graph_value(d->g, access->base)->dtype, &lies, row_dim);
 }
 

@@ -6,6 +6,7 @@
 #define LEAT_MAP_DRAFT_H_
 
 #include "cut/cut.h"
+#include "map/concat.h"
 #include "map/turn.h"
 #include "pef/pef_format.h"
 #include "space/access.h"
@@ -27,10 +28,10 @@ typedef struct leat_source_s {
 typedef struct leat_draft_s {
   const leat_graph_t *g;
   const leat_plan_t *plan;
-  const leat_turns_t *turns;  // NULL: all values lie row-major
-  const leat_keeps_t *keeps;  // NULL: no value is made as a part of another
-  const leat_uses_t *uses;    // NULL: every result is read
-  leat_status_t status;       // first error; leat_draft_take_status hands it over
+  const leat_turns_t *turns;      // NULL: all values lie row-major
+  const leat_concats_t *concats;  // NULL: no value is made as a part of another
+  const leat_uses_t *uses;        // NULL: every result is read
+  leat_status_t status;           // first error; leat_draft_take_status hands it over
   int64_t rows;
   uint64_t quantum;  // of rows, that stages like tiles to start at; 0: none asks
   LEAT_ARRAY(pef_stage_t) stages;

@@ -189,11 +189,7 @@ static void draft_random(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) 
   leat_draft_result(d, id, 0);
 }
 
-// Is operand `v` of a concat made where it belongs?
-static bool lies_there(const leat_draft_t *d, leat_value_id_t v) {
-  return d->keeps != NULL && d->keeps->of[leat_access_base(d->g, v)].kind == LEAT_KEEP_PART;
-}
-
+// Of what is not made there already.
 static void draft_concat(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) {
   uint32_t dim = (uint32_t)leat_op_int(d->g, op, LEAT_ATTR_DIM, 0);
   int64_t at = 0;
@@ -203,7 +199,8 @@ static void draft_concat(leat_draft_t *d, leat_op_id_t id, const leat_op_t *op) 
     part.offset = at * part.strides[dim];
     part.dims[dim] = from.dims[dim];
     at += from.dims[dim];
-    if (from.dims[dim] > 0 && !lies_there(d, leat_op_input(d->g, op, i))) draft_part(d, id, &from, i, &part);
+    const bool is_made = d->concats != NULL && d->concats->of[from.base].whole == op->result_first;
+    if (from.dims[dim] > 0 && !is_made) draft_part(d, id, &from, i, &part);
   }
 }
 

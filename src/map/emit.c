@@ -46,13 +46,6 @@ static leat_status_t place_of_value(const emitter_t *e, leat_value_id_t v, pef_a
     case LEAT_KEEP_SYMBOL:
       *out_place = place_of_symbol(e, keep->symbol);
       return NULL;
-    case LEAT_KEEP_PART: {
-      const uint64_t bytes = out_place->bytes;
-      LEAT_TRY(place_of_value(e, keep->whole, out_place));
-      out_place->offset += keep->offset;
-      out_place->bytes = bytes;
-      return NULL;
-    }
     case LEAT_KEEP_CONSTANT:
       out_place->kind = PEF_PLACE_CONSTANT;
       out_place->offset = e->constants[v];

@@ -150,50 +150,6 @@ static leat_status_t gather_parts(const keeping_t *k, leat_keeps_t *keeps) {
   return NULL;
 }
 
-// --- parts of what is put together ----------------------------------------------------------------------------------
-
-// The computed value that operand `v` of a concat in `section` is, if that alone reads it and another section makes it;
-// LEAT_NONE: there is no such one.
-static leat_value_id_t part_of_join(const keeping_t *k, const leat_keeps_t *keeps, const leat_op_t *join,
-                                    leat_value_id_t v, uint32_t section) {
-  leat_access_t access;
-  if (!leat_access_resolve(k->g, v, &access) || !leat_access_is_whole(k->g, &access)) return LEAT_NONE;
-  const leat_value_t *part = leat_graph_value(k->g, access.base);
-  const bool alone = k->uses->first[access.base + 1] - k->uses->first[access.base] == 1;
-  const bool apart = leat_graph_op(k->g, part->op)->type == join->type && k->plan->section_of[part->op] != section;
-  const bool suits = keeps->of[access.base].kind == LEAT_KEEP_MEMORY && is_large(k, access.base);
-  return alone && apart && suits && !keeps->of[access.base].in_parts ? access.base : LEAT_NONE;
-}
-
-static bool may_be_in_parts(const keeping_t *k, const leat_keep_t *keep) {
-  if (keep->kind == LEAT_KEEP_SYMBOL) return k->symbols->all.data[keep->symbol].kind == PEF_SYMBOL_GRADIENT;
-  return keep->kind == LEAT_KEEP_MEMORY;
-}
-
-// Large values that are put one behind the other are made there, as parts of a gradient that were made one by one.
-static void lay_parts(const keeping_t *k, leat_op_id_t id, leat_keeps_t *keeps) {
-  const leat_op_t *op = leat_graph_op(k->g, id);
-  leat_keep_t *whole = &keeps->of[op->result_first];
-  const uint32_t dim = (uint32_t)leat_op_int(k->g, op, LEAT_ATTR_DIM, 0);
-  const leat_value_t *result = leat_graph_value(k->g, op->result_first);
-  bool outermost = true;
-  for (uint32_t d = 0; d < dim; ++d) outermost &= result->dims[d] == 1;
-  if (!outermost || !may_be_in_parts(k, whole) || op->type == LEAT_TYPE_PREPARE) return;
-  uint64_t offset = 0;
-  for (uint32_t i = 0; i < op->input_count; ++i) {
-    const leat_value_id_t v = leat_op_input(k->g, op, i), part = part_of_join(k, keeps, op, v, k->plan->section_of[id]);
-    if (part != LEAT_NONE) {
-      keeps->of[part] = (leat_keep_t){.kind = LEAT_KEEP_PART, .whole = op->result_first, .offset = offset};
-      whole->in_parts = true;
-    }
-    offset += leat_value_bytes(leat_graph_value(k->g, v));
-  }
-}
-
-// What is put together of parts; other primitives have no row.
-static void (*const lay_table[LEAT_PRIM_COUNT])(const keeping_t *k, leat_op_id_t id,
-                                                leat_keeps_t *keeps) = {[LEAT_PRIM_CONCAT] = lay_parts};
-
 // --- all ------------------------------------------------------------------------------------------------------------
 
 static leat_status_t choose_leaf(const keeping_t *k, leat_value_id_t v, const leat_op_t *op, leat_keep_t *keep) {
@@ -220,12 +176,7 @@ leat_status_t leat_keeps_choose(const leat_graph_t *g, const leat_arch_t *arch, 
     if (leat_op_computes(op->kind)) choose_computed(&k, v, out_keeps);
     if (leat_op_is_leaf(op->kind)) LEAT_TRY(choose_leaf(&k, v, op, &out_keeps->of[v]));
   }
-  LEAT_TRY(gather_parts(&k, out_keeps));
-  for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
-    const uint32_t kind = leat_graph_op(g, id)->kind;
-    if (lay_table[kind] != NULL) lay_table[kind](&k, id, out_keeps);
-  }
-  return NULL;
+  return gather_parts(&k, out_keeps);
 }
 
 void leat_keeps_deinit(leat_keeps_t *keeps) {

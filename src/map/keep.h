@@ -17,15 +17,11 @@ typedef enum leat_keep_kind_e {
   LEAT_KEEP_SYMBOL,    // the symbol's own storage
   LEAT_KEEP_CONSTANT,  // bytes of the file
   LEAT_KEEP_MEMORY,
-  LEAT_KEEP_PART,  // where its part of another value is kept
 } leat_keep_kind_t;
 
 typedef struct leat_keep_s {
   uint8_t kind;
-  bool in_parts;          // some of its parts are KEEP_PART of it
-  uint32_t symbol;        // KEEP_SYMBOL: which
-  leat_value_id_t whole;  // KEEP_PART: the value that it is a part of, and how many bytes lie before it there
-  uint64_t offset;
+  uint32_t symbol;  // KEEP_SYMBOL: which
 } leat_keep_t;
 
 typedef struct leat_keeps_s {

@@ -28,9 +28,9 @@ static bool rows_are_outermost(const leat_decided_t *d, const leat_value_t *valu
 static void choose_homes(const leat_decided_t *d, leat_home_t *homes) {
   for (leat_value_id_t v = 0; v < d->g->values.count; ++v) {
     const leat_value_t *value = leat_graph_value(d->g, v);
-    if (d->keeps.of[v].kind != LEAT_KEEP_MEMORY) continue;
-    homes[v].scratch = !d->keeps.of[v].in_parts && stays_in_section(d, v, d->plan->section_of[value->op]) &&
-                       rows_are_outermost(d, value);
+    if (d->keeps.of[v].kind != LEAT_KEEP_MEMORY || leat_concats_is_part(&d->concats, v) || d->concats.is_whole[v])
+      continue;
+    homes[v].scratch = stays_in_section(d, v, d->plan->section_of[value->op]) && rows_are_outermost(d, value);
   }
 }
 
@@ -50,15 +50,18 @@ static void arena_lifetime(const leat_decided_t *d, leat_value_id_t v, uint32_t 
   *out_last = forever ? LEAT_FOREVER : last;
 }
 
-// Parts of a value are made in its memory before it is put together.
-static uint32_t first_part(const leat_decided_t *d, leat_value_id_t whole, uint32_t first) {
-  const leat_op_t *join = leat_graph_op(d->g, leat_graph_value(d->g, whole)->op);
-  for (uint32_t i = 0; i < join->input_count; ++i) {
-    const leat_value_id_t part = leat_access_base(d->g, leat_op_input(d->g, join, i));
-    const uint32_t section = d->plan->section_of[leat_graph_value(d->g, part)->op];
-    if (d->keeps.of[part].kind == LEAT_KEEP_PART && section < first) first = section;
+// Of a concatenation: with the lives of its parts.
+static void lifetime_of_all(const leat_decided_t *d, leat_value_id_t v, uint32_t *out_first, uint32_t *out_last) {
+  arena_lifetime(d, v, out_first, out_last);
+  const leat_op_t *op = leat_graph_op(d->g, leat_graph_value(d->g, v)->op);
+  for (uint32_t i = 0; d->concats.is_whole[v] && i < op->input_count; ++i) {
+    const leat_value_id_t part = leat_access_base(d->g, leat_op_input(d->g, op, i));
+    uint32_t first, last;
+    if (d->concats.of[part].whole != v) continue;
+    arena_lifetime(d, part, &first, &last);
+    if (first < *out_first) *out_first = first;
+    if (last > *out_last) *out_last = last;
   }
-  return first;
 }
 
 // What goes when it is packed lives in its section, and until the next. PREPARE sections may run between any others, so
@@ -85,10 +88,11 @@ static leat_status_t plan_packed(const leat_decided_t *d, leat_placed_t *p, leat
 
 static leat_status_t add_values(const leat_decided_t *d, const leat_placed_t *p, leat_fit_t *room) {
   for (leat_value_id_t v = 0; v < d->g->values.count; ++v) {
-    if (d->keeps.of[v].kind != LEAT_KEEP_MEMORY || p->homes[v].scratch || is_packed_only(d, v)) continue;
+    if (d->keeps.of[v].kind != LEAT_KEEP_MEMORY || p->homes[v].scratch || is_packed_only(d, v) ||
+        leat_concats_is_part(&d->concats, v))
+      continue;
     uint32_t first, last;
-    arena_lifetime(d, v, &first, &last);
-    if (d->keeps.of[v].in_parts) first = first_part(d, v, first);
+    lifetime_of_all(d, v, &first, &last);
     LEAT_TRY(leat_fit_add(room, v, first, last, leat_pef_align(leat_turns_bytes(&d->turns, d->g, v))));
   }
   return NULL;

@@ -45,14 +45,31 @@ static void keep_scratch(const leat_decided_t *d, const leat_home_t *homes, leat
   blocks->count = kept;
 }
 
+static bool adds_or_bounds(const leat_graph_t *g, const leat_stage_t *stage) {
+  for (uint32_t i = 0; i < stage->ops.count; ++i) {
+    const leat_op_t *op = leat_graph_op(g, stage->ops.data[i]);
+    const int fn = op->kind == LEAT_PRIM_MAP ? leat_op_word(g, op, LEAT_ATTR_FN, -1) : -1;
+    if (fn != LEAT_SCALAR_ADD && fn != LEAT_SCALAR_MAX && fn != LEAT_SCALAR_MIN) return false;
+  }
+  return stage->ops.count > 0;
+}
+
+// A convolution ends with what the next stage adds to its sums, and bounds them by, where nobody else reads these: they
+// are in no buffer then, whatever their tile is.
+static bool stays_in_registers(const leat_graph_t *g, const leat_stage_list_t *stages, const leat_fit_block_t *block) {
+  return stages->data[block->first].kind == LEAT_PRIM_CONV && block->last == block->first + 1 &&
+         adds_or_bounds(g, &stages->data[block->last]);
+}
+
 // Bytes per row that later stages of the section read again, at the fullest stage. What is only written passes by.
-static double peak_row_bytes(const leat_fit_t *blocks, uint32_t stage_count, int64_t rows) {
+static double peak_row_bytes(const leat_graph_t *g, const leat_fit_t *blocks, const leat_stage_list_t *stages,
+                             int64_t rows) {
   double peak = 0;
-  for (uint32_t stage = 0; stage < stage_count; ++stage) {
+  for (uint32_t stage = 0; stage < stages->count; ++stage) {
     double alive = 0;
     for (uint32_t i = 0; i < blocks->count; ++i) {
       const leat_fit_block_t *block = &blocks->data[i];
-      bool read_again = block->last > block->first;
+      bool read_again = block->last > block->first && !stays_in_registers(g, stages, block);
       if (read_again && block->first <= stage && stage <= block->last) alive += (double)block->bytes / (double)rows;
     }
     if (alive > peak) peak = alive;
@@ -182,7 +199,7 @@ leat_status_t leat_tiles_plan(const leat_decided_t *d, uint32_t section, leat_ho
   const leat_arch_t *arch = d->options->arch;
   leat_tiling_t *t = out_tiling;
   LEAT_TRY(gather_blocks(d, section, room));
-  t->rows_max = choose_rows(d, s, stages, peak_row_bytes(room, stages->count, s->rows));
+  t->rows_max = choose_rows(d, s, stages, peak_row_bytes(d->g, room, stages, s->rows));
   t->quantum = choose_quantum(d, homes, room, s->rows);
   if (t->quantum > (uint64_t)t->rows_max) t->rows_max = (int64_t)t->quantum;
   keep_scratch(d, homes, room);

@@ -6,11 +6,13 @@
 
 void leat_turns_deinit(leat_turns_t *turns) { leat_free(turns->pitch); }
 
-// Positions of a picture of the result.
-static int64_t positions(const leat_value_t *y) {
-  int64_t count = 1;
-  for (uint32_t d = 2; d < y->rank; ++d) count *= y->dims[d];
-  return count;
+// Positions of a picture of the result; one row stands upright there.
+static bool suits(const leat_value_t *y, const leat_value_t *w) {
+  const uint32_t last = y->rank - 1u;
+  int64_t positions = 1;
+  for (uint32_t d = 2; d < y->rank; ++d) positions *= y->dims[d];
+  const bool is_row = positions == y->dims[last];
+  return leat_blocks_is_turned(positions, is_row ? 1 : y->dims[last], w->dims[last], w->dims[0]);
 }
 
 static int64_t taps(const leat_value_t *w) { return leat_value_elements(w) / w->dims[0]; }
@@ -27,7 +29,7 @@ static bool is_turned_by(const leat_graph_t *g, const leat_use_t *use, leat_valu
   const leat_op_t *op = leat_graph_op(g, use->op);
   if (!is_weights_of(g, op, use->input) || leat_op_input(g, op, 1) != v) return false;
   if (op->type == LEAT_TYPE_PREPARE || leat_op_int(g, op, LEAT_ATTR_GROUPS, 1) != 1) return false;
-  return positions(leat_graph_value(g, op->result_first)) <= CONV_TURNED_POSITIONS;
+  return suits(leat_graph_value(g, op->result_first), leat_graph_value(g, v));
 }
 
 static int64_t pitch_of(const leat_value_t *w) {
@@ -40,7 +42,7 @@ static bool is_turned(const leat_graph_t *g, const leat_uses_t *uses, const leat
   const leat_op_t *producer = leat_graph_op(g, value->op);
   if (producer->type != LEAT_TYPE_PREPARE || leat_op_role(producer->kind) != LEAT_ROLE_ELEMENTWISE) return false;
   if (keeps->of[v].kind != LEAT_KEEP_MEMORY || value->dtype != LEAT_F32 || value->rank < 3) return false;
-  if (value->dims[0] < CONV_LANES || taps(value) < CONV_LANES) return false;
+  if (taps(value) < CONV_LANES) return false;
   for (uint32_t i = uses->first[v]; i < uses->first[v + 1]; ++i) {
     if (!is_turned_by(g, &uses->all[i], v)) return false;
   }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Values that lie turned: weights of convolutions over small pictures, made by prepare sections, of which nobody but
-// these convolutions knows how they lie. Outputs lie side by side there, the lanes of a kernel that no picture is too
-// small for, and every tap begins a line of its own. Else values are row-major.
+// Values that lie turned: weights of convolutions over small pictures, and over others that gain by it (blocks.h), made
+// by prepare sections, of which nobody but these convolutions knows how they lie. Outputs lie side by side there, the
+// lanes of a kernel that no picture is too small for, and every tap begins a line of its own. Else values are
+// row-major.
 #ifndef LEAT_MAP_TURN_H_
 #define LEAT_MAP_TURN_H_
 

@@ -137,11 +137,11 @@ static int64_t turned_floats(const leat_kern_conv_phase_t *p, const leat_kern_co
   return panels * lanes * p->group * p->band * p->dim[2].count;
 }
 
-// Of small pictures, where map/turn.c has laid the weights so.
+// Where map/turn.c has laid the weights so.
 static bool is_turned(const leat_kern_conv_t *s, const leat_kern_conv_plan_t *plan) {
   const int64_t *base = s->window.base, *out = s->window.out;
-  if (base[0] * base[1] * base[2] > 1 || s->outputs_per_group < CONV_LANES) return false;
-  if (out[0] * out[1] * out[2] > CONV_TURNED_POSITIONS) return false;
+  if (base[0] * base[1] * base[2] > 1) return false;
+  if (!leat_blocks_is_turned(out[0] * out[1] * out[2], out[2], s->window.size[2], s->outputs_per_group)) return false;
   if (s->y[4] != 1 && out[2] != 1) return false;  // a row of y is stored side by side
   return plan->w_step > 0 && leat_blocks_is_turned_step(plan->w_step);
 }
@@ -159,7 +159,7 @@ static void choose_turned_blocks(leat_kern_conv_phase_t *p, const leat_kern_conv
     if (p->band == 1 || !is_large || p->band * width <= CONV_TURNED_POSITIONS) break;
   }
   if (floats > 0) block = leat_kern_clamp(CONV_IMAGE_FLOATS / floats, 1, block);
-  p->channel_block = block;
+  block = p->channel_block = leat_kern_next_piece(channels, block);
   while (block < s->channels && p->band > 1 && turned_floats(p, s) * sum_rows(s) > CONV_SUM_FLOATS)
     p->band = (p->band + 1) / 2;
   if (p->dim[0].count > 1 || p->band < p->dim[1].count) return;
@@ -190,17 +190,39 @@ static leat_status_t plan_places(leat_arena_t *arena, const leat_kern_conv_t *s,
   return NULL;
 }
 
+// Channels that are copied at a time for a band of so many rows, of `channels` that are summed in one go.
+static int64_t channels_of(const leat_kern_conv_phase_t *p, int64_t channels, int64_t band) {
+  const int64_t floats = channel_floats(p, band);
+  if (floats == 0) return channels;
+  return leat_kern_next_piece(channels, leat_kern_clamp(CONV_IMAGE_FLOATS / floats, 1, channels));
+}
+
+// Cycles that a group takes in bands of so many rows, about: copies, of which neighbours share rows; sums, which leave
+// registers after each block of channels; lanes beyond those of a band that vectors have.
+static double band_cycles(const leat_kern_conv_phase_t *p, const leat_kern_conv_t *s, int64_t channels, int64_t band) {
+  const int64_t rows = p->dim[1].count, width = p->dim[2].count, lanes = CONV_LANES;
+  const int64_t vectors =
+      rows / band * ((band * width + lanes - 1) / lanes) + (rows % band * width + lanes - 1) / lanes;
+  const double bands = (double)((rows + band - 1) / band), taps = (double)(channels * window_elements(s));
+  const double blocks = (double)divide_up(channels, channels_of(p, channels, band));
+  const double copied = bands * (double)channels * (double)channel_floats(p, band) / CONV_COPIED_FLOATS;
+  return copied + (double)vectors * (double)s->outputs_per_group * (blocks * CONV_BLOCK_CYCLES + taps / 2);
+}
+
 static void choose_blocks(leat_kern_conv_phase_t *p, const leat_kern_conv_t *s) {
-  const int64_t channels = s->chain > 0 ? s->chain / window_elements(s) : s->channels;
-  int64_t few = channels < CONV_CHANNELS_MIN ? channels : CONV_CHANNELS_MIN;
-  p->band = p->dim[1].count;
+  const int64_t channels = s->chain > 0 ? s->chain / window_elements(s) : s->channels, rows = p->dim[1].count;
+  p->band = rows;
   p->group = 1;
   p->channel_block = channels;
   if (p->store != 0) choose_band_of_sums(p, s);
   if (p->direct != 0) return;
-  while (p->band > 1 && few * channel_floats(p, p->band) > CONV_IMAGE_FLOATS) p->band = (p->band + 1) / 2;
-  int64_t floats = channel_floats(p, p->band);
-  if (floats > 0) p->channel_block = leat_kern_clamp(CONV_IMAGE_FLOATS / floats, 1, channels);
+  double least = INFINITY;
+  for (int64_t parts = divide_up(rows, p->band); parts <= rows; parts += parts / 16 + 1) {
+    const int64_t band = divide_up(rows, parts);
+    const double cycles = band_cycles(p, s, channels, band);
+    if (cycles < least) least = cycles, p->band = band;
+  }
+  p->channel_block = channels_of(p, channels, p->band);
 }
 
 static leat_kern_conv_run_t run_of(const leat_kern_conv_reads_t *d, int64_t at, int64_t first, int64_t width) {

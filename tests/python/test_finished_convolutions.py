@@ -90,3 +90,26 @@ def test_what_follows_a_convolution_has_the_bits_of_its_stages(name, tmp_path, m
 def test_small_pictures_whose_images_lie_inside_rows(dims, shape, tmp_path, monkeypatch):
     torch.manual_seed(5)
     check(Permuted(dims).eval(), torch.randn(shape), tmp_path, monkeypatch)
+
+
+class Normed(nn.Module):
+    """A convolution whose weights take in a norm, and so lie as its kernel wants them; a residual, a bound."""
+
+    def __init__(self, stride, outputs):
+        super().__init__()
+        self.convolution, self.norm = nn.Conv2d(6, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.side = nn.Conv2d(6, outputs, 1, stride)
+        self.norm.running_mean.uniform_(-1, 1)
+
+    def forward(self, x):
+        x = x * 1.5
+        return F.relu(self.norm(self.convolution(x)) + self.side(x))
+
+
+@pytest.mark.parametrize("stride, shape", [(1, (2, 6, 19, 18)), (2, (1, 6, 47, 41)), (1, (1, 6, 9, 9))])
+def test_outputs_as_lanes(stride, shape, tmp_path, monkeypatch):
+    """Pictures whose rows are no whole registers, and two panels of outputs, of which one is not full."""
+    torch.manual_seed(6)
+    x = torch.randn(shape)
+    x.view(-1)[3], x.view(-1)[5] = float("nan"), -0.0
+    check(Normed(stride, 70).eval(), x, tmp_path, monkeypatch)
