@@ -122,12 +122,28 @@ static int64_t place_of(const leat_kern_taps_t *t, int64_t n) {
   return t->run > 0 ? n / t->run * t->run_step + n % t->run : n;
 }
 
+static int64_t most_rows(int64_t vectors) {
+  return ACCUMULATORS_MAX / vectors < ROWS_MAX ? ACCUMULATORS_MAX / vectors : ROWS_MAX;
+}
+
+// Vectors of tiles that have the most accumulators, when rows are cut evenly: fewer of them wait for what they load.
+static int64_t best_vectors(int64_t rows) {
+  int64_t best = VECTORS_MAX;
+  for (int64_t v = VECTORS_MAX - 1; v > 0; v--) {
+    const int64_t tiles = (rows + most_rows(v) - 1) / most_rows(v);
+    const int64_t tiles_of_best = (rows + most_rows(best) - 1) / most_rows(best);
+    if (v * tiles_of_best > best * tiles) best = v;
+  }
+  return best;
+}
+
 // Rows `row` up to `row + rows` of the lanes before `lanes`.
 static void add_vectors(const leat_kern_taps_t *t, int64_t row, int64_t rows, int64_t lanes) {
+  const int64_t vectors_most = best_vectors(rows);
   int64_t vectors_left = (lanes + REG_LANES - 1) / REG_LANES, first = 0;
   while (vectors_left > 0) {
-    int64_t vectors = leat_kern_next_piece(vectors_left, VECTORS_MAX);
-    int64_t most = ACCUMULATORS_MAX / vectors < ROWS_MAX ? ACCUMULATORS_MAX / vectors : ROWS_MAX;
+    int64_t vectors = leat_kern_next_piece(vectors_left, vectors_most);
+    int64_t most = most_rows(vectors);
     int64_t end = lanes - first - (vectors - 1) * REG_LANES, last = end < REG_LANES ? end : REG_LANES;
     int64_t x_at[4];
     for (int64_t v = 0; v < vectors; v++) x_at[v] = place_of(t, first + v * REG_LANES) - place_of(t, first);

@@ -23,8 +23,7 @@ leat_access_t leat_concats_access(const leat_concats_t *concats, const leat_acce
   if (part->whole == LEAT_NONE) return a;
   a.base = part->whole;
   a.offset = part->at + a.offset / part->run * part->step + a.offset % part->run;
-  for (uint32_t d = 0; d < a.rank; ++d)
-    a.strides[d] = a.strides[d] / part->run * part->step + a.strides[d] % part->run;
+  for (uint32_t d = 0; d < a.rank; ++d) a.strides[d] = a.strides[d] / part->run * part->step + a.strides[d] % part->run;
   return a;
 }
 
@@ -47,7 +46,8 @@ static bool all_can_read(const joining_t *j, leat_value_id_t v, const leat_part_
   for (uint32_t i = j->uses->first[v]; i < j->uses->first[v + 1]; ++i) {
     const leat_use_t *use = &j->uses->all[i];
     leat_access_t access;
-    if (!leat_access_resolve(j->g, leat_op_input(j->g, leat_graph_op(j->g, use->op), use->input), &access)) return false;
+    if (!leat_access_resolve(j->g, leat_op_input(j->g, leat_graph_op(j->g, use->op), use->input), &access))
+      return false;
     if (!is_said_by_strides(&access, part)) return false;
   }
   return true;
@@ -88,7 +88,8 @@ static uint32_t times_joined(const leat_graph_t *g, const leat_op_t *concat, lea
 
 static bool is_of_lines(const leat_part_t *part, const leat_value_t *value) {
   const int64_t line = BLOCKS_LINE / (int64_t)leat_dtype_bytes((leat_dtype_t)value->dtype);
-  return part->run >= CONCAT_RUN_LINES * line && part->run % line == 0 && part->step % line == 0 && part->at % line == 0;
+  return part->run >= CONCAT_RUN_LINES * line && part->run % line == 0 && part->step % line == 0 &&
+         part->at % line == 0;
 }
 
 // Weights are packed, and indices looked up, by accesses that are no op's: neither is a part.
