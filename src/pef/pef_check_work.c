@@ -64,12 +64,13 @@ static double steps_of(const pef_stage_site_t *site) {
 
 double leat_pef_work(const pef_stage_site_t *site) { return site->idle ? 0 : steps_of(site); }
 
-// A product of matrices takes the root of the product of its three sizes; a window goes over all of an image at most.
+// A product of matrices takes the root of the product of its three sizes; a window goes over all of an image at most,
+// and queries over all keys.
 double leat_pef_surplus_work(const pef_stage_site_t *site) {
   if (site->idle) return 0;
   double size = 0;
   for (uint32_t i = 0; i < site->stage->operand_count; ++i) size += size_of(&site->operands[i]);
-  return fmax(0, steps_of(site) - (site->row->windows ? 8 * size * size : 4 * size * sqrt(size)));
+  return fmax(0, steps_of(site) - (site->row->windows || site->row->squares ? 8 * size * size : 4 * size * sqrt(size)));
 }
 
 // --- reports ---------------------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ typedef struct pef_stage_row_s {
   uint16_t without_fns, without_dtypes;
   uint16_t elements;
   uint8_t flops;
-  bool broadcast, windows, halo;
+  bool broadcast, windows, halo, squares;
   leat_status_t (*rule)(const struct pef_stage_site_s *site);
   double (*steps)(const struct pef_stage_site_s *site);
   pef_operand_row_t operands[PEF_ROW_OPERANDS];

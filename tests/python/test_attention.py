@@ -275,10 +275,10 @@ def test_memory_is_linear_in_the_tokens(tmp_path):
 
 def test_32768_tokens(tmp_path):
     """A table of scores would have 4 GiB."""
-    tokens, size = 32768, 8
+    tokens, size = 32768, 64
     q, k, v = draw(*[(1, 1, tokens, size)] * 3)
     compiled = Compiled(tmp_path, lambda q, k, v: attend(q, k, v, is_causal=True), (q, k, v))
-    assert compiled.information()["memory"]["peak"] < 16 << 20
+    assert compiled.information()["memory"]["peak"] < 48 << 20
     (found,) = compiled.run()
     for i in (0, 1, 127, 128, 5000, 20001, tokens - 1):
         scores = (q[0, 0, i].double() @ k[0, 0, : i + 1].double().T) / math.sqrt(size)
