@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
-from option_support import compiled
+from option_support import compiled, own_arguments  # noqa: F401 - a fixture
 from sambaflow import samba
 from sambaflow._base.library import UnsupportedError
 from sambaflow.samba import utils
