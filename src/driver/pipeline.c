@@ -138,10 +138,11 @@ static leat_status_t check_disable(const char *list) {
       known |= passes[i].optional && strlen(passes[i].name) == accepted && strncmp(passes[i].name, at, accepted) == 0;
     }
     if (!known) {
-      LEAT_FAIL(LEAT_INVALID_ARGUMENT,
-                "pass '%.*s' cannot be disabled: attention, pool-first, fold, narrow, cse, dce, absorb, parts, recompute, "
-                "late, columns, partial and merge can",
-                (int)accepted, at);
+      LEAT_FAIL(
+          LEAT_INVALID_ARGUMENT,
+          "pass '%.*s' cannot be disabled: attention, pool-first, fold, narrow, cse, dce, absorb, parts, recompute, "
+          "late, columns, partial and merge can",
+          (int)accepted, at);
     }
   }
   return NULL;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products of bf16. What they give is f32, and rounded by the op behind: the bits are the same, and an elementwise op
-// that follows reads the sum as it is made.
+// that follows reads the sum as it is made. A convolution of bf16 whose window is one element is such a product, and so
+// are both of its gradients.
 //
 // In programs in which rounding says that products are of bf16 (precision.h, mp1; `rounded`), products whose operands
 // were rounded multiply these, and not f32 copies of them; the result is f32 as before. Where one operand was rounded,
@@ -49,9 +50,52 @@ static leat_status_t visit_product(leat_rebuild_t *r, const leat_op_t *op) {
   return leat_builder_take_status(&r->b);
 }
 
+// --- windows of one element ----------------------------------------------------------------------------------------
+
+// Of all channels, without padding. Pairs of positions do not cross from image to image.
+static bool is_pointwise(const leat_graph_t *g, const leat_op_t *op) {
+  const bool gradient = op->kind == LEAT_PRIM_CONV_WGRAD;
+  if ((op->kind != LEAT_PRIM_CONV && !gradient) || !has_dtype(g, op->result_first, LEAT_BF16)) return false;
+  leat_window_t w;
+  leat_window_of(g, op, &w);
+  bool is = w.groups == 1 && leat_op_int(g, op, LEAT_ATTR_BATCH, 0) == 0;
+  for (uint32_t d = 0; d < w.rank; d++)
+    is &= w.window[d] == 1 && w.low[d] == 0 && w.high[d] == 0 && w.base_dilation[d] == 1;
+  const leat_value_t *dy = leat_graph_value(g, leat_op_input(g, op, 1));
+  bool is_even = false;
+  for (uint32_t d = 2; d < dy->rank; d++) is_even |= dy->dims[d] % 2 == 0;
+  return is && (!gradient || dy->dims[0] == 1 || is_even);
+}
+
+// The elements of x that positions meet.
+static leat_value_id_t elements_met(leat_rebuild_t *r, const leat_op_t *op, leat_value_id_t x) {
+  leat_window_t w;
+  leat_window_of(r->from, op, &w);
+  for (uint32_t d = 0; d < w.rank; d++)
+    x = leat_b_slice_dim(&r->b, x, 2 + d, 0, leat_b_value(&r->b, x)->dims[2 + d], w.stride[d]);
+  return x;
+}
+
+static leat_status_t visit_pointwise(leat_rebuild_t *r, const leat_op_t *op) {
+  static const char *const forward[] = {"nca,oc->noa", "ncab,oc->noab", "ncabd,oc->noabd"};
+  static const char *const gradient[] = {"noa,nca->oc", "noab,ncab->oc", "noabd,ncabd->oc"};
+  const leat_value_t y = *leat_graph_value(r->from, op->result_first);
+  const leat_value_id_t x = elements_met(r, op, leat_rebuild_input(r, op, 0)), other = leat_rebuild_input(r, op, 1);
+  const bool is_gradient = op->kind == LEAT_PRIM_CONV_WGRAD;
+  const leat_value_id_t w = is_gradient ? other : leat_b_reshape(&r->b, other, 2, leat_b_value(&r->b, other)->dims);
+  const leat_value_id_t inputs[2] = {is_gradient ? w : x, is_gradient ? x : w};
+  leat_spec_t spec;
+  LEAT_TRY(leat_spec_parse((is_gradient ? gradient : forward)[y.rank - 3], &spec));
+  const leat_attr_t attrs[2] = {leat_attr_spec(&spec), leat_attr_i(LEAT_ATTR_DTYPE, LEAT_F32)};
+  const leat_value_id_t sum = leat_b_op(&r->b, LEAT_PRIM_CONTRACT, inputs, 2, attrs, 2, NULL);
+  r->map[op->result_first] = leat_b_reshape(&r->b, leat_b_cast(&r->b, sum, LEAT_BF16), y.rank, y.dims);
+  return leat_builder_take_status(&r->b);
+}
+
 static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(r->from, id);
   const narrow_t *narrow = r->user;
+  if (is_pointwise(r->from, op)) return visit_pointwise(r, op);
   if (is_narrow(r->from, op) || is_of_rounded(r->from, op, narrow)) return visit_product(r, op);
   LEAT_TRY(leat_rebuild_copy(r, id));
   if (!narrow->rounded) return NULL;

@@ -236,3 +236,30 @@ def test_a_scaler_of_losses_says_that_it_is_not_needed(tmp_path):
     on.scale(loss).backward()  # on the host it does what torch's does
     on.step(optimizer)
     on.update()
+
+
+class Pointwise(torch.nn.Module):
+    """Windows of one element, of pictures with even and odd counts of positions, and of lines."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.first, self.second = torch.nn.Conv2d(6, 10, 1), torch.nn.Conv2d(10, 7, 1, stride=2, bias=False)
+        self.line, self.size = torch.nn.Conv1d(7, 4, 1), size
+
+    def forward(self, image, target):
+        hidden = torch.relu(self.second(torch.relu(self.first(image))))
+        return (self.line(hidden.flatten(2)).float().mean(-1) - target).square().mean(), hidden
+
+
+@pytest.mark.parametrize("size", [8, 5])
+def test_convolutions_of_one_element_are_products(size, tmp_path):
+    torch.manual_seed(7)
+    model = Pointwise(size)
+    inputs = {"image": torch.randn(BATCH, 6, size, size), "target": torch.randn(BATCH, 4)}
+    losses, found, _ = train(Autocast(model), inputs, tmp_path)
+    eager_losses, eager = reference(Autocast(model), inputs)
+    _, exact = reference(model, inputs)
+    torch.testing.assert_close(torch.tensor(losses), torch.tensor(eager_losses), rtol=LOSS["mp4"], atol=0)
+    for key, gradient in exact.items():
+        allowed = 1.5 * (eager[f"model.{key}"] - gradient).norm() + 2e-3 * gradient.norm()
+        assert (found[f"model.{key}"] - gradient).norm() <= allowed, key
