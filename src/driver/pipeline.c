@@ -79,7 +79,11 @@ PASS(absorb, leat_opt_absorb(from, by->arch, out_graph))
 PASS(by_parts, leat_opt_parts(from, by->arch, out_graph))
 PASS(recompute, leat_opt_recompute(from, by->arch, out_graph))
 PASS(remake, leat_limit_remake(from, by->options, by->arch, out_graph))
-PASS(columns, leat_opt_columns(from, (int64_t)by->options->chunked_products << 20, out_graph))
+// One section of a type is no chunk after chunk.
+static int64_t chunked_from(const leat_compile_options_t *options) {
+  return options->spatial != 0 ? 0 : (int64_t)options->chunked_products << 20;
+}
+PASS(columns, leat_opt_columns(from, chunked_from(by->options), out_graph))
 PASS(late, leat_opt_late(from, by->arch, out_graph))
 PASS(weights, leat_weights_apply(from, by->options, by->tells, out_graph))
 PASS(settle, leat_settle(from, by->arch, out_graph))

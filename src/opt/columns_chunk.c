@@ -195,7 +195,7 @@ leat_value_id_t leat_columns_contract(leat_rebuild_t *r, const leat_op_t *op, ch
     const int dim = leat_spec_find(spec, i, letter);
     in[i] = leat_columns_at(r, leat_op_input(c->g, op, i), dim < 0 ? LEAT_NONE : (uint32_t)dim, at, end);
   }
-  return leat_b_contract(&r->b, spec, in[0], in[1]);
+  return leat_b_op(&r->b, op->kind, in, 2, c->g->attrs.data + op->attr_first, op->attr_count, NULL);
 }
 
 static leat_value_id_t remake_sequence(leat_builder_t *b, const leat_graph_t *g, const leat_op_t *op,

@@ -131,6 +131,8 @@ def trained(folder, samples=8, types=((),), rows=None, steps=2, **config):
         {"rows": 5},
         {"enable_hypersection": True},
         {"memory_limit": 4},
+        {"graphamp_preset": "mp1"},
+        {"compiler_mode": "nlp"},
     ],
     ids=lambda config: next(iter(config)),
 )
@@ -150,3 +152,10 @@ def test_engines_threads_and_levels_agree(tmp_path, monkeypatch):
         found.append(trained(tmp_path / f"{engine}{threads}", chunked_products=1, steps=1)[0])
     for other in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+@pytest.mark.parametrize("config", [{"mapping": "spatial"}, {"o0": True}, {"o1": True}], ids=lambda c: next(iter(c)))
+def test_where_the_whole_is_kept(tmp_path, config):
+    """One section a type, and groups that hand on what they make, keep it as they would without the option."""
+    found = [trained(tmp_path / str(n), chunked_products=n, steps=1, **config) for n in (0, 1)]
+    assert found[0][1] == found[1][1] and all(torch.equal(a, b) for a, b in zip(found[0][0], found[1][0], strict=True))
