@@ -72,6 +72,7 @@ enum {
   CONV_TURNED_MOST = 4096,      // of a larger one, and outputs that it takes
   CONV_TURNED_OUTPUTS = 64,
   CONV_COPIED_FLOATS = 4,  // that are copied in a cycle
+  CONV_READ_FLOATS = 2,    // that are read in a cycle from beyond L2
   CONV_BLOCK_CYCLES = 3,   // of a vector of sums that leaves registers and comes back
   CONV_DEPTH_OUTPUTS = 4,  // of a channel: more share a copy of it
   CONV_LANES = 16          // of the widest level

@@ -91,12 +91,7 @@ static void copy_even(const float *from, int64_t low, int64_t high, float *to) {
     const float *p = from + 2 * c;
     reg_store(to + c, reg_evens(reg_load(p), reg_load(p + REG_LANES - 1)));
   }
-  if (c == high) return;
-  const int64_t left = high - c;
-  const float *p = from + 2 * c;
-  const reg_t low_half = reg_load_lanes(p, reg_part(0, 2 * left - 1, 0));
-  const reg_t high_half = reg_load_lanes(p + REG_LANES - 1, reg_part(0, 2 * left - 1, REG_LANES - 1));
-  reg_store_lanes(to + c, reg_evens(low_half, high_half), reg_lanes(0, left));
+  for (; c < high; c++) to[c] = from[2 * c];
 }
 // A run of columns of any stride, row by row.
 static void copy_strided(const job_t *j, const leat_kern_conv_run_t *run, const float *plane, int64_t band_first,

@@ -153,6 +153,9 @@ static void join(const joining_t *j, const leat_op_t *concat) {
   }
 }
 
+// What joins; other primitives have no row.
+static void (*const join_table[LEAT_PRIM_COUNT])(const joining_t *j, const leat_op_t *op) = {[LEAT_PRIM_CONCAT] = join};
+
 leat_status_t leat_concats_choose(const leat_graph_t *g, const leat_plan_t *plan, const leat_uses_t *uses,
                                   const leat_map_symbols_t *symbols, const leat_keeps_t *keeps,
                                   leat_concats_t *out_concats) {
@@ -163,7 +166,7 @@ leat_status_t leat_concats_choose(const leat_graph_t *g, const leat_plan_t *plan
   const joining_t j = {g, plan, uses, symbols, keeps, out_concats};
   for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
     const leat_op_t *op = leat_graph_op(g, id);
-    if (op->kind == LEAT_PRIM_CONCAT) join(&j, op);
+    if (join_table[op->kind] != NULL) join_table[op->kind](&j, op);
   }
   return NULL;
 }

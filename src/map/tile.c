@@ -48,7 +48,8 @@ static void keep_scratch(const leat_decided_t *d, const leat_home_t *homes, leat
 static bool adds_or_bounds(const leat_graph_t *g, const leat_stage_t *stage) {
   for (uint32_t i = 0; i < stage->ops.count; ++i) {
     const leat_op_t *op = leat_graph_op(g, stage->ops.data[i]);
-    const int fn = op->kind == LEAT_PRIM_MAP ? leat_op_word(g, op, LEAT_ATTR_FN, -1) : -1;
+    const int fn = leat_op_word(g, op, LEAT_ATTR_FN, -1);
+    if (leat_op_role(op->kind) != LEAT_ROLE_ELEMENTWISE) return false;
     if (fn != LEAT_SCALAR_ADD && fn != LEAT_SCALAR_MAX && fn != LEAT_SCALAR_MIN) return false;
   }
   return stage->ops.count > 0;
@@ -57,8 +58,9 @@ static bool adds_or_bounds(const leat_graph_t *g, const leat_stage_t *stage) {
 // A convolution ends with what the next stage adds to its sums, and bounds them by, where nobody else reads these: they
 // are in no buffer then, whatever their tile is.
 static bool stays_in_registers(const leat_graph_t *g, const leat_stage_list_t *stages, const leat_fit_block_t *block) {
-  return stages->data[block->first].kind == LEAT_PRIM_CONV && block->last == block->first + 1 &&
-         adds_or_bounds(g, &stages->data[block->last]);
+  const uint32_t kind = stages->data[block->first].kind;
+  const bool is_convolution = leat_op_info(kind)->products != 0 && leat_op_takes_attr(kind, LEAT_ATTR_BASE_DILATION);
+  return is_convolution && block->last == block->first + 1 && adds_or_bounds(g, &stages->data[block->last]);
 }
 
 // Bytes per row that later stages of the section read again, at the fullest stage. What is only written passes by.

@@ -197,8 +197,9 @@ static int64_t channels_of(const leat_kern_conv_phase_t *p, int64_t channels, in
   return leat_kern_next_piece(channels, leat_kern_clamp(CONV_IMAGE_FLOATS / floats, 1, channels));
 }
 
-// Cycles that a group takes in bands of so many rows, about: copies, of which neighbours share rows; sums, which leave
-// registers after each block of channels; lanes beyond those of a band that vectors have.
+// Cycles that a group takes in bands of so many rows, about: copies, of which neighbours share rows; weights, which
+// each band reads from afar where they do not stay in L2; sums, which leave registers after each block of channels;
+// lanes beyond those of a band that vectors have.
 static double band_cycles(const leat_kern_conv_phase_t *p, const leat_kern_conv_t *s, int64_t channels, int64_t band) {
   const int64_t rows = p->dim[1].count, width = p->dim[2].count, lanes = CONV_LANES;
   const int64_t vectors =
@@ -206,7 +207,9 @@ static double band_cycles(const leat_kern_conv_phase_t *p, const leat_kern_conv_
   const double bands = (double)((rows + band - 1) / band), taps = (double)(channels * window_elements(s));
   const double blocks = (double)divide_up(channels, channels_of(p, channels, band));
   const double copied = bands * (double)channels * (double)channel_floats(p, band) / CONV_COPIED_FLOATS;
-  return copied + (double)vectors * (double)s->outputs_per_group * (blocks * CONV_BLOCK_CYCLES + taps / 2);
+  const double weights = taps * (double)s->outputs_per_group;
+  const double read = weights > CONV_FAR_WEIGHTS ? bands * weights / CONV_READ_FLOATS : 0;
+  return copied + read + (double)vectors * (double)s->outputs_per_group * (blocks * CONV_BLOCK_CYCLES + taps / 2);
 }
 
 static void choose_blocks(leat_kern_conv_phase_t *p, const leat_kern_conv_t *s) {
