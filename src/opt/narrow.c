@@ -25,12 +25,12 @@ static bool is_widening(const leat_graph_t *g, const leat_op_t *op) {
 }
 
 static bool is_narrow(const leat_graph_t *g, const leat_op_t *op) {
-  return op->kind == LEAT_PRIM_CONTRACT && has_dtype(g, op->result_first, LEAT_BF16);
+  return leat_op_takes_attr(op->kind, LEAT_ATTR_SPEC) && has_dtype(g, op->result_first, LEAT_BF16);
 }
 
 static bool is_of_rounded(const leat_graph_t *g, const leat_op_t *op, const narrow_t *narrow) {
-  if (!narrow->rounded || op->kind != LEAT_PRIM_CONTRACT || op->exact || !has_dtype(g, op->result_first, LEAT_F32))
-    return false;
+  const bool is_product = leat_op_takes_attr(op->kind, LEAT_ATTR_SPEC) && has_dtype(g, op->result_first, LEAT_F32);
+  if (!narrow->rounded || !is_product || op->exact) return false;
   const leat_value_id_t a = leat_op_input(g, op, 0), b = leat_op_input(g, op, 1);
   return has_dtype(g, a, LEAT_F32) && (narrow->of[a] != LEAT_NONE || narrow->of[b] != LEAT_NONE);
 }
@@ -52,10 +52,12 @@ static leat_status_t visit_product(leat_rebuild_t *r, const leat_op_t *op) {
 
 // --- windows of one element ----------------------------------------------------------------------------------------
 
+// Of those that go by groups of channels, the one that sums over batches.
+static bool is_gradient(const leat_op_t *op) { return leat_op_takes_attr(op->kind, LEAT_ATTR_BATCH); }
+
 // Of all channels, without padding. Pairs of positions do not cross from image to image.
 static bool is_pointwise(const leat_graph_t *g, const leat_op_t *op) {
-  const bool gradient = op->kind == LEAT_PRIM_CONV_WGRAD;
-  if ((op->kind != LEAT_PRIM_CONV && !gradient) || !has_dtype(g, op->result_first, LEAT_BF16)) return false;
+  if (!leat_op_takes_attr(op->kind, LEAT_ATTR_GROUPS) || !has_dtype(g, op->result_first, LEAT_BF16)) return false;
   leat_window_t w;
   leat_window_of(g, op, &w);
   bool is = w.groups == 1 && leat_op_int(g, op, LEAT_ATTR_BATCH, 0) == 0;
@@ -64,7 +66,7 @@ static bool is_pointwise(const leat_graph_t *g, const leat_op_t *op) {
   const leat_value_t *dy = leat_graph_value(g, leat_op_input(g, op, 1));
   bool is_even = false;
   for (uint32_t d = 2; d < dy->rank; d++) is_even |= dy->dims[d] % 2 == 0;
-  return is && (!gradient || dy->dims[0] == 1 || is_even);
+  return is && (!is_gradient(op) || dy->dims[0] == 1 || is_even);
 }
 
 // The elements of x that positions meet.
@@ -81,11 +83,11 @@ static leat_status_t visit_pointwise(leat_rebuild_t *r, const leat_op_t *op) {
   static const char *const gradient[] = {"noa,nca->oc", "noab,ncab->oc", "noabd,ncabd->oc"};
   const leat_value_t y = *leat_graph_value(r->from, op->result_first);
   const leat_value_id_t x = elements_met(r, op, leat_rebuild_input(r, op, 0)), other = leat_rebuild_input(r, op, 1);
-  const bool is_gradient = op->kind == LEAT_PRIM_CONV_WGRAD;
-  const leat_value_id_t w = is_gradient ? other : leat_b_reshape(&r->b, other, 2, leat_b_value(&r->b, other)->dims);
-  const leat_value_id_t inputs[2] = {is_gradient ? w : x, is_gradient ? x : w};
+  const bool of_weights = is_gradient(op);
+  const leat_value_id_t w = of_weights ? other : leat_b_reshape(&r->b, other, 2, leat_b_value(&r->b, other)->dims);
+  const leat_value_id_t inputs[2] = {of_weights ? w : x, of_weights ? x : w};
   leat_spec_t spec;
-  LEAT_TRY(leat_spec_parse((is_gradient ? gradient : forward)[y.rank - 3], &spec));
+  LEAT_TRY(leat_spec_parse((of_weights ? gradient : forward)[y.rank - 3], &spec));
   const leat_attr_t attrs[2] = {leat_attr_spec(&spec), leat_attr_i(LEAT_ATTR_DTYPE, LEAT_F32)};
   const leat_value_id_t sum = leat_b_op(&r->b, LEAT_PRIM_CONTRACT, inputs, 2, attrs, 2, NULL);
   r->map[op->result_first] = leat_b_reshape(&r->b, leat_b_cast(&r->b, sum, LEAT_BF16), y.rank, y.dims);
