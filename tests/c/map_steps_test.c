@@ -351,17 +351,18 @@ static void products_are_read_as_plainly_as_they_are(void **state) {
   ",32,128,128]\n"                                                                                                 \
   "prim.store(%3) {kind=\"output\", name=\"y\"}\n"
 
-// A tile of output channels copies the picture: no tile is thinner than one of a product. One of pictures is.
-static void tiles_of_output_channels_pay_for_the_copy_of_a_picture(void **state) {
+// A tile of output channels copies the picture: where sums end in registers one tile has all of them, as has one of
+// pictures all of these.
+static void tiles_are_whole_where_sums_end_in_registers(void **state) {
   (void)state;
   mapping_t m;
   map(CONVOLVED("1"), true, &m);
   assert_int_equal(m.plan.sections.data[0].rows, 32);
-  assert_int_equal(m.placed.tilings[0].rows_max, m.arch.tile_rows_min);
+  assert_int_equal(m.placed.tilings[0].rows_max, 32);
   unmap(&m);
   map(CONVOLVED("8"), true, &m);
   assert_int_equal(m.plan.sections.data[0].rows, 8);
-  assert_int_equal(m.placed.tilings[0].rows_max, 1);
+  assert_int_equal(m.placed.tilings[0].rows_max, 8);
   unmap(&m);
 }
 
@@ -450,7 +451,7 @@ int main(void) {
       cmocka_unit_test(packs_are_decided_before_memory_and_shared_by_products),
       cmocka_unit_test(a_training_step_of_few_rows_packs_nothing),
       cmocka_unit_test(products_are_read_as_plainly_as_they_are),
-      cmocka_unit_test(tiles_of_output_channels_pay_for_the_copy_of_a_picture),
+      cmocka_unit_test(tiles_are_whole_where_sums_end_in_registers),
       cmocka_unit_test(what_is_prepared_for_products_apart_is_prepared_apart_where_it_is_worth_it),
       cmocka_unit_test(an_iota_behind_dims_of_one_is_an_iota),
       cmocka_unit_test(an_update_that_waits_has_the_rows_of_its_symbol),
