@@ -49,7 +49,7 @@ enum { PAGED_RUN = 3, PAGED_BYTES = 1 << 20 };
 
 // --- CONCAT
 
-enum { CONCAT_RUN_LINES = 64 };  // of a run of what is made within a concatenation, at least
+enum { CONCAT_LINES = 64 };  // of what is made within a concatenation, at least
 
 // --- POOL
 

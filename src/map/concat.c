@@ -22,33 +22,18 @@ leat_access_t leat_concats_access(const leat_concats_t *concats, const leat_acce
   const leat_part_t *part = &concats->of[a.base];
   if (part->whole == LEAT_NONE) return a;
   a.base = part->whole;
-  a.offset = part->at + a.offset / part->run * part->step + a.offset % part->run;
-  for (uint32_t d = 0; d < a.rank; ++d) a.strides[d] = a.strides[d] / part->run * part->step + a.strides[d] % part->run;
+  a.offset += part->at;
   return a;
 }
 
 // --- what may be a part ---------------------------------------------------------------------------------------------
 
-// Dims of the access stay within a run of the part, or go from run to run.
-static bool is_said_by_strides(const leat_access_t *access, const leat_part_t *part) {
-  int64_t low = access->offset % part->run, high = low;
-  for (uint32_t d = 0; d < access->rank; ++d) {
-    const int64_t reach = (access->dims[d] - 1) * (access->strides[d] % part->run);
-    if (reach < 0)
-      low += reach;
-    else
-      high += reach;
-  }
-  return low >= 0 && high < part->run;
-}
-
-static bool all_can_read(const joining_t *j, leat_value_id_t v, const leat_part_t *part) {
+static bool all_can_read(const joining_t *j, leat_value_id_t v) {
   for (uint32_t i = j->uses->first[v]; i < j->uses->first[v + 1]; ++i) {
     const leat_use_t *use = &j->uses->all[i];
     leat_access_t access;
     if (!leat_access_resolve(j->g, leat_op_input(j->g, leat_graph_op(j->g, use->op), use->input), &access))
       return false;
-    if (!is_said_by_strides(&access, part)) return false;
   }
   return true;
 }
@@ -86,10 +71,9 @@ static uint32_t times_joined(const leat_graph_t *g, const leat_op_t *concat, lea
   return times;
 }
 
-static bool is_of_lines(const leat_part_t *part, const leat_value_t *value) {
-  const int64_t line = BLOCKS_LINE / (int64_t)leat_dtype_bytes((leat_dtype_t)value->dtype);
-  return part->run >= CONCAT_RUN_LINES * line && part->run % line == 0 && part->step % line == 0 &&
-         part->at % line == 0;
+static bool is_of_lines(const leat_part_t *part, int64_t elements, leat_dtype_t dtype) {
+  const int64_t line = BLOCKS_LINE / (int64_t)leat_dtype_bytes(dtype);
+  return elements >= CONCAT_LINES * line && elements % line == 0 && part->at % line == 0;
 }
 
 // Weights are packed, and indices looked up, by accesses that are no op's: neither is a part.
@@ -100,27 +84,22 @@ static bool may_be_part(const joining_t *j, const leat_op_t *concat, leat_value_
   if (maker->type == LEAT_TYPE_PREPARE || !leat_dtype_is_float((leat_dtype_t)value->dtype)) return false;
   if (j->keeps->of[v].kind != LEAT_KEEP_MEMORY || leat_concats_is_part(j->concats, v) || j->concats->is_whole[v])
     return false;
-  return is_of_lines(part, value) && times_joined(j->g, concat, v) == 1 && is_made_apart(j, concat, v) &&
-         all_can_read(j, v, part);
+  return is_of_lines(part, leat_value_elements(value), (leat_dtype_t)value->dtype) &&
+         times_joined(j->g, concat, v) == 1 && is_made_apart(j, concat, v) && all_can_read(j, v);
 }
 
 // --- all of it ------------------------------------------------------------------------------------------------------
 
-static int64_t elements_from(const leat_value_t *value, uint32_t dim) {
-  int64_t count = 1;
-  for (uint32_t d = dim; d < value->rank; ++d) count *= value->dims[d];
-  return count;
+// Whether operands of a concatenation lie in one piece each, one behind the other.
+static bool is_of_pieces(const leat_graph_t *g, const leat_op_t *concat) {
+  const leat_value_t *whole = leat_graph_value(g, concat->result_first);
+  int64_t before = 1;
+  for (uint32_t d = 0; d < (uint32_t)leat_op_int(g, concat, LEAT_ATTR_DIM, 0); ++d) before *= whole->dims[d];
+  return before == 1;
 }
 
-// Steps to the next input of a concatenation, and says what part it would be, and of which value; LEAT_NONE: it is some
-// of one.
-static leat_value_id_t next_part(const joining_t *j, const leat_op_t *concat, uint32_t input, leat_part_t *part) {
-  const leat_value_t *v = leat_graph_value(j->g, leat_op_input(j->g, concat, input));
-  const uint32_t dim = (uint32_t)leat_op_int(j->g, concat, LEAT_ATTR_DIM, 0);
-  part->whole = concat->result_first;
-  part->step = elements_from(leat_graph_value(j->g, part->whole), dim);
-  part->at += part->run;
-  part->run = elements_from(v, dim);
+// Which value an operand is, whole; LEAT_NONE: it is some of one.
+static leat_value_id_t value_of(const joining_t *j, const leat_op_t *concat, uint32_t input) {
   leat_access_t access;
   const bool is_known = leat_access_resolve(j->g, leat_op_input(j->g, concat, input), &access);
   return is_known && leat_access_is_whole(j->g, &access) ? access.base : LEAT_NONE;
@@ -133,21 +112,25 @@ static bool may_have_parts(const joining_t *j, leat_value_id_t v) {
   return keep->kind == LEAT_KEEP_MEMORY && !leat_concats_is_part(j->concats, v);
 }
 
+static int64_t elements_of(const joining_t *j, const leat_op_t *concat, uint32_t input) {
+  return leat_value_elements(leat_graph_value(j->g, leat_op_input(j->g, concat, input)));
+}
+
 static void join(const joining_t *j, const leat_op_t *concat) {
   const leat_value_id_t whole = concat->result_first;
-  if (!may_have_parts(j, whole)) return;
-  leat_part_t part = {0};
+  if (!may_have_parts(j, whole) || !is_of_pieces(j->g, concat)) return;
+  leat_part_t part = {.whole = whole};
   bool all = true;
-  for (uint32_t i = 0; i < concat->input_count; ++i) {
-    const leat_value_id_t v = next_part(j, concat, i, &part);
-    all &= part.run == 0 || (v != LEAT_NONE && may_be_part(j, concat, v, &part));
+  for (uint32_t i = 0; i < concat->input_count; part.at += elements_of(j, concat, i++)) {
+    const leat_value_id_t v = value_of(j, concat, i);
+    all &= elements_of(j, concat, i) == 0 || (v != LEAT_NONE && may_be_part(j, concat, v, &part));
   }
   // A section that copies the rest would read what it did not write.
   if (!all && is_read_in(j, whole, maker_section(j, whole))) return;
-  part = (leat_part_t){0};
-  for (uint32_t i = 0; i < concat->input_count; ++i) {
-    const leat_value_id_t v = next_part(j, concat, i, &part);
-    if (part.run == 0 || v == LEAT_NONE || !may_be_part(j, concat, v, &part)) continue;
+  part.at = 0;
+  for (uint32_t i = 0; i < concat->input_count; part.at += elements_of(j, concat, i++)) {
+    const leat_value_id_t v = value_of(j, concat, i);
+    if (elements_of(j, concat, i) == 0 || v == LEAT_NONE || !may_be_part(j, concat, v, &part)) continue;
     j->concats->of[v] = part;
     j->concats->is_whole[whole] = true;
   }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Concatenations that copy nothing: what they join is made in their memory. A part is such where it lies in long runs,
-// all that read it can say so by strides, and no section that makes it reads the concatenation, too: such a section
-// would read what other tiles of it write.
+// Concatenations that copy nothing: what they join is made in their memory. A part is such where it lies in one long
+// piece, so that whoever makes or reads it, by axes that are merged or not, only begins further on; and where no
+// section that makes it reads the concatenation, too: such a section would read what other tiles of it write.
 #ifndef LEAT_MAP_CONCAT_H_
 #define LEAT_MAP_CONCAT_H_
 
 #include "map/keep.h"
 #include "space/access.h"
 
-// Where a part lies: element e of it, row-major, is element at + e / run * step + e % run of the whole.
+// Where a part lies: element e of it, row-major, is element at + e of the whole.
 typedef struct leat_part_s {
   leat_value_id_t whole;  // LEAT_NONE: the value is no part
-  int64_t at, run, step;
+  int64_t at;
 } leat_part_t;
 
 typedef struct leat_concats_s {

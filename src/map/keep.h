@@ -2,8 +2,7 @@
 // What keeps each value while others read it, and which stores need no copy.
 //
 // A value that only one MAP stage touches stays in its strip program; a stored value is written straight to its symbol
-// where that is safe; large values that are only put one behind the other are made in the memory of what they become;
-// all else goes to memory, where place.h finds it a home.
+// where that is safe; all else goes to memory, where place.h finds it a home.
 #ifndef LEAT_MAP_KEEP_H_
 #define LEAT_MAP_KEEP_H_
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a concatenation joins is made in its memory, where that can be; values are eager's, however parts are read."""
 
+import subprocess
+
 import beside_eager
 import pytest
 import torch
 import torch.nn.functional as F
-from sambaflow import samba
+from support import leat_command
 from torch import nn
 
 
@@ -55,18 +57,61 @@ def test_gradients(count, tmp_path):
     beside_eager.check(tmp_path, Joined(join), images(count), rtol=1e-3, atol=1e-5)
 
 
+class Skipped(Joined):
+    """A convolution of both, so that who joins and who reads are different sections."""
+
+    def __init__(self):
+        super().__init__(lambda a, b, x: torch.cat([a, b], 1))
+        self.after = nn.Conv2d(48, 8, 3, padding=1)
+
+    def forward(self, x):
+        return self.after(super().forward(x))
+
+
 @pytest.mark.parametrize("count", (1, 3))
-def test_nothing_is_copied(count, tmp_path):
-    """No section is left for the concatenation, whose parts other sections make and who reads which is another one."""
+def test_parts_in_one_piece_are_not_copied(count, tmp_path):
+    """Of several images a part lies in several pieces, and is copied."""
     torch.manual_seed(1)
-    model, x = Joined(lambda a, b, x: torch.cat([a, b], 1).mean((2, 3)) @ torch.ones(48, 4)), images(count, 96)
-    expected = model(x)
-    samba.from_torch_model_(model)
-    inputs = (samba.from_torch_tensor(x, name="x"),)
-    config = {"output_folder": str(tmp_path), "pef_name": "m", "log_level": "error", "optim_level": "o0"}
-    pef = samba.session.compile(model, inputs, inference=True, config_dict=config)
-    outputs = samba.utils.trace_graph(model, inputs, pef=pef)
-    (y,) = samba.session.run(inputs, outputs, section_types=["fwd"])
-    torch.testing.assert_close(samba.to_torch(y), expected, rtol=1e-4, atol=1e-4)
-    names = [section["name"] for section in samba.session._device.report()["sections"]]
-    assert len(names) > 3 and not any("cat" in name for name in names), names
+    model, x = Skipped(), images(count, 96)
+    beside_eager.check(tmp_path, model, x, inference=True, rtol=1e-4, atol=1e-4)
+    (pef,) = tmp_path.rglob("*.pef")
+    command = [leat_command(), "info", str(pef), "--stages"]
+    stages = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    copies = [line for line in stages if " cat " in line]
+    assert (len(copies) > 0) == (count > 1), copies
+
+
+# Results of products have merged dims, which go over the borders of pieces; as do those that a sum reads.
+class Products(nn.Module):
+    def __init__(self, join):
+        super().__init__()
+        self.left, self.right = (nn.Parameter(torch.randn(64, 64) / 8) for _ in range(2))
+        self.join = join
+
+    def forward(self, x, kept):
+        return self.join(x, kept, self.left, self.right)
+
+
+def read_apart(left, right, weight):
+    return torch.cat([left, right], 1).softmax(1).sum(2) + (left @ weight).sum(1)[:, :1]
+
+
+PRODUCTS = {
+    "linear": lambda x, kept, a, b: torch.cat([F.linear(x, a), F.linear(x, b)], 1).softmax(1),
+    "matmul": lambda x, kept, a, b: torch.cat([x @ a, x @ b], 1).softmax(1),
+    "einsum": lambda x, kept, a, b: torch.cat([torch.einsum("btd,de->bte", x, w) for w in (a, b)], 1).sum(0),
+    "kept": lambda x, kept, a, b: torch.cat([kept, x @ a], 1).sum(0),
+    "last": lambda x, kept, a, b: torch.cat([x @ a, x @ b], 2).softmax(0),
+    "first": lambda x, kept, a, b: torch.cat([x @ a, x @ b], 0).softmax(0),
+    "one batch": lambda x, kept, a, b: torch.cat([x[:1] @ a, kept[:1], x[1:2] @ b], 1).softmax(1),
+    "read apart": lambda x, kept, a, b: read_apart(x @ a, x @ b, b),
+}
+
+
+@pytest.mark.parametrize("inference", (True, False))
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products(name, inference, tmp_path):
+    torch.manual_seed(4)
+    join = PRODUCTS[name] if inference else lambda *inputs: PRODUCTS[name](*inputs).square().mean()
+    x, kept = torch.randn(4, 512, 64), torch.randn(4, 96, 64)
+    beside_eager.check(tmp_path, Products(join), x, kept, inference=inference, rtol=1e-3, atol=1e-5)
