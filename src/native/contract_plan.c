@@ -102,7 +102,7 @@ static void choose_scales(contract_plan_t *plan, contract_roles_t *roles) {
   contract_dim_t *inner = count > 0 ? &roles->dims[ROLE_K][count - 1] : NULL;
   const contract_dim_t *outer = count > 1 ? inner - 1 : NULL;
   plan->scale_group = INT64_MAX;
-  if (inner == NULL) return;
+  if (inner == NULL || inner->extent == 0) return;
   if (inner->s != 0) plan->scale_group = 1;
   plan->scale_step = inner->s;
   if (outer == NULL || inner->s != 0 || outer->a != inner->extent * inner->a) return;

@@ -144,6 +144,14 @@ static void multiply(const run_t *run, uint32_t product, const uint32_t last[2],
                        run->workspace + b, run->workspace + c);
 }
 
+// Whether hidden scores have weights of 0: exp(-inf - lse) is NaN where lse is -inf, of a row without keys, or NaN.
+static bool are_weightless(const float *lse, int64_t lanes) {
+  for (int64_t i = 0; i < lanes; i++) {
+    if (!(lse[i] > -__builtin_inff())) return false;
+  }
+  return true;
+}
+
 static void take_pair(const run_t *run, const leat_native_block_t *block) {
   const attention_grad_t *a = run->plan;
   const int64_t width = run->s->width, values = run->s->values;
@@ -151,7 +159,7 @@ static void take_pair(const run_t *run, const leat_native_block_t *block) {
                             block->j + a->block > run->s->keys && block->j != 0};
   float *scores = run->workspace + a->scores, *reaches = run->workspace + a->reaches, *sum = run->workspace + a->sum;
   const float *numbers = run->workspace + a->numbers;
-  if (leat_native_scores_hidden(run->s, block)) return;
+  if (leat_native_scores_hidden(run->s, block) && are_weightless(numbers, a->lanes)) return;
   copy_rows(run, PEF_ATTENTION_GRAD_k, block->j, block->keys, width, a->k);
   copy_rows(run, PEF_ATTENTION_GRAD_v, block->j, block->keys, values, a->v);
   multiply(run, SCORES, last, a->k, a->q_turned, a->scores);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products of bf16. What they give is f32, and rounded by the op behind: the bits are the same, and an elementwise op
 // that follows reads the sum as it is made. A convolution of bf16 whose window is one element is such a product, and so
-// are both of its gradients.
+// are its gradients: that of its input where its stride is 1, that of its weights where pairs end with an image.
 //
 // In programs in which rounding says that products are of bf16 (precision.h, mp1; `rounded`), products whose operands
 // were rounded multiply these, and not f32 copies of them; the result is f32 as before. Where one operand was rounded,

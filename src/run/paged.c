@@ -88,7 +88,17 @@ static bool write_all(int file, const range_t *range, off_t place) {
   return true;
 }
 
-// All of them are in the file before any is mapped. A mapping that fails leaves the old one.
+// Puts a part of the file in the place of a range; what fails leaves the range as it was: mapped over it at once, a
+// mapping that fails could leave nothing there.
+static bool map_over(int file, const range_t *range, off_t place) {
+  void *pages = mmap(NULL, range->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, place);
+  if (pages == MAP_FAILED) return false;
+  if (mremap(pages, range->bytes, range->bytes, MREMAP_MAYMOVE | MREMAP_FIXED, range->at) != MAP_FAILED) return true;
+  munmap(pages, range->bytes);
+  return false;
+}
+
+// All of them are in the file before any is mapped.
 static void move(int file, const ranges_t *ranges) {
   off_t place = 0;
   for (uint32_t i = 0; i < ranges->count; place += (off_t)ranges->data[i++].bytes) {
@@ -97,8 +107,7 @@ static void move(int file, const ranges_t *ranges) {
   place = 0;
   for (uint32_t i = 0; i < ranges->count; place += (off_t)ranges->data[i++].bytes) {
     const range_t *range = &ranges->data[i];
-    if (range->bytes == 0) continue;
-    (void)mmap(range->at, range->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, file, place);
+    if (range->bytes != 0 && !map_over(file, range, place)) return;
   }
 }
 

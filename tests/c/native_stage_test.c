@@ -410,21 +410,21 @@ static double contract_at(const bench_t *b, const int64_t *at, const char *old_c
   double x[2] = {0}, y[2] = {0};  // of a pair
   for (uint32_t d = 0; d < c->rank; d++)
     dims[d] = b->params.contract.roles[d] == 3 ? b->operands[0].dims[d] : 1, terms *= dims[d];
-  double *sums = calloc((size_t)terms, sizeof *sums);
+  double *sums = calloc((size_t)terms + 1, sizeof *sums);
   if (b->params.contract.add)
     leat_kern_portable.load[LEAT_KERN_F64][c->dtype](&sums[0], old_c + offset_of(c, at) * c->element_bytes, 1, 1);
-  do {
-    for (uint32_t d = 0; d < c->rank; d++) index[d] = at[d] + k[d];
-    double *acc = &sums[blocks], *last_x = &x[term % 2], *last_y = &y[term % 2];
-    *last_x = get(b, 0, index), *last_y = factor_at(b, index);
-    term++;
-    if (b->params.contract.pairs != 0) {
-      if (term % 2 == 0 || term == terms) *acc = (double)add_pair(x, y, term % 2 == 0 ? 2 : 1, (float)*acc);
-    } else {
-      *acc = wide ? fma(*last_x, *last_y, *acc) : (double)fmaf((float)*last_x, (float)*last_y, (float)*acc);
-    }
-    if (chain > 0 && term % chain == 0) blocks++;
-  } while (next(k, dims, c->rank));
+  if (terms != 0) do {
+      for (uint32_t d = 0; d < c->rank; d++) index[d] = at[d] + k[d];
+      double *acc = &sums[blocks], *last_x = &x[term % 2], *last_y = &y[term % 2];
+      *last_x = get(b, 0, index), *last_y = factor_at(b, index);
+      term++;
+      if (b->params.contract.pairs != 0) {
+        if (term % 2 == 0 || term == terms) *acc = (double)add_pair(x, y, term % 2 == 0 ? 2 : 1, (float)*acc);
+      } else {
+        *acc = wide ? fma(*last_x, *last_y, *acc) : (double)fmaf((float)*last_x, (float)*last_y, (float)*acc);
+      }
+      if (chain > 0 && term % chain == 0) blocks++;
+    } while (next(k, dims, c->rank));
   if (chain == 0 || term % chain != 0) blocks++;
   add_pairwise(wide ? PEF_CLASS_F64 : PEF_CLASS_F32, sums, blocks, 1);
   double acc = sums[0];
@@ -458,6 +458,7 @@ static void one_contract(uint32_t seed, leat_native_jit_t *jit) {
     if (total * dims[d] > 200000) dims[d] = 1 + chance(2);
     total *= dims[d];
     if (b->params.product.roles[d] <= 1 && chance(2)) row = d;
+    if (b->params.product.roles[d] == 3 && chance(30) == 0) dims[d] = 0;
   }
   static const uint8_t kinds[6][3] = {{PEF_F32, PEF_F32, PEF_F32},   {PEF_BF16, PEF_BF16, PEF_F32},
                                       {PEF_BF16, PEF_BF16, PEF_F32}, {PEF_F64, PEF_F64, PEF_F64},

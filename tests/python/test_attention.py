@@ -195,6 +195,22 @@ def test_written_out(name, tmp_path):
     assert in_blocks(Compiled(tmp_path, function, draw(*shapes)))
 
 
+def nothing_in_a_block(q, k, v):
+    hidden = torch.zeros(q.shape[2], k.shape[2], dtype=torch.bool)
+    hidden[128:] = True
+    return ((q @ k.transpose(-2, -1)).masked_fill(hidden, -math.inf).softmax(-1) @ v)[:, :, :128]
+
+
+def test_rows_without_keys_reach_all_values(tmp_path):
+    """As eager's do: their weights are NaN, which a result that nobody reads does not make 0."""
+    inputs = draw(*[(1, 2, 300, 16)] * 3)
+    (seed,) = draw((1, 2, 128, 16), seed=7)
+    expected = eager(nothing_in_a_block, inputs, seed)
+    found = Compiled(tmp_path, nothing_in_a_block, inputs, seed).run()
+    assert expected[3].isnan().all() and found[3].isnan().all()
+    torch.testing.assert_close(found[0], expected[0], rtol=1e-5, atol=1e-5)
+
+
 def also_read(q, k, v):
     weights = torch.softmax(q @ k.transpose(-2, -1), -1)
     return torch.cat([weights @ v, weights[..., :3]], -1)
