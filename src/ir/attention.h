@@ -5,7 +5,10 @@
 
 #include "ir/graph.h"
 
-enum { LEAT_ATTENTION_BACKWARD = 3 };  // lse, delta, dout: the last operands of ATTENTION_GRAD
+enum {
+  LEAT_ATTENTION_BACKWARD = 3,  // lse, delta, dout: the last operands of ATTENTION_GRAD
+  LEAT_ATTENTION_LOGS = 2,      // numbers a row of lse: the greatest score, the log of the sum of exp(score - that)
+};
 
 typedef struct leat_attention_places_s {
   uint32_t mask, state, drop;  // places among the operands; LEAT_NONE: absent

@@ -81,7 +81,9 @@ static void forward_row(const table_t *t, int64_t head, int64_t i) {
       value += t->back[j] / sum * t->factors[j] * element(t, 2, head, j, c).f;
     leat_eval_store(t->call, 0, row * t->values + c, (leat_element_t){.f = value});
   }
-  leat_eval_store(t->call, 1, row, (leat_element_t){.f = sum == 0 && !bare ? HUGE_VAL : shift + log(sum)});
+  const bool none = sum == 0 && !bare;
+  leat_eval_store(t->call, 1, row * LEAT_ATTENTION_LOGS, (leat_element_t){.f = none ? HUGE_VAL : most});
+  leat_eval_store(t->call, 1, row * LEAT_ATTENTION_LOGS + 1, (leat_element_t){.f = none ? 0 : log(sum)});
 }
 
 static leat_status_t for_rows(const leat_eval_call_t *call, void (*visit)(const table_t *, int64_t, int64_t)) {
@@ -108,14 +110,17 @@ static void add_to(const table_t *t, uint32_t result, int64_t at, double number)
 }
 
 static void backward_row(const table_t *t, int64_t head, int64_t i) {
-  const double lse = element(t, t->at.lse, head, i, 0).f, delta = element(t, t->at.delta, head, i, 0).f;
+  const double most = element(t, t->at.lse, head, i, 0).f, logs = element(t, t->at.lse, head, i, 1).f;
+  const double delta = element(t, t->at.delta, head, i, 0).f;
+  const bool hides = t->at.mask != LEAT_NONE && leat_eval_operand(t->call, t->at.mask)->dtype == LEAT_BOOL;
   for (int64_t j = 0; j < t->keys; j++) {
-    const double weight = exp(t->scores[j] - lse);
+    const double weight = exp(t->scores[j] - most - logs);
     double reaches = 0;
     if (weight == 0) continue;
     for (int64_t c = 0; c < t->values; c++)
       reaches += element(t, t->at.dout, head, i, c).f * element(t, 2, head, j, c).f;
-    const double slope = weight * (reaches * t->factors[j] - delta);
+    const bool hidden = hides && t->scores[j] == -HUGE_VAL;
+    const double slope = hidden ? 0 : weight * (reaches * t->factors[j] - delta);
     for (int64_t e = 0; e < t->width; e++) {
       add_to(t, 0, (head * t->queries + i) * t->width + e, slope * element(t, 1, head, j, e).f);
       add_to(t, 1, (head * t->keys + j) * t->width + e, slope * element(t, 0, head, i, e).f);

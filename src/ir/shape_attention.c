@@ -88,7 +88,7 @@ leat_status_t leat_shape_ATTENTION(const leat_shape_call_t *call) {
   const leat_value_t *v = leat_shape_operand(call, 2);
   const int64_t queries = batch.dims[batch.rank - 2];
   call->results[0] = with_columns(batch, queries, v->dims[v->rank - 1]);
-  call->results[1] = with_columns(batch, queries, 1);
+  call->results[1] = with_columns(batch, queries, LEAT_ATTENTION_LOGS);
   return NULL;
 }
 
@@ -101,7 +101,7 @@ leat_status_t leat_shape_ATTENTION_GRAD(const leat_shape_call_t *call) {
   const struct {
     uint32_t place;
     int64_t columns;
-  } back[] = {{at.lse, 1}, {at.delta, 1}, {at.dout, values}};
+  } back[] = {{at.lse, LEAT_ATTENTION_LOGS}, {at.delta, 1}, {at.dout, values}};
   for (uint32_t i = 0; i < LEAT_ATTENTION_BACKWARD; i++) {
     const leat_value_t expected = with_columns(batch, queries, back[i].columns);
     LEAT_TRY(check_dtype(call, back[i].place, LEAT_F32));

@@ -72,17 +72,18 @@ void KERN(attention_end_f32)(float *out, int64_t rows, int64_t width, const floa
     const vi32_t none = (l == 0.0f) & (bare ? 0 : -1);
     const vf32_t by = vf32_choose(none, vf32_splat(1.0f), l);
     for (int64_t r = 0; r < rows; r++) vf32_store(out + r * width + i, vf32_load(out + r * width + i) / by);
-    vf32_store(lse + i, vf32_choose(none, vf32_splat(F32_INF), vf32_load(most + i) + vf32_log(by)));
+    vf32_store(lse + i, vf32_choose(none, vf32_splat(F32_INF), vf32_load(most + i)));
+    vf32_store(lse + width + i, vf32_log(by));
   }
 }
 
 int64_t KERN(attention_slopes_f32)(float *scores, float *reaches, int64_t keys, int64_t width, const float *lse,
-                                   const float *delta, const float *kept) {
+                                   const float *delta, const float *kept, float hidden) {
   vi32_t any = {0};
   for (int64_t i = 0; i < width; i += VF32_LANES) {
-    const vf32_t shift = vf32_load(lse + i), less = vf32_load(delta + i);
+    const vf32_t most = vf32_load(lse + i), log = vf32_load(lse + width + i), less = vf32_load(delta + i);
     for (int64_t at = i; at < keys * width; at += width) {
-      const vf32_t w = vf32_exp(vf32_load(scores + at) - shift);
+      const vf32_t s = vf32_load(scores + at), w = vf32_exp((s - most) - log);
       vf32_t g = vf32_load(reaches + at), met = w;
       if (kept != NULL) {
         const vf32_t factor = vf32_load(kept + at);
@@ -91,7 +92,7 @@ int64_t KERN(attention_slopes_f32)(float *scores, float *reaches, int64_t keys, 
       }
       any |= w != 0.0f;
       vf32_store(scores + at, met);
-      vf32_store(reaches + at, w * (g - less));
+      vf32_store(reaches + at, vf32_choose(s == hidden, vf32_splat(0.0f), w * (g - less)));
     }
   }
   return vi32_any(any);

@@ -151,9 +151,10 @@ static void end_table(const run_t *run, int64_t table, const leat_native_block_t
       run->kern->store[LEAT_KERN_F32][PEF_F32](to + c * column, row, from + c * a->lanes, block->queries);
   }
   if (lse->space == PEF_SPACE_NONE) return;
-  const int64_t step = lse->strides[lse->rank - 2];
+  const int64_t step = lse->strides[lse->rank - 2], next = lse->strides[lse->rank - 1];
   float *to_lse = (float *)(void *)leat_native_scores_at(run->s, PEF_ATTENTION_lse) + block->i * step;
   run->kern->store[LEAT_KERN_F32][PEF_F32](to_lse, step, logs, block->queries);
+  run->kern->store[LEAT_KERN_F32][PEF_F32](to_lse + next, step, logs + a->lanes, block->queries);
 }
 
 // A block of keys or values side by side.

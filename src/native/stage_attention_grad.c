@@ -2,10 +2,13 @@
 // ATTENTION_GRAD on a tile: head by head, blocks of queries, in each blocks of keys. Scores are made again from the
 // logs of forward. Queries and what reaches the results are turned once a block of queries; sums go to the results
 // block by block.
+#include <math.h>
+
 #include "arch/blocks.h"
 #include "native/scores.h"
 
 enum { SCORES, REACHES, TO_Q, TO_K, TO_V, PRODUCTS };
+enum { MOST, LOGS, DELTA, NUMBERS };  // a query
 
 typedef struct attention_grad_s {
   int64_t block, lanes;
@@ -28,7 +31,7 @@ static bool lay_out(attention_grad_t *a, int64_t width, int64_t values, size_t *
                {&a->dout, a->lanes, values},     {&a->dout_turned, values, a->lanes},
                {&a->k, a->block, width},         {&a->v, a->block, values},
                {&a->scores, a->block, a->lanes}, {&a->reaches, a->block, a->lanes},
-               {&a->sum, a->lanes, wide},        {&a->numbers, 2, a->lanes},
+               {&a->sum, a->lanes, wide},        {&a->numbers, NUMBERS, a->lanes},
                {&a->table, a->block, a->lanes},  {&a->lines, a->block, a->lanes}};
   size_t total = 0, floats = 0;
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -103,22 +106,31 @@ static void turn_rows(const run_t *run, int64_t rows, int64_t width, int64_t fro
                       width, rows);
 }
 
-// One number a query; `beside` where there is none.
-static void load_numbers(const run_t *run, uint32_t operand, int64_t first, int64_t count, float beside, float *to) {
+// Of each query the number in `column`; `beside` where there is none.
+static void load_numbers(const run_t *run, uint32_t operand, int64_t column, const leat_native_block_t *block,
+                         float beside, float *to) {
+  const int64_t count = block->queries;
   const leat_native_matrix_t x = leat_native_scores_matrix(run->s, operand);
   for (int64_t i = count; i < run->plan->lanes; i++) to[i] = beside;
-  run->kern->load[LEAT_KERN_F32][PEF_F32](to, x.at + first * x.row, x.row, count);
+  run->kern->load[LEAT_KERN_F32][PEF_F32](to, x.at + block->i * x.row + column * x.column, x.row, count);
 }
 
-static void begin_queries(const run_t *run, const leat_native_block_t *block) {
+// True: the rows of all queries have sums, so that a key which takes no part has weight 0.
+static bool begin_queries(const run_t *run, const leat_native_block_t *block) {
   const attention_grad_t *a = run->plan;
   float *numbers = run->workspace + a->numbers;
+  const float inf = INFINITY;
   copy_rows(run, PEF_ATTENTION_GRAD_q, block->i, block->queries, run->s->width, a->q);
   copy_rows(run, PEF_ATTENTION_GRAD_dout, block->i, block->queries, run->s->values, a->dout);
   turn_rows(run, block->queries, run->s->width, a->q, a->q_turned);
   turn_rows(run, block->queries, run->s->values, a->dout, a->dout_turned);
-  load_numbers(run, PEF_ATTENTION_GRAD_lse, block->i, block->queries, __builtin_inff(), numbers);
-  load_numbers(run, PEF_ATTENTION_GRAD_delta, block->i, block->queries, 0.0f, numbers + a->lanes);
+  load_numbers(run, PEF_ATTENTION_GRAD_lse, 0, block, inf, numbers + MOST * a->lanes);
+  load_numbers(run, PEF_ATTENTION_GRAD_lse, 1, block, 0.0f, numbers + LOGS * a->lanes);
+  load_numbers(run, PEF_ATTENTION_GRAD_delta, 0, block, 0.0f, numbers + DELTA * a->lanes);
+  bool have_sums = true;
+  for (int64_t i = 0; i < block->queries; i++)
+    have_sums = have_sums && numbers[MOST * a->lanes + i] > -inf && !isnan(numbers[LOGS * a->lanes + i]);
+  return have_sums;
 }
 
 // Rows of a result from `first` on: cleared, or with a sum added.
@@ -144,31 +156,25 @@ static void multiply(const run_t *run, uint32_t product, const uint32_t last[2],
                        run->workspace + b, run->workspace + c);
 }
 
-// Whether hidden scores have weights of 0: exp(-inf - lse) is NaN where lse is -inf, of a row without keys, or NaN.
-static bool are_weightless(const float *lse, int64_t lanes) {
-  for (int64_t i = 0; i < lanes; i++) {
-    if (!(lse[i] > -__builtin_inff())) return false;
-  }
-  return true;
-}
-
-static void take_pair(const run_t *run, const leat_native_block_t *block) {
+static void take_pair(const run_t *run, const leat_native_block_t *block, bool have_sums) {
   const attention_grad_t *a = run->plan;
   const int64_t width = run->s->width, values = run->s->values;
   const uint32_t last[2] = {block->i + a->block > run->s->queries && block->i != 0,
                             block->j + a->block > run->s->keys && block->j != 0};
   float *scores = run->workspace + a->scores, *reaches = run->workspace + a->reaches, *sum = run->workspace + a->sum;
   const float *numbers = run->workspace + a->numbers;
-  if (leat_native_scores_hidden(run->s, block) && are_weightless(numbers, a->lanes)) return;
+  if (have_sums && leat_native_scores_hidden(run->s, block)) return;
   copy_rows(run, PEF_ATTENTION_GRAD_k, block->j, block->keys, width, a->k);
   copy_rows(run, PEF_ATTENTION_GRAD_v, block->j, block->keys, values, a->v);
   multiply(run, SCORES, last, a->k, a->q_turned, a->scores);
   leat_native_scores_mask(run->s, block, scores);
   multiply(run, REACHES, last, a->v, a->dout_turned, a->reaches);
   const float *kept = leat_native_scores_kept(run->s, block);
-  if (run->kern->attention_slopes_f32(scores, reaches, block->keys, a->lanes, numbers, numbers + a->lanes, kept) == 0)
+  const leat_native_operand_t *operands = run->s->stage->operands, *mask = &operands[PEF_ATTENTION_GRAD_mask];
+  const bool hides = mask->space != PEF_SPACE_NONE && mask->dtype == PEF_BOOL;
+  if (run->kern->attention_slopes_f32(scores, reaches, block->keys, a->lanes, numbers, numbers + DELTA * a->lanes, kept,
+                                      hides ? -INFINITY : NAN) == 0)
     return;
-  const leat_native_operand_t *operands = run->s->stage->operands;
   if (operands[PEF_ATTENTION_GRAD_dv].space != PEF_SPACE_NONE) {
     multiply(run, TO_V, last, a->scores, a->dout, a->sum);
     add_rows(run, PEF_ATTENTION_GRAD_dv, block->j, block->keys, values, sum);
@@ -190,10 +196,10 @@ static void run_head(const run_t *run) {
   add_rows(run, PEF_ATTENTION_GRAD_dv, 0, s->keys, s->values, NULL);
   for (int64_t i = 0; i < s->queries; i += a->block) {
     leat_native_block_t block = {.i = i, .queries = least(a->block, s->queries - i), .lanes = a->lanes};
-    begin_queries(run, &block);
+    const bool have_sums = begin_queries(run, &block);
     for (block.j = 0; block.j < s->keys; block.j += a->block) {
       block.keys = least(a->block, s->keys - block.j);
-      take_pair(run, &block);
+      take_pair(run, &block, have_sums);
     }
   }
 }

@@ -127,7 +127,8 @@ static void forward_row(const scores_t *s, const ref_operand_t *out, const ref_o
   const bool none = row.sum == 0 && s->params->bare == 0;
   for (int64_t c = 0; c < s->values && !none; c++) write(s, out, i, c, read(s, out, i, c) / row.sum);
   if (lse->at != NULL) {
-    write(s, lse, i, 0, none ? INFINITY : row.most + scalar(PEF_SCALAR_LOG, row.sum));
+    write(s, lse, i, 0, none ? INFINITY : row.most);
+    write(s, lse, i, 1, none ? 0 : scalar(PEF_SCALAR_LOG, row.sum));
   }
 }
 
@@ -162,12 +163,14 @@ static bool fill_pair(const backward_t *b, const pair_t *pair) {
   bool any = false;
   for (int64_t n = 0; n < pair->queries * pair->keys; n++) {
     const int64_t i = pair->i + n / pair->keys, j = pair->j + n % pair->keys;
-    const float weight = scalar(PEF_SCALAR_EXP, score(s, i, j) - read(s, &b->lse, i, 0)), kept = factor(s, i, j);
+    const float of = score(s, i, j), kept = factor(s, i, j);
+    const float weight = scalar(PEF_SCALAR_EXP, (of - read(s, &b->lse, i, 0)) - read(s, &b->lse, i, 1));
+    const bool hidden = s->mask.at != NULL && s->mask.dtype == PEF_BOOL && of == -INFINITY;
     float reaches = 0;
     for (int64_t c = 0; c < s->values; c++) reaches = fmaf(read(s, &b->dout, i, c), read(s, &s->v, j, c), reaches);
     any |= weight != 0;
     pair->weights[n] = weight * kept;
-    pair->slopes[n] = weight * (reaches * kept - read(s, &b->delta, i, 0));
+    pair->slopes[n] = hidden ? 0 : weight * (reaches * kept - read(s, &b->delta, i, 0));
   }
   return any;
 }

@@ -167,13 +167,14 @@ static void make_attention(pef_zoo_t *zoo) {
   zoo->operands[2] = dense(2, PEF_F32, true, DIMS(6, 5, 2));
   for (uint32_t i = 3; i < 6; ++i) zoo->operands[i] = (pef_operand_t){.row_dim = PEF_NO_ROW_DIM};
   zoo->operands[6] = dense(6, PEF_F32, true, DIMS(6, 3, 2));
-  zoo->operands[7] = dense(7, PEF_F32, true, DIMS(6, 3, 1));
+  zoo->operands[7] = dense(7, PEF_F32, true, DIMS(6, 3, 2));
   zoo->stage.params.attention = (pef_attention_t){.block = 4, .before = 3};
 }
 
 static void make_attention_grad(pef_zoo_t *zoo) {
   make_attention(zoo);
-  zoo->operands[6] = dense(6, PEF_F32, true, DIMS(6, 3, 1));
+  zoo->operands[6] = dense(6, PEF_F32, true, DIMS(6, 3, 2));
+  zoo->operands[7] = dense(7, PEF_F32, true, DIMS(6, 3, 1));
   zoo->operands[8] = dense(8, PEF_F32, true, DIMS(6, 3, 2));
   zoo->operands[9] = dense(9, PEF_F32, true, DIMS(6, 3, 4));
   zoo->operands[10] = dense(10, PEF_F32, true, DIMS(6, 5, 4));

@@ -120,7 +120,7 @@ MASKS = {
     "padding": (lambda q, k, v: attend(q, k, v, padding(B, S)), QKV),
     "added": (lambda q, k, v: attend(q, k, v, additive(lower_triangle(L, S))), QKV),
     "added, small": (lambda q, k, v: attend(q, k, v, (1.0 - padding(B, S).float()) * -1e4), QKV),
-    "nothing in some rows": (lambda q, k, v: attend(q, k, v, lower_triangle(L, S).roll(40, 0).roll(60, 1)), QKV),
+    "nothing in some rows": (lambda q, k, v: attend(q, k, v, lower_triangle(L, S).tril(-20)), QKV),
     "scale": (lambda q, k, v: attend(q, k, v, scale=0.3), QKV),
     "other values": (attend, (*QKV[:2], (B, H, S, 24))),
     "one dim less": (attend, (QKV[0][1:], QKV[1][1:], QKV[2][1:])),
@@ -174,6 +174,16 @@ def nothing_in_a_row(q, k, v):
     return (q @ k.transpose(-2, -1)).masked_fill(~lower_triangle(L, S).roll(9, 0), -math.inf).softmax(-1) @ v
 
 
+def no_key_in_some_rows(q, k, v):
+    return (q @ k.transpose(-2, -1)).masked_fill(~lower_triangle(L, S).tril(-20), -math.inf).softmax(-1) @ v
+
+
+def far_below(q, k, v):
+    """Rows in which every score is the least number: their weights are equal, and so are those of backward."""
+    shown = lower_triangle(L, S).tril(-20)
+    return (q @ k.transpose(-2, -1) + torch.where(shown, 0.0, torch.finfo(torch.float32).min)).softmax(-1) @ v
+
+
 def three_dims(q, k, v):
     return torch.bmm(torch.softmax(torch.bmm(q, k.transpose(1, 2)), -1), v)
 
@@ -184,6 +194,8 @@ WRITTEN = {
     "gpt": (like_gpt, QKV),
     "where": (chosen, QKV),
     "nothing in a row": (nothing_in_a_row, QKV),
+    "no key in some rows": (no_key_in_some_rows, QKV),
+    "far below": (far_below, QKV),
     "bmm": (three_dims, (QKV[0][1:], QKV[1][1:], QKV[2][1:])),
 }
 
