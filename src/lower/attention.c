@@ -62,7 +62,7 @@ leat_sdpa_t leat_row_sdpa(leat_builder_t *b, const leat_graph_t *g, const leat_o
     leat_b_fail(b, LEAT_INVALID_ARGUMENT, "query, key and value need at least two dimensions");
     return a;
   }
-  if (a.scale == 0.0) a.scale = 1.0 / sqrt((double)q.dims[q.rank - 1]);
+  if (leat_op_attr(g, op, LEAT_ATTR_SCALE) == NULL) a.scale = 1.0 / sqrt((double)q.dims[q.rank - 1]);
   int64_t per = heads_per_group(&q, &k);
   a.grouped = per > 1;
   if (!a.grouped) return a;

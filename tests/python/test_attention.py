@@ -122,6 +122,7 @@ MASKS = {
     "added, small": (lambda q, k, v: attend(q, k, v, (1.0 - padding(B, S).float()) * -1e4), QKV),
     "nothing in some rows": (lambda q, k, v: attend(q, k, v, lower_triangle(L, S).tril(-20)), QKV),
     "scale": (lambda q, k, v: attend(q, k, v, scale=0.3), QKV),
+    "scale 0": (lambda q, k, v: attend(q, k, v, scale=0.0), QKV),
     "other values": (attend, (*QKV[:2], (B, H, S, 24))),
     "one dim less": (attend, (QKV[0][1:], QKV[1][1:], QKV[2][1:])),
     "matrices": (attend, (QKV[0][2:], QKV[1][2:], QKV[2][2:])),
