@@ -34,8 +34,7 @@ VEC_INLINE void ask_for(const void *row, size_t lines) {
 #define VALUE(x, j) ((float)(x)*s->at[j])
 #include "kern/gemm_narrow.h"
 
-// --- a copy of B
-// -------------------------------------------------------------------------------------------------------
+// --- a copy of B -----------------------------------------------------------------------------------------------------
 
 static void widen_line(float *out, const int8_t *in, int64_t in_n, const float *scale, int64_t next, int64_t n) {
   int64_t j = 0;

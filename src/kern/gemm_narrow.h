@@ -54,25 +54,14 @@ VEC_INLINE void NAME(columns)(const leat_kern_gemm_t *g, const leat_kern_scales_
 #define ROWS_OF(rows) NAME(tile)(g, s, scale, rows, width, a + i * g->a_m, b, c + i * g->c_m, k, add)
   int64_t i = 0;
   for (; i + ROWS_MAX <= g->m; i += ROWS_MAX) ROWS_OF(ROWS_MAX);
-  switch (g->m - i) {
-    case 5:
-      ROWS_OF(5);
-      break;
-    case 4:
-      ROWS_OF(4);
-      break;
-    case 3:
-      ROWS_OF(3);
-      break;
-    case 2:
-      ROWS_OF(2);
-      break;
-    case 1:
-      ROWS_OF(1);
-      break;
-    default:
-      break;
-  }
+#define REST_OF(rows)      \
+  case rows:               \
+    if (rows < ROWS_MAX) { \
+      ROWS_OF(rows);       \
+    }                      \
+    break;
+  switch (g->m - i) { REST_OF(1) REST_OF(2) REST_OF(3) REST_OF(4) REST_OF(5) default : break; }
+#undef REST_OF
 #undef ROWS_OF
 }
 
