@@ -130,9 +130,9 @@ static int64_t most_rows(int64_t vectors) {
 static int64_t best_vectors(int64_t rows) {
   int64_t best = VECTORS_MAX;
   for (int64_t v = VECTORS_MAX - 1; v > 0; v--) {
-    const int64_t tiles = (rows + most_rows(v) - 1) / most_rows(v);
-    const int64_t tiles_of_best = (rows + most_rows(best) - 1) / most_rows(best);
-    if (v * tiles_of_best > best * tiles) best = v;
+    const int64_t count = (rows + most_rows(v) - 1) / most_rows(v);
+    const int64_t count_of_best = (rows + most_rows(best) - 1) / most_rows(best);
+    if (v * count_of_best > best * count) best = v;
   }
   return best;
 }
