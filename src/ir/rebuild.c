@@ -79,6 +79,27 @@ leat_status_t leat_rebuild_copy_with(leat_rebuild_t *r, leat_op_id_t id, const l
   return copy(r, id, attrs, op->attr_count + 1);
 }
 
+leat_status_t leat_rebuild_again(leat_rebuild_t *r, const leat_op_t *op, const leat_value_id_t *inputs, uint8_t type,
+                                 uint32_t group, leat_value_id_t *out_value) {
+  const leat_op_desc_t desc = {.kind = op->kind,
+                               .type = type,
+                               .detached = op->detached,
+                               .exact = op->exact,
+                               .group = group,
+                               .origin = op->origin,
+                               .inputs = inputs,
+                               .input_count = op->input_count,
+                               .attrs = r->from->attrs.data + op->attr_first,
+                               .attr_count = op->attr_count,
+                               .results = leat_graph_value(r->from, op->result_first),
+                               .result_count = 1};
+  leat_op_id_t id;
+  assert(op->result_count == 1);
+  LEAT_TRY(leat_graph_append(r->b.graph, &desc, &id));
+  *out_value = leat_graph_op(r->b.graph, id)->result_first;
+  return NULL;
+}
+
 // An attribute as it is in `to`.
 static leat_status_t import_attr(leat_graph_t *to, const leat_graph_t *from, const leat_op_t *op, leat_attr_t *attr) {
   const bool blob = leat_op_role(op->kind) == LEAT_ROLE_CONSTANT && attr->key == LEAT_ATTR_INDEX;

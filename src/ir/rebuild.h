@@ -29,6 +29,9 @@ leat_status_t leat_graph_import_op(leat_builder_t *b, const leat_graph_t *from, 
 void leat_graph_shift_stream(leat_graph_t *g, leat_op_id_t op, int64_t streams);
 // The same with one attribute more, whose key comes after all that the op has.
 leat_status_t leat_rebuild_copy_with(leat_rebuild_t *r, leat_op_id_t op, const leat_attr_t *attr) LEAT_MUST_USE;
+// Appends an op of the old graph, which has one result, once more: with other operands, as one of a type and a group.
+leat_status_t leat_rebuild_again(leat_rebuild_t *r, const leat_op_t *op, const leat_value_id_t *inputs, uint8_t type,
+                                 uint32_t group, leat_value_id_t *out_value) LEAT_MUST_USE;
 static inline leat_value_id_t leat_rebuild_input(const leat_rebuild_t *r, const leat_op_t *op, uint32_t i) {
   leat_value_id_t v = leat_op_input(r->from, op, i);
   return v == LEAT_NONE ? LEAT_NONE : r->map[v];

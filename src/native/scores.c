@@ -4,7 +4,20 @@
 
 #include <math.h>
 
+#include "arch/blocks.h"
 #include "base/loops.h"
+
+bool leat_native_place_parts(const leat_native_part_t *parts, size_t count, size_t *out_bytes) {
+  size_t total = 0, floats = 0;
+  for (size_t i = 0; i < count; i++) {
+    *parts[i].at = (int64_t)total;
+    if (!leat_size_mul((size_t)parts[i].rows, (size_t)parts[i].columns, &floats) || floats > INT64_MAX / 8)
+      return false;
+    total += (floats + ATTENTION_STEP - 1) / ATTENTION_STEP * ATTENTION_STEP;
+    if (total > INT64_MAX / 8) return false;
+  }
+  return leat_size_mul(total, sizeof(float), out_bytes);
+}
 
 leat_native_product_t leat_native_product(const leat_native_prepare_t *context, leat_kern_gemm_t g) {
   leat_native_product_t product = {.g = g};

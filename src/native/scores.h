@@ -24,6 +24,18 @@ static inline void leat_native_multiply(const leat_kern_t *kern, const leat_nati
   }
 }
 
+static inline int64_t leat_native_least(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t leat_native_up(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
+
+// A part of the workspace: where its place goes, in floats, and its extents.
+typedef struct leat_native_part_s {
+  int64_t *at;
+  int64_t rows, columns;
+} leat_native_part_t;
+
+// Gives every part its place; false: they do not fit into memory.
+bool leat_native_place_parts(const leat_native_part_t *parts, size_t count, size_t *out_bytes);
+
 // Rows of a matrix as a tile has them: element (0, 0), strides in elements.
 typedef struct leat_native_matrix_s {
   const float *at;

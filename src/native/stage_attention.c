@@ -12,9 +12,6 @@ typedef struct attention_s {
   int64_t q, k, v, out_all, sum, numbers, table, lines, weights;  // offsets in the workspace, floats
 } attention_t;
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t up(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
-
 static bool lies_apart(const leat_native_operand_t *x) {
   const int64_t width = x->dims[x->rank - 1], row = x->strides[x->rank - 2];
   return x->strides[x->rank - 1] != 1 || row != width;
@@ -29,33 +26,23 @@ enum { NUMBERS = 4 };  // of each query: m, l, and a, z of a block
 
 // Gives every part of the workspace its place; false: it does not fit.
 static bool lay_out(attention_t *a, int64_t width, int64_t values, size_t *out_bytes) {
-  const struct {
-    int64_t *at;
-    int64_t rows, columns;
-  } parts[] = {{&a->q, width, a->lanes * a->group},
-               {&a->out_all, values, a->lanes * a->group},
-               {&a->sum, values, a->lanes},
-               {&a->numbers, NUMBERS, a->lanes * a->group},
-               {&a->weights, a->block, a->lanes},
-               {&a->table, a->block, a->lanes},
-               {&a->lines, a->block, a->lanes},
-               {&a->k, a->copy_k ? a->block : 0, width},
-               {&a->v, a->copy_v ? a->block : 0, values}};
-  size_t total = 0, bytes = 0;
-  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-    *parts[i].at = (int64_t)total;
-    if (!leat_size_mul((size_t)parts[i].rows, (size_t)parts[i].columns, &bytes) || bytes > INT64_MAX / 8) return false;
-    total += (bytes + ATTENTION_STEP - 1) / ATTENTION_STEP * ATTENTION_STEP;
-    if (total > INT64_MAX / 8) return false;
-  }
-  return leat_size_mul(total, sizeof(float), out_bytes);
+  const leat_native_part_t parts[] = {{&a->q, width, a->lanes * a->group},
+                                      {&a->out_all, values, a->lanes * a->group},
+                                      {&a->sum, values, a->lanes},
+                                      {&a->numbers, NUMBERS, a->lanes * a->group},
+                                      {&a->weights, a->block, a->lanes},
+                                      {&a->table, a->block, a->lanes},
+                                      {&a->lines, a->block, a->lanes},
+                                      {&a->k, a->copy_k ? a->block : 0, width},
+                                      {&a->v, a->copy_v ? a->block : 0, values}};
+  return leat_native_place_parts(parts, sizeof parts / sizeof *parts, out_bytes);
 }
 
 static void choose_products(attention_t *a, const leat_native_stage_t *stage, const leat_native_prepare_t *context) {
   const leat_native_operand_t *k = &stage->operands[PEF_ATTENTION_k], *v = &stage->operands[PEF_ATTENTION_v];
   const int64_t keys = v->dims[v->rank - 2], width = k->dims[k->rank - 1], values = v->dims[v->rank - 1];
   for (uint32_t i = 0; i < 2; i++) {
-    const int64_t count = i == 0 ? least(a->block, keys) : keys % a->block;
+    const int64_t count = i == 0 ? leat_native_least(a->block, keys) : keys % a->block;
     if (count == 0) continue;
     a->scores[i] = leat_native_product(
         context, (leat_kern_gemm_t){
@@ -72,9 +59,9 @@ leat_status_t leat_native_attention_prepare(leat_native_stage_t *stage, const le
   if (a == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of an ATTENTION");
   const leat_native_operand_t *q = &stage->operands[PEF_ATTENTION_q], *v = &stage->operands[PEF_ATTENTION_v];
   const int64_t queries = most_queries(&stage->operands[PEF_ATTENTION_out], context);
-  a->block = least(stage->params->attention.block, v->dims[v->rank - 2]);
-  a->lanes = least(ATTENTION_LANES, up(queries > 0 ? queries : 1, ATTENTION_STEP));
-  a->group = least(ATTENTION_GROUP, up(queries > 0 ? queries : 1, a->lanes) / a->lanes);
+  a->block = leat_native_least(stage->params->attention.block, v->dims[v->rank - 2]);
+  a->lanes = leat_native_least(ATTENTION_LANES, leat_native_up(queries > 0 ? queries : 1, ATTENTION_STEP));
+  a->group = leat_native_least(ATTENTION_GROUP, leat_native_up(queries > 0 ? queries : 1, a->lanes) / a->lanes);
   a->copy_k = lies_apart(&stage->operands[PEF_ATTENTION_k]);
   a->copy_v = lies_apart(v);
   choose_products(a, stage, context);
@@ -176,14 +163,14 @@ static void run_group(const run_t *run, int64_t i, int64_t count) {
   leat_native_block_t blocks[ATTENTION_GROUP];
   for (int64_t t = 0; t < tables; t++) {
     blocks[t] = (leat_native_block_t){
-        .i = i + t * a->lanes, .queries = least(a->lanes, count - t * a->lanes), .lanes = a->lanes};
+        .i = i + t * a->lanes, .queries = leat_native_least(a->lanes, count - t * a->lanes), .lanes = a->lanes};
     begin_table(run, t, &blocks[t]);
   }
   for (int64_t j = 0; j < run->s->keys; j += a->block) {
     const float *keys = NULL, *values = NULL;
     for (int64_t t = 0; t < tables; t++) {
       blocks[t].j = j;
-      blocks[t].keys = least(a->block, run->s->keys - j);
+      blocks[t].keys = leat_native_least(a->block, run->s->keys - j);
       if (leat_native_scores_hidden(run->s, &blocks[t])) continue;
       if (keys == NULL) {
         keys = side_by_side(run, PEF_ATTENTION_k, a->copy_k, a->k, j, blocks[t].keys, run->s->width);
@@ -206,6 +193,6 @@ void leat_native_attention_run(const leat_native_stage_t *stage, const leat_run_
   s.lines = run.workspace + a->lines;
   const int64_t group = a->lanes * a->group;
   do {
-    for (int64_t i = 0; i < s.queries; i += group) run_group(&run, i, least(group, s.queries - i));
+    for (int64_t i = 0; i < s.queries; i += group) run_group(&run, i, leat_native_least(group, s.queries - i));
   } while (leat_native_scores_next(&s));
 }

@@ -18,37 +18,24 @@ typedef struct attention_grad_s {
   int64_t q, q_turned, dout, dout_turned, k, v, scores, reaches, sum, numbers, table, lines;
 } attention_grad_t;
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t up(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
 static int64_t greatest(int64_t a, int64_t b) { return a > b ? a : b; }
 
 static bool lay_out(attention_grad_t *a, int64_t width, int64_t values, size_t *out_bytes) {
   const int64_t wide = greatest(width, values);
-  const struct {
-    int64_t *at;
-    int64_t rows, columns;
-  } parts[] = {{&a->q, a->lanes, width},         {&a->q_turned, width, a->lanes},
-               {&a->dout, a->lanes, values},     {&a->dout_turned, values, a->lanes},
-               {&a->k, a->block, width},         {&a->v, a->block, values},
-               {&a->scores, a->block, a->lanes}, {&a->reaches, a->block, a->lanes},
-               {&a->sum, a->lanes, wide},        {&a->numbers, NUMBERS, a->lanes},
-               {&a->table, a->block, a->lanes},  {&a->lines, a->block, a->lanes}};
-  size_t total = 0, floats = 0;
-  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-    *parts[i].at = (int64_t)total;
-    if (!leat_size_mul((size_t)parts[i].rows, (size_t)parts[i].columns, &floats) || floats > INT64_MAX / 8)
-      return false;
-    total += (floats + ATTENTION_STEP - 1) / ATTENTION_STEP * ATTENTION_STEP;
-    if (total > INT64_MAX / 8) return false;
-  }
-  return leat_size_mul(total, sizeof(float), out_bytes);
+  const leat_native_part_t parts[] = {{&a->q, a->lanes, width},         {&a->q_turned, width, a->lanes},
+                                      {&a->dout, a->lanes, values},     {&a->dout_turned, values, a->lanes},
+                                      {&a->k, a->block, width},         {&a->v, a->block, values},
+                                      {&a->scores, a->block, a->lanes}, {&a->reaches, a->block, a->lanes},
+                                      {&a->sum, a->lanes, wide},        {&a->numbers, NUMBERS, a->lanes},
+                                      {&a->table, a->block, a->lanes},  {&a->lines, a->block, a->lanes}};
+  return leat_native_place_parts(parts, sizeof parts / sizeof *parts, out_bytes);
 }
 
 static void choose_products(attention_grad_t *a, int64_t queries, int64_t keys, int64_t width, int64_t values,
                             const leat_native_prepare_t *context) {
   for (uint32_t last = 0; last < 4; last++) {
-    const int64_t of_queries = last / 2 == 0 ? least(a->block, queries) : queries % a->block;
-    const int64_t of_keys = last % 2 == 0 ? least(a->block, keys) : keys % a->block, lanes = a->lanes;
+    const int64_t of_queries = last / 2 == 0 ? leat_native_least(a->block, queries) : queries % a->block;
+    const int64_t of_keys = last % 2 == 0 ? leat_native_least(a->block, keys) : keys % a->block, lanes = a->lanes;
     if (of_queries == 0 || of_keys == 0) continue;
     const leat_kern_gemm_t of[PRODUCTS] = {
         [SCORES] = {.m = of_keys, .n = lanes, .k = width, .a_m = width, .a_k = 1, .b_k = lanes, .c_m = lanes},
@@ -67,11 +54,11 @@ leat_status_t leat_native_attention_grad_prepare(leat_native_stage_t *stage, con
   const int64_t queries = q->dims[q->rank - 2], keys = v->dims[v->rank - 2];
   const int64_t width = q->dims[q->rank - 1], values = v->dims[v->rank - 1];
   a->block = stage->params->attention_grad.block;
-  a->lanes = up(least(a->block, queries > 0 ? queries : 1), ATTENTION_STEP);
+  a->lanes = leat_native_up(leat_native_least(a->block, queries > 0 ? queries : 1), ATTENTION_STEP);
   choose_products(a, queries, keys, width, values, context);
   // A sum has as many rows as a block of keys or of queries.
   const int64_t rows = a->lanes;
-  a->lanes = greatest(rows, up(least(a->block, keys > 0 ? keys : 1), ATTENTION_STEP));
+  a->lanes = greatest(rows, leat_native_up(leat_native_least(a->block, keys > 0 ? keys : 1), ATTENTION_STEP));
   const bool fits = lay_out(a, width, values, &stage->workspace_bytes);
   a->lanes = rows;
   if (!fits)
@@ -195,10 +182,10 @@ static void run_head(const run_t *run) {
   add_rows(run, PEF_ATTENTION_GRAD_dk, 0, s->keys, s->width, NULL);
   add_rows(run, PEF_ATTENTION_GRAD_dv, 0, s->keys, s->values, NULL);
   for (int64_t i = 0; i < s->queries; i += a->block) {
-    leat_native_block_t block = {.i = i, .queries = least(a->block, s->queries - i), .lanes = a->lanes};
+    leat_native_block_t block = {.i = i, .queries = leat_native_least(a->block, s->queries - i), .lanes = a->lanes};
     const bool have_sums = begin_queries(run, &block);
     for (block.j = 0; block.j < s->keys; block.j += a->block) {
-      block.keys = least(a->block, s->keys - block.j);
+      block.keys = leat_native_least(a->block, s->keys - block.j);
       take_pair(run, &block, have_sums);
     }
   }

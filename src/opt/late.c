@@ -23,20 +23,12 @@ static bool may_wait(const leat_op_t *op) {
   return op->type == LEAT_TYPE_BCKWD && op->result_count == 1 && (is_view(op) || leat_op_computes(op->kind));
 }
 
-static leat_value_id_t base_of(const leat_graph_t *g, leat_value_id_t v) {
-  for (;;) {
-    const leat_op_t *op = leat_graph_op(g, leat_graph_value(g, v)->op);
-    if (!is_view(op)) return v;
-    v = leat_op_input(g, op, 0);
-  }
-}
-
 // Bytes of what backward has made for `op` and would have to keep until `due`.
 static uint64_t bytes_kept(const late_t *l, const leat_op_t *op, leat_op_id_t due) {
   uint64_t bytes = 0;
   for (uint32_t i = 0; i < op->input_count; ++i) {
     if (leat_op_input(l->g, op, i) == LEAT_NONE) continue;
-    const leat_value_id_t base = base_of(l->g, leat_op_input(l->g, op, i));
+    const leat_value_id_t base = leat_opt_behind_views(l->g, leat_op_input(l->g, op, i));
     const leat_op_t *maker = leat_graph_op(l->g, leat_graph_value(l->g, base)->op);
     if (maker->type != LEAT_TYPE_BCKWD || !leat_op_computes(maker->kind) || l->last[base] >= due) continue;
     bytes += leat_value_bytes(leat_graph_value(l->g, base));
@@ -48,7 +40,7 @@ static uint64_t bytes_kept(const late_t *l, const leat_op_t *op, leat_op_id_t du
 static bool reads_parameter(const leat_graph_t *g, const leat_op_t *op) {
   for (uint32_t i = 0; i < op->input_count; ++i) {
     if (leat_op_input(g, op, i) == LEAT_NONE) continue;
-    const leat_value_id_t base = base_of(g, leat_op_input(g, op, i));
+    const leat_value_id_t base = leat_opt_behind_views(g, leat_op_input(g, op, i));
     if (leat_op_is_symbol(g, leat_graph_op(g, leat_graph_value(g, base)->op), LEAT_KIND_PARAM)) return true;
   }
   return false;

@@ -23,6 +23,8 @@ void leat_opt_mark_living(const leat_graph_t *g, bool *lives);
 
 // How many operands each value is; the caller frees the table (readers.c).
 leat_status_t leat_opt_count_readers(const leat_graph_t *g, uint32_t **out_counts) LEAT_MUST_USE;
+// What lies behind the views that make a value.
+leat_value_id_t leat_opt_behind_views(const leat_graph_t *g, leat_value_id_t v);
 // The ops by the op that each is due at, those of one in the order that they have: `order`, as many (readers.c).
 leat_status_t leat_opt_order(const leat_op_id_t *due, uint32_t count, leat_op_id_t *order) LEAT_MUST_USE;
 

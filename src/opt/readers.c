@@ -10,6 +10,14 @@ leat_status_t leat_opt_count_readers(const leat_graph_t *g, uint32_t **out_count
   return NULL;
 }
 
+leat_value_id_t leat_opt_behind_views(const leat_graph_t *g, leat_value_id_t v) {
+  for (;;) {
+    const leat_op_t *op = leat_graph_op(g, leat_graph_value(g, v)->op);
+    if (leat_op_role(op->kind) != LEAT_ROLE_VIEW) return v;
+    v = leat_op_input(g, op, 0);
+  }
+}
+
 leat_status_t leat_opt_order(const leat_op_id_t *due, uint32_t count, leat_op_id_t *order) {
   uint32_t *next = leat_alloc_zero(count + 1u, sizeof *next);
   if (next == NULL) return leat_out_of_memory();

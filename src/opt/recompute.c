@@ -124,21 +124,7 @@ static leat_status_t value_for_backward(leat_rebuild_t *r, leat_value_id_t v, ui
   for (uint32_t i = 0; i < op->input_count; i++) {
     LEAT_TRY(value_for_backward(r, leat_op_input(r->from, op, i), group, &inputs[i]));
   }
-  leat_op_desc_t desc = {.kind = op->kind,
-                         .type = LEAT_TYPE_BCKWD,
-                         .detached = op->detached,
-                         .exact = op->exact,
-                         .group = group,
-                         .origin = op->origin,
-                         .inputs = inputs,
-                         .input_count = op->input_count,
-                         .attrs = r->from->attrs.data + op->attr_first,
-                         .attr_count = op->attr_count,
-                         .results = leat_graph_value(r->from, v),
-                         .result_count = 1};
-  leat_op_id_t id;
-  LEAT_TRY(leat_graph_append(r->b.graph, &desc, &id));
-  *out_value = leat_graph_op(r->b.graph, id)->result_first;
+  LEAT_TRY(leat_rebuild_again(r, op, inputs, LEAT_TYPE_BCKWD, group, out_value));
   c->copies[v] = (copy_t){*out_value, group};
   return NULL;
 }

@@ -50,11 +50,6 @@ static const leat_op_t *maker_of(const leat_graph_t *g, leat_value_id_t v) {
 
 static bool is_view(const leat_op_t *op) { return leat_op_role(op->kind) == LEAT_ROLE_VIEW; }
 
-static leat_value_id_t base_of(const leat_graph_t *g, leat_value_id_t v) {
-  while (is_view(maker_of(g, v))) v = leat_op_input(g, maker_of(g, v), 0);
-  return v;
-}
-
 static uint64_t bytes_of(const leat_graph_t *g, leat_value_id_t v) { return leat_value_bytes(leat_graph_value(g, v)); }
 
 static void find_crossing(remake_t *m) {
@@ -62,7 +57,7 @@ static void find_crossing(remake_t *m) {
     const leat_op_t *op = leat_graph_op(m->g, id);
     for (uint32_t i = 0; i < op->input_count && op->type != LEAT_TYPE_FWD; i++) {
       const leat_value_id_t v = leat_op_input(m->g, op, i);
-      if (v != LEAT_NONE) m->crosses[base_of(m->g, v)] = true;
+      if (v != LEAT_NONE) m->crosses[leat_opt_behind_views(m->g, v)] = true;
     }
   }
 }
@@ -181,7 +176,9 @@ static bool is_made_again(const remake_t *m, leat_value_id_t v) {
   return m->chains[v].again && (m->dropped[v] || !m->crosses[v]);
 }
 
-static bool hangs_on_dropped(const remake_t *m, leat_value_id_t v) { return m->dropped[base_of(m->g, v)]; }
+static bool hangs_on_dropped(const remake_t *m, leat_value_id_t v) {
+  return m->dropped[leat_opt_behind_views(m->g, v)];
+}
 
 static void mark_draws(remake_t *m, leat_value_id_t v) {
   const leat_op_t *op = maker_of(m->g, v);
@@ -207,21 +204,7 @@ static leat_status_t make_again(leat_rebuild_t *r, leat_value_id_t v, uint32_t g
     inputs[i] = m->states[x];
     if (!draws) LEAT_TRY(make_again(r, x, group, &inputs[i]));
   }
-  const leat_op_desc_t desc = {.kind = op->kind,
-                               .type = r->b.type,
-                               .detached = op->detached,
-                               .exact = op->exact,
-                               .group = group,
-                               .origin = op->origin,
-                               .inputs = inputs,
-                               .input_count = op->input_count,
-                               .attrs = m->g->attrs.data + op->attr_first,
-                               .attr_count = op->attr_count,
-                               .results = leat_graph_value(m->g, v),
-                               .result_count = 1};
-  leat_op_id_t id;
-  LEAT_TRY(leat_graph_append(r->b.graph, &desc, &id));
-  *out_value = leat_graph_op(r->b.graph, id)->result_first;
+  LEAT_TRY(leat_rebuild_again(r, op, inputs, r->b.type, group, out_value));
   m->copies[v] = (copy_t){*out_value, group};
   return NULL;
 }
