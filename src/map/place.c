@@ -65,20 +65,15 @@ static void lifetime_of_all(const leat_decided_t *d, leat_value_id_t v, uint32_t
 }
 
 // What goes when it is packed lives in its section, and until the next. PREPARE sections may run between any others, so
-// such values have a part of the arena to themselves, all together.
-static bool is_packed_only(const leat_decided_t *d, leat_value_id_t v) {
-  for (uint32_t i = 0; i < d->packs.all.count; ++i) {
-    if (d->packs.all.data[i].only && d->packs.all.data[i].access.base == v) return true;
-  }
-  return false;
-}
-
-// Of values that go when they are packed; their places are in that part.
+// such values have a part of the arena to themselves, all together; their places are in that part.
 static leat_status_t plan_packed(const leat_decided_t *d, leat_placed_t *p, leat_fit_t *room, uint64_t *out_height) {
   room->count = 0;
-  for (leat_value_id_t v = 0; v < d->g->values.count; ++v) {
-    if (d->keeps.of[v].kind != LEAT_KEEP_MEMORY || p->homes[v].scratch || !is_packed_only(d, v)) continue;
+  for (uint32_t i = 0; i < d->packs.all.count; ++i) {
+    const leat_value_id_t v = d->packs.all.data[i].access.base;
+    if (!d->packs.all.data[i].only || d->keeps.of[v].kind != LEAT_KEEP_MEMORY) continue;
+    if (p->homes[v].scratch || p->homes[v].packed) continue;
     const uint32_t section = d->plan->section_of[leat_graph_value(d->g, v)->op];
+    p->homes[v].packed = true;
     LEAT_TRY(leat_fit_add(room, v, section, section, leat_pef_align(leat_turns_bytes(&d->turns, d->g, v))));
   }
   LEAT_TRY(leat_fit_place(room, out_height));
@@ -88,7 +83,7 @@ static leat_status_t plan_packed(const leat_decided_t *d, leat_placed_t *p, leat
 
 static leat_status_t add_values(const leat_decided_t *d, const leat_placed_t *p, leat_fit_t *room) {
   for (leat_value_id_t v = 0; v < d->g->values.count; ++v) {
-    if (d->keeps.of[v].kind != LEAT_KEEP_MEMORY || p->homes[v].scratch || is_packed_only(d, v) ||
+    if (d->keeps.of[v].kind != LEAT_KEEP_MEMORY || p->homes[v].scratch || p->homes[v].packed ||
         leat_concats_is_part(&d->concats, v))
       continue;
     uint32_t first, last;
@@ -129,7 +124,7 @@ static leat_status_t plan_arena(const leat_decided_t *d, leat_placed_t *p, leat_
       packed_at = block->offset;
   }
   for (leat_value_id_t v = 0; height > 0 && v < value_count; ++v) {
-    if (is_packed_only(d, v)) p->homes[v].offset += packed_at;
+    if (p->homes[v].packed) p->homes[v].offset += packed_at;
   }
   return NULL;
 }

@@ -9,6 +9,7 @@
 // Of a value that is kept in memory: a tile buffer of its section, or a place in the arena.
 typedef struct leat_home_s {
   bool scratch;
+  bool packed;      // in the arena until it is packed, among others of which that is so
   uint64_t offset;  // in native's scratch, in the arena
 } leat_home_t;
 
