@@ -127,14 +127,12 @@ static int64_t most_rows(int64_t vectors) {
 }
 
 // Vectors of tiles that have the most accumulators, when rows are cut evenly: fewer of them wait for what they load.
+// Tiles of one vector less have ROWS_MAX rows already, so that none of fewer vectors has more.
 static int64_t best_vectors(int64_t rows) {
-  int64_t best = VECTORS_MAX;
-  for (int64_t v = VECTORS_MAX - 1; v > 0; v--) {
-    const int64_t count = (rows + most_rows(v) - 1) / most_rows(v);
-    const int64_t count_of_best = (rows + most_rows(best) - 1) / most_rows(best);
-    if (v * count_of_best > best * count) best = v;
-  }
-  return best;
+  enum { ROWS_OF_WIDEST = ACCUMULATORS_MAX / VECTORS_MAX };
+  _Static_assert((VECTORS_MAX - 1) * ROWS_MAX <= ACCUMULATORS_MAX, "as the comment says");
+  const int64_t count = (rows + ROWS_MAX - 1) / ROWS_MAX, of_widest = (rows + ROWS_OF_WIDEST - 1) / ROWS_OF_WIDEST;
+  return (VECTORS_MAX - 1) * of_widest > VECTORS_MAX * count ? VECTORS_MAX - 1 : VECTORS_MAX;
 }
 
 // Rows `row` up to `row + rows` of the lanes before `lanes`.

@@ -125,13 +125,15 @@ static void run_band(job_t *j, int64_t n, int64_t images, int64_t t0, int64_t ba
 // sum[o][k0][k1][k2][c] to dw.
 static void store(const job_t *j, float *dw) {
   const leat_kern_conv_t *s = j->s;
-  const int64_t *size = s->window.size;
+  const int64_t *size = s->window.size, lines = size[0] * size[1];
   const float *from = j->sum;
   for (int64_t o = 0; o < j->rows; o++) {
-    for (int64_t k = 0; k < size[0] * size[1] * size[2]; k++, from += s->channels) {
-      float *to = dw + o * s->w[0] + k / (size[1] * size[2]) * s->w[2] + k / size[2] % size[1] * s->w[3] +
-                  k % size[2] * s->w[4];
-      for (int64_t c = 0; c < s->channels; c++) to[c * s->w[1]] = from[c];
+    for (int64_t line = 0, k0 = 0, k1 = 0; line < lines; line++) {
+      float *to = dw + o * s->w[0] + k0 * s->w[2] + k1 * s->w[3];
+      for (int64_t k2 = 0; k2 < size[2]; k2++, to += s->w[4], from += s->channels) {
+        for (int64_t c = 0; c < s->channels; c++) to[c * s->w[1]] = from[c];
+      }
+      if (++k1 == size[1]) k0++, k1 = 0;
     }
   }
 }

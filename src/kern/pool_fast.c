@@ -12,20 +12,27 @@ typedef struct rows_s {
   int64_t count, before, behind;  // floats that may be read before every row's begin, and from there on
 } rows_t;
 static void find_rows(const leat_kern_pool_t *s, const float *x, int64_t t0, int64_t t1, rows_t *out) {
-  out->count = 0;
-  out->before = out->behind = INT64_MAX;
-  for (int64_t a = 0; a < s->window.size[0]; a++) {
-    const int64_t at0 = leat_kern_window_at(&s->window, 0, t0, a);
-    for (int64_t b = 0; b < s->window.size[1] && at0 >= 0; b++) {
-      const int64_t at1 = leat_kern_window_at(&s->window, 1, t1, b);
-      if (at1 < 0) continue;
-      const float *row = x + at0 * s->x[0] + at1 * s->x[1];
-      out->before = row - s->x_begin < out->before ? row - s->x_begin : out->before;
-      out->behind = s->x_end - row < out->behind ? s->x_end - row : out->behind;
-      out->dx[out->count] = at0 * s->dx[0] + at1 * s->dx[1];
-      out->row[out->count++] = row;
+  const leat_kern_window_t *w = &s->window;
+  const int64_t at0 = t0 * w->stride[0] - w->low[0], at1 = t1 * w->stride[1] - w->low[1];
+  const int64_t x0 = s->x[0], x1 = s->x[1], dx0 = s->dx[0], dx1 = s->dx[1], step = w->dilation[1];
+  const int64_t b_from = at1 < 0 ? (step - 1 - at1) / step : 0;
+  int64_t least = INT64_MAX, most = INT64_MIN, count = 0;
+  for (int64_t a = 0; a < w->size[0]; a++) {
+    const int64_t i0 = at0 + a * w->dilation[0];
+    if (i0 < 0 || i0 >= w->in[0]) continue;
+    for (int64_t b = b_from, i1 = at1 + b * step; b < w->size[1] && i1 < w->in[1]; b++, i1 += step, count++) {
+      const int64_t at = i0 * x0 + i1 * x1;
+      least = at < least ? at : least;
+      most = at > most ? at : most;
+      out->row[count] = x + at;
+      out->dx[count] = i0 * dx0 + i1 * dx1;
     }
   }
+  out->count = count;
+  out->before = out->behind = INT64_MAX;
+  if (count == 0) return;
+  out->before = x + least - s->x_begin;
+  out->behind = s->x_end - (x + most);
 }
 
 // How a strip is read: whole registers, at steps of 1 or 2, or clipped to its row.
@@ -160,25 +167,6 @@ static void clear(const leat_kern_pool_t *s, float *dx) {
   }
 }
 
-// Windows of two neighbours, side by side in every dim: each input belongs to one window, so that gradients are stored
-// whole instead of being added one by one.
-static int are_pairs(const leat_kern_window_t *w) {
-  return w->size[2] == 2 && w->stride[2] == 2 && w->dilation[2] == 1 &&
-         w->stride[0] > (w->size[0] - 1) * w->dilation[0] && w->stride[1] > (w->size[1] - 1) * w->dilation[1];
-}
-static void store_pairs(strip_t s, const rows_t *rows, reg_t winner, const float *dy, float *dx) {
-  const reg_t zero = reg_zero(), g = reg_load_lanes(dy, reg_lanes(0, s.outputs)) + zero;  // as adding to 0: no -0
-  const reg_mask_t low = reg_part(0, 2 * s.outputs, 0), high = reg_part(0, 2 * s.outputs, REG_LANES);
-  winner = reg_pick(reg_equals(winner, reg_splat(NONE)), zero, winner);
-  float place = 0;
-  for (int64_t r = 0; r < rows->count; r++, place += 2) {
-    reg_t a = reg_pick(reg_equals(winner, reg_splat(place)), g, zero), second;
-    reg_t b = reg_pick(reg_equals(winner, reg_splat(place + 1)), g, zero);
-    reg_t first = reg_interleave(a, b, &second);
-    reg_store_lanes(dx + rows->dx[r] + s.at, first, low);
-    reg_store_lanes(dx + rows->dx[r] + s.at + REG_LANES, second, high);
-  }
-}
 static void add_each(const leat_kern_window_t *w, strip_t s, const rows_t *rows, reg_t winner, const float *dy,
                      float *dx) {
   const int64_t size = w->size[2];
@@ -197,7 +185,6 @@ static void add_each(const leat_kern_window_t *w, strip_t s, const rows_t *rows,
 
 void KERN(pool_grad_max_fast)(const leat_kern_pool_t *s, const float *x, const float *dy, float *dx) {
   const leat_kern_window_t *w = &s->window;
-  const int pairs = are_pairs(w);
   rows_t rows;
   clear(s, dx);
   for (int64_t t = 0; t < w->out[0] * w->out[1]; t++) {
@@ -207,10 +194,7 @@ void KERN(pool_grad_max_fast)(const leat_kern_pool_t *s, const float *x, const f
     for (int64_t first = 0; first < w->out[2]; first += REG_LANES) {
       const strip_t strip = strip_of(w, &rows, first);
       const reg_t winner = AS_READ(winners_of, w, strip, &rows);
-      if (strip.inside && pairs)
-        store_pairs(strip, &rows, winner, from + first, dx);
-      else
-        add_each(w, strip, &rows, winner, from + first, dx);
+      add_each(w, strip, &rows, winner, from + first, dx);
     }
   }
 }

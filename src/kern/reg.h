@@ -8,8 +8,8 @@
 // memory. reg_beats masks the lanes where v is greater or a NaN,
 // reg_winner is v there and best elsewhere; reg_pick takes those of a mask from a. reg_least and
 // reg_most keep v within a bound, also where it is a NaN or a zero of another sign. reg_evens: a0 a2 .. and then b1 b3
-// ..; reg_interleave: a0 b0 a1 b1 .., the second half in *out_high. reg_transpose: lane j of register i goes to lane i
-// of register j, of REG_LANES registers.
+// ..; reg_interleave: a0 b0 a1 b1 .., the second half in *out_high; reg_split: back, a and b being the halves.
+// reg_transpose: lane j of register i goes to lane i of register j, of REG_LANES registers.
 #ifndef LEAT_KERN_REG_H_
 #define LEAT_KERN_REG_H_
 
@@ -57,6 +57,12 @@ VEC_INLINE reg_t reg_interleave(reg_t a, reg_t b, reg_t *out_high) {
   const __m512i high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
   *out_high = _mm512_permutex2var_ps(a, high, b);
   return _mm512_permutex2var_ps(a, low, b);
+}
+VEC_INLINE reg_t reg_split(reg_t low, reg_t high, reg_t *out_odds) {
+  const __m512i evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const __m512i odds = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+  *out_odds = _mm512_permutex2var_ps(low, odds, high);
+  return _mm512_permutex2var_ps(low, evens, high);
 }
 // The quarters of four registers of columns c: those of columns c, 4 + c, 8 + c, 12 + c.
 VEC_INLINE void reg_join_quarters(reg_t r[16], int c) {
@@ -131,6 +137,12 @@ VEC_INLINE reg_t reg_interleave(reg_t a, reg_t b, reg_t *out_high) {
   *out_high = _mm256_permute2f128_ps(low, high, 0x31);
   return _mm256_permute2f128_ps(low, high, 0x20);
 }
+VEC_INLINE reg_t reg_split(reg_t low, reg_t high, reg_t *out_odds) {
+  const __m256d evens = _mm256_castps_pd(_mm256_shuffle_ps(low, high, 0x88));  // 0 2 8 10, 4 6 12 14
+  const __m256d odds = _mm256_castps_pd(_mm256_shuffle_ps(low, high, 0xdd));
+  *out_odds = _mm256_castpd_ps(_mm256_permute4x64_pd(odds, 0xd8));
+  return _mm256_castpd_ps(_mm256_permute4x64_pd(evens, 0xd8));
+}
 // Within halves, of four registers.
 VEC_INLINE void reg_transpose_halves(reg_t r[4]) {
   __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1])), b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
@@ -199,6 +211,10 @@ VEC_INLINE reg_t reg_evens(reg_t a, reg_t b) { return (reg_t){a[0], a[2], b[1], 
 VEC_INLINE reg_t reg_interleave(reg_t a, reg_t b, reg_t *out_high) {
   *out_high = (reg_t){a[2], b[2], a[3], b[3]};
   return (reg_t){a[0], b[0], a[1], b[1]};
+}
+VEC_INLINE reg_t reg_split(reg_t low, reg_t high, reg_t *out_odds) {
+  *out_odds = (reg_t){low[1], low[3], high[1], high[3]};
+  return (reg_t){low[0], low[2], high[0], high[2]};
 }
 VEC_INLINE void reg_transpose(reg_t r[4]) {
   const reg_t a = r[0], b = r[1], c = r[2], d = r[3];

@@ -51,6 +51,7 @@ static inline int64_t leat_kern_clamp(int64_t v, int64_t low, int64_t high) {
 }
 // The next of `left` units when they are cut into the fewest pieces of at most `most`, as even as can be.
 static inline int64_t leat_kern_next_piece(int64_t left, int64_t most) {
+  if (left <= most) return left;
   const int64_t pieces = (left + most - 1) / most;
   return (left + pieces - 1) / pieces;
 }

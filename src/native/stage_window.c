@@ -10,9 +10,9 @@ enum {
   FEW_PLANES = LANES / 4,            // fewer are not worth it
 };
 
-// How planes are computed: by any strides; f32 whose rows have no gaps, in strips of a row; a vector of planes at once
-// that lie side by side, or are turned so.
-typedef enum how_e { BY_ELEMENTS, BY_STRIPS, BY_LANES, BY_TURNED_LANES } how_t;
+// How planes are computed: by any strides; f32 whose rows have no gaps, in strips of a row, and there where windows are
+// pairs of columns side by side; a vector of planes at once that lie side by side, or are turned so.
+typedef enum how_e { BY_ELEMENTS, BY_STRIPS, BY_PAIRS, BY_LANES, BY_TURNED_LANES } how_t;
 
 // A plane of an operand, with dims merged where they are one run, and where it lies when turned.
 typedef struct plane_s {
@@ -50,6 +50,15 @@ static bool has_strips(const leat_native_stage_t *stage, const pool_t *p) {
     strips &= o->strides[rank - 1] == 1 && plane_floats(o, spatial) < INT32_MAX;
   }
   return strips;
+}
+
+// Windows of two columns, side by side in every dim from the first input on.
+static bool has_pairs(const leat_kern_window_t *w) {
+  bool pairs = w->size[2] == 2;
+  for (int d = 0; d < 3; d++) {
+    pairs &= w->low[d] == 0 && w->dilation[d] == 1 && w->stride[d] == w->size[d] && w->out[d] <= w->in[d] / w->size[d];
+  }
+  return pairs;
 }
 
 // The leading dim along which the planes of all operands lie side by side, a vector of them at least.
@@ -123,7 +132,7 @@ static void choose(leat_native_stage_t *stage, pool_t *p) {
   const bool gradient = stage->operand_count == 3;
   const bool strips = has_strips(stage, p) && !(gradient && stage->fn == PEF_FN_SUM);
   p->lane_dim = NO_DIM;
-  p->how = strips ? BY_STRIPS : BY_ELEMENTS;
+  p->how = !strips ? BY_ELEMENTS : has_pairs(&p->shape.window) ? BY_PAIRS : BY_STRIPS;
   if (strips && p->shape.window.stride[2] <= 2) return;
   p->lane_dim = find_lanes(stage, p);
   if (p->lane_dim != NO_DIM) {
@@ -201,10 +210,12 @@ static void run_f32(const leat_native_stage_t *stage, how_t how, const leat_kern
   void (*const pool[][2])(const leat_kern_pool_t *, const float *, float *) = {
       [BY_ELEMENTS] = {k->pool_sum_f32, k->pool_max_f32},
       [BY_STRIPS] = {k->pool_sum_fast, k->pool_max_fast},
+      [BY_PAIRS] = {k->pool_sum_pairs, k->pool_max_pairs},
       [BY_LANES] = {k->pool_sum_lanes_f32, k->pool_max_lanes_f32}};
   void (*const gradient[][2])(const leat_kern_pool_t *, const float *, const float *, float *) = {
       [BY_ELEMENTS] = {k->pool_grad_sum_f32, k->pool_grad_max_f32},
       [BY_STRIPS] = {NULL, k->pool_grad_max_fast},
+      [BY_PAIRS] = {NULL, k->pool_grad_max_pairs},
       [BY_LANES] = {k->pool_grad_sum_lanes_f32, k->pool_grad_max_lanes_f32}};
   const bool max = stage->fn == PEF_FN_MAX;
   const void *x = address[0], *dy = address[1];
