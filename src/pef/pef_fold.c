@@ -17,6 +17,9 @@ typedef struct items_s {
   uint8_t *data;
   uint32_t count, words;   // words of a record; 0: strings
   const uint32_t *starts;  // of strings, and where the last one ends
+  // A number each: where item x + 2 p is to x + p what that is to x, so are their numbers, modulo 2^32. Once in order,
+  // and once those of even items before those of odd ones, so that what periods from one item on meet lies in a row.
+  uint32_t *keys, *every_other[2];
 } items_t;
 
 static uint32_t start_of(const items_t *s, uint32_t item) {
@@ -88,6 +91,47 @@ static bool goes_on(const items_t *s, uint32_t x, uint32_t p) {
   return true;
 }
 
+// What a text has beside its digits: equal where texts go on.
+static uint32_t text_key(const uint8_t *text) {
+  uint32_t key = 0;
+  for (; *text != '\0'; ++text) {
+    if (*text < '0' || *text > '9') key = (key + *text) * 0x9e3779b1u;
+  }
+  return key;
+}
+
+// The words of a record weighed and added: what steps evenly in each does so in the sum.
+static uint32_t record_key(const uint64_t *record, uint32_t words) {
+  uint64_t key = 0, weight = 1;
+  for (uint32_t i = 0; i < words; ++i) key += record[i] * (weight *= 0x9e3779b97f4a7c15u);
+  return (uint32_t)key;
+}
+
+static leat_status_t make_keys(items_t *s) {
+  s->keys = leat_alloc((2 * (size_t)s->count + 1) * sizeof *s->keys);
+  if (s->keys == NULL) return leat_out_of_memory();
+  s->every_other[0] = s->keys + s->count;
+  s->every_other[1] = s->every_other[0] + (s->count + 1) / 2;
+  for (uint32_t x = 0; x < s->count; ++x) {
+    s->keys[x] = s->words == 0 ? text_key(s->data + start_of(s, x)) : record_key(record_of(s, x), s->words);
+    s->every_other[x % 2][x / 2] = s->keys[x];
+  }
+  return NULL;
+}
+
+// The first period from `period` to `most` with which items could go on from `first`; else one beyond `most`.
+static uint32_t next_period(const items_t *s, uint32_t first, uint32_t period, uint32_t most) {
+  enum { TOGETHER = 16 };
+  const uint32_t *once = s->keys + first, *twice = s->every_other[first % 2] + first / 2;
+  for (; period + TOGETHER <= most + 1; period += TOGETHER) {
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < TOGETHER; ++i) found |= once[0] + twice[period + i] == 2 * once[period + i];
+    if (found != 0) break;
+  }
+  while (period <= most && once[0] + twice[period] != 2 * once[period]) ++period;
+  return period;
+}
+
 // From the block of `period` items at `first` to the one behind it.
 static uint32_t block_steps(const items_t *s, uint32_t first, uint32_t period, pef_step_t *out) {
   const uint32_t start = start_of(s, first);
@@ -130,7 +174,8 @@ static found_t look_for(const items_t *s, uint32_t first, uint32_t period) {
 
 static found_t look_at(const items_t *s, uint32_t first) {
   found_t best = {.saved = SAVED_MIN - 1};
-  for (uint32_t period = 1; period <= PERIOD_MAX && period <= (s->count - first) / BLOCKS_MIN; ++period) {
+  const uint32_t left = (s->count - first) / BLOCKS_MIN, most = left < PERIOD_MAX ? left : PERIOD_MAX;
+  for (uint32_t period = 1; (period = next_period(s, first, period, most)) <= most; ++period) {
     const found_t found = look_for(s, first, period);
     if (found.saved > best.saved) best = found;
     if (best.times != 0 && first + best.period * best.times == s->count) break;  // nothing is left to save
@@ -157,7 +202,7 @@ static leat_status_t add_family(pef_folded_t *folded, uint32_t kind, const items
 }
 
 // Leaves what the file has at the start of the data: so many bytes of it.
-static leat_status_t fold_items(pef_folded_t *folded, uint32_t kind, items_t *s, uint64_t *out_bytes) {
+static leat_status_t fold_keyed(pef_folded_t *folded, uint32_t kind, items_t *s, uint64_t *out_bytes) {
   uint64_t kept = 0;
   for (uint32_t i = 0; i < s->count;) {
     const found_t found = look_at(s, i);
@@ -170,6 +215,13 @@ static leat_status_t fold_items(pef_folded_t *folded, uint32_t kind, items_t *s,
   }
   *out_bytes = kept;
   return NULL;
+}
+
+static leat_status_t fold_items(pef_folded_t *folded, uint32_t kind, items_t *s, uint64_t *out_bytes) {
+  LEAT_TRY(make_keys(s));
+  leat_status_t status = fold_keyed(folded, kind, s, out_bytes);
+  leat_free(s->keys);
+  return status;
 }
 
 // --- tables ----------------------------------------------------------------------------------------------------------
