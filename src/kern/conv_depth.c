@@ -47,6 +47,7 @@ VEC_INLINE reg_t load(const block_t *b, const float *line, int64_t e, const int 
   }                                         \
   EACH_ROW(STORE_ROW)
 
+#ifdef __FMA__
 // Row m meets line i as its window row i - m * step.
 #define MEET(m) \
   if (i >= m * step && i < m * step + size) a##m = reg_fma(reg_splat(w[(i - m * step) * size + e]), x, a##m);
@@ -68,6 +69,7 @@ VEC_INLINE void filter_square(const block_t *b, const int size, const int step, 
   }
   STORE
 }
+#endif
 
 #define START(m) reg_t a##m = reg_zero();
 #define STEP(m) \
@@ -94,9 +96,6 @@ typedef void filter_t(const block_t *b);
   static void name##_##step(const block_t *b) { body(b, number, step, 0); } \
   static void name##_edge_##step(const block_t *b) { body(b, number, step, 1); }
 #define FILTERS(name, body, number) FILTER(name, body, number, 1) FILTER(name, body, number, 2)
-FILTERS(square_3, filter_square, 3)
-FILTERS(square_5, filter_square, 5)
-FILTERS(square_7, filter_square, 7)
 FILTERS(rows, filter_any, ROWS)
 FILTERS(row, filter_any, 1)
 
@@ -106,14 +105,30 @@ typedef filter_t *filters_t[2];
   { name##_##step, name##_edge_##step }
 #define CHOICES(name) \
   { CHOICE(name, 1), CHOICE(name, 2) }
-static const filters_t squares[3][2] = {CHOICES(square_3), CHOICES(square_5), CHOICES(square_7)};
-static const filters_t others[2][2] = {CHOICES(row), CHOICES(rows)};
 
-static const filters_t *choose(const leat_kern_window_t *w) {
+// The body of a square window, or NULL. Unrolled ones are for levels that have an instruction for a multiply-add: of
+// the many that take its place elsewhere they would be a file that takes a compiler minutes.
+#ifdef __FMA__
+FILTERS(square_3, filter_square, 3)
+FILTERS(square_5, filter_square, 5)
+FILTERS(square_7, filter_square, 7)
+static const filters_t squares[3][2] = {CHOICES(square_3), CHOICES(square_5), CHOICES(square_7)};
+static const filters_t *find_square(const leat_kern_window_t *w) {
   const int64_t size = w->size[2], step = w->stride[2] - 1;
   const int square = size == w->size[1] && step + 1 == w->stride[1] && w->dilation[1] == 1;
-  if (square && (size == 3 || size == 5 || size == 7)) return &squares[size / 2 - 1][step];
-  return &others[w->out[1] > 1][step];
+  return square && (size == 3 || size == 5 || size == 7) ? &squares[size / 2 - 1][step] : NULL;
+}
+#else
+static const filters_t *find_square(const leat_kern_window_t *w) {
+  (void)w;
+  return NULL;
+}
+#endif
+
+static const filters_t others[2][2] = {CHOICES(row), CHOICES(rows)};
+static const filters_t *choose(const leat_kern_window_t *w) {
+  const filters_t *square = find_square(w);
+  return square ? square : &others[w->out[1] > 1][w->stride[2] - 1];
 }
 
 // The lines that ROWS output rows from (z, r) on meet.
