@@ -6,7 +6,8 @@
 // its first component. A checkpoint holds more than weights: then they are what lies under one key of it (model), or
 // under keys in keys (model.module), those under which most symbols find their tensor, and what lies beside does not
 // count. As load_state_dict does, this takes the names that weight norm had before it was a parametrization (weight_g,
-// weight_v), and batch norms without a count of batches, which older files lack.
+// weight_v), and batch norms without a count of batches, which older files lack. Weights that a module has under two
+// names are one symbol, which has the first; the entry of the other may be there as long as it is the same memory.
 #include "io/weights.h"
 
 #include "run/blocks.h"
@@ -156,6 +157,17 @@ static void check_match(weights_match_t *match, const pef_symbol_t *symbol, cons
   leat_text_put(&match->wrong, " in the file");
 }
 
+// One tensor of a module under two names (tied weights) lies in the file once: the second entry is where a symbol's is.
+static bool is_second_name(const weights_match_t *match, uint32_t t) {
+  const leat_io_tensor_t *items = match->tensors->items.data;
+  for (uint32_t s = 0; s < match->program->pef->symbol_count; s++) {
+    const uint32_t of = match->tensor_of[s];
+    if (of == UINT32_MAX || items[of].data != items[t].data || items[of].data_bytes != items[t].data_bytes) continue;
+    if (items[of].dtype == items[t].dtype && items[t].data_bytes != 0) return true;
+  }
+  return false;
+}
+
 static void match_all(weights_match_t *match) {
   const leat_pef_t *pef = match->program->pef;
   for (uint32_t s = 0; s < pef->symbol_count; s++) {
@@ -171,7 +183,7 @@ static void match_all(weights_match_t *match) {
     }
   }
   for (uint32_t t = 0; t < match->tensors->items.count; t++) {
-    if (!match->taken[t] && key_in_container(match, t) != NULL) {
+    if (!match->taken[t] && key_in_container(match, t) != NULL && !is_second_name(match, t)) {
       put_name(&match->extra, match->tensors->items.data[t].name);
     }
   }

@@ -110,7 +110,9 @@ def test_weights_that_do_not_fit(folder):
 
 def test_unused_entries_of_weights_may_be_let_through(folder):
     weight, bias = (torch.from_numpy(np.load(folder / f"{name}.npy")) for name in "wb")
-    torch.save({"fc.weight": weight, "window": torch.ones(3), "fc.bias": bias, "fc.scale": bias}, folder / "more.pt")
+    torch.save(
+        {"fc.weight": weight, "window": torch.ones(3), "fc.bias": bias, "fc.scale": bias.clone()}, folder / "more.pt"
+    )
     arguments = ["run", "infer.pef", "--weights", "more.pt", "--input", "image=x.npy", "--output", "logits=z.npy"]
     assert "not of the program: window, fc.scale" in leat(folder, *arguments, code=7)
     done = subprocess.run(
@@ -121,6 +123,16 @@ def test_unused_entries_of_weights_may_be_let_through(folder):
     torch.save({"fc.weight": weight, "window": torch.ones(3)}, folder / "less.pt")
     message = leat(folder, "run", "infer.pef", "--weights", "less.pt", "--allow-unused", code=7)
     assert "missing: net__fc__bias" in message and "window" not in message
+
+
+def test_a_second_name_of_a_tied_weight_is_no_entry_too_many(folder):
+    weight, bias = (torch.from_numpy(np.load(folder / f"{name}.npy")) for name in "wb")
+    arguments = ["run", "infer.pef", "--weights", "tied.pt", "--input", "image=x.npy", "--output", "logits=z.npy"]
+    torch.save({"fc.weight": weight, "fc.bias": bias, "head.weight": weight}, folder / "tied.pt")
+    leat(folder, *arguments)
+    np.testing.assert_allclose(np.load(folder / "z.npy"), loss_and_gradient(folder)[0], rtol=1e-5, atol=1e-6)
+    torch.save({"fc.weight": weight, "fc.bias": bias, "head.weight": weight.clone()}, folder / "tied.pt")
+    assert "not of the program: head.weight" in leat(folder, *arguments, code=7)
 
 
 def test_old_names_of_weight_norm_and_old_batch_norms_fit(folder, tmp_path):
