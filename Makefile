@@ -46,6 +46,12 @@ bench-agreement: build  ## bits of these over threads and levels, and losses of 
 bench-ops: build  ## one op a row, with and without its gradient, against PyTorch; ROWS="elu softmax" ISA=avx2 RECORD=1 BENCH_ARGS="--all --json FILE"
 	@$(PYTHON) bench/ops.py $(call list,rows,$(ROWS)) $(call list,isa,$(ISA)) $(keep) $(BENCH_ARGS)
 
+conformance: build  ## PyTorch's databases of operators and modules beside eager mode, an hour, and docs/conformance.md; ARGS="--ops PATTERN --dtype bfloat16"
+	@$(PYTHON) tests/conformance/run.py $(ARGS); status=$$?; $(PYTHON) tests/conformance/run.py --report docs/conformance.md && exit $$status
+
+conformance-glance: build  ## a part of it, within three minutes: every 12th entry, two samples each
+	@timeout 180 $(PYTHON) tests/conformance/run.py --every 12 --samples 2 --limit 150 $(ARGS)
+
 mutants: build  ## breaks 200 lines of the C core one by one and sees whether the tests notice; takes hours
 	@$(PYTHON) tools/mutate_lines.py $(MUTANT_ARGS)
 
@@ -70,4 +76,4 @@ clean:  ## removes builds, results and .venv
 	@tools/setup.sh python
 	@touch $@
 
-.PHONY: help demo test bench bench-models bench-kernels bench-glance bench-memory bench-compile bench-agreement bench-ops performance mutants exhaust lint build clean
+.PHONY: help demo test bench bench-models bench-kernels bench-glance bench-memory bench-compile bench-agreement bench-ops performance conformance conformance-glance mutants exhaust lint build clean
