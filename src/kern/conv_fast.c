@@ -252,6 +252,7 @@ static void run_band(const job_t *j, int64_t z, int64_t band_first, int64_t band
                         .w_row = j->p->w[0],
                         .rows = j->rows,
                         .w_flat = j->p->w_flat,
+                        .far = phase->direct,
                         .run = phase->shared != 0 ? d[2].count : 0,
                         .run_step = phase->pitch,
                         .lanes = band_rows * d[2].count};

@@ -20,7 +20,7 @@ _Static_assert((int)VECTORS_MAX *(int)REG_LANES <= (int)LEAT_KERN_TURNED_LANES,
 
 #define EACH_ROW(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) M(10) M(11)
 #define EACH_VECTOR(M, m) M(m, 0) M(m, 1) M(m, 2) M(m, 3)
-#define LOAD(from, v) (v == vectors - 1 ? reg_load_lanes(from, mask) : reg_load(from))
+#define LOAD(from, v) (v == vectors - 1 && !whole ? reg_load_lanes(from, mask) : reg_load(from))
 #define PLACE(m) const int64_t at##m = m < rows && jumps ? places[m] : first + m;
 #define START_ONE(m, v) \
   reg_t a##m##v = t->accumulate != 0 && m < rows && v < vectors ? LOAD(out + m * width + v * REG_LANES, v) : reg_zero();
@@ -40,9 +40,9 @@ _Static_assert((int)VECTORS_MAX *(int)REG_LANES <= (int)LEAT_KERN_TURNED_LANES,
     EACH_VECTOR(FINISH_ONE, m) \
   }
 
-// rows, vectors, and whether places are anywhere or follow each other, are constants wherever this is inlined. The last
-// vector has `last` lanes.
-VEC_INLINE void tile(const int rows, const int vectors, const int jumps, const leat_kern_turned_t *t,
+// rows, vectors, whether the last vector has all its lanes, not only `last` (masks cost the units that multiply), and
+// whether places are anywhere or follow each other, are constants wherever this is inlined.
+VEC_INLINE void tile(const int rows, const int vectors, const int whole, const int jumps, const leat_kern_turned_t *t,
                      const int32_t *places, const float *w, int64_t ahead, float *out, int64_t last) {
   if (rows * vectors > ACCUMULATORS_MAX || vectors > VECTORS_MAX) return;  // a shape that this level never asks for
   const reg_mask_t mask = reg_lanes(0, last);
@@ -65,15 +65,14 @@ VEC_INLINE void tile(const int rows, const int vectors, const int jumps, const l
 
 typedef void tile_t(const leat_kern_turned_t *t, const int32_t *places, const float *w, int64_t ahead, float *out,
                     int64_t last);
-#define TILE(rows, vectors)                                                                               \
-  static void tile_##rows##_##vectors(const leat_kern_turned_t *t, const int32_t *places, const float *w, \
-                                      int64_t ahead, float *out, int64_t last) {                          \
-    tile(rows, vectors, 0, t, places, w, ahead, out, last);                                               \
-  }                                                                                                       \
-  static void jump_##rows##_##vectors(const leat_kern_turned_t *t, const int32_t *places, const float *w, \
-                                      int64_t ahead, float *out, int64_t last) {                          \
-    tile(rows, vectors, 1, t, places, w, ahead, out, last);                                               \
+enum { PART, WHOLE, JUMPS, KINDS };
+#define KIND(name, rows, vectors, whole, jumps)                                                             \
+  static void name##_##rows##_##vectors(const leat_kern_turned_t *t, const int32_t *places, const float *w, \
+                                        int64_t ahead, float *out, int64_t last) {                          \
+    tile(rows, vectors, whole, jumps, t, places, w, ahead, out, last);                                      \
   }
+#define TILE(rows, vectors) \
+  KIND(part, rows, vectors, 0, 1) KIND(whole, rows, vectors, 1, 0) KIND(jumps, rows, vectors, 1, 1)
 #define EACH_VECTORS(M, rows) M(rows, 1) M(rows, 2) M(rows, 3) M(rows, 4)
 #define EACH_TILE(M) \
   EACH_VECTORS(M, 1) \
@@ -85,8 +84,8 @@ typedef void tile_t(const leat_kern_turned_t *t, const int32_t *places, const fl
   EACH_VECTORS(M, 7) EACH_VECTORS(M, 8) EACH_VECTORS(M, 9) EACH_VECTORS(M, 10) EACH_VECTORS(M, 11) EACH_VECTORS(M, 12)
 EACH_TILE(TILE)
 
-#define ENTRY(rows, vectors) {tile_##rows##_##vectors, jump_##rows##_##vectors},
-static tile_t *const tiles[ROWS_MAX * 4][2] = {EACH_TILE(ENTRY)};
+#define ENTRY(rows, vectors) {part_##rows##_##vectors, whole_##rows##_##vectors, jumps_##rows##_##vectors},
+static tile_t *const tiles[ROWS_MAX * 4][KINDS] = {EACH_TILE(ENTRY)};
 
 static int follow_each_other(const int32_t *places, int64_t count) {
   int64_t i = 1;
@@ -102,10 +101,10 @@ void KERN(conv_turned)(const leat_kern_turned_t *t) {
     const int64_t end = t->lanes - lane - (vectors - 1) * REG_LANES, last = end < REG_LANES ? end : REG_LANES;
     for (int64_t n = 0, line = t->ahead != 0 ? 0 : INT64_MAX / 2; n < t->count;) {
       const int64_t rows = leat_kern_next_piece(t->count - n, most);
-      const int jumps = !follow_each_other(t->places + n, rows);
-      tiles[(rows - 1) * 4 + vectors - 1][jumps](t, t->places + n, t->w + lane,
-                                                 line < vectors * LINES ? t->ahead + line * LINE : 0,
-                                                 t->out + n * LEAT_KERN_TURNED_LANES + lane, last);
+      const int kind = last < REG_LANES ? PART : follow_each_other(t->places + n, rows) ? WHOLE : JUMPS;
+      tiles[(rows - 1) * 4 + vectors - 1][kind](t, t->places + n, t->w + lane,
+                                                line < vectors * LINES ? t->ahead + line * LINE : 0,
+                                                t->out + n * LEAT_KERN_TURNED_LANES + lane, last);
       n += rows;
       line++;
     }

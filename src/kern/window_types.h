@@ -74,6 +74,7 @@ typedef struct leat_kern_taps_s {
   const int32_t *w_offsets;
   int64_t w_row, rows;    // w[m][i] = w[m * w_row + i], m < rows
   int32_t w_flat;         // 1: w_offsets[k] is k
+  int32_t far;            // 1: base lies as it was made, so that lanes are asked for before they are needed
   int64_t run, run_step;  // > 0: every `run` lanes, whole registers, base[.. + n] jumps: they are run_step apart
   float *out;
   int64_t out_row, lanes;            // out[m][n] = out[m * out_row + n], n < lanes
