@@ -348,11 +348,27 @@ static void store_lanes(const job_t *j, const turned_t *b, const float *out, int
   }
 }
 
+// Weights of neighbouring taps lie so far apart that no prefetcher of L1 follows from one to the next.
+static int taps_are_far(const leat_kern_turned_t *t) { return t->w_step > LEAT_KERN_TURNED_STEP; }
+
+// All taps; where they are far, so many at a time that L1 keeps their weights for all positions.
+static void run_taps(const leat_kern_turned_t *t) {
+  const int64_t most = taps_are_far(t) ? LEAT_KERN_TURNED_TAPS : t->taps;
+  leat_kern_turned_t part = *t;
+  for (int64_t k = 0; k < t->taps; k += part.taps) {
+    part.taps = leat_kern_next_piece(t->taps - k, most);
+    part.offsets = t->offsets + k;
+    part.w = t->w + k * t->w_step;
+    part.accumulate = t->accumulate != 0 || k > 0;
+    KERN(conv_turned)(&part);
+  }
+}
+
 // Adds the taps of `channels` channels of weights from `c` on, panel by panel. Where that is all there is, pieces are
 // stored as they come.
 static void add_panels(const job_t *j, const turned_t *b, leat_kern_turned_t *t, int64_t c, int64_t channels) {
   const int single = channels == j->s->channels;
-  const int64_t all = b->positions, most = single ? LEAT_KERN_TURNED_PIECE : all;
+  const int64_t all = b->positions, most = single || taps_are_far(t) ? LEAT_KERN_TURNED_PIECE : all;
   for (int64_t o = 0, panel = 0; o < j->rows; o += t->lanes, panel++) {
     t->lanes = leat_kern_clamp(j->rows - o, 0, LEAT_KERN_TURNED_LANES);
     t->w = j->w + o + c * j->s->w[1];
@@ -360,8 +376,8 @@ static void add_panels(const job_t *j, const turned_t *b, leat_kern_turned_t *t,
     for (int64_t n = 0; n < all; n += t->count) {
       t->count = leat_kern_next_piece(all - n, most);
       t->places = j->phase->places + n;
-      t->out = single ? b->out : b->out + panel * all * LEAT_KERN_TURNED_LANES;
-      KERN(conv_turned)(t);
+      t->out = single ? b->out : b->out + (panel * all + n) * LEAT_KERN_TURNED_LANES;
+      run_taps(t);
       if (single) store_lanes(j, b, t->out, o, t->lanes, n, t->count);
     }
   }

@@ -85,8 +85,14 @@ typedef struct leat_kern_taps_s {
 
 // out[n][m] (+)= sum over taps k, ascending, of w[k][m] * base[offsets[k] + places[n]], turned: outputs m are the
 // lanes.
-// Lanes of a panel of weights, and of a row of out; positions that are stored at a time.
-enum { LEAT_KERN_TURNED_LANES = 64, LEAT_KERN_TURNED_PIECE = 48 };
+// Lanes of a panel of weights, and of a row of out; positions that are stored at a time; taps whose weights stay in L1
+// beside these, and the step, in floats, from which they have to.
+enum {
+  LEAT_KERN_TURNED_LANES = 64,
+  LEAT_KERN_TURNED_PIECE = 48,
+  LEAT_KERN_TURNED_TAPS = 64,
+  LEAT_KERN_TURNED_STEP = 512
+};
 typedef struct leat_kern_turned_s {
   const float *base;
   const int32_t *offsets;

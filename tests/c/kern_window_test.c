@@ -439,12 +439,13 @@ static void test_conv_turned(void **state) {
   };
   uint32_t levels;
   const leat_kern_t *const *kern = rig_levels(&levels);
-  for (size_t i = 0; i < 2 * sizeof turned / sizeof *turned; i++) {
-    const case_t *c = &turned[i / 2];
+  for (size_t i = 0; i < 4 * sizeof turned / sizeof *turned; i++) {
+    const case_t *c = &turned[i / 4];
     arrays_t a;
     arrays_init(c, &a);
     leat_kern_conv_t s = shape_of(c, &a);
-    const int64_t window = product(a.w_dims + 2, c->spatial), pitch = ((c->outputs + 15) / 16 | 1) * 16;
+    const int64_t window = product(a.w_dims + 2, c->spatial), lines = (c->outputs + 15) / 16 | 1;
+    const int64_t pitch = (i % 4 < 2 ? lines : lines + 32) * 16;  // taps are near each other, or far
     s.chain = i % 2 == 0 ? 0 : 3 * window;
     float *expected = filled(a.y_count, 4, 0), *y = filled(a.y_count, 5, 0);
     float *w = turned_weights(&a, c->outputs, pitch);
