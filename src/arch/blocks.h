@@ -51,6 +51,12 @@ enum { PAGED_RUN = 3, PAGED_BYTES = 1 << 20 };
 
 enum { CONCAT_LINES = 64 };  // of what is made within a concatenation, at least
 
+// --- GATHER, SCATTER
+
+// Of a table whose lines lie side by side, each with indices of its own, as many lines at a time as stay in half of L2,
+// but no fewer than two cache lines of indices.
+enum { INDEXED_BYTES = BLOCKS_L2 / 2, INDEXED_LINES = 16 };
+
 // --- POOL
 
 enum { POOL_TURNED_BYTES = BLOCKS_L2 };  // of planes that are turned to be pooled side by side

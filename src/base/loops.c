@@ -34,12 +34,13 @@ static uint64_t step_of(const leat_loops_t *loops, uint32_t operand, uint32_t lo
   return step < 0 ? -(uint64_t)step : (uint64_t)step;
 }
 
-void leat_loops_sort(leat_loops_t *loops, uint32_t operand, uint32_t *out_places) {
+void leat_loops_sort(leat_loops_t *loops, uint32_t operand, uint32_t in_turn, uint32_t *out_places) {
   assert(loops->count <= 32);
   uint32_t from[32];
   for (uint32_t d = 0; d < loops->count; d++) from[d] = d;
   for (uint32_t i = 1; i < loops->count; i++) {
     for (uint32_t d = i; d > 0 && step_of(loops, operand, d) > step_of(loops, operand, d - 1); d--) {
+      if (in_turn >> from[d] & in_turn >> from[d - 1] & 1u) break;
       swap(&loops->extents[d], &loops->extents[d - 1]);
       for (uint32_t o = 0; o < loops->operands; o++)
         swap(&loops->strides[(size_t)o * loops->row + d], &loops->strides[(size_t)o * loops->row + d - 1]);

@@ -19,8 +19,9 @@ typedef struct leat_loops_s {
 void leat_loops_merge(leat_loops_t *loops, uint32_t apart, uint32_t *out_places);
 
 // The loops in descending order of the steps of one operand, whichever way they go: what it holds is walked as it lies
-// in memory. `out_places`: where each of the loops went.
-void leat_loops_sort(leat_loops_t *loops, uint32_t operand, uint32_t *out_places);
+// in memory. Loops of the bit mask `in_turn` keep their order among themselves. `out_places`: where each of the loops
+// went.
+void leat_loops_sort(leat_loops_t *loops, uint32_t operand, uint32_t in_turn, uint32_t *out_places);
 
 // The next index of a nest of `count` loops in row-major order; false after the last. Starts from all zeros; an extent
 // of 0 must have been seen before.

@@ -58,19 +58,6 @@ static int walk_next(const leat_kern_indexed_t *s, walk_t *w) {
 // Along the innermost dim all elements share an index: a run is one row. Else each has its own.
 static inline int shares_index(const leat_kern_indexed_t *s) { return s->index[s->rank - 1] == 0; }
 
-// do_(row, j) for each element j of a run with indices of its own; row is -1 where nothing is named.
-#define EACH_INDEX_AS(I, s, at, do_)                                              \
-  {                                                                               \
-    const I *named = (const I *)(at);                                             \
-    const int64_t step = (s)->index[(s)->rank - 1], n = (s)->dims[(s)->rank - 1]; \
-    for (int64_t j = 0; j < n; j++) do_(row_of((s), named[j * step]), j);         \
-  }
-#define EACH_INDEX(s, index, offset, do_)                               \
-  if ((s)->index_is_64 != 0)                                            \
-    EACH_INDEX_AS(int64_t, s, (const int64_t *)(index) + (offset), do_) \
-  else                                                                  \
-    EACH_INDEX_AS(int32_t, s, (const int32_t *)(index) + (offset), do_)
-
 // Indices that jump about in a short line that is not in the cache would wait for each of its pieces: where they name
 // most of them, the next line is fetched while one is read.
 enum { LINE = 64 };
@@ -94,15 +81,21 @@ enum { RUN_BLOCK = 32 };
 DEFINE_ALL_NAMED(int64_t)
 DEFINE_ALL_NAMED(int32_t)
 
+#define EACH_OF_BLOCK(i) _Pragma("GCC unroll 8") for (int i = 0; i < RUN_BLOCK; i++)
+
 #define DEFINE_GATHER_EACH(suffix, T, I)                                                                       \
   static void gather_each_##suffix##_##I(const leat_kern_indexed_t *s, const T *from, const I *named, T *to) { \
     const int64_t last = s->rank - 1, n = s->dims[last], step = s->index[last];                                \
     const int64_t from_step = s->table[last], to_step = s->small[last], row_step = s->step;                    \
-    const int plain = step == 1 && to_step == 1 && from_step == 0 && row_step == 1;                            \
-    const T nothing = 0, *row_0 = from - s->first;                                                             \
+    const int plain = from_step == 0 && row_step == 1;                                                         \
+    const T nothing = 0, *row_0 = from - s->first * row_step;                                                  \
     int64_t j = 0;                                                                                             \
-    for (; plain && j + RUN_BLOCK <= n && all_named_##I(s, named + j); j += RUN_BLOCK) {                       \
-      _Pragma("GCC unroll 8") for (int i = 0; i < RUN_BLOCK; i++) to[j + i] = row_0[named[j + i]];             \
+    const int64_t blocks = step == 1 && to_step == 1 ? n - RUN_BLOCK : -1;                                     \
+    for (; j <= blocks && all_named_##I(s, named + j); j += RUN_BLOCK) {                                       \
+      if (plain)                                                                                               \
+        EACH_OF_BLOCK(i) to[j + i] = row_0[named[j + i]];                                                      \
+      else                                                                                                     \
+        EACH_OF_BLOCK(i) to[j + i] = row_0[(j + i) * from_step + named[j + i] * row_step];                     \
     }                                                                                                          \
     for (; j < n; j++) {                                                                                       \
       const int64_t row = row_of(s, named[j * step]);                                                          \
@@ -141,27 +134,63 @@ DEFINE_ALL_NAMED(int32_t)
     } while (walk_next(s, &w));                                                                                 \
   }
 
-#define DEFINE_SCATTER_SET(suffix, T)                                                                            \
-  void KERN(scatter_set_##suffix)(const leat_kern_indexed_t *s, const void *index, const T *updates, T *table) { \
-    const int64_t last = s->rank - 1, from_step = s->small[last], to_step = s->table[last];                      \
-    const int whole = shares_index(s);                                                                           \
-    walk_t w = {0};                                                                                              \
-    do {                                                                                                         \
-      const T *from = updates + w.small;                                                                         \
-      T *to = table + w.table;                                                                                   \
-      if (whole) {                                                                                               \
-        const int64_t row = row_at(s, index, w.index), n = s->dims[last];                                        \
-        to += row * s->step;                                                                                     \
-        for (int64_t i = 0; i < n && row >= 0; i++) to[i * to_step] = from[i * from_step];                       \
-        continue;                                                                                                \
+// A run of updates with indices of their own: to[row] = FOLD(itself, update).
+#define DEFINE_SCATTER_EACH(name, T, WIDE, FOLD, I)                                                              \
+  static void name##_##I(const leat_kern_indexed_t *s, const I *named, const T *from, T *to) {                   \
+    const int64_t last = s->rank - 1, n = s->dims[last], step = s->index[last], row_step = s->step;              \
+    const int64_t from_step = s->small[last], to_step = s->table[last], blocks = step == 1 ? n - RUN_BLOCK : -1; \
+    T *row_0 = to - s->first * row_step;                                                                         \
+    int64_t j = 0;                                                                                               \
+    for (; j <= blocks && all_named_##I(s, named + j); j += RUN_BLOCK) {                                         \
+      for (int i = 0; i < RUN_BLOCK; i++) {                                                                      \
+        T *one = row_0 + (j + i) * to_step + named[j + i] * row_step;                                            \
+        *one = FOLD(T, WIDE, *one, from[(j + i) * from_step]);                                                   \
       }                                                                                                          \
-      EACH_INDEX(s, index, w.index, SET_ONE)                                                                     \
-    } while (walk_next(s, &w));                                                                                  \
+    }                                                                                                            \
+    for (; j < n; j++) {                                                                                         \
+      const int64_t row = row_of(s, named[j * step]);                                                            \
+      T *one = to + j * to_step + row * row_step;                                                                \
+      if (row >= 0) *one = FOLD(T, WIDE, *one, from[j * from_step]);                                             \
+    }                                                                                                            \
   }
-#define SET_ONE(row, j)                                              \
-  {                                                                  \
-    const int64_t r = (row);                                         \
-    if (r >= 0) to[(j)*to_step + r * s->step] = from[(j)*from_step]; \
+#define DEFINE_SCATTER_RUNS(name, T, WIDE, FOLD)                                                               \
+  DEFINE_SCATTER_EACH(name##_each, T, WIDE, FOLD, int64_t)                                                     \
+  DEFINE_SCATTER_EACH(name##_each, T, WIDE, FOLD, int32_t)                                                     \
+  static void name##_row(const leat_kern_indexed_t *s, const T *from, T *to) {                                 \
+    const int64_t last = s->rank - 1, n = s->dims[last], from_step = s->small[last], to_step = s->table[last]; \
+    if (to_step == 1 && from_step == 1) {                                                                      \
+      for (int64_t i = 0; i < n; i++) to[i] = FOLD(T, WIDE, to[i], from[i]);                                   \
+    } else {                                                                                                   \
+      for (int64_t i = 0; i < n; i++) to[i * to_step] = FOLD(T, WIDE, to[i * to_step], from[i * from_step]);   \
+    }                                                                                                          \
+  }                                                                                                            \
+  static void name(const leat_kern_indexed_t *s, const void *index, const T *updates, T *table) {              \
+    const int whole = shares_index(s);                                                                         \
+    walk_t w = {0};                                                                                            \
+    do {                                                                                                       \
+      if (whole) {                                                                                             \
+        const int64_t row = row_at(s, index, w.index);                                                         \
+        if (row >= 0) name##_row(s, updates + w.small, table + w.table + row * s->step);                       \
+      } else if (s->index_is_64 != 0) {                                                                        \
+        name##_each_int64_t(s, (const int64_t *)index + w.index, updates + w.small, table + w.table);          \
+      } else {                                                                                                 \
+        name##_each_int32_t(s, (const int32_t *)index + w.index, updates + w.small, table + w.table);          \
+      }                                                                                                        \
+    } while (walk_next(s, &w));                                                                                \
+  }
+
+// a: what the table holds, b: the update. A NaN stays.
+// WIDE: unsigned for integers, so that sums and products wrap. Of each function FOLD(a, b).
+#define FOLD_SET(T, WIDE, a, b) (b)
+#define FOLD_SUM(T, WIDE, a, b) ((T)((WIDE)(a) + (WIDE)(b)))
+#define FOLD_PROD(T, WIDE, a, b) ((T)((WIDE)(a) * (WIDE)(b)))
+#define FOLD_MAX(T, WIDE, a, b) ((b) > (a) || (b) != (b) ? (b) : (a))
+#define FOLD_MIN(T, WIDE, a, b) ((b) < (a) || (b) != (b) ? (b) : (a))
+
+#define DEFINE_SCATTER_SET(suffix, T)                                                                            \
+  DEFINE_SCATTER_RUNS(set_##suffix, T, T, FOLD_SET)                                                              \
+  void KERN(scatter_set_##suffix)(const leat_kern_indexed_t *s, const void *index, const T *updates, T *table) { \
+    set_##suffix(s, index, updates, table);                                                                      \
   }
 
 DEFINE_GATHER(b1, uint8_t)
@@ -173,49 +202,17 @@ DEFINE_SCATTER_SET(b2, uint16_t)
 DEFINE_SCATTER_SET(b4, uint32_t)
 DEFINE_SCATTER_SET(b8, uint64_t)
 
-// a: what the table holds, b: the update. A NaN stays.
-// WIDE: unsigned for integers, so that sums and products wrap. Of each function FOLD(a, b).
-#define FOLD_SUM(T, WIDE, a, b) ((T)((WIDE)(a) + (WIDE)(b)))
-#define FOLD_PROD(T, WIDE, a, b) ((T)((WIDE)(a) * (WIDE)(b)))
-#define FOLD_MAX(T, WIDE, a, b) ((b) > (a) || (b) != (b) ? (b) : (a))
-#define FOLD_MIN(T, WIDE, a, b) ((b) < (a) || (b) != (b) ? (b) : (a))
-#define DEFINE_SCATTER_FN(T, WIDE, suffix, FOLD)                                                                       \
-  static void scatter_##FOLD##_##suffix(const leat_kern_indexed_t *s, const void *index, const T *updates, T *table) { \
-    const int64_t last = s->rank - 1, from_step = s->small[last], to_step = s->table[last], n = s->dims[last];         \
-    const int whole = shares_index(s);                                                                                 \
-    walk_t w = {0};                                                                                                    \
-    do {                                                                                                               \
-      const T *from = updates + w.small;                                                                               \
-      T *to = table + w.table;                                                                                         \
-      if (!whole) {                                                                                                    \
-        for (int64_t j = 0; j < n; j++) {                                                                              \
-          const int64_t row = row_at(s, index, w.index + j * s->index[last]);                                          \
-          T *one = to + j * to_step + row * s->step;                                                                   \
-          if (row >= 0) *one = FOLD(T, WIDE, *one, from[j * from_step]);                                               \
-        }                                                                                                              \
-        continue;                                                                                                      \
-      }                                                                                                                \
-      const int64_t row = row_at(s, index, w.index);                                                                   \
-      if (row < 0) continue;                                                                                           \
-      to += row * s->step;                                                                                             \
-      if (to_step == 1 && from_step == 1) {                                                                            \
-        for (int64_t i = 0; i < n; i++) to[i] = FOLD(T, WIDE, to[i], from[i]);                                         \
-      } else {                                                                                                         \
-        for (int64_t i = 0; i < n; i++) to[i * to_step] = FOLD(T, WIDE, to[i * to_step], from[i * from_step]);         \
-      }                                                                                                                \
-    } while (walk_next(s, &w));                                                                                        \
-  }
 #define DEFINE_SCATTER(T, WIDE, suffix)                                                                       \
-  DEFINE_SCATTER_FN(T, WIDE, suffix, FOLD_SUM)                                                                \
-  DEFINE_SCATTER_FN(T, WIDE, suffix, FOLD_PROD)                                                               \
-  DEFINE_SCATTER_FN(T, WIDE, suffix, FOLD_MAX)                                                                \
-  DEFINE_SCATTER_FN(T, WIDE, suffix, FOLD_MIN)                                                                \
+  DEFINE_SCATTER_RUNS(sum_##suffix, T, WIDE, FOLD_SUM)                                                        \
+  DEFINE_SCATTER_RUNS(prod_##suffix, T, WIDE, FOLD_PROD)                                                      \
+  DEFINE_SCATTER_RUNS(max_##suffix, T, WIDE, FOLD_MAX)                                                        \
+  DEFINE_SCATTER_RUNS(min_##suffix, T, WIDE, FOLD_MIN)                                                        \
   void KERN(scatter_##suffix)(const leat_kern_indexed_t *s, uint32_t fn, const void *index, const T *updates, \
                               T *table) {                                                                     \
-    if (fn == LEAT_KERN_SUM) scatter_FOLD_SUM_##suffix(s, index, updates, table);                             \
-    if (fn == LEAT_KERN_PROD) scatter_FOLD_PROD_##suffix(s, index, updates, table);                           \
-    if (fn == LEAT_KERN_MAX) scatter_FOLD_MAX_##suffix(s, index, updates, table);                             \
-    if (fn == LEAT_KERN_MIN) scatter_FOLD_MIN_##suffix(s, index, updates, table);                             \
+    if (fn == LEAT_KERN_SUM) sum_##suffix(s, index, updates, table);                                          \
+    if (fn == LEAT_KERN_PROD) prod_##suffix(s, index, updates, table);                                        \
+    if (fn == LEAT_KERN_MAX) max_##suffix(s, index, updates, table);                                          \
+    if (fn == LEAT_KERN_MIN) min_##suffix(s, index, updates, table);                                          \
   }
 
 DEFINE_SCATTER(float, float, f32)

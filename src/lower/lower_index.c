@@ -39,13 +39,6 @@ static leat_value_id_t cut_to(leat_builder_t *b, leat_value_id_t x, leat_value_i
   return leat_b_slice(b, x, start, w.dims, step);
 }
 
-LOWER(GATHER) {
-  leat_builder_t *b = c->b;
-  uint32_t dim = (uint32_t)leat_lower_int(c, LEAT_ATTR_DIM, 0);
-  leat_value_id_t index = at_least_1d(b, c->in[1]), x = cut_to(b, at_least_1d(b, c->in[0]), index, dim);
-  return declared_shape(c, leat_b_take_along(b, x, index, dim));
-}
-
 // Each index as a position in the flattened x: the index counts along `dim`, iotas along the others.
 static leat_value_id_t flat_positions(leat_builder_t *b, leat_value_id_t x, leat_value_id_t index, uint32_t dim) {
   leat_value_t v = *leat_b_value(b, x);
@@ -60,12 +53,43 @@ static leat_value_id_t flat_positions(leat_builder_t *b, leat_value_id_t x, leat
   return sum;
 }
 
-// The index may be smaller than x and the updates in any dim, so it goes through flat positions.
-static leat_value_id_t scatter_flat(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, leat_value_id_t index,
-                                    leat_value_id_t updates, uint32_t dim) {
-  leat_value_t v = *leat_b_value(b, x);
-  leat_value_id_t flat = leat_b_reshape(b, x, 1, (const int64_t[]){leat_value_elements(&v)});
-  leat_value_id_t y = leat_b_scatter(b, fn, flat, flat_positions(b, x, index, dim), updates, 0, 0);
+static leat_value_id_t flat(leat_builder_t *b, leat_value_id_t x) {
+  const leat_value_t v = *leat_b_value(b, x);
+  return leat_b_reshape(b, x, 1, (const int64_t[]){leat_value_elements(&v)});
+}
+
+// Lines along the last dim have indices of their own each. Along another dim they would have to be turned, and what is
+// taken turned back: there, each index names one element of the flattened x.
+LOWER(GATHER) {
+  leat_builder_t *b = c->b;
+  const uint32_t dim = (uint32_t)leat_lower_int(c, LEAT_ATTR_DIM, 0);
+  leat_value_id_t index = at_least_1d(b, c->in[1]), x = at_least_1d(b, c->in[0]);
+  if (dim + 1 == leat_b_value(b, x)->rank)
+    return declared_shape(c, leat_b_gather(b, cut_to(b, x, index, dim), index, dim, dim));
+  return leat_b_gather(b, flat(b, x), flat_positions(b, x, index, dim), 0, 0);
+}
+
+// x with y from `start` on in the dims from `dim` on: what lies before y, y and what lies behind it, side by side.
+static leat_value_id_t put_inside(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y, const int64_t *start,
+                                  uint32_t dim) {
+  if (x == LEAT_NONE || y == LEAT_NONE || dim == leat_b_value(b, x)->rank) return y;
+  const int64_t extent = leat_b_value(b, x)->dims[dim], stop = start[dim] + leat_b_value(b, y)->dims[dim];
+  leat_value_id_t pieces[3];
+  uint32_t count = 0;
+  if (start[dim] > 0) pieces[count++] = leat_b_slice_dim(b, x, dim, 0, start[dim], 1);
+  pieces[count++] = put_inside(b, leat_b_slice_dim(b, x, dim, start[dim], stop, 1), y, start, dim + 1);
+  if (stop < extent) pieces[count++] = leat_b_slice_dim(b, x, dim, stop, extent, 1);
+  return leat_b_concat(b, pieces, count, dim);
+}
+
+// As of gather. The index may be smaller than x and the updates in any dim: what it reaches of x are the lines.
+static leat_value_id_t scatter_along(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, leat_value_id_t index,
+                                     leat_value_id_t updates, uint32_t dim) {
+  const leat_value_t v = *leat_b_value(b, x);
+  const int64_t start[LEAT_RANK_MAX] = {0};
+  if (dim + 1 == v.rank)
+    return put_inside(b, x, leat_b_scatter(b, fn, cut_to(b, x, index, dim), index, updates, dim, dim), start, 0);
+  leat_value_id_t y = leat_b_scatter(b, fn, flat(b, x), flat_positions(b, x, index, dim), updates, 0, 0);
   return leat_b_reshape(b, y, v.rank, v.dims);
 }
 
@@ -78,20 +102,18 @@ LOWER(SCATTER) {
   } else {
     updates = cut_to(b, updates, index, LEAT_NONE);
   }
+  if (leat_value_elements(leat_b_value(b, index)) == 0) return c->in[0];
   uint32_t dim = (uint32_t)leat_lower_int(c, LEAT_ATTR_DIM, 0);
-  return declared_shape(c, scatter_flat(b, leat_lower_word(c, LEAT_ATTR_FN, LEAT_FOLD_SET), x, index, updates, dim));
+  return declared_shape(c, scatter_along(b, leat_lower_word(c, LEAT_ATTR_FN, LEAT_FOLD_SET), x, index, updates, dim));
 }
 
-// The indexed dim goes first, so that each index addresses a whole slab.
 LOWER(INDEX_ADD) {
   leat_builder_t *b = c->b;
   uint32_t dim = (uint32_t)leat_lower_int(c, LEAT_ATTR_DIM, 0);
   double alpha = leat_lower_float(c, LEAT_ATTR_ALPHA, 1.0);
   leat_value_id_t x = at_least_1d(b, c->in[0]), source = at_least_1d(b, c->in[2]);
   if (alpha != 1.0) source = leat_b_muls(b, source, alpha);
-  leat_value_id_t y = leat_b_scatter(b, LEAT_FOLD_SUM, leat_b_move_dim(b, x, dim, 0), at_least_1d(b, c->in[1]),
-                                     leat_b_move_dim(b, source, dim, 0), 0, 0);
-  return declared_shape(c, leat_b_move_dim(b, y, 0, dim));
+  return declared_shape(c, leat_b_scatter(b, LEAT_FOLD_SUM, x, at_least_1d(b, c->in[1]), source, dim, 0));
 }
 
 // x[i0, i1, ..]: the indexed dims are brought together (in place if they already are, else in front) and flattened to
@@ -105,19 +127,23 @@ typedef struct multi_index_s {
   int64_t permuted[LEAT_RANK_MAX];
 } multi_index_t;
 
+// As i64, from the start of a dim of this extent.
+static leat_value_id_t wrapped(leat_builder_t *b, leat_value_id_t index, int64_t extent) {
+  if (leat_b_dtype(b, index) == LEAT_BOOL)
+    return leat_b_fail(
+        b, LEAT_UNSUPPORTED,
+        "a mask as index gives a result whose size is not known at compile time: use where or masked_fill");
+  leat_value_id_t i = leat_b_cast(b, index, LEAT_I64);
+  return leat_b_select(b, leat_b_fn2s(b, LT, i, 0.0), leat_b_adds(b, i, (double)extent), i);
+}
+
 static leat_value_id_t combine_indices(leat_builder_t *b, const leat_value_t *x, const leat_value_id_t *indices,
                                        uint32_t count) {
   int64_t stride = 1;
   leat_value_id_t sum = LEAT_NONE;
   for (uint32_t d = count; d-- > 0;) {
     if (indices[d] == LEAT_NONE) continue;
-    if (leat_b_dtype(b, indices[d]) == LEAT_BOOL)
-      return leat_b_fail(
-          b, LEAT_UNSUPPORTED,
-          "a mask as index gives a result whose size is not known at compile time: use where or masked_fill");
-    leat_value_id_t i = leat_b_cast(b, indices[d], LEAT_I64);
-    leat_value_id_t wrapped = leat_b_select(b, leat_b_fn2s(b, LT, i, 0.0), leat_b_adds(b, i, (double)x->dims[d]), i);
-    leat_value_id_t term = leat_b_muls(b, wrapped, (double)stride);
+    leat_value_id_t term = leat_b_muls(b, wrapped(b, indices[d], x->dims[d]), (double)stride);
     sum = sum == LEAT_NONE ? term : leat_b_add(b, sum, term);
     stride *= x->dims[d];
   }
@@ -158,7 +184,62 @@ static multi_index_t read_indices(leat_builder_t *b, leat_value_id_t x, const le
   return m;
 }
 
+// The dims first .. last of x, some of which are indexed, as one: index ++ the others between them names its places.
+static leat_value_id_t combine_apart(leat_builder_t *b, const leat_value_t *x, const leat_value_id_t *indices,
+                                     uint32_t first, uint32_t last, uint32_t between) {
+  int64_t stride = 1;
+  leat_value_id_t sum = LEAT_NONE;
+  for (uint32_t d = last + 1, place = between; d-- > first;) {
+    leat_value_id_t term;
+    if (indices[d] == LEAT_NONE) {
+      int64_t dims[LEAT_RANK_MAX];
+      for (uint32_t i = 0; i < between; i++) dims[i] = 1;
+      dims[--place] = x->dims[d];
+      term = leat_b_iota(b, LEAT_I64, between, dims, place);
+    } else {
+      leat_value_id_t index = wrapped(b, indices[d], x->dims[d]);
+      const uint32_t rank = leat_b_value(b, index)->rank;
+      term = leat_b_unsqueeze(b, index, ((1u << between) - 1u) << rank);
+    }
+    term = leat_b_muls(b, term, (double)stride);
+    sum = sum == LEAT_NONE ? term : leat_b_add(b, sum, term);
+    stride *= x->dims[d];
+  }
+  return sum;
+}
+
+// x[i, :, j]: to bring the indexed dims together takes a copy of x. Where the places that are read, lines of the dims
+// behind the last index, are few beside x, each is named instead. LEAT_NONE: the indexed dims lie together, or the
+// places are many.
+static leat_value_id_t index_apart(leat_builder_t *b, leat_value_id_t x, const leat_value_id_t *indices,
+                                   uint32_t count) {
+  const leat_value_t v = *leat_b_value(b, x);
+  uint32_t first = count, last = 0, indexed = 0, names = 0;
+  int64_t dims[LEAT_RANK_MAX], perm[LEAT_RANK_MAX];
+  for (uint32_t d = 0; d < count && count <= v.rank; d++) {
+    if (indices[d] == LEAT_NONE) continue;
+    const uint32_t rank = leat_b_value(b, indices[d])->rank;
+    first = indexed++ == 0 ? d : first;
+    last = d;
+    names = rank > names ? rank : names;
+  }
+  const uint32_t between = indexed == 0 ? 0 : last - first + 1 - indexed;
+  if (between == 0 || names + v.rank - indexed > LEAT_RANK_MAX) return LEAT_NONE;
+  leat_value_id_t at = combine_apart(b, &v, indices, first, last, between);
+  const leat_value_t places = *leat_b_value(b, at);
+  if (2 * leat_value_elements(&places) > leat_value_elements(&v)) return LEAT_NONE;
+  const uint32_t rank = v.rank - (last - first);
+  for (uint32_t d = 0; d < rank; d++) dims[d] = v.dims[d <= first ? d : d + last - first];
+  for (uint32_t d = first + 1; d <= last; d++) dims[first] *= v.dims[d];
+  leat_value_id_t y = leat_b_gather(b, leat_b_reshape(b, x, rank, dims), at, first, 0);
+  for (uint32_t d = 0; d < leat_b_value(b, y)->rank; d++)
+    perm[d] = d < names ? first + d : d < names + first ? d - names : d;
+  return leat_b_transpose(b, y, perm);
+}
+
 LOWER(INDEX) {
+  leat_value_id_t apart = index_apart(c->b, c->in[0], c->in + 1, c->in_count - 1);
+  if (apart != LEAT_NONE) return apart;
   multi_index_t m = read_indices(c->b, c->in[0], c->in + 1, c->in_count - 1);
   return leat_b_gather(c->b, m.x, m.index, m.dim, 0);
 }
@@ -180,19 +261,6 @@ LOWER(INDEX_PUT) {
   int64_t inverse[LEAT_RANK_MAX];
   for (uint32_t d = 0; d < m.rank; d++) inverse[m.perm[d]] = d;
   return leat_b_transpose(b, leat_b_reshape(b, y, m.rank, m.permuted), inverse);
-}
-
-// x with y from `start` on in the dims from `dim` on: what lies before y, y and what lies behind it, side by side.
-static leat_value_id_t put_inside(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y, const int64_t *start,
-                                  uint32_t dim) {
-  if (x == LEAT_NONE || y == LEAT_NONE || dim == leat_b_value(b, x)->rank) return y;
-  const int64_t extent = leat_b_value(b, x)->dims[dim], stop = start[dim] + leat_b_value(b, y)->dims[dim];
-  leat_value_id_t pieces[3];
-  uint32_t count = 0;
-  if (start[dim] > 0) pieces[count++] = leat_b_slice_dim(b, x, dim, 0, start[dim], 1);
-  pieces[count++] = put_inside(b, leat_b_slice_dim(b, x, dim, start[dim], stop, 1), y, start, dim + 1);
-  if (stop < extent) pieces[count++] = leat_b_slice_dim(b, x, dim, stop, extent, 1);
-  return leat_b_concat(b, pieces, count, dim);
 }
 
 // With steps y is spread out to the shape of x and taken where its places are; so, too, where it is all of x, whose

@@ -110,7 +110,7 @@ static void merge_dims(space_t *space, uint32_t copied_to) {
   uint32_t places[8], apart = 1u << space->row_dim;
   leat_loops_t loops = {space->rank, space->dims, space->entries, 8, &space->strides[0][0]};
   if (copied_to != NO_STORE) {
-    leat_loops_sort(&loops, copied_to, places);
+    leat_loops_sort(&loops, copied_to, 0, places);
     if (space->row_dim != 8) space->row_dim = places[space->row_dim];
     apart = 1u << space->row_dim;
   }

@@ -208,13 +208,18 @@ static void test_loops_are_sorted_by_the_steps_of_an_operand(void **state) {
   int64_t extents[] = {4, 3, 2}, strides[2][3] = {{6, 2, 1}, {1, -8, 4}};
   uint32_t places[3];
   leat_loops_t loops = {3, extents, 2, 3, &strides[0][0]};
-  leat_loops_sort(&loops, 1, places);
+  leat_loops_sort(&loops, 1, 0, places);
   assert_int_equal(extents[0] * 100 + extents[1] * 10 + extents[2], 324);
   const int64_t first[] = {2, 1, 6}, second[] = {-8, 4, 1};
   assert_memory_equal(strides[0], first, sizeof first);
   assert_memory_equal(strides[1], second, sizeof second);
   const uint32_t expected[] = {2, 0, 1};
   assert_memory_equal(places, expected, sizeof expected);
+  // The first and the last stay in turn.
+  leat_loops_sort(&loops, 0, 1u << 0 | 1u << 2, places);
+  assert_int_equal(extents[0] * 100 + extents[1] * 10 + extents[2], 342);
+  const uint32_t in_turn[] = {0, 2, 1};
+  assert_memory_equal(places, in_turn, sizeof in_turn);
 }
 
 static void test_lists_of_words(void **state) {

@@ -44,6 +44,9 @@ for _shape, _dim, _index in (
     ((2, 3, 5), 1, (2, 4, 5)),
     ((1, 1), 1, (1, 1)),
     ((17, 33), 1, (17, 5)),
+    ((3, 40), 0, (5, 40)),
+    ((4, 5, 70), 1, (3, 6, 67)),
+    ((3, 9), 1, (3, 75)),
 ):
     _gather.add(lambda x, i, d=_dim: torch.gather(x, d, i), N(*_shape), I(_shape[_dim], *_index))
 _gather.add_layouts(lambda x, i: x.gather(1, i), N(6, 10), I(10, 6, 4))
@@ -65,6 +68,8 @@ for _shape, _dim, _index in (
     ((2, 3, 5), -2, (2, 2, 5)),
     ((1, 1), 1, (1, 1)),
     ((17, 33), 1, (17, 5)),
+    ((4, 3, 80), 2, (3, 2, 75)),
+    ((90, 40), 0, (75, 33)),
 ):
     _scatter.add(
         lambda x, i, s, d=_dim: x.scatter(d, distinct(i, x.shape[d], d % x.dim()), s),
@@ -99,6 +104,9 @@ _index.add(lambda x, i: x[:, i], N(5, 3), I(3, 4))
 _index.add(lambda x, i, j: x[i, j], N(5, 3), I(5, 4), I(3, 4))
 _index.add(lambda x, i, j: x[i, j], N(5, 3), I(5, 4, 1), I(3, 6))
 _index.add(lambda x, i, j: x[i, :, j], N(5, 3, 4), I(5, 6), I(4, 6))
+_index.add(lambda x, i, j: x[i, :, j], N(5, 3, 16), I(5, 2, low=-5), I(16, 2))  # few places of many
+_index.add(lambda x, i, j: x[:, i, :, j], N(2, 6, 3, 8, 5), I(6, 2), I(8, 2, low=-8))
+_index.add(lambda x, i, j: x[i, :, j, :, i], N(9, 2, 6, 3, 9), I(9, 2, 1), I(6, 3))
 _index.add(lambda x: x[torch.tensor([0, 2, 1])], N(5, 3))
 _index.add(lambda x, i: x[..., i], N(2, 17, 33), I(33, 9))
 _index.add_layouts(lambda x, i: x[i], N(6, 10), I(6, 4))
