@@ -87,7 +87,7 @@ VEC_INLINE int64_t windows_at(const leat_kern_window_t *w, const int64_t strides
 DEFINE_POOL(max, MAX_START, MAX_STEP)
 DEFINE_POOL(sum, SUM_START, SUM_STEP)
 
-// --- gradient of the maximum ---------------------------------------------------------------------------------------
+// --- gradients -----------------------------------------------------------------------------------------------------
 
 // The winners' places in their windows. Where nothing is greater than -inf, the first one wins.
 VEC_INLINE reg_t winners_of(const leat_kern_pool_t *s, const float *x, const part_t *part, int64_t planes,
@@ -105,8 +105,8 @@ VEC_INLINE reg_t winners_of(const leat_kern_pool_t *s, const float *x, const par
   }
   return winner;
 }
-VEC_INLINE void give(const leat_kern_pool_t *s, const float *x, const float *dy, float *dx, const part_t *part,
-                     int64_t planes, int64_t lines) {
+VEC_INLINE void give_max(const leat_kern_pool_t *s, const float *x, const float *dy, float *dx, const part_t *part,
+                         int64_t planes, int64_t lines) {
   const reg_t winner = winners_of(s, x, part, planes, lines), zero = reg_zero();
   const reg_t g = reg_add(part ? reg_load_lanes(dy, part->outputs) : reg_load(dy), zero);  // as adding to 0: no -0
   float place = 0;
@@ -117,13 +117,6 @@ VEC_INLINE void give(const leat_kern_pool_t *s, const float *x, const float *dy,
     place += 2;
   }
 }
-VEC_INLINE void give_row(const leat_kern_pool_t *s, const float *x, const float *dy, float *dx, const part_t *part,
-                         int64_t planes, int64_t lines) {
-  const int64_t outputs = s->window.out[2], whole = outputs - outputs % REG_LANES;
-  for (int64_t i = 0; i < whole; i += REG_LANES) give(s, x + 2 * i, dy + i, dx + 2 * i, NULL, planes, lines);
-  if (whole < outputs) give(s, x + 2 * whole, dy + whole, dx + 2 * whole, part, planes, lines);
-}
-
 // Inputs that are in no window get 0.
 static void clear_rest(const leat_kern_pool_t *s, float *dx) {
   const leat_kern_window_t *w = &s->window;
@@ -136,14 +129,33 @@ static void clear_rest(const leat_kern_pool_t *s, float *dx) {
   }
 }
 
-void KERN(pool_grad_max_pairs)(const leat_kern_pool_t *s, const float *x, const float *dy, float *dx) {
-  const leat_kern_window_t *w = &s->window;
-  const part_t part = part_of(w);
-  for (int64_t t0 = 0; t0 < w->out[0]; t0++) {
-    for (int64_t t1 = 0; t1 < w->out[1]; t1++) {
-      const int64_t at = windows_at(w, s->x, t0, t1), dx_at = windows_at(w, s->dx, t0, t1);
-      AS_WINDOW(w, give_row, s, x + at, dy + row_at(s->y, t0, t1), dx + dx_at, &part);
-    }
-  }
-  clear_rest(s, dx);
+// To all elements of a window.
+VEC_INLINE void give_sum(const leat_kern_pool_t *s, const float *x, const float *dy, float *dx, const part_t *part,
+                         int64_t planes, int64_t lines) {
+  (void)x;
+  const reg_t g =
+      reg_add(part ? reg_load_lanes(dy, part->outputs) : reg_load(dy), reg_zero());  // as adding to 0: no -0
+  EACH_LINE(planes, lines) { store_pairs(dx + a * s->dx[0] + b * s->dx[1], g, g, part); }
 }
+
+#define DEFINE_GRADIENT(fn)                                                                                          \
+  VEC_INLINE void give_row_##fn(const leat_kern_pool_t *s, const float *x, const float *dy, float *dx,               \
+                                const part_t *part, int64_t planes, int64_t lines) {                                 \
+    const int64_t outputs = s->window.out[2], whole = outputs - outputs % REG_LANES;                                 \
+    for (int64_t i = 0; i < whole; i += REG_LANES) give_##fn(s, x + 2 * i, dy + i, dx + 2 * i, NULL, planes, lines); \
+    if (whole < outputs) give_##fn(s, x + 2 * whole, dy + whole, dx + 2 * whole, part, planes, lines);               \
+  }                                                                                                                  \
+  void KERN(pool_grad_##fn##_pairs)(const leat_kern_pool_t *s, const float *x, const float *dy, float *dx) {         \
+    const leat_kern_window_t *w = &s->window;                                                                        \
+    const part_t part = part_of(w);                                                                                  \
+    for (int64_t t0 = 0; t0 < w->out[0]; t0++) {                                                                     \
+      for (int64_t t1 = 0; t1 < w->out[1]; t1++) {                                                                   \
+        const int64_t at = windows_at(w, s->x, t0, t1), dx_at = windows_at(w, s->dx, t0, t1);                        \
+        AS_WINDOW(w, give_row_##fn, s, x + at, dy + row_at(s->y, t0, t1), dx + dx_at, &part);                        \
+      }                                                                                                              \
+    }                                                                                                                \
+    clear_rest(s, dx);                                                                                               \
+  }
+
+DEFINE_GRADIENT(max)
+DEFINE_GRADIENT(sum)

@@ -11,8 +11,9 @@ enum {
 };
 
 // How planes are computed: by any strides; f32 whose rows have no gaps, in strips of a row, and there where windows are
-// pairs of columns side by side; a vector of planes at once that lie side by side, or are turned so.
-typedef enum how_e { BY_ELEMENTS, BY_STRIPS, BY_PAIRS, BY_LANES, BY_TURNED_LANES } how_t;
+// pairs of columns side by side; the gradient of a sum over windows that move by one, as what it is, a sum over windows
+// of dy; a vector of planes at once that lie side by side, or are turned so.
+typedef enum how_e { BY_ELEMENTS, BY_STRIPS, BY_PAIRS, BY_WINDOWS_OF_DY, BY_LANES, BY_TURNED_LANES } how_t;
 
 // A plane of an operand, with dims merged where they are one run, and where it lies when turned.
 typedef struct plane_s {
@@ -127,22 +128,49 @@ static bool place_turned(leat_native_stage_t *stage, pool_t *p) {
   return true;
 }
 
-// Strips are read in steps of one or two elements; the gradient of a sum has none.
+static bool moves_by_one(const leat_kern_window_t *w) {
+  return w->stride[0] == 1 && w->stride[1] == 1 && w->stride[2] == 1;
+}
+
+// The pooling of dy whose windows hold, for each input, the outputs that read it, in their order.
+static leat_kern_pool_t pooling_of_dy(const leat_kern_pool_t *p) {
+  leat_kern_pool_t of = *p;
+  for (int d = 0; d < 3; d++) {
+    of.window.in[d] = p->window.out[d];
+    of.window.out[d] = p->window.in[d];
+    of.window.low[d] = (p->window.size[d] - 1) * p->window.dilation[d] - p->window.low[d];
+    of.x[d] = p->y[d];
+    of.y[d] = p->dx[d];
+  }
+  return of;
+}
+
+// Strips are read in steps of one or two elements.
+static how_t by_rows(const leat_kern_window_t *w, bool gradient_of_sum) {
+  if (has_pairs(w)) return BY_PAIRS;
+  if (gradient_of_sum) return moves_by_one(w) ? BY_WINDOWS_OF_DY : BY_ELEMENTS;
+  return w->stride[2] <= 2 ? BY_STRIPS : BY_ELEMENTS;
+}
+
 static void choose(leat_native_stage_t *stage, pool_t *p) {
-  const bool gradient = stage->operand_count == 3;
-  const bool strips = has_strips(stage, p) && !(gradient && stage->fn == PEF_FN_SUM);
+  const bool strips = has_strips(stage, p), gradient = stage->operand_count == 3;
+  const how_t rows = strips ? by_rows(&p->shape.window, gradient && stage->fn == PEF_FN_SUM) : BY_ELEMENTS;
   p->lane_dim = NO_DIM;
-  p->how = !strips ? BY_ELEMENTS : has_pairs(&p->shape.window) ? BY_PAIRS : BY_STRIPS;
-  if (strips && p->shape.window.stride[2] <= 2) return;
+  p->how = rows;
+  if (rows == BY_WINDOWS_OF_DY) p->shape = pooling_of_dy(&p->shape);
+  if (rows != BY_ELEMENTS) return;
   p->lane_dim = find_lanes(stage, p);
   if (p->lane_dim != NO_DIM) {
     p->how = BY_LANES;
     return;
   }
   const uint32_t most = most_planes(stage, p);
-  if (most == NO_DIM || !place_turned(stage, p)) return;
-  p->lane_dim = most;
-  p->how = BY_TURNED_LANES;
+  if (most != NO_DIM && place_turned(stage, p)) {
+    p->lane_dim = most;
+    p->how = BY_TURNED_LANES;
+  } else {
+    p->how = strips && !(gradient && stage->fn == PEF_FN_SUM) ? BY_STRIPS : BY_ELEMENTS;
+  }
 }
 
 static leat_status_t prepare(leat_native_stage_t *stage, const leat_native_prepare_t *context) {
@@ -188,9 +216,9 @@ static bool next_plane(const leat_native_stage_t *stage, const leat_run_tile_t *
 
 // The pooling of a tile: with the bounds of its input, which all its planes may read.
 static leat_kern_pool_t tile_shape(const leat_native_stage_t *stage, const leat_run_tile_t *tile, const pool_t *p) {
-  const leat_native_operand_t *x = &stage->operands[0];
+  const leat_native_operand_t *x = &stage->operands[p->how == BY_WINDOWS_OF_DY ? PEF_POOL_GRAD_dy : PEF_POOL_GRAD_x];
   leat_kern_pool_t s = p->shape;
-  if (p->how != BY_STRIPS) return s;
+  if (p->how != BY_STRIPS && p->how != BY_WINDOWS_OF_DY) return s;
   s.x_begin = (const float *)(const void *)leat_native_operand_at(x, tile);
   s.x_end = s.x_begin + 1;
   for (uint32_t d = 0; d < x->rank; d++) {
@@ -215,12 +243,14 @@ static void run_f32(const leat_native_stage_t *stage, how_t how, const leat_kern
   void (*const gradient[][2])(const leat_kern_pool_t *, const float *, const float *, float *) = {
       [BY_ELEMENTS] = {k->pool_grad_sum_f32, k->pool_grad_max_f32},
       [BY_STRIPS] = {NULL, k->pool_grad_max_fast},
-      [BY_PAIRS] = {NULL, k->pool_grad_max_pairs},
+      [BY_PAIRS] = {k->pool_grad_sum_pairs, k->pool_grad_max_pairs},
       [BY_LANES] = {k->pool_grad_sum_lanes_f32, k->pool_grad_max_lanes_f32}};
   const bool max = stage->fn == PEF_FN_MAX;
   const void *x = address[0], *dy = address[1];
   if (stage->operand_count == 2)
     pool[how][max](s, x, (void *)address[1]);
+  else if (how == BY_WINDOWS_OF_DY)
+    k->pool_sum_fast(s, dy, (void *)address[2]);
   else
     gradient[how][max](s, x, dy, (void *)address[2]);
 }
