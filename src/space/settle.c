@@ -79,8 +79,9 @@ static leat_status_t append_view(leat_rebuild_t *r, leat_op_id_t id, leat_value_
 // The first places of sorted lines, values and indices, are copied where they are sorted: the others stay in the tile,
 // and engines need not find them.
 static bool is_part_of_several(const leat_rebuild_t *r, const leat_op_t *op, leat_value_id_t input) {
-  const leat_value_t *part = leat_graph_value(r->from, op->result_first), *all = leat_graph_value(r->b.graph, input);
-  const leat_op_t *maker = defining_op(r->b.graph, input);
+  const leat_value_id_t base = leat_access_base(r->b.graph, input);
+  const leat_value_t *part = leat_graph_value(r->from, op->result_first), *all = leat_graph_value(r->b.graph, base);
+  const leat_op_t *maker = defining_op(r->b.graph, base);
   return maker->result_count > 1 && leat_op_role(maker->kind) == LEAT_ROLE_COMPUTE &&
          2 * leat_value_elements(part) <= leat_value_elements(all);
 }
