@@ -11,15 +11,20 @@ typedef struct operand_s {
   uint32_t which;
 } operand_t;
 
-static void sum_out(leat_builder_t *b, operand_t *o, uint32_t dim) {
-  char *letters = o->spec->letters[o->which];
-  o->value = leat_b_reduce(b, LEAT_FOLD_SUM, o->value, 1u << dim, false);
+static char take_letter(operand_t *o, uint32_t dim) {
+  char *letters = o->spec->letters[o->which], letter = letters[dim];
   memmove(letters + dim, letters + dim + 1, LEAT_RANK_MAX - 1 - dim);
   letters[LEAT_RANK_MAX - 1] = '\0';
   o->spec->rank[o->which]--;
+  return letter;
 }
 
-// Keeps the elements whose two indices agree, then sums one of the dims away.
+static void sum_out(leat_builder_t *b, operand_t *o, uint32_t dim) {
+  take_letter(o, dim);
+  o->value = leat_b_reduce(b, LEAT_FOLD_SUM, o->value, 1u << dim, false);
+}
+
+// Of two dims of one letter the elements whose indices agree; that letter goes last.
 static void take_diagonals(leat_builder_t *b, operand_t *o) {
   for (uint32_t dim = 1; dim < o->spec->rank[o->which];) {
     const uint32_t first = (uint32_t)leat_spec_find(o->spec, o->which, o->spec->letters[o->which][dim]);
@@ -27,10 +32,11 @@ static void take_diagonals(leat_builder_t *b, operand_t *o) {
       dim++;
       continue;
     }
-    leat_value_id_t on =
-        leat_b_fn2(b, EQ, leat_b_index_along(b, o->value, first), leat_b_index_along(b, o->value, dim));
-    o->value = leat_b_select_or(b, on, o->value, 0.0);
-    sum_out(b, o, dim);
+    o->value = leat_row_diagonal(b, o->value, first, dim, 0);
+    take_letter(o, dim);
+    const char letter = take_letter(o, first);
+    o->spec->letters[o->which][o->spec->rank[o->which]++] = letter;
+    dim = 1;
   }
 }
 

@@ -171,27 +171,13 @@ LOWER(TRIU_FILL) {
   return leat_b_number_or(c->b, triangle(c, LEAT_SCALAR_GT, 0), leat_lower_float(c, LEAT_ATTR_VALUE, 0.0), c->in[0]);
 }
 
-// The two axes last and flat; then the diagonal is every (columns+1)-th element.
 LOWER(DIAGONAL) {
-  leat_builder_t *b = c->b;
   uint32_t count;
   const int64_t *axes = leat_lower_list(c, LEAT_ATTR_DIMS, &count);
-  leat_value_t v = *leat_b_value(b, c->in[0]);
-  const leat_value_t *y = leat_lower_declared(c, 0);
-  if (v.rank < 2 || (count != 0 && count != 2)) return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "needs two axes");
-  uint32_t row = count == 2 ? (uint32_t)axes[0] : 0, column = count == 2 ? (uint32_t)axes[1] : 1, next = 0;
-  int64_t perm[LEAT_RANK_MAX], shape[LEAT_RANK_MAX];
-  for (uint32_t d = 0; d < v.rank; d++)
-    if (d != row && d != column) perm[next++] = d;
-  perm[v.rank - 2] = row;
-  perm[v.rank - 1] = column;
-  for (uint32_t d = 0; d < v.rank; d++) shape[d] = v.dims[perm[d]];
-  int64_t columns = v.dims[column], offset = leat_lower_int(c, LEAT_ATTR_DIAGONAL, 0), length = y->dims[y->rank - 1];
-  shape[v.rank - 2] = v.dims[row] * columns;
-  leat_value_id_t flat = leat_b_reshape(b, leat_b_transpose(b, c->in[0], perm), v.rank - 1u, shape);
-  int64_t first = offset >= 0 ? offset : -offset * columns;
-  if (length == 0) return leat_b_slice_dim(b, flat, v.rank - 2u, 0, 0, 1);
-  return leat_b_slice_dim(b, flat, v.rank - 2u, first, first + (length - 1) * (columns + 1) + 1, columns + 1);
+  if (leat_b_value(c->b, c->in[0])->rank < 2 || (count != 0 && count != 2))
+    return leat_b_fail(c->b, LEAT_INVALID_ARGUMENT, "needs two axes");
+  const uint32_t row = count == 2 ? (uint32_t)axes[0] : 0, column = count == 2 ? (uint32_t)axes[1] : 1;
+  return leat_row_diagonal(c->b, c->in[0], row, column, leat_lower_int(c, LEAT_ATTR_DIAGONAL, 0));
 }
 
 LOWER(UNFOLD) {

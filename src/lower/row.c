@@ -127,6 +127,7 @@ bool leat_row_splat(const leat_builder_t *b, leat_value_id_t x, double *out_numb
 }
 
 leat_value_id_t leat_row_power(leat_builder_t *b, leat_value_id_t x, double exponent) {
+  if (exponent == 0.0) return leat_b_full_like(b, x, 1.0);  // of NaN, too
   if (exponent == 1.0) return x;
   if (leat_b_dtype(b, x) == LEAT_F16) return leat_b_fn2s(b, POW, x, exponent);
   if (exponent == 2.0) return leat_b_square(b, x);
@@ -136,4 +137,24 @@ leat_value_id_t leat_row_power(leat_builder_t *b, leat_value_id_t x, double expo
   if (exponent == -1.0) return leat_b_fn1(b, RECIP, x);
   if (exponent == -2.0) return leat_b_fn1(b, RECIP, leat_b_square(b, x));
   return leat_b_fn2s(b, POW, x, exponent);
+}
+
+// The two axes last and flat; then the diagonal is every (columns+1)-th element.
+leat_value_id_t leat_row_diagonal(leat_builder_t *b, leat_value_id_t x, uint32_t row, uint32_t column, int64_t offset) {
+  const leat_value_t v = *leat_b_value(b, x);
+  if (v.rank < 2) return LEAT_NONE;  // after an error
+  const int64_t columns = v.dims[column], below = offset < 0 ? -offset : 0, right = offset < 0 ? 0 : offset;
+  const int64_t down = v.dims[row] - below, across = columns - right, length = down < across ? down : across;
+  int64_t perm[LEAT_RANK_MAX], shape[LEAT_RANK_MAX];
+  uint32_t next = 0;
+  for (uint32_t d = 0; d < v.rank; d++)
+    if (d != row && d != column) perm[next++] = d;
+  perm[next] = row;
+  perm[next + 1] = column;
+  for (uint32_t d = 0; d < next; d++) shape[d] = v.dims[perm[d]];
+  shape[next] = v.dims[row] * columns;
+  leat_value_id_t flat = leat_b_reshape(b, leat_b_transpose(b, x, perm), next + 1, shape);
+  if (length <= 0) return leat_b_slice_dim(b, flat, next, 0, 0, 1);
+  const int64_t first = below * columns + right;
+  return leat_b_slice_dim(b, flat, next, first, first + (length - 1) * (columns + 1) + 1, columns + 1);
 }

@@ -90,6 +90,8 @@ leat_standard_t leat_row_standardize(leat_builder_t *b, leat_value_id_t x, uint3
 
 // Is x a splat (or a cast of one)? Its number then.
 bool leat_row_splat(const leat_builder_t *b, leat_value_id_t x, double *out_number);
+// The diagonal of two dims, which go: it is the last dim. offset: columns to the right of the main one.
+leat_value_id_t leat_row_diagonal(leat_builder_t *b, leat_value_id_t x, uint32_t row, uint32_t column, int64_t offset);
 // x^exponent, by products and roots where torch does so (never in f16).
 leat_value_id_t leat_row_power(leat_builder_t *b, leat_value_id_t x, double exponent);
 // log(1 + exp(x)) without overflow, and the tanh of gelu's approximation.

@@ -81,6 +81,9 @@ for _spec, _x, _y in (
     _einsum.add(lambda x, y, s=_spec: torch.einsum(s, x, y), N(*_x), N(*_y))
 for _spec, _x in (("ij->ji", (3, 4)), ("ij->", (3, 4)), ("ijk->ik", (2, 3, 4)), ("ii->i", (4, 4)), ("ii->", (4, 4))):
     _einsum.add(lambda x, s=_spec: torch.einsum(s, x), N(*_x))
+for _spec, _x in (("iji->ji", (4, 3, 4)), ("iii->i", (4, 4, 4)), ("jiji->", (3, 4, 3, 4))):
+    _einsum.add(lambda x, s=_spec: torch.einsum(s, x), N(*_x))
+_einsum.add(lambda x, y: torch.einsum("iij,kjk->ki", x, y), N(3, 3, 4), N(5, 4, 5))
 _einsum.add_layouts(lambda x, y: torch.einsum("ij,kj->ik", x, y), N(6, 10), N(3, 10))
 
 _outer = row("outer", "rounded", "bfloat16")
