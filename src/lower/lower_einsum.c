@@ -60,6 +60,32 @@ static leat_value_id_t permute(leat_builder_t *b, leat_value_id_t x, const leat_
   return leat_b_transpose(b, x, perm);
 }
 
+// Whether both operands have the same letters: then nothing is multiplied twice.
+static bool goes_in_step(const leat_spec_t *spec) {
+  bool same = spec->rank[0] == spec->rank[1];
+  for (uint32_t d = 0; d < spec->rank[0]; d++) same &= leat_spec_find(spec, 1, spec->letters[0][d]) >= 0;
+  for (uint32_t d = 0; d < spec->rank[2]; d++) same &= leat_spec_find(spec, 0, spec->letters[2][d]) >= 0;
+  return same;
+}
+
+// The dims of an operand in the order of the result's letters, what is summed behind them as operand 0 has it.
+static leat_value_id_t summed_last(leat_builder_t *b, leat_value_id_t x, const leat_spec_t *spec, uint32_t which) {
+  int64_t perm[LEAT_RANK_MAX];
+  uint32_t next = 0;
+  for (; next < spec->rank[2]; next++) perm[next] = leat_spec_find(spec, which, spec->letters[2][next]);
+  for (uint32_t d = 0; d < spec->rank[0]; d++) {
+    const char letter = spec->letters[0][d];
+    if (leat_spec_find(spec, 2, letter) < 0) perm[next++] = leat_spec_find(spec, which, letter);
+  }
+  return leat_b_transpose(b, x, perm);
+}
+
+// A sum of products element by element: a contract would add it up one by one, a reduction does in lanes.
+static leat_value_id_t sum_in_step(leat_builder_t *b, leat_value_id_t x, leat_value_id_t y, const leat_spec_t *spec) {
+  leat_value_id_t product = leat_b_mul(b, summed_last(b, x, spec, 0), summed_last(b, y, spec, 1));
+  return leat_row_sum_behind(b, product, spec->rank[2]);
+}
+
 LOWER(EINSUM) {
   leat_builder_t *b = c->b;
   leat_spec_t spec = *leat_op_spec(c->from, c->op);
@@ -72,5 +98,8 @@ LOWER(EINSUM) {
     take_diagonals(b, &o[i]);
     sum_lone_letters(b, &o[i]);
   }
-  return c->in_count < 2 ? permute(b, o[0].value, &spec) : leat_b_contract(b, &spec, o[0].value, o[1].value);
+  if (c->in_count < 2) return permute(b, o[0].value, &spec);
+  if (leat_row_sums_in_lanes(b, o[0].value) && goes_in_step(&spec))
+    return sum_in_step(b, o[0].value, o[1].value, &spec);
+  return leat_b_contract(b, &spec, o[0].value, o[1].value);
 }

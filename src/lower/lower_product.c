@@ -29,6 +29,8 @@ static leat_value_id_t matmul(leat_builder_t *b, leat_value_id_t x, leat_value_i
   uint32_t x_rank = leat_b_value(b, x)->rank, y_rank = leat_b_value(b, y)->rank;
   if (x_rank == 0 || y_rank == 0)
     return leat_b_fail(b, LEAT_INVALID_ARGUMENT, "needs operands of at least one dimension");
+  const bool lines = x_rank == 1 && y_rank == 1 && leat_b_value(b, x)->dims[0] == leat_b_value(b, y)->dims[0];
+  if (lines && leat_row_sums_in_lanes(b, x)) return leat_row_sum_behind(b, leat_b_mul(b, x, y), 0);
   if (x_rank == 1) x = leat_b_unsqueeze(b, x, 1u);
   if (y_rank == 1) y = leat_b_unsqueeze(b, y, 2u);
   leat_value_id_t z =

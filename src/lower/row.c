@@ -139,6 +139,11 @@ leat_value_id_t leat_row_power(leat_builder_t *b, leat_value_id_t x, double expo
   return leat_b_fn2s(b, POW, x, exponent);
 }
 
+leat_value_id_t leat_row_sum_behind(leat_builder_t *b, leat_value_id_t x, uint32_t kept) {
+  const uint32_t dims = leat_b_all_dims(b, x) & ~((1u << kept) - 1u);
+  return dims == 0 ? x : leat_b_reduce(b, LEAT_FOLD_SUM, x, dims, false);
+}
+
 // The two axes last and flat; then the diagonal is every (columns+1)-th element.
 leat_value_id_t leat_row_diagonal(leat_builder_t *b, leat_value_id_t x, uint32_t row, uint32_t column, int64_t offset) {
   const leat_value_t v = *leat_b_value(b, x);

@@ -90,6 +90,13 @@ leat_standard_t leat_row_standardize(leat_builder_t *b, leat_value_id_t x, uint3
 
 // Is x a splat (or a cast of one)? Its number then.
 bool leat_row_splat(const leat_builder_t *b, leat_value_id_t x, double *out_number);
+// Whether products of these numbers add up in lanes as well as one by one: narrow ones would be rounded, whole ones are
+// no matter of speed.
+static inline bool leat_row_sums_in_lanes(const leat_builder_t *b, leat_value_id_t x) {
+  return leat_b_dtype(b, x) == LEAT_F32 || leat_b_dtype(b, x) == LEAT_F64;
+}
+// The sum over the dims of x from `kept` on, which go.
+leat_value_id_t leat_row_sum_behind(leat_builder_t *b, leat_value_id_t x, uint32_t kept);
 // The diagonal of two dims, which go: it is the last dim. offset: columns to the right of the main one.
 leat_value_id_t leat_row_diagonal(leat_builder_t *b, leat_value_id_t x, uint32_t row, uint32_t column, int64_t offset);
 // x^exponent, by products and roots where torch does so (never in f16).
