@@ -134,11 +134,33 @@ static uint32_t whole_dims(const leat_lower_t *c, const leat_window_t *w) {
   return dims;
 }
 
-// Result i of an axis is the mean of its elements from floor(i*in/out) up to ceil((i+1)*in/out): of as many as the
-// largest of these windows has, those beyond its own end left out.
+// Result i of an axis is of its elements from floor(i*in/out) up to ceil((i+1)*in/out).
+static int64_t window_low(int64_t i, int64_t in, int64_t out) { return i * in / out; }
+static int64_t window_high(int64_t i, int64_t in, int64_t out) { return ((i + 1) * in + out - 1) / out; }
+
+// Each window a slice that is reduced.
+static leat_value_id_t reduce_slices(leat_builder_t *b, leat_fold_t fn, leat_value_id_t x, uint32_t dim, int64_t out) {
+  int64_t in = leat_b_value(b, x)->dims[dim];
+  leat_value_id_t *parts = leat_alloc((size_t)out * sizeof *parts);
+  if (parts == NULL) return leat_b_fail(b, LEAT_OUT_OF_MEMORY, "out of memory");
+  for (int64_t i = 0; i < out; i++) {
+    const int64_t low = window_low(i, in, out), high = window_high(i, in, out);
+    parts[i] = leat_b_reduce(b, fn, leat_b_slice_dim(b, x, dim, low, high, 1), 1u << dim, true);
+    if (fn == LEAT_FOLD_SUM) parts[i] = leat_b_fn2s(b, DIV, parts[i], (double)(high - low));
+  }
+  const leat_value_id_t joined = leat_b_concat(b, parts, (uint32_t)out, dim);
+  leat_free(parts);
+  return joined;
+}
+
+// Few windows of many elements are read where they lie; many are gathered, which copies them.
+enum { FEW_WINDOWS = 8, LONG_WINDOW = 8 };
+
+// The mean of as many elements as the largest window has, those beyond its own end left out.
 static leat_value_id_t average_axis(leat_builder_t *b, leat_value_id_t x, uint32_t dim, int64_t out) {
   leat_value_t v = *leat_b_value(b, x);
   const int64_t in = v.dims[dim], most = (in + out - 1) / out + (in % out != 0);
+  if (out <= FEW_WINDOWS && in >= LONG_WINDOW * out) return reduce_slices(b, LEAT_FOLD_SUM, x, dim, out);
   leat_value_id_t i = leat_b_iota(b, LEAT_I64, 2, (const int64_t[]){out, 1}, 0);
   leat_value_id_t low = leat_b_fn2s(b, FLOORDIV, leat_b_muls(b, i, (double)in), (double)out);
   leat_value_id_t next = leat_b_muls(b, leat_b_adds(b, i, 1.0), (double)in);
@@ -181,26 +203,13 @@ LOWER(ADAPTIVE_AVG_POOL) {
   return leat_b_cast(b, x, (leat_dtype_t)v.dtype);
 }
 
-// Windows of unequal size: the maximum of each slice, axis by axis.
-static leat_value_id_t max_axis(leat_builder_t *b, leat_value_id_t x, uint32_t dim, int64_t out) {
-  int64_t in = leat_b_value(b, x)->dims[dim];
-  leat_value_id_t *parts = leat_alloc((size_t)out * sizeof *parts);
-  if (parts == NULL) return leat_b_fail(b, LEAT_OUT_OF_MEMORY, "out of memory");
-  for (int64_t i = 0; i < out; i++) {
-    leat_value_id_t part = leat_b_slice_dim(b, x, dim, i * in / out, ((i + 1) * in + out - 1) / out, 1);
-    parts[i] = leat_b_reduce(b, LEAT_FOLD_MAX, part, 1u << dim, true);
-  }
-  const leat_value_id_t joined = leat_b_concat(b, parts, (uint32_t)out, dim);
-  leat_free(parts);
-  return joined;
-}
-
 LOWER(ADAPTIVE_MAX_POOL) {
   leat_value_id_t x = c->in[0];
   leat_window_t w;
   if (!has_pooled_dims(c)) return refuse_dims(c);
   if (tiles_evenly(c, &w)) return leat_b_pool(c->b, LEAT_FOLD_MAX, x, &w);
   const leat_value_t *y = leat_lower_declared(c, 0);
-  for (uint32_t dim = y->rank - w.rank; dim < y->rank; dim++) x = max_axis(c->b, x, dim, y->dims[dim]);
+  for (uint32_t dim = y->rank - w.rank; dim < y->rank; dim++)
+    x = reduce_slices(c->b, LEAT_FOLD_MAX, x, dim, y->dims[dim]);
   return x;
 }

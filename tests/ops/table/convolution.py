@@ -85,6 +85,7 @@ for _x, _size in (
     _adaptive.add(lambda x, s=_size: F.adaptive_avg_pool2d(x, s), N(*_x))
     _adaptive_max.add(lambda x, s=_size: F.adaptive_max_pool2d(x, s), A(*_x))
 _adaptive.add(lambda x: F.adaptive_avg_pool1d(x, 3), N(2, 3, 7))
+_adaptive.add(lambda x: F.adaptive_avg_pool2d(x, (3, 2)), N(2, 3, 25, 17))  # long windows
 _adaptive.add_layouts(lambda x: F.adaptive_avg_pool2d(x, 2), N(6, 4, 4, 6))
 _adaptive_max.add(lambda x: F.adaptive_max_pool1d(x, 3), A(2, 3, 7))
 _adaptive_max.add_layouts(lambda x: F.adaptive_max_pool2d(x, 2), A(6, 4, 4, 6))
