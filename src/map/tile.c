@@ -105,12 +105,15 @@ static const leat_op_t *matrix_product(const leat_graph_t *g, const leat_stage_t
   return is_product ? leat_graph_op(g, stage->ops.data[0]) : NULL;
 }
 
-// A product whose tiles read an operand whole: its weights, or of a convolution and of the gradient of its weights
-// along output channels the picture, of which each tile makes a copy. Thin tiles do not pay for it.
+// A product whose tiles read an operand whole: its weights, the keys of attention along the queries, or of a
+// convolution and of the gradient of its weights along output channels the picture, of which each tile makes a copy.
+// Thin tiles do not pay for it.
 static bool reads_whole(const leat_graph_t *g, const leat_stage_t *stage) {
-  if (matrix_product(g, stage) != NULL) return true;
+  const leat_op_t *op = matrix_product(g, stage);
+  if (op != NULL && leat_op_takes_attr(stage->kind, LEAT_ATTR_SPEC)) return true;
   if (leat_op_info(stage->kind)->products == 0 || stage->row_dim == LEAT_ROWS_WHOLE) return false;
-  return leat_rows_operand_dim(g, leat_graph_op(g, stage->ops.data[0]), stage->row_dim, 0) == LEAT_ROWS_WHOLE;
+  const uint32_t operand = op != NULL ? 1 : 0;
+  return leat_rows_operand_dim(g, leat_graph_op(g, stage->ops.data[0]), stage->row_dim, operand) == LEAT_ROWS_WHOLE;
 }
 
 // Bytes of what every tile reads whole for the matrix products of the section.

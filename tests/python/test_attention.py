@@ -312,3 +312,15 @@ def test_32768_tokens(tmp_path):
     for i in (0, 1, 127, 128, 5000, 20001, tokens - 1):
         scores = (q[0, 0, i].double() @ k[0, 0, : i + 1].double().T) / math.sqrt(size)
         assert torch.allclose(found[0, 0, i].double(), torch.softmax(scores, -1) @ v[0, 0, : i + 1].double(), atol=1e-5)
+def test_heads_that_fill_a_cache_are_tiles_of_their_own(tmp_path):
+    """A tile reads nothing whole but its heads, so many at a time are memory for nothing."""
+    shape = (1, 16, 4096, 64)
+
+    def twice(q, k, v):
+        return attend(q * 2, k * 2, v * 2, is_causal=True) * 2
+
+    memory = Compiled(tmp_path, twice, draw(*[shape] * 3), torch.ones(shape)).information()["memory"]
+    head = 4096 * 64 * 4
+    assert memory["scratch_per_thread"] <= 10 * head
+
+
