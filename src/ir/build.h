@@ -115,6 +115,7 @@ typedef struct leat_attention_s {
   leat_value_id_t mask;         // or LEAT_NONE
   leat_value_id_t state, drop;  // or LEAT_NONE both
   int64_t low, high, stream;
+  double scale;  // of the scores
   bool bare;
 } leat_attention_t;
 leat_value_id_t leat_b_attention(leat_builder_t *b, const leat_attention_t *a, leat_value_id_t *out_lse);

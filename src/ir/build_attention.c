@@ -21,8 +21,9 @@ static uint32_t operands_of(const leat_attention_t *a, leat_value_id_t out[OPERA
 static leat_value_id_t append(leat_builder_t *b, uint32_t kind, const leat_attention_t *a,
                               const leat_value_id_t *operands, uint32_t count) {
   const leat_attr_t attrs[] = {leat_attr_l(LEAT_ATTR_LOW, &a->low, 1), leat_attr_l(LEAT_ATTR_HIGH, &a->high, 1),
-                               leat_attr_i(LEAT_ATTR_STREAM, a->stream), leat_attr_i(LEAT_ATTR_BARE, a->bare)};
-  return leat_b_op(b, kind, operands, count, attrs, leat_op_takes_attr(kind, LEAT_ATTR_BARE) ? 4 : 3, NULL);
+                               leat_attr_i(LEAT_ATTR_STREAM, a->stream), leat_attr_f(LEAT_ATTR_SCALE, a->scale),
+                               leat_attr_i(LEAT_ATTR_BARE, a->bare)};
+  return leat_b_op(b, kind, operands, count, attrs, leat_op_takes_attr(kind, LEAT_ATTR_BARE) ? 5 : 4, NULL);
 }
 
 leat_value_id_t leat_b_attention(leat_builder_t *b, const leat_attention_t *a, leat_value_id_t *out_lse) {

@@ -10,6 +10,7 @@ typedef struct table_s {
   leat_attention_places_t at;
   int64_t heads, queries, keys, width, values;  // heads: all dims b together; width: of q and k
   int64_t low, high;
+  double scale;
   double *scores;  // of one row
   double *factors;
   double *back;  // of one row: what reaches the weights
@@ -26,7 +27,8 @@ static table_t table_of(const leat_eval_call_t *call) {
                    .width = q->dims[q->rank - 1],
                    .values = v->dims[v->rank - 1],
                    .low = leat_eval_list(call, LEAT_ATTR_LOW)[0],
-                   .high = leat_eval_list(call, LEAT_ATTR_HIGH)[0]};
+                   .high = leat_eval_list(call, LEAT_ATTR_HIGH)[0],
+                   .scale = leat_op_float(call->graph, call->op, LEAT_ATTR_SCALE, 1.0)};
 }
 
 // Element (row, column) of operand `i` for a head; dims of extent 1 are broadcast.
@@ -47,6 +49,7 @@ static double score(const table_t *t, int64_t head, int64_t i, int64_t j) {
   double sum = 0;
   if (j < i - t->low || j > i + t->high) return -HUGE_VAL;
   for (int64_t e = 0; e < t->width; e++) sum += element(t, 0, head, i, e).f * element(t, 1, head, j, e).f;
+  sum *= t->scale;
   if (t->at.mask == LEAT_NONE) return sum;
   const leat_element_t mask = element(t, t->at.mask, head, i, j);
   if (leat_eval_operand(t->call, t->at.mask)->dtype != LEAT_BOOL) return sum + mask.f;

@@ -30,6 +30,10 @@ static leat_status_t check_dtype(const leat_shape_call_t *call, uint32_t i, leat
             leat_dtype_name(dtype));
 }
 
+static leat_dtype_t dtype_of_factors(const leat_shape_call_t *call) {
+  return leat_shape_operand(call, 0)->dtype == LEAT_BF16 ? LEAT_BF16 : LEAT_F32;
+}
+
 static leat_status_t check_mask(const leat_shape_call_t *call, uint32_t i, leat_value_t *batch, int64_t queries,
                                 int64_t keys) {
   const leat_value_t *mask = leat_shape_operand(call, i);
@@ -63,7 +67,7 @@ static leat_status_t check_operands(const leat_shape_call_t *call, leat_attentio
   const leat_value_t *q = leat_shape_operand(call, 0), *v = leat_shape_operand(call, 2);
   if (q->rank < 2 || v->rank != q->rank)
     LEAT_FAIL(LEAT_INVALID_ARGUMENT, "q, k and v must be of one rank, of two at least");
-  for (uint32_t i = 0; i < 3; i++) LEAT_TRY(check_dtype(call, i, LEAT_F32));
+  for (uint32_t i = 0; i < 3; i++) LEAT_TRY(check_dtype(call, i, dtype_of_factors(call)));
   const int64_t queries = q->dims[q->rank - 2], keys = v->dims[v->rank - 2];
   *out_batch = *q;
   LEAT_TRY(check_operand(call, 0, out_batch, 0, 0));
@@ -103,11 +107,12 @@ leat_status_t leat_shape_ATTENTION_GRAD(const leat_shape_call_t *call) {
     int64_t columns;
   } back[] = {{at.lse, LEAT_ATTENTION_LOGS}, {at.delta, 1}, {at.dout, values}};
   for (uint32_t i = 0; i < LEAT_ATTENTION_BACKWARD; i++) {
-    const leat_value_t expected = with_columns(batch, queries, back[i].columns);
-    LEAT_TRY(check_dtype(call, back[i].place, LEAT_F32));
+    leat_value_t expected = with_columns(batch, queries, back[i].columns);
+    if (back[i].place == at.dout) expected.dtype = (uint8_t)dtype_of_factors(call);
+    LEAT_TRY(check_dtype(call, back[i].place, (leat_dtype_t)expected.dtype));
     LEAT_TRY(leat_shape_expect(call, back[i].place, &expected, "the result"));
   }
-  call->results[0] = batch;
+  call->results[0] = with_columns(batch, queries, batch.dims[batch.rank - 1]);
   call->results[1] = with_columns(batch, keys, batch.dims[batch.rank - 1]);
   call->results[2] = with_columns(batch, keys, values);
   return NULL;

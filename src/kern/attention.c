@@ -106,6 +106,26 @@ void KERN(attention_keep_f32)(float *drawn, float rate, float factor, int64_t n)
   for (int64_t i = 0; i < n; i++) drawn[i] = drawn[i] >= rate ? factor : 0.0f;
 }
 
+void KERN(attention_scale_f32)(float *scores, float by, int64_t n) {
+  for (int64_t i = 0; i < n; i++) scores[i] *= by;
+}
+
+// The bits of bf16, where they stand in an f32; as half.h rounds.
+VEC_INLINE vu32_t rounded(vf32_t x) {
+  const vu32_t u = (vu32_t)x, nan = u | 0x400000u;
+  return (vu32_t)vf32_choose(x == x, (vf32_t)(u + 0x7fffu + (u >> 16 & 1u)), (vf32_t)nan) & 0xffff0000u;
+}
+
+void KERN(attention_pair_f32)(uint32_t *words, const float *rows, int64_t keys, int64_t width) {
+  for (int64_t j = 0; j < keys; j += 2) {
+    for (int64_t i = 0; i < width; i += VF32_LANES) {
+      const float *even = rows + j * width + i;
+      const vu32_t odd = j + 1 < keys ? rounded(vf32_load(even + width)) : (vu32_t){0};
+      vu32_store(words + j / 2 * width + i, rounded(vf32_load(even)) >> 16 | odd);
+    }
+  }
+}
+
 void KERN(attention_add_f32)(float *out, int64_t ld_out, const float *block, int64_t rows, int64_t cols) {
   for (int64_t r = 0; r < rows; r++) {
     for (int64_t i = 0; i < cols; i++) out[r * ld_out + i] += block[r * cols + i];

@@ -47,13 +47,14 @@ static leat_value_id_t mask_scores(leat_builder_t *b, leat_value_id_t scores, le
 
 leat_sdpa_t leat_row_sdpa(leat_builder_t *b, const leat_graph_t *g, const leat_op_t *op, const leat_value_id_t *in,
                           uint32_t in_count, double shared_rate) {
-  leat_sdpa_t a = {.q = leat_b_widen(b, in[0]),
-                   .k = leat_b_widen(b, in[1]),
-                   .v = leat_b_widen(b, in[2]),
+  leat_sdpa_t a = {.q = in[0],
+                   .k = in[1],
+                   .v = in[2],
                    .mask = in_count > 3 ? in[3] : LEAT_NONE,
                    .scale = leat_op_float(g, op, LEAT_ATTR_SCALE, 0.0),
                    .causal = leat_op_int(g, op, LEAT_ATTR_CAUSAL, 0) != 0,
                    .bare = leat_op_int(g, op, LEAT_ATTR_BARE, 0) != 0,
+                   .rounded = leat_op_int(g, op, LEAT_ATTR_ROUNDED, 0) != 0,
                    .rate = leat_op_float(g, op, LEAT_ATTR_P, 0.0),
                    .shared_rate = shared_rate,
                    .stream = leat_op_int(g, op, LEAT_ATTR_STREAM, 0)};
@@ -75,6 +76,14 @@ leat_sdpa_t leat_row_sdpa(leat_builder_t *b, const leat_graph_t *g, const leat_o
     a.mask = one ? leat_b_unsqueeze(b, a.mask, 1u << (rank - 2u)) : split_heads(b, a.mask, per);
   }
   return a;
+}
+
+leat_sdpa_t leat_row_wide_sdpa(leat_builder_t *b, const leat_sdpa_t *a) {
+  leat_sdpa_t wide = *a;
+  wide.q = leat_b_widen(b, a->q);
+  wide.k = leat_b_widen(b, a->k);
+  wide.v = leat_b_widen(b, a->v);
+  return wide;
 }
 
 leat_stored_scores_t leat_row_stored_scores(leat_builder_t *b, const leat_sdpa_t *a) {
@@ -107,7 +116,8 @@ bool leat_row_in_blocks(const leat_builder_t *b, const leat_sdpa_t *a) {
   const leat_value_id_t factors[] = {a->q, a->k, a->v};
   for (uint32_t i = 0; i < 3; i++) {
     const leat_value_t *x = leat_b_value(b, factors[i]);
-    if (factors[i] == LEAT_NONE || x->dtype != LEAT_F32 || leat_value_elements(x) == 0) return false;
+    const bool single = x->dtype == LEAT_F32 || x->dtype == LEAT_BF16 || x->dtype == LEAT_F16;
+    if (factors[i] == LEAT_NONE || !single || leat_value_elements(x) == 0) return false;
   }
   const leat_value_t *q = leat_b_value(b, a->q), *k = leat_b_value(b, a->k);
   return leat_attention_in_blocks(q->dims[q->rank - 2], k->dims[k->rank - 2], a->causal, a->rate > 0.0);
@@ -120,20 +130,30 @@ static leat_value_id_t of_rank(leat_builder_t *b, leat_value_id_t x, uint32_t ra
   return leat_b_unsqueeze(b, x, (1u << more) - 1u);
 }
 
+static bool is_narrow(const leat_builder_t *b, const leat_sdpa_t *a) {
+  return a->rounded || (leat_b_dtype(b, a->q) == LEAT_BF16 && leat_b_dtype(b, a->k) == LEAT_BF16 &&
+                        leat_b_dtype(b, a->v) == LEAT_BF16);
+}
+
+// Scores of narrow factors are scaled: a scaled query would be rounded once more.
 leat_attention_t leat_row_attention(leat_builder_t *b, const leat_sdpa_t *a) {
+  const bool narrow = is_narrow(b, a);
+  const leat_dtype_t dtype = narrow ? LEAT_BF16 : LEAT_F32;
+  const leat_value_id_t query = leat_b_cast(b, a->q, dtype);
   const uint32_t rank = greatest_rank(b, a);
   const leat_value_t q = *leat_b_value(b, a->q), k = *leat_b_value(b, a->k);
   const int64_t queries = q.dims[q.rank - 2], keys = k.dims[k.rank - 2];
   leat_value_id_t mask = a->mask;
   if (mask != LEAT_NONE && leat_b_dtype(b, mask) != LEAT_BOOL) mask = leat_b_cast(b, mask, LEAT_F32);
-  leat_attention_t blocks = {.q = of_rank(b, leat_b_muls(b, a->q, a->scale), rank),
-                             .k = of_rank(b, a->k, rank),
-                             .v = of_rank(b, a->v, rank),
+  leat_attention_t blocks = {.q = of_rank(b, narrow ? query : leat_b_muls(b, query, a->scale), rank),
+                             .k = of_rank(b, leat_b_cast(b, a->k, dtype), rank),
+                             .v = of_rank(b, leat_b_cast(b, a->v, dtype), rank),
                              .mask = of_rank(b, mask, rank),
                              .state = LEAT_NONE,
                              .drop = LEAT_NONE,
                              .low = queries,
                              .high = a->causal ? 0 : keys,
+                             .scale = narrow ? a->scale : 1.0,
                              .bare = a->bare};
   if (a->rate <= 0.0) return blocks;
   leat_value_id_t factor, rate = leat_row_dropout_rate(b, a->shared_rate, a->rate, &factor);

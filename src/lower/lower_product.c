@@ -82,9 +82,10 @@ LOWER(SDPA) {
     const leat_attention_t blocks = leat_row_attention(b, &a);
     y = leat_b_attention(b, &blocks, &(leat_value_id_t){0});
   } else {
-    const leat_stored_scores_t s = leat_row_stored_scores(b, &a);
+    const leat_sdpa_t wide = leat_row_wide_sdpa(b, &a);
+    const leat_stored_scores_t s = leat_row_stored_scores(b, &wide);
     const leat_value_id_t weights = s.drop == LEAT_NONE ? s.weights : leat_b_mul(b, s.weights, s.drop);
-    y = leat_row_batched(b, weights, "mk", a.v, "kn", "mn");
+    y = leat_row_batched(b, weights, "mk", wide.v, "kn", "mn");
   }
   const leat_value_t *declared = leat_lower_declared(c, 0);
   return leat_b_cast(b, leat_b_reshape(b, y, declared->rank, declared->dims), (leat_dtype_t)declared->dtype);

@@ -256,6 +256,12 @@ static void draft_scored(leat_draft_t *d, leat_op_id_t id, uint32_t i, int64_t r
   leat_draft_value(d, &access, whole ? row_dim : leat_rows_operand_dim(d->g, op, row_dim, i), false);
 }
 
+static int64_t bits_of(float number) {
+  uint32_t bits;
+  memcpy(&bits, &number, sizeof bits);
+  return bits;
+}
+
 static void draft_scores(leat_draft_t *d, leat_op_id_t id, uint32_t kind) {
   const leat_op_t *op = leat_graph_op(d->g, id);
   const leat_attention_places_t at = leat_attention_places(op->kind, op->input_count);
@@ -267,6 +273,7 @@ static void draft_scores(leat_draft_t *d, leat_op_id_t id, uint32_t kind) {
   params->before = leat_op_list(d->g, op, LEAT_ATTR_LOW, &count)[0];
   params->after = leat_op_list(d->g, op, LEAT_ATTR_HIGH, &count)[0];
   params->stream = leat_op_int(d->g, op, LEAT_ATTR_STREAM, 0);
+  params->scale = bits_of((float)leat_op_float(d->g, op, LEAT_ATTR_SCALE, 1.0));
   params->bare = leat_op_int(d->g, op, LEAT_ATTR_BARE, 0);  // of ATTENTION
   for (uint32_t i = 0; i < 3; ++i) draft_scored(d, id, i, 0, 0);
   draft_scored(d, id, at.mask, q->dims[q->rank - 2], v->dims[v->rank - 2]);

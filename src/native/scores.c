@@ -6,6 +6,7 @@
 
 #include "arch/blocks.h"
 #include "base/loops.h"
+#include "native/cpu.h"
 
 bool leat_native_place_parts(const leat_native_part_t *parts, size_t count, size_t *out_bytes) {
   size_t total = 0, floats = 0;
@@ -19,10 +20,11 @@ bool leat_native_place_parts(const leat_native_part_t *parts, size_t count, size
   return leat_size_mul(total, sizeof(float), out_bytes);
 }
 
-leat_native_product_t leat_native_product(const leat_native_prepare_t *context, leat_kern_gemm_t g) {
-  leat_native_product_t product = {.g = g};
+leat_native_product_t leat_native_product(const leat_native_prepare_t *context, bool pairs, leat_kern_gemm_t g) {
+  leat_native_product_t product = {.g = g, .body = context->kern->gemm_f32};
   const bool empty = g.m == 0 || g.n == 0 || g.k == 0;
-  if (context->jit != NULL && !empty) product.code = leat_native_jit_gemm(context->jit, &product.g);
+  if (pairs) product.body = leat_native_cpu_gemm_bf16(context->kern);
+  if (context->jit != NULL && !empty && !pairs) product.code = leat_native_jit_gemm(context->jit, &product.g);
   return product;
 }
 
@@ -46,7 +48,8 @@ leat_native_scores_t leat_native_scores(const leat_native_stage_t *stage, const 
                             .queries = q->dims[q->rank - 2],
                             .keys = v->dims[v->rank - 2],
                             .width = q->dims[q->rank - 1],
-                            .values = v->dims[v->rank - 1]};
+                            .values = v->dims[v->rank - 1],
+                            .pairs = q->dtype == PEF_BF16};
   for (uint32_t d = 0; d < PEF_MAX_RANK; d++)
     s.heads[d] = d + 2 < all->rank ? leat_native_operand_extent(all, d, tile) : 1;
   s.first_row = row_of_head(&s);
@@ -68,9 +71,38 @@ char *leat_native_scores_at(const leat_native_scores_t *s, uint32_t operand) {
 
 leat_native_matrix_t leat_native_scores_matrix(const leat_native_scores_t *s, uint32_t operand) {
   const leat_native_operand_t *o = &s->stage->operands[operand];
-  return (leat_native_matrix_t){.at = (const float *)(const void *)leat_native_scores_at(s, operand),
-                                .row = o->strides[o->rank - 2],
-                                .column = o->strides[o->rank - 1]};
+  return (leat_native_matrix_t){
+      .at = leat_native_scores_at(s, operand), .row = o->strides[o->rank - 2], .column = o->strides[o->rank - 1]};
+}
+
+// --- factors -----------------------------------------------------------------------------------------------------
+
+static void copy_words(const leat_kern_t *kern, const leat_native_matrix_t *x, const uint16_t *from, int64_t width,
+                       int64_t count, leat_native_form_t form, int64_t lanes, uint32_t *to) {
+  if (form == NATIVE_TERMS) {
+    kern->pack_bf16(to, width, 1, from, x->row, x->column, count, width);
+  } else {
+    const bool turned = form == NATIVE_LANES;
+    kern->pack_bf16(to, turned ? lanes : 1, turned ? 1 : (width + 1) / 2, from, x->column, x->row, width, count);
+  }
+}
+
+void leat_native_scores_copy(const leat_native_scores_t *s, uint32_t operand, int64_t first, int64_t count,
+                             leat_native_form_t form, int64_t lanes, float *to) {
+  const leat_kern_t *kern = s->stage->kern;
+  const leat_native_operand_t *o = &s->stage->operands[operand];
+  const leat_native_matrix_t x = leat_native_scores_matrix(s, operand);
+  const int64_t width = o->dims[o->rank - 1];
+  const char *from = x.at + first * x.row * o->element_bytes;
+  if (form == NATIVE_LANES && count < lanes)
+    memset(to, 0, (size_t)(lanes * leat_native_words(s->pairs, width)) * sizeof *to);
+  if (s->pairs) {
+    copy_words(kern, &x, (const uint16_t *)(const void *)from, width, count, form, lanes, (uint32_t *)(void *)to);
+  } else if (form == NATIVE_LANES) {
+    kern->copy2_b4((uint32_t *)(void *)to, lanes, (const uint32_t *)(const void *)from, x.column, x.row, width, count);
+  } else {
+    kern->copy2_b4((uint32_t *)(void *)to, width, (const uint32_t *)(const void *)from, x.row, x.column, count, width);
+  }
 }
 
 // --- masks -------------------------------------------------------------------------------------------------------
@@ -150,10 +182,16 @@ bool leat_native_scores_hidden(const leat_native_scores_t *s, const leat_native_
   return is_outside(s, block) || is_masked(s, block);
 }
 
+enum { ONE = 0x3f800000 };  // the bits of it
+
 void leat_native_scores_mask(const leat_native_scores_t *s, const leat_native_block_t *block, float *scores) {
   const leat_native_operand_t *mask = &s->stage->operands[PEF_ATTENTION_mask];
   const leat_kern_t *kern = s->stage->kern;
   const int64_t count = block->keys * block->lanes;
+  const uint32_t bits = (uint32_t)s->stage->params->attention.scale;
+  float scale;
+  memcpy(&scale, &bits, sizeof scale);
+  if (bits != ONE) kern->attention_scale_f32(scores, scale, count);
   if (mask->space != PEF_SPACE_NONE) {
     turn_mask(s, block);
     if (mask->dtype == PEF_BOOL) {

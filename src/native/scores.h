@@ -12,17 +12,20 @@
 typedef struct leat_native_product_s {
   leat_kern_gemm_t g;
   leat_native_jit_gemm_t code;  // NULL: the kernel body
+  void (*body)(const leat_kern_gemm_t *g, const void *a, const void *b, void *c);
 } leat_native_product_t;
 
-leat_native_product_t leat_native_product(const leat_native_prepare_t *context, leat_kern_gemm_t g);
-static inline void leat_native_multiply(const leat_kern_t *kern, const leat_native_product_t *p, const float *a,
-                                        const float *b, float *c) {
+// Of f32, or of bf16 in `pairs`: words, which `g` counts, too.
+leat_native_product_t leat_native_product(const leat_native_prepare_t *context, bool pairs, leat_kern_gemm_t g);
+static inline void leat_native_multiply(const leat_native_product_t *p, const float *a, const float *b, float *c) {
   if (p->code != NULL) {
     p->code(b, a, c);
   } else {
-    kern->gemm_f32(&p->g, a, b, c);
+    p->body(&p->g, a, b, c);
   }
 }
+// Words of so many elements along k.
+static inline int64_t leat_native_words(bool pairs, int64_t elements) { return pairs ? (elements + 1) / 2 : elements; }
 
 static inline int64_t leat_native_least(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t leat_native_up(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
@@ -38,7 +41,7 @@ bool leat_native_place_parts(const leat_native_part_t *parts, size_t count, size
 
 // Rows of a matrix as a tile has them: element (0, 0), strides in elements.
 typedef struct leat_native_matrix_s {
-  const float *at;
+  const char *at;
   int64_t row, column;
 } leat_native_matrix_t;
 
@@ -52,6 +55,7 @@ typedef struct leat_native_scores_s {
   int64_t head[PEF_MAX_RANK];            // where it is there
   int64_t first_query;                   // of the tile, in the whole: 0 where tiles do not
   uint64_t first_row;                    // of this head in the table of scores of all
+  bool pairs;                            // factors are bf16
   float *table, *lines;                  // room: [keys][lanes], and [lanes][keys]
 } leat_native_scores_t;
 
@@ -64,6 +68,13 @@ bool leat_native_scores_next(leat_native_scores_t *s);
 char *leat_native_scores_at(const leat_native_scores_t *s, uint32_t operand);
 leat_native_matrix_t leat_native_scores_matrix(const leat_native_scores_t *s, uint32_t operand);
 
+// How rows of an operand are copied to be factors: a row one behind the other; a row a lane; rows of which those of one
+// column are what is summed. Of bf16, words of two elements: of a row, or of two rows.
+typedef enum leat_native_form_e { NATIVE_ROWS, NATIVE_LANES, NATIVE_TERMS } leat_native_form_t;
+// Rows [first, first + count) of a factor. Lanes without a row are 0.
+void leat_native_scores_copy(const leat_native_scores_t *s, uint32_t operand, int64_t first, int64_t count,
+                             leat_native_form_t form, int64_t lanes, float *to);
+
 // A block of the table: `queries` from query i of the tile on, `keys` from key j on, in rows of `lanes`.
 typedef struct leat_native_block_s {
   int64_t i, j, queries, keys, lanes;
@@ -71,7 +82,7 @@ typedef struct leat_native_block_s {
 
 // No key of the block takes part of any of its queries, whatever the scores.
 bool leat_native_scores_hidden(const leat_native_scores_t *s, const leat_native_block_t *block);
-// Masks the scores of a block.
+// Scales and masks the scores of a block.
 void leat_native_scores_mask(const leat_native_scores_t *s, const leat_native_block_t *block, float *scores);
 // The factors of its weights, in the room of `table`; NULL: nothing is dropped.
 const float *leat_native_scores_kept(const leat_native_scores_t *s, const leat_native_block_t *block);

@@ -6,15 +6,17 @@
 #include "native/scores.h"
 
 typedef struct attention_s {
-  int64_t block, lanes, group;                                    // keys; queries of a table; tables of a group
-  bool copy_k, copy_v;                                            // block by block
-  leat_native_product_t scores[2], out[2];                        // of whole blocks of keys, and of the last one
-  int64_t q, k, v, out_all, sum, numbers, table, lines, weights;  // offsets in the workspace, floats
+  int64_t block, lanes, group;                                           // keys; queries of a table; tables of a group
+  bool pairs;                                                            // of bf16
+  bool copy_k, copy_v;                                                   // block by block
+  leat_native_product_t scores[2], out[2];                               // of whole blocks of keys, and of the last one
+  int64_t q, k, v, out_all, sum, numbers, table, lines, weights, words;  // offsets in the workspace, floats
 } attention_t;
 
+// Rows of pairs are words where they are even.
 static bool lies_apart(const leat_native_operand_t *x) {
   const int64_t width = x->dims[x->rank - 1], row = x->strides[x->rank - 2];
-  return x->strides[x->rank - 1] != 1 || row != width;
+  return x->strides[x->rank - 1] != 1 || row != width || (x->dtype == PEF_BF16 && width % 2 != 0);
 }
 
 static int64_t most_queries(const leat_native_operand_t *out, const leat_native_prepare_t *context) {
@@ -33,6 +35,7 @@ static bool lay_out(attention_t *a, int64_t width, int64_t values, size_t *out_b
                                       {&a->weights, a->block, a->lanes},
                                       {&a->table, a->block, a->lanes},
                                       {&a->lines, a->block, a->lanes},
+                                      {&a->words, a->pairs ? (a->block + 1) / 2 : 0, a->lanes},
                                       {&a->k, a->copy_k ? a->block : 0, width},
                                       {&a->v, a->copy_v ? a->block : 0, values}};
   return leat_native_place_parts(parts, sizeof parts / sizeof *parts, out_bytes);
@@ -44,13 +47,15 @@ static void choose_products(attention_t *a, const leat_native_stage_t *stage, co
   for (uint32_t i = 0; i < 2; i++) {
     const int64_t count = i == 0 ? leat_native_least(a->block, keys) : keys % a->block;
     if (count == 0) continue;
+    const int64_t along = leat_native_words(a->pairs, width), terms = leat_native_words(a->pairs, count);
     a->scores[i] = leat_native_product(
-        context, (leat_kern_gemm_t){
-                     .m = count, .n = a->lanes, .k = width, .a_m = width, .a_k = 1, .b_k = a->lanes, .c_m = a->lanes});
-    a->out[i] = leat_native_product(
-        context,
+        context, a->pairs,
         (leat_kern_gemm_t){
-            .m = values, .n = a->lanes, .k = count, .a_m = 1, .a_k = values, .b_k = a->lanes, .c_m = a->lanes});
+            .m = count, .n = a->lanes, .k = along, .a_m = along, .a_k = 1, .b_k = a->lanes, .c_m = a->lanes});
+    a->out[i] = leat_native_product(
+        context, a->pairs,
+        (leat_kern_gemm_t){
+            .m = values, .n = a->lanes, .k = terms, .a_m = 1, .a_k = values, .b_k = a->lanes, .c_m = a->lanes});
   }
 }
 
@@ -62,8 +67,9 @@ leat_status_t leat_native_attention_prepare(leat_native_stage_t *stage, const le
   a->block = leat_native_least(stage->params->attention.block, v->dims[v->rank - 2]);
   a->lanes = leat_native_least(ATTENTION_LANES, leat_native_up(queries > 0 ? queries : 1, ATTENTION_STEP));
   a->group = leat_native_least(ATTENTION_GROUP, leat_native_up(queries > 0 ? queries : 1, a->lanes) / a->lanes);
+  a->pairs = q->dtype == PEF_BF16;
   a->copy_k = lies_apart(&stage->operands[PEF_ATTENTION_k]);
-  a->copy_v = lies_apart(v);
+  a->copy_v = a->pairs || lies_apart(v);
   choose_products(a, stage, context);
   if (!lay_out(a, q->dims[q->rank - 1], v->dims[v->rank - 1], &stage->workspace_bytes))
     LEAT_FAIL(LEAT_OUT_OF_MEMORY, "an ATTENTION over heads of %lld and %lld takes more memory than there is",
@@ -88,11 +94,8 @@ static float *numbers_of(const run_t *run, int64_t table, int64_t which) {
 // Queries of a table, turned; what is beside them is 0.
 static void begin_table(const run_t *run, int64_t table, const leat_native_block_t *block) {
   const attention_t *a = run->plan;
-  const leat_native_matrix_t q = leat_native_scores_matrix(run->s, PEF_ATTENTION_q);
-  float *to = run->workspace + a->q + table * a->lanes * run->s->width;
-  if (block->queries < a->lanes) memset(to, 0, (size_t)(a->lanes * run->s->width) * sizeof *to);
-  run->kern->copy2_b4((uint32_t *)(void *)to, a->lanes, (const uint32_t *)(const void *)(q.at + block->i * q.row),
-                      q.column, q.row, run->s->width, block->queries);
+  leat_native_scores_copy(run->s, PEF_ATTENTION_q, block->i, block->queries, NATIVE_LANES, a->lanes,
+                          run->workspace + a->q + table * a->lanes * run->s->width);
   memset(run->workspace + a->out_all + table * a->lanes * run->s->values, 0,
          (size_t)(a->lanes * run->s->values) * sizeof(float));
   uint32_t least_number;
@@ -109,14 +112,18 @@ static void take_block(const run_t *run, int64_t table, const leat_native_block_
   float *weights = run->workspace + a->weights, *sum = run->workspace + a->sum;
   float *most = numbers_of(run, table, 0), *all = numbers_of(run, table, 1);
   float *before = numbers_of(run, table, 2), *taken = numbers_of(run, table, 3);
-  leat_native_multiply(run->kern, &a->scores[last], keys, run->workspace + a->q + table * a->lanes * run->s->width,
-                       weights);
+  leat_native_multiply(&a->scores[last], keys, run->workspace + a->q + table * a->lanes * run->s->width, weights);
   leat_native_scores_mask(run->s, block, weights);
   run->kern->attention_weights_f32(weights, block->keys, a->lanes, most, all, before, taken);
   const float *kept = leat_native_scores_kept(run->s, block);
   if (kept != NULL)
     run->kern->map[LEAT_KERN_F32][LEAT_KERN_FN_MUL](weights, weights, kept, kept, block->keys * a->lanes);
-  leat_native_multiply(run->kern, &a->out[last], values, weights, sum);
+  if (a->pairs) {
+    float *words = run->workspace + a->words;
+    run->kern->attention_pair_f32((uint32_t *)(void *)words, weights, block->keys, a->lanes);
+    weights = words;
+  }
+  leat_native_multiply(&a->out[last], values, weights, sum);
   run->kern->attention_take_f32(run->workspace + a->out_all + table * a->lanes * run->s->values, sum, run->s->values,
                                 a->lanes, before, taken);
 }
@@ -145,14 +152,13 @@ static void end_table(const run_t *run, int64_t table, const leat_native_block_t
 }
 
 // A block of keys or values side by side.
-static const float *side_by_side(const run_t *run, uint32_t operand, bool copy, int64_t place, int64_t j, int64_t count,
-                                 int64_t width) {
+static const float *side_by_side(const run_t *run, uint32_t operand, bool copy, int64_t place, int64_t j,
+                                 int64_t count) {
   const leat_native_matrix_t x = leat_native_scores_matrix(run->s, operand);
-  const float *from = x.at + j * x.row;
-  if (!copy) return from;
+  const bool keys = operand == PEF_ATTENTION_k;
   float *to = run->workspace + place;
-  run->kern->copy2_b4((uint32_t *)(void *)to, width, (const uint32_t *)(const void *)from, x.row, x.column, count,
-                      width);
+  if (!copy) return (const float *)(const void *)(x.at + j * x.row * run->s->stage->operands[operand].element_bytes);
+  leat_native_scores_copy(run->s, operand, j, count, keys ? NATIVE_ROWS : NATIVE_TERMS, 0, to);
   return to;
 }
 
@@ -173,8 +179,8 @@ static void run_group(const run_t *run, int64_t i, int64_t count) {
       blocks[t].keys = leat_native_least(a->block, run->s->keys - j);
       if (leat_native_scores_hidden(run->s, &blocks[t])) continue;
       if (keys == NULL) {
-        keys = side_by_side(run, PEF_ATTENTION_k, a->copy_k, a->k, j, blocks[t].keys, run->s->width);
-        values = side_by_side(run, PEF_ATTENTION_v, a->copy_v, a->v, j, blocks[t].keys, run->s->values);
+        keys = side_by_side(run, PEF_ATTENTION_k, a->copy_k, a->k, j, blocks[t].keys);
+        values = side_by_side(run, PEF_ATTENTION_v, a->copy_v, a->v, j, blocks[t].keys);
       }
       take_block(run, t, &blocks[t], keys, values);
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // ATTENTION_GRAD on a tile: head by head, blocks of queries, in each blocks of keys. Scores are made again from the
 // logs of forward. Queries and what reaches the results are turned once a block of queries; sums go to the results
-// block by block.
+// block by block. Of bf16, pairs of what is summed over lie in words, so that factors which are met along rows and
+// along columns are there in both forms.
 #include <math.h>
 
 #include "arch/blocks.h"
@@ -12,24 +13,30 @@ enum { MOST, LOGS, DELTA, NUMBERS };  // a query
 
 typedef struct attention_grad_s {
   int64_t block, lanes;
+  bool pairs;                                      // of bf16
   leat_native_product_t products[PRODUCTS][2][2];  // last block of queries, of keys
-  // Offsets in the workspace, floats: queries, and what reaches the results, as they lie and turned; keys, values; the
-  // scores, what reaches them; a sum; lse and delta.
-  int64_t q, q_turned, dout, dout_turned, k, v, scores, reaches, sum, numbers, table, lines;
+  // Offsets in the workspace, floats: queries, and what reaches the results, as terms and turned; keys as rows and as
+  // terms (of f32 the same), values; the scores, what reaches them; bf16 of these; a sum; lse and delta.
+  int64_t q, q_turned, dout, dout_turned, k, k_terms, v, scores, reaches, narrow, sum, numbers, table, lines;
 } attention_grad_t;
 
 static int64_t greatest(int64_t a, int64_t b) { return a > b ? a : b; }
 
 static bool lay_out(attention_grad_t *a, int64_t width, int64_t values, size_t *out_bytes) {
-  const int64_t wide = greatest(width, values);
+  const int64_t wide = greatest(width, values), half = a->pairs ? (a->block + 1) / 2 : 0;
   const leat_native_part_t parts[] = {{&a->q, a->lanes, width},         {&a->q_turned, width, a->lanes},
                                       {&a->dout, a->lanes, values},     {&a->dout_turned, values, a->lanes},
                                       {&a->k, a->block, width},         {&a->v, a->block, values},
                                       {&a->scores, a->block, a->lanes}, {&a->reaches, a->block, a->lanes},
                                       {&a->sum, a->lanes, wide},        {&a->numbers, NUMBERS, a->lanes},
-                                      {&a->table, a->block, a->lanes},  {&a->lines, a->block, a->lanes}};
-  return leat_native_place_parts(parts, sizeof parts / sizeof *parts, out_bytes);
+                                      {&a->table, a->block, a->lanes},  {&a->lines, a->block, a->lanes},
+                                      {&a->k_terms, half, width},       {&a->narrow, half, a->lanes}};
+  const bool fits = leat_native_place_parts(parts, sizeof parts / sizeof *parts, out_bytes);
+  if (!a->pairs) a->k_terms = a->k;
+  return fits;
 }
+
+static int64_t words(const attention_grad_t *a, int64_t elements) { return leat_native_words(a->pairs, elements); }
 
 static void choose_products(attention_grad_t *a, int64_t queries, int64_t keys, int64_t width, int64_t values,
                             const leat_native_prepare_t *context) {
@@ -37,13 +44,15 @@ static void choose_products(attention_grad_t *a, int64_t queries, int64_t keys, 
     const int64_t of_queries = last / 2 == 0 ? leat_native_least(a->block, queries) : queries % a->block;
     const int64_t of_keys = last % 2 == 0 ? leat_native_least(a->block, keys) : keys % a->block, lanes = a->lanes;
     if (of_queries == 0 || of_keys == 0) continue;
+    const int64_t e = words(a, width), c = words(a, values), i = words(a, of_queries), j = words(a, of_keys);
     const leat_kern_gemm_t of[PRODUCTS] = {
-        [SCORES] = {.m = of_keys, .n = lanes, .k = width, .a_m = width, .a_k = 1, .b_k = lanes, .c_m = lanes},
-        [REACHES] = {.m = of_keys, .n = lanes, .k = values, .a_m = values, .a_k = 1, .b_k = lanes, .c_m = lanes},
-        [TO_Q] = {.m = of_queries, .n = width, .k = of_keys, .a_m = 1, .a_k = lanes, .b_k = width, .c_m = width},
-        [TO_K] = {.m = of_keys, .n = width, .k = of_queries, .a_m = lanes, .a_k = 1, .b_k = width, .c_m = width},
-        [TO_V] = {.m = of_keys, .n = values, .k = of_queries, .a_m = lanes, .a_k = 1, .b_k = values, .c_m = values}};
-    for (uint32_t p = 0; p < PRODUCTS; p++) a->products[p][last / 2][last % 2] = leat_native_product(context, of[p]);
+        [SCORES] = {.m = of_keys, .n = lanes, .k = e, .a_m = e, .a_k = 1, .b_k = lanes, .c_m = lanes},
+        [REACHES] = {.m = of_keys, .n = lanes, .k = c, .a_m = c, .a_k = 1, .b_k = lanes, .c_m = lanes},
+        [TO_Q] = {.m = of_queries, .n = width, .k = j, .a_m = 1, .a_k = lanes, .b_k = width, .c_m = width},
+        [TO_K] = {.m = of_keys, .n = width, .k = i, .a_m = words(a, lanes), .a_k = 1, .b_k = width, .c_m = width},
+        [TO_V] = {.m = of_keys, .n = values, .k = i, .a_m = words(a, lanes), .a_k = 1, .b_k = values, .c_m = values}};
+    for (uint32_t p = 0; p < PRODUCTS; p++)
+      a->products[p][last / 2][last % 2] = leat_native_product(context, a->pairs, of[p]);
   }
 }
 
@@ -54,6 +63,7 @@ leat_status_t leat_native_attention_grad_prepare(leat_native_stage_t *stage, con
   const int64_t queries = q->dims[q->rank - 2], keys = v->dims[v->rank - 2];
   const int64_t width = q->dims[q->rank - 1], values = v->dims[v->rank - 1];
   a->block = stage->params->attention_grad.block;
+  a->pairs = q->dtype == PEF_BF16;
   a->lanes = leat_native_up(leat_native_least(a->block, queries > 0 ? queries : 1), ATTENTION_STEP);
   choose_products(a, queries, keys, width, values, context);
   // A sum has as many rows as a block of keys or of queries.
@@ -77,20 +87,9 @@ typedef struct run_s {
   float *workspace;
 } run_t;
 
-// out[rows][width] = the rows of a matrix from `first` on.
-static void copy_rows(const run_t *run, uint32_t operand, int64_t first, int64_t rows, int64_t width, int64_t place) {
-  const leat_native_matrix_t x = leat_native_scores_matrix(run->s, operand);
-  run->kern->copy2_b4((uint32_t *)(void *)(run->workspace + place), width,
-                      (const uint32_t *)(const void *)(x.at + first * x.row), x.row, x.column, rows, width);
-}
-
-// The same turned; lanes without a row are 0.
-static void turn_rows(const run_t *run, int64_t rows, int64_t width, int64_t from, int64_t place) {
-  const int64_t lanes = run->plan->lanes;
-  float *to = run->workspace + place;
-  if (rows < lanes) memset(to, 0, (size_t)(lanes * width) * sizeof *to);
-  run->kern->copy2_b4((uint32_t *)(void *)to, lanes, (const uint32_t *)(const void *)(run->workspace + from), 1, width,
-                      width, rows);
+static void copy_rows(const run_t *run, uint32_t operand, int64_t first, int64_t rows, leat_native_form_t form,
+                      int64_t place) {
+  leat_native_scores_copy(run->s, operand, first, rows, form, run->plan->lanes, run->workspace + place);
 }
 
 // Of each query the number in `column`; `beside` where there is none.
@@ -99,7 +98,8 @@ static void load_numbers(const run_t *run, uint32_t operand, int64_t column, con
   const int64_t count = block->queries;
   const leat_native_matrix_t x = leat_native_scores_matrix(run->s, operand);
   for (int64_t i = count; i < run->plan->lanes; i++) to[i] = beside;
-  run->kern->load[LEAT_KERN_F32][PEF_F32](to, x.at + block->i * x.row + column * x.column, x.row, count);
+  const float *from = (const float *)(const void *)x.at;
+  run->kern->load[LEAT_KERN_F32][PEF_F32](to, from + block->i * x.row + column * x.column, x.row, count);
 }
 
 // True: the rows of all queries have sums, so that a key which takes no part has weight 0.
@@ -107,10 +107,10 @@ static bool begin_queries(const run_t *run, const leat_native_block_t *block) {
   const attention_grad_t *a = run->plan;
   float *numbers = run->workspace + a->numbers;
   const float inf = INFINITY;
-  copy_rows(run, PEF_ATTENTION_GRAD_q, block->i, block->queries, run->s->width, a->q);
-  copy_rows(run, PEF_ATTENTION_GRAD_dout, block->i, block->queries, run->s->values, a->dout);
-  turn_rows(run, block->queries, run->s->width, a->q, a->q_turned);
-  turn_rows(run, block->queries, run->s->values, a->dout, a->dout_turned);
+  copy_rows(run, PEF_ATTENTION_GRAD_q, block->i, block->queries, NATIVE_TERMS, a->q);
+  copy_rows(run, PEF_ATTENTION_GRAD_dout, block->i, block->queries, NATIVE_TERMS, a->dout);
+  copy_rows(run, PEF_ATTENTION_GRAD_q, block->i, block->queries, NATIVE_LANES, a->q_turned);
+  copy_rows(run, PEF_ATTENTION_GRAD_dout, block->i, block->queries, NATIVE_LANES, a->dout_turned);
   load_numbers(run, PEF_ATTENTION_GRAD_lse, 0, block, inf, numbers + MOST * a->lanes);
   load_numbers(run, PEF_ATTENTION_GRAD_lse, 1, block, 0.0f, numbers + LOGS * a->lanes);
   load_numbers(run, PEF_ATTENTION_GRAD_delta, 0, block, 0.0f, numbers + DELTA * a->lanes);
@@ -139,8 +139,26 @@ static void add_rows(const run_t *run, uint32_t operand, int64_t first, int64_t 
 }
 
 static void multiply(const run_t *run, uint32_t product, const uint32_t last[2], int64_t a, int64_t b, int64_t c) {
-  leat_native_multiply(run->kern, &run->plan->products[product][last[0]][last[1]], run->workspace + a,
-                       run->workspace + b, run->workspace + c);
+  leat_native_multiply(&run->plan->products[product][last[0]][last[1]], run->workspace + a, run->workspace + b,
+                       run->workspace + c);
+}
+
+// A table as bf16, whose pairs of queries are words; of bf16 alone. Returns where the factor is.
+static int64_t along_queries(const run_t *run, const leat_native_block_t *block, int64_t table) {
+  const attention_grad_t *a = run->plan;
+  if (!a->pairs) return table;
+  uint16_t *to = (uint16_t *)(void *)(run->workspace + a->narrow);
+  run->kern->store[LEAT_KERN_F32][PEF_BF16](to, 1, run->workspace + table, block->keys * a->lanes);
+  for (int64_t j = 0; block->queries % 2 != 0 && j < block->keys; j++) to[j * a->lanes + block->queries] = 0;
+  return a->narrow;
+}
+// The same of pairs of keys.
+static int64_t along_keys(const run_t *run, const leat_native_block_t *block, int64_t table) {
+  const attention_grad_t *a = run->plan;
+  if (!a->pairs) return table;
+  run->kern->attention_pair_f32((uint32_t *)(void *)(run->workspace + a->narrow), run->workspace + table, block->keys,
+                                a->lanes);
+  return a->narrow;
 }
 
 static void take_pair(const run_t *run, const leat_native_block_t *block, bool have_sums) {
@@ -151,8 +169,8 @@ static void take_pair(const run_t *run, const leat_native_block_t *block, bool h
   float *scores = run->workspace + a->scores, *reaches = run->workspace + a->reaches, *sum = run->workspace + a->sum;
   const float *numbers = run->workspace + a->numbers;
   if (have_sums && leat_native_scores_hidden(run->s, block)) return;
-  copy_rows(run, PEF_ATTENTION_GRAD_k, block->j, block->keys, width, a->k);
-  copy_rows(run, PEF_ATTENTION_GRAD_v, block->j, block->keys, values, a->v);
+  copy_rows(run, PEF_ATTENTION_GRAD_k, block->j, block->keys, NATIVE_ROWS, a->k);
+  copy_rows(run, PEF_ATTENTION_GRAD_v, block->j, block->keys, NATIVE_ROWS, a->v);
   multiply(run, SCORES, last, a->k, a->q_turned, a->scores);
   leat_native_scores_mask(run->s, block, scores);
   multiply(run, REACHES, last, a->v, a->dout_turned, a->reaches);
@@ -163,15 +181,16 @@ static void take_pair(const run_t *run, const leat_native_block_t *block, bool h
                                       hides ? -INFINITY : NAN) == 0)
     return;
   if (operands[PEF_ATTENTION_GRAD_dv].space != PEF_SPACE_NONE) {
-    multiply(run, TO_V, last, a->scores, a->dout, a->sum);
+    multiply(run, TO_V, last, along_queries(run, block, a->scores), a->dout, a->sum);
     add_rows(run, PEF_ATTENTION_GRAD_dv, block->j, block->keys, values, sum);
   }
   if (operands[PEF_ATTENTION_GRAD_dk].space != PEF_SPACE_NONE) {
-    multiply(run, TO_K, last, a->reaches, a->q, a->sum);
+    multiply(run, TO_K, last, along_queries(run, block, a->reaches), a->q, a->sum);
     add_rows(run, PEF_ATTENTION_GRAD_dk, block->j, block->keys, width, sum);
   }
   if (operands[PEF_ATTENTION_GRAD_dq].space == PEF_SPACE_NONE) return;
-  multiply(run, TO_Q, last, a->reaches, a->k, a->sum);
+  if (a->pairs) copy_rows(run, PEF_ATTENTION_GRAD_k, block->j, block->keys, NATIVE_TERMS, a->k_terms);
+  multiply(run, TO_Q, last, along_keys(run, block, a->reaches), a->k_terms, a->sum);
   add_rows(run, PEF_ATTENTION_GRAD_dq, block->i, block->queries, width, sum);
 }
 

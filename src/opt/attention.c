@@ -3,7 +3,8 @@
 // scaled_dot_product_attention, which needs no table of scores in memory.
 //
 // Works on the traced graph, so that its gradient is that of one op, too. Nobody else may read what lies between the
-// products; all of it is f32, in one group, and as long as blocks are quicker (ir/attention.h). The mask may be added
+// products; all of it is f32, or what is multiplied bf16 and what lies between one of both: in blocks scores are not
+// rounded. It is in one group, and as long as blocks are quicker (ir/attention.h). The mask may be added
 // (what wants a gradient is not, since that needs the table), or stand in `masked_fill` or `where` with -inf. A row of
 // which no key takes part stays NaN. What is left of the chain reads on until dce.
 #include "ir/attention.h"
@@ -35,7 +36,8 @@ typedef struct chain_s {
   const leat_op_t *mix;  // the second product
   const leat_op_t *dropout;
   leat_value_id_t q, k_turned, mask;
-  bool hides;  // the mask is true where a key takes no part
+  bool narrow;  // what is multiplied is bf16
+  bool hides;   // the mask is true where a key takes no part
   double scale;
 } chain_t;
 
@@ -47,19 +49,24 @@ static bool is_splat(const leat_graph_t *g, leat_value_id_t v, double *out_numbe
   return v != LEAT_NONE && leat_op_splat(g, maker(g, v), out_number);
 }
 
+static bool fits_between(const chain_t *c, leat_value_id_t v) {
+  const uint32_t dtype = leat_graph_value(c->g, v)->dtype;
+  return dtype == LEAT_F32 || (c->narrow && dtype == LEAT_BF16);
+}
+
 // The op that makes `v` for the chain alone, NULL where it is no part of it.
 static const leat_op_t *link_of(const chain_t *c, leat_value_id_t v) {
   const leat_op_t *op = maker(c->g, v);
   const bool alike = op->group == c->mix->group && op->detached == c->mix->detached && op->type == c->mix->type;
-  return alike && c->a->readers[v] == 1 && leat_graph_value(c->g, v)->dtype == LEAT_F32 ? op : NULL;
+  return alike && c->a->readers[v] == 1 && fits_between(c, v) ? op : NULL;
 }
 
-// As `v` is without copies and conversions that change nothing.
+// As `v` is without copies and conversions of what may lie between.
 static leat_value_id_t through_same(const chain_t *c, leat_value_id_t v) {
   const leat_op_t *op = link_of(c, v);
   while (part_of(op) == SAME) {
     const leat_value_id_t before = leat_op_input(c->g, op, 0);
-    if (leat_graph_value(c->g, before)->dtype != LEAT_F32) return v;
+    if (!fits_between(c, before)) return v;
     v = before;
     op = link_of(c, v);
   }
@@ -87,8 +94,8 @@ static leat_value_id_t find_scores(chain_t *c, leat_value_id_t weights) {
 }
 
 static bool take_mask(chain_t *c, leat_value_id_t mask, bool hides) {
-  const uint32_t dtype = leat_graph_value(c->g, mask)->dtype;
-  if (c->mask != LEAT_NONE || c->a->trains[mask] || (dtype != LEAT_F32 && dtype != LEAT_BOOL)) return false;
+  const bool fits = fits_between(c, mask) || leat_graph_value(c->g, mask)->dtype == LEAT_BOOL;
+  if (c->mask != LEAT_NONE || c->a->trains[mask] || !fits) return false;
   c->mask = mask;
   c->hides = hides;
   return true;
@@ -101,7 +108,7 @@ static leat_value_id_t below_mask(chain_t *c, const leat_op_t *op) {
     for (uint32_t i = 0; i < 2; i++) {
       const leat_value_id_t scores = leat_op_input(c->g, op, i), mask = leat_op_input(c->g, op, 1 - i);
       const bool goes_on = has_shape_of_scores(c, scores, op->result_first) && link_of(c, scores) != NULL;
-      if (goes_on && part_of(link_of(c, mask)) != PRODUCT && leat_graph_value(c->g, mask)->dtype == LEAT_F32)
+      if (goes_on && part_of(link_of(c, mask)) != PRODUCT && fits_between(c, mask))
         return take_mask(c, mask, false) ? scores : LEAT_NONE;
     }
     return LEAT_NONE;
@@ -150,13 +157,15 @@ static bool find_factors(chain_t *c, leat_value_id_t scores) {
 
 // --- the op that stands for it ---------------------------------------------------------------------------------------
 
-// Three f32 operands of one rank, whose dims before the last two are those of the result or 1.
+// Three operands of one dtype and rank, whose dims before the last two are those of the result or 1.
 static bool fits(const chain_t *c) {
   const leat_value_t *result = leat_graph_value(c->g, c->mix->result_first);
   const leat_value_id_t factors[] = {c->q, c->k_turned, leat_op_input(c->g, c->mix, 1)};
   for (uint32_t i = 0; i < 3; i++) {
     const leat_value_t *x = leat_graph_value(c->g, factors[i]);
-    if (x->dtype != LEAT_F32 || x->rank != result->rank || x->rank < 2 || leat_value_elements(x) == 0) return false;
+    if (x->dtype != (c->narrow ? LEAT_BF16 : LEAT_F32) || x->rank != result->rank || x->rank < 2 ||
+        leat_value_elements(x) == 0)
+      return false;
     for (uint32_t d = 0; d + 2 < x->rank; d++) {
       if (x->dims[d] != 1 && x->dims[d] != result->dims[d]) return false;
     }
@@ -228,6 +237,7 @@ static leat_status_t visit(leat_rebuild_t *r, leat_op_id_t id) {
   const leat_graph_t *g = r->from;
   chain_t c = {.g = g, .a = r->user, .mix = leat_graph_op(g, id), .mask = LEAT_NONE, .scale = 1.0};
   if (part_of(c.mix) != PRODUCT) return leat_rebuild_copy(r, id);
+  c.narrow = leat_graph_value(g, c.mix->result_first)->dtype == LEAT_BF16;
   const leat_value_id_t scores = find_scores(&c, leat_op_input(g, c.mix, 0));
   if (scores == LEAT_NONE || !find_factors(&c, scores) || !fits(&c)) return leat_rebuild_copy(r, id);
   return replace(r, &c);

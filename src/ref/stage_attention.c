@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ATTENTION and ATTENTION_GRAD: blocks of the table of scores, an element at a time. What is summed over blocks is kept
-// in the results.
+// in the results. Of bf16 the terms of a sum of products go in pairs.
 #include <math.h>
 
 #include "kern/scalar.h"
@@ -14,6 +14,7 @@ typedef struct scores_s {
   ref_operand_t q, k, v, mask, state, drop;
   ref_operand_t all;  // a result, of which no dim b is broadcast
   uint32_t stream;
+  float scale;
   int64_t head[PEF_MAX_RANK];
   int64_t queries, first_query;  // of a tile where tiles cut them
   int64_t keys, width, values;
@@ -39,6 +40,65 @@ static void write(const scores_t *s, const ref_operand_t *operand, int64_t row, 
   leat_ref_store(PEF_CLASS_F32, operand->dtype, (char *)place(s, operand, row, column), (ref_value_t){.f32 = value});
 }
 
+// --- sums of products --------------------------------------------------------------------------------------------
+
+typedef struct term_s {
+  float a, b;
+} term_t;
+// Term `n` of a sum.
+typedef term_t (*term_fn_t)(const void *of, int64_t n);
+
+static float pair_term(term_t term, float sum) {
+  return leat_ref_pair_term((ref_value_t){.f32 = term.a}, (ref_value_t){.f32 = term.b}, (ref_value_t){.f32 = sum}).f32;
+}
+
+static float sum_of_products(const scores_t *s, term_fn_t term, const void *of, int64_t count) {
+  float sum = 0;
+  const bool narrow = s->q.dtype == PEF_BF16;
+  for (int64_t n = 0; n < count && !narrow; n++) {
+    const term_t next = term(of, n);
+    sum = fmaf(next.a, next.b, sum);
+  }
+  for (int64_t n = 0; n < count && narrow; n += 2) {
+    sum = pair_term(n + 1 < count ? term(of, n + 1) : (term_t){0}, sum);
+    sum = pair_term(term(of, n), sum);
+  }
+  return sum;
+}
+
+// As a factor of such a sum.
+static float as_factor(const scores_t *s, float x) {
+  char bytes[sizeof x];
+  leat_ref_store(PEF_CLASS_F32, s->q.dtype, bytes, (ref_value_t){.f32 = x});
+  return leat_ref_load(PEF_CLASS_F32, s->q.dtype, bytes).f32;
+}
+
+// Of rows of two operands, along their columns.
+typedef struct rows_s {
+  const scores_t *s;
+  const ref_operand_t *a, *b;
+  int64_t i, j;
+} rows_t;
+static term_t term_of_rows(const void *of, int64_t n) {
+  const rows_t *r = of;
+  return (term_t){read(r->s, r->a, r->i, n), read(r->s, r->b, r->j, n)};
+}
+
+// Of numbers that are `step` apart, and a column of an operand from row `first` on.
+typedef struct column_s {
+  const scores_t *s;
+  const float *numbers;
+  int64_t step;
+  const ref_operand_t *operand;
+  int64_t first, column;
+} column_t;
+static term_t term_of_column(const void *of, int64_t n) {
+  const column_t *c = of;
+  return (term_t){c->numbers[n * c->step], read(c->s, c->operand, c->first + n, c->column)};
+}
+
+// -----------------------------------------------------------------------------------------------------------------
+
 static scores_t scores_of(const ref_stage_t *stage, const leat_run_tile_t *tile, uint32_t out) {
   scores_t s = {.params = &stage->file->params.attention,
                 .q = leat_ref_operand(stage, PEF_ATTENTION_q, tile),
@@ -49,6 +109,8 @@ static scores_t scores_of(const ref_stage_t *stage, const leat_run_tile_t *tile,
                 .drop = leat_ref_operand(stage, PEF_ATTENTION_drop, tile),
                 .all = leat_ref_operand(stage, out, tile),
                 .stream = (uint32_t)stage->file->params.attention.stream + tile->stream};
+  const uint32_t scale = (uint32_t)stage->file->params.attention.scale;
+  memcpy(&s.scale, &scale, sizeof scale);
   s.queries = s.q.file->dims[s.q.rank - 2];
   s.width = s.q.dims[s.q.rank - 1];
   s.keys = s.v.dims[s.v.rank - 2];
@@ -63,9 +125,8 @@ static void dims_of_heads(const ref_operand_t *out, int64_t dims[PEF_MAX_RANK]) 
 
 static float score(const scores_t *s, int64_t i, int64_t j) {
   const int64_t query = s->first_query + i;
-  float sum = 0;
   if (j < query - s->params->before || j > query + s->params->after) return -INFINITY;
-  for (int64_t e = 0; e < s->width; e++) sum = fmaf(read(s, &s->q, i, e), read(s, &s->k, j, e), sum);
+  const float sum = sum_of_products(s, term_of_rows, &(rows_t){s, &s->q, &s->k, i, j}, s->width) * s->scale;
   if (s->mask.at == NULL) return sum;
   const float mask = read(s, &s->mask, i, j);
   if (s->mask.dtype != PEF_BOOL) return sum + mask;
@@ -111,10 +172,9 @@ static void take_block(const scores_t *s, const ref_operand_t *out, int64_t i, i
   }
   if (sum == 0) return;
   const float before = scalar(PEF_SCALAR_EXP, row->most - shift);
-  for (int64_t j = 0; j < count; j++) p[j] *= factor(s, i, first + j);
+  for (int64_t j = 0; j < count; j++) p[j] = as_factor(s, p[j] * factor(s, i, first + j));
   for (int64_t c = 0; c < s->values; c++) {
-    float value = 0;
-    for (int64_t j = 0; j < count; j++) value = fmaf(p[j], read(s, &s->v, first + j, c), value);
+    const float value = sum_of_products(s, term_of_column, &(column_t){s, p, 1, &s->v, first, c}, count);
     write(s, out, i, c, fmaf(read(s, out, i, c), before, value));
   }
   *row = (row_t){.most = most, .sum = fmaf(row->sum, before, sum)};
@@ -166,11 +226,10 @@ static bool fill_pair(const backward_t *b, const pair_t *pair) {
     const float of = score(s, i, j), kept = factor(s, i, j);
     const float weight = scalar(PEF_SCALAR_EXP, (of - read(s, &b->lse, i, 0)) - read(s, &b->lse, i, 1));
     const bool hidden = s->mask.at != NULL && s->mask.dtype == PEF_BOOL && of == -INFINITY;
-    float reaches = 0;
-    for (int64_t c = 0; c < s->values; c++) reaches = fmaf(read(s, &b->dout, i, c), read(s, &s->v, j, c), reaches);
+    const float reaches = sum_of_products(s, term_of_rows, &(rows_t){s, &b->dout, &s->v, i, j}, s->values);
     any |= weight != 0;
-    pair->weights[n] = weight * kept;
-    pair->slopes[n] = hidden ? 0 : weight * (reaches * kept - read(s, &b->delta, i, 0));
+    pair->weights[n] = as_factor(s, weight * kept);
+    pair->slopes[n] = as_factor(s, hidden ? 0 : weight * (reaches * kept - read(s, &b->delta, i, 0)));
   }
   return any;
 }
@@ -179,9 +238,8 @@ static bool fill_pair(const backward_t *b, const pair_t *pair) {
 // apart, times those of column `column` of `from`, from row `first` on.
 static void add_sum(const scores_t *s, const ref_operand_t *to, int64_t row, int64_t column, const float *table,
                     int64_t step, const ref_operand_t *from, int64_t first, int64_t count) {
-  float sum = 0;
   if (to->at == NULL) return;
-  for (int64_t n = 0; n < count; n++) sum = fmaf(table[n * step], read(s, from, first + n, column), sum);
+  const float sum = sum_of_products(s, term_of_column, &(column_t){s, table, step, from, first, column}, count);
   write(s, to, row, column, read(s, to, row, column) + sum);
 }
 

@@ -168,7 +168,7 @@ static void make_attention(pef_zoo_t *zoo) {
   for (uint32_t i = 3; i < 6; ++i) zoo->operands[i] = (pef_operand_t){.row_dim = PEF_NO_ROW_DIM};
   zoo->operands[6] = dense(6, PEF_F32, true, DIMS(6, 3, 2));
   zoo->operands[7] = dense(7, PEF_F32, true, DIMS(6, 3, 2));
-  zoo->stage.params.attention = (pef_attention_t){.block = 4, .before = 3};
+  zoo->stage.params.attention = (pef_attention_t){.block = 4, .before = 3, .scale = 0x3f800000};
 }
 
 static void make_attention_grad(pef_zoo_t *zoo) {

@@ -130,6 +130,7 @@ static void choose_params(maker_t *m) {
       params->attention.before = between(m, -1, 4);
       params->attention.after = between(m, -1, 4);
       params->attention.stream = between(m, 0, 3);
+      params->attention.scale = mutate_below(m->random, 2) == 0 ? 0x3f800000 : 0x3f000000 + between(m, 0, 1 << 22);
       break;
     case PEF_STAGE_CONV_WGRAD:
       params->conv_wgrad.batch = m->count['B'];

@@ -35,7 +35,7 @@ def draw(*shapes, seed=0):
 class Compiled:
     """A function of floating inputs in Leat, with its gradients for the cotangent `seed` unless that is None."""
 
-    def __init__(self, folder, function, inputs, seed=None, name="attention"):
+    def __init__(self, folder, function, inputs, seed=None, name="attention", **config):
         samba.session.args = None
         self.model, self.seed = Model(function), seed
         samba.from_torch_model_(self.model)
@@ -44,7 +44,7 @@ class Compiled:
         for x in self.floating if seed is not None else ():
             x.requires_grad_()
         how = {"inference": True} if seed is None else {"init_output_grads": False, "loss_indices": [0]}
-        settings = {"output_folder": str(folder), "pef_name": name, "log_level": "error"}
+        settings = {"output_folder": str(folder), "pef_name": name, "log_level": "error", **config}
         pef = self.path = samba.session.compile(self.model, self.inputs, name=name, config_dict=settings, **how)
         how.pop("inference", None)
         utils.trace_graph(self.model, self.inputs, pef=pef, **how)
@@ -290,6 +290,107 @@ def test_gradient_of_dropout_is_that_of_finite_differences(tmp_path):
         assert found == pytest.approx(float((gradient.double() * way).sum()), rel=2e-2, abs=2e-2)
 
 
+# --- bf16 ------------------------------------------------------------------------------------------------------------
+
+
+def check_narrow(folder, function, inputs):
+    """As `check`, of bf16: as near to f64 of the same numbers as eager's bf16, which multiplies in bf16, too, where
+    there are four dims of equal widths, else in f32; or by two roundings: of weights, and of the result."""
+    inputs = [x.bfloat16() if x.is_floating_point() else x for x in inputs]
+    with torch.no_grad():
+        shape = function(*inputs).shape
+    seed = draw(shape, seed=7)[0].bfloat16()
+    exact = eager(function, inputs, seed, torch.float64)
+    theirs = eager(function, inputs, seed, torch.bfloat16)
+    compiled = Compiled(folder, function, inputs, seed)
+    assert in_blocks(compiled)
+    for index, (want, near, have) in enumerate(zip(exact, theirs, compiled.run(), strict=True)):
+        assert have.dtype == torch.bfloat16 and torch.equal(want.isnan(), have.isnan()), index
+        scale = float(want.abs().max())
+        error, allowed = (float((x.double() - want).abs().max()) for x in (have, near))
+        assert error <= max(1.25 * allowed, 2**-7 * scale), (index, error, allowed, scale)
+
+
+@pytest.mark.parametrize("name", [name for name in MASKS if name not in ("causal, more queries", "scale 0")])
+def test_masks_in_bf16(name, tmp_path):
+    function, shapes = MASKS[name]
+    check_narrow(tmp_path, function, draw(*shapes))
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 80, 129])
+def test_sizes_of_heads_in_bf16(size, tmp_path):
+    """Odd sizes, and odd numbers of queries and keys in the last block: the last pair has one element."""
+    check_narrow(tmp_path, lambda q, k, v: attend(q, k, v, is_causal=True), draw(*[(2, 193, size)] * 3))
+
+
+@pytest.mark.parametrize("name", ["plain", "transformers", "gpt", "where", "bmm"])
+def test_written_out_in_bf16(name, tmp_path):
+    """Scores are not rounded on the way."""
+    function, shapes = WRITTEN[name]
+    check_narrow(tmp_path, function, draw(*shapes))
+
+
+def test_autocast_of_what_is_written_out(tmp_path):
+    def cast(q, k, v):
+        with torch.autocast("cpu", torch.bfloat16):
+            return like_gpt(q, k, v)
+
+    inputs = draw(*[(2, 3, 192, 40)] * 3)
+    compiled = Compiled(tmp_path, cast, inputs)
+    assert in_blocks(compiled)
+    exact = attend(*(x.bfloat16().double() for x in inputs), is_causal=True)
+    assert float((compiled.run()[0].double() - exact).abs().max()) <= 2**-8 * float(exact.abs().max())
+
+
+def rounded(x):
+    return x.bfloat16().double()
+
+
+@pytest.mark.parametrize("tokens", [130, 257])
+def test_products_are_those_of_bf16(tokens, tmp_path):
+    """With mp1 the result stays f32: it shows that weights are rounded, and nothing else on the way."""
+    size = 24
+    q, k, v = draw(*[(1, 2, tokens, size)] * 3)
+    compiled = Compiled(tmp_path, attend, [q, k, v], torch.ones(1, 2, tokens, size), graphamp_preset="mp1")
+    scores = rounded(q) @ rounded(k).transpose(-2, -1) / math.sqrt(size)
+    out, most, total = torch.zeros(1, 2, tokens, size).double(), torch.full((1, 2, tokens, 1), -math.inf), 0.0
+    for first in range(0, tokens, 128):
+        block = scores[..., first : first + 128]
+        now = torch.maximum(most, block.amax(-1, keepdim=True))
+        weights, before = torch.exp(block - now), torch.exp(most - now)
+        out = out * before + rounded(weights) @ rounded(v[:, :, first : first + 128])
+        most, total = now, total * before + weights.sum(-1, keepdim=True)
+    found = compiled.run()[0].double()
+    exact = torch.softmax(scores, -1) @ rounded(v)
+    assert float((found - out / total).abs().mean()) < 0.05 * float((found - exact).abs().mean())
+
+
+def test_autocast_multiplies_in_bf16(tmp_path):
+    def cast(q, k, v):
+        with torch.autocast("cpu", torch.bfloat16):
+            return attend(q, k, v, is_causal=True)
+
+    shape = (1, 2, 192, 32)
+    inputs, (seed,) = draw(*[shape] * 3), draw(shape, seed=7)
+    found = Compiled(tmp_path, cast, inputs, seed.bfloat16()).run()
+    theirs = eager(lambda *x: cast(*x), inputs, seed.bfloat16(), torch.float32)
+    exact = eager(lambda q, k, v: attend(q, k, v, is_causal=True), inputs, seed, torch.float64)
+    for want, near, have in zip(exact, theirs, found, strict=True):
+        error, allowed = (float((x.double() - want).abs().max()) for x in (have, near))
+        assert error <= max(1.25 * allowed, 2**-7 * float(want.abs().max()))
+
+
+def test_bf16_keeps_nothing_of_f32_for_backward(tmp_path):
+    """But lse, delta and gradients, which are sums: the arena holds less than that of f32."""
+    arena = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        q, k, v = (x.to(dtype) for x in draw(*[(1, 2, 1024, 64)] * 3))
+        function = lambda q, k, v: attend(q * 2, k * 2, v * 2)  # noqa: E731
+        compiled = Compiled(tmp_path, function, [q, k, v], torch.ones(1, 2, 1024, 64, dtype=dtype))
+        arena[dtype] = compiled.information()["memory"]["arena"]
+    assert arena[torch.bfloat16] < 0.8 * arena[torch.float32]
+
+
 # --- memory ---------------------------------------------------------------------------------------------------------
 
 
@@ -302,16 +403,6 @@ def test_memory_is_linear_in_the_tokens(tmp_path):
     assert arena[4096] <= 8.5 * arena[512] and arena[4096] < 4096 * 16 * 4 * 8
 
 
-def test_32768_tokens(tmp_path):
-    """A table of scores would have 4 GiB."""
-    tokens, size = 32768, 64
-    q, k, v = draw(*[(1, 1, tokens, size)] * 3)
-    compiled = Compiled(tmp_path, lambda q, k, v: attend(q, k, v, is_causal=True), (q, k, v))
-    assert compiled.information()["memory"]["peak"] < 48 << 20
-    (found,) = compiled.run()
-    for i in (0, 1, 127, 128, 5000, 20001, tokens - 1):
-        scores = (q[0, 0, i].double() @ k[0, 0, : i + 1].double().T) / math.sqrt(size)
-        assert torch.allclose(found[0, 0, i].double(), torch.softmax(scores, -1) @ v[0, 0, : i + 1].double(), atol=1e-5)
 def test_heads_that_fill_a_cache_are_tiles_of_their_own(tmp_path):
     """A tile reads nothing whole but its heads, so many at a time are memory for nothing."""
     shape = (1, 16, 4096, 64)
@@ -324,3 +415,13 @@ def test_heads_that_fill_a_cache_are_tiles_of_their_own(tmp_path):
     assert memory["scratch_per_thread"] <= 10 * head
 
 
+def test_32768_tokens(tmp_path):
+    """A table of scores would have 4 GiB."""
+    tokens, size = 32768, 64
+    q, k, v = draw(*[(1, 1, tokens, size)] * 3)
+    compiled = Compiled(tmp_path, lambda q, k, v: attend(q, k, v, is_causal=True), (q, k, v))
+    assert compiled.information()["memory"]["peak"] < 48 << 20
+    (found,) = compiled.run()
+    for i in (0, 1, 127, 128, 5000, 20001, tokens - 1):
+        scores = (q[0, 0, i].double() @ k[0, 0, : i + 1].double().T) / math.sqrt(size)
+        assert torch.allclose(found[0, 0, i].double(), torch.softmax(scores, -1) @ v[0, 0, : i + 1].double(), atol=1e-5)
