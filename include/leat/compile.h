@@ -39,6 +39,7 @@ typedef struct leat_compile_options_s {
   uint32_t greedy_cutter;      // 1: the simple cutter
   uint32_t spatial;            // 1: one section, or an error that says what does not fit
   const char *precision;       // "mp0", "mp1", "mp4", or NULL: as the program says
+  uint32_t dither_weights;     // 1: updates round what they store as bf16 at random
   const char *weight_dtype;    // inference: "bf16", "int8": of weights that products read; NULL: as the program says
   uint32_t weight_group;       // of int8: terms of a sum that have a scale of their own; 0: all
   const char *weight_keep;     // comma-separated names of parameters that products read as they are, or NULL

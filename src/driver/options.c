@@ -33,6 +33,7 @@ static const range_t ranges[] = {
     {"update_batches", PLACE(update_batches), 1, 1048576},
     {"weight_group", PLACE(weight_group), 0, 65536},
     {"weight_errors", PLACE(weight_errors), 0, 1},
+    {"dither_weights", PLACE(dither_weights), 0, 1},
 };
 
 static uint32_t number_at(const leat_compile_options_t *options, size_t place) {

@@ -2,6 +2,7 @@
 #include "driver/precision.h"
 
 #include "driver/say.h"
+#include "ir/rebuild.h"
 #include "opt/opt.h"
 #include "opt/precision.h"
 
@@ -27,6 +28,19 @@ leat_status_t leat_precision_narrow(const leat_graph_t *from, const leat_compile
   return leat_opt_narrow(from, preset == LEAT_PRECISION_MP1, out_graph);
 }
 
+static leat_status_t visit_updates(leat_rebuild_t *r, leat_op_id_t id) {
+  const leat_attr_t dithered = leat_attr_i(LEAT_ATTR_DITHERED, 1);
+  const bool is_update = leat_op_role(leat_graph_op(r->from, id)->kind) == LEAT_ROLE_OPTIMIZER;
+  return is_update ? leat_rebuild_copy_with(r, id, &dithered) : leat_rebuild_copy(r, id);
+}
+
+static leat_status_t dither_updates(leat_graph_t **graph) {
+  leat_graph_t *plain = *graph;
+  leat_status_t status = leat_rebuild(plain, visit_updates, NULL, graph);
+  leat_graph_destroy(plain);
+  return status;
+}
+
 leat_status_t leat_precision_apply(const leat_graph_t *from, const leat_compile_options_t *options,
                                    leat_graph_t **out_graph) {
   leat_precision_report_t report = {0};
@@ -38,5 +52,5 @@ leat_status_t leat_precision_apply(const leat_graph_t *from, const leat_compile_
     if (status != NULL) leat_graph_destroy(*out_graph);
   }
   leat_text_deinit(&report.json);
-  return status;
+  return status == NULL && options->dither_weights != 0 ? dither_updates(out_graph) : status;
 }

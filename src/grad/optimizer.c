@@ -4,7 +4,9 @@
 // Scalars (rates, bias corrections) are computed once per run in f64 and cast once to the dtype of the parameter:
 // 1 - beta^t in f32 would be off by 7e-6. The order of operations is that of torch.optim. A parameter that no seeded
 // output depends on is left alone, as torch skips parameters without gradient. One that forward writes to is updated
-// from what was written.
+// from what was written. Of a narrow parameter the update may keep a master copy in f32; or, `dithered`, compute in f32
+// and round what it stores as bf16 to one of its neighbours at random, so that no rounding is wrong on average. Draws
+// are of random__state, in streams of their own.
 #include "grad/optimizer.h"
 
 #include <math.h>
@@ -104,8 +106,9 @@ static leat_value_id_t is_first_step(optimizer_t *o) { return leat_b_fn2s(o->b, 
 typedef struct parameter_s {
   leat_symbol_id_t owner;    // of its state
   leat_value_id_t symbol;    // as the model leaves it
-  leat_value_id_t value;     // what the update works on: the symbol, or its f32 master copy
+  leat_value_id_t value;     // what the update works on: the symbol, its f32 master copy, or the symbol as f32
   leat_value_id_t gradient;  // clipped, in the dtype of `value`
+  bool has_master, dithered;
 } parameter_t;
 
 // State of the parameter's shape and of the dtype the update works in; zero at the start.
@@ -129,11 +132,18 @@ static bool keeps_master(const optimizer_t *o, leat_value_id_t symbol) {
   return flag(o, LEAT_ATTR_FP32_PARAMS) && leat_dtype_bytes(leat_b_dtype(o->b, symbol)) < 4;
 }
 
+static bool is_dithered(const optimizer_t *o, leat_value_id_t symbol) {
+  return flag(o, LEAT_ATTR_DITHERED) && leat_b_dtype(o->b, symbol) == LEAT_BF16 && !keeps_master(o, symbol);
+}
+
 static parameter_t read_parameter(optimizer_t *o, leat_value_id_t symbol) {
   const leat_op_t *op = leat_graph_op(o->b->graph, leat_b_value(o->b, symbol)->op);
   leat_value_id_t written = o->current[symbol], read = written == LEAT_NONE ? symbol : written;
   parameter_t p = {.owner = leat_op_symbol(o->b->graph, op), .symbol = read, .value = read};
-  if (keeps_master(o, symbol)) p.value = written == LEAT_NONE ? master_copy(o, &p) : leat_b_cast(o->b, read, LEAT_F32);
+  p.has_master = keeps_master(o, symbol);
+  p.dithered = is_dithered(o, symbol);
+  if (p.has_master || p.dithered)
+    p.value = p.has_master && written == LEAT_NONE ? master_copy(o, &p) : leat_b_cast(o->b, read, LEAT_F32);
   p.gradient = leat_b_cast(o->b, o->gradients[symbol], leat_b_dtype(o->b, p.value));
   if (o->clip != LEAT_NONE)
     p.gradient = leat_b_mul(o->b, p.gradient, leat_b_cast(o->b, o->clip, leat_b_dtype(o->b, p.value)));
@@ -141,8 +151,20 @@ static parameter_t read_parameter(optimizer_t *o, leat_value_id_t symbol) {
   return p;
 }
 
+// Streams of draws, far from those of the program: one a parameter, and as many as there are units (unit/unit.h).
+enum { DITHER_STREAM = 1u << 31, DITHER_STEP = 1 << 12, DITHER_OWNERS = 1 << 19 };
+
+static leat_value_id_t dithered(optimizer_t *o, const parameter_t *p, leat_value_id_t value) {
+  const leat_value_t v = *leat_b_value(o->b, value);
+  const int64_t stream = (int64_t)DITHER_STREAM + (int64_t)(p->owner % DITHER_OWNERS) * DITHER_STEP;
+  const leat_value_id_t share =
+      leat_b_random(o->b, LEAT_DRAW_UNIFORM, stream, leat_b_random_state(o->b), LEAT_F32, v.rank, v.dims);
+  return leat_b_fn2(o->b, DITHER, value, share);
+}
+
 static void store_parameter(optimizer_t *o, const parameter_t *p, leat_value_id_t value) {
-  if (p->value != p->symbol) store_state(o, p, LEAT_MADE_MASTER, value);
+  if (p->dithered) value = dithered(o, p, value);
+  if (p->has_master) store_state(o, p, LEAT_MADE_MASTER, value);
   leat_b_store(o->b, p->owner, LEAT_STORE_UPDATE, leat_b_cast(o->b, value, leat_b_dtype(o->b, p->symbol)));
 }
 

@@ -6,12 +6,24 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 // floats
 static inline double leat_sign(double a) { return (double)((a > 0) - (a < 0)); }  // NaN: 0, as in torch
 static inline double leat_sigmoid(double a) { return 1.0 / (1.0 + exp(-a)); }
 static inline double leat_fmax(double a, double b) { return isnan(a) || isnan(b) ? (double)NAN : a < b ? b : a; }
 static inline double leat_fmin(double a, double b) { return isnan(a) || isnan(b) ? (double)NAN : b < a ? b : a; }
+// The bits of a in f32 and the first 16 of b's are added; 16 bits are left of the sum, but of infinities and NaNs.
+static inline double leat_dither(double a, double b) {
+  const float last = 0x1.fffffep-1f, number = (float)a, least = (float)b < last ? (float)b : last;
+  uint32_t bits;
+  memcpy(&bits, &number, sizeof bits);
+  if ((bits & 0x7f800000u) == 0x7f800000u) return (double)number;
+  bits = (bits + (uint32_t)((least > 0 ? least : 0) * 0x1p16f)) & 0xffff0000u;
+  float result;
+  memcpy(&result, &bits, sizeof bits);
+  return (double)result;
+}
 static inline double leat_rem(double a, double b) {
   double r = fmod(a, b);
   return r != 0 && (r < 0) != (b < 0) ? r + b : r;

@@ -44,6 +44,16 @@ VEC_INLINE vf32_t vf32_ceil(vf32_t x) {
   return vf32_copysign(vf32_select(r < x, r + 1.0f, r), x);
 }
 
+// The bits of b's first 16 places are added to those of a, of which 16 stay.
+VEC_INLINE vf32_t vf32_dither(vf32_t a, vf32_t b) {
+  const vf32_t share = vf32_greater(vf32_lesser(b, vf32_splat(0x1.fffffep-1f)), vf32_splat(0.0f));
+  const vi32_t exponent = (vi32_t){0} + 0x7f800000;
+  vi32_t added;
+  for (int i = 0; i < VF32_LANES; i++) added[i] = (int32_t)(share[i] * 0x1p16f);
+  const vf32_t sum = (vf32_t)((vu32_t)((vi32_t)a + added) & 0xffff0000u);
+  return vf32_choose(((vi32_t)a & exponent) == exponent, a, sum);
+}
+
 VEC_INLINE vf32_t vf32_clamp(vf32_t x, float low, float high) {  // NaN becomes high
   return vf32_greater(vf32_lesser(x, vf32_splat(high)), vf32_splat(low));
 }

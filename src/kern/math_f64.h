@@ -158,6 +158,22 @@ VEC_INLINE vf64_t vf64_atanh(vf64_t x) {
   vf64_t r = vf64_copysign(0.5 * vf64_log1p(2.0 * a / (1.0 - a)), x);
   return vf64_select(a <= 1.0, vf64_select(x == 0.0, x, r), vf64_splat(F64_NAN));
 }
+typedef union dither_bits_u {
+  float f;
+  uint32_t u;
+} dither_bits_t;
+// Of a rounded to float, which has the result, too: math_f32.h.
+VEC_INLINE double dither_of(double a, double b) {
+  const float last = 0x1.fffffep-1f, least = (float)b < last ? (float)b : last, share = least > 0.0f ? least : 0.0f;
+  const dither_bits_t bits = {.f = (float)a};
+  const dither_bits_t sum = {.u = (bits.u + (uint32_t)(share * 0x1p16f)) & 0xffff0000u};
+  return (bits.u & 0x7f800000u) == 0x7f800000u ? bits.f : sum.f;
+}
+VEC_INLINE vf64_t vf64_dither(vf64_t a, vf64_t b) {
+  vf64_t r = a;
+  for (int i = 0; i < VF64_LANES; i++) r[i] = dither_of(a[i], b[i]);
+  return r;
+}
 VEC_INLINE vf64_t vf64_tanh(vf64_t x) {
   vf64_t t = vf64_expm1(-2.0 * vf64_abs(x));
   return vf64_select((x == x) & (x != 0.0), vf64_copysign(-t / (t + 2.0), x), x);

@@ -49,6 +49,7 @@ static inline uint8_t leat_pef_scalar_body(uint32_t op, uint32_t class_) {
 
 // The minor version of the format that brought what an instruction says.
 static inline uint32_t leat_pef_instruction_since(const pef_instruction_t *in) {
+  if (in->op == PEF_SCALAR_DITHER) return 2;
   return in->op < PEF_SCALAR_COUNT && in->type == PEF_BODY_SINGLE ? 1 : 0;
 }
 

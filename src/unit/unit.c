@@ -200,6 +200,14 @@ static leat_status_t add_kept(maker_t *m) {
 
 // --- random streams -------------------------------------------------------------------------------------------------
 
+static bool dithers(const leat_graph_t *g) {
+  for (leat_op_id_t id = 0; id < g->ops.count; ++id) {
+    if (leat_op_attr(g, leat_graph_op(g, id), LEAT_ATTR_DITHERED) != NULL) return true;
+  }
+  return false;
+}
+
+// Of a unit without draws, where its updates draw: its number, so that equal units draw other numbers.
 static void find_stream(maker_t *m, leat_unit_t *unit) {
   bool found = false;
   for (uint32_t i = 0; i < unit->op_count; ++i) {
@@ -208,6 +216,7 @@ static void find_stream(maker_t *m, leat_unit_t *unit) {
     if (attr != NULL && (!found || attr->v.i < unit->stream)) unit->stream = attr->v.i;
     found = found || attr != NULL;
   }
+  if (!found && dithers(m->g)) unit->stream = unit - m->u->all.data;
 }
 
 // --- optimizers -----------------------------------------------------------------------------------------------------

@@ -222,8 +222,52 @@ static void test_f64(void **unused) {
   assert_int_equal(failures, 0);
 }
 
+// --- dither ----------------------------------------------------------------------------------------------------------
+
+enum { DITHER = 61, PLACES = 1 << 16, BEYOND = 5 };  // BEYOND: shares that are none
+
+static uint32_t bits_of(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+// Of all shares, as many give the greater neighbour as places of `x` are cut off.
+static void check_dither(float x) {
+  static float a[PLACES + BEYOND], b[PLACES + BEYOND], out[PLACES + BEYOND];
+  static double wide_a[PLACES + BEYOND], wide_b[PLACES + BEYOND], wide_out[PLACES + BEYOND];
+  static const float beyond[BEYOND] = {NAN, -1, 1, 1e30f, -INFINITY};
+  const uint32_t cut = bits_of(x) & 0xffffu, kept = bits_of(x) - cut;
+  for (int i = 0; i < PLACES + BEYOND; i++) {
+    wide_a[i] = a[i] = x;
+    wide_b[i] = b[i] = i < PLACES ? (float)i / PLACES : beyond[i - PLACES];
+  }
+  for (int l = 0; l < level_count(); l++) {
+    uint32_t greater = 0;
+    levels[l]->map[LEAT_KERN_F32][DITHER](out, a, b, b, PLACES + BEYOND);
+    levels[l]->map[LEAT_KERN_F64][DITHER](wide_out, wide_a, wide_b, wide_b, PLACES + BEYOND);
+    for (int i = 0; i < PLACES + BEYOND; i++) {
+      const bool is_greater = bits_of(out[i]) == kept + PLACES;
+      assert_true(is_greater || bits_of(out[i]) == kept || !isfinite(x));
+      assert_true(isfinite(x) || bits_of(out[i]) == bits_of(x));
+      assert_true((double)out[i] == wide_out[i] || (isnan(out[i]) && isnan(wide_out[i])));
+      greater += i < PLACES && is_greater;
+    }
+    assert_int_equal(greater, isfinite(x) ? cut : 0);
+    assert_true(!isfinite(x) || bits_of(out[PLACES + 1]) == kept);
+  }
+}
+
+static void test_dither(void **unused) {
+  (void)unused;
+  static const float numbers[] = {1.5f,      -1.5f,    1.0000001f, -3.14159f, 0.0f,      -0.0f, 1e-40f,
+                                  -1e-45f,   1e-38f,   FLT_MAX,    -FLT_MAX,  INFINITY,  NAN,   -INFINITY,
+                                  0x1p-126f, 1.99999f, 2.0f,       1e10f,     -65535.9f, 0.1f};
+  for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) check_dither(numbers[i]);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_f32), cmocka_unit_test(test_single),
-                                     cmocka_unit_test(test_f64)};
+                                     cmocka_unit_test(test_f64), cmocka_unit_test(test_dither)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
