@@ -160,10 +160,10 @@
 #define PEF_MAX_DIGITS 18u           // of a number in a family of strings
 #define PEF_CHAIN_MAX 65536
 #define PEF_CHAIN_PRODUCT \
-  4096                               // of products: fewer terms are one chain, as they always were; of a CONV whole
-                                     // channels, of which it has one at least
-#define PEF_CHAIN_LONG_PRODUCT 1024  // of a CONTRACT over more terms than that
-#define PEF_CHAIN_SUM 16             // of what is only added: as short as costs nothing
+  4096                              // of products: fewer terms are one chain, as they always were; of a CONV whole
+                                    // channels, of which it has one at least
+#define PEF_CHAIN_LONG_PRODUCT 512  // of a CONTRACT over more terms than that
+#define PEF_CHAIN_SUM 16            // of what is only added: as short as costs nothing
 #define PEF_ATTENTION_BLOCK_MAX 512
 #define PEF_ATTENTION_BLOCK 128  // what is written
 
