@@ -26,6 +26,15 @@ void leat_native_jit_destroy(leat_native_jit_t *jit);
 // bits). Equal requests are answered from memory.
 leat_native_jit_gemm_t leat_native_jit_gemm(leat_native_jit_t *jit, const leat_kern_gemm_t *request);
 
+// Runs it. It leaves the upper parts of vector registers in use: the next instruction of those without VEX would wait
+// for all that it computes.
+static inline void leat_native_jit_run(leat_native_jit_gemm_t kernel, const void *b, const void *a, void *c) {
+  kernel(b, a, c);
+#ifdef __x86_64__
+  __asm__ volatile("vzeroupper");
+#endif
+}
+
 // Kernels are quick where n is a multiple of this: below AVX-512 a part of a vector takes as long as three whole ones.
 int64_t leat_native_jit_step(const leat_native_jit_t *jit);
 

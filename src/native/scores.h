@@ -19,7 +19,7 @@ typedef struct leat_native_product_s {
 leat_native_product_t leat_native_product(const leat_native_prepare_t *context, bool pairs, leat_kern_gemm_t g);
 static inline void leat_native_multiply(const leat_native_product_t *p, const float *a, const float *b, float *c) {
   if (p->code != NULL) {
-    p->code(b, a, c);
+    leat_native_jit_run(p->code, b, a, c);
   } else {
     p->body(&p->g, a, b, c);
   }

@@ -172,7 +172,7 @@ static void multiply(const contract_plan_t *plan, const leat_kern_gemm_t *g, con
   if (plan->b_narrow) {
     plan->gemm_narrow(g, scales, a, b, c);
   } else if (block != NULL) {
-    block(b, a, c);
+    leat_native_jit_run(block, b, a, c);
   } else {
     plan->gemm(g, a, b, c);
   }
