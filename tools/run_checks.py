@@ -220,12 +220,12 @@ def differential(suite):
 
 
 def package(suite):
-    """`pip install .` gives a library, an extension and a command that load and agree on the version."""
+    """`pip install .` gives a library, an extension and a command that load and agree on the version; not optimized,
+    since nothing is timed that needs minutes of compiling."""
     target = ROOT / "build" / "package"
     shutil.rmtree(target, ignore_errors=True)
-    total = suite.check(
-        sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", target, ROOT
-    )
+    options = ["-q", "--no-deps", "--no-build-isolation", "--config-settings=setup-args=-Doptimization=0"]
+    total = suite.check(sys.executable, "-m", "pip", "install", *options, "--target", target, ROOT)
     if total.failed:
         return total
     total.add(suite.check(target / "bin" / "leat", "--version"))

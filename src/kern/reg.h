@@ -171,7 +171,7 @@ VEC_INLINE reg_t reg_zero(void) { return (reg_t){0}; }
 VEC_INLINE reg_t reg_splat(float x) { return (reg_t){x, x, x, x}; }
 VEC_INLINE reg_t reg_load(const float *p) { return *(const reg_unaligned_t *)p; }
 VEC_INLINE void reg_store(float *p, reg_t v) { *(reg_unaligned_t *)p = v; }
-VEC_INLINE reg_t reg_fma(reg_t a, reg_t b, reg_t c) {
+VEC_CALL reg_t reg_fma(reg_t a, reg_t b, reg_t c) {
   return (reg_t){f32_fma(a[0], b[0], c[0]), f32_fma(a[1], b[1], c[1]), f32_fma(a[2], b[2], c[2]),
                  f32_fma(a[3], b[3], c[3])};
 }

@@ -16,6 +16,8 @@
 #endif
 
 #define VEC_INLINE static inline __attribute__((always_inline, unused))
+// What a level makes of many instructions: copies of it at every use would be most of what there is to compile.
+#define VEC_CALL static __attribute__((noinline, unused))
 
 #if !defined(VEC_NATIVE) || defined(__AVX512F__)
 #define VEC_BYTES 64
@@ -212,7 +214,7 @@ VEC_INLINE int vec_fma_rounds_twice(vf64_t sum) {
   return vi32_any((vi32_t)((vi32_t)low == (vi32_t)half) & (vi32_t)((vi64_t){0} + 0xffffffff)) |
          vi32_any((vi32_t)((magnitude < 0x1p-126) & (magnitude > 0.0)));
 }
-VEC_INLINE vf32_t vf32_fma(vf32_t a, vf32_t b, vf32_t c) {
+VEC_CALL vf32_t vf32_fma(vf32_t a, vf32_t b, vf32_t c) {
   vf64_t low = vf32_widen_low(a) * vf32_widen_low(b) + vf32_widen_low(c);
   vf64_t high = vf32_widen_high(a) * vf32_widen_high(b) + vf32_widen_high(c);
   if (__builtin_expect(!(vec_fma_rounds_twice(low) | vec_fma_rounds_twice(high)), 1)) return vf32_narrow(low, high);
