@@ -22,7 +22,7 @@ from .tolerances import CLASSES
 NO_VECTORS = torch.backends.cpu.get_cpu_capability() == "DEFAULT"
 pytestmark = pytest.mark.skipif(NO_VECTORS, reason="PyTorch has no vector code")
 
-# No functions of their operands' values, random, or (gcd, lcm: not traced) deadly in eager PyTorch.
+# No functions of their operands' values, random, or (gcd, lcm) deadly in eager PyTorch.
 NO_FUNCTIONS = ("binomial", "rrelu", "empty_like", "ones_like", "zeros_like", "full_like", "fill", "zero", "copy",
                 "set.", "resize_as", "norm_except_dim", "argsort", "bernoulli", "lift", "nanquantile", "gcd",
                 "lcm")  # fmt: skip

@@ -66,6 +66,26 @@ def ctc(x, lengths, **options):
     )
 
 
+def holes(x):
+    """x with NaN here and there, a row of it all NaN."""
+    gaps = (torch.arange(24).view(4, 6) % 5 == 0) | (torch.arange(4).view(4, 1) == 2)
+    return torch.where(gaps, torch.nan, x)
+
+
+def reduced_at(kind, **options):
+    return lambda x, i: torch.linspace(0.5, 2, 30).view(5, 6).index_reduce(0, i[0, :4] % 5, x + 2, kind, **options)
+
+
+def regular(x):
+    """A matrix that is far from singular, and one that is positive definite."""
+    square = x[:, :4] + 3 * torch.eye(4)
+    return square, square @ square.mT
+
+
+def unit_lower(x):
+    return x[:, :4].tril() + 3 * torch.eye(4)
+
+
 CALLS = {
     "x[i]": (lambda x, i: x[i], TWO),
     "x[i] from the end": (lambda x, i: x[i], MINUS),
@@ -96,6 +116,45 @@ CALLS = {
     "dilated indices": (lambda x: F.max_pool1d(x, 2, 1, dilation=2, return_indices=True),),
     "ceil_mode indices": (lambda x: F.max_pool1d(x, 4, 4, ceil_mode=True, return_indices=True),),
     "adaptive indices": (lambda x: F.adaptive_max_pool2d(x.view(1, 4, 6), (2, 3), return_indices=True),),
+    "cummax": (lambda x: x.round(decimals=1).cummax(1),),
+    "cummin of NaN": (lambda x: [x, *holes(x).cummin(0)[1:]],),
+    "logcumsumexp": (lambda x: x.logcumsumexp(1),),
+    "nanmedian": (lambda x: holes(x).nanmedian(),),
+    "nanmedian of rows": (lambda x: holes(x)[:2].nanmedian(1),),
+    "mode": (lambda x: x.clamp(-0.5, 0.5).mode(1),),
+    "fmax and fmin": (lambda x: torch.fmax(holes(x), x.flip(0)) * torch.fmin(x.flip(1), holes(x)).nan_to_num(),),
+    "hypot": (lambda x: torch.hypot(x * 1e30, x.flip(0) * 1e30) / 1e30,),
+    "copysign": (lambda x: torch.copysign(x, torch.tensor([0.0, -0.0, 1.0, -1.0, torch.inf, -torch.inf])),),
+    "signbit": (lambda x: x * torch.signbit(torch.where(x > 0, 0.0, -0.0)),),
+    "frexp": (lambda x: torch.frexp(x * 1000),),
+    "masked_scatter": (lambda x: torch.zeros(4, 6).masked_scatter(x.detach() > 0, x * 3),),
+    "put": (lambda x, i: x.put(i[0, :3] * 2, x[0, :3] * 5, accumulate=True), AT),
+    "index_reduce prod": (reduced_at("prod"), AT),
+    "index_reduce mean": (reduced_at("mean", include_self=False), AT),
+    "index_reduce amax": (reduced_at("amax"), AT),
+    "addbmm": (lambda x: torch.addbmm(x, x.view(2, 4, 3), x.view(2, 3, 4)[..., [0, 1, 2, 3, 0, 1]], beta=2, alpha=3),),
+    "cdist": (lambda x: torch.cdist(x, x.flip(0) + 1, 1.5),),
+    "pdist": (lambda x: F.pdist(x),),
+    "lgamma": (lambda x: torch.lgamma(x * 5),),
+    "digamma": (lambda x: torch.digamma(x * 5),),
+    "polygamma": (lambda x: torch.polygamma(2, x * 5 + 6.3),),
+    "erfinv": (lambda x: torch.erfinv(x.tanh()),),
+    "ndtri": (lambda x: torch.special.ndtri(x.sigmoid()),),
+    "log_ndtr": (lambda x: torch.special.log_ndtr(x * 2),),
+    "bessel": (lambda x: torch.i0(x) + torch.special.i0e(x * 9) + torch.special.i1(x) * torch.special.i1e(x * 9),),
+    "chebyshev": (lambda x: x + torch.special.chebyshev_polynomial_t(x.detach(), torch.arange(6)),),
+    "inverse": (lambda x: torch.linalg.inv(regular(x)[0]),),
+    "det": (lambda x: torch.linalg.det(regular(x)[0]),),
+    "det of a singular matrix": (lambda x: torch.linalg.det(x[:3, :2] @ x[:2, :3]),),
+    "slogdet": (lambda x: torch.linalg.slogdet(regular(x)[0])[1],),
+    "solve": (lambda x: torch.linalg.solve(regular(x)[0], x),),
+    "solve from the right": (lambda x: torch.linalg.solve(regular(x)[0], x.mT, left=False),),
+    "cholesky": (lambda x: torch.linalg.cholesky(regular(x)[1]),),
+    "solve_triangular": (lambda x: torch.linalg.solve_triangular(unit_lower(x), x, upper=False),),
+    "solve_triangular of ones": (
+        lambda x: torch.linalg.solve_triangular(unit_lower(x).mT, x.mT, upper=True, left=False, unitriangular=True),
+    ),
+    "cholesky_inverse": (lambda x: torch.cholesky_inverse(unit_lower(x)),),
     "ctc_loss": (ctc, torch.tensor([6, 5])),
     "ctc_loss without a path": (lambda x, n: ctc(x, n, zero_infinity=True), torch.tensor([6, 2])),
 }
@@ -130,6 +189,7 @@ def leaves(result):
         (lambda x: torch.fft.rfft(x), "complex numbers"),
         (lambda x: F.adaptive_max_pool2d(x.view(1, 4, 6), (3, 4), return_indices=True)[1], "multiples"),
         (lambda x: x.t().clone().fill_diagonal_(1.0, wrap=True), "wrapping"),
+        (lambda x: torch.linalg.inv(x.repeat(20, 20)[:65, :65]), "at most 64"),
     ],
 )
 def test_what_cannot_be_compiled_says_what_to_write_instead(function, message):

@@ -1,6 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tables that map ATen ops to rows of src/ir/traced.def, by family. Importing them fills `call.HANDLERS`."""
 
-from sambaflow._trace.ops import composed, elementwise, gradients, index, nn, random, recurrent, reduce, shape
+from sambaflow._trace.ops import (
+    composed,
+    elementwise,
+    gradients,
+    index,
+    linalg,
+    nn,
+    order,
+    random,
+    recurrent,
+    reduce,
+    shape,
+    signs,
+    special,
+)
 
-__all__ = ["composed", "elementwise", "gradients", "index", "nn", "random", "recurrent", "reduce", "shape"]
+__all__ = [
+    "composed", "elementwise", "gradients", "index", "linalg", "nn", "order", "random", "recurrent", "reduce", "shape",
+    "signs", "special",
+]  # fmt: skip

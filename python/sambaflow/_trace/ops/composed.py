@@ -18,6 +18,7 @@ from sambaflow._trace.errors import TraceError
 from sambaflow._trace.tensor import TracedTensor
 from sambaflow._trace.tracer import current
 
+Number = int | float
 COMPOSED: dict[str, Callable[..., Any]] = {}
 # Functions of torch that look at values, by the function itself: called in place of it.
 FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
@@ -40,6 +41,13 @@ def composes(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         return function
 
     return register
+
+
+def operands(*items: torch.Tensor | Number) -> list[torch.Tensor]:
+    """All as tensors of the floating dtype of the result."""
+    dtype = torch.result_type(items[0], items[1]) if len(items) > 1 else items[0].dtype  # type: ignore[union-attr]
+    dtype = dtype if dtype.is_floating_point else torch.get_default_dtype()
+    return [item.to(dtype) if isinstance(item, torch.Tensor) else torch.tensor(item, dtype=dtype) for item in items]
 
 
 # ---- order statistics
@@ -114,6 +122,36 @@ def _neutral(reduce: str, dtype: torch.dtype) -> float:
         return -torch.inf if reduce == "amax" else torch.inf
     limits = torch.iinfo(dtype)
     return limits.min if reduce == "amax" else limits.max
+
+
+@composes("index_reduce")
+def _index_reduce(
+    x: torch.Tensor, dim: int, index: torch.Tensor, source: torch.Tensor, reduce: str, *, include_self: bool = True
+) -> torch.Tensor:
+    """A scatter whose index is the same all along the other dims."""
+    if x.dim() == 0:
+        x, index, source = x.unsqueeze(0), index.reshape(1), source.reshape(1)
+        return torch.index_reduce(x, 0, index, source, reduce, include_self=include_self).squeeze(0)
+    shape = [-1 if axis == dim % x.dim() else 1 for axis in range(x.dim())]
+    places = index.long().reshape(shape).expand(source.shape)
+    return x.scatter_reduce(dim, places, source, reduce, include_self=include_self)
+
+
+@composes("put")
+def _put(x: torch.Tensor, index: torch.Tensor, source: torch.Tensor, accumulate: bool = False) -> torch.Tensor:
+    flat = x.flatten().index_put((index.flatten(),), source.flatten(), accumulate)
+    return flat.view(x.shape)
+
+
+@composes("masked_scatter")
+def _masked_scatter(x: torch.Tensor, mask: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    """The elements of `source` one after the other where the mask is true."""
+    x, mask = torch.broadcast_tensors(x, mask)
+    if source.numel() == 0:  # eager mode takes it only where nothing is masked
+        return x.clone()
+    place = mask.flatten().long().cumsum(0) - 1
+    place = torch.where(mask.flatten(), place, 0).view(x.shape)
+    return torch.where(mask, source.flatten()[place], x)
 
 
 @composes("repeat_interleave")
@@ -435,6 +473,31 @@ def _histc(x: torch.Tensor, bins: int = 100, min: float = 0, max: float = 0) -> 
 
 
 # ---- products of several
+
+
+@composes("addbmm")
+def _addbmm(
+    x: torch.Tensor, batch1: torch.Tensor, batch2: torch.Tensor, *, beta: Any = 1, alpha: Any = 1
+) -> torch.Tensor:
+    """The products of a batch, added up: one product of what stands side by side. Factors of integers are integers."""
+    beta, alpha = (n if x.is_floating_point() else int(n) for n in (beta, alpha))
+    rows, columns = batch1.shape[1], batch2.shape[2]
+    product = batch1.transpose(0, 1).reshape(rows, -1) @ batch2.reshape(-1, columns)
+    product = product if alpha == 1 else product * alpha
+    if beta == 0:  # x is not looked at, NaN or not
+        return product
+    return (x if beta == 1 else x * beta) + product
+
+
+@composes("_cdist_forward", "_euclidean_dist")
+def _cdist(x1: torch.Tensor, x2: torch.Tensor, p: float = 2, compute_mode: int | None = None) -> torch.Tensor:
+    return torch.linalg.vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
+
+
+@composes("_pdist_forward", "pdist")
+def _pdist(x: torch.Tensor, p: float = 2) -> torch.Tensor:
+    rows, columns = torch.triu_indices(x.shape[0], x.shape[0], 1)
+    return torch.linalg.vector_norm(x[rows] - x[columns], p, -1)
 
 
 @composes("_grouped_mm", "transformers::grouped_mm_fallback")

@@ -12,16 +12,7 @@ from typing import Any
 
 import torch
 
-from sambaflow._trace.ops.composed import composes, of_rank
-
-Number = int | float
-
-
-def _operands(*items: torch.Tensor | Number) -> list[torch.Tensor]:
-    """All as tensors of the floating dtype of the result."""
-    dtype = torch.result_type(items[0], items[1]) if len(items) > 1 else items[0].dtype  # type: ignore[union-attr]
-    dtype = dtype if dtype.is_floating_point else torch.get_default_dtype()
-    return [item.to(dtype) if isinstance(item, torch.Tensor) else torch.tensor(item, dtype=dtype) for item in items]
+from sambaflow._trace.ops.composed import Number, composes, of_rank, operands
 
 
 def _wide(x: torch.Tensor) -> torch.Tensor:
@@ -201,22 +192,22 @@ def _nansum(x: torch.Tensor, dim: Any = None, keepdim: bool = False, *, dtype: t
 
 @composes("xlogy")
 def _xlogy(x: torch.Tensor | Number, other: torch.Tensor | Number) -> torch.Tensor:
-    return _XLogY.apply(*_operands(x, other))
+    return _XLogY.apply(*operands(x, other))
 
 
 @composes("special_xlog1py")
 def _xlog1py(x: torch.Tensor | Number, other: torch.Tensor | Number) -> torch.Tensor:
-    return _XLog1PY.apply(*_operands(x, other))
+    return _XLog1PY.apply(*operands(x, other))
 
 
 @composes("logaddexp")
 def _logaddexp(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    return _LogAddExp.apply(*_operands(x, other))
+    return _LogAddExp.apply(*operands(x, other))
 
 
 @composes("logaddexp2")
 def _logaddexp2(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    return _LogAddExp2.apply(*_operands(x, other))
+    return _LogAddExp2.apply(*operands(x, other))
 
 
 @composes("ldexp")
@@ -228,18 +219,18 @@ def _ldexp(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 @composes("logit")
 def _logit(x: torch.Tensor, eps: float | None = None) -> torch.Tensor:
-    (x,) = _operands(x)
+    (x,) = operands(x)
     return _Logit.apply(x if eps is None or eps < 0 else x.clamp(eps, 1 - eps))
 
 
 @composes("sinc")
 def _sinc(x: torch.Tensor) -> torch.Tensor:
-    return _Sinc.apply(*_operands(x))
+    return _Sinc.apply(*operands(x))
 
 
 @composes("special_entr")
 def _entropy(x: torch.Tensor) -> torch.Tensor:
-    return _Entropy.apply(*_operands(x))
+    return _Entropy.apply(*operands(x))
 
 
 @composes("softshrink")

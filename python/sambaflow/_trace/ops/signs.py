@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions of two numbers that choose one of them, and of the sign and exponent of one, composed of maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from sambaflow._trace.ops.composed import composes
+
+
+def _promoted(x: torch.Tensor, other: torch.Tensor, *, floating: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    dtype = torch.result_type(x, other)
+    if floating and not dtype.is_floating_point:
+        dtype = torch.get_default_dtype()
+    return x.to(dtype), other.to(dtype)
+
+
+@composes("fmax")
+def _fmax(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """The greater; that which is a number where the other is none. The first of equal ones has the gradient."""
+    x, other = _promoted(x, other)
+    return torch.where((x >= other) | (other != other), x, other)
+
+
+@composes("fmin")
+def _fmin(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    x, other = _promoted(x, other)
+    return torch.where((x <= other) | (other != other), x, other)
+
+
+@composes("signbit")
+def _signbit(x: torch.Tensor) -> torch.Tensor:
+    """Whether the sign of x is minus, as that of -0 is; of NaN it is taken for plus."""
+    if x.dtype == torch.bool:
+        return torch.zeros_like(x)
+    return (x < 0) | ((x == 0) & (1 / x < 0)) if x.is_floating_point() else x < 0
+
+
+class _CopySign(torch.autograd.Function):
+    """|x| with the sign of `sign`; as in PyTorch the slope is the quotient of both, and 0 at 0."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, sign: torch.Tensor) -> torch.Tensor:
+        result = torch.where(_signbit(sign), -x.abs(), x.abs())
+        ctx.save_for_backward(x, result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, result = ctx.saved_tensors
+        return grad * torch.where(x == 0, 0.0, result / x), None
+
+
+@composes("copysign")
+def _copysign(x: torch.Tensor, other: torch.Tensor | float) -> torch.Tensor:
+    sign = other if isinstance(other, torch.Tensor) else torch.tensor(other)
+    return _CopySign.apply(_promoted(x, sign, floating=True)[0], sign)  # type: ignore[no-any-return]
+
+
+class _Hypot(torch.autograd.Function):
+    """The root of the sum of the squares, which do not overflow."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        a, b = x.double().abs(), y.double().abs()
+        large, small = torch.maximum(a, b), torch.minimum(a, b)
+        ratio = torch.where(large == 0, 0.0, small / large)
+        infinite = (a == torch.inf) | (b == torch.inf)
+        result = torch.where(infinite, torch.inf, large * torch.sqrt(1 + ratio * ratio)).to(x.dtype)
+        ctx.save_for_backward(x, y, result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x, y, result = ctx.saved_tensors
+        return grad * (x / result), grad * (y / result)
+
+
+@composes("hypot")
+def _hypot(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    return _Hypot.apply(*_promoted(x, other))  # type: ignore[no-any-return]
+
+
+_NORMAL = 2.0**64  # brings what is denormal in double precision among the normal numbers
+
+
+def _exponent(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """x, finite and in double precision, as m * 2 ** e with |m| in [0.5, 1), or 0."""
+    tiny = x.abs() < 2.0**-960
+    mantissa = torch.where(tiny, x * _NORMAL, x)
+    exponent = torch.where(tiny, -64, 0)
+    for bits in (512, 256, 128, 64, 32, 16, 8, 4, 2, 1, 1):
+        large = mantissa.abs() >= 2.0 ** (bits - 1)
+        small = (mantissa.abs() < 2.0**-bits) & (mantissa != 0)
+        exponent = exponent + torch.where(large, bits, torch.where(small, -bits, 0))
+        mantissa = torch.where(large, mantissa * 2.0**-bits, torch.where(small, mantissa * 2.0**bits, mantissa))
+    return mantissa, exponent
+
+
+@composes("frexp")
+def _frexp(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mantissa and exponent, whose powers of 2 are taken in two steps: one of them may be infinite or denormal."""
+    number = x.isfinite()
+    with torch.no_grad():
+        _, exponent = _exponent(torch.where(number, x, 0).double())
+        half = exponent // 2
+    mantissa = x.double() * torch.exp2(-half.double()) * torch.exp2((half - exponent).double())
+    return torch.where(number, mantissa, x.double()).to(x.dtype), torch.where(number, exponent, 0).to(torch.int32)
