@@ -38,7 +38,7 @@ INSIDE = ("graph text:", "was not settled", "damaged", "internal error", "was co
 
 @dataclasses.dataclass
 class Verdict:
-    """`kind`: of KINDS, or eager: eager mode fails itself, nothing is compared."""
+    """`kind`: of KINDS, or eager: eager mode fails itself, or gives no tensor, and nothing is compared."""
 
     kind: str
     text: str = ""
@@ -201,6 +201,8 @@ def judge(sample, tolerance, gradient, unwritten=False):
             expected = eager(sample, gradient)
         except Exception as error:
             return Verdict("eager", f"{type(error).__name__}: {error}")
+        if not any(isinstance(item, torch.Tensor) for item in expected.values()):
+            return Verdict("eager", "no result is a tensor")
         try:
             found = leat(sample, gradient)
         except Exception as error:

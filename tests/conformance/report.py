@@ -12,7 +12,7 @@ PARTS = ("forward", "gradient")
 HEAD = """# Conformance
 
 PyTorch {torch}'s own databases of operators and modules (`op_db`, `module_db`) through Leat, sample by sample, beside
-eager mode: written by `make conformance`, of commit {commit}.{samples}
+eager mode: written by `make conformance`, of commit {commit}.
 
 A pair is an op in a dtype, or a module in a dtype and mode. It is *equal* if every sample is: shapes, dtypes and
 values, forward; gradients of all inputs and parameters for a fixed cotangent. Values are equal within the tolerance
@@ -20,7 +20,7 @@ that the database has for the entry, else PyTorch's own (rtol 1.3e-6 and atol 1e
 bfloat16, integers exactly), of eager mode's result, or of that in double precision and as far from it as eager mode is
 itself. Of results that are drawn, or left unwritten, shapes and dtypes are compared. Else a pair is what the worst of
 its samples is: *refused* with a message, *wrong*, *crash* (a raw Python error, or a process that died) or *hang*.
-Samples that eager mode refuses count for nothing.
+Samples that eager mode refuses, and those that give no tensor, count for nothing.
 """
 
 
@@ -31,10 +31,12 @@ def text(folder):
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
     found = [one for one in found if one["database"] == "module" or scope_reason(one["name"]) is None]
     commits = collections.Counter(one["commit"] for one in found)
-    most = {one["samples"] for one in found}
-    samples = "" if min(most) >= 10**6 else f" Of each entry the first {min(most)} samples or more."
+    shown = (
+        ", ".join(f"{commit} ({n})" for commit, n in commits.most_common()) if len(commits) > 1 else next(iter(commits))
+    )
     parts = [
-        HEAD.format(torch=torch.__version__.split("+")[0], commit=", ".join(sorted(commits)), samples=samples),
+        HEAD.format(torch=torch.__version__.split("+")[0], commit=shown),
+        "## What was asked\n\n" + "\n".join(_asked(found)),
         "## Totals\n\n" + "\n".join(_totals(found)),
         "## Why pairs are not equal\n\n" + "\n".join(_reasons(found)),
         "## Out of scope\n\n" + "\n".join(_out()),
@@ -63,6 +65,29 @@ def pairs(found):
             kind = kind_of(of_part)
             if kind is not None:
                 yield one, part, kind, of_part
+
+
+def _asked(found):
+    """How much of the databases the results are of: a run may be of some entries, or of the first samples of each."""
+    import database
+
+    entries = database.entries()
+    there = collections.Counter(
+        (e.database, e.dtype) for e in entries if e.database == "module" or not scope_reason(e.name)
+    )
+    yield "| database | dtype | entries in scope | asked | with all samples | others: first samples of each |"
+    yield "|---|---|---|---|---|---|"
+    for (base, dtype), count in sorted(there.items(), key=lambda item: (item[0][0] != "op", DTYPES.index(item[0][1]))):
+        asked = [one for one in found if (one["database"], one["dtype"]) == (base, dtype)]
+        part = [one["samples"] for one in asked if not is_whole(one)]
+        first = f"{min(part)}" + (f" to {max(part)}" if max(part) > min(part) else "") if part else "-"
+        yield f"| {base} | {dtype} | {count} | {len(asked)} | {len(asked) - len(part)} | {first} |"
+
+
+def is_whole(one):
+    """Whether all samples of an entry were judged, as it is certain where there were fewer than were asked for."""
+    counts = [of_part["counts"] for of_part in one["parts"].values()]
+    return all("cut" not in count and sum(count.values()) < one["samples"] for count in counts)
 
 
 def _totals(found):

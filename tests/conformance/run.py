@@ -48,9 +48,9 @@ def work(entry, first, most, send):
     import judge
     import scope
 
-    unwritten = scope.is_unwritten(entry.name)
     number = 0
     for part in ("forward", "gradient") if entry.gradient else ("forward",):
+        unwritten = scope.is_unwritten(entry.name, part == "gradient")
         samples = iter(entry.samples(part == "gradient"))
         for count in range(most):
             if number >= first:

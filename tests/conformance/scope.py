@@ -23,10 +23,17 @@ OUT = (
 UNWRITTEN = r"empty(_like|_strided|_permuted)?|new_empty(_strided)?|resize_(as_)?.*"
 
 
+# Gradients of which eager mode leaves a part unwritten.
+UNWRITTEN_GRADIENT = r"as_strided_scatter"
+
+
 def reason(name):
     """Why the op `name` is left out, or None."""
     return next((why for pattern, why in OUT if re.fullmatch(pattern, name)), None)
 
 
-def is_unwritten(name):
-    return re.fullmatch(UNWRITTEN, name) is not None
+def is_unwritten(name, gradient):
+    """Whether only shapes and dtypes of results, or of gradients, are known."""
+    return re.fullmatch(UNWRITTEN, name) is not None or (
+        gradient and re.fullmatch(UNWRITTEN_GRADIENT, name) is not None
+    )

@@ -44,6 +44,7 @@ entries = [
     entry("drawn", lambda x: torch.rand_like(x)),
     entry("refused", lambda x: x.nonzero()),
     entry("eager", lambda x: x.unsqueeze(5)),
+    entry("no_tensor", lambda x: x.shape),
     entry("wrong", lambda x: x + int(traced(x))),
     entry("wrong_slope", lambda x: turns(x * 1), True),
     entry("second_dies", lambda x: dies(x) if len(x) == 3 else x * 2),
@@ -51,8 +52,9 @@ entries = [
 ]
 forever = float("inf")
 first = list(run.campaign(entries, 9, 2, "mark", "commit", False, forever))
+first += run.campaign([entry("one_of_two", torch.exp)], 1, 2, "mark", "later commit", False, forever)
 run.Task = None  # whoever runs an entry again fails
-again = list(run.campaign(entries, 9, 2, "mark", "commit", False, forever))
+again = list(run.campaign(entries + [entry("one_of_two", torch.exp)], 1, 2, "mark", "commit", False, forever))
 assert sorted(map(str, first)) == sorted(map(str, again))
 found = {one["name"]: {part: kinds["counts"] for part, kinds in one["parts"].items()} for one in first}
 print(json.dumps({"found": found, "page": report.text(run.KEPT)}))
@@ -75,18 +77,28 @@ def test_each_sample_is_what_it_is(found):
         "drawn": {"forward": {"equal": 2}},
         "refused": {"forward": {"refused": 2}},
         "eager": {"forward": {"eager": 2}},
+        "no_tensor": {"forward": {"eager": 2}},
         "wrong": {"forward": {"wrong": 2}},
         "wrong_slope": {"forward": {"equal": 2}, "gradient": {"wrong": 2}},
         "second_dies": {"forward": {"equal": 1, "crash": 1}},
         "sleeps": {"forward": {"hang": 1, "equal": 1}},
+        "one_of_two": {"forward": {"equal": 1}},
     }
 
 
 def test_the_page_counts_pairs_and_shows_each(found):
     page = found["page"]
-    assert "| op | forward | float32 | 7 | 3 | 1 | 1 | 1 | 1 | 42.9 |" in page
+    assert "| op | forward | float32 | 8 | 4 | 1 | 1 | 1 | 1 | 50.0 |" in page
     assert "| op | gradient | float32 | 2 | 1 | 0 | 1 | 0 | 0 | 50.0 |" in page
     assert "| second_dies | crash (1 of 2 equal) |" in page
     assert "| exp | equal / equal |" in page and "| eager | - |" in page
     assert "| 1 | refused: aten::nonzero: the shape of its result depends on values" in page
     assert "- sparse tensors: `sparse_sampled_addmm`" in page
+
+
+def test_the_page_says_how_much_was_asked(found):
+    page = found["page"]
+    assert "of commit commit (9), later commit (1)." in page
+    (asked,) = [line for line in page.splitlines() if line.startswith("| op | float32 | ")]
+    assert asked.endswith(" | 10 | 9 | 1 |")
+    assert "| op | bfloat16 | " in page and " | 0 | 0 | - |" in page
