@@ -11,6 +11,7 @@ from sambaflow.samba import utils
 
 X = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
 AT = torch.tensor([[0, 3, 1, 9, 9, 2]]).expand(4, 6).contiguous()
+U = torch.tensor([[[0.2, 0.7, 0.9]]])
 TWO, MINUS = torch.tensor(2), torch.tensor(-1)
 
 
@@ -82,6 +83,25 @@ def regular(x):
     return square, square @ square.mT
 
 
+def statistics(x):
+    aten, running = torch.ops.aten, (torch.zeros(6), torch.ones(6))
+    with torch.no_grad():
+        return (
+            *aten._native_batch_norm_legit(x, None, None, True, 0.1, 1e-3),
+            *aten._batch_norm_with_update(x, x[0], None, *running, 0.5, 1e-3)[:3],
+            aten._native_batch_norm_legit_no_training(x, x[0], x[1], *running, 0.1, 1e-3)[0],
+        )
+
+
+def flatten(result):
+    return result[0], *result[1]
+
+
+def sampled(x, mode, padding, align_corners):
+    grid = (x.view(1, 2, 2, 2, 3) * 1.7).roll(1, -1)
+    return F.grid_sample(x.view(1, 2, 2, 3, 2), grid, mode, padding, align_corners)
+
+
 def unit_lower(x):
     return x[:, :4].tril() + 3 * torch.eye(4)
 
@@ -116,10 +136,40 @@ CALLS = {
     "dilated indices": (lambda x: F.max_pool1d(x, 2, 1, dilation=2, return_indices=True),),
     "ceil_mode indices": (lambda x: F.max_pool1d(x, 4, 4, ceil_mode=True, return_indices=True),),
     "adaptive indices": (lambda x: F.adaptive_max_pool2d(x.view(1, 4, 6), (2, 3), return_indices=True),),
+    "adaptive indices of unequal windows": (
+        lambda x: F.adaptive_max_pool2d(x.view(1, 4, 6), (3, 4), return_indices=True),
+    ),
+    "replicate pad that cuts all": (
+        lambda x: (F.pad(x[None], (-6, 8), mode="replicate"), F.pad(x[None], (8, -7), mode="replicate")),
+    ),
+    "fractional_max_pool2d": (
+        lambda x, u: F.fractional_max_pool2d(x.view(1, 2, 3, 4), 2, (2, 2), return_indices=True, _random_samples=u),
+        torch.tensor([[[0.3, 0.8], [0.6, 0.1]]]),
+    ),
+    "fractional_max_pool3d": (
+        lambda x: F.fractional_max_pool3d(x.view(1, 3, 4, 2), (1, 2, 1), (2, 2, 1), _random_samples=U),
+    ),
+    "antialias": (
+        lambda x: [
+            F.interpolate(x.view(1, 1, 4, 6), size, mode=mode, antialias=True, align_corners=corners)
+            for size, mode, corners in (
+                ((2, 3), "bilinear", False),
+                ((3, 9), "bicubic", False),
+                ((3, 2), "bilinear", True),
+            )
+        ],
+    ),
+    "antialias by a factor": (
+        lambda x: F.interpolate(x.view(1, 1, 4, 6), scale_factor=(0.6, 1.4), mode="bicubic", antialias=True),
+    ),
+    "batch norm of nothing": (
+        lambda x: (x, torch.batch_norm(x[0, :0], None, None, None, None, True, 0.1, 1e-5, False)),
+    ),
     "cummax": (lambda x: x.round(decimals=1).cummax(1),),
     "cummin of NaN": (lambda x: [x, *holes(x).cummin(0)[1:]],),
     "logcumsumexp": (lambda x: x.logcumsumexp(1),),
     "nanmedian": (lambda x: holes(x).nanmedian(),),
+    "nanmedian of equal ones": (lambda x: holes(x.round()).nanmedian(),),
     "nanmedian of rows": (lambda x: holes(x)[:2].nanmedian(1),),
     "mode": (lambda x: x.clamp(-0.5, 0.5).mode(1),),
     "fmax and fmin": (lambda x: torch.fmax(holes(x), x.flip(0)) * torch.fmin(x.flip(1), holes(x)).nan_to_num(),),
@@ -127,6 +177,35 @@ CALLS = {
     "copysign": (lambda x: torch.copysign(x, torch.tensor([0.0, -0.0, 1.0, -1.0, torch.inf, -torch.inf])),),
     "signbit": (lambda x: x * torch.signbit(torch.where(x > 0, 0.0, -0.0)),),
     "frexp": (lambda x: torch.frexp(x * 1000),),
+    "normal has no gradient": (lambda x: x + 3 * torch.normal(x, torch.full_like(x.detach(), 1e-30)),),
+    "angle": (lambda x: x + torch.angle(holes(x)).nan_to_num() * x,),
+    "histogram": (lambda x: (x, *torch.histogram(x.detach(), 5)),),
+    "histogram of weights": (
+        lambda x: (
+            x,
+            *torch.histogram(x.detach(), 4, range=(-1.0, 1.0), weight=x.detach() + 3, density=True),
+            *torch.histogram(x.detach(), torch.tensor([-1.0, -0.2, 0.3, 2.0])),
+        ),
+    ),
+    "histogramdd": (lambda x: (x, *flatten(torch.histogramdd(x.detach().view(-1, 2), [3, 2], density=True))),),
+    "grid_sample of a volume": (
+        lambda x: sampled(x, "bilinear", "zeros", False) + sampled(x, "nearest", "border", True),
+    ),
+    "grid_sample reflected": (
+        lambda x: sampled(x, "bilinear", "reflection", False) + sampled(x, "bilinear", "reflection", True),
+    ),
+    "grid_sample in the border": (lambda x: sampled(x, "bilinear", "border", False),),
+    "linspace between tensors": (lambda x: (x, torch.linspace(x.detach().sum(), x.detach()[0, 0], 7)),),
+    "diagonal_scatter": (lambda x: x.diagonal_scatter(x[:, 0] * 2, 1),),
+    "as_strided_scatter": (lambda x: x.detach().as_strided_scatter(x[:2, :3] * 2, (2, 3), (7, 2), 1),),
+    "cov": (lambda x: torch.cov(x),),
+    "cov of weights": (
+        lambda x: torch.cov(x, fweights=torch.arange(6), aweights=torch.linspace(0.5, 1, 6), correction=2),
+    ),
+    "native_batch_norm": (
+        lambda x: torch.native_batch_norm(x, x[0] + 2, x[1], torch.zeros(6), torch.ones(6), True, 0.1, 1e-3)[0],
+    ),
+    "statistics of batch norms": (lambda x: (x, *statistics(x.detach())),),
     "masked_scatter": (lambda x: torch.zeros(4, 6).masked_scatter(x.detach() > 0, x * 3),),
     "put": (lambda x, i: x.put(i[0, :3] * 2, x[0, :3] * 5, accumulate=True), AT),
     "index_reduce prod": (reduced_at("prod"), AT),
@@ -136,6 +215,7 @@ CALLS = {
     "cdist": (lambda x: torch.cdist(x, x.flip(0) + 1, 1.5),),
     "pdist": (lambda x: F.pdist(x),),
     "lgamma": (lambda x: torch.lgamma(x * 5),),
+    "mvlgamma": (lambda x: torch.mvlgamma(x + 4, 3),),
     "digamma": (lambda x: torch.digamma(x * 5),),
     "polygamma": (lambda x: torch.polygamma(2, x * 5 + 6.3),),
     "erfinv": (lambda x: torch.erfinv(x.tanh()),),
@@ -143,8 +223,20 @@ CALLS = {
     "log_ndtr": (lambda x: torch.special.log_ndtr(x * 2),),
     "bessel": (lambda x: torch.i0(x) + torch.special.i0e(x * 9) + torch.special.i1(x) * torch.special.i1e(x * 9),),
     "chebyshev": (lambda x: x + torch.special.chebyshev_polynomial_t(x.detach(), torch.arange(6)),),
+    "polynomials": (
+        lambda x, n: (
+            x,
+            torch.special.hermite_polynomial_h(x.detach(), n),
+            torch.special.hermite_polynomial_he(x.detach(), 5),
+            torch.special.laguerre_polynomial_l(x.detach(), torch.arange(-1, 5)),
+            torch.special.legendre_polynomial_p(x.detach().tanh(), n),
+        ),
+        torch.tensor([-1.0, 0, 1, 2.7, 9, 4]).expand(4, 6).contiguous(),
+    ),
+    "spherical_bessel_j0": (lambda x: (x, torch.special.spherical_bessel_j0(x.detach() * 2)),),
     "inverse": (lambda x: torch.linalg.inv(regular(x)[0]),),
     "det": (lambda x: torch.linalg.det(regular(x)[0]),),
+    "matrix_exp": (lambda x: torch.matrix_exp(torch.stack([x[:, :4], 2 * (x[:, :4] - x[:, :4].mT)])),),
     "det of a singular matrix": (lambda x: torch.linalg.det(x[:3, :2] @ x[:2, :3]),),
     "slogdet": (lambda x: torch.linalg.slogdet(regular(x)[0])[1],),
     "solve": (lambda x: torch.linalg.solve(regular(x)[0], x),),
@@ -155,6 +247,22 @@ CALLS = {
         lambda x: torch.linalg.solve_triangular(unit_lower(x).mT, x.mT, upper=True, left=False, unitriangular=True),
     ),
     "cholesky_inverse": (lambda x: torch.cholesky_inverse(unit_lower(x)),),
+    "draws of narrow dtypes": (
+        lambda x: (
+            x,
+            *[torch.rand(50, dtype=torch.bfloat16) < 1.0, torch.rand_like(x.half()) >= 0],
+            torch.normal(x.detach().bfloat16(), 1e-9) * 0 + torch.randn(4, 6, dtype=torch.float16).isfinite(),
+            torch.zeros(9, dtype=torch.bfloat16).uniform_(2.0, 3.0) >= 2,
+        ),
+    ),
+    "multinomial": (
+        lambda x: (
+            x,
+            torch.multinomial((x.detach() > 0).float() + 1e-30, 30, True).shape[0] + x.detach() * 0,
+            torch.multinomial(x.detach()[0].abs() + 1, 6).sort()[0],
+            torch.multinomial(torch.tensor([0.0, 1.0, 0.0]) + 0 * x.detach()[:, :3], 5, True),
+        ),
+    ),
     "ctc_loss": (ctc, torch.tensor([6, 5])),
     "ctc_loss without a path": (lambda x, n: ctc(x, n, zero_infinity=True), torch.tensor([6, 2])),
 }
@@ -187,7 +295,6 @@ def leaves(result):
         (lambda x: x[x > 0], "torch.where"),
         (lambda x: x.nonzero(), "torch.where"),
         (lambda x: torch.fft.rfft(x), "complex numbers"),
-        (lambda x: F.adaptive_max_pool2d(x.view(1, 4, 6), (3, 4), return_indices=True)[1], "multiples"),
         (lambda x: x.t().clone().fill_diagonal_(1.0, wrap=True), "wrapping"),
         (lambda x: torch.linalg.inv(x.repeat(20, 20)[:65, :65]), "at most 64"),
     ],

@@ -121,7 +121,8 @@ def test_memory_that_nothing_was_written_to_is_the_same_in_every_trace(shape):
 
     def forward(self, x):
         dropped = torch.nn.functional.dropout(torch.ones_like(x.sum()).expand(shape), 0.5)
-        return (x * torch.empty(shape) * dropped).sum() + self.w.sum()
+        nothing = torch.empty(shape) * torch.empty_permuted(shape, list(range(len(shape))))
+        return (x * nothing * dropped).sum() + self.w.sum()
 
     texts = []
     for value in (1.5, 2.5):

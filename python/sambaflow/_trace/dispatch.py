@@ -58,7 +58,10 @@ _TENSOR_ATTRIBUTES = {"T", "mT", "H", "mH", "data", "real", "imag"}
 # ATen ops that give a view of a tensor in the shape of another.
 _VIEWS_LIKE = {"aten::view_as", "aten::reshape_as", "aten::expand_as"}
 # ATen ops whose elements are whatever memory held: a program is the same each time that it is traced, so they are 0.
-_UNWRITTEN = {"aten::empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty", "aten::new_empty_strided"}
+_UNWRITTEN = {
+    "aten::empty", "aten::empty_like", "aten::empty_permuted", "aten::empty_strided", "aten::new_empty",
+    "aten::new_empty_strided",
+}  # fmt: skip
 # ATen ops whose result shape depends on values.
 _VALUE_SHAPES: dict[str, Callable[..., Any]] = {  # and the largest result that the arguments allow
     "aten::nonzero": lambda x: _meta((x.numel(), x.dim()), torch.int64),

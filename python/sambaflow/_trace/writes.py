@@ -44,9 +44,11 @@ def sets_outside(tracer: Tracer, func: Callable[..., Any], args: Sequence[Any], 
 
 
 def in_place(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """An in-place op: its functional form, then a write to the first argument."""
-    target = args[0] if args else None
-    if not isinstance(target, torch.Tensor) or not func._schema.name.endswith("_"):
+    """An in-place op: its functional form, then a write to the first argument; or what an op is composed of writes."""
+    target, name = args[0] if args else None, func._schema.name
+    if name in COMPOSED and not name.endswith("_"):
+        return tracer.composed(COMPOSED[name], *args, **kwargs)
+    if not isinstance(target, torch.Tensor) or not name.endswith("_"):
         return tracer.fail(func, args, kwargs, "writes to its arguments")
     target = tracer.plain.adopt_written(target)
     args = (target, *args[1:])

@@ -5,19 +5,24 @@ from sambaflow._trace.ops import (
     composed,
     elementwise,
     gradients,
+    grid,
+    histogram,
     index,
     linalg,
     nn,
+    norms,
     order,
+    pooling,
     random,
     recurrent,
     reduce,
+    resize,
     shape,
     signs,
     special,
 )
 
 __all__ = [
-    "composed", "elementwise", "gradients", "index", "linalg", "nn", "order", "random", "recurrent", "reduce", "shape",
-    "signs", "special",
+    "composed", "elementwise", "gradients", "grid", "histogram", "index", "linalg", "nn", "norms", "order", "pooling",
+    "random", "recurrent", "reduce", "resize", "shape", "signs", "special",
 ]  # fmt: skip

@@ -143,6 +143,26 @@ def _put(x: torch.Tensor, index: torch.Tensor, source: torch.Tensor, accumulate:
     return flat.view(x.shape)
 
 
+@composes("copy")
+def _copy(x: torch.Tensor, source: torch.Tensor, non_blocking: bool = False) -> torch.Tensor:
+    return source.to(x.dtype).expand(x.shape).clone()
+
+
+def _scattered(view: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """A copy of x whose part that `view` gives is `source`."""
+
+    def scatter(x: torch.Tensor, source: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        result = x.clone()
+        view(result, *args, **kwargs).copy_(source)
+        return result
+
+    return scatter
+
+
+composes("diagonal_scatter")(_scattered(torch.diagonal))
+composes("as_strided_scatter")(_scattered(torch.as_strided))
+
+
 @composes("masked_scatter")
 def _masked_scatter(x: torch.Tensor, mask: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
     """The elements of `source` one after the other where the mask is true."""
@@ -260,51 +280,6 @@ def _embedding_bag(
     return result, bag, count.squeeze(1).to(torch.int64), torch.zeros(0, dtype=torch.int64)
 
 
-# ---- pooling with indices
-
-
-def _window_indices(x: torch.Tensor, out: Sequence[int], window: Sequence[int], stride: Sequence[int],
-                    padding: Sequence[int], dilation: Sequence[int]) -> torch.Tensor:  # fmt: skip
-    """For each window of x[.., spatial], the flat index of its largest element in the unpadded spatial dims."""
-    rank, spatial = len(window), x.shape[-len(window) :]
-    extents = [d * (k - 1) + 1 for d, k in zip(dilation, window, strict=True)]
-    high = [(o - 1) * s + e - n - p for o, s, e, n, p in zip(out, stride, extents, spatial, padding, strict=True)]
-    pads = [amount for low_high in reversed(list(zip(padding, high, strict=True))) for amount in low_high]
-    pieces = torch.nn.functional.pad(x, pads, value=-torch.inf)
-    for axis in range(rank):
-        pieces = pieces.unfold(x.dim() - rank + axis, extents[axis], stride[axis])
-    pieces = pieces[(..., *[slice(None, None, d) for d in dilation])]
-    place = pieces.flatten(-rank).argmax(-1)
-    index = torch.zeros((), dtype=torch.int64)
-    for axis in range(rank):
-        within = place.div(int(torch.Size(window[axis + 1 :]).numel()), rounding_mode="floor") % window[axis]
-        start = (torch.arange(out[axis]) * stride[axis] - padding[axis]).view(-1, *[1] * (rank - 1 - axis))
-        index = index * spatial[axis] + start + within * dilation[axis]
-    return index
-
-
-def pooled_indices(x: torch.Tensor, out: Sequence[int], attrs: dict[str, Any]) -> torch.Tensor:
-    """The indices of a max pooling row with these attributes, whose result has the spatial dims `out`."""
-    return _window_indices(x, out, attrs["window"], attrs["stride"], attrs["padding"], attrs["dilation"])
-
-
-def adaptive_indices(x: torch.Tensor, out: Sequence[int]) -> torch.Tensor | None:
-    """The indices of adaptive max pooling, where its windows are all alike; else None."""
-    spatial = x.shape[-len(out) :]
-    if any(n % o for n, o in zip(spatial, out, strict=True)):
-        return None
-    window = [n // o for n, o in zip(spatial, out, strict=True)]
-    return _window_indices(x, out, window, window, [0] * len(out), [1] * len(out))
-
-
-@composes("max_unpool2d", "max_unpool3d")
-def _max_unpool(x: torch.Tensor, indices: torch.Tensor, output_size: Sequence[int], *_: Any) -> torch.Tensor:
-    lead = x.shape[: x.dim() - len(output_size)]
-    flat = torch.zeros(*lead, torch.Size(output_size).numel(), dtype=x.dtype)
-    flat = flat.scatter(-1, indices.flatten(len(lead)), x.flatten(len(lead)))
-    return flat.unflatten(-1, list(output_size))
-
-
 @composes("soft_margin_loss")
 def _soft_margin_loss(x: torch.Tensor, target: torch.Tensor, reduction: int = 1) -> torch.Tensor:
     """In the dtype of x, whatever the target's, as eager mode has it."""
@@ -321,9 +296,10 @@ def _ctc_loss(
     log_probs: torch.Tensor, targets: torch.Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0,
     reduction: int = 1, zero_infinity: bool = False,
 ) -> torch.Tensor:  # fmt: skip
-    """The forward recursion over time; log_probs [T, N, C], or [T, C] without batch."""
-    batched = log_probs.dim() == 3
-    log_probs = log_probs if batched else log_probs.unsqueeze(1)
+    """The forward recursion over time; log_probs [T, N, C], or [T, C] without batch. In double precision: sums over
+    time are large, and gradients are their exponentials."""
+    batched, dtype = log_probs.dim() == 3, log_probs.dtype
+    log_probs = (log_probs if batched else log_probs.unsqueeze(1)).double()
     steps, batch = log_probs.shape[:2]
     lengths = (n if isinstance(n, torch.Tensor) else torch.tensor(n) for n in (input_lengths, target_lengths))
     input_lengths, target_lengths = (n.reshape(-1) for n in lengths)
@@ -344,6 +320,7 @@ def _ctc_loss(
     ends = torch.where(torch.cat([last >= 0, last > 0], 1), ends, _MINUS_INFINITY)
     loss = -torch.logsumexp(ends, 1) + _mass_gradient(log_probs, input_lengths)
     loss = torch.where(loss > -_MINUS_INFINITY / 2, 0.0 if zero_infinity else torch.inf, loss)
+    loss = loss.to(dtype)
     if reduction == 1:
         return (loss / target_lengths.clamp(min=1)).mean()
     return loss.sum() if reduction == 2 else loss if batched else loss.squeeze(0)
@@ -470,6 +447,23 @@ def _histc(x: torch.Tensor, bins: int = 100, min: float = 0, max: float = 0) -> 
     within = ((x >= low) & (x <= high)).flatten()
     place = torch.where(within, ((x - low) * bins / (high - low)).flatten(), 0).long().clamp(max=bins - 1)
     return torch.zeros(bins, dtype=x.dtype).index_add(0, place, within.to(x.dtype))
+
+
+@composes("cov")
+def _cov(
+    x: torch.Tensor, *, correction: int = 1, fweights: torch.Tensor | None = None, aweights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """As eager mode has it, which looks whether weights are legal."""
+    x = x.view(1, -1) if x.dim() < 2 else x
+    weights = [w for w in (fweights, aweights) if w is not None]
+    if not weights:
+        shifted = x - (x.sum(1) / x.shape[1]).unsqueeze(1)
+        return (shifted @ shifted.T).div(max(0, x.shape[1] - correction)).squeeze()
+    weight = weights[0] if len(weights) == 1 else weights[0] * weights[1]
+    total = weight.sum()
+    lost = correction * (weight * aweights).sum() / total if aweights is not None and correction else correction
+    shifted = x - ((x * weight).sum(1) / total).unsqueeze(1)
+    return (shifted @ (shifted * weight).T).div((total - lost).clamp(min=0)).squeeze()
 
 
 # ---- products of several

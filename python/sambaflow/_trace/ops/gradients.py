@@ -102,7 +102,8 @@ class _Logit(_OfSaved):
 
     @staticmethod
     def slopes(grad: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        return torch.where((x < 0) | (x > 1), math.nan, grad / (x * (1 - x)))
+        place = x if x.dtype in (torch.float32, torch.float64) else x.abs()  # PyTorch's code for narrow types has no -0
+        return torch.where((x < 0) | (x > 1), math.nan, grad / (place * (1 - place)))
 
 
 class _Sinc(_OfSaved):
@@ -128,7 +129,7 @@ class _Entropy(_OfSaved):
         return grad * -(1 + x.log())
 
 
-class _Even(_OfSaved):
+class Even(_OfSaved):
     """`value`, an element of x, with a gradient that all elements equal to it share (NaN equals NaN)."""
 
     @staticmethod
@@ -165,7 +166,7 @@ def _median(x: torch.Tensor, dim: int | None = None, keepdim: bool = False) -> A
         indices = torch.where(nans.any(along, True), nans.to(torch.int32).argmax(along, True), indices)
     values = flat.gather(along, indices)
     if dim is None:
-        return _Even.apply(x, values.detach().squeeze(0)) if x.is_floating_point() else values.squeeze(0)
+        return Even.apply(x, values.detach().squeeze(0)) if x.is_floating_point() else values.squeeze(0)
     return (values, indices) if keepdim else (values.squeeze(dim), indices.squeeze(dim))
 
 

@@ -161,6 +161,46 @@ class _Triangular(torch.autograd.Function):
         return of_matrix.to(matrix.dtype), of_right.to(grad.dtype), None, None
 
 
+_HALVINGS = 24  # of a matrix whose exponential is wanted, until its powers vanish
+_POWERS = 16
+
+
+def _exponential(matrix: torch.Tensor) -> torch.Tensor:
+    """A sum of powers of the matrix halved until its norm is below 1/2, squared as often; NaN beyond."""
+    norm = matrix.abs().sum(-2).amax(-1)[..., None, None]
+    halvings = sum((norm >= 2.0 ** (k - 1)).to(matrix.dtype) for k in range(_HALVINGS))
+    small = matrix * torch.exp2(-halvings)
+    unit = torch.eye(matrix.shape[-1], dtype=matrix.dtype)
+    result = unit
+    for power in range(_POWERS, 0, -1):
+        result = unit + small @ result / power
+    for k in range(_HALVINGS):
+        result = torch.where(halvings > k, result @ result, result)
+    return torch.where(norm < 2.0 ** (_HALVINGS - 1), result, torch.nan)
+
+
+class _Exponential(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        _rows(x, "matrix_exp")
+        ctx.save_for_backward(x)
+        return _exponential(x.double()).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+        """The upper right quarter of the exponential of [x', grad; 0, x']."""
+        (x,) = ctx.saved_tensors
+        n, turned = x.shape[-1], x.double().mT
+        upper = torch.cat([turned, grad.double()], -1)
+        lower = torch.cat([torch.zeros_like(turned), turned], -1)
+        return _exponential(torch.cat([upper, lower], -2))[..., :n, n:].to(x.dtype)
+
+
+@composes("linalg_matrix_exp", "matrix_exp")
+def _matrix_exp(x: torch.Tensor) -> torch.Tensor:
+    return _Exponential.apply(x)  # type: ignore[no-any-return]
+
+
 def _no_errors(x: torch.Tensor) -> torch.Tensor:
     """What eager mode says of each matrix: that nothing is wrong."""
     return torch.zeros(x.shape[:-2], dtype=torch.int32)

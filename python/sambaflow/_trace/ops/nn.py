@@ -11,7 +11,7 @@ import torch
 
 from sambaflow._trace.call import REDUCTIONS, Call, handles
 from sambaflow._trace.graph import Attr, Value
-from sambaflow._trace.ops.composed import adaptive_indices, pooled_indices
+from sambaflow._trace.ops.pooling import adaptive_indices, pooled_indices
 from sambaflow._trace.tensor import as_meta
 
 # ---- products
@@ -168,12 +168,6 @@ def _max_pool(
     return _pooled(c, "max_pool", x, rank, attrs, c.out)
 
 
-def _no_indices(c: Call, out: torch.Tensor) -> Value:
-    """The indices are part of torch's result; only their use is unsupported."""
-    reason = "the indices can be used only where the sizes are multiples of the output's"
-    return c.tracer.undefined([(out.dtype, tuple(out.shape))], c.name, reason)[0]
-
-
 @handles("avg_pool1d", "avg_pool2d", "avg_pool3d")
 def _avg_pool(
     c: Call, x: Any, kernel_size: Any, stride: Any = (), padding: Any = 0, ceil_mode: bool = False,
@@ -202,10 +196,10 @@ def _adaptive_avg_pool(c: Call, x: Any, output_size: Any, **_: Any) -> Value:
 @handles("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d")
 def _adaptive_max_pool(c: Call, x: Any, output_size: Any, **_: Any) -> list[Value]:
     rank = int(c.name[17])
-    out, indices = c.out
+    out, _ = c.out
     value = _pooled(c, "adaptive_max_pool", x, rank, {"shape": tuple(out.shape[-rank:])}, out)
     found = c.tracer.composed(adaptive_indices, x, tuple(out.shape[-rank:]))
-    return [value, _no_indices(c, indices) if found is None else c.value(found)]
+    return [value, c.value(found)]
 
 
 _UPSAMPLE = {
@@ -264,6 +258,8 @@ def _batch_norm(
     c: Call, x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float,
     eps: float, **_: Any,
 ) -> Value:  # fmt: skip
+    if x.dim() < 2:  # of no elements, or torch had refused it
+        return c.emit("clone", [c.value(x)], {}, x)
     channels = x.shape[1]
     dtype = torch.float32 if x.dtype in (torch.bfloat16, torch.float16) else x.dtype
     statistics = (running_mean.dtype if running_mean is not None else dtype, (channels,))

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from sambaflow._trace.ops.composed import composes
+from sambaflow._trace.ops.gradients import Even
 
 
 def _earlier(x: torch.Tensor, dim: int) -> Iterator[tuple[int, Callable[[torch.Tensor], torch.Tensor]]]:
@@ -74,7 +75,7 @@ def _nanmedian(x: torch.Tensor, dim: int | None = None, keepdim: bool = False) -
     indices = torch.argsort(flat, dim=along, stable=True).gather(along, place)  # NaN comes last
     values = flat.gather(along, indices)
     if dim is None:
-        return values.squeeze(0)
+        return Even.apply(x, values.detach().squeeze(0))
     return (values, indices) if keepdim else (values.squeeze(dim), indices.squeeze(dim))
 
 

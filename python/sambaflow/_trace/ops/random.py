@@ -9,12 +9,20 @@ import torch
 
 from sambaflow._trace.call import Call, handles, handles_random, type_of
 from sambaflow._trace.graph import Type, Value
+from sambaflow._trace.ops.composed import composes
+
+_DIGITS = {torch.bfloat16: 8, torch.float16: 11}  # of a number that is drawn from [0, 1)
 
 
 def _draw(c: Call, row: str, like: torch.Tensor | Type) -> Value:
+    """In float32 where `like` is of a narrow dtype: what is made of it has to be cast."""
     dtype, shape = type_of(like)
-    compute = dtype if dtype.is_floating_point else torch.float32
-    return c.emit(row, [], {"stream": c.tracer.next_stream()}, (compute, shape))
+    kind = (dtype if dtype == torch.float64 else torch.float32, shape)
+    draw = c.emit(row, [], {"stream": c.tracer.next_stream()}, kind)
+    if row != "rand" or dtype not in _DIGITS:
+        return draw
+    steps = 2.0 ** _DIGITS[dtype]
+    return _affine(c, c.emit("floor", [_affine(c, draw, steps, 0)], {}, kind), 1 / steps, 0)
 
 
 def _affine(c: Call, value: Value, scale: Any, offset: Any) -> Value:
@@ -27,7 +35,7 @@ def _affine(c: Call, value: Value, scale: Any, offset: Any) -> Value:
 
 @handles_random("rand", "randn", "rand_like", "randn_like")
 def _rand(c: Call, **_: Any) -> Value:
-    return _draw(c, c.name.removesuffix("_like"), c.out)
+    return c.cast(_draw(c, c.name.removesuffix("_like"), c.out), c.out.dtype)
 
 
 @handles_random("uniform_")
@@ -42,7 +50,9 @@ def _normal_in_place(c: Call, x: Any, mean: float = 0.0, std: float = 1.0, **_: 
 
 @handles_random("normal")
 def _normal(c: Call, mean: Any = 0.0, std: Any = 1.0, **_: Any) -> Value:
-    return _affine(c, _draw(c, "randn", c.out), std, mean)
+    """Without a gradient, as in PyTorch."""
+    std, mean = (c.again(torch.ops.aten.detach.default, t) if isinstance(t, torch.Tensor) else t for t in (std, mean))
+    return c.cast(_affine(c, _draw(c, "randn", c.out), std, mean), c.out.dtype)
 
 
 @handles_random("randint", "randint_like")
@@ -72,3 +82,16 @@ def _dropout(c: Call, x: Any, p: float = 0.5, train: bool | None = True, **_: An
         return NotImplemented
     attrs = {"p": float(p), "training": bool(train), "stream": c.tracer.next_stream()}
     return c.emit("dropout", [c.value(x)], attrs, x)
+
+
+@composes("multinomial")
+def _multinomial(x: torch.Tensor, num_samples: int, replacement: bool = False, **_: Any) -> torch.Tensor:
+    """Places in proportion to x: where a draw lies among the sums so far; or, without replacement, the largest of x
+    divided by exponential draws."""
+    weights = x.detach().float() if x.dtype != torch.float64 else x.detach()
+    if replacement:
+        sums = weights.cumsum(-1)
+        draws = torch.rand((*x.shape[:-1], num_samples), dtype=weights.dtype) * sums[..., -1:]
+        return torch.searchsorted(sums, draws, right=True).clamp(max=x.shape[-1] - 1)
+    draws = -torch.log1p(-torch.rand_like(weights)).clamp(max=-1e-30)
+    return (weights / draws).topk(num_samples)[1]

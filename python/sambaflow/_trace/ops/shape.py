@@ -247,13 +247,17 @@ def _pad(c: Call, x: Any, pad: Sequence[int], mode: str = "constant", value: flo
     if min(low + high, default=0) < 0:  # negative padding cuts
         start = [max(0, -n) for n in low]
         stop = [n - max(0, -h) for n, h in zip(x.shape, high, strict=True)]
-        shape = tuple(b - a for a, b in zip(start, stop, strict=True))
-        for dim, left in enumerate(shape):
-            if left < 0 or (left == 0 and mode != "constant" and max(low[dim], high[dim]) > 0):
+        for dim, size in enumerate(x.shape):
+            left, pads = stop[dim] - start[dim], max(low[dim], high[dim]) > 0
+            if left <= 0 < size and pads and mode == "replicate":  # all is cut: what is next is repeated
+                start[dim] = size - 1 if low[dim] < 0 else 0
+                stop[dim], low[dim], high[dim] = start[dim] + 1, 0, size + low[dim] + high[dim] - 1
+            elif left < 0 or (left == 0 and mode != "constant" and pads):
                 raise TraceError(
-                    f"{c.tracer.scope.source()}: pad ({mode}) by {low[dim]} and {high[dim]} cuts all {x.shape[dim]} "
+                    f"{c.tracer.scope.source()}: pad ({mode}) by {low[dim]} and {high[dim]} cuts all {size} "
                     f"elements of dim {dim} away and puts others in their place, which no element says; cut less"
                 )
+        shape = tuple(b - a for a, b in zip(start, stop, strict=True))
         source = c.emit("narrow", [source], {"start": start, "stop": stop, "step": [1] * rank}, (x.dtype, shape))
         low, high = [max(0, n) for n in low], [max(0, n) for n in high]
     if not any(low + high):

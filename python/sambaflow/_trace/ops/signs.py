@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 
-from sambaflow._trace.ops.composed import composes
+from sambaflow._trace.ops.composed import composes, operands
 
 
 def _promoted(x: torch.Tensor, other: torch.Tensor, *, floating: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
@@ -17,17 +18,38 @@ def _promoted(x: torch.Tensor, other: torch.Tensor, *, floating: bool = False) -
     return x.to(dtype), other.to(dtype)
 
 
+class _Chosen(torch.autograd.Function):
+    """x where it is `taken`, else `other`; the gradient goes to x where it is `first`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, other: torch.Tensor, taken: torch.Tensor, first: torch.Tensor) -> Any:
+        ctx.save_for_backward(first)
+        return torch.where(taken, x, other)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (first,) = ctx.saved_tensors
+        return torch.where(first, grad, 0.0), torch.where(first, 0.0, grad), None, None
+
+
+def _farther(x: torch.Tensor, other: torch.Tensor, exceeds: Any, reaches: Any) -> torch.Tensor:
+    """What is farther; that which is a number where the other is none. The first of equal ones has the gradient and
+    is taken, but in bfloat16, which shows at zeros."""
+    x, other = _promoted(x, other)
+    none = other != other
+    first = reaches(x, other) | none
+    taken = exceeds(x, other) | none if x.dtype == torch.bfloat16 else first
+    return _Chosen.apply(x, other, taken, first)  # type: ignore[no-any-return]
+
+
 @composes("fmax")
 def _fmax(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """The greater; that which is a number where the other is none. The first of equal ones has the gradient."""
-    x, other = _promoted(x, other)
-    return torch.where((x >= other) | (other != other), x, other)
+    return _farther(x, other, torch.gt, torch.ge)
 
 
 @composes("fmin")
 def _fmin(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    x, other = _promoted(x, other)
-    return torch.where((x <= other) | (other != other), x, other)
+    return _farther(x, other, torch.lt, torch.le)
 
 
 @composes("signbit")
@@ -36,6 +58,24 @@ def _signbit(x: torch.Tensor) -> torch.Tensor:
     if x.dtype == torch.bool:
         return torch.zeros_like(x)
     return (x < 0) | ((x == 0) & (1 / x < 0)) if x.is_floating_point() else x < 0
+
+
+class _Angle(torch.autograd.Function):
+    """That of a complex number with x as its real part: 0 or pi, without a slope."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x)
+        return torch.where(x < 0, torch.full_like(x, math.pi), torch.where(x != x, x, 0.0))
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(ctx.saved_tensors[0])
+
+
+@composes("angle")
+def _angle(x: torch.Tensor) -> torch.Tensor:
+    return _Angle.apply(*operands(x))  # type: ignore[no-any-return]
 
 
 class _CopySign(torch.autograd.Function):
@@ -75,7 +115,7 @@ class _Hypot(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x, y, result = ctx.saved_tensors
-        return grad * (x / result), grad * (y / result)
+        return grad * x / result, grad * y / result
 
 
 @composes("hypot")

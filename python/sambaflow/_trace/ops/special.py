@@ -2,7 +2,8 @@
 """Special functions, composed of maps: `lgamma`, `digamma`, `polygamma`, `erfinv`, the modified Bessel functions.
 
 Each is a value and a slope, both in double precision and rounded once to the dtype of the op: series whose terms are
-known beforehand, where a branch that is not taken may be anything, since gradients do not go through it.
+known beforehand, where a branch that is not taken may be anything, since gradients do not go through it. At poles and
+infinities they are what PyTorch's formulas give there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 
 from sambaflow._trace.ops.composed import COMPOSED, Number, composes, operands
+from sambaflow._trace.tensor import TracedTensor
 
 Function = Callable[[torch.Tensor], torch.Tensor]
 # Bernoulli numbers B(2), B(4), .. of the asymptotic series of log gamma and its derivatives.
@@ -23,7 +25,7 @@ _SERIES_TO = 20.0  # up to here Bessel functions are sums of powers, from here o
 
 
 class _Special(torch.autograd.Function):
-    """`value` of x in double precision, with the gradient `slope` of it."""
+    """`value` of x in double precision; its gradient is `slope` of x in the dtype of the op."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, value: Function, slope: Function) -> torch.Tensor:
@@ -34,11 +36,15 @@ class _Special(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
         (x,) = ctx.saved_tensors
-        return (grad.double() * ctx.slope(x.double())).to(x.dtype), None, None
+        return grad * ctx.slope(x).to(x.dtype), None, None
 
 
 def _special(x: torch.Tensor, value: Function, slope: Function) -> torch.Tensor:
     return _Special.apply(*operands(x), value, slope)  # type: ignore[no-any-return]
+
+
+def _in_double(function: Function) -> Function:
+    return lambda x: function(x.double())
 
 
 def polynomial(x: torch.Tensor, coefficients: Sequence[float]) -> torch.Tensor:
@@ -93,9 +99,10 @@ def _log_gamma_by_stirling(x: torch.Tensor) -> torch.Tensor:
 
 
 def _log_gamma(x: torch.Tensor) -> torch.Tensor:
-    mirrored = torch.log(math.pi / torch.sin(math.pi * _from_integer(x)).abs()) - _log_gamma_from_0(1 - x)
-    value = torch.where(x > 0, _log_gamma_from_0(x), mirrored)
-    return torch.where(x.abs() == math.inf, math.inf, value)
+    turn = _from_integer(x)
+    mirrored = torch.log(math.pi / torch.sin(math.pi * turn).abs()) - _log_gamma_from_0(1 - x)
+    value = torch.where(x > 0, _log_gamma_from_0(x), torch.where(x > -1e-20, -torch.log(-x), mirrored))
+    return torch.where((x.abs() == math.inf) | ((turn == 0) & (x <= 0)), math.inf, value)
 
 
 def _digamma(x: torch.Tensor) -> torch.Tensor:
@@ -131,34 +138,58 @@ def _polygamma_from_0(order: int, x: torch.Tensor) -> torch.Tensor:
     return factorial * near + far**order * tail
 
 
+def _trigamma(x: torch.Tensor) -> torch.Tensor:
+    """In steps and terms as many as PyTorch has, and so to nine digits only."""
+    x = x if x.dtype == torch.float64 else x.float()
+    mirrored = x < 0.5
+    far = torch.where(mirrored, 1 - x, x)
+    near = torch.zeros_like(x)
+    for _ in range(6):
+        near, far = near + 1 / (far * far), far + 1
+    square = 1 / (far * far)
+    tail = (1 + 1 / (2 * far) + square * (1 / 6 - square * (1 / 30 - square * (1 / 42)))) / far
+    sine = torch.sin(math.pi * x)
+    return torch.where(mirrored, math.pi**2 / (sine * sine) - near - tail, near + tail)
+
+
 def _polygamma(order: int) -> Function:
-    if order == 0:
-        return _digamma
+    if order < 2:
+        return _trigamma if order else _digamma
     sign = 1.0 if order % 2 else -1.0
     cotangents = _cotangent_derivative(order)
 
     def value(x: torch.Tensor) -> torch.Tensor:
         turn = _from_integer(x)
         mirrored = -polynomial(1 / torch.tan(math.pi * turn), cotangents) - _polygamma_from_0(order, 1 - x)
-        mirrored = torch.where(turn == 0, sign * math.inf, mirrored)
-        return torch.where(x > 0, sign * _polygamma_from_0(order, x), mirrored)
+        mirrored = torch.where(x == torch.floor(x), sign * math.inf, mirrored)
+        return torch.where(x == math.inf, math.nan, torch.where(x > 0, sign * _polygamma_from_0(order, x), mirrored))
 
     return value
 
 
 @composes("lgamma")
 def _lgamma_op(x: torch.Tensor) -> torch.Tensor:
-    return _special(x, _log_gamma, _digamma)
+    return _special(x, _log_gamma, _in_double(_digamma))
 
 
 @composes("digamma")
 def _digamma_op(x: torch.Tensor) -> torch.Tensor:
-    return _special(x, _digamma, _polygamma(1))
+    return _special(x, _digamma, _trigamma)
 
 
 @composes("polygamma")
 def _polygamma_op(n: int, x: torch.Tensor) -> torch.Tensor:
-    return _special(x, _polygamma(n), _polygamma(n + 1))
+    slope = _trigamma if n == 0 else _in_double(_polygamma(n + 1))
+    return _special(x, _polygamma(n), slope)
+
+
+@composes("mvlgamma")
+def _mvlgamma_op(x: torch.Tensor, p: int) -> torch.Tensor:
+    def added(function: Function) -> Function:
+        return lambda x: sum((function(x - k / 2) for k in range(1, p)), function(x + 0.0))  # of -0, that of 0
+
+    value, constant = added(_log_gamma), p * (p - 1) / 4 * math.log(math.pi)
+    return _special(x, lambda x: value(x) + constant, _in_double(added(_digamma)))
 
 
 # ---- error functions and the normal distribution
@@ -213,28 +244,29 @@ def _normal_quantile(p: torch.Tensor) -> torch.Tensor:
 
 def _scaled_erfc(x: torch.Tensor) -> torch.Tensor:
     square = 1 / (x * x)
-    far = polynomial(square, (1.0, -0.5, 0.75, -1.875, 6.5625, -29.53125, 162.421875)) / (x * math.sqrt(math.pi))
+    far = polynomial(square, (1.0, -0.5, 0.75, -1.875, 6.5625, -29.53125, 162.421875)) / x / math.sqrt(math.pi)
     return torch.where(x > 20, far, torch.exp(x * x) * torch.erfc(x))
 
 
 @composes("erfinv")
 def _erfinv_op(x: torch.Tensor) -> torch.Tensor:
-    return _special(x, _erfinv, lambda y: 0.5 * math.sqrt(math.pi) * torch.exp(_erfinv(y) ** 2))
+    return _special(x, _erfinv, _in_double(lambda y: 0.5 * math.sqrt(math.pi) * torch.exp(_erfinv(y) ** 2)))
 
 
 @composes("special_log_ndtr")
 def _log_ndtr_op(x: torch.Tensor) -> torch.Tensor:
-    return _special(x, _log_normal, _log_normal_slope)
+    return _special(x, _log_normal, _in_double(_log_normal_slope))
 
 
 @composes("special_ndtri")
 def _ndtri_op(x: torch.Tensor) -> torch.Tensor:
-    return _special(x, _normal_quantile, lambda p: math.sqrt(2 * math.pi) * torch.exp(0.5 * _normal_quantile(p) ** 2))
+    slope = lambda p: math.sqrt(2 * math.pi) * torch.exp(0.5 * _normal_quantile(p) ** 2)  # noqa: E731
+    return _special(x, _normal_quantile, _in_double(slope))
 
 
 @composes("special_erfcx")
 def _erfcx_op(x: torch.Tensor) -> torch.Tensor:
-    return _special(x, _scaled_erfc, lambda x: 2 * x * _scaled_erfc(x) - 2 / math.sqrt(math.pi))
+    return _special(x, _scaled_erfc, lambda x: 2 * x * _scaled_erfc(x.double()) - 2 / math.sqrt(math.pi))
 
 
 # ---- modified Bessel functions of the first kind
@@ -259,7 +291,6 @@ def _modified_bessel(order: int, scaled: bool) -> Function:
         near, far = _bessel(order, x)
         scale = torch.exp(-x.abs()) if scaled else torch.exp(x.abs())
         size = torch.where(x.abs() < _SERIES_TO, near * scale if scaled else near, far if scaled else far * scale)
-        size = torch.where(x.abs() == math.inf, 0.0 if scaled else math.inf, size)
         return torch.where(x < 0, -size, size) if order else size
 
     return value
@@ -268,18 +299,30 @@ def _modified_bessel(order: int, scaled: bool) -> Function:
 _i0, _i1, _i0e, _i1e = (_modified_bessel(order, scaled) for scaled in (False, True) for order in (0, 1))
 
 
-def _over_x(value: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """value / x, where that goes to 1/2 at 0."""
-    return torch.where(x == 0, 0.5, value / x)
+_TINY = 2.0**-52  # up to here PyTorch takes the slope at 0, and at NaN
+
+
+def _slope_i1(x: torch.Tensor) -> torch.Tensor:
+    return torch.where(x.abs() > _TINY, _i0(x) - _i1(x) / x, 0.5)
+
+
+def _slope_i1e(x: torch.Tensor) -> torch.Tensor:
+    return torch.where(x.abs() > _TINY, _i0e(x) - _i1e(x) * (x.sign() + 1 / x), 0.5)
+
+
+def _slope_i0e(x: torch.Tensor) -> torch.Tensor:
+    """The difference of two rounded values: where they are equal, its sign is plus."""
+    wide = x.double()
+    return _i1e(wide).to(x.dtype) - x.sign() * _i0e(wide).to(x.dtype)
 
 
 _BESSEL = {
-    "i0": (_i0, _i1),
-    "special_i1": (_i1, lambda x: _i0(x) - _over_x(_i1(x), x)),
-    "special_i0e": (_i0e, lambda x: _i1e(x) - x.sign() * _i0e(x)),
-    "special_i1e": (_i1e, lambda x: _i0e(x) - x.sign() * _i1e(x) - _over_x(_i1e(x), x)),
-    "special_modified_bessel_i0": (_i0, _i1),
-    "special_modified_bessel_i1": (_i1, lambda x: _i0(x) - _over_x(_i1(x), x)),
+    "i0": (_i0, _in_double(_i1)),
+    "special_i1": (_i1, _in_double(_slope_i1)),
+    "special_i0e": (_i0e, _slope_i0e),
+    "special_i1e": (_i1e, _in_double(_slope_i1e)),
+    "special_modified_bessel_i0": (_i0, _in_double(_i1)),
+    "special_modified_bessel_i1": (_i1, _in_double(_slope_i1)),
 }
 for _name, (_value, _slope) in _BESSEL.items():
     COMPOSED[f"aten::{_name}"] = lambda x, value=_value, slope=_slope: _special(x, value, slope)
@@ -324,3 +367,55 @@ def _chebyshev_op(kind: int, shifted: bool) -> Callable[..., torch.Tensor]:
 for _kind, _letter in enumerate("tuvw"):
     COMPOSED[f"aten::special_chebyshev_polynomial_{_letter}"] = _chebyshev_op(_kind, False)
     COMPOSED[f"aten::special_shifted_chebyshev_polynomial_{_letter}"] = _chebyshev_op(_kind, True)
+
+
+# ---- other orthogonal polynomials, by the recurrences that PyTorch has
+
+_Step = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+_DEGREES = {torch.float64: 512}  # up to which degree: at most so many steps, NaN beyond, as Hermite's are in PyTorch
+_POLYNOMIALS: dict[str, tuple[Function, _Step]] = {  # of degree 1, and of degree k + 1 by those of k and k - 1
+    "hermite_polynomial_h": (lambda x: x + x, lambda k, x, q, p: (x + x) * q - 2 * k * p),
+    "hermite_polynomial_he": (lambda x: x, lambda k, x, q, p: x * q - k * p),
+    "laguerre_polynomial_l": (lambda x: 1 - x, lambda k, x, q, p: ((2 * k + (1 - x)) * q - k * p) / (k + 1)),
+    "legendre_polynomial_p": (lambda x: x, lambda k, x, q, p: ((2 * k + 1) * x * q - k * p) / (k + 1)),
+}
+
+
+def _most_steps(n: torch.Tensor, dtype: torch.dtype) -> int:
+    """How many degrees are asked for: a degree that is traced may be any."""
+    most = _DEGREES.get(dtype, 128)
+    known = not isinstance(n, TracedTensor) and n.numel() and bool(n.isfinite().all())
+    return min(most, max(1, int(n.max()))) if known else most
+
+
+def _recurrent(name: str) -> Callable[..., torch.Tensor]:
+    first, step = _POLYNOMIALS[name]
+
+    def call(x: torch.Tensor | Number, n: torch.Tensor | Number) -> torch.Tensor:
+        x, n = operands(x, n)
+        with torch.no_grad():
+            x, degree = x.detach(), torch.trunc(n.detach())
+            before, value = torch.ones_like(x), first(x)
+            result = torch.where(degree == 0, before, value)
+            for k in range(1, _most_steps(n, x.dtype)):
+                before, value = value, step(k, x, value, before)
+                result = torch.where(degree == k + 1, value, result)
+            if name.startswith("legendre"):
+                result = torch.where(x == 1, 1.0, torch.where(x == -1, 1 - 2 * torch.remainder(degree, 2), result))
+            if name.startswith("laguerre"):
+                result = torch.where(x == 0, 1.0, result)
+            result = torch.where(degree > _DEGREES.get(x.dtype, 128), math.nan, result)
+            return torch.where((degree >= 0) & (degree < math.inf), result, 0.0)
+
+    return call
+
+
+for _name in _POLYNOMIALS:
+    COMPOSED[f"aten::special_{_name}"] = _recurrent(_name)
+
+
+@composes("special_spherical_bessel_j0")
+def _spherical_bessel_j0(x: torch.Tensor) -> torch.Tensor:
+    (x,) = operands(x.detach())
+    near = polynomial(x * x, [(-1) ** k / math.factorial(2 * k + 1) for k in range(7)])
+    return torch.where(x.abs() == math.inf, 0.0, torch.where(x.abs() < 0.5, near, torch.sin(x) / x))
