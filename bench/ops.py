@@ -3,7 +3,8 @@
 
 The rows are those of the op suite (tests/ops): one for every op of src/ir/traced.def with a floating operand, which is
 its largest case, and with --all for every other set of arguments. Cases are grown until their largest tensor has a
-million elements: their smallest dim doubles until it is reached; those whose functions name a shape stand in `large`.
+million elements: their smallest dim doubles until it is reached, but for dims by which an op gives more tensors; those
+whose functions name a shape stand in `large`.
 Values and gradients are compared
 before anything is timed; then both take turns in one process, and medians of CPU time count. `ratio` is eager's time
 over Leat's.
@@ -34,6 +35,7 @@ KINDS = ("forward", "gradient")
 WANTED = 0.9
 ELEMENTS = 1 << 20
 EAGER_SECONDS = 0.06  # an op that takes longer is grown no further
+RESULTS = 16  # of an op at most: a tensor costs what it costs, however small
 DRAWS = {"dropout": "exact"}  # from streams of their own, so that no numbers are compared
 TURN_SECONDS = 0.01  # of a peer, at least: what the other left in the caches does not count
 
@@ -78,6 +80,7 @@ def large():
         "expand": (lambda x: x.expand(side, side), N(1, side)),
         "full": (lambda x: x + torch.full((side, side), 1.5), x),
         "constant": (lambda x: x + torch.arange(side) * 0.5, x),
+        "split": (lambda x: x.split(side // 4, dim=1), x),
         "dropout": (lambda x: functions.dropout(x, 0.25, training=True), x),
         "all": (lambda x: (x > -3).all(1), x),
         "any": (lambda x: (x > 3).any(1), x),
@@ -118,15 +121,16 @@ def _stretched(case, factors):
 
 
 def _try(case):
-    """(elements of the largest tensor, seconds) of one forward pass; None where the op does not take these shapes."""
+    """(elements of the largest tensor, seconds, results) of one forward pass; None where the op does not take these
+    shapes."""
     try:
         tensors = inputs_of(case)
         start = time.process_time()
         results = case.function(*tensors)
     except Exception:
         return None
-    results = results if isinstance(results, (tuple, list)) else (results,)
-    return max(t.numel() for t in (*tensors, *results)), time.process_time() - start
+    seconds, results = time.process_time() - start, _tuple(results)
+    return max(t.numel() for t in (*tensors, *results)), seconds, len(results)
 
 
 def inputs_of(case):
@@ -150,7 +154,7 @@ def grown(case):
         size = min(sizes - fixed, key=lambda n: n * factors[n])
         larger = _stretched(case, {**factors, size: 2 * factors[size]})
         found = _try(larger)
-        if found is None or found[0] > 1.5 * ELEMENTS:
+        if found is None or found[0] > 1.5 * ELEMENTS or found[2] > RESULTS:
             fixed.add(size)
             continue
         best = larger
