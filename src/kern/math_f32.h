@@ -7,6 +7,7 @@
 #define LEAT_KERN_MATH_F32_H_
 
 #include "kern/math_f64.h"
+#include "kern/numbers_f32.h"
 #include "kern/vec.h"
 
 #define F32_INF __builtin_inff()
@@ -54,12 +55,17 @@ VEC_INLINE vf32_t vf32_dither(vf32_t a, vf32_t b) {
   return vf32_choose(((vi32_t)a & exponent) == exponent, a, sum);
 }
 
+// Whether all lanes are positive normal numbers.
+VEC_INLINE int vf32_are_usual(vf32_t x) {
+#if defined(__AVX512F__)
+  return _mm512_fpclass_ps_mask((__m512)x, 0xff) == 0;  // of all classes that have a bit
+#else
+  return !vi32_any((vi32_t)((vu32_t)x + 0x7f800000u) > -0x1000001);
+#endif
+}
 VEC_INLINE vf32_t vf32_clamp(vf32_t x, float low, float high) {  // NaN becomes high
   return vf32_greater(vf32_lesser(x, vf32_splat(high)), vf32_splat(low));
 }
-// What is whole in a float of at most 2^22 is in the low bits of its sum with this number, whose other bits are zero
-// where they are shifted into an exponent.
-#define F32_WHOLE 0x1.8p23f
 // x 2^n for n in [-252, 254], rounded once where the result is denormal; `shifted` is n + F32_WHOLE.
 VEC_INLINE vf32_t vf32_scale(vf32_t x, vf32_t shifted) {
 #if defined(__AVX512F__)
@@ -73,10 +79,10 @@ VEC_INLINE vf32_t vf32_scale(vf32_t x, vf32_t shifted) {
 VEC_INLINE vf32_t vf32_scale_normal(vf32_t x, vf32_t shifted) { return (vf32_t)((vu32_t)x + ((vu32_t)shifted << 23)); }
 // exp(x) = 2^n times what is returned; NaN of NaN.
 VEC_INLINE vf32_t vf32_exp_fraction(vf32_t x, vf32_t *out_shifted) {
-  vf32_t shifted = vf32_fma(x, vf32_splat(0x1.715476p+0f), vf32_splat(F32_WHOLE)), n = shifted - F32_WHOLE;
-  vf32_t r = vf32_fma(n, vf32_splat(-0x1.62e42ep-1f), x);
-  r = vf32_fma(n, vf32_splat(-0x1.efa39ep-25f), r);
-  vf32_t q = VF32_POLY(r, 0.5f, 0.16666573f, 0.04166655f, 0.008363774f, 0.0013926927f);
+  vf32_t shifted = vf32_fma(x, vf32_splat(F32_EXP_OVER_LOG2), vf32_splat(F32_WHOLE)), n = shifted - F32_WHOLE;
+  vf32_t r = vf32_fma(n, vf32_splat(F32_EXP_LESS_HIGH), x);
+  r = vf32_fma(n, vf32_splat(F32_EXP_LESS_LOW), r);
+  vf32_t q = VF32_POLY(r, F32_EXP_POLY);
   *out_shifted = shifted;
   return vf32_fma(r * r, q, r) + 1.0f;
 }
@@ -88,48 +94,48 @@ VEC_INLINE vf32_t vf32_exp(vf32_t x) {
     return vf32_scale_normal(p, shifted);
   }
 #endif
-  vf32_t finite = vf32_greater(vf32_splat(-104.0f), vf32_lesser(vf32_splat(89.0f), x));  // or NaN
+  vf32_t finite = vf32_greater(vf32_splat(F32_EXP_LOWEST), vf32_lesser(vf32_splat(F32_EXP_HIGHEST), x));  // or NaN
   p = vf32_exp_fraction(finite, &shifted);
   return vf32_scale(p, shifted);
 }
 
-VEC_INLINE vf32_t vf32_log(vf32_t x) {
-  vi32_t tiny = x < 0x1p-126f;
-  vf32_t scaled = vf32_select(tiny, x * 0x1p24f, x);
-  vi32_t bits = (vi32_t)((vu32_t)scaled - 0x3f3504f3u);  // of sqrt(1/2)
-  vf32_t e = __builtin_convertvector((bits >> 23) - (tiny & 24), vf32_t);
+// Of a positive normal number times 2^less.
+VEC_INLINE vf32_t vf32_log_normal(vf32_t x, vi32_t less) {
+  vi32_t bits = (vi32_t)((vu32_t)x - 0x3f3504f3u);  // of sqrt(1/2)
+  vf32_t e = __builtin_convertvector((bits >> 23) - less, vf32_t);
   vf32_t f = (vf32_t)((bits & 0x7fffff) + 0x3f3504f3) - 1.0f, z = f * f;
   vf32_t p = VF32_POLY(f, 0.3333333f, -0.24999997f, 0.20000716f, -0.16667803f, 0.14249058f, -0.12425687f, 0.1168542f,
                        -0.11479734f, 0.06971612f);
   vf32_t low = vf32_fma(f * z, p, e * -0x1.05c61p-29f);
-  vf32_t r = vf32_fma(e, vf32_splat(0x1.62e43p-1f), f + vf32_fma(vf32_splat(-0.5f), z, low));
-  r = vf32_select(x == 0.0f, vf32_splat(-F32_INF), r);
-  r = vf32_select(x < 0.0f, vf32_splat(F32_NAN), r);
-  return vf32_select((x == F32_INF) | (x != x), x, r);
+  return vf32_fma(e, vf32_splat(0x1.62e43p-1f), f + vf32_fma(vf32_splat(-0.5f), z, low));
+}
+VEC_INLINE vf32_t vf32_log_limits(vf32_t x, vf32_t r) {
+  r = vf32_choose(x == 0.0f, vf32_splat(-F32_INF), r);
+  r = vf32_choose(x < 0.0f, vf32_splat(F32_NAN), r);
+  return vf32_choose((x == F32_INF) | (x != x), x, r);
+}
+VEC_INLINE vf32_t vf32_log(vf32_t x) {
+  if (__builtin_expect(vf32_are_usual(x), 1)) return vf32_log_normal(x, (vi32_t){0});  // half of the work
+  vi32_t tiny = x < 0x1p-126f;
+  return vf32_log_limits(x, vf32_log_normal(vf32_select(tiny, x * 0x1p24f, x), tiny & 24));
 }
 
 VEC_INLINE vf32_t vf32_tanh(vf32_t x) {
   vf32_t a = vf32_abs(x), z = x * x;
-  vf32_t p = VF32_POLY(z, -0.33333334f, 0.13333304f, -0.05395925f, 0.021768834f, -0.0083436705f, 0.0022924328f);
+  vf32_t p = VF32_POLY(z, F32_TANH_POLY);
   vf32_t small = vf32_fma(x * z, p, x);
-  vf32_t shifted, e = vf32_exp_fraction(vf32_lesser(a + a, vf32_splat(40.0f)), &shifted);  // far enough
+  vf32_t shifted, e = vf32_exp_fraction(vf32_lesser(a + a, vf32_splat(F32_TANH_FAR)), &shifted);
   vf32_t large = 1.0f - 2.0f / (vf32_scale_normal(e, shifted) + 1.0f);
-  return vf32_choose(x == x, vf32_copysign(vf32_choose(a < 0.625f, small, large), x), x);
+  return vf32_copysign(vf32_choose_less(vf32_splat(F32_TANH_NEAR), a, large, small), x);  // small of a NaN, too
 }
 VEC_INLINE vf32_t vf32_sigmoid(vf32_t x) {
   vf32_t e = vf32_exp(-vf32_abs(x));
   return vf32_choose(x >= 0.0f, vf32_splat(1.0f), e) / (1.0f + e);
 }
 VEC_INLINE vf32_t vf32_erf(vf32_t x) {
-  vf32_t a = vf32_abs(x), z = x * x;
-  vf32_t small = x * VF32_POLY(z, 1.1283791f, -0.37612626f, 0.11283594f, -0.026854211f, 0.0051890872f, -0.00080168643f,
-                               7.875875e-05f);
-  vf32_t b = vf32_lesser(a, vf32_splat(4.0f));  // log2(erfc) is a polynomial on [1, 4]
-  vf32_t l = VF32_POLY(b, -0.000510305945f, -1.62597508f, -0.920764998f, -0.148651519f, 0.0314584328f, -0.00424095884f,
-                       0.000267726896f);
-  const float magic = 0x1.8p23f;
-  vf32_t shifted = l + magic, r = l - (shifted - magic);
-  vf32_t p = VF32_POLY(r, 1.0f, 0.693146978f, 0.240222421f, 0.0555073374f, 0.00967151283f, 0.00132647273f);
+  vf32_t a = vf32_abs(x), z = x * x, small = x * VF32_POLY(z, F32_ERF_NEAR_POLY);
+  vf32_t b = vf32_lesser(a, vf32_splat(F32_ERF_FAR)), l = VF32_POLY(b, F32_ERF_LOG2_POLY);
+  vf32_t shifted = l + F32_WHOLE, r = l - (shifted - F32_WHOLE), p = VF32_POLY(r, F32_ERF_POWER_POLY);
   vf32_t erfc = (vf32_t)((vi32_t)p + ((vi32_t)shifted << 23));  // p 2^n, no denormal: n >= -26
   return vf32_select(a >= 1.0f, vf32_copysign(1.0f - erfc, x), small);
 }

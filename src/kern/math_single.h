@@ -56,22 +56,22 @@ VEC_INLINE vf32_t vf32_single_cosh(vf32_t x) {
 
 // --- logarithms ----------------------------------------------------------------------------------------------------
 
-// x = 2^e (1 + f) for finite x > 0, 1 + f in [sqrt(1/2), sqrt(2)).
+// x = 2^e (1 + f) for normal x > 0, and any finite x > 0; 1 + f in [sqrt(1/2), sqrt(2)).
+VEC_INLINE vf32_t vf32_log_split_normal(vf32_t x, vi32_t *out_e) {
+  vi32_t bits = (vi32_t)((vu32_t)x - 0x3f3504f3u);  // of sqrt(1/2)
+  *out_e = bits >> 23;
+  return (vf32_t)((bits & 0x7fffff) + 0x3f3504f3) - 1.0f;
+}
 VEC_INLINE vf32_t vf32_log_split(vf32_t x, vi32_t *out_e) {
   vi32_t tiny = x < 0x1p-126f;
-  vi32_t bits = (vi32_t)((vu32_t)vf32_choose(tiny, x * 0x1p24f, x) - 0x3f3504f3u);  // of sqrt(1/2)
-  *out_e = (bits >> 23) - (tiny & 24);
-  return (vf32_t)((bits & 0x7fffff) + 0x3f3504f3) - 1.0f;
+  vf32_t f = vf32_log_split_normal(vf32_choose(tiny, x * 0x1p24f, x), out_e);
+  *out_e -= tiny & 24;
+  return f;
 }
 // log(1 + f) - f + f^2 / 2 over f^3.
 VEC_INLINE vf32_t vf32_log_rest(vf32_t f) {
   return VF32_POLY(f, 0.333333135f, -0.250000089f, 0.200020716f, -0.166679904f, 0.142203629f, -0.124062084f,
                    0.118834712f, -0.116701826f, 0.0674953908f);
-}
-VEC_INLINE vf32_t vf32_log_limits(vf32_t x, vf32_t r) {
-  r = vf32_choose(x == 0.0f, vf32_splat(-F32_INF), r);
-  r = vf32_choose(x < 0.0f, vf32_splat(F32_NAN), r);
-  return vf32_choose((x == F32_INF) | (x != x), x, r);
 }
 // f is what 2^e leaves of 1 + x, not of its rounded sum.
 VEC_INLINE vf32_t vf32_single_log1p(vf32_t x) {
@@ -90,17 +90,28 @@ VEC_INLINE vf32_t vf32_log_based(vf32_t f, float high, float low, vf32_t rest) {
   rest = vf32_fma(f, vf32_splat(low), rest);
   return vf32_fma(f, vf32_splat(high), vf32_fma(tail, vf32_splat(high), rest));
 }
-VEC_INLINE vf32_t vf32_single_log2(vf32_t x) {
-  vi32_t exponent;
-  vf32_t f = vf32_log_split(x, &exponent), e = __builtin_convertvector(exponent, vf32_t);
-  return vf32_log_limits(x, e + vf32_log_based(f, 0x1.715476p+0f, 0x1.4ae0cp-26f, vf32_splat(0.0f)));
+VEC_INLINE vf32_t vf32_log2_of(vf32_t f, vi32_t exponent) {
+  vf32_t e = __builtin_convertvector(exponent, vf32_t);
+  return e + vf32_log_based(f, 0x1.715476p+0f, 0x1.4ae0cp-26f, vf32_splat(0.0f));
 }
-VEC_INLINE vf32_t vf32_single_log10(vf32_t x) {
-  vi32_t exponent;
-  vf32_t f = vf32_log_split(x, &exponent), e = __builtin_convertvector(exponent, vf32_t);
+VEC_INLINE vf32_t vf32_log10_of(vf32_t f, vi32_t exponent) {
+  vf32_t e = __builtin_convertvector(exponent, vf32_t);
   vf32_t r = vf32_log_based(f, 0x1.bcb7b2p-2f, -0x1.5b235ep-27f, e * 0x1.3509f8p-18f);  // log10(2) in two parts
-  return vf32_log_limits(x, vf32_fma(e, vf32_splat(0x1.3440p-2f), r));
+  return vf32_fma(e, vf32_splat(0x1.3440p-2f), r);
 }
+#define VF32_LOG_OF_BASE(name)                         \
+  VEC_INLINE vf32_t vf32_single_##name(vf32_t x) {     \
+    vi32_t e;                                          \
+    vf32_t f;                                          \
+    if (__builtin_expect(vf32_are_usual(x), 1)) {      \
+      f = vf32_log_split_normal(x, &e);                \
+      return vf32_##name##_of(f, e);                   \
+    }                                                  \
+    f = vf32_log_split(x, &e);                         \
+    return vf32_log_limits(x, vf32_##name##_of(f, e)); \
+  }
+VF32_LOG_OF_BASE(log2)
+VF32_LOG_OF_BASE(log10)
 VEC_INLINE vf32_t vf32_single_asinh(vf32_t x) {
   vf32_t a = vf32_abs(x), z = a * a;
   vi32_t far = a > 0x1p30f;  // log(2 a)

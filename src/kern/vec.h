@@ -90,6 +90,14 @@ VEC_INLINE vf32_t vf32_select(vi32_t mask, vf32_t yes, vf32_t no) {
 VEC_INLINE vf32_t vf32_choose(vi32_t mask, vf32_t yes, vf32_t no) {
   return (vf32_t)((mask & (vi32_t)yes) | (~mask & (vi32_t)no));
 }
+// The same where a < b.
+VEC_INLINE vf32_t vf32_choose_less(vf32_t a, vf32_t b, vf32_t yes, vf32_t no) {
+#if defined(__AVX512F__)
+  return (vf32_t)_mm512_mask_blend_ps(_mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ), (__m512)no, (__m512)yes);
+#else
+  return vf32_choose(a < b, yes, no);
+#endif
+}
 VEC_INLINE vf64_t vf64_select(vi64_t mask, vf64_t yes, vf64_t no) {
   return (vf64_t)((mask & (vi64_t)yes) | (~mask & (vi64_t)no));
 }

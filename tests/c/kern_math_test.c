@@ -222,15 +222,46 @@ static void test_f64(void **unused) {
   assert_int_equal(failures, 0);
 }
 
-// --- dither ----------------------------------------------------------------------------------------------------------
-
-enum { DITHER = 61, PLACES = 1 << 16, BEYOND = 5 };  // BEYOND: shares that are none
+// --- neighbours ------------------------------------------------------------------------------------------------------
 
 static uint32_t bits_of(float x) {
   uint32_t bits;
   memcpy(&bits, &x, sizeof bits);
   return bits;
 }
+
+enum { LANES_TRIED = 4096 };
+// A lane hangs on no other: numbers of all kinds give in a strip what each gives alone, and so do those of one kind.
+static void check_neighbours(leat_kern_map_fn_t fn, const case_t *c) {
+  static float a[LANES_TRIED], b[LANES_TRIED], out[LANES_TRIED];
+  for (int i = 0; i < LANES_TRIED; i++) {
+    const uint32_t bits = (uint32_t)i * 2654435761u;
+    memcpy(&a[i], &bits, sizeof bits);
+    if (i < LANES_TRIED / 2 || i % 64 != 0) a[i] = 0.001f + (float)i / 512;
+    b[i] = 0.25f + (float)(i % 7);
+  }
+  fn(out, a, b, b, LANES_TRIED);
+  for (int i = 0; i < LANES_TRIED; i++) {
+    float alone = 0;
+    fn(&alone, &a[i], &b[i], &b[i], 1);
+    if (bits_of(alone) != bits_of(out[i]) && !(isnan(alone) && isnan(out[i])))
+      fail_msg("%s(%a): %a among others, %a alone", c->name, (double)a[i], (double)out[i], (double)alone);
+  }
+}
+
+static void test_neighbours(void **unused) {
+  (void)unused;
+  for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+    for (int l = 0; l < level_count(); l++) {
+      check_neighbours(levels[l]->map[LEAT_KERN_F32][cases[c].number], &cases[c]);
+      if (cases[c].ulp_single > 0) check_neighbours(levels[l]->single[cases[c].number], &cases[c]);
+    }
+  }
+}
+
+// --- dither ----------------------------------------------------------------------------------------------------------
+
+enum { DITHER = 61, PLACES = 1 << 16, BEYOND = 5 };  // BEYOND: shares that are none
 
 // Of all shares, as many give the greater neighbour as places of `x` are cut off.
 static void check_dither(float x) {
@@ -268,6 +299,7 @@ static void test_dither(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_f32), cmocka_unit_test(test_single),
-                                     cmocka_unit_test(test_f64), cmocka_unit_test(test_dither)};
+                                     cmocka_unit_test(test_f64), cmocka_unit_test(test_neighbours),
+                                     cmocka_unit_test(test_dither)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
