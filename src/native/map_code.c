@@ -3,6 +3,7 @@
 // that needs more than there are is made shorter. What a step computes, and which bits, kern/map_float.h says.
 #include "native/map_code.h"
 
+#include "native/function_code.h"
 #include "native/vector_code.h"
 #include "pef/pef_scalar.h"
 
@@ -47,6 +48,7 @@ const uint32_t *leat_native_map_code_words(void) { return words; }
 
 typedef struct part_s {
   vector_code_t code;
+  size_t entry;  // the bytes before it are numbers
   const map_plan_t *plan;
   const map_step_t *steps;
   const map_value_t *values;
@@ -216,6 +218,15 @@ static void round_bf16_step(part_t *p, const step_registers_t *r) {
   leat_vector_shift(code, r->d, r->d, 16, true);
 }
 
+// A function of many instructions, with registers for what passes between them.
+static void put_function_step(part_t *p, uint16_t op, const step_registers_t *r) {
+  uint8_t free[FUNCTION_REGISTERS] = {r->t, r->mask};
+  for (uint32_t i = 2; i < FUNCTION_REGISTERS; i++) free[i] = take(p, UINT16_MAX);
+  leat_function_code_put(&p->code, op, r->d, r->a, free);
+  for (uint32_t i = 2; i < FUNCTION_REGISTERS; i++) p->free |= 1u << free[i];
+  if (p->code.count > p->code.room) fail(p);
+}
+
 // CODED(function, words that it reads as bits 1 << word, what it emits)
 #define W(word) (1u << WORD_##word)
 #define OP(op, x, y) leat_vector_op(code, VECTOR_##op, r->d, x, y)
@@ -263,6 +274,7 @@ static void emit(part_t *p, uint16_t op, const step_registers_t *r) {
       round_bf16_step(p, r);
       break;
     default:
+      put_function_step(p, op, r);
       break;
   }
 }
@@ -274,13 +286,16 @@ static uint32_t words_of(uint16_t op) {
   static const uint16_t table[PEF_SCALAR_COUNT] = {CODED_ALL};
 #undef CODED
   if (op == MAP_ROUND_BF16) return CODED_BIT | W(BELOW_HALF) | W(QUIET);
+  if (leat_function_code_has(op)) return CODED_BIT;
   return op < PEF_SCALAR_COUNT ? table[op] : 0;
 }
 
 bool leat_native_map_code_is_wide(const leat_native_code_t *code) {
   return leat_native_code_isa(code) == LEAT_ISA_AVX512;
 }
-bool leat_native_map_code_has(uint16_t op) { return words_of(op) != 0; }
+bool leat_native_map_code_has(const leat_native_code_t *code, uint16_t op) {
+  return leat_function_code_has(op) ? leat_native_map_code_is_wide(code) : words_of(op) != 0;
+}
 
 // --- sums ---------------------------------------------------------------------------------------------------------
 
@@ -383,9 +398,11 @@ static void put_step(part_t *p) {
   const uint32_t count = reads_of(step, reads);
   uint8_t at[3] = {0};
   for (uint32_t k = 0; k < count; k++) at[k] = operand(p, reads[k]);
-  for (uint32_t k = 0; k < count; k++) release(p, reads[k]);
+  const bool function = leat_function_code_has(step->op);  // reads until its end what a result may not overwrite
+  for (uint32_t k = 0; k < count && !function; k++) release(p, reads[k]);
   const step_registers_t r = {take(p, step->dst), at[0], at[1], at[2], temporary(p, 0), temporary(p, 1)};
   emit(p, step->op, &r);
+  for (uint32_t k = 0; k < count && function; k++) release(p, reads[k]);
   put_sums_of_step(p, step->dst, r.d);
   if (is_written(p, step->dst) && !is_written_last(p, step->dst))
     leat_vector_store(&p->code, r.d, pointer_of(p, step->dst), GPR_AX, p->tail);
@@ -420,8 +437,15 @@ static void put_body(part_t *p, bool tail) {
 
 // --- the function -------------------------------------------------------------------------------------------------
 
+static bool has_functions(const part_t *p) {
+  bool has = false;
+  for (uint32_t s = p->first; s < p->end; s++) has |= leat_function_code_has(p->steps[s].op);
+  return has;
+}
+
 static void begin_part(part_t *p, uint32_t pointers) {
   p->code.count = 0;
+  p->entry = has_functions(p) ? leat_function_code_numbers(&p->code) : 0;
   p->free = (1u << register_count(p)) - 1;
   memset(p->word, NONE, sizeof p->word);
   p->failed = p->end;
@@ -513,10 +537,11 @@ static void put_function(part_t *p, uint32_t pointers) {
 
 static map_code_t keep(leat_native_code_t *code, const part_t *p) {
   const vector_code_t *made = &p->code;
+  const char *kept = made->count <= made->room ? leat_native_code_keep(code, made->bytes, made->count) : NULL;
   union {
     const void *from;
     map_code_t to;
-  } cast = {.from = made->count <= made->room ? leat_native_code_keep(code, made->bytes, made->count) : NULL};
+  } cast = {.from = kept != NULL ? kept + p->entry : NULL};
   return cast.to;
 }
 

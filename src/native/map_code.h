@@ -12,8 +12,8 @@
 #include "native/map_plan.h"
 
 // Whether a step of this function can be part of code: PEF_SCALAR_*, its first body, in class F32.
-bool leat_native_map_code_has(uint16_t op);
-// Whether it reads and writes bf16, too (map_value_t.is_narrow).
+bool leat_native_map_code_has(const leat_native_code_t *code, uint16_t op);
+// Whether it has 512 bits: it reads and writes bf16, too (map_value_t.is_narrow).
 bool leat_native_map_code_is_wide(const leat_native_code_t *code);
 
 // The function of steps first to *out_end - 1 of a plan, as many of those before `end` as registers allow, at least

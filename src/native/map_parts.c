@@ -3,15 +3,19 @@
 // run as early as they can, code as late as it may, so that what it makes passes in registers to what reads it.
 #include "native/map_parts.h"
 
+#include "native/function_code.h"
 #include "native/map_code.h"
 
 typedef struct levels_s {
+  const leat_native_code_t *code;
   uint32_t *of_value, *latest;  // by value
   uint32_t highest;
 } levels_t;
 
 static uint32_t first_of_strips(const map_plan_t *plan) { return plan->step_end[MAP_ROW]; }
-static bool is_code(const map_step_t *step) { return leat_native_map_code_has(step->op); }
+static bool is_code(const leat_native_code_t *code, const map_step_t *step) {
+  return leat_native_map_code_has(code, step->op);
+}
 
 static void find_earliest(const map_plan_t *plan, levels_t *levels) {
   for (uint32_t s = first_of_strips(plan); s < plan->step_count; s++) {
@@ -19,7 +23,7 @@ static void find_earliest(const map_plan_t *plan, levels_t *levels) {
     const uint16_t reads[3] = {step->a, step->b, step->c};
     uint32_t level = 0;
     for (int k = 0; k < 3; k++) level = levels->of_value[reads[k]] > level ? levels->of_value[reads[k]] : level;
-    levels->of_value[step->dst] = level + !is_code(step);
+    levels->of_value[step->dst] = level + !is_code(levels->code, step);
     if (levels->of_value[step->dst] > levels->highest) levels->highest = levels->of_value[step->dst];
   }
 }
@@ -29,8 +33,8 @@ static void find_latest(const map_plan_t *plan, levels_t *levels) {
   for (uint32_t s = plan->step_count; s-- > first_of_strips(plan);) {
     const map_step_t *step = &plan->steps[s];
     const uint16_t reads[3] = {step->a, step->b, step->c};
-    if (is_code(step)) levels->of_value[step->dst] = levels->latest[step->dst];
-    const uint32_t bound = levels->of_value[step->dst] - !is_code(step);
+    if (is_code(levels->code, step)) levels->of_value[step->dst] = levels->latest[step->dst];
+    const uint32_t bound = levels->of_value[step->dst] - !is_code(levels->code, step);
     for (int k = 0; k < 3; k++) {
       if (bound < levels->latest[reads[k]]) levels->latest[reads[k]] = bound;
     }
@@ -39,12 +43,12 @@ static void find_latest(const map_plan_t *plan, levels_t *levels) {
 
 // Of a level the kernels come first.
 static uint32_t key_of(const levels_t *levels, const map_step_t *step) {
-  return 2 * levels->of_value[step->dst] + is_code(step);
+  return 2 * levels->of_value[step->dst] + is_code(levels->code, step);
 }
 
-leat_status_t leat_native_map_order(map_plan_t *plan, leat_arena_t *arena) {
+leat_status_t leat_native_map_order(map_plan_t *plan, const leat_native_code_t *code, leat_arena_t *arena) {
   const uint32_t first = first_of_strips(plan), count = plan->step_count - first;
-  levels_t levels = {0};
+  levels_t levels = {.code = code};
   levels.of_value = leat_arena_alloc(arena, (plan->value_count + 1u) * sizeof *levels.of_value);
   levels.latest = leat_arena_alloc(arena, (plan->value_count + 1u) * sizeof *levels.latest);
   map_step_t *ordered = leat_arena_alloc(arena, (count + 1u) * sizeof *ordered);
@@ -61,15 +65,21 @@ leat_status_t leat_native_map_order(map_plan_t *plan, leat_arena_t *arena) {
   return NULL;
 }
 
+// A function alone has its kernel, which is as fast.
+static bool is_alone(const map_plan_t *plan, uint32_t step, uint32_t end) {
+  return end == step + 1 && leat_function_code_has(plan->steps[step].op);
+}
+
 // Whether all that the plan reads and writes is where code can have it row by row, and all that it computes is code.
-static bool may_nest(const map_plan_t *plan, const map_value_t *values) {
-  bool may = plan->row_mode && plan->step_end[MAP_TILE] < plan->step_count;
+static bool may_nest(const map_plan_t *plan, const map_value_t *values, const leat_native_code_t *code) {
+  const uint32_t first = plan->step_end[MAP_TILE], count = plan->step_count - first;
+  bool may = plan->row_mode && count != 0 && (plan->sums.count != 0 || !is_alone(plan, first, plan->step_count));
   for (uint32_t i = 0; i < plan->leaf_count && may; i++) {
     const map_leaf_t *leaf = &plan->leaves[i];
     const bool row = leaf->kind == MAP_LEAF_ROW && leaf->operand != NULL && leaf->operand->dtype == PEF_F32;
     may = leaf->kind == MAP_LEAF_ALIAS || leaf->kind == MAP_LEAF_CONSTANT || row;
   }
-  for (uint32_t s = plan->step_end[MAP_TILE]; s < plan->step_count && may; s++) may = is_code(&plan->steps[s]);
+  for (uint32_t s = first; s < plan->step_count && may; s++) may = is_code(code, &plan->steps[s]);
   for (uint32_t i = 0; i < plan->sums.count && may; i++) may = values[plan->sums.of[i].value].scope == MAP_STRIP;
   for (uint32_t i = 0; i < plan->store_count && may; i++) {
     may = values[plan->stores[i].value].goes_out && plan->stores[i].contiguous;
@@ -79,7 +89,7 @@ static bool may_nest(const map_plan_t *plan, const map_value_t *values) {
 }
 
 void leat_native_map_parts(map_plan_t *plan, const map_value_t *values, leat_native_code_t *code) {
-  if (code != NULL && may_nest(plan, values)) {
+  if (code != NULL && may_nest(plan, values, code)) {
     plan->parts[0] =
         (map_part_t){leat_native_map_nest_code(code, plan, values), plan->step_end[MAP_TILE], plan->step_count};
     plan->nest = plan->parts[0].code != NULL;
@@ -91,9 +101,10 @@ void leat_native_map_parts(map_plan_t *plan, const map_value_t *values, leat_nat
     map_part_t *part = &plan->parts[plan->part_count++];
     *part = (map_part_t){.first = s};
     if (chain < s) chain = s;
-    while (chain < plan->step_count && is_code(&plan->steps[chain])) chain++;
-    if (code != NULL && chain > s) part->code = leat_native_map_code(code, plan, values, s, chain, &part->end);
-    if (part->code == NULL && chain > s) code = NULL;  // what refuses one refuses the others
+    while (chain < plan->step_count && code != NULL && is_code(code, &plan->steps[chain])) chain++;
+    const bool coded = code != NULL && chain > s && !is_alone(plan, s, chain);
+    if (coded) part->code = leat_native_map_code(code, plan, values, s, chain, &part->end);
+    if (coded && part->code == NULL) code = NULL;  // what refuses one refuses the others
     if (part->code == NULL) part->end = s + 1;
   }
 }

@@ -8,7 +8,8 @@
 
 // Puts the steps of scope STRIP in an order in which those that can be code stand together: between two kernels that
 // need each other's result stands all that can run there. LEAT_OUT_OF_MEMORY.
-leat_status_t leat_native_map_order(map_plan_t *plan, leat_arena_t *arena) LEAT_MUST_USE;
+leat_status_t leat_native_map_order(map_plan_t *plan, const leat_native_code_t *code,
+                                    leat_arena_t *arena) LEAT_MUST_USE;
 
 // Fills plan->parts, which has room for a part a step, and says whether it is a nest. `code`: NULL where none can be
 // written.

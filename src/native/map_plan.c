@@ -469,7 +469,7 @@ static leat_status_t try_plan(leat_native_stage_t *stage, const leat_native_prep
   if (plan->sums.count != sum_count) return NULL;
   for (uint32_t i = 0; i < plan->leaf_count; i++) classify_leaf(&b, &plan->leaves[i]);
   LEAT_TRY(sort_steps(&b));
-  if (context->code != NULL) LEAT_TRY(leat_native_map_order(plan, context->arena));
+  if (context->code != NULL) LEAT_TRY(leat_native_map_order(plan, context->code, context->arena));
   find_uses(&b);
   LEAT_TRY(find_parts(&b));
   if ((sum_count != 0 || narrow) && !plan->nest) return NULL;

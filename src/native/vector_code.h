@@ -54,6 +54,15 @@ void leat_vector_round(vector_code_t *code, vector_round_t how, uint8_t d, uint8
 // d = a b + d, and d = a d + b.
 void leat_vector_fma_onto(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b);
 void leat_vector_fma_of(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b);
+void leat_vector_scale(vector_code_t *code, uint8_t d, uint8_t a,
+                       uint8_t b);  // with 512 bits: d = a 2^b, b rounded down
+
+// Numbers among the bytes of the code, as operands with 512 bits: `at` says where, from the beginning on.
+void leat_vector_bytes(vector_code_t *code, const void *bytes, size_t count);
+void leat_vector_splat_at(vector_code_t *code, uint8_t d, size_t at);
+void leat_vector_op_at(vector_code_t *code, vector_op_t op, uint8_t d, uint8_t a, size_t at);
+void leat_vector_fma_onto_at(vector_code_t *code, uint8_t d, uint8_t a, size_t at);  // d = a * number + d
+void leat_vector_fma_of_at(vector_code_t *code, uint8_t d, uint8_t a, size_t at);    // d = a d + number
 
 // What a comparison yields lies in vector register `mask`, or with 512 bits in k2. pick: d = mask ? yes : no; keep:
 // d = mask ? a : 0.

@@ -70,10 +70,10 @@ static uint32_t any_value(const program_t *p, bool deep) {
 }
 
 static void add_function(program_t *p, bool deep) {
-  static const uint8_t slow[] = {PEF_SCALAR_EXP, PEF_SCALAR_TANH};
+  static const uint8_t slow[] = {PEF_SCALAR_EXP, PEF_SCALAR_TANH, PEF_SCALAR_SIGMOID, PEF_SCALAR_ERF, PEF_SCALAR_LOG};
   uint8_t op = (uint8_t)chance(PEF_SCALAR_COUNT);
   while (!leat_kern_portable.map[LEAT_KERN_F32][op] || op == PEF_SCALAR_POW) op = (uint8_t)chance(PEF_SCALAR_COUNT);
-  if (chance(12) == 0) op = slow[chance(2)];
+  if (chance(12) == 0) op = slow[chance(sizeof slow)];
   if (chance(4) == 0) op = PEF_SCALAR_ADD;
   const uint32_t a = any_value(p, deep), b = any_value(p, deep), c = any_value(p, deep);
   if (chance(8) == 0) {
