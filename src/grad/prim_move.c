@@ -71,16 +71,38 @@ PRIM_VJP(FLIP) {
 }
 
 // Windows may share elements: each is added where it was read, the first window first.
+// Windows of dy[.., windows, k, ..] lie side by side, with zeros between them and behind the last; one is where it is,
+// however large the step.
+static leat_value_id_t fold_apart(leat_builder_t *b, const leat_value_t *x, leat_value_id_t dy, uint32_t dim,
+                                  int64_t step) {
+  leat_value_t y = *leat_b_value(b, dy);
+  int64_t low[LEAT_RANK_MAX] = {0}, high[LEAT_RANK_MAX] = {0}, interior[LEAT_RANK_MAX] = {0};
+  if (y.dims[dim] < 2) step = y.dims[dim + 1];
+  high[dim + 1] = step - y.dims[dim + 1];
+  dy = leat_b_pad(b, dy, low, high, interior, 0.0);
+  y.dims[dim] *= step;
+  for (uint32_t d = dim + 1; d + 1 < y.rank; d++) y.dims[d] = y.dims[d + 1];
+  dy = leat_b_reshape(b, dy, x->rank, y.dims);
+  if (y.dims[dim] >= x->dims[dim]) return leat_b_slice_dim(b, dy, dim, 0, x->dims[dim], 1);
+  high[dim + 1] = 0;
+  high[dim] = x->dims[dim] - y.dims[dim];
+  return leat_b_pad(b, dy, low, high, interior, 0.0);
+}
+
 PRIM_VJP(UNFOLD) {
   leat_builder_t *b = v->b;
   const leat_value_t x = *leat_b_value(b, v->x[0]), y = *leat_b_value(b, v->y[0]);
   const uint32_t dim = (uint32_t)leat_vjp_int(v, LEAT_ATTR_DIM, 0);
   uint32_t count;
-  const int64_t *step = leat_vjp_list(v, LEAT_ATTR_STEP, &count);
-  leat_value_id_t first = leat_b_iota(b, LEAT_I64, 2, (const int64_t[]){y.dims[dim], 1}, 0);
-  leat_value_id_t place = leat_b_iota(b, LEAT_I64, 2, (const int64_t[]){1, y.dims[x.rank]}, 1);
-  leat_value_id_t index = leat_b_add(b, leat_b_muls(b, first, (double)step[0]), place);
+  const int64_t *step = leat_vjp_list(v, LEAT_ATTR_STEP, &count), k = y.dims[x.rank];
   leat_value_id_t dy = leat_b_move_dim(b, v->dy[0], x.rank, dim + 1);
+  if (k <= step[0]) {
+    v->dx[0] = fold_apart(b, &x, dy, dim, step[0]);
+    return;
+  }
+  leat_value_id_t first = leat_b_iota(b, LEAT_I64, 2, (const int64_t[]){y.dims[dim], 1}, 0);
+  leat_value_id_t place = leat_b_iota(b, LEAT_I64, 2, (const int64_t[]){1, k}, 1);
+  leat_value_id_t index = leat_b_add(b, leat_b_muls(b, first, (double)step[0]), place);
   v->dx[0] = leat_b_scatter(b, LEAT_FOLD_SUM, leat_b_full_like(b, v->x[0], 0.0), index, dy, dim, 0);
 }
 

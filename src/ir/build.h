@@ -94,6 +94,8 @@ leat_value_id_t leat_b_slice(leat_builder_t *b, leat_value_id_t x, const int64_t
 leat_value_id_t leat_b_slice_dim(leat_builder_t *b, leat_value_id_t x, uint32_t dim, int64_t start, int64_t stop,
                                  int64_t step);
 leat_value_id_t leat_b_concat(leat_builder_t *b, const leat_value_id_t *xs, uint32_t count, uint32_t dim);
+// The `k` elements of dim from every `step`-th on, last.
+leat_value_id_t leat_b_unfold(leat_builder_t *b, leat_value_id_t x, uint32_t dim, int64_t k, int64_t step);
 leat_value_id_t leat_b_pad(leat_builder_t *b, leat_value_id_t x, const int64_t *low, const int64_t *high,
                            const int64_t *interior, double value);  // interior may be NULL
 // torch's broadcast to a shape of equal or greater rank

@@ -77,6 +77,12 @@ leat_value_id_t leat_b_concat(leat_builder_t *b, const leat_value_id_t *xs, uint
   return all;
 }
 
+leat_value_id_t leat_b_unfold(leat_builder_t *b, leat_value_id_t x, uint32_t dim, int64_t k, int64_t step) {
+  const leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_DIM, dim), leat_attr_i(LEAT_ATTR_K, k),
+                               leat_attr_l(LEAT_ATTR_STEP, &step, 1)};
+  return leat_b_op(b, LEAT_PRIM_UNFOLD, &x, 1, attrs, 3, NULL);
+}
+
 leat_value_id_t leat_b_pad(leat_builder_t *b, leat_value_id_t x, const int64_t *low, const int64_t *high,
                            const int64_t *interior, double value) {
   if (!leat_b_ready(b, &x, 1)) return LEAT_NONE;

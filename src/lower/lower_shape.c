@@ -182,12 +182,10 @@ LOWER(DIAGONAL) {
 
 LOWER(UNFOLD) {
   uint32_t steps;
-  const int64_t *step = leat_lower_list(c, LEAT_ATTR_STEP, &steps), one = 1;
+  const int64_t *step = leat_lower_list(c, LEAT_ATTR_STEP, &steps);
   if (leat_b_value(c->b, c->in[0])->rank == 0) return reshape_to_declared(c, c->in[0]);
-  const leat_attr_t attrs[] = {leat_attr_i(LEAT_ATTR_DIM, leat_lower_int(c, LEAT_ATTR_DIM, 0)),
-                               leat_attr_i(LEAT_ATTR_K, leat_lower_int(c, LEAT_ATTR_K, 1)),
-                               leat_attr_l(LEAT_ATTR_STEP, steps != 0 ? step : &one, 1)};
-  return leat_b_op(c->b, LEAT_PRIM_UNFOLD, c->in, 1, attrs, 3, NULL);
+  return leat_b_unfold(c->b, c->in[0], (uint32_t)leat_lower_int(c, LEAT_ATTR_DIM, 0), leat_lower_int(c, LEAT_ATTR_K, 1),
+                       steps != 0 ? *step : 1);
 }
 
 // x[N, C*k*k, H, W] -> [N, C, H*k, W*k]

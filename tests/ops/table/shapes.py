@@ -96,10 +96,13 @@ for _name, _function in (("tril", torch.tril), ("triu", torch.triu)):
 moves("diagonal", [
     ((3, 3), torch.diagonal), ((3, 5), torch.diagonal), ((5, 3), lambda x: x.diagonal(1)), ((5, 3), lambda x: x.diagonal(-2)),
     ((2, 4, 4), lambda x: x.diagonal(0, 1, 2)), ((2, 4, 3), lambda x: x.diagonal(dim1=-1, dim2=0)), ((1, 1), torch.diagonal), ((17, 33), torch.diagonal),
+    ((3, 4, 3), lambda x: x.diagonal(0, 0, 2)), ((2, 5, 3, 2, 4, 2), lambda x: x.diagonal(-2, 1, 4)), ((4, 2, 3, 6), lambda x: x.diagonal(2, 3, 0)),
+    ((3, 2, 5, 3), lambda x: x.diagonal(1, 2, 0)),
 ], torch.diagonal)  # fmt: skip
 moves("unfold", [
     ((5,), lambda x: x.unfold(0, 2, 1)), ((7,), lambda x: x.unfold(0, 3, 2)), ((3, 8), lambda x: x.unfold(1, 4, 4)), ((3, 8), lambda x: x.unfold(-1, 2, 3)),
     ((6, 4), lambda x: x.unfold(0, 3, 1)), ((1, 1), lambda x: x.unfold(0, 1, 1)), ((2, 6, 5), lambda x: x.unfold(1, 2, 2)), ((3, 33), lambda x: x.unfold(1, 9, 5)),
+    ((11, 2), lambda x: x.unfold(0, 2, 4)), ((3, 8), lambda x: x.unfold(1, 3, 2_000_000_000)),
 ], lambda x: x.unfold(1, 3, 2), also=("int64",))  # fmt: skip
 moves("pad", [
     ((5,), lambda x: F.pad(x, (1, 2))), ((3, 4), lambda x: F.pad(x, (1, 0, 2, 1), value=1.5)), ((2, 3, 5), lambda x: F.pad(x, (0, 3))), ((3, 4), lambda x: F.pad(x, (-1, 2))),
