@@ -86,17 +86,22 @@ VEC_INLINE vf32_t vf32_exp_fraction(vf32_t x, vf32_t *out_shifted) {
   *out_shifted = shifted;
   return vf32_fma(r * r, q, r) + 1.0f;
 }
+// Lanes whose result is 0 are not scaled to it: what underflows takes a CPU a hundred cycles, and masks of -infinity
+// are many.
 VEC_INLINE vf32_t vf32_exp(vf32_t x) {
-  vf32_t shifted, p;
-#if !defined(__AVX512F__)
+  vf32_t shifted, p, at_most = vf32_lesser(vf32_splat(F32_EXP_HIGHEST), x);  // or NaN
+#if defined(__AVX512F__)
+  const __mmask16 some = _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(F32_EXP_LOWEST), _CMP_NLT_UQ);
+  p = vf32_exp_fraction(at_most, &shifted);
+  return (vf32_t)_mm512_maskz_scalef_ps(some, (__m512)p, (__m512)(shifted - F32_WHOLE));
+#else
   if (__builtin_expect(!vi32_any(~(vf32_abs(x) < 87.0f)), 1)) {  // what is usual costs half
     p = vf32_exp_fraction(x, &shifted);
     return vf32_scale_normal(p, shifted);
   }
+  p = vf32_exp_fraction(vf32_greater(vf32_splat(F32_EXP_LOWEST), at_most), &shifted);
+  return vf32_scale((vf32_t)((vi32_t)p & ~(x < F32_EXP_LOWEST)), shifted);
 #endif
-  vf32_t finite = vf32_greater(vf32_splat(F32_EXP_LOWEST), vf32_lesser(vf32_splat(F32_EXP_HIGHEST), x));  // or NaN
-  p = vf32_exp_fraction(finite, &shifted);
-  return vf32_scale(p, shifted);
 }
 
 // Of a positive normal number times 2^less.

@@ -78,12 +78,14 @@ static void exp_fraction(const function_t *f, uint8_t r, uint8_t s, uint8_t t, u
   op_at(f, VECTOR_ADD, r, r, AT(one));
 }
 
-// r times 2^n, of s = n + F32_WHOLE: also where that is infinite, or a denormal.
-static void scale(const function_t *f, uint8_t r, uint8_t s) {
+// r times 2^n, of s = n + F32_WHOLE: also where that is infinite, or a denormal. Of an x that is below the lowest: 0.
+static void scale(const function_t *f, uint8_t r, uint8_t s, uint8_t x, uint8_t t) {
+  splat(f, t, AT(exp_lowest));
+  leat_vector_compare(f->code, VECTOR_NOT_LESS, t, x, t);
   op_at(f, VECTOR_SUB, s, s, AT(whole));
-  leat_vector_scale(f->code, r, r, s);
+  leat_vector_scale_kept(f->code, r, r, s);
 }
-// The same where it is neither.
+// The same where it is neither, for any x.
 static void scale_normal(const function_t *f, uint8_t r, uint8_t s) {
   leat_vector_shift(f->code, s, s, 23, true);
   leat_vector_add_words(f->code, r, r, s);
@@ -92,18 +94,15 @@ static void scale_normal(const function_t *f, uint8_t r, uint8_t s) {
 static void exp_code(const function_t *f) {
   splat(f, f->t, AT(exp_highest));
   op(f, VECTOR_MIN, f->d, f->t, f->x);
-  splat(f, f->t, AT(exp_lowest));
-  op(f, VECTOR_MAX, f->d, f->t, f->d);
   exp_fraction(f, f->d, f->s, f->t, f->q);
-  scale(f, f->d, f->s);
+  scale(f, f->d, f->s, f->x, f->t);
 }
 
 static void sigmoid_code(const function_t *f) {
-  op_at(f, VECTOR_OR, f->d, f->x, AT(sign));
-  splat(f, f->t, AT(exp_lowest));
-  op(f, VECTOR_MAX, f->d, f->t, f->d);
+  op_at(f, VECTOR_OR, f->m, f->x, AT(sign));
+  leat_vector_move(f->code, f->d, f->m);
   exp_fraction(f, f->d, f->s, f->t, f->q);
-  scale(f, f->d, f->s);
+  scale(f, f->d, f->s, f->m, f->t);
   op(f, VECTOR_XOR, f->q, f->q, f->q);
   leat_vector_compare(f->code, VECTOR_GREATER_EQUAL, f->s, f->x, f->q);
   splat(f, f->t, AT(one));

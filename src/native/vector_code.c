@@ -96,9 +96,6 @@ void leat_vector_move(vector_code_t *code, uint8_t d, uint8_t a) {
 void leat_vector_add_words(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b) {
   put_registers(code, (form_t){MAP_0F, PP_66, 0xfe, MASK_NONE, false, false}, d, a, b);
 }
-void leat_vector_scale(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b) {
-  put_registers(code, (form_t){MAP_0F38, PP_66, 0x2c, MASK_NONE, false, false}, d, a, b);
-}
 void leat_vector_shift(vector_code_t *code, uint8_t d, uint8_t a, uint8_t bits, bool left) {
   enum { RIGHT = 2, LEFT = 6 };
   put_registers(code, (form_t){MAP_0F, PP_66, 0x72, MASK_NONE, false, false}, left ? LEFT : RIGHT, d, a);
@@ -137,6 +134,10 @@ void leat_vector_keep(vector_code_t *code, uint8_t d, uint8_t mask, uint8_t a) {
   } else {
     leat_vector_op(code, VECTOR_AND, d, mask, a);
   }
+}
+
+void leat_vector_scale_kept(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b) {
+  put_registers(code, (form_t){MAP_0F38, PP_66, 0x2c, MASK_COMPARED, true, false}, d, a, b);
 }
 
 void leat_vector_load(vector_code_t *code, uint8_t d, uint8_t base, uint8_t index, bool part) {

@@ -27,13 +27,14 @@ typedef enum vector_op_e {
   VECTOR_DIV = 0x5e,
   VECTOR_MAX = 0x5f,  // a > b ? a : b
 } vector_op_t;
-// Comparisons; with a NaN false, but for UNORDERED and UNEQUAL.
+// Comparisons; with a NaN false, but for UNORDERED, UNEQUAL and NOT_LESS.
 typedef enum vector_compare_e {
   VECTOR_EQUAL = 0x00,
   VECTOR_UNORDERED = 0x03,
   VECTOR_UNEQUAL = 0x04,
   VECTOR_LESS = 0x11,
   VECTOR_LESS_EQUAL = 0x12,
+  VECTOR_NOT_LESS = 0x15,
   VECTOR_GREATER_EQUAL = 0x1d,
   VECTOR_GREATER = 0x1e,
 } vector_compare_t;
@@ -69,6 +70,8 @@ void leat_vector_fma_of_at(vector_code_t *code, uint8_t d, uint8_t a, size_t at)
 void leat_vector_compare(vector_code_t *code, vector_compare_t how, uint8_t mask, uint8_t a, uint8_t b);
 void leat_vector_pick(vector_code_t *code, uint8_t d, uint8_t mask, uint8_t yes, uint8_t no);
 void leat_vector_keep(vector_code_t *code, uint8_t d, uint8_t mask, uint8_t a);
+// With 512 bits: d = mask ? a 2^b : 0, b rounded down.
+void leat_vector_scale_kept(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b);
 
 // Memory at base + 4 * index; `part`: only the lanes of the part mask, which is vector register VECTOR_PART with 256
 // bits and k1 with 512. The other lanes load as zero.
