@@ -69,6 +69,7 @@ enum {
   CONV_STORED_FLOATS = BLOCKS_L2 / 16 / BLOCKS_F32,     // of a band that is moved to where phases lie
   CONV_FAR_WEIGHTS = BLOCKS_L2 / 2 / BLOCKS_F32,        // so many weights are copied where the kernel would jump
   CONV_PANEL_ROWS = 48,                                 // outputs whose weights are copied at a time
+  CONV_PACKED_FLOATS = 1 << 23,                         // of weights that are copied at once, at most
   WGRAD_IMAGE_FLOATS = BLOCKS_L2 / 4 / BLOCKS_F32,      // the copied input of a band
   WGRAD_POSITIONS_MIN = 256,  // in one call of the micro kernel: they make its stores of dw cheap
   WGRAD_CHANNELS_MIN = 64,    // a block of channels has no fewer

@@ -168,47 +168,60 @@ static void copy_image(const job_t *j, const float *x, int64_t channels, int64_t
   }
 }
 
-// What becomes of row `r` of a band of output `o`, in place.
-static void finish(const job_t *j, float *row, int64_t o, int64_t z, int64_t r) {
+// What becomes of the sums of a band in the workspace, in place.
+static void finish(const job_t *j, int64_t z, int64_t band_first, int64_t band_rows) {
   const leat_kern_finish_t *f = j->s->finish;
-  const float *bias = f->bias ? j->bias + o * f->bias_step : NULL, *side = NULL;
-  if (f->side) side = j->side + o * f->side_step[1] + z * f->side_step[2] + r * f->side_step[3];
-  finish_row(f, row, bias, side, j->phase->dim[2].count);
-}
-
-// A row of y of two phases along columns, of which this is number `first`: column first + 2 c is from[c]. The first one
-// may write between its columns, where the second one puts its own later.
-static void store_every_other(const float *from, int64_t width, int64_t first, int64_t out_width, float *row) {
-  int64_t c = 0;
-  for (; c + REG_LANES <= width && 2 * (c + REG_LANES) <= out_width; c += REG_LANES) {
-    float *to = row + 2 * c;
-    const reg_t v = reg_load(from + c);
-    reg_t high, low = reg_interleave(v, v, &high);
-    if (first == 1) {
-      low = reg_pick(reg_odd(), low, reg_load(to));
-      high = reg_pick(reg_odd(), high, reg_load(to + REG_LANES));
+  const int64_t width = j->phase->dim[2].count, run = f->side ? width : band_rows * width;
+  float *row = j->out;
+  for (int64_t o = 0; o < j->rows; o++) {
+    const float *bias = f->bias ? j->bias + o * f->bias_step : NULL, *side = NULL;
+    if (f->side) side = j->side + o * f->side_step[1] + z * f->side_step[2] + band_first * f->side_step[3];
+    for (int64_t done = 0; done < band_rows * width; done += run, row += run) {
+      finish_row(f, row, bias, side, run);
+      if (side) side += f->side_step[3];
     }
-    reg_store(to, low);
-    reg_store(to + REG_LANES, high);
   }
-  for (; c < width; c++) row[first + 2 * c] = from[c];
 }
 
-// Moves the micro kernel's rows to y.
+// What two phases have of a line of y, `width` elements: in turns.
+static void store_pairs(const float *even, const float *odd, int64_t width, float *to) {
+  for (int64_t c = 0; 2 * c < width; c += REG_LANES, to += 2 * REG_LANES) {
+    reg_t high, low = reg_interleave(reg_load(even + c), reg_load(odd + c), &high);
+    reg_store_lanes(to, low, reg_part(0, width, 2 * c));
+    reg_store_lanes(to + REG_LANES, high, reg_part(0, width, 2 * c + REG_LANES));
+  }
+}
+
+// The same of `phases`, each `apart` floats from the one before; elements of y `step` from each other.
+static void store_line(const float *from, int64_t apart, int64_t phases, int64_t width, float *to, int64_t step) {
+  int64_t whole = step == 1 ? width / phases : 0;
+  if (phases == 2 && step == 1) {
+    store_pairs(from, from + apart, width, to);
+    return;
+  }
+  if (phases == 1)
+    KERN(copy2_b4)((uint32_t *)to, 0, (const uint32_t *)from, 0, 1, 1, whole);
+  else
+    KERN(copy2_b4)((uint32_t *)to, phases, (const uint32_t *)from, 1, apart, whole, phases);
+  for (int64_t i = whole * phases; i < width; whole++) {
+    for (int64_t p = 0; p < phases && i < width; p++, i++) to[i * step] = from[p * apart + whole];
+  }
+}
+
+// Moves the micro kernel's rows to y, of a band of all phases that lie beside each other, of which this is the first.
 static void store(const job_t *j, int64_t z, int64_t band_first, int64_t band_rows) {
   const leat_kern_conv_reads_t *d = j->phase->dim;
-  const int64_t *strides = j->s->y, width = d[2].count, step = d[2].step * strides[4];
-  const int pairs = d[2].step == 2 && strides[4] == 1;
-  float *from = j->out;
+  const int64_t *y = j->s->y, *out = j->s->window.out, phases = j->p->beside, apart = j->phase->out_floats;
+  const int along = j->p->line;
+  const int64_t lines = along == 2 ? band_rows : 1;
+  const int64_t count = along == 2 ? d[2].count : band_rows, first = along == 2 ? 0 : band_first * phases;
+  const int64_t width = leat_kern_clamp(out[along] - first, 0, count * phases);
+  const float *from = j->out;
   for (int64_t o = 0; o < j->rows; o++) {
-    float *plane = j->y + o * strides[1] + (d[0].first + z * d[0].step) * strides[2];
-    for (int64_t r = 0; r < band_rows; r++, from += width) {
-      float *to = plane + (d[1].first + (band_first + r) * d[1].step) * strides[3];
-      if (j->s->finish) finish(j, from, o, z, band_first + r);
-      if (pairs)
-        store_every_other(from, width, d[2].first, j->s->window.out[2], to);
-      else
-        for (int64_t c = 0; c < width; c++) to[d[2].first * strides[4] + c * step] = from[c];
+    float *plane = j->y + o * y[1] + (d[0].first + z * d[0].step) * y[2] + first * y[3];
+    for (int64_t r = 0; r < lines; r++, from += count) {
+      const int64_t row = along == 2 ? d[1].first + (band_first + r) * d[1].step : 0;
+      store_line(from, apart, phases, width, plane + row * y[3], y[2 + along]);
     }
   }
 }
@@ -216,7 +229,7 @@ static void store(const job_t *j, int64_t z, int64_t band_first, int64_t band_ro
 // Adds the taps of `channels` channels of weights from `c` on.
 static void add_taps(const job_t *j, leat_kern_taps_t *t, int64_t c, int64_t channels) {
   const leat_kern_conv_plan_t *p = j->p;
-  const int64_t *w = j->s->w, rows = p->panel > 0 ? p->panel : j->rows;
+  const int64_t *w = p->packed > 0 ? p->w : j->s->w, rows = p->panel > 0 ? p->panel : j->rows;
   leat_kern_taps_t part = *t;
   for (int64_t o = 0; o < j->rows; o += rows) {
     part.rows = leat_kern_clamp(j->rows - o, 0, rows);
@@ -233,10 +246,13 @@ static void add_taps(const job_t *j, leat_kern_taps_t *t, int64_t c, int64_t cha
   }
 }
 
-// The last taps of sums that go straight to y.
+// Sums that are whole when they leave registers are what they become, but where what is added lies otherwise.
+static int finishes_in_registers(const job_t *j) {
+  const leat_kern_finish_t *f = j->s->finish;
+  return f && !j->in_blocks && (j->phase->store == 0 || !f->side);
+}
 static void finish_in_registers(const job_t *j, int64_t z, int64_t band_first, leat_kern_taps_t *t) {
   const leat_kern_finish_t *f = t->finish = j->s->finish;
-  if (!f) return;
   t->bias = j->bias;
   if (f->side) t->side = j->side + z * f->side_step[2] + band_first * f->side_step[3];
 }
@@ -272,7 +288,7 @@ static void run_band(const job_t *j, int64_t z, int64_t band_first, int64_t band
       copy_image(j, x, channels, z, band_first);
     t.taps = channels * taps;
     t.accumulate = open > 0;
-    if (phase->store == 0 && c + channels == j->s->channels) finish_in_registers(j, z, band_first, &t);
+    if (c + channels == j->s->channels && finishes_in_registers(j)) finish_in_registers(j, z, band_first, &t);
     add_taps(j, &t, c, channels);
     open += channels;
     if (j->in_blocks && (open == j->sum_channels || c + channels == j->s->channels)) {
@@ -281,7 +297,7 @@ static void run_band(const job_t *j, int64_t z, int64_t band_first, int64_t band
     }
   }
   if (j->in_blocks) KERN(pairs_end_f32)(j->out, j->out, phase->sum_floats, blocks, j->rows * t.out_row);
-  if (phase->store != 0) store(j, z, band_first, band_rows);
+  if (j->s->finish && !finishes_in_registers(j)) finish(j, z, band_first, band_rows);
 }
 
 // --- outputs as lanes ----------------------------------------------------------------------------------------------
@@ -431,22 +447,27 @@ static void run_turned(const job_t *j, int64_t z, int64_t band_first, int64_t ba
 
 // --- all of it -----------------------------------------------------------------------------------------------------
 
-// Band `index` of output plane z, of a phase that has both.
-static void run_phase(job_t *j, const leat_kern_conv_phase_t *phase, int64_t z, int64_t index) {
-  const int64_t first = index * phase->band, rows = phase->dim[1].count;
-  if (z >= phase->dim[0].count || first >= rows) return;
-  j->phase = phase;
-  if (phase->places)
-    run_turned(j, z, first, leat_kern_clamp(rows - first, 0, phase->band));
-  else
-    run_band(j, z, first, leat_kern_clamp(rows - first, 0, phase->band));
+// Band `index` of output plane z of the phases beside `phase`, which have both or none.
+static void run_phases(const job_t *j, const leat_kern_conv_phase_t *phase, int64_t z, int64_t index) {
+  const int64_t first = index * phase->band, rows = leat_kern_clamp(phase->dim[1].count - first, 0, phase->band);
+  if (z >= phase->dim[0].count || rows == 0) return;
+  job_t one = *j;
+  one.phase = phase;
+  if (phase->places) {
+    run_turned(&one, z, first, rows);
+    return;
+  }
+  for (int64_t i = 0; i < j->p->beside; i++, one.phase++, one.out += phase->out_floats) run_band(&one, z, first, rows);
+  one.phase = phase;
+  one.out = j->out;
+  if (phase->store != 0) store(&one, z, first, rows);
 }
 
 // A group of an image. Phases take turns band by band: their outputs lie between each other.
-static void run_group(job_t *j) {
+static void run_group(const job_t *j) {
   const leat_kern_conv_plan_t *p = j->p;
   int64_t planes = 0, bands = 0;
-  for (int64_t i = 0; i < p->phase_count; i++) {
+  for (int64_t i = 0; i < p->phase_count; i += p->beside) {
     const leat_kern_conv_phase_t *phase = &p->phases[i];
     const int64_t count = (phase->dim[1].count + phase->band - 1) / phase->band;
     planes = phase->dim[0].count > planes ? phase->dim[0].count : planes;
@@ -454,7 +475,7 @@ static void run_group(job_t *j) {
   }
   for (int64_t z = 0; z < planes; z++) {
     for (int64_t b = 0; b < bands; b++) {
-      for (int64_t i = 0; i < p->phase_count; i++) run_phase(j, &p->phases[i], z, b);
+      for (int64_t i = 0; i < p->phase_count; i += p->beside) run_phases(j, &p->phases[i], z, b);
     }
   }
 }
@@ -467,7 +488,7 @@ static void run_image(job_t *j, const float *x, const float *w, float *y, const 
     int64_t at = s->output_first + o, group = at / s->outputs_per_group;
     j->rows = leat_kern_clamp((group + 1) * s->outputs_per_group - at, 0, s->outputs - o);
     j->x = x + group * s->channels * s->x[1];
-    j->w = w + o * s->w[0];
+    j->w = w + o * (j->p->packed > 0 ? j->p->w[0] : s->w[0]);
     j->y = y + o * s->y[1];
     j->bias = f && f->bias ? f->bias + o * f->bias_step : NULL;
     j->side = side ? side + o * f->side_step[1] : NULL;
@@ -475,11 +496,23 @@ static void run_image(job_t *j, const float *x, const float *w, float *y, const 
   }
 }
 
+// The weights of all outputs of a tile, so that taps of a phase lie side by side. Gives where those of position 0 are.
+static const float *pack(const leat_kern_conv_plan_t *p, const leat_kern_conv_t *s, const float *w, float *to) {
+  const int64_t *size = s->window.size, run = size[0] * size[1] * size[2];
+  const int dense = s->w[0] == run;  // from output to output, too
+  const int64_t rows = dense ? s->outputs * run : run;
+  uint32_t *out = (uint32_t *)to;
+  for (int64_t o = 0; o < s->outputs; o += rows / run, out += rows * p->packed)
+    KERN(copy2_b4)(out, p->packed, (const uint32_t *)(w + p->w_first + o * s->w[0]), 1, s->w[1], rows, s->channels);
+  return to - p->w_first * p->packed;
+}
+
 void KERN(conv_fast)(const leat_kern_conv_plan_t *p, const leat_kern_conv_t *s, const float *x, const float *w,
                      float *y, float *workspace) {
   job_t j = {.p = p, .s = s, .image = workspace, .panel = workspace + p->panel_at, .out = workspace + p->out_at};
   j.in_blocks = p->sum_channels > 0;
   j.sum_channels = p->sum_channels > 0 ? p->sum_channels : s->channels;
+  if (p->packed > 0) w = pack(p, s, w, j.panel);
   const int64_t group = p->phase_count == 1 ? p->phases[0].group : 1;
   for (int64_t n = 0; n < s->images; n += j.images) {
     j.images = leat_kern_clamp(s->images - n, 0, group);

@@ -143,22 +143,27 @@ typedef struct leat_kern_conv_phase_s {
   int32_t direct;                   // 1: x needs no copy
   int32_t store;                    // 1: rows of y are not where the micro kernel writes: through workspace
   int64_t sum_floats;  // sums in blocks: of the outputs of a band, from one of leat_kern_pairs_t to the next
+  int64_t out_floats;  // through workspace: of all that a band needs there
   // Not NULL: outputs are the lanes (leat_kern_turned_t). A band is then of `group` images, whose copies lie
   // image_floats apart; places are those of its outputs, in the copy or in x.
   const int32_t *places;
   int64_t group, image_floats;
 } leat_kern_conv_phase_t;
 
+// Phases that follow each other and whose outputs take turns along dim `line` of y go through the workspace together:
+// `beside` of them, of the same band and the same number of outputs, of which the last may lie beyond y.
 typedef struct leat_kern_conv_plan_s {
   const leat_kern_conv_phase_t *phases;
-  int64_t phase_count;
+  int64_t phase_count, beside;
+  int32_t line;
   int32_t w_flat;            // 1: the taps of an output lie side by side in w
   int64_t w_step;            // > 0: outputs lie side by side in w, this far from tap to tap
   int64_t panel;             // > 0: of so many outputs the weights of a channel block are copied to [c][o][window]
+  int64_t packed;            // > 0: weights are copied to [o][window][c], c so far from each other's row
   int64_t w_first;           // of a copied window: where its first element lies, seen from that of position 0
   int64_t w[5];              // strides of the weights that the micro kernel reads: of the copy, or of w
   int64_t sum_channels;      // of a block of a sum, whose sums are added pairwise; 0: one block
-  int64_t panel_at, out_at;  // floats into the workspace; the copied input is at 0
+  int64_t panel_at, out_at;  // floats into the workspace; the copied input is at 0; of what is packed, at panel_at
 } leat_kern_conv_plan_t;
 
 // Fast weight gradient. The input of a band of output rows (of `group` images when a band is a whole image) is copied,

@@ -18,8 +18,8 @@ static int64_t divide_up(int64_t a, int64_t b) { return -divide_down(-a, b); }
     if (!(pointer)) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "out of memory while planning a convolution"); \
   } while (0)
 
-// Window positions that the outputs of phase `first` see along dim d.
-static leat_status_t plan_reads(leat_arena_t *arena, const leat_kern_window_t *w, int d, int64_t first,
+// Window positions that the outputs of phase `first` see along dim d. `even`: there are as many as of any phase.
+static leat_status_t plan_reads(leat_arena_t *arena, const leat_kern_window_t *w, int d, int64_t first, bool even,
                                 leat_kern_conv_reads_t *out) {
   const int64_t base = w->base[d];
   int32_t *k, *shift, *low, *high;
@@ -31,7 +31,7 @@ static leat_status_t plan_reads(leat_arena_t *arena, const leat_kern_window_t *w
                                   .in = w->in[d],
                                   .first = first,
                                   .step = base,
-                                  .count = (w->out[d] - first + base - 1) / base,
+                                  .count = (w->out[d] - (even ? 0 : first) + base - 1) / base,
                                   .k = k,
                                   .shift = shift,
                                   .low = low,
@@ -123,8 +123,8 @@ static int64_t sum_rows(const leat_kern_conv_t *s) {
 }
 
 // As many rows as their sums leave room for in the workspace.
-static void choose_band_of_sums(leat_kern_conv_phase_t *p, const leat_kern_conv_t *s) {
-  const int64_t row = s->outputs_per_group * p->dim[2].count * sum_rows(s);
+static void choose_band_of_sums(leat_kern_conv_phase_t *p, const leat_kern_conv_t *s, int64_t beside) {
+  const int64_t row = s->outputs_per_group * p->dim[2].count * sum_rows(s) * beside;
   const int64_t most = s->chain > 0 ? CONV_SUM_FLOATS : CONV_STORED_FLOATS;
   while (p->band > 1 && row * p->band > most) p->band = (p->band + 1) / 2;
 }
@@ -212,18 +212,20 @@ static double band_cycles(const leat_kern_conv_phase_t *p, const leat_kern_conv_
   return copied + read + (double)vectors * (double)s->outputs_per_group * (blocks * CONV_BLOCK_CYCLES + taps / 2);
 }
 
-static void choose_blocks(leat_kern_conv_phase_t *p, const leat_kern_conv_t *s) {
+// `band`: that of the phases beside it, 0 where it is the first of them.
+static void choose_blocks(leat_kern_conv_phase_t *p, const leat_kern_conv_t *s, int64_t beside, int64_t band) {
   const int64_t channels = s->chain > 0 ? s->chain / window_elements(s) : s->channels, rows = p->dim[1].count;
-  p->band = rows;
+  p->band = band > 0 ? band : rows;
   p->group = 1;
-  p->channel_block = channels;
-  if (p->store != 0) choose_band_of_sums(p, s);
+  p->channel_block = p->direct != 0 ? channels : channels_of(p, channels, p->band);
+  if (band > 0) return;
+  if (p->store != 0) choose_band_of_sums(p, s, beside);
   if (p->direct != 0) return;
   double least = INFINITY;
   for (int64_t parts = divide_up(rows, p->band); parts <= rows; parts += parts / 16 + 1) {
-    const int64_t band = divide_up(rows, parts);
-    const double cycles = band_cycles(p, s, channels, band);
-    if (cycles < least) least = cycles, p->band = band;
+    const int64_t part = divide_up(rows, parts);
+    const double cycles = band_cycles(p, s, channels, part);
+    if (cycles < least) least = cycles, p->band = part;
   }
   p->channel_block = channels_of(p, channels, p->band);
 }
@@ -297,7 +299,7 @@ static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s
 
 static leat_status_t plan_phase(leat_arena_t *arena, const leat_kern_conv_t *s, const leat_kern_conv_plan_t *plan,
                                 const int64_t first[3], leat_kern_conv_phase_t *p, bool *out_fits) {
-  for (int d = 0; d < 3; d++) LEAT_TRY(plan_reads(arena, &s->window, d, first[d], &p->dim[d]));
+  for (int d = 0; d < 3; d++) LEAT_TRY(plan_reads(arena, &s->window, d, first[d], d == plan->line, &p->dim[d]));
   const bool turned = is_turned(s, plan);
   p->direct = is_direct(p, s, turned);
   p->shared = p->direct == 0 && (turned || columns_are_shared(&p->dim[2]));
@@ -306,7 +308,7 @@ static leat_status_t plan_phase(leat_arena_t *arena, const leat_kern_conv_t *s, 
   if (turned)
     choose_turned_blocks(p, s);
   else
-    choose_blocks(p, s);
+    choose_blocks(p, s, plan->beside, first[plan->line] > 0 ? p[-first[plan->line]].band : 0);
   p->image_rows = lay_rows(&p->dim[1], p->band, NULL, NULL);
   p->image_floats = p->direct != 0 ? 0 : p->channel_block * channel_floats(p, p->band);
   LEAT_TRY(plan_offsets(arena, s, plan->w, p, out_fits));
@@ -353,6 +355,20 @@ static int64_t step_of(const leat_kern_conv_t *s) {
   return step >= s->outputs ? step : 0;
 }
 
+// Phases read some positions of each window: of all channels these are copied side by side.
+static bool plan_packed(const leat_kern_conv_t *s, leat_kern_conv_plan_t *p) {
+  const int64_t *base = s->window.base, run = window_elements(s), lines = s->channels / CONV_ALIGN_FLOATS + 1;
+  if (base[0] * base[1] * base[2] == 1 || run == 1 || s->channels == 1) return false;
+  const int64_t row = (lines + (lines % 2 == 0)) * CONV_ALIGN_FLOATS;  // an odd number of lines: of different sets
+  if ((double)row * (double)run * (double)s->outputs > CONV_PACKED_FLOATS) return false;
+  if (!windows_are_dense(s, &p->w_first)) return false;
+  p->packed = row;
+  p->w[0] = run * row;
+  p->w[1] = 1;
+  for (int d = 2; d < 5; d++) p->w[d] *= row;
+  return true;
+}
+
 // Which weights the micro kernel reads. Where those of a channel lie side by side for all outputs, and far from those
 // of the next one, as in the gradient of an input, it jumps; what does not stay in L2 is copied before, panel by panel.
 static void plan_weights(const leat_kern_conv_t *s, leat_kern_conv_plan_t *p) {
@@ -360,7 +376,7 @@ static void plan_weights(const leat_kern_conv_t *s, leat_kern_conv_plan_t *p) {
   p->w_flat = base[0] * base[1] * base[2] == 1 && is_contiguous(s);
   memcpy(p->w, s->w, sizeof p->w);
   p->w_step = step_of(s);
-  if (is_contiguous(s) || s->outputs * s->channels * run < CONV_FAR_WEIGHTS) return;
+  if (plan_packed(s, p) || is_contiguous(s) || s->outputs * s->channels * run < CONV_FAR_WEIGHTS) return;
   if (s->w[0] != run || !windows_are_dense(s, &p->w_first)) return;
   p->panel = CONV_PANEL_ROWS < s->outputs_per_group ? CONV_PANEL_ROWS : s->outputs_per_group;
   p->w[1] = p->panel * run;
@@ -430,6 +446,8 @@ leat_status_t leat_native_conv_plan(leat_arena_t *arena, const leat_kern_conv_t 
   TRY_ALLOC(plan, arena, 1);
   TRY_ALLOC(phases, arena, counts[0] * counts[1] * counts[2]);
   plan->phases = phases;
+  plan->line = s->window.out[2] > 1 ? 2 : 1;
+  plan->beside = counts[plan->line];
   plan_weights(s, plan);
   plan->sum_channels = s->chain / window_elements(s);
   for (first[0] = 0; first[0] < counts[0]; first[0]++) {
@@ -446,7 +464,8 @@ leat_status_t leat_native_conv_plan(leat_arena_t *arena, const leat_kern_conv_t 
                                                   : LEAT_KERN_TURNED_PIECE * LEAT_KERN_TURNED_LANES;
         } else {
           p->sum_floats = leat_native_conv_room(s->outputs_per_group * p->band * p->dim[2].count);
-          stored = p->store != 0 ? p->sum_floats * sum_rows(s) : 0;
+          p->out_floats = p->store != 0 ? p->sum_floats * sum_rows(s) : 0;
+          stored = p->out_floats * plan->beside;
         }
         image = copied > image ? copied : image;
         out = stored > out ? stored : out;
@@ -456,6 +475,7 @@ leat_status_t leat_native_conv_plan(leat_arena_t *arena, const leat_kern_conv_t 
   }
   plan->panel_at = leat_native_conv_room(image);
   plan->out_at = plan->panel_at + (plan->panel > 0 ? leat_native_conv_room(block * plan->w[1]) : 0);
+  if (plan->packed > 0) plan->out_at = plan->panel_at + leat_native_conv_room(s->outputs * plan->w[0]);
   if (image > LEAT_NATIVE_CONV_COPY_MAX || (s->chain > 0 && out > LEAT_NATIVE_CONV_COPY_MAX)) return NULL;
   *out_workspace_bytes = (size_t)(plan->out_at + leat_native_conv_room(out)) * sizeof(float);
   *out_plan = plan;

@@ -359,6 +359,57 @@ static void test_conv_strided(void **state) {
   arrays_deinit(&a);
 }
 
+// Transposed convolutions as they are lowered: weights lie [channel][output][window], windows backwards; lines of y of
+// two, three, four and more phases, whole or not, along rows and along columns of one element; in tiles of outputs.
+static void test_conv_phases(void **state) {
+  (void)state;
+  static const case_t phases[] = {
+      {2, 2, 20, 9, 1, {5, 7}, {2, 2}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {2, 2}},
+      {2, 2, 18, 5, 1, {6, 9}, {4, 4}, {1, 1}, {2, 2}, {2, 2}, {1, 1}, {2, 2}},
+      {2, 1, 33, 19, 1, {6, 33}, {3, 3}, {1, 1}, {1, 1}, {2, 1}, {1, 1}, {2, 2}},  // odd lines
+      {2, 1, 3, 6, 1, {3, 41}, {3, 5}, {1, 1}, {0, 2}, {1, 0}, {1, 1}, {1, 3}},
+      {2, 1, 6, 4, 1, {9, 18}, {4, 8}, {1, 1}, {2, 5}, {2, 6}, {1, 1}, {2, 4}},
+      {1, 2, 17, 20, 1, {37}, {16}, {1}, {11}, {11}, {1}, {8}},
+      {1, 1, 40, 3, 1, {3000}, {4}, {1}, {2}, {2}, {1}, {2}},  // in bands
+      {1, 2, 5, 3, 1, {19}, {6}, {1}, {4}, {3}, {1}, {3}},
+      {1, 3, 5, 3, 1, {1}, {5}, {1}, {4}, {2}, {1}, {9}},  // fewer outputs than phases
+      {3, 1, 17, 4, 1, {3, 4, 9}, {2, 2, 2}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {2, 2, 2}},
+      {3, 1, 4, 3, 1, {3, 1, 1}, {3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {2, 2, 2}},
+  };
+  uint32_t levels;
+  const leat_kern_t *const *kern = rig_levels(&levels);
+  for (size_t i = 0; i < 3 * sizeof phases / sizeof *phases; i++) {
+    const case_t *c = &phases[i / 3];
+    arrays_t a;
+    arrays_init(c, &a);
+    leat_kern_conv_t s = shape_of(c, &a);
+    const int64_t window = (int64_t)product(a.w_dims + 2, c->spatial);
+    s.chain = i % 3 == 2 ? 2 * window : 0;
+    s.w[0] = window, s.w[1] = c->outputs * window;
+    for (int d = 2; d < 5; d++) s.w[d] = -s.w[d];
+    float *y = filled(a.y_count, 5, 0), *expected = filled(a.y_count, 4, 0);
+    kern[0]->conv_f32(&s, a.x, a.w + window - 1, expected);
+    for (uint32_t l = 0; l < levels; l++) {
+      rig_t rig;
+      const uint32_t rank = 2 + (uint32_t)c->spatial;
+      rig_init(&rig, PEF_STAGE_CONV, 0, kern[l]);
+      set_params(&rig, c);
+      rig.params.conv.chain = s.chain;
+      rig_operand(&rig, PEF_F32, a.x, rank, a.x_dims);
+      leat_native_operand_t *w = rig_operand(&rig, PEF_F32, a.w, rank, a.w_dims);
+      rig_operand(&rig, PEF_F32, y, rank, a.y_dims);
+      for (uint32_t d = 0; d < rank; d++) w->strides[d] = s.w[d < 2 ? d : d + 5 - rank];
+      w->offset = (window - 1) * (int64_t)sizeof *y;
+      if (i % 3 == 1) rig_rows(&rig, 1, 0), rig_rows(&rig, 2, 1);
+      assert_ok(rig_run(&rig, i % 3 == 1 ? 2 : 0));
+      rig_deinit(&rig);
+      assert_same_bits(y, expected, a.y_count, i, "phases");
+    }
+    free(y), free(expected);
+    arrays_deinit(&a);
+  }
+}
+
 // w[k][o] of w[o][k]: outputs side by side, an odd number of lines from tap to tap.
 static float *turned_weights(const arrays_t *a, int64_t outputs, int64_t pitch) {
   const int64_t taps = (int64_t)a->w_count / outputs;
@@ -614,10 +665,15 @@ static void test_pool(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_conv),         cmocka_unit_test(test_wgrad),
-      cmocka_unit_test(test_wgrad_blocks), cmocka_unit_test(test_conv_f64),
-      cmocka_unit_test(test_conv_strided), cmocka_unit_test(test_conv_swapped),
-      cmocka_unit_test(test_conv_turned),  cmocka_unit_test(test_conv_turned_backwards),
+      cmocka_unit_test(test_conv),
+      cmocka_unit_test(test_wgrad),
+      cmocka_unit_test(test_wgrad_blocks),
+      cmocka_unit_test(test_conv_f64),
+      cmocka_unit_test(test_conv_strided),
+      cmocka_unit_test(test_conv_swapped),
+      cmocka_unit_test(test_conv_phases),
+      cmocka_unit_test(test_conv_turned),
+      cmocka_unit_test(test_conv_turned_backwards),
       cmocka_unit_test(test_pool),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
