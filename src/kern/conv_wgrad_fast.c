@@ -42,11 +42,34 @@ static void copy_row(const job_t *j, const float *in, float *to) {
     KERN(copy2_b4)(out, channels, from, s->x[4], s->x[1], last - first, channels);
 }
 
+// Rows of one column that lies inside: they are the lines of a matrix whose columns are channels.
+static void copy_column(const job_t *j, const float *plane, int64_t band_first, float *to) {
+  const leat_kern_window_t *w = &j->s->window;
+  const int64_t channels = j->s->channels, rows = j->p->image_rows, *x = j->s->x;
+  const int64_t at = band_first * w->stride[1] - w->low[1], first = leat_kern_clamp(-at, 0, rows);
+  const int64_t last = plane ? leat_kern_clamp(w->in[1] - at, first, rows) : first;
+  zero(to, first * channels);
+  zero(to + last * channels, (rows - last) * channels);
+  if (last == first) return;
+  uint32_t *out = (uint32_t *)(to + first * channels);
+  const uint32_t *from = (const uint32_t *)(plane + (at + first) * x[3]);
+  if (channels == 1)
+    KERN(copy2_b4)(out, 0, from, 0, x[3], 1, last - first);
+  else
+    KERN(copy2_b4)(out, channels, from, x[3], x[1], last - first, channels);
+}
+
 // The copy of one image for output plane t0 and the band from output row `band_first` on.
 static void copy_image(const job_t *j, const float *x, int64_t t0, int64_t band_first, float *to) {
   const leat_kern_window_t *w = &j->s->window;
+  const int is_column = j->p->image_columns == 1 && w->low[2] == 0 && w->in[2] > 0;
   for (int64_t k0 = 0; k0 < w->size[0]; k0++) {
     int64_t plane = leat_kern_window_at(w, 0, t0, k0);
+    if (is_column) {
+      copy_column(j, plane >= 0 ? x + plane * j->s->x[2] : NULL, band_first, to);
+      to += j->p->image_rows * j->s->channels;
+      continue;
+    }
     for (int64_t r = 0; r < j->p->image_rows; r++, to += j->p->image_columns * j->s->channels) {
       int64_t row = band_first * w->stride[1] + r - w->low[1];
       int inside = plane >= 0 && row >= 0 && row < w->in[1];

@@ -52,7 +52,7 @@ static void swap(int64_t *a, int64_t *b) {
 static void stand_up(conv_t *c) {
   leat_kern_conv_t *s = &c->shape;
   leat_kern_window_t *w = &s->window;
-  if (w->in[1] != 1 || w->out[1] != 1 || w->size[1] != 1 || w->low[1] != 0 || w->size[2] == 1) return;
+  if (w->in[1] != 1 || w->out[1] != 1 || w->size[1] != 1 || w->low[1] != 0) return;
   int64_t *const by_dim[] = {w->in,   w->out,   w->size,  w->stride, w->low,          w->dilation,
                              w->base, s->x + 2, s->w + 2, s->y + 2,  c->side_step + 2};
   for (size_t i = 0; i < sizeof by_dim / sizeof *by_dim; i++) swap(&by_dim[i][1], &by_dim[i][2]);
@@ -101,7 +101,7 @@ static leat_status_t prepare_forward(leat_native_stage_t *stage, const leat_nati
   if (leat_native_conv_is_depth(&c->shape, &stage->workspace_bytes)) c->in_place = stage->kern->conv_depth;
   if (leat_native_conv_is_spread(&c->shape, &stage->workspace_bytes)) c->in_place = stage->kern->conv_depth_spread;
   if (c->in_place) return NULL;
-  stand_up(c);
+  if (c->shape.window.size[2] > 1) stand_up(c);
   return leat_native_conv_plan(context->arena, &c->shape, &c->forward, &stage->workspace_bytes);
 }
 
@@ -146,6 +146,7 @@ leat_status_t leat_native_conv_wgrad_prepare(leat_native_stage_t *stage, const l
   if (c->x->dtype == PEF_F64) return NULL;
   LEAT_TRY(leat_native_wgrad_depth_plan(context->arena, &c->shape, &c->wgrad_depth, &stage->workspace_bytes));
   if (c->wgrad_depth) return NULL;
+  stand_up(c);
   return leat_native_wgrad_plan(context->arena, &c->shape, &c->wgrad, &stage->workspace_bytes);
 }
 

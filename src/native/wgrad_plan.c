@@ -14,15 +14,17 @@ static int64_t slide_floats(const leat_kern_conv_t *s, int64_t band) {
   return s->window.size[0] * reach(&s->window, 1, band) * s->window.out[2] * s->window.size[2] * s->channels;
 }
 
-// Runs as long as the copy has them, or whole planes of the window where that fills the vectors better.
+// Runs as long as the copy has them, or whole planes of the window where that fills the vectors better, or where the
+// copy has them, too.
 static void choose_runs(const leat_kern_conv_t *s, leat_kern_wgrad_plan_t *p) {
   const leat_kern_window_t *w = &s->window;
   const bool long_runs = w->dilation[2] == 1;
   p->runs = w->size[0] * w->size[1] * (long_runs ? 1 : w->size[2]);
   p->run = long_runs ? w->size[2] * s->channels : s->channels;
   const int64_t plane = w->size[1] * w->size[2] * s->channels;
-  p->slide = long_runs && w->dilation[1] == 1 && 4 * p->runs * vectors(p->run) > 5 * w->size[0] * vectors(plane);
-  if (p->slide != 0) {
+  const bool has_planes = long_runs && w->dilation[1] == 1, is_column = reach(w, 2, w->out[2]) == 1;
+  p->slide = has_planes && !is_column && 4 * p->runs * vectors(p->run) > 5 * w->size[0] * vectors(plane);
+  if (p->slide != 0 || (has_planes && is_column)) {
     p->runs = w->size[0];
     p->run = plane;
   }
@@ -100,7 +102,7 @@ static leat_status_t plan_offsets(leat_arena_t *arena, const leat_kern_conv_t *s
   p->offsets = offsets;
   p->dy_offsets = dy_offsets;
   for (int64_t i = 0; i < p->runs; i++) {
-    const int64_t in_plane = p->runs / w->size[0], in_row = in_plane / (p->slide != 0 ? 1 : w->size[1]);
+    const int64_t in_plane = p->runs / w->size[0], in_row = in_plane == 1 ? 1 : in_plane / w->size[1];
     const int64_t k0 = i / in_plane, k1 = i % in_plane / in_row, k2 = i % in_row;
     const int64_t at = (k0 * p->image_rows + k1 * w->dilation[1]) * row + k2 * w->dilation[2] * s->channels;
     run_offsets[i] = (int32_t)(p->slide != 0 ? k0 * w->out[2] * p->image_rows * piece : at);
