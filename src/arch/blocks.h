@@ -67,6 +67,7 @@ enum {
   CONV_IMAGE_FLOATS = BLOCKS_L2 * 3 / 16 / BLOCKS_F32,  // the copied part of the input: one band, one block of channels
   CONV_SUM_FLOATS = BLOCKS_L2 / 2 / BLOCKS_F32,         // of the outputs of a band, where channels go in blocks
   CONV_STORED_FLOATS = BLOCKS_L2 / 16 / BLOCKS_F32,     // of a band that is moved to where phases lie
+  CONV_STORED_LANES = 192,                              // of such a band, if half of L2 holds its sums
   CONV_FAR_WEIGHTS = BLOCKS_L2 / 2 / BLOCKS_F32,        // so many weights are copied where the kernel would jump
   CONV_PANEL_ROWS = 48,                                 // outputs whose weights are copied at a time
   CONV_PACKED_FLOATS = 1 << 23,                         // of weights that are copied at once, at most

@@ -122,10 +122,12 @@ static int64_t sum_rows(const leat_kern_conv_t *s) {
   return rows;
 }
 
-// As many rows as their sums leave room for in the workspace.
+// As many rows as their sums leave room for in the workspace. More of what is only stored from there, where fewer would
+// leave lanes empty that share weights.
 static void choose_band_of_sums(leat_kern_conv_phase_t *p, const leat_kern_conv_t *s, int64_t beside) {
   const int64_t row = s->outputs_per_group * p->dim[2].count * sum_rows(s) * beside;
-  const int64_t most = s->chain > 0 ? CONV_SUM_FLOATS : CONV_STORED_FLOATS;
+  const int64_t few = CONV_STORED_LANES / leat_kern_clamp(p->dim[2].count, 1, CONV_STORED_LANES);
+  const int64_t most = s->chain > 0 ? CONV_SUM_FLOATS : leat_kern_clamp(row * few, CONV_STORED_FLOATS, CONV_SUM_FLOATS);
   while (p->band > 1 && row * p->band > most) p->band = (p->band + 1) / 2;
 }
 
