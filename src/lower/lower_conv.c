@@ -32,15 +32,47 @@ static leat_value_id_t transpose_weight(leat_builder_t *b, leat_value_id_t w, in
   return leat_b_flip(b, leat_b_swap_channels(b, w, groups), spatial);
 }
 
+// One element of each channel: what it makes of a channel of the result is a part of the window.
+static bool is_spread_of_one(const leat_value_t *x, const leat_value_t *weight, const leat_window_t *w,
+                             const int64_t extra[3]) {
+  const leat_dtype_t dtype = (leat_dtype_t)x->dtype;
+  if (w->groups != 1 || !leat_dtype_is_float(dtype) || leat_dtype_bytes(dtype) < 4) return false;
+  if (x->rank != weight->rank || x->dims[1] != weight->dims[0] || leat_value_elements(weight) == 0) return false;
+  for (uint32_t i = 0; i < w->rank; i++) {
+    const int64_t size = weight->dims[2 + i], first = w->low[i], end = size - w->high[i] + extra[i];
+    if (x->dims[2 + i] != 1 || w->dilation[i] != 1 || first < 0 || end > size || first >= end) return false;
+  }
+  return true;
+}
+
+// That is a product: x[n, c] w[c, o and window].
+static leat_value_id_t spread_of_one(leat_lower_t *c, leat_value_id_t x, const leat_window_t *w,
+                                     const int64_t extra[3]) {
+  leat_builder_t *b = c->b;
+  leat_value_t y = *leat_b_value(b, c->in[1]);
+  const int64_t images = leat_b_value(b, x)->dims[0], channels = y.dims[0];
+  x = leat_b_reshape(b, x, 2, (const int64_t[]){images, channels});
+  y.dims[0] = images;
+  const int64_t row = leat_value_elements(leat_b_value(b, c->in[1])) / channels;
+  leat_value_id_t spread = leat_b_reshape(b, c->in[1], 2, (const int64_t[]){channels, row});
+  spread = leat_b_reshape(b, leat_b_product(b, "mk,kn->mn", x, spread), y.rank, y.dims);
+  for (uint32_t i = 0; i < w->rank; i++)
+    spread = leat_b_slice_dim(b, spread, 2 + i, w->low[i], y.dims[2 + i] - w->high[i] + extra[i], 1);
+  return spread;
+}
+
 static leat_value_id_t transposed_conv(leat_lower_t *c, leat_value_id_t x, leat_window_t w) {
   leat_value_t weight = *leat_b_value(c->b, c->in[1]);
   uint32_t count;
-  const int64_t *extra = leat_lower_list(c, LEAT_ATTR_OUTPUT_PADDING, &count);
+  const int64_t *list = leat_lower_list(c, LEAT_ATTR_OUTPUT_PADDING, &count);
+  int64_t extra[3];
+  for (uint32_t i = 0; i < w.rank; i++) extra[i] = item(list, count, i, 0);
+  if (is_spread_of_one(leat_b_value(c->b, x), &weight, &w, extra)) return spread_of_one(c, x, &w, extra);
   for (uint32_t i = 0; i < w.rank; i++) {
     int64_t reach = w.dilation[i] * (weight.dims[2 + i] - 1);
     w.base_dilation[i] = w.stride[i];
     w.stride[i] = 1;
-    w.high[i] = reach - w.high[i] + item(extra, count, i, 0);
+    w.high[i] = reach - w.high[i] + extra[i];
     w.low[i] = reach - w.low[i];
   }
   return leat_b_conv(c->b, x, transpose_weight(c->b, c->in[1], w.groups), &w);

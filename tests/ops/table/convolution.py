@@ -34,6 +34,11 @@ for _x, _w, _bias, _options in (
     ((1, 4, 4, 4), (4, 2, 3, 3), False, {"stride": 2, "padding": 1, "output_padding": 1}),
     ((2, 4, 4, 4), (4, 2, 3, 3), True, {"groups": 2, "dilation": 2}),
     ((1, 2, 3, 2, 3), (2, 3, 2, 2, 2), True, {"stride": 2}),
+    ((2, 20, 9), (20, 5, 7), True, {"stride": 3, "padding": 2, "output_padding": 1}),
+    ((1, 18, 5, 17), (18, 3, 4, 4), True, {"stride": 2, "padding": 1}),
+    ((3, 5, 1, 1), (5, 4, 4, 3), True, {}),
+    ((3, 5, 1, 1), (5, 4, 4, 3), False, {"stride": 2, "padding": 1, "output_padding": (0, 1)}),
+    ((5, 1), (5, 4, 3), True, {"stride": 2, "output_padding": 1}),
 ):
     _rank = len(_w) - 2
     _inputs = [N(*_x), N(*_w)] + ([N(_w[1] * _options.get("groups", 1))] if _bias else [])
