@@ -34,6 +34,14 @@ static int64_t heads_per_group(const leat_value_t *q, const leat_value_t *k) {
   return k_heads > 1 && q_heads > k_heads && q_heads % k_heads == 0 ? q_heads / k_heads : 1;
 }
 
+// x[.., heads, rows, cols] as [.., heads/per, per * rows, cols]
+static leat_value_id_t join_heads(leat_builder_t *b, leat_value_id_t x, int64_t per) {
+  leat_value_t v = *leat_b_value(b, x);
+  v.dims[v.rank - 3] /= per;
+  v.dims[v.rank - 2] *= per;
+  return leat_b_reshape(b, x, v.rank, v.dims);
+}
+
 static leat_value_id_t mask_scores(leat_builder_t *b, leat_value_id_t scores, leat_value_id_t mask, bool causal) {
   if (causal) {
     uint32_t rank = leat_b_value(b, scores)->rank;
@@ -65,6 +73,10 @@ leat_sdpa_t leat_row_sdpa(leat_builder_t *b, const leat_graph_t *g, const leat_o
   }
   if (leat_op_attr(g, op, LEAT_ATTR_SCALE) == NULL) a.scale = 1.0 / sqrt((double)q.dims[q.rank - 1]);
   int64_t per = heads_per_group(&q, &k);
+  if (per > 1 && !a.causal && a.mask == LEAT_NONE) {  // queries that share keys are rows of one head
+    a.q = join_heads(b, a.q, per);
+    return a;
+  }
   a.grouped = per > 1;
   if (!a.grouped) return a;
   a.q = split_heads(b, a.q, per);
@@ -120,7 +132,8 @@ bool leat_row_in_blocks(const leat_builder_t *b, const leat_sdpa_t *a) {
     if (factors[i] == LEAT_NONE || !single || leat_value_elements(x) == 0) return false;
   }
   const leat_value_t *q = leat_b_value(b, a->q), *k = leat_b_value(b, a->k);
-  return leat_attention_in_blocks(q->dims[q->rank - 2], k->dims[k->rank - 2], a->causal, a->rate > 0.0);
+  return leat_attention_in_blocks(q->dims[q->rank - 2], k->dims[k->rank - 2], q->dims[q->rank - 1], a->causal,
+                                  a->rate > 0.0);
 }
 
 // Leading dims of extent 1 up to this rank.

@@ -172,7 +172,8 @@ static bool fits(const chain_t *c) {
   }
   if (c->mask != LEAT_NONE && leat_graph_value(c->g, c->mask)->rank > result->rank) return false;
   const leat_value_t *q = leat_graph_value(c->g, c->q), *k = leat_graph_value(c->g, c->k_turned);
-  return leat_attention_in_blocks(q->dims[q->rank - 2], k->dims[k->rank - 1], false, c->dropout != NULL);
+  return leat_attention_in_blocks(q->dims[q->rank - 2], k->dims[k->rank - 1], q->dims[q->rank - 1], false,
+                                  c->dropout != NULL);
 }
 
 static leat_status_t append(leat_rebuild_t *r, leat_op_desc_t desc, leat_value_id_t *out_value) {

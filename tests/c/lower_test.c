@@ -231,6 +231,81 @@ static void test_batch_norm_statistics(void **state) {
 }
 
 // Every allocation fails once: a clean status each time, nothing leaks.
+#define OPERANDS(x, w)                                                \
+  "leat.graph 1\n%0 = symbol() {kind=\"input\", name=\"x\"} : f32[" x \
+  "]\n"                                                               \
+  "%1 = symbol() {kind=\"input\", name=\"w\"} : f32[" w "]\n"
+#define UP(x, w, padding, extra, y)                                                                              \
+  OPERANDS(x, w)                                                                                                 \
+  "%2 = conv(%0, %1) {stride=[2,2], padding=[" padding "], dilation=[1,1], transposed=1, output_padding=[" extra \
+  "], groups=1} : f32[" y "]\noutput(%2) {name=\"y\", seed=\"zero\"}\n"
+
+// A transposed convolution of one element a channel is a product, as long as the window holds the result.
+static void test_spread_of_one_element(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    uint32_t products;
+  } graphs[] = {{UP("3,4,1,1", "4,2,3,5", "0,0", "0,0", "3,2,3,5"), 1},
+                {UP("3,4,1,1", "4,2,3,5", "1,2", "0,1", "3,2,1,2"), 1},
+                {UP("3,4,1,1", "4,2,3,5", "0,2", "0,0", "3,2,3,1"), 1},
+                {UP("3,4,1,1", "4,2,3,5", "0,0", "1,0", "3,2,4,5"), 0},
+                {UP("3,4,1,2", "4,2,3,5", "0,0", "0,0", "3,2,3,7"), 0}};
+  for (size_t i = 0; i < sizeof graphs / sizeof *graphs; i++) {
+    leat_graph_t *g;
+    assert_ok(lower(graphs[i].text, false, &g));
+    assert_int_equal(count_ops(g, LEAT_PRIM_CONTRACT), graphs[i].products);
+    assert_int_equal(count_ops(g, LEAT_PRIM_CONV), 1 - graphs[i].products);
+    leat_graph_destroy(g);
+  }
+}
+
+#define HEADS(q, k, more, causal)                                                      \
+  OPERANDS(q, k)                                                                       \
+  "%2 = symbol() {kind=\"input\", name=\"m\"} : f32[6,6]\n"                            \
+  "%3 = scaled_dot_product_attention(%0, %1, %1" more ") {causal=" causal "} : f32[" q \
+  "]\noutput(%3) "                                                                     \
+  "{name=\"y\", seed=\"zero\"}\n"
+
+// Queries of heads that share keys are rows of one head, where all of them meet all keys alike.
+static void test_heads_that_share_keys(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    uint32_t rank;
+  } graphs[] = {{HEADS("2,8,6,4", "2,2,6,4", "", "0"), 4},
+                {HEADS("2,8,6,4", "2,2,6,4", "", "1"), 5},
+                {HEADS("2,8,6,4", "2,2,6,4", ", %2", "0"), 5}};
+  for (size_t i = 0; i < sizeof graphs / sizeof *graphs; i++) {
+    leat_graph_t *g;
+    uint32_t rank = 0;
+    assert_ok(lower(graphs[i].text, false, &g));
+    for (leat_value_id_t v = 0; v < g->values.count; v++)
+      rank = leat_graph_value(g, v)->rank > rank ? leat_graph_value(g, v)->rank : rank;
+    assert_int_equal(rank, graphs[i].rank);
+    leat_graph_destroy(g);
+  }
+}
+
+// Heads of few numbers go in blocks from fewer tokens on; keys that are few beside them do not.
+static void test_short_attention(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    uint32_t blocks;
+  } graphs[] = {{HEADS("2,3,36,32", "2,3,36,32", "", "0"), 1},
+                {HEADS("2,3,36,64", "2,3,36,64", "", "0"), 0},
+                {HEADS("2,3,31,16", "2,3,40,16", "", "0"), 0},
+                {HEADS("2,3,600,128", "2,3,64,128", "", "0"), 0},
+                {HEADS("2,3,600,128", "2,3,65,128", "", "0"), 1}};
+  for (size_t i = 0; i < sizeof graphs / sizeof *graphs; i++) {
+    leat_graph_t *g;
+    assert_ok(lower(graphs[i].text, false, &g));
+    assert_int_equal(count_ops(g, LEAT_PRIM_ATTENTION), graphs[i].blocks);
+    leat_graph_destroy(g);
+  }
+}
+
 static void test_out_of_memory(void **state) {
   (void)state;
   static const char text[] = X
@@ -265,6 +340,9 @@ int main(void) {
       cmocka_unit_test(test_dropout_values),
       cmocka_unit_test(test_dropouts_of_different_rates),
       cmocka_unit_test(test_batch_norm_statistics),
+      cmocka_unit_test(test_spread_of_one_element),
+      cmocka_unit_test(test_heads_that_share_keys),
+      cmocka_unit_test(test_short_attention),
       cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

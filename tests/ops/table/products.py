@@ -106,10 +106,20 @@ _sdpa.add(
     B(5, 6),
 )
 _sdpa.add(lambda q, k, v: _attend(q, k, v, enable_gqa=True), N(2, 4, 5, 4), N(2, 2, 5, 4), N(2, 2, 5, 4))
+_sdpa.add(lambda q, k, v: _attend(q, k, v, enable_gqa=True), N(2, 6, 5, 4), N(1, 2, 7, 4), N(1, 2, 7, 3))
+_sdpa.add(lambda q, k, v: _attend(q, k, v, enable_gqa=True, is_causal=True), N(6, 5, 4), N(2, 5, 4), N(2, 5, 4))
+_sdpa.add(  # as models have them: heads lie within tokens
+    lambda q, k, v: _attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), enable_gqa=True),
+    N(2, 5, 4, 3),
+    N(2, 5, 2, 3),
+    N(2, 5, 2, 3),
+)
 _sdpa.add_layouts(_attend, N(2, 4, 6), N(2, 4, 6), N(2, 4, 6))
 
 # In blocks: as many queries and keys as it takes, of which the last block is not whole.
 _wide, _tall, _pair = N(1, 2, 130, 3), N(1, 2, 140, 3), N(1, 2, 130, 2)
 _sdpa.add(_attend, _wide, _tall, _tall)
+_sdpa.add(_attend, N(2, 3, 36, 32), N(2, 3, 36, 32), N(2, 3, 36, 32))
+_sdpa.add(lambda q, k, v: _attend(q, k, v, enable_gqa=True), N(1, 8, 40, 6), N(1, 2, 36, 6), N(1, 2, 36, 6))
 _sdpa.add(lambda q, k, v: _attend(q, k, v, is_causal=True), _wide, _tall, N(1, 2, 140, 5))
 _sdpa.add(lambda q, k, v, m: _attend(q, k, v, attn_mask=m, enable_gqa=True), N(1, 4, 130, 2), _pair, _pair, B(130, 130))
