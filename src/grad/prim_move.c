@@ -70,7 +70,6 @@ PRIM_VJP(FLIP) {
   v->dx[0] = leat_b_flip(v->b, v->dy[0], mask);
 }
 
-// Windows may share elements: each is added where it was read, the first window first.
 // Windows of dy[.., windows, k, ..] lie side by side, with zeros between them and behind the last; one is where it is,
 // however large the step.
 static leat_value_id_t fold_apart(leat_builder_t *b, const leat_value_t *x, leat_value_id_t dy, uint32_t dim,
@@ -89,6 +88,7 @@ static leat_value_id_t fold_apart(leat_builder_t *b, const leat_value_t *x, leat
   return leat_b_pad(b, dy, low, high, interior, 0.0);
 }
 
+// Windows may share elements: each is added where it was read, the first window first.
 PRIM_VJP(UNFOLD) {
   leat_builder_t *b = v->b;
   const leat_value_t x = *leat_b_value(b, v->x[0]), y = *leat_b_value(b, v->y[0]);
