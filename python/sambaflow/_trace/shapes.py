@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,45 @@ import torch
 from sambaflow._trace.tensor import same_memory
 
 _ATOMS = (bool, int, float, complex, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format)
+
+
+def _is_plain(x: Any) -> bool:
+    return type(x) is torch.Tensor and x.is_floating_point() and x.is_contiguous() and not x.requires_grad
+
+
+def _are_of(x: torch.Tensor, shape: Sequence[int], *tensors: Any) -> bool:
+    """Whether all that there is of `tensors` is plain, of this shape and of x's dtype."""
+    return all(t is None or (_is_plain(t) and t.dtype == x.dtype and t.shape == torch.Size(shape)) for t in tensors)
+
+
+def _is_plain_alone(x: Any, *rest: Any) -> bool:
+    return not rest and _is_plain(x)
+
+
+def _is_plain_batch(x: Any, weight: Any, bias: Any, mean: Any, var: Any, *_: Any) -> bool:
+    return _is_plain(x) and x.dim() > 1 and x.shape[1] > 0 and _are_of(x, x.shape[1:2], weight, bias, mean, var)
+
+
+def _is_plain_group(x: Any, groups: int, weight: Any = None, bias: Any = None, *_: Any) -> bool:
+    whole = _is_plain(x) and x.dim() > 1 and x.numel() > 0 and groups > 0 and x.shape[1] % groups == 0
+    return whole and _are_of(x, x.shape[1:2], weight, bias)
+
+
+def _is_plain_layer(x: Any, shape: Sequence[int], weight: Any = None, bias: Any = None, *_: Any) -> bool:
+    whole = _is_plain(x) and 0 < len(shape) <= x.dim() and x.shape[-len(shape) :] == torch.Size(shape)
+    return whole and _are_of(x, shape, weight, bias)
+
+
+# Where torch takes milliseconds of Python to find that a result is as its first operand: whether it is so.
+_ORDINARY: dict[Callable[..., Any], Callable[..., bool]] = {
+    torch.ops.aten.batch_norm.default: _is_plain_batch,
+    torch.ops.aten.group_norm.default: _is_plain_group,
+    torch.ops.aten.layer_norm.default: _is_plain_layer,
+    torch.ops.aten.relu.default: _is_plain_alone,
+    torch.ops.aten.sigmoid.default: _is_plain_alone,
+    torch.ops.aten.silu.default: _is_plain_alone,
+    torch.ops.aten.tanh.default: _is_plain_alone,
+}
 
 
 class Shapes:
@@ -21,6 +60,9 @@ class Shapes:
 
     def of(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """`func(*args, **kwargs)` on meta tensors; results that are views of operands are always made anew."""
+        known = _ORDINARY.get(func)
+        if known is not None and not kwargs and known(*args):
+            return torch.empty_like(args[0])
         tensors: list[torch.Tensor] = []
         try:
             key = (func, torch.get_default_dtype(), _key(args, tensors), _key(kwargs, tensors))
