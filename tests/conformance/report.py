@@ -20,7 +20,8 @@ that the database has for the entry, else PyTorch's own (rtol 1.3e-6 and atol 1e
 bfloat16, integers exactly), of eager mode's result, or of that in double precision and as far from it as eager mode is
 itself. Of results that are drawn, or left unwritten, shapes and dtypes are compared. Else a pair is what the worst of
 its samples is: *refused* with a message, *wrong*, *crash* (a raw Python error, or a process that died) or *hang*.
-Samples that eager mode refuses, and those that give no tensor, count for nothing.
+Samples that eager mode refuses, and those that give no tensor, count for nothing. Totals are of the entries and samples
+that were asked, as the first table counts them; the last tables are empty where nothing was.
 """
 
 

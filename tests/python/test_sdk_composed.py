@@ -142,6 +142,9 @@ CALLS = {
     "replicate pad that cuts all": (
         lambda x: (F.pad(x[None], (-6, 8), mode="replicate"), F.pad(x[None], (8, -7), mode="replicate")),
     ),
+    "adaptive pooling of equal elements": (
+        lambda x: F.adaptive_max_pool3d((x.detach() > 0).float().view(1, 2, 3, 4) * (1 + x.sum()), (2, 2, 3)),
+    ),
     "fractional_max_pool2d": (
         lambda x, u: F.fractional_max_pool2d(x.view(1, 2, 3, 4), 2, (2, 2), return_indices=True, _random_samples=u),
         torch.tensor([[[0.3, 0.8], [0.6, 0.1]]]),
@@ -187,6 +190,13 @@ CALLS = {
             *torch.histogram(x.detach(), torch.tensor([-1.0, -0.2, 0.3, 2.0])),
         ),
     ),
+    **{
+        f"segment_reduce {kind}": (
+            lambda x, n, kind=kind: torch.segment_reduce(x, kind, lengths=n, unsafe=True, initial=0.25),
+            torch.tensor([1, 0, 2, 1]),
+        )
+        for kind in ("sum", "mean", "max", "min", "prod")
+    },
     "histogramdd": (lambda x: (x, *flatten(torch.histogramdd(x.detach().view(-1, 2), [3, 2], density=True))),),
     "grid_sample of a volume": (
         lambda x: sampled(x, "bilinear", "zeros", False) + sampled(x, "nearest", "border", True),
@@ -283,6 +293,24 @@ def test_values_and_gradients(name, tmp_path):
         assert want.dtype == have.dtype and torch.allclose(want, samba.to_torch(have), rtol=1e-5, atol=1e-6)
     expected[0].sum().backward()
     assert torch.allclose(expected_model.w.grad, samba.to_torch(model.w.sn_grad), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["baddbmm", "addmm"])
+def test_sums_with_narrow_products_are_rounded_once(name, tmp_path):
+    """Though most of both operands of the sum cancels."""
+    a, b = (torch.randn(2, 8, 8, generator=torch.Generator().manual_seed(seed)).bfloat16() for seed in (1, 2))
+    c = (-4 * (a.float() @ b.float())).bfloat16()
+    if name == "addmm":
+        a, b, c = a[0], b[0], c[0]
+    model = Product(lambda x, *given: (x, getattr(torch, name)(*given, beta=0.5, alpha=2)))
+    samba.from_torch_model_(model)
+    fed = [samba.from_torch_tensor(t, name=f"input{i}", batch_dim=None) for i, t in enumerate((X, c, a, b))]
+    config = {"output_folder": str(tmp_path), "pef_name": "p", "inference": True}
+    path = samba.session.compile(model, fed, None, config_dict=config, inference=True)
+    traced = utils.trace_graph(model, fed, None, pef=path)
+    have = samba.to_torch(samba.session.run(fed, traced, section_types=["fwd"])[1]).double()
+    want = 0.5 * c.double() + 2 * (a.double() @ b.double())
+    assert ((have - want).abs() <= 2**-8 * want.abs() + 1e-6).all()
 
 
 def leaves(result):

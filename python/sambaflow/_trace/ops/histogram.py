@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Histograms, composed: how many points, or how much weight of them, lie between edges."""
+"""Histograms, and reductions of segments, composed: what lies between edges, or between offsets."""
 
 from __future__ import annotations
 
@@ -67,3 +67,32 @@ def _histogramdd(
         for column, of_dim, end in zip(columns, bins, ends, strict=True)
     ]
     return _counted(columns, edges, weight, density), edges
+
+
+_REDUCED = {"max": ("amax", -torch.inf), "min": ("amin", torch.inf), "prod": ("prod", 1.0)}  # others: sums
+
+
+@composes("segment_reduce")
+def _segment_reduce(
+    x: torch.Tensor, reduce: str, *, lengths: torch.Tensor | None = None, indices: torch.Tensor | None = None,
+    offsets: torch.Tensor | None = None, axis: int = 0, unsafe: bool = False, initial: float | None = None,
+) -> torch.Tensor:  # fmt: skip
+    """Of the pieces along `axis` that have these lengths, or lie between these offsets. Those of no elements are the
+    initial value, and a mean without one is NaN."""
+    if offsets is None:
+        assert lengths is not None
+        ends = lengths.cumsum(-1)
+    else:
+        ends, lengths = offsets[..., 1:], offsets.diff(dim=-1)
+    kind, start = _REDUCED.get(reduce, ("sum", 0.0))
+    count, size, rest = ends.shape[-1], x.shape[axis], [1] * (x.dim() - 1 - axis)
+    place = (torch.arange(size).view(-1, 1) >= ends.unsqueeze(-2)).sum(-1)  # behind all: in a segment that is cut off
+    found = torch.full(
+        (*x.shape[:axis], count + 1, *x.shape[axis + 1 :]), start if initial is None else initial, dtype=x.dtype
+    )
+    found = found.scatter_reduce(axis, place.view(*place.shape, *rest).expand(x.shape), x, kind).narrow(axis, 0, count)
+    if reduce != "mean":
+        return found
+    divisor = lengths.view(*lengths.shape, *rest).to(x.dtype)
+    mean = found / divisor.clamp(min=1)
+    return mean if initial is not None else torch.where(divisor == 0, torch.nan, mean)

@@ -11,7 +11,7 @@ import torch
 
 from sambaflow._trace.call import REDUCTIONS, Call, handles
 from sambaflow._trace.graph import Attr, Value
-from sambaflow._trace.ops.pooling import adaptive_indices, pooled_indices
+from sambaflow._trace.ops.pooling import adaptive_indices, picked, pooled_indices
 from sambaflow._trace.tensor import as_meta
 
 # ---- products
@@ -36,7 +36,11 @@ def _addmm(c: Call, beta: float = 1, alpha: float = 1, **_: Any) -> Value:
     names = [argument.name for argument in c.func._schema.arguments][:3]
     c = c.promoted(*names)
     attrs: dict[str, Attr] = {key: float(v) for key, v in (("alpha", alpha), ("beta", beta)) if v != 1}
-    return c.emit(c.name, [c.value(t) for t in c.args[:3]], attrs)
+    values, dtype = [c.value(t) for t in c.args[:3]], c.out.dtype
+    if dtype not in (torch.bfloat16, torch.float16) or (c.name == "addmm" and not attrs):
+        return c.emit(c.name, values, attrs)
+    wide = [c.cast(value, torch.float32) for value in values]  # rounded once, as eager mode does: the sum may cancel
+    return c.cast(c.emit(c.name, wide, attrs, (torch.float32, tuple(c.out.shape))), dtype)
 
 
 @handles("outer", "ger")
@@ -199,6 +203,8 @@ def _adaptive_max_pool(c: Call, x: Any, output_size: Any, **_: Any) -> list[Valu
     out, _ = c.out
     value = _pooled(c, "adaptive_max_pool", x, rank, {"shape": tuple(out.shape[-rank:])}, out)
     found = c.tracer.composed(adaptive_indices, x, tuple(out.shape[-rank:]))
+    if not c.tracer.inference and any(o and n % o for n, o in zip(x.shape[-rank:], out.shape[-rank:], strict=True)):
+        value = c.value(c.tracer.composed(picked, x, found, rank))  # windows overlap: the first of equal ones counts
     return [value, c.value(found)]
 
 

@@ -40,6 +40,8 @@ def pooled_indices(x: torch.Tensor, out: Sequence[int], attrs: dict[str, Any]) -
 def adaptive_indices(x: torch.Tensor, out: Sequence[int]) -> torch.Tensor:
     """The indices of adaptive max pooling."""
     spatial = x.shape[-len(out) :]
+    if 0 in out:
+        return torch.zeros(*x.shape[: -len(out)], *out, dtype=torch.int64)
     if any(n % o for n, o in zip(spatial, out, strict=True)):
         return _uneven_indices(x, out)
     window = [n // o for n, o in zip(spatial, out, strict=True)]
@@ -74,6 +76,11 @@ def _max_unpool(x: torch.Tensor, indices: torch.Tensor, output_size: Sequence[in
     flat = torch.zeros(*lead, torch.Size(output_size).numel(), dtype=x.dtype)
     flat = flat.scatter(-1, indices.flatten(len(lead)), x.flatten(len(lead)))
     return flat.unflatten(-1, list(output_size))
+
+
+def picked(x: torch.Tensor, indices: torch.Tensor, rank: int) -> torch.Tensor:
+    """The elements of the last `rank` dims at flat indices."""
+    return x.flatten(-rank).gather(-1, indices.flatten(-rank)).view(indices.shape)
 
 
 def _random_starts(sample: torch.Tensor, size: int, window: int, count: int) -> torch.Tensor:
