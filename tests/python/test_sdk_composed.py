@@ -313,6 +313,20 @@ def test_sums_with_narrow_products_are_rounded_once(name, tmp_path):
     assert ((have - want).abs() <= 2**-8 * want.abs() + 1e-6).all()
 
 
+def test_bilinear_of_bfloat16_adds_up_in_float32(tmp_path):
+    a, b, w = (torch.randn(*shape, generator=torch.Generator().manual_seed(3)).bfloat16()
+               for shape in ((40, 6), (40, 6), (3, 6, 6)))  # fmt: skip
+    model = Product(lambda x, *given: (x, F.bilinear(*given)))
+    samba.from_torch_model_(model)
+    fed = [samba.from_torch_tensor(t, name=f"input{i}", batch_dim=None) for i, t in enumerate((X, a, b, w))]
+    config = {"output_folder": str(tmp_path), "pef_name": "p", "inference": True}
+    path = samba.session.compile(model, fed, None, config_dict=config, inference=True)
+    traced = utils.trace_graph(model, fed, None, pef=path)
+    have = samba.to_torch(samba.session.run(fed, traced, section_types=["fwd"])[1]).double()
+    want = F.bilinear(a.double(), b.double(), w.double())
+    assert ((have - want).abs() <= 2**-8 * want.abs() + 1e-5).all()
+
+
 def leaves(result):
     return [result] if isinstance(result, torch.Tensor) else list(result)
 

@@ -59,6 +59,8 @@ def test_errors_of_torch_keep_their_kind_and_gain_a_place(function, kind, text):
     [
         (lambda x: torch.searchsorted(x, x, side="middle"), "searchsorted in .*: side is left or right"),
         (lambda x: torch.searchsorted(x > 0, x > 0), "searchsorted in .*: torch has none for bool and complex numbers"),
+        (lambda x: F.avg_pool1d(x.long(), 2), "avg_pool1d of torch.int64: only floating-point numbers"),
+        (lambda x: F.conv1d(x.long()[None], x.long()[None]), "conv1d of torch.int64: only floating-point"),
         (lambda x: torch.bucketize(x, x), "bucketize in .*: boundaries have one dim"),
         (
             lambda x: F.pad(x[None], (-4, 3), mode="circular"),

@@ -524,10 +524,11 @@ def _trilinear(
     sumdim: Sequence[int],
     unroll_dim: int = 1,
 ) -> torch.Tensor:
-    """What F.bilinear is made of: a product over shared axes, each factor spread along axes of its own, then a sum."""
+    """What F.bilinear is made of: a product over shared axes, each factor spread along axes of its own, then a sum.
+    Narrow factors are multiplied, and added up, in float32."""
     factors = []
     for factor, axes in ((i1, expand1), (i2, expand2), (i3, expand3)):
         for axis in axes:
             factor = torch.unsqueeze(factor, axis)
-        factors.append(factor)
-    return torch.sum(factors[0] * factors[1] * factors[2], list(sumdim))
+        factors.append(factor.float() if factor.dtype in (torch.bfloat16, torch.float16) else factor)
+    return torch.sum(factors[0] * factors[1] * factors[2], list(sumdim)).to(i1.dtype)

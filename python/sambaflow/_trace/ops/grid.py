@@ -51,6 +51,9 @@ def _at(flat: torch.Tensor, places: list[torch.Tensor], sizes: list[int]) -> tor
 def _grid_sampler_3d(
     x: torch.Tensor, grid: torch.Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool
 ) -> torch.Tensor:
+    if x.dtype in (torch.bfloat16, torch.float16):  # rounded once
+        found = _grid_sampler_3d(x.float(), grid.float(), interpolation_mode, padding_mode, align_corners)
+        return found.to(x.dtype)
     sizes, flat = list(x.shape[2:]), x.flatten(2)
     places = [_places(grid[..., 2 - i], size, padding_mode, align_corners) for i, size in enumerate(sizes)]
     shape = (*x.shape[:2], *grid.shape[1:4])

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from sambaflow._trace.call import REDUCTIONS, Call, handles
+from sambaflow._trace.errors import TraceError
 from sambaflow._trace.graph import Attr, Value
 from sambaflow._trace.ops.pooling import adaptive_indices, picked, pooled_indices
 from sambaflow._trace.tensor import as_meta
@@ -116,6 +117,7 @@ def _conv(
     rank = weight.dim() - 2
     if x.dim() != rank + 2 or isinstance(padding, str):
         return NotImplemented  # without batch, or padding by name: torch rewrites it to the plain form
+    _of_floats(c, x)
     c = c.promoted("input", "weight", "bias")
     attrs: dict[str, Attr] = {
         "stride": _per_dim(stride, rank),
@@ -127,6 +129,14 @@ def _conv(
         attrs |= {"transposed": 1, "output_padding": _per_dim(output_padding, rank)}
     operands = [c.value(c.argument("x")), c.value(c.argument("weight")), c.optional(c.argument("bias"))]
     return c.emit("conv", operands, attrs)
+
+
+def _of_floats(c: Call, x: torch.Tensor) -> None:
+    if not x.is_floating_point():
+        raise TraceError(
+            f"{c.tracer.scope.source()}: {c.name} of {x.dtype}: only floating-point numbers can be compiled; write "
+            "x.float()"
+        )
 
 
 def _per_dim(value: int | Sequence[int], rank: int, default: Sequence[int] | None = None) -> list[int]:
@@ -142,6 +152,7 @@ def _per_dim(value: int | Sequence[int], rank: int, default: Sequence[int] | Non
 
 def _pooled(c: Call, row: str, x: Any, rank: int, attrs: dict[str, Attr], out: torch.Tensor) -> Value:
     """A pooling row; a missing batch dim is added and taken away."""
+    _of_floats(c, x)
     value = c.value(x)
     if x.dim() == rank + 2:
         return c.emit(row, [value], attrs, out)

@@ -56,8 +56,11 @@ def _without_update(x: torch.Tensor, *arguments: Any) -> tuple[torch.Tensor, ...
 def _linear_loss(
     x: torch.Tensor, matrix: torch.Tensor, target: torch.Tensor, bias: Optional, weight: Optional, **options: Any
 ) -> torch.Tensor:
-    logits = torch.nn.functional.linear(x, matrix.to(x.dtype), None if bias is None else bias.to(x.dtype))
-    return torch.nn.functional.cross_entropy(logits, target, weight, **options)
+    """Narrow logits are not rounded."""
+    wide = torch.float32 if x.dtype in (torch.bfloat16, torch.float16) else x.dtype
+    logits = torch.nn.functional.linear(x.to(wide), matrix.to(wide), None if bias is None else bias.to(wide))
+    loss = torch.nn.functional.cross_entropy(logits, target, None if weight is None else weight.to(wide), **options)
+    return loss.to(x.dtype)
 
 
 @composes("torch_nn::_linear_cross_entropy_batch_chunked")
