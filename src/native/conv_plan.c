@@ -367,7 +367,7 @@ static bool plan_packed(const leat_kern_conv_t *s, leat_kern_conv_plan_t *p) {
   p->packed = row;
   p->w[0] = run * row;
   p->w[1] = 1;
-  for (int d = 2; d < 5; d++) p->w[d] *= row;
+  for (int d = 0; d < 3; d++) p->w[2 + d] = s->window.size[d] > 1 ? s->w[2 + d] * row : 0;
   return true;
 }
 
