@@ -73,7 +73,8 @@ leat_sdpa_t leat_row_sdpa(leat_builder_t *b, const leat_graph_t *g, const leat_o
   }
   if (leat_op_attr(g, op, LEAT_ATTR_SCALE) == NULL) a.scale = 1.0 / sqrt((double)q.dims[q.rank - 1]);
   int64_t per = heads_per_group(&q, &k);
-  if (per > 1 && !a.causal && a.mask == LEAT_NONE) {  // queries that share keys are rows of one head
+  // Queries that share keys are rows of one head. A step of decoding stays one: it copies no cache.
+  if (per > 1 && !a.causal && a.mask == LEAT_NONE && q.dims[q.rank - 2] >= LEAT_ATTENTION_QUERIES_MIN) {
     a.q = join_heads(b, a.q, per);
     return a;
   }

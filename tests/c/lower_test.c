@@ -262,20 +262,21 @@ static void test_spread_of_one_element(void **state) {
 
 #define HEADS(q, k, more, causal)                                                      \
   OPERANDS(q, k)                                                                       \
-  "%2 = symbol() {kind=\"input\", name=\"m\"} : f32[6,6]\n"                            \
+  "%2 = symbol() {kind=\"input\", name=\"m\"} : f32[40,40]\n"                          \
   "%3 = scaled_dot_product_attention(%0, %1, %1" more ") {causal=" causal "} : f32[" q \
   "]\noutput(%3) "                                                                     \
   "{name=\"y\", seed=\"zero\"}\n"
 
-// Queries of heads that share keys are rows of one head, where all of them meet all keys alike.
+// Queries of heads that share keys are rows of one head, where they are many and all of them meet all keys alike.
 static void test_heads_that_share_keys(void **state) {
   (void)state;
   static const struct {
     const char *text;
     uint32_t rank;
-  } graphs[] = {{HEADS("2,8,6,4", "2,2,6,4", "", "0"), 4},
-                {HEADS("2,8,6,4", "2,2,6,4", "", "1"), 5},
-                {HEADS("2,8,6,4", "2,2,6,4", ", %2", "0"), 5}};
+  } graphs[] = {{HEADS("2,8,40,4", "2,2,40,4", "", "0"), 4},
+                {HEADS("2,8,2,4", "2,2,40,4", "", "0"), 5},
+                {HEADS("2,8,40,4", "2,2,40,4", "", "1"), 5},
+                {HEADS("2,8,40,4", "2,2,40,4", ", %2", "0"), 5}};
   for (size_t i = 0; i < sizeof graphs / sizeof *graphs; i++) {
     leat_graph_t *g;
     uint32_t rank = 0;
