@@ -13,9 +13,6 @@ from torch import nn
 # What is refused, and the words that say so.
 REFUSED = {
     "EmbeddingBag(scale_grad_by_freq)": "scale_grad_by_freq",
-    "AdaptiveMaxPool1d(return_indices)": "the indices can be used only",
-    "AdaptiveMaxPool2d(return_indices)": "the indices can be used only",
-    "AdaptiveMaxPool3d(return_indices)": "the indices can be used only",
     "AdaptiveLogSoftmaxWithLoss": "depends on values",
 }
 # Layers that draw random numbers when they train.

@@ -274,7 +274,7 @@ def test_unsupported_ops_are_all_listed_at_once():
     def forward(x):
         y = torch.fft.fft(x).real
         for _ in range(3):
-            x = torch.linalg.det(x.expand(2, 2, 2)).sum() + x
+            x = torch.linalg.eigvalsh(x.expand(2, 2)).sum() + x
         return y.sum() + x
 
     with pytest.raises(UnsupportedOpsError) as caught:
@@ -507,15 +507,22 @@ def test_all_unsupported_ops_are_listed_whatever_follows_them():
             kept = torch.masked_select(x, x > 0)
             values, inverse = torch.unique(x, return_inverse=True)
             for _ in range(2):
-                x = x + torch.lgamma(x)
+                x = x + torch.special.zeta(x, x)
             x = x + kept.sum() + values.sum() + inverse.sum() + places.sum()
             return x.sum() + (1.0 if x.sum() > 0 else 0.0)
 
     with pytest.raises(NotImplementedError) as caught:
         trace(Net(), (samba.randn(3, 4, name="x"),))
     text = str(caught.value)
-    for part in ("aten::nonzero in net at", "aten::masked_select in net at", "aten::_unique2 in net at", ", 2 times",
-                 "lgamma in net at", "maybe for want of their results", "needs the value of a traced"):  # fmt: skip
+    for part in (
+        "aten::nonzero in net at",
+        "aten::masked_select in net at",
+        "aten::_unique2 in net at",
+        "prims::zeta in net at",
+        ", 2 times",
+        "maybe for want of their results",
+        "needs the value of a traced",
+    ):
         assert part in text
     assert text.count("test_sdk_tracer.py:") >= 5
 
