@@ -273,6 +273,13 @@ CALLS = {
             torch.multinomial(torch.tensor([0.0, 1.0, 0.0]) + 0 * x.detach()[:, :3], 5, True),
         ),
     ),
+    "block_diag of several dtypes": (
+        lambda x: (
+            torch.block_diag(x, x[0], x.sum(), torch.tensor(2)),
+            *[torch.block_diag(x.half(), x.detach().var()), torch.block_diag(x.detach().var(), x.half(), TWO)],
+            *[torch.block_diag((x > 0).int(), x.detach().var()), torch.block_diag(TWO, MINUS)],
+        ),
+    ),
     "ctc_loss": (ctc, torch.tensor([6, 5])),
     "ctc_loss without a path": (lambda x, n: ctc(x, n, zero_infinity=True), torch.tensor([6, 2])),
 }

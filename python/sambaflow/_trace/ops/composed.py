@@ -7,6 +7,7 @@ run. Shapes are static; everything else may depend on values.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -172,6 +173,29 @@ def _masked_scatter(x: torch.Tensor, mask: torch.Tensor, source: torch.Tensor) -
     place = mask.flatten().long().cumsum(0) - 1
     place = torch.where(mask.flatten(), place, 0).view(x.shape)
     return torch.where(mask, source.flatten()[place], x)
+
+
+def _common_dtype(tensors: Sequence[torch.Tensor]) -> torch.dtype:
+    """That of torch's rules for all together: tensors without dims count for their category alone."""
+    whole = [t.dtype for t in tensors if t.dim() > 0]
+    single = [t.dtype for t in tensors if t.dim() == 0]
+    if not whole or not single:
+        return functools.reduce(torch.promote_types, whole or single)
+    kinds = [functools.reduce(torch.promote_types, dtypes) for dtypes in (whole, single)]
+    return torch.result_type(
+        torch.empty(1, dtype=kinds[0], device="meta"), torch.empty((), dtype=kinds[1], device="meta")
+    )
+
+
+@composes("block_diag")
+def _block_diag(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    dtype = _common_dtype(tensors)
+    blocks = [t.to(dtype).reshape(1, -1) if t.dim() < 2 else t.to(dtype) for t in tensors]
+    left, width, rows = 0, sum(block.shape[1] for block in blocks), []
+    for block in blocks:
+        rows.append(torch.nn.functional.pad(block, (left, width - left - block.shape[1])))
+        left += block.shape[1]
+    return torch.cat(rows)
 
 
 @composes("repeat_interleave")
