@@ -189,6 +189,7 @@ def _common_dtype(tensors: Sequence[torch.Tensor]) -> torch.dtype:
 
 @composes("block_diag")
 def _block_diag(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The blocks one below the other, each behind the columns of those before it; what has no rows is one row."""
     dtype = _common_dtype(tensors)
     blocks = [t.to(dtype).reshape(1, -1) if t.dim() < 2 else t.to(dtype) for t in tensors]
     left, width, rows = 0, sum(block.shape[1] for block in blocks), []
