@@ -54,11 +54,6 @@ static inline void leat_value_strides(const leat_value_t *v, int64_t *out_stride
     stride *= v->dims[d];
   }
 }
-static inline int64_t leat_product(const int64_t *dims, uint32_t from, uint32_t to) {
-  int64_t product = 1;
-  for (uint32_t d = from; d < to; d++) product *= dims[d];
-  return product;
-}
 
 // What reduce, scan, pool and scatter combine elements with; not argmax and argmin, which look for a place.
 leat_element_t leat_fold_identity(leat_fold_t fold, leat_dtype_t dtype);

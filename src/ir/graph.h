@@ -298,6 +298,12 @@ const char *leat_attr_keys_text(const leat_attr_t *attr, char buffer[LEAT_KEYS_T
 bool leat_attrs_equal(const leat_graph_t *a, const leat_op_t *x, const leat_graph_t *b, const leat_op_t *y);
 
 int64_t leat_value_elements(const leat_value_t *v);  // product of dims; 1 for rank 0
+// Of dims `from` up to `to`.
+static inline int64_t leat_product(const int64_t *dims, uint32_t from, uint32_t to) {
+  int64_t product = 1;
+  for (uint32_t d = from; d < to; d++) product *= dims[d];
+  return product;
+}
 size_t leat_value_bytes(const leat_value_t *v);
 bool leat_value_fits(const leat_value_t *v);  // extents >= 0, at most LEAT_ELEMENTS_MAX elements
 bool leat_same_shape(const leat_value_t *a, const leat_value_t *b);

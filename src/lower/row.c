@@ -144,19 +144,13 @@ leat_value_id_t leat_row_sum_behind(leat_builder_t *b, leat_value_id_t x, uint32
   return dims == 0 ? x : leat_b_reduce(b, LEAT_FOLD_SUM, x, dims, false);
 }
 
-static int64_t elements_of(const leat_value_t *v, uint32_t from, uint32_t to) {
-  int64_t count = 1;
-  for (uint32_t d = from; d < to; d++) count *= v->dims[d];
-  return count;
-}
-
 // Dims lie between the two, so that they are not one even where x lies row by row: from the element at `first` on, a
 // place of the diagonal is a window, of which the dims between are windows again, of all that lies behind them.
 static leat_value_id_t diagonal_across(leat_builder_t *b, leat_value_id_t x, uint32_t row, uint32_t column,
                                        int64_t first, int64_t length) {
   const leat_value_t v = *leat_b_value(b, x);
-  const int64_t behind = elements_of(&v, column + 1, v.rank), inner = elements_of(&v, column, v.rank);
-  const int64_t between = elements_of(&v, row + 1, column), window = (between - 1) * inner + behind;
+  const int64_t behind = leat_product(v.dims, column + 1, v.rank), inner = leat_product(v.dims, column, v.rank);
+  const int64_t between = leat_product(v.dims, row + 1, column), window = (between - 1) * inner + behind;
   const int64_t step = between * inner + behind, start = first * behind;
   int64_t shape[LEAT_RANK_MAX], perm[LEAT_RANK_MAX];
   uint32_t next = row;
@@ -181,8 +175,8 @@ leat_value_id_t leat_row_diagonal(leat_builder_t *b, leat_value_id_t x, uint32_t
   int64_t perm[LEAT_RANK_MAX], shape[LEAT_RANK_MAX];
   uint32_t next = 0;
   if (row > column) return leat_row_diagonal(b, x, column, row, -offset);
-  if (length > 0 && elements_of(&v, row + 1, column) > 1 && elements_of(&v, column, v.rank) > 0)
-    return diagonal_across(b, x, row, column, below * elements_of(&v, row + 1, column + 1) + right, length);
+  if (length > 0 && leat_product(v.dims, row + 1, column) > 1 && leat_product(v.dims, column, v.rank) > 0)
+    return diagonal_across(b, x, row, column, below * leat_product(v.dims, row + 1, column + 1) + right, length);
   for (uint32_t d = 0; d < v.rank; d++)
     if (d != row && d != column) perm[next++] = d;
   perm[next] = row;
