@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a random program is made of: lines of Python with holes.
 
-A hole `{f}` takes a floating value that exists, `{i}` an integer one, `{b}` a boolean one, `{t}` any, `{f1}` another of
+A hole `{f}` takes a floating value that exists, `{o}` one that is no view, `{i}` an integer one, `{b}` a boolean one, `{t}` any, `{f1}` another of
 the kind; `{d}` is a dim of the first value, `{n}` a small count, `{c}` a number, `{k}` a size of that dim, `{p}` a
 parameter, `{name}` a fresh name. Whether a line makes sense is found out by running it in eager mode; those that do not
 are dropped. Each family has a weight: how often one of its lines is tried. What changes values is in effects.py.
 The median is one of contiguous values: in eager mode that of an expanded dim is no element of it (torch 2.13.0).
+Zeros of softshrink have no sign: in eager mode it depends on the place in the tensor. Weights of padded convolutions are
+finite: eager's kernels do not agree whether an infinite weight meets the zeros around the input. NaN does not come to
+binary_cross_entropy: eager mode looks at the values and refuses, Leat gives NaN. `.data` of a view is not set: what was
+written in its base sends eager's gradient to the places that the new memory would have there.
 """
 
 
@@ -24,7 +28,7 @@ atanh logit nan_to_num signbit
 """
 ACTIVATIONS = """
 relu gelu silu leaky_relu elu softplus hardtanh hardsigmoid hardswish mish logsigmoid relu6 selu celu tanhshrink
-softsign softshrink hardshrink
+softsign hardshrink
 """
 BINARY = """
 add sub mul div maximum minimum fmod remainder atan2 eq ne lt le gt ge logical_and logical_or logical_xor pow
@@ -52,6 +56,7 @@ F.softmin({f}, {d})
         4,
         _words(ACTIVATIONS, "F.NAME({f})")
         + lines_of("""
+F.softshrink({f}) + 0.0
 F.threshold({f}, 0.1, 2.0)
 F.gelu({f}, approximate='tanh')
 F.prelu({f}, {p}.flatten()[:1])
@@ -155,7 +160,7 @@ F.gaussian_nll_loss({f}, {f1}, {f2}.abs() + 0.1)
 F.poisson_nll_loss({f}, {f1})
 F.multi_margin_loss({f}.flatten(1), {f}.flatten(1).argmax(1))
 F.multilabel_margin_loss({f}.flatten(1), torch.full({f}.flatten(1).shape, -1)) if {f}.numel() else {f}.sum()
-F.binary_cross_entropy({f}.sigmoid(), {f1}.sigmoid())
+F.binary_cross_entropy({f}.nan_to_num().sigmoid(), {f1}.nan_to_num().sigmoid())
 F.triplet_margin_loss({f}, {f1}, {f2})
 F.cross_entropy(shaped({f}, 3, 4), shaped({i}, 3) % 4, label_smoothing=0.1)
 F.cross_entropy(shaped({f}, 3, 4), shaped({i}, 3).clamp(-1, 3), ignore_index=-1)
@@ -209,10 +214,10 @@ F.conv1d({f}, {f1})
 F.conv2d({f}, {f1}, padding=1)
 F.conv_transpose1d({f}, {f1})
 F.lp_pool1d({f}, 2, 2)
-F.conv2d(shaped({f}, 2, 2, 4, 4), shaped({p}, 2, 2, 3, 3), padding=1, stride=2)
+F.conv2d(shaped({f}, 2, 2, 4, 4), finite({p}, 2, 2, 3, 3), padding=1, stride=2)
 F.conv1d(shaped({f}, 2, 4, 5), shaped({p}, 4, 2, 2), groups=2, dilation=2)
 F.conv3d(shaped({f}, 1, 1, 3, 3, 3), shaped({p}, 2, 1, 2, 2, 2))
-F.conv_transpose2d(shaped({f}, 1, 2, 3, 3), shaped({p}, 2, 3, 2, 2), stride=2, output_padding=1)
+F.conv_transpose2d(shaped({f}, 1, 2, 3, 3), finite({p}, 2, 3, 2, 2), stride=2, output_padding=1)
 F.adaptive_max_pool2d(shaped({f}, 2, 2, 4, 5), (2, 3))
 F.adaptive_avg_pool1d(shaped({f}, 2, 2, 7), 3)
 F.interpolate(shaped({f}, 1, 2, 3, 4), size=(5, 2), mode='bilinear')

@@ -25,7 +25,7 @@ WRITES = lines_of("""
 {f}.unsqueeze(0).sub_({f1})
 {f}.data.mul_({c})
 {f}.detach().add_({c})
-{f}.data = {f}.data.sign()
+{o}.data = {o}.data.sign()
 torch.add({f}, {f1}, out={f2})
 {f}.squeeze_()
 {f}.index_fill_(0, torch.tensor([0]), {c})

@@ -45,7 +45,7 @@ INPUTS = [
     "torch.randn({shape}, generator=g) * torch.tensor([0.0, 1.0, -1.0, 2.0])[torch.randint(4, {shape}, generator=g)]",
 ]
 ELEMENTS_MAX, RANK_MAX, LINES = 2048, 5, (3, 14)
-HOLE = re.compile(r"\{(f|i|b|t|p|d|n|c|k|name)(\d*)\}")
+HOLE = re.compile(r"\{(f|o|i|b|t|p|d|n|c|k|name)(\d*)\}")
 NUMBERS = ["0.5", "-1.5", "0.0", "2", "1.0", "-0.0", "3.0", "0.1"]
 
 
@@ -175,7 +175,7 @@ class Program:
         if kind == "name":
             return f"v{self.count}"
         if kind in "dk":
-            first = next((self.local[name] for key, name in chosen.items() if key[1] in "fibt"), None)
+            first = next((self.local[name] for key, name in chosen.items() if key[1] in "foibt"), None)
             rank = max(1, first.dim() if first is not None else 1)
             dim = self.random.randint(0, rank - 1)
             if kind == "d":
@@ -187,8 +187,8 @@ class Program:
 
     @staticmethod
     def _is(value, kind):
-        if kind == "f":
-            return value.is_floating_point()
+        if kind in "fo":
+            return value.is_floating_point() and (kind == "f" or not value._is_view())
         if kind == "b":
             return value.dtype == torch.bool
         if kind == "i":
