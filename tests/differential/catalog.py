@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a random program is made of: lines of Python with holes.
 
-A hole `{f}` takes a floating value that exists, `{o}` one that is no view, `{i}` an integer one, `{b}` a boolean one, `{t}` any, `{f1}` another of
-the kind; `{d}` is a dim of the first value, `{n}` a small count, `{c}` a number, `{k}` a size of that dim, `{p}` a
-parameter, `{name}` a fresh name. Whether a line makes sense is found out by running it in eager mode; those that do not
-are dropped. Each family has a weight: how often one of its lines is tried. What changes values is in effects.py.
-The median is one of contiguous values: in eager mode that of an expanded dim is no element of it (torch 2.13.0).
-Zeros of softshrink have no sign: in eager mode it depends on the place in the tensor. Weights of padded convolutions are
-finite: eager's kernels do not agree whether an infinite weight meets the zeros around the input. NaN does not come to
-binary_cross_entropy: eager mode looks at the values and refuses, Leat gives NaN. `.data` of a view is not set: what was
-written in its base sends eager's gradient to the places that the new memory would have there.
+A hole `{f}` takes a floating value that exists, `{o}` one that is no view, `{i}` an integer one, `{b}` a boolean one,
+`{t}` any, `{f1}` another of the kind; `{d}` is a dim of the first value, `{n}` a small count, `{c}` a number, `{k}` a
+size of that dim, `{p}` a parameter, `{name}` a fresh name. Whether a line makes sense is found out by running it in
+eager mode; those that do not are dropped. Each family has a weight: how often one of its lines is tried. What changes
+values is in effects.py.
+
+What eager mode leaves open is not asked. The median is one of contiguous values: that of an expanded dim is no element
+of it (torch 2.13.0). Zeros of softshrink have no sign: it depends on the place in the tensor. Weights of padded
+convolutions are finite: eager's kernels do not agree whether an infinite weight meets the zeros around the input. NaN
+does not come to binary_cross_entropy: eager mode looks at the values and refuses, Leat gives NaN. `.data` of a view is
+not set: what was written in its base sends eager's gradient to the places that the new memory would have there.
 """
 
 

@@ -42,5 +42,5 @@ def shaped(x, *shape):
 
 
 def finite(x, *shape):
-    """As `shaped`, without NaN and infinities: eager's kernels do not agree on what attention and padding make of them."""
+    """As `shaped`, without NaN and infinities: eager's kernels of attention and padding do not agree on them."""
     return shaped(x.nan_to_num(0.0, 1.0, -1.0), *shape)
