@@ -6,12 +6,14 @@ usage: mutate_lines.py [--count 200] [--seed 1] [--results FILE] [--show FILE]
 A mutant is one operator, bound, constant or call of one line of src, changed in a copy of the tree below build/mutants.
 It is built, and the tests that enter its function (tools/reach.py records which ones do, once a copy) run until one
 fails: then it is caught. C tests that take long come after those in Python, and last of all the C tests once more with
-AddressSanitizer. What does not compile is no mutant and another is drawn. Results are a line of JSON each, written as
-they come: run again with the same seed and it goes on where it ended.
+AddressSanitizer. What does not compile is no mutant and another is drawn; nor is what compiles to the very same library
+(trivial compiler equivalence: Papadakis et al., ICSE 2015), or more room than is needed. Results are a line of JSON
+each, written as they come: run again with the same seed and it goes on where it ended.
 --show prints how many were caught and by what, and every line that was not, to be looked at by people.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import random
@@ -43,6 +45,7 @@ SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1", "UBSAN_OPTIONS"
 SKIPPED = re.compile(
     r"LEAT_FAIL|leat_text_put|snprintf|printf|assert|annotate|corrupt\(|^\s*(//|#|\*|case .*:$)|LEAT_MUST_USE"
 )
+ROOM = re.compile(r"alloc\w*\(|_reserve\(")
 SWAPS = {
     "<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==", "+": "-", "-": "+", "*": "+", "/": "*",
     "&&": "||", "||": "&&", "<<": ">>", "|=": "&=", "+=": "-=", "++": "--",
@@ -64,7 +67,7 @@ def mutants_of(path):
             yield number, "call", line, re.match(r"\s*", line)[0] + ";"
         for match in OPERATOR.finditer(code):
             yield number, "operator", line, line[: match.start()] + SWAPS[match[0]] + line[match.end() :]
-        for match in NUMBER.finditer(code):
+        for match in () if ROOM.search(code) else NUMBER.finditer(code):
             yield number, "constant", line, line[: match.start()] + str(int(match[0]) + 1) + line[match.end() :]
 
 
@@ -141,14 +144,22 @@ def develop():
     return run(["tools/develop.sh", "build/release", "--quiet", "-Dbuildtype=release", "-Dwerror=false"], 1800)
 
 
-def caught_by(tests):
-    """What notices the mutant that the tree holds, of tests with their seconds; "" for none, None if it cannot be."""
+def library():
+    """What the tree is compiled to."""
+    return hashlib.sha256((TREE / "build/release/libleat.so").read_bytes()).hexdigest()
+
+
+def caught_by(tests, unbroken):
+    """What notices the mutant that the tree holds, of tests with their seconds; "" for none, None where it is no mutant
+    beside the library `unbroken`."""
     begin = time.time()
+    if not develop() or library() == unbroken:
+        return None
     in_c = {test[2:]: seconds for test, seconds in tests.items() if test.startswith("c ")}
     quick = {test: seconds for test, seconds in in_c.items() if seconds < QUICK}
     found = caught_in_c(quick, begin)
     if found == "":
-        found = caught_in_python({t: s for t, s in tests.items() if "::" in t}) if develop() else None
+        found = caught_in_python({t: s for t, s in tests.items() if "::" in t})
     if found == "":
         found = caught_in_c({test: in_c[test] for test in in_c if test not in quick}, begin)
     return found if found != "" else caught_in_c(in_c, begin, "asan", **SANITIZERS) or ""
@@ -167,11 +178,11 @@ def fresh_tree():
     if not record.exists():
         table = reach.record(TREE, SUITES.values(), run_pytest)
         record.write_text(json.dumps(table), encoding="utf-8")
-    return json.loads(record.read_text(encoding="utf-8"))
+    return json.loads(record.read_text(encoding="utf-8")) | {"library": library()}
 
 
 def judge(mutant, table):
-    """Which test notices the mutant, "" for none; None where it does not compile."""
+    """Which test notices the mutant, "" for none; None where it is none."""
     file, number, _, old, new = mutant
     path = TREE / file
     text = path.read_text(encoding="utf-8")
@@ -183,7 +194,7 @@ def judge(mutant, table):
     try:
         function = f"{file} {reach.functions_of(text)[number - 1]}"
         tests = {*table["functions"].get(function, ()), *table["always"]}
-        return caught_by({test: table["tests"][test] for test in tests})
+        return caught_by({test: table["tests"][test] for test in tests}, table["library"])
     finally:
         path.write_text(text, encoding="utf-8")
 
@@ -201,7 +212,7 @@ def show(results):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--count", type=int, default=200, help="mutants that compile (200)")
+    parser.add_argument("--count", type=int, default=200, help="mutants (200)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--results", type=Path, default=ROOT / "build" / "mutants.jsonl")
     parser.add_argument("--show", type=Path, metavar="FILE", help="results to be summed up; nothing is run")
