@@ -8,10 +8,10 @@ eager mode; those that do not are dropped. Each family has a weight: how often o
 values is in effects.py.
 
 What eager mode leaves open is not asked. The median is one of contiguous values: that of an expanded dim is no element
-of it (torch 2.13.0). Zeros of softshrink have no sign: it depends on the place in the tensor. Weights of padded
-convolutions are finite: eager's kernels do not agree whether an infinite weight meets the zeros around the input. NaN
-does not come to binary_cross_entropy: eager mode looks at the values and refuses, Leat gives NaN. `.data` of a view is
-not set: what was written in its base sends eager's gradient to the places that the new memory would have there.
+of it (torch 2.13.0). NaN has no sign, nor have zeros of softshrink: it depends on the place in the tensor. Weights of
+padded convolutions are finite: eager's kernels do not agree whether an infinite weight meets the zeros around the
+input. NaN does not come to binary_cross_entropy: eager mode looks at the values and refuses, Leat gives NaN. `.data` of
+a view is not set: what was written in its base sends eager's gradient to the places that the new memory would have.
 """
 
 
@@ -26,7 +26,7 @@ def lines_of(text):
 UNARY = """
 abs ceil floor round trunc sign neg exp expm1 log log1p log2 log10 sqrt rsqrt reciprocal square sin cos tan asin
 acos atan sinh cosh tanh sigmoid erf erfc relu isnan isinf isfinite frac positive sgn deg2rad exp2 sinc asinh acosh
-atanh logit nan_to_num signbit
+atanh logit nan_to_num
 """
 ACTIVATIONS = """
 relu gelu silu leaky_relu elu softplus hardtanh hardsigmoid hardswish mish logsigmoid relu6 selu celu tanhshrink
@@ -34,7 +34,7 @@ softsign hardshrink
 """
 BINARY = """
 add sub mul div maximum minimum fmod remainder atan2 eq ne lt le gt ge logical_and logical_or logical_xor pow
-true_divide fmax fmin hypot copysign floor_divide xlogy logaddexp
+true_divide fmax fmin hypot floor_divide xlogy logaddexp
 """
 REDUCTIONS = """
 sum mean prod amax amin var std logsumexp any all argmax argmin cumsum cumprod softmax log_softmax norm
@@ -49,6 +49,7 @@ FAMILIES = {
         _words(UNARY, "torch.NAME({t})")
         + lines_of("""
 F.softmin({f}, {d})
+torch.signbit({t}.nan_to_num())
 ~{b}
 ~{i}
 {t}.logical_not()
@@ -93,6 +94,7 @@ torch.addcdiv({f}, {f1}, {f2}, value=0.5)
 {f} + {p}
 {p} * {p1}
 torch.rsub({f}, {f1})
+torch.copysign({t}, {t1}.nan_to_num())
 """),
     ),
     "choice": (

@@ -3,6 +3,8 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
+from sambaflow import samba
 from sambaflow._trace.shapes import Shapes
 
 ATEN = torch.ops.aten
@@ -62,3 +64,65 @@ def test_errors_are_those_of_torch(call):
     with pytest.raises(RuntimeError) as found:
         Shapes().of(func, args, {})
     assert str(found.value) == str(expected.value)
+
+
+CROSSED = torch.arange(1.0, 10.0).view(3, 3), torch.linspace(-1.0, 2.0, 9).view(3, 3).t()
+PICTURE = torch.linspace(-1.0, 1.0, 72).view(2, 3, 4, 3).permute(0, 3, 1, 2)
+WEIGHT = torch.linspace(-1.0, 1.0, 24).view(2, 3, 2, 2)
+LAST = torch.channels_last
+LAID_OUT = {
+    **{name: (getattr(torch, name), CROSSED) for name in "copysign floor_divide heaviside logaddexp xlogy".split()},
+    "copysign the other way": (lambda x, y: torch.copysign(y, x), CROSSED),
+    "logical_or of broadcast operands": (lambda x, y: torch.logical_or(x[:1], y), CROSSED),
+    "batch_norm": (lambda x: F.batch_norm(x, None, None, training=True), (PICTURE.transpose(2, 3),)),
+    "batch_norm, channels last": (lambda x: F.batch_norm(x, None, None, training=True), (PICTURE,)),
+    "conv2d": (F.conv2d, (PICTURE, WEIGHT)),
+    "conv2d, weights with channels last": (F.conv2d, (PICTURE.contiguous(), WEIGHT.to(memory_format=LAST))),
+    "conv1d": (F.conv1d, (PICTURE.contiguous()[..., 0].contiguous(), WEIGHT[..., 0].mT.contiguous().mT)),
+    "rrelu": (lambda x: F.rrelu(x, 0.1, 0.1), (PICTURE,)),
+    "kthvalue": (lambda x: x.kthvalue(1, 0)[0], (PICTURE,)),
+    "masked_scatter": (lambda x: x.masked_scatter(x > 0, x.contiguous()), (PICTURE,)),
+    "select_scatter": (lambda x: x.select_scatter(x[0], 0, 1), (PICTURE,)),
+    "zeros_like": (torch.zeros_like, (PICTURE,)),
+    "full_like": (lambda x: torch.full_like(x, 2.0), (PICTURE,)),
+    "addbmm": (torch.addbmm, (torch.ones(3, 3).t(), CROSSED[0].expand(2, 3, 3), CROSSED[1].expand(2, 3, 3))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAID_OUT)
+def test_results_lie_in_memory_as_in_eager_mode(name, tmp_path):
+    """Their strides say so, and what becomes of a write through reshape, which is a view of some layouts alone."""
+    op, operands = LAID_OUT[name]
+    strides = []
+
+    class Net(torch.nn.Module):
+        def forward(self, *inputs):
+            result = op(*inputs)
+            strides.append(result.stride())
+            result.reshape(-1)[:1].fill_(3.0)
+            return result * 1.0
+
+    net = Net()
+    expected = net(*operands)
+    inputs = [samba.from_torch_tensor(x.contiguous(), name=f"x{i}") for i, x in enumerate(operands)]
+    given = [x.stride() for x in operands]
+
+    class Laid(torch.nn.Module):  # what is given lies row by row
+        def forward(self, *inputs):
+            return net(*(laid_out(x, stride) for x, stride in zip(inputs, given, strict=True)))
+
+    laid = Laid()
+    samba.from_torch_model_(laid)
+    config = {"output_folder": str(tmp_path), "pef_name": "laid"}
+    pef = samba.session.compile(laid, inputs, None, name="laid", inference=True, config_dict=config)
+    outputs = samba.utils.trace_graph(laid, inputs, None, pef=pef)
+    found = samba.session.run(input_tensors=inputs, output_tensors=outputs, section_types=["fwd"])
+    assert strides[-1] == strides[0]
+    torch.testing.assert_close(samba.to_torch(found[0]), expected, equal_nan=True)
+
+
+def laid_out(x, stride):
+    """The values of `x` with these strides, of a permutation of row-major dims."""
+    order = sorted(range(x.dim()), key=lambda dim: -stride[dim])
+    inverse = sorted(range(x.dim()), key=lambda dim: order[dim])
+    return x.permute(order).clone(memory_format=torch.contiguous_format).permute(inverse)

@@ -242,7 +242,7 @@ class Dispatcher(Tracer):
             return self.undefined_like(_VALUE_SHAPES[name](*args))
         composed = COMPOSED.get(name)
         if composed is not None:
-            return self.composed(composed, *args, **kwargs)
+            return self._laid_out(Call(self, func, args, kwargs), self.composed(composed, *args, **kwargs))
         if func._can_decompose():
             return self.composed(func.decompose, *args, **kwargs)
         if _makes_complex(Call(self, func, args, kwargs)):
@@ -250,7 +250,25 @@ class Dispatcher(Tracer):
         decomposition = _decompositions().get(func)
         if decomposition is None:
             return self.fail(func, args, kwargs)
-        return self.composed(decomposition, *args, **kwargs)
+        return self._laid_out(Call(self, func, args, kwargs), self.composed(decomposition, *args, **kwargs))
+
+    def _laid_out(self, call: Call, result: Any) -> Any:
+        """What a decomposition of `call` made, with the strides that the op itself would have given it."""
+        leaves, spec = tree_flatten(result)
+        if all(t.is_contiguous() for t in (*leaves, *call.traced) if isinstance(t, TracedTensor)):
+            return result
+        try:
+            out = call.out
+        except (RuntimeError, ValueError, IndexError, TypeError):  # torch has no function for it on meta tensors
+            return result
+        bases = {id(t.memory.base) for t in call.traced}
+        pairs = zip(leaves, tree_leaves(out), strict=True)
+        return tree_unflatten([self._restrided(t, meta, bases) for t, meta in pairs], spec)
+
+    def _restrided(self, made: Any, meta: Any, bases: set[int]) -> Any:
+        if not isinstance(made, TracedTensor) or id(made.memory.base) in bases or made.stride() == meta.stride():
+            return made
+        return self.tensor(meta, made.value)
 
     def composed(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Calls a function made of torch functions; what it does is recorded as part of the op at hand."""

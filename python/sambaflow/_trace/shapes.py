@@ -7,6 +7,8 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
+from torch._prims_common import suggest_memory_format
+from torch.utils._pytree import tree_map
 
 from sambaflow._trace.tensor import same_memory
 
@@ -52,6 +54,53 @@ _ORDINARY: dict[Callable[..., Any], Callable[..., bool]] = {
 }
 
 
+_NAMES_OF_PRODUCT = """
+copysign div floor_divide heaviside logaddexp logaddexp2 logical_and logical_or logical_xor special_xlog1py xlogy
+"""
+_NAMES_OF_SUGGESTION = """
+_native_batch_norm_legit batch_norm channel_shuffle group_norm max_pool1d max_unpool2d native_batch_norm
+reflection_pad2d replication_pad2d
+"""
+
+
+def _of_product(result: torch.Tensor, x: Any, other: Any) -> torch.Tensor:
+    return torch.empty_like(x * other, dtype=result.dtype)
+
+
+def _of_suggestion(result: torch.Tensor, x: torch.Tensor, *others: Any) -> torch.Tensor:
+    """Channels last where the first operand is, or another of as many dims, and row-major elsewhere."""
+    formats = [suggest_memory_format(t) for t in (x, *others) if isinstance(t, torch.Tensor) and t.dim() == x.dim()]
+    last = [wanted for wanted in formats if wanted != torch.contiguous_format and result.dim() == x.dim()]
+    return torch.empty_like(result, memory_format=last[0] if last else torch.contiguous_format)
+
+
+def _of_row_suggestion(result: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """1-D convolutions are those of pictures with one row, whose input is made row-major; the weight decides."""
+    if x.dim() != weight.dim():
+        return result
+    return _of_suggestion(result.unsqueeze(2), weight.unsqueeze(2)).squeeze(2)
+
+
+# Ops whose results torch 2.13.0 lays out otherwise in its functions for meta tensors than in its kernels: how many
+# first operands matter, and what they say. Views of the results tell, and what is written through those.
+_LAYOUTS: dict[str, tuple[int, Callable[..., torch.Tensor]]] = {
+    **dict.fromkeys(_NAMES_OF_PRODUCT.split(), (2, _of_product)),
+    **dict.fromkeys(_NAMES_OF_SUGGESTION.split(), (1, _of_suggestion)),
+    **dict.fromkeys("conv2d conv3d conv_transpose2d conv_transpose3d convolution".split(), (2, _of_suggestion)),
+    **dict.fromkeys("conv1d conv_transpose1d".split(), (2, _of_row_suggestion)),
+    **dict.fromkeys("kthvalue masked_scatter rrelu".split(), (0, torch.Tensor.contiguous)),
+}
+
+
+def laid_out(result: Any, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """`result` of `func` on meta tensors, with the strides of what `func` makes on a CPU."""
+    row = _LAYOUTS.get(getattr(func, "__name__", "").partition(".")[0])
+    if row is None or len(args) < row[0]:
+        return result
+    count, layout = row
+    return tree_map(lambda part: layout(part, *args[:count]), result)
+
+
 class Shapes:
     """Results of ops on meta tensors."""
 
@@ -67,9 +116,9 @@ class Shapes:
         try:
             key = (func, torch.get_default_dtype(), _key(args, tensors), _key(kwargs, tensors))
         except TypeError:  # an operand that this module does not know
-            return func(*args, **kwargs)
+            return laid_out(func(*args, **kwargs), func, args)
         if key not in self._known:
-            result = func(*args, **kwargs)
+            result = laid_out(func(*args, **kwargs), func, args)
             likes = _likes(result, tensors)
             if likes is not None:
                 self._known[key] = likes

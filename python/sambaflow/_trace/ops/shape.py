@@ -274,4 +274,4 @@ def _constant_like(c: Call, x: Any, fill_value: float = 0, **_: Any) -> torch.Te
     if isinstance(number, torch.Tensor):
         return NotImplemented  # a traced fill value
     with c.tracer.untraced():
-        return torch.full(tuple(c.out.shape), number, dtype=c.out.dtype)
+        return torch.empty_strided(tuple(c.out.shape), c.out.stride(), dtype=c.out.dtype).fill_(number)
