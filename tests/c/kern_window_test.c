@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions and poolings: every fast body against the generic one, bit for bit, on every ISA level, in one tile and
+// Convolutions: every fast body against the generic one, bit for bit, on every ISA level, in one tile and
 // in many, over a sweep of shapes; the generic one against sums written out here, in f64.
 #include <math.h>
 #include <stdlib.h>
 
 #include "check.h"
-#include "stage_rig.h"
-
-// One shape: spatial extents, window, stride, padding, dilation, base dilation; unused dims are 0.
-typedef struct case_s {
-  int64_t spatial, images, channels, outputs, groups;
-  int64_t in[3], window[3], stride[3], low[3], high[3], dilation[3], base[3];
-} case_t;
+#include "window_rig.h"
 
 static const case_t cases[] = {
     {2, 3, 1, 6, 1, {28, 28}, {5, 5}, {1, 1}, {2, 2}, {2, 2}, {1, 1}, {1, 1}},  // LeNet
@@ -80,64 +74,13 @@ static const case_t cases[] = {
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
-static int64_t out_extent(const case_t *c, int64_t d) {
-  int64_t padded = (c->in[d] - 1) * c->base[d] + 1 + c->low[d] + c->high[d];
-  return (padded - (c->window[d] - 1) * c->dilation[d] - 1) / c->stride[d] + 1;
-}
-
-// Operands of a case: x, w, y with dims and numbers of elements.
-typedef struct arrays_s {
-  int64_t x_dims[5], w_dims[5], y_dims[5];
-  size_t x_count, w_count, y_count;
-  float *x, *w, *y;
-} arrays_t;
-static size_t product(const int64_t *dims, int64_t rank) {
-  size_t n = 1;
-  for (int64_t i = 0; i < rank; i++) n *= (size_t)dims[i];
-  return n;
-}
-// Blocks of exactly the bytes needed, so that a sanitizer sees every byte too many.
-static float *filled(size_t count, uint32_t seed, int coarse) {
-  float *p = malloc(count * sizeof *p);
-  assert_non_null(p);
-  rig_fill_f32(p, count, seed, coarse);
-  return p;
-}
-static void arrays_init(const case_t *c, arrays_t *a) {
-  const int64_t leading[3][2] = {
-      {c->images, c->channels}, {c->outputs, c->channels / c->groups}, {c->images, c->outputs}};
-  int64_t *const dims[3] = {a->x_dims, a->w_dims, a->y_dims};
-  for (int i = 0; i < 3; i++) {
-    dims[i][0] = leading[i][0], dims[i][1] = leading[i][1];
-    for (int64_t d = 0; d < c->spatial; d++)
-      dims[i][2 + d] = i == 0 ? c->in[d] : i == 1 ? c->window[d] : out_extent(c, d);
-  }
-  a->x_count = product(a->x_dims, 2 + c->spatial);
-  a->w_count = product(a->w_dims, 2 + c->spatial);
-  a->y_count = product(a->y_dims, 2 + c->spatial);
-  a->x = filled(a->x_count, 1, 0);
-  a->w = filled(a->w_count, 2, 0);
-  a->y = filled(a->y_count, 3, 0);
-}
-static void arrays_deinit(arrays_t *a) { free(a->x), free(a->w), free(a->y); }
-
-static void set_params(rig_t *rig, const case_t *c) {
-  pef_window_t *w = &rig->params.window;
-  w->spatial = c->spatial;
-  w->groups = c->groups;
-  for (int64_t d = 0; d < c->spatial; d++) {
-    w->window[d] = c->window[d], w->stride[d] = c->stride[d], w->dilation[d] = c->dilation[d];
-    w->low[d] = c->low[d], w->high[d] = c->high[d], w->base_dilation[d] = c->base[d];
-  }
-}
-
 // Runs CONV into `out`, rows along images (0), outputs (1) or not at all (-1).
 static void run_conv(const case_t *c, const arrays_t *a, const leat_kern_t *kern, int rows, int64_t tile_rows,
                      int64_t chain, float *out) {
   rig_t rig;
   const uint32_t rank = 2 + (uint32_t)c->spatial;
   rig_init(&rig, PEF_STAGE_CONV, 0, kern);
-  set_params(&rig, c);
+  window_params(&rig, c);
   rig.params.conv.chain = chain;
   rig_operand(&rig, PEF_F32, a->x, rank, a->x_dims);
   rig_operand(&rig, PEF_F32, a->w, rank, a->w_dims);
@@ -145,7 +88,7 @@ static void run_conv(const case_t *c, const arrays_t *a, const leat_kern_t *kern
   if (rows == 0) rig_rows(&rig, 0, 0), rig_rows(&rig, 2, 0);
   if (rows == 1) rig_rows(&rig, 1, 0), rig_rows(&rig, 2, 1);
   assert_ok(rig_run(&rig, tile_rows));
-  const int64_t window = product(a->w_dims + 2, c->spatial);
+  const int64_t window = window_product(a->w_dims + 2, c->spatial);
   const bool long_sum = chain > 0 && chain < window * a->w_dims[1];
   const bool generic = (c->stride[0] > 1 && c->base[0] > 1) || (long_sum && chain % window != 0);
   assert_int_equal(rig.stage.workspace_bytes == 0, generic);  // only the fast body has a workspace
@@ -156,7 +99,7 @@ static void run_wgrad(const case_t *c, const arrays_t *a, const leat_kern_t *ker
   rig_t rig;
   const uint32_t rank = 2 + (uint32_t)c->spatial;
   rig_init(&rig, PEF_STAGE_CONV_WGRAD, 0, kern);
-  set_params(&rig, c);
+  window_params(&rig, c);
   rig.params.conv_wgrad.chain = chain;
   rig_operand(&rig, PEF_F32, a->x, rank, a->x_dims);
   rig_operand(&rig, PEF_F32, a->y, rank, a->y_dims);
@@ -165,39 +108,6 @@ static void run_wgrad(const case_t *c, const arrays_t *a, const leat_kern_t *ker
   assert_ok(rig_run(&rig, tile_rows));
   assert_true(rig.stage.workspace_bytes > 0);
   rig_deinit(&rig);
-}
-
-static leat_kern_conv_t shape_of(const case_t *c, const arrays_t *a) {
-  leat_kern_conv_t s = {.images = c->images,
-                        .channels = c->channels / c->groups,
-                        .outputs = c->outputs,
-                        .outputs_per_group = c->outputs / c->groups};
-  const int64_t *dims[3] = {a->x_dims, a->w_dims, a->y_dims};
-  int64_t *strides[3] = {s.x, s.w, s.y};
-  const int64_t skip = 3 - c->spatial;
-  for (int d = 0; d < 3; d++) {
-    int64_t i = d - skip;
-    s.window.in[d] = i < 0 ? 1 : c->in[i], s.window.out[d] = i < 0 ? 1 : out_extent(c, i);
-    s.window.size[d] = i < 0 ? 1 : c->window[i], s.window.stride[d] = i < 0 ? 1 : c->stride[i];
-    s.window.low[d] = i < 0 ? 0 : c->low[i], s.window.dilation[d] = i < 0 ? 1 : c->dilation[i];
-    s.window.base[d] = i < 0 ? 1 : c->base[i];
-  }
-  for (int i = 0; i < 3; i++) {
-    int64_t stride = 1;
-    for (int64_t d = 1 + c->spatial; d >= 0; d--) {
-      strides[i][d < 2 ? d : d + skip] = stride;
-      stride *= dims[i][d];
-    }
-  }
-  return s;
-}
-
-static void assert_same_bits(const float *a, const float *b, size_t count, size_t which, const char *what) {
-  for (size_t i = 0; i < count; i++) {
-    if (memcmp(&a[i], &b[i], sizeof *a) != 0 && !(isnan(a[i]) && isnan(b[i]))) {
-      fail_msg("case %zu, %s: element %zu is %a, expected %a", which, what, i, (double)a[i], (double)b[i]);
-    }
-  }
 }
 
 // One chain, blocks of so many channels, and one that ends within a channel.
@@ -209,11 +119,11 @@ static void test_conv(void **state) {
     const case_t *c = &cases[i / 4];
     arrays_t a;
     arrays_init(c, &a);
-    leat_kern_conv_t s = shape_of(c, &a);
-    const int64_t window = product(a.w_dims + 2, c->spatial);
+    leat_kern_conv_t s = window_shape(c, &a);
+    const int64_t window = window_product(a.w_dims + 2, c->spatial);
     const int64_t chain = (const int64_t[]){0, window, 3 * window, window + 1}[i % 4];
     s.chain = chain;
-    float *expected = filled(a.y_count, 4, 0), *y = filled(a.y_count, 5, 0);
+    float *expected = window_filled(a.y_count, 4, 0), *y = window_filled(a.y_count, 5, 0);
     kern[0]->conv_f32(&s, a.x, a.w, expected);
     for (uint32_t l = 0; l < levels; l++) {
       kern[l]->conv_f32(&s, a.x, a.w, y);
@@ -247,10 +157,10 @@ static void test_wgrad(void **state) {
     if (!has_gradient(c)) continue;
     arrays_t a;
     arrays_init(c, &a);
-    leat_kern_conv_t s = shape_of(c, &a);
+    leat_kern_conv_t s = window_shape(c, &a);
     const int64_t chain = (const int64_t[]){0, 7, 100, positions_of(&s)}[i % 4];
     s.chain = chain;
-    float *expected = filled(a.w_count, 4, 0), *dw = filled(a.w_count, 5, 0);
+    float *expected = window_filled(a.w_count, 4, 0), *dw = window_filled(a.w_count, 5, 0);
     kern[0]->conv_wgrad_f32(&s, a.x, a.y, expected);
     for (uint32_t l = 0; l < levels; l++) {
       run_wgrad(c, &a, kern[l], -1, 0, chain, dw);
@@ -272,9 +182,9 @@ static void test_wgrad_blocks(void **state) {
     if (!has_gradient(c)) continue;
     arrays_t a;
     arrays_init(c, &a);
-    leat_kern_conv_t one = shape_of(c, &a), all = one;
+    leat_kern_conv_t one = window_shape(c, &a), all = one;
     const size_t images = (size_t)c->images;
-    float *sums = filled(a.w_count * (images + 1), 4, 0), *dw = filled(a.w_count, 5, 0);
+    float *sums = window_filled(a.w_count * (images + 1), 4, 0), *dw = window_filled(a.w_count, 5, 0);
     one.images = 1;
     all.chain = positions_of(&all);
     for (size_t n = 0; n < images; n++)
@@ -301,7 +211,7 @@ static void test_conv_f64(void **state) {
   const case_t c = {2, 2, 4, 6, 2, {5, 6}, {3, 2}, {2, 1}, {1, 2}, {0, 1}, {1, 2}, {1, 2}};
   arrays_t a;
   arrays_init(&c, &a);
-  leat_kern_conv_t s = shape_of(&c, &a);
+  leat_kern_conv_t s = window_shape(&c, &a);
   double *x = malloc(a.x_count * 8), *w = malloc(a.w_count * 8), *y = malloc(a.y_count * 8);
   for (size_t i = 0; i < a.x_count; i++) x[i] = a.x[i];
   for (size_t i = 0; i < a.w_count; i++) w[i] = a.w[i];
@@ -333,11 +243,11 @@ static void test_conv_strided(void **state) {
   const case_t *c = &cases[1];
   arrays_t a;
   arrays_init(c, &a);
-  float *y = filled(a.y_count, 5, 0), *expected = filled(a.y_count, 6, 0);
+  float *y = window_filled(a.y_count, 5, 0), *expected = window_filled(a.y_count, 6, 0);
   for (uint32_t l = 0; l < levels; l++) {
     rig_t rig;
     rig_init(&rig, PEF_STAGE_CONV, 0, kern[l]);
-    set_params(&rig, c);
+    window_params(&rig, c);
     leat_native_operand_t *x_o = rig_operand(&rig, PEF_F32, a.x, 4, a.x_dims),
                           *w_o = rig_operand(&rig, PEF_F32, a.w, 4, a.w_dims);
     leat_native_operand_t *y_o = rig_operand(&rig, PEF_F32, y, 4, a.y_dims);
@@ -347,7 +257,7 @@ static void test_conv_strided(void **state) {
     w_o->strides[2] = -5, w_o->strides[3] = -1, w_o->offset = 24 * 4;
     assert_ok(rig_run(&rig, 0));
     rig_deinit(&rig);
-    leat_kern_conv_t s = shape_of(c, &a);
+    leat_kern_conv_t s = window_shape(c, &a);
     const int64_t x5[5] = {x_strides[0], 1, 0, x_strides[2], 6}, y5[5] = {y_strides[0], 1, 0, y_strides[2], 16};
     memcpy(s.x, x5, sizeof x5);
     memcpy(s.y, y5, sizeof y5);
@@ -382,18 +292,18 @@ static void test_conv_phases(void **state) {
     const case_t *c = &phases[i / 3];
     arrays_t a;
     arrays_init(c, &a);
-    leat_kern_conv_t s = shape_of(c, &a);
-    const int64_t window = (int64_t)product(a.w_dims + 2, c->spatial);
+    leat_kern_conv_t s = window_shape(c, &a);
+    const int64_t window = (int64_t)window_product(a.w_dims + 2, c->spatial);
     s.chain = i % 3 == 2 ? 2 * window : 0;
     s.w[0] = window, s.w[1] = c->outputs * window;
     for (int d = 2; d < 5; d++) s.w[d] = -s.w[d];
-    float *y = filled(a.y_count, 5, 0), *expected = filled(a.y_count, 4, 0);
+    float *y = window_filled(a.y_count, 5, 0), *expected = window_filled(a.y_count, 4, 0);
     kern[0]->conv_f32(&s, a.x, a.w + window - 1, expected);
     for (uint32_t l = 0; l < levels; l++) {
       rig_t rig;
       const uint32_t rank = 2 + (uint32_t)c->spatial;
       rig_init(&rig, PEF_STAGE_CONV, 0, kern[l]);
-      set_params(&rig, c);
+      window_params(&rig, c);
       rig.params.conv.chain = s.chain;
       rig_operand(&rig, PEF_F32, a.x, rank, a.x_dims);
       leat_native_operand_t *w = rig_operand(&rig, PEF_F32, a.w, rank, a.w_dims);
@@ -413,7 +323,7 @@ static void test_conv_phases(void **state) {
 // w[k][o] of w[o][k]: outputs side by side, an odd number of lines from tap to tap.
 static float *turned_weights(const arrays_t *a, int64_t outputs, int64_t pitch) {
   const int64_t taps = (int64_t)a->w_count / outputs;
-  float *w = filled((size_t)(taps * pitch), 8, 0);
+  float *w = window_filled((size_t)(taps * pitch), 8, 0);
   for (int64_t o = 0; o < outputs; o++) {
     for (int64_t k = 0; k < taps; k++) w[k * pitch + o] = a->w[o * taps + k];
   }
@@ -425,7 +335,7 @@ static void run_turned(const case_t *c, const arrays_t *a, const float *w, int64
   rig_t rig;
   const uint32_t rank = 2 + (uint32_t)c->spatial;
   rig_init(&rig, PEF_STAGE_CONV, 0, kern);
-  set_params(&rig, c);
+  window_params(&rig, c);
   rig.params.conv.chain = chain;
   rig_operand(&rig, PEF_F32, a->x, rank, a->x_dims);
   leat_native_operand_t *operand = rig_operand(&rig, PEF_F32, (void *)(uintptr_t)w, rank, a->w_dims);
@@ -446,14 +356,15 @@ static void test_conv_turned_backwards(void **state) {
   const leat_kern_t *const *kern = rig_levels(&levels);
   arrays_t a;
   arrays_init(&c, &a);
-  leat_kern_conv_t s = shape_of(&c, &a);
-  float *y = filled(a.y_count, 5, 0), *expected = filled(a.y_count, 4, 0), *w = turned_weights(&a, c.outputs, 48);
+  leat_kern_conv_t s = window_shape(&c, &a);
+  float *y = window_filled(a.y_count, 5, 0), *expected = window_filled(a.y_count, 4, 0),
+        *w = turned_weights(&a, c.outputs, 48);
   kern[0]->conv_f32(&s, a.x, a.w, expected);
   const int64_t width = a.y_dims[3];
   for (uint32_t l = 0; l < levels; l++) {
     rig_t rig;
     rig_init(&rig, PEF_STAGE_CONV, 0, kern[l]);
-    set_params(&rig, &c);
+    window_params(&rig, &c);
     rig_operand(&rig, PEF_F32, a.x, 4, a.x_dims);
     leat_native_operand_t *w_o = rig_operand(&rig, PEF_F32, w, 4, a.w_dims);
     leat_native_operand_t *y_o = rig_operand(&rig, PEF_F32, y, 4, a.y_dims);
@@ -494,11 +405,11 @@ static void test_conv_turned(void **state) {
     const case_t *c = &turned[i / 4];
     arrays_t a;
     arrays_init(c, &a);
-    leat_kern_conv_t s = shape_of(c, &a);
-    const int64_t window = product(a.w_dims + 2, c->spatial), lines = (c->outputs + 15) / 16 | 1;
+    leat_kern_conv_t s = window_shape(c, &a);
+    const int64_t window = window_product(a.w_dims + 2, c->spatial), lines = (c->outputs + 15) / 16 | 1;
     const int64_t pitch = (i % 4 < 2 ? lines : lines + 32) * 16;  // taps are near each other, or far
     s.chain = i % 2 == 0 ? 0 : 3 * window;
-    float *expected = filled(a.y_count, 4, 0), *y = filled(a.y_count, 5, 0);
+    float *expected = window_filled(a.y_count, 4, 0), *y = window_filled(a.y_count, 5, 0);
     float *w = turned_weights(&a, c->outputs, pitch);
     kern[0]->conv_f32(&s, a.x, a.w, expected);
     for (uint32_t l = 0; l < levels; l++) {
@@ -532,18 +443,18 @@ static void test_conv_swapped(void **state) {
     const case_t *c = &swapped[i / 2];
     arrays_t a;
     arrays_init(c, &a);
-    leat_kern_conv_t s = shape_of(c, &a);
-    const int64_t window = product(a.w_dims + 2, c->spatial), skip = 3 - c->spatial;
+    leat_kern_conv_t s = window_shape(c, &a);
+    const int64_t window = window_product(a.w_dims + 2, c->spatial), skip = 3 - c->spatial;
     s.w[0] = window, s.w[1] = window * c->outputs;
     for (int d = 2; d < 5; d++) s.w[d] = -s.w[d];
     const int64_t chain = i % 2 == 0 ? 0 : window * 100;
     s.chain = chain < window * c->channels ? chain : 0;
-    float *expected = filled(a.y_count, 4, 0), *y = filled(a.y_count, 5, 0);
+    float *expected = window_filled(a.y_count, 4, 0), *y = window_filled(a.y_count, 5, 0);
     kern[0]->conv_f32(&s, a.x, a.w + window - 1, expected);
     for (uint32_t l = 0; l < levels; l++) {
       rig_t rig;
       rig_init(&rig, PEF_STAGE_CONV, 0, kern[l]);
-      set_params(&rig, c);
+      window_params(&rig, c);
       rig.params.conv.chain = chain;
       const uint32_t rank = 2 + (uint32_t)c->spatial;
       rig_operand(&rig, PEF_F32, a.x, rank, a.x_dims);
@@ -561,108 +472,6 @@ static void test_conv_swapped(void **state) {
   }
 }
 
-// --- pooling ------------------------------------------------------------------------------------------------------
-
-static const case_t pools[] = {
-    {2, 3, 6, 6, 1, {28, 28}, {2, 2}, {2, 2}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},
-    {2, 3, 16, 16, 1, {10, 10}, {2, 2}, {2, 2}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},
-    {2, 2, 3, 3, 1, {33, 70}, {3, 3}, {2, 2}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
-    {2, 2, 3, 3, 1, {9, 40}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}},
-    {2, 2, 3, 3, 1, {9, 64}, {2, 4}, {3, 3}, {0, 1}, {1, 2}, {2, 1}, {1, 1}},
-    {1, 2, 3, 3, 1, {77}, {5}, {2}, {2}, {2}, {1}, {1}},
-    {3, 2, 2, 2, 1, {5, 6, 34}, {2, 3, 2}, {2, 1, 2}, {1, 1, 0}, {0, 1, 0}, {1, 1, 1}, {1, 1, 1}},
-    {2, 1, 2, 2, 1, {7, 7}, {7, 7}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},
-    {2, 2, 2, 2, 1, {11, 34}, {3, 2}, {2, 2}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},  // pairs, but rows overlap
-    {2, 2, 3, 3, 1, {9, 75}, {2, 2}, {2, 2}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},   // pairs, and inputs that are left
-    {3, 2, 2, 2, 1, {5, 7, 34}, {2, 3, 2}, {2, 3, 2}, {0, 0, 0}, {0, 0, 0}, {1, 1, 1}, {1, 1, 1}},
-    {1, 2, 2, 2, 1, {67}, {2}, {2}, {0}, {0}, {1}, {1}},
-    {2, 2, 2, 2, 1, {8, 8}, {2, 2}, {2, 2}, {0, 0}, {1, 1}, {1, 1}, {1, 1}},       // pairs with a row behind
-    {2, 2, 37, 37, 1, {9, 13}, {3, 4}, {3, 4}, {0, 1}, {0, 0}, {1, 1}, {1, 1}},    // planes are turned
-    {2, 21, 3, 3, 1, {12, 12}, {12, 12}, {1, 1}, {0, 0}, {0, 0}, {1, 1}, {1, 1}},  // of images
-    {2, 2, 3, 3, 1, {7, 41}, {3, 5}, {1, 1}, {0, 0}, {0, 0}, {2, 3}, {1, 1}},      // inputs in few windows
-    {2, 2, 3, 3, 1, {6, 9}, {1, 2}, {1, 1}, {2, 3}, {1, 2}, {1, 2}, {1, 1}},       // windows of padding alone
-    {3, 2, 2, 2, 1, {4, 5, 19}, {2, 3, 3}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}, {1, 1, 1}, {1, 1, 1}},
-    {3, 1, 18, 18, 1, {4, 5, 9}, {3, 2, 3}, {1, 2, 3}, {1, 0, -1}, {1, 1, 0}, {1, 2, 1}, {1, 1, 1}},
-};
-
-// Row-major, or with the channels last.
-static void pool_strides(const int64_t *dims, int64_t spatial, bool channels_last, int64_t out_strides[5]) {
-  int64_t stride = channels_last ? dims[1] : 1;
-  for (int64_t d = 1 + spatial; d > 1; stride *= dims[d--]) out_strides[d] = stride;
-  out_strides[1] = channels_last ? 1 : stride;
-  out_strides[0] = channels_last ? stride : stride * dims[1];
-}
-
-static void pool_operand(rig_t *rig, float *data, const case_t *c, const int64_t *dims, bool channels_last) {
-  leat_native_operand_t *operand = rig_operand(rig, PEF_F32, data, 2 + (uint32_t)c->spatial, dims);
-  pool_strides(dims, c->spatial, channels_last, operand->strides);
-}
-
-static void run_pool(const case_t *c, const arrays_t *a, uint8_t fn, bool channels_last, const leat_kern_t *kern,
-                     int64_t tile_rows, float *y, float *dx) {
-  rig_t rig;
-  rig_init(&rig, dx ? PEF_STAGE_POOL_GRAD : PEF_STAGE_POOL, fn, kern);
-  set_params(&rig, c);
-  pool_operand(&rig, a->x, c, a->x_dims, channels_last);
-  pool_operand(&rig, y, c, a->y_dims, channels_last);
-  if (dx) pool_operand(&rig, dx, c, a->x_dims, channels_last);
-  for (uint32_t i = 0; i < rig.stage.operand_count && tile_rows > 0; i++) rig_rows(&rig, i, 0);
-  assert_ok(rig_run(&rig, tile_rows));
-  rig_deinit(&rig);
-}
-
-static void generic_pool(const case_t *c, const arrays_t *a, uint8_t fn, bool channels_last, float *y, float *dx) {
-  leat_kern_pool_t p = {.window = shape_of(c, a).window};
-  const leat_kern_t *k = &leat_kern_portable;
-  int64_t xs[5], ys[5];
-  pool_strides(a->x_dims, c->spatial, channels_last, xs);
-  pool_strides(a->y_dims, c->spatial, channels_last, ys);
-  for (int64_t d = 0; d < c->spatial; d++) {
-    p.x[3 - c->spatial + d] = p.dx[3 - c->spatial + d] = xs[2 + d];
-    p.y[3 - c->spatial + d] = ys[2 + d];
-  }
-  for (int64_t i = 0; i < c->images * c->channels; i++) {
-    const int64_t image = i / c->channels, channel = i % c->channels;
-    const int64_t of_x = image * xs[0] + channel * xs[1], of_y = image * ys[0] + channel * ys[1];
-    if (dx)
-      (fn == PEF_FN_MAX ? k->pool_grad_max_f32 : k->pool_grad_sum_f32)(&p, a->x + of_x, y + of_y, dx + of_x);
-    else
-      (fn == PEF_FN_MAX ? k->pool_max_f32 : k->pool_sum_f32)(&p, a->x + of_x, y + of_y);
-  }
-}
-
-static void check_pool(const case_t *c, uint8_t fn, bool channels_last, size_t number) {
-  uint32_t levels;
-  const leat_kern_t *const *kern = rig_levels(&levels);
-  arrays_t a;
-  arrays_init(c, &a);
-  rig_fill_f32(a.x, a.x_count, 1, 1);                             // many ties
-  for (size_t e = 8; e < a.x_count / 4; e++) a.x[e] = -INFINITY;  // whole windows of it
-  a.x[5] = -0.0f, a.x[6] = 0.0f, a.x[a.x_count / 2] = NAN, a.x[a.x_count - 3] = -INFINITY;
-  float *y = filled(a.y_count, 4, 0), *y2 = filled(a.y_count, 5, 0);
-  float *dx = filled(a.x_count, 6, 0), *dx2 = filled(a.x_count, 7, 0);
-  generic_pool(c, &a, fn, channels_last, y, NULL);
-  generic_pool(c, &a, fn, channels_last, a.y, dx);
-  for (uint32_t l = 0; l < levels; l++) {
-    run_pool(c, &a, fn, channels_last, kern[l], l % 2, y2, NULL);
-    assert_same_bits(y2, y, a.y_count, number, "pool");
-    run_pool(c, &a, fn, channels_last, kern[l], l % 2, a.y, dx2);
-    assert_same_bits(dx2, dx, a.x_count, number, "pool gradient");
-  }
-  free(y), free(y2), free(dx), free(dx2);
-  arrays_deinit(&a);
-}
-
-static void test_pool(void **state) {
-  (void)state;
-  for (size_t i = 0; i < sizeof pools / sizeof *pools; i++) {
-    for (int last = 0; last < 2; last++) {
-      check_pool(&pools[i], PEF_FN_MAX, last != 0, i);
-      check_pool(&pools[i], PEF_FN_SUM, last != 0, i);
-    }
-  }
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_conv),
@@ -674,7 +483,6 @@ int main(void) {
       cmocka_unit_test(test_conv_phases),
       cmocka_unit_test(test_conv_turned),
       cmocka_unit_test(test_conv_turned_backwards),
-      cmocka_unit_test(test_pool),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
