@@ -37,7 +37,7 @@ LOWER(RSUB) { return leat_b_sub(c->b, c->in[1], times_attr(c, c->in[0], LEAT_ATT
 
 LOWER(DIV) {
   const leat_rounding_t rounding = leat_lower_word(c, LEAT_ATTR_ROUNDING, LEAT_ROUNDING_NONE);
-  if (rounding == LEAT_ROUNDING_FLOOR)  // whole already: FLOOR says that the gradient is 0, however it was computed
+  if (rounding == LEAT_ROUNDING_FLOOR)  // whole already
     return leat_b_fn1(c->b, FLOOR, leat_b_floor_div(c->b, c->in[0], c->in[1]));
   leat_value_id_t quotient = leat_b_div(c->b, c->in[0], c->in[1]);
   return rounding == LEAT_ROUNDING_TRUNC ? leat_b_fn1(c->b, TRUNC, quotient) : quotient;

@@ -62,6 +62,16 @@ static void pick_extreme(leat_vjp_t *v, leat_scalar_t loses) {
 VJP(MAXIMUM) { pick_extreme(v, LEAT_SCALAR_LT); }
 VJP(MINIMUM) { pick_extreme(v, LEAT_SCALAR_GT); }
 
+// A rounded quotient is constant in pieces: see vjp_unary.c.
+VJP(DIV) {
+  leat_builder_t *b = v->b;
+  const bool flat = leat_vjp_word(v, LEAT_ATTR_ROUNDING, LEAT_ROUNDING_NONE) != LEAT_ROUNDING_NONE;
+  for (uint32_t i = 0; flat && i < 2; i++) v->dx[i] = leat_b_full_like(b, v->x[i], 0.0);
+  if (flat) return;
+  if (v->wants[0]) v->dx[0] = leat_b_div(b, v->dy[0], v->x[1]);
+  if (v->wants[1]) v->dx[1] = leat_b_mul(b, v->dy[0], leat_b_fn1(b, NEG, leat_b_div(b, v->y[0], v->x[1])));
+}
+
 VJP(WHERE) {
   leat_value_id_t c = leat_b_cast(v->b, v->x[0], LEAT_BOOL);
   if (v->wants[1]) v->dx[1] = masked(v, c);

@@ -8,10 +8,11 @@ eager mode; those that do not are dropped. Each family has a weight: how often o
 values is in effects.py.
 
 What eager mode leaves open is not asked. The median is one of contiguous values: that of an expanded dim is no element
-of it (torch 2.13.0). NaN has no sign, nor have zeros of softshrink: it depends on the place in the tensor. Weights of
-padded convolutions are finite: eager's kernels do not agree whether an infinite weight meets the zeros around the
-input. NaN does not come to binary_cross_entropy: eager mode looks at the values and refuses, Leat gives NaN. `.data` of
-a view is not set: what was written in its base sends eager's gradient to the places that the new memory would have.
+of it (torch 2.13.0). NaN has no sign, nor have zeros of products and of softshrink: it depends on the place in the
+tensor. Weights of padded convolutions are finite: eager's kernels do not agree whether an infinite weight meets the
+zeros around the input. NaN does not come to binary_cross_entropy: eager mode looks at the values and refuses, Leat
+gives NaN. `.data` of a view is not set: what was written in its base sends eager's gradient to the places that the new
+memory would have.
 """
 
 
@@ -41,6 +42,31 @@ sum mean prod amax amin var std logsumexp any all argmax argmin cumsum cumprod s
 """
 LOSSES = """
 mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy_with_logits kl_div
+"""
+
+PRODUCTS = """
+{f} @ {f1}
+{f} @ {f1}.transpose(-1, -2)
+F.linear({f}, {f1})
+F.linear({f}, {p})
+torch.matmul({f}, {p})
+torch.einsum('...i,...j->...ij', {f}, {f1})
+torch.outer({f}.flatten()[:5], {f1}.flatten()[:4])
+torch.addmm({f}, {f1}, {f2})
+torch.baddbmm({f}, {f1}, {f2})
+torch.bmm({f}, {f1})
+torch.dot({f}, {f1})
+F.scaled_dot_product_attention(finite({f}, *{f}.shape), *[finite({f1}, *{f1}.shape)] * 2)
+torch.tensordot({f}, {f1}, dims=1)
+torch.kron({f}, {f1})
+F.bilinear({f}, {f1}, {f2})
+torch.addmm(shaped({f}, 2, 3), shaped({f1}, 2, 4), shaped({f2}, 4, 3), beta=0.5, alpha=2.0)
+torch.baddbmm(shaped({f}, 2, 2, 3), shaped({f1}, 2, 2, 4), shaped({f2}, 2, 4, 3))
+torch.bmm(shaped({f}, 2, 2, 3), shaped({f1}, 2, 3, 2))
+F.linear(shaped({f}, 4, 3), shaped({p}, 2, 3), shaped({f1}, 2))
+torch.einsum('bij,bjk->bik', shaped({f}, 2, 2, 3), shaped({p}, 2, 3, 2))
+F.scaled_dot_product_attention(*[finite({f}, 1, 2, 3, 4)] * 3, is_causal=True)
+F.scaled_dot_product_attention(*[finite({f}, 2, 3, 4)] * 3, attn_mask=shaped({b}, 3, 3) | torch.eye(3).bool())
 """
 
 FAMILIES = {
@@ -173,33 +199,7 @@ F.binary_cross_entropy_with_logits({f}, {f1}.sigmoid(), pos_weight=torch.tensor(
 F.ctc_loss(shaped({f}, 5, 2, 4).log_softmax(-1), torch.tensor([[1, 2], [3, 1]]), (5, 5), (2, 2))
 """),
     ),
-    "product": (
-        3,
-        lines_of("""
-{f} @ {f1}
-{f} @ {f1}.transpose(-1, -2)
-F.linear({f}, {f1})
-F.linear({f}, {p})
-torch.matmul({f}, {p})
-torch.einsum('...i,...j->...ij', {f}, {f1})
-torch.outer({f}.flatten()[:5], {f1}.flatten()[:4])
-torch.addmm({f}, {f1}, {f2})
-torch.baddbmm({f}, {f1}, {f2})
-torch.bmm({f}, {f1})
-torch.dot({f}, {f1})
-F.scaled_dot_product_attention({f}, {f1}, {f1})
-torch.tensordot({f}, {f1}, dims=1)
-torch.kron({f}, {f1})
-F.bilinear({f}, {f1}, {f2})
-torch.addmm(shaped({f}, 2, 3), shaped({f1}, 2, 4), shaped({f2}, 4, 3), beta=0.5, alpha=2.0)
-torch.baddbmm(shaped({f}, 2, 2, 3), shaped({f1}, 2, 2, 4), shaped({f2}, 2, 4, 3))
-torch.bmm(shaped({f}, 2, 2, 3), shaped({f1}, 2, 3, 2))
-F.linear(shaped({f}, 4, 3), shaped({p}, 2, 3), shaped({f1}, 2))
-torch.einsum('bij,bjk->bik', shaped({f}, 2, 2, 3), shaped({p}, 2, 3, 2))
-F.scaled_dot_product_attention(*[finite({f}, 1, 2, 3, 4)] * 3, is_causal=True)
-F.scaled_dot_product_attention(*[finite({f}, 2, 3, 4)] * 3, attn_mask=shaped({b}, 3, 3) | torch.eye(3).bool())
-"""),
-    ),
+    "product": (3, [f"{line} + 0.0" for line in lines_of(PRODUCTS)]),
     "window": (
         2,
         lines_of("""

@@ -39,7 +39,7 @@ def text_of(name):
 
 
 def work(names, stop):
-    """A worker: a line for each program when it begins and when it ends."""
+    """A worker: a line for each program when it begins, when it is there, and when it ends."""
     import torch
 
     torch.set_num_threads(1)
@@ -51,9 +51,11 @@ def work(names, stop):
         if time.time() > stop:
             break
         print(f"begin {name}", file=out, flush=True)
+        text = text_of(name)
+        print(f"grown {name}", file=out, flush=True)
         rows = set()
         with compare.noting(rows):
-            verdict = compare.judge(text_of(name))
+            verdict = compare.judge(text)
         text = " ".join(verdict.text.split())[:400]
         print(f"end {name} {verdict.kind} {','.join(sorted(rows))}; {text}", file=out, flush=True)
 
@@ -68,10 +70,10 @@ def programs(names, stop):
             return
         command = [sys.executable, __file__, "--worker", str(stop), *waiting]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-            begun = None
+            begun, grown = None, False
             for line in lines_of(process):
                 word, name, *rest = line.split(" ", 3)
-                begun = name if word == "begin" else None
+                begun, grown = None if word == "end" else name, word == "grown"
                 if word == "end":
                     rows, _, text = rest[1].partition(";")
                     waiting.remove(name)
@@ -82,7 +84,8 @@ def programs(names, stop):
         if begun is not None:
             waiting.remove(begun)
             text = f"more than {SECONDS_A_PROGRAM} s" if hung else f"status {status}"
-            yield begun, "HANG" if hung else "CRASH", text, set()
+            ended = "HANG" if hung else "CRASH"
+            yield begun, ended if grown else "eager", text, set()  # eager mode alone makes a program grow
         elif status not in (0, -9):
             raise SystemExit(f"a worker ended with status {status} between programs")
 

@@ -28,7 +28,7 @@ _BINARY = {
 _COMPARISONS = "eq ne lt le gt ge".split()
 _LOGICAL = "logical_and logical_or logical_xor".split()
 # Names torch keeps for compatibility, which decompose on some builds only.
-_ALIASES = {"negative": "neg", "absolute": "abs", "sgn": "sign", "fix": "trunc", "multiply": "mul",
+_ALIASES = {"negative": "neg", "absolute": "abs", "fix": "trunc", "multiply": "mul",
             "arctan2": "atan2", "special_expit": "sigmoid"}  # fmt: skip
 for _row in _UNARY:
     _ALIASES |= {name: _row for name in (f"special_{_row}", f"arc{_row[1:]}") if hasattr(torch.ops.aten, name)}

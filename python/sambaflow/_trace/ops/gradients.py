@@ -236,4 +236,4 @@ def _entropy(x: torch.Tensor) -> torch.Tensor:
 
 @composes("softshrink")
 def _softshrink(x: torch.Tensor, lambd: float = 0.5) -> torch.Tensor:
-    return torch.where(x.abs() <= lambd, 0.0, x - x.sign() * lambd)
+    return torch.where(x.abs() <= lambd, 0.0, x - x.detach().sign() * lambd)

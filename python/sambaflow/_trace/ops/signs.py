@@ -60,6 +60,12 @@ def _signbit(x: torch.Tensor) -> torch.Tensor:
     return (x < 0) | ((x == 0) & (1 / x < 0)) if x.is_floating_point() else x < 0
 
 
+@composes("sgn")
+def _sgn(x: torch.Tensor) -> torch.Tensor:
+    """As torch.sign, but without a gradient, where that has zeros, which an infinite slope before it makes NaN."""
+    return torch.sign(x.detach())
+
+
 class _Angle(torch.autograd.Function):
     """That of a complex number with x as its real part: 0 or pi, without a slope."""
 
@@ -79,7 +85,7 @@ def _angle(x: torch.Tensor) -> torch.Tensor:
 
 
 class _CopySign(torch.autograd.Function):
-    """|x| with the sign of `sign`; as in PyTorch the slope is the quotient of both, and 0 at 0."""
+    """|x| with the sign of `sign`; as in PyTorch the slope is the quotient of both, and 0 at 0 and for the sign."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, sign: torch.Tensor) -> torch.Tensor:
@@ -90,7 +96,7 @@ class _CopySign(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, result = ctx.saved_tensors
-        return grad * torch.where(x == 0, 0.0, result / x), None
+        return grad * torch.where(x == 0, 0.0, result / x), torch.zeros_like(grad)
 
 
 @composes("copysign")

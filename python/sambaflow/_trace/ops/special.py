@@ -60,7 +60,7 @@ def polynomial(x: torch.Tensor, coefficients: Sequence[float]) -> torch.Tensor:
 
 def _from_integer(x: torch.Tensor) -> torch.Tensor:
     """How far x is from the nearest integer: sines and tangents of pi x have double precision of it."""
-    return x - torch.round(x)
+    return x - torch.round(x.detach())
 
 
 def _zeta_less_1(power: int, first: int = 20) -> float:
@@ -202,7 +202,7 @@ def _erfinv(y: torch.Tensor) -> torch.Tensor:
     near = near / polynomial(square, (1.0, -2.118377725, 1.442710462, -0.329097515, 0.012229801))
     tail = torch.sqrt(-torch.log((1 - y.abs()) / 2))
     outer = polynomial(tail, (-1.970840454, -1.624906493, 3.429567803, 1.641345311))
-    outer = y.sign() * outer / polynomial(tail, (1.0, 3.543889200, 1.637067800))
+    outer = y.detach().sign() * outer / polynomial(tail, (1.0, 3.543889200, 1.637067800))
     x = torch.where(y.abs() <= 0.7, near, outer)
     for _ in range(2):
         x = x - (torch.erf(x) - y) / (2 / math.sqrt(math.pi) * torch.exp(-x * x))
@@ -307,13 +307,13 @@ def _slope_i1(x: torch.Tensor) -> torch.Tensor:
 
 
 def _slope_i1e(x: torch.Tensor) -> torch.Tensor:
-    return torch.where(x.abs() > _TINY, _i0e(x) - _i1e(x) * (x.sign() + 1 / x), 0.5)
+    return torch.where(x.abs() > _TINY, _i0e(x) - _i1e(x) * (x.detach().sign() + 1 / x), 0.5)
 
 
 def _slope_i0e(x: torch.Tensor) -> torch.Tensor:
     """The difference of two rounded values: where they are equal, its sign is plus."""
     wide = x.double()
-    return _i1e(wide).to(x.dtype) - x.sign() * _i0e(wide).to(x.dtype)
+    return _i1e(wide).to(x.dtype) - x.detach().sign() * _i0e(wide).to(x.dtype)
 
 
 _BESSEL = {
