@@ -5,6 +5,8 @@
 #include "kern/finish.h"
 #include "kern/isa.h"
 
+enum { NARROW = 16 };  // columns: up to so many, rows are too short to be copied one by one
+
 // What one call works on: an image and a group of it.
 typedef struct job_s {
   const leat_kern_conv_plan_t *p;
@@ -56,6 +58,21 @@ VEC_INLINE void copy_columns(const job_t *j, const leat_kern_conv_run_t *run, co
       to = put_rows(to, pitch, from, row_step, last - first, inside, whole, tight);
     }
     to = put_rows(to, pitch, NULL, 0, most - last, inside, whole, tight);
+  }
+}
+// A run of few columns: register by register, each of all rows.
+static void copy_narrow(const job_t *j, const leat_kern_conv_run_t *run, const float *plane, int64_t band_first,
+                        float *to) {
+  for (int64_t c = 0; c < run->width; c += REG_LANES) {
+    const int64_t width = leat_kern_clamp(run->width - c, 0, REG_LANES);
+    const leat_kern_conv_run_t part = {.first = run->first + c,
+                                       .low = leat_kern_clamp(run->low - c, 0, width),
+                                       .high = leat_kern_clamp(run->high - c, 0, width),
+                                       .width = width};
+    if (width == REG_LANES)
+      copy_columns(j, &part, plane, band_first, to + c, 1);
+    else
+      copy_columns(j, &part, plane, band_first, to + c, 0);
   }
 }
 // A row of a run, from element 0 on; NULL: in the padding. `ahead` elements further on lies what will be copied next.
@@ -146,8 +163,8 @@ static void copy_run(const job_t *j, const leat_kern_conv_run_t *run, const floa
     copy_strided(j, run, plane, band_first, to);
   else if (run->width <= REG_LANES && run->width == j->phase->pitch)
     copy_columns(j, run, plane, band_first, to, 1);
-  else if (run->width <= REG_LANES)
-    copy_columns(j, run, plane, band_first, to, 0);
+  else if (run->width <= NARROW)
+    copy_narrow(j, run, plane, band_first, to);
   else
     copy_wide(j, run, plane, band_first, to);
 }
