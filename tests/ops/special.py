@@ -146,6 +146,7 @@ def _differentiate(case):
     seed = pattern[torch.arange(output.numel()) % len(SEEDS)].reshape(output.shape)
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
     found = iter(torch.autograd.grad(output, wanted, seed, allow_unused=True))
+    found = (None if x is None or x._is_zerotensor() else x for x in found)  # zeros that no slope turns into NaN
     gradients = [next(found) if leaf.requires_grad else None for leaf in leaves]
     if any(gradient is not None for gradient in gradients):
         case.seed, case.gradients = seed, gradients

@@ -51,11 +51,20 @@ def operands(*items: torch.Tensor | Number) -> list[torch.Tensor]:
     return [item.to(dtype) if isinstance(item, torch.Tensor) else torch.tensor(item, dtype=dtype) for item in items]
 
 
+def expect(holds: bool, text: str) -> None:
+    """Refuses, as eager mode does, what a composition would take."""
+    if not holds:
+        tracer = current()
+        raise RuntimeError(text if tracer is None else f"{tracer.scope.source()}: {text}")
+
+
 # ---- order statistics
 
 
 def of_rank(x: torch.Tensor, rank: int, dim: int, keepdim: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """The element number `rank` along `dim` in ascending order, and its index."""
+    size = x.shape[dim] if x.dim() > 0 else 1
+    expect(0 <= rank < size, f"element {rank + 1} in ascending order of {size}")
     if x.dim() == 0:
         return x, torch.zeros((), dtype=torch.int64)
     values, indices = torch.sort(x, dim)
@@ -431,6 +440,7 @@ def _gaussian_nll_loss(
     input: torch.Tensor, target: torch.Tensor, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> torch.Tensor:
     """As torch's; where a variance is negative, at which torch stops, it is NaN."""
+    expect(reduction in ("none", "mean", "sum"), f"{reduction} is not valid: a reduction is none, mean or sum")
     if not isinstance(var, torch.Tensor):
         var = torch.full_like(input, var)
     elif var.dim() == input.dim() - 1 and var.shape == input.shape[:-1]:
@@ -452,6 +462,7 @@ FUNCTIONS[torch.nn.functional.gaussian_nll_loss] = _gaussian_nll_loss
 
 @composes("rrelu")
 def _rrelu(x: torch.Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, *_: Any) -> Any:
+    expect(lower <= upper, f"rrelu has slopes from {lower} to {upper}")
     if not training:
         return torch.nn.functional.leaky_relu(x, (lower + upper) / 2)
     return torch.where(x <= 0, x * (torch.rand_like(x) * (upper - lower) + lower), x)
@@ -479,8 +490,11 @@ def _cov(
     x: torch.Tensor, *, correction: int = 1, fweights: torch.Tensor | None = None, aweights: torch.Tensor | None = None
 ) -> torch.Tensor:
     """As eager mode has it, which looks whether weights are legal."""
+    expect(x.dim() <= 2, f"cov takes two dims or fewer, not {x.dim()}")
     x = x.view(1, -1) if x.dim() < 2 else x
     weights = [w for w in (fweights, aweights) if w is not None]
+    for w in weights:
+        expect(w.dim() <= 1 and w.numel() == x.shape[1], f"cov: {x.shape[1]} observations, weights {list(w.shape)}")
     if not weights:
         shifted = x - (x.sum(1) / x.shape[1]).unsqueeze(1)
         return (shifted @ shifted.T).div(max(0, x.shape[1] - correction)).squeeze()

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from sambaflow._trace.ops.composed import Number, composes, of_rank, operands
+from sambaflow._trace.ops.composed import Number, composes, expect, of_rank, operands
 
 
 def _wide(x: torch.Tensor) -> torch.Tensor:
@@ -236,4 +236,5 @@ def _entropy(x: torch.Tensor) -> torch.Tensor:
 
 @composes("softshrink")
 def _softshrink(x: torch.Tensor, lambd: float = 0.5) -> torch.Tensor:
+    expect(lambd >= 0, f"softshrink has a negative border, {lambd}")
     return torch.where(x.abs() <= lambd, 0.0, x - x.detach().sign() * lambd)

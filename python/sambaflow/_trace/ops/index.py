@@ -61,7 +61,14 @@ def _scatter(
 
 @handles("index_add")
 def _index_add(c: Call, x: Any, dim: int, index: Any, source: Any, alpha: float = 1, **_: Any) -> Value:
-    attrs: dict[str, Attr] = {"dim": axis(dim, x.dim())} | ({} if alpha == 1 else {"alpha": float(alpha)})
+    along = axis(dim, x.dim())
+    shape = (*x.shape[:along], index.numel(), *x.shape[along + 1 :])
+    if x.dim() > 0 and source.shape != shape:
+        raise RuntimeError(
+            f"{c.tracer.scope.source()}: index_add: source has shape {list(source.shape)} and not {list(shape)}, that "
+            f"of self with one part for each index in dim {along}"
+        )
+    attrs: dict[str, Attr] = {"dim": along} | ({} if alpha == 1 else {"alpha": float(alpha)})
     return c.emit("index_add", [c.value(x), c.value(index), c.operand(source, x.dtype)], attrs)
 
 

@@ -118,6 +118,10 @@ def _conv(
     if x.dim() != rank + 2 or isinstance(padding, str):
         return NotImplemented  # without batch, or padding by name: torch rewrites it to the plain form
     _of_floats(c, x)
+    if min(_per_dim(padding, rank), default=0) < 0 or min(*stride, *dilation) < 1:
+        raise ValueError(
+            f"{c.tracer.scope.source()}: {c.name}: padding must not be negative, stride and dilation must be 1 or more"
+        )
     c = c.promoted("input", "weight", "bias")
     attrs: dict[str, Attr] = {
         "stride": _per_dim(stride, rank),
@@ -275,7 +279,9 @@ def _batch_norm(
     c: Call, x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float,
     eps: float, **_: Any,
 ) -> Value:  # fmt: skip
-    if x.dim() < 2:  # of no elements, or torch had refused it
+    if x.dim() < 2 and x.numel() > 0:  # torch's function for meta tensors lets it pass
+        raise IndexError(f"{c.tracer.scope.source()}: batch_norm: expected 2 dims or more, got {x.dim()}")
+    if x.dim() < 2:
         return c.emit("clone", [c.value(x)], {}, x)
     channels = x.shape[1]
     dtype = torch.float32 if x.dtype in (torch.bfloat16, torch.float16) else x.dtype

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from sambaflow._trace.ops.composed import composes
+from sambaflow._trace.ops.composed import composes, expect
 
 
 def _window_indices(x: torch.Tensor, out: Sequence[int], window: Sequence[int], stride: Sequence[int],
@@ -72,6 +72,7 @@ def _uneven_indices(x: torch.Tensor, out: Sequence[int]) -> torch.Tensor:
 
 @composes("max_unpool2d", "max_unpool3d")
 def _max_unpool(x: torch.Tensor, indices: torch.Tensor, output_size: Sequence[int], *_: Any) -> torch.Tensor:
+    expect(indices.shape == x.shape, f"indices of shape {list(indices.shape)} for an input of {list(x.shape)}")
     lead = x.shape[: x.dim() - len(output_size)]
     flat = torch.zeros(*lead, torch.Size(output_size).numel(), dtype=x.dtype)
     flat = flat.scatter(-1, indices.flatten(len(lead)), x.flatten(len(lead)))
