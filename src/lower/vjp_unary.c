@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gradients from the result instead of the operand: cheaper, and what torch does. And zeros of what is constant in pieces:
-// they are a cotangent, which becomes NaN in the ops before it where those have an infinite slope.
+// Gradients from the result instead of the operand: cheaper, and what torch does. And zeros of what is constant in
+// pieces: they are a cotangent, which becomes NaN in the ops before it where those have an infinite slope.
 #include "lower/row.h"
 
 static void flat(leat_vjp_t *v) { v->dx[0] = leat_b_full_like(v->b, v->x[0], 0.0); }
