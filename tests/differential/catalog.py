@@ -301,7 +301,7 @@ torch.cat([{t}, {t}[:0]])
 {f}[..., :0].sum(-1)
 {f}[:0].mean()
 {f}[..., :0].prod(-1)
-{f}[..., :0] @ {f1}[..., :0].transpose(-1, -2)
+{f}[..., :0] @ {f1}[..., :0].transpose(-1, -2).to({f})
 {f}.repeat(0, *[1] * ({f}.dim() - 1))
 F.linear({f}[:0], {p})
 """),
@@ -309,20 +309,20 @@ F.linear({f}[:0], {p})
     "index": (
         4,
         lines_of("""
-{f}.gather({d}, {f1}.argsort({d}))
+{f}.gather({d}, {f1}.argsort(dim={d}, stable=True))
 {f}.index_select({d}, torch.tensor([0, -1]) % {f}.shape[{d}])
 {f}[({i} % {f}.shape[0]).flatten()]
 F.embedding(({i} % 3).abs(), {f}.flatten(1)[:3])
 F.one_hot(({i} % 4).abs(), 4)
-torch.zeros_like({f}).scatter({d}, {f1}.argsort({d}), {f})
-torch.zeros_like({f}).scatter_add({d}, {f1}.argsort({d}) // 2, {f})
+torch.zeros_like({f}).scatter({d}, {f1}.argsort(dim={d}, stable=True), {f})
+torch.zeros_like({f}).scatter_add({d}, {f1}.argsort(dim={d}, stable=True) // 2, {f})
 {f}.index_add(0, torch.tensor([0, 0]), {f1}[:2])
 {f}.topk(1, {d})[0]
 {f}.sort({d})[0]
-{f}.argsort({d}, descending=True)
+{f}.argsort(dim={d}, descending=True, stable=True)
 {f}.index_fill({d}, torch.tensor([0, 0]), {c})
 {f}.index_copy({d}, torch.tensor([0]), {f1}.narrow({d}, 0, 1))
-{f}.scatter_reduce({d}, {f1}.argsort({d}) // 2, {f1}, 'prod')
+{f}.scatter_reduce({d}, {f1}.argsort(dim={d}, stable=True) // 2, {f1}, 'prod')
 {f}.take(({i} % {f}.numel()).abs())
 {f}.masked_scatter({f} > 0, {f1})
 F.embedding_bag(({i} % 3).abs().flatten(), {p}, torch.tensor([0]), mode='mean', padding_idx=-1)

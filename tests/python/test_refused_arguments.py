@@ -7,6 +7,13 @@ import torch
 import torch.nn.functional as F
 from beside_eager import Function
 
+
+def written(x, mask):
+    copy = x.clone()
+    copy[mask] = 0.0
+    return copy
+
+
 X = torch.arange(12.0).view(3, 4)
 PICTURE, WEIGHT = torch.ones(1, 1, 4, 4), torch.ones(1, 1, 2, 2)
 INDEX = torch.tensor([0, 2])
@@ -23,6 +30,11 @@ REFUSED = {
     "index_add, source of other size": (lambda x: torch.index_add(x, 0, INDEX, x), X),
     "kthvalue": (lambda x: torch.kthvalue(x, 5), X),
     "kthvalue of one element": (lambda x: torch.kthvalue(x.sum(), 2), X),
+    "mask of another size, written": (lambda x: written(x, x[:1, 0] > 0), X),
+    "mask of another size, a constant": (lambda x: written(x, torch.tensor([True])), X),
+    "mask of another size, read": (lambda x: x[torch.tensor([True, False])], X),
+    "mask of another size behind a slice, read": (lambda x: x[:, torch.tensor([True, False])], X),
+    "mask of more dims": (lambda x: written(x, x[None] > 0), X),
     "max_unpool2d, indices": (lambda x: F.max_unpool2d(x, torch.zeros(1, 1, 4, 2, dtype=torch.int64), 2), PICTURE),
     "rrelu": (lambda x: F.rrelu(x, 0.3, 0.1), X),
     "softshrink": (lambda x: F.softshrink(x, -0.5), X),

@@ -8,7 +8,7 @@ when the program runs.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -56,13 +56,39 @@ def widen(tracer: Tracer, schema: Any, args: tuple[Any, ...], kwargs: dict[str, 
     return tuple(listed), {name: wide(value) if name in names else value for name, value in kwargs.items()}
 
 
+_MASKS = (torch.bool, torch.uint8)
+
+
+def _is_mask(item: Any) -> bool:
+    return isinstance(item, torch.Tensor) and item.dtype in _MASKS and item.dim() > 0
+
+
+def with_masks(index: Any) -> tuple[Any, ...]:
+    """The items of an index, with lists of bools as masks."""
+    items = index if isinstance(index, tuple) else (index,)
+    return tuple(torch.tensor(i) if isinstance(i, list) and i and isinstance(i[0], bool) else i for i in items)
+
+
+def check_masks(tracer: Tracer, items: tuple[Any, ...], shape: Sequence[int]) -> None:
+    """Refuses boolean masks that do not have the sizes of the dims that they index, as eager mode does."""
+    for place, item in enumerate(items):
+        if not _is_mask(item):
+            continue
+        dim = _dim_of(items, place, len(shape))
+        sizes = tuple(shape[dim : dim + item.dim()])
+        if tuple(item.shape) != sizes:
+            raise IndexError(
+                f"{tracer.scope.source()}: the mask has shape {list(item.shape)}, the dims that it indexes have "
+                f"{list(sizes)}"
+            )
+
+
 def static_index(index: Any) -> Any:
     """`index` with boolean constants as index tensors, whose size is known."""
-    items = index if isinstance(index, tuple) else (index,)
+    items = with_masks(index)
     result: list[Any] = []
     for item in items:
-        is_mask = isinstance(item, torch.Tensor) and item.dtype == torch.bool and item.dim() > 0
-        if is_mask and not isinstance(item, TracedTensor):
+        if _is_mask(item) and not isinstance(item, TracedTensor):
             result.extend(item.nonzero(as_tuple=True))
         else:
             result.append(item)
@@ -71,6 +97,8 @@ def static_index(index: Any) -> Any:
 
 def read(tracer: Tracer, func: Callable[..., Any], tensor: torch.Tensor, index: Any) -> Any:
     """`tensor[index]`; `func` is torch's own, for indices that are tensors."""
+    if isinstance(tensor, torch.Tensor):
+        check_masks(tracer, with_masks(index), tensor.shape)
     items = static_index(index)
     found = _traced_integer(items)
     while found is not None and isinstance(tensor, torch.Tensor):
@@ -118,7 +146,7 @@ def _as_place(number: torch.Tensor, size: int) -> torch.Tensor:
 def _dims_taken(item: Any) -> int:
     if item is None or item is Ellipsis or isinstance(item, bool):
         return 0
-    return item.dim() if isinstance(item, torch.Tensor) and item.dtype in (torch.bool, torch.uint8) else 1
+    return item.dim() if isinstance(item, torch.Tensor) and item.dtype in _MASKS else 1
 
 
 def _dim_of(items: tuple[Any, ...], place: int, rank: int) -> int:

@@ -175,10 +175,10 @@ composes("as_strided_scatter")(_scattered(torch.as_strided))
 
 @composes("masked_scatter")
 def _masked_scatter(x: torch.Tensor, mask: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-    """The elements of `source` one after the other where the mask is true."""
+    """The elements of `source` one after the other where the mask is true. A run refuses too few of them."""
     x, mask = torch.broadcast_tensors(x, mask)
-    if source.numel() == 0:  # eager mode takes it only where nothing is masked
-        return x.clone()
+    if source.numel() == 0:  # the index is out of range where anything is masked
+        return torch.where(mask, torch.zeros(1, dtype=x.dtype)[mask.long()], x)
     place = mask.flatten().long().cumsum(0) - 1
     place = torch.where(mask.flatten(), place, 0).view(x.shape)
     return torch.where(mask, source.flatten()[place], x)

@@ -10,7 +10,7 @@ import torch
 
 from sambaflow._trace.call import Call, axis, handles
 from sambaflow._trace.graph import Attr, Value
-from sambaflow._trace.indexing import INSTEAD, static_index
+from sambaflow._trace.indexing import INSTEAD, check_masks, static_index
 from sambaflow._trace.ops.composed import scaled_by_frequency
 from sambaflow._trace.tensor import TracedTensor, as_meta
 
@@ -103,6 +103,7 @@ def _index(c: Call, x: Any, indices: Sequence[Any], **_: Any) -> Any:
 
 @handles("index_put", "_unsafe_index_put")
 def _index_put(c: Call, x: Any, indices: Sequence[Any], values: Any, accumulate: bool = False, **_: Any) -> Any:
+    check_masks(c.tracer, tuple(slice(None) if i is None else i for i in indices), x.shape)
     if _has_traced_mask(indices):
         return _masked_put(c, x, indices, values, accumulate)
     fixed = _constant_masks(c, indices)
