@@ -45,7 +45,8 @@ SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1", "UBSAN_OPTIONS"
 SKIPPED = re.compile(
     r"LEAT_FAIL|leat_text_put|snprintf|printf|assert|annotate|corrupt\(|^\s*(//|#|\*|case .*:$)|LEAT_MUST_USE"
 )
-ROOM = re.compile(r"alloc\w*\(|_reserve\(")
+# The arguments of what makes room, with up to two levels of parentheses in them.
+ROOM = re.compile(r"(?:alloc\w*|_reserve)(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))")
 SWAPS = {
     "<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==", "+": "-", "-": "+", "*": "+", "/": "*",
     "&&": "||", "||": "&&", "<<": ">>", "|=": "&=", "+=": "-=", "++": "--",
@@ -67,7 +68,10 @@ def mutants_of(path):
             yield number, "call", line, re.match(r"\s*", line)[0] + ";"
         for match in OPERATOR.finditer(code):
             yield number, "operator", line, line[: match.start()] + SWAPS[match[0]] + line[match.end() :]
-        for match in () if ROOM.search(code) else NUMBER.finditer(code):
+        room = [call.span(1) for call in ROOM.finditer(code)]
+        for match in NUMBER.finditer(code):
+            if any(a < match.start() < b for a, b in room) and not code[: match.start()].endswith(("- ", "/ ", "% ")):
+                continue  # one more of anything there is more room alone
             yield number, "constant", line, line[: match.start()] + str(int(match[0]) + 1) + line[match.end() :]
 
 
