@@ -90,10 +90,7 @@ D(MUL) {
   if (v->wants[0]) v->dx[0] = leat_b_mul(v->b, DY, v->x[1]);
   if (v->wants[1]) v->dx[1] = leat_b_mul(v->b, DY, v->x[0]);
 }
-D(DIV) {
-  if (v->wants[0]) v->dx[0] = leat_b_div(v->b, DY, v->x[1]);
-  if (v->wants[1]) v->dx[1] = leat_b_mul(v->b, DY, leat_b_fn1(v->b, NEG, leat_b_div(v->b, v->y[0], v->x[1])));
-}
+D(DIV) { leat_vjp_quotient(v); }
 
 // y = a - n * b with a whole number n that is constant in pieces.
 static void remainder_of(leat_vjp_t *v, leat_scalar_t rounding) {

@@ -38,6 +38,12 @@ static inline double leat_vjp_float(const leat_vjp_t *v, leat_attr_key_t key, do
 static inline int leat_vjp_word(const leat_vjp_t *v, leat_attr_key_t key, int otherwise) {
   return leat_op_word(v->b->graph, &v->op, key, otherwise);
 }
+// The gradients of y = x0 / x1.
+static inline void leat_vjp_quotient(leat_vjp_t *v) {
+  leat_builder_t *b = v->b;
+  if (v->wants[0]) v->dx[0] = leat_b_div(b, v->dy[0], v->x[1]);
+  if (v->wants[1]) v->dx[1] = leat_b_mul(b, v->dy[0], leat_b_map1(b, LEAT_SCALAR_NEG, leat_b_div(b, v->y[0], v->x[1])));
+}
 static inline const int64_t *leat_vjp_list(const leat_vjp_t *v, leat_attr_key_t key, uint32_t *out_count) {
   return leat_op_list(v->b->graph, &v->op, key, out_count);
 }

@@ -64,12 +64,11 @@ VJP(MINIMUM) { pick_extreme(v, LEAT_SCALAR_GT); }
 
 // A rounded quotient is constant in pieces: see vjp_unary.c.
 VJP(DIV) {
-  leat_builder_t *b = v->b;
-  const bool flat = leat_vjp_word(v, LEAT_ATTR_ROUNDING, LEAT_ROUNDING_NONE) != LEAT_ROUNDING_NONE;
-  for (uint32_t i = 0; flat && i < 2; i++) v->dx[i] = leat_b_full_like(b, v->x[i], 0.0);
-  if (flat) return;
-  if (v->wants[0]) v->dx[0] = leat_b_div(b, v->dy[0], v->x[1]);
-  if (v->wants[1]) v->dx[1] = leat_b_mul(b, v->dy[0], leat_b_fn1(b, NEG, leat_b_div(b, v->y[0], v->x[1])));
+  if (leat_vjp_word(v, LEAT_ATTR_ROUNDING, LEAT_ROUNDING_NONE) == LEAT_ROUNDING_NONE) {
+    leat_vjp_quotient(v);
+    return;
+  }
+  for (uint32_t i = 0; i < 2; i++) v->dx[i] = leat_b_full_like(v->b, v->x[i], 0.0);
 }
 
 VJP(WHERE) {

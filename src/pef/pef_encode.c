@@ -128,7 +128,7 @@ leat_status_t leat_pef_encode(const leat_pef_t *tables, uint8_t **out_data, size
 
 // --- with families ---------------------------------------------------------------------------------------------------
 
-enum { SAVED_MIN = 4096 };  // bytes that families must save, and an eighth of the file: older readers refuse them
+enum { SAVED_MIN = 2048 };  // bytes that families must save, and a 16th of the file: older readers refuse them
 
 leat_status_t leat_pef_encode_folded(const leat_pef_t *tables, uint8_t **out_data, size_t *out_bytes) {
   pef_piece_t pieces[PEF_SEGMENT_END] = {0};
@@ -139,7 +139,7 @@ leat_status_t leat_pef_encode_folded(const leat_pef_t *tables, uint8_t **out_dat
   leat_status_t status = leat_pef_fold(pieces, folded_minor, &folded);
   if (status == NULL) {
     const size_t plain = bytes_of(pieces, minor), shorter = bytes_of(folded.pieces, folded_minor);
-    const bool worth = plain >= shorter + SAVED_MIN && plain - shorter >= plain / 8;
+    const bool worth = plain >= shorter + SAVED_MIN && plain - shorter >= plain / 16;
     status = lay_out(worth ? folded.pieces : pieces, worth ? folded_minor : minor, out_data, out_bytes);
   }
   leat_pef_folded_deinit(&folded);

@@ -82,7 +82,7 @@ leat_status_t leat_pef_write_memory(const leat_pef_writer_t *writer, uint8_t **o
 // The file that says what `tables` say, in version 2, whatever version they were read from; every record written out.
 // Checks nothing. Release with leat_free. LEAT_OUT_OF_MEMORY.
 leat_status_t leat_pef_encode(const leat_pef_t *tables, uint8_t **out_data, size_t *out_bytes) LEAT_MUST_USE;
-// The same with families, if the file is shorter for it by an eighth: strings are in another order then.
+// The same with families, if the file is shorter for it by a sixteenth: strings are in another order then.
 leat_status_t leat_pef_encode_folded(const leat_pef_t *tables, uint8_t **out_data, size_t *out_bytes) LEAT_MUST_USE;
 
 #endif

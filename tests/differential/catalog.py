@@ -11,7 +11,9 @@ What eager mode leaves open is not asked. The median is one of contiguous values
 of it (torch 2.13.0). NaN has no sign, nor have zeros of products and of softshrink: it depends on the place in the
 tensor. Weights of padded convolutions are finite: eager's kernels do not agree whether an infinite weight meets the
 zeros around the input. NaN does not come to binary_cross_entropy: eager mode looks at the values and refuses, Leat
-gives NaN. `.data` of a view is not set: what was written in its base sends eager's gradient to the places that the new
+gives NaN, nor to hardtanh and relu6, whose kernels do not agree on its gradient. The gradient of sgn is not looked at:
+eager mode has zeros without memory there, which stay 0 where products with infinity follow and become NaN elsewhere.
+`.data` of a view is not set: what was written in its base sends eager's gradient to the places that the new
 memory would have.
 """
 
@@ -26,11 +28,11 @@ def lines_of(text):
 
 UNARY = """
 abs ceil floor round trunc sign neg exp expm1 log log1p log2 log10 sqrt rsqrt reciprocal square sin cos tan asin
-acos atan sinh cosh tanh sigmoid erf erfc relu isnan isinf isfinite frac positive sgn deg2rad exp2 sinc asinh acosh
+acos atan sinh cosh tanh sigmoid erf erfc relu isnan isinf isfinite frac positive deg2rad exp2 sinc asinh acosh
 atanh logit nan_to_num
 """
 ACTIVATIONS = """
-relu gelu silu leaky_relu elu softplus hardtanh hardsigmoid hardswish mish logsigmoid relu6 selu celu tanhshrink
+relu gelu silu leaky_relu elu softplus hardsigmoid hardswish mish logsigmoid selu celu tanhshrink
 softsign hardshrink
 """
 BINARY = """
@@ -76,6 +78,7 @@ FAMILIES = {
         + lines_of("""
 F.softmin({f}, {d})
 torch.signbit({t}.nan_to_num())
+torch.sgn({t}.detach())
 ~{b}
 ~{i}
 {t}.logical_not()
@@ -86,6 +89,8 @@ torch.signbit({t}.nan_to_num())
         _words(ACTIVATIONS, "F.NAME({f})")
         + lines_of("""
 F.softshrink({f}) + 0.0
+F.hardtanh({f}.nan_to_num())
+F.relu6({f}.nan_to_num())
 F.threshold({f}, 0.1, 2.0)
 F.gelu({f}, approximate='tanh')
 F.prelu({f}, {p}.flatten()[:1])

@@ -26,7 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 STEPS, RATE = 3, 0.05
 APART, TOGETHER = range(1, 5), range(5, 13)  # seeds of changes of each element, and of all elements of a tensor alike
-EXACT = {5: 0.0, 6: -0.0}  # what norms of equal elements are, in addition
+EXACT = {5: 0.0, 6: -0.0, 7: 1e-7, 8: -1e-7}  # what norms of equal elements are, in addition
 HUGE = 1e15  # what norms are not asked of: eager mode adds up squares in double precision
 LAST_PLACE, FACTOR = {torch.bfloat16: 1e-2, torch.float16: 1e-3}, 30.0  # of other dtypes: 3e-7
 RELATIVE, ABSOLUTE = {torch.bfloat16: (3e-2, 1e-2), torch.float16: (4e-3, 1e-3)}, (2e-4, 2e-5)

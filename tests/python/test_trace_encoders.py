@@ -53,3 +53,37 @@ def test_padded_places_of_an_inference(tmp_path, kind, mask):
 
 def test_padded_places_of_a_training_are_computed(tmp_path):
     eager.check(tmp_path, Encoder(norm=True), torch.randn(3, 4, 8), RIGHT)
+
+
+class Attention(nn.Module):
+    """What is written through a reshape of its result reaches that where it is laid out batch by batch."""
+
+    def __init__(self, batch_first=True, heads=2, **options):
+        super().__init__()
+        torch.manual_seed(7)
+        self.attention = nn.MultiheadAttention(8, heads, batch_first=batch_first, **options)
+
+    def forward(self, x, mask=None):
+        y = self.attention(x, x, x, attn_mask=mask)[0]
+        y.reshape(-1)[:1].add_(1.0)
+        return (y.square().mean(), y) if self.training else y
+
+
+ATTENTION = {
+    "fast": {},
+    "sequence first": {"batch_first": False},
+    "one head": {"heads": 1},
+    "another bias": {"add_bias_kv": True},
+    "a place of zeros": {"add_zero_attn": True},
+}
+
+
+@pytest.mark.parametrize("inference", [True, False])
+@pytest.mark.parametrize("kind", ATTENTION)
+def test_writes_through_a_reshape_of_attention(tmp_path, kind, inference):
+    eager.check(tmp_path, Attention(**ATTENTION[kind]), torch.randn(3, 4, 8), inference=inference)
+
+
+@pytest.mark.parametrize("mask", [torch.eye(4) > 0, torch.eye(4)])
+def test_writes_through_a_reshape_of_attention_with_a_mask(tmp_path, mask):
+    eager.check(tmp_path, Attention(), torch.randn(3, 4, 8), mask, inference=True)

@@ -83,9 +83,8 @@ def check_masks(tracer: Tracer, items: tuple[Any, ...], shape: Sequence[int]) ->
             )
 
 
-def static_index(index: Any) -> Any:
-    """`index` with boolean constants as index tensors, whose size is known."""
-    items = with_masks(index)
+def static_index(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The items with boolean constants as index tensors, whose size is known."""
     result: list[Any] = []
     for item in items:
         if _is_mask(item) and not isinstance(item, TracedTensor):
@@ -97,9 +96,10 @@ def static_index(index: Any) -> Any:
 
 def read(tracer: Tracer, func: Callable[..., Any], tensor: torch.Tensor, index: Any) -> Any:
     """`tensor[index]`; `func` is torch's own, for indices that are tensors."""
+    items = with_masks(index)
     if isinstance(tensor, torch.Tensor):
-        check_masks(tracer, with_masks(index), tensor.shape)
-    items = static_index(index)
+        check_masks(tracer, items, tensor.shape)
+    items = static_index(items)
     found = _traced_integer(items)
     while found is not None and isinstance(tensor, torch.Tensor):
         place, dim, number = found[0], _dim_of(items, found[0], tensor.dim()), found[1]

@@ -6,8 +6,8 @@
 - Scripted and traced functions and modules (`torch.jit`) run op by op, below autograd, as plain functions do; those of
   `torch.compile` run as they were written.
 - A program that asks whether it is being traced hears yes; torch's own modules go on as in eager mode.
-- Module hooks on gradients, and what else happens in backward alone, lead to hooks.py; encoders that would compute on
-  nested tensors to nested.py; transforms of torch.func to batched.py; averages that torch reads as numbers to norms.py;
+- Module hooks on gradients, and what else happens in backward alone, lead to hooks.py; attention that torch has fast
+  paths for to fast_paths.py; transforms of torch.func to batched.py; averages that torch reads as numbers to norms.py;
   tensors that are swapped to writes.py.
 """
 
@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from sambaflow._tensors.tensor import SambaTensor
-from sambaflow._trace import batched, custom, hooks, nested, norms, writes
+from sambaflow._trace import batched, custom, fast_paths, hooks, norms, writes
 from sambaflow._trace.errors import BranchError
 from sambaflow._trace.imports import without_dynamo
 from sambaflow._trace.patches import replaced
@@ -48,7 +48,8 @@ def traced(tracer: Tracer, gradient_hooks: hooks.Hooks) -> Iterator[None]:
             _answering(),
             batched.without_gradients(tracer),
             hooks.following(tracer, gradient_hooks),
-            nested.padded_with_zeros(tracer),
+            fast_paths.padded_with_zeros(tracer),
+            fast_paths.laid_out_by_batch(tracer),
             norms.cumulative_averages(),
             writes.swapping(tracer),
         ):

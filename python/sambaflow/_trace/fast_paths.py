@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `nn.TransformerEncoder` does in inference with padding on the right: it computes on nested tensors, and what
-comes out at padded places is 0. Here it computes on all places, and puts the zeros in."""
+"""What torch's fast paths of attention in inference do otherwise than its usual ones.
+
+`nn.TransformerEncoder` with padding on the right computes on nested tensors, and what comes out at padded places is 0:
+here it computes on all places, and puts the zeros in. `nn.MultiheadAttention` lays its result out batch by batch, where
+its usual path gives a transposed view: what is written through a reshape of one reaches it, through that of the other
+not.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -38,9 +44,7 @@ def padded_with_zeros(recorder: Recorder) -> Iterator[None]:
         output = torch.where(hidden, torch.zeros((), dtype=output.dtype), output)
         return output if encoder.norm is None else encoder.norm(output)
 
-    with contextlib.ExitStack() as stack:
-        if recorder.inference:
-            stack.enter_context(replaced(nn.TransformerEncoder, "forward", forward))
+    with replaced(nn.TransformerEncoder, "forward", forward) if recorder.inference else contextlib.nullcontext():
         yield
 
 
@@ -56,3 +60,28 @@ def _without_norm(encoder: nn.TransformerEncoder, call: Callable[[], Any]) -> An
         return call()
     finally:
         encoder.norm = norm
+
+
+@contextlib.contextmanager
+def laid_out_by_batch(recorder: Recorder) -> Iterator[None]:
+    """Inside, attention in an inference lays its result out as under torch.no_grad()."""
+    plain = nn.MultiheadAttention.forward
+
+    @functools.wraps(plain)
+    def forward(attention: nn.MultiheadAttention, query: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        result, weights = plain(attention, query, *args, **kwargs)
+        return result.contiguous() if _takes_fast_path(attention, query, *args, **kwargs) else result, weights
+
+    with replaced(nn.MultiheadAttention, "forward", forward) if recorder.inference else contextlib.nullcontext():
+        yield
+
+
+def _takes_fast_path(
+    own: nn.MultiheadAttention, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *rest: Any, **named: Any
+) -> bool:
+    """The conditions of torch, but for those without which there is no result."""
+    plain = own.bias_k is None and own.bias_v is None and not own.add_zero_attn and own.in_proj_weight is not None
+    fits = query is key is value and query.dim() == 3 and own.batch_first and own.num_heads % 2 == 0
+    wanted = torch.backends.mha.get_fastpath_enabled() and not torch.is_autocast_enabled("cpu")
+    biased = any(isinstance(mask, torch.Tensor) and mask.is_floating_point() for mask in (*rest, *named.values()))
+    return bool(fits and plain and wanted and not biased and not own.training)
