@@ -26,7 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 STEPS, RATE = 3, 0.05
 APART, TOGETHER = range(1, 5), range(5, 13)  # seeds of changes of each element, and of all elements of a tensor alike
-EXACT = {5: 0.0, 6: -0.0, 7: 1e-7, 8: -1e-7}  # what norms of equal elements are, in addition
+EXACT = {5: 0.0, 6: -0.0, 7: 1e-7, 8: -1e-7}  # what norms of equal elements are, and sums of what cancels, in addition
 HUGE = 1e15  # what norms are not asked of: eager mode adds up squares in double precision
 LAST_PLACE, FACTOR = {torch.bfloat16: 1e-2, torch.float16: 1e-3}, 30.0  # of other dtypes: 3e-7
 RELATIVE, ABSOLUTE = {torch.bfloat16: (3e-2, 1e-2), torch.float16: (4e-3, 1e-3)}, (2e-4, 2e-5)
@@ -62,13 +62,15 @@ def load(source):
 
 
 class Rounding(TorchDispatchMode):
-    """Changes what ops that add up read, by units in the last place; `exact`: what norms give near 0, if so."""
+    """Changes what ops that add up read, by units in the last place; `exact`: what norms give near 0 and sums whose
+    elements cancel, if so."""
 
     ops = re.compile(
         r"aten::.*(sum|mean|var|std|norm|prod|mm|conv|softmax|dot|cdist|mv|loss|pool|upsample|rnn|lstm|gru)"
     )
 
     norms = re.compile(r"aten::native_(batch|layer|group)_norm$|aten::_native_batch_norm_legit")
+    sums = re.compile(r"aten::(sum|mean)$")
 
     def __init__(self, shake, exact):
         super().__init__()
@@ -88,6 +90,9 @@ class Rounding(TorchDispatchMode):
         found = func(*args, **(kwargs or {}))
         if is_norm and self.exact is not None:
             found = (found[0].where(found[0].abs() > 1e-3, self.exact), *found[1:])
+        if self.sums.match(func._schema.name) and self.exact is not None and found.is_floating_point():
+            size = func(args[0].abs(), *args[1:], **(kwargs or {}))
+            found = found.where((found.abs() > 1e-6 * size) | (size == 0), self.exact * size)
         return found
 
 
