@@ -70,7 +70,9 @@ class Rounding(TorchDispatchMode):
     )
 
     norms = re.compile(r"aten::native_(batch|layer|group)_norm$|aten::_native_batch_norm_legit")
-    sums = re.compile(r"aten::(sum|mean)$")
+    sums = re.compile(
+        r"aten::(sum|mean|cumsum|mm|bmm|addmm|baddbmm|mv|addmv|dot|convolution|(_?adaptive_)?avg_pool\dd|upsample_\w+)$"
+    )
 
     def __init__(self, shake, exact):
         super().__init__()
@@ -91,9 +93,13 @@ class Rounding(TorchDispatchMode):
         if is_norm and self.exact is not None:
             found = (found[0].where(found[0].abs() > 1e-3, self.exact), *found[1:])
         if self.sums.match(func._schema.name) and self.exact is not None and found.is_floating_point():
-            size = func(args[0].abs(), *args[1:], **(kwargs or {}))
+            size = func(*[magnitude(item) for item in args], **(kwargs or {}))
             found = found.where((found.abs() > 1e-6 * size) | (size == 0), self.exact * size)
         return found
+
+
+def magnitude(item):
+    return item.abs() if isinstance(item, torch.Tensor) and item.is_floating_point() else item
 
 
 def overlaps(written, read):
