@@ -219,7 +219,7 @@ def _splat(tensor: torch.Tensor) -> float | int | None:
 
 
 def _sequence(tensor: torch.Tensor) -> tuple[float, float] | None:
-    """(value, scale) where the elements are value + scale * i, exactly."""
+    """(value, scale) where the elements are value + scale * i, exactly, and zeros have the same sign."""
     if tensor.dim() != 1 or tensor.numel() < 3 or tensor.dtype == torch.bool:
         return None
     wide = tensor.double()
@@ -227,4 +227,5 @@ def _sequence(tensor: torch.Tensor) -> tuple[float, float] | None:
         return None
     value, scale = float(wide[0]), float(wide[1] - wide[0])
     line = (value + scale * torch.arange(tensor.numel(), dtype=torch.float64)).to(tensor.dtype)
-    return (value, scale) if torch.equal(line, tensor) else None
+    same = torch.equal(line, tensor) and torch.equal(line.signbit(), tensor.signbit())
+    return (value, scale) if same else None
