@@ -177,7 +177,11 @@ def _nan_to_num(
     if not x.is_floating_point():
         return x.clone()
     limits = torch.finfo(x.dtype)
-    instead = (nan or 0.0, limits.max if posinf is None else posinf, limits.min if neginf is None else neginf)
+    instead = (
+        0.0 if nan is None else nan,
+        limits.max if posinf is None else posinf,
+        limits.min if neginf is None else neginf,
+    )
     number, high, low = (torch.tensor(item, dtype=x.dtype) for item in instead)
     known = torch.where(x.isnan(), number, torch.where(x > 0, high, low))
     return _Masked.apply(x, x.isfinite().to(x.dtype), known)

@@ -262,7 +262,9 @@ def _pad(c: Call, x: Any, pad: Sequence[int], mode: str = "constant", value: flo
         low, high = [max(0, n) for n in low], [max(0, n) for n in high]
     if not any(low + high):
         return c.emit("clone", [source])
-    return c.emit("pad", [source], {"low": low, "high": high, "mode": mode, "value": float(value or 0)})
+    return c.emit(
+        "pad", [source], {"low": low, "high": high, "mode": mode, "value": 0.0 if value is None else float(value)}
+    )
 
 
 # ---- tensors that depend on a traced one in shape only: plain tensors
