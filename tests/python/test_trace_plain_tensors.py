@@ -130,22 +130,3 @@ def test_memory_that_nothing_was_written_to_is_the_same_in_every_trace(shape):
         program = eager.traced(Function(forward, 3), torch.ones(3))
         texts.append((program.text, program.blobs))
     assert texts[0] == texts[1]
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        [-0.0] * 3,
-        [-0.0] * 2,
-        [-0.0],
-        [0.0, -0.0, 0.0],
-        [-1.0, -0.0, 1.0],
-        [2.0, 1.0, -0.0],
-        [1.0, 0.0, -1.0],
-        [0.0] * 3,
-    ],
-)
-def test_constants_keep_the_signs_of_their_zeros(tmp_path, values):
-    constant = torch.tensor(values)
-    model = Function(lambda self, x: (torch.reciprocal(x.exp() * constant), torch.atan2(constant, x)), 3)
-    eager.check(tmp_path, model, torch.ones(len(values)), inference=True)
