@@ -262,3 +262,32 @@ def test_losses_of_mixed_precision_have_the_dtype_of_eager_mode(loss, reduction,
 
     x, y = torch.randn(4, 3), torch.randn(4, 3, dtype=torch.float64)
     eager.check(tmp_path, eager.Function(forward), x, y, inference=True)  # dtypes, too
+
+
+SCALAR = {
+    "kthvalue": lambda x: x.kthvalue(1, -1)[0],
+    "sort": lambda x: x.sort()[0],
+    "topk": lambda x: x.topk(1)[0],
+    "median": lambda x: x.median(0)[0],
+    "mode": lambda x: x.mode()[0],
+    "cummax": lambda x: x.cummax(0)[0],
+    "cumsum": lambda x: x.cumsum(0),
+    "flip": lambda x: x.flip(()),
+    "roll": lambda x: x.roll(0),
+    "amax": lambda x: x.amax(),
+    "index_select": lambda x: x.index_select(0, torch.tensor([0])),
+    "nan_to_num": lambda x: x.nan_to_num(),
+    "renorm": lambda x: x.reshape(1, 1).renorm(2, 0, 1e9),
+    "dropout": lambda x: F.dropout(x, 0.0),
+}
+
+
+@pytest.mark.parametrize("kind", SCALAR)
+def test_what_changes_nothing_gives_memory_of_its_own_where_eager_mode_does(tmp_path, kind):
+    def function(self, x):
+        y = x * self.w.sum()
+        found = SCALAR[kind](y)
+        y.mul_(2.0)
+        return found * 3.0, y
+
+    eager.check(tmp_path, Function(function, 2), torch.tensor(-0.8), inference=True)

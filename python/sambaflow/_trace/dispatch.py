@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from sambaflow._tensors.binding import active_trace
 from sambaflow._trace import batched, hooks, indexing, ops, surroundings, writes  # noqa: F401 - ops fill the tables
@@ -253,7 +253,8 @@ class Dispatcher(Tracer):
         return self._laid_out(Call(self, func, args, kwargs), self.composed(decomposition, *args, **kwargs))
 
     def _laid_out(self, call: Call, result: Any) -> Any:
-        """What a decomposition of `call` made, with the strides that the op itself would have given it."""
+        """What a decomposition of `call` made, in memory of its own and with the strides of the op itself."""
+        result = self._apart(call, result)
         leaves, spec = tree_flatten(result)
         if all(t.is_contiguous() for t in (*leaves, *call.traced) if isinstance(t, TracedTensor)):
             return result
@@ -264,6 +265,16 @@ class Dispatcher(Tracer):
         bases = {id(t.memory.base) for t in call.traced}
         pairs = zip(leaves, tree_leaves(out), strict=True)
         return tree_unflatten([self._restrided(t, meta, bases) for t, meta in pairs], spec)
+
+    def _apart(self, call: Call, result: Any) -> Any:
+        """No kernel gives memory of its operands but where its schema says so; a decomposition may."""
+        if any(item.alias_info is not None for item in call.func._schema.returns):
+            return result
+        bases = {id(t.memory.base) for t in call.traced}
+        return tree_map(
+            lambda t: self.tensor(t.meta, t.value) if isinstance(t, TracedTensor) and id(t.memory.base) in bases else t,
+            result,
+        )
 
     def _restrided(self, made: Any, meta: Any, bases: set[int]) -> Any:
         if not isinstance(made, TracedTensor) or id(made.memory.base) in bases or made.stride() == meta.stride():
