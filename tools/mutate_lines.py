@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Breaks one line of the C core after the other and sees whether the tests notice.
 
-usage: mutate_lines.py [--count 200] [--seed 1] [--results FILE] [--show FILE]
+usage: mutate_lines.py [--count 200] [--seed 1] [--jobs 1] [--results FILE] [--show FILE]
 
-A mutant is one operator, bound, constant or call of one line of src, changed in a copy of the tree below build/mutants.
-It is built, and the tests that enter its function (tools/reach.py records which ones do, once a copy) run until one
-fails: then it is caught. C tests that take long come after those in Python, and last of all the C tests once more with
-AddressSanitizer. What does not compile is no mutant and another is drawn; nor is what compiles to the very same library
-(trivial compiler equivalence: Papadakis et al., ICSE 2015), or more room than is needed. Results are a line of JSON
-each, written as they come: run again with the same seed and it goes on where it ended.
+A mutant is one operator, bound, constant or call of one line of src, changed in a copy of the tree below build/mutants;
+a job has a copy of its own. It is built, and the tests that enter its function (tools/reach.py records which ones do,
+once) run until one fails: then it is caught. C tests that take long come after those in Python, and last of all the C
+tests once more with AddressSanitizer. What does not compile is no mutant and another is drawn; nor is what compiles to
+the very same library (trivial compiler equivalence: Papadakis et al., ICSE 2015), or more room than is needed. Results
+are a line of JSON each, written as they come: run again with the same seed and it goes on where it ended.
 --show prints how many were caught and by what, and every line that was not, to be looked at by people.
 """
 
@@ -21,25 +21,27 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import reach
 
 ROOT = Path(__file__).resolve().parent.parent
-TREE = ROOT / "build" / "mutants"
+TREES = ROOT / "build" / "mutants"  # a folder a job
 PYTEST = [str(ROOT / ".venv/bin/python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "reach"]
 QUICK = 2  # seconds: C tests that take less come before those in Python
 # Tests in Python, in the order in which they are asked; each row is a process.
 SUITES = {
     "bytes": ["tests/python/test_same_bytes.py", "tests/python/test_golden.py"],
     "ops": ["tests/ops"],
-    "python": ["test_sdk_models", "test_compile_modes", "test_bad_input", "test_microbatch", "test_batches",
-               "test_loops", "test_products", "test_precision", "test_index_bounds", "test_batch_dims", "test_symbols",
-               "test_rules", "test_rules_heuristics", "test_rules_lists", "test_decisions", "test_directives",
-               "test_options", "test_options_reports", "test_command", "test_machine", "test_retry", "test_limits"],
-}  # fmt: skip
-SUITES["python"] = [f"tests/python/{name}.py" for name in SUITES["python"]]
+}
+SUITES["python"] = sorted(
+    str(path.relative_to(ROOT))
+    for path in ROOT.glob("tests/python/test_*.py")
+    if str(path.relative_to(ROOT)) not in SUITES["bytes"]
+)
 SANITIZERS = {"ASAN_OPTIONS": "detect_leaks=1:abort_on_error=1", "UBSAN_OPTIONS": "halt_on_error=1"}
 # What no test can see: text for people, and what holds in any case.
 SKIPPED = re.compile(
@@ -87,9 +89,9 @@ def drawn(seed):
         yield (*place, *chance.choice(lines[place]))
 
 
-def run(command, seconds, **settings):
+def run(tree, command, seconds, **settings):
     """Whether a command ends well and in time; nothing of it is left running."""
-    process = subprocess.Popen(command, cwd=TREE, env={**os.environ, **settings}, stdin=subprocess.DEVNULL,
+    process = subprocess.Popen(command, cwd=tree, env={**os.environ, **settings}, stdin=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                start_new_session=True)  # fmt: skip
     try:
@@ -103,10 +105,10 @@ def run(command, seconds, **settings):
             pass
 
 
-def run_pytest(arguments, seconds=7200, command="build/release/leat", **settings):
+def run_pytest(tree, arguments, seconds=7200, command="build/release/leat", **settings):
     """Whether tests in Python pass, with reach.py as a plugin; `settings` say what it does."""
-    path = f"{TREE / 'python'}{os.pathsep}{ROOT / 'tools'}"
-    return run([*PYTEST, *arguments], seconds, PYTHONPATH=path, LEAT_COMMAND=str(TREE / command), **settings)
+    path = f"{tree / 'python'}{os.pathsep}{ROOT / 'tools'}"
+    return run(tree, [*PYTEST, *arguments], seconds, PYTHONPATH=path, LEAT_COMMAND=str(tree / command), **settings)
 
 
 def patience(seconds):
@@ -114,23 +116,23 @@ def patience(seconds):
     return 60 + 20 * seconds
 
 
-def caught_in_c(tests, begin, build="release", **settings):
+def caught_in_c(tree, tests, begin, build="release", **settings):
     """The first of some C tests that fails, built before; "" for none, None where one of them does not build. A program
     that is older than `begin` has nothing of what was broken in it."""
-    folder = TREE / "build" / build
-    told = reach.c_tests(TREE, folder)
+    folder = tree / "build" / build
+    told = reach.c_tests(tree, folder)
     made = sorted({os.path.relpath(told[name][0][0], folder) for name in tests})
-    if made and not run(["ninja", "-C", folder, *made], 1800):
+    if made and not run(tree, ["ninja", "-C", folder, *made], 1800):
         return None
     for name, seconds in sorted(tests.items(), key=lambda test: test[1]):
         command, own = told[name]
-        if os.path.getmtime(command[0]) > begin and not run(command, patience(seconds), **own, **settings):
+        if os.path.getmtime(command[0]) > begin and not run(tree, command, patience(seconds), **own, **settings):
             return f"{'c' if build == 'release' else build}: {name}"
     return ""
 
 
-def caught_in_python(tests):
-    running, chosen_in = TREE / "build/running", TREE / "build/chosen"
+def caught_in_python(tree, tests):
+    running, chosen_in = tree / "build/running", tree / "build/chosen"
     for name, arguments in SUITES.items():
         chosen = {test: seconds for test, seconds in tests.items() if test.startswith(tuple(arguments))}
         files = sorted({test.partition("::")[0] for test in chosen})
@@ -139,109 +141,136 @@ def caught_in_python(tests):
             chosen_in.write_text("\n".join(chosen), encoding="utf-8")
             running.write_text("import", encoding="utf-8")
             settings = {"REACH_CHOSEN": str(chosen_in), "REACH_RUNNING": str(running)}
-            if not run_pytest(["-x", *files], patience(sum(chosen.values())), **settings):
+            if not run_pytest(tree, ["-x", *files], patience(sum(chosen.values())), **settings):
                 return f"{name}: {running.read_text(encoding='utf-8')}"
     return ""
 
 
-def develop():
-    return run(["tools/develop.sh", "build/release", "--quiet", "-Dbuildtype=release", "-Dwerror=false"], 1800)
+def develop(tree):
+    return run(tree, ["tools/develop.sh", "build/release", "--quiet", "-Dbuildtype=release", "-Dwerror=false"], 1800)
 
 
-def library():
+def library(tree):
     """What the tree is compiled to."""
-    return hashlib.sha256((TREE / "build/release/libleat.so").read_bytes()).hexdigest()
+    return hashlib.sha256((tree / "build/release/libleat.so").read_bytes()).hexdigest()
 
 
-def caught_by(tests, unbroken):
+def caught_by(tree, tests, unbroken):
     """What notices the mutant that the tree holds, of tests with their seconds; "" for none, None where it is no mutant
     beside the library `unbroken`."""
     begin = time.time()
-    if not develop() or library() == unbroken:
+    if not develop(tree) or library(tree) == unbroken:
         return None
     in_c = {test[2:]: seconds for test, seconds in tests.items() if test.startswith("c ")}
     quick = {test: seconds for test, seconds in in_c.items() if seconds < QUICK}
-    found = caught_in_c(quick, begin)
+    found = caught_in_c(tree, quick, begin)
     if found == "":
-        found = caught_in_python({t: s for t, s in tests.items() if "::" in t})
+        found = caught_in_python(tree, {t: s for t, s in tests.items() if "::" in t})
     if found == "":
-        found = caught_in_c({test: in_c[test] for test in in_c if test not in quick}, begin)
-    return found if found != "" else caught_in_c(in_c, begin, "asan", **SANITIZERS) or ""
+        found = caught_in_c(tree, {test: in_c[test] for test in in_c if test not in quick}, begin)
+    return found if found != "" else caught_in_c(tree, in_c, begin, "asan", **SANITIZERS) or ""
 
 
-def fresh_tree():
-    """A copy of what git knows, built, with the record of what its tests enter."""
-    if not TREE.exists():
-        subprocess.run(["git", "clone", "-q", ROOT, TREE], check=True)
+def fresh_tree(number):
+    """A copy of what git knows, built; and what it is compiled to."""
+    tree = TREES / str(number)
+    if not tree.exists():
+        subprocess.run(["git", "clone", "-q", ROOT, tree], check=True)
     asan = ["-Db_sanitize=address,undefined", "-Dpython=disabled", "-Dwerror=false"]
-    if not (TREE / "build/asan/build.ninja").exists():
-        run(["meson", "setup", "build/asan", ".", *asan], 600)
-    if not develop() or not all(run(["ninja", "-C", f"build/{name}"], 1800) for name in ("release", "asan")):
+    if not (tree / "build/asan/build.ninja").exists():
+        run(tree, ["meson", "setup", "build/asan", ".", *asan], 600)
+    if not develop(tree) or not all(run(tree, ["ninja", "-C", f"build/{name}"], 1800) for name in ("release", "asan")):
         sys.exit("the tree does not build before anything is broken: make build says why")
-    record = TREE / "build/reach.json"
+    return tree, library(tree)
+
+
+def recorded(tree):
+    """What its tests enter, from a file that all jobs share."""
+    record = TREES / "reach.json"
     if not record.exists():
-        table = reach.record(TREE, SUITES.values(), run_pytest)
+        table = reach.record(tree, SUITES.values(), lambda *args, **settings: run_pytest(tree, *args, **settings))
         record.write_text(json.dumps(table), encoding="utf-8")
-    return json.loads(record.read_text(encoding="utf-8")) | {"library": library()}
+    return json.loads(record.read_text(encoding="utf-8"))
 
 
-def judge(mutant, table):
+def judge(tree, unbroken, mutant, table):
     """Which test notices the mutant, "" for none; None where it is none."""
     file, number, _, old, new = mutant
-    path = TREE / file
+    path = tree / file
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines(True)
     if lines[number - 1].rstrip("\n") != old:
-        sys.exit(f"{file}:{number} is another line in {TREE}: remove that folder after a change")
+        sys.exit(f"{file}:{number} is another line in {tree}: remove that folder after a change")
     lines[number - 1] = new + "\n"
     path.write_text("".join(lines), encoding="utf-8")
     try:
         function = f"{file} {reach.functions_of(text)[number - 1]}"
         tests = {*table["functions"].get(function, ()), *table["always"]}
-        return caught_by({test: table["tests"][test] for test in tests}, table["library"])
+        return caught_by(tree, {test: table["tests"][test] for test in tests}, unbroken)
     finally:
         path.write_text(text, encoding="utf-8")
 
 
-def show(results):
-    rows = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
-    mutants = [row for row in rows if row["caught"] is not None]
-    caught = [row for row in mutants if row["caught"]]
-    by = {name: sum(row["caught"].startswith(name) for row in caught) for name in ("c:", *SUITES, "asan")}
-    for row in mutants:
-        if not row["caught"]:
-            print(f"{row['file']}:{row['line']}: {row['old'].strip()}\n    {row['new'].strip()}")
-    print(f"{len(mutants)} mutants, {len(caught)} caught ({', '.join(f'{n} by {s}' for s, n in by.items())})")
+class Results:
+    """Which mutants were caught, by their number in the draw: a line of a file each."""
+
+    def __init__(self, file, count):
+        self.file, self.count, self.lock = file, count, threading.Lock()
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        self.rows = {row["number"]: row for row in map(json.loads, lines)}
+
+    def mutants(self):
+        """The first `count` that were mutants."""
+        rows = [self.rows[number] for number in sorted(self.rows) if self.rows[number]["caught"] is not None]
+        return rows[: self.count]
+
+    def add(self, row):
+        with self.lock:
+            self.rows[row["number"]] = row
+            with self.file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            caught = row["caught"] if row["caught"] is None else row["caught"] or "NOT CAUGHT"
+            print(f"{self.count - len(self.mutants())} left: {row['file']}:{row['line']} {caught}", flush=True)
+
+    def show(self):
+        mutants = self.mutants()
+        caught = [row for row in mutants if row["caught"]]
+        by = {name: sum(row["caught"].startswith(name) for row in caught) for name in ("c:", *SUITES, "asan")}
+        for row in mutants:
+            if not row["caught"]:
+                print(f"{row['file']}:{row['line']}: {row['old'].strip()}\n    {row['new'].strip()}")
+        print(f"{len(mutants)} mutants, {len(caught)} caught ({', '.join(f'{n} by {s}' for s, n in by.items())})")
+
+
+def work(number, draw, results, table):
+    """A job: takes from `draw` until there are enough mutants."""
+    tree, unbroken = fresh_tree(number)
+    while len(results.mutants()) < results.count:
+        with results.lock:
+            index, mutant = next(draw)
+        if index not in results.rows:
+            row = dict(zip(("file", "line", "kind", "old", "new"), mutant, strict=True))
+            results.add({"number": index} | row | {"caught": judge(tree, unbroken, mutant, table)})
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=200, help="mutants (200)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="mutants that are judged at the same time (1)")
     parser.add_argument("--results", type=Path, default=ROOT / "build" / "mutants.jsonl")
     parser.add_argument("--show", type=Path, metavar="FILE", help="results to be summed up; nothing is run")
     arguments = parser.parse_args()
     if arguments.show:
-        show(arguments.show)
+        Results(arguments.show, arguments.count).show()
         return
     arguments.results.parent.mkdir(parents=True, exist_ok=True)
-    done = arguments.results.read_text(encoding="utf-8").splitlines() if arguments.results.exists() else []
-    left = arguments.count - sum(json.loads(line)["caught"] is not None for line in done)
-    table = fresh_tree()
-    for index, mutant in enumerate(drawn(arguments.seed)):
-        if left <= 0:
-            break
-        if index < len(done):
-            continue
-        found = judge(mutant, table)
-        left -= found is not None
-        row = dict(zip(("file", "line", "kind", "old", "new"), mutant, strict=True)) | {"caught": found}
-        with arguments.results.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        print(
-            f"{left} left: {row['file']}:{row['line']} {found if found is None else found or 'NOT CAUGHT'}", flush=True
-        )
-    show(arguments.results)
+    results = Results(arguments.results, arguments.count)
+    table, draw = recorded(fresh_tree(0)[0]), enumerate(drawn(arguments.seed))
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for job in [pool.submit(work, number, draw, results, table) for number in range(arguments.jobs)]:
+            job.result()
+    results.show()
 
 
 if __name__ == "__main__":
