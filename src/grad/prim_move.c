@@ -27,7 +27,7 @@ PRIM_VJP(SLICE) {
   const int64_t *start = leat_vjp_list(v, LEAT_ATTR_START, &rank), *step = leat_vjp_list(v, LEAT_ATTR_STEP, &steps);
   int64_t high[LEAT_RANK_MAX], interior[LEAT_RANK_MAX];
   for (uint32_t d = 0; d < rank; d++) {
-    if (y.dims[d] == 0) return;  // nothing was read
+    if (y.dims[d] == 0) return;  // nothing was read: zeros, which reverse mode gives
     interior[d] = d < steps ? step[d] - 1 : 0;
     high[d] = x.dims[d] - start[d] - ((y.dims[d] - 1) * (interior[d] + 1) + 1);
   }

@@ -183,6 +183,21 @@ void leat_reverse_add(leat_reverse_t *r, leat_value_id_t value, leat_value_id_t 
   b->origin = origin;
 }
 
+static bool is_empty(const leat_graph_t *g, leat_value_id_t v) {
+  return leat_value_elements(leat_graph_value(g, v)) == 0;
+}
+
+// Who reads of a value nothing gives it zeros, as in eager mode, and not no gradient: behind an infinite slope they are
+// NaN.
+static void give_zeros(const leat_vjp_t *v) {
+  for (uint32_t i = 0; i < v->op.result_count; i++) {
+    if (v->dy[i] != LEAT_NONE && !is_empty(v->b->graph, v->y[i])) return;
+  }
+  for (uint32_t i = 0; i < v->x_count; i++) {
+    if (v->wants[i] && !is_empty(v->b->graph, v->x[i])) v->dx[i] = leat_b_full_like(v->b, v->x[i], 0.0);
+  }
+}
+
 static leat_status_t apply_rule(leat_reverse_t *r, const leat_op_t *op) {
   leat_builder_t *b = &r->b;
   leat_value_id_t *x = r->x, *dx = r->dx, *y = r->y, *dy = r->dy;
@@ -205,6 +220,7 @@ static leat_status_t apply_rule(leat_reverse_t *r, const leat_op_t *op) {
   leat_reverse_at(b, op);
   leat_vjp_t v = {.b = b, .op = *op, .x = x, .x_count = op->input_count, .y = y, .dy = dy, .wants = wants, .dx = dx};
   rule(&v);
+  give_zeros(&v);
   for (uint32_t i = 0; i < op->input_count; i++)
     if (wants[i] && dx[i] != LEAT_NONE) leat_reverse_add(r, x[i], dx[i]);
   return leat_builder_take_status(b);

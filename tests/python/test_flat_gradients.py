@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gradients of what is constant in pieces: zeros, which an infinite slope before it makes NaN, as in eager PyTorch."""
+"""Gradients of what is constant in pieces, or of which nothing is read: zeros, which an infinite slope before it makes
+NaN, as in eager PyTorch."""
 
 import beside_eager as eager
 import pytest
@@ -27,4 +28,31 @@ FLAT = {
 def test_flat_functions_behind_an_infinite_slope(name, tmp_path):
     """The slope of sqrt(w - 0.5) is infinite at the first of the three elements of w."""
     model = Function(lambda self, x: (FLAT[name](torch.sqrt(self.w - 0.5)) * x).sum() + self.w.sum(), 3)
+    eager.check(tmp_path, model, torch.ones(3))
+
+
+NO_INDEX = torch.zeros(0, dtype=torch.long)
+NOTHING = {
+    "slice": lambda v: v[:0],
+    "narrow": lambda v: v.narrow(0, 1, 0),
+    "split": lambda v: v.split([0, 3])[0],
+    "repeat": lambda v: v.repeat(0),
+    "repeat_interleave": lambda v: v.repeat_interleave(0),
+    "expand": lambda v: v.expand(0, 3),
+    "index": lambda v: v[NO_INDEX],
+    "gather": lambda v: v.gather(0, NO_INDEX),
+    "embedding": lambda v: torch.nn.functional.embedding(NO_INDEX, v.view(3, 1)),
+    "topk": lambda v: v.topk(0)[0],
+    "pad": lambda v: torch.nn.functional.pad(v, (-2, -1)),
+    "where": lambda v: torch.where(torch.zeros(0, 3).bool(), v, v),
+    "mul": lambda v: v * torch.zeros(0, 3),
+    "matmul": lambda v: torch.zeros(0, 3) @ v,
+    "linear": lambda v: torch.nn.functional.linear(torch.zeros(0, 3), torch.ones(3, 3), v),
+    "cat": lambda v: torch.cat([v[:0], torch.ones(3)]),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_nothing_of_what_has_an_infinite_slope(name, tmp_path):
+    model = Function(lambda self, x: (NOTHING[name](torch.sqrt(self.w - 0.5)).sum() + (self.w * x).sum(),), 3)
     eager.check(tmp_path, model, torch.ones(3))
