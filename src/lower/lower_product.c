@@ -59,11 +59,12 @@ static leat_value_id_t scaled(leat_lower_t *c, leat_value_id_t x, leat_attr_key_
   return factor == 1.0 ? x : leat_b_muls(c->b, x, factor);
 }
 
-// beta*input + alpha*product; with beta 0 the input does not count, not even its NaNs.
+// beta*input + alpha*product; with beta 0 the input does not count, not even its NaNs, but it has zeros as gradient.
 static leat_value_id_t add_product(leat_lower_t *c, leat_value_id_t product) {
   leat_value_id_t y = scaled(c, product, LEAT_ATTR_ALPHA);
-  if (leat_lower_float(c, LEAT_ATTR_BETA, 1.0) == 0.0) return y;
-  return leat_b_add(c->b, scaled(c, c->in[0], LEAT_ATTR_BETA), y);
+  if (leat_lower_float(c, LEAT_ATTR_BETA, 1.0) != 0.0) return leat_b_add(c->b, scaled(c, c->in[0], LEAT_ATTR_BETA), y);
+  const leat_value_id_t never = leat_b_splat(c->b, LEAT_BOOL, 0, NULL, 0.0);
+  return leat_b_add(c->b, leat_b_select_or(c->b, never, c->in[0], -0.0), y);
 }
 
 LOWER(ADDMM) {

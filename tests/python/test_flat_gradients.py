@@ -56,3 +56,35 @@ NOTHING = {
 def test_nothing_of_what_has_an_infinite_slope(name, tmp_path):
     model = Function(lambda self, x: (NOTHING[name](torch.sqrt(self.w - 0.5)).sum() + (self.w * x).sum(),), 3)
     eager.check(tmp_path, model, torch.ones(3))
+
+
+COVERED = {
+    "fill_": lambda v: v.fill_(2.0),
+    "zero_": lambda v: v.zero_(),
+    "copy_": lambda v: v.copy_(torch.ones(3)),
+    "copy_ of one": lambda v: v.copy_(torch.ones(1)),
+    "bernoulli_": lambda v: v.bernoulli_(1.0),
+    "normal_": lambda v: v.normal_(1.0, 0.0),
+    "uniform_": lambda v: v.uniform_(2.0, 2.0),
+    "all elements set": lambda v: v.__setitem__(slice(None), 1.0),
+    "a view": lambda v: v.view(1, 3).fill_(1.0),
+    "a part": lambda v: v[:2].zero_(),
+    "a mask": lambda v: v.masked_fill_(torch.tensor([True, False, True]), 2.0),
+    "bernoulli": torch.bernoulli,
+    "normal": lambda v: torch.normal(v, 0.0).mul(0.0) + 1.0,
+    "addmm without its addend": lambda v: torch.addmm(v, torch.ones(2, 2), torch.ones(2, 3), beta=0.0),
+    "baddbmm without its addend": lambda v: torch.baddbmm(v, torch.ones(1, 2, 2), torch.ones(1, 2, 3), beta=0),
+    "addmm without its product": lambda v: torch.addmm(torch.ones(2, 3), v.expand(2, 3), torch.ones(3, 3), alpha=0.0),
+}
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_what_is_written_over_has_an_infinite_slope(name, tmp_path):
+    """The slope of sqrt(0.25 - w * w) is infinite at the first element, whose root is 0."""
+
+    def function(self, x):
+        v = torch.sqrt(0.25 - self.w * self.w * x) * 1.0
+        found = COVERED[name](v)
+        return (v if found is None else found).sum() + self.w.sum(), v * 1.0
+
+    eager.check(tmp_path, Function(function, 3), torch.tensor([1.0, 0.0, 0.0]))

@@ -73,3 +73,11 @@ def mixed(recorder: Recorder, elements: Value, gradient: Value) -> Value:
         if gradient.needs_gradient:
             return recorder.emit("straight_through", [elements, gradient], {}, [elements.type])[0]
         return recorder.emit("detach", [elements], {}, [elements.type])[0]
+
+
+def covering(recorder: Recorder, elements: Value, before: Value) -> Value:
+    """The elements of one value, with zeros for the gradient of another that was there before."""
+    if not torch.is_grad_enabled() or not before.needs_gradient:
+        return elements
+    never = recorder.graph.full(0, torch.bool, ())
+    return recorder.emit("where", [never, before, elements], {}, [elements.type])[0]

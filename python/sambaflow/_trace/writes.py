@@ -22,6 +22,11 @@ from sambaflow._trace.tracer import Tracer
 
 # Functional forms that go by another name.
 _FUNCTIONAL = {"aten::transpose_": torch.ops.aten.transpose.int}
+# What leaves nothing of the elements that were there: autograd gives these zeros.
+_COVERING = {
+    "fill_", "zero_", "copy_", "bernoulli_", "cauchy_", "exponential_", "geometric_", "log_normal_", "normal_",
+    "random_", "uniform_",
+}  # fmt: skip
 
 
 def to_outside(tracer: Tracer, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
@@ -74,7 +79,8 @@ def in_place(tracer: Tracer, func: Any, args: tuple[Any, ...], kwargs: dict[str,
         return tracer.fail(func, args, kwargs, "in-place form")
     if value is None or value.shape != tuple(target.shape):
         return tracer.fail(func, args, kwargs, "in-place change of shape")
-    tracer.write(target, tracer.cast(value, target.dtype))
+    value = tracer.cast(value, target.dtype)
+    tracer.write(target, memory.covering(tracer, value, tracer.value(target)) if name in _COVERING else value)
     return target
 
 

@@ -9,6 +9,7 @@ import torch
 
 from sambaflow._trace.call import Call, handles, handles_random, type_of
 from sambaflow._trace.graph import Type, Value
+from sambaflow._trace.memory import covering
 from sambaflow._trace.ops.composed import composes
 
 _DIGITS = {torch.bfloat16: 8, torch.float16: 11}  # of a number that is drawn from [0, 1)
@@ -50,9 +51,13 @@ def _normal_in_place(c: Call, x: Any, mean: float = 0.0, std: float = 1.0, **_: 
 
 @handles_random("normal")
 def _normal(c: Call, mean: Any = 0.0, std: Any = 1.0, **_: Any) -> Value:
-    """Without a gradient, as in PyTorch."""
+    """Mean and standard deviation have zeros as gradients, as in PyTorch."""
+    given = [t for t in (mean, std) if isinstance(t, torch.Tensor)]
     std, mean = (c.again(torch.ops.aten.detach.default, t) if isinstance(t, torch.Tensor) else t for t in (std, mean))
-    return c.cast(_affine(c, _draw(c, "randn", c.out), std, mean), c.out.dtype)
+    value = c.cast(_affine(c, _draw(c, "randn", c.out), std, mean), c.out.dtype)
+    for tensor in given:
+        value = covering(c.tracer, value, c.value(tensor))
+    return value
 
 
 @handles_random("randint", "randint_like")
@@ -66,7 +71,8 @@ def _bernoulli(c: Call, x: Any, p: Any = None, **_: Any) -> Value:
     chance = x if p is None else p
     draw = _draw(c, "rand", (torch.float32, tuple(x.shape)))
     hit = c.emit("lt", [draw, c.operand(chance, torch.float32)], {}, (torch.bool, tuple(x.shape)))
-    return c.cast(hit, x.dtype)
+    value = c.cast(hit, x.dtype)
+    return covering(c.tracer, value, c.value(x)) if c.name == "bernoulli" else value
 
 
 @handles_random("exponential_")
