@@ -284,6 +284,47 @@ static void test_the_search_is_bounded(void **state) {
   leat_text_deinit(&program);
 }
 
+// Ops of one call, which all have its place in the program, are a node where the call is seen as one op.
+static void test_pieces_of_a_call_are_a_node(void **state) {
+  (void)state;
+#define SELECT(result, from, index, call) \
+  "%" #result " = select(%" #from ") {dim=0, index=" #index "} : f32[4] @ \"m\" \"m.py:1\" \"" call "\"\n"
+#define SPLIT(result, from, first, end)                                  \
+  "%" #result " = split(%" #from ") {start=[" #first ", 0], stop=[" #end \
+  ", 4], step=[1, 1]} : f32[1,4] @ \"m\" \"m.py:1\"\n"
+#define MAP(result, op, call) "%" #result " = " op "(%0, %1) : f32[2,4] @ \"m\" \"m.py:1\" \"" call "\"\n"
+  static const struct {
+    const char *ops;
+    uint32_t nodes;
+  } calls[] = {
+      {SELECT(2, 0, 0, "unbind") SELECT(3, 0, 1, "unbind"), 1},
+      {SELECT(2, 0, 0, "unbind") SELECT(3, 1, 1, "unbind"), 2},  // of two tensors
+      {SELECT(2, 0, 0, "select") SELECT(3, 0, 1, "select"), 2},
+      {SELECT(2, 0, 0, "unbind") SELECT(3, 0, 1, "select"), 2},
+      {SPLIT(2, 0, 0, 1) SPLIT(3, 0, 1, 2), 1},
+      {SPLIT(2, 0, 0, 1) SPLIT(3, 1, 1, 2), 2},
+      {MAP(2, "mul", "zipmapreduce") MAP(3, "add", "zipmapreduce") MAP(4, "sub", "zipmapreduce"), 1},
+      {MAP(2, "mul", "mul") MAP(3, "add", "add"), 2},
+      {SELECT(2, 0, 0, "unbind") SPLIT(3, 0, 0, 1), 2},
+  };
+  for (size_t i = 0; i < sizeof calls / sizeof *calls; ++i) {
+    leat_text_t text = {0};
+    leat_text_put(&text,
+                  "leat.graph 1\n%%0 = symbol() {kind=\"input\", name=\"x\"} : f32[2,4]\n"
+                  "%%1 = symbol() {kind=\"input\", name=\"y\"} : f32[2,4]\n%s",
+                  calls[i].ops);
+    leat_graph_t *g;
+    assert_ok(leat_graph_parse(text.data, text.length, &g));
+    leat_nodes_t nodes;
+    assert_ok(leat_nodes_create(g, &nodes));
+    if (nodes.count != calls[i].nodes)
+      fail_msg("%u nodes and not %u of\n%s", nodes.count, calls[i].nodes, calls[i].ops);
+    leat_nodes_deinit(&nodes);
+    leat_graph_destroy(g);
+    leat_text_deinit(&text);
+  }
+}
+
 static void test_out_of_memory_is_survived(void **state) {
   (void)state;
   leat_graph_t *g =
@@ -313,6 +354,7 @@ int main(void) {
       cmocka_unit_test(test_what_matches_by_another_option_is_no_miss),
       cmocka_unit_test(test_a_pattern_has_many_entries),
       cmocka_unit_test(test_the_search_is_bounded),
+      cmocka_unit_test(test_pieces_of_a_call_are_a_node),
       cmocka_unit_test(test_out_of_memory_is_survived),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
