@@ -198,7 +198,7 @@ static void a_deep_file_says_a_layer_once(void **state) {
 
 static void a_short_file_has_none(void **state) {
   (void)state;
-  made_t made = write_folded(4);
+  made_t made = write_folded(2);
   leat_pef_t *pef = NULL;
   assert_ok(leat_pef_open_memory(made.data, made.bytes, "short.pef", &pef));
   assert_int_equal(pef->family_count, 0);
