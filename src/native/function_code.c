@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See function_code.h. Numbers are operands in memory.
+// See function_code.h. Where math_f32.h takes several operations, fewer may give the same bits: powers of two are put
+// into coefficients, and what it computes of 2 x is computed of x, halved; signs go by masks.
 #include "native/function_code.h"
 
 #include <stddef.h>
@@ -8,32 +9,44 @@
 #include "pef/pef_scalar.h"
 
 typedef struct numbers_s {
-  uint32_t sign, rest;
-  float one, two, whole;
+  uint32_t sign;
+  float one, half, whole, whole_above_127, whole_above_126;
   float exp_over_log2, exp_less_high, exp_less_low, exp_highest, exp_lowest, exp_poly[5];
-  float tanh_near, tanh_far, tanh_poly[6];
-  float erf_far, erf_near_poly[7], erf_log2_poly[7], erf_power_poly[6];
+  float tanh_near, tanh_far, tanh_poly[6], twice_over_log2, half_less_high, half_less_low, twice_exp_poly[5];
+  float erf_far, erf_near_poly[7], erf_log2_poly[7], twice_power_poly[6];
 } numbers_t;
+
+// Of a polynomial that is doubled: its coefficients; of one in x that is given x / 2: those of powers of 2 x, too.
+#define DOUBLED(a, b, c, d, e, f) \
+  { 2 * (a), 2 * (b), 2 * (c), 2 * (d), 2 * (e), 2 * (f) }
+#define DOUBLED_OF_HALF(a, b, c, d, e) \
+  { 2 * (a), 4 * (b), 8 * (c), 16 * (d), 32 * (e) }
+#define EXPANDED(macro, ...) macro(__VA_ARGS__)
 
 static const numbers_t numbers = {
     .sign = 0x80000000,
-    .rest = 0x7fffffff,
     .one = 1,
-    .two = 2,
+    .half = 0.5f,
     .whole = F32_WHOLE,
+    .whole_above_127 = F32_WHOLE + 127,
+    .whole_above_126 = F32_WHOLE + 126,
     .exp_over_log2 = F32_EXP_OVER_LOG2,
     .exp_less_high = F32_EXP_LESS_HIGH,
     .exp_less_low = F32_EXP_LESS_LOW,
     .exp_highest = F32_EXP_HIGHEST,
     .exp_lowest = F32_EXP_LOWEST,
     .exp_poly = {F32_EXP_POLY},
-    .tanh_near = F32_TANH_NEAR,
-    .tanh_far = F32_TANH_FAR,
+    .tanh_near = F32_TANH_NEAR * F32_TANH_NEAR,
+    .tanh_far = F32_TANH_FAR / 2,
     .tanh_poly = {F32_TANH_POLY},
+    .twice_over_log2 = 2 * F32_EXP_OVER_LOG2,
+    .half_less_high = F32_EXP_LESS_HIGH / 2,
+    .half_less_low = F32_EXP_LESS_LOW / 2,
+    .twice_exp_poly = EXPANDED(DOUBLED_OF_HALF, F32_EXP_POLY),
     .erf_far = F32_ERF_FAR,
     .erf_near_poly = {F32_ERF_NEAR_POLY},
     .erf_log2_poly = {F32_ERF_LOG2_POLY},
-    .erf_power_poly = {F32_ERF_POWER_POLY},
+    .twice_power_poly = EXPANDED(DOUBLED, F32_ERF_POWER_POLY),
 };
 
 size_t leat_function_code_numbers(vector_code_t *code) {
@@ -41,131 +54,205 @@ size_t leat_function_code_numbers(vector_code_t *code) {
   return sizeof numbers;
 }
 
-// --- with a number ------------------------------------------------------------------------------------------------
+// --- of all vectors -----------------------------------------------------------------------------------------------
 
+// Registers of a vector, and the one of all: the number that an instruction reads.
+typedef enum name_e { D, X, T, Q, M, S, NUMBER } name_t;
 typedef struct function_s {
   vector_code_t *code;
-  uint8_t d, x, t, m, s, q;
+  const function_registers_t *of;
+  uint8_t turns, number;
 } function_t;
 
-#define AT(field) offsetof(numbers_t, field)
-#define POLY(f, r, x, field) poly(f, r, x, AT(field), sizeof(((numbers_t *)0)->field) / sizeof(float))
+static uint8_t at(const function_t *f, name_t name) {
+  const function_registers_t *of = &f->of[f->code->turn];
+  return name == NUMBER ? f->number : name == D ? of->d : name == X ? of->x : of->free[name - T];
+}
 
-static void splat(const function_t *f, uint8_t r, size_t at) { leat_vector_splat_at(f->code, r, at); }
-static void op(const function_t *f, vector_op_t how, uint8_t d, uint8_t a, uint8_t b) {
-  leat_vector_op(f->code, how, d, a, b);
+#define OF(field) offsetof(numbers_t, field)
+#define EACH_TURN for (f->code->turn = 0; f->code->turn < f->turns; f->code->turn++)
+
+static void number(const function_t *f, size_t of) { leat_vector_splat_at(f->code, f->number, of); }
+static void splat(const function_t *f, name_t r, size_t of) { EACH_TURN leat_vector_splat_at(f->code, at(f, r), of); }
+static void op(const function_t *f, vector_op_t how, name_t d, name_t a, name_t b) {
+  EACH_TURN leat_vector_op(f->code, how, at(f, d), at(f, a), at(f, b));
 }
-static void op_at(const function_t *f, vector_op_t how, uint8_t d, uint8_t a, size_t at) {
-  leat_vector_op_at(f->code, how, d, a, at);
+static void op_where(const function_t *f, vector_op_t how, name_t d, name_t a, name_t b) {
+  EACH_TURN leat_vector_op_where(f->code, how, at(f, d), at(f, a), at(f, b));
 }
-static void poly(const function_t *f, uint8_t r, uint8_t x, size_t at, size_t count) {
-  splat(f, r, at + (count - 1) * sizeof(float));
-  for (size_t i = count - 1; i-- > 0;) leat_vector_fma_of_at(f->code, r, x, at + i * sizeof(float));
+static void fma_onto(const function_t *f, name_t d, name_t a, name_t b) {
+  EACH_TURN leat_vector_fma_onto(f->code, at(f, d), at(f, a), at(f, b));
+}
+static void fma_of(const function_t *f, name_t d, name_t a, name_t b) {
+  EACH_TURN leat_vector_fma_of(f->code, at(f, d), at(f, a), at(f, b));
+}
+static void fma_less(const function_t *f, name_t d, name_t a, name_t b) {
+  EACH_TURN leat_vector_fma_less(f->code, at(f, d), at(f, a), at(f, b));
+}
+static void compare(const function_t *f, vector_compare_t how, name_t a, name_t b) {
+  EACH_TURN leat_vector_compare(f->code, how, 0, at(f, a), at(f, b));
+}
+static void pick(const function_t *f, name_t d, name_t yes, name_t no) {
+  EACH_TURN leat_vector_pick(f->code, at(f, d), 0, at(f, yes), at(f, no));
+}
+static void least_of_sizes(const function_t *f, name_t d, name_t a, name_t b) {
+  EACH_TURN leat_vector_least_of_sizes(f->code, at(f, d), at(f, a), at(f, b));
+}
+static void rest(const function_t *f, name_t d) { EACH_TURN leat_vector_rest(f->code, at(f, d), at(f, d)); }
+static void scale_kept(const function_t *f, name_t d, name_t by) {
+  EACH_TURN leat_vector_scale_kept(f->code, at(f, d), at(f, d), at(f, by));
+}
+// What lies in the low bits becomes the exponent.
+static void raise(const function_t *f, name_t r) { EACH_TURN leat_vector_shift(f->code, at(f, r), at(f, r), 23, true); }
+// The sign of x, for a d that has none, or that of x already.
+static void take_sign(const function_t *f) {
+  number(f, OF(sign));
+  EACH_TURN leat_vector_or_and(f->code, at(f, D), at(f, X), f->number);
+}
+
+// Polynomials: r begins with the last coefficient and takes one after the other. Two at once do not wait so long.
+#define COUNT(field) (sizeof(((numbers_t *)0)->field) / sizeof(float))
+#define TERM(field, i) (OF(field) + (i) * sizeof(float))
+#define LAST(field) TERM(field, COUNT(field) - 1)
+#define POLY(f, r, x, field) poly(f, r, x, OF(field), COUNT(field))
+static void take_term(const function_t *f, name_t r, name_t x, size_t of) {
+  number(f, of);
+  fma_of(f, r, x, NUMBER);
+}
+static void poly(const function_t *f, name_t r, name_t x, size_t of, size_t count) {
+  splat(f, r, of + (count - 1) * sizeof(float));
+  for (size_t i = count - 1; i-- > 0;) take_term(f, r, x, of + i * sizeof(float));
 }
 
 // --- functions ----------------------------------------------------------------------------------------------------
 
-// r = exp(r) / 2^n, *s = n + F32_WHOLE; t and q are overwritten.
-static void exp_fraction(const function_t *f, uint8_t r, uint8_t s, uint8_t t, uint8_t q) {
-  splat(f, s, AT(exp_over_log2));
-  leat_vector_fma_of_at(f->code, s, r, AT(whole));
-  op_at(f, VECTOR_SUB, q, s, AT(whole));
-  leat_vector_fma_onto_at(f->code, r, q, AT(exp_less_high));
-  leat_vector_fma_onto_at(f->code, r, q, AT(exp_less_low));
+// r = exp(r) / 2^n, s = n; t and q are overwritten.
+static void exp_fraction(const function_t *f, name_t r, name_t s, name_t t, name_t q) {
+  splat(f, s, OF(exp_over_log2));
+  number(f, OF(whole));
+  fma_of(f, s, r, NUMBER);
+  op(f, VECTOR_SUB, s, s, NUMBER);
+  number(f, OF(exp_less_high));
+  fma_onto(f, r, s, NUMBER);
+  number(f, OF(exp_less_low));
+  fma_onto(f, r, s, NUMBER);
   POLY(f, q, r, exp_poly);
   op(f, VECTOR_MUL, t, r, r);
-  leat_vector_fma_onto(f->code, r, t, q);
-  op_at(f, VECTOR_ADD, r, r, AT(one));
+  fma_onto(f, r, t, q);
+  number(f, OF(one));
+  op(f, VECTOR_ADD, r, r, NUMBER);
 }
 
-// r times 2^n, of s = n + F32_WHOLE: also where that is infinite, or a denormal. Of an x that is below the lowest: 0.
-static void scale(const function_t *f, uint8_t r, uint8_t s, uint8_t x, uint8_t t) {
-  splat(f, t, AT(exp_lowest));
-  leat_vector_compare(f->code, VECTOR_NOT_LESS, t, x, t);
-  op_at(f, VECTOR_SUB, s, s, AT(whole));
-  leat_vector_scale_kept(f->code, r, r, s);
-}
-// The same where it is neither, for any x.
-static void scale_normal(const function_t *f, uint8_t r, uint8_t s) {
-  leat_vector_shift(f->code, s, s, 23, true);
-  leat_vector_add_words(f->code, r, r, s);
+// r times 2^s: also where that is infinite, or a denormal. Of an x that is below the lowest: 0.
+static void scale(const function_t *f, name_t r, name_t s, name_t x) {
+  number(f, OF(exp_lowest));
+  compare(f, VECTOR_NOT_LESS, x, NUMBER);
+  scale_kept(f, r, s);
 }
 
 static void exp_code(const function_t *f) {
-  splat(f, f->t, AT(exp_highest));
-  op(f, VECTOR_MIN, f->d, f->t, f->x);
-  exp_fraction(f, f->d, f->s, f->t, f->q);
-  scale(f, f->d, f->s, f->x, f->t);
+  number(f, OF(exp_highest));
+  op(f, VECTOR_MIN, D, NUMBER, X);
+  exp_fraction(f, D, M, T, Q);
+  scale(f, D, M, X);
 }
 
 static void sigmoid_code(const function_t *f) {
-  op_at(f, VECTOR_OR, f->m, f->x, AT(sign));
-  leat_vector_move(f->code, f->d, f->m);
-  exp_fraction(f, f->d, f->s, f->t, f->q);
-  scale(f, f->d, f->s, f->m, f->t);
-  op(f, VECTOR_XOR, f->q, f->q, f->q);
-  leat_vector_compare(f->code, VECTOR_GREATER_EQUAL, f->s, f->x, f->q);
-  splat(f, f->t, AT(one));
-  leat_vector_pick(f->code, f->q, f->s, f->t, f->d);
-  op(f, VECTOR_ADD, f->t, f->t, f->d);
-  op(f, VECTOR_DIV, f->d, f->q, f->t);
+  number(f, OF(sign));
+  op(f, VECTOR_OR, M, X, NUMBER);
+  op(f, VECTOR_OR, D, X, NUMBER);
+  exp_fraction(f, D, S, T, Q);
+  scale(f, D, S, M);
+  op(f, VECTOR_XOR, Q, Q, Q);
+  compare(f, VECTOR_GREATER_EQUAL, X, Q);
+  number(f, OF(one));
+  pick(f, Q, NUMBER, D);
+  op(f, VECTOR_ADD, T, NUMBER, D);
+  op(f, VECTOR_DIV, D, Q, T);
 }
 
+// Beyond `near`, whose square compares as it does: 1 - 1 / E, E = (exp(2 |x|) + 1) / 2, of r = 2 |x| - n log(2),
+// halved. What is near is computed meanwhile.
 static void tanh_code(const function_t *f) {
-  op(f, VECTOR_MUL, f->m, f->x, f->x);
-  POLY(f, f->d, f->m, tanh_poly);
-  op(f, VECTOR_MUL, f->m, f->x, f->m);
-  leat_vector_fma_of(f->code, f->d, f->m, f->x);
-  op_at(f, VECTOR_AND, f->m, f->x, AT(rest));
-  op(f, VECTOR_ADD, f->m, f->m, f->m);
-  op_at(f, VECTOR_MIN, f->m, f->m, AT(tanh_far));
-  exp_fraction(f, f->m, f->s, f->t, f->q);
-  scale_normal(f, f->m, f->s);
-  op_at(f, VECTOR_ADD, f->m, f->m, AT(one));
-  splat(f, f->t, AT(two));
-  op(f, VECTOR_DIV, f->m, f->t, f->m);
-  splat(f, f->t, AT(one));
-  op(f, VECTOR_SUB, f->m, f->t, f->m);
-  splat(f, f->t, AT(tanh_near));
-  op_at(f, VECTOR_AND, f->q, f->x, AT(rest));
-  leat_vector_compare(f->code, VECTOR_LESS, f->s, f->t, f->q);
-  leat_vector_pick(f->code, f->d, f->s, f->m, f->d);
-  op_at(f, VECTOR_AND, f->q, f->x, AT(sign));
-  op(f, VECTOR_OR, f->d, f->d, f->q);  // that of what it is already, but for zeros
+  op(f, VECTOR_MUL, M, X, X);
+  number(f, OF(tanh_far));
+  least_of_sizes(f, T, X, NUMBER);
+  splat(f, D, LAST(tanh_poly));
+  splat(f, S, OF(twice_over_log2));
+  take_term(f, S, T, OF(whole_above_127));
+  op(f, VECTOR_SUB, Q, S, NUMBER);
+  take_term(f, D, M, TERM(tanh_poly, 4));
+  number(f, OF(half_less_high));
+  fma_onto(f, T, Q, NUMBER);
+  take_term(f, D, M, TERM(tanh_poly, 3));
+  number(f, OF(half_less_low));
+  fma_onto(f, T, Q, NUMBER);
+  take_term(f, D, M, TERM(tanh_poly, 2));
+  splat(f, Q, LAST(twice_exp_poly));
+  take_term(f, Q, T, TERM(twice_exp_poly, 3));
+  take_term(f, D, M, TERM(tanh_poly, 1));
+  take_term(f, Q, T, TERM(twice_exp_poly, 2));
+  take_term(f, D, M, TERM(tanh_poly, 0));
+  take_term(f, Q, T, TERM(twice_exp_poly, 1));
+  number(f, OF(tanh_near));
+  compare(f, VECTOR_LESS, NUMBER, M);
+  op(f, VECTOR_MUL, M, X, M);
+  take_term(f, Q, T, TERM(twice_exp_poly, 0));
+  fma_of(f, D, M, X);
+  op(f, VECTOR_MUL, M, T, T);
+  fma_onto(f, T, M, Q);
+  number(f, OF(half));
+  op(f, VECTOR_ADD, T, T, NUMBER);
+  raise(f, S);
+  fma_of(f, T, S, NUMBER);
+  number(f, OF(one));
+  op(f, VECTOR_DIV, T, NUMBER, T);
+  op_where(f, VECTOR_SUB, D, NUMBER, T);
+  take_sign(f);
 }
 
+// From 1 on, as its square says: 1 - p 2^n, p doubled and n one less.
 static void erf_code(const function_t *f) {
-  op(f, VECTOR_MUL, f->m, f->x, f->x);
-  POLY(f, f->d, f->m, erf_near_poly);
-  op(f, VECTOR_MUL, f->d, f->x, f->d);
-  op_at(f, VECTOR_AND, f->t, f->x, AT(rest));
-  op_at(f, VECTOR_MIN, f->q, f->t, AT(erf_far));
-  POLY(f, f->m, f->q, erf_log2_poly);
-  op_at(f, VECTOR_ADD, f->s, f->m, AT(whole));
-  op_at(f, VECTOR_SUB, f->q, f->s, AT(whole));
-  op(f, VECTOR_SUB, f->m, f->m, f->q);
-  POLY(f, f->q, f->m, erf_power_poly);
-  scale_normal(f, f->q, f->s);
-  splat(f, f->s, AT(one));
-  op(f, VECTOR_SUB, f->q, f->s, f->q);
-  leat_vector_compare(f->code, VECTOR_GREATER_EQUAL, f->s, f->t, f->s);
-  op_at(f, VECTOR_AND, f->t, f->x, AT(sign));
-  op(f, VECTOR_OR, f->q, f->q, f->t);
-  leat_vector_pick(f->code, f->d, f->s, f->q, f->d);
+  op(f, VECTOR_MUL, M, X, X);
+  number(f, OF(erf_far));
+  least_of_sizes(f, T, X, NUMBER);
+  splat(f, Q, LAST(erf_log2_poly));
+  splat(f, D, LAST(erf_near_poly));
+  for (size_t i = COUNT(erf_near_poly) - 1; i-- > 0;) {  // as many
+    take_term(f, Q, T, TERM(erf_log2_poly, i));
+    take_term(f, D, M, TERM(erf_near_poly, i));
+  }
+  number(f, OF(one));
+  compare(f, VECTOR_GREATER_EQUAL, M, NUMBER);
+  number(f, OF(whole_above_126));
+  op(f, VECTOR_ADD, T, Q, NUMBER);
+  rest(f, Q);
+  op(f, VECTOR_MUL, D, X, D);
+  POLY(f, M, Q, twice_power_poly);
+  raise(f, T);
+  number(f, OF(one));
+  fma_less(f, M, T, NUMBER);
+  pick(f, D, M, D);
+  take_sign(f);
 }
 
-typedef void (*function_code_t)(const function_t *f);
-static function_code_t code_of(uint16_t op) {
-  static const function_code_t table[PEF_SCALAR_COUNT] = {[PEF_SCALAR_EXP] = exp_code,
-                                                          [PEF_SCALAR_TANH] = tanh_code,
-                                                          [PEF_SCALAR_SIGMOID] = sigmoid_code,
-                                                          [PEF_SCALAR_ERF] = erf_code};
-  return op < PEF_SCALAR_COUNT ? table[op] : NULL;
+typedef struct function_row_s {
+  void (*put)(const function_t *f);
+  uint8_t registers;
+} function_row_t;
+static const function_row_t *row_of(uint16_t op) {
+  static const function_row_t table[PEF_SCALAR_COUNT] = {[PEF_SCALAR_EXP] = {exp_code, 3},
+                                                         [PEF_SCALAR_TANH] = {tanh_code, 4},
+                                                         [PEF_SCALAR_SIGMOID] = {sigmoid_code, 4},
+                                                         [PEF_SCALAR_ERF] = {erf_code, 3}};
+  return op < PEF_SCALAR_COUNT && table[op].put != NULL ? &table[op] : NULL;
 }
 
-bool leat_function_code_has(uint16_t op) { return code_of(op) != NULL; }
-void leat_function_code_put(vector_code_t *code, uint16_t op, uint8_t d, uint8_t x,
-                            const uint8_t free[FUNCTION_REGISTERS]) {
-  const function_t f = {code, d, x, free[0], free[1], free[2], free[3]};
-  code_of(op)(&f);
+bool leat_function_code_has(uint16_t op) { return row_of(op) != NULL; }
+uint8_t leat_function_code_registers(uint16_t op) { return row_of(op)->registers; }
+void leat_function_code_put(vector_code_t *code, uint16_t op, const function_registers_t *of, uint8_t turns,
+                            uint8_t number) {
+  const function_t f = {code, of, turns, number};
+  row_of(op)->put(&f);
+  code->turn = 0;
 }

@@ -62,12 +62,15 @@ typedef struct part_s {
   uint32_t pointer_count;
   uint32_t free;                     // registers, a bit each
   uint16_t held[REGISTERS_MAX];      // value in a register
+  uint8_t held_turn[REGISTERS_MAX];  // of which vector of a body
   uint16_t row_leaf[REGISTERS_MAX];  // those of which a row has an element
   uint32_t row_leaf_count;
   uint8_t word[WORD_COUNT];  // its register; NONE
   bool sums_stay;            // sums in lanes are in registers through a row, but for its last elements
   bool in_registers;         // and are so now
-  uint32_t turn;             // of a body that is repeated for all lanes
+  uint32_t lanes_at;         // of the first vector of a body, which is repeated for all lanes: registers of sums
+  uint8_t together;          // vectors that a body takes where there are so many
+  uint8_t turns;             // that the body under way takes
   uint8_t sum[MAP_SUMS_MAX][MAP_SUM_LANES / 8];  // their registers
 } part_t;
 
@@ -90,12 +93,15 @@ static uint8_t take(part_t *p, uint16_t value) {
   const uint8_t r = (uint8_t)__builtin_ctz(p->free);
   p->free &= p->free - 1;
   p->held[r] = value;
+  p->held_turn[r] = p->code.turn;
   return r;
 }
 
+// Of the vector whose turn it is, or of all.
 static uint8_t find(const part_t *p, uint16_t value) {
   for (uint32_t r = 0; r < register_count(p); r++) {
-    if ((p->free >> r & 1) == 0 && p->held[r] == value) return (uint8_t)r;
+    if ((p->free >> r & 1) != 0 || p->held[r] != value) continue;
+    if (p->held_turn[r] == p->code.turn || p->values[value].scope != MAP_STRIP) return (uint8_t)r;
   }
   return NONE;
 }
@@ -218,15 +224,6 @@ static void round_bf16_step(part_t *p, const step_registers_t *r) {
   leat_vector_shift(code, r->d, r->d, 16, true);
 }
 
-// A function of many instructions, with registers for what passes between them.
-static void put_function_step(part_t *p, uint16_t op, const step_registers_t *r) {
-  uint8_t free[FUNCTION_REGISTERS] = {r->t, r->mask};
-  for (uint32_t i = 2; i < FUNCTION_REGISTERS; i++) free[i] = take(p, UINT16_MAX);
-  leat_function_code_put(&p->code, op, r->d, r->a, free);
-  for (uint32_t i = 2; i < FUNCTION_REGISTERS; i++) p->free |= 1u << free[i];
-  if (p->code.count > p->code.room) fail(p);
-}
-
 // CODED(function, words that it reads as bits 1 << word, what it emits)
 #define W(word) (1u << WORD_##word)
 #define OP(op, x, y) leat_vector_op(code, VECTOR_##op, r->d, x, y)
@@ -272,9 +269,6 @@ static void emit(part_t *p, uint16_t op, const step_registers_t *r) {
 #undef CODED
     case MAP_ROUND_BF16:
       round_bf16_step(p, r);
-      break;
-    default:
-      put_function_step(p, op, r);
       break;
   }
 }
@@ -343,7 +337,7 @@ static void take_lanes(part_t *p) {
 // Adds register r to a sum: to its lanes, or to what is in memory.
 static void put_sum(part_t *p, uint32_t sum, uint8_t r) {
   if (p->in_registers && is_lanes(p, sum)) {
-    const uint8_t to = p->sum[sum][p->turn];
+    const uint8_t to = p->sum[sum][p->lanes_at + p->code.turn];
     leat_vector_op(&p->code, VECTOR_ADD, to, to, r);
     return;
   }
@@ -392,21 +386,51 @@ static void load_splats(part_t *p, map_scope_t scope) {
   }
 }
 
-static void put_step(part_t *p) {
-  const map_step_t *step = &p->steps[p->step];
+// Of one vector: what its result overwrites may be in the register of what is read last.
+static void put_step_of(part_t *p, const map_step_t *step) {
   uint16_t reads[3];
   const uint32_t count = reads_of(step, reads);
   uint8_t at[3] = {0};
   for (uint32_t k = 0; k < count; k++) at[k] = operand(p, reads[k]);
-  const bool function = leat_function_code_has(step->op);  // reads until its end what a result may not overwrite
-  for (uint32_t k = 0; k < count && !function; k++) release(p, reads[k]);
+  for (uint32_t k = 0; k < count; k++) release(p, reads[k]);
   const step_registers_t r = {take(p, step->dst), at[0], at[1], at[2], temporary(p, 0), temporary(p, 1)};
   emit(p, step->op, &r);
-  for (uint32_t k = 0; k < count && function; k++) release(p, reads[k]);
-  put_sums_of_step(p, step->dst, r.d);
-  if (is_written(p, step->dst) && !is_written_last(p, step->dst))
-    leat_vector_store(&p->code, r.d, pointer_of(p, step->dst), GPR_AX, p->tail);
-  release(p, step->dst);
+}
+
+#define EACH_TURN(p) for ((p)->code.turn = 0; (p)->code.turn < (p)->turns; (p)->code.turn++)
+// A function of many instructions, of all vectors together: it reads until its end what a result may not overwrite.
+static void put_function_step(part_t *p, const map_step_t *step) {
+  function_registers_t of[VECTOR_TURNS];
+  const uint32_t count = leat_function_code_registers(step->op);
+  EACH_TURN(p) {
+    function_registers_t *r = &of[p->code.turn];
+    r->x = operand(p, step->a);
+    r->d = take(p, step->dst);
+    for (uint32_t i = 0; i < count; i++) r->free[i] = take(p, UINT16_MAX);
+  }
+  if (p->failed == p->end) leat_function_code_put(&p->code, step->op, of, p->turns, temporary(p, 0));
+  EACH_TURN(p) {
+    for (uint32_t i = 0; i < count; i++) p->free |= 1u << of[p->code.turn].free[i];
+    release(p, step->a);
+  }
+  p->code.turn = 0;
+  if (p->code.count > p->code.room) fail(p);
+}
+
+static void put_step(part_t *p) {
+  const map_step_t *step = &p->steps[p->step];
+  const bool function = leat_function_code_has(step->op);
+  if (function) put_function_step(p, step);
+  EACH_TURN(p) {
+    if (!function) put_step_of(p, step);
+    const uint8_t d = find(p, step->dst);
+    if (d == NONE) continue;  // there were not enough registers
+    put_sums_of_step(p, step->dst, d);
+    if (is_written(p, step->dst) && !is_written_last(p, step->dst))
+      leat_vector_store(&p->code, d, pointer_of(p, step->dst), GPR_AX, p->tail);
+    release(p, step->dst);
+  }
+  p->code.turn = 0;
 }
 
 // What goes out of the body, from its register. What was rounded has nothing in its low half.
@@ -423,15 +447,21 @@ static void put_out(part_t *p, const map_step_t *step) {
   }
 }
 
-static void put_body(part_t *p, bool tail) {
-  const uint32_t free = p->free;
-  p->tail = tail;
-  for (p->step = p->nest ? p->strips : p->first; p->step < p->end && p->step < p->failed; p->step++) put_step(p);
-  p->step = p->end - 1;
+static void put_ends(part_t *p) {
   for (uint32_t s = p->first; s < p->end && p->failed == p->end; s++) {
     if (is_written_last(p, p->steps[s].dst)) put_out(p, &p->steps[s]);
   }
   put_sums_of_leaves(p);
+}
+
+static void put_body(part_t *p, uint8_t turns, bool tail) {
+  const uint32_t free = p->free;
+  p->turns = turns;
+  p->tail = tail;
+  for (p->step = p->nest ? p->strips : p->first; p->step < p->end && p->step < p->failed; p->step++) put_step(p);
+  p->step = p->end - 1;
+  EACH_TURN(p) put_ends(p);
+  p->code.turn = 0;
   p->free = free;
 }
 
@@ -455,40 +485,39 @@ static void begin_part(part_t *p, uint32_t pointers) {
   if (has_lanes(p) && p->sums_stay) take_lanes(p);
 }
 
-// Bodies as long as AX is below the element in `limit`, `turns` of them a trip.
-static void put_loop(part_t *p, uint8_t limit, uint32_t turns) {
+// Bodies as long as AX is below the element in `limit`: `vectors` a trip, `together` of them at a time.
+static void put_loop(part_t *p, uint8_t limit, uint32_t vectors, uint8_t together) {
   leat_code_compare(&p->code, GPR_AX, limit);
   const size_t past = leat_code_jump(&p->code, CODE_NOT_BELOW);
   const size_t loop = p->code.count;
-  for (p->turn = 0; p->turn < turns; p->turn++) {
-    put_body(p, false);
-    leat_code_add(&p->code, GPR_AX, (int8_t)lanes_of(p));
+  for (p->lanes_at = 0; p->lanes_at < vectors; p->lanes_at += together) {
+    put_body(p, together, false);
+    leat_code_add(&p->code, GPR_AX, (int8_t)(together * lanes_of(p)));
   }
-  if (turns > 1 && !p->in_registers) step_back_a_trip(p);
+  if (has_lanes(p) && vectors > 1 && !p->in_registers) step_back_a_trip(p);
   leat_code_compare(&p->code, GPR_AX, limit);
   leat_code_jump_back(&p->code, CODE_BELOW, loop);
   leat_code_land(&p->code, past);
 }
 
-// The elements of a row, of which SI has the count and DX that of whole vectors. Sums in lanes take whole trips first.
+// The elements of a row, of which SI has the count and DX that of whole vectors. Trips of several vectors come first:
+// of all lanes where there are sums in lanes.
 static void put_row(part_t *p) {
-  const bool lanes = has_lanes(p);
-  if (lanes) {
-    p->in_registers = p->sums_stay;
-    if (p->in_registers) move_lanes(p, leat_vector_load);
-    leat_code_zero(&p->code, GPR_AX);
+  const uint32_t vectors = has_lanes(p) ? MAP_SUM_LANES / lanes_of(p) : p->together;
+  p->in_registers = has_lanes(p) && p->sums_stay;
+  if (p->in_registers) move_lanes(p, leat_vector_load);
+  leat_code_zero(&p->code, GPR_AX);
+  if (vectors > 1) {
     leat_code_move(&p->code, GPR_CX, GPR_SI);
-    leat_code_and(&p->code, GPR_CX, -MAP_SUM_LANES);
-    put_loop(p, GPR_CX, MAP_SUM_LANES / lanes_of(p));
-    if (p->in_registers) put_lanes_back(p);
-    p->in_registers = false;
-  } else {
-    leat_code_zero(&p->code, GPR_AX);
+    leat_code_and(&p->code, GPR_CX, (int8_t) - (int8_t)(vectors * lanes_of(p)));
+    put_loop(p, GPR_CX, vectors, p->together);
   }
-  put_loop(p, GPR_DX, 1);
+  if (p->in_registers) put_lanes_back(p);
+  p->in_registers = false;
+  put_loop(p, GPR_DX, 1, 1);
   leat_code_compare(&p->code, GPR_AX, GPR_SI);
   const size_t to_end = leat_code_jump(&p->code, CODE_ZERO);
-  put_body(p, true);
+  put_body(p, 1, true);
   leat_code_land(&p->code, to_end);
 }
 
@@ -496,6 +525,7 @@ static void put_row(part_t *p) {
 static void begin_row(part_t *p) {
   load_splats(p, MAP_ROW);
   p->tail = false;
+  p->turns = 1;
   for (p->step = p->first; p->step < p->strips && p->step < p->failed; p->step++) put_step(p);
 }
 
@@ -545,6 +575,21 @@ static map_code_t keep(leat_native_code_t *code, const part_t *p) {
   return cast.to;
 }
 
+// Puts the function once to find its pointers. False: there are not enough registers, or bytes.
+static bool try_function(part_t *p, uint8_t together) {
+  p->together = together;
+  p->pointer_count = 0;
+  put_function(p, 0);
+  return p->failed == p->end && p->code.count <= p->code.room;
+}
+// With as many vectors together as there are registers for, where that is worth it.
+static bool find_together(part_t *p) {
+  for (uint8_t together = has_functions(p) ? VECTOR_TURNS : 1; together > 1; together /= 2) {
+    if (try_function(p, together)) return true;
+  }
+  return try_function(p, 1);
+}
+
 static part_t part_of(const leat_native_code_t *code, const map_plan_t *plan, const map_value_t *values) {
   return (part_t){.code = {.room = BYTES_MAX, .wide = leat_native_code_isa(code) == LEAT_ISA_AVX512},
                   .plan = plan,
@@ -560,11 +605,8 @@ map_code_t leat_native_map_code(leat_native_code_t *code, const map_plan_t *plan
   p.code.bytes = bytes;
   p.first = first;
   p.end = end - first > STEPS_MAX ? first + STEPS_MAX : end;
-  for (;;) {  // a step alone never fails
-    p.pointer_count = 0;
-    put_function(&p, 0);  // finds the pointers
-    if (p.failed == p.end) break;
-    p.end = p.failed > first ? p.failed : first + (p.end - first) / 2;
+  while (!find_together(&p)) {  // a step alone never fails
+    p.end = p.failed > first && p.failed < p.end ? p.failed : first + (p.end - first) / 2;
   }
   put_function(&p, p.pointer_count);
   const map_code_t kept = keep(code, &p);
@@ -580,13 +622,13 @@ map_code_t leat_native_map_nest_code(leat_native_code_t *code, const map_plan_t 
   p.first = plan->step_end[MAP_TILE];
   p.end = plan->step_count;
   if (p.end - p.first > STEPS_MAX) return NULL;
-  for (int tries = 0; tries < 2; tries++) {
-    p.sums_stay = tries == 0;
-    p.pointer_count = 0;
-    put_function(&p, 0);
-    if (p.failed == p.end) break;
+  p.sums_stay = true;
+  bool found = find_together(&p);
+  if (!found) {
+    p.sums_stay = false;
+    found = find_together(&p);
   }
-  if (p.failed < p.end) return NULL;
+  if (!found) return NULL;
   put_function(&p, p.pointer_count);
   return keep(code, &p);
 }

@@ -3,7 +3,6 @@
 // run as early as they can, code as late as it may, so that what it makes passes in registers to what reads it.
 #include "native/map_parts.h"
 
-#include "native/function_code.h"
 #include "native/map_code.h"
 
 typedef struct levels_s {
@@ -65,15 +64,10 @@ leat_status_t leat_native_map_order(map_plan_t *plan, const leat_native_code_t *
   return NULL;
 }
 
-// A function alone has its kernel, which is as fast.
-static bool is_alone(const map_plan_t *plan, uint32_t step, uint32_t end) {
-  return end == step + 1 && leat_function_code_has(plan->steps[step].op);
-}
-
 // Whether all that the plan reads and writes is where code can have it row by row, and all that it computes is code.
 static bool may_nest(const map_plan_t *plan, const map_value_t *values, const leat_native_code_t *code) {
   const uint32_t first = plan->step_end[MAP_TILE], count = plan->step_count - first;
-  bool may = plan->row_mode && count != 0 && (plan->sums.count != 0 || !is_alone(plan, first, plan->step_count));
+  bool may = plan->row_mode && count != 0;
   for (uint32_t i = 0; i < plan->leaf_count && may; i++) {
     const map_leaf_t *leaf = &plan->leaves[i];
     const bool row = leaf->kind == MAP_LEAF_ROW && leaf->operand != NULL && leaf->operand->dtype == PEF_F32;
@@ -102,7 +96,7 @@ void leat_native_map_parts(map_plan_t *plan, const map_value_t *values, leat_nat
     *part = (map_part_t){.first = s};
     if (chain < s) chain = s;
     while (chain < plan->step_count && code != NULL && is_code(code, &plan->steps[chain])) chain++;
-    const bool coded = code != NULL && chain > s && !is_alone(plan, s, chain);
+    const bool coded = code != NULL && chain > s;
     if (coded) part->code = leat_native_map_code(code, plan, values, s, chain, &part->end);
     if (coded && part->code == NULL) code = NULL;  // what refuses one refuses the others
     if (part->code == NULL) part->end = s + 1;

@@ -16,12 +16,12 @@ static void put4(vector_code_t *code, uint32_t word) {
 enum { MAP_0F = 1, MAP_0F38 = 2, MAP_0F3A = 3 };
 enum { PP_NONE = 0, PP_66 = 1, PP_F3 = 2 };
 enum { MASK_NONE = 0, MASK_PART = 1, MASK_COMPARED = 2 };
+static uint8_t compared(const vector_code_t *code) { return (uint8_t)(MASK_COMPARED + code->turn); }
 
 typedef struct form_s {
   uint8_t map, pp, opcode;
   uint8_t mask;  // k register, with 512 bits
   bool zero;     // lanes that are masked out become zero
-  bool spread;   // the operand in memory is one float for all lanes, with 512 bits
 } form_t;
 
 // The prefixes and the opcode. `x` and `b` are bits 3 and 4 of the last operand as the form wants them.
@@ -31,7 +31,7 @@ static void put_prefix(vector_code_t *code, form_t form, uint32_t reg, uint32_t 
     put(code, 0x62);
     put(code, (r ^ 1) << 7 | (x ^ 1) << 6 | (b ^ 1) << 5 | ((reg >> 4 & 1) ^ 1) << 4 | form.map);
     put(code, (~vvvv & 15) << 3 | 4 | form.pp);
-    put(code, (uint32_t)form.zero << 7 | 2 << 5 | (uint32_t)form.spread << 4 | ((vvvv >> 4 & 1) ^ 1) << 3 | form.mask);
+    put(code, (uint32_t)form.zero << 7 | 2 << 5 | ((vvvv >> 4 & 1) ^ 1) << 3 | form.mask);
   } else {
     put(code, 0xc4);
     put(code, (r ^ 1) << 7 | (x ^ 1) << 6 | (b ^ 1) << 5 | form.map);
@@ -45,13 +45,14 @@ static void put_registers(vector_code_t *code, form_t form, uint32_t reg, uint32
   put(code, 0xc0 | (reg & 7) << 3 | (rm & 7));
 }
 
-// base + index << scale: with a displacement of one byte, since BP and R13 need one.
+// base + index << scale, turn by turn: with a displacement of one byte, since BP and R13 need one; of EVEX it counts
+// in sizes of what is in memory.
 static void put_scaled(vector_code_t *code, form_t form, uint32_t reg, uint32_t vvvv, uint32_t base, uint32_t index,
                        uint32_t scale) {
   put_prefix(code, form, reg, vvvv, index >> 3, base >> 3);
   put(code, 0x44 | (reg & 7) << 3);
   put(code, scale << 6 | (index & 7) << 3 | (base & 7));
-  put(code, 0);
+  put(code, code->wide ? code->turn : code->turn * 32u);
 }
 static void put_indexed(vector_code_t *code, form_t form, uint32_t reg, uint32_t vvvv, uint32_t base, uint32_t index) {
   put_scaled(code, form, reg, vvvv, base, index, 2);
@@ -77,94 +78,104 @@ void leat_vector_bytes(vector_code_t *code, const void *bytes, size_t count) {
 void leat_vector_splat_at(vector_code_t *code, uint8_t d, size_t at) {
   put_at(code, (form_t){.map = MAP_0F38, .pp = PP_66, .opcode = 0x18}, d, 0, at);
 }
-void leat_vector_op_at(vector_code_t *code, vector_op_t op, uint8_t d, uint8_t a, size_t at) {
-  put_at(code, (form_t){.map = MAP_0F, .opcode = (uint8_t)op, .spread = true}, d, a, at);
-}
-void leat_vector_fma_onto_at(vector_code_t *code, uint8_t d, uint8_t a, size_t at) {
-  put_at(code, (form_t){.map = MAP_0F38, .pp = PP_66, .opcode = 0xb8, .spread = true}, d, a, at);
-}
-void leat_vector_fma_of_at(vector_code_t *code, uint8_t d, uint8_t a, size_t at) {
-  put_at(code, (form_t){.map = MAP_0F38, .pp = PP_66, .opcode = 0xa8, .spread = true}, d, a, at);
-}
-
 void leat_vector_op(vector_code_t *code, vector_op_t op, uint8_t d, uint8_t a, uint8_t b) {
-  put_registers(code, (form_t){MAP_0F, PP_NONE, (uint8_t)op, MASK_NONE, false, false}, d, a, b);
+  put_registers(code, (form_t){MAP_0F, PP_NONE, (uint8_t)op, MASK_NONE, false}, d, a, b);
 }
 void leat_vector_move(vector_code_t *code, uint8_t d, uint8_t a) {
-  put_registers(code, (form_t){MAP_0F, PP_NONE, 0x28, MASK_NONE, false, false}, d, 0, a);
+  put_registers(code, (form_t){MAP_0F, PP_NONE, 0x28, MASK_NONE, false}, d, 0, a);
 }
 void leat_vector_add_words(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b) {
-  put_registers(code, (form_t){MAP_0F, PP_66, 0xfe, MASK_NONE, false, false}, d, a, b);
+  put_registers(code, (form_t){MAP_0F, PP_66, 0xfe, MASK_NONE, false}, d, a, b);
 }
 void leat_vector_shift(vector_code_t *code, uint8_t d, uint8_t a, uint8_t bits, bool left) {
   enum { RIGHT = 2, LEFT = 6 };
-  put_registers(code, (form_t){MAP_0F, PP_66, 0x72, MASK_NONE, false, false}, left ? LEFT : RIGHT, d, a);
+  put_registers(code, (form_t){MAP_0F, PP_66, 0x72, MASK_NONE, false}, left ? LEFT : RIGHT, d, a);
   put(code, bits);
 }
 void leat_vector_sqrt(vector_code_t *code, uint8_t d, uint8_t a) {
-  put_registers(code, (form_t){MAP_0F, PP_NONE, 0x51, MASK_NONE, false, false}, d, 0, a);
+  put_registers(code, (form_t){MAP_0F, PP_NONE, 0x51, MASK_NONE, false}, d, 0, a);
 }
 void leat_vector_round(vector_code_t *code, vector_round_t how, uint8_t d, uint8_t a) {
-  put_registers(code, (form_t){MAP_0F3A, PP_66, 0x08, MASK_NONE, false, false}, d, 0, a);
+  put_registers(code, (form_t){MAP_0F3A, PP_66, 0x08, MASK_NONE, false}, d, 0, a);
   put(code, how);
 }
 void leat_vector_fma_onto(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b) {
-  put_registers(code, (form_t){MAP_0F38, PP_66, 0xb8, MASK_NONE, false, false}, d, a, b);
+  put_registers(code, (form_t){MAP_0F38, PP_66, 0xb8, MASK_NONE, false}, d, a, b);
 }
 void leat_vector_fma_of(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b) {
-  put_registers(code, (form_t){MAP_0F38, PP_66, 0xa8, MASK_NONE, false, false}, d, a, b);
+  put_registers(code, (form_t){MAP_0F38, PP_66, 0xa8, MASK_NONE, false}, d, a, b);
+}
+
+void leat_vector_fma_less(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b) {
+  put_registers(code, (form_t){MAP_0F38, PP_66, 0xac, MASK_NONE, false}, d, a, b);
 }
 
 void leat_vector_compare(vector_code_t *code, vector_compare_t how, uint8_t mask, uint8_t a, uint8_t b) {
-  put_registers(code, (form_t){MAP_0F, PP_NONE, 0xc2, MASK_NONE, false, false}, code->wide ? MASK_COMPARED : mask, a,
-                b);
+  put_registers(code, (form_t){MAP_0F, PP_NONE, 0xc2, MASK_NONE, false}, code->wide ? compared(code) : mask, a, b);
   put(code, how);
 }
 void leat_vector_pick(vector_code_t *code, uint8_t d, uint8_t mask, uint8_t yes, uint8_t no) {
   if (code->wide) {
-    put_registers(code, (form_t){MAP_0F38, PP_66, 0x65, MASK_COMPARED, false, false}, d, no, yes);
+    put_registers(code, (form_t){MAP_0F38, PP_66, 0x65, compared(code), false}, d, no, yes);
   } else {
-    put_registers(code, (form_t){MAP_0F3A, PP_66, 0x4a, MASK_NONE, false, false}, d, no, yes);
+    put_registers(code, (form_t){MAP_0F3A, PP_66, 0x4a, MASK_NONE, false}, d, no, yes);
     put(code, (uint32_t)mask << 4);
   }
 }
 void leat_vector_keep(vector_code_t *code, uint8_t d, uint8_t mask, uint8_t a) {
   if (code->wide) {
-    put_registers(code, (form_t){MAP_0F, PP_NONE, 0x28, MASK_COMPARED, true, false}, d, 0, a);
+    put_registers(code, (form_t){MAP_0F, PP_NONE, 0x28, compared(code), true}, d, 0, a);
   } else {
     leat_vector_op(code, VECTOR_AND, d, mask, a);
   }
 }
 
 void leat_vector_scale_kept(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b) {
-  put_registers(code, (form_t){MAP_0F38, PP_66, 0x2c, MASK_COMPARED, true, false}, d, a, b);
+  put_registers(code, (form_t){MAP_0F38, PP_66, 0x2c, compared(code), true}, d, a, b);
+}
+void leat_vector_op_where(vector_code_t *code, vector_op_t op, uint8_t d, uint8_t a, uint8_t b) {
+  put_registers(code, (form_t){MAP_0F, PP_NONE, (uint8_t)op, compared(code), false}, d, a, b);
+}
+void leat_vector_least_of_sizes(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b) {
+  enum { LEAST_SIZE_WITHOUT_SIGN = 0x0a };
+  put_registers(code, (form_t){MAP_0F3A, PP_66, 0x50, MASK_NONE, false}, d, a, b);
+  put(code, LEAST_SIZE_WITHOUT_SIGN);
+}
+void leat_vector_rest(vector_code_t *code, uint8_t d, uint8_t a) {
+  put_registers(code, (form_t){MAP_0F3A, PP_66, 0x56, MASK_NONE, false}, d, 0, a);
+  put(code, VECTOR_NEAREST);
+}
+void leat_vector_or_and(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b) {
+  enum { TABLE = 0xf8 };  // bit 4 d + 2 a + b is what is made of these three
+  put_registers(code, (form_t){MAP_0F3A, PP_66, 0x25, MASK_NONE, false}, d, a, b);
+  put(code, TABLE);
 }
 
 void leat_vector_load(vector_code_t *code, uint8_t d, uint8_t base, uint8_t index, bool part) {
   if (part && !code->wide) {
-    put_indexed(code, (form_t){MAP_0F38, PP_66, 0x2c, MASK_NONE, false, false}, d, VECTOR_PART, base, index);
+    put_indexed(code, (form_t){MAP_0F38, PP_66, 0x2c, MASK_NONE, false}, d, VECTOR_PART, base, index);
   } else {
-    put_indexed(code, (form_t){MAP_0F, PP_NONE, 0x10, part ? MASK_PART : MASK_NONE, part, false}, d, 0, base, index);
+    put_indexed(code, (form_t){MAP_0F, PP_NONE, 0x10, part ? MASK_PART : MASK_NONE, part}, d, 0, base, index);
   }
 }
 void leat_vector_store(vector_code_t *code, uint8_t a, uint8_t base, uint8_t index, bool part) {
   if (part && !code->wide) {
-    put_indexed(code, (form_t){MAP_0F38, PP_66, 0x2e, MASK_NONE, false, false}, a, VECTOR_PART, base, index);
+    put_indexed(code, (form_t){MAP_0F38, PP_66, 0x2e, MASK_NONE, false}, a, VECTOR_PART, base, index);
   } else {
-    put_indexed(code, (form_t){MAP_0F, PP_NONE, 0x11, part ? MASK_PART : MASK_NONE, false, false}, a, 0, base, index);
+    put_indexed(code, (form_t){MAP_0F, PP_NONE, 0x11, part ? MASK_PART : MASK_NONE, false}, a, 0, base, index);
   }
 }
 void leat_vector_load_bf16(vector_code_t *code, uint8_t d, uint8_t base, uint8_t index, bool part) {
-  const form_t words_of_halves = {MAP_0F38, PP_66, 0x33, part ? MASK_PART : MASK_NONE, part, false};
+  const form_t words_of_halves = {MAP_0F38, PP_66, 0x33, part ? MASK_PART : MASK_NONE, part};
   put_scaled(code, words_of_halves, d, 0, base, index, 1);
   leat_vector_shift(code, d, d, 16, true);
 }
 void leat_vector_store_bf16(vector_code_t *code, uint8_t a, uint8_t t, uint8_t base, uint8_t index, bool part) {
   leat_vector_shift(code, t, a, 16, false);
-  put_scaled(code, (form_t){MAP_0F38, PP_F3, 0x33, part ? MASK_PART : MASK_NONE, false, false}, t, 0, base, index, 1);
+  put_scaled(code, (form_t){MAP_0F38, PP_F3, 0x33, part ? MASK_PART : MASK_NONE, false}, t, 0, base, index, 1);
 }
 void leat_vector_splat(vector_code_t *code, uint8_t d, uint8_t base, int32_t offset) {
-  put_offset(code, (form_t){MAP_0F38, PP_66, 0x18, MASK_NONE, false, false}, d, base, offset);
+  put_offset(code, (form_t){MAP_0F38, PP_66, 0x18, MASK_NONE, false}, d, base, offset);
 }
 
 // --- general registers -------------------------------------------------------------------------------------------

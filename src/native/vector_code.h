@@ -10,7 +10,11 @@ typedef struct vector_code_s {
   uint8_t *bytes;
   size_t count, room;  // once count is above room, nothing more is written
   bool wide;           // 512 bits
+  // Of several vectors that go together the one whose instruction is put: what a comparison yields is its own, and
+  // operands in memory lie so many vectors farther than they say.
+  uint8_t turn;
 } vector_code_t;
+enum { VECTOR_TURNS = 4 };
 
 // General registers, by number.
 enum { GPR_AX, GPR_CX, GPR_DX, GPR_BX, GPR_SP, GPR_BP, GPR_SI, GPR_DI, GPR_8 = 8, GPR_15 = 15 };
@@ -55,23 +59,25 @@ void leat_vector_round(vector_code_t *code, vector_round_t how, uint8_t d, uint8
 // d = a b + d, and d = a d + b.
 void leat_vector_fma_onto(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b);
 void leat_vector_fma_of(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b);
-void leat_vector_scale(vector_code_t *code, uint8_t d, uint8_t a,
-                       uint8_t b);  // with 512 bits: d = a 2^b, b rounded down
+void leat_vector_fma_less(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b);  // d = b - a d
 
-// Numbers among the bytes of the code, as operands with 512 bits: `at` says where, from the beginning on.
+// Numbers among the bytes of the code: `at` says where, from the beginning on.
 void leat_vector_bytes(vector_code_t *code, const void *bytes, size_t count);
 void leat_vector_splat_at(vector_code_t *code, uint8_t d, size_t at);
-void leat_vector_op_at(vector_code_t *code, vector_op_t op, uint8_t d, uint8_t a, size_t at);
-void leat_vector_fma_onto_at(vector_code_t *code, uint8_t d, uint8_t a, size_t at);  // d = a * number + d
-void leat_vector_fma_of_at(vector_code_t *code, uint8_t d, uint8_t a, size_t at);    // d = a d + number
 
-// What a comparison yields lies in vector register `mask`, or with 512 bits in k2. pick: d = mask ? yes : no; keep:
-// d = mask ? a : 0.
+// What a comparison yields lies in vector register `mask`, or with 512 bits in one of k2 to k5, by turn. pick: d = mask
+// ? yes : no; keep: d = mask ? a : 0.
 void leat_vector_compare(vector_code_t *code, vector_compare_t how, uint8_t mask, uint8_t a, uint8_t b);
 void leat_vector_pick(vector_code_t *code, uint8_t d, uint8_t mask, uint8_t yes, uint8_t no);
 void leat_vector_keep(vector_code_t *code, uint8_t d, uint8_t mask, uint8_t a);
-// With 512 bits: d = mask ? a 2^b : 0, b rounded down.
+// With 512 bits: d = mask ? a 2^b : 0, b rounded down; d = mask ? a op b : d.
 void leat_vector_scale_kept(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b);
+void leat_vector_op_where(vector_code_t *code, vector_op_t op, uint8_t d, uint8_t a, uint8_t b);
+// With 512 bits: d = the lesser of |a| and |b|, of a NaN and a number the number; what rounding to the nearest whole
+// number, ties to even, leaves of a; d = d | a & b.
+void leat_vector_least_of_sizes(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b);
+void leat_vector_rest(vector_code_t *code, uint8_t d, uint8_t a);
+void leat_vector_or_and(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b);
 
 // Memory at base + 4 * index; `part`: only the lanes of the part mask, which is vector register VECTOR_PART with 256
 // bits and k1 with 512. The other lanes load as zero.
