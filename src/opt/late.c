@@ -4,7 +4,8 @@
 // over all rows has to be known before it is used.
 //
 // An op waits if its result is large and takes no less memory than what the op reads would, meanwhile, that nothing
-// else keeps. Works on primitives; ops change their places and nothing else, so bits do not change.
+// else keeps. What is spread from much less, such as the places of a class in its rows, need not be as large: it would
+// be stored and loaded for nothing. Works on primitives; ops change their places and nothing else, so bits do not change.
 #include "ir/rebuild.h"
 #include "opt/opt.h"
 
@@ -46,13 +47,28 @@ static bool reads_parameter(const leat_graph_t *g, const leat_op_t *op) {
   return false;
 }
 
+enum { SPREAD = 8 };
+static uint64_t bytes_read(const leat_graph_t *g, const leat_op_t *op) {
+  uint64_t bytes = 0;
+  for (uint32_t i = 0; i < op->input_count; ++i) {
+    const leat_value_id_t v = leat_op_input(g, op, i);
+    if (v != LEAT_NONE) bytes += leat_value_bytes(leat_graph_value(g, leat_opt_behind_views(g, v)));
+  }
+  return bytes;
+}
+
+static bool is_large(const late_t *l, const leat_op_t *op, uint64_t bytes) {
+  const bool spread = leat_op_role(op->kind) == LEAT_ROLE_ELEMENTWISE && bytes / SPREAD >= bytes_read(l->g, op);
+  return bytes >= (uint64_t)l->least / (spread ? SPREAD : 1);
+}
+
 static leat_op_id_t due_of(const late_t *l, leat_op_id_t id) {
   const leat_op_t *op = leat_graph_op(l->g, id);
   const leat_op_id_t due = may_wait(op) ? l->first[op->result_first] : LEAT_NONE;
   if (due == LEAT_NONE || due < id || reads_parameter(l->g, op)) return id;
   if (is_view(op)) return due;
   const uint64_t bytes = leat_value_bytes(leat_graph_value(l->g, op->result_first));
-  return bytes >= (uint64_t)l->least && bytes >= bytes_kept(l, op, due) ? due : id;
+  return is_large(l, op, bytes) && bytes >= bytes_kept(l, op, due) ? due : id;
 }
 
 static void note_reads(late_t *l, leat_op_id_t id) {

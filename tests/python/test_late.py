@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gradients of shared weights: equal to the bit wherever their parts wait, in less memory than a part takes."""
+"""Values of backward wait for who reads them, bits are equal: parts of the gradients of shared weights, in less memory
+than a part takes; the places of classes in their rows, which are never stored."""
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ pytest.importorskip("sambaflow._leat")
 
 WORDS, WIDTH, ROWS = 8192, 256, 64
 TABLE_BYTES = WORDS * WIDTH * 4
+CLASSES = 1024
+PLACES = 512 * CLASSES  # bytes, of bools
 
 
 class Tied(nn.Module):
@@ -28,13 +31,31 @@ class Tied(nn.Module):
         return F.cross_entropy(self.head(torch.tanh(self.inner(self.table(x)))), y)
 
 
+class Classes(nn.Module):
+    """The loss is known of all rows before any of them has a gradient."""
+
+    def __init__(self):
+        super().__init__()
+        self.logs = nn.Parameter(torch.randn(PLACES // CLASSES, CLASSES))
+
+    def forward(self, y):
+        return F.nll_loss(self.logs, y, ignore_index=3)
+
+
+def tied():
+    return Tied(), (samba.randint(WORDS, (ROWS,), name="x"), samba.randint(WORDS, (ROWS,), name="y"))
+
+
+def classes():
+    return Classes(), (samba.randint(CLASSES, (PLACES // CLASSES,), name="y"),)
+
+
 class Work:
-    def __init__(self, folder, **config):
+    def __init__(self, folder, made, **config):
         torch.manual_seed(2)
-        model = Tied()
+        model, inputs = made()
         samba.from_torch_model_(model)
         optimizer = samba.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.1)
-        inputs = (samba.randint(WORDS, (ROWS,), name="x"), samba.randint(WORDS, (ROWS,), name="y"))
         samba.session.args = None
         pef = samba.session.compile(
             model, inputs, optimizer, config_dict={"output_folder": str(folder), "pef_name": "work", **config}
@@ -48,10 +69,17 @@ class Work:
 
 @pytest.mark.parametrize("drop", [False, True])
 def test_parts_of_a_gradient(tmp_path, drop):
-    plain = Work(tmp_path / "plain", drop_grads=drop, disable_passes="late")
-    late = Work(tmp_path / "late", drop_grads=drop, verify_each=True)
+    plain = Work(tmp_path / "plain", tied, drop_grads=drop, disable_passes="late")
+    late = Work(tmp_path / "late", tied, drop_grads=drop, verify_each=True)
     assert late.losses == plain.losses
     for name, value in plain.weights.items():
         assert torch.equal(late.weights[name], value), name
     assert late.arena < TABLE_BYTES
     assert plain.arena > 2 * TABLE_BYTES if drop else plain.arena < TABLE_BYTES
+
+
+def test_places_of_classes(tmp_path):
+    plain, late = Work(tmp_path / "plain", classes, disable_passes="late"), Work(tmp_path / "late", classes)
+    assert late.losses == plain.losses
+    assert torch.equal(late.weights["logs"], plain.weights["logs"])
+    assert late.arena < PLACES < plain.arena
