@@ -185,27 +185,24 @@ static multi_index_t read_indices(leat_builder_t *b, leat_value_id_t x, const le
 }
 
 // The dims first .. last of x, some of which are indexed, as one: index ++ the others between them names its places.
+// The others are added up by themselves, so that the sum of both goes along lines of all of them together.
 static leat_value_id_t combine_apart(leat_builder_t *b, const leat_value_t *x, const leat_value_id_t *indices,
                                      uint32_t first, uint32_t last, uint32_t between) {
   int64_t stride = 1;
-  leat_value_id_t sum = LEAT_NONE;
-  for (uint32_t d = last + 1, place = between; d-- > first;) {
-    leat_value_id_t term;
-    if (indices[d] == LEAT_NONE) {
-      int64_t dims[LEAT_RANK_MAX];
-      for (uint32_t i = 0; i < between; i++) dims[i] = 1;
-      dims[--place] = x->dims[d];
-      term = leat_b_iota(b, LEAT_I64, between, dims, place);
-    } else {
-      leat_value_id_t index = wrapped(b, indices[d], x->dims[d]);
-      const uint32_t rank = leat_b_value(b, index)->rank;
-      term = leat_b_unsqueeze(b, index, ((1u << between) - 1u) << rank);
-    }
+  leat_value_id_t named = LEAT_NONE, others = LEAT_NONE;
+  for (uint32_t d = last + 1, place = between; d-- > first; stride *= x->dims[d]) {
+    const bool is_named = indices[d] != LEAT_NONE;
+    int64_t dims[LEAT_RANK_MAX];
+    for (uint32_t i = 0; i < between; i++) dims[i] = 1;
+    if (!is_named) dims[--place] = x->dims[d];
+    leat_value_id_t *sum = is_named ? &named : &others;
+    leat_value_id_t term =
+        is_named ? wrapped(b, indices[d], x->dims[d]) : leat_b_iota(b, LEAT_I64, between, dims, place);
     term = leat_b_muls(b, term, (double)stride);
-    sum = sum == LEAT_NONE ? term : leat_b_add(b, sum, term);
-    stride *= x->dims[d];
+    *sum = *sum == LEAT_NONE ? term : leat_b_add(b, *sum, term);
   }
-  return sum;
+  const uint32_t rank = leat_b_value(b, named)->rank;
+  return leat_b_add(b, leat_b_unsqueeze(b, named, ((1u << between) - 1u) << rank), others);
 }
 
 // x[i, :, j]: to bring the indexed dims together takes a copy of x. Where the places that are read, lines of the dims
