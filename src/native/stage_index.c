@@ -16,6 +16,20 @@ typedef struct indexed_s {
   int64_t lines;  // that go at a time, along the last dim
 } indexed_t;
 
+// A loop of one step is none: what is left of B++I of one index a line is the lines.
+static void drop_ones(indexed_t *s) {
+  leat_kern_indexed_t *k = &s->shape;
+  int64_t rank = 0;
+  for (int64_t d = 0; d < k->rank; d++) {
+    const bool is_row = d == s->row_dim;
+    if (k->dims[d] == 1 && !is_row) continue;
+    if (is_row) s->row_dim = (uint32_t)rank;
+    k->dims[rank] = k->dims[d], k->small[rank] = k->small[d];
+    k->index[rank] = k->index[d], k->table[rank++] = k->table[d];
+  }
+  k->rank = rank;
+}
+
 // The loops go through the small operand as it lies, and neighbours that all three operands go through in one step
 // become one. That shows in no bit but where updates of a scatter meet: loops that stay in a row of its table keep
 // their order. Where rows of the table are cut into tiles the list of indices stays outermost.
@@ -56,6 +70,7 @@ static void read_dims(const leat_native_stage_t *stage, indexed_t *s) {
   k->step = table->strides[dim];
   s->table_rows = table->row_dim == dim;
   s->row_dim = small->row_dim;
+  drop_ones(s);
   order_dims(s);
 }
 

@@ -94,7 +94,7 @@ static bool is_legal(legal_t legal, int64_t x) {
   static inline uint64_t signs_of_##type(legal_t legal, const type##_t *x, int64_t count, int64_t step) {            \
     const uint64_t low = (uint64_t)legal.low, width = (uint64_t)legal.high - low;                                    \
     uint64_t signs = width;                                                                                          \
-    for (int64_t i = 0; i < count; i++) {                                                                            \
+    _Pragma("GCC unroll 8") for (int64_t i = 0; i < count; i++) {                                                    \
       const uint64_t above = (uint64_t)(int64_t)x[i * step] - low;                                                   \
       signs |= above | (width - above);                                                                              \
     }                                                                                                                \
