@@ -19,6 +19,8 @@ enum { CONTRACT_M = 64, CONTRACT_N = 64, CONTRACT_ROWS = 128, CONTRACT_COLUMNS =
 enum { CONTRACT_K = BLOCKS_L2 / 2 / BLOCKS_F32 / CONTRACT_ROWS };
 // One row reads B once, so its chunks are as long as the panels of B: these stream by from end to end.
 enum { CONTRACT_K_ONE_ROW = 16 * 1024 };
+// Columns of a row-major B that one row of A goes through at a time: their sums stay in half of L1.
+enum { CONTRACT_ROW_COLUMNS = BLOCKS_L1 / 2 / BLOCKS_F32 };
 // B is copied chunk by chunk although it could be read in place when its rows are far apart (the cache and the page
 // table suffer) and there are enough rows of A to pay for it: from this product of both on, and this stride.
 enum { CONTRACT_FAR_STRIDE = 128, CONTRACT_FAR_PRODUCT = 24 * 1024 };

@@ -206,6 +206,15 @@ static bool reads_lines(const contract_plan_t *plan, const leat_native_stage_t *
          most(&plan->m, context) < CONTRACT_SWAP_ROWS;
 }
 
+// One row of A goes through B in the order of memory, line by line as far as its sums stay in L1.
+static bool reads_once(const contract_plan_t *plan, const leat_native_stage_t *stage,
+                       const leat_native_prepare_t *context) {
+  for (uint32_t i = 0; i < 3; i++) {
+    if (stage->operands[i].dtype != PEF_F32) return false;
+  }
+  return plan->n_block == 0 && plan->n.b == 1 && plan->n_total > 1 && most(&plan->m, context) <= 1;
+}
+
 // Few columns, of which one block is no multiple of what generated kernels go in: it is computed wider.
 static int64_t step_of_columns(const contract_plan_t *plan, const leat_native_prepare_t *context) {
   enum { MOST = 4 * CONTRACT_N };
@@ -239,6 +248,8 @@ static void choose_copies(contract_plan_t *plan, const leat_native_stage_t *stag
     plan->pack_b = false;
     plan->gemm = context->kern->gemm_lines_f32;
   }
+  plan->b_once = reads_once(plan, stage, context);
+  if (plan->b_once) plan->gemm = context->kern->gemm_row_f32;
   plan->b_narrow = reads_narrow(plan, stage, context);
   if (plan->b_narrow) {
     plan->pack_b = false;
@@ -327,7 +338,8 @@ leat_kern_gemm_t leat_native_contract_gemm(const contract_plan_t *plan, int64_t 
 // As wide as the kernels like, within one packed block of the file.
 contract_columns_t leat_native_contract_columns(const contract_plan_t *plan, const char *b, int64_t first,
                                                 int64_t end) {
-  contract_columns_t columns = {.first = first, .width = min64(CONTRACT_N, end - first)};
+  contract_columns_t columns = {.first = first,
+                                .width = min64(plan->b_once ? CONTRACT_ROW_COLUMNS : CONTRACT_N, end - first)};
   columns.b = b + first * plan->n.b * plan->b_bytes;
   columns.memory_b_k = plan->k.b;
   if (plan->n_block > 0) {
@@ -378,7 +390,7 @@ static void request_blocks(contract_plan_t *plan, leat_native_jit_t *jit, uint32
 }
 
 static void generate(contract_plan_t *plan, const leat_native_prepare_t *context) {
-  const bool own = plan->b_lines || plan->b_narrow || plan->pairs;
+  const bool own = plan->b_lines || plan->b_once || plan->b_narrow || plan->pairs;
   if (context->jit == NULL || plan->class_ != PEF_CLASS_F32 || own) return;
   int64_t tile = context->tile_rows_max, last = context->row_count % tile;
   add_sizes(plan->m_sizes, CONTRACT_M, plan->m.extent * (plan->m.is_rows ? tile : 1));

@@ -33,6 +33,7 @@ typedef struct contract_plan_s {
   bool scaled;                  // B has a scale
   bool b_narrow;                // B is narrow, and few rows of A read it as it lies
   bool b_lines;                 // B lies in lines along k, and is read so
+  bool b_once;                  // one row of A reads a row-major B, line by line
   bool add;
   bool pairs;  // bf16 in pairs of k: the kernel sees words of two elements; all else here counts elements
   uint32_t outer_count, k_count;

@@ -258,24 +258,28 @@ static void test_peaks(void **unused) {
   }
 }
 
-// --- few rows with lines ---------------------------------------------------------------------------------------------
+// --- few rows with lines, and with a B that lies row-major
+// ---------------------------------------------------------------------------------------------
 
 enum { LINES_MAX = 70, TERMS_MAX = 50, FEW_ROWS_MAX = 6 };
 
-// Every element is the chain of fused operations, k ascending; nothing beside the results is written.
-static void check_lines(const leat_kern_t *kern, leat_kern_gemm_t g) {
-  static float a[FEW_ROWS_MAX * TERMS_MAX * 2], b[LINES_MAX * (TERMS_MAX + 3)];
+typedef void (*few_rows_t)(const leat_kern_gemm_t *g, const void *a, const void *b, void *c);
+
+// Every element is the chain of fused operations, k ascending; nothing beside the results is written. Element (k, n) of
+// B lies at k * b_k + n * b_n.
+static void check_few_rows(few_rows_t multiply, leat_kern_gemm_t g, int64_t b_k, int64_t b_n) {
+  static float a[FEW_ROWS_MAX * TERMS_MAX * 2], b[(LINES_MAX + 5) * (TERMS_MAX + 3)];
   static float c[FEW_ROWS_MAX * (LINES_MAX + 5)], before[FEW_ROWS_MAX * (LINES_MAX + 5)];
   for (size_t i = 0; i < sizeof a / sizeof *a; i++) a[i] = (float)((int64_t)random_bits() >> 40) / 1024;
   for (size_t i = 0; i < sizeof b / sizeof *b; i++) b[i] = (float)((int64_t)random_bits() >> 40) / 1024;
   for (size_t i = 0; i < sizeof c / sizeof *c; i++) c[i] = before[i] = (float)i;
-  kern->gemm_lines_f32(&g, a, b, c);
+  multiply(&g, a, b, c);
   for (int64_t i = 0; i < (int64_t)(sizeof c / sizeof *c); i++) {
     const int64_t row = i / g.c_m, line = i % g.c_m;
     float expected = before[i];
     if (row < g.m && line < g.n) {
       expected = g.add ? before[i] : 0;
-      for (int64_t p = 0; p < g.k; p++) expected = fmaf(a[row * g.a_m + p * g.a_k], b[line * g.b_k + p], expected);
+      for (int64_t p = 0; p < g.k; p++) expected = fmaf(a[row * g.a_m + p * g.a_k], b[p * b_k + line * b_n], expected);
     }
     if (memcmp(&expected, &c[i], sizeof expected) != 0)
       fail_msg("%ld x %ld x %ld, add %ld: [%ld,%ld] is %.9g, should be %.9g", g.m, g.n, g.k, g.add, row, line, c[i],
@@ -283,18 +287,25 @@ static void check_lines(const leat_kern_t *kern, leat_kern_gemm_t g) {
   }
 }
 
-static void test_few_rows_with_lines(void **unused) {
+static void check_few_rows_of(const leat_kern_t *kern, leat_kern_gemm_t g) {
+  g.b_k = TERMS_MAX + 3;
+  check_few_rows(kern->gemm_lines_f32, g, 1, g.b_k);
+  g.b_k = LINES_MAX + 5;
+  check_few_rows(kern->gemm_row_f32, g, g.b_k, 1);
+}
+
+static void test_few_rows(void **unused) {
   (void)unused;
-  static const int64_t extents[] = {1, 3, 4, 7, 8, 15, 16, 17, 31, 32, 33, 48, 50}, lines[] = {1, 5, 16, 33, 64, 70};
+  static const int64_t extents[] = {0, 1, 3, 4, 7, 8, 15, 16, 17, 31, 32, 33, 48, 50}, lines[] = {1, 5, 16, 33, 64, 70};
   for (int level = 0; level < level_count(); level++) {
     for (int64_t m = 1; m <= FEW_ROWS_MAX; m++) {
       for (size_t n = 0; n < sizeof lines / sizeof *lines; n++) {
         for (size_t k = 0; k < sizeof extents / sizeof *extents; k++) {
           leat_kern_gemm_t g = {.m = m, .n = lines[n], .k = extents[k], .a_m = TERMS_MAX, .a_k = 1};
-          g.b_k = TERMS_MAX + 3, g.c_m = LINES_MAX + 5, g.add = (int64_t)(k % 2);
-          check_lines(levels[level], g);
+          g.c_m = LINES_MAX + 5, g.add = (int64_t)(k % 2);
+          check_few_rows_of(levels[level], g);
           g.a_m = 1, g.a_k = FEW_ROWS_MAX, g.add = !g.add;
-          check_lines(levels[level], g);
+          check_few_rows_of(levels[level], g);
         }
       }
     }
@@ -329,15 +340,9 @@ static void test_first_winners(void **unused) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_first_winners),
-      cmocka_unit_test(test_peaks),
-      cmocka_unit_test(test_halves),
-      cmocka_unit_test(test_conversions),
-      cmocka_unit_test(test_small_integers),
-      cmocka_unit_test(test_map_levels),
-      cmocka_unit_test(test_integers),
-      cmocka_unit_test(test_copies),
-      cmocka_unit_test(test_few_rows_with_lines),
+      cmocka_unit_test(test_first_winners), cmocka_unit_test(test_peaks),          cmocka_unit_test(test_halves),
+      cmocka_unit_test(test_conversions),   cmocka_unit_test(test_small_integers), cmocka_unit_test(test_map_levels),
+      cmocka_unit_test(test_integers),      cmocka_unit_test(test_copies),         cmocka_unit_test(test_few_rows),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
