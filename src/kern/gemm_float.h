@@ -3,7 +3,8 @@
 // ascending, so that the bits do not depend on the tile. The includer defines V(name), VT, ET, LANES, FN, ROWS, WIDTH.
 // Columns beyond the last full vector go through a zero-padded copy of B and C.
 
-enum { PANEL_K = 128 };
+// A single vector of columns has twice the rows, so that as many chains go on side by side.
+enum { PANEL_K = 128, TALL = 2 * ROWS };
 
 typedef struct gemm_strides_s {
   int64_t a_m, a_k, b_k, c_m;
@@ -11,7 +12,7 @@ typedef struct gemm_strides_s {
 
 // m x (width vectors) of C, both constants after inlining.
 VEC_INLINE void gemm_tile(int m, int width, const ET *a, const ET *b, ET *c, gemm_strides_t s, int64_t k, int64_t add) {
-  VT sum[ROWS][WIDTH];
+  VT sum[TALL][WIDTH];
 #pragma GCC unroll 16
   for (int i = 0; i < m; i++) {
 #pragma GCC unroll 4
@@ -50,7 +51,8 @@ VEC_INLINE int64_t gemm_rows(int rows, int64_t i, int64_t m, int wide, const ET 
 
 static void gemm_columns(int64_t m, int wide, const ET *a, const ET *b, ET *c, gemm_strides_t s, int64_t k,
                          int64_t add) {
-  int64_t i = gemm_rows(ROWS, 0, m, wide, a, b, c, s, k, add);
+  int64_t i = wide ? 0 : gemm_rows(TALL, 0, m, 0, a, b, c, s, k, add);
+  i = gemm_rows(ROWS, i, m, wide, a, b, c, s, k, add);
   if (ROWS > 4) i = gemm_rows(4, i, m, wide, a, b, c, s, k, add);
   if (ROWS > 2) i = gemm_rows(2, i, m, wide, a, b, c, s, k, add);
   gemm_rows(1, i, m, wide, a, b, c, s, k, add);
