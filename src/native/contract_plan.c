@@ -7,6 +7,8 @@
 
 enum { ROLE_BATCH = 0, ROLE_M = 1, ROLE_N = 2, ROLE_K = 3, ROLE_COUNT };
 
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+
 typedef struct contract_roles_s {
   uint32_t count[ROLE_COUNT];
   contract_dim_t dims[ROLE_COUNT][8];
@@ -274,6 +276,7 @@ static void choose_k_block(contract_plan_t *plan, int64_t chain, const leat_kern
   if (chain == 0 || terms <= chain) return;
   const bool wide = plan->class_ == PEF_CLASS_F64;
   plan->k_block = chain;
+  plan->k_chunk = min64(plan->k_chunk, chain);  // the sizes that kernels are generated for
   plan->close = wide ? kern->pairs_close_f64 : kern->pairs_close_f32;
   plan->end = wide ? kern->pairs_end_f64 : kern->pairs_end_f32;
   plan->pair_rows = 2;
@@ -315,8 +318,6 @@ static void layout_workspace(contract_plan_t *plan, leat_native_stage_t *stage) 
   plan->c_offset = a + b;
   stage->workspace_bytes = a + b + c;
 }
-
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
 leat_kern_gemm_t leat_native_contract_gemm(const contract_plan_t *plan, int64_t m, int64_t n, int64_t k, int64_t b_k,
                                            int add) {
