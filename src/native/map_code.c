@@ -401,7 +401,8 @@ static void put_step_of(part_t *p, const map_step_t *step) {
 // A function of many instructions, of all vectors together: it reads until its end what a result may not overwrite.
 static void put_function_step(part_t *p, const map_step_t *step) {
   function_registers_t of[VECTOR_TURNS];
-  const uint32_t count = leat_function_code_registers(step->op);
+  const uint32_t asked = leat_function_code_registers(step->op);
+  const uint32_t count = asked < FUNCTION_REGISTERS ? asked : FUNCTION_REGISTERS;  // it is: a compiler cannot know
   EACH_TURN(p) {
     function_registers_t *r = &of[p->code.turn];
     r->x = operand(p, step->a);

@@ -5,7 +5,8 @@
 //
 // An op waits if its result is large and takes no less memory than what the op reads would, meanwhile, that nothing
 // else keeps. What is spread from much less, such as the places of a class in its rows, need not be as large: it would
-// be stored and loaded for nothing. Works on primitives; ops change their places and nothing else, so bits do not change.
+// be stored and loaded for nothing. Works on primitives; ops change their places and nothing else, so bits do not
+// change.
 #include "ir/rebuild.h"
 #include "opt/opt.h"
 
