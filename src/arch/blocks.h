@@ -107,7 +107,9 @@ static inline bool leat_blocks_is_turned_step(int64_t floats) {
 
 // Elements of a strip, and rows that are long enough for strips of their own. A call of a kernel costs as much as a
 // hundred elements, which is more than L2 costs over L1: strips become shorter only where those of a program leave L2.
-enum { MAP_STRIP_MAX = 512, MAP_STRIP_MIN = 64, MAP_STRIPS_BYTES = BLOCKS_L2, MAP_ROW_MIN = 48 };
+// Code that goes through rows by itself has no strips: it takes rows of a vector.
+enum { MAP_STRIP_MAX = 512, MAP_STRIP_MIN = 64, MAP_STRIPS_BYTES = BLOCKS_L2 };
+enum { MAP_ROW_MIN = 48, MAP_CODE_ROW_MIN = 16 };
 enum { MAP_STRIP_LONG = 1 << 20 };  // of a program that needs no strips, since its values pass in registers
 enum { MAP_STRIP_STEP = 16 };       // strips are whole vectors of the widest level
 enum { REDUCE_STRIP = 512 };

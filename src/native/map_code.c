@@ -71,6 +71,8 @@ typedef struct part_s {
   uint32_t lanes_at;         // of the first vector of a body, which is repeated for all lanes: registers of sums
   uint8_t together;          // vectors that a body takes where there are so many
   uint8_t turns;             // that the body under way takes
+  uint8_t alike;             // vectors and steps of one function that go through it together
+  uint64_t done;             // steps of the body that went with one before, a bit each
   uint8_t sum[MAP_SUMS_MAX][MAP_SUM_LANES / 8];  // their registers
 } part_t;
 
@@ -398,32 +400,51 @@ static void put_step_of(part_t *p, const map_step_t *step) {
 }
 
 #define EACH_TURN(p) for ((p)->code.turn = 0; (p)->code.turn < (p)->turns; (p)->code.turn++)
-// A function of many instructions, of all vectors together: it reads until its end what a result may not overwrite.
-static void put_function_step(part_t *p, const map_step_t *step) {
+// The step under way, a function, and those behind it that are the same one of what is there already: so many as go
+// together. They are done then.
+static uint32_t take_alike(part_t *p, const map_step_t *out_steps[VECTOR_TURNS]) {
+  const uint32_t end = p->step < p->strips ? p->strips : p->end;
+  uint32_t count = 0;
+  for (uint32_t s = p->step; s < end && (count + 1) * p->turns <= p->alike; s++) {
+    const map_step_t *step = &p->steps[s];
+    const uint32_t made = p->values[step->a].made;
+    if (step->op != p->steps[p->step].op || (made != MAP_NO_STEP && made >= p->step)) continue;
+    p->done |= UINT64_C(1) << (s - p->first);
+    out_steps[count++] = step;
+  }
+  return count;
+}
+
+// It reads until its end what a result may not overwrite.
+static void put_functions(part_t *p) {
+  const map_step_t *steps[VECTOR_TURNS];
   function_registers_t of[VECTOR_TURNS];
-  const uint32_t asked = leat_function_code_registers(step->op);
-  const uint32_t count = asked < FUNCTION_REGISTERS ? asked : FUNCTION_REGISTERS;  // it is: a compiler cannot know
-  EACH_TURN(p) {
-    function_registers_t *r = &of[p->code.turn];
-    r->x = operand(p, step->a);
-    r->d = take(p, step->dst);
-    for (uint32_t i = 0; i < count; i++) r->free[i] = take(p, UINT16_MAX);
+  const uint16_t op = p->steps[p->step].op;
+  const uint32_t count = take_alike(p, steps), asked = leat_function_code_registers(op);
+  const uint32_t registers = asked < FUNCTION_REGISTERS ? asked : FUNCTION_REGISTERS;  // a compiler cannot know
+  uint8_t turns = 0;
+  for (uint32_t s = 0; s < count; s++) {
+    EACH_TURN(p) {
+      function_registers_t *r = &of[turns++];
+      r->x = operand(p, steps[s]->a);
+      r->d = take(p, steps[s]->dst);
+      for (uint32_t i = 0; i < registers; i++) r->free[i] = take(p, UINT16_MAX);
+    }
   }
-  if (p->failed == p->end) leat_function_code_put(&p->code, step->op, of, p->turns, temporary(p, 0));
-  EACH_TURN(p) {
-    for (uint32_t i = 0; i < count; i++) p->free |= 1u << of[p->code.turn].free[i];
-    release(p, step->a);
+  if (p->failed == p->end) leat_function_code_put(&p->code, op, of, turns, temporary(p, 0));
+  for (uint32_t t = 0; t < turns; t++) {
+    for (uint32_t i = 0; i < registers; i++) p->free |= 1u << of[t].free[i];
   }
-  p->code.turn = 0;
   if (p->code.count > p->code.room) fail(p);
 }
 
 static void put_step(part_t *p) {
   const map_step_t *step = &p->steps[p->step];
   const bool function = leat_function_code_has(step->op);
-  if (function) put_function_step(p, step);
+  if (function && (p->done >> (p->step - p->first) & 1) == 0) put_functions(p);
   EACH_TURN(p) {
     if (!function) put_step_of(p, step);
+    if (function) release(p, step->a);
     const uint8_t d = find(p, step->dst);
     if (d == NONE) continue;  // there were not enough registers
     put_sums_of_step(p, step->dst, d);
@@ -459,6 +480,7 @@ static void put_body(part_t *p, uint8_t turns, bool tail) {
   const uint32_t free = p->free;
   p->turns = turns;
   p->tail = tail;
+  p->done = 0;
   for (p->step = p->nest ? p->strips : p->first; p->step < p->end && p->step < p->failed; p->step++) put_step(p);
   p->step = p->end - 1;
   EACH_TURN(p) put_ends(p);
@@ -527,6 +549,7 @@ static void begin_row(part_t *p) {
   load_splats(p, MAP_ROW);
   p->tail = false;
   p->turns = 1;
+  p->done = 0;
   for (p->step = p->first; p->step < p->strips && p->step < p->failed; p->step++) put_step(p);
 }
 
@@ -577,18 +600,19 @@ static map_code_t keep(leat_native_code_t *code, const part_t *p) {
 }
 
 // Puts the function once to find its pointers. False: there are not enough registers, or bytes.
-static bool try_function(part_t *p, uint8_t together) {
+static bool try_function(part_t *p, uint8_t together, uint8_t alike) {
   p->together = together;
+  p->alike = alike;
   p->pointer_count = 0;
   put_function(p, 0);
   return p->failed == p->end && p->code.count <= p->code.room;
 }
 // With as many vectors together as there are registers for, where that is worth it.
 static bool find_together(part_t *p) {
-  for (uint8_t together = has_functions(p) ? VECTOR_TURNS : 1; together > 1; together /= 2) {
-    if (try_function(p, together)) return true;
+  for (uint8_t together = has_functions(p) ? VECTOR_TURNS : 0; together > 0; together /= 2) {
+    if (try_function(p, together, VECTOR_TURNS)) return true;
   }
-  return try_function(p, 1);
+  return try_function(p, 1, 1);
 }
 
 static part_t part_of(const leat_native_code_t *code, const map_plan_t *plan, const map_value_t *values) {

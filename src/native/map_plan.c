@@ -448,12 +448,19 @@ static bool may_be_narrow(const leat_native_stage_t *stage, const leat_native_pr
   return narrow && context->code != NULL && leat_native_map_code_is_wide(context->code);
 }
 
-// `sum_count`: stages whose sums the plan makes, if that can be; `narrow`: bf16 is read and written by code, if that
-// can be: then *out_plan is a nest, else NULL.
-static leat_status_t try_plan(leat_native_stage_t *stage, const leat_native_prepare_t *context, uint32_t sum_count,
-                              bool narrow, const map_plan_t **out_plan) {
+// What only a nest can do: stages whose sums the plan makes; bf16 that is read and written by code; rows that are too
+// short for strips.
+typedef struct wishes_s {
+  uint32_t sum_count;
+  bool narrow, short_rows;
+} wishes_t;
+
+// Where anything is wished, *out_plan is a nest that does it, or NULL.
+static leat_status_t try_plan(leat_native_stage_t *stage, const leat_native_prepare_t *context, wishes_t wishes,
+                              const map_plan_t **out_plan) {
+  const uint32_t sum_count = wishes.sum_count;
   map_plan_t *plan = leat_arena_alloc(context->arena, sizeof *plan);
-  map_builder_t b = {.stage = stage, .context = context, .plan = plan, .narrow = narrow};
+  map_builder_t b = {.stage = stage, .context = context, .plan = plan, .narrow = wishes.narrow};
   if (plan == NULL) LEAT_FAIL(LEAT_OUT_OF_MEMORY, "no memory for the plan of a MAP");
   *out_plan = NULL;
   LEAT_TRY(make_tables(&b));
@@ -465,14 +472,15 @@ static leat_status_t try_plan(leat_native_stage_t *stage, const leat_native_prep
     if (plan->sums.count == 0) return NULL;
     for (uint32_t i = 0; i < sum_count; i++) plan->sums.of[i].at = new_value(&b, PEF_CLASS_F32);
   }
-  LEAT_TRY(leat_native_map_space(plan, stage, context->arena));
+  const int64_t row_min = wishes.short_rows ? MAP_CODE_ROW_MIN : MAP_ROW_MIN;
+  LEAT_TRY(leat_native_map_space(plan, stage, row_min, context->arena));
   if (plan->sums.count != sum_count) return NULL;
   for (uint32_t i = 0; i < plan->leaf_count; i++) classify_leaf(&b, &plan->leaves[i]);
   LEAT_TRY(sort_steps(&b));
   if (context->code != NULL) LEAT_TRY(leat_native_map_order(plan, context->code, context->arena));
   find_uses(&b);
   LEAT_TRY(find_parts(&b));
-  if ((sum_count != 0 || narrow) && !plan->nest) return NULL;
+  if ((sum_count != 0 || wishes.narrow || wishes.short_rows) && !plan->nest) return NULL;
   LEAT_TRY(find_spreads(&b));
   place_stores(&b);
   LEAT_TRY(assign_storage(&b, stage));
@@ -484,8 +492,16 @@ static leat_status_t try_plan(leat_native_stage_t *stage, const leat_native_prep
 static leat_status_t make_plan(leat_native_stage_t *stage, const leat_native_prepare_t *context, uint32_t sum_count,
                                const map_plan_t **out_plan) {
   *out_plan = NULL;
-  if (may_be_narrow(stage, context)) LEAT_TRY(try_plan(stage, context, sum_count, true, out_plan));
-  return *out_plan != NULL ? NULL : try_plan(stage, context, sum_count, false, out_plan);
+  wishes_t wishes = {.sum_count = sum_count, .narrow = true};
+  if (may_be_narrow(stage, context)) LEAT_TRY(try_plan(stage, context, wishes, out_plan));
+  wishes.narrow = false;
+  if (*out_plan == NULL) LEAT_TRY(try_plan(stage, context, wishes, out_plan));
+  const map_plan_t *plan = *out_plan, *nest = NULL;
+  wishes.short_rows = context->code != NULL && plan != NULL && !plan->row_mode && !plan->is_copy &&
+                      plan->dims[plan->rank - 1] >= MAP_CODE_ROW_MIN;
+  if (wishes.short_rows) LEAT_TRY(try_plan(stage, context, wishes, &nest));
+  if (nest != NULL) *out_plan = nest;
+  return NULL;
 }
 
 // The stage and `sums` of those behind it as one.

@@ -143,7 +143,7 @@ static leat_status_t read_space(map_plan_t *plan, const leat_native_stage_t *sta
   return NULL;
 }
 
-static void keep_space(map_plan_t *plan, const space_t *space) {
+static void keep_space(map_plan_t *plan, const space_t *space, int64_t row_min) {
   plan->rank = space->rank;
   plan->row_dim = space->row_dim;
   memcpy(plan->dims, space->dims, sizeof plan->dims);
@@ -153,7 +153,7 @@ static void keep_space(map_plan_t *plan, const space_t *space) {
   for (uint32_t i = 0; i < plan->store_count; i++) {
     memcpy(plan->stores[i].strides, space->strides[plan->leaf_count + i], sizeof space->strides[0]);
   }
-  plan->row_mode = plan->rank == 1 || plan->row_dim == plan->rank - 1 || plan->dims[plan->rank - 1] >= MAP_ROW_MIN;
+  plan->row_mode = plan->rank == 1 || plan->row_dim == plan->rank - 1 || plan->dims[plan->rank - 1] >= row_min;
 }
 
 static void count_kept(map_plan_t *plan, const space_t *space) {
@@ -167,7 +167,8 @@ static void count_kept(map_plan_t *plan, const space_t *space) {
   if (!fits || !plan->row_mode) plan->sums.count = 0;
 }
 
-leat_status_t leat_native_map_space(map_plan_t *plan, const leat_native_stage_t *stage, leat_arena_t *arena) {
+leat_status_t leat_native_map_space(map_plan_t *plan, const leat_native_stage_t *stage, int64_t row_min,
+                                    leat_arena_t *arena) {
   space_t space;
   LEAT_TRY(read_space(plan, stage, arena, &space));
   const bool sums = plan->sums.count != 0;
@@ -179,7 +180,7 @@ leat_status_t leat_native_map_space(map_plan_t *plan, const leat_native_stage_t 
   }
   drop_ones(&space);
   merge_dims(&space, plan->is_copy && !sums ? plan->leaf_count : NO_STORE);
-  keep_space(plan, &space);
+  keep_space(plan, &space, row_min);
   if (plan->sums.count != 0) count_kept(plan, &space);
   return NULL;
 }
