@@ -98,6 +98,7 @@ static void pick(const function_t *f, name_t d, name_t yes, name_t no) {
 static void least_of_sizes(const function_t *f, name_t d, name_t a, name_t b) {
   EACH_TURN leat_vector_least_of_sizes(f->code, at(f, d), at(f, a), at(f, b));
 }
+static void move(const function_t *f, name_t d, name_t a) { EACH_TURN leat_vector_move(f->code, at(f, d), at(f, a)); }
 static void rest(const function_t *f, name_t d) { EACH_TURN leat_vector_rest(f->code, at(f, d), at(f, d)); }
 static void scale_kept(const function_t *f, name_t d, name_t by) {
   EACH_TURN leat_vector_scale_kept(f->code, at(f, d), at(f, d), at(f, by));
@@ -150,6 +151,18 @@ static void scale(const function_t *f, name_t r, name_t s, name_t x) {
   scale_kept(f, r, s);
 }
 
+// d = 1 / x, of normal numbers, NUMBER being 1, rounded as a division is: one off by less than a last place, as the
+// first step leaves it, becomes so (Markstein), unless all bits of the fraction of x are set: then it is 2^-n, not the
+// next. A division takes the time of twelve other instructions.
+static void reciprocal(const function_t *f, name_t d, name_t x, name_t t) {
+  EACH_TURN leat_vector_reciprocal(f->code, at(f, d), at(f, x));
+  for (int step = 0; step < 2; step++) {
+    move(f, t, d);
+    fma_less(f, t, x, NUMBER);
+    fma_onto(f, d, d, t);
+  }
+}
+
 static void exp_code(const function_t *f) {
   number(f, OF(exp_highest));
   op(f, VECTOR_MIN, D, NUMBER, X);
@@ -172,7 +185,7 @@ static void sigmoid_code(const function_t *f) {
 }
 
 // Beyond `near`, whose square compares as it does: 1 - 1 / E, E = (exp(2 |x|) + 1) / 2, of r = 2 |x| - n log(2),
-// halved. What is near is computed meanwhile.
+// halved. E is above 2 there, so that 1 less 2^-n is 1 less the next number, too. What is near is computed meanwhile.
 static void tanh_code(const function_t *f) {
   op(f, VECTOR_MUL, M, X, X);
   number(f, OF(tanh_far));
@@ -206,8 +219,8 @@ static void tanh_code(const function_t *f) {
   raise(f, S);
   fma_of(f, T, S, NUMBER);
   number(f, OF(one));
-  op(f, VECTOR_DIV, T, NUMBER, T);
-  op_where(f, VECTOR_SUB, D, NUMBER, T);
+  reciprocal(f, Q, T, M);
+  op_where(f, VECTOR_SUB, D, NUMBER, Q);
   take_sign(f);
 }
 

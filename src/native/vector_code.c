@@ -145,6 +145,9 @@ void leat_vector_rest(vector_code_t *code, uint8_t d, uint8_t a) {
   put_registers(code, (form_t){MAP_0F3A, PP_66, 0x56, MASK_NONE, false}, d, 0, a);
   put(code, VECTOR_NEAREST);
 }
+void leat_vector_reciprocal(vector_code_t *code, uint8_t d, uint8_t a) {
+  put_registers(code, (form_t){MAP_0F38, PP_66, 0x4c, MASK_NONE, false}, d, 0, a);
+}
 void leat_vector_or_and(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b) {
   enum { TABLE = 0xf8 };  // bit 4 d + 2 a + b is what is made of these three
   put_registers(code, (form_t){MAP_0F3A, PP_66, 0x25, MASK_NONE, false}, d, a, b);

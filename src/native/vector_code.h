@@ -77,6 +77,8 @@ void leat_vector_op_where(vector_code_t *code, vector_op_t op, uint8_t d, uint8_
 // number, ties to even, leaves of a; d = d | a & b.
 void leat_vector_least_of_sizes(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b);
 void leat_vector_rest(vector_code_t *code, uint8_t d, uint8_t a);
+// `reciprocal`: 1 / a, off by 2^-14 of itself at most.
+void leat_vector_reciprocal(vector_code_t *code, uint8_t d, uint8_t a);
 void leat_vector_or_and(vector_code_t *code, uint8_t d, uint8_t a, uint8_t b);
 
 // Memory at base + 4 * index; `part`: only the lanes of the part mask, which is vector register VECTOR_PART with 256
