@@ -50,7 +50,7 @@ typedef struct leat_cmd_s {
   leat_status_t (*run)(const void *options, const char *const *operands);
 } leat_cmd_t;
 
-extern const leat_cmd_t leat_cmd_info, leat_cmd_run, leat_cmd_compile, leat_cmd_opt, leat_cmd_machine,
+extern const leat_cmd_t leat_cmd_info, leat_cmd_run, leat_cmd_compile, leat_cmd_opt, leat_cmd_machine, leat_cmd_plan,
     leat_cmd_examples;
 
 // Fills `options` (zeroed, cmd->options_bytes) and `operands` from the arguments after the subcommand's name.

@@ -4,7 +4,7 @@
 
 #include "driver/cmd.h"
 
-static const leat_cmd_t *const commands[] = {&leat_cmd_info, &leat_cmd_run,     &leat_cmd_compile,
+static const leat_cmd_t *const commands[] = {&leat_cmd_info, &leat_cmd_plan,    &leat_cmd_run,     &leat_cmd_compile,
                                              &leat_cmd_opt,  &leat_cmd_machine, &leat_cmd_examples};
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
