@@ -29,6 +29,7 @@ LIMITS = {
 # Comparisons of text that is open: file -> how many, and what is compared.
 OPEN_TEXT = {
     "arch/arch.c": (2, "what a user wrote after --arch"),
+    "arch/chip.c": (6, "what a user wrote after --arch, values of a record"),
     "arch/record.c": (2, "values of a record, the short form in a PEF"),
     "cut/blocks.c": (1, "names of modules"),
     "cut/decision.c": (1, "names of modules"),

@@ -243,6 +243,7 @@ def lint(suite):
         (sys.executable, "tools/check_text.py"),
         (sys.executable, "tools/gen_stages.py", "--check"),
         (sys.executable, "tools/gen_machines.py", "--check"),
+        (sys.executable, "tools/gen_chips.py", "--check"),
         (sys.executable, "tools/check_exports.py", suite.build / "libleat.so"),
         ("tools/check_globals.sh", suite.build),
         ("tools/check_format.sh",),

@@ -28,7 +28,11 @@ typedef struct way_s {
   leat_chip_pipe_t pipe;
   leat_chip_share_t share;
   double seconds;
+  bool streams;  // weights come with every tile
 } way_t;
+
+// Of the tiles, the levels of a pipeline that are not worth thinner ones.
+#define FILL_SHARE 0.02
 
 static void way_deinit(way_t *way) {
   leat_chip_pipe_deinit(&way->pipe);
@@ -133,6 +137,7 @@ static leat_status_t try_tile(finder_t *f, const leat_chip_tile_t *tile, bool st
   way_t way;
   leat_status_t status = begin_way(f, tile, &way);
   bool fits = status == NULL && share_way(f, &way);
+  way.streams = !fits;
   while (status == NULL && !fits && streams && let_one_go(&way.pipe)) fits = share_way(f, &way);
   *out_fits = fits;
   if (fits)
@@ -155,16 +160,18 @@ static bool make_smaller(const finder_t *f, leat_chip_tile_t *tile) {
   return longest != NULL;
 }
 
+// Filling the pipeline takes so small a part of the time that thinner tiles gain nothing.
+static bool is_filled(const way_t *way) { return (double)way->pipe.levels - 1 <= FILL_SHARE * way->tiles; }
+
+// Tiles get smaller as long as nothing fits, or the pipeline fills for long.
 static leat_status_t find_way(finder_t *f, const leat_chip_tile_t *first, way_t *best) {
-  bool fits;
-  LEAT_TRY(try_tile(f, first, false, best, &fits));
-  if (fits) return NULL;
   leat_chip_tile_t tile = *first;
-  LEAT_TRY(try_tile(f, &tile, true, best, &fits));
-  for (bool stays = false; !stays && make_smaller(f, &tile);) {
+  bool stays, fits;
+  do {
     LEAT_TRY(try_tile(f, &tile, false, best, &stays));
-    if (!stays) LEAT_TRY(try_tile(f, &tile, true, best, &fits));
-  }
+    if (!stays && (best->share.grants == NULL || best->streams)) LEAT_TRY(try_tile(f, &tile, true, best, &fits));
+    if (stays && (is_filled(best) || tile.rows == 1)) return NULL;
+  } while (make_smaller(f, &tile));
   return NULL;
 }
 

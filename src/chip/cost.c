@@ -21,6 +21,11 @@ enum { SCORE_OPERATIONS = 8, SCORE_FUNCTIONS = 2 };
 
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b != 0); }
+// A file may say sizes whose product no machine computes.
+static int64_t times(int64_t a, int64_t b) {
+  int64_t product;
+  return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
+}
 
 // --- extents ---------------------------------------------------------------------------------------------------------
 
@@ -61,7 +66,8 @@ double leat_chip_tile_elements(const leat_pef_t *pef, const pef_body_t *body, co
 static int64_t extents(const site_t *s, uint32_t index, uint32_t first, uint32_t end) {
   const pef_operand_t *operand = operand_of(s, index);
   int64_t elements = 1;
-  for (uint32_t d = first; d < end; ++d) elements *= leat_chip_extent(s->pef, s->body, operand, d, s->tile);
+  for (uint32_t d = first; d < end; ++d)
+    elements = times(elements, leat_chip_extent(s->pef, s->body, operand, d, s->tile));
   return elements;
 }
 static int64_t all_extents(const site_t *s, uint32_t index) { return extents(s, index, 0, operand_of(s, index)->rank); }
@@ -129,7 +135,7 @@ static void cost_map(site_t *s) {
     functions += flops >= TAIL_FLOPS;
     operations += in->op == PEF_OP_WRAP || (flops > 0 && flops < TAIL_FLOPS);
   }
-  s->cost->is_streamed = true;
+  s->cost->is_streamed = s->cost->can_ride = true;
   add_chain(s, least_lanes(s), all_extents(s, leat_pef_output(s->pef, s->stage)), operations, functions);
 }
 
@@ -137,8 +143,10 @@ static void cost_reduce(site_t *s) {
   const pef_operand_t *in = operand_of(s, PEF_REDUCE_in);
   const uint64_t mask = (uint64_t)s->stage->params.reduce.dims;
   int64_t lines = 1, length = 1;
-  for (uint32_t d = 0; d < in->rank; ++d)
-    *((mask >> d & 1) != 0 ? &length : &lines) *= leat_chip_extent(s->pef, s->body, in, d, s->tile);
+  for (uint32_t d = 0; d < in->rank; ++d) {
+    int64_t *side = (mask >> d & 1) != 0 ? &length : &lines;
+    *side = times(*side, leat_chip_extent(s->pef, s->body, in, d, s->tile));
+  }
   const int64_t lanes = lanes_of(s, PEF_REDUCE_in);
   s->cost->is_streamed = true;
   add_lines(s, LEAT_CHIP_TREE, lanes, lines, length, 1);
@@ -160,7 +168,8 @@ static void cost_contract(site_t *s) {
   int64_t sizes[4] = {1, 1, 1, 1};  // ORDER: pef_role
   for (uint32_t d = 0; d < operand_of(s, c)->rank; ++d) {
     const uint32_t from = params->roles[d] == PEF_ROLE_K ? PEF_CONTRACT_a : c;
-    sizes[params->roles[d]] *= leat_chip_extent(s->pef, s->body, operand_of(s, from), d, s->tile);
+    int64_t *size = &sizes[params->roles[d]];
+    *size = times(*size, leat_chip_extent(s->pef, s->body, operand_of(s, from), d, s->tile));
   }
   add_product_of(s, PEF_CONTRACT_b, PEF_CONTRACT_a,
                  (int64_t[]){sizes[PEF_ROLE_BATCH], sizes[PEF_ROLE_N], sizes[PEF_ROLE_M], sizes[PEF_ROLE_K]});
@@ -178,7 +187,7 @@ static void cost_conv(site_t *s) {
   const uint32_t y_rank = operand_of(s, PEF_CONV_y)->rank, w_rank = operand_of(s, PEF_CONV_w)->rank;
   const int64_t groups = most(1, s->stage->params.conv.groups);
   const int64_t images = extents(s, PEF_CONV_y, 0, 1), outputs = extents(s, PEF_CONV_y, 1, 2);
-  const int64_t sizes[4] = {groups, ceil_div(outputs, groups), images * extents(s, PEF_CONV_y, 2, y_rank),
+  const int64_t sizes[4] = {groups, ceil_div(outputs, groups), times(images, extents(s, PEF_CONV_y, 2, y_rank)),
                             met_taps(s, extents(s, PEF_CONV_w, 1, w_rank))};
   add_product_of(s, PEF_CONV_w, PEF_CONV_x, sizes);
 }
@@ -188,22 +197,22 @@ static void cost_conv_wgrad(site_t *s) {
   const uint32_t dy_rank = operand_of(s, PEF_CONV_WGRAD_dy)->rank, dw_rank = operand_of(s, PEF_CONV_WGRAD_dw)->rank;
   const int64_t groups = most(1, s->stage->params.conv_wgrad.groups);
   const int64_t sizes[4] = {
-      groups * extents(s, PEF_CONV_WGRAD_dw, 0, batch),
+      times(groups, extents(s, PEF_CONV_WGRAD_dw, 0, batch)),
       ceil_div(extents(s, PEF_CONV_WGRAD_dw, batch, batch + 1), groups),
       extents(s, PEF_CONV_WGRAD_dw, batch + 1, dw_rank),
-      extents(s, PEF_CONV_WGRAD_dy, batch, batch + 1) * extents(s, PEF_CONV_WGRAD_dy, batch + 2, dy_rank)};
+      times(extents(s, PEF_CONV_WGRAD_dy, batch, batch + 1), extents(s, PEF_CONV_WGRAD_dy, batch + 2, dy_rank))};
   add_product_of(s, PEF_CONV_WGRAD_dy, PEF_CONV_WGRAD_x, sizes);
 }
 
 static int64_t taps(const site_t *s) {
   const pef_window_t *w = &s->stage->params.window;
   int64_t count = 1;
-  for (int64_t i = 0; i < w->spatial; ++i) count *= w->window[i];
+  for (int64_t i = 0; i < w->spatial; ++i) count = times(count, w->window[i]);
   return count;
 }
 static void cost_pool(site_t *s) { add_chain(s, lanes_of(s, PEF_POOL_x), all_extents(s, PEF_POOL_y), taps(s), 0); }
 static void cost_pool_grad(site_t *s) {
-  add_chain(s, lanes_of(s, PEF_POOL_GRAD_x), all_extents(s, PEF_POOL_GRAD_dy), 2 * taps(s), 0);
+  add_chain(s, lanes_of(s, PEF_POOL_GRAD_x), all_extents(s, PEF_POOL_GRAD_dy), times(2, taps(s)), 0);
 }
 
 // --- tables ----------------------------------------------------------------------------------------------------------
@@ -230,6 +239,7 @@ static void cost_scatter(site_t *s) {
   const int64_t tiles = spread ? ceil_div(rows, s->tile->rows < rows ? s->tile->rows : rows) : 1;
   add_lookup(s, PEF_SCATTER_out, ceil_div(all_extents(s, PEF_SCATTER_updates), tiles), 2);
   s->cost->is_spread = spread;
+  s->cost->is_updated = true;
 }
 
 static void cost_search(site_t *s) {
@@ -274,9 +284,9 @@ static void add_scores(site_t *s, int64_t products, int64_t values, int64_t chai
   const double part = part_of_scores(&s->stage->params.attention, q->dims[q->rank - 2u], keys);
   const int64_t met = most(1, (int64_t)ceil(part * (double)keys));
   const int64_t lanes = lanes_of(s, PEF_ATTENTION_q);
-  (void)add_product(s, lanes, heads * products, met, queries, q->dims[q->rank - 1u]);
-  (void)add_product(s, lanes, heads * values, met, queries, v->dims[v->rank - 1u]);
-  add_chain(s, leat_chip_lanes(s->chip, sizeof(float)), heads * queries * met, chains * SCORE_OPERATIONS,
+  (void)add_product(s, lanes, times(heads, products), met, queries, q->dims[q->rank - 1u]);
+  (void)add_product(s, lanes, times(heads, values), met, queries, v->dims[v->rank - 1u]);
+  add_chain(s, leat_chip_lanes(s->chip, sizeof(float)), times(times(heads, queries), met), chains * SCORE_OPERATIONS,
             chains * SCORE_FUNCTIONS);
 }
 static void cost_attention(site_t *s) { add_scores(s, 1, 1, 1); }

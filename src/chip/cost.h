@@ -60,6 +60,8 @@ typedef struct leat_chip_cost_s {
   uint32_t table;                 // operand that is looked up; LEAT_CHIP_NONE
   double looked_up;               // bytes of it, of a tile
   bool is_spread;                 // operands without rows are divided among tiles: updates find their tile
+  bool is_updated;                // the table is read and written
+  bool can_ride;                  // elements of one result after the other, as the tail of a PCU takes them
   bool is_streamed;               // elements come and go in order: what comes from memory needs no buffer
 } leat_chip_cost_t;
 

@@ -139,9 +139,9 @@ static bool is_for(const maker_t *m, uint32_t from, uint32_t to) {
   return true;
 }
 
-// The product in whose units a MAP rides: of those it reads, the last; LEAT_CHIP_NONE.
+// The product in whose units a stage rides: of those it reads, the last; LEAT_CHIP_NONE.
 static uint32_t host_of(const maker_t *m, uint32_t stage) {
-  if (stage_of(m, stage)->kind != PEF_STAGE_MAP) return LEAT_CHIP_NONE;
+  if (!m->costs[stage].can_ride) return LEAT_CHIP_NONE;
   uint32_t host = LEAT_CHIP_NONE;
   for (uint32_t i = 0; i < m->links.count; ++i) {
     const link_t *link = &m->links.data[i];
@@ -248,7 +248,7 @@ static leat_status_t add_memory(maker_t *m, uint32_t index) {
   }
   // What is updated is read here and there, and written so: half of it each.
   if (use->index == cost->table) choose_table(m, cost, &pass);
-  if (use->index == cost->table && stage_of(m, use->stage)->kind == PEF_STAGE_SCATTER) pass.bytes /= 2;
+  if (use->index == cost->table && cost->is_updated) pass.bytes /= 2;
   return add_pass(m, &pass);
 }
 

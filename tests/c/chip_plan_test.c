@@ -209,7 +209,7 @@ static void what_waits_has_more_copies(void **state) {
   leat_chip_t sn10;
   assert_true(leat_chip_built_in("sn10", &sn10));
   chip_maker_t m;
-  chip_maker_begin(&m, 256);
+  chip_maker_begin(&m, 1024 * 32);
   const chip_value_t x = chip_maker_symbol(&m, PEF_SYMBOL_INPUT, true, CHIP_DIMS(1024));
   const chip_value_t a = chip_maker_buffer(&m, CHIP_DIMS(1024)), b = chip_maker_buffer(&m, CHIP_DIMS(1024));
   const chip_value_t y = chip_maker_symbol(&m, PEF_SYMBOL_OUTPUT, true, CHIP_DIMS(1024));
@@ -228,8 +228,53 @@ static void what_waits_has_more_copies(void **state) {
   assert_int_equal(edge_between(&p, 2, LEAT_CHIP_MEMORY)->depth, 0);
   assert_true(p.memory_bytes == 2 * 32 * 1024 * 2);  // x in, y out
   assert_int_equal(p.resident_bytes, 0);
-  assert_int_equal(p.tile_count, 8);
+  assert_int_equal(p.tile_count, 1024);
   leat_chip_allocation_deinit(&p);
+  leat_pef_close(pef);
+}
+
+// Of two tiles as high as the record wants, most of the time would be that until all stages work: tiles get thinner.
+static void short_sections_get_thin_tiles(void **state) {
+  (void)state;
+  leat_chip_t sn10;
+  assert_true(leat_chip_built_in("sn10", &sn10));
+  chip_maker_t m;
+  chip_maker_begin(&m, 64);
+  chip_value_t value = chip_maker_symbol(&m, PEF_SYMBOL_INPUT, true, CHIP_DIMS(1 << 20));
+  for (int i = 0; i < 5; ++i) {
+    const chip_value_t next = chip_maker_buffer(&m, CHIP_DIMS(1 << 20));
+    chip_maker_map(&m, value, NULL, 1, next);
+    value = next;
+  }
+  chip_maker_map(&m, value, NULL, 1, chip_maker_symbol(&m, PEF_SYMBOL_OUTPUT, true, CHIP_DIMS(1 << 20)));
+  leat_pef_t *pef = chip_maker_end(&m);
+  leat_chip_allocation_t thin = allocate(&sn10, pef, 4);
+  leat_chip_time_t time;
+  leat_chip_time_of(&sn10, &thin, &(leat_chip_given_t){0}, &time);
+  assert_int_equal(thin.tile_rows, 1);
+  assert_true(time.fill < 0.1 * time.stream);
+  leat_chip_allocation_deinit(&thin);
+  leat_pef_close(pef);
+}
+
+// Every request for memory may be refused: nothing is lost then.
+static void without_memory_nothing_is_planned(void **state) {
+  (void)state;
+  leat_chip_t tiny;
+  assert_true(leat_chip_built_in("tiny", &tiny));
+  leat_pef_t *pef = feed_forward(1024, 2048, true);
+  uint64_t refused = 0;
+  for (bool planned = false; !planned; ++refused) {
+    leat_chip_plan_t plan;
+    leat_alloc_fail_after(refused + 1);
+    leat_status_t status = leat_chip_plan_make(&tiny, pef, 0, &plan);
+    leat_alloc_fail_after(0);
+    planned = status == NULL;
+    if (planned) leat_chip_plan_deinit(&plan);
+    assert_true(planned || leat_status_code(status) == LEAT_OUT_OF_MEMORY);
+    leat_status_free(status);
+  }
+  assert_true(refused > 10);
   leat_pef_close(pef);
 }
 
@@ -409,12 +454,20 @@ static void allocations_keep_the_rules(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(a_shard_of_ffn0_exactly),    cmocka_unit_test(the_first_section),
-      cmocka_unit_test(the_second_section),         cmocka_unit_test(the_third_section),
-      cmocka_unit_test(the_fourth_section),         cmocka_unit_test(measured_relus),
-      cmocka_unit_test(what_waits_has_more_copies), cmocka_unit_test(weights_that_do_not_fit_stream),
-      cmocka_unit_test(what_does_not_fit_is_told),  cmocka_unit_test(halves_share_the_rows),
-      cmocka_unit_test(a_chip_of_ones_own),         cmocka_unit_test(allocations_keep_the_rules),
+      cmocka_unit_test(a_shard_of_ffn0_exactly),
+      cmocka_unit_test(the_first_section),
+      cmocka_unit_test(the_second_section),
+      cmocka_unit_test(the_third_section),
+      cmocka_unit_test(the_fourth_section),
+      cmocka_unit_test(measured_relus),
+      cmocka_unit_test(what_waits_has_more_copies),
+      cmocka_unit_test(short_sections_get_thin_tiles),
+      cmocka_unit_test(without_memory_nothing_is_planned),
+      cmocka_unit_test(weights_that_do_not_fit_stream),
+      cmocka_unit_test(what_does_not_fit_is_told),
+      cmocka_unit_test(halves_share_the_rows),
+      cmocka_unit_test(a_chip_of_ones_own),
+      cmocka_unit_test(allocations_keep_the_rules),
   };
   return cmocka_run_group_tests(tests, needs_data, NULL);
 }

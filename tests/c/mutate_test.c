@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "chip/plan.h"
 #include "io/idx.h"
 #include "io/npy.h"
 #include "io/weights.h"
@@ -199,6 +200,18 @@ static leat_status_t look_at(const leat_pef_t *pef) {
   return unsupported ? NULL : status;
 }
 
+// What a chip would make of it, or that it does not fit.
+static leat_status_t plan_it(const leat_pef_t *pef) {
+  leat_chip_t chip;
+  leat_chip_plan_t plan;
+  if (!leat_chip_built_in("tiny", &chip)) return NULL;
+  leat_status_t status = leat_chip_plan_make(&chip, pef, 0, &plan);
+  if (status == NULL) leat_chip_plan_deinit(&plan);
+  const bool unsupported = leat_status_code(status) == LEAT_UNSUPPORTED;
+  if (unsupported) leat_status_free(status);
+  return unsupported ? NULL : status;
+}
+
 // What the checker accepts is computed, but for lack of memory. A file that lost both its arch and native's layout is
 // one for another target.
 static leat_status_t feed_pef(const char *path, uint64_t round, uint32_t *out_used) {
@@ -206,6 +219,7 @@ static leat_status_t feed_pef(const char *path, uint64_t round, uint32_t *out_us
   LEAT_TRY(leat_pef_open(path, &pef));
   *out_used = is_small(pef) && (pef->layout_count != 0 || pef->buffer_count == 0);
   leat_status_t status = *out_used && pef->loop_count != 0 ? look_at(pef) : NULL;
+  if (status == NULL) status = plan_it(pef);
   leat_pef_close(pef);
   if (status == NULL && *out_used) status = run_program(path, round);
   if (status == NULL || leat_status_code(status) == LEAT_OUT_OF_MEMORY) return status;
