@@ -215,10 +215,19 @@ static bool has_writer(const maker_t *m, uint32_t use) {
   return false;
 }
 
-// A part of it belongs to a tile.
+// A part of it belongs to a tile: rows, or places of an axis of which a tile has not all, run along it. What is
+// broadcast along them is the same for every tile.
 static bool moves(const maker_t *m, const pef_operand_t *operand) {
+  if (operand->row_dim != PEF_NO_ROW_DIM && operand->strides[operand->row_dim] != 0) return true;
   const pef_cut_t *cuts;
-  return operand->row_dim != PEF_NO_ROW_DIM || (m->pef->cut_count > 0 && leat_pef_cuts(m->pef, operand, &cuts) > 0);
+  const pef_axis_t *axes;
+  const uint32_t count = m->pef->cut_count > 0 ? leat_pef_cuts(m->pef, operand, &cuts) : 0;
+  if (count > 0) (void)leat_pef_axes(m->pef, m->body, &axes);
+  for (uint32_t i = 0; i < count; ++i) {
+    const bool is_whole = m->tile->axes[cuts[i].axis - 1] >= (int64_t)axes[cuts[i].axis - 1].count;
+    if (!is_whole && operand->strides[cuts[i].dim] != 0) return true;
+  }
+  return false;
 }
 
 // Tables are looked up where they lie, unless all of one loads sooner than what is looked up in it.

@@ -68,6 +68,10 @@ static void add_operand(chip_maker_t *maker, const chip_value_t *value, uint32_t
   operand->row_dim = PEF_NO_ROW_DIM;
   for (uint32_t d = 0; d < rank; ++d) {
     operand->dims[d] = extents[d];
+    if (d == 0 && from[d] < 0 && extents[d] == maker->rows) {  // broadcast along the rows, as compilers write it
+      operand->row_dim = 0;
+      operand->row_mult = 1;
+    }
     if (from[d] < 0) continue;
     operand->strides[d] = 1;
     for (uint32_t e = (uint32_t)from[d] + 1; e < value->rank; ++e) operand->strides[d] *= value->dims[e];
