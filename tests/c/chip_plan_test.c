@@ -233,6 +233,58 @@ static void what_waits_has_more_copies(void **state) {
   leat_pef_close(pef);
 }
 
+static uint32_t stages_of_tail(int64_t k, uint32_t operations, bool keeps_product) {
+  leat_chip_t sn10;
+  assert_true(leat_chip_built_in("sn10", &sn10));
+  chip_maker_t m;
+  chip_maker_begin(&m, 4096);
+  const chip_value_t x = chip_maker_symbol(&m, PEF_SYMBOL_INPUT, true, CHIP_DIMS(k));
+  const chip_value_t w = chip_maker_symbol(&m, PEF_SYMBOL_PARAMETER, false, CHIP_DIMS(64, k));
+  const chip_value_t product = keeps_product ? chip_maker_symbol(&m, PEF_SYMBOL_OUTPUT, true, CHIP_DIMS(64))
+                                             : chip_maker_buffer(&m, CHIP_DIMS(64));
+  chip_maker_product(&m, 0, x, w, product);
+  chip_maker_map(&m, product, NULL, operations, chip_maker_symbol(&m, PEF_SYMBOL_OUTPUT, true, CHIP_DIMS(64)));
+  leat_pef_t *pef = chip_maker_end(&m);
+  leat_chip_allocation_t a = allocate(&sn10, pef, 4);
+  const uint32_t stages = a.stage_count;
+  assert_true((a.node_of[0] == a.node_of[1]) == (stages == 1));
+  leat_chip_allocation_deinit(&a);
+  leat_pef_close(pef);
+  return stages;
+}
+
+// A tail rides in the units of its product where nobody else reads that, and the tail keeps up: a block of k cycles
+// gives 6 vectors, 7 passes for 40 operations each.
+static void tails_ride_where_they_keep_up(void **state) {
+  (void)state;
+  assert_int_equal(stages_of_tail(64, 40, false), 1);
+  assert_int_equal(stages_of_tail(41, 40, false), 2);
+  assert_int_equal(stages_of_tail(64, 40, true), 2);
+}
+
+// A loop of one section loads its program once.
+static void programs_stay_in_loops(void **state) {
+  (void)state;
+  char path[1024];
+  (void)snprintf(path, sizeof path, "%s/pef/2.1/loops_train/program.pef", getenv("LEAT_TEST_DATA"));
+  leat_pef_t *pef = NULL;
+  leat_chip_t sn10;
+  leat_chip_plan_t plan;
+  assert_ok(leat_pef_open(path, &pef));
+  assert_true(leat_chip_built_in("sn10", &sn10));
+  assert_ok(leat_chip_plan_make(&sn10, pef, 0, &plan));
+  uint32_t loops = 0;
+  for (uint32_t i = 0; i < plan.sections.count; ++i) {
+    const leat_chip_section_t *section = &plan.sections.data[i];
+    assert_true(section->loads == 1);
+    assert_true(fabs(section->seconds - section->times * section->time.total - sn10.program_load) < 1e-12);
+    loops += section->times == 24;
+  }
+  assert_true(loops > 3);
+  leat_chip_plan_deinit(&plan);
+  leat_pef_close(pef);
+}
+
 // Of two tiles as high as the record wants, most of the time would be that until all stages work: tiles get thinner.
 static void short_sections_get_thin_tiles(void **state) {
   (void)state;
@@ -461,6 +513,8 @@ int main(void) {
       cmocka_unit_test(the_fourth_section),
       cmocka_unit_test(measured_relus),
       cmocka_unit_test(what_waits_has_more_copies),
+      cmocka_unit_test(tails_ride_where_they_keep_up),
+      cmocka_unit_test(programs_stay_in_loops),
       cmocka_unit_test(short_sections_get_thin_tiles),
       cmocka_unit_test(without_memory_nothing_is_planned),
       cmocka_unit_test(weights_that_do_not_fit_stream),

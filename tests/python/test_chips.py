@@ -15,6 +15,12 @@ TRACED = """leat.graph 1
 %2 = linear(%0, %1, none) : f32[64,32] @ "net.fc" "net.py:3"
 output(%2) {name="net__fc__logits", seed="one"}
 """
+FFN0 = """leat.graph 1
+%0 = symbol() {kind="input", name="x", requires_grad=0} : bf16[2048,12288]
+%1 = symbol() {kind="param", name="w", requires_grad=0} : bf16[6144,12288]
+%2 = linear(%0, %1, none) : bf16[2048,6144] @ "ffn0" "net.py:3"
+output(%2) {name="y", seed="one"}
+"""
 
 
 def leat(folder, *arguments, code=0):
@@ -49,6 +55,18 @@ def test_a_plan_tells_every_section_and_what_bounds_it(folder):
         assert section["bound"] in ("compute", "memory", "fill", "weights", "load")
     run = sum(section["seconds"] for section in told["sections"] if section["type"] != "prepare")
     assert told["run_seconds"] == pytest.approx(run)
+
+
+def test_a_shard_of_ffn0_exactly(folder):
+    """The first feed-forward product of GPT3-175B, a shard of 8, as DFModel's log has it; weights come once besides."""
+    (folder / "ffn0.graph").write_text(FFN0)
+    leat(folder, "compile", "ffn0.graph", "-o", "ffn0.pef", "--inference", "--arch", "native:32768,1048576,33554432")
+    told = json.loads(leat(folder, "plan", "ffn0.pef", "--arch", ARCH / "dfmodel.yaml", "--json"))
+    section = next(section for section in told["sections"] if section["type"] == "fwd")
+    assert section["tile_rows"] == 32 and section["tiles"] == 64 and section["pcus"] <= 640
+    assert section["compute_cycles"] == section["interval_cycles"] == 24576
+    assert section["stream_seconds"] == pytest.approx(1.258291e-3, abs=0.5e-9)
+    assert section["weights_seconds"] == pytest.approx(6144 * 12288 * 2 / 100e9)
 
 
 def test_numbers_that_nobody_has_published_are_listed(folder):
