@@ -453,5 +453,5 @@ leat_status_t leat_pef_check(const leat_pef_t *pef) {
   leat_free(checker->buffer_uses);
   leat_free(checker->times);
   leat_free(checker);
-  return status;
+  return status != NULL ? status : leat_pef_check_chips(pef);
 }

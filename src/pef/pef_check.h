@@ -5,7 +5,7 @@
 // what it reaches), pef_check_stage.c (a stage against the schema, stage.def), pef_check_alias.c (operands that share
 // memory), pef_rules.c and pef_check_map.c (what a kind demands beside), pef_check_bounds.c (bounds of indices),
 // pef_check_argument.c (a place, and what a body does there), pef_check_loop.c (loops, arguments that move),
-// pef_check_work.c (how much a run does). Private to src/pef.
+// pef_check_work.c (how much a run does), pef_check_chip.c (what a chip has where). Private to src/pef.
 #ifndef LEAT_PEF_CHECK_H_
 #define LEAT_PEF_CHECK_H_
 
@@ -71,6 +71,7 @@ leat_status_t leat_pef_check_stage(const pef_stage_site_t *site) LEAT_MUST_USE;
 leat_status_t leat_pef_check_bounds(const leat_pef_t *pef) LEAT_MUST_USE;
 leat_status_t leat_pef_check_blocks(const leat_pef_t *pef) LEAT_MUST_USE;
 leat_status_t leat_pef_check_loops(const leat_pef_t *pef) LEAT_MUST_USE;
+leat_status_t leat_pef_check_chips(const leat_pef_t *pef) LEAT_MUST_USE;  // pef_check_chip.c
 leat_status_t leat_pef_check_argument(const leat_pef_t *pef, const pef_argument_t *argument) LEAT_MUST_USE;
 // Argument `index` of the file holds what the body does with it, wherever it moves.
 leat_status_t leat_pef_check_use(const leat_pef_t *pef, uint32_t index, const pef_slot_use_t *use) LEAT_MUST_USE;

@@ -87,6 +87,28 @@
 // whoever reads or writes it from outside are its values, row-major. Nobody outside sees arena and tile buffers: their
 // dims are written as they lie.
 //
+// Chips (2.2). Optional segments say where a chip has what bodies compute; what is computed does not depend on them.
+// CHIPS has one record, or none of these segments has any. A chip has `tiles` tiles, of which the file uses the first
+// `tiles_used`. Tile t is in column t / stack and row t % stack of the chip's tiles. A tile has rows x columns cells,
+// around the corners of which lie (rows + 1) x (columns + 1) switches. Cells and switches are numbered tile by tile,
+// row-major. Of the cells of a tile, n of them, `pcus` are PCUs and `pmus` PMUs: with i = r * columns + (r + c) %
+// columns for cell (r, c), it is a PCU if floor((i + 1) * pcus / n) is more than p = floor(i * pcus / n); else, with
+// j = i - p and m = n - pcus, a PMU if floor((j + 1) * pmus / m) is more than floor(j * pmus / m). Others are empty.
+//   A cell touches the four switches at its corners. A switch is linked, both ways, with those beside it, above and
+// below it in its tile by vector_links links, and across the border to the next tile with the one that it faces by
+// border_links. AGCU k of the `agcus` of a tile hangs, by one link each way, on the switch in row floor((2 * floor(k /
+// 2) + 1) * (rows + 1) / (2 * ceil(agcus / 2))) of the first column of switches if k is even, of the last if it is odd;
+// it has `ports` ports: port q is cell (t * agcus + k) * ports + q of type AG, and touches the AGCU alone. Nodes are
+// the switches, then the AGCUs, tile by tile. A link carries a vector of 64 bytes a cycle, and takes `hop` cycles.
+//   A body that is planned runs on `parts` groups of tiles that are alike: what follows is of the first, tiles 0 to
+// tiles_used / parts; group g has the same, in tiles g * tiles_used / parts on. It has stages with their PCUs, edges
+// (what passes between stages, or to and from DDR) with their PMUs, units on cells, and nets. A net carries what its
+// source says to all its sinks; its hops are a tree whose roots are the nodes that the source touches: a hop goes along
+// a link from a root, or from a node that an earlier hop of the net has entered, to a node that none has. It touches
+// each of its sinks. The copies of a tile that a PMU holds lie in banks: its even copies in banks[0], the odd ones in
+// banks[1], the last in banks[2] where their number is odd and above 1; these share none, since one of two copies that
+// follow each other is written while the other is read.
+//
 // Values. Stages compute in the class (enum pef_class) of the dtype of what they read, a CONTRACT in that which all
 // three share; a result is converted when it is stored, not before. A conversion rounds once, to nearest, ties to even;
 // a float becomes an integer by truncation, the least of i64 where that does not fit or it is a NaN; integers lose
@@ -389,6 +411,76 @@ typedef struct pef_step_s {
                     // 2^64. Of STRINGS 1 to PEF_MAX_DIGITS: so many decimal digits, which it keeps in all blocks
   int64_t step;     // not 0
 } pef_step_t;       // 16 bytes
+
+// --- chips (2.2) ---
+
+enum pef_chip_type { PEF_CHIP_PCU = 0, PEF_CHIP_PMU = 1, PEF_CHIP_AG = 2, PEF_CHIP_TYPE_COUNT };
+#define PEF_CHIP_MAX_TILES 64u
+#define PEF_CHIP_MAX_SIDE 128u    // rows, columns
+#define PEF_CHIP_MAX_AGCUS 64u    // of a tile
+#define PEF_CHIP_MAX_PORTS 256u   // of an AGCU
+#define PEF_CHIP_MAX_BANKS 32u    // of a PMU
+#define PEF_CHIP_MAX_LINKS 64u    // between two switches
+#define PEF_CHIP_ONE_VECTOR 1024  // a vector a cycle, as bandwidths count
+#define PEF_CHIP_CORNERS 4u       // nodes that a cell touches at most
+
+typedef struct pef_chip_s {
+  char name[96];  // UTF-8 text of a line, NUL to the end
+  uint16_t tiles, tiles_used, stack, rows, columns, agcus, ports, banks;
+  uint32_t pcus, pmus;  // of a tile
+  uint16_t vector_links, border_links, hop, reserved0;
+  uint64_t pmu_bytes;
+} pef_chip_t;  // 136 bytes
+
+// Ascending by body. Each owns the next stages, edges, units and nets of their tables.
+typedef struct pef_chip_body_s {
+  uint32_t body, load;  // load: of the link that has most of it, in 1024ths of what it carries; more: nets wait there
+  uint32_t stage_first, stage_count;
+  uint32_t edge_first, edge_count;
+  uint32_t unit_first, unit_count;
+  uint32_t net_first, net_count;
+  int64_t tile_rows, tile_count;     // of the body's rows
+  uint32_t parts, reserved0;         // groups of tiles that take a part of the rows each: a divisor of tiles_used
+  double interval, routed_interval;  // cycles from one tile of rows to the next: on a network that is ideal, on
+} pef_chip_body_t;                   // this one. 80 bytes
+
+typedef struct pef_chip_stage_s {
+  uint32_t stage;                   // of STAGES, one of the body's
+  uint32_t pcus, along_m, along_n;  // pcus = along_m * along_n
+  double cycles;                    // of a tile of rows
+  double vectors_in, vectors_out;   // of 64 bytes, of a tile of rows
+} pef_chip_stage_t;                 // 40 bytes
+
+typedef struct pef_chip_edge_s {
+  uint32_t from, to;      // stages, counted from the first of the body; PEF_NONE: DDR
+  uint32_t pmus, copies;  // copies of the tile that the PMUs hold; both 0: none, it streams
+  uint64_t bytes;         // of a tile of rows
+  double vectors;         // of 64 bytes, of a tile of rows
+} pef_chip_edge_t;        // 32 bytes
+
+typedef struct pef_chip_unit_s {
+  uint8_t type;  // pef_chip_type
+  uint8_t reserved0[3];
+  uint32_t of;        // PCU: the stage, else the edge, counted from the first of the body
+  uint32_t cell;      // one unit a cell
+  uint32_t banks[3];  // of a PMU: a bit a bank
+} pef_chip_unit_t;    // 24 bytes
+
+// Each owns the next sinks and hops of their tables.
+typedef struct pef_chip_net_s {
+  uint32_t source;  // unit, counted from the first of the body
+  uint32_t sink_first, sink_count;
+  uint32_t hop_first, hop_count;
+  uint32_t bandwidth;  // 1024ths of a vector a cycle; not 0
+} pef_chip_net_t;      // 24 bytes
+
+typedef struct pef_chip_sink_s {
+  uint32_t unit, hops;  // unit: as the source; hops: from the source to the nearest node that it touches
+} pef_chip_sink_t;      // 8 bytes
+
+typedef struct pef_chip_hop_s {
+  uint32_t from, to;  // nodes
+} pef_chip_hop_t;     // 8 bytes
 
 enum pef_stage_kind {
 #define STAGE(suffix, name, number, since, text) PEF_STAGE_##suffix = (number),

@@ -67,6 +67,9 @@ void leat_pef_cut_range(const pef_operand_t *operand, const pef_cut_t *cut, int6
 void leat_pef_cut_extents(const leat_pef_t *pef, const pef_body_t *body, const pef_operand_t *operand,
                           int64_t extents[PEF_MAX_RANK]);
 
+// The record of a chip is one by which places can be computed (pef_chip.h). LEAT_CORRUPT.
+leat_status_t leat_pef_check_chip_record(const pef_chip_t *chip) LEAT_MUST_USE;
+
 // Facts of the format, for whoever reads tables.
 size_t leat_pef_dtype_bytes(uint32_t dtype);          // 0 when out of range
 const char *leat_pef_dtype_name(uint32_t dtype);      // "?" when out of range
