@@ -8,16 +8,16 @@ static const struct {
   const char *name;
   leat_status_t (*make)(const leat_flow_t *flow, const leat_arch_t *arch, leat_text_t *out);
 } reports[] = {
-    {"graph.dot", leat_report_dot},
-    {"graph.svg", leat_report_svg},
-    {"sections.csv", leat_report_sections},
-    {"memory.json", leat_report_memory},
+    {"graph.dot", leat_report_dot},           {"graph.svg", leat_report_svg},
+    {"sections.csv", leat_report_sections},   {"memory.json", leat_report_memory},
+    {"floorplan.svg", leat_report_floorplan},
 };
 
 static leat_status_t write_one(const leat_flow_t *flow, const leat_arch_t *arch, size_t report, const char *folder) {
   leat_text_t text = {0};
   leat_status_t status = reports[report].make(flow, arch, &text);
-  if (status == NULL) status = leat_file_write_text(folder, reports[report].name, &text);
+  const bool is_empty = !text.failed && text.length == 0;
+  if (status == NULL && !is_empty) status = leat_file_write_text(folder, reports[report].name, &text);
   leat_text_deinit(&text);
   return status;
 }

@@ -15,18 +15,6 @@ static const char *const type_colours[PEF_TYPE_COUNT] = {
 
 typedef void (*put_escaped_t)(leat_text_t *out, const char *text);
 
-static void put_xml(leat_text_t *out, const char *text) {
-  for (; *text; ++text) {
-    const char c = *text;
-    if (c == '&' || c == '<' || c == '>' || c == '"')
-      leat_text_put(out, "&#%d;", c);
-    else if ((unsigned char)c < ' ' && c != '\n')
-      leat_text_put(out, "?");  // XML has no such characters
-    else
-      leat_text_put_bytes(out, text, 1);
-  }
-}
-
 static void put_dot(leat_text_t *out, const char *text) {
   for (; *text; ++text) {
     if (*text == '"' || *text == '\\') leat_text_put(out, "\\");
@@ -278,18 +266,18 @@ static void put_svg_box(const page_t *page, uint32_t node, leat_text_t *out) {
   const double left = node_x(page, node) - BOX_WIDTH / 2.0, top = node_y(page, node);
   leat_text_put(out, "<g><title>");
   for (uint32_t line = 0; line < BOX_LINES; ++line) {
-    put_box_line(&page->drawn, node, line, 400, put_xml, out);
+    put_box_line(&page->drawn, node, line, 400, leat_put_xml, out);
     leat_text_put(out, "\n");
   }
   leat_text_put(out, "cut here: ");
-  put_xml(out, pef->strings + pef->calls[node].why);
+  leat_put_xml(out, pef->strings + pef->calls[node].why);
   leat_text_put(out, "</title><rect x=\"%.0f\" y=\"%.0f\" width=\"%d\" height=\"%d\" rx=\"5\" fill=\"%s\"%s/>", left,
                 top, BOX_WIDTH, BOX_HEIGHT, type_colours[pef->calls[node].type],
                 page->drawn.flow->totals[node].times > 1 ? " stroke-dasharray=\"6 3\"" : "");
   for (uint32_t line = 0; line < BOX_LINES; ++line) {
     leat_text_put(out, "<text x=\"%.0f\" y=\"%.0f\"%s>", left + 8, top + 16 + 15.5 * line,
                   line == 0 ? " font-weight=\"bold\"" : "");
-    put_box_line(&page->drawn, node, line, LINE_CHARS, put_xml, out);
+    put_box_line(&page->drawn, node, line, LINE_CHARS, leat_put_xml, out);
     leat_text_put(out, "</text>");
   }
   leat_text_put(out, "</g>\n");
@@ -300,7 +288,7 @@ static void put_svg_port(const page_t *page, uint32_t node, leat_text_t *out) {
   leat_text_put(out, "<g><rect x=\"%.0f\" y=\"%.0f\" width=\"%d\" height=\"%d\" rx=\"13\" fill=\"#ffffff\"/>",
                 x - BOX_WIDTH / 2.0, top, BOX_WIDTH, PORT_HEIGHT);
   leat_text_put(out, "<text x=\"%.0f\" y=\"%.0f\" text-anchor=\"middle\">", x, top + 17);
-  put_xml(out, page->drawn.flow->pef->strings + leat_flow_symbol(page->drawn.flow, node)->name);
+  leat_put_xml(out, page->drawn.flow->pef->strings + leat_flow_symbol(page->drawn.flow, node)->name);
   leat_text_put(out, "</text></g>\n");
 }
 
@@ -317,7 +305,7 @@ static void put_svg_header(const page_t *page, leat_text_t *out) {
   leat_text_put(out, ", memory ");
   leat_put_bytes(out, (double)pef->info->peak_bytes);
   leat_text_put(out, "; times at least: on a core of ");
-  put_xml(out, page->drawn.arch->name);
+  leat_put_xml(out, page->drawn.arch->name);
   leat_text_put(out, "</text>\n");
 }
 

@@ -32,6 +32,18 @@ static void put_scaled(leat_text_t *out, double value, double step, const char *
   leat_text_put(out, unit == 0 ? "%.0f %s" : "%.2f %s", value, units[unit]);
 }
 
+void leat_put_xml(leat_text_t *out, const char *text) {
+  for (; *text; ++text) {
+    const char c = *text;
+    if (c == '&' || c == '<' || c == '>' || c == '"')
+      leat_text_put(out, "&#%d;", c);
+    else if ((unsigned char)c < ' ' && c != '\n')
+      leat_text_put(out, "?");  // XML has no such characters
+    else
+      leat_text_put_bytes(out, text, 1);
+  }
+}
+
 void leat_put_bytes(leat_text_t *out, double bytes) {
   static const char *const units[5] = {"B", "KiB", "MiB", "GiB", "TiB"};
   put_scaled(out, bytes, 1024, units);

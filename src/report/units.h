@@ -5,6 +5,7 @@
 
 #include "pef/walk.h"
 
+void leat_put_xml(leat_text_t *out, const char *text);    // escaped, as text and within quotes
 void leat_put_bytes(leat_text_t *out, double bytes);      // "1.18 MiB"
 void leat_put_flops(leat_text_t *out, double flops);      // "2.04 Mflop"
 void leat_put_seconds(leat_text_t *out, double seconds);  // "12.3 us"
