@@ -330,7 +330,7 @@ static void damage_is_refused(void **state) {
   refuses(bank_outside, "are no banks of its own");
   refuses(no_such_source, "its source");
   refuses(no_bandwidth, "it carries nothing");
-  refuses(sinks_of_another, "hops away, not");
+  refuses(sinks_of_another, ": net ");
   refuses(no_such_sink, "is none of the body");
   refuses(sink_elsewhere, "hops away, not");
   refuses(sink_not_reached, "is not reached");
