@@ -48,8 +48,8 @@ static void check_section(leat_pef_t *pef, double all_reduce, double bytes, doub
   assert_int_equal(a.tile_count, 64 * SEQUENCES);
   assert_true(time.compute * 64e3 <= compute_ms * 1.0000001);
   if (!CLOSE(a.memory_bytes * 64, bytes)) fail_msg("%.1f MB a sequence", a.memory_bytes * 64 / 1e6);
-  if (!CLOSE(time.total * 1e3 / SEQUENCES, total_ms))
-    fail_msg("%.4f ms, not %.4f", time.total * 1e3 / SEQUENCES, total_ms);
+  print_message("%.4f ms a sequence, DFModel's log has %.4f\n", time.total * 1e3 / SEQUENCES, total_ms);
+  assert_true(CLOSE(time.total * 1e3 / SEQUENCES, total_ms));
   leat_chip_allocation_deinit(&a);
   leat_pef_close(pef);
 }
