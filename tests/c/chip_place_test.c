@@ -323,7 +323,6 @@ static uint32_t draw_unit(const plan_t *plan, uint32_t type) {
   return unit;
 }
 
-// A hop that the plan may do without; hops of the net come before and after it.
 static uint32_t draw_hop(const plan_t *plan) { return below(plan->routes.hops.count); }
 
 static uint32_t net_of(const plan_t *plan, uint32_t hop) {
@@ -372,16 +371,23 @@ static void hop_to_nowhere(plan_t *plan) {
   plan->routes.hops.data[draw_hop(plan)].to = leat_pef_chip_nodes(plan->chip) + below(3);
 }
 
+static uint32_t draw_node(const plan_t *plan, uint32_t without_link_from, uint32_t without_link_to) {
+  uint32_t node;
+  do {
+    node = below(leat_pef_chip_nodes(plan->chip));
+  } while ((without_link_from != PEF_NONE && leat_pef_chip_links(plan->chip, without_link_from, node) != 0) ||
+           (without_link_to != PEF_NONE && leat_pef_chip_links(plan->chip, node, without_link_to) != 0));
+  return node;
+}
+
 static void hop_over_a_node(plan_t *plan) {
   pef_chip_hop_t *hop = &plan->routes.hops.data[draw_hop(plan)];
-  hop->to = (hop->to + 2 + below(40)) % leat_pef_chip_nodes(plan->chip);
-  if (hop->to == hop->from) hop->to = (hop->to + 1) % leat_pef_chip_nodes(plan->chip);
+  hop->to = draw_node(plan, hop->from, PEF_NONE);
 }
 
 static void hop_from_elsewhere(plan_t *plan) {
   pef_chip_hop_t *hop = &plan->routes.hops.data[draw_hop(plan)];
-  hop->from = below(leat_pef_chip_nodes(plan->chip));
-  if (hop->from == hop->to) hop->from = (hop->from + 1) % leat_pef_chip_nodes(plan->chip);
+  hop->from = draw_node(plan, PEF_NONE, hop->to);
 }
 
 static void hop_back(plan_t *plan) {
@@ -398,8 +404,13 @@ static void hop_twice(plan_t *plan) {
   plan->routes.hops.data[hop - 1] = plan->routes.hops.data[hop];
 }
 
+// Of a net with one sink no hop can be spared.
 static void hop_less(plan_t *plan) {
-  const uint32_t hop = draw_hop(plan), net = net_of(plan, hop);
+  uint32_t hop, net;
+  do {
+    hop = draw_hop(plan);
+    net = net_of(plan, hop);
+  } while (plan->netlist.nets.data[net].sink_count != 1);
   memmove(&plan->routes.hops.data[hop], &plan->routes.hops.data[hop + 1],
           (plan->routes.hops.count - hop - 1) * sizeof *plan->routes.hops.data);
   --plan->routes.hops.count;
@@ -440,7 +451,8 @@ static void net_of_another(plan_t *plan) {
   do {
     hop = draw_hop(plan);
     net = net_of(plan, hop);
-  } while (net + 1 >= plan->netlist.nets.count || plan->routes.first_hop[net + 1] != hop + 1);
+  } while (net + 1 >= plan->netlist.nets.count || plan->routes.first_hop[net + 1] != hop + 1 ||
+           plan->netlist.nets.data[net].sink_count != 1);
   --plan->routes.first_hop[net + 1];
 }
 
