@@ -4,7 +4,8 @@
 //
 // A part is a range of steps of scope STRIP. It reads what lies in memory (strips, operands read in place, the one
 // element of what all of a strip have in common) and writes those of its values that are wanted in memory; of an
-// element all that it loads is loaded before anything is written that an operand may share memory with.
+// element all that it loads is loaded before anything is written that an operand may share memory with. Where there are
+// functions, several vectors go through a body together (function_code.h).
 #ifndef LEAT_NATIVE_MAP_CODE_H_
 #define LEAT_NATIVE_MAP_CODE_H_
 
