@@ -70,7 +70,7 @@ COVERED = {
     "a view": lambda v: v.view(1, 3).fill_(1.0),
     "a part": lambda v: v[:2].zero_(),
     "a mask": lambda v: v.masked_fill_(torch.tensor([True, False, True]), 2.0),
-    "bernoulli": torch.bernoulli,
+    "bernoulli": lambda v: torch.bernoulli(v * 0.0),
     "normal": lambda v: torch.normal(v, 0.0).mul(0.0) + 1.0,
     "addmm without its addend": lambda v: torch.addmm(v, torch.ones(2, 2), torch.ones(2, 3), beta=0.0),
     "baddbmm without its addend": lambda v: torch.baddbmm(v, torch.ones(1, 2, 2), torch.ones(1, 2, 3), beta=0),
