@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAST = 90.0
-TESTS = ("pef", "pef_buffer", "pef_check", "pef_family", "pef_loop", "pef_mutate", "schema", "space")
+TESTS = ("chip_segment", "pef", "pef_buffer", "pef_check", "pef_family", "pef_loop", "pef_mutate", "schema", "space")
 READER = re.compile(r"src/pef/pef_(read|check\w*|facts|family|index|json|rules|schema)\.[ch]$")
 
 
