@@ -52,6 +52,15 @@ def leat_command():
     return found
 
 
+def leat(folder, *arguments, code=0):
+    """Runs the command there: its stdout if `code`, the exit status that is expected, is 0; else its one message."""
+    done = subprocess.run([leat_command(), *map(str, arguments)], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    if code:
+        assert done.stderr.startswith("leat: ") and done.stderr.count("\n") == 1, done.stderr
+    return done.stderr if code else done.stdout
+
+
 DTYPES = (
     torch.float32,
     torch.float64,

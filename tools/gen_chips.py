@@ -10,6 +10,8 @@ import re
 import sys
 from pathlib import Path
 
+import made_page
+
 ROOT = Path(__file__).resolve().parent.parent
 FACTS = ROOT / "src" / "arch" / "chip.def"
 COSTS = ROOT / "src" / "chip" / "cost.def"
@@ -164,14 +166,7 @@ def page():
 
 
 def main(arguments):
-    made = page()
-    if "--check" in arguments:
-        if PAGE.read_text(encoding="utf-8") == made:
-            return 0
-        print("docs/chips.md is not current: run tools/gen_chips.py")
-        return 1
-    PAGE.write_text(made, encoding="utf-8")
-    return 0
+    return made_page.keep(PAGE, page(), "gen_chips.py", arguments)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import re
 import sys
 from pathlib import Path
 
+import made_page
+
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = ROOT / "src" / "arch" / "arch.def"
 PAGE = ROOT / "docs" / "machines.md"
@@ -86,14 +88,7 @@ def page():
 
 
 def main(arguments):
-    made = page()
-    if "--check" in arguments:
-        if PAGE.read_text(encoding="utf-8") == made:
-            return 0
-        print("docs/machines.md is not current: run tools/gen_machines.py")
-        return 1
-    PAGE.write_text(made, encoding="utf-8")
-    return 0
+    return made_page.keep(PAGE, page(), "gen_machines.py", arguments)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
+import made_page
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "options.md"
 sys.path.insert(0, str(ROOT / "python"))
@@ -107,16 +109,11 @@ def unshown():
 
 
 def main(arguments):
-    text = page()
-    if "--check" not in arguments:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    current = PAGE.exists() and PAGE.read_text(encoding="utf-8") == text
-    if not current:
-        print("docs/options.md is not current: run tools/gen_options.py")
-    for name in unshown():
+    status = made_page.keep(PAGE, page(), "gen_options.py", arguments)
+    missing = unshown() if "--check" in arguments else []
+    for name in missing:
         print(f"{name}: no test is marked with pytest.mark.shows({name!r})")
-    return 0 if current and not unshown() else 1
+    return 1 if missing else status
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import re
 import sys
 from pathlib import Path
 
+import made_page
+
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = ROOT / "src" / "pef" / "stage.def"
 PAGE = ROOT / "docs" / "pef-stages.md"
@@ -206,14 +208,7 @@ def page():
 
 
 def main(arguments):
-    text = page()
-    if "--check" not in arguments:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    print("docs/pef-stages.md is not current: run tools/gen_stages.py")
-    return 1
+    return made_page.keep(PAGE, page(), "gen_stages.py", arguments)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,10 @@
 """leat plan: what it tells of a PEF on a chip, as text and as JSON, and what it refuses."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
-from support import leat_command
+from support import leat
 
 ARCH = Path(__file__).resolve().parent.parent / "arch"
 TRACED = """leat.graph 1
@@ -21,12 +20,6 @@ FFN0 = """leat.graph 1
 %2 = linear(%0, %1, none) : bf16[2048,6144] @ "ffn0" "net.py:3"
 output(%2) {name="y", seed="one"}
 """
-
-
-def leat(folder, *arguments, code=0):
-    done = subprocess.run([leat_command(), *map(str, arguments)], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    return done.stderr if code else done.stdout
 
 
 @pytest.fixture(scope="module")

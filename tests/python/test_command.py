@@ -11,7 +11,7 @@ import pytest
 import torch
 from sambaflow import samba
 from sambaflow._base import options as table
-from support import leat_command
+from support import leat, leat_command
 from torch import nn
 
 # A classifier whose logits do not depend on the label; named so that suffixes are told apart.
@@ -27,15 +27,6 @@ output(%4) {name="net__fc__logits", seed="zero"}
 optimizer(%1, %2) {kind="sgd", lr=0.5, momentum=0.0, weight_decay=0.0, hyper="lr,momentum,weight_decay"}
 """  # noqa: E501
 CODES = {"invalid": 1, "not found": 2, "corrupt": 3}
-
-
-def leat(folder, *arguments, code=0):
-    """stdout of the command if `code` is 0, else its message."""
-    done = subprocess.run([leat_command(), *map(str, arguments)], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    if code:
-        assert done.stderr.startswith("leat: ") and done.stderr.count("\n") == 1, done.stderr
-    return done.stderr if code else done.stdout
 
 
 @pytest.fixture(scope="module")

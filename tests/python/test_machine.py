@@ -5,13 +5,12 @@ import csv
 import io
 import json
 import math
-import subprocess
 
 import numpy as np
 import pytest
 import torch
 from sambaflow import samba
-from support import leat_command
+from support import leat
 from torch import nn
 
 GRAPH = """leat.graph 1
@@ -21,12 +20,6 @@ GRAPH = """leat.graph 1
 output(%2) {name="net__fc__logits", seed="zero"}
 """
 RECORD = "target: native\nname: a slow desk\nlevel: portable\nf32_portable: 1e6\nread_bytes: 1e12\nl2_bytes: 65536\n"
-
-
-def leat(folder, *arguments, code=0):
-    done = subprocess.run([leat_command(), *map(str, arguments)], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    return done.stderr if code else done.stdout
 
 
 @pytest.fixture(scope="module")
