@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "draws.h"
 #include "mutate.h"
 #include "pef/legal.h"
 #include "pef/pef_check.h"
@@ -392,8 +393,7 @@ static void judge(const site_t *site, const plan_t *p, uint32_t kind, tally_t *t
 
 static void every_broken_buffer_is_found(void **state) {
   (void)state;
-  const char *text = getenv("LEAT_MUTATIONS");
-  const uint32_t wanted = text != NULL ? (uint32_t)atoi(text) : 300;
+  const uint32_t wanted = mutations(300);
   tally_t tallies[KINDS] = {0};
   uint32_t broken_count = 0, missed = 0;
   for (uint64_t seed = 0; broken_count < wanted; ++seed) {

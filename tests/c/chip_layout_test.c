@@ -9,8 +9,7 @@
 #include "check.h"
 #include "chip/floorplan.h"
 #include "chip/plan.h"
-#include "pef/flow.h"
-#include "report/report.h"
+#include "floorplan_text.h"
 
 typedef struct laid_out_s {
   leat_chip_allocation_t *allocations;
@@ -32,15 +31,6 @@ static void lay_out(const leat_chip_t *chip, const leat_chip_plan_t *plan, laid_
     assert_true(out->plans[out->count].interval >= allocation->interval);
     out->allocations[out->count++] = *allocation;
   }
-}
-
-static void put_picture(const leat_pef_t *pef, leat_text_t *out) {
-  leat_flow_t flow;
-  leat_arch_t machine;
-  leat_arch_init(&machine, "native", "test");
-  assert_ok(leat_flow_find(pef, &flow));
-  assert_ok(leat_report_floorplan(&flow, &machine, out));
-  leat_flow_deinit(&flow);
 }
 
 static leat_pef_t *open_golden(const char *name) {
@@ -68,7 +58,7 @@ static uint32_t check_program(const char *name, const char *chip_name) {
   assert_ok(leat_pef_open_memory(data, bytes, "laid out", &read));
   assert_int_equal(read->chip_body_count, laid_out.count);
   leat_text_t text = {0};
-  put_picture(read, &text);
+  put_floorplan(read, &text);
   assert_true(text.length > 1000 && !text.failed);
   leat_text_deinit(&text);
   for (uint32_t i = 0; i < laid_out.count; ++i) leat_chip_floorplan_deinit(&laid_out.plans[i]);

@@ -9,6 +9,7 @@
 #include "chip/floorplan.h"
 #include "chip/proof.h"
 #include "draws.h"
+#include "floorplan_text.h"
 #include "mutate.h"
 #include "net_maker.h"
 #include "pef/flow.h"
@@ -341,20 +342,6 @@ static void damage_is_refused(void **state) {
 
 // --- hostile files --------------------------------------------------------------------------------------------------
 
-static uint64_t rounds(void) {
-  const char *text = getenv("LEAT_MUTATIONS");
-  return text != NULL ? strtoull(text, NULL, 10) : draws(400);
-}
-
-static void put_floorplan(const leat_pef_t *pef, leat_text_t *out) {
-  leat_flow_t flow;
-  leat_arch_t machine;
-  leat_arch_init(&machine, "native", "test");
-  assert_ok(leat_flow_find(pef, &flow));
-  assert_ok(leat_report_floorplan(&flow, &machine, out));
-  leat_flow_deinit(&flow);
-}
-
 // One of the chip's segments is changed, more often than not.
 static void mutate_plan(mutant_t *mutant) {
   const pef_header_t *header = (const pef_header_t *)(void *)mutant->data;
@@ -377,7 +364,7 @@ static void hostile_plans_are_refused_or_drawn(void **state) {
   mutant_t mutant = {.data = leat_alloc(FILE_MAX), .capacity = FILE_MAX};
   assert_true(file_bytes < FILE_MAX);
   uint64_t refused = 0, drawn = 0;
-  const uint64_t count = rounds();
+  const uint64_t count = mutations(draws(400));
   for (uint64_t round = 0; round < count; ++round) {
     mutant.random = 7000003 + round;
     memcpy(mutant.data, file, file_bytes);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "check.h"
+#include "draws.h"
 
 static leat_status_t read_text(const char *text, leat_chip_t *out_chip) {
   return leat_chip_read(text, strlen(text), "c", out_chip);
@@ -141,8 +142,7 @@ static void broken_records_are_refused(void **state) {
   assert_true(leat_chip_built_in("sn30", &chip));
   leat_text_t text = {0};
   leat_chip_put(&chip, &text);
-  const char *given = getenv("LEAT_MUTATIONS");
-  const int count = given != NULL ? atoi(given) : 3000;
+  const int count = (int)mutations(3000);
   uint32_t seed = 1;
   int refused = 0;
   for (int i = 0; i < count; ++i) {

@@ -12,6 +12,12 @@ enum { DRAWS_SHARE = 4 };  // a sanitizer makes each draw several times as slow,
 enum { DRAWS_SHARE = 1 };
 #endif
 
+// How often a test mutates: LEAT_MUTATIONS, else `usual`.
+static inline uint32_t mutations(uint32_t usual) {
+  const char *wanted = getenv("LEAT_MUTATIONS");
+  return wanted != NULL ? (uint32_t)strtoul(wanted, NULL, 10) : usual;
+}
+
 // LEAT_DRAWS, else `usual`, of which a sanitizer gets a part.
 static inline uint32_t draws(uint32_t usual) {
   const char *wanted = getenv("LEAT_DRAWS");
