@@ -393,7 +393,7 @@ static void judge(const site_t *site, const plan_t *p, uint32_t kind, tally_t *t
 
 static void every_broken_buffer_is_found(void **state) {
   (void)state;
-  const uint32_t wanted = mutations(300);
+  const uint32_t wanted = mutation_count(300);
   tally_t tallies[KINDS] = {0};
   uint32_t broken_count = 0, missed = 0;
   for (uint64_t seed = 0; broken_count < wanted; ++seed) {

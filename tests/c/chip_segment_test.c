@@ -364,7 +364,7 @@ static void hostile_plans_are_refused_or_drawn(void **state) {
   mutant_t mutant = {.data = leat_alloc(FILE_MAX), .capacity = FILE_MAX};
   assert_true(file_bytes < FILE_MAX);
   uint64_t refused = 0, drawn = 0;
-  const uint64_t count = mutations(draws(400));
+  const uint64_t count = mutation_count(draws(400));
   for (uint64_t round = 0; round < count; ++round) {
     mutant.random = 7000003 + round;
     memcpy(mutant.data, file, file_bytes);

@@ -142,7 +142,7 @@ static void broken_records_are_refused(void **state) {
   assert_true(leat_chip_built_in("sn30", &chip));
   leat_text_t text = {0};
   leat_chip_put(&chip, &text);
-  const int count = (int)mutations(3000);
+  const int count = (int)mutation_count(3000);
   uint32_t seed = 1;
   int refused = 0;
   for (int i = 0; i < count; ++i) {

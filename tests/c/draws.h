@@ -13,7 +13,7 @@ enum { DRAWS_SHARE = 1 };
 #endif
 
 // How often a test mutates: LEAT_MUTATIONS, else `usual`.
-static inline uint32_t mutations(uint32_t usual) {
+static inline uint32_t mutation_count(uint32_t usual) {
   const char *wanted = getenv("LEAT_MUTATIONS");
   return wanted != NULL ? (uint32_t)strtoul(wanted, NULL, 10) : usual;
 }

@@ -168,7 +168,7 @@ static void mutate_once(const original_t *o, uint64_t seed, tally_t *tallies) {
 }
 
 static void find_all(uint32_t first, uint32_t count) {
-  const uint32_t wanted = mutations(150);
+  const uint32_t wanted = mutation_count(150);
   tally_t tallies[PLAN_MUTATIONS] = {0};
   uint32_t broken = 0, missed = 0;
   for (uint64_t seed = 0; broken < wanted; ++seed) {

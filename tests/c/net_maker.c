@@ -26,7 +26,7 @@ const pef_chip_t chip_tiny = {.name = "tiny",
                               .hop = 2,
                               .pmu_bytes = 64 << 10};
 
-static uint32_t below(uint64_t *random, uint32_t limit) {
+uint32_t chip_below(uint64_t *random, uint32_t limit) {
   *random = *random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
   return (uint32_t)(((*random >> 33) * limit) >> 31);
 }
@@ -59,8 +59,8 @@ static void add_edge(chip_section_t *section, uint32_t from, uint32_t to, uint32
 static void add_edges(chip_section_t *section, uint32_t s, uint64_t *random) {
   const double interval = section->allocation.interval;
   const uint32_t before = s == 0 ? LEAT_CHIP_MEMORY : s - 1;
-  add_edge(section, before, s, 2, interval * (s == 0 ? 0.3 : 0.5 + 0.1 * below(random, 9)));
-  if (s % 2 == 0) add_edge(section, LEAT_CHIP_MEMORY, s, 2, interval * (0.02 + 0.005 * below(random, 9)));
+  add_edge(section, before, s, 2, interval * (s == 0 ? 0.3 : 0.5 + 0.1 * chip_below(random, 9)));
+  if (s % 2 == 0) add_edge(section, LEAT_CHIP_MEMORY, s, 2, interval * (0.02 + 0.005 * chip_below(random, 9)));
   if (s % 2 == 1 && s > 4) add_edge(section, s - 4, s, 5, interval * 0.3);
 }
 
@@ -78,7 +78,8 @@ void chip_fill_section(const pef_chip_t *chip, uint32_t stage_count, uint64_t se
   for (uint32_t s = 0; s < stage_count; ++s) add_edges(out, s, &random);
   add_edge(out, stage_count - 1, LEAT_CHIP_MEMORY, 2, 300);
   uint32_t weights[CHIP_EDGES_MAX] = {0}, shares[CHIP_EDGES_MAX] = {0};
-  for (uint32_t s = 0; s < stage_count; ++s) weights[s] = s % 2 == 0 ? 8 + below(&random, 24) : 2 + below(&random, 3);
+  for (uint32_t s = 0; s < stage_count; ++s)
+    weights[s] = s % 2 == 0 ? 8 + chip_below(&random, 24) : 2 + chip_below(&random, 3);
   divide(chip->pcus * chip->tiles_used, weights, stage_count, shares);
   for (uint32_t s = 0; s < stage_count; ++s) {
     const uint32_t along_n = s % 2 == 0 ? even_factor(shares[s]) : 1;
@@ -92,7 +93,7 @@ void chip_fill_section(const pef_chip_t *chip, uint32_t stage_count, uint64_t se
     // A row of a product takes a vector in most cycles.
     if (s % 2 == 0) out->stages[s].vectors_in = 0.8 * allocation->interval * out->stages[s].along_m;
   }
-  for (uint32_t e = 0; e < allocation->edge_count; ++e) weights[e] = 1 + below(&random, 9);
+  for (uint32_t e = 0; e < allocation->edge_count; ++e) weights[e] = 1 + chip_below(&random, 9);
   divide(chip->pmus * chip->tiles_used, weights, allocation->edge_count, shares);
   for (uint32_t e = 0; e < allocation->edge_count; ++e) {
     out->edges[e].pmus = shares[e];

@@ -19,6 +19,9 @@ typedef struct chip_section_s {
   leat_chip_edge_t edges[CHIP_EDGES_MAX];
 } chip_section_t;
 
+// Below `limit`, from a state that it steps on.
+uint32_t chip_below(uint64_t *random, uint32_t limit);
+
 // A pipeline that takes all PCUs and PMUs of the tiles that are used: products, whose weights come from DDR, and
 // elementwise stages between them, some with a skip edge from further back. Everything follows from the seed.
 void chip_fill_section(const pef_chip_t *chip, uint32_t stage_count, uint64_t seed, chip_section_t *out);
